@@ -1,0 +1,1 @@
+//! The shell: where sockets meet protocol and files.

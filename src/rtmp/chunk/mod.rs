@@ -1,0 +1,1 @@
+//! Chunks ⇄ messages (RTMP 5.3).

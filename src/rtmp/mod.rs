@@ -1,0 +1,16 @@
+//! The protocol, without I/O: knows no socket, no clock, no random generator.
+
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic
+    )
+)]
+
+pub mod chunk;
+pub mod handshake;
+pub mod message;

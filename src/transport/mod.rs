@@ -1,0 +1,1 @@
+//! A byte pipe to a host. Knows no RTMP.
