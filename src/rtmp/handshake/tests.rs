@@ -1,0 +1,309 @@
+use rand::{SeedableRng, rngs::StdRng};
+
+use super::*;
+
+/// What the server makes of C1: everything it sends, chunks included.
+type Script = dyn Fn(&Block) -> Vec<u8>;
+
+const TIME_MS: u32 = 0x0001_E240;
+
+/// What follows S2 in the same read.
+const CHUNKS: &[u8] = b"\x02chunks";
+
+fn rng() -> StdRng {
+    StdRng::seed_from_u64(1935)
+}
+
+fn client(mode: Mode) -> Handshake {
+    Handshake::new(mode, TIME_MS, &mut rng())
+}
+
+fn transmitted(client: &mut Handshake) -> Vec<u8> {
+    let mut out = BytesMut::new();
+    client.poll_transmit(&mut out);
+    out.to_vec()
+}
+
+fn block(bytes: &[u8]) -> Block {
+    Block::from(<[u8; Block::LEN]>::try_from(bytes).unwrap())
+}
+
+fn opening(version: [u8; 4]) -> Block {
+    Block::opening(5, version, &mut StdRng::seed_from_u64(7))
+}
+
+fn signed_opening(version: [u8; 4], scheme: Scheme) -> Block {
+    let mut s1 = opening(version);
+    digest::sign(&mut s1, scheme, Side::Server);
+    s1
+}
+
+fn signed_reply(c1: &Block) -> Block {
+    let c1_digest = digest::verify(c1, Scheme::DigestFirst, Side::Client).unwrap();
+    let mut s2 = Block::random(&mut StdRng::seed_from_u64(8));
+    digest::sign_reply(&mut s2, &c1_digest, Side::Server);
+    s2
+}
+
+fn answer(s1: &Block, s2: &Block) -> Vec<u8> {
+    [&[3], &s1.as_bytes()[..], &s2.as_bytes()[..], CHUNKS].concat()
+}
+
+/// C1, C2 and what it came to.
+type Conversation = (Block, Result<(Block, Summary), Error>);
+
+/// Lets `pieces` of the answer arrive one after the other.
+fn receive_in_pieces<'a>(
+    mode: Mode,
+    pieces: impl Iterator<Item = &'a [u8]>,
+) -> Result<(Block, Summary), Error> {
+    let mut client = client(mode);
+    transmitted(&mut client);
+    let mut inbox = BytesMut::new();
+    let mut done = None;
+    for piece in pieces {
+        inbox.extend_from_slice(piece);
+        match client.receive(&mut inbox)? {
+            Progress::NeedsMore => {
+                assert_eq!(done, None);
+                assert!(inbox.len() < ANSWER_LEN);
+                assert_eq!(transmitted(&mut client), [], "C2 waits for all of S2");
+            }
+            Progress::Done(summary) => done = Some(summary),
+        }
+    }
+    assert_eq!(inbox, CHUNKS, "what follows S2 stays");
+    let c2 = block(&transmitted(&mut client));
+    assert_eq!(transmitted(&mut client), [], "C2 goes out once");
+    Ok((c2, done.expect("S2 is here")))
+}
+
+/// Holds one conversation with the answer in one piece, cut in two at many places, and byte by byte.
+fn converse(mode: Mode, script: &Script) -> Conversation {
+    let c0_c1 = transmitted(&mut client(mode));
+    assert_eq!(c0_c1.len(), 1537);
+    assert_eq!(c0_c1[0], 3);
+    let c1 = block(&c0_c1[1..]);
+    assert_eq!(c1.time_ms(), TIME_MS);
+
+    let answer = script(&c1);
+    let whole = receive_in_pieces(mode, [&answer[..]].into_iter());
+    for cut in (0..=answer.len()).filter(|&at| is_worth_a_cut(at, answer.len())) {
+        let (front, back) = answer.split_at(cut);
+        let cut_in_two = receive_in_pieces(mode, [front, back].into_iter());
+        assert_eq!(cut_in_two, whole, "cut at {cut}");
+    }
+    assert_eq!(receive_in_pieces(mode, answer.chunks(1)), whole);
+    (c1, whole)
+}
+
+fn is_worth_a_cut(at: usize, len: usize) -> bool {
+    let borders = [0, 1537, 3073, len];
+    at.is_multiple_of(97) || borders.iter().any(|border| border.abs_diff(at) <= 20)
+}
+
+#[test]
+fn plain_on_both_sides() {
+    let s1 = opening([0; 4]);
+    let expected = s1.clone();
+    let (c1, result) = converse(Mode::Plain, &move |c1| answer(&s1, c1));
+    let (c2, summary) = result.unwrap();
+    assert_eq!(c1.version(), [0; 4]);
+    assert_eq!(digest::find(&c1, SCHEME, Side::Client), None);
+    assert_eq!(c2, expected);
+    assert_eq!(
+        summary,
+        Summary {
+            digest: None,
+            server_version: [0; 4],
+            server_signature: ServerSignature::Absent,
+            s1_tail: expected.as_bytes()[1504..].try_into().unwrap(),
+        }
+    );
+}
+
+#[test]
+fn plain_looks_for_no_digest() {
+    let s1 = signed_opening([3, 5, 1, 1], Scheme::DigestFirst);
+    let expected = s1.clone();
+    let (_, result) = converse(Mode::Plain, &move |c1| answer(&s1, c1));
+    let (c2, summary) = result.unwrap();
+    assert_eq!(c2, expected);
+    assert_eq!(summary.digest, None);
+}
+
+#[test]
+fn digest_at_either_place_whatever_the_version_says() {
+    for scheme in [Scheme::DigestFirst, Scheme::KeyFirst] {
+        for version in [[13, 14, 10, 13], [0; 4]] {
+            for mode in [Mode::Auto, Mode::Digest] {
+                agrees_on_digest(mode, signed_opening(version, scheme), scheme);
+            }
+        }
+    }
+}
+
+fn agrees_on_digest(mode: Mode, s1: Block, scheme: Scheme) {
+    let expected = s1.clone();
+    let (c1, result) = converse(mode, &move |c1| answer(&s1, &signed_reply(c1)));
+    let (c2, summary) = result.unwrap();
+    let bytes = digest::verify(&expected, scheme, Side::Server).unwrap();
+    assert_eq!(c1.version(), [10, 0, 45, 2]);
+    assert!(digest::verify_reply(&c2, &bytes, Side::Client));
+    assert_ne!(c2.as_bytes()[..1504], expected.as_bytes()[..1504]);
+    assert_eq!(
+        summary,
+        Summary {
+            digest: Some(ServerDigest { scheme, bytes }),
+            server_version: expected.version(),
+            server_signature: ServerSignature::Verified,
+            s1_tail: expected.as_bytes()[1504..].try_into().unwrap(),
+        }
+    );
+}
+
+#[test]
+fn an_unsigned_s1_makes_auto_plain_whatever_its_version_says() {
+    for version in [[0; 4], [13, 14, 10, 13], [0xA7, 0x21, 0x9C, 0x55]] {
+        let s1 = opening(version);
+        let expected = s1.clone();
+        let (c1, result) = converse(Mode::Auto, &move |c1| answer(&s1, c1));
+        let (c2, summary) = result.unwrap();
+        assert!(digest::verify(&c1, Scheme::DigestFirst, Side::Client).is_some());
+        assert_eq!(c2, expected);
+        assert_eq!(summary.digest, None);
+        assert_eq!(summary.server_version, version);
+        assert_eq!(summary.server_signature, ServerSignature::Absent);
+    }
+}
+
+#[test]
+fn a_c1_that_comes_back_as_s1_is_not_a_server_digest() {
+    let (c1, result) = converse(Mode::Auto, &|c1| answer(c1, c1));
+    let (c2, summary) = result.unwrap();
+    assert_eq!(c2, c1);
+    assert_eq!(summary.digest, None);
+}
+
+#[test]
+fn an_s2_that_is_no_echo_is_let_through() {
+    let s1 = opening([0; 4]);
+    let expected = s1.clone();
+    let (_, result) = converse(Mode::Auto, &move |_| answer(&s1, &opening([1; 4])));
+    let (c2, summary) = result.unwrap();
+    assert_eq!(c2, expected);
+    assert_eq!(summary.server_signature, ServerSignature::Absent);
+}
+
+#[test]
+fn a_wrong_signature_in_s2_is_let_through_and_told() {
+    let s1 = signed_opening([4, 5, 0, 0], Scheme::DigestFirst);
+    let s1_digest = digest::verify(&s1, Scheme::DigestFirst, Side::Server).unwrap();
+    let (_, result) = converse(Mode::Auto, &move |c1| {
+        let mut s2 = signed_reply(c1);
+        let [byte] = s2.field(1535);
+        s2.put(1535, [byte ^ 1]);
+        answer(&s1, &s2)
+    });
+    let (c2, summary) = result.unwrap();
+    assert!(digest::verify_reply(&c2, &s1_digest, Side::Client));
+    assert_eq!(summary.server_signature, ServerSignature::Wrong);
+    assert_eq!(summary.digest.map(|digest| digest.bytes), Some(s1_digest));
+}
+
+#[test]
+fn digest_alone_does_not_go_on_without_one() {
+    let mut broken = signed_opening([4, 5, 0, 0], Scheme::DigestFirst);
+    let [byte] = broken.field(1535);
+    broken.put(1535, [byte ^ 1]);
+    for s1 in [broken, opening([0; 4]), opening([13, 14, 10, 13])] {
+        let (_, result) = converse(Mode::Digest, &move |c1| answer(&s1, c1));
+        assert_eq!(result, Err(Error::NoDigest));
+    }
+}
+
+#[test]
+fn another_version_is_an_error_with_its_first_byte() {
+    for s0 in [0, 2, 4, 6, 8, 9, 10, b'S', 0xFF] {
+        for mode in [Mode::Auto, Mode::Plain, Mode::Digest] {
+            let mut inbox = BytesMut::from(&[s0][..]);
+            assert_eq!(client(mode).receive(&mut inbox), Err(Error::Version(s0)));
+        }
+        let (_, result) = converse(Mode::Auto, &move |c1| [&[s0], &c1.as_bytes()[..]].concat());
+        assert_eq!(result, Err(Error::Version(s0)));
+    }
+}
+
+#[test]
+fn other_protocols_are_told_as_soon_as_the_bytes_tell_them() {
+    #[rustfmt::skip]
+    let answers: [(&[u8], usize, Error); 7] = [
+        (b"HTTP/1.1 400 Bad Request\r\n", 5, Error::Http),
+        (b"HTML", 3, Error::Version(b'H')),
+        (&[0x15, 3, 1, 0, 2, 2, 70], 2, Error::Tls), // alert: fatal, protocol version
+        (&[0x15, 3, 3, 0, 2, 2, 10], 2, Error::Tls), // alert: fatal, unexpected message
+        (&[0x16, 3, 3, 0, 122], 2, Error::Tls), // handshake
+        (&[0x15, 0, 0], 2, Error::Version(0x15)),
+        (&[0x16, 2], 2, Error::Version(0x16)),
+    ];
+    for (answer, told_at, error) in answers {
+        for len in 0..=answer.len() {
+            let expected = if len < told_at {
+                Ok(Progress::NeedsMore)
+            } else {
+                Err(error)
+            };
+            let mut inbox = BytesMut::from(&answer[..len]);
+            assert_eq!(
+                client(Mode::Auto).receive(&mut inbox),
+                expected,
+                "{answer:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn errors_say_it_in_one_line() {
+    let lines = [
+        (
+            Error::Version(6),
+            "server answered with handshake version 6 (0x06), not 3",
+        ),
+        (
+            Error::Version(b'S'),
+            "server answered with handshake version 83 (0x53), not 3",
+        ),
+        (Error::Http, "server answered in HTTP, not in RTMP"),
+        (Error::Tls, "server answered in TLS, not in RTMP"),
+        (
+            Error::NoDigest,
+            "server answered without a valid handshake digest",
+        ),
+    ];
+    for (error, line) in lines {
+        assert_eq!(error.to_string(), line);
+    }
+}
+
+#[test]
+fn once_done_it_takes_nothing_more() {
+    let mut client = client(Mode::Auto);
+    let c1 = block(&transmitted(&mut client)[1..]);
+    let mut inbox = BytesMut::from(&answer(&opening([0; 4]), &c1)[..]);
+    let done = client.receive(&mut inbox).unwrap();
+    assert!(matches!(done, Progress::Done(_)));
+    inbox.extend_from_slice(&[6; 4000]);
+    assert_eq!(client.receive(&mut inbox), Ok(done));
+    assert_eq!(inbox.len(), CHUNKS.len() + 4000);
+    assert_eq!(transmitted(&mut client).len(), 1536);
+}
+
+#[test]
+fn two_handshakes_of_one_generator_share_no_bytes() {
+    let mut rng = rng();
+    let mut first = Handshake::new(Mode::Auto, 0, &mut rng);
+    let mut second = Handshake::new(Mode::Auto, 0, &mut rng);
+    assert_ne!(transmitted(&mut first)[9..], transmitted(&mut second)[9..]);
+    assert_ne!(first.c2, second.c2);
+}
