@@ -1,0 +1,492 @@
+//! AMF0, the format of commands and script data.
+//!
+//! Read more kindly than the specification asks, as peers do what it does not say: the count of an
+//! ECMA array is not believed and its end may be missing where the message ends, a member may have an
+//! empty name, a string need not be UTF-8, and "unsupported" is undefined.
+
+use bytes::Bytes;
+
+use super::{
+    Error, Object, Text, Value, amf3,
+    input::{Input, References},
+};
+
+/// Reads all values of a message. Those before a fault are kept, and the fault is told beside them.
+pub fn decode_all(message: Bytes) -> (Vec<Value>, Option<Error>) {
+    let mut decoder = Decoder::new(message);
+    let mut values = Vec::new();
+    while !decoder.is_empty() {
+        match decoder.value() {
+            Ok(value) => values.push(value),
+            Err(fault) => return (values, Some(fault)),
+        }
+    }
+    (values, None)
+}
+
+/// Reads the values of one message. Reference tables and limits are the message's: the next one needs
+/// a new decoder (AMF0 2.9, AMF3 4.1).
+#[derive(Debug)]
+pub struct Decoder {
+    input: Input,
+    references: References,
+    amf3: amf3::Tables,
+    position: usize,
+    fault: Option<Error>,
+}
+
+impl Decoder {
+    /// Starts at the first byte of `message`.
+    pub fn new(message: Bytes) -> Self {
+        Self {
+            input: Input::new(message),
+            references: References::default(),
+            amf3: amf3::Tables::default(),
+            position: 0,
+            fault: None,
+        }
+    }
+
+    /// Reads the next value. Behind an error nothing can be read any more: the same one comes again.
+    pub fn value(&mut self) -> Result<Value, Error> {
+        if let Some(fault) = &self.fault {
+            return Err(fault.clone());
+        }
+        let result = self.read_value();
+        match &result {
+            Ok(_) => self.position = self.input.position(),
+            Err(fault) => self.fault = Some(fault.clone()),
+        }
+        result
+    }
+
+    /// How many bytes the values read so far take.
+    pub fn position(&self) -> usize {
+        self.position
+    }
+
+    /// Whether every byte belongs to a value that was read.
+    pub fn is_empty(&self) -> bool {
+        self.fault.is_none() && self.input.is_empty()
+    }
+
+    fn read_value(&mut self) -> Result<Value, Error> {
+        self.input.count_node()?;
+        let start = self.input.position();
+        match self.input.u8("AMF0 marker")? {
+            NUMBER => self.input.f64("number").map(Value::Number),
+            BOOLEAN => self
+                .input
+                .u8("boolean")
+                .map(|byte| Value::Boolean(byte != 0)),
+            STRING => self.short_text("string").map(Value::String),
+            OBJECT => self.referable(start, Self::object),
+            NULL => Ok(Value::Null),
+            UNDEFINED | UNSUPPORTED => Ok(Value::Undefined),
+            REFERENCE => self.referred(),
+            ECMA_ARRAY => self.referable(start, Self::ecma_array),
+            STRICT_ARRAY => self.referable(start, Self::strict_array),
+            DATE => self.date(),
+            LONG_STRING => self.long_text("long string").map(Value::String),
+            XML_DOCUMENT => self.long_text("XML document").map(Value::Xml),
+            TYPED_OBJECT => self.referable(start, Self::typed_object),
+            // AMF0 3.1: the switch holds for one value.
+            AVM_PLUS => self.amf3.value(&mut self.input),
+            reserved => Err(Error::ReservedMarker(reserved)),
+        }
+    }
+
+    /// Reads a value that references can point to, and enters it.
+    fn referable(
+        &mut self,
+        start: usize,
+        read: fn(&mut Self) -> Result<Value, Error>,
+    ) -> Result<Value, Error> {
+        let index = self.references.enter(start, &self.input);
+        let value = read(self)?;
+        self.references.complete(index);
+        Ok(value)
+    }
+
+    /// Reads a reference, and the value that it points to again.
+    fn referred(&mut self) -> Result<Value, Error> {
+        let index = self.input.u16("reference")?.into();
+        let start = self.references.position(index)?;
+        let resume = self.input.replay(start);
+        let value = self.read_value()?;
+        self.input.resume(resume);
+        Ok(value)
+    }
+
+    fn object(&mut self) -> Result<Value, Error> {
+        let mut members = Object::new();
+        while self.member(&mut members)? {}
+        Ok(Value::Object(members))
+    }
+
+    fn ecma_array(&mut self) -> Result<Value, Error> {
+        // A hint at most: encoders write 0, or a count that is too large.
+        self.input.u32("ECMA array count")?;
+        let mut members = Object::new();
+        // Some encoders leave the object end out where the message ends.
+        while !self.input.is_empty() && self.member(&mut members)? {}
+        Ok(Value::EcmaArray(members))
+    }
+
+    fn typed_object(&mut self) -> Result<Value, Error> {
+        let class = self.short_text("class name")?;
+        let mut members = Object::new();
+        while self.member(&mut members)? {}
+        Ok(Value::Typed { class, members })
+    }
+
+    /// Reads one member, or the object end, and tells whether it was a member.
+    fn member(&mut self, members: &mut Object) -> Result<bool, Error> {
+        let key = self.short_text("member name")?;
+        // An empty name without the end marker behind it is a name.
+        if key.is_empty() && self.input.take_if(OBJECT_END) {
+            return Ok(false);
+        }
+        members.push(key, self.inner_value()?);
+        Ok(true)
+    }
+
+    fn strict_array(&mut self) -> Result<Value, Error> {
+        let count = self.input.u32("strict array count")?;
+        self.input.check_count(count, 1)?;
+        let values: Result<_, Error> = (0..count).map(|_| self.inner_value()).collect();
+        values.map(Value::StrictArray)
+    }
+
+    fn inner_value(&mut self) -> Result<Value, Error> {
+        self.input.descend()?;
+        let value = self.read_value()?;
+        self.input.ascend();
+        Ok(value)
+    }
+
+    fn date(&mut self) -> Result<Value, Error> {
+        Ok(Value::Date {
+            unix_ms: self.input.f64("date")?,
+            zone_minutes: self.input.u16("time zone")?.cast_signed(),
+        })
+    }
+
+    fn short_text(&mut self, what: &'static str) -> Result<Text, Error> {
+        let length = self.input.u16(what)?;
+        self.input.text(length.into(), what)
+    }
+
+    fn long_text(&mut self, what: &'static str) -> Result<Text, Error> {
+        let length = self.input.u32(what)?;
+        self.input.text(length, what)
+    }
+}
+
+/// Appends `value`. A string of more than 65,535 bytes becomes a long string, a name of more is cut
+/// there. Kinds that AMF3 alone has: an integer becomes a number, byte arrays and dictionaries become
+/// "unsupported" (AMF0 2.15), which is read as undefined.
+pub fn encode(value: &Value, out: &mut Vec<u8>) {
+    match value {
+        Value::Number(number) => encode_number(*number, out),
+        Value::Integer(number) => encode_number(f64::from(*number), out),
+        Value::Boolean(boolean) => out.extend([BOOLEAN, u8::from(*boolean)]),
+        Value::String(text) if text.len() > MAX_SHORT => {
+            out.push(LONG_STRING);
+            encode_long_text(text, out);
+        }
+        Value::String(text) => {
+            out.push(STRING);
+            encode_short_text(text, out);
+        }
+        Value::Object(members) => {
+            out.push(OBJECT);
+            encode_members(members, out);
+        }
+        Value::EcmaArray(members) => {
+            out.push(ECMA_ARRAY);
+            encode_count(members.len(), out);
+            encode_members(members, out);
+        }
+        Value::StrictArray(values) => {
+            out.push(STRICT_ARRAY);
+            encode_count(values.len(), out);
+            values.iter().for_each(|value| encode(value, out));
+        }
+        Value::Null => out.push(NULL),
+        Value::Undefined => out.push(UNDEFINED),
+        Value::Date {
+            unix_ms,
+            zone_minutes,
+        } => {
+            out.push(DATE);
+            out.extend(unix_ms.to_be_bytes());
+            out.extend(zone_minutes.to_be_bytes());
+        }
+        Value::Xml(text) => {
+            out.push(XML_DOCUMENT);
+            encode_long_text(text, out);
+        }
+        Value::Typed { class, members } => {
+            out.push(TYPED_OBJECT);
+            encode_short_text(class, out);
+            encode_members(members, out);
+        }
+        Value::Bytes(_) | Value::Dictionary(_) => out.push(UNSUPPORTED),
+    }
+}
+
+/// How many bytes [`encode`] appends for `value`.
+pub fn encoded_len(value: &Value) -> usize {
+    let body = match value {
+        Value::Number(_) | Value::Integer(_) => 8,
+        Value::Boolean(_) => 1,
+        Value::String(text) if text.len() > MAX_SHORT => text.len().saturating_add(4),
+        Value::String(text) => text.len().saturating_add(2),
+        Value::Object(members) => members_len(members),
+        Value::EcmaArray(members) => members_len(members).saturating_add(4),
+        Value::StrictArray(values) => sum(values.iter().map(encoded_len)).saturating_add(4),
+        Value::Null | Value::Undefined | Value::Bytes(_) | Value::Dictionary(_) => 0,
+        Value::Date { .. } => 10,
+        Value::Xml(text) => text.len().saturating_add(4),
+        Value::Typed { class, members } => name_len(class).saturating_add(members_len(members)),
+    };
+    body.saturating_add(1)
+}
+
+fn encode_number(number: f64, out: &mut Vec<u8>) {
+    out.push(NUMBER);
+    out.extend(number.to_be_bytes());
+}
+
+fn encode_members(members: &Object, out: &mut Vec<u8>) {
+    for (key, value) in members {
+        encode_short_text(key, out);
+        encode(value, out);
+    }
+    out.extend([0, 0, OBJECT_END]);
+}
+
+fn members_len(members: &Object) -> usize {
+    let member_len =
+        |(key, value): &(Text, Value)| name_len(key).saturating_add(encoded_len(value));
+    sum(members.iter().map(member_len)).saturating_add(3)
+}
+
+fn name_len(name: &Text) -> usize {
+    name.len().min(MAX_SHORT).saturating_add(2)
+}
+
+fn sum(lengths: impl Iterator<Item = usize>) -> usize {
+    lengths.fold(0, usize::saturating_add)
+}
+
+fn encode_short_text(text: &Text, out: &mut Vec<u8>) {
+    let bytes = text.as_bytes();
+    let bytes = bytes.get(..MAX_SHORT).unwrap_or(bytes);
+    out.extend(u16::try_from(bytes.len()).unwrap_or(u16::MAX).to_be_bytes());
+    out.extend_from_slice(bytes);
+}
+
+fn encode_long_text(text: &Text, out: &mut Vec<u8>) {
+    encode_count(text.len(), out);
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// Saturates: more than 32 bits count comes in no message and from nowhere else.
+fn encode_count(count: usize, out: &mut Vec<u8>) {
+    out.extend(u32::try_from(count).unwrap_or(u32::MAX).to_be_bytes());
+}
+
+/// Bytes of a string with a length of 16 bits.
+const MAX_SHORT: usize = 0xFFFF;
+
+// Markers (AMF0 2.1). Reserved and without a known size: 0x04 movie clip, 0x0E record set.
+const NUMBER: u8 = 0x00;
+const BOOLEAN: u8 = 0x01;
+const STRING: u8 = 0x02;
+const OBJECT: u8 = 0x03;
+const NULL: u8 = 0x05;
+const UNDEFINED: u8 = 0x06;
+const REFERENCE: u8 = 0x07;
+const ECMA_ARRAY: u8 = 0x08;
+const OBJECT_END: u8 = 0x09;
+const STRICT_ARRAY: u8 = 0x0A;
+const DATE: u8 = 0x0B;
+const LONG_STRING: u8 = 0x0C;
+const UNSUPPORTED: u8 = 0x0D;
+const XML_DOCUMENT: u8 = 0x0F;
+const TYPED_OBJECT: u8 = 0x10;
+const AVM_PLUS: u8 = 0x11;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decode(bytes: &[u8]) -> (Vec<Value>, Option<Error>) {
+        decode_all(Bytes::copy_from_slice(bytes))
+    }
+
+    #[test]
+    fn both_directions_share_these_bytes() {
+        #[rustfmt::skip]
+        let bytes = [
+            0x03,                                       // object
+                0, 1, b'n', 0x00, 0x40, 0x59, 0, 0, 0, 0, 0, 0, // n: 100
+                0, 1, b'b', 0x01, 1,                    // b: true
+                0, 1, b'e', 0x08, 0, 0, 0, 1,           // e: ECMA array of one
+                    0, 0, 0x05,                         // an empty name: null
+                    0, 0, 0x09,
+                0, 1, b'n', 0x02, 0, 2, 0xC3, 0x28,     // n again: not UTF-8
+                0, 0, 0x09,
+            0x0A, 0, 0, 0, 2, 0x05, 0x06,               // strict array: null, undefined
+            0x0B, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xC4,   // date 0, zone -60
+            0x0F, 0, 0, 0, 4, b'<', b'a', b'/', b'>',   // XML document
+            0x10, 0, 1, b'C', 0, 0, 0x09,               // typed object without members
+        ];
+        let mut members = Object::new();
+        members.push("n", 100.0);
+        members.push("b", true);
+        members.push(
+            "e",
+            Value::EcmaArray(Object::from_iter([("", Value::Null)])),
+        );
+        members.push("n", Text::from(Bytes::from_static(&[0xC3, 0x28])));
+        let values = vec![
+            Value::Object(members),
+            Value::StrictArray(vec![Value::Null, Value::Undefined]),
+            Value::Date {
+                unix_ms: 0.0,
+                zone_minutes: -60,
+            },
+            Value::Xml("<a/>".into()),
+            Value::Typed {
+                class: "C".into(),
+                members: Object::new(),
+            },
+        ];
+
+        let mut encoded = Vec::new();
+        values.iter().for_each(|value| encode(value, &mut encoded));
+        assert_eq!(encoded, bytes);
+        assert_eq!(decode(&bytes), (values, None));
+    }
+
+    #[test]
+    fn a_string_of_65_536_bytes_is_long() {
+        for (length, header) in [(65_535, &[2, 0xFF, 0xFF][..]), (65_536, &[12, 0, 1, 0, 0])] {
+            let value = Value::from("x".repeat(length));
+            let mut encoded = Vec::new();
+            encode(&value, &mut encoded);
+            assert!(encoded.starts_with(header));
+            assert_eq!(encoded.len(), header.len() + length);
+            assert_eq!(encoded_len(&value), encoded.len());
+            assert_eq!(decode(&encoded), (vec![value], None));
+        }
+    }
+
+    #[test]
+    fn a_name_is_cut_where_its_length_field_ends() {
+        let value = Value::from(Object::from_iter([("k".repeat(70_000), true)]));
+        let mut encoded = Vec::new();
+        encode(&value, &mut encoded);
+        assert_eq!(encoded_len(&value), encoded.len());
+        let expected = Object::from_iter([("k".repeat(65_535), true)]);
+        assert_eq!(decode(&encoded), (vec![expected.into()], None));
+    }
+
+    #[test]
+    fn kinds_of_amf3_become_the_nearest() {
+        let mut encoded = Vec::new();
+        encode(&Value::Integer(-1), &mut encoded);
+        encode(&Value::Bytes(Bytes::from_static(b"abc")), &mut encoded);
+        encode(&Value::Dictionary(Vec::new()), &mut encoded);
+        assert_eq!(encoded, [0, 0xBF, 0xF0, 0, 0, 0, 0, 0, 0, 0x0D, 0x0D]);
+        let values = vec![Value::Number(-1.0), Value::Undefined, Value::Undefined];
+        assert_eq!(decode(&encoded), (values, None));
+    }
+
+    #[test]
+    fn only_an_ecma_array_may_lack_its_end_and_only_where_the_message_ends() {
+        let array = |key: &str| Value::EcmaArray(Object::from_iter([(key, Value::Null)]));
+        assert_eq!(
+            decode(&[8, 0, 0, 0, 1, 0, 1, b'a', 5]),
+            (vec![array("a")], None)
+        );
+        // The outer array lacks its end too.
+        let nested = Value::EcmaArray(Object::from_iter([("o", array("a"))]));
+        assert_eq!(
+            decode(&[8, 0, 0, 0, 1, 0, 1, b'o', 8, 0, 0, 0, 1, 0, 1, b'a', 5]),
+            (vec![nested], None)
+        );
+        // Half an end, a value cut, an object around it: all faults.
+        for bytes in [
+            &[8, 0, 0, 0, 1, 0, 1, b'a', 5, 0][..],
+            &[8, 0, 0, 0, 1, 0, 1, b'a', 5, 0, 0],
+            &[8, 0, 0, 0, 1, 0, 1, b'a'],
+            &[3, 0, 1, b'o', 8, 0, 0, 0, 1, 0, 1, b'a', 5],
+        ] {
+            let (values, fault) = decode(bytes);
+            assert_eq!(values, []);
+            assert!(matches!(fault, Some(Error::Missing(_))), "{fault:?}");
+        }
+    }
+
+    #[test]
+    fn a_fault_stays_and_the_position_stays_before_it() {
+        let mut decoder = Decoder::new(Bytes::from_static(&[5, 0x04, 5]));
+        assert_eq!(decoder.value(), Ok(Value::Null));
+        for _ in 0..2 {
+            assert_eq!(decoder.value(), Err(Error::ReservedMarker(0x04)));
+            assert_eq!(decoder.position(), 1);
+            assert!(!decoder.is_empty());
+        }
+    }
+
+    #[test]
+    fn no_value_at_the_end_is_an_error() {
+        let mut decoder = Decoder::new(Bytes::new());
+        assert!(decoder.is_empty());
+        assert!(matches!(decoder.value(), Err(Error::Missing(_))));
+    }
+
+    #[test]
+    fn references_count_complex_values_alone_and_not_those_read_again() {
+        #[rustfmt::skip]
+        let bytes = [
+            0x02, 0, 1, b's',                       // a string: not in the table
+            0x0A, 0, 0, 0, 1,                       // 0: strict array of
+                0x03, 0, 0, 0x09,                   // 1: an empty object
+            0x07, 0, 0,                             // 0 again; enters nothing
+            0x10, 0, 1, b'C', 0, 0, 0x09,           // 2: typed object
+            0x07, 0, 2,
+            0x07, 0, 1,
+            0x07, 0, 3,                             // nothing there
+        ];
+        let object = Value::Object(Object::new());
+        let array = Value::StrictArray(vec![object.clone()]);
+        let typed = Value::Typed {
+            class: "C".into(),
+            members: Object::new(),
+        };
+        let (values, fault) = decode(&bytes);
+        assert_eq!(
+            values,
+            [
+                "s".into(),
+                array.clone(),
+                array,
+                typed.clone(),
+                typed,
+                object
+            ]
+        );
+        assert_eq!(fault, Some(Error::BadReference(3)));
+    }
+
+    #[test]
+    fn a_reference_to_the_value_around_it_is_refused() {
+        let bytes = [3, 0, 1, b'a', 3, 0, 1, b'b', 7, 0, 0, 0, 0, 9, 0, 0, 9];
+        assert_eq!(decode(&bytes), (vec![], Some(Error::Cycle(0))));
+    }
+}

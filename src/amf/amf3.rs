@@ -1,0 +1,678 @@
+//! AMF3: met behind marker 0x11 of AMF0, from servers that take us for a newer player.
+//!
+//! | on the wire | [`Value`] |
+//! | --- | --- |
+//! | array without names, vectors | [`Value::StrictArray`] |
+//! | array with names | [`Value::EcmaArray`], its numbered values last, named "0", "1" … |
+//! | object without a class name | [`Value::Object`] |
+//! | object of a class | [`Value::Typed`] |
+//! | externalizable `ArrayCollection`, `ObjectProxy` of Flex | [`Value::Typed`] with the one member "source", "object" |
+//! | any other externalizable object | [`Error::Externalizable`] |
+//! | vector of uint, its items | [`Value::Number`] |
+//! | reference to a string | the same bytes |
+//! | reference to anything else | what it refers to, read again |
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{
+    Error, Object, Text, Value,
+    input::{Input, References},
+};
+
+/// Reads values of AMF3 alone. Inside a message of AMF0 values, [`super::amf0::Decoder`] does.
+#[derive(Debug)]
+pub struct Decoder {
+    input: Input,
+    tables: Tables,
+    position: usize,
+    fault: Option<Error>,
+}
+
+impl Decoder {
+    /// Starts at the first byte of `message`.
+    pub fn new(message: Bytes) -> Self {
+        Self {
+            input: Input::new(message),
+            tables: Tables::default(),
+            position: 0,
+            fault: None,
+        }
+    }
+
+    /// Reads the next value. Behind an error nothing can be read any more: the same one comes again.
+    pub fn value(&mut self) -> Result<Value, Error> {
+        if let Some(fault) = &self.fault {
+            return Err(fault.clone());
+        }
+        let result = self.tables.value(&mut self.input);
+        match &result {
+            Ok(_) => self.position = self.input.position(),
+            Err(fault) => self.fault = Some(fault.clone()),
+        }
+        result
+    }
+
+    /// How many bytes the values read so far take.
+    pub fn position(&self) -> usize {
+        self.position
+    }
+
+    /// Whether every byte belongs to a value that was read.
+    pub fn is_empty(&self) -> bool {
+        self.fault.is_none() && self.input.is_empty()
+    }
+}
+
+/// What references of one message can point to (AMF3 2).
+#[derive(Debug, Default)]
+pub(super) struct Tables {
+    strings: Vec<Text>,
+    objects: References,
+    traits: Vec<Arc<Traits>>,
+}
+
+impl Tables {
+    /// Reads one value with its marker.
+    pub(super) fn value(&mut self, input: &mut Input) -> Result<Value, Error> {
+        input.count_node()?;
+        let start = input.position();
+        match input.u8("AMF3 marker")? {
+            UNDEFINED => Ok(Value::Undefined),
+            NULL => Ok(Value::Null),
+            FALSE => Ok(Value::Boolean(false)),
+            TRUE => Ok(Value::Boolean(true)),
+            INTEGER => u29(input).map(|bits| Value::Integer(sign_extend(bits))),
+            DOUBLE => input.f64("double").map(Value::Number),
+            STRING => self.string(input).map(Value::String),
+            marker @ XML_DOCUMENT..=DICTIONARY => self.referable(marker, start, input),
+            reserved => Err(Error::ReservedMarker(reserved)),
+        }
+    }
+
+    /// Reads a value that the object table knows, or a reference to one.
+    fn referable(&mut self, marker: u8, start: usize, input: &mut Input) -> Result<Value, Error> {
+        let header = u29(input)?;
+        if header & 1 == 0 {
+            return self.referred(header >> 1, input);
+        }
+        // A value is entered before what it holds.
+        let index = self.objects.enter(start, input);
+        let value = self.body(marker, header, input)?;
+        self.objects.complete(index);
+        Ok(value)
+    }
+
+    /// Reads the value at `index` of the object table again.
+    fn referred(&mut self, index: u32, input: &mut Input) -> Result<Value, Error> {
+        let start = self.objects.position(index)?;
+        let resume = input.replay(start);
+        let value = self.value(input)?;
+        input.resume(resume);
+        Ok(value)
+    }
+
+    /// Reads what follows marker and header. But for objects, the header is the lowest bit set and a
+    /// count above it.
+    fn body(&mut self, marker: u8, header: u32, input: &mut Input) -> Result<Value, Error> {
+        let count = header >> 1;
+        match marker {
+            XML_DOCUMENT | XML => input.text(count, "XML document").map(Value::Xml),
+            DATE => input.f64("date").map(|unix_ms| Value::Date {
+                unix_ms,
+                zone_minutes: 0,
+            }),
+            ARRAY => self.array(count, input),
+            OBJECT => self.object(header, input),
+            BYTE_ARRAY => input.bytes(count, "byte array").map(Value::Bytes),
+            VECTOR_INT => numbers(count, 4, input, |input| {
+                let bits = input.u32("int")?;
+                Ok(Value::Integer(bits.cast_signed()))
+            }),
+            VECTOR_UINT => numbers(count, 4, input, |input| {
+                let number = input.u32("uint")?;
+                Ok(Value::Number(number.into()))
+            }),
+            VECTOR_DOUBLE => numbers(count, 8, input, |input| {
+                input.f64("double").map(Value::Number)
+            }),
+            VECTOR_OBJECT => self.vector(count, input),
+            DICTIONARY => self.dictionary(count, input),
+            reserved => Err(Error::ReservedMarker(reserved)),
+        }
+    }
+
+    fn array(&mut self, count: u32, input: &mut Input) -> Result<Value, Error> {
+        let mut members = Object::new();
+        self.dynamic_members(&mut members, input)?;
+        let values = self.values(count, input)?;
+        if members.is_empty() {
+            return Ok(Value::StrictArray(values));
+        }
+        // AMF0 2.10: all indices, ordinal or not, are names.
+        for (index, value) in values.into_iter().enumerate() {
+            members.push(index.to_string(), value);
+        }
+        Ok(Value::EcmaArray(members))
+    }
+
+    fn vector(&mut self, count: u32, input: &mut Input) -> Result<Value, Error> {
+        input.u8("vector flag")?;
+        self.string(input)?;
+        self.values(count, input).map(Value::StrictArray)
+    }
+
+    fn values(&mut self, count: u32, input: &mut Input) -> Result<Vec<Value>, Error> {
+        input.check_count(count, 1)?;
+        (0..count).map(|_| self.inner_value(input)).collect()
+    }
+
+    fn dictionary(&mut self, count: u32, input: &mut Input) -> Result<Value, Error> {
+        input.u8("dictionary flag")?;
+        input.check_count(count, 2)?;
+        let entry = |_| Ok((self.inner_value(input)?, self.inner_value(input)?));
+        let entries: Result<_, Error> = (0..count).map(entry).collect();
+        entries.map(Value::Dictionary)
+    }
+
+    fn object(&mut self, header: u32, input: &mut Input) -> Result<Value, Error> {
+        let traits = self.traits(header, input)?;
+        let mut members = Object::new();
+        if traits.is_externalizable {
+            let only = externalized(&traits.class)?;
+            members.push(only, self.inner_value(input)?);
+        }
+        for name in &traits.sealed {
+            members.push(name.clone(), self.inner_value(input)?);
+        }
+        if traits.is_dynamic {
+            self.dynamic_members(&mut members, input)?;
+        }
+        if traits.class.is_empty() {
+            return Ok(Value::Object(members));
+        }
+        Ok(Value::Typed {
+            class: traits.class.clone(),
+            members,
+        })
+    }
+
+    /// Reads the traits of an object, or a reference to them (AMF3 3.12). Bits of the header from the
+    /// lowest: the object is inline, its traits are inline, externalizable, dynamic, sealed members.
+    fn traits(&mut self, header: u32, input: &mut Input) -> Result<Arc<Traits>, Error> {
+        if header & 2 == 0 {
+            return element(&self.traits, header >> 2);
+        }
+        let class = self.string(input)?;
+        let is_externalizable = header & 4 != 0;
+        let traits = Arc::new(Traits {
+            class,
+            is_externalizable,
+            is_dynamic: !is_externalizable && header & 8 != 0,
+            sealed: if is_externalizable {
+                Vec::new()
+            } else {
+                self.names(header >> 4, input)?
+            },
+        });
+        if !input.is_replay() {
+            self.traits.push(Arc::clone(&traits));
+        }
+        Ok(traits)
+    }
+
+    fn names(&mut self, count: u32, input: &mut Input) -> Result<Vec<Text>, Error> {
+        input.check_count(count, 1)?;
+        let name = |_| {
+            input.count_node()?;
+            self.string(input)
+        };
+        (0..count).map(name).collect()
+    }
+
+    /// Reads names and values until an empty name.
+    fn dynamic_members(&mut self, members: &mut Object, input: &mut Input) -> Result<(), Error> {
+        loop {
+            let key = self.string(input)?;
+            if key.is_empty() {
+                return Ok(());
+            }
+            members.push(key, self.inner_value(input)?);
+        }
+    }
+
+    fn inner_value(&mut self, input: &mut Input) -> Result<Value, Error> {
+        input.descend()?;
+        let value = self.value(input)?;
+        input.ascend();
+        Ok(value)
+    }
+
+    fn string(&mut self, input: &mut Input) -> Result<Text, Error> {
+        let header = u29(input)?;
+        if header & 1 == 0 {
+            return element(&self.strings, header >> 1);
+        }
+        let text = input.text(header >> 1, "string")?;
+        // AMF3 1.3.2: the empty string is never sent by reference.
+        if !text.is_empty() && !input.is_replay() {
+            self.strings.push(text.clone());
+        }
+        Ok(text)
+    }
+}
+
+/// What objects of a class have in common (AMF3 3.12).
+#[derive(Debug)]
+struct Traits {
+    class: Text,
+    is_externalizable: bool,
+    is_dynamic: bool,
+    sealed: Vec<Text>,
+}
+
+/// The name of the one value that an externalizable object of `class` writes.
+fn externalized(class: &Text) -> Result<&'static str, Error> {
+    match class.as_bytes() {
+        b"flex.messaging.io.ArrayCollection" => Ok("source"),
+        b"flex.messaging.io.ObjectProxy" => Ok("object"),
+        _ => Err(Error::Externalizable(class.clone())),
+    }
+}
+
+/// Reads a vector of numbers, each of `size` bytes.
+fn numbers(
+    count: u32,
+    size: usize,
+    input: &mut Input,
+    number: impl Fn(&mut Input) -> Result<Value, Error>,
+) -> Result<Value, Error> {
+    input.u8("vector flag")?;
+    input.check_count(count, size)?;
+    let item = |_| {
+        input.count_node()?;
+        number(input)
+    };
+    let values: Result<_, Error> = (0..count).map(item).collect();
+    values.map(Value::StrictArray)
+}
+
+fn element<T: Clone>(table: &[T], index: u32) -> Result<T, Error> {
+    let place = usize::try_from(index).ok();
+    let element = place.and_then(|place| table.get(place));
+    element.cloned().ok_or(Error::BadReference(index))
+}
+
+/// Reads 29 bits: 7 in each of up to three bytes, with the high bit set where another follows, and 8
+/// in a fourth (AMF3 1.3.1).
+fn u29(input: &mut Input) -> Result<u32, Error> {
+    let mut value = 0;
+    for _ in 0..3 {
+        let byte = input.u8("U29")?;
+        value = value << 7 | u32::from(byte & 0x7F);
+        if byte & 0x80 == 0 {
+            return Ok(value);
+        }
+    }
+    input.u8("U29").map(|byte| value << 8 | u32::from(byte))
+}
+
+fn sign_extend(bits: u32) -> i32 {
+    (bits << 3).cast_signed() >> 3
+}
+
+/// Appends `value`, with no reference ever. What AMF3 cannot say: the time zone of a date is dropped,
+/// an integer of more than 29 bits becomes a double, an array without members one without names, and
+/// one with an empty name an object.
+pub fn encode(value: &Value, out: &mut Vec<u8>) {
+    match value {
+        Value::Number(number) => encode_double(*number, out),
+        Value::Integer(number) => encode_integer(*number, out),
+        Value::Boolean(boolean) => out.push(if *boolean { TRUE } else { FALSE }),
+        Value::String(text) => {
+            out.push(STRING);
+            encode_bytes(text.as_bytes(), out);
+        }
+        Value::Object(members) => encode_object(&Text::default(), members, out),
+        Value::EcmaArray(members) if has_empty_key(members) => {
+            encode_object(&Text::default(), members, out);
+        }
+        Value::EcmaArray(members) => {
+            out.push(ARRAY);
+            encode_count(0, out);
+            encode_dynamic_members(members, out);
+        }
+        Value::StrictArray(values) => {
+            out.push(ARRAY);
+            encode_count(values.len(), out);
+            out.push(EMPTY_STRING);
+            values.iter().for_each(|value| encode(value, out));
+        }
+        Value::Null => out.push(NULL),
+        Value::Undefined => out.push(UNDEFINED),
+        Value::Date { unix_ms, .. } => {
+            out.extend([DATE, 1]);
+            out.extend(unix_ms.to_be_bytes());
+        }
+        Value::Xml(text) => {
+            out.push(XML);
+            encode_bytes(text.as_bytes(), out);
+        }
+        Value::Typed { class, members } => encode_object(class, members, out),
+        Value::Bytes(bytes) => {
+            out.push(BYTE_ARRAY);
+            encode_bytes(bytes, out);
+        }
+        Value::Dictionary(entries) => {
+            out.push(DICTIONARY);
+            encode_count(entries.len(), out);
+            out.push(0);
+            for (key, value) in entries {
+                encode(key, out);
+                encode(value, out);
+            }
+        }
+    }
+}
+
+fn encode_double(number: f64, out: &mut Vec<u8>) {
+    out.push(DOUBLE);
+    out.extend(number.to_be_bytes());
+}
+
+fn encode_integer(number: i32, out: &mut Vec<u8>) {
+    let bits = number.cast_unsigned() & MAX_U29;
+    if sign_extend(bits) != number {
+        return encode_double(f64::from(number), out);
+    }
+    out.push(INTEGER);
+    encode_u29(bits, out);
+}
+
+/// Members of a class are sealed, others dynamic; an empty name can only be sealed.
+fn encode_object(class: &Text, members: &Object, out: &mut Vec<u8>) {
+    out.push(OBJECT);
+    if class.is_empty() && !has_empty_key(members) {
+        out.extend([0b1011, EMPTY_STRING]);
+        return encode_dynamic_members(members, out);
+    }
+    let count = u32::try_from(members.len()).unwrap_or(u32::MAX);
+    encode_u29(count << 4 | 0b0011, out);
+    encode_bytes(class.as_bytes(), out);
+    for (key, _) in members {
+        encode_bytes(key.as_bytes(), out);
+    }
+    for (_, value) in members {
+        encode(value, out);
+    }
+}
+
+fn has_empty_key(members: &Object) -> bool {
+    members.iter().any(|(key, _)| key.is_empty())
+}
+
+fn encode_dynamic_members(members: &Object, out: &mut Vec<u8>) {
+    for (key, value) in members {
+        encode_bytes(key.as_bytes(), out);
+        encode(value, out);
+    }
+    out.push(EMPTY_STRING);
+}
+
+fn encode_bytes(bytes: &[u8], out: &mut Vec<u8>) {
+    encode_count(bytes.len(), out);
+    out.extend_from_slice(bytes);
+}
+
+/// Counts and lengths have 28 bits; more comes in no message and from nowhere else.
+fn encode_count(count: usize, out: &mut Vec<u8>) {
+    let count = u32::try_from(count).unwrap_or(u32::MAX);
+    encode_u29(count << 1 | 1, out);
+}
+
+fn encode_u29(value: u32, out: &mut Vec<u8>) {
+    let more = |bits: u32| bits as u8 | 0x80;
+    let last = value as u8;
+    match value & MAX_U29 {
+        0..=0x7F => out.push(last),
+        0x80..=0x3FFF => out.extend([more(value >> 7), last & 0x7F]),
+        0x4000..=0x1F_FFFF => out.extend([more(value >> 14), more(value >> 7), last & 0x7F]),
+        _ => out.extend([more(value >> 22), more(value >> 15), more(value >> 8), last]),
+    }
+}
+
+/// The largest number in 29 bits.
+const MAX_U29: u32 = 0x1FFF_FFFF;
+
+/// A string of no bytes: a length of 0, not a reference.
+const EMPTY_STRING: u8 = 1;
+
+// Markers (AMF3 3.1).
+const UNDEFINED: u8 = 0x00;
+const NULL: u8 = 0x01;
+const FALSE: u8 = 0x02;
+const TRUE: u8 = 0x03;
+const INTEGER: u8 = 0x04;
+const DOUBLE: u8 = 0x05;
+const STRING: u8 = 0x06;
+const XML_DOCUMENT: u8 = 0x07;
+const DATE: u8 = 0x08;
+const ARRAY: u8 = 0x09;
+const OBJECT: u8 = 0x0A;
+const XML: u8 = 0x0B;
+const BYTE_ARRAY: u8 = 0x0C;
+const VECTOR_INT: u8 = 0x0D;
+const VECTOR_UINT: u8 = 0x0E;
+const VECTOR_DOUBLE: u8 = 0x0F;
+const VECTOR_OBJECT: u8 = 0x10;
+const DICTIONARY: u8 = 0x11;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decode(bytes: &[u8]) -> Result<Value, Error> {
+        Decoder::new(Bytes::copy_from_slice(bytes)).value()
+    }
+
+    fn decode_all(bytes: &[u8]) -> Result<Vec<Value>, Error> {
+        let mut decoder = Decoder::new(Bytes::copy_from_slice(bytes));
+        let mut values = Vec::new();
+        while !decoder.is_empty() {
+            values.push(decoder.value()?);
+        }
+        Ok(values)
+    }
+
+    #[test]
+    fn u29_at_its_edges() {
+        for (number, bytes) in [
+            (0, &[0][..]),
+            (0x7F, &[0x7F]),
+            (0x80, &[0x81, 0x00]),
+            (0x3FFF, &[0xFF, 0x7F]),
+            (0x4000, &[0x81, 0x80, 0x00]),
+            (0x1F_FFFF, &[0xFF, 0xFF, 0x7F]),
+            (0x20_0000, &[0x80, 0xC0, 0x80, 0x00]),
+            (0x1234_5678, &[0xC8, 0xE8, 0xD6, 0x78]),
+            (MAX_U29, &[0xFF, 0xFF, 0xFF, 0xFF]),
+        ] {
+            let mut encoded = Vec::new();
+            encode_u29(number, &mut encoded);
+            assert_eq!(encoded, bytes, "{number:#x}");
+            let mut input = Input::new(Bytes::copy_from_slice(bytes));
+            assert_eq!(u29(&mut input), Ok(number));
+            assert!(input.is_empty());
+            for cut in 0..bytes.len() {
+                let mut input = Input::new(Bytes::copy_from_slice(&bytes[..cut]));
+                assert!(matches!(u29(&mut input), Err(Error::Missing(_))));
+            }
+        }
+        // Longer than it need be.
+        let mut input = Input::new(Bytes::from_static(&[0x80, 0x80, 0x05]));
+        assert_eq!(u29(&mut input), Ok(5));
+    }
+
+    #[test]
+    fn integers_of_more_than_29_bits_become_doubles() {
+        for (number, expected) in [
+            (0x0FFF_FFFF, Value::Integer(0x0FFF_FFFF)),
+            (-0x1000_0000, Value::Integer(-0x1000_0000)),
+            (0x1000_0000, Value::Number(268_435_456.0)),
+            (-0x1000_0001, Value::Number(-268_435_457.0)),
+            (i32::MIN, Value::Number(-2_147_483_648.0)),
+        ] {
+            let mut encoded = Vec::new();
+            encode(&Value::Integer(number), &mut encoded);
+            assert_eq!(decode(&encoded), Ok(expected));
+        }
+    }
+
+    #[test]
+    fn both_directions_share_these_bytes() {
+        #[rustfmt::skip]
+        let bytes = [
+            0x0A, 0x0B, 0x01,                       // object: dynamic, no class
+                0x03, b'i', 0x04, 0x7F,             // i: 127
+                0x03, b'd', 0x05, 0x3F, 0xF8, 0, 0, 0, 0, 0, 0, // d: 1.5
+                0x01,
+            0x0A, 0x23, 0x03, b'P',                 // object of class P, two sealed members
+                0x03, b'x', 0x03, b'y', 0x03, 0x02, // x: true, y: false
+            0x0A, 0x13, 0x01, 0x01, 0x00,           // no class, an empty name: undefined
+            0x09, 0x05, 0x01, 0x01, 0x06, 0x01,     // array: null, ""
+            0x09, 0x01, 0x03, b'k', 0x01, 0x01,     // array with the name k: null
+            0x08, 0x01, 0, 0, 0, 0, 0, 0, 0, 0,     // date 0
+            0x0B, 0x09, b'<', b'a', b'/', b'>',     // XML
+            0x0C, 0x05, 0xFF, 0x00,                 // byte array
+            0x11, 0x03, 0x00, 0x04, 0x01, 0x01,     // dictionary: 1 → null
+        ];
+        let values = vec![
+            Value::Object(Object::from_iter([
+                ("i", Value::Integer(127)),
+                ("d", Value::Number(1.5)),
+            ])),
+            Value::Typed {
+                class: "P".into(),
+                members: Object::from_iter([("x", true), ("y", false)]),
+            },
+            Value::Object(Object::from_iter([("", Value::Undefined)])),
+            Value::StrictArray(vec![Value::Null, "".into()]),
+            Value::EcmaArray(Object::from_iter([("k", Value::Null)])),
+            Value::Date {
+                unix_ms: 0.0,
+                zone_minutes: 0,
+            },
+            Value::Xml("<a/>".into()),
+            Value::Bytes(Bytes::from_static(&[0xFF, 0x00])),
+            Value::Dictionary(vec![(Value::Integer(1), Value::Null)]),
+        ];
+
+        let mut encoded = Vec::new();
+        values.iter().for_each(|value| encode(value, &mut encoded));
+        assert_eq!(encoded, bytes);
+        assert_eq!(decode_all(&bytes), Ok(values));
+    }
+
+    #[test]
+    fn vectors_are_arrays() {
+        let array = |values: &[Value]| Ok(Value::StrictArray(values.to_vec()));
+        #[rustfmt::skip]
+        let cases = [
+            (&[0x0D, 0x05, 0x01, 0xFF, 0xFF, 0xFF, 0xFF, 0x7F, 0xFF, 0xFF, 0xFF][..],
+             array(&[Value::Integer(-1), Value::Integer(i32::MAX)])),
+            (&[0x0E, 0x03, 0x00, 0xFF, 0xFF, 0xFF, 0xFF],
+             array(&[Value::Number(4_294_967_295.0)])),
+            (&[0x0F, 0x03, 0x00, 0x3F, 0xF0, 0, 0, 0, 0, 0, 0],
+             array(&[Value::Number(1.0)])),
+            (&[0x10, 0x05, 0x00, 0x03, b'C', 0x01, 0x0A, 0x0B, 0x01, 0x01],
+             array(&[Value::Null, Value::Object(Object::new())])),
+        ];
+        for (bytes, expected) in cases {
+            assert_eq!(decode(bytes), expected);
+            for cut in 0..bytes.len() {
+                let error = decode(&bytes[..cut]).unwrap_err();
+                assert!(matches!(error, Error::Missing(_) | Error::Count(_)));
+            }
+        }
+    }
+
+    #[test]
+    fn traits_with_sealed_and_dynamic_members_are_shared() {
+        #[rustfmt::skip]
+        let bytes = [
+            0x0A, 0x1B, 0x03, b'P',                 // class P, dynamic, one sealed member
+                0x03, b'x', 0x04, 0x01,             // x: 1
+                0x03, b'y', 0x04, 0x02, 0x01,       // y: 2
+            0x0A, 0x01, 0x04, 0x03, 0x01,           // the same traits: x: 3
+            0x0A, 0x00,                             // the first object again
+            0x0A, 0x05,                             // traits 1: nothing there
+        ];
+        let object = |members: &[(&str, i32)]| Value::Typed {
+            class: "P".into(),
+            members: members
+                .iter()
+                .map(|&(key, n)| (key, Value::Integer(n)))
+                .collect(),
+        };
+        let mut decoder = Decoder::new(Bytes::copy_from_slice(&bytes));
+        assert_eq!(decoder.value(), Ok(object(&[("x", 1), ("y", 2)])));
+        assert_eq!(decoder.value(), Ok(object(&[("x", 3)])));
+        assert_eq!(decoder.value(), Ok(object(&[("x", 1), ("y", 2)])));
+        assert_eq!(decoder.value(), Err(Error::BadReference(1)));
+        assert_eq!(decoder.position(), bytes.len() - 2);
+    }
+
+    #[test]
+    fn what_is_read_again_enters_no_table() {
+        #[rustfmt::skip]
+        let bytes = [
+            0x09, 0x05, 0x01,                       // 0: array of
+                0x0A, 0x13, 0x03, b'P',             // 1: object, traits 0, string 0
+                    0x03, b'x', 0x06, 0x03, b'v',   // strings 1 and 2
+                0x0C, 0x03, 0xAA,                   // 2: byte array
+            0x09, 0x00,                             // 0 again
+            0x06, 0x03, b'w',                       // string 3
+            0x06, 0x06,                             // string 3 again
+            0x0C, 0x03, 0xBB,                       // 3: byte array
+            0x0C, 0x06,                             // 3 again
+            0x0A, 0x13, 0x03, b'Q', 0x02, 0x01,     // 4: traits 1, with name x
+            0x0A, 0x05, 0x01,                       // traits 1 again
+        ];
+        let values = decode_all(&bytes).unwrap();
+        assert_eq!(values[0], values[1]);
+        assert_eq!(values[3], "w".into());
+        assert_eq!(values[5], Value::Bytes(Bytes::from_static(&[0xBB])));
+        assert_eq!(values[6], values[7]);
+        assert_eq!(values[7].member("x"), Some(&Value::Null));
+    }
+
+    #[test]
+    fn externalizable_classes_with_one_value_inside() {
+        for (class, member) in [
+            ("flex.messaging.io.ArrayCollection", "source"),
+            ("flex.messaging.io.ObjectProxy", "object"),
+        ] {
+            let mut bytes = vec![0x0A, 0x07];
+            encode_bytes(class.as_bytes(), &mut bytes);
+            bytes.extend([0x09, 0x03, 0x01, 0x02, 0x0A, 0x00]);
+            let array = Value::StrictArray(vec![Value::Boolean(false)]);
+            let expected = Value::Typed {
+                class: class.into(),
+                members: Object::from_iter([(member, array)]),
+            };
+            assert_eq!(decode_all(&bytes), Ok(vec![expected.clone(), expected]));
+        }
+    }
+
+    #[test]
+    fn a_reference_to_the_value_around_it_is_refused() {
+        assert_eq!(
+            decode(&[0x09, 0x03, 0x01, 0x09, 0x00]),
+            Err(Error::Cycle(0))
+        );
+        assert_eq!(decode(&[0x09, 0x02]), Err(Error::BadReference(1)));
+        assert_eq!(decode(&[0x06, 0x00]), Err(Error::BadReference(0)));
+        assert_eq!(decode(&[0x12, 0x01]), Err(Error::ReservedMarker(0x12)));
+    }
+}
