@@ -33,6 +33,8 @@
 pub mod amf0;
 pub mod amf3;
 mod input;
+#[cfg(test)]
+mod tests;
 
 use std::{borrow::Cow, fmt, mem, slice, vec};
 

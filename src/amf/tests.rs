@@ -1,0 +1,737 @@
+use std::ops::Range;
+
+use proptest::prelude::*;
+use serde_json::Value as Json;
+
+use super::*;
+
+#[derive(Debug, Clone, Copy)]
+enum Format {
+    Amf0,
+    Amf3,
+}
+
+/// What a message held: the values, where each ends, and the fault behind them.
+#[derive(Debug)]
+struct Decoded {
+    values: Vec<Value>,
+    ends: Vec<usize>,
+    fault: Option<Error>,
+}
+
+impl Format {
+    fn decode(self, message: &[u8]) -> Decoded {
+        let message = Bytes::copy_from_slice(message);
+        match self {
+            Self::Amf0 => {
+                let mut decoder = amf0::Decoder::new(message.clone());
+                let decoded = collect(|| {
+                    let next = (!decoder.is_empty()).then(|| decoder.value())?;
+                    Some((next, decoder.position()))
+                });
+                let (values, fault) = amf0::decode_all(message);
+                assert_eq!(
+                    format!("{values:?}{fault:?}"),
+                    format!("{:?}{:?}", decoded.values, decoded.fault)
+                );
+                decoded
+            }
+            Self::Amf3 => {
+                let mut decoder = amf3::Decoder::new(message);
+                collect(|| {
+                    let next = (!decoder.is_empty()).then(|| decoder.value())?;
+                    Some((next, decoder.position()))
+                })
+            }
+        }
+    }
+
+    fn encode(self, values: &[Value]) -> Vec<u8> {
+        let mut out = Vec::new();
+        for value in values {
+            match self {
+                Self::Amf0 => amf0::encode(value, &mut out),
+                Self::Amf3 => amf3::encode(value, &mut out),
+            }
+        }
+        out
+    }
+}
+
+fn collect(mut next: impl FnMut() -> Option<(Result<Value, Error>, usize)>) -> Decoded {
+    let (mut values, mut ends, mut fault) = (Vec::new(), Vec::new(), None);
+    while fault.is_none()
+        && let Some((value, position)) = next()
+    {
+        match value {
+            Ok(value) => {
+                values.push(value);
+                ends.push(position);
+            }
+            Err(error) => fault = Some(error),
+        }
+    }
+    Decoded {
+        values,
+        ends,
+        fault,
+    }
+}
+
+// ---- vectors ----
+
+#[test]
+fn all_vectors_of_amf0() {
+    assert_eq!(run_vectors("amf0"), 16);
+}
+
+#[test]
+fn all_vectors_of_amf3() {
+    assert_eq!(run_vectors("amf3"), 10);
+}
+
+#[test]
+fn all_vectors_of_commands() {
+    assert_eq!(run_vectors("command"), 13);
+}
+
+#[test]
+fn all_vectors_of_data_messages() {
+    assert_eq!(run_vectors("data"), 6);
+}
+
+fn run_vectors(area: &str) -> usize {
+    let file: Json = serde_json::from_str(VECTORS).unwrap();
+    let all = file["vectors"].as_array().unwrap();
+    let of_area = all.iter().filter(|vector| vector["area"] == area);
+    of_area.map(run_vector).count()
+}
+
+fn run_vector(vector: &Json) {
+    let name = vector["name"].as_str().unwrap();
+    let format = match vector["area"].as_str() {
+        Some("amf3") => Format::Amf3,
+        _ => Format::Amf0,
+    };
+    let expected = &vector["expected"];
+    if let Some(numbers) = expected["u29"].as_array() {
+        return run_u29_vector(&vector["input"], numbers);
+    }
+    let mut message = hex(&vector["input"]);
+    if matches!(vector["params"]["message_type"].as_u64(), Some(15 | 17)) {
+        assert_eq!(message.remove(0), 0, "{name}: format byte");
+    }
+
+    let decoded = format.decode(&message);
+    if let Some(error) = expected["error"].as_str() {
+        assert!(is_error(&decoded.fault, error), "{name}: {decoded:?}");
+        return;
+    }
+    assert_eq!(decoded.fault, None, "{name}");
+    assert_same(&decoded.values, &expected["values"], name);
+    cut_everywhere(format, &message);
+    if vector["kind"] == "encode" {
+        assert_eq!(format.encode(&decoded.values), message, "{name}");
+    }
+    if let Some(body) = expected.get("script_tag_body") {
+        assert_eq!(message[decoded.ends[0]..], hex(body), "{name}");
+    }
+}
+
+/// U29 is no value by itself: read as the bits of an integer.
+fn run_u29_vector(inputs: &Json, numbers: &[Json]) {
+    let inputs = inputs.as_array().unwrap();
+    assert_eq!(inputs.len(), numbers.len());
+    for (input, number) in inputs.iter().zip(numbers) {
+        let message = [vec![0x04], hex(input)].concat();
+        let bits = u32::try_from(number.as_u64().unwrap()).unwrap();
+        let integer = (bits << 3).cast_signed() >> 3;
+        let decoded = Format::Amf3.decode(&message);
+        assert_eq!(decoded.values, [Value::Integer(integer)]);
+        cut_everywhere(Format::Amf3, &message);
+    }
+}
+
+fn is_error(fault: &Option<Error>, expected: &str) -> bool {
+    match fault {
+        Some(Error::Missing(_)) => expected == "eof",
+        Some(Error::TooDeep) => expected == "too deep",
+        Some(Error::Count(_)) => expected == "count exceeds data",
+        Some(Error::BadReference(_)) => expected == "bad reference",
+        Some(Error::Externalizable(class)) => expected == format!("externalizable {class}"),
+        Some(fault) => expected == fault.to_string(),
+        None => false,
+    }
+}
+
+fn assert_same(values: &[Value], expected: &Json, name: &str) {
+    let expected = expected.as_array().unwrap();
+    assert_eq!(values.len(), expected.len(), "{name}");
+    for (value, expected) in values.iter().zip(expected) {
+        assert!(is_same(value, expected), "{name}: {value:?}, {expected}");
+    }
+}
+
+fn is_same(value: &Value, json: &Json) -> bool {
+    match value {
+        Value::Number(number) => match json["$double_bits"].as_str() {
+            Some(bits) => u64::from_str_radix(bits, 16) == Ok(number.to_bits()),
+            None => json.as_f64() == Some(*number),
+        },
+        Value::Integer(number) => json.as_i64() == Some(i64::from(*number)),
+        Value::Boolean(boolean) => json == boolean,
+        Value::String(text) => *json == *text.to_str_lossy(),
+        Value::Object(members) => same_members(members, json, 0),
+        Value::EcmaArray(members) if json.get("assoc").is_some() => {
+            let names = json["assoc"].as_object().unwrap();
+            let values = json["dense"].as_array().unwrap();
+            let ordinals = values.iter().enumerate();
+            let ordinals = ordinals.map(|(index, value)| (index.to_string(), value.clone()));
+            let all = names.clone().into_iter().chain(ordinals).collect();
+            same_members(members, &Json::Object(all), 0)
+        }
+        Value::EcmaArray(members) => same_members(members, json, 0),
+        Value::StrictArray(values) => json.as_array().is_some_and(|array| {
+            let pairs = || values.iter().zip(array);
+            array.len() == values.len() && pairs().all(|(value, json)| is_same(value, json))
+        }),
+        Value::Null => json.is_null(),
+        Value::Undefined => json["$undefined"] == true,
+        Value::Date {
+            unix_ms,
+            zone_minutes,
+        } => {
+            let zone = json["tz"].as_i64().unwrap_or(0);
+            json["$date"].as_f64() == Some(*unix_ms) && zone == i64::from(*zone_minutes)
+        }
+        Value::Xml(text) => json["$xml"] == *text.to_str_lossy(),
+        Value::Typed { class, members } => {
+            json["$class"] == *class.to_str_lossy() && same_members(members, json, 1)
+        }
+        Value::Bytes(bytes) => hex(&json["$bytes"]) == *bytes,
+        Value::Dictionary(entries) => json["$dict"].as_array().is_some_and(|array| {
+            let mut pairs = entries.iter().zip(array);
+            array.len() == entries.len()
+                && pairs.all(|((k, v), json)| is_same(k, &json[0]) && is_same(v, &json[1]))
+        }),
+    }
+}
+
+fn same_members(members: &Object, json: &Json, extra: usize) -> bool {
+    let same = |(key, value): &(Text, Value)| {
+        let expected = json.get(&*key.to_str_lossy());
+        expected.is_some_and(|json| is_same(value, json))
+    };
+    json.as_object().map(|map| map.len()) == Some(members.len() + extra) && members.iter().all(same)
+}
+
+fn hex(json: &Json) -> Vec<u8> {
+    let digits = json.as_str().unwrap();
+    let byte = |at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
+    (0..digits.len()).step_by(2).map(byte).collect()
+}
+
+/// Whatever the cut, the values before it are there and right, and the one it goes through is a fault;
+/// unless that is an ECMA array whose end is missing.
+fn cut_everywhere(format: Format, message: &[u8]) {
+    let whole = format.decode(message);
+    for cut in 0..message.len() {
+        let decoded = format.decode(&message[..cut]);
+        let complete = whole.ends.iter().filter(|end| **end <= cut).count();
+        let (same, more) = decoded.values.split_at(complete);
+        assert_eq!(
+            format.encode(same),
+            format.encode(&whole.values[..complete])
+        );
+        let is_between = cut == 0 || whole.ends.contains(&cut);
+        match more {
+            [] if is_between => assert_eq!(decoded.fault, None),
+            [] => assert!(matches!(
+                decoded.fault,
+                Some(Error::Missing(_) | Error::Count(_))
+            )),
+            [value] => {
+                assert!(!is_between && decoded.fault.is_none());
+                assert!(is_front(value, &whole.values[complete]), "{value:?}");
+            }
+            _ => panic!("{more:?} out of a cut at {cut}"),
+        }
+    }
+}
+
+/// Whether `cut` is what is left of `whole` where its last innermost array has no end: an ECMA array
+/// that is the message's end.
+fn is_front(cut: &Value, whole: &Value) -> bool {
+    match (cut, whole) {
+        (Value::EcmaArray(cut), Value::EcmaArray(whole)) => {
+            let Some(((last_key, last), before)) = cut.members.split_last() else {
+                return true;
+            };
+            let (key, value) = &whole.members[before.len()];
+            *before == whole.members[..before.len()]
+                && last_key == key
+                && (last == value || is_front(last, value))
+        }
+        (Value::StrictArray(cut), Value::StrictArray(whole)) => {
+            let ((last, before), (value, whole_before)) =
+                (cut.split_last().unwrap(), whole.split_last().unwrap());
+            before == whole_before && is_front(last, value)
+        }
+        _ => false,
+    }
+}
+
+/// The command as a client builds it, not as it was decoded.
+#[test]
+fn connect_is_encoded_byte_for_byte() {
+    let file: Json = serde_json::from_str(VECTORS).unwrap();
+    let all = file["vectors"].as_array().unwrap();
+    let vector = all
+        .iter()
+        .find(|vector| vector["name"] == "cmd-connect-ertmp");
+    let codecs = [
+        "av01", "vp09", "vp08", "hvc1", "avc1", "vvc1", "ac-3", "ec-3", "Opus", ".mp3", "fLaC",
+        "mp4a",
+    ];
+    let any_codec = Object::from_iter([("*", 4.0)]);
+    let mut command = Object::new();
+    command.push("app", "live");
+    command.push("flashVer", "LNX 9,0,124,2");
+    command.push("tcUrl", "rtmp://h/live");
+    command.push("fpad", false);
+    command.push("capabilities", 15.0);
+    command.push("audioCodecs", 4071.0);
+    command.push("videoCodecs", 252.0);
+    command.push("videoFunction", 1.0);
+    command.push("objectEncoding", 0.0);
+    command.push("fourCcList", codecs.map(Value::from).to_vec());
+    command.push("videoFourCcInfoMap", any_codec.clone());
+    command.push("audioFourCcInfoMap", any_codec);
+    command.push("capsEx", 15.0);
+    let values = ["connect".into(), 1.0.into(), command.into()];
+    let message = hex(&vector.unwrap()["input"]);
+    assert_eq!(Format::Amf0.encode(&values), message);
+    assert_eq!(
+        values.iter().map(amf0::encoded_len).sum::<usize>(),
+        message.len()
+    );
+}
+
+// ---- limits ----
+
+#[test]
+fn values_nest_64_deep_and_no_deeper() {
+    let nested = |depth| [[0x0A, 0, 0, 0, 1].repeat(depth), vec![0x05]].concat();
+    assert_eq!(Format::Amf0.decode(&nested(MAX_DEPTH)).fault, None);
+    let fault = Format::Amf0.decode(&nested(MAX_DEPTH + 1)).fault;
+    assert_eq!(fault, Some(Error::TooDeep));
+
+    let nested = |depth| [[0x09, 0x03, 0x01].repeat(depth), vec![0x01]].concat();
+    assert_eq!(Format::Amf3.decode(&nested(MAX_DEPTH)).fault, None);
+    let fault = Format::Amf3.decode(&nested(MAX_DEPTH + 1)).fault;
+    assert_eq!(fault, Some(Error::TooDeep));
+}
+
+#[test]
+fn amf3_inside_amf0_goes_on_counting() {
+    let nested = |outer, inner| {
+        let outer = [0x0A, 0, 0, 0, 1].repeat(outer);
+        let inner = [0x09, 0x03, 0x01].repeat(inner);
+        [outer, vec![0x11], inner, vec![0x01]].concat()
+    };
+    assert_eq!(Format::Amf0.decode(&nested(40, 24)).fault, None);
+    let fault = Format::Amf0.decode(&nested(40, 25)).fault;
+    assert_eq!(fault, Some(Error::TooDeep));
+}
+
+#[test]
+fn a_reference_nests_as_deep_as_what_it_refers_to() {
+    // An array 40 deep, then one that holds the first at 30 deep.
+    let first = [[0x0A, 0, 0, 0, 1].repeat(40), vec![0x05]].concat();
+    let second = [[0x0A, 0, 0, 0, 1].repeat(30), vec![0x07, 0, 0]].concat();
+    let decoded = Format::Amf0.decode(&[first, second].concat());
+    assert_eq!(decoded.values.len(), 1);
+    assert_eq!(decoded.fault, Some(Error::TooDeep));
+}
+
+#[test]
+fn two_hundred_thousand_nested_values_are_refused_at_the_65th() {
+    for (format, level) in [
+        (Format::Amf0, &[0x03, 0, 1, b'a'][..]),
+        (Format::Amf0, &[0x08, 0, 0, 0, 1, 0, 1, b'a']),
+        (Format::Amf0, &[0x0A, 0, 0, 0, 1]),
+        (Format::Amf0, &[0x10, 0, 0, 0, 1, b'a']),
+        (Format::Amf3, &[0x09, 0x03, 0x01]),
+        (Format::Amf3, &[0x09, 0x01, 0x03, b'a']),
+        (Format::Amf3, &[0x0A, 0x0B, 0x01, 0x03, b'a']),
+        (Format::Amf3, &[0x0A, 0x13, 0x01, 0x03, b'a']),
+        (Format::Amf3, &[0x10, 0x03, 0x00, 0x01]),
+        (Format::Amf3, &[0x11, 0x03, 0x00]),
+        (Format::Amf3, &[0x11, 0x03, 0x00, 0x01]),
+    ] {
+        let fault = format.decode(&level.repeat(200_000)).fault;
+        assert_eq!(fault, Some(Error::TooDeep), "{level:x?}");
+    }
+}
+
+#[test]
+fn a_message_holds_100_000_values_and_no_more() {
+    let decoded = Format::Amf0.decode(&[0x05; MAX_NODES]);
+    assert_eq!(decoded.fault, None);
+    let decoded = Format::Amf0.decode(&[0x05; MAX_NODES + 1]);
+    assert_eq!(decoded.values.len(), MAX_NODES);
+    assert_eq!(decoded.fault, Some(Error::TooManyNodes));
+
+    let count = u32::try_from(MAX_NODES).unwrap().to_be_bytes();
+    let array = [&[0x0A][..], &count, &[0x05; MAX_NODES]].concat();
+    let fault = Format::Amf0.decode(&array).fault;
+    assert_eq!(fault, Some(Error::TooManyNodes), "the array counts too");
+}
+
+#[test]
+fn names_of_a_class_and_numbers_of_a_vector_count_too() {
+    // No class, 100,000 sealed members with empty names.
+    let names = [0x01].repeat(2 * MAX_NODES);
+    let message = [vec![0x0A, 0xE1, 0xD4, 0x03, 0x01], names].concat();
+    let fault = Format::Amf3.decode(&message).fault;
+    assert_eq!(fault, Some(Error::TooManyNodes));
+
+    let numbers = [&[0x0D, 0x8C, 0x9A, 0x41, 0x00][..], &[0; 4 * MAX_NODES]].concat();
+    let fault = Format::Amf3.decode(&numbers).fault;
+    assert_eq!(fault, Some(Error::TooManyNodes));
+}
+
+#[test]
+fn counts_that_exceed_the_data_cost_nothing() {
+    for (format, message) in [
+        (Format::Amf0, &[0x0A, 0xFF, 0xFF, 0xFF, 0xFF][..]),
+        (Format::Amf3, &[0x09, 0xFF, 0xFF, 0xFF, 0xFF, 0x01]),
+        (Format::Amf3, &[0x0A, 0xFF, 0xFF, 0xFF, 0xF3, 0x01]),
+        (Format::Amf3, &[0x0D, 0xFF, 0xFF, 0xFF, 0xFF, 0x00, 0, 0, 0]),
+        (Format::Amf3, &[0x0F, 0x05, 0x00, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+        (Format::Amf3, &[0x10, 0xFF, 0xFF, 0xFF, 0xFF, 0x00, 0x01]),
+        (Format::Amf3, &[0x11, 0xFF, 0xFF, 0xFF, 0xFF, 0x00]),
+        (Format::Amf3, &[0x11, 0x05, 0x00, 0x01, 0x01, 0x01]),
+    ] {
+        let decoded = format.decode(message);
+        assert!(
+            matches!(decoded.fault, Some(Error::Count(_))),
+            "{decoded:?}"
+        );
+    }
+    let lengths: [(Format, &[u8]); 5] = [
+        (Format::Amf0, &[0x02, 0xFF, 0xFF, 0]),
+        (Format::Amf0, &[0x0C, 0xFF, 0xFF, 0xFF, 0xFF, 0]),
+        (Format::Amf0, &[0x0F, 0xFF, 0xFF, 0xFF, 0xFF, 0]),
+        (Format::Amf3, &[0x06, 0xFF, 0xFF, 0xFF, 0xFF, 0]),
+        (Format::Amf3, &[0x0C, 0xFF, 0xFF, 0xFF, 0xFF, 0]),
+    ];
+    for (format, message) in lengths {
+        let fault = format.decode(message).fault;
+        assert!(matches!(fault, Some(Error::Missing(_))), "{fault:?}");
+    }
+}
+
+#[test]
+fn nested_arrays_that_claim_much_allocate_little() {
+    // Each of 64 arrays claims the 90,000 bytes behind it, which are nulls.
+    let message = [
+        [0x0A, 0, 1, 0x5F, 0x90].repeat(MAX_DEPTH),
+        vec![0x05; 90_000 - 5 * MAX_DEPTH],
+    ];
+    let message = Bytes::from(message.concat());
+    let allocated = allocation_counter::measure(|| {
+        let (values, fault) = amf0::decode_all(message.clone());
+        assert!(values.is_empty());
+        assert!(matches!(fault, Some(Error::Count(_))), "{fault:?}");
+    });
+    assert!(allocated.bytes_max < 1 << 20, "{allocated:?}");
+}
+
+#[test]
+fn the_fullest_message_stays_within_bounds() {
+    // Three bytes a member: the most memory for the fewest bytes.
+    let members = [0, 0, 0x05].repeat(MAX_NODES);
+    let message = Bytes::from([vec![0x03], members].concat());
+    let allocated = allocation_counter::measure(|| {
+        let (_, fault) = amf0::decode_all(message.clone());
+        assert_eq!(fault, Some(Error::TooManyNodes));
+    });
+    assert!(allocated.bytes_max < 32 << 20, "{allocated:?}");
+}
+
+#[test]
+fn references_to_references_run_out_of_nodes() {
+    // Ten nulls, then arrays of ten references to the array before: 10 to the 20th values.
+    let mut message = vec![0x0A, 0, 0, 0, 10];
+    message.extend([0x05; 10]);
+    for index in 0..20 {
+        message.extend([0x0A, 0, 0, 0, 10]);
+        message.extend([0x07, 0, index].repeat(10));
+    }
+    let decoded = Format::Amf0.decode(&message);
+    assert_eq!(decoded.values.len(), 4);
+    assert_eq!(decoded.fault, Some(Error::TooManyNodes));
+
+    let mut message = vec![0x09, 0x15, 0x01];
+    message.extend([0x01; 10]);
+    for index in 0..20 {
+        message.extend([0x09, 0x15, 0x01]);
+        message.extend([0x09, index << 1].repeat(10));
+    }
+    let decoded = Format::Amf3.decode(&message);
+    assert_eq!(decoded.values.len(), 4);
+    assert_eq!(decoded.fault, Some(Error::TooManyNodes));
+}
+
+#[test]
+fn a_class_read_again_is_paid_again() {
+    // An object of 1,000 sealed members, all null, referred to 1,000 times.
+    let mut message = vec![0x0A, 0xFD, 0x03, 0x01];
+    message.extend([0x01].repeat(1000));
+    message.extend([0x01].repeat(1000));
+    message.extend([0x0A, 0x00].repeat(1000));
+    let decoded = Format::Amf3.decode(&message);
+    assert!(decoded.values.len() < 60, "{}", decoded.values.len());
+    assert_eq!(decoded.fault, Some(Error::TooManyNodes));
+}
+
+#[test]
+fn strings_are_slices_of_the_message() {
+    // A string of 65,536 bytes, then 50,000 references to it.
+    let string = [&[0x06, 0x88, 0x80, 0x01][..], &[b'x'; 65_536]].concat();
+    let message = Bytes::from([string, [0x06, 0x00].repeat(50_000)].concat());
+    let allocated = allocation_counter::measure(|| {
+        let mut decoder = amf3::Decoder::new(message.clone());
+        let first = decoder.value().unwrap();
+        let text = first.as_text().unwrap();
+        assert_eq!(text.as_bytes().as_ptr(), message[4..].as_ptr());
+        assert_eq!(text.len(), 65_536);
+        while !decoder.is_empty() {
+            assert_eq!(decoder.value().unwrap().as_text(), Some(text));
+        }
+    });
+    assert!(allocated.bytes_total < 10_000, "{allocated:?}");
+}
+
+#[test]
+fn a_value_is_small() {
+    assert!(size_of::<Value>() <= 64);
+}
+
+// ---- objects and strings ----
+
+#[test]
+fn objects_keep_order_and_repeats_and_the_last_wins() {
+    let mut object = Object::from_iter([("a", 1.0), ("b", 2.0), ("a", 3.0)]);
+    assert_eq!(object.get("a"), Some(&Value::Number(3.0)));
+    assert_eq!(object.insert("a", "new"), Some(Value::Number(3.0)));
+    assert_eq!(object.insert("c", true), None);
+    let keys: Vec<_> = object.iter().map(|(key, _)| key.to_string()).collect();
+    assert_eq!(keys, ["a", "b", "a", "c"]);
+    assert_eq!(object.remove("a"), Some("new".into()));
+    assert_eq!(object.remove("a"), None);
+    assert_eq!(object.len(), 2);
+    assert_eq!(
+        format!("{object:?}"),
+        r#"{"b": Number(2.0), "c": Boolean(true)}"#
+    );
+}
+
+#[test]
+fn strings_print_what_is_not_utf8_as_replacement() {
+    let text = Text::from(Bytes::from_static(b"\xC3(\n"));
+    assert_eq!(text.to_string(), "\u{FFFD}(\n");
+    assert_eq!(format!("{text:?}"), "\"\u{FFFD}(\\n\"");
+    assert_eq!(text.as_bytes(), b"\xC3(\n");
+    assert_ne!(text, "\u{FFFD}(\n", "bytes are compared");
+    let text = Text::from("a");
+    assert_eq!(text, "a");
+}
+
+#[test]
+fn values_are_asked_for_what_they_are() {
+    let object = Object::from_iter([("n", Value::Integer(7))]);
+    for value in [
+        Value::Object(object.clone()),
+        Value::EcmaArray(object.clone()),
+        Value::Typed {
+            class: "C".into(),
+            members: object,
+        },
+    ] {
+        assert_eq!(value.member("n").and_then(Value::as_number), Some(7.0));
+        assert_eq!(value.member("m"), None);
+    }
+    assert_eq!(Value::from("x").as_str_lossy().as_deref(), Some("x"));
+    assert_eq!(Value::from(true).as_boolean(), Some(true));
+    assert_eq!(Value::from(true).as_number(), None);
+    assert!(Value::Null.is_null() && Value::Undefined.is_null());
+    assert!(!Value::from(0.0).is_null());
+}
+
+// ---- properties ----
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
+
+    #[test]
+    fn amf0_comes_back(values in prop::collection::vec(value(Format::Amf0), 0..4)) {
+        let message = Format::Amf0.encode(&values);
+        let lengths: usize = values.iter().map(amf0::encoded_len).sum();
+        prop_assert_eq!(lengths, message.len());
+        let decoded = Format::Amf0.decode(&message);
+        prop_assert_eq!(decoded.fault, None);
+        prop_assert_eq!(decoded.values, values);
+    }
+
+    #[test]
+    fn amf3_comes_back(values in prop::collection::vec(value(Format::Amf3), 0..4)) {
+        let message = Format::Amf3.encode(&values);
+        let decoded = Format::Amf3.decode(&message);
+        prop_assert_eq!(decoded.fault, None);
+        prop_assert_eq!(decoded.values, values);
+    }
+
+    #[test]
+    fn amf3_comes_back_inside_amf0(value in value(Format::Amf3)) {
+        let mut message = vec![0x11];
+        amf3::encode(&value, &mut message);
+        message.push(0x05);
+        let decoded = Format::Amf0.decode(&message);
+        prop_assert_eq!(decoded.fault, None);
+        prop_assert_eq!(decoded.values, [value, Value::Null]);
+    }
+
+    #[test]
+    fn no_cut_makes_a_wrong_value(value in value(Format::Amf0)) {
+        let mut message = Format::Amf0.encode(&[value]);
+        message.truncate(400);
+        cut_everywhere(Format::Amf0, &message);
+    }
+
+    #[test]
+    fn arbitrary_bytes_are_no_danger(message in hostile()) {
+        stays_sound(Format::Amf0, &message);
+        stays_sound(Format::Amf3, &message);
+        stays_sound(Format::Amf0, &[&[0x11], &message[..]].concat());
+    }
+
+    #[test]
+    fn damaged_messages_are_no_danger(
+        value in value(Format::Amf3),
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+    ) {
+        for format in [Format::Amf0, Format::Amf3] {
+            let mut message = format.encode(slice::from_ref(&value));
+            for (place, byte) in &damage {
+                let place = place.index(message.len());
+                message[place] = *byte;
+            }
+            stays_sound(format, &message);
+        }
+    }
+}
+
+/// What was read, whatever it was, can be written, and what was written is read as the same.
+fn stays_sound(format: Format, message: &[u8]) {
+    let decoded = format.decode(message);
+    for to in [Format::Amf0, Format::Amf3] {
+        // The first time, kinds that the format lacks become others.
+        let again = to.decode(&to.encode(&decoded.values));
+        assert_eq!(again.fault, None);
+        assert_eq!(again.values.len(), decoded.values.len());
+        let message = to.encode(&again.values);
+        let again = to.decode(&message);
+        assert_eq!(again.fault, None);
+        assert_eq!(to.encode(&again.values), message);
+    }
+}
+
+/// Bytes that are markers, small counts and references more often than not.
+fn hostile() -> impl Strategy<Value = Vec<u8>> {
+    let byte = prop_oneof![4 => 0_u8..0x12, 1 => Just(0), 1 => any::<u8>()];
+    prop::collection::vec(byte, 0..200)
+}
+
+fn value(format: Format) -> impl Strategy<Value = Value> {
+    leaf(format).prop_recursive(4, 40, 6, move |inner| {
+        let mut kinds = vec![
+            members(inner.clone(), 0..6).prop_map(Value::Object).boxed(),
+            ecma_array(format, inner.clone()).boxed(),
+            (class(format), members(inner.clone(), 0..6))
+                .prop_map(|(class, members)| Value::Typed { class, members })
+                .boxed(),
+            prop::collection::vec(inner.clone(), 0..6)
+                .prop_map(Value::StrictArray)
+                .boxed(),
+        ];
+        if let Format::Amf3 = format {
+            let entries = prop::collection::vec((inner.clone(), inner), 0..4);
+            kinds.push(entries.prop_map(Value::Dictionary).boxed());
+        }
+        prop::strategy::Union::new(kinds)
+    })
+}
+
+fn leaf(format: Format) -> impl Strategy<Value = Value> {
+    let mut kinds = vec![
+        any::<f64>().prop_map(Value::Number).boxed(),
+        any::<bool>().prop_map(Value::Boolean).boxed(),
+        text(0..12).prop_map(Value::String).boxed(),
+        text(0..12).prop_map(Value::Xml).boxed(),
+        Just(Value::Null).boxed(),
+        Just(Value::Undefined).boxed(),
+        (any::<f64>(), any::<i16>())
+            .prop_map(move |(unix_ms, zone_minutes)| Value::Date {
+                unix_ms,
+                zone_minutes: match format {
+                    Format::Amf0 => zone_minutes,
+                    Format::Amf3 => 0,
+                },
+            })
+            .boxed(),
+    ];
+    if let Format::Amf3 = format {
+        let integers = -0x1000_0000..=0x0FFF_FFFF;
+        kinds.push(integers.prop_map(Value::Integer).boxed());
+        let bytes = text(0..12).prop_map(|text| Value::Bytes(text.0));
+        kinds.push(bytes.boxed());
+    }
+    prop::strategy::Union::new(kinds)
+}
+
+fn members(
+    inner: impl Strategy<Value = Value>,
+    count: Range<usize>,
+) -> impl Strategy<Value = Object> {
+    let members = prop::collection::vec((text(0..4), inner), count);
+    members.prop_map(|members| Object { members })
+}
+
+/// In AMF3 an array without names is another kind, and no name is empty.
+fn ecma_array(format: Format, inner: impl Strategy<Value = Value>) -> impl Strategy<Value = Value> {
+    let least = match format {
+        Format::Amf0 => 0,
+        Format::Amf3 => 1,
+    };
+    let members = prop::collection::vec((text(least..4), inner), least..6);
+    members.prop_map(|members| Value::EcmaArray(Object { members }))
+}
+
+/// In AMF3 an object whose class has no name has no class.
+fn class(format: Format) -> impl Strategy<Value = Text> {
+    match format {
+        Format::Amf0 => text(0..6),
+        Format::Amf3 => text(1..6),
+    }
+}
+
+fn text(length: Range<usize>) -> impl Strategy<Value = Text> + use<> {
+    prop::collection::vec(any::<u8>(), length).prop_map(|bytes| Text(bytes.into()))
+}
+
+const VECTORS: &str = include_str!(concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/tests/vectors/vectors.json"
+));
