@@ -387,5 +387,5 @@ pub enum Error {
 pub const MAX_DEPTH: usize = 64;
 
 /// How many values a message may hold, the names of an AMF3 class counted too. A keyframe index of
-/// eight hours has some 30,000. One costs up to 100 bytes, where the wire needs a single one.
+/// eight hours has some 30,000. One costs up to 200 bytes while its list grows; on the wire, one byte.
 pub const MAX_NODES: usize = 100_000;
