@@ -1,1 +1,428 @@
 //! Messages and the payloads of the control ones (RTMP 5.4, 7.1).
+
+use std::fmt;
+
+use tracing::debug;
+
+use crate::{
+    payload::Payload,
+    wire::{Missing, Reader},
+};
+
+/// A whole message as it came off a chunk stream (RTMP 6.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// The chunk stream that carried it; means nothing beyond that.
+    pub chunk_stream: u32,
+    /// What the payload is.
+    pub kind: Kind,
+    /// The message stream that it belongs to, 0 for the connection itself.
+    pub stream: u32,
+    /// When it is due on its stream's clock.
+    pub timestamp: Timestamp,
+    /// The message's bytes.
+    pub payload: Payload,
+}
+
+impl Message {
+    /// The messages inside an [aggregate](Kind::AGGREGATE).
+    pub fn aggregate(&self) -> Aggregate<'_> {
+        Aggregate::new(&self.payload, self.timestamp)
+    }
+}
+
+/// A message type id (RTMP 5.4, 6.2, 7.1). Unknown ones are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Kind(pub u8);
+
+impl Kind {
+    /// [`SetChunkSize`].
+    pub const SET_CHUNK_SIZE: Self = Self(1);
+    /// [`Abort`].
+    pub const ABORT: Self = Self(2);
+    /// [`Acknowledgement`].
+    pub const ACKNOWLEDGEMENT: Self = Self(3);
+    /// [`UserControl`].
+    pub const USER_CONTROL: Self = Self(4);
+    /// [`WindowAcknowledgementSize`].
+    pub const WINDOW_ACKNOWLEDGEMENT_SIZE: Self = Self(5);
+    /// [`SetPeerBandwidth`].
+    pub const SET_PEER_BANDWIDTH: Self = Self(6);
+    /// The body of an FLV audio tag (RTMP 7.1.4).
+    pub const AUDIO: Self = Self(8);
+    /// The body of an FLV video tag (RTMP 7.1.5).
+    pub const VIDEO: Self = Self(9);
+    /// A format selector and then as [`DATA`](Self::DATA) (RTMP 7.1.2).
+    pub const DATA_AMF3: Self = Self(15);
+    /// A format selector and then as [`SHARED_OBJECT`](Self::SHARED_OBJECT) (RTMP 7.1.3).
+    pub const SHARED_OBJECT_AMF3: Self = Self(16);
+    /// A format selector and then as [`COMMAND`](Self::COMMAND) (RTMP 7.1.1).
+    pub const COMMAND_AMF3: Self = Self(17);
+    /// A handler's name and values, in AMF0 (RTMP 7.1.2).
+    pub const DATA: Self = Self(18);
+    /// Events of a shared object, in AMF0 (RTMP 7.1.3).
+    pub const SHARED_OBJECT: Self = Self(19);
+    /// Name, transaction id, command object and arguments, in AMF0 (RTMP 7.1.1).
+    pub const COMMAND: Self = Self(20);
+    /// [`Aggregate`].
+    pub const AGGREGATE: Self = Self(22);
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match *self {
+            Self::SET_CHUNK_SIZE => "set chunk size",
+            Self::ABORT => "abort",
+            Self::ACKNOWLEDGEMENT => "acknowledgement",
+            Self::USER_CONTROL => "user control",
+            Self::WINDOW_ACKNOWLEDGEMENT_SIZE => "window acknowledgement size",
+            Self::SET_PEER_BANDWIDTH => "set peer bandwidth",
+            Self::AUDIO => "audio",
+            Self::VIDEO => "video",
+            Self::DATA_AMF3 => "data (amf3)",
+            Self::SHARED_OBJECT_AMF3 => "shared object (amf3)",
+            Self::COMMAND_AMF3 => "command (amf3)",
+            Self::DATA => "data",
+            Self::SHARED_OBJECT => "shared object",
+            Self::COMMAND => "command",
+            Self::AGGREGATE => "aggregate",
+            Self(code) => return write!(f, "message type {code}"),
+        })
+    }
+}
+
+/// Milliseconds on a clock of 32 bits that wraps after 49.7 days (RTMP 5.3.1).
+///
+/// Deliberately without an order: which of two is the later one is told by [`Timestamp::since`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Timestamp(pub u32);
+
+impl Timestamp {
+    /// This much later, past the end of the 32 bits to their beginning.
+    #[must_use]
+    pub const fn wrapping_add(self, delta_ms: u32) -> Self {
+        Self(self.0.wrapping_add(delta_ms))
+    }
+
+    /// Milliseconds from `earlier` to here by serial arithmetic: the shorter way round, negative
+    /// where `earlier` is the later one.
+    pub const fn since(self, earlier: Self) -> i32 {
+        self.0.wrapping_sub(earlier.0).cast_signed()
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ms", self.0)
+    }
+}
+
+/// The largest chunk payload from here on, 1 to 0x7FFF_FFFF bytes (RTMP 5.4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SetChunkSize(pub u32);
+
+impl SetChunkSize {
+    /// Reads the four bytes, whatever the size.
+    pub fn read(payload: &[u8]) -> Result<Self, Missing> {
+        Reader::new(payload).u32("chunk size").map(Self)
+    }
+
+    /// The message's payload.
+    pub const fn to_bytes(self) -> [u8; 4] {
+        self.0.to_be_bytes()
+    }
+}
+
+/// The chunk stream whose unfinished message is to be dropped (RTMP 5.4.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Abort(pub u32);
+
+impl Abort {
+    /// Reads the four bytes.
+    pub fn read(payload: &[u8]) -> Result<Self, Missing> {
+        Reader::new(payload).u32("chunk stream id").map(Self)
+    }
+
+    /// The message's payload.
+    pub const fn to_bytes(self) -> [u8; 4] {
+        self.0.to_be_bytes()
+    }
+}
+
+/// Bytes received so far, modulo 2^32 (RTMP 5.4.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Acknowledgement(pub u32);
+
+impl Acknowledgement {
+    /// After `bytes` were received in all.
+    pub const fn of_total(bytes: u64) -> Self {
+        #[expect(clippy::cast_possible_truncation, reason = "modulo 2^32")]
+        Self(bytes as u32)
+    }
+
+    /// Reads the four bytes.
+    pub fn read(payload: &[u8]) -> Result<Self, Missing> {
+        Reader::new(payload).u32("sequence number").map(Self)
+    }
+
+    /// The message's payload.
+    pub const fn to_bytes(self) -> [u8; 4] {
+        self.0.to_be_bytes()
+    }
+}
+
+/// After how many bytes the other end wants an [`Acknowledgement`] (RTMP 5.4.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WindowAcknowledgementSize(pub u32);
+
+impl WindowAcknowledgementSize {
+    /// Reads the four bytes.
+    pub fn read(payload: &[u8]) -> Result<Self, Missing> {
+        Reader::new(payload)
+            .u32("acknowledgement window size")
+            .map(Self)
+    }
+
+    /// The message's payload.
+    pub const fn to_bytes(self) -> [u8; 4] {
+        self.0.to_be_bytes()
+    }
+}
+
+/// How many bytes we may have sent and not yet seen acknowledged (RTMP 5.4.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SetPeerBandwidth {
+    /// The window in bytes.
+    pub window: u32,
+    /// 0 hard, 1 soft, 2 dynamic; some servers leave it out.
+    pub limit: Option<u8>,
+}
+
+impl SetPeerBandwidth {
+    /// Reads four bytes, and a fifth if there is one.
+    pub fn read(payload: &[u8]) -> Result<Self, Missing> {
+        let mut reader = Reader::new(payload);
+        Ok(Self {
+            window: reader.u32("acknowledgement window size")?,
+            limit: reader.u8("limit type").ok(),
+        })
+    }
+
+    /// The message's payload.
+    pub fn to_bytes(self) -> Vec<u8> {
+        let mut bytes = self.window.to_be_bytes().to_vec();
+        bytes.extend(self.limit);
+        bytes
+    }
+}
+
+/// An event and its data (RTMP 6.2, 7.1.7); the numbers that no document explains are those which
+/// servers send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UserControl {
+    /// 0: the message stream can be used; after a seek, data comes again.
+    StreamBegin(u32),
+    /// 1: nothing more to play on the message stream, or a seek is under way.
+    StreamEof(u32),
+    /// 2: the live source is silent.
+    StreamDry(u32),
+    /// 3: the client's buffer.
+    SetBufferLength {
+        /// The message stream.
+        stream: u32,
+        /// How much of it the client buffers.
+        buffer_ms: u32,
+    },
+    /// 4: the message stream plays a recording.
+    StreamIsRecorded(u32),
+    /// 6: to be answered with the same number.
+    PingRequest(u32),
+    /// 7: the number of the request.
+    PingResponse(u32),
+    /// 26: the server wants to know which SWF file is playing; holds the type of proof, 1 as a rule.
+    SwfVerificationRequest(u8),
+    /// 27: the proof.
+    SwfVerificationResponse([u8; 42]),
+    /// 31: the server has sent a buffer's worth and pauses.
+    BufferEmpty(u32),
+    /// 32: the buffer is full again.
+    BufferReady(u32),
+    /// Any other event.
+    Other {
+        /// Its number.
+        event: u16,
+    },
+}
+
+impl UserControl {
+    /// Reads event and data. Bytes behind them do not matter.
+    pub fn read(payload: &[u8]) -> Result<Self, Missing> {
+        let mut reader = Reader::new(payload);
+        Ok(match reader.u16("event type")? {
+            STREAM_BEGIN => Self::StreamBegin(reader.u32("stream id")?),
+            STREAM_EOF => Self::StreamEof(reader.u32("stream id")?),
+            STREAM_DRY => Self::StreamDry(reader.u32("stream id")?),
+            SET_BUFFER_LENGTH => Self::SetBufferLength {
+                stream: reader.u32("stream id")?,
+                buffer_ms: reader.u32("buffer length")?,
+            },
+            STREAM_IS_RECORDED => Self::StreamIsRecorded(reader.u32("stream id")?),
+            PING_REQUEST => Self::PingRequest(reader.u32("ping timestamp")?),
+            PING_RESPONSE => Self::PingResponse(reader.u32("ping timestamp")?),
+            // One byte of data or none: a request is a request.
+            SWF_VERIFICATION_REQUEST => {
+                Self::SwfVerificationRequest(reader.u8("verification type").unwrap_or(1))
+            }
+            SWF_VERIFICATION_RESPONSE => {
+                Self::SwfVerificationResponse(reader.array("verification")?)
+            }
+            BUFFER_EMPTY => Self::BufferEmpty(reader.u32("stream id")?),
+            BUFFER_READY => Self::BufferReady(reader.u32("stream id")?),
+            event => Self::Other { event },
+        })
+    }
+
+    /// The message's payload.
+    pub fn to_bytes(self) -> Vec<u8> {
+        let mut bytes = self.event().to_be_bytes().to_vec();
+        match self {
+            Self::StreamBegin(number)
+            | Self::StreamEof(number)
+            | Self::StreamDry(number)
+            | Self::StreamIsRecorded(number)
+            | Self::PingRequest(number)
+            | Self::PingResponse(number)
+            | Self::BufferEmpty(number)
+            | Self::BufferReady(number) => bytes.extend(number.to_be_bytes()),
+            Self::SetBufferLength { stream, buffer_ms } => {
+                bytes.extend(stream.to_be_bytes());
+                bytes.extend(buffer_ms.to_be_bytes());
+            }
+            Self::SwfVerificationRequest(proof) => bytes.push(proof),
+            Self::SwfVerificationResponse(proof) => bytes.extend(proof),
+            Self::Other { .. } => {}
+        }
+        bytes
+    }
+
+    /// The event's number.
+    pub const fn event(self) -> u16 {
+        match self {
+            Self::StreamBegin(_) => STREAM_BEGIN,
+            Self::StreamEof(_) => STREAM_EOF,
+            Self::StreamDry(_) => STREAM_DRY,
+            Self::SetBufferLength { .. } => SET_BUFFER_LENGTH,
+            Self::StreamIsRecorded(_) => STREAM_IS_RECORDED,
+            Self::PingRequest(_) => PING_REQUEST,
+            Self::PingResponse(_) => PING_RESPONSE,
+            Self::SwfVerificationRequest(_) => SWF_VERIFICATION_REQUEST,
+            Self::SwfVerificationResponse(_) => SWF_VERIFICATION_RESPONSE,
+            Self::BufferEmpty(_) => BUFFER_EMPTY,
+            Self::BufferReady(_) => BUFFER_READY,
+            Self::Other { event } => event,
+        }
+    }
+}
+
+/// The audio, video and data messages inside an aggregate (RTMP 7.1.6), which is laid out like the
+/// tags of an FLV file:
+///
+/// ```text
+/// ┌──────┬────────┬───────────┬────────────┬───────────┬─────────┬──────────────┐
+/// │ type │ length │ timestamp │ bits 24-31 │ stream id │ payload │ back pointer │ …
+/// │  1   │   3    │     3     │     1      │     3     │ length  │      4       │
+/// └──────┴────────┴───────────┴────────────┴───────────┴─────────┴──────────────┘
+/// ```
+///
+/// Their message stream is the aggregate's, whatever the stream id says. A last one that is cut
+/// short is dropped; the back pointer behind the last one may be absent.
+#[derive(Debug, Clone)]
+pub struct Aggregate<'a> {
+    rest: Reader<'a>,
+    timestamp: Timestamp,
+    offset_ms: Option<u32>,
+}
+
+/// A message inside an aggregate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SubMessage<'a> {
+    /// Audio, video or data.
+    pub kind: Kind,
+    /// On the aggregate's clock.
+    pub timestamp: Timestamp,
+    /// The message's bytes.
+    pub payload: &'a [u8],
+}
+
+impl<'a> Aggregate<'a> {
+    /// Of the aggregate's payload and timestamp.
+    pub fn new(payload: &'a [u8], timestamp: Timestamp) -> Self {
+        Self {
+            rest: Reader::new(payload),
+            timestamp,
+            offset_ms: None,
+        }
+    }
+
+    fn read(&mut self) -> Result<SubMessage<'a>, Missing> {
+        let kind = Kind(self.rest.u8("sub-message type")? & KIND_BITS);
+        let length = self.rest.u24("sub-message length")?.get();
+        let [high, middle, low, highest] = self.rest.array("sub-message timestamp")?;
+        let time_ms = u32::from_be_bytes([highest, high, middle, low]);
+        self.rest.u24("sub-message stream id")?;
+        let payload = self.rest.take(
+            usize::try_from(length).unwrap_or(usize::MAX),
+            "sub-message payload",
+        )?;
+        let back_pointer = self.rest.len().min(BACK_POINTER);
+        self.rest.take(back_pointer, "back pointer")?;
+        // The first one is due at the aggregate's own time.
+        let offset_ms = *self
+            .offset_ms
+            .get_or_insert_with(|| self.timestamp.0.wrapping_sub(time_ms));
+        Ok(SubMessage {
+            kind,
+            timestamp: Timestamp(time_ms).wrapping_add(offset_ms),
+            payload,
+        })
+    }
+}
+
+impl<'a> Iterator for Aggregate<'a> {
+    type Item = SubMessage<'a>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while !self.rest.is_empty() {
+            match self.read() {
+                Ok(message) if KINDS_IN_AGGREGATES.contains(&message.kind) => return Some(message),
+                Ok(message) => debug!(kind = %message.kind, "skipped inside an aggregate"),
+                Err(missing) => {
+                    debug!("aggregate {missing}");
+                    self.rest = Reader::new(&[]);
+                }
+            }
+        }
+        None
+    }
+}
+
+const STREAM_BEGIN: u16 = 0;
+const STREAM_EOF: u16 = 1;
+const STREAM_DRY: u16 = 2;
+const SET_BUFFER_LENGTH: u16 = 3;
+const STREAM_IS_RECORDED: u16 = 4;
+const PING_REQUEST: u16 = 6;
+const PING_RESPONSE: u16 = 7;
+const SWF_VERIFICATION_REQUEST: u16 = 26;
+const SWF_VERIFICATION_RESPONSE: u16 = 27;
+const BUFFER_EMPTY: u16 = 31;
+const BUFFER_READY: u16 = 32;
+
+/// The bits of an FLV tag's first byte that are the type (FLV E.4.1).
+const KIND_BITS: u8 = 0x1F;
+
+/// What an aggregate may carry; an aggregate inside an aggregate is not opened.
+const KINDS_IN_AGGREGATES: [Kind; 4] = [Kind::AUDIO, Kind::VIDEO, Kind::DATA_AMF3, Kind::DATA];
+
+/// Length of the number behind each sub-message, which nobody needs.
+const BACK_POINTER: usize = 4;
