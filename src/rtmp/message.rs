@@ -426,3 +426,225 @@ const KINDS_IN_AGGREGATES: [Kind; 4] = [Kind::AUDIO, Kind::VIDEO, Kind::DATA_AMF
 
 /// Length of the number behind each sub-message, which nobody needs.
 const BACK_POINTER: usize = 4;
+
+#[cfg(test)]
+pub(super) mod tests {
+    use bytes::BytesMut;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::rtmp::chunk::Encoder;
+
+    /// The vectors of one area, as many as the file has.
+    pub(in crate::rtmp) fn vectors(area: &str) -> Vec<Value> {
+        let file = include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/vectors/vectors.json"
+        ));
+        let file = serde_json::from_str::<Value>(file).unwrap();
+        let vectors = file["vectors"].as_array().unwrap().iter();
+        vectors
+            .filter(|vector| vector["area"] == area)
+            .cloned()
+            .collect()
+    }
+
+    pub(in crate::rtmp) fn from_hex(hex: &Value) -> Vec<u8> {
+        let digits = hex.as_str().unwrap().as_bytes().chunks(2);
+        digits
+            .map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap())
+            .collect()
+    }
+
+    pub(in crate::rtmp) fn number(value: &Value) -> u32 {
+        value.as_u64().unwrap().try_into().unwrap()
+    }
+
+    fn chunk(kind: Kind, payload: &[u8]) -> BytesMut {
+        let mut out = BytesMut::new();
+        let mut encoder = Encoder::new();
+        encoder
+            .encode(2, kind, 0, Timestamp(0), payload, &mut out)
+            .unwrap();
+        out
+    }
+
+    #[test]
+    fn control_vectors() {
+        let vectors = vectors("control");
+        assert_eq!(vectors.len(), 14);
+        for vector in vectors {
+            let kind = Kind(
+                number(&vector["params"]["message_type"])
+                    .try_into()
+                    .unwrap(),
+            );
+            let payload = from_hex(&vector["input"]);
+            let expected = &vector["expected"];
+            match kind {
+                Kind::ACKNOWLEDGEMENT => check_acknowledgement(&payload, expected),
+                Kind::WINDOW_ACKNOWLEDGEMENT_SIZE => {
+                    let size = WindowAcknowledgementSize::read(&payload).unwrap();
+                    assert_eq!(size.0, number(&expected["window_ack_size"]));
+                    assert_eq!(size.to_bytes(), *payload);
+                }
+                Kind::SET_PEER_BANDWIDTH => {
+                    let bandwidth = SetPeerBandwidth::read(&payload).unwrap();
+                    assert_eq!(bandwidth.window, number(&expected["window"]));
+                    let limit = expected["limit_type"].as_u64().map(|limit| limit as u8);
+                    assert_eq!(bandwidth.limit, limit);
+                    assert_eq!(bandwidth.to_bytes(), payload);
+                }
+                Kind::USER_CONTROL => check_user_control(&payload, expected),
+                kind => panic!("{kind}"),
+            }
+        }
+    }
+
+    fn check_acknowledgement(payload: &[u8], expected: &Value) {
+        let total = expected["total_bytes_received"].as_u64().unwrap();
+        let acknowledgement = Acknowledgement::of_total(total);
+        assert_eq!(acknowledgement.0, number(&expected["sequence_number"]));
+        assert_eq!(acknowledgement.to_bytes(), payload);
+        assert_eq!(Acknowledgement::read(payload), Ok(acknowledgement));
+        let chunk = chunk(Kind::ACKNOWLEDGEMENT, payload);
+        assert_eq!(chunk, from_hex(&expected["full_chunk"]));
+    }
+
+    fn check_user_control(payload: &[u8], expected: &Value) {
+        let event = UserControl::read(payload).unwrap();
+        assert_eq!(u32::from(event.event()), number(&expected["event"]));
+        match event {
+            UserControl::StreamBegin(stream)
+            | UserControl::StreamEof(stream)
+            | UserControl::StreamDry(stream)
+            | UserControl::StreamIsRecorded(stream)
+            | UserControl::BufferEmpty(stream)
+            | UserControl::BufferReady(stream) => {
+                assert_eq!(stream, number(&expected["stream_id"]));
+            }
+            UserControl::SetBufferLength { stream, buffer_ms } => {
+                assert_eq!(stream, number(&expected["stream_id"]));
+                assert_eq!(buffer_ms, number(&expected["buffer_ms"]));
+            }
+            UserControl::PingRequest(time) => {
+                assert_eq!(time, number(&expected["timestamp"]));
+                let reply = UserControl::PingResponse(time).to_bytes();
+                assert_eq!(reply, from_hex(&expected["reply_payload"]));
+                let chunk = chunk(Kind::USER_CONTROL, &reply);
+                assert_eq!(chunk, from_hex(&expected["reply_chunk"]));
+            }
+            UserControl::SwfVerificationRequest(proof) => {
+                assert_eq!(u32::from(proof), number(&expected["swf_verification_type"]));
+            }
+            UserControl::Other { .. } => return,
+            event => panic!("{event:?}"),
+        }
+        assert_eq!(event.to_bytes(), payload);
+        let is_swf_request = matches!(event, UserControl::SwfVerificationRequest(_));
+        for cut in 0..payload.len() {
+            let cut_event = UserControl::read(&payload[..cut]);
+            assert_eq!(
+                cut_event.is_ok(),
+                is_swf_request && cut == 2,
+                "{cut_event:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_control_message_that_is_cut_names_what_it_lacks() {
+        assert_eq!(SetChunkSize::read(&[0; 3]), Err(Missing("chunk size")));
+        assert_eq!(Abort::read(&[0; 3]), Err(Missing("chunk stream id")));
+        assert_eq!(Acknowledgement::read(&[]), Err(Missing("sequence number")));
+        let window = Missing("acknowledgement window size");
+        assert_eq!(WindowAcknowledgementSize::read(&[0; 3]), Err(window));
+        assert_eq!(SetPeerBandwidth::read(&[0; 3]), Err(window));
+    }
+
+    #[test]
+    fn a_swf_verification_response_has_44_bytes() {
+        let response = UserControl::SwfVerificationResponse([7; 42]);
+        let bytes = response.to_bytes();
+        assert_eq!(bytes[..3], [0, 27, 7]);
+        assert_eq!(bytes.len(), 44);
+        assert_eq!(UserControl::read(&bytes), Ok(response));
+        let cut = UserControl::read(&bytes[..43]);
+        assert_eq!(cut, Err(Missing("verification")));
+    }
+
+    #[test]
+    fn unknown_kinds_are_named_by_number() {
+        assert_eq!(Kind(99).to_string(), "message type 99");
+        assert_eq!(Kind::DATA_AMF3.to_string(), "data (amf3)");
+    }
+
+    #[test]
+    fn time_wraps_both_ways() {
+        let late = Timestamp(0xFFFF_FFF0);
+        let wrapped = late.wrapping_add(0x20);
+        assert_eq!(wrapped, Timestamp(0x10));
+        assert_eq!(wrapped.since(late), 0x20);
+        assert_eq!(late.since(wrapped), -0x20);
+    }
+
+    #[test]
+    fn aggregate_vectors() {
+        let vectors = vectors("aggregate");
+        assert_eq!(vectors.len(), 5);
+        for vector in vectors {
+            let timestamp = Timestamp(number(&vector["params"]["timestamp"]));
+            let stream = number(&vector["params"]["msid"]);
+            let bytes = from_hex(&vector["input"]);
+            let message = Message {
+                chunk_stream: 4,
+                kind: Kind::AGGREGATE,
+                stream,
+                timestamp,
+                payload: bytes[..].into(),
+            };
+            let expected = vector["expected"]["messages"].as_array().unwrap();
+            let messages = message.aggregate().collect::<Vec<_>>();
+            assert_eq!(messages.len(), expected.len(), "{}", vector["name"]);
+            for (message, expected) in messages.iter().zip(expected) {
+                assert_eq!(u32::from(message.kind.0), number(&expected["type"]));
+                assert_eq!(message.timestamp.0, number(&expected["timestamp"]));
+                assert_eq!(stream, number(&expected["msid"]));
+                assert_eq!(message.payload.len(), number(&expected["length"]) as usize);
+                assert_eq!(message.payload, from_hex(&expected["payload"]));
+            }
+            check_aggregate_cuts(&bytes, timestamp, &messages);
+        }
+    }
+
+    /// Cut anywhere, an aggregate gives the messages that are whole.
+    fn check_aggregate_cuts(bytes: &[u8], timestamp: Timestamp, messages: &[SubMessage<'_>]) {
+        for cut in 0..bytes.len() {
+            let mut end = 0;
+            let whole = messages.iter().take_while(|message| {
+                end += 11 + message.payload.len();
+                let is_whole = end <= cut;
+                end += 4;
+                is_whole
+            });
+            let cut_messages = Aggregate::new(&bytes[..cut], timestamp);
+            assert!(cut_messages.eq(whole.copied()), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn an_aggregate_inside_an_aggregate_is_skipped_and_still_sets_the_clock() {
+        #[rustfmt::skip]
+        let bytes = [
+            0x36, 0, 0, 1, 0, 0, 100, 0, 0, 0, 0, 0xAA, 0, 0, 0, 12, // filtered, type 22, at 100
+            0x09, 0, 0, 1, 0, 0, 130, 0, 0, 0, 0, 0xBB, 0, 0, 0, 12, // video, at 130
+        ];
+        let messages = Aggregate::new(&bytes, Timestamp(1000)).collect::<Vec<_>>();
+        let video = SubMessage {
+            kind: Kind::VIDEO,
+            timestamp: Timestamp(1030),
+            payload: &[0xBB],
+        };
+        assert_eq!(messages, [video]);
+    }
+}
