@@ -67,14 +67,18 @@ fn receive_in_pieces<'a>(
             Progress::NeedsMore => {
                 assert_eq!(done, None);
                 assert!(inbox.len() < ANSWER_LEN);
-                assert_eq!(transmitted(&mut client), [], "C2 waits for all of S2");
+                assert_eq!(
+                    transmitted(&mut client),
+                    [0_u8; 0],
+                    "C2 waits for all of S2"
+                );
             }
             Progress::Done(summary) => done = Some(summary),
         }
     }
     assert_eq!(inbox, CHUNKS, "what follows S2 stays");
     let c2 = block(&transmitted(&mut client));
-    assert_eq!(transmitted(&mut client), [], "C2 goes out once");
+    assert_eq!(transmitted(&mut client), [0_u8; 0], "C2 goes out once");
     Ok((c2, done.expect("S2 is here")))
 }
 
