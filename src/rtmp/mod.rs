@@ -14,3 +14,4 @@
 pub mod chunk;
 pub mod handshake;
 pub mod message;
+pub mod target;
