@@ -1,5 +1,7 @@
 //! People and scripts.
 
+pub mod terminal;
+
 use std::process::ExitCode;
 
 /// Runs the program with the arguments of the process.
