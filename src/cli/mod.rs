@@ -1,10 +1,33 @@
 //! People and scripts.
 
+pub mod args;
+pub mod exit;
 pub mod terminal;
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use args::{Args, NoArgs};
 
 /// Runs the program with the arguments of the process.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    match Args::read(std::env::args_os()) {
+        Ok(_) => exit::Exit::Success.into(),
+        Err(no_args) => {
+            match &no_args {
+                NoArgs::Answer(answer) => print(io::stdout(), answer),
+                NoArgs::Usage(message) => {
+                    print(io::stderr(), &format!("ERROR: usage: {message}\n"))
+                }
+            }
+            no_args.exit().into()
+        }
+    }
+}
+
+/// Who closed the other end did not want to read it.
+fn print(mut out: impl Write, text: &str) {
+    let _ = out.write_all(text.as_bytes());
 }
