@@ -12,6 +12,9 @@
 )]
 
 pub mod chunk;
+pub mod client;
+pub mod command;
+pub mod error;
 pub mod handshake;
 pub mod message;
 pub mod target;

@@ -59,6 +59,11 @@ impl Decoder {
         message
     }
 
+    /// An empty payload out of those that came back, for a part of an aggregate of `length` bytes.
+    pub fn fresh_payload(&mut self, length: usize) -> Payload {
+        self.pool.take(length)
+    }
+
     /// Takes back the payload of a message that is done with, for one to come.
     pub fn recycle(&mut self, payload: Payload) {
         self.pool.put(payload);

@@ -1,0 +1,73 @@
+use std::time::Duration;
+
+use super::*;
+
+/// Feeds media every 250 ms of stream time, `pace` times as fast as it plays.
+fn announcements(
+    buffer: BufferLength,
+    is_live: bool,
+    pace: u32,
+    seconds: u32,
+) -> Vec<Announcement> {
+    let start = Instant::now();
+    let mut announcer = Announcer::new(buffer, is_live);
+    (0..seconds * 4)
+        .filter_map(|frame| {
+            let media_ms = frame * 250;
+            let now = start + Duration::from_millis(u64::from(media_ms / pace));
+            announcer.media(now, Timestamp(90_000).wrapping_add(media_ms))
+        })
+        .collect()
+}
+
+#[test]
+fn the_buffer_stays_five_seconds_ahead_of_what_has_arrived() {
+    let announced = announcements(BufferLength::Growing, false, 8, 10);
+    let lengths: Vec<u32> = announced
+        .iter()
+        .map(|announcement| announcement.ms)
+        .collect();
+    assert_eq!(lengths[..3], [6_250, 7_500, 8_750]);
+    assert!(
+        announced
+            .iter()
+            .all(|announcement| !announcement.gave_up_growing)
+    );
+}
+
+#[test]
+fn a_server_that_keeps_to_real_time_is_asked_for_everything_once() {
+    let announced = announcements(BufferLength::Growing, false, 1, 20);
+    let expected = [(6_250, false), (36_000_000, true)];
+    let got: Vec<(u32, bool)> = announced
+        .iter()
+        .map(|announcement| (announcement.ms, announcement.gave_up_growing))
+        .collect();
+    assert_eq!(got, expected);
+}
+
+#[test]
+fn a_live_stream_and_a_length_of_the_users_own_are_announced_once() {
+    assert_eq!(announcements(BufferLength::Growing, true, 1, 20), []);
+    let fixed = BufferLength::Fixed { ms: 777 };
+    assert_eq!(announcements(fixed, false, 8, 20), []);
+    assert_eq!(Announcer::new(fixed, false).first(), 777);
+}
+
+#[test]
+fn a_slow_line_is_not_asked_for_more() {
+    assert!(is_real_time(1_250, 1_250));
+    assert!(is_real_time(1_250, 1_200));
+    assert!(!is_real_time(1_250, 600));
+    assert!(!is_real_time(1_250, 9_000));
+}
+
+#[test]
+fn a_clock_that_jumps_is_no_media() {
+    let start = Instant::now();
+    let mut announcer = Announcer::new(BufferLength::Growing, false);
+    assert_eq!(announcer.media(start, Timestamp(0)), None);
+    assert_eq!(announcer.media(start, Timestamp(3_600_000)), None);
+    let announced = announcer.media(start, Timestamp(3_601_250));
+    assert_eq!(announced.map(|announcement| announcement.ms), Some(6_250));
+}

@@ -1,0 +1,78 @@
+//! What is being waited for, and until when.
+
+use std::time::{Duration, Instant};
+
+/// Something that the session waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// The server's handshake.
+    Handshake,
+    /// The answer to `connect`.
+    Connect,
+    /// The answer to a `createStream` that went out before its time, before it is asked again.
+    CreateStreamAgain,
+    /// The answer to `createStream`.
+    CreateStream,
+    /// The first media message.
+    FirstMedia,
+    /// The next media message.
+    Silence,
+    /// A word that confirms a Stream EOF.
+    EndOfStream,
+}
+
+impl Wait {
+    const ALL: [Self; 7] = [
+        Self::Handshake,
+        Self::Connect,
+        Self::CreateStreamAgain,
+        Self::CreateStream,
+        Self::FirstMedia,
+        Self::Silence,
+        Self::EndOfStream,
+    ];
+}
+
+/// A deadline for each [`Wait`] that is on.
+#[derive(Debug, Default)]
+pub(super) struct Deadlines {
+    at: [Option<Instant>; Wait::ALL.len()],
+}
+
+impl Deadlines {
+    /// Waits from `now` on, for ever where there is no bound.
+    pub(super) fn start(&mut self, wait: Wait, now: Instant, bound: Option<Duration>) {
+        self.set(wait, bound.and_then(|bound| now.checked_add(bound)));
+    }
+
+    /// Waits no longer.
+    pub(super) fn stop(&mut self, wait: Wait) {
+        self.set(wait, None);
+    }
+
+    /// Waits for nothing any more.
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// The first deadline to come.
+    pub(super) fn earliest(&self) -> Option<Instant> {
+        self.at.iter().flatten().min().copied()
+    }
+
+    /// Takes one wait whose deadline has come.
+    pub(super) fn take_expired(&mut self, now: Instant) -> Option<Wait> {
+        let (wait, at) = Wait::ALL
+            .into_iter()
+            .zip(&mut self.at)
+            .find(|(_, at)| at.is_some_and(|at| at <= now))?;
+        *at = None;
+        Some(wait)
+    }
+
+    fn set(&mut self, wait: Wait, at: Option<Instant>) {
+        if let Some(slot) = self.at.get_mut(wait as usize) {
+            *slot = at;
+        }
+    }
+}

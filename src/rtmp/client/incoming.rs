@@ -1,0 +1,354 @@
+//! What servers send, message by message.
+
+use std::time::Instant;
+
+use super::{Client, END_OF_STREAM_GRACE, End, Event, NETWORK_CONNECTION, Phase, Wait};
+use crate::{
+    amf::{Object, Value, amf0},
+    payload::Payload,
+    rtmp::{
+        client::config::Start,
+        command::{Command, Meaning, Status, amf0_body},
+        message::{
+            Kind, Message, SetPeerBandwidth, Timestamp, UserControl, WindowAcknowledgementSize,
+        },
+    },
+};
+
+impl Client {
+    /// Control is recognised by its type alone: some servers send it on any chunk stream.
+    pub(super) fn handle_message(&mut self, now: Instant, message: Message) {
+        match message.kind {
+            Kind::AUDIO | Kind::VIDEO => return self.media(now, message),
+            Kind::DATA | Kind::DATA_AMF3 => return self.data(now, message),
+            Kind::COMMAND | Kind::COMMAND_AMF3 => self.command(now, &message),
+            Kind::AGGREGATE => self.aggregate(now, &message),
+            Kind::USER_CONTROL => self.user_control(now, &message.payload),
+            Kind::WINDOW_ACKNOWLEDGEMENT_SIZE => self.window_size(&message.payload),
+            Kind::SET_PEER_BANDWIDTH => self.peer_bandwidth(&message.payload),
+            // The decoder has acted on the first two; what the server has received tells us nothing.
+            Kind::SET_CHUNK_SIZE | Kind::ABORT | Kind::ACKNOWLEDGEMENT => {}
+            kind => tracing::debug!("message of type {kind} skipped"),
+        }
+        self.recycle(message.payload);
+    }
+
+    fn media(&mut self, now: Instant, message: Message) {
+        if !message.payload.is_empty() {
+            self.take_note_of_media(now, message.timestamp);
+        }
+        self.events.push_back(Event::Media(message));
+    }
+
+    fn take_note_of_media(&mut self, now: Instant, timestamp: Timestamp) {
+        if !self.has_media {
+            self.has_media = true;
+            self.deadlines.stop(Wait::FirstMedia);
+        }
+        self.deadlines.stop(Wait::EndOfStream);
+        self.deadlines
+            .start(Wait::Silence, now, self.config.timeouts.silence);
+        if let Some(announcement) = self.announcer.media(now, timestamp) {
+            if announcement.gave_up_growing {
+                tracing::info!(
+                    "the server keeps to real time, asking for {} s at once",
+                    announcement.ms / 1000
+                );
+            }
+            self.announce_buffer(announcement.ms);
+        }
+    }
+
+    /// Sub-messages go the way of single ones (RTMP 7.1.6).
+    fn aggregate(&mut self, now: Instant, message: &Message) {
+        for part in message.aggregate() {
+            let mut payload = self.decoder.fresh_payload(part.payload.len());
+            payload.extend_from_slice(part.payload);
+            let message = Message {
+                chunk_stream: message.chunk_stream,
+                kind: part.kind,
+                stream: message.stream,
+                timestamp: part.timestamp,
+                payload,
+            };
+            match message.kind {
+                Kind::AUDIO | Kind::VIDEO => self.media(now, message),
+                Kind::DATA | Kind::DATA_AMF3 => self.data(now, message),
+                kind => tracing::debug!("part of type {kind} in an aggregate skipped"),
+            }
+        }
+    }
+
+    fn user_control(&mut self, now: Instant, payload: &[u8]) {
+        let Ok(event) = UserControl::read(payload) else {
+            tracing::debug!("user control message of {} bytes skipped", payload.len());
+            return;
+        };
+        tracing::debug!("user control: {event:?}");
+        match event {
+            UserControl::PingRequest(time) => {
+                self.send_user_control(UserControl::PingResponse(time));
+            }
+            UserControl::StreamBegin(_) => self.deadlines.stop(Wait::EndOfStream),
+            // A hint: nginx-rtmp sends it before a seek too, and others before a publisher's return.
+            UserControl::StreamEof(_) if self.has_media => {
+                self.deadlines
+                    .start(Wait::EndOfStream, now, Some(END_OF_STREAM_GRACE));
+            }
+            UserControl::StreamIsRecorded(_) => self.events.push_back(Event::Recorded),
+            UserControl::SwfVerificationRequest(_) => {
+                tracing::warn!("the server asks for proof of the player, and may stop without it");
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn end_of_stream_confirmed(&mut self) {
+        let reason = "Stream EOF".to_owned();
+        self.end(match self.config.start {
+            Start::Live => End::Unpublished(reason),
+            Start::LiveElseRecorded | Start::At { .. } => End::Complete(reason),
+        });
+    }
+
+    fn window_size(&mut self, payload: &[u8]) {
+        // A size of 0 is a server that has not set one.
+        if let Ok(WindowAcknowledgementSize(window @ 1..)) =
+            WindowAcknowledgementSize::read(payload)
+        {
+            self.flow.window = window;
+        }
+    }
+
+    /// The answer is a Window Acknowledgement Size, if it differs from the last one (RTMP 5.4.5).
+    fn peer_bandwidth(&mut self, payload: &[u8]) {
+        let Ok(SetPeerBandwidth { window, .. }) = SetPeerBandwidth::read(payload) else {
+            return;
+        };
+        if self.flow.announced_window != Some(window) {
+            self.flow.announced_window = Some(window);
+            let size = WindowAcknowledgementSize(window);
+            self.send_control(Kind::WINDOW_ACKNOWLEDGEMENT_SIZE, &size.to_bytes());
+        }
+    }
+
+    fn data(&mut self, now: Instant, mut message: Message) {
+        let has_selector = message.kind == Kind::DATA_AMF3;
+        let Some(body) = amf0_body(has_selector, &message.payload) else {
+            return self.recycle(message.payload);
+        };
+        let mut decoder = amf0::Decoder::new(body);
+        let mut name = decoder.value().ok();
+        if has_selector {
+            message.payload.drop_front(1);
+            message.kind = Kind::DATA;
+        }
+        // Publishers wrap the metadata that they set, and some servers relay it as it is.
+        if name
+            .as_ref()
+            .is_some_and(|name| is_text(name, "@setDataFrame"))
+        {
+            message.payload.drop_front(decoder.position());
+            name = decoder.value().ok();
+        }
+        match name
+            .as_ref()
+            .and_then(Value::as_text)
+            .map(|name| name.as_bytes())
+        {
+            Some(b"onMetaData") => {
+                if let Ok(Some(metadata)) = decoder.value().map(into_object) {
+                    self.events.push_back(Event::Metadata(metadata));
+                }
+            }
+            Some(b"onStatus" | b"onPlayStatus") => {
+                let mut arguments = Vec::new();
+                while let Ok(argument) = decoder.value() {
+                    arguments.push(argument);
+                }
+                self.status(now, &arguments);
+            }
+            Some(b"|RtmpSampleAccess" | b"@clearDataFrame") => {}
+            Some(_) => return self.events.push_back(Event::Media(message)),
+            None if decodes(&message.payload) => {
+                return self.events.push_back(Event::Media(message));
+            }
+            None => tracing::debug!("data message of {} bytes skipped", message.payload.len()),
+        }
+        self.recycle(message.payload);
+    }
+
+    fn command(&mut self, now: Instant, message: &Message) {
+        let Some(command) = Command::read(message.kind, &message.payload) else {
+            tracing::debug!("command message of {} bytes skipped", message.payload.len());
+            return;
+        };
+        tracing::debug!("received {command:?}");
+        match command.name.as_bytes() {
+            b"_result" => self.result(now, &command),
+            b"_error" => self.error(now, &command),
+            b"onStatus" => self.status(now, &command.arguments),
+            b"onBWDone" => {
+                let check = Command::check_bandwidth(self.calls.next());
+                self.send_command(NETWORK_CONNECTION, 0, &check);
+            }
+            b"_onbwcheck" => self.answer("_result", &command),
+            b"ping" => self.answer("pong", &command),
+            b"close" => self.end(End::Closed(reason(&command.arguments, "close"))),
+            // The publisher's own commands, which ffmpeg as a server sends on to its player.
+            b"onFCUnsubscribe" | b"FCUnpublish" | b"deleteStream" | b"closeStream" => {
+                self.end(End::Unpublished(command.name.to_string()));
+            }
+            name => tracing::debug!("{} is not for us", String::from_utf8_lossy(name)),
+        }
+    }
+
+    fn answer(&mut self, name: &str, command: &Command) {
+        let answer = Command::answer(name, command.transaction, Value::Number(0.0));
+        self.send_command(NETWORK_CONNECTION, 0, &answer);
+    }
+
+    fn result(&mut self, now: Instant, command: &Command) {
+        let transaction = command.transaction_id();
+        let calls = &self.calls;
+        if matches!(self.phase, Phase::Connecting) && is_connect_result(calls.connect, command) {
+            return self.connect_result(now, command);
+        }
+        if let Some(transaction) = transaction
+            && (calls.early_create_stream == Some(transaction)
+                || calls.create_stream == Some(transaction))
+        {
+            return match stream_id(command) {
+                Some(stream) => self.stream_created(now, transaction, stream),
+                None => self.end(End::Refused(reason(
+                    &command.arguments,
+                    "createStream was answered without a stream id",
+                ))),
+            };
+        }
+        tracing::debug!("the answer to {:?} is not waited for", command.transaction);
+    }
+
+    /// `_result` means success whatever the code says, but for the codes that say the contrary.
+    fn connect_result(&mut self, now: Instant, command: &Command) {
+        let status = Status::find(&command.arguments).unwrap_or_default();
+        match Meaning::of(&status) {
+            Meaning::Refused => self.refused(&status),
+            _ => self.connected(now),
+        }
+    }
+
+    fn error(&mut self, now: Instant, command: &Command) {
+        let transaction = command.transaction_id();
+        let is = |call: Option<u32>| call.is_some() && call == transaction;
+        let status = Status::find(&command.arguments).unwrap_or_default();
+        if matches!(self.phase, Phase::Connecting) && is_connect_result(self.calls.connect, command)
+        {
+            self.refused(&status);
+        } else if is(self.calls.early_create_stream) {
+            // Too early for this server; once connected, it is asked again.
+            self.calls.early_create_stream = None;
+            if matches!(self.phase, Phase::Connected) {
+                self.create_stream(now);
+            }
+        } else if is(self.calls.create_stream) {
+            self.end(End::Refused(reason(
+                &command.arguments,
+                "createStream failed",
+            )));
+        } else if is(self.calls.play) && !self.has_media {
+            self.end(End::Refused(reason(&command.arguments, "play failed")));
+        } else {
+            tracing::debug!("the server calls it an error: {status}");
+        }
+    }
+
+    fn refused(&mut self, status: &Status) {
+        match status.redirect() {
+            Some(redirect) => {
+                // SRS waits for a call that carries a string before it lets go.
+                let answer = Command::answer("redirected", 0.0, "accepted".into());
+                self.send_command(NETWORK_CONNECTION, 0, &answer);
+                self.phase = Phase::Over;
+                self.deadlines.clear();
+                self.events.push_back(Event::Redirected(redirect));
+            }
+            None if Meaning::of(status) == Meaning::NotFound => {
+                self.end(End::NotFound(status.to_string()));
+            }
+            None => {
+                let reason = match status.to_string() {
+                    reason if reason.is_empty() => "the server gives no reason".to_owned(),
+                    reason => reason,
+                };
+                self.end(End::Refused(reason));
+            }
+        }
+    }
+
+    /// Statuses are told apart by their code: message stream ids and places differ among servers.
+    fn status(&mut self, now: Instant, arguments: &[Value]) {
+        let Some(status) = Status::find(arguments) else {
+            return;
+        };
+        if status.level == "warning" {
+            tracing::warn!("server: {status}");
+        } else {
+            tracing::debug!("server: {status}");
+        }
+        let is_live = self.config.start == Start::Live;
+        match Meaning::of(&status) {
+            Meaning::Started => {
+                self.deadlines.stop(Wait::EndOfStream);
+                self.await_first_media(now);
+                self.events.push_back(Event::Started);
+            }
+            Meaning::Complete if is_live => self.end(End::Unpublished(status.to_string())),
+            Meaning::Complete => self.end(End::Complete(status.to_string())),
+            Meaning::Unpublished => self.end(End::Unpublished(status.to_string())),
+            Meaning::Closed => self.end(End::Closed(status.to_string())),
+            Meaning::NotFound | Meaning::Refused if self.has_media => {
+                self.end(End::Failed(status.to_string()));
+            }
+            Meaning::NotFound | Meaning::Refused => self.refused(&status),
+            Meaning::Information if status.is_error() && !self.has_media => self.refused(&status),
+            Meaning::Information => {}
+        }
+    }
+}
+
+/// The answer to `connect` is the first that comes; one whose transaction id is off still says
+/// what it is about.
+fn is_connect_result(connect: Option<u32>, command: &Command) -> bool {
+    command.transaction_id() == connect
+        || Status::find(&command.arguments)
+            .is_some_and(|status| status.code.starts_with("NetConnection.Connect."))
+}
+
+/// The stream id is the first number behind the command object.
+fn stream_id(command: &Command) -> Option<u32> {
+    let id = command.arguments.iter().find_map(Value::as_number)?;
+    (id >= 0.0 && id <= f64::from(u32::MAX)).then_some(id as u32)
+}
+
+fn reason(arguments: &[Value], otherwise: &str) -> String {
+    match Status::find(arguments) {
+        Some(status) => status.to_string(),
+        None => otherwise.to_owned(),
+    }
+}
+
+fn is_text(value: &Value, text: &str) -> bool {
+    value
+        .as_text()
+        .is_some_and(|value| value.as_bytes() == text.as_bytes())
+}
+
+fn into_object(value: Value) -> Option<Object> {
+    value.as_object().cloned()
+}
+
+fn decodes(payload: &Payload) -> bool {
+    let (_, error) = amf0::decode_all(bytes::Bytes::copy_from_slice(payload));
+    error.is_none()
+}

@@ -1,0 +1,437 @@
+//! The playing side of a session, without I/O.
+//!
+//! Five verbs drive it: [`Client::receive`], [`Client::poll_event`], [`Client::poll_transmit`],
+//! [`Client::poll_timeout`] and [`Client::handle_timeout`]. After any of the others, ask
+//! `poll_event`, `poll_transmit` and `poll_timeout` again.
+//!
+//! Start-up takes two round trips: one for the handshake, one for everything else, since
+//! `createStream` and `play` follow `connect` without waiting. The id that `createStream` will
+//! answer is nearly always 1; where it is not, `play` is sent again.
+
+mod buffer;
+pub mod config;
+mod deadlines;
+mod incoming;
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use bytes::BytesMut;
+use rand::Rng;
+
+pub use self::deadlines::Wait;
+use self::{
+    buffer::Announcer,
+    config::{Config, Start},
+    deadlines::Deadlines,
+};
+use super::{
+    chunk,
+    command::{Command, Redirect},
+    error::Error,
+    handshake::{Handshake, Progress},
+    message::{Acknowledgement, Kind, Message, Timestamp, UserControl},
+};
+use crate::{amf::Object, payload::Payload};
+
+/// What happened in the session.
+#[derive(Debug)]
+pub enum Event {
+    /// The server accepted the connection.
+    Connected,
+    /// The server says that media is coming.
+    Started,
+    /// The server says that the stream is a recorded one.
+    Recorded,
+    /// The stream's `onMetaData`.
+    Metadata(Object),
+    /// A message of kind [`Kind::AUDIO`], [`Kind::VIDEO`] or [`Kind::DATA`], as it belongs into an
+    /// FLV tag. Give the payload back with [`Client::recycle`].
+    Media(Message),
+    /// The server sends us elsewhere. The session is over.
+    Redirected(Redirect),
+    /// The session is over.
+    Ended(End),
+}
+
+/// How a session ended, by a word of the server or by its silence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// The stream was sent to its end, says the server.
+    Complete(String),
+    /// The publisher has left, says the server.
+    Unpublished(String),
+    /// The server closes the session, and says so.
+    Closed(String),
+    /// There is no such stream.
+    NotFound(String),
+    /// The server will not let us play.
+    Refused(String),
+    /// An error of the server's while media was coming.
+    Failed(String),
+    /// Nothing came in time.
+    TimedOut(Wait),
+}
+
+/// One session that plays one stream.
+#[derive(Debug)]
+pub struct Client {
+    config: Config,
+    phase: Phase,
+    decoder: chunk::Decoder,
+    encoder: chunk::Encoder,
+    outgoing: BytesMut,
+    command_body: Vec<u8>,
+    events: VecDeque<Event>,
+    deadlines: Deadlines,
+    flow: Flow,
+    calls: Calls,
+    /// The message stream that `play` went to.
+    playing_on: Option<u32>,
+    announcer: Announcer,
+    has_media: bool,
+}
+
+/// How far the session is.
+#[derive(Debug)]
+enum Phase {
+    Handshake(Box<Handshake>),
+    Connecting,
+    Connected,
+    Over,
+}
+
+/// Bytes received, and what the server was told of them (RTMP 5.4.3, 5.4.4).
+#[derive(Debug)]
+struct Flow {
+    received: u64,
+    acknowledged: u64,
+    /// The server's window; acknowledgements go out at half of it.
+    window: u32,
+    /// The Window Acknowledgement Size that we last sent.
+    announced_window: Option<u32>,
+}
+
+/// Transaction ids of the calls whose answers matter.
+#[derive(Debug, Default)]
+struct Calls {
+    last: u32,
+    connect: Option<u32>,
+    /// Sent ahead of `connect`'s result, with a `play` behind it.
+    early_create_stream: Option<u32>,
+    create_stream: Option<u32>,
+    play: Option<u32>,
+}
+
+impl Calls {
+    fn next(&mut self) -> u32 {
+        self.last = self.last.saturating_add(1);
+        self.last
+    }
+}
+
+impl Client {
+    /// Begins a session. `rng` fills the handshake's random bytes.
+    pub fn new(config: Config, now: Instant, rng: &mut impl Rng) -> Self {
+        let mut deadlines = Deadlines::default();
+        deadlines.start(Wait::Handshake, now, config.timeouts.handshake);
+        Self {
+            // The time in C1 is our own clock's, and nobody looks at it (RTMP 5.2.3).
+            phase: Phase::Handshake(Box::new(Handshake::new(config.handshake, 0, rng))),
+            announcer: Announcer::new(config.buffer, config.start == Start::Live),
+            config,
+            decoder: chunk::Decoder::new(),
+            encoder: chunk::Encoder::new(),
+            outgoing: BytesMut::new(),
+            command_body: Vec::new(),
+            events: VecDeque::new(),
+            deadlines,
+            flow: Flow {
+                received: 0,
+                acknowledged: 0,
+                window: DEFAULT_WINDOW,
+                announced_window: None,
+            },
+            calls: Calls::default(),
+            playing_on: None,
+            has_media: false,
+        }
+    }
+
+    /// Takes bytes from the front of `inbox`, up to the first that bring an event. Call it when bytes
+    /// have come, and again until [`Client::poll_event`] has none.
+    pub fn receive(&mut self, now: Instant, inbox: &mut BytesMut) -> Result<(), Error> {
+        if let Phase::Handshake(handshake) = &mut self.phase {
+            match handshake.receive(inbox)? {
+                Progress::NeedsMore => return Ok(()),
+                Progress::Done(summary) => {
+                    tracing::debug!("handshake done: {summary:?}");
+                    handshake.poll_transmit(&mut self.outgoing);
+                    self.connect(now);
+                }
+            }
+        }
+        while self.events.is_empty() && !matches!(self.phase, Phase::Over) {
+            let before = inbox.len();
+            let message = self.decoder.decode(inbox);
+            let taken = before.saturating_sub(inbox.len());
+            self.flow.received = self.flow.received.wrapping_add(taken as u64);
+            let Some(message) = message? else {
+                break;
+            };
+            self.handle_message(now, message);
+        }
+        Ok(())
+    }
+
+    /// The next thing that happened. Call it until there is none, after `receive` and
+    /// `handle_timeout`.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Appends to `out`, which holds what is not yet sent, what is to be sent. Call it at the start,
+    /// after everything else, and once all that has come was received: acknowledgements are told
+    /// here, one for many messages. Fails where the server asks and asks, and reads no answer.
+    pub fn poll_transmit(&mut self, out: &mut BytesMut) -> Result<(), Error> {
+        if let Phase::Handshake(handshake) = &mut self.phase {
+            handshake.poll_transmit(&mut self.outgoing);
+        }
+        self.acknowledge();
+        out.extend_from_slice(&self.outgoing);
+        self.outgoing.clear();
+        if out.len() > MAX_UNSENT {
+            return Err(Error::AnswersUnread(out.len()));
+        }
+        Ok(())
+    }
+
+    /// When [`Client::handle_timeout`] is to be called, if nothing else happens before.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.deadlines.earliest()
+    }
+
+    /// Acts on the deadlines that have come.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(wait) = self.deadlines.take_expired(now) {
+            match wait {
+                Wait::CreateStreamAgain => {
+                    tracing::debug!("createStream is not answered, it is sent again");
+                    self.create_stream(now);
+                }
+                Wait::EndOfStream => self.end_of_stream_confirmed(),
+                _ => self.end(End::TimedOut(wait)),
+            }
+        }
+    }
+
+    /// Tells the server that we leave. What is left to send comes from [`Client::poll_transmit`].
+    pub fn leave(&mut self) {
+        if let Some(stream) = self.playing_on.take() {
+            self.send_command(NETWORK_CONNECTION, 0, &Command::delete_stream(stream));
+        }
+        self.phase = Phase::Over;
+        self.deadlines.clear();
+    }
+
+    /// Takes back the payload of a message that is done with.
+    pub fn recycle(&mut self, payload: Payload) {
+        self.decoder.recycle(payload);
+    }
+
+    /// Whether all that came so far are whole messages: a connection that closes now closes cleanly.
+    pub fn is_between_messages(&self) -> bool {
+        match self.phase {
+            Phase::Handshake(_) => false,
+            _ => self.decoder.is_between_messages(),
+        }
+    }
+
+    /// Whether the server's handshake is still to come.
+    pub fn is_shaking_hands(&self) -> bool {
+        matches!(self.phase, Phase::Handshake(_))
+    }
+
+    /// Whether the server has accepted `connect`.
+    pub fn is_connected(&self) -> bool {
+        matches!(self.phase, Phase::Connected)
+    }
+
+    fn connect(&mut self, now: Instant) {
+        self.phase = Phase::Connecting;
+        self.deadlines.stop(Wait::Handshake);
+        self.deadlines
+            .start(Wait::Connect, now, self.config.timeouts.command);
+        let transaction = self.calls.next();
+        self.calls.connect = Some(transaction);
+        let command = Command::connect(transaction, &self.config.connect);
+        self.send_command(NETWORK_CONNECTION, 0, &command);
+        if self.config.pipelining {
+            let transaction = self.call_create_stream();
+            self.calls.early_create_stream = Some(transaction);
+            self.subscribe();
+            self.play_on(USUAL_STREAM);
+        }
+    }
+
+    fn connected(&mut self, now: Instant) {
+        self.phase = Phase::Connected;
+        self.deadlines.stop(Wait::Connect);
+        self.events.push_back(Event::Connected);
+        if self.calls.early_create_stream.is_some() {
+            self.deadlines
+                .start(Wait::CreateStreamAgain, now, Some(EARLY_CALL_PATIENCE));
+            self.await_first_media(now);
+        } else if self.calls.create_stream.is_none() {
+            self.subscribe();
+            self.create_stream(now);
+        }
+    }
+
+    /// Asks for a stream, and plays on it once it is there.
+    fn create_stream(&mut self, now: Instant) {
+        self.deadlines.stop(Wait::CreateStreamAgain);
+        self.deadlines
+            .start(Wait::CreateStream, now, self.config.timeouts.command);
+        self.calls.create_stream = Some(self.call_create_stream());
+    }
+
+    fn call_create_stream(&mut self) -> u32 {
+        let transaction = self.calls.next();
+        let command = Command::create_stream(transaction);
+        self.send_command(NETWORK_CONNECTION, 0, &command);
+        transaction
+    }
+
+    fn subscribe(&mut self) {
+        if let Some(name) = &self.config.subscribe {
+            let command = Command::fc_subscribe(self.calls.next(), name);
+            self.send_command(NETWORK_CONNECTION, 0, &command);
+        }
+    }
+
+    fn stream_created(&mut self, now: Instant, transaction: u32, stream: u32) {
+        let was_early = self.calls.early_create_stream == Some(transaction);
+        self.calls.early_create_stream = None;
+        self.calls.create_stream = None;
+        self.deadlines.stop(Wait::CreateStream);
+        self.deadlines.stop(Wait::CreateStreamAgain);
+        let is_played = was_early && self.playing_on == Some(stream);
+        if is_played || self.has_media {
+            return;
+        }
+        if let Some(guessed) = self.playing_on.filter(|guessed| *guessed != stream) {
+            self.send_command(NETWORK_CONNECTION, 0, &Command::delete_stream(guessed));
+        }
+        self.play_on(stream);
+        self.await_first_media(now);
+    }
+
+    fn play_on(&mut self, stream: u32) {
+        let transaction = self.calls.next();
+        self.calls.play = Some(transaction);
+        self.playing_on = Some(stream);
+        let play = Command::play(transaction, &self.config.playpath, self.config.start);
+        self.send_command(PLAYING, stream, &play);
+        self.announce_buffer(self.announcer.first());
+    }
+
+    fn await_first_media(&mut self, now: Instant) {
+        if !self.has_media {
+            self.deadlines
+                .start(Wait::FirstMedia, now, self.config.timeouts.first_media);
+        }
+    }
+
+    fn announce_buffer(&mut self, ms: u32) {
+        if let Some(stream) = self.playing_on {
+            self.send_user_control(UserControl::SetBufferLength {
+                stream,
+                buffer_ms: ms,
+            });
+        }
+    }
+
+    /// An acknowledgement is due at the latest after a whole window (RTMP 5.4.3); half a window
+    /// leaves the server room while ours is under way.
+    fn acknowledge(&mut self) {
+        let unacknowledged = self.flow.received.wrapping_sub(self.flow.acknowledged);
+        if unacknowledged == 0 || unacknowledged < u64::from(self.flow.window / 2) {
+            return;
+        }
+        self.flow.acknowledged = self.flow.received;
+        let sequence_number = Acknowledgement::of_total(self.flow.received);
+        self.send_control(Kind::ACKNOWLEDGEMENT, &sequence_number.to_bytes());
+    }
+
+    fn send_command(&mut self, chunk_stream: u32, stream: u32, command: &Command) {
+        tracing::debug!("sending {} on message stream {stream}", command.name);
+        self.command_body.clear();
+        command.write(&mut self.command_body);
+        let sent = self.encoder.encode(
+            chunk_stream,
+            Kind::COMMAND,
+            stream,
+            Timestamp(0),
+            &self.command_body,
+            &mut self.outgoing,
+        );
+        if let Err(error) = sent {
+            tracing::warn!("{} is not sent: {error}", command.name);
+        }
+    }
+
+    fn send_user_control(&mut self, event: UserControl) {
+        self.send_control(Kind::USER_CONTROL, &event.to_bytes());
+    }
+
+    fn send_control(&mut self, kind: Kind, payload: &[u8]) {
+        let sent = self.encoder.encode(
+            PROTOCOL_CONTROL,
+            kind,
+            0,
+            Timestamp(0),
+            payload,
+            &mut self.outgoing,
+        );
+        debug_assert!(sent.is_ok(), "a control message is a few bytes long");
+    }
+
+    fn end(&mut self, end: End) {
+        if !matches!(self.phase, Phase::Over) {
+            self.phase = Phase::Over;
+            self.deadlines.clear();
+            self.events.push_back(Event::Ended(end));
+        }
+    }
+}
+
+/// The chunk stream of protocol control messages (RTMP 5.4).
+const PROTOCOL_CONTROL: u32 = 2;
+
+/// The chunk stream on which players send their NetConnection commands.
+const NETWORK_CONNECTION: u32 = 3;
+
+/// The chunk stream on which players send `play`.
+const PLAYING: u32 = 8;
+
+/// What `createStream` nearly always answers.
+const USUAL_STREAM: u32 = 1;
+
+/// How long after `connect`'s result a `createStream` that went out before it may stay unanswered: a
+/// server that drops what comes too early is asked again.
+const EARLY_CALL_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The window until the server names one: what Adobe's servers use.
+const DEFAULT_WINDOW: u32 = 2_500_000;
+
+/// Answers that may wait while the server does not read: pings and probes of minutes.
+const MAX_UNSENT: usize = 1 << 20;
+
+/// How long after a Stream EOF a server may take to say what it means.
+const END_OF_STREAM_GRACE: Duration = Duration::from_secs(3);
+
+#[cfg(test)]
+mod tests;
