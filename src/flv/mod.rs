@@ -10,3 +10,5 @@
         clippy::panic
     )
 )]
+
+pub mod codec;

@@ -1,0 +1,97 @@
+//! MP3: frame headers.
+
+use super::{super::bits::Bits, Sound};
+
+/// The header of an MPEG audio frame (ISO 11172-3 2.4.1.3, ISO 13818-3 2.4.1.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FrameHeader {
+    /// 1 to 3.
+    pub layer: u8,
+    /// Samples per second.
+    pub rate_hz: u32,
+    /// 1 or 2.
+    pub channels: u8,
+}
+
+impl FrameHeader {
+    /// Reads the four bytes that a frame starts with; `None` if they are no header.
+    pub fn parse(frame: &[u8]) -> Option<Self> {
+        let mut bits = Bits::new(frame.get(..4)?);
+        if bits.u16(11)? != SYNC_WORD {
+            return None;
+        }
+        let version = bits.u8(2)?;
+        let layer = 4_u8.checked_sub(bits.u8(2)?).filter(|layer| *layer < 4)?;
+        bits.skip(1 + 4)?; // protection, bitrate
+        let rate_hz = match bits.u8(2)? {
+            0 => 44_100_u32,
+            1 => 48_000,
+            2 => 32_000,
+            _ => return None,
+        };
+        let halvings = match version {
+            MPEG_1 => 0,
+            MPEG_2 => 1,
+            MPEG_2_5 => 2,
+            _ => return None,
+        };
+        bits.skip(1 + 1)?; // padding, private
+        let channels = if bits.u8(2)? == SINGLE_CHANNEL { 1 } else { 2 };
+        Some(Self {
+            layer,
+            rate_hz: rate_hz.checked_shr(halvings)?,
+            channels,
+        })
+    }
+
+    /// What comes out of the decoder.
+    pub fn sound(&self) -> Sound {
+        Sound {
+            rate_hz: self.rate_hz,
+            channels: self.channels,
+        }
+    }
+}
+
+const SYNC_WORD: u16 = 0x7FF;
+
+/// Versions; 1 is reserved.
+const MPEG_2_5: u8 = 0;
+const MPEG_2: u8 = 2;
+const MPEG_1: u8 = 3;
+
+/// A mode; the others are of two channels.
+const SINGLE_CHANNEL: u8 = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::{super::super::tests::when_cut, *};
+
+    #[test]
+    fn later_versions_halve_the_rate() {
+        for (header, rate_hz, channels) in [
+            ([0xFF, 0xFB, 0x50, 0x04], 44_100, 2),
+            ([0xFF, 0xF3, 0x70, 0x00], 22_050, 2),
+            ([0xFF, 0xE3, 0x38, 0xC0], 8_000, 1),
+        ] {
+            let expected = FrameHeader {
+                layer: 3,
+                rate_hz,
+                channels,
+            };
+            assert_eq!(when_cut(&header, FrameHeader::parse), Some(expected));
+        }
+    }
+
+    #[test]
+    fn reserved_values_are_no_header() {
+        for header in [
+            [0xFF, 0xDB, 0x50, 0xC4], // sync word
+            [0xFF, 0xEB, 0x50, 0xC4], // version
+            [0xFF, 0xF9, 0x50, 0xC4], // layer
+            [0xFF, 0xFB, 0x5C, 0xC4], // rate
+        ] {
+            assert_eq!(FrameHeader::parse(&header), None, "{header:x?}");
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! AV1: the configuration record, sequence headers, keyframes.
+
+use super::{super::bits::Bits, PictureSize};
+
+/// An AV1CodecConfigurationRecord (AV1 in ISOBMFF 2.3.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Configuration<'a> {
+    /// The profile: 0 main, 1 high, 2 professional.
+    pub profile: u8,
+    /// A sequence header, in most records, and metadata.
+    pub units: &'a [u8],
+}
+
+impl<'a> Configuration<'a> {
+    /// Reads a record of version 1, the only one.
+    pub fn parse(record: &'a [u8]) -> Option<Self> {
+        let [MARKER_AND_VERSION, profile_and_level, _, _, units @ ..] = record else {
+            return None;
+        };
+        Some(Self {
+            profile: profile_and_level >> 5,
+            units,
+        })
+    }
+
+    /// The size of the picture, if the record has a sequence header.
+    pub fn picture_size(&self) -> Option<PictureSize> {
+        picture_size(self.units)
+    }
+}
+
+/// The size of the picture, from the sequence header that stands before a keyframe.
+pub fn picture_size(units: &[u8]) -> Option<PictureSize> {
+    Units::new(units)
+        .find(|unit| unit.kind == SEQUENCE_HEADER)
+        .and_then(|unit| read_picture_size(unit.payload))
+}
+
+/// Whether a temporal unit starts a sequence: a sequence header, then a frame that needs no other.
+pub fn is_key(units: &[u8]) -> bool {
+    let mut is_still = None;
+    for unit in Units::new(units) {
+        match (unit.kind, is_still) {
+            (SEQUENCE_HEADER, _) => is_still = Some(is_reduced_still_picture(unit.payload)),
+            (FRAME_HEADER | FRAME, Some(is_still)) => {
+                return is_still || starts_with_a_key_frame(unit.payload);
+            }
+            _ => {}
+        }
+    }
+    false
+}
+
+/// Reads a sequence header up to the size of its largest frame (AV1 5.5.1).
+fn read_picture_size(sequence_header: &[u8]) -> Option<PictureSize> {
+    let mut bits = Bits::new(sequence_header);
+    bits.skip(3 + 1)?; // profile, still picture
+    if bits.bit()? {
+        bits.skip(5)?; // level
+    } else {
+        skip_operating_points(&mut bits)?;
+    }
+    let width_bits = bits.u8(4)?.saturating_add(1);
+    let height_bits = bits.u8(4)?.saturating_add(1);
+    let width = bits.u32(width_bits)?.saturating_add(1);
+    let height = bits.u32(height_bits)?.saturating_add(1);
+    PictureSize::new(width, height)
+}
+
+/// Passes over timing and operating points of a sequence header that is not reduced (AV1 5.5.1).
+fn skip_operating_points(bits: &mut Bits<'_>) -> Option<()> {
+    let mut delay_bits = None;
+    if bits.bit()? {
+        skip_timing(bits)?;
+        if bits.bit()? {
+            delay_bits = Some(read_decoder_model(bits)?);
+        }
+    }
+    let has_display_delays = bits.bit()?;
+    for _ in 0..=bits.u8(5)? {
+        bits.skip(12)?; // which layers
+        if bits.u8(5)? > HIGHEST_LEVEL_WITHOUT_TIERS {
+            bits.skip(1)?;
+        }
+        if let Some(delay_bits) = delay_bits
+            && bits.bit()?
+        {
+            bits.skip(delay_bits)?; // of the decoder's buffer
+            bits.skip(delay_bits)?; // of the encoder's
+            bits.skip(1)?; // low delay
+        }
+        if has_display_delays && bits.bit()? {
+            bits.skip(4)?;
+        }
+    }
+    Some(())
+}
+
+/// Passes over timing_info (AV1 5.5.3).
+fn skip_timing(bits: &mut Bits<'_>) -> Option<()> {
+    bits.skip(32 + 32)?; // units in a display tick, time scale
+    if bits.bit()? {
+        bits.ue()?; // ticks in a picture
+    }
+    Some(())
+}
+
+/// Reads decoder_model_info (AV1 5.5.4) and returns how many bits the delays of operating points
+/// have.
+fn read_decoder_model(bits: &mut Bits<'_>) -> Option<u32> {
+    let delay_bits = bits.u32(5)?.saturating_add(1);
+    bits.skip(32 + 5 + 5)?; // units in a decoding tick, lengths of fields of frame headers
+    Some(delay_bits)
+}
+
+fn is_reduced_still_picture(sequence_header: &[u8]) -> bool {
+    sequence_header
+        .first()
+        .is_some_and(|first| first & 0x08 != 0)
+}
+
+/// show_existing_frame is 0, and so is frame_type (AV1 5.9.2).
+fn starts_with_a_key_frame(frame_header: &[u8]) -> bool {
+    frame_header.first().is_some_and(|first| first & 0xE0 == 0)
+}
+
+/// The open bitstream units of a record or a temporal unit (AV1 5.3). Ends at the first that is
+/// damaged, and after as many as a frame can need.
+struct Units<'a> {
+    rest: &'a [u8],
+    left: u16,
+}
+
+struct Unit<'a> {
+    kind: u8,
+    payload: &'a [u8],
+}
+
+impl<'a> Units<'a> {
+    fn new(units: &'a [u8]) -> Self {
+        Self {
+            rest: units,
+            left: MAX_UNITS,
+        }
+    }
+
+    fn read(&mut self) -> Option<Unit<'a>> {
+        let (header, mut rest) = self.rest.split_first()?;
+        if header & HAS_EXTENSION != 0 {
+            rest = rest.split_first()?.1;
+        }
+        let size = if header & HAS_SIZE != 0 {
+            read_leb128(&mut rest)?
+        } else {
+            rest.len()
+        };
+        let (payload, rest) = rest.split_at_checked(size)?;
+        self.rest = rest;
+        Some(Unit {
+            kind: header >> 3 & 0x0F,
+            payload,
+        })
+    }
+}
+
+impl<'a> Iterator for Units<'a> {
+    type Item = Unit<'a>;
+
+    fn next(&mut self) -> Option<Unit<'a>> {
+        self.left = self.left.checked_sub(1)?;
+        self.read()
+    }
+}
+
+/// Reads a size: seven bits a byte, the lowest first. Eight bytes at most, of which five have bits
+/// of a number below 2^32 (AV1 4.10.5).
+fn read_leb128(bytes: &mut &[u8]) -> Option<usize> {
+    let mut value = 0_u64;
+    for shift in [0_u32, 7, 14, 21, 28, 35, 42, 49] {
+        let (byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        value |= u64::from(byte & 0x7F).checked_shl(shift)?;
+        if byte & 0x80 == 0 {
+            return usize::try_from(value).ok();
+        }
+    }
+    None
+}
+
+/// The first byte of a configuration record.
+const MARKER_AND_VERSION: u8 = 0x81;
+
+/// obu_type (AV1 6.2.2).
+const SEQUENCE_HEADER: u8 = 1;
+const FRAME_HEADER: u8 = 3;
+const FRAME: u8 = 6;
+
+/// obu_extension_flag and obu_has_size_field (AV1 5.3.2).
+const HAS_EXTENSION: u8 = 0x04;
+const HAS_SIZE: u8 = 0x02;
+
+/// Levels above 3.3 come in two tiers (AV1 5.5.1).
+const HIGHEST_LEVEL_WITHOUT_TIERS: u8 = 7;
+
+/// Units looked at in one message: a temporal unit has a few, with tile groups perhaps hundreds; a
+/// message of 16 MiB could hold eight million empty ones.
+const MAX_UNITS: u16 = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::super::{
+            bits::tests::bytes,
+            tests::{hex, when_cut},
+        },
+        *,
+    };
+
+    /// A temporal delimiter, a sequence header, and the start of a keyframe.
+    const AOM: &str = "12000a0d200000043d06d4daf92021a00432021000";
+
+    #[test]
+    fn sequence_headers_of_three_encoders() {
+        let aom = hex(AOM);
+        let svt = hex("12000a0b000000043d06d4fbf90040");
+        let rav1e = hex("12000a0d200000fa1e836a210ad0202025");
+        for units in [aom, svt, rav1e] {
+            assert_eq!(
+                when_cut(&units, picture_size),
+                PictureSize::new(322_u32, 182_u32)
+            );
+        }
+    }
+
+    #[test]
+    fn a_still_picture_has_a_reduced_header_and_is_key() {
+        let still = hex("12000a093821e836ad2021a00432021000");
+        assert_eq!(
+            when_cut(&still, picture_size),
+            PictureSize::new(322_u32, 182_u32)
+        );
+        assert!(is_key(&still));
+    }
+
+    #[test]
+    fn timing_and_operating_points_are_passed_over() {
+        let payload = bytes(
+            "000 0 0                profile 0, a moving picture with a full header
+             1                      timing:
+             00000000000000000000000000000001
+             00000000000000000000000000011001
+             1 010                  2 ticks in a picture
+             1                      decoder model: delays of 4 bits
+             00011 00000000000000000000000000000001 00011 00011
+             1                      display delays
+             00001                  two operating points
+             000000000011 01000 1   level 4.0, high tier
+             1 0101 0101 1          delays, low delay
+             1 0011                 display delay
+             000000000001 00111     level 3.3, which has no tier
+             0 0                    no delays
+             0111 0110              sizes have 8 and 7 bits
+             11111111               256
+             1111011                by 124",
+        );
+        let mut units = vec![SEQUENCE_HEADER << 3 | HAS_SIZE, payload.len() as u8];
+        units.extend(payload);
+        assert_eq!(
+            when_cut(&units, picture_size),
+            PictureSize::new(256_u32, 124_u32)
+        );
+    }
+
+    #[test]
+    fn keyframes_have_a_sequence_header_and_a_frame_of_type_0() {
+        let mut unit = hex(AOM);
+        assert!(is_key(&unit));
+        let frame = unit.len() - 2;
+        unit[frame] = 0x30; // an inter frame
+        assert!(!is_key(&unit));
+        unit[frame] = 0x80; // one that was shown before
+        assert!(!is_key(&unit));
+        assert!(!is_key(&hex("120032021000")));
+    }
+
+    #[test]
+    fn units_may_have_extensions_and_the_last_no_size() {
+        let units: Vec<(u8, usize)> = Units::new(&[
+            0x16, 0x08, 0x00, // temporal delimiter with extension
+            0x2A, 0x81, 0x00, 0xEE, // metadata; a size longer than need be
+            0x30, 1, 2, 3, // frame without size
+        ])
+        .map(|unit| (unit.kind, unit.payload.len()))
+        .collect();
+        assert_eq!(units, [(2, 0), (5, 1), (6, 3)]);
+    }
+
+    #[test]
+    fn damaged_sizes_and_endless_units_end() {
+        assert_eq!(
+            Units::new(&[0x0A, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0]).count(),
+            0
+        );
+        assert_eq!(Units::new(&[0x0A, 0xFF, 0xFF, 0xFF, 0xFF, 0x0F]).count(), 0);
+        assert_eq!(
+            Units::new(&[0x12, 0].repeat(1 << 16)).count(),
+            usize::from(MAX_UNITS)
+        );
+    }
+}

@@ -1,0 +1,45 @@
+//! Screen video, both versions: frame headers (FLV E.4.3.1, "SCREENVIDEOPACKET").
+
+use super::PictureSize;
+
+/// The header that each frame starts with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// The size of the blocks that change, 16 to 256 pixels.
+    pub block: PictureSize,
+    /// The size of the picture.
+    pub size: PictureSize,
+}
+
+impl Header {
+    /// Reads a header: for width and height, four bits of block size and twelve of picture size.
+    pub fn parse(frame: &[u8]) -> Option<Self> {
+        let [width_high, width_low, height_high, height_low, ..] = frame else {
+            return None;
+        };
+        let width = u16::from_be_bytes([*width_high, *width_low]);
+        let height = u16::from_be_bytes([*height_high, *height_low]);
+        let block = |field: u16| (field >> 12).saturating_add(1).saturating_mul(16);
+        Some(Self {
+            block: PictureSize::new(block(width), block(height))?,
+            size: PictureSize::new(width & 0x0FFF, height & 0x0FFF)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::super::tests::when_cut, *};
+
+    #[test]
+    fn blocks_are_sixteen_pixels_and_more() {
+        let header = when_cut(&[0x01, 0x40, 0xF0, 0xF0, 0x00], Header::parse);
+        let block = PictureSize::new(16_u32, 256_u32);
+        assert_eq!(
+            header.map(|header| header.size),
+            PictureSize::new(320_u32, 240_u32)
+        );
+        assert_eq!(header.map(|header| header.block), block);
+        assert_eq!(Header::parse(&[0x30, 0, 0x30, 0]), None);
+    }
+}
