@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Installs the programs that the tests run beside rtmpull: servers, players, encoders that others wrote.
+#
+# Quick where all is there, so it may run before each test run. Needs Debian or Ubuntu, and root or
+# sudo for what is missing there; npm and pip packages go to target/peers and touch nothing else.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+peers="${CARGO_TARGET_DIR:-target}/peers"
+mkdir -p "$peers"
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -n "$@"; fi
+}
+
+# Debian: a server, an encoder and player, the predecessor, a plain copy to measure against.
+debian=(nginx libnginx-mod-rtmp ffmpeg rtmpdump socat)
+has_command() { command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ]; }
+has_command npm || debian+=(nodejs npm)
+has_command python3 || debian+=(python3)
+python3 -c 'import ensurepip, venv' 2>/dev/null || debian+=(python3-venv)
+missing=()
+for package in "${debian[@]}"; do
+    dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+done
+if [ "${#missing[@]}" -gt 0 ]; then
+    as_root apt-get update -qq
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+fi
+
+# npm: a second server, which names neither message stream nor codec as nginx-rtmp does.
+if [ ! -f "$peers/npm/node_modules/node-media-server/package.json" ]; then
+    npm install --silent --no-audit --no-fund --prefix "$peers/npm" node-media-server@4
+fi
+
+# PyPI: an ffmpeg that writes and reads Enhanced RTMP (Debian's may be older).
+if ! "$peers/ffmpeg" -version >/dev/null 2>&1; then
+    python3 -m venv "$peers/venv"
+    "$peers/venv/bin/pip" install --quiet --disable-pip-version-check imageio-ffmpeg
+    "$peers/venv/bin/python" -c 'import imageio_ffmpeg; print(imageio_ffmpeg.get_ffmpeg_exe())' >"$peers/ffmpeg.path"
+    ln -sf "$(cat "$peers/ffmpeg.path")" "$peers/ffmpeg"
+fi
+
+echo "peers: $(nginx -v 2>&1 | sed 's/.*: //'), $(ffmpeg -version | awk 'NR == 1 { print $1, $3 }')," \
+    "$("$peers/ffmpeg" -version | awk 'NR == 1 { print $1, $3 }')," \
+    "node-media-server $(sed -n 's/^ *"version": "\(.*\)",*$/\1/p' "$peers/npm/node_modules/node-media-server/package.json")," \
+    "$(rtmpdump --help 2>&1 | sed -n 's/^RTMPDump \(v[^ ]*\).*/rtmpdump \1/p'), socat"
