@@ -1,0 +1,110 @@
+//! Source clips, made by ffmpeg when first asked for and kept under `target/`.
+
+use std::{
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+    process,
+    sync::Mutex,
+};
+
+use crate::peers::ffmpeg::Ffmpeg;
+
+/// H.264 and AAC, four seconds with a keyframe each second.
+pub fn avc_aac_flv(ffmpeg: &Ffmpeg) -> PathBuf {
+    make(ffmpeg, "avc_aac.flv", &[AVC, AAC])
+}
+
+/// MP3 alone.
+pub fn mp3_flv(ffmpeg: &Ffmpeg) -> PathBuf {
+    make(ffmpeg, "mp3.flv", &[&["-vn"], MP3])
+}
+
+/// Sorenson H.263 and MP3: codecs without configuration.
+pub fn h263_mp3_flv(ffmpeg: &Ffmpeg) -> PathBuf {
+    make(ffmpeg, "h263_mp3.flv", &[&["-c:v", "flv", "-g", "25"], MP3])
+}
+
+/// HEVC and AAC as Enhanced RTMP has it; asks for a recent ffmpeg, as do all below.
+pub fn hevc_aac_flv(recent: &Ffmpeg) -> PathBuf {
+    let hevc = [
+        "-c:v",
+        "libx265",
+        "-preset",
+        "ultrafast",
+        "-g",
+        "25",
+        "-x265-params",
+        "log-level=none",
+    ];
+    make(recent, "hevc_aac.flv", &[&hevc, AAC])
+}
+
+/// AV1 and Opus.
+pub fn av1_opus_flv(recent: &Ffmpeg) -> PathBuf {
+    let av1 = [
+        "-c:v",
+        "libaom-av1",
+        "-cpu-used",
+        "8",
+        "-usage",
+        "realtime",
+        "-g",
+        "25",
+    ];
+    make(recent, "av1_opus.flv", &[&av1, OPUS])
+}
+
+/// VP9 and Opus.
+pub fn vp9_opus_flv(recent: &Ffmpeg) -> PathBuf {
+    let vp9 = [
+        "-c:v",
+        "libvpx-vp9",
+        "-deadline",
+        "realtime",
+        "-cpu-used",
+        "8",
+        "-g",
+        "25",
+    ];
+    make(recent, "vp9_opus.flv", &[&vp9, OPUS])
+}
+
+/// Encodes a test picture and a tone as `name`, unless a run before did.
+fn make(ffmpeg: &Ffmpeg, name: &str, codecs: &[&[&str]]) -> PathBuf {
+    let arguments = SOURCE.iter().chain(codecs.iter().copied().flatten());
+    make_of(ffmpeg, name, arguments.map(OsString::from))
+}
+
+fn make_of(ffmpeg: &Ffmpeg, name: &str, arguments: impl Iterator<Item = OsString>) -> PathBuf {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("clips-1");
+    let clip = folder.join(name);
+    let _guard = ONE_AT_A_TIME.lock();
+    if !clip.exists() {
+        fs::create_dir_all(&folder).expect("a folder under target");
+        // Another test process may be at it too: what has its name is whole.
+        let unfinished = folder.join(format!("{}-{name}", process::id()));
+        let output = unfinished.clone().into_os_string();
+        ffmpeg.run(arguments.chain([output])).succeeded();
+        fs::rename(unfinished, &clip).expect("a clip takes its name");
+    }
+    clip
+}
+
+const SOURCE: &[&str] = &[
+    "-f",
+    "lavfi",
+    "-i",
+    "testsrc=size=320x180:rate=25:duration=4",
+    "-f",
+    "lavfi",
+    "-i",
+    "sine=frequency=440:sample_rate=48000:duration=4",
+    "-pix_fmt",
+    "yuv420p",
+];
+const AVC: &[&str] = &["-c:v", "libx264", "-preset", "veryfast", "-g", "25"];
+const AAC: &[&str] = &["-c:a", "aac", "-b:a", "64k"];
+const MP3: &[&str] = &["-c:a", "libmp3lame", "-ar", "44100", "-b:a", "64k"];
+const OPUS: &[&str] = &["-c:a", "libopus", "-b:a", "48k"];

@@ -1,0 +1,205 @@
+//! Whether a file holds what its source holds, in the eyes of ffmpeg's demuxer.
+
+use std::{collections::BTreeMap, path::Path};
+
+use crate::peers::ffmpeg::{Ffmpeg, ffprobe};
+
+/// The audio and video packets of a file, track by track, as ffmpeg's demuxer finds them.
+#[derive(Debug, PartialEq)]
+pub struct Media {
+    pub video: Track,
+    pub audio: Track,
+}
+
+/// One track; without packets where the file has none.
+#[derive(Debug, Default, PartialEq)]
+pub struct Track {
+    pub codec: String,
+    /// The hash of the codec's configuration, where it has one.
+    pub configuration: Option<String>,
+    pub packets: Vec<Packet>,
+}
+
+/// One packet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Packet {
+    pub dts_ms: i64,
+    pub hash: String,
+}
+
+impl Media {
+    /// Demuxes `file`, which may be a URL.
+    #[track_caller]
+    pub fn read(ffmpeg: &Ffmpeg, file: &Path) -> Self {
+        let hashes = ["-map", "0:v?", "-map", "0:a?", "-c", "copy", "-copyts"];
+        let sink = ["-f", "framehash", "-hash", "md5", "-"];
+        let arguments = ["-i".as_ref(), file.as_os_str()].into_iter();
+        let arguments = arguments.chain(hashes.iter().chain(&sink).map(AsRef::as_ref));
+        let finished = ffmpeg.run(arguments).succeeded();
+        assert_eq!(finished.stderr, "", "ffmpeg on {}", file.display());
+        Self::parse(&String::from_utf8_lossy(&finished.stdout))
+    }
+
+    fn parse(hashes: &str) -> Self {
+        let mut tracks = BTreeMap::<&str, (Track, String, f64)>::new();
+        for line in hashes.lines() {
+            let Some(comment) = line.strip_prefix('#') else {
+                let fields: Vec<_> = line.split(',').map(str::trim).collect();
+                let (track, _, tick_ms) = tracks.entry(fields[0]).or_default();
+                let ticks: f64 = fields[1].parse().expect("a decoding time");
+                let dts_ms = (ticks * *tick_ms).round() as i64;
+                let hash = format!("{} bytes {}", fields[4], fields[5]);
+                track.packets.push(Packet { dts_ms, hash });
+                continue;
+            };
+            if let Some((index, hash)) = comment
+                .strip_prefix("extradata ")
+                .and_then(|rest| rest.split_once(','))
+            {
+                tracks.entry(index).or_default().0.configuration = Some(hash.trim().into());
+            }
+            let Some((key, value)) = comment.split_once(": ") else {
+                continue;
+            };
+            match key.split_once(' ') {
+                Some(("tb", index)) => tracks.entry(index).or_default().2 = milliseconds(value),
+                Some(("media_type", index)) => tracks.entry(index).or_default().1 = value.into(),
+                Some(("codec_id", index)) => {
+                    tracks.entry(index).or_default().0.codec = value.into()
+                }
+                _ => {}
+            }
+        }
+        let mut take = |kind| {
+            let found = tracks.iter().find(|(_, (_, this, _))| this == kind);
+            let index = found.map(|(index, _)| *index)?;
+            tracks.remove(index).map(|(track, ..)| track)
+        };
+        Self {
+            video: take("video").unwrap_or_default(),
+            audio: take("audio").unwrap_or_default(),
+        }
+    }
+
+    /// Panics unless this is every packet of `source`, in order, bit for bit and at its time.
+    #[track_caller]
+    pub fn assert_equals(&self, source: &Self) {
+        self.assert_start_of(source, 0);
+    }
+
+    /// Panics unless each track begins as that of `source` does and lacks at most `missing` packets.
+    #[track_caller]
+    pub fn assert_start_of(&self, source: &Self, missing: usize) {
+        for (kind, found, expected) in self.tracks(source) {
+            let (found, expected) = (found.hashes(), expected.hashes());
+            let same = found.iter().zip(&expected).filter(|(a, b)| a == b).count();
+            assert_eq!(same, found.len(), "{kind} packets like the source's");
+            let lacks = expected.len() - found.len();
+            assert!(lacks <= missing, "{kind} lacks {lacks} packets");
+        }
+        self.assert_in_time_with(source, |_, _| 0);
+    }
+
+    /// Panics unless each track is an unbroken run of that of `source` and lasts to its end: what a
+    /// player gets that joins late.
+    #[track_caller]
+    pub fn assert_tail_of(&self, source: &Self) {
+        for (kind, found, expected) in self.tracks(source) {
+            let (found, expected) = (found.hashes(), expected.hashes());
+            let count = found.len();
+            assert!(count > 0 || expected.is_empty(), "no {kind}");
+            assert!(
+                expected.ends_with(&found),
+                "{kind} is not the source's last {count} packets"
+            );
+        }
+        self.assert_in_time_with(source, |found, expected| expected - found);
+    }
+
+    /// Panics unless one shift moves every packet of `source`, audio and video alike, to its time
+    /// here. `first` says which packet of a track of so many is the first one of so many in `source`.
+    #[track_caller]
+    fn assert_in_time_with(&self, source: &Self, first: impl Fn(usize, usize) -> usize) {
+        let shifts = self
+            .tracks(source)
+            .into_iter()
+            .flat_map(|(_, found, expected)| {
+                let first = first(found.packets.len(), expected.packets.len());
+                let pairs = found.packets.iter().zip(&expected.packets[first..]);
+                pairs.map(|(found, expected)| found.dts_ms - expected.dts_ms)
+            });
+        let shifts: Vec<_> = shifts.collect();
+        let (Some(least), Some(most)) = (shifts.iter().min(), shifts.iter().max()) else {
+            panic!("no packets");
+        };
+        assert!(
+            most - least <= ROUNDING_MS,
+            "shifted by {least} to {most} ms"
+        );
+    }
+
+    /// The tracks of both, side by side; panics unless their codecs are the same.
+    #[track_caller]
+    fn tracks<'a>(&'a self, source: &'a Self) -> [(&'static str, &'a Track, &'a Track); 2] {
+        let tracks = [
+            ("video", &self.video, &source.video),
+            ("audio", &self.audio, &source.audio),
+        ];
+        for (kind, found, expected) in tracks {
+            assert_eq!(found.codec, expected.codec, "{kind} codec");
+            assert_eq!(
+                found.configuration, expected.configuration,
+                "{kind} configuration"
+            );
+        }
+        tracks
+    }
+}
+
+impl Track {
+    fn hashes(&self) -> Vec<&str> {
+        self.packets.iter().map(|packet| &*packet.hash).collect()
+    }
+}
+
+/// Panics unless `ours` holds every packet of `source`, lasts as long, and is a file that ffprobe
+/// finds no fault with.
+#[track_caller]
+pub fn assert_whole(ffmpeg: &Ffmpeg, source: &Path, ours: &Path) {
+    Media::read(ffmpeg, ours).assert_equals(&Media::read(ffmpeg, source));
+    let (expected, found) = (duration(source), duration(ours));
+    assert!(
+        (expected - found).abs() < 0.1,
+        "lasts {found} s, source {expected} s"
+    );
+    assert_faultless(ours);
+}
+
+/// Panics where ffprobe finds a fault with `file`.
+#[track_caller]
+pub fn assert_faultless(file: &Path) {
+    let finished = ffprobe(&["-show_packets"], file).succeeded();
+    assert_eq!(finished.stderr, "", "ffprobe on {}", file.display());
+}
+
+/// How long `file` lasts in seconds, by its container.
+#[track_caller]
+pub fn duration(file: &Path) -> f64 {
+    let finished = ffprobe(
+        &["-show_entries", "format=duration", "-of", "csv=p=0"],
+        file,
+    );
+    let text = String::from_utf8_lossy(&finished.stdout).trim().to_owned();
+    text.parse()
+        .unwrap_or_else(|_| panic!("{} lasts {text:?}", file.display()))
+}
+
+/// A time base, "1/1000", as milliseconds for a tick.
+fn milliseconds(time_base: &str) -> f64 {
+    let (numerator, denominator) = time_base.split_once('/').expect("a fraction");
+    let parse = |text: &str| text.trim().parse::<f64>().expect("a number");
+    1000.0 * parse(numerator) / parse(denominator)
+}
+
+/// Times in an MP4 are no whole milliseconds.
+const ROUNDING_MS: i64 = 1;

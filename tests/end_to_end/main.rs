@@ -1,0 +1,24 @@
+//! The real program against our own server and against servers that others wrote.
+//!
+//! One binary, so that it links once; a module for each subject.
+
+#![allow(unreachable_pub, reason = "nothing reaches into a test binary")]
+
+/// Runs programs.
+mod process;
+
+/// Servers and players that others wrote.
+mod peers;
+
+/// Source clips.
+mod fixtures;
+
+/// What a file holds, compared with its source.
+mod judge;
+
+/// Our own server.
+#[path = "../server/mod.rs"]
+mod server;
+
+/// Our own server, held against players that others wrote.
+mod test_server;

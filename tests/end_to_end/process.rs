@@ -1,0 +1,110 @@
+//! Programs that a test starts: ended with it, never waited for without a bound.
+
+use std::{
+    fmt,
+    io::Read,
+    process::{Child, Command, ExitStatus, Stdio},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+/// A program that runs beside the test and is killed when this is dropped.
+pub struct Process {
+    child: Child,
+    stdout: Option<JoinHandle<Vec<u8>>>,
+    stderr: Option<JoinHandle<Vec<u8>>>,
+}
+
+/// What a program left behind.
+pub struct Finished {
+    pub status: ExitStatus,
+    pub stdout: Vec<u8>,
+    pub stderr: String,
+    pub took: Duration,
+}
+
+impl Process {
+    /// Starts `command` with its output gathered and nothing to read.
+    pub fn start(command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let stdout = child.stdout.take().map(gather);
+        let stderr = child.stderr.take().map(gather);
+        Self {
+            child,
+            stdout,
+            stderr,
+        }
+    }
+
+    /// Whether it has not ended yet.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Waits until it ends by itself; panics with what it said where that takes longer than `limit`.
+    pub fn finish(mut self, limit: Duration) -> Finished {
+        let start = Instant::now();
+        while self.is_running() && start.elapsed() < limit {
+            thread::sleep(Duration::from_millis(5));
+        }
+        let in_time = !self.is_running();
+        let finished = self.end(start);
+        assert!(in_time, "still running after {limit:?}:\n{finished}");
+        finished
+    }
+
+    fn end(&mut self, start: Instant) -> Finished {
+        let _ = self.child.kill();
+        let status = self.child.wait().expect("a child can be waited for");
+        let took = start.elapsed();
+        let collect = |pipe: Option<JoinHandle<Vec<u8>>>| {
+            pipe.map(|pipe| pipe.join().expect("a pipe is read to its end"))
+                .unwrap_or_default()
+        };
+        Finished {
+            status,
+            stdout: collect(self.stdout.take()),
+            stderr: String::from_utf8_lossy(&collect(self.stderr.take())).into_owned(),
+            took,
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Finished {
+    /// Panics unless it ended well.
+    #[track_caller]
+    pub fn succeeded(self) -> Self {
+        assert!(self.status.success(), "{self}");
+        self
+    }
+}
+
+impl fmt::Display for Finished {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} after {:?}, stderr:\n{}",
+            self.status, self.took, self.stderr
+        )
+    }
+}
+
+fn gather(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = pipe.read_to_end(&mut bytes);
+        bytes
+    })
+}

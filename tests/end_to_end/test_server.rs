@@ -1,0 +1,328 @@
+//! Our own server, held against players that others wrote: what they save is what it serves.
+
+use std::{
+    io::{self, ErrorKind, Read, Write},
+    net::{Ipv4Addr, TcpStream},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use rtmpull::rtmp::{handshake::digest::Scheme, message::Kind};
+use tempfile::TempDir;
+
+use crate::{
+    fixtures,
+    judge::{self, Media},
+    peers::{ffmpeg::Ffmpeg, require, rtmpdump::Rtmpdump},
+    server::{
+        C2, Clip, Config, Conversation, Ending, Handshake, Pace, Point, Replay, Server, Step,
+        Stream, Then,
+    },
+};
+
+#[test]
+fn rtmpdump_plays_a_recorded_stream() {
+    let (ffmpeg, rtmpdump) = (require!(Ffmpeg::find()), require!(Rtmpdump::find()));
+    let source = fixtures::avc_aac_flv(&ffmpeg);
+    for chunk_size in [1, 128, 65_536] {
+        let server = Server::start(Config {
+            handshake: Handshake::Plain,
+            chunk_size,
+            ..Config::serving(Stream::recorded(Clip::read(&source)))
+        });
+        let (_folder, output) = output();
+        let player = rtmpdump.play(&server.url("clip"), &output, &[]);
+        player.finish(LIMIT);
+        judge::assert_whole(&ffmpeg, &source, &output);
+        let client = server.only_client();
+        assert_eq!(client.c2, Some(C2::Echo));
+        assert_eq!(client.fault, None);
+        assert_eq!(client.names()[..3], ["connect", "createStream", "_checkbw"]);
+    }
+}
+
+#[test]
+fn rtmpdump_verifies_our_digest() {
+    let (ffmpeg, rtmpdump) = (require!(Ffmpeg::find()), require!(Rtmpdump::find()));
+    let source = fixtures::mp3_flv(&ffmpeg);
+    for scheme in [Scheme::DigestFirst, Scheme::KeyFirst] {
+        let server = Server::start(Config {
+            handshake: Handshake::Digest(scheme),
+            ..Config::serving(Stream::recorded(Clip::read(&source)))
+        });
+        let (_folder, output) = output();
+        // It signs where it has a player to prove.
+        let hash = "00".repeat(32);
+        let options = ["--swfhash", &hash, "--swfsize", "1000", "-V"];
+        let player = rtmpdump.play(&server.url("clip"), &output, &options);
+        let said = player.finish(LIMIT).stderr;
+        assert_eq!(server.only_client().c2, Some(C2::Signed), "{said}");
+        judge::assert_whole(&ffmpeg, &source, &output);
+    }
+}
+
+#[test]
+fn rtmpdump_plays_a_live_stream() {
+    let (ffmpeg, rtmpdump) = (require!(Ffmpeg::find()), require!(Rtmpdump::find()));
+    let source = fixtures::avc_aac_flv(&ffmpeg);
+    let server = Server::start(late_join(&source));
+    let (_folder, output) = output();
+    let player = rtmpdump.play(&server.url("clip"), &output, &["--live"]);
+    player.finish(LIMIT).succeeded();
+    Media::read(&ffmpeg, &output).assert_tail_of(&Media::read(&ffmpeg, &source));
+    let play = server
+        .only_client()
+        .command("play")
+        .cloned()
+        .expect("it plays");
+    assert_eq!(play.values[2].as_number(), Some(-1000.0));
+}
+
+#[test]
+fn ffmpeg_plays_a_recorded_stream() {
+    let ffmpeg = require!(Ffmpeg::find());
+    let sources = [
+        (fixtures::avc_aac_flv(&ffmpeg), Pace::Buffered),
+        (fixtures::mp3_flv(&ffmpeg), Pace::Unbounded),
+        (fixtures::h263_mp3_flv(&ffmpeg), Pace::Unbounded),
+    ];
+    for (source, pace) in sources {
+        let stream = Stream::recorded(Clip::read(&source)).paced(pace);
+        let server = Server::start(Config::serving(stream));
+        let played = Media::read(&ffmpeg, server.url("clip").as_ref());
+        played.assert_equals(&Media::read(&ffmpeg, &source));
+        assert_eq!(server.only_client().fault, None);
+    }
+}
+
+#[test]
+fn ffmpeg_plays_a_live_stream() {
+    let ffmpeg = require!(Ffmpeg::find());
+    let source = fixtures::avc_aac_flv(&ffmpeg);
+    let server = Server::start(late_join(&source));
+    let played = Media::read(&ffmpeg, server.url("clip").as_ref());
+    played.assert_tail_of(&Media::read(&ffmpeg, &source));
+}
+
+#[test]
+fn a_recent_ffmpeg_plays_enhanced_codecs() {
+    let recent = require!(Ffmpeg::find_recent());
+    let sources = [
+        fixtures::hevc_aac_flv(&recent),
+        fixtures::av1_opus_flv(&recent),
+        fixtures::vp9_opus_flv(&recent),
+    ];
+    for source in sources {
+        let stream = Stream::recorded(Clip::read(&source)).paced(Pace::Unbounded);
+        let server = Server::start(Config::serving(stream));
+        let played = Media::read(&recent, server.url("clip").as_ref());
+        played.assert_equals(&Media::read(&recent, &source));
+    }
+}
+
+#[test]
+fn aggregates_and_other_habits_are_understood() {
+    let (ffmpeg, rtmpdump) = (require!(Ffmpeg::find()), require!(Rtmpdump::find()));
+    let source = fixtures::avc_aac_flv(&ffmpeg);
+    let stream = || Stream::recorded(Clip::read(&source)).paced(Pace::Unbounded);
+    for config in [
+        Config {
+            aggregates: 7,
+            ..Config::serving(stream())
+        },
+        Config {
+            media_stream_id: Some(0),
+            leaves_set_data_frame: true,
+            ..Config::serving(stream())
+        },
+        Config {
+            stream_id: 5,
+            media_chunk_stream: 64,
+            ..Config::serving(stream())
+        },
+        Config {
+            media_chunk_stream: 400,
+            window: 4096,
+            enforces_window: true,
+            ..Config::serving(stream())
+        },
+    ] {
+        let server = Server::start(config);
+        let (_folder, output) = output();
+        rtmpdump
+            .play(&server.url("clip"), &output, &[])
+            .finish(LIMIT);
+        Media::read(&ffmpeg, &output).assert_equals(&Media::read(&ffmpeg, &source));
+        assert_eq!(server.only_client().fault, None);
+    }
+}
+
+#[test]
+fn rtmpdump_plays_prepared_bytes() {
+    let rtmpdump = require!(Rtmpdump::find());
+    for chunk_size in [128, 4096, 60_000] {
+        let replay = Arc::new(Replay::new(chunk_size, 5_000_000));
+        let server = Server::start(Config::replaying(replay.clone()));
+        let (_folder, output) = output();
+        rtmpdump
+            .play(&server.url("clip"), &output, &[])
+            .finish(LIMIT);
+        let clip = Clip::read(&output);
+        assert_eq!(clip.media().count() as u64, replay.messages());
+        let bytes: usize = clip.media().map(|tag| tag.body.len()).sum();
+        assert_eq!(bytes as u64, replay.bytes());
+        assert_eq!(clip.last_timestamp_ms(), replay.duration_ms());
+    }
+}
+
+#[test]
+fn a_ping_that_is_answered_keeps_the_connection() {
+    let rtmpdump = require!(Rtmpdump::find());
+    let stream = Stream::recorded(Clip::sample()).paced(Pace::Times(3.0));
+    let server = Server::start(Config {
+        ping_every: Some(Duration::from_millis(300)),
+        ..Config::serving(stream)
+    });
+    let (_folder, output) = output();
+    rtmpdump
+        .play(&server.url("clip"), &output, &[])
+        .finish(LIMIT);
+    // It leaves video out that carries nothing, as the end-of-sequence tag.
+    let (ours, source) = (Clip::read(&output), Clip::sample());
+    assert!(
+        ours.media()
+            .eq(source.media().filter(|tag| tag.body.len() > 5))
+    );
+    assert_eq!(server.only_client().pongs[..2], [1001, 1002]);
+}
+
+#[test]
+fn a_ping_that_is_not_answered_ends_it() {
+    let server = Server::start(Config {
+        ping_every: Some(Duration::from_millis(50)),
+        ..Config::default()
+    });
+    let mut client = BareClient::connect(&server);
+    client.shake_hands();
+    client.read_to_end().expect("it is closed in order");
+}
+
+#[test]
+fn a_cut_comes_after_exactly_so_many_bytes() {
+    for at in [0, 1, 1537, 3072, 3073] {
+        let config = Config::default().with_fault(Point::Byte(at), Then::Fin);
+        let server = Server::start(config);
+        let mut client = BareClient::connect(&server);
+        client.send(&[3; 1537]);
+        assert_eq!(
+            client.read_to_end().expect("it is closed in order").len() as u64,
+            at
+        );
+    }
+}
+
+#[test]
+fn a_reset_is_a_reset() {
+    let config = Config::default().with_fault(Point::Byte(100), Then::Rst);
+    let server = Server::start(config);
+    let mut client = BareClient::connect(&server);
+    client.send(&[3; 1537]);
+    let error = client.read_to_end().expect_err("it is reset");
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+}
+
+#[test]
+fn a_fault_is_met_as_often_as_planned() {
+    let server = Server::start(Config {
+        faulty_connections: 1,
+        ..Config::default().with_fault(Point::Step(Step::Handshake), Then::Fin)
+    });
+    let mut first = BareClient::connect(&server);
+    assert_eq!(first.read_to_end().expect("it is closed in order"), []);
+    BareClient::connect(&server).shake_hands();
+}
+
+#[test]
+#[should_panic(expected = "the client was gone before play")]
+fn a_conversation_that_does_not_come_to_its_end_fails_the_test() {
+    let peer = Conversation::start(|peer, _| {
+        peer.shake_hands();
+        peer.expect("play");
+    });
+    BareClient::connect_to(peer.port()).shake_hands();
+}
+
+#[test]
+fn a_conversation_plays() {
+    let rtmpdump = require!(Rtmpdump::find());
+    let tag = Clip::sample().tags.swap_remove(1);
+    let body = tag.body.clone();
+    let peer = Conversation::start(move |peer, _| {
+        peer.start_playing();
+        peer.queue(6, Kind(tag.kind), 1, 0, &tag.body).unwrap();
+        // The same once more, its chunk header spelled out: type 1, 40 ms later.
+        let length = u8::try_from(tag.body.len()).unwrap();
+        peer.send(&[0x46, 0, 0, 40, 0, 0, length, tag.kind])
+            .unwrap();
+        peer.send(&tag.body).unwrap();
+        let _ = peer.fail::<()>(Then::Fin);
+    });
+    let (_folder, output) = output();
+    rtmpdump.play(&peer.url("clip"), &output, &[]).finish(LIMIT);
+    let tags: Vec<_> = Clip::read(&output).tags;
+    let tags: Vec<_> = tags
+        .iter()
+        .map(|tag| (tag.timestamp_ms, &tag.body))
+        .collect();
+    assert_eq!(tags, [(0, &body), (40, &body)]);
+}
+
+/// A client that knows the handshake and nothing else.
+struct BareClient(TcpStream);
+
+impl BareClient {
+    fn connect(server: &Server) -> Self {
+        Self::connect_to(server.port())
+    }
+
+    fn connect_to(port: u16) -> Self {
+        let socket = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("it listens");
+        socket.set_read_timeout(Some(LIMIT)).expect("a timeout");
+        Self(socket)
+    }
+
+    fn shake_hands(&mut self) {
+        self.send(&[3; 1537]);
+        self.0.read_exact(&mut [0; 3073]).expect("S0, S1 and S2");
+        self.send(&[0; 1536]);
+    }
+
+    fn send(&mut self, bytes: &[u8]) {
+        self.0.write_all(bytes).expect("it listens");
+    }
+
+    fn read_to_end(&mut self) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.0.read_to_end(&mut bytes).map(|_| bytes)
+    }
+}
+
+/// A live stream a quarter of an hour old, joined in its second second.
+fn late_join(source: &Path) -> Config {
+    let stream = Stream::live_joined(Clip::read(source), 900_000, 1_500);
+    Config::serving(
+        stream
+            .paced(Pace::Times(4.0))
+            .ending(&[Ending::UnpublishNotify]),
+    )
+}
+
+/// A name for a file that is not there yet.
+fn output() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let output = folder.path().join("out.flv");
+    (folder, output)
+}
+
+const LIMIT: Duration = Duration::from_secs(20);

@@ -1,0 +1,105 @@
+//! Which tags a player gets, and when.
+
+use std::time::{Duration, Instant};
+
+use super::{
+    clip::{Clip, Tag},
+    config::{Pace, Source, Stream},
+};
+
+/// A stream that is being played.
+pub struct Playback<'a> {
+    pub stream: &'a Stream,
+    /// What is still to be sent, the next one last.
+    tags: Vec<Tag>,
+    first_ms: u32,
+    start: Instant,
+}
+
+impl<'a> Playback<'a> {
+    /// Plays `stream` to somebody who asks for `start_ms` (negative: live or from the beginning).
+    pub fn new(stream: &'a Stream, start_ms: f64) -> Self {
+        let mut tags = match &stream.source {
+            Source::Recorded(clip) => from_keyframe(clip, start_ms.max(0.0) as u32),
+            Source::Live {
+                clip, joined_ms, ..
+            } => joined(clip, *joined_ms),
+            Source::Replay(_) => Vec::new(),
+        };
+        if let Source::Live { clock_ms, .. } = &stream.source {
+            for tag in &mut tags {
+                tag.timestamp_ms = tag.timestamp_ms.wrapping_add(*clock_ms);
+            }
+        }
+        tags.reverse();
+        Self {
+            stream,
+            first_ms: tags.last().map_or(0, |tag| tag.timestamp_ms),
+            tags,
+            start: Instant::now(),
+        }
+    }
+
+    /// The next `count` tags.
+    pub fn take(&mut self, count: usize) -> Vec<Tag> {
+        let left = self.tags.len().saturating_sub(count);
+        self.tags.drain(left..).rev().collect()
+    }
+
+    /// How long until the next tag is due, for a client that announced `buffer`; none where there is
+    /// no next tag.
+    pub fn wait(&self, buffer: Duration) -> Option<Duration> {
+        let next = self.tags.last()?;
+        let position = next
+            .timestamp_ms
+            .wrapping_sub(self.first_ms)
+            .cast_signed()
+            .max(0);
+        let position = Duration::from_millis(position.unsigned_abs().into());
+        let due = match self.stream.pace {
+            Pace::Unbounded => Duration::ZERO,
+            Pace::Buffered => position.saturating_sub(buffer),
+            Pace::Times(speed) => position.div_f64(speed),
+        };
+        Some(due.saturating_sub(self.start.elapsed()))
+    }
+}
+
+/// Configuration, then everything from the keyframe at or before `start_ms`.
+fn from_keyframe(clip: &Clip, start_ms: u32) -> Vec<Tag> {
+    let tags: Vec<_> = clip.behind_metadata().collect();
+    let is_start = |tag: &&Tag| tag.is_keyframe() && tag.timestamp_ms <= start_ms;
+    let start = tags
+        .iter()
+        .rposition(is_start)
+        .filter(|_| start_ms > 0)
+        .unwrap_or(0);
+    let (before, behind) = tags.split_at(start);
+    let at_ms = behind.first().map_or(0, |tag| tag.timestamp_ms);
+    configuration(before, at_ms)
+        .chain(behind.iter().copied().cloned())
+        .collect()
+}
+
+/// Configuration, then audio from `joined_ms` on and video from the first keyframe after that.
+fn joined(clip: &Clip, joined_ms: u32) -> Vec<Tag> {
+    let tags: Vec<_> = clip.behind_metadata().collect();
+    let start = tags.partition_point(|tag| tag.timestamp_ms < joined_ms);
+    let (before, behind) = tags.split_at(start);
+    let mut has_keyframe = false;
+    let behind = behind.iter().copied().filter(|tag| {
+        has_keyframe |= tag.is_keyframe();
+        tag.kind != Tag::VIDEO || has_keyframe || tag.is_configuration()
+    });
+    configuration(before, joined_ms)
+        .chain(behind.cloned())
+        .collect()
+}
+
+fn configuration(tags: &[&Tag], timestamp_ms: u32) -> impl Iterator<Item = Tag> {
+    let tags = tags.iter().filter(|tag| tag.is_configuration());
+    tags.map(move |tag| Tag {
+        timestamp_ms,
+        ..(*tag).clone()
+    })
+}

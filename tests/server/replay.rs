@@ -1,0 +1,206 @@
+//! Prepared bytes, sent as fast as the socket takes them: for measuring clients.
+//!
+//! One second of 16 Mbit/s video and audio is laid out as chunks once and sent over and over. That
+//! works because every message of it has a header of type 1: its timestamp is a step from the
+//! message before it, in this round or in the one before (RTMP 5.3.1.2.2).
+
+use std::{fmt, io::Write, sync::Arc};
+
+use rtmpull::{
+    amf::{Object, amf0},
+    rtmp::message::Kind,
+};
+
+use super::{
+    connection::{Connection, Over},
+    listener::Listener,
+};
+
+/// A stream of so many rounds of one second each.
+pub struct Replay {
+    chunk_size: u32,
+    round: Vec<u8>,
+    rounds: u64,
+    metadata: Vec<u8>,
+}
+
+impl Replay {
+    /// At least `bytes` of audio and video in chunks of `chunk_size`.
+    pub fn new(chunk_size: u32, bytes: u64) -> Self {
+        let rounds = bytes.div_ceil(Self::BYTES_PER_ROUND);
+        Self {
+            chunk_size,
+            round: round(chunk_size as usize),
+            rounds,
+            metadata: metadata(rounds),
+        }
+    }
+
+    /// The chunk size that the server must have announced.
+    pub fn chunk_size(&self) -> u32 {
+        self.chunk_size
+    }
+
+    /// The body of `onMetaData`.
+    pub fn metadata(&self) -> &[u8] {
+        &self.metadata
+    }
+
+    /// How many audio and video messages there are, the two configurations among them.
+    pub fn messages(&self) -> u64 {
+        2 + self.rounds * Self::MESSAGES_PER_ROUND
+    }
+
+    /// How many bytes they carry.
+    pub fn bytes(&self) -> u64 {
+        let configuration = (AVC_CONFIGURATION.len() + AAC_CONFIGURATION.len()) as u64;
+        configuration + self.rounds * Self::BYTES_PER_ROUND
+    }
+
+    /// The timestamp of the last one.
+    pub fn duration_ms(&self) -> u32 {
+        self.rounds as u32 * 1000
+    }
+
+    /// Sends it all.
+    pub fn send(&self, connection: &mut Connection) -> Result<(), Over> {
+        connection.queue(AUDIO, Kind::AUDIO, 1, 0, AAC_CONFIGURATION)?;
+        connection.queue(VIDEO, Kind::VIDEO, 1, 0, AVC_CONFIGURATION)?;
+        for _ in 0..self.rounds {
+            connection.send_prepared(&self.round)?;
+            connection.hear_out()?;
+        }
+        Ok(())
+    }
+
+    /// Serves the same bytes to whoever connects, without a handshake or a word: for plain copies
+    /// to measure against.
+    pub fn serve_bare(self: &Arc<Self>) -> Listener {
+        let replay = self.clone();
+        let listener = Listener::start(move |_, socket| {
+            for _ in 0..replay.rounds {
+                if (&*socket).write_all(&replay.round).is_err() {
+                    return;
+                }
+            }
+        });
+        listener.expect("loopback has a free port")
+    }
+
+    const BYTES_PER_ROUND: u64 = (AUDIO_LEN * 50 + KEYFRAME_LEN + FRAME_LEN * 24) as u64;
+    const MESSAGES_PER_ROUND: u64 = 50 + 25;
+}
+
+impl fmt::Debug for Replay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "Replay({} s in chunks of {})",
+            self.rounds, self.chunk_size
+        )
+    }
+}
+
+/// A second as chunks: audio each 20 ms, video each 40 ms, a keyframe first.
+fn round(chunk_size: usize) -> Vec<u8> {
+    let mut noise = Noise(1);
+    let mut out = Vec::new();
+    for step in 0..50 {
+        let audio = noise.behind(&[0xAF, 1], AUDIO_LEN);
+        put_message(&mut out, chunk_size, AUDIO, Kind::AUDIO, 20, &audio);
+        if step % 2 == 1 {
+            continue;
+        }
+        let (head, length) = match step {
+            0 => ([0x17, 1, 0, 0, 0], KEYFRAME_LEN),
+            _ => ([0x27, 1, 0, 0, 0], FRAME_LEN),
+        };
+        let unit_len = (length - head.len() - 4) as u32;
+        let unit_kind = if step == 0 { 0x65 } else { 0x41 };
+        let head = [&head[..], &unit_len.to_be_bytes(), &[unit_kind]].concat();
+        put_message(
+            &mut out,
+            chunk_size,
+            VIDEO,
+            Kind::VIDEO,
+            40,
+            &noise.behind(&head, length),
+        );
+    }
+    out
+}
+
+/// A message with a header of type 1, the rest of its chunks with headers of type 3.
+fn put_message(
+    out: &mut Vec<u8>,
+    chunk_size: usize,
+    chunk_stream: u32,
+    kind: Kind,
+    delta_ms: u32,
+    payload: &[u8],
+) {
+    let chunk_stream = chunk_stream as u8;
+    out.push(1 << 6 | chunk_stream);
+    out.extend_from_slice(&delta_ms.to_be_bytes()[1..]);
+    out.extend_from_slice(&(payload.len() as u32).to_be_bytes()[1..]);
+    out.push(kind.0);
+    for (index, chunk) in payload.chunks(chunk_size).enumerate() {
+        if index > 0 {
+            out.push(3 << 6 | chunk_stream);
+        }
+        out.extend_from_slice(chunk);
+    }
+}
+
+fn metadata(seconds: u64) -> Vec<u8> {
+    let mut object = Object::new();
+    object.insert("duration", seconds as f64);
+    object.insert("width", 1920.0);
+    object.insert("height", 1080.0);
+    object.insert("framerate", 25.0);
+    object.insert("videocodecid", 7.0);
+    object.insert("audiocodecid", 10.0);
+    let mut body = Vec::new();
+    amf0::encode(&"onMetaData".into(), &mut body);
+    amf0::encode(&object.into(), &mut body);
+    body
+}
+
+/// Bytes that do not repeat, the same in each run.
+struct Noise(u32);
+
+impl Noise {
+    fn behind(&mut self, head: &[u8], length: usize) -> Vec<u8> {
+        let mut bytes = head.to_vec();
+        bytes.resize_with(length, || {
+            self.0 = self.0.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (self.0 >> 24) as u8
+        });
+        bytes
+    }
+}
+
+/// The chunk streams of audio and video.
+const AUDIO: u32 = 6;
+const VIDEO: u32 = 7;
+
+/// Message lengths: 128 kbit/s of audio, and video that makes 16 Mbit/s with it.
+const AUDIO_LEN: usize = 320;
+const KEYFRAME_LEN: usize = 400_000;
+const FRAME_LEN: usize = 66_000;
+
+/// AVC, High profile 4.0, with parameter sets for 1920 x 1080.
+#[rustfmt::skip]
+const AVC_CONFIGURATION: &[u8] = &[
+    0x17, 0, 0, 0, 0,
+    1, 0x64, 0, 0x28, 0xFF,
+    0xE1, 0, 0x1B, // one sequence parameter set
+    0x67, 0x64, 0, 0x28, 0xAC, 0xD9, 0x40, 0x78, 0x02, 0x27, 0xE5, 0xC0, 0x44, 0, 0, 3,
+    0, 4, 0, 0, 3, 0, 0xC8, 0x3C, 0x60, 0xC6, 0x58,
+    1, 0, 6, // one picture parameter set
+    0x68, 0xEB, 0xE3, 0xCB, 0x22, 0xC0,
+    0xFD, 0xF8, 0xF8, 0, // 4:2:0, 8 bits
+];
+
+/// AAC, low complexity, 48 kHz, stereo.
+const AAC_CONFIGURATION: &[u8] = &[0xAF, 0, 0x11, 0x90];

@@ -1,0 +1,500 @@
+//! What a server of the usual kind answers.
+
+use std::{
+    convert::Infallible,
+    time::{Duration, Instant},
+};
+
+use rtmpull::{
+    amf::{Object, Value, amf0},
+    rtmp::message::{Kind, Message},
+};
+
+use super::{
+    clip::Tag,
+    config::{Config, Ending, OnConnect, OnMissing, Pipelining, Source, Step, Stream, Then},
+    connection::{
+        Command, Connection, Over, PING_REQUEST, STATUS, STREAM_BEGIN, STREAM_EOF,
+        STREAM_IS_RECORDED, command_payload,
+    },
+    playback::Playback,
+};
+
+/// A client and where its session stands.
+pub struct Session<'a> {
+    config: &'a Config,
+    connection: Connection,
+    /// What the client announced for its buffer.
+    buffer: Duration,
+    playback: Option<Playback<'a>>,
+    next_ping: Option<Instant>,
+    pings: usize,
+}
+
+impl<'a> Session<'a> {
+    /// A session that nothing was said in.
+    pub fn new(config: &'a Config, connection: Connection) -> Self {
+        Self {
+            config,
+            connection,
+            buffer: Duration::from_secs(1),
+            playback: None,
+            next_ping: config.ping_every.map(|every| Instant::now() + every),
+            pings: 0,
+        }
+    }
+
+    /// Serves the client until one side has enough.
+    pub fn serve(mut self) -> Over {
+        match self.handshake().and_then(|()| self.converse()) {
+            Err(over) => over,
+        }
+    }
+
+    fn handshake(&mut self) -> Result<(), Over> {
+        self.connection.reach(Step::Handshake)?;
+        let is_deaf = self.config.pipelining == Pipelining::DeafBehindC1;
+        self.connection.handshake(self.config.handshake, is_deaf)
+    }
+
+    fn converse(&mut self) -> Result<Infallible, Over> {
+        loop {
+            self.ping()?;
+            let wait = self.play()?;
+            self.connection.flush()?;
+            if let Some(message) = self.connection.receive(wait)? {
+                self.answer(&message)?;
+            }
+        }
+    }
+
+    fn answer(&mut self, message: &Message) -> Result<(), Over> {
+        if let Some(&(_, ms)) = self.connection.heard().buffer_lengths.last() {
+            self.buffer = Duration::from_millis(ms.into());
+        }
+        let Some(command) = Command::read(message) else {
+            return Ok(());
+        };
+        match &*command.name {
+            "connect" => self.connect(&command),
+            "createStream" => self.create_stream(&command),
+            "play" if command.stream == self.config.stream_id => self.start(&command),
+            "FCSubscribe" => self.confirm_subscription(),
+            "getStreamLength" => self.tell_length(&command),
+            "_checkbw" => self
+                .connection
+                .queue_command(0, "_onbwdone", 0.0, &[Value::Null]),
+            "closeStream" | "deleteStream" => {
+                self.playback = None;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn connect(&mut self, command: &Command) -> Result<(), Over> {
+        self.connection.reach(Step::Connect)?;
+        self.meet_pipelined()?;
+        let window = self.config.window.to_be_bytes();
+        self.connection
+            .queue_control(Kind::WINDOW_ACKNOWLEDGEMENT_SIZE, &window)?;
+        let dynamic = [&window[..], &[2]].concat();
+        self.connection
+            .queue_control(Kind::SET_PEER_BANDWIDTH, &dynamic)?;
+        self.connection.queue_chunk_size(self.config.chunk_size)?;
+        self.connection.queue_event(STREAM_BEGIN, 0)?;
+        match &self.config.connect {
+            OnConnect::Accept => self.accept(command),
+            OnConnect::Reject { code, description } => {
+                let info = status("error", code, description);
+                self.queue_command(
+                    0,
+                    "_error",
+                    command.transaction,
+                    &[Value::Null, info.into()],
+                )?;
+                self.connection.flush()?;
+                self.connection.fail(Then::Fin)
+            }
+            OnConnect::RedirectInError { redirect } => {
+                let info = redirection(redirect, None);
+                self.queue_command(
+                    0,
+                    "_error",
+                    command.transaction,
+                    &[Value::Null, info.into()],
+                )
+            }
+            OnConnect::RedirectInStatus {
+                redirect,
+                redirect2,
+            } => {
+                let info = redirection(redirect, Some(redirect2));
+                self.queue_command(0, "onStatus", 0.0, &[Value::Null, info.into()])
+            }
+        }
+    }
+
+    /// What comes before connect's answer gets what [`Config::pipelining`] has for it.
+    fn meet_pipelined(&mut self) -> Result<(), Over> {
+        let pipelining = self.config.pipelining;
+        if !matches!(pipelining, Pipelining::Dropped | Pipelining::Refused) {
+            return Ok(());
+        }
+        while let Some(message) = self.connection.receive(Duration::from_millis(100))? {
+            if pipelining == Pipelining::Refused && Command::read(&message).is_some() {
+                return self.connection.fail(Then::Fin);
+            }
+        }
+        Ok(())
+    }
+
+    fn accept(&mut self, command: &Command) -> Result<(), Over> {
+        let properties = object([
+            ("fmsVer", "FMS/3,5,7,7009".into()),
+            ("capabilities", 31.0.into()),
+            ("mode", 1.0.into()),
+        ]);
+        let mut info = status(
+            "status",
+            "NetConnection.Connect.Success",
+            "Connection succeeded.",
+        );
+        info.insert("objectEncoding", 0.0);
+        let values = [properties.into(), info.into()];
+        self.queue_command(0, "_result", command.transaction, &values)?;
+        self.queue_command(0, "onBWDone", 0.0, &[Value::Null, 8192.0.into()])
+    }
+
+    fn create_stream(&mut self, command: &Command) -> Result<(), Over> {
+        self.connection.reach(Step::CreateStream)?;
+        let id = f64::from(self.config.stream_id);
+        self.queue_command(0, "_result", command.transaction, &[Value::Null, id.into()])
+    }
+
+    fn confirm_subscription(&mut self) -> Result<(), Over> {
+        let info = status("status", "NetStream.Play.Start", "subscribed");
+        self.queue_command(0, "onFCSubscribe", 0.0, &[Value::Null, info.into()])
+    }
+
+    fn tell_length(&mut self, command: &Command) -> Result<(), Over> {
+        let stream = command.values.get(1).and_then(|name| self.stream(name));
+        let seconds = match stream.map(|stream| &stream.source) {
+            Some(Source::Recorded(clip)) => f64::from(clip.last_timestamp_ms()) / 1000.0,
+            _ => 0.0,
+        };
+        self.queue_command(
+            0,
+            "_result",
+            command.transaction,
+            &[Value::Null, seconds.into()],
+        )
+    }
+
+    fn start(&mut self, command: &Command) -> Result<(), Over> {
+        self.connection.reach(Step::Play)?;
+        let start_ms = command
+            .values
+            .get(2)
+            .and_then(Value::as_number)
+            .unwrap_or(-2000.0);
+        let Some(stream) = command.values.get(1).and_then(|name| self.stream(name)) else {
+            return self.miss();
+        };
+        let id = self.config.stream_id;
+        let is_live = matches!(stream.source, Source::Live { .. });
+        if start_ms == -1000.0 && !is_live {
+            return self.miss();
+        }
+        self.connection.queue_event(STREAM_BEGIN, id)?;
+        if !is_live {
+            self.connection.queue_event(STREAM_IS_RECORDED, id)?;
+        }
+        let mut playback = Playback::new(stream, start_ms);
+        for tag in playback.take(self.config.tags_before_start) {
+            self.send_tag(&tag)?;
+        }
+        self.queue_status("status", "NetStream.Play.Reset", "Playing and resetting.")?;
+        self.queue_status("status", "NetStream.Play.Start", "Started playing.")?;
+        self.connection.reach(Step::Media)?;
+        self.send_script(&command_data(
+            "|RtmpSampleAccess",
+            &[false.into(), false.into()],
+        ))?;
+        self.send_metadata(&stream.source)?;
+        if let Source::Replay(replay) = &stream.source {
+            self.connection.flush()?;
+            replay.send(&mut self.connection)?;
+        }
+        self.playback = Some(playback);
+        Ok(())
+    }
+
+    fn miss(&mut self) -> Result<(), Over> {
+        let missing = self.config.missing;
+        match missing {
+            OnMissing::Silence => return Ok(()),
+            OnMissing::StreamNotFound => {
+                return self.queue_status(
+                    "error",
+                    "NetStream.Play.StreamNotFound",
+                    "No such stream.",
+                );
+            }
+            OnMissing::StartThenSilence | OnMissing::StartThenFin => {}
+        }
+        self.connection
+            .queue_event(STREAM_BEGIN, self.config.stream_id)?;
+        self.queue_status("status", "NetStream.Play.Start", "Start live")?;
+        if missing == OnMissing::StartThenFin {
+            self.connection.flush()?;
+            return self.connection.fail(Then::Fin);
+        }
+        Ok(())
+    }
+
+    /// Sends what is due; how long until more is.
+    fn play(&mut self) -> Result<Duration, Over> {
+        loop {
+            let Some(playback) = &mut self.playback else {
+                return Ok(IDLE);
+            };
+            let Some(wait) = playback.wait(self.buffer) else {
+                let end = &playback.stream.end;
+                self.playback = None;
+                self.end(end)?;
+                continue;
+            };
+            if !wait.is_zero() {
+                return Ok(wait.min(IDLE));
+            }
+            if self.must_wait_for_acknowledgement() {
+                return Ok(IDLE);
+            }
+            let before = self.connection.sent();
+            self.send_next()?;
+            if self.connection.sent() - before >= LISTEN_AFTER || self.config.enforces_window {
+                return Ok(Duration::ZERO);
+            }
+        }
+    }
+
+    /// Sends the next tag, or as many as an aggregate holds.
+    fn send_next(&mut self) -> Result<(), Over> {
+        let Some(playback) = &mut self.playback else {
+            return Ok(());
+        };
+        match &playback.take(self.config.aggregates.max(1))[..] {
+            [tag] => self.send_tag(tag),
+            tags => self.send_aggregate(tags),
+        }
+    }
+
+    fn send_tag(&mut self, tag: &Tag) -> Result<(), Over> {
+        if tag.kind == Tag::SCRIPT {
+            return self.send_script(&tag.body);
+        }
+        let chunk_stream = self.config.media_chunk_stream + u32::from(tag.kind - Tag::AUDIO);
+        let stream = self.media_stream();
+        self.connection.queue(
+            chunk_stream,
+            Kind(tag.kind),
+            stream,
+            tag.timestamp_ms,
+            &tag.body,
+        )
+    }
+
+    /// Sends tags in one message. Their own timestamps count from elsewhere: the first one's is the
+    /// aggregate's (RTMP 7.1.6).
+    fn send_aggregate(&mut self, tags: &[Tag]) -> Result<(), Over> {
+        let mut payload = Vec::new();
+        for tag in tags {
+            let [high, low @ ..] = tag.timestamp_ms.wrapping_add(12_345).to_be_bytes();
+            let length = tag.body.len() as u32;
+            payload.push(tag.kind);
+            payload.extend_from_slice(&length.to_be_bytes()[1..]);
+            payload.extend_from_slice(&low);
+            payload.extend_from_slice(&[high, 0, 0, 0]);
+            payload.extend_from_slice(&tag.body);
+            payload.extend_from_slice(&(11 + length).to_be_bytes());
+        }
+        let timestamp_ms = tags.first().map_or(0, |tag| tag.timestamp_ms);
+        let stream = self.media_stream();
+        let chunk_stream = self.config.media_chunk_stream;
+        self.connection.queue(
+            chunk_stream,
+            Kind::AGGREGATE,
+            stream,
+            timestamp_ms,
+            &payload,
+        )
+    }
+
+    fn send_metadata(&mut self, source: &Source) -> Result<(), Over> {
+        let metadata = match source {
+            Source::Recorded(clip) | Source::Live { clip, .. } => {
+                clip.metadata().map(|tag| &*tag.body)
+            }
+            Source::Replay(replay) => Some(replay.metadata()),
+        };
+        let Some(metadata) = metadata else {
+            return Ok(());
+        };
+        if self.config.leaves_set_data_frame {
+            let prefixed = [&command_data("@setDataFrame", &[]), metadata].concat();
+            return self.send_script(&prefixed);
+        }
+        self.send_script(metadata)
+    }
+
+    fn send_script(&mut self, body: &[u8]) -> Result<(), Over> {
+        let stream = self.media_stream();
+        let chunk_stream = self.config.media_chunk_stream + 2;
+        if self.config.sends_amf3 {
+            let body = [&[0], body].concat();
+            return self
+                .connection
+                .queue(chunk_stream, Kind::DATA_AMF3, stream, 0, &body);
+        }
+        self.connection
+            .queue(chunk_stream, Kind::DATA, stream, 0, body)
+    }
+
+    fn end(&mut self, end: &[Ending]) -> Result<(), Over> {
+        let id = self.config.stream_id;
+        for ending in end {
+            match ending {
+                Ending::StreamEof => self.connection.queue_event(STREAM_EOF, id)?,
+                Ending::PlayComplete => {
+                    let info = status("status", "NetStream.Play.Complete", "");
+                    self.send_script(&command_data("onPlayStatus", &[info.into()]))?;
+                }
+                Ending::PlayStop => {
+                    self.queue_status("status", "NetStream.Play.Stop", "Stopped playing.")?
+                }
+                Ending::UnpublishNotify => {
+                    self.queue_status(
+                        "status",
+                        "NetStream.Play.UnpublishNotify",
+                        "The publisher left.",
+                    )?;
+                }
+                Ending::Fin | Ending::Rst => {
+                    self.connection.flush()?;
+                    let is_fin = *ending == Ending::Fin;
+                    return self
+                        .connection
+                        .fail(if is_fin { Then::Fin } else { Then::Rst });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Pings when it is time to, and drops a client that has left a ping unanswered.
+    fn ping(&mut self) -> Result<(), Over> {
+        let (Some(every), Some(at)) = (self.config.ping_every, self.next_ping) else {
+            return Ok(());
+        };
+        if Instant::now() < at {
+            return Ok(());
+        }
+        if self.connection.heard().pongs.len() < self.pings {
+            return self.connection.fail(Then::Fin);
+        }
+        self.next_ping = Some(at + every);
+        self.pings += 1;
+        self.connection
+            .queue_event(PING_REQUEST, 1000 + self.pings as u32)
+    }
+
+    fn must_wait_for_acknowledgement(&self) -> bool {
+        let acknowledged = self.connection.heard().acknowledgements.last().copied();
+        let unacknowledged =
+            (self.connection.sent() as u32).wrapping_sub(acknowledged.unwrap_or(0));
+        // A client may count the handshake or not: where it does, it seems to be ahead.
+        self.config.enforces_window
+            && unacknowledged.cast_signed() >= self.config.window.cast_signed()
+    }
+
+    fn media_stream(&self) -> u32 {
+        self.config.media_stream_id.unwrap_or(self.config.stream_id)
+    }
+
+    fn stream(&self, name: &Value) -> Option<&'a Stream> {
+        let name = name.as_text()?.to_string();
+        let name = name.split('?').next().unwrap_or_default();
+        self.config.streams.get(name)
+    }
+
+    fn queue_status(&mut self, level: &str, code: &str, description: &str) -> Result<(), Over> {
+        let info = status(level, code, description);
+        let stream = self.config.stream_id;
+        self.queue_command(stream, "onStatus", 0.0, &[Value::Null, info.into()])
+    }
+
+    fn queue_command(
+        &mut self,
+        stream: u32,
+        name: &str,
+        transaction: f64,
+        values: &[Value],
+    ) -> Result<(), Over> {
+        if self.config.sends_amf3 {
+            let payload = [&[0], &command_payload(name, transaction, values)[..]].concat();
+            return self
+                .connection
+                .queue(STATUS, Kind::COMMAND_AMF3, stream, 0, &payload);
+        }
+        self.connection
+            .queue_command(stream, name, transaction, values)
+    }
+}
+
+/// An `onStatus` information object.
+pub fn status(level: &str, code: &str, description: &str) -> Object {
+    object([
+        ("level", level.into()),
+        ("code", code.into()),
+        ("description", description.into()),
+    ])
+}
+
+/// An object with these members.
+pub fn object<const N: usize>(members: [(&str, Value); N]) -> Object {
+    let mut object = Object::new();
+    for (name, value) in members {
+        object.insert(name, value);
+    }
+    object
+}
+
+fn redirection(redirect: &str, redirect2: Option<&str>) -> Object {
+    let mut target = object([("code", 302.0.into()), ("redirect", redirect.into())]);
+    if let Some(redirect2) = redirect2 {
+        target.insert("redirect2", redirect2);
+    }
+    let mut info = status(
+        "error",
+        "NetConnection.Connect.Rejected",
+        "RTMP 302 Redirect",
+    );
+    info.insert("ex", target);
+    info
+}
+
+/// A data message's payload: a name and values.
+fn command_data(name: &str, values: &[Value]) -> Vec<u8> {
+    let mut payload = Vec::new();
+    for value in std::iter::once(&Value::from(name)).chain(values) {
+        amf0::encode(value, &mut payload);
+    }
+    payload
+}
+
+/// How long it listens where nothing is due.
+const IDLE: Duration = Duration::from_millis(20);
+
+/// How much it sends before it listens again.
+const LISTEN_AFTER: u64 = 1 << 16;
