@@ -7,8 +7,9 @@
 //! └─────────────┴───┘ └────────────┴──────┴────────┘ └────────────┴──────┴────────┘
 //! ```
 //!
-//! This file has the headers. [`reader`] walks a file, [`index`] is a table of its keyframes,
-//! [`codec`] looks into the bodies of audio and video tags.
+//! This file has the headers. [`writer`] keeps the books of a file that is being written, [`reader`]
+//! walks one that was, [`head`] is the metadata tag that is rewritten in place, [`index`] the table
+//! of keyframes in it, [`codec`] looks into the bodies of audio and video tags.
 
 #![cfg_attr(
     not(test),
@@ -30,11 +31,18 @@ use crate::{
     wire::{Missing, Reader as Cursor, U24},
 };
 
+mod books;
 pub mod codec;
+pub mod head;
 pub mod index;
+mod metadata;
 pub mod reader;
+pub mod writer;
 
-pub use self::reader::Reader;
+pub use self::{
+    reader::Reader,
+    writer::{Layout, Writer},
+};
 
 /// The nine bytes at the start of a file (FLV E.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +62,7 @@ impl FileHeader {
     /// How many bytes are read and written.
     pub const LENGTH: usize = 9;
 
-    /// The header of a file of version 1.
+    /// The header that [`Writer`] writes.
     pub const fn new(has_audio: bool, has_video: bool) -> Self {
         Self {
             version: 1,

@@ -1,4 +1,8 @@
-use super::*;
+use bytes::Bytes;
+use serde_json::Value as Json;
+
+use super::{codec, metadata::push_member, *};
+use crate::amf::{Object, Value, amf0};
 
 #[test]
 fn the_file_header_has_nine_bytes() {
@@ -96,3 +100,164 @@ fn kinds_are_kept_and_printed() {
     assert_eq!(TagKind(3).to_string(), "kind 3");
     assert_eq!(format!("{:?}", TagKind::AUDIO), "TagKind(8: audio)");
 }
+
+/// The vectors of the layout; those of one tag's body are `codec`'s.
+#[test]
+fn vectors() {
+    let vectors: Json = serde_json::from_str(VECTORS).unwrap();
+    let mut names = Vec::new();
+    for vector in vectors["vectors"].as_array().unwrap() {
+        if vector["area"] != "flv" || !vector["params"]["tag"].is_null() {
+            continue;
+        }
+        let (input, expected) = (&vector["input"], &vector["expected"]);
+        let name = vector["name"].as_str().unwrap();
+        match name {
+            "flv-minimal" | "flv-data-offset-13" => file_vector(&hex(input), expected),
+            "flv-ext-timestamp" | "flv-negative-timestamp" | "flv-filter-bit" => {
+                tag_vector(&hex(input), expected);
+            }
+            "flv-keyframes-size" => keyframes_vector(&hex(input), expected),
+            "flv-spacer" => spacer_vector(input, expected),
+            other => panic!("no test for {other}"),
+        }
+        names.push(name);
+    }
+    assert_eq!(names.len(), 7);
+}
+
+fn file_vector(file: &[u8], expected: &Json) {
+    let (mut reader, mut rest) = (Reader::new(), file);
+    let mut writer = Writer::new(Layout::Plain);
+    let mut tags = Vec::new();
+    while let Some(tag) = reader.read(&mut rest).unwrap() {
+        writer.note(tag.header.kind, 0, tag.body);
+        tags.push(serde_json::json!({
+            "offset": tag.offset,
+            "type": tag.header.kind.0,
+            "timestamp": tag.header.timestamp_ms,
+            "size": tag.body.len(),
+        }));
+    }
+    assert!(rest.is_empty());
+    assert_eq!(reader.torn(rest), None);
+    assert_eq!(&Json::from(tags), &expected["tags"]);
+    if let Some(header) = expected["header"].as_object() {
+        let found = reader.header().unwrap();
+        assert_eq!(header["version"], found.version);
+        assert_eq!(header["audio"], found.has_audio);
+        assert_eq!(header["video"], found.has_video);
+        assert_eq!(header["data_offset"], found.data_offset);
+    }
+    if let Some(video) = expected["video"].as_object() {
+        let size = codec::PictureSize {
+            width: video["width"].as_u64().unwrap() as u32,
+            height: video["height"].as_u64().unwrap() as u32,
+        };
+        assert_eq!(writer.picture_size(), Some(size));
+    }
+    cut_everywhere(file);
+}
+
+/// However much of a file is there, its intact tags are read and the rest is known as torn.
+fn cut_everywhere(file: &[u8]) {
+    let ends = tag_ends(file);
+    for cut in 0..file.len() {
+        let (mut reader, mut rest) = (Reader::new(), &file[..cut]);
+        while reader.read(&mut rest).unwrap().is_some() {}
+        let whole = ends.iter().rev().find(|end| **end <= cut);
+        if let Some(whole) = whole {
+            assert_eq!(reader.intact_end(), *whole as u64);
+        }
+        assert_eq!(reader.intact_end() as usize + rest.len(), cut);
+        assert_eq!(reader.torn(rest).is_none(), whole == Some(&cut));
+    }
+}
+
+/// Where the header and each tag end.
+fn tag_ends(file: &[u8]) -> Vec<usize> {
+    let (mut reader, mut rest) = (Reader::new(), file);
+    let mut ends = Vec::new();
+    while let Some(tag) = reader.read(&mut rest).unwrap() {
+        if ends.is_empty() {
+            ends.push(tag.offset as usize);
+        }
+        ends.push(reader.intact_end() as usize);
+    }
+    ends
+}
+
+fn tag_vector(tag: &[u8], expected: &Json) {
+    let header = TagHeader::read(&mut Cursor::new(tag)).unwrap();
+    if let Some(timestamp_ms) = expected["si32"].as_i64() {
+        assert_eq!(i64::from(header.timestamp_ms), timestamp_ms);
+    }
+    if let Some(size) = expected["previous_tag_size"].as_u64() {
+        assert_eq!(u64::from(header.previous_tag_size()), size);
+    }
+    if let Some(kind) = expected["tag_type"].as_u64() {
+        assert_eq!(u64::from(header.kind.0), kind);
+    }
+    assert_eq!(
+        header.is_filtered,
+        expected["filter"].as_bool().unwrap_or(false)
+    );
+    assert_eq!(header.to_bytes(), tag[..TagHeader::LENGTH]);
+    let file = [
+        &FileHeader::new(true, true).to_bytes()[..],
+        &NO_PREVIOUS_TAG,
+        tag,
+    ]
+    .concat();
+    cut_everywhere(&file);
+}
+
+fn keyframes_vector(input: &[u8], expected: &Json) {
+    let zeros = || Value::from(vec![Value::Number(0.0); 2]);
+    let keyframes: Object = [("filepositions", zeros()), ("times", zeros())]
+        .into_iter()
+        .collect();
+    let mut out = Vec::new();
+    push_member(b"keyframes", &keyframes.into(), &mut out);
+    assert_eq!(out, input);
+    assert_eq!(out.len() as u64, expected["size"].as_u64().unwrap());
+}
+
+fn spacer_vector(input: &Json, expected: &Json) {
+    let numbers = |numbers: &[f64]| -> Value {
+        let numbers = numbers.iter().map(|number| Value::Number(*number));
+        numbers.collect::<Vec<_>>().into()
+    };
+    let encode = |filepositions: &[f64], times: &[f64], spacer: &[f64]| {
+        let index: Object = [
+            ("filepositions", numbers(filepositions)),
+            ("times", numbers(times)),
+            ("spacer", numbers(spacer)),
+        ]
+        .into_iter()
+        .collect();
+        let mut out = Vec::new();
+        amf0::encode(&index.into(), &mut out);
+        out
+    };
+    let unused = encode(&[], &[], &[f64::NAN; 10]);
+    let used = encode(&[100.0, 101.0, 102.0], &[0.0, 1.0, 2.0], &[f64::NAN; 4]);
+    for (out, input) in [unused, used].into_iter().zip(input.as_array().unwrap()) {
+        assert_eq!(Json::from(out.len()), expected["equal_length"]);
+        assert_eq!(out, hex(input));
+        let decoded = amf0::Decoder::new(Bytes::from(out)).value();
+        assert_eq!(decoded.unwrap().as_object().unwrap().len(), 3);
+    }
+}
+
+fn hex(input: &Json) -> Vec<u8> {
+    let digits = input.as_str().unwrap().as_bytes().chunks(2);
+    digits
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
+        .collect()
+}
+
+const VECTORS: &str = include_str!(concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/tests/vectors/vectors.json"
+));

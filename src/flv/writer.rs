@@ -1,0 +1,249 @@
+//! Keeping the books of a file while its tags are written.
+
+use bytes::Bytes;
+
+use crate::{
+    amf::{Object, Value, amf0},
+    flv::{
+        BACK_POINTER, NO_PREVIOUS_TAG, Tag, TagHeader, TagKind,
+        books::Books,
+        codec::PictureSize,
+        head,
+        index::Entry,
+        metadata::{Field, Metadata, Room},
+    },
+    payload::Payload,
+};
+
+/// Where the bytes go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// Into a file: the head is rewritten in place, see [`head`].
+    Seekable,
+    /// Into a pipe or device: what was written stays.
+    Plain,
+}
+
+/// Makes the bytes of one FLV file, in order: [`Writer::head`], then each [`Writer::tag`]. It knows no
+/// file: the caller writes everything it gets, and nothing else.
+#[derive(Debug)]
+pub struct Writer {
+    layout: Layout,
+    metadata: Metadata,
+    books: Books,
+    /// How many bytes the file has.
+    length: u64,
+    /// The head as the file has it; empty in [`Layout::Plain`].
+    head: Vec<u8>,
+}
+
+impl Writer {
+    /// Begins a file.
+    pub fn new(layout: Layout) -> Self {
+        let metadata = match layout {
+            Layout::Seekable => Metadata::new(&head::SERVER_PAGES, is_for_us_alone),
+            Layout::Plain => Metadata::new(&[PLAIN_ROOM], is_false_in_a_copy),
+        };
+        Self {
+            layout,
+            metadata,
+            books: Books::new(),
+            length: 0,
+            head: Vec::new(),
+        }
+    }
+
+    /// Goes on with a file that begins with `head`; `None` where that is no whole head of ours. The
+    /// caller then tells of each tag of the file through [`Writer::note`].
+    pub fn reopen(head: &[u8]) -> Option<Self> {
+        let head = head
+            .get(..head::LENGTH)
+            .filter(|head| head::is_ours(head))?;
+        let mut writer = Self::new(Layout::Seekable);
+        let array = head.get(head::ARRAY_AT..)?;
+        let array = amf0::Decoder::new(Bytes::copy_from_slice(array)).value();
+        writer.metadata.merge(array.ok()?.as_object()?);
+        writer.begin_with(head.to_vec());
+        Some(writer)
+    }
+
+    /// The head of the file, for its first bytes. To be called once, before any tag.
+    pub fn head(&mut self) -> Vec<u8> {
+        let head = match self.layout {
+            Layout::Seekable => self.render(head::LENGTH as u64),
+            Layout::Plain => self.plain_head(),
+        };
+        self.begin_with(head.clone());
+        head
+    }
+
+    /// Makes the next tag in the payload's own buffer.
+    ///
+    /// `timestamp_ms` counts from the start of the file and is at most 2³¹ − 1.
+    pub fn tag(&mut self, kind: TagKind, timestamp_ms: u32, payload: Payload) -> Tag {
+        self.note(kind, timestamp_ms, &payload);
+        Tag::new(kind, timestamp_ms, payload)
+    }
+
+    /// Keeps the books for the next tag of the file without making it.
+    pub fn note(&mut self, kind: TagKind, timestamp_ms: u32, body: &[u8]) {
+        let entry = Entry {
+            time_ms: timestamp_ms,
+            position: self.length,
+        };
+        let length = (body.len() as u64).saturating_add(FRAMING);
+        self.books.add(kind, entry, body, length);
+        self.length = self.length.saturating_add(length);
+    }
+
+    /// Takes the fields of a server's `onMetaData`: new ones are added, others replaced. What becomes
+    /// false in a copy, or is told by us, is left out, as is what does not fit.
+    ///
+    /// False where the head cannot take them any more, in [`Layout::Plain`] behind
+    /// [`Writer::head`]: they are then to be written as a script tag.
+    pub fn set_metadata(&mut self, fields: &Object) -> bool {
+        let is_open = self.layout == Layout::Seekable || self.length == 0;
+        if is_open {
+            self.metadata.merge(fields);
+        }
+        is_open
+    }
+
+    /// What is to be written over the head so that it tells the truth about all tags up to now: few
+    /// pieces, in order, none across a border of 4,096 bytes. They count as written.
+    ///
+    /// Each piece is to be written at once, after the tags that were made before; then the file is
+    /// good whichever of them are lost.
+    pub fn patches(&mut self) -> Vec<Patch> {
+        if self.head.is_empty() {
+            return Vec::new();
+        }
+        let head = self.render(self.length);
+        let pages = self.head.chunks(head::PAGE).zip(head.chunks(head::PAGE));
+        let offsets = (0..).step_by(head::PAGE);
+        let patches = offsets
+            .zip(pages)
+            .filter_map(|(offset, (old, new))| Patch::between(offset, old, new))
+            .collect();
+        self.head = head;
+        patches
+    }
+
+    /// How many bytes the file has.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// How long the file plays: up to its latest frame and one frame interval of that kind, audio or
+    /// video, where a second frame told the interval.
+    pub fn duration_ms(&self) -> u32 {
+        self.books.duration_ms()
+    }
+
+    /// The latest timestamp of a frame; `None` as long as there was none.
+    pub fn last_timestamp_ms(&self) -> Option<u32> {
+        self.books.last_timestamp_ms()
+    }
+
+    /// The size of the picture, once a video tag told it.
+    pub fn picture_size(&self) -> Option<PictureSize> {
+        self.books.picture_size()
+    }
+
+    fn begin_with(&mut self, head: Vec<u8>) {
+        self.length = head.len() as u64;
+        if self.layout == Layout::Seekable {
+            self.head = head;
+        }
+    }
+
+    fn render(&self, length: u64) -> Vec<u8> {
+        let creator = concat!("rtmpull ", env!("CARGO_PKG_VERSION"));
+        let creator = Field::new(head::CREATOR.as_bytes(), &Value::from(creator));
+        let mut own = vec![creator];
+        own.extend(self.books.fields(head::LENGTH as u64, length));
+        let index = self.books.index();
+        head::render(self.books.file_header(), &own, &self.metadata, index)
+    }
+
+    fn plain_head(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        out.extend(self.books.file_header().to_bytes());
+        out.extend(NO_PREVIOUS_TAG);
+        let fields: Vec<&Field> = self.metadata.pages().flatten().collect();
+        if !fields.is_empty() {
+            let tag = Tag::new(TagKind::SCRIPT, 0, head::on_meta_data(&fields));
+            out.extend_from_slice(tag.as_bytes());
+        }
+        out
+    }
+}
+
+/// Bytes to be written over those at `offset` of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Patch {
+    /// Counted from the start of the file.
+    pub offset: u64,
+    /// Never empty.
+    pub bytes: Vec<u8>,
+}
+
+impl Patch {
+    /// From the first byte that differs to the last.
+    fn between(offset: u64, old: &[u8], new: &[u8]) -> Option<Self> {
+        let is_changed = |(old, new): (&u8, &u8)| old != new;
+        let first = old.iter().zip(new).position(is_changed)?;
+        let last = old.iter().zip(new).rposition(is_changed)?;
+        Some(Self {
+            offset: offset.saturating_add(first as u64),
+            bytes: new.get(first..=last)?.to_vec(),
+        })
+    }
+}
+
+/// Whether a field of the server's would be false in a file of ours, or is written by us.
+fn is_for_us_alone(name: &[u8]) -> bool {
+    name == b"duration" || is_false_in_a_copy(name)
+}
+
+/// Whether a field speaks of the file that the server has, not of the stream.
+fn is_false_in_a_copy(name: &[u8]) -> bool {
+    FALSE_IN_A_COPY.iter().any(|own| own.as_bytes() == name)
+}
+
+/// Header and back pointer of a tag.
+const FRAMING: u64 = (TagHeader::LENGTH + BACK_POINTER) as u64;
+
+/// Fields in front of a pipe: many more than any server sends, and nothing that a reader must buffer
+/// long.
+const PLAIN_ROOM: Room = Room {
+    fields: 256,
+    bytes: 1 << 16,
+};
+
+const FALSE_IN_A_COPY: [&str; 18] = [
+    // What the head of ours tells (FLV E.5 and the conventions of indexing tools).
+    "metadatacreator",
+    "filesize",
+    "datasize",
+    "audiosize",
+    "videosize",
+    "lasttimestamp",
+    "lastkeyframetimestamp",
+    "lastkeyframelocation",
+    "hasMetadata",
+    "hasAudio",
+    "hasVideo",
+    "hasKeyframes",
+    "canSeekToEnd",
+    "keyframes",
+    // What it does not: the cue points are where they were sent, the others are places in an MP4 file.
+    "hasCuePoints",
+    "seekpoints",
+    "moovPosition",
+    // What it fills its room with.
+    "_",
+];
+
+#[cfg(test)]
+mod tests;

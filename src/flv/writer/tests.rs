@@ -1,0 +1,448 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::flv::{Reader, reader::TagRead};
+
+/// A file as its writer and whoever writes it see it.
+struct File {
+    writer: Writer,
+    bytes: Vec<u8>,
+}
+
+impl File {
+    fn new(layout: Layout) -> Self {
+        let mut writer = Writer::new(layout);
+        let bytes = writer.head();
+        Self { writer, bytes }
+    }
+
+    fn tag(&mut self, kind: TagKind, timestamp_ms: u32, body: &[u8]) -> u64 {
+        let offset = self.writer.length();
+        let tag = self.writer.tag(kind, timestamp_ms, Payload::from(body));
+        self.bytes.extend(tag.as_bytes());
+        assert_eq!(self.writer.length(), self.bytes.len() as u64);
+        offset
+    }
+
+    fn patch(&mut self) -> Vec<Patch> {
+        let patches = self.writer.patches();
+        for Patch { offset, bytes } in &patches {
+            let end = *offset as usize + bytes.len();
+            assert!(end <= head::LENGTH);
+            assert_eq!(*offset as usize / head::PAGE, (end - 1) / head::PAGE);
+            self.bytes[*offset as usize..end].copy_from_slice(bytes);
+        }
+        assert_eq!(self.writer.patches(), []);
+        patches
+    }
+
+    fn tags(&self) -> Vec<TagRead<'_>> {
+        let (mut reader, mut rest) = (Reader::new(), &self.bytes[..]);
+        let tags = std::iter::from_fn(|| reader.read(&mut rest).unwrap()).collect();
+        assert_eq!(reader.torn(rest), None);
+        tags
+    }
+
+    /// The `onMetaData` of the head.
+    fn metadata(&self) -> Object {
+        let body = self.tags()[0].body;
+        let (values, fault) = amf0::decode_all(Bytes::copy_from_slice(body));
+        assert_eq!(fault, None);
+        assert_eq!(values[0], Value::from("onMetaData"));
+        values[1].as_object().unwrap().clone()
+    }
+
+    fn number(&self, name: &str) -> Option<f64> {
+        self.metadata().get(name)?.as_number()
+    }
+
+    fn boolean(&self, name: &str) -> Option<bool> {
+        self.metadata().get(name)?.as_boolean()
+    }
+
+    /// The keyframes, repeats left out: milliseconds and offsets.
+    fn keyframes(&self) -> Vec<(u32, u64)> {
+        let metadata = self.metadata();
+        let keyframes = metadata.get("keyframes").unwrap();
+        let numbers = |name| {
+            let numbers = keyframes.member(name).unwrap().as_array().unwrap();
+            numbers.iter().map(|number| number.as_number().unwrap())
+        };
+        let mut keyframes: Vec<(u32, u64)> = numbers("times")
+            .map(|time| (time * 1000.0).round() as u32)
+            .zip(numbers("filepositions").map(|position| position as u64))
+            .collect();
+        keyframes.dedup();
+        keyframes
+    }
+}
+
+/// An AVC decoder configuration record, 322x182.
+const AVC_CONFIGURATION: &[u8] = b"\x17\0\0\0\0\
+    \x01\x64\0\x0d\xff\xe1\0\x1a\
+    \x67\x64\0\x0d\xac\xd9\x41\x51\x9e\x22\x6c\x04\x40\0\0\x03\0\x40\0\0\x0c\x83\xc5\x0a\x65\x80\
+    \x01\0\x06\x68\xeb\xe3\xcb\x22\xc0\xfd\xf8\xf8\0";
+const AVC_KEY: &[u8] = b"\x17\x01\0\0\0\0\0\0\x01\x65";
+const AVC_INTER: &[u8] = b"\x27\x01\0\0\0\0\0\0\x01\x41";
+const AVC_END: &[u8] = b"\x17\x02\0\0\0";
+const AAC_CONFIGURATION: &[u8] = b"\xAF\0\x12\x10";
+const AAC: &[u8] = b"\xAF\x01\x21\x10";
+
+fn recorded() -> File {
+    let mut file = File::new(Layout::Seekable);
+    file.tag(TagKind::VIDEO, 0, AVC_CONFIGURATION);
+    file.tag(TagKind::AUDIO, 0, AAC_CONFIGURATION);
+    file.tag(TagKind::VIDEO, 0, AVC_KEY);
+    file.tag(TagKind::AUDIO, 10, AAC);
+    file.tag(TagKind::AUDIO, 33, AAC);
+    file.tag(TagKind::VIDEO, 40, AVC_INTER);
+    file.tag(TagKind::VIDEO, 80, AVC_KEY);
+    file
+}
+
+#[test]
+fn the_head_tells_the_truth_once_patched() {
+    let mut file = recorded();
+    assert_eq!(file.bytes[4], 0b101);
+    file.patch();
+    assert_eq!(file.bytes[4], 0b101);
+    assert_eq!(file.number("duration"), Some(0.12));
+    assert_eq!(file.number("lasttimestamp"), Some(0.08));
+    assert_eq!(file.number("filesize"), Some(file.bytes.len() as f64));
+    let data = file.bytes.len() - head::LENGTH;
+    assert_eq!(file.number("datasize"), Some(data as f64));
+    assert_eq!(
+        file.number("audiosize"),
+        Some((4 + 15 + 2 * (4 + 15)) as f64)
+    );
+    assert_eq!(file.number("videocodecid"), Some(7.0));
+    assert_eq!(file.number("audiocodecid"), Some(10.0));
+    assert_eq!(file.number("width"), Some(322.0));
+    assert_eq!(file.number("height"), Some(182.0));
+    for name in ["hasAudio", "hasVideo", "hasMetadata", "hasKeyframes"] {
+        assert_eq!(file.boolean(name), Some(true), "{name}");
+    }
+    assert_eq!(file.boolean("canSeekToEnd"), Some(true));
+    let creator = file.metadata().get("metadatacreator").cloned();
+    let version = concat!("rtmpull ", env!("CARGO_PKG_VERSION"));
+    assert_eq!(creator, Some(Value::from(version)));
+    assert!(head::is_ours(&file.bytes));
+}
+
+#[test]
+fn keyframes_point_at_their_tags() {
+    let mut file = recorded();
+    assert_eq!(file.keyframes(), [(0, head::LENGTH as u64)]);
+    file.tag(TagKind::VIDEO, 120, AVC_END);
+    file.patch();
+    let keyframes = file.keyframes();
+    let tags = file.tags();
+    let tag_at = |offset| tags.iter().find(|tag| tag.offset == offset).unwrap();
+    let times = keyframes.iter().map(|(time_ms, _)| *time_ms);
+    assert_eq!(times.collect::<Vec<_>>(), [0, 80]);
+    for (time_ms, offset) in keyframes {
+        assert_eq!(tag_at(offset).header.timestamp_ms, time_ms as i32);
+        assert_eq!(tag_at(offset).body, AVC_KEY);
+    }
+    let last = tags[tags.len() - 2].offset;
+    assert_eq!(file.number("lastkeyframelocation"), Some(last as f64));
+    assert_eq!(file.number("lastkeyframetimestamp"), Some(0.08));
+}
+
+#[test]
+fn only_what_changed_is_written_again() {
+    let mut file = recorded();
+    let pages = |patches: &[Patch]| -> Vec<u64> {
+        let pages = patches.iter().map(|patch| patch.offset / 4096);
+        pages.collect()
+    };
+    let patches = file.patch();
+    assert_eq!(pages(&patches), (0..10).collect::<Vec<_>>());
+    file.tag(TagKind::AUDIO, 100, AAC);
+    assert_eq!(pages(&file.patch()), [0]);
+    let fields: Object = [("encoder", "obs")].into_iter().collect();
+    assert!(file.writer.set_metadata(&fields));
+    assert_eq!(pages(&file.patch()), [10]);
+    assert_eq!(file.patch(), []);
+}
+
+#[test]
+fn flags_tell_what_arrived() {
+    for (kind, body, flags) in [
+        (TagKind::AUDIO, AAC, 0b100),
+        (TagKind::VIDEO, AVC_KEY, 0b001),
+        (TagKind::AUDIO, b"", 0b101),
+        (TagKind::SCRIPT, &b"\x02\0\x01x\x05"[..], 0b101),
+    ] {
+        let mut file = File::new(Layout::Seekable);
+        file.tag(kind, 0, body);
+        file.patch();
+        assert_eq!(file.bytes[4], flags);
+        assert_eq!(file.boolean("hasAudio"), Some(flags & 0b100 != 0));
+        assert_eq!(file.boolean("hasVideo"), Some(flags & 0b001 != 0));
+    }
+}
+
+#[test]
+fn a_duration_is_the_last_frame_and_what_follows_it() {
+    let mut file = File::new(Layout::Seekable);
+    assert_eq!(file.writer.duration_ms(), 0);
+    assert_eq!(file.writer.last_timestamp_ms(), None);
+    file.tag(TagKind::VIDEO, 1000, AVC_KEY);
+    assert_eq!(file.writer.duration_ms(), 1000);
+    file.tag(TagKind::VIDEO, 1040, AVC_INTER);
+    assert_eq!(file.writer.duration_ms(), 1080);
+    // A gap is no interval.
+    file.tag(TagKind::VIDEO, 9000, AVC_INTER);
+    assert_eq!(file.writer.duration_ms(), 9040);
+    // Audio that lags changes nothing, nor does what is no frame.
+    file.tag(TagKind::AUDIO, 8990, AAC);
+    file.tag(TagKind::VIDEO, 9500, AVC_END);
+    file.tag(TagKind::AUDIO, 9500, AAC_CONFIGURATION);
+    file.tag(TagKind::AUDIO, 9500, b"");
+    file.tag(TagKind::SCRIPT, 9500, b"\x02\0\x01x\x05");
+    assert_eq!(file.writer.duration_ms(), 9040);
+    // Nor does a step back.
+    file.tag(TagKind::VIDEO, 8980, AVC_INTER);
+    assert_eq!(file.writer.duration_ms(), 9040);
+    assert_eq!(file.writer.last_timestamp_ms(), Some(9000));
+    file.tag(TagKind::AUDIO, 9013, AAC);
+    assert_eq!(file.writer.duration_ms(), 9040);
+    file.tag(TagKind::AUDIO, 9036, AAC);
+    assert_eq!(file.writer.duration_ms(), 9059);
+}
+
+#[test]
+fn a_file_of_audio_has_an_entry_every_five_seconds() {
+    let mut file = File::new(Layout::Seekable);
+    file.tag(TagKind::AUDIO, 0, AAC_CONFIGURATION);
+    (0..1000).for_each(|n| {
+        file.tag(TagKind::AUDIO, n * 23, AAC);
+    });
+    file.patch();
+    let times: Vec<u32> = file.keyframes().into_iter().map(|(time, _)| time).collect();
+    assert_eq!(times, [0, 5014, 10028, 15042, 20056]);
+    assert_eq!(file.boolean("canSeekToEnd"), Some(true));
+    // Video after all: now only keyframes count.
+    file.tag(TagKind::VIDEO, 23_000, AVC_INTER);
+    file.patch();
+    assert_eq!(file.keyframes(), [(0, head::LENGTH as u64)]);
+    assert_eq!(file.boolean("hasKeyframes"), Some(false));
+    file.tag(TagKind::VIDEO, 24_000, AVC_KEY);
+    file.tag(TagKind::AUDIO, 30_000, AAC);
+    file.tag(TagKind::VIDEO, 30_000, AVC_INTER);
+    file.patch();
+    assert_eq!(file.keyframes().len(), 1);
+    assert_eq!(file.boolean("canSeekToEnd"), Some(false));
+}
+
+#[test]
+fn a_long_file_is_indexed_from_end_to_end() {
+    let mut file = File::new(Layout::Seekable);
+    for n in 0..5000 {
+        file.tag(TagKind::VIDEO, n * 2000, AVC_KEY);
+        file.tag(TagKind::VIDEO, n * 2000 + 1000, AVC_INTER);
+    }
+    file.patch();
+    let keyframes = file.keyframes();
+    assert!((1025..=2048).contains(&keyframes.len()));
+    assert_eq!(keyframes[0], (0, head::LENGTH as u64));
+    assert_eq!(keyframes.last().unwrap().0, 4999 * 2000);
+    for (time_ms, offset) in keyframes {
+        let body = offset as usize + TagHeader::LENGTH;
+        assert_eq!(&file.bytes[body..][..AVC_KEY.len()], AVC_KEY);
+        assert_eq!(time_ms % 2000, 0);
+    }
+}
+
+fn server_fields() -> Object {
+    let fields: [(&str, Value); 8] = [
+        ("duration", 600.0.into()),
+        ("width", 640.0.into()),
+        ("videodatarate", 500.0.into()),
+        ("keyframes", Object::new().into()),
+        ("filesize", 1e6.into()),
+        ("encoder", "Lavf".into()),
+        ("hasCuePoints", true.into()),
+        ("", "nameless".into()),
+    ];
+    fields.into_iter().collect()
+}
+
+#[test]
+fn the_servers_fields_are_kept_where_they_stay_true() {
+    let mut writer = Writer::new(Layout::Seekable);
+    assert!(writer.set_metadata(&server_fields()));
+    let bytes = writer.head();
+    let mut file = File { writer, bytes };
+    let metadata = file.metadata();
+    assert_eq!(metadata.get("encoder"), Some(&Value::from("Lavf")));
+    assert_eq!(metadata.get("videodatarate"), Some(&Value::Number(500.0)));
+    assert_eq!(file.number("width"), Some(640.0));
+    assert_eq!(file.number("duration"), Some(0.0));
+    assert_eq!(file.number("filesize"), Some(head::LENGTH as f64));
+    assert_eq!(metadata.get("hasCuePoints"), None);
+    assert_eq!(metadata.get(""), None);
+    file.tag(TagKind::VIDEO, 0, AVC_CONFIGURATION);
+    file.patch();
+    assert_eq!(file.number("width"), Some(322.0));
+}
+
+#[test]
+fn later_metadata_is_merged() {
+    let mut file = recorded();
+    assert!(file.writer.set_metadata(&server_fields()));
+    let later = [("encoder", Value::from("obs")), ("title", "late".into())];
+    let later: Object = later.into_iter().collect();
+    for _ in 0..100 {
+        assert!(file.writer.set_metadata(&later));
+    }
+    file.patch();
+    assert_eq!(file.metadata().get("encoder"), Some(&Value::from("obs")));
+    assert_eq!(file.metadata().get("title"), Some(&Value::from("late")));
+    assert_eq!(file.number("videodatarate"), Some(500.0));
+    let metadata = file.metadata();
+    let encoders = metadata.iter().filter(|(name, _)| name == "encoder");
+    assert_eq!(encoders.count(), 1);
+}
+
+#[test]
+fn what_does_not_fit_is_left_out() {
+    let mut nested = Object::new();
+    nested.push("", "players take an empty name for the end");
+    let mut fields = Object::new();
+    fields.push("title", "x".repeat(3000));
+    fields.push("huge", "x".repeat(70_000));
+    fields.push("nested", nested);
+    (0..100).for_each(|n| fields.push(format!("field{n}"), n.to_string()));
+    let mut file = recorded();
+    assert!(file.writer.set_metadata(&fields));
+    file.patch();
+    let metadata = file.metadata();
+    assert!(metadata.get("title").is_some());
+    assert!(metadata.get("field46").is_some());
+    for name in ["huge", "nested", "field47", "field99"] {
+        assert_eq!(metadata.get(name), None, "{name}");
+    }
+    // What grows too large goes, rather than being wrong.
+    let grown: Object = [("title", "x".repeat(5000))].into_iter().collect();
+    file.writer.set_metadata(&grown);
+    file.patch();
+    assert_eq!(file.metadata().get("title"), None);
+}
+
+#[test]
+fn a_pipe_gets_plain_tags() {
+    let mut writer = Writer::new(Layout::Plain);
+    assert!(writer.set_metadata(&server_fields()));
+    let bytes = writer.head();
+    #[rustfmt::skip]
+    let expected = [
+        &b"FLV\x01\x05\0\0\0\x09"[..],
+        b"\0\0\0\0",
+        b"\x12\0\0\x60\0\0\0\0\0\0\0",              // script tag of 96 bytes, at 0
+        b"\x02\0\x0aonMetaData",
+        b"\x08\0\0\0\x04",                          // ECMA array of 4
+        b"\0\x08duration\0\x40\x82\xC0\0\0\0\0\0",  // 600
+        b"\0\x05width\0\x40\x84\0\0\0\0\0\0",       // 640
+        b"\0\x0dvideodatarate\0\x40\x7F\x40\0\0\0\0\0", // 500
+        b"\0\x07encoder\x02\0\x04Lavf",
+        b"\0\0\x09",
+        b"\0\0\0\x6B",                              // back pointer
+    ]
+    .concat();
+    assert_eq!(bytes, expected);
+    let mut file = File { writer, bytes };
+    file.tag(TagKind::VIDEO, 0, AVC_KEY);
+    assert!(!file.writer.set_metadata(&server_fields()));
+    assert_eq!(file.patch(), []);
+    assert_eq!(file.tags().len(), 2);
+}
+
+#[test]
+fn a_pipe_without_metadata_begins_with_its_header_alone() {
+    let mut file = File::new(Layout::Plain);
+    assert_eq!(file.bytes, b"FLV\x01\x05\0\0\0\x09\0\0\0\0");
+    assert!(!file.writer.set_metadata(&server_fields()));
+    file.tag(TagKind::AUDIO, 7, AAC);
+    assert_eq!(file.tags()[0].header.timestamp_ms, 7);
+}
+
+#[test]
+fn a_file_is_gone_on_with() {
+    let mut file = recorded();
+    file.writer.set_metadata(&server_fields());
+    file.patch();
+    let mut again = Writer::reopen(&file.bytes).unwrap();
+    for tag in file.tags().into_iter().skip(1) {
+        again.note(tag.header.kind, tag.header.timestamp_ms as u32, tag.body);
+    }
+    assert_eq!(again.length(), file.writer.length());
+    assert_eq!(again.duration_ms(), file.writer.duration_ms());
+    let offset = file.tag(TagKind::VIDEO, 120, AVC_KEY);
+    again.note(TagKind::VIDEO, 120, AVC_KEY);
+    file.writer = again;
+    file.patch();
+    assert_eq!(file.keyframes().last(), Some(&(120, offset)));
+    assert_eq!(file.metadata().get("encoder"), Some(&Value::from("Lavf")));
+    assert!(Writer::reopen(&file.bytes[..head::LENGTH - 1]).is_none());
+    file.bytes[50] ^= 1;
+    assert!(Writer::reopen(&file.bytes).is_none());
+}
+
+#[test]
+fn a_tag_costs_no_allocation_once_warm() {
+    let mut writer = Writer::new(Layout::Seekable);
+    writer.head();
+    let mut payload = Some(Payload::from(AVC_KEY));
+    let bodies = [AVC_KEY, AVC_CONFIGURATION, AVC_INTER, AAC, AVC_END];
+    let mut go = |count: u32| {
+        for number in 0..count {
+            let kind = TagKind([8, 9][number as usize % 2]);
+            let tag = writer.tag(kind, number * 40, payload.take().unwrap());
+            let mut emptied = tag.into_payload();
+            emptied.extend_from_slice(bodies[number as usize % bodies.len()]);
+            payload = Some(emptied);
+        }
+    };
+    go(10);
+    let warm = allocation_counter::measure(|| go(100_000));
+    assert_eq!(warm.count_total, 0);
+    writer.patches();
+    assert!(writer.duration_ms() > 3_900_000);
+}
+
+fn any_tags() -> impl Strategy<Value = Vec<(u8, u32, Vec<u8>)>> {
+    let body = prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..60),
+        prop::sample::select(vec![AVC_CONFIGURATION, AVC_KEY, AVC_INTER, AVC_END, AAC])
+            .prop_map(<[u8]>::to_vec),
+    ];
+    let kind = prop::sample::select(vec![8u8, 9, 18, 15]);
+    prop::collection::vec((kind, 0..=0x7FFF_FFFFu32, body), 0..40)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn what_is_written_is_read(tags in any_tags(), patch_every in 1usize..10) {
+        let mut file = File::new(Layout::Seekable);
+        for (number, (kind, timestamp_ms, body)) in tags.iter().enumerate() {
+            file.tag(TagKind(*kind), *timestamp_ms, body);
+            if number % patch_every == 0 {
+                file.patch();
+            }
+        }
+        file.patch();
+        let found = file.tags().into_iter().skip(1).map(|tag| {
+            (tag.header.kind.0, tag.header.timestamp_ms as u32, tag.body.to_vec())
+        });
+        prop_assert_eq!(found.collect::<Vec<_>>(), tags);
+        prop_assert_eq!(file.number("filesize"), Some(file.bytes.len() as f64));
+        let offsets: Vec<u64> = file.tags().iter().map(|tag| tag.offset).collect();
+        for (_, offset) in file.keyframes() {
+            let is_end = offset == head::LENGTH as u64;
+            prop_assert!(is_end || offsets.contains(&offset));
+        }
+    }
+}
