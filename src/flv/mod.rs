@@ -221,9 +221,9 @@ impl Tag {
         &self.0
     }
 
-    /// Gives the buffer back as an empty payload, for the pool.
-    pub fn into_payload(self) -> Payload {
-        Payload::reuse(self.0)
+    /// The tag's own buffer. [`Payload::reuse`] takes it back.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.0
     }
 }
 

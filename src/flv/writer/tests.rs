@@ -400,7 +400,7 @@ fn a_tag_costs_no_allocation_once_warm() {
         for number in 0..count {
             let kind = TagKind([8, 9][number as usize % 2]);
             let tag = writer.tag(kind, number * 40, payload.take().unwrap());
-            let mut emptied = tag.into_payload();
+            let mut emptied = Payload::reuse(tag.into_bytes());
             emptied.extend_from_slice(bodies[number as usize % bodies.len()]);
             payload = Some(emptied);
         }
