@@ -1,1 +1,204 @@
-//! The shell: where sockets meet protocol and files.
+//! The shell: the only place where sockets meet protocol and files.
+
+mod ending;
+pub mod output;
+mod pump;
+mod redirect;
+mod timeline;
+
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use tokio::sync::watch;
+
+pub use self::ending::Ending;
+use self::{
+    ending::{Last, judge},
+    output::Destination,
+    pump::Pump,
+    redirect::follow,
+};
+use crate::{
+    amf::Object,
+    rtmp::{
+        client::{Client, config::Config},
+        handshake,
+    },
+    transport::{Endpoint, dial},
+};
+
+/// One download, with nothing left to decide.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Where to connect.
+    pub endpoint: Endpoint,
+    /// What to say there.
+    pub session: Config,
+    /// How long name and connection may take; `None` waits for ever.
+    pub connect_timeout: Option<Duration>,
+    /// Where the stream goes.
+    pub output: Destination,
+    /// Whether the server's timestamps are written as they are.
+    pub keep_timestamps: bool,
+}
+
+/// How a download went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// What it ended with.
+    pub ending: Ending,
+    /// Why, in the server's own words where it had any. Not escaped.
+    pub reason: String,
+    /// Whether audio or video was written.
+    pub media_arrived: bool,
+    /// Whether the stream was a live one, as far as anybody said.
+    pub is_live: bool,
+    /// Bytes written.
+    pub bytes: u64,
+    /// Tags written.
+    pub tags: u64,
+    /// How far the output's clock came, in milliseconds.
+    pub position_ms: u64,
+    /// The duration that the server claims.
+    pub duration_ms: Option<u64>,
+}
+
+/// Somebody who wants to know what goes on.
+pub trait Report {
+    /// A connection to this server is being made.
+    fn connecting(&mut self, endpoint: &Endpoint);
+    /// The server accepted `connect`.
+    fn connected(&mut self);
+    /// The stream's `onMetaData`.
+    fn metadata(&mut self, metadata: &Object);
+    /// The first media has come.
+    fn started(&mut self, is_live: bool);
+    /// More has come. Called for each read from the network.
+    fn progress(&mut self, progress: &Progress);
+}
+
+/// How far a download is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// Bytes written, or about to be.
+    pub bytes: u64,
+    /// How far the output's clock has come, in milliseconds.
+    pub position_ms: u64,
+    /// The duration that the server claims.
+    pub duration_ms: Option<u64>,
+}
+
+/// The user's wish to end.
+#[derive(Debug, Clone)]
+pub struct Stop(watch::Receiver<bool>);
+
+impl Stop {
+    /// A wish, and the handle that says it by sending `true`.
+    pub fn new() -> (watch::Sender<bool>, Self) {
+        let (sender, receiver) = watch::channel(false);
+        (sender, Self(receiver))
+    }
+
+    /// Waits until the user wishes to end; for ever where nobody can wish it any more.
+    pub(crate) async fn requested(&mut self) {
+        if self.0.wait_for(|is_requested| *is_requested).await.is_err() {
+            std::future::pending().await
+        }
+    }
+}
+
+/// Runs a download to its end. What had arrived is in the output, however it ends.
+pub async fn run(job: &Job, report: &mut dyn Report, mut stop: Stop) -> Outcome {
+    let mut pump = Pump::new(job, report);
+    let last = play(job, &mut pump, &mut stop).await;
+    let is_stopped = matches!(last, Last::Stopped);
+    let deadline = is_stopped.then(|| Instant::now() + READER_PATIENCE);
+    let last = match pump.output.finish(deadline).await {
+        Err(error) if !matches!(last, Last::Output(_)) && !is_stopped => Last::Output(error),
+        _ => last,
+    };
+    pump.report_progress();
+    let facts = pump.facts();
+    let (ending, reason) = judge(&last, &facts);
+    let Progress { bytes, .. } = pump.progress();
+    Outcome {
+        ending,
+        reason,
+        media_arrived: facts.has_media,
+        is_live: facts.is_live,
+        bytes,
+        tags: pump.output.written().1,
+        position_ms: facts.position_ms,
+        duration_ms: facts.duration_ms,
+    }
+}
+
+/// Connects and plays, again where a redirect or a handshake that was hung up on asks for it.
+async fn play(job: &Job, pump: &mut Pump<'_>, stop: &mut Stop) -> Last {
+    let mut endpoint = job.endpoint.clone();
+    let mut session = job.session.clone();
+    let mut hops = 0;
+    loop {
+        pump.report.connecting(&endpoint);
+        let dialled = tokio::select! {
+            dialled = dial(&endpoint, job.connect_timeout) => dialled,
+            () = stop.requested() => return Last::Stopped,
+        };
+        let stream = match dialled {
+            Ok(stream) => stream,
+            Err(error) => return Last::Dial(error),
+        };
+        let mut rng: StdRng = rand::make_rng();
+        let mut client = Client::new(session.clone(), Instant::now(), &mut rng);
+        match pump.run(stream, &mut client, stop).await {
+            pump::End::Last(last) if pump.is_hung_up_on(&last, &session) => {
+                tracing::info!("the server hung up on the handshake, trying the plain one");
+                session.handshake = handshake::Mode::Plain;
+            }
+            pump::End::Last(last) => return last,
+            pump::End::Redirected(_) if hops == MAX_HOPS => {
+                return Last::RedirectRefused(format!("redirected more than {MAX_HOPS} times"));
+            }
+            pump::End::Redirected(redirect) => {
+                hops += 1;
+                match follow(&redirect, &session) {
+                    Ok((to, next)) => (endpoint, session) = (to, next),
+                    Err(why) => return Last::RedirectRefused(why),
+                }
+            }
+        }
+    }
+}
+
+/// Redirects that are followed.
+const MAX_HOPS: u32 = 5;
+
+/// How long a pipe's reader may take for what is left, once the user wishes to end.
+const READER_PATIENCE: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rtmp::client::config::{BufferLength, Connect, Start, Timeouts};
+
+    /// A session for tests that need one.
+    pub(super) fn session() -> Config {
+        Config {
+            connect: Connect {
+                app: "live".into(),
+                tc_url: "rtmp://server.example/live".into(),
+                flash_ver: String::new(),
+                swf_url: None,
+                page_url: None,
+                arguments: Vec::new(),
+            },
+            playpath: "stream".into(),
+            start: Start::LiveElseRecorded,
+            subscribe: None,
+            buffer: BufferLength::Growing,
+            handshake: handshake::Mode::Auto,
+            pipelining: true,
+            timeouts: Timeouts::default(),
+        }
+    }
+}

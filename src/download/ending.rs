@@ -1,0 +1,348 @@
+//! How a download ended, judged from what happened last and from what had arrived.
+
+use std::{fmt, io};
+
+use crate::{
+    rtmp::{
+        client::{End, Wait},
+        error::Error,
+    },
+    transport::DialError,
+};
+
+/// The endings that are told apart; each has one word and one exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The server said that the stream is over.
+    Ended,
+    /// The server said that the publisher has left.
+    Unpublished,
+    /// A limit of the user's own was reached.
+    Limit,
+    /// The peer closed between two messages, and nothing is known to be missing.
+    Closed,
+    /// The reader of the pipe has left.
+    ReaderGone,
+    /// The user asked to stop.
+    Interrupted,
+    /// The connection broke, or closed before its time.
+    Cut,
+    /// No media came for too long.
+    Stalled,
+    /// The server will not let us play.
+    Refused,
+    /// There is no such stream.
+    NotFound,
+    /// The disk is full; what had fit is kept.
+    DiskFull,
+    /// The output cannot be opened or written.
+    OutputFailed,
+    /// No connection, or no handshake, came about.
+    NoConnection,
+}
+
+/// What happened last.
+#[derive(Debug)]
+pub(super) enum Last {
+    Dial(DialError),
+    Session(End),
+    Protocol(Error),
+    /// The peer closed its side.
+    PeerClosed {
+        between_messages: bool,
+    },
+    /// The connection broke.
+    Broken(io::Error),
+    Output(io::Error),
+    Stopped,
+    /// A redirect that is not followed, and why.
+    RedirectRefused(String),
+}
+
+/// What is known of the stream when it ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Facts {
+    pub(super) is_live: bool,
+    pub(super) is_connected: bool,
+    pub(super) is_shaking_hands: bool,
+    pub(super) has_media: bool,
+    pub(super) position_ms: u64,
+    pub(super) duration_ms: Option<u64>,
+    /// The time between two frames.
+    pub(super) frame_interval_ms: u64,
+}
+
+impl Facts {
+    /// Whether a recorded stream has come as far as its duration says. The duration may count the
+    /// last frame's own length, and rounds.
+    fn has_reached_duration(&self) -> bool {
+        let tolerance_ms = DURATION_TOLERANCE_MS.max(2 * self.frame_interval_ms);
+        self.duration_ms
+            .is_some_and(|duration_ms| self.position_ms + tolerance_ms >= duration_ms)
+    }
+
+    fn may_be_complete(&self) -> bool {
+        self.has_media && (self.is_live || self.has_reached_duration())
+    }
+}
+
+/// The ending, and why: in the server's own words where it had any. The words are not escaped.
+pub(super) fn judge(last: &Last, facts: &Facts) -> (Ending, String) {
+    match last {
+        Last::Dial(error) => (Ending::NoConnection, error.to_string()),
+        Last::Session(end) => judge_end(end, facts),
+        Last::Protocol(error @ Error::Handshake(_)) => (Ending::NoConnection, error.to_string()),
+        Last::Protocol(error) => (Ending::Cut, error.to_string()),
+        Last::PeerClosed { between_messages } => judge_close(*between_messages, facts),
+        Last::Broken(error) if facts.is_shaking_hands => (
+            Ending::NoConnection,
+            format!("the connection broke during the handshake: {error}"),
+        ),
+        Last::Broken(error) => (Ending::Cut, format!("the connection broke: {error}")),
+        Last::Output(error) => judge_output(error),
+        Last::Stopped => (Ending::Interrupted, "stopped by the user".to_owned()),
+        Last::RedirectRefused(why) => (Ending::Refused, why.clone()),
+    }
+}
+
+fn judge_end(end: &End, facts: &Facts) -> (Ending, String) {
+    match end {
+        End::Complete(reason) | End::Unpublished(reason) | End::Closed(reason)
+            if !facts.has_media =>
+        {
+            (Ending::Cut, format!("{reason}, before any media"))
+        }
+        End::Complete(reason) | End::Closed(reason) => (Ending::Ended, reason.clone()),
+        End::Unpublished(reason) => (Ending::Unpublished, reason.clone()),
+        End::NotFound(reason) => (Ending::NotFound, reason.clone()),
+        End::Refused(reason) => (Ending::Refused, reason.clone()),
+        End::Failed(reason) => (Ending::Cut, reason.clone()),
+        End::TimedOut(Wait::Handshake) => (
+            Ending::NoConnection,
+            "the server does not answer the handshake".to_owned(),
+        ),
+        End::TimedOut(Wait::Silence) if !facts.is_live && facts.has_reached_duration() => (
+            Ending::Ended,
+            "the duration is reached and the server is silent".to_owned(),
+        ),
+        End::TimedOut(wait) => (Ending::Stalled, silence(*wait).to_owned()),
+    }
+}
+
+fn silence(wait: Wait) -> &'static str {
+    match wait {
+        Wait::Handshake => "the server does not answer the handshake",
+        Wait::Connect => "the server does not answer connect",
+        Wait::CreateStream | Wait::CreateStreamAgain => "the server does not answer createStream",
+        Wait::FirstMedia => "no media came; perhaps nobody publishes this stream",
+        Wait::Silence | Wait::EndOfStream => "no more media came",
+    }
+}
+
+fn judge_close(between_messages: bool, facts: &Facts) -> (Ending, String) {
+    let (ending, reason) = match facts {
+        Facts {
+            is_shaking_hands: true,
+            ..
+        } => (
+            Ending::NoConnection,
+            "the server closed the connection during the handshake",
+        ),
+        Facts {
+            is_connected: false,
+            ..
+        } => (
+            Ending::Cut,
+            "the server closed the connection instead of answering connect; \
+             perhaps it has no such app",
+        ),
+        Facts {
+            has_media: false, ..
+        } => (
+            Ending::Cut,
+            "the server closed the connection before any media",
+        ),
+        _ if !between_messages => (
+            Ending::Cut,
+            "the server closed the connection in the middle of a message",
+        ),
+        facts if facts.may_be_complete() => (Ending::Closed, "the server closed the connection"),
+        _ => (
+            Ending::Cut,
+            "the server closed the connection before the end of the stream",
+        ),
+    };
+    (ending, reason.to_owned())
+}
+
+fn judge_output(error: &io::Error) -> (Ending, String) {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => (
+            Ending::ReaderGone,
+            "the reader of the output has left".to_owned(),
+        ),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            (
+                Ending::DiskFull,
+                format!("the output takes no more: {error}"),
+            )
+        }
+        _ => (
+            Ending::OutputFailed,
+            format!("cannot write the output: {error}"),
+        ),
+    }
+}
+
+impl fmt::Display for Ending {
+    /// The ending's word, as it stands in the summary.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ended => "ended",
+            Self::Unpublished => "unpublished",
+            Self::Limit => "limit",
+            Self::Closed => "closed",
+            Self::ReaderGone => "reader-gone",
+            Self::Interrupted => "interrupted",
+            Self::Cut => "cut",
+            Self::Stalled => "stalled",
+            Self::Refused => "refused",
+            Self::NotFound => "not-found",
+            Self::DiskFull => "disk-full",
+            Self::OutputFailed => "output-failed",
+            Self::NoConnection => "no-connection",
+        })
+    }
+}
+
+/// How much a recorded stream's last timestamp may fall short of its duration.
+const DURATION_TOLERANCE_MS: u64 = 500;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RECORDED: Facts = Facts {
+        is_live: false,
+        is_connected: true,
+        is_shaking_hands: false,
+        has_media: true,
+        position_ms: 30_000,
+        duration_ms: Some(30_000),
+        frame_interval_ms: 40,
+    };
+
+    const LIVE: Facts = Facts {
+        is_live: true,
+        duration_ms: None,
+        ..RECORDED
+    };
+
+    fn closed(facts: Facts) -> Ending {
+        let last = Last::PeerClosed {
+            between_messages: true,
+        };
+        judge(&last, &facts).0
+    }
+
+    fn ended(end: End, facts: Facts) -> Ending {
+        judge(&Last::Session(end), &facts).0
+    }
+
+    #[test]
+    fn a_recorded_stream_that_closes_is_complete_within_the_tolerance() {
+        let at = |position_ms| {
+            closed(Facts {
+                position_ms,
+                ..RECORDED
+            })
+        };
+        assert_eq!(at(29_500), Ending::Closed);
+        assert_eq!(at(29_499), Ending::Cut);
+        assert_eq!(at(99_000), Ending::Closed);
+    }
+
+    #[test]
+    fn slow_frames_widen_the_tolerance() {
+        let at = |position_ms| {
+            closed(Facts {
+                position_ms,
+                frame_interval_ms: 1_000,
+                ..RECORDED
+            })
+        };
+        assert_eq!(at(28_000), Ending::Closed);
+        assert_eq!(at(27_999), Ending::Cut);
+    }
+
+    #[test]
+    fn a_recorded_stream_without_duration_that_closes_is_not_known_to_be_complete() {
+        let duration_ms = None;
+        assert_eq!(
+            closed(Facts {
+                duration_ms,
+                ..RECORDED
+            }),
+            Ending::Cut
+        );
+    }
+
+    #[test]
+    fn a_live_stream_that_closes_is_closed_between_messages_and_cut_within_one() {
+        assert_eq!(closed(LIVE), Ending::Closed);
+        let within = Last::PeerClosed {
+            between_messages: false,
+        };
+        assert_eq!(judge(&within, &LIVE).0, Ending::Cut);
+        assert_eq!(judge(&within, &RECORDED).0, Ending::Cut);
+    }
+
+    #[test]
+    fn a_close_without_media_is_no_success() {
+        for facts in [LIVE, RECORDED] {
+            let has_media = false;
+            assert_eq!(closed(Facts { has_media, ..facts }), Ending::Cut);
+            let complete = End::Complete(String::new());
+            assert_eq!(ended(complete, Facts { has_media, ..facts }), Ending::Cut);
+        }
+    }
+
+    #[test]
+    fn before_the_handshake_is_done_there_is_no_connection() {
+        let facts = Facts {
+            is_shaking_hands: true,
+            is_connected: false,
+            has_media: false,
+            ..RECORDED
+        };
+        assert_eq!(closed(facts), Ending::NoConnection);
+        let broken = Last::Broken(io::ErrorKind::ConnectionReset.into());
+        assert_eq!(judge(&broken, &facts).0, Ending::NoConnection);
+        assert_eq!(judge(&broken, &RECORDED).0, Ending::Cut);
+        let timed_out = End::TimedOut(Wait::Handshake);
+        assert_eq!(ended(timed_out, facts), Ending::NoConnection);
+    }
+
+    #[test]
+    fn silence_behind_the_duration_is_an_end_and_before_it_a_stall() {
+        let silence = || End::TimedOut(Wait::Silence);
+        assert_eq!(ended(silence(), RECORDED), Ending::Ended);
+        assert_eq!(ended(silence(), LIVE), Ending::Stalled);
+        let early = Facts {
+            position_ms: 10_000,
+            ..RECORDED
+        };
+        assert_eq!(ended(silence(), early), Ending::Stalled);
+    }
+
+    #[test]
+    fn output_errors_are_told_apart() {
+        let output = |kind: io::ErrorKind| judge(&Last::Output(kind.into()), &LIVE).0;
+        assert_eq!(output(io::ErrorKind::BrokenPipe), Ending::ReaderGone);
+        assert_eq!(output(io::ErrorKind::StorageFull), Ending::DiskFull);
+        assert_eq!(
+            output(io::ErrorKind::PermissionDenied),
+            Ending::OutputFailed
+        );
+    }
+}

@@ -1,0 +1,456 @@
+//! Where tags go: a file, or a pipe.
+
+mod file;
+mod pipe;
+mod queue;
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use self::{
+    file::TagFile,
+    pipe::{Pipe, PipeTarget},
+    queue::Queue,
+};
+use crate::{
+    amf::{Object, Value, amf0},
+    flv::{
+        TagKind,
+        codec::{audio::AudioTag, video::VideoTag},
+        writer::{Layout, Writer},
+    },
+    payload::Payload,
+};
+
+/// Where the stream is written to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// Standard output.
+    Stdout,
+    /// A file, a FIFO or a device.
+    Path(PathBuf),
+}
+
+/// One output of one download. Nothing is opened, and an existing file not touched, before the first
+/// media.
+#[derive(Debug)]
+pub(super) struct Output {
+    destination: Destination,
+    metadata: Option<Object>,
+    /// Script data that came before the first media.
+    early: Vec<(u64, Payload)>,
+    part: Option<Part>,
+    parts: u32,
+    configuration: Configuration,
+    spent: Vec<Payload>,
+    bytes: u64,
+    tags: u64,
+}
+
+/// One FLV: the whole output, but for recordings of more than 24 days.
+#[derive(Debug)]
+struct Part {
+    writer: Writer,
+    sink: Sink,
+    queue: Queue,
+    /// The place of its first tag on the output clock.
+    start_ms: u64,
+    patched_at: Instant,
+}
+
+#[derive(Debug)]
+enum Sink {
+    File(TagFile),
+    Pipe(Pipe),
+}
+
+/// The codec configuration that a new part starts with.
+#[derive(Debug, Default)]
+struct Configuration {
+    video: Option<Payload>,
+    audio: Option<Payload>,
+}
+
+/// What the output has to know of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Nature {
+    pub(super) kind: TagKind,
+    pub(super) is_configuration: bool,
+    /// Whether it carries media, and so drives the clock.
+    pub(super) is_frame: bool,
+    /// Whether a player can begin here.
+    pub(super) is_entry: bool,
+}
+
+impl Nature {
+    pub(super) fn of_video(body: &[u8]) -> Self {
+        let tag = VideoTag::parse(body);
+        Self {
+            kind: TagKind::VIDEO,
+            is_configuration: tag.as_ref().is_ok_and(VideoTag::is_configuration),
+            is_frame: tag
+                .as_ref()
+                .map_or(!body.is_empty(), VideoTag::carries_media),
+            is_entry: tag.is_ok_and(|tag| tag.is_keyframe(USUAL_NAL_LENGTH_SIZE)),
+        }
+    }
+
+    pub(super) fn of_audio(body: &[u8]) -> Self {
+        let tag = AudioTag::parse(body);
+        Self {
+            kind: TagKind::AUDIO,
+            is_configuration: tag.as_ref().is_ok_and(AudioTag::is_configuration),
+            is_frame: tag
+                .as_ref()
+                .map_or(!body.is_empty(), AudioTag::carries_media),
+            is_entry: true,
+        }
+    }
+}
+
+impl Output {
+    pub(super) fn new(destination: Destination) -> Self {
+        Self {
+            destination,
+            metadata: None,
+            early: Vec::new(),
+            part: None,
+            parts: 0,
+            configuration: Configuration::default(),
+            spent: Vec::new(),
+            bytes: 0,
+            tags: 0,
+        }
+    }
+
+    /// Whether anything was opened.
+    pub(super) fn is_open(&self) -> bool {
+        self.part.is_some()
+    }
+
+    /// Bytes and tags that went out, or wait to.
+    pub(super) fn written(&self) -> (u64, u64) {
+        (self.bytes, self.tags)
+    }
+
+    /// The server's `onMetaData`: for the head, or where that is gone down a pipe, a tag of its own.
+    pub(super) fn metadata(
+        &mut self,
+        now: Instant,
+        at_ms: u64,
+        metadata: Object,
+    ) -> io::Result<()> {
+        if let Some(part) = &mut self.part
+            && !part.writer.set_metadata(&metadata)
+        {
+            let payload = script_data("onMetaData", &metadata);
+            self.tag(now, TagKind::SCRIPT, at_ms, payload)?;
+        }
+        self.metadata = Some(metadata);
+        Ok(())
+    }
+
+    /// Script data other than `onMetaData`. What comes before the first media waits for it.
+    pub(super) fn script(&mut self, now: Instant, at_ms: u64, payload: Payload) -> io::Result<()> {
+        if self.part.is_some() {
+            return self.tag(now, TagKind::SCRIPT, at_ms, payload);
+        }
+        if self.early.len() < MAX_EARLY {
+            self.early.push((at_ms, payload));
+        } else {
+            tracing::debug!("script data before the first media dropped");
+            self.spent.push(payload);
+        }
+        Ok(())
+    }
+
+    /// An audio or video message at its place on the output clock.
+    pub(super) fn media(
+        &mut self,
+        now: Instant,
+        nature: Nature,
+        at_ms: u64,
+        payload: Payload,
+    ) -> io::Result<()> {
+        if nature.is_configuration {
+            self.configuration.keep(nature.kind, &payload);
+        }
+        match &self.part {
+            None => self.begin_part(now, at_ms)?,
+            Some(part) if part.is_to_end(at_ms, nature) => {
+                self.end_part()?;
+                self.begin_part(now, at_ms)?;
+                for (kind, configuration) in self.configuration.all() {
+                    self.tag(now, kind, at_ms, configuration)?;
+                }
+            }
+            Some(_) => {}
+        }
+        self.tag(now, nature.kind, at_ms, payload)
+    }
+
+    /// When [`Output::flush`] is due.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.part.as_ref()?.queue.deadline()
+    }
+
+    /// Writes what waits: to a pipe whenever there is something, to a file once its time has come.
+    pub(super) fn settle(&mut self, now: Instant) -> io::Result<()> {
+        let Some(part) = &self.part else {
+            return Ok(());
+        };
+        let is_due = match part.sink {
+            Sink::Pipe(_) => !part.queue.is_empty(),
+            Sink::File(_) => part
+                .queue
+                .deadline()
+                .is_some_and(|deadline| deadline <= now),
+        };
+        if is_due {
+            self.flush(now)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the reader of a pipe is so far behind that the network is to wait.
+    pub(super) fn is_full(&self) -> bool {
+        self.pipe().is_some_and(Pipe::is_full)
+    }
+
+    /// Waits for a pipe's reader. Cancelling loses nothing.
+    pub(super) async fn wait_for_reader(&mut self) -> io::Result<()> {
+        if let Some(Part {
+            sink: Sink::Pipe(pipe),
+            ..
+        }) = &mut self.part
+        {
+            let batch = pipe.written().await?;
+            self.spent.extend(batch.into_iter().map(Payload::reuse));
+        }
+        Ok(())
+    }
+
+    /// A payload whose bytes are written.
+    pub(super) fn take_spent(&mut self) -> Option<Payload> {
+        self.spent.pop()
+    }
+
+    /// Writes all that is left. A pipe's reader may take until `deadline`; without one, any time.
+    pub(super) async fn finish(&mut self, deadline: Option<Instant>) -> io::Result<()> {
+        self.end_part()?;
+        while self.pipe().is_some_and(|pipe| !pipe.is_idle()) {
+            match deadline {
+                None => self.wait_for_reader().await?,
+                Some(deadline) => {
+                    let wait = self.wait_for_reader();
+                    match tokio::time::timeout_at(deadline.into(), wait).await {
+                        Ok(waited) => waited?,
+                        Err(_) => return Err(io::ErrorKind::TimedOut.into()),
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn tag(&mut self, now: Instant, kind: TagKind, at_ms: u64, payload: Payload) -> io::Result<()> {
+        let Some(part) = &mut self.part else {
+            return Ok(());
+        };
+        let timestamp_ms = u32::try_from(at_ms.saturating_sub(part.start_ms)).unwrap_or(u32::MAX);
+        let tag = part.writer.tag(kind, timestamp_ms, payload);
+        self.bytes += tag.as_bytes().len() as u64;
+        self.tags += 1;
+        part.queue.push(now, tag.into_bytes());
+        if part.queue.is_full()
+            || part
+                .queue
+                .deadline()
+                .is_some_and(|deadline| deadline <= now)
+        {
+            self.flush(now)?;
+        }
+        Ok(())
+    }
+
+    fn begin_part(&mut self, now: Instant, at_ms: u64) -> io::Result<()> {
+        // The first part is as the caller's clock has it; the following ones start at 0.
+        let start_ms = if self.parts == 0 { 0 } else { at_ms };
+        self.parts += 1;
+        let sink = match self.part.take() {
+            Some(Part {
+                sink: Sink::Pipe(pipe),
+                ..
+            }) => Sink::Pipe(pipe),
+            _ => self.open()?,
+        };
+        let layout = match sink {
+            Sink::File(_) => Layout::Seekable,
+            Sink::Pipe(_) => Layout::Plain,
+        };
+        let mut writer = Writer::new(layout);
+        if let Some(metadata) = &self.metadata {
+            writer.set_metadata(metadata);
+        }
+        let mut queue = Queue::default();
+        let head = writer.head();
+        self.bytes += head.len() as u64;
+        queue.push(now, head);
+        self.part = Some(Part {
+            writer,
+            sink,
+            queue,
+            start_ms,
+            patched_at: now,
+        });
+        for (early_ms, payload) in std::mem::take(&mut self.early) {
+            self.tag(now, TagKind::SCRIPT, early_ms, payload)?;
+        }
+        Ok(())
+    }
+
+    /// Anything but a regular file is written as a pipe: no seeking, no truncating, no index.
+    fn open(&self) -> io::Result<Sink> {
+        let path = match &self.destination {
+            Destination::Stdout => return Ok(Sink::Pipe(Pipe::start(PipeTarget::Stdout)?)),
+            Destination::Path(path) => numbered(path, self.parts),
+        };
+        match fs::metadata(&path) {
+            Ok(metadata) if !metadata.is_file() && !metadata.is_dir() => {
+                Ok(Sink::Pipe(Pipe::start(PipeTarget::Path(path))?))
+            }
+            _ => Ok(Sink::File(TagFile::create(&path)?)),
+        }
+    }
+
+    fn flush(&mut self, now: Instant) -> io::Result<()> {
+        let Some(part) = &mut self.part else {
+            return Ok(());
+        };
+        match &mut part.sink {
+            Sink::File(file) => {
+                let appended = file.append(part.queue.buffers());
+                self.spent.extend(part.queue.drain().map(Payload::reuse));
+                appended?;
+                if now.saturating_duration_since(part.patched_at) >= PATCH_INTERVAL {
+                    part.patched_at = now;
+                    file.patch(&part.writer.patches())?;
+                }
+            }
+            Sink::Pipe(pipe) => {
+                let mut empty = Vec::new();
+                while let Some(batch) = pipe.try_written() {
+                    let mut batch = batch?;
+                    self.spent.extend(batch.drain(..).map(Payload::reuse));
+                    empty = batch;
+                }
+                pipe.send(part.queue.take(empty))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what waits and makes the head of a file true.
+    fn end_part(&mut self) -> io::Result<()> {
+        let Some(part) = &mut self.part else {
+            return Ok(());
+        };
+        let now = part.patched_at;
+        let flushed = if part.queue.is_empty() {
+            Ok(())
+        } else {
+            self.flush(now)
+        };
+        // The head is rewritten where the disk is full, too: it takes no more room.
+        if let Some(Part {
+            sink: Sink::File(file),
+            writer,
+            ..
+        }) = &mut self.part
+        {
+            file.patch(&writer.patches())?;
+        }
+        flushed
+    }
+
+    fn pipe(&self) -> Option<&Pipe> {
+        match &self.part {
+            Some(Part {
+                sink: Sink::Pipe(pipe),
+                ..
+            }) => Some(pipe),
+            _ => None,
+        }
+    }
+}
+
+impl Part {
+    /// FLV counts in 31 bits. In the last minute the next frame that a player can begin with starts
+    /// a new part, at the end any does.
+    fn is_to_end(&self, at_ms: u64, nature: Nature) -> bool {
+        let timestamp_ms = at_ms.saturating_sub(self.start_ms);
+        timestamp_ms > LAST_TIMESTAMP_MS
+            || nature.is_entry
+                && (nature.kind == TagKind::VIDEO || self.writer.picture_size().is_none())
+                && timestamp_ms > LAST_TIMESTAMP_MS - ENTRY_PATIENCE_MS
+    }
+}
+
+impl Configuration {
+    fn keep(&mut self, kind: TagKind, payload: &Payload) {
+        match kind {
+            TagKind::VIDEO => self.video = Some(payload.clone()),
+            TagKind::AUDIO => self.audio = Some(payload.clone()),
+            _ => {}
+        }
+    }
+
+    fn all(&self) -> Vec<(TagKind, Payload)> {
+        let video = self.video.clone().map(|payload| (TagKind::VIDEO, payload));
+        let audio = self.audio.clone().map(|payload| (TagKind::AUDIO, payload));
+        video.into_iter().chain(audio).collect()
+    }
+}
+
+/// `name.flv`, then `name.2.flv`, `name.3.flv` …
+fn numbered(path: &Path, part: u32) -> PathBuf {
+    if part <= 1 {
+        return path.to_owned();
+    }
+    let mut name = path.file_stem().unwrap_or_default().to_owned();
+    name.push(format!(".{part}"));
+    if let Some(extension) = path.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    path.with_file_name(name)
+}
+
+/// Script data: a name and an ECMA array (FLV E.4.4.1).
+fn script_data(name: &str, members: &Object) -> Payload {
+    let mut body = Vec::new();
+    amf0::encode(&Value::from(name), &mut body);
+    amf0::encode(&Value::EcmaArray(members.clone()), &mut body);
+    Payload::from(&body[..])
+}
+
+/// What nearly every stream has in front of its NAL units.
+const USUAL_NAL_LENGTH_SIZE: u8 = 4;
+
+/// Script messages kept until the first media comes.
+const MAX_EARLY: usize = 64;
+
+/// How often the head of a file is made true while it grows.
+const PATCH_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The largest timestamp of an FLV tag: 24 days, 20 hours, 31 minutes (FLV E.4.1).
+const LAST_TIMESTAMP_MS: u64 = i32::MAX as u64;
+
+/// How long before that a good place for a cut is taken.
+const ENTRY_PATIENCE_MS: u64 = 60_000;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,129 @@
+//! A pipe, a FIFO, a device: written by a thread of its own, so that a reader that pauses holds up
+//! nothing but itself.
+
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    path::PathBuf,
+    sync::mpsc,
+    thread,
+};
+
+use tokio::sync::mpsc as async_mpsc;
+
+use super::queue::write_all;
+
+/// What the pipe's thread writes to.
+#[derive(Debug, Clone)]
+pub(super) enum PipeTarget {
+    Stdout,
+    Path(PathBuf),
+}
+
+/// The near end of the thread.
+#[derive(Debug)]
+pub(super) struct Pipe {
+    batches: mpsc::Sender<Vec<Vec<u8>>>,
+    written: async_mpsc::UnboundedReceiver<io::Result<Vec<Vec<u8>>>>,
+    in_flight: usize,
+}
+
+impl Pipe {
+    /// Starts the thread. Opening is its first work: a FIFO opens when somebody reads it.
+    pub(super) fn start(target: PipeTarget) -> io::Result<Self> {
+        let (batches, incoming) = mpsc::channel();
+        let (outgoing, written) = async_mpsc::unbounded_channel();
+        thread::Builder::new()
+            .name("pipe".to_owned())
+            .stack_size(128 * 1024)
+            .spawn(move || serve(target, &incoming, &outgoing))?;
+        Ok(Self {
+            batches,
+            written,
+            in_flight: 0,
+        })
+    }
+
+    pub(super) fn send(&mut self, batch: Vec<Vec<u8>>) -> io::Result<()> {
+        self.in_flight += total(&batch);
+        self.batches
+            .send(batch)
+            .map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+
+    /// Whether the reader is so far behind that no more is to be read from the network.
+    pub(super) fn is_full(&self) -> bool {
+        self.in_flight >= MAX_IN_FLIGHT
+    }
+
+    /// Whether all that was sent is written.
+    pub(super) fn is_idle(&self) -> bool {
+        self.in_flight == 0
+    }
+
+    /// The next batch that was written, once there is one. Cancelling loses nothing.
+    pub(super) async fn written(&mut self) -> io::Result<Vec<Vec<u8>>> {
+        match self.written.recv().await {
+            Some(outcome) => self.note(outcome),
+            None => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+
+    /// A batch that was written, if there is one already.
+    pub(super) fn try_written(&mut self) -> Option<io::Result<Vec<Vec<u8>>>> {
+        let outcome = self.written.try_recv().ok()?;
+        Some(self.note(outcome))
+    }
+
+    fn note(&mut self, outcome: io::Result<Vec<Vec<u8>>>) -> io::Result<Vec<Vec<u8>>> {
+        let batch = outcome?;
+        self.in_flight -= total(&batch);
+        Ok(batch)
+    }
+}
+
+/// The thread: writes each batch, and gives its buffers back.
+fn serve(
+    target: PipeTarget,
+    batches: &mpsc::Receiver<Vec<Vec<u8>>>,
+    written: &async_mpsc::UnboundedSender<io::Result<Vec<Vec<u8>>>>,
+) {
+    let opened = match target {
+        PipeTarget::Stdout => unbuffered_stdout(),
+        PipeTarget::Path(path) => OpenOptions::new().write(true).open(path),
+    };
+    let mut writer = match opened {
+        Ok(writer) => writer,
+        Err(error) => {
+            let _nobody_waits = written.send(Err(error));
+            return;
+        }
+    };
+    for batch in batches {
+        let outcome = write_all(&mut writer, &batch).map_err(|(_, error)| error);
+        let is_over = outcome.is_err();
+        if written.send(outcome.map(|()| batch)).is_err() || is_over {
+            return;
+        }
+    }
+}
+
+/// The standard library's stdout looks for line ends, and keeps back what follows the last one.
+#[cfg(unix)]
+fn unbuffered_stdout() -> io::Result<File> {
+    use std::os::fd::AsFd;
+    Ok(io::stdout().as_fd().try_clone_to_owned()?.into())
+}
+
+#[cfg(windows)]
+fn unbuffered_stdout() -> io::Result<File> {
+    use std::os::windows::io::AsHandle;
+    Ok(io::stdout().as_handle().try_clone_to_owned()?.into())
+}
+
+fn total(batch: &[Vec<u8>]) -> usize {
+    batch.iter().map(Vec::len).sum()
+}
+
+/// Bytes under way to the reader before the network is no longer read.
+const MAX_IN_FLIGHT: usize = 1024 * 1024;

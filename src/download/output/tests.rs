@@ -1,0 +1,196 @@
+use super::*;
+
+const VIDEO_CONFIGURATION: [u8; 12] = [0x17, 0, 0, 0, 0, 1, 0x64, 0, 13, 0xFF, 0xE0, 0];
+const AUDIO_CONFIGURATION: [u8; 4] = [0xAF, 0, 0x11, 0x90];
+const KEYFRAME: [u8; 10] = [0x17, 1, 0, 0, 0, 0, 0, 0, 1, 0x65];
+const INTER_FRAME: [u8; 10] = [0x27, 1, 0, 0, 0, 0, 0, 0, 1, 0x41];
+
+/// An output into a file of a folder that goes away with it.
+struct Fixture {
+    folder: tempfile::TempDir,
+    output: Output,
+    now: Instant,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let destination = Destination::Path(folder.path().join("out.flv"));
+        Self {
+            folder,
+            output: Output::new(destination),
+            now: Instant::now(),
+        }
+    }
+
+    fn video(&mut self, at_ms: u64, body: &[u8]) {
+        let nature = Nature::of_video(body);
+        self.output
+            .media(self.now, nature, at_ms, Payload::from(body))
+            .unwrap();
+    }
+
+    fn audio(&mut self, at_ms: u64, body: &[u8]) {
+        let nature = Nature::of_audio(body);
+        self.output
+            .media(self.now, nature, at_ms, Payload::from(body))
+            .unwrap();
+    }
+
+    fn script(&mut self, name: &str) {
+        let payload = script_data(name, &Object::new());
+        self.output.script(self.now, 0, payload).unwrap();
+    }
+
+    async fn finish(&mut self) {
+        self.output.finish(None).await.unwrap();
+    }
+
+    fn read(&self, name: &str) -> Vec<u8> {
+        fs::read(self.folder.path().join(name)).unwrap()
+    }
+
+    /// The tags behind the head: kind, timestamp, body.
+    fn tags(&self, name: &str) -> Vec<(u8, u32, Vec<u8>)> {
+        let bytes = self.read(name);
+        let mut rest = &bytes[13..];
+        let mut tags = Vec::new();
+        while let [kind, a, b, c, d, e, f, g, _, _, _, body @ ..] = rest {
+            let length = u32::from_be_bytes([0, *a, *b, *c]) as usize;
+            let timestamp_ms = u32::from_be_bytes([*g, *d, *e, *f]);
+            tags.push((*kind, timestamp_ms, body[..length].to_vec()));
+            rest = &body[length + 4..];
+        }
+        assert!(rest.is_empty(), "the file holds whole tags");
+        assert!(tags[0].2.starts_with(b"\x02\0\x0AonMetaData"));
+        tags.remove(0);
+        tags
+    }
+}
+
+#[tokio::test]
+async fn an_existing_file_is_not_touched_before_the_first_media() {
+    let mut fixture = Fixture::new();
+    let path = fixture.folder.path().join("out.flv");
+    fs::write(&path, "precious").unwrap();
+    fixture.script("onCuePoint");
+    fixture
+        .output
+        .metadata(fixture.now, 0, Object::new())
+        .unwrap();
+    assert!(!fixture.output.is_open());
+    assert_eq!(fixture.read("out.flv"), b"precious");
+    fixture.video(0, &KEYFRAME);
+    fixture.finish().await;
+    assert!(fixture.read("out.flv").starts_with(b"FLV\x01"));
+}
+
+#[tokio::test]
+async fn tags_are_in_order_of_arrival_and_early_script_data_comes_first() {
+    let mut fixture = Fixture::new();
+    fixture.script("onCuePoint");
+    fixture.video(0, &KEYFRAME);
+    fixture.audio(20, &[0xAF, 1, 0x21]);
+    fixture.script("onTextData");
+    fixture.video(10, &INTER_FRAME);
+    fixture.finish().await;
+    let tags = fixture.tags("out.flv");
+    let kinds_and_times: Vec<(u8, u32)> = tags.iter().map(|tag| (tag.0, tag.1)).collect();
+    assert_eq!(
+        kinds_and_times,
+        [(18, 0), (9, 0), (8, 20), (18, 0), (9, 10)]
+    );
+    assert!(tags[0].2.starts_with(b"\x02\0\x0AonCuePoint"));
+    assert_eq!(tags[1].2, KEYFRAME);
+}
+
+#[tokio::test]
+async fn a_tag_waits_half_a_second_for_company_and_no_longer() {
+    let mut fixture = Fixture::new();
+    fixture.video(0, &KEYFRAME);
+    assert_eq!(fixture.read("out.flv"), b"");
+    let deadline = fixture.output.deadline().unwrap();
+    assert_eq!(deadline, fixture.now + Duration::from_millis(500));
+    fixture
+        .output
+        .settle(deadline - Duration::from_millis(1))
+        .unwrap();
+    assert_eq!(fixture.read("out.flv"), b"");
+    fixture.output.settle(deadline).unwrap();
+    assert_eq!(fixture.tags("out.flv").len(), 1);
+    assert_eq!(fixture.output.deadline(), None);
+}
+
+#[tokio::test]
+async fn what_is_worth_a_write_is_written_at_once() {
+    let mut fixture = Fixture::new();
+    fixture.video(0, &[0x17; 300_000]);
+    assert_eq!(fixture.tags("out.flv").len(), 1);
+    assert!(fixture.output.take_spent().is_some());
+}
+
+#[tokio::test]
+async fn a_new_part_begins_where_flvs_clock_ends() {
+    let mut fixture = Fixture::new();
+    fixture.video(0, &VIDEO_CONFIGURATION);
+    fixture.audio(0, &AUDIO_CONFIGURATION);
+    fixture.video(LAST_TIMESTAMP_MS, &INTER_FRAME);
+    fixture.video(LAST_TIMESTAMP_MS + 40, &INTER_FRAME);
+    fixture.audio(LAST_TIMESTAMP_MS + 60, &[0xAF, 1, 0x21]);
+    fixture.finish().await;
+    assert_eq!(fixture.tags("out.flv").len(), 3);
+    let second = [
+        (9, 0, VIDEO_CONFIGURATION.to_vec()),
+        (8, 0, AUDIO_CONFIGURATION.to_vec()),
+        (9, 0, INTER_FRAME.to_vec()),
+        (8, 20, vec![0xAF, 1, 0x21]),
+    ];
+    assert_eq!(fixture.tags("out.2.flv"), second);
+}
+
+#[tokio::test]
+async fn a_keyframe_in_the_last_minute_is_a_better_place_for_a_new_part() {
+    let mut fixture = Fixture::new();
+    fixture.video(0, &KEYFRAME);
+    fixture.video(LAST_TIMESTAMP_MS - 50_000, &INTER_FRAME);
+    fixture.video(LAST_TIMESTAMP_MS - 40_000, &KEYFRAME);
+    fixture.finish().await;
+    assert_eq!(fixture.tags("out.flv").len(), 2);
+    assert_eq!(fixture.tags("out.2.flv"), [(9, 0, KEYFRAME.to_vec())]);
+}
+
+#[test]
+fn parts_are_numbered_before_the_extension() {
+    let numbered = |path: &str, part| numbered(Path::new(path), part);
+    assert_eq!(numbered("a/name.flv", 1), Path::new("a/name.flv"));
+    assert_eq!(numbered("a/name.flv", 2), Path::new("a/name.2.flv"));
+    assert_eq!(numbered("name", 3), Path::new("name.3"));
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_device_is_written_as_a_pipe() {
+    let mut output = Output::new(Destination::Path("/dev/null".into()));
+    let now = Instant::now();
+    let nature = Nature::of_video(&KEYFRAME);
+    output
+        .media(now, nature, 0, Payload::from(&KEYFRAME[..]))
+        .unwrap();
+    output.settle(now).unwrap();
+    output.finish(None).await.unwrap();
+    assert!(matches!(output.part.unwrap().sink, Sink::Pipe(_)));
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_disk_that_is_full_is_told() {
+    let mut output = Output::new(Destination::Path("/dev/full".into()));
+    let now = Instant::now();
+    let nature = Nature::of_video(&KEYFRAME);
+    output
+        .media(now, nature, 0, Payload::from(&KEYFRAME[..]))
+        .unwrap();
+    output.settle(now).unwrap();
+    let error = output.finish(None).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+}

@@ -1,0 +1,101 @@
+//! Where a redirect leads.
+
+use crate::{
+    rtmp::{
+        client::config::Config,
+        command::Redirect,
+        target::{Scheme, Target},
+    },
+    transport::Endpoint,
+};
+
+/// The server and the session that `redirect` asks for, or why it is not followed.
+pub(super) fn follow(redirect: &Redirect, session: &Config) -> Result<(Endpoint, Config), String> {
+    let (Redirect::Application(url) | Redirect::Stream(url)) = redirect;
+    let target = Target::parse(url).map_err(|error| format!("redirected to {url}: {error}"))?;
+    if target.scheme != Scheme::Rtmp {
+        return Err(format!("redirected to {url}, which is not plain rtmp"));
+    }
+    let (app, playpath) = match redirect {
+        Redirect::Application(tc_url) => (path(tc_url).to_owned(), None),
+        Redirect::Stream(url) => match app_before(url, &session.playpath) {
+            Some(app) => (app.to_owned(), None),
+            None => (target.split.app.clone(), target.split.playpath.clone()),
+        },
+    };
+    let mut session = session.clone();
+    session.connect.tc_url = target.tc_url(&app);
+    session.connect.app = app;
+    if let Some(playpath) = playpath {
+        session.playpath = playpath;
+    }
+    tracing::info!("redirected to {}", session.connect.tc_url);
+    let endpoint = Endpoint {
+        host: target.host,
+        port: target.port,
+    };
+    Ok((endpoint, session))
+}
+
+/// What follows the host.
+fn path(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split_once('/').map_or("", |(_, path)| path)
+}
+
+/// The app of a URL that ends with the stream that we play already.
+fn app_before<'a>(url: &'a str, playpath: &str) -> Option<&'a str> {
+    path(url).strip_suffix(playpath)?.strip_suffix('/')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::download::tests::session;
+
+    fn followed(redirect: Redirect) -> (Endpoint, Config) {
+        follow(&redirect, &session()).unwrap()
+    }
+
+    #[test]
+    fn a_tc_url_names_server_and_app_and_the_playpath_stays() {
+        let (endpoint, session) = followed(Redirect::Application(
+            "rtmp://other.example:1936/live/inst".into(),
+        ));
+        assert_eq!(endpoint.to_string(), "other.example:1936");
+        assert_eq!(session.connect.app, "live/inst");
+        assert_eq!(
+            session.connect.tc_url,
+            "rtmp://other.example:1936/live/inst"
+        );
+        assert_eq!(session.playpath, "stream");
+    }
+
+    #[test]
+    fn a_url_of_the_same_stream_is_split_before_it() {
+        let (_, session) = followed(Redirect::Stream("rtmp://other.example/a/b/c/stream".into()));
+        assert_eq!(session.connect.app, "a/b/c");
+        assert_eq!(session.playpath, "stream");
+    }
+
+    #[test]
+    fn a_url_of_another_stream_is_split_by_the_usual_rule() {
+        let (_, session) = followed(Redirect::Stream("rtmp://other.example/live/again".into()));
+        assert_eq!(session.connect.app, "live");
+        assert_eq!(session.playpath, "again");
+    }
+
+    #[test]
+    fn what_is_no_rtmp_url_is_not_followed() {
+        for url in [
+            "http://other.example/live",
+            "nonsense",
+            "rtmps://other.example/live",
+        ] {
+            assert!(
+                follow(&Redirect::Application(url.into()), &session()).is_err(),
+                "{url}"
+            );
+        }
+    }
+}
