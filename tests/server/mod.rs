@@ -20,6 +20,7 @@ mod clip;
 mod config;
 mod connection;
 mod conversation;
+mod delay_line;
 mod listener;
 mod playback;
 mod replay;
@@ -33,6 +34,7 @@ pub use self::{
     },
     connection::{C2, Command, Connection, Heard, Over, command_payload},
     conversation::Conversation,
+    delay_line::DelayLine,
     listener::Listener,
     replay::Replay,
     session::{object, status},

@@ -1,0 +1,267 @@
+//! What a download costs, beside rtmpdump and a plain copy of the same bytes where these are
+//! installed: `cargo bench --bench download`.
+//!
+//! The server replays prepared bytes on loopback. Programs take turns within one run, since the
+//! machine is never the same twice: the ratios count, not the seconds. CPU is user and system time
+//! of the whole process, as Linux counts it for a child that has ended (in hundredths of a second).
+
+#[path = "../server/mod.rs"]
+mod server;
+
+use std::{
+    env, fs,
+    io::Read,
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use server::{Config, Ending, Pace, Replay, Server, Source, Stream};
+
+fn main() {
+    if !cfg!(target_os = "linux") {
+        println!("this bench reads /proc, which only Linux has");
+        return;
+    }
+    // `cargo test --benches` asks for a quick look; so does a person who waits.
+    let is_quick = !env::args().any(|argument| argument == "--bench");
+    let (bytes, turns) = if is_quick {
+        (50 << 20, 1)
+    } else {
+        (800_000_000, 7)
+    };
+    println!(
+        "{} MB of 16 Mbit/s H.264 + AAC, medians of {turns} turns\n",
+        bytes / 1_000_000
+    );
+    println!("| chunk size | program | CPU s | × plain copy | wall s | peak MiB |");
+    println!("| --- | --- | --- | --- | --- | --- |");
+    for chunk_size in [128, 4_096, 60_000] {
+        compare(chunk_size, bytes, turns);
+    }
+    println!();
+    memory(if is_quick { 200 << 20 } else { 8_000_000_000 });
+    first_byte();
+}
+
+/// A row for each program.
+fn compare(chunk_size: u32, bytes: u64, turns: usize) {
+    let folder = tempfile::tempdir().expect("a folder for the downloads");
+    let file = folder.path().join("out.flv");
+    let replay = Arc::new(Replay::new(chunk_size, bytes));
+    let bare = replay.serve_bare();
+    let server = replaying(replay);
+    let url = server.url("stream");
+    let programs = [
+        Program::rtmpull(&url, &file),
+        Program::rtmpdump(&url, &file),
+        Program::socat(bare.port(), &file),
+    ];
+    let mut costs: Vec<Vec<Cost>> = programs.iter().map(|_| Vec::new()).collect();
+    for _ in 0..turns {
+        for (program, costs) in programs.iter().zip(&mut costs) {
+            let _absent_the_first_time = fs::remove_file(&file);
+            costs.extend(program.run());
+        }
+    }
+    let medians: Vec<Option<Cost>> = costs.into_iter().map(Cost::median).collect();
+    let copy = medians.last().copied().flatten();
+    for (program, cost) in programs.iter().zip(medians) {
+        let Some(cost) = cost else {
+            println!("| {chunk_size} | {} | not installed | | | |", program.name);
+            continue;
+        };
+        let ratio = copy.map_or_else(String::new, |copy| {
+            format!("{:.2}", cost.cpu_seconds / copy.cpu_seconds)
+        });
+        println!(
+            "| {chunk_size} | {} | {:.2} | {ratio} | {:.2} | {:.1} |",
+            program.name, cost.cpu_seconds, cost.wall_seconds, cost.peak_mib
+        );
+    }
+}
+
+/// Memory after a little and after a lot.
+fn memory(lot: u64) {
+    for bytes in [100_000_000, lot] {
+        let server = replaying(Arc::new(Replay::new(4_096, bytes)));
+        let program = Program::rtmpull(&server.url("stream"), Path::new("/dev/null"));
+        let cost = program.run().expect("rtmpull is built");
+        println!(
+            "peak memory after {} MB: {:.1} MiB",
+            bytes / 1_000_000,
+            cost.peak_mib
+        );
+    }
+}
+
+/// The time to the first byte on stdout over a line with 200 ms of round trip.
+fn first_byte() {
+    let server = replaying(Arc::new(Replay::new(4_096, 50_000_000)));
+    let line = server::DelayLine::start(server.port(), ONE_WAY);
+    let url = format!("rtmp://127.0.0.1:{}/app/stream", line.port());
+    for program in [
+        Program::rtmpull(&url, Path::new("-")),
+        Program::rtmpdump(&url, Path::new("-")),
+    ] {
+        let Some(mut child) = program.start(Stdio::piped()) else {
+            println!("first byte of {}: not installed", program.name);
+            continue;
+        };
+        let start = Instant::now();
+        let mut first = [0];
+        let read = child
+            .stdout
+            .take()
+            .map(|mut stdout| stdout.read(&mut first));
+        let elapsed = start.elapsed();
+        child
+            .kill()
+            .and_then(|()| child.wait())
+            .expect("a child of ours");
+        let round_trips = elapsed.as_secs_f64() / (2.0 * ONE_WAY.as_secs_f64());
+        println!(
+            "first byte of {}: {} after {} ms, {round_trips:.2} round trips",
+            program.name,
+            if matches!(read, Some(Ok(1))) {
+                "came"
+            } else {
+                "did not come"
+            },
+            elapsed.as_millis(),
+        );
+    }
+}
+
+fn replaying(replay: Arc<Replay>) -> Server {
+    let stream = Stream {
+        source: Source::Replay(replay),
+        pace: Pace::Unbounded,
+        end: vec![Ending::StreamEof, Ending::PlayComplete, Ending::PlayStop],
+    };
+    Server::start(Config {
+        streams: [("stream".to_owned(), stream)].into(),
+        ..Config::default()
+    })
+}
+
+/// A program and its arguments.
+struct Program {
+    name: &'static str,
+    arguments: Vec<String>,
+}
+
+impl Program {
+    fn rtmpull(url: &str, file: &Path) -> Self {
+        let rtmpull = env!("CARGO_BIN_EXE_rtmpull").to_owned();
+        Self {
+            name: "rtmpull",
+            arguments: vec![rtmpull, "-q".into(), url.into(), "-o".into(), text(file)],
+        }
+    }
+
+    fn rtmpdump(url: &str, file: &Path) -> Self {
+        let arguments = ["rtmpdump", "-q", "-r", url, "-o", &text(file)];
+        Self {
+            name: "rtmpdump",
+            arguments: arguments.map(str::to_owned).to_vec(),
+        }
+    }
+
+    fn socat(port: u16, file: &Path) -> Self {
+        let arguments = [
+            "socat",
+            "-b",
+            "262144",
+            "-u",
+            &format!("TCP:127.0.0.1:{port}"),
+            &format!("CREATE:{}", text(file)),
+        ];
+        Self {
+            name: "socat",
+            arguments: arguments.map(str::to_owned).to_vec(),
+        }
+    }
+
+    fn start(&self, stdout: Stdio) -> Option<Child> {
+        Command::new(&self.arguments[0])
+            .args(&self.arguments[1..])
+            .stdin(Stdio::null())
+            .stdout(stdout)
+            .stderr(Stdio::null())
+            .spawn()
+            .ok()
+    }
+
+    /// Runs it to its end; `None` where it is not installed.
+    fn run(&self) -> Option<Cost> {
+        let cpu_before = cpu_seconds_of_children();
+        let start = Instant::now();
+        let mut child = self.start(Stdio::null())?;
+        let mut peak_mib = 0.0;
+        while child.try_wait().expect("a child of ours").is_none() {
+            peak_mib = peak_memory_mib(child.id()).unwrap_or(peak_mib);
+            thread::sleep(Duration::from_millis(10));
+        }
+        Some(Cost {
+            cpu_seconds: cpu_seconds_of_children() - cpu_before,
+            wall_seconds: start.elapsed().as_secs_f64(),
+            peak_mib,
+        })
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Cost {
+    cpu_seconds: f64,
+    wall_seconds: f64,
+    peak_mib: f64,
+}
+
+impl Cost {
+    fn median(costs: Vec<Self>) -> Option<Self> {
+        let middle = |value: fn(&Self) -> f64| {
+            let mut values: Vec<f64> = costs.iter().map(value).collect();
+            values.sort_by(f64::total_cmp);
+            values.get(values.len() / 2).copied()
+        };
+        Some(Self {
+            cpu_seconds: middle(|cost| cost.cpu_seconds)?,
+            wall_seconds: middle(|cost| cost.wall_seconds)?,
+            peak_mib: middle(|cost| cost.peak_mib)?,
+        })
+    }
+}
+
+/// User and system time of all children that have ended: fields 16 and 17 of proc(5)'s stat.
+fn cpu_seconds_of_children() -> f64 {
+    let stat = fs::read_to_string("/proc/self/stat").expect("Linux has it");
+    let (_, behind_name) = stat.rsplit_once(')').expect("the name is in parentheses");
+    let ticks: f64 = behind_name
+        .split_whitespace()
+        .skip(13)
+        .take(2)
+        .map(|field| field.parse::<f64>().expect("a count of ticks"))
+        .sum();
+    ticks / TICKS_PER_SECOND
+}
+
+/// The most memory that a process has held so far.
+fn peak_memory_mib(pid: u32) -> Option<f64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    let kib: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib / 1024.0)
+}
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// What the delay line adds in each direction.
+const ONE_WAY: Duration = Duration::from_millis(100);
+
+/// USER_HZ, which Linux tells programs on every machine.
+const TICKS_PER_SECOND: f64 = 100.0;
