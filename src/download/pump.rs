@@ -354,3 +354,6 @@ const GOODBYE_PATIENCE: Duration = Duration::from_millis(200);
 
 /// A century: longer durations are nonsense.
 const MAX_DURATION_SECONDS: f64 = 3.2e9;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,150 @@
+use rand::{SeedableRng, rngs::StdRng};
+
+use super::*;
+use crate::{
+    download::{output::Destination, tests::session},
+    rtmp::{chunk, client::config::BufferLength, message::Timestamp},
+    transport::Endpoint,
+};
+
+/// Keeps quiet.
+struct Deaf;
+
+impl Report for Deaf {
+    fn connecting(&mut self, _: &Endpoint) {}
+    fn connected(&mut self) {}
+    fn metadata(&mut self, _: &Object) {}
+    fn started(&mut self, _: bool) {}
+    fn progress(&mut self, _: &Progress) {}
+}
+
+/// A session behind its plain handshake, and the server's side of the chunk stream.
+struct Line {
+    client: Client,
+    encoder: chunk::Encoder,
+    inbox: BytesMut,
+}
+
+impl Line {
+    fn new() -> Self {
+        let session = Config {
+            handshake: handshake::Mode::Plain,
+            // Growing announcements allocate a few bytes a second.
+            buffer: BufferLength::Fixed { ms: 5_000 },
+            ..session()
+        };
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut client = Client::new(session, Instant::now(), &mut rng);
+        let mut sent = BytesMut::new();
+        client.poll_transmit(&mut sent).unwrap();
+        let mut inbox = BytesMut::with_capacity(READ_BYTES + MAX_LEFT_OVER);
+        inbox.extend_from_slice(&[3]);
+        inbox.extend_from_slice(&[0; 1536]);
+        inbox.extend_from_slice(&sent[1..]);
+        Self {
+            client,
+            encoder: chunk::Encoder::new(),
+            inbox,
+        }
+    }
+
+    fn send(&mut self, kind: Kind, timestamp: u32, payload: &[u8]) {
+        let timestamp = Timestamp(timestamp);
+        self.encoder
+            .encode(6, kind, 1, timestamp, payload, &mut self.inbox)
+            .unwrap();
+    }
+
+    /// A second of video and audio in chunks of 128 bytes.
+    fn send_second(&mut self, second: u32) {
+        for frame in 0..25 {
+            let at_ms = second * 1_000 + frame * 40;
+            self.send(Kind::VIDEO, at_ms, &[0x27; 6_000]);
+            self.send(Kind::AUDIO, at_ms, &[0xAF; 300]);
+        }
+    }
+}
+
+fn job(destination: Destination) -> Job {
+    Job {
+        endpoint: Endpoint {
+            host: "server.example".into(),
+            port: 1935,
+        },
+        session: session(),
+        connect_timeout: None,
+        output: destination,
+        keep_timestamps: false,
+    }
+}
+
+#[test]
+fn a_warm_download_allocates_nothing_per_message() {
+    let folder = tempfile::tempdir().unwrap();
+    let job = job(Destination::Path(folder.path().join("out.flv")));
+    let mut deaf = Deaf;
+    let mut pump = Pump::new(&job, &mut deaf);
+    let mut line = Line::new();
+    let mut outbox = BytesMut::with_capacity(4096);
+    let mut second = |number| {
+        line.send_second(number);
+        let end = pump.turn(&mut line.client, &mut line.inbox, false);
+        assert!(end.is_none(), "{end:?}");
+        line.client.poll_transmit(&mut outbox).unwrap();
+        outbox.clear();
+        line.inbox.reserve(READ_BYTES);
+    };
+    (0..60).for_each(&mut second);
+    let allocations = allocation_counter::measure(|| (60..120).for_each(&mut second));
+    assert_eq!(
+        allocations.count_total, 0,
+        "for 3,000 messages in 75,000 chunks"
+    );
+}
+
+#[test]
+fn configuration_and_script_data_do_not_move_the_clock() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("out.flv");
+    let job = job(Destination::Path(path.clone()));
+    let mut deaf = Deaf;
+    let mut pump = Pump::new(&job, &mut deaf);
+    let mut line = Line::new();
+    line.send(Kind::VIDEO, 0, &[0x17, 0, 0, 0, 0, 1, 2]);
+    line.send(Kind::VIDEO, 90_000, &[0x17, 1, 0, 0, 0, 5]);
+    line.send(Kind::AUDIO, 0, &[]);
+    line.send(Kind::VIDEO, 90_040, &[0x27, 1, 0, 0, 0, 5]);
+    line.send(Kind::VIDEO, 0, &[0x17, 0, 0, 0, 0, 1, 2]);
+    line.send(Kind::VIDEO, 90_080, &[0x27, 1, 0, 0, 0, 5]);
+    assert!(
+        pump.turn(&mut line.client, &mut line.inbox, false)
+            .is_none()
+    );
+    let facts = pump.facts();
+    assert_eq!((facts.position_ms, facts.frame_interval_ms), (80, 40));
+    assert!(facts.has_media && facts.is_live);
+}
+
+#[test]
+fn durations_that_are_none_are_not_believed() {
+    let claimed = |seconds: f64| duration_ms(&Value::Number(seconds));
+    assert_eq!(claimed(30.08), Some(30_080));
+    for nonsense in [0.0, -5.0, f64::NAN, f64::INFINITY, 1e300] {
+        assert_eq!(claimed(nonsense), None, "{nonsense}");
+    }
+    assert_eq!(duration_ms(&Value::from("30")), None);
+}
+
+#[test]
+fn the_pace_is_that_of_video_where_there_is_some() {
+    let mut pace = Pace::default();
+    for at_ms in [0, 23, 46] {
+        pace.frame(TagKind::AUDIO, at_ms);
+    }
+    assert_eq!(pace.interval_ms, 23);
+    for at_ms in [50, 90] {
+        pace.frame(TagKind::VIDEO, at_ms);
+        pace.frame(TagKind::AUDIO, at_ms + 1);
+    }
+    assert_eq!(pace.interval_ms, 40);
+}
