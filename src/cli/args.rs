@@ -25,7 +25,7 @@ use super::exit::Exit;
     override_usage = "rtmpull [OPTIONS] <URL> -o <FILE>"
 )]
 pub struct Args {
-    /// The stream: rtmp://host[:port]/app/stream
+    /// The stream: rtmp://host/app/stream, or rtmp://host:port/app/stream
     ///
     /// The first two directories of the path are taken for the app on the server if there are three
     /// parts or more, else the first one; what follows is the name of the stream. --app and
@@ -34,7 +34,7 @@ pub struct Args {
     #[arg(required_unless_present = "rtmp", conflicts_with = "rtmp")]
     pub url: Option<String>,
 
-    /// The stream, as rtmpdump takes it: the same as <URL>
+    /// The stream, given as rtmpdump takes it
     #[arg(short, long, value_name = "URL", value_hint = ValueHint::Url, help_heading = "Stream")]
     #[arg(allow_hyphen_values = true)]
     pub rtmp: Option<String>,
