@@ -3,6 +3,7 @@
 pub mod args;
 pub mod exit;
 pub mod librtmp;
+pub mod screen;
 pub mod terminal;
 
 use std::{
