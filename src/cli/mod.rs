@@ -4,6 +4,7 @@ pub mod args;
 pub mod exit;
 pub mod librtmp;
 pub mod screen;
+pub mod signals;
 pub mod terminal;
 
 use std::{
