@@ -159,7 +159,7 @@ pub struct Args {
     #[arg(short = 'V', long, help_heading = "Messages", overrides_with_all = ["quiet", "debug"])]
     pub verbose: bool,
 
-    /// Print everything, down to the chunks
+    /// Print everything, each message that arrives included
     #[arg(short = 'z', long, help_heading = "Messages", overrides_with_all = ["quiet", "verbose"])]
     pub debug: bool,
 
