@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod exit;
+pub mod job;
 pub mod librtmp;
 pub mod screen;
 pub mod signals;
