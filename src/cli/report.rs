@@ -1,0 +1,283 @@
+//! What is told while a download runs, and when it is over. The lines are rtmpdump's, which front ends
+//! read.
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+
+use super::{exit::Exit, screen::Screen, terminal::escaped_bytes};
+use crate::{
+    amf::{Object, Text, Value},
+    download::{Ending, Outcome, Progress, Report},
+    transport::Endpoint,
+};
+
+/// A report on the screen.
+#[derive(Debug)]
+pub struct Console {
+    screen: Arc<Screen>,
+    /// When the first media came.
+    started: Option<Instant>,
+    /// When progress was shown last.
+    shown: Option<Instant>,
+}
+
+impl Console {
+    /// Nothing is told yet.
+    pub fn new(screen: Arc<Screen>) -> Self {
+        if let Some(bar) = screen.bar() {
+            bar.set_style(style(None));
+        }
+        Self {
+            screen,
+            started: None,
+            shown: None,
+        }
+    }
+
+    /// Tells how it ended: the last line has the ending's word, and the server's own.
+    pub fn finished(&mut self, outcome: &Outcome) {
+        let exit = Exit::from(outcome);
+        let progress = Progress {
+            bytes: outcome.bytes,
+            position_ms: outcome.position_ms,
+            duration_ms: outcome.duration_ms,
+        };
+        if self.started.is_some() {
+            self.show_final(&progress);
+        }
+        if let Some(verdict) = verdict(exit, outcome, &progress) {
+            self.screen.line(&verdict);
+        }
+        self.screen.line(&last_line(exit, outcome));
+    }
+
+    fn show(&self, progress: &Progress, now: Instant) {
+        match self.screen.bar() {
+            Some(bar) => {
+                let since_start = self.started.map(|started| now.duration_since(started));
+                draw(bar, progress, since_start.unwrap_or_default());
+            }
+            None => self.screen.status(&status(progress)),
+        }
+    }
+
+    fn show_final(&self, progress: &Progress) {
+        match self.screen.bar() {
+            Some(bar) => {
+                bar.finish_and_clear();
+                self.screen.line(&status(progress));
+            }
+            None => self.screen.status(&status(progress)),
+        }
+    }
+
+    fn progress_at(&mut self, progress: &Progress, now: Instant) {
+        let is_due = self
+            .shown
+            .is_none_or(|shown| now.duration_since(shown) > STATUS_INTERVAL);
+        if is_due && self.started.is_some() {
+            self.shown = Some(now);
+            self.show(progress, now);
+        }
+    }
+}
+
+impl Report for Console {
+    fn connecting(&mut self, endpoint: &Endpoint) {
+        self.screen.line("Connecting ...");
+        tracing::debug!("connecting to {endpoint}");
+    }
+
+    fn connected(&mut self) {
+        self.screen.line("INFO: Connected...");
+    }
+
+    fn metadata(&mut self, metadata: &Object) {
+        self.screen.line("INFO: Metadata:");
+        let mut lines = Vec::new();
+        describe(metadata, &mut lines);
+        let left_out = lines.len().saturating_sub(METADATA_LINES);
+        for line in lines.iter().take(METADATA_LINES) {
+            self.screen.line(line);
+        }
+        if left_out > 0 {
+            self.screen.line(&format!("INFO:   ({left_out} more)"));
+        }
+    }
+
+    fn started(&mut self, is_live: bool) {
+        self.screen.line(if is_live {
+            "Starting Live Stream"
+        } else {
+            "Starting download at: 0.000 kB"
+        });
+        self.started = Some(Instant::now());
+        self.screen.show_bar();
+    }
+
+    fn progress(&mut self, progress: &Progress) {
+        self.progress_at(progress, Instant::now());
+    }
+}
+
+/// `kB / sec (percent)`. A kB has 1024 bytes; the percentage is of the duration.
+fn status(progress: &Progress) -> String {
+    let kilobytes = progress.bytes as f64 / 1024.0;
+    let seconds = progress.position_ms as f64 / 1000.0;
+    match tenths_of_percent(progress) {
+        Some(tenths) => format!(
+            "{kilobytes:.3} kB / {seconds:.2} sec ({}.{}%)",
+            tenths / 10,
+            tenths % 10
+        ),
+        None => format!("{kilobytes:.3} kB / {seconds:.2} sec"),
+    }
+}
+
+/// Rounded down, so that 100 % means all of it.
+fn tenths_of_percent(progress: &Progress) -> Option<u64> {
+    let duration_ms = progress
+        .duration_ms
+        .filter(|duration_ms| *duration_ms > 0)?;
+    Some((progress.position_ms.saturating_mul(1000) / duration_ms).min(1000))
+}
+
+fn draw(bar: &ProgressBar, progress: &Progress, elapsed: Duration) {
+    let duration_ms = progress.duration_ms.filter(|duration_ms| *duration_ms > 0);
+    if bar.length() != duration_ms {
+        bar.set_style(style(duration_ms));
+        if let Some(duration_ms) = duration_ms {
+            bar.set_length(duration_ms);
+        }
+    }
+    bar.set_message(bar_text(progress, elapsed));
+    bar.set_position(progress.position_ms.min(duration_ms.unwrap_or(u64::MAX)));
+}
+
+fn style(duration_ms: Option<u64>) -> ProgressStyle {
+    let template = match duration_ms {
+        Some(_) => "{bar:20} {percent:>3}%  {wide_msg}",
+        None => "{spinner} {wide_msg}",
+    };
+    ProgressStyle::with_template(template).expect("a template of ours")
+}
+
+/// Bytes, position, rate, and how long the rest takes at that rate.
+fn bar_text(progress: &Progress, elapsed: Duration) -> String {
+    let seconds = elapsed.as_secs_f64();
+    let mut text = format!(
+        "{}  {}",
+        HumanBytes(progress.bytes),
+        clock(progress.position_ms)
+    );
+    if let Some(duration_ms) = progress.duration_ms.filter(|duration_ms| *duration_ms > 0) {
+        text += &format!(" of {}", clock(duration_ms));
+    }
+    if seconds >= 1.0 {
+        let rate = progress.bytes as f64 / seconds;
+        text += &format!("  {}/s", HumanBytes(rate as u64));
+    }
+    if let Some(rest_ms) = rest_ms(progress, seconds) {
+        text += &format!("  {} left", clock(rest_ms));
+    }
+    text
+}
+
+/// How long it will take if it goes on as it went.
+fn rest_ms(progress: &Progress, elapsed_seconds: f64) -> Option<u64> {
+    let rest_ms = progress.duration_ms?.checked_sub(progress.position_ms)?;
+    let has_pace = elapsed_seconds >= 1.0 && progress.position_ms > 0;
+    let pace = progress.position_ms as f64 / elapsed_seconds;
+    has_pace.then_some((rest_ms as f64 * 1000.0 / pace) as u64)
+}
+
+/// Hours, minutes and seconds.
+fn clock(ms: u64) -> String {
+    let seconds = ms / 1000;
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    format!("{hours}:{minutes:02}:{seconds:02}")
+}
+
+/// One line for each member. Objects, and arrays of objects, stand below their name; of other arrays
+/// the length is told.
+fn describe(members: &Object, lines: &mut Vec<String>) {
+    for (name, value) in members {
+        describe_member(&shortened(name), value, lines);
+    }
+}
+
+fn describe_member(name: &str, value: &Value, lines: &mut Vec<String>) {
+    let text = match value {
+        Value::Object(members) | Value::EcmaArray(members) | Value::Typed { members, .. } => {
+            lines.push(format!("INFO: {name}:"));
+            return describe(members, lines);
+        }
+        Value::StrictArray(items) if items.iter().any(|item| item.as_object().is_some()) => {
+            lines.push(format!("INFO: {name}:"));
+            let objects = items.iter().filter_map(Value::as_object);
+            return objects.for_each(|members| describe(members, lines));
+        }
+        Value::StrictArray(items) => format!("({} values)", items.len()),
+        Value::Dictionary(entries) => format!("({} entries)", entries.len()),
+        Value::Bytes(bytes) => format!("({} bytes)", bytes.len()),
+        Value::Number(number) => format!("{number:.2}"),
+        Value::Integer(number) => format!("{number}.00"),
+        Value::Boolean(true) => "TRUE".to_owned(),
+        Value::Boolean(false) => "FALSE".to_owned(),
+        Value::String(text) | Value::Xml(text) => shortened(text),
+        Value::Date { unix_ms, .. } => format!("timestamp:{unix_ms:.2}"),
+        Value::Null | Value::Undefined => "null".to_owned(),
+    };
+    lines.push(format!("INFO:   {name:<22}{text}"));
+}
+
+fn shortened(text: &Text) -> String {
+    let bytes = text.as_bytes();
+    escaped_bytes(bytes.get(..TEXT_BYTES).unwrap_or(bytes))
+}
+
+/// rtmpdump's words. There are none for an end that is somebody's wish, and for no media at all.
+fn verdict(exit: Exit, outcome: &Outcome, progress: &Progress) -> Option<String> {
+    let is_wish = matches!(outcome.ending, Ending::Interrupted | Ending::ReaderGone);
+    match exit {
+        _ if !outcome.media_arrived => None,
+        Exit::Success => (!is_wish).then(|| "Download complete".to_owned()),
+        Exit::Incomplete => {
+            let about = tenths_of_percent(progress).map_or_else(String::new, |tenths| {
+                format!(" (downloaded about {}.{}0%)", tenths / 10, tenths % 10)
+            });
+            Some(format!("Download may be incomplete{about}, try resuming"))
+        }
+        Exit::Failure | Exit::NoConnection => None,
+    }
+}
+
+fn last_line(exit: Exit, outcome: &Outcome) -> String {
+    let level = match exit {
+        Exit::Success => "INFO",
+        Exit::Incomplete => "WARNING",
+        Exit::Failure | Exit::NoConnection => "ERROR",
+    };
+    let Outcome { ending, reason, .. } = outcome;
+    if reason.is_empty() {
+        format!("{level}: {ending}")
+    } else {
+        format!("{level}: {ending}: {reason}")
+    }
+}
+
+/// How much time is between two status lines at the least.
+const STATUS_INTERVAL: Duration = Duration::from_millis(200);
+
+/// More of the metadata is not printed: some servers send the whole keyframe index.
+const METADATA_LINES: usize = 200;
+
+/// More of a single text is not printed.
+const TEXT_BYTES: usize = 255;

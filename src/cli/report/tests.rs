@@ -1,0 +1,281 @@
+use super::*;
+use crate::cli::{args::Verbosity, screen::tests::plain};
+
+fn progress(bytes: u64, position_ms: u64, duration_ms: Option<u64>) -> Progress {
+    Progress {
+        bytes,
+        position_ms,
+        duration_ms,
+    }
+}
+
+fn outcome(ending: Ending, reason: &str) -> Outcome {
+    Outcome {
+        ending,
+        reason: reason.to_owned(),
+        media_arrived: true,
+        is_live: false,
+        bytes: 39_561,
+        tags: 150,
+        position_ms: 3_000,
+        duration_ms: Some(3_020),
+    }
+}
+
+#[test]
+fn writes_status_as_rtmpdump_does() {
+    let cases = [
+        (progress(0, 0, None), "0.000 kB / 0.00 sec"),
+        (
+            progress(2_602, 26, Some(3_020)),
+            "2.541 kB / 0.03 sec (0.8%)",
+        ),
+        (
+            progress(39_561, 3_000, Some(3_020)),
+            "38.634 kB / 3.00 sec (99.3%)",
+        ),
+        (
+            progress(1_024, 2_999, Some(3_000)),
+            "1.000 kB / 3.00 sec (99.9%)",
+        ),
+        (
+            progress(1_024, 3_000, Some(3_000)),
+            "1.000 kB / 3.00 sec (100.0%)",
+        ),
+        (
+            progress(1_024, 30_500, Some(3_000)),
+            "1.000 kB / 30.50 sec (100.0%)",
+        ),
+        (progress(1_024, 1_500, Some(0)), "1.000 kB / 1.50 sec"),
+        (
+            progress(5 << 30, 90_061_120, None),
+            "5242880.000 kB / 90061.12 sec",
+        ),
+        (
+            progress(1, u64::MAX, Some(u64::MAX)),
+            "0.001 kB / 18446744073709552.00 sec (0.1%)",
+        ),
+    ];
+    for (progress, expected) in cases {
+        assert_eq!(status(&progress), expected);
+    }
+}
+
+#[test]
+fn tells_a_download_as_rtmpdump_does() {
+    let (screen, written) = plain(Verbosity::Normal);
+    let mut console = Console::new(screen);
+    let endpoint = Endpoint {
+        host: "host".to_owned(),
+        port: 1935,
+    };
+    console.connecting(&endpoint);
+    console.connected();
+    console.started(false);
+    console.metadata(&[("duration", 3.02)].into_iter().collect());
+    console.progress(&progress(2_602, 26, Some(3_020)));
+    console.finished(&outcome(Ending::Ended, "NetStream.Play.Stop: Stopped"));
+    assert_eq!(
+        written.take(),
+        "Connecting ...\n\
+         INFO: Connected...\n\
+         Starting download at: 0.000 kB\n\
+         INFO: Metadata:\n\
+         INFO:   duration              3.02\n\
+         \r2.541 kB / 0.03 sec (0.8%)\
+         \r38.634 kB / 3.00 sec (99.3%)\n\
+         Download complete\n\
+         INFO: ended: NetStream.Play.Stop: Stopped\n"
+    );
+}
+
+#[test]
+fn shows_progress_at_most_every_200_ms_and_the_first_at_once() {
+    let (screen, written) = plain(Verbosity::Normal);
+    let mut console = Console::new(screen);
+    console.progress(&progress(0, 0, None));
+    assert_eq!(written.take(), "");
+
+    console.started(true);
+    assert_eq!(written.take(), "Starting Live Stream\n");
+    let start = Instant::now();
+    for ms in [0, 1, 199, 200, 201, 300, 401, 402] {
+        let now = start + Duration::from_millis(ms);
+        console.progress_at(&progress(ms << 10, ms, None), now);
+    }
+    assert_eq!(
+        written.take(),
+        "\r0.000 kB / 0.00 sec\r201.000 kB / 0.20 sec\r402.000 kB / 0.40 sec"
+    );
+}
+
+#[test]
+fn ends_with_the_ending_s_word_and_the_server_s() {
+    let cases = [
+        (
+            outcome(Ending::Unpublished, "NetStream.Play.UnpublishNotify"),
+            "Download complete\nINFO: unpublished: NetStream.Play.UnpublishNotify\n",
+        ),
+        (
+            outcome(Ending::Cut, "the connection broke"),
+            "Download may be incomplete (downloaded about 99.30%), try resuming\n\
+             WARNING: cut: the connection broke\n",
+        ),
+        (
+            Outcome {
+                duration_ms: None,
+                ..outcome(Ending::Stalled, "")
+            },
+            "Download may be incomplete, try resuming\nWARNING: stalled\n",
+        ),
+        (
+            Outcome {
+                is_live: true,
+                ..outcome(Ending::Interrupted, "stopped by the user")
+            },
+            "INFO: interrupted: stopped by the user\n",
+        ),
+        (
+            Outcome {
+                media_arrived: false,
+                ..outcome(Ending::Interrupted, "stopped by the user")
+            },
+            "WARNING: interrupted: stopped by the user\n",
+        ),
+        (
+            outcome(Ending::ReaderGone, "the reader has left"),
+            "INFO: reader-gone: the reader has left\n",
+        ),
+        (
+            outcome(Ending::Refused, "bad \x1b[2Jtoken\nrtmp://h/a?token=x"),
+            "ERROR: refused: bad \\u{1b}[2Jtoken\\nrtmp://h/a?token=***\n",
+        ),
+        (
+            outcome(Ending::NoConnection, "cannot find host:1935"),
+            "ERROR: no-connection: cannot find host:1935\n",
+        ),
+    ];
+    for (outcome, expected) in cases {
+        let (screen, written) = plain(Verbosity::Normal);
+        Console::new(screen).finished(&outcome);
+        assert_eq!(written.take(), expected);
+    }
+}
+
+#[test]
+fn is_quiet_when_told_so() {
+    let (screen, written) = plain(Verbosity::Quiet);
+    let mut console = Console::new(screen);
+    console.connected();
+    console.started(true);
+    console.metadata(&[("duration", 1.0)].into_iter().collect());
+    console.progress(&progress(1, 1, None));
+    console.finished(&outcome(Ending::Refused, "no"));
+    assert_eq!(written.take(), "");
+}
+
+#[test]
+fn prints_metadata_as_rtmpdump_does() {
+    let track: Object = [("language", "eng")].into_iter().collect();
+    let mut metadata = Object::new();
+    metadata.push("width", 640.0);
+    metadata.push("stereo", true);
+    metadata.push("seekable", false);
+    metadata.push("encoder", "Lavf\x1b[0m");
+    metadata.push(
+        Text::from(bytes::Bytes::from_static(b"caf\xe9")),
+        Value::Null,
+    );
+    let date = Value::Date {
+        unix_ms: 1.5,
+        zone_minutes: 0,
+    };
+    metadata.push("creationdate", date);
+    metadata.push(
+        "keyframes",
+        [("times", vec![Value::from(0.0); 3])]
+            .into_iter()
+            .collect::<Object>(),
+    );
+    metadata.push("trackinfo", vec![Value::from(track.clone()), track.into()]);
+    metadata.push("a name of more than 22 bytes", 1.0);
+
+    let mut lines = Vec::new();
+    describe(&metadata, &mut lines);
+    assert_eq!(
+        lines,
+        [
+            "INFO:   width                 640.00",
+            "INFO:   stereo                TRUE",
+            "INFO:   seekable              FALSE",
+            "INFO:   encoder               Lavf\\u{1b}[0m",
+            "INFO:   caf\\xe9               null",
+            "INFO:   creationdate          timestamp:1.50",
+            "INFO: keyframes:",
+            "INFO:   times                 (3 values)",
+            "INFO: trackinfo:",
+            "INFO:   language              eng",
+            "INFO:   language              eng",
+            "INFO:   a name of more than 22 bytes1.00",
+        ]
+    );
+}
+
+#[test]
+fn prints_no_more_metadata_than_anybody_reads() {
+    let (screen, written) = plain(Verbosity::Normal);
+    let mut metadata = Object::new();
+    for _ in 0..METADATA_LINES + 5 {
+        metadata.push("text", "x".repeat(TEXT_BYTES + 5));
+    }
+    Console::new(screen).metadata(&metadata);
+    let written = written.take();
+    assert_eq!(written.lines().count(), 1 + METADATA_LINES + 1);
+    assert!(written.ends_with("INFO:   (5 more)\n"));
+    assert!(
+        written
+            .lines()
+            .all(|line| line.len() <= "INFO:   ".len() + 22 + TEXT_BYTES)
+    );
+}
+
+#[test]
+fn tells_bytes_position_rate_and_rest_on_the_bar() {
+    let second = Duration::from_secs(1);
+    let cases = [
+        (progress(0, 0, None), Duration::ZERO, "0 B  0:00:00"),
+        (
+            progress(2048, 3_723_999, None),
+            second,
+            "2.00 KiB  1:02:03  2.00 KiB/s",
+        ),
+        (
+            progress(3 << 20, 30_000, Some(90_000)),
+            3 * second,
+            "3.00 MiB  0:00:30 of 0:01:30  1.00 MiB/s  0:00:06 left",
+        ),
+        (
+            progress(3 << 20, 99_000, Some(90_000)),
+            3 * second,
+            "3.00 MiB  0:01:39 of 0:01:30  1.00 MiB/s",
+        ),
+        (
+            progress(1 << 10, 0, Some(1_000)),
+            second,
+            "1.00 KiB  0:00:00 of 0:00:01  1.00 KiB/s",
+        ),
+    ];
+    for (progress, elapsed, expected) in cases {
+        assert_eq!(bar_text(&progress, elapsed), expected);
+    }
+}
+
+#[test]
+fn draws_a_bar_once_the_duration_is_known() {
+    let bar = ProgressBar::hidden();
+    draw(&bar, &progress(1, 5_000, None), Duration::ZERO);
+    assert_eq!(bar.length(), None);
+    draw(&bar, &progress(1, 5_000, Some(4_000)), Duration::ZERO);
+    assert_eq!((bar.length(), bar.position()), (Some(4_000), 4_000));
+    assert_eq!(bar.message(), "1 B  0:00:05 of 0:00:04");
+}
