@@ -105,8 +105,7 @@ fn a_warm_download_allocates_nothing_per_message() {
 #[test]
 fn configuration_and_script_data_do_not_move_the_clock() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("out.flv");
-    let job = job(Destination::Path(path.clone()));
+    let job = job(Destination::Path(folder.path().join("out.flv")));
     let mut deaf = Deaf;
     let mut pump = Pump::new(&job, &mut deaf);
     let mut line = Line::new();

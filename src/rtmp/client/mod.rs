@@ -166,8 +166,7 @@ impl Client {
         if let Phase::Handshake(handshake) = &mut self.phase {
             match handshake.receive(inbox)? {
                 Progress::NeedsMore => return Ok(()),
-                Progress::Done(summary) => {
-                    tracing::debug!("handshake done: {summary:?}");
+                Progress::Done(_) => {
                     handshake.poll_transmit(&mut self.outgoing);
                     self.connect(now);
                 }
