@@ -98,6 +98,10 @@ pub(super) fn judge(last: &Last, facts: &Facts) -> (Ending, String) {
             Ending::NoConnection,
             format!("the connection broke during the handshake: {error}"),
         ),
+        Last::Broken(error) if !facts.is_connected => (
+            Ending::Cut,
+            format!("the connection broke instead of an answer to connect ({NO_APP}): {error}"),
+        ),
         Last::Broken(error) => (Ending::Cut, format!("the connection broke: {error}")),
         Last::Output(error) => judge_output(error),
         Last::Stopped => (Ending::Interrupted, "stopped by the user".to_owned()),
@@ -140,39 +144,29 @@ fn silence(wait: Wait) -> &'static str {
 }
 
 fn judge_close(between_messages: bool, facts: &Facts) -> (Ending, String) {
-    let (ending, reason) = match facts {
-        Facts {
-            is_shaking_hands: true,
-            ..
-        } => (
+    let closed = "the server closed the connection";
+    if facts.is_shaking_hands {
+        (
             Ending::NoConnection,
-            "the server closed the connection during the handshake",
-        ),
-        Facts {
-            is_connected: false,
-            ..
-        } => (
+            format!("{closed} during the handshake"),
+        )
+    } else if !facts.is_connected {
+        (
             Ending::Cut,
-            "the server closed the connection instead of answering connect; \
-             perhaps it has no such app",
-        ),
-        Facts {
-            has_media: false, ..
-        } => (
+            format!("{closed} instead of answering connect ({NO_APP})"),
+        )
+    } else if !facts.has_media {
+        (Ending::Cut, format!("{closed} before any media"))
+    } else if !between_messages {
+        (Ending::Cut, format!("{closed} in the middle of a message"))
+    } else if facts.may_be_complete() {
+        (Ending::Closed, closed.to_owned())
+    } else {
+        (
             Ending::Cut,
-            "the server closed the connection before any media",
-        ),
-        _ if !between_messages => (
-            Ending::Cut,
-            "the server closed the connection in the middle of a message",
-        ),
-        facts if facts.may_be_complete() => (Ending::Closed, "the server closed the connection"),
-        _ => (
-            Ending::Cut,
-            "the server closed the connection before the end of the stream",
-        ),
-    };
-    (ending, reason.to_owned())
+            format!("{closed} before the end of the stream"),
+        )
+    }
 }
 
 fn judge_output(error: &io::Error) -> (Ending, String) {
@@ -214,6 +208,9 @@ impl fmt::Display for Ending {
         })
     }
 }
+
+/// What servers do when they do not know the app: some say nothing.
+const NO_APP: &str = "perhaps it has no such app";
 
 /// How much a recorded stream's last timestamp may fall short of its duration.
 const DURATION_TOLERANCE_MS: u64 = 500;

@@ -71,7 +71,7 @@ pub trait Report {
     fn connected(&mut self);
     /// The stream's `onMetaData`.
     fn metadata(&mut self, metadata: &Object);
-    /// The first media has come.
+    /// The stream has begun to come; tells whether a live one was asked for.
     fn started(&mut self, is_live: bool);
     /// More has come. Called for each read from the network.
     fn progress(&mut self, progress: &Progress);

@@ -48,6 +48,7 @@ pub(super) struct Pump<'a> {
     is_recorded: bool,
     is_connected: bool,
     is_shaking_hands: bool,
+    is_start_told: bool,
     has_media: bool,
     duration_ms: Option<u64>,
     pace: Pace,
@@ -71,6 +72,7 @@ impl<'a> Pump<'a> {
             is_recorded: false,
             is_connected: false,
             is_shaking_hands: true,
+            is_start_told: false,
             has_media: false,
             duration_ms: None,
             pace: Pace::default(),
@@ -218,10 +220,18 @@ impl<'a> Pump<'a> {
     }
 
     fn metadata(&mut self, now: Instant, metadata: Object) -> io::Result<()> {
+        self.tell_start();
         self.report.metadata(&metadata);
         self.duration_ms = metadata.get("duration").and_then(duration_ms);
         let at_ms = self.timeline.companion();
         self.output.metadata(now, at_ms, metadata)
+    }
+
+    fn tell_start(&mut self) {
+        if !self.is_start_told {
+            self.is_start_told = true;
+            self.report.started(self.is_live_wanted);
+        }
     }
 
     /// The line that turns a message into a tag.
@@ -250,10 +260,8 @@ impl<'a> Pump<'a> {
         } else {
             self.timeline.companion()
         };
-        if !self.has_media {
-            self.has_media = true;
-            self.report.started(self.facts().is_live);
-        }
+        self.has_media = true;
+        self.tell_start();
         self.output.media(now, nature, at_ms, payload)
     }
 
@@ -267,8 +275,10 @@ impl<'a> Pump<'a> {
 
     /// What is known of the stream.
     pub(super) fn facts(&self) -> Facts {
+        // A stream that nobody calls recorded is taken for a live one, once there is a stream.
+        let is_called_recorded = self.is_recorded || self.duration_ms.is_some();
         Facts {
-            is_live: self.is_live_wanted || !(self.is_recorded || self.duration_ms.is_some()),
+            is_live: self.is_live_wanted || self.has_media && !is_called_recorded,
             is_connected: self.is_connected,
             is_shaking_hands: self.is_shaking_hands,
             has_media: self.has_media,

@@ -63,7 +63,10 @@ fn compare(chunk_size: u32, bytes: u64, turns: usize) {
     for _ in 0..turns {
         for (program, costs) in programs.iter().zip(&mut costs) {
             let _absent_the_first_time = fs::remove_file(&file);
-            costs.extend(program.run());
+            let Some(cost) = program.run() else { continue };
+            let written = fs::metadata(&file).map_or(0, |metadata| metadata.len());
+            assert!(written >= bytes, "{} wrote {written} bytes", program.name);
+            costs.push(cost);
         }
     }
     let medians: Vec<Option<Cost>> = costs.into_iter().map(Cost::median).collect();
@@ -136,6 +139,7 @@ fn first_byte() {
 }
 
 fn replaying(replay: Arc<Replay>) -> Server {
+    let chunk_size = replay.chunk_size();
     let stream = Stream {
         source: Source::Replay(replay),
         pace: Pace::Unbounded,
@@ -143,6 +147,7 @@ fn replaying(replay: Arc<Replay>) -> Server {
     };
     Server::start(Config {
         streams: [("stream".to_owned(), stream)].into(),
+        chunk_size,
         ..Config::default()
     })
 }

@@ -18,6 +18,13 @@ use crate::{
 impl Client {
     /// Control is recognised by its type alone: some servers send it on any chunk stream.
     pub(super) fn handle_message(&mut self, now: Instant, message: Message) {
+        tracing::trace!(
+            "{} of {} bytes at {} on message stream {}",
+            message.kind,
+            message.payload.len(),
+            message.timestamp,
+            message.stream
+        );
         match message.kind {
             Kind::AUDIO | Kind::VIDEO => return self.media(now, message),
             Kind::DATA | Kind::DATA_AMF3 => return self.data(now, message),
