@@ -15,6 +15,15 @@ pub fn avc_aac_flv(ffmpeg: &Ffmpeg) -> PathBuf {
     make(ffmpeg, "avc_aac.flv", &[AVC, AAC])
 }
 
+/// H.264 with B-frames and AAC, in an MP4 that can be played while it is read.
+pub fn avc_aac_mp4(ffmpeg: &Ffmpeg) -> PathBuf {
+    make(
+        ffmpeg,
+        "avc_aac.mp4",
+        &[AVC, &["-bf", "2"], AAC, &["-movflags", "faststart"]],
+    )
+}
+
 /// MP3 alone.
 pub fn mp3_flv(ffmpeg: &Ffmpeg) -> PathBuf {
     make(ffmpeg, "mp3.flv", &[&["-vn"], MP3])
@@ -23,6 +32,29 @@ pub fn mp3_flv(ffmpeg: &Ffmpeg) -> PathBuf {
 /// Sorenson H.263 and MP3: codecs without configuration.
 pub fn h263_mp3_flv(ffmpeg: &Ffmpeg) -> PathBuf {
     make(ffmpeg, "h263_mp3.flv", &[&["-c:v", "flv", "-g", "25"], MP3])
+}
+
+/// H.264 and AAC, ten minutes of 8 Mbit/s: 600 MB.
+pub fn big_flv(ffmpeg: &Ffmpeg) -> PathBuf {
+    let rate = [
+        "-b:v", "8M", "-minrate", "8M", "-maxrate", "8M", "-bufsize", "8M",
+    ];
+    let round = make(
+        ffmpeg,
+        "round.flv",
+        &[AVC, &rate, &["-x264-params", "nal-hrd=cbr"], AAC],
+    );
+    let name = "big.flv";
+    let loops = ["-stream_loop", "149", "-i"].map(OsString::from);
+    let copy = ["-c", "copy"].map(OsString::from);
+    make_of(
+        ffmpeg,
+        name,
+        loops
+            .into_iter()
+            .chain([round.into_os_string()])
+            .chain(copy),
+    )
 }
 
 /// HEVC and AAC as Enhanced RTMP has it; asks for a recent ffmpeg, as do all below.

@@ -85,9 +85,11 @@ impl Media {
     #[track_caller]
     pub fn assert_equals(&self, source: &Self) {
         self.assert_start_of(source, 0);
+        self.assert_in_time_with(source, |_, _| 0);
     }
 
-    /// Panics unless each track begins as that of `source` does and lacks at most `missing` packets.
+    /// Panics unless each track begins as that of `source` does, at whatever time, and lacks at most
+    /// `missing` packets.
     #[track_caller]
     pub fn assert_start_of(&self, source: &Self, missing: usize) {
         for (kind, found, expected) in self.tracks(source) {
@@ -97,7 +99,6 @@ impl Media {
             let lacks = expected.len() - found.len();
             assert!(lacks <= missing, "{kind} lacks {lacks} packets");
         }
-        self.assert_in_time_with(source, |_, _| 0);
     }
 
     /// Panics unless each track is an unbroken run of that of `source` and lasts to its end: what a
@@ -201,5 +202,5 @@ fn milliseconds(time_base: &str) -> f64 {
     1000.0 * parse(numerator) / parse(denominator)
 }
 
-/// Times in an MP4 are no whole milliseconds.
+/// Packets are not always at whole milliseconds.
 const ROUNDING_MS: i64 = 1;

@@ -10,6 +10,9 @@ mod process;
 /// Servers and players that others wrote.
 mod peers;
 
+/// The program itself.
+mod program;
+
 /// Source clips.
 mod fixtures;
 
@@ -22,3 +25,9 @@ mod server;
 
 /// Our own server, held against players that others wrote.
 mod test_server;
+
+/// Downloads from our own server.
+mod downloads;
+
+/// Downloads from servers that others wrote.
+mod real_servers;

@@ -46,6 +46,13 @@ impl Process {
         matches!(self.child.try_wait(), Ok(None))
     }
 
+    /// Sends it a signal, "INT".
+    pub fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &id]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "no {name} sent");
+    }
+
     /// Waits until it ends by itself; panics with what it said where that takes longer than `limit`.
     pub fn finish(mut self, limit: Duration) -> Finished {
         let start = Instant::now();
@@ -56,6 +63,11 @@ impl Process {
         let finished = self.end(start);
         assert!(in_time, "still running after {limit:?}:\n{finished}");
         finished
+    }
+
+    /// Ends it now and says what it had said.
+    pub fn kill(mut self) -> Finished {
+        self.end(Instant::now())
     }
 
     fn end(&mut self, start: Instant) -> Finished {
@@ -83,6 +95,11 @@ impl Drop for Process {
 }
 
 impl Finished {
+    /// The exit code; none where a signal ended it.
+    pub fn code(&self) -> Option<i32> {
+        self.status.code()
+    }
+
     /// Panics unless it ended well.
     #[track_caller]
     pub fn succeeded(self) -> Self {

@@ -239,7 +239,8 @@ fn a_fault_is_met_as_often_as_planned() {
         ..Config::default().with_fault(Point::Step(Step::Handshake), Then::Fin)
     });
     let mut first = BareClient::connect(&server);
-    assert_eq!(first.read_to_end().expect("it is closed in order"), []);
+    let left = first.read_to_end().expect("it is closed in order");
+    assert!(left.is_empty());
     BareClient::connect(&server).shake_hands();
 }
 

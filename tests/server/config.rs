@@ -115,6 +115,8 @@ pub enum OnConnect {
     RedirectInError {
         redirect: String,
     },
+    /// As [`OnConnect::RedirectInError`], to this server again.
+    RedirectToItself,
     /// `onStatus` with `ex.code` 302, `ex.redirect` (an application) and `ex.redirect2` (a stream).
     RedirectInStatus {
         redirect: String,
@@ -179,7 +181,8 @@ pub enum Then {
     Fin,
     Rst,
     Silence,
-    /// No more media, but a ping so often.
+    /// No more media, but a ping so often: not after [`Point::Byte`], where it would be taken for the
+    /// rest of a message.
     Pings(Duration),
 }
 

@@ -269,6 +269,11 @@ impl Connection {
         self.written + self.out.len() as u64
     }
 
+    /// The server's port.
+    pub fn port(&self) -> u16 {
+        self.socket.local_addr().map_or(0, |address| address.port())
+    }
+
     /// What the client said so far.
     pub fn heard(&self) -> Heard {
         self.heard.lock().expect("nobody panics with it").clone()

@@ -116,14 +116,10 @@ impl<'a> Session<'a> {
                 self.connection.flush()?;
                 self.connection.fail(Then::Fin)
             }
-            OnConnect::RedirectInError { redirect } => {
-                let info = redirection(redirect, None);
-                self.queue_command(
-                    0,
-                    "_error",
-                    command.transaction,
-                    &[Value::Null, info.into()],
-                )
+            OnConnect::RedirectInError { redirect } => self.redirect(command, redirect),
+            OnConnect::RedirectToItself => {
+                let redirect = format!("rtmp://127.0.0.1:{}/app", self.connection.port());
+                self.redirect(command, &redirect)
             }
             OnConnect::RedirectInStatus {
                 redirect,
@@ -133,6 +129,12 @@ impl<'a> Session<'a> {
                 self.queue_command(0, "onStatus", 0.0, &[Value::Null, info.into()])
             }
         }
+    }
+
+    fn redirect(&mut self, command: &Command, redirect: &str) -> Result<(), Over> {
+        let info = redirection(redirect, None);
+        let values = [Value::Null, info.into()];
+        self.queue_command(0, "_error", command.transaction, &values)
     }
 
     /// What comes before connect's answer gets what [`Config::pipelining`] has for it.
@@ -409,13 +411,14 @@ impl<'a> Session<'a> {
             .queue_event(PING_REQUEST, 1000 + self.pings as u32)
     }
 
+    /// Whether a whole window is unacknowledged. Clients count from the first byte or from the first
+    /// behind the handshake: those that count all of them seem to be ahead.
     fn must_wait_for_acknowledgement(&self) -> bool {
         let acknowledged = self.connection.heard().acknowledgements.last().copied();
-        let unacknowledged =
-            (self.connection.sent() as u32).wrapping_sub(acknowledged.unwrap_or(0));
-        // A client may count the handshake or not: where it does, it seems to be ahead.
-        self.config.enforces_window
-            && unacknowledged.cast_signed() >= self.config.window.cast_signed()
+        let sent = self.connection.sent() - HANDSHAKE_LEN;
+        let unacknowledged = (sent as u32).wrapping_sub(acknowledged.unwrap_or(0));
+        let window = self.config.window.cast_signed();
+        self.config.enforces_window && unacknowledged.cast_signed() >= window
     }
 
     fn media_stream(&self) -> u32 {
@@ -492,6 +495,9 @@ fn command_data(name: &str, values: &[Value]) -> Vec<u8> {
     }
     payload
 }
+
+/// S0, S1 and S2.
+const HANDSHAKE_LEN: u64 = 1 + 2 * 1536;
 
 /// How long it listens where nothing is due.
 const IDLE: Duration = Duration::from_millis(20);

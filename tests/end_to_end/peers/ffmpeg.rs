@@ -2,12 +2,14 @@
 
 use std::{
     ffi::OsStr,
+    fs,
     path::{Path, PathBuf},
     process::Command,
+    thread,
     time::Duration,
 };
 
-use super::{find_program, folder};
+use super::{find_program, folder, free_port};
 use crate::process::{Finished, Process};
 
 /// An ffmpeg as installed here.
@@ -34,6 +36,26 @@ impl Ffmpeg {
         Process::start(self.command().args(arguments)).finish(RUN_LIMIT)
     }
 
+    /// Starts to send `clip` to `url` at twice its speed.
+    pub fn publish(&self, clip: &Path, url: &str) -> Process {
+        let mut command = self.command();
+        command.args(["-readrate", "2", "-i"]).arg(clip);
+        command.args(["-map", "0", "-c", "copy", "-f", "flv", url]);
+        Process::start(&mut command)
+    }
+
+    /// Starts a server for one client that sends `clip` at twice its speed, and gives its URL.
+    pub fn listen(&self, clip: &Path) -> (Process, String) {
+        let port = free_port();
+        let url = format!("rtmp://127.0.0.1:{port}/listen/clip");
+        let mut command = self.command();
+        command.args(["-readrate", "2", "-i"]).arg(clip);
+        command.args(["-map", "0", "-c", "copy", "-f", "flv", "-listen", "1", &url]);
+        let process = Process::start(&mut command);
+        wait_for_listener(port);
+        (process, url)
+    }
+
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.args(["-hide_banner", "-nostdin", "-loglevel", "error", "-y"]);
@@ -47,6 +69,17 @@ pub fn ffprobe(arguments: &[&str], file: &Path) -> Finished {
     let mut command = Command::new(program);
     command.args(["-hide_banner", "-loglevel", "error"]);
     Process::start(command.args(arguments).arg(file)).finish(RUN_LIMIT)
+}
+
+/// Waits until somebody listens on `port`, without connecting: that would use the one client up.
+fn wait_for_listener(port: u16) {
+    let listens = format!("0100007F:{port:04X} 00000000:0000 0A");
+    for _ in 0..100 {
+        match fs::read_to_string("/proc/net/tcp") {
+            Ok(sockets) if sockets.contains(&listens) => return,
+            _ => thread::sleep(Duration::from_millis(20)),
+        }
+    }
 }
 
 /// How long an encoder or a demuxer may take over a clip of seconds.

@@ -4,12 +4,20 @@
 //! says so and is over, unless `RTMPULL_REQUIRE_PEERS=1` says that all must be here.
 
 pub mod ffmpeg;
+pub mod nginx;
+pub mod node_media_server;
 pub mod rtmpdump;
 
 use std::{
     env,
+    net::{Ipv4Addr, TcpListener, TcpStream},
     path::{Path, PathBuf},
+    process::Command,
+    thread,
+    time::{Duration, Instant},
 };
+
+use crate::process::Process;
 
 /// Ends the test where its peer is not installed.
 macro_rules! require {
@@ -45,3 +53,38 @@ fn find_program(name: &str) -> Option<PathBuf> {
         .map(|folder| folder.join(name))
         .find(|program| program.is_file())
 }
+
+/// Starts a server on a port that was free a moment ago; on another one where somebody else was
+/// quicker. `command` is asked for the program with the port.
+fn start_server(mut command: impl FnMut(u16) -> Command) -> (Process, u16) {
+    for _ in 0..5 {
+        let port = free_port();
+        let mut process = Process::start(&mut command(port));
+        if accepts(port, &mut process) {
+            return (process, port);
+        }
+        println!("port {port}: {}", process.kill());
+    }
+    panic!("the server did not come up");
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .and_then(|listener| listener.local_addr())
+        .expect("loopback has a free port")
+        .port()
+}
+
+fn accepts(port: u16, process: &mut Process) -> bool {
+    let start = Instant::now();
+    while start.elapsed() < START_LIMIT && process.is_running() {
+        if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return process.is_running();
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    false
+}
+
+/// How long a server may take until it accepts: node needs two seconds on a busy machine.
+const START_LIMIT: Duration = Duration::from_secs(20);

@@ -1,0 +1,480 @@
+//! Downloads from our own server: well-behaved, peculiar, and broken.
+
+use std::{thread, time::Duration};
+
+use rtmpull::rtmp::handshake::digest::Scheme;
+
+use crate::{
+    program::{self, download},
+    server::{
+        C2, Clip, Config, Ending, Handshake, OnConnect, OnMissing, Pace, Pipelining, Point, Server,
+        Step, Stream, Tag, Then,
+    },
+};
+
+#[test]
+fn a_recorded_stream_is_whole() {
+    assert_whole(Config::serving(recorded()), &[]);
+}
+
+#[test]
+fn it_is_whole_whatever_the_chunk_size() {
+    for chunk_size in [1, 127, 128, 65_536, 0x7FFF_FFFF] {
+        let config = Config::serving(recorded());
+        assert_whole(
+            Config {
+                chunk_size,
+                ..config
+            },
+            &[],
+        );
+    }
+}
+
+#[test]
+fn it_is_whole_after_any_handshake() {
+    for (handshake, option, c2) in [
+        (Handshake::Plain, "auto", C2::Echo),
+        (Handshake::Plain, "plain", C2::Echo),
+        (Handshake::Digest(Scheme::DigestFirst), "auto", C2::Signed),
+        (Handshake::Digest(Scheme::KeyFirst), "digest", C2::Signed),
+        (Handshake::Digest(Scheme::DigestFirst), "plain", C2::Echo),
+        (Handshake::DigestUnderVersionZero, "auto", C2::Signed),
+    ] {
+        let config = Config::serving(recorded());
+        let server = assert_whole(
+            Config {
+                handshake,
+                ..config
+            },
+            &["--handshake", option],
+        );
+        assert_eq!(
+            server.only_client().c2,
+            Some(c2),
+            "{handshake:?} and {option}"
+        );
+    }
+}
+
+#[test]
+fn a_server_that_hangs_up_on_a_digest_gets_a_plain_handshake() {
+    let config = Config::serving(recorded());
+    let handshake = Handshake::ClosesOnDigest;
+    let server = assert_whole(
+        Config {
+            handshake,
+            ..config
+        },
+        &[],
+    );
+    let shaken: Vec<_> = server.heard().iter().map(|client| client.c2).collect();
+    assert_eq!(shaken, [None, Some(C2::Echo)]);
+}
+
+#[test]
+fn media_on_message_stream_0_is_ours() {
+    assert_whole(
+        Config {
+            media_stream_id: Some(0),
+            leaves_set_data_frame: true,
+            ..Config::serving(recorded())
+        },
+        &[],
+    );
+}
+
+#[test]
+fn chunk_streams_of_two_and_three_bytes_are_read() {
+    for media_chunk_stream in [64, 318, 400, 65_000] {
+        let config = Config::serving(recorded());
+        assert_whole(
+            Config {
+                media_chunk_stream,
+                ..config
+            },
+            &[],
+        );
+    }
+}
+
+#[test]
+fn aggregates_are_taken_apart() {
+    assert_whole(
+        Config {
+            aggregates: 7,
+            ..Config::serving(recorded())
+        },
+        &[],
+    );
+}
+
+#[test]
+fn messages_of_types_15_and_17_are_read() {
+    assert_whole(
+        Config {
+            sends_amf3: true,
+            ..Config::serving(recorded())
+        },
+        &[],
+    );
+}
+
+#[test]
+fn media_before_play_start_is_kept() {
+    assert_whole(
+        Config {
+            tags_before_start: 10,
+            ..Config::serving(recorded())
+        },
+        &[],
+    );
+}
+
+#[test]
+fn a_small_window_is_acknowledged() {
+    let server = assert_whole(
+        Config {
+            window: 4096,
+            enforces_window: true,
+            ..Config::serving(recorded())
+        },
+        &[],
+    );
+    assert!(server.only_client().acknowledgements.is_sorted());
+}
+
+#[test]
+fn pings_are_answered() {
+    let server = assert_whole(
+        Config {
+            ping_every: Some(Duration::from_millis(200)),
+            ..Config::serving(recorded().paced(Pace::Times(4.0)))
+        },
+        &[],
+    );
+    assert_eq!(server.only_client().pongs[..2], [1001, 1002]);
+}
+
+#[test]
+fn commands_follow_each_other_without_waiting() {
+    let server = assert_whole(Config::serving(recorded()), &[]);
+    let client = server.only_client();
+    assert_eq!(client.names()[..3], ["connect", "createStream", "play"]);
+    assert_eq!(client.command("play").map(|play| play.stream), Some(1));
+    let start = client
+        .command("play")
+        .and_then(|play| play.values[2].as_number());
+    assert_eq!(start, Some(-2000.0));
+}
+
+#[test]
+fn a_server_that_does_not_expect_that_gets_them_again() {
+    at_once(
+        [Pipelining::Dropped, Pipelining::DeafBehindC1],
+        |pipelining| {
+            let config = Config::serving(recorded());
+            assert_whole(
+                Config {
+                    pipelining,
+                    ..config
+                },
+                &[],
+            );
+        },
+    );
+}
+
+#[test]
+fn pipelining_can_be_switched_off() {
+    let config = Config::serving(recorded());
+    let pipelining = Pipelining::Refused;
+    assert_whole(
+        Config {
+            pipelining,
+            ..config
+        },
+        &["--no-pipelining"],
+    );
+}
+
+#[test]
+fn another_stream_id_than_1_is_played() {
+    for stream_id in [5, 4_000_000] {
+        assert_whole(
+            Config {
+                stream_id,
+                ..Config::serving(recorded())
+            },
+            &[],
+        );
+    }
+}
+
+#[test]
+fn a_redirect_is_followed() {
+    let target = Server::start(Config::serving(recorded()));
+    let application = target.url("").trim_end_matches('/').to_owned();
+    for connect in [
+        OnConnect::RedirectInError {
+            redirect: application.clone(),
+        },
+        OnConnect::RedirectInStatus {
+            redirect: application,
+            redirect2: target.url("clip"),
+        },
+    ] {
+        let server = Server::start(Config {
+            connect,
+            ..Config::default()
+        });
+        let download = download(&server.url("clip"), &[]);
+        download.assert_ended(0, "ended");
+        assert_media(&download.clip(), &Clip::sample());
+    }
+    assert_eq!(target.heard().len(), 2);
+}
+
+#[test]
+fn redirects_in_a_circle_come_to_an_end() {
+    let server = Server::start(Config {
+        connect: OnConnect::RedirectToItself,
+        ..Config::default()
+    });
+    let download = download(&server.url("clip"), &[]);
+    download.assert_ended(1, "refused");
+    assert_eq!(server.heard().len(), 6, "the first and five hops");
+}
+
+#[test]
+fn a_rejection_is_told_in_the_servers_words() {
+    let server = Server::start(Config {
+        connect: OnConnect::Reject {
+            code: "NetConnection.Connect.InvalidApp",
+            description: "no application\u{1b}[31m here",
+        },
+        ..Config::default()
+    });
+    let download = download(&server.url("clip"), &[]);
+    download.assert_ended(1, "refused");
+    let said = &download.finished.stderr;
+    assert!(said.contains("NetConnection.Connect.InvalidApp"), "{said}");
+    assert!(said.contains("no application"), "{said}");
+    assert!(!said.contains('\u{1b}'), "{said:?}");
+    assert!(!download.file().exists());
+}
+
+#[test]
+fn a_stream_that_is_not_there() {
+    let cases = [
+        (OnMissing::StreamNotFound, "not-found"),
+        (OnMissing::Silence, "stalled"),
+        (OnMissing::StartThenSilence, "stalled"),
+        (OnMissing::StartThenFin, "cut"),
+    ];
+    at_once(cases, |(missing, word)| {
+        let server = Server::start(Config {
+            missing,
+            ..Config::default()
+        });
+        let download = download(&server.url("nothing"), &["-m", "1"]);
+        download.assert_ended(1, word);
+        assert!(!download.file().exists());
+    });
+}
+
+#[test]
+fn silence_at_every_step_ends_in_time() {
+    let pings = Then::Pings(Duration::from_millis(100));
+    let cases = [
+        (Step::Handshake, Then::Silence, 3, "no-connection"),
+        (Step::Connect, Then::Silence, 1, "stalled"),
+        (Step::Connect, pings, 1, "stalled"),
+        (Step::CreateStream, Then::Silence, 1, "stalled"),
+        (Step::CreateStream, pings, 1, "stalled"),
+        (Step::Play, Then::Silence, 1, "stalled"),
+        (Step::Play, pings, 1, "stalled"),
+        (Step::Media, Then::Silence, 1, "stalled"),
+        (Step::Media, pings, 1, "stalled"),
+    ];
+    at_once(cases, |(step, then, code, word)| {
+        let config = Config::serving(recorded()).with_fault(Point::Step(step), then);
+        let server = Server::start(config);
+        let download = download(&server.url("clip"), &["-m", "1"]);
+        download.assert_ended(code, word);
+        assert!(
+            download.finished.took < Duration::from_secs(4),
+            "{}",
+            download.finished
+        );
+        assert!(!download.file().exists());
+    });
+}
+
+#[test]
+fn a_stream_that_stalls_keeps_what_came() {
+    let pings = Then::Pings(Duration::from_millis(100));
+    let cases = [
+        (Point::Byte(25_000), Then::Silence),
+        (Point::Boundary(25_000), Then::Silence),
+        (Point::Boundary(25_000), pings),
+    ];
+    at_once(cases, |(at, then)| {
+        assert_broken(recorded(), at, then, 2, "stalled")
+    });
+}
+
+#[test]
+fn a_stream_that_is_cut_keeps_what_came() {
+    for stream in [recorded(), live()] {
+        assert_broken(stream.clone(), Point::Byte(25_001), Then::Fin, 2, "cut");
+        assert_broken(stream.clone(), Point::Byte(25_001), Then::Rst, 2, "cut");
+        assert_broken(stream.clone(), Point::Boundary(25_000), Then::Rst, 2, "cut");
+    }
+    // The duration tells that a recorded stream is not over.
+    assert_broken(recorded(), Point::Boundary(25_000), Then::Fin, 2, "cut");
+}
+
+#[test]
+fn a_connection_closed_at_the_end_is_closed() {
+    let stream = recorded().ending(&[Ending::Fin]);
+    let server = Server::start(Config::serving(stream));
+    let download = download(&server.url("clip"), &[]);
+    download.assert_ended(0, "closed");
+    assert_media(&download.clip(), &Clip::sample());
+}
+
+#[test]
+fn every_way_to_end_a_live_stream() {
+    for (end, code, word) in [
+        (&[Ending::UnpublishNotify][..], 0, "unpublished"),
+        (
+            &[Ending::StreamEof, Ending::PlayStop, Ending::UnpublishNotify],
+            0,
+            "unpublished",
+        ),
+        (&[Ending::PlayComplete], 0, "unpublished"),
+        (&[Ending::Fin], 0, "closed"),
+        (&[Ending::Rst], 2, "cut"),
+        (&[], 2, "stalled"),
+    ] {
+        let server = Server::start(Config::serving(live().ending(end)));
+        let download = download(&server.url("clip"), &["-v", "-m", "1"]);
+        download.assert_ended(code, word);
+        assert_media(&download.clip(), &Clip::sample());
+    }
+}
+
+/// Some servers send it in the middle of a session too: only silence makes it an end.
+#[test]
+fn stream_eof_alone_ends_a_live_stream() {
+    let stream = live().ending(&[Ending::StreamEof]);
+    let server = Server::start(Config::serving(stream));
+    let download = download(&server.url("clip"), &["-v"]);
+    download.assert_ended(0, "unpublished");
+    assert_media(&download.clip(), &Clip::sample());
+}
+
+#[test]
+fn a_late_join_starts_at_0() {
+    for clock_ms in [900_000, 0x00FF_FFFF, 0x7FFF_FF00, 0xFFFF_FF00] {
+        let stream = Stream::live_joined(Clip::sample(), clock_ms, 1100);
+        let server = Server::start(Config::serving(stream.paced(Pace::Unbounded)));
+        let download = download(&server.url("clip"), &["-v"]);
+        download.assert_ended(0, "unpublished");
+        let (ours, source) = (download.clip(), Clip::sample());
+        let ours: Vec<_> = ours.media().filter(|tag| !tag.is_configuration()).collect();
+        assert_eq!(ours[0].timestamp_ms, 0);
+        let last = ours.last().expect("media").timestamp_ms;
+        let expected = source.last_timestamp_ms() - 1100;
+        assert!(
+            last.abs_diff(expected) < 50,
+            "ends at {last}, not {expected} ms"
+        );
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn a_signal_finishes_the_file() {
+    for (stream, options, code) in [(live(), &["-v"][..], 0), (recorded(), &[], 2)] {
+        let stream = stream.paced(Pace::Times(1.0));
+        let server = Server::start(Config::serving(stream));
+        let mut running = program::start(&server.url("clip"), options);
+        running.wait_for_bytes(10_000);
+        running.process.signal("INT");
+        let download = running.finish();
+        download.assert_ended(code, "interrupted");
+        assert!(download.finished.took < Duration::from_secs(2));
+        assert_start(&download.clip(), &Clip::sample(), 5);
+    }
+}
+
+/// Runs `test` for each of `cases` at the same time: they wait more than they work.
+fn at_once<T: Send>(cases: impl IntoIterator<Item = T>, test: impl Fn(T) + Sync) {
+    let test = &test;
+    thread::scope(|scope| {
+        for case in cases {
+            scope.spawn(move || test(case));
+        }
+    });
+}
+
+/// Downloads `clip` from a server like `config` and holds it against the source.
+#[track_caller]
+fn assert_whole(config: Config, options: &[&str]) -> Server {
+    let server = Server::start(config);
+    let download = download(&server.url("clip"), options);
+    download.assert_ended(0, "ended");
+    assert_media(&download.clip(), &Clip::sample());
+    for client in server.heard() {
+        assert_eq!(client.fault, None);
+    }
+    server
+}
+
+/// Downloads `stream`, which breaks in its middle.
+#[track_caller]
+fn assert_broken(stream: Stream, at: Point, then: Then, code: i32, word: &str) {
+    let server = Server::start(Config::serving(stream).with_fault(at, then));
+    let download = download(&server.url("clip"), &["-m", "1"]);
+    download.assert_ended(code, word);
+    assert_start(&download.clip(), &Clip::sample(), 100);
+}
+
+/// Panics unless `ours` has the audio and video of `source`, tag for tag, from time 0.
+#[track_caller]
+fn assert_media(ours: &Clip, source: &Clip) {
+    assert_start(ours, source, source.media().count());
+}
+
+/// Panics unless `ours` begins as `source` does, at least so many tags of it.
+#[track_caller]
+fn assert_start(ours: &Clip, source: &Clip, at_least: usize) {
+    let ours: Vec<_> = ours.media().collect();
+    assert!(
+        ours.len() >= at_least,
+        "{} tags, not {at_least}",
+        ours.len()
+    );
+    for (index, (ours, source)) in ours.iter().zip(source.media()).enumerate() {
+        // A tag that carries nothing has the time of its neighbour.
+        let time = |tag: &Tag| (!is_empty(tag)).then_some(tag.timestamp_ms);
+        let place = |tag: &Tag| (tag.kind, time(tag), tag.body.len());
+        assert_eq!(place(ours), place(source), "tag {index}");
+        assert!(ours.body == source.body, "tag {index} has other bytes");
+    }
+}
+
+/// The end of an AVC sequence: a header and nothing behind it.
+fn is_empty(tag: &Tag) -> bool {
+    tag.kind == Tag::VIDEO && tag.body.len() <= 5
+}
+
+fn recorded() -> Stream {
+    Stream::recorded(Clip::sample()).paced(Pace::Unbounded)
+}
+
+fn live() -> Stream {
+    Stream::live(Clip::sample()).paced(Pace::Unbounded)
+}

@@ -1,0 +1,121 @@
+//! nginx with its RTMP module.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+    thread,
+    time::Duration,
+};
+
+use tempfile::TempDir;
+
+use super::{find_program, start_server};
+use crate::process::Process;
+
+/// nginx as installed here.
+#[derive(Clone, Copy)]
+pub struct Nginx {
+    program: &'static Path,
+    module: &'static Path,
+}
+
+/// A running nginx: application `vod` plays files of a folder, `live` relays with default
+/// directives, `notify` with `play_restart` and `publish_notify`.
+pub struct Instance {
+    _process: Process,
+    folder: TempDir,
+    port: u16,
+}
+
+impl Nginx {
+    /// nginx and its RTMP module, where both are installed.
+    pub fn find() -> Option<Self> {
+        static FOUND: OnceLock<Option<(PathBuf, PathBuf)>> = OnceLock::new();
+        let (program, module) = FOUND
+            .get_or_init(|| Some((find_program("nginx")?, find_module()?)))
+            .as_ref()?;
+        Some(Self { program, module })
+    }
+
+    /// Starts an instance that plays `files` under their own names.
+    pub fn start(self, files: &[&Path]) -> Instance {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let media = folder.path().join("media");
+        fs::create_dir(&media).expect("a new folder");
+        for file in files {
+            let name = file.file_name().expect("a clip has a name");
+            fs::hard_link(file, media.join(name))
+                .or_else(|_| fs::copy(file, media.join(name)).map(drop))
+                .expect("a clip can be linked or copied");
+        }
+        let (process, port) = start_server(|port| self.command(folder.path(), port));
+        Instance {
+            _process: process,
+            folder,
+            port,
+        }
+    }
+
+    fn command(self, folder: &Path, port: u16) -> Command {
+        let configuration = folder.join("nginx.conf");
+        fs::write(&configuration, self.configuration(folder, port)).expect("a small file");
+        let mut command = Command::new(self.program);
+        command.arg("-p").arg(folder).arg("-c").arg(configuration);
+        command.arg("-e").arg(folder.join("error.log"));
+        command
+    }
+
+    fn configuration(self, folder: &Path, port: u16) -> String {
+        let module = self.module.display();
+        let folder = folder.display();
+        format!(
+            "load_module {module};
+             daemon off; master_process off;
+             pid {folder}/nginx.pid;
+             error_log {folder}/error.log info;
+             events {{ worker_connections 128; }}
+             rtmp {{
+                 access_log off;
+                 server {{
+                     listen 127.0.0.1:{port};
+                     application vod {{ play {folder}/media; }}
+                     application live {{ live on; }}
+                     application notify {{ live on; play_restart on; publish_notify on; idle_streams off; }}
+                 }}
+             }}"
+        )
+    }
+}
+
+impl Instance {
+    /// The URL of stream or file `name` in `application`.
+    pub fn url(&self, application: &str, name: &str) -> String {
+        format!("rtmp://127.0.0.1:{}/{application}/{name}", self.port)
+    }
+
+    /// Waits until nginx has logged `text`.
+    #[track_caller]
+    pub fn wait_for_log(&self, text: &str) {
+        let log = || fs::read_to_string(self.folder.path().join("error.log")).unwrap_or_default();
+        for _ in 0..500 {
+            if log().contains(text) {
+                return;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        panic!("{text:?} is not in the log:\n{}", log());
+    }
+}
+
+fn find_module() -> Option<PathBuf> {
+    [
+        "/usr/lib/nginx/modules",
+        "/usr/lib64/nginx/modules",
+        "/usr/libexec/nginx",
+    ]
+    .iter()
+    .map(|folder| Path::new(folder).join("ngx_rtmp_module.so"))
+    .find(|module| module.is_file())
+}

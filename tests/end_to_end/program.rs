@@ -1,0 +1,95 @@
+//! Runs the program itself.
+
+use std::{fs, path::PathBuf, process::Command, thread, time::Duration};
+
+use tempfile::TempDir;
+
+use crate::{
+    process::{Finished, Process},
+    server::Clip,
+};
+
+/// `rtmpull URL -o FILE`, running.
+pub struct Running {
+    pub process: Process,
+    folder: TempDir,
+}
+
+/// `rtmpull URL -o FILE`, done.
+pub struct Download {
+    pub finished: Finished,
+    folder: TempDir,
+}
+
+/// Starts to download `url`.
+pub fn start(url: &str, options: &[&str]) -> Running {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rtmpull"));
+    command.arg(url).args(options);
+    command.arg("-o").arg(folder.path().join(FILE));
+    Running {
+        process: Process::start(&mut command),
+        folder,
+    }
+}
+
+/// Downloads `url`.
+#[track_caller]
+pub fn download(url: &str, options: &[&str]) -> Download {
+    start(url, options).finish()
+}
+
+impl Running {
+    /// Waits for its end.
+    #[track_caller]
+    pub fn finish(self) -> Download {
+        Download {
+            finished: self.process.finish(LIMIT),
+            folder: self.folder,
+        }
+    }
+
+    /// Waits until it has written `bytes`.
+    #[track_caller]
+    pub fn wait_for_bytes(&mut self, bytes: u64) {
+        let file = self.folder.path().join(FILE);
+        while fs::metadata(&file).map_or(0, |file| file.len()) < bytes {
+            assert!(
+                self.process.is_running(),
+                "ended before it had written {bytes} bytes"
+            );
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Download {
+    /// Panics unless it ended with this exit code and this word in the last line that it wrote.
+    #[track_caller]
+    pub fn assert_ended(&self, code: i32, word: &str) {
+        assert_eq!(self.finished.code(), Some(code), "{}", self.finished);
+        let last = self.finished.stderr.lines().last().unwrap_or_default();
+        let mut words = last.split(|c: char| !c.is_alphanumeric() && c != '-');
+        assert!(
+            words.any(|this| this == word),
+            "no {word:?} in the last line of {}",
+            self.finished
+        );
+    }
+
+    /// The file, there or not.
+    pub fn file(&self) -> PathBuf {
+        self.folder.path().join(FILE)
+    }
+
+    /// The tags of the file.
+    #[track_caller]
+    pub fn clip(&self) -> Clip {
+        Clip::read(&self.file())
+    }
+}
+
+const FILE: &str = "out.flv";
+
+/// How long a download may take: more than any timer of its own that a test waits for.
+const LIMIT: Duration = Duration::from_secs(45);

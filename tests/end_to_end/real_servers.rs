@@ -1,0 +1,204 @@
+//! Downloads from servers that others wrote: every packet of the source, in order, bit for bit.
+
+use std::{
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
+
+use crate::{
+    fixtures,
+    judge::{self, Media},
+    peers::{
+        ffmpeg::Ffmpeg,
+        nginx::{self, Nginx},
+        node_media_server::NodeMediaServer,
+        require,
+    },
+    program::{self, Download, download},
+};
+
+#[test]
+fn nginx_plays_h264_and_aac() {
+    nginx_plays(fixtures::avc_aac_flv);
+}
+
+#[test]
+fn nginx_plays_mp3_alone() {
+    nginx_plays(fixtures::mp3_flv);
+}
+
+#[test]
+fn nginx_plays_sorenson_h263_and_mp3() {
+    nginx_plays(fixtures::h263_mp3_flv);
+}
+
+/// Whoever plays it, nginx-rtmp keeps the last audio packets of an MP4 to itself and leaves its edit
+/// list aside: the times are those that ffmpeg gets, not those of the file.
+#[test]
+fn nginx_plays_an_mp4() {
+    let (ffmpeg, nginx) = (require!(Ffmpeg::find()), require!(Nginx::find()));
+    let source = fixtures::avc_aac_mp4(&ffmpeg);
+    let server = nginx.start(&[&source]);
+    let url = server.url("vod", "avc_aac.mp4");
+    let download = download(&url, &[]);
+    download.assert_ended(0, "ended");
+    let ours = Media::read(&ffmpeg, &download.file());
+    ours.assert_start_of(&Media::read(&ffmpeg, &source), 3);
+    ours.assert_equals(&Media::read(&ffmpeg, url.as_ref()));
+    judge::assert_faultless(&download.file());
+}
+
+#[test]
+fn nginx_has_no_such_file() {
+    let nginx = require!(Nginx::find());
+    let server = nginx.start(&[]);
+    let download = download(&server.url("vod", "nothing.flv"), &[]);
+    download.assert_ended(1, "not-found");
+    assert!(!download.file().exists());
+}
+
+/// Where nobody publishes, nginx-rtmp says Play.Start and then nothing.
+#[test]
+fn nobody_publishes_on_nginx() {
+    let nginx = require!(Nginx::find());
+    let server = nginx.start(&[]);
+    let download = download(&server.url("live", "nobody"), &["-v", "-m", "1"]);
+    download.assert_ended(1, "stalled");
+    assert!(!download.file().exists());
+}
+
+/// With `idle_streams off` it says that there is no such stream.
+#[test]
+fn nobody_publishes_on_nginx_that_says_so() {
+    let nginx = require!(Nginx::find());
+    let server = nginx.start(&[]);
+    let download = download(&server.url("notify", "nobody"), &["-v"]);
+    download.assert_ended(1, "not-found");
+}
+
+/// A wrong application: nginx-rtmp closes without an answer.
+#[test]
+fn nginx_has_no_such_application() {
+    let nginx = require!(Nginx::find());
+    let server = nginx.start(&[]);
+    let download = download(&server.url("nothing", "clip"), &["-v"]);
+    download.assert_ended(1, "cut");
+}
+
+/// The publisher's end shows as Stream EOF alone.
+#[test]
+fn nginx_relays_a_live_stream() {
+    let (ffmpeg, nginx) = (require!(Ffmpeg::find()), require!(Nginx::find()));
+    let source = fixtures::avc_aac_flv(&ffmpeg);
+    let server = nginx.start(&[]);
+    let url = server.url("live", "clip");
+    let running = program::start(&url, &["-v"]);
+    server.wait_for_log("play: name='clip'");
+    ffmpeg.publish(&source, &url).finish(PUBLISHED).succeeded();
+    let download = running.finish();
+    download.assert_ended(0, "unpublished");
+    Media::read(&ffmpeg, &download.file()).assert_equals(&Media::read(&ffmpeg, &source));
+    judge::assert_faultless(&download.file());
+}
+
+#[test]
+fn nginx_relays_a_live_stream_to_a_late_joiner() {
+    let (ffmpeg, nginx) = (require!(Ffmpeg::find()), require!(Nginx::find()));
+    join_late(&ffmpeg, &nginx.start(&[]), "live").assert_ended(0, "unpublished");
+}
+
+/// With `publish_notify` and `play_restart` the publisher's end is told.
+#[test]
+fn nginx_relays_a_live_stream_and_tells_its_end() {
+    let (ffmpeg, nginx) = (require!(Ffmpeg::find()), require!(Nginx::find()));
+    join_late(&ffmpeg, &nginx.start(&[]), "notify").assert_ended(0, "unpublished");
+}
+
+/// Media on message stream 0, `@setDataFrame` in front of the metadata, no word at the end.
+#[test]
+fn node_media_server_relays_a_live_stream() {
+    let ffmpeg = require!(Ffmpeg::find());
+    let server = require!(NodeMediaServer::find()).start();
+    relay(
+        &ffmpeg,
+        &server.url("clip"),
+        &fixtures::avc_aac_flv(&ffmpeg),
+    );
+}
+
+#[test]
+fn node_media_server_relays_enhanced_codecs() {
+    let recent = require!(Ffmpeg::find_recent());
+    let server = require!(NodeMediaServer::find()).start();
+    let sources = [
+        ("hevc", fixtures::hevc_aac_flv(&recent)),
+        ("av1", fixtures::av1_opus_flv(&recent)),
+    ];
+    thread::scope(|scope| {
+        for (name, source) in &sources {
+            scope.spawn(|| relay(&recent, &server.url(name), source));
+        }
+    });
+}
+
+/// ffmpeg as the server ends with FCUnpublish, without a status.
+#[test]
+fn ffmpeg_serves_a_file() {
+    let ffmpeg = require!(Ffmpeg::find());
+    let source = fixtures::avc_aac_flv(&ffmpeg);
+    let (server, url) = ffmpeg.listen(&source);
+    let download = download(&url, &[]);
+    download.assert_ended(0, "unpublished");
+    judge::assert_whole(&ffmpeg, &source, &download.file());
+    server.finish(PUBLISHED);
+}
+
+/// A buffer announced far ahead makes nginx-rtmp drop what its queue cannot hold.
+#[test]
+#[ignore = "600 MB; cargo test --release -- --ignored"]
+fn nginx_plays_a_big_file_whole() {
+    nginx_plays(fixtures::big_flv);
+}
+
+fn nginx_plays(fixture: impl Fn(&Ffmpeg) -> PathBuf) {
+    let (ffmpeg, nginx) = (require!(Ffmpeg::find()), require!(Nginx::find()));
+    let source = fixture(&ffmpeg);
+    let name = source
+        .file_name()
+        .and_then(|name| name.to_str())
+        .expect("a plain name");
+    let server = nginx.start(&[&source]);
+    let download = download(&server.url("vod", name), &[]);
+    download.assert_ended(0, "ended");
+    judge::assert_whole(&ffmpeg, &source, &download.file());
+}
+
+/// Joins a second after the publisher began.
+#[track_caller]
+fn join_late(ffmpeg: &Ffmpeg, server: &nginx::Instance, application: &str) -> Download {
+    let source = fixtures::avc_aac_flv(ffmpeg);
+    let url = server.url(application, "clip");
+    let publisher = ffmpeg.publish(&source, &url);
+    server.wait_for_log("publish: name='clip'");
+    thread::sleep(Duration::from_millis(600));
+    let download = download(&url, &["-v"]);
+    publisher.finish(PUBLISHED).succeeded();
+    Media::read(ffmpeg, &download.file()).assert_tail_of(&Media::read(ffmpeg, &source));
+    judge::assert_faultless(&download.file());
+    download
+}
+
+/// Joins a stream whose end will not be told.
+#[track_caller]
+fn relay(ffmpeg: &Ffmpeg, url: &str, source: &Path) {
+    let publisher = ffmpeg.publish(source, url);
+    thread::sleep(Duration::from_millis(600));
+    let download = download(url, &["-v", "-m", "4"]);
+    download.assert_ended(2, "stalled");
+    publisher.finish(PUBLISHED).succeeded();
+    Media::read(ffmpeg, &download.file()).assert_tail_of(&Media::read(ffmpeg, source));
+}
+
+/// How long it takes at most to send a clip at twice its speed.
+const PUBLISHED: Duration = Duration::from_secs(20);
