@@ -1,0 +1,55 @@
+//! A server on loopback, and a download from it: `cargo run --release --example demo`.
+
+use std::{env, fs, process::ExitCode, time::Instant};
+
+use rtmpull::cli::{self, args::Args};
+
+use server::{Clip, Config, Server, Stream};
+
+/// The server that the tests use too.
+#[path = "server/mod.rs"]
+mod server;
+
+fn main() -> ExitCode {
+    let clip = Clip::sample();
+    let server = Server::start(Config::serving(Stream::recorded(clip.clone())));
+    let url = server.url("clip");
+    let file = env::temp_dir().join("rtmpull-demo.flv");
+    let output = file.display().to_string();
+    println!("A server on this machine plays three seconds of H.264 and AAC as {url}.");
+    println!("$ rtmpull {url} -o {output}");
+
+    let Ok(args) = Args::read(["rtmpull", &url, "-o", &output].map(Into::into)) else {
+        panic!("the arguments are right");
+    };
+    let start = Instant::now();
+    let exit = cli::run(&args);
+    let took = start.elapsed();
+
+    let Ok(bytes) = fs::read(&file) else {
+        println!("There is no file.");
+        return ExitCode::FAILURE;
+    };
+    let ours = Clip::parse(&bytes);
+    let is_whole = ours
+        .media()
+        .map(|tag| &tag.body)
+        .eq(clip.media().map(|tag| &tag.body));
+    println!(
+        "{} bytes in {took:.1?}: {} of {} audio and video tags, {}.",
+        bytes.len(),
+        ours.media().count(),
+        clip.media().count(),
+        if is_whole {
+            "each as the server has it"
+        } else {
+            "not all as the server has them"
+        }
+    );
+    println!("Play it with: ffplay {output}");
+    if is_whole {
+        exit.into()
+    } else {
+        ExitCode::FAILURE
+    }
+}
