@@ -156,7 +156,6 @@ fn ffmpeg_serves_a_file() {
 
 /// A buffer announced far ahead makes nginx-rtmp drop what its queue cannot hold.
 #[test]
-#[ignore = "600 MB; cargo test --release -- --ignored"]
 fn nginx_plays_a_big_file_whole() {
     nginx_plays(fixtures::big_flv);
 }
