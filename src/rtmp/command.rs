@@ -4,10 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::{
-    client::config::{Connect, Start},
-    message::Kind,
-};
+use super::message::Kind;
 use crate::amf::{Object, Text, Value, amf0};
 
 /// A command: its name, its transaction id, and its arguments, of which the first is the command
@@ -142,6 +139,49 @@ impl Command {
             name: name.into(),
             transaction: transaction.into(),
             arguments,
+        }
+    }
+}
+
+/// The command object of `connect` (RTMP 7.2.1.1) and what follows it.
+#[derive(Debug, Clone)]
+pub struct Connect {
+    /// The application's name.
+    pub app: String,
+    /// The address that was opened, up to the application.
+    pub tc_url: String,
+    /// The version of the player that we claim to be; left out where empty.
+    pub flash_ver: String,
+    /// The address of the player, where one is told.
+    pub swf_url: Option<String>,
+    /// The address of the page around the player, where one is told.
+    pub page_url: Option<String>,
+    /// What is sent behind the command object: tokens, passwords.
+    pub arguments: Vec<Value>,
+}
+
+/// The `start` argument of `play` (RTMP 7.2.2.1). The specification counts seconds, servers and
+/// clients count milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// The live stream of that name, else the recorded one: −2000.
+    LiveElseRecorded,
+    /// The live stream only: −1000.
+    Live,
+    /// The recorded stream, from a position.
+    At {
+        /// The position in milliseconds.
+        ms: u32,
+    },
+}
+
+impl Start {
+    /// The number on the wire, in milliseconds.
+    pub fn wire_ms(self) -> f64 {
+        match self {
+            Self::LiveElseRecorded => -2000.0,
+            Self::Live => -1000.0,
+            Self::At { ms } => f64::from(ms),
         }
     }
 }
