@@ -189,7 +189,7 @@ impl<'a> Pump<'a> {
         let mut had_events = false;
         while let Some(event) = client.poll_event() {
             had_events = true;
-            if let Some(end) = self.event(now, event) {
+            if let Some(end) = self.event(now, client, event) {
                 return Err(end);
             }
             while let Some(payload) = self.output.take_spent() {
@@ -199,10 +199,13 @@ impl<'a> Pump<'a> {
         Ok(had_events)
     }
 
-    fn event(&mut self, now: Instant, event: Event) -> Option<End> {
+    fn event(&mut self, now: Instant, client: &mut Client, event: Event) -> Option<End> {
         let written = match event {
             Event::Media(message) => self.message(now, message),
-            Event::Metadata(metadata) => self.metadata(now, metadata),
+            Event::Metadata { members, payload } => {
+                client.recycle(payload);
+                self.metadata(now, members)
+            }
             Event::Connected => {
                 self.is_connected = true;
                 self.report.connected();
@@ -212,7 +215,7 @@ impl<'a> Pump<'a> {
                 self.is_recorded = true;
                 Ok(())
             }
-            Event::Started => Ok(()),
+            Event::Started | Event::Restarted => Ok(()),
             Event::Redirected(redirect) => return Some(End::Redirected(redirect)),
             Event::Ended(end) => return Some(End::Last(Last::Session(end))),
         };

@@ -23,7 +23,8 @@ impl Command {
     /// Reads the body of a message of type 20 or 17. What stands behind something unreadable is
     /// left out.
     pub fn read(kind: Kind, body: &[u8]) -> Option<Self> {
-        let (values, error) = amf0::decode_all(amf0_body(kind == Kind::COMMAND_AMF3, body)?);
+        let body = body.get(selector_len(kind, body)?..)?;
+        let (values, error) = amf0::decode_all(Bytes::copy_from_slice(body));
         if let Some(error) = error {
             tracing::debug!("command message cut short: {error}");
         }
@@ -186,19 +187,21 @@ impl Start {
     }
 }
 
-/// The body of a command or data message as AMF0 values. A message of the AMF3 types starts with a
-/// format selector of 0 (ERR); what another one would mean is unknown.
-pub fn amf0_body(has_selector: bool, body: &[u8]) -> Option<Bytes> {
-    let body = match (has_selector, body.split_first()) {
-        (false, _) => body,
-        (true, Some((0, body))) => body,
-        (true, selector) => {
-            let selector = selector.map(|(selector, _)| *selector);
+/// How many bytes of a command or data message stand before its AMF0 values: the AMF3 types start
+/// with a format selector of 0 (ERR). Some servers leave it out, and begin with a string; what
+/// another selector would mean is unknown.
+pub fn selector_len(kind: Kind, body: &[u8]) -> Option<usize> {
+    if kind != Kind::COMMAND_AMF3 && kind != Kind::DATA_AMF3 {
+        return Some(0);
+    }
+    match body.first() {
+        Some(&AMF0_STRING) => Some(0),
+        Some(0) => Some(1),
+        selector => {
             tracing::debug!("message with the unknown format selector {selector:?} skipped");
-            return None;
+            None
         }
-    };
-    Some(Bytes::copy_from_slice(body))
+    }
 }
 
 /// What a server says about itself, a connection or a stream: the object with a `code` in
@@ -275,6 +278,8 @@ pub enum Redirect {
 pub enum Meaning {
     /// Nothing that changes what we do.
     Information,
+    /// Not known to us.
+    Unknown,
     /// Media is coming, or is coming again.
     Started,
     /// The stream was sent to its end.
@@ -290,7 +295,7 @@ pub enum Meaning {
 }
 
 impl Meaning {
-    /// Judges by the code; an error without a known code counts as a refusal before media only.
+    /// Judges by the code alone.
     pub fn of(status: &Status) -> Self {
         match status.code.as_str() {
             "NetStream.Play.Start" | "NetStream.Play.PublishNotify" => Self::Started,
@@ -313,7 +318,9 @@ impl Meaning {
             code if code.starts_with("NetStream.Authenticate.") && status.is_error() => {
                 Self::Refused
             }
-            _ => Self::Information,
+            // The answer to the call itself says more.
+            "NetConnection.Call.Failed" => Self::Information,
+            _ => Self::Unknown,
         }
     }
 }
@@ -336,6 +343,9 @@ fn info_map(four_ccs: [&str; 6]) -> Value {
     }
     Value::Object(map)
 }
+
+/// The marker of a string (AMF0 2.4).
+const AMF0_STRING: u8 = 2;
 
 /// Every legacy audio codec (RTMP 7.2.1.1). Adobe's servers filter media by it.
 const AUDIO_CODECS: f64 = 4071.0;

@@ -343,6 +343,54 @@ pub struct Aggregate<'a> {
     offset_ms: Option<u32>,
 }
 
+/// An aggregate that is taken apart message by message.
+#[derive(Debug)]
+pub struct Unpacking {
+    aggregate: Message,
+    /// Bytes not yet looked at.
+    rest_len: usize,
+    offset_ms: Option<u32>,
+}
+
+impl Unpacking {
+    /// At the first part.
+    pub fn new(aggregate: Message) -> Self {
+        Self {
+            rest_len: aggregate.payload.len(),
+            aggregate,
+            offset_ms: None,
+        }
+    }
+
+    /// The next part as a message of its own, in a payload that `fresh_payload` gives for so many
+    /// bytes.
+    pub fn next_part(&mut self, fresh_payload: impl FnOnce(usize) -> Payload) -> Option<Message> {
+        let taken = self.aggregate.payload.len().saturating_sub(self.rest_len);
+        let rest = self.aggregate.payload.get(taken..)?;
+        let mut parts = Aggregate {
+            rest: Reader::new(rest),
+            timestamp: self.aggregate.timestamp,
+            offset_ms: self.offset_ms,
+        };
+        let part = parts.next()?;
+        let mut payload = fresh_payload(part.payload.len());
+        payload.extend_from_slice(part.payload);
+        (self.rest_len, self.offset_ms) = (parts.rest.len(), parts.offset_ms);
+        Some(Message {
+            chunk_stream: self.aggregate.chunk_stream,
+            kind: part.kind,
+            stream: self.aggregate.stream,
+            timestamp: part.timestamp,
+            payload,
+        })
+    }
+
+    /// The aggregate's own payload, for the pool.
+    pub fn into_payload(self) -> Payload {
+        self.aggregate.payload
+    }
+}
+
 /// A message inside an aggregate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SubMessage<'a> {

@@ -59,6 +59,11 @@ impl Decoder {
         message
     }
 
+    /// Bytes of messages that have begun and not ended.
+    pub fn unfinished_bytes(&self) -> usize {
+        self.unfinished_bytes
+    }
+
     /// An empty payload out of those that came back, for a part of an aggregate of `length` bytes.
     pub fn fresh_payload(&mut self, length: usize) -> Payload {
         self.pool.take(length)

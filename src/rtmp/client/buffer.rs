@@ -14,9 +14,15 @@ use crate::rtmp::message::Timestamp;
 pub(super) struct Announcer {
     policy: Policy,
     first_timestamp: Option<Timestamp>,
-    /// Media arrived when the last announcement went out, and when that was.
-    last: Option<(u32, Instant)>,
-    slow_in_a_row: u32,
+    /// The announcement before the last, and the last.
+    sent: [Option<Sent>; 2],
+}
+
+/// An announcement that went out: how much media had arrived, and when.
+#[derive(Debug, Clone, Copy)]
+struct Sent {
+    arrived_ms: u32,
+    at: Instant,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,8 +50,7 @@ impl Announcer {
                 BufferLength::Growing => Policy::Growing,
             },
             first_timestamp: None,
-            last: None,
-            slow_in_a_row: 0,
+            sent: [None; 2],
         }
     }
 
@@ -64,24 +69,26 @@ impl Announcer {
         }
         let first = *self.first_timestamp.get_or_insert(timestamp);
         let arrived_ms = u32::try_from(timestamp.since(first)).unwrap_or(0);
-        let (last_ms, last_at) = *self.last.get_or_insert((arrived_ms, now));
-        let progress_ms = arrived_ms.saturating_sub(last_ms);
+        let now = Sent {
+            arrived_ms,
+            at: now,
+        };
+        let [before_last, last] = self.sent;
+        let Some(last) = last else {
+            self.sent = [None, Some(now)];
+            return None;
+        };
+        let progress_ms = arrived_ms.saturating_sub(last.arrived_ms);
         if progress_ms < STEP_MS {
             return None;
         }
         if progress_ms > JUMP_MS {
-            self.first_timestamp = Some(timestamp.wrapping_add(last_ms.wrapping_neg()));
+            self.first_timestamp = Some(timestamp.wrapping_add(last.arrived_ms.wrapping_neg()));
             return None;
         }
-        self.last = Some((arrived_ms, now));
-        let elapsed_ms = now.saturating_duration_since(last_at).as_millis();
-        if is_real_time(progress_ms, elapsed_ms) {
-            self.slow_in_a_row = self.slow_in_a_row.saturating_add(1);
-        } else {
-            self.slow_in_a_row = 0;
-        }
-        // The first seconds come at once everywhere, so two in a row are two that were asked for.
-        if self.slow_in_a_row == 2 {
+        self.sent = [Some(last), Some(now)];
+        // The first seconds come at once everywhere; it is what follows that was asked for.
+        if before_last.is_some_and(|before_last| is_real_time(before_last, now)) {
             self.policy = Policy::Once { ms: EVERYTHING_MS };
             return Some(Announcement {
                 ms: EVERYTHING_MS,
@@ -95,13 +102,14 @@ impl Announcer {
     }
 }
 
-/// Whether media came at the pace at which it plays: a server that keeps to its clock. Where it comes
-/// at less than half that pace, the line is slow, and a larger buffer would only fill queues.
-fn is_real_time(progress_ms: u32, elapsed_ms: u128) -> bool {
-    let progress_ms = u128::from(progress_ms);
-    let allowance_ms = progress_ms / 10;
-    progress_ms <= elapsed_ms.saturating_add(allowance_ms)
-        && elapsed_ms <= progress_ms.saturating_mul(2)
+/// Whether media came at the pace at which it plays, give or take a tenth: a server that keeps to
+/// its clock. Where it comes slower than that the line is slow, and a larger buffer would only fill
+/// queues.
+fn is_real_time(from: Sent, to: Sent) -> bool {
+    let media_ms = u128::from(to.arrived_ms.saturating_sub(from.arrived_ms));
+    let elapsed_ms = to.at.saturating_duration_since(from.at).as_millis();
+    let tenth_ms = media_ms / 10;
+    (media_ms.saturating_sub(tenth_ms)..=media_ms.saturating_add(tenth_ms)).contains(&elapsed_ms)
 }
 
 /// How far ahead of what has arrived is asked for. nginx-rtmp loses messages from 20 s on.
@@ -117,5 +125,4 @@ const JUMP_MS: u32 = 30_000;
 const EVERYTHING_MS: u32 = 36_000_000;
 
 #[cfg(test)]
-#[path = "buffer_tests.rs"]
 mod tests;

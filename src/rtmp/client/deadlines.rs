@@ -33,7 +33,8 @@ impl Wait {
     ];
 }
 
-/// A deadline for each [`Wait`] that is on.
+/// A deadline for each [`Wait`] that is on, in the order of [`Wait::ALL`], which is that of the
+/// variants.
 #[derive(Debug, Default)]
 pub(super) struct Deadlines {
     at: [Option<Instant>; Wait::ALL.len()],
@@ -53,6 +54,11 @@ impl Deadlines {
     /// Waits for nothing any more.
     pub(super) fn clear(&mut self) {
         *self = Self::default();
+    }
+
+    /// Whether this is waited for, with a bound.
+    pub(super) fn is_running(&self, wait: Wait) -> bool {
+        self.at.get(wait as usize).is_some_and(Option::is_some)
     }
 
     /// The first deadline to come.

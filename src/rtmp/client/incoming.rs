@@ -2,15 +2,20 @@
 
 use std::time::Instant;
 
-use super::{Client, END_OF_STREAM_GRACE, End, Event, NETWORK_CONNECTION, Phase, Wait};
+use bytes::Bytes;
+
+use super::{
+    Client, END_OF_STREAM_GRACE, End, Event, NETWORK_CONNECTION, Phase, SIGN_OF_LIFE_BYTES, Wait,
+};
 use crate::{
-    amf::{Object, Value, amf0},
+    amf::{Value, amf0},
     payload::Payload,
     rtmp::{
         client::config::Start,
-        command::{Command, Meaning, Status, amf0_body},
+        command::{Command, Meaning, Status, selector_len},
         message::{
-            Kind, Message, SetPeerBandwidth, Timestamp, UserControl, WindowAcknowledgementSize,
+            Kind, Message, SetPeerBandwidth, Timestamp, Unpacking, UserControl,
+            WindowAcknowledgementSize,
         },
     },
 };
@@ -29,7 +34,10 @@ impl Client {
             Kind::AUDIO | Kind::VIDEO => return self.media(now, message),
             Kind::DATA | Kind::DATA_AMF3 => return self.data(now, message),
             Kind::COMMAND | Kind::COMMAND_AMF3 => self.command(now, &message),
-            Kind::AGGREGATE => self.aggregate(now, &message),
+            Kind::AGGREGATE => {
+                self.aggregate = Some(Unpacking::new(message));
+                return;
+            }
             Kind::USER_CONTROL => self.user_control(now, &message.payload),
             Kind::WINDOW_ACKNOWLEDGEMENT_SIZE => self.window_size(&message.payload),
             Kind::SET_PEER_BANDWIDTH => self.peer_bandwidth(&message.payload),
@@ -51,7 +59,11 @@ impl Client {
         if !self.has_media {
             self.has_media = true;
             self.deadlines.stop(Wait::FirstMedia);
+            if self.playing_on.is_some() {
+                self.settle_create_stream();
+            }
         }
+        self.unfinished_bytes = 0;
         self.deadlines.stop(Wait::EndOfStream);
         self.deadlines
             .start(Wait::Silence, now, self.config.timeouts.silence);
@@ -66,24 +78,35 @@ impl Client {
         }
     }
 
-    /// Sub-messages go the way of single ones (RTMP 7.1.6).
-    fn aggregate(&mut self, now: Instant, message: &Message) {
-        for part in message.aggregate() {
-            let mut payload = self.decoder.fresh_payload(part.payload.len());
-            payload.extend_from_slice(part.payload);
-            let message = Message {
-                chunk_stream: message.chunk_stream,
-                kind: part.kind,
-                stream: message.stream,
-                timestamp: part.timestamp,
-                payload,
-            };
-            match message.kind {
-                Kind::AUDIO | Kind::VIDEO => self.media(now, message),
-                Kind::DATA | Kind::DATA_AMF3 => self.data(now, message),
-                kind => tracing::debug!("part of type {kind} in an aggregate skipped"),
+    /// A message that grows is a sign of life, though it is no media before it is whole.
+    pub(super) fn take_note_of_progress(&mut self, now: Instant) {
+        let unfinished_bytes = self.decoder.unfinished_bytes();
+        let grown = unfinished_bytes.saturating_sub(self.unfinished_bytes);
+        if grown >= SIGN_OF_LIFE_BYTES {
+            self.unfinished_bytes = unfinished_bytes;
+            self.resume(now);
+        }
+    }
+
+    /// Hands out one part of an aggregate; tells whether there was one. Parts go the way of single
+    /// messages (RTMP 7.1.6).
+    pub(super) fn unpack(&mut self, now: Instant) -> bool {
+        let Some(unpacking) = &mut self.aggregate else {
+            return false;
+        };
+        let decoder = &mut self.decoder;
+        match unpacking.next_part(|length| decoder.fresh_payload(length)) {
+            Some(part) if part.kind == Kind::AUDIO || part.kind == Kind::VIDEO => {
+                self.media(now, part);
+            }
+            Some(part) => self.data(now, part),
+            None => {
+                if let Some(unpacking) = self.aggregate.take() {
+                    self.recycle(unpacking.into_payload());
+                }
             }
         }
+        true
     }
 
     fn user_control(&mut self, now: Instant, payload: &[u8]) {
@@ -96,17 +119,32 @@ impl Client {
             UserControl::PingRequest(time) => {
                 self.send_user_control(UserControl::PingResponse(time));
             }
-            UserControl::StreamBegin(_) => self.deadlines.stop(Wait::EndOfStream),
+            UserControl::StreamBegin(_) => self.lift_end_of_stream(now),
             // A hint: nginx-rtmp sends it before a seek too, and others before a publisher's return.
             UserControl::StreamEof(_) if self.has_media => {
-                self.deadlines
-                    .start(Wait::EndOfStream, now, Some(END_OF_STREAM_GRACE));
+                let silence = self.config.timeouts.silence;
+                let grace = silence
+                    .unwrap_or(END_OF_STREAM_GRACE)
+                    .min(END_OF_STREAM_GRACE);
+                self.deadlines.start(Wait::EndOfStream, now, Some(grace));
+                self.deadlines.stop(Wait::Silence);
             }
             UserControl::StreamIsRecorded(_) => self.events.push_back(Event::Recorded),
-            UserControl::SwfVerificationRequest(_) => {
+            UserControl::SwfVerificationRequest(_) if !self.has_warned_of_swf => {
+                self.has_warned_of_swf = true;
                 tracing::warn!("the server asks for proof of the player, and may stop without it");
             }
             _ => {}
+        }
+    }
+
+    /// What was over begins again, perhaps with another publisher.
+    fn lift_end_of_stream(&mut self, now: Instant) {
+        if self.deadlines.is_running(Wait::EndOfStream) {
+            self.deadlines.stop(Wait::EndOfStream);
+            self.deadlines
+                .start(Wait::Silence, now, self.config.timeouts.silence);
+            self.events.push_back(Event::Restarted);
         }
     }
 
@@ -132,7 +170,7 @@ impl Client {
         let Ok(SetPeerBandwidth { window, .. }) = SetPeerBandwidth::read(payload) else {
             return;
         };
-        if self.flow.announced_window != Some(window) {
+        if window > 0 && self.flow.announced_window != Some(window) {
             self.flow.announced_window = Some(window);
             let size = WindowAcknowledgementSize(window);
             self.send_control(Kind::WINDOW_ACKNOWLEDGEMENT_SIZE, &size.to_bytes());
@@ -140,16 +178,13 @@ impl Client {
     }
 
     fn data(&mut self, now: Instant, mut message: Message) {
-        let has_selector = message.kind == Kind::DATA_AMF3;
-        let Some(body) = amf0_body(has_selector, &message.payload) else {
+        let Some(selector_len) = selector_len(message.kind, &message.payload) else {
             return self.recycle(message.payload);
         };
-        let mut decoder = amf0::Decoder::new(body);
+        message.payload.drop_front(selector_len);
+        message.kind = Kind::DATA;
+        let mut decoder = amf0::Decoder::new(Bytes::copy_from_slice(&message.payload));
         let mut name = decoder.value().ok();
-        if has_selector {
-            message.payload.drop_front(1);
-            message.kind = Kind::DATA;
-        }
         // Publishers wrap the metadata that they set, and some servers relay it as it is.
         if name
             .as_ref()
@@ -163,11 +198,15 @@ impl Client {
             .and_then(Value::as_text)
             .map(|name| name.as_bytes())
         {
-            Some(b"onMetaData") => {
-                if let Ok(Some(metadata)) = decoder.value().map(into_object) {
-                    self.events.push_back(Event::Metadata(metadata));
+            Some(b"onMetaData") => match decoder.value().ok().as_ref().and_then(Value::as_object) {
+                Some(members) => {
+                    return self.events.push_back(Event::Metadata {
+                        members: members.clone(),
+                        payload: message.payload,
+                    });
                 }
-            }
+                None => tracing::debug!("onMetaData that does not decode skipped"),
+            },
             Some(b"onStatus" | b"onPlayStatus") => {
                 let mut arguments = Vec::new();
                 while let Ok(argument) = decoder.value() {
@@ -306,8 +345,7 @@ impl Client {
         let is_live = self.config.start == Start::Live;
         match Meaning::of(&status) {
             Meaning::Started => {
-                self.deadlines.stop(Wait::EndOfStream);
-                self.await_first_media(now);
+                self.lift_end_of_stream(now);
                 self.events.push_back(Event::Started);
             }
             Meaning::Complete if is_live => self.end(End::Unpublished(status.to_string())),
@@ -318,8 +356,8 @@ impl Client {
                 self.end(End::Failed(status.to_string()));
             }
             Meaning::NotFound | Meaning::Refused => self.refused(&status),
-            Meaning::Information if status.is_error() && !self.has_media => self.refused(&status),
-            Meaning::Information => {}
+            Meaning::Unknown if status.is_error() && !self.has_media => self.refused(&status),
+            Meaning::Unknown | Meaning::Information => {}
         }
     }
 }
@@ -351,11 +389,7 @@ fn is_text(value: &Value, text: &str) -> bool {
         .is_some_and(|value| value.as_bytes() == text.as_bytes())
 }
 
-fn into_object(value: Value) -> Option<Object> {
-    value.as_object().cloned()
-}
-
 fn decodes(payload: &Payload) -> bool {
-    let (_, error) = amf0::decode_all(bytes::Bytes::copy_from_slice(payload));
+    let (_, error) = amf0::decode_all(Bytes::copy_from_slice(payload));
     error.is_none()
 }

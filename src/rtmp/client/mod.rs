@@ -32,7 +32,7 @@ use super::{
     command::{Command, Redirect},
     error::Error,
     handshake::{Handshake, Progress},
-    message::{Acknowledgement, Kind, Message, Timestamp, UserControl},
+    message::{Acknowledgement, Kind, Message, Timestamp, Unpacking, UserControl},
 };
 use crate::{amf::Object, payload::Payload};
 
@@ -46,7 +46,15 @@ pub enum Event {
     /// The server says that the stream is a recorded one.
     Recorded,
     /// The stream's `onMetaData`.
-    Metadata(Object),
+    Metadata {
+        /// What it says.
+        members: Object,
+        /// The whole script data, as it belongs into an FLV tag. To be given back with
+        /// [`Client::recycle`].
+        payload: Payload,
+    },
+    /// The stream was over and begins again, on a clock of its own.
+    Restarted,
     /// A message of kind [`Kind::AUDIO`], [`Kind::VIDEO`] or [`Kind::DATA`], as it belongs into an
     /// FLV tag. Give the payload back with [`Client::recycle`].
     Media(Message),
@@ -92,6 +100,11 @@ pub struct Client {
     playing_on: Option<u32>,
     announcer: Announcer,
     has_media: bool,
+    /// Bytes of unfinished messages when waiting for media last began anew.
+    unfinished_bytes: usize,
+    /// An aggregate whose parts are not yet all handed out.
+    aggregate: Option<Unpacking>,
+    has_warned_of_swf: bool,
 }
 
 /// How far the session is.
@@ -122,6 +135,7 @@ struct Calls {
     /// Sent ahead of `connect`'s result, with a `play` behind it.
     early_create_stream: Option<u32>,
     create_stream: Option<u32>,
+    is_stream_created: bool,
     play: Option<u32>,
 }
 
@@ -157,6 +171,9 @@ impl Client {
             calls: Calls::default(),
             playing_on: None,
             has_media: false,
+            unfinished_bytes: 0,
+            aggregate: None,
+            has_warned_of_swf: false,
         }
     }
 
@@ -173,11 +190,15 @@ impl Client {
             }
         }
         while self.events.is_empty() && !matches!(self.phase, Phase::Over) {
+            if self.unpack(now) {
+                continue;
+            }
             let before = inbox.len();
             let message = self.decoder.decode(inbox);
             let taken = before.saturating_sub(inbox.len());
             self.flow.received = self.flow.received.wrapping_add(taken as u64);
             let Some(message) = message? else {
+                self.take_note_of_progress(now);
                 break;
             };
             self.handle_message(now, message);
@@ -222,6 +243,19 @@ impl Client {
                 }
                 Wait::EndOfStream => self.end_of_stream_confirmed(),
                 _ => self.end(End::TimedOut(wait)),
+            }
+        }
+    }
+
+    /// Waits for media anew: for a while nothing was received, and the server is not to blame.
+    pub fn resume(&mut self, now: Instant) {
+        let timeouts = self.config.timeouts;
+        for (wait, bound) in [
+            (Wait::FirstMedia, timeouts.first_media),
+            (Wait::Silence, timeouts.silence),
+        ] {
+            if self.deadlines.is_running(wait) {
+                self.deadlines.start(wait, now, bound);
             }
         }
     }
@@ -283,7 +317,7 @@ impl Client {
             self.deadlines
                 .start(Wait::CreateStreamAgain, now, Some(EARLY_CALL_PATIENCE));
             self.await_first_media(now);
-        } else if self.calls.create_stream.is_none() {
+        } else if !self.calls.is_stream_created {
             self.subscribe();
             self.create_stream(now);
         }
@@ -313,10 +347,7 @@ impl Client {
 
     fn stream_created(&mut self, now: Instant, transaction: u32, stream: u32) {
         let was_early = self.calls.early_create_stream == Some(transaction);
-        self.calls.early_create_stream = None;
-        self.calls.create_stream = None;
-        self.deadlines.stop(Wait::CreateStream);
-        self.deadlines.stop(Wait::CreateStreamAgain);
+        self.settle_create_stream();
         let is_played = was_early && self.playing_on == Some(stream);
         if is_played || self.has_media {
             return;
@@ -326,6 +357,15 @@ impl Client {
         }
         self.play_on(stream);
         self.await_first_media(now);
+    }
+
+    /// No answer to `createStream` matters any more.
+    fn settle_create_stream(&mut self) {
+        self.calls.is_stream_created = true;
+        self.calls.early_create_stream = None;
+        self.calls.create_stream = None;
+        self.deadlines.stop(Wait::CreateStream);
+        self.deadlines.stop(Wait::CreateStreamAgain);
     }
 
     fn play_on(&mut self, stream: u32) {
@@ -428,6 +468,10 @@ const DEFAULT_WINDOW: u32 = 2_500_000;
 
 /// Answers that may wait while the server does not read: pings and probes of minutes.
 const MAX_UNSENT: usize = 1 << 20;
+
+/// Bytes of a message under way that count as a sign of life: a large keyframe takes its time on a
+/// slow line, and drops must not keep a dead stream alive.
+const SIGN_OF_LIFE_BYTES: usize = 4096;
 
 /// How long after a Stream EOF a server may take to say what it means.
 const END_OF_STREAM_GRACE: Duration = Duration::from_secs(3);

@@ -436,6 +436,34 @@ mod start_up {
     }
 
     #[test]
+    fn once_media_comes_no_answer_to_create_stream_is_needed() {
+        let mut conversation = Conversation::with(config());
+        conversation.accept();
+        for second in 0..20 {
+            conversation.send(Kind::VIDEO, 1, second * 1_000, &[0x27, 1]);
+            for event in conversation.wait(SECOND) {
+                assert!(!matches!(event, Event::Ended(_)), "{event:?}");
+            }
+        }
+        let calls = conversation.said();
+        let calls = calls.iter().filter_map(Said::call);
+        assert_eq!(calls.filter(|call| call.0 == b"createStream").count(), 1);
+        conversation.call(answer("_error", 2.0, vec![Value::Null]));
+        assert_eq!(conversation.said(), []);
+    }
+
+    #[test]
+    fn a_stream_that_is_created_before_the_connection_is_accepted_is_played_once() {
+        let mut conversation = Conversation::with(config());
+        conversation.said();
+        conversation.created(2, 1.0);
+        conversation.accept();
+        assert_eq!(conversation.said(), []);
+        conversation.wait(3 * SECOND);
+        assert_eq!(conversation.said(), []);
+    }
+
+    #[test]
     fn leaving_deletes_the_stream_on_message_stream_0() {
         let mut conversation = Conversation::playing(config());
         conversation.client.leave();
@@ -502,6 +530,13 @@ mod answers {
     }
 
     #[test]
+    fn a_bandwidth_of_0_is_none() {
+        let mut conversation = Conversation::playing(config());
+        conversation.send(Kind::SET_PEER_BANDWIDTH, 0, 0, &[0, 0, 0, 0, 2]);
+        assert_eq!(conversation.said(), []);
+    }
+
+    #[test]
     fn bandwidth_checks_are_answered() {
         let mut conversation = Conversation::playing(config());
         conversation.call(answer("onBWDone", 0.0, vec![Value::Null]));
@@ -565,14 +600,19 @@ mod streams {
         let metadata = Value::EcmaArray(members);
         for values in [
             vec!["onMetaData".into(), metadata.clone()],
-            vec!["@setDataFrame".into(), "onMetaData".into(), metadata],
+            vec![
+                "@setDataFrame".into(),
+                "onMetaData".into(),
+                metadata.clone(),
+            ],
         ] {
             let mut conversation = Conversation::playing(config());
             conversation.data(&values);
-            let Event::Metadata(object) = conversation.only_event() else {
+            let Event::Metadata { members, payload } = conversation.only_event() else {
                 panic!("no metadata");
             };
-            assert_eq!(object.get("width"), Some(&Value::Number(16.0)));
+            assert_eq!(members.get("width"), Some(&Value::Number(16.0)));
+            assert_eq!(*payload, encoded(&["onMetaData".into(), metadata.clone()]));
         }
     }
 
@@ -625,6 +665,41 @@ mod streams {
             (Kind::VIDEO, 5_040, vec![0x27, 2]),
         ];
         assert_eq!(got, expected);
+    }
+
+    #[test]
+    fn a_big_aggregate_is_handed_out_part_by_part() {
+        let part = [8, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 11];
+        let mut conversation = Conversation::playing(config());
+        conversation.send(Kind::AGGREGATE, 1, 0, &part.repeat(10_000));
+        conversation.send(Kind::AUDIO, 1, 9, &[0xAF, 1]);
+        let now = conversation.now;
+        let client = &mut conversation.client;
+        client.receive(now, &mut conversation.to_client).unwrap();
+        assert!(client.poll_event().is_some());
+        assert!(client.poll_event().is_none());
+        assert_eq!(conversation.events().len(), 10_000);
+    }
+
+    #[test]
+    fn data_of_the_amf3_type_without_its_selector_is_understood() {
+        let metadata = encoded(&["onMetaData".into(), info("a", "b")]);
+        let mut conversation = Conversation::playing(config());
+        conversation.send(Kind::DATA_AMF3, 1, 0, &metadata);
+        assert!(matches!(conversation.only_event(), Event::Metadata { .. }));
+    }
+
+    #[test]
+    fn a_stream_that_begins_again_is_a_restart() {
+        let mut conversation = Conversation::playing(live());
+        conversation.send(Kind::VIDEO, 1, 500_000, &[0x17, 1]);
+        conversation.user_control(1, 1);
+        conversation.user_control(0, 1);
+        conversation.status("NetStream.Play.Start");
+        let events = conversation.events();
+        let [Event::Media(_), Event::Restarted, Event::Started] = &events[..] else {
+            panic!("{events:?}");
+        };
     }
 
     #[test]
@@ -782,6 +857,18 @@ mod endings {
     }
 
     #[test]
+    fn a_bound_shorter_than_the_grace_after_a_stream_eof_is_no_stall() {
+        let mut conversation = Conversation::playing(Config {
+            timeouts: Timeouts::all(Some(SECOND)),
+            ..live()
+        });
+        conversation.send(Kind::VIDEO, 1, 0, &[0x17, 1]);
+        conversation.user_control(1, 1);
+        let mut events = conversation.wait(2 * SECOND);
+        assert_eq!(end(events.remove(1)), End::Unpublished("Stream EOF".into()));
+    }
+
+    #[test]
     fn a_stream_eof_means_nothing_before_media_or_when_the_stream_goes_on() {
         let mut conversation = Conversation::playing(live());
         conversation.user_control(1, 1);
@@ -789,7 +876,7 @@ mod endings {
         conversation.send(Kind::VIDEO, 1, 0, &[0x17, 1]);
         conversation.user_control(1, 1);
         conversation.user_control(0, 1);
-        assert_eq!(conversation.wait(4 * SECOND).len(), 1);
+        assert_eq!(conversation.wait(4 * SECOND).len(), 2);
         conversation.user_control(1, 1);
         conversation.send(Kind::VIDEO, 1, 0, &[0x17, 1]);
         assert_eq!(conversation.wait(4 * SECOND).len(), 1);
@@ -824,6 +911,14 @@ mod endings {
                 assert_eq!(said[0].call(), Some((&b"redirected"[..], 0.0, 0)));
             }
         }
+    }
+
+    #[test]
+    fn an_error_of_some_call_refuses_nothing() {
+        let mut conversation = Conversation::playing(config());
+        let failed = info("error", "NetConnection.Call.Failed");
+        conversation.call(answer("onStatus", 0.0, vec![Value::Null, failed]));
+        assert!(conversation.events().is_empty());
     }
 
     #[test]
@@ -900,6 +995,61 @@ mod timers {
             events.extend(conversation.wait(5 * SECOND));
         }
         assert_eq!(timed_out(events), [Wait::Silence]);
+    }
+
+    #[test]
+    fn a_server_that_starts_and_starts_is_not_waited_for_any_longer() {
+        let mut conversation = Conversation::playing(config());
+        let mut events = Vec::new();
+        for _ in 0..30 {
+            conversation.status("NetStream.Play.Start");
+            events.extend(conversation.wait(SECOND));
+        }
+        assert_eq!(timed_out(events), [Wait::FirstMedia]);
+    }
+
+    #[test]
+    fn a_large_message_on_a_slow_line_is_no_silence() {
+        for has_media in [false, true] {
+            let mut conversation = Conversation::playing(config());
+            if has_media {
+                conversation.send(Kind::AUDIO, 1, 0, &[0xAF, 1]);
+                conversation.events();
+            }
+            conversation.send(Kind::VIDEO, 1, 0, &[0x17; 200_000]);
+            let mut line = conversation.to_client.split();
+            let mut events = Vec::new();
+            while !line.is_empty() {
+                let piece = line.split_to(line.len().min(20_000));
+                conversation.to_client.unsplit(piece);
+                events.extend(conversation.wait(20 * SECOND));
+            }
+            assert_eq!(timed_out(events), []);
+        }
+    }
+
+    #[test]
+    fn a_message_that_drips_is_silence() {
+        let mut conversation = Conversation::playing(config());
+        conversation.send(Kind::VIDEO, 1, 0, &[0x17; 200_000]);
+        let mut line = conversation.to_client.split();
+        let mut events = Vec::new();
+        for _ in 0..40 {
+            let piece = line.split_to(100);
+            conversation.to_client.unsplit(piece);
+            events.extend(conversation.wait(SECOND));
+        }
+        assert_eq!(timed_out(events), [Wait::FirstMedia]);
+    }
+
+    #[test]
+    fn waits_begin_anew_after_a_pause_of_our_own() {
+        let mut conversation = Conversation::playing(config());
+        conversation.send(Kind::VIDEO, 1, 0, &[0x17, 1]);
+        conversation.wait(20 * SECOND);
+        conversation.client.resume(conversation.now);
+        assert_eq!(timed_out(conversation.wait(29 * SECOND)), []);
+        assert_eq!(timed_out(conversation.wait(SECOND)), [Wait::Silence]);
     }
 
     #[test]

@@ -55,11 +55,26 @@ fn a_live_stream_and_a_length_of_the_users_own_are_announced_once() {
 }
 
 #[test]
-fn a_slow_line_is_not_asked_for_more() {
-    assert!(is_real_time(1_250, 1_250));
-    assert!(is_real_time(1_250, 1_200));
-    assert!(!is_real_time(1_250, 600));
-    assert!(!is_real_time(1_250, 9_000));
+fn a_slow_line_is_not_a_server_that_keeps_to_real_time() {
+    let start = Instant::now();
+    let mut announcer = Announcer::new(BufferLength::Growing, false);
+    let mut announced = (0..100).filter_map(|frame| {
+        let now = start + Duration::from_millis(u64::from(frame) * 300);
+        announcer.media(now, Timestamp(frame * 250))
+    });
+    assert!(announced.all(|announcement| !announcement.gave_up_growing));
+}
+
+#[test]
+fn a_server_that_sends_in_bursts_keeps_to_real_time_all_the_same() {
+    let start = Instant::now();
+    let mut announcer = Announcer::new(BufferLength::Growing, false);
+    let announced = (0..200).filter_map(|frame| {
+        let burst_ms = frame * 40 / 200 * 200;
+        let now = start + Duration::from_millis(u64::from(burst_ms));
+        announcer.media(now, Timestamp(frame * 40))
+    });
+    assert!(announced.last().is_some_and(|last| last.gave_up_growing));
 }
 
 #[test]
