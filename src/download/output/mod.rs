@@ -46,8 +46,15 @@ pub(super) struct Output {
     parts: u32,
     configuration: Configuration,
     spent: Vec<Payload>,
-    bytes: u64,
-    tags: u64,
+    written: Written,
+}
+
+/// How much went into an output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Written {
+    pub(super) bytes: u64,
+    /// Those behind the heads.
+    pub(super) tags: u64,
 }
 
 /// One FLV: the whole output, but for recordings of more than 24 days.
@@ -121,19 +128,13 @@ impl Output {
             parts: 0,
             configuration: Configuration::default(),
             spent: Vec::new(),
-            bytes: 0,
-            tags: 0,
+            written: Written::default(),
         }
     }
 
-    /// Whether anything was opened.
-    pub(super) fn is_open(&self) -> bool {
-        self.part.is_some()
-    }
-
-    /// Bytes and tags that went out, or wait to.
-    pub(super) fn written(&self) -> (u64, u64) {
-        (self.bytes, self.tags)
+    /// What went out, or waits to.
+    pub(super) fn written(&self) -> Written {
+        self.written
     }
 
     /// The server's `onMetaData`: for the head, or where that is gone down a pipe, a tag of its own.
@@ -262,8 +263,8 @@ impl Output {
         };
         let timestamp_ms = u32::try_from(at_ms.saturating_sub(part.start_ms)).unwrap_or(u32::MAX);
         let tag = part.writer.tag(kind, timestamp_ms, payload);
-        self.bytes += tag.as_bytes().len() as u64;
-        self.tags += 1;
+        self.written.bytes += tag.as_bytes().len() as u64;
+        self.written.tags += 1;
         part.queue.push(now, tag.into_bytes());
         if part.queue.is_full()
             || part
@@ -297,7 +298,7 @@ impl Output {
         }
         let mut queue = Queue::default();
         let head = writer.head();
-        self.bytes += head.len() as u64;
+        self.written.bytes += head.len() as u64;
         queue.push(now, head);
         self.part = Some(Part {
             writer,

@@ -78,7 +78,7 @@ async fn an_existing_file_is_not_touched_before_the_first_media() {
         .output
         .metadata(fixture.now, 0, Object::new())
         .unwrap();
-    assert!(!fixture.output.is_open());
+    assert!(fixture.output.part.is_none());
     assert_eq!(fixture.read("out.flv"), b"precious");
     fixture.video(0, &KEYFRAME);
     fixture.finish().await;
