@@ -66,6 +66,8 @@ pub(super) struct Facts {
     pub(super) is_connected: bool,
     pub(super) is_shaking_hands: bool,
     pub(super) has_media: bool,
+    /// The server's own place of the first frame.
+    pub(super) first_timestamp_ms: u64,
     pub(super) position_ms: u64,
     pub(super) duration_ms: Option<u64>,
     /// The time between two frames.
@@ -76,9 +78,16 @@ impl Facts {
     /// Whether a recorded stream has come as far as its duration says. The duration may count the
     /// last frame's own length, and rounds.
     fn has_reached_duration(&self) -> bool {
+        let Some(duration_ms) = self.duration_ms else {
+            return false;
+        };
         let tolerance_ms = DURATION_TOLERANCE_MS.max(2 * self.frame_interval_ms);
-        self.duration_ms
-            .is_some_and(|duration_ms| self.position_ms + tolerance_ms >= duration_ms)
+        // A stream whose clock begins behind 0 reaches its duration on that clock, not on ours.
+        let start_ms = match self.first_timestamp_ms {
+            first_ms if first_ms < duration_ms => first_ms,
+            _ => 0,
+        };
+        start_ms + self.position_ms + tolerance_ms >= duration_ms
     }
 
     fn may_be_complete(&self) -> bool {
@@ -224,6 +233,7 @@ mod tests {
         is_connected: true,
         is_shaking_hands: false,
         has_media: true,
+        first_timestamp_ms: 0,
         position_ms: 30_000,
         duration_ms: Some(30_000),
         frame_interval_ms: 40,
@@ -257,6 +267,20 @@ mod tests {
         assert_eq!(at(29_500), Ending::Closed);
         assert_eq!(at(29_499), Ending::Cut);
         assert_eq!(at(99_000), Ending::Closed);
+    }
+
+    #[test]
+    fn the_duration_is_reached_on_the_servers_own_clock() {
+        let closing = |first_timestamp_ms, position_ms| {
+            closed(Facts {
+                first_timestamp_ms,
+                position_ms,
+                ..RECORDED
+            })
+        };
+        assert_eq!(closing(1_000, 29_000), Ending::Closed);
+        assert_eq!(closing(1_000, 28_000), Ending::Cut);
+        assert_eq!(closing(9_000_000, 28_000), Ending::Cut);
     }
 
     #[test]

@@ -1,12 +1,16 @@
 //! The shell: the only place where sockets meet protocol and files.
 
 mod ending;
+mod line;
 pub mod output;
 mod pump;
 mod redirect;
 mod timeline;
 
-use std::time::{Duration, Instant};
+use std::{
+    io,
+    time::{Duration, Instant},
+};
 
 use rand::rngs::StdRng;
 use tokio::sync::watch;
@@ -15,7 +19,7 @@ pub use self::ending::Ending;
 use self::{
     ending::{Last, judge},
     output::Destination,
-    pump::Pump,
+    pump::{Next, Pump},
     redirect::follow,
 };
 use crate::{
@@ -111,26 +115,38 @@ impl Stop {
 pub async fn run(job: &Job, report: &mut dyn Report, mut stop: Stop) -> Outcome {
     let mut pump = Pump::new(job, report);
     let last = play(job, &mut pump, &mut stop).await;
-    let is_stopped = matches!(last, Last::Stopped);
-    let deadline = is_stopped.then(|| Instant::now() + READER_PATIENCE);
-    let last = match pump.output.finish(deadline).await {
-        Err(error) if !matches!(last, Last::Output(_)) && !is_stopped => Last::Output(error),
-        _ => last,
+    let last = match (finish(&mut pump, &last, &mut stop).await, last) {
+        (Ok(()), last) | (Err(_), last @ Last::Output(_)) => last,
+        // The reader had its time, and it was the user who did not want to wait for it.
+        (Err(error), _) if error.kind() == io::ErrorKind::TimedOut => Last::Stopped,
+        (Err(error), _) => Last::Output(error),
     };
     pump.report_progress();
     let facts = pump.facts();
     let (ending, reason) = judge(&last, &facts);
-    let Progress { bytes, .. } = pump.progress();
+    let written = pump.output.written();
     Outcome {
         ending,
         reason,
         media_arrived: facts.has_media,
         is_live: facts.is_live,
-        bytes,
-        tags: pump.output.written().1,
+        bytes: written.bytes,
+        tags: written.tags,
         position_ms: facts.position_ms,
         duration_ms: facts.duration_ms,
     }
+}
+
+/// Writes what is left. A pipe's reader may take any time for it, until the user wishes to end.
+async fn finish(pump: &mut Pump<'_>, last: &Last, stop: &mut Stop) -> io::Result<()> {
+    if !matches!(last, Last::Stopped) {
+        tokio::select! {
+            finished = pump.output.finish(None) => return finished,
+            () = stop.requested() => {}
+        }
+    }
+    let deadline = Instant::now() + READER_PATIENCE;
+    pump.output.finish(Some(deadline)).await
 }
 
 /// Connects and plays, again where a redirect or a handshake that was hung up on asks for it.
@@ -151,16 +167,17 @@ async fn play(job: &Job, pump: &mut Pump<'_>, stop: &mut Stop) -> Last {
         let mut rng: StdRng = rand::make_rng();
         let mut client = Client::new(session.clone(), Instant::now(), &mut rng);
         match pump.run(stream, &mut client, stop).await {
-            pump::End::Last(last) if pump.is_hung_up_on(&last, &session) => {
+            Next::Finish(last) if pump.is_hung_up_on(&last, &session) => {
                 tracing::info!("the server hung up on the handshake, trying the plain one");
                 session.handshake = handshake::Mode::Plain;
             }
-            pump::End::Last(last) => return last,
-            pump::End::Redirected(_) if hops == MAX_HOPS => {
+            Next::Finish(last) => return last,
+            Next::Follow(_) if hops == MAX_HOPS => {
                 return Last::RedirectRefused(format!("redirected more than {MAX_HOPS} times"));
             }
-            pump::End::Redirected(redirect) => {
+            Next::Follow(redirect) => {
                 hops += 1;
+                session.handshake = job.session.handshake;
                 match follow(&redirect, &session) {
                     Ok((to, next)) => (endpoint, session) = (to, next),
                     Err(why) => return Last::RedirectRefused(why),

@@ -1,26 +1,21 @@
 //! The one loop: network → session → tags → output, with the timers and the user's wish to end.
 
-use std::{
-    io,
-    time::{Duration, Instant},
-};
+use std::{convert::Infallible, io, time::Instant};
 
 use bytes::BytesMut;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    time::timeout,
-};
+use tokio::net::TcpStream;
 
 use super::{
     Job, Progress, Report, Stop,
     ending::{Facts, Last},
+    line::{Line, Moved},
     output::{Nature, Output},
     timeline::Timeline,
 };
 use crate::{
     amf::{Object, Value},
     flv::TagKind,
+    payload::Payload,
     rtmp::{
         client::{
             Client, Event,
@@ -32,11 +27,19 @@ use crate::{
     },
 };
 
-/// What one connection ended with.
+/// What follows one connection.
 #[derive(Debug)]
-pub(super) enum End {
-    Last(Last),
-    Redirected(Redirect),
+pub(super) enum Next {
+    /// The download is over.
+    Finish(Last),
+    /// Another connection, elsewhere.
+    Follow(Redirect),
+}
+
+impl From<Last> for Next {
+    fn from(last: Last) -> Self {
+        Self::Finish(last)
+    }
 }
 
 /// What outlives a connection: the output, its clock, and what is known of the stream.
@@ -46,20 +49,27 @@ pub(super) struct Pump<'a> {
     timeline: Timeline,
     is_live_wanted: bool,
     is_recorded: bool,
-    is_connected: bool,
-    is_shaking_hands: bool,
     is_start_told: bool,
-    has_media: bool,
+    first_timestamp_ms: Option<u32>,
     duration_ms: Option<u64>,
     pace: Pace,
+    reached: Reached,
 }
 
-/// The time between two video frames, or two audio frames where there is no video.
+/// How far the last connection came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reached {
+    Handshake,
+    Connect,
+    Connected,
+}
+
+/// The time between two frames of the track that is ahead.
 #[derive(Debug, Default)]
 struct Pace {
-    last_ms: Option<u64>,
+    audio_ms: Option<u64>,
+    video_ms: Option<u64>,
     interval_ms: u64,
-    is_of_video: bool,
 }
 
 impl<'a> Pump<'a> {
@@ -70,128 +80,100 @@ impl<'a> Pump<'a> {
             timeline: Timeline::new(job.keep_timestamps),
             is_live_wanted: job.session.start == Start::Live,
             is_recorded: false,
-            is_connected: false,
-            is_shaking_hands: true,
             is_start_told: false,
-            has_media: false,
+            first_timestamp_ms: None,
             duration_ms: None,
             pace: Pace::default(),
+            reached: Reached::Handshake,
         }
     }
 
     /// Plays over `stream` until something ends it.
     pub(super) async fn run(
         &mut self,
-        mut stream: TcpStream,
+        stream: TcpStream,
         client: &mut Client,
         stop: &mut Stop,
-    ) -> End {
-        let mut outbox = BytesMut::new();
-        let end = self.exchange(&mut stream, client, &mut outbox, stop).await;
-        self.is_shaking_hands = client.is_shaking_hands();
-        client.leave();
-        if client.poll_transmit(&mut outbox).is_ok() {
-            say_goodbye(&mut stream, &outbox).await;
+    ) -> Next {
+        self.reached = Reached::Handshake;
+        let mut line = Line::new(stream);
+        let Err(next) = self.play(&mut line, client, stop).await;
+        if self.reached == Reached::Handshake && !client.is_shaking_hands() {
+            self.reached = Reached::Connect;
         }
-        end
+        client.leave();
+        if client.poll_transmit(&mut line.outbox).is_ok() {
+            line.say_goodbye().await;
+        }
+        next
     }
 
-    async fn exchange(
+    async fn play(
         &mut self,
-        stream: &mut TcpStream,
+        line: &mut Line,
         client: &mut Client,
-        outbox: &mut BytesMut,
         stop: &mut Stop,
-    ) -> End {
-        let (mut reader, mut writer) = stream.split();
-        let mut inbox = BytesMut::with_capacity(READ_BYTES + MAX_LEFT_OVER);
-        let mut is_writable = true;
+    ) -> Result<Infallible, Next> {
         loop {
-            if let Err(error) = client.poll_transmit(outbox) {
-                return End::Last(Last::Protocol(error));
-            }
-            // While a pipe's reader pauses nothing is read, so silence says nothing.
+            client
+                .poll_transmit(&mut line.outbox)
+                .map_err(Last::Protocol)?;
+            // While a pipe's reader pauses nothing is read, and silence says nothing.
             let is_full = self.output.is_full();
             let session_deadline = client.poll_timeout().filter(|_| !is_full);
             let deadline = earliest(session_deadline, self.output.deadline());
-            // What is left over is a part of a header: this moves it to the front, and never grows.
-            inbox.reserve(READ_BYTES);
             tokio::select! {
                 biased;
-                () = stop.requested() => return End::Last(Last::Stopped),
-                read = reader.read_buf(&mut inbox), if !is_full => match read {
-                    Ok(0) => {
-                        let between_messages = inbox.is_empty() && client.is_between_messages();
-                        return End::Last(Last::PeerClosed { between_messages });
-                    }
-                    Ok(_) => {}
-                    Err(error) => return End::Last(Last::Broken(error)),
-                },
-                written = writer.write_buf(outbox), if is_writable && !outbox.is_empty() => {
-                    // What had arrived is still to be read; the end of it says what happened.
-                    if let Err(error) = written {
-                        tracing::debug!("cannot send: {error}");
-                        is_writable = false;
+                () = stop.requested() => return Err(Last::Stopped.into()),
+                moved = line.exchange(!is_full) => {
+                    if moved.map_err(Last::Broken)? == Moved::Closed {
+                        let between_messages =
+                            line.inbox.is_empty() && client.is_between_messages();
+                        return Err(Last::PeerClosed { between_messages }.into());
                     }
                 }
                 waited = self.output.wait_for_reader(), if is_full => {
-                    if let Err(error) = waited {
-                        return End::Last(Last::Output(error));
-                    }
+                    waited.map_err(Last::Output)?;
                 }
                 () = sleep_until(deadline) => {}
             }
-            if !is_writable {
-                outbox.clear();
+            if is_full && !self.output.is_full() {
+                client.resume(Instant::now());
             }
-            if let Some(end) = self.turn(client, &mut inbox, is_full) {
-                return end;
-            }
+            self.turn(client, &mut line.inbox)?;
         }
     }
 
     /// Brings everything that has come to where it belongs, and acts on what is due.
-    fn turn(&mut self, client: &mut Client, inbox: &mut BytesMut, was_full: bool) -> Option<End> {
+    fn turn(&mut self, client: &mut Client, inbox: &mut BytesMut) -> Result<(), Next> {
         let now = Instant::now();
         loop {
             let received = client.receive(now, inbox);
-            let had_events = match self.events(now, client) {
-                Ok(had_events) => had_events,
-                Err(end) => return Some(end),
-            };
-            if let Err(error) = received {
-                return Some(End::Last(Last::Protocol(error)));
-            }
+            let had_events = self.events(now, client)?;
+            received.map_err(Last::Protocol)?;
             if !had_events {
                 break;
             }
         }
         // A server that talks without end must not hide what does not come.
-        if !was_full
-            && client
-                .poll_timeout()
-                .is_some_and(|deadline| deadline <= now)
-        {
+        let is_due = client
+            .poll_timeout()
+            .is_some_and(|deadline| deadline <= now);
+        if is_due && !self.output.is_full() {
             client.handle_timeout(now);
-            if let Err(end) = self.events(now, client) {
-                return Some(end);
-            }
+            self.events(now, client)?;
         }
         self.report_progress();
-        match self.output.settle(now) {
-            Ok(()) => None,
-            Err(error) => Some(End::Last(Last::Output(error))),
-        }
+        self.output.settle(now).map_err(Last::Output)?;
+        Ok(())
     }
 
     /// Acts on all that the session has to say; tells whether that was anything.
-    fn events(&mut self, now: Instant, client: &mut Client) -> Result<bool, End> {
+    fn events(&mut self, now: Instant, client: &mut Client) -> Result<bool, Next> {
         let mut had_events = false;
         while let Some(event) = client.poll_event() {
             had_events = true;
-            if let Some(end) = self.event(now, client, event) {
-                return Err(end);
-            }
+            self.event(now, event)?;
             while let Some(payload) = self.output.take_spent() {
                 client.recycle(payload);
             }
@@ -199,35 +181,33 @@ impl<'a> Pump<'a> {
         Ok(had_events)
     }
 
-    fn event(&mut self, now: Instant, client: &mut Client, event: Event) -> Option<End> {
-        let written = match event {
-            Event::Media(message) => self.message(now, message),
+    fn event(&mut self, now: Instant, event: Event) -> Result<(), Next> {
+        match event {
+            Event::Media(message) => self.message(now, message).map_err(Last::Output)?,
             Event::Metadata { members, payload } => {
-                client.recycle(payload);
-                self.metadata(now, members)
+                self.metadata(now, members, payload).map_err(Last::Output)?;
             }
             Event::Connected => {
-                self.is_connected = true;
+                self.reached = Reached::Connected;
                 self.report.connected();
-                Ok(())
             }
-            Event::Recorded => {
-                self.is_recorded = true;
-                Ok(())
-            }
-            Event::Started | Event::Restarted => Ok(()),
-            Event::Redirected(redirect) => return Some(End::Redirected(redirect)),
-            Event::Ended(end) => return Some(End::Last(Last::Session(end))),
-        };
-        written.err().map(|error| End::Last(Last::Output(error)))
+            Event::Recorded => self.is_recorded = true,
+            Event::Restarted => self.timeline.restart(),
+            Event::Started => {}
+            Event::Redirected(redirect) => return Err(Next::Follow(redirect)),
+            Event::Ended(end) => return Err(Last::Session(end).into()),
+        }
+        Ok(())
     }
 
-    fn metadata(&mut self, now: Instant, metadata: Object) -> io::Result<()> {
+    fn metadata(&mut self, now: Instant, members: Object, payload: Payload) -> io::Result<()> {
         self.tell_start();
-        self.report.metadata(&metadata);
-        self.duration_ms = metadata.get("duration").and_then(duration_ms);
+        self.report.metadata(&members);
+        let duration_ms = members.get("duration").and_then(duration_ms);
+        self.duration_ms = duration_ms.or(self.duration_ms);
         let at_ms = self.timeline.companion();
-        self.output.metadata(now, at_ms, metadata)
+        drop(payload);
+        self.output.metadata(now, at_ms, members)
     }
 
     fn tell_start(&mut self) {
@@ -253,38 +233,37 @@ impl<'a> Pump<'a> {
                 return self.output.script(now, at_ms, payload);
             }
         };
-        if payload.is_empty() && !self.output.is_open() {
-            return Ok(());
-        }
         let at_ms = if nature.is_frame {
-            let at_ms = self.timeline.frame(timestamp);
+            self.tell_start();
+            self.first_timestamp_ms.get_or_insert(timestamp.0);
+            let at_ms = self.timeline.frame(nature.kind, timestamp);
             self.pace.frame(nature.kind, at_ms);
             at_ms
         } else {
             self.timeline.companion()
         };
-        self.has_media = true;
-        self.tell_start();
         self.output.media(now, nature, at_ms, payload)
     }
 
     /// Whether the server closed during a digest handshake: very old ones know the plain one only. A
     /// silent server is not asked again.
     pub(super) fn is_hung_up_on(&self, last: &Last, session: &Config) -> bool {
-        self.is_shaking_hands
+        self.reached == Reached::Handshake
             && session.handshake == handshake::Mode::Auto
             && matches!(last, Last::PeerClosed { .. } | Last::Broken(_))
     }
 
     /// What is known of the stream.
     pub(super) fn facts(&self) -> Facts {
+        let has_media = self.has_media();
         // A stream that nobody calls recorded is taken for a live one, once there is a stream.
         let is_called_recorded = self.is_recorded || self.duration_ms.is_some();
         Facts {
-            is_live: self.is_live_wanted || self.has_media && !is_called_recorded,
-            is_connected: self.is_connected,
-            is_shaking_hands: self.is_shaking_hands,
-            has_media: self.has_media,
+            is_live: self.is_live_wanted || has_media && !is_called_recorded,
+            is_connected: self.reached == Reached::Connected,
+            is_shaking_hands: self.reached == Reached::Handshake,
+            has_media,
+            first_timestamp_ms: self.first_timestamp_ms.unwrap_or(0).into(),
             position_ms: self.timeline.position_ms(),
             duration_ms: self.duration_ms,
             frame_interval_ms: self.pace.interval_ms,
@@ -293,36 +272,39 @@ impl<'a> Pump<'a> {
 
     pub(super) fn progress(&self) -> Progress {
         Progress {
-            bytes: self.output.written().0,
+            bytes: self.output.written().bytes,
             position_ms: self.timeline.position_ms(),
             duration_ms: self.duration_ms,
         }
     }
 
     pub(super) fn report_progress(&mut self) {
-        if self.has_media {
+        if self.has_media() {
             let progress = self.progress();
             self.report.progress(&progress);
         }
+    }
+
+    fn has_media(&self) -> bool {
+        self.first_timestamp_ms.is_some()
     }
 }
 
 impl Pace {
     fn frame(&mut self, kind: TagKind, at_ms: u64) {
-        let is_video = kind == TagKind::VIDEO;
-        if self.is_of_video && !is_video {
-            return;
+        let other_ms = match kind {
+            TagKind::VIDEO => self.audio_ms,
+            _ => self.video_ms,
+        };
+        let track_ms = match kind {
+            TagKind::VIDEO => &mut self.video_ms,
+            _ => &mut self.audio_ms,
+        };
+        if let Some(last_ms) = track_ms.replace(at_ms)
+            && other_ms <= Some(at_ms)
+        {
+            self.interval_ms = at_ms.saturating_sub(last_ms).min(MAX_INTERVAL_MS);
         }
-        if is_video && !self.is_of_video {
-            *self = Self {
-                is_of_video: true,
-                ..Self::default()
-            };
-        }
-        if let Some(last_ms) = self.last_ms {
-            self.interval_ms = at_ms.saturating_sub(last_ms);
-        }
-        self.last_ms = Some(at_ms);
     }
 }
 
@@ -344,26 +326,8 @@ async fn sleep_until(deadline: Option<Instant>) {
     }
 }
 
-/// Sends the last words. A peer that does not read is not waited for.
-async fn say_goodbye(stream: &mut TcpStream, words: &[u8]) {
-    let goodbye = async {
-        stream.write_all(words).await?;
-        stream.shutdown().await
-    };
-    if let Ok(Err(error)) = timeout(GOODBYE_PATIENCE, goodbye).await {
-        tracing::debug!("cannot say goodbye: {error}");
-    }
-}
-
-/// Read at a time: enough to make system calls rare, little enough to stay in the cache.
-const READ_BYTES: usize = 256 * 1024;
-
-/// More than a chunk header, which is all that is left over from one read to the next; a handshake
-/// is left over once, and fits too.
-const MAX_LEFT_OVER: usize = 4096;
-
-/// How long the last words may take.
-const GOODBYE_PATIENCE: Duration = Duration::from_millis(200);
+/// The longest time between two frames that tells a pace; more is a gap.
+const MAX_INTERVAL_MS: u64 = 10_000;
 
 /// A century: longer durations are nonsense.
 const MAX_DURATION_SECONDS: f64 = 3.2e9;

@@ -27,6 +27,9 @@ pub(super) fn follow(redirect: &Redirect, session: &Config) -> Result<(Endpoint,
     session.connect.tc_url = target.tc_url(&app);
     session.connect.app = app;
     if let Some(playpath) = playpath {
+        if session.subscribe.as_ref() == Some(&session.playpath) {
+            session.subscribe = Some(playpath.clone());
+        }
         session.playpath = playpath;
     }
     tracing::info!("redirected to {}", session.connect.tc_url);

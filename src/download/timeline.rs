@@ -1,25 +1,49 @@
 //! The server's 32-bit clock, which wraps, restarts and jumps → one 64-bit output clock.
 
-use crate::rtmp::message::Timestamp;
+use crate::{flv::TagKind, rtmp::message::Timestamp};
 
 /// Places each message on the output clock. Audio and video share it, so that lip sync survives.
+///
+/// They come interleaved, and each may lag behind the other, so a jump shows only where a track
+/// leaves its own path.
 #[derive(Debug)]
 pub(super) struct Timeline {
     keeps_timestamps: bool,
     clock: Option<Clock>,
+    has_told_of_jumps: bool,
 }
 
 /// The clock once the first frame has come.
 #[derive(Debug)]
 struct Clock {
-    /// The latest frame's timestamp, as the server gave it.
-    timestamp: Timestamp,
+    /// The latest frame's timestamp, as the server gave it; none where the next frame sets the clock.
+    timestamp: Option<Timestamp>,
     /// The latest frame's place.
     output_ms: i64,
     /// The highest place so far.
     high_ms: i64,
-    /// The latest step forward: what a restart continues with.
+    /// The latest step forward of a track: what a restart continues with.
     step_ms: i64,
+    audio: Track,
+    video: Track,
+}
+
+/// The path of one track since the clock's last restart.
+#[derive(Debug, Default, Clone, Copy)]
+struct Track {
+    /// The highest place of its frames; none where it has no path yet.
+    high_ms: Option<i64>,
+    /// Frames in a row from far off, before the track has a path.
+    strays: u32,
+}
+
+/// What a frame is to the clock.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    OnPath,
+    /// A leftover of another clock: it takes the place of the frame before, and drives nothing.
+    Stray,
+    Restart,
 }
 
 impl Timeline {
@@ -28,24 +52,37 @@ impl Timeline {
         Self {
             keeps_timestamps,
             clock: None,
+            has_told_of_jumps: false,
         }
     }
 
-    /// The place of a frame in milliseconds. Frames drive the clock.
-    pub(super) fn frame(&mut self, timestamp: Timestamp) -> u64 {
+    /// The place in milliseconds of a frame of this kind. Frames drive the clock.
+    pub(super) fn frame(&mut self, kind: TagKind, timestamp: Timestamp) -> u64 {
         let start_ms = if self.keeps_timestamps {
             i64::from(timestamp.0)
         } else {
             0
         };
-        let clock = self.clock.get_or_insert(Clock {
-            timestamp,
-            output_ms: start_ms,
-            high_ms: start_ms,
-            step_ms: 0,
-        });
-        clock.advance(timestamp);
-        clock.output_ms.max(0).unsigned_abs()
+        let clock = self
+            .clock
+            .get_or_insert_with(|| Clock::starting_at(start_ms));
+        let step_ms = clock.step_to(timestamp);
+        match clock.judge(kind, step_ms) {
+            Verdict::OnPath => clock.advance(kind, timestamp, step_ms),
+            Verdict::Stray => clock.track(kind).strays += 1,
+            Verdict::Restart => {
+                if !self.has_told_of_jumps {
+                    self.has_told_of_jumps = true;
+                    tracing::info!(
+                        "the server's clock jumps by {step_ms} ms at {} ms: taken for a restart",
+                        clock.high_ms
+                    );
+                }
+                clock.restart();
+                clock.advance(kind, timestamp, clock.step_to(timestamp));
+            }
+        }
+        self.companion()
     }
 
     /// The place of configuration, an empty message or script data, which servers send with any
@@ -54,6 +91,13 @@ impl Timeline {
         self.clock
             .as_ref()
             .map_or(0, |clock| clock.output_ms.max(0).unsigned_abs())
+    }
+
+    /// The next frame belongs to a new session, whose clock has nothing to do with the last one's.
+    pub(super) fn restart(&mut self) {
+        if let Some(clock) = &mut self.clock {
+            clock.restart();
+        }
     }
 
     /// How far the clock has come, in milliseconds.
@@ -65,126 +109,90 @@ impl Timeline {
 }
 
 impl Clock {
-    fn advance(&mut self, timestamp: Timestamp) {
-        // Serial arithmetic: 2^32 ms are 49.7 days, and half of it lies ahead, half behind (ERR).
-        let step_ms = i64::from(timestamp.since(self.timestamp));
-        self.timestamp = timestamp;
-        let place_ms = self.output_ms + step_ms;
-        let is_restart = place_ms < self.high_ms - MAX_STEP_BACK_MS || step_ms > MAX_STEP_MS;
-        if is_restart {
-            self.output_ms = self.high_ms + self.step_ms;
-            tracing::info!(
-                "the server's clock jumps by {step_ms} ms at {} ms: taken for a restart",
-                self.high_ms
-            );
-        } else {
-            self.output_ms = place_ms;
-            if step_ms > 0 {
-                self.step_ms = step_ms.min(MAX_RESTART_STEP_MS);
-            }
+    fn starting_at(start_ms: i64) -> Self {
+        Self {
+            timestamp: None,
+            output_ms: start_ms,
+            high_ms: start_ms,
+            step_ms: 0,
+            audio: Track::default(),
+            video: Track::default(),
         }
-        self.high_ms = self.high_ms.max(self.output_ms);
+    }
+
+    /// From the latest frame to `timestamp`. Serial arithmetic: 2^32 ms are 49.7 days, and half of it
+    /// lies ahead, half behind (ERR).
+    fn step_to(&self, timestamp: Timestamp) -> i64 {
+        self.timestamp
+            .map_or(0, |latest| i64::from(timestamp.since(latest)))
+    }
+
+    fn judge(&mut self, kind: TagKind, step_ms: i64) -> Verdict {
+        let place_ms = self.output_ms + step_ms;
+        let has_path = self.audio.high_ms.is_some() || self.video.high_ms.is_some();
+        let high_ms = self.high_ms;
+        let track = self.track(kind);
+        match track.high_ms {
+            Some(track_ms) if is_on_path(place_ms - track_ms) => Verdict::OnPath,
+            Some(_) => Verdict::Restart,
+            None if !has_path || (place_ms - high_ms).abs() <= MAX_FIRST_LAG_MS => Verdict::OnPath,
+            None if track.strays < MAX_STRAYS => Verdict::Stray,
+            None => Verdict::Restart,
+        }
+    }
+
+    fn advance(&mut self, kind: TagKind, timestamp: Timestamp, step_ms: i64) {
+        self.timestamp = Some(timestamp);
+        self.output_ms += step_ms;
+        let place_ms = self.output_ms;
+        let track = self.track(kind);
+        let track_ms = track.high_ms.unwrap_or(place_ms);
+        let track_step_ms = place_ms - track_ms;
+        *track = Track {
+            high_ms: Some(track_ms.max(place_ms)),
+            strays: 0,
+        };
+        if track_step_ms > 0 {
+            self.step_ms = track_step_ms.min(MAX_RESTART_STEP_MS);
+        }
+        self.high_ms = self.high_ms.max(place_ms);
+    }
+
+    /// The next frame, whatever its timestamp, continues the clock.
+    fn restart(&mut self) {
+        self.timestamp = None;
+        self.output_ms = self.high_ms + self.step_ms;
+        self.audio = Track::default();
+        self.video = Track::default();
+    }
+
+    fn track(&mut self, kind: TagKind) -> &mut Track {
+        match kind {
+            TagKind::VIDEO => &mut self.video,
+            _ => &mut self.audio,
+        }
     }
 }
 
-/// How far back an interleaved frame may lie behind the others; what is further back is a restart.
+fn is_on_path(track_step_ms: i64) -> bool {
+    (-MAX_STEP_BACK_MS..=MAX_STEP_MS).contains(&track_step_ms)
+}
+
+/// How far back a track may step; what is further back is a restart.
 const MAX_STEP_BACK_MS: i64 = 1_000;
 
-/// The longest pause between two frames, an hour; what is longer is a jump of the clock: 24 days where
-/// a server counts in 31 bits.
+/// The longest pause between two frames of a track, an hour; what is longer is a jump of the clock: 24
+/// days where a server counts in 31 bits.
 const MAX_STEP_MS: i64 = 3_600_000;
+
+/// How far a track's first frame may lie from the other track: more than servers buffer.
+const MAX_FIRST_LAG_MS: i64 = 60_000;
+
+/// Frames from far off that are taken for leftovers; with more of them the clock has changed.
+const MAX_STRAYS: u32 = 100;
 
 /// The longest step from the last frame before a restart to the first one behind it.
 const MAX_RESTART_STEP_MS: i64 = 100;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The places of frames with these timestamps.
-    fn places(timestamps: &[u32]) -> Vec<u64> {
-        let mut timeline = Timeline::new(false);
-        timestamps
-            .iter()
-            .map(|&timestamp| timeline.frame(Timestamp(timestamp)))
-            .collect()
-    }
-
-    #[test]
-    fn the_file_starts_at_0_whatever_the_server_counts_from() {
-        assert_eq!(places(&[16_772_000, 16_772_040, 16_772_080]), [0, 40, 80]);
-    }
-
-    #[test]
-    fn the_servers_timestamps_are_kept_on_demand() {
-        let mut timeline = Timeline::new(true);
-        assert_eq!(timeline.frame(Timestamp(4_000_000_000)), 4_000_000_000);
-        assert_eq!(timeline.frame(Timestamp(4_000_000_040)), 4_000_000_040);
-    }
-
-    #[test]
-    fn the_clock_goes_on_over_every_border_of_its_bits() {
-        for border in [1 << 24, 1 << 31, 0_u32] {
-            let before = border.wrapping_sub(20);
-            assert_eq!(
-                places(&[before, border, border.wrapping_add(20)]),
-                [0, 20, 40],
-                "border {border:#x}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_server_that_counts_in_31_bits_does_not_jump_24_days() {
-        let last = 0x7FFF_FFF0;
-        assert_eq!(places(&[last - 40, last, 24, 64]), [0, 40, 80, 120]);
-    }
-
-    #[test]
-    fn interleaved_frames_may_step_back_by_up_to_a_second() {
-        assert_eq!(
-            places(&[0, 1_000, 2_000, 1_000, 2_040]),
-            [0, 1_000, 2_000, 1_000, 2_040]
-        );
-    }
-
-    #[test]
-    fn a_larger_step_back_is_a_restart_that_continues_the_clock() {
-        assert_eq!(
-            places(&[10_000, 10_040, 10_080, 0, 40, 20]),
-            [0, 40, 80, 120, 160, 140]
-        );
-    }
-
-    #[test]
-    fn small_steps_back_do_not_add_up_unseen() {
-        let mut timestamps = vec![10_000, 20_000];
-        timestamps.extend((1..=5).map(|step| 20_000 - step * 400));
-        let places = places(&timestamps);
-        assert!(
-            places.iter().skip(1).all(|&place| place >= 9_000),
-            "{places:?}"
-        );
-    }
-
-    #[test]
-    fn a_jump_of_days_is_no_pause() {
-        assert_eq!(places(&[0, 40, 500_000_000, 500_000_040]), [0, 40, 80, 120]);
-        assert_eq!(places(&[0, 40, 600_040]), [0, 40, 600_040]);
-    }
-
-    #[test]
-    fn what_is_no_frame_takes_the_place_of_the_frame_before() {
-        let mut timeline = Timeline::new(false);
-        assert_eq!(timeline.companion(), 0);
-        timeline.frame(Timestamp(5_000));
-        timeline.frame(Timestamp(5_040));
-        assert_eq!(timeline.companion(), 40);
-        assert_eq!(timeline.position_ms(), 40);
-    }
-
-    #[test]
-    fn an_early_frame_before_the_first_is_not_before_0() {
-        assert_eq!(places(&[500, 300, 540]), [0, 0, 40]);
-    }
-}
+mod tests;

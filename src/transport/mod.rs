@@ -51,61 +51,114 @@ pub enum DialError {
         /// The system's word.
         source: io::Error,
     },
-    /// The name or the host did not answer in time.
-    #[error("cannot connect to {endpoint}: no answer within {} s", .bound.as_secs_f32())]
-    TimedOut {
-        /// What was dialled.
-        endpoint: Endpoint,
-        /// How long was waited.
-        bound: Duration,
-    },
 }
 
 /// Connects to `endpoint`, trying each of its addresses in turn. Name and connection together take
 /// `bound` at the most; `None` waits for ever.
 pub async fn dial(endpoint: &Endpoint, bound: Option<Duration>) -> Result<TcpStream, DialError> {
-    let Some(bound) = bound else {
-        return connect(endpoint).await;
+    let deadline = bound.map(|bound| Instant::now() + bound);
+    let lookup = lookup_host((endpoint.host.as_str(), endpoint.port));
+    let addresses = match within(deadline, lookup).await {
+        Ok(addresses) => addresses.collect::<Vec<SocketAddr>>(),
+        Err(source) => {
+            return Err(DialError::Name {
+                endpoint: endpoint.clone(),
+                source,
+            });
+        }
     };
-    match timeout_at(Instant::now() + bound, connect(endpoint)).await {
-        Ok(connected) => connected,
-        Err(_) => Err(DialError::TimedOut {
-            endpoint: endpoint.clone(),
-            bound,
-        }),
-    }
-}
-
-async fn connect(endpoint: &Endpoint) -> Result<TcpStream, DialError> {
-    let name_error = |source| DialError::Name {
-        endpoint: endpoint.clone(),
-        source,
-    };
-    let addresses = lookup_host((endpoint.host.as_str(), endpoint.port))
-        .await
-        .map_err(name_error)?;
-    let mut last_error = None;
-    for address in addresses {
-        match connect_to(address).await {
+    let mut last_error = io::Error::new(ErrorKind::NotFound, "it has no address");
+    for (tried, &address) in addresses.iter().enumerate() {
+        let deadline = deadline.map(|deadline| share(deadline, addresses.len() - tried));
+        match within(deadline, connect(address)).await {
             Ok(stream) => return Ok(stream),
             Err(error) => {
                 tracing::debug!("{address}: {error}");
-                last_error = Some(error);
+                last_error = error;
             }
         }
     }
-    Err(match last_error {
-        Some(source) => DialError::Tcp {
-            endpoint: endpoint.clone(),
-            source,
-        },
-        None => name_error(io::Error::new(ErrorKind::NotFound, "no address")),
+    Err(DialError::Tcp {
+        endpoint: endpoint.clone(),
+        source: last_error,
     })
 }
 
+/// Until when one address may take, where so many are left: one that leads nowhere leaves the
+/// others their part of the time.
+fn share(deadline: Instant, left: usize) -> Instant {
+    let now = Instant::now();
+    let rest = deadline.saturating_duration_since(now);
+    now + rest / u32::try_from(left).unwrap_or(u32::MAX)
+}
+
+async fn within<T>(
+    deadline: Option<Instant>,
+    work: impl Future<Output = io::Result<T>>,
+) -> io::Result<T> {
+    let Some(deadline) = deadline else {
+        return work.await;
+    };
+    match timeout_at(deadline, work).await {
+        Ok(done) => done,
+        Err(_) => Err(io::Error::new(ErrorKind::TimedOut, "no answer in time")),
+    }
+}
+
 /// Commands and acknowledgements are small and urgent: they do not wait for more to send.
-async fn connect_to(address: SocketAddr) -> io::Result<TcpStream> {
+async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     Ok(stream)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    fn endpoint(host: &str, port: u16) -> Endpoint {
+        Endpoint {
+            host: host.to_owned(),
+            port,
+        }
+    }
+
+    #[test]
+    fn an_address_of_ipv6_is_printed_in_brackets() {
+        assert_eq!(endpoint("::1", 1935).to_string(), "[::1]:1935");
+        assert_eq!(endpoint("host.example", 80).to_string(), "host.example:80");
+    }
+
+    #[tokio::test]
+    async fn an_address_that_refuses_leaves_the_next_its_turn() {
+        // `localhost` is two addresses on most machines, and only one of them listens.
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let dialled = dial(&endpoint("localhost", port), Some(Duration::from_secs(5))).await;
+        assert_eq!(dialled.unwrap().peer_addr().unwrap().port(), port);
+    }
+
+    #[tokio::test]
+    async fn nobody_listening_is_told_with_the_endpoint() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        let error = dial(&endpoint("127.0.0.1", port), None).await.unwrap_err();
+        let told = error.to_string();
+        assert!(
+            told.starts_with(&format!("cannot connect to 127.0.0.1:{port}: ")),
+            "{told}"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_takes_too_long_is_given_up() {
+        let deadline = Instant::now() + Duration::from_secs(8);
+        assert_eq!(share(deadline, 4) - Instant::now(), Duration::from_secs(2));
+        let waited = within::<()>(Some(deadline), std::future::pending()).await;
+        assert_eq!(waited.unwrap_err().kind(), ErrorKind::TimedOut);
+        assert_eq!(Instant::now(), deadline);
+    }
 }

@@ -2,7 +2,11 @@ use rand::{SeedableRng, rngs::StdRng};
 
 use super::*;
 use crate::{
-    download::{output::Destination, tests::session},
+    download::{
+        line::{MAX_LEFT_OVER, READ_BYTES},
+        output::Destination,
+        tests::session,
+    },
     rtmp::{chunk, client::config::BufferLength, message::Timestamp},
     transport::Endpoint,
 };
@@ -88,8 +92,7 @@ fn a_warm_download_allocates_nothing_per_message() {
     let mut outbox = BytesMut::with_capacity(4096);
     let mut second = |number| {
         line.send_second(number);
-        let end = pump.turn(&mut line.client, &mut line.inbox, false);
-        assert!(end.is_none(), "{end:?}");
+        pump.turn(&mut line.client, &mut line.inbox).unwrap();
         line.client.poll_transmit(&mut outbox).unwrap();
         outbox.clear();
         line.inbox.reserve(READ_BYTES);
@@ -115,10 +118,7 @@ fn configuration_and_script_data_do_not_move_the_clock() {
     line.send(Kind::VIDEO, 90_040, &[0x27, 1, 0, 0, 0, 5]);
     line.send(Kind::VIDEO, 0, &[0x17, 0, 0, 0, 0, 1, 2]);
     line.send(Kind::VIDEO, 90_080, &[0x27, 1, 0, 0, 0, 5]);
-    assert!(
-        pump.turn(&mut line.client, &mut line.inbox, false)
-            .is_none()
-    );
+    pump.turn(&mut line.client, &mut line.inbox).unwrap();
     let facts = pump.facts();
     assert_eq!((facts.position_ms, facts.frame_interval_ms), (80, 40));
     assert!(facts.has_media && facts.is_live);
@@ -135,15 +135,17 @@ fn durations_that_are_none_are_not_believed() {
 }
 
 #[test]
-fn the_pace_is_that_of_video_where_there_is_some() {
+fn the_pace_is_that_of_the_track_that_is_ahead() {
     let mut pace = Pace::default();
     for at_ms in [0, 23, 46] {
         pace.frame(TagKind::AUDIO, at_ms);
     }
     assert_eq!(pace.interval_ms, 23);
-    for at_ms in [50, 90] {
-        pace.frame(TagKind::VIDEO, at_ms);
-        pace.frame(TagKind::AUDIO, at_ms + 1);
-    }
+    pace.frame(TagKind::VIDEO, 0);
+    pace.frame(TagKind::VIDEO, 40);
+    assert_eq!(pace.interval_ms, 23);
+    pace.frame(TagKind::VIDEO, 80);
     assert_eq!(pace.interval_ms, 40);
+    pace.frame(TagKind::VIDEO, 100_000);
+    assert_eq!(pace.interval_ms, MAX_INTERVAL_MS);
 }

@@ -1,0 +1,140 @@
+//! The two directions of a connection, and the bytes that wait at either end.
+
+use std::{future::pending, io, time::Duration};
+
+use bytes::BytesMut;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+
+/// A connection with what has come and is not yet understood, and what is not yet sent.
+#[derive(Debug)]
+pub(super) struct Line {
+    stream: TcpStream,
+    pub(super) inbox: BytesMut,
+    pub(super) outbox: BytesMut,
+    is_writable: bool,
+}
+
+/// What moved.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Moved {
+    /// Some bytes, in one direction or the other.
+    Bytes,
+    /// The peer has closed its side, and all that it sent is in the inbox.
+    Closed,
+}
+
+impl Line {
+    pub(super) fn new(stream: TcpStream) -> Self {
+        Self {
+            stream,
+            inbox: BytesMut::with_capacity(READ_BYTES + MAX_LEFT_OVER),
+            outbox: BytesMut::new(),
+            is_writable: true,
+        }
+    }
+
+    /// Sends or, where `is_reading`, receives: whichever can be done first. Cancelling loses nothing.
+    ///
+    /// A connection that takes no more bytes is no error yet: what had arrived is still to be read,
+    /// and the end of it says what happened.
+    pub(super) async fn exchange(&mut self, is_reading: bool) -> io::Result<Moved> {
+        let (mut reader, mut writer) = self.stream.split();
+        if !self.is_writable {
+            self.outbox.clear();
+        }
+        // What is left over is a part of a header: this moves it to the front, and never grows.
+        self.inbox.reserve(READ_BYTES);
+        tokio::select! {
+            // Sending first: answers must not wait until a server that sends and sends is done.
+            biased;
+            written = writer.write_buf(&mut self.outbox), if !self.outbox.is_empty() => {
+                if let Err(error) = written {
+                    tracing::debug!("cannot send: {error}");
+                    self.is_writable = false;
+                }
+                Ok(Moved::Bytes)
+            }
+            read = reader.read_buf(&mut self.inbox), if is_reading => match read? {
+                0 => Ok(Moved::Closed),
+                _ => Ok(Moved::Bytes),
+            },
+            else => pending().await,
+        }
+    }
+
+    /// Sends what is left. A peer that does not read is not waited for.
+    pub(super) async fn say_goodbye(mut self) {
+        let goodbye = async {
+            self.stream.write_all(&self.outbox).await?;
+            self.stream.shutdown().await
+        };
+        if let Ok(Err(error)) = timeout(GOODBYE_PATIENCE, goodbye).await {
+            tracing::debug!("cannot say goodbye: {error}");
+        }
+    }
+}
+
+/// Read at a time: enough to make system calls rare, little enough to stay in the cache.
+pub(super) const READ_BYTES: usize = 256 * 1024;
+
+/// More than a chunk header, which is all that is left over from one read to the next; a handshake
+/// is left over once, and fits too.
+pub(super) const MAX_LEFT_OVER: usize = 4096;
+
+/// How long the last words may take.
+const GOODBYE_PATIENCE: Duration = Duration::from_millis(200);
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn pair() -> (Line, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap());
+        let (near, far) = tokio::join!(near, listener.accept());
+        (Line::new(near.unwrap()), far.unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn answers_go_out_while_more_can_be_read() {
+        let (mut line, mut far) = pair().await;
+        far.write_all(&[7; 1000]).await.unwrap();
+        line.stream.readable().await.unwrap();
+        line.outbox.extend_from_slice(b"pong");
+        assert_eq!(line.exchange(true).await.unwrap(), Moved::Bytes);
+        assert!(line.outbox.is_empty() && line.inbox.is_empty());
+        assert_eq!(line.exchange(true).await.unwrap(), Moved::Bytes);
+        assert_eq!(line.inbox.len(), 1000);
+        let mut pong = [0; 4];
+        far.read_exact(&mut pong).await.unwrap();
+        assert_eq!(&pong, b"pong");
+    }
+
+    #[tokio::test]
+    async fn what_had_arrived_is_read_though_nothing_can_be_sent() {
+        let (mut line, mut far) = pair().await;
+        far.write_all(b"last words").await.unwrap();
+        drop(far);
+        line.outbox.extend_from_slice(&[0; 100]);
+        let mut moved = Moved::Bytes;
+        while moved != Moved::Closed {
+            line.outbox.extend_from_slice(&[0; 100]);
+            moved = line.exchange(true).await.unwrap_or(Moved::Closed);
+        }
+        assert_eq!(&line.inbox[..], b"last words");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_read_while_nobody_wants_it() {
+        let (mut line, mut far) = pair().await;
+        far.write_all(b"later").await.unwrap();
+        let waited = timeout(Duration::from_millis(20), line.exchange(false)).await;
+        assert!(waited.is_err() && line.inbox.is_empty());
+    }
+}
