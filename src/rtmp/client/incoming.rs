@@ -216,7 +216,7 @@ impl Client {
             }
             Some(b"|RtmpSampleAccess" | b"@clearDataFrame") => {}
             Some(_) => return self.events.push_back(Event::Media(message)),
-            None if decodes(&message.payload) => {
+            None if !message.payload.is_empty() && decodes(&message.payload) => {
                 return self.events.push_back(Event::Media(message));
             }
             None => tracing::debug!("data message of {} bytes skipped", message.payload.len()),

@@ -644,6 +644,8 @@ mod streams {
         conversation.data(&["@clearDataFrame".into(), "onMetaData".into()]);
         conversation.data(&["onStatus".into(), info("status", "NetStream.Data.Start")]);
         conversation.send(Kind::DATA, 1, 0, &[0x2A, 1, 2]);
+        conversation.send(Kind::DATA, 1, 0, &[]);
+        conversation.data(&["@setDataFrame".into()]);
         conversation.send(Kind::DATA_AMF3, 1, 0, &[9, 9]);
         conversation.send(Kind(99), 1, 0, &[1, 2, 3]);
         conversation.send(Kind::SHARED_OBJECT, 1, 0, &[1, 2, 3]);
