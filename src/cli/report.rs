@@ -26,6 +26,8 @@ pub struct Console {
     started: Option<Instant>,
     /// When progress was shown last.
     shown: Option<Instant>,
+    /// Lines of metadata that are still printed.
+    metadata_lines: usize,
 }
 
 impl Console {
@@ -38,6 +40,7 @@ impl Console {
             screen,
             started: None,
             shown: None,
+            metadata_lines: METADATA_LINES,
         }
     }
 
@@ -100,13 +103,17 @@ impl Report for Console {
     }
 
     fn metadata(&mut self, metadata: &Object) {
+        if self.metadata_lines == 0 {
+            return;
+        }
         self.screen.line("INFO: Metadata:");
         let mut lines = Vec::new();
         describe(metadata, &mut lines);
-        let left_out = lines.len().saturating_sub(METADATA_LINES);
-        for line in lines.iter().take(METADATA_LINES) {
+        let left_out = lines.len().saturating_sub(self.metadata_lines);
+        for line in lines.iter().take(self.metadata_lines) {
             self.screen.line(line);
         }
+        self.metadata_lines = self.metadata_lines.saturating_sub(lines.len());
         if left_out > 0 {
             self.screen.line(&format!("INFO:   ({left_out} more)"));
         }
@@ -276,7 +283,8 @@ fn last_line(exit: Exit, outcome: &Outcome) -> String {
 /// How much time is between two status lines at the least.
 const STATUS_INTERVAL: Duration = Duration::from_millis(200);
 
-/// More of the metadata is not printed: some servers send the whole keyframe index.
+/// More of the metadata is not printed: some servers send the whole keyframe index, some send all of
+/// it again and again.
 const METADATA_LINES: usize = 200;
 
 /// More of a single text is not printed.

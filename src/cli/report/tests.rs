@@ -228,7 +228,9 @@ fn prints_no_more_metadata_than_anybody_reads() {
     for _ in 0..METADATA_LINES + 5 {
         metadata.push("text", "x".repeat(TEXT_BYTES + 5));
     }
-    Console::new(screen).metadata(&metadata);
+    let mut console = Console::new(screen);
+    console.metadata(&metadata);
+    console.metadata(&metadata);
     let written = written.take();
     assert_eq!(written.lines().count(), 1 + METADATA_LINES + 1);
     assert!(written.ends_with("INFO:   (5 more)\n"));
