@@ -144,6 +144,11 @@ impl Calls {
         self.last = self.last.saturating_add(1);
         self.last
     }
+
+    /// Whether `createStream` is yet to be answered.
+    fn awaits_stream(&self) -> bool {
+        self.early_create_stream.is_some() || self.create_stream.is_some()
+    }
 }
 
 impl Client {
@@ -242,6 +247,10 @@ impl Client {
                     self.create_stream(now);
                 }
                 Wait::EndOfStream => self.end_of_stream_confirmed(),
+                // What was not answered says more than what could not come without it.
+                Wait::FirstMedia if self.calls.awaits_stream() => {
+                    self.end(End::TimedOut(Wait::CreateStream));
+                }
                 _ => self.end(End::TimedOut(wait)),
             }
         }

@@ -1062,6 +1062,12 @@ mod timers {
         };
         let mut conversation = Conversation::with(bounded(Some(3 * SECOND)));
         assert_eq!(timed_out(conversation.wait(3 * SECOND)), [Wait::Connect]);
+        for seconds in 1..=3 {
+            let bound = seconds * SECOND;
+            let mut conversation = Conversation::with(bounded(Some(bound)));
+            conversation.accept();
+            assert_eq!(timed_out(conversation.wait(bound)), [Wait::CreateStream]);
+        }
         let mut conversation = Conversation::playing(bounded(Some(3 * SECOND)));
         assert_eq!(timed_out(conversation.wait(3 * SECOND)), [Wait::FirstMedia]);
         let mut conversation = Conversation::playing(bounded(None));
