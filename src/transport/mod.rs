@@ -56,7 +56,10 @@ pub enum DialError {
 /// Connects to `endpoint`, trying each of its addresses in turn. Name and connection together take
 /// `bound` at the most; `None` waits for ever.
 pub async fn dial(endpoint: &Endpoint, bound: Option<Duration>) -> Result<TcpStream, DialError> {
-    let deadline = bound.map(|bound| Instant::now() + bound);
+    let deadline = bound.map(|bound| Deadline {
+        at: Instant::now() + bound,
+        bound,
+    });
     let lookup = lookup_host((endpoint.host.as_str(), endpoint.port));
     let addresses = match within(deadline, lookup).await {
         Ok(addresses) => addresses.collect::<Vec<SocketAddr>>(),
@@ -69,7 +72,7 @@ pub async fn dial(endpoint: &Endpoint, bound: Option<Duration>) -> Result<TcpStr
     };
     let mut last_error = io::Error::new(ErrorKind::NotFound, "it has no address");
     for (tried, &address) in addresses.iter().enumerate() {
-        let deadline = deadline.map(|deadline| share(deadline, addresses.len() - tried));
+        let deadline = deadline.map(|deadline| deadline.share(addresses.len() - tried));
         match within(deadline, connect(address)).await {
             Ok(stream) => return Ok(stream),
             Err(error) => {
@@ -84,25 +87,37 @@ pub async fn dial(endpoint: &Endpoint, bound: Option<Duration>) -> Result<TcpStr
     })
 }
 
-/// Until when one address may take, where so many are left: one that leads nowhere leaves the
-/// others their part of the time.
-fn share(deadline: Instant, left: usize) -> Instant {
-    let now = Instant::now();
-    let rest = deadline.saturating_duration_since(now);
-    now + rest / u32::try_from(left).unwrap_or(u32::MAX)
+/// When a wait is over, and how long it was to be.
+#[derive(Debug, Clone, Copy)]
+struct Deadline {
+    at: Instant,
+    bound: Duration,
+}
+
+impl Deadline {
+    /// Until when one address may take, where so many are left: one that leads nowhere leaves the
+    /// others their part of the time.
+    fn share(self, left: usize) -> Self {
+        let now = Instant::now();
+        let rest = self.at.saturating_duration_since(now);
+        Self {
+            at: now + rest / u32::try_from(left).unwrap_or(u32::MAX),
+            ..self
+        }
+    }
 }
 
 async fn within<T>(
-    deadline: Option<Instant>,
+    deadline: Option<Deadline>,
     work: impl Future<Output = io::Result<T>>,
 ) -> io::Result<T> {
-    let Some(deadline) = deadline else {
+    let Some(Deadline { at, bound }) = deadline else {
         return work.await;
     };
-    match timeout_at(deadline, work).await {
-        Ok(done) => done,
-        Err(_) => Err(io::Error::new(ErrorKind::TimedOut, "no answer in time")),
-    }
+    timeout_at(at, work).await.unwrap_or_else(|_| {
+        let told = format!("no answer within {} s", bound.as_secs_f32());
+        Err(io::Error::new(ErrorKind::TimedOut, told))
+    })
 }
 
 /// Commands and acknowledgements are small and urgent: they do not wait for more to send.
@@ -155,10 +170,15 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_takes_too_long_is_given_up() {
-        let deadline = Instant::now() + Duration::from_secs(8);
-        assert_eq!(share(deadline, 4) - Instant::now(), Duration::from_secs(2));
+        let bound = Duration::from_secs(8);
+        let start = Instant::now();
+        let deadline = Deadline {
+            at: start + bound,
+            bound,
+        };
+        assert_eq!(deadline.share(4).at - start, bound / 4);
         let waited = within::<()>(Some(deadline), std::future::pending()).await;
-        assert_eq!(waited.unwrap_err().kind(), ErrorKind::TimedOut);
-        assert_eq!(Instant::now(), deadline);
+        assert_eq!(waited.unwrap_err().to_string(), "no answer within 8 s");
+        assert_eq!(Instant::now(), deadline.at);
     }
 }

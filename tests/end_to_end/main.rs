@@ -31,3 +31,6 @@ mod downloads;
 
 /// Downloads from servers that others wrote.
 mod real_servers;
+
+/// Peers that break the rules, and ends that nobody wished for.
+mod hostile;

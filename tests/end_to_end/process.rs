@@ -65,6 +65,16 @@ impl Process {
         finished
     }
 
+    /// The most memory that it had at a time, in bytes.
+    #[cfg(target_os = "linux")]
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.expect("it runs");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kilobytes = peak.and_then(|peak| peak.trim().strip_suffix(" kB"));
+        1024 * kilobytes.map_or(0, |kilobytes| kilobytes.parse().expect("a number"))
+    }
+
     /// Ends it now and says what it had said.
     pub fn kill(mut self) -> Finished {
         self.end(Instant::now())

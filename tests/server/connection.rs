@@ -244,6 +244,11 @@ impl Connection {
         self.write(&out)
     }
 
+    /// Has the network take no more than a little of what the client says before it is heard.
+    pub fn hear_little(&self) {
+        let _ = socket2::SockRef::from(&*self.socket).set_recv_buffer_size(4096);
+    }
+
     /// Reads all that the client has said.
     pub fn hear_out(&mut self) -> Result<(), Over> {
         while self.receive(Duration::ZERO)?.is_some() {}

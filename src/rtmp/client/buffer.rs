@@ -1,10 +1,11 @@
 //! The buffer that we announce.
 //!
-//! A server sends a recorded stream that far ahead of real time. Ask for hours, as other clients do,
-//! and nginx-rtmp drops without a word what its queue cannot hold; ask for a few seconds more than
-//! has arrived, again and again, and everything comes at the same speed.
+//! A server sends a recorded stream that far ahead of real time, which began with the first media.
+//! Ask for hours, as other clients do, and nginx-rtmp drops without a word what its queue of 256
+//! messages cannot hold; ask for a few seconds more than has arrived, again and again, and
+//! everything comes at the same speed.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::config::BufferLength;
 use crate::rtmp::message::Timestamp;
@@ -13,7 +14,7 @@ use crate::rtmp::message::Timestamp;
 #[derive(Debug)]
 pub(super) struct Announcer {
     policy: Policy,
-    first_timestamp: Option<Timestamp>,
+    first: Option<(Timestamp, Instant)>,
     /// The announcement before the last, and the last.
     sent: [Option<Sent>; 2],
 }
@@ -49,7 +50,7 @@ impl Announcer {
                 BufferLength::Growing if is_live => Policy::Once { ms: AHEAD_MS },
                 BufferLength::Growing => Policy::Growing,
             },
-            first_timestamp: None,
+            first: None,
             sent: [None; 2],
         }
     }
@@ -67,7 +68,7 @@ impl Announcer {
         if self.policy != Policy::Growing {
             return None;
         }
-        let first = *self.first_timestamp.get_or_insert(timestamp);
+        let (first, started_at) = *self.first.get_or_insert((timestamp, now));
         let arrived_ms = u32::try_from(timestamp.since(first)).unwrap_or(0);
         let now = Sent {
             arrived_ms,
@@ -83,7 +84,8 @@ impl Announcer {
             return None;
         }
         if progress_ms > JUMP_MS {
-            self.first_timestamp = Some(timestamp.wrapping_add(last.arrived_ms.wrapping_neg()));
+            let first = timestamp.wrapping_add(last.arrived_ms.wrapping_neg());
+            self.first = Some((first, started_at));
             return None;
         }
         self.sent = [Some(last), Some(now)];
@@ -96,10 +98,18 @@ impl Announcer {
             });
         }
         Some(Announcement {
-            ms: arrived_ms.saturating_add(AHEAD_MS),
+            ms: length_ms(arrived_ms, now.at.saturating_duration_since(started_at)),
             gave_up_growing: false,
         })
     }
+}
+
+/// What a player's buffer would hold that has played since the first media came, and a little more.
+fn length_ms(arrived_ms: u32, playing: Duration) -> u32 {
+    let played_ms = u32::try_from(playing.as_millis()).unwrap_or(u32::MAX);
+    arrived_ms
+        .saturating_sub(played_ms)
+        .saturating_add(AHEAD_MS)
 }
 
 /// Whether media came at the pace at which it plays, give or take a tenth: a server that keeps to
@@ -112,8 +122,8 @@ fn is_real_time(from: Sent, to: Sent) -> bool {
     (media_ms.saturating_sub(tenth_ms)..=media_ms.saturating_add(tenth_ms)).contains(&elapsed_ms)
 }
 
-/// How far ahead of what has arrived is asked for. nginx-rtmp loses messages from 20 s on.
-const AHEAD_MS: u32 = 5_000;
+/// How far ahead of what has arrived is asked for: some 220 messages of video and audio.
+const AHEAD_MS: u32 = 3_000;
 
 /// Media between two announcements.
 const STEP_MS: u32 = 1_250;

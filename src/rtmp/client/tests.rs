@@ -288,7 +288,7 @@ mod start_up {
             (b"play", 3.0, 1),
         ];
         assert_eq!(calls, expected);
-        assert_eq!(said[3..], [Said::buffer_length(1, 5_000)]);
+        assert_eq!(said[3..], [Said::buffer_length(1, 3_000)]);
         let Said::Command(_, play) = &said[2] else {
             unreachable!()
         };
@@ -350,7 +350,7 @@ mod start_up {
         conversation.created(2, 7.0);
         let said = conversation.said();
         assert_eq!(said[0].call(), Some((&b"play"[..], 3.0, 7)));
-        assert_eq!(said[1..], [Said::buffer_length(7, 5_000)]);
+        assert_eq!(said[1..], [Said::buffer_length(7, 3_000)]);
     }
 
     #[test]
@@ -379,7 +379,7 @@ mod start_up {
         let said = conversation.said();
         assert_eq!(said[0], Said::Command(0, Command::delete_stream(1)));
         assert_eq!(said[1].call(), Some((&b"play"[..], 4.0, 4)));
-        assert_eq!(said[2], Said::buffer_length(4, 5_000));
+        assert_eq!(said[2], Said::buffer_length(4, 3_000));
     }
 
     #[test]
@@ -710,7 +710,7 @@ mod streams {
         for timestamp in [0, 500, 1_000, 1_500, 2_000, 2_500, 3_000] {
             conversation.send(Kind::VIDEO, 1, timestamp, &[0x27, 1]);
         }
-        let announced = [Said::buffer_length(1, 6_500), Said::buffer_length(1, 8_000)];
+        let announced = [Said::buffer_length(1, 4_500), Said::buffer_length(1, 6_000)];
         assert_eq!(conversation.said(), announced);
     }
 

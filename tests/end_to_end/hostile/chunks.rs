@@ -1,0 +1,190 @@
+use super::*;
+use crate::server::Then;
+
+#[test]
+fn chunks_that_cannot_be_end_it_before_and_after_media() {
+    for (bytes, cause) in IMPOSSIBLE {
+        for count in [0, 10] {
+            let peer = playing(count, move |peer| peer.send(bytes));
+            let ended = Attempt::new(&peer.url("clip")).run();
+            assert_cut(&ended, count, cause);
+        }
+    }
+}
+
+#[test]
+fn a_length_that_is_too_large_ends_with_the_connection_or_with_patience() {
+    let cases = [
+        (Then::Fin, "cut", "in the middle of a message"),
+        (Then::Silence, "stalled", "no more media came"),
+    ];
+    at_once(cases, |(then, word, cause)| {
+        let peer = playing(10, move |peer| {
+            // 0xFFFFFF bytes are announced, three come.
+            peer.send(&[6, 0, 0, 0, 0xFF, 0xFF, 0xFF, 8, 1, 0, 0, 0, 1, 2, 3])?;
+            peer.fail(then)
+        });
+        let ended = Attempt::new(&peer.url("clip")).options(WAIT_A_SECOND).run();
+        ended
+            .assert_told(2, word, cause)
+            .assert_within(A_SECOND)
+            .assert_kept(&media()[..10]);
+    });
+}
+
+#[test]
+fn too_many_chunk_streams_end_it() {
+    let peer = playing(10, |peer| {
+        let streams = 320..5320_u32;
+        let bytes: Vec<u8> = streams.flat_map(|id| begun(id, 0xFF_FFFF, &[1])).collect();
+        peer.queue_chunk_size(1)?;
+        peer.send(&bytes)
+    });
+    let ended = Attempt::new(&peer.url("clip")).run();
+    assert_cut(&ended, 10, "more than 4096 chunk streams");
+}
+
+#[test]
+fn too_many_unfinished_bytes_end_it() {
+    let peer = playing(10, |peer| {
+        peer.queue_chunk_size(128)?;
+        let begun = (320..4320).map(|id| begun(id, 20_000, &[1; 128]));
+        peer.send(&begun.collect::<Vec<_>>().concat())?;
+        // Each of 4,000 messages goes on, 128 bytes at a time, until 20,000 would be whole.
+        let goes_on: Vec<u8> = (320..4320)
+            .flat_map(|id| [&header(3, id)[..], &[1; 128]].concat())
+            .collect();
+        (0..155).try_for_each(|_| peer.send(&goes_on))
+    });
+    let ended = Attempt::new(&peer.url("clip")).run();
+    assert_cut(
+        &ended,
+        10,
+        "more than 67108864 bytes of unfinished messages",
+    );
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn lengths_alone_take_no_memory() {
+    use std::sync::mpsc;
+
+    let (sender, said) = mpsc::sync_channel(1);
+    let peer = playing(10, move |peer| {
+        // 4,000 messages of 16 MiB each, were they to come.
+        let bytes: Vec<u8> = (320..4320)
+            .flat_map(|id| begun(id, 0xFF_FFFF, &[1]))
+            .collect();
+        peer.queue_chunk_size(1)?;
+        peer.send(&bytes)?;
+        send(peer, &media()[10..20])?;
+        thread::sleep(Duration::from_millis(300));
+        sender.send(()).map_err(|_| Over)?;
+        peer.wait_for_close()
+    });
+    let running = Attempt::new(&peer.url("clip")).start();
+    said.recv_timeout(LIMIT).expect("it plays on");
+    let memory = running.process.peak_memory();
+    assert!(memory < 24 << 20, "{memory} bytes");
+    running.process.signal("TERM");
+    running.finish().assert_kept(&media()[..20]);
+}
+
+#[test]
+fn what_is_merely_odd_does_no_harm() {
+    for bytes in ODD {
+        let peer = playing(10, move |peer| {
+            peer.send(bytes)?;
+            send(peer, &media()[10..])?;
+            peer.fail(Then::Fin)
+        });
+        let ended = Attempt::new(&peer.url("clip")).run();
+        ended
+            .assert_told(0, "closed", "the server closed the connection")
+            .assert_kept(&media());
+    }
+}
+
+/// Panics unless it was cut for `cause` once `count` tags had come.
+#[track_caller]
+fn assert_cut(ended: &Ended, count: usize, cause: &str) {
+    let code = if count == 0 { 1 } else { 2 };
+    ended.assert_told(code, "cut", cause);
+    match count {
+        0 => ended.assert_untouched(),
+        _ => ended.assert_kept(&media()[..count]),
+    }
+}
+
+/// The first chunk of a message of type 8 (RTMP 5.3.1.2.1).
+fn begun(id: u32, length: u32, bytes: &[u8]) -> Vec<u8> {
+    let [_, length @ ..] = length.to_be_bytes();
+    [
+        &header(0, id)[..],
+        &[0; 3],
+        &length,
+        &[8, 1, 0, 0, 0],
+        bytes,
+    ]
+    .concat()
+}
+
+/// A basic header of three bytes (RTMP 5.3.1.1).
+fn header(format: u8, id: u32) -> [u8; 3] {
+    let [low, high, ..] = (id - 64).to_le_bytes();
+    [format << 6 | 1, low, high]
+}
+
+/// Chunks, and why they cannot be.
+const IMPOSSIBLE: [(&[u8], &str); 6] = [
+    // Set Chunk Size (RTMP 5.4.1).
+    (
+        &[2, 0, 0, 0, 0, 0, 4, 1, 0, 0, 0, 0, 0, 0, 0, 0],
+        "chunk size 0 is not within",
+    ),
+    (
+        &[2, 0, 0, 0, 0, 0, 4, 1, 0, 0, 0, 0, 0x80, 0, 0, 0x80],
+        "chunk size 2147483776 is not within",
+    ),
+    (
+        &[2, 0, 0, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 9],
+        "set chunk size",
+    ),
+    // Continuations of nothing (RTMP 5.3.1.2).
+    (&[0xC9], "chunk stream 9 begins with a type 3 chunk"),
+    (
+        &[0x89, 0, 0, 1],
+        "chunk stream 9 begins with a type 2 chunk",
+    ),
+    (
+        &[0xC1, 0xFF, 0xFF],
+        "chunk stream 65599 begins with a type 3 chunk",
+    ),
+];
+
+/// Messages on chunk stream 2 that are not as they should be.
+const ODD: [&[u8]; 13] = [
+    // Abort of a chunk stream that was never begun, and of no chunk stream at all.
+    &[2, 0, 0, 0, 0, 0, 4, 2, 0, 0, 0, 0, 0, 0, 0, 99],
+    &[2, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0],
+    // Window Acknowledgement Size 0, 1, the largest, and one byte of it.
+    &[2, 0, 0, 0, 0, 0, 4, 5, 0, 0, 0, 0, 0, 0, 0, 0],
+    &[2, 0, 0, 0, 0, 0, 4, 5, 0, 0, 0, 0, 0, 0, 0, 1],
+    &[2, 0, 0, 0, 0, 0, 4, 5, 0, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF],
+    &[2, 0, 0, 0, 0, 0, 1, 5, 0, 0, 0, 0, 7],
+    // Set Peer Bandwidth 0 with an unknown limit, and without a limit.
+    &[2, 0, 0, 0, 0, 0, 5, 6, 0, 0, 0, 0, 0, 0, 0, 0, 77],
+    &[2, 0, 0, 0, 0, 0, 4, 6, 0, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF],
+    // An unknown user control event, and half of one.
+    &[2, 0, 0, 0, 0, 0, 3, 4, 0, 0, 0, 0, 0xFF, 0xFF, 1],
+    &[2, 0, 0, 0, 0, 0, 1, 4, 0, 0, 0, 0, 0],
+    // A message of a type that does not exist.
+    &[2, 0, 0, 0, 0, 0, 2, 0xEE, 9, 9, 9, 9, 1, 2],
+    // Aggregates: one whose only part claims 0xFFFFFF bytes, and one in an aggregate.
+    &[
+        2, 0, 0, 0, 0, 0, 12, 22, 1, 0, 0, 0, 9, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0, 0, 0, 0, 1,
+    ],
+    &[
+        2, 0, 0, 0, 0, 0, 15, 22, 1, 0, 0, 0, 22, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 11,
+    ],
+];

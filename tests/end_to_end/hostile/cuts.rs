@@ -1,0 +1,280 @@
+use std::{
+    collections::BTreeSet,
+    io::{Read, Write},
+    net::{Ipv4Addr, Shutdown, TcpStream},
+    sync::{Arc, Mutex},
+};
+
+use bytes::BytesMut;
+use rtmpull::rtmp::{chunk::Decoder, message::Message};
+
+use super::*;
+use crate::server::{Config, Handshake, Listener, Pace, Point, Server, Step, Stream, Then};
+
+#[test]
+fn a_cut_anywhere_costs_nothing_that_had_come() {
+    let session = Recording::make();
+    let cuts = session.places().into_iter().enumerate();
+    let cuts: Vec<_> = cuts.map(|(n, at)| (at, END[n % END.len()])).collect();
+    at_once(cuts.chunks(cuts.len().div_ceil(AT_A_TIME)), |cuts| {
+        for (at, end) in cuts {
+            session.cut(*at, *end);
+        }
+    });
+}
+
+#[test]
+fn a_server_that_leaves_at_any_step_is_told() {
+    let connect = "the server closed the connection instead of answering connect";
+    let media = "the server closed the connection before any media";
+    let cases = [
+        (Step::Handshake, 3, "no-connection", "the handshake"),
+        (Step::Connect, 1, "cut", connect),
+        (Step::CreateStream, 1, "cut", media),
+        (Step::Play, 1, "cut", media),
+        (Step::Media, 1, "cut", media),
+    ];
+    at_once(cases, |(step, code, word, cause)| {
+        for then in [Then::Fin, Then::Rst] {
+            let stream = Stream::recorded(Clip::sample());
+            let point = Point::Step(step);
+            let server = Server::start(Config::serving(stream).with_fault(point, then));
+            let ended = Attempt::new(&server.url("clip")).run();
+            let is_told_by_us = then == Then::Fin || step == Step::Handshake;
+            let cause = if is_told_by_us {
+                cause
+            } else {
+                "the connection broke"
+            };
+            ended.assert_told(code, word, cause).assert_untouched();
+            let ended = Attempt::new(&server.url("clip")).into_nothing().run();
+            ended.assert_no_file();
+        }
+    });
+}
+
+/// How a connection ends.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum End {
+    Fin,
+    /// On Linux what was sent arrives nevertheless; others throw it away.
+    #[cfg(target_os = "linux")]
+    Rst,
+}
+
+#[cfg(target_os = "linux")]
+const END: [End; 2] = [End::Fin, End::Rst];
+#[cfg(not(target_os = "linux"))]
+const END: [End; 1] = [End::Fin];
+
+/// All that a server sent in a session.
+struct Recording {
+    bytes: Vec<u8>,
+    /// The messages and where each one ends.
+    messages: Vec<(usize, Message)>,
+}
+
+impl Recording {
+    /// Records a whole download.
+    fn make() -> Self {
+        let metadata = Clip::sample().metadata().cloned();
+        let clip = Clip {
+            tags: metadata.into_iter().chain(media()).collect(),
+        };
+        let server = Server::start(Config {
+            handshake: Handshake::Plain,
+            chunk_size: 128,
+            ..Config::serving(Stream::recorded(clip).paced(Pace::Unbounded))
+        });
+        let recorder = Recorder::start(server.port());
+        let ended = Attempt::new(&recorder.url()).run();
+        ended
+            .assert_told(0, "ended", "NetStream.Play.")
+            .assert_kept(&media());
+        let bytes = recorder.bytes();
+        let mut inbox = BytesMut::from(&bytes[HANDSHAKE..]);
+        let mut decoder = Decoder::new();
+        let mut messages = Vec::new();
+        while let Some(message) = decoder.decode(&mut inbox).expect("chunks") {
+            messages.push((bytes.len() - inbox.len(), message));
+        }
+        Self { bytes, messages }
+    }
+
+    /// Where to cut: around the borders of the handshake and of messages, and here and there.
+    fn places(&self) -> BTreeSet<usize> {
+        let handshake = [0, 1, 2, 1536, 1537, 1538, HANDSHAKE - 1, HANDSHAKE];
+        let ends: Vec<usize> = self.messages.iter().map(|(end, _)| *end).collect();
+        let first_media = self
+            .messages
+            .iter()
+            .position(|(_, message)| is_media(message));
+        let first_media = first_media.expect("media came");
+        let ends_to_look_at = ends[..first_media + 3]
+            .iter()
+            .chain(&ends[ends.len() - 12..]);
+        let around = ends_to_look_at.flat_map(|end| [end - 1, *end, end + 1]);
+        let here_and_there = (HANDSHAKE..self.bytes.len()).step_by(self.bytes.len() / 20);
+        let middles = ends.iter().copied().step_by(ends.len() / 20);
+        handshake
+            .into_iter()
+            .chain(around)
+            .chain(here_and_there)
+            .chain(middles)
+            .filter(|at| *at <= self.bytes.len())
+            .collect()
+    }
+
+    /// Replays the first `at` bytes. Panics unless the download ends as it has to.
+    #[track_caller]
+    fn cut(&self, at: usize, end: End) {
+        let bytes = self.bytes[..at].to_vec();
+        let peer = Listener::start(move |_, socket| {
+            let _ = replay(socket, &bytes, end);
+        });
+        let peer = peer.expect("loopback has a free port");
+        let url = format!("rtmp://127.0.0.1:{}/app/clip", peer.port());
+        let ended = Attempt::new(&url).run();
+        let (code, word) = self.expected(at, end);
+        let place = format!("{end:?} after {at} bytes");
+        assert_eq!(
+            ended.finished.code(),
+            Some(code),
+            "{place}: {}",
+            ended.finished
+        );
+        ended.assert_told(code, word, "");
+        let came: Vec<Tag> = self.media_before(at).map(to_tag).collect();
+        if came.is_empty() {
+            ended.assert_untouched();
+        } else {
+            ended.assert_kept(&came);
+        }
+    }
+
+    fn expected(&self, at: usize, end: End) -> (i32, &'static str) {
+        let last_ms = self
+            .media_before(at)
+            .map(|message| message.timestamp.0)
+            .max();
+        let is_border = at == HANDSHAKE || self.messages.iter().any(|(end, _)| *end == at);
+        let is_over = self.before(at).any(|message| {
+            let text = String::from_utf8_lossy(&message.payload);
+            text.contains("NetStream.Play.Complete") || text.contains("NetStream.Play.Stop")
+        });
+        match last_ms {
+            _ if at < HANDSHAKE => (3, "no-connection"),
+            None => (1, "cut"),
+            Some(_) if is_over => (0, "ended"),
+            Some(last_ms) if end == End::Fin && is_border && last_ms + 500 >= DURATION_MS => {
+                (0, "closed")
+            }
+            Some(_) => (2, "cut"),
+        }
+    }
+
+    fn before(&self, at: usize) -> impl Iterator<Item = &Message> {
+        let whole = self.messages.iter().take_while(move |(end, _)| *end <= at);
+        whole.map(|(_, message)| message)
+    }
+
+    fn media_before(&self, at: usize) -> impl Iterator<Item = &Message> {
+        self.before(at).filter(|message| is_media(message))
+    }
+}
+
+fn is_media(message: &Message) -> bool {
+    matches!(message.kind, Kind::AUDIO | Kind::VIDEO)
+}
+
+fn to_tag(message: &Message) -> Tag {
+    Tag {
+        kind: message.kind.0,
+        timestamp_ms: message.timestamp.0,
+        body: message.payload.to_vec(),
+    }
+}
+
+/// Says `bytes`, each part once the client has said what comes before it, and ends.
+fn replay(socket: Arc<TcpStream>, bytes: &[u8], end: End) -> std::io::Result<()> {
+    let (handshake, rest) = bytes.split_at(bytes.len().min(HANDSHAKE));
+    let mut socket = &*socket;
+    socket.read_exact(&mut [0; 1 + 1536])?;
+    socket.write_all(handshake)?;
+    if !rest.is_empty() {
+        // C2, and the beginning of connect.
+        socket.read_exact(&mut [0; 1536 + 12])?;
+        socket.write_all(rest)?;
+    }
+    match end {
+        End::Fin => {
+            socket.shutdown(Shutdown::Write)?;
+            socket.read_to_end(&mut Vec::new()).map(drop)
+        }
+        #[cfg(target_os = "linux")]
+        End::Rst => {
+            // What was sent shall be read before the reset comes.
+            thread::sleep(Duration::from_millis(50));
+            socket2::SockRef::from(socket).set_linger(Some(Duration::ZERO))
+        }
+    }
+}
+
+/// A way to a server that keeps what comes back on it.
+struct Recorder {
+    listener: Listener,
+    bytes: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Recorder {
+    fn start(port: u16) -> Self {
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        let listener = Listener::start({
+            let bytes = bytes.clone();
+            move |_, near| {
+                let far = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("it listens");
+                let there = far.try_clone().expect("a handle");
+                let to_server = near.clone();
+                let upstream = thread::spawn(move || carry(&to_server, &there, |_| ()));
+                carry(&far, &near, |some| bytes.lock().unwrap().extend(some));
+                upstream.join().expect("carrying bytes does not panic");
+            }
+        });
+        Self {
+            listener: listener.expect("loopback has a free port"),
+            bytes,
+        }
+    }
+
+    fn url(&self) -> String {
+        format!("rtmp://127.0.0.1:{}/app/clip", self.listener.port())
+    }
+
+    /// What has come, once the client has left.
+    fn bytes(self) -> Vec<u8> {
+        drop(self.listener);
+        self.bytes.lock().unwrap().clone()
+    }
+}
+
+/// Carries bytes until one side has enough, then closes the other.
+fn carry(mut from: &TcpStream, mut to: &TcpStream, mut note: impl FnMut(&[u8])) {
+    let mut buffer = [0; 16_384];
+    while let Ok(count @ 1..) = from.read(&mut buffer) {
+        note(&buffer[..count]);
+        if to.write_all(&buffer[..count]).is_err() {
+            break;
+        }
+    }
+    let _ = from.shutdown(Shutdown::Both);
+    let _ = to.shutdown(Shutdown::Both);
+}
+
+/// S0, S1 and S2.
+const HANDSHAKE: usize = 1 + 1536 + 1536;
+
+/// What the sample's metadata say.
+const DURATION_MS: u32 = 3080;
+
+/// How many downloads run beside each other.
+const AT_A_TIME: usize = 6;

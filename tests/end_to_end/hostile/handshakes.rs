@@ -1,0 +1,100 @@
+use super::*;
+use crate::server::Then;
+
+#[test]
+fn another_protocol_on_the_port_is_named() {
+    let cases: [(&[u8], &str); 6] = [
+        (
+            b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n",
+            "server answered in HTTP",
+        ),
+        // A fatal alert: unexpected message.
+        (
+            &[0x15, 3, 1, 0, 2, 2, 10],
+            "server answered in TLS, not in RTMP",
+        ),
+        (b"\x16\x03\x03\x00\x7a\x02\x00", "server answered in TLS"),
+        (&[6; 3073], "handshake version 6 "),
+        (&[8; 3073], "handshake version 8 "),
+        (b"SSH-2.0-OpenSSH_9.2p1\r\n", "handshake version 83 "),
+    ];
+    at_once(cases, |(bytes, cause)| {
+        for then in [Then::Fin, Then::Silence] {
+            let ended = Attempt::new(&saying(bytes, then).url("clip"))
+                .options(WAIT_A_SECOND)
+                .run();
+            ended
+                .assert_told(3, "no-connection", cause)
+                .assert_within(A_SECOND)
+                .assert_untouched();
+        }
+    });
+}
+
+#[test]
+fn a_server_without_a_digest_is_told_where_one_is_demanded() {
+    let peer = Conversation::start(|peer, _| {
+        let _ = peer
+            .send(&[3; 3073])
+            .and_then(|()| peer.wait_for_close::<()>());
+    });
+    let ended = Attempt::new(&peer.url("clip"))
+        .options(["--handshake", "digest"])
+        .run();
+    ended.assert_told(
+        3,
+        "no-connection",
+        "server answered without a valid handshake digest",
+    );
+}
+
+#[test]
+fn garbage_behind_the_handshake_is_no_chunk_stream() {
+    let cases: [(&'static [u8], &str); 3] = [
+        (&[0xFF; 5000], "chunk stream 63 begins with a type 3 chunk"),
+        (&[0x81; 5000], "begins with a type"),
+        // Cut off in a message that would be 0x070707 bytes long.
+        (&[0x07; 5000], "in the middle of a message"),
+    ];
+    for (bytes, cause) in cases {
+        let peer = playing(10, move |peer| {
+            peer.send(bytes)?;
+            peer.fail(Then::Fin)
+        });
+        let ended = Attempt::new(&peer.url("clip")).run();
+        ended
+            .assert_told(2, "cut", cause)
+            .assert_kept(&media()[..10]);
+    }
+}
+
+#[test]
+fn nobody_there_is_no_connection() {
+    // A port that was free a moment ago.
+    let port = saying(b"", Then::Fin).port();
+    let refused = format!("rtmp://127.0.0.1:{port}/app/clip");
+    let cases = [
+        (&*refused, "refused"),
+        ("rtmp://nobody.invalid/app/clip", "nobody.invalid:1935"),
+    ];
+    for (url, cause) in cases {
+        let ended = Attempt::new(url).options(WAIT_A_SECOND).run();
+        ended
+            .assert_told(3, "no-connection", cause)
+            .assert_within(A_SECOND)
+            .assert_untouched();
+        let ended = Attempt::new(url)
+            .options(WAIT_A_SECOND)
+            .into_nothing()
+            .run();
+        ended.assert_no_file();
+    }
+}
+
+/// A peer that says `bytes` to whoever comes.
+fn saying(bytes: &[u8], then: Then) -> Conversation {
+    let bytes = bytes.to_vec();
+    Conversation::start(move |peer, _| {
+        let _ = peer.send(&bytes).and_then(|()| peer.fail::<()>(then));
+    })
+}

@@ -1,0 +1,135 @@
+use rtmpull::amf::Value;
+
+use super::*;
+use crate::server::{Then, object};
+
+#[test]
+fn a_duration_that_cannot_be_says_nothing() {
+    let values = [
+        Value::Number(f64::NAN),
+        f64::INFINITY.into(),
+        f64::NEG_INFINITY.into(),
+        (-1.0).into(),
+        1e300.into(),
+        5e-324.into(),
+        "an hour".into(),
+        Value::Null,
+        object([("duration", 3.0.into())]).into(),
+    ];
+    for value in values {
+        let fields = object([("duration", value.clone()), ("title", "kept".into())]);
+        let peer = playing(0, move |peer| {
+            say_metadata(peer, fields.clone())?;
+            send(peer, &media())?;
+            peer.fail(Then::Fin)
+        });
+        let ended = Attempt::new(&peer.url("clip")).run();
+        ended.assert_kept(&media());
+        // Of a stream without a duration nothing is known to be missing.
+        ended.assert_told(0, "closed", "the server closed the connection");
+        let head = ended.metadata();
+        let duration = head.get("duration").and_then(Value::as_number);
+        let duration = duration.unwrap_or_default();
+        assert!((3.0..3.2).contains(&duration), "{value:?}: {duration} s");
+        assert_eq!(head.get("title"), Some(&"kept".into()));
+    }
+}
+
+#[test]
+fn the_clock_of_the_file_goes_on_whatever_the_servers_does() {
+    let cases: [(&[u32], &[u32]); 7] = [
+        (&[0x7FFF_FFF0, 0x8000_0000, 0x8000_0018], &[0, 16, 40]),
+        (&[0xFFFF_FFF0, 0, 40], &[0, 16, 56]),
+        (&[0xFFFF_FFFF, 0, 40], &[0, 1, 41]),
+        (&[0x00FF_FFFE, 0x00FF_FFFF, 0x0100_0000], &[0, 1, 2]),
+        // Restarts, and jumps of days: in either direction the file goes on with the last step.
+        (&[1_000_000, 1_000_040, 0, 40], &[0, 40, 80, 120]),
+        (&[0, 40, 0x7FFF_FFFF, 0x8000_0027], &[0, 40, 80, 120]),
+        (&[0, 40, 0x8000_0028, 0], &[0, 40, 80, 120]),
+    ];
+    for (sent, expected) in cases {
+        let peer = playing(0, move |peer| {
+            let frame = [0x27, 1, 0, 0, 0, 0, 0, 0, 1, 0x41];
+            for timestamp_ms in sent {
+                peer.queue(7, Kind::VIDEO, 1, *timestamp_ms, &frame)?;
+            }
+            peer.flush()?;
+            peer.fail(Then::Fin)
+        });
+        let ended = Attempt::new(&peer.url("clip")).run();
+        ended.assert_told(0, "closed", "the server closed the connection");
+        let times: Vec<u32> = ended.tags().iter().map(|tag| tag.timestamp_ms).collect();
+        assert_eq!(times, expected, "of {sent:x?}");
+    }
+}
+
+#[test]
+fn empty_messages_neither_begin_a_file_nor_end_it() {
+    let empty = |peer: &mut Connection| {
+        peer.queue(6, Kind::AUDIO, 1, 0, &[])?;
+        peer.queue(7, Kind::VIDEO, 1, 0, &[])?;
+        peer.queue(4, Kind::DATA, 1, 0, &[])?;
+        peer.queue(3, Kind::COMMAND, 0, 0, &[])?;
+        peer.queue(6, Kind::AGGREGATE, 1, 0, &[])?;
+        peer.flush()
+    };
+    let peer = playing(0, move |peer| {
+        empty(peer)?;
+        peer.fail(Then::Fin)
+    });
+    let ended = Attempt::new(&peer.url("clip")).run();
+    ended
+        .assert_told(
+            1,
+            "cut",
+            "the server closed the connection before any media",
+        )
+        .assert_untouched();
+    let peer = playing(0, move |peer| {
+        empty(peer)?;
+        send(peer, &media()[..10])?;
+        empty(peer)?;
+        send(peer, &media()[10..])?;
+        peer.fail(Then::Fin)
+    });
+    let ended = Attempt::new(&peer.url("clip")).run();
+    ended.assert_told(0, "closed", "the server closed the connection");
+    let tags = ended.tags();
+    let (empty, rest): (Vec<Tag>, Vec<Tag>) = tags.into_iter().partition(|tag| tag.body.is_empty());
+    assert!(rest == media(), "all that was sent");
+    let at_ms = media()[9].timestamp_ms;
+    let is_in_place = |tag: &Tag| tag.timestamp_ms == at_ms;
+    assert_eq!(empty.len(), 2, "audio and video");
+    assert!(empty.iter().all(is_in_place), "{empty:?}");
+}
+
+#[test]
+fn bodies_that_no_decoder_would_take_are_kept_as_they_came() {
+    let bodies: Vec<Vec<u8>> = (0..=255_u8)
+        .flat_map(|first| {
+            [
+                vec![first],
+                vec![first, 0],
+                vec![first; 7],
+                vec![first; 300],
+            ]
+        })
+        .collect();
+    let sent = bodies.clone();
+    let peer = playing(0, move |peer| {
+        for body in &sent {
+            peer.queue(6, Kind::AUDIO, 1, 0, body)?;
+            peer.queue(7, Kind::VIDEO, 1, 0, body)?;
+        }
+        peer.flush()?;
+        peer.fail(Then::Fin)
+    });
+    let ended = Attempt::new(&peer.url("clip")).run();
+    ended.assert_told(0, "closed", "the server closed the connection");
+    let kept = ended.tags();
+    for (kind, offset) in [(Tag::AUDIO, 0), (Tag::VIDEO, 1)] {
+        let kept = kept.iter().skip(offset).step_by(2);
+        assert!(kept.clone().all(|tag| tag.kind == kind));
+        assert!(kept.map(|tag| &tag.body).eq(&bodies));
+    }
+}

@@ -1,0 +1,289 @@
+//! Peers that break the rules, networks that break, and outputs that cannot be written.
+//!
+//! Whatever happens, a download ends in its time with its exit code and its word, tells the cause in
+//! one line that does no terminal any harm, and keeps every whole message that had come; where no
+//! media had come, an existing file is as it was.
+
+/// What a connection begins with.
+mod handshakes;
+
+/// Chunks that lie.
+mod chunks;
+
+/// Values that lie.
+mod values;
+
+/// Media that no decoder would want.
+mod media;
+
+/// Text that a terminal would obey.
+mod text;
+
+/// Peers that say nothing, or nothing that matters.
+mod silence;
+
+/// Connections that are closed and reset.
+mod cuts;
+
+/// Being sent elsewhere.
+mod redirects;
+
+/// Outputs that take nothing.
+#[cfg(unix)]
+mod outputs;
+
+/// The user's wish to end.
+#[cfg(unix)]
+mod signals;
+
+use std::{
+    ffi::OsStr,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    thread,
+    time::Duration,
+};
+
+use rtmpull::{
+    amf::{Object, Value, amf0},
+    rtmp::message::Kind,
+};
+use tempfile::TempDir;
+
+use crate::{
+    process::{Finished, Process},
+    server::{Clip, Connection, Conversation, Over, Tag},
+};
+
+/// `rtmpull URL -o FILE` before it starts. The file holds something already.
+struct Attempt {
+    command: Command,
+    folder: TempDir,
+    output: PathBuf,
+}
+
+/// `rtmpull URL -o FILE`, running.
+struct Running {
+    process: Process,
+    folder: TempDir,
+    output: PathBuf,
+}
+
+/// `rtmpull URL -o FILE`, and what became of it.
+struct Ended {
+    finished: Finished,
+    _folder: TempDir,
+    output: PathBuf,
+}
+
+impl Attempt {
+    fn new(url: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let output = folder.path().join("out.flv");
+        fs::write(&output, PRECIOUS).expect("a folder that takes files");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rtmpull"));
+        command.arg(url);
+        Self {
+            command,
+            folder,
+            output,
+        }
+    }
+
+    /// With more on the command line.
+    fn options<S: AsRef<OsStr>>(mut self, options: impl IntoIterator<Item = S>) -> Self {
+        self.command.args(options);
+        self
+    }
+
+    /// Into `file`; a relative one stands in the temporary folder.
+    fn into(mut self, file: impl AsRef<Path>) -> Self {
+        self.output = self.folder.path().join(file);
+        self
+    }
+
+    /// Into a file that is not there yet.
+    fn into_nothing(self) -> Self {
+        self.into("new.flv")
+    }
+
+    fn start(mut self) -> Running {
+        self.command.arg("-o").arg(&self.output);
+        Running {
+            process: Process::start(&mut self.command),
+            folder: self.folder,
+            output: self.output,
+        }
+    }
+
+    #[track_caller]
+    fn run(self) -> Ended {
+        self.start().finish()
+    }
+}
+
+impl Running {
+    #[track_caller]
+    fn finish(self) -> Ended {
+        Ended {
+            finished: self.process.finish(LIMIT),
+            _folder: self.folder,
+            output: self.output,
+        }
+    }
+}
+
+impl Ended {
+    /// Panics unless it ended with this exit code and told `word` and `cause` in its last line, the
+    /// only one that speaks of trouble.
+    #[track_caller]
+    fn assert_told(&self, code: i32, word: &str, cause: &str) -> &Self {
+        assert_eq!(self.finished.code(), Some(code), "{}", self.finished);
+        let said = &self.finished.stderr;
+        let level = ["INFO", "ERROR", "WARNING", "ERROR"][code as usize];
+        let last = said.lines().last().unwrap_or_default();
+        let told = last.strip_prefix(&format!("{level}: {word}: "));
+        assert!(
+            told.is_some_and(|told| told.contains(cause)),
+            "{level}, {word:?} and {cause:?} are not in the last line of {said}"
+        );
+        let is_trouble = |line: &&str| line.starts_with("ERROR") || line.starts_with("WARNING");
+        let lines = said.lines().filter(is_trouble).count();
+        assert_eq!(lines, usize::from(code > 0), "lines of trouble in {said}");
+        self.assert_harmless()
+    }
+
+    /// Panics where it panicked, or let something through that a terminal would obey.
+    #[track_caller]
+    fn assert_harmless(&self) -> &Self {
+        let said = &self.finished.stderr;
+        assert!(!said.contains("panicked"), "{said}");
+        let is_raw = |c: char| c.is_control() && !"\r\n\t".contains(c);
+        let is_bidi = |c: char| ('\u{202a}'..='\u{202e}').contains(&c) || c == '\u{2066}';
+        assert!(!said.contains(|c| is_raw(c) || is_bidi(c)), "{said:?}");
+        self
+    }
+
+    /// Panics where it took longer.
+    #[track_caller]
+    fn assert_within(&self, limit: Duration) -> &Self {
+        assert!(self.finished.took < limit, "{}", self.finished);
+        self
+    }
+
+    /// Panics unless the file is as it was before.
+    #[track_caller]
+    fn assert_untouched(&self) {
+        let file = fs::read(&self.output).expect("it was there");
+        assert!(file == PRECIOUS, "the file was touched");
+    }
+
+    /// Panics where there is a file.
+    #[track_caller]
+    fn assert_no_file(&self) {
+        assert!(!self.output.exists(), "there is a file");
+    }
+
+    /// The tags of the file behind its metadata. Panics unless the file holds whole tags and nothing
+    /// else.
+    #[track_caller]
+    fn tags(&self) -> Vec<Tag> {
+        let mut tags = Clip::read(&self.output).tags;
+        let metadata = tags.remove(0);
+        assert!(metadata.body.starts_with(b"\x02\0\x0aonMetaData"));
+        tags
+    }
+
+    /// The members of the file's `onMetaData`.
+    #[track_caller]
+    fn metadata(&self) -> Object {
+        let body = Clip::read(&self.output).tags.swap_remove(0).body;
+        let (values, error) = amf0::decode_all(body.into());
+        assert_eq!(error, None);
+        let members = values.get(1).and_then(Value::as_object);
+        members.expect("a name and an array").clone()
+    }
+
+    /// Panics unless the file has the tags that came, all of them and no more.
+    #[track_caller]
+    fn assert_kept(&self, came: &[Tag]) {
+        let kept = self.tags();
+        assert_eq!(kept.len(), came.len(), "tags in the file");
+        let pairs = kept.iter().zip(came).enumerate();
+        for (index, (kept, came)) in pairs {
+            assert!(kept == came, "tag {index} is not the one that came");
+        }
+    }
+}
+
+/// Into a FIFO.
+#[cfg(unix)]
+fn into_fifo(attempt: Attempt) -> Attempt {
+    let attempt = attempt.into("fifo");
+    let made = Command::new("mkfifo").arg(&attempt.output).status();
+    assert!(made.is_ok_and(|status| status.success()), "no FIFO made");
+    attempt
+}
+
+/// Audio and video of the sample, but for the mark at its end, which carries nothing.
+fn media() -> Vec<Tag> {
+    let clip = Clip::sample();
+    let media = clip.media().filter(|tag| tag.body.len() > 5);
+    media.cloned().collect()
+}
+
+/// A peer that plays, sends the first `count` tags of [`media`], and goes on as `then` says.
+fn playing(
+    count: usize,
+    then: impl Fn(&mut Connection) -> Result<(), Over> + Send + Sync + 'static,
+) -> Conversation {
+    Conversation::start(move |peer, _| {
+        peer.start_playing();
+        let _ = send(peer, &media()[..count])
+            .and_then(|()| then(peer))
+            .and_then(|()| peer.wait_for_close::<()>());
+    })
+}
+
+fn send(peer: &mut Connection, tags: &[Tag]) -> Result<(), Over> {
+    for tag in tags {
+        let chunk_stream = u32::from(tag.kind) - 2;
+        peer.queue(chunk_stream, Kind(tag.kind), 1, tag.timestamp_ms, &tag.body)?;
+    }
+    peer.flush()
+}
+
+fn say_metadata(peer: &mut Connection, metadata: Object) -> Result<(), Over> {
+    let mut payload = Vec::new();
+    amf0::encode(&"onMetaData".into(), &mut payload);
+    amf0::encode(&metadata.into(), &mut payload);
+    peer.queue(4, Kind::DATA, 1, 0, &payload)?;
+    peer.flush()
+}
+
+/// Runs `check` for all of `cases` at once: most of them only wait.
+fn at_once<T: Send + Sync>(cases: impl IntoIterator<Item = T>, check: impl Fn(T) + Sync) {
+    thread::scope(|scope| {
+        let check = &check;
+        let cases = cases.into_iter().map(|case| scope.spawn(|| check(case)));
+        // All have to be started before the first is waited for.
+        for case in cases.collect::<Vec<_>>() {
+            if let Err(cause) = case.join() {
+                std::panic::resume_unwind(cause);
+            }
+        }
+    });
+}
+
+/// What is in an output file beforehand.
+const PRECIOUS: &[u8] = b"somebody's only copy";
+
+/// How long a download may take: more than any timer of its own that a test waits for.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// How long a download may take where a second is set for its timers, on a busy machine.
+const A_SECOND: Duration = Duration::from_secs(6);
+
+/// Has the program wait a second for whatever it waits for.
+const WAIT_A_SECOND: [&str; 2] = ["-m", "1"];

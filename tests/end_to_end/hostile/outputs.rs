@@ -1,0 +1,145 @@
+use std::{
+    fs::{File, OpenOptions},
+    io::Read,
+    os::unix::fs::PermissionsExt,
+};
+
+use super::*;
+use crate::server::{Config, Pace, Server, Stream};
+
+#[test]
+fn an_output_that_cannot_be_opened_is_told() {
+    let server = Server::start(Config::serving(recorded()));
+    let cases = [
+        ("no/such/folder/out.flv", "No such file or directory"),
+        (".", "Is a directory"),
+        ("out.flv/out.flv", "Not a directory"),
+    ];
+    for (output, cause) in cases {
+        let attempt = Attempt::new(&server.url("clip")).into(output);
+        let ended = attempt.run();
+        let cause = format!("cannot write the output: {cause}");
+        ended.assert_told(1, "output-failed", &cause);
+    }
+}
+
+#[test]
+fn a_file_that_is_not_ours_to_write_is_left_alone() {
+    let server = Server::start(Config::serving(recorded()));
+    let attempt = Attempt::new(&server.url("clip"));
+    let read_only = fs::Permissions::from_mode(0o444);
+    fs::set_permissions(&attempt.output, read_only).expect("our own file");
+    // Whoever may do everything may write this, too.
+    let is_allowed = OpenOptions::new().write(true).open(&attempt.output).is_ok();
+    let ended = attempt.run();
+    if is_allowed {
+        ended.assert_told(0, "ended", "");
+    } else {
+        ended.assert_told(1, "output-failed", "Permission denied");
+        ended.assert_untouched();
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_program_that_runs_is_no_output() {
+    let server = Server::start(Config::serving(recorded()));
+    let attempt = Attempt::new(&server.url("clip")).into("program");
+    fs::copy("/bin/sleep", &attempt.output).expect("a folder that takes files");
+    let program = Process::start(Command::new(&attempt.output).arg("60"));
+    let ended = attempt.run();
+    ended.assert_told(1, "output-failed", "Text file busy");
+    drop(program);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_is_told() {
+    for stream in [recorded(), recorded().paced(Pace::Times(1.0))] {
+        let server = Server::start(Config::serving(stream));
+        let ended = Attempt::new(&server.url("clip")).into("/dev/full").run();
+        let cause = "the output takes no more: No space left on device";
+        ended.assert_told(1, "disk-full", cause);
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_disk_that_fills_up_keeps_what_fits() {
+    for pace in [Pace::Unbounded, Pace::Times(10.0)] {
+        let server = Server::start(Config::serving(recorded().paced(pace)));
+        let ended = with_files_of(60_000, &server.url("clip")).run();
+        let cause = "the output takes no more: File too large";
+        ended.assert_told(1, "disk-full", cause);
+        let tags = ended.tags();
+        assert!(tags == media()[..tags.len()], "what came, and no more");
+        let file = fs::metadata(&ended.output).expect("it was there").len();
+        assert!((58_000..60_000).contains(&file), "{file} bytes");
+        let duration = ended.metadata().get("duration").and_then(Value::as_number);
+        let last_ms = tags.last().map_or(0, |tag| tag.timestamp_ms);
+        let behind = duration.unwrap_or_default() - f64::from(last_ms) / 1000.0;
+        assert!(
+            (0.0..0.1).contains(&behind),
+            "{duration:?} for {last_ms} ms"
+        );
+        let size = ended.metadata().get("filesize").and_then(Value::as_number);
+        assert_eq!(size, Some(file as f64));
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_disk_that_has_no_room_leaves_nothing_behind() {
+    let server = Server::start(Config::serving(recorded()));
+    let ended = with_files_of(20_000, &server.url("clip")).run();
+    let cause = "the output takes no more: File too large";
+    ended.assert_told(1, "disk-full", cause);
+    let file = fs::read(&ended.output).expect("it was there");
+    assert_eq!(file.len(), 0);
+}
+
+#[test]
+fn a_file_stays_where_the_stream_does_not_come() {
+    let server = Server::start(Config::default());
+    let ended = Attempt::new(&server.url("nothing")).run();
+    ended
+        .assert_told(
+            1,
+            "not-found",
+            "NetStream.Play.StreamNotFound: No such stream.",
+        )
+        .assert_untouched();
+    let ended = Attempt::new(&server.url("nothing")).into_nothing().run();
+    ended.assert_no_file();
+}
+
+#[test]
+fn a_reader_that_leaves_has_what_it_wanted() {
+    let server = Server::start(Config::serving(recorded().paced(Pace::Times(1.0))));
+    let attempt = Attempt::new(&server.url("clip"));
+    let attempt = into_fifo(attempt);
+    let fifo = attempt.output.clone();
+    let running = attempt.start();
+    let mut reader = File::open(fifo).expect("the fifo is there");
+    let mut start = [0; 500];
+    reader.read_exact(&mut start).expect("it plays");
+    assert_eq!(start[..4], *b"FLV\x01");
+    drop(reader);
+    let ended = running.finish();
+    ended.assert_told(0, "reader-gone", "the reader of the output has left");
+}
+
+/// An attempt whose files must not grow beyond `bytes`, give or take half a kilobyte.
+#[cfg(target_os = "linux")]
+fn with_files_of(bytes: usize, url: &str) -> Attempt {
+    let blocks = bytes / 512;
+    let script = format!(r#"trap "" XFSZ; ulimit -f {blocks}; exec "$0" "$@""#);
+    let mut attempt = Attempt::new(url);
+    attempt.command = Command::new("sh");
+    let program = env!("CARGO_BIN_EXE_rtmpull");
+    attempt.options(["-c", &script, program, url])
+}
+
+fn recorded() -> Stream {
+    Stream::recorded(Clip::sample()).paced(Pace::Unbounded)
+}

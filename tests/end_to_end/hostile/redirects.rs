@@ -1,0 +1,84 @@
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use rtmpull::amf::Value;
+
+use super::*;
+use crate::server::{Config, OnConnect, Server, object, status};
+
+#[test]
+fn redirects_without_end_are_not_followed_for_ever() {
+    let address = Arc::new(OnceLock::<String>::new());
+    let clients = Arc::new(AtomicUsize::new(0));
+    let peer = Conversation::start({
+        let (address, clients) = (address.clone(), clients.clone());
+        move |peer, _| {
+            clients.fetch_add(1, Ordering::SeqCst);
+            let _ = redirect(peer, address.wait());
+        }
+    });
+    address.set(peer.url("clip")).expect("it is set once");
+    let ended = Attempt::new(&peer.url("clip")).run();
+    ended
+        .assert_told(1, "refused", "redirected more than 5 times")
+        .assert_untouched();
+    assert_eq!(clients.load(Ordering::SeqCst), 6, "the first and five hops");
+}
+
+#[test]
+fn where_we_cannot_or_must_not_go_is_told() {
+    let long = "x".repeat(60_000);
+    for target in [
+        "rtmps://elsewhere.example/app",
+        "http://elsewhere.example/app",
+        "file:///etc/passwd",
+        "rtmp://",
+        "rtmp:///app",
+        "rtmp://host:99999/app",
+        "no URL at all",
+        "://",
+        &long,
+    ] {
+        let server = Server::start(Config {
+            connect: OnConnect::RedirectInError {
+                redirect: target.to_owned(),
+            },
+            ..Config::default()
+        });
+        let ended = Attempt::new(&server.url("clip")).run();
+        let told = &target[..target.len().min(100)];
+        ended
+            .assert_told(1, "refused", &format!("redirected to {told}"))
+            .assert_untouched();
+    }
+}
+
+#[test]
+fn a_redirect_to_nobody_is_no_connection() {
+    let nobody = Conversation::start(|_, _| {}).port();
+    let server = Server::start(Config {
+        connect: OnConnect::RedirectInError {
+            redirect: format!("rtmp://127.0.0.1:{nobody}/app"),
+        },
+        ..Config::default()
+    });
+    let ended = Attempt::new(&server.url("clip")).run();
+    let cause = format!("cannot connect to 127.0.0.1:{nobody}");
+    ended
+        .assert_told(3, "no-connection", &cause)
+        .assert_untouched();
+}
+
+/// Answers `connect` with another place.
+fn redirect(peer: &mut Connection, url: &str) -> Result<(), Over> {
+    peer.shake_hands();
+    let call = peer.expect("connect");
+    let place = object([("code", 302.0.into()), ("redirect2", url.into())]);
+    let mut info = status("error", "NetConnection.Connect.Rejected", "Elsewhere.");
+    info.insert("ex", place);
+    peer.queue_command(0, "_error", call.transaction, &[Value::Null, info.into()])?;
+    peer.flush()?;
+    peer.wait_for_close()
+}

@@ -1,0 +1,193 @@
+use std::fs::File;
+
+use super::*;
+use crate::server::{Config, Pace, Point, Server, Step, Stream, Then};
+
+#[test]
+fn a_wish_to_end_is_heard_at_every_step() {
+    let steps = [
+        (Step::Handshake, "INT"),
+        (Step::Connect, "TERM"),
+        (Step::CreateStream, "HUP"),
+        (Step::Media, "INT"),
+    ];
+    at_once(steps, |(step, signal)| {
+        let fault = Point::Step(step);
+        let server = Server::start(Config::serving(live()).with_fault(fault, Then::Silence));
+        let running = Attempt::new(&server.url("clip")).options(["-v"]).start();
+        thread::sleep(A_WHILE);
+        running
+            .interrupted(signal)
+            .assert_told(0, "interrupted", "stopped by the user")
+            .assert_untouched();
+    });
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_wish_to_end_is_heard_while_connecting() {
+    use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+
+    // Nobody accepts, and two connections fill the queue: the next is not answered.
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    socket2::SockRef::from(&listener)
+        .listen(0)
+        .expect("a shorter queue");
+    let address: SocketAddr = listener.local_addr().expect("an address");
+    let queue = [(); 2].map(|()| TcpStream::connect_timeout(&address, A_WHILE));
+    let url = format!("rtmp://{address}/app/clip");
+    let running = Attempt::new(&url).options(["-v"]).start();
+    thread::sleep(A_WHILE);
+    running
+        .interrupted("INT")
+        .assert_told(0, "interrupted", "stopped by the user")
+        .assert_untouched();
+    let ended = Attempt::new(&url).options(WAIT_A_SECOND).run();
+    let cause = format!("cannot connect to {address}: no answer within 1 s");
+    ended
+        .assert_told(3, "no-connection", &cause)
+        .assert_within(A_SECOND);
+    drop(queue);
+}
+
+#[test]
+fn a_wish_to_end_finishes_the_file() {
+    let cases = [
+        (live(), &["-v"][..], "INT", 0),
+        (live(), &["-v"], "TERM", 0),
+        (live(), &["-v"], "HUP", 0),
+        (recorded(), &[], "INT", 2),
+        (recorded(), &[], "TERM", 2),
+    ];
+    at_once(cases, |(stream, options, signal, code)| {
+        let server = Server::start(Config::serving(stream));
+        let running = Attempt::new(&server.url("clip")).options(options).start();
+        running.wait_for(5_000);
+        thread::sleep(A_WHILE);
+        let ended = running.interrupted(signal);
+        ended.assert_told(code, "interrupted", "stopped by the user");
+        let tags = ended.tags();
+        assert!(tags == media()[..tags.len()], "what came, and no more");
+        let last_ms = tags.iter().map(|tag| tag.timestamp_ms).max();
+        let duration = ended.metadata().get("duration").and_then(Value::as_number);
+        let duration_ms = duration.map(|seconds| (seconds * 1000.0) as u32);
+        let behind_ms = duration_ms.unwrap_or(0).checked_sub(last_ms.unwrap_or(0));
+        assert!(
+            behind_ms.is_some_and(|behind_ms| behind_ms < 100),
+            "{duration_ms:?} for {last_ms:?}"
+        );
+    });
+}
+
+#[test]
+fn a_second_wish_ends_at_once() {
+    // Nobody reads from it, so that finishing takes its time.
+    let server = Server::start(Config::serving(live()));
+    let running = into_fifo(Attempt::new(&server.url("clip")).options(["-v"])).start();
+    thread::sleep(A_WHILE);
+    running.process.signal("INT");
+    thread::sleep(Duration::from_millis(100));
+    running.process.signal("INT");
+    let ended = running.finish();
+    assert_eq!(ended.finished.code(), Some(2), "{}", ended.finished);
+    ended.assert_harmless();
+}
+
+#[test]
+fn a_reader_that_never_comes_and_one_that_never_reads_hold_up_nothing() {
+    let server = Server::start(Config::serving(live()));
+    for has_reader in [false, true] {
+        let running = into_fifo(Attempt::new(&server.url("clip")).options(["-v"])).start();
+        let fifo = running.output.clone();
+        let reader = has_reader.then(|| File::open(fifo).expect("the FIFO is there"));
+        thread::sleep(A_WHILE);
+        running
+            .interrupted("INT")
+            .assert_told(0, "interrupted", "stopped by the user");
+        drop(reader);
+    }
+}
+
+#[test]
+fn a_kill_costs_half_a_second() {
+    at_once([0, 70, 150, 210], |more_ms| {
+        let server = Server::start(Config::serving(live()));
+        let mut running = Attempt::new(&server.url("clip")).start();
+        running.wait_for(10_000);
+        let written_ms = last_ms(&running.output);
+        thread::sleep(Duration::from_millis(PLAYED_MS + more_ms));
+        assert!(running.process.is_running());
+        let killed = running.process.kill();
+        assert_eq!(killed.code(), None);
+        let more_ms = last_ms(&running.output) - written_ms;
+        assert!(u64::from(more_ms) + 900 > PLAYED_MS, "{more_ms} ms more");
+    });
+}
+
+impl Running {
+    /// Waits until the file has so many bytes behind the room for its metadata.
+    #[track_caller]
+    fn wait_for(&self, bytes: u64) {
+        let is_there = || {
+            let file = fs::metadata(&self.output);
+            file.is_ok_and(|file| file.len() > ROOM + bytes)
+        };
+        for _ in 0..LIMIT.as_millis() / 10 {
+            if is_there() {
+                return;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        panic!("no {bytes} bytes came");
+    }
+
+    /// Sends it `signal`. Panics unless it ends within a second, as it should on a machine that has
+    /// nothing else to do.
+    #[track_caller]
+    fn interrupted(self, signal: &str) -> Ended {
+        self.process.signal(signal);
+        let ended = self.finish();
+        ended.assert_within(Duration::from_secs(2));
+        ended
+    }
+}
+
+/// The timestamp of the last whole tag. Panics unless the tags are those that came.
+#[track_caller]
+fn last_ms(output: &Path) -> u32 {
+    let file = fs::read(output).expect("it plays");
+    let mut tags = Clip::parse(whole_tags(&file)).tags;
+    assert_eq!(tags.remove(0).kind, Tag::SCRIPT);
+    assert!(tags == media()[..tags.len()], "what came, and no more");
+    tags.last().map_or(0, |tag| tag.timestamp_ms)
+}
+
+/// The file without the tag that was being written.
+fn whole_tags(file: &[u8]) -> &[u8] {
+    let mut end = 13;
+    while let Some([_, a, b, c]) = file.get(end..end + 4) {
+        let next = end + 15 + u32::from_be_bytes([0, *a, *b, *c]) as usize;
+        if next > file.len() {
+            break;
+        }
+        end = next;
+    }
+    &file[..end]
+}
+
+fn live() -> Stream {
+    Stream::live(Clip::sample())
+}
+
+fn recorded() -> Stream {
+    Stream::recorded(Clip::sample()).paced(Pace::Times(1.0))
+}
+
+/// Long enough to be in the middle of something.
+const A_WHILE: Duration = Duration::from_millis(400);
+
+/// How long a stream plays before the kill: more than what a tag waits for company.
+const PLAYED_MS: u64 = 1_200;
+
+/// What the head of a file takes at the least.
+const ROOM: u64 = 4096;

@@ -1,0 +1,206 @@
+use rtmpull::amf::Value;
+
+use super::*;
+use crate::server::{Config, Pace, Point, Server, Step, Stream, Then, status};
+
+#[test]
+fn silence_at_every_step_ends_in_its_time() {
+    at_once(steps(), |(script, count, code, word, cause)| {
+        let peer = Conversation::start(move |peer, _| {
+            let _ = script(peer).and_then(|()| peer.wait_for_close::<()>());
+        });
+        assert_ends(&peer.url("clip"), count, (code, word, cause));
+    });
+}
+
+#[test]
+fn pings_are_no_sign_of_media() {
+    let every = Duration::from_millis(50);
+    at_once(
+        [Step::Connect, Step::CreateStream, Step::Play, Step::Media],
+        |step| {
+            let stream = Stream::recorded(Clip::sample()).paced(Pace::Unbounded);
+            let config = Config::serving(stream).with_fault(Point::Step(step), Then::Pings(every));
+            let server = Server::start(config);
+            let cause = match step {
+                Step::Connect => "the server does not answer connect",
+                Step::CreateStream => "the server does not answer createStream",
+                _ => "no media came",
+            };
+            assert_ends(&server.url("clip"), 0, (1, "stalled", cause));
+            assert!(!server.only_client().pongs.is_empty());
+        },
+    );
+    let peer = playing(10, move |peer| peer.fail(Then::Pings(every)));
+    assert_ends(&peer.url("clip"), 10, (2, "stalled", "no more media came"));
+}
+
+#[test]
+fn talk_that_is_no_media_hides_nothing() {
+    let talk: [Script; 4] = [
+        // Messages of length 0 and type 0, without end.
+        |peer| peer.send(&[0; 65_000]),
+        // Empty audio and video.
+        |peer| {
+            peer.queue(6, Kind::AUDIO, 1, 0, &[])?;
+            peer.queue(7, Kind::VIDEO, 1, 0, &[])
+        },
+        |peer| peer.queue_command(0, "onBWDone", 0.0, &[Value::Null]),
+        |peer| {
+            let start = status("status", "NetStream.Play.Reset", "");
+            peer.queue_command(1, "onStatus", 0.0, &[Value::Null, start.into()])
+        },
+    ];
+    at_once(talk, |talk| {
+        for count in [0, 10] {
+            let peer = playing(count, move |peer| {
+                loop {
+                    talk(peer)?;
+                    peer.hear_out()?;
+                }
+            });
+            let code = if count == 0 { 1 } else { 2 };
+            let ended = Attempt::new(&peer.url("clip")).options(WAIT_A_SECOND).run();
+            ended
+                .assert_told(code, "stalled", "media came")
+                .assert_within(A_SECOND);
+        }
+    });
+}
+
+#[test]
+fn a_trickle_is_not_waited_for() {
+    let drip = |peer: &mut Connection, bytes: &[u8]| {
+        bytes.iter().try_for_each(|byte| {
+            thread::sleep(Duration::from_millis(100));
+            peer.send(&[*byte])
+        })
+    };
+    let peer = Conversation::start(move |peer, _| {
+        let _ = drip(peer, &[3; 3073]);
+    });
+    let cause = "the server does not answer the handshake";
+    assert_ends(&peer.url("clip"), 0, (3, "no-connection", cause));
+    let peer = playing(10, move |peer| {
+        peer.send(&[6, 0, 0, 0, 0, 1, 0, 8, 1, 0, 0, 0])?;
+        drip(peer, &[0xAF; 256])
+    });
+    assert_ends(&peer.url("clip"), 10, (2, "stalled", "no more media came"));
+}
+
+#[test]
+fn a_server_that_asks_and_does_not_listen_is_left() {
+    let peer = playing(10, |peer| {
+        let ping = [2, 0, 0, 0, 0, 0, 6, 4, 0, 0, 0, 0, 0, 6, 0, 0, 0, 1];
+        let pings = ping.repeat(10_000);
+        peer.hear_little();
+        loop {
+            peer.send(&pings)?;
+        }
+    });
+    let ended = Attempt::new(&peer.url("clip")).run();
+    ended
+        .assert_told(
+            2,
+            "cut",
+            "the server asks for answers and does not read them",
+        )
+        .assert_within(A_SECOND)
+        .assert_kept(&media()[..10]);
+}
+
+type Script = fn(&mut Connection) -> Result<(), Over>;
+
+/// What is said before the silence, how many tags of media that has, and the ending.
+fn steps() -> [(Script, usize, i32, &'static str, &'static str); 10] {
+    let handshake = "the server does not answer the handshake";
+    let connect = "the server does not answer connect";
+    let stream = "the server does not answer createStream";
+    [
+        (|_| Ok(()), 0, 3, "no-connection", handshake),
+        (|peer| peer.send(&[3; 1]), 0, 3, "no-connection", handshake),
+        (
+            |peer| peer.send(&[3; 1 + 1536]),
+            0,
+            3,
+            "no-connection",
+            handshake,
+        ),
+        (
+            |peer| peer.send(&[3; 3072]),
+            0,
+            3,
+            "no-connection",
+            handshake,
+        ),
+        (|peer| peer.send(&[3; 3073]), 0, 1, "stalled", connect),
+        (
+            |peer| {
+                peer.shake_hands();
+                peer.expect("connect");
+                peer.queue_control(Kind::WINDOW_ACKNOWLEDGEMENT_SIZE, &[0, 0, 16, 0])?;
+                peer.flush()
+            },
+            0,
+            1,
+            "stalled",
+            connect,
+        ),
+        (accept, 0, 1, "stalled", stream),
+        (
+            |peer| {
+                accept(peer)?;
+                create_stream(peer)
+            },
+            0,
+            1,
+            "stalled",
+            "no media came",
+        ),
+        (
+            |peer| {
+                peer.start_playing();
+                Ok(())
+            },
+            0,
+            1,
+            "stalled",
+            "no media came",
+        ),
+        (
+            |peer| {
+                peer.start_playing();
+                send(peer, &media()[..10])
+            },
+            10,
+            2,
+            "stalled",
+            "no more media came",
+        ),
+    ]
+}
+
+fn accept(peer: &mut Connection) -> Result<(), Over> {
+    peer.shake_hands();
+    let call = peer.expect("connect");
+    let info = status("status", "NetConnection.Connect.Success", "Welcome.");
+    peer.queue_command(0, "_result", call.transaction, &[Value::Null, info.into()])?;
+    peer.flush()
+}
+
+fn create_stream(peer: &mut Connection) -> Result<(), Over> {
+    let call = peer.expect("createStream");
+    peer.queue_command(0, "_result", call.transaction, &[Value::Null, 1.0.into()])?;
+    peer.flush()
+}
+
+/// Panics unless the download of `url` ends so, in its time, with the first `count` tags.
+#[track_caller]
+fn assert_ends(url: &str, count: usize, (code, word, cause): (i32, &str, &str)) {
+    let ended = Attempt::new(url).options(WAIT_A_SECOND).run();
+    ended.assert_told(code, word, cause).assert_within(A_SECOND);
+    match count {
+        0 => ended.assert_untouched(),
+        _ => ended.assert_kept(&media()[..count]),
+    }
+}

@@ -1,0 +1,147 @@
+use rtmpull::amf::Value;
+
+use super::*;
+use crate::server::{Then, command_payload, status};
+
+#[test]
+fn endless_nesting_is_left_out_and_the_stream_is_whole() {
+    for level in NESTING {
+        for place in [
+            Place::Connect,
+            Place::CreateStream,
+            Place::Status,
+            Place::Metadata,
+        ] {
+            assert_whole(place, level.repeat(200_000));
+        }
+    }
+}
+
+#[test]
+fn counts_and_lengths_that_lie_are_left_out_and_the_stream_is_whole() {
+    for value in LIES {
+        for place in [Place::Connect, Place::Status, Place::Metadata] {
+            assert_whole(place, value.to_vec());
+        }
+    }
+}
+
+#[test]
+fn more_values_than_anybody_needs_are_left_out_and_the_stream_is_whole() {
+    // 300,000 times null, in an array that says so.
+    let nulls = [&[0x0A, 0, 4, 0x93, 0xE0][..], &[5; 300_000]].concat();
+    let members = [&[3][..], &b"\0\x01a\x05".repeat(300_000), &[0, 0, 9]].concat();
+    for value in [nulls, members] {
+        for place in [Place::Connect, Place::Status, Place::Metadata] {
+            assert_whole(place, value.clone());
+        }
+    }
+}
+
+#[test]
+fn a_stream_id_that_cannot_be_is_a_refusal() {
+    for id in [f64::NAN, f64::INFINITY, -1.0, 1e300] {
+        let peer = Conversation::start(move |peer, _| {
+            peer.shake_hands();
+            let _ = answer(peer, "connect", &[])
+                .and_then(|()| answer(peer, "createStream", &id.to_be_bytes()))
+                .and_then(|()| peer.wait_for_close::<()>());
+        });
+        let ended = Attempt::new(&peer.url("clip")).run();
+        ended
+            .assert_told(1, "refused", "createStream")
+            .assert_untouched();
+    }
+}
+
+/// Where a value stands that is not as it should be.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Place {
+    Connect,
+    CreateStream,
+    Status,
+    Metadata,
+}
+
+/// Panics unless a stream comes whole though `value` stands in `place`.
+#[track_caller]
+fn assert_whole(place: Place, value: Vec<u8>) {
+    let start: [u8; 16] = value[..value.len().min(16)].try_into().unwrap_or_default();
+    let peer = Conversation::start(move |peer, _| {
+        let _ = serve_with(peer, place, &value);
+    });
+    let ended = Attempt::new(&peer.url("clip")).run();
+    assert_eq!(
+        ended.finished.code(),
+        Some(0),
+        "{start:x?}… in {place:?}: {}",
+        ended.finished
+    );
+    ended
+        .assert_told(0, "ended", "NetStream.Play.Stop: Thank you.")
+        .assert_kept(&media());
+}
+
+fn serve_with(peer: &mut Connection, place: Place, value: &[u8]) -> Result<(), Over> {
+    let behind = |this| if place == this { value } else { &[] };
+    peer.shake_hands();
+    answer(peer, "connect", behind(Place::Connect))?;
+    let id = [&[0][..], &1_f64.to_be_bytes()].concat();
+    answer(
+        peer,
+        "createStream",
+        &[&id, behind(Place::CreateStream)].concat(),
+    )?;
+    peer.expect("play");
+    let payload = command_payload("onStatus", 0.0, &[Value::Null]);
+    let payload = [&payload, behind(Place::Status)].concat();
+    peer.queue(5, Kind::COMMAND, 1, 0, &payload)?;
+    let payload = [&b"\x02\0\x0aonMetaData"[..], behind(Place::Metadata)].concat();
+    peer.queue(4, Kind::DATA, 1, 0, &payload)?;
+    send(peer, &media())?;
+    let stop = status("status", "NetStream.Play.Stop", "Thank you.");
+    peer.queue_command(1, "onStatus", 0.0, &[Value::Null, stop.into()])?;
+    peer.flush()?;
+    peer.fail(Then::Silence)
+}
+
+/// Answers `call` with a null and `values`.
+fn answer(peer: &mut Connection, call: &str, values: &[u8]) -> Result<(), Over> {
+    let call = peer.expect(call);
+    let payload = command_payload("_result", call.transaction, &[Value::Null]);
+    peer.queue(3, Kind::COMMAND, 0, 0, &[&payload, values].concat())?;
+    peer.flush()
+}
+
+/// One level of nesting: an object, an ECMA array, a strict array and a typed object of AMF0, an
+/// object and an array of AMF3 behind its marker.
+const NESTING: [&[u8]; 6] = [
+    b"\x03\0\x01a",
+    b"\x08\0\0\0\x01\0\x01a",
+    b"\x0a\0\0\0\x01",
+    b"\x10\0\x01c\0\x01a",
+    b"\x11\x0a\x0b\x01\x03a",
+    b"\x11\x09\x03\x01",
+];
+
+/// A strict array and an ECMA array of 0xFFFFFFFF values, a long string, an XML document and a string
+/// that end early, references to nothing, markers that do not exist, an object without an end, and
+/// of AMF3 an array, a byte array, a vector, a dictionary, a string and a class that are not there.
+const LIES: [&[u8]; 16] = [
+    b"\x0a\xff\xff\xff\xff",
+    b"\x08\xff\xff\xff\xff",
+    b"\x0c\xff\xff\xff\xffx",
+    b"\x0f\xff\xff\xff\xffx",
+    b"\x02\xff\xffx",
+    b"\x07\0\0",
+    b"\x07\xff\xff",
+    b"\x04",
+    b"\xff",
+    b"\x03\0\x01a",
+    b"\x11\x09\xff\xff\xff\xff\x01",
+    b"\x11\x0c\xff\xff\xff\xff",
+    b"\x11\x0d\xff\xff\xff\xff\0",
+    b"\x11\x11\xff\xff\xff\xff\0",
+    b"\x11\x06\xff\xff\xff\xff",
+    b"\x11\x0a\xff\xff\xff\xff\x01",
+];
