@@ -11,7 +11,11 @@ use std::{
 
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 
-use super::{exit::Exit, screen::Screen, terminal::escaped_bytes};
+use super::{
+    exit::Exit,
+    screen::Screen,
+    terminal::{escaped_bytes, redacted},
+};
 use crate::{
     amf::{Object, Text, Value},
     download::{Ending, Outcome, Progress, Report},
@@ -273,10 +277,12 @@ fn last_line(exit: Exit, outcome: &Outcome) -> String {
         Exit::Failure | Exit::NoConnection => "ERROR",
     };
     let Outcome { ending, reason, .. } = outcome;
-    if reason.is_empty() {
-        format!("{level}: {ending}")
-    } else {
-        format!("{level}: {ending}: {reason}")
+    let reason = &redacted(reason);
+    let end = reason.floor_char_boundary(REASON_BYTES);
+    match reason.split_at(end) {
+        ("", _) => format!("{level}: {ending}"),
+        (reason, "") => format!("{level}: {ending}: {reason}"),
+        (reason, _) => format!("{level}: {ending}: {reason} …"),
     }
 }
 
@@ -286,6 +292,9 @@ const STATUS_INTERVAL: Duration = Duration::from_millis(200);
 /// More of the metadata is not printed: some servers send the whole keyframe index, some send all of
 /// it again and again.
 const METADATA_LINES: usize = 200;
+
+/// More of the reason is not printed: one clear line is not a page. -V tells it all.
+const REASON_BYTES: usize = 500;
 
 /// More of a single text is not printed.
 const TEXT_BYTES: usize = 255;

@@ -3,7 +3,10 @@
 use std::{
     fmt::{self, Write as _},
     io::{self, IsTerminal, Write},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use indicatif::{ProgressBar, ProgressDrawTarget};
@@ -125,14 +128,27 @@ pub fn log_to(screen: &Arc<Screen>, verbosity: Verbosity) {
         Verbosity::Verbose => LevelFilter::DEBUG,
         Verbosity::Debug => LevelFilter::TRACE,
     };
-    let log = Log(Arc::clone(screen));
+    let log = Log::on(Arc::clone(screen));
     let subscriber = tracing_subscriber::registry().with(level).with(log);
     // Fails where there is a log already, which then stays.
     let _ = tracing::subscriber::set_global_default(subscriber);
 }
 
-/// Events as rtmpdump's lines: `LEVEL: text`.
-struct Log(Arc<Screen>);
+/// Events as rtmpdump's lines: `LEVEL: text`. A server can cause them without end, so those that
+/// nobody asked for have a limit.
+struct Log {
+    screen: Arc<Screen>,
+    unasked: AtomicUsize,
+}
+
+impl Log {
+    fn on(screen: Arc<Screen>) -> Self {
+        Self {
+            screen,
+            unasked: AtomicUsize::new(0),
+        }
+    }
+}
 
 impl<S: Subscriber> Layer<S> for Log {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
@@ -143,9 +159,16 @@ impl<S: Subscriber> Layer<S> for Log {
             Level::DEBUG => "DEBUG",
             Level::TRACE => "DEBUG2",
         };
+        if *event.metadata().level() <= Level::INFO {
+            match self.unasked.fetch_add(1, Ordering::Relaxed) {
+                0..UNASKED_LINES => {}
+                UNASKED_LINES => return self.screen.line("INFO: more messages are not printed"),
+                _ => return,
+            }
+        }
         let mut line = Line(format!("{level}:"));
         event.record(&mut line);
-        self.0.line(&line.0);
+        self.screen.line(&line.0);
     }
 }
 
@@ -167,6 +190,9 @@ impl Visit for Line {
 
 /// A server may put 16 MiB into a single status.
 const LINE_BYTES: usize = 8192;
+
+/// Messages without -V: more than any honest download brings about.
+const UNASKED_LINES: usize = 1000;
 
 /// How often the bar is drawn at the most.
 const BAR_HZ: u8 = 10;
@@ -246,9 +272,21 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_server_that_warns_and_warns_is_not_listened_to_for_ever() {
+        let (screen, written) = plain(Verbosity::Normal);
+        let log = tracing_subscriber::registry().with(Log::on(screen));
+        tracing::subscriber::with_default(log, || {
+            (0..5 * UNASKED_LINES).for_each(|_| tracing::warn!("again"));
+        });
+        let lines = written.take();
+        assert_eq!(lines.lines().count(), UNASKED_LINES + 1);
+        assert!(lines.ends_with("INFO: more messages are not printed\n"));
+    }
+
+    #[test]
     fn names_levels_as_rtmpdump_does() {
         let (screen, written) = plain(Verbosity::Debug);
-        let log = tracing_subscriber::registry().with(Log(screen));
+        let log = tracing_subscriber::registry().with(Log::on(screen));
         tracing::subscriber::with_default(log, || {
             tracing::error!("server said {:?}", "no\x1b");
             tracing::warn!("plain");
