@@ -219,7 +219,7 @@ impl fmt::Display for Ending {
 }
 
 /// What servers do when they do not know the app: some say nothing.
-const NO_APP: &str = "perhaps it has no such app";
+const NO_APP: &str = "perhaps it has no such app; else --no-pipelining may help";
 
 /// How much a recorded stream's last timestamp may fall short of its duration.
 const DURATION_TOLERANCE_MS: u64 = 500;
