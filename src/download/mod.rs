@@ -44,6 +44,30 @@ pub struct Job {
     pub output: Destination,
     /// Whether the server's timestamps are written as they are.
     pub keep_timestamps: bool,
+    /// What else app and playpath may be, to be tried in turn where the server knows them not.
+    pub alternatives: Vec<Place>,
+    /// Where on the output's clock the recording ends, in milliseconds.
+    pub stop_ms: Option<u64>,
+    /// How the recording that is in the output is gone on with; `None` writes it anew.
+    pub resume: Option<Resume>,
+}
+
+/// One place on a server that may have the stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The application.
+    pub app: String,
+    /// The stream's name in it.
+    pub playpath: String,
+    /// The address of the application.
+    pub tc_url: String,
+}
+
+/// How an earlier recording is gone on with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Resume {
+    /// How many keyframes before the last one the old recording and the new one are joined.
+    pub skip_keyframes: u32,
 }
 
 /// How a download went.

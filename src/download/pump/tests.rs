@@ -79,6 +79,9 @@ fn job(destination: Destination) -> Job {
         connect_timeout: None,
         output: destination,
         keep_timestamps: false,
+        alternatives: Vec::new(),
+        stop_ms: None,
+        resume: None,
     }
 }
 
