@@ -181,13 +181,7 @@ impl Output {
         }
         match &self.part {
             None => self.begin_part(now, at_ms)?,
-            Some(part) if part.is_to_end(at_ms, nature) => {
-                self.end_part()?;
-                self.begin_part(now, at_ms)?;
-                for (kind, configuration) in self.configuration.all() {
-                    self.tag(now, kind, at_ms, configuration)?;
-                }
-            }
+            Some(part) if part.is_to_end(at_ms, nature) => self.begin_next_part(now, at_ms)?,
             Some(_) => {}
         }
         self.tag(now, nature.kind, at_ms, payload)
@@ -277,17 +271,27 @@ impl Output {
         Ok(())
     }
 
+    /// Goes on with a file of its own, or down the same pipe, with timestamps from 0.
+    fn begin_next_part(&mut self, now: Instant, at_ms: u64) -> io::Result<()> {
+        match &mut self.part {
+            // A second head in a pipe would be garbage between two tags.
+            Some(part) if matches!(part.sink, Sink::Pipe(_)) => part.start_ms = at_ms,
+            _ => {
+                self.end_part()?;
+                self.begin_part(now, at_ms)?;
+            }
+        }
+        for (kind, configuration) in self.configuration.all() {
+            self.tag(now, kind, at_ms, configuration)?;
+        }
+        Ok(())
+    }
+
     fn begin_part(&mut self, now: Instant, at_ms: u64) -> io::Result<()> {
         // The first part is as the caller's clock has it; the following ones start at 0.
         let start_ms = if self.parts == 0 { 0 } else { at_ms };
         self.parts += 1;
-        let sink = match self.part.take() {
-            Some(Part {
-                sink: Sink::Pipe(pipe),
-                ..
-            }) => Sink::Pipe(pipe),
-            _ => self.open()?,
-        };
+        let sink = self.open()?;
         let layout = match sink {
             Sink::File(_) => Layout::Seekable,
             Sink::Pipe(_) => Layout::Plain,

@@ -52,19 +52,66 @@ impl Fixture {
 
     /// The tags behind the head: kind, timestamp, body.
     fn tags(&self, name: &str) -> Vec<(u8, u32, Vec<u8>)> {
-        let bytes = self.read(name);
-        let mut rest = &bytes[13..];
-        let mut tags = Vec::new();
-        while let [kind, a, b, c, d, e, f, g, _, _, _, body @ ..] = rest {
-            let length = u32::from_be_bytes([0, *a, *b, *c]) as usize;
-            let timestamp_ms = u32::from_be_bytes([*g, *d, *e, *f]);
-            tags.push((*kind, timestamp_ms, body[..length].to_vec()));
-            rest = &body[length + 4..];
-        }
-        assert!(rest.is_empty(), "the file holds whole tags");
+        let mut tags = tags(&self.read(name));
         assert!(tags[0].2.starts_with(b"\x02\0\x0AonMetaData"));
         tags.remove(0);
         tags
+    }
+}
+
+/// All tags of an FLV: kind, timestamp, body.
+fn tags(bytes: &[u8]) -> Vec<(u8, u32, Vec<u8>)> {
+    assert!(bytes.starts_with(b"FLV\x01"));
+    let mut rest = &bytes[13..];
+    let mut tags = Vec::new();
+    while let [kind, a, b, c, d, e, f, g, _, _, _, body @ ..] = rest {
+        let length = u32::from_be_bytes([0, *a, *b, *c]) as usize;
+        let timestamp_ms = u32::from_be_bytes([*g, *d, *e, *f]);
+        tags.push((*kind, timestamp_ms, body[..length].to_vec()));
+        rest = &body[length + 4..];
+    }
+    assert!(rest.is_empty(), "there are whole tags and nothing else");
+    tags
+}
+
+/// An output into a pipe, and the pipe's far end.
+#[cfg(unix)]
+struct PipeFixture {
+    output: Output,
+    now: Instant,
+    writer: io::PipeWriter,
+    reader: io::PipeReader,
+}
+
+#[cfg(unix)]
+impl PipeFixture {
+    fn new() -> Self {
+        use std::os::fd::AsRawFd;
+        let (reader, writer) = io::pipe().unwrap();
+        let path = format!("/dev/fd/{}", writer.as_raw_fd());
+        Self {
+            output: Output::new(Destination::Path(path.into())),
+            now: Instant::now(),
+            writer,
+            reader,
+        }
+    }
+
+    fn video(&mut self, at_ms: u64, body: &[u8]) {
+        let nature = Nature::of_video(body);
+        self.output
+            .media(self.now, nature, at_ms, Payload::from(body))
+            .unwrap();
+    }
+
+    /// All that went through; it must fit into the pipe.
+    async fn finish(mut self) -> Vec<u8> {
+        use io::Read;
+        self.output.finish(None).await.unwrap();
+        drop((self.output, self.writer));
+        let mut bytes = Vec::new();
+        self.reader.read_to_end(&mut bytes).unwrap();
+        bytes
     }
 }
 
@@ -157,6 +204,24 @@ async fn a_keyframe_in_the_last_minute_is_a_better_place_for_a_new_part() {
     fixture.finish().await;
     assert_eq!(fixture.tags("out.flv").len(), 2);
     assert_eq!(fixture.tags("out.2.flv"), [(9, 0, KEYFRAME.to_vec())]);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_pipe_has_one_head_and_goes_on_from_0_where_flvs_clock_ends() {
+    let mut pipe = PipeFixture::new();
+    pipe.video(0, &VIDEO_CONFIGURATION);
+    pipe.video(0, &KEYFRAME);
+    pipe.video(LAST_TIMESTAMP_MS + 40, &KEYFRAME);
+    pipe.video(LAST_TIMESTAMP_MS + 80, &INTER_FRAME);
+    let expected = [
+        (9, 0, VIDEO_CONFIGURATION.to_vec()),
+        (9, 0, KEYFRAME.to_vec()),
+        (9, 0, VIDEO_CONFIGURATION.to_vec()),
+        (9, 0, KEYFRAME.to_vec()),
+        (9, 40, INTER_FRAME.to_vec()),
+    ];
+    assert_eq!(tags(&pipe.finish().await), expected);
 }
 
 #[test]
