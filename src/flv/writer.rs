@@ -12,7 +12,7 @@ use crate::{
         index::Entry,
         metadata::{Field, Metadata, Room},
     },
-    payload::Payload,
+    wire::Reader as Cursor,
 };
 
 /// Where the bytes go.
@@ -24,8 +24,8 @@ pub enum Layout {
     Plain,
 }
 
-/// Makes the bytes of one FLV file, in order: [`Writer::head`], then each [`Writer::tag`]. It knows no
-/// file: the caller writes everything it gets, and nothing else.
+/// Makes the head of one FLV file and keeps its books. It knows no file: the caller writes the
+/// [`Writer::head`], then tags, and tells of each with [`Writer::note_tag`] when the file has it.
 #[derive(Debug)]
 pub struct Writer {
     layout: Layout,
@@ -77,15 +77,20 @@ impl Writer {
         head
     }
 
-    /// Makes the next tag in the payload's own buffer.
-    ///
-    /// `timestamp_ms` counts from the start of the file and is at most 2³¹ − 1.
-    pub fn tag(&mut self, kind: TagKind, timestamp_ms: u32, payload: Payload) -> Tag {
-        self.note(kind, timestamp_ms, &payload);
-        Tag::new(kind, timestamp_ms, payload)
+    /// Keeps the books for the next tag, once the file has it: header, body and back pointer.
+    pub fn note_tag(&mut self, tag: &[u8]) {
+        let mut cursor = Cursor::new(tag);
+        let header = TagHeader::read(&mut cursor);
+        let body = cursor.rest().split_last_chunk::<BACK_POINTER>();
+        if let (Ok(header), Some((body, _))) = (header, body) {
+            let timestamp_ms = u32::try_from(header.timestamp_ms).unwrap_or(0);
+            self.note(header.kind, timestamp_ms, body);
+        }
     }
 
-    /// Keeps the books for the next tag of the file without making it.
+    /// Keeps the books for the next tag, once the file has it.
+    ///
+    /// `timestamp_ms` counts from the start of the file and is at most 2³¹ − 1.
     pub fn note(&mut self, kind: TagKind, timestamp_ms: u32, body: &[u8]) {
         let entry = Entry {
             time_ms: timestamp_ms,
@@ -112,7 +117,7 @@ impl Writer {
     /// What is to be written over the head so that it tells the truth about all tags up to now: few
     /// pieces, in order, none across a border of 4,096 bytes. They count as written.
     ///
-    /// Each piece is to be written at once, after the tags that were made before; then the file is
+    /// Each piece is to be written at once, after the tags that were noted before; then the file is
     /// good whichever of them are lost.
     pub fn patches(&mut self) -> Vec<Patch> {
         if self.head.is_empty() {

@@ -6,8 +6,9 @@ mod queue;
 
 use std::{
     fs, io,
+    ops::Add,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use self::{
@@ -18,9 +19,8 @@ use self::{
 use crate::{
     amf::{Object, Value, amf0},
     flv::{
-        TagKind,
+        Layout, Tag, TagKind, Writer,
         codec::{audio::AudioTag, video::VideoTag},
-        writer::{Layout, Writer},
     },
     payload::Payload,
 };
@@ -46,7 +46,8 @@ pub(super) struct Output {
     parts: u32,
     configuration: Configuration,
     spent: Vec<Payload>,
-    written: Written,
+    /// What went into the files of former parts.
+    former: Written,
 }
 
 /// How much went into an output.
@@ -60,17 +61,16 @@ pub(super) struct Written {
 /// One FLV: the whole output, but for recordings of more than 24 days.
 #[derive(Debug)]
 struct Part {
-    writer: Writer,
     sink: Sink,
     queue: Queue,
     /// The place of its first tag on the output clock.
     start_ms: u64,
-    patched_at: Instant,
+    has_video: bool,
 }
 
 #[derive(Debug)]
 enum Sink {
-    File(TagFile),
+    File(Box<TagFile>),
     Pipe(Pipe),
 }
 
@@ -128,13 +128,21 @@ impl Output {
             parts: 0,
             configuration: Configuration::default(),
             spent: Vec::new(),
-            written: Written::default(),
+            former: Written::default(),
         }
     }
 
-    /// What went out, or waits to.
+    /// Whether anything was opened.
+    pub(super) fn is_open(&self) -> bool {
+        self.part.is_some()
+    }
+
+    /// What went out. Tags that wait do not count yet.
     pub(super) fn written(&self) -> Written {
-        self.written
+        match &self.part {
+            Some(part) => self.former + part.sink.written(),
+            None => self.former,
+        }
     }
 
     /// The server's `onMetaData`: for the head, or where that is gone down a pipe, a tag of its own.
@@ -144,11 +152,15 @@ impl Output {
         at_ms: u64,
         metadata: Object,
     ) -> io::Result<()> {
-        if let Some(part) = &mut self.part
-            && !part.writer.set_metadata(&metadata)
-        {
-            let payload = script_data("onMetaData", &metadata);
-            self.tag(now, TagKind::SCRIPT, at_ms, payload)?;
+        match self.part.as_mut().map(|part| &mut part.sink) {
+            Some(Sink::File(file)) => {
+                file.writer().set_metadata(&metadata);
+            }
+            Some(Sink::Pipe(_)) => {
+                let payload = script_data("onMetaData", &metadata);
+                self.tag(now, TagKind::SCRIPT, at_ms, payload)?;
+            }
+            None => {}
         }
         self.metadata = Some(metadata);
         Ok(())
@@ -222,7 +234,7 @@ impl Output {
             ..
         }) = &mut self.part
         {
-            let batch = pipe.written().await?;
+            let batch = pipe.wait().await?;
             self.spent.extend(batch.into_iter().map(Payload::reuse));
         }
         Ok(())
@@ -255,17 +267,12 @@ impl Output {
         let Some(part) = &mut self.part else {
             return Ok(());
         };
+        part.has_video |= kind == TagKind::VIDEO;
         let timestamp_ms = u32::try_from(at_ms.saturating_sub(part.start_ms)).unwrap_or(u32::MAX);
-        let tag = part.writer.tag(kind, timestamp_ms, payload);
-        self.written.bytes += tag.as_bytes().len() as u64;
-        self.written.tags += 1;
-        part.queue.push(now, tag.into_bytes());
-        if part.queue.is_full()
-            || part
-                .queue
-                .deadline()
-                .is_some_and(|deadline| deadline <= now)
-        {
+        part.queue
+            .push(now, Tag::new(kind, timestamp_ms, payload).into_bytes());
+        let has_waited = part.queue.deadline().is_some_and(|due| due <= now);
+        if part.queue.is_full() || has_waited {
             self.flush(now)?;
         }
         Ok(())
@@ -278,6 +285,7 @@ impl Output {
             Some(part) if matches!(part.sink, Sink::Pipe(_)) => part.start_ms = at_ms,
             _ => {
                 self.end_part()?;
+                self.former = self.written();
                 self.begin_part(now, at_ms)?;
             }
         }
@@ -291,25 +299,11 @@ impl Output {
         // The first part is as the caller's clock has it; the following ones start at 0.
         let start_ms = if self.parts == 0 { 0 } else { at_ms };
         self.parts += 1;
-        let sink = self.open()?;
-        let layout = match sink {
-            Sink::File(_) => Layout::Seekable,
-            Sink::Pipe(_) => Layout::Plain,
-        };
-        let mut writer = Writer::new(layout);
-        if let Some(metadata) = &self.metadata {
-            writer.set_metadata(metadata);
-        }
-        let mut queue = Queue::default();
-        let head = writer.head();
-        self.written.bytes += head.len() as u64;
-        queue.push(now, head);
         self.part = Some(Part {
-            writer,
-            sink,
-            queue,
+            sink: self.open(now)?,
+            queue: Queue::default(),
             start_ms,
-            patched_at: now,
+            has_video: false,
         });
         for (early_ms, payload) in std::mem::take(&mut self.early) {
             self.tag(now, TagKind::SCRIPT, early_ms, payload)?;
@@ -318,67 +312,77 @@ impl Output {
     }
 
     /// Anything but a regular file is written as a pipe: no seeking, no truncating, no index.
-    fn open(&self) -> io::Result<Sink> {
+    fn open(&self, now: Instant) -> io::Result<Sink> {
         let path = match &self.destination {
-            Destination::Stdout => return Ok(Sink::Pipe(Pipe::start(PipeTarget::Stdout)?)),
+            Destination::Stdout => return self.start_pipe(PipeTarget::Stdout),
             Destination::Path(path) => numbered(path, self.parts),
         };
         match fs::metadata(&path) {
             Ok(metadata) if !metadata.is_file() && !metadata.is_dir() => {
-                Ok(Sink::Pipe(Pipe::start(PipeTarget::Path(path))?))
+                self.start_pipe(PipeTarget::Path(path))
             }
-            _ => Ok(Sink::File(TagFile::create(&path)?)),
+            _ => {
+                let writer = self.writer(Layout::Seekable);
+                let file = TagFile::create(&path, writer, now)?;
+                Ok(Sink::File(Box::new(file)))
+            }
         }
     }
 
+    fn start_pipe(&self, target: PipeTarget) -> io::Result<Sink> {
+        let head = self.writer(Layout::Plain).head();
+        Ok(Sink::Pipe(Pipe::start(target, head)?))
+    }
+
+    /// A writer that knows what the server told so far.
+    fn writer(&self, layout: Layout) -> Writer {
+        let mut writer = Writer::new(layout);
+        if let Some(metadata) = &self.metadata {
+            writer.set_metadata(metadata);
+        }
+        writer
+    }
+
+    /// Writes what waits, and makes the head of a file true every now and then.
     fn flush(&mut self, now: Instant) -> io::Result<()> {
-        let Some(part) = &mut self.part else {
+        self.write_out()?;
+        match self.part.as_mut().map(|part| &mut part.sink) {
+            Some(Sink::File(file)) => file.patch_if_due(now),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes what waits to a file, or sends it to the thread of a pipe.
+    fn write_out(&mut self) -> io::Result<()> {
+        let Some(part) = self.part.as_mut().filter(|part| !part.queue.is_empty()) else {
             return Ok(());
         };
         match &mut part.sink {
             Sink::File(file) => {
                 let appended = file.append(part.queue.buffers());
                 self.spent.extend(part.queue.drain().map(Payload::reuse));
-                appended?;
-                if now.saturating_duration_since(part.patched_at) >= PATCH_INTERVAL {
-                    part.patched_at = now;
-                    file.patch(&part.writer.patches())?;
-                }
+                appended
             }
             Sink::Pipe(pipe) => {
                 let mut empty = Vec::new();
-                while let Some(batch) = pipe.try_written() {
+                while let Some(batch) = pipe.poll() {
                     let mut batch = batch?;
                     self.spent.extend(batch.drain(..).map(Payload::reuse));
                     empty = batch;
                 }
-                pipe.send(part.queue.take(empty))?;
+                pipe.send(part.queue.take(empty))
             }
         }
-        Ok(())
     }
 
-    /// Writes what waits and makes the head of a file true.
+    /// Writes what waits and makes the head of a file true, also where the disk is full.
     fn end_part(&mut self) -> io::Result<()> {
-        let Some(part) = &mut self.part else {
-            return Ok(());
+        let written = self.write_out();
+        let patched = match self.part.as_mut().map(|part| &mut part.sink) {
+            Some(Sink::File(file)) => file.patch(),
+            _ => Ok(()),
         };
-        let now = part.patched_at;
-        let flushed = if part.queue.is_empty() {
-            Ok(())
-        } else {
-            self.flush(now)
-        };
-        // The head is rewritten where the disk is full, too: it takes no more room.
-        if let Some(Part {
-            sink: Sink::File(file),
-            writer,
-            ..
-        }) = &mut self.part
-        {
-            file.patch(&writer.patches())?;
-        }
-        flushed
+        written.and(patched)
     }
 
     fn pipe(&self) -> Option<&Pipe> {
@@ -392,6 +396,33 @@ impl Output {
     }
 }
 
+impl Written {
+    fn add_tags(&mut self, tags: &[Vec<u8>]) {
+        self.bytes += tags.iter().map(|tag| tag.len() as u64).sum::<u64>();
+        self.tags += tags.len() as u64;
+    }
+}
+
+impl Add for Written {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            bytes: self.bytes + other.bytes,
+            tags: self.tags + other.tags,
+        }
+    }
+}
+
+impl Sink {
+    fn written(&self) -> Written {
+        match self {
+            Self::File(file) => file.written(),
+            Self::Pipe(pipe) => pipe.written(),
+        }
+    }
+}
+
 impl Part {
     /// FLV counts in 31 bits. In the last minute the next frame that a player can begin with starts
     /// a new part, at the end any does.
@@ -399,7 +430,7 @@ impl Part {
         let timestamp_ms = at_ms.saturating_sub(self.start_ms);
         timestamp_ms > LAST_TIMESTAMP_MS
             || nature.is_entry
-                && (nature.kind == TagKind::VIDEO || self.writer.picture_size().is_none())
+                && (nature.kind == TagKind::VIDEO || !self.has_video)
                 && timestamp_ms > LAST_TIMESTAMP_MS - ENTRY_PATIENCE_MS
     }
 }
@@ -447,9 +478,6 @@ const USUAL_NAL_LENGTH_SIZE: u8 = 4;
 
 /// Script messages kept until the first media comes.
 const MAX_EARLY: usize = 64;
-
-/// How often the head of a file is made true while it grows.
-const PATCH_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The largest timestamp of an FLV tag: 24 days, 20 hours, 31 minutes (FLV E.4.1).
 const LAST_TIMESTAMP_MS: u64 = i32::MAX as u64;

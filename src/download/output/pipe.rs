@@ -11,7 +11,7 @@ use std::{
 
 use tokio::sync::mpsc as async_mpsc;
 
-use super::queue::write_all;
+use super::{Written, queue::write_all};
 
 /// What the pipe's thread writes to.
 #[derive(Debug, Clone)]
@@ -24,24 +24,31 @@ pub(super) enum PipeTarget {
 #[derive(Debug)]
 pub(super) struct Pipe {
     batches: mpsc::Sender<Vec<Vec<u8>>>,
-    written: async_mpsc::UnboundedReceiver<io::Result<Vec<Vec<u8>>>>,
+    outcomes: async_mpsc::UnboundedReceiver<io::Result<Vec<Vec<u8>>>>,
     in_flight: usize,
+    written: Written,
+    is_head_written: bool,
 }
 
 impl Pipe {
-    /// Starts the thread. Opening is its first work: a FIFO opens when somebody reads it.
-    pub(super) fn start(target: PipeTarget) -> io::Result<Self> {
+    /// Starts the thread, and sends `head` in front of all tags. Opening is the thread's first work: a
+    /// FIFO opens when somebody reads it.
+    pub(super) fn start(target: PipeTarget, head: Vec<u8>) -> io::Result<Self> {
         let (batches, incoming) = mpsc::channel();
-        let (outgoing, written) = async_mpsc::unbounded_channel();
+        let (outgoing, outcomes) = async_mpsc::unbounded_channel();
         thread::Builder::new()
             .name("pipe".to_owned())
             .stack_size(128 * 1024)
             .spawn(move || serve(target, &incoming, &outgoing))?;
-        Ok(Self {
+        let mut pipe = Self {
             batches,
-            written,
+            outcomes,
             in_flight: 0,
-        })
+            written: Written::default(),
+            is_head_written: false,
+        };
+        pipe.send(vec![head])?;
+        Ok(pipe)
     }
 
     pub(super) fn send(&mut self, batch: Vec<Vec<u8>>) -> io::Result<()> {
@@ -61,23 +68,33 @@ impl Pipe {
         self.in_flight == 0
     }
 
+    /// What the thread has written, as far as it was heard of.
+    pub(super) fn written(&self) -> Written {
+        self.written
+    }
+
     /// The next batch that was written, once there is one. Cancelling loses nothing.
-    pub(super) async fn written(&mut self) -> io::Result<Vec<Vec<u8>>> {
-        match self.written.recv().await {
+    pub(super) async fn wait(&mut self) -> io::Result<Vec<Vec<u8>>> {
+        match self.outcomes.recv().await {
             Some(outcome) => self.note(outcome),
             None => Err(io::ErrorKind::BrokenPipe.into()),
         }
     }
 
     /// A batch that was written, if there is one already.
-    pub(super) fn try_written(&mut self) -> Option<io::Result<Vec<Vec<u8>>>> {
-        let outcome = self.written.try_recv().ok()?;
+    pub(super) fn poll(&mut self) -> Option<io::Result<Vec<Vec<u8>>>> {
+        let outcome = self.outcomes.try_recv().ok()?;
         Some(self.note(outcome))
     }
 
     fn note(&mut self, outcome: io::Result<Vec<Vec<u8>>>) -> io::Result<Vec<Vec<u8>>> {
         let batch = outcome?;
         self.in_flight -= total(&batch);
+        self.written.add_tags(&batch);
+        if !self.is_head_written {
+            self.is_head_written = true;
+            self.written.tags = 0;
+        }
         Ok(batch)
     }
 }
@@ -86,7 +103,7 @@ impl Pipe {
 fn serve(
     target: PipeTarget,
     batches: &mpsc::Receiver<Vec<Vec<u8>>>,
-    written: &async_mpsc::UnboundedSender<io::Result<Vec<Vec<u8>>>>,
+    outcomes: &async_mpsc::UnboundedSender<io::Result<Vec<Vec<u8>>>>,
 ) {
     let opened = match target {
         PipeTarget::Stdout => unbuffered_stdout(),
@@ -95,14 +112,14 @@ fn serve(
     let mut writer = match opened {
         Ok(writer) => writer,
         Err(error) => {
-            let _nobody_waits = written.send(Err(error));
+            let _nobody_waits = outcomes.send(Err(error));
             return;
         }
     };
     for batch in batches {
         let outcome = write_all(&mut writer, &batch).map_err(|(_, error)| error);
         let is_over = outcome.is_err();
-        if written.send(outcome.map(|()| batch)).is_err() || is_over {
+        if outcomes.send(outcome.map(|()| batch)).is_err() || is_over {
             return;
         }
     }

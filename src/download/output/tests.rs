@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 
 const VIDEO_CONFIGURATION: [u8; 12] = [0x17, 0, 0, 0, 0, 1, 0x64, 0, 13, 0xFF, 0xE0, 0];
@@ -155,14 +157,14 @@ async fn tags_are_in_order_of_arrival_and_early_script_data_comes_first() {
 async fn a_tag_waits_half_a_second_for_company_and_no_longer() {
     let mut fixture = Fixture::new();
     fixture.video(0, &KEYFRAME);
-    assert_eq!(fixture.read("out.flv"), b"");
+    assert_eq!(fixture.tags("out.flv"), []);
     let deadline = fixture.output.deadline().unwrap();
     assert_eq!(deadline, fixture.now + Duration::from_millis(500));
     fixture
         .output
         .settle(deadline - Duration::from_millis(1))
         .unwrap();
-    assert_eq!(fixture.read("out.flv"), b"");
+    assert_eq!(fixture.tags("out.flv"), []);
     fixture.output.settle(deadline).unwrap();
     assert_eq!(fixture.tags("out.flv").len(), 1);
     assert_eq!(fixture.output.deadline(), None);

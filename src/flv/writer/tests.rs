@@ -1,7 +1,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::flv::{Reader, reader::TagRead};
+use crate::{
+    flv::{Reader, reader::TagRead},
+    payload::Payload,
+};
 
 /// A file as its writer and whoever writes it see it.
 struct File {
@@ -18,7 +21,8 @@ impl File {
 
     fn tag(&mut self, kind: TagKind, timestamp_ms: u32, body: &[u8]) -> u64 {
         let offset = self.writer.length();
-        let tag = self.writer.tag(kind, timestamp_ms, Payload::from(body));
+        let tag = Tag::new(kind, timestamp_ms, Payload::from(body));
+        self.writer.note_tag(tag.as_bytes());
         self.bytes.extend(tag.as_bytes());
         assert_eq!(self.writer.length(), self.bytes.len() as u64);
         offset
@@ -399,7 +403,8 @@ fn a_tag_costs_no_allocation_once_warm() {
     let mut go = |count: u32| {
         for number in 0..count {
             let kind = TagKind([8, 9][number as usize % 2]);
-            let tag = writer.tag(kind, number * 40, payload.take().unwrap());
+            let tag = Tag::new(kind, number * 40, payload.take().unwrap());
+            writer.note_tag(tag.as_bytes());
             let mut emptied = Payload::reuse(tag.into_bytes());
             emptied.extend_from_slice(bodies[number as usize % bodies.len()]);
             payload = Some(emptied);
