@@ -115,23 +115,31 @@ impl Writer {
     }
 
     /// What is to be written over the head so that it tells the truth about all tags up to now: few
-    /// pieces, in order, none across a border of 4,096 bytes. They count as written.
+    /// pieces, in order, none across a border of 4,096 bytes.
     ///
     /// Each piece is to be written at once, after the tags that were noted before; then the file is
-    /// good whichever of them are lost.
-    pub fn patches(&mut self) -> Vec<Patch> {
+    /// good whichever of them are lost. What [`Writer::note_patch`] is not told of is among the
+    /// patches again.
+    pub fn patches(&self) -> Vec<Patch> {
         if self.head.is_empty() {
             return Vec::new();
         }
         let head = self.render(self.length);
         let pages = self.head.chunks(head::PAGE).zip(head.chunks(head::PAGE));
         let offsets = (0..).step_by(head::PAGE);
-        let patches = offsets
+        offsets
             .zip(pages)
             .filter_map(|(offset, (old, new))| Patch::between(offset, old, new))
-            .collect();
-        self.head = head;
-        patches
+            .collect()
+    }
+
+    /// Notes that the file has `patch`.
+    pub fn note_patch(&mut self, patch: &Patch) {
+        let offset = usize::try_from(patch.offset).unwrap_or(usize::MAX);
+        let place = self.head.get_mut(offset..).unwrap_or_default();
+        for (old, new) in place.iter_mut().zip(&patch.bytes) {
+            *old = *new;
+        }
     }
 
     /// How many bytes the file has.

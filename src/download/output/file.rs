@@ -41,7 +41,10 @@ impl TagFile {
 impl<S: Storage> TagFile<S> {
     fn begin(mut storage: S, mut writer: Writer, now: Instant) -> io::Result<Self> {
         let head = writer.head();
-        storage.write_all(&head)?;
+        if let Err(error) = storage.write_all(&head) {
+            let _stays_torn = storage.set_len(0);
+            return Err(error);
+        }
         Ok(Self {
             storage,
             writer,
@@ -63,11 +66,18 @@ impl<S: Storage> TagFile<S> {
             }
             Err((written, error)) => {
                 self.note(whole_tags(tags, written));
-                self.storage.set_len(self.writer.length())?;
-                self.storage.seek(SeekFrom::End(0))?;
+                if let Err(error) = self.cut() {
+                    tracing::warn!("cannot cut off a torn tag: {error}");
+                }
                 Err(error)
             }
         }
+    }
+
+    /// Removes what is behind the last whole tag.
+    fn cut(&mut self) -> io::Result<()> {
+        self.seek_end()?;
+        self.storage.set_len(self.writer.length())
     }
 
     /// Makes the head true if that was not done for long.
@@ -82,16 +92,24 @@ impl<S: Storage> TagFile<S> {
     /// Makes the head true: rewrites those parts of it that changed. It takes no more room on a disk
     /// that is full.
     pub(super) fn patch(&mut self) -> io::Result<()> {
-        let patches = self.writer.patches();
-        if patches.is_empty() {
-            return Ok(());
-        }
-        for patch in patches {
+        let rewritten = self.rewrite_head();
+        let sought = self.seek_end();
+        rewritten.and(sought)
+    }
+
+    fn rewrite_head(&mut self) -> io::Result<()> {
+        for patch in self.writer.patches() {
             self.storage.seek(SeekFrom::Start(patch.offset))?;
             self.storage.write_all(&patch.bytes)?;
+            self.writer.note_patch(&patch);
         }
-        self.storage.seek(SeekFrom::End(0))?;
         Ok(())
+    }
+
+    /// Goes behind the last whole tag.
+    fn seek_end(&mut self) -> io::Result<()> {
+        let end = SeekFrom::Start(self.writer.length());
+        self.storage.seek(end).map(drop)
     }
 
     /// The books, for what is to stand in the head.
@@ -145,11 +163,19 @@ mod tests {
         bytes: Vec<u8>,
         cursor: usize,
         room: usize,
+        /// A byte that cannot be written.
+        bad_byte: Option<usize>,
+        cannot_be_cut: bool,
     }
 
     impl Write for Disk {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let count = bytes.len().min(self.room - self.cursor);
+            let room = self.room - self.cursor;
+            let good = self.bad_byte.and_then(|bad| bad.checked_sub(self.cursor));
+            let count = bytes.len().min(room).min(good.unwrap_or(room));
+            if count == 0 && good == Some(0) {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
             if count == 0 {
                 return Err(io::ErrorKind::StorageFull.into());
             }
@@ -178,6 +204,9 @@ mod tests {
 
     impl Storage for Disk {
         fn set_len(&mut self, length: u64) -> io::Result<()> {
+            if self.cannot_be_cut {
+                return Err(io::ErrorKind::InvalidInput.into());
+            }
             self.bytes.resize(length as usize, 0);
             Ok(())
         }
@@ -242,5 +271,41 @@ mod tests {
             while reader.read(&mut rest).unwrap().is_some() {}
             assert_eq!(reader.torn(rest), None);
         }
+    }
+    #[test]
+    fn a_file_that_cannot_be_cut_still_tells_why_it_took_no_more() {
+        let mut file = file_on(head::LENGTH + 1500);
+        file.storage.cannot_be_cut = true;
+        let error = file.append(&[keyframe(0), keyframe(1)]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        // What comes next goes over the torn tag.
+        file.storage.room += 1000;
+        file.append(&[keyframe(2)]).unwrap();
+        assert_eq!(
+            file.storage.bytes[head::LENGTH + 1000..],
+            keyframe(2),
+            "what follows the whole tags"
+        );
+    }
+
+    #[test]
+    fn a_head_that_cannot_be_rewritten_leaves_the_tags_alone_and_is_tried_again() {
+        let mut file = file_on(1 << 20);
+        file.append(&[keyframe(0), keyframe(1)]).unwrap();
+        // Among the positions of the keyframes.
+        file.storage.bad_byte = Some(21_000);
+        let error = file.patch().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        file.storage.bad_byte = None;
+        file.append(&[keyframe(2)]).unwrap();
+        let tags = [keyframe(0), keyframe(1), keyframe(2)].concat();
+        assert_eq!(file.storage.bytes[head::LENGTH..], tags);
+        file.patch().unwrap();
+        let mut perfect = file_on(1 << 20);
+        perfect
+            .append(&[keyframe(0), keyframe(1), keyframe(2)])
+            .unwrap();
+        perfect.patch().unwrap();
+        assert!(file.storage.bytes == perfect.storage.bytes);
     }
 }

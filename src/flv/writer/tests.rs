@@ -30,7 +30,9 @@ impl File {
 
     fn patch(&mut self) -> Vec<Patch> {
         let patches = self.writer.patches();
-        for Patch { offset, bytes } in &patches {
+        for patch in &patches {
+            self.writer.note_patch(patch);
+            let Patch { offset, bytes } = patch;
             let end = *offset as usize + bytes.len();
             assert!(end <= head::LENGTH);
             assert_eq!(*offset as usize / head::PAGE, (end - 1) / head::PAGE);
