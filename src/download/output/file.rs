@@ -7,7 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Written, queue::write_all};
+use super::{
+    Written,
+    queue::{whole_tags, write_all},
+};
 use crate::flv::Writer;
 
 /// A file that holds a head, whole tags and nothing else, and the books that the head is made of.
@@ -136,16 +139,6 @@ impl Storage for File {
     }
 }
 
-/// Those tags that are whole within the first `written` bytes.
-fn whole_tags(tags: &[Vec<u8>], written: usize) -> &[Vec<u8>] {
-    let mut end = 0;
-    let whole = tags.iter().take_while(|tag| {
-        end += tag.len();
-        end <= written
-    });
-    &tags[..whole.count()]
-}
-
 /// How often the head is made true while the file grows.
 const PATCH_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -233,16 +226,6 @@ mod tests {
         let found = file.windows(name.len()).position(|window| window == name);
         let at = found.unwrap() + name.len();
         f64::from_be_bytes(file[at..at + 8].try_into().unwrap())
-    }
-
-    #[test]
-    fn a_torn_tag_is_not_counted() {
-        let tags = [vec![1; 10], vec![2; 20], vec![3; 5]];
-        let whole: Vec<usize> = [0, 9, 10, 29, 30, 34, 35]
-            .into_iter()
-            .map(|written| whole_tags(&tags, written).len())
-            .collect();
-        assert_eq!(whole, [0, 0, 1, 1, 2, 2, 3]);
     }
 
     #[test]

@@ -11,7 +11,10 @@ use std::{
 
 use tokio::sync::mpsc as async_mpsc;
 
-use super::{Written, queue::write_all};
+use super::{
+    Written,
+    queue::{whole_tags, write_all},
+};
 
 /// What the pipe's thread writes to.
 #[derive(Debug, Clone)]
@@ -52,10 +55,12 @@ impl Pipe {
     }
 
     pub(super) fn send(&mut self, batch: Vec<Vec<u8>>) -> io::Result<()> {
-        self.in_flight += total(&batch);
-        self.batches
-            .send(batch)
-            .map_err(|_| io::ErrorKind::BrokenPipe.into())
+        let length = total(&batch);
+        if self.batches.send(batch).is_err() {
+            return Err(self.failure());
+        }
+        self.in_flight += length;
+        Ok(())
     }
 
     /// Whether the reader is so far behind that no more is to be read from the network.
@@ -87,6 +92,16 @@ impl Pipe {
         Some(self.note(outcome))
     }
 
+    /// Why the thread is gone. It told before it went.
+    fn failure(&mut self) -> io::Error {
+        while let Some(outcome) = self.poll() {
+            if let Err(error) = outcome {
+                return error;
+            }
+        }
+        io::ErrorKind::BrokenPipe.into()
+    }
+
     fn note(&mut self, outcome: io::Result<Vec<Vec<u8>>>) -> io::Result<Vec<Vec<u8>>> {
         let batch = outcome?;
         self.in_flight -= total(&batch);
@@ -99,7 +114,7 @@ impl Pipe {
     }
 }
 
-/// The thread: writes each batch, and gives its buffers back.
+/// The thread: writes each batch, and gives its buffers back; of one that fails those that went out.
 fn serve(
     target: PipeTarget,
     batches: &mpsc::Receiver<Vec<Vec<u8>>>,
@@ -116,10 +131,17 @@ fn serve(
             return;
         }
     };
-    for batch in batches {
-        let outcome = write_all(&mut writer, &batch).map_err(|(_, error)| error);
-        let is_over = outcome.is_err();
-        if outcomes.send(outcome.map(|()| batch)).is_err() || is_over {
+    for mut batch in batches {
+        let outcome = write_all(&mut writer, &batch);
+        if let Err((written, _)) = outcome {
+            batch.truncate(whole_tags(&batch, written).len());
+        }
+        let is_heard = outcomes.send(Ok(batch)).is_ok();
+        if let Err((_, error)) = outcome {
+            let _nobody_waits = outcomes.send(Err(error));
+            return;
+        }
+        if !is_heard {
             return;
         }
     }
@@ -144,3 +166,51 @@ fn total(batch: &[Vec<u8>]) -> usize {
 
 /// Bytes under way to the reader before the network is no longer read.
 const MAX_IN_FLIGHT: usize = 1024 * 1024;
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_thread_that_failed_tells_why() {
+        for (path, kind) in [
+            ("/dev/full", io::ErrorKind::StorageFull),
+            ("/nowhere/at/all", io::ErrorKind::NotFound),
+        ] {
+            let mut pipe = Pipe::start(PipeTarget::Path(path.into()), vec![0; 10]).unwrap();
+            let error = loop {
+                if let Err(error) = pipe.send(vec![vec![0; 10]]) {
+                    break error;
+                }
+                thread::sleep(Duration::from_millis(1));
+            };
+            assert_eq!(error.kind(), kind, "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_went_out_before_a_failure_counts() {
+        let (reader, writer) = io::pipe().unwrap();
+        let path = format!("/dev/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&writer));
+        let mut pipe = Pipe::start(PipeTarget::Path(path.into()), vec![0; 13]).unwrap();
+        pipe.wait().await.unwrap();
+        // More than the reader and the system take.
+        pipe.send(vec![vec![0; 1000], vec![0; 1 << 24], vec![0; 1000]])
+            .unwrap();
+        read_exactly(reader, 1013);
+        drop(writer);
+        let error = loop {
+            if let Err(error) = pipe.wait().await {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+        assert_eq!((pipe.written().bytes, pipe.written().tags), (1013, 1));
+    }
+
+    fn read_exactly(mut reader: io::PipeReader, count: usize) {
+        io::Read::read_exact(&mut reader, &mut vec![0; count]).unwrap();
+    }
+}
