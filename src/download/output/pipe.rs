@@ -164,8 +164,9 @@ fn total(batch: &[Vec<u8>]) -> usize {
     batch.iter().map(Vec::len).sum()
 }
 
-/// Bytes under way to the reader before the network is no longer read.
-const MAX_IN_FLIGHT: usize = 1024 * 1024;
+/// Bytes under way to the reader before the network is no longer read: two writes, so that the thread
+/// has one while the next is gathered, and little of the memory that a download may take.
+const MAX_IN_FLIGHT: usize = 512 * 1024;
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
