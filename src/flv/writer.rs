@@ -10,7 +10,7 @@ use crate::{
         codec::PictureSize,
         head,
         index::Entry,
-        metadata::{Field, Metadata, Room},
+        metadata::{self, Field, Metadata},
     },
     wire::Reader as Cursor,
 };
@@ -41,8 +41,8 @@ impl Writer {
     /// Begins a file.
     pub fn new(layout: Layout) -> Self {
         let metadata = match layout {
-            Layout::Seekable => Metadata::new(&head::SERVER_PAGES, is_for_us_alone),
-            Layout::Plain => Metadata::new(&[PLAIN_ROOM], is_false_in_a_copy),
+            Layout::Seekable => Metadata::new(&head::SERVER_PAGES, metadata::is_told_by_us),
+            Layout::Plain => Metadata::default(),
         };
         Self {
             layout,
@@ -107,11 +107,18 @@ impl Writer {
     /// False where the head cannot take them any more, in [`Layout::Plain`] behind
     /// [`Writer::head`]: they are then to be written as a script tag.
     pub fn set_metadata(&mut self, fields: &Object) -> bool {
-        let is_open = self.layout == Layout::Seekable || self.length == 0;
+        let is_open = self.takes_metadata();
         if is_open {
             self.metadata.merge(fields);
         }
         is_open
+    }
+
+    /// Does the same with fields that were kept, see [`Writer::set_metadata`].
+    pub fn take_over(&mut self, metadata: &Metadata) {
+        if self.takes_metadata() {
+            self.metadata.merge_kept(metadata);
+        }
     }
 
     /// What is to be written over the head so that it tells the truth about all tags up to now: few
@@ -161,6 +168,10 @@ impl Writer {
     /// The size of the picture, once a video tag told it.
     pub fn picture_size(&self) -> Option<PictureSize> {
         self.books.picture_size()
+    }
+
+    fn takes_metadata(&self) -> bool {
+        self.layout == Layout::Seekable || self.length == 0
     }
 
     fn begin_with(&mut self, head: Vec<u8>) {
@@ -214,49 +225,8 @@ impl Patch {
     }
 }
 
-/// Whether a field of the server's would be false in a file of ours, or is written by us.
-fn is_for_us_alone(name: &[u8]) -> bool {
-    name == b"duration" || is_false_in_a_copy(name)
-}
-
-/// Whether a field speaks of the file that the server has, not of the stream.
-fn is_false_in_a_copy(name: &[u8]) -> bool {
-    FALSE_IN_A_COPY.iter().any(|own| own.as_bytes() == name)
-}
-
 /// Header and back pointer of a tag.
 const FRAMING: u64 = (TagHeader::LENGTH + BACK_POINTER) as u64;
-
-/// Fields in front of a pipe: many more than any server sends, and nothing that a reader must buffer
-/// long.
-const PLAIN_ROOM: Room = Room {
-    fields: 256,
-    bytes: 1 << 16,
-};
-
-const FALSE_IN_A_COPY: [&str; 18] = [
-    // What the head of ours tells (FLV E.5 and the conventions of indexing tools).
-    "metadatacreator",
-    "filesize",
-    "datasize",
-    "audiosize",
-    "videosize",
-    "lasttimestamp",
-    "lastkeyframetimestamp",
-    "lastkeyframelocation",
-    "hasMetadata",
-    "hasAudio",
-    "hasVideo",
-    "hasKeyframes",
-    "canSeekToEnd",
-    "keyframes",
-    // What it does not: the cue points are where they were sent, the others are places in an MP4 file.
-    "hasCuePoints",
-    "seekpoints",
-    "moovPosition",
-    // What it fills its room with.
-    "_",
-];
 
 #[cfg(test)]
 mod tests;

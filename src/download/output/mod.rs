@@ -17,9 +17,9 @@ use self::{
     queue::Queue,
 };
 use crate::{
-    amf::{Object, Value, amf0},
+    amf::Object,
     flv::{
-        Layout, Tag, TagKind, Writer,
+        Layout, Metadata, Tag, TagKind, Writer,
         codec::{audio::AudioTag, video::VideoTag},
     },
     payload::Payload,
@@ -39,7 +39,8 @@ pub enum Destination {
 #[derive(Debug)]
 pub(super) struct Output {
     destination: Destination,
-    metadata: Option<Object>,
+    /// What the server told so far, for the heads to come.
+    metadata: Metadata,
     /// Script data that came before the first media.
     early: Vec<(u64, Payload)>,
     part: Option<Part>,
@@ -122,7 +123,7 @@ impl Output {
     pub(super) fn new(destination: Destination) -> Self {
         Self {
             destination,
-            metadata: None,
+            metadata: Metadata::default(),
             early: Vec::new(),
             part: None,
             parts: 0,
@@ -145,24 +146,24 @@ impl Output {
         }
     }
 
-    /// The server's `onMetaData`: for the head, or where that is gone down a pipe, a tag of its own.
+    /// The server's `onMetaData`, decoded and as it came: the one for the head, the other where the head
+    /// is gone down a pipe.
     pub(super) fn metadata(
         &mut self,
         now: Instant,
         at_ms: u64,
-        metadata: Object,
+        members: Object,
+        payload: Payload,
     ) -> io::Result<()> {
         match self.part.as_mut().map(|part| &mut part.sink) {
+            Some(Sink::Pipe(_)) => return self.tag(now, TagKind::SCRIPT, at_ms, payload),
             Some(Sink::File(file)) => {
-                file.writer().set_metadata(&metadata);
-            }
-            Some(Sink::Pipe(_)) => {
-                let payload = script_data("onMetaData", &metadata);
-                self.tag(now, TagKind::SCRIPT, at_ms, payload)?;
+                file.writer().set_metadata(&members);
             }
             None => {}
         }
-        self.metadata = Some(metadata);
+        self.metadata.merge(&members);
+        self.spent.push(payload);
         Ok(())
     }
 
@@ -337,9 +338,7 @@ impl Output {
     /// A writer that knows what the server told so far.
     fn writer(&self, layout: Layout) -> Writer {
         let mut writer = Writer::new(layout);
-        if let Some(metadata) = &self.metadata {
-            writer.set_metadata(metadata);
-        }
+        writer.take_over(&self.metadata);
         writer
     }
 
@@ -463,14 +462,6 @@ fn numbered(path: &Path, part: u32) -> PathBuf {
         name.push(extension);
     }
     path.with_file_name(name)
-}
-
-/// Script data: a name and an ECMA array (FLV E.4.4.1).
-fn script_data(name: &str, members: &Object) -> Payload {
-    let mut body = Vec::new();
-    amf0::encode(&Value::from(name), &mut body);
-    amf0::encode(&Value::EcmaArray(members.clone()), &mut body);
-    Payload::from(&body[..])
 }
 
 /// What nearly every stream has in front of its NAL units.

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::amf::{Value, amf0};
 
 const VIDEO_CONFIGURATION: [u8; 12] = [0x17, 0, 0, 0, 0, 1, 0x64, 0, 13, 0xFF, 0xE0, 0];
 const AUDIO_CONFIGURATION: [u8; 4] = [0xAF, 0, 0x11, 0x90];
@@ -44,6 +45,13 @@ impl Fixture {
         self.output.script(self.now, 0, payload).unwrap();
     }
 
+    fn metadata(&mut self, members: &Object) {
+        let payload = script_data("onMetaData", members);
+        self.output
+            .metadata(self.now, 0, members.clone(), payload)
+            .unwrap();
+    }
+
     async fn finish(&mut self) {
         self.output.finish(None).await.unwrap();
     }
@@ -59,6 +67,14 @@ impl Fixture {
         tags.remove(0);
         tags
     }
+}
+
+/// Script data: a name and an ECMA array (FLV E.4.4.1).
+fn script_data(name: &str, members: &Object) -> Payload {
+    let mut body = Vec::new();
+    amf0::encode(&Value::from(name), &mut body);
+    amf0::encode(&Value::EcmaArray(members.clone()), &mut body);
+    Payload::from(&body[..])
 }
 
 /// All tags of an FLV: kind, timestamp, body.
@@ -123,11 +139,8 @@ async fn an_existing_file_is_not_touched_before_the_first_media() {
     let path = fixture.folder.path().join("out.flv");
     fs::write(&path, "precious").unwrap();
     fixture.script("onCuePoint");
-    fixture
-        .output
-        .metadata(fixture.now, 0, Object::new())
-        .unwrap();
-    assert!(fixture.output.part.is_none());
+    fixture.metadata(&Object::new());
+    assert!(!fixture.output.is_open());
     assert_eq!(fixture.read("out.flv"), b"precious");
     fixture.video(0, &KEYFRAME);
     fixture.finish().await;
@@ -224,6 +237,52 @@ async fn a_pipe_has_one_head_and_goes_on_from_0_where_flvs_clock_ends() {
         (9, 40, INTER_FRAME.to_vec()),
     ];
     assert_eq!(tags(&pipe.finish().await), expected);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn metadata_goes_into_the_head_of_a_pipe_and_behind_it_as_it_came() {
+    let mut pipe = PipeFixture::new();
+    let early = object(&["early"]);
+    let payload = script_data("onMetaData", &early);
+    pipe.output.metadata(pipe.now, 0, early, payload).unwrap();
+    pipe.video(0, &KEYFRAME);
+    // A reference, AMF0 2.9: were the value encoded again, it would be the object once more.
+    let body = b"\x02\0\x0aonMetaData\x03\0\x01a\x03\0\0\x09\0\x01b\x07\0\x01\0\0\x09";
+    let mut values = amf0::Decoder::new(bytes::Bytes::from_static(&body[13..]));
+    let members = values.value().unwrap().as_object().unwrap().clone();
+    let payload = Payload::from(&body[..]);
+    pipe.output.metadata(pipe.now, 7, members, payload).unwrap();
+    let tags = tags(&pipe.finish().await);
+    assert_eq!(tags[0].2, &*script_data("onMetaData", &object(&["early"])));
+    assert_eq!(tags[1].0, 9);
+    assert_eq!(tags[2..], [(18, 7, body.to_vec())]);
+}
+
+#[tokio::test]
+async fn a_file_tells_all_metadata_that_came_and_so_do_its_later_parts() {
+    let mut fixture = Fixture::new();
+    fixture.metadata(&object(&["first"]));
+    fixture.metadata(&object(&["second"]));
+    assert!(fixture.output.take_spent().is_some());
+    fixture.video(0, &KEYFRAME);
+    fixture.metadata(&object(&["third"]));
+    fixture.video(LAST_TIMESTAMP_MS + 1, &KEYFRAME);
+    fixture.metadata(&object(&["fourth"]));
+    fixture.finish().await;
+    for (name, expected) in [
+        ("out.flv", &["first", "second", "third"][..]),
+        ("out.2.flv", &["first", "second", "third", "fourth"]),
+    ] {
+        let head = String::from_utf8_lossy(&fixture.read(name)).into_owned();
+        let found = ["first", "second", "third", "fourth"].into_iter();
+        let found: Vec<&str> = found.filter(|name| head.contains(name)).collect();
+        assert_eq!(found, expected, "{name}");
+    }
+}
+
+fn object(names: &[&str]) -> Object {
+    names.iter().map(|name| (*name, 1.0)).collect()
 }
 
 #[test]

@@ -338,6 +338,26 @@ fn what_does_not_fit_is_left_out() {
 }
 
 #[test]
+fn kept_metadata_is_taken_over_as_far_as_it_fits() {
+    let mut kept = Metadata::default();
+    kept.merge(&server_fields());
+    // A thousand references to one string are small in a message and would be 60 MB here.
+    let text = Value::from("x".repeat(60_000));
+    let names = (0..1000).map(|number| format!("field{number}"));
+    kept.merge(&names.map(|name| (name, text.clone())).collect());
+    kept.merge(&[("title", "x".repeat(3000))].into_iter().collect());
+    let kept_bytes = kept.pages().flatten().map(|field| field.as_bytes().len());
+    assert!((60_000..=1 << 16).contains(&kept_bytes.sum::<usize>()));
+    let mut writer = Writer::new(Layout::Seekable);
+    writer.take_over(&kept);
+    let bytes = writer.head();
+    let metadata = File { writer, bytes }.metadata();
+    assert_eq!(metadata.get("encoder"), Some(&Value::from("Lavf")));
+    assert!(metadata.get("title").is_some());
+    assert_eq!(metadata.get("field0"), None);
+}
+
+#[test]
 fn a_pipe_gets_plain_tags() {
     let mut writer = Writer::new(Layout::Plain);
     assert!(writer.set_metadata(&server_fields()));
