@@ -1,5 +1,6 @@
 //! Where tags go: a file, or a pipe.
 
+mod early;
 mod file;
 mod pipe;
 mod queue;
@@ -12,6 +13,7 @@ use std::{
 };
 
 use self::{
+    early::Early,
     file::TagFile,
     pipe::{Pipe, PipeTarget},
     queue::Queue,
@@ -35,14 +37,13 @@ pub enum Destination {
 }
 
 /// One output of one download. Nothing is opened, and an existing file not touched, before the first
-/// media.
+/// frame.
 #[derive(Debug)]
 pub(super) struct Output {
     destination: Destination,
     /// What the server told so far, for the heads to come.
     metadata: Metadata,
-    /// Script data that came before the first media.
-    early: Vec<(u64, Payload)>,
+    early: Early,
     part: Option<Part>,
     parts: u32,
     configuration: Configuration,
@@ -124,7 +125,7 @@ impl Output {
         Self {
             destination,
             metadata: Metadata::default(),
-            early: Vec::new(),
+            early: Early::default(),
             part: None,
             parts: 0,
             configuration: Configuration::default(),
@@ -167,21 +168,19 @@ impl Output {
         Ok(())
     }
 
-    /// Script data other than `onMetaData`. What comes before the first media waits for it.
+    /// Script data other than `onMetaData`. What comes before the first frame waits for it.
     pub(super) fn script(&mut self, now: Instant, at_ms: u64, payload: Payload) -> io::Result<()> {
-        if self.part.is_some() {
-            return self.tag(now, TagKind::SCRIPT, at_ms, payload);
-        }
-        if self.early.len() < MAX_EARLY {
-            self.early.push((at_ms, payload));
-        } else {
-            tracing::debug!("script data before the first media dropped");
-            self.spent.push(payload);
-        }
-        Ok(())
+        let nature = Nature {
+            kind: TagKind::SCRIPT,
+            is_configuration: false,
+            is_frame: false,
+            is_entry: false,
+        };
+        self.media(now, nature, at_ms, payload)
     }
 
-    /// An audio or video message at its place on the output clock.
+    /// An audio or video message at its place on the output clock. What comes before the first frame
+    /// waits for it, and gets its place.
     pub(super) fn media(
         &mut self,
         now: Instant,
@@ -189,15 +188,22 @@ impl Output {
         at_ms: u64,
         payload: Payload,
     ) -> io::Result<()> {
+        let Nature { kind, is_frame, .. } = nature;
         if nature.is_configuration {
-            self.configuration.keep(nature.kind, &payload);
+            self.configuration.keep(kind, &payload);
         }
         match &self.part {
+            None if !is_frame => {
+                self.hold(nature, payload);
+                return Ok(());
+            }
             None => self.begin_part(now, at_ms)?,
-            Some(part) if part.is_to_end(at_ms, nature) => self.begin_next_part(now, at_ms)?,
+            Some(part) if is_frame && part.is_to_end(at_ms, nature) => {
+                self.begin_next_part(now, at_ms)?;
+            }
             Some(_) => {}
         }
-        self.tag(now, nature.kind, at_ms, payload)
+        self.tag(now, kind, at_ms, payload)
     }
 
     /// When [`Output::flush`] is due.
@@ -264,6 +270,16 @@ impl Output {
         Ok(())
     }
 
+    fn hold(&mut self, nature: Nature, payload: Payload) {
+        if payload.is_empty() {
+            self.spent.push(payload);
+            return;
+        }
+        let dropped = &mut self.spent;
+        self.early
+            .hold(nature.kind, nature.is_configuration, payload, dropped);
+    }
+
     fn tag(&mut self, now: Instant, kind: TagKind, at_ms: u64, payload: Payload) -> io::Result<()> {
         let Some(part) = &mut self.part else {
             return Ok(());
@@ -306,8 +322,8 @@ impl Output {
             start_ms,
             has_video: false,
         });
-        for (early_ms, payload) in std::mem::take(&mut self.early) {
-            self.tag(now, TagKind::SCRIPT, early_ms, payload)?;
+        for (kind, payload) in self.early.take() {
+            self.tag(now, kind, at_ms, payload)?;
         }
         Ok(())
     }
@@ -436,11 +452,18 @@ impl Part {
 
 impl Configuration {
     fn keep(&mut self, kind: TagKind, payload: &Payload) {
-        match kind {
-            TagKind::VIDEO => self.video = Some(payload.clone()),
-            TagKind::AUDIO => self.audio = Some(payload.clone()),
-            _ => {}
+        let kept = match kind {
+            TagKind::VIDEO => &mut self.video,
+            TagKind::AUDIO => &mut self.audio,
+            _ => return,
+        };
+        if payload.len() > early::MAX_BYTES {
+            tracing::debug!("configuration of {} bytes is not kept", payload.len());
+            return;
         }
+        let kept = kept.get_or_insert_default();
+        kept.clear();
+        kept.extend_from_slice(payload);
     }
 
     fn all(&self) -> Vec<(TagKind, Payload)> {
@@ -466,9 +489,6 @@ fn numbered(path: &Path, part: u32) -> PathBuf {
 
 /// What nearly every stream has in front of its NAL units.
 const USUAL_NAL_LENGTH_SIZE: u8 = 4;
-
-/// Script messages kept until the first media comes.
-const MAX_EARLY: usize = 64;
 
 /// The largest timestamp of an FLV tag: 24 days, 20 hours, 31 minutes (FLV E.4.1).
 const LAST_TIMESTAMP_MS: u64 = i32::MAX as u64;

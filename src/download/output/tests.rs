@@ -134,12 +134,15 @@ impl PipeFixture {
 }
 
 #[tokio::test]
-async fn an_existing_file_is_not_touched_before_the_first_media() {
+async fn an_existing_file_is_not_touched_before_the_first_frame() {
     let mut fixture = Fixture::new();
     let path = fixture.folder.path().join("out.flv");
     fs::write(&path, "precious").unwrap();
     fixture.script("onCuePoint");
     fixture.metadata(&Object::new());
+    fixture.video(0, &VIDEO_CONFIGURATION);
+    fixture.audio(0, &AUDIO_CONFIGURATION);
+    fixture.audio(0, &[]);
     assert!(!fixture.output.is_open());
     assert_eq!(fixture.read("out.flv"), b"precious");
     fixture.video(0, &KEYFRAME);
@@ -148,22 +151,26 @@ async fn an_existing_file_is_not_touched_before_the_first_media() {
 }
 
 #[tokio::test]
-async fn tags_are_in_order_of_arrival_and_early_script_data_comes_first() {
+async fn tags_are_in_order_of_arrival_and_early_ones_have_the_first_frames_place() {
     let mut fixture = Fixture::new();
+    fixture.audio(0, &AUDIO_CONFIGURATION);
+    fixture.audio(0, &[]);
     fixture.script("onCuePoint");
-    fixture.video(0, &KEYFRAME);
-    fixture.audio(20, &[0xAF, 1, 0x21]);
+    fixture.video(0, &VIDEO_CONFIGURATION);
+    fixture.video(700, &KEYFRAME);
+    fixture.audio(720, &[0xAF, 1, 0x21]);
     fixture.script("onTextData");
-    fixture.video(10, &INTER_FRAME);
+    fixture.video(710, &INTER_FRAME);
     fixture.finish().await;
     let tags = fixture.tags("out.flv");
     let kinds_and_times: Vec<(u8, u32)> = tags.iter().map(|tag| (tag.0, tag.1)).collect();
-    assert_eq!(
-        kinds_and_times,
-        [(18, 0), (9, 0), (8, 20), (18, 0), (9, 10)]
-    );
-    assert!(tags[0].2.starts_with(b"\x02\0\x0AonCuePoint"));
-    assert_eq!(tags[1].2, KEYFRAME);
+    #[rustfmt::skip]
+    let expected = [(8, 700), (18, 700), (9, 700), (9, 700), (8, 720), (18, 0), (9, 710)];
+    assert_eq!(kinds_and_times, expected);
+    assert_eq!(tags[0].2, AUDIO_CONFIGURATION);
+    assert!(tags[1].2.starts_with(b"\x02\0\x0AonCuePoint"));
+    assert_eq!(tags[2].2, VIDEO_CONFIGURATION);
+    assert_eq!(tags[3].2, KEYFRAME);
 }
 
 #[tokio::test]
