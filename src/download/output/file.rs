@@ -29,20 +29,20 @@ pub(super) trait Storage: Write + Seek {
     fn set_len(&mut self, length: u64) -> io::Result<()>;
 }
 
-impl TagFile {
-    /// Opens `path`, empties it, and writes the head.
-    pub(super) fn create(path: &Path, writer: Writer, now: Instant) -> io::Result<Self> {
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(path)?;
-        Self::begin(file, writer, now)
-    }
+/// Opens a file and empties it.
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).open(path)
+}
+
+/// Opens a file where nothing is yet.
+pub(super) fn open_new(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).open(path)
 }
 
 impl<S: Storage> TagFile<S> {
-    fn begin(mut storage: S, mut writer: Writer, now: Instant) -> io::Result<Self> {
+    /// Writes the head into an empty file.
+    pub(super) fn begin(mut storage: S, mut writer: Writer, now: Instant) -> io::Result<Self> {
         let head = writer.head();
         if let Err(error) = storage.write_all(&head) {
             let _stays_torn = storage.set_len(0);

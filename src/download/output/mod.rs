@@ -6,7 +6,8 @@ mod pipe;
 mod queue;
 
 use std::{
-    fs, io,
+    fs::{self, File},
+    io,
     ops::Add,
     path::{Path, PathBuf},
     time::Instant,
@@ -45,6 +46,7 @@ pub(super) struct Output {
     metadata: Metadata,
     early: Early,
     part: Option<Part>,
+    /// The number of the latest part.
     parts: u32,
     configuration: Configuration,
     spent: Vec<Payload>,
@@ -127,7 +129,7 @@ impl Output {
             metadata: Metadata::default(),
             early: Early::default(),
             part: None,
-            parts: 0,
+            parts: 1,
             configuration: Configuration::default(),
             spent: Vec::new(),
             former: Written::default(),
@@ -197,7 +199,7 @@ impl Output {
                 self.hold(nature, payload);
                 return Ok(());
             }
-            None => self.begin_part(now, at_ms)?,
+            None => self.begin_first_part(now, at_ms)?,
             Some(part) if is_frame && part.is_to_end(at_ms, nature) => {
                 self.begin_next_part(now, at_ms)?;
             }
@@ -295,6 +297,16 @@ impl Output {
         Ok(())
     }
 
+    fn begin_first_part(&mut self, now: Instant, at_ms: u64) -> io::Result<()> {
+        let sink = self.open(now)?;
+        // The first part is as the caller's clock has it.
+        self.part = Some(Part::new(sink, 0));
+        for (kind, payload) in self.early.take() {
+            self.tag(now, kind, at_ms, payload)?;
+        }
+        Ok(())
+    }
+
     /// Goes on with a file of its own, or down the same pipe, with timestamps from 0.
     fn begin_next_part(&mut self, now: Instant, at_ms: u64) -> io::Result<()> {
         match &mut self.part {
@@ -302,8 +314,9 @@ impl Output {
             Some(part) if matches!(part.sink, Sink::Pipe(_)) => part.start_ms = at_ms,
             _ => {
                 self.end_part()?;
+                let sink = self.open_next(now)?;
                 self.former = self.written();
-                self.begin_part(now, at_ms)?;
+                self.part = Some(Part::new(sink, at_ms));
             }
         }
         for (kind, configuration) in self.configuration.all() {
@@ -312,38 +325,45 @@ impl Output {
         Ok(())
     }
 
-    fn begin_part(&mut self, now: Instant, at_ms: u64) -> io::Result<()> {
-        // The first part is as the caller's clock has it; the following ones start at 0.
-        let start_ms = if self.parts == 0 { 0 } else { at_ms };
-        self.parts += 1;
-        self.part = Some(Part {
-            sink: self.open(now)?,
-            queue: Queue::default(),
-            start_ms,
-            has_video: false,
-        });
-        for (kind, payload) in self.early.take() {
-            self.tag(now, kind, at_ms, payload)?;
-        }
-        Ok(())
-    }
-
     /// Anything but a regular file is written as a pipe: no seeking, no truncating, no index.
     fn open(&self, now: Instant) -> io::Result<Sink> {
         let path = match &self.destination {
             Destination::Stdout => return self.start_pipe(PipeTarget::Stdout),
-            Destination::Path(path) => numbered(path, self.parts),
+            Destination::Path(path) => path,
         };
-        match fs::metadata(&path) {
+        match fs::metadata(path) {
             Ok(metadata) if !metadata.is_file() && !metadata.is_dir() => {
-                self.start_pipe(PipeTarget::Path(path))
+                self.start_pipe(PipeTarget::Path(path.clone()))
             }
-            _ => {
-                let writer = self.writer(Layout::Seekable);
-                let file = TagFile::create(&path, writer, now)?;
-                Ok(Sink::File(Box::new(file)))
+            _ => self.begin_file(file::open(path)?, now),
+        }
+    }
+
+    /// The file of a later part: under the next number where nothing is yet. Nobody asked for it by
+    /// name, so it never takes the place of another.
+    fn open_next(&mut self, now: Instant) -> io::Result<Sink> {
+        let Destination::Path(path) = &self.destination else {
+            return self.open(now);
+        };
+        while self.parts < MAX_PARTS {
+            self.parts += 1;
+            let path = numbered(path, self.parts);
+            match file::open_new(&path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                opened => {
+                    let sink = self.begin_file(opened?, now)?;
+                    tracing::info!("FLV's timestamps end, going on in {}", path.display());
+                    return Ok(sink);
+                }
             }
         }
+        let why = format!("no free name among {MAX_PARTS} parts");
+        Err(io::Error::new(io::ErrorKind::AlreadyExists, why))
+    }
+
+    fn begin_file(&self, file: File, now: Instant) -> io::Result<Sink> {
+        let file = TagFile::begin(file, self.writer(Layout::Seekable), now)?;
+        Ok(Sink::File(Box::new(file)))
     }
 
     fn start_pipe(&self, target: PipeTarget) -> io::Result<Sink> {
@@ -439,6 +459,15 @@ impl Sink {
 }
 
 impl Part {
+    fn new(sink: Sink, start_ms: u64) -> Self {
+        Self {
+            sink,
+            queue: Queue::default(),
+            start_ms,
+            has_video: false,
+        }
+    }
+
     /// FLV counts in 31 bits. In the last minute the next frame that a player can begin with starts
     /// a new part, at the end any does.
     fn is_to_end(&self, at_ms: u64, nature: Nature) -> bool {
@@ -473,11 +502,8 @@ impl Configuration {
     }
 }
 
-/// `name.flv`, then `name.2.flv`, `name.3.flv` …
+/// `name.flv`, `name.2.flv`, `name.3.flv` …
 fn numbered(path: &Path, part: u32) -> PathBuf {
-    if part <= 1 {
-        return path.to_owned();
-    }
     let mut name = path.file_stem().unwrap_or_default().to_owned();
     name.push(format!(".{part}"));
     if let Some(extension) = path.extension() {
@@ -492,6 +518,10 @@ const USUAL_NAL_LENGTH_SIZE: u8 = 4;
 
 /// The largest timestamp of an FLV tag: 24 days, 20 hours, 31 minutes (FLV E.4.1).
 const LAST_TIMESTAMP_MS: u64 = i32::MAX as u64;
+
+/// The highest number of a part: decades of recording. Without a bound a server whose clock leaps
+/// could make files without end.
+const MAX_PARTS: u32 = 1000;
 
 /// How long before that a good place for a cut is taken.
 const ENTRY_PATIENCE_MS: u64 = 60_000;

@@ -228,6 +228,40 @@ async fn a_keyframe_in_the_last_minute_is_a_better_place_for_a_new_part() {
     assert_eq!(fixture.tags("out.2.flv"), [(9, 0, KEYFRAME.to_vec())]);
 }
 
+#[tokio::test]
+async fn later_parts_overwrite_nothing() {
+    let mut fixture = Fixture::new();
+    for name in ["out.flv", "out.2.flv", "out.3.flv"] {
+        fs::write(fixture.folder.path().join(name), "precious").unwrap();
+    }
+    fixture.video(0, &KEYFRAME);
+    fixture.video(LAST_TIMESTAMP_MS + 40, &KEYFRAME);
+    fixture.finish().await;
+    for name in ["out.2.flv", "out.3.flv"] {
+        assert!(fixture.read(name) == b"precious", "{name}");
+    }
+    assert_eq!(fixture.tags("out.flv").len(), 1);
+    assert_eq!(fixture.tags("out.4.flv"), [(9, 0, KEYFRAME.to_vec())]);
+    let written = fixture.output.written();
+    let files = ["out.flv", "out.4.flv"].map(|name| fixture.read(name).len() as u64);
+    assert_eq!((written.bytes, written.tags), (files[0] + files[1], 2));
+}
+
+#[tokio::test]
+async fn parts_come_to_an_end() {
+    let mut fixture = Fixture::new();
+    fixture.video(0, &KEYFRAME);
+    fixture.output.parts = MAX_PARTS;
+    let (nature, at_ms) = (Nature::of_video(&KEYFRAME), LAST_TIMESTAMP_MS + 40);
+    let payload = Payload::from(&KEYFRAME[..]);
+    let written = fixture.output.media(fixture.now, nature, at_ms, payload);
+    assert_eq!(written.unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+    fixture.finish().await;
+    assert_eq!(fixture.tags("out.flv").len(), 1);
+    assert_eq!(fixture.output.written().tags, 1);
+    assert_eq!(fs::read_dir(fixture.folder.path()).unwrap().count(), 1);
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn a_pipe_has_one_head_and_goes_on_from_0_where_flvs_clock_ends() {
@@ -295,7 +329,6 @@ fn object(names: &[&str]) -> Object {
 #[test]
 fn parts_are_numbered_before_the_extension() {
     let numbered = |path: &str, part| numbered(Path::new(path), part);
-    assert_eq!(numbered("a/name.flv", 1), Path::new("a/name.flv"));
     assert_eq!(numbered("a/name.flv", 2), Path::new("a/name.2.flv"));
     assert_eq!(numbered("name", 3), Path::new("name.3"));
 }
