@@ -299,8 +299,7 @@ impl Output {
 
     fn begin_first_part(&mut self, now: Instant, at_ms: u64) -> io::Result<()> {
         let sink = self.open(now)?;
-        // The first part is as the caller's clock has it.
-        self.part = Some(Part::new(sink, 0));
+        self.part = Some(Part::new(sink, first_start_ms(at_ms)));
         for (kind, payload) in self.early.take() {
             self.tag(now, kind, at_ms, payload)?;
         }
@@ -500,6 +499,16 @@ impl Configuration {
         let audio = self.audio.clone().map(|payload| (TagKind::AUDIO, payload));
         video.into_iter().chain(audio).collect()
     }
+}
+
+/// The place of the first part's 0: that of the caller's clock, unless FLV cannot say how far behind it
+/// the first frame is.
+fn first_start_ms(at_ms: u64) -> u64 {
+    if at_ms <= LAST_TIMESTAMP_MS {
+        return 0;
+    }
+    tracing::info!("the stream begins at {at_ms} ms, beyond FLV's timestamps: counted from there");
+    at_ms
 }
 
 /// `name.flv`, `name.2.flv`, `name.3.flv` …

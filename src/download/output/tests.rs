@@ -229,6 +229,21 @@ async fn a_keyframe_in_the_last_minute_is_a_better_place_for_a_new_part() {
 }
 
 #[tokio::test]
+async fn a_first_place_that_flv_cannot_say_is_the_files_0() {
+    let mut fixture = Fixture::new();
+    fixture.video(4_000_000_000, &KEYFRAME);
+    fixture.video(4_000_000_040, &INTER_FRAME);
+    fixture.finish().await;
+    let expected = [(9, 0, KEYFRAME.to_vec()), (9, 40, INTER_FRAME.to_vec())];
+    assert_eq!(fixture.tags("out.flv"), expected);
+    let mut fixture = Fixture::new();
+    fixture.video(LAST_TIMESTAMP_MS, &KEYFRAME);
+    fixture.finish().await;
+    let last = LAST_TIMESTAMP_MS as u32;
+    assert_eq!(fixture.tags("out.flv"), [(9, last, KEYFRAME.to_vec())]);
+}
+
+#[tokio::test]
 async fn later_parts_overwrite_nothing() {
     let mut fixture = Fixture::new();
     for name in ["out.flv", "out.2.flv", "out.3.flv"] {
