@@ -139,6 +139,16 @@ impl Books {
         self.picture_size
     }
 
+    /// What a server's `onMetaData` says of a track that has no frames, where the other one has: players
+    /// would wait for it.
+    pub(super) fn untrue_fields(&self) -> &'static [&'static str] {
+        match (self.audio.last_ms, self.video.last_ms) {
+            (Some(_), None) => &VIDEO_FIELDS,
+            (None, Some(_)) => &AUDIO_FIELDS,
+            _ => &[],
+        }
+    }
+
     /// The fields of the head that tell all this, for a file of `filesize` bytes of which the first
     /// `head` are the head.
     pub(super) fn fields(&self, head: u64, filesize: u64) -> Vec<Field> {
@@ -228,6 +238,25 @@ impl Fields {
         }
     }
 }
+
+/// What FLV E.5 has for video.
+const VIDEO_FIELDS: [&str; 5] = [
+    "videocodecid",
+    "videodatarate",
+    "framerate",
+    "width",
+    "height",
+];
+
+/// What FLV E.5 has for audio.
+const AUDIO_FIELDS: [&str; 6] = [
+    "audiocodecid",
+    "audiodatarate",
+    "audiodelay",
+    "audiosamplerate",
+    "audiosamplesize",
+    "stereo",
+];
 
 /// How far entries of the index are apart in a file without video.
 const AUDIO_INDEX_INTERVAL_MS: u32 = 5000;

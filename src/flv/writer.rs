@@ -186,8 +186,13 @@ impl Writer {
         let creator = Field::new(head::CREATOR.as_bytes(), &Value::from(creator));
         let mut own = vec![creator];
         own.extend(self.books.fields(head::LENGTH as u64, length));
-        let index = self.books.index();
-        head::render(self.books.file_header(), &own, &self.metadata, index)
+        head::render(
+            self.books.file_header(),
+            &own,
+            &self.metadata,
+            self.books.untrue_fields(),
+            self.books.index(),
+        )
     }
 
     fn plain_head(&self) -> Vec<u8> {

@@ -295,6 +295,34 @@ fn the_servers_fields_are_kept_where_they_stay_true() {
 }
 
 #[test]
+fn the_servers_fields_for_a_track_without_frames_are_left_out() {
+    let claims = [("videocodecid", 7.0), ("width", 640.0), ("height", 480.0)];
+    let claims = claims.into_iter().chain([("audiocodecid", 10.0)]);
+    let mut file = File::new(Layout::Seekable);
+    file.writer.set_metadata(&claims.collect());
+    let names = ["videocodecid", "width", "height", "audiocodecid"];
+    let told = |file: &mut File| {
+        file.patch();
+        names.map(|name| file.number(name).is_some())
+    };
+    assert_eq!(told(&mut file), [true; 4]);
+    file.tag(TagKind::AUDIO, 0, AAC);
+    assert_eq!(told(&mut file), [false, false, false, true]);
+    assert_eq!(file.number("audiocodecid"), Some(10.0));
+    file.tag(TagKind::VIDEO, 0, AVC_KEY);
+    assert_eq!(told(&mut file), [true; 4]);
+    assert_eq!(file.number("width"), Some(640.0));
+    let mut file = File::new(Layout::Seekable);
+    file.writer.set_metadata(
+        &[("audiocodecid", 10.0), ("width", 640.0)]
+            .into_iter()
+            .collect(),
+    );
+    file.tag(TagKind::VIDEO, 0, AVC_KEY);
+    assert_eq!(told(&mut file), [true, true, false, false]);
+}
+
+#[test]
 fn later_metadata_is_merged() {
     let mut file = recorded();
     assert!(file.writer.set_metadata(&server_fields()));
