@@ -106,8 +106,8 @@ impl Books {
             if let Some(size) = track.nal_length_size() {
                 self.nal_length_size = size;
             }
-            let tells_size = track.is_configuration() || track.is_keyframe(self.nal_length_size);
-            if self.picture_size.is_none() && tells_size {
+            let is_keyframe = || track.is_keyframe(self.nal_length_size);
+            if self.picture_size.is_none() && (track.is_configuration() || is_keyframe()) {
                 self.picture_size = track.picture_size();
             }
         }

@@ -92,8 +92,6 @@ pub(super) struct Nature {
     pub(super) is_configuration: bool,
     /// Whether it carries media, and so drives the clock.
     pub(super) is_frame: bool,
-    /// Whether a player can begin here.
-    pub(super) is_entry: bool,
 }
 
 impl Nature {
@@ -105,7 +103,6 @@ impl Nature {
             is_frame: tag
                 .as_ref()
                 .map_or(!body.is_empty(), VideoTag::carries_media),
-            is_entry: tag.is_ok_and(|tag| tag.is_keyframe(USUAL_NAL_LENGTH_SIZE)),
         }
     }
 
@@ -117,7 +114,6 @@ impl Nature {
             is_frame: tag
                 .as_ref()
                 .map_or(!body.is_empty(), AudioTag::carries_media),
-            is_entry: true,
         }
     }
 }
@@ -176,7 +172,6 @@ impl Output {
             kind: TagKind::SCRIPT,
             is_configuration: false,
             is_frame: false,
-            is_entry: false,
         };
         self.media(now, nature, at_ms, payload)
     }
@@ -200,7 +195,7 @@ impl Output {
                 return Ok(());
             }
             None => self.begin_first_part(now, at_ms)?,
-            Some(part) if is_frame && part.is_to_end(at_ms, nature) => {
+            Some(part) if is_frame && part.is_to_end(at_ms, kind, &payload) => {
                 self.begin_next_part(now, at_ms)?;
             }
             Some(_) => {}
@@ -469,12 +464,21 @@ impl Part {
 
     /// FLV counts in 31 bits. In the last minute the next frame that a player can begin with starts
     /// a new part, at the end any does.
-    fn is_to_end(&self, at_ms: u64, nature: Nature) -> bool {
+    fn is_to_end(&self, at_ms: u64, kind: TagKind, body: &[u8]) -> bool {
         let timestamp_ms = at_ms.saturating_sub(self.start_ms);
         timestamp_ms > LAST_TIMESTAMP_MS
-            || nature.is_entry
-                && (nature.kind == TagKind::VIDEO || !self.has_video)
-                && timestamp_ms > LAST_TIMESTAMP_MS - ENTRY_PATIENCE_MS
+            || timestamp_ms > LAST_TIMESTAMP_MS - ENTRY_PATIENCE_MS
+                && self.can_begin_with(kind, body)
+    }
+
+    /// Looks for a keyframe into the frame itself, which is too much to do for each.
+    fn can_begin_with(&self, kind: TagKind, body: &[u8]) -> bool {
+        match kind {
+            TagKind::VIDEO => {
+                VideoTag::parse(body).is_ok_and(|tag| tag.is_keyframe(USUAL_NAL_LENGTH_SIZE))
+            }
+            _ => !self.has_video,
+        }
     }
 }
 
