@@ -31,6 +31,8 @@ struct Track {
     /// Of whole tags, header and back pointer included.
     bytes: u64,
     codec_id: Option<u32>,
+    /// The earliest timestamp of a frame.
+    start_ms: Option<u32>,
     last_ms: Option<u32>,
     /// The latest timestamp, which is not always the last.
     end_ms: u32,
@@ -124,10 +126,12 @@ impl Books {
         FileHeader::new(audio || is_unknown, video || is_unknown)
     }
 
-    /// Where the last frame ends: its timestamp, and one frame interval of its kind where that is
-    /// known. Whichever of audio and video ends later counts.
+    /// From the first frame to where the last one ends: its timestamp, and one frame interval of its
+    /// kind where that is known. Whichever of audio and video begins earlier and ends later counts.
     pub(super) fn duration_ms(&self) -> u32 {
-        self.audio.duration_ms().max(self.video.duration_ms())
+        let starts = self.audio.start_ms.into_iter().chain(self.video.start_ms);
+        let end_ms = self.audio.frames_end_ms().max(self.video.frames_end_ms());
+        end_ms.saturating_sub(starts.min().unwrap_or(0))
     }
 
     /// The timestamp of the last frame.
@@ -202,6 +206,8 @@ impl Track {
         if let Some(step @ 1..=MAX_INTERVAL_MS) = step {
             self.interval_ms = step;
         }
+        let start_ms = self.start_ms.unwrap_or(timestamp_ms);
+        self.start_ms = Some(start_ms.min(timestamp_ms));
         self.last_ms = Some(timestamp_ms);
         self.end_ms = self.end_ms.max(timestamp_ms);
     }
@@ -210,7 +216,7 @@ impl Track {
         self.last_ms.map(|_| self.end_ms)
     }
 
-    fn duration_ms(&self) -> u32 {
+    fn frames_end_ms(&self) -> u32 {
         self.end_ms.saturating_add(self.interval_ms)
     }
 }

@@ -194,10 +194,10 @@ fn a_duration_is_the_last_frame_and_what_follows_it() {
     let mut file = File::new(Layout::Seekable);
     assert_eq!(file.writer.duration_ms(), 0);
     assert_eq!(file.writer.last_timestamp_ms(), None);
-    file.tag(TagKind::VIDEO, 1000, AVC_KEY);
-    assert_eq!(file.writer.duration_ms(), 1000);
-    file.tag(TagKind::VIDEO, 1040, AVC_INTER);
-    assert_eq!(file.writer.duration_ms(), 1080);
+    file.tag(TagKind::VIDEO, 0, AVC_KEY);
+    assert_eq!(file.writer.duration_ms(), 0);
+    file.tag(TagKind::VIDEO, 40, AVC_INTER);
+    assert_eq!(file.writer.duration_ms(), 80);
     // A gap is no interval.
     file.tag(TagKind::VIDEO, 9000, AVC_INTER);
     assert_eq!(file.writer.duration_ms(), 9040);
@@ -216,6 +216,20 @@ fn a_duration_is_the_last_frame_and_what_follows_it() {
     assert_eq!(file.writer.duration_ms(), 9040);
     file.tag(TagKind::AUDIO, 9036, AAC);
     assert_eq!(file.writer.duration_ms(), 9059);
+}
+
+#[test]
+fn a_duration_counts_from_the_first_frame_and_the_index_as_the_tags_do() {
+    let mut file = File::new(Layout::Seekable);
+    file.tag(TagKind::VIDEO, 0, AVC_CONFIGURATION);
+    file.tag(TagKind::VIDEO, 90_000, AVC_KEY);
+    file.tag(TagKind::AUDIO, 89_990, AAC);
+    file.tag(TagKind::VIDEO, 90_040, AVC_INTER);
+    file.patch();
+    assert_eq!(file.writer.duration_ms(), 90);
+    assert_eq!(file.number("duration"), Some(0.09));
+    assert_eq!(file.number("lasttimestamp"), Some(90.04));
+    assert_eq!(file.keyframes()[0].0, 90_000);
 }
 
 #[test]
