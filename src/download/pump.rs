@@ -13,7 +13,7 @@ use super::{
     timeline::Timeline,
 };
 use crate::{
-    amf::{Object, Value, amf0},
+    amf::{Object, Value},
     flv::TagKind,
     payload::Payload,
     rtmp::{
@@ -206,11 +206,7 @@ impl<'a> Pump<'a> {
         let duration_ms = members.get("duration").and_then(duration_ms);
         self.duration_ms = duration_ms.or(self.duration_ms);
         let at_ms = self.timeline.companion();
-        let mut body = Vec::new();
-        amf0::encode(&Value::from("onMetaData"), &mut body);
-        amf0::encode(&Value::EcmaArray(metadata.clone()), &mut body);
-        let payload = Payload::from(&body[..]);
-        self.output.metadata(now, at_ms, metadata, payload)
+        self.output.metadata(now, at_ms, members, payload)
     }
 
     fn tell_start(&mut self) {

@@ -132,11 +132,6 @@ impl Output {
         }
     }
 
-    /// Whether anything was opened.
-    pub(super) fn is_open(&self) -> bool {
-        self.part.is_some()
-    }
-
     /// What went out. Tags that wait do not count yet.
     pub(super) fn written(&self) -> Written {
         match &self.part {

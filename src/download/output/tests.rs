@@ -143,7 +143,7 @@ async fn an_existing_file_is_not_touched_before_the_first_frame() {
     fixture.video(0, &VIDEO_CONFIGURATION);
     fixture.audio(0, &AUDIO_CONFIGURATION);
     fixture.audio(0, &[]);
-    assert!(!fixture.output.is_open());
+    assert!(fixture.output.part.is_none());
     assert_eq!(fixture.read("out.flv"), b"precious");
     fixture.video(0, &KEYFRAME);
     fixture.finish().await;
