@@ -154,8 +154,8 @@ impl Writer {
         self.length
     }
 
-    /// How long the file plays: from its first frame to its latest and one frame interval of that kind, audio or
-    /// video, where a second frame told the interval.
+    /// How long the file plays: from its first frame to its latest and one frame interval of that kind,
+    /// audio or video, where a second frame told the interval.
     pub fn duration_ms(&self) -> u32 {
         self.books.duration_ms()
     }

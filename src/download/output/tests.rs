@@ -69,6 +69,12 @@ impl Fixture {
     }
 }
 
+fn read_all(mut reader: impl io::Read) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    reader.read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
 /// Script data: a name and an ECMA array (FLV E.4.4.1).
 fn script_data(name: &str, members: &Object) -> Payload {
     let mut body = Vec::new();
@@ -124,12 +130,9 @@ impl PipeFixture {
 
     /// All that went through; it must fit into the pipe.
     async fn finish(mut self) -> Vec<u8> {
-        use io::Read;
         self.output.finish(None).await.unwrap();
         drop((self.output, self.writer));
-        let mut bytes = Vec::new();
-        self.reader.read_to_end(&mut bytes).unwrap();
-        bytes
+        read_all(self.reader)
     }
 }
 
@@ -339,6 +342,40 @@ async fn a_file_tells_all_metadata_that_came_and_so_do_its_later_parts() {
 
 fn object(names: &[&str]) -> Object {
     names.iter().map(|name| (*name, 1.0)).collect()
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn an_end_that_was_interrupted_goes_on_and_writes_nothing_twice() {
+    let mut pipe = PipeFixture::new();
+    // More than a pipe takes while nobody reads.
+    let frame = [&KEYFRAME[..], &[7; 200_000]].concat();
+    pipe.video(0, &frame);
+    pipe.video(40, &INTER_FRAME);
+    let patience = Duration::from_millis(20);
+    let first = tokio::time::timeout(patience, pipe.output.finish(None)).await;
+    assert!(first.is_err(), "the reader was waited for");
+    let deadline = Instant::now() + patience;
+    let second = pipe.output.finish(Some(deadline)).await;
+    assert_eq!(second.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    let reader = pipe.reader.try_clone().unwrap();
+    let reading = std::thread::spawn(move || read_all(reader));
+    pipe.output.finish(None).await.unwrap();
+    assert_eq!(pipe.output.written().tags, 2);
+    drop((pipe.output, pipe.writer));
+    let expected = [(9, 0, frame), (9, 40, INTER_FRAME.to_vec())];
+    assert!(tags(&reading.join().unwrap()) == expected);
+}
+
+#[tokio::test]
+async fn a_file_that_is_finished_twice_is_written_once() {
+    let mut fixture = Fixture::new();
+    fixture.video(0, &KEYFRAME);
+    fixture.finish().await;
+    let bytes = fixture.read("out.flv");
+    fixture.finish().await;
+    assert!(fixture.read("out.flv") == bytes);
+    assert_eq!(fixture.tags("out.flv").len(), 1);
 }
 
 #[test]
