@@ -134,7 +134,11 @@ fn redact_queries(text: &str) -> String {
         let Some((name, value)) = name_end.map(|end| parameter.split_at(end)) else {
             continue;
         };
-        if value.starts_with('=') && grants_access(name) {
+        let is_secret = match before.ends_with(' ') {
+            true => SECRET_KEYS.iter().any(|key| name.eq_ignore_ascii_case(key)),
+            false => grants_access(name),
+        };
+        if value.starts_with('=') && is_secret {
             out.extend([name, "=", REDACTED]);
             rest = value.trim_start_matches(|c| c != '&' && !is_end_of_value(c));
         }
@@ -177,6 +181,9 @@ const SECRET_NAMES: [&str; 20] = [
     "opaque",
     "jtv",
 ];
+
+/// The options behind librtmp's URLs that are secret.
+const SECRET_KEYS: [&str; 4] = ["token", "jtv", "pubUser", "pubPasswd"];
 
 #[cfg(test)]
 mod tests {
@@ -245,6 +252,7 @@ mod tests {
                 "\"NS:password:x:y\" and NN:key:5",
                 "\"NS:password:***\" and NN:key:***",
             ),
+            ("size=5 signature=6", "size=5 signature=6"),
             ("NS:page:key:5 N:key", "NS:page:key:5 N:key"),
             (
                 "no rtmp://host here: me@home",

@@ -29,6 +29,9 @@ mod test_server;
 /// Downloads from our own server.
 mod downloads;
 
+/// The program in the place of rtmpdump.
+mod drop_in;
+
 /// Downloads from servers that others wrote.
 mod real_servers;
 
