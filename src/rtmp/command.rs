@@ -144,8 +144,9 @@ impl Command {
     }
 }
 
-/// The command object of `connect` (RTMP 7.2.1.1) and what follows it.
-#[derive(Debug, Clone)]
+/// The command object of `connect` (RTMP 7.2.1.1) and what follows it. Its `Debug` leaves out whatever
+/// may be secret.
+#[derive(Clone)]
 pub struct Connect {
     /// The application's name.
     pub app: String,
@@ -159,6 +160,15 @@ pub struct Connect {
     pub page_url: Option<String>,
     /// What is sent behind the command object: tokens, passwords.
     pub arguments: Vec<Value>,
+}
+
+impl fmt::Debug for Connect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let app = self.app.split('?').next();
+        f.debug_struct("Connect")
+            .field("app", &app.unwrap_or_default())
+            .finish_non_exhaustive()
+    }
 }
 
 /// The `start` argument of `play` (RTMP 7.2.2.1). The specification counts seconds, servers and
