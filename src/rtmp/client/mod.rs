@@ -308,14 +308,23 @@ impl Client {
             .start(Wait::Connect, now, self.config.timeouts.command);
         let transaction = self.calls.next();
         self.calls.connect = Some(transaction);
-        let command = Command::connect(transaction, &self.config.connect);
+        let command = Command::connect(transaction, &self.config.connect, self.config.enhanced);
         self.send_command(NETWORK_CONNECTION, 0, &command);
-        if self.config.pipelining {
+        if self.may_pipeline() {
             let transaction = self.call_create_stream();
             self.calls.early_create_stream = Some(transaction);
-            self.subscribe();
             self.play_on(USUAL_STREAM);
         }
+    }
+
+    /// Whether nothing has to come between `connect` and `play`.
+    fn may_pipeline(&self) -> bool {
+        let config = &self.config;
+        let must_wait = config.playlist
+            || config.secure_token.is_some()
+            || config.usher_token.is_some()
+            || config.login.is_some();
+        config.pipelining && !must_wait
     }
 
     fn connected(&mut self, now: Instant) {
@@ -327,7 +336,6 @@ impl Client {
                 .start(Wait::CreateStreamAgain, now, Some(EARLY_CALL_PATIENCE));
             self.await_first_media(now);
         } else if !self.calls.is_stream_created {
-            self.subscribe();
             self.create_stream(now);
         }
     }
@@ -340,18 +348,20 @@ impl Client {
         self.calls.create_stream = Some(self.call_create_stream());
     }
 
+    /// `createStream`, and what servers want to hear before `play`.
     fn call_create_stream(&mut self) -> u32 {
         let transaction = self.calls.next();
-        let command = Command::create_stream(transaction);
-        self.send_command(NETWORK_CONNECTION, 0, &command);
-        transaction
-    }
-
-    fn subscribe(&mut self) {
-        if let Some(name) = &self.config.subscribe {
-            let command = Command::fc_subscribe(self.calls.next(), name);
-            self.send_command(NETWORK_CONNECTION, 0, &command);
+        let create_stream = Command::create_stream(transaction);
+        self.send_command(NETWORK_CONNECTION, 0, &create_stream);
+        if let Some(token) = &self.config.usher_token {
+            let usher_token = Command::usher_token(self.calls.next(), token);
+            self.send_command(NETWORK_CONNECTION, 0, &usher_token);
         }
+        if let Some(name) = &self.config.subscribe {
+            let subscribe = Command::fc_subscribe(self.calls.next(), name);
+            self.send_command(NETWORK_CONNECTION, 0, &subscribe);
+        }
+        transaction
     }
 
     fn stream_created(&mut self, now: Instant, transaction: u32, stream: u32) {
@@ -378,10 +388,22 @@ impl Client {
     }
 
     fn play_on(&mut self, stream: u32) {
+        let config = &self.config;
         let transaction = self.calls.next();
+        let play = Command::play(
+            transaction,
+            &config.playpath,
+            config.start,
+            config.length_ms,
+        );
+        let playlist = config
+            .playlist
+            .then(|| Command::set_playlist(&config.playpath));
+        if let Some(set_playlist) = playlist {
+            self.send_command(PLAYING, stream, &set_playlist);
+        }
         self.calls.play = Some(transaction);
         self.playing_on = Some(stream);
-        let play = Command::play(transaction, &self.config.playpath, self.config.start);
         self.send_command(PLAYING, stream, &play);
         self.announce_buffer(self.announcer.first());
     }

@@ -2,6 +2,7 @@
 
 mod answers;
 mod endings;
+mod repertoire;
 mod start_up;
 mod streams;
 mod timers;
