@@ -131,6 +131,12 @@ impl Command {
         Self::new(name, transaction, vec![Value::Null, token.into()])
     }
 
+    /// `secureTokenResponse`, which Wowza wants before anything else.
+    pub fn secure_token_response(answer: Vec<u8>) -> Self {
+        let answer = Value::String(Bytes::from(answer).into());
+        Self::new("secureTokenResponse", 0, vec![Value::Null, answer])
+    }
+
     /// `pause` (RTMP 7.2.2.8) where `is_pause`, else its end, at a position in the stream.
     pub fn pause(transaction: u32, is_pause: bool, at_ms: u32) -> Self {
         let arguments = vec![Value::Null, is_pause.into(), f64::from(at_ms).into()];

@@ -8,9 +8,10 @@ use super::{
     Client, END_OF_STREAM_GRACE, End, Event, NETWORK_CONNECTION, Phase, SIGN_OF_LIFE_BYTES, Wait,
 };
 use crate::{
-    amf::{Value, amf0},
+    amf::{Text, Value, amf0},
     payload::Payload,
     rtmp::{
+        challenge::{is_login_wanted, secure_token_answer},
         client::config::Start,
         command::{Command, Meaning, Status, selector_len},
         message::{
@@ -229,7 +230,11 @@ impl Client {
             tracing::debug!("command message of {} bytes skipped", message.payload.len());
             return;
         };
-        tracing::debug!("received {command:?}");
+        if asks_for_login(&command) {
+            tracing::debug!("received {} that asks for a login", command.name);
+        } else {
+            tracing::debug!("received {command:?}");
+        }
         match command.name.as_bytes() {
             b"_result" => self.result(now, &command),
             b"_error" => self.error(now, &command),
@@ -280,7 +285,26 @@ impl Client {
         let status = Status::find(&command.arguments).unwrap_or_default();
         match Meaning::of(&status) {
             Meaning::Refused => self.refused(&status),
-            _ => self.connected(now),
+            _ => {
+                if let Some(token) = command.arguments.iter().find_map(secure_token) {
+                    self.answer_secure_token(token);
+                }
+                self.connected(now);
+            }
+        }
+    }
+
+    fn answer_secure_token(&mut self, token: &Text) {
+        let Some(key) = &self.config.secure_token else {
+            tracing::warn!("the server wants a secure token, and may stop without it");
+            return;
+        };
+        match secure_token_answer(key, token.as_bytes()) {
+            Some(answer) => {
+                let response = Command::secure_token_response(answer);
+                self.send_command(NETWORK_CONNECTION, 0, &response);
+            }
+            None => tracing::warn!("the server's secure token is not made of hexadecimal digits"),
         }
     }
 
@@ -315,9 +339,12 @@ impl Client {
                 // SRS waits for a call that carries a string before it lets go.
                 let answer = Command::answer("redirected", 0.0, "accepted".into());
                 self.send_command(NETWORK_CONNECTION, 0, &answer);
-                self.phase = Phase::Over;
-                self.deadlines.clear();
-                self.events.push_back(Event::Redirected(redirect));
+                self.finish(Event::Redirected(redirect));
+            }
+            None if is_login_wanted(&status.description)
+                && matches!(self.phase, Phase::Connecting) =>
+            {
+                self.log_in(&status.description);
             }
             None if Meaning::of(status) == Meaning::NotFound => {
                 self.end(End::NotFound(status.to_string()));
@@ -339,7 +366,7 @@ impl Client {
         };
         if status.level == "warning" {
             tracing::warn!("server: {status}");
-        } else {
+        } else if !is_login_wanted(&status.description) {
             tracing::debug!("server: {status}");
         }
         let is_live = self.config.start == Start::Live;
@@ -368,6 +395,18 @@ fn is_connect_result(connect: Option<u32>, command: &Command) -> bool {
     command.transaction_id() == connect
         || Status::find(&command.arguments)
             .is_some_and(|status| status.code.starts_with("NetConnection.Connect."))
+}
+
+/// Such a message holds the user's name and more, which nobody else shall read.
+fn asks_for_login(command: &Command) -> bool {
+    Status::find(&command.arguments).is_some_and(|status| is_login_wanted(&status.description))
+}
+
+/// The `secureToken`, wherever it stands in what `connect` is answered. AMF's limits bound the depth.
+fn secure_token(value: &Value) -> Option<&Text> {
+    let members = value.as_object()?;
+    let token = members.get("secureToken").and_then(Value::as_text);
+    token.or_else(|| members.iter().find_map(|(_, member)| secure_token(member)))
 }
 
 /// The stream id is the first number behind the command object.

@@ -28,8 +28,9 @@ use self::{
     deadlines::Deadlines,
 };
 use super::{
+    challenge::answer_login,
     chunk,
-    command::{Command, Redirect},
+    command::{Command, Connect, Redirect},
     error::Error,
     handshake::{Handshake, Progress},
     message::{Acknowledgement, Kind, Message, Timestamp, Unpacking, UserControl},
@@ -60,6 +61,11 @@ pub enum Event {
     Media(Message),
     /// The server sends us elsewhere. The session is over.
     Redirected(Redirect),
+    /// The server wants a login, and takes it on a new connection only. The session is over.
+    Reconnect {
+        /// What that connection's `connect` has to say.
+        connect: Box<Connect>,
+    },
     /// The session is over.
     Ended(End),
 }
@@ -105,6 +111,8 @@ pub struct Client {
     /// An aggregate whose parts are not yet all handed out.
     aggregate: Option<Unpacking>,
     has_warned_of_swf: bool,
+    /// A random number for the answer to a login's challenge.
+    nonce: u32,
 }
 
 /// How far the session is.
@@ -179,6 +187,7 @@ impl Client {
             unfinished_bytes: 0,
             aggregate: None,
             has_warned_of_swf: false,
+            nonce: rng.next_u32(),
         }
     }
 
@@ -469,11 +478,31 @@ impl Client {
         debug_assert!(sent.is_ok(), "a control message is a few bytes long");
     }
 
+    /// Says on a new connection who we are, or gives up.
+    fn log_in(&mut self, description: &str) {
+        let config = &self.config;
+        let login = config.login.as_ref();
+        match answer_login(&config.connect, login, description, self.nonce) {
+            Ok(connect) => {
+                tracing::info!("the server wants a login, connecting again with it");
+                self.finish(Event::Reconnect {
+                    connect: Box::new(connect),
+                });
+            }
+            Err(error) => self.end(End::Refused(error.to_string())),
+        }
+    }
+
     fn end(&mut self, end: End) {
+        self.finish(Event::Ended(end));
+    }
+
+    /// Nothing comes behind `event`.
+    fn finish(&mut self, event: Event) {
         if !matches!(self.phase, Phase::Over) {
             self.phase = Phase::Over;
             self.deadlines.clear();
-            self.events.push_back(Event::Ended(end));
+            self.events.push_back(event);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Sessions as conversations with a scripted server, on a clock that only the test moves.
 
 mod answers;
+mod challenges;
 mod endings;
 mod repertoire;
 mod start_up;
