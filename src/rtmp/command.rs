@@ -323,6 +323,8 @@ pub enum Meaning {
     Unknown,
     /// Media is coming, or is coming again.
     Started,
+    /// The server has paused, as it was asked to.
+    Paused,
     /// The stream was sent to its end.
     Complete,
     /// The publisher has left.
@@ -340,6 +342,7 @@ impl Meaning {
     pub fn of(status: &Status) -> Self {
         match status.code.as_str() {
             "NetStream.Play.Start" | "NetStream.Play.PublishNotify" => Self::Started,
+            "NetStream.Pause.Notify" => Self::Paused,
             "NetStream.Play.Complete" | "NetStream.Play.Stop" => Self::Complete,
             "NetStream.Play.UnpublishNotify" => Self::Unpublished,
             "NetConnection.Connect.Closed"

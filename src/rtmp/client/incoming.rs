@@ -6,9 +6,10 @@ use bytes::Bytes;
 
 use super::{
     Client, END_OF_STREAM_GRACE, End, Event, NETWORK_CONNECTION, Phase, SIGN_OF_LIFE_BYTES, Wait,
+    buffer_trick::Admission,
 };
 use crate::{
-    amf::{Text, Value, amf0},
+    amf::{Object, Text, Value, amf0},
     payload::Payload,
     rtmp::{
         challenge::{is_login_wanted, secure_token_answer},
@@ -50,10 +51,23 @@ impl Client {
     }
 
     fn media(&mut self, now: Instant, message: Message) {
+        if let Admission::Again { is_progress } = self.buffer_trick.admit(&message) {
+            if is_progress {
+                self.take_note_of_life(now);
+            }
+            return self.recycle(message.payload);
+        }
         if !message.payload.is_empty() {
             self.take_note_of_media(now, message.timestamp);
         }
         self.events.push_back(Event::Media(message));
+    }
+
+    fn take_note_of_life(&mut self, now: Instant) {
+        self.unfinished_bytes = 0;
+        self.deadlines.stop(Wait::EndOfStream);
+        self.alive_at = now;
+        self.await_media();
     }
 
     fn take_note_of_media(&mut self, now: Instant, timestamp: Timestamp) {
@@ -64,10 +78,7 @@ impl Client {
                 self.settle_create_stream();
             }
         }
-        self.unfinished_bytes = 0;
-        self.deadlines.stop(Wait::EndOfStream);
-        self.deadlines
-            .start(Wait::Silence, now, self.config.timeouts.silence);
+        self.take_note_of_life(now);
         if let Some(announcement) = self.announcer.media(now, timestamp) {
             if announcement.gave_up_growing {
                 tracing::info!(
@@ -122,7 +133,7 @@ impl Client {
             }
             UserControl::StreamBegin(_) => self.lift_end_of_stream(now),
             // A hint: nginx-rtmp sends it before a seek too, and others before a publisher's return.
-            UserControl::StreamEof(_) if self.has_media => {
+            UserControl::StreamEof(_) if self.has_media && !self.buffer_trick.is_pausing() => {
                 let silence = self.config.timeouts.silence;
                 let grace = silence
                     .unwrap_or(END_OF_STREAM_GRACE)
@@ -130,7 +141,13 @@ impl Client {
                 self.deadlines.start(Wait::EndOfStream, now, Some(grace));
                 self.deadlines.stop(Wait::Silence);
             }
-            UserControl::StreamIsRecorded(_) => self.events.push_back(Event::Recorded),
+            UserControl::StreamIsRecorded(_) => {
+                self.buffer_trick.take_note_of_recording();
+                self.events.push_back(Event::Recorded);
+            }
+            UserControl::BufferEmpty(_) if !self.deadlines.is_running(Wait::EndOfStream) => {
+                self.pause(now);
+            }
             UserControl::SwfVerificationRequest(_) if !self.has_warned_of_swf => {
                 self.has_warned_of_swf = true;
                 tracing::warn!("the server asks for proof of the player, and may stop without it");
@@ -142,10 +159,11 @@ impl Client {
     /// What was over begins again, perhaps with another publisher.
     fn lift_end_of_stream(&mut self, now: Instant) {
         if self.deadlines.is_running(Wait::EndOfStream) {
-            self.deadlines.stop(Wait::EndOfStream);
-            self.deadlines
-                .start(Wait::Silence, now, self.config.timeouts.silence);
-            self.events.push_back(Event::Restarted);
+            self.take_note_of_life(now);
+            if !self.buffer_trick.is_resuming() {
+                self.buffer_trick.restart();
+                self.events.push_back(Event::Restarted);
+            }
         }
     }
 
@@ -201,6 +219,9 @@ impl Client {
         {
             Some(b"onMetaData") => match decoder.value().ok().as_ref().and_then(Value::as_object) {
                 Some(members) => {
+                    if has_duration(members) {
+                        self.buffer_trick.take_note_of_recording();
+                    }
                     return self.events.push_back(Event::Metadata {
                         members: members.clone(),
                         payload: message.payload,
@@ -216,7 +237,10 @@ impl Client {
                 self.status(now, &arguments);
             }
             Some(b"|RtmpSampleAccess" | b"@clearDataFrame") => {}
-            Some(_) => return self.events.push_back(Event::Media(message)),
+            Some(_) if self.buffer_trick.admit(&message) == Admission::New => {
+                return self.events.push_back(Event::Media(message));
+            }
+            Some(_) => {}
             None if !message.payload.is_empty() && decodes(&message.payload) => {
                 return self.events.push_back(Event::Media(message));
             }
@@ -375,6 +399,7 @@ impl Client {
                 self.lift_end_of_stream(now);
                 self.events.push_back(Event::Started);
             }
+            Meaning::Paused => self.go_on(),
             Meaning::Complete if is_live => self.end(End::Unpublished(status.to_string())),
             Meaning::Complete => self.end(End::Complete(status.to_string())),
             Meaning::Unpublished => self.end(End::Unpublished(status.to_string())),
@@ -426,6 +451,12 @@ fn is_text(value: &Value, text: &str) -> bool {
     value
         .as_text()
         .is_some_and(|value| value.as_bytes() == text.as_bytes())
+}
+
+/// Live streams have no duration, or one of 0.
+fn has_duration(metadata: &Object) -> bool {
+    let duration = metadata.get("duration").and_then(Value::as_number);
+    duration.is_some_and(|seconds| seconds > 0.0)
 }
 
 fn decodes(payload: &Payload) -> bool {

@@ -9,6 +9,7 @@
 //! answer is nearly always 1; where it is not, `play` is sent again.
 
 mod buffer;
+mod buffer_trick;
 pub mod config;
 mod deadlines;
 mod incoming;
@@ -24,6 +25,7 @@ use rand::Rng;
 pub use self::deadlines::Wait;
 use self::{
     buffer::Announcer,
+    buffer_trick::BufferTrick,
     config::{Config, Start},
     deadlines::Deadlines,
 };
@@ -105,7 +107,10 @@ pub struct Client {
     /// The message stream that `play` went to.
     playing_on: Option<u32>,
     announcer: Announcer,
+    buffer_trick: BufferTrick,
     has_media: bool,
+    /// When the last media came.
+    alive_at: Instant,
     /// Bytes of unfinished messages when waiting for media last began anew.
     unfinished_bytes: usize,
     /// An aggregate whose parts are not yet all handed out.
@@ -168,6 +173,10 @@ impl Client {
             // The time in C1 is our own clock's, and nobody looks at it (RTMP 5.2.3).
             phase: Phase::Handshake(Box::new(Handshake::new(config.handshake, 0, rng))),
             announcer: Announcer::new(config.buffer, config.start == Start::Live),
+            buffer_trick: BufferTrick::new(
+                config.buffer_trick && config.start != Start::Live,
+                matches!(config.start, Start::At { .. }),
+            ),
             config,
             decoder: chunk::Decoder::new(),
             encoder: chunk::Encoder::new(),
@@ -184,6 +193,7 @@ impl Client {
             calls: Calls::default(),
             playing_on: None,
             has_media: false,
+            alive_at: now,
             unfinished_bytes: 0,
             aggregate: None,
             has_warned_of_swf: false,
@@ -256,6 +266,10 @@ impl Client {
                     self.create_stream(now);
                 }
                 Wait::EndOfStream => self.end_of_stream_confirmed(),
+                Wait::Pause => self.go_on(),
+                Wait::Silence if self.buffer_trick.is_possible() => {
+                    self.pause(now);
+                }
                 // What was not answered says more than what could not come without it.
                 Wait::FirstMedia if self.calls.awaits_stream() => {
                     self.end(End::TimedOut(Wait::CreateStream));
@@ -267,14 +281,13 @@ impl Client {
 
     /// Waits for media anew: for a while nothing was received, and the server is not to blame.
     pub fn resume(&mut self, now: Instant) {
-        let timeouts = self.config.timeouts;
-        for (wait, bound) in [
-            (Wait::FirstMedia, timeouts.first_media),
-            (Wait::Silence, timeouts.silence),
-        ] {
-            if self.deadlines.is_running(wait) {
-                self.deadlines.start(wait, now, bound);
-            }
+        self.alive_at = now;
+        if self.deadlines.is_running(Wait::FirstMedia) {
+            let bound = self.config.timeouts.first_media;
+            self.deadlines.start(Wait::FirstMedia, now, bound);
+        }
+        if self.deadlines.is_running(Wait::Silence) {
+            self.await_media();
         }
     }
 
@@ -424,6 +437,43 @@ impl Client {
         }
     }
 
+    /// Waits for the next media message, half the time only where the other half is needed to see
+    /// whether the buffer trick helps.
+    fn await_media(&mut self) {
+        let bound = match self.config.timeouts.silence {
+            bound if !self.buffer_trick.is_possible() => bound,
+            bound => Some(part(bound, 2).unwrap_or(PATIENCE_BEFORE_TRICK)),
+        };
+        self.deadlines.start(Wait::Silence, self.alive_at, bound);
+    }
+
+    /// Begins the buffer trick, where it can help.
+    fn pause(&mut self, now: Instant) {
+        if let Some(at) = self.buffer_trick.begin() {
+            tracing::debug!("pausing at {at}, to have another buffer's worth");
+            let bound = part(self.config.timeouts.silence, 4)
+                .map_or(PAUSE_PATIENCE, |part| part.min(PAUSE_PATIENCE));
+            self.deadlines.start(Wait::Pause, now, Some(bound));
+            self.await_media();
+            self.call_pause(true, at);
+        }
+    }
+
+    /// Ends the pause.
+    fn go_on(&mut self) {
+        self.deadlines.stop(Wait::Pause);
+        if let Some(at) = self.buffer_trick.resume() {
+            self.call_pause(false, at);
+        }
+    }
+
+    fn call_pause(&mut self, is_pause: bool, at: Timestamp) {
+        if let Some(stream) = self.playing_on {
+            let pause = Command::pause(self.calls.next(), is_pause, at.0);
+            self.send_command(PLAYING, stream, &pause);
+        }
+    }
+
     fn announce_buffer(&mut self, ms: u32) {
         if let Some(stream) = self.playing_on {
             self.send_user_control(UserControl::SetBufferLength {
@@ -507,6 +557,10 @@ impl Client {
     }
 }
 
+fn part(bound: Option<Duration>, divisor: u32) -> Option<Duration> {
+    bound.and_then(|bound| bound.checked_div(divisor))
+}
+
 /// The chunk stream of protocol control messages (RTMP 5.4).
 const PROTOCOL_CONTROL: u32 = 2;
 
@@ -532,6 +586,12 @@ const MAX_UNSENT: usize = 1 << 20;
 /// Bytes of a message under way that count as a sign of life: a large keyframe takes its time on a
 /// slow line, and drops must not keep a dead stream alive.
 const SIGN_OF_LIFE_BYTES: usize = 4096;
+
+/// How long the server's word that it has paused is waited for.
+const PAUSE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The silence before the buffer trick is tried where any silence is allowed.
+const PATIENCE_BEFORE_TRICK: Duration = Duration::from_secs(15);
 
 /// How long after a Stream EOF a server may take to say what it means.
 const END_OF_STREAM_GRACE: Duration = Duration::from_secs(3);

@@ -3,6 +3,7 @@
 mod answers;
 mod challenges;
 mod endings;
+mod pauses;
 mod repertoire;
 mod start_up;
 mod streams;
