@@ -65,6 +65,11 @@ impl Payload {
         self.bytes.capacity().saturating_sub(Self::HEADROOM)
     }
 
+    /// What it takes of memory.
+    fn weight(&self) -> usize {
+        self.bytes.capacity().saturating_add(size_of::<Self>())
+    }
+
     /// Fills the headroom with `header`, appends `trailer` and gives the whole buffer away.
     /// [`Payload::reuse`] takes it back.
     pub fn into_framed(mut self, header: [u8; Self::HEADROOM], trailer: [u8; 4]) -> Vec<u8> {
@@ -106,56 +111,69 @@ impl fmt::Debug for Payload {
 
 /// Payloads at rest, handed out again so that a warm download allocates nothing per message.
 ///
-/// Small and large ones are kept apart: else each buffer would in time grow to the size of a
-/// keyframe, those that carry 300 bytes of audio too.
+/// They are kept by size, each class up to twice as large as the one before, and a message gets one of
+/// its own class or the next. Its buffer is then less than four times as large as it is. Were any
+/// buffer given to any message, each would in time grow to the size of a keyframe, those that carry
+/// 300 bytes of audio too, and a queue of few bytes would hold a lot of memory.
 #[derive(Debug, Default)]
 pub struct Pool {
-    small: Vec<Payload>,
-    large: Vec<Payload>,
-    large_capacity: usize,
+    /// Class n has the buffers of 2ⁿ bytes and more.
+    classes: [Vec<Payload>; CLASSES],
+    weight: usize,
 }
 
 impl Pool {
     /// An empty payload for a message that announces `length` bytes. The length only chooses among
     /// the buffers at rest; nothing is allocated for it.
     pub fn take(&mut self, length: usize) -> Payload {
-        if length <= SMALL {
-            return self.small.pop().unwrap_or_default();
-        }
-        let payload = self.large.pop().unwrap_or_default();
-        self.large_capacity = self.large_capacity.saturating_sub(payload.capacity());
-        payload
+        let needed = length.saturating_add(FRAMING);
+        let class = class_of(needed);
+        // What grew with a message has at most twice the room that it needed: the class or the next.
+        self.pop(class, needed)
+            .or_else(|| self.pop(class.saturating_add(1), needed))
+            // One that is too small grows, and is in the right class from then on.
+            .or_else(|| self.pop(class, 0))
+            .unwrap_or_default()
     }
 
-    /// Takes a payload back, or frees it where enough are at rest.
+    /// Takes a payload back. Where enough are at rest the largest are freed: many messages can do
+    /// without theirs, until the next large one grows it again.
     pub fn put(&mut self, mut payload: Payload) {
         payload.clear();
-        let capacity = payload.capacity();
-        if capacity <= SMALL_CAPACITY {
-            if self.small.len() < MAX_SMALL_AT_REST {
-                self.small.push(payload);
-            }
-            return;
+        self.weight = self.weight.saturating_add(payload.weight());
+        let class = class_of(payload.bytes.capacity()).min(CLASSES.saturating_sub(1));
+        if let Some(class) = self.classes.get_mut(class) {
+            class.push(payload);
         }
-        let total = self.large_capacity.saturating_add(capacity);
-        if total <= MAX_LARGE_AT_REST {
-            self.large.push(payload);
-            self.large_capacity = total;
+        while self.weight > MAX_AT_REST {
+            let mut from_largest = self.classes.iter_mut().rev();
+            let Some(largest) = from_largest.find_map(Vec::pop) else {
+                break;
+            };
+            self.weight = self.weight.saturating_sub(largest.weight());
         }
+    }
+
+    fn pop(&mut self, class: usize, needed: usize) -> Option<Payload> {
+        let class = self.classes.get_mut(class)?;
+        let payload = class.pop_if(|payload| payload.bytes.capacity() >= needed)?;
+        self.weight = self.weight.saturating_sub(payload.weight());
+        Some(payload)
     }
 }
 
-/// Up to this many bytes a message is small: audio, commands, script data.
-const SMALL: usize = 4096;
+fn class_of(capacity: usize) -> usize {
+    capacity.max(1).ilog2() as usize
+}
 
-/// What a small message's buffer can have grown to: a buffer that is too small doubles.
-const SMALL_CAPACITY: usize = 2 * (Payload::HEADROOM + SMALL + 4);
+/// What is put around a message's bytes.
+const FRAMING: usize = Payload::HEADROOM + 4;
 
-/// Small payloads kept at rest, 1 MiB at most.
-const MAX_SMALL_AT_REST: usize = 128;
+/// Bytes of payloads kept at rest: four times what is written at a time, as much as a queue may hold.
+const MAX_AT_REST: usize = 1 << 20;
 
-/// Bytes of large payloads kept at rest: twice what is written at a time.
-const MAX_LARGE_AT_REST: usize = 1 << 20;
+/// None larger than [`MAX_AT_REST`] is ever at rest.
+const CLASSES: usize = MAX_AT_REST.ilog2() as usize + 1;
 
 #[cfg(test)]
 mod tests {
@@ -188,33 +206,83 @@ mod tests {
         assert!(payload.is_empty());
     }
 
-    #[test]
-    fn the_pool_keeps_small_and_large_apart() {
-        let mut pool = Pool::default();
-        let mut keyframe = pool.take(100_000);
-        keyframe.extend_from_slice(&[0; 100_000]);
-        pool.put(keyframe);
-        assert!(pool.take(300).capacity() <= SMALL_CAPACITY);
-        assert!(pool.take(100_000).capacity() >= 100_000);
+    /// Takes, fills in chunks and puts back what 20 seconds of video and audio bring, 40 messages at a
+    /// time; tells the worst relation of a buffer to what it carries.
+    fn stream(pool: &mut Pool, batch: &mut Vec<Payload>) -> usize {
+        let mut worst = 0;
+        for number in 0..1000 {
+            let length = match number {
+                _ if number % 2 == 1 => 200 + number * 7919 % 200,
+                _ if number % 50 == 0 => 100_000 + number * 97,
+                _ => 3_000 + number * 7919 % 9_000,
+            };
+            let mut payload = pool.take(length);
+            while payload.len() < length {
+                let count = (length - payload.len()).min(4096);
+                payload.extend_from_slice(&[7; 4096][..count]);
+            }
+            let framed = payload.into_framed([0; 11], [0; 4]);
+            worst = worst.max(framed.capacity() / framed.len());
+            batch.push(Payload::reuse(framed));
+            if batch.len() == 40 {
+                batch.drain(..).for_each(|payload| pool.put(payload));
+            }
+        }
+        worst
     }
 
     #[test]
-    fn a_small_message_that_came_in_pieces_is_small_when_it_comes_back() {
-        let mut pool = Pool::default();
-        let mut payload = pool.take(SMALL);
-        for _ in 0..SMALL / 128 {
-            payload.extend_from_slice(&[0; 128]);
+    fn buffers_fit_what_they_carry() {
+        let (mut pool, mut batch) = (Pool::default(), Vec::new());
+        for _ in 0..10 {
+            let worst = stream(&mut pool, &mut batch);
+            assert!(worst < 4, "a buffer {worst} times too large");
         }
-        pool.put(payload);
-        assert!(pool.take(SMALL).capacity() >= SMALL);
+    }
+
+    #[test]
+    fn a_warm_pool_allocates_nothing() {
+        let (mut pool, mut batch) = (Pool::default(), Vec::new());
+        for _ in 0..10 {
+            stream(&mut pool, &mut batch);
+        }
+        let warm = allocation_counter::measure(|| {
+            stream(&mut pool, &mut batch);
+        });
+        assert_eq!(warm.count_total, 0);
+    }
+
+    #[test]
+    fn the_same_message_finds_its_buffer_again() {
+        for length in (0..9000).chain([65_521, 1 << 18]) {
+            let mut pool = Pool::default();
+            let mut payload = pool.take(length);
+            payload.extend_from_slice(&vec![7; length]);
+            let framed = payload.into_framed([0; 11], [0; 4]);
+            let address = framed.as_ptr();
+            pool.put(Payload::reuse(framed));
+            assert_eq!(pool.take(length).bytes.as_ptr(), address, "{length} bytes");
+        }
     }
 
     #[test]
     fn the_pool_does_not_grow_without_end() {
-        let mut pool = Pool::default();
-        for _ in 0..64 {
-            pool.put(Payload::from(&[0; 100_000][..]));
+        for length in [1, 100_000, 4 << 20] {
+            let mut pool = Pool::default();
+            (0..30_000_000 / (length + 1000)).for_each(|_| {
+                pool.put(Payload::from(&vec![0; length][..]));
+            });
+            let at_rest = pool.classes.iter().flatten();
+            let bytes: usize = at_rest.map(|payload| payload.bytes.capacity()).sum();
+            assert!(bytes <= MAX_AT_REST && pool.weight <= MAX_AT_REST);
         }
-        assert!(pool.large.len() <= 10);
+    }
+
+    #[test]
+    fn what_is_no_longer_used_gives_way() {
+        let mut pool = Pool::default();
+        (0..100).for_each(|_| pool.put(Payload::from(&[0; 50_000][..])));
+        (0..100).for_each(|_| pool.put(Payload::from(&[0; 5_000][..])));
+        assert!((0..100).all(|_| pool.take(4_999).capacity() >= 5_000));
     }
 }

@@ -84,7 +84,7 @@ pub trait Report {
 /// How far a download is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Progress {
-    /// Bytes written, or about to be.
+    /// Bytes written.
     pub bytes: u64,
     /// How far the output's clock has come, in milliseconds.
     pub position_ms: u64,

@@ -209,8 +209,7 @@ impl<'a> Pump<'a> {
         let duration_ms = members.get("duration").and_then(duration_ms);
         self.duration_ms = duration_ms.or(self.duration_ms);
         let at_ms = self.timeline.companion();
-        drop(payload);
-        self.output.metadata(now, at_ms, members)
+        self.output.metadata(now, at_ms, members, payload)
     }
 
     fn tell_start(&mut self) {

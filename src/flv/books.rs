@@ -31,6 +31,8 @@ struct Track {
     /// Of whole tags, header and back pointer included.
     bytes: u64,
     codec_id: Option<u32>,
+    /// The earliest timestamp of a frame.
+    start_ms: Option<u32>,
     last_ms: Option<u32>,
     /// The latest timestamp, which is not always the last.
     end_ms: u32,
@@ -106,8 +108,8 @@ impl Books {
             if let Some(size) = track.nal_length_size() {
                 self.nal_length_size = size;
             }
-            let tells_size = track.is_configuration() || track.is_keyframe(self.nal_length_size);
-            if self.picture_size.is_none() && tells_size {
+            let is_keyframe = || track.is_keyframe(self.nal_length_size);
+            if self.picture_size.is_none() && (track.is_configuration() || is_keyframe()) {
                 self.picture_size = track.picture_size();
             }
         }
@@ -124,10 +126,12 @@ impl Books {
         FileHeader::new(audio || is_unknown, video || is_unknown)
     }
 
-    /// Where the last frame ends: its timestamp, and one frame interval of its kind where that is
-    /// known. Whichever of audio and video ends later counts.
+    /// From the first frame to where the last one ends: its timestamp, and one frame interval of its
+    /// kind where that is known. Whichever of audio and video begins earlier and ends later counts.
     pub(super) fn duration_ms(&self) -> u32 {
-        self.audio.duration_ms().max(self.video.duration_ms())
+        let starts = self.audio.start_ms.into_iter().chain(self.video.start_ms);
+        let end_ms = self.audio.frames_end_ms().max(self.video.frames_end_ms());
+        end_ms.saturating_sub(starts.min().unwrap_or(0))
     }
 
     /// The timestamp of the last frame.
@@ -137,6 +141,16 @@ impl Books {
 
     pub(super) fn picture_size(&self) -> Option<PictureSize> {
         self.picture_size
+    }
+
+    /// What a server's `onMetaData` says of a track that has no frames, where the other one has: players
+    /// would wait for it.
+    pub(super) fn untrue_fields(&self) -> &'static [&'static str] {
+        match (self.audio.last_ms, self.video.last_ms) {
+            (Some(_), None) => &VIDEO_FIELDS,
+            (None, Some(_)) => &AUDIO_FIELDS,
+            _ => &[],
+        }
     }
 
     /// The fields of the head that tell all this, for a file of `filesize` bytes of which the first
@@ -192,6 +206,8 @@ impl Track {
         if let Some(step @ 1..=MAX_INTERVAL_MS) = step {
             self.interval_ms = step;
         }
+        let start_ms = self.start_ms.unwrap_or(timestamp_ms);
+        self.start_ms = Some(start_ms.min(timestamp_ms));
         self.last_ms = Some(timestamp_ms);
         self.end_ms = self.end_ms.max(timestamp_ms);
     }
@@ -200,7 +216,7 @@ impl Track {
         self.last_ms.map(|_| self.end_ms)
     }
 
-    fn duration_ms(&self) -> u32 {
+    fn frames_end_ms(&self) -> u32 {
         self.end_ms.saturating_add(self.interval_ms)
     }
 }
@@ -228,6 +244,25 @@ impl Fields {
         }
     }
 }
+
+/// What FLV E.5 has for video.
+const VIDEO_FIELDS: [&str; 5] = [
+    "videocodecid",
+    "videodatarate",
+    "framerate",
+    "width",
+    "height",
+];
+
+/// What FLV E.5 has for audio.
+const AUDIO_FIELDS: [&str; 6] = [
+    "audiocodecid",
+    "audiodatarate",
+    "audiodelay",
+    "audiosamplerate",
+    "audiosamplesize",
+    "stereo",
+];
 
 /// How far entries of the index are apart in a file without video.
 const AUDIO_INDEX_INTERVAL_MS: u32 = 5000;

@@ -69,13 +69,19 @@ pub fn is_ours(start: &[u8]) -> bool {
 
 /// The whole head: [`LENGTH`] bytes whatever it holds.
 ///
-/// A field of `server` that is also in `own` is left out.
+/// A field of `server` that is also in `own` is left out, and so is one named in `untrue`.
 pub(super) fn render(
     file_header: FileHeader,
     own: &[Field],
     server: &Metadata,
+    untrue: &[&str],
     index: &Index,
 ) -> Vec<u8> {
+    let is_kept = |field: &&Field| {
+        let is_other = |name: &[u8]| name != field.name();
+        own.iter().all(|own| is_other(own.name()))
+            && untrue.iter().all(|name| is_other(name.as_bytes()))
+    };
     let mut out = Vec::with_capacity(LENGTH);
     begin(file_header, &mut out);
     area(own, OWN_FIELDS, OWN_FIELDS_END, &mut out);
@@ -83,10 +89,12 @@ pub(super) fn render(
     area(&[], 0, KEYFRAMES_END, &mut out);
     for fields in server.pages() {
         let end = out.len().saturating_add(PAGE);
-        let fields = fields
-            .iter()
-            .filter(|field| own.iter().all(|own| own.name() != field.name()));
-        area(fields, FIELDS_PER_PAGE, end, &mut out);
+        area(
+            fields.iter().filter(is_kept),
+            FIELDS_PER_PAGE,
+            end,
+            &mut out,
+        );
     }
     out.extend(OBJECT_END);
     out.extend(TAG_HEADER.previous_tag_size().to_be_bytes());

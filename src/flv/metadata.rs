@@ -41,11 +41,12 @@ pub(super) struct Room {
     pub(super) bytes: usize,
 }
 
-/// The server's own fields, spread over pages with a fixed room each.
+/// The server's own fields, spread over pages with a fixed room each. Those that are false in a copy are
+/// left out.
 ///
 /// They are kept as bytes: a value of the server's would keep its whole message in memory.
 #[derive(Debug)]
-pub(super) struct Metadata {
+pub struct Metadata {
     pages: Vec<Page>,
     is_ours: fn(&[u8]) -> bool,
     has_warned: bool,
@@ -77,20 +78,34 @@ impl Metadata {
     }
 
     /// Replaces fields and adds new ones; leaves out what does not fit, and says so.
-    pub(super) fn merge(&mut self, fields: &Object) {
+    pub fn merge(&mut self, fields: &Object) {
         let mut left_out = LeftOut::default();
         for (name, value) in fields {
             if !(self.is_ours)(name.as_bytes()) && !self.put(name, value) {
-                left_out.add(name);
+                left_out.add(name.as_bytes());
+            }
+        }
+        left_out.report(&mut self.has_warned);
+    }
+
+    /// Does the same with the fields of `others`.
+    pub(super) fn merge_kept(&mut self, others: &Self) {
+        let mut left_out = LeftOut::default();
+        for field in others.pages().flatten() {
+            if !(self.is_ours)(&field.name) && !self.put_field(field) {
+                left_out.add(&field.name);
             }
         }
         left_out.report(&mut self.has_warned);
     }
 
     fn put(&mut self, name: &Text, value: &Value) -> bool {
-        self.pages.iter_mut().for_each(|page| page.remove(name));
-        let length = amf0::encoded_len(value).saturating_add(name.len());
-        let Some(page) = self.pages.iter_mut().find(|page| page.fits(length)) else {
+        self.remove(name.as_bytes());
+        // Before the value is encoded: a small message may refer to one large string a thousand times.
+        let length = amf0::encoded_len(value)
+            .saturating_add(name.len())
+            .saturating_add(NAME_LENGTH);
+        let Some(page) = self.page_for(length) else {
             return false;
         };
         // Players take an empty name for the end of the object.
@@ -100,11 +115,32 @@ impl Metadata {
         page.push(Field::new(name.as_bytes(), value));
         true
     }
+
+    fn put_field(&mut self, field: &Field) -> bool {
+        self.remove(&field.name);
+        let page = self.page_for(field.bytes.len());
+        page.map(|page| page.push(field.clone())).is_some()
+    }
+
+    fn page_for(&mut self, length: usize) -> Option<&mut Page> {
+        self.pages.iter_mut().find(|page| page.fits(length))
+    }
+
+    fn remove(&mut self, name: &[u8]) {
+        self.pages.iter_mut().for_each(|page| page.remove(name));
+    }
+}
+
+impl Default for Metadata {
+    /// No fields yet, and room for more than any server sends.
+    fn default() -> Self {
+        Self::new(&[LARGE_ROOM], is_false_in_a_copy)
+    }
 }
 
 impl Page {
     fn fits(&self, length: usize) -> bool {
-        self.left.fields > 0 && length.saturating_add(NAME_LENGTH) <= self.left.bytes
+        self.left.fields > 0 && length <= self.left.bytes
     }
 
     fn push(&mut self, field: Field) {
@@ -113,11 +149,8 @@ impl Page {
         self.fields.push(field);
     }
 
-    fn remove(&mut self, name: &Text) {
-        for field in self
-            .fields
-            .extract_if(.., |field| field.name == name.as_bytes())
-        {
+    fn remove(&mut self, name: &[u8]) {
+        for field in self.fields.extract_if(.., |field| field.name == name) {
             self.left.fields = self.left.fields.saturating_add(1);
             self.left.bytes = self.left.bytes.saturating_add(field.bytes.len());
         }
@@ -135,6 +168,16 @@ fn has_empty_name(value: &Value) -> bool {
         .is_some_and(|values| values.iter().any(has_empty_name))
 }
 
+/// Whether a field is false in a copy, or written by us.
+pub(super) fn is_told_by_us(name: &[u8]) -> bool {
+    name == b"duration" || is_false_in_a_copy(name)
+}
+
+/// Whether a field speaks of the file that the server has, not of the stream.
+fn is_false_in_a_copy(name: &[u8]) -> bool {
+    FALSE_IN_A_COPY.iter().any(|own| own.as_bytes() == name)
+}
+
 /// What is told about fields that did not fit.
 #[derive(Debug, Default)]
 struct LeftOut {
@@ -143,10 +186,10 @@ struct LeftOut {
 }
 
 impl LeftOut {
-    fn add(&mut self, name: &Text) {
+    fn add(&mut self, name: &[u8]) {
         self.count = self.count.saturating_add(1);
         if self.names.len() < MAX_NAMES_TOLD {
-            let name = name.to_str_lossy();
+            let name = String::from_utf8_lossy(name);
             self.names.push(name.chars().take(MAX_NAME_TOLD).collect());
         }
     }
@@ -180,3 +223,34 @@ const NAME_LENGTH: usize = 2;
 /// How many names a line of the log has at most, and how many characters of each.
 const MAX_NAMES_TOLD: usize = 8;
 const MAX_NAME_TOLD: usize = 40;
+
+/// Many more fields than any server sends, and in front of a pipe nothing that a reader must buffer
+/// long.
+const LARGE_ROOM: Room = Room {
+    fields: 256,
+    bytes: 1 << 16,
+};
+
+const FALSE_IN_A_COPY: [&str; 18] = [
+    // What the head of ours tells (FLV E.5 and the conventions of indexing tools).
+    "metadatacreator",
+    "filesize",
+    "datasize",
+    "audiosize",
+    "videosize",
+    "lasttimestamp",
+    "lastkeyframetimestamp",
+    "lastkeyframelocation",
+    "hasMetadata",
+    "hasAudio",
+    "hasVideo",
+    "hasKeyframes",
+    "canSeekToEnd",
+    "keyframes",
+    // What it does not: the cue points are where they were sent, the others are places in an MP4 file.
+    "hasCuePoints",
+    "seekpoints",
+    "moovPosition",
+    // What it fills its room with.
+    "_",
+];

@@ -40,6 +40,7 @@ pub mod reader;
 pub mod writer;
 
 pub use self::{
+    metadata::Metadata,
     reader::Reader,
     writer::{Layout, Writer},
 };

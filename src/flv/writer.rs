@@ -10,9 +10,9 @@ use crate::{
         codec::PictureSize,
         head,
         index::Entry,
-        metadata::{Field, Metadata, Room},
+        metadata::{self, Field, Metadata},
     },
-    payload::Payload,
+    wire::Reader as Cursor,
 };
 
 /// Where the bytes go.
@@ -24,8 +24,8 @@ pub enum Layout {
     Plain,
 }
 
-/// Makes the bytes of one FLV file, in order: [`Writer::head`], then each [`Writer::tag`]. It knows no
-/// file: the caller writes everything it gets, and nothing else.
+/// Makes the head of one FLV file and keeps its books. It knows no file: the caller writes the
+/// [`Writer::head`], then tags, and tells of each with [`Writer::note_tag`] when the file has it.
 #[derive(Debug)]
 pub struct Writer {
     layout: Layout,
@@ -41,8 +41,8 @@ impl Writer {
     /// Begins a file.
     pub fn new(layout: Layout) -> Self {
         let metadata = match layout {
-            Layout::Seekable => Metadata::new(&head::SERVER_PAGES, is_for_us_alone),
-            Layout::Plain => Metadata::new(&[PLAIN_ROOM], is_false_in_a_copy),
+            Layout::Seekable => Metadata::new(&head::SERVER_PAGES, metadata::is_told_by_us),
+            Layout::Plain => Metadata::default(),
         };
         Self {
             layout,
@@ -77,15 +77,20 @@ impl Writer {
         head
     }
 
-    /// Makes the next tag in the payload's own buffer.
-    ///
-    /// `timestamp_ms` counts from the start of the file and is at most 2³¹ − 1.
-    pub fn tag(&mut self, kind: TagKind, timestamp_ms: u32, payload: Payload) -> Tag {
-        self.note(kind, timestamp_ms, &payload);
-        Tag::new(kind, timestamp_ms, payload)
+    /// Keeps the books for the next tag, once the file has it: header, body and back pointer.
+    pub fn note_tag(&mut self, tag: &[u8]) {
+        let mut cursor = Cursor::new(tag);
+        let header = TagHeader::read(&mut cursor);
+        let body = cursor.rest().split_last_chunk::<BACK_POINTER>();
+        if let (Ok(header), Some((body, _))) = (header, body) {
+            let timestamp_ms = u32::try_from(header.timestamp_ms).unwrap_or(0);
+            self.note(header.kind, timestamp_ms, body);
+        }
     }
 
-    /// Keeps the books for the next tag of the file without making it.
+    /// Keeps the books for the next tag, once the file has it.
+    ///
+    /// `timestamp_ms` counts from the start of the file and is at most 2³¹ − 1.
     pub fn note(&mut self, kind: TagKind, timestamp_ms: u32, body: &[u8]) {
         let entry = Entry {
             time_ms: timestamp_ms,
@@ -102,31 +107,46 @@ impl Writer {
     /// False where the head cannot take them any more, in [`Layout::Plain`] behind
     /// [`Writer::head`]: they are then to be written as a script tag.
     pub fn set_metadata(&mut self, fields: &Object) -> bool {
-        let is_open = self.layout == Layout::Seekable || self.length == 0;
+        let is_open = self.takes_metadata();
         if is_open {
             self.metadata.merge(fields);
         }
         is_open
     }
 
+    /// Does the same with fields that were kept, see [`Writer::set_metadata`].
+    pub fn take_over(&mut self, metadata: &Metadata) {
+        if self.takes_metadata() {
+            self.metadata.merge_kept(metadata);
+        }
+    }
+
     /// What is to be written over the head so that it tells the truth about all tags up to now: few
-    /// pieces, in order, none across a border of 4,096 bytes. They count as written.
+    /// pieces, in order, none across a border of 4,096 bytes.
     ///
-    /// Each piece is to be written at once, after the tags that were made before; then the file is
-    /// good whichever of them are lost.
-    pub fn patches(&mut self) -> Vec<Patch> {
+    /// Each piece is to be written at once, after the tags that were noted before; then the file is
+    /// good whichever of them are lost. What [`Writer::note_patch`] is not told of is among the
+    /// patches again.
+    pub fn patches(&self) -> Vec<Patch> {
         if self.head.is_empty() {
             return Vec::new();
         }
         let head = self.render(self.length);
         let pages = self.head.chunks(head::PAGE).zip(head.chunks(head::PAGE));
         let offsets = (0..).step_by(head::PAGE);
-        let patches = offsets
+        offsets
             .zip(pages)
             .filter_map(|(offset, (old, new))| Patch::between(offset, old, new))
-            .collect();
-        self.head = head;
-        patches
+            .collect()
+    }
+
+    /// Notes that the file has `patch`.
+    pub fn note_patch(&mut self, patch: &Patch) {
+        let offset = usize::try_from(patch.offset).unwrap_or(usize::MAX);
+        let place = self.head.get_mut(offset..).unwrap_or_default();
+        for (old, new) in place.iter_mut().zip(&patch.bytes) {
+            *old = *new;
+        }
     }
 
     /// How many bytes the file has.
@@ -134,8 +154,8 @@ impl Writer {
         self.length
     }
 
-    /// How long the file plays: up to its latest frame and one frame interval of that kind, audio or
-    /// video, where a second frame told the interval.
+    /// How long the file plays: from its first frame to its latest and one frame interval of that kind,
+    /// audio or video, where a second frame told the interval.
     pub fn duration_ms(&self) -> u32 {
         self.books.duration_ms()
     }
@@ -150,6 +170,10 @@ impl Writer {
         self.books.picture_size()
     }
 
+    fn takes_metadata(&self) -> bool {
+        self.layout == Layout::Seekable || self.length == 0
+    }
+
     fn begin_with(&mut self, head: Vec<u8>) {
         self.length = head.len() as u64;
         if self.layout == Layout::Seekable {
@@ -162,8 +186,13 @@ impl Writer {
         let creator = Field::new(head::CREATOR.as_bytes(), &Value::from(creator));
         let mut own = vec![creator];
         own.extend(self.books.fields(head::LENGTH as u64, length));
-        let index = self.books.index();
-        head::render(self.books.file_header(), &own, &self.metadata, index)
+        head::render(
+            self.books.file_header(),
+            &own,
+            &self.metadata,
+            self.books.untrue_fields(),
+            self.books.index(),
+        )
     }
 
     fn plain_head(&self) -> Vec<u8> {
@@ -201,49 +230,8 @@ impl Patch {
     }
 }
 
-/// Whether a field of the server's would be false in a file of ours, or is written by us.
-fn is_for_us_alone(name: &[u8]) -> bool {
-    name == b"duration" || is_false_in_a_copy(name)
-}
-
-/// Whether a field speaks of the file that the server has, not of the stream.
-fn is_false_in_a_copy(name: &[u8]) -> bool {
-    FALSE_IN_A_COPY.iter().any(|own| own.as_bytes() == name)
-}
-
 /// Header and back pointer of a tag.
 const FRAMING: u64 = (TagHeader::LENGTH + BACK_POINTER) as u64;
-
-/// Fields in front of a pipe: many more than any server sends, and nothing that a reader must buffer
-/// long.
-const PLAIN_ROOM: Room = Room {
-    fields: 256,
-    bytes: 1 << 16,
-};
-
-const FALSE_IN_A_COPY: [&str; 18] = [
-    // What the head of ours tells (FLV E.5 and the conventions of indexing tools).
-    "metadatacreator",
-    "filesize",
-    "datasize",
-    "audiosize",
-    "videosize",
-    "lasttimestamp",
-    "lastkeyframetimestamp",
-    "lastkeyframelocation",
-    "hasMetadata",
-    "hasAudio",
-    "hasVideo",
-    "hasKeyframes",
-    "canSeekToEnd",
-    "keyframes",
-    // What it does not: the cue points are where they were sent, the others are places in an MP4 file.
-    "hasCuePoints",
-    "seekpoints",
-    "moovPosition",
-    // What it fills its room with.
-    "_",
-];
 
 #[cfg(test)]
 mod tests;

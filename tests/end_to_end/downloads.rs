@@ -401,7 +401,8 @@ fn a_signal_finishes_the_file() {
         let stream = stream.paced(Pace::Times(1.0));
         let server = Server::start(Config::serving(stream));
         let mut running = program::start(&server.url("clip"), options);
-        running.wait_for_bytes(10_000);
+        // The head alone is 49,159 bytes.
+        running.wait_for_bytes(53_000);
         running.process.signal("INT");
         let download = running.finish();
         download.assert_ended(code, "interrupted");

@@ -1,26 +1,29 @@
 //! Where tags go: a file, or a pipe.
 
+mod early;
 mod file;
 mod pipe;
 mod queue;
 
 use std::{
-    fs, io,
+    fs::{self, File},
+    io,
+    ops::Add,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use self::{
+    early::Early,
     file::TagFile,
     pipe::{Pipe, PipeTarget},
     queue::Queue,
 };
 use crate::{
-    amf::{Object, Value, amf0},
+    amf::Object,
     flv::{
-        TagKind,
+        Layout, Metadata, Tag, TagKind, Writer,
         codec::{audio::AudioTag, video::VideoTag},
-        writer::{Layout, Writer},
     },
     payload::Payload,
 };
@@ -35,18 +38,20 @@ pub enum Destination {
 }
 
 /// One output of one download. Nothing is opened, and an existing file not touched, before the first
-/// media.
+/// frame.
 #[derive(Debug)]
 pub(super) struct Output {
     destination: Destination,
-    metadata: Option<Object>,
-    /// Script data that came before the first media.
-    early: Vec<(u64, Payload)>,
+    /// What the server told so far, for the heads to come.
+    metadata: Metadata,
+    early: Early,
     part: Option<Part>,
+    /// The number of the latest part.
     parts: u32,
     configuration: Configuration,
     spent: Vec<Payload>,
-    written: Written,
+    /// What went into the files of former parts.
+    former: Written,
 }
 
 /// How much went into an output.
@@ -60,17 +65,16 @@ pub(super) struct Written {
 /// One FLV: the whole output, but for recordings of more than 24 days.
 #[derive(Debug)]
 struct Part {
-    writer: Writer,
     sink: Sink,
     queue: Queue,
     /// The place of its first tag on the output clock.
     start_ms: u64,
-    patched_at: Instant,
+    has_video: bool,
 }
 
 #[derive(Debug)]
 enum Sink {
-    File(TagFile),
+    File(Box<TagFile>),
     Pipe(Pipe),
 }
 
@@ -88,8 +92,6 @@ pub(super) struct Nature {
     pub(super) is_configuration: bool,
     /// Whether it carries media, and so drives the clock.
     pub(super) is_frame: bool,
-    /// Whether a player can begin here.
-    pub(super) is_entry: bool,
 }
 
 impl Nature {
@@ -101,7 +103,6 @@ impl Nature {
             is_frame: tag
                 .as_ref()
                 .map_or(!body.is_empty(), VideoTag::carries_media),
-            is_entry: tag.is_ok_and(|tag| tag.is_keyframe(USUAL_NAL_LENGTH_SIZE)),
         }
     }
 
@@ -113,7 +114,6 @@ impl Nature {
             is_frame: tag
                 .as_ref()
                 .map_or(!body.is_empty(), AudioTag::carries_media),
-            is_entry: true,
         }
     }
 }
@@ -122,53 +122,57 @@ impl Output {
     pub(super) fn new(destination: Destination) -> Self {
         Self {
             destination,
-            metadata: None,
-            early: Vec::new(),
+            metadata: Metadata::default(),
+            early: Early::default(),
             part: None,
-            parts: 0,
+            parts: 1,
             configuration: Configuration::default(),
             spent: Vec::new(),
-            written: Written::default(),
+            former: Written::default(),
         }
     }
 
-    /// What went out, or waits to.
+    /// What went out. Tags that wait do not count yet.
     pub(super) fn written(&self) -> Written {
-        self.written
+        match &self.part {
+            Some(part) => self.former + part.sink.written(),
+            None => self.former,
+        }
     }
 
-    /// The server's `onMetaData`: for the head, or where that is gone down a pipe, a tag of its own.
+    /// The server's `onMetaData`, decoded and as it came: the one for the head, the other where the head
+    /// is gone down a pipe.
     pub(super) fn metadata(
         &mut self,
         now: Instant,
         at_ms: u64,
-        metadata: Object,
+        members: Object,
+        payload: Payload,
     ) -> io::Result<()> {
-        if let Some(part) = &mut self.part
-            && !part.writer.set_metadata(&metadata)
-        {
-            let payload = script_data("onMetaData", &metadata);
-            self.tag(now, TagKind::SCRIPT, at_ms, payload)?;
+        match self.part.as_mut().map(|part| &mut part.sink) {
+            Some(Sink::Pipe(_)) => return self.tag(now, TagKind::SCRIPT, at_ms, payload),
+            Some(Sink::File(file)) => {
+                file.writer().set_metadata(&members);
+            }
+            None => {}
         }
-        self.metadata = Some(metadata);
+        self.metadata.merge(&members);
+        self.spent.push(payload);
         Ok(())
     }
 
-    /// Script data other than `onMetaData`. What comes before the first media waits for it.
+    /// Script data other than `onMetaData`. What comes before the first frame waits for it.
     pub(super) fn script(&mut self, now: Instant, at_ms: u64, payload: Payload) -> io::Result<()> {
-        if self.part.is_some() {
-            return self.tag(now, TagKind::SCRIPT, at_ms, payload);
-        }
-        if self.early.len() < MAX_EARLY {
-            self.early.push((at_ms, payload));
-        } else {
-            tracing::debug!("script data before the first media dropped");
-            self.spent.push(payload);
-        }
-        Ok(())
+        let nature = Nature {
+            kind: TagKind::SCRIPT,
+            is_configuration: false,
+            is_frame: false,
+        };
+        self.media(now, nature, at_ms, payload)
     }
 
-    /// An audio or video message at its place on the output clock.
+    /// An audio or video message at its place on the output clock. What comes before the first frame
+    /// waits for it, and gets its place.
     pub(super) fn media(
         &mut self,
         now: Instant,
@@ -176,21 +180,22 @@ impl Output {
         at_ms: u64,
         payload: Payload,
     ) -> io::Result<()> {
+        let Nature { kind, is_frame, .. } = nature;
         if nature.is_configuration {
-            self.configuration.keep(nature.kind, &payload);
+            self.configuration.keep(kind, &payload);
         }
         match &self.part {
-            None => self.begin_part(now, at_ms)?,
-            Some(part) if part.is_to_end(at_ms, nature) => {
-                self.end_part()?;
-                self.begin_part(now, at_ms)?;
-                for (kind, configuration) in self.configuration.all() {
-                    self.tag(now, kind, at_ms, configuration)?;
-                }
+            None if !is_frame => {
+                self.hold(nature, payload);
+                return Ok(());
+            }
+            None => self.begin_first_part(now, at_ms)?,
+            Some(part) if is_frame && part.is_to_end(at_ms, kind, &payload) => {
+                self.begin_next_part(now, at_ms)?;
             }
             Some(_) => {}
         }
-        self.tag(now, nature.kind, at_ms, payload)
+        self.tag(now, kind, at_ms, payload)
     }
 
     /// When [`Output::flush`] is due.
@@ -228,7 +233,7 @@ impl Output {
             ..
         }) = &mut self.part
         {
-            let batch = pipe.written().await?;
+            let batch = pipe.wait().await?;
             self.spent.extend(batch.into_iter().map(Payload::reuse));
         }
         Ok(())
@@ -257,124 +262,151 @@ impl Output {
         Ok(())
     }
 
+    fn hold(&mut self, nature: Nature, payload: Payload) {
+        if payload.is_empty() {
+            self.spent.push(payload);
+            return;
+        }
+        let dropped = &mut self.spent;
+        self.early
+            .hold(nature.kind, nature.is_configuration, payload, dropped);
+    }
+
     fn tag(&mut self, now: Instant, kind: TagKind, at_ms: u64, payload: Payload) -> io::Result<()> {
         let Some(part) = &mut self.part else {
             return Ok(());
         };
+        part.has_video |= kind == TagKind::VIDEO;
         let timestamp_ms = u32::try_from(at_ms.saturating_sub(part.start_ms)).unwrap_or(u32::MAX);
-        let tag = part.writer.tag(kind, timestamp_ms, payload);
-        self.written.bytes += tag.as_bytes().len() as u64;
-        self.written.tags += 1;
-        part.queue.push(now, tag.into_bytes());
-        if part.queue.is_full()
-            || part
-                .queue
-                .deadline()
-                .is_some_and(|deadline| deadline <= now)
-        {
+        part.queue
+            .push(now, Tag::new(kind, timestamp_ms, payload).into_bytes());
+        let has_waited = part.queue.deadline().is_some_and(|due| due <= now);
+        if part.queue.is_full() || has_waited {
             self.flush(now)?;
         }
         Ok(())
     }
 
-    fn begin_part(&mut self, now: Instant, at_ms: u64) -> io::Result<()> {
-        // The first part is as the caller's clock has it; the following ones start at 0.
-        let start_ms = if self.parts == 0 { 0 } else { at_ms };
-        self.parts += 1;
-        let sink = match self.part.take() {
-            Some(Part {
-                sink: Sink::Pipe(pipe),
-                ..
-            }) => Sink::Pipe(pipe),
-            _ => self.open()?,
-        };
-        let layout = match sink {
-            Sink::File(_) => Layout::Seekable,
-            Sink::Pipe(_) => Layout::Plain,
-        };
-        let mut writer = Writer::new(layout);
-        if let Some(metadata) = &self.metadata {
-            writer.set_metadata(metadata);
+    fn begin_first_part(&mut self, now: Instant, at_ms: u64) -> io::Result<()> {
+        let sink = self.open(now)?;
+        self.part = Some(Part::new(sink, first_start_ms(at_ms)));
+        for (kind, payload) in self.early.take() {
+            self.tag(now, kind, at_ms, payload)?;
         }
-        let mut queue = Queue::default();
-        let head = writer.head();
-        self.written.bytes += head.len() as u64;
-        queue.push(now, head);
-        self.part = Some(Part {
-            writer,
-            sink,
-            queue,
-            start_ms,
-            patched_at: now,
-        });
-        for (early_ms, payload) in std::mem::take(&mut self.early) {
-            self.tag(now, TagKind::SCRIPT, early_ms, payload)?;
+        Ok(())
+    }
+
+    /// Goes on with a file of its own, or down the same pipe, with timestamps from 0.
+    fn begin_next_part(&mut self, now: Instant, at_ms: u64) -> io::Result<()> {
+        match &mut self.part {
+            // A second head in a pipe would be garbage between two tags.
+            Some(part) if matches!(part.sink, Sink::Pipe(_)) => part.start_ms = at_ms,
+            _ => {
+                self.end_part()?;
+                let sink = self.open_next(now)?;
+                self.former = self.written();
+                self.part = Some(Part::new(sink, at_ms));
+            }
+        }
+        for (kind, configuration) in self.configuration.all() {
+            self.tag(now, kind, at_ms, configuration)?;
         }
         Ok(())
     }
 
     /// Anything but a regular file is written as a pipe: no seeking, no truncating, no index.
-    fn open(&self) -> io::Result<Sink> {
+    fn open(&self, now: Instant) -> io::Result<Sink> {
         let path = match &self.destination {
-            Destination::Stdout => return Ok(Sink::Pipe(Pipe::start(PipeTarget::Stdout)?)),
-            Destination::Path(path) => numbered(path, self.parts),
+            Destination::Stdout => return self.start_pipe(PipeTarget::Stdout),
+            Destination::Path(path) => path,
         };
-        match fs::metadata(&path) {
+        match fs::metadata(path) {
             Ok(metadata) if !metadata.is_file() && !metadata.is_dir() => {
-                Ok(Sink::Pipe(Pipe::start(PipeTarget::Path(path))?))
+                self.start_pipe(PipeTarget::Path(path.clone()))
             }
-            _ => Ok(Sink::File(TagFile::create(&path)?)),
+            _ => self.begin_file(file::open(path)?, now),
         }
     }
 
+    /// The file of a later part: under the next number where nothing is yet. Nobody asked for it by
+    /// name, so it never takes the place of another.
+    fn open_next(&mut self, now: Instant) -> io::Result<Sink> {
+        let Destination::Path(path) = &self.destination else {
+            return self.open(now);
+        };
+        while self.parts < MAX_PARTS {
+            self.parts += 1;
+            let path = numbered(path, self.parts);
+            match file::open_new(&path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                opened => {
+                    let sink = self.begin_file(opened?, now)?;
+                    tracing::info!("FLV's timestamps end, going on in {}", path.display());
+                    return Ok(sink);
+                }
+            }
+        }
+        let why = format!("no free name among {MAX_PARTS} parts");
+        Err(io::Error::new(io::ErrorKind::AlreadyExists, why))
+    }
+
+    fn begin_file(&self, file: File, now: Instant) -> io::Result<Sink> {
+        let file = TagFile::begin(file, self.writer(Layout::Seekable), now)?;
+        Ok(Sink::File(Box::new(file)))
+    }
+
+    fn start_pipe(&self, target: PipeTarget) -> io::Result<Sink> {
+        let head = self.writer(Layout::Plain).head();
+        Ok(Sink::Pipe(Pipe::start(target, head)?))
+    }
+
+    /// A writer that knows what the server told so far.
+    fn writer(&self, layout: Layout) -> Writer {
+        let mut writer = Writer::new(layout);
+        writer.take_over(&self.metadata);
+        writer
+    }
+
+    /// Writes what waits, and makes the head of a file true every now and then.
     fn flush(&mut self, now: Instant) -> io::Result<()> {
-        let Some(part) = &mut self.part else {
+        self.write_out()?;
+        match self.part.as_mut().map(|part| &mut part.sink) {
+            Some(Sink::File(file)) => file.patch_if_due(now),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes what waits to a file, or sends it to the thread of a pipe.
+    fn write_out(&mut self) -> io::Result<()> {
+        let Some(part) = self.part.as_mut().filter(|part| !part.queue.is_empty()) else {
             return Ok(());
         };
         match &mut part.sink {
             Sink::File(file) => {
                 let appended = file.append(part.queue.buffers());
                 self.spent.extend(part.queue.drain().map(Payload::reuse));
-                appended?;
-                if now.saturating_duration_since(part.patched_at) >= PATCH_INTERVAL {
-                    part.patched_at = now;
-                    file.patch(&part.writer.patches())?;
-                }
+                appended
             }
             Sink::Pipe(pipe) => {
                 let mut empty = Vec::new();
-                while let Some(batch) = pipe.try_written() {
+                while let Some(batch) = pipe.poll() {
                     let mut batch = batch?;
                     self.spent.extend(batch.drain(..).map(Payload::reuse));
                     empty = batch;
                 }
-                pipe.send(part.queue.take(empty))?;
+                pipe.send(part.queue.take(empty))
             }
         }
-        Ok(())
     }
 
-    /// Writes what waits and makes the head of a file true.
+    /// Writes what waits and makes the head of a file true, also where the disk is full.
     fn end_part(&mut self) -> io::Result<()> {
-        let Some(part) = &mut self.part else {
-            return Ok(());
+        let written = self.write_out();
+        let patched = match self.part.as_mut().map(|part| &mut part.sink) {
+            Some(Sink::File(file)) => file.patch(),
+            _ => Ok(()),
         };
-        let now = part.patched_at;
-        let flushed = if part.queue.is_empty() {
-            Ok(())
-        } else {
-            self.flush(now)
-        };
-        // The head is rewritten where the disk is full, too: it takes no more room.
-        if let Some(Part {
-            sink: Sink::File(file),
-            writer,
-            ..
-        }) = &mut self.part
-        {
-            file.patch(&writer.patches())?;
-        }
-        flushed
+        written.and(patched)
     }
 
     fn pipe(&self) -> Option<&Pipe> {
@@ -388,25 +420,77 @@ impl Output {
     }
 }
 
+impl Written {
+    fn add_tags(&mut self, tags: &[Vec<u8>]) {
+        self.bytes += tags.iter().map(|tag| tag.len() as u64).sum::<u64>();
+        self.tags += tags.len() as u64;
+    }
+}
+
+impl Add for Written {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            bytes: self.bytes + other.bytes,
+            tags: self.tags + other.tags,
+        }
+    }
+}
+
+impl Sink {
+    fn written(&self) -> Written {
+        match self {
+            Self::File(file) => file.written(),
+            Self::Pipe(pipe) => pipe.written(),
+        }
+    }
+}
+
 impl Part {
+    fn new(sink: Sink, start_ms: u64) -> Self {
+        Self {
+            sink,
+            queue: Queue::default(),
+            start_ms,
+            has_video: false,
+        }
+    }
+
     /// FLV counts in 31 bits. In the last minute the next frame that a player can begin with starts
     /// a new part, at the end any does.
-    fn is_to_end(&self, at_ms: u64, nature: Nature) -> bool {
+    fn is_to_end(&self, at_ms: u64, kind: TagKind, body: &[u8]) -> bool {
         let timestamp_ms = at_ms.saturating_sub(self.start_ms);
         timestamp_ms > LAST_TIMESTAMP_MS
-            || nature.is_entry
-                && (nature.kind == TagKind::VIDEO || self.writer.picture_size().is_none())
-                && timestamp_ms > LAST_TIMESTAMP_MS - ENTRY_PATIENCE_MS
+            || timestamp_ms > LAST_TIMESTAMP_MS - ENTRY_PATIENCE_MS
+                && self.can_begin_with(kind, body)
+    }
+
+    /// Looks for a keyframe into the frame itself, which is too much to do for each.
+    fn can_begin_with(&self, kind: TagKind, body: &[u8]) -> bool {
+        match kind {
+            TagKind::VIDEO => {
+                VideoTag::parse(body).is_ok_and(|tag| tag.is_keyframe(USUAL_NAL_LENGTH_SIZE))
+            }
+            _ => !self.has_video,
+        }
     }
 }
 
 impl Configuration {
     fn keep(&mut self, kind: TagKind, payload: &Payload) {
-        match kind {
-            TagKind::VIDEO => self.video = Some(payload.clone()),
-            TagKind::AUDIO => self.audio = Some(payload.clone()),
-            _ => {}
+        let kept = match kind {
+            TagKind::VIDEO => &mut self.video,
+            TagKind::AUDIO => &mut self.audio,
+            _ => return,
+        };
+        if payload.len() > early::MAX_BYTES {
+            tracing::debug!("configuration of {} bytes is not kept", payload.len());
+            return;
         }
+        let kept = kept.get_or_insert_default();
+        kept.clear();
+        kept.extend_from_slice(payload);
     }
 
     fn all(&self) -> Vec<(TagKind, Payload)> {
@@ -416,11 +500,18 @@ impl Configuration {
     }
 }
 
-/// `name.flv`, then `name.2.flv`, `name.3.flv` …
-fn numbered(path: &Path, part: u32) -> PathBuf {
-    if part <= 1 {
-        return path.to_owned();
+/// The place of the first part's 0: that of the caller's clock, unless FLV cannot say how far behind it
+/// the first frame is.
+fn first_start_ms(at_ms: u64) -> u64 {
+    if at_ms <= LAST_TIMESTAMP_MS {
+        return 0;
     }
+    tracing::info!("the stream begins at {at_ms} ms, beyond FLV's timestamps: counted from there");
+    at_ms
+}
+
+/// `name.flv`, `name.2.flv`, `name.3.flv` …
+fn numbered(path: &Path, part: u32) -> PathBuf {
     let mut name = path.file_stem().unwrap_or_default().to_owned();
     name.push(format!(".{part}"));
     if let Some(extension) = path.extension() {
@@ -430,25 +521,15 @@ fn numbered(path: &Path, part: u32) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// Script data: a name and an ECMA array (FLV E.4.4.1).
-fn script_data(name: &str, members: &Object) -> Payload {
-    let mut body = Vec::new();
-    amf0::encode(&Value::from(name), &mut body);
-    amf0::encode(&Value::EcmaArray(members.clone()), &mut body);
-    Payload::from(&body[..])
-}
-
 /// What nearly every stream has in front of its NAL units.
 const USUAL_NAL_LENGTH_SIZE: u8 = 4;
 
-/// Script messages kept until the first media comes.
-const MAX_EARLY: usize = 64;
-
-/// How often the head of a file is made true while it grows.
-const PATCH_INTERVAL: Duration = Duration::from_secs(10);
-
 /// The largest timestamp of an FLV tag: 24 days, 20 hours, 31 minutes (FLV E.4.1).
 const LAST_TIMESTAMP_MS: u64 = i32::MAX as u64;
+
+/// The highest number of a part: decades of recording. Without a bound a server whose clock leaps
+/// could make files without end.
+const MAX_PARTS: u32 = 1000;
 
 /// How long before that a good place for a cut is taken.
 const ENTRY_PATIENCE_MS: u64 = 60_000;

@@ -92,6 +92,16 @@ pub(super) fn write_all(
     Ok(())
 }
 
+/// Those tags that are whole within the first `written` bytes.
+pub(super) fn whole_tags(tags: &[Vec<u8>], written: usize) -> &[Vec<u8>] {
+    let mut end = 0;
+    let whole = tags.iter().take_while(|tag| {
+        end += tag.len();
+        end <= written
+    });
+    &tags[..whole.count()]
+}
+
 /// Bytes at which a write is worth its system call.
 const WORTH_A_WRITE: usize = 256 * 1024;
 
@@ -151,6 +161,16 @@ mod tests {
         };
         let (written, error) = write_all(&mut writer, &buffers()).unwrap_err();
         assert_eq!((written, error.kind()), (100, io::ErrorKind::StorageFull));
+    }
+
+    #[test]
+    fn a_torn_tag_is_not_counted() {
+        let tags = [vec![1; 10], vec![2; 20], vec![3; 5]];
+        let whole: Vec<usize> = [0, 9, 10, 29, 30, 34, 35]
+            .into_iter()
+            .map(|written| whole_tags(&tags, written).len())
+            .collect();
+        assert_eq!(whole, [0, 0, 1, 1, 2, 2, 3]);
     }
 
     #[test]

@@ -1,4 +1,7 @@
+use std::time::Duration;
+
 use super::*;
+use crate::amf::{Value, amf0};
 
 const VIDEO_CONFIGURATION: [u8; 12] = [0x17, 0, 0, 0, 0, 1, 0x64, 0, 13, 0xFF, 0xE0, 0];
 const AUDIO_CONFIGURATION: [u8; 4] = [0xAF, 0, 0x11, 0x90];
@@ -42,6 +45,13 @@ impl Fixture {
         self.output.script(self.now, 0, payload).unwrap();
     }
 
+    fn metadata(&mut self, members: &Object) {
+        let payload = script_data("onMetaData", members);
+        self.output
+            .metadata(self.now, 0, members.clone(), payload)
+            .unwrap();
+    }
+
     async fn finish(&mut self) {
         self.output.finish(None).await.unwrap();
     }
@@ -52,32 +62,90 @@ impl Fixture {
 
     /// The tags behind the head: kind, timestamp, body.
     fn tags(&self, name: &str) -> Vec<(u8, u32, Vec<u8>)> {
-        let bytes = self.read(name);
-        let mut rest = &bytes[13..];
-        let mut tags = Vec::new();
-        while let [kind, a, b, c, d, e, f, g, _, _, _, body @ ..] = rest {
-            let length = u32::from_be_bytes([0, *a, *b, *c]) as usize;
-            let timestamp_ms = u32::from_be_bytes([*g, *d, *e, *f]);
-            tags.push((*kind, timestamp_ms, body[..length].to_vec()));
-            rest = &body[length + 4..];
-        }
-        assert!(rest.is_empty(), "the file holds whole tags");
+        let mut tags = tags(&self.read(name));
         assert!(tags[0].2.starts_with(b"\x02\0\x0AonMetaData"));
         tags.remove(0);
         tags
     }
 }
 
+fn read_all(mut reader: impl io::Read) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    reader.read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+/// Script data: a name and an ECMA array (FLV E.4.4.1).
+fn script_data(name: &str, members: &Object) -> Payload {
+    let mut body = Vec::new();
+    amf0::encode(&Value::from(name), &mut body);
+    amf0::encode(&Value::EcmaArray(members.clone()), &mut body);
+    Payload::from(&body[..])
+}
+
+/// All tags of an FLV: kind, timestamp, body.
+fn tags(bytes: &[u8]) -> Vec<(u8, u32, Vec<u8>)> {
+    assert!(bytes.starts_with(b"FLV\x01"));
+    let mut rest = &bytes[13..];
+    let mut tags = Vec::new();
+    while let [kind, a, b, c, d, e, f, g, _, _, _, body @ ..] = rest {
+        let length = u32::from_be_bytes([0, *a, *b, *c]) as usize;
+        let timestamp_ms = u32::from_be_bytes([*g, *d, *e, *f]);
+        tags.push((*kind, timestamp_ms, body[..length].to_vec()));
+        rest = &body[length + 4..];
+    }
+    assert!(rest.is_empty(), "there are whole tags and nothing else");
+    tags
+}
+
+/// An output into a pipe, and the pipe's far end.
+#[cfg(unix)]
+struct PipeFixture {
+    output: Output,
+    now: Instant,
+    writer: io::PipeWriter,
+    reader: io::PipeReader,
+}
+
+#[cfg(unix)]
+impl PipeFixture {
+    fn new() -> Self {
+        use std::os::fd::AsRawFd;
+        let (reader, writer) = io::pipe().unwrap();
+        let path = format!("/dev/fd/{}", writer.as_raw_fd());
+        Self {
+            output: Output::new(Destination::Path(path.into())),
+            now: Instant::now(),
+            writer,
+            reader,
+        }
+    }
+
+    fn video(&mut self, at_ms: u64, body: &[u8]) {
+        let nature = Nature::of_video(body);
+        self.output
+            .media(self.now, nature, at_ms, Payload::from(body))
+            .unwrap();
+    }
+
+    /// All that went through; it must fit into the pipe.
+    async fn finish(mut self) -> Vec<u8> {
+        self.output.finish(None).await.unwrap();
+        drop((self.output, self.writer));
+        read_all(self.reader)
+    }
+}
+
 #[tokio::test]
-async fn an_existing_file_is_not_touched_before_the_first_media() {
+async fn an_existing_file_is_not_touched_before_the_first_frame() {
     let mut fixture = Fixture::new();
     let path = fixture.folder.path().join("out.flv");
     fs::write(&path, "precious").unwrap();
     fixture.script("onCuePoint");
-    fixture
-        .output
-        .metadata(fixture.now, 0, Object::new())
-        .unwrap();
+    fixture.metadata(&Object::new());
+    fixture.video(0, &VIDEO_CONFIGURATION);
+    fixture.audio(0, &AUDIO_CONFIGURATION);
+    fixture.audio(0, &[]);
     assert!(fixture.output.part.is_none());
     assert_eq!(fixture.read("out.flv"), b"precious");
     fixture.video(0, &KEYFRAME);
@@ -86,36 +154,40 @@ async fn an_existing_file_is_not_touched_before_the_first_media() {
 }
 
 #[tokio::test]
-async fn tags_are_in_order_of_arrival_and_early_script_data_comes_first() {
+async fn tags_are_in_order_of_arrival_and_early_ones_have_the_first_frames_place() {
     let mut fixture = Fixture::new();
+    fixture.audio(0, &AUDIO_CONFIGURATION);
+    fixture.audio(0, &[]);
     fixture.script("onCuePoint");
-    fixture.video(0, &KEYFRAME);
-    fixture.audio(20, &[0xAF, 1, 0x21]);
+    fixture.video(0, &VIDEO_CONFIGURATION);
+    fixture.video(700, &KEYFRAME);
+    fixture.audio(720, &[0xAF, 1, 0x21]);
     fixture.script("onTextData");
-    fixture.video(10, &INTER_FRAME);
+    fixture.video(710, &INTER_FRAME);
     fixture.finish().await;
     let tags = fixture.tags("out.flv");
     let kinds_and_times: Vec<(u8, u32)> = tags.iter().map(|tag| (tag.0, tag.1)).collect();
-    assert_eq!(
-        kinds_and_times,
-        [(18, 0), (9, 0), (8, 20), (18, 0), (9, 10)]
-    );
-    assert!(tags[0].2.starts_with(b"\x02\0\x0AonCuePoint"));
-    assert_eq!(tags[1].2, KEYFRAME);
+    #[rustfmt::skip]
+    let expected = [(8, 700), (18, 700), (9, 700), (9, 700), (8, 720), (18, 0), (9, 710)];
+    assert_eq!(kinds_and_times, expected);
+    assert_eq!(tags[0].2, AUDIO_CONFIGURATION);
+    assert!(tags[1].2.starts_with(b"\x02\0\x0AonCuePoint"));
+    assert_eq!(tags[2].2, VIDEO_CONFIGURATION);
+    assert_eq!(tags[3].2, KEYFRAME);
 }
 
 #[tokio::test]
 async fn a_tag_waits_half_a_second_for_company_and_no_longer() {
     let mut fixture = Fixture::new();
     fixture.video(0, &KEYFRAME);
-    assert_eq!(fixture.read("out.flv"), b"");
+    assert_eq!(fixture.tags("out.flv"), []);
     let deadline = fixture.output.deadline().unwrap();
     assert_eq!(deadline, fixture.now + Duration::from_millis(500));
     fixture
         .output
         .settle(deadline - Duration::from_millis(1))
         .unwrap();
-    assert_eq!(fixture.read("out.flv"), b"");
+    assert_eq!(fixture.tags("out.flv"), []);
     fixture.output.settle(deadline).unwrap();
     assert_eq!(fixture.tags("out.flv").len(), 1);
     assert_eq!(fixture.output.deadline(), None);
@@ -159,10 +231,156 @@ async fn a_keyframe_in_the_last_minute_is_a_better_place_for_a_new_part() {
     assert_eq!(fixture.tags("out.2.flv"), [(9, 0, KEYFRAME.to_vec())]);
 }
 
+#[tokio::test]
+async fn a_first_place_that_flv_cannot_say_is_the_files_0() {
+    let mut fixture = Fixture::new();
+    fixture.video(4_000_000_000, &KEYFRAME);
+    fixture.video(4_000_000_040, &INTER_FRAME);
+    fixture.finish().await;
+    let expected = [(9, 0, KEYFRAME.to_vec()), (9, 40, INTER_FRAME.to_vec())];
+    assert_eq!(fixture.tags("out.flv"), expected);
+    let mut fixture = Fixture::new();
+    fixture.video(LAST_TIMESTAMP_MS, &KEYFRAME);
+    fixture.finish().await;
+    let last = LAST_TIMESTAMP_MS as u32;
+    assert_eq!(fixture.tags("out.flv"), [(9, last, KEYFRAME.to_vec())]);
+}
+
+#[tokio::test]
+async fn later_parts_overwrite_nothing() {
+    let mut fixture = Fixture::new();
+    for name in ["out.flv", "out.2.flv", "out.3.flv"] {
+        fs::write(fixture.folder.path().join(name), "precious").unwrap();
+    }
+    fixture.video(0, &KEYFRAME);
+    fixture.video(LAST_TIMESTAMP_MS + 40, &KEYFRAME);
+    fixture.finish().await;
+    for name in ["out.2.flv", "out.3.flv"] {
+        assert!(fixture.read(name) == b"precious", "{name}");
+    }
+    assert_eq!(fixture.tags("out.flv").len(), 1);
+    assert_eq!(fixture.tags("out.4.flv"), [(9, 0, KEYFRAME.to_vec())]);
+    let written = fixture.output.written();
+    let files = ["out.flv", "out.4.flv"].map(|name| fixture.read(name).len() as u64);
+    assert_eq!((written.bytes, written.tags), (files[0] + files[1], 2));
+}
+
+#[tokio::test]
+async fn parts_come_to_an_end() {
+    let mut fixture = Fixture::new();
+    fixture.video(0, &KEYFRAME);
+    fixture.output.parts = MAX_PARTS;
+    let (nature, at_ms) = (Nature::of_video(&KEYFRAME), LAST_TIMESTAMP_MS + 40);
+    let payload = Payload::from(&KEYFRAME[..]);
+    let written = fixture.output.media(fixture.now, nature, at_ms, payload);
+    assert_eq!(written.unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+    fixture.finish().await;
+    assert_eq!(fixture.tags("out.flv").len(), 1);
+    assert_eq!(fixture.output.written().tags, 1);
+    assert_eq!(fs::read_dir(fixture.folder.path()).unwrap().count(), 1);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_pipe_has_one_head_and_goes_on_from_0_where_flvs_clock_ends() {
+    let mut pipe = PipeFixture::new();
+    pipe.video(0, &VIDEO_CONFIGURATION);
+    pipe.video(0, &KEYFRAME);
+    pipe.video(LAST_TIMESTAMP_MS + 40, &KEYFRAME);
+    pipe.video(LAST_TIMESTAMP_MS + 80, &INTER_FRAME);
+    let expected = [
+        (9, 0, VIDEO_CONFIGURATION.to_vec()),
+        (9, 0, KEYFRAME.to_vec()),
+        (9, 0, VIDEO_CONFIGURATION.to_vec()),
+        (9, 0, KEYFRAME.to_vec()),
+        (9, 40, INTER_FRAME.to_vec()),
+    ];
+    assert_eq!(tags(&pipe.finish().await), expected);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn metadata_goes_into_the_head_of_a_pipe_and_behind_it_as_it_came() {
+    let mut pipe = PipeFixture::new();
+    let early = object(&["early"]);
+    let payload = script_data("onMetaData", &early);
+    pipe.output.metadata(pipe.now, 0, early, payload).unwrap();
+    pipe.video(0, &KEYFRAME);
+    // A reference, AMF0 2.9: were the value encoded again, it would be the object once more.
+    let body = b"\x02\0\x0aonMetaData\x03\0\x01a\x03\0\0\x09\0\x01b\x07\0\x01\0\0\x09";
+    let mut values = amf0::Decoder::new(bytes::Bytes::from_static(&body[13..]));
+    let members = values.value().unwrap().as_object().unwrap().clone();
+    let payload = Payload::from(&body[..]);
+    pipe.output.metadata(pipe.now, 7, members, payload).unwrap();
+    let tags = tags(&pipe.finish().await);
+    assert_eq!(tags[0].2, &*script_data("onMetaData", &object(&["early"])));
+    assert_eq!(tags[1].0, 9);
+    assert_eq!(tags[2..], [(18, 7, body.to_vec())]);
+}
+
+#[tokio::test]
+async fn a_file_tells_all_metadata_that_came_and_so_do_its_later_parts() {
+    let mut fixture = Fixture::new();
+    fixture.metadata(&object(&["first"]));
+    fixture.metadata(&object(&["second"]));
+    assert!(fixture.output.take_spent().is_some());
+    fixture.video(0, &KEYFRAME);
+    fixture.metadata(&object(&["third"]));
+    fixture.video(LAST_TIMESTAMP_MS + 1, &KEYFRAME);
+    fixture.metadata(&object(&["fourth"]));
+    fixture.finish().await;
+    for (name, expected) in [
+        ("out.flv", &["first", "second", "third"][..]),
+        ("out.2.flv", &["first", "second", "third", "fourth"]),
+    ] {
+        let head = String::from_utf8_lossy(&fixture.read(name)).into_owned();
+        let found = ["first", "second", "third", "fourth"].into_iter();
+        let found: Vec<&str> = found.filter(|name| head.contains(name)).collect();
+        assert_eq!(found, expected, "{name}");
+    }
+}
+
+fn object(names: &[&str]) -> Object {
+    names.iter().map(|name| (*name, 1.0)).collect()
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn an_end_that_was_interrupted_goes_on_and_writes_nothing_twice() {
+    let mut pipe = PipeFixture::new();
+    // More than a pipe takes while nobody reads.
+    let frame = [&KEYFRAME[..], &[7; 200_000]].concat();
+    pipe.video(0, &frame);
+    pipe.video(40, &INTER_FRAME);
+    let patience = Duration::from_millis(20);
+    let first = tokio::time::timeout(patience, pipe.output.finish(None)).await;
+    assert!(first.is_err(), "the reader was waited for");
+    let deadline = Instant::now() + patience;
+    let second = pipe.output.finish(Some(deadline)).await;
+    assert_eq!(second.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    let reader = pipe.reader.try_clone().unwrap();
+    let reading = std::thread::spawn(move || read_all(reader));
+    pipe.output.finish(None).await.unwrap();
+    assert_eq!(pipe.output.written().tags, 2);
+    drop((pipe.output, pipe.writer));
+    let expected = [(9, 0, frame), (9, 40, INTER_FRAME.to_vec())];
+    assert!(tags(&reading.join().unwrap()) == expected);
+}
+
+#[tokio::test]
+async fn a_file_that_is_finished_twice_is_written_once() {
+    let mut fixture = Fixture::new();
+    fixture.video(0, &KEYFRAME);
+    fixture.finish().await;
+    let bytes = fixture.read("out.flv");
+    fixture.finish().await;
+    assert!(fixture.read("out.flv") == bytes);
+    assert_eq!(fixture.tags("out.flv").len(), 1);
+}
+
 #[test]
 fn parts_are_numbered_before_the_extension() {
     let numbered = |path: &str, part| numbered(Path::new(path), part);
-    assert_eq!(numbered("a/name.flv", 1), Path::new("a/name.flv"));
     assert_eq!(numbered("a/name.flv", 2), Path::new("a/name.2.flv"));
     assert_eq!(numbered("name", 3), Path::new("name.3"));
 }

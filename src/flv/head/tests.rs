@@ -13,6 +13,11 @@ fn server_fields(fields: &[(&str, &str)]) -> Metadata {
     metadata
 }
 
+/// A head of which nothing of the server's is untrue.
+fn render(file_header: FileHeader, own: &[Field], server: &Metadata, index: &Index) -> Vec<u8> {
+    super::render(file_header, own, server, &[], index)
+}
+
 fn index(times_ms: impl Iterator<Item = u32>) -> Index {
     let mut index = Index::new();
     times_ms.for_each(|time_ms| {

@@ -1,7 +1,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::flv::{Reader, reader::TagRead};
+use crate::{
+    flv::{Reader, reader::TagRead},
+    payload::Payload,
+};
 
 /// A file as its writer and whoever writes it see it.
 struct File {
@@ -18,7 +21,8 @@ impl File {
 
     fn tag(&mut self, kind: TagKind, timestamp_ms: u32, body: &[u8]) -> u64 {
         let offset = self.writer.length();
-        let tag = self.writer.tag(kind, timestamp_ms, Payload::from(body));
+        let tag = Tag::new(kind, timestamp_ms, Payload::from(body));
+        self.writer.note_tag(tag.as_bytes());
         self.bytes.extend(tag.as_bytes());
         assert_eq!(self.writer.length(), self.bytes.len() as u64);
         offset
@@ -26,7 +30,9 @@ impl File {
 
     fn patch(&mut self) -> Vec<Patch> {
         let patches = self.writer.patches();
-        for Patch { offset, bytes } in &patches {
+        for patch in &patches {
+            self.writer.note_patch(patch);
+            let Patch { offset, bytes } = patch;
             let end = *offset as usize + bytes.len();
             assert!(end <= head::LENGTH);
             assert_eq!(*offset as usize / head::PAGE, (end - 1) / head::PAGE);
@@ -188,10 +194,10 @@ fn a_duration_is_the_last_frame_and_what_follows_it() {
     let mut file = File::new(Layout::Seekable);
     assert_eq!(file.writer.duration_ms(), 0);
     assert_eq!(file.writer.last_timestamp_ms(), None);
-    file.tag(TagKind::VIDEO, 1000, AVC_KEY);
-    assert_eq!(file.writer.duration_ms(), 1000);
-    file.tag(TagKind::VIDEO, 1040, AVC_INTER);
-    assert_eq!(file.writer.duration_ms(), 1080);
+    file.tag(TagKind::VIDEO, 0, AVC_KEY);
+    assert_eq!(file.writer.duration_ms(), 0);
+    file.tag(TagKind::VIDEO, 40, AVC_INTER);
+    assert_eq!(file.writer.duration_ms(), 80);
     // A gap is no interval.
     file.tag(TagKind::VIDEO, 9000, AVC_INTER);
     assert_eq!(file.writer.duration_ms(), 9040);
@@ -210,6 +216,20 @@ fn a_duration_is_the_last_frame_and_what_follows_it() {
     assert_eq!(file.writer.duration_ms(), 9040);
     file.tag(TagKind::AUDIO, 9036, AAC);
     assert_eq!(file.writer.duration_ms(), 9059);
+}
+
+#[test]
+fn a_duration_counts_from_the_first_frame_and_the_index_as_the_tags_do() {
+    let mut file = File::new(Layout::Seekable);
+    file.tag(TagKind::VIDEO, 0, AVC_CONFIGURATION);
+    file.tag(TagKind::VIDEO, 90_000, AVC_KEY);
+    file.tag(TagKind::AUDIO, 89_990, AAC);
+    file.tag(TagKind::VIDEO, 90_040, AVC_INTER);
+    file.patch();
+    assert_eq!(file.writer.duration_ms(), 90);
+    assert_eq!(file.number("duration"), Some(0.09));
+    assert_eq!(file.number("lasttimestamp"), Some(90.04));
+    assert_eq!(file.keyframes()[0].0, 90_000);
 }
 
 #[test]
@@ -289,6 +309,34 @@ fn the_servers_fields_are_kept_where_they_stay_true() {
 }
 
 #[test]
+fn the_servers_fields_for_a_track_without_frames_are_left_out() {
+    let claims = [("videocodecid", 7.0), ("width", 640.0), ("height", 480.0)];
+    let claims = claims.into_iter().chain([("audiocodecid", 10.0)]);
+    let mut file = File::new(Layout::Seekable);
+    file.writer.set_metadata(&claims.collect());
+    let names = ["videocodecid", "width", "height", "audiocodecid"];
+    let told = |file: &mut File| {
+        file.patch();
+        names.map(|name| file.number(name).is_some())
+    };
+    assert_eq!(told(&mut file), [true; 4]);
+    file.tag(TagKind::AUDIO, 0, AAC);
+    assert_eq!(told(&mut file), [false, false, false, true]);
+    assert_eq!(file.number("audiocodecid"), Some(10.0));
+    file.tag(TagKind::VIDEO, 0, AVC_KEY);
+    assert_eq!(told(&mut file), [true; 4]);
+    assert_eq!(file.number("width"), Some(640.0));
+    let mut file = File::new(Layout::Seekable);
+    file.writer.set_metadata(
+        &[("audiocodecid", 10.0), ("width", 640.0)]
+            .into_iter()
+            .collect(),
+    );
+    file.tag(TagKind::VIDEO, 0, AVC_KEY);
+    assert_eq!(told(&mut file), [true, true, false, false]);
+}
+
+#[test]
 fn later_metadata_is_merged() {
     let mut file = recorded();
     assert!(file.writer.set_metadata(&server_fields()));
@@ -329,6 +377,26 @@ fn what_does_not_fit_is_left_out() {
     file.writer.set_metadata(&grown);
     file.patch();
     assert_eq!(file.metadata().get("title"), None);
+}
+
+#[test]
+fn kept_metadata_is_taken_over_as_far_as_it_fits() {
+    let mut kept = Metadata::default();
+    kept.merge(&server_fields());
+    // A thousand references to one string are small in a message and would be 60 MB here.
+    let text = Value::from("x".repeat(60_000));
+    let names = (0..1000).map(|number| format!("field{number}"));
+    kept.merge(&names.map(|name| (name, text.clone())).collect());
+    kept.merge(&[("title", "x".repeat(3000))].into_iter().collect());
+    let kept_bytes = kept.pages().flatten().map(|field| field.as_bytes().len());
+    assert!((60_000..=1 << 16).contains(&kept_bytes.sum::<usize>()));
+    let mut writer = Writer::new(Layout::Seekable);
+    writer.take_over(&kept);
+    let bytes = writer.head();
+    let metadata = File { writer, bytes }.metadata();
+    assert_eq!(metadata.get("encoder"), Some(&Value::from("Lavf")));
+    assert!(metadata.get("title").is_some());
+    assert_eq!(metadata.get("field0"), None);
 }
 
 #[test]
@@ -399,7 +467,8 @@ fn a_tag_costs_no_allocation_once_warm() {
     let mut go = |count: u32| {
         for number in 0..count {
             let kind = TagKind([8, 9][number as usize % 2]);
-            let tag = writer.tag(kind, number * 40, payload.take().unwrap());
+            let tag = Tag::new(kind, number * 40, payload.take().unwrap());
+            writer.note_tag(tag.as_bytes());
             let mut emptied = Payload::reuse(tag.into_bytes());
             emptied.extend_from_slice(bodies[number as usize % bodies.len()]);
             payload = Some(emptied);

@@ -357,7 +357,9 @@ impl Client {
             self.deadlines
                 .start(Wait::CreateStreamAgain, now, Some(EARLY_CALL_PATIENCE));
             self.await_first_media(now);
-        } else if !self.calls.is_stream_created {
+        } else if self.calls.is_stream_created {
+            self.await_first_media(now);
+        } else {
             self.create_stream(now);
         }
     }

@@ -189,6 +189,16 @@ fn a_stream_that_is_created_before_the_connection_is_accepted_is_played_once() {
 }
 
 #[test]
+fn media_is_not_waited_for_without_end_where_the_stream_was_created_first() {
+    let mut conversation = Conversation::with(config());
+    conversation.created(2, 1.0);
+    conversation.accept();
+    assert!(matches!(conversation.only_event(), Event::Connected));
+    let first_media = conversation.now + 30 * SECOND;
+    assert_eq!(conversation.client.poll_timeout(), Some(first_media));
+}
+
+#[test]
 fn leaving_deletes_the_stream_on_message_stream_0() {
     let mut conversation = Conversation::playing(config());
     conversation.client.leave();
