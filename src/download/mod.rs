@@ -180,8 +180,8 @@ async fn finish(pump: &mut Pump<'_>, last: &Last, stop: &mut Stop) -> io::Result
     pump.output.finish(Some(deadline)).await
 }
 
-/// Connects and plays, again where a redirect or a handshake that was hung up on asks for it, or where
-/// the stream may be at another place.
+/// Connects and plays, again where a redirect, a login or a handshake that was hung up on asks for it, or
+/// where the stream may be at another place.
 async fn play(job: &Job, pump: &mut Pump<'_>, places: &mut Places, stop: &mut Stop) -> Last {
     let mut endpoint = job.endpoint.clone();
     let mut session = job.session.clone();
@@ -219,8 +219,13 @@ async fn play(job: &Job, pump: &mut Pump<'_>, places: &mut Places, stop: &mut St
                 );
                 session = next;
             }
-            Next::Follow(_) if hops == MAX_HOPS => {
+            Next::Follow(_) | Next::Reconnect(_) if hops == MAX_HOPS => {
                 return Last::RedirectRefused(format!("redirected more than {MAX_HOPS} times"));
+            }
+            Next::Reconnect(connect) => {
+                hops += 1;
+                places.settle();
+                session.connect = *connect;
             }
             Next::Follow(redirect) => {
                 hops += 1;
@@ -235,7 +240,7 @@ async fn play(job: &Job, pump: &mut Pump<'_>, places: &mut Places, stop: &mut St
     }
 }
 
-/// Redirects that are followed.
+/// Redirects and logins that are followed.
 const MAX_HOPS: u32 = 5;
 
 /// How soon a server hangs up on an app that it does not have. Later it may have any reason.

@@ -2,8 +2,11 @@
 
 use std::{fmt, time::Duration};
 
-pub use crate::rtmp::command::{Connect, Start};
 use crate::rtmp::handshake;
+pub use crate::rtmp::{
+    challenge::Login,
+    command::{Connect, Start},
+};
 
 /// Everything that [`Client`](super::Client) needs to know to play one stream. Its `Debug` leaves out
 /// whatever may be secret.
@@ -26,7 +29,7 @@ pub struct Config {
     pub secure_token: Option<String>,
     /// The token to send with `NetStream.Authenticate.UsherToken`.
     pub usher_token: Option<String>,
-    /// Who we are, for servers that ask.
+    /// Who we are, for servers that ask (`authmod=adobe`, `authmod=llnw`).
     pub login: Option<Login>,
     /// The buffer that is announced to the server.
     pub buffer: BufferLength,
@@ -51,21 +54,6 @@ impl fmt::Debug for Config {
             .field("handshake", &self.handshake)
             .field("timeouts", &self.timeouts)
             .finish_non_exhaustive()
-    }
-}
-
-/// A user and a password, for `authmod=adobe` and `authmod=llnw`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Login {
-    /// The user's name.
-    pub user: String,
-    /// The user's password, which is never sent itself.
-    pub password: String,
-}
-
-impl fmt::Debug for Login {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Login").finish_non_exhaustive()
     }
 }
 

@@ -45,7 +45,16 @@ fn a_file_that_is_not_ours_to_write_is_left_alone() {
 fn a_program_that_runs_is_no_output() {
     let server = Server::start(Config::serving(recorded()));
     let attempt = Attempt::new(&server.url("clip")).into("program");
-    fs::copy("/bin/sleep", &attempt.output).expect("a folder that takes files");
+    // Not copied by ourselves: a program that another test starts meanwhile would inherit the open
+    // file, and nobody can run a file that is being written.
+    let copied = Command::new("cp")
+        .arg("/bin/sleep")
+        .arg(&attempt.output)
+        .status();
+    assert!(
+        copied.is_ok_and(|status| status.success()),
+        "no copy of sleep"
+    );
     let program = Process::start(Command::new(&attempt.output).arg("60"));
     let ended = attempt.run();
     ended.assert_told(1, "output-failed", "Text file busy");
