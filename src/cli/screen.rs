@@ -25,8 +25,9 @@ use tracing_subscriber::{
 
 use super::{
     args::Verbosity,
-    terminal::{escaped, hidden, redacted},
+    terminal::{escaped, grants_access, hidden, redacted},
 };
+use crate::rtmp::properties;
 
 /// What people and front ends look at. On a terminal a bar stays below the lines; elsewhere a status
 /// line is written over and over.
@@ -244,6 +245,13 @@ impl<S: Subscriber> Layer<S> for Log {
                 _ => return,
             }
         }
+        if event.metadata().target() == properties::TARGET {
+            let mut property = Property::default();
+            event.record(&mut property);
+            return self
+                .screen
+                .print(verbosity, &property.line(level, &self.screen));
+        }
         let mut line = Line(format!("{level}:"));
         event.record(&mut line);
         self.screen.print(verbosity, &self.screen.cleaned(&line.0));
@@ -263,6 +271,70 @@ impl Visit for Line {
             name => write!(self.0, " {name}={value:?}"),
         };
         written.expect("a string takes everything");
+    }
+}
+
+/// A member of what a server sent, in the layout of rtmpdump's: front ends look for `redirect`.
+#[derive(Default)]
+struct Property {
+    message: Option<String>,
+    name: Option<String>,
+    kind: String,
+    value: Option<String>,
+}
+
+impl Property {
+    fn line(self, level: &str, screen: &Screen) -> String {
+        if let Some(message) = self.message {
+            return format!("{level}: {message}");
+        }
+        if self.kind == "NULL" {
+            return format!("{level}: Property: NULL");
+        }
+        let name = self.name.unwrap_or_default();
+        let value = match self.value {
+            // Where the server sends us is the one thing that a front end cannot do without.
+            Some(value) if name == "redirect" => format!(":\t{}", shown(&value)),
+            Some(_) if self.kind == "STRING" && grants_access(&name) => ":\t***".to_owned(),
+            Some(value) => format!(":\t{}", screen.cleaned(&value)),
+            None => String::new(),
+        };
+        let name = escaped(&name);
+        format!(
+            "{level}: Property: <Name: {name:>18.18}, {}{value}>",
+            self.kind
+        )
+    }
+
+    fn set(&mut self, kind: &str, value: String) {
+        kind.clone_into(&mut self.kind);
+        self.value = Some(value);
+    }
+}
+
+impl Visit for Property {
+    fn record_f64(&mut self, _: &Field, value: f64) {
+        self.set("NUMBER", format!("{value:.2}"));
+    }
+
+    fn record_bool(&mut self, _: &Field, value: bool) {
+        self.set("BOOLEAN", if value { "TRUE" } else { "FALSE" }.to_owned());
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "kind" => value.clone_into(&mut self.kind),
+            _ => self.record_debug(field, &format_args!("{value}")),
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let value = format!("{value:?}");
+        match field.name() {
+            "message" => self.message = Some(value),
+            "name" => self.name = Some(value),
+            _ => self.set("STRING", value),
+        }
     }
 }
 
@@ -435,6 +507,38 @@ pub(super) mod tests {
         let lines = written.take();
         assert_eq!(lines.lines().count(), UNASKED_LINES + 1);
         assert!(lines.ends_with("INFO: more messages are not printed\n"));
+    }
+
+    #[test]
+    fn tells_of_properties_as_rtmpdump_does() {
+        let (screen, written) = plain(Verbosity::Verbose);
+        screen.hide(["s3cret".to_owned()]);
+        let log = tracing_subscriber::registry().with(Log::on(screen));
+        tracing::subscriber::with_default(log, || {
+            let url = "rtmp://me:pw@h/a?token=s3cret\x1b";
+            tracing::debug!(target: properties::TARGET, "(object begin)");
+            tracing::debug!(target: properties::TARGET, name = "code", number = 302.0);
+            tracing::debug!(target: properties::TARGET, name = "fpad", boolean = false);
+            tracing::debug!(target: properties::TARGET, name = "ex", kind = "OBJECT");
+            tracing::debug!(target: properties::TARGET, name = "redirect", string = %url);
+            tracing::debug!(target: properties::TARGET, name = "redirect2", string = %url);
+            tracing::debug!(target: properties::TARGET, name = "secureToken", string = "x");
+            tracing::debug!(target: properties::TARGET, name = "a name of many letters", string = "");
+            tracing::debug!(target: properties::TARGET, kind = "NULL");
+            tracing::trace!(target: properties::TARGET, name = "no-name.", number = 1.0);
+        });
+        assert_eq!(
+            written.take(),
+            "DEBUG: (object begin)\n\
+             DEBUG: Property: <Name:               code, NUMBER:\t302.00>\n\
+             DEBUG: Property: <Name:               fpad, BOOLEAN:\tFALSE>\n\
+             DEBUG: Property: <Name:                 ex, OBJECT>\n\
+             DEBUG: Property: <Name:           redirect, STRING:\trtmp://me:pw@h/a?token=s3cret\\u{1b}>\n\
+             DEBUG: Property: <Name:          redirect2, STRING:\trtmp://***@h/a?token=***>\n\
+             DEBUG: Property: <Name:        secureToken, STRING:\t***>\n\
+             DEBUG: Property: <Name: a name of many let, STRING:\t>\n\
+             DEBUG: Property: NULL\n"
+        );
     }
 
     #[test]
