@@ -452,6 +452,30 @@ fn assert_page_s(line: &[&str], app: &str, name: &str) {
     assert_eq!(client.command("FCSubscribe").is_some(), is_live);
 }
 
+#[test]
+fn manual_and_completions_come_out_of_the_program() {
+    let printed = |what: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rtmpull"));
+        command.args(["--generate", what]);
+        let finished = Process::start(&mut command).finish(LIMIT).succeeded();
+        String::from_utf8(finished.stdout).expect("text")
+    };
+    assert!(printed("man").contains(".TH rtmpull 1"));
+    for (shell, start) in [
+        ("bash", "_rtmpull() {"),
+        ("zsh", "#compdef rtmpull"),
+        ("fish", "complete -c rtmpull"),
+        ("powershell", "using namespace System.Management.Automation"),
+    ] {
+        let text = printed(&format!("complete-{shell}"));
+        assert!(text.contains(start), "{shell}: {text}");
+    }
+    // Bash is everywhere; the others' notation is checked by their own people.
+    let mut bash = Command::new("bash");
+    bash.args(["-n", "-c", &printed("complete-bash")]);
+    Process::start(&mut bash).finish(LIMIT).succeeded();
+}
+
 /// The program under rtmpdump's name, in a folder of its own where it runs.
 pub struct Rtmpdump {
     folder: TempDir,

@@ -32,6 +32,9 @@ mod downloads;
 /// The program in the place of rtmpdump.
 mod drop_in;
 
+/// Front ends of rtmpdump.
+mod front_ends;
+
 /// Downloads from servers that others wrote.
 mod real_servers;
 
