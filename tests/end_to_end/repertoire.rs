@@ -16,8 +16,10 @@ use rtmpull::{
 
 use crate::{
     downloads::assert_media,
+    peers::{require, rtmpdump::Rtmpdump},
     server::{
-        Clip, Config, Heard, Login, LoginScheme, OnConnect, Pace, SecureToken, Server, Stream,
+        Clip, Command, Config, Handshake, Heard, Login, LoginScheme, OnConnect, Pace, SecureToken,
+        Server, Stream,
     },
 };
 
@@ -166,6 +168,51 @@ fn everything_is_said_in_rtmpdumps_order() {
 }
 
 #[test]
+fn rtmpdump_says_the_same() {
+    let rtmpdump = require!(Rtmpdump::find());
+    let config = Config {
+        handshake: Handshake::Plain,
+        secure_token: Some(SecureToken {
+            token: "c1d2e3f40011223344556677",
+            answer: b"\x17\xAB\xD7\x58\x1F\xD3\x0B\xA6\x26\x4F\x89\x95",
+        }),
+        ..recorded()
+    };
+    let theirs = Server::start(config.clone());
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let options = [
+        "--token",
+        "mykey",
+        "--playlist",
+        "--jtv",
+        "usher",
+        "--subscribe",
+        "clip",
+        "--start",
+        "1",
+        "--stop",
+        "2",
+    ];
+    let player = rtmpdump.play(
+        &theirs.url("clip"),
+        &folder.path().join("out.flv"),
+        &options,
+    );
+    player.finish(Duration::from_secs(20));
+
+    let (_, ours) = play(config, |session| {
+        session.secure_token = Some("mykey".into());
+        session.playlist = true;
+        session.usher_token = Some("usher".into());
+        session.subscribe = Some("clip".into());
+        session.start = Start::At { ms: 1_000 };
+        session.length_ms = Some(1_000);
+        session.enhanced = false;
+    });
+    assert_eq!(said(&ours), said(&theirs));
+}
+
+#[test]
 fn a_playpath_of_10_000_characters_is_played() {
     let playpath = format!("clip?token={}", "x".repeat(10_000));
     let server = assert_whole(recorded(), |session| session.playpath = playpath.clone());
@@ -246,6 +293,21 @@ fn user(user: &str, password: &str) -> Option<User> {
         user: user.into(),
         password: password.into(),
     })
+}
+
+/// All commands of the only client, each with all that it says; of `connect`'s object the names.
+fn said(server: &Server) -> Vec<String> {
+    let heard = server.only_client();
+    let told = |call: &Command| match call.values.first().and_then(Value::as_object) {
+        Some(object) => {
+            let names: Vec<_> = object.iter().map(|(name, _)| name.to_string()).collect();
+            format!("{} {names:?}", call.name)
+        }
+        None => format!("{call:?}"),
+    };
+    // When a bandwidth check is answered depends on the server's own message.
+    let is_ours = |call: &&Command| call.name != "_checkbw" && call.name != "deleteStream";
+    heard.commands.iter().filter(is_ours).map(told).collect()
 }
 
 /// The app that a client connected to.
