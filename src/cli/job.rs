@@ -53,6 +53,13 @@ pub fn resolve(args: &Args, surroundings: Surroundings) -> Result<Job> {
             connect: connect(args, &target, app)?,
             playpath,
             buffer: buffer(args.buffer),
+            buffer_trick: false,
+            enhanced: true,
+            length_ms: None,
+            playlist: false,
+            secure_token: None,
+            usher_token: None,
+            login: None,
             handshake: handshake(args.handshake),
             pipelining: !args.no_pipelining,
             timeouts: args

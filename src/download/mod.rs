@@ -149,7 +149,7 @@ async fn finish(pump: &mut Pump<'_>, last: &Last, stop: &mut Stop) -> io::Result
     pump.output.finish(Some(deadline)).await
 }
 
-/// Connects and plays, again where a redirect or a handshake that was hung up on asks for it.
+/// Connects and plays, again where a redirect, a login or a handshake that was hung up on asks for it.
 async fn play(job: &Job, pump: &mut Pump<'_>, stop: &mut Stop) -> Last {
     let mut endpoint = job.endpoint.clone();
     let mut session = job.session.clone();
@@ -172,8 +172,12 @@ async fn play(job: &Job, pump: &mut Pump<'_>, stop: &mut Stop) -> Last {
                 session.handshake = handshake::Mode::Plain;
             }
             Next::Finish(last) => return last,
-            Next::Follow(_) if hops == MAX_HOPS => {
+            Next::Follow(_) | Next::Reconnect(_) if hops == MAX_HOPS => {
                 return Last::RedirectRefused(format!("redirected more than {MAX_HOPS} times"));
+            }
+            Next::Reconnect(connect) => {
+                hops += 1;
+                session.connect = *connect;
             }
             Next::Follow(redirect) => {
                 hops += 1;
@@ -187,7 +191,7 @@ async fn play(job: &Job, pump: &mut Pump<'_>, stop: &mut Stop) -> Last {
     }
 }
 
-/// Redirects that are followed.
+/// Redirects and logins that are followed.
 const MAX_HOPS: u32 = 5;
 
 /// How long a pipe's reader may take for what is left, once the user wishes to end.
@@ -211,8 +215,15 @@ mod tests {
             },
             playpath: "stream".into(),
             start: Start::LiveElseRecorded,
+            length_ms: None,
+            playlist: false,
             subscribe: None,
+            secure_token: None,
+            usher_token: None,
+            login: None,
             buffer: BufferLength::Growing,
+            buffer_trick: false,
+            enhanced: true,
             handshake: handshake::Mode::Auto,
             pipelining: true,
             timeouts: Timeouts::default(),

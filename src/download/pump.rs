@@ -19,7 +19,7 @@ use crate::{
     rtmp::{
         client::{
             Client, Event,
-            config::{Config, Start},
+            config::{Config, Connect, Start},
         },
         command::Redirect,
         handshake,
@@ -34,6 +34,8 @@ pub(super) enum Next {
     Finish(Last),
     /// Another connection, elsewhere.
     Follow(Redirect),
+    /// Another connection to the same server, with a login.
+    Reconnect(Box<Connect>),
 }
 
 impl From<Last> for Next {
@@ -195,6 +197,7 @@ impl<'a> Pump<'a> {
             Event::Restarted => self.timeline.restart(),
             Event::Started => {}
             Event::Redirected(redirect) => return Err(Next::Follow(redirect)),
+            Event::Reconnect { connect } => return Err(Next::Reconnect(connect)),
             Event::Ended(end) => return Err(Last::Session(end).into()),
         }
         Ok(())

@@ -63,8 +63,9 @@ impl Command {
         (rounded >= 1.0 && rounded <= f64::from(u32::MAX)).then_some(rounded as u32)
     }
 
-    /// `connect` (RTMP 7.2.1.1, E-RTMP "Enhancing NetConnection connect Command").
-    pub fn connect(transaction: u32, connect: &Connect) -> Self {
+    /// `connect` (RTMP 7.2.1.1), with the members of Enhanced RTMP where `enhanced` (E-RTMP "Enhancing
+    /// NetConnection connect Command"). Without them it is, member by member, what rtmpdump sends.
+    pub fn connect(transaction: u32, connect: &Connect, enhanced: bool) -> Self {
         let mut object = Object::new();
         object.push("app", Value::from(connect.app.as_str()));
         if !connect.flash_ver.is_empty() {
@@ -78,19 +79,18 @@ impl Command {
         object.push("capabilities", Value::Number(15.0));
         object.push("audioCodecs", Value::Number(AUDIO_CODECS));
         object.push("videoCodecs", Value::Number(VIDEO_CODECS));
-        object.push("videoFunction", Value::Number(VIDEO_FUNCTION));
+        let video_function = if enhanced {
+            VIDEO_FUNCTION
+        } else {
+            CLIENT_SEEK
+        };
+        object.push("videoFunction", Value::Number(video_function));
         if let Some(page_url) = &connect.page_url {
             object.push("pageUrl", Value::from(page_url.as_str()));
         }
-        object.push("objectEncoding", Value::Number(0.0));
-        let four_ccs = VIDEO_FOUR_CCS.into_iter().chain(AUDIO_FOUR_CCS);
-        object.push(
-            "fourCcList",
-            Value::StrictArray(four_ccs.map(Value::from).collect()),
-        );
-        object.push("videoFourCcInfoMap", info_map(VIDEO_FOUR_CCS));
-        object.push("audioFourCcInfoMap", info_map(AUDIO_FOUR_CCS));
-        object.push("capsEx", Value::Number(CAPS_EX));
+        if enhanced {
+            push_enhanced(&mut object);
+        }
         let mut arguments = vec![Value::Object(object)];
         arguments.extend(connect.arguments.iter().cloned());
         Self::new("connect", transaction, arguments)
@@ -106,10 +106,41 @@ impl Command {
         Self::new("FCSubscribe", transaction, vec![Value::Null, name.into()])
     }
 
-    /// `play` (RTMP 7.2.2.1), without duration: servers differ on its unit.
-    pub fn play(transaction: u32, playpath: &str, start: Start) -> Self {
-        let arguments = vec![Value::Null, playpath.into(), start.wire_ms().into()];
+    /// `play` (RTMP 7.2.2.1), in milliseconds, without duration where all is wanted: servers differ on
+    /// its unit.
+    pub fn play(transaction: u32, playpath: &str, start: Start, length_ms: Option<u32>) -> Self {
+        let mut arguments = vec![Value::Null, playpath.into(), start.wire_ms().into()];
+        arguments.extend(length_ms.map(|ms| f64::from(ms).into()));
         Self::new("play", transaction, arguments)
+    }
+
+    /// `set_playlist`, with one stream to play.
+    pub fn set_playlist(playpath: &str) -> Self {
+        let mut playlist = Object::new();
+        playlist.push("0", playpath);
+        Self::new(
+            "set_playlist",
+            0,
+            vec![Value::Null, Value::EcmaArray(playlist)],
+        )
+    }
+
+    /// `NetStream.Authenticate.UsherToken`, which justin.tv's servers want.
+    pub fn usher_token(transaction: u32, token: &str) -> Self {
+        let name = "NetStream.Authenticate.UsherToken";
+        Self::new(name, transaction, vec![Value::Null, token.into()])
+    }
+
+    /// `secureTokenResponse`, which Wowza wants before anything else.
+    pub fn secure_token_response(answer: Vec<u8>) -> Self {
+        let answer = Value::String(Bytes::from(answer).into());
+        Self::new("secureTokenResponse", 0, vec![Value::Null, answer])
+    }
+
+    /// `pause` (RTMP 7.2.2.8) where `is_pause`, else its end, at a position in the stream.
+    pub fn pause(transaction: u32, is_pause: bool, at_ms: u32) -> Self {
+        let arguments = vec![Value::Null, is_pause.into(), f64::from(at_ms).into()];
+        Self::new("pause", transaction, arguments)
     }
 
     /// `deleteStream` (RTMP 7.2.2.3), to be sent on message stream 0 (ERR).
@@ -144,8 +175,9 @@ impl Command {
     }
 }
 
-/// The command object of `connect` (RTMP 7.2.1.1) and what follows it.
-#[derive(Debug, Clone)]
+/// The command object of `connect` (RTMP 7.2.1.1) and what follows it. Its `Debug` leaves out whatever
+/// may be secret.
+#[derive(Clone)]
 pub struct Connect {
     /// The application's name.
     pub app: String,
@@ -159,6 +191,15 @@ pub struct Connect {
     pub page_url: Option<String>,
     /// What is sent behind the command object: tokens, passwords.
     pub arguments: Vec<Value>,
+}
+
+impl fmt::Debug for Connect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let app = self.app.split('?').next();
+        f.debug_struct("Connect")
+            .field("app", &app.unwrap_or_default())
+            .finish_non_exhaustive()
+    }
 }
 
 /// The `start` argument of `play` (RTMP 7.2.2.1). The specification counts seconds, servers and
@@ -282,6 +323,8 @@ pub enum Meaning {
     Unknown,
     /// Media is coming, or is coming again.
     Started,
+    /// The server has paused, as it was asked to.
+    Paused,
     /// The stream was sent to its end.
     Complete,
     /// The publisher has left.
@@ -299,6 +342,7 @@ impl Meaning {
     pub fn of(status: &Status) -> Self {
         match status.code.as_str() {
             "NetStream.Play.Start" | "NetStream.Play.PublishNotify" => Self::Started,
+            "NetStream.Pause.Notify" => Self::Paused,
             "NetStream.Play.Complete" | "NetStream.Play.Stop" => Self::Complete,
             "NetStream.Play.UnpublishNotify" => Self::Unpublished,
             "NetConnection.Connect.Closed"
@@ -334,6 +378,19 @@ fn plain_text(value: &Value) -> String {
     }
 }
 
+/// What Enhanced RTMP adds to `connect` (E-RTMP "Enhancing NetConnection connect Command").
+fn push_enhanced(object: &mut Object) {
+    object.push("objectEncoding", Value::Number(0.0));
+    let four_ccs = VIDEO_FOUR_CCS.into_iter().chain(AUDIO_FOUR_CCS);
+    object.push(
+        "fourCcList",
+        Value::StrictArray(four_ccs.map(Value::from).collect()),
+    );
+    object.push("videoFourCcInfoMap", info_map(VIDEO_FOUR_CCS));
+    object.push("audioFourCcInfoMap", info_map(AUDIO_FOUR_CCS));
+    object.push("capsEx", Value::Number(CAPS_EX));
+}
+
 /// FourCC → what we do with it.
 fn info_map(four_ccs: [&str; 6]) -> Value {
     let mut map = Object::new();
@@ -352,6 +409,9 @@ const AUDIO_CODECS: f64 = 4071.0;
 
 /// Every legacy video codec (RTMP 7.2.1.1).
 const VIDEO_CODECS: f64 = 252.0;
+
+/// Client seek (RTMP 7.2.1.1).
+const CLIENT_SEEK: f64 = 1.0;
 
 /// Client seek, HDR video and video metadata packets (E-RTMP "videoFunction").
 const VIDEO_FUNCTION: f64 = 7.0;

@@ -11,6 +11,7 @@
     )
 )]
 
+pub mod challenge;
 pub mod chunk;
 pub mod client;
 pub mod command;

@@ -445,7 +445,7 @@ fn assert_broken(stream: Stream, at: Point, then: Then, code: i32, word: &str) {
 
 /// Panics unless `ours` has the audio and video of `source`, tag for tag, from time 0.
 #[track_caller]
-fn assert_media(ours: &Clip, source: &Clip) {
+pub fn assert_media(ours: &Clip, source: &Clip) {
     assert_start(ours, source, source.media().count());
 }
 

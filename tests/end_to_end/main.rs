@@ -29,6 +29,9 @@ mod test_server;
 /// Downloads from our own server.
 mod downloads;
 
+/// What a session can play with, from servers that want it.
+mod repertoire;
+
 /// Downloads from servers that others wrote.
 mod real_servers;
 

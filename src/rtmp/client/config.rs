@@ -1,12 +1,16 @@
 //! What a session is to do, decided before it begins.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
-pub use crate::rtmp::command::{Connect, Start};
 use crate::rtmp::handshake;
+pub use crate::rtmp::{
+    challenge::Login,
+    command::{Connect, Start},
+};
 
-/// Everything that [`Client`](super::Client) needs to know to play one stream.
-#[derive(Debug, Clone)]
+/// Everything that [`Client`](super::Client) needs to know to play one stream. Its `Debug` leaves out
+/// whatever may be secret.
+#[derive(Clone)]
 pub struct Config {
     /// What `connect` says.
     pub connect: Connect,
@@ -14,16 +18,43 @@ pub struct Config {
     pub playpath: String,
     /// Where playing starts.
     pub start: Start,
+    /// How much of the stream is asked for, in milliseconds; all of it where nothing is said. Many
+    /// servers do not care.
+    pub length_ms: Option<u32>,
+    /// Whether the stream is announced as a playlist of one before it is played.
+    pub playlist: bool,
     /// The name to announce with `FCSubscribe`, which CDNs want before live playing.
     pub subscribe: Option<String>,
+    /// The key to the token that Wowza wants deciphered.
+    pub secure_token: Option<String>,
+    /// The token to send with `NetStream.Authenticate.UsherToken`.
+    pub usher_token: Option<String>,
+    /// Who we are, for servers that ask (`authmod=adobe`, `authmod=llnw`).
+    pub login: Option<Login>,
     /// The buffer that is announced to the server.
     pub buffer: BufferLength,
+    /// Whether a server that has filled the buffer of a recorded stream is made to go on at once, by
+    /// a pause and its end.
+    pub buffer_trick: bool,
+    /// Whether `connect` says that we understand Enhanced RTMP.
+    pub enhanced: bool,
     /// Which handshake is offered.
     pub handshake: handshake::Mode,
     /// Whether `createStream` and `play` follow `connect` without waiting for answers.
     pub pipelining: bool,
     /// How long each answer is waited for.
     pub timeouts: Timeouts,
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("connect", &self.connect)
+            .field("start", &self.start)
+            .field("handshake", &self.handshake)
+            .field("timeouts", &self.timeouts)
+            .finish_non_exhaustive()
+    }
 }
 
 /// How the buffer that we announce is chosen (RTMP 7.1.7, Set Buffer Length).

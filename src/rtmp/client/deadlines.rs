@@ -19,10 +19,12 @@ pub enum Wait {
     Silence,
     /// A word that confirms a Stream EOF.
     EndOfStream,
+    /// The server's word that it has paused.
+    Pause,
 }
 
 impl Wait {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Handshake,
         Self::Connect,
         Self::CreateStreamAgain,
@@ -30,6 +32,7 @@ impl Wait {
         Self::FirstMedia,
         Self::Silence,
         Self::EndOfStream,
+        Self::Pause,
     ];
 }
 

@@ -6,11 +6,13 @@ use bytes::Bytes;
 
 use super::{
     Client, END_OF_STREAM_GRACE, End, Event, NETWORK_CONNECTION, Phase, SIGN_OF_LIFE_BYTES, Wait,
+    buffer_trick::Admission,
 };
 use crate::{
-    amf::{Value, amf0},
+    amf::{Object, Text, Value, amf0},
     payload::Payload,
     rtmp::{
+        challenge::{is_login_wanted, secure_token_answer},
         client::config::Start,
         command::{Command, Meaning, Status, selector_len},
         message::{
@@ -49,10 +51,23 @@ impl Client {
     }
 
     fn media(&mut self, now: Instant, message: Message) {
+        if let Admission::Again { is_progress } = self.buffer_trick.admit(&message) {
+            if is_progress {
+                self.take_note_of_life(now);
+            }
+            return self.recycle(message.payload);
+        }
         if !message.payload.is_empty() {
             self.take_note_of_media(now, message.timestamp);
         }
         self.events.push_back(Event::Media(message));
+    }
+
+    fn take_note_of_life(&mut self, now: Instant) {
+        self.unfinished_bytes = 0;
+        self.deadlines.stop(Wait::EndOfStream);
+        self.alive_at = now;
+        self.await_media();
     }
 
     fn take_note_of_media(&mut self, now: Instant, timestamp: Timestamp) {
@@ -63,10 +78,7 @@ impl Client {
                 self.settle_create_stream();
             }
         }
-        self.unfinished_bytes = 0;
-        self.deadlines.stop(Wait::EndOfStream);
-        self.deadlines
-            .start(Wait::Silence, now, self.config.timeouts.silence);
+        self.take_note_of_life(now);
         if let Some(announcement) = self.announcer.media(now, timestamp) {
             if announcement.gave_up_growing {
                 tracing::info!(
@@ -121,7 +133,7 @@ impl Client {
             }
             UserControl::StreamBegin(_) => self.lift_end_of_stream(now),
             // A hint: nginx-rtmp sends it before a seek too, and others before a publisher's return.
-            UserControl::StreamEof(_) if self.has_media => {
+            UserControl::StreamEof(_) if self.has_media && !self.buffer_trick.is_pausing() => {
                 let silence = self.config.timeouts.silence;
                 let grace = silence
                     .unwrap_or(END_OF_STREAM_GRACE)
@@ -129,7 +141,13 @@ impl Client {
                 self.deadlines.start(Wait::EndOfStream, now, Some(grace));
                 self.deadlines.stop(Wait::Silence);
             }
-            UserControl::StreamIsRecorded(_) => self.events.push_back(Event::Recorded),
+            UserControl::StreamIsRecorded(_) => {
+                self.buffer_trick.take_note_of_recording();
+                self.events.push_back(Event::Recorded);
+            }
+            UserControl::BufferEmpty(_) if !self.deadlines.is_running(Wait::EndOfStream) => {
+                self.pause(now);
+            }
             UserControl::SwfVerificationRequest(_) if !self.has_warned_of_swf => {
                 self.has_warned_of_swf = true;
                 tracing::warn!("the server asks for proof of the player, and may stop without it");
@@ -141,10 +159,11 @@ impl Client {
     /// What was over begins again, perhaps with another publisher.
     fn lift_end_of_stream(&mut self, now: Instant) {
         if self.deadlines.is_running(Wait::EndOfStream) {
-            self.deadlines.stop(Wait::EndOfStream);
-            self.deadlines
-                .start(Wait::Silence, now, self.config.timeouts.silence);
-            self.events.push_back(Event::Restarted);
+            self.take_note_of_life(now);
+            if !self.buffer_trick.is_resuming() {
+                self.buffer_trick.restart();
+                self.events.push_back(Event::Restarted);
+            }
         }
     }
 
@@ -200,6 +219,9 @@ impl Client {
         {
             Some(b"onMetaData") => match decoder.value().ok().as_ref().and_then(Value::as_object) {
                 Some(members) => {
+                    if has_duration(members) {
+                        self.buffer_trick.take_note_of_recording();
+                    }
                     return self.events.push_back(Event::Metadata {
                         members: members.clone(),
                         payload: message.payload,
@@ -215,7 +237,10 @@ impl Client {
                 self.status(now, &arguments);
             }
             Some(b"|RtmpSampleAccess" | b"@clearDataFrame") => {}
-            Some(_) => return self.events.push_back(Event::Media(message)),
+            Some(_) if self.buffer_trick.admit(&message) == Admission::New => {
+                return self.events.push_back(Event::Media(message));
+            }
+            Some(_) => {}
             None if !message.payload.is_empty() && decodes(&message.payload) => {
                 return self.events.push_back(Event::Media(message));
             }
@@ -229,7 +254,11 @@ impl Client {
             tracing::debug!("command message of {} bytes skipped", message.payload.len());
             return;
         };
-        tracing::debug!("received {command:?}");
+        if asks_for_login(&command) {
+            tracing::debug!("received {} that asks for a login", command.name);
+        } else {
+            tracing::debug!("received {command:?}");
+        }
         match command.name.as_bytes() {
             b"_result" => self.result(now, &command),
             b"_error" => self.error(now, &command),
@@ -280,7 +309,26 @@ impl Client {
         let status = Status::find(&command.arguments).unwrap_or_default();
         match Meaning::of(&status) {
             Meaning::Refused => self.refused(&status),
-            _ => self.connected(now),
+            _ => {
+                if let Some(token) = command.arguments.iter().find_map(secure_token) {
+                    self.answer_secure_token(token);
+                }
+                self.connected(now);
+            }
+        }
+    }
+
+    fn answer_secure_token(&mut self, token: &Text) {
+        let Some(key) = &self.config.secure_token else {
+            tracing::warn!("the server wants a secure token, and may stop without it");
+            return;
+        };
+        match secure_token_answer(key, token.as_bytes()) {
+            Some(answer) => {
+                let response = Command::secure_token_response(answer);
+                self.send_command(NETWORK_CONNECTION, 0, &response);
+            }
+            None => tracing::warn!("the server's secure token is not made of hexadecimal digits"),
         }
     }
 
@@ -315,9 +363,12 @@ impl Client {
                 // SRS waits for a call that carries a string before it lets go.
                 let answer = Command::answer("redirected", 0.0, "accepted".into());
                 self.send_command(NETWORK_CONNECTION, 0, &answer);
-                self.phase = Phase::Over;
-                self.deadlines.clear();
-                self.events.push_back(Event::Redirected(redirect));
+                self.finish(Event::Redirected(redirect));
+            }
+            None if is_login_wanted(&status.description)
+                && matches!(self.phase, Phase::Connecting) =>
+            {
+                self.log_in(&status.description);
             }
             None if Meaning::of(status) == Meaning::NotFound => {
                 self.end(End::NotFound(status.to_string()));
@@ -339,7 +390,7 @@ impl Client {
         };
         if status.level == "warning" {
             tracing::warn!("server: {status}");
-        } else {
+        } else if !is_login_wanted(&status.description) {
             tracing::debug!("server: {status}");
         }
         let is_live = self.config.start == Start::Live;
@@ -348,6 +399,7 @@ impl Client {
                 self.lift_end_of_stream(now);
                 self.events.push_back(Event::Started);
             }
+            Meaning::Paused => self.go_on(),
             Meaning::Complete if is_live => self.end(End::Unpublished(status.to_string())),
             Meaning::Complete => self.end(End::Complete(status.to_string())),
             Meaning::Unpublished => self.end(End::Unpublished(status.to_string())),
@@ -370,6 +422,18 @@ fn is_connect_result(connect: Option<u32>, command: &Command) -> bool {
             .is_some_and(|status| status.code.starts_with("NetConnection.Connect."))
 }
 
+/// Such a message holds the user's name and more, which nobody else shall read.
+fn asks_for_login(command: &Command) -> bool {
+    Status::find(&command.arguments).is_some_and(|status| is_login_wanted(&status.description))
+}
+
+/// The `secureToken`, wherever it stands in what `connect` is answered. AMF's limits bound the depth.
+fn secure_token(value: &Value) -> Option<&Text> {
+    let members = value.as_object()?;
+    let token = members.get("secureToken").and_then(Value::as_text);
+    token.or_else(|| members.iter().find_map(|(_, member)| secure_token(member)))
+}
+
 /// The stream id is the first number behind the command object.
 fn stream_id(command: &Command) -> Option<u32> {
     let id = command.arguments.iter().find_map(Value::as_number)?;
@@ -387,6 +451,12 @@ fn is_text(value: &Value, text: &str) -> bool {
     value
         .as_text()
         .is_some_and(|value| value.as_bytes() == text.as_bytes())
+}
+
+/// Live streams have no duration, or one of 0.
+fn has_duration(metadata: &Object) -> bool {
+    let duration = metadata.get("duration").and_then(Value::as_number);
+    duration.is_some_and(|seconds| seconds > 0.0)
 }
 
 fn decodes(payload: &Payload) -> bool {

@@ -9,6 +9,7 @@
 //! answer is nearly always 1; where it is not, `play` is sent again.
 
 mod buffer;
+mod buffer_trick;
 pub mod config;
 mod deadlines;
 mod incoming;
@@ -24,12 +25,14 @@ use rand::Rng;
 pub use self::deadlines::Wait;
 use self::{
     buffer::Announcer,
+    buffer_trick::BufferTrick,
     config::{Config, Start},
     deadlines::Deadlines,
 };
 use super::{
+    challenge::answer_login,
     chunk,
-    command::{Command, Redirect},
+    command::{Command, Connect, Redirect},
     error::Error,
     handshake::{Handshake, Progress},
     message::{Acknowledgement, Kind, Message, Timestamp, Unpacking, UserControl},
@@ -60,6 +63,11 @@ pub enum Event {
     Media(Message),
     /// The server sends us elsewhere. The session is over.
     Redirected(Redirect),
+    /// The server wants a login, and takes it on a new connection only. The session is over.
+    Reconnect {
+        /// What that connection's `connect` has to say.
+        connect: Box<Connect>,
+    },
     /// The session is over.
     Ended(End),
 }
@@ -99,12 +107,17 @@ pub struct Client {
     /// The message stream that `play` went to.
     playing_on: Option<u32>,
     announcer: Announcer,
+    buffer_trick: BufferTrick,
     has_media: bool,
+    /// When the last media came.
+    alive_at: Instant,
     /// Bytes of unfinished messages when waiting for media last began anew.
     unfinished_bytes: usize,
     /// An aggregate whose parts are not yet all handed out.
     aggregate: Option<Unpacking>,
     has_warned_of_swf: bool,
+    /// A random number for the answer to a login's challenge.
+    nonce: u32,
 }
 
 /// How far the session is.
@@ -160,6 +173,10 @@ impl Client {
             // The time in C1 is our own clock's, and nobody looks at it (RTMP 5.2.3).
             phase: Phase::Handshake(Box::new(Handshake::new(config.handshake, 0, rng))),
             announcer: Announcer::new(config.buffer, config.start == Start::Live),
+            buffer_trick: BufferTrick::new(
+                config.buffer_trick && config.start != Start::Live,
+                matches!(config.start, Start::At { .. }),
+            ),
             config,
             decoder: chunk::Decoder::new(),
             encoder: chunk::Encoder::new(),
@@ -176,9 +193,11 @@ impl Client {
             calls: Calls::default(),
             playing_on: None,
             has_media: false,
+            alive_at: now,
             unfinished_bytes: 0,
             aggregate: None,
             has_warned_of_swf: false,
+            nonce: rng.next_u32(),
         }
     }
 
@@ -247,6 +266,10 @@ impl Client {
                     self.create_stream(now);
                 }
                 Wait::EndOfStream => self.end_of_stream_confirmed(),
+                Wait::Pause => self.go_on(),
+                Wait::Silence if self.buffer_trick.is_untried() => {
+                    self.pause(now);
+                }
                 // What was not answered says more than what could not come without it.
                 Wait::FirstMedia if self.calls.awaits_stream() => {
                     self.end(End::TimedOut(Wait::CreateStream));
@@ -258,14 +281,13 @@ impl Client {
 
     /// Waits for media anew: for a while nothing was received, and the server is not to blame.
     pub fn resume(&mut self, now: Instant) {
-        let timeouts = self.config.timeouts;
-        for (wait, bound) in [
-            (Wait::FirstMedia, timeouts.first_media),
-            (Wait::Silence, timeouts.silence),
-        ] {
-            if self.deadlines.is_running(wait) {
-                self.deadlines.start(wait, now, bound);
-            }
+        self.alive_at = now;
+        if self.deadlines.is_running(Wait::FirstMedia) {
+            let bound = self.config.timeouts.first_media;
+            self.deadlines.start(Wait::FirstMedia, now, bound);
+        }
+        if self.deadlines.is_running(Wait::Silence) {
+            self.await_media();
         }
     }
 
@@ -308,14 +330,23 @@ impl Client {
             .start(Wait::Connect, now, self.config.timeouts.command);
         let transaction = self.calls.next();
         self.calls.connect = Some(transaction);
-        let command = Command::connect(transaction, &self.config.connect);
+        let command = Command::connect(transaction, &self.config.connect, self.config.enhanced);
         self.send_command(NETWORK_CONNECTION, 0, &command);
-        if self.config.pipelining {
+        if self.may_pipeline() {
             let transaction = self.call_create_stream();
             self.calls.early_create_stream = Some(transaction);
-            self.subscribe();
             self.play_on(USUAL_STREAM);
         }
+    }
+
+    /// Whether nothing has to come between `connect` and `play`.
+    fn may_pipeline(&self) -> bool {
+        let config = &self.config;
+        let must_wait = config.playlist
+            || config.secure_token.is_some()
+            || config.usher_token.is_some()
+            || config.login.is_some();
+        config.pipelining && !must_wait
     }
 
     fn connected(&mut self, now: Instant) {
@@ -329,7 +360,6 @@ impl Client {
         } else if self.calls.is_stream_created {
             self.await_first_media(now);
         } else {
-            self.subscribe();
             self.create_stream(now);
         }
     }
@@ -342,18 +372,20 @@ impl Client {
         self.calls.create_stream = Some(self.call_create_stream());
     }
 
+    /// `createStream`, and what servers want to hear before `play`.
     fn call_create_stream(&mut self) -> u32 {
         let transaction = self.calls.next();
-        let command = Command::create_stream(transaction);
-        self.send_command(NETWORK_CONNECTION, 0, &command);
-        transaction
-    }
-
-    fn subscribe(&mut self) {
-        if let Some(name) = &self.config.subscribe {
-            let command = Command::fc_subscribe(self.calls.next(), name);
-            self.send_command(NETWORK_CONNECTION, 0, &command);
+        let create_stream = Command::create_stream(transaction);
+        self.send_command(NETWORK_CONNECTION, 0, &create_stream);
+        if let Some(token) = &self.config.usher_token {
+            let usher_token = Command::usher_token(self.calls.next(), token);
+            self.send_command(NETWORK_CONNECTION, 0, &usher_token);
         }
+        if let Some(name) = &self.config.subscribe {
+            let subscribe = Command::fc_subscribe(self.calls.next(), name);
+            self.send_command(NETWORK_CONNECTION, 0, &subscribe);
+        }
+        transaction
     }
 
     fn stream_created(&mut self, now: Instant, transaction: u32, stream: u32) {
@@ -380,10 +412,22 @@ impl Client {
     }
 
     fn play_on(&mut self, stream: u32) {
+        let config = &self.config;
         let transaction = self.calls.next();
+        let play = Command::play(
+            transaction,
+            &config.playpath,
+            config.start,
+            config.length_ms,
+        );
+        let playlist = config
+            .playlist
+            .then(|| Command::set_playlist(&config.playpath));
+        if let Some(set_playlist) = playlist {
+            self.send_command(PLAYING, stream, &set_playlist);
+        }
         self.calls.play = Some(transaction);
         self.playing_on = Some(stream);
-        let play = Command::play(transaction, &self.config.playpath, self.config.start);
         self.send_command(PLAYING, stream, &play);
         self.announce_buffer(self.announcer.first());
     }
@@ -392,6 +436,43 @@ impl Client {
         if !self.has_media {
             self.deadlines
                 .start(Wait::FirstMedia, now, self.config.timeouts.first_media);
+        }
+    }
+
+    /// Waits for the next media message, half the time only where the other half is needed to see
+    /// whether the buffer trick helps.
+    fn await_media(&mut self) {
+        let bound = match self.config.timeouts.silence {
+            bound if !self.buffer_trick.is_untried() => bound,
+            bound => Some(part(bound, 2).unwrap_or(PATIENCE_BEFORE_TRICK)),
+        };
+        self.deadlines.start(Wait::Silence, self.alive_at, bound);
+    }
+
+    /// Begins the buffer trick, where it can help.
+    fn pause(&mut self, now: Instant) {
+        if let Some(at) = self.buffer_trick.begin() {
+            tracing::debug!("pausing at {at}, to have another buffer's worth");
+            let bound = part(self.config.timeouts.silence, 4)
+                .map_or(PAUSE_PATIENCE, |part| part.min(PAUSE_PATIENCE));
+            self.deadlines.start(Wait::Pause, now, Some(bound));
+            self.await_media();
+            self.call_pause(true, at);
+        }
+    }
+
+    /// Ends the pause.
+    fn go_on(&mut self) {
+        self.deadlines.stop(Wait::Pause);
+        if let Some(at) = self.buffer_trick.resume() {
+            self.call_pause(false, at);
+        }
+    }
+
+    fn call_pause(&mut self, is_pause: bool, at: Timestamp) {
+        if let Some(stream) = self.playing_on {
+            let pause = Command::pause(self.calls.next(), is_pause, at.0);
+            self.send_command(PLAYING, stream, &pause);
         }
     }
 
@@ -449,13 +530,37 @@ impl Client {
         debug_assert!(sent.is_ok(), "a control message is a few bytes long");
     }
 
+    /// Says on a new connection who we are, or gives up.
+    fn log_in(&mut self, description: &str) {
+        let config = &self.config;
+        let login = config.login.as_ref();
+        match answer_login(&config.connect, login, description, self.nonce) {
+            Ok(connect) => {
+                tracing::info!("the server wants a login, connecting again with it");
+                self.finish(Event::Reconnect {
+                    connect: Box::new(connect),
+                });
+            }
+            Err(error) => self.end(End::Refused(error.to_string())),
+        }
+    }
+
     fn end(&mut self, end: End) {
+        self.finish(Event::Ended(end));
+    }
+
+    /// Nothing comes behind `event`.
+    fn finish(&mut self, event: Event) {
         if !matches!(self.phase, Phase::Over) {
             self.phase = Phase::Over;
             self.deadlines.clear();
-            self.events.push_back(Event::Ended(end));
+            self.events.push_back(event);
         }
     }
+}
+
+fn part(bound: Option<Duration>, divisor: u32) -> Option<Duration> {
+    bound.and_then(|bound| bound.checked_div(divisor))
 }
 
 /// The chunk stream of protocol control messages (RTMP 5.4).
@@ -483,6 +588,12 @@ const MAX_UNSENT: usize = 1 << 20;
 /// Bytes of a message under way that count as a sign of life: a large keyframe takes its time on a
 /// slow line, and drops must not keep a dead stream alive.
 const SIGN_OF_LIFE_BYTES: usize = 4096;
+
+/// How long the server's word that it has paused is waited for.
+const PAUSE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The silence before the buffer trick is tried where any silence is allowed.
+const PATIENCE_BEFORE_TRICK: Duration = Duration::from_secs(15);
 
 /// How long after a Stream EOF a server may take to say what it means.
 const END_OF_STREAM_GRACE: Duration = Duration::from_secs(3);

@@ -1,0 +1,270 @@
+//! What servers ask a player for before they let it play: Wowza's secure token, and the logins of
+//! Adobe (`authmod=adobe`) and Limelight (`authmod=llnw`).
+
+use std::fmt;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use md5::{Digest, Md5};
+use thiserror::Error;
+
+use super::command::Connect;
+
+/// A user and a password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Login {
+    /// The user's name.
+    pub user: String,
+    /// The user's password, which is never sent itself.
+    pub password: String,
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Login").finish_non_exhaustive()
+    }
+}
+
+/// Why a login comes to nothing. No name and no password is told.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum LoginError {
+    /// We have none.
+    #[error("the server wants a user name and a password (authmod={0})")]
+    Missing(String),
+    /// Another scheme than the two.
+    #[error("the server wants a login of a kind that is not supported (authmod={0})")]
+    UnknownScheme(String),
+    /// `nosuchuser`.
+    #[error("login failed: the server does not know the user")]
+    NoSuchUser,
+    /// `authfailed`.
+    #[error("login failed: user name and password do not match")]
+    Failed,
+    /// The server asks as if it had not been answered.
+    #[error("login failed: the server does not take the answer and asks again")]
+    AskedAgain,
+}
+
+/// Whether a server that refuses `connect` with these words wants a login.
+pub fn is_login_wanted(description: &str) -> bool {
+    description.contains(AUTHMOD)
+}
+
+/// The `connect` that answers a server which has refused the last one, `connect`, with the words
+/// `description`. It takes two: the first names the user, and the refusal of that holds the challenge.
+/// `nonce` is random, one for each answer.
+pub fn answer_login(
+    connect: &Connect,
+    login: Option<&Login>,
+    description: &str,
+    nonce: u32,
+) -> Result<Connect, LoginError> {
+    let request = Request::read(description);
+    let scheme = match request.scheme {
+        "adobe" => Scheme::Adobe,
+        "llnw" => Scheme::Limelight,
+        scheme => return Err(LoginError::UnknownScheme(scheme.to_owned())),
+    };
+    let login = login.ok_or_else(|| LoginError::Missing(request.scheme.to_owned()))?;
+    let (app, said) = split_login(&connect.app);
+    let user = escaped(&login.user);
+    let named = format!("{AUTHMOD}{}&user={user}", request.scheme);
+    let query = match request.value("reason") {
+        "nosuchuser" => return Err(LoginError::NoSuchUser),
+        "authfailed" => return Err(LoginError::Failed),
+        "needauth" if said.contains("&response=") => return Err(LoginError::AskedAgain),
+        "needauth" => {
+            let nonce = format!("{nonce:08x}");
+            let answer = match scheme {
+                Scheme::Adobe => adobe_answer(login, &request, &nonce),
+                Scheme::Limelight => limelight_answer(login, &request, &nonce, app),
+            };
+            format!("{named}&{answer}")
+        }
+        _ if !said.is_empty() => return Err(LoginError::AskedAgain),
+        _ => named,
+    };
+    let tc_url = split_login(&connect.tc_url).0;
+    Ok(Connect {
+        app: with_query(app, &query),
+        tc_url: with_query(tc_url, &query),
+        ..connect.clone()
+    })
+}
+
+/// What answers Wowza's `secureToken`: its hexadecimal digits, deciphered by XXTEA with the first 16
+/// bytes of `key`. `None` where they are no such digits.
+pub fn secure_token_answer(key: &str, token: &[u8]) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(token.len() / 2);
+    for digits in token.chunks(2) {
+        let digits = str::from_utf8(digits).ok()?;
+        let is_whole = digits.len() == 2 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+        bytes.push(u8::from_str_radix(digits, 16).ok().filter(|_| is_whole)?);
+    }
+    let mut words: Vec<u32> = bytes.chunks(4).map(little_endian).collect();
+    let mut key = key.as_bytes().chunks(4).map(little_endian);
+    let key = [(); 4].map(|()| key.next().unwrap_or(0));
+    decipher(&mut words, key);
+    let plain = words.into_iter().flat_map(u32::to_le_bytes);
+    Some(plain.take(bytes.len()).collect())
+}
+
+/// The schemes of logins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scheme {
+    Adobe,
+    Limelight,
+}
+
+/// What a refusal asks for: `[ AccessManager.Reject ] : [ code=403 need auth; authmod=adobe ] : `, then
+/// `[ AccessManager.Reject ] : [ authmod=adobe ] : ?reason=needauth&user=…&salt=…&challenge=…`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Request<'a> {
+    scheme: &'a str,
+    /// Names and values from `reason` on.
+    query: &'a str,
+}
+
+impl<'a> Request<'a> {
+    fn read(description: &'a str) -> Self {
+        let behind = |mark| {
+            description
+                .split_once(mark)
+                .map_or("", |(_, behind)| behind)
+        };
+        let word = |text: &'a str, is_end: fn(char) -> bool| text.split(is_end).next();
+        let scheme = word(behind(AUTHMOD), |c| !c.is_ascii_alphanumeric());
+        let at = description.find("reason=").unwrap_or(description.len());
+        let query = description.get(at..).unwrap_or_default();
+        Self {
+            scheme: scheme.unwrap_or_default(),
+            query: word(query, char::is_whitespace).unwrap_or_default(),
+        }
+    }
+
+    /// The value behind a name, empty where there is none. Base64 may end with `=`.
+    fn value(&self, name: &str) -> &'a str {
+        let mut pairs = self
+            .query
+            .split('&')
+            .filter_map(|pair| pair.split_once('='));
+        pairs
+            .find(|(this, _)| *this == name)
+            .map_or("", |(_, value)| value)
+    }
+}
+
+/// Base64 of the MD5 of user, salt and password, then the same of that, the server's challenge and
+/// ours. Where the server sends an opaque value, it takes the challenge's place.
+fn adobe_answer(login: &Login, request: &Request<'_>, nonce: &str) -> String {
+    let digest = |parts: &[&str]| STANDARD.encode(md5(&parts.concat()));
+    let secret = digest(&[&login.user, request.value("salt"), &login.password]);
+    let opaque = request.value("opaque");
+    let challenge = match opaque {
+        "" => request.value("challenge"),
+        opaque => opaque,
+    };
+    let response = digest(&[&secret, challenge, nonce]);
+    let echo = match opaque {
+        "" => String::new(),
+        opaque => format!("&opaque={opaque}"),
+    };
+    format!("challenge={nonce}&response={response}{echo}")
+}
+
+/// HTTP's digest (RFC 2617 3.2.2.1), with the quality of protection `auth`, the realm `live` and
+/// `publish` for a method, to the players too.
+fn limelight_answer(login: &Login, request: &Request<'_>, nonce: &str, app: &str) -> String {
+    let digest = |text: String| hexadecimal(&md5(&text));
+    let path = app.split('?').next().unwrap_or_default();
+    // An app without an instance stands for its default one.
+    let instance = if path.contains('/') { "" } else { "/_definst_" };
+    let secret = digest(format!("{}:live:{}", login.user, login.password));
+    let place = digest(format!("publish:/{path}{instance}"));
+    let server_nonce = request.value("nonce");
+    let response = digest(format!(
+        "{secret}:{server_nonce}:{FIRST}:{nonce}:auth:{place}"
+    ));
+    format!("nonce={server_nonce}&cnonce={nonce}&nc={FIRST}&response={response}")
+}
+
+/// An app or a tcUrl, and what a login has put behind it.
+fn split_login(address: &str) -> (&str, &str) {
+    let at = [format!("?{AUTHMOD}"), format!("&{AUTHMOD}")]
+        .iter()
+        .find_map(|mark| address.find(mark.as_str()));
+    address
+        .split_at_checked(at.unwrap_or(address.len()))
+        .unwrap_or((address, ""))
+}
+
+fn with_query(address: &str, query: &str) -> String {
+    let mark = if address.contains('?') { '&' } else { '?' };
+    format!("{address}{mark}{query}")
+}
+
+/// A name as part of a query: what would end it there is percent-encoded.
+fn escaped(name: &str) -> String {
+    let mut escaped = String::with_capacity(name.len());
+    for character in name.chars() {
+        match character {
+            '%' | '&' | '?' | '#' | '+' | ' ' | '\0'..='\x1F' | '\x7F' => {
+                escaped.push_str(&format!("%{:02X}", u32::from(character)));
+            }
+            _ => escaped.push(character),
+        }
+    }
+    escaped
+}
+
+fn md5(text: &str) -> [u8; 16] {
+    Md5::digest(text).into()
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The first four bytes or fewer as a number.
+fn little_endian(bytes: &[u8]) -> u32 {
+    let byte = |at: usize| bytes.get(at).copied().unwrap_or(0);
+    u32::from_le_bytes([byte(0), byte(1), byte(2), byte(3)])
+}
+
+/// Corrected Block TEA, or XXTEA, backwards (Wheeler and Needham, "Correction to xtea", 1998).
+fn decipher(words: &mut [u32], key: [u32; 4]) {
+    let Some(rounds) = 52_usize.checked_div(words.len()) else {
+        return;
+    };
+    let rounds = rounds as u32;
+    for round in (1..=rounds.saturating_add(6)).rev() {
+        let sum = round.wrapping_mul(GOLDEN_RATIO);
+        let mut after = words.first().copied().unwrap_or(0);
+        for place in (0..words.len()).rev() {
+            let before = match place.checked_sub(1) {
+                Some(before) => words.get(before),
+                None => words.last(),
+            };
+            let before = before.copied().unwrap_or(0);
+            let part = (place as u32 ^ sum >> 2) & 3;
+            let part = key.get(part as usize).copied().unwrap_or(0);
+            let shifts = (before >> 5 ^ after << 2).wrapping_add(after >> 3 ^ before << 4);
+            let mixed = shifts ^ (sum ^ after).wrapping_add(part ^ before);
+            if let Some(word) = words.get_mut(place) {
+                *word = word.wrapping_sub(mixed);
+                after = *word;
+            }
+        }
+    }
+}
+
+/// What stands before the name of a login's scheme.
+const AUTHMOD: &str = "authmod=";
+
+/// How often we use the server's nonce: each is used once.
+const FIRST: &str = "00000001";
+
+/// 2³² ÷ φ.
+const GOLDEN_RATIO: u32 = 0x9E37_79B9;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,203 @@
+//! How sessions end by a word of the server.
+
+use super::*;
+
+#[test]
+fn each_status_code_has_its_ending() {
+    let ended = |config: Config, code: &str| {
+        let mut conversation = Conversation::playing(config);
+        conversation.send(Kind::VIDEO, 1, 0, &[0x17, 1]);
+        conversation.status(code);
+        end(conversation.events().remove(1))
+    };
+    let word = |code: &str| code.to_owned();
+    let complete = "NetStream.Play.Complete";
+    let stop = "NetStream.Play.Stop";
+    let unpublished = "NetStream.Play.UnpublishNotify";
+    let closed = "NetConnection.Connect.Closed";
+    let not_found = "NetStream.Play.StreamNotFound";
+    assert_eq!(ended(config(), complete), End::Complete(word(complete)));
+    assert_eq!(ended(config(), stop), End::Complete(word(stop)));
+    assert_eq!(ended(live(), stop), End::Unpublished(word(stop)));
+    assert_eq!(
+        ended(live(), unpublished),
+        End::Unpublished(word(unpublished))
+    );
+    assert_eq!(ended(live(), closed), End::Closed(word(closed)));
+    assert_eq!(ended(live(), not_found), End::Failed(word(not_found)));
+}
+
+#[test]
+fn what_is_not_there_is_not_found() {
+    let mut conversation = Conversation::playing(config());
+    conversation.status("NetStream.Play.StreamNotFound");
+    assert_eq!(
+        end(conversation.only_event()),
+        End::NotFound("NetStream.Play.StreamNotFound".into())
+    );
+}
+
+#[test]
+fn the_info_is_found_wherever_it_stands() {
+    let stop = || info("status", "NetStream.Play.Stop");
+    let Value::Object(members) = stop() else {
+        unreachable!()
+    };
+    for arguments in [
+        vec![stop()],
+        vec![Value::Null, stop()],
+        vec![Value::Null, Value::EcmaArray(members)],
+    ] {
+        let mut conversation = Conversation::playing(live());
+        conversation.call(answer("onStatus", 0.0, arguments));
+        let stopped = End::Unpublished("NetStream.Play.Stop".into());
+        assert_eq!(end(conversation.only_event()), stopped);
+    }
+}
+
+#[test]
+fn play_complete_comes_as_a_data_message_too() {
+    let mut conversation = Conversation::playing(config());
+    conversation.data(&[
+        "onPlayStatus".into(),
+        info("status", "NetStream.Play.Switch"),
+    ]);
+    assert!(conversation.events().is_empty());
+    conversation.data(&[
+        "onPlayStatus".into(),
+        info("status", "NetStream.Play.Complete"),
+    ]);
+    let complete = End::Complete("NetStream.Play.Complete".into());
+    assert_eq!(end(conversation.only_event()), complete);
+}
+
+#[test]
+fn a_refused_connection_gives_the_servers_reason() {
+    let mut conversation = Conversation::with(config());
+    let mut info = Object::new();
+    info.push("level", Value::from("error"));
+    info.push("code", Value::from("NetConnection.Connect.Rejected"));
+    info.push("description", Value::from("no guests"));
+    let refusal = vec![Value::Null, Value::Object(info)];
+    conversation.call(answer("_error", 1.0, refusal));
+    assert_eq!(
+        end(conversation.only_event()),
+        End::Refused("NetConnection.Connect.Rejected: no guests".into())
+    );
+}
+
+#[test]
+fn an_error_without_a_known_code_refuses_before_media_only() {
+    let mut conversation = Conversation::playing(config());
+    let error = || {
+        answer(
+            "onStatus",
+            0.0,
+            vec![Value::Null, info("error", "Vendor.Odd")],
+        )
+    };
+    conversation.send(Kind::VIDEO, 1, 0, &[0x17, 1]);
+    conversation.call(error());
+    assert_eq!(conversation.events().len(), 1);
+    let mut conversation = Conversation::playing(config());
+    conversation.call(error());
+    assert_eq!(
+        end(conversation.only_event()),
+        End::Refused("Vendor.Odd".into())
+    );
+}
+
+#[test]
+fn a_stream_eof_is_confirmed_by_silence() {
+    let mut conversation = Conversation::playing(live());
+    conversation.send(Kind::VIDEO, 1, 0, &[0x17, 1]);
+    conversation.user_control(1, 1);
+    assert_eq!(conversation.wait(SECOND * 29 / 10).len(), 1);
+    let mut events = conversation.wait(SECOND / 5);
+    assert_eq!(end(events.remove(0)), End::Unpublished("Stream EOF".into()));
+}
+
+#[test]
+fn a_bound_shorter_than_the_grace_after_a_stream_eof_is_no_stall() {
+    let mut conversation = Conversation::playing(Config {
+        timeouts: Timeouts::all(Some(SECOND)),
+        ..live()
+    });
+    conversation.send(Kind::VIDEO, 1, 0, &[0x17, 1]);
+    conversation.user_control(1, 1);
+    let mut events = conversation.wait(2 * SECOND);
+    assert_eq!(end(events.remove(1)), End::Unpublished("Stream EOF".into()));
+}
+
+#[test]
+fn a_stream_eof_means_nothing_before_media_or_when_the_stream_goes_on() {
+    let mut conversation = Conversation::playing(live());
+    conversation.user_control(1, 1);
+    assert!(conversation.wait(4 * SECOND).is_empty());
+    conversation.send(Kind::VIDEO, 1, 0, &[0x17, 1]);
+    conversation.user_control(1, 1);
+    conversation.user_control(0, 1);
+    assert_eq!(conversation.wait(4 * SECOND).len(), 2);
+    conversation.user_control(1, 1);
+    conversation.send(Kind::VIDEO, 1, 0, &[0x17, 1]);
+    assert_eq!(conversation.wait(4 * SECOND).len(), 1);
+}
+
+#[test]
+fn a_redirect_is_told_and_answered() {
+    let members = [
+        ("redirect", "rtmp://a.example/vod"),
+        ("redirect2", "rtmp://b.example/vod/clip"),
+    ];
+    for (members, expected) in [
+        (
+            &members[..1],
+            Redirect::Application("rtmp://a.example/vod".into()),
+        ),
+        (
+            &members[..],
+            Redirect::Stream("rtmp://b.example/vod/clip".into()),
+        ),
+    ] {
+        for name in ["_error", "onStatus"] {
+            let mut conversation = Conversation::with(config());
+            conversation.said();
+            let info = redirecting_info(members);
+            conversation.call(answer(name, 1.0, vec![Value::Null, info]));
+            let Event::Redirected(redirect) = conversation.only_event() else {
+                panic!("not redirected");
+            };
+            assert_eq!(redirect, expected);
+            let said = conversation.said();
+            assert_eq!(said[0].call(), Some((&b"redirected"[..], 0.0, 0)));
+        }
+    }
+}
+
+#[test]
+fn an_error_of_some_call_refuses_nothing() {
+    let mut conversation = Conversation::playing(config());
+    let failed = info("error", "NetConnection.Call.Failed");
+    conversation.call(answer("onStatus", 0.0, vec![Value::Null, failed]));
+    assert!(conversation.events().is_empty());
+}
+
+#[test]
+fn a_publisher_that_leaves_ffmpegs_server_ends_the_stream() {
+    let mut conversation = Conversation::playing(live());
+    conversation.call(answer("FCUnpublish", 6.0, vec![Value::Null, "clip".into()]));
+    assert_eq!(
+        end(conversation.only_event()),
+        End::Unpublished("FCUnpublish".into())
+    );
+}
+
+#[test]
+fn nothing_is_said_after_the_end() {
+    let mut conversation = Conversation::playing(config());
+    conversation.status("NetStream.Play.Stop");
+    conversation.status("NetStream.Play.Stop");
+    conversation.send(Kind::VIDEO, 1, 0, &[0x17, 1]);
+    end(conversation.only_event());
+    assert!(conversation.wait(100 * SECOND).is_empty());
+}

@@ -1,0 +1,174 @@
+//! Media, metadata, and what is neither.
+
+use super::*;
+
+#[test]
+fn media_before_play_start_is_kept() {
+    let mut conversation = Conversation::with(config());
+    conversation.accept();
+    conversation.created(2, 1.0);
+    conversation.send(Kind::AUDIO, 1, 7, &[0xAF, 0, 0x11, 0x90]);
+    conversation.status("NetStream.Play.Start");
+    let mut events = conversation.events();
+    assert_eq!(events.len(), 3, "{events:?}");
+    assert_eq!(
+        media(events.remove(1)),
+        (Kind::AUDIO, 7, vec![0xAF, 0, 0x11, 0x90])
+    );
+}
+
+#[test]
+fn media_comes_on_any_message_stream() {
+    let mut conversation = Conversation::playing(config());
+    conversation.send(Kind::VIDEO, 0, 40, &[0x17, 1]);
+    assert_eq!(
+        media(conversation.only_event()),
+        (Kind::VIDEO, 40, vec![0x17, 1])
+    );
+}
+
+#[test]
+fn metadata_is_told_apart_and_freed_from_the_publishers_wrapping() {
+    let mut members = Object::new();
+    members.push("width", Value::Number(16.0));
+    let metadata = Value::EcmaArray(members);
+    for values in [
+        vec!["onMetaData".into(), metadata.clone()],
+        vec![
+            "@setDataFrame".into(),
+            "onMetaData".into(),
+            metadata.clone(),
+        ],
+    ] {
+        let mut conversation = Conversation::playing(config());
+        conversation.data(&values);
+        let Event::Metadata { members, payload } = conversation.only_event() else {
+            panic!("no metadata");
+        };
+        assert_eq!(members.get("width"), Some(&Value::Number(16.0)));
+        assert_eq!(*payload, encoded(&["onMetaData".into(), metadata.clone()]));
+    }
+}
+
+#[test]
+fn other_script_data_is_kept_to_the_letter() {
+    let cue: [Value; 2] = ["onCuePoint".into(), info("x", "y")];
+    let body = encoded(&cue);
+    let mut conversation = Conversation::playing(config());
+    conversation.send(Kind::DATA, 1, 90, &body);
+    assert_eq!(
+        media(conversation.only_event()),
+        (Kind::DATA, 90, body.clone())
+    );
+    let amf3 = [&[0][..], &body].concat();
+    conversation.send(Kind::DATA_AMF3, 1, 91, &amf3);
+    assert_eq!(
+        media(conversation.only_event()),
+        (Kind::DATA, 91, body.clone())
+    );
+    let wrapped = [encoded(&["@setDataFrame".into()]), body.clone()].concat();
+    conversation.send(Kind::DATA, 1, 92, &wrapped);
+    assert_eq!(media(conversation.only_event()), (Kind::DATA, 92, body));
+}
+
+#[test]
+fn chatter_and_what_does_not_decode_are_no_media() {
+    let mut conversation = Conversation::playing(config());
+    conversation.data(&["|RtmpSampleAccess".into(), true.into(), true.into()]);
+    conversation.data(&["@clearDataFrame".into(), "onMetaData".into()]);
+    conversation.data(&["onStatus".into(), info("status", "NetStream.Data.Start")]);
+    conversation.send(Kind::DATA, 1, 0, &[0x2A, 1, 2]);
+    conversation.send(Kind::DATA, 1, 0, &[]);
+    conversation.data(&["@setDataFrame".into()]);
+    conversation.send(Kind::DATA_AMF3, 1, 0, &[9, 9]);
+    conversation.send(Kind(99), 1, 0, &[1, 2, 3]);
+    conversation.send(Kind::SHARED_OBJECT, 1, 0, &[1, 2, 3]);
+    assert!(conversation.events().is_empty());
+}
+
+#[test]
+fn an_aggregate_is_its_parts() {
+    #[rustfmt::skip]
+    let body = [
+        8, 0, 0, 2, 0, 0, 100, 0, 0, 0, 0, 0x72, 1, 0, 0, 0, 13,
+        9, 0, 0, 2, 0, 0, 140, 0, 0, 0, 0, 0x27, 2, 0, 0, 0, 13,
+    ];
+    let mut conversation = Conversation::playing(config());
+    conversation.send(Kind::AGGREGATE, 1, 5_000, &body);
+    let got: Vec<_> = conversation.events().into_iter().map(media).collect();
+    let expected = [
+        (Kind::AUDIO, 5_000, vec![0x72, 1]),
+        (Kind::VIDEO, 5_040, vec![0x27, 2]),
+    ];
+    assert_eq!(got, expected);
+}
+
+#[test]
+fn a_big_aggregate_is_handed_out_part_by_part() {
+    let part = [8, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 11];
+    let mut conversation = Conversation::playing(config());
+    conversation.send(Kind::AGGREGATE, 1, 0, &part.repeat(10_000));
+    conversation.send(Kind::AUDIO, 1, 9, &[0xAF, 1]);
+    let now = conversation.now;
+    let client = &mut conversation.client;
+    client.receive(now, &mut conversation.to_client).unwrap();
+    assert!(client.poll_event().is_some());
+    assert!(client.poll_event().is_none());
+    assert_eq!(conversation.events().len(), 10_000);
+}
+
+#[test]
+fn data_of_the_amf3_type_without_its_selector_is_understood() {
+    let metadata = encoded(&["onMetaData".into(), info("a", "b")]);
+    let mut conversation = Conversation::playing(config());
+    conversation.send(Kind::DATA_AMF3, 1, 0, &metadata);
+    assert!(matches!(conversation.only_event(), Event::Metadata { .. }));
+}
+
+#[test]
+fn a_stream_that_begins_again_is_a_restart() {
+    let mut conversation = Conversation::playing(live());
+    conversation.send(Kind::VIDEO, 1, 500_000, &[0x17, 1]);
+    conversation.user_control(1, 1);
+    conversation.user_control(0, 1);
+    conversation.status("NetStream.Play.Start");
+    let events = conversation.events();
+    let [Event::Media(_), Event::Restarted, Event::Started] = &events[..] else {
+        panic!("{events:?}");
+    };
+}
+
+#[test]
+fn the_buffer_that_is_announced_grows_with_what_has_arrived() {
+    let mut conversation = Conversation::playing(config());
+    for timestamp in [0, 500, 1_000, 1_500, 2_000, 2_500, 3_000] {
+        conversation.send(Kind::VIDEO, 1, timestamp, &[0x27, 1]);
+    }
+    let announced = [Said::buffer_length(1, 4_500), Said::buffer_length(1, 6_000)];
+    assert_eq!(conversation.said(), announced);
+}
+
+#[test]
+fn the_servers_bytes_may_be_cut_anywhere() {
+    let script = || {
+        let mut conversation = Conversation::with(config());
+        conversation.accept();
+        conversation.created(2, 1.0);
+        conversation.status("NetStream.Play.Start");
+        conversation.data(&["onMetaData".into(), info("a", "b")]);
+        conversation.send(Kind::VIDEO, 1, 0, &[0x17; 300]);
+        conversation.send(Kind::AUDIO, 1, 20, &[0xAF; 9]);
+        conversation.status("NetStream.Play.Stop");
+        conversation
+    };
+    let whole = format!("{:?}", script().events());
+    for cut in 0..script().to_client.len() {
+        let mut conversation = script();
+        let second = conversation.to_client.split_off(cut);
+        let mut events = conversation.events();
+        assert!(!events.iter().any(|event| matches!(event, Event::Ended(_))));
+        conversation.to_client.unsplit(second);
+        events.extend(conversation.events());
+        assert_eq!(format!("{events:?}"), whole, "cut at {cut}");
+    }
+}
