@@ -6,7 +6,8 @@
 //!
 //! # What a hostile message can cost
 //!
-//! Time and memory in proportion to its size, whatever it claims:
+//! Memory in proportion to its size, and no more work than its bytes and [`MAX_NODES`] values are
+//! worth, whatever it claims:
 //!
 //! * No count sizes an allocation. Counts are compared with the bytes left, vectors grow as values
 //!   arrive.

@@ -20,7 +20,7 @@ use super::{
     name::Name,
 };
 use crate::{
-    download::{Job, Resume, output::Destination},
+    download::{self, Job, Resume, output::Destination},
     rtmp::{
         client::config::{BufferLength, Config, Connect, Start, Timeouts},
         handshake::Mode,
@@ -44,7 +44,7 @@ pub fn resolve(args: &Args, surroundings: Surroundings) -> Result<Job> {
         first,
         alternatives,
     } = Place::of(args)?;
-    let arguments = access::arguments(args)?;
+    let connect = connect(args, &first)?;
     let login = access::login(args, &target)?;
     let output = destination(args.flv.as_deref(), surroundings)?;
     place::ensure_supported(args, target.scheme)?;
@@ -60,14 +60,7 @@ pub fn resolve(args: &Args, surroundings: Surroundings) -> Result<Job> {
             length_ms,
             playlist: args.playlist,
             subscribe: subscribe(args, &first.playpath),
-            connect: Connect {
-                app: first.app,
-                tc_url: first.tc_url,
-                flash_ver: args.flash_ver.clone().unwrap_or_else(flash_ver),
-                swf_url: given(args.swf_url.as_ref()),
-                page_url: given(args.page_url.as_ref()),
-                arguments,
-            },
+            connect,
             playpath: first.playpath,
             secure_token: given(args.token.as_ref()),
             usher_token: given(args.jtv.as_ref()),
@@ -93,6 +86,17 @@ pub fn resolve(args: &Args, surroundings: Surroundings) -> Result<Job> {
     };
     describe(target.scheme, &job);
     Ok(job)
+}
+
+fn connect(args: &Args, place: &download::Place) -> Result<Connect> {
+    Ok(Connect {
+        app: place.app.clone(),
+        tc_url: place.tc_url.clone(),
+        flash_ver: args.flash_ver.clone().unwrap_or_else(flash_ver),
+        swf_url: given(args.swf_url.as_ref()),
+        page_url: given(args.page_url.as_ref()),
+        arguments: access::arguments(args)?,
+    })
 }
 
 /// What `args` have that nobody who looks at the output has to know.

@@ -20,7 +20,7 @@ pub use self::ending::Ending;
 use self::{
     ending::{Last, judge},
     output::Destination,
-    places::{Places, described, is_elsewhere},
+    places::{Places, is_elsewhere},
     pump::{Next, Pump},
     redirect::follow,
 };
@@ -209,15 +209,10 @@ async fn play(job: &Job, pump: &mut Pump<'_>, places: &mut Places, stop: &mut St
                 if pump.has_media() || !is_elsewhere(&last, is_prompt) {
                     return last;
                 }
-                let Some(next) = places.next(&session) else {
-                    return last;
-                };
-                tracing::info!(
-                    "the server does not know {}, trying {}",
-                    described(&session),
-                    described(&next)
-                );
-                session = next;
+                match places.next(&session) {
+                    Some(next) => session = next,
+                    None => return last,
+                }
             }
             Next::Follow(_) | Next::Reconnect(_) if hops == MAX_HOPS => {
                 return Last::RedirectRefused(format!("redirected more than {MAX_HOPS} times"));

@@ -20,7 +20,7 @@ impl Places {
         }
     }
 
-    /// The session at the next place, where there is one.
+    /// The session at the next place, where there is one, told as it is tried.
     pub(super) fn next(&mut self, session: &Config) -> Option<Config> {
         let place = self.left.pop_front()?;
         if self.tried.is_empty() {
@@ -33,7 +33,11 @@ impl Places {
         session.connect.app = place.app;
         session.connect.tc_url = place.tc_url;
         session.playpath = place.playpath;
-        self.tried.push(described(&session));
+        let name = described(&session);
+        if let Some(before) = self.tried.last() {
+            tracing::info!("the server does not know {before}, trying {name}");
+        }
+        self.tried.push(name);
         Some(session)
     }
 
@@ -51,7 +55,7 @@ impl Places {
     }
 }
 
-pub(super) fn described(session: &Config) -> String {
+fn described(session: &Config) -> String {
     format!("{:?} in app {:?}", session.playpath, session.connect.app)
 }
 

@@ -13,8 +13,8 @@ use crate::{
     process::{Finished, Process},
     program::{LIMIT, download},
     server::{
-        Clip, Config, Connection, Conversation, OnConnect, OnMissing, Pace, Server, Stream, Then,
-        status,
+        Clip, Config, Connection, Conversation, Login, LoginScheme, OnConnect, OnMissing, Pace,
+        Server, Stream, Then, status,
     },
 };
 
@@ -200,6 +200,49 @@ fn secrets_are_in_no_output() {
         logged.lines().all(|line| line.get(10..11) == Some("T")),
         "{logged}"
     );
+}
+
+#[test]
+fn who_logs_in_is_in_no_output() {
+    for scheme in [LoginScheme::Adobe, LoginScheme::Limelight] {
+        for password in ["s3cret", "wrong!"] {
+            let server = Server::start(Config {
+                login: Some(Login {
+                    scheme,
+                    user: "joe",
+                    password: "s3cret",
+                }),
+                ..Config::serving(recorded())
+            });
+            let of_url = server
+                .url("clip")
+                .replace("rtmp://", &format!("rtmp://joe:{password}@"));
+            let lines: [(&str, &[&str]); 2] = [
+                (&of_url, &["-z"]),
+                (
+                    &server.url("clip"),
+                    &["-z", "--user", "joe", "--password", password],
+                ),
+            ];
+            for (url, options) in lines {
+                let download = download(url, options);
+                let is_right = password == "s3cret";
+                assert_eq!(
+                    download.finished.code() == Some(0),
+                    is_right,
+                    "{}",
+                    download.finished
+                );
+                for secret in ["joe", password] {
+                    assert!(
+                        !download.finished.stderr.contains(secret),
+                        "{}",
+                        download.finished
+                    );
+                }
+            }
+        }
+    }
 }
 
 #[test]

@@ -35,6 +35,9 @@ mod drop_in;
 /// Front ends of rtmpdump.
 mod front_ends;
 
+/// What a session can play with, from servers that want it.
+mod repertoire;
+
 /// Downloads from servers that others wrote.
 mod real_servers;
 

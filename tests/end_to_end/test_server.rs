@@ -16,8 +16,8 @@ use crate::{
     judge::{self, Media},
     peers::{ffmpeg::Ffmpeg, require, rtmpdump::Rtmpdump},
     server::{
-        C2, Clip, Config, Conversation, Ending, Handshake, Pace, Point, Replay, Server, Step,
-        Stream, Then,
+        C2, Clip, Config, Conversation, Ending, Handshake, Login, LoginScheme, Pace, Point, Replay,
+        SecureToken, Server, Step, Stream, Then,
     },
 };
 
@@ -77,6 +77,56 @@ fn rtmpdump_plays_a_live_stream() {
         .cloned()
         .expect("it plays");
     assert_eq!(play.values[2].as_number(), Some(-1000.0));
+}
+
+#[test]
+fn rtmpdump_pauses_sets_a_playlist_and_answers_a_secure_token() {
+    let (ffmpeg, rtmpdump) = (require!(Ffmpeg::find()), require!(Rtmpdump::find()));
+    let source = fixtures::mp3_flv(&ffmpeg);
+    let stream = Stream::recorded(Clip::read(&source)).paced(Pace::UntilEmpty { ms: 700 });
+    let server = Server::start(Config {
+        handshake: Handshake::Plain,
+        wants_playlist: true,
+        secure_token: Some(SecureToken {
+            token: "c1d2e3f40011223344556677",
+            answer: b"\x17\xAB\xD7\x58\x1F\xD3\x0B\xA6\x26\x4F\x89\x95",
+        }),
+        ..Config::serving(stream)
+    });
+    let (_folder, output) = output();
+    let options = ["--token", "mykey", "--playlist"];
+    let player = rtmpdump.play(&server.url("clip"), &output, &options);
+    let said = player.finish(LIMIT);
+    assert!(server.only_client().command("pause").is_some(), "{said}");
+    judge::assert_whole(&ffmpeg, &source, &output);
+}
+
+#[test]
+fn ffmpeg_logs_in() {
+    let ffmpeg = require!(Ffmpeg::find());
+    let source = fixtures::mp3_flv(&ffmpeg);
+    for scheme in [
+        LoginScheme::Adobe,
+        LoginScheme::AdobeOpaque,
+        LoginScheme::Limelight,
+    ] {
+        for app in ["app", "app/inst"] {
+            let stream = Stream::recorded(Clip::read(&source)).paced(Pace::Unbounded);
+            let server = Server::start(Config {
+                login: Some(Login {
+                    scheme,
+                    user: "joe",
+                    password: "s3cret",
+                }),
+                ..Config::serving(stream)
+            });
+            let port = server.port();
+            let url = format!("rtmp://joe:s3cret@127.0.0.1:{port}/{app}/clip");
+            let played = Media::read(&ffmpeg, url.as_ref());
+            played.assert_equals(&Media::read(&ffmpeg, &source));
+            assert_eq!(server.heard().len(), 3, "{scheme:?}");
+        }
+    }
 }
 
 #[test]

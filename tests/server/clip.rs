@@ -102,9 +102,11 @@ impl Tag {
         }
     }
 
-    /// Whether a player can start here.
+    /// Whether a player can start here. The end of an AVC sequence calls itself a keyframe, and is
+    /// nothing but a header.
     pub fn is_keyframe(&self) -> bool {
         let frame = self.body.first().map_or(0, |first| first >> 4 & 7);
-        self.kind == Self::VIDEO && frame == 1 && !self.is_configuration()
+        let has_picture = self.body.len() > 5 && !self.is_configuration();
+        self.kind == Self::VIDEO && frame == 1 && has_picture
     }
 }

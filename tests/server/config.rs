@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use rtmpull::rtmp::handshake::digest::Scheme;
 
-use super::{clip::Clip, replay::Replay};
+use super::{clip::Clip, login::Login, replay::Replay};
 
 /// A server. The default one behaves well and has no streams.
 #[derive(Debug, Clone)]
@@ -12,6 +12,11 @@ pub struct Config {
     pub streams: BTreeMap<String, Stream>,
     pub handshake: Handshake,
     pub connect: OnConnect,
+    /// Whom it lets in; everybody where nobody is named.
+    pub login: Option<Login>,
+    pub secure_token: Option<SecureToken>,
+    /// Whether a stream is only there for those who have set a playlist with it.
+    pub wants_playlist: bool,
     pub pipelining: Pipelining,
     pub missing: OnMissing,
     /// What `createStream` answers.
@@ -74,6 +79,8 @@ pub enum Pace {
     Buffered,
     /// So many times as fast as time goes by.
     Times(f64),
+    /// So many milliseconds at once, then Buffer Empty, and no more before a pause and its end.
+    UntilEmpty { ms: u32 },
 }
 
 /// One of the ways in which a server says that it is over.
@@ -122,6 +129,13 @@ pub enum OnConnect {
         redirect: String,
         redirect2: String,
     },
+}
+
+/// A token in connect's answer, and the only answer to it after which a stream is created.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SecureToken {
+    pub token: &'static str,
+    pub answer: &'static [u8],
 }
 
 /// What becomes of commands that come before the answer to the one before them.
@@ -192,6 +206,9 @@ impl Default for Config {
             streams: BTreeMap::new(),
             handshake: Handshake::Digest(Scheme::DigestFirst),
             connect: OnConnect::Accept,
+            login: None,
+            secure_token: None,
+            wants_playlist: false,
             pipelining: Pipelining::Answered,
             missing: OnMissing::StreamNotFound,
             stream_id: 1,

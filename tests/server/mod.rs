@@ -22,6 +22,7 @@ mod connection;
 mod conversation;
 mod delay_line;
 mod listener;
+mod login;
 mod playback;
 mod replay;
 mod session;
@@ -29,13 +30,14 @@ mod session;
 pub use self::{
     clip::{Clip, Tag},
     config::{
-        Config, Ending, Fault, Handshake, OnConnect, OnMissing, Pace, Pipelining, Point, Source,
-        Step, Stream, Then,
+        Config, Ending, Fault, Handshake, OnConnect, OnMissing, Pace, Pipelining, Point,
+        SecureToken, Source, Step, Stream, Then,
     },
     connection::{C2, Command, Connection, Heard, Over, command_payload},
     conversation::Conversation,
     delay_line::DelayLine,
     listener::Listener,
+    login::{Login, LoginScheme},
     replay::Replay,
     session::{object, status},
 };

@@ -13,6 +13,8 @@ pub struct Playback<'a> {
     /// What is still to be sent, the next one last.
     tags: Vec<Tag>,
     first_ms: u32,
+    /// Where the buffer is full.
+    until_ms: Option<u32>,
     start: Instant,
 }
 
@@ -34,6 +36,10 @@ impl<'a> Playback<'a> {
         tags.reverse();
         Self {
             stream,
+            until_ms: match stream.pace {
+                Pace::UntilEmpty { ms } => Some(start_ms.max(0.0) as u32 + ms),
+                _ => None,
+            },
             first_ms: tags.last().map_or(0, |tag| tag.timestamp_ms),
             tags,
             start: Instant::now(),
@@ -44,6 +50,12 @@ impl<'a> Playback<'a> {
     pub fn take(&mut self, count: usize) -> Vec<Tag> {
         let left = self.tags.len().saturating_sub(count);
         self.tags.drain(left..).rev().collect()
+    }
+
+    /// Whether the next tag is for another buffer.
+    pub fn has_filled_buffer(&self) -> bool {
+        let next_ms = self.tags.last().map(|tag| tag.timestamp_ms);
+        next_ms > self.until_ms.or(next_ms)
     }
 
     /// How long until the next tag is due, for a client that announced `buffer`; none where there is
@@ -57,7 +69,7 @@ impl<'a> Playback<'a> {
             .max(0);
         let position = Duration::from_millis(position.unsigned_abs().into());
         let due = match self.stream.pace {
-            Pace::Unbounded => Duration::ZERO,
+            Pace::Unbounded | Pace::UntilEmpty { .. } => Duration::ZERO,
             Pace::Buffered => position.saturating_sub(buffer),
             Pace::Times(speed) => position.div_f64(speed),
         };

@@ -12,9 +12,11 @@ use rtmpull::{
 
 use super::{
     clip::Tag,
-    config::{Config, Ending, OnConnect, OnMissing, Pipelining, Source, Step, Stream, Then},
+    config::{
+        Config, Ending, OnConnect, OnMissing, Pipelining, SecureToken, Source, Step, Stream, Then,
+    },
     connection::{
-        Command, Connection, Over, PING_REQUEST, STATUS, STREAM_BEGIN, STREAM_EOF,
+        BUFFER_EMPTY, Command, Connection, Over, PING_REQUEST, STATUS, STREAM_BEGIN, STREAM_EOF,
         STREAM_IS_RECORDED, command_payload,
     },
     playback::Playback,
@@ -27,6 +29,10 @@ pub struct Session<'a> {
     /// What the client announced for its buffer.
     buffer: Duration,
     playback: Option<Playback<'a>>,
+    /// Whether nothing is sent before the end of a pause.
+    is_held_back: bool,
+    is_token_answered: bool,
+    has_playlist: bool,
     next_ping: Option<Instant>,
     pings: usize,
 }
@@ -39,6 +45,9 @@ impl<'a> Session<'a> {
             connection,
             buffer: Duration::from_secs(1),
             playback: None,
+            is_held_back: false,
+            is_token_answered: false,
+            has_playlist: false,
             next_ping: config.ping_every.map(|every| Instant::now() + every),
             pings: 0,
         }
@@ -79,6 +88,15 @@ impl<'a> Session<'a> {
             "connect" => self.connect(&command),
             "createStream" => self.create_stream(&command),
             "play" if command.stream == self.config.stream_id => self.start(&command),
+            "pause" => self.pause(&command),
+            "secureTokenResponse" => {
+                self.take_token_answer(&command);
+                Ok(())
+            }
+            "set_playlist" => {
+                self.take_playlist(&command);
+                Ok(())
+            }
             "FCSubscribe" => self.confirm_subscription(),
             "getStreamLength" => self.tell_length(&command),
             "_checkbw" => self
@@ -103,19 +121,12 @@ impl<'a> Session<'a> {
             .queue_control(Kind::SET_PEER_BANDWIDTH, &dynamic)?;
         self.connection.queue_chunk_size(self.config.chunk_size)?;
         self.connection.queue_event(STREAM_BEGIN, 0)?;
+        if let Some(description) = self.login_refusal(command) {
+            return self.reject(command, "NetConnection.Connect.Rejected", &description);
+        }
         match &self.config.connect {
             OnConnect::Accept => self.accept(command),
-            OnConnect::Reject { code, description } => {
-                let info = status("error", code, description);
-                self.queue_command(
-                    0,
-                    "_error",
-                    command.transaction,
-                    &[Value::Null, info.into()],
-                )?;
-                self.connection.flush()?;
-                self.connection.fail(Then::Fin)
-            }
+            OnConnect::Reject { code, description } => self.reject(command, code, description),
             OnConnect::RedirectInError { redirect } => self.redirect(command, redirect),
             OnConnect::RedirectToItself => {
                 let redirect = format!("rtmp://127.0.0.1:{}/app", self.connection.port());
@@ -129,6 +140,55 @@ impl<'a> Session<'a> {
                 self.queue_command(0, "onStatus", 0.0, &[Value::Null, info.into()])
             }
         }
+    }
+
+    fn reject(&mut self, command: &Command, code: &str, description: &str) -> Result<(), Over> {
+        let info = status("error", code, description);
+        let values = [Value::Null, info.into()];
+        self.queue_command(0, "_error", command.transaction, &values)?;
+        self.connection.flush()?;
+        self.connection.fail(Then::Fin)
+    }
+
+    /// Why the client is not let in, if it is not. What proves who it is has to stand in app and tcUrl.
+    fn login_refusal(&self, command: &Command) -> Option<String> {
+        let login = self.config.login?;
+        let member = |name| Some(command.values.first()?.member(name)?.as_text()?.to_string());
+        let (app, tc_url) = (member("app")?, member("tcUrl")?);
+        match login.refusal(&app) {
+            None if !tc_url.ends_with(&format!("/{app}")) => Some(format!("{tc_url} is not {app}")),
+            refusal => refusal,
+        }
+    }
+
+    fn take_token_answer(&mut self, command: &Command) {
+        let token = self.config.secure_token;
+        let answer = command.values.get(1).and_then(Value::as_text);
+        self.is_token_answered =
+            token.map(|token| token.answer) == answer.map(|text| text.as_bytes());
+    }
+
+    fn take_playlist(&mut self, command: &Command) {
+        let first = command.values.get(1).and_then(|list| list.member("0"));
+        self.has_playlist = first.is_some_and(|name| self.stream(name).is_some());
+    }
+
+    /// What Flash Media Server does with a pause and its end, which starts at the keyframe before.
+    fn pause(&mut self, command: &Command) -> Result<(), Over> {
+        let id = self.config.stream_id;
+        let Some(playback) = &mut self.playback else {
+            return Ok(());
+        };
+        if command.values.get(1) == Some(&Value::Boolean(true)) {
+            self.is_held_back = true;
+            self.connection.queue_event(STREAM_EOF, id)?;
+            return self.queue_status("status", "NetStream.Pause.Notify", "Paused.");
+        }
+        let at_ms = command.values.get(2).and_then(Value::as_number);
+        *playback = Playback::new(playback.stream, at_ms.unwrap_or(0.0));
+        self.is_held_back = false;
+        self.queue_status("status", "NetStream.Unpause.Notify", "Going on.")?;
+        self.connection.queue_event(STREAM_BEGIN, id)
     }
 
     fn redirect(&mut self, command: &Command, redirect: &str) -> Result<(), Over> {
@@ -163,6 +223,9 @@ impl<'a> Session<'a> {
             "Connection succeeded.",
         );
         info.insert("objectEncoding", 0.0);
+        if let Some(SecureToken { token, .. }) = self.config.secure_token {
+            info.insert("data", object([("secureToken", token.into())]));
+        }
         let values = [properties.into(), info.into()];
         self.queue_command(0, "_result", command.transaction, &values)?;
         self.queue_command(0, "onBWDone", 0.0, &[Value::Null, 8192.0.into()])
@@ -170,6 +233,9 @@ impl<'a> Session<'a> {
 
     fn create_stream(&mut self, command: &Command) -> Result<(), Over> {
         self.connection.reach(Step::CreateStream)?;
+        if self.config.secure_token.is_some() && !self.is_token_answered {
+            return self.connection.fail(Then::Fin);
+        }
         let id = f64::from(self.config.stream_id);
         self.queue_command(0, "_result", command.transaction, &[Value::Null, id.into()])
     }
@@ -205,7 +271,7 @@ impl<'a> Session<'a> {
         };
         let id = self.config.stream_id;
         let is_live = matches!(stream.source, Source::Live { .. });
-        if start_ms == -1000.0 && !is_live {
+        if start_ms == -1000.0 && !is_live || self.config.wants_playlist && !self.has_playlist {
             return self.miss();
         }
         self.connection.queue_event(STREAM_BEGIN, id)?;
@@ -261,6 +327,15 @@ impl<'a> Session<'a> {
             let Some(playback) = &mut self.playback else {
                 return Ok(IDLE);
             };
+            if self.is_held_back {
+                return Ok(IDLE);
+            }
+            if playback.has_filled_buffer() {
+                self.is_held_back = true;
+                self.connection
+                    .queue_event(BUFFER_EMPTY, self.config.stream_id)?;
+                continue;
+            }
             let Some(wait) = playback.wait(self.buffer) else {
                 let end = &playback.stream.end;
                 self.playback = None;

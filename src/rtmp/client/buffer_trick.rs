@@ -18,8 +18,8 @@ pub(super) struct BufferTrick {
     is_wanted: bool,
     is_recorded: bool,
     state: State,
-    /// Whether nothing new has come since the last one.
-    is_spent: bool,
+    /// How often it was begun since something new has come.
+    tries: u32,
     audio: Track,
     video: Track,
     data: Track,
@@ -79,7 +79,7 @@ impl BufferTrick {
             is_wanted,
             is_recorded,
             state: State::Idle,
-            is_spent: false,
+            tries: 0,
             audio: Track::default(),
             video: Track::default(),
             data: Track::default(),
@@ -91,20 +91,16 @@ impl BufferTrick {
         self.is_recorded = true;
     }
 
-    /// Whether it can be done now: once for each time that something new has come.
-    pub(super) fn is_possible(&self) -> bool {
-        self.is_wanted
-            && self.is_recorded
-            && self.state == State::Idle
-            && !self.is_spent
-            && self.position().is_some()
+    /// Whether it has not been tried since something new has come.
+    pub(super) fn is_untried(&self) -> bool {
+        self.tries == 0 && self.next_position().is_some()
     }
 
     /// Begins, where it can: the position at which the server is to pause.
     pub(super) fn begin(&mut self) -> Option<Timestamp> {
-        let at = self.position().filter(|_| self.is_possible())?;
+        let at = self.next_position()?;
         self.state = State::Pausing { at };
-        self.is_spent = true;
+        self.tries = self.tries.saturating_add(1);
         Some(at)
     }
 
@@ -152,7 +148,9 @@ impl BufferTrick {
             return Admission::Again { is_progress };
         }
         if nature == Nature::Frame && message.kind != Kind::DATA {
-            self.is_spent &= self.is_pausing();
+            if !self.is_pausing() {
+                self.tries = 0;
+            }
             if is_resuming {
                 self.state = State::Idle;
             }
@@ -165,54 +163,67 @@ impl BufferTrick {
         *self = Self::new(self.is_wanted, self.is_recorded);
     }
 
-    /// What both tracks have in full. A track that is long over does not hold the other one back.
-    fn position(&self) -> Option<Timestamp> {
-        let (one, other) = match (self.audio.latest, self.video.latest) {
-            (Some(audio), Some(video)) => (audio, video),
-            (audio, video) => return audio.or(video),
+    /// What both tracks have in full, first. Where that brings nothing new the buffer is shorter than
+    /// the distance between the tracks, and the one that is behind may be over: then what one track
+    /// has.
+    fn next_position(&self) -> Option<Timestamp> {
+        if !self.is_wanted || !self.is_recorded || self.is_pausing() {
+            return None;
+        }
+        let (earlier, later) = self.positions()?;
+        match self.tries {
+            0 => Some(earlier),
+            1 if earlier != later => Some(later),
+            _ => None,
+        }
+    }
+
+    /// How far the tracks have come. One that is long over does not count.
+    fn positions(&self) -> Option<(Timestamp, Timestamp)> {
+        let either = self.audio.latest.or(self.video.latest)?;
+        let audio = self.audio.latest.unwrap_or(either);
+        let video = self.video.latest.unwrap_or(either);
+        let (earlier, later) = match audio.since(video) {
+            ..0 => (audio, video),
+            _ => (video, audio),
         };
-        let (earlier, later) = match one.since(other) {
-            ..0 => (one, other),
-            _ => (other, one),
-        };
-        Some(match later.since(earlier) {
-            0..=MAX_LAG_MS => earlier,
-            _ => later,
-        })
+        match later.since(earlier) {
+            0..=MAX_LAG_MS => Some((earlier, later)),
+            _ => Some((later, later)),
+        }
     }
 }
 
 impl Track {
     fn admit(&mut self, nature: Nature, timestamp: Timestamp, message: Fingerprint) -> bool {
-        match nature {
-            Nature::Frame => self.admit_frame(timestamp, message),
-            Nature::Configuration => {
-                let before = self.configuration.replace(message);
-                self.again.is_none() || before != Some(message)
-            }
-            Nature::Neither => self.again.is_none(),
+        if nature == Nature::Configuration {
+            let before = self.configuration.replace(message);
+            return self.again.is_none() || before != Some(message);
         }
-    }
-
-    fn admit_frame(&mut self, timestamp: Timestamp, message: Fingerprint) -> bool {
         let step_ms = self.latest.map_or(1, |latest| timestamp.since(latest));
         match step_ms {
-            0 => {
-                let place = |again: &Vec<_>| again.iter().position(|this| *this == message);
-                if let Some(again) = &mut self.again
-                    && let Some(place) = place(again)
-                {
-                    again.swap_remove(place);
-                    return false;
-                }
-            }
+            0 if self.comes_again(message) => return false,
+            0 => {}
             ..0 if !self.is_other_clock(step_ms) => return self.again.is_none(),
+            _ if nature == Nature::Neither => return true,
             _ => self.advance(timestamp),
         }
         if self.at_latest.len() < MAX_AT_ONCE {
             self.at_latest.push(message);
         }
         true
+    }
+
+    /// Whether this is one of those of the latest moment that may come again.
+    fn comes_again(&mut self, message: Fingerprint) -> bool {
+        let Some(again) = &mut self.again else {
+            return false;
+        };
+        let place = again.iter().position(|this| *this == message);
+        if let Some(place) = place {
+            again.swap_remove(place);
+        }
+        place.is_some()
     }
 
     /// Takes note of a frame that comes again; tells whether it is nearer to what is new.

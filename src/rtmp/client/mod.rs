@@ -267,7 +267,7 @@ impl Client {
                 }
                 Wait::EndOfStream => self.end_of_stream_confirmed(),
                 Wait::Pause => self.go_on(),
-                Wait::Silence if self.buffer_trick.is_possible() => {
+                Wait::Silence if self.buffer_trick.is_untried() => {
                     self.pause(now);
                 }
                 // What was not answered says more than what could not come without it.
@@ -443,7 +443,7 @@ impl Client {
     /// whether the buffer trick helps.
     fn await_media(&mut self) {
         let bound = match self.config.timeouts.silence {
-            bound if !self.buffer_trick.is_possible() => bound,
+            bound if !self.buffer_trick.is_untried() => bound,
             bound => Some(part(bound, 2).unwrap_or(PATIENCE_BEFORE_TRICK)),
         };
         self.deadlines.start(Wait::Silence, self.alive_at, bound);

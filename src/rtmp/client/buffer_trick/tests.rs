@@ -177,16 +177,48 @@ fn a_track_that_is_long_over_holds_nothing_back() {
 #[test]
 fn it_is_done_once_for_each_time_that_something_new_has_come() {
     let (mut trick, _) = resumed(&[video(0, 1)]);
-    assert!(!trick.is_possible() && trick.begin().is_none());
+    assert!(!trick.is_untried() && trick.begin().is_none());
     assert!(!is_new(&mut trick, &video(0, 1)));
-    assert!(!trick.is_possible());
+    assert!(!trick.is_untried());
     assert!(is_new(&mut trick, &configuration(0, 1)));
-    assert!(!trick.is_possible());
+    assert!(!trick.is_untried());
     assert!(is_new(&mut trick, &video(40, 2)));
-    assert!(trick.is_possible());
+    assert!(trick.is_untried());
     trick.begin();
     assert!(is_new(&mut trick, &video(80, 3)));
-    assert!(!trick.is_possible());
+    assert!(!trick.is_untried());
+}
+
+#[test]
+fn a_track_that_is_over_holds_a_short_buffer_back_once() {
+    let (mut trick, at_ms) = resumed(&[video(960, 1), audio(960, 1), audio(1_200, 2)]);
+    assert_eq!(at_ms, 960);
+    assert_admitted(
+        &mut trick,
+        &[(video(960, 1), false), (audio(960, 1), false)],
+    );
+    assert!(!trick.is_untried());
+    assert_eq!(trick.begin(), Some(Timestamp(1_200)));
+    trick.resume();
+    assert_eq!(trick.begin(), None);
+    assert_admitted(
+        &mut trick,
+        &[(audio(1_200, 2), false), (audio(1_223, 3), true)],
+    );
+    assert_eq!(trick.begin(), Some(Timestamp(960)));
+}
+
+#[test]
+fn the_end_of_a_sequence_comes_through_though_no_frame_follows() {
+    let end = || message(Kind::VIDEO, 40, &[0x17, 2, 0, 0, 0]);
+    let (mut trick, _) = resumed(&[video(0, 1), video(40, 2)]);
+    assert_admitted(
+        &mut trick,
+        &[(video(40, 2), false), (end(), true), (audio(60, 1), true)],
+    );
+    trick.begin();
+    trick.resume();
+    assert_admitted(&mut trick, &[(end(), false), (video(40, 2), false)]);
 }
 
 #[test]

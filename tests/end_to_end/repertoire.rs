@@ -1,0 +1,325 @@
+//! Downloads from servers that want more than `play`: through the library, which has each wish as a
+//! field.
+
+use std::time::{Duration, Instant};
+
+use rtmpull::{
+    amf::{Object, Value},
+    cli::{
+        args::Args,
+        job::{Surroundings, resolve},
+    },
+    download::{self, Ending, Outcome, Progress, Report, Stop},
+    rtmp::client::config::{Config as Session, Login as User, Start, Timeouts},
+    transport::Endpoint,
+};
+
+use crate::{
+    downloads::assert_media,
+    peers::{require, rtmpdump::Rtmpdump},
+    server::{
+        Clip, Command, Config, Handshake, Heard, Login, LoginScheme, OnConnect, Pace, SecureToken,
+        Server, Stream,
+    },
+};
+
+#[test]
+fn a_secure_token_is_answered() {
+    let config = Config {
+        secure_token: Some(SecureToken {
+            token: "8049bb59d3efe4da975fd0e9db9485c864e81cc57441f57b3ba9c6ce0780ab6f",
+            answer: b"A secure token of Wowza's kind..",
+        }),
+        ..recorded()
+    };
+    let server = assert_whole(config.clone(), |session| {
+        session.secure_token = Some("0123456789abcdef".into());
+    });
+    let heard = server.only_client();
+    let names = heard.names();
+    assert_eq!(
+        names[..4],
+        ["connect", "secureTokenResponse", "createStream", "_checkbw"]
+    );
+    for key in [None, Some("another".to_owned())] {
+        let (outcome, _) = play(config.clone(), |session| session.secure_token = key.clone());
+        assert_eq!(outcome.ending, Ending::Cut, "{}", outcome.reason);
+    }
+}
+
+#[test]
+fn a_user_is_let_in_by_each_kind_of_login() {
+    for scheme in LOGINS {
+        for app in ["app", "app/inst", "app?key=1"] {
+            let server = assert_whole(with_login(scheme), |session| {
+                session.connect.tc_url = format!("rtmp://server.example/{app}");
+                session.connect.app = app.into();
+                session.login = user("joe", "s3cret");
+            });
+            let apps: Vec<String> = server.heard().iter().map(app_of).collect();
+            assert_eq!(apps.len(), 3, "{apps:?}");
+            assert_eq!(apps[0], app);
+            assert!(apps[1].ends_with("&user=joe"), "{apps:?}");
+            assert!(apps[2].contains("&response="), "{apps:?}");
+            assert!(!apps.concat().contains("s3cret"));
+        }
+    }
+}
+
+#[test]
+fn who_is_not_let_in_is_told_why_and_asks_no_more() {
+    for scheme in LOGINS {
+        for (login, words, connections) in [
+            (user("joe", "wrong"), "do not match", 3),
+            (user("jim", "s3cret"), "does not know the user", 2),
+            (None, "wants a user name and a password", 1),
+        ] {
+            let (outcome, server) = play(with_login(scheme), |session| {
+                session.login = login.clone();
+            });
+            assert_eq!(outcome.ending, Ending::Refused);
+            assert!(outcome.reason.contains(words), "{}", outcome.reason);
+            assert!(!outcome.reason.contains("joe"), "{}", outcome.reason);
+            assert_eq!(server.heard().len(), connections);
+        }
+    }
+}
+
+#[test]
+fn a_login_is_made_anew_where_a_redirect_leads_to() {
+    let there = Server::start(with_login(LoginScheme::Adobe));
+    let here = Config {
+        connect: OnConnect::RedirectInError {
+            redirect: format!("rtmp://127.0.0.1:{}/app", there.port()),
+        },
+        ..with_login(LoginScheme::Adobe)
+    };
+    assert_whole(here, |session| session.login = user("joe", "s3cret"));
+    assert_eq!(there.heard().len(), 3);
+    assert_eq!(app_of(&there.heard()[0]), "app");
+}
+
+#[test]
+fn buffer_after_buffer_is_asked_for_and_nothing_comes_twice() {
+    for (ms, aggregates) in [(700, 0), (100, 0), (1_000, 7)] {
+        let stream = Stream::recorded(Clip::sample()).paced(Pace::UntilEmpty { ms });
+        let config = Config {
+            aggregates,
+            ..Config::serving(stream)
+        };
+        let start = Instant::now();
+        let server = assert_whole(config, |session| session.buffer_trick = true);
+        assert!(start.elapsed() < Duration::from_secs(3));
+        let heard = server.only_client();
+        let pauses = heard.commands.iter().filter(|call| call.name == "pause");
+        assert!(pauses.count() >= 4, "{:?}", heard.names());
+    }
+}
+
+#[test]
+fn without_the_trick_a_server_that_waits_for_it_is_left_in_time() {
+    let stream = Stream::recorded(Clip::sample()).paced(Pace::UntilEmpty { ms: 700 });
+    let (outcome, server) = play(Config::serving(stream), |session| {
+        session.buffer_trick = false;
+        session.timeouts = Timeouts::all(Some(Duration::from_secs(1)));
+    });
+    assert_eq!(outcome.ending, Ending::Stalled, "{}", outcome.reason);
+    assert!(server.only_client().command("pause").is_none());
+}
+
+#[test]
+fn a_playlist_is_set_for_servers_that_want_one() {
+    let config = Config {
+        wants_playlist: true,
+        ..recorded()
+    };
+    let (outcome, _) = play(config.clone(), |_| {});
+    assert_eq!(outcome.ending, Ending::NotFound);
+    assert_whole(config, |session| session.playlist = true);
+}
+
+#[test]
+fn everything_is_said_in_rtmpdumps_order() {
+    let server = assert_whole(recorded(), |session| {
+        session.playlist = true;
+        session.usher_token = Some("usher".into());
+        session.subscribe = Some("clip".into());
+        session.start = Start::At { ms: 0 };
+        session.length_ms = Some(60_000);
+    });
+    let heard = server.only_client();
+    let names: Vec<_> = heard
+        .names()
+        .into_iter()
+        .filter(|name| *name != "_checkbw")
+        .collect();
+    let expected = [
+        "connect",
+        "createStream",
+        "NetStream.Authenticate.UsherToken",
+        "FCSubscribe",
+        "set_playlist",
+        "play",
+        "deleteStream",
+    ];
+    assert_eq!(names, expected);
+    let play = heard.command("play").expect("it is played");
+    let [start, length] = [0.0, 60_000.0].map(Value::Number);
+    assert_eq!(play.values, [Value::Null, "clip".into(), start, length]);
+}
+
+#[test]
+fn rtmpdump_says_the_same() {
+    let rtmpdump = require!(Rtmpdump::find());
+    let config = Config {
+        handshake: Handshake::Plain,
+        secure_token: Some(SecureToken {
+            token: "c1d2e3f40011223344556677",
+            answer: b"\x17\xAB\xD7\x58\x1F\xD3\x0B\xA6\x26\x4F\x89\x95",
+        }),
+        ..recorded()
+    };
+    let theirs = Server::start(config.clone());
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let options = [
+        "--token",
+        "mykey",
+        "--playlist",
+        "--jtv",
+        "usher",
+        "--subscribe",
+        "clip",
+        "--start",
+        "1",
+        "--stop",
+        "2",
+    ];
+    let player = rtmpdump.play(
+        &theirs.url("clip"),
+        &folder.path().join("out.flv"),
+        &options,
+    );
+    player.finish(Duration::from_secs(20));
+
+    let (_, ours) = play(config, |session| {
+        session.secure_token = Some("mykey".into());
+        session.playlist = true;
+        session.usher_token = Some("usher".into());
+        session.subscribe = Some("clip".into());
+        session.start = Start::At { ms: 1_000 };
+        session.length_ms = Some(1_000);
+        session.enhanced = false;
+    });
+    assert_eq!(said(&ours), said(&theirs));
+}
+
+#[test]
+fn a_playpath_of_10_000_characters_is_played() {
+    let playpath = format!("clip?token={}", "x".repeat(10_000));
+    let server = assert_whole(recorded(), |session| session.playpath = playpath.clone());
+    let heard = server.only_client();
+    let play = heard.command("play").expect("it is played");
+    assert_eq!(play.values[1], Value::from(playpath.as_str()));
+}
+
+/// Downloads `clip` from a server like `config` as `wish` has it, and holds it against the source.
+#[track_caller]
+fn assert_whole(config: Config, wish: impl FnOnce(&mut Session)) -> Server {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("out.flv");
+    let server = Server::start(config);
+    let outcome = download(&server, &file, wish);
+    assert_eq!(outcome.ending, Ending::Ended, "{}", outcome.reason);
+    assert_media(&Clip::read(&file), &Clip::sample());
+    server
+}
+
+/// Downloads `clip` from a server like `config` as `wish` has it.
+fn play(config: Config, wish: impl FnOnce(&mut Session)) -> (Outcome, Server) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Server::start(config);
+    let outcome = download(&server, &folder.path().join("out.flv"), wish);
+    (outcome, server)
+}
+
+fn download(server: &Server, file: &std::path::Path, wish: impl FnOnce(&mut Session)) -> Outcome {
+    let (url, file) = (server.url("clip"), file.display().to_string());
+    let args = Args::read(["rtmpull", &url, "-o", &file].map(Into::into));
+    let surroundings = Surroundings {
+        stdout_is_terminal: false,
+    };
+    let args = args.unwrap_or_else(|_| panic!("the arguments are right"));
+    let mut job = resolve(&args, surroundings).expect("a job");
+    job.endpoint = Endpoint {
+        host: "127.0.0.1".into(),
+        port: server.port(),
+    };
+    wish(&mut job.session);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let (_stop, wish_to_end) = Stop::new();
+    runtime.block_on(download::run(&job, &mut Nobody, wish_to_end))
+}
+
+/// Nobody who wants to know.
+struct Nobody;
+
+impl Report for Nobody {
+    fn connecting(&mut self, _: &Endpoint) {}
+    fn connected(&mut self) {}
+    fn metadata(&mut self, _: &Object) {}
+    fn started(&mut self, _: bool) {}
+    fn progress(&mut self, _: &Progress) {}
+}
+
+fn recorded() -> Config {
+    Config::serving(Stream::recorded(Clip::sample()).paced(Pace::Unbounded))
+}
+
+fn with_login(scheme: LoginScheme) -> Config {
+    Config {
+        login: Some(Login {
+            scheme,
+            user: "joe",
+            password: "s3cret",
+        }),
+        ..recorded()
+    }
+}
+
+fn user(user: &str, password: &str) -> Option<User> {
+    Some(User {
+        user: user.into(),
+        password: password.into(),
+    })
+}
+
+/// All commands of the only client, each with all that it says; of `connect`'s object the names.
+fn said(server: &Server) -> Vec<String> {
+    let heard = server.only_client();
+    let told = |call: &Command| match call.values.first().and_then(Value::as_object) {
+        Some(object) => {
+            let names: Vec<_> = object.iter().map(|(name, _)| name.to_string()).collect();
+            format!("{} {names:?}", call.name)
+        }
+        None => format!("{call:?}"),
+    };
+    // When a bandwidth check is answered depends on the server's own message.
+    let is_ours = |call: &&Command| call.name != "_checkbw" && call.name != "deleteStream";
+    heard.commands.iter().filter(is_ours).map(told).collect()
+}
+
+/// The app that a client connected to.
+fn app_of(heard: &Heard) -> String {
+    let connect = heard.command("connect").expect("it connects");
+    let app = connect.values[0].member("app").and_then(Value::as_text);
+    app.expect("an app").to_string()
+}
+
+const LOGINS: [LoginScheme; 3] = [
+    LoginScheme::Adobe,
+    LoginScheme::AdobeOpaque,
+    LoginScheme::Limelight,
+];

@@ -1,0 +1,72 @@
+//! Writes the bytes of the test vectors to `corpus/`, as first inputs of the targets that read bytes:
+//! `cargo run --locked --example seeds`.
+
+use std::{fs, io, path::Path};
+
+use serde_json::Value;
+
+fn main() -> io::Result<()> {
+    let vectors = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../tests/vectors/vectors.json"
+    );
+    let vectors: Value = serde_json::from_str(&fs::read_to_string(vectors)?)?;
+    for vector in vectors["vectors"].as_array().into_iter().flatten() {
+        let (Some(name), Some(area)) = (vector["name"].as_str(), vector["area"].as_str()) else {
+            continue;
+        };
+        // Some inputs are lists of pieces, and not all of these are bytes.
+        if let (Some((target, first)), Some(bytes)) = (target(area), bytes(&vector["input"])) {
+            write(target, name, &[first, &bytes].concat())?;
+        }
+    }
+    for (name, url) in URLS {
+        write("url", name, url.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// The target that reads an area's bytes, and the byte in front that has it read them so.
+fn target(area: &str) -> Option<(&'static str, &'static [u8])> {
+    match area {
+        "amf0" | "command" | "data" => Some(("amf0", &[])),
+        "amf3" => Some(("amf0", &[AVM_PLUS])),
+        "chunk" => Some(("chunks", &[0])),
+        "flv" => Some(("flv", &[0])),
+        "ertmp-audio" | "ertmp-video" => Some(("flv", &[1])),
+        _ => None,
+    }
+}
+
+fn bytes(hex: &Value) -> Option<Vec<u8>> {
+    let digits = hex.as_str()?.as_bytes().chunks(2);
+    digits
+        .map(|pair| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok())
+        .collect()
+}
+
+fn write(target: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("corpus")
+        .join(target);
+    fs::create_dir_all(&folder)?;
+    fs::write(folder.join(name), bytes)
+}
+
+/// The marker in AMF0 of a value in AMF3.
+const AVM_PLUS: u8 = 0x11;
+
+const URLS: [(&str, &str); 6] = [
+    ("plain", "rtmp://example.com/live/stream"),
+    (
+        "levels",
+        "rtmps://user:pass%20word@example.com:8443/app/_definst_/mp4:dir/clip.mp4?token=a%2fb",
+    ),
+    ("address", "rtmpt://[2001:db8::1]/ondemand/file.flv"),
+    (
+        "akamai",
+        "rtmpe://192.0.2.1:0/a/b?auth=x&slist=mp3:name.mp3",
+    ),
+    ("fragment", "rtmpte://example.com/a//b?c#stream%20name"),
+    ("letters", "rtmpts://b%C3%BCcher.example/app/name.f4v?q"),
+];

@@ -1,0 +1,537 @@
+//! Sessions: a server that says whatever it likes, whenever it likes, to a client that is driven as a
+//! download drives it.
+//!
+//! What must hold all the time: what the client sends can be read; as long as the session lasts
+//! something is waited for, and not longer than the configuration says; nothing comes behind its end.
+
+#![no_main]
+
+mod pieces;
+
+use std::time::{Duration, Instant};
+
+use arbitrary::Arbitrary;
+use bytes::BytesMut;
+use libfuzzer_sys::fuzz_target;
+use pieces::pieces;
+use rand::{SeedableRng, rngs::StdRng};
+use rtmpull::{
+    amf::{Object, Value, amf0},
+    rtmp::{
+        chunk::{Decoder, Encoder},
+        client::{
+            Client, Event,
+            config::{BufferLength, Config, Connect, Start, Timeouts},
+        },
+        command::Command,
+        error::Error,
+        handshake::{Mode, block::Block},
+        message::{Kind, Timestamp},
+    },
+};
+
+#[derive(Debug, Arbitrary)]
+struct Input<'a> {
+    cut: u8,
+    is_pipelining: bool,
+    is_subscribing: bool,
+    is_buffer_growing: bool,
+    start: PlayFrom,
+    patience: Patience,
+    steps: Vec<Step<'a>>,
+}
+
+#[derive(Debug, Clone, Copy, Arbitrary)]
+enum PlayFrom {
+    LiveElseRecorded,
+    Live,
+    Position(u32),
+}
+
+#[derive(Debug, Clone, Copy, Arbitrary)]
+enum Patience {
+    Usual,
+    Short(u8),
+    Endless,
+}
+
+/// What happens next. Messages are sent well-formed, so that what follows them is read too.
+#[derive(Debug, Arbitrary)]
+enum Step<'a> {
+    Wait {
+        ms: u16,
+    },
+    WaitForDeadline,
+    /// From now on the server's last bytes are on their way.
+    HoldBack(u16),
+    Bytes(&'a [u8]),
+    /// The answer to `connect`.
+    Accept,
+    /// The answer to a `createStream`.
+    Created {
+        transaction: u8,
+        stream: u8,
+    },
+    Status {
+        level: u8,
+        code: u8,
+    },
+    ChunkSize(u16),
+    Control {
+        kind: u8,
+        payload: &'a [u8],
+    },
+    UserControl {
+        event: u8,
+        number: u32,
+    },
+    Call {
+        is_data: bool,
+        is_amf3: bool,
+        name: u8,
+        transaction: Option<u8>,
+        arguments: Vec<Argument<'a>>,
+    },
+    Media {
+        is_video: bool,
+        stream: u8,
+        timestamp: u32,
+        repeats: u8,
+        payload: &'a [u8],
+    },
+    Aggregate {
+        timestamp: u32,
+        parts: Vec<(u8, u16, &'a [u8])>,
+    },
+    Resume,
+    Leave,
+}
+
+#[derive(Debug, Arbitrary)]
+enum Argument<'a> {
+    Null,
+    Small(u8),
+    Number(f64),
+    Text(&'a str),
+    Name(u8),
+    Status {
+        level: u8,
+        code: u8,
+        description: &'a str,
+        redirect: Option<(bool, &'a str)>,
+    },
+    Metadata {
+        duration: f64,
+    },
+    /// AMF0, or not.
+    Encoded(&'a [u8]),
+}
+
+fuzz_target!(|input: Input<'_>| {
+    let mut conversation = Conversation::new(&input);
+    for step in &input.steps {
+        conversation.step(step);
+        if conversation.deliver().is_err() {
+            return;
+        }
+    }
+    conversation.held_back = 0;
+    if conversation.deliver().is_ok() {
+        conversation.leave();
+    }
+});
+
+/// A session, the server that it talks to, and the time.
+struct Conversation {
+    client: Client,
+    now: Instant,
+    /// The longest that the client may wait for anything; `None` if it may do so for ever.
+    longest_wait: Option<Duration>,
+    cut: u8,
+    encoder: Encoder,
+    decoder: Decoder,
+    wire: BytesMut,
+    /// Of the wire, so many bytes have not arrived yet.
+    held_back: usize,
+    inbox: BytesMut,
+    outbox: BytesMut,
+    has_connected: bool,
+    is_over: bool,
+}
+
+impl Conversation {
+    /// Begins with the plain handshake done.
+    fn new(input: &Input<'_>) -> Self {
+        let now = Instant::now();
+        let mut rng = StdRng::seed_from_u64(0);
+        let mut conversation = Self {
+            client: Client::new(config(input), now, &mut rng),
+            now,
+            longest_wait: input.patience.longest_wait(),
+            cut: input.cut,
+            encoder: Encoder::new(),
+            decoder: Decoder::new(),
+            wire: BytesMut::new(),
+            held_back: 0,
+            inbox: BytesMut::new(),
+            outbox: BytesMut::new(),
+            has_connected: false,
+            is_over: false,
+        };
+        let client = &mut conversation.client;
+        assert!(client.is_shaking_hands() && !client.is_between_messages());
+        client.poll_transmit(&mut conversation.outbox).expect("C1");
+        conversation.inbox.extend_from_slice(&[3]);
+        conversation.inbox.resize(1 + 2 * Block::LEN, 0);
+        conversation.outbox.clear();
+        client
+            .receive(now, &mut conversation.inbox)
+            .expect("a handshake");
+        client.poll_transmit(&mut conversation.outbox).expect("C2");
+        let _c2 = conversation.outbox.split_to(Block::LEN);
+        conversation
+    }
+
+    fn step(&mut self, step: &Step<'_>) {
+        match step {
+            Step::Wait { ms } => self.now += Duration::from_millis((*ms).into()),
+            Step::WaitForDeadline => {
+                self.now = self.client.poll_timeout().unwrap_or(self.now).max(self.now);
+            }
+            Step::HoldBack(count) => self.held_back = (*count).into(),
+            Step::Bytes(bytes) => self.wire.extend_from_slice(bytes),
+            Step::Accept => self.answer(1, status(0, 0, "", None).into()),
+            Step::Created {
+                transaction,
+                stream,
+            } => self.answer(transaction % 8, f64::from(stream % 4).into()),
+            Step::Status { level, code } => {
+                let status = status(*level, *code, "", None);
+                self.call(&["onStatus".into(), 0.0.into(), Value::Null, status.into()]);
+            }
+            Step::ChunkSize(size) => {
+                let size = u32::from(*size).max(1);
+                self.send(Kind::SET_CHUNK_SIZE, 0, 0, &size.to_be_bytes());
+                self.encoder.set_chunk_size(size);
+            }
+            // A chunk size that the encoder does not know of would be bytes of no meaning.
+            Step::Control { kind, payload } if *kind != Kind::SET_CHUNK_SIZE.0 => {
+                self.send(Kind(*kind), 0, 0, payload);
+            }
+            Step::Control { .. } => {}
+            Step::UserControl { event, number } => {
+                let payload = [&[0, *event][..], &number.to_be_bytes()].concat();
+                self.send(Kind::USER_CONTROL, 0, 0, &payload);
+            }
+            Step::Call {
+                is_data,
+                is_amf3,
+                name,
+                transaction,
+                arguments,
+            } => {
+                let kind = match (is_data, is_amf3) {
+                    (false, false) => Kind::COMMAND,
+                    (false, true) => Kind::COMMAND_AMF3,
+                    (true, false) => Kind::DATA,
+                    (true, true) => Kind::DATA_AMF3,
+                };
+                let mut body = Vec::new();
+                body.extend(is_amf3.then_some(0));
+                amf0::encode(&name_of(*name), &mut body);
+                if let Some(transaction) = transaction {
+                    amf0::encode(&f64::from(*transaction).into(), &mut body);
+                }
+                arguments
+                    .iter()
+                    .for_each(|argument| argument.encode(&mut body));
+                self.send(kind, 1, 0, &body);
+            }
+            Step::Media {
+                is_video,
+                stream,
+                timestamp,
+                repeats,
+                payload,
+            } => {
+                let kind = if *is_video { Kind::VIDEO } else { Kind::AUDIO };
+                let payload = payload.repeat(usize::from(*repeats) / 8 + 1);
+                self.send(kind, (*stream).into(), *timestamp, &payload);
+            }
+            Step::Aggregate { timestamp, parts } => {
+                let mut payload = Vec::new();
+                for (kind, time, body) in parts {
+                    let length = (body.len() as u32).to_be_bytes();
+                    let [high, low] = time.to_be_bytes();
+                    payload.push(*kind);
+                    payload.extend(&length[1..]);
+                    payload.extend([0, high, low, 0, 0, 0, 0]);
+                    payload.extend_from_slice(body);
+                    payload.extend(length);
+                }
+                self.send(Kind::AGGREGATE, 1, *timestamp, &payload);
+            }
+            Step::Resume => self.client.resume(self.now),
+            Step::Leave => self.leave(),
+        }
+    }
+
+    fn answer(&mut self, transaction: u8, value: Value) {
+        let transaction = f64::from(transaction).into();
+        self.call(&["_result".into(), transaction, Value::Null, value]);
+    }
+
+    fn call(&mut self, values: &[Value]) {
+        let mut body = Vec::new();
+        values
+            .iter()
+            .for_each(|value| amf0::encode(value, &mut body));
+        self.send(Kind::COMMAND, 0, 0, &body);
+    }
+
+    fn send(&mut self, kind: Kind, stream: u32, timestamp: u32, payload: &[u8]) {
+        let timestamp = Timestamp(timestamp);
+        self.encoder
+            .encode(5, kind, stream, timestamp, payload, &mut self.wire)
+            .expect("a message that fits");
+    }
+
+    /// Brings what the server has sent, in pieces.
+    fn deliver(&mut self) -> Result<(), Error> {
+        let arrived = self.wire.len().saturating_sub(self.held_back);
+        let arrived = self.wire.split_to(arrived);
+        for piece in pieces(&arrived, self.cut) {
+            self.inbox.extend_from_slice(piece);
+            self.turn()?;
+        }
+        self.turn()
+    }
+
+    /// What a download does after each read.
+    fn turn(&mut self) -> Result<(), Error> {
+        loop {
+            let before = self.inbox.len();
+            let received = self.client.receive(self.now, &mut self.inbox);
+            assert!(!self.is_over || self.inbox.len() == before);
+            let had_events = self.events();
+            received?;
+            if !had_events {
+                break;
+            }
+        }
+        assert!(self.is_over || self.inbox.len() < LONGEST_HEADER);
+        let is_due = |deadline| deadline <= self.now;
+        if self.client.poll_timeout().is_some_and(is_due) {
+            self.client.handle_timeout(self.now);
+            self.events();
+        }
+        self.client.poll_transmit(&mut self.outbox)?;
+        self.check_what_was_sent();
+        self.check_deadline();
+        Ok(())
+    }
+
+    fn events(&mut self) -> bool {
+        let mut had_events = false;
+        while let Some(event) = self.client.poll_event() {
+            assert!(!self.is_over, "{event:?} behind the end");
+            had_events = true;
+            match event {
+                Event::Connected => {
+                    assert!(!self.has_connected, "connected twice");
+                    self.has_connected = true;
+                }
+                Event::Metadata { members, payload } => {
+                    let (values, _) = amf0::decode_all(payload.to_vec().into());
+                    assert!(
+                        matches!(&values[..], [Value::String(name), ..] if *name == "onMetaData")
+                    );
+                    assert_eq!(values[1].as_object().map(Object::len), Some(members.len()));
+                    self.client.recycle(payload);
+                }
+                Event::Media(message) => {
+                    assert!([Kind::AUDIO, Kind::VIDEO, Kind::DATA].contains(&message.kind));
+                    self.client.recycle(message.payload);
+                }
+                Event::Redirected(_) | Event::Ended(_) => self.is_over = true,
+                Event::Started | Event::Recorded | Event::Restarted => {}
+            }
+        }
+        had_events
+    }
+
+    fn check_what_was_sent(&mut self) {
+        while let Some(message) = self.decoder.decode(&mut self.outbox).expect("chunks") {
+            if message.kind == Kind::COMMAND {
+                let command = Command::read(message.kind, &message.payload);
+                assert!(command.is_some(), "a command that does not decode");
+            }
+        }
+        assert!(self.outbox.is_empty() && self.decoder.is_between_messages());
+    }
+
+    fn check_deadline(&self) {
+        let deadline = self.client.poll_timeout();
+        if self.is_over {
+            return assert_eq!(deadline, None);
+        }
+        assert!(deadline.is_none_or(|deadline| deadline > self.now));
+        if let Some(longest) = self.longest_wait {
+            let deadline = deadline.expect("something that is waited for");
+            assert!(deadline <= self.now + longest);
+        }
+    }
+
+    fn leave(&mut self) {
+        self.client.leave();
+        // What was told before is still to be had.
+        self.events();
+        self.is_over = true;
+        self.client
+            .poll_transmit(&mut self.outbox)
+            .expect("goodbye");
+        self.check_what_was_sent();
+        self.check_deadline();
+    }
+}
+
+fn config(input: &Input<'_>) -> Config {
+    Config {
+        connect: Connect {
+            app: "live".into(),
+            tc_url: "rtmp://localhost:1935/live".into(),
+            flash_ver: String::new(),
+            swf_url: None,
+            page_url: None,
+            arguments: Vec::new(),
+        },
+        playpath: "stream".into(),
+        start: match input.start {
+            PlayFrom::LiveElseRecorded => Start::LiveElseRecorded,
+            PlayFrom::Live => Start::Live,
+            PlayFrom::Position(ms) => Start::At { ms },
+        },
+        subscribe: input.is_subscribing.then(|| "stream".into()),
+        buffer: match input.is_buffer_growing {
+            true => BufferLength::Growing,
+            false => BufferLength::Fixed { ms: 1000 },
+        },
+        handshake: Mode::Plain,
+        pipelining: input.is_pipelining,
+        timeouts: input.patience.timeouts(),
+    }
+}
+
+impl Patience {
+    fn timeouts(self) -> Timeouts {
+        match self {
+            Self::Usual => Timeouts::default(),
+            Self::Short(ms) => Timeouts::all(Some(Duration::from_millis(ms.into()))),
+            Self::Endless => Timeouts::all(None),
+        }
+    }
+
+    /// The session has short waits of its own.
+    fn longest_wait(self) -> Option<Duration> {
+        match self {
+            Self::Usual => Some(Duration::from_secs(30)),
+            Self::Short(_) => Some(Duration::from_secs(3)),
+            Self::Endless => None,
+        }
+    }
+}
+
+impl Argument<'_> {
+    fn encode(&self, body: &mut Vec<u8>) {
+        let value = match *self {
+            Self::Null => Value::Null,
+            Self::Small(number) => f64::from(number).into(),
+            Self::Number(number) => number.into(),
+            Self::Text(text) => text.into(),
+            Self::Name(name) => name_of(name),
+            Self::Status {
+                level,
+                code,
+                description,
+                redirect,
+            } => status(level, code, description, redirect).into(),
+            Self::Metadata { duration } => {
+                Value::EcmaArray(Object::from_iter([("duration", duration)]))
+            }
+            Self::Encoded(bytes) => return body.extend_from_slice(bytes),
+        };
+        amf0::encode(&value, body);
+    }
+}
+
+fn name_of(number: u8) -> Value {
+    pick(number, &NAMES).into()
+}
+
+fn status(level: u8, code: u8, description: &str, redirect: Option<(bool, &str)>) -> Object {
+    let mut status = Object::new();
+    status.push("level", pick(level, &["status", "warning", "error"]));
+    status.push("code", pick(code, &CODES));
+    status.push("description", description);
+    if let Some((is_stream, url)) = redirect {
+        let name = if is_stream { "redirect2" } else { "redirect" };
+        let mut ex = Object::new();
+        ex.push("code", 302.0);
+        ex.push(name, url);
+        status.push("ex", ex);
+    }
+    status
+}
+
+fn pick<'a>(number: u8, texts: &[&'a str]) -> &'a str {
+    texts[usize::from(number) % texts.len()]
+}
+
+const NAMES: [&str; 18] = [
+    "_result",
+    "_error",
+    "onStatus",
+    "onBWDone",
+    "_onbwcheck",
+    "ping",
+    "close",
+    "onFCUnsubscribe",
+    "onFCSubscribe",
+    "FCUnpublish",
+    "deleteStream",
+    "closeStream",
+    "onMetaData",
+    "@setDataFrame",
+    "@clearDataFrame",
+    "|RtmpSampleAccess",
+    "onPlayStatus",
+    "onCuePoint",
+];
+
+const CODES: [&str; 22] = [
+    "NetConnection.Connect.Success",
+    "NetConnection.Connect.Rejected",
+    "NetConnection.Connect.Failed",
+    "NetConnection.Connect.InvalidApp",
+    "NetConnection.Connect.Closed",
+    "NetConnection.Connect.IdleTimeOut",
+    "NetConnection.Call.Failed",
+    "NetConnection.Proxy.NotResponding",
+    "NetStream.Play.Start",
+    "NetStream.Play.Reset",
+    "NetStream.Play.Complete",
+    "NetStream.Play.Stop",
+    "NetStream.Play.Switch",
+    "NetStream.Play.PublishNotify",
+    "NetStream.Play.UnpublishNotify",
+    "NetStream.Play.StreamNotFound",
+    "NetStream.Play.Failed",
+    "NetStream.Data.Start",
+    "NetStream.Pause.Notify",
+    "NetStream.Authenticate.UsherToken",
+    "NetStream.Failed",
+    "",
+];
+
+/// Basic header, message header and extended timestamp: 3 + 11 + 4 bytes.
+const LONGEST_HEADER: usize = 18;

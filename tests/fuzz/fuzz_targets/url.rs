@@ -1,0 +1,30 @@
+//! URLs: whatever one says, the tcUrl made of it leads to the same place.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use rtmpull::rtmp::target::{Split, Target};
+
+fuzz_target!(|url: &str| {
+    let Ok(target) = Target::parse(url) else {
+        return;
+    };
+    assert!(!target.host.is_empty());
+    assert_ne!(target.port, 0);
+    check_split(&target, &target.split);
+    for split in &target.other_splits {
+        assert!(split.playpath.is_some());
+        assert_ne!(*split, target.split);
+        check_split(&target, split);
+    }
+});
+
+fn check_split(target: &Target, split: &Split) {
+    assert_eq!(target.playpath_after(&split.app), split.playpath);
+    let tc_url = target.tc_url(&split.app);
+    let again = Target::parse(&tc_url).expect("a tcUrl is a URL");
+    assert_eq!(again.scheme, target.scheme);
+    assert_eq!(again.host, target.host);
+    assert_eq!(again.port, target.port);
+    assert_eq!(again.user_info, None);
+}
