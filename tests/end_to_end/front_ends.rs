@@ -42,6 +42,20 @@ fn yt_dlp_downloads_from_nginx() {
     assert_media(&Clip::read(&ours.file("clip.flv")), &Clip::read(&source));
 }
 
+/// nginx-rtmp knows the app by its whole name, and hangs up where it has no such app.
+#[test]
+fn nginx_s_app_is_found_by_trying() {
+    let (ffmpeg, nginx) = (require!(Ffmpeg::find()), require!(Nginx::find()));
+    let source = fixtures::avc_aac_flv(&ffmpeg);
+    let instance = nginx.start(&[&source]);
+    let ours = Ours::new();
+    let url = instance.url("vod", "./avc_aac.flv");
+    let finished = ours.run(&["-r", &url, "-o", "clip.flv"]).succeeded();
+    let told = "does not know \"avc_aac\" in app \"vod/.\", trying \"./avc_aac\" in app \"vod\"";
+    assert!(finished.stderr.contains(told), "{finished}");
+    assert_media(&Clip::read(&ours.file("clip.flv")), &Clip::read(&source));
+}
+
 #[test]
 fn yt_dlp_records_a_live_stream() {
     let yt_dlp = require!(YtDlp::find());
