@@ -399,7 +399,7 @@ async fn a_device_is_written_as_a_pipe() {
     assert!(matches!(output.part.unwrap().sink, Sink::Pipe(_)));
 }
 
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_disk_that_is_full_is_told() {
     let mut output = Output::new(Destination::Path("/dev/full".into()));
