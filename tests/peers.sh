@@ -32,10 +32,17 @@ if [ ! -f "$peers/npm/node_modules/node-media-server/package.json" ]; then
     npm install --silent --no-audit --no-fund --prefix "$peers/npm" node-media-server@4
 fi
 
-# PyPI: an ffmpeg that writes and reads Enhanced RTMP (Debian's may be older).
+# PyPI: a front end of rtmpdump's, and an ffmpeg that writes and reads Enhanced RTMP (Debian's may be
+# older).
+from_pypi() {
+    [ -x "$peers/venv/bin/pip" ] || python3 -m venv "$peers/venv"
+    "$peers/venv/bin/pip" install --quiet --disable-pip-version-check "$1"
+}
+if ! "$peers/venv/bin/yt-dlp" --version >/dev/null 2>&1; then
+    from_pypi yt-dlp
+fi
 if ! "$peers/ffmpeg" -version >/dev/null 2>&1; then
-    python3 -m venv "$peers/venv"
-    "$peers/venv/bin/pip" install --quiet --disable-pip-version-check imageio-ffmpeg
+    from_pypi imageio-ffmpeg
     "$peers/venv/bin/python" -c 'import imageio_ffmpeg; print(imageio_ffmpeg.get_ffmpeg_exe())' >"$peers/ffmpeg.path"
     ln -sf "$(cat "$peers/ffmpeg.path")" "$peers/ffmpeg"
 fi
@@ -43,4 +50,5 @@ fi
 echo "peers: $(nginx -v 2>&1 | sed 's/.*: //'), $(ffmpeg -version | awk 'NR == 1 { print $1, $3 }')," \
     "$("$peers/ffmpeg" -version | awk 'NR == 1 { print $1, $3 }')," \
     "node-media-server $(sed -n 's/^ *"version": "\(.*\)",*$/\1/p' "$peers/npm/node_modules/node-media-server/package.json")," \
-    "$(rtmpdump --help 2>&1 | sed -n 's/^RTMPDump \(v[^ ]*\).*/rtmpdump \1/p'), socat"
+    "$(rtmpdump --help 2>&1 | sed -n 's/^RTMPDump \(v[^ ]*\).*/rtmpdump \1/p')," \
+    "yt-dlp $("$peers/venv/bin/yt-dlp" --version), socat"

@@ -1,26 +1,30 @@
 //! From what was typed to what is done: checked, defaults chosen, nothing left to decide.
 
+mod access;
+mod place;
+
 #[cfg(test)]
 mod tests;
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 
+use self::place::Place;
 use super::{
     args::{Args, Handshake},
-    librtmp::Values,
+    name::Name,
 };
 use crate::{
-    amf::Value,
-    download::{Job, output::Destination},
+    download::{self, Job, Resume, output::Destination},
     rtmp::{
         client::config::{BufferLength, Config, Connect, Start, Timeouts},
         handshake::Mode,
-        target::{Scheme, Target},
+        target::Scheme,
     },
     transport::Endpoint,
 };
@@ -32,34 +36,38 @@ pub struct Surroundings {
     pub stdout_is_terminal: bool,
 }
 
-/// The download that `args` ask for, or why there can be none.
+/// The download that `args` ask for, or why there can be none. What a URL says behind the address has
+/// to be among them already.
 pub fn resolve(args: &Args, surroundings: Surroundings) -> Result<Job> {
-    let target = Target::parse(args.url()).with_context(|| format!("{:?}", args.url()))?;
-    ensure!(
-        target.scheme == Scheme::Rtmp,
-        "{}:// is not supported by this version, only rtmp:// is",
-        target.scheme
-    );
-    if target.user_info.is_some() {
-        tracing::warn!("the user name in the URL is not sent: this version has no login");
-    }
-    let app = args.app.as_deref().unwrap_or(&target.split.app).to_owned();
-    let playpath = playpath(args, &target)?;
+    let Place {
+        target,
+        first,
+        alternatives,
+    } = Place::of(args)?;
+    let connect = connect(args, &first)?;
+    let login = access::login(args, &target)?;
+    let output = destination(args.flv.as_deref(), surroundings)?;
+    place::ensure_supported(args, target.scheme)?;
+    access::ensure_supported(args)?;
+    let resume = resume(args, &output)?;
+    let start_ms = start_ms(args, resume);
+    let stop_ms = args.stop.filter(|stop| stop.ms > 0);
+    let length_ms = stop_ms.map(|stop| stop.ms.saturating_sub(start_ms));
     let job = Job {
-        output: destination(args.flv.as_deref(), surroundings)?,
+        output,
         session: Config {
-            start: start(args.live),
-            subscribe: subscribe(args, &playpath),
-            connect: connect(args, &target, app)?,
-            playpath,
+            start: start(args, start_ms),
+            length_ms,
+            playlist: args.playlist,
+            subscribe: subscribe(args, &first.playpath),
+            connect,
+            playpath: first.playpath,
+            secure_token: given(args.token.as_ref()),
+            usher_token: given(args.jtv.as_ref()),
+            login,
             buffer: buffer(args.buffer),
-            buffer_trick: false,
-            enhanced: true,
-            length_ms: None,
-            playlist: false,
-            secure_token: None,
-            usher_token: None,
-            login: None,
+            buffer_trick: !args.realtime && !args.live,
+            enhanced: !args.no_enhanced && args.name != Name::Rtmpdump,
             handshake: handshake(args.handshake),
             pipelining: !args.no_pipelining,
             timeouts: args
@@ -72,53 +80,36 @@ pub fn resolve(args: &Args, surroundings: Surroundings) -> Result<Job> {
         },
         connect_timeout: args.timeout.map_or(Some(CONNECT_TIMEOUT), bound),
         keep_timestamps: args.keep_timestamps,
+        alternatives,
+        stop_ms: length_ms.map(u64::from),
+        resume,
     };
     describe(target.scheme, &job);
     Ok(job)
 }
 
-fn playpath(args: &Args, target: &Target) -> Result<String> {
-    if let Some(playpath) = &args.playpath {
-        return Ok(playpath.clone());
-    }
-    let after_app = args
-        .app
-        .as_deref()
-        .and_then(|app| target.playpath_after(app));
-    match after_app.or_else(|| target.split.playpath.clone()) {
-        Some(playpath) => Ok(playpath),
-        None => bail!(
-            "{:?} names no stream: it has to look like rtmp://host/app/stream, or --playpath names it",
-            args.url()
-        ),
-    }
-}
-
-fn connect(args: &Args, target: &Target, app: String) -> Result<Connect> {
-    let tc_url = given(args.tc_url.as_ref()).unwrap_or_else(|| target.tc_url(&app));
+fn connect(args: &Args, place: &download::Place) -> Result<Connect> {
     Ok(Connect {
-        app,
-        tc_url,
+        app: place.app.clone(),
+        tc_url: place.tc_url.clone(),
         flash_ver: args.flash_ver.clone().unwrap_or_else(flash_ver),
         swf_url: given(args.swf_url.as_ref()),
         page_url: given(args.page_url.as_ref()),
-        arguments: arguments(&args.conn)?,
+        arguments: access::arguments(args)?,
     })
+}
+
+/// What `args` have that nobody who looks at the output has to know.
+pub fn secrets(args: &Args) -> impl Iterator<Item = String> {
+    [&args.auth, &args.token, &args.jtv, &args.password]
+        .into_iter()
+        .flatten()
+        .cloned()
 }
 
 /// Front ends pass an empty text for what they do not know.
 fn given(text: Option<&String>) -> Option<String> {
     text.filter(|text| !text.is_empty()).cloned()
-}
-
-fn arguments(items: &[String]) -> Result<Vec<Value>> {
-    let mut values = Values::default();
-    for item in items {
-        values
-            .push(item)
-            .with_context(|| format!("invalid AMF parameter {item:?}"))?;
-    }
-    Ok(values.finish())
 }
 
 /// Live streams are subscribed to even where no name is given: CDNs want it, others do not mind.
@@ -128,11 +119,44 @@ fn subscribe(args: &Args, playpath: &str) -> Option<String> {
         .map(str::to_owned)
 }
 
-fn start(is_live: bool) -> Start {
-    if is_live {
-        Start::Live
-    } else {
-        Start::LiveElseRecorded
+fn resume(args: &Args, output: &Destination) -> Result<Option<Resume>> {
+    let why_not = match output {
+        _ if !args.resume => return Ok(None),
+        Destination::Stdout => "there is nothing to resume on standard output",
+        Destination::Path(_) if args.live => "a live stream cannot be resumed",
+        Destination::Path(file) if has_content(file) => {
+            bail!("--resume is not supported by this version, and {file:?} is not empty")
+        }
+        Destination::Path(_) => {
+            let skip_keyframes = args.skip.unwrap_or_default();
+            return Ok(Some(Resume { skip_keyframes }));
+        }
+    };
+    tracing::warn!("{why_not}, ignoring --resume");
+    Ok(None)
+}
+
+fn has_content(file: &Path) -> bool {
+    fs::metadata(file).is_ok_and(|file| file.len() > 0)
+}
+
+fn start_ms(args: &Args, resume: Option<Resume>) -> u32 {
+    let why_not = match args.start {
+        None => return 0,
+        Some(_) if args.live => "a live stream has no other start than now",
+        Some(_) if resume.is_some() => "a resumed recording goes on where it ended",
+        Some(start) => return start.ms,
+    };
+    tracing::warn!("{why_not}, ignoring --start");
+    0
+}
+
+/// Under rtmpdump's name a stream that nobody calls live is a recorded one.
+fn start(args: &Args, start_ms: u32) -> Start {
+    match args.name {
+        _ if args.live => Start::Live,
+        Name::Rtmpull if start_ms == 0 => Start::LiveElseRecorded,
+        _ => Start::At { ms: start_ms },
     }
 }
 
@@ -192,6 +216,12 @@ fn describe(scheme: Scheme, job: &Job) {
         tracing::debug!("subscribepath : {name}");
     }
     tracing::debug!("flashVer : {}", connect.flash_ver);
+    if let Start::At { ms: ms @ 1.. } = session.start {
+        tracing::debug!("StartTime     : {ms} msec");
+    }
+    if let Some(ms) = session.length_ms {
+        tracing::debug!("Length        : {ms} msec");
+    }
     tracing::debug!("live     : {}", yes_or_no(session.start == Start::Live));
     let seconds = session.timeouts.silence.map_or(0, |bound| bound.as_secs());
     tracing::debug!("timeout  : {seconds} sec");

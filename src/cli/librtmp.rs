@@ -1,263 +1,373 @@
-//! librtmp's notation for AMF values, the argument of `-C`.
+//! librtmp's notation for a stream: a URL, and behind it options as `key=value`, all in one text.
 //!
-//! | item | value |
-//! | --- | --- |
-//! | `B:x` | boolean: whether the number x is not 0 |
-//! | `N:x` | number |
-//! | `S:text` | string, the rest of the item |
-//! | `Z:` | null |
-//! | `O:1`, `O:0` | the object begins, ends |
-//! | `NB:name:x`, `NN:name:x`, `NS:name:text` | a member of the object around it |
-//! | `NO:name:` | a member that is an object; it begins here and `O:0` ends it |
+//! ```text
+//! rtmp://host/app/stream live=1 swfUrl=http://host/player.swf conn=S:a\20b
+//! ```
+//!
+//! A space ends the URL and each value; in a value a backslash and two hex digits are a byte. A key
+//! is all up to the next `=`, in any case of letters.
 
 use thiserror::Error;
 
-use crate::amf::{self, Object, Value};
+use super::args::{
+    Args,
+    values::{Seconds, Socks},
+};
 
-/// Why an item is no value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+/// Why a text is not understood.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Error {
-    /// Not one of the table's first letters.
-    #[error("the type is none of B, N, S, Z, O, NB, NN, NS and NO")]
-    Type,
-    /// A member's name has no end.
-    #[error("there is no colon behind the name")]
-    Name,
-    /// A member outside an object.
-    #[error("a name needs an object around it, begun by O:1")]
-    NoObject,
-    /// A value without a name in an object. librtmp would send what no server can read.
-    #[error("a value in an object needs a name")]
-    NoName,
-    /// More objects in each other than a server would read.
-    #[error("objects nest more than {} deep", amf::MAX_DEPTH)]
-    Depth,
+    /// A key that librtmp does not know either.
+    #[error("unknown option {0:?} behind the URL: {known} are known", known = KEYS.join(", "))]
+    Key(String),
+    /// A backslash without two hex digits behind it.
+    #[error("the value of {0} has a backslash without two hex digits behind it")]
+    Escape(String),
+    /// The escapes of a value make no UTF-8.
+    #[error("the value of {0} is no text once its escapes are undone")]
+    Text(String),
+    /// A value of the wrong kind.
+    #[error("invalid value {value:?} for {key}: {why}")]
+    Value {
+        /// The option.
+        key: String,
+        /// What stands behind the `=`.
+        value: String,
+        /// What is wrong with it.
+        why: String,
+    },
 }
 
-/// The values that a list of items means, in order. Objects that are still open end with the list.
-#[derive(Debug, Default)]
-pub struct Values {
-    complete: Vec<Value>,
-    open: Vec<(String, Object)>,
+/// `args` with what its URL says beside the address. Options of the command line win.
+pub fn applied(args: &Args) -> Result<Args, Error> {
+    let mut args = args.clone();
+    // A stream's name may have a space in it, where no option follows.
+    let is_notation = |text: &String| {
+        text.split_once(' ')
+            .is_some_and(|(_, rest)| rest.contains('='))
+    };
+    if let Some(text) = args.stream.take_if(|text| is_notation(text)) {
+        args.url = Some(text);
+    }
+    let Some(text) = args.url.take() else {
+        return Ok(args);
+    };
+    let (url, options) = text.split_once(' ').unwrap_or((&text, ""));
+    args.url = Some(url.to_owned());
+    let options = pairs(options)?;
+    let conn = options.iter().filter(|(key, _)| key == "conn");
+    args.conn.extend(conn.map(|(_, value)| value.clone()));
+    // The last word on a key counts.
+    for (key, value) in options.iter().rev() {
+        set(&mut args, key, value)?;
+    }
+    Ok(args)
 }
 
-impl Values {
-    /// Takes the next item.
-    pub fn push(&mut self, item: &str) -> Result<(), Error> {
-        let (kind, data) = item.split_once(':').ok_or(Error::Type)?;
-        match kind {
-            "O" if is_true(data) => self.open(String::new(), false),
-            "O" => {
-                self.close();
-                Ok(())
+/// Keys, in lower case, and values with their escapes undone.
+fn pairs(mut text: &str) -> Result<Vec<(String, String)>, Error> {
+    let mut pairs = Vec::new();
+    loop {
+        text = text.trim_start_matches(' ');
+        let Some((key, rest)) = text.split_once('=') else {
+            if !text.is_empty() {
+                tracing::warn!("{text:?} behind the URL is no option, since it has no =");
             }
-            "NO" => self.open(name(data)?.0.to_owned(), true),
-            "NB" | "NN" | "NS" => self.member(&kind[1..], data),
-            _ if self.open.is_empty() => {
-                self.complete.push(scalar(kind, data)?);
-                Ok(())
-            }
-            _ => scalar(kind, data).and(Err(Error::NoName)),
-        }
-    }
-
-    /// The values, at the end of the list.
-    pub fn finish(mut self) -> Vec<Value> {
-        while !self.open.is_empty() {
-            self.close();
-        }
-        self.complete
-    }
-
-    fn open(&mut self, name: String, is_member: bool) -> Result<(), Error> {
-        match (is_member, self.open.len()) {
-            (true, 0) => Err(Error::NoObject),
-            (false, 1..) => Err(Error::NoName),
-            (_, depth) if depth >= amf::MAX_DEPTH => Err(Error::Depth),
-            _ => {
-                self.open.push((name, Object::new()));
-                Ok(())
-            }
-        }
-    }
-
-    /// Where nothing is open, nothing happens: scripts close once too often.
-    fn close(&mut self) {
-        let Some((name, object)) = self.open.pop() else {
-            return;
+            return Ok(pairs);
         };
-        match self.open.last_mut() {
-            Some((_, parent)) => parent.push(name, object),
-            None => self.complete.push(object.into()),
+        let end = rest.find(' ').unwrap_or(rest.len());
+        let (value, rest) = rest.split_at(end);
+        pairs.push((key.to_ascii_lowercase(), unescaped(key, value)?));
+        text = rest;
+    }
+}
+
+fn unescaped(key: &str, value: &str) -> Result<String, Error> {
+    let mut pieces = value.split('\\');
+    let mut bytes = pieces.next().unwrap_or_default().as_bytes().to_vec();
+    for piece in pieces {
+        let byte = piece.split_at_checked(2).and_then(|(digits, rest)| {
+            let is_hex = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+            let byte = u8::from_str_radix(digits, 16).ok().filter(|_| is_hex)?;
+            Some((byte, rest))
+        });
+        let (byte, rest) = byte.ok_or_else(|| Error::Escape(key.to_owned()))?;
+        bytes.push(byte);
+        bytes.extend_from_slice(rest.as_bytes());
+    }
+    String::from_utf8(bytes).map_err(|_| Error::Text(key.to_owned()))
+}
+
+fn set(args: &mut Args, key: &str, value: &str) -> Result<(), Error> {
+    let text = |slot: &mut Option<String>| {
+        slot.get_or_insert_with(|| value.to_owned());
+    };
+    match key {
+        "conn" => {}
+        "app" => text(&mut args.app),
+        "playpath" => text(&mut args.playpath),
+        "tcurl" => text(&mut args.tc_url),
+        "swfurl" => text(&mut args.swf_url),
+        "pageurl" => text(&mut args.page_url),
+        "flashver" => text(&mut args.flash_ver),
+        "subscribe" => text(&mut args.subscribe),
+        "jtv" => text(&mut args.jtv),
+        "token" => text(&mut args.token),
+        "pubuser" => text(&mut args.user),
+        "pubpasswd" if args.password_file.is_none() => text(&mut args.password),
+        "pubpasswd" => {}
+        "live" => args.live |= is_true(value),
+        "playlist" => args.playlist |= is_true(value),
+        // The player's address is that of swfUrl, which may come from anywhere.
+        "swfvfy" if is_true(value) => {
+            args.swf_vfy.get_or_insert_default();
         }
+        "swfvfy" => {}
+        "swfage" => fill(&mut args.swf_age, number(key, value)?),
+        "buffer" => fill(&mut args.buffer, number(key, value)?),
+        "timeout" => fill(&mut args.timeout, number(key, value)?),
+        "start" => fill(
+            &mut args.start,
+            Seconds {
+                ms: number(key, value)?,
+            },
+        ),
+        "stop" => fill(
+            &mut args.stop,
+            Seconds {
+                ms: number(key, value)?,
+            },
+        ),
+        "socks" => fill(
+            &mut args.socks,
+            value
+                .parse::<Socks>()
+                .map_err(|why| invalid(key, value, why))?,
+        ),
+        _ => return Err(Error::Key(key.to_owned())),
     }
+    Ok(())
+}
 
-    fn member(&mut self, kind: &str, data: &str) -> Result<(), Error> {
-        let (name, data) = name(data)?;
-        let (_, object) = self.open.last_mut().ok_or(Error::NoObject)?;
-        object.push(name, scalar(kind, data)?);
-        Ok(())
+fn fill<T>(slot: &mut Option<T>, value: T) {
+    slot.get_or_insert(value);
+}
+
+/// Whatever else stands there means no.
+fn is_true(value: &str) -> bool {
+    ["1", "on", "yes", "true"]
+        .iter()
+        .any(|yes| value.eq_ignore_ascii_case(yes))
+}
+
+/// A number as C writes it: decimal, hexadecimal behind 0x, octal behind 0.
+fn number(key: &str, value: &str) -> Result<u32, Error> {
+    let lower = value.to_ascii_lowercase();
+    let (digits, radix) = match (lower.strip_prefix("0x"), lower.strip_prefix('0')) {
+        (Some(digits), _) => (digits, 16),
+        (None, Some(digits)) if !digits.is_empty() => (digits, 8),
+        _ => (lower.as_str(), 10),
+    };
+    u32::from_str_radix(digits, radix).map_err(|why| invalid(key, value, why))
+}
+
+fn invalid(key: &str, value: &str, why: impl ToString) -> Error {
+    Error::Value {
+        key: key.to_owned(),
+        value: value.to_owned(),
+        why: why.to_string(),
     }
 }
 
-/// A member's name and what follows it.
-fn name(data: &str) -> Result<(&str, &str), Error> {
-    data.split_once(':').ok_or(Error::Name)
-}
-
-fn scalar(kind: &str, data: &str) -> Result<Value, Error> {
-    match kind {
-        "B" => Ok(is_true(data).into()),
-        "N" => Ok(number(data).into()),
-        "S" => Ok(data.into()),
-        "Z" => Ok(Value::Null),
-        _ => Err(Error::Type),
-    }
-}
-
-/// As C's atoi would have it: other than 0 once the fraction is cut off.
-fn is_true(data: &str) -> bool {
-    number(data).trunc() != 0.0
-}
-
-/// The number at the start of `data`, else 0, as C's strtod would have it. Whatever is not part of
-/// the number is told.
-fn number(data: &str) -> f64 {
-    let data = data.trim_ascii_start();
-    let digits_end = data
-        .find(|c: char| !(c.is_ascii_digit() || "+-.eE".contains(c)))
-        .unwrap_or(data.len());
-    let (number, end) = (0..=digits_end)
-        .rev()
-        .find_map(|end| Some((data[..end].parse().ok()?, end)))
-        .unwrap_or((0.0, 0));
-    if end < data.len() {
-        tracing::warn!("{data:?} is taken for the number {number}");
-    }
-    number
-}
+/// Every key, as librtmp's manual writes them.
+const KEYS: [&str; 21] = [
+    "app",
+    "playpath",
+    "tcUrl",
+    "swfUrl",
+    "pageUrl",
+    "flashVer",
+    "conn",
+    "subscribe",
+    "live",
+    "playlist",
+    "start",
+    "stop",
+    "buffer",
+    "timeout",
+    "token",
+    "jtv",
+    "socks",
+    "swfVfy",
+    "swfAge",
+    "pubUser",
+    "pubPasswd",
+];
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
+
     use proptest::prelude::*;
 
     use super::*;
 
-    fn values(items: &[&str]) -> Result<Vec<Value>, Error> {
-        let mut values = Values::default();
-        items.iter().try_for_each(|item| values.push(item))?;
-        Ok(values.finish())
+    fn args(line: &[&str]) -> Args {
+        let words = ["rtmpull"].iter().chain(line);
+        Args::read(words.map(OsString::from)).unwrap()
     }
 
-    fn object<const N: usize>(members: [(&str, Value); N]) -> Value {
-        Object::from_iter(members).into()
+    fn applied(line: &[&str]) -> Result<Args, Error> {
+        super::applied(&args(line))
     }
 
     #[test]
-    fn reads_values() {
-        let cases: [(&str, Value); 18] = [
-            ("B:1", true.into()),
-            ("B:0", false.into()),
-            ("B:-7", true.into()),
-            ("B:0.5", false.into()),
-            ("B:true", false.into()),
-            ("B:", false.into()),
-            ("S:text", "text".into()),
-            ("S:", "".into()),
-            ("S:a:b:c", "a:b:c".into()),
-            ("S:größer", "größer".into()),
-            ("N:1", 1.0.into()),
-            ("N:-2.5e3", Value::Number(-2500.0)),
-            ("N: 3", 3.0.into()),
-            ("N:4th", 4.0.into()),
-            ("N:5e", 5.0.into()),
-            ("N:x", 0.0.into()),
-            ("Z:", Value::Null),
-            ("Z:x", Value::Null),
+    fn reads_every_key() {
+        let text = "rtmp://h/a/b app=A playpath=Y tcUrl=T swfUrl=S pageUrl=P flashver=F conn=S:x \
+                    subscribe=D live=1 PLAYLIST=yes start=1500 stop=0x1000 buffer=010 timeout=7 \
+                    token=K jtv=J socks=proxy:1 swfAge=2 pubUser=me pubPasswd=pw conn=B:1";
+        let args = applied(&["-i", text]).unwrap();
+        assert_eq!(args.url.as_deref(), Some("rtmp://h/a/b"));
+        let texts = [
+            args.app,
+            args.playpath,
+            args.tc_url,
+            args.swf_url,
+            args.page_url,
+            args.flash_ver,
+            args.subscribe,
+            args.token,
+            args.jtv,
+            args.user,
+            args.password,
         ];
-        for (item, expected) in cases {
-            assert_eq!(values(&[item]), Ok(vec![expected]), "{item}");
+        let expected = ["A", "Y", "T", "S", "P", "F", "D", "K", "J", "me", "pw"];
+        assert_eq!(texts.map(Option::unwrap), expected);
+        assert_eq!(args.conn, ["S:x", "B:1"]);
+        assert!(args.live && args.playlist);
+        assert_eq!(
+            (args.start, args.stop),
+            (Some(Seconds { ms: 1500 }), Some(Seconds { ms: 4096 }))
+        );
+        assert_eq!(
+            (args.buffer, args.timeout, args.swf_age),
+            (Some(8), Some(7), Some(2))
+        );
+        assert_eq!(args.socks.unwrap().0.to_string(), "proxy:1");
+    }
+
+    #[test]
+    fn knows_what_it_names() {
+        for key in KEYS {
+            let text = format!("rtmp://h/a/b {key}=1");
+            assert!(applied(&["-i", &text]).is_ok(), "{key}");
+        }
+        let error = applied(&["-i", "rtmp://h/a/b live app=x"]).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("unknown option \"live app\" behind the URL: app, playpath,")
+        );
+    }
+
+    #[test]
+    fn undoes_escapes_in_values_alone() {
+        let args = applied(&[
+            "-i",
+            r"rtmp://h/a/b\20c playpath=a\20b\5cc\22\c3\a9=d pageUrl=",
+        ])
+        .unwrap();
+        assert_eq!(args.url.as_deref(), Some(r"rtmp://h/a/b\20c"));
+        assert_eq!(args.playpath.as_deref(), Some("a b\\c\"é=d"));
+        assert_eq!(args.page_url.as_deref(), Some(""));
+        for broken in [r"\", r"\2", r"\2 0", r"\zz", r"\+1", r"\é"] {
+            let text = format!("rtmp://h/a/b app=x{broken}");
+            let expected = Err(Error::Escape("app".to_owned()));
+            assert_eq!(applied(&["-i", &text]).map(|_| ()), expected, "{broken}");
+        }
+        let expected = Err(Error::Text("app".to_owned()));
+        assert_eq!(
+            applied(&["-i", r"rtmp://h/a/b app=\c3"]).map(|_| ()),
+            expected
+        );
+    }
+
+    #[test]
+    fn says_what_is_wrong_with_a_value() {
+        let cases = [
+            (
+                "timeout=soon",
+                "invalid value \"soon\" for timeout: invalid digit found in string",
+            ),
+            (
+                "start=-1",
+                "invalid value \"-1\" for start: invalid digit found in string",
+            ),
+            (
+                "buffer=08",
+                "invalid value \"08\" for buffer: invalid digit found in string",
+            ),
+            (
+                "stop=",
+                "invalid value \"\" for stop: cannot parse integer from empty string",
+            ),
+            (
+                "socks=a/b",
+                "invalid value \"a/b\" for socks: not the name or the address of a host",
+            ),
+        ];
+        for (option, expected) in cases {
+            let text = format!("rtmp://h/a/b {option}");
+            assert_eq!(applied(&["-i", &text]).unwrap_err().to_string(), expected);
         }
     }
 
     #[test]
-    fn reads_what_real_scripts_pass() {
-        let items = [
-            "S:connect",
-            "O:1",
-            "NS:pageUrl:http://www.rtl2.de/a:b",
-            "NB:fpad:0",
-            "NN:videoFunction:1",
-            "O:0",
-        ];
-        let expected = object([
-            ("pageUrl", "http://www.rtl2.de/a:b".into()),
-            ("fpad", false.into()),
-            ("videoFunction", 1.0.into()),
-        ]);
-        assert_eq!(values(&items), Ok(vec!["connect".into(), expected]));
-        assert_eq!(values(&["O:1", "O:0"]), Ok(vec![object([])]));
-    }
-
-    #[test]
-    fn nests_and_keeps_the_order() {
-        let items = [
-            "O:1", "NN:a:1", "NO:b:1", "NO:c:0", "NS::", "O:0", "NB:d:1", "O:0", "NN:a:2", "O:0",
-            "N:3",
-        ];
-        let inner = object([("c", object([("", "".into())])), ("d", true.into())]);
-        let outer = object([("a", 1.0.into()), ("b", inner), ("a", 2.0.into())]);
-        assert_eq!(values(&items), Ok(vec![outer, 3.0.into()]));
-    }
-
-    #[test]
-    fn closes_what_is_open_and_no_more() {
-        let open = object([("a", object([("b", 1.0.into())]))]);
-        assert_eq!(values(&["O:1", "NO:a:", "NN:b:1"]), Ok(vec![open]));
-        assert_eq!(values(&["O:0", "O:1", "O:0", "O:0"]), Ok(vec![object([])]));
-    }
-
-    #[test]
-    fn refuses_what_has_no_meaning() {
-        let cases: [(&[&str], Error); 13] = [
-            (&[""], Error::Type),
-            (&["S"], Error::Type),
-            (&["Q:1"], Error::Type),
-            (&["s:text"], Error::Type),
-            (&["NZ:a:"], Error::Type),
-            (&["O:1", "X:1"], Error::Type),
-            (&["NS:a:b"], Error::NoObject),
-            (&["NO:a:1"], Error::NoObject),
-            (&["O:1", "O:0", "NN:a:1"], Error::NoObject),
-            (&["O:1", "NS:name"], Error::Name),
-            (&["O:1", "NO:name"], Error::Name),
-            (&["O:1", "Z:"], Error::NoName),
-            (&["O:1", "O:1"], Error::NoName),
-        ];
-        for (items, expected) in cases {
-            assert_eq!(values(items), Err(expected), "{items:?}");
+    fn takes_yes_for_nothing_else() {
+        for (value, is_live) in [
+            ("1", true),
+            ("ON", true),
+            ("yes", true),
+            ("True", true),
+            ("0", false),
+            ("2", false),
+            ("", false),
+        ] {
+            let text = format!("rtmp://h/a/b  live={value} ");
+            assert_eq!(applied(&["-i", &text]).unwrap().live, is_live, "{value}");
         }
     }
 
     #[test]
-    fn nests_as_deep_as_a_server_reads() {
-        let nested = |depth| {
-            let mut items = vec!["O:1"];
-            items.resize(depth, "NO:a:1");
-            values(&items)
-        };
-        assert!(nested(amf::MAX_DEPTH).is_ok());
-        assert_eq!(nested(amf::MAX_DEPTH + 1), Err(Error::Depth));
+    fn options_of_the_command_line_win() {
+        let text = "rtmp://h/a/b app=x app=y start=5 conn=B:1 timeout=3";
+        let args = applied(&["-i", text, "-C", "N:1", "-A", "2", "-m", "4", "-a", "z"]).unwrap();
+        assert_eq!(args.app.as_deref(), Some("z"));
+        assert_eq!(
+            (args.start, args.timeout),
+            (Some(Seconds { ms: 2000 }), Some(4))
+        );
+        assert_eq!(args.conn, ["N:1", "B:1"]);
+        assert_eq!(applied(&["-i", text]).unwrap().app.as_deref(), Some("y"));
+    }
+
+    #[test]
+    fn an_operand_has_options_where_they_are_written() {
+        let args = applied(&["rtmp://h/a/b live=1"]).unwrap();
+        assert_eq!(
+            (args.url.as_deref(), args.live),
+            (Some("rtmp://h/a/b"), true)
+        );
+        let args = applied(&["rtmp://h/a/my film"]).unwrap();
+        assert_eq!(args.stream.as_deref(), Some("rtmp://h/a/my film"));
+        let args = applied(&["-r", "rtmp://h/a/b c=d"]).unwrap();
+        assert_eq!(args.rtmp.as_deref(), Some("rtmp://h/a/b c=d"));
     }
 
     proptest! {
         #[test]
-        fn survives_any_items(items in proptest::collection::vec("(N?[BNSZO]:)?[a:01.e+\\- é]{0,6}", 0..12)) {
-            let mut values = Values::default();
-            for item in &items {
-                let _ = values.push(item);
-            }
-            prop_assert!(values.finish().len() <= items.len());
+        fn survives_any_text(text in "rtmp://h/a/b( (app|live|start)?=?[\\\\0-9a é]{0,5}){0,5}") {
+            let _ = super::applied(&args(&["-i", &text]));
         }
     }
 }

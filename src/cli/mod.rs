@@ -1,9 +1,12 @@
 //! People and scripts: what was typed, what is told, and the exit code.
 
 pub mod args;
+pub mod conn;
 pub mod exit;
+pub mod generate;
 pub mod job;
 pub mod librtmp;
+pub mod name;
 pub mod report;
 pub mod screen;
 pub mod signals;
@@ -11,7 +14,9 @@ pub mod terminal;
 
 use std::{
     env,
+    fs::File,
     io::{self, IsTerminal, Write},
+    path::Path,
     process::ExitCode,
     sync::Arc,
 };
@@ -20,20 +25,27 @@ use anyhow::{Context, Result};
 use tokio::runtime;
 
 use self::{
-    args::{Args, NoArgs},
+    args::{Args, NoArgs, Verbosity},
     exit::Exit,
     job::Surroundings,
-    report::Console,
+    name::Name,
+    report::{Console, Wishes},
     screen::Screen,
 };
-use crate::download::{self, Job, Outcome, Stop};
+use crate::{
+    download::{self, Job, Outcome, Stop, output::Destination},
+    rtmp::client::config::Start,
+};
 
 /// Runs the program with the arguments of the process.
 pub fn main() -> ExitCode {
     match Args::read(env::args_os()) {
         Ok(args) => run(&args).into(),
         Err(no_args) => {
-            print(&no_args);
+            let name = env::args_os()
+                .next()
+                .map_or(Name::Rtmpull, |name| Name::of(&name));
+            print(name, &no_args);
             no_args.exit().into()
         }
     }
@@ -42,23 +54,8 @@ pub fn main() -> ExitCode {
 /// Downloads what `args` ask for.
 pub fn run(args: &Args) -> Exit {
     let screen = Arc::new(Screen::stderr(args.verbosity()));
-    screen::log_to(&screen, args.verbosity());
-    let surroundings = Surroundings {
-        stdout_is_terminal: io::stdout().is_terminal(),
-    };
-    let job = match job::resolve(args, surroundings) {
-        Ok(job) => job,
-        Err(error) => {
-            screen.line(&usage(&format!("{error:#}")));
-            return Exit::Failure;
-        }
-    };
-    let mut console = Console::new(Arc::clone(&screen));
-    match download(&job, &mut console, &screen) {
-        Ok(outcome) => {
-            console.finished(&outcome);
-            Exit::from(&outcome)
-        }
+    match start(args, &screen).and_then(|(job, wishes)| download(&job, wishes, &screen)) {
+        Ok(exit) => exit,
         Err(error) => {
             screen.line(&format!("ERROR: {error:#}"));
             Exit::Failure
@@ -66,30 +63,92 @@ pub fn run(args: &Args) -> Exit {
     }
 }
 
-fn download(job: &Job, console: &mut Console, screen: &Arc<Screen>) -> Result<Outcome> {
+/// Everything before the first packet.
+fn start(args: &Args, screen: &Arc<Screen>) -> Result<(Job, Wishes)> {
+    if let Some(banner) = args.name.banner() {
+        banner.lines().for_each(|line| screen.line(line));
+    }
+    if let Some(file) = &args.log_file {
+        screen
+            .log_into(file)
+            .with_context(|| format!("cannot write --log-file {}", file.display()))?;
+    }
+    screen::log_to(screen);
+    let surroundings = Surroundings {
+        stdout_is_terminal: io::stdout().is_terminal(),
+    };
+    let (args, job) = resolve(args, surroundings, screen).context("usage")?;
+    if args.name == Name::Rtmpdump
+        && let Destination::Path(file) = &job.output
+    {
+        create(file)?;
+    }
+    let wishes = wishes(&args, &job);
+    Ok((job, wishes))
+}
+
+fn resolve(args: &Args, surroundings: Surroundings, screen: &Screen) -> Result<(Args, Job)> {
+    let args = librtmp::applied(args)?;
+    screen.hide(job::secrets(&args));
+    let job = job::resolve(&args, surroundings)?;
+    screen.hide(job.session.login.iter().map(|login| login.password.clone()));
+    Ok((args, job))
+}
+
+/// Callers of rtmpdump ask the size of a file that may never get anything.
+fn create(file: &Path) -> Result<()> {
+    if !file.exists() {
+        File::create_new(file)
+            .with_context(|| format!("Failed to open file! {}", file.display()))?;
+    }
+    Ok(())
+}
+
+fn wishes(args: &Args, job: &Job) -> Wishes {
+    Wishes {
+        hashes: args.hashes,
+        realtime: args.realtime,
+        start_ms: match job.session.start {
+            Start::At { ms } => ms.into(),
+            Start::Live | Start::LiveElseRecorded => 0,
+        },
+        length_ms: job.stop_ms,
+    }
+}
+
+fn download(job: &Job, wishes: Wishes, screen: &Arc<Screen>) -> Result<Exit> {
+    if job.stop_ms == Some(0) {
+        screen.line("Already Completed");
+        screen.line("Download complete");
+        return Ok(Exit::Success);
+    }
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start")?;
     let (sender, stop) = Stop::new();
     signals::watch(sender, Arc::clone(screen)).context("cannot watch for signals")?;
-    let outcome = runtime.block_on(download::run(job, console, stop));
+    let mut console = Console::new(Arc::clone(screen), wishes);
+    let outcome: Outcome = runtime.block_on(download::run(job, &mut console, stop));
     // A name that is still being looked up is not waited for.
     runtime.shutdown_background();
-    Ok(outcome)
+    console.finished(&outcome);
+    Ok(Exit::from(&outcome))
 }
 
 /// Help goes where it can be piped from. Who closed the other end did not want to read it.
-fn print(no_args: &NoArgs) {
+fn print(name: Name, no_args: &NoArgs) {
+    let banner = name
+        .banner()
+        .map_or_else(String::new, |banner| format!("{banner}\n"));
     let _ = match no_args {
         NoArgs::Answer(answer) => write!(io::stdout(), "{answer}"),
+        NoArgs::Aside(answer) => write!(io::stderr(), "{banner}\n{answer}"),
         NoArgs::Usage(message) => {
-            let message = terminal::escaped(&usage(message));
-            writeln!(io::stderr(), "{}", terminal::redacted(&message))
+            let screen = Screen::stderr(Verbosity::Normal);
+            banner.lines().for_each(|line| screen.line(line));
+            screen.line(&format!("ERROR: usage: {message}"));
+            Ok(())
         }
     };
-}
-
-fn usage(message: &str) -> String {
-    format!("ERROR: usage: {message}")
 }

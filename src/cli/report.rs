@@ -22,10 +22,26 @@ use crate::{
     transport::Endpoint,
 };
 
+/// What the report says about the wishes of the user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Wishes {
+    /// Progress is a row of `#`.
+    pub hashes: bool,
+    /// The server keeps its pace.
+    pub realtime: bool,
+    /// Where in the recorded stream the recording starts, in milliseconds.
+    pub start_ms: u64,
+    /// How long the recording is to be, in milliseconds.
+    pub length_ms: Option<u64>,
+}
+
 /// A report on the screen.
 #[derive(Debug)]
 pub struct Console {
     screen: Arc<Screen>,
+    wishes: Wishes,
+    /// The hundredth of the recording, or the moment, that the last `#` stands for.
+    marked: u64,
     /// When the first media came.
     started: Option<Instant>,
     /// When progress was shown last.
@@ -36,12 +52,14 @@ pub struct Console {
 
 impl Console {
     /// Nothing is told yet.
-    pub fn new(screen: Arc<Screen>) -> Self {
+    pub fn new(screen: Arc<Screen>, wishes: Wishes) -> Self {
         if let Some(bar) = screen.bar() {
             bar.set_style(style(None));
         }
         Self {
             screen,
+            wishes,
+            marked: 0,
             started: None,
             shown: None,
             metadata_lines: METADATA_LINES,
@@ -51,11 +69,11 @@ impl Console {
     /// Tells how it ended: the last line has the ending's word, and the server's own.
     pub fn finished(&mut self, outcome: &Outcome) {
         let exit = Exit::from(outcome);
-        let progress = Progress {
+        let progress = self.wished_for(&Progress {
             bytes: outcome.bytes,
             position_ms: outcome.position_ms,
             duration_ms: outcome.duration_ms,
-        };
+        });
         if self.started.is_some() {
             self.show_final(&progress);
         }
@@ -65,8 +83,25 @@ impl Console {
         self.screen.line(&last_line(exit, outcome));
     }
 
-    fn show(&self, progress: &Progress, now: Instant) {
+    /// Progress in what was asked for: of a part of the stream, that part is the whole.
+    fn wished_for(&self, progress: &Progress) -> Progress {
+        let Wishes {
+            start_ms,
+            length_ms,
+            ..
+        } = self.wishes;
+        let rest_ms = progress
+            .duration_ms
+            .map(|duration_ms| duration_ms.saturating_sub(start_ms));
+        Progress {
+            duration_ms: rest_ms.into_iter().chain(length_ms).min(),
+            ..*progress
+        }
+    }
+
+    fn show(&mut self, progress: &Progress, now: Instant) {
         match self.screen.bar() {
+            _ if self.wishes.hashes => self.mark(progress),
             Some(bar) => {
                 let since_start = self.started.map(|started| now.duration_since(started));
                 draw(bar, progress, since_start.unwrap_or_default());
@@ -75,8 +110,22 @@ impl Console {
         }
     }
 
+    /// A `#` for each hundredth; where nobody knows the whole, one now and then.
+    fn mark(&mut self, progress: &Progress) {
+        let hundredth = match tenths_of_percent(progress) {
+            Some(tenths) => tenths / 10,
+            None => self.marked + 1,
+        };
+        let marks = hundredth.saturating_sub(self.marked);
+        self.marked = self.marked.max(hundredth);
+        if marks > 0 {
+            self.screen.mark(&"#".repeat(marks as usize));
+        }
+    }
+
     fn show_final(&self, progress: &Progress) {
         match self.screen.bar() {
+            _ if self.wishes.hashes => {}
             Some(bar) => {
                 bar.finish_and_clear();
                 self.screen.line(&status(progress));
@@ -91,7 +140,7 @@ impl Console {
             .is_none_or(|shown| now.duration_since(shown) > STATUS_INTERVAL);
         if is_due && self.started.is_some() {
             self.shown = Some(now);
-            self.show(progress, now);
+            self.show(&self.wished_for(progress), now);
         }
     }
 }
@@ -129,8 +178,18 @@ impl Report for Console {
         } else {
             "Starting download at: 0.000 kB"
         });
+        if self.wishes.realtime && !is_live {
+            self.screen
+                .line("  in approximately realtime (disabled BUFX speedup hack)");
+        }
+        if let Some(length_ms) = self.wishes.length_ms {
+            let seconds = length_ms as f64 / 1000.0;
+            self.screen.line(&format!("For duration: {seconds:.3} sec"));
+        }
         self.started = Some(Instant::now());
-        self.screen.show_bar();
+        if !self.wishes.hashes {
+            self.screen.show_bar();
+        }
     }
 
     fn progress(&mut self, progress: &Progress) {

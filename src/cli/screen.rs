@@ -1,12 +1,16 @@
 //! Standard error, one line at a time: the only way out for what the report and the log have to say.
+//! A log file may stand beside it.
 
 use std::{
     fmt::{self, Write as _},
+    fs::File,
     io::{self, IsTerminal, Write},
+    path::Path,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use indicatif::{ProgressBar, ProgressDrawTarget};
@@ -21,16 +25,19 @@ use tracing_subscriber::{
 
 use super::{
     args::Verbosity,
-    terminal::{escaped, redacted},
+    terminal::{escaped, grants_access, hidden, redacted},
 };
+use crate::rtmp::properties;
 
 /// What people and front ends look at. On a terminal a bar stays below the lines; elsewhere a status
 /// line is written over and over.
 pub struct Screen {
-    is_quiet: bool,
+    verbosity: Verbosity,
     has_bar: bool,
     bar: ProgressBar,
     out: Mutex<Out>,
+    log: OnceLock<Mutex<File>>,
+    secrets: Mutex<Vec<String>>,
 }
 
 struct Out {
@@ -49,7 +56,7 @@ impl Screen {
 
     fn new(verbosity: Verbosity, has_bar: bool, sink: Box<dyn Write + Send>) -> Self {
         Self {
-            is_quiet: verbosity == Verbosity::Quiet,
+            verbosity,
             has_bar,
             // The bar is not drawn before there is something to show.
             bar: ProgressBar::hidden(),
@@ -57,21 +64,46 @@ impl Screen {
                 sink,
                 is_in_status: false,
             }),
+            log: OnceLock::new(),
+            secrets: Mutex::default(),
         }
+    }
+
+    /// Adds each line to `file` from now on, with the time, whatever is printed.
+    pub fn log_into(&self, file: &Path) -> io::Result<()> {
+        let file = File::options().append(true).create(true).open(file)?;
+        self.log.get_or_init(|| Mutex::new(file));
+        Ok(())
+    }
+
+    /// Has these words printed nowhere from now on.
+    pub fn hide(&self, secrets: impl IntoIterator<Item = String>) {
+        let mut hidden = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        hidden.extend(secrets);
     }
 
     /// Prints a line, without secrets, no longer than anybody reads, and escaped.
     pub fn line(&self, text: &str) {
-        if self.is_quiet {
-            return;
+        self.print(Verbosity::Normal, &self.cleaned(text));
+    }
+
+    fn cleaned(&self, text: &str) -> String {
+        let secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        shown(&redacted(&hidden(text, &secrets)))
+    }
+
+    /// Prints what is asked for by `verbosity`, and logs what is worth logging.
+    fn print(&self, verbosity: Verbosity, text: &str) {
+        if verbosity <= self.verbosity {
+            self.bar.suspend(|| self.write(text, Ending::Line));
         }
-        let mut text = redacted(text);
-        if text.len() > LINE_BYTES {
-            text.truncate(text.floor_char_boundary(LINE_BYTES));
-            text.push_str(" …");
+        if verbosity <= self.verbosity.max(LOGGED)
+            && let Some(log) = self.log.get()
+        {
+            let line = format!("{} {text}\n", clock(SystemTime::now()));
+            let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+            let _ = log.write_all(line.as_bytes());
         }
-        let text = escaped(&text);
-        self.bar.suspend(|| self.write(&text, Ending::Line));
     }
 
     /// Prints a line of status, which the next one overwrites.
@@ -79,9 +111,14 @@ impl Screen {
         self.write(text, Ending::Status);
     }
 
+    /// Prints a mark behind those that stand there already.
+    pub fn mark(&self, text: &str) {
+        self.write(text, Ending::Mark);
+    }
+
     /// The bar to show instead of status lines, if there is one.
     pub fn bar(&self) -> Option<&ProgressBar> {
-        (self.has_bar && !self.is_quiet).then_some(&self.bar)
+        (self.has_bar && self.verbosity > Verbosity::Quiet).then_some(&self.bar)
     }
 
     /// Draws the bar from now on.
@@ -93,7 +130,7 @@ impl Screen {
 
     /// A screen that nobody sees any more is no reason to stop: errors are ignored.
     fn write(&self, text: &str, ending: Ending) {
-        if self.is_quiet {
+        if self.verbosity == Verbosity::Quiet {
             return;
         }
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
@@ -101,8 +138,9 @@ impl Screen {
             (Ending::Line, false) => format!("{text}\n"),
             (Ending::Line, true) => format!("\n{text}\n"),
             (Ending::Status, _) => format!("\r{text}"),
+            (Ending::Mark, _) => text.to_owned(),
         };
-        out.is_in_status = ending == Ending::Status;
+        out.is_in_status = ending != Ending::Line;
         let _ = out.sink.write_all(text.as_bytes());
         let _ = out.sink.flush();
     }
@@ -118,11 +156,52 @@ impl fmt::Debug for Screen {
 enum Ending {
     Line,
     Status,
+    Mark,
 }
 
-/// Sends what the program logs to `screen`, as much as `verbosity` wants.
-pub fn log_to(screen: &Arc<Screen>, verbosity: Verbosity) {
-    let level = match verbosity {
+fn shown(text: &str) -> String {
+    if text.len() <= LINE_BYTES {
+        return escaped(text);
+    }
+    let (start, _) = text.split_at(text.floor_char_boundary(LINE_BYTES));
+    escaped(start) + " …"
+}
+
+/// The time of day in Greenwich, with the date: `2026-11-22T15:04:05.678Z`.
+fn clock(now: SystemTime) -> String {
+    let since_1970 = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let (days, seconds) = (since_1970.as_secs() / 86_400, since_1970.as_secs() % 86_400);
+    let (year, month, day) = date(days);
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    let ms = since_1970.subsec_millis();
+    format!("{year:04}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}.{ms:03}Z")
+}
+
+/// Year, month and day, `days` after 1 January 1970. Years are counted from March here, so that the
+/// leap day is their last one, and in eras of 400, which are all alike.
+fn date(days: u64) -> (u64, u64, u64) {
+    let days = days + DAYS_UP_TO_1970;
+    let (era, day) = (days / DAYS_OF_ERA, days % DAYS_OF_ERA);
+    let year = (day - day / 1460 + day / 36_524 - day / (DAYS_OF_ERA - 1)) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    // Five months from March or August on have 153 days.
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (month, next_year) = if month < 10 {
+        (month + 3, 0)
+    } else {
+        (month - 9, 1)
+    };
+    (400 * era + year + next_year, month, day)
+}
+
+/// Sends what the program logs to `screen`, as much as it shows and logs.
+pub fn log_to(screen: &Arc<Screen>) {
+    let wanted = match screen.log.get() {
+        Some(_) => screen.verbosity.max(LOGGED),
+        None => screen.verbosity,
+    };
+    let level = match wanted {
         Verbosity::Quiet => LevelFilter::OFF,
         Verbosity::Normal => LevelFilter::INFO,
         Verbosity::Verbose => LevelFilter::DEBUG,
@@ -152,23 +231,30 @@ impl Log {
 
 impl<S: Subscriber> Layer<S> for Log {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let level = match *event.metadata().level() {
-            Level::ERROR => "ERROR",
-            Level::WARN => "WARNING",
-            Level::INFO => "INFO",
-            Level::DEBUG => "DEBUG",
-            Level::TRACE => "DEBUG2",
+        let (level, verbosity) = match *event.metadata().level() {
+            Level::ERROR => ("ERROR", Verbosity::Normal),
+            Level::WARN => ("WARNING", Verbosity::Normal),
+            Level::INFO => ("INFO", Verbosity::Normal),
+            Level::DEBUG => ("DEBUG", Verbosity::Verbose),
+            Level::TRACE => ("DEBUG2", Verbosity::Debug),
         };
-        if *event.metadata().level() <= Level::INFO {
+        if verbosity == Verbosity::Normal {
             match self.unasked.fetch_add(1, Ordering::Relaxed) {
                 0..UNASKED_LINES => {}
                 UNASKED_LINES => return self.screen.line("INFO: more messages are not printed"),
                 _ => return,
             }
         }
+        if event.metadata().target() == properties::TARGET {
+            let mut property = Property::default();
+            event.record(&mut property);
+            return self
+                .screen
+                .print(verbosity, &property.line(level, &self.screen));
+        }
         let mut line = Line(format!("{level}:"));
         event.record(&mut line);
-        self.screen.line(&line.0);
+        self.screen.print(verbosity, &self.screen.cleaned(&line.0));
     }
 }
 
@@ -188,6 +274,70 @@ impl Visit for Line {
     }
 }
 
+/// A member of what a server sent, in the layout of rtmpdump's: front ends look for `redirect`.
+#[derive(Default)]
+struct Property {
+    message: Option<String>,
+    name: Option<String>,
+    kind: String,
+    value: Option<String>,
+}
+
+impl Property {
+    fn line(self, level: &str, screen: &Screen) -> String {
+        if let Some(message) = self.message {
+            return format!("{level}: {message}");
+        }
+        if self.kind == "NULL" {
+            return format!("{level}: Property: NULL");
+        }
+        let name = self.name.unwrap_or_default();
+        let value = match self.value {
+            // Where the server sends us is the one thing that a front end cannot do without.
+            Some(value) if name == "redirect" => format!(":\t{}", shown(&value)),
+            Some(_) if self.kind == "STRING" && grants_access(&name) => ":\t***".to_owned(),
+            Some(value) => format!(":\t{}", screen.cleaned(&value)),
+            None => String::new(),
+        };
+        let name = escaped(&name);
+        format!(
+            "{level}: Property: <Name: {name:>18.18}, {}{value}>",
+            self.kind
+        )
+    }
+
+    fn set(&mut self, kind: &str, value: String) {
+        kind.clone_into(&mut self.kind);
+        self.value = Some(value);
+    }
+}
+
+impl Visit for Property {
+    fn record_f64(&mut self, _: &Field, value: f64) {
+        self.set("NUMBER", format!("{value:.2}"));
+    }
+
+    fn record_bool(&mut self, _: &Field, value: bool) {
+        self.set("BOOLEAN", if value { "TRUE" } else { "FALSE" }.to_owned());
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "kind" => value.clone_into(&mut self.kind),
+            _ => self.record_debug(field, &format_args!("{value}")),
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let value = format!("{value:?}");
+        match field.name() {
+            "message" => self.message = Some(value),
+            "name" => self.name = Some(value),
+            _ => self.set("STRING", value),
+        }
+    }
+}
+
 /// A server may put 16 MiB into a single status.
 const LINE_BYTES: usize = 8192;
 
@@ -196,6 +346,15 @@ const UNASKED_LINES: usize = 1000;
 
 /// How often the bar is drawn at the most.
 const BAR_HZ: u8 = 10;
+
+/// What a log file has in it, however little is printed.
+const LOGGED: Verbosity = Verbosity::Verbose;
+
+/// From 1 March of the year 0 to 1 January 1970.
+const DAYS_UP_TO_1970: u64 = 719_468;
+
+/// Days in 400 years.
+const DAYS_OF_ERA: u64 = 146_097;
 
 #[cfg(test)]
 pub(super) mod tests {
@@ -245,7 +404,7 @@ pub(super) mod tests {
         screen.line("a\x1b[2Jb\nc rtmp://me:pw@host/?token=t");
         assert_eq!(
             written.take(),
-            "a\\u{1b}[2Jb\\nc rtmp://me:***@host/?token=***\n"
+            "a\\u{1b}[2Jb\\nc rtmp://***@host/?token=***\n"
         );
     }
 
@@ -253,12 +412,79 @@ pub(super) mod tests {
     fn cuts_what_nobody_reads_after_the_secrets_are_out() {
         let (screen, written) = plain(Verbosity::Normal);
         screen.line(&format!("rtmp://me:{}@host/", "pw".repeat(LINE_BYTES)));
-        assert_eq!(written.take(), "rtmp://me:***@host/\n");
+        assert_eq!(written.take(), "rtmp://***@host/\n");
         screen.line(&format!("{}é", "x".repeat(LINE_BYTES - 1)));
         assert_eq!(
             written.take(),
             format!("{} …\n", "x".repeat(LINE_BYTES - 1))
         );
+    }
+
+    #[test]
+    fn hides_what_it_is_told_to() {
+        let (screen, written) = plain(Verbosity::Normal);
+        screen.hide(vec!["s3cret".to_owned()]);
+        screen.line("no s3cret here");
+        assert_eq!(written.take(), "no *** here\n");
+    }
+
+    #[test]
+    fn marks_stand_in_a_row() {
+        let (screen, written) = plain(Verbosity::Normal);
+        (0..3).for_each(|_| screen.mark("#"));
+        screen.line("done");
+        assert_eq!(written.take(), "###\ndone\n");
+    }
+
+    #[test]
+    fn logs_what_verbose_prints_with_the_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("log");
+        for verbosity in [Verbosity::Quiet, Verbosity::Debug] {
+            let (screen, written) = plain(verbosity);
+            screen.log_into(&file).unwrap();
+            screen.line("line rtmp://me:pw@host");
+            screen.status("status");
+            let log = tracing_subscriber::registry().with(Log::on(screen));
+            tracing::subscriber::with_default(log, || {
+                tracing::debug!("debug");
+                tracing::trace!("trace");
+            });
+            assert_eq!(written.take().is_empty(), verbosity == Verbosity::Quiet);
+        }
+        let text = std::fs::read_to_string(&file).unwrap();
+        let lines: Vec<_> = text
+            .lines()
+            .map(|line| line.split_once("Z ").unwrap())
+            .collect();
+        let texts: Vec<_> = lines.iter().map(|(_, text)| *text).collect();
+        assert_eq!(
+            texts,
+            [
+                "line rtmp://***@host",
+                "DEBUG: debug",
+                "line rtmp://***@host",
+                "DEBUG: debug",
+                "DEBUG2: trace"
+            ]
+        );
+        assert!(
+            lines
+                .iter()
+                .all(|(time, _)| time.len() == "2026-11-22T15:04:05.678".len())
+        );
+    }
+
+    #[test]
+    fn knows_the_date() {
+        let at =
+            |seconds: u64| clock(UNIX_EPOCH + std::time::Duration::from_millis(seconds * 1000 + 7));
+        assert_eq!(at(0), "1970-01-01T00:00:00.007Z");
+        assert_eq!(at(951_782_400), "2000-02-29T00:00:00.007Z");
+        assert_eq!(at(951_868_799), "2000-02-29T23:59:59.007Z");
+        assert_eq!(at(1_798_761_599), "2026-12-31T23:59:59.007Z");
+        assert_eq!(at(4_107_542_400), "2100-03-01T00:00:00.007Z");
+        assert_eq!(at(253_402_300_799), "9999-12-31T23:59:59.007Z");
     }
 
     #[test]
@@ -281,6 +507,38 @@ pub(super) mod tests {
         let lines = written.take();
         assert_eq!(lines.lines().count(), UNASKED_LINES + 1);
         assert!(lines.ends_with("INFO: more messages are not printed\n"));
+    }
+
+    #[test]
+    fn tells_of_properties_as_rtmpdump_does() {
+        let (screen, written) = plain(Verbosity::Verbose);
+        screen.hide(["s3cret".to_owned()]);
+        let log = tracing_subscriber::registry().with(Log::on(screen));
+        tracing::subscriber::with_default(log, || {
+            let url = "rtmp://me:pw@h/a?token=s3cret\x1b";
+            tracing::debug!(target: properties::TARGET, "(object begin)");
+            tracing::debug!(target: properties::TARGET, name = "code", number = 302.0);
+            tracing::debug!(target: properties::TARGET, name = "fpad", boolean = false);
+            tracing::debug!(target: properties::TARGET, name = "ex", kind = "OBJECT");
+            tracing::debug!(target: properties::TARGET, name = "redirect", string = %url);
+            tracing::debug!(target: properties::TARGET, name = "redirect2", string = %url);
+            tracing::debug!(target: properties::TARGET, name = "secureToken", string = "x");
+            tracing::debug!(target: properties::TARGET, name = "a name of many letters", string = "");
+            tracing::debug!(target: properties::TARGET, kind = "NULL");
+            tracing::trace!(target: properties::TARGET, name = "no-name.", number = 1.0);
+        });
+        assert_eq!(
+            written.take(),
+            "DEBUG: (object begin)\n\
+             DEBUG: Property: <Name:               code, NUMBER:\t302.00>\n\
+             DEBUG: Property: <Name:               fpad, BOOLEAN:\tFALSE>\n\
+             DEBUG: Property: <Name:                 ex, OBJECT>\n\
+             DEBUG: Property: <Name:           redirect, STRING:\trtmp://me:pw@h/a?token=s3cret\\u{1b}>\n\
+             DEBUG: Property: <Name:          redirect2, STRING:\trtmp://***@h/a?token=***>\n\
+             DEBUG: Property: <Name:        secureToken, STRING:\t***>\n\
+             DEBUG: Property: <Name: a name of many let, STRING:\t>\n\
+             DEBUG: Property: NULL\n"
+        );
     }
 
     #[test]

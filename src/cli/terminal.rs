@@ -43,39 +43,90 @@ fn is_harmful(c: char) -> bool {
     }
 }
 
-/// `text` with the passwords of the URLs in it replaced, and the values of those parameters of their
-/// queries that grant access.
+/// `text` with who logs in taken out of the URLs in it, and the values of those parameters that grant
+/// access: of queries, of the options behind librtmp's URLs, of the items of `--conn`.
 pub fn redacted(text: &str) -> String {
-    redact_queries(&redact_passwords(text))
+    redact_items(&redact_queries(&redact_user_info(text)))
 }
 
-fn redact_passwords(text: &str) -> String {
+/// `text` without `secrets`. A short one may be a part of any word, and is looked for as a whole one.
+pub fn hidden(text: &str, secrets: &[String]) -> String {
+    let mut text = text.to_owned();
+    for secret in secrets {
+        text = match secret.chars().count() {
+            0 => continue,
+            1..=3 => without_word(&text, secret),
+            _ => text.replace(secret.as_str(), REDACTED),
+        };
+    }
+    text
+}
+
+fn without_word(text: &str, word: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut end = 0;
+    for (at, _) in text.match_indices(word) {
+        let is_bound = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric());
+        let (before, after) = (&text[..at], &text[at + word.len()..]);
+        if is_bound(before.chars().next_back()) && is_bound(after.chars().next()) {
+            out.extend([&text[end..at], REDACTED]);
+            end = at + word.len();
+        }
+    }
+    out + &text[end..]
+}
+
+/// Whether something of this name proves who somebody is, or that he may do something.
+pub fn grants_access(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    SECRET_NAMES.iter().any(|secret| name.contains(secret))
+}
+
+fn redact_user_info(text: &str) -> String {
     let mut pieces = text.split("://");
     let mut out = pieces.next().unwrap_or_default().to_owned();
     for piece in pieces {
         out.push_str("://");
-        match password_range(piece) {
-            Some((before, after)) => out.extend([before, REDACTED, after]),
+        match host_onwards(piece) {
+            Some(rest) => out.extend([REDACTED, rest]),
             None => out.push_str(piece),
         }
     }
     out
 }
 
-/// What stands before and behind the password of a URL whose scheme is cut off.
-fn password_range(url: &str) -> Option<(&str, &str)> {
+/// What stands behind the user info of a URL whose scheme is cut off.
+fn host_onwards(url: &str) -> Option<&str> {
     let end = url
         .find(|c: char| is_end_of_value(c) || "/?".contains(c))
         .unwrap_or(url.len());
     let at = url[..end].rfind('@')?;
-    let colon = url[..at].find(':')?;
-    Some((&url[..=colon], &url[at..]))
+    (at > 0).then(|| &url[at..])
+}
+
+/// `NS:name:text` and the like, up to the end of the text or the quotes around it.
+fn redact_items(text: &str) -> String {
+    let mut pieces = text.split_inclusive(['"', '\'', ' ']);
+    let mut out = String::with_capacity(text.len());
+    for piece in &mut pieces {
+        let mut parts = piece.splitn(3, ':');
+        let (kind, name, value) = (parts.next(), parts.next(), parts.next());
+        match (kind, name, value) {
+            (Some("NS" | "NN"), Some(name), Some(value)) if grants_access(name) => {
+                let end = value.chars().next_back().filter(|c| "\"' ".contains(*c));
+                out.extend([&piece[..4 + name.len()], REDACTED]);
+                out.extend(end);
+            }
+            _ => out.push_str(piece),
+        }
+    }
+    out
 }
 
 fn redact_queries(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(mark) = rest.find(['?', '&']) {
+    while let Some(mark) = rest.find(['?', '&', ' ']) {
         let (before, parameter) = rest.split_at(mark + 1);
         out.push_str(before);
         rest = parameter;
@@ -83,7 +134,11 @@ fn redact_queries(text: &str) -> String {
         let Some((name, value)) = name_end.map(|end| parameter.split_at(end)) else {
             continue;
         };
-        if value.starts_with('=') && grants_access(name) {
+        let is_secret = match before.ends_with(' ') {
+            true => SECRET_KEYS.iter().any(|key| name.eq_ignore_ascii_case(key)),
+            false => grants_access(name),
+        };
+        if value.starts_with('=') && is_secret {
             out.extend([name, "=", REDACTED]);
             rest = value.trim_start_matches(|c| c != '&' && !is_end_of_value(c));
         }
@@ -100,16 +155,11 @@ fn is_end_of_value(c: char) -> bool {
     c.is_whitespace() || "#\"'<>".contains(c)
 }
 
-fn grants_access(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    SECRET_NAMES.iter().any(|secret| name.contains(secret))
-}
-
 /// What stands where a secret stood.
 const REDACTED: &str = "***";
 
 /// What the names of such parameters contain.
-const SECRET_NAMES: [&str; 13] = [
+const SECRET_NAMES: [&str; 20] = [
     "auth",
     "token",
     "key",
@@ -123,7 +173,17 @@ const SECRET_NAMES: [&str; 13] = [
     "session",
     "credential",
     "policy",
+    "user",
+    "login",
+    "nonce",
+    "response",
+    "challenge",
+    "opaque",
+    "jtv",
 ];
+
+/// The options behind librtmp's URLs that are secret.
+const SECRET_KEYS: [&str; 4] = ["token", "jtv", "pubUser", "pubPasswd"];
 
 #[cfg(test)]
 mod tests {
@@ -172,13 +232,28 @@ mod tests {
     fn takes_secrets_out() {
         let cases = [
             ("rtmp://host/app/name", "rtmp://host/app/name"),
-            ("rtmp://me:pw@host:1/app", "rtmp://me:***@host:1/app"),
-            ("rtmp://me:p@:w@host/a@b:c", "rtmp://me:***@host/a@b:c"),
-            ("rtmp://me@host/a:b@c", "rtmp://me@host/a:b@c"),
+            ("rtmp://me:pw@host:1/app", "rtmp://***@host:1/app"),
+            ("rtmp://me:p@:w@host/a@b:c", "rtmp://***@host/a@b:c"),
+            ("rtmp://me@host/a:b@c", "rtmp://***@host/a:b@c"),
+            ("rtmp://@host/a", "rtmp://@host/a"),
             (
                 "from rtmp://a:b@c to rtmp://d:e@f",
-                "from rtmp://a:***@c to rtmp://d:***@f",
+                "from rtmp://***@c to rtmp://***@f",
             ),
+            (
+                "rtmp://h/a/b token=t live=1 pubPasswd=p",
+                "rtmp://h/a/b token=*** live=1 pubPasswd=***",
+            ),
+            (
+                "?authmod=adobe&user=u&challenge=c&response=r&opaque=o",
+                "?authmod=***&user=***&challenge=***&response=***&opaque=***",
+            ),
+            (
+                "\"NS:password:x:y\" and NN:key:5",
+                "\"NS:password:***\" and NN:key:***",
+            ),
+            ("size=5 signature=6", "size=5 signature=6"),
+            ("NS:page:key:5 N:key", "NS:page:key:5 N:key"),
             (
                 "no rtmp://host here: me@home",
                 "no rtmp://host here: me@home",
@@ -193,7 +268,7 @@ mod tests {
             ("a?auth=b#stream", "a?auth=***#stream"),
             (
                 "name?channel=0&user=admin&password=",
-                "name?channel=0&user=admin&password=***",
+                "name?channel=0&user=***&password=***",
             ),
             ("name?token", "name?token"),
             ("what? keys & tokens", "what? keys & tokens"),
@@ -202,6 +277,15 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(redacted(text), expected);
         }
+    }
+
+    #[test]
+    fn hides_secrets_wherever_they_are() {
+        let hidden = |text, secret: &str| hidden(text, &[String::new(), secret.to_owned()]);
+        assert_eq!(hidden("xs3crety s3cret", "s3cret"), "x***y ***");
+        assert_eq!(hidden("a pass, ab, (a)", "a"), "*** pass, ab, (***)");
+        assert_eq!(hidden("aa aé éa é", "é"), "aa aé éa ***");
+        assert_eq!(hidden("", "x"), "");
     }
 
     proptest! {
@@ -214,6 +298,8 @@ mod tests {
         fn redacts_any_text(text in ".*", url in "[a:/@?&=# é]{0,20}") {
             let _ = redacted(&text);
             let _ = redacted(&format!("://{url}"));
+            let _ = redacted(&format!("NS:key:{url}"));
+            let _ = hidden(&text, &[url]);
         }
     }
 }

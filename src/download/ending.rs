@@ -54,6 +54,8 @@ pub(super) enum Last {
     /// The connection broke.
     Broken(io::Error),
     Output(io::Error),
+    /// The recording is as long as the user wants it.
+    Limit,
     Stopped,
     /// A redirect that is not followed, and why.
     RedirectRefused(String),
@@ -113,6 +115,7 @@ pub(super) fn judge(last: &Last, facts: &Facts) -> (Ending, String) {
         ),
         Last::Broken(error) => (Ending::Cut, format!("the connection broke: {error}")),
         Last::Output(error) => judge_output(error),
+        Last::Limit => (Ending::Limit, "as long as was asked for".to_owned()),
         Last::Stopped => (Ending::Interrupted, "stopped by the user".to_owned()),
         Last::RedirectRefused(why) => (Ending::Refused, why.clone()),
     }

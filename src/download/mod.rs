@@ -3,6 +3,7 @@
 mod ending;
 mod line;
 pub mod output;
+mod places;
 mod pump;
 mod redirect;
 mod timeline;
@@ -19,6 +20,7 @@ pub use self::ending::Ending;
 use self::{
     ending::{Last, judge},
     output::Destination,
+    places::{Places, is_elsewhere},
     pump::{Next, Pump},
     redirect::follow,
 };
@@ -44,6 +46,30 @@ pub struct Job {
     pub output: Destination,
     /// Whether the server's timestamps are written as they are.
     pub keep_timestamps: bool,
+    /// What else app and playpath may be, to be tried in turn where the server knows them not.
+    pub alternatives: Vec<Place>,
+    /// Where on the output's clock the recording ends, in milliseconds.
+    pub stop_ms: Option<u64>,
+    /// How the recording that is in the output is gone on with; `None` writes it anew.
+    pub resume: Option<Resume>,
+}
+
+/// One place on a server that may have the stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The application.
+    pub app: String,
+    /// The stream's name in it.
+    pub playpath: String,
+    /// The address of the application.
+    pub tc_url: String,
+}
+
+/// How an earlier recording is gone on with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Resume {
+    /// How many keyframes before the last one the old recording and the new one are joined.
+    pub skip_keyframes: u32,
 }
 
 /// How a download went.
@@ -114,7 +140,8 @@ impl Stop {
 /// Runs a download to its end. What had arrived is in the output, however it ends.
 pub async fn run(job: &Job, report: &mut dyn Report, mut stop: Stop) -> Outcome {
     let mut pump = Pump::new(job, report);
-    let last = play(job, &mut pump, &mut stop).await;
+    let mut places = Places::new(&job.alternatives);
+    let last = play(job, &mut pump, &mut places, &mut stop).await;
     let last = match (finish(&mut pump, &last, &mut stop).await, last) {
         (Ok(()), last) | (Err(_), last @ Last::Output(_)) => last,
         // The reader had its time, and it was the user who did not want to wait for it.
@@ -127,13 +154,17 @@ pub async fn run(job: &Job, report: &mut dyn Report, mut stop: Stop) -> Outcome 
     let written = pump.output.written();
     Outcome {
         ending,
-        reason,
+        reason: if facts.has_media {
+            reason
+        } else {
+            places.told(reason)
+        },
         media_arrived: facts.has_media,
         is_live: facts.is_live,
         bytes: written.bytes,
         tags: written.tags,
         position_ms: facts.position_ms,
-        duration_ms: facts.duration_ms,
+        duration_ms: pump.progress().duration_ms,
     }
 }
 
@@ -149,8 +180,9 @@ async fn finish(pump: &mut Pump<'_>, last: &Last, stop: &mut Stop) -> io::Result
     pump.output.finish(Some(deadline)).await
 }
 
-/// Connects and plays, again where a redirect, a login or a handshake that was hung up on asks for it.
-async fn play(job: &Job, pump: &mut Pump<'_>, stop: &mut Stop) -> Last {
+/// Connects and plays, again where a redirect, a login or a handshake that was hung up on asks for it, or
+/// where the stream may be at another place.
+async fn play(job: &Job, pump: &mut Pump<'_>, places: &mut Places, stop: &mut Stop) -> Last {
     let mut endpoint = job.endpoint.clone();
     let mut session = job.session.clone();
     let mut hops = 0;
@@ -165,22 +197,34 @@ async fn play(job: &Job, pump: &mut Pump<'_>, stop: &mut Stop) -> Last {
             Err(error) => return Last::Dial(error),
         };
         let mut rng: StdRng = rand::make_rng();
-        let mut client = Client::new(session.clone(), Instant::now(), &mut rng);
+        let begin = Instant::now();
+        let mut client = Client::new(session.clone(), begin, &mut rng);
         match pump.run(stream, &mut client, stop).await {
             Next::Finish(last) if pump.is_hung_up_on(&last, &session) => {
                 tracing::info!("the server hung up on the handshake, trying the plain one");
                 session.handshake = handshake::Mode::Plain;
             }
-            Next::Finish(last) => return last,
+            Next::Finish(last) => {
+                let is_prompt = begin.elapsed() < PROMPT && pump.is_hung_up_on_connect();
+                if pump.has_media() || !is_elsewhere(&last, is_prompt) {
+                    return last;
+                }
+                match places.next(&session) {
+                    Some(next) => session = next,
+                    None => return last,
+                }
+            }
             Next::Follow(_) | Next::Reconnect(_) if hops == MAX_HOPS => {
                 return Last::RedirectRefused(format!("redirected more than {MAX_HOPS} times"));
             }
             Next::Reconnect(connect) => {
                 hops += 1;
+                places.settle();
                 session.connect = *connect;
             }
             Next::Follow(redirect) => {
                 hops += 1;
+                places.settle();
                 session.handshake = job.session.handshake;
                 match follow(&redirect, &session) {
                     Ok((to, next)) => (endpoint, session) = (to, next),
@@ -193,6 +237,9 @@ async fn play(job: &Job, pump: &mut Pump<'_>, stop: &mut Stop) -> Last {
 
 /// Redirects and logins that are followed.
 const MAX_HOPS: u32 = 5;
+
+/// How soon a server hangs up on an app that it does not have. Later it may have any reason.
+const PROMPT: Duration = Duration::from_secs(5);
 
 /// How long a pipe's reader may take for what is left, once the user wishes to end.
 const READER_PATIENCE: Duration = Duration::from_millis(500);

@@ -54,16 +54,27 @@ pub(super) struct Pump<'a> {
     is_start_told: bool,
     first_timestamp_ms: Option<u32>,
     duration_ms: Option<u64>,
+    part: Part,
     pace: Pace,
     reached: Reached,
 }
 
+/// What part of the stream is wanted.
+#[derive(Debug)]
+struct Part {
+    start_ms: u64,
+    length_ms: Option<u64>,
+    keeps_timestamps: bool,
+}
+
 /// How far the last connection came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Reached {
     Handshake,
     Connect,
     Connected,
+    /// The server said that it plays.
+    Playing,
 }
 
 /// The time between two frames of the track that is ahead.
@@ -85,6 +96,7 @@ impl<'a> Pump<'a> {
             is_start_told: false,
             first_timestamp_ms: None,
             duration_ms: None,
+            part: Part::of(job),
             pace: Pace::default(),
             reached: Reached::Handshake,
         }
@@ -185,7 +197,7 @@ impl<'a> Pump<'a> {
 
     fn event(&mut self, now: Instant, event: Event) -> Result<(), Next> {
         match event {
-            Event::Media(message) => self.message(now, message).map_err(Last::Output)?,
+            Event::Media(message) => self.message(now, message)?,
             Event::Metadata { members, payload } => {
                 self.metadata(now, members, payload).map_err(Last::Output)?;
             }
@@ -195,7 +207,7 @@ impl<'a> Pump<'a> {
             }
             Event::Recorded => self.is_recorded = true,
             Event::Restarted => self.timeline.restart(),
-            Event::Started => {}
+            Event::Started => self.reached = Reached::Playing,
             Event::Redirected(redirect) => return Err(Next::Follow(redirect)),
             Event::Reconnect { connect } => return Err(Next::Reconnect(connect)),
             Event::Ended(end) => return Err(Last::Session(end).into()),
@@ -220,7 +232,7 @@ impl<'a> Pump<'a> {
     }
 
     /// The line that turns a message into a tag.
-    fn message(&mut self, now: Instant, message: Message) -> io::Result<()> {
+    fn message(&mut self, now: Instant, message: Message) -> Result<(), Last> {
         let Message {
             kind,
             timestamp,
@@ -232,19 +244,24 @@ impl<'a> Pump<'a> {
             Kind::AUDIO => Nature::of_audio(&payload),
             _ => {
                 let at_ms = self.timeline.companion();
-                return self.output.script(now, at_ms, payload);
+                let written = self.output.script(now, at_ms, payload);
+                return written.map_err(Last::Output);
             }
         };
         let at_ms = if nature.is_frame {
             self.tell_start();
-            self.first_timestamp_ms.get_or_insert(timestamp.0);
+            let first_ms = *self.first_timestamp_ms.get_or_insert(timestamp.0);
             let at_ms = self.timeline.frame(nature.kind, timestamp);
+            if self.part.ends_by(at_ms, first_ms) {
+                return Err(Last::Limit);
+            }
             self.pace.frame(nature.kind, at_ms);
             at_ms
         } else {
             self.timeline.companion()
         };
-        self.output.media(now, nature, at_ms, payload)
+        let written = self.output.media(now, nature, at_ms, payload);
+        written.map_err(Last::Output)
     }
 
     /// Whether the server closed during a digest handshake: very old ones know the plain one only. A
@@ -255,6 +272,11 @@ impl<'a> Pump<'a> {
             && matches!(last, Last::PeerClosed { .. } | Last::Broken(_))
     }
 
+    /// Whether the connection came no further than `connect`, and was not answered or not played to.
+    pub(super) fn is_hung_up_on_connect(&self) -> bool {
+        matches!(self.reached, Reached::Connect | Reached::Connected)
+    }
+
     /// What is known of the stream.
     pub(super) fn facts(&self) -> Facts {
         let has_media = self.has_media();
@@ -262,12 +284,12 @@ impl<'a> Pump<'a> {
         let is_called_recorded = self.is_recorded || self.duration_ms.is_some();
         Facts {
             is_live: self.is_live_wanted || has_media && !is_called_recorded,
-            is_connected: self.reached == Reached::Connected,
+            is_connected: self.reached >= Reached::Connected,
             is_shaking_hands: self.reached == Reached::Handshake,
             has_media,
-            first_timestamp_ms: self.first_timestamp_ms.unwrap_or(0).into(),
+            first_timestamp_ms: self.part.place_of(self.first_timestamp_ms.unwrap_or(0)),
             position_ms: self.timeline.position_ms(),
-            duration_ms: self.duration_ms,
+            duration_ms: self.part.end_of(self.duration_ms),
             frame_interval_ms: self.pace.interval_ms,
         }
     }
@@ -287,8 +309,48 @@ impl<'a> Pump<'a> {
         }
     }
 
-    fn has_media(&self) -> bool {
+    pub(super) fn has_media(&self) -> bool {
         self.first_timestamp_ms.is_some()
+    }
+}
+
+impl Part {
+    fn of(job: &Job) -> Self {
+        Self {
+            start_ms: match job.session.start {
+                Start::At { ms } => ms.into(),
+                Start::Live | Start::LiveElseRecorded => 0,
+            },
+            length_ms: job.stop_ms,
+            keeps_timestamps: job.keep_timestamps,
+        }
+    }
+
+    /// Whether a frame at this place of the output is behind the part's end.
+    fn ends_by(&self, at_ms: u64, first_timestamp_ms: u32) -> bool {
+        let begin_ms = if self.keeps_timestamps {
+            first_timestamp_ms.into()
+        } else {
+            0
+        };
+        self.length_ms
+            .is_some_and(|length_ms| at_ms.saturating_sub(begin_ms) >= length_ms)
+    }
+
+    /// Where in the stream the first frame is. Some servers count from the start that was asked for,
+    /// others from the stream's own beginning.
+    fn place_of(&self, first_timestamp_ms: u32) -> u64 {
+        match u64::from(first_timestamp_ms) {
+            first_ms if first_ms < self.start_ms / 2 => self.start_ms,
+            first_ms => first_ms,
+        }
+    }
+
+    /// Where in the stream the part ends, if anybody knows.
+    fn end_of(&self, duration_ms: Option<u64>) -> Option<u64> {
+        let duration_ms = duration_ms?;
+        let end_ms = self.length_ms.map(|length_ms| self.start_ms + length_ms);
+        Some(end_ms.map_or(duration_ms, |end_ms| end_ms.min(duration_ms)))
     }
 }
 

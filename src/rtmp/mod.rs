@@ -18,4 +18,5 @@ pub mod command;
 pub mod error;
 pub mod handshake;
 pub mod message;
+pub mod properties;
 pub mod target;

@@ -111,6 +111,8 @@ pub struct Target {
     pub host: String,
     /// The port, or the scheme's own where none (or 0) is given.
     pub port: u16,
+    /// Whether the port is given.
+    pub names_port: bool,
     /// Who asks.
     pub user_info: Option<UserInfo>,
     /// App and playpath by the rule of the module.
@@ -129,13 +131,12 @@ impl Target {
         let authority = parse_authority(authority)?;
         let resource = Resource::parse(resource);
         let (split, other_splits) = resource.splits();
+        let port = port(&authority);
         Ok(Self {
             scheme,
             host: host(&authority)?,
-            port: authority
-                .port()
-                .filter(|port| *port != 0)
-                .unwrap_or_else(|| scheme.default_port()),
+            port: port.unwrap_or_else(|| scheme.default_port()),
+            names_port: port.is_some(),
             user_info: UserInfo::of(&authority),
             split,
             other_splits,
@@ -143,16 +144,36 @@ impl Target {
         })
     }
 
+    /// The same target, reached over `scheme`: a port that is not given changes with it.
+    pub fn over(mut self, scheme: Scheme) -> Self {
+        self.scheme = scheme;
+        if !self.names_port {
+            self.port = scheme.default_port();
+        }
+        self
+    }
+
     /// The `tcUrl` of connect: scheme, host, port and app, never the user info. The port is always
     /// there, as rtmpdump and ffmpeg write it.
     pub fn tc_url(&self, app: &str) -> String {
-        let Self {
-            scheme, host, port, ..
-        } = self;
-        if host.contains(':') {
-            format!("{scheme}://[{host}]:{port}/{app}")
+        format!("{}:{}/{app}", self.scheme_and_host(), self.port)
+    }
+
+    /// The `tcUrl` as librtmp makes it of a URL: without a port where none is given.
+    pub fn tc_url_as_given(&self, app: &str) -> String {
+        if self.names_port {
+            self.tc_url(app)
         } else {
-            format!("{scheme}://{host}:{port}/{app}")
+            format!("{}/{app}", self.scheme_and_host())
+        }
+    }
+
+    fn scheme_and_host(&self) -> String {
+        let Self { scheme, host, .. } = self;
+        if host.contains(':') {
+            format!("{scheme}://[{host}]")
+        } else {
+            format!("{scheme}://{host}")
         }
     }
 
@@ -160,6 +181,13 @@ impl Target {
     pub fn playpath_after(&self, app: &str) -> Option<String> {
         self.resource.playpath_after(app)
     }
+}
+
+/// The host of `text`, without the brackets of an IPv6 address, and the port if there is one other
+/// than 0.
+pub fn host_and_port(text: &str) -> Result<(String, Option<u16>), Error> {
+    let authority = parse_authority(text)?;
+    Ok((host(&authority)?, port(&authority)))
 }
 
 /// One way to divide a URL's path and query.
@@ -371,6 +399,10 @@ fn parse_authority(text: &str) -> Result<Url, Error> {
     })
 }
 
+fn port(authority: &Url) -> Option<u16> {
+    authority.port().filter(|port| *port != 0)
+}
+
 fn host(authority: &Url) -> Result<String, Error> {
     match authority.host() {
         None | Some(Host::Domain("")) => Err(Error::NoHost),
@@ -416,7 +448,8 @@ fn split_before<const N: usize>(text: &str, marks: [char; N]) -> (&str, &str) {
         .unwrap_or((text, ""))
 }
 
-const SCHEMES: [Scheme; 6] = [
+/// Every scheme, at the place of rtmpdump's number for it.
+pub const SCHEMES: [Scheme; 6] = [
     Scheme::Rtmp,
     Scheme::Rtmpt,
     Scheme::Rtmpe,

@@ -29,6 +29,12 @@ mod test_server;
 /// Downloads from our own server.
 mod downloads;
 
+/// The program in the place of rtmpdump.
+mod drop_in;
+
+/// Front ends of rtmpdump.
+mod front_ends;
+
 /// What a session can play with, from servers that want it.
 mod repertoire;
 

@@ -92,4 +92,4 @@ impl Download {
 const FILE: &str = "out.flv";
 
 /// How long a download may take: more than any timer of its own that a test waits for.
-const LIMIT: Duration = Duration::from_secs(45);
+pub const LIMIT: Duration = Duration::from_secs(45);

@@ -120,6 +120,7 @@ fn buffer_after_buffer_is_asked_for_and_nothing_comes_twice() {
 fn without_the_trick_a_server_that_waits_for_it_is_left_in_time() {
     let stream = Stream::recorded(Clip::sample()).paced(Pace::UntilEmpty { ms: 700 });
     let (outcome, server) = play(Config::serving(stream), |session| {
+        session.buffer_trick = false;
         session.timeouts = Timeouts::all(Some(Duration::from_secs(1)));
     });
     assert_eq!(outcome.ending, Ending::Stalled, "{}", outcome.reason);

@@ -1,7 +1,9 @@
 use std::ffi::OsString;
 
 use super::*;
-use crate::amf::Object;
+use crate::amf::{Object, Value};
+use crate::cli::librtmp;
+use crate::{download::Place as Found, rtmp::client::config::Login};
 
 const PIPED: Surroundings = Surroundings {
     stdout_is_terminal: false,
@@ -13,11 +15,17 @@ const ON_TERMINAL: Surroundings = Surroundings {
 
 fn args(line: &[&str]) -> Args {
     let program = OsString::from("rtmpull");
-    Args::read([program].into_iter().chain(line.iter().map(OsString::from))).unwrap()
+    let args = Args::read([program].into_iter().chain(line.iter().map(OsString::from)));
+    librtmp::applied(&args.unwrap()).unwrap()
 }
 
 fn job(line: &[&str]) -> Job {
     resolve(&args(line), PIPED).unwrap()
+}
+
+fn job_as_rtmpdump(line: &[&str]) -> Job {
+    let name = Name::Rtmpdump;
+    resolve(&Args { name, ..args(line) }, PIPED).unwrap()
 }
 
 fn error(line: &[&str]) -> String {
@@ -215,7 +223,9 @@ fn a_terminal_gets_no_video() {
 
 #[test]
 fn says_in_one_line_what_is_wrong() {
-    let cases: [(&[&str], &str); 7] = [
+    let cases: [(&[&str], &str); 22] = [
+        (&[], "no URL given (try --help)"),
+        (&["-v", "-y", "x"], "no URL given (try --help)"),
         (
             &["host/app/name"],
             "\"host/app/name\": not a URL: it has to look like rtmp://host/app/stream",
@@ -246,8 +256,274 @@ fn says_in_one_line_what_is_wrong() {
             &["rtmp://host/app/name", "-C", "NS:a:b"],
             "invalid AMF parameter \"NS:a:b\": a name needs an object around it, begun by O:1",
         ),
+        (&["-n", "host"], "--host names no stream: --playpath has to"),
+        (
+            &["-n", "ho/st", "-y", "x"],
+            "invalid value \"ho/st\" for --host: not the name or the address of a host",
+        ),
+        (
+            &["rtmp://h/a/b", "-l", "rtmpe"],
+            "--protocol rtmpe is not supported by this version, only rtmp is",
+        ),
+        (
+            &["rtmp://h/a/b", "-S", "proxy"],
+            "--socks proxy:1080 is not supported by this version",
+        ),
+        (&["rtmp://h/a/b", "-w", HASH], "--swfhash needs --swfsize"),
+        (&["rtmp://h/a/b", "-x", "5"], "--swfsize 5 needs --swfhash"),
+        (
+            &["rtmp://h/a/b", "-x", "5", "-w", HASH],
+            "--swfhash with --swfsize 5 is not supported by this version",
+        ),
+        (
+            &["rtmp://h/a/b", "-W", "http://h/player.swf", "-X", "0"],
+            "--swfVfy http://h/player.swf is not supported by this version",
+        ),
+        (
+            &["rtmp://h/a/b", "-W", "player.swf"],
+            "invalid value \"player.swf\" for --swfVfy: not the URL of a web server",
+        ),
+        (&["rtmp://h/a/b swfVfy=1"], "swfVfy needs swfUrl"),
+        (
+            &["rtmp://h/a/b swfVfy=1 swfUrl=https://h/p.swf"],
+            "--swfVfy https://h/p.swf is not supported by this version",
+        ),
+        (
+            &["rtmp://h/a/b", "--password", "x"],
+            "a password needs a user: --user names it",
+        ),
+        (
+            &["rtmp://h/a/b", "-e", "-o", "Cargo.toml"],
+            "--resume is not supported by this version, and \"Cargo.toml\" is not empty",
+        ),
     ];
     for (line, expected) in cases {
         assert_eq!(error(line), expected, "{line:?}");
     }
 }
+
+#[test]
+fn options_say_where_to_go_instead_of_the_url() {
+    let place = |line: &[&str]| {
+        let job = job(line);
+        (job.endpoint.to_string(), job.session.connect.tc_url)
+    };
+    let url = "rtmp://h:1936/a/b";
+    let cases: [(&[&str], &str, &str); 9] = [
+        (&[url, "-n", "x"], "x:1936", "rtmp://x:1936/a"),
+        (&[url, "-n", "::1"], "[::1]:1936", "rtmp://[::1]:1936/a"),
+        (&[url, "-c", "7"], "h:7", "rtmp://h:7/a"),
+        (&[url, "-c", "0"], "h:1935", "rtmp://h:1935/a"),
+        (&[url, "-n", ""], "h:1936", "rtmp://h:1936/a"),
+        (&["rtmpt://h/a/b", "-l", "0"], "h:1935", "rtmp://h:1935/a"),
+        (&["rtmpt://h:80/a/b", "-l", "rtmp"], "h:80", "rtmp://h:80/a"),
+        (&["-n", "x", "-y", "b"], "x:1935", "rtmp://x:1935/"),
+        (
+            &[
+                "-n", "x", "-c", "80", "-l", "0", "-a", "a?b", "-y", "c", "-t", "t",
+            ],
+            "x:80",
+            "t",
+        ),
+    ];
+    for (line, endpoint, tc_url) in cases {
+        assert_eq!(
+            place(line),
+            (endpoint.to_owned(), tc_url.to_owned()),
+            "{line:?}"
+        );
+    }
+}
+
+#[test]
+fn a_librtmp_url_makes_its_own_tc_url() {
+    let tc_url = |line: &[&str]| job(line).session.connect.tc_url;
+    let text = "rtmp://me:pw@h/a/b live=1";
+    assert_eq!(tc_url(&["-i", text]), "rtmp://h/a");
+    assert_eq!(tc_url(&[text]), "rtmp://h/a");
+    assert_eq!(tc_url(&["-i", "rtmp://h:1935/a/b"]), "rtmp://h:1935/a");
+    assert_eq!(tc_url(&["-i", "rtmp://h/a/b app=x"]), "rtmp://h:1935/x");
+    assert_eq!(tc_url(&["-i", text, "-n", "x"]), "rtmp://x:1935/a");
+    assert_eq!(tc_url(&["-i", text, "-c", "1"]), "rtmp://h:1/a");
+    assert_eq!(tc_url(&["-i", text, "-t", "t"]), "t");
+    assert_eq!(
+        tc_url(&["-i", text, "-r", "rtmp://g/a/b"]),
+        "rtmp://g:1935/a"
+    );
+}
+
+#[test]
+fn the_other_splits_are_tried_where_nobody_chose_one() {
+    let places = |line: &[&str]| job(line).alternatives;
+    let place = |app: &str, playpath: &str, tc_url: &str| Found {
+        app: app.to_owned(),
+        playpath: playpath.to_owned(),
+        tc_url: tc_url.to_owned(),
+    };
+    let url = "rtmp://h/a/b/c/d";
+    assert_eq!(
+        places(&[url]),
+        [
+            place("a/b/c", "d", "rtmp://h:1935/a/b/c"),
+            place("a", "b/c/d", "rtmp://h:1935/a")
+        ]
+    );
+    assert_eq!(places(&[url, "-t", "t"])[0], place("a/b/c", "d", "t"));
+    let chosen: [&[&str]; 4] = [
+        &[url, "-a", "a/b"],
+        &[url, "-y", "c/d"],
+        &["rtmp://h/a/b/c/d app=a/b"],
+        &["rtmp://h/a/b"],
+    ];
+    for line in chosen {
+        assert_eq!(places(line), [], "{line:?}");
+    }
+}
+
+#[test]
+fn a_part_of_the_stream_is_asked_for_in_milliseconds() {
+    let part = |line: &[&str]| {
+        let job = job(line);
+        (job.session.start, job.session.length_ms, job.stop_ms)
+    };
+    let at = |ms| Start::At { ms };
+    let cases: [(&[&str], _); 7] = [
+        (&["-A", "1.5"], (at(1500), None, None)),
+        (&["-A", "0"], (Start::LiveElseRecorded, None, None)),
+        (
+            &["-B", "10"],
+            (Start::LiveElseRecorded, Some(10_000), Some(10_000)),
+        ),
+        (&["-B", "0"], (Start::LiveElseRecorded, None, None)),
+        (&["-A", "4", "-B", "10"], (at(4000), Some(6000), Some(6000))),
+        (&["-A", "4", "-B", "3"], (at(4000), Some(0), Some(0))),
+        (
+            &["-v", "-A", "4", "-B", "10"],
+            (Start::Live, Some(10_000), Some(10_000)),
+        ),
+    ];
+    for (options, expected) in cases {
+        assert_eq!(
+            part(&[&["rtmp://h/a/b"], options].concat()),
+            expected,
+            "{options:?}"
+        );
+    }
+}
+
+#[test]
+fn under_rtmpdump_s_name_a_stream_is_recorded_and_nothing_is_enhanced() {
+    let session = |line: &[&str]| job_as_rtmpdump(line).session;
+    assert_eq!(session(&["-r", "rtmp://h/a/b"]).start, Start::At { ms: 0 });
+    assert_eq!(session(&["-r", "rtmp://h/a/b", "-v"]).start, Start::Live);
+    assert!(!session(&["-r", "rtmp://h/a/b"]).enhanced);
+    assert!(job(&["-r", "rtmp://h/a/b"]).session.enhanced);
+    assert!(
+        !job(&["-r", "rtmp://h/a/b", "--no-enhanced"])
+            .session
+            .enhanced
+    );
+}
+
+#[test]
+fn what_servers_want_to_know_is_handed_over() {
+    let line = "rtmp://h/a/b -u letmein -C N:1 -Y -T key -j token";
+    let session = job(&line.split_whitespace().collect::<Vec<_>>()).session;
+    assert_eq!(
+        session.connect.arguments,
+        [true.into(), "letmein".into(), Value::Number(1.0)]
+    );
+    assert!(session.playlist);
+    assert_eq!(session.secure_token.as_deref(), Some("key"));
+    assert_eq!(session.usher_token.as_deref(), Some("token"));
+    let session = job(&["rtmp://h/a/b", "-u", "", "-T", "", "-j", ""]).session;
+    assert_eq!(session.connect.arguments, []);
+    assert_eq!((session.secure_token, session.usher_token), (None, None));
+}
+
+#[test]
+fn the_buffer_trick_is_for_recorded_streams_in_a_hurry() {
+    let trick = |options: &[&str]| {
+        job(&[&["rtmp://h/a/b"], options].concat())
+            .session
+            .buffer_trick
+    };
+    assert!(trick(&[]));
+    assert!(!trick(&["-R"]));
+    assert!(!trick(&["-v"]));
+}
+
+#[test]
+fn a_login_comes_from_options_or_the_url() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("password");
+    fs::write(&file, "from file\r\nsecond line\n").unwrap();
+    let file = file.to_str().unwrap();
+    let login = |line: &[&str]| job(line).session.login;
+    let expected = |user: &str, password: &str| {
+        Some(Login {
+            user: user.to_owned(),
+            password: password.to_owned(),
+        })
+    };
+    let url = "rtmp://me:p%40w@h/a/b";
+    assert_eq!(login(&["rtmp://h/a/b"]), None);
+    assert_eq!(login(&[url]), expected("me", "p@w"));
+    assert_eq!(login(&[url, "--user", "you"]), expected("you", "p@w"));
+    assert_eq!(login(&[url, "--password", ""]), expected("me", ""));
+    assert_eq!(login(&["rtmp://me@h/a/b"]), expected("me", ""));
+    assert_eq!(
+        login(&[url, "--user", "you", "--password-file", file]),
+        expected("you", "from file")
+    );
+    let error = error(&[url, "--password-file", "/nowhere"]);
+    assert!(
+        error.starts_with("cannot read --password-file /nowhere: "),
+        "{error}"
+    );
+}
+
+#[test]
+fn resuming_begins_where_there_is_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("new.flv");
+    let line = [
+        "rtmp://h/a/b",
+        "-e",
+        "-k",
+        "2",
+        "-A",
+        "5",
+        "-o",
+        file.to_str().unwrap(),
+    ];
+    let job = job(&line);
+    assert_eq!(job.resume, Some(Resume { skip_keyframes: 2 }));
+    assert_eq!(job.session.start, Start::LiveElseRecorded);
+}
+
+#[test]
+fn what_cannot_be_resumed_is_not() {
+    for line in [
+        &["rtmp://h/a/b", "-e", "-o", "-"][..],
+        &["rtmp://h/a/b", "-e"],
+        &["rtmp://h/a/b", "-e", "-v", "-o", "Cargo.toml"],
+        &["rtmp://h/a/b", "-k", "1", "-o", "Cargo.toml"],
+    ] {
+        assert_eq!(job(line).resume, None, "{line:?}");
+    }
+}
+
+#[test]
+fn an_age_of_nothing_is_no_matter() {
+    job(&["rtmp://h/a/b", "-X", "5"]);
+}
+
+#[test]
+fn knows_its_secrets() {
+    let line = "rtmp://h/a/b -u one -T two -j three --user four --password five";
+    let args = args(&line.split_whitespace().collect::<Vec<_>>());
+    assert!(secrets(&args).eq(["one", "two", "three", "five"]));
+}
+
+const HASH: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";

@@ -64,7 +64,7 @@ fn writes_status_as_rtmpdump_does() {
 #[test]
 fn tells_a_download_as_rtmpdump_does() {
     let (screen, written) = plain(Verbosity::Normal);
-    let mut console = Console::new(screen);
+    let mut console = Console::new(screen, Wishes::default());
     let endpoint = Endpoint {
         host: "host".to_owned(),
         port: 1935,
@@ -92,7 +92,7 @@ fn tells_a_download_as_rtmpdump_does() {
 #[test]
 fn shows_progress_at_most_every_200_ms_and_the_first_at_once() {
     let (screen, written) = plain(Verbosity::Normal);
-    let mut console = Console::new(screen);
+    let mut console = Console::new(screen, Wishes::default());
     console.progress(&progress(0, 0, None));
     assert_eq!(written.take(), "");
 
@@ -157,7 +157,7 @@ fn ends_with_the_ending_s_word_and_the_server_s() {
     ];
     for (outcome, expected) in cases {
         let (screen, written) = plain(Verbosity::Normal);
-        Console::new(screen).finished(&outcome);
+        Console::new(screen, Wishes::default()).finished(&outcome);
         assert_eq!(written.take(), expected);
     }
 }
@@ -165,7 +165,7 @@ fn ends_with_the_ending_s_word_and_the_server_s() {
 #[test]
 fn is_quiet_when_told_so() {
     let (screen, written) = plain(Verbosity::Quiet);
-    let mut console = Console::new(screen);
+    let mut console = Console::new(screen, Wishes::default());
     console.connected();
     console.started(true);
     console.metadata(&[("duration", 1.0)].into_iter().collect());
@@ -228,7 +228,7 @@ fn prints_no_more_metadata_than_anybody_reads() {
     for _ in 0..METADATA_LINES + 5 {
         metadata.push("text", "x".repeat(TEXT_BYTES + 5));
     }
-    let mut console = Console::new(screen);
+    let mut console = Console::new(screen, Wishes::default());
     console.metadata(&metadata);
     console.metadata(&metadata);
     let written = written.take();

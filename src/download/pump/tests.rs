@@ -79,6 +79,9 @@ fn job(destination: Destination) -> Job {
         connect_timeout: None,
         output: destination,
         keep_timestamps: false,
+        alternatives: Vec::new(),
+        stop_ms: None,
+        resume: None,
     }
 }
 
@@ -148,4 +151,50 @@ fn the_pace_is_that_of_the_track_that_is_ahead() {
     assert_eq!(pace.interval_ms, 40);
     pace.frame(TagKind::VIDEO, 100_000);
     assert_eq!(pace.interval_ms, MAX_INTERVAL_MS);
+}
+
+#[test]
+fn a_part_ends_on_the_output_s_clock() {
+    let folder = tempfile::tempdir().unwrap();
+    for (keep_timestamps, first_ms) in [(false, 0), (false, 5_000), (true, 5_000)] {
+        let job = Job {
+            stop_ms: Some(1_000),
+            keep_timestamps,
+            ..job(Destination::Path(folder.path().join("out.flv")))
+        };
+        let mut deaf = Deaf;
+        let mut pump = Pump::new(&job, &mut deaf);
+        let mut line = Line::new();
+        line.send(Kind::VIDEO, first_ms, &[0x17; 9]);
+        line.send(Kind::VIDEO, first_ms + 999, &[0x27; 9]);
+        pump.turn(&mut line.client, &mut line.inbox).unwrap();
+        line.send(Kind::VIDEO, first_ms + 1_000, &[0x27; 9]);
+        let over = pump.turn(&mut line.client, &mut line.inbox).unwrap_err();
+        assert!(matches!(over, Next::Finish(Last::Limit)), "{over:?}");
+    }
+}
+
+#[test]
+fn a_part_is_judged_by_its_own_end() {
+    let part = Part {
+        start_ms: 10_000,
+        length_ms: Some(5_000),
+        keeps_timestamps: false,
+    };
+    assert_eq!(
+        [0, 4_999, 9_000, 10_000].map(|first_ms| part.place_of(first_ms)),
+        [10_000, 10_000, 9_000, 10_000]
+    );
+    assert_eq!(part.end_of(Some(30_000)), Some(15_000));
+    assert_eq!(part.end_of(Some(12_000)), Some(12_000));
+    assert_eq!(part.end_of(None), None);
+    let whole = Part {
+        start_ms: 0,
+        length_ms: None,
+        ..part
+    };
+    assert_eq!(
+        (whole.place_of(7), whole.end_of(Some(30_000))),
+        (7, Some(30_000))
+    );
 }

@@ -19,6 +19,7 @@ use crate::{
             Kind, Message, SetPeerBandwidth, Timestamp, Unpacking, UserControl,
             WindowAcknowledgementSize,
         },
+        properties,
     },
 };
 
@@ -219,6 +220,7 @@ impl Client {
         {
             Some(b"onMetaData") => match decoder.value().ok().as_ref().and_then(Value::as_object) {
                 Some(members) => {
+                    properties::log_object(members);
                     if has_duration(members) {
                         self.buffer_trick.take_note_of_recording();
                     }
@@ -234,6 +236,7 @@ impl Client {
                 while let Ok(argument) = decoder.value() {
                     arguments.push(argument);
                 }
+                properties::log(&arguments);
                 self.status(now, &arguments);
             }
             Some(b"|RtmpSampleAccess" | b"@clearDataFrame") => {}
@@ -254,11 +257,12 @@ impl Client {
             tracing::debug!("command message of {} bytes skipped", message.payload.len());
             return;
         };
-        if asks_for_login(&command) {
-            tracing::debug!("received {} that asks for a login", command.name);
-        } else {
-            tracing::debug!("received {command:?}");
-        }
+        tracing::debug!(
+            "received {}, transaction {}",
+            command.name,
+            command.transaction
+        );
+        properties::log(&command.arguments);
         match command.name.as_bytes() {
             b"_result" => self.result(now, &command),
             b"_error" => self.error(now, &command),
@@ -420,11 +424,6 @@ fn is_connect_result(connect: Option<u32>, command: &Command) -> bool {
     command.transaction_id() == connect
         || Status::find(&command.arguments)
             .is_some_and(|status| status.code.starts_with("NetConnection.Connect."))
-}
-
-/// Such a message holds the user's name and more, which nobody else shall read.
-fn asks_for_login(command: &Command) -> bool {
-    Status::find(&command.arguments).is_some_and(|status| is_login_wanted(&status.description))
 }
 
 /// The `secureToken`, wherever it stands in what `connect` is answered. AMF's limits bound the depth.

@@ -311,6 +311,33 @@ fn writes_tc_url_with_port_and_without_secrets() {
         target.tc_url(&target.split.app),
         "rtmp://[::1]:1935/app/inst"
     );
+    assert_eq!(target.tc_url_as_given("app"), "rtmp://[::1]/app");
+    let target = Target::parse("rtmp://me@host:1936/app/name").unwrap();
+    assert_eq!(target.tc_url_as_given("app"), "rtmp://host:1936/app");
+}
+
+#[test]
+fn another_scheme_has_another_port_unless_one_is_given() {
+    let over = |url, scheme| Target::parse(url).unwrap().over(scheme);
+    let target = over("rtmp://host/app/name", Scheme::Rtmpt);
+    assert_eq!(target.tc_url("app"), "rtmpt://host:80/app");
+    let target = over("rtmpt://host:1935/app/name", Scheme::Rtmps);
+    assert_eq!(target.tc_url("app"), "rtmps://host:1935/app");
+    assert_eq!(over("rtmps://host:0/a/b", Scheme::Rtmp).port, 1935);
+}
+
+#[test]
+fn reads_hosts_alone() {
+    let cases = [
+        ("host", Ok(("host".to_owned(), None))),
+        ("[::1]:8", Ok(("::1".to_owned(), Some(8)))),
+        ("host:0", Ok(("host".to_owned(), None))),
+        ("", Err(Error::NoHost)),
+        ("a b", Err(Error::Blank)),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(host_and_port(text), expected, "{text}");
+    }
 }
 
 #[test]

@@ -1,0 +1,326 @@
+use clap::{Arg, CommandFactory};
+
+use super::*;
+use crate::cli::exit::Exit;
+
+fn read(arguments: &[&str]) -> Result<Args, NoArgs> {
+    let program = OsString::from("rtmpull");
+    Args::read(
+        [program]
+            .into_iter()
+            .chain(arguments.iter().map(OsString::from)),
+    )
+}
+
+fn usage(arguments: &[&str]) -> String {
+    match read(arguments).unwrap_err() {
+        NoArgs::Usage(message) => message,
+        answer => panic!("{answer:?}"),
+    }
+}
+
+#[test]
+fn defines_consistent_flags() {
+    Args::command().debug_assert();
+}
+
+#[test]
+fn explains_every_flag() {
+    for help in ["-h", "--help"] {
+        let no_args = read(&[help]).unwrap_err();
+        assert_eq!(no_args.exit(), Exit::Success);
+        let NoArgs::Answer(help) = no_args else {
+            panic!()
+        };
+        for argument in Args::command().get_arguments() {
+            for name in argument.get_long_and_visible_aliases().unwrap_or_default() {
+                assert!(help.contains(&format!("--{name}")), "{name}");
+            }
+            for letter in argument.get_short_and_visible_aliases().unwrap_or_default() {
+                assert!(help.contains(&format!("-{letter}")), "{letter}");
+            }
+            assert!(argument.get_help().is_some(), "{argument}");
+            let is_option = !argument.is_positional();
+            assert_eq!(
+                argument.get_help_heading().is_some(),
+                is_option,
+                "{argument}"
+            );
+        }
+        assert!(help.contains("Exit codes:"));
+    }
+}
+
+#[test]
+fn tells_the_version() {
+    let NoArgs::Answer(version) = read(&["--version"]).unwrap_err() else {
+        panic!()
+    };
+    assert_eq!(
+        version,
+        concat!("rtmpull ", env!("CARGO_PKG_VERSION"), "\n")
+    );
+}
+
+#[test]
+fn has_rtmpdump_s_letters_and_names() {
+    let letters = "-r R -v -a A -y Y -t T -s S -p P -f F -d D -C N:1 -b 5 -m 6 -o O -V";
+    let names = "--rtmp R --live --app A --playpath Y --tcUrl T --swfUrl S --pageUrl P \
+                 --flashVer F --subscribe D --conn N:1 --buffer 5 --timeout 6 --flv O --verbose";
+    let equals = "--rtmp=R --live --app=A --playpath=Y --tcUrl=T --swfUrl=S --pageUrl=P \
+                  --flashVer=F --subscribe=D --conn=N:1 --buffer=5 --timeout=6 --flv=O --verbose";
+    for line in [letters, names, equals] {
+        let arguments: Vec<&str> = line.split_whitespace().collect();
+        let args = read(&arguments).unwrap();
+        assert_eq!(args.rtmp.as_deref(), Some("R"));
+        assert!(args.live);
+        assert_eq!(args.app.as_deref(), Some("A"));
+        assert_eq!(args.playpath.as_deref(), Some("Y"));
+        assert_eq!(args.tc_url.as_deref(), Some("T"));
+        assert_eq!(args.swf_url.as_deref(), Some("S"));
+        assert_eq!(args.page_url.as_deref(), Some("P"));
+        assert_eq!(args.flash_ver.as_deref(), Some("F"));
+        assert_eq!(args.subscribe.as_deref(), Some("D"));
+        assert_eq!(args.conn, ["N:1"]);
+        assert_eq!((args.buffer, args.timeout), (Some(5), Some(6)));
+        assert_eq!(args.flv, Some(PathBuf::from("O")));
+        assert_eq!(args.verbosity(), Verbosity::Verbose);
+    }
+}
+
+#[test]
+fn takes_options_again_and_operands_anywhere() {
+    let args = read(&[
+        "-o",
+        "a",
+        "-v",
+        "-C",
+        "O:1",
+        "rtmp://h/a/b",
+        "-C",
+        "O:0",
+        "-v",
+        "-o",
+        "-",
+        "-m",
+        "1",
+        "-m",
+        "2",
+    ])
+    .unwrap();
+    assert_eq!(args.stream.as_deref(), Some("rtmp://h/a/b"));
+    assert_eq!(args.flv, Some(PathBuf::from("-")));
+    assert_eq!(args.conn, ["O:1", "O:0"]);
+    assert_eq!(args.timeout, Some(2));
+    assert!(args.live);
+}
+
+#[test]
+fn takes_hyphens_for_values() {
+    let args = read(&["-r", "-r", "-y", "-v", "-C", "-", "-o", "-q"]).unwrap();
+    assert_eq!(args.rtmp.as_deref(), Some("-r"));
+    assert_eq!(args.playpath.as_deref(), Some("-v"));
+    assert_eq!(args.verbosity(), Verbosity::Normal);
+    assert!(!args.live);
+}
+
+#[test]
+fn heeds_the_last_word_on_verbosity() {
+    let verbosity = |flags: &[&str]| read(&[&["u"], flags].concat()).unwrap().verbosity();
+    assert_eq!(verbosity(&[]), Verbosity::Normal);
+    assert_eq!(verbosity(&["-q"]), Verbosity::Quiet);
+    assert_eq!(verbosity(&["-q", "-V"]), Verbosity::Verbose);
+    assert_eq!(verbosity(&["-V", "-z"]), Verbosity::Debug);
+    assert_eq!(verbosity(&["-zVq"]), Verbosity::Quiet);
+    assert_eq!(verbosity(&["--quiet", "--debug"]), Verbosity::Debug);
+}
+
+#[test]
+fn says_in_one_line_what_is_wrong() {
+    let cases: [(&[&str], &str); 21] = [
+        (
+            &["-r", "a", "b"],
+            "the argument '--rtmp <URL>' cannot be used with '[URL]'",
+        ),
+        (
+            &["b", "-i", "a"],
+            "the argument '[URL]' cannot be used with '--url <TEXT>'",
+        ),
+        (&["a", "b"], "unexpected argument 'b' found (try --help)"),
+        (
+            &["a", "--swfurl", "b"],
+            "unexpected argument '--swfurl' found (try --help)",
+        ),
+        (&["a", "-Q"], "unexpected argument '-Q' found (try --help)"),
+        (
+            &["a", "--fl", "b"],
+            "--fl may mean --flashVer or --flv (try --help)",
+        ),
+        (
+            &["a", "-m"],
+            "a value is required for '--timeout <SECONDS>' but none was supplied",
+        ),
+        (
+            &["a", "-m", "soon"],
+            "invalid value 'soon' for '--timeout <SECONDS>': invalid digit found in string",
+        ),
+        (
+            &["a", "-b", "-5"],
+            "invalid value '-5' for '--buffer <MS>': -5 is not in 0..=4294967295",
+        ),
+        (
+            &["a", "--handshake", "x"],
+            "invalid value 'x' for '--handshake <KIND>' [possible values: auto, plain, digest]",
+        ),
+        (
+            &["a", "-l", "6"],
+            "invalid value '6' for '--protocol <NAME>': the protocols are rtmp (0), rtmpt (1), \
+             rtmpe (2), rtmpte (3), rtmps (4), rtmpts (5)",
+        ),
+        (
+            &["a", "-c", "65536"],
+            "invalid value '65536' for '--port <PORT>': 65536 is not in 0..=65535",
+        ),
+        (
+            &["a", "-S", "proxy:x"],
+            "invalid value 'proxy:x' for '--socks <HOST[:PORT]>': \
+             not the name or the address of a host",
+        ),
+        (
+            &["a", "-A", "-1"],
+            "invalid value '-1' for '--start <SECONDS>': not a number of seconds from 0 to 4294967",
+        ),
+        (
+            &["a", "-B", "1:00"],
+            "invalid value '1:00' for '--stop <SECONDS>': not a number of seconds from 0 to 4294967",
+        ),
+        (
+            &["a", "-k", "-1"],
+            "invalid value '-1' for '--skip <KEYFRAMES>': -1 is not in 0..=4294967295",
+        ),
+        (
+            &["a", "-w", "abc"],
+            "invalid value 'abc' for '--swfhash <HEX>': a hash is 64 hex digits",
+        ),
+        (
+            &["a", "-x", "0"],
+            "invalid value '0' for '--swfsize <BYTES>': not a number from 1 to 4294967295",
+        ),
+        (
+            &["a", "-X", "-1"],
+            "invalid value '-1' for '--swfAge <DAYS>': -1 is not in 0..=4294967295",
+        ),
+        (
+            &["a", "--live=1"],
+            "unexpected value '1' for '--live' found; no more were expected",
+        ),
+        (
+            &["--generate", "x"],
+            "invalid value 'x' for '--generate <WHAT>' [possible values: man, complete-bash, \
+             complete-zsh, complete-fish, complete-powershell]",
+        ),
+    ];
+    for (arguments, expected) in cases {
+        assert_eq!(usage(arguments), expected, "{arguments:?}");
+        assert_eq!(read(arguments).unwrap_err().exit(), Exit::Failure);
+    }
+}
+
+/// As in the table of its manual: letter, long name, whether a value follows.
+const RTMPDUMPS: [(&str, &str, bool); 36] = [
+    ("h", "help", false),
+    ("r", "rtmp", true),
+    ("i", "url", true),
+    ("n", "host", true),
+    ("c", "port", true),
+    ("S", "socks", true),
+    ("l", "protocol", true),
+    ("a", "app", true),
+    ("t", "tcUrl", true),
+    ("p", "pageUrl", true),
+    ("s", "swfUrl", true),
+    ("f", "flashVer", true),
+    ("u", "auth", true),
+    ("C", "conn", true),
+    ("y", "playpath", true),
+    ("Y", "playlist", false),
+    ("v", "live", false),
+    ("d", "subscribe", true),
+    ("R", "realtime", false),
+    ("o", "flv", true),
+    ("e", "resume", false),
+    ("k", "skip", true),
+    ("A", "start", true),
+    ("B", "stop", true),
+    ("b", "buffer", true),
+    ("m", "timeout", true),
+    ("T", "token", true),
+    ("j", "jtv", true),
+    ("w", "swfhash", true),
+    ("x", "swfsize", true),
+    ("W", "swfVfy", true),
+    ("X", "swfAge", true),
+    ("#", "hashes", false),
+    ("q", "quiet", false),
+    ("V", "verbose", false),
+    ("z", "debug", false),
+];
+
+#[test]
+fn has_every_option_of_rtmpdump_s() {
+    let command = Args::command();
+    for (letter, name, takes_value) in RTMPDUMPS {
+        let arg = command
+            .get_arguments()
+            .find(|arg| arg.get_long() == Some(name))
+            .unwrap_or_else(|| panic!("no --{name}"));
+        assert_eq!(
+            arg.get_short().map(String::from).as_deref(),
+            Some(letter),
+            "--{name}"
+        );
+        assert_eq!(arg.get_action().takes_values(), takes_value, "--{name}");
+    }
+    let ours = command.get_arguments().filter_map(Arg::get_long);
+    let ours: Vec<_> = ours
+        .filter(|long| RTMPDUMPS.iter().all(|(_, name, _)| name != long))
+        .collect();
+    let mut expected = abbreviations::NAMES_OF_OUR_OWN.to_vec();
+    expected.sort_by_key(|name| ours.iter().position(|long| long == name));
+    assert_eq!(ours, expected);
+}
+
+#[test]
+fn takes_what_front_ends_repeat() {
+    let line = "--verbose -r rtmp://h/a/b -o f --resume --skip 1 --resume --skip 1 --live --live \
+                -# -R -Y -e -V --conn O:1 --conn O:0";
+    let args = read(&line.split_whitespace().collect::<Vec<_>>()).unwrap();
+    assert!(args.resume && args.hashes && args.realtime && args.playlist);
+    assert_eq!((args.skip, args.conn.len()), (Some(1), 2));
+}
+
+#[test]
+fn helps_by_its_name() {
+    let helped = |program: &str, option: &str| {
+        let line = [program, option].map(OsString::from);
+        Args::read(line).unwrap_err()
+    };
+    for option in ["-h", "--help"] {
+        let NoArgs::Aside(help) = helped("/bin/rtmpdump", option) else {
+            panic!("help of rtmpdump's goes to standard error");
+        };
+        assert!(help.starts_with("--rtmp|-r url "), "{help}");
+        assert!(matches!(helped("rtmpull", option), NoArgs::Answer(_)));
+    }
+}
+
+#[test]
+fn a_password_has_one_source() {
+    let args = read(&["u", "--password", "a", "--password-file", "b"]).unwrap();
+    assert_eq!((args.password, args.password_file.is_some()), (None, true));
+    let args = read(&["u", "--password-file", "b", "--password", "a"]).unwrap();
+    assert_eq!(
+        (args.password.as_deref(), args.password_file),
+        (Some("a"), None)
+    );
+}

@@ -1,0 +1,78 @@
+//! What proves that we may play, and that we are the player.
+
+use std::{fs, path::Path};
+
+use anyhow::{Context, Result, bail, ensure};
+use url::Url;
+
+use super::given;
+use crate::{
+    amf::Value,
+    cli::{args::Args, conn::Values},
+    rtmp::{client::config::Login, target::Target},
+};
+
+/// What is sent behind connect's object: the text of `--auth` first, then the items of `--conn`.
+pub(super) fn arguments(args: &Args) -> Result<Vec<Value>> {
+    let mut values = Values::default();
+    for item in &args.conn {
+        values
+            .push(item)
+            .with_context(|| format!("invalid AMF parameter {item:?}"))?;
+    }
+    let auth = given(args.auth.as_ref());
+    let auth = auth.map(|auth| [true.into(), auth.as_str().into()]);
+    Ok(auth.into_iter().flatten().chain(values.finish()).collect())
+}
+
+/// User and password: the options', else the URL's.
+pub(super) fn login(args: &Args, target: &Target) -> Result<Option<Login>> {
+    let user_info = target.user_info.as_ref();
+    let password = match (&args.password, &args.password_file) {
+        (Some(password), _) => Some(password.clone()),
+        (None, Some(file)) => Some(first_line(file)?),
+        (None, None) => None,
+    };
+    let user = given(args.user.as_ref()).or_else(|| user_info.map(|info| info.user.clone()));
+    let Some(user) = user else {
+        ensure!(
+            password.is_none(),
+            "a password needs a user: --user names it"
+        );
+        return Ok(None);
+    };
+    let of_url = || user_info.and_then(|info| info.password.clone());
+    let password = password.or_else(of_url).unwrap_or_default();
+    Ok(Some(Login { user, password }))
+}
+
+fn first_line(file: &Path) -> Result<String> {
+    let text = fs::read_to_string(file)
+        .with_context(|| format!("cannot read --password-file {}", file.display()))?;
+    Ok(text.lines().next().unwrap_or_default().to_owned())
+}
+
+/// Fails where the player cannot be proved, which this version never can.
+pub(super) fn ensure_supported(args: &Args) -> Result<()> {
+    let address = match args.swf_vfy.as_deref() {
+        Some("") => Some(given(args.swf_url.as_ref()).context("swfVfy needs swfUrl")?),
+        address => address.map(str::to_owned),
+    };
+    if let Some(address) = address {
+        let url = Url::parse(&address).ok();
+        let is_web = url.is_some_and(|url| ["http", "https"].contains(&url.scheme()));
+        ensure!(
+            is_web,
+            "invalid value {address:?} for --swfVfy: not the URL of a web server"
+        );
+        bail!("--swfVfy {address} is not supported by this version");
+    }
+    match (&args.swf_hash, args.swf_size) {
+        (None, None) => Ok(()),
+        (Some(_), None) => bail!("--swfhash needs --swfsize"),
+        (None, Some(size)) => bail!("--swfsize {size} needs --swfhash"),
+        (Some(_), Some(size)) => {
+            bail!("--swfhash with --swfsize {size} is not supported by this version")
+        }
+    }
+}

@@ -1,0 +1,575 @@
+//! Called `rtmpdump`, and with rtmpdump's options.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use rtmpull::{amf::Value, rtmp::message::Kind};
+use tempfile::TempDir;
+
+use crate::{
+    process::{Finished, Process},
+    program::{LIMIT, download},
+    server::{
+        Clip, Config, Connection, Conversation, Login, LoginScheme, OnConnect, OnMissing, Pace,
+        Server, Stream, Then, status,
+    },
+};
+
+#[test]
+fn stop_is_held_to_by_ourselves() {
+    // The test server sends all there is, whatever length it is asked for.
+    let server = Server::start(Config::serving(recorded()));
+    for (options, ms) in [
+        (&["--stop", "1"][..], 1000),
+        (&["-A", "1", "-B", "1.5"], 500),
+    ] {
+        let download = download(&server.url("clip"), options);
+        download.assert_ended(0, "limit");
+        let said = &download.finished.stderr;
+        let seconds = f64::from(ms) / 1000.0;
+        assert!(
+            said.contains(&format!("For duration: {seconds:.3} sec")),
+            "{said}"
+        );
+        assert!(said.contains("(100.0%)"), "{said}");
+        assert!(said.contains("Download complete"), "{said}");
+        let last_ms = download.clip().media().map(|tag| tag.timestamp_ms).max();
+        assert!(
+            (ms - 100..ms).contains(&last_ms.unwrap_or(0)),
+            "{last_ms:?}"
+        );
+    }
+}
+
+#[test]
+fn a_part_that_ends_before_it_begins_is_complete() {
+    let download = download("rtmp://127.0.0.1:1/a/b", &["-A", "5", "-B", "3"]);
+    assert_eq!(download.finished.code(), Some(0));
+    assert!(
+        download
+            .finished
+            .stderr
+            .ends_with("Already Completed\nDownload complete\n")
+    );
+    assert!(!download.file().exists());
+}
+
+#[test]
+fn the_other_splits_are_tried_in_turn() {
+    let peer = Conversation::start(|peer, number| match number {
+        0 => {
+            peer.shake_hands();
+            assert_eq!(app(peer), "a/b");
+            let _ = peer.fail::<()>(Then::Fin);
+        }
+        1 => {
+            peer.shake_hands();
+            assert_eq!(app(peer), "a/b/c");
+            let invalid = status("error", "NetConnection.Connect.InvalidApp", "no such");
+            let _ = peer.queue_command(0, "_error", 1.0, &[Value::Null, invalid.into()]);
+            let _ = peer.flush();
+            let _ = peer.fail::<()>(Then::Fin);
+        }
+        _ => {
+            peer.start_playing();
+            let _ = peer.queue(6, Kind::VIDEO, 1, 0, &[0x17, 1, 0, 0, 0, 1]);
+            let stop = status("status", "NetStream.Play.Stop", "over");
+            let _ = peer.queue_command(1, "onStatus", 0.0, &[Value::Null, stop.into()]);
+            let _ = peer.flush();
+            let _ = peer.fail::<()>(Then::Fin);
+        }
+    });
+    let url = format!("rtmp://127.0.0.1:{}/a/b/c/d", peer.port());
+    let download = download(&url, &[]);
+    download.assert_ended(0, "ended");
+    let said = &download.finished.stderr;
+    assert!(
+        said.contains(
+            "INFO: the server does not know \"c/d\" in app \"a/b\", trying \"d\" in app \"a/b/c\""
+        ),
+        "{said}"
+    );
+    assert!(said.contains("trying \"b/c/d\" in app \"a\""), "{said}");
+}
+
+#[test]
+fn what_was_tried_is_told_in_the_end() {
+    let server = Server::start(Config::default());
+    let url = format!("rtmp://127.0.0.1:{}/a/b/c/d", server.port());
+    let download = download(&url, &[]);
+    download.assert_ended(1, "not-found");
+    let last = download.finished.stderr.lines().last().unwrap_or_default();
+    assert!(
+        last.ends_with(
+            "(tried \"c/d\" in app \"a/b\", \"d\" in app \"a/b/c\", \"b/c/d\" in app \"a\")"
+        ),
+        "{last}"
+    );
+    assert_eq!(server.heard().len(), 3);
+}
+
+#[test]
+fn a_chosen_split_is_the_only_one() {
+    for options in [&["-a", "a/b"][..], &["-y", "c/d"]] {
+        let server = Server::start(Config::default());
+        let url = format!("rtmp://127.0.0.1:{}/a/b/c/d", server.port());
+        download(&url, options).assert_ended(1, "not-found");
+        assert_eq!(server.heard().len(), 1, "{options:?}");
+    }
+}
+
+#[test]
+fn neither_silence_nor_a_refusal_is_asked_elsewhere() {
+    let rejection = OnConnect::Reject {
+        code: "NetConnection.Connect.Rejected",
+        description: "not you",
+    };
+    for config in [
+        Config {
+            connect: rejection,
+            ..Config::default()
+        },
+        Config {
+            missing: OnMissing::Silence,
+            ..Config::default()
+        },
+    ] {
+        let server = Server::start(config);
+        let url = format!("rtmp://127.0.0.1:{}/a/b/c/d", server.port());
+        let download = download(&url, &["-m", "1"]);
+        assert_eq!(download.finished.code(), Some(1));
+        assert!(!download.finished.stderr.contains("tried"));
+        assert_eq!(server.heard().len(), 1);
+    }
+}
+
+#[test]
+fn verbose_tells_what_was_made_of_the_url() {
+    let download = download(
+        "rtmp://me:hunter2@127.0.0.1:1/vod/_definst_/film.mp4?token=abc",
+        &["-V"],
+    );
+    assert_eq!(download.finished.code(), Some(3));
+    let said = &download.finished.stderr;
+    for line in [
+        "DEBUG: Protocol : RTMP",
+        "DEBUG: Hostname : 127.0.0.1",
+        "DEBUG: Port     : 1",
+        "DEBUG: Playpath : mp4:film?token=***",
+        "DEBUG: tcUrl    : rtmp://127.0.0.1:1/vod/_definst_",
+        "DEBUG: app      : vod/_definst_",
+    ] {
+        assert!(said.lines().any(|said| said == line), "{line}\n{said}");
+    }
+    assert!(!said.contains("hunter2") && !said.contains("abc"), "{said}");
+}
+
+#[test]
+fn secrets_are_in_no_output() {
+    let server = Server::start(Config {
+        connect: OnConnect::Reject {
+            code: "NetConnection.Connect.Rejected",
+            description: "neither s3cretauth nor pw? of s3crettoken and ?user=s3cretuser&x=1",
+        },
+        ..Config::default()
+    });
+    let folder = folder();
+    let log = folder.path().join("log");
+    let url = format!(
+        "rtmp://s3cretuser:s3cretpass@127.0.0.1:{}/a/b",
+        server.port()
+    );
+    let text = format!("{url}?key=s3cretkey token=s3crettoken jtv=s3cretjtv");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rtmpull"));
+    command.args(["-i", &text, "-z", "-u", "s3cretauth", "-C", "O:1"]);
+    command
+        .args(["-C", "NS:password:s3cretconn", "-o"])
+        .arg(folder.path().join("f"));
+    command.arg("--log-file").arg(&log);
+    let finished = Process::start(&mut command).finish(LIMIT);
+    assert_eq!(finished.code(), Some(1), "{finished}");
+    let logged = fs::read_to_string(&log).expect("there is a log");
+    for (place, text) in [("screen", &finished.stderr), ("log", &logged)] {
+        assert!(text.contains("neither *** nor"), "{place}: {text}");
+        assert!(!text.contains("s3cret"), "{place}: {text}");
+    }
+    assert!(
+        logged.lines().all(|line| line.get(10..11) == Some("T")),
+        "{logged}"
+    );
+}
+
+#[test]
+fn who_logs_in_is_in_no_output() {
+    for scheme in [LoginScheme::Adobe, LoginScheme::Limelight] {
+        for password in ["s3cret", "wrong!"] {
+            let server = Server::start(Config {
+                login: Some(Login {
+                    scheme,
+                    user: "joe",
+                    password: "s3cret",
+                }),
+                ..Config::serving(recorded())
+            });
+            let of_url = server
+                .url("clip")
+                .replace("rtmp://", &format!("rtmp://joe:{password}@"));
+            let lines: [(&str, &[&str]); 2] = [
+                (&of_url, &["-z"]),
+                (
+                    &server.url("clip"),
+                    &["-z", "--user", "joe", "--password", password],
+                ),
+            ];
+            for (url, options) in lines {
+                let download = download(url, options);
+                let is_right = password == "s3cret";
+                assert_eq!(
+                    download.finished.code() == Some(0),
+                    is_right,
+                    "{}",
+                    download.finished
+                );
+                for secret in ["joe", password] {
+                    assert!(
+                        !download.finished.stderr.contains(secret),
+                        "{}",
+                        download.finished
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn usage_errors_are_one_line_and_name_option_and_value() {
+    let cases: [(&[&str], &str); 9] = [
+        (
+            &["-S", "proxy:9"],
+            "--socks proxy:9 is not supported by this version",
+        ),
+        (
+            &["-l", "rtmps"],
+            "--protocol rtmps is not supported by this version",
+        ),
+        (&["-l", "9"], "invalid value '9' for '--protocol"),
+        (
+            &["-W", "http://h/p.swf"],
+            "--swfVfy http://h/p.swf is not supported by this version",
+        ),
+        (&["-w", "0"], "invalid value '0' for '--swfhash"),
+        (&["-C", "X:1"], "invalid AMF parameter \"X:1\""),
+        (&["--fl", "x"], "--fl may mean --flashVer or --flv"),
+        (&["-B", "soon"], "invalid value 'soon' for '--stop"),
+        (
+            &["--log-file", "/nowhere/log"],
+            "cannot write --log-file /nowhere/log",
+        ),
+    ];
+    for (options, expected) in cases {
+        let download = download("rtmp://127.0.0.1:1/a/b", options);
+        assert_eq!(download.finished.code(), Some(1), "{options:?}");
+        let said = &download.finished.stderr;
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(
+            said.starts_with("ERROR: ") && said.contains(expected),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn a_playpath_may_be_long() {
+    let server = Server::start(Config::default());
+    let name = "n".repeat(10_000);
+    let download = download(&server.url(&name), &[]);
+    download.assert_ended(1, "not-found");
+    let client = server.only_client();
+    let play = client.command("play").expect("it plays");
+    assert_eq!(play.values[1], Value::from(name.as_str()));
+}
+
+#[test]
+fn hashes_show_progress() {
+    let server = Server::start(Config::serving(recorded().paced(Pace::Times(3.0))));
+    let download = download(&server.url("clip"), &["-#"]);
+    download.assert_ended(0, "ended");
+    let said = &download.finished.stderr;
+    assert!(!said.contains(" kB / "), "{said}");
+    let row = said
+        .lines()
+        .find(|line| line.starts_with('#'))
+        .unwrap_or_default();
+    assert!((50..=100).contains(&row.len()), "{said}");
+}
+
+#[test]
+fn called_rtmpdump_it_greets_and_helps_as_that_one() {
+    let rtmpdump = Rtmpdump::new();
+    for option in ["-h", "--help"] {
+        let finished = rtmpdump.run(&[option]);
+        assert_eq!(finished.code(), Some(0));
+        assert!(finished.stdout.is_empty());
+        assert!(finished.stderr.starts_with("RTMPDump v2.4\n"), "{finished}");
+        for start in [
+            "--help|-h",
+            "--swfVfy|-W url",
+            "--socks|-S",
+            "--jtv|-j",
+            "--rtmp|-r url",
+        ] {
+            let lines = finished.stderr.lines();
+            assert!(
+                lines.filter(|line| line.starts_with(start)).count() == 1,
+                "{finished}"
+            );
+        }
+    }
+    let finished = rtmpdump.run(&["-r", "nonsense", "-o", "f"]);
+    assert_eq!(finished.code(), Some(1));
+    assert!(finished.stderr.starts_with("RTMPDump v2.4\n"), "{finished}");
+    let finished = rtmpdump.run(&["-q", "-r", "rtmp://127.0.0.1:1/a/b", "-o", "f"]);
+    assert_eq!((finished.code(), finished.stderr.as_str()), (Some(3), ""));
+}
+
+#[test]
+fn called_rtmpdump_it_makes_the_file_at_once_and_asks_for_a_recorded_stream() {
+    let rtmpdump = Rtmpdump::new();
+    let server = Server::start(Config::default());
+    let finished = rtmpdump.run(&["-r", &server.url("clip"), "-o", "new"]);
+    assert_eq!(finished.code(), Some(1), "{finished}");
+    assert_eq!(
+        fs::metadata(rtmpdump.file("new"))
+            .map(|file| file.len())
+            .ok(),
+        Some(0)
+    );
+    let client = server.only_client();
+    let play = client.command("play").expect("it plays");
+    assert_eq!(play.values[2].as_number(), Some(0.0));
+
+    fs::write(rtmpdump.file("old"), "old").expect("a file");
+    let finished = rtmpdump.run(&["-r", &server.url("clip"), "-o", "old"]);
+    assert_eq!(finished.code(), Some(1), "{finished}");
+    assert_eq!(
+        fs::read(rtmpdump.file("old")).ok().as_deref(),
+        Some(&b"old"[..])
+    );
+
+    let finished = rtmpdump.run(&["-r", &server.url("clip"), "-o", "no/folder"]);
+    assert_eq!(finished.code(), Some(1));
+    assert!(
+        finished
+            .stderr
+            .contains("ERROR: Failed to open file! no/folder: "),
+        "{finished}"
+    );
+    assert_eq!(server.heard().len(), 2);
+}
+
+#[test]
+fn called_rtmpdump_it_downloads_what_it_resumes_from_nothing() {
+    let rtmpdump = Rtmpdump::new();
+    let server = Server::start(Config::serving(recorded()));
+    let url = server.url("clip");
+    let line = [
+        "--verbose",
+        "-r",
+        &url,
+        "-o",
+        "f.part",
+        "--resume",
+        "--skip",
+        "1",
+    ];
+    let finished = rtmpdump.run(&line).succeeded();
+    assert!(finished.stderr.contains("Download complete"), "{finished}");
+    let ours = Clip::read(&rtmpdump.file("f.part"));
+    assert!(
+        ours.media()
+            .map(|tag| &tag.body)
+            .eq(Clip::sample().media().map(|tag| &tag.body))
+    );
+}
+
+/// Those of the wiki page that first described the protocol, word for word, but for the server.
+#[test]
+fn the_page_s_command_lines_run() {
+    let cases: [(&[&str], &str, &str); 3] = [
+        (
+            &[
+                "-f",
+                "WIN 10,0,12,36",
+                "-s",
+                "http://www.teennick.com/theclick/turboclick/swf/bb_flv_player_nick.swf",
+                "-p",
+                "http://www.teennick.com/theclick/?titleId=23721&ctitle=No%20Vomments&owner=thecolin",
+                "-r",
+                "rtmp://viacom.fcod.llnwd.net/a1624/e17/gsp.thencomstor/the-n.com/the_assistants/tn_ass_112_fle_o5g_rt162572_480x360_700.flv",
+                "-o",
+                "ass12.flv",
+            ],
+            "a1624/e17",
+            "gsp.thencomstor/the-n.com/the_assistants/tn_ass_112_fle_o5g_rt162572_480x360_700",
+        ),
+        (
+            &[
+                "--live",
+                "-r",
+                "rtmp://flash1.bpmnetworks.com/live/ktv",
+                "-o",
+                "cra.flv",
+                "-s",
+                "http://www2.k-tv.at/streaming/playbackengine.swf",
+                "-V",
+                "-f",
+                "WIN 10,0,12,36",
+                "-p",
+                "http://www2.k-tv.at/streaming/index.html",
+            ],
+            "live",
+            "ktv",
+        ),
+        (
+            &[
+                "-r",
+                "rtmp://kanald.tbt.com.tr:80/cnnturk/CNNTurk1",
+                "-o",
+                "output.flv",
+                "--live",
+                "-f",
+                "WIN 10,0,12,36",
+                "-s",
+                "http://www.cnnturk.com/swf/player_cnnturk_secure.swf",
+            ],
+            "cnnturk",
+            "CNNTurk1",
+        ),
+    ];
+    for (line, app, name) in cases {
+        assert_page_s(line, app, name);
+    }
+}
+
+#[track_caller]
+fn assert_page_s(line: &[&str], app: &str, name: &str) {
+    let is_live = line.contains(&"--live");
+    let stream = if is_live {
+        Stream::live(Clip::sample()).paced(Pace::Times(20.0))
+    } else {
+        recorded()
+    };
+    let server = Server::start(Config {
+        streams: [(name.to_owned(), stream)].into(),
+        ..Config::default()
+    });
+    let port = server.port().to_string();
+    let finished = Rtmpdump::new().run(&[line, &["-n", "127.0.0.1", "-c", &port]].concat());
+    assert_eq!(finished.code(), Some(0), "{finished}");
+    let client = server.only_client();
+    let connect = client.command("connect").expect("it connects");
+    let told = |name| {
+        let member = connect.values[0].member(name);
+        member.and_then(Value::as_text).map(ToString::to_string)
+    };
+    let given = |option| {
+        let at = line.iter().position(|word| *word == option)?;
+        Some(line[at + 1].to_owned())
+    };
+    let tc_url = format!("rtmp://127.0.0.1:{port}/{app}");
+    assert_eq!(
+        (told("app").as_deref(), told("tcUrl")),
+        (Some(app), Some(tc_url))
+    );
+    for (option, name) in [("-f", "flashVer"), ("-s", "swfUrl"), ("-p", "pageUrl")] {
+        assert_eq!(told(name), given(option), "{name}");
+    }
+    let start = client
+        .command("play")
+        .and_then(|play| play.values[2].as_number());
+    assert_eq!(start, Some(if is_live { -1000.0 } else { 0.0 }));
+    assert_eq!(client.command("FCSubscribe").is_some(), is_live);
+}
+
+#[test]
+fn manual_and_completions_come_out_of_the_program() {
+    let printed = |what: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rtmpull"));
+        command.args(["--generate", what]);
+        let finished = Process::start(&mut command).finish(LIMIT).succeeded();
+        String::from_utf8(finished.stdout).expect("text")
+    };
+    assert!(printed("man").contains(".TH rtmpull 1"));
+    for (shell, start) in [
+        ("bash", "_rtmpull() {"),
+        ("zsh", "#compdef rtmpull"),
+        ("fish", "complete -c rtmpull"),
+        ("powershell", "using namespace System.Management.Automation"),
+    ] {
+        let text = printed(&format!("complete-{shell}"));
+        assert!(text.contains(start), "{shell}: {text}");
+    }
+    // Bash is everywhere; the others' notation is checked by their own people.
+    let mut bash = Command::new("bash");
+    bash.args(["-n", "-c", &printed("complete-bash")]);
+    Process::start(&mut bash).finish(LIMIT).succeeded();
+}
+
+/// The program under rtmpdump's name, in a folder of its own where it runs.
+pub struct Rtmpdump {
+    folder: TempDir,
+}
+
+impl Rtmpdump {
+    pub fn new() -> Self {
+        let folder = folder();
+        let name = folder.path().join("bin").join("rtmpdump");
+        fs::create_dir(folder.path().join("bin")).expect("a folder");
+        link(Path::new(env!("CARGO_BIN_EXE_rtmpull")), &name);
+        Self { folder }
+    }
+
+    /// The folder to be in PATH.
+    pub fn bin(&self) -> PathBuf {
+        self.folder.path().join("bin")
+    }
+
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn run(&self, options: &[&str]) -> Finished {
+        let mut command = Command::new(self.bin().join("rtmpdump"));
+        command.args(options).current_dir(self.folder.path());
+        Process::start(&mut command).finish(LIMIT)
+    }
+}
+
+#[cfg(unix)]
+fn link(program: &Path, name: &Path) {
+    std::os::unix::fs::symlink(program, name).expect("a link");
+}
+
+#[cfg(not(unix))]
+fn link(program: &Path, name: &Path) {
+    fs::copy(program, name.with_extension("exe")).expect("a copy");
+}
+
+#[track_caller]
+fn app(peer: &mut Connection) -> String {
+    let connect = peer.expect("connect");
+    let app = connect.values[0].member("app").and_then(Value::as_text);
+    app.map(ToString::to_string).unwrap_or_default()
+}
+
+fn recorded() -> Stream {
+    Stream::recorded(Clip::sample()).paced(Pace::Unbounded)
+}
+
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("a temporary folder")
+}

@@ -1,0 +1,263 @@
+//! Programs that run rtmpdump, with ours in its place; and rtmpdump itself beside ours.
+
+use std::{fs, path::Path};
+
+use rtmpull::amf::Value;
+
+use crate::{
+    downloads::assert_media,
+    drop_in::Rtmpdump as Ours,
+    fixtures,
+    peers::{ffmpeg::Ffmpeg, nginx::Nginx, require, rtmpdump::Rtmpdump, yt_dlp::YtDlp},
+    process::Finished,
+    program::LIMIT,
+    server::{Clip, Command, Config, OnConnect, Pace, Server, Stream},
+};
+
+#[test]
+fn yt_dlp_downloads_a_recorded_stream() {
+    let yt_dlp = require!(YtDlp::find());
+    let ours = Ours::new();
+    let stream = Stream::recorded(Clip::sample()).paced(Pace::Times(2.0));
+    let server = Server::start(Config::serving(stream));
+    let finished = run(&yt_dlp, &ours, &["-o", "clip.flv", &server.url("clip")]).succeeded();
+    let said = String::from_utf8_lossy(&finished.stdout);
+    assert!(said.contains("% of"), "no progress: {said}");
+    assert!(
+        finished.stderr.contains("rtmpdump 2.4"),
+        "it does not know our version: {finished}"
+    );
+    assert_media(&Clip::read(&ours.file("clip.flv")), &Clip::sample());
+}
+
+#[test]
+fn yt_dlp_downloads_from_nginx() {
+    let (yt_dlp, nginx) = (require!(YtDlp::find()), require!(Nginx::find()));
+    let ffmpeg = require!(Ffmpeg::find());
+    let source = fixtures::avc_aac_flv(&ffmpeg);
+    let instance = nginx.start(&[&source]);
+    let ours = Ours::new();
+    let url = instance.url("vod", "avc_aac.flv");
+    run(&yt_dlp, &ours, &["-o", "clip.flv", &url]).succeeded();
+    assert_media(&Clip::read(&ours.file("clip.flv")), &Clip::read(&source));
+}
+
+/// nginx-rtmp knows the app by its whole name, and hangs up where it has no such app.
+#[test]
+fn nginx_s_app_is_found_by_trying() {
+    let (ffmpeg, nginx) = (require!(Ffmpeg::find()), require!(Nginx::find()));
+    let source = fixtures::avc_aac_flv(&ffmpeg);
+    let instance = nginx.start(&[&source]);
+    let ours = Ours::new();
+    let url = instance.url("vod", "./avc_aac.flv");
+    let finished = ours.run(&["-r", &url, "-o", "clip.flv"]).succeeded();
+    let told = "does not know \"avc_aac\" in app \"vod/.\", trying \"./avc_aac\" in app \"vod\"";
+    assert!(finished.stderr.contains(told), "{finished}");
+    assert_media(&Clip::read(&ours.file("clip.flv")), &Clip::read(&source));
+}
+
+#[test]
+fn yt_dlp_records_a_live_stream() {
+    let yt_dlp = require!(YtDlp::find());
+    let ours = Ours::new();
+    let stream = Stream::live(Clip::sample()).paced(Pace::Times(4.0));
+    let server = Server::start(Config::serving(stream));
+    let info = serde_json::json!({
+        "id": "camera",
+        "title": "camera",
+        "url": server.url("nothing"),
+        "play_path": "clip",
+        "page_url": "http://page.example/",
+        "rtmp_conn": ["S:a b", "O:1", "NN:n:1", "O:0"],
+        "flash_version": "LNX 1",
+        "rtmp_live": true,
+        "rtmp_real_time": true,
+        "protocol": "rtmp",
+        "ext": "flv",
+        "extractor": "test",
+        "extractor_key": "Test",
+        "webpage_url": "http://page.example/",
+    });
+    fs::write(ours.file("camera.json"), info.to_string()).expect("a small file");
+    let arguments = ["--load-info-json", "camera.json", "-o", "camera.flv"];
+    run(&yt_dlp, &ours, &arguments).succeeded();
+    assert_media(&Clip::read(&ours.file("camera.flv")), &Clip::sample());
+    let client = server.only_client();
+    let connect = client.command("connect").expect("it connects");
+    let member = |name| connect.values[0].member(name).cloned();
+    assert_eq!(member("pageUrl"), Some("http://page.example/".into()));
+    assert_eq!(member("flashVer"), Some("LNX 1".into()));
+    assert_eq!(connect.values.len(), 3);
+    let play = client.command("play").expect("it plays");
+    assert_eq!(play.values[1..3], ["clip".into(), Value::Number(-1000.0)]);
+}
+
+#[test]
+fn yt_dlp_reports_what_is_refused() {
+    let yt_dlp = require!(YtDlp::find());
+    let ours = Ours::new();
+    let server = Server::start(Config::default());
+    let finished = run(&yt_dlp, &ours, &["-o", "clip.flv", &server.url("clip")]);
+    assert_eq!(finished.code(), Some(1), "{finished}");
+    assert!(
+        finished.stderr.contains("rtmpdump exited with code 1"),
+        "{finished}"
+    );
+    // Twice: it tries again as long as the file grows.
+    assert_eq!(server.heard().len(), 2);
+
+    let url = "rtmp://127.0.0.1:1/app/clip";
+    let finished = run(&yt_dlp, &ours, &["-o", "other.flv", url]);
+    assert!(
+        finished.stderr.contains("Could not connect to RTMP server"),
+        "{finished}"
+    );
+}
+
+/// streamlink, up to 2.4, reads where it is sent from what rtmpdump tells.
+#[test]
+fn a_redirect_is_told_to_those_who_look_for_it() {
+    let server = Server::start(Config {
+        connect: OnConnect::RedirectInError {
+            redirect: "rtmp://127.0.0.1:1/app?token=abc".into(),
+        },
+        ..Config::default()
+    });
+    let ours = Ours::new();
+    let url = server.url("clip");
+    let finished = ours.run(&["--flv", "-", "--rtmp", &url, "--verbose"]);
+    let line =
+        "DEBUG: Property: <Name:           redirect, STRING:\trtmp://127.0.0.1:1/app?token=abc>";
+    assert!(
+        finished.stderr.lines().any(|said| said == line),
+        "{finished}"
+    );
+    assert_eq!(finished.stderr.matches("abc").count(), 1, "{finished}");
+}
+
+#[test]
+fn rtmpdump_and_ours_tell_the_server_the_same() {
+    let rtmpdump = require!(Rtmpdump::find());
+    let cases: [&[&str]; 6] = [
+        &[],
+        &["--live"],
+        &["--live", "-d", "other", "-B", "60"],
+        &["-A", "1", "-B", "2"],
+        &["-Y", "-j", "{\"token\":\"x\"}", "-R", "-b", "5000"],
+        &[
+            "-u",
+            "letmein",
+            "-C",
+            "B:1",
+            "-C",
+            "O:1",
+            "-C",
+            "NN:a:1.5",
+            "-C",
+            "NO:b:1",
+            "-C",
+            "NS:c:d:e",
+            "-C",
+            "O:0",
+            "-C",
+            "O:0",
+            "-C",
+            "Z:",
+            "-s",
+            "http://h/p.swf",
+            "-p",
+            "http://h/",
+            "-f",
+            "WIN 10,0,12,36",
+            "-t",
+            "rtmp://other/app",
+        ],
+    ];
+    for options in cases {
+        let (theirs, ours) = (
+            heard_from_rtmpdump(&rtmpdump, options),
+            heard_from_ours(options),
+        );
+        let names = |commands: &[Command]| -> Vec<String> {
+            commands
+                .iter()
+                .map(|command| command.name.clone())
+                .collect()
+        };
+        assert_eq!(names(&ours), names(&theirs), "{options:?}");
+        for (ours, theirs) in ours.iter().zip(&theirs) {
+            assert_eq!(ours.values, theirs.values, "{} with {options:?}", ours.name);
+            assert_eq!(ours.stream, theirs.stream, "{} with {options:?}", ours.name);
+        }
+    }
+}
+
+/// What is not in this order with both, or told by one alone, is left out: `_checkbw`, whose time is
+/// the server's to choose, and `deleteStream`, which a client that is told to go may leave out.
+fn comparable(server: &Server) -> Vec<Command> {
+    let port = server.port().to_string();
+    let client = server.only_client();
+    let commands = client.commands.into_iter();
+    commands
+        .filter(|command| !["_checkbw", "deleteStream"].contains(&command.name.as_str()))
+        .map(|mut command| {
+            command.values = command
+                .values
+                .iter()
+                .map(|value| comparable_value(value, &port))
+                .collect();
+            command
+        })
+        .collect()
+}
+
+/// tcUrl has the port in it, which is another one for each server.
+fn comparable_value(value: &Value, port: &str) -> Value {
+    match value {
+        Value::String(text) => text.to_string().replace(port, "PORT").as_str().into(),
+        // The one documented difference: we claim all the codecs that there are numbers for.
+        Value::Number(OUR_AUDIO_CODECS) => Value::Number(THEIR_AUDIO_CODECS),
+        Value::Object(members) => members
+            .iter()
+            .map(|(name, value)| (name.to_string(), comparable_value(value, port)))
+            .collect::<rtmpull::amf::Object>()
+            .into(),
+        value => value.clone(),
+    }
+}
+
+fn heard_from_rtmpdump(rtmpdump: &Rtmpdump, options: &[&str]) -> Vec<Command> {
+    let server = peer(options);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let player = rtmpdump.play(&server.url("clip"), &folder.path().join("f"), options);
+    player.finish(LIMIT);
+    comparable(&server)
+}
+
+fn heard_from_ours(options: &[&str]) -> Vec<Command> {
+    let server = peer(options);
+    let url = server.url("clip");
+    let common = ["-r", &url, "-m", "5", "-o", "f"];
+    Ours::new().run(&[&common, options].concat());
+    comparable(&server)
+}
+
+fn peer(options: &[&str]) -> Server {
+    let clip = Clip::sample();
+    let stream = if options.contains(&"--live") {
+        Stream::live(clip).paced(Pace::Times(20.0))
+    } else {
+        Stream::recorded(clip).paced(Pace::Unbounded)
+    };
+    Server::start(Config::serving(stream))
+}
+
+fn run(yt_dlp: &YtDlp, ours: &Ours, arguments: &[&str]) -> Finished {
+    let folder = ours.file("");
+    let folder: &Path = folder.as_ref();
+    yt_dlp.start(folder, &ours.bin(), arguments).finish(LIMIT)
+}
+
+/// `audioCodecs` of connect.
+const OUR_AUDIO_CODECS: f64 = 4071.0;
+const THEIR_AUDIO_CODECS: f64 = 3191.0;
