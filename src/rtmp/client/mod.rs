@@ -318,11 +318,6 @@ impl Client {
         matches!(self.phase, Phase::Handshake(_))
     }
 
-    /// Whether the server has accepted `connect`.
-    pub fn is_connected(&self) -> bool {
-        matches!(self.phase, Phase::Connected)
-    }
-
     fn connect(&mut self, now: Instant) {
         self.phase = Phase::Connecting;
         self.deadlines.stop(Wait::Handshake);
