@@ -26,7 +26,7 @@ use crate::{
         handshake::Mode,
         target::Scheme,
     },
-    transport::Endpoint,
+    transport::{Dialer, Endpoint},
 };
 
 /// What surrounds the process, as far as it matters.
@@ -78,7 +78,9 @@ pub fn resolve(args: &Args, surroundings: Surroundings) -> Result<Job> {
             host: target.host,
             port: target.port,
         },
-        connect_timeout: args.timeout.map_or(Some(CONNECT_TIMEOUT), bound),
+        dialer: Dialer {
+            connect_timeout: args.timeout.map_or(Some(CONNECT_TIMEOUT), bound),
+        },
         keep_timestamps: args.keep_timestamps,
         alternatives,
         stop_ms: length_ms.map(u64::from),

@@ -1,21 +1,30 @@
 //! The two directions of a connection, and the bytes that wait at either end.
 
-use std::{future::pending, io, time::Duration};
+use std::{
+    future::poll_fn,
+    io,
+    pin::{Pin, pin},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
 use bytes::BytesMut;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    io::{AsyncReadExt, AsyncWrite, AsyncWriteExt},
     time::timeout,
 };
+
+use crate::transport::Stream;
 
 /// A connection with what has come and is not yet understood, and what is not yet sent.
 #[derive(Debug)]
 pub(super) struct Line {
-    stream: TcpStream,
+    stream: Stream,
     pub(super) inbox: BytesMut,
     pub(super) outbox: BytesMut,
     is_writable: bool,
+    /// Whether the stream may hold back some of what it has taken.
+    is_flushed: bool,
 }
 
 /// What moved.
@@ -28,12 +37,13 @@ pub(super) enum Moved {
 }
 
 impl Line {
-    pub(super) fn new(stream: TcpStream) -> Self {
+    pub(super) fn new(stream: Stream) -> Self {
         Self {
             stream,
             inbox: BytesMut::with_capacity(READ_BYTES + MAX_LEFT_OVER),
             outbox: BytesMut::new(),
             is_writable: true,
+            is_flushed: true,
         }
     }
 
@@ -42,28 +52,58 @@ impl Line {
     /// A connection that takes no more bytes is no error yet: what had arrived is still to be read,
     /// and the end of it says what happened.
     pub(super) async fn exchange(&mut self, is_reading: bool) -> io::Result<Moved> {
-        let (mut reader, mut writer) = self.stream.split();
         if !self.is_writable {
             self.outbox.clear();
         }
         // What is left over is a part of a header: this moves it to the front, and never grows.
         self.inbox.reserve(READ_BYTES);
-        tokio::select! {
+        poll_fn(|context| {
             // Sending first: answers must not wait until a server that sends and sends is done.
-            biased;
-            written = writer.write_buf(&mut self.outbox), if !self.outbox.is_empty() => {
-                if let Err(error) = written {
-                    tracing::debug!("cannot send: {error}");
-                    self.is_writable = false;
-                }
-                Ok(Moved::Bytes)
+            if self.poll_send(context).is_ready() {
+                return Poll::Ready(Ok(Moved::Bytes));
             }
-            read = reader.read_buf(&mut self.inbox), if is_reading => match read? {
-                0 => Ok(Moved::Closed),
-                _ => Ok(Moved::Bytes),
-            },
-            else => pending().await,
+            if is_reading {
+                self.poll_receive(context)
+            } else {
+                Poll::Pending
+            }
+        })
+        .await
+    }
+
+    /// Ready when something was sent, or cannot be any more.
+    fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let has_more = !self.outbox.is_empty();
+        let sent = if has_more {
+            self.is_flushed = false;
+            let write = pin!(self.stream.write_buf(&mut self.outbox));
+            ready!(write.poll(context)).map(drop)
+        } else if !self.is_flushed {
+            let flushed = ready!(Pin::new(&mut self.stream).poll_flush(context));
+            self.is_flushed = true;
+            flushed
+        } else {
+            Ok(())
+        };
+        if let Err(error) = sent {
+            tracing::debug!("cannot send: {error}");
+            self.is_writable = false;
+            self.is_flushed = true;
+            self.outbox.clear();
         }
+        if has_more {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
+
+    fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Moved>> {
+        let read = ready!(pin!(self.stream.read_buf(&mut self.inbox)).poll(context));
+        Poll::Ready(read.map(|count| match count {
+            0 => Moved::Closed,
+            _ => Moved::Bytes,
+        }))
     }
 
     /// Sends what is left. A peer that does not read is not waited for.
@@ -90,7 +130,7 @@ const GOODBYE_PATIENCE: Duration = Duration::from_millis(200);
 
 #[cfg(test)]
 mod tests {
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
 
@@ -98,14 +138,14 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let near = TcpStream::connect(listener.local_addr().unwrap());
         let (near, far) = tokio::join!(near, listener.accept());
-        (Line::new(near.unwrap()), far.unwrap().0)
+        (Line::new(near.unwrap().into()), far.unwrap().0)
     }
 
     #[tokio::test]
     async fn answers_go_out_while_more_can_be_read() {
         let (mut line, mut far) = pair().await;
         far.write_all(&[7; 1000]).await.unwrap();
-        line.stream.readable().await.unwrap();
+        line.stream.tcp().readable().await.unwrap();
         line.outbox.extend_from_slice(b"pong");
         assert_eq!(line.exchange(true).await.unwrap(), Moved::Bytes);
         assert!(line.outbox.is_empty() && line.inbox.is_empty());

@@ -30,7 +30,7 @@ use crate::{
         client::{Client, config::Config},
         handshake,
     },
-    transport::{Endpoint, dial},
+    transport::{Dialer, Endpoint},
 };
 
 /// One download, with nothing left to decide.
@@ -40,8 +40,8 @@ pub struct Job {
     pub endpoint: Endpoint,
     /// What to say there.
     pub session: Config,
-    /// How long name and connection may take; `None` waits for ever.
-    pub connect_timeout: Option<Duration>,
+    /// How connections are made.
+    pub dialer: Dialer,
     /// Where the stream goes.
     pub output: Destination,
     /// Whether the server's timestamps are written as they are.
@@ -189,7 +189,7 @@ async fn play(job: &Job, pump: &mut Pump<'_>, places: &mut Places, stop: &mut St
     loop {
         pump.report.connecting(&endpoint);
         let dialled = tokio::select! {
-            dialled = dial(&endpoint, job.connect_timeout) => dialled,
+            dialled = job.dialer.dial(&endpoint) => dialled,
             () = stop.requested() => return Last::Stopped,
         };
         let stream = match dialled {

@@ -3,7 +3,6 @@
 use std::{convert::Infallible, io, time::Instant};
 
 use bytes::BytesMut;
-use tokio::net::TcpStream;
 
 use super::{
     Job, Progress, Report, Stop,
@@ -25,6 +24,7 @@ use crate::{
         handshake,
         message::{Kind, Message},
     },
+    transport::Stream,
 };
 
 /// What follows one connection.
@@ -105,7 +105,7 @@ impl<'a> Pump<'a> {
     /// Plays over `stream` until something ends it.
     pub(super) async fn run(
         &mut self,
-        stream: TcpStream,
+        stream: Stream,
         client: &mut Client,
         stop: &mut Stop,
     ) -> Next {

@@ -1,5 +1,7 @@
 //! A byte pipe to a host. Knows tokio, knows no RTMP.
 
+mod stream;
+
 use std::{
     fmt,
     io::{self, ErrorKind},
@@ -12,6 +14,8 @@ use tokio::{
     net::{TcpStream, lookup_host},
     time::{Instant, timeout_at},
 };
+
+pub use self::stream::Stream;
 
 /// Where a server listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,9 +57,23 @@ pub enum DialError {
     },
 }
 
-/// Connects to `endpoint`, trying each of its addresses in turn. Name and connection together take
-/// `bound` at the most; `None` waits for ever.
-pub async fn dial(endpoint: &Endpoint, bound: Option<Duration>) -> Result<TcpStream, DialError> {
+/// How connections are made, whereto ever.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Dialer {
+    /// How long name and connection may take together; `None` waits for ever.
+    pub connect_timeout: Option<Duration>,
+}
+
+impl Dialer {
+    /// Connects to `endpoint`, trying each of its addresses in turn.
+    pub async fn dial(&self, endpoint: &Endpoint) -> Result<Stream, DialError> {
+        connect_to(endpoint, self.connect_timeout)
+            .await
+            .map(Stream::Tcp)
+    }
+}
+
+async fn connect_to(endpoint: &Endpoint, bound: Option<Duration>) -> Result<TcpStream, DialError> {
     let deadline = bound.map(|bound| Deadline {
         at: Instant::now() + bound,
         bound,
@@ -151,8 +169,11 @@ mod tests {
         // `localhost` is two addresses on most machines, and only one of them listens.
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let dialled = dial(&endpoint("localhost", port), Some(Duration::from_secs(5))).await;
-        assert_eq!(dialled.unwrap().peer_addr().unwrap().port(), port);
+        let dialer = Dialer {
+            connect_timeout: Some(Duration::from_secs(5)),
+        };
+        let dialled = dialer.dial(&endpoint("localhost", port)).await;
+        assert_eq!(dialled.unwrap().tcp().peer_addr().unwrap().port(), port);
     }
 
     #[tokio::test]
@@ -160,7 +181,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         drop(listener);
-        let error = dial(&endpoint("127.0.0.1", port), None).await.unwrap_err();
+        let dialled = Dialer::default().dial(&endpoint("127.0.0.1", port)).await;
+        let error = dialled.unwrap_err();
         let told = error.to_string();
         assert!(
             told.starts_with(&format!("cannot connect to 127.0.0.1:{port}: ")),

@@ -37,7 +37,7 @@ fn error(line: &[&str]) -> String {
 fn chooses_the_defaults() {
     let job = job(&["rtmp://host/app/name.flv"]);
     assert_eq!(job.endpoint.to_string(), "host:1935");
-    assert_eq!(job.connect_timeout, Some(Duration::from_secs(10)));
+    assert_eq!(job.dialer.connect_timeout, Some(Duration::from_secs(10)));
     assert_eq!(job.output, Destination::Stdout);
     assert!(!job.keep_timestamps);
 
@@ -65,7 +65,7 @@ fn takes_every_option_over() {
                 -C N:1 -b 2000 -m 5 --handshake digest --no-pipelining --keep-timestamps -o out.flv";
     let job = job(&line.split_whitespace().collect::<Vec<_>>());
     assert_eq!(job.endpoint.to_string(), "host:1936");
-    assert_eq!(job.connect_timeout, Some(Duration::from_secs(5)));
+    assert_eq!(job.dialer.connect_timeout, Some(Duration::from_secs(5)));
     assert_eq!(job.output, Destination::Path("out.flv".into()));
     assert!(job.keep_timestamps);
 
@@ -142,7 +142,7 @@ fn a_live_stream_is_asked_for_and_subscribed_to() {
 #[test]
 fn a_timeout_of_0_is_for_ever() {
     let job = job(&["rtmp://h/a/b", "-m", "0"]);
-    assert_eq!(job.connect_timeout, None);
+    assert_eq!(job.dialer.connect_timeout, None);
     assert_eq!(job.session.timeouts, Timeouts::all(None));
 }
 

@@ -8,7 +8,7 @@ use crate::{
         tests::session,
     },
     rtmp::{chunk, client::config::BufferLength, message::Timestamp},
-    transport::Endpoint,
+    transport::{Dialer, Endpoint},
 };
 
 /// Keeps quiet.
@@ -76,7 +76,7 @@ fn job(destination: Destination) -> Job {
             port: 1935,
         },
         session: session(),
-        connect_timeout: None,
+        dialer: Dialer::default(),
         output: destination,
         keep_timestamps: false,
         alternatives: Vec::new(),
