@@ -14,6 +14,7 @@ mod tests;
 
 use std::{ffi::OsString, path::PathBuf};
 
+use bytesize::ByteSize;
 use clap::{ArgAction, CommandFactory, Parser, ValueEnum, builder::ValueHint};
 
 pub use self::answers::NoArgs;
@@ -128,6 +129,20 @@ pub struct Args {
     /// Keep the server's timestamps instead of starting at 0
     #[arg(long, help_heading = "Recording")]
     pub keep_timestamps: bool,
+
+    /// How much of a live stream waits for the reader of a pipe before frames are left out
+    ///
+    /// A reader that pauses holds up a recorded stream. A live one goes on: once so much waits, whole
+    /// groups of pictures are left out (of audio alone, whole seconds), and it goes on with a keyframe.
+    /// Takes units as in 500K, 64MiB or 1G.
+    #[arg(
+        long,
+        value_name = "SIZE",
+        default_value = "64MiB",
+        help_heading = "Recording"
+    )]
+    #[arg(allow_hyphen_values = true)]
+    pub queue_size: ByteSize,
 
     /// The address of the page's player, for servers that ask
     #[arg(

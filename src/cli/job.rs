@@ -81,6 +81,7 @@ pub fn resolve(args: &Args, surroundings: Surroundings) -> Result<Job> {
         dialer: Dialer {
             connect_timeout: args.timeout.map_or(Some(CONNECT_TIMEOUT), bound),
         },
+        backlog_bytes: usize::try_from(args.queue_size.as_u64()).unwrap_or(usize::MAX),
         keep_timestamps: args.keep_timestamps,
         alternatives,
         stop_ms: length_ms.map(u64::from),

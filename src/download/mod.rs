@@ -44,6 +44,8 @@ pub struct Job {
     pub dialer: Dialer,
     /// Where the stream goes.
     pub output: Destination,
+    /// How much of a live stream waits for the reader of a pipe before frames are left out.
+    pub backlog_bytes: usize,
     /// Whether the server's timestamps are written as they are.
     pub keep_timestamps: bool,
     /// What else app and playpath may be, to be tried in turn where the server knows them not.
@@ -241,8 +243,9 @@ const MAX_HOPS: u32 = 5;
 /// How soon a server hangs up on an app that it does not have. Later it may have any reason.
 const PROMPT: Duration = Duration::from_secs(5);
 
-/// How long a pipe's reader may take for what is left, once the user wishes to end.
-const READER_PATIENCE: Duration = Duration::from_millis(500);
+/// How long a pipe's reader may take for what is left, once the user wishes to end. The process is to
+/// be gone within a second, and the server may have had its part of that.
+const READER_PATIENCE: Duration = Duration::from_millis(750);
 
 #[cfg(test)]
 mod tests {

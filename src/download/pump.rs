@@ -22,7 +22,7 @@ use crate::{
         },
         command::Redirect,
         handshake,
-        message::{Kind, Message},
+        message::{Kind, Message, Timestamp},
     },
     transport::Stream,
 };
@@ -50,6 +50,7 @@ pub(super) struct Pump<'a> {
     pub(super) report: &'a mut dyn Report,
     timeline: Timeline,
     is_live_wanted: bool,
+    backlog_bytes: usize,
     is_recorded: bool,
     is_start_told: bool,
     first_timestamp_ms: Option<u32>,
@@ -92,6 +93,7 @@ impl<'a> Pump<'a> {
             report,
             timeline: Timeline::new(job.keep_timestamps),
             is_live_wanted: job.session.start == Start::Live,
+            backlog_bytes: job.backlog_bytes,
             is_recorded: false,
             is_start_told: false,
             first_timestamp_ms: None,
@@ -133,7 +135,7 @@ impl<'a> Pump<'a> {
                 .poll_transmit(&mut line.outbox)
                 .map_err(Last::Protocol)?;
             // While a pipe's reader pauses nothing is read, and silence says nothing.
-            let is_full = self.output.is_full();
+            let (is_full, is_behind) = (self.output.is_full(), self.output.is_behind());
             let session_deadline = client.poll_timeout().filter(|_| !is_full);
             let deadline = earliest(session_deadline, self.output.deadline());
             tokio::select! {
@@ -146,7 +148,7 @@ impl<'a> Pump<'a> {
                         return Err(Last::PeerClosed { between_messages }.into());
                     }
                 }
-                waited = self.output.wait_for_reader(), if is_full => {
+                waited = self.output.wait_for_reader(), if is_full || is_behind => {
                     waited.map_err(Last::Output)?;
                 }
                 () = sleep_until(deadline) => {}
@@ -250,7 +252,9 @@ impl<'a> Pump<'a> {
         };
         let at_ms = if nature.is_frame {
             self.tell_start();
-            let first_ms = *self.first_timestamp_ms.get_or_insert(timestamp.0);
+            let first_ms = self
+                .first_timestamp_ms
+                .unwrap_or_else(|| self.begin(timestamp));
             let at_ms = self.timeline.frame(nature.kind, timestamp);
             if self.part.ends_by(at_ms, first_ms) {
                 return Err(Last::Limit);
@@ -262,6 +266,15 @@ impl<'a> Pump<'a> {
         };
         let written = self.output.media(now, nature, at_ms, payload);
         written.map_err(Last::Output)
+    }
+
+    /// Takes note of the first frame, and of what kind of stream it is.
+    fn begin(&mut self, timestamp: Timestamp) -> u32 {
+        self.first_timestamp_ms = Some(timestamp.0);
+        if self.is_live() {
+            self.output.go_on_without_reader(self.backlog_bytes);
+        }
+        timestamp.0
     }
 
     /// Whether the server closed during a digest handshake: very old ones know the plain one only. A
@@ -280,10 +293,8 @@ impl<'a> Pump<'a> {
     /// What is known of the stream.
     pub(super) fn facts(&self) -> Facts {
         let has_media = self.has_media();
-        // A stream that nobody calls recorded is taken for a live one, once there is a stream.
-        let is_called_recorded = self.is_recorded || self.duration_ms.is_some();
         Facts {
-            is_live: self.is_live_wanted || has_media && !is_called_recorded,
+            is_live: self.is_live(),
             is_connected: self.reached >= Reached::Connected,
             is_shaking_hands: self.reached == Reached::Handshake,
             has_media,
@@ -307,6 +318,12 @@ impl<'a> Pump<'a> {
             let progress = self.progress();
             self.report.progress(&progress);
         }
+    }
+
+    /// A stream that nobody calls recorded is taken for a live one, once there is a stream.
+    fn is_live(&self) -> bool {
+        let is_called_recorded = self.is_recorded || self.duration_ms.is_some();
+        self.is_live_wanted || self.has_media() && !is_called_recorded
     }
 
     pub(super) fn has_media(&self) -> bool {

@@ -35,6 +35,10 @@ mod drop_in;
 /// Front ends of rtmpdump.
 mod front_ends;
 
+/// Pipes whose readers pause.
+#[cfg(unix)]
+mod pipes;
+
 /// What a session can play with, from servers that want it.
 mod repertoire;
 

@@ -85,9 +85,10 @@ fn is_followed_by_value(command: &Command, word: &OsString) -> bool {
 const OPERANDS_FOLLOW: &str = "--";
 
 /// The long names that rtmpdump does not know.
-pub(super) const NAMES_OF_OUR_OWN: [&str; 10] = [
+pub(super) const NAMES_OF_OUR_OWN: [&str; 11] = [
     "keep-timestamps",
     "no-enhanced",
+    "queue-size",
     "user",
     "password",
     "password-file",

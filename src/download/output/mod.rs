@@ -1,5 +1,6 @@
 //! Where tags go: a file, or a pipe.
 
+mod backlog;
 mod early;
 mod file;
 mod pipe;
@@ -52,6 +53,8 @@ pub(super) struct Output {
     spent: Vec<Payload>,
     /// What went into the files of former parts.
     former: Written,
+    /// How much waits for a pipe's reader while the stream goes on; none where the stream waits.
+    backlog_bytes: Option<usize>,
 }
 
 /// How much went into an output.
@@ -129,6 +132,15 @@ impl Output {
             configuration: Configuration::default(),
             spent: Vec::new(),
             former: Written::default(),
+            backlog_bytes: None,
+        }
+    }
+
+    /// Lets the stream go on when the reader of a pipe pauses, with as many bytes waiting for it.
+    pub(super) fn go_on_without_reader(&mut self, backlog_bytes: usize) {
+        self.backlog_bytes = Some(backlog_bytes);
+        if let Some(Sink::Pipe(pipe)) = self.part.as_mut().map(|part| &mut part.sink) {
+            pipe.go_on_without_reader(backlog_bytes);
         }
     }
 
@@ -200,7 +212,9 @@ impl Output {
 
     /// When [`Output::flush`] is due.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.part.as_ref()?.queue.deadline()
+        let part = self.part.as_ref()?;
+        let pipe_deadline = self.pipe().and_then(Pipe::deadline);
+        part.queue.deadline().into_iter().chain(pipe_deadline).min()
     }
 
     /// Writes what waits: to a pipe whenever there is something, to a file once its time has come.
@@ -218,12 +232,20 @@ impl Output {
         if is_due {
             self.flush(now)?;
         }
+        if let Some(Sink::Pipe(pipe)) = self.part.as_mut().map(|part| &mut part.sink) {
+            pipe.settle(now);
+        }
         Ok(())
     }
 
     /// Whether the reader of a pipe is so far behind that the network is to wait.
     pub(super) fn is_full(&self) -> bool {
         self.pipe().is_some_and(Pipe::is_full)
+    }
+
+    /// Whether a live stream goes on while the reader of its pipe is behind.
+    pub(super) fn is_behind(&self) -> bool {
+        self.pipe().is_some_and(Pipe::is_behind)
     }
 
     /// Waits for a pipe's reader. Cancelling loses nothing.
@@ -357,7 +379,11 @@ impl Output {
 
     fn start_pipe(&self, target: PipeTarget) -> io::Result<Sink> {
         let head = self.writer(Layout::Plain).head();
-        Ok(Sink::Pipe(Pipe::start(target, head)?))
+        let mut pipe = Pipe::start(target, head)?;
+        if let Some(limit) = self.backlog_bytes {
+            pipe.go_on_without_reader(limit);
+        }
+        Ok(Sink::Pipe(pipe))
     }
 
     /// A writer that knows what the server told so far.
@@ -394,7 +420,10 @@ impl Output {
                     self.spent.extend(batch.drain(..).map(Payload::reuse));
                     empty = batch;
                 }
-                pipe.send(part.queue.take(empty))
+                let mut dropped = Vec::new();
+                let sent = pipe.send(part.queue.take(empty), &mut dropped);
+                self.spent.extend(dropped.into_iter().map(Payload::reuse));
+                sent
             }
         }
     }

@@ -7,12 +7,14 @@ use std::{
     path::PathBuf,
     sync::mpsc,
     thread,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::mpsc as async_mpsc;
 
 use super::{
     Written,
+    backlog::{Backlog, Dropped},
     queue::{whole_tags, write_all},
 };
 
@@ -31,6 +33,11 @@ pub(super) struct Pipe {
     in_flight: usize,
     written: Written,
     is_head_written: bool,
+    /// What waits while a live stream goes on without its reader; none where the network waits.
+    backlog: Option<Backlog>,
+    /// Since when the reader is known to have taken nothing.
+    paused_since: Option<Instant>,
+    is_behind: bool,
 }
 
 impl Pipe {
@@ -49,28 +56,69 @@ impl Pipe {
             in_flight: 0,
             written: Written::default(),
             is_head_written: false,
+            backlog: None,
+            paused_since: None,
+            is_behind: false,
         };
-        pipe.send(vec![head])?;
+        pipe.pass_on(vec![head])?;
         Ok(pipe)
     }
 
-    pub(super) fn send(&mut self, batch: Vec<Vec<u8>>) -> io::Result<()> {
-        let length = total(&batch);
-        if self.batches.send(batch).is_err() {
-            return Err(self.failure());
+    /// Lets the stream go on when the reader pauses, with as much waiting for it as `limit` bytes.
+    pub(super) fn go_on_without_reader(&mut self, limit: usize) {
+        self.backlog.get_or_insert_with(|| Backlog::new(limit));
+    }
+
+    /// Sends a batch, or lets it wait; what had to be left out is added to `dropped`.
+    pub(super) fn send(
+        &mut self,
+        batch: Vec<Vec<u8>>,
+        dropped: &mut Vec<Vec<u8>>,
+    ) -> io::Result<()> {
+        match &mut self.backlog {
+            Some(backlog) if self.is_behind => {
+                for tag in batch {
+                    keep(backlog, tag, dropped);
+                }
+                self.catch_up()
+            }
+            _ => self.pass_on(batch),
         }
-        self.in_flight += length;
-        Ok(())
     }
 
     /// Whether the reader is so far behind that no more is to be read from the network.
     pub(super) fn is_full(&self) -> bool {
-        self.in_flight >= MAX_IN_FLIGHT
+        self.in_flight >= MAX_IN_FLIGHT && !self.is_behind
+    }
+
+    /// Whether the stream goes on while the reader does not.
+    pub(super) fn is_behind(&self) -> bool {
+        self.is_behind
+    }
+
+    /// When [`Pipe::settle`] is due.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let may_go_on = self.backlog.is_some() && !self.is_behind;
+        Some(self.paused_since.filter(|_| may_go_on)? + PATIENCE)
+    }
+
+    /// Stops waiting for a reader that takes nothing for long, or waits again for one that has caught up.
+    pub(super) fn settle(&mut self, now: Instant) {
+        if self.in_flight < MAX_IN_FLIGHT {
+            self.paused_since = None;
+            self.is_behind &= self.backlog.as_ref().is_some_and(Backlog::is_needed);
+        } else {
+            self.paused_since.get_or_insert(now);
+        }
+        if self.deadline().is_some_and(|deadline| deadline <= now) {
+            tracing::debug!("the reader of the output pauses, the stream goes on without it");
+            self.is_behind = true;
+        }
     }
 
     /// Whether all that was sent is written.
     pub(super) fn is_idle(&self) -> bool {
-        self.in_flight == 0
+        self.in_flight == 0 && self.backlog.as_ref().is_none_or(Backlog::is_empty)
     }
 
     /// What the thread has written, as far as it was heard of.
@@ -102,16 +150,78 @@ impl Pipe {
         io::ErrorKind::BrokenPipe.into()
     }
 
+    fn pass_on(&mut self, batch: Vec<Vec<u8>>) -> io::Result<()> {
+        let length = total(&batch);
+        if self.batches.send(batch).is_err() {
+            return Err(self.failure());
+        }
+        self.in_flight += length;
+        Ok(())
+    }
+
+    /// Sends of the backlog what the thread can have.
+    fn catch_up(&mut self) -> io::Result<()> {
+        while self.in_flight < MAX_IN_FLIGHT
+            && let Some(backlog) = self.backlog.as_mut().filter(|backlog| !backlog.is_empty())
+        {
+            let mut batch = Vec::new();
+            backlog.take(MAX_IN_FLIGHT / 2, &mut batch);
+            self.pass_on(batch)?;
+        }
+        Ok(())
+    }
+
     fn note(&mut self, outcome: io::Result<Vec<Vec<u8>>>) -> io::Result<Vec<Vec<u8>>> {
         let batch = outcome?;
         self.in_flight -= total(&batch);
+        self.paused_since = None;
         self.written.add_tags(&batch);
         if !self.is_head_written {
             self.is_head_written = true;
             self.written.tags = 0;
         }
+        self.catch_up()?;
         Ok(batch)
     }
+}
+
+impl Drop for Pipe {
+    /// A gap that is not over is told too.
+    fn drop(&mut self) {
+        if let Some(gap) = self.backlog.as_ref().and_then(Backlog::gap) {
+            tell(&gap);
+        }
+    }
+}
+
+/// Lets a tag wait, and tells what that costs.
+fn keep(backlog: &mut Backlog, tag: Vec<u8>, dropped: &mut Vec<Vec<u8>>) {
+    let had_gap = backlog.gap().is_some();
+    let over = backlog.push(tag, dropped);
+    if let Some(gap) = over {
+        tell(&gap);
+    }
+    if !had_gap && backlog.gap().is_some() {
+        tracing::warn!("the reader of the output is too slow, frames are left out");
+    }
+}
+
+fn tell(gap: &Dropped) {
+    let Dropped {
+        tags,
+        bytes,
+        from_ms,
+        to_ms,
+    } = gap;
+    let until = if to_ms > from_ms {
+        format!(" to {:.3} s", f64::from(*to_ms) / 1000.0)
+    } else {
+        " on".to_owned()
+    };
+    tracing::warn!(
+        "{tags} frames ({bytes} bytes) were left out for a slow reader, from {:.3} s{until}",
+        f64::from(*from_ms) / 1000.0
+    );
 }
 
 /// The thread: writes each batch, and gives its buffers back; of one that fails those that went out.
@@ -168,6 +278,10 @@ fn total(batch: &[Vec<u8>]) -> usize {
 /// has one while the next is gathered, and little of the memory that a download may take.
 const MAX_IN_FLIGHT: usize = 512 * 1024;
 
+/// How long a live stream waits for its reader. One that is merely slow takes something sooner; a
+/// server notices no sooner.
+const PATIENCE: Duration = Duration::from_millis(250);
+
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use std::time::Duration;
@@ -182,7 +296,7 @@ mod tests {
         ] {
             let mut pipe = Pipe::start(PipeTarget::Path(path.into()), vec![0; 10]).unwrap();
             let error = loop {
-                if let Err(error) = pipe.send(vec![vec![0; 10]]) {
+                if let Err(error) = pipe.send(vec![vec![0; 10]], &mut Vec::new()) {
                     break error;
                 }
                 thread::sleep(Duration::from_millis(1));
@@ -198,8 +312,8 @@ mod tests {
         let mut pipe = Pipe::start(PipeTarget::Path(path.into()), vec![0; 13]).unwrap();
         pipe.wait().await.unwrap();
         // More than the reader and the system take.
-        pipe.send(vec![vec![0; 1000], vec![0; 1 << 24], vec![0; 1000]])
-            .unwrap();
+        let batch = vec![vec![0; 1000], vec![0; 1 << 24], vec![0; 1000]];
+        pipe.send(batch, &mut Vec::new()).unwrap();
         read_exactly(reader, 1013);
         drop(writer);
         let error = loop {

@@ -78,6 +78,7 @@ fn job(destination: Destination) -> Job {
         session: session(),
         dialer: Dialer::default(),
         output: destination,
+        backlog_bytes: 1 << 20,
         keep_timestamps: false,
         alternatives: Vec::new(),
         stop_ms: None,
