@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 const AUDIO: TagKind = TagKind::AUDIO;
@@ -167,4 +169,87 @@ fn what_is_no_frame_takes_the_place_of_the_frame_before() {
 #[test]
 fn an_early_frame_before_the_first_is_not_before_0() {
     assert_eq!(places(&[500, 300, 540]), [0, 0, 40]);
+}
+
+#[test]
+fn months_go_by_on_one_clock() {
+    // Half an hour a step, over 2^24, 2^31 and 2^32 ms several times.
+    let mut timeline = Timeline::new(false);
+    for step in 0..10_000_u64 {
+        let at_ms = step * 1_800_000;
+        let timestamp = Timestamp(4_000_000_000_u32.wrapping_add(at_ms as u32));
+        assert_eq!(timeline.frame(VIDEO, timestamp), at_ms);
+    }
+    assert!(timeline.position_ms() > 4 << 32);
+}
+
+#[test]
+fn kept_timestamps_go_on_where_32_bits_end() {
+    let mut timeline = Timeline::new(true);
+    let last = u32::MAX - 19;
+    let places = [last, 20, 60].map(|at| timeline.frame(VIDEO, Timestamp(at)));
+    assert_eq!(places, [u64::from(last), (1 << 32) + 20, (1 << 32) + 60]);
+}
+
+#[test]
+fn restarts_and_jumps_at_a_border_continue_the_clock() {
+    for border in [1 << 24, 1 << 31, 0_u32] {
+        let before = border.wrapping_sub(40);
+        // From 0 again, half of the clock ahead, and back by an hour.
+        for again in [
+            5_000,
+            before.wrapping_add(1 << 31),
+            before.wrapping_sub(3_600_000),
+        ] {
+            let places = places(&[
+                before.wrapping_sub(40),
+                before,
+                border,
+                again,
+                again.wrapping_add(40),
+            ]);
+            let expected = if border == 0 && again == 5_000 {
+                // No further than a step over the border goes.
+                [0, 40, 80, 5_080, 5_120]
+            } else {
+                [0, 40, 80, 120, 160]
+            };
+            assert_eq!(places, expected, "{border:#x}, {again:#x}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn steps_add_up_wherever_the_server_counts_from(
+        start: u32,
+        steps in prop::collection::vec(0..=3_600_000_u64, 1..50),
+    ) {
+        let mut timeline = Timeline::new(false);
+        timeline.frame(VIDEO, Timestamp(start));
+        let mut at_ms = 0;
+        for step in steps {
+            at_ms += step;
+            let timestamp = Timestamp(start.wrapping_add(at_ms as u32));
+            prop_assert_eq!(timeline.frame(VIDEO, timestamp), at_ms);
+        }
+    }
+
+    #[test]
+    fn the_clock_never_leaps_whatever_the_server_sends(
+        timestamps in prop::collection::vec((any::<bool>(), any::<u32>()), 1..100),
+    ) {
+        let mut timeline = Timeline::new(false);
+        let mut high_ms = 0;
+        for (is_video, timestamp) in timestamps {
+            let kind = if is_video { VIDEO } else { AUDIO };
+            timeline.frame(kind, Timestamp(timestamp));
+            let position_ms = timeline.position_ms();
+            prop_assert!(position_ms >= high_ms);
+            prop_assert!(position_ms - high_ms <= 3_600_000 + 60_000);
+            high_ms = position_ms;
+        }
+    }
 }
