@@ -18,7 +18,7 @@ use bytesize::ByteSize;
 use clap::{ArgAction, CommandFactory, Parser, ValueEnum, builder::ValueHint};
 
 pub use self::answers::NoArgs;
-use self::values::{Protocol, Seconds, Socks, SwfHash, above_0};
+use self::values::{Protocol, Seconds, Size, Socks, Span, SwfHash, Until, above_0};
 use super::{generate::Generate, name::Name};
 
 /// Downloads recorded and live RTMP streams to FLV files.
@@ -99,7 +99,8 @@ pub struct Args {
 
     /// Stop so many seconds into the stream
     ///
-    /// The server is told, and whatever it sends beyond is not recorded.
+    /// The server is told, and whatever it sends beyond is not recorded. Seconds, or a time such as
+    /// 1h30m.
     #[arg(short = 'B', long, value_name = "SECONDS", help_heading = "Stream")]
     #[arg(allow_hyphen_values = true)]
     pub stop: Option<Seconds>,
@@ -108,6 +109,12 @@ pub struct Args {
     ///
     /// Without it the recording goes to standard output too, never to a terminal. An existing file is
     /// replaced once the first media arrives, not before.
+    ///
+    /// The name may have a counter and the local time in it: %d is the number of the part, with zeros
+    /// as in %03d; %Y %m %e year, month and day of the month, %H %M %S hour, minute and second, and
+    /// further %y %j %I %p %F %T %s %z as in date(1); %% is a percent sign. Such a name never takes the
+    /// place of a file that is there: a number is put in. A name with any other percent sign in it is
+    /// taken as it is.
     #[arg(short = 'o', long = "flv", value_name = "FILE", value_hint = ValueHint::FilePath)]
     #[arg(help_heading = "Recording", allow_hyphen_values = true)]
     pub flv: Option<PathBuf>,
@@ -143,6 +150,66 @@ pub struct Args {
     )]
     #[arg(allow_hyphen_values = true)]
     pub queue_size: ByteSize,
+
+    /// Begin a new file at the first keyframe behind every so much of the stream
+    ///
+    /// Seconds, or a time such as 1h30m. Each file plays on its own, with timestamps from 0. Without a
+    /// counter or the time in its name (see --flv) the second one is called name.2.flv, and so on.
+    /// Streams of audio alone are cut at any frame.
+    #[arg(long, value_name = "DURATION", help_heading = "Parts and limits")]
+    #[arg(allow_hyphen_values = true)]
+    pub segment_time: Option<Span>,
+
+    /// Begin a new file at the first keyframe once one has this size, such as 500MB
+    #[arg(long, value_name = "SIZE", help_heading = "Parts and limits")]
+    #[arg(allow_hyphen_values = true)]
+    pub segment_size: Option<Size>,
+
+    /// Begin a new file at the first keyframe behind every multiple of this on the clock: 1h is each full hour
+    ///
+    /// Local time, counted from midnight; a day at most.
+    #[arg(long, value_name = "DURATION", help_heading = "Parts and limits")]
+    #[arg(allow_hyphen_values = true)]
+    pub segment_clock: Option<Span>,
+
+    /// Add a line of JSON to a file for each part of the recording, once it is whole
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(help_heading = "Parts and limits", allow_hyphen_values = true)]
+    pub manifest: Option<PathBuf>,
+
+    /// Run a program for each part of the recording, once it is whole
+    ///
+    /// The value is a program and its arguments, split and unquoted as a shell does, but without a
+    /// shell: nothing is expanded. Its environment has RTMPULL_PATH, RTMPULL_PART, RTMPULL_OFFSET_MS,
+    /// RTMPULL_DURATION_MS, RTMPULL_BYTES and RTMPULL_START; what it prints goes to standard error. Up
+    /// to four run at a time beside the recording, which waits ten seconds for them at its end.
+    #[arg(long, value_name = "COMMAND", value_hint = ValueHint::CommandString)]
+    #[arg(help_heading = "Parts and limits", allow_hyphen_values = true)]
+    pub on_part: Option<String>,
+
+    /// Stop once the recording is so long: seconds, or a time such as 1h30m
+    #[arg(long, value_name = "DURATION", help_heading = "Parts and limits")]
+    #[arg(allow_hyphen_values = true)]
+    pub duration: Option<Span>,
+
+    /// Stop before the recording is larger than this, such as 500MB or 2GiB
+    ///
+    /// All parts together. The frame that would not fit any more is left out.
+    #[arg(long, value_name = "SIZE", help_heading = "Parts and limits")]
+    #[arg(allow_hyphen_values = true)]
+    pub max_size: Option<Size>,
+
+    /// Stop at this time: 20:15, "2026-11-22 20:15", or 2026-11-22T20:15:00+01:00
+    ///
+    /// Local time where no offset is given. A time of day is the next such time.
+    #[arg(long, value_name = "TIME", help_heading = "Parts and limits")]
+    #[arg(allow_hyphen_values = true)]
+    pub until: Option<Until>,
+
+    /// Stop when less than this is free on the recording's disk, as if the disk were full
+    #[arg(long, value_name = "SIZE", help_heading = "Parts and limits")]
+    #[arg(allow_hyphen_values = true)]
+    pub min_free: Option<Size>,
 
     /// The address of the page's player, for servers that ask
     #[arg(

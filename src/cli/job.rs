@@ -1,18 +1,16 @@
 //! From what was typed to what is done: checked, defaults chosen, nothing left to decide.
 
 mod access;
+mod parts;
 mod place;
 
 #[cfg(test)]
 mod tests;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{fs, path::Path, time::Duration};
 
 use anyhow::{Result, bail, ensure};
+use jiff::Zoned;
 
 use self::place::Place;
 use super::{
@@ -46,9 +44,11 @@ pub fn resolve(args: &Args, surroundings: Surroundings) -> Result<Job> {
     } = Place::of(args)?;
     let connect = connect(args, &first)?;
     let login = access::login(args, &target)?;
-    let output = destination(args.flv.as_deref(), surroundings)?;
+    let output = destination(args, surroundings)?;
     place::ensure_supported(args, target.scheme)?;
     access::ensure_supported(args)?;
+    let parts = parts::parts(args, &output)?;
+    let limits = parts::limits(args, &Zoned::now())?;
     let resume = resume(args, &output)?;
     let start_ms = start_ms(args, resume);
     let stop_ms = args.stop.filter(|stop| stop.ms > 0);
@@ -85,6 +85,8 @@ pub fn resolve(args: &Args, surroundings: Surroundings) -> Result<Job> {
         keep_timestamps: args.keep_timestamps,
         alternatives,
         stop_ms: length_ms.map(u64::from),
+        limits,
+        parts,
         resume,
     };
     describe(target.scheme, &job);
@@ -126,6 +128,7 @@ fn resume(args: &Args, output: &Destination) -> Result<Option<Resume>> {
     let why_not = match output {
         _ if !args.resume => return Ok(None),
         Destination::Stdout => "there is nothing to resume on standard output",
+        Destination::Template(_) => return Ok(None),
         Destination::Path(_) if args.live => "a live stream cannot be resumed",
         Destination::Path(file) if has_content(file) => {
             bail!("--resume is not supported by this version, and {file:?} is not empty")
@@ -179,13 +182,14 @@ fn bound(seconds: u32) -> Option<Duration> {
     (seconds > 0).then(|| Duration::from_secs(seconds.into()))
 }
 
-fn destination(file: Option<&Path>, surroundings: Surroundings) -> Result<Destination> {
+fn destination(args: &Args, surroundings: Surroundings) -> Result<Destination> {
+    let file = args.flv.as_deref();
     if let Some(file) = file.filter(|file| *file != STDOUT) {
         ensure!(
             !file.as_os_str().is_empty(),
             "--flv needs the name of a file"
         );
-        return Ok(Destination::Path(PathBuf::from(file)));
+        return Ok(parts::destination(args, file));
     }
     ensure!(
         !surroundings.stdout_is_terminal,

@@ -112,7 +112,8 @@ fn wishes(args: &Args, job: &Job) -> Wishes {
             Start::At { ms } => ms.into(),
             Start::Live | Start::LiveElseRecorded => 0,
         },
-        length_ms: job.stop_ms,
+        length_ms: job.length_ms(),
+        parts: job.parts.are_wanted(),
     }
 }
 

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     amf::{Object, Text, Value},
-    download::{Ending, Outcome, Progress, Report},
+    download::{Ending, Outcome, PartFacts, Progress, Report},
     transport::Endpoint,
 };
 
@@ -33,6 +33,8 @@ pub struct Wishes {
     pub start_ms: u64,
     /// How long the recording is to be, in milliseconds.
     pub length_ms: Option<u64>,
+    /// The recording is to be cut into parts.
+    pub parts: bool,
 }
 
 /// A report on the screen.
@@ -195,6 +197,24 @@ impl Report for Console {
     fn progress(&mut self, progress: &Progress) {
         self.progress_at(progress, Instant::now());
     }
+
+    fn part(&mut self, facts: &PartFacts) {
+        if self.wishes.parts || facts.part > 1 {
+            self.screen.line(&part_line(facts));
+        }
+    }
+}
+
+/// `INFO: part 2 is whole: cam-002.flv, 600.04 sec from 1200.00 sec, 12345.678 kB`
+fn part_line(facts: &PartFacts) -> String {
+    let PartFacts { part, path, .. } = facts;
+    let seconds = f64::from(facts.duration_ms) / 1000.0;
+    let offset = facts.offset_ms as f64 / 1000.0;
+    let kilobytes = facts.bytes as f64 / 1024.0;
+    format!(
+        "INFO: part {part} is whole: {path}, {seconds:.2} sec from {offset:.2} sec, \
+         {kilobytes:.3} kB"
+    )
 }
 
 /// `kB / sec (percent)`. A kB has 1024 bytes; the percentage is of the duration.

@@ -13,13 +13,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use jiff::Timestamp;
 use rand::rngs::StdRng;
 use tokio::sync::watch;
 
-pub use self::ending::Ending;
+pub use self::{ending::Ending, output::PartFacts};
 use self::{
     ending::{Last, judge},
-    output::Destination,
+    output::{Destination, Parts},
     places::{Places, is_elsewhere},
     pump::{Next, Pump},
     redirect::follow,
@@ -52,8 +53,33 @@ pub struct Job {
     pub alternatives: Vec<Place>,
     /// Where on the output's clock the recording ends, in milliseconds.
     pub stop_ms: Option<u64>,
+    /// Where else the recording ends.
+    pub limits: Limits,
+    /// How the output is cut, and who hears of it.
+    pub parts: Parts,
     /// How the recording that is in the output is gone on with; `None` writes it anew.
     pub resume: Option<Resume>,
+}
+
+impl Job {
+    /// How long the recording may become on the output's clock, in milliseconds.
+    pub fn length_ms(&self) -> Option<u64> {
+        let lengths = self.stop_ms.into_iter().chain(self.limits.duration_ms);
+        lengths.min()
+    }
+}
+
+/// What ends a recording that the server would go on with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Limits {
+    /// How long it may become on the output's clock, in milliseconds.
+    pub duration_ms: Option<u64>,
+    /// How many bytes the output may have, all parts together.
+    pub bytes: Option<u64>,
+    /// When it ends.
+    pub until: Option<Timestamp>,
+    /// How many bytes are to stay free on the output's disk. Fewer are a failure.
+    pub min_free: Option<u64>,
 }
 
 /// One place on a server that may have the stream.
@@ -107,6 +133,8 @@ pub trait Report {
     fn started(&mut self, is_live: bool);
     /// More has come. Called for each read from the network.
     fn progress(&mut self, progress: &Progress);
+    /// A file is whole: a part of the recording, or all of it.
+    fn part(&mut self, _facts: &PartFacts) {}
 }
 
 /// How far a download is.
@@ -151,6 +179,7 @@ pub async fn run(job: &Job, report: &mut dyn Report, mut stop: Stop) -> Outcome 
         (Err(error), _) => Last::Output(error),
     };
     pump.report_progress();
+    finish_hooks(&mut pump, &last, &mut stop).await;
     let facts = pump.facts();
     let (ending, reason) = judge(&last, &facts);
     let written = pump.output.written();
@@ -180,6 +209,21 @@ async fn finish(pump: &mut Pump<'_>, last: &Last, stop: &mut Stop) -> io::Result
     }
     let deadline = Instant::now() + READER_PATIENCE;
     pump.output.finish(Some(deadline)).await
+}
+
+/// Waits for the programs that were run for parts, not for long once the user wishes to end.
+async fn finish_hooks(pump: &mut Pump<'_>, last: &Last, stop: &mut Stop) {
+    let is_stopped = matches!(last, Last::Stopped);
+    let patience = if is_stopped {
+        LAST_HOOK_PATIENCE
+    } else {
+        HOOK_PATIENCE
+    };
+    tokio::select! {
+        () = pump.output.finish_hooks(Instant::now() + patience) => {}
+        () = stop.requested(), if !is_stopped => {}
+    }
+    pump.output.leave_hooks();
 }
 
 /// Connects and plays, again where a redirect, a login or a handshake that was hung up on asks for it, or
@@ -246,6 +290,12 @@ const PROMPT: Duration = Duration::from_secs(5);
 /// How long a pipe's reader may take for what is left, once the user wishes to end. The process is to
 /// be gone within a second, and the server may have had its part of that.
 const READER_PATIENCE: Duration = Duration::from_millis(750);
+
+/// How long the programs that were run for parts may take once the recording is over.
+const HOOK_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The same once the user wishes to end: with all else it has to be done within a second.
+const LAST_HOOK_PATIENCE: Duration = Duration::from_millis(400);
 
 #[cfg(test)]
 mod tests {

@@ -1,11 +1,14 @@
 //! The one loop: network → session → tags → output, with the timers and the user's wish to end.
 
-use std::{convert::Infallible, io, time::Instant};
+use std::{
+    convert::Infallible,
+    time::{Duration, Instant},
+};
 
 use bytes::BytesMut;
 
 use super::{
-    Job, Progress, Report, Stop,
+    Job, Limits, Progress, Report, Stop,
     ending::{Facts, Last},
     line::{Line, Moved},
     output::{Nature, Output},
@@ -26,6 +29,15 @@ use crate::{
     },
     transport::Stream,
 };
+
+/// The output that is asked for.
+fn output(job: &Job) -> Output {
+    let mut output = Output::new(job.output.clone(), &job.parts);
+    if let Some(bytes) = job.limits.min_free {
+        output.keep_free(bytes);
+    }
+    output
+}
 
 /// What follows one connection.
 #[derive(Debug)]
@@ -56,6 +68,7 @@ pub(super) struct Pump<'a> {
     first_timestamp_ms: Option<u32>,
     duration_ms: Option<u64>,
     part: Part,
+    limits: Limits,
     pace: Pace,
     reached: Reached,
 }
@@ -89,7 +102,7 @@ struct Pace {
 impl<'a> Pump<'a> {
     pub(super) fn new(job: &Job, report: &'a mut dyn Report) -> Self {
         Self {
-            output: Output::new(job.output.clone()),
+            output: output(job),
             report,
             timeline: Timeline::new(job.keep_timestamps),
             is_live_wanted: job.session.start == Start::Live,
@@ -99,6 +112,7 @@ impl<'a> Pump<'a> {
             first_timestamp_ms: None,
             duration_ms: None,
             part: Part::of(job),
+            limits: job.limits,
             pace: Pace::default(),
             reached: Reached::Handshake,
         }
@@ -138,6 +152,7 @@ impl<'a> Pump<'a> {
             let (is_full, is_behind) = (self.output.is_full(), self.output.is_behind());
             let session_deadline = client.poll_timeout().filter(|_| !is_full);
             let deadline = earliest(session_deadline, self.output.deadline());
+            let deadline = earliest(deadline, self.limits.deadline());
             tokio::select! {
                 biased;
                 () = stop.requested() => return Err(Last::Stopped.into()),
@@ -162,7 +177,12 @@ impl<'a> Pump<'a> {
 
     /// Brings everything that has come to where it belongs, and acts on what is due.
     fn turn(&mut self, client: &mut Client, inbox: &mut BytesMut) -> Result<(), Next> {
-        let now = Instant::now();
+        let (now, wall) = (Instant::now(), jiff::Timestamp::now());
+        self.output.set_wall_clock(wall);
+        if self.limits.until.is_some_and(|until| until <= wall) {
+            return Err(Last::Limit.into());
+        }
+        self.output.check_room(now).map_err(Last::Output)?;
         loop {
             let received = client.receive(now, inbox);
             let had_events = self.events(now, client)?;
@@ -201,7 +221,7 @@ impl<'a> Pump<'a> {
         match event {
             Event::Media(message) => self.message(now, message)?,
             Event::Metadata { members, payload } => {
-                self.metadata(now, members, payload).map_err(Last::Output)?;
+                self.metadata(now, members, payload)?;
             }
             Event::Connected => {
                 self.reached = Reached::Connected;
@@ -217,13 +237,17 @@ impl<'a> Pump<'a> {
         Ok(())
     }
 
-    fn metadata(&mut self, now: Instant, members: Object, payload: Payload) -> io::Result<()> {
+    fn metadata(&mut self, now: Instant, members: Object, payload: Payload) -> Result<(), Last> {
         self.tell_start();
         self.report.metadata(&members);
         let duration_ms = members.get("duration").and_then(duration_ms);
         self.duration_ms = duration_ms.or(self.duration_ms);
         let at_ms = self.timeline.companion();
-        self.output.metadata(now, at_ms, members, payload)
+        if !self.fits(Nature::SCRIPT, at_ms, &payload) {
+            return Err(Last::Limit);
+        }
+        let written = self.output.metadata(now, at_ms, members, payload);
+        written.map_err(Last::Output)
     }
 
     fn tell_start(&mut self) {
@@ -244,11 +268,7 @@ impl<'a> Pump<'a> {
         let nature = match kind {
             Kind::VIDEO => Nature::of_video(&payload),
             Kind::AUDIO => Nature::of_audio(&payload),
-            _ => {
-                let at_ms = self.timeline.companion();
-                let written = self.output.script(now, at_ms, payload);
-                return written.map_err(Last::Output);
-            }
+            _ => Nature::SCRIPT,
         };
         let at_ms = if nature.is_frame {
             self.tell_start();
@@ -264,6 +284,9 @@ impl<'a> Pump<'a> {
         } else {
             self.timeline.companion()
         };
+        if !self.fits(nature, at_ms, &payload) {
+            return Err(Last::Limit);
+        }
         let written = self.output.media(now, nature, at_ms, payload);
         written.map_err(Last::Output)
     }
@@ -275,6 +298,12 @@ impl<'a> Pump<'a> {
             self.output.go_on_without_reader(self.backlog_bytes);
         }
         timestamp.0
+    }
+
+    /// Whether the output stays within its size with this message.
+    fn fits(&mut self, nature: Nature, at_ms: u64, payload: &Payload) -> bool {
+        let most = self.limits.bytes;
+        most.is_none_or(|most| self.output.bytes_with(nature, at_ms, payload) <= most)
     }
 
     /// Whether the server closed during a digest handshake: very old ones know the plain one only. A
@@ -314,6 +343,9 @@ impl<'a> Pump<'a> {
     }
 
     pub(super) fn report_progress(&mut self) {
+        while let Some(part) = self.output.take_part() {
+            self.report.part(&part);
+        }
         if self.has_media() {
             let progress = self.progress();
             self.report.progress(&progress);
@@ -331,6 +363,16 @@ impl<'a> Pump<'a> {
     }
 }
 
+impl Limits {
+    /// When to look whether the time has come. Clocks are set, and computers sleep: it is not waited for
+    /// in one piece.
+    fn deadline(&self) -> Option<Instant> {
+        let left = self.until?.duration_since(jiff::Timestamp::now());
+        let left = Duration::try_from(left).unwrap_or_default();
+        Some(Instant::now() + left.min(LONGEST_SLEEP))
+    }
+}
+
 impl Part {
     fn of(job: &Job) -> Self {
         Self {
@@ -338,7 +380,7 @@ impl Part {
                 Start::At { ms } => ms.into(),
                 Start::Live | Start::LiveElseRecorded => 0,
             },
-            length_ms: job.stop_ms,
+            length_ms: job.length_ms(),
             keeps_timestamps: job.keep_timestamps,
         }
     }
@@ -409,6 +451,9 @@ async fn sleep_until(deadline: Option<Instant>) {
 
 /// The longest time between two frames that tells a pace; more is a gap.
 const MAX_INTERVAL_MS: u64 = 10_000;
+
+/// How long the time of day is not looked at.
+const LONGEST_SLEEP: Duration = Duration::from_secs(5);
 
 /// A century: longer durations are nonsense.
 const MAX_DURATION_SECONDS: f64 = 3.2e9;

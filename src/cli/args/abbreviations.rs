@@ -85,8 +85,17 @@ fn is_followed_by_value(command: &Command, word: &OsString) -> bool {
 const OPERANDS_FOLLOW: &str = "--";
 
 /// The long names that rtmpdump does not know.
-pub(super) const NAMES_OF_OUR_OWN: [&str; 11] = [
+pub(super) const NAMES_OF_OUR_OWN: [&str; 20] = [
     "keep-timestamps",
+    "segment-time",
+    "segment-size",
+    "segment-clock",
+    "manifest",
+    "on-part",
+    "duration",
+    "max-size",
+    "until",
+    "min-free",
     "no-enhanced",
     "queue-size",
     "user",

@@ -188,11 +188,13 @@ fn says_in_one_line_what_is_wrong() {
         ),
         (
             &["a", "-A", "-1"],
-            "invalid value '-1' for '--start <SECONDS>': not a number of seconds from 0 to 4294967",
+            "invalid value '-1' for '--start <SECONDS>': not a number of seconds from 0 to 4294967, \
+             nor a time such as 1h30m",
         ),
         (
             &["a", "-B", "1:00"],
-            "invalid value '1:00' for '--stop <SECONDS>': not a number of seconds from 0 to 4294967",
+            "invalid value '1:00' for '--stop <SECONDS>': not a number of seconds from 0 to 4294967, \
+             nor a time such as 1h30m",
         ),
         (
             &["a", "-k", "-1"],

@@ -1,7 +1,9 @@
 //! Values of options that are more than text.
 
-use std::{net::Ipv6Addr, str::FromStr};
+use std::{net::Ipv6Addr, str::FromStr, time::Duration};
 
+use bytesize::ByteSize;
+use jiff::{Timestamp, ToSpan, Zoned, civil};
 use thiserror::Error;
 
 use crate::{
@@ -16,8 +18,20 @@ pub enum Error {
     #[error("the protocols are rtmp (0), rtmpt (1), rtmpe (2), rtmpte (3), rtmps (4), rtmpts (5)")]
     Protocol,
     /// Not a time that a stream can have.
-    #[error("not a number of seconds from 0 to 4294967")]
+    #[error("not a number of seconds from 0 to 4294967, nor a time such as 1h30m")]
     Seconds,
+    /// Not a length of time.
+    #[error("neither a number of seconds nor a time such as 1h30m")]
+    Span,
+    /// Not a number of bytes.
+    #[error("not a size such as 500MB or 2GiB")]
+    Size,
+    /// Nothing is no limit.
+    #[error("has to be more than 0")]
+    Nothing,
+    /// Neither a time of day nor a date with one.
+    #[error("not a time such as 20:15, 2026-11-22 20:15 or 2026-11-22T20:15:00+01:00")]
+    Until,
     /// Not 32 bytes in hexadecimal.
     #[error("a hash is 64 hex digits")]
     Hash,
@@ -54,11 +68,116 @@ impl FromStr for Seconds {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        let ms = (text.parse::<f64>().map_err(|_| Error::Seconds)? * 1000.0).round();
+        let seconds = match text.parse::<f64>() {
+            Ok(seconds) => seconds,
+            Err(_) => spelt_out(text).ok_or(Error::Seconds)?.as_secs_f64(),
+        };
+        let ms = (seconds * 1000.0).round();
         let is_time = (0.0..=f64::from(u32::MAX)).contains(&ms);
         is_time
             .then_some(Self { ms: ms as u32 })
             .ok_or(Error::Seconds)
+    }
+}
+
+/// A length of time above 0: seconds, or words as in `1h30m`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// In milliseconds.
+    pub ms: u64,
+}
+
+impl FromStr for Span {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let span = match text.parse::<f64>() {
+            Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|_| Error::Span)?,
+            Err(_) => spelt_out(text).ok_or(Error::Span)?,
+        };
+        let ms = u64::try_from(span.as_millis()).map_err(|_| Error::Span)?;
+        if ms == 0 {
+            return Err(Error::Nothing);
+        }
+        Ok(Self { ms })
+    }
+}
+
+fn spelt_out(text: &str) -> Option<Duration> {
+    humantime::parse_duration(text).ok()
+}
+
+/// A number of bytes above 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// As it says.
+    pub bytes: u64,
+}
+
+impl FromStr for Size {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let ByteSize(bytes) = text.parse().map_err(|_| Error::Size)?;
+        if bytes == 0 {
+            return Err(Error::Nothing);
+        }
+        Ok(Self { bytes })
+    }
+}
+
+/// A moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// With its offset from Greenwich.
+    Moment(Timestamp),
+    /// A local date and time of day.
+    Local(civil::DateTime),
+    /// A local time of day, the next one.
+    Daily(civil::Time),
+}
+
+impl Until {
+    /// When that is, seen from `now` and its place; none where it is past.
+    pub fn after(self, now: &Zoned) -> Option<Timestamp> {
+        let local = |local: civil::DateTime| {
+            let zoned = local.to_zoned(now.time_zone().clone());
+            zoned.ok().map(|zoned| zoned.timestamp())
+        };
+        let is_ahead = |at: &Timestamp| *at > now.timestamp();
+        match self {
+            Self::Moment(at) => Some(at).filter(is_ahead),
+            Self::Local(at) => local(at).filter(is_ahead),
+            Self::Daily(time) => {
+                let today = now.date();
+                let tomorrow = today.checked_add(1.day()).ok();
+                let days = [Some(today), tomorrow].into_iter().flatten();
+                let times = days.filter_map(|day| local(day.to_datetime(time)));
+                times.into_iter().find(is_ahead)
+            }
+        }
+    }
+}
+
+impl FromStr for Until {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let text = text.trim();
+        // A bare date ends nothing, and what is no time of day looks like an hour to some parsers.
+        if !text.contains(':') {
+            return Err(Error::Until);
+        }
+        let moment = || text.parse().ok().map(Self::Moment);
+        let local = || text.parse().ok().map(Self::Local);
+        let daily = || text.parse().ok().map(Self::Daily);
+        let is_daily = !text.contains(['-', 'T', 't', ' ']);
+        let until = if is_daily {
+            daily()
+        } else {
+            moment().or_else(local)
+        };
+        until.ok_or(Error::Until)
     }
 }
 
@@ -157,12 +276,96 @@ mod tests {
             ("0.0004", 0),
             ("1.0015", 1002),
             ("1e2", 100_000),
+            ("1h30m", 5_400_000),
         ];
         for (text, ms) in cases {
             assert_eq!(text.parse(), Ok(Seconds { ms }), "{text}");
         }
-        for text in ["", "-1", "1:30", "inf", "NaN", "4294968", "1s"] {
+        for text in ["", "-1", "1:30", "inf", "NaN", "4294968", "50days"] {
             assert_eq!(text.parse::<Seconds>(), Err(Error::Seconds), "{text}");
+        }
+    }
+
+    #[test]
+    fn reads_lengths_of_time() {
+        let cases = [
+            ("1", 1_000),
+            ("0.5", 500),
+            ("90m", 5_400_000),
+            ("1h30m", 5_400_000),
+            ("1h 30m", 5_400_000),
+            ("2days", 172_800_000),
+            ("500ms", 500),
+        ];
+        for (text, ms) in cases {
+            assert_eq!(text.parse(), Ok(Span { ms }), "{text}");
+        }
+        for text in [
+            "",
+            "-1",
+            "1:30",
+            "inf",
+            "NaN",
+            "soon",
+            "1 fortnight",
+            "1e300",
+        ] {
+            assert_eq!(text.parse::<Span>(), Err(Error::Span), "{text}");
+        }
+        for text in ["0", "0s", "0.0001"] {
+            assert_eq!(text.parse::<Span>(), Err(Error::Nothing), "{text}");
+        }
+    }
+
+    #[test]
+    fn reads_sizes() {
+        let cases = [
+            ("1", 1),
+            ("500MB", 500_000_000),
+            ("500 MB", 500_000_000),
+            ("2GiB", 2 << 30),
+            ("1.5k", 1_500),
+        ];
+        for (text, bytes) in cases {
+            assert_eq!(text.parse(), Ok(Size { bytes }), "{text}");
+        }
+        for text in ["", "-1", "much", "1 mile"] {
+            assert_eq!(text.parse::<Size>(), Err(Error::Size), "{text}");
+        }
+        assert_eq!("0MB".parse::<Size>(), Err(Error::Nothing));
+    }
+
+    #[test]
+    fn reads_moments() {
+        let now: Zoned = "2026-11-22T20:00:00+01:00[Europe/Berlin]".parse().unwrap();
+        let cases = [
+            ("20:15", Some("2026-11-22T19:15:00Z")),
+            ("20:15:30", Some("2026-11-22T19:15:30Z")),
+            ("20:00", Some("2026-11-23T19:00:00Z")),
+            ("07:00", Some("2026-11-23T06:00:00Z")),
+            ("2026-11-22 20:15", Some("2026-11-22T19:15:00Z")),
+            ("2026-12-01T00:00:01", Some("2026-11-30T23:00:01Z")),
+            ("2026-11-22T20:15:00Z", Some("2026-11-22T20:15:00Z")),
+            ("2026-11-22T20:15:00-05:00", Some("2026-11-23T01:15:00Z")),
+            ("2026-11-22 19:59", None),
+            ("2026-11-22T19:00:00Z", None),
+        ];
+        for (text, expected) in cases {
+            let until: Until = text.parse().unwrap();
+            let expected = expected.map(|at| at.parse().unwrap());
+            assert_eq!(until.after(&now), expected, "{text}");
+        }
+        for text in [
+            "",
+            "20",
+            "2015",
+            "soon",
+            "2026-11-22",
+            "25:00",
+            "20:15 tomorrow",
+            "1h",
+        ] {
+            assert_eq!(text.parse::<Until>(), Err(Error::Until), "{text}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! What comes before the first frame.
 
-use crate::{flv::TagKind, payload::Payload};
+use super::Nature;
+use crate::payload::Payload;
 
 /// Configuration and script data that wait, in order of arrival, for the frame that opens the output.
 #[derive(Debug, Default)]
@@ -11,8 +12,7 @@ pub(super) struct Early {
 
 #[derive(Debug)]
 struct Message {
-    kind: TagKind,
-    is_configuration: bool,
+    nature: Nature,
     payload: Payload,
 }
 
@@ -21,37 +21,35 @@ impl Early {
     /// be decoded without: the oldest script data goes, then the oldest configuration.
     ///
     /// What has to go is added to `dropped`.
-    pub(super) fn hold(
-        &mut self,
-        kind: TagKind,
-        is_configuration: bool,
-        payload: Payload,
-        dropped: &mut Vec<Payload>,
-    ) {
+    pub(super) fn hold(&mut self, nature: Nature, payload: Payload, dropped: &mut Vec<Payload>) {
         let length = payload.capacity();
-        if is_configuration && length <= MAX_BYTES {
+        if nature.is_configuration && length <= MAX_BYTES {
             while !self.has_room(length) {
                 dropped.push(self.give_up_oldest());
             }
         }
         if !self.has_room(length) {
-            tracing::debug!("a message of kind {kind} before the first frame is dropped");
+            tracing::debug!(
+                "a message of kind {} before the first frame is dropped",
+                nature.kind
+            );
             return dropped.push(payload);
         }
         self.bytes += length;
-        self.messages.push(Message {
-            kind,
-            is_configuration,
-            payload,
-        });
+        self.messages.push(Message { nature, payload });
     }
 
     /// Gives away all that is held.
-    pub(super) fn take(&mut self) -> impl Iterator<Item = (TagKind, Payload)> + use<> {
+    pub(super) fn take(&mut self) -> impl Iterator<Item = (Nature, Payload)> + use<> {
         let Self { messages, .. } = std::mem::take(self);
         messages
             .into_iter()
-            .map(|message| (message.kind, message.payload))
+            .map(|message| (message.nature, message.payload))
+    }
+
+    /// The lengths of all that is held.
+    pub(super) fn lengths(&self) -> impl Iterator<Item = usize> {
+        self.messages.iter().map(|message| message.payload.len())
     }
 
     fn has_room(&self, length: usize) -> bool {
@@ -60,9 +58,12 @@ impl Early {
 
     fn give_up_oldest(&mut self) -> Payload {
         let mut messages = self.messages.iter();
-        let oldest = messages.position(|message| !message.is_configuration);
-        let Message { kind, payload, .. } = self.messages.remove(oldest.unwrap_or(0));
-        tracing::debug!("a message of kind {kind} before the first frame gives way to another");
+        let oldest = messages.position(|message| !message.nature.is_configuration);
+        let Message { nature, payload } = self.messages.remove(oldest.unwrap_or(0));
+        tracing::debug!(
+            "a message of kind {} before the first frame gives way to another",
+            nature.kind
+        );
         self.bytes -= payload.capacity();
         payload
     }
@@ -84,7 +85,11 @@ mod tests {
         let (mut early, mut dropped) = (Early::default(), Vec::new());
         for (is_configuration, length) in messages {
             let payload = Payload::from(&vec![7; length][..]);
-            early.hold(TagKind::SCRIPT, is_configuration, payload, &mut dropped);
+            let nature = Nature {
+                is_configuration,
+                ..Nature::SCRIPT
+            };
+            early.hold(nature, payload, &mut dropped);
         }
         let held = early.take().map(|(_, payload)| payload.len()).collect();
         assert!(early.messages.is_empty() && early.bytes == 0);

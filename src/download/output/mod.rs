@@ -1,30 +1,48 @@
-//! Where tags go: a file, or a pipe.
+//! Where tags go: a file, parts of a file, or a pipe.
 
 mod backlog;
+mod configuration;
 mod early;
 mod file;
+mod hook;
+mod manifest;
+mod marks;
+mod names;
+mod part;
 mod pipe;
 mod queue;
+mod room;
 
 use std::{
+    collections::VecDeque,
     fs::{self, File},
     io,
     ops::Add,
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::Instant,
 };
 
+use jiff::{Timestamp, Zoned, tz::TimeZone};
+
 use self::{
+    configuration::Configuration,
     early::Early,
     file::TagFile,
+    hook::Hook,
+    manifest::Manifest,
+    marks::Marks,
+    names::{Names, Pattern},
+    part::{Origin, Part, Sink, tag_length},
     pipe::{Pipe, PipeTarget},
-    queue::Queue,
+    room::Room,
 };
+pub use self::{manifest::open_manifest, marks::Parts, names::Template, part::PartFacts};
 use crate::{
     amf::Object,
     flv::{
-        Layout, Metadata, Tag, TagKind, Writer,
+        Layout, Metadata, TagKind, Writer,
         codec::{audio::AudioTag, video::VideoTag},
+        head,
     },
     payload::Payload,
 };
@@ -36,6 +54,8 @@ pub enum Destination {
     Stdout,
     /// A file, a FIFO or a device.
     Path(PathBuf),
+    /// Files that are called after their number or their time. None takes the place of another.
+    Template(Template),
 }
 
 /// One output of one download. Nothing is opened, and an existing file not touched, before the first
@@ -49,12 +69,25 @@ pub(super) struct Output {
     part: Option<Part>,
     /// The number of the latest part.
     parts: u32,
+    names: Names,
+    marks: Marks,
+    zone: TimeZone,
+    /// The time of day.
+    wall: Timestamp,
     configuration: Configuration,
+    latest: Latest,
     spent: Vec<Payload>,
     /// What went into the files of former parts.
     former: Written,
     /// How much waits for a pipe's reader while the stream goes on; none where the stream waits.
     backlog_bytes: Option<usize>,
+    /// The bytes of former parts, those that waited included.
+    former_bytes: u64,
+    manifest: Option<Manifest>,
+    hook: Option<Hook>,
+    /// Parts that are whole, and not told of yet.
+    whole: VecDeque<PartFacts>,
+    room: Option<Room>,
 }
 
 /// How much went into an output.
@@ -65,27 +98,11 @@ pub(super) struct Written {
     pub(super) tags: u64,
 }
 
-/// One FLV: the whole output, but for recordings of more than 24 days.
-#[derive(Debug)]
-struct Part {
-    sink: Sink,
-    queue: Queue,
-    /// The place of its first tag on the output clock.
-    start_ms: u64,
-    has_video: bool,
-}
-
-#[derive(Debug)]
-enum Sink {
-    File(Box<TagFile>),
-    Pipe(Pipe),
-}
-
-/// The codec configuration that a new part starts with.
+/// The places of the latest frames.
 #[derive(Debug, Default)]
-struct Configuration {
-    video: Option<Payload>,
-    audio: Option<Payload>,
+struct Latest {
+    audio_ms: Option<u64>,
+    video_ms: Option<u64>,
 }
 
 /// What the output has to know of a message.
@@ -98,6 +115,21 @@ pub(super) struct Nature {
 }
 
 impl Nature {
+    /// Script data.
+    pub(super) const SCRIPT: Self = Self {
+        kind: TagKind::SCRIPT,
+        is_configuration: false,
+        is_frame: false,
+    };
+
+    const fn configuration(kind: TagKind) -> Self {
+        Self {
+            kind,
+            is_configuration: true,
+            is_frame: false,
+        }
+    }
+
     pub(super) fn of_video(body: &[u8]) -> Self {
         let tag = VideoTag::parse(body);
         Self {
@@ -122,17 +154,37 @@ impl Nature {
 }
 
 impl Output {
-    pub(super) fn new(destination: Destination) -> Self {
+    pub(super) fn new(destination: Destination, parts: &Parts) -> Self {
+        let pattern = match &destination {
+            Destination::Stdout => Pattern::Numbered(PathBuf::new()),
+            Destination::Path(path) => Pattern::Numbered(path.clone()),
+            Destination::Template(template) => Pattern::Template(template.clone()),
+        };
+        let most = if parts.are_wanted() {
+            MAX_PARTS
+        } else {
+            MAX_UNASKED_PARTS
+        };
         Self {
             destination,
             metadata: Metadata::default(),
             early: Early::default(),
             part: None,
-            parts: 1,
+            parts: 0,
+            names: Names::new(pattern, most),
+            marks: Marks::new(parts),
+            zone: parts.zone.clone(),
+            wall: Timestamp::UNIX_EPOCH,
             configuration: Configuration::default(),
+            latest: Latest::default(),
             spent: Vec::new(),
             former: Written::default(),
             backlog_bytes: None,
+            former_bytes: 0,
+            manifest: parts.manifest.clone().map(Manifest::new),
+            hook: Hook::new(&parts.hook),
+            whole: VecDeque::new(),
+            room: None,
         }
     }
 
@@ -141,6 +193,76 @@ impl Output {
         self.backlog_bytes = Some(backlog_bytes);
         if let Some(Sink::Pipe(pipe)) = self.part.as_mut().map(|part| &mut part.sink) {
             pipe.go_on_without_reader(backlog_bytes);
+        }
+    }
+
+    /// Has so many bytes stay free on the disk: [`Output::check_room`] looks.
+    pub(super) fn keep_free(&mut self, bytes: u64) {
+        self.room = match &self.destination {
+            Destination::Stdout => None,
+            Destination::Path(path) => Some(Room::new(path, bytes)),
+            Destination::Template(template) => Some(Room::new(template.source(), bytes)),
+        };
+    }
+
+    /// Tells what time of day it is, for what comes next.
+    pub(super) fn set_wall_clock(&mut self, wall: Timestamp) {
+        self.wall = wall;
+    }
+
+    /// Begins a new part at the next keyframe, where the output is a file.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for gaps that are to begin a part")
+    )]
+    pub(super) fn split(&mut self) {
+        self.marks.wish();
+    }
+
+    /// Fails where less stays free on the disk than is to. Looks every now and then.
+    pub(super) fn check_room(&mut self, now: Instant) -> io::Result<()> {
+        let bytes = self.bytes();
+        match &mut self.room {
+            Some(room) => room.check(now, bytes),
+            None => Ok(()),
+        }
+    }
+
+    /// How many bytes the output would have with this message, heads and what waits included. It may
+    /// have fewer where it is a pipe.
+    pub(super) fn bytes_with(&mut self, nature: Nature, at_ms: u64, payload: &Payload) -> u64 {
+        let framed =
+            |lengths: &mut dyn Iterator<Item = usize>| lengths.map(tag_length).sum::<u64>();
+        let tag = tag_length(payload.len());
+        let more = if self.part.is_none() && !nature.is_frame {
+            0
+        } else if self.part.is_none() {
+            head::LENGTH as u64 + framed(&mut self.early.lengths()) + tag
+        } else if nature.is_frame && self.is_part_to_end(at_ms, nature.kind, payload) {
+            head::LENGTH as u64 + framed(&mut self.configuration.lengths()) + tag
+        } else {
+            tag
+        };
+        self.bytes() + more
+    }
+
+    /// A part that is whole.
+    pub(super) fn take_part(&mut self) -> Option<PartFacts> {
+        self.whole.pop_front()
+    }
+
+    /// Waits until the programs that were run for parts have ended, or until `deadline`. Cancelling
+    /// loses nothing.
+    pub(super) async fn finish_hooks(&mut self, deadline: Instant) {
+        if let Some(hook) = &mut self.hook {
+            hook.finish(deadline).await;
+        }
+    }
+
+    /// Tells of the programs that were not waited for.
+    pub(super) fn leave_hooks(&self) {
+        if let Some(hook) = &self.hook {
+            hook.leave();
         }
     }
 
@@ -162,7 +284,7 @@ impl Output {
         payload: Payload,
     ) -> io::Result<()> {
         match self.part.as_mut().map(|part| &mut part.sink) {
-            Some(Sink::Pipe(_)) => return self.tag(now, TagKind::SCRIPT, at_ms, payload),
+            Some(Sink::Pipe(_)) => return self.tag(now, Nature::SCRIPT, Some(at_ms), payload),
             Some(Sink::File(file)) => {
                 file.writer().set_metadata(&members);
             }
@@ -173,17 +295,7 @@ impl Output {
         Ok(())
     }
 
-    /// Script data other than `onMetaData`. What comes before the first frame waits for it.
-    pub(super) fn script(&mut self, now: Instant, at_ms: u64, payload: Payload) -> io::Result<()> {
-        let nature = Nature {
-            kind: TagKind::SCRIPT,
-            is_configuration: false,
-            is_frame: false,
-        };
-        self.media(now, nature, at_ms, payload)
-    }
-
-    /// An audio or video message at its place on the output clock. What comes before the first frame
+    /// An audio or video message, or script data, at its place on the output clock. What comes before the first frame
     /// waits for it, and gets its place.
     pub(super) fn media(
         &mut self,
@@ -192,22 +304,21 @@ impl Output {
         at_ms: u64,
         payload: Payload,
     ) -> io::Result<()> {
-        let Nature { kind, is_frame, .. } = nature;
-        if nature.is_configuration {
-            self.configuration.keep(kind, &payload);
-        }
-        match &self.part {
-            None if !is_frame => {
+        if nature.is_frame {
+            if self.part.is_none() {
+                self.begin_first_part(now, at_ms)?;
+            } else if self.is_part_to_end(at_ms, nature.kind, &payload) {
+                self.begin_next_part(now, nature.kind, at_ms)?;
+            }
+            self.latest.note(nature.kind, at_ms);
+        } else {
+            self.configuration.keep(nature.kind, &payload);
+            if self.part.is_none() {
                 self.hold(nature, payload);
                 return Ok(());
             }
-            None => self.begin_first_part(now, at_ms)?,
-            Some(part) if is_frame && part.is_to_end(at_ms, kind, &payload) => {
-                self.begin_next_part(now, at_ms)?;
-            }
-            Some(_) => {}
         }
-        self.tag(now, kind, at_ms, payload)
+        self.tag(now, nature, Some(at_ms), payload)
     }
 
     /// When [`Output::flush`] is due.
@@ -290,18 +401,20 @@ impl Output {
             return;
         }
         let dropped = &mut self.spent;
-        self.early
-            .hold(nature.kind, nature.is_configuration, payload, dropped);
+        self.early.hold(nature, payload, dropped);
     }
 
-    fn tag(&mut self, now: Instant, kind: TagKind, at_ms: u64, payload: Payload) -> io::Result<()> {
+    fn tag(
+        &mut self,
+        now: Instant,
+        nature: Nature,
+        at_ms: Option<u64>,
+        payload: Payload,
+    ) -> io::Result<()> {
         let Some(part) = &mut self.part else {
             return Ok(());
         };
-        part.has_video |= kind == TagKind::VIDEO;
-        let timestamp_ms = u32::try_from(at_ms.saturating_sub(part.start_ms)).unwrap_or(u32::MAX);
-        part.queue
-            .push(now, Tag::new(kind, timestamp_ms, payload).into_bytes());
+        part.push(now, nature, at_ms, payload);
         let has_waited = part.queue.deadline().is_some_and(|due| due <= now);
         if part.queue.is_full() || has_waited {
             self.flush(now)?;
@@ -309,81 +422,134 @@ impl Output {
         Ok(())
     }
 
+    /// Whether this frame begins a new part. FLV counts in 31 bits: in the last minute the next frame
+    /// that a player can begin with does, at the end any.
+    fn is_part_to_end(&mut self, at_ms: u64, kind: TagKind, body: &[u8]) -> bool {
+        let Some(part) = &self.part else {
+            return false;
+        };
+        let timestamp_ms = part.since_start_ms(at_ms);
+        if timestamp_ms > LAST_TIMESTAMP_MS {
+            return true;
+        }
+        let is_file = matches!(part.sink, Sink::File(_));
+        let is_mark_passed = timestamp_ms > LAST_TIMESTAMP_MS - ENTRY_PATIENCE_MS
+            || is_file && self.marks.are_passed(at_ms, part.bytes(), self.wall);
+        is_mark_passed && part.can_begin_with(kind, body)
+    }
+
     fn begin_first_part(&mut self, now: Instant, at_ms: u64) -> io::Result<()> {
-        let sink = self.open(now)?;
-        self.part = Some(Part::new(sink, first_start_ms(at_ms)));
-        for (kind, payload) in self.early.take() {
-            self.tag(now, kind, at_ms, payload)?;
+        let origin = self.origin();
+        let opened = self.open(now, &origin.began)?;
+        self.begin(opened, origin, at_ms, |opened, origin| {
+            Part::first(opened.sink, opened.head, origin, first_start_ms(at_ms))
+        });
+        for (nature, payload) in self.early.take() {
+            self.tag(now, nature, Some(at_ms), payload)?;
         }
         Ok(())
     }
 
     /// Goes on with a file of its own, or down the same pipe, with timestamps from 0.
-    fn begin_next_part(&mut self, now: Instant, at_ms: u64) -> io::Result<()> {
-        match &mut self.part {
+    fn begin_next_part(&mut self, now: Instant, kind: TagKind, at_ms: u64) -> io::Result<()> {
+        let other_ms = self.latest.other_than(kind);
+        if self.pipe().is_some() {
             // A second head in a pipe would be garbage between two tags.
-            Some(part) if matches!(part.sink, Sink::Pipe(_)) => part.start_ms = at_ms,
-            _ => {
-                self.end_part()?;
-                let sink = self.open_next(now)?;
-                self.former = self.written();
-                self.part = Some(Part::new(sink, at_ms));
+            self.write_out()?;
+            if let Some(part) = &mut self.part {
+                part.begin_anew(kind, at_ms, other_ms);
             }
+        } else {
+            self.end_part()?;
+            let origin = self.origin();
+            let opened = self.open_new(now, &origin.began)?;
+            self.begin(opened, origin, at_ms, |opened, origin| {
+                Part::later(opened.sink, opened.head, origin, (kind, at_ms), other_ms)
+            });
         }
         for (kind, configuration) in self.configuration.all() {
-            self.tag(now, kind, at_ms, configuration)?;
+            self.tag(now, Nature::configuration(kind), None, configuration)?;
         }
         Ok(())
     }
 
+    /// Takes leave of the former part.
+    fn begin(
+        &mut self,
+        opened: Opened,
+        origin: Origin,
+        at_ms: u64,
+        part: impl FnOnce(Opened, Origin) -> Part,
+    ) {
+        self.former = self.written();
+        self.former_bytes = self.bytes();
+        self.parts = origin.number;
+        self.marks.begin(at_ms, self.wall);
+        let origin = Origin {
+            path: opened.path.clone(),
+            ..origin
+        };
+        self.part = Some(part(opened, origin));
+    }
+
+    fn origin(&self) -> Origin {
+        Origin {
+            path: None,
+            number: self.parts + 1,
+            began: self.wall.to_zoned(self.zone.clone()),
+        }
+    }
+
     /// Anything but a regular file is written as a pipe: no seeking, no truncating, no index.
-    fn open(&self, now: Instant) -> io::Result<Sink> {
+    fn open(&mut self, now: Instant, began: &Zoned) -> io::Result<Opened> {
         let path = match &self.destination {
             Destination::Stdout => return self.start_pipe(PipeTarget::Stdout),
+            Destination::Template(_) => return self.open_new(now, began),
             Destination::Path(path) => path,
         };
         match fs::metadata(path) {
             Ok(metadata) if !metadata.is_file() && !metadata.is_dir() => {
                 self.start_pipe(PipeTarget::Path(path.clone()))
             }
-            _ => self.begin_file(file::open(path)?, now),
+            _ => self.begin_file(file::open(path)?, path.clone(), now),
         }
     }
 
-    /// The file of a later part: under the next number where nothing is yet. Nobody asked for it by
-    /// name, so it never takes the place of another.
-    fn open_next(&mut self, now: Instant) -> io::Result<Sink> {
-        let Destination::Path(path) = &self.destination else {
-            return self.open(now);
-        };
-        while self.parts < MAX_PARTS {
-            self.parts += 1;
-            let path = numbered(path, self.parts);
-            match file::open_new(&path) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                opened => {
-                    let sink = self.begin_file(opened?, now)?;
-                    tracing::info!("FLV's timestamps end, going on in {}", path.display());
-                    return Ok(sink);
-                }
-            }
+    /// A file under the next name where nothing is yet. Nobody asked for it by name, so it never takes
+    /// the place of another.
+    fn open_new(&mut self, now: Instant, began: &Zoned) -> io::Result<Opened> {
+        let (path, file) = self.names.create(began)?;
+        if self.parts > 0 && !self.marks.are_wanted() {
+            tracing::info!("going on in {}", path.display());
         }
-        let why = format!("no free name among {MAX_PARTS} parts");
-        Err(io::Error::new(io::ErrorKind::AlreadyExists, why))
+        let begun = self.begin_file(file, path.clone(), now);
+        if begun.is_err() {
+            let _stays_empty = fs::remove_file(path);
+        }
+        begun
     }
 
-    fn begin_file(&self, file: File, now: Instant) -> io::Result<Sink> {
+    fn begin_file(&self, file: File, path: PathBuf, now: Instant) -> io::Result<Opened> {
         let file = TagFile::begin(file, self.writer(Layout::Seekable), now)?;
-        Ok(Sink::File(Box::new(file)))
+        Ok(Opened {
+            head: file.written().bytes,
+            sink: Sink::File(Box::new(file)),
+            path: Some(path),
+        })
     }
 
-    fn start_pipe(&self, target: PipeTarget) -> io::Result<Sink> {
+    fn start_pipe(&self, target: PipeTarget) -> io::Result<Opened> {
         let head = self.writer(Layout::Plain).head();
+        let head_length = head.len() as u64;
         let mut pipe = Pipe::start(target, head)?;
         if let Some(limit) = self.backlog_bytes {
             pipe.go_on_without_reader(limit);
         }
-        Ok(Sink::Pipe(pipe))
+        Ok(Opened {
+            head: head_length,
+            sink: Sink::Pipe(pipe),
+            path: None,
+        })
     }
 
     /// A writer that knows what the server told so far.
@@ -407,6 +573,7 @@ impl Output {
         let Some(part) = self.part.as_mut().filter(|part| !part.queue.is_empty()) else {
             return Ok(());
         };
+        part.settle_start(false);
         match &mut part.sink {
             Sink::File(file) => {
                 let appended = file.append(part.queue.buffers());
@@ -428,14 +595,36 @@ impl Output {
         }
     }
 
-    /// Writes what waits and makes the head of a file true, also where the disk is full.
+    /// Writes what waits and makes the head of a file true, also where the disk is full, and tells of
+    /// the part.
     fn end_part(&mut self) -> io::Result<()> {
+        if let Some(part) = &mut self.part {
+            part.settle_start(true);
+        }
         let written = self.write_out();
-        let patched = match self.part.as_mut().map(|part| &mut part.sink) {
-            Some(Sink::File(file)) => file.patch(),
-            _ => Ok(()),
+        let Some(part) = &mut self.part else {
+            return written;
         };
+        let patched = part.sink.patch();
+        if let Some(facts) = part.end() {
+            self.tell(facts);
+        }
         written.and(patched)
+    }
+
+    fn tell(&mut self, facts: PartFacts) {
+        if let Some(manifest) = &mut self.manifest {
+            manifest.add(&facts);
+        }
+        if let Some(hook) = &mut self.hook {
+            hook.run(facts.clone());
+        }
+        self.whole.push_back(facts);
+    }
+
+    /// How many bytes the output has, what waits included.
+    fn bytes(&self) -> u64 {
+        self.former_bytes + self.part.as_ref().map_or(0, Part::bytes)
     }
 
     fn pipe(&self) -> Option<&Pipe> {
@@ -467,66 +656,30 @@ impl Add for Written {
     }
 }
 
-impl Sink {
-    fn written(&self) -> Written {
-        match self {
-            Self::File(file) => file.written(),
-            Self::Pipe(pipe) => pipe.written(),
-        }
-    }
-}
-
-impl Part {
-    fn new(sink: Sink, start_ms: u64) -> Self {
-        Self {
-            sink,
-            queue: Queue::default(),
-            start_ms,
-            has_video: false,
-        }
-    }
-
-    /// FLV counts in 31 bits. In the last minute the next frame that a player can begin with starts
-    /// a new part, at the end any does.
-    fn is_to_end(&self, at_ms: u64, kind: TagKind, body: &[u8]) -> bool {
-        let timestamp_ms = at_ms.saturating_sub(self.start_ms);
-        timestamp_ms > LAST_TIMESTAMP_MS
-            || timestamp_ms > LAST_TIMESTAMP_MS - ENTRY_PATIENCE_MS
-                && self.can_begin_with(kind, body)
-    }
-
-    /// Looks for a keyframe into the frame itself, which is too much to do for each.
-    fn can_begin_with(&self, kind: TagKind, body: &[u8]) -> bool {
+impl Latest {
+    fn note(&mut self, kind: TagKind, at_ms: u64) {
         match kind {
-            TagKind::VIDEO => {
-                VideoTag::parse(body).is_ok_and(|tag| tag.is_keyframe(USUAL_NAL_LENGTH_SIZE))
-            }
-            _ => !self.has_video,
+            TagKind::VIDEO => self.video_ms = Some(at_ms),
+            _ => self.audio_ms = Some(at_ms),
+        }
+    }
+
+    /// The place of the latest frame of the other kind.
+    fn other_than(&self, kind: TagKind) -> Option<u64> {
+        match kind {
+            TagKind::VIDEO => self.audio_ms,
+            _ => self.video_ms,
         }
     }
 }
 
-impl Configuration {
-    fn keep(&mut self, kind: TagKind, payload: &Payload) {
-        let kept = match kind {
-            TagKind::VIDEO => &mut self.video,
-            TagKind::AUDIO => &mut self.audio,
-            _ => return,
-        };
-        if payload.len() > early::MAX_BYTES {
-            tracing::debug!("configuration of {} bytes is not kept", payload.len());
-            return;
-        }
-        let kept = kept.get_or_insert_default();
-        kept.clear();
-        kept.extend_from_slice(payload);
-    }
-
-    fn all(&self) -> Vec<(TagKind, Payload)> {
-        let video = self.video.clone().map(|payload| (TagKind::VIDEO, payload));
-        let audio = self.audio.clone().map(|payload| (TagKind::AUDIO, payload));
-        video.into_iter().chain(audio).collect()
-    }
+/// A file or pipe with its head.
+#[derive(Debug)]
+struct Opened {
+    sink: Sink,
+    /// How many bytes the head has.
+    head: u64,
+    path: Option<PathBuf>,
 }
 
 /// The place of the first part's 0: that of the caller's clock, unless FLV cannot say how far behind it
@@ -539,26 +692,18 @@ fn first_start_ms(at_ms: u64) -> u64 {
     at_ms
 }
 
-/// `name.flv`, `name.2.flv`, `name.3.flv` …
-fn numbered(path: &Path, part: u32) -> PathBuf {
-    let mut name = path.file_stem().unwrap_or_default().to_owned();
-    name.push(format!(".{part}"));
-    if let Some(extension) = path.extension() {
-        name.push(".");
-        name.push(extension);
-    }
-    path.with_file_name(name)
-}
-
 /// What nearly every stream has in front of its NAL units.
 const USUAL_NAL_LENGTH_SIZE: u8 = 4;
 
 /// The largest timestamp of an FLV tag: 24 days, 20 hours, 31 minutes (FLV E.4.1).
 const LAST_TIMESTAMP_MS: u64 = i32::MAX as u64;
 
-/// The highest number of a part: decades of recording. Without a bound a server whose clock leaps
-/// could make files without end.
-const MAX_PARTS: u32 = 1000;
+/// The highest number in a part's name where nobody asked for parts: decades of recording. Without a
+/// bound a server whose clock leaps could make files without end.
+const MAX_UNASKED_PARTS: u32 = 1000;
+
+/// The same where parts are asked for: half a year of parts of 16 seconds.
+const MAX_PARTS: u32 = 1_000_000;
 
 /// How long before that a good place for a cut is taken.
 const ENTRY_PATIENCE_MS: u64 = 60_000;

@@ -43,6 +43,11 @@ impl Queue {
         &self.buffers
     }
 
+    /// What waits, to be put right before it is written.
+    pub(super) fn buffers_mut(&mut self) -> &mut [Vec<u8>] {
+        &mut self.buffers
+    }
+
     /// Gives away what waits.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = Vec<u8>> {
         self.forget();

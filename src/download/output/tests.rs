@@ -1,3 +1,5 @@
+mod parts;
+
 use std::time::Duration;
 
 use super::*;
@@ -21,7 +23,7 @@ impl Fixture {
         let destination = Destination::Path(folder.path().join("out.flv"));
         Self {
             folder,
-            output: Output::new(destination),
+            output: Output::new(destination, &Parts::none()),
             now: Instant::now(),
         }
     }
@@ -42,7 +44,9 @@ impl Fixture {
 
     fn script(&mut self, name: &str) {
         let payload = script_data(name, &Object::new());
-        self.output.script(self.now, 0, payload).unwrap();
+        self.output
+            .media(self.now, Nature::SCRIPT, 0, payload)
+            .unwrap();
     }
 
     fn metadata(&mut self, members: &Object) {
@@ -110,11 +114,17 @@ struct PipeFixture {
 #[cfg(unix)]
 impl PipeFixture {
     fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    fn with(change: impl FnOnce(&mut Parts)) -> Self {
         use std::os::fd::AsRawFd;
+        let mut parts = Parts::none();
+        change(&mut parts);
         let (reader, writer) = io::pipe().unwrap();
         let path = format!("/dev/fd/{}", writer.as_raw_fd());
         Self {
-            output: Output::new(Destination::Path(path.into())),
+            output: Output::new(Destination::Path(path.into()), &parts),
             now: Instant::now(),
             writer,
             reader,
@@ -269,7 +279,8 @@ async fn later_parts_overwrite_nothing() {
 async fn parts_come_to_an_end() {
     let mut fixture = Fixture::new();
     fixture.video(0, &KEYFRAME);
-    fixture.output.parts = MAX_PARTS;
+    let pattern = Pattern::Numbered(fixture.folder.path().join("out.flv"));
+    fixture.output.names = Names::new(pattern, 1);
     let (nature, at_ms) = (Nature::of_video(&KEYFRAME), LAST_TIMESTAMP_MS + 40);
     let payload = Payload::from(&KEYFRAME[..]);
     let written = fixture.output.media(fixture.now, nature, at_ms, payload);
@@ -378,17 +389,10 @@ async fn a_file_that_is_finished_twice_is_written_once() {
     assert_eq!(fixture.tags("out.flv").len(), 1);
 }
 
-#[test]
-fn parts_are_numbered_before_the_extension() {
-    let numbered = |path: &str, part| numbered(Path::new(path), part);
-    assert_eq!(numbered("a/name.flv", 2), Path::new("a/name.2.flv"));
-    assert_eq!(numbered("name", 3), Path::new("name.3"));
-}
-
 #[cfg(unix)]
 #[tokio::test]
 async fn a_device_is_written_as_a_pipe() {
-    let mut output = Output::new(Destination::Path("/dev/null".into()));
+    let mut output = Output::new(Destination::Path("/dev/null".into()), &Parts::none());
     let now = Instant::now();
     let nature = Nature::of_video(&KEYFRAME);
     output
@@ -402,7 +406,7 @@ async fn a_device_is_written_as_a_pipe() {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_disk_that_is_full_is_told() {
-    let mut output = Output::new(Destination::Path("/dev/full".into()));
+    let mut output = Output::new(Destination::Path("/dev/full".into()), &Parts::none());
     let now = Instant::now();
     let nature = Nature::of_video(&KEYFRAME);
     output

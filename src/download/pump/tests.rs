@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     download::{
         line::{MAX_LEFT_OVER, READ_BYTES},
-        output::Destination,
+        output::{Destination, Parts},
         tests::session,
     },
     rtmp::{chunk, client::config::BufferLength, message::Timestamp},
@@ -82,6 +82,8 @@ fn job(destination: Destination) -> Job {
         keep_timestamps: false,
         alternatives: Vec::new(),
         stop_ms: None,
+        limits: Limits::default(),
+        parts: Parts::none(),
         resume: None,
     }
 }
@@ -199,3 +201,88 @@ fn a_part_is_judged_by_its_own_end() {
         (7, Some(30_000))
     );
 }
+
+/// The tags of a download with these limits, and how it ended: frames of 1,000 bytes, 40 ms apart.
+fn limited(limits: Limits) -> (Vec<u8>, Option<Next>) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("out.flv");
+    let job = Job {
+        limits,
+        ..job(Destination::Path(file.clone()))
+    };
+    let mut deaf = Deaf;
+    let mut pump = Pump::new(&job, &mut deaf);
+    let mut line = Line::new();
+    let mut over = None;
+    for frame in 0..100 {
+        line.send(Kind::VIDEO, 7_000 + frame * 40, &[0x17; 1_000]);
+        if let Err(next) = pump.turn(&mut line.client, &mut line.inbox) {
+            over = Some(next);
+            break;
+        }
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    runtime.unwrap().block_on(pump.output.finish(None)).unwrap();
+    (std::fs::read(file).unwrap_or_default(), over)
+}
+
+#[test]
+fn a_recording_ends_before_it_is_too_long_or_too_large() {
+    let (whole, over) = limited(Limits::default());
+    assert!(over.is_none());
+    assert_eq!(whole.len(), HEAD + 100 * 1_015);
+    let duration_ms = Some(400);
+    let (file, over) = limited(Limits {
+        duration_ms,
+        ..Limits::default()
+    });
+    assert!(matches!(over, Some(Next::Finish(Last::Limit))), "{over:?}");
+    assert_eq!(file.len(), HEAD + 10 * 1_015);
+    for (bytes, frames) in [(5 * 1_015, 5), (6 * 1_015 - 1, 5), (1_014, 0)] {
+        let bytes = Some((HEAD + bytes) as u64);
+        let (file, over) = limited(Limits {
+            bytes,
+            ..Limits::default()
+        });
+        assert!(matches!(over, Some(Next::Finish(Last::Limit))), "{over:?}");
+        let expected = if frames > 0 { HEAD + frames * 1_015 } else { 0 };
+        assert_eq!(file.len(), expected, "{bytes:?}");
+    }
+}
+
+#[test]
+fn a_recording_ends_at_its_time_even_in_silence() {
+    let past = jiff::Timestamp::now() - Duration::from_millis(1);
+    let until = |until| Limits {
+        until: Some(until),
+        ..Limits::default()
+    };
+    let (file, over) = limited(until(past));
+    assert!(matches!(over, Some(Next::Finish(Last::Limit))), "{over:?}");
+    assert!(file.is_empty());
+    let (_, over) = limited(until(jiff::Timestamp::now() + Duration::from_secs(600)));
+    assert!(over.is_none());
+    let now = Instant::now();
+    let left = |ahead: Duration| until(jiff::Timestamp::now() + ahead).deadline().unwrap() - now;
+    assert!(left(Duration::from_secs(2)) <= Duration::from_secs(3));
+    // A clock that is set is noticed.
+    assert!(left(Duration::from_secs(86_400)) <= LONGEST_SLEEP + Duration::from_secs(1));
+}
+
+#[test]
+fn too_little_room_ends_it_as_a_full_disk_does() {
+    let (file, over) = limited(Limits {
+        min_free: Some(u64::MAX),
+        ..Limits::default()
+    });
+    let Some(Next::Finish(last)) = over else {
+        panic!("goes on without room");
+    };
+    let (ending, reason) = crate::download::judge(&last, &Facts::default());
+    assert_eq!(ending, crate::download::Ending::DiskFull);
+    assert!(reason.contains("bytes are free"), "{reason}");
+    assert!(file.is_empty());
+}
+
+/// What the head of a file takes.
+const HEAD: usize = crate::flv::head::LENGTH;

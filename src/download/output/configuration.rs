@@ -1,0 +1,231 @@
+//! What a decoder must have seen before it can begin: kept for the parts to come.
+
+use super::early;
+use crate::{
+    flv::{
+        TagKind,
+        codec::{AudioPacket, AudioTag, VideoPacket, VideoTag},
+    },
+    payload::Payload,
+};
+
+/// The latest configuration of each track, in the order in which the tracks came.
+#[derive(Debug, Default)]
+pub(super) struct Configuration {
+    kept: Vec<Kept>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    role: Role,
+    tracks: Tracks,
+    payload: Payload,
+}
+
+/// What a message sets up: a later one of the same role replaces it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Video,
+    VideoMetadata,
+    Audio,
+    AudioChannels,
+}
+
+/// A set of track ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Tracks([u128; 2]);
+
+impl Configuration {
+    /// Keeps a message if it is configuration. It takes the place of those that it makes obsolete; of
+    /// too many the oldest goes.
+    pub(super) fn keep(&mut self, kind: TagKind, payload: &Payload) {
+        let Some((role, tracks)) = Role::of(kind, payload) else {
+            return;
+        };
+        if payload.len() > early::MAX_BYTES {
+            tracing::debug!("configuration of {} bytes is not kept", payload.len());
+            return;
+        }
+        let is_obsolete = |kept: &Kept| kept.role == role && kept.tracks.are_within(tracks);
+        match self.kept.iter_mut().find(|kept| is_obsolete(kept)) {
+            Some(kept) => {
+                kept.tracks = tracks;
+                kept.payload.clear();
+                kept.payload.extend_from_slice(payload);
+            }
+            None => self.kept.push(Kept {
+                role,
+                tracks,
+                payload: payload.clone(),
+            }),
+        }
+        let mut is_first = true;
+        self.kept
+            .retain(|kept| !is_obsolete(kept) || std::mem::take(&mut is_first));
+        while self.kept.len() > MAX_MESSAGES || self.bytes() > early::MAX_BYTES {
+            tracing::debug!("the oldest configuration gives way to another");
+            self.kept.remove(0);
+        }
+    }
+
+    /// Copies of all that is kept.
+    pub(super) fn all(&self) -> Vec<(TagKind, Payload)> {
+        let copy = |kept: &Kept| (kept.role.kind(), kept.payload.clone());
+        self.kept.iter().map(copy).collect()
+    }
+
+    /// The lengths of the messages.
+    pub(super) fn lengths(&self) -> impl Iterator<Item = usize> {
+        self.kept.iter().map(|kept| kept.payload.len())
+    }
+
+    fn bytes(&self) -> usize {
+        self.lengths().sum()
+    }
+}
+
+impl Role {
+    fn of(kind: TagKind, body: &[u8]) -> Option<(Self, Tracks)> {
+        match kind {
+            TagKind::VIDEO => {
+                let tag = VideoTag::parse(body).ok()?;
+                let role = match tag.packet {
+                    VideoPacket::METADATA => Self::VideoMetadata,
+                    _ if tag.is_configuration() => Self::Video,
+                    _ => return None,
+                };
+                let ids = tag.tracks().flatten().map(|track| track.id);
+                Some((role, ids.collect()))
+            }
+            TagKind::AUDIO => {
+                let tag = AudioTag::parse(body).ok()?;
+                let role = match tag.packet {
+                    AudioPacket::MULTICHANNEL_CONFIG => Self::AudioChannels,
+                    _ if tag.is_configuration() => Self::Audio,
+                    _ => return None,
+                };
+                let ids = tag.tracks().flatten().map(|track| track.id);
+                Some((role, ids.collect()))
+            }
+            _ => None,
+        }
+    }
+
+    fn kind(self) -> TagKind {
+        match self {
+            Self::Video | Self::VideoMetadata => TagKind::VIDEO,
+            Self::Audio | Self::AudioChannels => TagKind::AUDIO,
+        }
+    }
+}
+
+impl Tracks {
+    fn are_within(self, other: Self) -> bool {
+        let pairs = self.0.iter().zip(other.0);
+        pairs.into_iter().all(|(these, those)| these & !those == 0)
+    }
+}
+
+impl FromIterator<u8> for Tracks {
+    fn from_iter<I: IntoIterator<Item = u8>>(ids: I) -> Self {
+        let mut tracks = Self::default();
+        for id in ids {
+            tracks.0[usize::from(id >> 7)] |= 1 << (id & 0x7F);
+        }
+        tracks
+    }
+}
+
+/// Messages that are kept: a few for each of the tracks that a publisher has, which are fewer than
+/// ten.
+const MAX_MESSAGES: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AVC: [u8; 7] = [0x17, 0, 0, 0, 0, 1, 2];
+    const AAC: [u8; 4] = [0xAF, 0, 0x11, 0x90];
+
+    /// Multitrack, sequence start, AVC: one track with this id (E-RTMP "ExVideoTagHeader").
+    fn one_track(id: u8, record: u8) -> Vec<u8> {
+        vec![0x96, 0x00, b'a', b'v', b'c', b'1', id, record]
+    }
+
+    /// The same for several tracks of a byte each.
+    fn many_tracks(ids: &[u8]) -> Vec<u8> {
+        let mut body = vec![0x96, 0x10, b'a', b'v', b'c', b'1'];
+        ids.iter().for_each(|id| body.extend([*id, 0, 0, 1, 9]));
+        body
+    }
+
+    fn kept(messages: &[(TagKind, &[u8])]) -> Vec<Vec<u8>> {
+        let mut configuration = Configuration::default();
+        for (kind, body) in messages {
+            configuration.keep(*kind, &Payload::from(*body));
+        }
+        let all = configuration.all();
+        all.iter().map(|(_, payload)| payload.to_vec()).collect()
+    }
+
+    #[test]
+    fn the_latest_of_each_kind_stays_in_its_place() {
+        let newer = [&AVC[..6], &[3]].concat();
+        let messages: [(TagKind, &[u8]); 4] = [
+            (TagKind::VIDEO, &AVC),
+            (TagKind::AUDIO, &AAC),
+            (TagKind::VIDEO, &newer),
+            (TagKind::VIDEO, &[0x17, 1, 0, 0, 0, 1, 2]),
+        ];
+        assert_eq!(kept(&messages), [&newer[..], &AAC]);
+    }
+
+    #[test]
+    fn each_track_has_its_own() {
+        let [first, second, again] = [(0, 1), (1, 2), (0, 3)].map(|(id, of)| one_track(id, of));
+        let messages = [&first, &second, &again].map(|body| (TagKind::VIDEO, &body[..]));
+        assert_eq!(kept(&messages), [again, second]);
+    }
+
+    #[test]
+    fn one_message_for_all_tracks_makes_those_for_each_obsolete_and_not_the_other_way() {
+        let [first, second] = [0, 1].map(|id| one_track(id, 1));
+        let both = many_tracks(&[0, 1]);
+        let messages = [&first, &second, &both].map(|body| (TagKind::VIDEO, &body[..]));
+        assert!(kept(&messages) == std::slice::from_ref(&both));
+        let messages = [&both, &second].map(|body| (TagKind::VIDEO, &body[..]));
+        assert_eq!(kept(&messages), [both, second]);
+    }
+
+    #[test]
+    fn colours_and_channels_are_kept_beside_the_records() {
+        let colours = [0xD4, b'h', b'v', b'c', b'1', 2, 0, 9];
+        let record = [0x90, b'h', b'v', b'c', b'1', 1];
+        let channels = [0x94, b'O', b'p', b'u', b's', 1, 6, 0, 0, 0, 0];
+        let messages: [(TagKind, &[u8]); 3] = [
+            (TagKind::VIDEO, &colours),
+            (TagKind::VIDEO, &record),
+            (TagKind::AUDIO, &channels),
+        ];
+        assert_eq!(kept(&messages), [&colours[..], &record, &channels]);
+    }
+
+    #[test]
+    fn number_and_bytes_are_bounded() {
+        let messages: Vec<_> = (0..=255).map(|id| one_track(id, 1)).collect();
+        let all: Vec<_> = messages
+            .iter()
+            .map(|body| (TagKind::VIDEO, &body[..]))
+            .collect();
+        assert_eq!(kept(&all), messages[256 - MAX_MESSAGES..]);
+        let large = |id| [one_track(id, 1), vec![0; 600_000]].concat();
+        let messages = [large(0), large(1)];
+        let all: Vec<_> = messages
+            .iter()
+            .map(|body| (TagKind::VIDEO, &body[..]))
+            .collect();
+        assert!(kept(&all) == [large(1)]);
+        let huge = [&AVC[..], &vec![0; early::MAX_BYTES]].concat();
+        assert!(kept(&[(TagKind::VIDEO, &huge)]).is_empty());
+    }
+}
