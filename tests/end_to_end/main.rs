@@ -29,6 +29,10 @@ mod test_server;
 /// Downloads from our own server.
 mod downloads;
 
+/// Recordings in parts, and limits.
+#[cfg(unix)]
+mod parts;
+
 /// The program in the place of rtmpdump.
 mod drop_in;
 

@@ -1,0 +1,629 @@
+//! Recordings in parts, the list of them, the program that is run for each, and limits.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{
+    judge::assert_faultless,
+    peers::ffmpeg::Ffmpeg,
+    process::{Finished, Process},
+    program::{self, LIMIT},
+    server::{Clip, Config, Pace, Server, Stream, Tag},
+};
+
+#[test]
+fn parts_by_time_are_the_recording_again() {
+    let server = Server::start(Config::serving(recorded()));
+    let parts = Parts::new("cam-%03d.flv")
+        .with(&["--segment-time", "1"])
+        .run(&server);
+    parts.assert_ended(0, "ended");
+    assert_eq!(parts.names(), ["cam-001.flv", "cam-002.flv", "cam-003.flv"]);
+    parts.assert_same_as_unsplit(&server);
+    parts.assert_each_plays();
+    let offsets: Vec<_> = parts
+        .list()
+        .iter()
+        .map(|line| line["offset_ms"].as_u64())
+        .collect();
+    assert_eq!(offsets, [Some(0), Some(1_000), Some(2_000)]);
+    let said = &parts.finished.stderr;
+    assert!(said.contains("INFO: part 3 is whole: "), "{said}");
+}
+
+#[test]
+fn parts_by_size_have_numbers_where_nobody_said_otherwise() {
+    let server = Server::start(Config::serving(recorded()));
+    let parts = Parts::new("out.flv")
+        .with(&["--segment-size", "50kB"])
+        .run(&server);
+    parts.assert_ended(0, "ended");
+    assert_eq!(parts.names(), ["out.flv", "out.2.flv", "out.3.flv"]);
+    parts.assert_same_as_unsplit(&server);
+    parts.assert_each_plays();
+}
+
+#[test]
+fn parts_by_the_clock_are_called_after_it() {
+    // As fast as time goes by, so that a full second of the clock passes.
+    let stream = Stream::live(Clip::sample());
+    let server = Server::start(Config::serving(stream));
+    let parts = Parts::new("%Y%m%e-%H%M%S.flv").with(&["-v", "--segment-clock", "1"]);
+    let parts = parts.env("TZ", "Asia/Kathmandu").run(&server);
+    parts.assert_ended(0, "unpublished");
+    let list = parts.list();
+    assert!(list.len() >= 2, "{list:?}");
+    for (line, name) in list.iter().zip(parts.names()) {
+        let start = line["start"].as_str().expect("a time");
+        assert!(start.ends_with("+05:45"), "{start}");
+        let digits: String = start.chars().filter(char::is_ascii_digit).collect();
+        let time = name.replace('-', "");
+        assert!(
+            digits.starts_with(time.split('.').next().expect("a name")),
+            "{name} at {start}"
+        );
+    }
+    parts.assert_same_as_unsplit(&server);
+    parts.assert_each_plays();
+}
+
+#[test]
+fn a_name_has_the_time_in_it_without_parts_too() {
+    let server = Server::start(Config::serving(recorded()));
+    let parts = Parts::new("100%%-%Y.flv").run(&server);
+    parts.assert_ended(0, "ended");
+    let name = parts.names().swap_remove(0);
+    assert!(
+        name.starts_with("100%-20") && name.len() == "100%-2026.flv".len(),
+        "{name}"
+    );
+    for literal in ["100%.flv", "a%20b.flv"] {
+        let parts = Parts::new(literal).run(&server);
+        assert_eq!(parts.names(), [literal]);
+    }
+}
+
+#[test]
+fn under_rtmpdumps_name_nothing_is_filled_in() {
+    let server = Server::start(Config::serving(recorded()));
+    let mut parts = Parts::new("%Y-%d.flv");
+    let program = parts.folder.path().join("rtmpdump");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_rtmpull"), &program).expect("a link");
+    parts.command = Command::new(program);
+    let parts = parts.run(&server);
+    assert_eq!(parts.names(), ["%Y-%d.flv"]);
+}
+
+#[test]
+fn what_is_there_is_no_part_of_ours() {
+    let server = Server::start(Config::serving(recorded()));
+    let parts = Parts::new("cam-%d.flv").with(&["--segment-time", "1"]);
+    let there = parts.folder.path().join("cam-2.flv");
+    fs::write(&there, "precious").expect("our own folder");
+    let parts = parts.run(&server);
+    assert_eq!(parts.names(), ["cam-1.flv", "cam-3.flv", "cam-4.flv"]);
+    assert_eq!(fs::read(there).expect("it was there"), b"precious");
+}
+
+#[test]
+fn the_program_runs_for_each_part_and_for_the_last() {
+    let server = Server::start(Config::serving(recorded()));
+    let parts = Parts::new("cam-%d.flv").with(&["--segment-time", "1"]);
+    let script = r#"echo "$RTMPULL_PATH $RTMPULL_PART $RTMPULL_OFFSET_MS $RTMPULL_DURATION_MS $RTMPULL_BYTES $RTMPULL_START" >> "$0"; echo heard"#;
+    let parts = parts.with_script(script).run(&server);
+    parts.assert_ended(0, "ended");
+    let mut said: Vec<String> = parts.said_by_script();
+    said.sort();
+    let expected = parts.list().into_iter().map(|line| {
+        let text = |name: &str| line[name].to_string().replace('"', "");
+        let names = ["path", "part", "offset_ms", "duration_ms", "bytes", "start"];
+        names.map(text).join(" ")
+    });
+    assert_eq!(said, expected.collect::<Vec<_>>());
+    let stderr = &parts.finished.stderr;
+    assert_eq!(stderr.matches("heard").count(), 3, "{stderr}");
+    assert!(parts.finished.stdout.is_empty());
+}
+
+#[test]
+fn a_program_that_fails_is_told_and_changes_nothing() {
+    let server = Server::start(Config::serving(recorded()));
+    for (command, told) in [
+        ("sh -c 'exit 3'", "exit status: 3"),
+        ("/nowhere/at/all", "No such file or directory"),
+    ] {
+        let parts = Parts::new("cam-%d.flv").with(&["--segment-time", "1", "--on-part", command]);
+        let parts = parts.run(&server);
+        parts.assert_ended(0, "ended");
+        let stderr = &parts.finished.stderr;
+        assert_eq!(stderr.matches(told).count(), 3, "{stderr}");
+        parts.assert_same_as_unsplit(&server);
+    }
+}
+
+#[test]
+fn a_program_that_hangs_delays_neither_the_recording_nor_a_signal() {
+    let server = Server::start(Config::serving(Stream::live(looped())));
+    let parts = Parts::new("cam-%d.flv").with(&["-v", "--segment-time", "1"]);
+    // Each shell becomes what hangs, for a while.
+    let mut running = parts
+        .with_script(r#"echo $RTMPULL_PART >> "$0"; exec sleep 5 > /dev/null 2>&1"#)
+        .start(&server);
+    running.wait_for_lines(3);
+    let sent = Instant::now();
+    running.process.signal("INT");
+    let parts = running.finish();
+    assert!(
+        sent.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        sent.elapsed()
+    );
+    parts.assert_ended(0, "interrupted");
+    let stderr = &parts.finished.stderr;
+    assert!(stderr.contains("is left running"), "{stderr}");
+    // The last part has its line and its program too.
+    let list = parts.list();
+    assert_eq!(list.len(), 4, "{list:?}");
+    let mut said = parts.said_by_script();
+    said.sort();
+    assert_eq!(said, ["1", "2", "3", "4"]);
+    parts.assert_each_plays();
+}
+
+#[test]
+fn a_signal_finishes_the_last_part() {
+    for signal in ["HUP", "TERM"] {
+        let server = Server::start(Config::serving(Stream::live(looped())));
+        let parts = Parts::new("cam-%d.flv").with(&["-v", "--segment-time", "1"]);
+        let mut running = parts
+            .with_script(r#"echo $RTMPULL_PART >> "$0""#)
+            .start(&server);
+        running.wait_for_lines(1);
+        running.process.signal(signal);
+        let parts = running.finish();
+        parts.assert_ended(0, "interrupted");
+        assert_eq!(parts.list().len(), parts.said_by_script().len());
+        assert_eq!(parts.list().len(), parts.files().len());
+        assert!(parts.list().len() >= 2);
+        parts.assert_each_plays();
+    }
+}
+
+#[test]
+fn where_flvs_clock_ends_a_recording_goes_on_in_another_part() {
+    const HOUR_MS: u32 = 3_600_000;
+    let sample = Clip::sample();
+    let configuration = sample.media().filter(|tag| tag.is_configuration());
+    let keyframe = sample.media().find(|tag| tag.is_keyframe()).expect("one");
+    // 2^31 ms are 596.5 hours.
+    let hourly = (0..600).map(|hour| Tag {
+        timestamp_ms: hour * HOUR_MS,
+        ..keyframe.clone()
+    });
+    let tags = configuration.cloned().chain(hourly).collect();
+    let stream = Stream::recorded(Clip { tags }).paced(Pace::Unbounded);
+    let server = Server::start(Config::serving(stream));
+    let parts = Parts::new("out.flv").with_script(r#"echo $RTMPULL_OFFSET_MS >> "$0""#);
+    let parts = parts.run(&server);
+    parts.assert_ended(0, "ended");
+    assert_eq!(parts.names(), ["out.flv", "out.2.flv"]);
+    let mut said = parts.said_by_script();
+    said.sort();
+    assert_eq!(said, ["0", "2149200000"]);
+    let list = parts.list();
+    assert_eq!(list[1]["offset_ms"].as_u64(), Some(2_149_200_000));
+    let times = |file: &Path| media(file).iter().map(|tag| tag.timestamp_ms).max();
+    let files = parts.files();
+    assert_eq!(times(&files[0]), Some(596 * HOUR_MS));
+    assert_eq!(times(&files[1]), Some(2 * HOUR_MS));
+    let stderr = &parts.finished.stderr;
+    assert!(stderr.contains("out.2.flv"), "{stderr}");
+}
+
+#[test]
+fn limits_end_a_recording_well() {
+    let server = Server::start(Config::serving(recorded()));
+    let parts = Parts::new("out.flv")
+        .with(&["--duration", "1500ms"])
+        .run(&server);
+    parts.assert_ended(0, "limit");
+    let tags = Clip::read(&parts.files()[0]).tags;
+    let last_ms = tags.iter().map(|tag| tag.timestamp_ms).max();
+    assert!(
+        (1_440..1_500).contains(&last_ms.unwrap_or(0)),
+        "{last_ms:?}"
+    );
+    for most in [60_000, 80_000] {
+        let size = most.to_string();
+        let flags = ["--max-size", &size, "--segment-time", "1"];
+        let parts = Parts::new("%d.flv").with(&flags[..2]).run(&server);
+        parts.assert_ended(0, "limit");
+        let length = parts.bytes();
+        assert!((most - 4_000..=most).contains(&length), "{length} bytes");
+        parts.assert_each_plays();
+        let parts = Parts::new("%d.flv").with(&flags).run(&server);
+        parts.assert_ended(0, "limit");
+        assert!(parts.bytes() <= most, "{} bytes", parts.bytes());
+    }
+}
+
+#[test]
+fn a_recording_ends_at_its_time() {
+    let server = Server::start(Config::serving(Stream::live(looped())));
+    let until = jiff::Timestamp::now() + Duration::from_secs(2);
+    let parts = Parts::new("out.flv")
+        .with(&["-v", "--until", &until.to_string()])
+        .run(&server);
+    parts.assert_ended(0, "limit");
+    let late = jiff::Timestamp::now().duration_since(until).as_secs_f64();
+    assert!((0.0..1.5).contains(&late), "{late} s late");
+    parts.assert_each_plays();
+}
+
+#[test]
+fn too_little_free_room_is_a_full_disk() {
+    let server = Server::start(Config::serving(recorded()));
+    let parts = Parts::new("out.flv")
+        .with(&["--min-free", "9000PB"])
+        .run(&server);
+    parts.assert_ended(1, "disk-full");
+    assert!(parts.files().is_empty());
+    let parts = Parts::new("out.flv")
+        .with(&["--min-free", "1kB"])
+        .run(&server);
+    parts.assert_ended(0, "ended");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_disk_that_fills_up_keeps_all_that_fits() {
+    let server = Server::start(Config::serving(recorded()));
+    let mut parts = Parts::new("%d.flv");
+    // The second part gets no further than its head.
+    let script = r#"trap "" XFSZ; ulimit -f 116; exec "$0" "$@""#;
+    parts.command = Command::new("sh");
+    parts
+        .command
+        .args(["-c", script, env!("CARGO_BIN_EXE_rtmpull")]);
+    let parts = parts.with(&["--segment-time", "1"]).run(&server);
+    parts.assert_ended(1, "disk-full");
+    let files = parts.files();
+    assert_eq!(parts.list().len(), files.len());
+    parts.assert_each_plays();
+}
+
+#[test]
+fn what_makes_no_sense_is_told_before_anything_is_done() {
+    let cases: [(&str, &[&str], &str); 19] = [
+        (
+            "-",
+            &["--segment-time", "1"],
+            "--segment-time needs an output file: name one with -o",
+        ),
+        (
+            "-",
+            &["--manifest", "x"],
+            "--manifest needs an output file: name one with -o",
+        ),
+        (
+            "-",
+            &["--on-part", "x"],
+            "--on-part needs an output file: name one with -o",
+        ),
+        (
+            "/dev/null",
+            &["--segment-size", "1MB"],
+            "--segment-size needs an output file, and /dev/null is none",
+        ),
+        (
+            "a",
+            &["--segment-time", "0"],
+            "invalid value '0' for '--segment-time <DURATION>': has to be more than 0",
+        ),
+        (
+            "a",
+            &["--segment-size", "much"],
+            "invalid value 'much' for '--segment-size <SIZE>': not a size such as 500MB or 2GiB",
+        ),
+        (
+            "a",
+            &["--segment-clock", "25h"],
+            "--segment-clock takes whole seconds, and a day at most",
+        ),
+        (
+            "a",
+            &["--segment-clock", "1.5"],
+            "--segment-clock takes whole seconds, and a day at most",
+        ),
+        (
+            "%H.flv",
+            &["--segment-time", "10m"],
+            "parts of 600 s would have the same name: %d in it numbers them",
+        ),
+        (
+            "%F",
+            &["-e"],
+            "--resume needs the name of one file, without a counter or the time in it",
+        ),
+        (
+            "a",
+            &["--manifest", "/nowhere/at/all"],
+            "cannot write --manifest /nowhere/at/all: No such file or directory (os error 2)",
+        ),
+        (
+            "a",
+            &["--manifest", "a"],
+            "--manifest and --flv name the same file",
+        ),
+        (
+            "a",
+            &["--on-part", "say 'it"],
+            "--on-part \"say 'it\": missing closing quote",
+        ),
+        ("a", &["--on-part", ""], "--on-part names no program"),
+        (
+            "a",
+            &["--segment-size", "40kB"],
+            "--segment-size has to be more than the 49159 bytes that the head of a file takes",
+        ),
+        (
+            "a",
+            &["-e", "--segment-time", "1h"],
+            "--resume goes on with one file, which cannot be cut into parts",
+        ),
+        (
+            "a",
+            &["--max-size", "40kB"],
+            "--max-size has to be more than the 49159 bytes that the head of a file takes",
+        ),
+        (
+            "a",
+            &["--until", "2001-01-01 00:00"],
+            "--until is a time that is past",
+        ),
+        (
+            "a",
+            &["--duration", "soon"],
+            "invalid value 'soon' for '--duration <DURATION>': neither a number of seconds nor a time such as 1h30m",
+        ),
+    ];
+    for (output, flags, why) in cases {
+        // Nobody listens there.
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rtmpull"));
+        command
+            .args(["rtmp://127.0.0.1:1/app/clip", "-o", output])
+            .args(flags);
+        let finished = Process::start(&mut command).finish(LIMIT);
+        assert_eq!(finished.code(), Some(1), "{finished}");
+        assert_eq!(
+            finished.stderr,
+            format!("ERROR: usage: {why}\n"),
+            "{flags:?}"
+        );
+    }
+}
+
+/// `rtmpull URL -o NAME --manifest list` before it starts.
+struct Parts {
+    command: Command,
+    folder: TempDir,
+    name: &'static str,
+}
+
+/// The same, running.
+struct Recording {
+    process: Process,
+    folder: TempDir,
+}
+
+/// The same, done.
+struct Recorded {
+    finished: Finished,
+    folder: TempDir,
+}
+
+impl Parts {
+    fn new(name: &'static str) -> Self {
+        Self {
+            command: Command::new(env!("CARGO_BIN_EXE_rtmpull")),
+            folder: tempfile::tempdir().expect("a temporary folder"),
+            name,
+        }
+    }
+
+    fn with(mut self, flags: &[&str]) -> Self {
+        self.command.args(flags);
+        self
+    }
+
+    fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Runs a script for each part; `$0` is the file `said`.
+    fn with_script(self, script: &str) -> Self {
+        let said = self.folder.path().join("said");
+        let words = ["sh", "-c", script, said.to_str().expect("a plain name")];
+        let command = words.map(|word| format!("'{word}'")).join(" ");
+        self.with(&["--on-part", &command])
+    }
+
+    fn start(mut self, server: &Server) -> Recording {
+        let folder = self.folder.path();
+        self.command.arg("-r").arg(server.url("clip"));
+        self.command.arg("-o").arg(folder.join(self.name));
+        // Under rtmpdump's name there is one file, and no need for a list.
+        self.command.arg("--manifest").arg(folder.join("list"));
+        Recording {
+            process: Process::start(&mut self.command),
+            folder: self.folder,
+        }
+    }
+
+    #[track_caller]
+    fn run(self, server: &Server) -> Recorded {
+        self.start(server).finish()
+    }
+}
+
+impl Recording {
+    /// Waits until the script has said so many lines.
+    #[track_caller]
+    fn wait_for_lines(&mut self, count: usize) {
+        let said = self.folder.path().join("said");
+        while fs::read_to_string(&said)
+            .unwrap_or_default()
+            .lines()
+            .count()
+            < count
+        {
+            assert!(
+                self.process.is_running(),
+                "ended before the script said {count} lines"
+            );
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    #[track_caller]
+    fn finish(self) -> Recorded {
+        Recorded {
+            finished: self.process.finish(LIMIT),
+            folder: self.folder,
+        }
+    }
+}
+
+impl Recorded {
+    #[track_caller]
+    fn assert_ended(&self, code: i32, word: &str) {
+        assert_eq!(self.finished.code(), Some(code), "{}", self.finished);
+        let last = self.finished.stderr.lines().last().unwrap_or_default();
+        assert!(last.contains(&format!(": {word}")), "{}", self.finished);
+    }
+
+    /// The lines of the list.
+    #[track_caller]
+    fn list(&self) -> Vec<Value> {
+        let list = fs::read_to_string(self.folder.path().join("list")).expect("a list");
+        let parse = |line| serde_json::from_str(line).expect("a line of JSON");
+        list.lines().map(parse).collect()
+    }
+
+    /// The files in the list.
+    fn files(&self) -> Vec<PathBuf> {
+        let path = |line: &Value| PathBuf::from(line["path"].as_str().expect("a path"));
+        self.list().iter().map(path).collect()
+    }
+
+    fn names(&self) -> Vec<String> {
+        let name = |path: &PathBuf| {
+            path.file_name()
+                .map(|name| name.to_string_lossy().into_owned())
+        };
+        self.files().iter().filter_map(name).collect()
+    }
+
+    fn bytes(&self) -> u64 {
+        let length = |path: &PathBuf| fs::metadata(path).expect("it is listed").len();
+        self.files().iter().map(length).sum()
+    }
+
+    fn said_by_script(&self) -> Vec<String> {
+        let said = fs::read_to_string(self.folder.path().join("said")).unwrap_or_default();
+        said.lines().map(str::to_owned).collect()
+    }
+
+    /// Panics unless the parts, at their offsets and without the configuration that each begins with,
+    /// are what one file would have, tag for tag.
+    #[track_caller]
+    fn assert_same_as_unsplit(&self, server: &Server) {
+        let whole = program::download(&server.url("clip"), &[]);
+        let whole = media(&whole.file());
+        let mut together = Vec::new();
+        for (line, file) in self.list().iter().zip(self.files()) {
+            let offset_ms = line["offset_ms"].as_u64().expect("an offset") as u32;
+            let tags = media(&file).into_iter();
+            let is_repeated = |tag: &Tag| offset_ms > 0 && tag.is_configuration();
+            let tags = tags.skip_while(is_repeated).map(|tag| Tag {
+                timestamp_ms: tag.timestamp_ms + offset_ms,
+                ..tag
+            });
+            together.extend(tags);
+        }
+        assert_eq!(together.len(), whole.len(), "tags");
+        assert!(together == whole, "the same tags");
+    }
+
+    /// Panics unless each part begins with configuration and a keyframe, has its size and its duration
+    /// in the list, and pleases ffprobe.
+    #[track_caller]
+    fn assert_each_plays(&self) {
+        for (line, file) in self.list().iter().zip(self.files()) {
+            let tags = media(&file);
+            let [video, audio, first, ..] = &tags[..] else {
+                panic!("no media in {}", file.display());
+            };
+            assert!(video.is_configuration() && audio.is_configuration());
+            let first_picture = tags
+                .iter()
+                .find(|tag| tag.kind == Tag::VIDEO && !tag.is_configuration());
+            assert!(
+                first_picture.is_some_and(Tag::is_keyframe),
+                "{}",
+                file.display()
+            );
+            assert_eq!(first.timestamp_ms, 0, "{}", file.display());
+            let length = fs::metadata(&file).expect("it is listed").len();
+            assert_eq!(line["bytes"].as_u64(), Some(length));
+            if Ffmpeg::find().is_some() {
+                assert_faultless(&file);
+                let duration_ms = line["duration_ms"].as_f64().expect("a duration");
+                let found_ms = crate::judge::duration(&file) * 1000.0;
+                assert!(
+                    (duration_ms - found_ms).abs() < 1.0,
+                    "{duration_ms} and {found_ms} ms"
+                );
+            }
+        }
+    }
+}
+
+/// The tags of a file behind its metadata.
+#[track_caller]
+fn media(file: &Path) -> Vec<Tag> {
+    let mut tags = Clip::read(file).tags;
+    assert_eq!(tags.remove(0).kind, Tag::SCRIPT);
+    tags
+}
+
+fn recorded() -> Stream {
+    Stream::recorded(Clip::sample()).paced(Pace::Unbounded)
+}
+
+/// The sample five times over.
+fn looped() -> Clip {
+    let sample = Clip::sample();
+    let round = |number: u32| {
+        let tags = sample
+            .media()
+            .filter(move |tag| number == 0 || !tag.is_configuration());
+        let tags = tags.filter(|tag| tag.body.len() > 5);
+        tags.map(move |tag| Tag {
+            timestamp_ms: tag.timestamp_ms + number * 3_000,
+            ..tag.clone()
+        })
+    };
+    Clip {
+        tags: (0..5).flat_map(round).collect(),
+    }
+}
