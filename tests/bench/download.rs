@@ -18,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use server::{Config, Ending, Pace, Replay, Server, Source, Stream};
+use server::{Config, Replay, Server, Stream};
 
 fn main() {
     if !cfg!(target_os = "linux") {
@@ -140,11 +140,7 @@ fn first_byte() {
 
 fn replaying(replay: Arc<Replay>) -> Server {
     let chunk_size = replay.chunk_size();
-    let stream = Stream {
-        source: Source::Replay(replay),
-        pace: Pace::Unbounded,
-        end: vec![Ending::StreamEof, Ending::PlayComplete, Ending::PlayStop],
-    };
+    let stream = Stream::replay(replay);
     Server::start(Config {
         streams: [("stream".to_owned(), stream)].into(),
         chunk_size,

@@ -53,12 +53,44 @@ pub struct Stream {
     pub pace: Pace,
     /// What is said after the last tag, in order; then the connection is silent.
     pub end: Vec<Ending>,
+    /// What becomes of the start that a player asks for.
+    pub seeking: Seeking,
+}
+
+/// Where a recorded stream begins for a player who asks for a start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seeking {
+    pub to: SeekTo,
+    /// Whether the timestamps count from there.
+    pub restarts_clock: bool,
+    /// Whether codec configuration comes first.
+    pub sends_configuration: bool,
+}
+
+/// Which keyframe is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SeekTo {
+    /// So many behind the one at or before the start; before it where that is negative. Behind the
+    /// last one there is only the end.
+    Keyframe(i32),
+    /// The first one, whatever is asked for.
+    Beginning,
+}
+
+impl Default for Seeking {
+    fn default() -> Self {
+        Self {
+            to: SeekTo::Keyframe(0),
+            restarts_clock: false,
+            sends_configuration: true,
+        }
+    }
 }
 
 /// Where a stream's media comes from.
 #[derive(Debug, Clone)]
 pub enum Source {
-    /// A file from its beginning, or from the keyframe before the start that the player asks for.
+    /// A file from its beginning, or from where [`Stream::seeking`] has it.
     Recorded(Arc<Clip>),
     /// A publisher whose clock showed `clock_ms` at the clip's beginning, joined `joined_ms` later.
     Live {
@@ -259,6 +291,7 @@ impl Stream {
             source: Source::Recorded(Arc::new(clip)),
             pace: Pace::Buffered,
             end: vec![Ending::StreamEof, Ending::PlayComplete, Ending::PlayStop],
+            seeking: Seeking::default(),
         }
     }
 
@@ -277,6 +310,7 @@ impl Stream {
             },
             pace: Pace::Times(1.0),
             end: vec![Ending::UnpublishNotify, Ending::StreamEof],
+            seeking: Seeking::default(),
         }
     }
 
@@ -286,12 +320,19 @@ impl Stream {
             source: Source::Replay(replay),
             pace: Pace::Unbounded,
             end: vec![Ending::StreamEof, Ending::PlayComplete, Ending::PlayStop],
+            seeking: Seeking::default(),
         }
     }
 
     /// The same stream at another pace.
     pub fn paced(mut self, pace: Pace) -> Self {
         self.pace = pace;
+        self
+    }
+
+    /// The same stream, begun elsewhere where a start is asked for.
+    pub fn seeking(mut self, seeking: Seeking) -> Self {
+        self.seeking = seeking;
         self
     }
 

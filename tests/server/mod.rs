@@ -31,7 +31,7 @@ pub use self::{
     clip::{Clip, Tag},
     config::{
         Config, Ending, Fault, Handshake, OnConnect, OnMissing, Pace, Pipelining, Point,
-        SecureToken, Source, Step, Stream, Then,
+        SecureToken, SeekTo, Seeking, Source, Step, Stream, Then,
     },
     connection::{C2, Command, Connection, Heard, Over, command_payload},
     conversation::Conversation,

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     clip::{Clip, Tag},
-    config::{Pace, Source, Stream},
+    config::{Pace, SeekTo, Seeking, Source, Stream},
 };
 
 /// A stream that is being played.
@@ -22,7 +22,7 @@ impl<'a> Playback<'a> {
     /// Plays `stream` to somebody who asks for `start_ms` (negative: live or from the beginning).
     pub fn new(stream: &'a Stream, start_ms: f64) -> Self {
         let mut tags = match &stream.source {
-            Source::Recorded(clip) => from_keyframe(clip, start_ms.max(0.0) as u32),
+            Source::Recorded(clip) => sought(clip, start_ms.max(0.0) as u32, stream.seeking),
             Source::Live {
                 clip, joined_ms, ..
             } => joined(clip, *joined_ms),
@@ -77,20 +77,39 @@ impl<'a> Playback<'a> {
     }
 }
 
-/// Configuration, then everything from the keyframe at or before `start_ms`.
-fn from_keyframe(clip: &Clip, start_ms: u32) -> Vec<Tag> {
+/// Configuration, then everything from the keyframe on that `seeking` has for `start_ms`.
+fn sought(clip: &Clip, start_ms: u32, seeking: Seeking) -> Vec<Tag> {
     let tags: Vec<_> = clip.behind_metadata().collect();
-    let is_start = |tag: &&Tag| tag.is_keyframe() && tag.timestamp_ms <= start_ms;
-    let start = tags
-        .iter()
-        .rposition(is_start)
-        .filter(|_| start_ms > 0)
-        .unwrap_or(0);
+    let start = match seeking.to {
+        SeekTo::Keyframe(behind) if start_ms > 0 => keyframe(&tags, start_ms, behind),
+        _ => 0,
+    };
     let (before, behind) = tags.split_at(start);
     let at_ms = behind.first().map_or(0, |tag| tag.timestamp_ms);
-    configuration(before, at_ms)
+    let configuration = configuration(before, at_ms).filter(|_| seeking.sends_configuration);
+    let mut sought: Vec<_> = configuration
         .chain(behind.iter().copied().cloned())
-        .collect()
+        .collect();
+    if seeking.restarts_clock {
+        for tag in &mut sought {
+            tag.timestamp_ms = tag.timestamp_ms.saturating_sub(at_ms);
+        }
+    }
+    sought
+}
+
+/// The index of the keyframe that is `behind` the one at or before `start_ms`. Where there is no video
+/// any frame of audio will do.
+fn keyframe(tags: &[&Tag], start_ms: u32, behind: i32) -> usize {
+    let has_video = tags.iter().any(|tag| tag.is_keyframe());
+    let is_entry = |tag: &&Tag| tag.is_keyframe() || !has_video && tag.kind == Tag::AUDIO;
+    let entries = tags.iter().enumerate().filter(|(_, tag)| is_entry(tag));
+    let entries: Vec<_> = entries
+        .map(|(index, tag)| (index, tag.timestamp_ms))
+        .collect();
+    let asked = entries.iter().rposition(|(_, at_ms)| *at_ms <= start_ms);
+    let meant = asked.unwrap_or(0).saturating_add_signed(behind as isize);
+    entries.get(meant).map_or(tags.len(), |(index, _)| *index)
 }
 
 /// Configuration, then audio from `joined_ms` on and video from the first keyframe after that.
