@@ -246,6 +246,48 @@ fn who_logs_in_is_in_no_output() {
 }
 
 #[test]
+fn realtime_sends_no_pause() {
+    for (options, code, pauses) in [(&["-m", "1"][..], 0, true), (&["-m", "1", "-R"], 2, false)] {
+        let stream = recorded().paced(Pace::UntilEmpty { ms: 700 });
+        let server = Server::start(Config::serving(stream));
+        let download = download(&server.url("clip"), options);
+        assert_eq!(
+            download.finished.code(),
+            Some(code),
+            "{}",
+            download.finished
+        );
+        let client = server.only_client();
+        assert_eq!(client.command("pause").is_some(), pauses, "{options:?}");
+    }
+}
+
+#[test]
+fn a_login_that_fails_is_refused_and_shows_nothing_secret() {
+    for (options, code, word) in [
+        (&["--user", "joe", "--password", "s3cret"][..], 0, "ended"),
+        (&["--user", "joe", "--password", "wr0ng!"], 1, "refused"),
+        (&["--user", "jim", "--password", "s3cret"], 1, "refused"),
+        (&[], 1, "refused"),
+    ] {
+        let server = Server::start(Config {
+            login: Some(Login {
+                scheme: LoginScheme::Adobe,
+                user: "joe",
+                password: "s3cret",
+            }),
+            ..Config::serving(recorded())
+        });
+        let download = download(&server.url("clip"), &[options, &["-V"]].concat());
+        download.assert_ended(code, word);
+        for secret in ["joe", "jim", "s3cret", "wr0ng!"] {
+            let said = &download.finished.stderr;
+            assert!(!said.contains(secret), "{secret}: {}", download.finished);
+        }
+    }
+}
+
+#[test]
 fn usage_errors_are_one_line_and_name_option_and_value() {
     let cases: [(&[&str], &str); 9] = [
         (
