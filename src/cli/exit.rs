@@ -36,9 +36,11 @@ impl From<&Outcome> for Exit {
             Ending::Interrupted => Self::Incomplete,
             Ending::Cut | Ending::Stalled if outcome.media_arrived => Self::Incomplete,
             Ending::Cut | Ending::Stalled => Self::Failure,
-            Ending::Refused | Ending::NotFound | Ending::DiskFull | Ending::OutputFailed => {
-                Self::Failure
-            }
+            Ending::Refused
+            | Ending::NotFound
+            | Ending::Mismatch
+            | Ending::DiskFull
+            | Ending::OutputFailed => Self::Failure,
             Ending::NoConnection => Self::NoConnection,
         }
     }
@@ -49,7 +51,7 @@ mod tests {
     use super::*;
 
     /// For each ending: recorded and live before any media, then recorded and live with some.
-    const CODES: [(Ending, [u8; 4]); 13] = [
+    const CODES: [(Ending, [u8; 4]); 14] = [
         (Ending::Ended, [0, 0, 0, 0]),
         (Ending::Unpublished, [0, 0, 0, 0]),
         (Ending::Limit, [0, 0, 0, 0]),
@@ -60,6 +62,7 @@ mod tests {
         (Ending::Stalled, [1, 1, 2, 2]),
         (Ending::Refused, [1, 1, 1, 1]),
         (Ending::NotFound, [1, 1, 1, 1]),
+        (Ending::Mismatch, [1, 1, 1, 1]),
         (Ending::DiskFull, [1, 1, 1, 1]),
         (Ending::OutputFailed, [1, 1, 1, 1]),
         (Ending::NoConnection, [3, 3, 3, 3]),

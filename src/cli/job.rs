@@ -9,7 +9,7 @@ mod tests;
 
 use std::{fs, path::Path, time::Duration};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use jiff::Zoned;
 
 use self::place::Place;
@@ -129,10 +129,16 @@ fn resume(args: &Args, output: &Destination) -> Result<Option<Resume>> {
         _ if !args.resume => return Ok(None),
         Destination::Stdout => "there is nothing to resume on standard output",
         Destination::Template(_) => return Ok(None),
-        Destination::Path(_) if args.live => "a live stream cannot be resumed",
-        Destination::Path(file) if has_content(file) => {
-            bail!("--resume is not supported by this version, and {file:?} is not empty")
+        Destination::Path(file) if args.live => {
+            // Under rtmpdump's name it is written anew, as callers of that expect.
+            let is_lost = has_content(file) && args.name != Name::Rtmpdump;
+            ensure!(
+                !is_lost,
+                "--resume cannot go on with {file:?} from a live stream; name another file"
+            );
+            "a live stream cannot be resumed"
         }
+        Destination::Path(file) if is_special(file) => "only a file can be resumed",
         Destination::Path(_) => {
             let skip_keyframes = args.skip.unwrap_or_default();
             return Ok(Some(Resume { skip_keyframes }));
@@ -144,6 +150,11 @@ fn resume(args: &Args, output: &Destination) -> Result<Option<Resume>> {
 
 fn has_content(file: &Path) -> bool {
     fs::metadata(file).is_ok_and(|file| file.len() > 0)
+}
+
+/// Whether this is a pipe, a device or the like.
+fn is_special(file: &Path) -> bool {
+    fs::metadata(file).is_ok_and(|file| !file.is_file() && !file.is_dir())
 }
 
 fn start_ms(args: &Args, resume: Option<Resume>) -> u32 {

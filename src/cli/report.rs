@@ -46,6 +46,8 @@ pub struct Console {
     marked: u64,
     /// When the first media came.
     started: Option<Instant>,
+    /// What the file held before.
+    before: Progress,
     /// When progress was shown last.
     shown: Option<Instant>,
     /// Lines of metadata that are still printed.
@@ -63,6 +65,7 @@ impl Console {
             wishes,
             marked: 0,
             started: None,
+            before: Progress::default(),
             shown: None,
             metadata_lines: METADATA_LINES,
         }
@@ -106,7 +109,7 @@ impl Console {
             _ if self.wishes.hashes => self.mark(progress),
             Some(bar) => {
                 let since_start = self.started.map(|started| now.duration_since(started));
-                draw(bar, progress, since_start.unwrap_or_default());
+                draw(bar, progress, &self.before, since_start.unwrap_or_default());
             }
             None => self.screen.status(&status(progress)),
         }
@@ -180,6 +183,29 @@ impl Report for Console {
         } else {
             "Starting download at: 0.000 kB"
         });
+        self.begin(is_live);
+    }
+
+    fn resuming(&mut self, progress: &Progress) {
+        self.before = *progress;
+        let line = resuming(&self.wished_for(progress));
+        self.screen.line(&line);
+        self.begin(false);
+    }
+
+    fn progress(&mut self, progress: &Progress) {
+        self.progress_at(progress, Instant::now());
+    }
+
+    fn part(&mut self, facts: &PartFacts) {
+        if self.wishes.parts || facts.part > 1 {
+            self.screen.line(&part_line(facts));
+        }
+    }
+}
+
+impl Console {
+    fn begin(&mut self, is_live: bool) {
         if self.wishes.realtime && !is_live {
             self.screen
                 .line("  in approximately realtime (disabled BUFX speedup hack)");
@@ -193,15 +219,19 @@ impl Report for Console {
             self.screen.show_bar();
         }
     }
+}
 
-    fn progress(&mut self, progress: &Progress) {
-        self.progress_at(progress, Instant::now());
-    }
-
-    fn part(&mut self, facts: &PartFacts) {
-        if self.wishes.parts || facts.part > 1 {
-            self.screen.line(&part_line(facts));
-        }
+/// From where on; the position only where the whole is known, as rtmpdump has it.
+fn resuming(progress: &Progress) -> String {
+    let kilobytes = progress.bytes as f64 / 1024.0;
+    let seconds = progress.position_ms as f64 / 1000.0;
+    match tenths_of_percent(progress) {
+        Some(tenths) => format!(
+            "Resuming download at: {kilobytes:.3} kB / {seconds:.3} sec ({}.{}%)",
+            tenths / 10,
+            tenths % 10
+        ),
+        None => format!("Resuming download at: {kilobytes:.3} kB"),
     }
 }
 
@@ -239,7 +269,7 @@ fn tenths_of_percent(progress: &Progress) -> Option<u64> {
     Some((progress.position_ms.saturating_mul(1000) / duration_ms).min(1000))
 }
 
-fn draw(bar: &ProgressBar, progress: &Progress, elapsed: Duration) {
+fn draw(bar: &ProgressBar, progress: &Progress, before: &Progress, elapsed: Duration) {
     let duration_ms = progress.duration_ms.filter(|duration_ms| *duration_ms > 0);
     if bar.length() != duration_ms {
         bar.set_style(style(duration_ms));
@@ -247,7 +277,7 @@ fn draw(bar: &ProgressBar, progress: &Progress, elapsed: Duration) {
             bar.set_length(duration_ms);
         }
     }
-    bar.set_message(bar_text(progress, elapsed));
+    bar.set_message(bar_text(progress, before, elapsed));
     bar.set_position(progress.position_ms.min(duration_ms.unwrap_or(u64::MAX)));
 }
 
@@ -260,7 +290,7 @@ fn style(duration_ms: Option<u64>) -> ProgressStyle {
 }
 
 /// Bytes, position, rate, and how long the rest takes at that rate.
-fn bar_text(progress: &Progress, elapsed: Duration) -> String {
+fn bar_text(progress: &Progress, before: &Progress, elapsed: Duration) -> String {
     let seconds = elapsed.as_secs_f64();
     let mut text = format!(
         "{}  {}",
@@ -271,20 +301,21 @@ fn bar_text(progress: &Progress, elapsed: Duration) -> String {
         text += &format!(" of {}", clock(duration_ms));
     }
     if seconds >= 1.0 {
-        let rate = progress.bytes as f64 / seconds;
+        let rate = progress.bytes.saturating_sub(before.bytes) as f64 / seconds;
         text += &format!("  {}/s", HumanBytes(rate as u64));
     }
-    if let Some(rest_ms) = rest_ms(progress, seconds) {
+    if let Some(rest_ms) = rest_ms(progress, before, seconds) {
         text += &format!("  {} left", clock(rest_ms));
     }
     text
 }
 
 /// How long it will take if it goes on as it went.
-fn rest_ms(progress: &Progress, elapsed_seconds: f64) -> Option<u64> {
+fn rest_ms(progress: &Progress, before: &Progress, elapsed_seconds: f64) -> Option<u64> {
     let rest_ms = progress.duration_ms?.checked_sub(progress.position_ms)?;
-    let has_pace = elapsed_seconds >= 1.0 && progress.position_ms > 0;
-    let pace = progress.position_ms as f64 / elapsed_seconds;
+    let gone_ms = progress.position_ms.saturating_sub(before.position_ms);
+    let has_pace = elapsed_seconds >= 1.0 && gone_ms > 0;
+    let pace = gone_ms as f64 / elapsed_seconds;
     has_pace.then_some((rest_ms as f64 * 1000.0 / pace) as u64)
 }
 

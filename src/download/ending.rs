@@ -33,6 +33,8 @@ pub enum Ending {
     Refused,
     /// There is no such stream.
     NotFound,
+    /// The file that was to be gone on with holds something else than the stream. It stays as it was.
+    Mismatch,
     /// The disk is full; what had fit is kept.
     DiskFull,
     /// The output cannot be opened or written.
@@ -59,6 +61,10 @@ pub(super) enum Last {
     Stopped,
     /// A redirect that is not followed, and why.
     RedirectRefused(String),
+    /// The stream does not lead up to the end of the file.
+    Hopeless,
+    /// The file cannot be gone on with, and why.
+    Mismatch(String),
 }
 
 /// What is known of the stream when it ends.
@@ -118,6 +124,8 @@ pub(super) fn judge(last: &Last, facts: &Facts) -> (Ending, String) {
         Last::Limit => (Ending::Limit, "as long as was asked for".to_owned()),
         Last::Stopped => (Ending::Interrupted, "stopped by the user".to_owned()),
         Last::RedirectRefused(why) => (Ending::Refused, why.clone()),
+        Last::Hopeless => (Ending::Mismatch, OTHER_STREAM.to_owned()),
+        Last::Mismatch(why) => (Ending::Mismatch, why.clone()),
     }
 }
 
@@ -214,6 +222,7 @@ impl fmt::Display for Ending {
             Self::Stalled => "stalled",
             Self::Refused => "refused",
             Self::NotFound => "not-found",
+            Self::Mismatch => "mismatch",
             Self::DiskFull => "disk-full",
             Self::OutputFailed => "output-failed",
             Self::NoConnection => "no-connection",
@@ -223,6 +232,9 @@ impl fmt::Display for Ending {
 
 /// What servers do when they do not know the app: some say nothing.
 const NO_APP: &str = "perhaps it has no such app; else --no-pipelining may help";
+
+/// What is wrong with a file that ends with other media than the stream has.
+const OTHER_STREAM: &str = "what the file ends with is not in the stream; the file stays as it was";
 
 /// How much a recorded stream's last timestamp may fall short of its duration.
 const DURATION_TOLERANCE_MS: u64 = 500;

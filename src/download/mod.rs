@@ -6,6 +6,8 @@ pub mod output;
 mod places;
 mod pump;
 mod redirect;
+mod resume;
+mod splice;
 mod timeline;
 
 use std::{
@@ -24,11 +26,15 @@ use self::{
     places::{Places, is_elsewhere},
     pump::{Next, Pump},
     redirect::follow,
+    resume::{Found, Resumption},
 };
 use crate::{
     amf::Object,
     rtmp::{
-        client::{Client, config::Config},
+        client::{
+            Client,
+            config::{Config, Start},
+        },
         handshake,
     },
     transport::{Dialer, Endpoint},
@@ -57,7 +63,8 @@ pub struct Job {
     pub limits: Limits,
     /// How the output is cut, and who hears of it.
     pub parts: Parts,
-    /// How the recording that is in the output is gone on with; `None` writes it anew.
+    /// How the recording that is in the output is gone on with; `None` writes it anew. What is no
+    /// regular file has none.
     pub resume: Option<Resume>,
 }
 
@@ -131,6 +138,11 @@ pub trait Report {
     fn metadata(&mut self, metadata: &Object);
     /// The stream has begun to come; tells whether a live one was asked for.
     fn started(&mut self, is_live: bool);
+    /// The stream has begun to come, and is to go on with a file that holds so much. Called instead of
+    /// [`Report::started`].
+    fn resuming(&mut self, _progress: &Progress) {
+        self.started(false);
+    }
     /// More has come. Called for each read from the network.
     fn progress(&mut self, progress: &Progress);
     /// A file is whole: a part of the recording, or all of it.
@@ -171,7 +183,10 @@ impl Stop {
 pub async fn run(job: &Job, report: &mut dyn Report, mut stop: Stop) -> Outcome {
     let mut pump = Pump::new(job, report);
     let mut places = Places::new(&job.alternatives);
-    let last = play(job, &mut pump, &mut places, &mut stop).await;
+    let last = match prepare(job, &mut pump, &mut stop).await {
+        Ok(()) => play(job, &mut pump, &mut places, &mut stop).await,
+        Err(last) => last,
+    };
     let last = match (finish(&mut pump, &last, &mut stop).await, last) {
         (Ok(()), last) | (Err(_), last @ Last::Output(_)) => last,
         // The reader had its time, and it was the user who did not want to wait for it.
@@ -194,9 +209,41 @@ pub async fn run(job: &Job, report: &mut dyn Report, mut stop: Stop) -> Outcome 
         is_live: facts.is_live,
         bytes: written.bytes,
         tags: written.tags,
-        position_ms: facts.position_ms,
+        position_ms: pump.progress().position_ms,
         duration_ms: pump.progress().duration_ms,
     }
+}
+
+/// Looks before anybody is connected to at what there is to go on with.
+async fn prepare(job: &Job, pump: &mut Pump<'_>, stop: &mut Stop) -> Result<(), Last> {
+    let (Some(wish), Destination::Path(path)) = (job.resume, &job.output) else {
+        return Ok(());
+    };
+    let path = path.clone();
+    // A large file is read for seconds.
+    let reading = tokio::task::spawn_blocking(move || resume::read(&path));
+    let read = tokio::select! {
+        read = reading => read.map_err(io::Error::other).flatten(),
+        () = stop.requested() => return Err(Last::Stopped),
+    };
+    match read.map_err(Last::Output)? {
+        Found::Nothing => {}
+        Found::Unusable(why) => {
+            return Err(Last::Mismatch(format!(
+                "the file is not gone on with: {why}"
+            )));
+        }
+        Found::Recording(recording, file) => {
+            let is_long_enough = job.length_ms().is_some_and(|length_ms| {
+                recording.end_ms().saturating_sub(recording.first_ms()) >= length_ms
+            });
+            pump.go_on_with(Resumption::new(recording, wish), *file);
+            if is_long_enough {
+                return Err(Last::Limit);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Writes what is left. A pipe's reader may take any time for it, until the user wishes to end.
@@ -231,6 +278,11 @@ async fn finish_hooks(pump: &mut Pump<'_>, last: &Last, stop: &mut Stop) {
 async fn play(job: &Job, pump: &mut Pump<'_>, places: &mut Places, stop: &mut Stop) -> Last {
     let mut endpoint = job.endpoint.clone();
     let mut session = job.session.clone();
+    // What is known without redirects and logins.
+    let mut place = session.clone();
+    if let Some(start_ms) = pump.search_start_ms() {
+        session = asking_at(start_ms, &place);
+    }
     let mut hops = 0;
     loop {
         pump.report.connecting(&endpoint);
@@ -256,9 +308,22 @@ async fn play(job: &Job, pump: &mut Pump<'_>, places: &mut Places, stop: &mut St
                     return last;
                 }
                 match places.next(&session) {
-                    Some(next) => session = next,
+                    Some(next) => {
+                        place = next.clone();
+                        session = next;
+                    }
                     None => return last,
                 }
+            }
+            Next::AskAgain { start_ms } => {
+                tracing::info!(
+                    "the stream does not lead up to the end of the file, asking for it again at {}.{:03} s",
+                    start_ms / 1000,
+                    start_ms % 1000
+                );
+                hops = 0;
+                endpoint = job.endpoint.clone();
+                session = asking_at(start_ms, &place);
             }
             Next::Follow(_) | Next::Reconnect(_) if hops == MAX_HOPS => {
                 return Last::RedirectRefused(format!("redirected more than {MAX_HOPS} times"));
@@ -278,6 +343,16 @@ async fn play(job: &Job, pump: &mut Pump<'_>, places: &mut Places, stop: &mut St
                 }
             }
         }
+    }
+}
+
+/// A session that asks for the stream from `start_ms` on.
+fn asking_at(start_ms: u32, session: &Config) -> Config {
+    let rest_ms = |length_ms: u32| length_ms.saturating_sub(start_ms);
+    Config {
+        start: Start::At { ms: start_ms },
+        length_ms: session.length_ms.map(rest_ms),
+        ..session.clone()
     }
 }
 

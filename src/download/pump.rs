@@ -11,7 +11,9 @@ use super::{
     Job, Limits, Progress, Report, Stop,
     ending::{Facts, Last},
     line::{Line, Moved},
-    output::{Nature, Output},
+    output::{Former, Nature, Output},
+    resume::Resumption,
+    splice::{Arrival, Joint, Verdict},
     timeline::Timeline,
 };
 use crate::{
@@ -20,7 +22,7 @@ use crate::{
     payload::Payload,
     rtmp::{
         client::{
-            Client, Event,
+            Client, End, Event,
             config::{Config, Connect, Start},
         },
         command::Redirect,
@@ -48,6 +50,8 @@ pub(super) enum Next {
     Follow(Redirect),
     /// Another connection to the same server, with a login.
     Reconnect(Box<Connect>),
+    /// Another connection, with the stream from this place on.
+    AskAgain { start_ms: u32 },
 }
 
 impl From<Last> for Next {
@@ -71,6 +75,8 @@ pub(super) struct Pump<'a> {
     limits: Limits,
     pace: Pace,
     reached: Reached,
+    /// The search for the end of the file that is gone on with.
+    resumption: Option<Box<Resumption>>,
 }
 
 /// What part of the stream is wanted.
@@ -115,7 +121,21 @@ impl<'a> Pump<'a> {
             limits: job.limits,
             pace: Pace::default(),
             reached: Reached::Handshake,
+            resumption: None,
         }
+    }
+
+    /// Goes on with `file`, once the stream has led up to its end.
+    pub(super) fn go_on_with(&mut self, resumption: Resumption, file: Former) {
+        // A live stream would not lead up to it.
+        self.is_recorded = true;
+        self.resumption = Some(Box::new(resumption));
+        self.output.go_on_with(file);
+    }
+
+    /// Where the stream is to be asked for, as long as it has to lead up to the end of a file.
+    pub(super) fn search_start_ms(&self) -> Option<u32> {
+        Some(self.resumption.as_ref()?.start_ms())
     }
 
     /// Plays over `stream` until something ends it.
@@ -135,7 +155,7 @@ impl<'a> Pump<'a> {
         if client.poll_transmit(&mut line.outbox).is_ok() {
             line.say_goodbye().await;
         }
-        next
+        self.after_search(next)
     }
 
     async fn play(
@@ -228,7 +248,10 @@ impl<'a> Pump<'a> {
                 self.report.connected();
             }
             Event::Recorded => self.is_recorded = true,
-            Event::Restarted => self.timeline.restart(),
+            Event::Restarted => match &mut self.resumption {
+                Some(resumption) => resumption.restart(),
+                None => self.timeline.restart(),
+            },
             Event::Started => self.reached = Reached::Playing,
             Event::Redirected(redirect) => return Err(Next::Follow(redirect)),
             Event::Reconnect { connect } => return Err(Next::Reconnect(connect)),
@@ -238,10 +261,10 @@ impl<'a> Pump<'a> {
     }
 
     fn metadata(&mut self, now: Instant, members: Object, payload: Payload) -> Result<(), Last> {
-        self.tell_start();
-        self.report.metadata(&members);
         let duration_ms = members.get("duration").and_then(duration_ms);
         self.duration_ms = duration_ms.or(self.duration_ms);
+        self.tell_start();
+        self.report.metadata(&members);
         let at_ms = self.timeline.companion();
         if !self.fits(Nature::SCRIPT, at_ms, &payload) {
             return Err(Last::Limit);
@@ -253,7 +276,12 @@ impl<'a> Pump<'a> {
     fn tell_start(&mut self) {
         if !self.is_start_told {
             self.is_start_told = true;
-            self.report.started(self.is_live_wanted);
+            if self.resumption.is_some() {
+                let progress = self.progress();
+                self.report.resuming(&progress);
+            } else {
+                self.report.started(self.is_live_wanted);
+            }
         }
     }
 
@@ -270,6 +298,14 @@ impl<'a> Pump<'a> {
             Kind::AUDIO => Nature::of_audio(&payload),
             _ => Nature::SCRIPT,
         };
+        if self.resumption.is_some() {
+            let arrival = Arrival {
+                nature,
+                timestamp,
+                payload,
+            };
+            return self.compare(now, arrival);
+        }
         let at_ms = if nature.is_frame {
             self.tell_start();
             let first_ms = self
@@ -306,6 +342,88 @@ impl<'a> Pump<'a> {
         most.is_none_or(|most| self.output.bytes_with(nature, at_ms, payload) <= most)
     }
 
+    /// Holds a message against the file that is gone on with.
+    #[cold]
+    fn compare(&mut self, now: Instant, arrival: Arrival) -> Result<(), Last> {
+        if arrival.nature.is_frame {
+            self.first_timestamp_ms.get_or_insert(0);
+            self.tell_start();
+        }
+        let verdict = self.resumption.as_mut().map(|search| search.offer(arrival));
+        match verdict {
+            Some(Verdict::Known(payload)) => self.output.spend(payload),
+            Some(Verdict::Proved(joint)) => return self.join(now, joint),
+            Some(Verdict::Hopeless) => return Err(Last::Hopeless),
+            Some(Verdict::Held) | None => {}
+        }
+        Ok(())
+    }
+
+    /// The stream has led up to the end of the file: from here on it goes on as if it had never been
+    /// interrupted.
+    fn join(&mut self, now: Instant, joint: Joint) -> Result<(), Last> {
+        let Some(resumption) = self.resumption.take() else {
+            return Ok(());
+        };
+        let end_ms = resumption.recording().end_ms();
+        tracing::info!("the stream goes on where the file ends, at {end_ms} ms");
+        let first_ms = if self.part.keeps_timestamps {
+            u32::try_from(resumption.recording().first_ms()).unwrap_or(0)
+        } else {
+            u32::try_from(-joint.offset_ms).unwrap_or(0)
+        };
+        self.first_timestamp_ms = Some(first_ms);
+        self.timeline = joint.timeline;
+        for (
+            at_ms,
+            Arrival {
+                nature, payload, ..
+            },
+        ) in joint.arrivals
+        {
+            if nature.is_frame {
+                if self.part.ends_by(at_ms, first_ms) {
+                    return Err(Last::Limit);
+                }
+                self.pace.frame(nature.kind, at_ms);
+            }
+            if !self.fits(nature, at_ms, &payload) {
+                return Err(Last::Limit);
+            }
+            let written = self.output.media(now, nature, at_ms, payload);
+            written.map_err(Last::Output)?;
+        }
+        Ok(())
+    }
+
+    /// What the end of a connection is for a file whose end was not found in the stream yet.
+    fn after_search(&mut self, next: Next) -> Next {
+        let (Some(resumption), Next::Finish(last)) = (&mut self.resumption, &next) else {
+            return next;
+        };
+        let has_ended = matches!(
+            last,
+            Last::Session(End::Complete(_) | End::Unpublished(_) | End::Closed(_))
+        );
+        let is_closed = matches!(last, Last::PeerClosed { between_messages } if *between_messages)
+            && self.reached == Reached::Playing
+            && !resumption.is_running();
+        if let Some(joint) = resumption.finish() {
+            return match self.join(Instant::now(), joint) {
+                Ok(()) => next,
+                Err(last) => last.into(),
+            };
+        }
+        if !has_ended && !is_closed && !matches!(last, Last::Hopeless) {
+            return next;
+        }
+        match resumption.next_start() {
+            Some(start_ms) => Next::AskAgain { start_ms },
+            None if is_closed => next,
+            None => Last::Hopeless.into(),
+        }
+    }
+
     /// Whether the server closed during a digest handshake: very old ones know the plain one only. A
     /// silent server is not asked again.
     pub(super) fn is_hung_up_on(&self, last: &Last, session: &Config) -> bool {
@@ -329,7 +447,11 @@ impl<'a> Pump<'a> {
             has_media,
             first_timestamp_ms: self.part.place_of(self.first_timestamp_ms.unwrap_or(0)),
             position_ms: self.timeline.position_ms(),
-            duration_ms: self.part.end_of(self.duration_ms),
+            // As long as the end of a file was not met, nothing is complete.
+            duration_ms: self
+                .part
+                .end_of(self.duration_ms)
+                .filter(|_| self.resumption.is_none()),
             frame_interval_ms: self.pace.interval_ms,
         }
     }
@@ -337,7 +459,10 @@ impl<'a> Pump<'a> {
     pub(super) fn progress(&self) -> Progress {
         Progress {
             bytes: self.output.written().bytes,
-            position_ms: self.timeline.position_ms(),
+            position_ms: match &self.resumption {
+                Some(resumption) => resumption.recording().end_ms(),
+                None => self.timeline.position_ms(),
+            },
             duration_ms: self.duration_ms,
         }
     }

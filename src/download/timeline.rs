@@ -56,6 +56,19 @@ impl Timeline {
         }
     }
 
+    /// A clock that goes on where another one was: a frame of `timestamp` is at `output_ms`, which is
+    /// below 0 where the stream begins before the output does.
+    pub(super) fn at(timestamp: Timestamp, output_ms: i64) -> Self {
+        Self {
+            keeps_timestamps: false,
+            clock: Some(Clock {
+                timestamp: Some(timestamp),
+                ..Clock::starting_at(output_ms)
+            }),
+            has_told_of_jumps: false,
+        }
+    }
+
     /// The place in milliseconds of a frame of this kind. Frames drive the clock.
     pub(super) fn frame(&mut self, kind: TagKind, timestamp: Timestamp) -> u64 {
         let start_ms = if self.keeps_timestamps {

@@ -67,6 +67,14 @@ impl Writer {
         Some(writer)
     }
 
+    /// Goes on with a file of `length` bytes whose head is not ours, and stays as it is.
+    pub fn behind(length: u64) -> Self {
+        Self {
+            length,
+            ..Self::new(Layout::Plain)
+        }
+    }
+
     /// The head of the file, for its first bytes. To be called once, before any tag.
     pub fn head(&mut self) -> Vec<u8> {
         let head = match self.layout {

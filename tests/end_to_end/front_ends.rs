@@ -11,7 +11,7 @@ use crate::{
     peers::{ffmpeg::Ffmpeg, nginx::Nginx, require, rtmpdump::Rtmpdump, yt_dlp::YtDlp},
     process::Finished,
     program::LIMIT,
-    server::{Clip, Command, Config, OnConnect, Pace, Server, Stream},
+    server::{Clip, Command, Config, OnConnect, Pace, Point, Seeking, Server, Stream, Then},
 };
 
 #[test]
@@ -40,6 +40,28 @@ fn yt_dlp_downloads_from_nginx() {
     let url = instance.url("vod", "avc_aac.flv");
     run(&yt_dlp, &ours, &["-o", "clip.flv", &url]).succeeded();
     assert_media(&Clip::read(&ours.file("clip.flv")), &Clip::read(&source));
+}
+
+/// It runs us again, with `--resume --skip 1`, as long as that makes the file longer.
+#[test]
+fn yt_dlp_resumes_what_was_cut() {
+    let yt_dlp = require!(YtDlp::find());
+    let stream = Stream::recorded(Clip::sample()).paced(Pace::Unbounded);
+    let config = Config::serving(stream.seeking(Seeking {
+        restarts_clock: true,
+        ..Seeking::default()
+    }));
+    let server = Server::start(Config {
+        faulty_connections: 1,
+        ..config.with_fault(Point::Byte(33_333), Then::Fin)
+    });
+    let ours = Ours::new();
+    let finished = run(&yt_dlp, &ours, &["-o", "clip.flv", &server.url("clip")]).succeeded();
+    let clients = server.heard();
+    let plays = clients.iter().filter_map(|client| client.command("play"));
+    let starts: Vec<_> = plays.map(|play| play.values[2].as_number()).collect();
+    assert_eq!(starts, [Some(0.0), Some(1000.0)], "{finished}");
+    assert_media(&Clip::read(&ours.file("clip.flv")), &Clip::sample());
 }
 
 /// nginx-rtmp knows the app by its whole name, and hangs up where it has no such app.

@@ -43,6 +43,9 @@ mod front_ends;
 #[cfg(unix)]
 mod pipes;
 
+/// Files that are gone on with.
+mod resume;
+
 /// What a session can play with, from servers that want it.
 mod repertoire;
 

@@ -293,8 +293,8 @@ fn says_in_one_line_what_is_wrong() {
             "a password needs a user: --user names it",
         ),
         (
-            &["rtmp://h/a/b", "-e", "-o", "Cargo.toml"],
-            "--resume is not supported by this version, and \"Cargo.toml\" is not empty",
+            &["rtmp://h/a/b", "-e", "-v", "-o", "Cargo.toml"],
+            "--resume cannot go on with \"Cargo.toml\" from a live stream; name another file",
         ),
     ];
     for (line, expected) in cases {
@@ -484,7 +484,7 @@ fn a_login_comes_from_options_or_the_url() {
 }
 
 #[test]
-fn resuming_begins_where_there_is_nothing() {
+fn resuming_begins_where_the_file_ends() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("new.flv");
     let line = [
@@ -507,7 +507,8 @@ fn what_cannot_be_resumed_is_not() {
     for line in [
         &["rtmp://h/a/b", "-e", "-o", "-"][..],
         &["rtmp://h/a/b", "-e"],
-        &["rtmp://h/a/b", "-e", "-v", "-o", "Cargo.toml"],
+        &["rtmp://h/a/b", "-e", "-v", "-o", "new.flv"],
+        &["rtmp://h/a/b", "-e", "-o", "/dev/null"],
         &["rtmp://h/a/b", "-k", "1", "-o", "Cargo.toml"],
     ] {
         assert_eq!(job(line).resume, None, "{line:?}");

@@ -268,16 +268,53 @@ fn tells_bytes_position_rate_and_rest_on_the_bar() {
         ),
     ];
     for (progress, elapsed, expected) in cases {
-        assert_eq!(bar_text(&progress, elapsed), expected);
+        let before = Progress::default();
+        assert_eq!(bar_text(&progress, &before, elapsed), expected);
+    }
+    let before = progress(1 << 20, 10_000, None);
+    assert_eq!(
+        bar_text(
+            &progress(3 << 20, 30_000, Some(90_000)),
+            &before,
+            2 * second
+        ),
+        "3.00 MiB  0:00:30 of 0:01:30  1.00 MiB/s  0:00:06 left"
+    );
+}
+
+#[test]
+fn tells_from_where_it_goes_on() {
+    for (wishes, duration_ms, expected) in [
+        (
+            Wishes::default(),
+            Some(30_000),
+            "Resuming download at: 2.500 kB / 12.345 sec (41.1%)\n",
+        ),
+        (
+            Wishes {
+                length_ms: Some(24_690),
+                ..Wishes::default()
+            },
+            None,
+            "Resuming download at: 2.500 kB / 12.345 sec (50.0%)\nFor duration: 24.690 sec\n",
+        ),
+        (Wishes::default(), None, "Resuming download at: 2.500 kB\n"),
+    ] {
+        let (screen, written) = plain(Verbosity::Normal);
+        let mut console = Console::new(screen, wishes);
+        console.resuming(&progress(2_560, 12_345, duration_ms));
+        assert_eq!(written.take(), expected);
     }
 }
 
 #[test]
 fn draws_a_bar_once_the_duration_is_known() {
     let bar = ProgressBar::hidden();
-    draw(&bar, &progress(1, 5_000, None), Duration::ZERO);
+    let before = Progress::default();
+    draw(&bar, &progress(1, 5_000, None), &before, Duration::ZERO);
     assert_eq!(bar.length(), None);
-    draw(&bar, &progress(1, 5_000, Some(4_000)), Duration::ZERO);
+    let further = progress(1, 5_000, Some(4_000));
+    draw(&bar, &further, &before, Duration::ZERO);
     assert_eq!((bar.length(), bar.position()), (Some(4_000), 4_000));
     assert_eq!(bar.message(), "1 B  0:00:05 of 0:00:04");
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    Written,
+    Former, Written,
     queue::{whole_tags, write_all},
 };
 use crate::flv::Writer;
@@ -38,6 +38,20 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
 /// Opens a file where nothing is yet.
 pub(super) fn open_new(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).open(path)
+}
+
+impl TagFile {
+    /// Goes on with a file, and cuts off what is behind its last whole tag.
+    pub(super) fn go_on(former: Former, now: Instant) -> io::Result<Self> {
+        let mut file = Self {
+            written: former.written(),
+            storage: former.file,
+            writer: former.writer,
+            patched_at: now,
+        };
+        file.cut()?;
+        Ok(file)
+    }
 }
 
 impl<S: Storage> TagFile<S> {

@@ -79,6 +79,8 @@ pub(super) struct Output {
     spent: Vec<Payload>,
     /// What went into the files of former parts.
     former: Written,
+    /// The file that is gone on with, until that is begun.
+    resumed: Option<Former>,
     /// How much waits for a pipe's reader while the stream goes on; none where the stream waits.
     backlog_bytes: Option<usize>,
     /// The bytes of former parts, those that waited included.
@@ -88,6 +90,18 @@ pub(super) struct Output {
     /// Parts that are whole, and not told of yet.
     whole: VecDeque<PartFacts>,
     room: Option<Room>,
+}
+
+/// A file that an earlier recording is in.
+#[derive(Debug)]
+pub(super) struct Former {
+    /// Open for reading and writing.
+    pub(super) file: File,
+    /// Knows of all its intact tags, and where the last one ends.
+    pub(super) writer: Writer,
+    /// How many those are, a head of ours left out.
+    pub(super) tags: u64,
+    pub(super) has_video: bool,
 }
 
 /// How much went into an output.
@@ -179,6 +193,7 @@ impl Output {
             latest: Latest::default(),
             spent: Vec::new(),
             former: Written::default(),
+            resumed: None,
             backlog_bytes: None,
             former_bytes: 0,
             manifest: parts.manifest.clone().map(Manifest::new),
@@ -194,6 +209,12 @@ impl Output {
         if let Some(Sink::Pipe(pipe)) = self.part.as_mut().map(|part| &mut part.sink) {
             pipe.go_on_without_reader(backlog_bytes);
         }
+    }
+
+    /// Goes on with `file` behind its last intact tag. What lies behind that is cut off when the first
+    /// tag comes, and nothing is changed before.
+    pub(super) fn go_on_with(&mut self, file: Former) {
+        self.resumed = Some(file);
     }
 
     /// Has so many bytes stay free on the disk: [`Output::check_room`] looks.
@@ -234,7 +255,9 @@ impl Output {
         let framed =
             |lengths: &mut dyn Iterator<Item = usize>| lengths.map(tag_length).sum::<u64>();
         let tag = tag_length(payload.len());
-        let more = if self.part.is_none() && !nature.is_frame {
+        let more = if self.resumed.is_some() {
+            tag
+        } else if self.part.is_none() && !nature.is_frame {
             0
         } else if self.part.is_none() {
             head::LENGTH as u64 + framed(&mut self.early.lengths()) + tag
@@ -266,11 +289,12 @@ impl Output {
         }
     }
 
-    /// What went out. Tags that wait do not count yet.
+    /// What is in the output. Tags that wait do not count yet.
     pub(super) fn written(&self) -> Written {
-        match &self.part {
-            Some(part) => self.former + part.sink.written(),
-            None => self.former,
+        match (&self.part, &self.resumed) {
+            (Some(part), _) => self.former + part.sink.written(),
+            (None, Some(file)) => file.written(),
+            (None, None) => self.former,
         }
     }
 
@@ -295,8 +319,8 @@ impl Output {
         Ok(())
     }
 
-    /// An audio or video message, or script data, at its place on the output clock. What comes before the first frame
-    /// waits for it, and gets its place.
+    /// An audio or video message, or script data, at its place on the output clock. What comes before the
+    /// first frame waits for it, and gets its place; a file that is gone on with had its first frame.
     pub(super) fn media(
         &mut self,
         now: Instant,
@@ -313,7 +337,9 @@ impl Output {
             self.latest.note(nature.kind, at_ms);
         } else {
             self.configuration.keep(nature.kind, &payload);
-            if self.part.is_none() {
+            if self.resumed.is_some() {
+                self.begin_first_part(now, at_ms)?;
+            } else if self.part.is_none() {
                 self.hold(nature, payload);
                 return Ok(());
             }
@@ -370,6 +396,11 @@ impl Output {
             self.spent.extend(batch.into_iter().map(Payload::reuse));
         }
         Ok(())
+    }
+
+    /// Takes a payload whose bytes are not to be written.
+    pub(super) fn spend(&mut self, payload: Payload) {
+        self.spent.push(payload);
     }
 
     /// A payload whose bytes are written.
@@ -439,6 +470,9 @@ impl Output {
     }
 
     fn begin_first_part(&mut self, now: Instant, at_ms: u64) -> io::Result<()> {
+        if let Some(file) = self.resumed.take() {
+            return self.reopen(file, now, at_ms);
+        }
         let origin = self.origin();
         let opened = self.open(now, &origin.began)?;
         self.begin(opened, origin, at_ms, |opened, origin| {
@@ -447,6 +481,25 @@ impl Output {
         for (nature, payload) in self.early.take() {
             self.tag(now, nature, Some(at_ms), payload)?;
         }
+        Ok(())
+    }
+
+    fn reopen(&mut self, former: Former, now: Instant, at_ms: u64) -> io::Result<()> {
+        let has_video = former.has_video;
+        let mut file = TagFile::go_on(former, now)?;
+        file.writer().take_over(&self.metadata);
+        let opened = Opened {
+            head: file.written().bytes,
+            sink: Sink::File(Box::new(file)),
+            path: match &self.destination {
+                Destination::Path(path) => Some(path.clone()),
+                Destination::Stdout | Destination::Template(_) => None,
+            },
+        };
+        let origin = self.origin();
+        self.begin(opened, origin, at_ms, |opened, origin| {
+            Part::resumed(opened.sink, opened.head, origin, has_video)
+        });
         Ok(())
     }
 
@@ -624,7 +677,8 @@ impl Output {
 
     /// How many bytes the output has, what waits included.
     fn bytes(&self) -> u64 {
-        self.former_bytes + self.part.as_ref().map_or(0, Part::bytes)
+        let resumed = self.resumed.as_ref().map(|file| file.written().bytes);
+        self.former_bytes + self.part.as_ref().map_or(0, Part::bytes) + resumed.unwrap_or(0)
     }
 
     fn pipe(&self) -> Option<&Pipe> {
@@ -634,6 +688,15 @@ impl Output {
                 ..
             }) => Some(pipe),
             _ => None,
+        }
+    }
+}
+
+impl Former {
+    fn written(&self) -> Written {
+        Written {
+            bytes: self.writer.length(),
+            tags: self.tags,
         }
     }
 }

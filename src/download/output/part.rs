@@ -87,6 +87,14 @@ impl Part {
         }
     }
 
+    /// A file that was there and has so many bytes, whose 0 is that of the output clock.
+    pub(super) fn resumed(sink: Sink, bytes: u64, origin: Origin, has_video: bool) -> Self {
+        Self {
+            has_video,
+            ..Self::first(sink, bytes, origin, 0)
+        }
+    }
+
     /// A later part, which a frame of `kind` at `at_ms` begins. Frames of the other kind have come up
     /// to `other_ms`.
     pub(super) fn later(

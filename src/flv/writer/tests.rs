@@ -515,3 +515,12 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_foreign_file_is_gone_on_with_and_keeps_its_head() {
+    let mut writer = Writer::behind(1000);
+    writer.note(TagKind::AUDIO, 0, &[0xAF, 1, 0]);
+    assert_eq!(writer.length(), 1000 + 18);
+    assert!(writer.patches().is_empty());
+    assert!(!writer.set_metadata(&Object::default()));
+}

@@ -1,0 +1,102 @@
+//! Going on with a file: what it holds, where to ask for the stream again, and whether the stream leads
+//! up to the file's end.
+
+mod recording;
+#[cfg(test)]
+mod tests;
+
+pub(super) use self::recording::{Found, Recording, read};
+use super::{
+    Resume,
+    splice::{Arrival, Joint, Splice, Verdict},
+};
+use crate::rtmp::message::Timestamp;
+
+/// A file that is gone on with, as long as the stream has not been found to lead up to its end.
+#[derive(Debug)]
+pub(super) struct Resumption {
+    recording: Recording,
+    start_ms: u32,
+    /// Where the stream can still be asked for: the next one last.
+    starts: Vec<u32>,
+    splice: Splice,
+    /// The timestamp of the first frame that came.
+    first: Option<Timestamp>,
+}
+
+impl Resumption {
+    pub(super) fn new(recording: Recording, wish: Resume) -> Self {
+        let mut starts = recording.starts(wish.skip_keyframes);
+        starts.reverse();
+        let start_ms = starts.pop().unwrap_or(0);
+        Self {
+            splice: recording.splice(start_ms),
+            recording,
+            start_ms,
+            starts,
+            first: None,
+        }
+    }
+
+    /// Where the stream is to be asked for, in milliseconds.
+    pub(super) fn start_ms(&self) -> u32 {
+        self.start_ms
+    }
+
+    /// The stream led nowhere. Where it is to be asked for next, unless it came from its beginning.
+    pub(super) fn next_start(&mut self) -> Option<u32> {
+        self.start_ms = self.starts.pop()?;
+        self.splice = self.recording.splice(self.start_ms);
+        self.first = None;
+        Some(self.start_ms)
+    }
+
+    /// Holds a message of the stream against the file.
+    pub(super) fn offer(&mut self, arrival: Arrival) -> Verdict {
+        if arrival.nature.is_frame {
+            self.first.get_or_insert(arrival.timestamp);
+        }
+        match self.splice.offer(arrival) {
+            Verdict::Proved(joint) if !self.is_plausible(&joint) => Verdict::Hopeless,
+            verdict => verdict,
+        }
+    }
+
+    /// The stream begins anew, on a clock of its own.
+    pub(super) fn restart(&mut self) {
+        self.splice.restart();
+    }
+
+    /// Whether the stream is that of the file as far as it came.
+    pub(super) fn is_running(&self) -> bool {
+        self.splice.is_running()
+    }
+
+    /// The joint, if the stream that ends here has led up to the file's end.
+    pub(super) fn finish(&mut self) -> Option<Joint> {
+        let joint = self.splice.finish()?;
+        self.is_plausible(&joint).then_some(joint)
+    }
+
+    /// Where a picture stands still in silence, keyframe after keyframe looks alike, and a stream that
+    /// begins behind the end of the file seems to begin before it. A server whose clock neither began
+    /// at 0 nor has another beginning than the file's gives that away. A stream from its
+    /// beginning is beyond doubt.
+    fn is_plausible(&self, joint: &Joint) -> bool {
+        let has_begun_at_0 = self.first.is_none_or(|first| first.0 < AT_ONCE_MS);
+        let differs_by_ms = joint.offset_ms.unsigned_abs();
+        let is_suspicious = (u64::from(AT_ONCE_MS)..OTHER_CLOCK_MS).contains(&differs_by_ms);
+        self.start_ms == 0 || has_begun_at_0 || !is_suspicious
+    }
+
+    /// What the file holds.
+    pub(super) fn recording(&self) -> &Recording {
+        &self.recording
+    }
+}
+
+/// Up to where a clock is taken for one that began at 0, or two for the same.
+const AT_ONCE_MS: u32 = 1_000;
+
+/// What a server's clock may differ by from the file's only because it is another one.
+const OTHER_CLOCK_MS: u64 = 60_000;

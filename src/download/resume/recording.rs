@@ -1,0 +1,282 @@
+//! What an earlier recording holds.
+
+use std::{
+    collections::VecDeque,
+    fs::{File, OpenOptions},
+    io::{self, Read},
+    path::Path,
+};
+
+use crate::{
+    download::{
+        output::{Former, Nature},
+        splice::{Expectation, MIN_RUN, Past, Splice},
+    },
+    flv::{Error, Reader, TagKind, Writer, codec::VideoTag, head, reader::TagRead},
+};
+
+/// What is in a file.
+#[derive(Debug)]
+pub(in crate::download) enum Found {
+    /// No media: nothing that would be lost.
+    Nothing,
+    /// Media, and the file itself.
+    Recording(Recording, Box<Former>),
+    /// Something that nobody can go on with, and why.
+    Unusable(String),
+}
+
+/// The media of a file, as far as it matters for going on.
+#[derive(Debug, Default)]
+pub(in crate::download) struct Recording {
+    past: Past,
+    first_ms: Option<u64>,
+    /// The latest keyframes, in order.
+    keyframes: VecDeque<Keyframe>,
+    /// How many bytes were read.
+    length: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Keyframe {
+    at_ms: u64,
+    /// How many frames are in front of it.
+    number: u64,
+}
+
+/// Reads the file at `path`, a piece at a time, up to where it is no longer intact. Changes nothing.
+pub(in crate::download) fn read(path: &Path) -> io::Result<Found> {
+    let mut options = OpenOptions::new();
+    let mut file = match options.read(true).write(true).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(error) => return Err(error),
+    };
+    if !file.metadata()?.is_file() {
+        return Ok(Found::Nothing);
+    }
+    let mut scan = Scan::default();
+    let rest = scan.run(&mut file)?;
+    Ok(scan.into_found(file, &rest))
+}
+
+/// The walk through the file.
+#[derive(Debug, Default)]
+struct Scan {
+    reader: Reader,
+    recording: Recording,
+    writer: Option<Writer>,
+    /// Whether the head is.
+    is_ours: bool,
+    tags: u64,
+    has_video: bool,
+    fault: Option<Error>,
+}
+
+impl Scan {
+    /// Reads as much as is intact, and returns the beginning of what is not.
+    fn run(&mut self, file: &mut File) -> io::Result<Vec<u8>> {
+        let mut buffer = Vec::new();
+        loop {
+            let before = buffer.len();
+            file.take(READ_BYTES).read_to_end(&mut buffer)?;
+            let is_over = buffer.len() == before;
+            let mut rest = &buffer[..];
+            if self.tags == 0 && self.writer.is_none() {
+                self.writer = Writer::reopen(rest);
+            }
+            self.fault = self.tags_in(&mut rest).err();
+            if is_over || self.fault.is_some() {
+                return Ok(rest.to_vec());
+            }
+            let read = buffer.len() - rest.len();
+            buffer.drain(..read);
+        }
+    }
+
+    fn tags_in(&mut self, rest: &mut &[u8]) -> Result<(), Error> {
+        // A head that is not whole yet may still be one of ours.
+        let is_head_whole = rest.len() >= head::LENGTH || !head::is_ours(rest);
+        if self.reader.intact_end() == 0 && !is_head_whole {
+            return Ok(());
+        }
+        while let Some(tag) = self.reader.read(rest)? {
+            let is_head = self.tags == 0 && self.writer.is_some();
+            self.is_ours |= is_head;
+            self.writer
+                .get_or_insert_with(|| Writer::behind(tag.offset));
+            self.tags += 1;
+            if !is_head {
+                self.note(&tag);
+            }
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, tag: &TagRead<'_>) {
+        let timestamp_ms = u32::try_from(tag.header.timestamp_ms).unwrap_or(0);
+        if let Some(writer) = &mut self.writer {
+            writer.note(tag.header.kind, timestamp_ms, tag.body);
+        }
+        let nature = match tag.header.kind {
+            TagKind::AUDIO => Nature::of_audio(tag.body),
+            TagKind::VIDEO => Nature::of_video(tag.body),
+            _ => Nature::SCRIPT,
+        };
+        self.has_video |= nature.kind == TagKind::VIDEO;
+        self.recording.note(nature, timestamp_ms.into(), tag.body);
+    }
+
+    fn into_found(mut self, file: File, rest: &[u8]) -> Found {
+        let length = self.reader.intact_end();
+        if self.recording.past.frames() == 0 {
+            return self.without_media(rest);
+        }
+        self.recording.length = length;
+        // The tags behind a head of ours.
+        let tags = self.tags - u64::from(self.is_ours);
+        let writer = self.writer.unwrap_or_else(|| Writer::behind(length));
+        let former = Former {
+            file,
+            writer,
+            tags,
+            has_video: self.has_video,
+        };
+        Found::Recording(self.recording, Box::new(former))
+    }
+
+    /// A file whose first frame is not whole yet may be begun afresh. Anything else is somebody's.
+    fn without_media(&self, rest: &[u8]) -> Found {
+        let why = match (self.fault, rest.first()) {
+            (Some(Error::BackPointer { .. }), _) => "there is no tag behind its head",
+            (Some(error), _) => return Found::Unusable(error.to_string()),
+            (None, Some(kind)) if self.reader.header().is_some() && !KINDS.contains(kind) => {
+                "there is no tag behind its head"
+            }
+            (None, _) if self.reader.header().is_none() && !SIGNATURE.starts_with(first(rest)) => {
+                "it is no FLV file"
+            }
+            _ => return Found::Nothing,
+        };
+        Found::Unusable(why.to_owned())
+    }
+}
+
+impl Recording {
+    /// The place of its last frame, in milliseconds.
+    pub(in crate::download) fn end_ms(&self) -> u64 {
+        self.past.end_ms()
+    }
+
+    /// The place of its first frame.
+    pub(in crate::download) fn first_ms(&self) -> u64 {
+        self.first_ms.unwrap_or(0)
+    }
+
+    /// Where to ask for the stream, in turn: at the last keyframe that has frames enough behind it,
+    /// or as many keyframes earlier as are to be skipped; where that does not lead up to the end of
+    /// the file, at the keyframes before that one; and at last from the beginning.
+    pub(super) fn starts(&self, skip: u32) -> Vec<u32> {
+        let mut starts = if self.keyframes.is_empty() {
+            self.starts_of_audio(skip)
+        } else {
+            self.starts_of_video(skip)
+        };
+        starts.retain(|start_ms| *start_ms > 0);
+        starts.dedup();
+        starts.push(0);
+        starts
+    }
+
+    fn starts_of_video(&self, skip: u32) -> Vec<u32> {
+        let has_frames_behind =
+            |keyframe: &Keyframe| self.past.frames() - keyframe.number >= 2 * MIN_RUN;
+        let last = self.keyframes.iter().rposition(has_frames_behind);
+        let skip = usize::try_from(skip).unwrap_or(usize::MAX);
+        let count = last.map_or(0, |last| (last + 1).saturating_sub(skip));
+        let keyframes = self.keyframes.iter().take(count).rev().take(MAX_STARTS);
+        keyframes
+            .map(|keyframe| u32::try_from(keyframe.at_ms).unwrap_or(u32::MAX))
+            .collect()
+    }
+
+    /// Every frame of audio can be begun with.
+    fn starts_of_audio(&self, skip: u32) -> Vec<u32> {
+        let back_ms = AUDIO_BACK_MS * (u64::from(skip) + 1);
+        let steps = (0..MAX_STARTS).map(|step| back_ms << step);
+        let end_ms = self.past.end_ms();
+        steps
+            .map(|back_ms| u32::try_from(end_ms.saturating_sub(back_ms)).unwrap_or(u32::MAX))
+            .collect()
+    }
+
+    /// The search for the end of the recording in a stream that was asked for at `start_ms`.
+    pub(super) fn splice(&self, start_ms: u32) -> Splice {
+        let end_ms = i64::try_from(self.end_ms()).unwrap_or(i64::MAX);
+        let expectation = Expectation {
+            is_from_start: start_ms == 0,
+            patience_ms: match start_ms {
+                0 => end_ms.saturating_mul(2).saturating_add(LONG_PATIENCE_MS),
+                _ => end_ms.saturating_sub(start_ms.into()) + PATIENCE_MS,
+            },
+            patience_bytes: self.length.saturating_mul(2).saturating_add(PATIENCE_BYTES),
+        };
+        Splice::new(self.past.clone(), expectation)
+    }
+
+    fn note(&mut self, nature: Nature, at_ms: u64, body: &[u8]) {
+        let is_keyframe = nature.kind == TagKind::VIDEO
+            && VideoTag::parse(body).is_ok_and(|tag| tag.is_keyframe(USUAL_NAL_LENGTH_SIZE));
+        if nature.is_frame && is_keyframe {
+            if self.keyframes.len() == MAX_KEYFRAMES {
+                self.keyframes.pop_front();
+            }
+            let number = self.past.frames();
+            self.keyframes.push_back(Keyframe { at_ms, number });
+        }
+        if nature.is_frame {
+            self.first_ms.get_or_insert(at_ms);
+        }
+        self.past.note(nature, at_ms, body);
+    }
+}
+
+fn first(rest: &[u8]) -> &[u8] {
+    rest.get(..SIGNATURE.len()).unwrap_or(rest)
+}
+
+/// What a file has to begin with.
+const SIGNATURE: &[u8] = b"FLV";
+
+/// The kinds of tags that there are (FLV E.4.1).
+const KINDS: [u8; 4] = [
+    TagKind::AUDIO.0,
+    TagKind::VIDEO.0,
+    TagKind::SCRIPT_AMF3.0,
+    TagKind::SCRIPT.0,
+];
+
+/// Read at a time.
+const READ_BYTES: u64 = 256 * 1024;
+
+/// What nearly every stream has in front of its NAL units.
+const USUAL_NAL_LENGTH_SIZE: u8 = 4;
+
+/// Keyframes that are remembered: a day of them, in a megabyte.
+const MAX_KEYFRAMES: usize = 1 << 16;
+
+/// Starts that are tried before the beginning.
+const MAX_STARTS: usize = 4;
+
+/// How far before the end a recording of audio alone is asked for; twice as far each time.
+const AUDIO_BACK_MS: u64 = 5_000;
+
+/// How much of a stream may come, behind the file's end by its own clock, before anything is
+/// recognized: a server that begins a keyframe too early or too late is within.
+const PATIENCE_MS: i64 = 20_000;
+
+/// The same where the stream was asked for from its beginning, and the file may begin later.
+const LONG_PATIENCE_MS: i64 = 600_000;
+
+/// The same in bytes, for streams whose clock stands still.
+const PATIENCE_BYTES: u64 = 64 * 1024 * 1024;

@@ -1,0 +1,475 @@
+//! Where a stream that begins again goes on with what is already written.
+//!
+//! ```text
+//! written   … k──p──p──p──p──K──p──p──p│                 k, K keyframes; p other frames
+//! comes                      K──p──p──p──p──p──p──p …
+//!                            └─ known ─┘└─ new
+//! ```
+//!
+//! Where the new stream's clock lies is what is to be found out, so frames are known by their content
+//! alone. A frame whose content was written exactly once, the anchor, says where. From there on all
+//! frames have to be those that were written, track by track, one after the other and each at its
+//! time: that is what tells silence, which is equal everywhere, apart. A frame that is not the next one
+//! lets the search begin anew. The splice is proved once the last written frame of both tracks has come
+//! again in such a run; what came behind it is new.
+//!
+//! The tracks are followed on their own since servers do not always interleave them alike; they
+//! share the clock. Nothing here knows where the written frames are: in a file that is read, or
+//! gone down a pipe, [`Past`] remembers them.
+
+mod past;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::VecDeque, mem};
+
+pub(super) use self::past::Past;
+use self::past::{Content, HEAD_FRAMES, Index, track_of};
+use super::{output::Nature, timeline::Timeline};
+use crate::{flv::TagKind, payload::Payload, rtmp::message::Timestamp};
+
+/// A message of the new stream.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    pub(super) nature: Nature,
+    pub(super) timestamp: Timestamp,
+    pub(super) payload: Payload,
+}
+
+/// What may be expected of the new stream.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Expectation {
+    /// Whether it is to begin where the output once began.
+    pub(super) is_from_start: bool,
+    /// How much of it may come, in milliseconds of its own clock, before anything is recognized. Where
+    /// it turns out to begin as the output did, the output's length is added.
+    pub(super) patience_ms: i64,
+    /// How many bytes of it may.
+    pub(super) patience_bytes: u64,
+}
+
+/// What a message is.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    /// It is written already, or lies before what is remembered. Here it is back.
+    Known(Payload),
+    /// That shows later.
+    Held,
+    /// The splice is proved, and nothing is to be offered any more.
+    Proved(Joint),
+    /// The stream does not lead up to what was written last: it begins behind it, or is another one.
+    Hopeless,
+}
+
+/// Where the new stream joins what was written.
+#[derive(Debug)]
+pub(super) struct Joint {
+    /// The clock, as if the stream had never been interrupted.
+    pub(super) timeline: Timeline,
+    /// How far the output clock is ahead of the server's.
+    pub(super) offset_ms: i64,
+    /// What is to be written, in order of arrival, each at its place in milliseconds.
+    pub(super) arrivals: Vec<(u64, Arrival)>,
+}
+
+/// The search for the splice. Messages are offered to it in order of arrival until it is proved or
+/// hopeless; what it holds back is bounded.
+#[derive(Debug)]
+pub(super) struct Splice {
+    past: Index,
+    expectation: Expectation,
+    run: Option<Run>,
+    held: VecDeque<Held>,
+    held_bytes: usize,
+    /// The latest frames that there was no room for: audio, video.
+    let_go: [Option<Timestamp>; 2],
+    begin: Option<Begin>,
+}
+
+/// An unbroken row of frames that were written.
+#[derive(Debug)]
+struct Run {
+    timeline: Timeline,
+    /// The frame that says where the clock lies.
+    anchor: (Timestamp, i64),
+    /// The place of its first frame.
+    begin_ms: i64,
+    matched: u64,
+    /// Of audio and video, the frame that has to come next; none where none has come yet.
+    next: [Option<usize>; 2],
+    /// How many frames of audio and video lie behind the last ones written.
+    new: [usize; 2],
+}
+
+/// How the new stream begins.
+#[derive(Debug)]
+struct Begin {
+    first: Timestamp,
+    latest: Timestamp,
+    elapsed_ms: i64,
+    frames: usize,
+    bytes: u64,
+    is_head: bool,
+}
+
+#[derive(Debug)]
+struct Held {
+    arrival: Arrival,
+    content: Content,
+    at_ms: i64,
+    is_new: bool,
+}
+
+/// What a frame is to a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Class {
+    /// The next one of its track, or one that lies before all that is remembered.
+    Known,
+    /// Behind its track's last one.
+    New,
+    /// Neither: the run is broken.
+    Stranger,
+}
+
+/// How far a run has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    Within,
+    /// It has met the last frames.
+    End,
+    /// It goes past them without having met them, or is too short to prove anything.
+    Past,
+}
+
+impl Splice {
+    /// Looks for the end of `past` in a stream of which this may be expected.
+    pub(super) fn new(past: Past, expectation: Expectation) -> Self {
+        Self {
+            past: past.into_index(),
+            expectation,
+            run: None,
+            held: VecDeque::new(),
+            held_bytes: 0,
+            let_go: [None; 2],
+            begin: None,
+        }
+    }
+
+    /// Takes the next message of the stream and tells what it is.
+    pub(super) fn offer(&mut self, arrival: Arrival) -> Verdict {
+        let content = Content::of(arrival.nature.kind, &arrival.payload);
+        if arrival.nature.is_frame {
+            self.offer_frame(arrival, content)
+        } else {
+            self.offer_companion(arrival, content)
+        }
+    }
+
+    /// The stream begins anew, on a clock of its own.
+    pub(super) fn restart(&mut self) {
+        if let Some(run) = &mut self.run {
+            run.timeline.restart();
+        }
+    }
+
+    /// Whether the stream is known up to here: it is the right one.
+    pub(super) fn is_running(&self) -> bool {
+        self.run.is_some()
+    }
+
+    /// The stream ends here: the joint, if it has led up to the last of what was written.
+    pub(super) fn finish(&mut self) -> Option<Joint> {
+        let run = self.run.take()?;
+        match self.reach(&run) {
+            Reach::End => Some(self.joint(run)),
+            Reach::Within | Reach::Past => None,
+        }
+    }
+
+    fn offer_frame(&mut self, arrival: Arrival, content: Content) -> Verdict {
+        let (kind, timestamp) = (arrival.nature.kind, arrival.timestamp);
+        self.count(&arrival, content);
+        let (class, at_ms) = match &mut self.run {
+            Some(run) => run.take(&self.past, kind, timestamp, content),
+            None => (Class::Stranger, 0),
+        };
+        let mut known = None;
+        match class {
+            Class::Known => known = Some(arrival.payload),
+            Class::New => self.hold(arrival, content, at_ms, true),
+            Class::Stranger => {
+                self.run = None;
+                self.hold(arrival, content, 0, false);
+                if let Some(at_ms) = self.anchor(content, kind, timestamp) {
+                    known = self.align(timestamp, at_ms);
+                }
+            }
+        }
+        self.verdict(known)
+    }
+
+    /// Configuration and script data, whose times say nothing: what comes in between frames that are
+    /// known is known too.
+    fn offer_companion(&mut self, arrival: Arrival, content: Content) -> Verdict {
+        let Some(run) = &self.run else {
+            self.hold(arrival, content, 0, false);
+            return Verdict::Held;
+        };
+        let at_ms = i64::try_from(run.timeline.companion()).unwrap_or(i64::MAX);
+        match (run.has_new(), self.reach(run)) {
+            (false, Reach::Within | Reach::Past) => Verdict::Known(arrival.payload),
+            (false, Reach::End) if self.past.tail.front() == Some(&content) => {
+                self.past.tail.pop_front();
+                self.verdict(Some(arrival.payload))
+            }
+            _ => {
+                self.hold(arrival, content, at_ms, true);
+                self.verdict(None)
+            }
+        }
+    }
+
+    /// What it comes to once a message was taken, which is `known` if it is to be given back.
+    fn verdict(&mut self, known: Option<Payload>) -> Verdict {
+        let is_over = match &self.run {
+            None if self.is_out_of_patience() => return Verdict::Hopeless,
+            None => false,
+            Some(run) => match self.reach(run) {
+                Reach::Past => return Verdict::Hopeless,
+                Reach::Within => false,
+                // What was written behind the last frame is waited for, until the next frame comes.
+                Reach::End => self.past.tail.is_empty() || run.has_new(),
+            },
+        };
+        match self.run.take_if(|_| is_over) {
+            Some(run) => Verdict::Proved(self.joint(run)),
+            None if self.has_lost_new() => Verdict::Hopeless,
+            None => known.map_or(Verdict::Held, Verdict::Known),
+        }
+    }
+
+    fn joint(&mut self, run: Run) -> Joint {
+        let held = mem::take(&mut self.held).into_iter();
+        let new = held.filter(|held| held.is_new);
+        Joint {
+            offset_ms: run.place_of(Timestamp(0)),
+            timeline: run.timeline,
+            arrivals: new
+                .map(|held| (held.at_ms.max(0).unsigned_abs(), held.arrival))
+                .collect(),
+        }
+    }
+
+    /// Where a frame was written, if that is certain: it was written once. A stream that begins where
+    /// the output began says that of all of its frames.
+    fn anchor(&self, content: Content, kind: TagKind, timestamp: Timestamp) -> Option<i64> {
+        let track = &self.past.tracks[track_of(kind)];
+        track.only_place_of(content).or_else(|| {
+            let begin = self.begin.as_ref();
+            let begin = begin.filter(|_| self.expectation.is_from_start)?;
+            let at_ms = self.past.first_ms + i64::from(timestamp.since(begin.first));
+            track.find(content, at_ms).map(|_| at_ms)
+        })
+    }
+
+    /// Begins a run at the latest frame, which is given back, and sees what those before it are on that
+    /// clock. Those that are strange are of no concern: the run begins behind them.
+    fn align(&mut self, timestamp: Timestamp, anchor_ms: i64) -> Option<Payload> {
+        let mut run = Run::at(timestamp, anchor_ms);
+        let mut latest_ms = anchor_ms;
+        let mut latest = Class::Stranger;
+        for held in &mut self.held {
+            held.is_new = run.has_new();
+            held.at_ms = latest_ms;
+            let Arrival {
+                nature,
+                timestamp: at,
+                ..
+            } = held.arrival;
+            if !nature.is_frame {
+                continue;
+            }
+            latest_ms = run.place_of(at);
+            latest = run.judge(&self.past, nature.kind, held.content, latest_ms);
+            held.at_ms = latest_ms;
+            held.is_new = latest == Class::New;
+            if latest == Class::Stranger {
+                run.begin_anew();
+            }
+        }
+        if latest != Class::Known {
+            return None;
+        }
+        self.run = Some(run);
+        let anchor = self.held.pop_back()?;
+        self.held_bytes -= anchor.arrival.payload.capacity();
+        Some(anchor.arrival.payload)
+    }
+
+    fn hold(&mut self, arrival: Arrival, content: Content, at_ms: i64, is_new: bool) {
+        self.held_bytes += arrival.payload.capacity();
+        self.held.push_back(Held {
+            arrival,
+            content,
+            at_ms,
+            is_new,
+        });
+        while self.held.len() > MAX_HELD || self.held_bytes > MAX_HELD_BYTES {
+            let Some(Held { arrival, .. }) = self.held.pop_front() else {
+                break;
+            };
+            self.held_bytes -= arrival.payload.capacity();
+            if arrival.nature.is_frame {
+                self.let_go[track_of(arrival.nature.kind)] = Some(arrival.timestamp);
+            }
+        }
+    }
+
+    /// Whether a frame that there was no room for lies behind the last one of its track.
+    fn has_lost_new(&self) -> bool {
+        let Some(run) = &self.run else {
+            return false;
+        };
+        let tracks = self.let_go.iter().zip(&self.past.tracks);
+        tracks.into_iter().any(|(frame, track)| {
+            let end_ms = track.last().map_or(i64::MIN, |last| last.at_ms);
+            frame.is_some_and(|frame| run.place_of(frame) > end_ms)
+        })
+    }
+
+    fn reach(&self, run: &Run) -> Reach {
+        let mut reach = Reach::End;
+        for (index, track) in self.past.tracks.iter().enumerate() {
+            let Some(last) = track.last() else {
+                continue;
+            };
+            match run.next[index] {
+                Some(next) if next == track.len() => {}
+                // It had been over for long.
+                None if last.at_ms < run.begin_ms - MAX_LAG_MS => {}
+                None if run.new[index] > 0 => return Reach::Past,
+                _ => reach = Reach::Within,
+            }
+        }
+        let is_proof = run.matched >= MIN_RUN.min(self.past.frames);
+        match reach {
+            Reach::End if !is_proof && !self.expectation.is_from_start => Reach::Past,
+            reach => reach,
+        }
+    }
+
+    fn count(&mut self, arrival: &Arrival, content: Content) {
+        let timestamp = arrival.timestamp;
+        let begin = self.begin.get_or_insert(Begin {
+            first: timestamp,
+            latest: timestamp,
+            elapsed_ms: 0,
+            frames: 0,
+            bytes: 0,
+            is_head: false,
+        });
+        let step_ms = i64::from(timestamp.since(begin.latest));
+        begin.elapsed_ms += step_ms.clamp(0, MAX_LAG_MS);
+        if step_ms > 0 {
+            begin.latest = timestamp;
+        }
+        begin.bytes += arrival.payload.len() as u64;
+        begin.is_head |= begin.frames < HEAD_FRAMES && self.past.is_head(content);
+        begin.frames += 1;
+    }
+
+    fn is_out_of_patience(&self) -> bool {
+        let Some(begin) = &self.begin else {
+            return false;
+        };
+        let length_ms = if begin.is_head { self.past.end_ms } else { 0 };
+        let patience_ms = self.expectation.patience_ms.saturating_add(length_ms);
+        begin.elapsed_ms > patience_ms || begin.bytes > self.expectation.patience_bytes
+    }
+}
+
+impl Run {
+    fn at(timestamp: Timestamp, at_ms: i64) -> Self {
+        Self {
+            timeline: Timeline::at(timestamp, at_ms),
+            anchor: (timestamp, at_ms),
+            begin_ms: at_ms,
+            matched: 0,
+            next: [None; 2],
+            new: [0; 2],
+        }
+    }
+
+    /// Places a frame on the clock, and judges it.
+    fn take(
+        &mut self,
+        past: &Index,
+        kind: TagKind,
+        timestamp: Timestamp,
+        content: Content,
+    ) -> (Class, i64) {
+        let at_ms = self.timeline.frame(kind, timestamp);
+        let at_ms = i64::try_from(at_ms).unwrap_or(i64::MAX);
+        (self.judge(past, kind, content, at_ms), at_ms)
+    }
+
+    fn judge(&mut self, past: &Index, kind: TagKind, content: Content, at_ms: i64) -> Class {
+        let index = track_of(kind);
+        let track = &past.tracks[index];
+        let found = match self.next[index] {
+            Some(next) => match track.get(next) {
+                Some(print) if print.is(content, at_ms) => next,
+                Some(_) => return Class::Stranger,
+                None => return self.note_new(index),
+            },
+            None => match track.find(content, at_ms) {
+                Some(found) => found,
+                None if track.last().is_none_or(|last| last.at_ms < at_ms) => {
+                    return self.note_new(index);
+                }
+                None if track.first().is_some_and(|first| at_ms < first.at_ms) => {
+                    return Class::Known;
+                }
+                None => return Class::Stranger,
+            },
+        };
+        if self.matched == 0 {
+            self.begin_ms = at_ms;
+        }
+        self.matched += 1;
+        self.next[index] = Some(found + 1);
+        Class::Known
+    }
+
+    /// Where a frame is as long as the server's clock does not jump.
+    fn place_of(&self, timestamp: Timestamp) -> i64 {
+        let (anchor, at_ms) = self.anchor;
+        at_ms + i64::from(timestamp.since(anchor))
+    }
+
+    fn note_new(&mut self, track: usize) -> Class {
+        self.new[track] += 1;
+        Class::New
+    }
+
+    fn begin_anew(&mut self) {
+        self.matched = 0;
+        self.next = [None; 2];
+    }
+
+    fn has_new(&self) -> bool {
+        self.new != [0; 2]
+    }
+}
+
+/// So many frames in a row prove a splice; fewer of them where all that was written is no more.
+pub(super) const MIN_RUN: u64 = 8;
+
+/// How far the last frame of one track may be from the frames of the other: a track that is further
+/// behind is over.
+const MAX_LAG_MS: i64 = 10_000;
+
+/// What may be held back until it shows whether it is new: more than servers send of one track before
+/// they send the other, little of the memory that a download may take.
+const MAX_HELD: usize = 4096;
+const MAX_HELD_BYTES: usize = 32 * 1024 * 1024;

@@ -1,0 +1,204 @@
+//! What was written, as far as it is remembered.
+
+use std::{
+    collections::VecDeque,
+    hash::{DefaultHasher, Hasher},
+};
+
+use crate::{download::output::Nature, flv::TagKind};
+
+/// The latest frames of an output, and what follows them: 24 bytes for each, and never more than
+/// [`MAX_REMEMBERED`] of them.
+#[derive(Debug, Clone, Default)]
+pub(in crate::download) struct Past {
+    /// The first few frames of all.
+    head: Vec<Content>,
+    /// The place of the first frame of all.
+    first_ms: i64,
+    end_ms: i64,
+    /// How many frames were written, remembered or not.
+    frames: u64,
+    recent: VecDeque<Print>,
+    /// Configuration and script data behind the last frame.
+    tail: VecDeque<Content>,
+}
+
+/// A frame that was written: what it is, and its place on the output clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Print {
+    pub(super) content: Content,
+    pub(super) at_ms: i64,
+}
+
+/// What tells messages apart: the length, and 64 bits of hash. Two that are different look equal once
+/// in 10^19 times, or where somebody makes them so; who does that gets what he sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Content {
+    kind: u8,
+    length: u32,
+    hash: u64,
+}
+
+/// The same in an order that can be searched.
+#[derive(Debug)]
+pub(super) struct Index {
+    head: Vec<Content>,
+    pub(super) first_ms: i64,
+    pub(super) end_ms: i64,
+    pub(super) frames: u64,
+    /// Audio, video.
+    pub(super) tracks: [Track; 2],
+    pub(super) tail: VecDeque<Content>,
+}
+
+/// The frames of one track, in the order in which they were written.
+#[derive(Debug, Default)]
+pub(super) struct Track {
+    prints: Vec<Print>,
+    /// Their indices in the order of content, then time.
+    by_content: Vec<usize>,
+}
+
+impl Past {
+    /// Remembers a message that was written at its place on the output clock. What carries no media
+    /// counts only behind the last frame.
+    pub(in crate::download) fn note(&mut self, nature: Nature, at_ms: u64, body: &[u8]) {
+        let content = Content::of(nature.kind, body);
+        if !nature.is_frame {
+            if self.tail.len() < MAX_TAIL {
+                self.tail.push_back(content);
+            }
+            return;
+        }
+        let at_ms = i64::try_from(at_ms).unwrap_or(i64::MAX);
+        if self.frames == 0 {
+            self.first_ms = at_ms;
+        }
+        if self.head.len() < HEAD_FRAMES {
+            self.head.push(content);
+        }
+        if self.recent.len() == MAX_REMEMBERED {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(Print { content, at_ms });
+        self.frames += 1;
+        self.end_ms = self.end_ms.max(at_ms);
+        self.tail.clear();
+    }
+
+    /// How many frames were written.
+    pub(in crate::download) fn frames(&self) -> u64 {
+        self.frames
+    }
+
+    /// The latest place of a frame, in milliseconds.
+    pub(in crate::download) fn end_ms(&self) -> u64 {
+        self.end_ms.max(0).unsigned_abs()
+    }
+
+    pub(super) fn into_index(self) -> Index {
+        let mut tracks = <[Vec<Print>; 2]>::default();
+        for print in self.recent {
+            tracks[track_of(TagKind(print.content.kind))].push(print);
+        }
+        Index {
+            head: self.head,
+            first_ms: self.first_ms,
+            end_ms: self.end_ms,
+            frames: self.frames,
+            tracks: tracks.map(Track::new),
+            tail: self.tail,
+        }
+    }
+}
+
+impl Content {
+    pub(super) fn of(kind: TagKind, body: &[u8]) -> Self {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(body);
+        Self {
+            kind: kind.0,
+            length: u32::try_from(body.len()).unwrap_or(u32::MAX),
+            hash: hasher.finish(),
+        }
+    }
+}
+
+impl Index {
+    /// Whether this is among the first frames of all.
+    pub(super) fn is_head(&self, content: Content) -> bool {
+        self.head.contains(&content)
+    }
+}
+
+impl Track {
+    fn new(prints: Vec<Print>) -> Self {
+        let mut by_content: Vec<usize> = (0..prints.len()).collect();
+        by_content.sort_by_key(|index| (prints[*index].content, prints[*index].at_ms));
+        Self { prints, by_content }
+    }
+
+    pub(super) fn get(&self, index: usize) -> Option<&Print> {
+        self.prints.get(index)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.prints.len()
+    }
+
+    pub(super) fn first(&self) -> Option<&Print> {
+        self.prints.first()
+    }
+
+    pub(super) fn last(&self) -> Option<&Print> {
+        self.prints.last()
+    }
+
+    /// The place of a frame that was written exactly once.
+    pub(super) fn only_place_of(&self, content: Content) -> Option<i64> {
+        let mut found = self.places_from(content, i64::MIN);
+        let (_, print) = found.next()?;
+        found.next().is_none().then_some(print.at_ms)
+    }
+
+    /// The frame that was written at this time.
+    pub(super) fn find(&self, content: Content, at_ms: i64) -> Option<usize> {
+        let earliest_ms = at_ms.saturating_sub(TOLERANCE_MS);
+        let (index, print) = self.places_from(content, earliest_ms).next()?;
+        print.is(content, at_ms).then_some(index)
+    }
+
+    fn places_from(&self, content: Content, from_ms: i64) -> impl Iterator<Item = (usize, &Print)> {
+        let at = |index: &usize| &self.prints[*index];
+        let is_before = |index: &usize| (at(index).content, at(index).at_ms) < (content, from_ms);
+        let start = self.by_content.partition_point(is_before);
+        self.by_content[start..]
+            .iter()
+            .map(move |index| (*index, at(index)))
+            .take_while(move |(_, print)| print.content == content)
+    }
+}
+
+impl Print {
+    pub(super) fn is(&self, content: Content, at_ms: i64) -> bool {
+        self.content == content && self.at_ms.abs_diff(at_ms) <= TOLERANCE_MS.unsigned_abs()
+    }
+}
+
+/// Which of the two tracks a frame of this kind is in.
+pub(super) fn track_of(kind: TagKind) -> usize {
+    usize::from(kind == TagKind::VIDEO)
+}
+
+/// Frames that are remembered: a quarter of an hour of video and audio, in 1.5 MiB.
+pub(super) const MAX_REMEMBERED: usize = 1 << 16;
+
+/// By so many frames a stream that begins where the output began is recognized.
+pub(super) const HEAD_FRAMES: usize = 8;
+
+/// More messages behind the last frame are not remembered.
+const MAX_TAIL: usize = 64;
+
+/// How far the time between two frames may be from what it was: some servers count in other units, and
+/// round.
+const TOLERANCE_MS: i64 = 2;

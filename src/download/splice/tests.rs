@@ -1,0 +1,268 @@
+use super::*;
+
+/// A frame of a track: its kind, time and what makes its content.
+type Frame = (TagKind, u32, u8);
+
+const V: TagKind = TagKind::VIDEO;
+const A: TagKind = TagKind::AUDIO;
+
+fn body(kind: TagKind, content: u8) -> Vec<u8> {
+    let start: &[u8] = if kind == V {
+        &[0x27, 1, 0, 0, 0]
+    } else {
+        &[0xAF, 1]
+    };
+    [start, &[content; 20]].concat()
+}
+
+fn nature(kind: TagKind, body: &[u8]) -> Nature {
+    match kind {
+        TagKind::VIDEO => Nature::of_video(body),
+        TagKind::AUDIO => Nature::of_audio(body),
+        _ => Nature::SCRIPT,
+    }
+}
+
+fn past(frames: &[Frame]) -> Past {
+    let mut past = Past::default();
+    for (kind, at_ms, content) in frames {
+        let body = body(*kind, *content);
+        past.note(nature(*kind, &body), u64::from(*at_ms), &body);
+    }
+    past
+}
+
+const ANYWHERE: Expectation = Expectation {
+    is_from_start: false,
+    patience_ms: 1_000,
+    patience_bytes: 1 << 20,
+};
+
+fn arrival((kind, timestamp, content): Frame) -> Arrival {
+    let body = body(kind, content);
+    Arrival {
+        nature: nature(kind, &body),
+        timestamp: Timestamp(timestamp),
+        payload: Payload::from(&body[..]),
+    }
+}
+
+/// What came of it: the frames that are new, each with its place, or where it became hopeless.
+fn splice(old: &[Frame], expectation: Expectation, new: &[Frame]) -> Result<Vec<(u64, u8)>, usize> {
+    let mut splice = Splice::new(past(old), expectation);
+    for (index, frame) in new.iter().enumerate() {
+        match splice.offer(arrival(*frame)) {
+            Verdict::Known(_) | Verdict::Held => {}
+            Verdict::Hopeless => return Err(index),
+            Verdict::Proved(Joint {
+                mut timeline,
+                arrivals,
+                ..
+            }) => {
+                let told = |(at_ms, arrival): (u64, Arrival)| {
+                    (at_ms, *arrival.payload.last().expect("a body"))
+                };
+                let mut found: Vec<_> = arrivals.into_iter().map(told).collect();
+                for (kind, timestamp, content) in &new[index + 1..] {
+                    found.push((timeline.frame(*kind, Timestamp(*timestamp)), *content));
+                }
+                return Ok(found);
+            }
+        }
+    }
+    assert!(splice.finish().is_none());
+    Err(new.len())
+}
+
+/// Frames of video and audio in turn, each with its own content, every 40 ms.
+fn frames(numbers: std::ops::Range<u8>) -> Vec<Frame> {
+    let frame = |number: u8| {
+        (
+            if number.is_multiple_of(2) { V } else { A },
+            20 * u32::from(number),
+            number,
+        )
+    };
+    numbers.map(frame).collect()
+}
+
+/// The same on another clock.
+fn moved(frames: &[Frame], by_ms: u32) -> Vec<Frame> {
+    let on = |(kind, at_ms, content): &Frame| (*kind, at_ms.wrapping_add(by_ms), *content);
+    frames.iter().map(on).collect()
+}
+
+fn places(frames: &[Frame]) -> Vec<(u64, u8)> {
+    let place = |(_, at_ms, content): &Frame| (u64::from(*at_ms), *content);
+    frames.iter().map(place).collect()
+}
+
+#[test]
+fn the_overlap_is_known_whatever_the_clock() {
+    let expected = places(&frames(30..40));
+    for by_ms in [
+        0,
+        0_u32.wrapping_sub(200),
+        900_000,
+        0xFFFF_FF00,
+        0x7FFF_FF00,
+    ] {
+        let new = moved(&frames(10..40), by_ms);
+        assert_eq!(
+            splice(&frames(0..30), ANYWHERE, &new),
+            Ok(expected.clone()),
+            "{by_ms}"
+        );
+    }
+}
+
+#[test]
+fn a_gap_behind_the_end_is_no_splice() {
+    assert_eq!(splice(&frames(0..30), ANYWHERE, &frames(30..90)), Err(51));
+    // The frames that video goes on with are there, those of audio are not.
+    let mut new = frames(12..60);
+    new.retain(|(kind, at_ms, _)| *kind == V || *at_ms > 600);
+    assert_eq!(splice(&frames(0..30), ANYWHERE, &new), Err(10));
+}
+
+#[test]
+fn a_few_equal_frames_prove_nothing() {
+    assert_eq!(splice(&frames(0..30), ANYWHERE, &frames(25..60)), Err(4));
+    let from_start = Expectation {
+        is_from_start: true,
+        ..ANYWHERE
+    };
+    assert!(splice(&frames(0..30), from_start, &frames(25..60)).is_ok());
+    // All there is does.
+    assert!(splice(&frames(0..3), ANYWHERE, &frames(0..60)).is_ok());
+}
+
+#[test]
+fn silence_is_told_apart_by_its_order_and_spacing() {
+    let silent = |frames: Vec<Frame>| -> Vec<Frame> {
+        let hush = |(kind, at_ms, content)| (kind, at_ms, if kind == A { 0 } else { content });
+        frames.into_iter().map(hush).collect()
+    };
+    let expected = places(&silent(frames(31..50)));
+    let new = moved(&silent(frames(8..50)), 777);
+    assert_eq!(splice(&silent(frames(0..31)), ANYWHERE, &new), Ok(expected));
+}
+
+#[test]
+fn silence_alone_has_a_place_only_from_the_start() {
+    let silence = |range: std::ops::Range<u32>| -> Vec<Frame> {
+        range.map(|number| (A, number * 23, 0)).collect()
+    };
+    assert!(splice(&silence(0..30), ANYWHERE, &silence(10..40)).is_err());
+    let from_start = Expectation {
+        is_from_start: true,
+        ..ANYWHERE
+    };
+    assert_eq!(
+        splice(&silence(0..30), from_start, &moved(&silence(0..40), 5)),
+        Ok(places(&silence(30..40)))
+    );
+}
+
+#[test]
+fn a_stranger_lets_the_search_begin_anew() {
+    let mut new = frames(5..50);
+    // One of the old frames comes early, as if it were the first one of all.
+    new.insert(0, (V, 0, 20));
+    let expected = places(&frames(30..50));
+    assert_eq!(splice(&frames(0..30), ANYWHERE, &new), Ok(expected));
+    // The last frame of all is another one.
+    let mut new = frames(5..90);
+    new[24].2 = 200;
+    assert!(splice(&frames(0..30), ANYWHERE, &new).is_err());
+}
+
+#[test]
+fn audio_that_comes_before_the_keyframe_is_not_lost() {
+    // Everything of audio comes a second early.
+    let late = |frames: Vec<Frame>| {
+        let (audio, video): (Vec<_>, Vec<_>) =
+            frames.into_iter().partition(|(kind, ..)| *kind == A);
+        let mut frames: Vec<_> = audio.into_iter().map(|f| (f.1, f)).collect();
+        frames.extend(video.into_iter().map(|f| (f.1 + 110, f)));
+        frames.sort_by_key(|(order, _)| *order);
+        frames
+            .into_iter()
+            .map(|(_, frame)| frame)
+            .collect::<Vec<Frame>>()
+    };
+    let found = splice(&frames(0..30), ANYWHERE, &late(frames(10..50)));
+    let mut found = found.expect("a splice");
+    found.sort_unstable();
+    assert_eq!(found, places(&frames(30..50)));
+}
+
+#[test]
+fn what_is_held_back_is_bounded() {
+    let mut splice = Splice::new(
+        past(&frames(0..30)),
+        Expectation {
+            patience_ms: i64::MAX,
+            patience_bytes: u64::MAX,
+            ..ANYWHERE
+        },
+    );
+    for number in 0..5_000_u32 {
+        let mut arrival = arrival((V, number, 99));
+        arrival.payload.extend_from_slice(&number.to_be_bytes());
+        arrival.payload.extend_from_slice(&vec![0; 10_000]);
+        assert!(matches!(splice.offer(arrival), Verdict::Held));
+        assert!(splice.held.len() <= MAX_HELD && splice.held_bytes <= MAX_HELD_BYTES);
+    }
+    // What is then found is proved only if nothing that had to go was new.
+    let mut verdicts = frames(10..40).into_iter().map(|frame| {
+        let moved = (frame.0, frame.1 + 30_000, frame.2);
+        matches!(splice.offer(arrival(moved)), Verdict::Proved(_))
+    });
+    assert!(verdicts.any(|is_proved| is_proved));
+}
+
+#[test]
+fn configuration_and_script_data_come_once() {
+    let configuration: &[u8] = &[0x17, 0, 0, 0, 0, 1];
+    let end_of_sequence: &[u8] = &[0x17, 2, 0, 0, 0];
+    let message = |kind, timestamp, body: &[u8]| Arrival {
+        nature: nature(kind, body),
+        timestamp: Timestamp(timestamp),
+        payload: Payload::from(body),
+    };
+    let mut old = past(&frames(0..30));
+    old.note(nature(TagKind::SCRIPT, b"cue"), 580, b"cue");
+    old.note(nature(V, end_of_sequence), 580, end_of_sequence);
+    let mut splice = Splice::new(old, ANYWHERE);
+    assert!(matches!(
+        splice.offer(message(V, 0, configuration)),
+        Verdict::Held
+    ));
+    for frame in frames(10..30) {
+        splice.offer(arrival(frame));
+        let script = splice.offer(message(TagKind::SCRIPT, 0, b"cue"));
+        assert!(matches!(script, Verdict::Known(_)));
+    }
+    let end = splice.offer(message(V, 580, end_of_sequence));
+    let Verdict::Proved(joint) = end else {
+        panic!("{end:?}");
+    };
+    assert!(joint.arrivals.is_empty());
+    assert_eq!(joint.offset_ms, 0);
+}
+
+#[test]
+fn what_is_remembered_is_bounded() {
+    let mut past = Past::default();
+    for number in 0..(past::MAX_REMEMBERED as u64 + 100) {
+        let body = [&[0xAF, 1][..], &number.to_be_bytes()].concat();
+        past.note(nature(A, &body), number, &body);
+    }
+    assert_eq!(past.frames(), past::MAX_REMEMBERED as u64 + 100);
+    assert_eq!(past.end_ms(), past.frames() - 1);
+    let index = past.into_index();
+    assert_eq!(index.tracks[0].len(), past::MAX_REMEMBERED);
+    // Its beginning is known all the same.
+    assert!(index.is_head(Content::of(A, &[0xAF, 1, 0, 0, 0, 0, 0, 0, 0, 1])));
+}

@@ -1,0 +1,370 @@
+//! Files that are gone on with: whatever the server does with the start that it is asked for, the file is
+//! in the end that of an uninterrupted download.
+
+use std::{fs, path::PathBuf, process::Command};
+
+use tempfile::TempDir;
+
+use crate::{
+    fixtures,
+    peers::{
+        ffmpeg::Ffmpeg,
+        nginx::{Instance, Nginx},
+        require,
+        rtmpdump::Rtmpdump,
+    },
+    process::{Finished, Process},
+    program::LIMIT,
+    server::{
+        Clip, Config, Ending, Fault, Pace, Point, SeekTo, Seeking, Server, Stream, Tag, Then,
+    },
+};
+
+#[test]
+fn every_server_s_way_to_seek_gives_the_same_file() {
+    let whole = whole(&Clip::sample());
+    let keyframes = [-1, 0, 1, 2].map(SeekTo::Keyframe);
+    for to in keyframes.into_iter().chain([SeekTo::Beginning]) {
+        for restarts_clock in [false, true] {
+            for sends_configuration in [false, true] {
+                let seeking = Seeking {
+                    to,
+                    restarts_clock,
+                    sends_configuration,
+                };
+                for cut in [18_000, 33_333] {
+                    let part = Part::cut_at(cut);
+                    let server = Server::start(Config::serving(recorded().seeking(seeking)));
+                    part.resume(&server, &[]).assert_ended(0, "ended");
+                    assert!(part.read() == whole, "{seeking:?}, cut at {cut}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_cut_gives_the_same_file() {
+    let whole = whole(&Clip::sample());
+    let server = Server::start(Config::serving(recorded()));
+    for at in (49_170..whole.len())
+        .step_by(1_777)
+        .chain([whole.len() - 1])
+    {
+        let part = Part::of(&whole[..at]);
+        part.resume(&server, &[]).assert_ended(0, "ended");
+        let resumed = part.read();
+        assert!(resumed == whole, "cut at {at} of {}", whole.len());
+    }
+}
+
+#[test]
+fn what_is_asked_for_begins_at_a_keyframe_less_those_to_skip() {
+    let part = Part::cut_at(33_333);
+    for (options, expected) in [
+        (&[][..], 2000.0),
+        (&["--skip", "1"], 1000.0),
+        (&["-k", "9"], 0.0),
+    ] {
+        let server = Server::start(Config::serving(recorded()));
+        let part = Part::of(&part.read());
+        let resumed = part.resume(&server, options);
+        resumed.assert_ended(0, "ended");
+        let client = server.only_client();
+        let play = client.command("play").expect("it plays");
+        assert_eq!(play.values[2].as_number(), Some(expected), "{options:?}");
+        let said = &resumed.finished.stderr;
+        let line = said
+            .lines()
+            .find(|line| line.starts_with("Resuming download at: "))
+            .unwrap_or_else(|| panic!("{said}"));
+        assert!(line.contains(" kB / 2.") && line.contains("%)"), "{line}");
+        assert!(said.contains("Download complete"), "{said}");
+    }
+}
+
+#[test]
+fn a_part_is_held_to_its_end_and_not_asked_for_again() {
+    let part = Part::cut_at(33_333);
+    let server = Server::start(Config::serving(recorded()));
+    part.resume(&server, &["-B", "2.5"])
+        .assert_ended(0, "limit");
+    let last = Clip::parse(&part.read()).last_timestamp_ms();
+    assert!((2_400..2_500).contains(&last), "{last}");
+    let before = part.read();
+    part.resume(&server, &["-B", "2"]).assert_ended(0, "limit");
+    assert_eq!(server.heard().len(), 1);
+    assert!(part.read() == before);
+}
+
+#[test]
+fn audio_alone_goes_on() {
+    let mut clip = Clip::sample();
+    clip.tags.retain(|tag| tag.kind != Tag::VIDEO);
+    let whole = whole(&clip);
+    for (restarts_clock, at) in [(false, 50_000), (true, 58_000)] {
+        let seeking = Seeking {
+            restarts_clock,
+            ..Seeking::default()
+        };
+        let stream = Stream::recorded(clip.clone()).paced(Pace::Unbounded);
+        let server = Server::start(Config::serving(stream.seeking(seeking)));
+        let part = Part::of(&whole[..at]);
+        part.resume(&server, &[]).assert_ended(0, "ended");
+        assert!(part.read() == whole, "{at}");
+    }
+}
+
+/// Connection after connection is cut, some before the end of the file is reached.
+#[test]
+fn a_cut_within_the_overlap_loses_nothing() {
+    let whole = whole(&Clip::sample());
+    let part = Part::cut_at(33_333);
+    let before = part.read();
+    for bytes in [8_500, 9_500] {
+        let config = Config::serving(recorded());
+        let server = Server::start(config.with_fault(Point::Byte(bytes), Then::Fin));
+        part.resume(&server, &[]).assert_ended(2, "cut");
+        assert!(part.read() == before, "cut after {bytes}");
+    }
+    for bytes in [20_000, 21_000, 22_000] {
+        let config = Config::serving(recorded());
+        let server = Server::start(config.with_fault(Point::Byte(bytes), Then::Fin));
+        part.resume(&server, &[]);
+    }
+    assert!(part.read().len() > before.len());
+    let server = Server::start(Config::serving(recorded()));
+    part.resume(&server, &[]).assert_ended(0, "ended");
+    assert!(part.read() == whole);
+}
+
+#[test]
+fn a_complete_file_is_complete_and_stays_as_it_is() {
+    let whole = whole(&Clip::sample());
+    for (end, word) in [
+        (&[Ending::StreamEof, Ending::PlayComplete][..], "ended"),
+        (&[Ending::Fin], "closed"),
+    ] {
+        let part = Part::of(&whole);
+        let server = Server::start(Config::serving(recorded().ending(end)));
+        let resumed = part.resume(&server, &[]);
+        resumed.assert_ended(0, word);
+        let said = &resumed.finished.stderr;
+        assert!(said.contains("Download complete"), "{said}");
+        assert!(part.read() == whole);
+        assert!(!part.is_touched());
+    }
+}
+
+#[test]
+fn what_is_not_of_this_stream_stays_as_it_is() {
+    let mut other = Clip::sample();
+    for tag in &mut other.tags {
+        if !tag.is_configuration() && tag.kind != Tag::SCRIPT {
+            tag.body.push(0);
+        }
+    }
+    let server = Server::start(Config::serving(recorded()));
+    let part = Part::of(&whole(&other)[..80_000]);
+    part.resume(&server, &[]).assert_ended(1, "mismatch");
+    assert!(!part.is_touched());
+    let connections = server.heard().len();
+    assert!((2..=5).contains(&connections), "{connections} connections");
+    for file in [
+        &b"RIFF and so on"[..],
+        b"FLV\x01\x05\0\0\0\x09\0\0\0\0garbage",
+    ] {
+        let part = Part::of(file);
+        part.resume(&server, &[]).assert_ended(1, "mismatch");
+        assert!(part.read() == file && !part.is_touched());
+    }
+    assert_eq!(
+        server.heard().len(),
+        connections,
+        "it needs no connection for that"
+    );
+}
+
+#[test]
+fn a_file_without_media_is_begun_afresh() {
+    let whole = whole(&Clip::sample());
+    let server = Server::start(Config::serving(recorded()));
+    let header = b"FLV\x01\x05\0\0\0\x09\0\0\0\0";
+    for file in [
+        &b""[..],
+        &header[..5],
+        header,
+        &whole[..49_159],
+        &whole[..10_000],
+    ] {
+        let part = Part::of(file);
+        part.resume(&server, &["--skip", "1"])
+            .assert_ended(0, "ended");
+        assert!(part.read() == whole, "{} bytes", file.len());
+    }
+}
+
+#[test]
+fn rtmpdump_s_own_part_goes_on_and_keeps_its_head() {
+    let rtmpdump = require!(Rtmpdump::find());
+    for (cut, torn) in [(25_000, 0), (41_000, 0), (41_000, 700)] {
+        let part = Part::of(b"");
+        let config = Config::serving(recorded());
+        let server = Server::start(config.with_fault(Point::Byte(cut), Then::Fin));
+        rtmpdump
+            .play(&server.url("clip"), &part.file(), &[])
+            .finish(LIMIT);
+        let theirs = part.read();
+        let theirs = &theirs[..theirs.len() - torn];
+        fs::write(part.file(), theirs).expect("a file");
+        let server = Server::start(Config::serving(recorded()));
+        part.resume(&server, &[]).assert_ended(0, "ended");
+        let ours = part.read();
+        assert!(ours.len() > theirs.len());
+        let kept = theirs.len() - if torn == 0 { 0 } else { 10_000 };
+        assert!(ours[..kept] == theirs[..kept]);
+        assert_media(&Clip::parse(&ours), &Clip::sample());
+    }
+}
+
+#[test]
+fn nginx_s_streams_go_on() {
+    let (ffmpeg, nginx) = (require!(Ffmpeg::find()), require!(Nginx::find()));
+    let sources = [
+        fixtures::avc_aac_flv(&ffmpeg),
+        fixtures::h263_mp3_flv(&ffmpeg),
+        fixtures::mp3_flv(&ffmpeg),
+        fixtures::avc_aac_mp4(&ffmpeg),
+    ];
+    let paths: Vec<_> = sources.iter().map(PathBuf::as_path).collect();
+    let server = nginx.start(&paths);
+    for source in &sources {
+        let name = source.file_name().and_then(|name| name.to_str());
+        nginx_goes_on(&server, name.expect("a plain name"));
+    }
+}
+
+#[track_caller]
+fn nginx_goes_on(server: &Instance, name: &str) {
+    let url = server.url("vod", name);
+    let part = Part::of(b"");
+    part.run(&url, &[]).assert_ended(0, "ended");
+    let whole = part.read();
+    let media = whole.len() - 49_159;
+    for permille in [3, 100, 333, 500, 700, 900, 999] {
+        let at = 49_159 + media * permille / 1000;
+        let part = Part::of(&whole[..at]);
+        part.run(&url, &["-e"]).assert_ended(0, "ended");
+        assert!(
+            part.read() == whole,
+            "{name} cut at {at} of {}",
+            whole.len()
+        );
+    }
+    let part = Part::of(&whole);
+    part.run(&url, &["-e"]).assert_ended(0, "ended");
+    assert!(part.read() == whole && !part.is_touched());
+}
+
+/// A part of a recording, in a folder of its own.
+struct Part {
+    folder: TempDir,
+}
+
+/// What the program said.
+struct Resumed {
+    finished: Finished,
+}
+
+impl Part {
+    fn of(bytes: &[u8]) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let part = Self { folder };
+        fs::write(part.file(), bytes).expect("a file");
+        let file = fs::File::options().write(true).open(part.file());
+        let long_ago = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+        file.and_then(|file| file.set_modified(long_ago))
+            .expect("a time can be set");
+        part
+    }
+
+    /// What is there after a connection that broke after so many bytes.
+    fn cut_at(bytes: u64) -> Self {
+        let part = Self::of(b"");
+        let config = Config {
+            fault: Some(Fault {
+                at: Point::Byte(bytes),
+                then: Then::Rst,
+            }),
+            ..Config::serving(recorded())
+        };
+        let server = Server::start(config);
+        part.run(&server.url("clip"), &[]).assert_ended(2, "cut");
+        part
+    }
+
+    fn resume(&self, server: &Server, options: &[&str]) -> Resumed {
+        self.run(&server.url("clip"), &[&["-e"], options].concat())
+    }
+
+    fn run(&self, url: &str, options: &[&str]) -> Resumed {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rtmpull"));
+        command.arg(url).args(options).arg("-o").arg(self.file());
+        Resumed {
+            finished: Process::start(&mut command).finish(LIMIT),
+        }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("out.flv")
+    }
+
+    fn read(&self) -> Vec<u8> {
+        fs::read(self.file()).expect("a file")
+    }
+
+    /// Whether it was written to since it was made.
+    fn is_touched(&self) -> bool {
+        let modified = fs::metadata(self.file()).and_then(|file| file.modified());
+        let age = modified.expect("a time").elapsed().unwrap_or_default();
+        age.as_secs() < 100_000_000
+    }
+}
+
+impl Resumed {
+    #[track_caller]
+    fn assert_ended(&self, code: i32, word: &str) {
+        assert_eq!(self.finished.code(), Some(code), "{}", self.finished);
+        let last = self.finished.stderr.lines().last().unwrap_or_default();
+        assert!(last.contains(&format!(" {word}: ")), "{}", self.finished);
+    }
+}
+
+/// The file of an uninterrupted download of `clip`.
+fn whole(clip: &Clip) -> Vec<u8> {
+    let stream = Stream::recorded(clip.clone()).paced(Pace::Unbounded);
+    let server = Server::start(Config::serving(stream));
+    let part = Part::of(b"");
+    part.run(&server.url("clip"), &[]).assert_ended(0, "ended");
+    part.read()
+}
+
+fn recorded() -> Stream {
+    Stream::recorded(Clip::sample()).paced(Pace::Unbounded)
+}
+
+/// Panics unless `ours` has the audio and video of `source`, tag for tag.
+#[track_caller]
+fn assert_media(ours: &Clip, source: &Clip) {
+    let tags = |clip: &Clip| -> Vec<(u8, Vec<u8>)> {
+        clip.media()
+            .map(|tag| (tag.kind, tag.body.clone()))
+            .collect()
+    };
+    assert!(tags(ours) == tags(source));
+    let times = |clip: &Clip| -> Vec<u32> {
+        let frames = clip.media().filter(|tag| tag.body.len() > 5);
+        frames.map(|tag| tag.timestamp_ms).collect()
+    };
+    assert_eq!(times(ours), times(source));
+}
