@@ -214,8 +214,10 @@ pub async fn run(job: &Job, report: &mut dyn Report, mut stop: Stop) -> Outcome 
     }
 }
 
-/// Looks before anybody is connected to at what there is to go on with.
+/// Looks at the output before anybody is connected to: whether it can be written, and what there is to
+/// go on with.
 async fn prepare(job: &Job, pump: &mut Pump<'_>, stop: &mut Stop) -> Result<(), Last> {
+    job.output.check().map_err(Last::Output)?;
     let (Some(wish), Destination::Path(path)) = (job.resume, &job.output) else {
         return Ok(());
     };

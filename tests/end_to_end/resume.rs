@@ -266,6 +266,32 @@ fn nginx_goes_on(server: &Instance, name: &str) {
     assert!(part.read() == whole && !part.is_touched());
 }
 
+#[test]
+fn what_cannot_be_written_is_told_before_connecting() {
+    let server = Server::start(Config::serving(recorded()));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    fs::write(folder.path().join("file"), "old").expect("a file");
+    fs::create_dir(folder.path().join("folder")).expect("a folder");
+    for name in ["missing/out.flv", "file/out.flv", "folder"] {
+        for option in ["-V", "-e"] {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_rtmpull"));
+            command
+                .arg(server.url("clip"))
+                .arg(option)
+                .arg("-o")
+                .arg(name);
+            command.current_dir(folder.path());
+            let finished = Process::start(&mut command).finish(LIMIT);
+            Resumed { finished }.assert_ended(1, "output-failed");
+        }
+    }
+    assert_eq!(server.heard().len(), 0);
+    assert_eq!(
+        fs::read(folder.path().join("file")).expect("a file"),
+        b"old"
+    );
+}
+
 /// A part of a recording, in a folder of its own.
 struct Part {
     folder: TempDir,

@@ -18,7 +18,7 @@ use std::{
     fs::{self, File},
     io,
     ops::Add,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Instant,
 };
 
@@ -56,6 +56,29 @@ pub enum Destination {
     Path(PathBuf),
     /// Files that are called after their number or their time. None takes the place of another.
     Template(Template),
+}
+
+impl Destination {
+    /// Whether it looks as if it could be written: of a file that is there the permission is asked for, of
+    /// one that is not yet only the folder is looked at. Nothing is created or changed.
+    pub(super) fn check(&self) -> io::Result<()> {
+        let Self::Path(path) = self else {
+            return Ok(());
+        };
+        match fs::metadata(path) {
+            // A folder says what it is.
+            Ok(found) if found.is_file() || found.is_dir() => {
+                File::options().write(true).open(path).map(drop)
+            }
+            // Opening a FIFO waits for its reader.
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => match path.parent() {
+                Some(folder) if folder != Path::new("") => fs::metadata(folder).map(drop),
+                _ => Ok(()),
+            },
+            Err(error) => Err(error),
+        }
+    }
 }
 
 /// One output of one download. Nothing is opened, and an existing file not touched, before the first
