@@ -24,7 +24,7 @@ use crate::{
         handshake::Mode,
         target::Scheme,
     },
-    transport::{Dialer, Endpoint},
+    transport::Dialer,
 };
 
 /// What surrounds the process, as far as it matters.
@@ -45,7 +45,7 @@ pub fn resolve(args: &Args, surroundings: Surroundings) -> Result<Job> {
     let connect = connect(args, &first)?;
     let login = access::login(args, &target)?;
     let output = destination(args, surroundings)?;
-    place::ensure_supported(args, target.scheme)?;
+    let route = place::route(args, &target)?;
     access::ensure_supported(args)?;
     let parts = parts::parts(args, &output)?;
     let limits = parts::limits(args, &Zoned::now())?;
@@ -74,12 +74,10 @@ pub fn resolve(args: &Args, surroundings: Surroundings) -> Result<Job> {
                 .timeout
                 .map_or_else(Timeouts::default, |seconds| Timeouts::all(bound(seconds))),
         },
-        endpoint: Endpoint {
-            host: target.host,
-            port: target.port,
-        },
+        route,
         dialer: Dialer {
             connect_timeout: args.timeout.map_or(Some(CONNECT_TIMEOUT), bound),
+            ..Dialer::default()
         },
         backlog_bytes: usize::try_from(args.queue_size.as_u64()).unwrap_or(usize::MAX),
         keep_timestamps: args.keep_timestamps,
@@ -214,9 +212,8 @@ fn destination(args: &Args, surroundings: Surroundings) -> Result<Destination> {
 
 /// Tells under `-V` what was made of the command line, in rtmpdump's layout.
 fn describe(scheme: Scheme, job: &Job) {
-    let Job {
-        endpoint, session, ..
-    } = job;
+    let Job { route, session, .. } = job;
+    let endpoint = &route.endpoint;
     let connect = &session.connect;
     let yes_or_no = |yes| if yes { "yes" } else { "no" };
     tracing::debug!("Protocol : {}", scheme.name().to_ascii_uppercase());

@@ -7,6 +7,7 @@ mod places;
 mod pump;
 mod redirect;
 mod resume;
+pub mod route;
 mod splice;
 mod timeline;
 
@@ -37,14 +38,14 @@ use crate::{
         },
         handshake,
     },
-    transport::{Dialer, Endpoint},
+    transport::{Dialer, Endpoint, Route},
 };
 
 /// One download, with nothing left to decide.
 #[derive(Debug, Clone)]
 pub struct Job {
-    /// Where to connect.
-    pub endpoint: Endpoint,
+    /// Where to connect, and what to travel in.
+    pub route: Route,
     /// What to say there.
     pub session: Config,
     /// How connections are made.
@@ -278,7 +279,7 @@ async fn finish_hooks(pump: &mut Pump<'_>, last: &Last, stop: &mut Stop) {
 /// Connects and plays, again where a redirect, a login or a handshake that was hung up on asks for it, or
 /// where the stream may be at another place.
 async fn play(job: &Job, pump: &mut Pump<'_>, places: &mut Places, stop: &mut Stop) -> Last {
-    let mut endpoint = job.endpoint.clone();
+    let mut route = job.route.clone();
     let mut session = job.session.clone();
     // What is known without redirects and logins.
     let mut place = session.clone();
@@ -287,9 +288,9 @@ async fn play(job: &Job, pump: &mut Pump<'_>, places: &mut Places, stop: &mut St
     }
     let mut hops = 0;
     loop {
-        pump.report.connecting(&endpoint);
+        pump.report.connecting(&route.endpoint);
         let dialled = tokio::select! {
-            dialled = job.dialer.dial(&endpoint) => dialled,
+            dialled = job.dialer.dial(&route) => dialled,
             () = stop.requested() => return Last::Stopped,
         };
         let stream = match dialled {
@@ -324,7 +325,7 @@ async fn play(job: &Job, pump: &mut Pump<'_>, places: &mut Places, stop: &mut St
                     start_ms % 1000
                 );
                 hops = 0;
-                endpoint = job.endpoint.clone();
+                route = job.route.clone();
                 session = asking_at(start_ms, &place);
             }
             Next::Follow(_) | Next::Reconnect(_) if hops == MAX_HOPS => {
@@ -339,8 +340,8 @@ async fn play(job: &Job, pump: &mut Pump<'_>, places: &mut Places, stop: &mut St
                 hops += 1;
                 places.settle();
                 session.handshake = job.session.handshake;
-                match follow(&redirect, &session) {
-                    Ok((to, next)) => (endpoint, session) = (to, next),
+                match follow(&redirect, &session, route.carrier) {
+                    Ok((to, next)) => (route, session) = (to, next),
                     Err(why) => return Last::RedirectRefused(why),
                 }
             }

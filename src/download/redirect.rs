@@ -1,20 +1,31 @@
 //! Where a redirect leads.
 
+use super::route;
 use crate::{
-    rtmp::{
-        client::config::Config,
-        command::Redirect,
-        target::{Scheme, Target},
-    },
-    transport::Endpoint,
+    rtmp::{client::config::Config, command::Redirect, target::Target},
+    transport::{Carrier, Route},
 };
 
-/// The server and the session that `redirect` asks for, or why it is not followed.
-pub(super) fn follow(redirect: &Redirect, session: &Config) -> Result<(Endpoint, Config), String> {
+/// The way and the session that `redirect` asks for, or why it is not followed.
+///
+/// Any scheme that works will do, but who asked for TLS is not led out of it.
+pub(super) fn follow(
+    redirect: &Redirect,
+    session: &Config,
+    carrier: Carrier,
+) -> Result<(Route, Config), String> {
     let (Redirect::Application(url) | Redirect::Stream(url)) = redirect;
     let target = Target::parse(url).map_err(|error| format!("redirected to {url}: {error}"))?;
-    if target.scheme != Scheme::Rtmp {
-        return Err(format!("redirected to {url}, which is not plain rtmp"));
+    let Some(route) = route::to(&target) else {
+        let scheme = target.scheme;
+        return Err(format!(
+            "redirected to {url}: {scheme} is not supported by this version"
+        ));
+    };
+    if carrier.is_tls() && !route.carrier.is_tls() {
+        return Err(format!(
+            "redirected from TLS to {url}, which is not followed since others could read along"
+        ));
     }
     let (app, playpath) = match redirect {
         Redirect::Application(tc_url) => (path(tc_url).to_owned(), None),
@@ -33,11 +44,7 @@ pub(super) fn follow(redirect: &Redirect, session: &Config) -> Result<(Endpoint,
         session.playpath = playpath;
     }
     tracing::info!("redirected to {}", session.connect.tc_url);
-    let endpoint = Endpoint {
-        host: target.host,
-        port: target.port,
-    };
-    Ok((endpoint, session))
+    Ok((route, session))
 }
 
 /// What follows the host.
@@ -56,16 +63,16 @@ mod tests {
     use super::*;
     use crate::download::tests::session;
 
-    fn followed(redirect: Redirect) -> (Endpoint, Config) {
-        follow(&redirect, &session()).unwrap()
+    fn followed(redirect: Redirect) -> (Route, Config) {
+        follow(&redirect, &session(), Carrier::Tcp).unwrap()
     }
 
     #[test]
     fn a_tc_url_names_server_and_app_and_the_playpath_stays() {
-        let (endpoint, session) = followed(Redirect::Application(
+        let (route, session) = followed(Redirect::Application(
             "rtmp://other.example:1936/live/inst".into(),
         ));
-        assert_eq!(endpoint.to_string(), "other.example:1936");
+        assert_eq!(route.endpoint.to_string(), "other.example:1936");
         assert_eq!(session.connect.app, "live/inst");
         assert_eq!(
             session.connect.tc_url,
@@ -89,14 +96,24 @@ mod tests {
     }
 
     #[test]
+    fn a_redirect_leads_into_tls_and_never_out_of_it() {
+        let to = |url: &str, carrier| {
+            let redirect = Redirect::Application(url.into());
+            follow(&redirect, &session(), carrier).map(|(route, _)| route.carrier)
+        };
+        let (plain, secret) = ("rtmp://other.example/live", "rtmps://other.example/live");
+        assert_eq!(to(secret, Carrier::Tcp), Ok(Carrier::Tls));
+        assert_eq!(to(secret, Carrier::Tls), Ok(Carrier::Tls));
+        let refused = to(plain, Carrier::Tls).unwrap_err();
+        assert!(refused.starts_with("redirected from TLS to rtmp://"));
+    }
+
+    #[test]
     fn what_is_no_rtmp_url_is_not_followed() {
-        for url in [
-            "http://other.example/live",
-            "nonsense",
-            "rtmps://other.example/live",
-        ] {
+        for url in ["http://other.example/live", "nonsense"] {
+            let redirect = Redirect::Application(url.into());
             assert!(
-                follow(&Redirect::Application(url.into()), &session()).is_err(),
+                follow(&redirect, &session(), Carrier::Tcp).is_err(),
                 "{url}"
             );
         }

@@ -1,6 +1,7 @@
 //! A byte pipe to a host. Knows tokio, knows no RTMP.
 
 mod stream;
+mod tls;
 
 use std::{
     fmt,
@@ -15,7 +16,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-pub use self::stream::Stream;
+pub use self::{stream::Stream, tls::Tls};
 
 /// Where a server listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +33,34 @@ impl fmt::Display for Endpoint {
             write!(f, "[{}]:{}", self.host, self.port)
         } else {
             write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// The way to a server: where it is, and what the bytes travel in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// Where it listens.
+    pub endpoint: Endpoint,
+    /// What the bytes travel in.
+    pub carrier: Carrier,
+}
+
+/// What bytes travel in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carrier {
+    /// A TCP connection, as they are.
+    Tcp,
+    /// TLS.
+    Tls,
+}
+
+impl Carrier {
+    /// Whether nobody on the way can read along.
+    pub fn is_tls(self) -> bool {
+        match self {
+            Self::Tcp => false,
+            Self::Tls => true,
         }
     }
 }
@@ -55,29 +84,52 @@ pub enum DialError {
         /// The system's word.
         source: io::Error,
     },
+    /// The server is there, but not with TLS that can be trusted.
+    #[error("no TLS with {endpoint}: {why}")]
+    Tls {
+        /// What was dialled.
+        endpoint: Endpoint,
+        /// Which check failed.
+        why: String,
+    },
 }
 
 /// How connections are made, whereto ever.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+///
+/// Clones share what was prepared once.
+#[derive(Debug, Clone, Default)]
 pub struct Dialer {
-    /// How long name and connection may take together; `None` waits for ever.
+    /// How long name and connection may take together, and TLS then; `None` waits for ever.
     pub connect_timeout: Option<Duration>,
+    /// How TLS is spoken.
+    pub tls: Tls,
 }
 
 impl Dialer {
-    /// Connects to `endpoint`, trying each of its addresses in turn.
-    pub async fn dial(&self, endpoint: &Endpoint) -> Result<Stream, DialError> {
-        connect_to(endpoint, self.connect_timeout)
+    /// Makes a byte pipe along `route`.
+    pub async fn dial(&self, route: &Route) -> Result<Stream, DialError> {
+        self.pipe(&route.endpoint, route.carrier.is_tls()).await
+    }
+
+    /// Makes the pipe below any tunnel: a TCP connection to `endpoint`, or TLS on it.
+    async fn pipe(&self, endpoint: &Endpoint, is_tls: bool) -> Result<Stream, DialError> {
+        let tcp = connect_to(endpoint, self.connect_timeout).await?;
+        if !is_tls {
+            return Ok(Stream::Tcp(tcp));
+        }
+        let deadline = self.connect_timeout.map(Deadline::after);
+        within(deadline, self.tls.connect(&endpoint.host, tcp))
             .await
-            .map(Stream::Tcp)
+            .map(|stream| Stream::Tls(Box::new(stream)))
+            .map_err(|error| DialError::Tls {
+                endpoint: endpoint.clone(),
+                why: error.to_string(),
+            })
     }
 }
 
 async fn connect_to(endpoint: &Endpoint, bound: Option<Duration>) -> Result<TcpStream, DialError> {
-    let deadline = bound.map(|bound| Deadline {
-        at: Instant::now() + bound,
-        bound,
-    });
+    let deadline = bound.map(Deadline::after);
     let lookup = lookup_host((endpoint.host.as_str(), endpoint.port));
     let addresses = match within(deadline, lookup).await {
         Ok(addresses) => addresses.collect::<Vec<SocketAddr>>(),
@@ -113,6 +165,13 @@ struct Deadline {
 }
 
 impl Deadline {
+    fn after(bound: Duration) -> Self {
+        Self {
+            at: Instant::now() + bound,
+            bound,
+        }
+    }
+
     /// Until when one address may take, where so many are left: one that leads nowhere leaves the
     /// others their part of the time.
     fn share(self, left: usize) -> Self {
@@ -171,8 +230,9 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         let dialer = Dialer {
             connect_timeout: Some(Duration::from_secs(5)),
+            ..Dialer::default()
         };
-        let dialled = dialer.dial(&endpoint("localhost", port)).await;
+        let dialled = dialer.pipe(&endpoint("localhost", port), false).await;
         assert_eq!(dialled.unwrap().tcp().peer_addr().unwrap().port(), port);
     }
 
@@ -181,7 +241,9 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         drop(listener);
-        let dialled = Dialer::default().dial(&endpoint("127.0.0.1", port)).await;
+        let dialled = Dialer::default()
+            .pipe(&endpoint("127.0.0.1", port), false)
+            .await;
         let error = dialled.unwrap_err();
         let told = error.to_string();
         assert!(

@@ -295,8 +295,8 @@ fn usage_errors_are_one_line_and_name_option_and_value() {
             "--socks proxy:9 is not supported by this version",
         ),
         (
-            &["-l", "rtmps"],
-            "--protocol rtmps is not supported by this version",
+            &["-l", "rtmpte"],
+            "--protocol rtmpte is not supported by this version",
         ),
         (&["-l", "9"], "invalid value '9' for '--protocol"),
         (

@@ -250,7 +250,7 @@ fn download(server: &Server, file: &std::path::Path, wish: impl FnOnce(&mut Sess
     };
     let args = args.unwrap_or_else(|_| panic!("the arguments are right"));
     let mut job = resolve(&args, surroundings).expect("a job");
-    job.endpoint = Endpoint {
+    job.route.endpoint = Endpoint {
         host: "127.0.0.1".into(),
         port: server.port(),
     };

@@ -1,12 +1,13 @@
 //! Where the stream is: the server, and app and playpath on it.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 
 use super::given;
 use crate::{
     cli::args::{Args, values},
     download,
-    rtmp::target::{Scheme, Target},
+    rtmp::target::Target,
+    transport::Route,
 };
 
 /// The server, the place that is meant, and the others that may be.
@@ -113,22 +114,16 @@ fn playpath(args: &Args, target: &Target) -> Result<String> {
     })
 }
 
-/// Fails where this version has no way to the server.
-pub(super) fn ensure_supported(args: &Args, scheme: Scheme) -> Result<()> {
-    match args.protocol {
-        Some(_) => ensure!(
-            scheme == Scheme::Rtmp,
-            "--protocol {scheme} is not supported by this version, only rtmp is"
-        ),
-        None => ensure!(
-            scheme == Scheme::Rtmp,
-            "{scheme}:// is not supported by this version, only rtmp:// is"
-        ),
-    }
+/// The way to the server; fails where this version has none.
+pub(super) fn route(args: &Args, target: &Target) -> Result<Route> {
     if let Some(proxy) = &args.socks {
         bail!("--socks {} is not supported by this version", proxy.0);
     }
-    Ok(())
+    let scheme = target.scheme;
+    download::route::to(target).with_context(|| match args.protocol {
+        Some(_) => format!("--protocol {scheme} is not supported by this version"),
+        None => format!("{scheme}:// is not supported by this version"),
+    })
 }
 
 /// The host of it is always replaced.

@@ -36,7 +36,7 @@ fn error(line: &[&str]) -> String {
 #[test]
 fn chooses_the_defaults() {
     let job = job(&["rtmp://host/app/name.flv"]);
-    assert_eq!(job.endpoint.to_string(), "host:1935");
+    assert_eq!(job.route.endpoint.to_string(), "host:1935");
     assert_eq!(job.dialer.connect_timeout, Some(Duration::from_secs(10)));
     assert_eq!(job.output, Destination::Stdout);
     assert!(!job.keep_timestamps);
@@ -64,7 +64,7 @@ fn takes_every_option_over() {
     let line = "-r rtmp://host:1936/a/b/c -a app -y play/path -t tc -s swf -p page -f ver -d sub \
                 -C N:1 -b 2000 -m 5 --handshake digest --no-pipelining --keep-timestamps -o out.flv";
     let job = job(&line.split_whitespace().collect::<Vec<_>>());
-    assert_eq!(job.endpoint.to_string(), "host:1936");
+    assert_eq!(job.route.endpoint.to_string(), "host:1936");
     assert_eq!(job.dialer.connect_timeout, Some(Duration::from_secs(5)));
     assert_eq!(job.output, Destination::Path("out.flv".into()));
     assert!(job.keep_timestamps);
@@ -240,8 +240,8 @@ fn says_in_one_line_what_is_wrong() {
             "\"rtmp://host:99999/app/name\": invalid port number in the URL",
         ),
         (
-            &["rtmps://host/app/name"],
-            "rtmps:// is not supported by this version, only rtmp:// is",
+            &["rtmpte://host/app/name"],
+            "rtmpte:// is not supported by this version",
         ),
         (
             &["rtmp://host/app"],
@@ -262,8 +262,8 @@ fn says_in_one_line_what_is_wrong() {
             "invalid value \"ho/st\" for --host: not the name or the address of a host",
         ),
         (
-            &["rtmp://h/a/b", "-l", "rtmpe"],
-            "--protocol rtmpe is not supported by this version, only rtmp is",
+            &["rtmp://h/a/b", "-l", "rtmpte"],
+            "--protocol rtmpte is not supported by this version",
         ),
         (
             &["rtmp://h/a/b", "-S", "proxy"],
@@ -306,7 +306,7 @@ fn says_in_one_line_what_is_wrong() {
 fn options_say_where_to_go_instead_of_the_url() {
     let place = |line: &[&str]| {
         let job = job(line);
-        (job.endpoint.to_string(), job.session.connect.tc_url)
+        (job.route.endpoint.to_string(), job.session.connect.tc_url)
     };
     let url = "rtmp://h:1936/a/b";
     let cases: [(&[&str], &str, &str); 9] = [

@@ -8,7 +8,7 @@ use crate::{
         tests::session,
     },
     rtmp::{chunk, client::config::BufferLength, message::Timestamp},
-    transport::{Dialer, Endpoint},
+    transport::{Carrier, Dialer, Endpoint, Route},
 };
 
 /// Keeps quiet.
@@ -71,9 +71,12 @@ impl Line {
 
 fn job(destination: Destination) -> Job {
     Job {
-        endpoint: Endpoint {
-            host: "server.example".into(),
-            port: 1935,
+        route: Route {
+            endpoint: Endpoint {
+                host: "server.example".into(),
+                port: 1935,
+            },
+            carrier: Carrier::Tcp,
         },
         session: session(),
         dialer: Dialer::default(),
