@@ -18,7 +18,7 @@ use bytesize::ByteSize;
 use clap::{ArgAction, CommandFactory, Parser, ValueEnum, builder::ValueHint};
 
 pub use self::answers::NoArgs;
-use self::values::{Protocol, Seconds, Size, Socks, Span, SwfHash, Until, above_0};
+use self::values::{Protocol, Seconds, Size, Socks, Span, SwfHash, TlsPin, Until, above_0};
 use super::{generate::Generate, name::Name};
 
 /// Downloads recorded and live RTMP streams to FLV files.
@@ -346,6 +346,31 @@ pub struct Args {
     #[arg(allow_hyphen_values = true)]
     pub timeout: Option<u32>,
 
+    /// How many seconds name, TCP, proxy and TLS may take, each of them; 0 is for ever
+    ///
+    /// [default: 10, or as --timeout says]
+    #[arg(long, value_name = "SECONDS", help_heading = "Connection")]
+    #[arg(allow_hyphen_values = true)]
+    pub connect_timeout: Option<u32>,
+
+    /// Use IPv4 alone
+    #[arg(
+        short = '4',
+        long,
+        help_heading = "Connection",
+        overrides_with = "ipv6"
+    )]
+    pub ipv4: bool,
+
+    /// Use IPv6 alone
+    #[arg(
+        short = '6',
+        long,
+        help_heading = "Connection",
+        overrides_with = "ipv4"
+    )]
+    pub ipv6: bool,
+
     /// The buffer to announce to the server, in milliseconds [default: a few seconds, growing]
     ///
     /// Servers send about as much ahead of time as fits the buffer. Some drop what a slow line cannot
@@ -358,15 +383,25 @@ pub struct Args {
     #[arg(short = 'R', long, help_heading = "Connection")]
     pub realtime: bool,
 
-    /// The SOCKS proxy to go through [default port: 1080]
+    /// The SOCKS 4 proxy to go through [default port: 1080]
     #[arg(
         short = 'S',
         long,
         value_name = "HOST[:PORT]",
         help_heading = "Connection"
     )]
-    #[arg(allow_hyphen_values = true)]
+    #[arg(allow_hyphen_values = true, overrides_with = "proxy")]
     pub socks: Option<Socks>,
+
+    /// The proxy to go through: socks5://user:password@host:port, socks4a://, socks4:// or http://
+    ///
+    /// http:// stands for CONNECT. Names are looked up by the proxy, but for socks4://. Without this
+    /// and --socks, ALL_PROXY says which proxy, and NO_PROXY which hosts need none; an empty text
+    /// here is none at all. Other users of this computer can see what is written here, but not
+    /// ALL_PROXY. [default port: 1080]
+    #[arg(long, value_name = "URL", help_heading = "Connection")]
+    #[arg(allow_hyphen_values = true, overrides_with = "socks")]
+    pub proxy: Option<String>,
 
     /// Which handshake to offer; auto is digest, and plain where the server knows no other
     #[arg(
@@ -380,6 +415,23 @@ pub struct Args {
     /// Wait for each answer before the next command: slower to start, for servers that stumble
     #[arg(long, help_heading = "Connection")]
     pub no_pipelining: bool,
+
+    /// A PEM file of certificates to trust, beside those that the system trusts
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "TLS")]
+    #[arg(allow_hyphen_values = true)]
+    pub ca_file: Option<PathBuf>,
+
+    /// Trust the one certificate with this SHA-256, 64 hex digits, and no other
+    ///
+    /// Its name, date and issuer do not matter then. `openssl x509 -noout -fingerprint -sha256` prints
+    /// that of a certificate.
+    #[arg(long, value_name = "HEX", help_heading = "TLS")]
+    #[arg(allow_hyphen_values = true)]
+    pub tls_pin: Option<TlsPin>,
+
+    /// Trust any certificate: whoever is on the way can read and change everything
+    #[arg(long, help_heading = "TLS")]
+    pub insecure: bool,
 
     /// Show progress as a row of # instead of numbers
     #[arg(short = '#', long, help_heading = "Messages")]

@@ -1,13 +1,19 @@
 //! From what was typed to what is done: checked, defaults chosen, nothing left to decide.
 
 mod access;
+mod dialling;
 mod parts;
 mod place;
 
 #[cfg(test)]
 mod tests;
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    env, fs,
+    io::{self, IsTerminal},
+    path::Path,
+    time::Duration,
+};
 
 use anyhow::{Result, ensure};
 use jiff::Zoned;
@@ -24,19 +30,34 @@ use crate::{
         handshake::Mode,
         target::Scheme,
     },
-    transport::Dialer,
 };
 
 /// What surrounds the process, as far as it matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Surroundings {
     /// Whether standard output shows on a terminal.
     pub stdout_is_terminal: bool,
+    /// The proxy for everything, where nobody names another.
+    pub all_proxy: Option<String>,
+    /// The hosts that it is not for.
+    pub no_proxy: Option<String>,
+}
+
+impl Surroundings {
+    /// Those of this process. Of a variable in both cases the lower one counts, as for curl.
+    pub fn here() -> Self {
+        let variable = |lower, upper| env::var(lower).or_else(|_| env::var(upper)).ok();
+        Self {
+            stdout_is_terminal: io::stdout().is_terminal(),
+            all_proxy: variable("all_proxy", "ALL_PROXY"),
+            no_proxy: variable("no_proxy", "NO_PROXY"),
+        }
+    }
 }
 
 /// The download that `args` ask for, or why there can be none. What a URL says behind the address has
 /// to be among them already.
-pub fn resolve(args: &Args, surroundings: Surroundings) -> Result<Job> {
+pub fn resolve(args: &Args, surroundings: &Surroundings) -> Result<Job> {
     let Place {
         target,
         first,
@@ -46,6 +67,7 @@ pub fn resolve(args: &Args, surroundings: Surroundings) -> Result<Job> {
     let login = access::login(args, &target)?;
     let output = destination(args, surroundings)?;
     let route = place::route(args, &target)?;
+    let dialer = dialling::dialer(args, surroundings)?;
     access::ensure_supported(args)?;
     let parts = parts::parts(args, &output)?;
     let limits = parts::limits(args, &Zoned::now())?;
@@ -75,10 +97,7 @@ pub fn resolve(args: &Args, surroundings: Surroundings) -> Result<Job> {
                 .map_or_else(Timeouts::default, |seconds| Timeouts::all(bound(seconds))),
         },
         route,
-        dialer: Dialer {
-            connect_timeout: args.timeout.map_or(Some(CONNECT_TIMEOUT), bound),
-            ..Dialer::default()
-        },
+        dialer,
         backlog_bytes: usize::try_from(args.queue_size.as_u64()).unwrap_or(usize::MAX),
         keep_timestamps: args.keep_timestamps,
         alternatives,
@@ -191,7 +210,7 @@ fn bound(seconds: u32) -> Option<Duration> {
     (seconds > 0).then(|| Duration::from_secs(seconds.into()))
 }
 
-fn destination(args: &Args, surroundings: Surroundings) -> Result<Destination> {
+fn destination(args: &Args, surroundings: &Surroundings) -> Result<Destination> {
     let file = args.flv.as_deref();
     if let Some(file) = file.filter(|file| *file != STDOUT) {
         ensure!(
@@ -244,7 +263,7 @@ fn describe(scheme: Scheme, job: &Job) {
 
 /// The Flash Player that rtmpdump passes for on this system.
 fn flash_ver() -> String {
-    let system = match std::env::consts::OS {
+    let system = match env::consts::OS {
         "windows" => "WIN",
         "macos" => "MAC",
         "solaris" | "illumos" => "SOL",
@@ -256,6 +275,3 @@ fn flash_ver() -> String {
 
 /// The name of a file that means standard output.
 const STDOUT: &str = "-";
-
-/// How long name and TCP connection may take together.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

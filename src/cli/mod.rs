@@ -15,7 +15,7 @@ pub mod terminal;
 use std::{
     env,
     fs::File,
-    io::{self, IsTerminal, Write},
+    io::{self, Write},
     path::Path,
     process::ExitCode,
     sync::Arc,
@@ -74,10 +74,7 @@ fn start(args: &Args, screen: &Arc<Screen>) -> Result<(Job, Wishes)> {
             .with_context(|| format!("cannot write --log-file {}", file.display()))?;
     }
     screen::log_to(screen);
-    let surroundings = Surroundings {
-        stdout_is_terminal: io::stdout().is_terminal(),
-    };
-    let (args, job) = resolve(args, surroundings, screen).context("usage")?;
+    let (args, job) = resolve(args, &Surroundings::here(), screen).context("usage")?;
     if args.name == Name::Rtmpdump
         && let Destination::Path(file) = &job.output
     {
@@ -87,11 +84,14 @@ fn start(args: &Args, screen: &Arc<Screen>) -> Result<(Job, Wishes)> {
     Ok((job, wishes))
 }
 
-fn resolve(args: &Args, surroundings: Surroundings, screen: &Screen) -> Result<(Args, Job)> {
+fn resolve(args: &Args, surroundings: &Surroundings, screen: &Screen) -> Result<(Args, Job)> {
     let args = librtmp::applied(args)?;
     screen.hide(job::secrets(&args));
     let job = job::resolve(&args, surroundings)?;
     screen.hide(job.session.login.iter().map(|login| login.password.clone()));
+    let proxy = job.dialer.proxy.as_ref();
+    let proxy_login = proxy.and_then(|proxy| proxy.login.as_ref());
+    screen.hide(proxy_login.map(|login| login.password.clone()));
     Ok((args, job))
 }
 

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::{
     process::{Finished, Process},
-    program::{LIMIT, download},
+    program::{self, LIMIT, download},
     server::{
         Clip, Config, Connection, Conversation, Login, LoginScheme, OnConnect, OnMissing, Pace,
         Server, Stream, Then, status,
@@ -183,7 +183,7 @@ fn secrets_are_in_no_output() {
         server.port()
     );
     let text = format!("{url}?key=s3cretkey token=s3crettoken jtv=s3cretjtv");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rtmpull"));
+    let mut command = program::command();
     command.args(["-i", &text, "-z", "-u", "s3cretauth", "-C", "O:1"]);
     command
         .args(["-C", "NS:password:s3cretconn", "-o"])
@@ -290,10 +290,7 @@ fn a_login_that_fails_is_refused_and_shows_nothing_secret() {
 #[test]
 fn usage_errors_are_one_line_and_name_option_and_value() {
     let cases: [(&[&str], &str); 9] = [
-        (
-            &["-S", "proxy:9"],
-            "--socks proxy:9 is not supported by this version",
-        ),
+        (&["-S", "pro/xy"], "invalid value 'pro/xy' for '--socks"),
         (
             &["-l", "rtmpte"],
             "--protocol rtmpte is not supported by this version",
@@ -540,7 +537,7 @@ fn assert_page_s(line: &[&str], app: &str, name: &str) {
 #[test]
 fn manual_and_completions_come_out_of_the_program() {
     let printed = |what: &str| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rtmpull"));
+        let mut command = program::command();
         command.args(["--generate", what]);
         let finished = Process::start(&mut command).finish(LIMIT).succeeded();
         String::from_utf8(finished.stdout).expect("text")

@@ -21,10 +21,19 @@ pub struct Download {
     folder: TempDir,
 }
 
+/// The program, with no proxy around it.
+pub fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rtmpull"));
+    for variable in ["all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"] {
+        command.env_remove(variable);
+    }
+    command
+}
+
 /// Starts to download `url`.
 pub fn start(url: &str, options: &[&str]) -> Running {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rtmpull"));
+    let mut command = command();
     command.arg(url).args(options);
     command.arg("-o").arg(folder.path().join(FILE));
     Running {

@@ -245,11 +245,9 @@ fn play(config: Config, wish: impl FnOnce(&mut Session)) -> (Outcome, Server) {
 fn download(server: &Server, file: &std::path::Path, wish: impl FnOnce(&mut Session)) -> Outcome {
     let (url, file) = (server.url("clip"), file.display().to_string());
     let args = Args::read(["rtmpull", &url, "-o", &file].map(Into::into));
-    let surroundings = Surroundings {
-        stdout_is_terminal: false,
-    };
+    let surroundings = Surroundings::default();
     let args = args.unwrap_or_else(|_| panic!("the arguments are right"));
-    let mut job = resolve(&args, surroundings).expect("a job");
+    let mut job = resolve(&args, &surroundings).expect("a job");
     job.route.endpoint = Endpoint {
         host: "127.0.0.1".into(),
         port: server.port(),

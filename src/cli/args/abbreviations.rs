@@ -85,7 +85,7 @@ fn is_followed_by_value(command: &Command, word: &OsString) -> bool {
 const OPERANDS_FOLLOW: &str = "--";
 
 /// The long names that rtmpdump does not know.
-pub(super) const NAMES_OF_OUR_OWN: [&str; 20] = [
+pub(super) const NAMES_OF_OUR_OWN: [&str; 27] = [
     "keep-timestamps",
     "segment-time",
     "segment-size",
@@ -103,6 +103,13 @@ pub(super) const NAMES_OF_OUR_OWN: [&str; 20] = [
     "password-file",
     "handshake",
     "no-pipelining",
+    "connect-timeout",
+    "ipv4",
+    "ipv6",
+    "proxy",
+    "ca-file",
+    "tls-pin",
+    "insecure",
     "log-file",
     "generate",
     "version",

@@ -189,15 +189,32 @@ impl FromStr for SwfHash {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        if text.len() != 64 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-            return Err(Error::Hash);
-        }
-        let mut hash = [0; 32];
-        for (byte, at) in hash.iter_mut().zip((0..).step_by(2)) {
-            *byte = u8::from_str_radix(&text[at..at + 2], 16).map_err(|_| Error::Hash)?;
-        }
-        Ok(Self(hash))
+        sha256(text).map(Self)
     }
+}
+
+/// The SHA-256 of a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TlsPin(pub [u8; 32]);
+
+impl FromStr for TlsPin {
+    type Err = Error;
+
+    /// Colons between the bytes may stay, as OpenSSL prints them.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        sha256(&text.replace(':', "")).map(Self)
+    }
+}
+
+fn sha256(text: &str) -> Result<[u8; 32], Error> {
+    if text.len() != 64 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return Err(Error::Hash);
+    }
+    let mut hash = [0; 32];
+    for (byte, at) in hash.iter_mut().zip((0..).step_by(2)) {
+        *byte = u8::from_str_radix(&text[at..at + 2], 16).map_err(|_| Error::Hash)?;
+    }
+    Ok(hash)
 }
 
 /// A SOCKS proxy.
@@ -383,6 +400,18 @@ mod tests {
         ] {
             assert_eq!(text.parse::<SwfHash>(), Err(Error::Hash), "{text}");
         }
+    }
+
+    #[test]
+    fn reads_pins_with_colons() {
+        let bare = "0123456789abcdef".repeat(4);
+        let bytes: Vec<&str> = bare
+            .as_bytes()
+            .chunks(2)
+            .map(|byte| str::from_utf8(byte).unwrap())
+            .collect();
+        assert_eq!(bytes.join(":").parse::<TlsPin>(), bare.parse());
+        assert_eq!("0:1".parse::<TlsPin>(), Err(Error::Hash));
     }
 
     #[test]

@@ -116,9 +116,6 @@ fn playpath(args: &Args, target: &Target) -> Result<String> {
 
 /// The way to the server; fails where this version has none.
 pub(super) fn route(args: &Args, target: &Target) -> Result<Route> {
-    if let Some(proxy) = &args.socks {
-        bail!("--socks {} is not supported by this version", proxy.0);
-    }
     let scheme = target.scheme;
     download::route::to(target).with_context(|| match args.protocol {
         Some(_) => format!("--protocol {scheme} is not supported by this version"),

@@ -3,14 +3,22 @@ use std::ffi::OsString;
 use super::*;
 use crate::amf::{Object, Value};
 use crate::cli::librtmp;
-use crate::{download::Place as Found, rtmp::client::config::Login};
+use crate::{
+    cli::args::values::TlsPin,
+    download::Place as Found,
+    rtmp::client::config::Login,
+    transport::{Carrier, Family, tls::Trust},
+};
 
 const PIPED: Surroundings = Surroundings {
     stdout_is_terminal: false,
+    all_proxy: None,
+    no_proxy: None,
 };
 
 const ON_TERMINAL: Surroundings = Surroundings {
     stdout_is_terminal: true,
+    ..PIPED
 };
 
 fn args(line: &[&str]) -> Args {
@@ -20,16 +28,16 @@ fn args(line: &[&str]) -> Args {
 }
 
 fn job(line: &[&str]) -> Job {
-    resolve(&args(line), PIPED).unwrap()
+    resolve(&args(line), &PIPED).unwrap()
 }
 
 fn job_as_rtmpdump(line: &[&str]) -> Job {
     let name = Name::Rtmpdump;
-    resolve(&Args { name, ..args(line) }, PIPED).unwrap()
+    resolve(&Args { name, ..args(line) }, &PIPED).unwrap()
 }
 
 fn error(line: &[&str]) -> String {
-    let error = resolve(&args(line), PIPED).unwrap_err();
+    let error = resolve(&args(line), &PIPED).unwrap_err();
     format!("{error:#}")
 }
 
@@ -210,20 +218,20 @@ fn conn_items_become_arguments() {
 fn a_terminal_gets_no_video() {
     let resolve = |line: &[&str], surroundings| resolve(&args(line), surroundings);
     for line in [&["rtmp://h/a/b"][..], &["rtmp://h/a/b", "-o", "-"]] {
-        let error = resolve(line, ON_TERMINAL).unwrap_err().to_string();
+        let error = resolve(line, &ON_TERMINAL).unwrap_err().to_string();
         assert!(
             error.starts_with("video is not written to a terminal"),
             "{error}"
         );
-        assert_eq!(resolve(line, PIPED).unwrap().output, Destination::Stdout);
+        assert_eq!(resolve(line, &PIPED).unwrap().output, Destination::Stdout);
     }
-    let file = resolve(&["rtmp://h/a/b", "-o", "x"], ON_TERMINAL).unwrap();
+    let file = resolve(&["rtmp://h/a/b", "-o", "x"], &ON_TERMINAL).unwrap();
     assert_eq!(file.output, Destination::Path("x".into()));
 }
 
 #[test]
 fn says_in_one_line_what_is_wrong() {
-    let cases: [(&[&str], &str); 22] = [
+    let cases: [(&[&str], &str); 23] = [
         (&[], "no URL given (try --help)"),
         (&["-v", "-y", "x"], "no URL given (try --help)"),
         (
@@ -266,8 +274,13 @@ fn says_in_one_line_what_is_wrong() {
             "--protocol rtmpte is not supported by this version",
         ),
         (
-            &["rtmp://h/a/b", "-S", "proxy"],
-            "--socks proxy:1080 is not supported by this version",
+            &["rtmp://h/a/b", "--proxy", "https://joe:secret@proxy"],
+            "invalid value for --proxy: the kinds of proxy are socks4://, socks4a://, socks5:// \
+             (or socks5h://) and http://",
+        ),
+        (
+            &["rtmps://h/a/b", "--ca-file", "Cargo.toml"],
+            "cannot take roots from --ca-file Cargo.toml: no certificate in it (it has to be PEM)",
         ),
         (&["rtmp://h/a/b", "-w", HASH], "--swfhash needs --swfsize"),
         (&["rtmp://h/a/b", "-x", "5"], "--swfsize 5 needs --swfhash"),
@@ -528,3 +541,88 @@ fn knows_its_secrets() {
 }
 
 const HASH: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+#[test]
+fn a_proxy_is_named_or_found_around() {
+    let around = |all_proxy: &str, no_proxy: &str| Surroundings {
+        all_proxy: Some(all_proxy.to_owned()),
+        no_proxy: Some(no_proxy.to_owned()),
+        ..PIPED
+    };
+    let proxy = |line: &[&str], surroundings: &Surroundings| {
+        let line = [&["rtmp://host/app/name"], line].concat();
+        let dialer = resolve(&args(&line), surroundings).unwrap().dialer;
+        let proxy = dialer.proxy.map(|proxy| proxy.to_string());
+        (proxy.unwrap_or_default(), dialer.bypass.contains("host"))
+    };
+    let (tor, hosts) = ("socks5h://joe:secret@tor:9050", "host");
+    for (line, all_proxy, no_proxy, expected, is_bypassed) in [
+        (&[][..], "", "", "", false),
+        (&[], tor, "", "socks5://tor:9050", false),
+        (&[], tor, hosts, "socks5://tor:9050", true),
+        (&["-S", "p"], tor, hosts, "socks4://p:1080", false),
+        (&["--proxy", "p:8"], tor, hosts, "http://p:8", false),
+        (
+            &["--proxy", "", "-S", "p"],
+            tor,
+            "",
+            "socks4://p:1080",
+            false,
+        ),
+        (&["-S", "p", "--proxy", ""], tor, "", "", false),
+    ] {
+        let found = proxy(line, &around(all_proxy, no_proxy));
+        assert_eq!(found, (expected.to_owned(), is_bypassed), "{line:?}");
+    }
+    let odd = around("ftp://joe:secret@proxy", "");
+    let error = resolve(&args(&["rtmp://host/app/name"]), &odd).unwrap_err();
+    assert!(format!("{error:#}").starts_with("invalid ALL_PROXY: the kinds of proxy are "));
+}
+
+#[test]
+fn connecting_has_a_timer_of_its_own() {
+    let of = |line: &[&str]| {
+        let line = [&["rtmp://host/app/name"], line].concat();
+        let job = job(&line);
+        let seconds = |bound: Option<Duration>| bound.map(|bound| bound.as_secs());
+        (
+            seconds(job.dialer.connect_timeout),
+            seconds(job.session.timeouts.handshake),
+        )
+    };
+    assert_eq!(of(&[]), (Some(10), Some(10)));
+    assert_eq!(of(&["-m", "7"]), (Some(7), Some(7)));
+    assert_eq!(
+        of(&["-m", "7", "--connect-timeout", "3"]),
+        (Some(3), Some(7))
+    );
+    assert_eq!(of(&["--connect-timeout", "0"]), (None, Some(10)));
+}
+
+#[test]
+fn the_last_family_counts() {
+    let of = |line: &[&str]| {
+        job(&[&["rtmp://host/app/name"], line].concat())
+            .dialer
+            .family
+    };
+    assert_eq!(of(&[]), Family::Any);
+    assert_eq!(of(&["-4"]), Family::V4);
+    assert_eq!(of(&["-4", "--ipv6"]), Family::V6);
+}
+
+#[test]
+fn a_pin_is_more_than_roots_and_anything_is_less() {
+    let pin = ["--tls-pin", HASH];
+    let of = |line: &[&str]| {
+        let line = [&["rtmps://host/app/name"], line].concat();
+        job(&line).dialer.tls.trust().clone()
+    };
+    let pinned = Trust::Pin(HASH.parse::<TlsPin>().unwrap().0);
+    assert_eq!(of(&[]), Trust::Roots(Vec::new()));
+    assert_eq!(of(&pin), pinned);
+    assert_eq!(of(&["--insecure"]), Trust::Anything);
+    assert_eq!(of(&[&pin[..], &["--insecure"]].concat()), pinned);
+    let route = job(&["rtmps://host/app/name"]).route;
+    assert_eq!((route.endpoint.port, route.carrier), (443, Carrier::Tls));
+}

@@ -82,7 +82,7 @@ impl Attempt {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let output = folder.path().join("out.flv");
         fs::write(&output, PRECIOUS).expect("a folder that takes files");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rtmpull"));
+        let mut command = crate::program::command();
         command.arg(url);
         Self {
             command,
