@@ -46,6 +46,9 @@ mod pipes;
 /// Files that are gone on with.
 mod resume;
 
+/// Every way to a server.
+mod ways;
+
 /// What a session can play with, from servers that want it.
 mod repertoire;
 

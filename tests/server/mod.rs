@@ -16,11 +16,13 @@
     reason = "each target that includes this uses a part of it"
 )]
 
+mod certificates;
 mod clip;
 mod config;
 mod connection;
 mod conversation;
 mod delay_line;
+mod front;
 mod listener;
 mod login;
 mod playback;
@@ -28,6 +30,7 @@ mod replay;
 mod session;
 
 pub use self::{
+    certificates::{Authority, Identity, Validity},
     clip::{Clip, Tag},
     config::{
         Config, Ending, Fault, Handshake, OnConnect, OnMissing, Pace, Pipelining, Point,
@@ -36,6 +39,7 @@ pub use self::{
     connection::{C2, Command, Connection, Heard, Over, command_payload},
     conversation::Conversation,
     delay_line::DelayLine,
+    front::{Canned, Goodbye, Proxy, ProxyKind, Silence, TlsFront},
     listener::Listener,
     login::{Login, LoginScheme},
     replay::Replay,

@@ -31,7 +31,7 @@ fn redirects_without_end_are_not_followed_for_ever() {
 fn where_we_cannot_or_must_not_go_is_told() {
     let long = "x".repeat(60_000);
     for target in [
-        "rtmps://elsewhere.example/app",
+        "rtmfp://elsewhere.example/app",
         "http://elsewhere.example/app",
         "file:///etc/passwd",
         "rtmp://",

@@ -1,0 +1,104 @@
+//! Every way to a server: each protocol, directly and through proxies, recorded and live.
+
+use std::{any::Any, thread};
+
+use crate::{
+    downloads::assert_media,
+    program::download,
+    server::{
+        Authority, Clip, Config, Goodbye, Pace, Proxy, ProxyKind, Server, Stream, TlsFront,
+        Validity,
+    },
+};
+
+#[test]
+fn rtmp_goes_every_way() {
+    goes_every_way("rtmp", as_it_is);
+}
+
+#[test]
+fn rtmps_goes_every_way() {
+    goes_every_way("rtmps", in_tls);
+}
+
+/// What stands in front of a plain server.
+struct Front {
+    port: u16,
+    /// What a client has to be told for it.
+    options: Vec<String>,
+    _running: Box<dyn Any + Sync>,
+}
+
+fn as_it_is(port: u16) -> Front {
+    Front {
+        port,
+        options: Vec::new(),
+        _running: Box::new(()),
+    }
+}
+
+fn in_tls(port: u16) -> Front {
+    let authority = Authority::new("Authority");
+    let identity = authority.identity(Validity::Good);
+    let front = TlsFront::start(port, &identity, Goodbye::Said);
+    Front {
+        port: front.port(),
+        options: vec!["--ca-file".into(), authority.file().display().to_string()],
+        _running: Box::new((front, authority)),
+    }
+}
+
+/// Downloads a recorded and a live stream directly, by way of SOCKS 5 and by way of CONNECT.
+fn goes_every_way(scheme: &str, front: fn(u16) -> Front) {
+    let clip = Clip::sample();
+    let recorded = Stream::recorded(clip.clone());
+    let live = Stream::live(clip.clone()).paced(Pace::Unbounded);
+    thread::scope(|scope| {
+        for (stream, option) in [(recorded, None), (live, Some("-v"))] {
+            for way in [None, Some(ProxyKind::Socks5), Some(ProxyKind::Connect)] {
+                let (stream, clip) = (stream.clone(), &clip);
+                scope.spawn(move || {
+                    let server = Server::start(Config::serving(stream));
+                    let front = front(server.port());
+                    goes_one_way(scheme, &front, way, option, clip);
+                });
+            }
+        }
+    });
+}
+
+fn goes_one_way(
+    scheme: &str,
+    front: &Front,
+    way: Option<ProxyKind>,
+    option: Option<&str>,
+    clip: &Clip,
+) {
+    let proxy = way.map(Proxy::start);
+    let kind = match way {
+        Some(ProxyKind::Connect) => "http",
+        _ => "socks5",
+    };
+    let mut options: Vec<String> = front.options.clone();
+    options.extend(option.map(str::to_owned));
+    if let Some(proxy) = &proxy {
+        options.push(format!("--proxy={kind}://127.0.0.1:{}", proxy.port()));
+    }
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    let address = format!("localhost:{}", front.port);
+    let download = download(&format!("{scheme}://{address}/app/clip"), &options);
+    download.assert_ended(
+        0,
+        if option.is_some() {
+            "unpublished"
+        } else {
+            "ended"
+        },
+    );
+    assert_media(&download.clip(), clip);
+    if let Some(proxy) = proxy {
+        // The name is the proxy's to look up. A tunnel may connect more than once.
+        let asked = proxy.asked();
+        assert!(!asked.is_empty() && asked.iter().all(|asked| *asked == address));
+    }
+}

@@ -1,0 +1,34 @@
+//! What stands between a client and a server: TLS, and proxies.
+
+mod proxy;
+mod tls;
+
+use std::{
+    io::{Read, Write},
+    net::{Shutdown, TcpStream},
+    thread,
+};
+
+pub use self::{
+    proxy::{Canned, Proxy, ProxyKind, Silence},
+    tls::{Goodbye, TlsFront},
+};
+
+/// Carries bytes in both directions until one of the ends is done.
+fn carry(near: &TcpStream, far: &TcpStream) {
+    thread::scope(|scope| {
+        scope.spawn(|| carry_one_way(near, far));
+        carry_one_way(far, near);
+    });
+}
+
+fn carry_one_way(mut from: &TcpStream, mut to: &TcpStream) {
+    let mut buffer = vec![0; 64 * 1024];
+    while let Ok(count @ 1..) = from.read(&mut buffer) {
+        if to.write_all(&buffer[..count]).is_err() {
+            break;
+        }
+    }
+    let _already_closed = to.shutdown(Shutdown::Write);
+    let _already_closed = from.shutdown(Shutdown::Read);
+}

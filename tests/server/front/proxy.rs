@@ -1,0 +1,171 @@
+//! Proxies: one that works, and one that says what a test wants.
+
+use std::{
+    io::{self, Read, Write},
+    net::{Ipv4Addr, TcpStream},
+    sync::{Arc, Mutex},
+    thread,
+    time::Duration,
+};
+
+use super::{super::listener::Listener, carry};
+
+/// A proxy on loopback that connects to `localhost` and 127.0.0.1 alone, and keeps what was asked.
+#[derive(Debug)]
+pub struct Proxy {
+    listener: Listener,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+/// What a proxy speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProxyKind {
+    /// SOCKS 4 and 4a.
+    Socks4,
+    /// SOCKS 5 without a login.
+    Socks5,
+    /// HTTP's CONNECT.
+    Connect,
+}
+
+impl Proxy {
+    /// Starts one.
+    pub fn start(kind: ProxyKind) -> Self {
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let all = asked.clone();
+        let listener = Listener::start(move |_, near| {
+            let Ok(target) = read_request(kind, &near) else {
+                return;
+            };
+            let port = target.rsplit(':').next().and_then(|port| port.parse().ok());
+            all.lock().expect("nobody panics with it").push(target);
+            let far = TcpStream::connect((Ipv4Addr::LOCALHOST, port.unwrap_or(0)));
+            let _it_may_be_gone = (&*near).write_all(answer(kind, far.is_ok()));
+            if let Ok(far) = far {
+                carry(&near, &far);
+            }
+        });
+        Self {
+            listener: listener.expect("loopback has a free port"),
+            asked,
+        }
+    }
+
+    /// The port.
+    pub fn port(&self) -> u16 {
+        self.listener.port()
+    }
+
+    /// Where it was asked to connect to: `host:port`.
+    pub fn asked(&self) -> Vec<String> {
+        self.asked.lock().expect("nobody panics with it").clone()
+    }
+}
+
+fn read_request(kind: ProxyKind, mut near: &TcpStream) -> io::Result<String> {
+    match kind {
+        ProxyKind::Socks4 => {
+            let head: [u8; 8] = read(near)?;
+            assert_eq!(head[..2], [4, 1], "SOCKS 4, CONNECT");
+            read_until(near, b"\0")?;
+            let port = u16::from_be_bytes([head[2], head[3]]);
+            let [.., a, b, c, d] = head;
+            Ok(match [a, b, c, d] {
+                [0, 0, 0, _] => {
+                    let name = read_until(near, b"\0")?;
+                    format!("{}:{port}", name.trim_end_matches('\0'))
+                }
+                _ => format!("{}:{port}", Ipv4Addr::new(a, b, c, d)),
+            })
+        }
+        ProxyKind::Socks5 => {
+            assert_eq!(read::<3>(near)?, [5, 1, 0], "SOCKS 5 without login");
+            near.write_all(&[5, 0])?;
+            let head: [u8; 4] = read(near)?;
+            assert_eq!(head[..3], [5, 1, 0], "SOCKS 5, CONNECT");
+            let host = match head[3] {
+                1 => Ipv4Addr::from(read::<4>(near)?).to_string(),
+                _ => {
+                    let [length] = read(near)?;
+                    let mut name = vec![0; length.into()];
+                    near.read_exact(&mut name)?;
+                    String::from_utf8_lossy(&name).into_owned()
+                }
+            };
+            Ok(format!("{host}:{}", u16::from_be_bytes(read(near)?)))
+        }
+        ProxyKind::Connect => {
+            let head = read_until(near, b"\r\n\r\n")?;
+            let target = head.strip_prefix("CONNECT ").expect("CONNECT");
+            let end = target.find(' ').expect("a space behind the target");
+            Ok(target[..end].to_owned())
+        }
+    }
+}
+
+fn answer(kind: ProxyKind, is_granted: bool) -> &'static [u8] {
+    match (kind, is_granted) {
+        (ProxyKind::Socks4, true) => &[0, 90, 0, 0, 0, 0, 0, 0],
+        (ProxyKind::Socks4, false) => &[0, 91, 0, 0, 0, 0, 0, 0],
+        (ProxyKind::Socks5, true) => &[5, 0, 0, 1, 0, 0, 0, 0, 0, 0],
+        (ProxyKind::Socks5, false) => &[5, 5, 0, 1, 0, 0, 0, 0, 0, 0],
+        (ProxyKind::Connect, true) => b"HTTP/1.1 200 Connection established\r\n\r\n",
+        (ProxyKind::Connect, false) => b"HTTP/1.1 502 Bad Gateway\r\n\r\n",
+    }
+}
+
+fn read<const N: usize>(mut from: &TcpStream) -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    from.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn read_until(from: &TcpStream, end: &[u8]) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    while !bytes.ends_with(end) {
+        bytes.extend(read::<1>(from)?);
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// A peer that answers the first bytes with what a test gives it, whatever they were.
+#[derive(Debug)]
+pub struct Canned {
+    listener: Listener,
+}
+
+/// What follows a canned answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Silence {
+    /// The connection stays open.
+    Open,
+    /// The connection is closed.
+    Closed,
+}
+
+impl Canned {
+    /// Starts one.
+    pub fn start(answer: &[u8], silence: Silence) -> Self {
+        let answer = answer.to_vec();
+        let listener = Listener::start(move |_, peer| {
+            let mut question = [0; 4096];
+            let _it_may_be_gone = (&*peer).read(&mut question);
+            let _it_may_be_gone = (&*peer).write_all(&answer);
+            if silence == Silence::Closed {
+                // Who closes with bytes unread resets the connection, and with it what was sent.
+                let _ = peer.shutdown(std::net::Shutdown::Write);
+                thread::sleep(Duration::from_millis(50));
+                return;
+            }
+            while let Ok(1..) = (&*peer).read(&mut question) {}
+        });
+        Self {
+            listener: listener.expect("loopback has a free port"),
+        }
+    }
+
+    /// The port.
+    pub fn port(&self) -> u16 {
+        self.listener.port()
+    }
+}

@@ -1,0 +1,140 @@
+//! TLS in front of a server.
+
+use std::{net::Ipv4Addr, sync::Arc, thread};
+
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt, copy_bidirectional},
+    net::{TcpListener, TcpStream},
+    runtime,
+    sync::oneshot,
+};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{
+        ServerConfig,
+        crypto::ring,
+        pki_types::{CertificateDer, PrivateKeyDer},
+        version::{TLS12, TLS13},
+    },
+    server::TlsStream,
+};
+
+use super::super::certificates::Identity;
+
+/// A port on loopback that takes TLS off and passes on what was in it.
+#[derive(Debug)]
+pub struct TlsFront {
+    port: u16,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+/// How a connection ends that the server behind has closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Goodbye {
+    /// With close_notify.
+    Said,
+    /// With TCP's end alone.
+    Forgotten,
+}
+
+impl TlsFront {
+    /// Starts one in front of `port`.
+    pub fn start(port: u16, identity: &Identity, goodbye: Goodbye) -> Self {
+        let certificate = CertificateDer::from(identity.certificate_der.clone());
+        let key = PrivateKeyDer::try_from(identity.key_der.clone()).expect("a key");
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_protocol_versions(&[&TLS12, &TLS13])
+            .expect("versions that there are")
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key)
+            .expect("a certificate that fits its key");
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+        let listener = listener.expect("loopback has a free port");
+        let near = listener.local_addr().expect("it is bound").port();
+        let (stop, stopped) = oneshot::channel();
+        let thread = thread::spawn(move || {
+            let runtime = runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("a runtime").block_on(async {
+                tokio::select! {
+                    () = accept(listener, acceptor, port, goodbye) => {}
+                    _ = stopped => {}
+                }
+            });
+        });
+        Self {
+            port: near,
+            stop: Some(stop),
+            thread: Some(thread),
+        }
+    }
+
+    /// The port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl Drop for TlsFront {
+    fn drop(&mut self) {
+        self.stop.take();
+        if let Some(thread) = self.thread.take() {
+            let _it_panicked_loudly = thread.join();
+        }
+    }
+}
+
+async fn accept(
+    listener: std::net::TcpListener,
+    acceptor: TlsAcceptor,
+    port: u16,
+    goodbye: Goodbye,
+) {
+    listener.set_nonblocking(true).expect("a socket");
+    let listener = TcpListener::from_std(listener).expect("a socket");
+    while let Ok((tcp, _)) = listener.accept().await {
+        let acceptor = acceptor.clone();
+        tokio::spawn(async move {
+            // Who does not like the certificate leaves.
+            let Ok(near) = acceptor.accept(tcp).await else {
+                return;
+            };
+            let far = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await;
+            if let Ok(far) = far {
+                shovel(near, far, goodbye).await;
+            }
+        });
+    }
+}
+
+async fn shovel(mut near: TlsStream<TcpStream>, mut far: TcpStream, goodbye: Goodbye) {
+    if goodbye == Goodbye::Said {
+        let _either_may_be_gone = copy_bidirectional(&mut near, &mut far).await;
+        return;
+    }
+    let (mut far_reader, mut far_writer) = far.split();
+    let (mut near_reader, mut near_writer) = tokio::io::split(near);
+    let there = async {
+        let _either_may_be_gone = tokio::io::copy(&mut near_reader, &mut far_writer).await;
+        std::future::pending::<()>().await;
+    };
+    let back = async {
+        let mut buffer = vec![0; 64 * 1024];
+        while let Ok(count @ 1..) = read(&mut far_reader, &mut buffer).await {
+            if near_writer.write_all(&buffer[..count]).await.is_err() {
+                break;
+            }
+        }
+        let _peer_may_be_gone = near_writer.flush().await;
+    };
+    // Dropping closes TCP and says nothing in TLS.
+    tokio::select! {
+        () = there => {}
+        () = back => {}
+    }
+}
+
+async fn read(reader: &mut (impl AsyncRead + Unpin), buffer: &mut [u8]) -> std::io::Result<usize> {
+    reader.read(buffer).await
+}
