@@ -12,8 +12,10 @@ as_root() {
     if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -n "$@"; fi
 }
 
-# Debian: a server, an encoder and player, the predecessor, a plain copy to measure against.
-debian=(nginx libnginx-mod-rtmp ffmpeg rtmpdump socat)
+# Debian: a server and TLS in front of it, an encoder and player, the predecessor, proxies, plain
+# copies to measure against.
+debian=(nginx libnginx-mod-rtmp libnginx-mod-stream ffmpeg rtmpdump socat openssl)
+debian+=(microsocks dante-server tinyproxy)
 has_command() { command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ]; }
 has_command npm || debian+=(nodejs npm)
 has_command python3 || debian+=(python3)
@@ -24,6 +26,13 @@ for package in "${debian[@]}"; do
 done
 if [ "${#missing[@]}" -gt 0 ]; then
     as_root apt-get update -qq
+    # The tests start what they need themselves: no service is to start by being installed.
+    policy=/usr/sbin/policy-rc.d
+    if [ ! -e "$policy" ]; then
+        printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+        as_root chmod +x "$policy"
+        trap 'as_root rm -f "$policy"' EXIT
+    fi
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
 fi
 

@@ -25,8 +25,9 @@ pub(super) async fn ask(
     let (status, reason) = read_head(tcp).await?;
     match status {
         200..300 => Ok(()),
-        407 if login.is_none() => Err(Error::Login("wants user and password (407)")),
-        407 => Err(Error::Login("does not accept this user and password (407)")),
+        // tinyproxy asks with 401, which is a web server's word.
+        401 | 407 if login.is_none() => Err(Error::Login("wants user and password")),
+        401 | 407 => Err(Error::Login("does not accept this user and password")),
         _ => Err(Error::Refused(
             format!("{status} {reason}").trim().to_owned(),
         )),
@@ -154,12 +155,12 @@ mod tests {
             (
                 "HTTP/1.1 407 Login\r\n\r\n",
                 None,
-                "the proxy wants user and password (407)",
+                "the proxy wants user and password",
             ),
             (
                 "HTTP/1.1 407 Login\r\n\r\n",
                 Some(&login),
-                "the proxy does not accept this user and password (407)",
+                "the proxy does not accept this user and password",
             ),
             (
                 "SSH-2.0-OpenSSH_9.2\r\n",

@@ -6,6 +6,7 @@
 pub mod ffmpeg;
 pub mod nginx;
 pub mod node_media_server;
+pub mod proxies;
 pub mod rtmpdump;
 pub mod yt_dlp;
 

@@ -29,6 +29,13 @@ pub struct Instance {
     port: u16,
 }
 
+/// A running nginx that takes TLS off in front of a port.
+pub struct TlsInstance {
+    _process: Process,
+    _folder: TempDir,
+    pub port: u16,
+}
+
 impl Nginx {
     /// nginx and its RTMP module, where both are installed.
     pub fn find() -> Option<Self> {
@@ -50,7 +57,10 @@ impl Nginx {
                 .or_else(|_| fs::copy(file, media.join(name)).map(drop))
                 .expect("a clip can be linked or copied");
         }
-        let (process, port) = start_server(|port| self.command(folder.path(), port));
+        let (process, port) = start_server(|port| {
+            let text = self.configuration(folder.path(), port);
+            self.command(folder.path(), &text)
+        });
         Instance {
             _process: process,
             folder,
@@ -58,9 +68,45 @@ impl Nginx {
         }
     }
 
-    fn command(self, folder: &Path, port: u16) -> Command {
+    /// Starts an instance of its stream module in front of `far`, with the certificate and key of
+    /// `identity` and `directives` for TLS; `None` where the module is not installed.
+    pub fn start_tls(self, far: u16, identity: &Path, directives: &str) -> Option<TlsInstance> {
+        let module = self.module.with_file_name("ngx_stream_module.so");
+        if !module.is_file() {
+            return None;
+        }
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (module, path) = (module.display(), folder.path().display());
+        let identity = identity.display();
+        let (process, port) = start_server(|port| {
+            let configuration = format!(
+                "load_module {module};
+                 daemon off; master_process off;
+                 pid {path}/nginx.pid;
+                 error_log {path}/error.log info;
+                 events {{ worker_connections 128; }}
+                 stream {{
+                     server {{
+                         listen 127.0.0.1:{port} ssl;
+                         ssl_certificate {identity}/certificate.pem;
+                         ssl_certificate_key {identity}/key.pem;
+                         {directives}
+                         proxy_pass 127.0.0.1:{far};
+                     }}
+                 }}"
+            );
+            self.command(folder.path(), &configuration)
+        });
+        Some(TlsInstance {
+            _process: process,
+            _folder: folder,
+            port,
+        })
+    }
+
+    fn command(self, folder: &Path, text: &str) -> Command {
         let configuration = folder.join("nginx.conf");
-        fs::write(&configuration, self.configuration(folder, port)).expect("a small file");
+        fs::write(&configuration, text).expect("a small file");
         let mut command = Command::new(self.program);
         command.arg("-p").arg(folder).arg("-c").arg(configuration);
         command.arg("-e").arg(folder.join("error.log"));
@@ -90,6 +136,11 @@ impl Nginx {
 }
 
 impl Instance {
+    /// The port that RTMP is spoken on.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The URL of stream or file `name` in `application`.
     pub fn url(&self, application: &str, name: &str) -> String {
         format!("rtmp://127.0.0.1:{}/{application}/{name}", self.port)

@@ -1,5 +1,14 @@
 //! Every way to a server: each protocol, directly and through proxies, recorded and live.
 
+/// TLS of a server that others wrote, and what is wrong with certificates.
+mod tls;
+
+/// Proxies that others wrote.
+mod proxies;
+
+/// Proxies and servers that do not do what they should.
+mod trouble;
+
 use std::{any::Any, thread};
 
 use crate::{

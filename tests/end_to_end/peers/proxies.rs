@@ -1,0 +1,102 @@
+//! Proxies: microsocks and Dante (SOCKS), tinyproxy (CONNECT).
+
+use std::{fs, path::PathBuf, process::Command};
+
+use tempfile::TempDir;
+
+use super::{find_program, start_server};
+use crate::process::Process;
+
+/// A running proxy.
+pub struct Proxy {
+    pub port: u16,
+    _process: Process,
+    _folder: TempDir,
+}
+
+/// microsocks: SOCKS 5 alone.
+pub struct Microsocks(PathBuf);
+
+impl Microsocks {
+    /// microsocks, where it is installed.
+    pub fn find() -> Option<Self> {
+        find_program("microsocks").map(Self)
+    }
+
+    /// Starts one that takes anybody, or only whoever knows user and password.
+    pub fn start(&self, login: Option<(&str, &str)>) -> Proxy {
+        start(|_, port| {
+            let mut command = Command::new(&self.0);
+            command.args(["-i", "127.0.0.1", "-p", &port.to_string()]);
+            if let Some((user, password)) = login {
+                command.args(["-u", user, "-P", password]);
+            }
+            command
+        })
+    }
+}
+
+/// Dante: SOCKS 4, 4a and 5.
+pub struct Dante(PathBuf);
+
+impl Dante {
+    /// Dante's server, where it is installed.
+    pub fn find() -> Option<Self> {
+        find_program("danted").map(Self)
+    }
+
+    /// Starts one that lets everybody go to loopback, but not to `forbidden`.
+    pub fn start(&self, forbidden: u16) -> Proxy {
+        start(|folder, port| {
+            let file = folder.path().join("danted.conf");
+            let configuration = format!(
+                "logoutput: stderr
+                 internal: 127.0.0.1 port = {port}
+                 external: lo
+                 clientmethod: none
+                 socksmethod: none
+                 client pass {{ from: 127.0.0.0/8 to: 0.0.0.0/0 }}
+                 socks block {{ from: 0.0.0.0/0 to: 127.0.0.0/8 port = {forbidden} }}
+                 socks block {{ from: 0.0.0.0/0 to: localhost port = {forbidden} }}
+                 socks pass {{ from: 127.0.0.0/8 to: 0.0.0.0/0 }}\n"
+            );
+            fs::write(&file, configuration).expect("a small file");
+            let mut command = Command::new(&self.0);
+            command.arg("-p").arg(folder.path().join("pid"));
+            command.arg("-f").arg(file);
+            command
+        })
+    }
+}
+
+/// tinyproxy: CONNECT.
+pub struct Tinyproxy(PathBuf);
+
+impl Tinyproxy {
+    /// tinyproxy, where it is installed.
+    pub fn find() -> Option<Self> {
+        find_program("tinyproxy").map(Self)
+    }
+
+    /// Starts one with more lines of configuration.
+    pub fn start(&self, more: &str) -> Proxy {
+        start(|folder, port| {
+            let file = folder.path().join("tinyproxy.conf");
+            let configuration = format!("Port {port}\nListen 127.0.0.1\nMaxClients 20\n{more}\n");
+            fs::write(&file, configuration).expect("a small file");
+            let mut command = Command::new(&self.0);
+            command.args(["-d", "-c"]).arg(file);
+            command
+        })
+    }
+}
+
+fn start(command: impl Fn(&TempDir, u16) -> Command) -> Proxy {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (process, port) = start_server(|port| command(&folder, port));
+    Proxy {
+        port,
+        _process: process,
+        _folder: folder,
+    }
+}

@@ -1,0 +1,139 @@
+use crate::{
+    downloads::assert_media,
+    peers::{
+        proxies::{Dante, Microsocks, Tinyproxy},
+        require,
+    },
+    program::{Download, download},
+    server::{Clip, Config, Proxy, ProxyKind, Server, Stream},
+};
+
+fn server() -> Server {
+    Server::start(Config::serving(Stream::recorded(Clip::sample())))
+}
+
+/// Downloads by a name, so that the proxy has to look it up.
+#[track_caller]
+fn by_way_of(proxy: &str, server: &Server) -> Download {
+    let url = server.url("clip").replace("127.0.0.1", "localhost");
+    let (option, value) = proxy.split_once(' ').expect("an option and its value");
+    download(&url, &[option, value])
+}
+
+#[track_caller]
+fn assert_whole(proxy: &str) {
+    let server = server();
+    let download = by_way_of(proxy, &server);
+    download.assert_ended(0, "ended");
+    assert_media(&download.clip(), &Clip::sample());
+    assert_eq!(server.heard().len(), 1);
+}
+
+#[track_caller]
+fn assert_refused(proxy: &str, server: &Server, cause: &str) {
+    let download = by_way_of(proxy, server);
+    download.assert_ended(3, "no-connection");
+    let said = &download.finished.stderr;
+    assert!(said.lines().last().unwrap().contains(cause), "{said}");
+    assert!(!said.contains("secret"), "{said}");
+    assert!(server.heard().is_empty());
+}
+
+#[test]
+fn microsocks_carries_socks_5() {
+    let proxy = require!(Microsocks::find()).start(None);
+    assert_whole(&format!("--proxy socks5://127.0.0.1:{}", proxy.port));
+    let nobody = Config::default();
+    let port = Server::start(nobody).port();
+    let download = download(
+        &format!("rtmp://127.0.0.1:{port}/app/clip"),
+        &["--proxy", &format!("socks5h://localhost:{}", proxy.port)],
+    );
+    download.assert_ended(3, "no-connection");
+    assert!(download.finished.stderr.contains("the proxy refuses: "));
+}
+
+#[test]
+fn microsocks_wants_a_login() {
+    let proxy = require!(Microsocks::find()).start(Some(("joe", "s@cret")));
+    let port = proxy.port;
+    assert_whole(&format!("--proxy socks5://joe:s%40cret@127.0.0.1:{port}"));
+    let server = server();
+    assert_refused(
+        &format!("--proxy socks5://127.0.0.1:{port}"),
+        &server,
+        "through socks5://127.0.0.1:",
+    );
+    assert_refused(
+        &format!("--proxy socks5://joe:secret@127.0.0.1:{port}"),
+        &server,
+        "the proxy does not accept this user and password",
+    );
+}
+
+#[test]
+fn dante_carries_socks_4_and_5() {
+    let forbidden = server();
+    let proxy = require!(Dante::find()).start(forbidden.port());
+    let port = proxy.port;
+    // It takes SOCKS 4a's names for addresses, whoever asks.
+    for way in ["-S ", "--proxy socks4://", "--proxy socks5://"] {
+        assert_whole(&format!("{way}127.0.0.1:{port}"));
+    }
+    for (kind, cause) in [
+        (
+            "socks4",
+            "the proxy refuses: request rejected or failed (91)",
+        ),
+        ("socks5", "the proxy refuses: not allowed by its rules (2)"),
+    ] {
+        let proxy = format!("--proxy {kind}://127.0.0.1:{port}");
+        assert_refused(&proxy, &forbidden, cause);
+    }
+}
+
+#[test]
+fn socks_4_is_asked_for_addresses_and_4a_for_names() {
+    for (way, host) in [
+        ("-S ", "127.0.0.1"),
+        ("--proxy socks4://", "127.0.0.1"),
+        ("--proxy socks4a://", "localhost"),
+    ] {
+        let proxy = Proxy::start(ProxyKind::Socks4);
+        let server = server();
+        by_way_of(&format!("{way}127.0.0.1:{}", proxy.port()), &server).assert_ended(0, "ended");
+        assert_eq!(proxy.asked(), [format!("{host}:{}", server.port())]);
+    }
+}
+
+#[test]
+fn tinyproxy_carries_connect() {
+    let tinyproxy = require!(Tinyproxy::find());
+    let proxy = tinyproxy.start("");
+    assert_whole(&format!("--proxy http://127.0.0.1:{}", proxy.port));
+    let strict = tinyproxy.start("ConnectPort 443");
+    let server = server();
+    assert_refused(
+        &format!("--proxy http://127.0.0.1:{}", strict.port),
+        &server,
+        "the proxy refuses: 403 Access violation",
+    );
+}
+
+#[test]
+fn tinyproxy_wants_a_login() {
+    let proxy = require!(Tinyproxy::find()).start("BasicAuth joe topsecret");
+    let port = proxy.port;
+    assert_whole(&format!("--proxy http://joe:topsecret@127.0.0.1:{port}"));
+    let server = server();
+    for (login, cause) in [
+        ("", "the proxy wants user and password"),
+        (
+            "joe:secret@",
+            "the proxy does not accept this user and password",
+        ),
+    ] {
+        let proxy = format!("--proxy http://{login}127.0.0.1:{port}");
+        assert_refused(&proxy, &server, cause);
+    }
+}

@@ -1,0 +1,135 @@
+use std::path::Path;
+
+use crate::{
+    fixtures,
+    judge::{self, Media},
+    peers::{
+        ffmpeg::Ffmpeg,
+        nginx::{self, Nginx, TlsInstance},
+        require,
+    },
+    program::{Download, download},
+    server::{Authority, Identity, Validity},
+};
+
+/// TLS 1.3 sends session tickets behind the handshake, which rtmpdump takes for the end.
+#[test]
+fn nginx_plays_over_any_tls() {
+    let (ffmpeg, nginx) = (require!(Ffmpeg::find()), require!(Nginx::find()));
+    let source = fixtures::avc_aac_flv(&ffmpeg);
+    let server = nginx.start(&[&source]);
+    let authority = Authority::new("Authority");
+    let identity = authority.identity(Validity::Good);
+    for directives in [
+        "ssl_protocols TLSv1.2;",
+        "ssl_protocols TLSv1.2; ssl_session_tickets off;",
+        "ssl_protocols TLSv1.3; ssl_session_tickets on;",
+    ] {
+        let front = require!(in_front_of(&server, &identity, directives));
+        for host in ["localhost", "127.0.0.1"] {
+            let url = format!("rtmps://{host}:{}/vod/avc_aac.flv", front.port);
+            let download = trusting(&authority, &url);
+            download.assert_ended(0, "ended");
+            judge::assert_whole(&ffmpeg, &source, &download.file());
+            Media::read(&ffmpeg, url.as_ref()).assert_equals(&Media::read(&ffmpeg, &source));
+        }
+    }
+}
+
+#[test]
+fn a_certificate_that_does_not_hold_is_told_before_anything_is_said() {
+    let nginx = require!(Nginx::find());
+    let server = nginx.start(&[]);
+    let (authority, another) = (Authority::new("Authority"), Authority::new("Another"));
+    for (issuer, validity, cause) in [
+        (
+            &authority,
+            Validity::WrongName,
+            "the certificate is not for localhost but for wrong.example",
+        ),
+        (
+            &authority,
+            Validity::Expired,
+            "the certificate of localhost expired ",
+        ),
+        (
+            &another,
+            Validity::Good,
+            "nobody that is trusted here vouches for the certificate of localhost (unknown issuer)",
+        ),
+    ] {
+        let identity = issuer.identity(validity);
+        let front = require!(in_front_of(&server, &identity, ""));
+        let url = format!("rtmps://localhost:{}/vod/clip.flv", front.port);
+        assert_refused(&trusting(&authority, &url), cause);
+        // Who pins it, or does not care, gets as far as the server, which has no such file.
+        let pinned = download(&url, &["--tls-pin", &identity.sha256()]);
+        pinned.assert_ended(1, "not-found");
+        let insecure = download(&url, &["--insecure"]);
+        insecure.assert_ended(1, "not-found");
+        assert!(insecure.finished.stderr.contains("WARNING: --insecure: "));
+        let pin = "ab".repeat(32);
+        let seen = format!("it has the SHA-256 {}", identity.sha256());
+        assert_refused(&download(&url, &["--tls-pin", &pin, "--insecure"]), &seen);
+    }
+}
+
+#[test]
+fn tls_1_1_is_not_enough() {
+    let nginx = require!(Nginx::find());
+    let server = nginx.start(&[]);
+    let authority = Authority::new("Authority");
+    let identity = authority.identity(Validity::Good);
+    let old = "ssl_protocols TLSv1 TLSv1.1; ssl_ciphers DEFAULT@SECLEVEL=0;";
+    let front = require!(in_front_of(&server, &identity, old));
+    let url = format!("rtmps://localhost:{}/vod/clip.flv", front.port);
+    assert_refused(
+        &trusting(&authority, &url),
+        "the server offers no TLS 1.2 or 1.3, only something older",
+    );
+}
+
+/// nginx closes TCP on who speaks no TLS, and answers in HTTP; nginx-rtmp waits for a whole C1.
+#[test]
+fn the_wrong_one_of_two_ports_is_told() {
+    let nginx = require!(Nginx::find());
+    let server = nginx.start(&[]);
+    let identity = Authority::new("Authority").identity(Validity::Good);
+    let front = require!(in_front_of(&server, &identity, ""));
+    let plain = format!("rtmp://localhost:{}/vod/clip.flv", front.port);
+    let told = download(&plain, &["-m", "2"]);
+    told.assert_ended(3, "no-connection");
+    let secret = server.url("vod", "clip.flv").replace("rtmp:", "rtmps:");
+    assert_refused(
+        &download(&secret, &["--connect-timeout", "1"]),
+        "no answer within the connect timeout of 1 s (a server without TLS on this port may stay silent)",
+    );
+}
+
+fn in_front_of(
+    server: &nginx::Instance,
+    identity: &Identity,
+    directives: &str,
+) -> Option<TlsInstance> {
+    let nginx = Nginx::find()?;
+    nginx.start_tls(server.port(), identity.folder(), directives)
+}
+
+#[track_caller]
+fn trusting(authority: &Authority, url: &str) -> Download {
+    let file = authority.file();
+    let file: &Path = file.as_ref();
+    download(url, &["--ca-file", &file.display().to_string()])
+}
+
+#[track_caller]
+fn assert_refused(download: &Download, cause: &str) {
+    download.assert_ended(3, "no-connection");
+    let said = &download.finished.stderr;
+    let last = said.lines().last().unwrap_or_default();
+    assert!(
+        last.contains(cause),
+        "no {cause:?} in the last line of {said}"
+    );
+    assert!(!download.file().exists());
+}

@@ -1,0 +1,172 @@
+use std::time::Duration;
+
+use crate::{
+    program::{self, Download, download},
+    server::{
+        Authority, Canned, Clip, Config, Ending, Goodbye, Pace, Server, Silence, Stream, TlsFront,
+        Validity,
+    },
+};
+
+/// Downloads from nobody by way of a proxy that answers with `answer`.
+#[track_caller]
+fn through(kind: &str, answer: &[u8], silence: Silence) -> Download {
+    let proxy = Canned::start(answer, silence);
+    let proxy = format!("{kind}://joe:secret@127.0.0.1:{}", proxy.port());
+    let options = ["--proxy", &proxy, "--connect-timeout", "1"];
+    let download = download("rtmp://127.0.0.1:9/app/clip", &options);
+    assert!(!download.finished.stderr.contains("secret"));
+    download
+}
+
+#[track_caller]
+fn assert_no_way(download: &Download, cause: &str) {
+    download.assert_ended(3, "no-connection");
+    let said = &download.finished.stderr;
+    let errors = said.lines().filter(|line| line.starts_with("ERROR"));
+    assert_eq!(errors.count(), 1, "{said}");
+    assert!(said.lines().last().unwrap().contains(cause), "{said}");
+    assert!(!download.file().exists());
+}
+
+#[test]
+fn a_proxy_that_refuses_hangs_or_babbles_is_told() {
+    let babble = b"\x7fELF\x02\x01\x01\0\0\0\0\0\r\n\r\n";
+    for (kind, refusal, word) in [
+        ("socks4", &b"\0\x5b\0\0\0\0\0\0"[..], "SOCKS 4"),
+        ("socks4a", b"\0\x5b\0\0\0\0\0\0", "SOCKS 4"),
+        ("socks5", b"\x05\0\x05\x02\0\x01", "SOCKS 5"),
+        ("http", b"HTTP/1.1 403 Forbidden\r\n\r\n", "HTTP"),
+    ] {
+        let refused = through(kind, refusal, Silence::Open);
+        assert_no_way(&refused, "the proxy refuses: ");
+        let babbling = through(kind, babble, Silence::Open);
+        let cause = format!("the proxy answers with something that is no {word}");
+        assert_no_way(&babbling, &cause);
+        let closed = through(kind, &refusal[..1], Silence::Closed);
+        assert_no_way(
+            &closed,
+            "the proxy closed the connection instead of answering",
+        );
+        let hanging = through(kind, &refusal[..1], Silence::Open);
+        assert_no_way(
+            &hanging,
+            "asking the proxy: no answer within the connect timeout of 1 s",
+        );
+    }
+}
+
+#[test]
+fn a_proxy_that_is_not_there_is_told() {
+    let nobody = Canned::start(b"", Silence::Open).port();
+    for kind in ["socks4", "socks5", "http"] {
+        let proxy = format!("{kind}://127.0.0.1:{nobody}");
+        let download = download("rtmp://127.0.0.1:9/app/clip", &["--proxy", &proxy]);
+        let cause = format!(
+            "no way to 127.0.0.1:9 through {proxy}: cannot connect to 127.0.0.1:{nobody}: "
+        );
+        assert_no_way(&download, &cause);
+    }
+}
+
+/// `-m` bounds each step of connecting, too.
+#[test]
+fn a_server_that_stays_silent_in_tls_is_given_up() {
+    let silent = Canned::start(b"", Silence::Open);
+    let url = format!("rtmps://127.0.0.1:{}/app/clip", silent.port());
+    let download = download(&url, &["-m", "1"]);
+    let cause = format!(
+        "no TLS with 127.0.0.1:{}: no answer within the connect timeout of 1 s",
+        silent.port()
+    );
+    assert_no_way(&download, &cause);
+}
+
+#[test]
+fn a_server_that_speaks_something_else_than_tls_is_told() {
+    let plain = Server::start(Config::serving(Stream::recorded(Clip::sample())));
+    let babble = Canned::start(b"HTTP/1.1 400 Bad Request\r\n\r\n", Silence::Closed);
+    for (port, cause) in [
+        (plain.port(), "no TLS with 127.0.0.1:"),
+        (babble.port(), "what comes is no TLS"),
+    ] {
+        let url = format!("rtmps://127.0.0.1:{port}/app/clip");
+        assert_no_way(&download(&url, &["--connect-timeout", "1"]), cause);
+    }
+}
+
+#[test]
+fn plain_rtmp_into_tls_is_told() {
+    let plain = Server::start(Config::serving(Stream::recorded(Clip::sample())));
+    let identity = Authority::new("Authority").identity(Validity::Good);
+    let front = TlsFront::start(plain.port(), &identity, Goodbye::Said);
+    let url = format!("rtmp://127.0.0.1:{}/app/clip", front.port());
+    assert_no_way(&download(&url, &["-m", "2"]), "TLS");
+}
+
+/// The same end of TCP is an end of the stream or a cut, as TLS says.
+#[test]
+fn only_tls_can_say_that_a_stream_ends() {
+    let authority = Authority::new("Authority");
+    let identity = authority.identity(Validity::Good);
+    let file = authority.file().display().to_string();
+    let live = Stream::live(Clip::sample())
+        .paced(Pace::Unbounded)
+        .ending(&[Ending::Fin]);
+    for (goodbye, code, word) in [(Goodbye::Said, 0, "closed"), (Goodbye::Forgotten, 2, "cut")] {
+        let server = Server::start(Config::serving(live.clone()));
+        let front = TlsFront::start(server.port(), &identity, goodbye);
+        let url = format!("rtmps://localhost:{}/app/clip", front.port());
+        let download = download(&url, &["-v", "--ca-file", &file]);
+        download.assert_ended(code, word);
+        crate::downloads::assert_media(&download.clip(), &Clip::sample());
+        let says_so = download.finished.stderr.contains("close_notify");
+        assert_eq!(says_so, goodbye == Goodbye::Forgotten);
+    }
+}
+
+/// Ctrl-C is heard while a proxy, a TLS handshake or nobody at all is waited for.
+#[cfg(unix)]
+#[test]
+fn the_user_can_stop_each_step() {
+    let silent = Canned::start(b"", Silence::Open);
+    let port = silent.port();
+    let by_proxy = format!("socks5://127.0.0.1:{port}");
+    for (url, options) in [
+        (format!("rtmps://127.0.0.1:{port}/a/b"), &[][..]),
+        ("rtmp://127.0.0.1:9/a/b".into(), &["--proxy", &by_proxy]),
+    ] {
+        let running = program::start(&url, options);
+        std::thread::sleep(Duration::from_millis(500));
+        running.process.signal("INT");
+        let download = running.finish();
+        assert!(download.finished.took < Duration::from_secs(2));
+        download.assert_ended(2, "interrupted");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn the_environment_names_a_proxy_and_whom_it_is_not_for() {
+    use crate::{
+        process::Process,
+        server::{Proxy, ProxyKind},
+    };
+    let server = Server::start(Config::serving(Stream::recorded(Clip::sample())));
+    let proxy = Proxy::start(ProxyKind::Socks5);
+    let all_proxy = format!("socks5h://127.0.0.1:{}", proxy.port());
+    let run = |no_proxy: &str| {
+        let mut command = program::command();
+        command
+            .env("ALL_PROXY", &all_proxy)
+            .env("NO_PROXY", no_proxy);
+        command.args([&server.url("clip"), "-q", "-o", "/dev/null"]);
+        Process::start(&mut command)
+            .finish(program::LIMIT)
+            .succeeded();
+        proxy.asked().len()
+    };
+    assert_eq!(run(""), 1);
+    assert_eq!(run("example.com"), 2);
+    assert_eq!(run("127.0.0.0/8"), 2);
+}
