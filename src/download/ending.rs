@@ -168,7 +168,7 @@ fn judge_close(between_messages: bool, facts: &Facts) -> (Ending, String) {
     if facts.is_shaking_hands {
         (
             Ending::NoConnection,
-            format!("{closed} during the handshake"),
+            format!("{closed} during the handshake ({NO_RTMP})"),
         )
     } else if !facts.is_connected {
         (
@@ -235,6 +235,9 @@ const NO_APP: &str = "perhaps it has no such app; else --no-pipelining may help"
 
 /// What is wrong with a file that ends with other media than the stream has.
 const OTHER_STREAM: &str = "what the file ends with is not in the stream; the file stays as it was";
+
+/// What hangs up on a handshake, and so does a server that wants TLS.
+const NO_RTMP: &str = "perhaps it speaks something else on this port, or rtmps";
 
 /// How much a recorded stream's last timestamp may fall short of its duration.
 const DURATION_TOLERANCE_MS: u64 = 500;

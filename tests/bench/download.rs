@@ -18,7 +18,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use server::{Config, Replay, Server, Stream};
+use server::{
+    Authority, Config, Ending, Goodbye, Pace, Replay, Server, Source, Stream, TlsFront, Validity,
+};
 
 fn main() {
     if !cfg!(target_os = "linux") {
@@ -41,12 +43,13 @@ fn main() {
     for chunk_size in [128, 4_096, 60_000] {
         compare(chunk_size, bytes, turns);
     }
+    compare_in_tls(bytes, turns);
     println!();
     memory(if is_quick { 200 << 20 } else { 8_000_000_000 });
     first_byte();
 }
 
-/// A row for each program.
+/// Plain rtmp, beside rtmpdump and a plain copy.
 fn compare(chunk_size: u32, bytes: u64, turns: usize) {
     let folder = tempfile::tempdir().expect("a folder for the downloads");
     let file = folder.path().join("out.flv");
@@ -59,12 +62,39 @@ fn compare(chunk_size: u32, bytes: u64, turns: usize) {
         Program::rtmpdump(&url, &file),
         Program::socat(bare.port(), &file),
     ];
+    measure(&chunk_size.to_string(), &programs, &file, bytes, turns);
+}
+
+/// rtmps, beside ffmpeg and copies of the same bytes out of the same TLS. The last one is what the
+/// others are measured by.
+fn compare_in_tls(bytes: u64, turns: usize) {
+    let folder = tempfile::tempdir().expect("a folder for the downloads");
+    let file = folder.path().join("out.flv");
+    let replay = Arc::new(Replay::new(4_096, bytes));
+    let bare = replay.serve_bare();
+    let server = replaying(replay);
+    let authority = Authority::new("Authority");
+    let identity = authority.identity(Validity::Good);
+    let server = TlsFront::start(server.port(), &identity, Goodbye::Said);
+    let bare = TlsFront::start(bare.port(), &identity, Goodbye::Said);
+    let url = format!("rtmps://127.0.0.1:{}/app/stream", server.port());
+    let programs = [
+        Program::rtmpull(&url, &file).with(&["--ca-file", &text(&authority.file())]),
+        Program::ffmpeg(&url, &file),
+        Program::socat_in_tls(bare.port(), &file),
+        Program::s_client(bare.port(), &file),
+    ];
+    measure("4096, rtmps", &programs, &file, bytes, turns);
+}
+
+/// A row for each program; the last one is what the others are measured by.
+fn measure(label: &str, programs: &[Program], file: &Path, bytes: u64, turns: usize) {
     let mut costs: Vec<Vec<Cost>> = programs.iter().map(|_| Vec::new()).collect();
     for _ in 0..turns {
         for (program, costs) in programs.iter().zip(&mut costs) {
-            let _absent_the_first_time = fs::remove_file(&file);
+            let _absent_the_first_time = fs::remove_file(file);
             let Some(cost) = program.run() else { continue };
-            let written = fs::metadata(&file).map_or(0, |metadata| metadata.len());
+            let written = fs::metadata(file).map_or(0, |metadata| metadata.len());
             assert!(written >= bytes, "{} wrote {written} bytes", program.name);
             costs.push(cost);
         }
@@ -73,14 +103,14 @@ fn compare(chunk_size: u32, bytes: u64, turns: usize) {
     let copy = medians.last().copied().flatten();
     for (program, cost) in programs.iter().zip(medians) {
         let Some(cost) = cost else {
-            println!("| {chunk_size} | {} | not installed | | | |", program.name);
+            println!("| {label} | {} | not installed | | | |", program.name);
             continue;
         };
         let ratio = copy.map_or_else(String::new, |copy| {
             format!("{:.2}", cost.cpu_seconds / copy.cpu_seconds)
         });
         println!(
-            "| {chunk_size} | {} | {:.2} | {ratio} | {:.2} | {:.1} |",
+            "| {label} | {} | {:.2} | {ratio} | {:.2} | {:.1} |",
             program.name, cost.cpu_seconds, cost.wall_seconds, cost.peak_mib
         );
     }
@@ -184,6 +214,39 @@ impl Program {
             name: "socat",
             arguments: arguments.map(str::to_owned).to_vec(),
         }
+    }
+
+    fn ffmpeg(url: &str, file: &Path) -> Self {
+        let quiet = ["ffmpeg", "-nostdin", "-loglevel", "error", "-y"];
+        let copy = ["-i", url, "-map", "0", "-c", "copy", "-f", "flv"];
+        let arguments = quiet.iter().chain(&copy).map(|word| (*word).to_owned());
+        Self {
+            name: "ffmpeg",
+            arguments: arguments.chain([text(file)]).collect(),
+        }
+    }
+
+    fn socat_in_tls(port: u16, file: &Path) -> Self {
+        let mut plain = Self::socat(port, file);
+        plain.name = "socat OPENSSL";
+        plain.arguments[4] = format!("OPENSSL:127.0.0.1:{port},verify=0");
+        plain
+    }
+
+    fn s_client(port: u16, file: &Path) -> Self {
+        let script = "exec openssl s_client -quiet -connect \"$0\" >\"$1\"";
+        let address = format!("127.0.0.1:{port}");
+        Self {
+            name: "openssl s_client",
+            arguments: vec!["sh".into(), "-c".into(), script.into(), address, text(file)],
+        }
+    }
+
+    /// With more on the command line.
+    fn with(mut self, options: &[&str]) -> Self {
+        let options = options.iter().map(|option| (*option).to_owned());
+        self.arguments.extend(options);
+        self
     }
 
     fn start(&self, stdout: Stdio) -> Option<Child> {

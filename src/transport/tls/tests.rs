@@ -156,7 +156,7 @@ async fn each_check_that_fails_is_named() {
         (
             of_authority,
             "the certificate of localhost is an authority's, ",
-            "not a server's",
+            "not a server's; to trust it all the same, pin it",
         ),
     ] {
         let identity = Identity::new(&issuer, params);

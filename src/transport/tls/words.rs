@@ -83,7 +83,10 @@ fn certificate_error(error: &CertificateError, host: &str) -> String {
         CertificateError::Other(OtherError(error)) => {
             let error = error.to_string();
             if error.contains("CaUsedAsEndEntity") {
-                return format!("the certificate of {host} is an authority's, not a server's");
+                return format!(
+                    "the certificate of {host} is an authority's, not a server's; to trust it all \
+                     the same, pin it"
+                );
             }
             error
         }
