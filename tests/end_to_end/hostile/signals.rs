@@ -43,7 +43,7 @@ fn a_wish_to_end_is_heard_while_connecting() {
         .assert_told(0, "interrupted", "stopped by the user")
         .assert_untouched();
     let ended = Attempt::new(&url).options(WAIT_A_SECOND).run();
-    let cause = format!("cannot connect to {address}: no answer within 1 s");
+    let cause = format!("cannot connect to {address}: no answer within the connect timeout of 1 s");
     ended
         .assert_told(3, "no-connection", &cause)
         .assert_within(A_SECOND);
