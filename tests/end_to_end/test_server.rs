@@ -17,7 +17,7 @@ use crate::{
     peers::{ffmpeg::Ffmpeg, require, rtmpdump::Rtmpdump},
     server::{
         C2, Clip, Config, Conversation, Ending, Handshake, Login, LoginScheme, Pace, Point, Replay,
-        SecureToken, Server, Step, Stream, Then,
+        SecureToken, Server, Step, Stream, Then, Tunnel, TunnelConfig,
     },
 };
 
@@ -99,6 +99,27 @@ fn rtmpdump_pauses_sets_a_playlist_and_answers_a_secure_token() {
     let said = player.finish(LIMIT);
     assert!(server.only_client().command("pause").is_some(), "{said}");
     judge::assert_whole(&ffmpeg, &source, &output);
+}
+
+#[test]
+fn rtmpdump_and_ffmpeg_play_through_our_front() {
+    let (ffmpeg, rtmpdump) = (require!(Ffmpeg::find()), require!(Rtmpdump::find()));
+    let source = fixtures::avc_aac_flv(&ffmpeg);
+    let stream = Stream::recorded(Clip::read(&source)).paced(Pace::Unbounded);
+    let server = Server::start(Config {
+        handshake: Handshake::Plain,
+        ..Config::serving(stream)
+    });
+    let front = Tunnel::start(server.port(), TunnelConfig::default());
+    let (_folder, output) = output();
+    let player = rtmpdump.play(&front.url("clip"), &output, &[]);
+    player.finish(LIMIT);
+    judge::assert_whole(&ffmpeg, &source, &output);
+    let played = Media::read(&ffmpeg, front.url("clip").as_ref());
+    played.assert_equals(&Media::read(&ffmpeg, &source));
+    let requests = front.requests();
+    assert_eq!((requests.opens, requests.closes), (2, 2), "{requests:?}");
+    assert_eq!(requests.jumps, 0, "{requests:?}");
 }
 
 #[test]

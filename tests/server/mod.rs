@@ -39,7 +39,10 @@ pub use self::{
     connection::{C2, Command, Connection, Heard, Over, command_payload},
     conversation::Conversation,
     delay_line::DelayLine,
-    front::{Canned, Goodbye, Proxy, ProxyKind, Silence, TlsFront},
+    front::{
+        Canned, Framing, Goodbye, Headers, OnAhead, Proxy, ProxyKind, Requests, Silence, TlsFront,
+        Tunnel, TunnelConfig, TunnelFault,
+    },
     listener::Listener,
     login::{Login, LoginScheme},
     replay::Replay,

@@ -1,7 +1,8 @@
-//! What stands between a client and a server: TLS, and proxies.
+//! What stands between a client and a server: TLS, proxies, and tunnels.
 
 mod proxy;
 mod tls;
+mod tunnel;
 
 use std::{
     io::{Read, Write},
@@ -12,6 +13,7 @@ use std::{
 pub use self::{
     proxy::{Canned, Proxy, ProxyKind, Silence},
     tls::{Goodbye, TlsFront},
+    tunnel::{Framing, Headers, OnAhead, Requests, Tunnel, TunnelConfig, TunnelFault},
 };
 
 /// Carries bytes in both directions until one of the ends is done.
