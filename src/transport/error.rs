@@ -43,4 +43,12 @@ pub enum DialError {
         /// Which check failed.
         why: String,
     },
+    /// The server is there, but carries nothing through HTTP.
+    #[error("cannot open a tunnel to {endpoint}: {source}")]
+    Tunnel {
+        /// What was dialled.
+        endpoint: Endpoint,
+        /// What it answered.
+        source: io::Error,
+    },
 }

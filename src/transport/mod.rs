@@ -1,19 +1,21 @@
 //! A byte pipe to a host. Knows tokio, knows no RTMP.
 //!
 //! A connection is made in steps, each with the whole connect timeout to itself: the name is looked
-//! up, TCP connects, a proxy is asked, TLS shakes hands. The error says which of them failed.
+//! up, TCP connects, a proxy is asked, TLS shakes hands, a tunnel is opened. The error says which of
+//! them failed.
 
 mod error;
 pub mod proxy;
 mod stream;
 mod tcp;
 pub mod tls;
+mod tunnel;
 mod wait;
 
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, time::Duration};
+use std::{fmt, io, time::Duration};
 
 pub use self::{
     error::DialError,
@@ -21,6 +23,7 @@ pub use self::{
     stream::Stream,
     tcp::Family,
     tls::Tls,
+    tunnel::Tunnel,
 };
 use self::{proxy::connect_through, stream::TlsPipe, wait::Wait};
 
@@ -59,15 +62,23 @@ pub enum Carrier {
     Tcp,
     /// TLS.
     Tls,
+    /// The bodies of HTTP requests and of the answers to them.
+    Http,
+    /// The same inside TLS.
+    Https,
 }
 
 impl Carrier {
     /// Whether nobody on the way can read along.
     pub fn is_tls(self) -> bool {
         match self {
-            Self::Tcp => false,
-            Self::Tls => true,
+            Self::Tcp | Self::Http => false,
+            Self::Tls | Self::Https => true,
         }
+    }
+
+    fn is_tunnel(self) -> bool {
+        matches!(self, Self::Http | Self::Https)
     }
 }
 
@@ -91,7 +102,35 @@ pub struct Dialer {
 impl Dialer {
     /// Makes a byte pipe along `route`.
     pub async fn dial(&self, route: &Route) -> Result<Stream, DialError> {
-        self.pipe(&route.endpoint, route.carrier.is_tls()).await
+        let pipe = self.pipe(&route.endpoint, route.carrier.is_tls()).await?;
+        if route.carrier.is_tunnel() {
+            self.tunnel(route, pipe).await
+        } else {
+            Ok(pipe)
+        }
+    }
+
+    /// Opens a tunnel over `pipe`, which is made again when it is used up.
+    async fn tunnel(&self, route: &Route, pipe: Stream) -> Result<Stream, DialError> {
+        let again = (self.clone(), route.clone());
+        let dial = move || -> tunnel::Dialling<Stream> {
+            let (dialer, Route { endpoint, carrier }) = again.clone();
+            Box::pin(async move {
+                let pipe = dialer.pipe(&endpoint, carrier.is_tls()).await;
+                pipe.map_err(io::Error::other)
+            })
+        };
+        let wait = Wait {
+            bound: self.connect_timeout,
+        };
+        let open = Tunnel::open(pipe, route.endpoint.to_string(), Box::new(dial));
+        match wait.on(open).await {
+            Ok(tunnel) => Ok(Stream::Tunnel(Box::new(tunnel))),
+            Err(source) => Err(DialError::Tunnel {
+                endpoint: route.endpoint.clone(),
+                source,
+            }),
+        }
     }
 
     /// Makes the pipe below any tunnel: a TCP connection to `endpoint`, or TLS on it.

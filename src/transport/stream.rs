@@ -12,6 +12,8 @@ use tokio::{
 };
 use tokio_rustls::client::TlsStream;
 
+use super::Tunnel;
+
 /// A connection to a server. What has been written may wait in it until it is flushed.
 #[derive(Debug)]
 pub enum Stream {
@@ -19,6 +21,8 @@ pub enum Stream {
     Tcp(TcpStream),
     /// Inside TLS.
     Tls(Box<TlsPipe>),
+    /// Through HTTP requests, over one of the others at a time.
+    Tunnel(Box<Tunnel<Self>>),
 }
 
 impl From<TcpStream> for Stream {
@@ -34,6 +38,7 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream,
             Self::Tls(stream) => stream.stream.get_ref().0.get_ref(),
+            Self::Tunnel(_) => panic!("a tunnel has one after another"),
         }
     }
 }
@@ -46,6 +51,7 @@ impl AsyncRead for Stream {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Tunnel(stream) => Pin::new(stream).poll_read(context, buffer),
             Self::Tls(stream) => stream.poll_read(context, buffer),
         }
     }
@@ -59,6 +65,7 @@ impl AsyncWrite for Stream {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Tunnel(stream) => Pin::new(stream).poll_write(context, bytes),
             Self::Tls(stream) => Pin::new(&mut stream.stream).poll_write(context, bytes),
         }
     }
@@ -66,6 +73,7 @@ impl AsyncWrite for Stream {
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(context),
+            Self::Tunnel(stream) => Pin::new(stream).poll_flush(context),
             Self::Tls(stream) => Pin::new(&mut stream.stream).poll_flush(context),
         }
     }
@@ -73,6 +81,7 @@ impl AsyncWrite for Stream {
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Tunnel(stream) => Pin::new(stream).poll_shutdown(context),
             Self::Tls(stream) => Pin::new(&mut stream.stream).poll_shutdown(context),
         }
     }
