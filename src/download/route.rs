@@ -10,10 +10,10 @@ pub fn carrier(scheme: Scheme) -> Option<Carrier> {
     match scheme {
         Scheme::Rtmp => Some(Carrier::Tcp),
         Scheme::Rtmps => Some(Carrier::Tls),
+        Scheme::Rtmpt => Some(Carrier::Http),
+        Scheme::Rtmpts => Some(Carrier::Https),
         Scheme::Rtmpe => None,
-        Scheme::Rtmpt => None,
         Scheme::Rtmpte => None,
-        Scheme::Rtmpts => None,
     }
 }
 

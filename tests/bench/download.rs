@@ -18,9 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use server::{
-    Authority, Config, Ending, Goodbye, Pace, Replay, Server, Source, Stream, TlsFront, Validity,
-};
+use server::{Authority, Config, Goodbye, Replay, Server, Stream, TlsFront, Validity};
 
 fn main() {
     if !cfg!(target_os = "linux") {

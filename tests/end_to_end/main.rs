@@ -33,6 +33,9 @@ mod downloads;
 #[cfg(unix)]
 mod parts;
 
+/// Downloads through HTTP.
+mod tunnels;
+
 /// The program in the place of rtmpdump.
 mod drop_in;
 

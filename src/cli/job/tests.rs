@@ -626,3 +626,20 @@ fn a_pin_is_more_than_roots_and_anything_is_less() {
     let route = job(&["rtmps://host/app/name"]).route;
     assert_eq!((route.endpoint.port, route.carrier), (443, Carrier::Tls));
 }
+
+#[test]
+fn a_tunnel_is_a_way_of_its_own() {
+    let of = |line: &[&str]| {
+        let route = job(line).route;
+        (route.endpoint.port, route.carrier)
+    };
+    assert_eq!(of(&["rtmpt://host/app/name"]), (80, Carrier::Http));
+    assert_eq!(of(&["rtmpts://host/app/name"]), (443, Carrier::Https));
+    assert_eq!(of(&["rtmpts://host:80/app/name"]), (80, Carrier::Https));
+    assert_eq!(
+        of(&["rtmp://host/app/name", "-l", "1"]),
+        (80, Carrier::Http)
+    );
+    let tc_url = job(&["rtmpt://host/app/name"]).session.connect.tc_url;
+    assert_eq!(tc_url, "rtmpt://host:80/app");
+}

@@ -28,6 +28,9 @@ mod cuts;
 /// Being sent elsewhere.
 mod redirects;
 
+/// Web servers that carry no stream, or not to its end.
+mod tunnels;
+
 /// Outputs that take nothing.
 #[cfg(unix)]
 mod outputs;
@@ -263,7 +266,7 @@ fn say_metadata(peer: &mut Connection, metadata: Object) -> Result<(), Over> {
 }
 
 /// Runs `check` for all of `cases` at once: most of them only wait.
-fn at_once<T: Send + Sync>(cases: impl IntoIterator<Item = T>, check: impl Fn(T) + Sync) {
+pub fn at_once<T: Send + Sync>(cases: impl IntoIterator<Item = T>, check: impl Fn(T) + Sync) {
     thread::scope(|scope| {
         let check = &check;
         let cases = cases.into_iter().map(|case| scope.spawn(|| check(case)));

@@ -104,6 +104,20 @@ impl Nginx {
         })
     }
 
+    /// Starts a web proxy before the web server on `behind`, with `directives` of its own.
+    pub fn start_proxy(self, behind: u16, directives: &str) -> Instance {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (process, port) = start_server(|port| {
+            let text = proxy_configuration(folder.path(), port, behind, directives);
+            self.command(folder.path(), &text)
+        });
+        Instance {
+            _process: process,
+            folder,
+            port,
+        }
+    }
+
     fn command(self, folder: &Path, text: &str) -> Command {
         let configuration = folder.join("nginx.conf");
         fs::write(&configuration, text).expect("a small file");
@@ -135,8 +149,32 @@ impl Nginx {
     }
 }
 
+/// What is not given a place of its own stands in a folder of the system.
+fn proxy_configuration(folder: &Path, port: u16, behind: u16, directives: &str) -> String {
+    let folder = folder.display();
+    format!(
+        "daemon off; master_process off;
+         pid {folder}/nginx.pid;
+         error_log {folder}/error.log info;
+         events {{ worker_connections 128; }}
+         http {{
+             access_log {folder}/access.log;
+             client_body_temp_path {folder}/body;
+             proxy_temp_path {folder}/proxy;
+             fastcgi_temp_path {folder}/fastcgi;
+             uwsgi_temp_path {folder}/uwsgi;
+             scgi_temp_path {folder}/scgi;
+             server {{
+                 listen 127.0.0.1:{port};
+                 {directives}
+                 location / {{ proxy_pass http://127.0.0.1:{behind}; }}
+             }}
+         }}"
+    )
+}
+
 impl Instance {
-    /// The port that RTMP is spoken on.
+    /// The port that RTMP is spoken on, or HTTP by a web proxy.
     pub fn port(&self) -> u16 {
         self.port
     }

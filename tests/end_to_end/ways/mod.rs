@@ -15,8 +15,8 @@ use crate::{
     downloads::assert_media,
     program::download,
     server::{
-        Authority, Clip, Config, Goodbye, Pace, Proxy, ProxyKind, Server, Stream, TlsFront,
-        Validity,
+        Authority, Clip, Config, Goodbye, Pace, Proxy, ProxyKind, Server, Stream, TlsFront, Tunnel,
+        TunnelConfig, Validity,
     },
 };
 
@@ -28,6 +28,16 @@ fn rtmp_goes_every_way() {
 #[test]
 fn rtmps_goes_every_way() {
     goes_every_way("rtmps", in_tls);
+}
+
+#[test]
+fn rtmpt_goes_every_way() {
+    goes_every_way("rtmpt", in_http);
+}
+
+#[test]
+fn rtmpts_goes_every_way() {
+    goes_every_way("rtmpts", in_https);
 }
 
 /// What stands in front of a plain server.
@@ -54,6 +64,25 @@ fn in_tls(port: u16) -> Front {
         port: front.port(),
         options: vec!["--ca-file".into(), authority.file().display().to_string()],
         _running: Box::new((front, authority)),
+    }
+}
+
+fn in_http(port: u16) -> Front {
+    let front = Tunnel::start(port, TunnelConfig::default());
+    Front {
+        port: front.port(),
+        options: Vec::new(),
+        _running: Box::new(front),
+    }
+}
+
+fn in_https(port: u16) -> Front {
+    let web = in_http(port);
+    let tls = in_tls(web.port);
+    Front {
+        port: tls.port,
+        options: tls.options,
+        _running: Box::new((tls._running, web)),
     }
 }
 

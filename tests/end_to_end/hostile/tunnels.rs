@@ -1,0 +1,153 @@
+use super::*;
+use crate::server::{Config, Pace, Server, Stream, Tunnel, TunnelConfig, TunnelFault};
+
+#[test]
+fn what_is_no_tunnel_is_told_before_anything_is_written() {
+    let page = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>";
+    let cases = [
+        (NOT_FOUND, "the server speaks no RTMPT: 404 Not Found"),
+        (
+            "HTTP/1.1 405 Not Allowed\r\nContent-Length: 0\r\n\r\n",
+            "the server speaks no RTMPT: 405 Not Allowed",
+        ),
+        (
+            "HTTP/1.1 301 Moved\r\nLocation: https://h/\u{202e}x\r\n\r\n",
+            "the server speaks no RTMPT: 301 Moved, to https://h/",
+        ),
+        (page, "the server speaks no RTMPT: it answers with a page"),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n<h>",
+            "its answer names no session",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab",
+            "shorter than announced",
+        ),
+        ("SSH-2.0-OpenSSH_9.2\r\n", "the server speaks no HTTP"),
+        ("\x03\0\0\0\0", "the server speaks no HTTP"),
+    ];
+    at_once(cases, |(answer, cause)| {
+        let fault = (0, TunnelFault::Answer(answer));
+        faulty(fault, &[])
+            .0
+            .assert_told(3, "no-connection", cause)
+            .assert_untouched();
+    });
+}
+
+#[test]
+fn an_open_without_an_answer_is_given_up() {
+    let (ended, front) = faulty((0, TunnelFault::Silence), &WAIT_A_SECOND);
+    let cause = format!(
+        "cannot open a tunnel to 127.0.0.1:{}: no answer within the connect timeout of 1 s",
+        front.port()
+    );
+    ended
+        .assert_told(3, "no-connection", &cause)
+        .assert_within(A_SECOND)
+        .assert_untouched();
+}
+
+#[test]
+fn a_server_of_plain_rtmp_is_no_tunnel_and_the_reverse() {
+    let server = Server::start(Config::serving(recorded()));
+    let url = format!("rtmpt://127.0.0.1:{}/app/clip", server.port());
+    let ended = Attempt::new(&url).options(WAIT_A_SECOND).run();
+    ended
+        .assert_told(3, "no-connection", "cannot open a tunnel to 127.0.0.1:")
+        .assert_within(A_SECOND)
+        .assert_untouched();
+    let front = Tunnel::start(server.port(), TunnelConfig::default());
+    let url = format!("rtmp://127.0.0.1:{}/app/clip", front.port());
+    let ended = Attempt::new(&url).options(WAIT_A_SECOND).run();
+    ended
+        .assert_told(3, "no-connection", "handshake")
+        .assert_within(A_SECOND)
+        .assert_untouched();
+}
+
+#[test]
+fn a_tunnel_that_breaks_during_the_handshake_is_no_connection() {
+    let cases = [
+        (TunnelFault::Forget, "404 Not Found"),
+        (TunnelFault::Answer("nonsense"), "longer than announced"),
+        (TunnelFault::Longer, "longer than announced"),
+        (TunnelFault::Shorter, "shorter than announced"),
+        (TunnelFault::Silence, "does not answer the handshake"),
+    ];
+    at_once(cases, |(fault, cause)| {
+        let options = ["-m", "1", "--handshake", "plain"];
+        let (ended, _front) = faulty((1, fault), &options);
+        ended
+            .assert_told(3, "no-connection", cause)
+            .assert_within(A_SECOND)
+            .assert_untouched();
+    });
+}
+
+#[test]
+fn a_tunnel_that_breaks_in_the_middle_keeps_what_had_come() {
+    let cases = [
+        (TunnelFault::Forget, "cut", "404 Not Found"),
+        (
+            TunnelFault::Answer("nonsense"),
+            "cut",
+            "longer than announced",
+        ),
+        (TunnelFault::Longer, "cut", "longer than announced"),
+        (TunnelFault::Shorter, "cut", "shorter than announced"),
+        (TunnelFault::Silence, "stalled", "no more media came"),
+    ];
+    at_once(cases, |(fault, word, cause)| {
+        let (ended, _front) = faulty((20, fault), &["-m", "2"]);
+        ended.assert_told(2, word, cause);
+        let kept = ended.tags();
+        assert!(!kept.is_empty() && kept.len() < media().len());
+        assert!(kept == media()[..kept.len()], "what came, and no more");
+    });
+}
+
+#[test]
+#[cfg(unix)]
+fn a_wish_to_end_is_heard_at_every_step_of_a_tunnel() {
+    at_once([0, 1, 2, 3, 4, 20], |number| {
+        let stream = Stream::live(Clip::sample());
+        let server = Server::start(Config::serving(stream));
+        let front = Tunnel::start(server.port(), faulty_config((number, TunnelFault::Silence)));
+        let running = Attempt::new(&front.url("clip")).options(["-v"]).start();
+        thread::sleep(Duration::from_millis(600));
+        running.process.signal("INT");
+        let ended = running.finish();
+        ended
+            .assert_told(0, "interrupted", "stopped by the user")
+            .assert_within(Duration::from_secs(2));
+        drop(front);
+    });
+}
+
+/// Downloads through a front with a fault.
+fn faulty(fault: (u64, TunnelFault), options: &[&str]) -> (Ended, Tunnel) {
+    with_front(faulty_config(fault), options)
+}
+
+fn with_front(config: TunnelConfig, options: &[&str]) -> (Ended, Tunnel) {
+    let server = Server::start(Config::serving(recorded()));
+    let front = Tunnel::start(server.port(), config);
+    let attempt = Attempt::new(&front.url("clip")).options(options);
+    (attempt.run(), front)
+}
+
+fn faulty_config(fault: (u64, TunnelFault)) -> TunnelConfig {
+    TunnelConfig {
+        fault: Some(fault),
+        bytes_per_answer: 3_000,
+        ..TunnelConfig::default()
+    }
+}
+
+/// Slow enough that it is not over before the fault.
+fn recorded() -> Stream {
+    Stream::recorded(Clip::sample()).paced(Pace::Times(2.0))
+}
+
+const NOT_FOUND: &str = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";

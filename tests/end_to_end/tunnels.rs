@@ -1,0 +1,204 @@
+//! Downloads through HTTP, from our own server behind a front that speaks RTMPT.
+
+use std::time::Duration;
+
+use crate::{
+    hostile::at_once,
+    peers::{nginx, require},
+    program::{Download, download},
+    server::{
+        Clip, Config, DelayLine, Ending, Framing, Headers, OnAhead, OnConnect, Pace, Server,
+        Stream, Tag, Tunnel, TunnelConfig, TunnelFault,
+    },
+};
+
+#[test]
+fn streams_come_through_whatever_web_servers_do() {
+    let usual = TunnelConfig::default;
+    let closing = |answers, announces_close| TunnelConfig {
+        answers_per_connection: Some(answers),
+        announces_close,
+        ..usual()
+    };
+    let fronts = [
+        usual(),
+        TunnelConfig {
+            headers: Headers::Bare,
+            interval: 0,
+            ..usual()
+        },
+        TunnelConfig {
+            headers: Headers::OddCase,
+            bytes_per_answer: 50,
+            ..usual()
+        },
+        TunnelConfig {
+            headers: Headers::OddCase,
+            framing: Framing::Chunked,
+            continues: true,
+            ..usual()
+        },
+        TunnelConfig {
+            framing: Framing::Close,
+            ..usual()
+        },
+        TunnelConfig {
+            ahead: OnAhead::Closed,
+            bytes_per_answer: 1000,
+            ..usual()
+        },
+        TunnelConfig {
+            ahead: OnAhead::Refused,
+            bytes_per_answer: 1000,
+            ..usual()
+        },
+        TunnelConfig {
+            delay: Duration::from_millis(5),
+            interval: 9,
+            ..usual()
+        },
+        closing(1, true),
+        closing(1, false),
+        closing(2, true),
+        closing(2, false),
+        closing(7, true),
+        closing(7, false),
+    ];
+    at_once(fronts, |front| {
+        for stream in [recorded(), live()] {
+            let told = format!("{front:?}");
+            let is_live = stream.pace != Pace::Unbounded;
+            let (download, front) = through(stream, front.clone(), is_live);
+            assert_whole(&download, is_live);
+            let requests = front.requests();
+            assert_eq!(requests.opens, 1, "{told} {requests:?}");
+            assert_eq!(requests.closes, 1, "{told} {requests:?}");
+            assert_eq!(requests.altered, 0, "{told} {requests:?}");
+            assert!(requests.most_at_once <= 4, "{told} {requests:?}");
+        }
+    });
+}
+
+#[test]
+fn a_lost_request_is_made_once_more() {
+    at_once([1, 2, 3, 5, 8], |number| {
+        let config = TunnelConfig {
+            fault: Some((number, TunnelFault::Lose)),
+            bytes_per_answer: 4_000,
+            ..TunnelConfig::default()
+        };
+        let (download, front) = through(recorded(), config, false);
+        assert_whole(&download, false);
+        let requests = front.requests();
+        assert!(requests.repeats >= 1, "{requests:?}");
+        assert_eq!((requests.altered, requests.jumps), (0, 0), "{requests:?}");
+    });
+}
+
+#[test]
+fn a_refusal_of_what_came_ahead_of_its_turn_is_no_end() {
+    let refused = "HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\n\r\n";
+    let config = TunnelConfig {
+        fault: Some((20, TunnelFault::Answer(refused))),
+        bytes_per_answer: 1_000,
+        delay: Duration::from_millis(2),
+        ..TunnelConfig::default()
+    };
+    let (download, front) = through(recorded(), config, false);
+    assert_whole(&download, false);
+    assert_eq!(front.requests().altered, 0);
+}
+
+#[test]
+fn the_end_of_a_session_is_the_end_of_the_stream() {
+    let stream = live().ending(&[Ending::Fin]);
+    let (download, _front) = through(stream, TunnelConfig::default(), true);
+    download.assert_ended(0, "closed");
+    assert_eq!(media(&download.clip()), media(&Clip::sample()));
+}
+
+#[test]
+fn a_long_line_is_filled() {
+    let server = Server::start(Config::serving(recorded()));
+    let front = Tunnel::start(server.port(), TunnelConfig::default());
+    let line = DelayLine::start(front.port(), Duration::from_millis(50));
+    let url = format!("rtmpt://127.0.0.1:{}/app/clip", line.port());
+    assert_whole(&download(&url, &[]), false);
+    let requests = front.requests();
+    assert_eq!((requests.opens, requests.closes), (1, 1), "{requests:?}");
+}
+
+#[test]
+fn a_stream_comes_through_a_web_proxy_that_closes_connections() {
+    let nginx = require!(nginx::Nginx::find());
+    for directives in [
+        "keepalive_timeout 0;",
+        "keepalive_requests 3;",
+        "keepalive_requests 40;",
+    ] {
+        let config = TunnelConfig {
+            bytes_per_answer: 2_000,
+            ..TunnelConfig::default()
+        };
+        for stream in [recorded(), live()] {
+            let is_live = stream.pace != Pace::Unbounded;
+            let server = Server::start(Config::serving(stream));
+            let front = Tunnel::start(server.port(), config.clone());
+            let proxy = nginx.start_proxy(front.port(), directives);
+            let url = format!("rtmpt://127.0.0.1:{}/app/clip", proxy.port());
+            let line = DelayLine::start(proxy.port(), Duration::from_millis(5));
+            let far = format!("rtmpt://127.0.0.1:{}/app/clip", line.port());
+            for url in [url, far] {
+                assert_whole(&download(&url, live_option(is_live)), is_live);
+            }
+            let requests = front.requests();
+            assert_eq!(requests.altered, 0, "{directives} {requests:?}");
+            assert_eq!(requests.closes, 2, "{directives} {requests:?}");
+        }
+    }
+}
+
+#[test]
+fn a_redirect_leads_into_a_tunnel() {
+    let server = Server::start(Config::serving(recorded()));
+    let front = Tunnel::start(server.port(), TunnelConfig::default());
+    let redirect = format!("rtmpt://127.0.0.1:{}/app", front.port());
+    let first = Server::start(Config {
+        connect: OnConnect::RedirectInError { redirect },
+        ..Config::default()
+    });
+    assert_whole(&download(&first.url("clip"), &[]), false);
+    assert_eq!(front.requests().opens, 1);
+}
+
+/// Downloads `stream` through a front.
+fn through(stream: Stream, config: TunnelConfig, is_live: bool) -> (Download, Tunnel) {
+    let server = Server::start(Config::serving(stream));
+    let front = Tunnel::start(server.port(), config);
+    let download = download(&front.url("clip"), live_option(is_live));
+    (download, front)
+}
+
+/// Panics unless all that was sent has come, and in its order.
+#[track_caller]
+fn assert_whole(download: &Download, is_live: bool) {
+    let word = if is_live { "unpublished" } else { "ended" };
+    download.assert_ended(0, word);
+    assert_eq!(media(&download.clip()), media(&Clip::sample()));
+}
+
+fn media(clip: &Clip) -> Vec<&Tag> {
+    clip.media().filter(|tag| tag.body.len() > 5).collect()
+}
+
+fn live_option(is_live: bool) -> &'static [&'static str] {
+    if is_live { &["-v"] } else { &[] }
+}
+
+fn recorded() -> Stream {
+    Stream::recorded(Clip::sample()).paced(Pace::Unbounded)
+}
+
+fn live() -> Stream {
+    Stream::live(Clip::sample()).paced(Pace::Times(4.0))
+}
