@@ -12,6 +12,7 @@ use rtmpull::{
 };
 
 use super::{
+    clip::{Clip, Tag},
     connection::{Connection, Over},
     listener::Listener,
 };
@@ -73,6 +74,26 @@ impl Replay {
         Ok(())
     }
 
+    /// So many seconds of the same as a clip, for servers that keep time.
+    pub fn clip(seconds: u32) -> Clip {
+        let tag = |kind: Kind, timestamp_ms, body: &[u8]| Tag {
+            kind: kind.0,
+            timestamp_ms,
+            body: body.to_vec(),
+        };
+        let mut tags = vec![
+            tag(Kind::DATA, 0, &metadata(seconds.into())),
+            tag(Kind::AUDIO, 0, AAC_CONFIGURATION),
+            tag(Kind::VIDEO, 0, AVC_CONFIGURATION),
+        ];
+        for second in 0..seconds {
+            messages(|timestamp_ms, kind, body| {
+                tags.push(tag(kind, second * 1000 + timestamp_ms, body));
+            });
+        }
+        Clip { tags }
+    }
+
     /// Serves the same bytes to whoever connects, without a handshake or a word: for plain copies
     /// to measure against.
     pub fn serve_bare(self: &Arc<Self>) -> Listener {
@@ -101,13 +122,23 @@ impl fmt::Debug for Replay {
     }
 }
 
-/// A second as chunks: audio each 20 ms, video each 40 ms, a keyframe first.
+/// A second as chunks.
 fn round(chunk_size: usize) -> Vec<u8> {
-    let mut noise = Noise(1);
     let mut out = Vec::new();
+    messages(|_, kind, body| match kind {
+        Kind::AUDIO => put_message(&mut out, chunk_size, AUDIO, kind, 20, body),
+        _ => put_message(&mut out, chunk_size, VIDEO, kind, 40, body),
+    });
+    out
+}
+
+/// The messages of a second, with their times in it: audio each 20 ms, video each 40 ms, a keyframe
+/// first.
+fn messages(mut each: impl FnMut(u32, Kind, &[u8])) {
+    let mut noise = Noise(1);
     for step in 0..50 {
         let audio = noise.behind(&[0xAF, 1], AUDIO_LEN);
-        put_message(&mut out, chunk_size, AUDIO, Kind::AUDIO, 20, &audio);
+        each(20 * step, Kind::AUDIO, &audio);
         if step % 2 == 1 {
             continue;
         }
@@ -118,16 +149,8 @@ fn round(chunk_size: usize) -> Vec<u8> {
         let unit_len = (length - head.len() - 4) as u32;
         let unit_kind = if step == 0 { 0x65 } else { 0x41 };
         let head = [&head[..], &unit_len.to_be_bytes(), &[unit_kind]].concat();
-        put_message(
-            &mut out,
-            chunk_size,
-            VIDEO,
-            Kind::VIDEO,
-            40,
-            &noise.behind(&head, length),
-        );
+        each(20 * step, Kind::VIDEO, &noise.behind(&head, length));
     }
-    out
 }
 
 /// A message with a header of type 1, the rest of its chunks with headers of type 3.

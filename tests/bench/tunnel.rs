@@ -1,0 +1,166 @@
+//! What RTMPT costs, beside rtmpdump and ffmpeg where these are installed: `cargo bench --bench tunnel`.
+//!
+//! A web server of ours carries a plain RTMP server's bytes in answers of 32 KiB. Programs take turns
+//! on the same server.
+
+#[path = "../server/mod.rs"]
+mod server;
+
+use std::{
+    env, fs,
+    path::Path,
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use server::{
+    Config, DelayLine, Handshake, Pace, Point, Replay, Server, Step, Stream, Then, Tunnel,
+    TunnelConfig,
+};
+
+fn main() {
+    if !cfg!(target_os = "linux") {
+        println!("this bench reads /proc, which only Linux has");
+        return;
+    }
+    // `cargo test --benches` asks for a quick look.
+    let is_quick = !env::args().any(|argument| argument == "--bench");
+    let seconds = if is_quick { 2 } else { 10 };
+    println!("2 MB/s through answers of 32 KiB, {seconds} s of stream\n");
+    println!("| line | source | program | s | MB/s | of the pace | requests/s |");
+    println!("| --- | --- | --- | --- | --- | --- | --- |");
+    for (round_trip_ms, pace) in [
+        (50, Pace::Times(1.0)),
+        (50, Pace::Unbounded),
+        (0, Pace::Unbounded),
+    ] {
+        pull(round_trip_ms, pace, seconds);
+    }
+    println!("\n| live stream | program | CPU | requests/s |");
+    println!("| --- | --- | --- | --- |");
+    let waited = Duration::from_secs(10);
+    wait("silent", true, waited);
+    wait("2 MB/s", false, waited);
+}
+
+/// A row for each program that downloads the stream.
+fn pull(round_trip_ms: u64, pace: Pace, seconds: u32) {
+    let stream = Stream::recorded(Replay::clip(seconds)).paced(pace);
+    let server = Server::start(Config {
+        handshake: Handshake::Plain,
+        ..Config::serving(stream)
+    });
+    let folder = tempfile::tempdir().expect("a folder for the downloads");
+    let file = folder.path().join("out.flv");
+    for program in PROGRAMS {
+        let front = Tunnel::start(server.port(), TunnelConfig::default());
+        let one_way = Duration::from_millis(round_trip_ms / 2);
+        let line = DelayLine::start(front.port(), one_way);
+        let port = if round_trip_ms > 0 {
+            line.port()
+        } else {
+            front.port()
+        };
+        let start = Instant::now();
+        let Some(mut child) = start_program(program, port, &file) else {
+            println!("| {round_trip_ms} ms | | {program} | not installed | | | |");
+            continue;
+        };
+        child.wait().expect("a child of ours");
+        let elapsed = start.elapsed().as_secs_f64();
+        let bytes = fs::metadata(&file).map_or(0, |metadata| metadata.len());
+        let source = if pace == Pace::Unbounded {
+            "unpaced"
+        } else {
+            "paced"
+        };
+        let megabytes = bytes as f64 / 1e6;
+        println!(
+            "| {round_trip_ms} ms | {source} | {program} | {elapsed:.2} | {:.2} | {:.0} % | {:.0} |",
+            megabytes / elapsed,
+            100.0 * megabytes / elapsed / 2.0,
+            requests(&front) / elapsed,
+        );
+        // The others may be so late that the server does not wait for them.
+        let is_whole = megabytes > 1.99 * f64::from(seconds);
+        assert!(is_whole || program != "rtmpull", "{megabytes} MB");
+        fs::remove_file(&file).expect("it was written");
+    }
+}
+
+/// What the programs cost while a stream is silent, or comes at its pace.
+fn wait(name: &str, is_silent: bool, waited: Duration) {
+    let stream = Stream::live(Replay::clip(30));
+    let mut config = Config::serving(stream);
+    if is_silent {
+        config = config.with_fault(Point::Step(Step::Media), Then::Silence);
+    }
+    let server = Server::start(Config {
+        handshake: Handshake::Plain,
+        ..config
+    });
+    for program in PROGRAMS {
+        let front = Tunnel::start(server.port(), TunnelConfig::default());
+        let Some(mut child) = start_program(program, front.port(), Path::new("/dev/null")) else {
+            println!("| {name} | {program} | not installed | |");
+            continue;
+        };
+        // Its start is not part of it.
+        thread::sleep(Duration::from_secs(1));
+        let (cpu, asked) = (cpu_seconds(child.id()), requests(&front));
+        thread::sleep(waited);
+        let cpu = cpu_seconds(child.id()) - cpu;
+        let asked = requests(&front) - asked;
+        child
+            .kill()
+            .and_then(|()| child.wait())
+            .expect("a child of ours");
+        let waited = waited.as_secs_f64();
+        println!(
+            "| {name} | {program} | {:.2} % | {:.1} |",
+            100.0 * cpu / waited,
+            asked / waited
+        );
+    }
+}
+
+fn requests(front: &Tunnel) -> f64 {
+    let requests = front.requests();
+    (requests.opens + requests.sends + requests.idles + requests.closes) as f64
+}
+
+fn start_program(name: &str, port: u16, file: &Path) -> Option<Child> {
+    let url = format!("rtmpt://127.0.0.1:{port}/app/clip");
+    let file = file.display().to_string();
+    let mut command = match name {
+        "rtmpull" => Command::new(env!("CARGO_BIN_EXE_rtmpull")),
+        _ => Command::new(name),
+    };
+    match name {
+        "ffmpeg" => command.args(["-loglevel", "error", "-nostdin", "-y", "-i", &url]),
+        _ => command.args(["-q", "-r", &url]),
+    };
+    match name {
+        "ffmpeg" => command.args(["-c", "copy", "-f", "flv", &file]),
+        _ => command.args(["-o", &file]),
+    };
+    let quiet = command.stdin(Stdio::null()).stdout(Stdio::null());
+    quiet.stderr(Stdio::null()).spawn().ok()
+}
+
+/// User and system time of a process: fields 14 and 15 of proc(5)'s stat.
+fn cpu_seconds(pid: u32) -> f64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
+    let (_, behind_name) = stat.rsplit_once(')').expect("the name is in parentheses");
+    let fields = behind_name.split_whitespace().skip(11).take(2);
+    let ticks: f64 = fields
+        .map(|field| field.parse::<f64>().expect("a count of ticks"))
+        .sum();
+    ticks / TICKS_PER_SECOND
+}
+
+const PROGRAMS: [&str; 3] = ["rtmpull", "rtmpdump", "ffmpeg"];
+
+/// USER_HZ, which Linux tells programs on every machine.
+const TICKS_PER_SECOND: f64 = 100.0;
