@@ -2,7 +2,7 @@
 
 use std::{
     future::poll_fn,
-    io,
+    io::{self, ErrorKind},
     pin::{Pin, pin},
     task::{Context, Poll, ready},
     time::Duration,
@@ -23,6 +23,8 @@ pub(super) struct Line {
     pub(super) inbox: BytesMut,
     pub(super) outbox: BytesMut,
     is_writable: bool,
+    /// A reset that sending met: the system tells of it once, and reading would then meet an end.
+    reset: Option<io::Error>,
     /// Whether the stream may hold back some of what it has taken.
     is_flushed: bool,
 }
@@ -43,6 +45,7 @@ impl Line {
             inbox: BytesMut::with_capacity(READ_BYTES + MAX_LEFT_OVER),
             outbox: BytesMut::new(),
             is_writable: true,
+            reset: None,
             is_flushed: true,
         }
     }
@@ -90,6 +93,7 @@ impl Line {
             self.is_writable = false;
             self.is_flushed = true;
             self.outbox.clear();
+            self.reset = Some(error).filter(|error| error.kind() == ErrorKind::ConnectionReset);
         }
         if has_more {
             Poll::Ready(())
@@ -100,10 +104,15 @@ impl Line {
 
     fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Moved>> {
         let read = ready!(pin!(self.stream.read_buf(&mut self.inbox)).poll(context));
-        Poll::Ready(read.map(|count| match count {
-            0 => Moved::Closed,
-            _ => Moved::Bytes,
-        }))
+        Poll::Ready(match (read, self.reset.take()) {
+            (Ok(0), Some(reset)) => Err(reset),
+            (Ok(0), None) => Ok(Moved::Closed),
+            (Ok(_), reset) => {
+                self.reset = reset;
+                Ok(Moved::Bytes)
+            }
+            (Err(error), _) => Err(error),
+        })
     }
 
     /// Sends what is left. A peer that does not read is not waited for.
@@ -168,6 +177,22 @@ mod tests {
             moved = line.exchange(true).await.unwrap_or(Moved::Closed);
         }
         assert_eq!(&line.inbox[..], b"last words");
+    }
+
+    /// The system tells of a reset once, to whoever asks first, and then only of an end.
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_reset_that_sending_met_is_no_end() {
+        let (mut line, far) = pair().await;
+        socket2::SockRef::from(&far)
+            .set_linger(Some(Duration::ZERO))
+            .unwrap();
+        drop(far);
+        line.stream.tcp().readable().await.unwrap();
+        line.outbox.extend_from_slice(b"acknowledgement");
+        assert_eq!(line.exchange(true).await.unwrap(), Moved::Bytes);
+        let error = line.exchange(true).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
     }
 
     #[tokio::test]
