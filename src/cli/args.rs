@@ -108,7 +108,8 @@ pub struct Args {
     /// Where to write the recording; - is standard output
     ///
     /// Without it the recording goes to standard output too, never to a terminal. An existing file is
-    /// replaced once the first media arrives, not before.
+    /// replaced once the first media arrives, not before; with --live only if
+    /// --overwrite or --append is given.
     ///
     /// The name may have a counter and the local time in it: %d is the number of the part, with zeros
     /// as in %03d; %Y %m %e year, month and day of the month, %H %M %S hour, minute and second, and
@@ -122,6 +123,17 @@ pub struct Args {
     /// Go on with the recording that is in the file; without a file, begin
     #[arg(short = 'e', long, help_heading = "Recording")]
     pub resume: bool,
+
+    /// Replace an existing recording of a live stream, as is done with recorded ones
+    ///
+    /// Without it, and without --append, a file that holds something is refused with --live: what it
+    /// holds cannot be had again. A pipe or a device is never refused.
+    #[arg(long, help_heading = "Recording", conflicts_with = "append")]
+    pub overwrite: bool,
+
+    /// Go on with the recording that is in the file, of a live stream too; without a file, begin
+    #[arg(long, help_heading = "Recording")]
+    pub append: bool,
 
     /// Look for the place to resume at so many keyframes earlier
     #[arg(

@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use jiff::Zoned;
 
 use self::place::Place;
@@ -69,6 +69,7 @@ pub fn resolve(args: &Args, surroundings: &Surroundings) -> Result<Job> {
     let route = place::route(args, &target)?;
     let dialer = dialling::dialer(args, surroundings)?;
     access::ensure_supported(args)?;
+    ensure_spared(args, &output)?;
     let parts = parts::parts(args, &output)?;
     let limits = parts::limits(args, &Zoned::now())?;
     let resume = resume(args, &output)?;
@@ -141,19 +142,29 @@ fn subscribe(args: &Args, playpath: &str) -> Option<String> {
         .map(str::to_owned)
 }
 
+/// A live stream that has been recorded cannot be had again. rtmpdump's callers know that it replaces.
+fn ensure_spared(args: &Args, output: &Destination) -> Result<()> {
+    let is_meant = !args.live || args.overwrite || args.append || args.name == Name::Rtmpdump;
+    if let Destination::Path(file) = output
+        && !is_meant
+        && has_content(file)
+    {
+        bail!("{file:?} is not empty: --overwrite replaces it, --append goes on with it");
+    }
+    Ok(())
+}
+
 fn resume(args: &Args, output: &Destination) -> Result<Option<Resume>> {
+    let option = if args.append { "--append" } else { "--resume" };
     let why_not = match output {
-        _ if !args.resume => return Ok(None),
-        Destination::Stdout => "there is nothing to resume on standard output",
+        _ if !args.resume && !args.append => return Ok(None),
+        Destination::Stdout => "there is nothing to go on with on standard output",
         Destination::Template(_) => return Ok(None),
-        Destination::Path(file) if args.live => {
-            // Under rtmpdump's name it is written anew, as callers of that expect.
-            let is_lost = has_content(file) && args.name != Name::Rtmpdump;
-            ensure!(
-                !is_lost,
-                "--resume cannot go on with {file:?} from a live stream; name another file"
-            );
-            "a live stream cannot be resumed"
+        Destination::Path(_) if args.live && !args.append => "a live stream cannot be resumed",
+        Destination::Path(file) if args.live && has_content(file) => {
+            bail!(
+                "{option} of a live stream is not supported by this version, and {file:?} is not empty"
+            )
         }
         Destination::Path(file) if is_special(file) => "only a file can be resumed",
         Destination::Path(_) => {
@@ -161,12 +172,13 @@ fn resume(args: &Args, output: &Destination) -> Result<Option<Resume>> {
             return Ok(Some(Resume { skip_keyframes }));
         }
     };
-    tracing::warn!("{why_not}, ignoring --resume");
+    tracing::warn!("{why_not}, ignoring {option}");
     Ok(None)
 }
 
+/// Whether it is a regular file that holds something; pipes and devices hold nothing of their own.
 fn has_content(file: &Path) -> bool {
-    fs::metadata(file).is_ok_and(|file| file.len() > 0)
+    fs::metadata(file).is_ok_and(|file| file.is_file() && file.len() > 0)
 }
 
 /// Whether this is a pipe, a device or the like.

@@ -85,7 +85,9 @@ fn is_followed_by_value(command: &Command, word: &OsString) -> bool {
 const OPERANDS_FOLLOW: &str = "--";
 
 /// The long names that rtmpdump does not know.
-pub(super) const NAMES_OF_OUR_OWN: [&str; 27] = [
+pub(super) const NAMES_OF_OUR_OWN: [&str; 29] = [
+    "overwrite",
+    "append",
     "keep-timestamps",
     "segment-time",
     "segment-size",

@@ -326,3 +326,12 @@ fn a_password_has_one_source() {
         (Some("a"), None)
     );
 }
+
+#[test]
+fn a_file_is_replaced_or_gone_on_with() {
+    let message = usage(&["rtmp://h/a/b", "--overwrite", "--append"]);
+    assert!(
+        message.contains("cannot be used with '--append'"),
+        "{message}"
+    );
+}

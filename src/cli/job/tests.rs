@@ -231,7 +231,7 @@ fn a_terminal_gets_no_video() {
 
 #[test]
 fn says_in_one_line_what_is_wrong() {
-    let cases: [(&[&str], &str); 23] = [
+    let cases: [(&[&str], &str); 26] = [
         (&[], "no URL given (try --help)"),
         (&["-v", "-y", "x"], "no URL given (try --help)"),
         (
@@ -307,7 +307,19 @@ fn says_in_one_line_what_is_wrong() {
         ),
         (
             &["rtmp://h/a/b", "-e", "-v", "-o", "Cargo.toml"],
-            "--resume cannot go on with \"Cargo.toml\" from a live stream; name another file",
+            "\"Cargo.toml\" is not empty: --overwrite replaces it, --append goes on with it",
+        ),
+        (
+            &["rtmp://h/a/b", "-v", "--append", "-o", "Cargo.toml"],
+            "--append of a live stream is not supported by this version, and \"Cargo.toml\" is not empty",
+        ),
+        (
+            &["rtmp://h/a/b", "-v", "-o", "Cargo.toml"],
+            "\"Cargo.toml\" is not empty: --overwrite replaces it, --append goes on with it",
+        ),
+        (
+            &["rtmp://h/a/b live=1", "-e", "-o", "Cargo.toml"],
+            "\"Cargo.toml\" is not empty: --overwrite replaces it, --append goes on with it",
         ),
     ];
     for (line, expected) in cases {
@@ -522,10 +534,31 @@ fn what_cannot_be_resumed_is_not() {
         &["rtmp://h/a/b", "-e"],
         &["rtmp://h/a/b", "-e", "-v", "-o", "new.flv"],
         &["rtmp://h/a/b", "-e", "-o", "/dev/null"],
+        &["rtmp://h/a/b", "--append"],
+        &["rtmp://h/a/b", "-v", "--overwrite", "-o", "Cargo.toml"],
         &["rtmp://h/a/b", "-k", "1", "-o", "Cargo.toml"],
     ] {
         assert_eq!(job(line).resume, None, "{line:?}");
     }
+}
+
+#[test]
+fn a_live_stream_is_appended_to() {
+    for line in ["-v --append", "--append", "-e --append"] {
+        let line: Vec<&str> = line.split(' ').collect();
+        let job = job(&[&["rtmp://h/a/b", "-o", "no such file"], &line[..]].concat());
+        assert_eq!(job.resume, Some(Resume::default()), "{line:?}");
+    }
+}
+
+#[test]
+fn only_what_cannot_be_had_again_is_spared() {
+    let line = |file, options: &[&'static str]| [&["rtmp://h/a/b", "-o", file], options].concat();
+    job(&line("Cargo.toml", &[]));
+    job(&line("no such file", &["-v"]));
+    job(&line("src", &["-v"]));
+    job(&line("/dev/null", &["-v"]));
+    job_as_rtmpdump(&line("Cargo.toml", &["-v"]));
 }
 
 #[test]

@@ -123,6 +123,32 @@ fn a_file_stays_where_the_stream_does_not_come() {
 }
 
 #[test]
+fn a_live_recording_is_not_replaced_unasked() {
+    let server = Server::start(Config::serving(live()));
+    let url = server.url("clip");
+    let live_in_url = format!("{url} live=1");
+    for (url, options) in [
+        (&url, &["-v"][..]),
+        (&url, &["-v", "-e"]),
+        (&live_in_url, &[]),
+    ] {
+        let ended = Attempt::new(url).options(options).run();
+        ended.assert_told(1, "usage", "is not empty: --overwrite replaces it");
+        ended.assert_untouched();
+    }
+    assert_eq!(server.heard().len(), 0, "nobody was asked");
+
+    let ended = Attempt::new(&url).options(["-v", "--overwrite"]).run();
+    ended.assert_told(0, "unpublished", "");
+    assert!(ended.tags().starts_with(&media()), "what came");
+    let ended = Attempt::new(&url).options(["-v"]).into_nothing().run();
+    ended.assert_told(0, "unpublished", "");
+    assert!(ended.tags().starts_with(&media()), "what came");
+    let ended = Attempt::new(&url).options(["-v"]).into("/dev/null").run();
+    ended.assert_told(0, "unpublished", "");
+}
+
+#[test]
 fn a_reader_that_leaves_has_what_it_wanted() {
     let server = Server::start(Config::serving(recorded().paced(Pace::Times(1.0))));
     let attempt = Attempt::new(&server.url("clip"));
@@ -147,6 +173,10 @@ fn with_files_of(bytes: usize, url: &str) -> Attempt {
     attempt.command = Command::new("sh");
     let program = env!("CARGO_BIN_EXE_rtmpull");
     attempt.options(["-c", &script, program, url])
+}
+
+fn live() -> Stream {
+    Stream::live(Clip::sample()).paced(Pace::Unbounded)
 }
 
 fn recorded() -> Stream {

@@ -14,7 +14,7 @@ fn a_wish_to_end_is_heard_at_every_step() {
     at_once(steps, |(step, signal)| {
         let fault = Point::Step(step);
         let server = Server::start(Config::serving(live()).with_fault(fault, Then::Silence));
-        let running = Attempt::new(&server.url("clip")).options(["-v"]).start();
+        let running = Attempt::new(&server.url("clip")).options(LIVE).start();
         thread::sleep(A_WHILE);
         running
             .interrupted(signal)
@@ -36,7 +36,7 @@ fn a_wish_to_end_is_heard_while_connecting() {
     let address: SocketAddr = listener.local_addr().expect("an address");
     let queue = [(); 2].map(|()| TcpStream::connect_timeout(&address, A_WHILE));
     let url = format!("rtmp://{address}/app/clip");
-    let running = Attempt::new(&url).options(["-v"]).start();
+    let running = Attempt::new(&url).options(LIVE).start();
     thread::sleep(A_WHILE);
     running
         .interrupted("INT")
@@ -53,9 +53,9 @@ fn a_wish_to_end_is_heard_while_connecting() {
 #[test]
 fn a_wish_to_end_finishes_the_file() {
     let cases = [
-        (live(), &["-v"][..], "INT", 0),
-        (live(), &["-v"], "TERM", 0),
-        (live(), &["-v"], "HUP", 0),
+        (live(), &LIVE[..], "INT", 0),
+        (live(), &LIVE, "TERM", 0),
+        (live(), &LIVE, "HUP", 0),
         (recorded(), &[], "INT", 2),
         (recorded(), &[], "TERM", 2),
     ];
@@ -182,6 +182,9 @@ fn live() -> Stream {
 fn recorded() -> Stream {
     Stream::recorded(Clip::sample()).paced(Pace::Times(1.0))
 }
+
+/// Live, whatever is in the file.
+const LIVE: [&str; 2] = ["-v", "--overwrite"];
 
 /// Long enough to be in the middle of something.
 const A_WHILE: Duration = Duration::from_millis(400);

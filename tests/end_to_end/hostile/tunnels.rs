@@ -114,7 +114,8 @@ fn a_wish_to_end_is_heard_at_every_step_of_a_tunnel() {
         let stream = Stream::live(Clip::sample());
         let server = Server::start(Config::serving(stream));
         let front = Tunnel::start(server.port(), faulty_config((number, TunnelFault::Silence)));
-        let running = Attempt::new(&front.url("clip")).options(["-v"]).start();
+        let live = ["-v", "--overwrite"];
+        let running = Attempt::new(&front.url("clip")).options(live).start();
         thread::sleep(Duration::from_millis(600));
         running.process.signal("INT");
         let ended = running.finish();
