@@ -445,6 +445,28 @@ pub struct Args {
     #[arg(long, help_heading = "TLS")]
     pub insecure: bool,
 
+    /// How progress is told: bar, lines, json or none [default: bar]
+    ///
+    /// bar is one on a terminal, and lines elsewhere. json is an object a line on standard error, where
+    /// messages are such objects, too; README.md explains them. none has the messages stay, and so has
+    /// --quiet the events.
+    #[arg(
+        long,
+        value_name = "KIND",
+        help_heading = "For scripts",
+        hide_possible_values = true
+    )]
+    #[arg(allow_hyphen_values = true)]
+    pub progress: Option<ProgressKind>,
+
+    /// Write the events of --progress json to this file descriptor; standard error stays as it is
+    ///
+    /// The caller has it open: --progress-fd 3 3>events. It may be a pipe, a file or a device; 1 is
+    /// standard output. A reader that is slow or gone delays nothing, and misses events.
+    #[arg(long, value_name = "NUMBER", help_heading = "For scripts")]
+    #[arg(allow_hyphen_values = true)]
+    pub progress_fd: Option<u32>,
+
     /// Show progress as a row of # instead of numbers
     #[arg(short = '#', long, help_heading = "Messages")]
     pub hashes: bool,
@@ -519,6 +541,19 @@ pub enum Handshake {
     Plain,
     /// With digests, or not at all
     Digest,
+}
+
+/// How progress is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ProgressKind {
+    /// A bar on a terminal, else lines
+    Bar,
+    /// A line with numbers, written over and over
+    Lines,
+    /// Objects of JSON, one a line
+    Json,
+    /// Not at all
+    None,
 }
 
 /// How much is printed.

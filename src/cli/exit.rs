@@ -1,6 +1,6 @@
 //! Every exit code once, and which ending gives which.
 
-use std::process::ExitCode;
+use std::{fmt, process::ExitCode};
 
 use crate::download::{Ending, Outcome};
 
@@ -46,9 +46,34 @@ impl From<&Outcome> for Exit {
     }
 }
 
+/// Why there was nothing that could end. All of it is a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotBegun {
+    /// The command line asks for what cannot be.
+    Usage,
+    /// There can be no output file.
+    OutputFailed,
+    /// The system lacks what every download needs.
+    Failed,
+}
+
+impl fmt::Display for NotBegun {
+    /// The word, as it stands in the summary.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usage => f.write_str("usage"),
+            Self::OutputFailed => Ending::OutputFailed.fmt(f),
+            Self::Failed => f.write_str("failed"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::download::Gaps;
 
     /// For each ending: recorded and live before any media, then recorded and live with some.
     const CODES: [(Ending, [u8; 4]); 14] = [
@@ -68,8 +93,62 @@ mod tests {
         (Ending::NoConnection, [3, 3, 3, 3]),
     ];
 
+    /// All endings: the compiler asks for the place of a new one.
+    fn all() -> impl Iterator<Item = Ending> {
+        std::iter::successors(Some(Ending::Ended), |ending| match ending {
+            Ending::Ended => Some(Ending::Unpublished),
+            Ending::Unpublished => Some(Ending::Limit),
+            Ending::Limit => Some(Ending::Closed),
+            Ending::Closed => Some(Ending::ReaderGone),
+            Ending::ReaderGone => Some(Ending::Interrupted),
+            Ending::Interrupted => Some(Ending::Cut),
+            Ending::Cut => Some(Ending::Stalled),
+            Ending::Stalled => Some(Ending::Refused),
+            Ending::Refused => Some(Ending::NotFound),
+            Ending::NotFound => Some(Ending::Mismatch),
+            Ending::Mismatch => Some(Ending::DiskFull),
+            Ending::DiskFull => Some(Ending::OutputFailed),
+            Ending::OutputFailed => Some(Ending::NoConnection),
+            Ending::NoConnection => None,
+        })
+    }
+
+    #[test]
+    fn the_table_in_the_readme_is_true() {
+        let words = |codes: [u8; 4]| match codes {
+            [2, 0, 2, 0] => "0 live, 2 recorded".to_owned(),
+            [1, 1, 2, 2] => "2, or 1 if no media had come".to_owned(),
+            [code, ..] => code.to_string(),
+        };
+        let endings = CODES.map(|(ending, codes)| (ending.to_string(), words(codes)));
+        let not_begun = [NotBegun::Usage, NotBegun::OutputFailed, NotBegun::Failed]
+            .map(|word| (word.to_string(), (Exit::Failure as u8).to_string()));
+        let told: BTreeMap<_, _> = endings.into_iter().chain(not_begun).collect();
+        assert_eq!(told, documented());
+    }
+
+    /// The code of each word.
+    fn documented() -> BTreeMap<String, String> {
+        let (_, table) = README
+            .split_once("| word | what happened | exit |")
+            .unwrap();
+        let (table, _) = table.split_once("\n\n").unwrap();
+        let mut codes = BTreeMap::new();
+        for row in table.lines().skip(2) {
+            let cells: Vec<_> = row.split('|').map(str::trim).collect();
+            for word in cells[1].split(", ") {
+                let before = codes.insert(word.replace('`', ""), cells[3].to_owned());
+                assert_eq!(before, None, "{word} is there twice");
+            }
+        }
+        codes
+    }
+
+    const README: &str = include_str!("../../README.md");
+
     #[test]
     fn gives_each_ending_its_code() {
+        assert!(all().eq(CODES.map(|(ending, _)| ending)), "all endings");
         for (ending, codes) in CODES {
             let cases = [(false, false), (false, true), (true, false), (true, true)];
             let exits = cases.map(|(media_arrived, is_live)| {
@@ -82,6 +161,7 @@ mod tests {
                     tags: 0,
                     position_ms: 0,
                     duration_ms: None,
+                    gaps: Gaps::default(),
                 };
                 Exit::from(&outcome) as u8
             });

@@ -224,7 +224,7 @@ fn bound(seconds: u32) -> Option<Duration> {
 
 fn destination(args: &Args, surroundings: &Surroundings) -> Result<Destination> {
     let file = args.flv.as_deref();
-    if let Some(file) = file.filter(|file| *file != STDOUT) {
+    if let Some(file) = file.filter(|_| !is_stdout(file)) {
         ensure!(
             !file.as_os_str().is_empty(),
             "--flv needs the name of a file"
@@ -239,6 +239,11 @@ fn destination(args: &Args, surroundings: &Surroundings) -> Result<Destination> 
         tracing::warn!("no output file given (-o FILE), using standard output");
     }
     Ok(Destination::Stdout)
+}
+
+/// Whether this output, if any, is standard output.
+pub fn is_stdout(file: Option<&Path>) -> bool {
+    file.is_none_or(|file| file == STDOUT)
 }
 
 /// Tells under `-V` what was made of the command line, in rtmpdump's layout.

@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod conn;
+mod descriptor;
 pub mod exit;
 pub mod generate;
 pub mod job;
@@ -25,15 +26,20 @@ use anyhow::{Context, Result};
 use tokio::runtime;
 
 use self::{
-    args::{Args, NoArgs, Verbosity},
-    exit::Exit,
+    args::{Args, NoArgs, ProgressKind, Verbosity},
+    exit::{Exit, NotBegun},
     job::Surroundings,
     name::Name,
-    report::{Console, Wishes},
+    report::{
+        Listener, Listeners, Wishes,
+        console::Console,
+        event::{Summary, Teller},
+        scripts::Scripts,
+    },
     screen::Screen,
 };
 use crate::{
-    download::{self, Job, Outcome, Stop, output::Destination},
+    download::{self, Ending, Job, Outcome, Stop, output::Destination},
     rtmp::client::config::Start,
 };
 
@@ -53,35 +59,123 @@ pub fn main() -> ExitCode {
 
 /// Downloads what `args` ask for.
 pub fn run(args: &Args) -> Exit {
-    let screen = Arc::new(Screen::stderr(args.verbosity()));
-    match start(args, &screen).and_then(|(job, wishes)| download(&job, wishes, &screen)) {
-        Ok(exit) => exit,
+    let (screen, teller) = match voices(args) {
+        Ok(voices) => voices,
         Err(error) => {
-            screen.line(&format!("ERROR: {error:#}"));
+            let screen = Screen::stderr(args.verbosity(), false);
+            screen.line(&format!("ERROR: usage: {error:#}"));
+            return Exit::Failure;
+        }
+    };
+    match attempt(args, &screen, teller.as_ref()) {
+        Ok(exit) => exit,
+        Err((word, error)) => {
+            let reason = format!("{error:#}");
+            match word {
+                _ if screen.is_for_scripts() => {}
+                // In rtmpdump's words, whose name it only happens under.
+                NotBegun::OutputFailed => screen.line(&format!("ERROR: {reason}")),
+                _ => screen.line(&format!("ERROR: {word}: {reason}")),
+            }
+            if let Some(teller) = teller {
+                teller.finish(Summary {
+                    ending: word.to_string(),
+                    reason: screen.redacted(&reason),
+                    exit_code: Exit::Failure as u8,
+                    ..Summary::default()
+                });
+            }
             Exit::Failure
         }
     }
 }
 
+/// Where people are told what goes on, and where scripts.
+fn voices(args: &Args) -> Result<(Arc<Screen>, Option<Arc<Teller>>)> {
+    let has_media_on_stdout = job::is_stdout(args.flv.as_deref());
+    let teller = match args.progress_fd {
+        Some(number) => Some(descriptor::teller(number, has_media_on_stdout)?),
+        None if args.progress == Some(ProgressKind::Json) => Some(descriptor::stderr_teller()?),
+        None => None,
+    };
+    let teller = teller.map(Arc::new);
+    let verbosity = args.verbosity();
+    let screen = match &teller {
+        Some(teller) if args.progress_fd.is_none() => Screen::events(verbosity, Arc::clone(teller)),
+        _ => {
+            let may_have_bar = matches!(args.progress, None | Some(ProgressKind::Bar));
+            Screen::stderr(verbosity, may_have_bar)
+        }
+    };
+    Ok((Arc::new(screen), teller))
+}
+
+fn attempt(
+    args: &Args,
+    screen: &Arc<Screen>,
+    teller: Option<&Arc<Teller>>,
+) -> Result<Exit, (NotBegun, anyhow::Error)> {
+    let (job, listeners) = start(args, screen, teller)?;
+    if job.stop_ms == Some(0) {
+        screen.line("Already Completed");
+        screen.line("Download complete");
+        if let Some(teller) = teller {
+            teller.finish(Summary {
+                ending: Ending::Limit.to_string(),
+                ..Summary::default()
+            });
+        }
+        return Ok(Exit::Success);
+    }
+    download(&job, listeners, screen).map_err(|error| (NotBegun::Failed, error))
+}
+
 /// Everything before the first packet.
-fn start(args: &Args, screen: &Arc<Screen>) -> Result<(Job, Wishes)> {
-    if let Some(banner) = args.name.banner() {
+fn start(
+    args: &Args,
+    screen: &Arc<Screen>,
+    teller: Option<&Arc<Teller>>,
+) -> Result<(Job, Listeners), (NotBegun, anyhow::Error)> {
+    let usage = |error| (NotBegun::Usage, error);
+    if let Some(banner) = args.name.banner()
+        && !screen.is_for_scripts()
+    {
         banner.lines().for_each(|line| screen.line(line));
     }
     if let Some(file) = &args.log_file {
         screen
             .log_into(file)
-            .with_context(|| format!("cannot write --log-file {}", file.display()))?;
+            .with_context(|| format!("cannot write --log-file {}", file.display()))
+            .map_err(usage)?;
     }
     screen::log_to(screen);
-    let (args, job) = resolve(args, &Surroundings::here(), screen).context("usage")?;
+    let (args, job) = resolve(args, &Surroundings::here(), screen).map_err(usage)?;
+    let listeners = listeners(&args, &job, screen, teller).map_err(usage)?;
     if args.name == Name::Rtmpdump
         && let Destination::Path(file) = &job.output
     {
-        create(file)?;
+        create(file).map_err(|error| (NotBegun::OutputFailed, error))?;
     }
-    let wishes = wishes(&args, &job);
-    Ok((job, wishes))
+    Ok((job, listeners))
+}
+
+fn listeners(
+    args: &Args,
+    job: &Job,
+    screen: &Arc<Screen>,
+    teller: Option<&Arc<Teller>>,
+) -> Result<Listeners> {
+    let wishes = wishes(args, job);
+    let mut listeners = Listeners::default();
+    if !screen.is_for_scripts() {
+        listeners.push(Console::new(Arc::clone(screen), wishes));
+    }
+    // Last, since what the others log comes before the summary.
+    if let Some(teller) = teller {
+        let (teller, screen) = (Arc::clone(teller), Arc::clone(screen));
+        listeners.push(Scripts::new(teller, screen, wishes));
+    }
+    Ok(listeners)
 }
 
 fn resolve(args: &Args, surroundings: &Surroundings, screen: &Screen) -> Result<(Args, Job)> {
@@ -107,6 +201,7 @@ fn create(file: &Path) -> Result<()> {
 fn wishes(args: &Args, job: &Job) -> Wishes {
     Wishes {
         hashes: args.hashes,
+        no_progress: matches!(args.progress, Some(ProgressKind::None | ProgressKind::Json)),
         realtime: args.realtime,
         start_ms: match job.session.start {
             Start::At { ms } => ms.into(),
@@ -117,23 +212,17 @@ fn wishes(args: &Args, job: &Job) -> Wishes {
     }
 }
 
-fn download(job: &Job, wishes: Wishes, screen: &Arc<Screen>) -> Result<Exit> {
-    if job.stop_ms == Some(0) {
-        screen.line("Already Completed");
-        screen.line("Download complete");
-        return Ok(Exit::Success);
-    }
+fn download(job: &Job, mut listeners: Listeners, screen: &Arc<Screen>) -> Result<Exit> {
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start")?;
     let (sender, stop) = Stop::new();
     signals::watch(sender, Arc::clone(screen)).context("cannot watch for signals")?;
-    let mut console = Console::new(Arc::clone(screen), wishes);
-    let outcome: Outcome = runtime.block_on(download::run(job, &mut console, stop));
+    let outcome: Outcome = runtime.block_on(download::run(job, &mut listeners, stop));
     // A name that is still being looked up is not waited for.
     runtime.shutdown_background();
-    console.finished(&outcome);
+    listeners.finished(&outcome);
     Ok(Exit::from(&outcome))
 }
 
@@ -146,7 +235,7 @@ fn print(name: Name, no_args: &NoArgs) {
         NoArgs::Answer(answer) => write!(io::stdout(), "{answer}"),
         NoArgs::Aside(answer) => write!(io::stderr(), "{banner}\n{answer}"),
         NoArgs::Usage(message) => {
-            let screen = Screen::stderr(Verbosity::Normal);
+            let screen = Screen::stderr(Verbosity::Normal, false);
             banner.lines().for_each(|line| screen.line(line));
             screen.line(&format!("ERROR: usage: {message}"));
             Ok(())

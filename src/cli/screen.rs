@@ -15,7 +15,7 @@ use std::{
 use indicatif::{ProgressBar, ProgressDrawTarget};
 use jiff::Timestamp;
 use tracing::{
-    Event, Level, Subscriber,
+    Level, Subscriber,
     field::{Field, Visit},
 };
 use tracing_subscriber::{
@@ -25,6 +25,7 @@ use tracing_subscriber::{
 
 use super::{
     args::Verbosity,
+    report::event::{Event, Teller},
     terminal::{escaped, grants_access, hidden, redacted},
 };
 use crate::rtmp::properties;
@@ -38,6 +39,8 @@ pub struct Screen {
     out: Mutex<Out>,
     log: OnceLock<Mutex<File>>,
     secrets: Mutex<Vec<String>>,
+    /// Lines are events, and nothing else is written.
+    teller: Option<Arc<Teller>>,
 }
 
 struct Out {
@@ -47,11 +50,19 @@ struct Out {
 }
 
 impl Screen {
-    /// Standard error, as `verbosity` wants it.
-    pub fn stderr(verbosity: Verbosity) -> Self {
+    /// Standard error, as `verbosity` wants it; `may_have_bar` where it is a terminal.
+    pub fn stderr(verbosity: Verbosity, may_have_bar: bool) -> Self {
         let stderr = io::stderr();
-        let has_bar = stderr.is_terminal();
+        let has_bar = may_have_bar && stderr.is_terminal();
         Self::new(verbosity, has_bar, Box::new(stderr))
+    }
+
+    /// Standard error for scripts: each line is an event.
+    pub fn events(verbosity: Verbosity, teller: Arc<Teller>) -> Self {
+        Self {
+            teller: Some(teller),
+            ..Self::new(verbosity, false, Box::new(io::sink()))
+        }
     }
 
     fn new(verbosity: Verbosity, has_bar: bool, sink: Box<dyn Write + Send>) -> Self {
@@ -66,7 +77,13 @@ impl Screen {
             }),
             log: OnceLock::new(),
             secrets: Mutex::default(),
+            teller: None,
         }
+    }
+
+    /// Whether each line is an event.
+    pub fn is_for_scripts(&self) -> bool {
+        self.teller.is_some()
     }
 
     /// Adds each line to `file` from now on, with the time, whatever is printed.
@@ -84,18 +101,32 @@ impl Screen {
 
     /// Prints a line, without secrets, no longer than anybody reads, and escaped.
     pub fn line(&self, text: &str) {
-        self.print(Verbosity::Normal, &self.cleaned(text));
+        self.print(Verbosity::Normal, &Level::INFO, &self.cleaned(text));
+    }
+
+    /// `text` without secrets and no longer than anybody reads, but not escaped.
+    pub fn redacted(&self, text: &str) -> String {
+        cut(&self.without_secrets(text))
     }
 
     fn cleaned(&self, text: &str) -> String {
+        shown(&self.without_secrets(text))
+    }
+
+    fn without_secrets(&self, text: &str) -> String {
         let secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
-        shown(&redacted(&hidden(text, &secrets)))
+        redacted(&hidden(text, &secrets))
     }
 
     /// Prints what is asked for by `verbosity`, and logs what is worth logging.
-    fn print(&self, verbosity: Verbosity, text: &str) {
-        if verbosity <= self.verbosity {
-            self.bar.suspend(|| self.write(text, Ending::Line));
+    fn print(&self, verbosity: Verbosity, level: &Level, text: &str) {
+        match &self.teller {
+            _ if verbosity > self.verbosity => {}
+            Some(teller) => teller.tell(&Event::Log {
+                level: &level.as_str().to_ascii_lowercase(),
+                text,
+            }),
+            None => self.bar.suspend(|| self.write(text, Ending::Line)),
         }
         if verbosity <= self.verbosity.max(LOGGED)
             && let Some(log) = self.log.get()
@@ -160,11 +191,15 @@ enum Ending {
 }
 
 fn shown(text: &str) -> String {
+    escaped(&cut(text))
+}
+
+fn cut(text: &str) -> String {
     if text.len() <= LINE_BYTES {
-        return escaped(text);
+        return text.to_owned();
     }
     let (start, _) = text.split_at(text.floor_char_boundary(LINE_BYTES));
-    escaped(start) + " …"
+    start.to_owned() + " …"
 }
 
 /// The time in Greenwich as RFC 3339 has it: `2026-11-22T15:04:05.678Z`.
@@ -207,8 +242,9 @@ impl Log {
 }
 
 impl<S: Subscriber> Layer<S> for Log {
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let (level, verbosity) = match *event.metadata().level() {
+    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+        let metadata = event.metadata();
+        let (name, verbosity) = match *metadata.level() {
             Level::ERROR => ("ERROR", Verbosity::Normal),
             Level::WARN => ("WARNING", Verbosity::Normal),
             Level::INFO => ("INFO", Verbosity::Normal),
@@ -222,16 +258,19 @@ impl<S: Subscriber> Layer<S> for Log {
                 _ => return,
             }
         }
-        if event.metadata().target() == properties::TARGET {
+        if metadata.target() == properties::TARGET {
             let mut property = Property::default();
             event.record(&mut property);
-            return self
-                .screen
-                .print(verbosity, &property.line(level, &self.screen));
+            return self.screen.print(
+                verbosity,
+                metadata.level(),
+                &property.line(name, &self.screen),
+            );
         }
-        let mut line = Line(format!("{level}:"));
+        let mut line = Line(format!("{name}:"));
         event.record(&mut line);
-        self.screen.print(verbosity, &self.screen.cleaned(&line.0));
+        let line = self.screen.cleaned(&line.0);
+        self.screen.print(verbosity, metadata.level(), &line);
     }
 }
 

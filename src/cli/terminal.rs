@@ -22,6 +22,23 @@ pub fn escaped_bytes(bytes: &[u8]) -> String {
     out
 }
 
+/// A JSON text with what a terminal would obey spelt out: that only occurs within its strings, and JSON
+/// itself leaves DEL, C1 and marks of direction as they are.
+pub fn escaped_json(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if is_harmful(c) {
+            let mut units = [0; 2];
+            for unit in c.encode_utf16(&mut units) {
+                write!(out, "\\u{unit:04x}").expect("a string takes everything");
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
 fn push_escaped(out: &mut String, text: &str) {
     for c in text.chars() {
         if is_harmful(c) {
@@ -213,6 +230,14 @@ mod tests {
             assert_eq!(escaped(text), expected);
             assert_eq!(escaped_bytes(text.as_bytes()), expected);
         }
+    }
+
+    #[test]
+    fn json_stays_what_it_says() {
+        let text = "C1 \u{9b}31m, DEL \x7f, ESC \x1b, mark \u{202e}, \u{1f600}, \"quote\\";
+        let json = escaped_json(&serde_json::to_string(text).unwrap());
+        assert!(!json.contains(is_harmful), "{json}");
+        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
     }
 
     #[test]

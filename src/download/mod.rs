@@ -1,6 +1,7 @@
 //! The shell: the only place where sockets meet protocol and files.
 
 mod ending;
+mod gap;
 mod line;
 pub mod output;
 mod places;
@@ -20,7 +21,11 @@ use jiff::Timestamp;
 use rand::rngs::StdRng;
 use tokio::sync::watch;
 
-pub use self::{ending::Ending, output::PartFacts};
+pub use self::{
+    ending::Ending,
+    gap::{Gap, Gaps, Retry},
+    output::PartFacts,
+};
 use self::{
     ending::{Last, judge},
     output::{Destination, Parts},
@@ -127,6 +132,8 @@ pub struct Outcome {
     pub position_ms: u64,
     /// The duration that the server claims.
     pub duration_ms: Option<u64>,
+    /// What is missing in between.
+    pub gaps: Gaps,
 }
 
 /// Somebody who wants to know what goes on.
@@ -144,6 +151,10 @@ pub trait Report {
     fn resuming(&mut self, _progress: &Progress) {
         self.started(false);
     }
+    /// Something is missing before what comes next.
+    fn gap(&mut self, gap: &Gap);
+    /// Another attempt follows after a wait, which begins now.
+    fn retry(&mut self, retry: &Retry);
     /// More has come. Called for each read from the network.
     fn progress(&mut self, progress: &Progress);
     /// A file is whole: a part of the recording, or all of it.
@@ -153,6 +164,8 @@ pub trait Report {
 /// How far a download is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Progress {
+    /// Messages of audio and video that have come.
+    pub frames: u64,
     /// Bytes written.
     pub bytes: u64,
     /// How far the output's clock has come, in milliseconds.
@@ -212,6 +225,7 @@ pub async fn run(job: &Job, report: &mut dyn Report, mut stop: Stop) -> Outcome 
         tags: written.tags,
         position_ms: pump.progress().position_ms,
         duration_ms: pump.progress().duration_ms,
+        gaps: Gaps::default(),
     }
 }
 

@@ -70,6 +70,7 @@ pub(super) struct Pump<'a> {
     is_recorded: bool,
     is_start_told: bool,
     first_timestamp_ms: Option<u32>,
+    frames: u64,
     duration_ms: Option<u64>,
     part: Part,
     limits: Limits,
@@ -116,6 +117,7 @@ impl<'a> Pump<'a> {
             is_recorded: false,
             is_start_told: false,
             first_timestamp_ms: None,
+            frames: 0,
             duration_ms: None,
             part: Part::of(job),
             limits: job.limits,
@@ -298,6 +300,7 @@ impl<'a> Pump<'a> {
             Kind::AUDIO => Nature::of_audio(&payload),
             _ => Nature::SCRIPT,
         };
+        self.frames += u64::from(nature.is_frame);
         if self.resumption.is_some() {
             let arrival = Arrival {
                 nature,
@@ -458,6 +461,7 @@ impl<'a> Pump<'a> {
 
     pub(super) fn progress(&self) -> Progress {
         Progress {
+            frames: self.frames,
             bytes: self.output.written().bytes,
             position_ms: match &self.resumption {
                 Some(resumption) => resumption.recording().end_ms(),

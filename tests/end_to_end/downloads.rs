@@ -412,7 +412,7 @@ fn a_signal_finishes_the_file() {
 }
 
 /// Runs `test` for each of `cases` at the same time: they wait more than they work.
-fn at_once<T: Send>(cases: impl IntoIterator<Item = T>, test: impl Fn(T) + Sync) {
+pub fn at_once<T: Send>(cases: impl IntoIterator<Item = T>, test: impl Fn(T) + Sync) {
     let test = &test;
     thread::scope(|scope| {
         for case in cases {

@@ -52,6 +52,9 @@ mod resume;
 /// Every way to a server.
 mod ways;
 
+/// What scripts and supervisors read.
+mod scripts;
+
 /// What a session can play with, from servers that want it.
 mod repertoire;
 

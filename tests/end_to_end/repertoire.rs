@@ -9,7 +9,7 @@ use rtmpull::{
         args::Args,
         job::{Surroundings, resolve},
     },
-    download::{self, Ending, Outcome, Progress, Report, Stop},
+    download::{self, Ending, Gap, Outcome, Progress, Report, Retry, Stop},
     rtmp::client::config::{Config as Session, Login as User, Start, Timeouts},
     transport::Endpoint,
 };
@@ -269,6 +269,8 @@ impl Report for Nobody {
     fn connected(&mut self) {}
     fn metadata(&mut self, _: &Object) {}
     fn started(&mut self, _: bool) {}
+    fn gap(&mut self, _: &Gap) {}
+    fn retry(&mut self, _: &Retry) {}
     fn progress(&mut self, _: &Progress) {}
 }
 

@@ -85,9 +85,11 @@ fn is_followed_by_value(command: &Command, word: &OsString) -> bool {
 const OPERANDS_FOLLOW: &str = "--";
 
 /// The long names that rtmpdump does not know.
-pub(super) const NAMES_OF_OUR_OWN: [&str; 29] = [
+pub(super) const NAMES_OF_OUR_OWN: [&str; 31] = [
     "overwrite",
     "append",
+    "progress",
+    "progress-fd",
     "keep-timestamps",
     "segment-time",
     "segment-size",

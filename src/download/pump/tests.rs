@@ -3,6 +3,7 @@ use rand::{SeedableRng, rngs::StdRng};
 use super::*;
 use crate::{
     download::{
+        Gap, Retry,
         line::{MAX_LEFT_OVER, READ_BYTES},
         output::{Destination, Parts},
         tests::session,
@@ -19,6 +20,8 @@ impl Report for Deaf {
     fn connected(&mut self) {}
     fn metadata(&mut self, _: &Object) {}
     fn started(&mut self, _: bool) {}
+    fn gap(&mut self, _: &Gap) {}
+    fn retry(&mut self, _: &Retry) {}
     fn progress(&mut self, _: &Progress) {}
 }
 

@@ -1,11 +1,13 @@
 use super::*;
 use crate::cli::{args::Verbosity, screen::tests::plain};
+use crate::download::Gaps;
 
 fn progress(bytes: u64, position_ms: u64, duration_ms: Option<u64>) -> Progress {
     Progress {
         bytes,
         position_ms,
         duration_ms,
+        ..Progress::default()
     }
 }
 
@@ -19,6 +21,7 @@ fn outcome(ending: Ending, reason: &str) -> Outcome {
         tags: 150,
         position_ms: 3_000,
         duration_ms: Some(3_020),
+        gaps: Gaps::default(),
     }
 }
 
@@ -160,6 +163,56 @@ fn ends_with_the_ending_s_word_and_the_server_s() {
         Console::new(screen, Wishes::default()).finished(&outcome);
         assert_eq!(written.take(), expected);
     }
+}
+
+#[test]
+fn tells_of_gaps_and_retries_in_a_line_each() {
+    let (screen, written) = plain(Verbosity::Normal);
+    let mut console = Console::new(screen, Wishes::default());
+    console.gap(&Gap {
+        at_ms: 3_723_456,
+        began: "2026-11-22T15:04:05.678Z".parse().unwrap(),
+        length_ms: 12_345,
+        reason: "the connection broke\n".to_owned(),
+    });
+    let retry = Retry {
+        attempt: 2,
+        limit: Some(5),
+        wait: Duration::from_millis(1_950),
+        ending: Ending::Cut,
+        reason: "rtmp://me:pw@host is gone".to_owned(),
+    };
+    console.retry(&retry);
+    console.retry(&Retry {
+        limit: None,
+        reason: String::new(),
+        ..retry
+    });
+    assert_eq!(
+        written.take(),
+        "WARNING: gap of 12.3 sec at 1:02:03, since 2026-11-22T15:04:05.678Z: the connection broke\\n\n\
+         INFO: retry 2 of 5 in 1.9 sec, after cut: rtmp://***@host is gone\n\
+         INFO: retry 2 in 1.9 sec, after cut\n"
+    );
+}
+
+#[test]
+fn shows_no_progress_where_none_is_wanted() {
+    let (screen, written) = plain(Verbosity::Normal);
+    let no_progress = true;
+    let wishes = Wishes {
+        no_progress,
+        hashes: true,
+        ..Wishes::default()
+    };
+    let mut console = Console::new(screen, wishes);
+    console.started(true);
+    console.progress(&progress(1, 1, None));
+    console.finished(&outcome(Ending::Ended, ""));
+    assert_eq!(
+        written.take(),
+        "Starting Live Stream\nDownload complete\nINFO: ended\n"
+    );
 }
 
 #[test]

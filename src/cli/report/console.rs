@@ -1,5 +1,4 @@
-//! What is told while a download runs, and when it is over. The lines are rtmpdump's, which front ends
-//! read.
+//! What people and front ends see. The lines are rtmpdump's, which front ends read.
 
 #[cfg(test)]
 mod tests;
@@ -11,31 +10,17 @@ use std::{
 
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 
-use super::{
-    exit::Exit,
-    screen::Screen,
-    terminal::{escaped_bytes, redacted},
-};
+use super::{Listener, Wishes};
 use crate::{
     amf::{Object, Text, Value},
-    download::{Ending, Outcome, PartFacts, Progress, Report},
+    cli::{
+        exit::Exit,
+        screen::{self, Screen},
+        terminal::{escaped_bytes, redacted},
+    },
+    download::{Ending, Gap, Outcome, PartFacts, Progress, Report, Retry},
     transport::Endpoint,
 };
-
-/// What the report says about the wishes of the user.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Wishes {
-    /// Progress is a row of `#`.
-    pub hashes: bool,
-    /// The server keeps its pace.
-    pub realtime: bool,
-    /// Where in the recorded stream the recording starts, in milliseconds.
-    pub start_ms: u64,
-    /// How long the recording is to be, in milliseconds.
-    pub length_ms: Option<u64>,
-    /// The recording is to be cut into parts.
-    pub parts: bool,
-}
 
 /// A report on the screen.
 #[derive(Debug)]
@@ -71,41 +56,17 @@ impl Console {
         }
     }
 
-    /// Tells how it ended: the last line has the ending's word, and the server's own.
-    pub fn finished(&mut self, outcome: &Outcome) {
-        let exit = Exit::from(outcome);
-        let progress = self.wished_for(&Progress {
-            bytes: outcome.bytes,
-            position_ms: outcome.position_ms,
-            duration_ms: outcome.duration_ms,
-        });
-        if self.started.is_some() {
-            self.show_final(&progress);
-        }
-        if let Some(verdict) = verdict(exit, outcome, &progress) {
-            self.screen.line(&verdict);
-        }
-        self.screen.line(&last_line(exit, outcome));
-    }
-
-    /// Progress in what was asked for: of a part of the stream, that part is the whole.
+    /// Progress in what was asked for.
     fn wished_for(&self, progress: &Progress) -> Progress {
-        let Wishes {
-            start_ms,
-            length_ms,
-            ..
-        } = self.wishes;
-        let rest_ms = progress
-            .duration_ms
-            .map(|duration_ms| duration_ms.saturating_sub(start_ms));
         Progress {
-            duration_ms: rest_ms.into_iter().chain(length_ms).min(),
+            duration_ms: self.wishes.expected_ms(progress.duration_ms),
             ..*progress
         }
     }
 
     fn show(&mut self, progress: &Progress, now: Instant) {
         match self.screen.bar() {
+            _ if self.wishes.no_progress => {}
             _ if self.wishes.hashes => self.mark(progress),
             Some(bar) => {
                 let since_start = self.started.map(|started| now.duration_since(started));
@@ -130,7 +91,7 @@ impl Console {
 
     fn show_final(&self, progress: &Progress) {
         match self.screen.bar() {
-            _ if self.wishes.hashes => {}
+            _ if self.wishes.no_progress || self.wishes.hashes => {}
             Some(bar) => {
                 bar.finish_and_clear();
                 self.screen.line(&status(progress));
@@ -147,6 +108,26 @@ impl Console {
             self.shown = Some(now);
             self.show(&self.wished_for(progress), now);
         }
+    }
+}
+
+impl Listener for Console {
+    /// The last line has the ending's word, and the server's own.
+    fn finished(&mut self, outcome: &Outcome) {
+        let exit = Exit::from(outcome);
+        let progress = self.wished_for(&Progress {
+            bytes: outcome.bytes,
+            position_ms: outcome.position_ms,
+            duration_ms: outcome.duration_ms,
+            ..Progress::default()
+        });
+        if self.started.is_some() {
+            self.show_final(&progress);
+        }
+        if let Some(verdict) = verdict(exit, outcome, &progress) {
+            self.screen.line(&verdict);
+        }
+        self.screen.line(&last_line(exit, outcome));
     }
 }
 
@@ -193,6 +174,16 @@ impl Report for Console {
         self.begin(false);
     }
 
+    fn gap(&mut self, gap: &Gap) {
+        self.screen
+            .line(&format!("WARNING: {}", described_gap(gap)));
+    }
+
+    fn retry(&mut self, retry: &Retry) {
+        self.screen
+            .line(&format!("INFO: {}", described_retry(retry)));
+    }
+
     fn progress(&mut self, progress: &Progress) {
         self.progress_at(progress, Instant::now());
     }
@@ -215,7 +206,7 @@ impl Console {
             self.screen.line(&format!("For duration: {seconds:.3} sec"));
         }
         self.started = Some(Instant::now());
-        if !self.wishes.hashes {
+        if !self.wishes.no_progress && !self.wishes.hashes {
             self.screen.show_bar();
         }
     }
@@ -387,12 +378,37 @@ fn last_line(exit: Exit, outcome: &Outcome) -> String {
         Exit::Failure | Exit::NoConnection => "ERROR",
     };
     let Outcome { ending, reason, .. } = outcome;
-    let reason = &redacted(reason);
+    format!("{level}: {ending}{}", because(reason))
+}
+
+fn described_gap(gap: &Gap) -> String {
+    let seconds = gap.length_ms as f64 / 1000.0;
+    let (at, began) = (clock(gap.at_ms), screen::clock(gap.began));
+    let because = because(&gap.reason);
+    format!("gap of {seconds:.1} sec at {at}, since {began}{because}")
+}
+
+/// `retry 2 of 5 in 2.0 sec, after cut: the connection broke`
+fn described_retry(retry: &Retry) -> String {
+    let seconds = retry.wait.as_secs_f64();
+    let of = retry.limit.map(|limit| format!(" of {limit}"));
+    let because = because(&retry.reason);
+    format!(
+        "retry {}{} in {seconds:.1} sec, after {}{because}",
+        retry.attempt,
+        of.unwrap_or_default(),
+        retry.ending
+    )
+}
+
+/// `: reason`, where there is one.
+fn because(reason: &str) -> String {
+    let reason = redacted(reason);
     let end = reason.floor_char_boundary(REASON_BYTES);
     match reason.split_at(end) {
-        ("", _) => format!("{level}: {ending}"),
-        (reason, "") => format!("{level}: {ending}: {reason}"),
-        (reason, _) => format!("{level}: {ending}: {reason} …"),
+        ("", _) => String::new(),
+        (reason, "") => format!(": {reason}"),
+        (reason, _) => format!(": {reason} …"),
     }
 }
 

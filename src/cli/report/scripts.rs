@@ -1,0 +1,159 @@
+//! Events for scripts.
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    Listener, Wishes,
+    event::{Event, GapFacts, Summary, Teller},
+    members,
+};
+use crate::{
+    amf::Object,
+    cli::{
+        exit::Exit,
+        screen::{self, Screen},
+    },
+    download::{Gap, Outcome, PartFacts, Progress, Report, Retry},
+    transport::Endpoint,
+};
+
+/// Tells each event as it comes, progress once a second.
+#[derive(Debug)]
+pub struct Scripts {
+    teller: Arc<Teller>,
+    /// Knows the secrets.
+    screen: Arc<Screen>,
+    wishes: Wishes,
+    endpoint: Option<Endpoint>,
+    /// When progress was told last.
+    told: Option<Instant>,
+    /// How many frames had come then.
+    frames: u64,
+    /// How often metadata is still told.
+    metadata_left: u32,
+}
+
+impl Scripts {
+    /// Nothing is told yet. What `screen` hides is hidden.
+    pub fn new(teller: Arc<Teller>, screen: Arc<Screen>, wishes: Wishes) -> Self {
+        Self {
+            teller,
+            screen,
+            wishes,
+            endpoint: None,
+            told: None,
+            frames: 0,
+            metadata_left: METADATA_EVENTS,
+        }
+    }
+
+    fn tell_progress(&self, bytes: u64, duration_ms: Option<u64>) {
+        self.teller.tell(&Event::Progress {
+            bytes,
+            expected_ms: self.wishes.expected_ms(duration_ms),
+        });
+    }
+
+    fn progress_at(&mut self, progress: &Progress, now: Instant) {
+        self.teller.set_position(progress.position_ms);
+        let is_due = self
+            .told
+            .is_none_or(|told| now.duration_since(told) >= PROGRESS_INTERVAL);
+        if is_due && progress.frames != self.frames {
+            self.told = Some(now);
+            self.frames = progress.frames;
+            self.tell_progress(progress.bytes, progress.duration_ms);
+        }
+    }
+
+    fn facts(&self, gap: &Gap) -> GapFacts {
+        GapFacts {
+            at_ms: gap.at_ms,
+            began: screen::clock(gap.began),
+            length_ms: gap.length_ms,
+            reason: self.screen.redacted(&gap.reason),
+        }
+    }
+}
+
+impl Listener for Scripts {
+    fn finished(&mut self, outcome: &Outcome) {
+        self.teller.set_position(outcome.position_ms);
+        if self.told.is_some() {
+            self.tell_progress(outcome.bytes, outcome.duration_ms);
+        }
+        self.teller.finish(Summary {
+            ending: outcome.ending.to_string(),
+            reason: self.screen.redacted(&outcome.reason),
+            exit_code: Exit::from(outcome) as u8,
+            bytes: outcome.bytes,
+            tags: outcome.tags,
+            duration_ms: outcome.position_ms,
+            gap_count: outcome.gaps.count(),
+            gap_total_ms: outcome.gaps.total_ms(),
+            gaps: outcome.gaps.latest().map(|gap| self.facts(gap)).collect(),
+            left_out: 0,
+        });
+    }
+}
+
+impl Report for Scripts {
+    fn connecting(&mut self, endpoint: &Endpoint) {
+        self.endpoint = Some(endpoint.clone());
+    }
+
+    fn connected(&mut self) {
+        if let Some(endpoint) = &self.endpoint {
+            self.teller.tell(&Event::Connected {
+                host: &self.screen.redacted(&endpoint.host),
+                port: endpoint.port,
+            });
+        }
+    }
+
+    fn metadata(&mut self, metadata: &Object) {
+        let Some(left) = self.metadata_left.checked_sub(1) else {
+            return;
+        };
+        self.metadata_left = left;
+        let clean = |text: &str| self.screen.redacted(text);
+        let (members, is_whole) = members::converted(metadata, &clean);
+        self.teller.tell(&Event::Metadata { members, is_whole });
+    }
+
+    fn started(&mut self, _: bool) {}
+
+    fn gap(&mut self, gap: &Gap) {
+        self.teller.tell(&Event::Gap(self.facts(gap)));
+    }
+
+    fn retry(&mut self, retry: &Retry) {
+        self.teller.tell(&Event::Retry {
+            attempt: retry.attempt,
+            limit: retry.limit,
+            wait_ms: retry.wait.as_millis().try_into().unwrap_or(u64::MAX),
+            ending: retry.ending.to_string(),
+            reason: self.screen.redacted(&retry.reason),
+        });
+    }
+
+    fn progress(&mut self, progress: &Progress) {
+        self.progress_at(progress, Instant::now());
+    }
+
+    fn part(&mut self, facts: &PartFacts) {
+        self.teller.tell(&Event::Part(facts));
+    }
+}
+
+/// How much time is between two events of progress.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// More metadata is not told: some servers send it again and again.
+const METADATA_EVENTS: u32 = 1000;

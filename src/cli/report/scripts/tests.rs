@@ -1,0 +1,258 @@
+use std::collections::BTreeSet;
+
+use serde_json::{Value as Json, json};
+
+use super::*;
+use crate::{
+    cli::{
+        args::Verbosity,
+        screen::tests::{Written, plain},
+    },
+    download::{Ending, Gaps},
+};
+
+/// Has `tell` tell events, and gives the lines.
+fn lines(tell: impl FnOnce(&mut Scripts)) -> Vec<Json> {
+    let written = Written::default();
+    let sink = written.clone();
+    let teller = Arc::new(Teller::start(move || Ok(sink)).unwrap());
+    let (screen, _) = plain(Verbosity::Normal);
+    screen.hide(["s3cret".to_owned()]);
+    let mut scripts = Scripts::new(Arc::clone(&teller), screen, Wishes::default());
+    tell(&mut scripts);
+    // Waits for the lines, where there was no summary.
+    teller.finish(Summary::default());
+    let text = written.take();
+    assert!(
+        !text.contains(|c: char| c.is_control() && c != '\n'),
+        "{text:?}"
+    );
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+fn gap() -> Gap {
+    Gap {
+        at_ms: 1_000,
+        began: "2026-11-22T15:04:05.678Z".parse().unwrap(),
+        length_ms: 250,
+        reason: "rtmp://me:pw@host\x1b \u{9b} s3cret".to_owned(),
+    }
+}
+
+fn retry(limit: Option<u32>) -> Retry {
+    Retry {
+        attempt: 1,
+        limit,
+        wait: Duration::from_millis(1_500),
+        ending: Ending::NoConnection,
+        reason: "?token=x".to_owned(),
+    }
+}
+
+fn progress(position_ms: u64, duration_ms: Option<u64>) -> Progress {
+    Progress {
+        frames: 1 + position_ms,
+        bytes: 5,
+        position_ms,
+        duration_ms,
+    }
+}
+
+fn outcome() -> Outcome {
+    let mut gaps = Gaps::default();
+    gaps.push(gap());
+    gaps.push(gap());
+    Outcome {
+        ending: Ending::Cut,
+        reason: "a\nb s3cret".to_owned(),
+        media_arrived: true,
+        is_live: true,
+        bytes: 39_561,
+        tags: 150,
+        position_ms: 3_000,
+        duration_ms: None,
+        gaps,
+    }
+}
+
+/// Each event, with each member of every kind that it may be.
+fn all_events() -> Vec<Json> {
+    lines(|scripts| {
+        let endpoint = Endpoint {
+            host: "host".to_owned(),
+            port: 1935,
+        };
+        scripts.connecting(&endpoint);
+        scripts.connected();
+        scripts.metadata(&[("title", "a s3cret\x7f")].into_iter().collect());
+        scripts.progress(&progress(40, Some(3_000)));
+        scripts.part(&PartFacts {
+            path: "a \u{202e}b.flv".to_owned(),
+            part: 2,
+            offset_ms: 20,
+            duration_ms: 10,
+            bytes: 1_000,
+            start: "2026-11-22T16:04:05.678+01:00".to_owned(),
+        });
+        scripts.gap(&gap());
+        scripts.retry(&retry(Some(5)));
+        scripts.retry(&retry(None));
+        let (level, text) = ("info", "text");
+        scripts.teller.tell(&Event::Log { level, text });
+        scripts.finished(&outcome());
+    })
+}
+
+#[test]
+fn tells_each_event_in_a_line() {
+    let told: Vec<_> = all_events()
+        .into_iter()
+        .map(|mut line| {
+            let members = line.as_object_mut().unwrap();
+            let time = members.remove("time").unwrap();
+            assert!(time.as_str().unwrap().parse::<jiff::Timestamp>().is_ok());
+            line
+        })
+        .collect();
+    let gap = json!({
+        "at_ms": 1000, "began": "2026-11-22T15:04:05.678Z", "length_ms": 250,
+        "reason": "rtmp://***@host\u{1b} \u{9b} ***",
+    });
+    let mut gap_event = gap.clone();
+    gap_event["event"] = "gap".into();
+    gap_event["position_ms"] = 40.into();
+    let expected = [
+        json!({"event": "connected", "position_ms": 0, "host": "host", "port": 1935}),
+        json!({"event": "metadata", "position_ms": 0, "members": {"title": "a ***\u{7f}"},
+            "is_whole": true}),
+        json!({"event": "progress", "position_ms": 40, "bytes": 5, "expected_ms": 3000}),
+        json!({"event": "part", "position_ms": 40, "path": "a \u{202e}b.flv", "part": 2,
+            "offset_ms": 20, "duration_ms": 10, "bytes": 1000,
+            "start": "2026-11-22T16:04:05.678+01:00"}),
+        gap_event,
+        json!({"event": "retry", "position_ms": 40, "attempt": 1, "limit": 5, "wait_ms": 1500,
+            "ending": "no-connection", "reason": "?token=***"}),
+        json!({"event": "retry", "position_ms": 40, "attempt": 1, "limit": null, "wait_ms": 1500,
+            "ending": "no-connection", "reason": "?token=***"}),
+        json!({"event": "log", "position_ms": 40, "level": "info", "text": "text"}),
+        json!({"event": "progress", "position_ms": 3000, "bytes": 39561, "expected_ms": null}),
+        json!({"event": "summary", "position_ms": 3000, "ending": "cut", "reason": "a\nb ***",
+            "exit_code": 2, "bytes": 39561, "tags": 150, "duration_ms": 3000, "gap_count": 2,
+            "gap_total_ms": 500, "gaps": [gap, gap], "left_out": 0}),
+    ];
+    assert_eq!(told.len(), expected.len());
+    for (told, expected) in told.iter().zip(&expected) {
+        assert_eq!(told, expected);
+    }
+}
+
+#[test]
+fn the_table_in_the_readme_is_true() {
+    let mut told = BTreeSet::new();
+    for line in all_events() {
+        let event = line["event"].as_str().unwrap();
+        for (member, value) in line.as_object().unwrap() {
+            let event = match member.as_str() {
+                "event" | "time" | "position_ms" => "all",
+                _ => event,
+            };
+            told.insert([event, member, kind(value)].map(str::to_owned));
+        }
+    }
+    assert_eq!(told, documented());
+}
+
+fn kind(value: &Json) -> &'static str {
+    match value {
+        Json::Null => "null",
+        Json::Bool(_) => "boolean",
+        Json::Number(_) => "number",
+        Json::String(_) => "text",
+        Json::Array(_) => "list",
+        Json::Object(_) => "object",
+    }
+}
+
+/// Event, member and kind of each row.
+fn documented() -> BTreeSet<[String; 3]> {
+    let (_, table) = README.split_once("| event | member | kind |").unwrap();
+    let (table, _) = table.split_once("\n\n").unwrap();
+    let rows = table.lines().skip(2).flat_map(|row| {
+        let cells: Vec<_> = row
+            .split('|')
+            .map(|cell| cell.trim().replace('`', ""))
+            .collect();
+        let kinds: Vec<_> = cells[3].split(" or ").map(str::to_owned).collect();
+        kinds
+            .into_iter()
+            .map(move |kind| [cells[1].clone(), cells[2].clone(), kind])
+    });
+    rows.collect()
+}
+
+#[test]
+fn progress_is_told_once_a_second_and_at_the_end() {
+    let told = lines(|scripts| {
+        let start = Instant::now();
+        for ms in [0, 1, 999, 1_000, 1_001, 1_999, 2_500] {
+            let now = start + Duration::from_millis(ms);
+            scripts.progress_at(&progress(ms, None), now);
+        }
+        // Nothing but a ping.
+        scripts.progress_at(&progress(2_500, None), start + Duration::from_secs(5));
+        scripts.finished(&outcome());
+    });
+    let positions: Vec<_> = told
+        .iter()
+        .map(|line| {
+            (
+                line["event"].as_str().unwrap(),
+                line["position_ms"].as_u64().unwrap(),
+            )
+        })
+        .collect();
+    let expected = [
+        ("progress", 0),
+        ("progress", 1_000),
+        ("progress", 2_500),
+        ("progress", 3_000),
+        ("summary", 3_000),
+    ];
+    assert_eq!(positions, expected);
+}
+
+#[test]
+fn nothing_is_in_progress_where_no_media_comes() {
+    let told = lines(|scripts| scripts.finished(&outcome()));
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0]["event"], "summary");
+}
+
+#[test]
+fn metadata_without_end_is_not_told_without_end() {
+    let told = lines(|scripts| {
+        for _ in 0..METADATA_EVENTS + 5 {
+            scripts.metadata(&Object::new());
+        }
+    });
+    assert_eq!(told.len(), METADATA_EVENTS as usize + 1);
+}
+
+#[test]
+fn a_part_of_the_stream_is_expected_where_a_part_is_wished_for() {
+    let wishes = |start_ms, length_ms| Wishes {
+        start_ms,
+        length_ms,
+        ..Wishes::default()
+    };
+    assert_eq!(wishes(0, None).expected_ms(None), None);
+    assert_eq!(wishes(0, None).expected_ms(Some(10)), Some(10));
+    assert_eq!(wishes(4, None).expected_ms(Some(10)), Some(6));
+    assert_eq!(wishes(4, Some(5)).expected_ms(Some(10)), Some(5));
+    assert_eq!(wishes(4, Some(7)).expected_ms(Some(10)), Some(6));
+    assert_eq!(wishes(4, Some(7)).expected_ms(None), Some(7));
+}
+
+const README: &str = include_str!("../../../../README.md");

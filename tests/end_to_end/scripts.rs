@@ -1,0 +1,389 @@
+//! What scripts and supervisors read.
+
+use std::{fs, process::Command, time::Duration};
+
+use serde_json::{Value as Json, json};
+use tempfile::TempDir;
+
+use crate::{
+    downloads::at_once,
+    process::{Finished, Process},
+    program::LIMIT,
+    server::{Clip, Config, OnConnect, Pace, Point, Server, Step, Stream, Then},
+};
+
+#[test]
+fn standard_error_has_events_and_nothing_else() {
+    let cases = [
+        &[][..],
+        &["-V"],
+        &["-z"],
+        &["-q"],
+        &["--log-file", "/dev/null"],
+    ];
+    at_once(cases, |options: &[&str]| {
+        let server = Server::start(Config::serving(recorded()));
+        let run = Run::new(&server.url("clip"), &["--progress", "json"], options).finish();
+        assert_eq!(run.code(), Some(0), "{run}");
+        let events = events(&run.stderr);
+        let names: Vec<_> = events
+            .iter()
+            .map(name)
+            .filter(|name| *name != "log")
+            .collect();
+        let progress = names.iter().filter(|name| **name == "progress").count();
+        assert!((2..5).contains(&progress), "{names:?}");
+        let names: Vec<_> = names
+            .into_iter()
+            .filter(|name| *name != "progress")
+            .collect();
+        assert_eq!(names, ["connected", "metadata", "part", "summary"]);
+        let logs = events.iter().filter(|event| name(event) == "log").count();
+        let is_talkative = ["-V", "-z"].iter().any(|option| options.contains(option));
+        assert_eq!(logs > 0, is_talkative, "{run}");
+
+        let connected = the(&events, "connected");
+        assert_eq!(connected["host"], "127.0.0.1");
+        assert_eq!(connected["port"], server.port());
+        assert_eq!(the(&events, "metadata")["members"]["width"], 320);
+        let summary = the(&events, "summary");
+        assert_eq!(summary["ending"], "ended");
+        let reason = summary["reason"].as_str().expect("a text");
+        assert!(reason.starts_with("NetStream.Play."), "{reason}");
+        assert_eq!(summary["exit_code"], 0);
+        assert_eq!(summary["left_out"], 0);
+        assert_eq!(summary["gaps"], json!([]));
+    });
+}
+
+#[test]
+fn the_summary_tells_the_truth() {
+    let server = Server::start(Config::serving(recorded()));
+    let run = Run::new(&server.url("clip"), &["--progress", "json"], &[]);
+    let file = run.file();
+    let folder = run.finish_keeping_folder();
+    let events = events(&folder.0.stderr);
+    let summary = the(&events, "summary");
+    let bytes = fs::metadata(&file).expect("it is there").len();
+    assert_eq!(summary["bytes"], bytes);
+    let clip = Clip::read(&file);
+    // Without the head's.
+    assert_eq!(summary["tags"], clip.tags.len() - 1);
+    assert_eq!(summary["duration_ms"], clip.last_timestamp_ms());
+    assert_eq!(summary["position_ms"], clip.last_timestamp_ms());
+}
+
+#[test]
+fn every_end_has_its_summary() {
+    let cut = Config::serving(recorded()).with_fault(Point::Byte(25_001), Then::Fin);
+    let silent = Config::serving(recorded()).with_fault(Point::Step(Step::Media), Then::Silence);
+    let deaf = Config::serving(recorded()).with_fault(Point::Step(Step::Handshake), Then::Silence);
+    let refusing = Config {
+        connect: OnConnect::Reject {
+            code: "NetConnection.Connect.Rejected",
+            description: "no \u{1b}[31m\n\u{9b}way\u{202e} ?token=x",
+        },
+        ..Config::default()
+    };
+    let live = || Config::serving(Stream::live(Clip::sample()).paced(Pace::Unbounded));
+    let cases = [
+        (live(), &["-v"][..], "unpublished", 0),
+        (cut, &[], "cut", 2),
+        (silent, &["-m", "1"], "stalled", 1),
+        (deaf, &["-m", "1"], "no-connection", 3),
+        (refusing, &[], "refused", 1),
+        (Config::default(), &[], "not-found", 1),
+        (live(), &["-B", "1"], "limit", 0),
+        (live(), &["-A", "1", "-B", "1"], "limit", 0),
+        (live(), &["-W", "http://x/"], "usage", 1),
+        (live(), &["--log-file", "/no/such/folder/x"], "usage", 1),
+    ];
+    at_once(cases, |(config, options, ending, code)| {
+        let server = Server::start(config);
+        let run = Run::new(&server.url("clip"), &["--progress", "json"], options).finish();
+        assert_eq!(run.code(), Some(code), "{ending}: {run}");
+        let events = events(&run.stderr);
+        let summary = the(&events, "summary");
+        assert_eq!(summary["ending"], ending, "{run}");
+        assert_eq!(summary["exit_code"], code);
+        assert_eq!(name(events.last().expect("a summary")), "summary");
+        if ending == "refused" {
+            let reason = summary["reason"].as_str().expect("a text");
+            let expected = "no \u{1b}[31m\n\u{9b}way\u{202e} ?token=***";
+            assert!(reason.contains(expected), "{reason:?}");
+        }
+    });
+}
+
+#[test]
+fn other_words_for_progress() {
+    let server = Server::start(Config::serving(recorded()));
+    for (options, has_status) in [
+        (&[][..], true),
+        (&["--progress", "bar"], true),
+        (&["--progress", "lines"], true),
+        (&["--progress", "none"], false),
+    ] {
+        let run = Run::new(&server.url("clip"), &[], options)
+            .finish()
+            .succeeded();
+        assert_eq!(run.stderr.contains(" sec (99."), has_status, "{run}");
+        assert!(run.stderr.contains("INFO: Connected..."), "{run}");
+        let last = run.stderr.lines().last().expect("a line");
+        assert!(last.starts_with("INFO: ended: "), "{run}");
+    }
+    let run = Run::new(&server.url("clip"), &[], &["--progress", "xml"]).finish();
+    assert_eq!(run.code(), Some(1));
+    assert!(run.stderr.starts_with("ERROR: usage: "), "{run}");
+}
+
+#[cfg(unix)]
+mod descriptors {
+    use std::{
+        fs::File,
+        io::{Read, Write},
+        path::Path,
+        thread,
+        time::Instant,
+    };
+
+    use super::*;
+    use crate::server::Tag;
+
+    #[test]
+    fn events_go_to_a_descriptor() {
+        let server = Server::start(Config::serving(recorded()));
+        for options in [&["--progress-fd", "3"][..], &["--progress-fd", "3", "-q"]] {
+            let run = Run::redirected(&server.url("clip"), "3>>events", options);
+            let path = run.folder.path().join("events");
+            File::create(&path)
+                .and_then(|mut file| file.write_all(b"before\n"))
+                .expect("a file");
+            let (run, _folder) = run.finish_keeping_folder();
+            assert_eq!(run.code(), Some(0), "{run}");
+            let text = fs::read_to_string(path).expect("a file");
+            let text = text.strip_prefix("before\n").expect("a file is added to");
+            let events = events(text);
+            assert_eq!(the(&events, "summary")["ending"], "ended");
+            assert_eq!(run.stderr.is_empty(), options.contains(&"-q"), "{run}");
+            assert_eq!(run.stderr.contains(" sec (99."), !options.contains(&"-q"));
+        }
+    }
+
+    #[test]
+    fn standard_output_is_one_too() {
+        let server = Server::start(Config::serving(recorded()));
+        let options = ["--progress", "json", "--progress-fd", "1"];
+        let run = Run::new(&server.url("clip"), &[], &options)
+            .finish()
+            .succeeded();
+        let text = String::from_utf8(run.stdout.clone()).expect("JSON");
+        assert_eq!(the(&events(&text), "summary")["ending"], "ended");
+        assert!(!run.stderr.contains(" sec"), "{run}");
+        assert!(run.stderr.contains("INFO: ended"), "{run}");
+    }
+
+    #[test]
+    fn what_is_none_is_a_usage_error() {
+        let server = Server::start(Config::serving(recorded()));
+        let cases = [
+            ("", "17", "no such descriptor is open"),
+            ("", "2", "--progress json writes to standard error"),
+            ("", "-1", "invalid value '-1'"),
+            ("5<.", "5", "Is a directory"),
+        ];
+        for (redirection, number, cause) in cases {
+            let options = ["--progress-fd", number];
+            let run = Run::redirected(&server.url("clip"), redirection, &options).finish();
+            assert_eq!(run.code(), Some(1), "{run}");
+            assert!(run.stderr.starts_with("ERROR: usage: "), "{run}");
+            assert!(run.stderr.contains(cause), "{run}");
+        }
+        assert_eq!(server.heard().len(), 0);
+    }
+
+    /// More lines than a pipe and the queue take: whoever reads again gets the summary in any case.
+    #[test]
+    fn a_reader_that_pauses_delays_nothing_and_gets_the_summary() {
+        let server = Server::start(Config::serving(talkative().ending(&[])));
+        let options = ["-v", "-z", "--progress", "json"];
+        let run = Run::redirected(&server.url("clip"), "2>fifo", &options);
+        let (file, fifo) = (run.file(), fifo(&run));
+        let started = run.start();
+        let mut reader = File::open(fifo).expect("a FIFO");
+        wait_for(&file, &long_clip());
+        started.process.signal("INT");
+        let mut text = String::new();
+        reader.read_to_string(&mut text).expect("UTF-8");
+        let (run, _folder) = started.finish();
+        assert_eq!(run.code(), Some(0));
+        let events = events(&text);
+        let summary = the(&events, "summary");
+        assert_eq!(summary["ending"], "interrupted");
+        assert!(summary["left_out"].as_u64() > Some(0), "{summary}");
+        assert_eq!(name(events.last().expect("a summary")), "summary");
+    }
+
+    #[test]
+    fn a_reader_that_never_reads_and_one_that_leaves_delay_nothing() {
+        for has_left in [false, true] {
+            let server = Server::start(Config::serving(talkative()));
+            let options = ["-v", "-z", "--progress", "json"];
+            let run = Run::redirected(&server.url("clip"), "2>fifo", &options);
+            let (file, fifo) = (run.file(), fifo(&run));
+            let started = run.start();
+            let reader = File::open(fifo).expect("a FIFO");
+            let reader = (!has_left).then_some(reader);
+            let (run, _folder) = started.finish();
+            assert_eq!(run.code(), Some(0));
+            assert!(run.took < Duration::from_secs(10), "{run}");
+            let last_ms = long_clip().last_timestamp_ms();
+            assert_eq!(Clip::read(&file).last_timestamp_ms(), last_ms);
+            drop(reader);
+        }
+    }
+
+    /// Nobody has the other end of the pipe any more, when it is to be opened again.
+    #[test]
+    fn a_reader_that_was_gone_before_it_began_delays_nothing() {
+        let server = Server::start(Config::serving(recorded()));
+        let run = Run::new(&server.url("clip"), &[], &["--progress-fd", "3"]);
+        let mut command = Command::new("sh");
+        command.args(["-c", r#"{ sleep 0.2; "$@" 3>&1 >&2; } | true"#, "sh"]);
+        command
+            .arg(run.command.get_program())
+            .args(run.command.get_args());
+        let finished = Process::start(&mut command).finish(LIMIT);
+        assert!(finished.stderr.contains("INFO: ended"), "{finished}");
+        assert!(finished.took < Duration::from_secs(5), "{finished}");
+    }
+
+    fn fifo(run: &Run) -> std::path::PathBuf {
+        let fifo = run.folder.path().join("fifo");
+        let made = Command::new("mkfifo").arg(&fifo).status();
+        assert!(made.is_ok_and(|status| status.success()), "no FIFO");
+        fifo
+    }
+
+    /// Waits until all of `clip` is in `file`.
+    fn wait_for(file: &Path, clip: &Clip) {
+        let bytes: usize = clip.media().map(|tag| tag.body.len() + 15).sum();
+        let length = || fs::metadata(file).map_or(0, |file| file.len());
+        let start = Instant::now();
+        while length() < bytes as u64 {
+            assert!(start.elapsed() < LIMIT, "{} of {bytes} bytes", length());
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// As fast as it can, with more messages than there is room for lines about them.
+    fn talkative() -> Stream {
+        Stream::live(long_clip()).paced(Pace::Unbounded)
+    }
+
+    /// The sample many times over.
+    fn long_clip() -> Clip {
+        let sample = Clip::sample();
+        let mut clip = sample.clone();
+        for round in 1..60 {
+            let media = sample.media().filter(|tag| !tag.is_configuration());
+            clip.tags.extend(media.cloned().map(|tag| Tag {
+                timestamp_ms: tag.timestamp_ms + 3_040 * round,
+                ..tag
+            }));
+        }
+        clip
+    }
+}
+
+struct Run {
+    command: Command,
+    folder: TempDir,
+}
+
+/// The program, running, and its folder.
+struct Started {
+    process: Process,
+    folder: TempDir,
+}
+
+impl Run {
+    fn new(url: &str, options: &[&str], more: &[&str]) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rtmpull"));
+        command.arg(url).args(options).args(more);
+        command.arg("-o").arg(folder.path().join("out.flv"));
+        command.current_dir(folder.path());
+        Self { command, folder }
+    }
+
+    /// Through a shell that redirects something.
+    #[cfg(unix)]
+    fn redirected(url: &str, redirection: &str, options: &[&str]) -> Self {
+        let Self { command, folder } = Self::new(url, options, &[]);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!(r#"exec "$@" {redirection}"#), "sh"]);
+        shell.arg(command.get_program()).args(command.get_args());
+        shell.current_dir(folder.path());
+        let command = shell;
+        Self { command, folder }
+    }
+
+    fn file(&self) -> std::path::PathBuf {
+        self.folder.path().join("out.flv")
+    }
+
+    fn start(mut self) -> Started {
+        Started {
+            process: Process::start(&mut self.command),
+            folder: self.folder,
+        }
+    }
+
+    #[track_caller]
+    fn finish_keeping_folder(self) -> (Finished, TempDir) {
+        self.start().finish()
+    }
+
+    #[track_caller]
+    fn finish(self) -> Finished {
+        self.finish_keeping_folder().0
+    }
+}
+
+impl Started {
+    #[track_caller]
+    fn finish(self) -> (Finished, TempDir) {
+        (self.process.finish(LIMIT), self.folder)
+    }
+}
+
+/// The events. Panics where a line is none, or has something in it that a terminal would obey.
+#[track_caller]
+fn events(text: &str) -> Vec<Json> {
+    let is_harmful =
+        |c: char| c.is_control() && c != '\n' || ('\u{202a}'..='\u{202e}').contains(&c);
+    assert!(!text.contains(is_harmful), "{text:?}");
+    assert!(text.ends_with('\n'), "{text:?}");
+    let parse = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    text.lines().map(parse).collect()
+}
+
+fn name(event: &Json) -> &str {
+    event["event"].as_str().expect("an event has a name")
+}
+
+/// The only event of this name.
+#[track_caller]
+fn the<'a>(events: &'a [Json], wanted: &str) -> &'a Json {
+    let mut found = events.iter().filter(|event| name(event) == wanted);
+    let event = found
+        .next()
+        .unwrap_or_else(|| panic!("no {wanted}: {events:?}"));
+    assert!(found.next().is_none(), "more than one {wanted}");
+    event
+}
+
+fn recorded() -> Stream {
+    Stream::recorded(Clip::sample()).paced(Pace::Times(4.0))
+}
