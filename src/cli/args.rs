@@ -467,6 +467,14 @@ pub struct Args {
     #[arg(allow_hyphen_values = true)]
     pub progress_fd: Option<u32>,
 
+    /// Rewrite a file every two seconds while media arrives: JSON of time, position and bytes
+    ///
+    /// It is replaced as a whole, so that its modification time and its content are always those of one
+    /// moment.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(help_heading = "For scripts", allow_hyphen_values = true)]
+    pub heartbeat: Option<PathBuf>,
+
     /// Show progress as a row of # instead of numbers
     #[arg(short = '#', long, help_heading = "Messages")]
     pub hashes: bool,

@@ -22,7 +22,7 @@ use std::{
     sync::Arc,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use tokio::runtime;
 
 use self::{
@@ -34,6 +34,7 @@ use self::{
         Listener, Listeners, Wishes,
         console::Console,
         event::{Summary, Teller},
+        heartbeat::Heartbeat,
         scripts::Scripts,
     },
     screen::Screen,
@@ -170,12 +171,22 @@ fn listeners(
     if !screen.is_for_scripts() {
         listeners.push(Console::new(Arc::clone(screen), wishes));
     }
+    if let Some(file) = &args.heartbeat {
+        listeners.push(heartbeat(file, &job.output)?);
+    }
     // Last, since what the others log comes before the summary.
     if let Some(teller) = teller {
         let (teller, screen) = (Arc::clone(teller), Arc::clone(screen));
         listeners.push(Scripts::new(teller, screen, wishes));
     }
     Ok(listeners)
+}
+
+fn heartbeat(file: &Path, output: &Destination) -> Result<Heartbeat> {
+    if let Destination::Path(output) = output {
+        ensure!(file != output, "the heartbeat would replace the recording");
+    }
+    Heartbeat::start(file).context("--heartbeat")
 }
 
 fn resolve(args: &Args, surroundings: &Surroundings, screen: &Screen) -> Result<(Args, Job)> {

@@ -96,6 +96,7 @@ fn every_end_has_its_summary() {
         (live(), &["-B", "1"], "limit", 0),
         (live(), &["-A", "1", "-B", "1"], "limit", 0),
         (live(), &["-W", "http://x/"], "usage", 1),
+        (live(), &["--heartbeat", "/no/such/folder/x"], "usage", 1),
         (live(), &["--log-file", "/no/such/folder/x"], "usage", 1),
     ];
     at_once(cases, |(config, options, ending, code)| {
@@ -293,6 +294,46 @@ mod descriptors {
             }));
         }
         clip
+    }
+}
+
+#[test]
+fn a_heartbeat_is_written_while_media_arrives() {
+    let live = Stream::live(Clip::sample())
+        .paced(Pace::Times(1.0))
+        .ending(&[]);
+    let server = Server::start(Config::serving(live));
+    let options = ["-v", "-m", "4", "--heartbeat", "beat"];
+    let (run, folder) = Run::new(&server.url("clip"), &[], &options).finish_keeping_folder();
+    assert_eq!(run.code(), Some(2), "{run}");
+    let text = fs::read_to_string(folder.path().join("beat")).expect("a heartbeat");
+    let beat: Json = serde_json::from_str(&text).expect("JSON");
+    // The second one, two seconds after the first; none came in the silence.
+    let position_ms = beat["position_ms"].as_u64().expect("a number");
+    assert!((1_500..2_900).contains(&position_ms), "{text}");
+    let bytes = fs::metadata(folder.path().join("out.flv"))
+        .expect("a file")
+        .len();
+    assert!(beat["bytes"].as_u64() < Some(bytes), "{text}");
+    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 2);
+}
+
+#[test]
+fn a_heartbeat_is_not_the_recording() {
+    let server = Server::start(Config::serving(recorded()));
+    let run = Run::new(&server.url("clip"), &[], &[]);
+    let file = run.file();
+    let file = file.to_str().expect("UTF-8");
+    for heartbeat in [file, "out.flv"] {
+        let run = Run::new(&server.url("clip"), &[], &["--heartbeat", heartbeat]);
+        let mut command = run.command;
+        command.args(["-o", heartbeat]);
+        let finished = Process::start(&mut command).finish(LIMIT);
+        assert_eq!(finished.code(), Some(1), "{finished}");
+        assert!(
+            finished.stderr.contains("would replace the recording"),
+            "{finished}"
+        );
     }
 }
 

@@ -85,11 +85,12 @@ fn is_followed_by_value(command: &Command, word: &OsString) -> bool {
 const OPERANDS_FOLLOW: &str = "--";
 
 /// The long names that rtmpdump does not know.
-pub(super) const NAMES_OF_OUR_OWN: [&str; 31] = [
+pub(super) const NAMES_OF_OUR_OWN: [&str; 32] = [
     "overwrite",
     "append",
     "progress",
     "progress-fd",
+    "heartbeat",
     "keep-timestamps",
     "segment-time",
     "segment-size",

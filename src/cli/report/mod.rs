@@ -4,6 +4,7 @@
 pub mod console;
 pub mod event;
 pub mod feed;
+pub mod heartbeat;
 mod members;
 pub mod scripts;
 
