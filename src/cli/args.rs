@@ -470,7 +470,8 @@ pub struct Args {
     /// Rewrite a file every two seconds while media arrives: JSON of time, position and bytes
     ///
     /// It is replaced as a whole, so that its modification time and its content are always those of one
-    /// moment.
+    /// moment. systemd is told by itself where it asks: READY=1 once media arrives, WATCHDOG=1 while it
+    /// does.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     #[arg(help_heading = "For scripts", allow_hyphen_values = true)]
     pub heartbeat: Option<PathBuf>,

@@ -174,6 +174,10 @@ fn listeners(
     if let Some(file) = &args.heartbeat {
         listeners.push(heartbeat(file, &job.output)?);
     }
+    #[cfg(unix)]
+    if let Some(service) = report::service::Service::start(Arc::clone(screen)) {
+        listeners.push(service);
+    }
     // Last, since what the others log comes before the summary.
     if let Some(teller) = teller {
         let (teller, screen) = (Arc::clone(teller), Arc::clone(screen));

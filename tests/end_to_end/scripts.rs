@@ -337,6 +337,112 @@ fn a_heartbeat_is_not_the_recording() {
     }
 }
 
+#[cfg(unix)]
+mod service {
+    use std::{net::Shutdown, os::unix::net::UnixDatagram, thread, time::Instant};
+
+    use super::*;
+
+    #[test]
+    fn a_manager_is_told_once_media_arrives_and_while_it_does() {
+        let live = Stream::live(Clip::sample())
+            .paced(Pace::Times(1.0))
+            .ending(&[]);
+        let server = Server::start(Config::serving(live));
+        let mut run = Run::new(&server.url("clip"), &[], &["-v", "-m", "2"]);
+        let heard = manager(&mut run);
+        run.command.env("WATCHDOG_USEC", "600000");
+        let (run, _folder) = run.finish_keeping_folder();
+        assert_eq!(run.code(), Some(2), "{run}");
+        let heard = heard();
+        let texts: Vec<_> = heard.iter().map(|(_, text)| text.as_str()).collect();
+        let place = |wanted: &str| {
+            let place = texts.iter().position(|text| text.starts_with(wanted));
+            place.unwrap_or_else(|| panic!("no {wanted:?} in {texts:?}"))
+        };
+        let ready = place("READY=1");
+        assert!(place("STATUS=Connecting to 127.0.0.1:") < ready);
+        assert!(place("STATUS=Recording, 0:00:0") > ready);
+        let is_watchdog = |(_, text): &&(Instant, String)| text == "WATCHDOG=1\n";
+        let pings: Vec<_> = heard.iter().filter(is_watchdog).collect();
+        // Three seconds of media, two of silence.
+        assert!((6..=13).contains(&pings.len()), "{texts:?}");
+        let [.., (stalled, status), (_, stopping)] = heard.as_slice() else {
+            panic!("{texts:?}")
+        };
+        assert!(
+            status.starts_with("STATUS=stalled: no more media"),
+            "{texts:?}"
+        );
+        assert_eq!(stopping, "STOPPING=1\n");
+        let (last, _) = pings.last().expect("a ping");
+        let silence = stalled.duration_since(*last);
+        assert!(silence > Duration::from_millis(1_200), "{silence:?}");
+    }
+
+    #[test]
+    fn what_a_server_says_is_no_message_of_ours() {
+        let server = Server::start(Config {
+            connect: OnConnect::Reject {
+                code: "NetConnection.Connect.Rejected",
+                description: "no\nREADY=1\nMAINPID=1",
+            },
+            ..Config::default()
+        });
+        let mut run = Run::new(&server.url("clip"), &[], &[]);
+        let heard = manager(&mut run);
+        let run = run.finish();
+        assert_eq!(run.code(), Some(1), "{run}");
+        let heard = heard();
+        let lines = heard.iter().flat_map(|(_, text)| text.lines());
+        let forged = lines.filter(|line| !line.starts_with("STATUS=") && *line != "STOPPING=1");
+        assert_eq!(forged.count(), 0, "{heard:?}");
+        assert!(
+            heard.iter().any(|(_, text)| text.contains("MAINPID")),
+            "{heard:?}"
+        );
+    }
+
+    #[test]
+    fn a_manager_that_does_not_listen_delays_nothing() {
+        let server = Server::start(Config::serving(recorded().paced(Pace::Unbounded)));
+        let mut run = Run::new(&server.url("clip"), &[], &[]);
+        let path = run.folder.path().join("notify");
+        let _deaf = UnixDatagram::bind(&path).expect("a socket");
+        let others = UnixDatagram::unbound().expect("a socket");
+        others.set_nonblocking(true).expect("a socket");
+        while others.send_to(b"full", &path).is_ok() {}
+        run.command.env("NOTIFY_SOCKET", &path);
+        run.command.env("WATCHDOG_USEC", "1");
+        let run = run.finish().succeeded();
+        assert!(run.took < Duration::from_secs(5), "{run}");
+        let mut run = Run::new(&server.url("clip"), &[], &[]);
+        run.command.env("NOTIFY_SOCKET", "/no/such/socket");
+        run.finish().succeeded();
+    }
+
+    /// Hears what `run` says, until it is asked what that was.
+    fn manager(run: &mut Run) -> impl FnOnce() -> Vec<(Instant, String)> + use<> {
+        let path = run.folder.path().join("notify");
+        let socket = UnixDatagram::bind(&path).expect("a socket");
+        run.command.env("NOTIFY_SOCKET", &path);
+        let ear = socket.try_clone().expect("the same socket");
+        let hearing = thread::spawn(move || {
+            let mut heard = Vec::new();
+            let mut buffer = [0; 4096];
+            while let Ok(length @ 1..) = ear.recv(&mut buffer) {
+                let text = String::from_utf8(buffer[..length].to_vec());
+                heard.push((Instant::now(), text.expect("UTF-8")));
+            }
+            heard
+        });
+        move || {
+            let _ = socket.shutdown(Shutdown::Both);
+            hearing.join().expect("it hears")
+        }
+    }
+}
+
 struct Run {
     command: Command,
     folder: TempDir,

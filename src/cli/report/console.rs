@@ -311,7 +311,7 @@ fn rest_ms(progress: &Progress, before: &Progress, elapsed_seconds: f64) -> Opti
 }
 
 /// Hours, minutes and seconds.
-fn clock(ms: u64) -> String {
+pub(super) fn clock(ms: u64) -> String {
     let seconds = ms / 1000;
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     format!("{hours}:{minutes:02}:{seconds:02}")
@@ -389,7 +389,7 @@ fn described_gap(gap: &Gap) -> String {
 }
 
 /// `retry 2 of 5 in 2.0 sec, after cut: the connection broke`
-fn described_retry(retry: &Retry) -> String {
+pub(super) fn described_retry(retry: &Retry) -> String {
     let seconds = retry.wait.as_secs_f64();
     let of = retry.limit.map(|limit| format!(" of {limit}"));
     let because = because(&retry.reason);
@@ -402,7 +402,7 @@ fn described_retry(retry: &Retry) -> String {
 }
 
 /// `: reason`, where there is one.
-fn because(reason: &str) -> String {
+pub(super) fn because(reason: &str) -> String {
     let reason = redacted(reason);
     let end = reason.floor_char_boundary(REASON_BYTES);
     match reason.split_at(end) {

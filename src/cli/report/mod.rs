@@ -7,6 +7,8 @@ pub mod feed;
 pub mod heartbeat;
 mod members;
 pub mod scripts;
+#[cfg(unix)]
+pub mod service;
 
 use std::fmt::Debug;
 
