@@ -36,8 +36,20 @@
 //! number that what is behind does not matter. For positions the border leaves two bytes, one or none
 //! behind it, which are 0 in whole numbers below 2³⁷ (128 GiB); for times five bytes at most, 1/4096 of
 //! the time. That is why `times` comes first, and why the padding before ends at 2,007.
+//!
+//! # What the keyframes of a mix are
+//!
+//! Each slot holds the time, or the position, that it had or the one that it gets: always one of a
+//! keyframe in the file. A later head never has an earlier keyframe in a slot, whether keyframes were
+//! added or every second one dropped. So where the pages are written from the last to the first, the
+//! new ones stand behind the old ones whenever a kill comes, and the slots ascend all the same. A power
+//! failure may keep any of the pages: then slots ascend within each page, and players that sort them
+//! have nothing to complain of.
+
+use bytes::Bytes;
 
 use crate::{
+    amf::{Object, amf0},
     flv::{
         BACK_POINTER, FileHeader, NO_PREVIOUS_TAG, TagHeader, TagKind,
         index::{Entry, Index},
@@ -99,6 +111,24 @@ pub(super) fn render(
     out.extend(OBJECT_END);
     out.extend(TAG_HEADER.previous_tag_size().to_be_bytes());
     out
+}
+
+/// The pages of the server's fields in a whole head.
+pub(super) fn server_pages(head: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let pages = head.get(KEYFRAMES_END..SERVER_PAGES_END);
+    pages.unwrap_or_default().chunks(PAGE)
+}
+
+/// The members of a page of the server's fields, those that fill its room included; `None` where they
+/// do not end where the page does.
+pub(super) fn fields_of(page: &[u8]) -> Option<Object> {
+    let mut object = vec![OBJECT];
+    object.extend_from_slice(page);
+    object.extend(OBJECT_END);
+    let mut values = amf0::Decoder::new(Bytes::from(object));
+    let fields = values.value().ok()?;
+    let fields = fields.as_object().filter(|_| values.is_empty())?;
+    Some(fields.clone())
 }
 
 /// An `onMetaData` body of `fields` alone, for a file that is never rewritten.
@@ -248,11 +278,14 @@ const TAG_HEADER: TagHeader = TagHeader {
 const FIRST_TAG: usize = FileHeader::LENGTH + BACK_POINTER;
 
 /// Where the array of `onMetaData` begins.
+#[cfg(test)]
 pub(super) const ARRAY_AT: usize = FIRST_TAG + TagHeader::LENGTH + ON_META_DATA.len();
 
 const ON_META_DATA: [u8; 13] = *b"\x02\0\x0aonMetaData";
 
 const ECMA_ARRAY: u8 = 0x08;
+
+const OBJECT: u8 = 0x03;
 
 const NUMBER: u8 = 0x00;
 

@@ -88,6 +88,23 @@ impl Metadata {
         left_out.report(&mut self.has_warned);
     }
 
+    /// Puts the fields of page `number` back where they were in a file. A field that is on another page
+    /// already is left out: it was moved when the file was cut off.
+    pub(super) fn put_back(&mut self, number: usize, fields: &Object) {
+        for (name, value) in fields {
+            let name = name.as_bytes();
+            let is_there = self.pages().flatten().any(|field| field.name == name);
+            let field = Field::new(name, value);
+            if let Some(page) = self.pages.get_mut(number)
+                && !(self.is_ours)(name)
+                && !is_there
+                && page.fits(field.bytes.len())
+            {
+                page.push(field);
+            }
+        }
+    }
+
     /// Does the same with the fields of `others`.
     pub(super) fn merge_kept(&mut self, others: &Self) {
         let mut left_out = LeftOut::default();

@@ -1,9 +1,7 @@
 //! Keeping the books of a file while its tags are written.
 
-use bytes::Bytes;
-
 use crate::{
-    amf::{Object, Value, amf0},
+    amf::{Object, Value},
     flv::{
         BACK_POINTER, NO_PREVIOUS_TAG, Tag, TagHeader, TagKind,
         books::Books,
@@ -60,9 +58,9 @@ impl Writer {
             .get(..head::LENGTH)
             .filter(|head| head::is_ours(head))?;
         let mut writer = Self::new(Layout::Seekable);
-        let array = head.get(head::ARRAY_AT..)?;
-        let array = amf0::Decoder::new(Bytes::copy_from_slice(array)).value();
-        writer.metadata.merge(array.ok()?.as_object()?);
+        for (number, page) in head::server_pages(head).enumerate() {
+            writer.metadata.put_back(number, &head::fields_of(page)?);
+        }
         writer.begin_with(head.to_vec());
         Some(writer)
     }
@@ -130,11 +128,11 @@ impl Writer {
     }
 
     /// What is to be written over the head so that it tells the truth about all tags up to now: few
-    /// pieces, in order, none across a border of 4,096 bytes.
+    /// pieces, none across a border of 4,096 bytes, those of the file's end first.
     ///
     /// Each piece is to be written at once, after the tags that were noted before; then the file is
-    /// good whichever of them are lost. What [`Writer::note_patch`] is not told of is among the
-    /// patches again.
+    /// good whichever of them are lost. Written in this order, the keyframes ascend after each of
+    /// them: see [`head`]. What [`Writer::note_patch`] is not told of is among the patches again.
     pub fn patches(&self) -> Vec<Patch> {
         if self.head.is_empty() {
             return Vec::new();
@@ -142,10 +140,12 @@ impl Writer {
         let head = self.render(self.length);
         let pages = self.head.chunks(head::PAGE).zip(head.chunks(head::PAGE));
         let offsets = (0..).step_by(head::PAGE);
-        offsets
+        let mut patches: Vec<Patch> = offsets
             .zip(pages)
             .filter_map(|(offset, (old, new))| Patch::between(offset, old, new))
-            .collect()
+            .collect();
+        patches.reverse();
+        patches
     }
 
     /// Notes that the file has `patch`.

@@ -1,7 +1,9 @@
+use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
 use crate::{
+    amf::amf0,
     flv::{Reader, reader::TagRead},
     payload::Payload,
 };
@@ -163,7 +165,7 @@ fn only_what_changed_is_written_again() {
         pages.collect()
     };
     let patches = file.patch();
-    assert_eq!(pages(&patches), (0..10).collect::<Vec<_>>());
+    assert_eq!(pages(&patches), (0..10).rev().collect::<Vec<_>>());
     file.tag(TagKind::AUDIO, 100, AAC);
     assert_eq!(pages(&file.patch()), [0]);
     let fields: Object = [("encoder", "obs")].into_iter().collect();
@@ -456,6 +458,138 @@ fn a_file_is_gone_on_with() {
     assert!(Writer::reopen(&file.bytes[..head::LENGTH - 1]).is_none());
     file.bytes[50] ^= 1;
     assert!(Writer::reopen(&file.bytes).is_none());
+}
+
+#[test]
+fn a_file_that_is_gone_on_with_keeps_every_field_in_its_place() {
+    let mut file = File::new(Layout::Seekable);
+    let fields = |fields: &[(&str, usize)]| -> Object {
+        let text = |(name, length): &(&str, usize)| ((*name).to_owned(), "x".repeat(*length));
+        fields.iter().map(text).collect()
+    };
+    file.writer
+        .set_metadata(&fields(&[("a", 3000), ("b", 2000)]));
+    // Now there is room for the other one beside it.
+    file.writer.set_metadata(&fields(&[("a", 10)]));
+    file.tag(TagKind::VIDEO, 0, AVC_CONFIGURATION);
+    file.tag(TagKind::VIDEO, 0, AVC_KEY);
+    file.patch();
+    let mut again = Writer::reopen(&file.bytes).unwrap();
+    for tag in file.tags().into_iter().skip(1) {
+        again.note(tag.header.kind, tag.header.timestamp_ms as u32, tag.body);
+    }
+    assert_eq!(again.patches(), []);
+}
+
+/// What a file of keyframes, one each 2 s and two tags between them, has in its head and behind it.
+struct Recording {
+    file: File,
+    keyframes: Vec<(u32, u64)>,
+}
+
+impl Recording {
+    fn new() -> Self {
+        Self {
+            file: File::new(Layout::Seekable),
+            keyframes: Vec::new(),
+        }
+    }
+
+    fn record(&mut self, count: u32) {
+        let recorded = self.keyframes.len() as u32;
+        for number in recorded..recorded + count {
+            let time_ms = number * 2000;
+            let offset = self.file.tag(TagKind::VIDEO, time_ms, AVC_KEY);
+            self.keyframes.push((time_ms, offset));
+            self.file.tag(TagKind::AUDIO, time_ms + 10, AAC);
+            self.file.tag(TagKind::VIDEO, time_ms + 1000, AVC_INTER);
+        }
+    }
+
+    /// Panics unless `head` is one that this file may have: every slot holds the time or the position
+    /// of a keyframe in it.
+    fn assert_good(&self, head: &[u8], durations_ms: [u32; 2]) -> [Vec<f64>; 2] {
+        let (mut reader, mut rest) = (Reader::new(), head);
+        let tag = reader.read(&mut rest).unwrap().unwrap();
+        assert_eq!(reader.intact_end(), head::LENGTH as u64);
+        let (values, fault) = amf0::decode_all(Bytes::copy_from_slice(tag.body));
+        assert_eq!((fault, values.len()), (None, 2));
+        let metadata = values[1].as_object().unwrap();
+        let duration = metadata.get("duration").unwrap().as_number().unwrap();
+        let duration_ms = (duration * 1000.0).round() as u32;
+        assert!(durations_ms.contains(&duration_ms), "{duration} s");
+        let slots = |name: &str| -> Vec<f64> {
+            let slots = metadata.get("keyframes").unwrap().member(name).unwrap();
+            let slots = slots.as_array().unwrap().iter();
+            slots.map(|slot| slot.as_number().unwrap()).collect()
+        };
+        let (times, positions) = (slots("times"), slots("filepositions"));
+        assert_eq!((times.len(), positions.len()), (2048, 2048));
+        for time in &times {
+            let next = self.keyframes.partition_point(|(known_ms, _)| {
+                f64::from(*known_ms) / 1000.0 <= time * (1.0 + 1.0 / 4096.0)
+            });
+            let (known_ms, _) = self.keyframes[next.saturating_sub(1)];
+            let off = (f64::from(known_ms) / 1000.0 - time).abs();
+            assert!(off <= time / 4096.0, "{time} s is no keyframe's");
+        }
+        for position in &positions {
+            let known = self
+                .keyframes
+                .binary_search_by_key(&(*position as u64), |(_, at)| *at);
+            assert!(known.is_ok(), "{position} is no keyframe's");
+        }
+        [times, positions]
+    }
+}
+
+/// A head of `before` keyframes is made one of `more` of them, and any of the pages that this takes are
+/// written, or a kill comes behind any of them.
+fn mixes_are_good(before: u32, more: u32) {
+    let mut recording = Recording::new();
+    recording.record(before);
+    recording.file.patch();
+    let old = recording.file.bytes[..head::LENGTH].to_vec();
+    let old_ms = recording.file.writer.duration_ms();
+    recording.record(more);
+    let durations_ms = [old_ms, recording.file.writer.duration_ms()];
+    let patches = recording.file.writer.patches();
+    assert!((3..=10).contains(&patches.len()), "{}", patches.len());
+    let write = |head: &mut [u8], patch: &Patch| {
+        let offset = patch.offset as usize;
+        head[offset..offset + patch.bytes.len()].copy_from_slice(&patch.bytes);
+    };
+    // A number lies on two pages at most. These four are all that two pages next to each other can be
+    // together, so that no other subset has anything in a slot that these do not have.
+    for subset in [0, u32::MAX, 0x5555_5555, 0xAAAA_AAAA_u32] {
+        let mut head = old.clone();
+        let bits = patches.iter().enumerate();
+        bits.filter(|(bit, _)| subset & 1 << bit != 0)
+            .for_each(|(_, patch)| write(&mut head, patch));
+        recording.assert_good(&head, durations_ms);
+    }
+    let mut head = old;
+    for patch in &patches {
+        write(&mut head, patch);
+        for slots in recording.assert_good(&head, durations_ms) {
+            assert!(slots.is_sorted(), "slots that do not ascend after a kill");
+        }
+    }
+}
+
+#[test]
+fn any_subset_of_rewritten_pages_points_at_keyframes() {
+    mixes_are_good(1, 5);
+    mixes_are_good(100, 300);
+    mixes_are_good(700, 5);
+    mixes_are_good(1500, 548);
+}
+
+#[test]
+fn so_does_any_subset_when_the_table_is_thinned() {
+    mixes_are_good(2040, 20);
+    mixes_are_good(2048, 1);
+    mixes_are_good(4090, 10);
 }
 
 #[test]
