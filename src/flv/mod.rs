@@ -8,7 +8,7 @@
 //! ```
 //!
 //! This file has the headers. [`writer`] keeps the books of a file that is being written, [`reader`]
-//! walks one that was, [`head`] is the metadata tag that is rewritten in place, [`index`] the table
+//! walks one that was, [`salvage`] one that is damaged, [`head`] is the metadata tag that is rewritten in place, [`index`] the table
 //! of keyframes in it, [`codec`] looks into the bodies of audio and video tags.
 
 #![cfg_attr(
@@ -37,11 +37,13 @@ pub mod head;
 pub mod index;
 mod metadata;
 pub mod reader;
+pub mod salvage;
 pub mod writer;
 
 pub use self::{
     metadata::Metadata,
     reader::Reader,
+    salvage::Salvage,
     writer::{Layout, Writer},
 };
 
