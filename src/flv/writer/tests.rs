@@ -277,6 +277,195 @@ fn a_long_file_is_indexed_from_end_to_end() {
     }
 }
 
+/// A codec in video tags, all of which have the frame type that a sender claims: what configures it, if
+/// anything does, a keyframe and one that is none.
+struct VideoVectors {
+    id: u32,
+    configuration: &'static [u8],
+    key: &'static [u8],
+    inter: &'static [u8],
+    size: Option<(f64, f64)>,
+}
+
+const VIDEO_VECTORS: [VideoVectors; 13] = [
+    VideoVectors {
+        id: 2,
+        configuration: b"",
+        key: b"\x02\0\0\x84\0\x80\xa1\0\x5b\0\0",
+        inter: b"\x02\0\0\x84\0\x80\x20\0",
+        size: Some((322.0, 182.0)),
+    },
+    VideoVectors {
+        id: 3,
+        configuration: b"",
+        key: b"\x03\x31\x42\x30\xb6",
+        inter: b"\x03\x31\x42\x30\xb6",
+        size: Some((322.0, 182.0)),
+    },
+    VideoVectors {
+        id: 4,
+        configuration: b"",
+        key: b"\x04\xea\0\x46\x0b\x15\x0b\x15",
+        inter: b"\x04\xea\x80\x46\x0b\x15\x0b\x15",
+        size: Some((322.0, 166.0)),
+    },
+    VideoVectors {
+        id: 5,
+        configuration: b"",
+        key: b"\x05\xea\0\0\0\0\x46\x0b\x15\x0b\x15",
+        inter: b"\x05\xea\0\0\0\x80\x46\x0b\x15\x0b\x15",
+        size: Some((322.0, 166.0)),
+    },
+    VideoVectors {
+        id: 6,
+        configuration: b"",
+        key: b"\x06\x31\x42\x30\xb6",
+        inter: b"\x06\x31\x42\x30\xb6",
+        size: Some((322.0, 182.0)),
+    },
+    VideoVectors {
+        id: 7,
+        configuration: b"\x07\0\0\0\0\x01\x64\0\x0d\xff\xe1\0\x1a\
+            \x67\x64\0\x0d\xac\xd9\x41\x51\x9e\x22\x6c\x04\x40\0\0\x03\0\x40\0\0\x0c\x83\xc5\x0a\x65\x80\
+            \x01\0\x06\x68\xeb\xe3\xcb\x22\xc0\xfd\xf8\xf8\0",
+        key: b"\x07\x01\0\0\0\0\0\0\x02\x65\xb8",
+        inter: b"\x07\x01\0\0\0\0\0\0\x02\x41\xb8",
+        size: Some((322.0, 182.0)),
+    },
+    VideoVectors {
+        id: 12,
+        configuration: b"\x0c\0\0\0\0\x01\x01\x60",
+        key: b"\x0c\x01\0\0\0\0\0\0\x02\x26\x01",
+        inter: b"\x0c\x01\0\0\0\0\0\0\x02\x02\x01",
+        size: None,
+    },
+    VideoVectors {
+        id: 0x6176_6331,
+        configuration: b"\x80avc1\x01\x64\0\x0d\xff\xe1\0\x1a\
+            \x67\x64\0\x0d\xac\xd9\x41\x51\x9e\x22\x6c\x04\x40\0\0\x03\0\x40\0\0\x0c\x83\xc5\x0a\x65\x80\
+            \x01\0\x06\x68\xeb\xe3\xcb\x22\xc0\xfd\xf8\xf8\0",
+        key: b"\x81avc1\0\0\0\0\0\0\x02\x65\x88",
+        inter: b"\x81avc1\0\0\0\0\0\0\x02\x41\x88",
+        size: Some((322.0, 182.0)),
+    },
+    VideoVectors {
+        id: 0x6876_6331,
+        configuration: b"\x80hvc1\x01\x01\x60",
+        key: b"\x83hvc1\0\0\0\x02\x26\x01",
+        inter: b"\x83hvc1\0\0\0\x02\x02\x01",
+        size: None,
+    },
+    VideoVectors {
+        id: 0x7676_6331,
+        configuration: b"\x80vvc1\xff",
+        key: b"\x83vvc1\0\0\0\x03\0\x39\x01",
+        inter: b"\x83vvc1\0\0\0\x03\0\x01\x01",
+        size: None,
+    },
+    VideoVectors {
+        id: 0x6176_3031,
+        configuration: b"\x80av01\x81\0\x0c\0\x0a\x0b\0\0\0\x04\x3d\x06\xd4\xda\xf9\0\x40",
+        key: b"\x81av01\x12\0\x0a\x0d\x20\0\0\x04\x3d\x06\xd4\xda\xf9\x20\x21\xa0\x04\x32\x02\x10\0",
+        inter: b"\x83av01\x12\0\x32\x02\x10\0",
+        size: Some((322.0, 182.0)),
+    },
+    VideoVectors {
+        id: 0x7670_3039,
+        configuration: b"\x80vp09\x01\0\0\0\0\x0b\x82\x02\x02\x02\0\0",
+        key: b"\x83vp09\x82\x49\x83\x42\0\x14\x10\x0b\x56\x08",
+        inter: b"\x83vp09\x86",
+        size: Some((322.0, 182.0)),
+    },
+    VideoVectors {
+        id: 0x7670_3038,
+        configuration: b"\x80vp08\x01\0\0\0",
+        key: b"\x81vp08\xd0\x01\0\x9d\x01\x2a\x42\x01\xb6\0",
+        inter: b"\x81vp08\xd1\x01\0\x9d\x01\x2a\x42\x01\xb6\0",
+        size: Some((322.0, 182.0)),
+    },
+];
+
+/// `body` with another frame type.
+fn claiming(frame_type: u8, body: &[u8]) -> Vec<u8> {
+    let mut body = body.to_vec();
+    body[0] |= frame_type << 4;
+    body
+}
+
+#[test]
+fn keyframes_of_every_codec_are_in_the_table() {
+    for VideoVectors {
+        id,
+        configuration,
+        key,
+        inter,
+        size,
+    } in VIDEO_VECTORS
+    {
+        let mut file = File::new(Layout::Seekable);
+        if !configuration.is_empty() {
+            for frame_type in [0, 1] {
+                file.tag(TagKind::VIDEO, 0, &claiming(frame_type, configuration));
+            }
+        }
+        let mut expected = vec![(40, file.tag(TagKind::VIDEO, 40, &claiming(1, key)))];
+        file.tag(TagKind::VIDEO, 80, &claiming(2, key));
+        // Screen video says it nowhere else.
+        let at = file.tag(TagKind::VIDEO, 120, key);
+        expected.extend(Some((120, at)).filter(|_| id != 3 && id != 6));
+        file.tag(TagKind::VIDEO, 160, inter);
+        expected.push((200, file.tag(TagKind::VIDEO, 200, &claiming(4, key))));
+        file.tag(TagKind::AUDIO, 210, AAC);
+        file.patch();
+        assert_eq!(file.keyframes(), expected, "codec {id:#x}");
+        assert_eq!(file.number("videocodecid"), Some(id.into()));
+        assert_eq!(file.number("duration"), Some(0.2));
+        assert_eq!(file.number("lasttimestamp"), Some(0.21));
+        assert_eq!(file.boolean("hasVideo"), Some(true));
+        let found = file.number("width").zip(file.number("height"));
+        assert_eq!(found, size, "codec {id:#x}");
+    }
+}
+
+#[test]
+fn every_audio_codec_is_told_and_its_configuration_no_frame() {
+    let vectors: [(u32, &[u8], &[u8]); 19] = [
+        (0, b"", b"\x0e\0\0"),
+        (1, b"", b"\x1e\0\0"),
+        (2, b"", b"\x2e\xff\xfb\x50\xc4"),
+        (3, b"", b"\x3e\0\0"),
+        (4, b"", b"\x4e\0"),
+        (5, b"", b"\x5e\0"),
+        (6, b"", b"\x6e\0"),
+        (7, b"", b"\x7e\0"),
+        (8, b"", b"\x8e\0"),
+        (10, b"\xaf\0\x11\x90", b"\xaf\x01\x21"),
+        (11, b"", b"\xb6\0"),
+        (14, b"", b"\xee\0"),
+        (15, b"", b"\xfe\0"),
+        (0x6d70_3461, b"\x90mp4a\x11\x90", b"\x91mp4a\x21"),
+        (0x2e6d_7033, b"\x90.mp3\0", b"\x91.mp3\xff\xfb\x50\xc4"),
+        (0x4f70_7573, b"\x90OpusOpusHead", b"\x91Opus\xfc"),
+        (0x664c_6143, b"\x90fLaCfLaC", b"\x91fLaC\xff"),
+        (0x6163_2d33, b"", b"\x91ac-3\x0b\x77"),
+        (0x6563_2d33, b"", b"\x91ec-3\x0b\x77"),
+    ];
+    for (id, configuration, frame) in vectors {
+        let mut file = File::new(Layout::Seekable);
+        if !configuration.is_empty() {
+            file.tag(TagKind::AUDIO, 0, configuration);
+        }
+        let first = file.tag(TagKind::AUDIO, 1000, frame);
+        file.tag(TagKind::AUDIO, 1020, frame);
+        file.patch();
+        assert_eq!(file.keyframes(), [(1000, first)], "codec {id:#x}");
+        assert_eq!(file.number("audiocodecid"), Some(id.into()));
+        assert_eq!(file.number("duration"), Some(0.04), "codec {id:#x}");
+        assert_eq!(file.boolean("hasAudio"), Some(true));
+        assert_eq!(file.boolean("hasVideo"), Some(false));
+    }
+}
+
 fn server_fields() -> Object {
     let fields: [(&str, Value); 8] = [
         ("duration", 600.0.into()),
