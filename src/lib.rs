@@ -8,6 +8,7 @@
 //! | --- | --- | --- |
 //! | 4 | [`cli`] | people and scripts: flags, what is told while it runs, exit codes |
 //! | 3 | [`download`] | the only place where sockets meet protocol and files |
+//! | 3 | [`repair`] | files of ours and of others made whole and seekable; knows no network |
 //! | 2 | [`transport`] | a byte pipe to a host; knows tokio, knows no RTMP |
 //! | 2 | [`rtmp`] | the protocol; knows no tokio, no clock, no socket |
 //! | 1 | [`amf`] | AMF0 and AMF3 values ⇄ bytes |
@@ -40,6 +41,7 @@ pub mod cli;
 pub mod download;
 pub mod flv;
 pub mod payload;
+pub mod repair;
 pub mod rtmp;
 pub mod transport;
 pub mod wire;

@@ -15,10 +15,15 @@ mod tests;
 use std::{ffi::OsString, path::PathBuf};
 
 use bytesize::ByteSize;
-use clap::{ArgAction, CommandFactory, Parser, ValueEnum, builder::ValueHint};
+use clap::{
+    Arg, ArgAction, CommandFactory, FromArgMatches, Parser, ValueEnum, builder::ValueHint,
+    error::ErrorKind, parser::ValueSource,
+};
 
 pub use self::answers::NoArgs;
-use self::values::{Protocol, Seconds, Size, Socks, Span, SwfHash, TlsPin, Until, above_0};
+use self::values::{
+    Interval, Protocol, Seconds, Size, Socks, Span, SwfHash, TlsPin, Until, above_0,
+};
 use super::{generate::Generate, name::Name};
 
 /// Downloads recorded and live RTMP streams to FLV files.
@@ -145,6 +150,20 @@ pub struct Args {
     #[arg(allow_hyphen_values = true)]
     pub skip: Option<u32>,
 
+    /// Write plain tags: no room for metadata and a keyframe table, nothing rewritten
+    ///
+    /// Such a file is what a pipe would get. --repair gives it an index later.
+    #[arg(long, help_heading = "Recording")]
+    pub no_index: bool,
+
+    /// Have the recording on the disk at least so often: 10 or 10s, 1m; 0 leaves it to the system
+    ///
+    /// What a power failure can cost. A program that is killed, or crashes, costs a second whatever this
+    /// is. [default: 10]
+    #[arg(long, value_name = "SECONDS", help_heading = "Recording")]
+    #[arg(allow_hyphen_values = true)]
+    pub sync: Option<Interval>,
+
     /// Keep the server's timestamps instead of starting at 0
     #[arg(long, help_heading = "Recording")]
     pub keep_timestamps: bool,
@@ -222,6 +241,15 @@ pub struct Args {
     #[arg(long, value_name = "SIZE", help_heading = "Parts and limits")]
     #[arg(allow_hyphen_values = true)]
     pub min_free: Option<Size>,
+
+    /// Make files whole and seekable that were cut off, whoever wrote them; takes -o for one file
+    ///
+    /// Cuts off a torn end and rebuilds metadata and keyframe table. A file of ours is repaired in place.
+    /// Others are written anew beside the old one, which takes as much room on the disk, and take its
+    /// name when they are whole; with -o under that name. Every whole tag is kept as it is.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Recording")]
+    #[arg(num_args = 1.., action = ArgAction::Append)]
+    pub repair: Vec<PathBuf>,
 
     /// The address of the page's player, for servers that ask
     #[arg(
@@ -520,14 +548,32 @@ impl Args {
         let command_line: Vec<OsString> = command_line.into_iter().collect();
         let name = command_line.first().map_or(Name::Rtmpull, Name::of);
         let command = Self::command();
-        let mut args = abbreviations::spelt_out(&command, command_line).and_then(|line| {
-            Self::try_parse_from(line).map_err(|error| NoArgs::of(name, &error))
-        })?;
+        let mut args = abbreviations::spelt_out(&command, command_line)
+            .and_then(|line| Self::parsed(line).map_err(|error| NoArgs::of(name, &error)))?;
         if let Some(what) = args.generate {
             return Err(NoArgs::Answer(what.text(command)));
         }
         args.name = name;
         Ok(args)
+    }
+
+    fn parsed(line: Vec<OsString>) -> Result<Self, clap::Error> {
+        let mut command = Self::command();
+        let matches = command.try_get_matches_from_mut(line)?;
+        let args = Self::from_arg_matches(&matches)?;
+        let is_out_of_place = |arg: &&Arg| {
+            let id = arg.get_id().as_str();
+            matches.value_source(id) == Some(ValueSource::CommandLine)
+                && !TAKEN_WITH_REPAIR.contains(&id)
+        };
+        let out_of_place = command.get_arguments().find(is_out_of_place);
+        match out_of_place.map(ToString::to_string) {
+            Some(arg) if !args.repair.is_empty() => {
+                let why = format!("--repair downloads nothing: it cannot be used with {arg}");
+                Err(command.error(ErrorKind::ArgumentConflict, why))
+            }
+            _ => Ok(args),
+        }
     }
 
     /// How much to print.
@@ -578,11 +624,15 @@ pub enum Verbosity {
     Debug,
 }
 
+/// The arguments that mean something together with --repair.
+const TAKEN_WITH_REPAIR: [&str; 6] = ["repair", "flv", "quiet", "verbose", "debug", "log_file"];
+
 const AFTER_HELP: &str = "\
 Examples:
   rtmpull rtmp://example.com/vod/film.flv -o film.flv
   rtmpull --live rtmp://example.com/live/camera -o camera.flv
   rtmpull --live rtmp://example.com/live/camera | ffplay -
+  rtmpull --repair camera.flv
 
 Exit codes:
   0  complete, or a live recording that you ended

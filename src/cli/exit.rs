@@ -5,7 +5,7 @@ use std::{fmt, process::ExitCode};
 use crate::download::{Ending, Outcome};
 
 /// What the process returns. The numbers are rtmpdump's, which front ends depend on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Exit {
     /// The recording is complete, or its end was the user's wish; or help was asked for.

@@ -20,11 +20,18 @@ use jiff::Zoned;
 
 use self::place::Place;
 use super::{
-    args::{Args, Handshake},
+    args::{
+        Args, Handshake,
+        values::{Interval, Span},
+    },
     name::Name,
 };
 use crate::{
-    download::{self, Job, Resume, output::Destination},
+    download::{
+        self, Job, Resume,
+        output::{Destination, FileOptions},
+    },
+    flv::Layout,
     rtmp::{
         client::config::{BufferLength, Config, Connect, Start, Timeouts},
         handshake::Mode,
@@ -78,6 +85,7 @@ pub fn resolve(args: &Args, surroundings: &Surroundings) -> Result<Job> {
     let length_ms = stop_ms.map(|stop| stop.ms.saturating_sub(start_ms));
     let job = Job {
         output,
+        file: file_options(args),
         session: Config {
             start: start(args, start_ms),
             length_ms,
@@ -152,6 +160,21 @@ fn ensure_spared(args: &Args, output: &Destination) -> Result<()> {
         bail!("{file:?} is not empty: --overwrite replaces it, --append goes on with it");
     }
     Ok(())
+}
+
+fn file_options(args: &Args) -> FileOptions {
+    let default = FileOptions::default();
+    FileOptions {
+        layout: if args.no_index {
+            Layout::Plain
+        } else {
+            default.layout
+        },
+        sync_interval: match args.sync {
+            None => default.sync_interval,
+            Some(Interval(often)) => often.map(|Span { ms }| Duration::from_millis(ms)),
+        },
+    }
 }
 
 fn resume(args: &Args, output: &Destination) -> Result<Option<Resume>> {
@@ -291,4 +314,4 @@ fn flash_ver() -> String {
 }
 
 /// The name of a file that means standard output.
-const STDOUT: &str = "-";
+pub(super) const STDOUT: &str = "-";

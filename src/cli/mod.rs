@@ -8,6 +8,7 @@ pub mod generate;
 pub mod job;
 pub mod librtmp;
 pub mod name;
+mod repair;
 pub mod report;
 pub mod screen;
 pub mod signals;
@@ -116,6 +117,11 @@ fn attempt(
     screen: &Arc<Screen>,
     teller: Option<&Arc<Teller>>,
 ) -> Result<Exit, (NotBegun, anyhow::Error)> {
+    prepare(args, screen).map_err(usage)?;
+    if !args.repair.is_empty() {
+        repair::check(args).map_err(usage)?;
+        return repair::run(args, screen).map_err(failure);
+    }
     let (job, listeners) = start(args, screen, teller)?;
     if job.stop_ms == Some(0) {
         screen.line("Already Completed");
@@ -128,16 +134,19 @@ fn attempt(
         }
         return Ok(Exit::Success);
     }
-    download(&job, listeners, screen).map_err(|error| (NotBegun::Failed, error))
+    download(&job, listeners, screen).map_err(failure)
 }
 
-/// Everything before the first packet.
-fn start(
-    args: &Args,
-    screen: &Arc<Screen>,
-    teller: Option<&Arc<Teller>>,
-) -> Result<(Job, Listeners), (NotBegun, anyhow::Error)> {
-    let usage = |error| (NotBegun::Usage, error);
+fn usage(error: anyhow::Error) -> (NotBegun, anyhow::Error) {
+    (NotBegun::Usage, error)
+}
+
+fn failure(error: anyhow::Error) -> (NotBegun, anyhow::Error) {
+    (NotBegun::Failed, error)
+}
+
+/// Has everything that is told go where it belongs.
+fn prepare(args: &Args, screen: &Arc<Screen>) -> Result<()> {
     if let Some(banner) = args.name.banner()
         && !screen.is_for_scripts()
     {
@@ -146,10 +155,18 @@ fn start(
     if let Some(file) = &args.log_file {
         screen
             .log_into(file)
-            .with_context(|| format!("cannot write --log-file {}", file.display()))
-            .map_err(usage)?;
+            .with_context(|| format!("cannot write --log-file {}", file.display()))?;
     }
     screen::log_to(screen);
+    Ok(())
+}
+
+/// Everything before the first packet.
+fn start(
+    args: &Args,
+    screen: &Arc<Screen>,
+    teller: Option<&Arc<Teller>>,
+) -> Result<(Job, Listeners), (NotBegun, anyhow::Error)> {
     let (args, job) = resolve(args, &Surroundings::here(), screen).map_err(usage)?;
     let listeners = listeners(&args, &job, screen, teller).map_err(usage)?;
     if args.name == Name::Rtmpdump

@@ -28,7 +28,7 @@ pub use self::{
 };
 use self::{
     ending::{Last, judge},
-    output::{Destination, Parts},
+    output::{Destination, FileOptions, Parts},
     places::{Places, is_elsewhere},
     pump::{Next, Pump},
     redirect::follow,
@@ -59,6 +59,8 @@ pub struct Job {
     pub output: Destination,
     /// How much of a live stream waits for the reader of a pipe before frames are left out.
     pub backlog_bytes: usize,
+    /// How it is written there if that is a file.
+    pub file: FileOptions,
     /// Whether the server's timestamps are written as they are.
     pub keep_timestamps: bool,
     /// What else app and playpath may be, to be tried in turn where the server knows them not.
@@ -183,6 +185,11 @@ impl Stop {
     pub fn new() -> (watch::Sender<bool>, Self) {
         let (sender, receiver) = watch::channel(false);
         (sender, Self(receiver))
+    }
+
+    /// Whether the user wishes to end.
+    pub fn is_requested(&self) -> bool {
+        *self.0.borrow()
     }
 
     /// Waits until the user wishes to end; for ever where nobody can wish it any more.

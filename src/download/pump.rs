@@ -35,6 +35,7 @@ use crate::{
 /// The output that is asked for.
 fn output(job: &Job) -> Output {
     let mut output = Output::new(job.output.clone(), &job.parts);
+    output.write_files(job.file);
     if let Some(bytes) = job.limits.min_free {
         output.keep_free(bytes);
     }

@@ -61,5 +61,9 @@ mod repertoire;
 /// Downloads from servers that others wrote.
 mod real_servers;
 
+/// Files that are cut off, repaired, and written by two at once.
+#[cfg(unix)]
+mod durability;
+
 /// Peers that break the rules, and ends that nobody wished for.
 mod hostile;

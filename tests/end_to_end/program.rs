@@ -58,6 +58,11 @@ impl Running {
         }
     }
 
+    /// The file, there or not.
+    pub fn file(&self) -> PathBuf {
+        self.folder.path().join(FILE)
+    }
+
     /// Waits until it has written `bytes`.
     #[track_caller]
     pub fn wait_for_bytes(&mut self, bytes: u64) {

@@ -85,12 +85,15 @@ fn is_followed_by_value(command: &Command, word: &OsString) -> bool {
 const OPERANDS_FOLLOW: &str = "--";
 
 /// The long names that rtmpdump does not know.
-pub(super) const NAMES_OF_OUR_OWN: [&str; 32] = [
+pub(super) const NAMES_OF_OUR_OWN: [&str; 35] = [
     "overwrite",
     "append",
     "progress",
     "progress-fd",
     "heartbeat",
+    "no-index",
+    "sync",
+    "repair",
     "keep-timestamps",
     "segment-time",
     "segment-size",

@@ -335,3 +335,25 @@ fn a_file_is_replaced_or_gone_on_with() {
         "{message}"
     );
 }
+
+#[test]
+fn repairs_files_and_does_nothing_else_then() {
+    let args = read(&["-q", "--repair", "a", "b", "--log-file", "log", "-o", "c"]).unwrap();
+    assert_eq!(args.repair, [PathBuf::from("a"), PathBuf::from("b")]);
+    assert_eq!(args.flv, Some(PathBuf::from("c")));
+    for line in [
+        &["rtmp://h/a/b", "--repair", "a"][..],
+        &["--repair", "a", "-v"],
+        &["-r", "rtmp://h/a/b", "--repair", "a"],
+        &["--repair", "a", "--sync", "1"],
+        &["--repair", "a", "--resume"],
+    ] {
+        let why = usage(line);
+        assert!(
+            why.starts_with("--repair downloads nothing: it cannot be used with "),
+            "{why}"
+        );
+    }
+    assert!(usage(&["--repair"]).contains("--repair"));
+    assert!(read(&["rtmp://h/a/b"]).unwrap().repair.is_empty());
+}

@@ -103,6 +103,21 @@ impl FromStr for Span {
     }
 }
 
+/// A length of time, or 0 for never.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Interval(pub Option<Span>);
+
+impl FromStr for Interval {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        match text.parse() {
+            Err(Error::Nothing) => Ok(Self(None)),
+            span => Ok(Self(Some(span?))),
+        }
+    }
+}
+
 fn spelt_out(text: &str) -> Option<Duration> {
     humantime::parse_duration(text).ok()
 }
@@ -384,6 +399,13 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Until>(), Err(Error::Until), "{text}");
         }
+    }
+
+    #[test]
+    fn an_interval_may_be_never() {
+        assert_eq!("0".parse(), Ok(Interval(None)));
+        assert_eq!("1m".parse(), Ok(Interval(Some(Span { ms: 60_000 }))));
+        assert_eq!("x".parse::<Interval>(), Err(Error::Span));
     }
 
     #[test]

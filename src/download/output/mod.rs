@@ -2,6 +2,7 @@
 
 mod backlog;
 mod configuration;
+mod disk;
 mod early;
 mod file;
 mod hook;
@@ -19,11 +20,12 @@ use std::{
     io,
     ops::Add,
     path::{Path, PathBuf},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use jiff::{Timestamp, Zoned, tz::TimeZone};
 
+pub(crate) use self::file::lock;
 use self::{
     configuration::Configuration,
     early::Early,
@@ -81,11 +83,30 @@ impl Destination {
     }
 }
 
+/// How a file is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileOptions {
+    /// Whether its head is rewritten.
+    pub layout: Layout,
+    /// How often it is brought to the disk; `None` leaves that to the system.
+    pub sync_interval: Option<Duration>,
+}
+
+impl Default for FileOptions {
+    fn default() -> Self {
+        Self {
+            layout: Layout::Seekable,
+            sync_interval: Some(Duration::from_secs(10)),
+        }
+    }
+}
+
 /// One output of one download. Nothing is opened, and an existing file not touched, before the first
 /// frame.
 #[derive(Debug)]
 pub(super) struct Output {
     destination: Destination,
+    file_options: FileOptions,
     /// What the server told so far, for the heads to come.
     metadata: Metadata,
     early: Early,
@@ -204,6 +225,10 @@ impl Output {
         };
         Self {
             destination,
+            file_options: FileOptions {
+                layout: Layout::Seekable,
+                sync_interval: None,
+            },
             metadata: Metadata::default(),
             early: Early::default(),
             part: None,
@@ -312,6 +337,11 @@ impl Output {
         }
     }
 
+    /// Has files written so from now on; at first with an index, and left to the system.
+    pub(super) fn write_files(&mut self, options: FileOptions) {
+        self.file_options = options;
+    }
+
     /// What is in the output. Tags that wait do not count yet.
     pub(super) fn written(&self) -> Written {
         match (&self.part, &self.resumed) {
@@ -330,14 +360,15 @@ impl Output {
         members: Object,
         payload: Payload,
     ) -> io::Result<()> {
-        match self.part.as_mut().map(|part| &mut part.sink) {
-            Some(Sink::Pipe(_)) => return self.tag(now, Nature::SCRIPT, Some(at_ms), payload),
-            Some(Sink::File(file)) => {
-                file.writer().set_metadata(&members);
-            }
-            None => {}
-        }
+        let is_taken = match self.part.as_mut().map(|part| &mut part.sink) {
+            Some(Sink::File(file)) => file.set_metadata(&members),
+            Some(Sink::Pipe(_)) => false,
+            None => true,
+        };
         self.metadata.merge(&members);
+        if !is_taken {
+            return self.tag(now, Nature::SCRIPT, Some(at_ms), payload);
+        }
         self.spent.push(payload);
         Ok(())
     }
@@ -370,11 +401,14 @@ impl Output {
         self.tag(now, nature, Some(at_ms), payload)
     }
 
-    /// When [`Output::flush`] is due.
+    /// When [`Output::settle`] has something to do.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let part = self.part.as_ref()?;
-        let pipe_deadline = self.pipe().and_then(Pipe::deadline);
-        part.queue.deadline().into_iter().chain(pipe_deadline).min()
+        let of_sink = match &part.sink {
+            Sink::File(file) => file.deadline(),
+            Sink::Pipe(pipe) => pipe.deadline(),
+        };
+        part.queue.deadline().into_iter().chain(of_sink).min()
     }
 
     /// Writes what waits: to a pipe whenever there is something, to a file once its time has come.
@@ -384,10 +418,7 @@ impl Output {
         };
         let is_due = match part.sink {
             Sink::Pipe(_) => !part.queue.is_empty(),
-            Sink::File(_) => part
-                .queue
-                .deadline()
-                .is_some_and(|deadline| deadline <= now),
+            Sink::File(_) => self.deadline().is_some_and(|deadline| deadline <= now),
         };
         if is_due {
             self.flush(now)?;
@@ -434,6 +465,9 @@ impl Output {
     /// Writes all that is left. A pipe's reader may take until `deadline`; without one, any time.
     pub(super) async fn finish(&mut self, deadline: Option<Instant>) -> io::Result<()> {
         self.end_part()?;
+        if let Some(Sink::File(file)) = self.part.as_mut().map(|part| &mut part.sink) {
+            file.sync_at_end(deadline).await?;
+        }
         while self.pipe().is_some_and(|pipe| !pipe.is_idle()) {
             match deadline {
                 None => self.wait_for_reader().await?,
@@ -509,7 +543,7 @@ impl Output {
 
     fn reopen(&mut self, former: Former, now: Instant, at_ms: u64) -> io::Result<()> {
         let has_video = former.has_video;
-        let mut file = TagFile::go_on(former, now)?;
+        let mut file = TagFile::go_on(former, self.file_options.sync_interval, now)?;
         file.writer().take_over(&self.metadata);
         let opened = Opened {
             head: file.written().bytes,
@@ -606,7 +640,11 @@ impl Output {
     }
 
     fn begin_file(&self, file: File, path: PathBuf, now: Instant) -> io::Result<Opened> {
-        let file = TagFile::begin(file, self.writer(Layout::Seekable), now)?;
+        let FileOptions {
+            layout,
+            sync_interval,
+        } = self.file_options;
+        let file = TagFile::begin(file, self.writer(layout), sync_interval, now)?;
         Ok(Opened {
             head: file.written().bytes,
             sink: Sink::File(Box::new(file)),
@@ -635,11 +673,11 @@ impl Output {
         writer
     }
 
-    /// Writes what waits, and makes the head of a file true every now and then.
+    /// Writes what waits, and sees to a file every now and then.
     fn flush(&mut self, now: Instant) -> io::Result<()> {
         self.write_out()?;
         match self.part.as_mut().map(|part| &mut part.sink) {
-            Some(Sink::File(file)) => file.patch_if_due(now),
+            Some(Sink::File(file)) => file.keep_up(now),
             _ => Ok(()),
         }
     }

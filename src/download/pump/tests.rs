@@ -5,7 +5,7 @@ use crate::{
     download::{
         Gap, Retry,
         line::{MAX_LEFT_OVER, READ_BYTES},
-        output::{Destination, Parts},
+        output::{Destination, FileOptions, Parts},
         tests::session,
     },
     rtmp::{chunk, client::config::BufferLength, message::Timestamp},
@@ -85,6 +85,7 @@ fn job(destination: Destination) -> Job {
         dialer: Dialer::default(),
         output: destination,
         backlog_bytes: 1 << 20,
+        file: FileOptions::default(),
         keep_timestamps: false,
         alternatives: Vec::new(),
         stop_ms: None,

@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     download::{
-        output::{Former, Nature},
+        output::{Former, Nature, lock},
         splice::{Expectation, MIN_RUN, Past, Splice},
     },
     flv::{Error, Reader, TagKind, Writer, codec::VideoTag, head, reader::TagRead},
@@ -55,6 +55,7 @@ pub(in crate::download) fn read(path: &Path) -> io::Result<Found> {
     if !file.metadata()?.is_file() {
         return Ok(Found::Nothing);
     }
+    lock(&file)?;
     let mut scan = Scan::default();
     let rest = scan.run(&mut file)?;
     Ok(scan.into_found(file, &rest))

@@ -22,7 +22,7 @@ pub struct Nginx {
 }
 
 /// A running nginx: application `vod` plays files of a folder, `live` relays with default
-/// directives, `notify` with `play_restart` and `publish_notify`.
+/// directives, `record` records, too, `notify` with `play_restart` and `publish_notify`.
 pub struct Instance {
     _process: Process,
     folder: TempDir,
@@ -142,6 +142,7 @@ impl Nginx {
                      listen 127.0.0.1:{port};
                      application vod {{ play {folder}/media; }}
                      application live {{ live on; }}
+                     application record {{ live on; record all; record_path {folder}; }}
                      application notify {{ live on; play_restart on; publish_notify on; idle_streams off; }}
                  }}
              }}"
@@ -182,6 +183,11 @@ impl Instance {
     /// The URL of stream or file `name` in `application`.
     pub fn url(&self, application: &str, name: &str) -> String {
         format!("rtmp://127.0.0.1:{}/{application}/{name}", self.port)
+    }
+
+    /// What nginx has recorded of stream `name` of application `record`.
+    pub fn recording(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name).with_extension("flv")
     }
 
     /// Waits until nginx has logged `text`.

@@ -1,0 +1,189 @@
+//! Writing what a file has as a new file, which takes its name when it is whole.
+
+use std::{
+    ffi::OsString,
+    fs::{self, File, OpenOptions},
+    io::{self, BufWriter, Read, Seek, Write},
+    path::{Path, PathBuf},
+};
+
+use super::{
+    Error, Findings, How, Repaired, note, on_meta_data,
+    source::{Piece, Source},
+    write_patches,
+};
+use crate::{
+    download::output,
+    flv::{Layout, Writer, head},
+};
+
+/// Writes what can be saved of `file` to `output`, with a head of ours in front.
+pub(super) fn write(
+    file: &File,
+    output: &Path,
+    watch: &mut dyn FnMut(u64, u64) -> bool,
+) -> Result<Repaired, Error> {
+    let output = fs::canonicalize(output).unwrap_or_else(|_| output.to_owned());
+    let mut source = Source::new(file).map_err(Error::Read)?;
+    let mut unfinished = Unfinished::create(&output)?;
+    let (findings, writer) = copy(&mut source, &unfinished, watch)?;
+    let repaired = findings.finish(How::Anew, &writer)?;
+    if source.has_grown().map_err(Error::Read)? {
+        return Err(Error::Grew);
+    }
+    unfinished.write(|file| write_patches(file, &writer))?;
+    unfinished.finish()?;
+    Ok(repaired)
+}
+
+/// Copies all tags but `onMetaData`, whose fields go into the head.
+fn copy(
+    source: &mut Source<'_>,
+    unfinished: &Unfinished<'_>,
+    watch: &mut dyn FnMut(u64, u64) -> bool,
+) -> Result<(Findings, Writer), Error> {
+    let mut out = BufWriter::with_capacity(AT_A_TIME, &unfinished.file);
+    let mut writer = Writer::new(Layout::Seekable);
+    let mut findings = Findings::default();
+    let cannot_write = |error| unfinished.cannot_write(error);
+    out.write_all(&writer.head()).map_err(cannot_write)?;
+    while let Some(piece) = source.next(watch)? {
+        let (tag, bytes, is_mended) = match piece {
+            Piece::Garbage(bytes) => {
+                findings.garbage(bytes);
+                continue;
+            }
+            Piece::Tag {
+                tag,
+                bytes,
+                is_mended,
+            } => (tag, bytes, is_mended),
+        };
+        findings.tag(&tag, is_mended);
+        if let Some(fields) = on_meta_data(&tag) {
+            writer.set_metadata(&fields);
+            continue;
+        }
+        let content = bytes.len() - BACK_POINTER;
+        out.write_all(&bytes[..content])
+            .and_then(|()| out.write_all(&tag.header.previous_tag_size().to_be_bytes()))
+            .map_err(cannot_write)?;
+        note(&mut writer, &tag);
+    }
+    out.flush().map_err(cannot_write)?;
+    drop(out);
+    Ok((findings, writer))
+}
+
+/// The new file, under a name of its own. It is removed again unless it is finished.
+struct Unfinished<'o> {
+    file: File,
+    path: PathBuf,
+    output: &'o Path,
+    is_finished: bool,
+}
+
+impl<'o> Unfinished<'o> {
+    /// Creates it beside `output`, or takes the one that a killed repair has left.
+    fn create(output: &'o Path) -> Result<Self, Error> {
+        let mut name = OsString::from(output);
+        name.push(SUFFIX);
+        let path = PathBuf::from(name);
+        let cannot_write = |error| Error::Write {
+            path: path.clone(),
+            error,
+        };
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let mut file = options.open(&path).map_err(cannot_write)?;
+        output::lock(&file).map_err(|_| Error::Busy)?;
+        if !is_left_over(&mut file).map_err(cannot_write)? {
+            return Err(Error::InTheWay(path));
+        }
+        Ok(Self {
+            file,
+            path,
+            output,
+            is_finished: false,
+        })
+    }
+
+    fn cannot_write(&self, error: io::Error) -> Error {
+        Error::Write {
+            path: self.path.clone(),
+            error,
+        }
+    }
+
+    fn write(&mut self, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), Error> {
+        write(&mut self.file).map_err(|error| self.cannot_write(error))
+    }
+
+    /// Gives it the name that it is for, and the owner and the permissions of what had it.
+    fn finish(mut self) -> Result<(), Error> {
+        let output = self.output;
+        let path = self.path.clone();
+        self.write(|file| {
+            if let Ok(before) = fs::metadata(output) {
+                keep_owner(file, &before);
+                file.set_permissions(before.permissions())?;
+            }
+            file.sync_all()?;
+            fs::rename(path, output)
+        })?;
+        self.is_finished = true;
+        sync_folder_of(output);
+        Ok(())
+    }
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if !self.is_finished {
+            let _stays_behind = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Empties the file if it is one that was left behind by a repair, or new.
+fn is_left_over(file: &mut File) -> io::Result<bool> {
+    let mut start = Vec::new();
+    file.take(START).read_to_end(&mut start)?;
+    if !start.is_empty() && !head::is_ours(&start) {
+        return Ok(false);
+    }
+    file.set_len(0)?;
+    file.rewind()?;
+    Ok(true)
+}
+
+/// Only the superuser may give a file away; others keep what they can.
+#[cfg(unix)]
+fn keep_owner(file: &File, before: &fs::Metadata) {
+    use std::os::unix::fs::{MetadataExt, fchown};
+
+    let _ = fchown(file, None, Some(before.gid()));
+    let _ = fchown(file, Some(before.uid()), None);
+}
+
+#[cfg(not(unix))]
+fn keep_owner(_: &File, _: &fs::Metadata) {}
+
+/// A name is on the disk when its folder is. Where folders cannot be opened, the system sees to it.
+fn sync_folder_of(file: &Path) {
+    if let Some(folder) = file.parent() {
+        let _ = File::open(folder).and_then(|folder| folder.sync_all());
+    }
+}
+
+/// What the name of a new file ends in until it is whole.
+const SUFFIX: &str = ".repairing";
+
+/// What tells a head of ours.
+const START: u64 = 128;
+
+/// How much is written at a time.
+const AT_A_TIME: usize = 1 << 20;
+
+/// How many bytes a back pointer has.
+const BACK_POINTER: usize = 4;

@@ -1,0 +1,142 @@
+//! A file that is read from its beginning to its end, through a window that any tag fits into.
+
+use std::{
+    fs::File,
+    io::{self, Read, Seek},
+};
+
+use super::Error;
+use crate::flv::{
+    TagHeader, head,
+    reader::TagRead,
+    salvage::{Found, Salvage},
+};
+
+/// What is left of a file to be read.
+pub(super) struct Source<'f> {
+    file: &'f File,
+    /// How long the file was when it was opened: what grows behind is none of ours.
+    length: u64,
+    /// Up to where it was read.
+    read_to: u64,
+    /// Up to where that was told.
+    watched_to: u64,
+    salvage: Salvage,
+    window: Vec<u8>,
+    /// Where in the file the window begins.
+    window_at: u64,
+    /// What of the window was passed.
+    passed: usize,
+}
+
+/// What a file consists of.
+pub(super) enum Piece<'a> {
+    /// A whole tag, but perhaps for its back pointer; `bytes` are header, body and back pointer.
+    Tag {
+        tag: TagRead<'a>,
+        bytes: &'a [u8],
+        is_mended: bool,
+    },
+    /// So many bytes that belong to no tag.
+    Garbage(u64),
+}
+
+impl<'f> Source<'f> {
+    pub(super) fn new(mut file: &'f File) -> io::Result<Self> {
+        file.rewind()?;
+        Ok(Self {
+            file,
+            length: file.metadata()?.len(),
+            read_to: 0,
+            watched_to: 0,
+            salvage: Salvage::new(),
+            window: Vec::new(),
+            window_at: 0,
+            passed: 0,
+        })
+    }
+
+    /// The first bytes of the file, as many as a head of ours has; to be called before anything is read.
+    pub(super) fn start(&mut self) -> io::Result<&[u8]> {
+        while self.window.len() < head::LENGTH && !self.is_at_end() {
+            self.fill()?;
+        }
+        Ok(&self.window)
+    }
+
+    /// Whether the file is as long as it was.
+    pub(super) fn has_grown(&self) -> io::Result<bool> {
+        Ok(self.file.metadata()?.len() != self.length)
+    }
+
+    /// What comes next; `None` at the end.
+    pub(super) fn next(
+        &mut self,
+        watch: &mut dyn FnMut(u64, u64) -> bool,
+    ) -> Result<Option<Piece<'_>>, Error> {
+        let (offset, header, is_mended) = loop {
+            if self.watched_to != self.read_to {
+                self.watched_to = self.read_to;
+                if !watch(self.read_to, self.length) {
+                    return Err(Error::Interrupted);
+                }
+            }
+            let is_end = self.is_at_end();
+            let mut rest = self.window.get(self.passed..).unwrap_or_default();
+            let found = self.salvage.read(&mut rest, is_end).map_err(Error::NoFlv)?;
+            let left = rest.len();
+            match found {
+                Some(Found::Tag(tag)) => break (tag.offset, tag.header, false),
+                Some(Found::Mended(tag)) => break (tag.offset, tag.header, true),
+                Some(Found::Garbage(bytes)) => {
+                    self.passed = self.window.len() - left;
+                    return Ok(Some(Piece::Garbage(bytes)));
+                }
+                None if is_end => return Ok(None),
+                None => {
+                    self.passed = self.window.len() - left;
+                    self.fill().map_err(Error::Read)?;
+                }
+            }
+        };
+        let length = header.previous_tag_size() as usize + BACK_POINTER;
+        let begin = (offset - self.window_at) as usize;
+        self.passed = begin + length;
+        let bytes = &self.window[begin..self.passed];
+        let body = &bytes[TagHeader::LENGTH..length - BACK_POINTER];
+        Ok(Some(Piece::Tag {
+            tag: TagRead {
+                offset,
+                header,
+                body,
+            },
+            bytes,
+            is_mended,
+        }))
+    }
+
+    fn is_at_end(&self) -> bool {
+        self.read_to >= self.length
+    }
+
+    /// Forgets what was passed and reads on.
+    fn fill(&mut self) -> io::Result<()> {
+        self.window.drain(..self.passed);
+        self.window_at += self.passed as u64;
+        self.passed = 0;
+        let count = (self.length - self.read_to).min(AT_A_TIME);
+        let read = self.file.take(count).read_to_end(&mut self.window)? as u64;
+        self.read_to += read;
+        if read < count {
+            // Somebody has cut it off.
+            self.length = self.read_to;
+        }
+        Ok(())
+    }
+}
+
+/// How much is read at a time.
+const AT_A_TIME: u64 = 1 << 20;
+
+/// How many bytes a back pointer has.
+const BACK_POINTER: usize = 4;

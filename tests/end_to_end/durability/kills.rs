@@ -1,0 +1,187 @@
+//! `kill -9` at any moment costs a second at most.
+//!
+//! `RTMPULL_KILLS=500` has so many recordings killed, each somewhere in its first 25 seconds.
+
+use std::{
+    env, fs,
+    path::Path,
+    process::Command,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use rand::RngExt;
+use rtmpull::flv::head;
+
+use super::{Ours, repair};
+use crate::{
+    judge::assert_faultless,
+    peers::ffmpeg::Ffmpeg,
+    process::Process,
+    server::{Clip, Config, Server, Stream, Tag},
+};
+
+#[test]
+fn a_kill_at_any_moment_costs_a_second_at_most() {
+    let asked = env::var("RTMPULL_KILLS").ok();
+    let asked = asked.map(|count| count.parse().expect("RTMPULL_KILLS is a number"));
+    let (count, up_to_ms) = asked.map_or((12, 4_000), |count| (count, 25_000));
+    let clip = long_clip();
+    let media: Vec<Tag> = clip.media().cloned().collect();
+    let server = Server::start(Config::serving(Stream::live(clip)));
+    let ffmpeg = Ffmpeg::find();
+    let begun = AtomicUsize::new(0);
+    let missing = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE.min(count) {
+            scope.spawn(|| {
+                while begun.fetch_add(1, Ordering::Relaxed) < count {
+                    let after = Duration::from_millis(rand::rng().random_range(0..up_to_ms));
+                    let kill = Kill::new(&server.url("clip"), after);
+                    kill.check(&media, ffmpeg.as_ref());
+                    missing
+                        .lock()
+                        .expect("nobody panics with it")
+                        .push(kill.missing_ms());
+                }
+            });
+        }
+    });
+    let mut missing = missing.into_inner().expect("nobody panicked with it");
+    missing.sort_unstable();
+    assert_eq!(missing.len(), count);
+    let [median, most] = [missing[count / 2], missing[count - 1]];
+    println!("{count} kills: {median} ms missing in the middle, {most} ms at the most");
+}
+
+/// A recording that was killed.
+struct Kill {
+    folder: tempfile::TempDir,
+    /// From the arrival of the first frame to the kill.
+    played: Duration,
+    file: Vec<u8>,
+}
+
+impl Kill {
+    /// Records `url`, and kills that `after` the first frame.
+    fn new(url: &str, after: Duration) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let output = folder.path().join("out.flv");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rtmpull"));
+        command.args(["-q", "-v", url, "-o"]).arg(&output);
+        let mut process = Process::start(&mut command);
+        let has_head = || fs::metadata(&output).is_ok_and(|file| file.len() >= head::LENGTH as u64);
+        while !has_head() {
+            assert!(process.is_running(), "ended before it had written anything");
+            thread::sleep(Duration::from_millis(2));
+        }
+        let first_frame = Instant::now();
+        thread::sleep(after);
+        let played = first_frame.elapsed();
+        let killed = process.kill();
+        assert_eq!(killed.code(), None, "{killed}");
+        let file = fs::read(&output).expect("it was written");
+        Self {
+            folder,
+            played,
+            file,
+        }
+    }
+
+    /// What the server had sent at the kill and the file lacks.
+    fn missing_ms(&self) -> u64 {
+        let last_ms = u64::from(Ours::read(&self.file).last_ms());
+        (self.played.as_millis() as u64).saturating_sub(last_ms)
+    }
+
+    fn check(&self, media: &[Tag], ffmpeg: Option<&Ffmpeg>) {
+        let Self { played, file, .. } = self;
+        let before = Ours::read(file);
+        assert!(
+            before.tags == media[..before.tags.len()],
+            "what came, and no more"
+        );
+        let duration_ms = before.number("duration") * 1000.0;
+        assert!(
+            duration_ms <= f64::from(before.last_ms()) + 100.0,
+            "{duration_ms} ms"
+        );
+        let missing_ms = self.missing_ms();
+        assert!(
+            missing_ms <= 1_000 + NOISE_MS,
+            "{missing_ms} ms missing after {played:?}"
+        );
+        let path = self.folder.path().join("out.flv");
+        if before.tags.is_empty() {
+            return;
+        }
+        if let Some(ffmpeg) = ffmpeg.filter(|_| played.subsec_millis() % 4 == 0) {
+            assert_decodes(ffmpeg, &path);
+        }
+        repair([&path]).succeeded();
+        let repaired = fs::read(&path).expect("it is there");
+        assert_repaired(file, &repaired);
+        let again = repair([&path]).succeeded();
+        assert!(again.stderr.contains("is whole"), "{again}");
+        assert!(fs::read(&path).expect("it is there") == repaired);
+        if let Some(ffmpeg) = ffmpeg.filter(|_| played.subsec_millis() % 4 == 0) {
+            assert_decodes(ffmpeg, &path);
+            assert_faultless(&path);
+        }
+    }
+}
+
+/// Panics unless only the torn end, the flags, our own fields and the keyframes behind the last known
+/// one have changed.
+#[track_caller]
+fn assert_repaired(before: &[u8], after: &[u8]) {
+    let (old, new) = (Ours::read(before), Ours::read(after));
+    assert_eq!(before.len() - old.torn_bytes, after.len());
+    assert!(before[head::LENGTH..after.len()] == after[head::LENGTH..]);
+    new.assert_true(after.len());
+    let is_own_field = |at: &usize| *at == 4 || (42..2007).contains(at);
+    let is_slot = |at: &usize| (2031..38_915).contains(at);
+    let mut changed = (0..head::LENGTH).filter(|at| before[*at] != after[*at]);
+    assert!(changed.all(|at| is_own_field(&at) || is_slot(&at)));
+    let last = *old.slots().last().expect("slots");
+    let known = old.slots().iter().take_while(|slot| **slot != last).count();
+    assert_eq!(old.slots()[..known], new.slots()[..known]);
+}
+
+/// Panics where ffmpeg finds a fault with a frame of `file`, but for its end.
+#[track_caller]
+fn assert_decodes(ffmpeg: &Ffmpeg, file: &Path) {
+    let arguments = ["-xerror", "-i"].map(AsRef::as_ref);
+    let sink = ["-f", "null", "-"].map(AsRef::as_ref);
+    ffmpeg
+        .run(arguments.into_iter().chain([file.as_os_str()]).chain(sink))
+        .succeeded();
+}
+
+/// The sample ten times, one after the other.
+fn long_clip() -> Clip {
+    let sample = Clip::sample();
+    // The mark at its end is none when more follows.
+    let frames = || sample.media().filter(|tag| tag.body.len() > 5);
+    let tags = (0..10).flat_map(|round| {
+        frames()
+            .filter(move |tag| round == 0 || !tag.is_configuration())
+            .map(move |tag| Tag {
+                timestamp_ms: tag.timestamp_ms + round * 3_100,
+                ..tag.clone()
+            })
+    });
+    Clip {
+        tags: tags.collect(),
+    }
+}
+
+/// Recordings that run at a time.
+const AT_ONCE: usize = 20;
+
+/// How late a program may be on a machine that has many of them to run.
+const NOISE_MS: u64 = 300;

@@ -1,0 +1,163 @@
+//! A file is valid at every instant, and repaired where it is not.
+
+/// Recordings that are killed.
+mod kills;
+
+/// Files of others that were cut off.
+mod repairs;
+
+/// How a file is written: locked, plain, brought to the disk.
+mod writing;
+
+use std::{
+    ffi::OsStr,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use rtmpull::{
+    amf::{Object, Value, amf0},
+    flv::{Reader, head},
+};
+
+use crate::{
+    process::{Finished, Process},
+    program::LIMIT,
+    server::{Clip, Tag},
+};
+
+/// Runs `rtmpull --repair` with what follows.
+fn repair<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Finished {
+    start_repair(arguments).finish(LIMIT)
+}
+
+fn start_repair<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Process {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rtmpull"));
+    Process::start(command.arg("--repair").args(arguments))
+}
+
+/// Panics unless `finished` ended with `code` and told `text` in a single line.
+#[track_caller]
+fn assert_told(finished: &Finished, code: i32, text: &str) {
+    assert_eq!(finished.code(), Some(code), "{finished}");
+    assert_eq!(finished.stderr.lines().count(), 1, "{finished}");
+    assert!(finished.stderr.contains(text), "no {text:?} in {finished}");
+}
+
+/// The tags of a file of ours behind its head, its head's fields, and how many bytes behind the last
+/// whole tag belong to none. Panics where the head is not whole, or points at anything but keyframes in
+/// the file.
+struct Ours {
+    tags: Vec<Tag>,
+    fields: Object,
+    torn_bytes: usize,
+}
+
+impl Ours {
+    #[track_caller]
+    fn read(file: &[u8]) -> Self {
+        assert!(head::is_ours(file), "a head of ours");
+        let (mut reader, mut rest) = (Reader::new(), file);
+        while reader
+            .read(&mut rest)
+            .expect("tags and nothing else")
+            .is_some()
+        {}
+        let whole = &file[..reader.intact_end() as usize];
+        let mut tags = Clip::parse(whole).tags;
+        let metadata = tags.remove(0);
+        let (values, error) = amf0::decode_all(metadata.body.into());
+        assert_eq!(error, None);
+        let fields = values.get(1).and_then(Value::as_object);
+        let ours = Self {
+            tags,
+            fields: fields.expect("a name and an array").clone(),
+            torn_bytes: rest.len(),
+        };
+        ours.check_keyframes();
+        ours
+    }
+
+    #[track_caller]
+    fn check_keyframes(&self) {
+        let mut at = head::LENGTH as u64;
+        let mut keyframes = vec![(0.0, at)];
+        for tag in &self.tags {
+            if tag.is_keyframe() {
+                keyframes.push((f64::from(tag.timestamp_ms) / 1000.0, at));
+            }
+            at += tag.body.len() as u64 + 15;
+        }
+        let slots = self.slots();
+        assert_eq!(slots.len(), 2048);
+        for slot in &slots {
+            assert!(keyframes.contains(slot), "{slot:?} is no keyframe");
+        }
+        assert!(slots.is_sorted_by_key(|(time, _)| *time));
+    }
+
+    /// The keyframes of the head: seconds and positions.
+    fn slots(&self) -> Vec<(f64, u64)> {
+        let keyframes = self.fields.get("keyframes").expect("a table");
+        let numbers = |name| {
+            let numbers = keyframes.member(name).and_then(Value::as_array);
+            let numbers = numbers.expect("an array").iter();
+            numbers.map(|number| number.as_number().expect("a number"))
+        };
+        let positions = numbers("filepositions").map(|position| position as u64);
+        numbers("times").zip(positions).collect()
+    }
+
+    fn number(&self, name: &str) -> f64 {
+        let number = self.fields.get(name).and_then(Value::as_number);
+        number.unwrap_or_else(|| panic!("no {name}"))
+    }
+
+    fn last_ms(&self) -> u32 {
+        self.tags
+            .iter()
+            .map(|tag| tag.timestamp_ms)
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// Panics unless the head tells what is in the file, which has `length` bytes.
+    #[track_caller]
+    fn assert_true(&self, length: usize) {
+        assert_eq!(self.torn_bytes, 0, "torn bytes");
+        assert_eq!(self.number("filesize"), length as f64);
+        let behind = self.number("duration") - f64::from(self.last_ms()) / 1000.0;
+        assert!(
+            (0.0..0.1).contains(&behind),
+            "a duration of {behind} s too much"
+        );
+        let keyframes = self.tags.iter().filter(|tag| tag.is_keyframe());
+        let mut slots = self.slots();
+        slots.dedup();
+        assert_eq!(slots.len(), keyframes.count(), "keyframes");
+    }
+}
+
+/// The whole tags in front of a cut, but for `onMetaData`: of any FLV file.
+fn whole_tags(file: &[u8]) -> Vec<Tag> {
+    let mut end = 13;
+    while let Some([_, a, b, c]) = file.get(end..end + 4) {
+        let next = end + 15 + u32::from_be_bytes([0, *a, *b, *c]) as usize;
+        if next > file.len() {
+            break;
+        }
+        end = next;
+    }
+    Clip::parse(&file[..end])
+        .behind_metadata()
+        .cloned()
+        .collect()
+}
+
+/// Writes `bytes` as `name` into `folder`.
+fn write(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
+    let file = folder.join(name);
+    fs::write(&file, bytes).expect("a folder that takes files");
+    file
+}

@@ -1,0 +1,207 @@
+use std::{fs, path::Path};
+
+use rand::RngExt;
+
+use super::*;
+use crate::{
+    fixtures,
+    judge::{Media, assert_faultless, assert_whole},
+    peers::{
+        ffmpeg::{Ffmpeg, ffprobe},
+        nginx::Nginx,
+        require,
+        rtmpdump::Rtmpdump,
+    },
+    server::{Config, Pace, Server, Stream},
+};
+
+#[test]
+fn repairs_rtmpdumps_files() {
+    let rtmpdump = require!(Rtmpdump::find());
+    let ffmpeg = require!(Ffmpeg::find());
+    let clip = Stream::recorded(Clip::read(&fixtures::avc_aac_flv(&ffmpeg))).paced(Pace::Unbounded);
+    let server = Server::start(Config::serving(clip));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("rtmpdump.flv");
+    rtmpdump.play(&server.url("clip"), &file, &[]).finish(LIMIT);
+    cuts_are_repaired(&ffmpeg, &file);
+}
+
+#[test]
+fn repairs_ffmpegs_files() {
+    let ffmpeg = require!(Ffmpeg::find());
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let clips = [
+        fixtures::avc_aac_flv(&ffmpeg),
+        fixtures::h263_mp3_flv(&ffmpeg),
+        fixtures::mp3_flv(&ffmpeg),
+    ];
+    for clip in clips {
+        let file = folder.path().join("ffmpeg.flv");
+        let paths = ["-i".as_ref(), clip.as_os_str()].into_iter();
+        let arguments = paths
+            .chain(["-c", "copy"].map(OsStr::new))
+            .chain([file.as_os_str()]);
+        ffmpeg.run(arguments).succeeded();
+        cuts_are_repaired(&ffmpeg, &file);
+    }
+}
+
+#[test]
+fn repairs_what_nginx_was_recording() {
+    let nginx = require!(Nginx::find());
+    let ffmpeg = require!(Ffmpeg::find());
+    let server = nginx.start(&[]);
+    let clip = fixtures::avc_aac_flv(&ffmpeg);
+    let publisher = ffmpeg.publish(&clip, &server.url("record", "clip"));
+    let recording = server.recording("clip");
+    let length = || fs::metadata(&recording).map_or(0, |file| file.len());
+    let is_enough = (0..LIMIT.as_millis() / 10).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        length() > 30_000
+    });
+    assert!(is_enough, "nginx records nothing");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("nginx.flv");
+    fs::copy(&recording, &file).expect("it is there");
+    drop(publisher);
+    cuts_are_repaired(&ffmpeg, &file);
+}
+
+#[test]
+fn says_what_it_did_to_each_file_and_ends_with_the_worst() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let clip = include_bytes!("../../server/clip.flv");
+    let torn = write(folder.path(), "torn.flv", &clip[..clip.len() - 3]);
+    let text = write(folder.path(), "text.flv", b"somebody's only copy");
+    let finished = repair([&torn, &text]);
+    assert_eq!(finished.code(), Some(1), "{finished}");
+    let lines: Vec<_> = finished.stderr.lines().collect();
+    assert_eq!(lines.len(), 2, "{finished}");
+    assert!(
+        lines[0].starts_with("INFO: ") && lines[0].contains("torn.flv: repaired, written anew")
+    );
+    assert!(lines[1].starts_with("ERROR: ") && lines[1].contains("text.flv: no FLV file"));
+    assert_eq!(
+        fs::read(&text).expect("it is there"),
+        b"somebody's only copy"
+    );
+    assert_told(&repair([&torn]), 0, "is whole, nothing to do");
+    let output = folder.path().join("output.flv");
+    let before = fs::read(&torn).expect("it is there");
+    let arguments = [torn.as_os_str(), "-o".as_ref(), output.as_os_str()];
+    assert_told(&repair(arguments), 0, "repaired, written to");
+    assert!(fs::read(&torn).expect("it is there") == before);
+    let written = fs::read(&output).expect("it is there");
+    Ours::read(&written).assert_true(written.len());
+    let two = [
+        torn.as_os_str(),
+        text.as_os_str(),
+        "-o".as_ref(),
+        output.as_os_str(),
+    ];
+    assert_told(
+        &repair(two),
+        1,
+        "ERROR: usage: --repair of 2 files has no use for --flv",
+    );
+}
+
+#[test]
+fn a_repair_that_is_stopped_or_killed_leaves_the_file_alone() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let clip = include_bytes!("../../server/clip.flv");
+    let file = write(folder.path(), "clip.flv", clip);
+    // Room for nothing, which takes its time to be read.
+    let grow = |length| {
+        let file = fs::File::options().write(true).open(&file);
+        file.expect("it is there")
+            .set_len(length)
+            .expect("a sparse file");
+    };
+    grow(1 << 36);
+    for signal in ["INT", "KILL"] {
+        let running = start_repair([&file]);
+        let unfinished = folder.path().join("clip.flv.repairing");
+        while !unfinished.exists() {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        running.signal(signal);
+        let finished = running.finish(LIMIT);
+        assert_eq!(
+            finished.code(),
+            (signal == "INT").then_some(2),
+            "{finished}"
+        );
+        assert_eq!(unfinished.exists(), signal == "KILL");
+        assert_eq!(fs::metadata(&file).expect("it is there").len(), 1 << 36);
+    }
+    grow(clip.len() as u64);
+    assert!(fs::read(&file).expect("it is there") == clip);
+    repair([&file]).succeeded();
+    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1);
+}
+
+/// Panics unless `file`, whole and cut off anywhere, is repaired to what was whole of it.
+#[track_caller]
+fn cuts_are_repaired(ffmpeg: &Ffmpeg, file: &Path) {
+    let whole = fs::read(file).expect("it was written");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let repaired = folder.path().join("whole.flv");
+    let arguments = [file.as_os_str(), "-o".as_ref(), repaired.as_os_str()];
+    repair(arguments).succeeded();
+    if whole_tags(&whole)
+        .iter()
+        .map(|tag| tag.body.len() + 15)
+        .sum::<usize>()
+        + 1_000
+        > whole.len()
+    {
+        assert_whole(ffmpeg, file, &repaired);
+    }
+    for number in 0..6 {
+        let cut = rand::rng().random_range(5_000..whole.len());
+        let torn = write(folder.path(), "torn.flv", &whole[..cut]);
+        repair([&torn]).succeeded();
+        let bytes = fs::read(&torn).expect("it is there");
+        let ours = Ours::read(&bytes);
+        assert!(ours.tags == whole_tags(&whole[..cut]), "cut at {cut}");
+        assert_eq!(ours.torn_bytes, 0);
+        if number < 2 {
+            assert_faultless(&torn);
+            let media = Media::read(ffmpeg, &torn);
+            media.assert_start_of(&Media::read(ffmpeg, file), usize::MAX);
+            assert_seeks(&torn, &ours);
+        }
+    }
+}
+
+/// Panics unless ffmpeg's demuxer finds each keyframe where the table has it.
+#[track_caller]
+fn assert_seeks(file: &Path, ours: &Ours) {
+    if !ours.tags.iter().any(Tag::is_keyframe) {
+        return;
+    }
+    let mut slots = ours.slots();
+    slots.dedup();
+    for (seconds, position) in slots {
+        // A little later, since what is shown at the time of the keyframe is decoded from it.
+        let interval = format!("{:.3}%+#1", seconds + 0.1);
+        let entries = ["-select_streams", "v", "-show_entries", "packet=flags,pos"];
+        let arguments = [
+            &["-read_intervals", &interval],
+            &entries[..],
+            &["-of", "csv=p=0"],
+        ];
+        let finished = ffprobe(&arguments.concat(), file).succeeded();
+        let packet = String::from_utf8_lossy(&finished.stdout).trim().to_owned();
+        let (found, flags) = packet.split_once(',').expect("a packet");
+        assert!(flags.starts_with('K'), "{seconds} s: {packet}");
+        // ffmpeg tells where the header begins, or the body.
+        let found: u64 = found.parse().expect("a position");
+        assert!(
+            (position..position + 16).contains(&found),
+            "{seconds} s: {packet}"
+        );
+    }
+}

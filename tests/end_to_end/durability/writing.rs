@@ -1,0 +1,89 @@
+use super::*;
+use crate::{
+    program,
+    server::{Config, Pace, Server, Stream},
+};
+
+#[test]
+fn a_file_that_is_being_recorded_is_nobody_elses() {
+    let server = Server::start(Config::serving(Stream::live(Clip::sample())));
+    let url = server.url("clip");
+    let mut running = program::start(&url, &["-v"]);
+    running.wait_for_bytes(head::LENGTH as u64 + 1_000);
+    let file = running.file();
+    let mut second = Command::new(env!("CARGO_BIN_EXE_rtmpull"));
+    second.args([&url, "-v", "-o"]).arg(&file);
+    let second = Process::start(&mut second).finish(LIMIT);
+    assert_eq!(second.code(), Some(1), "{second}");
+    let last = second.stderr.lines().last().unwrap_or_default();
+    let why = "ERROR: output-failed: cannot write the output: another program is writing it";
+    assert!(last.starts_with(why), "{second}");
+    assert_told(
+        &repair([&file]),
+        1,
+        "it is being written at the moment; left as it was",
+    );
+    let download = running.finish();
+    download.assert_ended(0, "unpublished");
+    let bytes = fs::read(download.file()).expect("it is there");
+    let ours = Ours::read(&bytes);
+    ours.assert_true(bytes.len());
+    assert_sample(&ours.tags);
+    assert_told(&repair([&file]), 0, "is whole, nothing to do");
+}
+
+#[test]
+fn plain_tags_are_written_on_request_and_indexed_by_a_repair() {
+    let server = Server::start(Config::serving(
+        Stream::recorded(Clip::sample()).paced(Pace::Unbounded),
+    ));
+    let download = program::download(&server.url("clip"), &["--no-index"]);
+    download.assert_ended(0, "ended");
+    let file = download.file();
+    let bytes = fs::read(&file).expect("it is there");
+    assert!(!head::is_ours(&bytes));
+    assert!(bytes.len() < head::LENGTH + 5_000, "no room is reserved");
+    let tags: Vec<Tag> = Clip::parse(&bytes).media().cloned().collect();
+    assert_sample(&tags);
+    repair([&file]).succeeded();
+    let bytes = fs::read(&file).expect("it is there");
+    let ours = Ours::read(&bytes);
+    ours.assert_true(bytes.len());
+    assert!(ours.tags == tags);
+}
+
+#[test]
+fn a_file_is_the_same_however_often_it_is_brought_to_the_disk() {
+    let stream = Stream::live(Clip::sample()).paced(Pace::Times(2.0));
+    let server = Server::start(Config::serving(stream));
+    let url = server.url("clip");
+    let running = ["0", "50ms", "1"].map(|often| program::start(&url, &["-v", "--sync", often]));
+    let files = running.map(|running| {
+        let download = running.finish();
+        download.assert_ended(0, "unpublished");
+        fs::read(download.file()).expect("it is there")
+    });
+    assert!(files.iter().all(|file| *file == files[0]));
+    Ours::read(&files[0]).assert_true(files[0].len());
+    let wrong = program::download(&url, &["--sync", "often"]);
+    assert_eq!(wrong.finished.code(), Some(1));
+    assert!(
+        wrong.finished.stderr.contains("--sync"),
+        "{}",
+        wrong.finished
+    );
+}
+
+/// Panics unless these are the sample's frames. The mark at its end, which carries nothing, gets the
+/// time of what is before it.
+#[track_caller]
+fn assert_sample(tags: &[Tag]) {
+    let is_frame = |tag: &&Tag| tag.body.len() > 5;
+    let sample = Clip::sample();
+    assert!(
+        sample
+            .media()
+            .filter(is_frame)
+            .eq(tags.iter().filter(is_frame))
+    );
+}
