@@ -64,9 +64,9 @@ fn copy(
             writer.set_metadata(&fields);
             continue;
         }
-        let content = bytes.len() - BACK_POINTER;
-        out.write_all(&bytes[..content])
-            .and_then(|()| out.write_all(&tag.header.previous_tag_size().to_be_bytes()))
+        let back_pointer = tag.header.previous_tag_size();
+        out.write_all(&bytes[..back_pointer as usize])
+            .and_then(|()| out.write_all(&back_pointer.to_be_bytes()))
             .map_err(cannot_write)?;
         note(&mut writer, &tag);
     }
@@ -184,6 +184,3 @@ const START: u64 = 128;
 
 /// How much is written at a time.
 const AT_A_TIME: usize = 1 << 20;
-
-/// How many bytes a back pointer has.
-const BACK_POINTER: usize = 4;

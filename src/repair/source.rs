@@ -74,7 +74,7 @@ impl<'f> Source<'f> {
         &mut self,
         watch: &mut dyn FnMut(u64, u64) -> bool,
     ) -> Result<Option<Piece<'_>>, Error> {
-        let (offset, header, is_mended) = loop {
+        let (offset, header, length, is_mended) = loop {
             if self.watched_to != self.read_to {
                 self.watched_to = self.read_to;
                 if !watch(self.read_to, self.length) {
@@ -86,8 +86,8 @@ impl<'f> Source<'f> {
             let found = self.salvage.read(&mut rest, is_end).map_err(Error::NoFlv)?;
             let left = rest.len();
             match found {
-                Some(Found::Tag(tag)) => break (tag.offset, tag.header, false),
-                Some(Found::Mended(tag)) => break (tag.offset, tag.header, true),
+                Some(Found::Tag(tag)) => break (tag.offset, tag.header, tag.length(), false),
+                Some(Found::Mended(tag)) => break (tag.offset, tag.header, tag.length(), true),
                 Some(Found::Garbage(bytes)) => {
                     self.passed = self.window.len() - left;
                     return Ok(Some(Piece::Garbage(bytes)));
@@ -99,11 +99,10 @@ impl<'f> Source<'f> {
                 }
             }
         };
-        let length = header.previous_tag_size() as usize + BACK_POINTER;
         let begin = (offset - self.window_at) as usize;
         self.passed = begin + length;
         let bytes = &self.window[begin..self.passed];
-        let body = &bytes[TagHeader::LENGTH..length - BACK_POINTER];
+        let body = &bytes[TagHeader::LENGTH..][..header.length.get() as usize];
         Ok(Some(Piece::Tag {
             tag: TagRead {
                 offset,
@@ -137,6 +136,3 @@ impl<'f> Source<'f> {
 
 /// How much is read at a time.
 const AT_A_TIME: u64 = 1 << 20;
-
-/// How many bytes a back pointer has.
-const BACK_POINTER: usize = 4;
