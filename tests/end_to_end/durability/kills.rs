@@ -17,7 +17,7 @@ use std::{
 use rand::RngExt;
 use rtmpull::flv::head;
 
-use super::{Ours, repair};
+use super::{A_FRAME, Ours, repair};
 use crate::{
     judge::assert_faultless,
     peers::ffmpeg::Ffmpeg,
@@ -107,7 +107,7 @@ impl Kill {
         );
         let duration_ms = before.number("duration") * 1000.0;
         assert!(
-            duration_ms <= f64::from(before.last_ms()) + 100.0,
+            duration_ms <= f64::from(before.last_ms()) + 1000.0 * A_FRAME,
             "{duration_ms} ms"
         );
         let missing_ms = self.missing_ms();
