@@ -181,7 +181,7 @@ fn long_clip() -> Clip {
 }
 
 /// Recordings that run at a time.
-const AT_ONCE: usize = 40;
+const AT_ONCE: usize = 25;
 
 /// How late a program may be on a machine that has many of them to run.
 const NOISE_MS: u64 = 300;
