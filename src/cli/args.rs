@@ -452,6 +452,12 @@ pub struct Args {
     )]
     pub handshake: Handshake,
 
+    /// Go on in the clear where the server does not encrypt, with rtmpe
+    ///
+    /// Without it that is an error. Whether it came to that is told.
+    #[arg(long, help_heading = "Connection")]
+    pub allow_plain: bool,
+
     /// Wait for each answer before the next command: slower to start, for servers that stumble
     #[arg(long, help_heading = "Connection")]
     pub no_pipelining: bool,

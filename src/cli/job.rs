@@ -33,7 +33,7 @@ use crate::{
     },
     flv::Layout,
     rtmp::{
-        client::config::{BufferLength, Config, Connect, Start, Timeouts},
+        client::config::{BufferLength, Config, Connect, Encryption, Start, Timeouts},
         handshake::Mode,
         target::Scheme,
     },
@@ -73,7 +73,7 @@ pub fn resolve(args: &Args, surroundings: &Surroundings) -> Result<Job> {
     let connect = connect(args, &first)?;
     let login = access::login(args, &target)?;
     let output = destination(args, surroundings)?;
-    let route = place::route(args, &target)?;
+    let route = download::route::to(&target);
     let dialer = dialling::dialer(args, surroundings)?;
     access::ensure_supported(args)?;
     ensure_spared(args, &output)?;
@@ -96,10 +96,12 @@ pub fn resolve(args: &Args, surroundings: &Surroundings) -> Result<Job> {
             secure_token: given(args.token.as_ref()),
             usher_token: given(args.jtv.as_ref()),
             login,
+            swf_proof: None,
             buffer: buffer(args.buffer),
             buffer_trick: !args.realtime && !args.live,
             enhanced: !args.no_enhanced && args.name != Name::Rtmpdump,
             handshake: handshake(args.handshake),
+            encryption: encryption(args, target.scheme)?,
             pipelining: !args.no_pipelining,
             timeouts: args
                 .timeout
@@ -239,6 +241,22 @@ fn handshake(choice: Handshake) -> Mode {
         Handshake::Plain => Mode::Plain,
         Handshake::Digest => Mode::Digest,
     }
+}
+
+/// Both schemes that are encrypted by Adobe's means are, or the user says that it may be otherwise.
+fn encryption(args: &Args, scheme: Scheme) -> Result<Encryption> {
+    if !matches!(scheme, Scheme::Rtmpe | Scheme::Rtmpte) {
+        return Ok(Encryption::None);
+    }
+    ensure!(
+        args.handshake != Handshake::Plain,
+        "--handshake plain has no keys, which {scheme} needs"
+    );
+    Ok(if args.allow_plain {
+        Encryption::AllowPlain
+    } else {
+        Encryption::Required
+    })
 }
 
 fn bound(seconds: u32) -> Option<Duration> {

@@ -297,8 +297,8 @@ async fn finish_hooks(pump: &mut Pump<'_>, last: &Last, stop: &mut Stop) {
     pump.output.leave_hooks();
 }
 
-/// Connects and plays, again where a redirect, a login or a handshake that was hung up on asks for it, or
-/// where the stream may be at another place.
+/// Connects and plays, again where a redirect, a login, keys that do not fit or a handshake that was
+/// hung up on asks for it, or where the stream may be at another place.
 async fn play(job: &Job, pump: &mut Pump<'_>, places: &mut Places, stop: &mut Stop) -> Last {
     let mut route = job.route.clone();
     let mut session = job.session.clone();
@@ -308,6 +308,7 @@ async fn play(job: &Job, pump: &mut Pump<'_>, places: &mut Places, stop: &mut St
         session = asking_at(start_ms, &place);
     }
     let mut hops = 0;
+    let mut has_fresh_keys = false;
     loop {
         pump.report.connecting(&route.endpoint);
         let dialled = tokio::select! {
@@ -325,6 +326,10 @@ async fn play(job: &Job, pump: &mut Pump<'_>, places: &mut Places, stop: &mut St
             Next::Finish(last) if pump.is_hung_up_on(&last, &session) => {
                 tracing::info!("the server hung up on the handshake, trying the plain one");
                 session.handshake = handshake::Mode::Plain;
+            }
+            Next::Finish(last) if !has_fresh_keys && pump.is_misunderstood(&last, &client) => {
+                tracing::info!("the server may have come to other keys, trying fresh ones");
+                has_fresh_keys = true;
             }
             Next::Finish(last) => {
                 let is_prompt = begin.elapsed() < PROMPT && pump.is_hung_up_on_connect();
@@ -399,7 +404,7 @@ const LAST_HOOK_PATIENCE: Duration = Duration::from_millis(400);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rtmp::client::config::{BufferLength, Connect, Start, Timeouts};
+    use crate::rtmp::client::config::{BufferLength, Connect, Encryption, Start, Timeouts};
 
     /// A session for tests that need one.
     pub(super) fn session() -> Config {
@@ -420,10 +425,12 @@ mod tests {
             secure_token: None,
             usher_token: None,
             login: None,
+            swf_proof: None,
             buffer: BufferLength::Growing,
             buffer_trick: false,
             enhanced: true,
             handshake: handshake::Mode::Auto,
+            encryption: Encryption::None,
             pipelining: true,
             timeouts: Timeouts::default(),
         }

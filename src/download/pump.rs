@@ -22,10 +22,11 @@ use crate::{
     payload::Payload,
     rtmp::{
         client::{
-            Client, End, Event,
-            config::{Config, Connect, Start},
+            Client, End, Event, Wait,
+            config::{Config, Connect, Encryption, Start},
         },
         command::Redirect,
+        error::Error,
         handshake,
         message::{Kind, Message, Timestamp},
     },
@@ -429,11 +430,24 @@ impl<'a> Pump<'a> {
     }
 
     /// Whether the server closed during a digest handshake: very old ones know the plain one only. A
-    /// silent server is not asked again.
+    /// silent server is not asked again, and an encrypted session does not become a plain one.
     pub(super) fn is_hung_up_on(&self, last: &Last, session: &Config) -> bool {
         self.reached == Reached::Handshake
             && session.handshake == handshake::Mode::Auto
+            && session.encryption == Encryption::None
             && matches!(last, Last::PeerClosed { .. } | Last::Broken(_))
+    }
+
+    /// Whether nothing that made sense came behind a handshake whose keys the server may not share.
+    pub(super) fn is_misunderstood(&self, last: &Last, client: &Client) -> bool {
+        let makes_no_sense = matches!(
+            last,
+            Last::PeerClosed { .. }
+                | Last::Broken(_)
+                | Last::Protocol(Error::Chunk(_))
+                | Last::Session(End::TimedOut(Wait::Connect))
+        );
+        self.reached == Reached::Connect && client.may_be_misunderstood() && makes_no_sense
     }
 
     /// Whether the connection came no further than `connect`, and was not answered or not played to.

@@ -2,7 +2,11 @@
 
 use super::route;
 use crate::{
-    rtmp::{client::config::Config, command::Redirect, target::Target},
+    rtmp::{
+        client::config::{Config, Encryption},
+        command::Redirect,
+        target::{Scheme, Target},
+    },
     transport::{Carrier, Route},
 };
 
@@ -16,12 +20,7 @@ pub(super) fn follow(
 ) -> Result<(Route, Config), String> {
     let (Redirect::Application(url) | Redirect::Stream(url)) = redirect;
     let target = Target::parse(url).map_err(|error| format!("redirected to {url}: {error}"))?;
-    let Some(route) = route::to(&target) else {
-        let scheme = target.scheme;
-        return Err(format!(
-            "redirected to {url}: {scheme} is not supported by this version"
-        ));
-    };
+    let route = route::to(&target);
     if carrier.is_tls() && !route.carrier.is_tls() {
         return Err(format!(
             "redirected from TLS to {url}, which is not followed since others could read along"
@@ -35,6 +34,7 @@ pub(super) fn follow(
         },
     };
     let mut session = session.clone();
+    session.encryption = encryption(session.encryption, target.scheme);
     session.connect.tc_url = target.tc_url(&app);
     session.connect.app = app;
     if let Some(playpath) = playpath {
@@ -45,6 +45,15 @@ pub(super) fn follow(
     }
     tracing::info!("redirected to {}", session.connect.tc_url);
     Ok((route, session))
+}
+
+/// What was encrypted stays so, by its own means or by TLS.
+fn encryption(before: Encryption, scheme: Scheme) -> Encryption {
+    match (scheme, before) {
+        (Scheme::Rtmps | Scheme::Rtmpts, _) => Encryption::None,
+        (Scheme::Rtmpe | Scheme::Rtmpte, Encryption::None) => Encryption::Required,
+        _ => before,
+    }
 }
 
 /// What follows the host.
@@ -106,6 +115,34 @@ mod tests {
         assert_eq!(to(secret, Carrier::Tls), Ok(Carrier::Tls));
         let refused = to(plain, Carrier::Tls).unwrap_err();
         assert!(refused.starts_with("redirected from TLS to rtmp://"));
+    }
+
+    #[test]
+    fn a_redirect_can_ask_for_encryption_and_not_against_it() {
+        let encryption_after = |url: &str, before| {
+            let session = Config {
+                encryption: before,
+                ..session()
+            };
+            let redirect = Redirect::Application(url.into());
+            let (_, next) = follow(&redirect, &session, Carrier::Tcp).unwrap();
+            next.encryption
+        };
+        for (url, before, after) in [
+            ("rtmp://h/a", Encryption::None, Encryption::None),
+            ("rtmpe://h/a", Encryption::None, Encryption::Required),
+            ("rtmp://h/a", Encryption::Required, Encryption::Required),
+            ("rtmpt://h/a", Encryption::Required, Encryption::Required),
+            ("rtmpte://h/a", Encryption::None, Encryption::Required),
+            ("rtmps://h/a", Encryption::Required, Encryption::None),
+            (
+                "rtmpe://h/a",
+                Encryption::AllowPlain,
+                Encryption::AllowPlain,
+            ),
+        ] {
+            assert_eq!(encryption_after(url, before), after, "{url} {before:?}");
+        }
     }
 
     #[test]

@@ -5,25 +5,23 @@ use crate::{
     transport::{Carrier, Endpoint, Route},
 };
 
-/// What a scheme's bytes travel in; none where this version has no way.
-pub fn carrier(scheme: Scheme) -> Option<Carrier> {
+/// What a scheme's bytes travel in.
+pub fn carrier(scheme: Scheme) -> Carrier {
     match scheme {
-        Scheme::Rtmp => Some(Carrier::Tcp),
-        Scheme::Rtmps => Some(Carrier::Tls),
-        Scheme::Rtmpt => Some(Carrier::Http),
-        Scheme::Rtmpts => Some(Carrier::Https),
-        Scheme::Rtmpe => None,
-        Scheme::Rtmpte => None,
+        Scheme::Rtmp | Scheme::Rtmpe => Carrier::Tcp,
+        Scheme::Rtmps => Carrier::Tls,
+        Scheme::Rtmpt | Scheme::Rtmpte => Carrier::Http,
+        Scheme::Rtmpts => Carrier::Https,
     }
 }
 
-/// The way to `target`; none where this version has none.
-pub fn to(target: &Target) -> Option<Route> {
-    Some(Route {
+/// The way to `target`.
+pub fn to(target: &Target) -> Route {
+    Route {
         endpoint: Endpoint {
             host: target.host.clone(),
             port: target.port,
         },
-        carrier: carrier(target.scheme)?,
-    })
+        carrier: carrier(target.scheme),
+    }
 }

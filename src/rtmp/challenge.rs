@@ -1,5 +1,5 @@
-//! What servers ask a player for before they let it play: Wowza's secure token, and the logins of
-//! Adobe (`authmod=adobe`) and Limelight (`authmod=llnw`).
+//! What servers ask a player for before they let it play: Wowza's secure token, the logins of
+//! Adobe (`authmod=adobe`) and Limelight (`authmod=llnw`), and a proof of which SWF file it is.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use md5::{Digest, Md5};
 use thiserror::Error;
 
-use super::command::Connect;
+use super::{command::Connect, handshake::digest::authenticate};
 
 /// A user and a password.
 #[derive(Clone, PartialEq, Eq)]
@@ -16,6 +16,37 @@ pub struct Login {
     pub user: String,
     /// The user's password, which is never sent itself.
     pub password: String,
+}
+
+/// What a player's SWF file is known by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SwfProof {
+    /// HMAC-SHA256 of the uncompressed file.
+    pub hash: [u8; 32],
+    /// Bytes of the uncompressed file.
+    pub size: u32,
+}
+
+impl SwfProof {
+    /// The 42 bytes that answer SWF verification of type 1 (user control event 26) in a session whose
+    /// S1 ended with the 32 bytes `s1_tail`.
+    ///
+    /// ```text
+    /// ┌──────┬─────────┬──────┬──────┬─────────────────────────────────┐
+    /// │ type │ version │ size │ size │ HMAC-SHA256 of hash and s1_tail │
+    /// │ 1    │ 1       │ 4    │ 4    │ 32                              │
+    /// └──────┴─────────┴──────┴──────┴─────────────────────────────────┘
+    /// ```
+    pub fn response(&self, s1_tail: &[u8; 32]) -> [u8; 42] {
+        let mut response = [1; 42];
+        let size = self.size.to_be_bytes();
+        let proof = authenticate(s1_tail, &self.hash);
+        let fields = size.into_iter().chain(size).chain(proof);
+        for (to, from) in response.iter_mut().skip(2).zip(fields) {
+            *to = from;
+        }
+        response
+    }
 }
 
 impl fmt::Debug for Login {

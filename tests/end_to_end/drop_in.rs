@@ -292,8 +292,8 @@ fn usage_errors_are_one_line_and_name_option_and_value() {
     let cases: [(&[&str], &str); 9] = [
         (&["-S", "pro/xy"], "invalid value 'pro/xy' for '--socks"),
         (
-            &["-l", "rtmpte"],
-            "--protocol rtmpte is not supported by this version",
+            &["-l", "rtmpte", "--handshake", "plain"],
+            "--handshake plain has no keys, which rtmpte needs",
         ),
         (&["-l", "9"], "invalid value '9' for '--protocol"),
         (

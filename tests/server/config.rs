@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use rtmpull::rtmp::handshake::digest::Scheme;
+use rtmpull::rtmp::{challenge::SwfProof, handshake::digest::Scheme};
 
 use super::{clip::Clip, login::Login, replay::Replay};
 
@@ -15,6 +15,8 @@ pub struct Config {
     /// Whom it lets in; everybody where nobody is named.
     pub login: Option<Login>,
     pub secure_token: Option<SecureToken>,
+    /// The player that clients have to prove that they are, before they are played to.
+    pub player: Option<SwfProof>,
     /// Whether a stream is only there for those who have set a playlist with it.
     pub wants_playlist: bool,
     pub pipelining: Pipelining,
@@ -139,6 +141,62 @@ pub enum Handshake {
     DigestUnderVersionZero,
     /// The connection is closed on a C1 with a digest; plain where it has none.
     ClosesOnDigest,
+    /// Encrypted where C0 asks for it, else as [`Handshake::Digest`]. All others answer 3 to 6.
+    Encrypted(Encryption),
+}
+
+/// How a request for encryption is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Encryption {
+    /// S0: 6, 8 or 9.
+    pub version: u8,
+    /// Where S1 has its digest and its public key.
+    pub scheme: Scheme,
+    /// What is wrong with it on the first [`Config::faulty_connections`].
+    pub flaw: Option<Flaw>,
+}
+
+/// What is wrong with an encrypted handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flaw {
+    /// S1 has no valid digest at either place.
+    S1Digest,
+    /// S2 is not signed in answer to C1.
+    S2Signature,
+    /// S1 has this for a public key.
+    PublicKey([u8; 128]),
+    /// The secret begins with a zero byte, which stands at its end instead.
+    LeftAlignedSecret,
+}
+
+impl Handshake {
+    /// Encrypted, and nothing wrong with it.
+    pub fn encrypted(version: u8, scheme: Scheme) -> Self {
+        Self::Encrypted(Encryption {
+            version,
+            scheme,
+            flaw: None,
+        })
+    }
+
+    /// Encrypted, and something wrong with it.
+    pub fn flawed(flaw: Flaw) -> Self {
+        Self::Encrypted(Encryption {
+            version: 8,
+            scheme: Scheme::DigestFirst,
+            flaw: Some(flaw),
+        })
+    }
+
+    /// The same without its flaw.
+    pub fn without_flaw(self) -> Self {
+        match self {
+            Self::Encrypted(Encryption {
+                version, scheme, ..
+            }) => Self::encrypted(version, scheme),
+            other => other,
+        }
+    }
 }
 
 /// The answer to `connect`.
@@ -240,6 +298,7 @@ impl Default for Config {
             connect: OnConnect::Accept,
             login: None,
             secure_token: None,
+            player: None,
             wants_playlist: false,
             pipelining: Pipelining::Answered,
             missing: OnMissing::StreamNotFound,

@@ -16,12 +16,16 @@ use rtmpull::{
         handshake::{
             block::Block,
             digest::{self, Scheme, Side},
+            encryption::SignatureCipher,
         },
         message::{Kind, Message, Timestamp},
     },
 };
 
-use super::config::{Fault, Handshake, Point, Step, Then};
+use super::{
+    config::{Encryption, Fault, Handshake, Point, Step, Then},
+    encryption::{Answer, Rc4, signature_cipher},
+};
 
 /// A client's connection.
 pub struct Connection {
@@ -33,11 +37,17 @@ pub struct Connection {
     out: BytesMut,
     written: u64,
     fault: Option<Fault>,
+    /// What an encrypted session is encrypted with, once hands are shaken.
+    incoming: Option<Rc4>,
+    outgoing: Option<Rc4>,
+    s1_tail: [u8; 32],
 }
 
 /// What a client said, in order.
 #[derive(Debug, Clone, Default)]
 pub struct Heard {
+    /// The version that it asked for.
+    pub c0: Option<u8>,
     /// How it answered S1.
     pub c2: Option<C2>,
     pub commands: Vec<Command>,
@@ -49,6 +59,8 @@ pub struct Heard {
     pub windows: Vec<u32>,
     /// What its ping responses carried.
     pub pongs: Vec<u32>,
+    /// What it said to prove which player it is.
+    pub swf_proof: Option<Vec<u8>>,
     /// Why its bytes could not be read.
     pub fault: Option<String>,
     /// Whether it closed the connection.
@@ -93,27 +105,55 @@ impl Connection {
             out: BytesMut::new(),
             written: 0,
             fault,
+            incoming: None,
+            outgoing: None,
+            s1_tail: [0; 32],
         }
     }
 
     /// Shakes hands. Where `is_deaf`, whatever came in one read with C1 is thrown away.
     pub fn handshake(&mut self, handshake: Handshake, is_deaf: bool) -> Result<(), Over> {
         self.fill(1 + Block::LEN)?;
-        let [_version, c1 @ ..] = self.take_array::<{ 1 + Block::LEN }>();
+        let [version, c1 @ ..] = self.take_array::<{ 1 + Block::LEN }>();
+        self.note(|heard| heard.c0 = Some(version));
         if is_deaf {
             self.inbox.clear();
         }
         let c1 = Block::from(c1);
-        let digest = digest::find(&c1, Scheme::DigestFirst, Side::Client);
-        if handshake == Handshake::ClosesOnDigest && digest.is_some() {
-            return self.fail(Then::Fin);
+        match handshake {
+            Handshake::Encrypted(encryption) if version == ENCRYPTED => {
+                let answer = Answer::new(encryption, &c1);
+                let cipher = signature_cipher(encryption.version);
+                self.exchange(encryption.version, &answer.s1, &answer.s2, cipher)?;
+                self.incoming = Some(answer.incoming);
+                self.outgoing = Some(answer.outgoing);
+                self.decrypt(0);
+                Ok(())
+            }
+            _ => {
+                let digest = digest::find(&c1, Scheme::DigestFirst, Side::Client);
+                if handshake == Handshake::ClosesOnDigest && digest.is_some() {
+                    return self.fail(Then::Fin);
+                }
+                let (s1, s2) = answer(handshake, &c1, digest.map(|(_, digest)| digest));
+                self.exchange(3, &s1, &s2, SignatureCipher::None)
+            }
         }
-        let (s1, s2) = answer(handshake, &c1, digest.map(|(_, digest)| digest));
-        self.send(&[&[3], s1.as_bytes().as_slice(), s2.as_bytes()].concat())?;
+    }
 
+    /// Sends S0, S1 and S2, and hears C2.
+    fn exchange(
+        &mut self,
+        s0: u8,
+        s1: &Block,
+        s2: &Block,
+        cipher: SignatureCipher,
+    ) -> Result<(), Over> {
+        self.s1_tail = *s1.as_bytes().last_chunk().expect("more than 32");
+        self.send(&[&[s0], s1.as_bytes().as_slice(), s2.as_bytes()].concat())?;
         self.fill(Block::LEN)?;
         let c2 = Block::from(self.take_array::<{ Block::LEN }>());
-        self.note(|heard| heard.c2 = Some(judge(&s1, &c2)));
+        self.note(|heard| heard.c2 = Some(judge(s1, &c2, cipher)));
         Ok(())
     }
 
@@ -274,6 +314,11 @@ impl Connection {
         self.written + self.out.len() as u64
     }
 
+    /// The last bytes of S1.
+    pub fn s1_tail(&self) -> [u8; 32] {
+        self.s1_tail
+    }
+
     /// The server's port.
     pub fn port(&self) -> u16 {
         self.socket.local_addr().map_or(0, |address| address.port())
@@ -325,12 +370,31 @@ impl Connection {
                 then,
             }) if self.written >= at => {
                 let whole = at.saturating_sub(start) as usize;
-                (&*self.socket)
-                    .write_all(&bytes[..whole])
-                    .map_err(|_| Over)?;
+                self.put(&bytes[..whole])?;
                 self.fail(then)
             }
-            _ => (&*self.socket).write_all(bytes).map_err(|_| Over),
+            _ => self.put(bytes),
+        }
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<(), Over> {
+        let Some(cipher) = &mut self.outgoing else {
+            return (&*self.socket).write_all(bytes).map_err(|_| Over);
+        };
+        let mut encrypted = [0; FLUSH_AT];
+        for part in bytes.chunks(FLUSH_AT) {
+            let encrypted = &mut encrypted[..part.len()];
+            encrypted.copy_from_slice(part);
+            cipher.apply(encrypted);
+            (&*self.socket).write_all(encrypted).map_err(|_| Over)?;
+        }
+        Ok(())
+    }
+
+    /// Decrypts what is in the inbox from byte `start` on, if it is encrypted.
+    fn decrypt(&mut self, start: usize) {
+        if let Some(cipher) = &mut self.incoming {
+            cipher.apply(&mut self.inbox[start..]);
         }
     }
 
@@ -365,7 +429,9 @@ impl Connection {
                 Err(Over)
             }
             Ok(count) => {
+                let start = self.inbox.len();
                 self.inbox.extend_from_slice(&bytes[..count]);
+                self.decrypt(start);
                 Ok(true)
             }
             Err(error) if is_timeout(&error) => Ok(false),
@@ -389,6 +455,9 @@ impl Connection {
                 heard.buffer_lengths.extend(number(2).zip(number(6)));
             }
             (Kind::USER_CONTROL, Some(PING_RESPONSE)) => heard.pongs.extend(number(2)),
+            (Kind::USER_CONTROL, Some(SWF_VERIFICATION_RESPONSE)) => {
+                heard.swf_proof = Some(message.payload[2..].to_vec());
+            }
             _ => heard.commands.extend(Command::read(message)),
         });
     }
@@ -449,30 +518,33 @@ fn answer(
 ) -> (Block, Block) {
     let mut rng = rand::rng();
     let (scheme, version) = match handshake {
-        Handshake::Digest(scheme) => (scheme, [5, 0, 17, 1]),
+        Handshake::Digest(scheme) | Handshake::Encrypted(Encryption { scheme, .. }) => {
+            (scheme, [5, 0, 17, 1])
+        }
         _ => (Scheme::DigestFirst, [0; 4]),
     };
     let signs = matches!(
         handshake,
-        Handshake::Digest(_) | Handshake::DigestUnderVersionZero
+        Handshake::Digest(_) | Handshake::DigestUnderVersionZero | Handshake::Encrypted(_)
     );
     match digest.filter(|_| signs) {
         Some(client_digest) => {
             let mut s1 = Block::opening(0, version, &mut rng);
             digest::sign(&mut s1, scheme, Side::Server);
             let mut s2 = Block::random(&mut rng);
-            digest::sign_reply(&mut s2, &client_digest, Side::Server);
+            digest::sign_reply(&mut s2, &client_digest, Side::Server, SignatureCipher::None);
             (s1, s2)
         }
         None => (Block::opening(0, [0; 4], &mut rng), c1.clone()),
     }
 }
 
-fn judge(s1: &Block, c2: &Block) -> C2 {
+fn judge(s1: &Block, c2: &Block, cipher: SignatureCipher) -> C2 {
     let found = digest::find(s1, Scheme::DigestFirst, Side::Server);
+    let is_signed = |digest| digest::verify_reply(c2, &digest, Side::Client, cipher);
     if c2 == s1 {
         C2::Echo
-    } else if found.is_some_and(|(_, digest)| digest::verify_reply(c2, &digest, Side::Client)) {
+    } else if found.is_some_and(|(_, digest)| is_signed(digest)) {
         C2::Signed
     } else {
         C2::Other
@@ -499,6 +571,11 @@ pub const STREAM_IS_RECORDED: u16 = 4;
 pub const BUFFER_EMPTY: u16 = 31;
 pub const PING_REQUEST: u16 = 6;
 pub const PING_RESPONSE: u16 = 7;
+pub const SWF_VERIFICATION_REQUEST: u16 = 26;
+const SWF_VERIFICATION_RESPONSE: u16 = 27;
+
+/// C0 of those who ask for encryption.
+const ENCRYPTED: u8 = 6;
 
 /// How long a script waits for what it expects.
 const PATIENCE: Duration = Duration::from_secs(10);

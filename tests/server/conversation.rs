@@ -36,6 +36,11 @@ impl Conversation {
         format!("rtmp://127.0.0.1:{}/app/{name}", self.listener.port())
     }
 
+    /// The same, to be asked for with encryption.
+    pub fn encrypted_url(&self, name: &str) -> String {
+        format!("rtmpe://127.0.0.1:{}/app/{name}", self.listener.port())
+    }
+
     /// The port.
     pub fn port(&self) -> u16 {
         self.listener.port()

@@ -6,8 +6,8 @@
 //! Everything is ended by dropping it.
 //!
 //! It is made of blocking sockets and threads, so that it shares as little as possible with what it
-//! tests; the chunk and AMF codecs and the digests of the handshake are rtmpull's own, which
-//! `tests/end_to_end` holds against players that others wrote.
+//! tests; the chunk and AMF codecs, the digests of the handshake and its signatures are rtmpull's own,
+//! which `tests/end_to_end` holds against players that others wrote.
 
 #![allow(
     dead_code,
@@ -22,6 +22,7 @@ mod config;
 mod connection;
 mod conversation;
 mod delay_line;
+mod encryption;
 mod front;
 mod listener;
 mod login;
@@ -33,12 +34,13 @@ pub use self::{
     certificates::{Authority, Identity, Validity},
     clip::{Clip, Tag},
     config::{
-        Config, Ending, Fault, Handshake, OnConnect, OnMissing, Pace, Pipelining, Point,
-        SecureToken, SeekTo, Seeking, Source, Step, Stream, Then,
+        Config, Encryption, Ending, Fault, Flaw, Handshake, OnConnect, OnMissing, Pace, Pipelining,
+        Point, SecureToken, SeekTo, Seeking, Source, Step, Stream, Then,
     },
     connection::{C2, Command, Connection, Heard, Over, command_payload},
     conversation::Conversation,
     delay_line::DelayLine,
+    encryption::prime_and,
     front::{
         Canned, Framing, Goodbye, Headers, OnAhead, Proxy, ProxyKind, Requests, Silence, TlsFront,
         Tunnel, TunnelConfig, TunnelFault,
@@ -70,8 +72,9 @@ impl Server {
             all.lock()
                 .expect("nobody panics with it")
                 .push(heard.clone());
-            let fault = config.fault.filter(|_| number < config.faulty_connections);
-            Session::new(&config, Connection::new(socket, heard, fault)).serve();
+            let is_faulty = number < config.faulty_connections;
+            let fault = config.fault.filter(|_| is_faulty);
+            Session::new(&config, Connection::new(socket, heard, fault)).serve(is_faulty);
         });
         Self {
             listener: listener.expect("loopback has a free port"),
@@ -82,6 +85,11 @@ impl Server {
     /// The URL of stream `name`.
     pub fn url(&self, name: &str) -> String {
         format!("rtmp://127.0.0.1:{}/app/{name}", self.listener.port())
+    }
+
+    /// The same, to be asked for with encryption.
+    pub fn encrypted_url(&self, name: &str) -> String {
+        format!("rtmpe://127.0.0.1:{}/app/{name}", self.listener.port())
     }
 
     /// The port.

@@ -5,10 +5,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+use hmac::{Hmac, KeyInit, Mac};
 use rtmpull::{
     amf::{Object, Value, amf0},
-    rtmp::message::{Kind, Message},
+    rtmp::{
+        challenge::SwfProof,
+        message::{Kind, Message},
+    },
 };
+use sha2::Sha256;
 
 use super::{
     clip::Tag,
@@ -17,7 +22,7 @@ use super::{
     },
     connection::{
         BUFFER_EMPTY, Command, Connection, Over, PING_REQUEST, STATUS, STREAM_BEGIN, STREAM_EOF,
-        STREAM_IS_RECORDED, command_payload,
+        STREAM_IS_RECORDED, SWF_VERIFICATION_REQUEST, command_payload,
     },
     playback::Playback,
 };
@@ -32,6 +37,10 @@ pub struct Session<'a> {
     /// Whether nothing is sent before the end of a pause.
     is_held_back: bool,
     is_token_answered: bool,
+    /// Whether the client has proved that it is the player that is wanted.
+    is_proved: bool,
+    /// What is to be played once it has.
+    unproved_play: Option<Command>,
     has_playlist: bool,
     next_ping: Option<Instant>,
     pings: usize,
@@ -47,6 +56,8 @@ impl<'a> Session<'a> {
             playback: None,
             is_held_back: false,
             is_token_answered: false,
+            is_proved: config.player.is_none(),
+            unproved_play: None,
             has_playlist: false,
             next_ping: config.ping_every.map(|every| Instant::now() + every),
             pings: 0,
@@ -54,16 +65,20 @@ impl<'a> Session<'a> {
     }
 
     /// Serves the client until one side has enough.
-    pub fn serve(mut self) -> Over {
-        match self.handshake().and_then(|()| self.converse()) {
+    pub fn serve(mut self, is_faulty: bool) -> Over {
+        match self.handshake(is_faulty).and_then(|()| self.converse()) {
             Err(over) => over,
         }
     }
 
-    fn handshake(&mut self) -> Result<(), Over> {
+    fn handshake(&mut self, is_faulty: bool) -> Result<(), Over> {
         self.connection.reach(Step::Handshake)?;
         let is_deaf = self.config.pipelining == Pipelining::DeafBehindC1;
-        self.connection.handshake(self.config.handshake, is_deaf)
+        let handshake = match self.config.handshake {
+            handshake if is_faulty => handshake,
+            handshake => handshake.without_flaw(),
+        };
+        self.connection.handshake(handshake, is_deaf)
     }
 
     fn converse(&mut self) -> Result<Infallible, Over> {
@@ -82,7 +97,7 @@ impl<'a> Session<'a> {
             self.buffer = Duration::from_millis(ms.into());
         }
         let Some(command) = Command::read(message) else {
-            return Ok(());
+            return self.check_proof();
         };
         match &*command.name {
             "connect" => self.connect(&command),
@@ -161,6 +176,22 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Drops a client that proves to be another player.
+    fn check_proof(&mut self) -> Result<(), Over> {
+        let (Some(player), Some(proof)) = (self.config.player, self.connection.heard().swf_proof)
+        else {
+            return Ok(());
+        };
+        if proof != expected_proof(player, &self.connection.s1_tail()) {
+            return self.connection.fail(Then::Fin);
+        }
+        self.is_proved = true;
+        match self.unproved_play.take() {
+            Some(play) => self.start(&play),
+            None => Ok(()),
+        }
+    }
+
     fn take_token_answer(&mut self, command: &Command) {
         let token = self.config.secure_token;
         let answer = command.values.get(1).and_then(Value::as_text);
@@ -228,6 +259,11 @@ impl<'a> Session<'a> {
         }
         let values = [properties.into(), info.into()];
         self.queue_command(0, "_result", command.transaction, &values)?;
+        if self.config.player.is_some() {
+            let request = [&SWF_VERIFICATION_REQUEST.to_be_bytes()[..], &[1]].concat();
+            self.connection
+                .queue_control(Kind::USER_CONTROL, &request)?;
+        }
         self.queue_command(0, "onBWDone", 0.0, &[Value::Null, 8192.0.into()])
     }
 
@@ -260,6 +296,10 @@ impl<'a> Session<'a> {
     }
 
     fn start(&mut self, command: &Command) -> Result<(), Over> {
+        if !self.is_proved {
+            self.unproved_play = Some(command.clone());
+            return Ok(());
+        }
         self.connection.reach(Step::Play)?;
         let start_ms = command
             .values
@@ -528,6 +568,15 @@ impl<'a> Session<'a> {
         self.connection
             .queue_command(stream, name, transaction, values)
     }
+}
+
+/// What proves that a client is `player`: two ones, the size twice, and a hash of what nobody else
+/// knows and what nobody has known before.
+fn expected_proof(player: SwfProof, s1_tail: &[u8; 32]) -> Vec<u8> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(s1_tail).expect("a key of any length");
+    mac.update(&player.hash);
+    let size = player.size.to_be_bytes();
+    [&[1, 1], &size[..], &size, &mac.finalize().into_bytes()].concat()
 }
 
 /// An `onStatus` information object.

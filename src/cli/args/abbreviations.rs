@@ -85,7 +85,7 @@ fn is_followed_by_value(command: &Command, word: &OsString) -> bool {
 const OPERANDS_FOLLOW: &str = "--";
 
 /// The long names that rtmpdump does not know.
-pub(super) const NAMES_OF_OUR_OWN: [&str; 35] = [
+pub(super) const NAMES_OF_OUR_OWN: [&str; 36] = [
     "overwrite",
     "append",
     "progress",
@@ -110,6 +110,7 @@ pub(super) const NAMES_OF_OUR_OWN: [&str; 35] = [
     "password",
     "password-file",
     "handshake",
+    "allow-plain",
     "no-pipelining",
     "connect-timeout",
     "ipv4",

@@ -7,7 +7,6 @@ use crate::{
     cli::args::{Args, values},
     download,
     rtmp::target::Target,
-    transport::Route,
 };
 
 /// The server, the place that is meant, and the others that may be.
@@ -111,15 +110,6 @@ fn playpath(args: &Args, target: &Target) -> Result<String> {
             "{url:?} names no stream: it has to look like rtmp://host/app/stream, \
              or --playpath names it"
         )
-    })
-}
-
-/// The way to the server; fails where this version has none.
-pub(super) fn route(args: &Args, target: &Target) -> Result<Route> {
-    let scheme = target.scheme;
-    download::route::to(target).with_context(|| match args.protocol {
-        Some(_) => format!("--protocol {scheme} is not supported by this version"),
-        None => format!("{scheme}:// is not supported by this version"),
     })
 }
 

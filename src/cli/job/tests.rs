@@ -231,7 +231,7 @@ fn a_terminal_gets_no_video() {
 
 #[test]
 fn says_in_one_line_what_is_wrong() {
-    let cases: [(&[&str], &str); 26] = [
+    let cases: [(&[&str], &str); 25] = [
         (&[], "no URL given (try --help)"),
         (&["-v", "-y", "x"], "no URL given (try --help)"),
         (
@@ -246,10 +246,6 @@ fn says_in_one_line_what_is_wrong() {
         (
             &["rtmp://host:99999/app/name"],
             "\"rtmp://host:99999/app/name\": invalid port number in the URL",
-        ),
-        (
-            &["rtmpte://host/app/name"],
-            "rtmpte:// is not supported by this version",
         ),
         (
             &["rtmp://host/app"],
@@ -270,8 +266,8 @@ fn says_in_one_line_what_is_wrong() {
             "invalid value \"ho/st\" for --host: not the name or the address of a host",
         ),
         (
-            &["rtmp://h/a/b", "-l", "rtmpte"],
-            "--protocol rtmpte is not supported by this version",
+            &["rtmpe://h/a/b", "--handshake", "plain"],
+            "--handshake plain has no keys, which rtmpe needs",
         ),
         (
             &["rtmp://h/a/b", "--proxy", "https://joe:secret@proxy"],

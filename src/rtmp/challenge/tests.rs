@@ -177,3 +177,22 @@ proptest! {
         let _ = secure_token_answer(&key, hexadecimal(&token).as_bytes());
     }
 }
+
+/// HMAC-SHA256 as Python's `hmac` has it.
+#[test]
+fn the_proof_of_a_player() {
+    let proof = SwfProof {
+        hash: [0x5A; 32],
+        size: 0x0001_0203,
+    };
+    let response = proof.response(&std::array::from_fn(|i| i as u8));
+    assert_eq!(response[..10], [1, 1, 0, 1, 2, 3, 0, 1, 2, 3]);
+    let mac: String = response[10..]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    assert_eq!(
+        mac,
+        "4626b9b44f777aecbe54a73005fd47f8d40f92409c1c0b73b42186498abd0d98"
+    );
+}

@@ -4,8 +4,9 @@ use std::{fmt, time::Duration};
 
 use crate::rtmp::handshake;
 pub use crate::rtmp::{
-    challenge::Login,
+    challenge::{Login, SwfProof},
     command::{Connect, Start},
+    handshake::encryption::Encryption,
 };
 
 /// Everything that [`Client`](super::Client) needs to know to play one stream. Its `Debug` leaves out
@@ -31,6 +32,8 @@ pub struct Config {
     pub usher_token: Option<String>,
     /// Who we are, for servers that ask (`authmod=adobe`, `authmod=llnw`).
     pub login: Option<Login>,
+    /// The player's hash and size, for servers that ask for proof of the player.
+    pub swf_proof: Option<SwfProof>,
     /// The buffer that is announced to the server.
     pub buffer: BufferLength,
     /// Whether a server that has filled the buffer of a recorded stream is made to go on at once, by
@@ -40,6 +43,8 @@ pub struct Config {
     pub enhanced: bool,
     /// Which handshake is offered.
     pub handshake: handshake::Mode,
+    /// Whether the session is encrypted.
+    pub encryption: Encryption,
     /// Whether `createStream` and `play` follow `connect` without waiting for answers.
     pub pipelining: bool,
     /// How long each answer is waited for.
@@ -52,6 +57,7 @@ impl fmt::Debug for Config {
             .field("connect", &self.connect)
             .field("start", &self.start)
             .field("handshake", &self.handshake)
+            .field("encryption", &self.encryption)
             .field("timeouts", &self.timeouts)
             .finish_non_exhaustive()
     }

@@ -149,11 +149,29 @@ impl Client {
             UserControl::BufferEmpty(_) if !self.deadlines.is_running(Wait::EndOfStream) => {
                 self.pause(now);
             }
-            UserControl::SwfVerificationRequest(_) if !self.has_warned_of_swf => {
-                self.has_warned_of_swf = true;
-                tracing::warn!("the server asks for proof of the player, and may stop without it");
-            }
+            UserControl::SwfVerificationRequest(kind) => self.prove_player(kind),
             _ => {}
+        }
+    }
+
+    fn prove_player(&mut self, kind: u8) {
+        match &self.config.swf_proof {
+            Some(proof) if kind <= SWF_VERIFICATION => {
+                let response = proof.response(&self.s1_tail);
+                self.send_user_control(UserControl::SwfVerificationResponse(response));
+            }
+            _ if self.has_warned_of_swf => {}
+            known => {
+                self.has_warned_of_swf = true;
+                tracing::warn!(
+                    "the server asks for proof of the player{}, and may stop without it",
+                    if known.is_some() {
+                        " in a way that is not known"
+                    } else {
+                        ""
+                    }
+                );
+            }
         }
     }
 
@@ -462,3 +480,6 @@ fn decodes(payload: &Payload) -> bool {
     let (_, error) = amf0::decode_all(Bytes::copy_from_slice(payload));
     error.is_none()
 }
+
+/// The one type of SWF verification that is known.
+const SWF_VERIFICATION: u8 = 1;

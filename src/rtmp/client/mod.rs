@@ -12,6 +12,7 @@ mod buffer;
 mod buffer_trick;
 pub mod config;
 mod deadlines;
+mod encrypted;
 mod incoming;
 
 use std::{
@@ -28,6 +29,7 @@ use self::{
     buffer_trick::BufferTrick,
     config::{Config, Start},
     deadlines::Deadlines,
+    encrypted::Encrypted,
 };
 use super::{
     challenge::answer_login,
@@ -99,6 +101,10 @@ pub struct Client {
     decoder: chunk::Decoder,
     encoder: chunk::Encoder,
     outgoing: BytesMut,
+    encrypted: Option<Encrypted>,
+    /// The last bytes of S1, once it has come.
+    s1_tail: [u8; 32],
+    has_short_secret: bool,
     command_body: Vec<u8>,
     events: VecDeque<Event>,
     deadlines: Deadlines,
@@ -171,7 +177,12 @@ impl Client {
         deadlines.start(Wait::Handshake, now, config.timeouts.handshake);
         Self {
             // The time in C1 is our own clock's, and nobody looks at it (RTMP 5.2.3).
-            phase: Phase::Handshake(Box::new(Handshake::new(config.handshake, 0, rng))),
+            phase: Phase::Handshake(Box::new(Handshake::new(
+                config.handshake,
+                config.encryption,
+                0,
+                rng,
+            ))),
             announcer: Announcer::new(config.buffer, config.start == Start::Live),
             buffer_trick: BufferTrick::new(
                 config.buffer_trick && config.start != Start::Live,
@@ -181,6 +192,9 @@ impl Client {
             decoder: chunk::Decoder::new(),
             encoder: chunk::Encoder::new(),
             outgoing: BytesMut::new(),
+            encrypted: None,
+            s1_tail: [0; 32],
+            has_short_secret: false,
             command_body: Vec::new(),
             events: VecDeque::new(),
             deadlines,
@@ -202,17 +216,35 @@ impl Client {
     }
 
     /// Takes bytes from the front of `inbox`, up to the first that bring an event. Call it when bytes
-    /// have come, and again until [`Client::poll_event`] has none.
+    /// have come, and again until [`Client::poll_event`] has none. What it leaves there may have been
+    /// decrypted in place, and nobody else is to change it: more bytes come behind it.
     pub fn receive(&mut self, now: Instant, inbox: &mut BytesMut) -> Result<(), Error> {
         if let Phase::Handshake(handshake) = &mut self.phase {
             match handshake.receive(inbox)? {
                 Progress::NeedsMore => return Ok(()),
-                Progress::Done(_) => {
+                Progress::Done(summary) => {
                     handshake.poll_transmit(&mut self.outgoing);
+                    let streams = handshake.take_streams();
+                    self.encrypted =
+                        streams.map(|streams| Encrypted::new(streams, self.outgoing.len()));
+                    self.s1_tail = summary.s1_tail;
+                    self.has_short_secret = summary.has_short_secret;
                     self.connect(now);
                 }
             }
         }
+        if let Some(encrypted) = &mut self.encrypted {
+            encrypted.open(inbox);
+        }
+        let received = self.receive_messages(now, inbox);
+        if let Some(encrypted) = &mut self.encrypted {
+            encrypted.keep(inbox.len());
+        }
+        received
+    }
+
+    /// Takes messages, up to the first that brings an event.
+    fn receive_messages(&mut self, now: Instant, inbox: &mut BytesMut) -> Result<(), Error> {
         while self.events.is_empty() && !matches!(self.phase, Phase::Over) {
             if self.unpack(now) {
                 continue;
@@ -244,6 +276,9 @@ impl Client {
             handshake.poll_transmit(&mut self.outgoing);
         }
         self.acknowledge();
+        if let Some(encrypted) = &mut self.encrypted {
+            encrypted.seal(&mut self.outgoing);
+        }
         out.extend_from_slice(&self.outgoing);
         self.outgoing.clear();
         if out.len() > MAX_UNSENT {
@@ -316,6 +351,12 @@ impl Client {
     /// Whether the server's handshake is still to come.
     pub fn is_shaking_hands(&self) -> bool {
         matches!(self.phase, Phase::Handshake(_))
+    }
+
+    /// Whether the server may have come to other keys than we have, through no fault of either side:
+    /// if it makes no sense of what we say, or we of what it says, a new session will do.
+    pub fn may_be_misunderstood(&self) -> bool {
+        self.has_short_secret
     }
 
     fn connect(&mut self, now: Instant) {

@@ -2,6 +2,7 @@
 
 mod answers;
 mod challenges;
+mod encrypted;
 mod endings;
 mod pauses;
 mod repertoire;
@@ -12,7 +13,7 @@ mod timers;
 use rand::{SeedableRng, rngs::StdRng};
 
 use super::{
-    config::{BufferLength, Connect, Timeouts},
+    config::{BufferLength, Connect, Encryption, Timeouts},
     *,
 };
 use crate::{
@@ -226,10 +227,12 @@ fn config() -> Config {
         secure_token: None,
         usher_token: None,
         login: None,
+        swf_proof: None,
         buffer: BufferLength::Growing,
         buffer_trick: false,
         enhanced: true,
         handshake: handshake::Mode::Plain,
+        encryption: Encryption::None,
         pipelining: true,
         timeouts: Timeouts::default(),
     }

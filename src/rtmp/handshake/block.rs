@@ -60,14 +60,14 @@ impl Block {
 
     /// The `N` bytes at `position`, which is a constant or bounded by the layout; zeros behind the
     /// end.
-    pub(super) fn field<const N: usize>(&self, position: usize) -> [u8; N] {
+    pub(in crate::rtmp) fn field<const N: usize>(&self, position: usize) -> [u8; N] {
         let field = self.0.get(position..).and_then(<[u8]>::first_chunk);
         field.copied().unwrap_or([0; N])
     }
 
     /// Writes `field` at `position`, which is a constant or bounded by the layout; nothing behind
     /// the end.
-    pub(super) fn put<const N: usize>(&mut self, position: usize, field: [u8; N]) {
+    pub(in crate::rtmp) fn put<const N: usize>(&mut self, position: usize, field: [u8; N]) {
         let place = self.0.get_mut(position..);
         if let Some(place) = place.and_then(<[u8]>::first_chunk_mut) {
             *place = field;

@@ -17,7 +17,10 @@
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use super::block::Block;
+use super::{
+    block::Block,
+    encryption::{SignatureCipher, dh::KEY_LEN},
+};
 
 /// The bytes of a digest, and of a signature.
 pub const DIGEST_LEN: usize = 32;
@@ -46,13 +49,18 @@ impl Scheme {
             Self::DigestFirst => FIRST_AREA,
             Self::KeyFirst => SECOND_AREA,
         };
-        let sum: usize = block
-            .field::<OFFSET_LEN>(area)
-            .map(usize::from)
-            .iter()
-            .sum();
         area.saturating_add(OFFSET_LEN)
-            .saturating_add(sum % DIGEST_POSITIONS)
+            .saturating_add(offset(block, area) % DIGEST_POSITIONS)
+    }
+
+    /// Where the public key of `block` stands: 772 to 1403, or 8 to 639.
+    pub fn key_position(self, block: &Block) -> usize {
+        let area = match self {
+            Self::DigestFirst => SECOND_AREA,
+            Self::KeyFirst => FIRST_AREA,
+        };
+        let behind_key = area.saturating_add(AREA_LEN - OFFSET_LEN);
+        area.saturating_add(offset(block, behind_key) % KEY_POSITIONS)
     }
 }
 
@@ -83,7 +91,9 @@ impl Side {
 /// Writes the digest of C1 or S1 to where `scheme` has it. Says what it wrote.
 pub fn sign(block: &mut Block, scheme: Scheme, side: Side) -> [u8; DIGEST_LEN] {
     let position = scheme.digest_position(block);
-    let digest = authenticate(block, position, side).finalize().into_bytes();
+    let digest = authenticate_around(block, position, side)
+        .finalize()
+        .into_bytes();
     block.put(position, digest.into());
     digest.into()
 }
@@ -92,7 +102,7 @@ pub fn sign(block: &mut Block, scheme: Scheme, side: Side) -> [u8; DIGEST_LEN] {
 pub fn verify(block: &Block, scheme: Scheme, side: Side) -> Option<[u8; DIGEST_LEN]> {
     let position = scheme.digest_position(block);
     let digest = block.field(position);
-    let authentic = authenticate(block, position, side).verify_slice(&digest);
+    let authentic = authenticate_around(block, position, side).verify_slice(&digest);
     authentic.is_ok().then_some(digest)
 }
 
@@ -106,42 +116,66 @@ pub fn find(block: &Block, first: Scheme, side: Side) -> Option<(Scheme, [u8; DI
 }
 
 /// Signs a C2 or S2: its last 32 bytes answer `peer_digest`, the digest of the peer's S1 or C1.
-pub fn sign_reply(block: &mut Block, peer_digest: &[u8; DIGEST_LEN], side: Side) {
-    let key = reply_key(peer_digest, side);
-    let signature = authenticate_reply(block, &key).finalize().into_bytes();
-    block.put(SIGNATURE_AT, signature.into());
+pub fn sign_reply(
+    block: &mut Block,
+    peer_digest: &[u8; DIGEST_LEN],
+    side: Side,
+    cipher: SignatureCipher,
+) {
+    block.put(SIGNATURE_AT, signature(block, peer_digest, side, cipher));
 }
 
 /// Whether C2 or S2 is signed by `side` in answer to `digest`, that of the other side's S1 or C1.
-pub fn verify_reply(block: &Block, digest: &[u8; DIGEST_LEN], side: Side) -> bool {
-    let signature: [u8; DIGEST_LEN] = block.field(SIGNATURE_AT);
-    authenticate_reply(block, &reply_key(digest, side))
-        .verify_slice(&signature)
-        .is_ok()
+/// Anybody can make the signature, so that there is nothing to be learnt from the time it takes.
+pub fn verify_reply(
+    block: &Block,
+    digest: &[u8; DIGEST_LEN],
+    side: Side,
+    cipher: SignatureCipher,
+) -> bool {
+    block.field(SIGNATURE_AT) == signature(block, digest, side, cipher)
+}
+
+/// HMAC-SHA256.
+pub(in crate::rtmp) fn authenticate(key: &[u8], bytes: &[u8]) -> [u8; DIGEST_LEN] {
+    let mut mac = hmac(key);
+    mac.update(bytes);
+    mac.finalize().into_bytes().into()
+}
+
+/// The last 32 bytes of C2 or S2, made of all before them.
+fn signature(
+    block: &Block,
+    peer_digest: &[u8; DIGEST_LEN],
+    side: Side,
+    cipher: SignatureCipher,
+) -> [u8; DIGEST_LEN] {
+    let key = reply_key(peer_digest, side);
+    let signed = block.as_bytes().get(..SIGNATURE_AT).unwrap_or_default();
+    let mut signature = authenticate(&key, signed);
+    cipher.apply(&mut signature, &key);
+    signature
 }
 
 /// The key of one signature, made of the digest that it answers.
 fn reply_key(digest: &[u8; DIGEST_LEN], side: Side) -> [u8; DIGEST_LEN] {
-    let mut mac = hmac(&side.key());
-    mac.update(digest);
-    mac.finalize().into_bytes().into()
-}
-
-/// All of C2 or S2 but the signature.
-fn authenticate_reply(block: &Block, key: &[u8; DIGEST_LEN]) -> Hmac<Sha256> {
-    let mut mac = hmac(key);
-    mac.update(block.as_bytes().get(..SIGNATURE_AT).unwrap_or_default());
-    mac
+    authenticate(&side.key(), digest)
 }
 
 /// All of C1 or S1 but the 32 bytes at `position`.
-fn authenticate(block: &Block, position: usize, side: Side) -> Hmac<Sha256> {
+fn authenticate_around(block: &Block, position: usize, side: Side) -> Hmac<Sha256> {
     let bytes = block.as_bytes();
     let behind = position.saturating_add(DIGEST_LEN);
     let mut mac = hmac(side.name());
     mac.update(bytes.get(..position).unwrap_or_default());
     mac.update(bytes.get(behind..).unwrap_or_default());
     mac
+}
+
+/// The sum of the four bytes at `position`.
+fn offset(block: &Block, position: usize) -> usize {
+    let bytes: [u8; OFFSET_LEN] = block.field(position);
+    bytes.map(usize::from).iter().sum()
 }
 
 #[allow(
@@ -179,6 +213,9 @@ const OFFSET_LEN: usize = 4;
 /// How many positions that sum chooses among: 728, though a digest would fit in one more.
 const DIGEST_POSITIONS: usize = AREA_LEN - OFFSET_LEN - DIGEST_LEN;
 
+/// How many positions another such sum chooses among: 632, and a key would fit in one more.
+const KEY_POSITIONS: usize = AREA_LEN - OFFSET_LEN - KEY_LEN;
+
 /// The signature ends C2 and S2.
 const SIGNATURE_AT: usize = Block::LEN - DIGEST_LEN;
 
@@ -203,13 +240,14 @@ mod tests {
     fn digests_of_the_example() {
         #[rustfmt::skip]
         let vectors = [
-            (Scheme::DigestFirst, Side::Client, 290, "3a300283d26241ff690395630139d5faeaf77ea5816e622ce3b1e9aa648822f0"),
-            (Scheme::DigestFirst, Side::Server, 290, "1c92af3dd3d1de21707c8575e68c4f3ba5f48dfe2cac77ad13b75253d5441e97"),
-            (Scheme::KeyFirst, Side::Client, 942, "86fa6ad2c9e625cbf93594b4763250b3f916ca039fc44879811fbe9bd0f47f10"),
-            (Scheme::KeyFirst, Side::Server, 942, "6f37ecf611376b020a73d2297505150df28bb34a52278e695280432cff92e353"),
+            (Scheme::DigestFirst, Side::Client, 290, 1106, "3a300283d26241ff690395630139d5faeaf77ea5816e622ce3b1e9aa648822f0"),
+            (Scheme::DigestFirst, Side::Server, 290, 1106, "1c92af3dd3d1de21707c8575e68c4f3ba5f48dfe2cac77ad13b75253d5441e97"),
+            (Scheme::KeyFirst, Side::Client, 942, 62, "86fa6ad2c9e625cbf93594b4763250b3f916ca039fc44879811fbe9bd0f47f10"),
+            (Scheme::KeyFirst, Side::Server, 942, 62, "6f37ecf611376b020a73d2297505150df28bb34a52278e695280432cff92e353"),
         ];
-        for (scheme, side, position, digest) in vectors {
+        for (scheme, side, position, key_position, digest) in vectors {
             let mut block = example();
+            assert_eq!(scheme.key_position(&block), key_position);
             assert_eq!(scheme.digest_position(&block), position);
             assert_eq!(verify(&block, scheme, side), None);
             assert_eq!(hex(&sign(&mut block, scheme, side)), digest);
@@ -230,7 +268,7 @@ mod tests {
         for (side, key, signature) in vectors {
             let mut block = Block::from([0; Block::LEN]);
             assert_eq!(hex(&reply_key(&digest, side)), key);
-            sign_reply(&mut block, &digest, side);
+            sign_reply(&mut block, &digest, side, SignatureCipher::None);
             assert_eq!(block.as_bytes()[..1504], [0; 1504]);
             assert_eq!(hex(&block.as_bytes()[1504..]), signature);
         }
@@ -273,6 +311,13 @@ mod tests {
         }
 
         #[test]
+        fn a_key_stands_inside_its_area(bytes: [u8; Block::LEN]) {
+            let block = Block::from(bytes);
+            prop_assert!((772..=1403).contains(&Scheme::DigestFirst.key_position(&block)));
+            prop_assert!((8..=639).contains(&Scheme::KeyFirst.key_position(&block)));
+        }
+
+        #[test]
         fn what_was_signed_is_found(bytes: [u8; Block::LEN], key_first: bool, server: bool) {
             let scheme = if key_first { Scheme::KeyFirst } else { Scheme::DigestFirst };
             let (side, other_side) = if server {
@@ -301,13 +346,14 @@ mod tests {
             block.put(at, [byte ^ flip]);
             prop_assert_eq!(find(&block, Scheme::DigestFirst, Side::Server), None);
 
+            let cipher = SignatureCipher::of_version([6, 8, 9][at % 3]).unwrap();
             let mut reply = Block::from(bytes);
-            sign_reply(&mut reply, &digest, Side::Client);
-            prop_assert!(verify_reply(&reply, &digest, Side::Client));
-            prop_assert!(!verify_reply(&reply, &digest, Side::Server));
+            sign_reply(&mut reply, &digest, Side::Client, cipher);
+            prop_assert!(verify_reply(&reply, &digest, Side::Client, cipher));
+            prop_assert!(!verify_reply(&reply, &digest, Side::Server, cipher));
             let [byte] = reply.field(at);
             reply.put(at, [byte ^ flip]);
-            prop_assert!(!verify_reply(&reply, &digest, Side::Client));
+            prop_assert!(!verify_reply(&reply, &digest, Side::Client, cipher));
         }
     }
 }

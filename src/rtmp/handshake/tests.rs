@@ -1,3 +1,5 @@
+mod encrypted;
+
 use rand::{SeedableRng, rngs::StdRng};
 
 use super::*;
@@ -15,7 +17,7 @@ fn rng() -> StdRng {
 }
 
 fn client(mode: Mode) -> Handshake {
-    Handshake::new(mode, TIME_MS, &mut rng())
+    Handshake::new(mode, Encryption::None, TIME_MS, &mut rng())
 }
 
 fn transmitted(client: &mut Handshake) -> Vec<u8> {
@@ -41,7 +43,7 @@ fn signed_opening(version: [u8; 4], scheme: Scheme) -> Block {
 fn signed_reply(c1: &Block) -> Block {
     let c1_digest = digest::verify(c1, Scheme::DigestFirst, Side::Client).unwrap();
     let mut s2 = Block::random(&mut StdRng::seed_from_u64(8));
-    digest::sign_reply(&mut s2, &c1_digest, Side::Server);
+    digest::sign_reply(&mut s2, &c1_digest, Side::Server, SignatureCipher::None);
     s2
 }
 
@@ -113,7 +115,7 @@ fn plain_on_both_sides() {
     let (c1, result) = converse(Mode::Plain, &move |c1| answer(&s1, c1));
     let (c2, summary) = result.unwrap();
     assert_eq!(c1.version(), [0; 4]);
-    assert_eq!(digest::find(&c1, SCHEME, Side::Client), None);
+    assert_eq!(digest::find(&c1, Scheme::DigestFirst, Side::Client), None);
     assert_eq!(c2, expected);
     assert_eq!(
         summary,
@@ -122,6 +124,8 @@ fn plain_on_both_sides() {
             server_version: [0; 4],
             server_signature: ServerSignature::Absent,
             s1_tail: expected.as_bytes()[1504..].try_into().unwrap(),
+            encryption: None,
+            has_short_secret: false,
         }
     );
 }
@@ -153,7 +157,12 @@ fn agrees_on_digest(mode: Mode, s1: Block, scheme: Scheme) {
     let (c2, summary) = result.unwrap();
     let bytes = digest::verify(&expected, scheme, Side::Server).unwrap();
     assert_eq!(c1.version(), [10, 0, 45, 2]);
-    assert!(digest::verify_reply(&c2, &bytes, Side::Client));
+    assert!(digest::verify_reply(
+        &c2,
+        &bytes,
+        Side::Client,
+        SignatureCipher::None
+    ));
     assert_ne!(c2.as_bytes()[..1504], expected.as_bytes()[..1504]);
     assert_eq!(
         summary,
@@ -162,6 +171,8 @@ fn agrees_on_digest(mode: Mode, s1: Block, scheme: Scheme) {
             server_version: expected.version(),
             server_signature: ServerSignature::Verified,
             s1_tail: expected.as_bytes()[1504..].try_into().unwrap(),
+            encryption: None,
+            has_short_secret: false,
         }
     );
 }
@@ -210,7 +221,12 @@ fn a_wrong_signature_in_s2_is_let_through_and_told() {
         answer(&s1, &s2)
     });
     let (c2, summary) = result.unwrap();
-    assert!(digest::verify_reply(&c2, &s1_digest, Side::Client));
+    assert!(digest::verify_reply(
+        &c2,
+        &s1_digest,
+        Side::Client,
+        SignatureCipher::None
+    ));
     assert_eq!(summary.server_signature, ServerSignature::Wrong);
     assert_eq!(summary.digest.map(|digest| digest.bytes), Some(s1_digest));
 }
@@ -306,8 +322,8 @@ fn once_done_it_takes_nothing_more() {
 #[test]
 fn two_handshakes_of_one_generator_share_no_bytes() {
     let mut rng = rng();
-    let mut first = Handshake::new(Mode::Auto, 0, &mut rng);
-    let mut second = Handshake::new(Mode::Auto, 0, &mut rng);
+    let mut first = Handshake::new(Mode::Auto, Encryption::None, 0, &mut rng);
+    let mut second = Handshake::new(Mode::Auto, Encryption::None, 0, &mut rng);
     assert_ne!(transmitted(&mut first)[9..], transmitted(&mut second)[9..]);
     assert_ne!(first.c2, second.c2);
 }
