@@ -451,7 +451,7 @@ pub fn assert_media(ours: &Clip, source: &Clip) {
 
 /// Panics unless `ours` begins as `source` does, at least so many tags of it.
 #[track_caller]
-fn assert_start(ours: &Clip, source: &Clip, at_least: usize) {
+pub fn assert_start(ours: &Clip, source: &Clip, at_least: usize) {
     let ours: Vec<_> = ours.media().collect();
     assert!(
         ours.len() >= at_least,

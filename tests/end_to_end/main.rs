@@ -33,6 +33,9 @@ mod downloads;
 #[cfg(unix)]
 mod parts;
 
+/// Encrypted sessions.
+mod encrypted;
+
 /// Downloads through HTTP.
 mod tunnels;
 

@@ -1,8 +1,10 @@
-//! rtmpdump, the predecessor, as a player of our test server.
+//! rtmpdump, the predecessor, as a player of our test server; and the server that comes with it.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
 use super::find_program;
@@ -21,9 +23,73 @@ impl Rtmpdump {
 
     /// Starts to save `url` as `output`.
     pub fn play(&self, url: &str, output: &Path, options: &[&str]) -> Process {
+        Process::start(&mut self.command(url, output, options))
+    }
+
+    /// What saves `url` as `output`, to be started.
+    pub fn command(&self, url: &str, output: &Path, options: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.args(["-r", url, "-m", "5"]).args(options);
         command.arg("-o").arg(output);
-        Process::start(&mut command)
+        command
     }
 }
+
+/// rtmpsrv, which shakes hands and plays nothing. It listens on port 1935 of all addresses, so that
+/// it needs a network of its own.
+pub struct Rtmpsrv {
+    program: PathBuf,
+}
+
+impl Rtmpsrv {
+    /// rtmpsrv, where it is installed.
+    pub fn find() -> Option<Self> {
+        find_program("rtmpsrv").map(|program| Self { program })
+    }
+
+    /// Whether it can be given a network of its own.
+    pub fn may_run(&self) -> bool {
+        let mut command = Command::new("unshare");
+        command.args(["-rn", "ip", "link", "set", "lo", "up"]);
+        let status = command.output().map(|output| output.status);
+        status.is_ok_and(|status| status.success())
+    }
+
+    /// Runs `player` beside it; what the player said, and what it said itself.
+    #[track_caller]
+    pub fn run(&self, player: &[&str]) -> [String; 2] {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let log = folder.path().join("rtmpsrv.log");
+        let mut command = Command::new("unshare");
+        command.args(["-rn", "sh", "-c", BESIDE, "sh"]);
+        command.arg(&self.program).arg(&log).args(player);
+        // It has rtmpdump save what it was asked for, where it is.
+        command.current_dir(folder.path());
+        let finished = Process::start(&mut command).finish(LIMIT);
+        let theirs = fs::read(&log).expect("rtmpsrv has said something");
+        [
+            finished.stderr,
+            String::from_utf8_lossy(&theirs).into_owned(),
+        ]
+    }
+}
+
+/// Starts `$1` with `$2` for a log, waits until it listens (on port 0x078F), and runs the rest. It
+/// reads commands, of which there are none, but no end of them either.
+const BESIDE: &str = r#"
+    ip link set lo up
+    program=$1 log=$2
+    shift 2
+    mkfifo "$log.in"
+    "$program" -z <>"$log.in" >"$log" 2>&1 &
+    for i in $(seq 100); do
+        grep -q ':078F 00000000:0000 0A' /proc/net/tcp && break
+        sleep 0.05
+    done
+    "$@"
+    sleep 0.2
+    kill $!
+"#;
+
+/// How long a player that is played nothing may take.
+const LIMIT: Duration = Duration::from_secs(20);

@@ -11,12 +11,14 @@ mod trouble;
 
 use std::{any::Any, thread};
 
+use rtmpull::rtmp::handshake::digest::Scheme;
+
 use crate::{
     downloads::assert_media,
     program::download,
     server::{
-        Authority, Clip, Config, Goodbye, Pace, Proxy, ProxyKind, Server, Stream, TlsFront, Tunnel,
-        TunnelConfig, Validity,
+        Authority, Clip, Config, Goodbye, Handshake, Pace, Proxy, ProxyKind, Server, Stream,
+        TlsFront, Tunnel, TunnelConfig, Validity,
     },
 };
 
@@ -38,6 +40,16 @@ fn rtmpt_goes_every_way() {
 #[test]
 fn rtmpts_goes_every_way() {
     goes_every_way("rtmpts", in_https);
+}
+
+#[test]
+fn rtmpe_goes_every_way() {
+    goes_every_way("rtmpe", as_it_is);
+}
+
+#[test]
+fn rtmpte_goes_every_way() {
+    goes_every_way("rtmpte", in_http);
 }
 
 /// What stands in front of a plain server.
@@ -96,9 +108,15 @@ fn goes_every_way(scheme: &str, front: fn(u16) -> Front) {
             for way in [None, Some(ProxyKind::Socks5), Some(ProxyKind::Connect)] {
                 let (stream, clip) = (stream.clone(), &clip);
                 scope.spawn(move || {
-                    let server = Server::start(Config::serving(stream));
+                    let server = Server::start(Config {
+                        // For those who ask for it.
+                        handshake: Handshake::encrypted(8, Scheme::KeyFirst),
+                        ..Config::serving(stream)
+                    });
                     let front = front(server.port());
                     goes_one_way(scheme, &front, way, option, clip);
+                    let c0 = if scheme.ends_with('e') { 6 } else { 3 };
+                    assert!(server.heard().iter().all(|client| client.c0 == Some(c0)));
                 });
             }
         }

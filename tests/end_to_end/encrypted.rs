@@ -1,0 +1,514 @@
+//! Encrypted sessions: our program and those of others, with our own server and with theirs.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::{Ipv4Addr, TcpListener},
+    path::Path,
+    thread,
+    time::Duration,
+};
+
+use hmac::{Hmac, KeyInit, Mac};
+use rtmpull::rtmp::{challenge::SwfProof, handshake::digest::Scheme};
+use sha2::Sha256;
+
+use crate::{
+    downloads::{assert_media, assert_start},
+    fixtures,
+    judge::{self, Media},
+    peers::{ffmpeg::Ffmpeg, require, rtmpdump::Rtmpdump, rtmpdump::Rtmpsrv},
+    process::Process,
+    program::{self, Download},
+    server::{
+        C2, Clip, Config, Ending, Flaw, Handshake, OnConnect, Pace, Point, Server, Stream, Then,
+        Tunnel, TunnelConfig, prime_and,
+    },
+};
+
+/// All that S0 and S1 can be in an encrypted session.
+const KINDS: [(u8, Scheme); 6] = [
+    (6, Scheme::DigestFirst),
+    (6, Scheme::KeyFirst),
+    (8, Scheme::DigestFirst),
+    (8, Scheme::KeyFirst),
+    (9, Scheme::DigestFirst),
+    (9, Scheme::KeyFirst),
+];
+
+#[test]
+fn a_recorded_stream_comes_whole() {
+    for (version, scheme) in KINDS {
+        for chunk_size in [128, 65_536] {
+            let server = Server::start(Config {
+                handshake: Handshake::encrypted(version, scheme),
+                chunk_size,
+                ..Config::serving(Stream::recorded(Clip::sample()).paced(Pace::Unbounded))
+            });
+            let download = program::download(&server.encrypted_url("clip"), &[]);
+            download.assert_ended(0, "ended");
+            assert_whole(&download);
+            let client = server.only_client();
+            assert_eq!((client.c0, client.c2), (Some(6), Some(C2::Signed)));
+            assert_eq!(client.fault, None);
+        }
+    }
+}
+
+#[test]
+fn a_live_stream_comes_whole() {
+    for (version, scheme) in KINDS.into_iter().step_by(2) {
+        let server = Server::start(Config {
+            handshake: Handshake::encrypted(version, scheme),
+            ..Config::serving(Stream::live(Clip::sample()).paced(Pace::Times(8.0)))
+        });
+        let download = program::download(&server.encrypted_url("clip"), &["--live"]);
+        download.assert_ended(0, "unpublished");
+        assert_whole(&download);
+    }
+}
+
+#[test]
+fn answers_and_acknowledgements_stay_in_step() {
+    let stream = Stream::recorded(Clip::sample()).paced(Pace::Times(4.0));
+    let server = Server::start(Config {
+        handshake: Handshake::encrypted(9, Scheme::KeyFirst),
+        chunk_size: 1,
+        window: 4096,
+        enforces_window: true,
+        ping_every: Some(Duration::from_millis(100)),
+        ..Config::serving(stream)
+    });
+    let download = program::download(&server.encrypted_url("clip"), &[]);
+    download.assert_ended(0, "ended");
+    assert_whole(&download);
+    let client = server.only_client();
+    assert_eq!(client.fault, None);
+    assert!(client.pongs.len() > 3 && client.acknowledgements.len() > 3);
+}
+
+#[test]
+fn every_option_of_the_scheme_means_the_same() {
+    let server = Server::start(Config {
+        handshake: Handshake::encrypted(8, Scheme::KeyFirst),
+        ..Config::serving(Stream::recorded(Clip::sample()).paced(Pace::Unbounded))
+    });
+    for protocol in ["rtmpe", "2"] {
+        program::download(&server.url("clip"), &["--protocol", protocol]).assert_ended(0, "ended");
+    }
+    for client in server.heard() {
+        assert_eq!(client.c0, Some(6));
+        let connect = client.command("connect").expect("it connects");
+        let tc_url = connect.values[0].member("tcUrl").expect("a member");
+        assert!(
+            tc_url
+                .as_text()
+                .expect("text")
+                .to_string()
+                .starts_with("rtmpe://")
+        );
+    }
+}
+
+#[test]
+fn a_server_that_does_not_encrypt_is_an_error() {
+    for handshake in [
+        Handshake::Plain,
+        Handshake::Digest(Scheme::DigestFirst),
+        Handshake::Digest(Scheme::KeyFirst),
+    ] {
+        let server = plain(handshake);
+        assert_no_connection(
+            &program::download(&server.encrypted_url("clip"), &[]),
+            "server does not encrypt",
+        );
+        assert_eq!(server.only_client().c0, Some(6), "{handshake:?}");
+        assert_eq!(
+            server.only_client().c2,
+            None,
+            "nothing is said in the clear"
+        );
+    }
+}
+
+#[test]
+fn a_server_that_does_not_encrypt_can_be_allowed() {
+    for (handshake, c2) in [
+        (Handshake::Plain, C2::Echo),
+        (Handshake::Digest(Scheme::DigestFirst), C2::Signed),
+        (Handshake::Digest(Scheme::KeyFirst), C2::Signed),
+    ] {
+        let server = plain(handshake);
+        let download = program::download(&server.encrypted_url("clip"), &["--allow-plain"]);
+        download.assert_ended(0, "ended");
+        assert_whole(&download);
+        let said = &download.finished.stderr;
+        assert!(said.contains("the server does not encrypt"), "{said}");
+        let client = server.only_client();
+        assert_eq!((client.c0, client.c2), (Some(6), Some(c2)));
+    }
+    let server = Server::start(Config {
+        handshake: Handshake::encrypted(6, Scheme::KeyFirst),
+        ..Config::serving(Stream::recorded(Clip::sample()).paced(Pace::Unbounded))
+    });
+    let download = program::download(&server.encrypted_url("clip"), &["--allow-plain"]);
+    download.assert_ended(0, "ended");
+    let said = &download.finished.stderr;
+    assert!(!said.contains("does not encrypt"), "{said}");
+}
+
+#[test]
+fn what_is_wrong_with_a_handshake_is_told() {
+    let zero = [0; 128];
+    let one = std::array::from_fn(|at| u8::from(at == 127));
+    let five = std::array::from_fn(|at| 5 * u8::from(at == 127));
+    let keys = [
+        zero,
+        one,
+        five,
+        prime_and(-1),
+        prime_and(0),
+        prime_and(1),
+        [0xFF; 128],
+    ];
+    let keys = keys.map(|key| (Flaw::PublicKey(key), "server's public key is invalid"));
+    let others = [
+        (Flaw::S1Digest, "without a valid handshake digest"),
+        (Flaw::S2Signature, "server's handshake signature is wrong"),
+    ];
+    for (flaw, cause) in keys.into_iter().chain(others) {
+        for options in [&[][..], &["--allow-plain"]] {
+            let server = Server::start(Config {
+                handshake: Handshake::flawed(flaw),
+                ..Config::default()
+            });
+            let download = program::download(&server.encrypted_url("clip"), options);
+            assert_no_connection(&download, cause);
+            assert_eq!(
+                server.only_client().c2,
+                None,
+                "one connection, and no more said"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_type_that_nobody_knows_is_told() {
+    for version in [0, 4, 7, 10, 255] {
+        let server = Server::start(Config {
+            handshake: Handshake::encrypted(version, Scheme::KeyFirst),
+            ..Config::default()
+        });
+        let download = program::download(&server.encrypted_url("clip"), &[]);
+        assert_no_connection(&download, &format!("handshake type {version} "));
+    }
+}
+
+#[test]
+fn a_handshake_that_is_cut_is_no_connection_and_none_in_the_clear() {
+    for at in [0, 1, 2, 700, 1536, 1537, 1538, 3000, 3072] {
+        for then in [Then::Fin, Then::Rst] {
+            let server = Server::start(
+                Config {
+                    handshake: Handshake::encrypted(8, Scheme::KeyFirst),
+                    ..Config::default()
+                }
+                .with_fault(Point::Byte(at), then),
+            );
+            let download = program::download(&server.encrypted_url("clip"), &["--allow-plain"]);
+            assert_no_connection(&download, "during the handshake");
+            assert_eq!(server.only_client().c0, Some(6), "at {at}");
+        }
+    }
+}
+
+#[test]
+fn an_encrypted_session_that_is_cut_keeps_what_had_come() {
+    let whole = Clip::sample().media().count();
+    for at in [3073, 3100, 20_000, 40_000] {
+        let server = Server::start(
+            Config {
+                handshake: Handshake::encrypted(9, Scheme::DigestFirst),
+                ..Config::serving(Stream::recorded(Clip::sample()).paced(Pace::Unbounded))
+            }
+            .with_fault(Point::Byte(at), Then::Fin),
+        );
+        let download = program::download(&server.encrypted_url("clip"), &[]);
+        let code = download.finished.code();
+        assert!(code == Some(1) || code == Some(2), "{}", download.finished);
+        if code == Some(2) {
+            let kept = download.clip();
+            assert!(kept.media().count() < whole);
+            assert_start(&kept, &Clip::sample(), 1);
+        }
+    }
+}
+
+#[test]
+fn a_secret_that_is_read_in_another_way_takes_one_more_connection() {
+    let server = Server::start(Config {
+        handshake: Handshake::flawed(Flaw::LeftAlignedSecret),
+        faulty_connections: 1,
+        ..Config::serving(Stream::recorded(Clip::sample()).paced(Pace::Unbounded))
+    });
+    let download = program::download(&server.encrypted_url("clip"), &["-m", "2"]);
+    download.assert_ended(0, "ended");
+    assert_whole(&download);
+    let said = &download.finished.stderr;
+    assert!(said.contains("trying fresh ones"), "{said}");
+    let clients = server.heard();
+    assert_eq!(clients.len(), 2);
+    for client in clients {
+        assert_eq!((client.c0, client.c2), (Some(6), Some(C2::Signed)));
+    }
+}
+
+#[test]
+fn a_secret_that_is_always_read_in_another_way_takes_no_more_than_that() {
+    let server = Server::start(Config {
+        handshake: Handshake::flawed(Flaw::LeftAlignedSecret),
+        ..Config::default()
+    });
+    let download = program::download(&server.encrypted_url("clip"), &["-m", "1"]);
+    assert_eq!(download.finished.code(), Some(1), "{}", download.finished);
+    assert_eq!(server.heard().len(), 2);
+}
+
+#[test]
+fn a_redirect_stays_encrypted() {
+    let handshake = Handshake::encrypted(8, Scheme::KeyFirst);
+    let target = Server::start(Config {
+        handshake,
+        ..Config::serving(Stream::recorded(Clip::sample()).paced(Pace::Unbounded))
+    });
+    let server = Server::start(Config {
+        handshake,
+        connect: OnConnect::RedirectInError {
+            redirect: format!("rtmp://127.0.0.1:{}/app", target.port()),
+        },
+        ..Config::default()
+    });
+    let download = program::download(&server.encrypted_url("clip"), &[]);
+    download.assert_ended(0, "ended");
+    assert_eq!(target.only_client().c0, Some(6));
+}
+
+#[test]
+fn a_server_may_ask_for_the_player_in_vain() {
+    let server = Server::start(Config {
+        handshake: Handshake::encrypted(8, Scheme::KeyFirst),
+        player: Some(PLAYER),
+        ..Config::serving(Stream::recorded(Clip::sample()))
+    });
+    let download = program::download(&server.encrypted_url("clip"), &["-m", "1"]);
+    download.assert_ended(1, "stalled");
+    let said = &download.finished.stderr;
+    assert!(said.contains("asks for proof of the player"), "{said}");
+}
+
+#[test]
+fn rtmpdump_plays_every_kind() {
+    let (ffmpeg, rtmpdump) = (require!(Ffmpeg::find()), require!(Rtmpdump::find()));
+    let source = fixtures::avc_aac_flv(&ffmpeg);
+    for (version, scheme) in KINDS {
+        let server = Server::start(Config {
+            handshake: Handshake::encrypted(version, scheme),
+            ..Config::serving(Stream::recorded(Clip::read(&source)))
+        });
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let output = folder.path().join("out.flv");
+        let player = rtmpdump.play(&server.encrypted_url("clip"), &output, &["-V"]);
+        let said = player.finish(LIMIT).stderr;
+        assert_eq!(server.only_client().c2, Some(C2::Signed), "{said}");
+        assert!(!said.contains("not genuine"), "{said}");
+        judge::assert_whole(&ffmpeg, &source, &output);
+    }
+}
+
+#[test]
+fn a_recent_ffmpeg_plays_every_kind() {
+    let (ffmpeg, recent) = (require!(Ffmpeg::find()), require!(Ffmpeg::find_recent()));
+    let source = fixtures::avc_aac_flv(&ffmpeg);
+    for (version, scheme) in KINDS {
+        let server = Server::start(Config {
+            handshake: Handshake::encrypted(version, scheme),
+            ..Config::serving(Stream::recorded(Clip::read(&source)).paced(Pace::Unbounded))
+        });
+        let played = Media::read(&recent, server.encrypted_url("clip").as_ref());
+        played.assert_equals(&Media::read(&ffmpeg, &source));
+        let client = server.only_client();
+        assert_eq!((client.c0, client.c2), (Some(6), Some(C2::Signed)));
+    }
+}
+
+#[test]
+fn both_play_through_a_tunnel() {
+    let (ffmpeg, rtmpdump) = (require!(Ffmpeg::find()), require!(Rtmpdump::find()));
+    let recent = require!(Ffmpeg::find_recent());
+    let source = fixtures::mp3_flv(&ffmpeg);
+    for (version, scheme) in KINDS.into_iter().step_by(2) {
+        let server = Server::start(Config {
+            handshake: Handshake::encrypted(version, scheme),
+            ..Config::serving(Stream::recorded(Clip::read(&source)).paced(Pace::Unbounded))
+        });
+        let tunnel = Tunnel::start(server.port(), TunnelConfig::default());
+        let url = format!("rtmpte://127.0.0.1:{}/app/clip", tunnel.port());
+        let played = Media::read(&recent, url.as_ref());
+        played.assert_equals(&Media::read(&ffmpeg, &source));
+
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let output = folder.path().join("out.flv");
+        rtmpdump.play(&url, &output, &[]).finish(LIMIT);
+        judge::assert_whole(&ffmpeg, &source, &output);
+        for client in server.heard() {
+            assert_eq!((client.c0, client.c2), (Some(6), Some(C2::Signed)));
+        }
+    }
+}
+
+#[test]
+fn rtmpdump_proves_its_player() {
+    let (ffmpeg, rtmpdump) = (require!(Ffmpeg::find()), require!(Rtmpdump::find()));
+    let source = fixtures::mp3_flv(&ffmpeg);
+    let hash: String = PLAYER
+        .hash
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let size = PLAYER.size.to_string();
+    for handshake in [
+        Handshake::Digest(Scheme::DigestFirst),
+        Handshake::encrypted(6, Scheme::KeyFirst),
+        Handshake::encrypted(8, Scheme::DigestFirst),
+        Handshake::encrypted(9, Scheme::KeyFirst),
+    ] {
+        let server = Server::start(wanting_player(&source, handshake, PLAYER));
+        let url = match handshake {
+            Handshake::Encrypted(_) => server.encrypted_url("clip"),
+            _ => server.url("clip"),
+        };
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let output = folder.path().join("out.flv");
+        let options = ["--swfhash", &hash, "--swfsize", &size];
+        rtmpdump.play(&url, &output, &options).finish(LIMIT);
+        judge::assert_whole(&ffmpeg, &source, &output);
+        assert!(server.only_client().swf_proof.is_some());
+
+        for wrong in [
+            ["--swfhash", &hash, "--swfsize", "5"],
+            ["--swfhash", &"00".repeat(32), "--swfsize", &size],
+        ] {
+            let finished = rtmpdump.play(&url, &output, &wrong).finish(LIMIT);
+            assert!(!finished.status.success(), "{finished}");
+        }
+    }
+}
+
+#[test]
+fn rtmpdump_fetches_its_player_and_proves_it() {
+    let (ffmpeg, rtmpdump) = (require!(Ffmpeg::find()), require!(Rtmpdump::find()));
+    let source = fixtures::mp3_flv(&ffmpeg);
+    let player: Vec<u8> = [&b"FWS\x0a"[..], &[7; 5000]].concat();
+    let mut mac = Hmac::<Sha256>::new_from_slice(b"Genuine Adobe Flash Player 001").unwrap();
+    mac.update(&player);
+    let proof = SwfProof {
+        hash: mac.finalize().into_bytes().into(),
+        size: player.len() as u32,
+    };
+    let handshake = Handshake::encrypted(9, Scheme::DigestFirst);
+    let server = Server::start(wanting_player(&source, handshake, proof));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let output = folder.path().join("out.flv");
+    let url = serve_once(player);
+    let mut command = rtmpdump.command(&server.encrypted_url("clip"), &output, &["-W", &url]);
+    // Where it writes down what it has fetched.
+    command.env("HOME", folder.path());
+    let said = Process::start(&mut command).finish(LIMIT);
+    assert!(server.only_client().swf_proof.is_some(), "{said}");
+    judge::assert_whole(&ffmpeg, &source, &output);
+}
+
+/// rtmpsrv says how C2 was, and shows whether it understood what came behind it. It plays nothing.
+#[test]
+fn rtmpsrv_finds_nothing_wrong_with_us() {
+    let rtmpsrv = require!(Rtmpsrv::find());
+    if !rtmpsrv.may_run() {
+        return println!("skipped: no namespace for rtmpsrv to listen in (unshare -rn)");
+    }
+    for scheme in ["rtmp", "rtmpe"] {
+        let url = format!("{scheme}://127.0.0.1/app/clip");
+        let rtmpull = env!("CARGO_BIN_EXE_rtmpull");
+        let player = [rtmpull, &url, "-V", "-m", "5", "-o", "/dev/null"];
+        let [ours, theirs] = rtmpsrv.run(&player);
+        assert!(
+            theirs.contains("Genuine Adobe Flash Player"),
+            "{theirs}\n{ours}"
+        );
+        assert!(ours.contains("received onStatus"), "{theirs}\n{ours}");
+        assert_eq!(
+            ours.contains("encryption=Some(Xtea)"),
+            scheme == "rtmpe",
+            "{ours}"
+        );
+    }
+}
+
+/// A server whose answer to everybody is in the clear.
+fn plain(handshake: Handshake) -> Server {
+    Server::start(Config {
+        handshake,
+        ..Config::serving(Stream::recorded(Clip::sample()).paced(Pace::Unbounded))
+    })
+}
+
+fn wanting_player(source: &Path, handshake: Handshake, player: SwfProof) -> Config {
+    Config {
+        handshake,
+        player: Some(player),
+        ..Config::serving(
+            Stream::recorded(Clip::read(source)).ending(&[Ending::PlayComplete, Ending::PlayStop]),
+        )
+    }
+}
+
+/// Serves `body` by HTTP to one client; the URL.
+fn serve_once(body: Vec<u8>) -> String {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let port = listener.local_addr().expect("an address").port();
+    thread::spawn(move || {
+        let (mut socket, _) = listener.accept().expect("a client");
+        let lines = BufReader::new(socket.try_clone().expect("a socket")).lines();
+        for line in lines.map_while(Result::ok) {
+            if line.is_empty() {
+                break;
+            }
+        }
+        let head = format!("HTTP/1.0 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+        let _ = socket.write_all(&[head.as_bytes(), &body].concat());
+    });
+    format!("http://127.0.0.1:{port}/player.swf")
+}
+
+#[track_caller]
+fn assert_no_connection(download: &Download, cause: &str) {
+    download.assert_ended(3, "no-connection");
+    let said = &download.finished.stderr;
+    assert!(
+        said.lines().last().unwrap_or_default().contains(cause),
+        "{said}"
+    );
+    assert!(!download.file().exists(), "{said}");
+}
+
+#[track_caller]
+fn assert_whole(download: &Download) {
+    assert_media(&download.clip(), &Clip::sample());
+}
+
+/// The player that servers here ask for.
+const PLAYER: SwfProof = SwfProof {
+    hash: [0x5A; 32],
+    size: 123_456,
+};
+
+const LIMIT: Duration = Duration::from_secs(20);
