@@ -18,7 +18,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use server::{Authority, Config, Goodbye, Replay, Server, Stream, TlsFront, Validity};
+use rtmpull::rtmp::handshake::digest::Scheme;
+use server::{Authority, Config, Goodbye, Handshake, Replay, Server, Stream, TlsFront, Validity};
 
 fn main() {
     if !cfg!(target_os = "linux") {
@@ -41,6 +42,7 @@ fn main() {
     for chunk_size in [128, 4_096, 60_000] {
         compare(chunk_size, bytes, turns);
     }
+    compare_encrypted(bytes, turns);
     compare_in_tls(bytes, turns);
     println!();
     memory(if is_quick { 200 << 20 } else { 8_000_000_000 });
@@ -61,6 +63,23 @@ fn compare(chunk_size: u32, bytes: u64, turns: usize) {
         Program::socat(bare.port(), &file),
     ];
     measure(&chunk_size.to_string(), &programs, &file, bytes, turns);
+}
+
+/// rtmpe, beside rtmpdump and a plain copy of what is inside. The server's half of the encryption is at
+/// the cost of this process, which is not counted.
+fn compare_encrypted(bytes: u64, turns: usize) {
+    let folder = tempfile::tempdir().expect("a folder for the downloads");
+    let file = folder.path().join("out.flv");
+    let replay = Arc::new(Replay::new(4_096, bytes));
+    let bare = replay.serve_bare();
+    let server = replaying(replay);
+    let url = server.encrypted_url("stream");
+    let programs = [
+        Program::rtmpull(&url, &file),
+        Program::rtmpdump(&url, &file),
+        Program::socat(bare.port(), &file),
+    ];
+    measure("4096, rtmpe", &programs, &file, bytes, turns);
 }
 
 /// rtmps, beside ffmpeg and copies of the same bytes out of the same TLS. The last one is what the
@@ -172,6 +191,8 @@ fn replaying(replay: Arc<Replay>) -> Server {
     Server::start(Config {
         streams: [("stream".to_owned(), stream)].into(),
         chunk_size,
+        // For those who ask for it.
+        handshake: Handshake::encrypted(8, Scheme::KeyFirst),
         ..Config::default()
     })
 }
