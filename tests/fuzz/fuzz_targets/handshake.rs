@@ -14,6 +14,7 @@ use rtmpull::rtmp::handshake::{
     Error, Handshake, Mode, Progress, ServerSignature, Summary,
     block::Block,
     digest::{self, Scheme, Side},
+    encryption::{Encryption, SignatureCipher, dh::KeyPair},
 };
 
 #[derive(Debug, Arbitrary)]
@@ -28,6 +29,8 @@ enum Offer {
     Auto,
     Plain,
     Digest,
+    Encrypted,
+    EncryptedIfPossible,
 }
 
 #[derive(Debug, Arbitrary)]
@@ -42,6 +45,22 @@ enum Answer<'a> {
         start_of_s1: &'a [u8],
         behind: &'a [u8],
     },
+    Encrypted {
+        seed: u8,
+        kind: Kind,
+        place: Place,
+        /// One byte of the answer that is another one.
+        flaw: Option<(u16, u8)>,
+        behind: &'a [u8],
+    },
+}
+
+#[derive(Debug, Clone, Copy, Arbitrary)]
+enum Kind {
+    Unchanged,
+    Xtea,
+    Blowfish,
+    Unknown(u8),
 }
 
 #[derive(Debug, Clone, Copy, Arbitrary)]
@@ -51,11 +70,11 @@ enum Place {
 }
 
 fuzz_target!(|input: Input<'_>| {
-    let mode = input.offer.mode();
-    let c1 = Conversation::new(mode).c1();
+    let offer = input.offer;
+    let c1 = Conversation::new(offer).c1();
     match input.answer {
         Answer::Bytes(bytes) => {
-            let _ = compare(mode, bytes, input.cut);
+            let _ = compare(offer, bytes, input.cut);
         }
         Answer::ByTheBook {
             seed,
@@ -68,11 +87,39 @@ fuzz_target!(|input: Input<'_>| {
             let s1 = s1(seed, version, start_of_s1, digest);
             let s2 = s2(seed, &c1, is_signed);
             let answer = [&[3], &s1.as_bytes()[..], &s2.as_bytes()[..], behind].concat();
-            let (conversation, result) = compare(mode, &answer, input.cut);
-            check(mode, &s1, digest, is_signed, &conversation, result);
+            let (conversation, result) = compare(offer, &answer, input.cut);
+            if offer.encryption() == Encryption::Required {
+                return assert_eq!(result, Err(Error::NotEncrypted));
+            }
+            check(offer.mode(), &s1, digest, is_signed, &conversation, result);
             if result.is_ok() {
                 assert_eq!(conversation.inbox, behind);
             }
+        }
+        Answer::Encrypted {
+            seed,
+            kind,
+            place,
+            flaw,
+            behind,
+        } => {
+            let mut answer = encrypted(seed, kind, place, &c1);
+            answer.extend_from_slice(behind);
+            let flaw = flaw.filter(|(at, flip)| usize::from(*at) < ANSWER_LEN && *flip != 0);
+            if let Some((at, flip)) = flaw {
+                answer[usize::from(at)] ^= flip;
+            }
+            let (_, result) = compare(offer, &answer, input.cut);
+            let is_known = !matches!(kind, Kind::Unknown(_));
+            if offer.encryption() == Encryption::None || !is_known || flaw.is_some() {
+                return;
+            }
+            let summary = result.expect("a good answer").expect("a whole answer");
+            assert_eq!(
+                summary.encryption,
+                SignatureCipher::of_version(kind.version())
+            );
+            assert_eq!(summary.server_signature, ServerSignature::Verified);
         }
     }
 });
@@ -80,9 +127,28 @@ fuzz_target!(|input: Input<'_>| {
 impl Offer {
     fn mode(self) -> Mode {
         match self {
-            Self::Auto => Mode::Auto,
             Self::Plain => Mode::Plain,
             Self::Digest => Mode::Digest,
+            Self::Auto | Self::Encrypted | Self::EncryptedIfPossible => Mode::Auto,
+        }
+    }
+
+    fn encryption(self) -> Encryption {
+        match self {
+            Self::Encrypted => Encryption::Required,
+            Self::EncryptedIfPossible => Encryption::AllowPlain,
+            Self::Auto | Self::Plain | Self::Digest => Encryption::None,
+        }
+    }
+}
+
+impl Kind {
+    fn version(self) -> u8 {
+        match self {
+            Self::Unchanged => 6,
+            Self::Xtea => 8,
+            Self::Blowfish => 9,
+            Self::Unknown(version) => version,
         }
     }
 }
@@ -95,10 +161,10 @@ struct Conversation {
 }
 
 impl Conversation {
-    fn new(mode: Mode) -> Self {
+    fn new(offer: Offer) -> Self {
         let mut rng = StdRng::seed_from_u64(0);
         let mut conversation = Self {
-            handshake: Handshake::new(mode, 0, &mut rng),
+            handshake: Handshake::new(offer.mode(), offer.encryption(), 0, &mut rng),
             inbox: BytesMut::new(),
             sent: BytesMut::new(),
         };
@@ -133,8 +199,8 @@ impl Conversation {
 }
 
 /// Receives whole and in pieces, and expects no difference.
-fn compare(mode: Mode, answer: &[u8], cut: u8) -> (Conversation, Result<Option<Summary>, Error>) {
-    let (mut whole, mut in_pieces) = (Conversation::new(mode), Conversation::new(mode));
+fn compare(offer: Offer, answer: &[u8], cut: u8) -> (Conversation, Result<Option<Summary>, Error>) {
+    let (mut whole, mut in_pieces) = (Conversation::new(offer), Conversation::new(offer));
     let result = whole.receive([answer].into_iter());
     assert_eq!(result, in_pieces.receive(pieces(answer, cut)));
     assert_eq!(whole.sent, in_pieces.sent);
@@ -169,13 +235,30 @@ impl Place {
 
 /// Signed for a digest of C1, or its echo.
 fn s2(seed: u8, c1: &Block, is_signed: bool) -> Block {
-    let c1_digest = digest::verify(c1, Scheme::DigestFirst, Side::Client);
-    let Some(c1_digest) = c1_digest.filter(|_| is_signed) else {
+    let found = digest::find(c1, Scheme::DigestFirst, Side::Client);
+    let Some((_, c1_digest)) = found.filter(|_| is_signed) else {
         return c1.clone();
     };
     let mut s2 = Block::random(&mut StdRng::seed_from_u64(1000 + u64::from(seed)));
-    digest::sign_reply(&mut s2, &c1_digest, Side::Server);
+    digest::sign_reply(&mut s2, &c1_digest, Side::Server, SignatureCipher::None);
     s2
+}
+
+/// S0, S1 and S2 by the book; nobody else can know the keys of it, but that is not looked at here.
+fn encrypted(seed: u8, kind: Kind, place: Place, c1: &Block) -> Vec<u8> {
+    let mut rng = StdRng::seed_from_u64(2000 + u64::from(seed));
+    let scheme = place.scheme();
+    let mut bytes = *Block::opening(0, [5, 0, 17, 1], &mut rng).as_bytes();
+    let at = scheme.key_position(&bytes.into());
+    bytes[at..at + 128].copy_from_slice(KeyPair::new(&mut rng).public());
+    let mut s1 = Block::from(bytes);
+    digest::sign(&mut s1, scheme, Side::Server);
+    let mut s2 = Block::random(&mut rng);
+    if let Some((_, c1_digest)) = digest::find(c1, Scheme::KeyFirst, Side::Client) {
+        let cipher = SignatureCipher::of_version(kind.version()).unwrap_or_default();
+        digest::sign_reply(&mut s2, &c1_digest, Side::Server, cipher);
+    }
+    [&[kind.version()], &s1.as_bytes()[..], s2.as_bytes()].concat()
 }
 
 fn check(
@@ -199,7 +282,12 @@ fn check(
     };
     let found = summary.digest.expect("a digest");
     assert_eq!(found.scheme, place.scheme());
-    assert!(digest::verify_reply(&c2, &found.bytes, Side::Client));
+    assert!(digest::verify_reply(
+        &c2,
+        &found.bytes,
+        Side::Client,
+        SignatureCipher::None
+    ));
     let signature = match is_signed {
         true => ServerSignature::Verified,
         false => ServerSignature::Wrong,
@@ -211,3 +299,6 @@ fn block(bytes: &[u8]) -> Block {
     let bytes: [u8; Block::LEN] = bytes.try_into().expect("a block");
     bytes.into()
 }
+
+/// S0, S1 and S2.
+const ANSWER_LEN: usize = 1 + 2 * Block::LEN;

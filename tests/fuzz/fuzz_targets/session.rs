@@ -21,7 +21,7 @@ use rtmpull::{
         chunk::{Decoder, Encoder},
         client::{
             Client, Event,
-            config::{BufferLength, Config, Connect, Start, Timeouts},
+            config::{BufferLength, Config, Connect, Encryption, Start, Timeouts},
         },
         command::Command,
         error::Error,
@@ -353,7 +353,9 @@ impl Conversation {
                     assert!([Kind::AUDIO, Kind::VIDEO, Kind::DATA].contains(&message.kind));
                     self.client.recycle(message.payload);
                 }
-                Event::Redirected(_) | Event::Ended(_) => self.is_over = true,
+                Event::Redirected(_) | Event::Reconnect { .. } | Event::Ended(_) => {
+                    self.is_over = true;
+                }
                 Event::Started | Event::Recorded | Event::Restarted => {}
             }
         }
@@ -411,12 +413,21 @@ fn config(input: &Input<'_>) -> Config {
             PlayFrom::Live => Start::Live,
             PlayFrom::Position(ms) => Start::At { ms },
         },
+        length_ms: None,
+        playlist: false,
         subscribe: input.is_subscribing.then(|| "stream".into()),
+        secure_token: None,
+        usher_token: None,
+        login: None,
+        swf_proof: None,
         buffer: match input.is_buffer_growing {
             true => BufferLength::Growing,
             false => BufferLength::Fixed { ms: 1000 },
         },
+        buffer_trick: false,
+        enhanced: true,
         handshake: Mode::Plain,
+        encryption: Encryption::None,
         pipelining: input.is_pipelining,
         timeouts: input.patience.timeouts(),
     }
