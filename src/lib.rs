@@ -13,10 +13,11 @@
 //! | 2 | [`rtmp`] | the protocol; knows no tokio, no clock, no socket |
 //! | 1 | [`amf`] | AMF0 and AMF3 values ⇄ bytes |
 //! | 1 | [`flv`] | FLV tags ⇄ bytes, codec configuration, keyframes |
+//! | 1 | [`swf`] | a player's file → what proves that we have it |
 //! | 0 | [`wire`], [`payload`] | checked reading; the buffer that a message is kept in |
 //!
-//! `flv` and `transport` know no `rtmp`. The core (`rtmp`, `amf`, `flv`, `wire`, `payload`) never
-//! asks for the time or for random bytes: both are arguments.
+//! `flv` and `transport` know no `rtmp`. The core (`rtmp`, `amf`, `flv`, `swf`, `wire`,
+//! `payload`) never asks for the time or for random bytes: both are arguments.
 //!
 //! # The way of a byte
 //!
@@ -43,5 +44,6 @@ pub mod flv;
 pub mod payload;
 pub mod repair;
 pub mod rtmp;
+pub mod swf;
 pub mod transport;
 pub mod wire;
