@@ -5,6 +5,7 @@
 //! them failed.
 
 mod error;
+pub mod http;
 pub mod proxy;
 mod stream;
 mod tcp;
