@@ -40,7 +40,8 @@ impl From<&Outcome> for Exit {
             | Ending::NotFound
             | Ending::Mismatch
             | Ending::DiskFull
-            | Ending::OutputFailed => Self::Failure,
+            | Ending::OutputFailed
+            | Ending::NoPlayer => Self::Failure,
             Ending::NoConnection => Self::NoConnection,
         }
     }
@@ -76,7 +77,7 @@ mod tests {
     use crate::download::Gaps;
 
     /// For each ending: recorded and live before any media, then recorded and live with some.
-    const CODES: [(Ending, [u8; 4]); 14] = [
+    const CODES: [(Ending, [u8; 4]); 15] = [
         (Ending::Ended, [0, 0, 0, 0]),
         (Ending::Unpublished, [0, 0, 0, 0]),
         (Ending::Limit, [0, 0, 0, 0]),
@@ -90,6 +91,7 @@ mod tests {
         (Ending::Mismatch, [1, 1, 1, 1]),
         (Ending::DiskFull, [1, 1, 1, 1]),
         (Ending::OutputFailed, [1, 1, 1, 1]),
+        (Ending::NoPlayer, [1, 1, 1, 1]),
         (Ending::NoConnection, [3, 3, 3, 3]),
     ];
 
@@ -108,7 +110,8 @@ mod tests {
             Ending::NotFound => Some(Ending::Mismatch),
             Ending::Mismatch => Some(Ending::DiskFull),
             Ending::DiskFull => Some(Ending::OutputFailed),
-            Ending::OutputFailed => Some(Ending::NoConnection),
+            Ending::OutputFailed => Some(Ending::NoPlayer),
+            Ending::NoPlayer => Some(Ending::NoConnection),
             Ending::NoConnection => None,
         })
     }

@@ -4,6 +4,7 @@ mod access;
 mod dialling;
 mod parts;
 mod place;
+mod swf;
 
 #[cfg(test)]
 mod tests;
@@ -11,7 +12,7 @@ mod tests;
 use std::{
     env, fs,
     io::{self, IsTerminal},
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -48,6 +49,10 @@ pub struct Surroundings {
     pub all_proxy: Option<String>,
     /// The hosts that it is not for.
     pub no_proxy: Option<String>,
+    /// The user's own folder.
+    pub home: Option<PathBuf>,
+    /// The folder for what can be had again, where the user has named one.
+    pub cache_home: Option<PathBuf>,
 }
 
 impl Surroundings {
@@ -58,8 +63,20 @@ impl Surroundings {
             stdout_is_terminal: io::stdout().is_terminal(),
             all_proxy: variable("all_proxy", "ALL_PROXY"),
             no_proxy: variable("no_proxy", "NO_PROXY"),
+            home: home(),
+            cache_home: env::var_os("XDG_CACHE_HOME").map(PathBuf::from),
         }
     }
+}
+
+/// Where rtmpdump looks for the user's folder.
+fn home() -> Option<PathBuf> {
+    if cfg!(windows) {
+        let mut home = env::var_os("HOMEDRIVE")?;
+        home.push(env::var_os("HOMEPATH")?);
+        return Some(home.into());
+    }
+    env::var_os("HOME").map(PathBuf::from)
 }
 
 /// The download that `args` ask for, or why there can be none. What a URL says behind the address has
@@ -75,8 +92,8 @@ pub fn resolve(args: &Args, surroundings: &Surroundings) -> Result<Job> {
     let output = destination(args, surroundings)?;
     let route = download::route::to(&target);
     let dialer = dialling::dialer(args, surroundings)?;
-    access::ensure_supported(args)?;
     ensure_spared(args, &output)?;
+    let swf = swf::resolve(args, surroundings)?;
     let parts = parts::parts(args, &output)?;
     let limits = parts::limits(args, &Zoned::now())?;
     let resume = resume(args, &output)?;
@@ -96,7 +113,7 @@ pub fn resolve(args: &Args, surroundings: &Surroundings) -> Result<Job> {
             secure_token: given(args.token.as_ref()),
             usher_token: given(args.jtv.as_ref()),
             login,
-            swf_proof: None,
+            swf_proof: swf.proof,
             buffer: buffer(args.buffer),
             buffer_trick: !args.realtime && !args.live,
             enhanced: !args.no_enhanced && args.name != Name::Rtmpdump,
@@ -108,6 +125,7 @@ pub fn resolve(args: &Args, surroundings: &Surroundings) -> Result<Job> {
                 .map_or_else(Timeouts::default, |seconds| Timeouts::all(bound(seconds))),
         },
         route,
+        player: swf.player,
         dialer,
         backlog_bytes: usize::try_from(args.queue_size.as_u64()).unwrap_or(usize::MAX),
         keep_timestamps: args.keep_timestamps,
@@ -126,7 +144,7 @@ fn connect(args: &Args, place: &download::Place) -> Result<Connect> {
         app: place.app.clone(),
         tc_url: place.tc_url.clone(),
         flash_ver: args.flash_ver.clone().unwrap_or_else(flash_ver),
-        swf_url: given(args.swf_url.as_ref()),
+        swf_url: given(args.swf_url.as_ref()).or_else(|| swf::address(args)),
         page_url: given(args.page_url.as_ref()),
         arguments: access::arguments(args)?,
     })
@@ -333,3 +351,6 @@ fn flash_ver() -> String {
 
 /// The name of a file that means standard output.
 pub(super) const STDOUT: &str = "-";
+
+/// How long each part of a web server's answer may take.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);

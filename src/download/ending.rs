@@ -2,6 +2,7 @@
 
 use std::{fmt, io};
 
+use super::player::PlayerError;
 use crate::{
     rtmp::{
         client::{End, Wait},
@@ -39,6 +40,8 @@ pub enum Ending {
     DiskFull,
     /// The output cannot be opened or written.
     OutputFailed,
+    /// The player that was to be proved cannot be had.
+    NoPlayer,
     /// No connection, or no handshake, came about.
     NoConnection,
 }
@@ -46,6 +49,7 @@ pub enum Ending {
 /// What happened last.
 #[derive(Debug)]
 pub(super) enum Last {
+    Player(PlayerError),
     Dial(DialError),
     Session(End),
     Protocol(Error),
@@ -106,6 +110,7 @@ impl Facts {
 /// The ending, and why: in the server's own words where it had any. The words are not escaped.
 pub(super) fn judge(last: &Last, facts: &Facts) -> (Ending, String) {
     match last {
+        Last::Player(error) => (Ending::NoPlayer, error.to_string()),
         Last::Dial(error) => (Ending::NoConnection, error.to_string()),
         Last::Session(end) => judge_end(end, facts),
         Last::Protocol(error @ Error::Handshake(_)) => (Ending::NoConnection, error.to_string()),
@@ -225,6 +230,7 @@ impl fmt::Display for Ending {
             Self::Mismatch => "mismatch",
             Self::DiskFull => "disk-full",
             Self::OutputFailed => "output-failed",
+            Self::NoPlayer => "no-player",
             Self::NoConnection => "no-connection",
         })
     }

@@ -5,6 +5,7 @@ mod gap;
 mod line;
 pub mod output;
 mod places;
+pub mod player;
 mod pump;
 mod redirect;
 mod resume;
@@ -30,6 +31,7 @@ use self::{
     ending::{Last, judge},
     output::{Destination, FileOptions, Parts},
     places::{Places, is_elsewhere},
+    player::Player,
     pump::{Next, Pump},
     redirect::follow,
     resume::{Found, Resumption},
@@ -39,10 +41,11 @@ use crate::{
     rtmp::{
         client::{
             Client,
-            config::{Config, Start},
+            config::{Config, Start, SwfProof},
         },
         handshake,
     },
+    swf::Fingerprint,
     transport::{Dialer, Endpoint, Route},
 };
 
@@ -53,6 +56,8 @@ pub struct Job {
     pub route: Route,
     /// What to say there.
     pub session: Config,
+    /// The player that the session proves to be, where it is not known yet.
+    pub player: Option<Player>,
     /// How connections are made.
     pub dialer: Dialer,
     /// Where the stream goes.
@@ -297,11 +302,24 @@ async fn finish_hooks(pump: &mut Pump<'_>, last: &Last, stop: &mut Stop) {
     pump.output.leave_hooks();
 }
 
-/// Connects and plays, again where a redirect, a login, keys that do not fit or a handshake that was
-/// hung up on asks for it, or where the stream may be at another place.
+/// Finds out about the player, connects and plays, again where a redirect, a login, keys that do not fit
+/// or a handshake that was hung up on asks for it, or where the stream may be at another place.
 async fn play(job: &Job, pump: &mut Pump<'_>, places: &mut Places, stop: &mut Stop) -> Last {
     let mut route = job.route.clone();
     let mut session = job.session.clone();
+    if let Some(player) = &job.player {
+        let proved = tokio::select! {
+            proved = player.fingerprint(&job.dialer) => proved,
+            () = stop.requested() => return Last::Stopped,
+        };
+        match proved {
+            Ok(Fingerprint { hash, size }) => session.swf_proof = Some(SwfProof { hash, size }),
+            Err(error) => return Last::Player(error),
+        }
+    }
+    if let Some(proof) = &session.swf_proof {
+        describe(proof);
+    }
     // What is known without redirects and logins.
     let mut place = session.clone();
     if let Some(start_ms) = pump.search_start_ms() {
@@ -383,6 +401,16 @@ fn asking_at(start_ms: u32, session: &Config) -> Config {
         length_ms: session.length_ms.map(rest_ms),
         ..session.clone()
     }
+}
+
+/// Tells what is known of the player, in rtmpdump's layout.
+fn describe(proof: &SwfProof) {
+    tracing::debug!("SWFSHA256:");
+    for row in proof.hash.chunks(16) {
+        let row: Vec<String> = row.iter().map(|byte| format!("{byte:02x}")).collect();
+        tracing::debug!("{}", row.join(" "));
+    }
+    tracing::debug!("SWFSize  : {}", proof.size);
 }
 
 /// Redirects and logins that are followed.

@@ -1,9 +1,8 @@
-//! What proves that we may play, and that we are the player.
+//! What proves that we may play.
 
 use std::{fs, path::Path};
 
-use anyhow::{Context, Result, bail, ensure};
-use url::Url;
+use anyhow::{Context, Result, ensure};
 
 use super::given;
 use crate::{
@@ -50,29 +49,4 @@ fn first_line(file: &Path) -> Result<String> {
     let text = fs::read_to_string(file)
         .with_context(|| format!("cannot read --password-file {}", file.display()))?;
     Ok(text.lines().next().unwrap_or_default().to_owned())
-}
-
-/// Fails where the player cannot be proved, which this version never can.
-pub(super) fn ensure_supported(args: &Args) -> Result<()> {
-    let address = match args.swf_vfy.as_deref() {
-        Some("") => Some(given(args.swf_url.as_ref()).context("swfVfy needs swfUrl")?),
-        address => address.map(str::to_owned),
-    };
-    if let Some(address) = address {
-        let url = Url::parse(&address).ok();
-        let is_web = url.is_some_and(|url| ["http", "https"].contains(&url.scheme()));
-        ensure!(
-            is_web,
-            "invalid value {address:?} for --swfVfy: not the URL of a web server"
-        );
-        bail!("--swfVfy {address} is not supported by this version");
-    }
-    match (&args.swf_hash, args.swf_size) {
-        (None, None) => Ok(()),
-        (Some(_), None) => bail!("--swfhash needs --swfsize"),
-        (None, Some(size)) => bail!("--swfsize {size} needs --swfhash"),
-        (Some(_), Some(size)) => {
-            bail!("--swfhash with --swfsize {size} is not supported by this version")
-        }
-    }
 }

@@ -5,7 +5,7 @@ use crate::amf::{Object, Value};
 use crate::cli::librtmp;
 use crate::{
     cli::args::values::TlsPin,
-    download::Place as Found,
+    download::{Place as Found, player::Source},
     rtmp::client::config::Login,
     transport::{Carrier, Family, tls::Trust},
 };
@@ -14,6 +14,8 @@ const PIPED: Surroundings = Surroundings {
     stdout_is_terminal: false,
     all_proxy: None,
     no_proxy: None,
+    home: None,
+    cache_home: None,
 };
 
 const ON_TERMINAL: Surroundings = Surroundings {
@@ -231,7 +233,7 @@ fn a_terminal_gets_no_video() {
 
 #[test]
 fn says_in_one_line_what_is_wrong() {
-    let cases: [(&[&str], &str); 25] = [
+    let cases: [(&[&str], &str); 24] = [
         (&[], "no URL given (try --help)"),
         (&["-v", "-y", "x"], "no URL given (try --help)"),
         (
@@ -281,22 +283,15 @@ fn says_in_one_line_what_is_wrong() {
         (&["rtmp://h/a/b", "-w", HASH], "--swfhash needs --swfsize"),
         (&["rtmp://h/a/b", "-x", "5"], "--swfsize 5 needs --swfhash"),
         (
-            &["rtmp://h/a/b", "-x", "5", "-w", HASH],
-            "--swfhash with --swfsize 5 is not supported by this version",
+            &["rtmp://h/a/b", "-W", "ftp://h/player.swf"],
+            "invalid value \"ftp://h/player.swf\" for --swfVfy: neither an address on the web nor a file",
         ),
         (
-            &["rtmp://h/a/b", "-W", "http://h/player.swf", "-X", "0"],
-            "--swfVfy http://h/player.swf is not supported by this version",
+            &["rtmp://h/a/b", "-W", "http://h/p.swf", "-w", HASH],
+            "--swfhash needs --swfsize",
         ),
-        (
-            &["rtmp://h/a/b", "-W", "player.swf"],
-            "invalid value \"player.swf\" for --swfVfy: not the URL of a web server",
-        ),
+        (&["rtmp://h/a/b", "-W", ""], "swfVfy needs swfUrl"),
         (&["rtmp://h/a/b swfVfy=1"], "swfVfy needs swfUrl"),
-        (
-            &["rtmp://h/a/b swfVfy=1 swfUrl=https://h/p.swf"],
-            "--swfVfy https://h/p.swf is not supported by this version",
-        ),
         (
             &["rtmp://h/a/b", "--password", "x"],
             "a password needs a user: --user names it",
@@ -569,7 +564,100 @@ fn knows_its_secrets() {
     assert!(secrets(&args).eq(["one", "two", "three", "five"]));
 }
 
-const HASH: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+#[test]
+fn a_known_player_needs_no_file() {
+    let job = job(&["rtmp://h/a/b", "-x", "5", "-w", HASH]);
+    let proof = job.session.swf_proof.unwrap();
+    assert_eq!((proof.hash[31], proof.size), (0xef, 5));
+    assert!(job.player.is_none());
+    assert_eq!(job.session.connect.swf_url, None);
+}
+
+#[test]
+fn the_player_is_on_the_web_or_here() {
+    let player = |line: &[&str]| {
+        let job = job(&[&["rtmp://h/a/b"], line].concat());
+        let source = match job.player.unwrap().source {
+            Source::Web(url) => format!("web {url}"),
+            Source::File(file) => format!("file {}", file.display()),
+        };
+        (source, job.session.connect.swf_url)
+    };
+    let told = |url: &str| Some(url.to_owned());
+    for (line, source, swf_url) in [
+        (
+            &["-W", "https://H:443/p.swf?a"][..],
+            "web https://h/p.swf?a",
+            told("https://H:443/p.swf?a"),
+        ),
+        (
+            &["-W", "http://me:pw@h/p.swf"],
+            "web http://me:pw@h/p.swf",
+            told("http://h/p.swf"),
+        ),
+        (
+            &["-W", "http://h/p.swf", "-s", "http://other"],
+            "web http://h/p.swf",
+            told("http://other"),
+        ),
+        (
+            &["-W", "", "-s", "http://h/p.swf"],
+            "web http://h/p.swf",
+            told("http://h/p.swf"),
+        ),
+        (
+            &["-W", "http://h/p.swf", "-x", "5", "-w", HASH],
+            "web http://h/p.swf",
+            told("http://h/p.swf"),
+        ),
+        (&["-W", "a/p.swf"], "file a/p.swf", None),
+        #[cfg(unix)]
+        (&["-W", "file:///a/p.swf"], "file /a/p.swf", None),
+    ] {
+        assert_eq!(player(line), (source.to_owned(), swf_url), "{line:?}");
+    }
+    let text = job(&["rtmp://h/a/b swfVfy=1 swfUrl=https://h/p.swf swfAge=2"]);
+    assert!(matches!(text.player.unwrap().source, Source::Web(_)));
+}
+
+#[test]
+fn players_are_remembered_where_rtmpdump_does_or_in_the_users_cache() {
+    let folder = tempfile::tempdir().unwrap();
+    let (home, cache_home) = (folder.path().join("home"), folder.path().join("cache"));
+    fs::create_dir(&home).unwrap();
+    let web = ["rtmp://h/a/b", "-W", "http://h/p.swf"];
+    let cache = |home: Option<&Path>, cache_home: Option<&Path>, line: &[&str]| {
+        let surroundings = Surroundings {
+            home: home.map(Path::to_owned),
+            cache_home: cache_home.map(Path::to_owned),
+            ..PIPED
+        };
+        let line = [&web[..], line].concat();
+        resolve(&args(&line), &surroundings)
+            .unwrap()
+            .player
+            .unwrap()
+            .cache
+    };
+    let file = |home, cache_home| cache(home, cache_home, &[]).map(|cache| cache.file);
+    let (old, new) = (home.join(".swfinfo"), cache_home.join("rtmpull/swfinfo"));
+    let relative = Path::new("cache");
+    assert_eq!(file(None, None), None);
+    assert_eq!(file(Some(&home), None).as_ref(), Some(&old));
+    assert_eq!(file(Some(&home), Some(relative)).as_ref(), Some(&old));
+    assert_eq!(file(Some(&home), Some(&cache_home)).as_ref(), Some(&new));
+    assert_eq!(file(None, Some(&cache_home)).as_ref(), Some(&new));
+    fs::write(&old, "").unwrap();
+    assert_eq!(file(Some(&home), Some(&cache_home)).as_ref(), Some(&old));
+
+    let max_age = |line| cache(Some(&home), None, line).unwrap().max_age;
+    let days = |days: u64| Duration::from_secs(days * 86_400);
+    assert_eq!(max_age(&[]), days(30));
+    assert_eq!(max_age(&["-X", "0"]), days(0));
+    assert_eq!(max_age(&["-X", "4294967295"]), days(4_294_967_295));
+    let of_file = ["-W", "p.swf"];
+    assert_eq!(cache(Some(&home), None, &of_file), None);
+}
 
 #[test]
 fn a_proxy_is_named_or_found_around() {
@@ -672,3 +760,5 @@ fn a_tunnel_is_a_way_of_its_own() {
     let tc_url = job(&["rtmpt://host/app/name"]).session.connect.tc_url;
     assert_eq!(tc_url, "rtmpt://host:80/app");
 }
+
+const HASH: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";

@@ -82,6 +82,7 @@ fn job(destination: Destination) -> Job {
             carrier: Carrier::Tcp,
         },
         session: session(),
+        player: None,
         dialer: Dialer::default(),
         output: destination,
         backlog_bytes: 1 << 20,

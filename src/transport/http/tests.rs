@@ -274,7 +274,10 @@ async fn says_what_is_wrong() {
 
 #[tokio::test]
 async fn a_head_without_end_is_not_read_for_ever() {
-    let head = format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "y".repeat(16 * HEAD_BYTES));
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nx: {}\r\n\r\n",
+        "y".repeat(16 * HEAD_BYTES)
+    );
     let error = fetched(&[head]).await.unwrap_err();
     assert!(
         error.starts_with("the server does not speak HTTP: "),

@@ -1,0 +1,187 @@
+//! The player that we pass for: where its file comes from, and what is remembered of it.
+
+mod cache;
+mod date;
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
+
+use thiserror::Error;
+use tokio::task::spawn_blocking;
+use url::Url;
+
+pub use self::cache::Cache;
+use self::cache::Entry;
+use crate::{
+    swf::{self, Fingerprint},
+    transport::{
+        Dialer,
+        http::{Fetcher, HttpError},
+    },
+};
+
+/// A player that is to be proved.
+#[derive(Debug, Clone)]
+pub struct Player {
+    /// Where its file is.
+    pub source: Source,
+    /// What is remembered of players on the web; `None` where nothing is.
+    pub cache: Option<Cache>,
+    /// How long each part of an answer is waited for; `None` waits for ever.
+    pub patience: Option<Duration>,
+}
+
+/// Where a player's file is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// On this machine.
+    File(PathBuf),
+    /// On a web server.
+    Web(Url),
+}
+
+/// Why nothing is known of a player.
+#[derive(Debug, Error)]
+pub(super) enum PlayerError {
+    #[error("cannot read the player {file}: {source}")]
+    Read { file: String, source: io::Error },
+    #[error("cannot fetch the player {url}: {source}")]
+    Fetch { url: Url, source: HttpError },
+    #[error("cannot prove the player {place}: {why}")]
+    Unfit { place: String, why: &'static str },
+    #[error("cannot prove the player {place}: {source}")]
+    Swf { place: String, source: swf::Error },
+}
+
+impl Player {
+    /// Reads or fetches the player, or remembers it.
+    pub(super) async fn fingerprint(&self, dialer: &Dialer) -> Result<Fingerprint, PlayerError> {
+        match &self.source {
+            Source::File(file) => {
+                let file = file.clone();
+                aside(move || {
+                    let place = file.display().to_string();
+                    let read = read(&file).map_err(|source| PlayerError::Read {
+                        file: place.clone(),
+                        source,
+                    });
+                    measured(&read?, place)
+                })
+                .await
+            }
+            Source::Web(url) => self.of_web(url, dialer).await,
+        }
+    }
+
+    async fn of_web(&self, url: &Url, dialer: &Dialer) -> Result<Fingerprint, PlayerError> {
+        let key = key(url);
+        let (cache, known) = self.remembered(&key).await;
+        if let (Some(cache), Some(entry)) = (&cache, &known)
+            && cache.is_fresh(entry, SystemTime::now())
+        {
+            tracing::debug!("the player {key} is the one of {}", entry.modified);
+            return Ok(entry.fingerprint);
+        }
+        tracing::info!("fetching the player {url}");
+        let fetcher = Fetcher {
+            dialer,
+            patience: self.patience,
+            max_bytes: swf::MAX_BYTES,
+        };
+        let date = known.as_ref().and_then(Entry::last_modified);
+        let fetched = fetcher.fetch(url, date).await;
+        let failed = |source| PlayerError::Fetch {
+            url: url.clone(),
+            source,
+        };
+        let (fingerprint, modified) = match (fetched.map_err(failed)?, known) {
+            (Some(file), _) => {
+                let place = url.to_string();
+                let fingerprint = aside(move || measured(&file.bytes, place)).await?;
+                (fingerprint, file.last_modified.unwrap_or_default())
+            }
+            (None, Some(entry)) => (entry.fingerprint, entry.modified),
+            (None, None) => {
+                return Err(PlayerError::Unfit {
+                    place: url.to_string(),
+                    why: "the server says that it has not changed, but nobody asked that",
+                });
+            }
+        };
+        if let Some(cache) = cache {
+            let entry = Entry {
+                checked: SystemTime::now(),
+                modified,
+                fingerprint,
+            };
+            remember(cache, key, entry).await;
+        }
+        Ok(fingerprint)
+    }
+
+    /// What is known of the player `key`, and the cache if there is one that works.
+    async fn remembered(&self, key: &str) -> (Option<Cache>, Option<Entry>) {
+        let Some(cache) = self.cache.clone() else {
+            return (None, None);
+        };
+        let key = key.to_owned();
+        aside(move || match cache.look_up(&key) {
+            Ok(entry) => (Some(cache), entry),
+            Err(error) => {
+                tracing::warn!("{error}, going on without what was remembered of players");
+                (None, None)
+            }
+        })
+        .await
+    }
+}
+
+async fn remember(cache: Cache, key: String, entry: Entry) {
+    aside(move || {
+        if let Err(error) = cache.store(&key, &entry) {
+            tracing::warn!("{error}, the player will not be remembered");
+        }
+    })
+    .await;
+}
+
+/// Does what takes long where it keeps nothing else from going on.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+/// One byte more than can be of use tells that there is more.
+fn read(file: &PathBuf) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let limit = swf::MAX_BYTES as u64 + 1;
+    File::open(file)?.take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn measured(bytes: &[u8], place: String) -> Result<Fingerprint, PlayerError> {
+    Fingerprint::of(bytes).map_err(|source| match source {
+        swf::Error::Signature if bytes.trim_ascii_start().starts_with(b"<") => PlayerError::Unfit {
+            place,
+            why: "it is a web page and no SWF file",
+        },
+        source => PlayerError::Swf { place, source },
+    })
+}
+
+/// What a player is remembered by: neither queries nor passwords belong into a file.
+fn key(url: &Url) -> String {
+    let mut url = url.clone();
+    url.set_query(None);
+    url.set_fragment(None);
+    // It has a host, so it can have these.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.into()
+}

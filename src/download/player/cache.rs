@@ -1,0 +1,285 @@
+//! rtmpdump's `.swfinfo`, which it reads and writes too. Each player has five lines:
+//!
+//! ```text
+//! url: http://host/player.swf                     up to its query
+//! ctim: Sun, 22 Nov 2026 10:33:37 GMT             when the server was asked last
+//! date: Sun, 01 Nov 2026 08:00:00 GMT             what it said of the file's last change, or nothing
+//! size: 00000bc0                                  of the unpacked file
+//! hash: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+//! ```
+//!
+//! Everything else in the file stays as it is. A file that is not understood is not written.
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    ffi::OsString,
+    fs::{self, File, Permissions, TryLockError},
+    io::{self, ErrorKind, Read, Write},
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant, SystemTime},
+};
+
+use thiserror::Error;
+
+use super::date;
+use crate::swf::Fingerprint;
+
+/// A file that players are remembered in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cache {
+    /// Where it is, or will be.
+    pub file: PathBuf,
+    /// How long a player is taken for unchanged; zero has it asked for each time.
+    pub max_age: Duration,
+}
+
+/// What is remembered of one player.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// When the server was asked last, in whole seconds.
+    pub(super) checked: SystemTime,
+    /// What it said of the last change; empty where it did not.
+    pub(super) modified: String,
+    pub(super) fingerprint: Fingerprint,
+}
+
+/// Why a cache is of no use.
+#[derive(Debug, Error)]
+pub(super) enum CacheError {
+    #[error("cannot read {file}: {source}")]
+    Read { file: String, source: io::Error },
+    #[error("cannot write {file}: {source}")]
+    Write { file: String, source: io::Error },
+    #[error("{file} is damaged")]
+    Damaged { file: String },
+}
+
+impl Cache {
+    /// What is known of the player `key`.
+    pub(super) fn look_up(&self, key: &str) -> Result<Option<Entry>, CacheError> {
+        let text = self.read()?;
+        let found = find(&text, key).map_err(|Damaged| self.damaged())?;
+        Ok(found.map(|found| found.entry))
+    }
+
+    /// Whether the server need not be asked again. What was checked in the future was not.
+    pub(super) fn is_fresh(&self, entry: &Entry, now: SystemTime) -> bool {
+        let age = now.duration_since(entry.checked);
+        age.is_ok_and(|age| age < self.max_age)
+    }
+
+    /// Remembers the player `key`. Whoever reads meanwhile reads all of it, or all of what was there
+    /// before.
+    pub(super) fn store(&self, key: &str, entry: &Entry) -> Result<(), CacheError> {
+        let failed = |source| CacheError::Write {
+            file: self.name(),
+            source,
+        };
+        if let Some(folder) = self.file.parent() {
+            fs::create_dir_all(folder).map_err(failed)?;
+        }
+        // Where the name is a link, what it leads to is replaced.
+        let file = fs::canonicalize(&self.file).unwrap_or_else(|_| self.file.clone());
+        let _lock = lock(&beside(&file, ".lock")).map_err(failed)?;
+        let text = self.read()?;
+        let text = replaced(&text, key, entry).map_err(|Damaged| self.damaged())?;
+        replace(&file, &text).map_err(failed)
+    }
+
+    fn read(&self) -> Result<String, CacheError> {
+        let mut text = Vec::new();
+        match read(&self.file, &mut text) {
+            Ok(_) if text.len() as u64 > MAX_BYTES => Err(self.damaged()),
+            Ok(_) => String::from_utf8(text).map_err(|_| self.damaged()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(String::new()),
+            Err(source) => Err(CacheError::Read {
+                file: self.name(),
+                source,
+            }),
+        }
+    }
+
+    fn damaged(&self) -> CacheError {
+        CacheError::Damaged { file: self.name() }
+    }
+
+    fn name(&self) -> String {
+        self.file.display().to_string()
+    }
+}
+
+impl Entry {
+    /// The date to ask the server with, if it gave one.
+    pub(super) fn last_modified(&self) -> Option<&str> {
+        // rtmpdump reads lines of a length that it can keep.
+        let is_date = |text: &&str| {
+            let is_text = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+            is_text && (1..64).contains(&text.len())
+        };
+        Some(&self.modified[..]).filter(is_date)
+    }
+
+    fn lines(&self, key: &str, line_end: &str) -> String {
+        let Fingerprint { hash, size } = self.fingerprint;
+        let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        let checked = date::text(self.checked);
+        let modified = self.last_modified().unwrap_or_default();
+        [
+            format!("url: {key}"),
+            format!("ctim: {checked}"),
+            format!("date: {modified}"),
+            format!("size: {size:08x}"),
+            format!("hash: {hash}"),
+        ]
+        .map(|line| line + line_end)
+        .concat()
+    }
+
+    /// Reads the four lines behind the first.
+    fn read<'a>(lines: impl Iterator<Item = &'a str>) -> Option<Self> {
+        let mut values = lines.map(|line| {
+            let line = line.strip_suffix('\n').unwrap_or(line);
+            line.strip_suffix('\r').unwrap_or(line)
+        });
+        let mut value = |name: &str| values.next()?.strip_prefix(name);
+        let checked = date::time(value("ctim: ")?)?;
+        let modified = value("date: ")?.to_owned();
+        let size = value("size: ").filter(|digits| digits.len() == 8)?;
+        let size: Option<Vec<u8>> = size.as_bytes().chunks(2).map(byte).collect();
+        let hash = value("hash: ").filter(|digits| digits.len() == 64)?;
+        let hash: Option<Vec<u8>> = hash.as_bytes().chunks(2).map(byte).collect();
+        Some(Self {
+            checked,
+            modified,
+            fingerprint: Fingerprint {
+                hash: hash?.try_into().ok()?,
+                size: u32::from_be_bytes(size?.try_into().ok()?),
+            },
+        })
+    }
+}
+
+fn byte(digits: &[u8]) -> Option<u8> {
+    let is_hex = digits.iter().all(u8::is_ascii_hexdigit);
+    let digits = str::from_utf8(digits).ok().filter(|_| is_hex)?;
+    u8::from_str_radix(digits, 16).ok()
+}
+
+/// A text that is no `.swfinfo`, or not where it matters.
+#[derive(Debug, PartialEq, Eq)]
+struct Damaged;
+
+/// The lines of one player.
+#[derive(Debug, PartialEq, Eq)]
+struct Found {
+    start: usize,
+    end: usize,
+    line_end: &'static str,
+    entry: Entry,
+}
+
+fn find(text: &str, key: &str) -> Result<Option<Found>, Damaged> {
+    let mut start = 0;
+    let mut is_ours = text.is_empty();
+    for line in text.split_inclusive('\n') {
+        let url = line.strip_prefix("url: ");
+        is_ours |= url.is_some();
+        if url.is_some_and(|url| url.trim_end_matches(['\r', '\n']) == key) {
+            let lines: Vec<_> = text[start..].split_inclusive('\n').take(LINES).collect();
+            let length: usize = lines.iter().map(|line| line.len()).sum();
+            return Ok(Some(Found {
+                start,
+                end: start + length,
+                line_end: if line.ends_with("\r\n") { "\r\n" } else { "\n" },
+                entry: Entry::read(lines.into_iter().skip(1)).ok_or(Damaged)?,
+            }));
+        }
+        start += line.len();
+    }
+    if is_ours { Ok(None) } else { Err(Damaged) }
+}
+
+/// `text` with what is remembered of `key` in its place, else at the end.
+fn replaced(text: &str, key: &str, entry: &Entry) -> Result<String, Damaged> {
+    Ok(match find(text, key)? {
+        Some(found) => [
+            &text[..found.start],
+            &entry.lines(key, found.line_end),
+            &text[found.end..],
+        ]
+        .concat(),
+        None if text.is_empty() || text.ends_with('\n') => {
+            text.to_owned() + &entry.lines(key, "\n")
+        }
+        None => [text, "\n", &entry.lines(key, "\n")].concat(),
+    })
+}
+
+fn read(file: &Path, bytes: &mut Vec<u8>) -> io::Result<usize> {
+    // A pipe would be waited for.
+    if !fs::metadata(file)?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    File::open(file)?.take(MAX_BYTES + 1).read_to_end(bytes)
+}
+
+fn replace(file: &Path, text: &str) -> io::Result<()> {
+    let old = fs::metadata(file).ok().map(|old| old.permissions());
+    // Who may write into the folder could replace it all the same.
+    if old.as_ref().is_some_and(Permissions::readonly) {
+        return Err(ErrorKind::PermissionDenied.into());
+    }
+    let unfinished = beside(file, ".new");
+    let written = (|| {
+        let mut new = File::create(&unfinished)?;
+        if let Some(old) = old {
+            new.set_permissions(old)?;
+        }
+        new.write_all(text.as_bytes())?;
+        fs::rename(&unfinished, file)
+    })();
+    if written.is_err() {
+        let _ = fs::remove_file(&unfinished);
+    }
+    written
+}
+
+/// Waits a moment for others that write.
+fn lock(file: &Path) -> io::Result<File> {
+    let lock = File::options()
+        .create(true)
+        .write(true)
+        .truncate(false)
+        .open(file)?;
+    let start = Instant::now();
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(lock),
+            Err(TryLockError::WouldBlock) if start.elapsed() < LOCK_PATIENCE => {
+                thread::sleep(LOCK_INTERVAL);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn beside(file: &Path, ending: &str) -> PathBuf {
+    let mut name = OsString::from(file);
+    name.push(ending);
+    name.into()
+}
+
+/// Of each player.
+const LINES: usize = 5;
+
+/// More is no list of the players that somebody uses.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// How long others may write: they write a file of a few lines.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How often it is tried meanwhile.
+const LOCK_INTERVAL: Duration = Duration::from_millis(10);
