@@ -44,17 +44,21 @@ pub enum Source {
     Web(Url),
 }
 
-/// Why nothing is known of a player.
+/// Why nothing is known of a player, which is at a place.
 #[derive(Debug, Error)]
 pub(super) enum PlayerError {
-    #[error("cannot read the player {file}: {source}")]
-    Read { file: String, source: io::Error },
-    #[error("cannot fetch the player {url}: {source}")]
-    Fetch { url: Url, source: HttpError },
-    #[error("cannot prove the player {place}: {why}")]
-    Unfit { place: String, why: &'static str },
-    #[error("cannot prove the player {place}: {source}")]
-    Swf { place: String, source: swf::Error },
+    #[error("cannot read the player {0}: {1}")]
+    Read(String, io::Error),
+    #[error("cannot fetch the player {0}: {1}")]
+    Fetch(String, HttpError),
+    #[error(
+        "cannot fetch the player {0}: the server says that it is unchanged, which nobody asked"
+    )]
+    Unasked(String),
+    #[error("cannot prove the player {0}: it is a web page and no SWF file")]
+    WebPage(String),
+    #[error("cannot prove the player {0}: {1}")]
+    Swf(String, swf::Error),
 }
 
 impl Player {
@@ -65,11 +69,10 @@ impl Player {
                 let file = file.clone();
                 aside(move || {
                     let place = file.display().to_string();
-                    let read = read(&file).map_err(|source| PlayerError::Read {
-                        file: place.clone(),
-                        source,
-                    });
-                    measured(&read?, place)
+                    match read(&file) {
+                        Ok(bytes) => measured(&bytes, place),
+                        Err(error) => Err(PlayerError::Read(place, error)),
+                    }
                 })
                 .await
             }
@@ -86,32 +89,7 @@ impl Player {
             tracing::debug!("the player {key} is the one of {}", entry.modified);
             return Ok(entry.fingerprint);
         }
-        tracing::info!("fetching the player {url}");
-        let fetcher = Fetcher {
-            dialer,
-            patience: self.patience,
-            max_bytes: swf::MAX_BYTES,
-        };
-        let date = known.as_ref().and_then(Entry::last_modified);
-        let fetched = fetcher.fetch(url, date).await;
-        let failed = |source| PlayerError::Fetch {
-            url: url.clone(),
-            source,
-        };
-        let (fingerprint, modified) = match (fetched.map_err(failed)?, known) {
-            (Some(file), _) => {
-                let place = url.to_string();
-                let fingerprint = aside(move || measured(&file.bytes, place)).await?;
-                (fingerprint, file.last_modified.unwrap_or_default())
-            }
-            (None, Some(entry)) => (entry.fingerprint, entry.modified),
-            (None, None) => {
-                return Err(PlayerError::Unfit {
-                    place: url.to_string(),
-                    why: "the server says that it has not changed, but nobody asked that",
-                });
-            }
-        };
+        let (fingerprint, modified) = self.fetched(url, known, dialer).await?;
         if let Some(cache) = cache {
             let entry = Entry {
                 checked: SystemTime::now(),
@@ -121,6 +99,33 @@ impl Player {
             remember(cache, key, entry).await;
         }
         Ok(fingerprint)
+    }
+
+    /// The player as the server has it now, and since when, in the server's words.
+    async fn fetched(
+        &self,
+        url: &Url,
+        known: Option<Entry>,
+        dialer: &Dialer,
+    ) -> Result<(Fingerprint, String), PlayerError> {
+        tracing::info!("fetching the player {url}");
+        let fetcher = Fetcher {
+            dialer,
+            patience: self.patience,
+            max_bytes: swf::MAX_BYTES,
+        };
+        let known = known.filter(|entry| entry.last_modified().is_some());
+        let date = known.as_ref().and_then(Entry::last_modified);
+        let place = url.to_string();
+        match (fetcher.fetch(url, date).await, known) {
+            (Ok(Some(file)), _) => {
+                let fingerprint = aside(move || measured(&file.bytes, place)).await?;
+                Ok((fingerprint, file.last_modified.unwrap_or_default()))
+            }
+            (Ok(None), Some(entry)) => Ok((entry.fingerprint, entry.modified)),
+            (Ok(None), None) => Err(PlayerError::Unasked(place)),
+            (Err(error), _) => Err(PlayerError::Fetch(place, error)),
+        }
     }
 
     /// What is known of the player `key`, and the cache if there is one that works.
@@ -166,12 +171,11 @@ fn read(file: &PathBuf) -> io::Result<Vec<u8>> {
 }
 
 fn measured(bytes: &[u8], place: String) -> Result<Fingerprint, PlayerError> {
-    Fingerprint::of(bytes).map_err(|source| match source {
-        swf::Error::Signature if bytes.trim_ascii_start().starts_with(b"<") => PlayerError::Unfit {
-            place,
-            why: "it is a web page and no SWF file",
-        },
-        source => PlayerError::Swf { place, source },
+    Fingerprint::of(bytes).map_err(|error| match error {
+        swf::Error::Signature if bytes.trim_ascii_start().starts_with(b"<") => {
+            PlayerError::WebPage(place)
+        }
+        error => PlayerError::Swf(place, error),
     })
 }
 

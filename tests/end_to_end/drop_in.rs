@@ -297,8 +297,8 @@ fn usage_errors_are_one_line_and_name_option_and_value() {
         ),
         (&["-l", "9"], "invalid value '9' for '--protocol"),
         (
-            &["-W", "http://h/p.swf"],
-            "--swfVfy http://h/p.swf is not supported by this version",
+            &["-W", "ftp://h/p.swf"],
+            "invalid value \"ftp://h/p.swf\" for --swfVfy: neither an address on the web nor a file",
         ),
         (&["-w", "0"], "invalid value '0' for '--swfhash"),
         (&["-C", "X:1"], "invalid AMF parameter \"X:1\""),

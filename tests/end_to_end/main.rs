@@ -61,6 +61,9 @@ mod scripts;
 /// What a session can play with, from servers that want it.
 mod repertoire;
 
+/// Players that are proved: their files, and what is remembered of them.
+mod players;
+
 /// Downloads from servers that others wrote.
 mod real_servers;
 

@@ -21,6 +21,11 @@ impl Rtmpdump {
         find_program("rtmpdump").map(|program| Self { program })
     }
 
+    /// The program.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
     /// Starts to save `url` as `output`.
     pub fn play(&self, url: &str, output: &Path, options: &[&str]) -> Process {
         Process::start(&mut self.command(url, output, options))

@@ -1,0 +1,447 @@
+//! A server of players' files, and nobody behind the stream's address: that the program gets as far
+//! as dialling says that it has its proof, and `-V` prints it.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    net::{Shutdown, TcpStream},
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{Arc, Mutex},
+    thread,
+    time::Duration,
+};
+
+use flate2::{
+    Compression,
+    write::{GzEncoder, ZlibEncoder},
+};
+use lzma_rust2::{LzmaOptions, LzmaWriter};
+use tempfile::TempDir;
+
+use crate::{
+    peers::{require, rtmpdump::Rtmpdump},
+    process::{Finished, Process},
+    program::LIMIT,
+    server::Listener,
+};
+
+/// The body of every player here: by Python 3, the bytes `(i * i // 7 + i) & 255` for `i` below 1000.
+fn body() -> Vec<u8> {
+    (0..1000_u32).map(|i| (i * i / 7 + i) as u8).collect()
+}
+
+/// `hmac.new(b"Genuine Adobe Flash Player 001", player, hashlib.sha256)` of the unpacked player by Python
+/// 3, as `-V` prints it.
+const PROOF: [&str; 3] = [
+    "DEBUG: 39 47 ea f2 d9 bb 2d 4e 9f 80 bb ec be 62 88 70",
+    "DEBUG: b5 36 85 c5 0f 0d 51 78 4c 81 15 df 5e 63 87 58",
+    "DEBUG: SWFSize  : 1008",
+];
+
+fn header(signature: &[u8; 3], length: usize) -> Vec<u8> {
+    let length = u32::try_from(length).expect("a small file").to_le_bytes();
+    [&signature[..], &[10], &length].concat()
+}
+
+fn fws() -> Vec<u8> {
+    [header(b"FWS", 1008), body()].concat()
+}
+
+fn cws(body: &[u8]) -> Vec<u8> {
+    let file = header(b"CWS", 8 + body.len());
+    let mut zlib = ZlibEncoder::new(file, Compression::best());
+    zlib.write_all(body).expect("memory takes everything");
+    zlib.finish().expect("memory takes everything")
+}
+
+fn zws() -> Vec<u8> {
+    let options = LzmaOptions::with_preset(6);
+    let mut lzma = LzmaWriter::new_no_header(Vec::new(), &options, false).expect("options of LZMA");
+    let properties = lzma.props();
+    lzma.write_all(&body()).expect("memory takes everything");
+    let packed = lzma.finish().expect("memory takes everything");
+    let packed_length = u32::try_from(packed.len()).expect("a small file");
+    let mut file = header(b"ZWS", 1008);
+    file.extend(packed_length.to_le_bytes());
+    file.push(properties);
+    file.extend(options.dict_size.to_le_bytes());
+    file.extend(packed);
+    file
+}
+
+/// A web server whose answers are written down byte for byte.
+struct Web {
+    listener: Listener,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+/// What a server does once it was asked.
+enum Answer {
+    /// Sends this and closes.
+    Bytes(Vec<u8>),
+    /// Sends this and says no more.
+    Silence(Vec<u8>),
+}
+
+impl Web {
+    /// `answer` is called with the path and the whole head of each request.
+    fn start(answer: impl Fn(&str, &str) -> Answer + Send + Sync + 'static) -> Self {
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let heads = asked.clone();
+        let serve = move |_, socket: Arc<TcpStream>| {
+            let head = head(&socket);
+            let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+            let answer = answer(&path, &head);
+            heads.lock().expect("nobody panics with it").push(head);
+            let (Answer::Bytes(bytes) | Answer::Silence(bytes)) = &answer;
+            let _ = (&*socket).write_all(bytes);
+            if let Answer::Silence(_) = answer {
+                // Until the other side has left, or the test is over.
+                let _ = BufReader::new(&*socket).fill_buf();
+            }
+            let _ = socket.shutdown(Shutdown::Both);
+        };
+        let listener = Listener::start(serve).expect("loopback has a free port");
+        Self { listener, asked }
+    }
+
+    /// Answers with the same always.
+    fn answering(answer: Vec<u8>) -> Self {
+        Self::start(move |_, _| Answer::Bytes(answer.clone()))
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.listener.port())
+    }
+
+    /// The heads of the requests since it was asked last.
+    fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut self.asked.lock().expect("nobody panics with it"))
+    }
+}
+
+fn head(socket: &TcpStream) -> String {
+    let mut lines = BufReader::new(socket).lines().map_while(Result::ok);
+    let head = lines.by_ref().take_while(|line| !line.is_empty());
+    head.collect::<Vec<_>>().join("\n")
+}
+
+fn answer(headers: &str, body: &[u8]) -> Vec<u8> {
+    let length = body.len();
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n{headers}\r\n");
+    [head.as_bytes(), body].concat()
+}
+
+/// The folder that players are remembered in.
+struct Home(TempDir);
+
+impl Home {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a temporary folder"))
+    }
+
+    fn swfinfo(&self) -> PathBuf {
+        self.0.path().join(".swfinfo")
+    }
+
+    /// The lines that are remembered.
+    fn remembered(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.swfinfo()).expect("players are remembered");
+        text.lines().map(str::to_owned).collect()
+    }
+
+    fn start(&self, program: impl AsRef<Path>, options: &[&str]) -> Process {
+        let mut command = Command::new(program.as_ref());
+        command.args(["-V", "-r", NOBODY, "-o"]);
+        command.arg(self.0.path().join("out.flv")).args(options);
+        command
+            .env("HOME", self.0.path())
+            .env_remove("XDG_CACHE_HOME");
+        Process::start(&mut command)
+    }
+
+    #[track_caller]
+    fn run(&self, options: &[&str]) -> Finished {
+        self.start(env!("CARGO_BIN_EXE_rtmpull"), options)
+            .finish(LIMIT)
+    }
+}
+
+#[track_caller]
+fn assert_proved(finished: &Finished) {
+    let said = proof(finished);
+    assert_eq!(said, PROOF, "{finished}");
+    assert_eq!(finished.code(), Some(3), "{finished}");
+}
+
+/// What is printed of the player.
+fn proof(finished: &Finished) -> Vec<&str> {
+    let lines = finished
+        .stderr
+        .lines()
+        .skip_while(|line| *line != "DEBUG: SWFSHA256:");
+    lines.skip(1).take(3).map(str::trim_end).collect()
+}
+
+/// Ended before it connected, with a line that has these words.
+#[track_caller]
+fn assert_refused(finished: &Finished, words: &str) {
+    assert_eq!(finished.code(), Some(1), "{finished}");
+    let last = finished.stderr.lines().last().unwrap_or_default();
+    assert!(last.starts_with("ERROR: no-player: cannot "), "{finished}");
+    assert!(last.contains(words), "no {words:?} in {finished}");
+    assert!(!finished.stderr.contains("Connecting"), "{finished}");
+}
+
+#[test]
+fn every_packing_has_the_same_proof() {
+    for (player, name) in [(fws(), "FWS"), (cws(&body()), "CWS"), (zws(), "ZWS")] {
+        let home = Home::new();
+        let web = Web::answering(answer("", &player));
+        assert_proved(&home.run(&["-W", &web.url("/player.swf")]));
+        let file = home.0.path().join(name);
+        fs::write(&file, player).expect("a file is written");
+        assert_proved(&home.run(&["-W", &file.display().to_string()]));
+        assert_eq!(web.asked().len(), 1);
+    }
+}
+
+#[test]
+fn a_hash_and_a_size_are_proof_enough() {
+    let hash = "3947eaf2d9bb2d4e9f80bbecbe628870b53685c50f0d51784c8115df5e638758";
+    assert_proved(&Home::new().run(&["-w", hash, "-x", "1008"]));
+}
+
+#[test]
+fn rtmpdump_has_the_same_proof() {
+    let rtmpdump = require!(Rtmpdump::find());
+    for player in [fws(), cws(&body())] {
+        let web = Web::answering(answer("", &player));
+        let options = ["-W", &web.url("/player.swf")];
+        let theirs = Home::new()
+            .start(rtmpdump.program(), &options)
+            .finish(LIMIT);
+        let ours = Home::new().run(&options);
+        assert_eq!(proof(&ours), proof(&theirs), "{theirs}");
+        assert_proved(&ours);
+    }
+}
+
+#[test]
+fn rtmpdump_and_we_read_each_others_cache() {
+    let rtmpdump = require!(Rtmpdump::find());
+    let dated = "Last-Modified: Sun, 01 Nov 2026 10:33:37 GMT\r\n";
+    for headers in ["", dated] {
+        let web = Web::answering(answer(headers, &cws(&body())));
+        let options = ["-W", &web.url("/a/player.swf?token=x")];
+        for is_rtmpdump_first in [true, false] {
+            let home = Home::new();
+            let theirs = || home.start(rtmpdump.program(), &options).finish(LIMIT);
+            let (first, remembered, second) = if is_rtmpdump_first {
+                (theirs(), home.remembered(), home.run(&options))
+            } else {
+                (home.run(&options), home.remembered(), theirs())
+            };
+            assert_eq!(proof(&first), PROOF, "{first}");
+            assert_eq!(proof(&second), PROOF, "{second}");
+            assert_eq!(web.asked().len(), 1, "{first}{second}");
+            assert_eq!(home.remembered(), remembered);
+            assert_eq!(remembered[0], format!("url: {}", web.url("/a/player.swf")));
+            let date = dated.trim_end().trim_start_matches("Last-Modified: ");
+            let date = if headers.is_empty() { "" } else { date };
+            assert_eq!(remembered[2], format!("date: {date}"));
+            assert_eq!(remembered.len(), 5);
+        }
+    }
+}
+
+#[test]
+fn an_old_proof_is_asked_about() {
+    let date = "Sun, 01 Nov 2026 10:33:37 GMT";
+    let web = Web::start(move |_, head| {
+        Answer::Bytes(match head.contains("if-modified-since: Sun, 01 Nov") {
+            true => b"HTTP/1.1 304 Not Modified\r\n\r\n".to_vec(),
+            false => answer(&format!("Last-Modified: {date}\r\n"), &fws()),
+        })
+    });
+    let home = Home::new();
+    let url = &web.url("/player.swf");
+    assert_proved(&home.run(&["-W", url]));
+    let entry = home.remembered();
+    let old = [
+        &entry[0],
+        "ctim: Sun, 01 Jan 2006 00:00:00 GMT",
+        &entry[2],
+        &entry[3],
+        &entry[4],
+    ];
+    let write = |lines: &[&str]| {
+        let text = format!("# mine\n{}\nurl: else\n", lines.join("\n"));
+        fs::write(home.swfinfo(), text).expect("a file is written");
+    };
+
+    // The last byte of the hash tells that it is the remembered one.
+    let other_hash = format!("{}59", &entry[4][..entry[4].len() - 2]);
+    write(&[&old[..4], &[&other_hash]].concat());
+    assert_eq!(web.asked().len(), 1);
+    let finished = home.run(&["-W", url]);
+    assert!(proof(&finished)[1].ends_with(" 59"), "{finished}");
+    let asked = web.asked();
+    assert!(asked[0].contains(&format!("if-modified-since: {date}")));
+    let remembered = home.remembered();
+    assert_ne!(remembered[2], old[1], "it is known as checked now");
+    assert_eq!(remembered[3..6], [&entry[2][..], &entry[3], &other_hash]);
+    assert_eq!(
+        (&remembered[0][..], &remembered[6][..]),
+        ("# mine", "url: else")
+    );
+
+    // Fresh is fresh, unless nothing is to be.
+    home.run(&["-W", url]);
+    assert_eq!(web.asked().len(), 0);
+    home.run(&["-W", url, "-X", "0"]);
+    assert_eq!(web.asked().len(), 1);
+
+    // It has changed.
+    write(
+        &[
+            &old[..2],
+            &["date: Sat, 01 Jan 2005 00:00:00 GMT"],
+            &old[3..4],
+            &[&other_hash],
+        ]
+        .concat(),
+    );
+    assert_proved(&home.run(&["-W", url]));
+    assert_eq!(home.remembered()[3..6], entry[2..5]);
+}
+
+#[test]
+fn a_cache_that_is_of_no_use_is_left_alone() {
+    let web = Web::answering(answer("", &fws()));
+    let url = &web.url("/player.swf");
+    let home = Home::new();
+    for (text, word) in [
+        (format!("url: {url}\nctim: soon\n"), "is damaged"),
+        ("not what it seems".to_owned(), "is damaged"),
+    ] {
+        fs::write(home.swfinfo(), &text).expect("a file is written");
+        let finished = home.run(&["-W", url]);
+        assert_proved(&finished);
+        assert!(finished.stderr.contains("WARNING: "), "{finished}");
+        assert!(finished.stderr.contains(word), "{finished}");
+        assert_eq!(home.remembered(), text.lines().collect::<Vec<_>>());
+    }
+    fs::write(home.swfinfo(), "url: else\n").expect("a file is written");
+    let mut permissions = fs::metadata(home.swfinfo())
+        .expect("it is there")
+        .permissions();
+    permissions.set_readonly(true);
+    fs::set_permissions(home.swfinfo(), permissions).expect("it is ours");
+    let finished = home.run(&["-W", url]);
+    assert_proved(&finished);
+    assert!(
+        finished
+            .stderr
+            .contains("the player will not be remembered"),
+        "{finished}"
+    );
+    assert_eq!(home.remembered(), ["url: else"]);
+}
+
+#[test]
+fn redirects_and_codings_are_undone() {
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(&fws()).expect("memory takes everything");
+    let gzip = gzip.finish().expect("memory takes everything");
+    let chunks: Vec<u8> = gzip
+        .chunks(100)
+        .flat_map(|chunk| [format!("{:x}\r\n", chunk.len()).as_bytes(), chunk, b"\r\n"].concat())
+        .chain(*b"0\r\n\r\n")
+        .collect();
+    let web = Web::start(move |path, _| {
+        Answer::Bytes(match path {
+            "/player.swf" => b"HTTP/1.1 302 Found\r\nLocation: /there?key=s3cret\r\n\r\n".to_vec(),
+            _ => [
+                b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n",
+                &chunks[..],
+            ]
+            .concat(),
+        })
+    });
+    let finished = Home::new().run(&["-W", &web.url("/player.swf")]);
+    assert_proved(&finished);
+    assert!(finished.stderr.contains("/there?key=***"), "{finished}");
+    assert_eq!(web.asked().len(), 2);
+}
+
+#[test]
+fn what_is_no_player_ends_before_connecting() {
+    let truncated = [&answer("", &fws())[..200]].concat();
+    let cut = answer("", &cws(&body())[..100]);
+    let bomb = answer("", &cws(&vec![0; 65 << 20]));
+    let html = answer("Content-Type: text/html\r\n", b"\n<!DOCTYPE html>");
+    let unknown = answer("", b"PK\x03\x04\0\0\0\0\0\0\0");
+    let large = b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n".to_vec();
+    for (answer, words) in [
+        (
+            b"HTTP/1.1 404 Gone\r\n\r\n".to_vec(),
+            "the server answers 404 Not Found",
+        ),
+        (truncated, "the answer is cut off"),
+        (large, "the answer has more than 64 MiB"),
+        (html, "it is a web page and no SWF file"),
+        (unknown, "it is no SWF file"),
+        (cut, "the SWF file is cut off"),
+        (bomb, "the SWF file has more than 64 MiB"),
+        (
+            b"HTTP/1.1 304 Not Modified\r\n\r\n".to_vec(),
+            "nobody asked",
+        ),
+        (
+            b"SSH-2.0-server\r\n\r\n".to_vec(),
+            "the server does not speak HTTP",
+        ),
+    ] {
+        let web = Web::answering(answer);
+        let home = Home::new();
+        let finished = home.run(&["-W", &web.url("/p.swf?auth=s3cret&v=2")]);
+        assert_refused(&finished, words);
+        let shown = web.url("/p.swf?auth=***&v=2");
+        assert!(finished.stderr.contains(&shown), "{finished}");
+        assert!(!finished.stderr.contains("s3cret"), "{finished}");
+        assert!(!home.swfinfo().exists());
+    }
+    let finished = Home::new().run(&["-W", "http://127.0.0.1:1/p.swf"]);
+    assert_refused(&finished, "cannot connect to 127.0.0.1:1");
+    let finished = Home::new().run(&["-W", "nowhere/p.swf"]);
+    assert_refused(&finished, "cannot read the player nowhere/p.swf: ");
+}
+
+#[test]
+fn silence_is_given_up() {
+    let web = Web::start(|_, _| Answer::Silence(answer("", &fws())[..500].to_vec()));
+    let finished = Home::new().run(&["-m", "1", "-W", &web.url("/p.swf")]);
+    assert_refused(&finished, "no answer within 1 s");
+    assert!(finished.took < Duration::from_secs(5), "{finished}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_ends_a_fetch() {
+    let web = Web::start(|_, _| Answer::Silence(Vec::new()));
+    let url = web.url("/p.swf");
+    let mut process = Home::new().start(env!("CARGO_BIN_EXE_rtmpull"), &["-W", &url]);
+    while web.asked().is_empty() {
+        assert!(process.is_running());
+        thread::sleep(Duration::from_millis(5));
+    }
+    process.signal("INT");
+    let finished = process.finish(Duration::from_secs(2));
+    assert_eq!(finished.code(), Some(2), "{finished}");
+    assert!(finished.stderr.contains("interrupted"), "{finished}");
+}
+
+/// Where no stream is.
+const NOBODY: &str = "rtmp://127.0.0.1:1/app/name";
