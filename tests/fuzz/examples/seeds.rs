@@ -23,6 +23,9 @@ fn main() -> io::Result<()> {
     for (name, url) in URLS {
         write("url", name, url.as_bytes())?;
     }
+    for (name, file) in PLAYERS {
+        write("swf", name, file)?;
+    }
     Ok(())
 }
 
@@ -69,4 +72,21 @@ const URLS: [(&str, &str); 6] = [
     ),
     ("fragment", "rtmpte://example.com/a//b?c#stream%20name"),
     ("letters", "rtmpts://b%C3%BCcher.example/app/name.f4v?q"),
+];
+
+/// "rtmpull" ten times, unpacked and packed by Python 3.
+const PLAYERS: [(&str, &[u8]); 3] = [
+    (
+        "plain",
+        b"FWS\x09\x4e\0\0\0rtmpullrtmpullrtmpullrtmpullrtmpullrtmpullrtmpullrtmpullrtmpullrtmpull",
+    ),
+    (
+        "zlib",
+        b"CWS\x09\x4e\0\0\0\x78\xda\x2b\x2a\xc9\x2d\x28\xcd\xc9\x29\xa2\x8c\x02\0\x40\xb6\x1e\xa1",
+    ),
+    (
+        "lzma",
+        b"ZWS\x09\x4e\0\0\0\x13\0\0\0\x5d\0\0\x01\0\0\x39\x1d\x09\xde\xb3\x25\x9d\x53\xf2\xc7\
+          \xac\x0d\xff\xff\xfa\xfb\x20\0",
+    ),
 ];
