@@ -363,12 +363,18 @@ pub struct Args {
     #[arg(allow_hyphen_values = true, value_parser = above_0)]
     pub swf_size: Option<u32>,
 
-    /// The address of the player, to fetch it and prove that we are it
+    /// The address of the player, to fetch it and prove that we are it; or its file
+    ///
+    /// It may be packed in any way. What is found out is remembered in .swfinfo in the home folder, as
+    /// rtmpdump does; if there is none yet, in rtmpull/swfinfo in XDG_CACHE_HOME where that is set. It
+    /// is also the swfUrl unless --swfUrl says another.
     #[arg(short = 'W', long = "swfVfy", value_name = "URL", value_hint = ValueHint::Url)]
     #[arg(help_heading = "Access", allow_hyphen_values = true)]
     pub swf_vfy: Option<String>,
 
     /// For how many days the player is taken for unchanged, with --swfVfy [default: 30]
+    ///
+    /// Then, and always with 0, the server is asked whether it has changed.
     #[arg(
         short = 'X',
         long = "swfAge",
