@@ -268,6 +268,9 @@ async fn within<T>(
 
 fn broken(error: &hyper::Error) -> HttpError {
     let source = error.source();
+    if let Some(error) = source.and_then(|source| source.downcast_ref::<hyper::Error>()) {
+        return broken(error);
+    }
     let cause = source.and_then(|source| source.downcast_ref::<io::Error>());
     let is_cut = cause.is_some_and(|cause| cause.kind() == ErrorKind::UnexpectedEof);
     match cause {
