@@ -23,7 +23,7 @@ use crate::{
     peers::{require, rtmpdump::Rtmpdump},
     process::{Finished, Process},
     program::LIMIT,
-    server::Listener,
+    server::{Authority, Goodbye, Listener, Proxy, ProxyKind, TlsFront, Validity},
 };
 
 /// The body of every player here: by Python 3, the bytes `(i * i // 7 + i) & 255` for `i` below 1000.
@@ -377,6 +377,45 @@ fn redirects_and_codings_are_undone() {
 }
 
 #[test]
+fn tls_and_proxies_are_as_for_streams() {
+    let web = Web::answering(answer("", &fws()));
+    let authority = Authority::new("Authority");
+    let identity = authority.identity(Validity::Good);
+    let front = TlsFront::start(web.listener.port(), &identity, Goodbye::Said);
+    let url = &format!("https://127.0.0.1:{}/p.swf", front.port());
+    let trusted = &["--ca-file", &authority.file().display().to_string()];
+    let home = Home::new();
+    assert_refused(&home.run(&["-W", url]), "no TLS with 127.0.0.1:");
+    assert_eq!(web.asked().len(), 0);
+    assert_proved(&home.run(&[&["-W", url], &trusted[..]].concat()));
+    assert_eq!(web.asked().len(), 1);
+
+    let proxy = Proxy::start(ProxyKind::Socks5);
+    let by_way = format!("socks5://127.0.0.1:{}", proxy.port());
+    let options = ["-W", url, "-X", "0", "--proxy", &by_way];
+    let finished = home.run(&[&options, &trusted[..]].concat());
+    assert_eq!(proof(&finished), PROOF, "{finished}");
+    assert_eq!(web.asked().len(), 1);
+    let asked = proxy.asked();
+    let web_address = format!("127.0.0.1:{}", front.port());
+    assert!(asked[0].contains(&web_address), "{asked:?}");
+
+    let down = Web::start(move |_, _| {
+        let redirect = format!(
+            "HTTP/1.1 302 Found\r\nLocation: {}\r\n\r\n",
+            web.url("/p.swf")
+        );
+        Answer::Bytes(redirect.into_bytes())
+    });
+    let front = TlsFront::start(down.listener.port(), &identity, Goodbye::Said);
+    let url = &format!("https://127.0.0.1:{}/p.swf", front.port());
+    let finished = home.run(&[&["-W", url], &trusted[..]].concat());
+    assert_proved(&finished);
+    let warning = "WARNING: redirected from https to http, http://127.0.0.1:";
+    assert!(finished.stderr.contains(warning), "{finished}");
+}
+
+#[test]
 fn what_is_no_player_ends_before_connecting() {
     let truncated = [&answer("", &fws())[..200]].concat();
     let cut = answer("", &cws(&body())[..100]);
@@ -432,7 +471,8 @@ fn silence_is_given_up() {
 fn a_signal_ends_a_fetch() {
     let web = Web::start(|_, _| Answer::Silence(Vec::new()));
     let url = web.url("/p.swf");
-    let mut process = Home::new().start(env!("CARGO_BIN_EXE_rtmpull"), &["-W", &url]);
+    let home = Home::new();
+    let mut process = home.start(env!("CARGO_BIN_EXE_rtmpull"), &["-W", &url]);
     while web.asked().is_empty() {
         assert!(process.is_running());
         thread::sleep(Duration::from_millis(5));
