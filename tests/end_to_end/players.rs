@@ -1,5 +1,5 @@
-//! A server of players' files, and nobody behind the stream's address: that the program gets as far
-//! as dialling says that it has its proof, and `-V` prints it.
+//! A server of players' files, and mostly nobody behind the stream's address: that the program gets as
+//! far as dialling says that it has its proof, and `-V` prints it.
 
 use std::{
     fs,
@@ -17,13 +17,17 @@ use flate2::{
     write::{GzEncoder, ZlibEncoder},
 };
 use lzma_rust2::{LzmaOptions, LzmaWriter};
+use rtmpull::rtmp::{challenge::SwfProof, handshake::digest::Scheme};
 use tempfile::TempDir;
 
 use crate::{
     peers::{require, rtmpdump::Rtmpdump},
     process::{Finished, Process},
     program::LIMIT,
-    server::{Authority, Goodbye, Listener, Proxy, ProxyKind, TlsFront, Validity},
+    server::{
+        Authority, Clip, Config, Goodbye, Handshake, Listener, Proxy, ProxyKind, Server, Stream,
+        TlsFront, Validity,
+    },
 };
 
 /// The body of every player here: by Python 3, the bytes `(i * i // 7 + i) & 255` for `i` below 1000.
@@ -152,8 +156,12 @@ impl Home {
     }
 
     fn start(&self, program: impl AsRef<Path>, options: &[&str]) -> Process {
+        self.start_against(NOBODY, program, options)
+    }
+
+    fn start_against(&self, stream: &str, program: impl AsRef<Path>, options: &[&str]) -> Process {
         let mut command = Command::new(program.as_ref());
-        command.args(["-V", "-r", NOBODY, "-o"]);
+        command.args(["-V", "-r", stream, "-o"]);
         command.arg(self.0.path().join("out.flv")).args(options);
         command
             .env("HOME", self.0.path())
@@ -163,7 +171,12 @@ impl Home {
 
     #[track_caller]
     fn run(&self, options: &[&str]) -> Finished {
-        self.start(env!("CARGO_BIN_EXE_rtmpull"), options)
+        self.run_against(NOBODY, options)
+    }
+
+    #[track_caller]
+    fn run_against(&self, stream: &str, options: &[&str]) -> Finished {
+        self.start_against(stream, env!("CARGO_BIN_EXE_rtmpull"), options)
             .finish(LIMIT)
     }
 }
@@ -211,6 +224,51 @@ fn every_packing_has_the_same_proof() {
 fn a_hash_and_a_size_are_proof_enough() {
     let hash = "3947eaf2d9bb2d4e9f80bbecbe628870b53685c50f0d51784c8115df5e638758";
     assert_proved(&Home::new().run(&["-w", hash, "-x", "1008"]));
+}
+
+#[test]
+fn a_server_that_asks_for_the_player_plays_to_it() {
+    let hash = "3947eaf2d9bb2d4e9f80bbecbe628870b53685c50f0d51784c8115df5e638758";
+    let other = "0047eaf2d9bb2d4e9f80bbecbe628870b53685c50f0d51784c8115df5e638758";
+    let digits = hash.as_bytes().chunks(2);
+    let byte = |pair| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok();
+    let bytes: Option<Vec<u8>> = digits.map(byte).collect();
+    let player = SwfProof {
+        hash: bytes
+            .and_then(|bytes| bytes.try_into().ok())
+            .expect("32 bytes"),
+        size: 1008,
+    };
+    let web = Web::answering(answer("", &cws(&body())));
+    let folder = Home::new();
+    let file = folder.0.path().join("player.swf");
+    fs::write(&file, zws()).expect("a file is written");
+    let (address, file) = (web.url("/p.swf"), file.display().to_string());
+    for handshake in [
+        Handshake::Digest(Scheme::DigestFirst),
+        Handshake::encrypted(8, Scheme::KeyFirst),
+    ] {
+        for (options, is_player) in [
+            (&["-W", &address][..], true),
+            (&["-W", &file], true),
+            (&["-w", hash, "-x", "1008"], true),
+            (&["-w", other, "-x", "1008"], false),
+        ] {
+            let server = Server::start(Config {
+                handshake: handshake.clone(),
+                player: Some(player),
+                ..Config::serving(Stream::recorded(Clip::sample()))
+            });
+            let url = match handshake {
+                Handshake::Digest(_) => server.url("clip"),
+                _ => server.encrypted_url("clip"),
+            };
+            let home = Home::new();
+            let finished = home.run_against(&url, options);
+            assert_eq!(finished.code() == Some(0), is_player, "{finished}");
+            assert!(server.only_client().swf_proof.is_some(), "{finished}");
+        }
+    }
 }
 
 #[test]
