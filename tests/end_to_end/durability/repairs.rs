@@ -160,7 +160,9 @@ fn cuts_are_repaired(ffmpeg: &Ffmpeg, file: &Path) {
         assert_whole(ffmpeg, file, &repaired);
     }
     for number in 0..6 {
-        let cut = rand::rng().random_range(5_000..whole.len());
+        // What ffmpeg looks at has every track.
+        let least = if number < 2 { whole.len() / 2 } else { 5_000 };
+        let cut = rand::rng().random_range(least..whole.len());
         let torn = write(folder.path(), "torn.flv", &whole[..cut]);
         repair([&torn]).succeeded();
         let bytes = fs::read(&torn).expect("it is there");
