@@ -255,7 +255,7 @@ fn a_server_that_asks_for_the_player_plays_to_it() {
             (&["-w", other, "-x", "1008"], false),
         ] {
             let server = Server::start(Config {
-                handshake: handshake.clone(),
+                handshake,
                 player: Some(player),
                 ..Config::serving(Stream::recorded(Clip::sample()))
             });
