@@ -95,7 +95,7 @@ fn every_end_has_its_summary() {
         (Config::default(), &[], "not-found", 1),
         (live(), &["-B", "1"], "limit", 0),
         (live(), &["-A", "1", "-B", "1"], "limit", 0),
-        (live(), &["-W", "http://x/"], "usage", 1),
+        (live(), &["-W", "http://127.0.0.1:9/"], "no-player", 1),
         (live(), &["--heartbeat", "/no/such/folder/x"], "usage", 1),
         (live(), &["--log-file", "/no/such/folder/x"], "usage", 1),
     ];

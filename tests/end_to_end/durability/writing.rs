@@ -12,7 +12,7 @@ fn a_file_that_is_being_recorded_is_nobody_elses() {
     running.wait_for_bytes(head::LENGTH as u64 + 1_000);
     let file = running.file();
     let mut second = Command::new(env!("CARGO_BIN_EXE_rtmpull"));
-    second.args([&url, "-v", "-o"]).arg(&file);
+    second.args([&url, "-v", "--overwrite", "-o"]).arg(&file);
     let second = Process::start(&mut second).finish(LIMIT);
     assert_eq!(second.code(), Some(1), "{second}");
     let last = second.stderr.lines().last().unwrap_or_default();
