@@ -120,6 +120,7 @@ pub fn resolve(args: &Args, surroundings: &Surroundings) -> Result<Job> {
             handshake: handshake(args.handshake),
             encryption: encryption(args, target.scheme)?,
             pipelining: !args.no_pipelining,
+            republish_wait: Duration::ZERO,
             timeouts: args
                 .timeout
                 .map_or_else(Timeouts::default, |seconds| Timeouts::all(bound(seconds))),

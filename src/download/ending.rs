@@ -164,7 +164,7 @@ fn silence(wait: Wait) -> &'static str {
         Wait::Connect => "the server does not answer connect",
         Wait::CreateStream | Wait::CreateStreamAgain => "the server does not answer createStream",
         Wait::FirstMedia => "no media came; perhaps nobody publishes this stream",
-        Wait::Silence | Wait::EndOfStream | Wait::Pause => "no more media came",
+        Wait::Silence | Wait::EndOfStream | Wait::Pause | Wait::Republish => "no more media came",
     }
 }
 

@@ -460,6 +460,7 @@ mod tests {
             handshake: handshake::Mode::Auto,
             encryption: Encryption::None,
             pipelining: true,
+            republish_wait: Duration::ZERO,
             timeouts: Timeouts::default(),
         }
     }

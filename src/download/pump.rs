@@ -155,6 +155,7 @@ impl<'a> Pump<'a> {
         if self.reached == Reached::Handshake && !client.is_shaking_hands() {
             self.reached = Reached::Connect;
         }
+        let next = told(next, client);
         client.leave();
         if client.poll_transmit(&mut line.outbox).is_ok() {
             line.say_goodbye().await;
@@ -572,6 +573,16 @@ impl Pace {
         {
             self.interval_ms = at_ms.saturating_sub(last_ms).min(MAX_INTERVAL_MS);
         }
+    }
+}
+
+/// A connection that closes while another publisher is waited for ended with what was told before.
+fn told(next: Next, client: &Client) -> Next {
+    match (next, client.farewell()) {
+        (Next::Finish(Last::PeerClosed { .. } | Last::Broken(_)), Some(end)) => {
+            Last::Session(end.clone()).into()
+        }
+        (next, _) => next,
     }
 }
 

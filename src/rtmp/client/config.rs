@@ -47,6 +47,8 @@ pub struct Config {
     pub encryption: Encryption,
     /// Whether `createStream` and `play` follow `connect` without waiting for answers.
     pub pipelining: bool,
+    /// How long another publisher is waited for when one has left; not at all where it is 0.
+    pub republish_wait: Duration,
     /// How long each answer is waited for.
     pub timeouts: Timeouts,
 }

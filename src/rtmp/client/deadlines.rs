@@ -21,10 +21,12 @@ pub enum Wait {
     EndOfStream,
     /// The server's word that it has paused.
     Pause,
+    /// Another publisher, or the same again.
+    Republish,
 }
 
 impl Wait {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Handshake,
         Self::Connect,
         Self::CreateStreamAgain,
@@ -33,6 +35,7 @@ impl Wait {
         Self::Silence,
         Self::EndOfStream,
         Self::Pause,
+        Self::Republish,
     ];
 }
 

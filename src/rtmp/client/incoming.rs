@@ -59,6 +59,9 @@ impl Client {
             return self.recycle(message.payload);
         }
         if !message.payload.is_empty() {
+            if self.farewell.is_some() {
+                self.publisher_returned(now);
+            }
             self.take_note_of_media(now, message.timestamp);
         }
         self.events.push_back(Event::Media(message));
@@ -133,6 +136,11 @@ impl Client {
                 self.send_user_control(UserControl::PingResponse(time));
             }
             UserControl::StreamBegin(_) => self.lift_end_of_stream(now),
+            UserControl::StreamEof(_)
+                if self.has_media && !self.config.republish_wait.is_zero() =>
+            {
+                self.publisher_left(now, End::Unpublished(STREAM_EOF.to_owned()));
+            }
             // A hint: nginx-rtmp sends it before a seek too, and others before a publisher's return.
             UserControl::StreamEof(_) if self.has_media && !self.buffer_trick.is_pausing() => {
                 let silence = self.config.timeouts.silence;
@@ -177,6 +185,9 @@ impl Client {
 
     /// What was over begins again, perhaps with another publisher.
     fn lift_end_of_stream(&mut self, now: Instant) {
+        if self.farewell.is_some() {
+            return self.publisher_returned(now);
+        }
         if self.deadlines.is_running(Wait::EndOfStream) {
             self.take_note_of_life(now);
             if !self.buffer_trick.is_resuming() {
@@ -186,8 +197,16 @@ impl Client {
         }
     }
 
+    fn publisher_returned(&mut self, now: Instant) {
+        tracing::info!("the stream is published again");
+        self.farewell = None;
+        self.deadlines.stop(Wait::Republish);
+        self.take_note_of_life(now);
+        self.events.push_back(Event::Restarted);
+    }
+
     pub(super) fn end_of_stream_confirmed(&mut self) {
-        let reason = "Stream EOF".to_owned();
+        let reason = STREAM_EOF.to_owned();
         self.end(match self.config.start {
             Start::Live => End::Unpublished(reason),
             Start::LiveElseRecorded | Start::At { .. } => End::Complete(reason),
@@ -294,7 +313,7 @@ impl Client {
             b"close" => self.end(End::Closed(reason(&command.arguments, "close"))),
             // The publisher's own commands, which ffmpeg as a server sends on to its player.
             b"onFCUnsubscribe" | b"FCUnpublish" | b"deleteStream" | b"closeStream" => {
-                self.end(End::Unpublished(command.name.to_string()));
+                self.publisher_left(now, End::Unpublished(command.name.to_string()));
             }
             name => tracing::debug!("{} is not for us", String::from_utf8_lossy(name)),
         }
@@ -422,9 +441,13 @@ impl Client {
                 self.events.push_back(Event::Started);
             }
             Meaning::Paused => self.go_on(),
-            Meaning::Complete if is_live => self.end(End::Unpublished(status.to_string())),
+            Meaning::Complete if is_live => {
+                self.publisher_left(now, End::Unpublished(status.to_string()));
+            }
             Meaning::Complete => self.end(End::Complete(status.to_string())),
-            Meaning::Unpublished => self.end(End::Unpublished(status.to_string())),
+            Meaning::Unpublished => {
+                self.publisher_left(now, End::Unpublished(status.to_string()));
+            }
             Meaning::Closed => self.end(End::Closed(status.to_string())),
             Meaning::NotFound | Meaning::Refused if self.has_media => {
                 self.end(End::Failed(status.to_string()));
@@ -483,3 +506,6 @@ fn decodes(payload: &Payload) -> bool {
 
 /// The one type of SWF verification that is known.
 const SWF_VERIFICATION: u8 = 1;
+
+/// What a Stream EOF is called where nothing else was told.
+const STREAM_EOF: &str = "Stream EOF";

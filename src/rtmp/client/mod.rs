@@ -115,6 +115,8 @@ pub struct Client {
     announcer: Announcer,
     buffer_trick: BufferTrick,
     has_media: bool,
+    /// The end that was told, while another publisher is waited for.
+    farewell: Option<End>,
     /// When the last media came.
     alive_at: Instant,
     /// Bytes of unfinished messages when waiting for media last began anew.
@@ -207,6 +209,7 @@ impl Client {
             calls: Calls::default(),
             playing_on: None,
             has_media: false,
+            farewell: None,
             alive_at: now,
             unfinished_bytes: 0,
             aggregate: None,
@@ -302,6 +305,11 @@ impl Client {
                 }
                 Wait::EndOfStream => self.end_of_stream_confirmed(),
                 Wait::Pause => self.go_on(),
+                Wait::Republish => {
+                    if let Some(end) = self.farewell.take() {
+                        self.end(end);
+                    }
+                }
                 Wait::Silence if self.buffer_trick.is_untried() => {
                     self.pause(now);
                 }
@@ -346,6 +354,12 @@ impl Client {
             Phase::Handshake(_) => false,
             _ => self.decoder.is_between_messages(),
         }
+    }
+
+    /// The end that the server told of, while another publisher is waited for: a connection that closes
+    /// now ended with it.
+    pub fn farewell(&self) -> Option<&End> {
+        self.farewell.as_ref()
     }
 
     /// Whether the server's handshake is still to come.
@@ -578,6 +592,23 @@ impl Client {
                 });
             }
             Err(error) => self.end(End::Refused(error.to_string())),
+        }
+    }
+
+    /// The publisher has left. Another may come, on the same connection.
+    fn publisher_left(&mut self, now: Instant, end: End) {
+        let wait = self.config.republish_wait;
+        if wait.is_zero() || !self.has_media {
+            return self.end(end);
+        }
+        if self.farewell.is_none() {
+            tracing::info!(
+                "the publisher left, waiting {} s for another",
+                wait.as_secs()
+            );
+            self.farewell = Some(end);
+            self.deadlines.clear();
+            self.deadlines.start(Wait::Republish, now, Some(wait));
         }
     }
 

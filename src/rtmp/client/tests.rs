@@ -234,6 +234,7 @@ fn config() -> Config {
         handshake: handshake::Mode::Plain,
         encryption: Encryption::None,
         pipelining: true,
+        republish_wait: Duration::ZERO,
         timeouts: Timeouts::default(),
     }
 }

@@ -429,6 +429,7 @@ fn config(input: &Input<'_>) -> Config {
         handshake: Mode::Plain,
         encryption: Encryption::None,
         pipelining: input.is_pipelining,
+        republish_wait: Duration::ZERO,
         timeouts: input.patience.timeouts(),
     }
 }

@@ -201,3 +201,73 @@ fn nothing_is_said_after_the_end() {
     end(conversation.only_event());
     assert!(conversation.wait(100 * SECOND).is_empty());
 }
+
+/// A live stream that is played, with a frame that has come.
+fn with_grace() -> Conversation {
+    let mut conversation = Conversation::playing(Config {
+        republish_wait: SECOND * 10,
+        ..live()
+    });
+    conversation.send(Kind::VIDEO, 1, 0, &[0x17, 1]);
+    conversation.only_event();
+    conversation
+}
+
+#[test]
+fn a_publisher_who_left_is_waited_for() {
+    for leave in [
+        |conversation: &mut Conversation| conversation.user_control(1, 1),
+        |conversation: &mut Conversation| conversation.status("NetStream.Play.UnpublishNotify"),
+        |conversation: &mut Conversation| conversation.status("NetStream.Play.Stop"),
+    ] {
+        let mut conversation = with_grace();
+        leave(&mut conversation);
+        assert!(conversation.wait(SECOND * 99 / 10).is_empty());
+        let mut events = conversation.wait(SECOND / 5);
+        assert!(matches!(end(events.remove(0)), End::Unpublished(_)));
+    }
+}
+
+#[test]
+fn the_first_word_of_the_end_counts_and_the_wait_begins_with_it() {
+    let mut conversation = with_grace();
+    conversation.status("NetStream.Play.UnpublishNotify");
+    assert!(conversation.wait(SECOND * 5).is_empty());
+    conversation.user_control(1, 1);
+    let mut events = conversation.wait(SECOND * 51 / 10);
+    let unpublished = End::Unpublished("NetStream.Play.UnpublishNotify".into());
+    assert_eq!(end(events.remove(0)), unpublished);
+}
+
+#[test]
+fn a_publisher_who_returns_restarts_the_stream() {
+    for sign in [
+        |conversation: &mut Conversation| conversation.user_control(0, 1),
+        |conversation: &mut Conversation| conversation.status("NetStream.Play.Start"),
+        |conversation: &mut Conversation| conversation.status("NetStream.Play.PublishNotify"),
+        |conversation: &mut Conversation| conversation.send(Kind::VIDEO, 1, 0, &[0x17, 1]),
+    ] {
+        let mut conversation = with_grace();
+        conversation.status("NetStream.Play.UnpublishNotify");
+        assert!(conversation.events().is_empty());
+        assert!(conversation.client.farewell().is_some());
+        sign(&mut conversation);
+        assert!(matches!(conversation.events()[0], Event::Restarted));
+        assert!(conversation.client.farewell().is_none());
+        // From here on it is silence that ends it.
+        let events = conversation.wait(SECOND * 31);
+        let end = events.into_iter().map(end).next_back();
+        assert_eq!(end, Some(End::TimedOut(Wait::Silence)));
+    }
+}
+
+#[test]
+fn nobody_is_waited_for_before_media() {
+    let mut conversation = Conversation::playing(Config {
+        republish_wait: SECOND * 10,
+        ..live()
+    });
+    conversation.status("NetStream.Play.UnpublishNotify");
+    let unpublished = End::Unpublished("NetStream.Play.UnpublishNotify".into());
+    assert_eq!(end(conversation.only_event()), unpublished);
+}
