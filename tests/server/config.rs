@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use rtmpull::rtmp::{challenge::SwfProof, handshake::digest::Scheme};
 
-use super::{clip::Clip, login::Login, replay::Replay};
+use super::{broadcast::Broadcast, clip::Clip, login::Login, replay::Replay};
 
 /// A server. The default one behaves well and has no streams.
 #[derive(Debug, Clone)]
@@ -100,6 +100,8 @@ pub enum Source {
         clock_ms: u32,
         joined_ms: u32,
     },
+    /// A publisher who goes on whether anybody listens or not.
+    Broadcast(Arc<Broadcast>),
     /// Prepared bytes, as fast as the socket takes them.
     Replay(Arc<Replay>),
 }
@@ -370,6 +372,15 @@ impl Stream {
             pace: Pace::Times(1.0),
             end: vec![Ending::UnpublishNotify, Ending::StreamEof],
             seeking: Seeking::default(),
+        }
+    }
+
+    /// One publisher for all players.
+    pub fn broadcast(broadcast: Broadcast) -> Self {
+        Self {
+            pace: Pace::Times(broadcast.speed),
+            source: Source::Broadcast(Arc::new(broadcast)),
+            end: vec![Ending::UnpublishNotify, Ending::StreamEof],
         }
     }
 

@@ -16,11 +16,13 @@
     reason = "each target that includes this uses a part of it"
 )]
 
+mod broadcast;
 mod certificates;
 mod clip;
 mod config;
 mod connection;
 mod conversation;
+mod cut_line;
 mod delay_line;
 mod encryption;
 mod front;
@@ -31,6 +33,7 @@ mod replay;
 mod session;
 
 pub use self::{
+    broadcast::Broadcast,
     certificates::{Authority, Identity, Validity},
     clip::{Clip, Tag},
     config::{
@@ -39,6 +42,7 @@ pub use self::{
     },
     connection::{C2, Command, Connection, Heard, Over, command_payload},
     conversation::Conversation,
+    cut_line::CutLine,
     delay_line::DelayLine,
     encryption::prime_and,
     front::{

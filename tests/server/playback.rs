@@ -26,6 +26,10 @@ impl<'a> Playback<'a> {
             Source::Live {
                 clip, joined_ms, ..
             } => joined(clip, *joined_ms),
+            Source::Broadcast(broadcast) if broadcast.has_cache => {
+                from_keyframe(&broadcast.clip, broadcast.position_ms())
+            }
+            Source::Broadcast(broadcast) => joined(&broadcast.clip, broadcast.position_ms()),
             Source::Replay(_) => Vec::new(),
         };
         if let Source::Live { clock_ms, .. } = &stream.source {
@@ -40,9 +44,15 @@ impl<'a> Playback<'a> {
                 Pace::UntilEmpty { ms } => Some(start_ms.max(0.0) as u32 + ms),
                 _ => None,
             },
-            first_ms: tags.last().map_or(0, |tag| tag.timestamp_ms),
+            first_ms: match &stream.source {
+                Source::Broadcast(_) => 0,
+                _ => tags.last().map_or(0, |tag| tag.timestamp_ms),
+            },
             tags,
-            start: Instant::now(),
+            start: match &stream.source {
+                Source::Broadcast(broadcast) => broadcast.began(),
+                _ => Instant::now(),
+            },
         }
     }
 

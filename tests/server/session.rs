@@ -310,7 +310,7 @@ impl<'a> Session<'a> {
             return self.miss();
         };
         let id = self.config.stream_id;
-        let is_live = matches!(stream.source, Source::Live { .. });
+        let is_live = matches!(stream.source, Source::Live { .. } | Source::Broadcast(_));
         if start_ms == -1000.0 && !is_live || self.config.wants_playlist && !self.has_playlist {
             return self.miss();
         }
@@ -453,6 +453,7 @@ impl<'a> Session<'a> {
             Source::Recorded(clip) | Source::Live { clip, .. } => {
                 clip.metadata().map(|tag| &*tag.body)
             }
+            Source::Broadcast(broadcast) => broadcast.clip.metadata().map(|tag| &*tag.body),
             Source::Replay(replay) => Some(replay.metadata()),
         };
         let Some(metadata) = metadata else {

@@ -1,0 +1,71 @@
+//! A line that breaks: a proxy that cuts each connection after so many bytes.
+
+use std::{
+    io::{Read, Write},
+    net::{Ipv4Addr, Shutdown, TcpStream},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+use super::{config::Then, listener::Listener};
+
+/// A port that leads to a server, over connections that end after so many bytes of the server's.
+#[derive(Debug)]
+pub struct CutLine {
+    listener: Listener,
+}
+
+impl CutLine {
+    /// Starts a line to `port` on loopback. The first connection ends after the first number of `cuts`,
+    /// and so on; those behind the last one go on.
+    pub fn start(port: u16, cuts: Vec<(u64, Then)>) -> Self {
+        let listener = Listener::start(move |number, near| {
+            let Ok(far) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).map(Arc::new) else {
+                return;
+            };
+            let (from, to) = (near.clone(), far.clone());
+            let there = thread::spawn(move || {
+                carry(&from, &to, u64::MAX);
+                let _already_closed = to.shutdown(Shutdown::Both);
+            });
+            let (bytes, then) = cuts.get(number).copied().unwrap_or((u64::MAX, Then::Fin));
+            carry(&far, &near, bytes);
+            let _already_closed = far.shutdown(Shutdown::Both);
+            // With a reset there is no FIN, but a close that does not linger.
+            let ways = if then == Then::Rst {
+                let _ = socket2::SockRef::from(&*near).set_linger(Some(Duration::ZERO));
+                Shutdown::Read
+            } else {
+                Shutdown::Both
+            };
+            let _already_closed = near.shutdown(ways);
+            there.join().expect("carrying bytes does not panic");
+        });
+        Self {
+            listener: listener.expect("loopback has a free port"),
+        }
+    }
+
+    /// The port of the near end.
+    pub fn port(&self) -> u16 {
+        self.listener.port()
+    }
+}
+
+/// Carries so many bytes, or all there are.
+fn carry(mut from: &TcpStream, mut to: &TcpStream, mut bytes: u64) {
+    let mut buffer = vec![0; 16 * 1024];
+    while bytes > 0 {
+        let most = buffer
+            .len()
+            .min(usize::try_from(bytes).unwrap_or(usize::MAX));
+        let Ok(count @ 1..) = from.read(&mut buffer[..most]) else {
+            return;
+        };
+        if to.write_all(&buffer[..count]).is_err() {
+            return;
+        }
+        bytes -= count as u64;
+    }
+}
