@@ -22,7 +22,7 @@ use clap::{
 
 pub use self::answers::NoArgs;
 use self::values::{
-    Interval, Protocol, Seconds, Size, Socks, Span, SwfHash, TlsPin, Until, above_0,
+    Attempts, Interval, Protocol, Seconds, Size, Socks, Span, SwfHash, TlsPin, Until, Wait, above_0,
 };
 use super::{generate::Generate, name::Name};
 
@@ -181,6 +181,40 @@ pub struct Args {
     )]
     #[arg(allow_hyphen_values = true)]
     pub queue_size: ByteSize,
+
+    /// How many attempts in a row to make when the connection is lost: a number, or forever
+    ///
+    /// After 1, 2, 4 ... 30 seconds each. The count begins anew once media flows. What the server says
+    /// is over, or refuses, is not tried again. A live recording goes on in the same file, with nothing
+    /// written twice; a recorded one goes on where it was. [default: 5 for live streams, else 0]
+    #[arg(long, value_name = "ATTEMPTS", help_heading = "Going on")]
+    #[arg(allow_hyphen_values = true)]
+    pub retry: Option<Attempts>,
+
+    /// Ask every 5 seconds for a stream that is not there yet, for so long or without an end
+    #[arg(
+        long,
+        value_name = "DURATION",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "forever",
+        help_heading = "Going on"
+    )]
+    pub wait: Option<Wait>,
+
+    /// What becomes of the time that a lost connection costs a live recording
+    #[arg(
+        long,
+        value_name = "WHAT",
+        default_value = "keep",
+        help_heading = "Going on"
+    )]
+    pub gap: Gap,
+
+    /// How long to wait for another publisher of a live stream when one has left [default: 10]
+    #[arg(long, value_name = "DURATION", help_heading = "Going on")]
+    #[arg(allow_hyphen_values = true)]
+    pub republish_wait: Option<Wait>,
 
     /// Begin a new file at the first keyframe behind every so much of the stream
     ///
@@ -597,6 +631,17 @@ impl Args {
             _ => Verbosity::Normal,
         }
     }
+}
+
+/// What becomes of time that is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Gap {
+    /// It counts, by the clock on the wall
+    Keep,
+    /// What follows is joined to what came before
+    Close,
+    /// What follows is a new file
+    Split,
 }
 
 /// A choice of handshake.

@@ -2,6 +2,7 @@
 
 mod access;
 mod dialling;
+mod going_on;
 mod parts;
 mod place;
 mod swf;
@@ -31,6 +32,7 @@ use crate::{
     download::{
         self, Job, Resume,
         output::{Destination, FileOptions},
+        retry::ASK_EVERY,
     },
     flv::Layout,
     rtmp::{
@@ -101,7 +103,6 @@ pub fn resolve(args: &Args, surroundings: &Surroundings) -> Result<Job> {
     let stop_ms = args.stop.filter(|stop| stop.ms > 0);
     let length_ms = stop_ms.map(|stop| stop.ms.saturating_sub(start_ms));
     let job = Job {
-        output,
         file: file_options(args),
         session: Config {
             start: start(args, start_ms),
@@ -120,21 +121,22 @@ pub fn resolve(args: &Args, surroundings: &Surroundings) -> Result<Job> {
             handshake: handshake(args.handshake),
             encryption: encryption(args, target.scheme)?,
             pipelining: !args.no_pipelining,
-            republish_wait: Duration::ZERO,
-            timeouts: args
-                .timeout
-                .map_or_else(Timeouts::default, |seconds| Timeouts::all(bound(seconds))),
+            republish_wait: going_on::republish_wait(args),
+            timeouts: timeouts(args),
         },
         route,
         player: swf.player,
         dialer,
         backlog_bytes: usize::try_from(args.queue_size.as_u64()).unwrap_or(usize::MAX),
+        retry: going_on::retry(args),
+        gap: going_on::gap(args, &output)?,
         keep_timestamps: args.keep_timestamps,
         alternatives,
         stop_ms: length_ms.map(u64::from),
         limits,
         parts,
         resume,
+        output,
     };
     describe(target.scheme, &job);
     Ok(job)
@@ -276,6 +278,21 @@ fn encryption(args: &Args, scheme: Scheme) -> Result<Encryption> {
     } else {
         Encryption::Required
     })
+}
+
+/// A stream that is waited for is asked for again before its silence is given up.
+fn timeouts(args: &Args) -> Timeouts {
+    let timeouts = match args.timeout {
+        Some(seconds) => Timeouts::all(bound(seconds)),
+        None => Timeouts::default(),
+    };
+    Timeouts {
+        first_media: match args.wait {
+            Some(_) => Some(ASK_EVERY),
+            None => timeouts.first_media,
+        },
+        ..timeouts
+    }
 }
 
 fn bound(seconds: u32) -> Option<Duration> {

@@ -63,6 +63,8 @@ pub(super) enum Last {
     /// The recording is as long as the user wants it.
     Limit,
     Stopped,
+    /// What attempts in vain began with.
+    Told(Ending, String),
     /// A redirect that is not followed, and why.
     RedirectRefused(String),
     /// The stream does not lead up to the end of the file.
@@ -77,6 +79,8 @@ pub(super) struct Facts {
     pub(super) is_live: bool,
     pub(super) is_connected: bool,
     pub(super) is_shaking_hands: bool,
+    /// Whether the server said so, in this connection.
+    pub(super) is_playing: bool,
     pub(super) has_media: bool,
     /// The server's own place of the first frame.
     pub(super) first_timestamp_ms: u64,
@@ -130,6 +134,7 @@ pub(super) fn judge(last: &Last, facts: &Facts) -> (Ending, String) {
         Last::Stopped => (Ending::Interrupted, "stopped by the user".to_owned()),
         Last::RedirectRefused(why) => (Ending::Refused, why.clone()),
         Last::Hopeless => (Ending::Mismatch, OTHER_STREAM.to_owned()),
+        Last::Told(ending, reason) => (*ending, reason.clone()),
         Last::Mismatch(why) => (Ending::Mismatch, why.clone()),
     }
 }
@@ -256,6 +261,7 @@ mod tests {
         is_live: false,
         is_connected: true,
         is_shaking_hands: false,
+        is_playing: true,
         has_media: true,
         first_timestamp_ms: 0,
         position_ms: 30_000,

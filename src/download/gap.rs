@@ -19,6 +19,18 @@ pub struct Gap {
     pub reason: String,
 }
 
+/// What becomes of the time that is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum GapPolicy {
+    /// The output's clock counts it.
+    #[default]
+    Keep,
+    /// What follows is joined to what came before.
+    Close,
+    /// What follows is a new part.
+    Split,
+}
+
 /// The gaps of a recording: all are counted, the latest are kept.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Gaps {

@@ -1,5 +1,6 @@
 //! The shell: the only place where sockets meet protocol and files.
 
+mod connections;
 mod ending;
 mod gap;
 mod line;
@@ -9,6 +10,7 @@ pub mod player;
 mod pump;
 mod redirect;
 mod resume;
+pub mod retry;
 pub mod route;
 mod splice;
 mod timeline;
@@ -19,33 +21,25 @@ use std::{
 };
 
 use jiff::Timestamp;
-use rand::rngs::StdRng;
 use tokio::sync::watch;
 
 pub use self::{
     ending::Ending,
-    gap::{Gap, Gaps, Retry},
+    gap::{Gap, GapPolicy, Gaps, Retry},
     output::PartFacts,
 };
 use self::{
     ending::{Last, judge},
     output::{Destination, FileOptions, Parts},
-    places::{Places, is_elsewhere},
+    places::Places,
     player::Player,
-    pump::{Next, Pump},
-    redirect::follow,
-    resume::{Found, Resumption},
+    pump::Pump,
+    resume::Found,
+    retry::RetryPolicy,
 };
 use crate::{
     amf::Object,
-    rtmp::{
-        client::{
-            Client,
-            config::{Config, Start, SwfProof},
-        },
-        handshake,
-    },
-    swf::Fingerprint,
+    rtmp::client::config::Config,
     transport::{Dialer, Endpoint, Route},
 };
 
@@ -66,6 +60,10 @@ pub struct Job {
     pub backlog_bytes: usize,
     /// How it is written there if that is a file.
     pub file: FileOptions,
+    /// What is tried again.
+    pub retry: RetryPolicy,
+    /// What becomes of the time that is missing from a live stream.
+    pub gap: GapPolicy,
     /// Whether the server's timestamps are written as they are.
     pub keep_timestamps: bool,
     /// What else app and playpath may be, to be tried in turn where the server knows them not.
@@ -210,7 +208,7 @@ pub async fn run(job: &Job, report: &mut dyn Report, mut stop: Stop) -> Outcome 
     let mut pump = Pump::new(job, report);
     let mut places = Places::new(&job.alternatives);
     let last = match prepare(job, &mut pump, &mut stop).await {
-        Ok(()) => play(job, &mut pump, &mut places, &mut stop).await,
+        Ok(()) => connections::play(job, &mut pump, &mut places, &mut stop).await,
         Err(last) => last,
     };
     let last = match (finish(&mut pump, &last, &mut stop).await, last) {
@@ -266,7 +264,7 @@ async fn prepare(job: &Job, pump: &mut Pump<'_>, stop: &mut Stop) -> Result<(), 
             let is_long_enough = job.length_ms().is_some_and(|length_ms| {
                 recording.end_ms().saturating_sub(recording.first_ms()) >= length_ms
             });
-            pump.go_on_with(Resumption::new(recording, wish), *file);
+            pump.go_on_with(recording, wish, *file);
             if is_long_enough {
                 return Err(Last::Limit);
             }
@@ -302,123 +300,6 @@ async fn finish_hooks(pump: &mut Pump<'_>, last: &Last, stop: &mut Stop) {
     pump.output.leave_hooks();
 }
 
-/// Finds out about the player, connects and plays, again where a redirect, a login, keys that do not fit
-/// or a handshake that was hung up on asks for it, or where the stream may be at another place.
-async fn play(job: &Job, pump: &mut Pump<'_>, places: &mut Places, stop: &mut Stop) -> Last {
-    let mut route = job.route.clone();
-    let mut session = job.session.clone();
-    if let Some(player) = &job.player {
-        let proved = tokio::select! {
-            proved = player.fingerprint(&job.dialer) => proved,
-            () = stop.requested() => return Last::Stopped,
-        };
-        match proved {
-            Ok(Fingerprint { hash, size }) => session.swf_proof = Some(SwfProof { hash, size }),
-            Err(error) => return Last::Player(error),
-        }
-    }
-    if let Some(proof) = &session.swf_proof {
-        describe(proof);
-    }
-    // What is known without redirects and logins.
-    let mut place = session.clone();
-    if let Some(start_ms) = pump.search_start_ms() {
-        session = asking_at(start_ms, &place);
-    }
-    let mut hops = 0;
-    let mut has_fresh_keys = false;
-    loop {
-        pump.report.connecting(&route.endpoint);
-        let dialled = tokio::select! {
-            dialled = job.dialer.dial(&route) => dialled,
-            () = stop.requested() => return Last::Stopped,
-        };
-        let stream = match dialled {
-            Ok(stream) => stream,
-            Err(error) => return Last::Dial(error),
-        };
-        let mut rng: StdRng = rand::make_rng();
-        let begin = Instant::now();
-        let mut client = Client::new(session.clone(), begin, &mut rng);
-        match pump.run(stream, &mut client, stop).await {
-            Next::Finish(last) if pump.is_hung_up_on(&last, &session) => {
-                tracing::info!("the server hung up on the handshake, trying the plain one");
-                session.handshake = handshake::Mode::Plain;
-            }
-            Next::Finish(last) if !has_fresh_keys && pump.is_misunderstood(&last, &client) => {
-                tracing::info!("the server may have come to other keys, trying fresh ones");
-                has_fresh_keys = true;
-            }
-            Next::Finish(last) => {
-                let is_prompt = begin.elapsed() < PROMPT && pump.is_hung_up_on_connect();
-                if pump.has_media() || !is_elsewhere(&last, is_prompt) {
-                    return last;
-                }
-                match places.next(&session) {
-                    Some(next) => {
-                        place = next.clone();
-                        session = next;
-                    }
-                    None => return last,
-                }
-            }
-            Next::AskAgain { start_ms } => {
-                tracing::info!(
-                    "the stream does not lead up to the end of the file, asking for it again at {}.{:03} s",
-                    start_ms / 1000,
-                    start_ms % 1000
-                );
-                hops = 0;
-                route = job.route.clone();
-                session = asking_at(start_ms, &place);
-            }
-            Next::Follow(_) | Next::Reconnect(_) if hops == MAX_HOPS => {
-                return Last::RedirectRefused(format!("redirected more than {MAX_HOPS} times"));
-            }
-            Next::Reconnect(connect) => {
-                hops += 1;
-                places.settle();
-                session.connect = *connect;
-            }
-            Next::Follow(redirect) => {
-                hops += 1;
-                places.settle();
-                session.handshake = job.session.handshake;
-                match follow(&redirect, &session, route.carrier) {
-                    Ok((to, next)) => (route, session) = (to, next),
-                    Err(why) => return Last::RedirectRefused(why),
-                }
-            }
-        }
-    }
-}
-
-/// A session that asks for the stream from `start_ms` on.
-fn asking_at(start_ms: u32, session: &Config) -> Config {
-    let rest_ms = |length_ms: u32| length_ms.saturating_sub(start_ms);
-    Config {
-        start: Start::At { ms: start_ms },
-        length_ms: session.length_ms.map(rest_ms),
-        ..session.clone()
-    }
-}
-
-/// Tells what is known of the player, in rtmpdump's layout.
-fn describe(proof: &SwfProof) {
-    tracing::debug!("SWFSHA256:");
-    for row in proof.hash.chunks(16) {
-        let row: Vec<String> = row.iter().map(|byte| format!("{byte:02x}")).collect();
-        tracing::debug!("{}", row.join(" "));
-    }
-    tracing::debug!("SWFSize  : {}", proof.size);
-}
-
-/// Redirects and logins that are followed.
-const MAX_HOPS: u32 = 5;
-
-/// How soon a server hangs up on an app that it does not have. Later it may have any reason.
-const PROMPT: Duration = Duration::from_secs(5);
-
 /// How long a pipe's reader may take for what is left, once the user wishes to end. The process is to
 /// be gone within a second, and the server may have had its part of that.
 const READER_PATIENCE: Duration = Duration::from_millis(750);
@@ -433,6 +314,7 @@ const LAST_HOOK_PATIENCE: Duration = Duration::from_millis(400);
 mod tests {
     use super::*;
     use crate::rtmp::client::config::{BufferLength, Connect, Encryption, Start, Timeouts};
+    use crate::rtmp::handshake;
 
     /// A session for tests that need one.
     pub(super) fn session() -> Config {

@@ -1,19 +1,23 @@
 //! The one loop: network → session → tags → output, with the timers and the user's wish to end.
 
+mod search;
+
 use std::{
     convert::Infallible,
+    pin::pin,
     time::{Duration, Instant},
 };
 
 use bytes::BytesMut;
 
+use self::search::{Memory, Search};
 use super::{
-    Job, Limits, Progress, Report, Stop,
+    GapPolicy, Gaps, Job, Limits, Progress, Report, Stop,
     ending::{Facts, Last},
     line::{Line, Moved},
-    output::{Former, Nature, Output},
-    resume::Resumption,
-    splice::{Arrival, Joint, Verdict},
+    output::{Nature, Output},
+    retry::RetryPolicy,
+    splice::Arrival,
     timeline::Timeline,
 };
 use crate::{
@@ -78,8 +82,17 @@ pub(super) struct Pump<'a> {
     limits: Limits,
     pace: Pace,
     reached: Reached,
-    /// The search for the end of the file that is gone on with.
-    resumption: Option<Box<Resumption>>,
+    /// The time of day.
+    wall: jiff::Timestamp,
+    /// What was written, where the stream may have to be found again.
+    memory: Option<Memory>,
+    /// What the stream is held against, as long as it is not known where it goes on.
+    search: Option<Search>,
+    gap_policy: GapPolicy,
+    gap_reason: String,
+    gaps: Gaps,
+    /// Whether this is not the first stream that is written.
+    has_gone_on: bool,
 }
 
 /// What part of the stream is wanted.
@@ -125,21 +138,15 @@ impl<'a> Pump<'a> {
             limits: job.limits,
             pace: Pace::default(),
             reached: Reached::Handshake,
-            resumption: None,
+            wall: jiff::Timestamp::now(),
+            memory: (job.retry != RetryPolicy::default() || !job.session.republish_wait.is_zero())
+                .then(Memory::default),
+            search: None,
+            gap_policy: job.gap,
+            gap_reason: String::new(),
+            gaps: Gaps::default(),
+            has_gone_on: false,
         }
-    }
-
-    /// Goes on with `file`, once the stream has led up to its end.
-    pub(super) fn go_on_with(&mut self, resumption: Resumption, file: Former) {
-        // A live stream would not lead up to it.
-        self.is_recorded = true;
-        self.resumption = Some(Box::new(resumption));
-        self.output.go_on_with(file);
-    }
-
-    /// Where the stream is to be asked for, as long as it has to lead up to the end of a file.
-    pub(super) fn search_start_ms(&self) -> Option<u32> {
-        Some(self.resumption.as_ref()?.start_ms())
     }
 
     /// Plays over `stream` until something ends it.
@@ -161,6 +168,30 @@ impl<'a> Pump<'a> {
             line.say_goodbye().await;
         }
         self.after_search(next)
+    }
+
+    /// Keeps the output going while there is no connection.
+    pub(super) async fn meanwhile<T>(
+        &mut self,
+        work: impl Future<Output = T>,
+        stop: &mut Stop,
+    ) -> Result<T, Last> {
+        let mut work = pin!(work);
+        loop {
+            let waits_for_reader = self.output.is_full() || self.output.is_behind();
+            let deadline = earliest(self.output.deadline(), self.limits.deadline());
+            tokio::select! {
+                biased;
+                () = stop.requested() => return Err(Last::Stopped),
+                done = &mut work => return Ok(done),
+                waited = self.output.wait_for_reader(), if waits_for_reader => {
+                    waited.map_err(Last::Output)?;
+                }
+                () = sleep_until(deadline) => {}
+            }
+            let now = self.look_at_the_clock()?;
+            self.output.settle(now).map_err(Last::Output)?;
+        }
     }
 
     async fn play(
@@ -202,12 +233,7 @@ impl<'a> Pump<'a> {
 
     /// Brings everything that has come to where it belongs, and acts on what is due.
     fn turn(&mut self, client: &mut Client, inbox: &mut BytesMut) -> Result<(), Next> {
-        let (now, wall) = (Instant::now(), jiff::Timestamp::now());
-        self.output.set_wall_clock(wall);
-        if self.limits.until.is_some_and(|until| until <= wall) {
-            return Err(Last::Limit.into());
-        }
-        self.output.check_room(now).map_err(Last::Output)?;
+        let now = self.look_at_the_clock()?;
         loop {
             let received = client.receive(now, inbox);
             let had_events = self.events(now, client)?;
@@ -227,6 +253,18 @@ impl<'a> Pump<'a> {
         self.report_progress();
         self.output.settle(now).map_err(Last::Output)?;
         Ok(())
+    }
+
+    /// Ends what is to end by now.
+    fn look_at_the_clock(&mut self) -> Result<Instant, Last> {
+        let now = Instant::now();
+        self.wall = jiff::Timestamp::now();
+        self.output.set_wall_clock(self.wall);
+        if self.limits.until.is_some_and(|until| until <= self.wall) {
+            return Err(Last::Limit);
+        }
+        self.output.check_room(now).map_err(Last::Output)?;
+        Ok(now)
     }
 
     /// Acts on all that the session has to say; tells whether that was anything.
@@ -253,10 +291,7 @@ impl<'a> Pump<'a> {
                 self.report.connected();
             }
             Event::Recorded => self.is_recorded = true,
-            Event::Restarted => match &mut self.resumption {
-                Some(resumption) => resumption.restart(),
-                None => self.timeline.restart(),
-            },
+            Event::Restarted => self.restart(),
             Event::Started => self.reached = Reached::Playing,
             Event::Redirected(redirect) => return Err(Next::Follow(redirect)),
             Event::Reconnect { connect } => return Err(Next::Reconnect(connect)),
@@ -281,7 +316,7 @@ impl<'a> Pump<'a> {
     fn tell_start(&mut self) {
         if !self.is_start_told {
             self.is_start_told = true;
-            if self.resumption.is_some() {
+            if self.sought().is_some() {
                 let progress = self.progress();
                 self.report.resuming(&progress);
             } else {
@@ -304,130 +339,71 @@ impl<'a> Pump<'a> {
             _ => Nature::SCRIPT,
         };
         self.frames += u64::from(nature.is_frame);
-        if self.resumption.is_some() {
-            let arrival = Arrival {
-                nature,
-                timestamp,
-                payload,
-            };
-            return self.compare(now, arrival);
+        let arrival = Arrival {
+            nature,
+            timestamp,
+            payload,
+        };
+        match self.search {
+            Some(_) => self.compare(now, arrival),
+            None => self.take(now, arrival),
         }
+    }
+
+    /// Places a message on the output clock.
+    fn take(&mut self, now: Instant, arrival: Arrival) -> Result<(), Last> {
+        let nature = arrival.nature;
         let at_ms = if nature.is_frame {
             self.tell_start();
-            let first_ms = self
-                .first_timestamp_ms
-                .unwrap_or_else(|| self.begin(timestamp));
-            let at_ms = self.timeline.frame(nature.kind, timestamp);
-            if self.part.ends_by(at_ms, first_ms) {
-                return Err(Last::Limit);
+            if self.first_timestamp_ms.is_none() {
+                self.begin(arrival.timestamp);
             }
-            self.pace.frame(nature.kind, at_ms);
-            at_ms
+            self.timeline.frame(nature.kind, arrival.timestamp)
         } else {
             self.timeline.companion()
         };
+        self.put(now, at_ms, arrival)
+    }
+
+    /// Writes a message at its place.
+    fn put(&mut self, now: Instant, at_ms: u64, arrival: Arrival) -> Result<(), Last> {
+        let Arrival {
+            nature, payload, ..
+        } = arrival;
+        if nature.is_frame {
+            if self
+                .part
+                .ends_by(at_ms, self.first_timestamp_ms.unwrap_or(0))
+            {
+                return Err(Last::Limit);
+            }
+            self.pace.frame(nature.kind, at_ms);
+        } else if self.has_gone_on && self.output.is_configured_by(nature, &payload) {
+            self.output.spend(payload);
+            return Ok(());
+        }
         if !self.fits(nature, at_ms, &payload) {
             return Err(Last::Limit);
+        }
+        if let Some(memory) = &mut self.memory {
+            memory.note((now, self.wall), nature, at_ms, &payload);
         }
         let written = self.output.media(now, nature, at_ms, payload);
         written.map_err(Last::Output)
     }
 
     /// Takes note of the first frame, and of what kind of stream it is.
-    fn begin(&mut self, timestamp: Timestamp) -> u32 {
+    fn begin(&mut self, timestamp: Timestamp) {
         self.first_timestamp_ms = Some(timestamp.0);
         if self.is_live() {
             self.output.go_on_without_reader(self.backlog_bytes);
         }
-        timestamp.0
     }
 
     /// Whether the output stays within its size with this message.
     fn fits(&mut self, nature: Nature, at_ms: u64, payload: &Payload) -> bool {
         let most = self.limits.bytes;
         most.is_none_or(|most| self.output.bytes_with(nature, at_ms, payload) <= most)
-    }
-
-    /// Holds a message against the file that is gone on with.
-    #[cold]
-    fn compare(&mut self, now: Instant, arrival: Arrival) -> Result<(), Last> {
-        if arrival.nature.is_frame {
-            self.first_timestamp_ms.get_or_insert(0);
-            self.tell_start();
-        }
-        let verdict = self.resumption.as_mut().map(|search| search.offer(arrival));
-        match verdict {
-            Some(Verdict::Known(payload)) => self.output.spend(payload),
-            Some(Verdict::Proved(joint)) => return self.join(now, joint),
-            Some(Verdict::Hopeless) => return Err(Last::Hopeless),
-            Some(Verdict::Held) | None => {}
-        }
-        Ok(())
-    }
-
-    /// The stream has led up to the end of the file: from here on it goes on as if it had never been
-    /// interrupted.
-    fn join(&mut self, now: Instant, joint: Joint) -> Result<(), Last> {
-        let Some(resumption) = self.resumption.take() else {
-            return Ok(());
-        };
-        let end_ms = resumption.recording().end_ms();
-        tracing::info!("the stream goes on where the file ends, at {end_ms} ms");
-        let first_ms = if self.part.keeps_timestamps {
-            u32::try_from(resumption.recording().first_ms()).unwrap_or(0)
-        } else {
-            u32::try_from(-joint.offset_ms).unwrap_or(0)
-        };
-        self.first_timestamp_ms = Some(first_ms);
-        self.timeline = joint.timeline;
-        for (
-            at_ms,
-            Arrival {
-                nature, payload, ..
-            },
-        ) in joint.arrivals
-        {
-            if nature.is_frame {
-                if self.part.ends_by(at_ms, first_ms) {
-                    return Err(Last::Limit);
-                }
-                self.pace.frame(nature.kind, at_ms);
-            }
-            if !self.fits(nature, at_ms, &payload) {
-                return Err(Last::Limit);
-            }
-            let written = self.output.media(now, nature, at_ms, payload);
-            written.map_err(Last::Output)?;
-        }
-        Ok(())
-    }
-
-    /// What the end of a connection is for a file whose end was not found in the stream yet.
-    fn after_search(&mut self, next: Next) -> Next {
-        let (Some(resumption), Next::Finish(last)) = (&mut self.resumption, &next) else {
-            return next;
-        };
-        let has_ended = matches!(
-            last,
-            Last::Session(End::Complete(_) | End::Unpublished(_) | End::Closed(_))
-        );
-        let is_closed = matches!(last, Last::PeerClosed { between_messages } if *between_messages)
-            && self.reached == Reached::Playing
-            && !resumption.is_running();
-        if let Some(joint) = resumption.finish() {
-            return match self.join(Instant::now(), joint) {
-                Ok(()) => next,
-                Err(last) => last.into(),
-            };
-        }
-        if !has_ended && !is_closed && !matches!(last, Last::Hopeless) {
-            return next;
-        }
-        match resumption.next_start() {
-            Some(start_ms) => Next::AskAgain { start_ms },
-            None if is_closed => next,
-            None => Last::Hopeless.into(),
-        }
     }
 
     /// Whether the server closed during a digest handshake: very old ones know the plain one only. A
@@ -463,6 +439,7 @@ impl<'a> Pump<'a> {
             is_live: self.is_live(),
             is_connected: self.reached >= Reached::Connected,
             is_shaking_hands: self.reached == Reached::Handshake,
+            is_playing: self.reached == Reached::Playing,
             has_media,
             first_timestamp_ms: self.part.place_of(self.first_timestamp_ms.unwrap_or(0)),
             position_ms: self.timeline.position_ms(),
@@ -470,7 +447,7 @@ impl<'a> Pump<'a> {
             duration_ms: self
                 .part
                 .end_of(self.duration_ms)
-                .filter(|_| self.resumption.is_none()),
+                .filter(|_| self.sought().is_none()),
             frame_interval_ms: self.pace.interval_ms,
         }
     }
@@ -479,8 +456,8 @@ impl<'a> Pump<'a> {
         Progress {
             frames: self.frames,
             bytes: self.output.written().bytes,
-            position_ms: match &self.resumption {
-                Some(resumption) => resumption.recording().end_ms(),
+            position_ms: match self.sought() {
+                Some(recording) => recording.end_ms(),
                 None => self.timeline.position_ms(),
             },
             duration_ms: self.duration_ms,

@@ -69,6 +69,12 @@ impl Timeline {
         }
     }
 
+    /// Has the first frame go on where a recording ends.
+    pub(super) fn begin_at(&mut self, output_ms: u64) {
+        let output_ms = i64::try_from(output_ms).unwrap_or(i64::MAX);
+        self.clock = Some(Clock::starting_at(output_ms));
+    }
+
     /// The place in milliseconds of a frame of this kind. Frames drive the clock.
     pub(super) fn frame(&mut self, kind: TagKind, timestamp: Timestamp) -> u64 {
         let start_ms = if self.keeps_timestamps {
@@ -111,6 +117,23 @@ impl Timeline {
         if let Some(clock) = &mut self.clock {
             clock.restart();
         }
+    }
+
+    /// As [`Timeline::restart`], after a while in which nothing came: the next frame's place is so much
+    /// behind the latest.
+    pub(super) fn restart_after(&mut self, gap_ms: u64) {
+        let Some(clock) = &mut self.clock else {
+            return;
+        };
+        clock.restart();
+        let gap_ms = i64::try_from(gap_ms).unwrap_or(i64::MAX);
+        clock.output_ms = clock.output_ms.max(clock.high_ms.saturating_add(gap_ms));
+    }
+
+    /// How far `timestamp` lies behind the latest frame's, as the server counts.
+    pub(super) fn since_latest(&self, timestamp: Timestamp) -> Option<i64> {
+        let latest = self.clock.as_ref()?.timestamp?;
+        Some(timestamp.since(latest).into())
     }
 
     /// How far the clock has come, in milliseconds.

@@ -49,6 +49,9 @@ mod front_ends;
 #[cfg(unix)]
 mod pipes;
 
+/// Live recordings that are gone on with.
+mod going_on;
+
 /// Files that are gone on with.
 mod resume;
 

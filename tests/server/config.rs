@@ -379,6 +379,7 @@ impl Stream {
     pub fn broadcast(broadcast: Broadcast) -> Self {
         Self {
             pace: Pace::Times(broadcast.speed),
+            seeking: Seeking::default(),
             source: Source::Broadcast(Arc::new(broadcast)),
             end: vec![Ending::UnpublishNotify, Ending::StreamEof],
         }

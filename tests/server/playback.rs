@@ -27,7 +27,7 @@ impl<'a> Playback<'a> {
                 clip, joined_ms, ..
             } => joined(clip, *joined_ms),
             Source::Broadcast(broadcast) if broadcast.has_cache => {
-                from_keyframe(&broadcast.clip, broadcast.position_ms())
+                sought(&broadcast.clip, broadcast.position_ms(), stream.seeking)
             }
             Source::Broadcast(broadcast) => joined(&broadcast.clip, broadcast.position_ms()),
             Source::Replay(_) => Vec::new(),

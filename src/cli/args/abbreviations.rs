@@ -85,7 +85,7 @@ fn is_followed_by_value(command: &Command, word: &OsString) -> bool {
 const OPERANDS_FOLLOW: &str = "--";
 
 /// The long names that rtmpdump does not know.
-pub(super) const NAMES_OF_OUR_OWN: [&str; 36] = [
+pub(super) const NAMES_OF_OUR_OWN: [&str; 40] = [
     "overwrite",
     "append",
     "progress",
@@ -95,6 +95,10 @@ pub(super) const NAMES_OF_OUR_OWN: [&str; 36] = [
     "sync",
     "repair",
     "keep-timestamps",
+    "retry",
+    "wait",
+    "gap",
+    "republish-wait",
     "segment-time",
     "segment-size",
     "segment-clock",

@@ -38,6 +38,9 @@ pub enum Error {
     /// Neither a name nor an address.
     #[error("not the name or the address of a host")]
     Host,
+    /// Neither a number nor forever.
+    #[error("neither a number of attempts nor forever")]
+    Attempts,
     /// Not a number above 0.
     #[error("not a number from 1 to 4294967295")]
     NotAbove0,
@@ -114,6 +117,49 @@ impl FromStr for Interval {
         match text.parse() {
             Err(Error::Nothing) => Ok(Self(None)),
             span => Ok(Self(Some(span?))),
+        }
+    }
+}
+
+/// A number of attempts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attempts {
+    /// So many.
+    UpTo(u32),
+    /// As many as it takes.
+    Forever,
+}
+
+impl FromStr for Attempts {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        match text.parse() {
+            Ok(number) => Ok(Self::UpTo(number)),
+            Err(_) if text == FOREVER => Ok(Self::Forever),
+            Err(_) => Err(Error::Attempts),
+        }
+    }
+}
+
+/// A length of time, which may be 0 or without an end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// So long.
+    UpTo(Duration),
+    /// As long as it takes.
+    Forever,
+}
+
+impl FromStr for Wait {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        match text.parse::<Span>() {
+            Ok(Span { ms }) => Ok(Self::UpTo(Duration::from_millis(ms))),
+            Err(Error::Nothing) => Ok(Self::UpTo(Duration::ZERO)),
+            Err(_) if text == FOREVER => Ok(Self::Forever),
+            Err(error) => Err(error),
         }
     }
 }
@@ -271,6 +317,9 @@ fn authority(text: &str) -> Result<(String, Option<u16>), Error> {
     }
     target::host_and_port(text).map_err(|_| Error::Host)
 }
+
+/// What has no end.
+const FOREVER: &str = "forever";
 
 /// Where SOCKS proxies listen.
 const SOCKS_PORT: u16 = 1080;

@@ -36,6 +36,13 @@ enum Role {
 struct Tracks([u128; 2]);
 
 impl Configuration {
+    /// Whether it would change nothing to keep this message.
+    pub(super) fn holds(&self, kind: TagKind, payload: &Payload) -> bool {
+        let role = Role::of(kind, payload).map(|(role, _)| role);
+        let mut kept = self.kept.iter();
+        kept.any(|kept| Some(kept.role) == role && kept.payload == *payload)
+    }
+
     /// Keeps a message if it is configuration. It takes the place of those that it makes obsolete; of
     /// too many the oldest goes.
     pub(super) fn keep(&mut self, kind: TagKind, payload: &Payload) {

@@ -280,10 +280,6 @@ impl Output {
     }
 
     /// Begins a new part at the next keyframe, where the output is a file.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for gaps that are to begin a part")
-    )]
     pub(super) fn split(&mut self) {
         self.marks.wish();
     }
@@ -399,6 +395,11 @@ impl Output {
             }
         }
         self.tag(now, nature, Some(at_ms), payload)
+    }
+
+    /// Whether the latest configuration of this kind is the same.
+    pub(super) fn is_configured_by(&self, nature: Nature, payload: &Payload) -> bool {
+        nature.is_configuration && self.configuration.holds(nature.kind, payload)
     }
 
     /// When [`Output::settle`] has something to do.

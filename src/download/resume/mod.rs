@@ -46,9 +46,14 @@ impl Resumption {
     /// The stream led nowhere. Where it is to be asked for next, unless it came from its beginning.
     pub(super) fn next_start(&mut self) -> Option<u32> {
         self.start_ms = self.starts.pop()?;
+        self.begin_again();
+        Some(self.start_ms)
+    }
+
+    /// The connection was lost: the stream is asked for at the same place again.
+    pub(super) fn begin_again(&mut self) {
         self.splice = self.recording.splice(self.start_ms);
         self.first = None;
-        Some(self.start_ms)
     }
 
     /// Holds a message of the stream against the file.
@@ -87,6 +92,11 @@ impl Resumption {
         let differs_by_ms = joint.offset_ms.unsigned_abs();
         let is_suspicious = (u64::from(AT_ONCE_MS)..OTHER_CLOCK_MS).contains(&differs_by_ms);
         self.start_ms == 0 || has_begun_at_0 || !is_suspicious
+    }
+
+    /// The recording, once its end was found in the stream.
+    pub(super) fn into_recording(self) -> Recording {
+        self.recording
     }
 
     /// What the file holds.

@@ -221,11 +221,23 @@ impl Recording {
                 _ => end_ms.saturating_sub(start_ms.into()) + PATIENCE_MS,
             },
             patience_bytes: self.length.saturating_mul(2).saturating_add(PATIENCE_BYTES),
+            is_live: false,
         };
         Splice::new(self.past.clone(), expectation)
     }
 
-    fn note(&mut self, nature: Nature, at_ms: u64, body: &[u8]) {
+    /// The search for the end of the recording in a live stream.
+    pub(in crate::download) fn live_splice(&self) -> Splice {
+        Splice::new(self.past.clone(), Expectation::LIVE)
+    }
+
+    /// Whether it has no frame yet.
+    pub(in crate::download) fn is_empty(&self) -> bool {
+        self.past.frames() == 0
+    }
+
+    /// Adds a message at its place.
+    pub(in crate::download) fn note(&mut self, nature: Nature, at_ms: u64, body: &[u8]) {
         let is_keyframe = nature.kind == TagKind::VIDEO
             && VideoTag::parse(body).is_ok_and(|tag| tag.is_keyframe(USUAL_NAL_LENGTH_SIZE));
         if nature.is_frame && is_keyframe {
@@ -238,6 +250,7 @@ impl Recording {
         if nature.is_frame {
             self.first_ms.get_or_insert(at_ms);
         }
+        self.length = self.length.saturating_add(body.len() as u64);
         self.past.note(nature, at_ms, body);
     }
 }

@@ -46,6 +46,20 @@ pub(super) struct Expectation {
     pub(super) patience_ms: i64,
     /// How many bytes of it may.
     pub(super) patience_bytes: u64,
+    /// Whether it may begin anywhere, as a live stream does: behind the last written frame of one
+    /// track, while it leads up to that of the other, and with no more frames in front of that than a
+    /// server repeats.
+    pub(super) is_live: bool,
+}
+
+impl Expectation {
+    /// What a server sends of a live stream to somebody who comes back.
+    pub(super) const LIVE: Self = Self {
+        is_from_start: false,
+        patience_ms: LIVE_PATIENCE_MS,
+        patience_bytes: LIVE_PATIENCE_BYTES,
+        is_live: true,
+    };
 }
 
 /// What a message is.
@@ -184,6 +198,13 @@ impl Splice {
             Reach::End => Some(self.joint(run)),
             Reach::Within | Reach::Past => None,
         }
+    }
+
+    /// What is held back, in order of arrival: nobody knows where it belongs.
+    pub(super) fn give_up(self) -> Vec<Arrival> {
+        let is_new = |held: &Held| held.is_new || self.run.is_none();
+        let held = self.held.into_iter().filter(is_new);
+        held.map(|held| held.arrival).collect()
     }
 
     fn offer_frame(&mut self, arrival: Arrival, content: Content) -> Verdict {
@@ -347,11 +368,13 @@ impl Splice {
                 Some(next) if next == track.len() => {}
                 // It had been over for long.
                 None if last.at_ms < run.begin_ms - MAX_LAG_MS => {}
+                None if run.new[index] > 0 && self.expectation.is_live => {}
                 None if run.new[index] > 0 => return Reach::Past,
                 _ => reach = Reach::Within,
             }
         }
-        let is_proof = run.matched >= MIN_RUN.min(self.past.frames);
+        let least = if self.expectation.is_live { 1 } else { MIN_RUN };
+        let is_proof = run.matched >= least.min(self.past.frames);
         match reach {
             Reach::End if !is_proof && !self.expectation.is_from_start => Reach::Past,
             reach => reach,
@@ -473,3 +496,10 @@ const MAX_LAG_MS: i64 = 10_000;
 /// they send the other, little of the memory that a download may take.
 const MAX_HELD: usize = 4096;
 const MAX_HELD_BYTES: usize = 32 * 1024 * 1024;
+
+/// How much of a live stream may come before anything of it is recognized. What a server repeats, it
+/// repeats first.
+const LIVE_PATIENCE_MS: i64 = 1_000;
+
+/// The same in bytes, for streams whose clock stands still.
+const LIVE_PATIENCE_BYTES: u64 = 4 * 1024 * 1024;

@@ -1,9 +1,8 @@
 //! What was written, as far as it is remembered.
 
-use std::{
-    collections::VecDeque,
-    hash::{DefaultHasher, Hasher},
-};
+use std::collections::VecDeque;
+
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{download::output::Nature, flv::TagKind};
 
@@ -114,12 +113,10 @@ impl Past {
 
 impl Content {
     pub(super) fn of(kind: TagKind, body: &[u8]) -> Self {
-        let mut hasher = DefaultHasher::new();
-        hasher.write(body);
         Self {
             kind: kind.0,
             length: u32::try_from(body.len()).unwrap_or(u32::MAX),
-            hash: hasher.finish(),
+            hash: xxh3_64(body),
         }
     }
 }

@@ -3,6 +3,9 @@ use super::*;
 /// A frame of a track: its kind, time and what makes its content.
 type Frame = (TagKind, u32, u8);
 
+const AUDIO: TagKind = TagKind::AUDIO;
+const VIDEO: TagKind = TagKind::VIDEO;
+
 const V: TagKind = TagKind::VIDEO;
 const A: TagKind = TagKind::AUDIO;
 
@@ -36,6 +39,7 @@ const ANYWHERE: Expectation = Expectation {
     is_from_start: false,
     patience_ms: 1_000,
     patience_bytes: 1 << 20,
+    is_live: false,
 };
 
 fn arrival((kind, timestamp, content): Frame) -> Arrival {
@@ -265,4 +269,34 @@ fn what_is_remembered_is_bounded() {
     assert_eq!(index.tracks[0].len(), past::MAX_REMEMBERED);
     // Its beginning is known all the same.
     assert!(index.is_head(Content::of(A, &[0xAF, 1, 0, 0, 0, 0, 0, 0, 0, 1])));
+}
+
+#[test]
+fn a_live_stream_may_repeat_less_than_proves_a_recording() {
+    let old: Vec<Frame> = vec![(VIDEO, 0, 1), (AUDIO, 10, 2), (VIDEO, 40, 3)];
+    // The keyframe is repeated, the sound before it is not.
+    let old = [old, vec![(AUDIO, 50, 4), (VIDEO, 80, 5)]].concat();
+    let new = [(VIDEO, 7080, 5), (AUDIO, 7090, 6), (VIDEO, 7120, 7)];
+    let found = splice(&old, Expectation::LIVE, &new);
+    assert_eq!(found, Ok(vec![(90, 6), (120, 7)]));
+    assert!(splice(&old, ANYWHERE, &new).is_err());
+}
+
+#[test]
+fn what_a_live_stream_brings_behind_a_gap_is_given_back() {
+    let old: Vec<Frame> = vec![(VIDEO, 0, 1), (AUDIO, 10, 2), (VIDEO, 40, 3)];
+    let mut splice = Splice::new(past(&old), Expectation::LIVE);
+    let mut given = 0;
+    for number in 0..100_u8 {
+        given += 1;
+        let frame = (VIDEO, 9000 + 40 * u32::from(number), 100 + number % 50);
+        match splice.offer(arrival(frame)) {
+            Verdict::Held => {}
+            Verdict::Hopeless => break,
+            verdict => panic!("{verdict:?}"),
+        }
+    }
+    // A second of it, and the frame behind.
+    assert_eq!(given, 27);
+    assert_eq!(splice.give_up().len(), given);
 }

@@ -1,0 +1,67 @@
+//! What becomes of a stream that stops, is lost, or is not there yet.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+
+use crate::{
+    cli::{
+        args::{
+            Args, Gap,
+            values::{Attempts, Wait},
+        },
+        name::Name,
+    },
+    download::{
+        GapPolicy,
+        output::Destination,
+        retry::{Patience, RetryPolicy},
+    },
+};
+
+/// What is tried again. rtmpdump tried nothing, and its callers have loops of their own.
+pub(super) fn retry(args: &Args) -> RetryPolicy {
+    let attempts = args.retry.unwrap_or(match args.name {
+        Name::Rtmpull if args.live => LIVE_ATTEMPTS,
+        Name::Rtmpull | Name::Rtmpdump => Attempts::UpTo(0),
+    });
+    RetryPolicy {
+        attempts: match attempts {
+            Attempts::UpTo(number) => Some(number),
+            Attempts::Forever => None,
+        },
+        wait: match args.wait {
+            None => Patience::None,
+            Some(Wait::UpTo(wait)) => Patience::UpTo(wait),
+            Some(Wait::Forever) => Patience::Forever,
+        },
+    }
+}
+
+/// How long another publisher is waited for. One comes to what is called live, and rtmpdump waited for
+/// none.
+pub(super) fn republish_wait(args: &Args) -> Duration {
+    match (args.republish_wait, args.name) {
+        (Some(Wait::UpTo(wait)), _) => wait,
+        (Some(Wait::Forever), _) => Duration::MAX,
+        (None, Name::Rtmpull) if args.live => REPUBLISH_WAIT,
+        (None, Name::Rtmpull | Name::Rtmpdump) => Duration::ZERO,
+    }
+}
+
+pub(super) fn gap(args: &Args, output: &Destination) -> Result<GapPolicy> {
+    match args.gap {
+        Gap::Keep => Ok(GapPolicy::Keep),
+        Gap::Close => Ok(GapPolicy::Close),
+        Gap::Split if *output == Destination::Stdout => {
+            bail!("--gap split needs an output file: name one with -o")
+        }
+        Gap::Split => Ok(GapPolicy::Split),
+    }
+}
+
+/// Half a minute.
+const LIVE_ATTEMPTS: Attempts = Attempts::UpTo(5);
+
+/// How long another publisher is waited for.
+const REPUBLISH_WAIT: Duration = Duration::from_secs(10);

@@ -1,0 +1,209 @@
+//! Connection after connection: redirects, logins, other places, and the search for a stream that was lost.
+
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+
+use super::{
+    Ending, Job, Retry, Stop,
+    ending::{Last, judge},
+    places::{Places, is_elsewhere},
+    pump::{Next, Pump},
+    redirect::follow,
+    retry::Row,
+};
+use crate::{
+    rtmp::{
+        client::{
+            Client,
+            config::{Config, Start, SwfProof},
+        },
+        handshake,
+    },
+    swf::Fingerprint,
+};
+
+/// Plays the stream to its end, also where its connection is lost and there are attempts to make.
+///
+/// However a row of attempts ends, what began it is what happened, unless media came in between.
+pub(super) async fn play(
+    job: &Job,
+    pump: &mut Pump<'_>,
+    places: &mut Places,
+    stop: &mut Stop,
+) -> Last {
+    let mut row = Row::new(job.retry);
+    let mut rng: StdRng = rand::make_rng();
+    let session = match proved(job, pump, stop).await {
+        Ok(session) => session,
+        Err(last) => return last,
+    };
+    let mut place = session.clone();
+    let mut lost = None;
+    loop {
+        let began = Instant::now();
+        let last = find(job, &mut place, pump, places, stop).await;
+        if pump.has_media_since(began) {
+            row.end();
+            lost = None;
+        }
+        let facts = pump.facts();
+        let (ending, reason) = judge(&last, &facts);
+        let attempt = row.next((ending, &last), &facts, Instant::now(), &mut rng);
+        let Some(attempt) = attempt else {
+            return concluded(lost, last, &reason);
+        };
+        let retry = Retry {
+            attempt: attempt.number,
+            limit: attempt.limit,
+            wait: attempt.wait,
+            ending,
+            reason,
+        };
+        pump.report.retry(&retry);
+        pump.search_again(&retry.reason);
+        if !facts.has_media {
+            place.clone_from(&session);
+            *places = Places::new(&job.alternatives);
+        }
+        lost.get_or_insert((retry.ending, retry.reason));
+        let wait = tokio::time::sleep(attempt.wait);
+        if let Err(last) = pump.meanwhile(wait, stop).await {
+            return concluded(lost, last, "stopped by the user");
+        }
+    }
+}
+
+/// The session, with what is known of the player.
+async fn proved(job: &Job, pump: &mut Pump<'_>, stop: &mut Stop) -> Result<Config, Last> {
+    let mut session = job.session.clone();
+    if let Some(player) = &job.player {
+        match pump
+            .meanwhile(player.fingerprint(&job.dialer), stop)
+            .await?
+        {
+            Ok(Fingerprint { hash, size }) => session.swf_proof = Some(SwfProof { hash, size }),
+            Err(error) => return Err(Last::Player(error)),
+        }
+    }
+    if let Some(proof) = &session.swf_proof {
+        describe(proof);
+    }
+    Ok(session)
+}
+
+/// What a row of attempts comes to that began with `lost` and ended with `last`.
+fn concluded(lost: Option<(Ending, String)>, last: Last, reason: &str) -> Last {
+    match (lost, last) {
+        (None, last) | (Some(_), last @ (Last::Output(_) | Last::Limit)) => last,
+        (Some((ending, began)), _) if began == reason => Last::Told(ending, began),
+        (Some((ending, began)), _) => {
+            Last::Told(ending, format!("{began}; trying again: {reason}"))
+        }
+    }
+}
+
+/// Connects and plays, again where a redirect, a login, keys that do not fit or a handshake that was hung
+/// up on asks for it, or where the stream may be at another place. `place` is what is known without redirects and logins.
+async fn find(
+    job: &Job,
+    place: &mut Config,
+    pump: &mut Pump<'_>,
+    places: &mut Places,
+    stop: &mut Stop,
+) -> Last {
+    let mut route = job.route.clone();
+    let mut session = match pump.search_start_ms() {
+        Some(start_ms) => asking_at(start_ms, place),
+        None => place.clone(),
+    };
+    let mut hops = 0;
+    let mut has_fresh_keys = false;
+    loop {
+        pump.report.connecting(&route.endpoint);
+        let stream = match pump.meanwhile(job.dialer.dial(&route), stop).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return Last::Dial(error),
+            Err(last) => return last,
+        };
+        let mut rng: StdRng = rand::make_rng();
+        let begin = Instant::now();
+        let mut client = Client::new(session.clone(), begin, &mut rng);
+        match pump.run(stream, &mut client, stop).await {
+            Next::Finish(last) if pump.is_hung_up_on(&last, &session) => {
+                tracing::info!("the server hung up on the handshake, trying the plain one");
+                session.handshake = handshake::Mode::Plain;
+            }
+            Next::Finish(last) if !has_fresh_keys && pump.is_misunderstood(&last, &client) => {
+                tracing::info!("the server may have come to other keys, trying fresh ones");
+                has_fresh_keys = true;
+            }
+            Next::Finish(last) => {
+                let is_prompt = begin.elapsed() < PROMPT && pump.is_hung_up_on_connect();
+                if pump.has_media() || !is_elsewhere(&last, is_prompt) {
+                    return last;
+                }
+                match places.next(&session) {
+                    Some(next) => {
+                        place.clone_from(&next);
+                        session = next;
+                    }
+                    None => return last,
+                }
+            }
+            Next::AskAgain { start_ms } => {
+                tracing::info!(
+                    "the stream does not lead up to the end of the file, asking for it again at {}.{:03} s",
+                    start_ms / 1000,
+                    start_ms % 1000
+                );
+                hops = 0;
+                route = job.route.clone();
+                session = asking_at(start_ms, place);
+            }
+            Next::Follow(_) | Next::Reconnect(_) if hops == MAX_HOPS => {
+                return Last::RedirectRefused(format!("redirected more than {MAX_HOPS} times"));
+            }
+            Next::Reconnect(connect) => {
+                hops += 1;
+                places.settle();
+                session.connect = *connect;
+            }
+            Next::Follow(redirect) => {
+                hops += 1;
+                places.settle();
+                session.handshake = job.session.handshake;
+                match follow(&redirect, &session, route.carrier) {
+                    Ok((to, next)) => (route, session) = (to, next),
+                    Err(why) => return Last::RedirectRefused(why),
+                }
+            }
+        }
+    }
+}
+
+/// A session that asks for the stream from `start_ms` on.
+fn asking_at(start_ms: u32, session: &Config) -> Config {
+    let rest_ms = |length_ms: u32| length_ms.saturating_sub(start_ms);
+    Config {
+        start: Start::At { ms: start_ms },
+        length_ms: session.length_ms.map(rest_ms),
+        ..session.clone()
+    }
+}
+
+/// Tells what is known of the player, in rtmpdump's layout.
+fn describe(proof: &SwfProof) {
+    tracing::debug!("SWFSHA256:");
+    for row in proof.hash.chunks(16) {
+        let row: Vec<String> = row.iter().map(|byte| format!("{byte:02x}")).collect();
+        tracing::debug!("{}", row.join(" "));
+    }
+    tracing::debug!("SWFSize  : {}", proof.size);
+}
+
+/// Redirects and logins that are followed.
+const MAX_HOPS: u32 = 5;
+
+/// How soon a server hangs up on an app that it does not have. Later it may have any reason.
+const PROMPT: Duration = Duration::from_secs(5);

@@ -1,0 +1,335 @@
+//! Finding the place in the stream of a new connection where what is already written ends.
+
+use std::{
+    mem,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp as WallTime;
+
+use super::{Next, Pump, Reached};
+use crate::{
+    download::{
+        Gap, GapPolicy, Resume,
+        ending::Last,
+        output::{Former, Nature},
+        resume::{Recording, Resumption},
+        splice::{Arrival, Joint, Splice, Verdict},
+    },
+    rtmp::{client::End, message::Timestamp},
+};
+
+/// What a stream is held against before anything of it is written.
+#[derive(Debug)]
+pub(super) enum Search {
+    /// A recording whose end the stream leads up to, if it is asked for at the right place.
+    Recorded(Box<Resumption>),
+    /// A live stream, which may repeat the last of what is written, or go on behind it.
+    Live {
+        splice: Box<Splice>,
+        /// When the first frame came.
+        came_at: Option<Instant>,
+    },
+    /// Nothing: another publisher goes on.
+    Republished,
+}
+
+/// What was written, as long as the stream may have to be found again.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    recording: Recording,
+    /// When the latest frame came.
+    latest: Option<(Instant, WallTime)>,
+}
+
+impl Memory {
+    pub(super) fn note(
+        &mut self,
+        came: (Instant, WallTime),
+        nature: Nature,
+        at_ms: u64,
+        body: &[u8],
+    ) {
+        if nature.is_frame {
+            self.latest = Some(came);
+        }
+        self.recording.note(nature, at_ms, body);
+    }
+}
+
+impl Pump<'_> {
+    /// Goes on with `file`, once the stream has led up to its end.
+    pub(in crate::download) fn go_on_with(
+        &mut self,
+        recording: Recording,
+        wish: Resume,
+        file: Former,
+    ) {
+        if self.is_live_wanted {
+            let memory = self.memory.get_or_insert_default();
+            memory.recording = recording;
+            self.timeline.begin_at(memory.recording.end_ms());
+            self.search_again("the recording was gone on with");
+        } else {
+            // A live stream would not lead up to it.
+            self.is_recorded = true;
+            let resumption = Resumption::new(recording, wish);
+            self.search = Some(Search::Recorded(Box::new(resumption)));
+        }
+        self.output.go_on_with(file);
+    }
+
+    /// The connection was lost, and another is to come: what it brings is held against what was written.
+    pub(in crate::download) fn search_again(&mut self, reason: &str) {
+        reason.clone_into(&mut self.gap_reason);
+        if let Some(Search::Recorded(resumption)) = &mut self.search {
+            return resumption.begin_again();
+        }
+        let is_live = self.is_live();
+        let Some(memory) = self
+            .memory
+            .as_mut()
+            .filter(|memory| !memory.recording.is_empty())
+        else {
+            return;
+        };
+        self.search = Some(if is_live {
+            Search::Live {
+                splice: Box::new(memory.recording.live_splice()),
+                came_at: None,
+            }
+        } else {
+            let recording = mem::take(&mut memory.recording);
+            Search::Recorded(Box::new(Resumption::new(recording, Resume::default())))
+        });
+    }
+
+    /// Whether anything was written since then.
+    pub(in crate::download) fn has_media_since(&self, then: Instant) -> bool {
+        let latest = self.memory.as_ref().and_then(|memory| memory.latest);
+        latest.is_some_and(|(at, _)| at >= then)
+    }
+
+    /// Another publisher goes on, on a clock of its own.
+    pub(super) fn restart(&mut self) {
+        match &mut self.search {
+            Some(Search::Recorded(resumption)) => resumption.restart(),
+            Some(Search::Live { splice, .. }) => splice.restart(),
+            Some(Search::Republished) => {}
+            None if self.is_live_wanted && self.memory.is_some() => {
+                self.gap_reason = "the stream was published again".to_owned();
+                self.search = Some(Search::Republished);
+            }
+            None => self.timeline.restart(),
+        }
+    }
+
+    /// Where the stream is to be asked for, as long as it has to lead up to the end of a recording.
+    pub(in crate::download) fn search_start_ms(&self) -> Option<u32> {
+        match &self.search {
+            Some(Search::Recorded(resumption)) => Some(resumption.start_ms()),
+            _ => None,
+        }
+    }
+
+    /// The recording that the stream has to lead up to the end of.
+    pub(super) fn sought(&self) -> Option<&Recording> {
+        match &self.search {
+            Some(Search::Recorded(resumption)) => Some(resumption.recording()),
+            _ => None,
+        }
+    }
+
+    /// Holds a message against what is written.
+    #[cold]
+    pub(super) fn compare(&mut self, now: Instant, arrival: Arrival) -> Result<(), Last> {
+        if arrival.nature.is_frame {
+            self.first_timestamp_ms.get_or_insert(0);
+            self.tell_start();
+        }
+        let verdict = match &mut self.search {
+            Some(Search::Recorded(resumption)) => resumption.offer(arrival),
+            Some(Search::Live { splice, came_at }) => {
+                if arrival.nature.is_frame {
+                    came_at.get_or_insert(now);
+                }
+                splice.offer(arrival)
+            }
+            Some(Search::Republished) if arrival.nature.is_frame => {
+                self.search = None;
+                return self.go_on_behind_gap(now, now, vec![arrival]);
+            }
+            Some(Search::Republished) | None => return self.take(now, arrival),
+        };
+        match verdict {
+            Verdict::Known(payload) => self.output.spend(payload),
+            Verdict::Proved(joint) => return self.join(now, joint),
+            Verdict::Hopeless if self.sought().is_some() => return Err(Last::Hopeless),
+            Verdict::Hopeless => return self.give_up(now),
+            Verdict::Held => {}
+        }
+        Ok(())
+    }
+
+    /// What the end of a connection is where it was not found yet where the stream goes on.
+    pub(super) fn after_search(&mut self, next: Next) -> Next {
+        let Next::Finish(last) = &next else {
+            return next;
+        };
+        let joint = match &mut self.search {
+            Some(Search::Recorded(resumption)) => resumption.finish(),
+            Some(Search::Live { splice, .. }) => splice.finish(),
+            Some(Search::Republished) | None => return next,
+        };
+        let is_live = self.sought().is_none();
+        let concluded = match joint {
+            Some(joint) => self.join(Instant::now(), joint),
+            None if is_live => self.give_up(Instant::now()),
+            None => return self.ask_elsewhere(last).unwrap_or(next),
+        };
+        match concluded {
+            Ok(()) => next,
+            Err(last) => last.into(),
+        }
+    }
+
+    /// Where to look for the end of a recording that was not in a stream which ended like this.
+    fn ask_elsewhere(&mut self, last: &Last) -> Option<Next> {
+        let Some(Search::Recorded(resumption)) = &mut self.search else {
+            return None;
+        };
+        let has_ended = matches!(
+            last,
+            Last::Session(End::Complete(_) | End::Unpublished(_) | End::Closed(_))
+        );
+        let is_closed = matches!(last, Last::PeerClosed { between_messages } if *between_messages)
+            && self.reached == Reached::Playing
+            && !resumption.is_running();
+        if !has_ended && !is_closed && !matches!(last, Last::Hopeless) {
+            return None;
+        }
+        match resumption.next_start() {
+            Some(start_ms) => Some(Next::AskAgain { start_ms }),
+            None if is_closed => None,
+            None => Some(Last::Hopeless.into()),
+        }
+    }
+
+    /// The stream has led up to the last of what is written: from here on it goes on as if it had never
+    /// been interrupted.
+    fn join(&mut self, now: Instant, joint: Joint) -> Result<(), Last> {
+        let end_ms = match self.search.take() {
+            Some(Search::Recorded(resumption)) => {
+                let recording = resumption.into_recording();
+                let (first_ms, end_ms) = (recording.first_ms(), recording.end_ms());
+                if let Some(memory) = &mut self.memory {
+                    memory.recording = recording;
+                }
+                let first_ms = if self.part.keeps_timestamps {
+                    u32::try_from(first_ms).unwrap_or(0)
+                } else {
+                    u32::try_from(-joint.offset_ms).unwrap_or(0)
+                };
+                self.first_timestamp_ms = Some(first_ms);
+                end_ms
+            }
+            _ => self.timeline.position_ms(),
+        };
+        tracing::info!("the stream goes on where the recording ends, at {end_ms} ms");
+        self.has_gone_on = true;
+        self.timeline = joint.timeline;
+        for (at_ms, arrival) in joint.arrivals {
+            self.put(now, at_ms, arrival)?;
+        }
+        Ok(())
+    }
+
+    /// The stream does not lead up to what is written: it goes on behind a gap.
+    fn give_up(&mut self, now: Instant) -> Result<(), Last> {
+        let Some(Search::Live { splice, came_at }) = self.search.take() else {
+            return Ok(());
+        };
+        self.go_on_behind_gap(now, came_at.unwrap_or(now), splice.give_up())
+    }
+
+    /// Goes on with a stream of which something is missing. Its first frame came at `came_at`.
+    fn go_on_behind_gap(
+        &mut self,
+        now: Instant,
+        came_at: Instant,
+        arrivals: Vec<Arrival>,
+    ) -> Result<(), Last> {
+        let first = arrivals.iter().find(|arrival| arrival.nature.is_frame);
+        if let Some(first) = first {
+            self.leave_gap(came_at, first.timestamp);
+        }
+        for arrival in arrivals {
+            self.take(now, arrival)?;
+        }
+        Ok(())
+    }
+
+    fn leave_gap(&mut self, came_at: Instant, first: Timestamp) {
+        let latest = self.memory.as_ref().and_then(|memory| memory.latest);
+        let (left_at, began) = latest.unwrap_or((came_at, self.wall));
+        let waited = came_at.saturating_duration_since(left_at);
+        let length_ms = gap_ms(waited, self.timeline.since_latest(first));
+        let gap = Gap {
+            at_ms: self.timeline.position_ms(),
+            began,
+            length_ms,
+            reason: mem::take(&mut self.gap_reason),
+        };
+        self.report.gap(&gap);
+        self.gaps.push(gap);
+        self.has_gone_on = true;
+        match self.gap_policy {
+            GapPolicy::Keep => self.timeline.restart_after(length_ms),
+            GapPolicy::Close => self.timeline.restart(),
+            GapPolicy::Split => {
+                self.timeline.restart();
+                self.output.split();
+            }
+        }
+    }
+}
+
+/// How long a gap is. The server's clock says it exactly, unless it is another one than before: then
+/// it is far from the time that has passed. What a server repeats of a live stream came before that.
+fn gap_ms(waited: Duration, by_server_ms: Option<i64>) -> u64 {
+    let waited_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
+    let plausible = waited_ms.saturating_sub(MAX_REPEATED_MS).max(1)..=waited_ms + MAX_DRIFT_MS;
+    let by_server_ms = by_server_ms.and_then(|ms| u64::try_from(ms).ok());
+    by_server_ms
+        .filter(|ms| plausible.contains(ms))
+        .unwrap_or(waited_ms)
+}
+
+/// How much of a live stream servers repeat to whoever comes.
+const MAX_REPEATED_MS: u64 = 10_000;
+
+/// How far a server's clock may run ahead of ours during a gap.
+const MAX_DRIFT_MS: u64 = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_is_as_long_as_the_server_counts_unless_its_clock_is_another() {
+        let waited = Duration::from_secs(60);
+        let cases = [
+            (Some(59_000), 59_000),
+            (Some(50_000), 50_000),
+            (Some(61_000), 61_000),
+            (Some(49_999), 60_000),
+            (Some(61_001), 60_000),
+            (Some(-3_000_000), 60_000),
+            (None, 60_000),
+        ];
+        for (by_server_ms, expected) in cases {
+            assert_eq!(gap_ms(waited, by_server_ms), expected, "{by_server_ms:?}");
+        }
+        assert_eq!(gap_ms(Duration::from_millis(5), Some(0)), 5);
+    }
+}

@@ -1,0 +1,293 @@
+//! Which endings are worth another try, and when.
+
+use std::time::{Duration, Instant};
+
+use rand::{Rng, RngExt};
+
+use super::{
+    Ending,
+    ending::{Facts, Last},
+};
+use crate::rtmp::client::{End, Wait};
+
+/// What is tried again: nothing, unless it is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// How many attempts in a row may bring no media, once a connection was lost; `None` is as many as
+    /// it takes.
+    pub attempts: Option<u32>,
+    /// How long a stream that is not there yet is asked for.
+    pub wait: Patience,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            attempts: Some(0),
+            wait: Patience::None,
+        }
+    }
+}
+
+/// How long something is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Patience {
+    /// Not at all.
+    #[default]
+    None,
+    /// So long.
+    UpTo(Duration),
+    /// As long as it takes.
+    Forever,
+}
+
+/// Another connection to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Attempt {
+    /// Its number in the row, from 1.
+    pub(super) number: u32,
+    /// How many there will be at the most.
+    pub(super) limit: Option<u32>,
+    /// How long to wait before.
+    pub(super) wait: Duration,
+}
+
+/// The row of connections since media came last.
+#[derive(Debug)]
+pub(super) struct Row {
+    policy: RetryPolicy,
+    attempts: u32,
+    /// Since when the stream is known not to be there.
+    missing_since: Option<Instant>,
+}
+
+/// What an ending is to the row.
+#[derive(Debug, PartialEq, Eq)]
+enum Class {
+    /// The connection was lost, or none came about.
+    Lost,
+    /// The stream is not there, or not yet.
+    Missing,
+    Over,
+}
+
+impl Row {
+    pub(super) fn new(policy: RetryPolicy) -> Self {
+        Self {
+            policy,
+            attempts: 0,
+            missing_since: None,
+        }
+    }
+
+    /// Media flows: the row is over.
+    pub(super) fn end(&mut self) {
+        self.attempts = 0;
+        self.missing_since = None;
+    }
+
+    /// The attempt that follows a connection which ended like this; none where that was the end.
+    pub(super) fn next(
+        &mut self,
+        (ending, last): (Ending, &Last),
+        facts: &Facts,
+        now: Instant,
+        rng: &mut impl Rng,
+    ) -> Option<Attempt> {
+        let limit = match class(ending, last, facts) {
+            Class::Over => return None,
+            Class::Lost => self.policy.attempts,
+            Class::Missing if self.is_patient(now) => None,
+            Class::Missing if facts.has_media && ending == Ending::Stalled => self.policy.attempts,
+            Class::Missing => return None,
+        };
+        if limit.is_some_and(|limit| self.attempts >= limit) {
+            return None;
+        }
+        self.attempts = self.attempts.saturating_add(1);
+        Some(Attempt {
+            number: self.attempts,
+            limit,
+            wait: match self.missing_since {
+                Some(_) => ASK_EVERY,
+                None => pause_before(self.attempts, rng),
+            },
+        })
+    }
+
+    /// Whether a stream that is not there is asked for again.
+    fn is_patient(&mut self, now: Instant) -> bool {
+        let since = *self.missing_since.get_or_insert(now);
+        match self.policy.wait {
+            Patience::None => {
+                self.missing_since = None;
+                false
+            }
+            Patience::UpTo(patience) => now.saturating_duration_since(since) < patience,
+            Patience::Forever => true,
+        }
+    }
+}
+
+fn class(ending: Ending, last: &Last, facts: &Facts) -> Class {
+    match ending {
+        Ending::NotFound => Class::Missing,
+        Ending::Stalled if matches!(last, Last::Session(End::TimedOut(Wait::FirstMedia))) => {
+            Class::Missing
+        }
+        // An end that is told before any media: nobody publishes.
+        Ending::Cut if !facts.has_media && matches!(last, Last::Session(End::Unpublished(_))) => {
+            Class::Missing
+        }
+        Ending::Cut | Ending::Stalled if facts.has_media || facts.is_playing => Class::Lost,
+        Ending::Closed if facts.is_live => Class::Lost,
+        Ending::NoConnection if facts.has_media => Class::Lost,
+        _ => Class::Over,
+    }
+}
+
+/// 1, 2, 4 … 30 s, a quarter more or less, so that those whom a server lost do not come back all at once.
+fn pause_before(attempt: u32, rng: &mut impl Rng) -> Duration {
+    let doublings = attempt.saturating_sub(1).min(MAX_DOUBLINGS);
+    let pause = (SHORTEST_PAUSE * (1 << doublings)).min(LONGEST_PAUSE);
+    pause.mul_f64(rng.random_range(0.75..=1.25))
+}
+
+const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// More would be longer than the longest pause.
+const MAX_DOUBLINGS: u32 = 5;
+
+/// How often a stream that is not there is asked for, and how long each time.
+pub const ASK_EVERY: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+
+    use super::*;
+
+    const PLAYED: Facts = Facts {
+        is_live: true,
+        is_connected: true,
+        is_shaking_hands: false,
+        is_playing: true,
+        has_media: true,
+        first_timestamp_ms: 0,
+        position_ms: 1_000,
+        duration_ms: None,
+        frame_interval_ms: 40,
+    };
+
+    const NOTHING_CAME: Facts = Facts {
+        has_media: false,
+        position_ms: 0,
+        ..PLAYED
+    };
+
+    fn closed() -> Last {
+        Last::PeerClosed {
+            between_messages: false,
+        }
+    }
+
+    fn silent(wait: Wait) -> Last {
+        Last::Session(End::TimedOut(wait))
+    }
+
+    fn row(attempts: Option<u32>, wait: Patience) -> Row {
+        Row::new(RetryPolicy { attempts, wait })
+    }
+
+    fn next(row: &mut Row, ending: Ending, last: &Last, facts: &Facts) -> Option<Duration> {
+        let mut rng = rand::rngs::StdRng::seed_from_u64(1);
+        let now = Instant::now();
+        row.next((ending, last), facts, now, &mut rng)
+            .map(|attempt| attempt.wait)
+    }
+
+    #[test]
+    fn pauses_double_up_to_half_a_minute() {
+        let mut row = row(Some(8), Patience::None);
+        for seconds in [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0] {
+            let pause = next(&mut row, Ending::Cut, &closed(), &PLAYED).unwrap();
+            let share = pause.as_secs_f64() / seconds;
+            assert!((0.75..=1.25).contains(&share), "{pause:?} for {seconds} s");
+        }
+        assert_eq!(next(&mut row, Ending::Cut, &closed(), &PLAYED), None);
+        row.end();
+        let pause = next(&mut row, Ending::Cut, &closed(), &PLAYED).unwrap();
+        assert!(pause < Duration::from_secs(2), "media came in between");
+    }
+
+    #[test]
+    fn what_was_lost_is_tried_again_and_what_is_over_is_not() {
+        let stopped = || Last::Session(End::Unpublished(String::new()));
+        let cases = [
+            (Ending::Cut, closed(), PLAYED, true),
+            (Ending::Closed, closed(), PLAYED, true),
+            (Ending::Stalled, silent(Wait::Silence), PLAYED, true),
+            (Ending::Stalled, silent(Wait::FirstMedia), PLAYED, true),
+            (Ending::NoConnection, closed(), PLAYED, true),
+            (Ending::Cut, closed(), NOTHING_CAME, true),
+            (Ending::NoConnection, closed(), NOTHING_CAME, false),
+            (
+                Ending::Stalled,
+                silent(Wait::FirstMedia),
+                NOTHING_CAME,
+                false,
+            ),
+            (Ending::Unpublished, stopped(), PLAYED, false),
+            (Ending::Ended, stopped(), PLAYED, false),
+            (Ending::NotFound, stopped(), PLAYED, false),
+            (Ending::Refused, stopped(), PLAYED, false),
+            (Ending::Interrupted, Last::Stopped, PLAYED, false),
+            (Ending::Limit, Last::Limit, PLAYED, false),
+        ];
+        for (ending, last, facts, expected) in cases {
+            let attempt = next(&mut row(None, Patience::None), ending, &last, &facts);
+            assert_eq!(attempt.is_some(), expected, "{ending} after {last:?}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_hangs_up_on_connect_has_no_such_app() {
+        let facts = Facts {
+            is_playing: false,
+            is_connected: false,
+            ..NOTHING_CAME
+        };
+        let mut row = row(None, Patience::None);
+        assert_eq!(next(&mut row, Ending::Cut, &closed(), &facts), None);
+        let silent = silent(Wait::Connect);
+        assert_eq!(next(&mut row, Ending::Stalled, &silent, &facts), None);
+    }
+
+    #[test]
+    fn a_recorded_stream_that_is_complete_is_over() {
+        let recorded = Facts {
+            is_live: false,
+            ..PLAYED
+        };
+        let mut row = row(None, Patience::None);
+        assert_eq!(next(&mut row, Ending::Closed, &closed(), &recorded), None);
+        assert!(next(&mut row, Ending::Cut, &closed(), &recorded).is_some());
+    }
+
+    #[test]
+    fn a_stream_that_is_not_there_is_asked_for_as_long_as_somebody_wants_to_wait() {
+        let not_found = Last::Session(End::NotFound(String::new()));
+        let silent = silent(Wait::FirstMedia);
+        let missing = [(Ending::NotFound, &not_found), (Ending::Stalled, &silent)];
+        for (ending, last) in missing {
+            let mut patient = row(Some(0), Patience::Forever);
+            for _ in 0..100 {
+                let wait = next(&mut patient, ending, last, &NOTHING_CAME);
+                assert_eq!(wait, Some(ASK_EVERY));
+            }
+            let mut impatient = row(Some(9), Patience::UpTo(Duration::ZERO));
+            assert_eq!(next(&mut impatient, ending, last, &NOTHING_CAME), None);
+        }
+    }
+}

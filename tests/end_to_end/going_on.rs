@@ -1,0 +1,141 @@
+//! Live recordings that go on: after cuts, silence, and publishers who leave and come back.
+
+use std::time::Duration;
+
+use crate::{
+    program::download,
+    server::{Broadcast, Clip, Config, CutLine, Ending, Server, Stream, Tag, Then},
+};
+
+#[test]
+fn a_recording_that_is_cut_within_what_the_server_repeats_lacks_nothing() {
+    // One keyframe, and all since then for whoever comes.
+    let clip = unique_clip(800, 800);
+    let broadcast = Broadcast::new(clip.clone(), 8.0, true);
+    let server = Server::start(Config::serving(Stream::broadcast(broadcast)));
+    let line = CutLine::start(
+        server.port(),
+        vec![(40_000, Then::Fin), (200_000, Then::Rst)],
+    );
+    let url = format!("rtmp://127.0.0.1:{}/app/clip", line.port());
+    let download = download(&url, &["-v", "--republish-wait", "0"]);
+    download.assert_ended(0, "unpublished");
+    assert!(
+        download.clip().media().eq(clip.media()),
+        "{}",
+        download.finished
+    );
+    let told = &download.finished.stderr;
+    assert_eq!(
+        told.matches("goes on where the recording ends").count(),
+        2,
+        "{told}"
+    );
+}
+
+#[test]
+fn a_recording_that_is_cut_for_longer_has_the_gaps_that_are_told() {
+    // A keyframe every second, so that a second's wait leaves a gap.
+    let clip = unique_clip(1000, 25);
+    let broadcast = Broadcast::new(clip.clone(), 8.0, true);
+    let server = Server::start(Config::serving(Stream::broadcast(broadcast)));
+    let line = CutLine::start(
+        server.port(),
+        vec![(50_000, Then::Fin), (70_007, Then::Rst)],
+    );
+    let url = format!("rtmp://127.0.0.1:{}/app/clip", line.port());
+    let download = download(&url, &["-v", "--republish-wait", "0", "--gap", "close"]);
+    download.assert_ended(0, "unpublished");
+    let recorded = download.clip();
+    let mut kept = recorded.media().peekable();
+    let (mut gaps, mut is_gap) = (0, false);
+    for tag in clip.media() {
+        if kept.next_if(|kept| kept.body == tag.body).is_none() {
+            gaps += u32::from(!is_gap);
+            is_gap = true;
+        } else {
+            is_gap = false;
+        }
+    }
+    assert_eq!(kept.next(), None, "each once and in order");
+    assert_eq!(gaps, 2, "{}", download.finished);
+    let times: Vec<u32> = recorded.media().map(|tag| tag.timestamp_ms).collect();
+    assert!(times.is_sorted(), "the clock never goes back");
+}
+
+#[test]
+fn attempts_in_vain_end_as_what_they_began_with() {
+    let stream = Stream::live(Clip::sample());
+    let server = Server::start(Config::serving(stream));
+    // A handshake that is hung up on is tried once more, as a plain one.
+    let cuts = [30_000, 0, 0].map(|bytes| (bytes, Then::Fin));
+    let line = CutLine::start(server.port(), cuts.to_vec());
+    let url = format!("rtmp://127.0.0.1:{}/app/clip", line.port());
+    let download = download(&url, &["-v", "--retry", "1"]);
+    download.assert_ended(2, "cut");
+    let told = &download.finished.stderr;
+    assert!(told.contains("trying again: "), "{told}");
+    assert!(download.clip().media().count() > 10);
+}
+
+#[test]
+fn a_stream_that_is_not_there_is_refused_at_once_unless_it_is_waited_for() {
+    let server = Server::start(Config::serving(Stream::live(Clip::sample())));
+    let ended = download(&server.url("other"), &["-v", "--retry", "forever"]);
+    ended.assert_ended(1, "not-found");
+    assert!(ended.finished.took < Duration::from_secs(2));
+    let ended = download(&server.url("other"), &["-v", "--wait=3"]);
+    ended.assert_ended(1, "not-found");
+    assert!(ended.finished.took > Duration::from_secs(4));
+    assert!(server.heard().len() > 2, "asked again");
+}
+
+#[test]
+fn a_server_that_closes_behind_its_last_word_has_said_it() {
+    let end = [Ending::UnpublishNotify, Ending::Fin];
+    let server = Server::start(Config::serving(
+        Stream::live(Clip::sample())
+            .paced(crate::server::Pace::Unbounded)
+            .ending(&end),
+    ));
+    let ended = download(&server.url("clip"), &["-v"]);
+    ended.assert_ended(0, "unpublished");
+    assert!(ended.finished.took < Duration::from_secs(3));
+    assert_eq!(server.heard().len(), 1, "nobody came back");
+}
+
+/// Frames of which each is different, `frames` of video, every `group`-th a keyframe, with a frame of
+/// audio beside each.
+fn unique_clip(frames: u32, group: u32) -> Clip {
+    let frame = |kind, number: u32, header: &[u8], length| {
+        let mut body = header.to_vec();
+        body.extend(number.to_be_bytes());
+        body.resize(length, number as u8);
+        Tag {
+            kind,
+            timestamp_ms: number * 40,
+            body,
+        }
+    };
+    let frames = (0..frames).flat_map(|number| {
+        let first = if number.is_multiple_of(group) {
+            0x17
+        } else {
+            0x27
+        };
+        [
+            frame(Tag::VIDEO, number, &[first, 1, 0, 0, 0], 600),
+            frame(Tag::AUDIO, number, &[0xAF, 1], 100),
+        ]
+    });
+    let configuration = |kind, body: &[u8]| Tag {
+        kind,
+        timestamp_ms: 0,
+        body: body.to_vec(),
+    };
+    let audio = configuration(Tag::AUDIO, &[0xAF, 0, 0x12, 0x10]);
+    let video = configuration(Tag::VIDEO, &[0x17, 0, 0, 0, 0, 1]);
+    Clip {
+        tags: [audio, video].into_iter().chain(frames).collect(),
+    }
+}
