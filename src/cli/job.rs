@@ -207,11 +207,6 @@ fn resume(args: &Args, output: &Destination) -> Result<Option<Resume>> {
         Destination::Stdout => "there is nothing to go on with on standard output",
         Destination::Template(_) => return Ok(None),
         Destination::Path(_) if args.live && !args.append => "a live stream cannot be resumed",
-        Destination::Path(file) if args.live && has_content(file) => {
-            bail!(
-                "{option} of a live stream is not supported by this version, and {file:?} is not empty"
-            )
-        }
         Destination::Path(file) if is_special(file) => "only a file can be resumed",
         Destination::Path(_) => {
             let skip_keyframes = args.skip.unwrap_or_default();

@@ -235,7 +235,7 @@ pub async fn run(job: &Job, report: &mut dyn Report, mut stop: Stop) -> Outcome 
         tags: written.tags,
         position_ms: pump.progress().position_ms,
         duration_ms: pump.progress().duration_ms,
-        gaps: Gaps::default(),
+        gaps: pump.take_gaps(),
     }
 }
 

@@ -370,7 +370,7 @@ impl Stream {
                 joined_ms,
             },
             pace: Pace::Times(1.0),
-            end: vec![Ending::UnpublishNotify, Ending::StreamEof],
+            end: vec![Ending::UnpublishNotify, Ending::StreamEof, Ending::Fin],
             seeking: Seeking::default(),
         }
     }
@@ -381,7 +381,7 @@ impl Stream {
             pace: Pace::Times(broadcast.speed),
             seeking: Seeking::default(),
             source: Source::Broadcast(Arc::new(broadcast)),
-            end: vec![Ending::UnpublishNotify, Ending::StreamEof],
+            end: vec![Ending::UnpublishNotify, Ending::StreamEof, Ending::Fin],
         }
     }
 

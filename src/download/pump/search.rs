@@ -10,7 +10,7 @@ use jiff::Timestamp as WallTime;
 use super::{Next, Pump, Reached};
 use crate::{
     download::{
-        Gap, GapPolicy, Resume,
+        Gap, GapPolicy, Gaps, Resume,
         ending::Last,
         output::{Former, Nature},
         resume::{Recording, Resumption},
@@ -102,6 +102,11 @@ impl Pump<'_> {
             let recording = mem::take(&mut memory.recording);
             Search::Recorded(Box::new(Resumption::new(recording, Resume::default())))
         });
+    }
+
+    /// What is missing from the recording.
+    pub(in crate::download) fn take_gaps(&mut self) -> Gaps {
+        mem::take(&mut self.gaps)
     }
 
     /// Whether anything was written since then.
