@@ -193,7 +193,7 @@ fn join_late(ffmpeg: &Ffmpeg, server: &nginx::Instance, application: &str) -> Do
 fn relay(ffmpeg: &Ffmpeg, url: &str, source: &Path) {
     let publisher = ffmpeg.publish(source, url);
     thread::sleep(Duration::from_millis(600));
-    let download = download(url, &["-v", "-m", "4"]);
+    let download = download(url, &["-v", "-m", "4", "--retry", "0"]);
     download.assert_ended(2, "stalled");
     publisher.finish(PUBLISHED).succeeded();
     Media::read(ffmpeg, &download.file()).assert_tail_of(&Media::read(ffmpeg, source));

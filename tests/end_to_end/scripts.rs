@@ -303,7 +303,7 @@ fn a_heartbeat_is_written_while_media_arrives() {
         .paced(Pace::Times(1.0))
         .ending(&[]);
     let server = Server::start(Config::serving(live));
-    let options = ["-v", "-m", "4", "--heartbeat", "beat"];
+    let options = ["-v", "-m", "4", "--retry", "0", "--heartbeat", "beat"];
     let (run, folder) = Run::new(&server.url("clip"), &[], &options).finish_keeping_folder();
     assert_eq!(run.code(), Some(2), "{run}");
     let text = fs::read_to_string(folder.path().join("beat")).expect("a heartbeat");
@@ -349,7 +349,7 @@ mod service {
             .paced(Pace::Times(1.0))
             .ending(&[]);
         let server = Server::start(Config::serving(live));
-        let mut run = Run::new(&server.url("clip"), &[], &["-v", "-m", "2"]);
+        let mut run = Run::new(&server.url("clip"), &[], &["-v", "-m", "2", "--retry", "0"]);
         let heard = manager(&mut run);
         run.command.env("WATCHDOG_USEC", "600000");
         let (run, _folder) = run.finish_keeping_folder();

@@ -192,7 +192,11 @@ fn media(clip: &Clip) -> Vec<&Tag> {
 }
 
 fn live_option(is_live: bool) -> &'static [&'static str] {
-    if is_live { &["-v"] } else { &[] }
+    if is_live {
+        &["-v", "--republish-wait", "0"]
+    } else {
+        &[]
+    }
 }
 
 fn recorded() -> Stream {
@@ -200,5 +204,8 @@ fn recorded() -> Stream {
 }
 
 fn live() -> Stream {
-    Stream::live(Clip::sample()).paced(Pace::Times(4.0))
+    // The session stays open, for us to close it.
+    Stream::live(Clip::sample())
+        .paced(Pace::Times(4.0))
+        .ending(&[Ending::UnpublishNotify])
 }

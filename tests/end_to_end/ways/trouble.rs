@@ -117,7 +117,7 @@ fn only_tls_can_say_that_a_stream_ends() {
         let server = Server::start(Config::serving(live.clone()));
         let front = TlsFront::start(server.port(), &identity, goodbye);
         let url = format!("rtmps://localhost:{}/app/clip", front.port());
-        let download = download(&url, &["-v", "--ca-file", &file]);
+        let download = download(&url, &["-v", "--retry", "0", "--ca-file", &file]);
         download.assert_ended(code, word);
         crate::downloads::assert_media(&download.clip(), &Clip::sample());
         let says_so = download.finished.stderr.contains("close_notify");
