@@ -104,7 +104,8 @@ fn concluded(lost: Option<(Ending, String)>, last: Last, reason: &str) -> Last {
 }
 
 /// Connects and plays, again where a redirect, a login, keys that do not fit or a handshake that was hung
-/// up on asks for it, or where the stream may be at another place. `place` is what is known without redirects and logins.
+/// up on asks for it, or where the stream may be at another place. `place` is what is known without
+/// redirects and logins.
 async fn find(
     job: &Job,
     place: &mut Config,

@@ -602,10 +602,7 @@ impl Client {
             return self.end(end);
         }
         if self.farewell.is_none() {
-            tracing::info!(
-                "the publisher left, waiting {} s for another",
-                wait.as_secs()
-            );
+            tracing::info!("the publisher left, waiting for another");
             self.farewell = Some(end);
             self.deadlines.clear();
             self.deadlines.start(Wait::Republish, now, Some(wait));
