@@ -84,7 +84,8 @@ pub(super) struct Facts {
     pub(super) has_media: bool,
     /// The server's own place of the first frame.
     pub(super) first_timestamp_ms: u64,
-    pub(super) position_ms: u64,
+    /// From there to the latest frame.
+    pub(super) length_ms: u64,
     pub(super) duration_ms: Option<u64>,
     /// The time between two frames.
     pub(super) frame_interval_ms: u64,
@@ -103,7 +104,7 @@ impl Facts {
             first_ms if first_ms < duration_ms => first_ms,
             _ => 0,
         };
-        start_ms + self.position_ms + tolerance_ms >= duration_ms
+        start_ms + self.length_ms + tolerance_ms >= duration_ms
     }
 
     fn may_be_complete(&self) -> bool {
@@ -264,7 +265,7 @@ mod tests {
         is_playing: true,
         has_media: true,
         first_timestamp_ms: 0,
-        position_ms: 30_000,
+        length_ms: 30_000,
         duration_ms: Some(30_000),
         frame_interval_ms: 40,
     };
@@ -288,9 +289,9 @@ mod tests {
 
     #[test]
     fn a_recorded_stream_that_closes_is_complete_within_the_tolerance() {
-        let at = |position_ms| {
+        let at = |length_ms| {
             closed(Facts {
-                position_ms,
+                length_ms,
                 ..RECORDED
             })
         };
@@ -301,10 +302,10 @@ mod tests {
 
     #[test]
     fn the_duration_is_reached_on_the_servers_own_clock() {
-        let closing = |first_timestamp_ms, position_ms| {
+        let closing = |first_timestamp_ms, length_ms| {
             closed(Facts {
                 first_timestamp_ms,
-                position_ms,
+                length_ms,
                 ..RECORDED
             })
         };
@@ -315,9 +316,9 @@ mod tests {
 
     #[test]
     fn slow_frames_widen_the_tolerance() {
-        let at = |position_ms| {
+        let at = |length_ms| {
             closed(Facts {
-                position_ms,
+                length_ms,
                 frame_interval_ms: 1_000,
                 ..RECORDED
             })
@@ -380,7 +381,7 @@ mod tests {
         assert_eq!(ended(silence(), RECORDED), Ending::Ended);
         assert_eq!(ended(silence(), LIVE), Ending::Stalled);
         let early = Facts {
-            position_ms: 10_000,
+            length_ms: 10_000,
             ..RECORDED
         };
         assert_eq!(ended(silence(), early), Ending::Stalled);

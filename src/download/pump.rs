@@ -435,14 +435,18 @@ impl<'a> Pump<'a> {
     /// What is known of the stream.
     pub(super) fn facts(&self) -> Facts {
         let has_media = self.has_media();
+        let first_timestamp_ms = self.first_timestamp_ms.unwrap_or(0);
         Facts {
             is_live: self.is_live(),
             is_connected: self.reached >= Reached::Connected,
             is_shaking_hands: self.reached == Reached::Handshake,
             is_playing: self.reached == Reached::Playing,
             has_media,
-            first_timestamp_ms: self.part.place_of(self.first_timestamp_ms.unwrap_or(0)),
-            position_ms: self.timeline.position_ms(),
+            first_timestamp_ms: self.part.place_of(first_timestamp_ms),
+            length_ms: self
+                .timeline
+                .position_ms()
+                .saturating_sub(self.part.begin_ms(first_timestamp_ms)),
             // As long as the end of a file was not met, nothing is complete.
             duration_ms: self
                 .part
@@ -509,13 +513,18 @@ impl Part {
 
     /// Whether a frame at this place of the output is behind the part's end.
     fn ends_by(&self, at_ms: u64, first_timestamp_ms: u32) -> bool {
-        let begin_ms = if self.keeps_timestamps {
+        let begin_ms = self.begin_ms(first_timestamp_ms);
+        self.length_ms
+            .is_some_and(|length_ms| at_ms.saturating_sub(begin_ms) >= length_ms)
+    }
+
+    /// Where in the output the first frame is.
+    fn begin_ms(&self, first_timestamp_ms: u32) -> u64 {
+        if self.keeps_timestamps {
             first_timestamp_ms.into()
         } else {
             0
-        };
-        self.length_ms
-            .is_some_and(|length_ms| at_ms.saturating_sub(begin_ms) >= length_ms)
+        }
     }
 
     /// Where in the stream the first frame is. Some servers count from the start that was asked for,

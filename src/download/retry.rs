@@ -175,14 +175,14 @@ mod tests {
         is_playing: true,
         has_media: true,
         first_timestamp_ms: 0,
-        position_ms: 1_000,
+        length_ms: 1_000,
         duration_ms: None,
         frame_interval_ms: 40,
     };
 
     const NOTHING_CAME: Facts = Facts {
         has_media: false,
-        position_ms: 0,
+        length_ms: 0,
         ..PLAYED
     };
 

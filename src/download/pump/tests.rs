@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     download::{
         Gap, Retry,
+        ending::{Ending, judge},
         line::{MAX_LEFT_OVER, READ_BYTES},
         output::{Destination, FileOptions, Parts},
         retry::RetryPolicy,
@@ -137,7 +138,7 @@ fn configuration_and_script_data_do_not_move_the_clock() {
     line.send(Kind::VIDEO, 90_080, &[0x27, 1, 0, 0, 0, 5]);
     pump.turn(&mut line.client, &mut line.inbox).unwrap();
     let facts = pump.facts();
-    assert_eq!((facts.position_ms, facts.frame_interval_ms), (80, 40));
+    assert_eq!((facts.length_ms, facts.frame_interval_ms), (80, 40));
     assert!(facts.has_media && facts.is_live);
 }
 
@@ -211,6 +212,34 @@ fn a_part_is_judged_by_its_own_end() {
         (whole.place_of(7), whole.end_of(Some(30_000))),
         (7, Some(30_000))
     );
+}
+
+/// The place where a stream begins counts once, whether it stands in the output's clock or not.
+#[test]
+fn a_cut_stream_is_cut_on_whichever_clock_it_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    for keep_timestamps in [false, true] {
+        for (last_ms, ending) in [(20_000, Ending::Cut), (30_000, Ending::Closed)] {
+            let job = Job {
+                keep_timestamps,
+                ..job(Destination::Path(folder.path().join("out.flv")))
+            };
+            let mut deaf = Deaf;
+            let mut pump = Pump::new(&job, &mut deaf);
+            let mut line = Line::new();
+            for at_ms in (10_000..=last_ms).step_by(200) {
+                line.send(Kind::VIDEO, at_ms, &[0x27; 9]);
+            }
+            pump.turn(&mut line.client, &mut line.inbox).unwrap();
+            pump.duration_ms = Some(30_000);
+            pump.reached = Reached::Playing;
+            let closed = Last::PeerClosed {
+                between_messages: true,
+            };
+            let told = judge(&closed, &pump.facts()).0;
+            assert_eq!(told, ending, "{keep_timestamps} {last_ms}");
+        }
+    }
 }
 
 /// The tags of a download with these limits, and how it ended: frames of 1,000 bytes, 40 ms apart.
@@ -289,8 +318,8 @@ fn too_little_room_ends_it_as_a_full_disk_does() {
     let Some(Next::Finish(last)) = over else {
         panic!("goes on without room");
     };
-    let (ending, reason) = crate::download::judge(&last, &Facts::default());
-    assert_eq!(ending, crate::download::Ending::DiskFull);
+    let (ending, reason) = judge(&last, &Facts::default());
+    assert_eq!(ending, Ending::DiskFull);
     assert!(reason.contains("bytes are free"), "{reason}");
     assert!(file.is_empty());
 }
