@@ -153,6 +153,12 @@ impl Salvage {
 /// The most bytes that a tag has.
 pub const MAX_TAG: usize = TagHeader::LENGTH + 0xFF_FFFF + BACK_POINTER;
 
+/// Whether a tag of audio, video or script data stands anywhere in `bytes`, whole and with the right
+/// back pointer.
+pub fn has_tag(bytes: &[u8]) -> bool {
+    matches!(next_tag(bytes, 0, bytes.len(), true), Next::Tag(_))
+}
+
 enum Look<'a> {
     Tag(Found<'a>),
     No,
@@ -232,7 +238,7 @@ const KINDS: [u8; 4] = [
 ];
 
 /// A file header has nine bytes. One that claims more than any version could have is damaged.
-const MAX_DATA_OFFSET: u32 = 4096;
+pub const MAX_DATA_OFFSET: u32 = 4096;
 
 /// How far a tag and the next are apart where nothing but the time speaks for the first being whole.
 const MAX_STEP_MS: u32 = 60_000;

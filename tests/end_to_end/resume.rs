@@ -178,6 +178,16 @@ fn what_is_not_of_this_stream_stays_as_it_is() {
         part.resume(&server, &[]).assert_ended(1, "mismatch");
         assert!(part.read() == file && !part.is_touched());
     }
+    // The very stream, but damaged in the middle.
+    let mut damaged = whole(&Clip::sample());
+    let middle = 49_159 + (damaged.len() - 49_159) / 2;
+    damaged[middle..middle + 4_000].fill(0);
+    let part = Part::of(&damaged);
+    let resumed = part.resume(&server, &[]);
+    resumed.assert_ended(1, "mismatch");
+    let said = &resumed.finished.stderr;
+    assert!(said.contains("(--repair keeps that)"), "{said}");
+    assert!(part.read() == damaged && !part.is_touched());
     assert_eq!(
         server.heard().len(),
         connections,

@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     fs::{File, OpenOptions},
-    io::{self, Read},
+    io::{self, Read, Seek, SeekFrom},
     path::Path,
 };
 
@@ -12,7 +12,13 @@ use crate::{
         output::{Former, Nature, lock},
         splice::{Expectation, MIN_RUN, Past, Splice},
     },
-    flv::{Error, Reader, TagKind, Writer, codec::VideoTag, head, reader::TagRead},
+    flv::{
+        Error, Reader, TagKind, Writer,
+        codec::VideoTag,
+        head,
+        reader::TagRead,
+        salvage::{self, MAX_DATA_OFFSET, MAX_TAG},
+    },
 };
 
 /// What is in a file.
@@ -58,6 +64,13 @@ pub(in crate::download) fn read(path: &Path) -> io::Result<Found> {
     lock(&file)?;
     let mut scan = Scan::default();
     let rest = scan.run(&mut file)?;
+    if scan.is_damaged(&mut file)? {
+        let why = format!(
+            "it is damaged at byte {}, and more than a torn tag lies behind (--repair keeps that)",
+            scan.reader.intact_end()
+        );
+        return Ok(Found::Unusable(why));
+    }
     Ok(scan.into_found(file, &rest))
 }
 
@@ -126,6 +139,21 @@ impl Scan {
         };
         self.has_video |= nature.kind == TagKind::VIDEO;
         self.recording.note(nature, timestamp_ms.into(), tag.body);
+    }
+
+    /// Whether there is more behind the last intact tag than the torn one that a writer may leave
+    /// there when it is killed: whoever went on there would cut it off.
+    fn is_damaged(&self, file: &mut File) -> io::Result<bool> {
+        let Some(header) = self.reader.header() else {
+            return Ok(false);
+        };
+        if header.data_offset > MAX_DATA_OFFSET {
+            return Ok(true);
+        }
+        let mut rest = Vec::new();
+        file.seek(SeekFrom::Start(self.reader.intact_end()))?;
+        file.take(MAX_TAG as u64 + 1).read_to_end(&mut rest)?;
+        Ok(rest.len() > MAX_TAG || rest.get(1..).is_some_and(salvage::has_tag))
     }
 
     fn into_found(mut self, file: File, rest: &[u8]) -> Found {

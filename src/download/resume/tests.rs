@@ -11,7 +11,7 @@ use crate::{
         output::{Destination, Nature, Output, Parts},
         timeline::Timeline,
     },
-    flv::{Reader, TagKind, head},
+    flv::{Reader, TagKind, head, salvage::MAX_TAG},
     payload::Payload,
     rtmp::message::Timestamp,
 };
@@ -597,4 +597,64 @@ fn what_lies_behind_the_last_intact_tag_is_cut_off_with_the_first_new_one() {
         let (_folder, whole) = recorded(&FILM, 302);
         assert!(fs::read(&file).unwrap() == fs::read(&whole).unwrap());
     }
+}
+
+/// A fault in the middle of a file is no torn tail: what lies behind it is somebody's recording.
+#[test]
+fn what_lies_behind_a_fault_in_the_middle_is_not_cut_off() {
+    let (_folder, file) = recorded(&FILM, 200);
+    let sound = fs::read(&file).unwrap();
+    let ends = ends(&sound);
+    let refused = |bytes: &[u8]| {
+        fs::write(&file, bytes).unwrap();
+        let found = read(&file).unwrap();
+        let is_refused = matches!(&found, Found::Unusable(why) if why.contains("--repair"));
+        assert!(is_refused, "{found:?}");
+        assert!(fs::read(&file).unwrap() == bytes);
+    };
+    // Each back pointer but the last one, in turn.
+    for end in &ends[..ends.len() - 1] {
+        let mut bytes = sound.clone();
+        bytes[end - 1] ^= 1;
+        refused(&bytes);
+    }
+    // A length that leads nowhere, up to the end of the file or beyond it.
+    let middle = ends[ends.len() / 2];
+    for length in [[0xFF; 3], [0, 0xFF, 0xFF], [0, 0, 3]] {
+        let mut bytes = sound.clone();
+        bytes[middle + 1..middle + 4].copy_from_slice(&length);
+        refused(&bytes);
+    }
+    // The length of the first tag, and of what is in front of it.
+    for (at, damage) in [(head::LENGTH + 2, 0xFF), (5, 1), (6, 1), (7, 0x20)] {
+        let mut bytes = sound.clone();
+        bytes[at] = damage;
+        refused(&bytes);
+    }
+    // Zeros where a page was not written.
+    let mut bytes = sound;
+    bytes[middle - 9..middle + 100].fill(0);
+    refused(&bytes);
+}
+
+#[test]
+fn more_than_a_tag_behind_a_fault_is_not_cut_off_and_a_tag_s_worth_is() {
+    let (_folder, file) = recorded(&FILM, 200);
+    let sound = fs::read(&file).unwrap();
+    for (garbage, is_refused) in [(MAX_TAG, false), (MAX_TAG + 1, true)] {
+        let torn = fs::OpenOptions::new().write(true).open(&file).unwrap();
+        torn.set_len((sound.len() + garbage) as u64).unwrap();
+        let found = read(&file).unwrap();
+        assert_eq!(matches!(found, Found::Unusable(_)), is_refused, "{found:?}");
+    }
+}
+
+/// Where each tag of a recording ends, behind its back pointer.
+fn ends(file: &[u8]) -> Vec<usize> {
+    let (mut reader, mut rest) = (Reader::new(), file);
+    let mut ends = Vec::new();
+    while let Some(tag) = reader.read(&mut rest).unwrap() {
+        ends.push(usize::try_from(tag.offset).unwrap() + tag.length());
+    }
+    ends
 }
