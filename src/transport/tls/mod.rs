@@ -12,7 +12,6 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use rustls_platform_verifier::Verifier;
 use thiserror::Error;
 use tokio::{io::BufReader, net::TcpStream};
 use tokio_rustls::{
@@ -26,14 +25,15 @@ use tokio_rustls::{
     },
 };
 
-use self::verify::{Anything, Pinned};
+use self::verify::{Anything, Pinned, Vouched};
 pub(super) use self::words::in_words;
 use super::stream::READ_AHEAD_BYTES;
 
 /// Which certificate a server may show.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trust {
-    /// One for its name, within its time, that these or a root of the platform vouch for.
+    /// One for its name, within its time, that these or a root of the platform vouch for, or that
+    /// is one of these.
     Roots(Vec<CertificateDer<'static>>),
     /// The one whose DER has this SHA-256, whatever name, time and issuer it has.
     Pin([u8; 32]),
@@ -145,10 +145,7 @@ impl Tls {
 
     fn verifier(&self, provider: Arc<CryptoProvider>) -> io::Result<Arc<dyn ServerCertVerifier>> {
         Ok(match &self.trust {
-            Trust::Roots(more) => Arc::new(
-                Verifier::new_with_extra_roots(more.iter().cloned(), provider)
-                    .map_err(io::Error::other)?,
-            ),
+            Trust::Roots(more) => Arc::new(Vouched::new(more, provider).map_err(io::Error::other)?),
             Trust::Pin(sha256) => Arc::new(Pinned::new(*sha256, provider)),
             Trust::Anything => Arc::new(Anything::new(provider)),
         })

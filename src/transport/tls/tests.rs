@@ -10,7 +10,11 @@ use tokio::{
 };
 use tokio_rustls::{
     TlsAcceptor,
-    rustls::{ServerConfig, pki_types::PrivateKeyDer},
+    rustls::{
+        ServerConfig,
+        pki_types::PrivateKeyDer,
+        sign::{CertifiedKey, SingleCertAndKey},
+    },
 };
 
 use super::*;
@@ -50,12 +54,14 @@ impl Identity {
 
     fn acceptor(&self) -> TlsAcceptor {
         let key = PrivateKeyDer::try_from(self.key.serialize_der()).unwrap();
+        let key = ring::sign::any_supported_type(&key).unwrap();
+        // Whether the two belong together is not asked.
+        let shown = CertifiedKey::new(vec![self.certificate.clone()], key);
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
-            .with_single_cert(vec![self.certificate.clone()], key)
-            .unwrap();
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(shown)));
         TlsAcceptor::from(Arc::new(config))
     }
 }
@@ -156,7 +162,7 @@ async fn each_check_that_fails_is_named() {
         (
             of_authority,
             "the certificate of localhost is an authority's, ",
-            "not a server's; to trust it all the same, pin it",
+            "name its file with --ca-file, or pin it",
         ),
     ] {
         let identity = Identity::new(&issuer, params);
@@ -168,6 +174,71 @@ async fn each_check_that_fails_is_named() {
         let pinned = Tls::new(Trust::Pin(identity.sha256()));
         assert_eq!(shaken(pinned, &identity).await, Ok(()));
     }
+}
+
+/// A server that vouches for itself, as `openssl req -x509` makes them: with the mark of an authority.
+fn alone(mut params: CertificateParams) -> Identity {
+    params.distinguished_name.push(DnType::CommonName, "Alone");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    Identity {
+        certificate: params.self_signed(&key).unwrap().der().clone(),
+        key,
+    }
+}
+
+fn trusting_alone(identity: &Identity) -> Tls {
+    Tls::new(Trust::Roots(vec![identity.certificate.clone()]))
+}
+
+#[tokio::test]
+async fn a_server_that_vouches_for_itself_passes_where_its_very_certificate_is_trusted() {
+    let identity = alone(named(&["localhost"]));
+    assert_eq!(shaken(trusting_alone(&identity), &identity).await, Ok(()));
+    // The same names, and the same issuer by name.
+    let another = alone(named(&["localhost"]));
+    let told = shaken(trusting_alone(&another), &identity).await;
+    let told = told.unwrap_err();
+    assert!(told.contains("is an authority's, not a server's"), "{told}");
+    assert!(shaken(Tls::default(), &identity).await.is_err());
+}
+
+#[tokio::test]
+async fn name_and_date_of_a_server_that_vouches_for_itself_are_checked() {
+    let mut expired = named(&["localhost"]);
+    expired.not_before = date_time_ymd(2020, 1, 1);
+    expired.not_after = date_time_ymd(2021, 1, 1);
+    let mut early = named(&["localhost"]);
+    early.not_before = date_time_ymd(4000, 1, 1);
+    for (params, cause) in [
+        (expired, "the certificate of localhost expired "),
+        (early, "the certificate of localhost is valid in "),
+        (
+            named(&["wrong.example"]),
+            "the certificate is not for localhost but for wrong.example",
+        ),
+        (
+            named(&[]),
+            "the certificate is not for localhost but for no host at all",
+        ),
+    ] {
+        let identity = alone(params);
+        let told = shaken(trusting_alone(&identity), &identity).await;
+        let told = told.unwrap_err();
+        assert!(told.contains(cause), "{told}");
+    }
+}
+
+/// Who shows a trusted certificate without its key has copied it.
+#[tokio::test]
+async fn a_server_without_the_key_of_its_certificate_does_not_pass() {
+    let identity = alone(named(&["localhost"]));
+    let thief = Identity {
+        certificate: identity.certificate.clone(),
+        key: KeyPair::generate().unwrap(),
+    };
+    let told = shaken(trusting_alone(&identity), &thief).await.unwrap_err();
+    assert!(told.contains("bad signature"), "{told}");
 }
 
 #[tokio::test]

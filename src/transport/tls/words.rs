@@ -6,6 +6,8 @@ use tokio_rustls::rustls::{
     AlertDescription, CertificateError, Error, OtherError, PeerIncompatible, pki_types::UnixTime,
 };
 
+use super::verify::is_authority_s;
+
 /// Why TLS with `host` did not come about.
 pub(in crate::transport) fn in_words(error: &io::Error, host: &str) -> String {
     let tls = error
@@ -80,16 +82,11 @@ fn certificate_error(error: &CertificateError, host: &str) -> String {
             "the certificate of {host} is signed by somebody else than its issuer (bad signature)"
         ),
         CertificateError::Revoked => format!("the certificate of {host} has been revoked"),
-        CertificateError::Other(OtherError(error)) => {
-            let error = error.to_string();
-            if error.contains("CaUsedAsEndEntity") {
-                return format!(
-                    "the certificate of {host} is an authority's, not a server's; to trust it all \
-                     the same, pin it"
-                );
-            }
-            error
-        }
+        error if is_authority_s(error) => format!(
+            "the certificate of {host} is an authority's, not a server's; to trust it all the same, \
+             name its file with --ca-file, or pin it"
+        ),
+        CertificateError::Other(OtherError(error)) => error.to_string(),
         error => format!("the certificate of {host} does not hold: {error}"),
     }
 }
