@@ -73,6 +73,24 @@ pub(super) enum Last {
     Mismatch(String),
 }
 
+impl Last {
+    /// Whether the peer left without a word, as those do that do not like what they heard. A tunnel or TLS
+    /// that goes wrong is something else.
+    pub(super) fn is_hung_up(&self) -> bool {
+        match self {
+            Self::PeerClosed { .. } => true,
+            Self::Broken(error) => matches!(
+                error.kind(),
+                io::ErrorKind::ConnectionReset
+                    | io::ErrorKind::ConnectionAborted
+                    | io::ErrorKind::BrokenPipe
+                    | io::ErrorKind::UnexpectedEof
+            ),
+            _ => false,
+        }
+    }
+}
+
 /// What is known of the stream when it ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Facts {

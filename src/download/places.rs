@@ -65,7 +65,7 @@ pub(super) fn is_elsewhere(last: &Last, is_prompt: bool) -> bool {
     match last {
         Last::Session(End::NotFound(_)) => true,
         Last::Session(End::Refused(reason)) => reason.starts_with(INVALID_APP),
-        Last::PeerClosed { .. } | Last::Broken(_) => is_prompt,
+        last if last.is_hung_up() => is_prompt,
         _ => false,
     }
 }

@@ -412,7 +412,7 @@ impl<'a> Pump<'a> {
         self.reached == Reached::Handshake
             && session.handshake == handshake::Mode::Auto
             && session.encryption == Encryption::None
-            && matches!(last, Last::PeerClosed { .. } | Last::Broken(_))
+            && last.is_hung_up()
     }
 
     /// Whether nothing that made sense came behind a handshake whose keys the server may not share.

@@ -71,7 +71,8 @@ enum Error {
     LongHead,
     #[error("the length of the server's HTTP answer makes no sense")]
     Framing,
-    #[error("the server's HTTP answer is longer than announced")]
+    /// Something else than an answer comes where one should, or nothing.
+    #[error("the server's HTTP answer is not as long as announced")]
     Surplus,
     #[error("the server's HTTP answer is shorter than announced")]
     Short,

@@ -70,8 +70,8 @@ fn a_server_of_plain_rtmp_is_no_tunnel_and_the_reverse() {
 fn a_tunnel_that_breaks_during_the_handshake_is_no_connection() {
     let cases = [
         (TunnelFault::Forget, "404 Not Found"),
-        (TunnelFault::Answer("nonsense"), "longer than announced"),
-        (TunnelFault::Longer, "longer than announced"),
+        (TunnelFault::Answer("nonsense"), "not as long as announced"),
+        (TunnelFault::Longer, "not as long as announced"),
         (TunnelFault::Shorter, "shorter than announced"),
         (TunnelFault::Silence, "does not answer the handshake"),
     ];
@@ -85,6 +85,44 @@ fn a_tunnel_that_breaks_during_the_handshake_is_no_connection() {
     });
 }
 
+/// Only who hangs up may not have liked the handshake.
+#[test]
+fn an_http_error_during_the_handshake_is_no_reason_to_try_another_one() {
+    let cases = [
+        (TunnelFault::Forget, "404 Not Found"),
+        (TunnelFault::Answer("nonsense"), "not as long as announced"),
+        (TunnelFault::Longer, "not as long as announced"),
+    ];
+    at_once(cases, |(fault, cause)| {
+        let (ended, front) = faulty((1, fault), &["-m", "1"]);
+        ended
+            .assert_told(3, "no-connection", cause)
+            .assert_untouched();
+        assert_eq!(front.requests().opens, 1, "{fault:?}");
+    });
+}
+
+/// The next answer's head is taken for what is missing, until what is left of it makes no sense.
+#[test]
+fn an_answer_that_is_too_short_on_a_connection_that_stays_is_told() {
+    let not_as_long = "not as long as announced";
+    at_once([1, 5, 12], |missing| {
+        let fault = TunnelFault::Missing(missing);
+        let (ended, _front) = faulty((1, fault), &["-m", "1"]);
+        ended
+            .assert_told(3, "no-connection", "does not answer the handshake")
+            .assert_within(A_SECOND)
+            .assert_untouched();
+        let (ended, _front) = faulty((20, fault), &["-m", "2"]);
+        ended.assert_told(2, "cut", not_as_long);
+        let kept = ended.tags();
+        assert!(!kept.is_empty() && kept.len() < media().len());
+        // The last one may have been filled up.
+        let sound = kept.len() - 1;
+        assert!(kept[..sound] == media()[..sound], "what came");
+    });
+}
+
 #[test]
 fn a_tunnel_that_breaks_in_the_middle_keeps_what_had_come() {
     let cases = [
@@ -92,9 +130,9 @@ fn a_tunnel_that_breaks_in_the_middle_keeps_what_had_come() {
         (
             TunnelFault::Answer("nonsense"),
             "cut",
-            "longer than announced",
+            "not as long as announced",
         ),
-        (TunnelFault::Longer, "cut", "longer than announced"),
+        (TunnelFault::Longer, "cut", "not as long as announced"),
         (TunnelFault::Shorter, "cut", "shorter than announced"),
         (TunnelFault::Silence, "stalled", "no more media came"),
     ];

@@ -84,6 +84,8 @@ pub enum TunnelFault {
     Longer,
     /// The answer has fewer bytes than it says, and the connection ends.
     Shorter,
+    /// The answer has so many bytes fewer than it says, and the connection stays.
+    Missing(usize),
     /// There is no answer, and the connection stays.
     Silence,
 }
@@ -372,6 +374,7 @@ fn written(
     let length = match fault {
         Some(TunnelFault::Longer) => body.len() - 1,
         Some(TunnelFault::Shorter) => body.len() + 1,
+        Some(TunnelFault::Missing(count)) => body.len() + count,
         _ => body.len(),
     };
     let version = match config.framing {
