@@ -5,7 +5,7 @@ use std::{fmt, io};
 use super::player::PlayerError;
 use crate::{
     rtmp::{
-        client::{End, Wait},
+        client::{End, Wait, config::Timeouts},
         error::Error,
     },
     transport::DialError,
@@ -107,6 +107,8 @@ pub(super) struct Facts {
     pub(super) duration_ms: Option<u64>,
     /// The time between two frames.
     pub(super) frame_interval_ms: u64,
+    /// How long was waited.
+    pub(super) timeouts: Timeouts,
 }
 
 impl Facts {
@@ -172,23 +174,45 @@ fn judge_end(end: &End, facts: &Facts) -> (Ending, String) {
         End::Failed(reason) => (Ending::Cut, reason.clone()),
         End::TimedOut(Wait::Handshake) => (
             Ending::NoConnection,
-            "the server does not answer the handshake".to_owned(),
+            silence(Wait::Handshake, &facts.timeouts),
         ),
         End::TimedOut(Wait::Silence) if !facts.is_live && facts.has_reached_duration() => (
             Ending::Ended,
             "the duration is reached and the server is silent".to_owned(),
         ),
-        End::TimedOut(wait) => (Ending::Stalled, silence(*wait).to_owned()),
+        End::TimedOut(wait) => (Ending::Stalled, silence(*wait, &facts.timeouts)),
     }
 }
 
-fn silence(wait: Wait) -> &'static str {
-    match wait {
-        Wait::Handshake => "the server does not answer the handshake",
-        Wait::Connect => "the server does not answer connect",
-        Wait::CreateStream | Wait::CreateStreamAgain => "the server does not answer createStream",
-        Wait::FirstMedia => "no media came; perhaps nobody publishes this stream",
-        Wait::Silence | Wait::EndOfStream | Wait::Pause | Wait::Republish => "no more media came",
+/// What did not come, and the timer that waited for it.
+fn silence(wait: Wait, timeouts: &Timeouts) -> String {
+    let (what, timer, bound) = match wait {
+        Wait::Handshake => (
+            "the server does not answer the handshake",
+            "handshake",
+            timeouts.handshake,
+        ),
+        Wait::Connect => (
+            "the server does not answer connect",
+            "command",
+            timeouts.command,
+        ),
+        Wait::CreateStream | Wait::CreateStreamAgain => (
+            "the server does not answer createStream",
+            "command",
+            timeouts.command,
+        ),
+        Wait::FirstMedia => (
+            "no media came; perhaps nobody publishes this stream",
+            "first media",
+            timeouts.first_media,
+        ),
+        Wait::Silence => ("no more media came", "silence", timeouts.silence),
+        Wait::EndOfStream | Wait::Pause | Wait::Republish => ("no more media came", "", None),
+    };
+    match bound {
+        Some(bound) => format!("{what} ({timer} timeout of {} s)", bound.as_secs_f32()),
+        None => what.to_owned(),
     }
 }
 
@@ -274,6 +298,8 @@ const DURATION_TOLERANCE_MS: u64 = 500;
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const RECORDED: Facts = Facts {
@@ -286,6 +312,12 @@ mod tests {
         length_ms: 30_000,
         duration_ms: Some(30_000),
         frame_interval_ms: 40,
+        timeouts: Timeouts {
+            handshake: Some(Duration::from_secs(7)),
+            command: Some(Duration::from_secs(8)),
+            first_media: Some(Duration::from_secs(9)),
+            silence: None,
+        },
     };
 
     const LIVE: Facts = Facts {
@@ -403,6 +435,24 @@ mod tests {
             ..RECORDED
         };
         assert_eq!(ended(silence(), early), Ending::Stalled);
+    }
+
+    #[test]
+    fn the_timer_that_fired_is_named() {
+        for (wait, end) in [
+            (Wait::Handshake, "handshake (handshake timeout of 7 s)"),
+            (Wait::Connect, "answer connect (command timeout of 8 s)"),
+            (
+                Wait::CreateStream,
+                "answer createStream (command timeout of 8 s)",
+            ),
+            (Wait::FirstMedia, "this stream (first media timeout of 9 s)"),
+            (Wait::Republish, "no more media came"),
+        ] {
+            let last = Last::Session(End::TimedOut(wait));
+            let told = judge(&last, &LIVE).1;
+            assert!(told.ends_with(end), "{told}");
+        }
     }
 
     #[test]

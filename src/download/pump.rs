@@ -27,7 +27,7 @@ use crate::{
     rtmp::{
         client::{
             Client, End, Event, Wait,
-            config::{Config, Connect, Encryption, Start},
+            config::{Config, Connect, Encryption, Start, Timeouts},
         },
         command::Redirect,
         error::Error,
@@ -76,6 +76,7 @@ pub(super) struct Pump<'a> {
     is_recorded: bool,
     is_start_told: bool,
     first_timestamp_ms: Option<u32>,
+    timeouts: Timeouts,
     frames: u64,
     duration_ms: Option<u64>,
     part: Part,
@@ -132,6 +133,7 @@ impl<'a> Pump<'a> {
             is_recorded: false,
             is_start_told: false,
             first_timestamp_ms: None,
+            timeouts: job.session.timeouts,
             frames: 0,
             duration_ms: None,
             part: Part::of(job),
@@ -453,6 +455,7 @@ impl<'a> Pump<'a> {
                 .end_of(self.duration_ms)
                 .filter(|_| self.sought().is_none()),
             frame_interval_ms: self.pace.interval_ms,
+            timeouts: self.timeouts,
         }
     }
 

@@ -167,6 +167,7 @@ mod tests {
     use rand::SeedableRng;
 
     use super::*;
+    use crate::rtmp::client::config::Timeouts;
 
     const PLAYED: Facts = Facts {
         is_live: true,
@@ -178,6 +179,12 @@ mod tests {
         length_ms: 1_000,
         duration_ms: None,
         frame_interval_ms: 40,
+        timeouts: Timeouts {
+            handshake: None,
+            command: None,
+            first_media: None,
+            silence: None,
+        },
     };
 
     const NOTHING_CAME: Facts = Facts {
