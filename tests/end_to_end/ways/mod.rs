@@ -6,6 +6,9 @@ mod tls;
 /// Proxies that others wrote.
 mod proxies;
 
+/// IPv6, and addresses where nobody answers.
+mod addresses;
+
 /// Proxies and servers that do not do what they should.
 mod trouble;
 

@@ -1,0 +1,120 @@
+use std::{
+    io,
+    net::{Ipv6Addr, Shutdown, TcpListener, TcpStream},
+    thread,
+};
+
+use crate::{
+    downloads::assert_media,
+    program::download,
+    server::{Clip, Config, Server, Stream},
+};
+
+#[test]
+fn a_recorded_stream_comes_over_ipv6() {
+    comes_over_ipv6(Stream::recorded(Clip::sample()), &[], "ended");
+}
+
+#[test]
+fn a_live_stream_comes_over_ipv6() {
+    comes_over_ipv6(Stream::live(Clip::sample()), &["-v"], "unpublished");
+}
+
+#[track_caller]
+fn comes_over_ipv6(stream: Stream, options: &[&str], word: &str) {
+    let server = Server::start(Config::serving(stream));
+    let port = match over_ipv6(server.port()) {
+        Ok(port) => port,
+        Err(error) => return println!("skipped: no IPv6 on loopback here ({error})"),
+    };
+    let url = format!("rtmp://[::1]:{port}/app/clip");
+    for family in [&[][..], &["-6"]] {
+        let download = download(&url, &[options, family].concat());
+        download.assert_ended(0, word);
+        assert_media(&download.clip(), &Clip::sample());
+    }
+    let refused = download(&url, &[options, &["-4"]].concat());
+    refused.assert_ended(3, "no-connection");
+    let said = &refused.finished.stderr;
+    assert!(said.contains("it has no IPv4 address"), "{said}");
+    for client in server.heard() {
+        let connect = client.command("connect").expect("it connects");
+        let tc_url = connect.values[0]
+            .member("tcUrl")
+            .and_then(|url| url.as_text());
+        let expected = format!("rtmp://[::1]:{port}/app");
+        assert_eq!(tc_url.map(ToString::to_string), Some(expected));
+    }
+}
+
+/// A port on `::1` for the server at `port` on 127.0.0.1, as long as the test runs.
+fn over_ipv6(port: u16) -> io::Result<u16> {
+    let listener = TcpListener::bind((Ipv6Addr::LOCALHOST, 0))?;
+    let near_port = listener.local_addr()?.port();
+    thread::spawn(move || {
+        for near in listener.incoming().flatten() {
+            let Ok(far) = TcpStream::connect(("127.0.0.1", port)) else {
+                return;
+            };
+            for (mut from, mut to) in [(near.try_clone(), far.try_clone()), (Ok(far), Ok(near))]
+                .map(|(from, to)| (from.expect("a socket"), to.expect("a socket")))
+            {
+                thread::spawn(move || {
+                    let _ = io::copy(&mut from, &mut to);
+                    let _ = to.shutdown(Shutdown::Write);
+                });
+            }
+        }
+    });
+    Ok(near_port)
+}
+
+/// Where no room is left for those who wait to be accepted, Linux answers nobody.
+#[cfg(target_os = "linux")]
+#[test]
+fn who_does_not_answer_tcp_is_given_up() {
+    let (port, _waiting) = full();
+    for options in [["-m", "1"], ["--connect-timeout", "1"]] {
+        let url = format!("rtmp://127.0.0.1:{port}/app/clip");
+        let proxy = format!("--proxy=socks5://127.0.0.1:{port}");
+        let no_answer = "no answer within the connect timeout of 1 s";
+        for (options, cause) in [
+            (
+                options.to_vec(),
+                format!("cannot connect to 127.0.0.1:{port}: {no_answer}"),
+            ),
+            (
+                [&options[..], &[&proxy]].concat(),
+                format!("{proxy}: cannot connect to 127.0.0.1:{port}: {no_answer}")
+                    .replace("--proxy=", "through "),
+            ),
+        ] {
+            let download = download(&url, &options);
+            download.assert_ended(3, "no-connection");
+            let said = &download.finished.stderr;
+            assert!(said.contains(&cause), "no {cause:?} in {said}");
+            assert!(download.finished.took.as_secs() < 3);
+        }
+    }
+}
+
+/// A port that nobody is accepted on any more, and what holds it.
+#[cfg(target_os = "linux")]
+fn full() -> (u16, (socket2::Socket, Vec<socket2::Socket>)) {
+    use socket2::{Domain, Socket, Type};
+    let socket = || Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    let any_port = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    let listener = socket();
+    listener.bind(&any_port.into()).expect("a free port");
+    listener.listen(0).expect("a listener");
+    let address = listener.local_addr().expect("an address");
+    let waiting = (0..4).map(|_| {
+        let socket = socket();
+        socket.set_nonblocking(true).expect("a socket");
+        let _ = socket.connect(&address);
+        socket
+    });
+    let waiting = waiting.collect();
+    let port = address.as_socket().map_or(0, |address| address.port());
+    (port, (listener, waiting))
+}
