@@ -115,6 +115,37 @@ fn audio_alone_goes_on() {
     }
 }
 
+/// On the server's own clock, which begins anywhere.
+#[test]
+fn kept_timestamps_go_on() {
+    let mut clip = Clip::sample();
+    for tag in &mut clip.tags {
+        tag.timestamp_ms += 70_000;
+    }
+    let stream = Stream::recorded(clip.clone()).paced(Pace::Unbounded);
+    let server = Server::start(Config::serving(stream));
+    let options = ["--keep-timestamps"];
+    let whole = Part::of(b"");
+    whole
+        .run(&server.url("clip"), &options)
+        .assert_ended(0, "ended");
+    let whole = whole.read();
+    let first_ms = Clip::parse(&whole)
+        .media()
+        .map(|tag| tag.timestamp_ms)
+        .min();
+    assert!(first_ms >= Some(70_000), "{first_ms:?}");
+    for at in [60_000, 75_000, whole.len() - 1] {
+        let part = Part::of(&whole[..at]);
+        part.resume(&server, &options).assert_ended(0, "ended");
+        assert!(part.read() == whole, "cut at {at}");
+        // Whoever forgets to say it again gets the same.
+        let part = Part::of(&whole[..at]);
+        part.resume(&server, &[]).assert_ended(0, "ended");
+        assert!(part.read() == whole, "cut at {at}");
+    }
+}
+
 /// Connection after connection is cut, some before the end of the file is reached.
 #[test]
 fn a_cut_within_the_overlap_loses_nothing() {
