@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,
+    BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair,
+    date_time_ymd,
 };
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -63,21 +64,35 @@ impl Authority {
         }
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
+        Identity::new(&certificate, &key)
+    }
+}
+
+impl Identity {
+    /// A server called `name` that vouches for itself, as `openssl req -x509` makes it: with the mark of
+    /// an authority.
+    pub fn alone(name: &str) -> Self {
+        let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a name that can be");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.self_signed(&key).expect("a certificate");
+        Self::new(&certificate, &key)
+    }
+
+    fn new(certificate: &Certificate, key: &KeyPair) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let write = |name: &str, text: String| {
             std::fs::write(folder.path().join(name), text).expect("a small file");
         };
         write("certificate.pem", certificate.pem());
         write("key.pem", key.serialize_pem());
-        Identity {
+        Self {
             certificate_der: certificate.der().to_vec(),
             key_der: key.serialize_der(),
             folder,
         }
     }
-}
 
-impl Identity {
     /// The folder with `certificate.pem` and `key.pem`.
     pub fn folder(&self) -> &Path {
         self.folder.path()

@@ -157,7 +157,7 @@ async fn each_check_that_fails_is_named() {
         (
             named(&[]),
             "the certificate is not for localhost but for ",
-            "no host at all",
+            "no host at all (it has no subjectAltName); to trust it all the same, pin it",
         ),
         (
             of_authority,

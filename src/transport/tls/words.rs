@@ -99,7 +99,7 @@ fn names(presented: &[String]) -> String {
     };
     let shown: Vec<String> = presented.iter().take(MAX_NAMES).map(bare).collect();
     match presented.len().saturating_sub(MAX_NAMES) {
-        _ if shown.is_empty() => "no host at all".to_owned(),
+        _ if shown.is_empty() => NO_NAME.to_owned(),
         0 => shown.join(", "),
         more => format!("{} and {more} more", shown.join(", ")),
     }
@@ -118,3 +118,6 @@ fn span(from: UnixTime, to: UnixTime) -> String {
 
 /// How many names of a certificate are told: some are for hundreds.
 const MAX_NAMES: usize = 5;
+
+/// What `openssl req -x509` makes where nobody tells it a name.
+const NO_NAME: &str = "no host at all (it has no subjectAltName); to trust it all the same, pin it";

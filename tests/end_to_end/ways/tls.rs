@@ -9,7 +9,7 @@ use crate::{
         require,
     },
     program::{Download, download},
-    server::{Authority, Identity, Validity},
+    server::{Authority, Clip, Config, Goodbye, Identity, Server, Stream, TlsFront, Validity},
 };
 
 /// TLS 1.3 sends session tickets behind the handshake, which rtmpdump takes for the end.
@@ -71,6 +71,32 @@ fn a_certificate_that_does_not_hold_is_told_before_anything_is_said() {
         let pin = "ab".repeat(32);
         let seen = format!("it has the SHA-256 {}", identity.sha256());
         assert_refused(&download(&url, &["--tls-pin", &pin, "--insecure"]), &seen);
+    }
+}
+
+#[test]
+fn a_server_that_vouches_for_itself_can_be_trusted() {
+    let server = Server::start(Config::serving(Stream::recorded(Clip::sample())));
+    for (name, cause) in [
+        ("localhost", None),
+        (
+            "other.example",
+            Some("the certificate is not for localhost but for other.example"),
+        ),
+    ] {
+        let identity = Identity::alone(name);
+        let front = TlsFront::start(server.port(), &identity, Goodbye::Said);
+        let file = identity.folder().join("certificate.pem");
+        let url = format!("rtmps://localhost:{}/app/clip", front.port());
+        let trusting = download(&url, &["--ca-file", &file.display().to_string()]);
+        match cause {
+            None => trusting.assert_ended(0, "ended"),
+            Some(cause) => assert_refused(&trusting, cause),
+        }
+        assert_refused(
+            &download(&url, &[]),
+            "is an authority's, not a server's; to trust it all the same, name its file",
+        );
     }
 }
 
