@@ -15,7 +15,7 @@ use pieces::pieces;
 use rtmpull::{
     amf::{Object, Text, Value, amf0},
     flv::{
-        Error, Layout, Reader, TagHeader, TagKind, Writer,
+        Error, Layout, Reader, Tag, TagHeader, TagKind, Writer,
         codec::{AudioTag, VideoTag, audio, video},
         head,
         reader::Torn,
@@ -214,8 +214,9 @@ fn write_file(file: File<'_>) {
                 body,
             } => {
                 now_ms = timestamp.after(now_ms);
-                let tag = writer.tag(kind.kind(), now_ms, body.into());
+                let tag = Tag::new(kind.kind(), now_ms, body.into());
                 bytes.extend_from_slice(tag.as_bytes());
+                writer.note_tag(tag.as_bytes());
                 sent.push((kind.kind(), now_ms, body));
             }
             Operation::Metadata(metadata) => {
@@ -256,7 +257,10 @@ fn rewrite(writer: &mut Writer, bytes: &mut [u8], lost: u16) {
         arrived.for_each(|(patch, _)| apply(patch, &mut head));
         check_head(&head);
     }
-    patches.iter().for_each(|patch| apply(patch, bytes));
+    for patch in &patches {
+        apply(patch, bytes);
+        writer.note_patch(patch);
+    }
 }
 
 fn check_patches(patches: &[Patch]) {
