@@ -15,7 +15,6 @@
 //! | 1 | [`flv`] | FLV tags ⇄ bytes, codec configuration, keyframes |
 //! | 1 | [`swf`] | a player's file → what proves that we have it |
 //! | 0 | [`wire`], [`payload`] | checked reading; the buffer that a message is kept in |
-//! | 0 | [`calendar`] | days ⇄ dates |
 //!
 //! `flv` and `transport` know no `rtmp`. The core (`rtmp`, `amf`, `flv`, `swf`, `wire`,
 //! `payload`) never asks for the time or for random bytes: both are arguments.
@@ -39,7 +38,6 @@
 //! | E-RTMP | Enhanced RTMP v2, Veovera Software Organization, 2026 |
 
 pub mod amf;
-pub mod calendar;
 pub mod cli;
 pub mod download;
 pub mod flv;

@@ -1,15 +1,15 @@
 //! The player that we pass for: where its file comes from, and what is remembered of it.
 
 mod cache;
-mod date;
 
 use std::{
     fs::File,
     io::{self, Read},
     path::PathBuf,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
+use jiff::Timestamp;
 use thiserror::Error;
 use tokio::task::spawn_blocking;
 use url::Url;
@@ -84,7 +84,7 @@ impl Player {
         let key = key(url);
         let (cache, known) = self.remembered(&key).await;
         if let (Some(cache), Some(entry)) = (&cache, &known)
-            && cache.is_fresh(entry, SystemTime::now())
+            && cache.is_fresh(entry, Timestamp::now())
         {
             tracing::debug!("the player {key} is the one of {}", entry.modified);
             return Ok(entry.fingerprint);
@@ -92,7 +92,7 @@ impl Player {
         let (fingerprint, modified) = self.fetched(url, known, dialer).await?;
         if let Some(cache) = cache {
             let entry = Entry {
-                checked: SystemTime::now(),
+                checked: Timestamp::now(),
                 modified,
                 fingerprint,
             };

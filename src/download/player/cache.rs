@@ -19,12 +19,15 @@ use std::{
     io::{self, ErrorKind, Read, Write},
     path::{Path, PathBuf},
     thread,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
+use jiff::{
+    Timestamp,
+    fmt::rfc2822::{DateTimeParser, DateTimePrinter},
+};
 use thiserror::Error;
 
-use super::date;
 use crate::swf::Fingerprint;
 
 /// A file that players are remembered in.
@@ -39,8 +42,8 @@ pub struct Cache {
 /// What is remembered of one player.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
-    /// When the server was asked last, in whole seconds.
-    pub(super) checked: SystemTime,
+    /// When the server was asked last; whole seconds are kept.
+    pub(super) checked: Timestamp,
     /// What it said of the last change; empty where it did not.
     pub(super) modified: String,
     pub(super) fingerprint: Fingerprint,
@@ -66,8 +69,8 @@ impl Cache {
     }
 
     /// Whether the server need not be asked again. What was checked in the future was not.
-    pub(super) fn is_fresh(&self, entry: &Entry, now: SystemTime) -> bool {
-        let age = now.duration_since(entry.checked);
+    pub(super) fn is_fresh(&self, entry: &Entry, now: Timestamp) -> bool {
+        let age = Duration::try_from(now.duration_since(entry.checked));
         age.is_ok_and(|age| age < self.max_age)
     }
 
@@ -125,7 +128,10 @@ impl Entry {
     fn lines(&self, key: &str, line_end: &str) -> String {
         let Fingerprint { hash, size } = self.fingerprint;
         let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-        let checked = date::text(self.checked);
+        // No clock shows a year before 0, which alone cannot be written.
+        let checked = DateTimePrinter::new()
+            .timestamp_to_rfc9110_string(&self.checked)
+            .unwrap_or_default();
         let modified = self.last_modified().unwrap_or_default();
         [
             format!("url: {key}"),
@@ -145,7 +151,7 @@ impl Entry {
             line.strip_suffix('\r').unwrap_or(line)
         });
         let mut value = |name: &str| values.next()?.strip_prefix(name);
-        let checked = date::time(value("ctim: ")?)?;
+        let checked = DATES.parse_timestamp(value("ctim: ")?).ok()?;
         let modified = value("date: ")?.to_owned();
         let size = value("size: ").filter(|digits| digits.len() == 8)?;
         let size: Option<Vec<u8>> = size.as_bytes().chunks(2).map(byte).collect();
@@ -271,6 +277,9 @@ fn beside(file: &Path, ending: &str) -> PathBuf {
     name.push(ending);
     name.into()
 }
+
+/// Dates as HTTP writes them (RFC 9110 5.6.7). A wrong day of the week does no harm.
+const DATES: DateTimeParser = DateTimeParser::new().relaxed_weekday(true);
 
 /// Of each player.
 const LINES: usize = 5;
