@@ -71,15 +71,8 @@ impl FromStr for Seconds {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        let seconds = match text.parse::<f64>() {
-            Ok(seconds) => seconds,
-            Err(_) => spelt_out(text).ok_or(Error::Seconds)?.as_secs_f64(),
-        };
-        let ms = (seconds * 1000.0).round();
-        let is_time = (0.0..=f64::from(u32::MAX)).contains(&ms);
-        is_time
-            .then_some(Self { ms: ms as u32 })
-            .ok_or(Error::Seconds)
+        let ms = length_ms(text).and_then(|ms| u32::try_from(ms).ok());
+        ms.map(|ms| Self { ms }).ok_or(Error::Seconds)
     }
 }
 
@@ -94,11 +87,7 @@ impl FromStr for Span {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        let span = match text.parse::<f64>() {
-            Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|_| Error::Span)?,
-            Err(_) => spelt_out(text).ok_or(Error::Span)?,
-        };
-        let ms = u64::try_from(span.as_millis()).map_err(|_| Error::Span)?;
+        let ms = length_ms(text).ok_or(Error::Span)?;
         if ms == 0 {
             return Err(Error::Nothing);
         }
@@ -164,8 +153,13 @@ impl FromStr for Wait {
     }
 }
 
-fn spelt_out(text: &str) -> Option<Duration> {
-    humantime::parse_duration(text).ok()
+/// Seconds, or words as in `1h30m`, to the nearest millisecond.
+fn length_ms(text: &str) -> Option<u64> {
+    let length = match text.parse::<f64>() {
+        Ok(seconds) => Duration::try_from_secs_f64(seconds).ok()?,
+        Err(_) => humantime::parse_duration(text).ok()?,
+    };
+    u64::try_from((length.as_nanos() + 500_000) / 1_000_000).ok()
 }
 
 /// A number of bytes above 0.
