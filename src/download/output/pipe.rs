@@ -294,14 +294,22 @@ mod tests {
             ("/dev/full", io::ErrorKind::StorageFull),
             ("/nowhere/at/all", io::ErrorKind::NotFound),
         ] {
-            let mut pipe = Pipe::start(PipeTarget::Path(path.into()), vec![0; 10]).unwrap();
-            let error = loop {
-                if let Err(error) = pipe.send(vec![vec![0; 10]], &mut Vec::new()) {
-                    break error;
-                }
-                thread::sleep(Duration::from_millis(1));
-            };
+            let error = failure(PipeTarget::Path(path.into()));
             assert_eq!(error.kind(), kind, "{path}");
+        }
+    }
+
+    /// A thread that is quick fails before it is sent the head.
+    fn failure(target: PipeTarget) -> io::Error {
+        let mut pipe = match Pipe::start(target, vec![0; 10]) {
+            Ok(pipe) => pipe,
+            Err(error) => return error,
+        };
+        loop {
+            if let Err(error) = pipe.send(vec![vec![0; 10]], &mut Vec::new()) {
+                return error;
+            }
+            thread::sleep(Duration::from_millis(1));
         }
     }
 
