@@ -4,7 +4,7 @@ use crate::{
     amf::Value,
     flv::{
         FileHeader, TagKind,
-        codec::{AudioTag, PictureSize, VideoTag},
+        codec::{AudioTag, PictureSize, VideoTag, video::USUAL_NAL_LENGTH_SIZE},
         head::seconds,
         index::{Entry, Index},
         metadata::Field,
@@ -269,6 +269,3 @@ const AUDIO_INDEX_INTERVAL_MS: u32 = 5000;
 
 /// A longer step between two frames is a gap, and tells nothing about how long the last one lasts.
 const MAX_INTERVAL_MS: u32 = 1000;
-
-/// What nearly every encoder uses, until a configuration says otherwise.
-const USUAL_NAL_LENGTH_SIZE: u8 = 4;

@@ -198,6 +198,9 @@ impl TagHeader {
 pub struct Tag(Vec<u8>);
 
 impl Tag {
+    /// What it has beside its body: header and back pointer.
+    pub const FRAMING: usize = TagHeader::LENGTH + BACK_POINTER;
+
     /// Frames `payload` where it is, in its own buffer.
     ///
     /// A timestamp above 2³¹ − 1 ms is written as that, and a payload above 2²⁴ − 1 bytes is cut

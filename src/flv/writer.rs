@@ -102,7 +102,7 @@ impl Writer {
             time_ms: timestamp_ms,
             position: self.length,
         };
-        let length = (body.len() as u64).saturating_add(FRAMING);
+        let length = (body.len() as u64).saturating_add(Tag::FRAMING as u64);
         self.books.add(kind, entry, body, length);
         self.length = self.length.saturating_add(length);
     }
@@ -237,9 +237,6 @@ impl Patch {
         })
     }
 }
-
-/// Header and back pointer of a tag.
-const FRAMING: u64 = (TagHeader::LENGTH + BACK_POINTER) as u64;
 
 #[cfg(test)]
 mod tests;

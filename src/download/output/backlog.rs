@@ -4,7 +4,10 @@ use std::collections::VecDeque;
 
 use super::Nature;
 use crate::{
-    flv::{TagHeader, TagKind, codec::video::VideoTag},
+    flv::{
+        TagHeader, TagKind,
+        codec::video::{USUAL_NAL_LENGTH_SIZE, VideoTag},
+    },
     wire::Reader,
 };
 
@@ -127,8 +130,9 @@ impl Backlog {
         self.has_video |= is_frame && header.kind == TagKind::VIDEO;
         let begins_group = is_frame
             && match header.kind {
-                TagKind::VIDEO => VideoTag::parse(body)
-                    .is_ok_and(|tag| tag.is_keyframe(super::USUAL_NAL_LENGTH_SIZE)),
+                TagKind::VIDEO => {
+                    VideoTag::parse(body).is_ok_and(|tag| tag.is_keyframe(USUAL_NAL_LENGTH_SIZE))
+                }
                 _ if self.has_video => false,
                 _ => timestamp_ms.wrapping_sub(self.group_began_ms) >= AUDIO_GROUP_MS,
             };

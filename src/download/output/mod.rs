@@ -817,9 +817,6 @@ fn first_start_ms(at_ms: u64) -> u64 {
     at_ms
 }
 
-/// What nearly every stream has in front of its NAL units.
-const USUAL_NAL_LENGTH_SIZE: u8 = 4;
-
 /// The largest timestamp of an FLV tag: 24 days, 20 hours, 31 minutes (FLV E.4.1).
 const LAST_TIMESTAMP_MS: u64 = i32::MAX as u64;
 

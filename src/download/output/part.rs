@@ -5,9 +5,12 @@ use std::{io, path::PathBuf, time::Instant};
 use jiff::Zoned;
 use serde::Serialize;
 
-use super::{Nature, USUAL_NAL_LENGTH_SIZE, Written, file::TagFile, pipe::Pipe, queue::Queue};
+use super::{Nature, Written, file::TagFile, pipe::Pipe, queue::Queue};
 use crate::{
-    flv::{Tag, TagHeader, TagKind, codec::VideoTag},
+    flv::{
+        Tag, TagHeader, TagKind,
+        codec::video::{USUAL_NAL_LENGTH_SIZE, VideoTag},
+    },
     payload::Payload,
     wire::Reader as Cursor,
 };
@@ -234,7 +237,7 @@ impl Opening {
 
 /// How many bytes a tag with so many of payload has.
 pub(super) fn tag_length(payload: usize) -> u64 {
-    payload as u64 + FRAMING
+    (payload + Tag::FRAMING) as u64
 }
 
 fn set_timestamp(tag: &mut [u8], timestamp_ms: u32) {
@@ -252,9 +255,6 @@ fn set_timestamp(tag: &mut [u8], timestamp_ms: u32) {
 fn u32_ms(ms: u64) -> u32 {
     u32::try_from(ms).unwrap_or(u32::MAX)
 }
-
-/// Header and back pointer of a tag.
-const FRAMING: u64 = (TagHeader::LENGTH + 4) as u64;
 
 /// How far audio and video may lie apart; a kind that is further behind has ended.
 const MAX_LAG_MS: u64 = 10_000;

@@ -14,7 +14,7 @@ use crate::{
     },
     flv::{
         Error, Reader, TagKind, Writer,
-        codec::VideoTag,
+        codec::video::{USUAL_NAL_LENGTH_SIZE, VideoTag},
         head,
         reader::TagRead,
         salvage::{self, MAX_DATA_OFFSET, MAX_TAG},
@@ -300,9 +300,6 @@ const KINDS: [u8; 4] = [
 
 /// Read at a time.
 const READ_BYTES: u64 = 256 * 1024;
-
-/// What nearly every stream has in front of its NAL units.
-const USUAL_NAL_LENGTH_SIZE: u8 = 4;
 
 /// Keyframes that are remembered: a day of them, in a megabyte.
 const MAX_KEYFRAMES: usize = 1 << 16;

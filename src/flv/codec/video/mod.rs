@@ -200,7 +200,7 @@ impl VideoTrack<'_> {
 
     /// Whether decoding can start at this frame: by its frame type, or by its bits where that is 0.
     /// `nal_length_size` comes from the track's last configuration,
-    /// [`VideoTrack::nal_length_size`]; 4 is the usual one.
+    /// [`VideoTrack::nal_length_size`]; where none has come, it is the [`USUAL_NAL_LENGTH_SIZE`].
     pub fn is_keyframe(&self, nal_length_size: u8) -> bool {
         if !self.has_coded_frames() {
             return false;
@@ -420,6 +420,9 @@ impl fmt::Display for PictureSize {
         write!(f, "{}x{}", self.width, self.height)
     }
 }
+
+/// How many bytes nearly every encoder spends on the length in front of a NAL unit.
+pub const USUAL_NAL_LENGTH_SIZE: u8 = 4;
 
 /// The bit of the first byte that no legacy frame type uses (E-RTMP, "isExVideoHeader").
 const IS_ENHANCED: u8 = 0x80;
