@@ -14,7 +14,6 @@ mod tests;
 
 use std::{ffi::OsString, path::PathBuf};
 
-use bytesize::ByteSize;
 use clap::{
     Arg, ArgAction, CommandFactory, FromArgMatches, Parser, ValueEnum, builder::ValueHint,
     error::ErrorKind, parser::ValueSource,
@@ -97,7 +96,7 @@ pub struct Args {
     #[arg(allow_hyphen_values = true)]
     pub playpath: Option<String>,
 
-    /// Start so many seconds into a recorded stream
+    /// Start so many seconds into a recorded stream, or at a time such as 1h30m
     #[arg(short = 'A', long, value_name = "SECONDS", help_heading = "Stream")]
     #[arg(allow_hyphen_values = true)]
     pub start: Option<Seconds>,
@@ -126,6 +125,9 @@ pub struct Args {
     pub flv: Option<PathBuf>,
 
     /// Go on with the recording that is in the file; without a file, begin
+    ///
+    /// What comes is compared with what the file ends with, and what is new is appended. A file of
+    /// another stream is refused and stays as it is. Not with --live: see --append.
     #[arg(short = 'e', long, help_heading = "Recording")]
     pub resume: bool,
 
@@ -137,6 +139,9 @@ pub struct Args {
     pub overwrite: bool,
 
     /// Go on with the recording that is in the file, of a live stream too; without a file, begin
+    ///
+    /// What comes is recognised where the file has it, and nothing is written twice. See --gap for what
+    /// is missing.
     #[arg(long, help_heading = "Recording")]
     pub append: bool,
 
@@ -180,7 +185,7 @@ pub struct Args {
         help_heading = "Recording"
     )]
     #[arg(allow_hyphen_values = true)]
-    pub queue_size: ByteSize,
+    pub queue_size: Size,
 
     /// How many attempts in a row to make when the connection is lost: a number, or forever
     ///
@@ -192,6 +197,8 @@ pub struct Args {
     pub retry: Option<Attempts>,
 
     /// Ask every 5 seconds for a stream that is not there yet, for so long or without an end
+    ///
+    /// Seconds, or a time such as 1h30m.
     #[arg(
         long,
         value_name = "DURATION",
@@ -693,6 +700,6 @@ Examples:
 
 Exit codes:
   0  complete, or a live recording that you ended
-  1  wrong usage, refused by the server, or nothing could be written
+  1  wrong usage, refused by the server, or the output could not be written
   2  incomplete: what arrived is in the file
   3  no connection";

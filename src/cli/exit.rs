@@ -8,9 +8,10 @@ use crate::download::{Ending, Outcome};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Exit {
-    /// The recording is complete, or its end was the user's wish; or help was asked for.
+    /// The recording is complete, or its end was the wish of the user or the reader; or help was asked
+    /// for.
     Success = 0,
-    /// Wrong usage, refused, failed before any media came, or nothing could be written.
+    /// Wrong usage, refused, failed before any media came, or the output could not be written.
     Failure = 1,
     /// Something is missing at the end of the recording.
     Incomplete = 2,

@@ -127,7 +127,7 @@ pub fn resolve(args: &Args, surroundings: &Surroundings) -> Result<Job> {
         route,
         player: swf.player,
         dialer,
-        backlog_bytes: usize::try_from(args.queue_size.as_u64()).unwrap_or(usize::MAX),
+        backlog_bytes: usize::try_from(args.queue_size.bytes).unwrap_or(usize::MAX),
         retry: going_on::retry(args),
         gap: going_on::gap(args, &output)?,
         keep_timestamps: args.keep_timestamps,

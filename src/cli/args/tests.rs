@@ -137,7 +137,7 @@ fn heeds_the_last_word_on_verbosity() {
 
 #[test]
 fn says_in_one_line_what_is_wrong() {
-    let cases: [(&[&str], &str); 21] = [
+    let cases: [(&[&str], &str); 22] = [
         (
             &["-r", "a", "b"],
             "the argument '--rtmp <URL>' cannot be used with '[URL]'",
@@ -211,6 +211,10 @@ fn says_in_one_line_what_is_wrong() {
         (
             &["a", "-X", "-1"],
             "invalid value '-1' for '--swfAge <DAYS>': -1 is not in 0..=4294967295",
+        ),
+        (
+            &["a", "--queue-size", "0"],
+            "invalid value '0' for '--queue-size <SIZE>': has to be more than 0",
         ),
         (
             &["a", "--live=1"],
