@@ -475,6 +475,10 @@ impl<'a> Pump<'a> {
         while let Some(part) = self.output.take_part() {
             self.report.part(&part);
         }
+        while let Some(gap) = self.output.take_gap() {
+            self.report.gap(&gap);
+            self.gaps.push(gap);
+        }
         if self.has_media() {
             let progress = self.progress();
             self.report.progress(&progress);

@@ -7,7 +7,12 @@ use std::{
     time::Duration,
 };
 
-use crate::server::{Clip, Config, Pace, Server, Stream, Tag};
+use serde_json::Value;
+
+use crate::{
+    program,
+    server::{Clip, Config, Pace, Server, Stream, Tag},
+};
 
 #[test]
 fn a_live_stream_goes_on_while_the_reader_pauses_and_nothing_is_lost() {
@@ -37,26 +42,35 @@ fn what_does_not_fit_is_left_out_up_to_a_keyframe_and_told() {
     let options = ["-v", "--queue-size", "1MiB"];
     let read = read_after(Duration::from_millis(1800), &server, &options);
     assert_eq!(read.code, Some(0), "{}", read.stderr);
-    for told in [
-        "the reader of the output is too slow, frames are left out",
-        "were left out for a slow reader, from ",
-    ] {
-        assert!(read.stderr.contains(told), "{}", read.stderr);
-    }
-    let (clip, read) = (large_clip(), Clip::parse(&read.bytes));
-    let mut kept = read.media().peekable();
-    let (mut gaps, mut is_gap) = (0, false);
-    for tag in clip.media() {
-        if kept.next_if_eq(&tag).is_none() {
-            gaps += u32::from(!is_gap);
-            is_gap = true;
-        } else {
-            assert!(!is_gap || tag.is_keyframe(), "at {} ms", tag.timestamp_ms);
-            is_gap = false;
-        }
-    }
-    assert_eq!(kept.next(), None, "order and timestamps are the stream's");
-    assert_eq!(gaps, 1);
+    let told = "WARNING: gap of ";
+    assert_eq!(read.stderr.matches(told).count(), 1, "{}", read.stderr);
+    assert_eq!(gaps(&Clip::parse(&read.bytes)).len(), 1);
+}
+
+#[test]
+fn scripts_are_told_what_a_slow_reader_lacks() {
+    let server = Server::start(Config::serving(
+        Stream::live(large_clip()).paced(Pace::Times(4.0)),
+    ));
+    let options = ["-v", "--queue-size", "1MiB", "--progress", "json"];
+    let read = read_after(Duration::from_millis(1800), &server, &options);
+    let events = read.stderr.lines().map(|line| {
+        let event: Value = serde_json::from_str(line).expect("a line of JSON");
+        event
+    });
+    let events: Vec<Value> = events.collect();
+    let [(from_ms, to_ms)] = gaps(&Clip::parse(&read.bytes))[..] else {
+        panic!("not one gap: {}", read.stderr);
+    };
+    let told = events.iter().find(|event| event["event"] == "gap");
+    let told = told.expect("a gap");
+    assert_eq!(told["at_ms"], from_ms);
+    assert_eq!(told["length_ms"], to_ms - from_ms);
+    assert_eq!(told["reason"], "the reader of the output is too slow");
+    let summary = events.last().expect("a summary");
+    assert_eq!(summary["gap_count"], 1);
+    assert_eq!(summary["gap_total_ms"], to_ms - from_ms);
+    assert_eq!(summary["gaps"][0]["began"], told["began"]);
 }
 
 #[test]
@@ -77,9 +91,7 @@ fn what_waits_still_goes_out_after_a_signal() {
     ));
     let mut child = start(&server, &["-v"]);
     thread::sleep(Duration::from_millis(1800));
-    let id = child.id().to_string();
-    let killed = Command::new("kill").args(["-s", "INT", &id]).status();
-    assert!(killed.is_ok_and(|status| status.success()));
+    interrupt(&child);
     let read = finish(&mut child);
     assert_eq!(read.code, Some(0), "{}", read.stderr);
     assert!(read.stderr.contains("interrupted"), "{}", read.stderr);
@@ -104,10 +116,37 @@ struct Heard {
     code: Option<i32>,
 }
 
+/// Where the large clip's tags are missing from `read`: from where, and to where. Panics unless what is
+/// there is as it was, and goes on with a keyframe behind each gap.
+#[track_caller]
+fn gaps(read: &Clip) -> Vec<(u32, u32)> {
+    let mut kept = read.media().peekable();
+    let (mut gaps, mut from_ms) = (Vec::new(), None);
+    for tag in large_clip().media() {
+        if kept.next_if_eq(&tag).is_none() {
+            from_ms.get_or_insert(tag.timestamp_ms);
+        } else if let Some(from_ms) = from_ms.take() {
+            assert!(tag.is_keyframe(), "at {} ms", tag.timestamp_ms);
+            gaps.push((from_ms, tag.timestamp_ms));
+        }
+    }
+    assert_eq!(kept.next(), None, "order and timestamps are the stream's");
+    gaps
+}
+
+fn interrupt(child: &Child) {
+    let id = child.id().to_string();
+    let killed = Command::new("kill").args(["-s", "INT", &id]).status();
+    assert!(killed.is_ok_and(|status| status.success()));
+}
+
 fn start(server: &Server, options: &[&str]) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_rtmpull"))
-        .arg(server.url("clip"))
-        .args(options)
+    spawn(program::command().arg(server.url("clip")).args(options))
+}
+
+/// Starts it, into a pipe.
+fn spawn(command: &mut Command) -> Child {
+    command
         .args(["-o", "-"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

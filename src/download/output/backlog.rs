@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use jiff::{SignedDuration, Timestamp};
+
 use super::Nature;
 use crate::{
     flv::{
@@ -21,9 +23,15 @@ pub(super) struct Backlog {
     limit: usize,
     /// Where in `tags` the latest group begins; none where its beginning has left.
     group: Option<usize>,
-    group_began_ms: u32,
+    group_began_ms: u64,
+    /// The place of the latest frame.
+    latest_ms: u64,
     has_video: bool,
     gap: Option<Dropped>,
+    /// The place of the timestamps' 0 on the output's clock.
+    start_ms: u64,
+    /// The time of day.
+    wall: Timestamp,
 }
 
 /// What was left out in one go.
@@ -32,14 +40,17 @@ pub(super) struct Dropped {
     /// Audio and video tags.
     pub(super) tags: u64,
     pub(super) bytes: u64,
-    /// The timestamps of the first that is missing, and of the first that is there again.
-    pub(super) from_ms: u32,
-    pub(super) to_ms: u32,
+    /// The places on the output's clock of the first that is missing, and of the first that is there
+    /// again.
+    pub(super) from_ms: u64,
+    pub(super) to_ms: u64,
+    /// When the first that is missing came.
+    pub(super) began: Timestamp,
 }
 
 /// What a tag is to a backlog.
 struct Place {
-    timestamp_ms: u32,
+    at_ms: u64,
     is_frame: bool,
     begins_group: bool,
 }
@@ -53,8 +64,11 @@ impl Backlog {
             limit,
             group: None,
             group_began_ms: 0,
+            latest_ms: 0,
             has_video: false,
             gap: None,
+            start_ms: 0,
+            wall: Timestamp::UNIX_EPOCH,
         }
     }
 
@@ -67,14 +81,24 @@ impl Backlog {
         !self.tags.is_empty() || self.gap.is_some()
     }
 
+    /// Tells where on the output's clock the timestamps' 0 is, and what time of day it is, for what comes
+    /// next.
+    pub(super) fn set_clocks(&mut self, start_ms: u64, wall: Timestamp) {
+        self.start_ms = start_ms;
+        self.wall = wall;
+    }
+
     /// Lets a tag wait, or leaves it out; the buffers of those that were left out are added to
     /// `dropped`. Tells of a gap once it is over.
     pub(super) fn push(&mut self, tag: Vec<u8>, dropped: &mut Vec<Vec<u8>>) -> Option<Dropped> {
         let place = self.place(&tag);
         let over = self.end_gap(&place, tag.capacity());
         if place.begins_group {
-            self.group_began_ms = place.timestamp_ms;
+            self.group_began_ms = place.at_ms;
             self.group = Some(self.tags.len());
+        }
+        if place.is_frame {
+            self.latest_ms = place.at_ms;
         }
         if !place.is_frame {
             // Without configuration nothing can be decoded behind the gap.
@@ -86,7 +110,7 @@ impl Backlog {
         } else if self.gap.is_none() && self.has_room(tag.capacity()) {
             self.append(tag);
         } else {
-            self.begin_gap(place.timestamp_ms, dropped);
+            self.begin_gap(place.at_ms, dropped);
             self.leave_out(tag, dropped);
         }
         over
@@ -105,23 +129,32 @@ impl Backlog {
         }
     }
 
-    /// What is left out at the moment.
-    pub(super) fn gap(&self) -> Option<Dropped> {
-        self.gap
+    /// Whether frames are left out at the moment.
+    pub(super) fn has_gap(&self) -> bool {
+        self.gap.is_some()
+    }
+
+    /// What is left out at the moment, which nothing comes behind.
+    pub(super) fn take_gap(&mut self) -> Option<Dropped> {
+        let gap = self.gap.take()?;
+        Some(Dropped {
+            to_ms: self.latest_ms.max(gap.from_ms),
+            ..gap
+        })
     }
 
     fn place(&mut self, tag: &[u8]) -> Place {
         let mut reader = Reader::new(tag);
         let Ok(header) = TagHeader::read(&mut reader) else {
             return Place {
-                timestamp_ms: 0,
+                at_ms: 0,
                 is_frame: false,
                 begins_group: false,
             };
         };
         let body = tag.get(TagHeader::LENGTH..).unwrap_or_default();
         let body = body.get(..body.len().saturating_sub(4)).unwrap_or_default();
-        let timestamp_ms = header.timestamp_ms.cast_unsigned();
+        let at_ms = self.start_ms + u64::from(header.timestamp_ms.cast_unsigned());
         let is_frame = match header.kind {
             TagKind::VIDEO => Nature::of_video(body).is_frame,
             TagKind::AUDIO => Nature::of_audio(body).is_frame,
@@ -134,10 +167,10 @@ impl Backlog {
                     VideoTag::parse(body).is_ok_and(|tag| tag.is_keyframe(USUAL_NAL_LENGTH_SIZE))
                 }
                 _ if self.has_video => false,
-                _ => timestamp_ms.wrapping_sub(self.group_began_ms) >= AUDIO_GROUP_MS,
+                _ => at_ms.abs_diff(self.group_began_ms) >= AUDIO_GROUP_MS,
             };
         Place {
-            timestamp_ms,
+            at_ms,
             is_frame,
             begins_group,
         }
@@ -152,18 +185,19 @@ impl Backlog {
         }
         let gap = self.gap.take()?;
         Some(Dropped {
-            to_ms: place.timestamp_ms,
+            to_ms: place.at_ms.max(gap.from_ms),
             ..gap
         })
     }
 
     /// Takes the group that does not fit out again.
-    fn begin_gap(&mut self, at_ms: u32, dropped: &mut Vec<Vec<u8>>) {
+    fn begin_gap(&mut self, at_ms: u64, dropped: &mut Vec<Vec<u8>>) {
         if self.gap.is_some() {
             return;
         }
         self.gap = Some(Dropped {
             from_ms: at_ms,
+            began: self.wall,
             ..Dropped::default()
         });
         let Some(group) = self.group.take() else {
@@ -178,7 +212,9 @@ impl Backlog {
             }
         }
         if let Some(gap) = self.gap.as_mut().filter(|gap| gap.tags > 0) {
+            let waited_ms = at_ms.saturating_sub(self.group_began_ms);
             gap.from_ms = self.group_began_ms;
+            gap.began = earlier(gap.began, waited_ms);
         }
     }
 
@@ -200,8 +236,13 @@ impl Backlog {
     }
 }
 
+fn earlier(than: Timestamp, by_ms: u64) -> Timestamp {
+    let by = SignedDuration::from_millis(i64::try_from(by_ms).unwrap_or(i64::MAX));
+    than.checked_sub(by).unwrap_or(than)
+}
+
 /// What audio alone is left out in.
-const AUDIO_GROUP_MS: u32 = 1000;
+const AUDIO_GROUP_MS: u64 = 1000;
 
 /// Room for configuration and script data above the limit.
 const CONFIGURATION_RESERVE: usize = 1024 * 1024;
@@ -306,6 +347,7 @@ mod tests {
             bytes: 500,
             from_ms: 80,
             to_ms: 240,
+            began: Timestamp::UNIX_EPOCH - SignedDuration::from_millis(40),
         };
         assert_eq!(backlog.push(keyframe(240), &mut dropped), Some(gap));
         assert_eq!(drained(&mut backlog), [keyframe(240)]);
@@ -335,6 +377,36 @@ mod tests {
         backlog.take(100, &mut Vec::new());
         let over = backlog.push(keyframe(6), &mut Vec::new()).unwrap();
         assert_eq!((over.tags, over.from_ms, over.to_ms), (2, 4, 6));
+    }
+
+    #[test]
+    fn a_gap_is_on_the_outputs_clock_and_began_when_its_first_frame_came() {
+        let at = |seconds| Timestamp::from_second(seconds).unwrap();
+        let mut backlog = backlog_of(3);
+        backlog.set_clocks(5_000, at(100));
+        for at_ms in [0, 1_000, 1_040] {
+            backlog.push(keyframe(at_ms), &mut Vec::new());
+        }
+        // The latest group, which began a second ago, goes with the frame that does not fit.
+        backlog.push(inter_frame(2_040), &mut Vec::new());
+        assert!(backlog.has_gap());
+        drained(&mut backlog);
+        backlog.set_clocks(5_000, at(300));
+        let over = backlog.push(keyframe(9_000), &mut Vec::new()).unwrap();
+        assert_eq!((over.from_ms, over.to_ms), (6_040, 14_000));
+        assert_eq!((over.began, over.tags), (at(99), 2));
+        assert_eq!(backlog.take_gap(), None);
+    }
+
+    #[test]
+    fn a_gap_that_nothing_comes_behind_ends_with_its_last_frame() {
+        let mut backlog = backlog_of(1);
+        for at_ms in [0, 40, 80, 120] {
+            backlog.push(keyframe(at_ms), &mut Vec::new());
+        }
+        let gap = backlog.take_gap().unwrap();
+        assert_eq!((gap.from_ms, gap.to_ms, gap.tags), (40, 120, 3));
+        assert!(!backlog.has_gap());
     }
 
     #[test]

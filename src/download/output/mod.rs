@@ -39,6 +39,7 @@ use self::{
     room::Room,
 };
 pub use self::{manifest::open_manifest, marks::Parts, names::Template, part::PartFacts};
+use super::Gap;
 use crate::{
     amf::Object,
     flv::{
@@ -254,7 +255,7 @@ impl Output {
     /// Lets the stream go on when the reader of a pipe pauses, with as many bytes waiting for it.
     pub(super) fn go_on_without_reader(&mut self, backlog_bytes: usize) {
         self.backlog_bytes = Some(backlog_bytes);
-        if let Some(Sink::Pipe(pipe)) = self.part.as_mut().map(|part| &mut part.sink) {
+        if let Some(pipe) = self.pipe_mut() {
             pipe.go_on_without_reader(backlog_bytes);
         }
     }
@@ -316,6 +317,18 @@ impl Output {
     /// A part that is whole.
     pub(super) fn take_part(&mut self) -> Option<PartFacts> {
         self.whole.pop_front()
+    }
+
+    /// What was left out for the reader of a pipe, once it goes on or all is over.
+    pub(super) fn take_gap(&mut self) -> Option<Gap> {
+        let gap = self.pipe_mut()?.take_gap()?;
+        tracing::debug!("{} frames ({} bytes) were left out", gap.tags, gap.bytes);
+        Some(Gap {
+            at_ms: gap.from_ms,
+            began: gap.began,
+            length_ms: gap.to_ms - gap.from_ms,
+            reason: SLOW_READER.to_owned(),
+        })
     }
 
     /// Waits until the programs that were run for parts have ended, or until `deadline`. Cancelling
@@ -414,9 +427,12 @@ impl Output {
 
     /// Writes what waits: to a pipe whenever there is something, to a file once its time has come.
     pub(super) fn settle(&mut self, now: Instant) -> io::Result<()> {
-        let Some(part) = &self.part else {
+        let Some(part) = &mut self.part else {
             return Ok(());
         };
+        if let Sink::Pipe(pipe) = &mut part.sink {
+            pipe.poll(&mut self.spent)?;
+        }
         let is_due = match part.sink {
             Sink::Pipe(_) => !part.queue.is_empty(),
             Sink::File(_) => self.deadline().is_some_and(|deadline| deadline <= now),
@@ -424,7 +440,7 @@ impl Output {
         if is_due {
             self.flush(now)?;
         }
-        if let Some(Sink::Pipe(pipe)) = self.part.as_mut().map(|part| &mut part.sink) {
+        if let Some(pipe) = self.pipe_mut() {
             pipe.settle(now);
         }
         Ok(())
@@ -447,8 +463,7 @@ impl Output {
             ..
         }) = &mut self.part
         {
-            let batch = pipe.wait().await?;
-            self.spent.extend(batch.into_iter().map(Payload::reuse));
+            pipe.wait(&mut self.spent).await?;
         }
         Ok(())
     }
@@ -466,8 +481,10 @@ impl Output {
     /// Writes all that is left. A pipe's reader may take until `deadline`; without one, any time.
     pub(super) async fn finish(&mut self, deadline: Option<Instant>) -> io::Result<()> {
         self.end_part()?;
-        if let Some(Sink::File(file)) = self.part.as_mut().map(|part| &mut part.sink) {
-            file.sync_at_end(deadline).await?;
+        match self.part.as_mut().map(|part| &mut part.sink) {
+            Some(Sink::File(file)) => file.sync_at_end(deadline).await?,
+            Some(Sink::Pipe(pipe)) => pipe.end_gap(),
+            None => {}
         }
         while self.pipe().is_some_and(|pipe| !pipe.is_idle()) {
             match deadline {
@@ -662,7 +679,7 @@ impl Output {
         }
         Ok(Opened {
             head: head_length,
-            sink: Sink::Pipe(pipe),
+            sink: Sink::Pipe(Box::new(pipe)),
             path: None,
         })
     }
@@ -689,6 +706,7 @@ impl Output {
             return Ok(());
         };
         part.settle_start(false);
+        let start_ms = part.start_ms();
         match &mut part.sink {
             Sink::File(file) => {
                 let appended = file.append(part.queue.buffers());
@@ -696,14 +714,11 @@ impl Output {
                 appended
             }
             Sink::Pipe(pipe) => {
-                let mut empty = Vec::new();
-                while let Some(batch) = pipe.poll() {
-                    let mut batch = batch?;
-                    self.spent.extend(batch.drain(..).map(Payload::reuse));
-                    empty = batch;
-                }
+                pipe.poll(&mut self.spent)?;
+                pipe.set_clocks(start_ms, self.wall);
+                let batch = part.queue.take(pipe.spare());
                 let mut dropped = Vec::new();
-                let sent = pipe.send(part.queue.take(empty), &mut dropped);
+                let sent = pipe.send(batch, &mut dropped);
                 self.spent.extend(dropped.into_iter().map(Payload::reuse));
                 sent
             }
@@ -745,6 +760,16 @@ impl Output {
 
     fn pipe(&self) -> Option<&Pipe> {
         match &self.part {
+            Some(Part {
+                sink: Sink::Pipe(pipe),
+                ..
+            }) => Some(pipe),
+            _ => None,
+        }
+    }
+
+    fn pipe_mut(&mut self) -> Option<&mut Pipe> {
+        match &mut self.part {
             Some(Part {
                 sink: Sink::Pipe(pipe),
                 ..
@@ -816,6 +841,9 @@ fn first_start_ms(at_ms: u64) -> u64 {
     tracing::info!("the stream begins at {at_ms} ms, beyond FLV's timestamps: counted from there");
     at_ms
 }
+
+/// Why a pipe lacks frames.
+const SLOW_READER: &str = "the reader of the output is too slow";
 
 /// The largest timestamp of an FLV tag: 24 days, 20 hours, 31 minutes (FLV E.4.1).
 const LAST_TIMESTAMP_MS: u64 = i32::MAX as u64;

@@ -50,7 +50,7 @@ pub(super) struct Part {
 #[derive(Debug)]
 pub(super) enum Sink {
     File(Box<TagFile>),
-    Pipe(Pipe),
+    Pipe(Box<Pipe>),
 }
 
 /// Where a part comes from.
@@ -176,6 +176,11 @@ impl Part {
     /// How far behind the part's 0 this place is.
     pub(super) fn since_start_ms(&self, at_ms: u64) -> u64 {
         at_ms.saturating_sub(self.start_ms)
+    }
+
+    /// The place of its 0 on the output clock.
+    pub(super) fn start_ms(&self) -> u64 {
+        self.start_ms
     }
 
     /// How many bytes it has, with what waits.

@@ -2,21 +2,23 @@
 //! nothing but itself.
 
 use std::{
+    collections::VecDeque,
     fs::{File, OpenOptions},
     io,
     path::PathBuf,
-    sync::mpsc,
     thread,
     time::{Duration, Instant},
 };
 
-use tokio::sync::mpsc as async_mpsc;
+use jiff::Timestamp;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::{
     Written,
     backlog::{Backlog, Dropped},
     queue::{whole_tags, write_all},
 };
+use crate::payload::Payload;
 
 /// What the pipe's thread writes to.
 #[derive(Debug, Clone)]
@@ -28,8 +30,10 @@ pub(super) enum PipeTarget {
 /// The near end of the thread.
 #[derive(Debug)]
 pub(super) struct Pipe {
-    batches: mpsc::Sender<Vec<Vec<u8>>>,
-    outcomes: async_mpsc::UnboundedReceiver<io::Result<Vec<Vec<u8>>>>,
+    batches: UnboundedSender<Vec<Vec<u8>>>,
+    outcomes: UnboundedReceiver<io::Result<Vec<Vec<u8>>>>,
+    /// Empty batches, to be filled again.
+    spare: Vec<Vec<Vec<u8>>>,
     in_flight: usize,
     written: Written,
     is_head_written: bool,
@@ -38,27 +42,32 @@ pub(super) struct Pipe {
     /// Since when the reader is known to have taken nothing.
     paused_since: Option<Instant>,
     is_behind: bool,
+    /// What was left out, and not told of yet.
+    gaps: VecDeque<Dropped>,
 }
 
 impl Pipe {
     /// Starts the thread, and sends `head` in front of all tags. Opening is the thread's first work: a
     /// FIFO opens when somebody reads it.
     pub(super) fn start(target: PipeTarget, head: Vec<u8>) -> io::Result<Self> {
-        let (batches, incoming) = mpsc::channel();
-        let (outgoing, outcomes) = async_mpsc::unbounded_channel();
+        // A channel that uses its memory again.
+        let (batches, incoming) = unbounded_channel();
+        let (outgoing, outcomes) = unbounded_channel();
         thread::Builder::new()
             .name("pipe".to_owned())
             .stack_size(128 * 1024)
-            .spawn(move || serve(target, &incoming, &outgoing))?;
+            .spawn(move || serve(target, incoming, &outgoing))?;
         let mut pipe = Self {
             batches,
             outcomes,
+            spare: Vec::new(),
             in_flight: 0,
             written: Written::default(),
             is_head_written: false,
             backlog: None,
             paused_since: None,
             is_behind: false,
+            gaps: VecDeque::new(),
         };
         pipe.pass_on(vec![head])?;
         Ok(pipe)
@@ -69,21 +78,46 @@ impl Pipe {
         self.backlog.get_or_insert_with(|| Backlog::new(limit));
     }
 
+    /// Tells where on the output's clock the timestamps' 0 is, and what time of day it is, for what is
+    /// sent next.
+    pub(super) fn set_clocks(&mut self, start_ms: u64, wall: Timestamp) {
+        if let Some(backlog) = &mut self.backlog {
+            backlog.set_clocks(start_ms, wall);
+        }
+    }
+
     /// Sends a batch, or lets it wait; what had to be left out is added to `dropped`.
     pub(super) fn send(
         &mut self,
-        batch: Vec<Vec<u8>>,
+        mut batch: Vec<Vec<u8>>,
         dropped: &mut Vec<Vec<u8>>,
     ) -> io::Result<()> {
         match &mut self.backlog {
             Some(backlog) if self.is_behind => {
-                for tag in batch {
-                    keep(backlog, tag, dropped);
+                for tag in batch.drain(..) {
+                    self.gaps.extend(keep(backlog, tag, dropped));
                 }
+                self.set_aside(batch);
                 self.catch_up()
             }
             _ => self.pass_on(batch),
         }
+    }
+
+    /// What was left out, once it is over.
+    pub(super) fn take_gap(&mut self) -> Option<Dropped> {
+        self.gaps.pop_front()
+    }
+
+    /// Nothing comes any more that could end a gap.
+    pub(super) fn end_gap(&mut self) {
+        let gap = self.backlog.as_mut().and_then(Backlog::take_gap);
+        self.gaps.extend(gap);
+    }
+
+    /// An empty batch.
+    pub(super) fn spare(&mut self) -> Vec<Vec<u8>> {
+        self.spare.pop().unwrap_or_default()
     }
 
     /// Whether the reader is so far behind that no more is to be read from the network.
@@ -126,25 +160,28 @@ impl Pipe {
         self.written
     }
 
-    /// The next batch that was written, once there is one. Cancelling loses nothing.
-    pub(super) async fn wait(&mut self) -> io::Result<Vec<Vec<u8>>> {
+    /// Waits until a batch was written, whose buffers are added to `spent`. Cancelling loses nothing.
+    pub(super) async fn wait(&mut self, spent: &mut Vec<Payload>) -> io::Result<()> {
         match self.outcomes.recv().await {
-            Some(outcome) => self.note(outcome),
+            Some(outcome) => self.note(outcome, spent),
             None => Err(io::ErrorKind::BrokenPipe.into()),
         }
     }
 
-    /// A batch that was written, if there is one already.
-    pub(super) fn poll(&mut self) -> Option<io::Result<Vec<Vec<u8>>>> {
-        let outcome = self.outcomes.try_recv().ok()?;
-        Some(self.note(outcome))
+    /// Looks what was written by now; its buffers are added to `spent`.
+    pub(super) fn poll(&mut self, spent: &mut Vec<Payload>) -> io::Result<()> {
+        while let Ok(outcome) = self.outcomes.try_recv() {
+            self.note(outcome, spent)?;
+        }
+        Ok(())
     }
 
     /// Why the thread is gone. It told before it went.
     fn failure(&mut self) -> io::Error {
-        while let Some(outcome) = self.poll() {
-            if let Err(error) = outcome {
-                return error;
+        while let Ok(outcome) = self.outcomes.try_recv() {
+            match outcome {
+                Ok(batch) => self.count(&batch),
+                Err(error) => return error,
             }
         }
         io::ErrorKind::BrokenPipe.into()
@@ -164,71 +201,57 @@ impl Pipe {
         while self.in_flight < MAX_IN_FLIGHT
             && let Some(backlog) = self.backlog.as_mut().filter(|backlog| !backlog.is_empty())
         {
-            let mut batch = Vec::new();
+            let mut batch = self.spare.pop().unwrap_or_default();
             backlog.take(MAX_IN_FLIGHT / 2, &mut batch);
             self.pass_on(batch)?;
         }
         Ok(())
     }
 
-    fn note(&mut self, outcome: io::Result<Vec<Vec<u8>>>) -> io::Result<Vec<Vec<u8>>> {
-        let batch = outcome?;
-        self.in_flight -= total(&batch);
+    fn note(
+        &mut self,
+        outcome: io::Result<Vec<Vec<u8>>>,
+        spent: &mut Vec<Payload>,
+    ) -> io::Result<()> {
+        let mut batch = outcome?;
+        self.count(&batch);
+        spent.extend(batch.drain(..).map(Payload::reuse));
+        self.set_aside(batch);
+        self.catch_up()
+    }
+
+    fn count(&mut self, batch: &[Vec<u8>]) {
+        self.in_flight -= total(batch);
         self.paused_since = None;
-        self.written.add_tags(&batch);
+        self.written.add_tags(batch);
         if !self.is_head_written {
             self.is_head_written = true;
             self.written.tags = 0;
         }
-        self.catch_up()?;
-        Ok(batch)
     }
-}
 
-impl Drop for Pipe {
-    /// A gap that is not over is told too.
-    fn drop(&mut self) {
-        if let Some(gap) = self.backlog.as_ref().and_then(Backlog::gap) {
-            tell(&gap);
+    fn set_aside(&mut self, empty: Vec<Vec<u8>>) {
+        if self.spare.len() < MAX_SPARE {
+            self.spare.push(empty);
         }
     }
 }
 
-/// Lets a tag wait, and tells what that costs.
-fn keep(backlog: &mut Backlog, tag: Vec<u8>, dropped: &mut Vec<Vec<u8>>) {
-    let had_gap = backlog.gap().is_some();
+/// Lets a tag wait; a gap that ends with it is handed out.
+fn keep(backlog: &mut Backlog, tag: Vec<u8>, dropped: &mut Vec<Vec<u8>>) -> Option<Dropped> {
+    let had_gap = backlog.has_gap();
     let over = backlog.push(tag, dropped);
-    if let Some(gap) = over {
-        tell(&gap);
+    if !had_gap && backlog.has_gap() {
+        tracing::info!("the reader of the output is too slow, frames are left out");
     }
-    if !had_gap && backlog.gap().is_some() {
-        tracing::warn!("the reader of the output is too slow, frames are left out");
-    }
-}
-
-fn tell(gap: &Dropped) {
-    let Dropped {
-        tags,
-        bytes,
-        from_ms,
-        to_ms,
-    } = gap;
-    let until = if to_ms > from_ms {
-        format!(" to {:.3} s", f64::from(*to_ms) / 1000.0)
-    } else {
-        " on".to_owned()
-    };
-    tracing::warn!(
-        "{tags} frames ({bytes} bytes) were left out for a slow reader, from {:.3} s{until}",
-        f64::from(*from_ms) / 1000.0
-    );
+    over
 }
 
 /// The thread: writes each batch, and gives its buffers back; of one that fails those that went out.
 fn serve(
     target: PipeTarget,
-    batches: &mpsc::Receiver<Vec<Vec<u8>>>,
-    outcomes: &async_mpsc::UnboundedSender<io::Result<Vec<Vec<u8>>>>,
+    mut batches: UnboundedReceiver<Vec<Vec<u8>>>,
+    outcomes: &UnboundedSender<io::Result<Vec<Vec<u8>>>>,
 ) {
     let opened = match target {
         PipeTarget::Stdout => unbuffered_stdout(),
@@ -241,7 +264,7 @@ fn serve(
             return;
         }
     };
-    for mut batch in batches {
+    while let Some(mut batch) = batches.blocking_recv() {
         let outcome = write_all(&mut writer, &batch);
         if let Err((written, _)) = outcome {
             batch.truncate(whole_tags(&batch, written).len());
@@ -277,6 +300,9 @@ fn total(batch: &[Vec<u8>]) -> usize {
 /// Bytes under way to the reader before the network is no longer read: two writes, so that the thread
 /// has one while the next is gathered, and little of the memory that a download may take.
 const MAX_IN_FLIGHT: usize = 512 * 1024;
+
+/// Empty batches that are kept: as many as an attentive reader has under way.
+const MAX_SPARE: usize = 8;
 
 /// How long a live stream waits for its reader. One that is merely slow takes something sooner; a
 /// server notices no sooner.
@@ -318,14 +344,14 @@ mod tests {
         let (reader, writer) = io::pipe().unwrap();
         let path = format!("/dev/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&writer));
         let mut pipe = Pipe::start(PipeTarget::Path(path.into()), vec![0; 13]).unwrap();
-        pipe.wait().await.unwrap();
+        pipe.wait(&mut Vec::new()).await.unwrap();
         // More than the reader and the system take.
         let batch = vec![vec![0; 1000], vec![0; 1 << 24], vec![0; 1000]];
         pipe.send(batch, &mut Vec::new()).unwrap();
         read_exactly(reader, 1013);
         drop(writer);
         let error = loop {
-            if let Err(error) = pipe.wait().await {
+            if let Err(error) = pipe.wait(&mut Vec::new()).await {
                 break error;
             }
         };

@@ -412,7 +412,9 @@ async fn a_disk_that_is_full_is_told() {
     output
         .media(now, nature, 0, Payload::from(&KEYFRAME[..]))
         .unwrap();
-    output.settle(now).unwrap();
-    let error = output.finish(None).await.unwrap_err();
+    let error = match output.settle(now) {
+        Ok(()) => output.finish(None).await.unwrap_err(),
+        Err(error) => error,
+    };
     assert_eq!(error.kind(), io::ErrorKind::StorageFull);
 }
