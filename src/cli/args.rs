@@ -173,6 +173,16 @@ pub struct Args {
     #[arg(long, help_heading = "Recording")]
     pub keep_timestamps: bool,
 
+    /// Record into this file what goes into a pipe, as if it were the output
+    ///
+    /// For -o -, a FIFO or a device. All that is said of files counts for this one: its name, its
+    /// index, its parts, --resume, --append and --overwrite, limits and what scripts are told. A reader that
+    /// pauses holds up a recorded stream, and costs the file nothing of a live one. When the reader
+    /// leaves, the recording goes on.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(help_heading = "Recording", allow_hyphen_values = true)]
+    pub tee: Option<PathBuf>,
+
     /// How much of a live stream waits for the reader of a pipe before frames are left out
     ///
     /// A reader that pauses holds up a recorded stream. A live one goes on: once so much waits, whole

@@ -91,7 +91,7 @@ pub fn resolve(args: &Args, surroundings: &Surroundings) -> Result<Job> {
     } = Place::of(args)?;
     let connect = connect(args, &first)?;
     let login = access::login(args, &target)?;
-    let output = destination(args, surroundings)?;
+    let (output, pipe) = outputs(args, surroundings)?;
     let route = download::route::to(&target);
     let dialer = dialling::dialer(args, surroundings)?;
     ensure_spared(args, &output)?;
@@ -137,6 +137,7 @@ pub fn resolve(args: &Args, surroundings: &Surroundings) -> Result<Job> {
         parts,
         resume,
         output,
+        pipe,
     };
     describe(target.scheme, &job);
     Ok(job)
@@ -292,6 +293,27 @@ fn timeouts(args: &Args) -> Timeouts {
 
 fn bound(seconds: u32) -> Option<Duration> {
     (seconds > 0).then(|| Duration::from_secs(seconds.into()))
+}
+
+/// Where the recording goes, and the pipe beside it.
+fn outputs(args: &Args, surroundings: &Surroundings) -> Result<(Destination, Option<Destination>)> {
+    let output = destination(args, surroundings)?;
+    let Some(tee) = args.tee.as_deref() else {
+        return Ok((output, None));
+    };
+    let is_pipe = match &output {
+        Destination::Stdout => true,
+        Destination::Path(path) => is_special(path),
+        Destination::Template(_) => false,
+    };
+    ensure!(
+        is_pipe,
+        "--tee needs a pipe to be beside: -o - or a FIFO; -o alone writes a file"
+    );
+    ensure!(!is_stdout(Some(tee)), "--tee needs the name of a file");
+    let file = parts::destination(args, tee);
+    parts::ensure_file("--tee", &file)?;
+    Ok((file, Some(output)))
 }
 
 fn destination(args: &Args, surroundings: &Surroundings) -> Result<Destination> {

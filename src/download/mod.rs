@@ -54,8 +54,10 @@ pub struct Job {
     pub player: Option<Player>,
     /// How connections are made.
     pub dialer: Dialer,
-    /// Where the stream goes.
+    /// Where the recording goes.
     pub output: Destination,
+    /// What gets the stream too, beside a recording in files: standard output, a FIFO or a device.
+    pub pipe: Option<Destination>,
     /// How much of a live stream waits for the reader of a pipe before frames are left out.
     pub backlog_bytes: usize,
     /// How it is written there if that is a file.
@@ -242,7 +244,11 @@ pub async fn run(job: &Job, report: &mut dyn Report, mut stop: Stop) -> Outcome 
 /// Looks at the output before anybody is connected to: whether it can be written, and what there is to
 /// go on with.
 async fn prepare(job: &Job, pump: &mut Pump<'_>, stop: &mut Stop) -> Result<(), Last> {
-    job.output.check().map_err(Last::Output)?;
+    let destinations = job.pipe.iter().chain([&job.output]);
+    destinations
+        .into_iter()
+        .try_for_each(Destination::check)
+        .map_err(Last::Output)?;
     let (Some(wish), Destination::Path(path)) = (job.resume, &job.output) else {
         return Ok(());
     };

@@ -15,7 +15,7 @@ use super::{
     GapPolicy, Gaps, Job, Limits, Progress, Report, Stop,
     ending::{Facts, Last},
     line::{Line, Moved},
-    output::{Nature, Output},
+    output::{Nature, Outputs},
     retry::RetryPolicy,
     splice::Arrival,
     timeline::Timeline,
@@ -38,8 +38,8 @@ use crate::{
 };
 
 /// The output that is asked for.
-fn output(job: &Job) -> Output {
-    let mut output = Output::new(job.output.clone(), &job.parts);
+fn output(job: &Job) -> Outputs {
+    let mut output = Outputs::new(job.output.clone(), &job.parts, job.pipe.clone());
     output.write_files(job.file);
     if let Some(bytes) = job.limits.min_free {
         output.keep_free(bytes);
@@ -68,7 +68,7 @@ impl From<Last> for Next {
 
 /// What outlives a connection: the output, its clock, and what is known of the stream.
 pub(super) struct Pump<'a> {
-    pub(super) output: Output,
+    pub(super) output: Outputs,
     pub(super) report: &'a mut dyn Report,
     timeline: Timeline,
     is_live_wanted: bool,

@@ -1,17 +1,21 @@
 //! A pipe whose reader pauses.
 
 use std::{
+    fs,
     io::Read,
+    path::PathBuf,
     process::{Child, Command, Stdio},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::{
+    process::Process,
     program,
-    server::{Clip, Config, Pace, Server, Stream, Tag},
+    server::{Broadcast, Clip, Config, CutLine, Pace, Server, Stream, Tag, Then},
 };
 
 #[test]
@@ -85,6 +89,241 @@ fn a_recorded_stream_waits_for_its_reader() {
 }
 
 #[test]
+fn a_file_beside_a_pipe_gets_the_same() {
+    for stream in [
+        Stream::live(Clip::sample()),
+        Stream::recorded(Clip::sample()),
+    ] {
+        let server = Server::start(Config::serving(stream.paced(Pace::Unbounded)));
+        let tee = Tee::new();
+        let read = tee.read_after(Duration::ZERO, &server, &[]);
+        assert_eq!(read.code, Some(0), "{}", read.stderr);
+        let (file, piped) = (tee.tags("out.flv"), media(&Clip::parse(&read.bytes)));
+        assert!(file.starts_with(&sample()));
+        assert!(file == piped, "{} and {} tags", file.len(), piped.len());
+    }
+}
+
+#[test]
+fn a_file_beside_a_pipe_lacks_nothing_that_a_slow_reader_lacks() {
+    let server = Server::start(Config::serving(
+        Stream::live(large_clip()).paced(Pace::Times(4.0)),
+    ));
+    let tee = Tee::new();
+    let options = ["-v", "--queue-size", "1MiB"];
+    let read = tee.read_after(Duration::from_millis(1800), &server, &options);
+    assert_eq!(read.code, Some(0), "{}", read.stderr);
+    assert_eq!(gaps(&Clip::parse(&read.bytes)).len(), 1);
+    assert!(tee.tags("out.flv") == media(&large_clip()));
+    let told = "WARNING: the reader of the pipe is too slow: it lacks ";
+    assert_eq!(read.stderr.matches(told).count(), 1, "{}", read.stderr);
+    assert!(!read.stderr.contains("gap of"), "{}", read.stderr);
+}
+
+#[test]
+fn a_recorded_stream_waits_for_the_reader_with_a_file_beside_it_too() {
+    let server = Server::start(Config::serving(
+        Stream::recorded(large_clip()).paced(Pace::Unbounded),
+    ));
+    let tee = Tee::new();
+    let mut child = tee.start(&server, &["--queue-size", "100K"]);
+    thread::sleep(Duration::from_millis(1000));
+    let waiting = fs::metadata(tee.path("out.flv")).expect("it has begun");
+    assert!(waiting.len() < 4_000_000, "{} bytes", waiting.len());
+    let read = finish(&mut child);
+    assert_eq!(read.code, Some(0), "{}", read.stderr);
+    assert!(Clip::parse(&read.bytes).media().eq(large_clip().media()));
+    assert!(tee.tags("out.flv") == media(&large_clip()));
+}
+
+#[test]
+fn a_recording_goes_on_when_the_reader_of_the_pipe_leaves() {
+    for (stream, options) in [
+        (Stream::live(large_clip()), &["-v"][..]),
+        (Stream::recorded(large_clip()), &[]),
+    ] {
+        let server = Server::start(Config::serving(stream.paced(Pace::Times(8.0))));
+        let tee = Tee::new();
+        let mut child = tee.start(&server, options);
+        let mut stdout = child.stdout.take().expect("a pipe");
+        stdout.read_exact(&mut [0; 5_000]).expect("it plays");
+        drop(stdout);
+        let finished = child.wait_with_output().expect("a child of ours");
+        let stderr = String::from_utf8_lossy(&finished.stderr);
+        assert_eq!(finished.status.code(), Some(0), "{stderr}");
+        let told = "the reader of the pipe has left, the recording goes on in the file";
+        assert_eq!(stderr.matches(told).count(), 1, "{stderr}");
+        assert!(!stderr.contains("reader-gone"), "{stderr}");
+        assert!(tee.tags("out.flv") == media(&large_clip()));
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_ends_both_and_the_pipe_has_what_the_file_has() {
+    let server = Server::start(Config::serving(
+        Stream::recorded(large_clip()).paced(Pace::Unbounded),
+    ));
+    let mut tee = Tee::new();
+    let script = r#"trap "" XFSZ; ulimit -f 4000; exec "$0" "$@""#;
+    tee.program.splice(..0, ["sh", "-c", script]);
+    let read = tee.read_after(Duration::ZERO, &server, &[]);
+    assert_eq!(read.code, Some(1), "{}", read.stderr);
+    assert!(read.stderr.contains("disk-full: "), "{}", read.stderr);
+    let (file, piped) = (tee.tags("out.flv"), media(&Clip::parse(&read.bytes)));
+    assert!(file.len() > 100 && piped.starts_with(&file));
+    assert!(media(&large_clip()).starts_with(&piped));
+}
+
+#[test]
+fn a_file_beside_a_pipe_is_cut_into_parts_and_the_pipe_is_not() {
+    let stream = Stream::recorded(Clip::sample()).paced(Pace::Unbounded);
+    let server = Server::start(Config::serving(stream));
+    let tee = Tee::new().into("cam-%d.flv");
+    let list = tee.path("list");
+    let list = list.to_str().expect("a plain name");
+    let options = [
+        "--segment-time",
+        "1",
+        "--manifest",
+        list,
+        "--min-free",
+        "1kB",
+    ];
+    let read = tee.read_after(Duration::ZERO, &server, &options);
+    assert_eq!(read.code, Some(0), "{}", read.stderr);
+    let piped = media(&Clip::parse(&read.bytes));
+    assert!(piped.starts_with(&sample()));
+    let list = fs::read_to_string(list).expect("a list");
+    let mut together = Vec::new();
+    for line in list.lines() {
+        let line: Value = serde_json::from_str(line).expect("a line of JSON");
+        let offset_ms = line["offset_ms"].as_u64().expect("an offset") as u32;
+        let path = PathBuf::from(line["path"].as_str().expect("a path"));
+        let tags = media(&Clip::read(&path)).into_iter();
+        let tags = tags.skip_while(|tag| offset_ms > 0 && tag.is_configuration());
+        together.extend(tags.map(|tag| Tag {
+            timestamp_ms: tag.timestamp_ms + offset_ms,
+            ..tag
+        }));
+    }
+    assert_eq!(list.lines().count(), 3);
+    assert!(together == piped);
+}
+
+#[test]
+fn a_lost_connection_begins_a_new_file_and_the_pipe_goes_on() {
+    let stream = Stream::broadcast(Broadcast::new(large_clip(), 4.0, true));
+    let server = Server::start(Config::serving(stream));
+    let line = CutLine::start(server.port(), vec![(1_500_000, Then::Fin)]);
+    let url = format!("rtmp://127.0.0.1:{}/app/clip", line.port());
+    let tee = Tee::new();
+    let options = ["-v", "--republish-wait", "0", "--gap", "split"];
+    let read = finish(&mut tee.start_from(&url, &options));
+    assert_eq!(read.code, Some(0), "{}", read.stderr);
+    assert_eq!(read.stderr.matches("gap of").count(), 1, "{}", read.stderr);
+    let mut files = tee.tags("out.flv");
+    let second = tee.tags("out.2.flv");
+    files.extend(second.into_iter().skip_while(Tag::is_configuration));
+    let bodies = |tags: &[Tag]| tags.iter().map(|tag| tag.body.clone()).collect::<Vec<_>>();
+    let piped = media(&Clip::parse(&read.bytes));
+    assert!(bodies(&files) == bodies(&piped));
+    assert!(piped.is_sorted_by_key(|tag| tag.timestamp_ms));
+}
+
+#[test]
+fn a_recording_that_is_gone_on_with_has_a_pipe_that_can_be_played() {
+    let clip = large_clip();
+    let stream = Stream::recorded(clip.clone()).paced(Pace::Unbounded);
+    let server = Server::start(Config::serving(stream));
+    let tee = Tee::new();
+    let read = tee.read_after(Duration::ZERO, &server, &["--duration", "5"]);
+    assert_eq!(read.code, Some(0), "{}", read.stderr);
+    let read = tee.read_after(Duration::ZERO, &server, &["-e"]);
+    assert_eq!(read.code, Some(0), "{}", read.stderr);
+    assert!(tee.tags("out.flv") == media(&clip));
+    let piped = media(&Clip::parse(&read.bytes));
+    let new = clip.media().filter(|tag| tag.timestamp_ms >= 5_000);
+    let piped_frames = piped.iter().filter(|tag| !tag.is_configuration());
+    assert!(piped_frames.eq(new));
+    assert!(piped[..2].iter().all(Tag::is_configuration));
+}
+
+#[test]
+fn a_signal_finishes_file_and_pipe_within_a_second() {
+    let server = Server::start(Config::serving(
+        Stream::live(large_clip()).paced(Pace::Times(4.0)),
+    ));
+    // A reader that never comes back, too.
+    for is_reading in [true, false] {
+        let tee = Tee::new();
+        let mut child = tee.start(&server, &["-v"]);
+        thread::sleep(Duration::from_millis(1500));
+        interrupt(&child);
+        let sent = Instant::now();
+        let read = if is_reading {
+            finish(&mut child)
+        } else {
+            child.wait().expect("a child of ours");
+            finish(&mut child)
+        };
+        // A busy machine has its own seconds.
+        assert!(sent.elapsed() < Duration::from_millis(1800));
+        assert_eq!(read.code, Some(0), "{}", read.stderr);
+        assert!(read.stderr.contains("interrupted"), "{}", read.stderr);
+        let file = tee.tags("out.flv");
+        assert!(file.len() > 50 && media(&large_clip()).starts_with(&file));
+        if is_reading {
+            assert!(media(&Clip::parse(&read.bytes)) == file);
+        }
+    }
+}
+
+#[test]
+fn a_file_beside_a_pipe_needs_a_pipe_and_a_name() {
+    let cases: [(&str, &[&str], &str); 6] = [
+        (
+            "out.flv",
+            &["--tee", "tee.flv"],
+            "--tee needs a pipe to be beside: -o - or a FIFO; -o alone writes a file",
+        ),
+        (
+            "%F.flv",
+            &["--tee", "tee.flv"],
+            "--tee needs a pipe to be beside: -o - or a FIFO; -o alone writes a file",
+        ),
+        ("-", &["--tee", "-"], "--tee needs the name of a file"),
+        (
+            "-",
+            &["--tee", "/dev/null"],
+            "--tee needs an output file, and /dev/null is none",
+        ),
+        (
+            "-",
+            &["--tee", "x", "--manifest", "x"],
+            "--manifest and --tee name the same file",
+        ),
+        (
+            "-",
+            &["--tee", "/bin/sh", "-v"],
+            "\"/bin/sh\" is not empty: --overwrite replaces it, --append goes on with it",
+        ),
+    ];
+    for (output, flags, why) in cases {
+        // Nobody listens there.
+        let mut command = program::command();
+        command.args(["rtmp://127.0.0.1:1/app/clip", "-o", output]);
+        let finished = Process::start(command.args(flags)).finish(program::LIMIT);
+        assert_eq!(finished.code(), Some(1), "{finished}");
+        assert_eq!(
+            finished.stderr,
+            format!("ERROR: usage: {why}\n"),
+            "{flags:?}"
+        );
+    }
+}
+
+#[test]
 fn what_waits_still_goes_out_after_a_signal() {
     let server = Server::start(Config::serving(
         Stream::live(large_clip()).paced(Pace::Times(4.0)),
@@ -114,6 +353,73 @@ struct Heard {
     bytes: Vec<u8>,
     stderr: String,
     code: Option<i32>,
+}
+
+/// `rtmpull URL -o - --tee FILE`.
+struct Tee {
+    /// The program, and what stands in front of its options.
+    program: Vec<&'static str>,
+    folder: TempDir,
+    name: &'static str,
+}
+
+impl Tee {
+    fn new() -> Self {
+        Self {
+            program: vec![env!("CARGO_BIN_EXE_rtmpull")],
+            folder: tempfile::tempdir().expect("a temporary folder"),
+            name: "out.flv",
+        }
+    }
+
+    /// Into a file of this name.
+    fn into(self, name: &'static str) -> Self {
+        Self { name, ..self }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The tags of a file behind its metadata.
+    fn tags(&self, name: &str) -> Vec<Tag> {
+        media(&Clip::read(&self.path(name)))
+    }
+
+    fn start(&self, server: &Server, options: &[&str]) -> Child {
+        self.start_from(&server.url("clip"), options)
+    }
+
+    fn start_from(&self, url: &str, options: &[&str]) -> Child {
+        let mut command = Command::new(self.program[0]);
+        command.args(&self.program[1..]);
+        spawn(
+            command
+                .arg(url)
+                .args(options)
+                .arg("--tee")
+                .arg(self.path(self.name)),
+        )
+    }
+
+    /// Starts to read only after `pause`.
+    fn read_after(&self, pause: Duration, server: &Server, options: &[&str]) -> Heard {
+        let mut child = self.start(server, options);
+        thread::sleep(pause);
+        finish(&mut child)
+    }
+}
+
+/// Audio and video of the sample, but for the mark at its end, which carries nothing.
+fn sample() -> Vec<Tag> {
+    let mut media = media(&Clip::sample());
+    media.retain(|tag| tag.body.len() > 5);
+    media
+}
+
+/// Audio and video.
+fn media(clip: &Clip) -> Vec<Tag> {
+    clip.media().cloned().collect()
 }
 
 /// Where the large clip's tags are missing from `read`: from where, and to where. Panics unless what is

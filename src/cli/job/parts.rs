@@ -68,7 +68,7 @@ pub(super) fn parts(args: &Args, output: &Destination) -> Result<Parts> {
         ensure_different_names(template, &parts)?;
     }
     if let Some(manifest) = &parts.manifest {
-        ensure_manifest(manifest, args.flv.as_deref())?;
+        ensure_manifest(manifest, args)?;
     }
     Ok(parts)
 }
@@ -120,7 +120,7 @@ fn ensure_more_than_head(flag: &str, bytes: u64) -> Result<()> {
     Ok(())
 }
 
-fn ensure_file(flag: &str, output: &Destination) -> Result<()> {
+pub(super) fn ensure_file(flag: &str, output: &Destination) -> Result<()> {
     match output {
         Destination::Stdout => bail!("{flag} needs an output file: name one with -o"),
         Destination::Path(path) => {
@@ -154,11 +154,13 @@ fn ensure_different_names(template: &Template, parts: &Parts) -> Result<()> {
     Ok(())
 }
 
-fn ensure_manifest(manifest: &Path, output: Option<&Path>) -> Result<()> {
-    ensure!(
-        Some(manifest) != output,
-        "--manifest and --flv name the same file"
-    );
+fn ensure_manifest(manifest: &Path, args: &Args) -> Result<()> {
+    for (flag, file) in [("--flv", &args.flv), ("--tee", &args.tee)] {
+        ensure!(
+            file.as_deref() != Some(manifest),
+            "--manifest and {flag} name the same file"
+        );
+    }
     let opened = open_manifest(manifest);
     opened.with_context(|| format!("cannot write --manifest {}", manifest.display()))?;
     Ok(())

@@ -9,6 +9,7 @@ mod hook;
 mod manifest;
 mod marks;
 mod names;
+mod outputs;
 mod part;
 mod pipe;
 mod queue;
@@ -26,6 +27,7 @@ use std::{
 use jiff::{Timestamp, Zoned, tz::TimeZone};
 
 pub(crate) use self::file::lock;
+pub(super) use self::outputs::Outputs;
 use self::{
     configuration::Configuration,
     early::Early,

@@ -149,8 +149,12 @@ impl Pump<'_> {
     #[cold]
     pub(super) fn compare(&mut self, now: Instant, arrival: Arrival) -> Result<(), Last> {
         if arrival.nature.is_frame {
-            self.first_timestamp_ms.get_or_insert(0);
+            if self.first_timestamp_ms.is_none() {
+                self.begin(Timestamp(0));
+            }
             self.tell_start();
+        } else {
+            self.output.foretell(now, arrival.nature, &arrival.payload);
         }
         let verdict = match &mut self.search {
             Some(Search::Recorded(resumption)) => resumption.offer(arrival),

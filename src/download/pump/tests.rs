@@ -87,6 +87,7 @@ fn job(destination: Destination) -> Job {
         player: None,
         dialer: Dialer::default(),
         output: destination,
+        pipe: None,
         backlog_bytes: 1 << 20,
         file: FileOptions::default(),
         retry: RetryPolicy::default(),
@@ -104,13 +105,34 @@ fn job(destination: Destination) -> Job {
 fn a_warm_download_allocates_nothing_per_message() {
     let folder = tempfile::tempdir().unwrap();
     let job = job(Destination::Path(folder.path().join("out.flv")));
+    assert_allocates_nothing(&job);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_warm_pipe_allocates_nothing_per_message_and_neither_does_a_file_beside_it() {
+    let pipe = || Destination::Path("/dev/null".into());
+    assert_allocates_nothing(&job(pipe()));
+    let folder = tempfile::tempdir().unwrap();
+    let job = Job {
+        pipe: Some(pipe()),
+        ..job(Destination::Path(folder.path().join("out.flv")))
+    };
+    assert_allocates_nothing(&job);
+}
+
+fn assert_allocates_nothing(job: &Job) {
     let mut deaf = Deaf;
-    let mut pump = Pump::new(&job, &mut deaf);
+    let mut pump = Pump::new(job, &mut deaf);
     let mut line = Line::new();
     let mut outbox = BytesMut::with_capacity(4096);
     let mut second = |number| {
         line.send_second(number);
         pump.turn(&mut line.client, &mut line.inbox).unwrap();
+        while !pump.output.is_taken() {
+            std::thread::yield_now();
+            pump.output.settle(Instant::now()).unwrap();
+        }
         line.client.poll_transmit(&mut outbox).unwrap();
         outbox.clear();
         line.inbox.reserve(READ_BYTES);

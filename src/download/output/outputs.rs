@@ -1,0 +1,460 @@
+//! All that one download is written to: the recording, and a pipe beside it.
+
+use std::{io, time::Instant};
+
+use jiff::Timestamp;
+
+use super::{Destination, FileOptions, Former, Nature, Output, PartFacts, Parts, Written};
+use crate::{
+    amf::Object,
+    download::Gap,
+    payload::{Payload, Pool},
+};
+
+/// The recording, which everything that is asked of an output is asked of, and perhaps a pipe that gets
+/// the same tags.
+///
+/// The recording is what must not be lost: a pipe beside it that is slow lacks frames, or has the
+/// network wait, and one that breaks is given up.
+#[derive(Debug)]
+pub(in crate::download) struct Outputs {
+    recording: Output,
+    beside: Option<Beside>,
+    /// What went wrong with the recording while the pipe was still waited for.
+    failure: Option<io::Error>,
+}
+
+/// A pipe beside a recording in files.
+#[derive(Debug)]
+struct Beside {
+    output: Output,
+    /// Spent copies, for the next ones.
+    pool: Pool,
+}
+
+impl Outputs {
+    /// A recording into `destination`, and a pipe to `beside`.
+    pub(in crate::download) fn new(
+        destination: Destination,
+        parts: &Parts,
+        beside: Option<Destination>,
+    ) -> Self {
+        Self {
+            recording: Output::new(destination, parts),
+            beside: beside.map(Beside::new),
+            failure: None,
+        }
+    }
+
+    /// See [`Output::go_on_without_reader`].
+    pub(in crate::download) fn go_on_without_reader(&mut self, backlog_bytes: usize) {
+        self.pipe().go_on_without_reader(backlog_bytes);
+    }
+
+    /// See [`Output::go_on_with`]. The pipe gets what is new.
+    pub(in crate::download) fn go_on_with(&mut self, file: Former) {
+        self.recording.go_on_with(file);
+    }
+
+    /// See [`Output::write_files`].
+    pub(in crate::download) fn write_files(&mut self, options: FileOptions) {
+        self.recording.write_files(options);
+    }
+
+    /// See [`Output::keep_free`].
+    pub(in crate::download) fn keep_free(&mut self, bytes: u64) {
+        self.recording.keep_free(bytes);
+    }
+
+    /// See [`Output::check_room`].
+    pub(in crate::download) fn check_room(&mut self, now: Instant) -> io::Result<()> {
+        self.recording.check_room(now)
+    }
+
+    /// See [`Output::set_wall_clock`].
+    pub(in crate::download) fn set_wall_clock(&mut self, wall: Timestamp) {
+        self.recording.set_wall_clock(wall);
+        if let Some(beside) = &mut self.beside {
+            beside.output.set_wall_clock(wall);
+        }
+    }
+
+    /// See [`Output::split`].
+    pub(in crate::download) fn split(&mut self) {
+        self.recording.split();
+    }
+
+    /// See [`Output::bytes_with`].
+    pub(in crate::download) fn bytes_with(
+        &mut self,
+        nature: Nature,
+        at_ms: u64,
+        payload: &Payload,
+    ) -> u64 {
+        self.recording.bytes_with(nature, at_ms, payload)
+    }
+
+    /// What is in the recording.
+    pub(in crate::download) fn written(&self) -> Written {
+        self.recording.written()
+    }
+
+    /// See [`Output::take_part`].
+    pub(in crate::download) fn take_part(&mut self) -> Option<PartFacts> {
+        self.recording.take_part()
+    }
+
+    /// What the recording lacks. What a pipe beside it lacks is only logged.
+    pub(in crate::download) fn take_gap(&mut self) -> Option<Gap> {
+        if let Some(beside) = &mut self.beside {
+            while let Some(gap) = beside.output.take_gap() {
+                tell(&gap);
+            }
+        }
+        self.recording.take_gap()
+    }
+
+    /// See [`Output::metadata`].
+    pub(in crate::download) fn metadata(
+        &mut self,
+        now: Instant,
+        at_ms: u64,
+        members: Object,
+        payload: Payload,
+    ) -> io::Result<()> {
+        self.with_pipe(|beside| {
+            let copy = beside.copy(&payload);
+            beside.output.metadata(now, at_ms, members.clone(), copy)
+        });
+        self.recording.metadata(now, at_ms, members, payload)
+    }
+
+    /// See [`Output::media`]. The pipe comes first: it gets what a full disk does not take.
+    pub(in crate::download) fn media(
+        &mut self,
+        now: Instant,
+        nature: Nature,
+        at_ms: u64,
+        payload: Payload,
+    ) -> io::Result<()> {
+        self.with_pipe(|beside| beside.media(now, nature, at_ms, &payload));
+        self.recording.media(now, nature, at_ms, payload)
+    }
+
+    /// Configuration that the recording may have already: a pipe that has not begun does not.
+    pub(in crate::download) fn foretell(
+        &mut self,
+        now: Instant,
+        nature: Nature,
+        payload: &Payload,
+    ) {
+        if nature.is_configuration {
+            self.with_pipe(|beside| match beside.output.part {
+                None => beside.media(now, nature, 0, payload),
+                Some(_) => Ok(()),
+            });
+        }
+    }
+
+    /// See [`Output::is_configured_by`].
+    pub(in crate::download) fn is_configured_by(&self, nature: Nature, payload: &Payload) -> bool {
+        self.recording.is_configured_by(nature, payload)
+    }
+
+    /// When [`Outputs::settle`] has something to do.
+    pub(in crate::download) fn deadline(&self) -> Option<Instant> {
+        let beside = self.beside.as_ref();
+        let of_pipe = beside.and_then(|beside| beside.output.deadline());
+        self.recording.deadline().into_iter().chain(of_pipe).min()
+    }
+
+    /// See [`Output::settle`].
+    pub(in crate::download) fn settle(&mut self, now: Instant) -> io::Result<()> {
+        self.with_pipe(|beside| beside.output.settle(now));
+        self.recording.settle(now)
+    }
+
+    /// See [`Output::is_full`].
+    pub(in crate::download) fn is_full(&self) -> bool {
+        let beside = self.beside.as_ref();
+        beside
+            .map_or(&self.recording, |beside| &beside.output)
+            .is_full()
+    }
+
+    /// See [`Output::is_behind`].
+    pub(in crate::download) fn is_behind(&self) -> bool {
+        let beside = self.beside.as_ref();
+        beside
+            .map_or(&self.recording, |beside| &beside.output)
+            .is_behind()
+    }
+
+    /// See [`Output::wait_for_reader`].
+    pub(in crate::download) async fn wait_for_reader(&mut self) -> io::Result<()> {
+        let Some(beside) = &mut self.beside else {
+            return self.recording.wait_for_reader().await;
+        };
+        let waited = beside.output.wait_for_reader().await;
+        self.with_pipe(|_| waited);
+        Ok(())
+    }
+
+    /// See [`Output::spend`].
+    pub(in crate::download) fn spend(&mut self, payload: Payload) {
+        self.recording.spend(payload);
+    }
+
+    /// See [`Output::take_spent`].
+    pub(in crate::download) fn take_spent(&mut self) -> Option<Payload> {
+        self.recording.take_spent()
+    }
+
+    /// See [`Output::finish`]. The recording waits for no reader, and an error is its own.
+    pub(in crate::download) async fn finish(
+        &mut self,
+        deadline: Option<Instant>,
+    ) -> io::Result<()> {
+        let Some(beside) = &mut self.beside else {
+            return self.recording.finish(deadline).await;
+        };
+        let (recording, failure) = (&mut self.recording, &mut self.failure);
+        // Whoever waits for the reader may lose patience and call again: nothing is to be forgotten.
+        let finished = async {
+            if let Err(error) = recording.finish(deadline).await {
+                failure.get_or_insert(error);
+            }
+        };
+        let ((), taken) = tokio::join!(finished, beside.output.finish(deadline));
+        self.with_pipe(|_| taken);
+        self.failure.take().map_or(Ok(()), Err)
+    }
+
+    /// Whether a pipe's reader has taken all that was sent.
+    #[cfg(test)]
+    pub(in crate::download) fn is_taken(&mut self) -> bool {
+        self.pipe().pipe().is_none_or(super::Pipe::is_idle)
+    }
+
+    /// See [`Output::finish_hooks`].
+    pub(in crate::download) async fn finish_hooks(&mut self, deadline: Instant) {
+        self.recording.finish_hooks(deadline).await;
+    }
+
+    /// See [`Output::leave_hooks`].
+    pub(in crate::download) fn leave_hooks(&self) {
+        self.recording.leave_hooks();
+    }
+
+    /// The output that may be a pipe.
+    fn pipe(&mut self) -> &mut Output {
+        match &mut self.beside {
+            Some(beside) => &mut beside.output,
+            None => &mut self.recording,
+        }
+    }
+
+    /// Does something with the pipe beside the recording, and gives it up where that fails.
+    fn with_pipe(&mut self, work: impl FnOnce(&mut Beside) -> io::Result<()>) {
+        let worked = self.beside.as_mut().map_or(Ok(()), work);
+        if let Err(error) = worked {
+            self.give_up_pipe(&error);
+        }
+    }
+
+    #[cold]
+    fn give_up_pipe(&mut self, error: &io::Error) {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => {
+                tracing::info!(
+                    "the reader of the pipe has left, the recording goes on in the file"
+                );
+            }
+            io::ErrorKind::TimedOut => {
+                tracing::warn!("the reader of the pipe did not take all; the file has it");
+            }
+            _ => tracing::warn!(
+                "the pipe cannot be written, the recording goes on in the file: {error}"
+            ),
+        }
+        self.beside = None;
+    }
+}
+
+impl Beside {
+    fn new(destination: Destination) -> Self {
+        Self {
+            output: Output::new(destination, &Parts::none()),
+            pool: Pool::default(),
+        }
+    }
+
+    fn media(
+        &mut self,
+        now: Instant,
+        nature: Nature,
+        at_ms: u64,
+        payload: &Payload,
+    ) -> io::Result<()> {
+        if self.is_foretold(nature, payload) {
+            return Ok(());
+        }
+        let copy = self.copy(payload);
+        self.output.media(now, nature, at_ms, copy)
+    }
+
+    fn is_foretold(&self, nature: Nature, payload: &Payload) -> bool {
+        self.output.part.is_none() && self.output.is_configured_by(nature, payload)
+    }
+
+    fn copy(&mut self, payload: &Payload) -> Payload {
+        while let Some(spent) = self.output.take_spent() {
+            self.pool.put(spent);
+        }
+        let mut copy = self.pool.take(payload.len());
+        copy.extend_from_slice(payload);
+        copy
+    }
+}
+
+/// A gap of the pipe alone.
+fn tell(gap: &Gap) {
+    tracing::warn!(
+        "the reader of the pipe is too slow: it lacks {:.1} s from {:.1} s on, which the file has",
+        gap.length_ms as f64 / 1000.0,
+        gap.at_ms as f64 / 1000.0
+    );
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::{
+        fs,
+        io::{PipeReader, PipeWriter, Read},
+        os::fd::AsRawFd,
+        path::PathBuf,
+        time::Duration,
+    };
+
+    use super::*;
+
+    const CONFIGURATION: [u8; 12] = [0x17, 0, 0, 0, 0, 1, 0x64, 0, 13, 0xFF, 0xE0, 0];
+    const KEYFRAME: [u8; 10] = [0x17, 1, 0, 0, 0, 0, 0, 0, 1, 0x65];
+
+    /// A file, and a pipe beside it whose far end is held here.
+    struct Fixture {
+        outputs: Outputs,
+        folder: tempfile::TempDir,
+        writer: PipeWriter,
+        reader: PipeReader,
+        now: Instant,
+    }
+
+    impl Fixture {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join("out.flv");
+            Self::into(file, folder)
+        }
+
+        fn into(file: PathBuf, folder: tempfile::TempDir) -> Self {
+            let (reader, writer) = io::pipe().unwrap();
+            let pipe = Destination::Path(format!("/dev/fd/{}", writer.as_raw_fd()).into());
+            Self {
+                outputs: Outputs::new(Destination::Path(file), &Parts::none(), Some(pipe)),
+                folder,
+                writer,
+                reader,
+                now: Instant::now(),
+            }
+        }
+
+        fn video(&mut self, at_ms: u64, body: &[u8]) -> io::Result<()> {
+            let nature = Nature::of_video(body);
+            self.outputs
+                .media(self.now, nature, at_ms, Payload::from(body))
+        }
+
+        /// The tags of the file.
+        fn file(&self) -> Vec<u8> {
+            let file = fs::read(self.folder.path().join("out.flv")).unwrap();
+            file[crate::flv::head::LENGTH..].to_vec()
+        }
+
+        /// All that has gone through the pipe.
+        fn piped(self) -> Vec<u8> {
+            drop((self.outputs, self.writer));
+            let (mut bytes, mut reader) = (Vec::new(), self.reader);
+            reader.read_to_end(&mut bytes).unwrap();
+            bytes
+        }
+    }
+
+    #[tokio::test]
+    async fn both_get_the_same_tags() {
+        let mut fixture = Fixture::new();
+        fixture.video(0, &CONFIGURATION).unwrap();
+        for at_ms in [0, 40, 80] {
+            fixture.video(at_ms, &KEYFRAME).unwrap();
+        }
+        fixture.outputs.finish(None).await.unwrap();
+        let file = fixture.file();
+        assert_eq!(file.len(), 12 + 3 * 10 + 4 * 15);
+        let written = fixture.outputs.written();
+        assert_eq!(written.tags, 4, "the file's alone");
+        assert!(fixture.piped().ends_with(&file));
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_leaves_costs_the_file_nothing() {
+        let mut fixture = Fixture::new();
+        fixture.video(0, &KEYFRAME).unwrap();
+        (fixture.reader, fixture.writer) = io::pipe().unwrap();
+        for at_ms in 1..500 {
+            fixture.video(at_ms, &KEYFRAME).unwrap();
+            fixture.outputs.settle(fixture.now).unwrap();
+            std::thread::sleep(Duration::from_micros(100));
+        }
+        assert!(fixture.outputs.beside.is_none(), "given up");
+        fixture.outputs.finish(None).await.unwrap();
+        assert_eq!(fixture.file().len(), 500 * 25);
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_pauses_keeps_the_file_from_nothing_at_the_end() {
+        let mut fixture = Fixture::new();
+        fixture.video(0, &[0x17; 300_000]).unwrap();
+        let deadline = Instant::now() + Duration::from_millis(20);
+        fixture.outputs.finish(Some(deadline)).await.unwrap();
+        assert_eq!(fixture.file().len(), 300_015);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_recorded_goes_down_the_pipe() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut fixture = Fixture::into("/nowhere/at/all.flv".into(), folder);
+        let error = fixture.video(0, &KEYFRAME).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        fixture.outputs.finish(None).await.unwrap();
+        assert!(fixture.piped().ends_with(&[0, 0, 0, 21]));
+    }
+
+    #[tokio::test]
+    async fn configuration_that_the_file_has_is_news_to_a_pipe_that_begins() {
+        let mut fixture = Fixture::new();
+        let nature = Nature::of_video(&CONFIGURATION);
+        let payload = Payload::from(&CONFIGURATION[..]);
+        for _ in 0..2 {
+            fixture.outputs.foretell(fixture.now, nature, &payload);
+        }
+        fixture.video(0, &CONFIGURATION).unwrap();
+        fixture.video(0, &KEYFRAME).unwrap();
+        fixture.outputs.foretell(fixture.now, nature, &payload);
+        fixture.outputs.finish(None).await.unwrap();
+        let file = fixture.file();
+        let piped = fixture.piped();
+        assert!(piped.ends_with(&file));
+        let times = piped.windows(12).filter(|bytes| **bytes == CONFIGURATION);
+        assert_eq!(times.count(), 1);
+    }
+}
