@@ -141,8 +141,9 @@ impl Scan {
         self.recording.note(nature, timestamp_ms.into(), tag.body);
     }
 
-    /// Whether there is more behind the last intact tag than the torn one that a writer may leave
-    /// there when it is killed: whoever went on there would cut it off.
+    /// Whether there is more behind the last intact tag than a writer may leave there when it is killed:
+    /// whoever went on there would cut it off. rtmpdump writes over the end of a file that it goes on
+    /// with, and leaves the tags of the former one behind where it is killed before their end.
     fn is_damaged(&self, file: &mut File) -> io::Result<bool> {
         let Some(header) = self.reader.header() else {
             return Ok(false);
@@ -153,7 +154,9 @@ impl Scan {
         let mut rest = Vec::new();
         file.seek(SeekFrom::Start(self.reader.intact_end()))?;
         file.take(MAX_TAG as u64 + 1).read_to_end(&mut rest)?;
-        Ok(rest.len() > MAX_TAG || rest.get(1..).is_some_and(salvage::has_tag))
+        let may_be_stale = !self.is_ours && !self.recording.is_empty();
+        let has_tag = || rest.get(1..).is_some_and(salvage::has_tag);
+        Ok(rest.len() > MAX_TAG || !may_be_stale && has_tag())
     }
 
     fn into_found(mut self, file: File, rest: &[u8]) -> Found {

@@ -638,6 +638,30 @@ fn what_lies_behind_a_fault_in_the_middle_is_not_cut_off() {
 }
 
 #[test]
+fn what_rtmpdump_leaves_behind_the_end_of_a_file_is_cut_off() {
+    let (_folder, file) = recorded(&FILM, 200);
+    let ours = fs::read(&file).unwrap();
+    let ends = ends(&ours);
+    let middle = ends[ends.len() / 2];
+    // Its own head, half a tag where it was killed, and what had been there before.
+    let foreign = [
+        b"FLV\x01\x05\0\0\0\x09\0\0\0\0",
+        &ours[head::LENGTH..middle + 9],
+        &ours[middle + 20..],
+    ];
+    fs::write(&file, foreign.concat()).unwrap();
+    let Found::Recording(recording, _) = read(&file).unwrap() else {
+        panic!("it is refused");
+    };
+    let (_folder, shorter) = recorded(&FILM, ends.len() / 2);
+    let Found::Recording(expected, _) = read(&shorter).unwrap() else {
+        panic!("it is refused");
+    };
+    assert!(recording.end_ms() > 0);
+    assert!(recording.end_ms().abs_diff(expected.end_ms()) < 100);
+}
+
+#[test]
 fn more_than_a_tag_behind_a_fault_is_not_cut_off_and_a_tag_s_worth_is() {
     let (_folder, file) = recorded(&FILM, 200);
     let sound = fs::read(&file).unwrap();
