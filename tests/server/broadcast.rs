@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    sync::OnceLock,
+    sync::{Mutex, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -15,7 +15,32 @@ pub struct Broadcast {
     pub speed: f64,
     /// Whether a player gets everything since the last keyframe first, as servers with a cache do.
     pub has_cache: bool,
+    /// What the timestamps count from.
+    pub clock: PublisherClock,
     began: OnceLock<Instant>,
+    sent: Mutex<Vec<Sent>>,
+}
+
+/// What the timestamps of a broadcast count from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PublisherClock {
+    /// The beginning of the clip, where it shows so much.
+    From(u32),
+    /// Each player's first frame.
+    PerPlayer,
+}
+
+/// A frame or a configuration on its way to a player.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sent {
+    /// The player's port.
+    pub port: u16,
+    /// How many bytes of the connection there are with it, S0 the first.
+    pub end: u64,
+    pub kind: u8,
+    /// Its place in the clip.
+    pub at_ms: u32,
+    pub is_configuration: bool,
 }
 
 impl Broadcast {
@@ -24,8 +49,16 @@ impl Broadcast {
             clip,
             speed,
             has_cache,
+            clock: PublisherClock::From(0),
             began: OnceLock::new(),
+            sent: Mutex::default(),
         }
+    }
+
+    /// The same on another clock.
+    pub fn on_clock(mut self, clock: PublisherClock) -> Self {
+        self.clock = clock;
+        self
     }
 
     /// When it began: now, for the first who asks.
@@ -37,6 +70,15 @@ impl Broadcast {
     pub fn position_ms(&self) -> u32 {
         let elapsed: Duration = self.began().elapsed();
         (elapsed.as_secs_f64() * 1000.0 * self.speed) as u32
+    }
+
+    /// All that was sent to anybody, in order.
+    pub fn sent(&self) -> Vec<Sent> {
+        self.sent.lock().expect("nobody panics with it").clone()
+    }
+
+    pub(super) fn note(&self, sent: Sent) {
+        self.sent.lock().expect("nobody panics with it").push(sent);
     }
 }
 

@@ -376,11 +376,12 @@ impl Stream {
     }
 
     /// One publisher for all players.
-    pub fn broadcast(broadcast: Broadcast) -> Self {
+    pub fn broadcast(broadcast: impl Into<Arc<Broadcast>>) -> Self {
+        let broadcast = broadcast.into();
         Self {
             pace: Pace::Times(broadcast.speed),
             seeking: Seeking::default(),
-            source: Source::Broadcast(Arc::new(broadcast)),
+            source: Source::Broadcast(broadcast),
             end: vec![Ending::UnpublishNotify, Ending::StreamEof, Ending::Fin],
         }
     }

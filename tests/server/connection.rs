@@ -324,6 +324,11 @@ impl Connection {
         self.socket.local_addr().map_or(0, |address| address.port())
     }
 
+    /// The client's port.
+    pub fn peer_port(&self) -> u16 {
+        self.socket.peer_addr().map_or(0, |address| address.port())
+    }
+
     /// What the client said so far.
     pub fn heard(&self) -> Heard {
         self.heard.lock().expect("nobody panics with it").clone()

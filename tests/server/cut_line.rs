@@ -3,7 +3,7 @@
 use std::{
     io::{Read, Write},
     net::{Ipv4Addr, Shutdown, TcpStream},
-    sync::Arc,
+    sync::{Arc, Mutex},
     thread,
     time::Duration,
 };
@@ -14,23 +14,32 @@ use super::{config::Then, listener::Listener};
 #[derive(Debug)]
 pub struct CutLine {
     listener: Listener,
+    carried: Arc<Mutex<Vec<(u16, u64)>>>,
 }
 
 impl CutLine {
     /// Starts a line to `port` on loopback. The first connection ends after the first number of `cuts`,
     /// and so on; those behind the last one go on.
     pub fn start(port: u16, cuts: Vec<(u64, Then)>) -> Self {
+        let carried = Arc::new(Mutex::new(Vec::new()));
+        let all = carried.clone();
         let listener = Listener::start(move |number, near| {
             let Ok(far) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).map(Arc::new) else {
                 return;
             };
+            // What waits to be sent would be lost in a reset.
+            let _ = near.set_nodelay(true);
+            let port = far.local_addr().map_or(0, |address| address.port());
             let (from, to) = (near.clone(), far.clone());
             let there = thread::spawn(move || {
                 carry(&from, &to, u64::MAX);
                 let _already_closed = to.shutdown(Shutdown::Both);
             });
             let (bytes, then) = cuts.get(number).copied().unwrap_or((u64::MAX, Then::Fin));
-            carry(&far, &near, bytes);
+            let bytes = carry(&far, &near, bytes);
+            let mut all = all.lock().expect("nobody panics with it");
+            all.push((port, bytes));
+            drop(all);
             let _already_closed = far.shutdown(Shutdown::Both);
             // With a reset there is no FIN, but a close that does not linger.
             let ways = if then == Then::Rst {
@@ -44,6 +53,7 @@ impl CutLine {
         });
         Self {
             listener: listener.expect("loopback has a free port"),
+            carried,
         }
     }
 
@@ -51,21 +61,29 @@ impl CutLine {
     pub fn port(&self) -> u16 {
         self.listener.port()
     }
+
+    /// The connections that are over: the far end's client port, and how many bytes of the server's
+    /// came through.
+    pub fn carried(&self) -> Vec<(u16, u64)> {
+        self.carried.lock().expect("nobody panics with it").clone()
+    }
 }
 
-/// Carries so many bytes, or all there are.
-fn carry(mut from: &TcpStream, mut to: &TcpStream, mut bytes: u64) {
+/// Carries so many bytes, or all there are; how many there were.
+fn carry(mut from: &TcpStream, mut to: &TcpStream, bytes: u64) -> u64 {
     let mut buffer = vec![0; 16 * 1024];
-    while bytes > 0 {
+    let mut left = bytes;
+    while left > 0 {
         let most = buffer
             .len()
-            .min(usize::try_from(bytes).unwrap_or(usize::MAX));
+            .min(usize::try_from(left).unwrap_or(usize::MAX));
         let Ok(count @ 1..) = from.read(&mut buffer[..most]) else {
-            return;
+            break;
         };
         if to.write_all(&buffer[..count]).is_err() {
-            return;
+            break;
         }
-        bytes -= count as u64;
+        left -= count as u64;
     }
+    bytes - left
 }

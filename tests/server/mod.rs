@@ -33,7 +33,7 @@ mod replay;
 mod session;
 
 pub use self::{
-    broadcast::Broadcast,
+    broadcast::{Broadcast, PublisherClock, Sent},
     certificates::{Authority, Identity, Validity},
     clip::{Clip, Tag},
     config::{

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{
+    broadcast::PublisherClock,
     clip::{Clip, Tag},
     config::{Pace, SeekTo, Seeking, Source, Stream},
 };
@@ -13,6 +14,8 @@ pub struct Playback<'a> {
     /// What is still to be sent, the next one last.
     tags: Vec<Tag>,
     first_ms: u32,
+    /// How far the clock that is sent is ahead of the clip's.
+    shift_ms: u32,
     /// Where the buffer is full.
     until_ms: Option<u32>,
     start: Instant,
@@ -37,6 +40,15 @@ impl<'a> Playback<'a> {
                 tag.timestamp_ms = tag.timestamp_ms.wrapping_add(*clock_ms);
             }
         }
+        let shift_ms = match &stream.source {
+            Source::Broadcast(broadcast) => match broadcast.clock {
+                PublisherClock::From(clock_ms) => clock_ms,
+                PublisherClock::PerPlayer => {
+                    0u32.wrapping_sub(tags.first().map_or(0, |tag| tag.timestamp_ms))
+                }
+            },
+            _ => 0,
+        };
         tags.reverse();
         Self {
             stream,
@@ -49,6 +61,7 @@ impl<'a> Playback<'a> {
                 _ => tags.last().map_or(0, |tag| tag.timestamp_ms),
             },
             tags,
+            shift_ms,
             start: match &stream.source {
                 Source::Broadcast(broadcast) => broadcast.began(),
                 _ => Instant::now(),
@@ -59,7 +72,16 @@ impl<'a> Playback<'a> {
     /// The next `count` tags.
     pub fn take(&mut self, count: usize) -> Vec<Tag> {
         let left = self.tags.len().saturating_sub(count);
-        self.tags.drain(left..).rev().collect()
+        let taken = self.tags.drain(left..).rev().map(|mut tag| {
+            tag.timestamp_ms = tag.timestamp_ms.wrapping_add(self.shift_ms);
+            tag
+        });
+        taken.collect()
+    }
+
+    /// Where a tag that was taken is in the clip.
+    pub fn place_of(&self, tag: &Tag) -> u32 {
+        tag.timestamp_ms.wrapping_sub(self.shift_ms)
     }
 
     /// Whether the next tag is for another buffer.

@@ -16,6 +16,7 @@ use rtmpull::{
 use sha2::Sha256;
 
 use super::{
+    broadcast::Sent,
     clip::Tag,
     config::{
         Config, Ending, OnConnect, OnMissing, Pipelining, SecureToken, Source, Step, Stream, Then,
@@ -402,7 +403,21 @@ impl<'a> Session<'a> {
             return Ok(());
         };
         match &playback.take(self.config.aggregates.max(1))[..] {
-            [tag] => self.send_tag(tag),
+            [tag] => {
+                let at_ms = playback.place_of(tag);
+                let source = &playback.stream.source;
+                self.send_tag(tag)?;
+                if let Source::Broadcast(broadcast) = source {
+                    broadcast.note(Sent {
+                        port: self.connection.peer_port(),
+                        end: self.connection.sent(),
+                        kind: tag.kind,
+                        at_ms,
+                        is_configuration: tag.is_configuration(),
+                    });
+                }
+                Ok(())
+            }
             tags => self.send_aggregate(tags),
         }
     }

@@ -82,6 +82,11 @@ impl Pump<'_> {
     /// The connection was lost, and another is to come: what it brings is held against what was written.
     pub(in crate::download) fn search_again(&mut self, reason: &str) {
         reason.clone_into(&mut self.gap_reason);
+        self.has_gone_on |= self.has_media();
+        self.begin_search();
+    }
+
+    fn begin_search(&mut self) {
         if let Some(Search::Recorded(resumption)) = &mut self.search {
             return resumption.begin_again();
         }
@@ -187,6 +192,11 @@ impl Pump<'_> {
         };
         let joint = match &mut self.search {
             Some(Search::Recorded(resumption)) => resumption.finish(),
+            Some(Search::Live { came_at: None, .. }) => {
+                // Nothing was seen of it: the next connection is the first that may show it.
+                self.begin_search();
+                return next;
+            }
             Some(Search::Live { splice, .. }) => splice.finish(),
             Some(Search::Republished) | None => return next,
         };

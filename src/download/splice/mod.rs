@@ -191,13 +191,16 @@ impl Splice {
         self.run.is_some()
     }
 
-    /// The stream ends here: the joint, if it has led up to the last of what was written.
+    /// The stream ends here: the joint, if it has led up to the last of what was written. A live stream
+    /// need not have come as far in both tracks: up to here it is unbroken, and will be asked for again.
     pub(super) fn finish(&mut self) -> Option<Joint> {
-        let run = self.run.take()?;
-        match self.reach(&run) {
-            Reach::End => Some(self.joint(run)),
-            Reach::Within | Reach::Past => None,
-        }
+        let run = self.run.as_ref()?;
+        let leads_on = match self.reach(run) {
+            Reach::End => true,
+            Reach::Within | Reach::Past => self.expectation.is_live && run.has_new(),
+        };
+        let run = self.run.take_if(|_| leads_on)?;
+        Some(self.joint(run))
     }
 
     /// What is held back, in order of arrival: nobody knows where it belongs.

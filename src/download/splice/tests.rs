@@ -51,6 +51,32 @@ fn arrival((kind, timestamp, content): Frame) -> Arrival {
     }
 }
 
+/// A live stream that breaks while one track is still repeated is unbroken as far as it came.
+#[test]
+fn what_is_behind_the_end_of_one_track_is_not_lost_with_the_connection() {
+    let old = [(V, 0, 1), (A, 10, 2), (V, 40, 3), (A, 50, 4)];
+    let mut live = Splice::new(past(&old), Expectation::LIVE);
+    for frame in [(V, 1000, 1), (V, 1040, 3), (V, 1080, 5), (A, 1010, 2)] {
+        let verdict = live.offer(arrival(frame));
+        assert!(matches!(verdict, Verdict::Known(_) | Verdict::Held));
+    }
+    let joint = live.finish().expect("it leads on");
+    let places: Vec<_> = joint.arrivals.iter().map(|(at_ms, _)| *at_ms).collect();
+    assert_eq!(places, [80]);
+}
+
+/// What was held before its place was known, and then was, is not new because the stream ends.
+#[test]
+fn a_stream_that_ends_within_what_is_known_has_nothing_new() {
+    let old = [(A, 0, 2), (A, 20, 2), (V, 20, 3), (A, 40, 2), (V, 60, 4)];
+    let mut live = Splice::new(past(&old), Expectation::LIVE);
+    for frame in [(A, 1000, 2), (A, 1020, 2), (V, 1020, 3)] {
+        live.offer(arrival(frame));
+    }
+    assert!(live.finish().is_none());
+    assert!(live.give_up().is_empty());
+}
+
 /// What came of it: the frames that are new, each with its place, or where it became hopeless.
 fn splice(old: &[Frame], expectation: Expectation, new: &[Frame]) -> Result<Vec<(u64, u8)>, usize> {
     let mut splice = Splice::new(past(old), expectation);

@@ -1,5 +1,7 @@
 //! Live recordings that go on: after cuts, silence, and publishers who leave and come back.
 
+mod cuts;
+
 use std::time::Duration;
 
 use crate::{
@@ -30,6 +32,25 @@ fn a_recording_that_is_cut_within_what_the_server_repeats_lacks_nothing() {
         told.matches("goes on where the recording ends").count(),
         2,
         "{told}"
+    );
+}
+
+/// A connection that breaks before it has shown how far the stream was written, in the handshake or
+/// in what is repeated, says nothing of it.
+#[test]
+fn a_connection_that_breaks_while_the_place_is_sought_leaves_it_to_the_next() {
+    let clip = unique_clip(800, 800);
+    let broadcast = Broadcast::new(clip.clone(), 8.0, true);
+    let server = Server::start(Config::serving(Stream::broadcast(broadcast)));
+    let cuts = [(60_000, Then::Fin), (1_500, Then::Fin), (20_000, Then::Rst)];
+    let line = CutLine::start(server.port(), cuts.to_vec());
+    let url = format!("rtmp://127.0.0.1:{}/app/clip", line.port());
+    let download = download(&url, &["-v", "--republish-wait", "0"]);
+    download.assert_ended(0, "unpublished");
+    assert!(
+        download.clip().media().eq(clip.media()),
+        "{}",
+        download.finished
     );
 }
 

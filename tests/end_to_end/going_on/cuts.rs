@@ -1,0 +1,411 @@
+//! Live recordings whose connection is cut at any byte, again and again: what came through is in the
+//! file once and in order, and the gaps that are told are those that were made.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    env, fs,
+    path::Path,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use serde_json::Value as Json;
+
+use crate::{
+    downloads::at_once,
+    process::{Finished, Process},
+    program::{LIMIT, command},
+    server::{Broadcast, Clip, Config, CutLine, PublisherClock, Sent, Server, Stream, Tag, Then},
+};
+
+#[test]
+fn whatever_is_cut_the_file_has_what_came_and_tells_what_did_not() {
+    let plain = Case {
+        name: "cache",
+        has_cache: true,
+        clock: PublisherClock::From(0),
+        has_video: true,
+        is_silent: false,
+        is_piped: false,
+        options: &[],
+    };
+    let cases = [
+        plain,
+        Case {
+            name: "no cache",
+            has_cache: false,
+            clock: PublisherClock::From(4_294_000_000),
+            ..plain
+        },
+        Case {
+            name: "clock per player",
+            clock: PublisherClock::PerPlayer,
+            is_silent: true,
+            ..plain
+        },
+        Case {
+            name: "audio alone",
+            has_video: false,
+            clock: PublisherClock::PerPlayer,
+            ..plain
+        },
+        Case {
+            name: "silence, no cache, closed",
+            is_silent: true,
+            has_cache: false,
+            options: &["--gap", "close"],
+            ..plain
+        },
+        Case {
+            name: "silence, closed",
+            is_silent: true,
+            clock: PublisherClock::From(50_000_000),
+            options: &["--gap", "close"],
+            ..plain
+        },
+        Case {
+            name: "pipe",
+            is_piped: true,
+            clock: PublisherClock::PerPlayer,
+            ..plain
+        },
+        Case {
+            name: "split",
+            clock: PublisherClock::From(2_147_480_000),
+            options: &["--gap", "split"],
+            ..plain
+        },
+        Case {
+            name: "parts",
+            options: &["--segment-time", "20"],
+            ..plain
+        },
+    ];
+    let cuts = number("RTMPULL_CUTS").unwrap_or(4);
+    let seed = number("RTMPULL_SEED").unwrap_or_else(|| rand::random_range(0..1000));
+    let only = env::var("RTMPULL_CASE").ok();
+    let cases = cases
+        .into_iter()
+        .enumerate()
+        .filter(|(_, case)| only.as_deref().is_none_or(|only| only == case.name));
+    at_once(cases, |(index, case)| {
+        Recorded::new(&case, seed + index as u64, cuts as usize).check(&case);
+    });
+}
+
+/// A server, a stream and a recording of it.
+#[derive(Clone, Copy)]
+struct Case {
+    name: &'static str,
+    has_cache: bool,
+    clock: PublisherClock,
+    has_video: bool,
+    is_silent: bool,
+    is_piped: bool,
+    options: &'static [&'static str],
+}
+
+/// What a recording that was cut again and again came to.
+struct Recorded {
+    /// The connections that brought each frame first, in the order of the clip.
+    came: BTreeMap<(u32, u8), usize>,
+    broadcast: Arc<Broadcast>,
+    /// Audio and video of all parts, on the recording's clock.
+    tags: Vec<Tag>,
+    /// How many parts there are.
+    parts: usize,
+    events: Vec<Json>,
+    told: String,
+}
+
+impl Recorded {
+    fn new(case: &Case, seed: u64, cuts: usize) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let cuts: Vec<_> = (0..=cuts)
+            .map(|number| cut(&mut rng, case, number == 0 || number == cuts))
+            .collect();
+        let seconds = 40 + 14 * cuts.len() as u32;
+        let clip = clip(seconds * 25, case);
+        let broadcast = Broadcast::new(clip, SPEED, case.has_cache).on_clock(case.clock);
+        let broadcast = Arc::new(broadcast);
+        let server = Server::start(Config::serving(Stream::broadcast(broadcast.clone())));
+        let line = CutLine::start(server.port(), cuts.clone());
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut command = command();
+        command.arg(format!("rtmp://127.0.0.1:{}/app/clip", line.port()));
+        command
+            .args(["-v", "--retry", "forever", "--progress", "json"])
+            .args(case.options);
+        let output = if case.is_piped { "-" } else { "out-%05d.flv" };
+        command.args(["-o", output]).current_dir(folder.path());
+        let mut process = Process::start(&mut command);
+        let began = Instant::now();
+        while line.carried().len() < cuts.len() && process.is_running() {
+            let limit = LIMIT * (1 + cuts.len() as u32 / 6);
+            assert!(began.elapsed() < limit, "{}: {}", case.name, process.kill());
+            thread::sleep(Duration::from_millis(20));
+        }
+        thread::sleep(Duration::from_millis(200));
+        if process.is_running() {
+            process.signal("INT");
+        }
+        let finished = process.finish(Duration::from_secs(2));
+        let told = format!("{} (seed {seed}, cuts {cuts:?})\n{finished}", case.name);
+        let events = events(&finished);
+        let (tags, parts) = tags(case, &finished, &events, folder.path());
+        Self {
+            came: came(&line.carried(), &broadcast.sent()),
+            broadcast,
+            tags,
+            parts,
+            events,
+            told,
+        }
+    }
+
+    fn check(&self, case: &Case) {
+        let frames: Vec<_> = self
+            .tags
+            .iter()
+            .filter(|tag| !tag.is_configuration())
+            .collect();
+        let expected: Vec<_> = self.came.keys().copied().collect();
+        let is_known = |kind| !case.is_silent || kind == Tag::VIDEO;
+        let bodies = |kind| {
+            frames
+                .iter()
+                .filter(move |tag| tag.kind == kind)
+                .map(|tag| number_in(tag))
+        };
+        for kind in [Tag::AUDIO, Tag::VIDEO] {
+            let expected = expected
+                .iter()
+                .filter(|(_, this)| *this == kind)
+                .map(|(at_ms, _)| at_ms / 40);
+            if is_known(kind) {
+                let (found, expected): (Vec<_>, Vec<_>) =
+                    (bodies(kind).collect(), expected.collect());
+                let differ = found
+                    .iter()
+                    .zip(&expected)
+                    .position(|(found, expected)| found != expected);
+                let at = differ.unwrap_or(found.len().min(expected.len()));
+                let near = |numbers: &[u32]| {
+                    numbers[at.saturating_sub(3)..numbers.len().min(at + 5)].to_vec()
+                };
+                assert!(
+                    found == expected,
+                    "kind {kind}, index {at}: {:?}… ({}) is not {:?}… ({}), {}",
+                    near(&found),
+                    found.len(),
+                    near(&expected),
+                    expected.len(),
+                    self.told
+                );
+            } else {
+                assert_eq!(
+                    bodies(kind).count(),
+                    expected.count(),
+                    "silence: {}",
+                    self.told
+                );
+            }
+        }
+        self.check_configuration(case);
+        self.check_gaps(case, &frames, is_known(Tag::AUDIO));
+    }
+
+    /// Configuration is written again only where a file begins.
+    fn check_configuration(&self, case: &Case) {
+        let found = self
+            .tags
+            .iter()
+            .filter(|tag| tag.is_configuration())
+            .count();
+        let tracks = if case.has_video { 2 } else { 1 };
+        assert_eq!(found, tracks * self.parts, "configurations: {}", self.told);
+    }
+
+    /// Where two neighbours came over different connections, and something between them did not come.
+    fn check_gaps(&self, case: &Case, frames: &[&Tag], is_audio_known: bool) {
+        let told: Vec<_> = self
+            .events
+            .iter()
+            .filter(|event| event["event"] == "gap")
+            .collect();
+        let summary = self.events.last().expect("a summary");
+        assert_eq!(summary["gap_count"], told.len(), "{}", self.told);
+        let mut made = Vec::new();
+        let mut latest: HashMap<u8, u32> = HashMap::new();
+        let known = frames
+            .iter()
+            .filter(|tag| is_audio_known || tag.kind == Tag::VIDEO);
+        let mut before: Option<(usize, &Tag)> = None;
+        for tag in known {
+            let at_ms = place_in(tag);
+            let connection = self.came[&(at_ms, tag.kind)];
+            let is_next = latest
+                .insert(tag.kind, at_ms)
+                .is_none_or(|latest| latest + 40 == at_ms);
+            if let Some((former, before)) = before
+                && former != connection
+                && !(is_next && self.is_gapless(before, tag))
+            {
+                made.push((before.timestamp_ms, tag.timestamp_ms));
+            }
+            before = Some((connection, tag));
+        }
+        if !is_audio_known {
+            return assert!(told.len() >= made.len(), "{made:?}: {}", self.told);
+        }
+        assert_eq!(told.len(), made.len(), "{made:?}: {}", self.told);
+        for (gap, (before_ms, behind_ms)) in told.iter().zip(made) {
+            let member = |name: &str| gap[name].as_u64().expect("a number");
+            let (at_ms, length_ms) = (member("at_ms"), member("length_ms"));
+            assert!(
+                at_ms.abs_diff(before_ms.into()) <= 40,
+                "{before_ms}: {}",
+                self.told
+            );
+            let counted = u64::from(behind_ms - before_ms);
+            let expected = if case.options.contains(&"--gap") {
+                40
+            } else {
+                length_ms
+            };
+            assert!(
+                counted.abs_diff(expected) <= 60,
+                "{counted} for {expected}: {}",
+                self.told
+            );
+        }
+    }
+
+    /// Whether every frame of the clip between these two came.
+    fn is_gapless(&self, before: &Tag, behind: &Tag) -> bool {
+        let (from, to) = (place_in(before), place_in(behind));
+        let between = self
+            .broadcast
+            .clip
+            .media()
+            .filter(|tag| !tag.is_configuration());
+        let mut between = between.filter(|tag| (from..to).contains(&tag.timestamp_ms));
+        between.all(|tag| self.came.contains_key(&(tag.timestamp_ms, tag.kind)))
+    }
+}
+
+/// After how many bytes a connection is cut, and how. Some break before any media.
+fn cut(rng: &mut StdRng, case: &Case, has_media: bool) -> (u64, Then) {
+    let most = if case.has_video { 60_000 } else { 10_000 };
+    let bytes = match rng.random_range(0..8) {
+        0 if !has_media => rng.random_range(0..4_500),
+        _ if has_media => most / 2,
+        _ => rng.random_range(4_500..most),
+    };
+    let then = if rng.random() { Then::Fin } else { Then::Rst };
+    (bytes, then)
+}
+
+/// The frames that came through whole, and over which connection first.
+fn came(carried: &[(u16, u64)], sent: &[Sent]) -> BTreeMap<(u32, u8), usize> {
+    let mut came = BTreeMap::new();
+    for (connection, (port, bytes)) in carried.iter().enumerate() {
+        let frames = sent
+            .iter()
+            .filter(|sent| sent.port == *port && sent.end <= *bytes);
+        for frame in frames.filter(|sent| !sent.is_configuration) {
+            came.entry((frame.at_ms, frame.kind)).or_insert(connection);
+        }
+    }
+    came
+}
+
+fn events(finished: &Finished) -> Vec<Json> {
+    let lines = finished.stderr.lines();
+    lines
+        .map(|line| serde_json::from_str(line).expect(line))
+        .collect()
+}
+
+fn tags(case: &Case, finished: &Finished, events: &[Json], folder: &Path) -> (Vec<Tag>, usize) {
+    if case.is_piped {
+        return (Clip::parse(&finished.stdout).media().cloned().collect(), 1);
+    }
+    let parts: Vec<_> = events
+        .iter()
+        .filter(|event| event["event"] == "part")
+        .collect();
+    let count = fs::read_dir(folder).expect("the folder").count();
+    assert_eq!(parts.len(), count, "each part is told: {finished}");
+    let tags = parts.iter().flat_map(|part| {
+        let clip = Clip::read(&folder.join(part["path"].as_str().expect("a path")));
+        let offset_ms = part["offset_ms"].as_u64().expect("a number") as u32;
+        let shifted = |tag: &Tag| Tag {
+            timestamp_ms: tag.timestamp_ms + offset_ms,
+            ..tag.clone()
+        };
+        clip.media().map(shifted).collect::<Vec<_>>()
+    });
+    (tags.collect(), count)
+}
+
+/// `frames` of video with B-frames, a keyframe every eight seconds, audio between them.
+fn clip(frames: u32, case: &Case) -> Clip {
+    let tag = |kind, timestamp_ms, head: &[u8], number: u32, length| {
+        let mut body = [head, &number.to_be_bytes()].concat();
+        body.resize(length, number as u8);
+        Tag {
+            kind,
+            timestamp_ms,
+            body,
+        }
+    };
+    let mut tags = vec![tag(Tag::AUDIO, 0, &[0xAF, 0], 0x1210_56E5, 6)];
+    if case.has_video {
+        tags.push(tag(Tag::VIDEO, 0, &[0x17, 0, 0, 0, 0], 0x0164_001F, 9));
+    }
+    for number in 0..frames {
+        let first = if number % 200 == 0 { 0x17 } else { 0x27 };
+        let head = [first, 1, 0, 0, (number % 3) as u8 * 40];
+        if case.has_video {
+            tags.push(tag(Tag::VIDEO, number * 40, &head, number, 150));
+        }
+        let heard = if case.is_silent { 0 } else { number };
+        tags.push(tag(
+            Tag::AUDIO,
+            number * 40 + AUDIO_LAG_MS,
+            &[0xAF, 1],
+            heard,
+            40,
+        ));
+    }
+    Clip { tags }
+}
+
+/// The number of the frame, as it was written into it.
+fn number_in(tag: &Tag) -> u32 {
+    let at = if tag.kind == Tag::VIDEO { 5 } else { 2 };
+    u32::from_be_bytes(tag.body[at..at + 4].try_into().expect("four bytes"))
+}
+
+/// Where it is in the clip.
+fn place_in(tag: &Tag) -> u32 {
+    let lag_ms = if tag.kind == Tag::VIDEO {
+        0
+    } else {
+        AUDIO_LAG_MS
+    };
+    number_in(tag) * 40 + lag_ms
+}
+
+fn number(variable: &str) -> Option<u64> {
+    env::var(variable).ok()?.parse().ok()
+}
+
+/// How many times as fast as time goes by. The shortest wait is three seconds of it.
+const SPEED: f64 = 4.0;
+
+/// How far audio lies behind the video of the same number.
+const AUDIO_LAG_MS: u32 = 13;
