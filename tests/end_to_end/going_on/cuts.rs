@@ -191,7 +191,7 @@ impl Recorded {
                     .iter()
                     .zip(&expected)
                     .position(|(found, expected)| found != expected);
-                let at = differ.unwrap_or(found.len().min(expected.len()));
+                let at = differ.unwrap_or_else(|| found.len().min(expected.len()));
                 let near = |numbers: &[u32]| {
                     numbers[at.saturating_sub(3)..numbers.len().min(at + 5)].to_vec()
                 };
