@@ -408,7 +408,8 @@ impl Splice {
         let Some(begin) = &self.begin else {
             return false;
         };
-        let length_ms = if begin.is_head { self.past.end_ms } else { 0 };
+        let begins_alike = begin.is_head && !self.expectation.is_live;
+        let length_ms = if begins_alike { self.past.end_ms } else { 0 };
         let patience_ms = self.expectation.patience_ms.saturating_add(length_ms);
         begin.elapsed_ms > patience_ms || begin.bytes > self.expectation.patience_bytes
     }

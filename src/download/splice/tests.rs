@@ -65,6 +65,17 @@ fn what_is_behind_the_end_of_one_track_is_not_lost_with_the_connection() {
     assert_eq!(places, [80]);
 }
 
+/// Silence is how many recordings begin, and says nothing of where a live stream is.
+#[test]
+fn a_live_stream_that_sounds_like_the_beginning_is_not_waited_for_any_longer() {
+    let old: Vec<Frame> = (0..500).map(|number| (A, number * 20, 2)).collect();
+    let mut live = Splice::new(past(&old), Expectation::LIVE);
+    let verdicts = (0..60).map(|number| live.offer(arrival((A, 5_000 + number * 20, 2))));
+    let held = verdicts.take_while(|verdict| matches!(verdict, Verdict::Held));
+    assert_eq!(held.count(), 51);
+    assert_eq!(live.give_up().len(), 52);
+}
+
 /// What was held before its place was known, and then was, is not new because the stream ends.
 #[test]
 fn a_stream_that_ends_within_what_is_known_has_nothing_new() {
