@@ -1,5 +1,6 @@
 //! The one loop: network → session → tags → output, with the timers and the user's wish to end.
 
+mod pace;
 mod search;
 
 use std::{
@@ -10,7 +11,10 @@ use std::{
 
 use bytes::BytesMut;
 
-use self::search::{Memory, Search};
+use self::{
+    pace::Pace,
+    search::{Memory, Search},
+};
 use super::{
     GapPolicy, Gaps, Job, Limits, Progress, Report, Stop,
     ending::{Facts, Last},
@@ -22,7 +26,6 @@ use super::{
 };
 use crate::{
     amf::{Object, Value},
-    flv::TagKind,
     payload::Payload,
     rtmp::{
         client::{
@@ -112,14 +115,6 @@ enum Reached {
     Connected,
     /// The server said that it plays.
     Playing,
-}
-
-/// The time between two frames of the track that is ahead.
-#[derive(Debug, Default)]
-struct Pace {
-    audio_ms: Option<u64>,
-    video_ms: Option<u64>,
-    interval_ms: u64,
 }
 
 impl<'a> Pump<'a> {
@@ -454,7 +449,7 @@ impl<'a> Pump<'a> {
                 .part
                 .end_of(self.duration_ms)
                 .filter(|_| self.sought().is_none()),
-            frame_interval_ms: self.pace.interval_ms,
+            frame_interval_ms: self.pace.interval_ms(),
             timeouts: self.timeouts,
         }
     }
@@ -551,24 +546,6 @@ impl Part {
     }
 }
 
-impl Pace {
-    fn frame(&mut self, kind: TagKind, at_ms: u64) {
-        let other_ms = match kind {
-            TagKind::VIDEO => self.audio_ms,
-            _ => self.video_ms,
-        };
-        let track_ms = match kind {
-            TagKind::VIDEO => &mut self.video_ms,
-            _ => &mut self.audio_ms,
-        };
-        if let Some(last_ms) = track_ms.replace(at_ms)
-            && other_ms <= Some(at_ms)
-        {
-            self.interval_ms = at_ms.saturating_sub(last_ms).min(MAX_INTERVAL_MS);
-        }
-    }
-}
-
 /// A connection that closes while another publisher is waited for ended with what was told before.
 fn told(next: Next, client: &Client) -> Next {
     match (next, client.farewell()) {
@@ -596,9 +573,6 @@ async fn sleep_until(deadline: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
-
-/// The longest time between two frames that tells a pace; more is a gap.
-const MAX_INTERVAL_MS: u64 = 10_000;
 
 /// How long the time of day is not looked at.
 const LONGEST_SLEEP: Duration = Duration::from_secs(5);

@@ -181,22 +181,6 @@ fn durations_that_are_none_are_not_believed() {
 }
 
 #[test]
-fn the_pace_is_that_of_the_track_that_is_ahead() {
-    let mut pace = Pace::default();
-    for at_ms in [0, 23, 46] {
-        pace.frame(TagKind::AUDIO, at_ms);
-    }
-    assert_eq!(pace.interval_ms, 23);
-    pace.frame(TagKind::VIDEO, 0);
-    pace.frame(TagKind::VIDEO, 40);
-    assert_eq!(pace.interval_ms, 23);
-    pace.frame(TagKind::VIDEO, 80);
-    assert_eq!(pace.interval_ms, 40);
-    pace.frame(TagKind::VIDEO, 100_000);
-    assert_eq!(pace.interval_ms, MAX_INTERVAL_MS);
-}
-
-#[test]
 fn a_part_ends_on_the_output_s_clock() {
     let folder = tempfile::tempdir().unwrap();
     for (keep_timestamps, first_ms) in [(false, 0), (false, 5_000), (true, 5_000)] {
