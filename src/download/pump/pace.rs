@@ -33,6 +33,26 @@ impl Pace {
         self.interval_ms
     }
 
+    /// Whether a frame at this place follows what was noted without a gap: it is the next one of its
+    /// track, and none of the other track is due before it.
+    pub(super) fn is_next(&self, kind: TagKind, at_ms: u64) -> bool {
+        let (own, other) = match kind {
+            TagKind::VIDEO => (self.video, self.audio),
+            _ => (self.audio, self.video),
+        };
+        let is_own = own
+            .latest_ms
+            .zip(own.due_ms())
+            .is_none_or(|(latest_ms, due_ms)| {
+                latest_ms < at_ms && at_ms <= due_ms + MAX_UNEVENNESS_MS
+            });
+        let lacks_other = other.due_ms().is_some_and(|due_ms| {
+            let late_ms = at_ms.saturating_sub(due_ms);
+            (MAX_UNEVENNESS_MS + 1..=MAX_INTERVAL_MS).contains(&late_ms)
+        });
+        is_own && !lacks_other
+    }
+
     fn tracks(&mut self, kind: TagKind) -> (&mut Track, Track) {
         match kind {
             TagKind::VIDEO => (&mut self.video, self.audio),
@@ -41,8 +61,18 @@ impl Pace {
     }
 }
 
+impl Track {
+    fn due_ms(&self) -> Option<u64> {
+        let latest_ms = self.latest_ms?;
+        Some(latest_ms.saturating_add(self.interval_ms))
+    }
+}
+
 /// The longest time between two frames that tells a pace; more is a gap.
 const MAX_INTERVAL_MS: u64 = 10_000;
+
+/// How far times that were rounded to milliseconds are from even ones.
+const MAX_UNEVENNESS_MS: u64 = 1;
 
 #[cfg(test)]
 mod tests {
@@ -62,5 +92,41 @@ mod tests {
         assert_eq!(pace.interval_ms(), 40);
         pace.frame(TagKind::VIDEO, 100_000);
         assert_eq!(pace.interval_ms(), MAX_INTERVAL_MS);
+    }
+
+    #[test]
+    fn the_next_frame_is_the_one_before_which_none_is_due() {
+        let mut pace = Pace::default();
+        let frames = [
+            (TagKind::AUDIO, 0),
+            (TagKind::VIDEO, 0),
+            (TagKind::AUDIO, 23),
+            (TagKind::VIDEO, 40),
+            (TagKind::AUDIO, 46),
+            (TagKind::AUDIO, 70),
+        ];
+        for (kind, at_ms) in frames {
+            pace.frame(kind, at_ms);
+        }
+        for at_ms in 71..=95 {
+            assert!(
+                pace.is_next(TagKind::AUDIO, at_ms) == (at_ms <= 81),
+                "{at_ms}"
+            );
+        }
+        for at_ms in 41..=130 {
+            assert!(
+                pace.is_next(TagKind::VIDEO, at_ms) == (at_ms <= 81),
+                "{at_ms}"
+            );
+        }
+        assert!(!pace.is_next(TagKind::AUDIO, 70));
+        assert!(!pace.is_next(TagKind::VIDEO, 40));
+        // Audio alone goes on once video is over.
+        for at_ms in (94..12_000).step_by(24) {
+            pace.frame(TagKind::AUDIO, at_ms);
+        }
+        assert!(pace.is_next(TagKind::AUDIO, 12_014));
+        assert!(!pace.is_next(TagKind::AUDIO, 12_100));
     }
 }

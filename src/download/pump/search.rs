@@ -16,6 +16,7 @@ use crate::{
         resume::{Recording, Resumption},
         splice::{Arrival, Joint, Splice, Verdict},
     },
+    flv::TagKind,
     rtmp::{client::End, message::Timestamp},
 };
 
@@ -280,7 +281,7 @@ impl Pump<'_> {
     ) -> Result<(), Last> {
         let first = arrivals.iter().find(|arrival| arrival.nature.is_frame);
         if let Some(first) = first {
-            self.leave_gap(came_at, first.timestamp);
+            self.leave_gap(came_at, first.nature.kind, first.timestamp);
         }
         for arrival in arrivals {
             self.take(now, arrival)?;
@@ -288,11 +289,19 @@ impl Pump<'_> {
         Ok(())
     }
 
-    fn leave_gap(&mut self, came_at: Instant, first: Timestamp) {
+    /// Leaves a gap, unless the first frame is the next one by the server's clock.
+    fn leave_gap(&mut self, came_at: Instant, kind: TagKind, first: Timestamp) {
         let latest = self.memory.as_ref().and_then(|memory| memory.latest);
         let (left_at, began) = latest.unwrap_or((came_at, self.wall));
         let waited = came_at.saturating_duration_since(left_at);
-        let length_ms = gap_ms(waited, self.timeline.since_latest(first));
+        let by_server_ms = self.timeline.since_latest(first);
+        let by_server_ms = by_server_ms.filter(|ms| is_plausible(waited, *ms));
+        self.has_gone_on = true;
+        if by_server_ms.is_some_and(|ms| self.is_next(kind, ms)) {
+            tracing::info!("the stream goes on with the next frame");
+            return;
+        }
+        let length_ms = gap_ms(waited, by_server_ms);
         let gap = Gap {
             at_ms: self.timeline.position_ms(),
             began,
@@ -301,7 +310,6 @@ impl Pump<'_> {
         };
         self.report.gap(&gap);
         self.gaps.push(gap);
-        self.has_gone_on = true;
         match self.gap_policy {
             GapPolicy::Keep => self.timeline.restart_after(length_ms),
             GapPolicy::Close => self.timeline.restart(),
@@ -311,24 +319,36 @@ impl Pump<'_> {
             }
         }
     }
+
+    /// Whether a frame so far behind the latest one, by the server's clock, is the next one.
+    fn is_next(&self, kind: TagKind, step_ms: i64) -> bool {
+        let at_ms = self.timeline.companion().checked_add_signed(step_ms);
+        at_ms.is_some_and(|at_ms| self.pace.is_next(kind, at_ms))
+    }
 }
 
-/// How long a gap is. The server's clock says it exactly, unless it is another one than before: then
-/// it is far from the time that has passed. What a server repeats of a live stream came before that.
+/// Whether the server's clock, which has counted so much since the latest frame, is the one of before:
+/// then it is not far from the time that has passed. What a server repeats of a live stream came before
+/// that.
+fn is_plausible(waited: Duration, by_server_ms: i64) -> bool {
+    let waited_ms = i64::try_from(waited.as_millis()).unwrap_or(i64::MAX);
+    let least_ms = waited_ms.saturating_sub(MAX_REPEATED_MS);
+    (least_ms..=waited_ms.saturating_add(MAX_DRIFT_MS)).contains(&by_server_ms)
+}
+
+/// How long a gap is: as the server's clock says, or the time that has passed.
 fn gap_ms(waited: Duration, by_server_ms: Option<i64>) -> u64 {
-    let waited_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
-    let plausible = waited_ms.saturating_sub(MAX_REPEATED_MS).max(1)..=waited_ms + MAX_DRIFT_MS;
     let by_server_ms = by_server_ms.and_then(|ms| u64::try_from(ms).ok());
     by_server_ms
-        .filter(|ms| plausible.contains(ms))
-        .unwrap_or(waited_ms)
+        .filter(|ms| *ms > 0)
+        .unwrap_or_else(|| u64::try_from(waited.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// How much of a live stream servers repeat to whoever comes.
-const MAX_REPEATED_MS: u64 = 10_000;
+const MAX_REPEATED_MS: i64 = 10_000;
 
 /// How far a server's clock may run ahead of ours during a gap.
-const MAX_DRIFT_MS: u64 = 1_000;
+const MAX_DRIFT_MS: i64 = 1_000;
 
 #[cfg(test)]
 mod tests {
@@ -337,6 +357,9 @@ mod tests {
     #[test]
     fn a_gap_is_as_long_as_the_server_counts_unless_its_clock_is_another() {
         let waited = Duration::from_secs(60);
+        let length_ms = |waited, by_server_ms: Option<i64>| {
+            gap_ms(waited, by_server_ms.filter(|ms| is_plausible(waited, *ms)))
+        };
         let cases = [
             (Some(59_000), 59_000),
             (Some(50_000), 50_000),
@@ -347,8 +370,13 @@ mod tests {
             (None, 60_000),
         ];
         for (by_server_ms, expected) in cases {
-            assert_eq!(gap_ms(waited, by_server_ms), expected, "{by_server_ms:?}");
+            assert_eq!(
+                length_ms(waited, by_server_ms),
+                expected,
+                "{by_server_ms:?}"
+            );
         }
-        assert_eq!(gap_ms(Duration::from_millis(5), Some(0)), 5);
+        assert_eq!(length_ms(Duration::from_millis(5), Some(0)), 5);
+        assert_eq!(length_ms(Duration::from_millis(5), Some(-40)), 5);
     }
 }

@@ -170,6 +170,35 @@ fn configuration_and_script_data_do_not_move_the_clock() {
     assert!(facts.has_media && facts.is_live);
 }
 
+/// A server repeats a live stream from a keyframe on, which may be the first frame that is not written.
+#[test]
+fn no_gap_is_left_in_front_of_the_next_frame() {
+    let frame = |number: u32| [&[0x27, 1, 0, 0, 0][..], &number.to_be_bytes()].concat();
+    for (lost, expected) in [(0, None), (1, Some(80)), (3, Some(160))] {
+        let folder = tempfile::tempdir().unwrap();
+        let job = Job {
+            retry: RetryPolicy {
+                attempts: None,
+                ..RetryPolicy::default()
+            },
+            ..job(Destination::Path(folder.path().join("out.flv")))
+        };
+        let mut deaf = Deaf;
+        let mut pump = Pump::new(&job, &mut deaf);
+        let mut line = Line::new();
+        (0..5).for_each(|number| line.send(Kind::VIDEO, number * 40, &frame(number)));
+        pump.turn(&mut line.client, &mut line.inbox).unwrap();
+        pump.search_again("cut");
+        let mut line = Line::new();
+        (5 + lost..55).for_each(|number| line.send(Kind::VIDEO, number * 40, &frame(number)));
+        pump.turn(&mut line.client, &mut line.inbox).unwrap();
+        let gap = pump.take_gaps().latest().next().map(|gap| gap.length_ms);
+        assert_eq!(gap, expected, "{lost} lost");
+        let length_ms = pump.facts().length_ms;
+        assert_eq!(length_ms, 54 * 40, "{lost} lost");
+    }
+}
+
 #[test]
 fn durations_that_are_none_are_not_believed() {
     let claimed = |seconds: f64| duration_ms(&Value::Number(seconds));
