@@ -4,6 +4,9 @@
 //! The server replays prepared bytes on loopback. Programs take turns within one run, since the
 //! machine is never the same twice: the ratios count, not the seconds. CPU is user and system time
 //! of the whole process, as Linux counts it for a child that has ended (in hundredths of a second).
+//!
+//! Words behind `--` choose among the pieces (`plain`, `rtmpe`, `rtmps`, `memory`, `first-byte`).
+//! `RTMPULL_BEFORE` names another build of the program, which takes turns with this one.
 
 #[path = "../server/mod.rs"]
 mod server;
@@ -39,14 +42,33 @@ fn main() {
     );
     println!("| chunk size | program | CPU s | × plain copy | wall s | peak MiB |");
     println!("| --- | --- | --- | --- | --- | --- |");
-    for chunk_size in [128, 4_096, 60_000] {
-        compare(chunk_size, bytes, turns);
+    if is_wanted("plain") {
+        for chunk_size in [128, 4_096, 60_000] {
+            compare(chunk_size, bytes, turns);
+        }
     }
-    compare_encrypted(bytes, turns);
-    compare_in_tls(bytes, turns);
+    if is_wanted("rtmpe") {
+        compare_encrypted(bytes, turns);
+    }
+    if is_wanted("rtmps") {
+        compare_in_tls(bytes, turns);
+    }
     println!();
-    memory(if is_quick { 200 << 20 } else { 8_000_000_000 });
-    first_byte();
+    if is_wanted("memory") {
+        memory(if is_quick { 200 << 20 } else { 8_000_000_000 });
+    }
+    if is_wanted("first-byte") {
+        first_byte();
+    }
+}
+
+/// Whether this piece was asked for, or none was.
+fn is_wanted(piece: &str) -> bool {
+    let mut words = env::args()
+        .skip(1)
+        .filter(|word| !word.starts_with('-'))
+        .peekable();
+    words.peek().is_none() || words.any(|word| word == piece)
 }
 
 /// Plain rtmp, beside rtmpdump and a plain copy.
@@ -57,11 +79,14 @@ fn compare(chunk_size: u32, bytes: u64, turns: usize) {
     let bare = replay.serve_bare();
     let server = replaying(replay);
     let url = server.url("stream");
-    let programs = [
+    let mut programs = vec![
         Program::rtmpull(&url, &file),
         Program::rtmpdump(&url, &file),
         Program::socat(bare.port(), &file),
     ];
+    if let Ok(before) = env::var("RTMPULL_BEFORE") {
+        programs.insert(1, Program::rtmpull(&url, &file).of_build(before));
+    }
     measure(&chunk_size.to_string(), &programs, &file, bytes, turns);
 }
 
@@ -259,6 +284,13 @@ impl Program {
             name: "openssl s_client",
             arguments: vec!["sh".into(), "-c".into(), script.into(), address, text(file)],
         }
+    }
+
+    /// Another build of it.
+    fn of_build(mut self, path: String) -> Self {
+        self.name = "rtmpull before";
+        self.arguments[0] = path;
+        self
     }
 
     /// With more on the command line.
