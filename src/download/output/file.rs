@@ -49,7 +49,10 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
     options.write(true).create(true).truncate(false);
     let file = options.open(path)?;
     lock(&file)?;
-    file.set_len(0)?;
+    // What was cut off, if only behind nothing, ext4 brings to the disk while it is closed.
+    if file.metadata()?.len() > 0 {
+        file.set_len(0)?;
+    }
     Ok(file)
 }
 
