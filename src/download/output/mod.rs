@@ -2,6 +2,7 @@
 
 mod backlog;
 mod configuration;
+mod destination;
 mod disk;
 mod early;
 mod file;
@@ -9,100 +10,49 @@ mod hook;
 mod manifest;
 mod marks;
 mod names;
+mod nature;
+mod opening;
 mod outputs;
 mod part;
 mod pipe;
 mod queue;
 mod room;
+mod written;
 
-use std::{
-    collections::VecDeque,
-    fs::{self, File},
-    io,
-    ops::Add,
-    path::{Path, PathBuf},
-    time::{Duration, Instant},
-};
+use std::{collections::VecDeque, io, path::PathBuf, time::Instant};
 
-use jiff::{Timestamp, Zoned, tz::TimeZone};
+use jiff::{Timestamp, tz::TimeZone};
 
 pub(crate) use self::file::lock;
-pub(super) use self::outputs::Outputs;
 use self::{
     configuration::Configuration,
     early::Early,
-    file::TagFile,
     hook::Hook,
     manifest::Manifest,
     marks::Marks,
     names::{Names, Pattern},
-    part::{Origin, Part, Sink, tag_length},
-    pipe::{Pipe, PipeTarget},
+    part::{Part, Sink, tag_length},
+    pipe::Pipe,
     room::Room,
 };
-pub use self::{manifest::open_manifest, marks::Parts, names::Template, part::PartFacts};
+pub use self::{
+    destination::{Destination, FileOptions},
+    manifest::open_manifest,
+    marks::Parts,
+    names::Template,
+    part::PartFacts,
+};
+pub(super) use self::{
+    nature::Nature,
+    outputs::Outputs,
+    written::{Former, Written},
+};
 use super::Gap;
 use crate::{
     amf::Object,
-    flv::{
-        Layout, Metadata, TagKind, Writer,
-        codec::{audio::AudioTag, video::VideoTag},
-        head,
-    },
+    flv::{Layout, Metadata, TagKind, head},
     payload::Payload,
 };
-
-/// Where the stream is written to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Destination {
-    /// Standard output.
-    Stdout,
-    /// A file, a FIFO or a device.
-    Path(PathBuf),
-    /// Files that are called after their number or their time. None takes the place of another.
-    Template(Template),
-}
-
-impl Destination {
-    /// Whether it looks as if it could be written: of a file that is there the permission is asked for, of
-    /// one that is not yet only the folder is looked at. Nothing is created or changed.
-    pub(super) fn check(&self) -> io::Result<()> {
-        let Self::Path(path) = self else {
-            return Ok(());
-        };
-        match fs::metadata(path) {
-            // A folder says what it is.
-            Ok(found) if found.is_file() || found.is_dir() => {
-                File::options().write(true).open(path).map(drop)
-            }
-            // Opening a FIFO waits for its reader.
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => match path.parent() {
-                Some(folder) if folder != Path::new("") => fs::metadata(folder).map(drop),
-                _ => Ok(()),
-            },
-            Err(error) => Err(error),
-        }
-    }
-}
-
-/// How a file is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FileOptions {
-    /// Whether its head is rewritten.
-    pub layout: Layout,
-    /// How often it is brought to the disk; `None` leaves that to the system.
-    pub sync_interval: Option<Duration>,
-}
-
-impl Default for FileOptions {
-    fn default() -> Self {
-        Self {
-            layout: Layout::Seekable,
-            sync_interval: Some(Duration::from_secs(10)),
-        }
-    }
-}
 
 /// One output of one download. Nothing is opened, and an existing file not touched, before the first
 /// frame.
@@ -139,79 +89,11 @@ pub(super) struct Output {
     room: Option<Room>,
 }
 
-/// A file that an earlier recording is in.
-#[derive(Debug)]
-pub(super) struct Former {
-    /// Open for reading and writing.
-    pub(super) file: File,
-    /// Knows of all its intact tags, and where the last one ends.
-    pub(super) writer: Writer,
-    /// How many those are, a head of ours left out.
-    pub(super) tags: u64,
-    pub(super) has_video: bool,
-}
-
-/// How much went into an output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Written {
-    pub(super) bytes: u64,
-    /// Those behind the heads.
-    pub(super) tags: u64,
-}
-
 /// The places of the latest frames.
 #[derive(Debug, Default)]
 struct Latest {
     audio_ms: Option<u64>,
     video_ms: Option<u64>,
-}
-
-/// What the output has to know of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Nature {
-    pub(super) kind: TagKind,
-    pub(super) is_configuration: bool,
-    /// Whether it carries media, and so drives the clock.
-    pub(super) is_frame: bool,
-}
-
-impl Nature {
-    /// Script data.
-    pub(super) const SCRIPT: Self = Self {
-        kind: TagKind::SCRIPT,
-        is_configuration: false,
-        is_frame: false,
-    };
-
-    const fn configuration(kind: TagKind) -> Self {
-        Self {
-            kind,
-            is_configuration: true,
-            is_frame: false,
-        }
-    }
-
-    pub(super) fn of_video(body: &[u8]) -> Self {
-        let tag = VideoTag::parse(body);
-        Self {
-            kind: TagKind::VIDEO,
-            is_configuration: tag.as_ref().is_ok_and(VideoTag::is_configuration),
-            is_frame: tag
-                .as_ref()
-                .map_or(!body.is_empty(), VideoTag::carries_media),
-        }
-    }
-
-    pub(super) fn of_audio(body: &[u8]) -> Self {
-        let tag = AudioTag::parse(body);
-        Self {
-            kind: TagKind::AUDIO,
-            is_configuration: tag.as_ref().is_ok_and(AudioTag::is_configuration),
-            is_frame: tag
-                .as_ref()
-                .map_or(!body.is_empty(), AudioTag::carries_media),
-        }
-    }
 }
 
 impl Output {
@@ -546,153 +428,6 @@ impl Output {
         is_mark_passed && part.can_begin_with(kind, body)
     }
 
-    fn begin_first_part(&mut self, now: Instant, at_ms: u64) -> io::Result<()> {
-        if let Some(file) = self.resumed.take() {
-            return self.reopen(file, now, at_ms);
-        }
-        let origin = self.origin();
-        let opened = self.open(now, &origin.began)?;
-        self.begin(opened, origin, at_ms, |opened, origin| {
-            Part::first(opened.sink, opened.head, origin, first_start_ms(at_ms))
-        });
-        for (nature, payload) in self.early.take() {
-            self.tag(now, nature, Some(at_ms), payload)?;
-        }
-        Ok(())
-    }
-
-    fn reopen(&mut self, former: Former, now: Instant, at_ms: u64) -> io::Result<()> {
-        let has_video = former.has_video;
-        let mut file = TagFile::go_on(former, self.file_options.sync_interval, now)?;
-        file.writer().take_over(&self.metadata);
-        let opened = Opened {
-            head: file.written().bytes,
-            sink: Sink::File(Box::new(file)),
-            path: match &self.destination {
-                Destination::Path(path) => Some(path.clone()),
-                Destination::Stdout | Destination::Template(_) => None,
-            },
-        };
-        let origin = self.origin();
-        self.begin(opened, origin, at_ms, |opened, origin| {
-            Part::resumed(opened.sink, opened.head, origin, has_video)
-        });
-        Ok(())
-    }
-
-    /// Goes on with a file of its own, or down the same pipe, with timestamps from 0.
-    fn begin_next_part(&mut self, now: Instant, kind: TagKind, at_ms: u64) -> io::Result<()> {
-        let other_ms = self.latest.other_than(kind);
-        if self.pipe().is_some() {
-            // A second head in a pipe would be garbage between two tags.
-            self.write_out()?;
-            if let Some(part) = &mut self.part {
-                part.begin_anew(kind, at_ms, other_ms);
-            }
-        } else {
-            self.end_part()?;
-            let origin = self.origin();
-            let opened = self.open_new(now, &origin.began)?;
-            self.begin(opened, origin, at_ms, |opened, origin| {
-                Part::later(opened.sink, opened.head, origin, (kind, at_ms), other_ms)
-            });
-        }
-        for (kind, configuration) in self.configuration.all() {
-            self.tag(now, Nature::configuration(kind), None, configuration)?;
-        }
-        Ok(())
-    }
-
-    /// Takes leave of the former part.
-    fn begin(
-        &mut self,
-        opened: Opened,
-        origin: Origin,
-        at_ms: u64,
-        part: impl FnOnce(Opened, Origin) -> Part,
-    ) {
-        self.former = self.written();
-        self.former_bytes = self.bytes();
-        self.parts = origin.number;
-        self.marks.begin(at_ms, self.wall);
-        let origin = Origin {
-            path: opened.path.clone(),
-            ..origin
-        };
-        self.part = Some(part(opened, origin));
-    }
-
-    fn origin(&self) -> Origin {
-        Origin {
-            path: None,
-            number: self.parts + 1,
-            began: self.wall.to_zoned(self.zone.clone()),
-        }
-    }
-
-    /// Anything but a regular file is written as a pipe: no seeking, no truncating, no index.
-    fn open(&mut self, now: Instant, began: &Zoned) -> io::Result<Opened> {
-        let path = match &self.destination {
-            Destination::Stdout => return self.start_pipe(PipeTarget::Stdout),
-            Destination::Template(_) => return self.open_new(now, began),
-            Destination::Path(path) => path,
-        };
-        match fs::metadata(path) {
-            Ok(metadata) if !metadata.is_file() && !metadata.is_dir() => {
-                self.start_pipe(PipeTarget::Path(path.clone()))
-            }
-            _ => self.begin_file(file::open(path)?, path.clone(), now),
-        }
-    }
-
-    /// A file under the next name where nothing is yet. Nobody asked for it by name, so it never takes
-    /// the place of another.
-    fn open_new(&mut self, now: Instant, began: &Zoned) -> io::Result<Opened> {
-        let (path, file) = self.names.create(began)?;
-        if self.parts > 0 && !self.marks.are_wanted() {
-            tracing::info!("going on in {}", path.display());
-        }
-        let begun = self.begin_file(file, path.clone(), now);
-        if begun.is_err() {
-            let _stays_empty = fs::remove_file(path);
-        }
-        begun
-    }
-
-    fn begin_file(&self, file: File, path: PathBuf, now: Instant) -> io::Result<Opened> {
-        let FileOptions {
-            layout,
-            sync_interval,
-        } = self.file_options;
-        let file = TagFile::begin(file, self.writer(layout), sync_interval, now)?;
-        Ok(Opened {
-            head: file.written().bytes,
-            sink: Sink::File(Box::new(file)),
-            path: Some(path),
-        })
-    }
-
-    fn start_pipe(&self, target: PipeTarget) -> io::Result<Opened> {
-        let head = self.writer(Layout::Plain).head();
-        let head_length = head.len() as u64;
-        let mut pipe = Pipe::start(target, head)?;
-        if let Some(limit) = self.backlog_bytes {
-            pipe.go_on_without_reader(limit);
-        }
-        Ok(Opened {
-            head: head_length,
-            sink: Sink::Pipe(Box::new(pipe)),
-            path: None,
-        })
-    }
-
-    /// A writer that knows what the server told so far.
-    fn writer(&self, layout: Layout) -> Writer {
-        let mut writer = Writer::new(layout);
-        writer.take_over(&self.metadata);
-        writer
-    }
-
     /// Writes what waits, and sees to a file every now and then.
     fn flush(&mut self, now: Instant) -> io::Result<()> {
         self.write_out()?;
@@ -781,33 +516,6 @@ impl Output {
     }
 }
 
-impl Former {
-    fn written(&self) -> Written {
-        Written {
-            bytes: self.writer.length(),
-            tags: self.tags,
-        }
-    }
-}
-
-impl Written {
-    fn add_tags(&mut self, tags: &[Vec<u8>]) {
-        self.bytes += tags.iter().map(|tag| tag.len() as u64).sum::<u64>();
-        self.tags += tags.len() as u64;
-    }
-}
-
-impl Add for Written {
-    type Output = Self;
-
-    fn add(self, other: Self) -> Self {
-        Self {
-            bytes: self.bytes + other.bytes,
-            tags: self.tags + other.tags,
-        }
-    }
-}
-
 impl Latest {
     fn note(&mut self, kind: TagKind, at_ms: u64) {
         match kind {
@@ -823,25 +531,6 @@ impl Latest {
             _ => self.video_ms,
         }
     }
-}
-
-/// A file or pipe with its head.
-#[derive(Debug)]
-struct Opened {
-    sink: Sink,
-    /// How many bytes the head has.
-    head: u64,
-    path: Option<PathBuf>,
-}
-
-/// The place of the first part's 0: that of the caller's clock, unless FLV cannot say how far behind it
-/// the first frame is.
-fn first_start_ms(at_ms: u64) -> u64 {
-    if at_ms <= LAST_TIMESTAMP_MS {
-        return 0;
-    }
-    tracing::info!("the stream begins at {at_ms} ms, beyond FLV's timestamps: counted from there");
-    at_ms
 }
 
 /// Why a pipe lacks frames.

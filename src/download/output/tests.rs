@@ -1,6 +1,6 @@
 mod parts;
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use super::*;
 use crate::amf::{Value, amf0};

@@ -1,0 +1,54 @@
+//! What a message is to an output.
+
+use crate::flv::{
+    TagKind,
+    codec::{audio::AudioTag, video::VideoTag},
+};
+
+/// What the output has to know of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::download) struct Nature {
+    pub(in crate::download) kind: TagKind,
+    pub(in crate::download) is_configuration: bool,
+    /// Whether it carries media, and so drives the clock.
+    pub(in crate::download) is_frame: bool,
+}
+
+impl Nature {
+    /// Script data.
+    pub(in crate::download) const SCRIPT: Self = Self {
+        kind: TagKind::SCRIPT,
+        is_configuration: false,
+        is_frame: false,
+    };
+
+    pub(super) const fn configuration(kind: TagKind) -> Self {
+        Self {
+            kind,
+            is_configuration: true,
+            is_frame: false,
+        }
+    }
+
+    pub(in crate::download) fn of_video(body: &[u8]) -> Self {
+        let tag = VideoTag::parse(body);
+        Self {
+            kind: TagKind::VIDEO,
+            is_configuration: tag.as_ref().is_ok_and(VideoTag::is_configuration),
+            is_frame: tag
+                .as_ref()
+                .map_or(!body.is_empty(), VideoTag::carries_media),
+        }
+    }
+
+    pub(in crate::download) fn of_audio(body: &[u8]) -> Self {
+        let tag = AudioTag::parse(body);
+        Self {
+            kind: TagKind::AUDIO,
+            is_configuration: tag.as_ref().is_ok_and(AudioTag::is_configuration),
+            is_frame: tag
+                .as_ref()
+                .map_or(!body.is_empty(), AudioTag::carries_media),
+        }
+    }
+}
