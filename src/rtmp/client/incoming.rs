@@ -5,8 +5,8 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::{
-    Client, END_OF_STREAM_GRACE, End, Event, NETWORK_CONNECTION, Phase, SIGN_OF_LIFE_BYTES, Wait,
-    buffer_trick::Admission,
+    Client, END_OF_STREAM_GRACE, End, Event, Phase, SIGN_OF_LIFE_BYTES, Wait,
+    buffer_trick::Admission, outgoing::NETWORK_CONNECTION,
 };
 use crate::{
     amf::{Object, Text, Value, amf0},

@@ -13,7 +13,9 @@ mod buffer_trick;
 pub mod config;
 mod deadlines;
 mod encrypted;
+mod event;
 mod incoming;
+mod outgoing;
 
 use std::{
     collections::VecDeque,
@@ -23,75 +25,27 @@ use std::{
 use bytes::BytesMut;
 use rand::Rng;
 
-pub use self::deadlines::Wait;
 use self::{
     buffer::Announcer,
     buffer_trick::BufferTrick,
     config::{Config, Start},
     deadlines::Deadlines,
     encrypted::Encrypted,
+    outgoing::NETWORK_CONNECTION,
+};
+pub use self::{
+    deadlines::Wait,
+    event::{End, Event},
 };
 use super::{
     challenge::answer_login,
     chunk,
-    command::{Command, Connect, Redirect},
+    command::Command,
     error::Error,
     handshake::{Handshake, Progress},
-    message::{Acknowledgement, Kind, Message, Timestamp, Unpacking, UserControl},
+    message::Unpacking,
 };
-use crate::{amf::Object, payload::Payload};
-
-/// What happened in the session.
-#[derive(Debug)]
-pub enum Event {
-    /// The server accepted the connection.
-    Connected,
-    /// The server says that media is coming.
-    Started,
-    /// The server says that the stream is a recorded one.
-    Recorded,
-    /// The stream's `onMetaData`.
-    Metadata {
-        /// What it says.
-        members: Object,
-        /// The whole script data, as it belongs into an FLV tag. To be given back with
-        /// [`Client::recycle`].
-        payload: Payload,
-    },
-    /// The stream was over and begins again, on a clock of its own.
-    Restarted,
-    /// A message of kind [`Kind::AUDIO`], [`Kind::VIDEO`] or [`Kind::DATA`], as it belongs into an
-    /// FLV tag. Give the payload back with [`Client::recycle`].
-    Media(Message),
-    /// The server sends us elsewhere. The session is over.
-    Redirected(Redirect),
-    /// The server wants a login, and takes it on a new connection only. The session is over.
-    Reconnect {
-        /// What that connection's `connect` has to say.
-        connect: Box<Connect>,
-    },
-    /// The session is over.
-    Ended(End),
-}
-
-/// How a session ended, by a word of the server or by its silence.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum End {
-    /// The stream was sent to its end, says the server.
-    Complete(String),
-    /// The publisher has left, says the server.
-    Unpublished(String),
-    /// The server closes the session, and says so.
-    Closed(String),
-    /// There is no such stream.
-    NotFound(String),
-    /// The server will not let us play.
-    Refused(String),
-    /// An error of the server's while media was coming.
-    Failed(String),
-    /// Nothing came in time.
-    TimedOut(Wait),
-}
+use crate::payload::Payload;
 
 /// One session that plays one stream.
 #[derive(Debug)]
@@ -373,32 +327,6 @@ impl Client {
         self.has_short_secret
     }
 
-    fn connect(&mut self, now: Instant) {
-        self.phase = Phase::Connecting;
-        self.deadlines.stop(Wait::Handshake);
-        self.deadlines
-            .start(Wait::Connect, now, self.config.timeouts.command);
-        let transaction = self.calls.next();
-        self.calls.connect = Some(transaction);
-        let command = Command::connect(transaction, &self.config.connect, self.config.enhanced);
-        self.send_command(NETWORK_CONNECTION, 0, &command);
-        if self.may_pipeline() {
-            let transaction = self.call_create_stream();
-            self.calls.early_create_stream = Some(transaction);
-            self.play_on(USUAL_STREAM);
-        }
-    }
-
-    /// Whether nothing has to come between `connect` and `play`.
-    fn may_pipeline(&self) -> bool {
-        let config = &self.config;
-        let must_wait = config.playlist
-            || config.secure_token.is_some()
-            || config.usher_token.is_some()
-            || config.login.is_some();
-        config.pipelining && !must_wait
-    }
-
     fn connected(&mut self, now: Instant) {
         self.phase = Phase::Connected;
         self.deadlines.stop(Wait::Connect);
@@ -422,22 +350,6 @@ impl Client {
         self.calls.create_stream = Some(self.call_create_stream());
     }
 
-    /// `createStream`, and what servers want to hear before `play`.
-    fn call_create_stream(&mut self) -> u32 {
-        let transaction = self.calls.next();
-        let create_stream = Command::create_stream(transaction);
-        self.send_command(NETWORK_CONNECTION, 0, &create_stream);
-        if let Some(token) = &self.config.usher_token {
-            let usher_token = Command::usher_token(self.calls.next(), token);
-            self.send_command(NETWORK_CONNECTION, 0, &usher_token);
-        }
-        if let Some(name) = &self.config.subscribe {
-            let subscribe = Command::fc_subscribe(self.calls.next(), name);
-            self.send_command(NETWORK_CONNECTION, 0, &subscribe);
-        }
-        transaction
-    }
-
     fn stream_created(&mut self, now: Instant, transaction: u32, stream: u32) {
         let was_early = self.calls.early_create_stream == Some(transaction);
         self.settle_create_stream();
@@ -459,27 +371,6 @@ impl Client {
         self.calls.create_stream = None;
         self.deadlines.stop(Wait::CreateStream);
         self.deadlines.stop(Wait::CreateStreamAgain);
-    }
-
-    fn play_on(&mut self, stream: u32) {
-        let config = &self.config;
-        let transaction = self.calls.next();
-        let play = Command::play(
-            transaction,
-            &config.playpath,
-            config.start,
-            config.length_ms,
-        );
-        let playlist = config
-            .playlist
-            .then(|| Command::set_playlist(&config.playpath));
-        if let Some(set_playlist) = playlist {
-            self.send_command(PLAYING, stream, &set_playlist);
-        }
-        self.calls.play = Some(transaction);
-        self.playing_on = Some(stream);
-        self.send_command(PLAYING, stream, &play);
-        self.announce_buffer(self.announcer.first());
     }
 
     fn await_first_media(&mut self, now: Instant) {
@@ -517,67 +408,6 @@ impl Client {
         if let Some(at) = self.buffer_trick.resume() {
             self.call_pause(false, at);
         }
-    }
-
-    fn call_pause(&mut self, is_pause: bool, at: Timestamp) {
-        if let Some(stream) = self.playing_on {
-            let pause = Command::pause(self.calls.next(), is_pause, at.0);
-            self.send_command(PLAYING, stream, &pause);
-        }
-    }
-
-    fn announce_buffer(&mut self, ms: u32) {
-        if let Some(stream) = self.playing_on {
-            self.send_user_control(UserControl::SetBufferLength {
-                stream,
-                buffer_ms: ms,
-            });
-        }
-    }
-
-    /// An acknowledgement is due at the latest after a whole window (RTMP 5.4.3); half a window
-    /// leaves the server room while ours is under way.
-    fn acknowledge(&mut self) {
-        let unacknowledged = self.flow.received.wrapping_sub(self.flow.acknowledged);
-        if unacknowledged == 0 || unacknowledged < u64::from(self.flow.window / 2) {
-            return;
-        }
-        self.flow.acknowledged = self.flow.received;
-        let sequence_number = Acknowledgement::of_total(self.flow.received);
-        self.send_control(Kind::ACKNOWLEDGEMENT, &sequence_number.to_bytes());
-    }
-
-    fn send_command(&mut self, chunk_stream: u32, stream: u32, command: &Command) {
-        tracing::debug!("sending {} on message stream {stream}", command.name);
-        self.command_body.clear();
-        command.write(&mut self.command_body);
-        let sent = self.encoder.encode(
-            chunk_stream,
-            Kind::COMMAND,
-            stream,
-            Timestamp(0),
-            &self.command_body,
-            &mut self.outgoing,
-        );
-        if let Err(error) = sent {
-            tracing::warn!("{} is not sent: {error}", command.name);
-        }
-    }
-
-    fn send_user_control(&mut self, event: UserControl) {
-        self.send_control(Kind::USER_CONTROL, &event.to_bytes());
-    }
-
-    fn send_control(&mut self, kind: Kind, payload: &[u8]) {
-        let sent = self.encoder.encode(
-            PROTOCOL_CONTROL,
-            kind,
-            0,
-            Timestamp(0),
-            payload,
-            &mut self.outgoing,
-        );
-        debug_assert!(sent.is_ok(), "a control message is a few bytes long");
     }
 
     /// Says on a new connection who we are, or gives up.
@@ -626,18 +456,6 @@ impl Client {
 fn part(bound: Option<Duration>, divisor: u32) -> Option<Duration> {
     bound.and_then(|bound| bound.checked_div(divisor))
 }
-
-/// The chunk stream of protocol control messages (RTMP 5.4).
-const PROTOCOL_CONTROL: u32 = 2;
-
-/// The chunk stream on which players send their NetConnection commands.
-const NETWORK_CONNECTION: u32 = 3;
-
-/// The chunk stream on which players send `play`.
-const PLAYING: u32 = 8;
-
-/// What `createStream` nearly always answers.
-const USUAL_STREAM: u32 = 1;
 
 /// How long after `connect`'s result a `createStream` that went out before it may stay unanswered: a
 /// server that drops what comes too early is asked again.

@@ -17,8 +17,12 @@ use super::{
     *,
 };
 use crate::{
-    amf::{Value, amf0},
-    rtmp::{command::Status, handshake},
+    amf::{Object, Value, amf0},
+    rtmp::{
+        command::{Redirect, Status},
+        handshake,
+        message::{Kind, Message, Timestamp},
+    },
 };
 
 /// A session, the server that it talks to, and the time.
