@@ -41,8 +41,10 @@ impl CutLine {
             all.push((port, bytes));
             drop(all);
             let _already_closed = far.shutdown(Shutdown::Both);
-            // With a reset there is no FIN, but a close that does not linger.
+            // With a reset there is no FIN, but a close that does not linger. What the system has not
+            // sent by then is lost.
             let ways = if then == Then::Rst {
+                thread::sleep(SENT_WITHIN);
                 let _ = socket2::SockRef::from(&*near).set_linger(Some(Duration::ZERO));
                 Shutdown::Read
             } else {
@@ -68,6 +70,10 @@ impl CutLine {
         self.carried.lock().expect("nobody panics with it").clone()
     }
 }
+
+/// How long the system may keep what it was given: a window is opened by acknowledgements, which are
+/// delayed.
+const SENT_WITHIN: Duration = Duration::from_millis(150);
 
 /// Carries so many bytes, or all there are; how many there were.
 fn carry(mut from: &TcpStream, mut to: &TcpStream, bytes: u64) -> u64 {
