@@ -1,11 +1,12 @@
 //! A line that breaks: a proxy that cuts each connection after so many bytes.
 
 use std::{
+    fs,
     io::{Read, Write},
     net::{Ipv4Addr, Shutdown, TcpStream},
     sync::{Arc, Mutex},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::{config::Then, listener::Listener};
@@ -41,10 +42,11 @@ impl CutLine {
             all.push((port, bytes));
             drop(all);
             let _already_closed = far.shutdown(Shutdown::Both);
-            // With a reset there is no FIN, but a close that does not linger. What the system has not
-            // sent by then is lost.
+            // A reset, for which it is enough that something was not read here, takes with it what the
+            // system has not sent yet.
+            wait_until_sent(&near);
+            // With a reset there is no FIN, but a close that does not linger.
             let ways = if then == Then::Rst {
-                thread::sleep(SENT_WITHIN);
                 let _ = socket2::SockRef::from(&*near).set_linger(Some(Duration::ZERO));
                 Shutdown::Read
             } else {
@@ -71,10 +73,6 @@ impl CutLine {
     }
 }
 
-/// How long the system may keep what it was given: a window is opened by acknowledgements, which are
-/// delayed.
-const SENT_WITHIN: Duration = Duration::from_millis(150);
-
 /// Carries so many bytes, or all there are; how many there were.
 fn carry(mut from: &TcpStream, mut to: &TcpStream, bytes: u64) -> u64 {
     let mut buffer = vec![0; 16 * 1024];
@@ -93,3 +91,28 @@ fn carry(mut from: &TcpStream, mut to: &TcpStream, bytes: u64) -> u64 {
     }
     bytes - left
 }
+
+/// Waits until the other end has acknowledged all that was written.
+fn wait_until_sent(socket: &TcpStream) {
+    let began = Instant::now();
+    while began.elapsed() < SENT_WITHIN && unacknowledged(socket) != Some(0) {
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// How many bytes there are that the other end has not acknowledged, as Linux tells (proc_net_tcp(5)).
+fn unacknowledged(socket: &TcpStream) -> Option<u64> {
+    let near = format!(":{:04X}", socket.local_addr().ok()?.port());
+    let far = format!(":{:04X}", socket.peer_addr().ok()?.port());
+    let table = fs::read_to_string("/proc/net/tcp").ok()?;
+    let queues = table.lines().find_map(|line| {
+        let mut fields = line.split_whitespace().skip(1);
+        let is_this = fields.next()?.ends_with(&near) && fields.next()?.ends_with(&far);
+        fields.nth(1).filter(|_| is_this)
+    })?;
+    let (to_be_sent, _) = queues.split_once(':')?;
+    u64::from_str_radix(to_be_sent, 16).ok()
+}
+
+/// Longer than acknowledgements are delayed.
+const SENT_WITHIN: Duration = Duration::from_secs(1);
