@@ -32,6 +32,22 @@ impl Clip {
         Self::parse(include_bytes!("clip.flv"))
     }
 
+    /// 2,048 ms of H.264 in one group of pictures and AAC, 16 frames each of 100 bytes or so: for
+    /// streams that last days.
+    ///
+    /// `thin.flv` was made by ffmpeg 5.1: `ffmpeg -f lavfi -i testsrc=size=64x48:rate=125/16:duration=2.048
+    /// -f lavfi -i sine=frequency=440:sample_rate=8000:duration=2.048 -pix_fmt yuv420p -c:v libx264
+    /// -preset veryslow -crf 45 -bf 0 -bsf:v filter_units=remove_types=6 -c:a aac -b:a 6k
+    /// -fflags +bitexact -flags:v +bitexact -flags:a +bitexact thin.flv`. The frame of audio before the
+    /// first of video is left out, and so is the mark at the end.
+    pub fn thin() -> Self {
+        let mut clip = Self::parse(include_bytes!("thin.flv"));
+        let is_wanted = |tag: &Tag| tag.body.len() > 5 && tag.timestamp_ms > 0;
+        clip.tags
+            .retain(|tag| tag.kind == Tag::SCRIPT || tag.is_configuration() || is_wanted(tag));
+        clip
+    }
+
     /// Reads an FLV file.
     pub fn read(file: &Path) -> Self {
         let bytes = fs::read(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));

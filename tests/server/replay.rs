@@ -1,7 +1,7 @@
 //! Prepared bytes, sent as fast as the socket takes them: for measuring clients.
 //!
-//! One second of 16 Mbit/s video and audio is laid out as chunks once and sent over and over. That
-//! works because every message of it has a header of type 1: its timestamp is a step from the
+//! One second of 16 Mbit/s video and audio, or a clip, is laid out as chunks once and sent over and
+//! over. That works because every message of it has a header of type 1: its timestamp is a step from the
 //! message before it, in this round or in the one before (RTMP 5.3.1.2.2).
 
 use std::{fmt, io::Write, sync::Arc};
@@ -17,24 +17,81 @@ use super::{
     listener::Listener,
 };
 
-/// A stream of so many rounds of one second each.
+/// A stream of so many rounds: the same messages over and over, on a clock that goes on.
 pub struct Replay {
     chunk_size: u32,
-    round: Vec<u8>,
-    rounds: u64,
+    /// What the clock shows at the beginning.
+    clock_ms: u32,
     metadata: Vec<u8>,
+    /// The configuration of audio, and of video.
+    configuration: [Vec<u8>; 2],
+    round: Round,
+    rounds: u64,
+    /// So many rounds are sent in one go.
+    at_once: u64,
+}
+
+/// What is sent over and over, as chunks.
+#[derive(Default)]
+struct Round {
+    chunks: Vec<u8>,
+    messages: u64,
+    /// What the messages carry.
+    bytes: u64,
+    length_ms: u32,
 }
 
 impl Replay {
     /// At least `bytes` of audio and video in chunks of `chunk_size`.
     pub fn new(chunk_size: u32, bytes: u64) -> Self {
-        let rounds = bytes.div_ceil(Self::BYTES_PER_ROUND);
+        let configuration = [AAC_CONFIGURATION, AVC_CONFIGURATION].map(<[u8]>::to_vec);
+        let round = Round::of_a_second(chunk_size as usize);
+        let rounds = bytes.div_ceil(round.bytes);
+        Self::of(chunk_size, metadata(rounds), configuration, round, rounds)
+    }
+
+    /// The frames of `clip` over and over, so many times; see [`Clip::thin`].
+    pub fn looping(clip: &Clip, rounds: u64) -> Self {
+        let configuration = [Tag::AUDIO, Tag::VIDEO].map(|kind| {
+            let mut tags = clip.media().filter(|tag| tag.kind == kind);
+            let found = tags.find(|tag| tag.is_configuration());
+            found.expect("a clip of AAC and AVC").body.clone()
+        });
+        let metadata = clip.metadata().map(|tag| tag.body.clone());
+        let round = Round::of_frames(CHUNK_SIZE as usize, clip);
+        Self::of(
+            CHUNK_SIZE,
+            metadata.unwrap_or_default(),
+            configuration,
+            round,
+            rounds,
+        )
+    }
+
+    fn of(
+        chunk_size: u32,
+        metadata: Vec<u8>,
+        configuration: [Vec<u8>; 2],
+        mut round: Round,
+        rounds: u64,
+    ) -> Self {
+        let at_once = SENT_AT_ONCE.div_ceil(round.chunks.len());
+        round.chunks = round.chunks.repeat(at_once);
         Self {
             chunk_size,
-            round: round(chunk_size as usize),
+            clock_ms: 0,
+            metadata,
+            configuration,
+            round,
             rounds,
-            metadata: metadata(rounds),
+            at_once: at_once as u64,
         }
+    }
+
+    /// The same on a clock that shows `clock_ms` at the beginning. It counts in 32 bits.
+    pub fn on_clock(mut self, clock_ms: u32) -> Self {
+        self.clock_ms = clock_ms;
+        self
     }
 
     /// The chunk size that the server must have announced.
@@ -49,26 +106,27 @@ impl Replay {
 
     /// How many audio and video messages there are, the two configurations among them.
     pub fn messages(&self) -> u64 {
-        2 + self.rounds * Self::MESSAGES_PER_ROUND
+        2 + self.rounds * self.round.messages
     }
 
     /// How many bytes they carry.
     pub fn bytes(&self) -> u64 {
-        let configuration = (AVC_CONFIGURATION.len() + AAC_CONFIGURATION.len()) as u64;
-        configuration + self.rounds * Self::BYTES_PER_ROUND
+        let configuration = self.configuration.iter().map(|body| body.len() as u64);
+        configuration.sum::<u64>() + self.rounds * self.round.bytes
     }
 
-    /// The timestamp of the last one.
+    /// From the clock's beginning to the timestamp of the last one.
     pub fn duration_ms(&self) -> u32 {
-        self.rounds as u32 * 1000
+        self.rounds as u32 * self.round.length_ms
     }
 
     /// Sends it all.
     pub fn send(&self, connection: &mut Connection) -> Result<(), Over> {
-        connection.queue(AUDIO, Kind::AUDIO, 1, 0, AAC_CONFIGURATION)?;
-        connection.queue(VIDEO, Kind::VIDEO, 1, 0, AVC_CONFIGURATION)?;
-        for _ in 0..self.rounds {
-            connection.send_prepared(&self.round)?;
+        let [audio, video] = &self.configuration;
+        connection.queue(AUDIO, Kind::AUDIO, 1, self.clock_ms, audio)?;
+        connection.queue(VIDEO, Kind::VIDEO, 1, self.clock_ms, video)?;
+        for chunks in self.chunks() {
+            connection.send_prepared(chunks)?;
             connection.hear_out()?;
         }
         Ok(())
@@ -99,8 +157,8 @@ impl Replay {
     pub fn serve_bare(self: &Arc<Self>) -> Listener {
         let replay = self.clone();
         let listener = Listener::start(move |_, socket| {
-            for _ in 0..replay.rounds {
-                if (&*socket).write_all(&replay.round).is_err() {
+            for chunks in replay.chunks() {
+                if (&*socket).write_all(chunks).is_err() {
                     return;
                 }
             }
@@ -108,28 +166,76 @@ impl Replay {
         listener.expect("loopback has a free port")
     }
 
-    const BYTES_PER_ROUND: u64 = (AUDIO_LEN * 50 + KEYFRAME_LEN + FRAME_LEN * 24) as u64;
-    const MESSAGES_PER_ROUND: u64 = 50 + 25;
+    /// All rounds, as many at a time as are sent in one go.
+    fn chunks(&self) -> impl Iterator<Item = &[u8]> {
+        let whole = self.rounds / self.at_once;
+        let rest = (self.rounds % self.at_once) as usize;
+        let length = self.round.chunks.len() / self.at_once as usize;
+        let whole = (0..whole).map(|_| &self.round.chunks[..]);
+        whole.chain([&self.round.chunks[..rest * length]])
+    }
 }
 
 impl fmt::Debug for Replay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "Replay({} s in chunks of {})",
-            self.rounds, self.chunk_size
+            "Replay({} ms in chunks of {})",
+            self.duration_ms(),
+            self.chunk_size
         )
     }
 }
 
-/// A second as chunks.
-fn round(chunk_size: usize) -> Vec<u8> {
-    let mut out = Vec::new();
-    messages(|_, kind, body| match kind {
-        Kind::AUDIO => put_message(&mut out, chunk_size, AUDIO, kind, 20, body),
-        _ => put_message(&mut out, chunk_size, VIDEO, kind, 40, body),
-    });
-    out
+impl Round {
+    /// A second of 16 Mbit/s.
+    fn of_a_second(chunk_size: usize) -> Self {
+        let mut round = Self::default();
+        messages(|_, kind, body| {
+            let delta_ms = if kind == Kind::AUDIO { 20 } else { 40 };
+            round.put_message(chunk_size, kind, delta_ms, body);
+        });
+        round.length_ms = 1000;
+        round
+    }
+
+    /// The frames of a clip. The first of a track is as far from the last as the second from it.
+    fn of_frames(chunk_size: usize, clip: &Clip) -> Self {
+        let mut round = Self::default();
+        let frames = || clip.media().filter(|tag| !tag.is_configuration());
+        for (number, tag) in frames().enumerate() {
+            let same = |other: &&Tag| other.kind == tag.kind;
+            let before = frames().take(number).filter(same).last();
+            let delta_ms = match (before, frames().skip(number + 1).find(same)) {
+                (Some(before), _) => tag.timestamp_ms - before.timestamp_ms,
+                (None, Some(behind)) => behind.timestamp_ms - tag.timestamp_ms,
+                (None, None) => panic!("a track of one frame has no interval"),
+            };
+            if tag.kind == Tag::VIDEO {
+                round.length_ms += delta_ms;
+            }
+            round.put_message(chunk_size, Kind(tag.kind), delta_ms, &tag.body);
+        }
+        round
+    }
+
+    /// A message with a header of type 1, the rest of its chunks with headers of type 3.
+    fn put_message(&mut self, chunk_size: usize, kind: Kind, delta_ms: u32, payload: &[u8]) {
+        let chunk_stream = if kind == Kind::AUDIO { AUDIO } else { VIDEO } as u8;
+        self.messages += 1;
+        self.bytes += payload.len() as u64;
+        let out = &mut self.chunks;
+        out.push(1 << 6 | chunk_stream);
+        out.extend_from_slice(&delta_ms.to_be_bytes()[1..]);
+        out.extend_from_slice(&(payload.len() as u32).to_be_bytes()[1..]);
+        out.push(kind.0);
+        for (index, chunk) in payload.chunks(chunk_size).enumerate() {
+            if index > 0 {
+                out.push(3 << 6 | chunk_stream);
+            }
+            out.extend_from_slice(chunk);
+        }
+    }
 }
 
 /// The messages of a second, with their times in it: audio each 20 ms, video each 40 ms, a keyframe
@@ -150,28 +256,6 @@ fn messages(mut each: impl FnMut(u32, Kind, &[u8])) {
         let unit_kind = if step == 0 { 0x65 } else { 0x41 };
         let head = [&head[..], &unit_len.to_be_bytes(), &[unit_kind]].concat();
         each(20 * step, Kind::VIDEO, &noise.behind(&head, length));
-    }
-}
-
-/// A message with a header of type 1, the rest of its chunks with headers of type 3.
-fn put_message(
-    out: &mut Vec<u8>,
-    chunk_size: usize,
-    chunk_stream: u32,
-    kind: Kind,
-    delta_ms: u32,
-    payload: &[u8],
-) {
-    let chunk_stream = chunk_stream as u8;
-    out.push(1 << 6 | chunk_stream);
-    out.extend_from_slice(&delta_ms.to_be_bytes()[1..]);
-    out.extend_from_slice(&(payload.len() as u32).to_be_bytes()[1..]);
-    out.push(kind.0);
-    for (index, chunk) in payload.chunks(chunk_size).enumerate() {
-        if index > 0 {
-            out.push(3 << 6 | chunk_stream);
-        }
-        out.extend_from_slice(chunk);
     }
 }
 
@@ -202,6 +286,12 @@ impl Noise {
         bytes
     }
 }
+
+/// The size of chunks where nobody wants another.
+const CHUNK_SIZE: u32 = 4096;
+
+/// What is sent in one go, at least: little rounds would be sent a packet each.
+const SENT_AT_ONCE: usize = 1 << 16;
 
 /// The chunk streams of audio and video.
 const AUDIO: u32 = 6;

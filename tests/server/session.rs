@@ -311,7 +311,12 @@ impl<'a> Session<'a> {
             return self.miss();
         };
         let id = self.config.stream_id;
-        let is_live = matches!(stream.source, Source::Live { .. } | Source::Broadcast(_));
+        let is_live = match stream.source {
+            Source::Live { .. } | Source::Broadcast(_) => true,
+            Source::Recorded(_) => false,
+            // As one likes.
+            Source::Replay(_) => start_ms == -1000.0,
+        };
         if start_ms == -1000.0 && !is_live || self.config.wants_playlist && !self.has_playlist {
             return self.miss();
         }
