@@ -1,5 +1,9 @@
 //! A file is valid at every instant, and repaired where it is not.
 
+/// Recordings that go on for a day.
+#[cfg(target_os = "linux")]
+mod endurance;
+
 /// Recordings that are killed.
 mod kills;
 
@@ -66,13 +70,10 @@ impl Ours {
         {}
         let whole = &file[..reader.intact_end() as usize];
         let mut tags = Clip::parse(whole).tags;
-        let metadata = tags.remove(0);
-        let (values, error) = amf0::decode_all(metadata.body.into());
-        assert_eq!(error, None);
-        let fields = values.get(1).and_then(Value::as_object);
+        let fields = fields(&tags.remove(0));
         let ours = Self {
             tags,
-            fields: fields.expect("a name and an array").clone(),
+            fields,
             torn_bytes: rest.len(),
         };
         ours.check_keyframes();
@@ -137,6 +138,15 @@ impl Ours {
         slots.dedup();
         assert_eq!(slots.len(), keyframes.count(), "keyframes");
     }
+}
+
+/// The fields of an `onMetaData`.
+#[track_caller]
+fn fields(metadata: &Tag) -> Object {
+    let (values, error) = amf0::decode_all(metadata.body.clone().into());
+    assert_eq!(error, None);
+    let fields = values.get(1).and_then(Value::as_object);
+    fields.expect("a name and an array").clone()
 }
 
 /// The whole tags in front of a cut, but for `onMetaData`: of any FLV file.

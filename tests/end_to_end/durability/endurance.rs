@@ -1,0 +1,318 @@
+//! Recordings that go on for a day, in seconds.
+
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::*;
+use crate::{
+    peers::{
+        ffmpeg::{Ffmpeg, ffprobe},
+        require,
+    },
+    program::{self, Running},
+    server::{Broadcast, Config, PublisherClock, Replay, Server, Stream},
+};
+
+#[test]
+fn a_day_takes_the_memory_of_its_beginning_and_is_indexed_all_along() {
+    let day = Day::new();
+    // The 32 bits of the server's clock are over at noon.
+    let replay = Replay::looping(&day.clip, ROUNDS).on_clock(0u32.wrapping_sub(DAY_MS / 2));
+    // Without an end: the memory of a program that is gone is not told.
+    let stream = Stream::replay(Arc::new(replay)).ending(&[]);
+    let server = Server::start(Config::serving(stream));
+    let mut running = program::start(&server.url("clip"), &["--live", "--retry", "forever"]);
+    wait_for_growth(&mut running, day.file_bytes() / 10);
+    let early = running.process.peak_memory();
+    wait_for_growth(&mut running, day.file_bytes());
+    let late = running.process.peak_memory();
+    assert!(late - early <= MIB, "{early} bytes grew to {late}");
+    assert!(cfg!(debug_assertions) || late <= 12 * MIB, "{late} bytes");
+    running.process.signal("INT");
+    let download = running.finish();
+    download.assert_ended(0, "interrupted");
+    let file = fs::read(download.file()).expect("it is there");
+    day.assert_recorded(&file);
+    day.assert_indexed(&file);
+    println!(
+        "{} messages in {} bytes; {early} bytes of memory after a tenth, {late} at the end",
+        day.messages(),
+        file.len()
+    );
+    require!(Ffmpeg::find());
+    day.assert_seeks(&download.file());
+}
+
+#[test]
+fn the_parts_of_three_hours_are_three_hours() {
+    let thin = Clip::thin();
+    let frames = || thin.media().filter(|tag| !tag.is_configuration());
+    let configuration = thin.media().filter(|tag| tag.is_configuration());
+    let rounds = (0..6 * HALF_HOUR_MS / ROUND_MS)
+        .flat_map(|round| frames().map(move |tag| moved(tag, tag.timestamp_ms + round * ROUND_MS)));
+    let clip = Clip {
+        tags: configuration.cloned().chain(rounds).collect(),
+    };
+    let first_ms = frames().next().map_or(0, |tag| tag.timestamp_ms);
+    let expected: Vec<Tag> = clip.tags[2..]
+        .iter()
+        .map(|tag| moved(tag, tag.timestamp_ms - first_ms))
+        .collect();
+    // A server that counts with a sign is at its end after half of it.
+    let clock = PublisherClock::From((1 << 31) - 3 * HALF_HOUR_MS);
+    let broadcast = Broadcast::new(clip, 3000.0, false).on_clock(clock);
+    let server = Server::start(Config::serving(Stream::broadcast(broadcast)));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let list = folder.path().join("list");
+    let mut command = program::command();
+    command.args([
+        &server.url("clip"),
+        "--live",
+        "--segment-time",
+        "1800",
+        "-o",
+    ]);
+    command
+        .arg(folder.path().join("%d.flv"))
+        .arg("--manifest")
+        .arg(&list);
+    let finished = Process::start(&mut command).finish(3 * LIMIT).succeeded();
+    let last = finished.stderr.lines().last().unwrap_or_default();
+    assert!(last.contains(": unpublished"), "{finished}");
+    let list = fs::read_to_string(list).expect("a list");
+    assert_eq!(list.lines().count(), 6, "{list}");
+    let mut expected = &expected[..];
+    for line in list.lines() {
+        let part: serde_json::Value = serde_json::from_str(line).expect("a line of JSON");
+        let offset_ms = part["offset_ms"].as_u64().expect("an offset") as u32;
+        let path = PathBuf::from(part["path"].as_str().expect("a path"));
+        let bytes = fs::read(path).expect("it is listed");
+        let ours = Ours::read(&bytes);
+        ours.assert_true(bytes.len());
+        let (configuration, frames) = ours.tags.split_at(2);
+        assert!(configuration.iter().all(Tag::is_configuration));
+        assert!(frames[0].is_keyframe());
+        assert_eq!(part["duration_ms"], ours.number("duration") * 1000.0);
+        let (same, rest) = expected.split_at(frames.len().min(expected.len()));
+        let whole = frames
+            .iter()
+            .map(|tag| moved(tag, tag.timestamp_ms + offset_ms));
+        assert!(whole.eq(same.iter().cloned()), "the part at {offset_ms} ms");
+        expected = rest;
+    }
+    assert!(expected.is_empty(), "{} frames are missing", expected.len());
+}
+
+/// What a recording of a day is to hold.
+struct Day {
+    clip: Clip,
+}
+
+impl Day {
+    fn new() -> Self {
+        Self { clip: Clip::thin() }
+    }
+
+    fn frames(&self) -> impl Iterator<Item = &Tag> {
+        self.clip.media().filter(|tag| !tag.is_configuration())
+    }
+
+    fn messages(&self) -> u64 {
+        ROUNDS * self.frames().count() as u64
+    }
+
+    fn file_bytes(&self) -> u64 {
+        let bytes = |tag: &Tag| tag.body.len() as u64 + FRAMING;
+        let configuration = self.clip.media().filter(|tag| tag.is_configuration());
+        let configuration: u64 = configuration.map(bytes).sum();
+        head::LENGTH as u64 + configuration + ROUNDS * self.round_bytes()
+    }
+
+    fn round_bytes(&self) -> u64 {
+        let bytes = self.frames().map(|tag| tag.body.len() as u64 + FRAMING);
+        bytes.sum()
+    }
+
+    /// Where the first frame begins, which is one of video.
+    fn first_position(&self) -> u64 {
+        self.file_bytes() - ROUNDS * self.round_bytes()
+    }
+
+    /// Panics unless `file` has each frame at its time.
+    #[track_caller]
+    fn assert_recorded(&self, file: &[u8]) {
+        assert_eq!(file.len() as u64, self.file_bytes());
+        let mut expected = Vec::new();
+        let first_ms = self.frames().next().map_or(0, |tag| tag.timestamp_ms);
+        let rounds = file[self.first_position() as usize..].chunks(self.round_bytes() as usize);
+        for (start_ms, round) in (0..).step_by(ROUND_MS as usize).zip(rounds) {
+            expected.clear();
+            for tag in self.frames() {
+                put_tag(&mut expected, start_ms + tag.timestamp_ms - first_ms, tag);
+            }
+            assert!(round == expected, "the frames from {start_ms} ms on");
+        }
+    }
+
+    /// Panics unless the head of `file` tells how long it is, and of keyframes all along.
+    #[track_caller]
+    fn assert_indexed(&self, file: &[u8]) {
+        assert!(head::is_ours(file), "a head of ours");
+        let ours = Ours {
+            tags: Vec::new(),
+            fields: fields(&Clip::parse(&file[..head::LENGTH]).tags[0]),
+            torn_bytes: 0,
+        };
+        let frame_ms = ROUND_MS / 16;
+        let length_ms = f64::from(ROUND_MS) * ROUNDS as f64;
+        assert_eq!(ours.number("duration"), length_ms / 1000.0);
+        let last_ms = length_ms - f64::from(frame_ms);
+        assert_eq!(ours.number("lasttimestamp"), last_ms / 1000.0);
+        assert_eq!(ours.number("filesize"), file.len() as f64);
+        let mut slots = ours.slots();
+        assert_eq!(slots.len(), 2048);
+        slots.dedup();
+        for (seconds, position) in &slots {
+            let round = (position - self.first_position()) / self.round_bytes();
+            assert_eq!((*seconds, *position), self.keyframe(round));
+        }
+        assert_eq!(slots.first(), Some(&self.keyframe(0)));
+        assert_eq!(slots.last(), Some(&self.keyframe(ROUNDS - 1)));
+        let mean = slots[slots.len() - 1].0 / (slots.len() - 1) as f64;
+        assert!(mean < INDEX_INTERVAL, "{mean} s between two entries");
+        for pair in slots.windows(2) {
+            let distance = pair[1].0 - pair[0].0;
+            assert!(distance > 0.0 && distance <= 2.0 * mean, "{distance} s");
+        }
+    }
+
+    /// The time in seconds and the position of the keyframe of a round.
+    fn keyframe(&self, round: u64) -> (f64, u64) {
+        let position = self.first_position() + round * self.round_bytes();
+        let milliseconds = round as f64 * f64::from(ROUND_MS);
+        (milliseconds / 1000.0, position)
+    }
+
+    /// Panics unless ffmpeg's demuxer finds a keyframe at or shortly before each place, and that without
+    /// reading the file.
+    #[track_caller]
+    fn assert_seeks(&self, file: &Path) {
+        let day = f64::from(DAY_MS) / 1000.0;
+        let group = f64::from(ROUND_MS) / 1000.0;
+        for place in 0..10 {
+            let at = 3.3 + f64::from(place) * (day - 4.0) / 9.0;
+            let found = Sought::new(file, at);
+            let behind = at - found.seconds;
+            assert!(found.flags.starts_with('K'), "{at} s: {found:?}");
+            assert!(
+                (0.0..=INDEX_INTERVAL + group).contains(&behind),
+                "{at} s: {found:?}"
+            );
+            let (_, position) = self.keyframe((found.seconds / group).round() as u64);
+            // ffmpeg tells where the header begins, or the body.
+            assert!((position..position + 16).contains(&found.position));
+            assert!(found.bytes_read < 1 << 20, "{at} s: {found:?}");
+        }
+    }
+}
+
+/// What ffmpeg's demuxer finds where it seeks a place.
+#[derive(Debug)]
+struct Sought {
+    seconds: f64,
+    position: u64,
+    flags: String,
+    /// Of the file, for all that.
+    bytes_read: u64,
+}
+
+impl Sought {
+    #[track_caller]
+    fn new(file: &Path, seconds: f64) -> Self {
+        let interval = format!("{seconds:.3}%+#1");
+        let arguments = [
+            &["-read_intervals", &interval][..],
+            &["-select_streams", "v", "-of", "compact"],
+            &["-show_entries", "packet=dts_time,pos,flags"],
+            &["-loglevel", "debug"],
+        ];
+        let finished = ffprobe(&arguments.concat(), file).succeeded();
+        let packet = String::from_utf8_lossy(&finished.stdout);
+        let field = |name| {
+            let mut fields = packet.trim().split('|');
+            let value = fields.find_map(|field| field.strip_prefix(name)?.strip_prefix('='));
+            value.unwrap_or_else(|| panic!("no {name} in {packet:?}"))
+        };
+        // "Statistics: 163840 bytes read, 2 seeks"
+        let mut statistics = finished.stderr.split("Statistics: ").skip(1);
+        let statistics = statistics.find_map(|line| line.split_once(" bytes read"));
+        let (bytes_read, _) = statistics.expect("what was read");
+        Self {
+            seconds: field("dts_time").parse().expect("a time"),
+            position: field("pos").parse().expect("a position"),
+            flags: field("flags").to_owned(),
+            bytes_read: bytes_read.parse().expect("a number"),
+        }
+    }
+}
+
+/// Waits until the file has `bytes`; panics where it no longer grows.
+#[track_caller]
+fn wait_for_growth(running: &mut Running, bytes: u64) {
+    let file = running.file();
+    let mut length = 0;
+    let mut grown_at = Instant::now();
+    while length < bytes {
+        assert!(running.process.is_running(), "ended at {length} bytes");
+        thread::sleep(Duration::from_millis(10));
+        let now = fs::metadata(&file).map_or(0, |file| file.len());
+        if now > length {
+            (length, grown_at) = (now, Instant::now());
+        }
+        assert!(
+            grown_at.elapsed() < LIMIT,
+            "stays at {length} of {bytes} bytes"
+        );
+    }
+}
+
+/// The same tag at another time.
+fn moved(tag: &Tag, timestamp_ms: u32) -> Tag {
+    Tag {
+        timestamp_ms,
+        ..tag.clone()
+    }
+}
+
+/// A whole tag (FLV E.4.1).
+fn put_tag(out: &mut Vec<u8>, timestamp_ms: u32, tag: &Tag) {
+    let length = tag.body.len() as u32;
+    let [high, low @ ..] = timestamp_ms.to_be_bytes();
+    out.push(tag.kind);
+    out.extend_from_slice(&length.to_be_bytes()[1..]);
+    out.extend_from_slice(&low);
+    out.extend_from_slice(&[high, 0, 0, 0]);
+    out.extend_from_slice(&tag.body);
+    out.extend_from_slice(&(length + 11).to_be_bytes());
+}
+
+const MIB: u64 = 1 << 20;
+
+const HALF_HOUR_MS: u32 = 1_800_000;
+
+const DAY_MS: u32 = 24 * 3_600_000;
+
+/// How long [`Clip::thin`] is.
+const ROUND_MS: u32 = 2048;
+
+/// So often it makes a day.
+const ROUNDS: u64 = DAY_MS.div_ceil(ROUND_MS) as u64;
+
+/// What a tag has around its body.
+const FRAMING: u64 = 15;
+
+/// The table has room for every 32nd keyframe of a day, of which there are 42,188.
+const INDEX_INTERVAL: f64 = 70.0;
