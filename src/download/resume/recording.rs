@@ -304,8 +304,8 @@ const KINDS: [u8; 4] = [
 /// Read at a time.
 const READ_BYTES: u64 = 256 * 1024;
 
-/// Keyframes that are remembered: a day of them, in a megabyte.
-const MAX_KEYFRAMES: usize = 1 << 16;
+/// Keyframes that are remembered, for those who skip some: hours of them, in 64 KiB.
+const MAX_KEYFRAMES: usize = 1 << 12;
 
 /// Starts that are tried before the beginning.
 const MAX_STARTS: usize = 4;
