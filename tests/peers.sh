@@ -12,9 +12,9 @@ as_root() {
     if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -n "$@"; fi
 }
 
-# Debian: a server and TLS in front of it, an encoder and player, the predecessor, proxies, plain
+# Debian: a server and TLS in front of it, an encoder, players, the predecessor, proxies, plain
 # copies to measure against.
-debian=(nginx libnginx-mod-rtmp libnginx-mod-stream ffmpeg rtmpdump socat openssl)
+debian=(nginx libnginx-mod-rtmp libnginx-mod-stream ffmpeg mpv rtmpdump socat openssl)
 debian+=(microsocks dante-server tinyproxy)
 has_command() { command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ]; }
 has_command npm || debian+=(nodejs npm)
@@ -60,4 +60,4 @@ echo "peers: $(nginx -v 2>&1 | sed 's/.*: //'), $(ffmpeg -version | awk 'NR == 1
     "$("$peers/ffmpeg" -version | awk 'NR == 1 { print $1, $3 }')," \
     "node-media-server $(sed -n 's/^ *"version": "\(.*\)",*$/\1/p' "$peers/npm/node_modules/node-media-server/package.json")," \
     "$(rtmpdump --help 2>&1 | sed -n 's/^RTMPDump \(v[^ ]*\).*/rtmpdump \1/p')," \
-    "yt-dlp $("$peers/venv/bin/yt-dlp" --version), socat"
+    "$(mpv --version | awk 'NR == 1 { print $1, $2 }'), yt-dlp $("$peers/venv/bin/yt-dlp" --version), socat"

@@ -10,6 +10,7 @@ use super::*;
 use crate::{
     peers::{
         ffmpeg::{Ffmpeg, ffprobe},
+        mpv::Mpv,
         require,
     },
     program::{self, Running},
@@ -44,6 +45,8 @@ fn a_day_takes_the_memory_of_its_beginning_and_is_indexed_all_along() {
     );
     require!(Ffmpeg::find());
     day.assert_seeks(&download.file());
+    let mpv = require!(Mpv::find());
+    day.assert_shows(&mpv, &download.file());
 }
 
 #[test]
@@ -196,22 +199,35 @@ impl Day {
         (milliseconds / 1000.0, position)
     }
 
+    /// The keyframe at `found` seconds; panics unless there is one, and the table brings a player there
+    /// who wants to be at `at`.
+    #[track_caller]
+    fn keyframe_before(&self, at: f64, found: f64) -> (f64, u64) {
+        let round = (found * 1000.0 / f64::from(ROUND_MS)).round();
+        let keyframe = self.keyframe(round as u64);
+        let is_there = (found - keyframe.0).abs() < 0.001;
+        assert!(is_there, "no keyframe at {found} s, sought from {at} s");
+        let back = (0.0..=INDEX_INTERVAL).contains(&(at - found));
+        assert!(back, "sought {at} s, found {found} s");
+        keyframe
+    }
+
+    /// Panics unless mpv begins with a keyframe where it is to begin elsewhere.
+    #[track_caller]
+    fn assert_shows(&self, mpv: &Mpv, file: &Path) {
+        for at in places() {
+            self.keyframe_before(at, mpv.seek(file, at));
+        }
+    }
+
     /// Panics unless ffmpeg's demuxer finds a keyframe at or shortly before each place, and that without
     /// reading the file.
     #[track_caller]
     fn assert_seeks(&self, file: &Path) {
-        let day = f64::from(DAY_MS) / 1000.0;
-        let group = f64::from(ROUND_MS) / 1000.0;
-        for place in 0..10 {
-            let at = 3.3 + f64::from(place) * (day - 4.0) / 9.0;
+        for at in places() {
             let found = Sought::new(file, at);
-            let behind = at - found.seconds;
             assert!(found.flags.starts_with('K'), "{at} s: {found:?}");
-            assert!(
-                (0.0..=INDEX_INTERVAL + group).contains(&behind),
-                "{at} s: {found:?}"
-            );
-            let (_, position) = self.keyframe((found.seconds / group).round() as u64);
+            let (_, position) = self.keyframe_before(at, found.seconds);
             // ffmpeg tells where the header begins, or the body.
             assert!((position..position + 16).contains(&found.position));
             assert!(found.bytes_read < 1 << 20, "{at} s: {found:?}");
@@ -257,6 +273,13 @@ impl Sought {
             bytes_read: bytes_read.parse().expect("a number"),
         }
     }
+}
+
+/// Places all over the day, in seconds: the first behind the first keyframes, the last in the last
+/// second.
+fn places() -> impl Iterator<Item = f64> {
+    let day = f64::from(DAY_MS) / 1000.0;
+    (0..10).map(move |place| 3.3 + f64::from(place) * (day - 4.0) / 9.0)
 }
 
 /// Waits until the file has `bytes`; panics where it no longer grows.

@@ -4,6 +4,7 @@
 //! says so and is over, unless `RTMPULL_REQUIRE_PEERS=1` says that all must be here.
 
 pub mod ffmpeg;
+pub mod mpv;
 pub mod nginx;
 pub mod node_media_server;
 pub mod proxies;

@@ -1,0 +1,40 @@
+//! mpv, a player that seeks.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use super::find_program;
+use crate::process::Process;
+
+/// mpv as installed here.
+pub struct Mpv {
+    program: PathBuf,
+}
+
+impl Mpv {
+    /// mpv, where it is installed.
+    pub fn find() -> Option<Self> {
+        find_program("mpv").map(|program| Self { program })
+    }
+
+    /// Where it begins to show `file` when it is to begin near `seconds`: a person's arrow keys seek so.
+    #[track_caller]
+    pub fn seek(&self, file: &Path, seconds: f64) -> f64 {
+        let mut command = Command::new(&self.program);
+        command.args(["--no-config", "--vo=null", "--no-audio", "--hr-seek=no"]);
+        command.args([&format!("--start={seconds:.3}"), "--frames=1"]);
+        command.args(["--term-playing-msg=begins at ${=time-pos}", "--"]);
+        let finished = Process::start(command.arg(file)).finish(LIMIT).succeeded();
+        let said = String::from_utf8_lossy(&finished.stdout);
+        let mut lines = said.lines();
+        let position = lines.find_map(|line| line.trim().strip_prefix("begins at "));
+        let position = position.and_then(|position| position.parse().ok());
+        position.unwrap_or_else(|| panic!("{said}{finished}"))
+    }
+}
+
+/// How long a player may take until it shows something.
+const LIMIT: Duration = Duration::from_secs(60);
