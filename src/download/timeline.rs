@@ -33,6 +33,9 @@ struct Clock {
 struct Track {
     /// The highest place of its frames; none where it has no path yet.
     high_ms: Option<i64>,
+    /// The highest place of all that came before that path: the track is over there, and goes on
+    /// behind it.
+    floor_ms: Option<i64>,
     /// Frames in a row from far off, before the track has a path.
     strays: u32,
 }
@@ -72,7 +75,15 @@ impl Timeline {
     /// Has the first frame go on where a recording ends.
     pub(super) fn begin_at(&mut self, output_ms: u64) {
         let output_ms = i64::try_from(output_ms).unwrap_or(i64::MAX);
-        self.clock = Some(Clock::starting_at(output_ms));
+        let written = Track {
+            floor_ms: Some(output_ms),
+            ..Track::default()
+        };
+        self.clock = Some(Clock {
+            audio: written,
+            video: written,
+            ..Clock::starting_at(output_ms)
+        });
     }
 
     /// The place in milliseconds of a frame of this kind. Frames drive the clock.
@@ -88,7 +99,7 @@ impl Timeline {
         let step_ms = clock.step_to(timestamp);
         match clock.judge(kind, step_ms) {
             Verdict::OnPath => clock.advance(kind, timestamp, step_ms),
-            Verdict::Stray => clock.track(kind).strays += 1,
+            Verdict::Stray => return clock.stray(kind),
             Verdict::Restart => {
                 if !self.has_told_of_jumps {
                     self.has_told_of_jumps = true;
@@ -180,32 +191,66 @@ impl Clock {
     fn advance(&mut self, kind: TagKind, timestamp: Timestamp, step_ms: i64) {
         self.timestamp = Some(timestamp);
         self.output_ms += step_ms;
+        let floor_ms = self.track(kind).floor_ms;
+        if let Some(floor_ms) = floor_ms.filter(|floor_ms| self.output_ms <= *floor_ms) {
+            self.shift_to(floor_ms.saturating_add(1));
+        }
         let place_ms = self.output_ms;
         let track = self.track(kind);
         let track_ms = track.high_ms.unwrap_or(place_ms);
         let track_step_ms = place_ms - track_ms;
-        *track = Track {
-            high_ms: Some(track_ms.max(place_ms)),
-            strays: 0,
-        };
+        track.high_ms = Some(track_ms.max(place_ms));
+        track.strays = 0;
         if track_step_ms > 0 {
             self.step_ms = track_step_ms.min(MAX_RESTART_STEP_MS);
         }
         self.high_ms = self.high_ms.max(place_ms);
     }
 
+    /// A track that begins earlier than the other one would step back behind a restart. The clock moves
+    /// on for both tracks, so that they stay together.
+    fn shift_to(&mut self, output_ms: i64) {
+        self.output_ms = output_ms;
+        self.audio.floor_ms = self.audio.end_ms();
+        self.video.floor_ms = self.video.end_ms();
+    }
+
+    /// The place of a frame from far off.
+    fn stray(&mut self, kind: TagKind) -> u64 {
+        let output_ms = self.output_ms;
+        let track = self.track(kind);
+        track.strays += 1;
+        let place_ms = track.floor_ms.unwrap_or(output_ms).max(output_ms);
+        track.floor_ms = Some(place_ms);
+        place_ms.max(0).unsigned_abs()
+    }
+
     /// The next frame, whatever its timestamp, continues the clock.
     fn restart(&mut self) {
         self.timestamp = None;
         self.output_ms = self.high_ms + self.step_ms;
-        self.audio = Track::default();
-        self.video = Track::default();
+        self.audio = self.audio.restarted();
+        self.video = self.video.restarted();
     }
 
     fn track(&mut self, kind: TagKind) -> &mut Track {
         match kind {
             TagKind::VIDEO => &mut self.video,
             _ => &mut self.audio,
+        }
+    }
+}
+
+impl Track {
+    /// The highest place of all that came.
+    fn end_ms(self) -> Option<i64> {
+        self.high_ms.max(self.floor_ms)
+    }
+
+    fn restarted(self) -> Self {
+        Self {
+            floor_ms: self.end_ms(),
+            ..Self::default()
         }
     }
 }

@@ -122,7 +122,7 @@ fn a_track_whose_clock_is_another_for_good_is_a_restart_in_the_end() {
         .map(|frame| timeline.frame(VIDEO, Timestamp(9_000_000 + frame * 40)))
         .collect();
     assert_eq!(places[..100], [0; 100]);
-    assert_eq!(places[100..], [0, 40]);
+    assert_eq!(places[100..], [1, 41]);
 }
 
 #[test]
@@ -137,6 +137,66 @@ fn a_new_session_is_a_restart_whichever_way_its_clock_lies() {
         assert_eq!(timeline.frame(AUDIO, Timestamp(first + 10)), 90);
         assert_eq!(timeline.frame(VIDEO, Timestamp(first + 40)), 120);
     }
+}
+
+/// The track that comes first behind the restart is continued; the other one begins before it.
+#[test]
+fn no_track_goes_on_before_its_own_end() {
+    let before = [(VIDEO, 2_983), (AUDIO, 2_995)];
+    for restart in [Timeline::restart, |timeline: &mut Timeline| {
+        timeline.restart_after(5)
+    }] {
+        let mut timeline = Timeline::new(true);
+        for (kind, at) in before {
+            timeline.frame(kind, Timestamp(at));
+        }
+        restart(&mut timeline);
+        let first_ms = timeline.frame(AUDIO, Timestamp(40));
+        assert!(first_ms >= 2_995, "{first_ms}");
+        assert_eq!(timeline.frame(VIDEO, Timestamp(0)), 2_984);
+        assert_eq!(timeline.frame(AUDIO, Timestamp(63)), 2_984 + 63);
+        assert_eq!(timeline.frame(VIDEO, Timestamp(40)), 2_984 + 40);
+    }
+}
+
+/// A frame of the former publisher that comes behind the restart is taken for the new one's first.
+#[test]
+fn what_the_former_publisher_left_behind_takes_no_track_back() {
+    assert_eq!(
+        places_restarted(&[
+            (AUDIO, 0, false),
+            (VIDEO, 0, false),
+            (AUDIO, 2_977, false),
+            (VIDEO, 3_000, false),
+            (AUDIO, 3_000, true), // the leftover
+            (VIDEO, 0, false),
+            (AUDIO, 0, false),
+            (VIDEO, 40, false),
+            (AUDIO, 23, false),
+        ]),
+        [0, 0, 2_977, 3_000, 3_100, 3_001, 3_101, 3_141, 3_124]
+    );
+}
+
+#[test]
+fn a_recording_that_is_gone_on_with_is_over_in_both_tracks() {
+    let mut timeline = Timeline::new(false);
+    timeline.begin_at(9_000);
+    assert_eq!(timeline.frame(AUDIO, Timestamp(100)), 9_001);
+    assert_eq!(timeline.frame(VIDEO, Timestamp(40)), 9_001);
+    assert_eq!(timeline.frame(AUDIO, Timestamp(123)), 9_084);
+}
+
+/// A restart of the clock in front of those frames that say so.
+fn places_restarted(frames: &[(TagKind, u32, bool)]) -> Vec<u64> {
+    let mut timeline = Timeline::new(false);
+    let frames = frames.iter().map(|&(kind, timestamp, is_restart)| {
+        if is_restart {
+            timeline.restart();
+        }
+        timeline.frame(kind, Timestamp(timestamp))
+    });
+    frames.collect()
 }
 
 #[test]
@@ -238,6 +298,33 @@ proptest! {
     }
 
     #[test]
+    fn no_restart_takes_a_track_back(
+        frames in prop::collection::vec((any::<bool>(), event(), 0..3_000_u32), 1..100),
+    ) {
+        let mut timeline = Timeline::new(false);
+        let (mut written, mut ends, mut latest) = ([0; 2], [0; 2], 0_u32);
+        for (is_video, event, to) in frames {
+            match event {
+                Event::Step => latest = latest.wrapping_add(to / 40).wrapping_sub(20),
+                Event::Jump => latest = to.wrapping_mul(3_000_000),
+                Event::Restart(gap_ms) => {
+                    latest = to;
+                    ends = written;
+                    match gap_ms {
+                        Some(gap_ms) => timeline.restart_after(gap_ms),
+                        None => timeline.restart(),
+                    }
+                }
+            }
+            let kind = if is_video { VIDEO } else { AUDIO };
+            let track = usize::from(is_video);
+            let at_ms = timeline.frame(kind, Timestamp(latest));
+            prop_assert!(at_ms >= ends[track], "{kind:?} at {at_ms} behind {}", ends[track]);
+            written[track] = written[track].max(at_ms);
+        }
+    }
+
+    #[test]
     fn the_clock_never_leaps_whatever_the_server_sends(
         timestamps in prop::collection::vec((any::<bool>(), any::<u32>()), 1..100),
     ) {
@@ -252,4 +339,23 @@ proptest! {
             high_ms = position_ms;
         }
     }
+}
+
+/// What comes in front of a frame.
+#[derive(Debug, Clone, Copy)]
+enum Event {
+    /// Nothing: it is a little later than the one before, or earlier.
+    Step,
+    /// The server's clock goes anywhere.
+    Jump,
+    /// Another publisher, after a while or not.
+    Restart(Option<u64>),
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        8 => Just(Event::Step),
+        1 => Just(Event::Jump),
+        2 => prop::option::of(0..50_u64).prop_map(Event::Restart),
+    ]
 }
