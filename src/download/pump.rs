@@ -357,7 +357,7 @@ impl<'a> Pump<'a> {
             }
             self.timeline.frame(nature.kind, arrival.timestamp)
         } else {
-            self.timeline.companion()
+            self.timeline.companion_of(nature.kind)
         };
         self.put(now, at_ms, arrival)
     }

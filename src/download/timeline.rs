@@ -115,12 +115,28 @@ impl Timeline {
         self.companion()
     }
 
-    /// The place of configuration, an empty message or script data, which servers send with any
-    /// timestamp, 0 in mid-stream too: that of the frame before.
+    /// The place of script data, which servers send with any timestamp, 0 in mid-stream too: that of
+    /// the frame before.
     pub(super) fn companion(&self) -> u64 {
         self.clock
             .as_ref()
             .map_or(0, |clock| clock.output_ms.max(0).unsigned_abs())
+    }
+
+    /// The place of configuration, the mark of a track's end or an empty message, whose timestamps are
+    /// as good: that of the frame before, of the same track.
+    pub(super) fn companion_of(&self, kind: TagKind) -> u64 {
+        let Some(clock) = &self.clock else {
+            return 0;
+        };
+        let track = match kind {
+            TagKind::AUDIO => clock.audio,
+            TagKind::VIDEO => clock.video,
+            _ => return self.companion(),
+        };
+        let latest_ms = || track.floor_ms.unwrap_or(0).max(clock.output_ms);
+        let place_ms = track.high_ms.unwrap_or_else(latest_ms);
+        place_ms.max(0).unsigned_abs()
     }
 
     /// The next frame belongs to a new session, whose clock has nothing to do with the last one's.

@@ -220,7 +220,7 @@ impl Recorder {
             let at_ms = if nature.is_frame {
                 self.timeline.frame(nature.kind, timestamp)
             } else {
-                self.timeline.companion()
+                self.timeline.companion_of(nature.kind)
             };
             self.output.media(self.now, nature, at_ms, payload).unwrap();
             return true;

@@ -239,7 +239,8 @@ impl Splice {
             self.hold(arrival, content, 0, false);
             return Verdict::Held;
         };
-        let at_ms = i64::try_from(run.timeline.companion()).unwrap_or(i64::MAX);
+        let at_ms =
+            i64::try_from(run.timeline.companion_of(arrival.nature.kind)).unwrap_or(i64::MAX);
         match (run.has_new(), self.reach(run)) {
             (false, Reach::Within | Reach::Past) => Verdict::Known(arrival.payload),
             (false, Reach::End) if self.past.tail.front() == Some(&content) => {

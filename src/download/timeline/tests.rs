@@ -226,6 +226,21 @@ fn what_is_no_frame_takes_the_place_of_the_frame_before() {
     assert_eq!(timeline.position_ms(), 40);
 }
 
+/// The mark of a track's end, or its configuration, between two of its frames.
+#[test]
+fn a_companion_of_a_track_stays_with_it() {
+    let mut timeline = Timeline::new(false);
+    assert_eq!(timeline.companion_of(VIDEO), 0);
+    timeline.frame(AUDIO, Timestamp(0));
+    timeline.frame(VIDEO, Timestamp(23));
+    timeline.frame(AUDIO, Timestamp(46));
+    assert_eq!(timeline.companion_of(VIDEO), 23);
+    assert_eq!(timeline.companion_of(AUDIO), 46);
+    assert_eq!(timeline.companion_of(TagKind::SCRIPT), 46);
+    timeline.restart();
+    assert_eq!(timeline.companion_of(VIDEO), 46 + 46);
+}
+
 #[test]
 fn an_early_frame_before_the_first_is_not_before_0() {
     assert_eq!(places(&[500, 300, 540]), [0, 0, 40]);
@@ -320,6 +335,7 @@ proptest! {
             let track = usize::from(is_video);
             let at_ms = timeline.frame(kind, Timestamp(latest));
             prop_assert!(at_ms >= ends[track], "{kind:?} at {at_ms} behind {}", ends[track]);
+            prop_assert!(timeline.companion_of(kind) >= at_ms.max(ends[track]));
             written[track] = written[track].max(at_ms);
         }
     }
