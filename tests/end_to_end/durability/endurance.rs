@@ -51,19 +51,8 @@ fn a_day_takes_the_memory_of_its_beginning_and_is_indexed_all_along() {
 
 #[test]
 fn the_parts_of_three_hours_are_three_hours() {
-    let thin = Clip::thin();
-    let frames = || thin.media().filter(|tag| !tag.is_configuration());
-    let configuration = thin.media().filter(|tag| tag.is_configuration());
-    let rounds = (0..6 * HALF_HOUR_MS / ROUND_MS)
-        .flat_map(|round| frames().map(move |tag| moved(tag, tag.timestamp_ms + round * ROUND_MS)));
-    let clip = Clip {
-        tags: configuration.cloned().chain(rounds).collect(),
-    };
-    let first_ms = frames().next().map_or(0, |tag| tag.timestamp_ms);
-    let expected: Vec<Tag> = clip.tags[2..]
-        .iter()
-        .map(|tag| moved(tag, tag.timestamp_ms - first_ms))
-        .collect();
+    let clip = three_hours();
+    let source: Vec<Tag> = frames(&clip).cloned().collect();
     // A server that counts with a sign is at its end after half of it.
     let clock = PublisherClock::From((1 << 31) - 3 * HALF_HOUR_MS);
     let broadcast = Broadcast::new(clip, 3000.0, false).on_clock(clock);
@@ -71,42 +60,55 @@ fn the_parts_of_three_hours_are_three_hours() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let list = folder.path().join("list");
     let mut command = program::command();
-    command.args([
-        &server.url("clip"),
-        "--live",
-        "--segment-time",
-        "1800",
-        "-o",
-    ]);
-    command
-        .arg(folder.path().join("%d.flv"))
-        .arg("--manifest")
-        .arg(&list);
+    command.args([&server.url("clip"), "--live", "--segment-time", "1800"]);
+    command.arg("-o").arg(folder.path().join("%d.flv"));
+    command.arg("--manifest").arg(&list);
     let finished = Process::start(&mut command).finish(5 * LIMIT).succeeded();
     let last = finished.stderr.lines().last().unwrap_or_default();
     assert!(last.contains(": unpublished"), "{finished}");
     let list = fs::read_to_string(list).expect("a list");
     assert_eq!(list.lines().count(), 6, "{list}");
-    let mut expected = &expected[..];
-    for line in list.lines() {
-        let part: serde_json::Value = serde_json::from_str(line).expect("a line of JSON");
-        let offset_ms = part["offset_ms"].as_u64().expect("an offset") as u32;
-        let path = PathBuf::from(part["path"].as_str().expect("a path"));
-        let bytes = fs::read(path).expect("it is listed");
-        let ours = Ours::read(&bytes);
-        ours.assert_true(bytes.len());
-        let (configuration, frames) = ours.tags.split_at(2);
-        assert!(configuration.iter().all(Tag::is_configuration));
-        assert!(frames[0].is_keyframe());
-        assert_eq!(part["duration_ms"], ours.number("duration") * 1000.0);
-        let (same, rest) = expected.split_at(frames.len().min(expected.len()));
-        let whole = frames
-            .iter()
-            .map(|tag| moved(tag, tag.timestamp_ms + offset_ms));
-        assert!(whole.eq(same.iter().cloned()), "the part at {offset_ms} ms");
-        expected = rest;
+    let together: Vec<Tag> = list.lines().flat_map(frames_of_part).collect();
+    assert_eq!(together.len(), source.len(), "frames");
+    let first_ms = source[0].timestamp_ms;
+    for (found, sent) in together.iter().zip(&source) {
+        assert!(
+            *found == moved(sent, sent.timestamp_ms - first_ms),
+            "the frame at {} ms",
+            found.timestamp_ms
+        );
     }
-    assert!(expected.is_empty(), "{} frames are missing", expected.len());
+}
+
+/// [`Clip::thin`] over and over.
+fn three_hours() -> Clip {
+    let thin = Clip::thin();
+    let configuration = thin.media().filter(|tag| tag.is_configuration());
+    let rounds = (0..6 * HALF_HOUR_MS / ROUND_MS).flat_map(|round| {
+        let start_ms = round * ROUND_MS;
+        frames(&thin).map(move |tag| moved(tag, start_ms + tag.timestamp_ms))
+    });
+    Clip {
+        tags: configuration.cloned().chain(rounds).collect(),
+    }
+}
+
+/// The frames of a part, at their places in the whole. `line` is the part's in the list; panics where
+/// the part is no good file or not what that says.
+#[track_caller]
+fn frames_of_part(line: &str) -> Vec<Tag> {
+    let part: serde_json::Value = serde_json::from_str(line).expect("a line of JSON");
+    let path = PathBuf::from(part["path"].as_str().expect("a path"));
+    let bytes = fs::read(path).expect("it is listed");
+    let ours = Ours::read(&bytes);
+    ours.assert_true(bytes.len());
+    assert_eq!(part["duration_ms"], ours.number("duration") * 1000.0);
+    let (configuration, frames) = ours.tags.split_at(2);
+    assert!(configuration.iter().all(Tag::is_configuration));
+    assert!(frames[0].is_keyframe());
+    let offset_ms = part["offset_ms"].as_u64().expect("an offset") as u32;
+    let in_whole = |tag: &Tag| moved(tag, tag.timestamp_ms + offset_ms);
+    frames.iter().map(in_whole).collect()
 }
 
 /// What a recording of a day is to hold.
@@ -120,7 +122,7 @@ impl Day {
     }
 
     fn frames(&self) -> impl Iterator<Item = &Tag> {
-        self.clip.media().filter(|tag| !tag.is_configuration())
+        frames(&self.clip)
     }
 
     fn messages(&self) -> u64 {
@@ -300,6 +302,10 @@ fn wait_for_growth(running: &mut Running, bytes: u64) {
             "stays at {length} of {bytes} bytes"
         );
     }
+}
+
+fn frames(clip: &Clip) -> impl Iterator<Item = &Tag> {
+    clip.media().filter(|tag| !tag.is_configuration())
 }
 
 /// The same tag at another time.
