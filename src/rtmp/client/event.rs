@@ -24,13 +24,13 @@ pub enum Event {
         /// What it says.
         members: Object,
         /// The whole script data, as it belongs into an FLV tag. To be given back with
-        /// [`Client::recycle`].
+        /// [`Client::recycle`](super::Client::recycle).
         payload: Payload,
     },
     /// The stream was over and begins again, on a clock of its own.
     Restarted,
-    /// A message of kind [`Kind::AUDIO`], [`Kind::VIDEO`] or [`Kind::DATA`], as it belongs into an
-    /// FLV tag. Give the payload back with [`Client::recycle`].
+    /// An audio, video or data message, as it belongs into an FLV tag. Give the payload back with
+    /// [`Client::recycle`](super::Client::recycle).
     Media(Message),
     /// The server sends us elsewhere. The session is over.
     Redirected(Redirect),
