@@ -33,8 +33,8 @@ pub enum PublisherClock {
 /// A frame or a configuration on its way to a player.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sent {
-    /// The player's port.
-    pub port: u16,
+    /// The number of the connection, from 0: ports are used again.
+    pub connection: usize,
     /// How many bytes of the connection there are with it, S0 the first.
     pub end: u64,
     pub kind: u8,

@@ -29,6 +29,7 @@ use super::{
 
 /// A client's connection.
 pub struct Connection {
+    number: usize,
     socket: Arc<TcpStream>,
     heard: Arc<Mutex<Heard>>,
     inbox: BytesMut,
@@ -94,9 +95,15 @@ pub struct Over;
 
 impl Connection {
     /// Speaks over `socket` and writes down in `heard` what comes.
-    pub fn new(socket: Arc<TcpStream>, heard: Arc<Mutex<Heard>>, fault: Option<Fault>) -> Self {
+    pub fn new(
+        number: usize,
+        socket: Arc<TcpStream>,
+        heard: Arc<Mutex<Heard>>,
+        fault: Option<Fault>,
+    ) -> Self {
         let _ = socket.set_nodelay(true);
         Self {
+            number,
             socket,
             heard,
             inbox: BytesMut::new(),
@@ -324,9 +331,9 @@ impl Connection {
         self.socket.local_addr().map_or(0, |address| address.port())
     }
 
-    /// The client's port.
-    pub fn peer_port(&self) -> u16 {
-        self.socket.peer_addr().map_or(0, |address| address.port())
+    /// Its number among those of the server, from 0.
+    pub fn number(&self) -> usize {
+        self.number
     }
 
     /// What the client said so far.

@@ -24,7 +24,7 @@ impl Conversation {
     pub fn start(script: impl Fn(&mut Connection, usize) + Send + Sync + 'static) -> Self {
         let listener = Listener::start(move |number, socket| {
             let heard = Arc::new(Mutex::new(Heard::default()));
-            script(&mut Connection::new(socket, heard, None), number);
+            script(&mut Connection::new(number, socket, heard, None), number);
         });
         Self {
             listener: listener.expect("loopback has a free port"),

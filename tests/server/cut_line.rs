@@ -15,7 +15,7 @@ use super::{config::Then, listener::Listener};
 #[derive(Debug)]
 pub struct CutLine {
     listener: Listener,
-    carried: Arc<Mutex<Vec<(u16, u64)>>>,
+    carried: Arc<Mutex<Vec<u64>>>,
 }
 
 impl CutLine {
@@ -30,7 +30,6 @@ impl CutLine {
             };
             // What waits to be sent would be lost in a reset.
             let _ = near.set_nodelay(true);
-            let port = far.local_addr().map_or(0, |address| address.port());
             let (from, to) = (near.clone(), far.clone());
             let there = thread::spawn(move || {
                 carry(&from, &to, u64::MAX);
@@ -39,7 +38,7 @@ impl CutLine {
             let (bytes, then) = cuts.get(number).copied().unwrap_or((u64::MAX, Then::Fin));
             let bytes = carry(&far, &near, bytes);
             let mut all = all.lock().expect("nobody panics with it");
-            all.push((port, bytes));
+            all.push(bytes);
             drop(all);
             let _already_closed = far.shutdown(Shutdown::Both);
             // A reset, for which it is enough that something was not read here, takes with it what the
@@ -66,9 +65,9 @@ impl CutLine {
         self.listener.port()
     }
 
-    /// The connections that are over: the far end's client port, and how many bytes of the server's
-    /// came through.
-    pub fn carried(&self) -> Vec<(u16, u64)> {
+    /// How many bytes of the server's came through, connection by connection that is over. Whoever
+    /// makes one after the other finds them in that order, here and at the server.
+    pub fn carried(&self) -> Vec<u64> {
         self.carried.lock().expect("nobody panics with it").clone()
     }
 }

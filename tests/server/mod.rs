@@ -78,7 +78,7 @@ impl Server {
                 .push(heard.clone());
             let is_faulty = number < config.faulty_connections;
             let fault = config.fault.filter(|_| is_faulty);
-            Session::new(&config, Connection::new(socket, heard, fault)).serve(is_faulty);
+            Session::new(&config, Connection::new(number, socket, heard, fault)).serve(is_faulty);
         });
         Self {
             listener: listener.expect("loopback has a free port"),

@@ -414,7 +414,7 @@ impl<'a> Session<'a> {
                 self.send_tag(tag)?;
                 if let Source::Broadcast(broadcast) = source {
                     broadcast.note(Sent {
-                        port: self.connection.peer_port(),
+                        connection: self.connection.number(),
                         end: self.connection.sent(),
                         kind: tag.kind,
                         at_ms,

@@ -309,12 +309,12 @@ fn cut(rng: &mut StdRng, case: &Case, has_media: bool) -> (u64, Then) {
 }
 
 /// The frames that came through whole, and over which connection first.
-fn came(carried: &[(u16, u64)], sent: &[Sent]) -> BTreeMap<(u32, u8), usize> {
+fn came(carried: &[u64], sent: &[Sent]) -> BTreeMap<(u32, u8), usize> {
     let mut came = BTreeMap::new();
-    for (connection, (port, bytes)) in carried.iter().enumerate() {
+    for (connection, bytes) in carried.iter().enumerate() {
         let frames = sent
             .iter()
-            .filter(|sent| sent.port == *port && sent.end <= *bytes);
+            .filter(|sent| sent.connection == connection && sent.end <= *bytes);
         for frame in frames.filter(|sent| !sent.is_configuration) {
             came.entry((frame.at_ms, frame.kind)).or_insert(connection);
         }
