@@ -56,7 +56,10 @@ pub(super) struct Attempt {
 #[derive(Debug)]
 pub(super) struct Row {
     policy: RetryPolicy,
+    /// Attempts that a lost connection was worth.
     attempts: u32,
+    /// Those for a stream that was not there, and is waited for.
+    asked: u32,
     /// Since when the stream is known not to be there.
     missing_since: Option<Instant>,
 }
@@ -76,6 +79,7 @@ impl Row {
         Self {
             policy,
             attempts: 0,
+            asked: 0,
             missing_since: None,
         }
     }
@@ -83,6 +87,7 @@ impl Row {
     /// Media flows: the row is over.
     pub(super) fn end(&mut self) {
         self.attempts = 0;
+        self.asked = 0;
         self.missing_since = None;
     }
 
@@ -94,23 +99,23 @@ impl Row {
         now: Instant,
         rng: &mut impl Rng,
     ) -> Option<Attempt> {
-        let limit = match class(ending, last, facts) {
+        let (count, limit) = match class(ending, last, facts) {
             Class::Over => return None,
-            Class::Lost => self.policy.attempts,
-            Class::Missing if self.is_patient(now) => None,
-            Class::Missing if facts.has_media && ending == Ending::Stalled => self.policy.attempts,
-            Class::Missing => return None,
+            Class::Missing if self.is_patient(now) => (&mut self.asked, None),
+            Class::Missing if !facts.has_media || ending != Ending::Stalled => return None,
+            Class::Lost | Class::Missing => (&mut self.attempts, self.policy.attempts),
         };
-        if limit.is_some_and(|limit| self.attempts >= limit) {
+        if limit.is_some_and(|limit| *count >= limit) {
             return None;
         }
-        self.attempts = self.attempts.saturating_add(1);
+        *count = count.saturating_add(1);
+        let number = *count;
         Some(Attempt {
-            number: self.attempts,
+            number,
             limit,
             wait: match self.missing_since {
                 Some(_) => ASK_EVERY,
-                None => pause_before(self.attempts, rng),
+                None => pause_before(number, rng),
             },
         })
     }
@@ -295,6 +300,20 @@ mod tests {
             }
             let mut impatient = row(Some(9), Patience::UpTo(Duration::ZERO));
             assert_eq!(next(&mut impatient, ending, last, &NOTHING_CAME), None);
+        }
+    }
+
+    /// An hour in which nobody published is none of the attempts that a lost connection is worth.
+    #[test]
+    fn waiting_for_a_stream_uses_up_no_attempts() {
+        let not_found = Last::Session(End::NotFound(String::new()));
+        let mut row = row(Some(2), Patience::Forever);
+        for _ in 0..100 {
+            assert!(next(&mut row, Ending::NotFound, &not_found, &PLAYED).is_some());
+        }
+        for is_worth_it in [true, true, false] {
+            let attempt = next(&mut row, Ending::Cut, &closed(), &PLAYED);
+            assert_eq!(attempt.is_some(), is_worth_it);
         }
     }
 }
