@@ -370,6 +370,8 @@ impl Splice {
             };
             match run.next[index] {
                 Some(next) if next == track.len() => {}
+                // It does not come back, and all of the other one would wait for it.
+                _ if self.expectation.is_live && run.is_far_behind(last.at_ms) => {}
                 // It had been over for long.
                 None if last.at_ms < run.begin_ms - MAX_LAG_MS => {}
                 None if run.new[index] > 0 && self.expectation.is_live => {}
@@ -473,6 +475,12 @@ impl Run {
     fn place_of(&self, timestamp: Timestamp) -> i64 {
         let (anchor, at_ms) = self.anchor;
         at_ms + i64::from(timestamp.since(anchor))
+    }
+
+    /// Whether the run has left this place behind for longer than tracks lie apart.
+    fn is_far_behind(&self, at_ms: i64) -> bool {
+        let position_ms = i64::try_from(self.timeline.position_ms()).unwrap_or(i64::MAX);
+        self.has_new() && at_ms < position_ms.saturating_sub(MAX_LAG_MS)
     }
 
     fn note_new(&mut self, track: usize) -> Class {

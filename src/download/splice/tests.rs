@@ -65,6 +65,25 @@ fn what_is_behind_the_end_of_one_track_is_not_lost_with_the_connection() {
     assert_eq!(places, [80]);
 }
 
+/// A track that is gone when the connection comes back would else keep all of the other one waiting.
+#[test]
+fn a_track_that_does_not_come_back_is_not_waited_for() {
+    let mut old = Vec::new();
+    for number in 0..20 {
+        let at_ms = u32::from(number) * 40;
+        old.extend([(V, at_ms, number), (A, at_ms, number)]);
+    }
+    let mut live = Splice::new(past(&old), Expectation::LIVE);
+    for number in 0..20 {
+        live.offer(arrival((V, 5_000 + u32::from(number) * 40, number)));
+    }
+    let new = (20..250_u8).chain(0..200).enumerate();
+    let held = new
+        .map(|(count, content)| live.offer(arrival((V, 5_800 + 40 * count as u32, content))))
+        .take_while(|verdict| matches!(verdict, Verdict::Held));
+    assert!(held.count() <= 10_000 / 40 + 1, "ten seconds are enough");
+}
+
 /// Silence is how many recordings begin, and says nothing of where a live stream is.
 #[test]
 fn a_live_stream_that_sounds_like_the_beginning_is_not_waited_for_any_longer() {
