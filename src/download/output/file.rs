@@ -172,7 +172,7 @@ impl<S: Storage> TagFile<S> {
     /// Makes the head true and brings the file to the disk, each if that was not done for long.
     ///
     /// The disk comes first: a head that speaks of tags which a power failure took would send players
-    /// to where nothing is. Where the disk is wanted less often than the head, it may.
+    /// to where nothing is. Where the disk is wanted less often than the head, the head waits for it.
     pub(super) fn keep_up(&mut self, now: Instant) -> io::Result<()> {
         let is_patch_due = now.saturating_duration_since(self.patched_at) >= PATCH_INTERVAL;
         let disk = self.look_at_disk(now)?;
@@ -190,7 +190,7 @@ impl<S: Storage> TagFile<S> {
                 }
                 disk.start(now);
             }
-            _ if is_patch_due => {
+            None if is_patch_due => {
                 self.patched_at = now;
                 self.patch()?;
             }
@@ -577,11 +577,16 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_that_is_wanted_seldom_keeps_no_head_waiting() {
+    fn a_head_waits_for_a_disk_that_is_wanted_seldom() {
         let mut synced = Synced::every(60);
         synced.file.append(&[keyframe(0), keyframe(1)]).unwrap();
         synced.keep_up_at(10).unwrap();
         assert!(!synced.is_syncing());
+        assert_eq!(synced.duration(), 0.0);
+        synced.keep_up_at(60).unwrap();
+        assert_eq!(synced.duration(), 0.0);
+        synced.end_sync(Ok(()));
+        synced.keep_up_at(61).unwrap();
         assert_eq!(synced.duration(), 2.0);
     }
 
