@@ -167,6 +167,7 @@ impl Output {
     /// Begins a new part at the next keyframe, where the output is a file.
     pub(super) fn split(&mut self) {
         self.marks.wish();
+        self.names.allow(MAX_PARTS);
     }
 
     /// Fails where less stays free on the disk than is to. Looks every now and then.
@@ -539,8 +540,8 @@ const SLOW_READER: &str = "the reader of the output is too slow";
 /// The largest timestamp of an FLV tag: 24 days, 20 hours, 31 minutes (FLV E.4.1).
 const LAST_TIMESTAMP_MS: u64 = i32::MAX as u64;
 
-/// The highest number in a part's name where nobody asked for parts: decades of recording. Without a
-/// bound a server whose clock leaps could make files without end.
+/// How many parts a recording may have where nobody asked for parts: decades of it. Without a bound a
+/// server whose clock leaps could make files without end.
 const MAX_UNASKED_PARTS: u32 = 1000;
 
 /// The same where parts are asked for: half a year of parts of 16 seconds.

@@ -129,8 +129,10 @@ impl Piece {
 #[derive(Debug)]
 pub(super) struct Names {
     pattern: Pattern,
-    /// How many names there may be.
+    /// How many files there may be.
     most: u32,
+    /// How many there are.
+    made: u32,
     /// The number in the latest name.
     number: u32,
     /// The latest name made of the time alone.
@@ -146,29 +148,44 @@ pub(super) enum Pattern {
 
 impl Names {
     pub(super) fn new(pattern: Pattern, most: u32) -> Self {
+        let number = match pattern {
+            Pattern::Numbered(_) => 1,
+            Pattern::Template(_) => 0,
+        };
         Self {
-            number: match pattern {
-                Pattern::Numbered(_) => 1,
-                Pattern::Template(_) => 0,
-            },
+            made: number,
+            number,
             pattern,
             most,
             latest: PathBuf::new(),
         }
     }
 
+    /// Lets there be at least so many files.
+    pub(super) fn allow(&mut self, most: u32) {
+        self.most = self.most.max(most);
+    }
+
     /// Makes a file under the next name where nothing is yet.
     pub(super) fn create(&mut self, start: &Zoned) -> io::Result<(PathBuf, File)> {
+        if self.made >= self.most {
+            let why = format!("there are {} parts already", self.made);
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, why));
+        }
         self.begin(start)?;
-        while self.number < self.most {
+        while self.number < MAX_NUMBER {
             self.number += 1;
             let path = self.name(start);
             match file::open_new(&path) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                opened => return Ok((path, opened?)),
+                opened => {
+                    let file = opened?;
+                    self.made += 1;
+                    return Ok((path, file));
+                }
             }
         }
-        let why = format!("no free name among {} parts", self.most);
+        let why = format!("no free name up to number {MAX_NUMBER}");
         Err(io::Error::new(io::ErrorKind::AlreadyExists, why))
     }
 
@@ -212,6 +229,9 @@ fn numbered(path: &Path, number: u32) -> PathBuf {
     }
     path.with_file_name(name)
 }
+
+/// The highest number in a name, those that others have taken included.
+const MAX_NUMBER: u32 = 10_000_000;
 
 /// The fields of strftime that are known. Those that begin a byte of UTF-8 in percent notation are
 /// not among them, so that `%C3%A9` stays what it is.

@@ -280,6 +280,28 @@ fn a_part_can_be_wished_for() {
     assert_eq!(sizes, [2, 2]);
 }
 
+/// A bad line makes thousands of gaps in a week, and a program that is started anew each time as many
+/// files.
+#[test]
+fn names_that_were_asked_for_do_not_come_to_an_end_soon() {
+    for (name, wish, next) in [
+        ("a.flv", true, "a.1001.flv"),
+        ("a.%d.flv", false, "a.1001.flv"),
+    ] {
+        let mut cut = Cut::new(name, |_| {});
+        if wish {
+            cut.video(0, &KEYFRAME);
+            cut.output.split();
+        }
+        for number in 1..=1000 {
+            fs::write(cut.folder.path().join(format!("a.{number}.flv")), []).unwrap();
+        }
+        cut.video(40, &KEYFRAME);
+        cut.finish();
+        assert_eq!(cut.files().last().map(String::as_str), Some(next), "{name}");
+    }
+}
+
 #[test]
 fn where_flvs_clock_ends_the_next_part_is_listed_too() {
     let mut cut = Cut::new("a.flv", |_| {});
