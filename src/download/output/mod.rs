@@ -94,6 +94,8 @@ pub(super) struct Output {
 struct Latest {
     audio_ms: Option<u64>,
     video_ms: Option<u64>,
+    /// That of the latest frame of video, or of the first of all where there was none yet.
+    picture_ms: Option<u64>,
 }
 
 impl Output {
@@ -426,7 +428,8 @@ impl Output {
         let is_file = matches!(part.sink, Sink::File(_));
         let is_mark_passed = timestamp_ms > LAST_TIMESTAMP_MS - ENTRY_PATIENCE_MS
             || is_file && self.marks.are_passed(at_ms, part.bytes(), self.wall);
-        is_mark_passed && part.can_begin_with(kind, body)
+        let is_sound_alone = kind != TagKind::VIDEO && self.latest.is_without_picture(at_ms);
+        is_mark_passed && (is_sound_alone || part.can_begin_with(kind, body))
     }
 
     /// Writes what waits, and sees to a file every now and then.
@@ -520,8 +523,14 @@ impl Output {
 impl Latest {
     fn note(&mut self, kind: TagKind, at_ms: u64) {
         match kind {
-            TagKind::VIDEO => self.video_ms = Some(at_ms),
-            _ => self.audio_ms = Some(at_ms),
+            TagKind::VIDEO => {
+                self.video_ms = Some(at_ms);
+                self.picture_ms = Some(at_ms);
+            }
+            _ => {
+                self.audio_ms = Some(at_ms);
+                self.picture_ms.get_or_insert(at_ms);
+            }
         }
     }
 
@@ -531,6 +540,12 @@ impl Latest {
             TagKind::VIDEO => self.audio_ms,
             _ => self.video_ms,
         }
+    }
+
+    /// Whether there has been no video for so long before this place that it is not waited for.
+    fn is_without_picture(&self, at_ms: u64) -> bool {
+        self.picture_ms
+            .is_some_and(|picture_ms| at_ms.saturating_sub(picture_ms) > MAX_PICTURE_PAUSE_MS)
     }
 }
 
@@ -549,6 +564,10 @@ const MAX_PARTS: u32 = 1_000_000;
 
 /// How long before that a good place for a cut is taken.
 const ENTRY_PATIENCE_MS: u64 = 60_000;
+
+/// The longest time between two frames of video. A publisher that switches its camera off goes on with
+/// audio, and parts are to go on too.
+const MAX_PICTURE_PAUSE_MS: u64 = 60_000;
 
 #[cfg(test)]
 mod tests;

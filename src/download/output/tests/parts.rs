@@ -302,6 +302,27 @@ fn names_that_were_asked_for_do_not_come_to_an_end_soon() {
     }
 }
 
+/// A camera whose picture is gone for long is not waited for: what is left is sound.
+#[test]
+fn sound_is_cut_at_any_frame_once_the_picture_is_gone() {
+    let mut cut = Cut::new("%d.flv", seconds(30));
+    cut.video(0, &VIDEO_CONFIGURATION);
+    cut.audio(0, &AUDIO_CONFIGURATION);
+    for second in 0..10 {
+        cut.video(second * 1_000, &KEYFRAME);
+    }
+    for second in 0..200 {
+        cut.audio(second * 1_000, &SOUND);
+    }
+    cut.finish();
+    let offsets: Vec<_> = cut
+        .listed()
+        .iter()
+        .map(|line| line["offset_ms"].as_u64().unwrap())
+        .collect();
+    assert_eq!(offsets, [0, 70_000, 90_000, 120_000, 150_000, 180_000]);
+}
+
 #[test]
 fn where_flvs_clock_ends_the_next_part_is_listed_too() {
     let mut cut = Cut::new("a.flv", |_| {});
