@@ -95,6 +95,8 @@ pub(super) struct Pump<'a> {
     gap_policy: GapPolicy,
     gap_reason: String,
     gaps: Gaps,
+    /// The stream's `onMetaData`, as long as it is not known which part it belongs to.
+    held_metadata: Option<(Object, Payload)>,
     /// Whether this is not the first stream that is written.
     has_gone_on: bool,
 }
@@ -142,6 +144,7 @@ impl<'a> Pump<'a> {
             gap_policy: job.gap,
             gap_reason: String::new(),
             gaps: Gaps::default(),
+            held_metadata: None,
             has_gone_on: false,
         }
     }
@@ -302,6 +305,19 @@ impl<'a> Pump<'a> {
         self.duration_ms = duration_ms.or(self.duration_ms);
         self.tell_start();
         self.report.metadata(&members);
+        if self.is_split_to_come() {
+            self.held_metadata = Some((members, payload));
+            return Ok(());
+        }
+        self.write_metadata(now, members, payload)
+    }
+
+    fn write_metadata(
+        &mut self,
+        now: Instant,
+        members: Object,
+        payload: Payload,
+    ) -> Result<(), Last> {
         let at_ms = self.timeline.companion();
         if !self.fits(Nature::SCRIPT, at_ms, &payload) {
             return Err(Last::Limit);

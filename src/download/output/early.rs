@@ -39,6 +39,10 @@ impl Early {
         self.messages.push(Message { nature, payload });
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
     /// Gives away all that is held.
     pub(super) fn take(&mut self) -> impl Iterator<Item = (Nature, Payload)> + use<> {
         let Self { messages, .. } = std::mem::take(self);

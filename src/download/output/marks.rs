@@ -94,6 +94,11 @@ impl Marks {
         self.is_wished = true;
     }
 
+    /// Whether a new part is to begin at the next keyframe, whatever the marks say.
+    pub(super) fn has_wish(&self) -> bool {
+        self.is_wished
+    }
+
     /// Whether there ever is one, but for wishes.
     pub(super) fn are_wanted(&self) -> bool {
         self.every_ms.is_some() || self.bytes.is_some() || self.clock.is_some()

@@ -168,8 +168,8 @@ impl Output {
 
     /// Begins a new part at the next keyframe, where the output is a file.
     pub(super) fn split(&mut self) {
-        self.marks.wish();
         self.names.allow(MAX_PARTS);
+        self.marks.wish();
     }
 
     /// Fails where less stays free on the disk than is to. Looks every now and then.
@@ -187,7 +187,7 @@ impl Output {
         let framed =
             |lengths: &mut dyn Iterator<Item = usize>| lengths.map(tag_length).sum::<u64>();
         let tag = tag_length(payload.len());
-        let more = if self.resumed.is_some() {
+        let more = if self.resumed.is_some() && !self.marks.has_wish() {
             tag
         } else if self.part.is_none() && !nature.is_frame {
             0
@@ -256,8 +256,9 @@ impl Output {
         members: Object,
         payload: Payload,
     ) -> io::Result<()> {
+        let is_for_later = self.marks.has_wish();
         let is_taken = match self.part.as_mut().map(|part| &mut part.sink) {
-            Some(Sink::File(file)) => file.set_metadata(&members),
+            Some(Sink::File(file)) => is_for_later || file.set_metadata(&members),
             Some(Sink::Pipe(_)) => false,
             None => true,
         };
@@ -279,22 +280,56 @@ impl Output {
         payload: Payload,
     ) -> io::Result<()> {
         if nature.is_frame {
-            if self.part.is_none() {
-                self.begin_first_part(now, at_ms)?;
-            } else if self.is_part_to_end(at_ms, nature.kind, &payload) {
-                self.begin_next_part(now, nature.kind, at_ms)?;
-            }
+            self.begin_part_for(now, nature.kind, at_ms, &payload)?;
             self.latest.note(nature.kind, at_ms);
         } else {
             self.configuration.keep(nature.kind, &payload);
-            if self.resumed.is_some() {
-                self.begin_first_part(now, at_ms)?;
-            } else if self.part.is_none() {
+            if self.is_for_next_part(nature) {
                 self.hold(nature, payload);
                 return Ok(());
             }
+            if let Some(file) = self.resumed.take() {
+                self.reopen(file, now, at_ms)?;
+            }
         }
         self.tag(now, nature, Some(at_ms), payload)
+    }
+
+    /// Has a part there that this frame belongs into, with all that waited for the frame.
+    fn begin_part_for(
+        &mut self,
+        now: Instant,
+        kind: TagKind,
+        at_ms: u64,
+        body: &[u8],
+    ) -> io::Result<()> {
+        if let Some(file) = self.resumed.take() {
+            self.reopen(file, now, at_ms)?;
+        }
+        if self.part.is_none() {
+            self.begin_first_part(now, at_ms)?;
+        } else if self.is_part_to_end(at_ms, kind, body) {
+            self.begin_next_part(now, kind, at_ms)?;
+        }
+        if !self.early.is_empty() {
+            for (nature, payload) in self.early.take() {
+                self.tag(now, nature, Some(at_ms), payload)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether this, which is no frame, waits for the frame that begins a part. What came behind a gap
+    /// has nothing to do with the part before it.
+    fn is_for_next_part(&self, nature: Nature) -> bool {
+        match &self.part {
+            None => self.resumed.is_none() || self.marks.has_wish(),
+            Some(Part {
+                sink: Sink::File(_),
+                ..
+            }) => nature.is_configuration && self.marks.has_wish(),
+            Some(_) => false,
+        }
     }
 
     /// Whether the latest configuration of this kind is the same.
@@ -534,18 +569,18 @@ impl Latest {
         }
     }
 
+    /// Whether there has been no video for so long before this place that it is not waited for.
+    fn is_without_picture(&self, at_ms: u64) -> bool {
+        self.picture_ms
+            .is_some_and(|picture_ms| at_ms.saturating_sub(picture_ms) > MAX_PICTURE_PAUSE_MS)
+    }
+
     /// The place of the latest frame of the other kind.
     fn other_than(&self, kind: TagKind) -> Option<u64> {
         match kind {
             TagKind::VIDEO => self.audio_ms,
             _ => self.video_ms,
         }
-    }
-
-    /// Whether there has been no video for so long before this place that it is not waited for.
-    fn is_without_picture(&self, at_ms: u64) -> bool {
-        self.picture_ms
-            .is_some_and(|picture_ms| at_ms.saturating_sub(picture_ms) > MAX_PICTURE_PAUSE_MS)
     }
 }
 
@@ -562,12 +597,12 @@ const MAX_UNASKED_PARTS: u32 = 1000;
 /// The same where parts are asked for: half a year of parts of 16 seconds.
 const MAX_PARTS: u32 = 1_000_000;
 
-/// How long before that a good place for a cut is taken.
-const ENTRY_PATIENCE_MS: u64 = 60_000;
-
 /// The longest time between two frames of video. A publisher that switches its camera off goes on with
 /// audio, and parts are to go on too.
 const MAX_PICTURE_PAUSE_MS: u64 = 60_000;
+
+/// How long before that a good place for a cut is taken.
+const ENTRY_PATIENCE_MS: u64 = 60_000;
 
 #[cfg(test)]
 mod tests;

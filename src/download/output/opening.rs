@@ -28,24 +28,22 @@ struct Opened {
 
 impl Output {
     pub(super) fn begin_first_part(&mut self, now: Instant, at_ms: u64) -> io::Result<()> {
-        if let Some(file) = self.resumed.take() {
-            return self.reopen(file, now, at_ms);
-        }
         let origin = self.origin();
         let opened = self.open(now, &origin.began)?;
         self.begin(opened, origin, at_ms, |opened, origin| {
             Part::first(opened.sink, opened.head, origin, first_start_ms(at_ms))
         });
-        for (nature, payload) in self.early.take() {
-            self.tag(now, nature, Some(at_ms), payload)?;
-        }
         Ok(())
     }
 
-    fn reopen(&mut self, former: Former, now: Instant, at_ms: u64) -> io::Result<()> {
+    /// Goes on with the file that is gone on with, as its first part.
+    pub(super) fn reopen(&mut self, former: Former, now: Instant, at_ms: u64) -> io::Result<()> {
         let has_video = former.has_video;
         let mut file = TagFile::go_on(former, self.file_options.sync_interval, now)?;
-        file.writer().take_over(&self.metadata);
+        let is_to_end = self.marks.has_wish();
+        if !is_to_end {
+            file.writer().take_over(&self.metadata);
+        }
         let opened = Opened {
             head: file.written().bytes,
             sink: Sink::File(Box::new(file)),
@@ -58,6 +56,9 @@ impl Output {
         self.begin(opened, origin, at_ms, |opened, origin| {
             Part::resumed(opened.sink, opened.head, origin, has_video)
         });
+        if is_to_end {
+            self.marks.wish();
+        }
         Ok(())
     }
 
@@ -83,6 +84,9 @@ impl Output {
                 Part::later(opened.sink, opened.head, origin, (kind, at_ms), other_ms)
             });
         }
+        // What was held for the former part is among what is kept.
+        let held = self.early.take();
+        self.spent.extend(held.map(|(_, payload)| payload));
         for (kind, configuration) in self.configuration.all() {
             self.tag(now, Nature::configuration(kind), None, configuration)?;
         }

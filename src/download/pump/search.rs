@@ -31,8 +31,8 @@ pub(super) enum Search {
         /// When the first frame came.
         came_at: Option<Instant>,
     },
-    /// Nothing: another publisher goes on.
-    Republished,
+    /// Nothing: another publisher goes on, with its first frame. What it says before waits for that.
+    Republished { held: Vec<Arrival> },
 }
 
 /// What was written, as long as the stream may have to be found again.
@@ -126,10 +126,10 @@ impl Pump<'_> {
         match &mut self.search {
             Some(Search::Recorded(resumption)) => resumption.restart(),
             Some(Search::Live { splice, .. }) => splice.restart(),
-            Some(Search::Republished) => {}
+            Some(Search::Republished { .. }) => {}
             None if self.is_live_wanted && self.memory.is_some() => {
                 self.gap_reason = "the stream was published again".to_owned();
-                self.search = Some(Search::Republished);
+                self.search = Some(Search::Republished { held: Vec::new() });
             }
             None => self.timeline.restart(),
         }
@@ -170,11 +170,22 @@ impl Pump<'_> {
                 }
                 splice.offer(arrival)
             }
-            Some(Search::Republished) if arrival.nature.is_frame => {
-                self.search = None;
-                return self.go_on_behind_gap(now, now, vec![arrival]);
+            Some(Search::Republished { held }) => {
+                let is_frame = arrival.nature.is_frame;
+                let has_room =
+                    held.len() < MAX_HELD && arrival.payload.capacity() <= MAX_HELD_BYTES;
+                if !is_frame && !has_room {
+                    return self.take(now, arrival);
+                }
+                held.push(arrival);
+                if is_frame {
+                    let held = mem::take(held);
+                    self.search = None;
+                    return self.go_on_behind_gap(now, now, held);
+                }
+                return Ok(());
             }
-            Some(Search::Republished) | None => return self.take(now, arrival),
+            None => return self.take(now, arrival),
         };
         match verdict {
             Verdict::Known(payload) => self.output.spend(payload),
@@ -199,7 +210,7 @@ impl Pump<'_> {
                 return next;
             }
             Some(Search::Live { splice, .. }) => splice.finish(),
-            Some(Search::Republished) | None => return next,
+            Some(Search::Republished { .. }) | None => return next,
         };
         let is_live = self.sought().is_none();
         let concluded = match joint {
@@ -235,6 +246,20 @@ impl Pump<'_> {
         }
     }
 
+    /// Whether what comes may belong to another part than what is written.
+    pub(super) fn is_split_to_come(&self) -> bool {
+        let is_searching = self.search.is_some() && self.sought().is_none();
+        is_searching && self.gap_policy == GapPolicy::Split
+    }
+
+    /// Writes what the stream told of itself, now that it is known where that belongs.
+    fn write_held_metadata(&mut self, now: Instant) -> Result<(), Last> {
+        match self.held_metadata.take() {
+            Some((members, payload)) => self.write_metadata(now, members, payload),
+            None => Ok(()),
+        }
+    }
+
     /// The stream has led up to the last of what is written: from here on it goes on as if it had never
     /// been interrupted.
     fn join(&mut self, now: Instant, joint: Joint) -> Result<(), Last> {
@@ -258,6 +283,7 @@ impl Pump<'_> {
         tracing::info!("the stream goes on where the recording ends, at {end_ms} ms");
         self.has_gone_on = true;
         self.timeline = joint.timeline;
+        self.write_held_metadata(now)?;
         for (at_ms, arrival) in joint.arrivals {
             self.put(now, at_ms, arrival)?;
         }
@@ -283,6 +309,7 @@ impl Pump<'_> {
         if let Some(first) = first {
             self.leave_gap(came_at, first.nature.kind, first.timestamp);
         }
+        self.write_held_metadata(now)?;
         for arrival in arrivals {
             self.take(now, arrival)?;
         }
@@ -343,6 +370,12 @@ fn gap_ms(waited: Duration, by_server_ms: Option<i64>) -> u64 {
         .filter(|ms| *ms > 0)
         .unwrap_or_else(|| u64::try_from(waited.as_millis()).unwrap_or(u64::MAX))
 }
+
+/// How many messages before its first frame wait for another publisher: one or two are configuration.
+const MAX_HELD: usize = 16;
+
+/// How large each of them may be: configuration has a few hundred bytes.
+const MAX_HELD_BYTES: usize = 64 * 1024;
 
 /// How much of a live stream servers repeat to whoever comes.
 const MAX_REPEATED_MS: i64 = 10_000;

@@ -2,11 +2,13 @@ use rand::{SeedableRng, rngs::StdRng};
 
 use super::*;
 use crate::{
+    amf::amf0,
     download::{
-        Gap, Retry,
+        Gap, Resume, Retry,
         ending::{Ending, judge},
         line::{MAX_LEFT_OVER, READ_BYTES},
         output::{Destination, FileOptions, Parts},
+        resume::{self, Found},
         retry::RetryPolicy,
         tests::session,
     },
@@ -196,6 +198,133 @@ fn no_gap_is_left_in_front_of_the_next_frame() {
         assert_eq!(gap, expected, "{lost} lost");
         let length_ms = pump.facts().length_ms;
         assert_eq!(length_ms, 54 * 40, "{lost} lost");
+    }
+}
+
+/// What is behind the gap is a new part, also where the gap is between two runs of the program.
+#[test]
+fn a_recording_that_is_gone_on_with_is_split_at_the_gap() {
+    let frame = |number: u32| [&[0x17, 1, 0, 0, 0][..], &number.to_be_bytes()].concat();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("out.flv");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    for run in 0..2 {
+        let mut job = job(Destination::Path(path.clone()));
+        job.session.start = Start::Live;
+        job.gap = GapPolicy::Split;
+        let mut deaf = Deaf;
+        let mut pump = Pump::new(&job, &mut deaf);
+        if let Found::Recording(recording, former) = resume::read(&path).unwrap() {
+            pump.go_on_with(recording, Resume::default(), *former);
+        }
+        let mut line = Line::new();
+        line.send(Kind::VIDEO, 0, &[0x17, 0, 0, 0, 0, 1, 100 + run]);
+        for number in 0..60 {
+            let content = u32::from(run) * 1_000 + number;
+            line.send(Kind::VIDEO, number * 40, &frame(content));
+        }
+        pump.turn(&mut line.client, &mut line.inbox).unwrap();
+        runtime.block_on(pump.output.finish(None)).unwrap();
+    }
+    let tags = |name: &str| {
+        let bytes = std::fs::read(folder.path().join(name)).unwrap_or_default();
+        bytes
+            .windows(5)
+            .filter(|bytes| **bytes == [0x17, 1, 0, 0, 0])
+            .count()
+    };
+    assert_eq!((tags("out.flv"), tags("out.2.flv")), (60, 60));
+}
+
+/// What a stream tells of itself is not true of the part that the gap before it ends.
+#[test]
+fn metadata_behind_a_gap_is_that_of_the_new_part() {
+    let frame = |number: u32| [&[0x17, 1, 0, 0, 0][..], &number.to_be_bytes()].concat();
+    let metadata = |encoder: &str| {
+        let mut body = Vec::new();
+        let members: Object = [("encoder", Value::from(encoder))].into_iter().collect();
+        amf0::encode(&Value::from("onMetaData"), &mut body);
+        amf0::encode(&Value::EcmaArray(members), &mut body);
+        body
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let mut job = job(Destination::Path(folder.path().join("out.flv")));
+    job.session.start = Start::Live;
+    job.retry.attempts = None;
+    job.gap = GapPolicy::Split;
+    let mut deaf = Deaf;
+    let mut pump = Pump::new(&job, &mut deaf);
+    for (run, encoder) in [(0, "former"), (1, "latter")] {
+        let mut line = Line::new();
+        line.send(Kind::DATA, 0, &metadata(encoder));
+        for number in 0..60 {
+            line.send(Kind::VIDEO, number * 40, &frame(run * 1_000 + number));
+        }
+        pump.turn(&mut line.client, &mut line.inbox).unwrap();
+        pump.search_again("cut");
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    runtime.block_on(pump.output.finish(None)).unwrap();
+    for (name, encoder) in [("out.flv", "former"), ("out.2.flv", "latter")] {
+        let bytes = std::fs::read(folder.path().join(name)).unwrap();
+        let tells = |word: &str| bytes.windows(6).any(|bytes| bytes == word.as_bytes());
+        let told = ["former", "latter"].map(tells);
+        assert_eq!(
+            told,
+            ["former", "latter"].map(|word| word == encoder),
+            "{name}"
+        );
+    }
+}
+
+/// How another publisher's frames are to be decoded is told before them, and is written with them, if
+/// it is not what is known already.
+#[test]
+fn configuration_of_another_publisher_belongs_to_what_follows_it() {
+    let frame = |number: u32| [&[0x17, 1, 0, 0, 0][..], &number.to_be_bytes()].concat();
+    for (policy, other, expected) in [
+        (GapPolicy::Split, 8, (1, 1)),
+        (GapPolicy::Close, 8, (2, 0)),
+        (GapPolicy::Close, 7, (1, 0)),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut job = job(Destination::Path(folder.path().join("out.flv")));
+        job.session.start = Start::Live;
+        job.retry.attempts = None;
+        job.gap = policy;
+        let mut deaf = Deaf;
+        let mut pump = Pump::new(&job, &mut deaf);
+        for (run, configuration) in [(0, 7), (1, other)] {
+            let mut line = Line::new();
+            line.send(Kind::VIDEO, 0, &[0x17, 0, 0, 0, 0, 1, configuration]);
+            for number in 0..10 {
+                line.send(Kind::VIDEO, number * 40, &frame(run * 1_000 + number));
+            }
+            pump.turn(&mut line.client, &mut line.inbox).unwrap();
+            pump.restart();
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        runtime.block_on(pump.output.finish(None)).unwrap();
+        let count = |name: &str| {
+            let bytes = std::fs::read(folder.path().join(name)).unwrap_or_default();
+            let tags = bytes.windows(6);
+            tags.filter(|bytes| **bytes == [0x17, 0, 0, 0, 0, 1])
+                .count()
+        };
+        assert_eq!(
+            (count("out.flv"), count("out.2.flv")),
+            expected,
+            "{policy:?}"
+        );
     }
 }
 

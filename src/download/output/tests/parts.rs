@@ -323,6 +323,24 @@ fn sound_is_cut_at_any_frame_once_the_picture_is_gone() {
     assert_eq!(offsets, [0, 70_000, 90_000, 120_000, 150_000, 180_000]);
 }
 
+/// The new stream tells how it is to be decoded before its first frame, which is in the next part.
+#[test]
+fn a_part_that_a_gap_ends_has_nothing_of_what_comes_behind() {
+    let other = [0x17, 0, 0, 0, 0, 1, 0x4D, 0, 13, 0xFF, 0xE0, 0];
+    let mut cut = Cut::new("a.flv", |_| {});
+    cut.audio(0, &AUDIO_CONFIGURATION);
+    cut.audio(0, &SOUND);
+    cut.output.split();
+    cut.video(20, &other);
+    cut.video(20, &KEYFRAME);
+    cut.finish();
+    assert_eq!(cut.tags("a.flv").len(), 2);
+    let head = fs::read(cut.folder.path().join("a.flv")).unwrap();
+    assert_eq!(head[4], 4, "there is no video");
+    let kinds: Vec<u8> = cut.tags("a.2.flv").iter().map(|tag| tag.0).collect();
+    assert_eq!(kinds, [8, 9, 9]);
+}
+
 #[test]
 fn where_flvs_clock_ends_the_next_part_is_listed_too() {
     let mut cut = Cut::new("a.flv", |_| {});
