@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::Nature;
+use super::{MAX_PICTURE_PAUSE_MS, Nature};
 use crate::{
     flv::{
         TagHeader, TagKind,
@@ -26,7 +26,8 @@ pub(super) struct Backlog {
     group_began_ms: u64,
     /// The place of the latest frame.
     latest_ms: u64,
-    has_video: bool,
+    /// The place of the latest frame of video.
+    picture_ms: Option<u64>,
     gap: Option<Dropped>,
     /// The place of the timestamps' 0 on the output's clock.
     start_ms: u64,
@@ -65,7 +66,7 @@ impl Backlog {
             group: None,
             group_began_ms: 0,
             latest_ms: 0,
-            has_video: false,
+            picture_ms: None,
             gap: None,
             start_ms: 0,
             wall: Timestamp::UNIX_EPOCH,
@@ -160,13 +161,15 @@ impl Backlog {
             TagKind::AUDIO => Nature::of_audio(body).is_frame,
             _ => false,
         };
-        self.has_video |= is_frame && header.kind == TagKind::VIDEO;
+        if is_frame && header.kind == TagKind::VIDEO {
+            self.picture_ms = self.picture_ms.max(Some(at_ms));
+        }
         let begins_group = is_frame
             && match header.kind {
                 TagKind::VIDEO => {
                     VideoTag::parse(body).is_ok_and(|tag| tag.is_keyframe(USUAL_NAL_LENGTH_SIZE))
                 }
-                _ if self.has_video => false,
+                _ if self.has_picture(at_ms) => false,
                 _ => at_ms.abs_diff(self.group_began_ms) >= AUDIO_GROUP_MS,
             };
         Place {
@@ -174,6 +177,12 @@ impl Backlog {
             is_frame,
             begins_group,
         }
+    }
+
+    /// Whether a keyframe is to be expected around this place.
+    fn has_picture(&self, at_ms: u64) -> bool {
+        self.picture_ms
+            .is_some_and(|picture_ms| at_ms.saturating_sub(picture_ms) <= MAX_PICTURE_PAUSE_MS)
     }
 
     /// A gap ends where a group begins and a good part of the room is free again: else the next group
@@ -420,6 +429,21 @@ mod tests {
         let kept = drained(&mut backlog);
         assert_eq!(kept, [sound(1000), sound(1400), sound(1800)]);
         assert_eq!(dropped.len(), 5);
+    }
+
+    /// A publisher whose camera is off sends no keyframe that a gap could end with.
+    #[test]
+    fn a_gap_ends_with_audio_once_the_picture_is_gone() {
+        let mut backlog = backlog_of(4);
+        (0..8).for_each(|at_ms| {
+            backlog.push(keyframe(at_ms), &mut Vec::new());
+        });
+        drained(&mut backlog);
+        let over: Vec<_> = (1..100)
+            .filter_map(|second| backlog.push(sound(second * 1_000), &mut Vec::new()))
+            .collect();
+        assert_eq!(over.len(), 1);
+        assert_eq!(over[0].to_ms, 61_000);
     }
 
     #[derive(Debug, Clone)]
