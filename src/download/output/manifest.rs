@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, Write},
+    io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
 
@@ -40,13 +40,36 @@ impl Manifest {
     }
 
     fn append(&mut self, facts: &PartFacts) -> io::Result<()> {
-        let mut line = serde_json::to_vec(facts)?;
-        line.push(b'\n');
-        let file = match &mut self.file {
+        let mut line = Vec::new();
+        // A file that takes no more is looked at anew for the next line.
+        let mut file = match self.file.take() {
             Some(file) => file,
-            none => none.insert(open_manifest(&self.path)?),
+            None => {
+                let file = open_manifest(&self.path)?;
+                if is_torn(&self.path, &file).unwrap_or(false) {
+                    line.push(b'\n');
+                }
+                file
+            }
         };
+        serde_json::to_writer(&mut line, facts)?;
+        line.push(b'\n');
         // One write for a whole line: whoever follows the file sees no half of it.
-        file.write_all(&line)
+        file.write_all(&line)?;
+        self.file = Some(file);
+        Ok(())
     }
+}
+
+/// Whether the last line has no end, as a kill or a full disk leaves it.
+fn is_torn(path: &Path, file: &File) -> io::Result<bool> {
+    let found = file.metadata()?;
+    if !found.is_file() || found.len() == 0 {
+        return Ok(false);
+    }
+    let mut reader = File::open(path)?;
+    reader.seek(SeekFrom::End(-1))?;
+    let mut last = [0];
+    reader.read_exact(&mut last)?;
+    Ok(last != *b"\n")
 }

@@ -414,6 +414,22 @@ fn a_list_that_cannot_be_written_holds_up_nothing() {
 }
 
 /// Two tracks, each with steps of its own, that lag behind each other as they like.
+/// A line that a kill or a full disk tore costs nobody the next one.
+#[test]
+fn a_torn_line_of_the_list_is_ended_before_the_next() {
+    let mut cut = Cut::new("a.flv", |_| {});
+    let list = cut.folder.path().join("list");
+    fs::write(&list, "{}\n{\"path\":\"tor").unwrap();
+    cut.video(0, &KEYFRAME);
+    cut.output.split();
+    cut.video(40, &KEYFRAME);
+    cut.finish();
+    let lines = fs::read_to_string(&list).unwrap();
+    let is_whole = |line: &str| serde_json::from_str::<serde_json::Value>(line).is_ok();
+    let whole: Vec<bool> = lines.lines().map(is_whole).collect();
+    assert_eq!(whole, [true, false, true, true], "{lines}");
+}
+
 fn clips() -> impl Strategy<Value = Vec<Frame>> {
     let video = prop::collection::vec((0..400_u64, prop::bool::weighted(0.3)), 1..60);
     let audio = prop::collection::vec(0..300_u64, 0..60);
