@@ -43,6 +43,8 @@ pub(super) struct Part {
     /// With what waits, and with the head.
     bytes: u64,
     origin: Origin,
+    /// How many tags an earlier recording left in it.
+    former_tags: u64,
     /// Whether its facts were told.
     is_over: bool,
 }
@@ -86,6 +88,7 @@ impl Part {
             has_video: false,
             bytes: head,
             origin,
+            former_tags: 0,
             is_over: false,
         }
     }
@@ -94,6 +97,7 @@ impl Part {
     pub(super) fn resumed(sink: Sink, bytes: u64, origin: Origin, has_video: bool) -> Self {
         Self {
             has_video,
+            former_tags: sink.written().tags,
             ..Self::first(sink, bytes, origin, 0)
         }
     }
@@ -188,13 +192,13 @@ impl Part {
         self.bytes
     }
 
-    /// Ends it, once: its facts, where it is a file with anything in it.
+    /// Ends it, once: its facts, where it is a file that has come to hold anything.
     pub(super) fn end(&mut self) -> Option<PartFacts> {
         let (Sink::File(file), Some(path)) = (&mut self.sink, &self.origin.path) else {
             return None;
         };
         let written = file.written();
-        if std::mem::replace(&mut self.is_over, true) || written.tags == 0 {
+        if std::mem::replace(&mut self.is_over, true) || written.tags == self.former_tags {
             return None;
         }
         Some(PartFacts {

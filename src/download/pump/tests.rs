@@ -215,6 +215,7 @@ fn a_recording_that_is_gone_on_with_is_split_at_the_gap() {
         let mut job = job(Destination::Path(path.clone()));
         job.session.start = Start::Live;
         job.gap = GapPolicy::Split;
+        job.parts.manifest = Some(folder.path().join("list"));
         let mut deaf = Deaf;
         let mut pump = Pump::new(&job, &mut deaf);
         if let Found::Recording(recording, former) = resume::read(&path).unwrap() {
@@ -237,6 +238,8 @@ fn a_recording_that_is_gone_on_with_is_split_at_the_gap() {
             .count()
     };
     assert_eq!((tags("out.flv"), tags("out.2.flv")), (60, 60));
+    let list = std::fs::read_to_string(folder.path().join("list")).unwrap();
+    assert_eq!(list.lines().count(), 2, "each is told once: {list}");
 }
 
 /// What a stream tells of itself is not true of the part that the gap before it ends.
