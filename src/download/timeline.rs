@@ -124,7 +124,7 @@ impl Timeline {
     }
 
     /// The place of configuration, the mark of a track's end or an empty message, whose timestamps are
-    /// as good: that of the frame before, of the same track.
+    /// as good: that of the frame before, of the same track, unless the track has long been silent.
     pub(super) fn companion_of(&self, kind: TagKind) -> u64 {
         let Some(clock) = &self.clock else {
             return 0;
@@ -136,6 +136,7 @@ impl Timeline {
         };
         let latest_ms = || track.floor_ms.unwrap_or(0).max(clock.output_ms);
         let place_ms = track.high_ms.unwrap_or_else(latest_ms);
+        let place_ms = place_ms.max(clock.output_ms - MAX_STEP_BACK_MS);
         place_ms.max(0).unsigned_abs()
     }
 

@@ -237,8 +237,10 @@ fn a_companion_of_a_track_stays_with_it() {
     assert_eq!(timeline.companion_of(VIDEO), 23);
     assert_eq!(timeline.companion_of(AUDIO), 46);
     assert_eq!(timeline.companion_of(TagKind::SCRIPT), 46);
+    timeline.frame(AUDIO, Timestamp(60_046));
+    assert_eq!(timeline.companion_of(VIDEO), 59_046);
     timeline.restart();
-    assert_eq!(timeline.companion_of(VIDEO), 46 + 46);
+    assert_eq!(timeline.companion_of(VIDEO), 60_046 + 100);
 }
 
 #[test]
