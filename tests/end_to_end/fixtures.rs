@@ -57,6 +57,25 @@ pub fn big_flv(ffmpeg: &Ffmpeg) -> PathBuf {
     )
 }
 
+/// H.264 and AAC, `seconds` of a small picture with a keyframe each second; no two frames are alike, nor
+/// are those of the mirrored picture.
+pub fn live_flv(ffmpeg: &Ffmpeg, is_mirrored: bool, seconds: u32) -> PathBuf {
+    let (name, filter) = if is_mirrored {
+        ("mirrored", ",hflip")
+    } else {
+        ("live", "")
+    };
+    let picture = format!("testsrc2=size=160x90:rate=25:duration={seconds}{filter}");
+    let noise = format!(
+        "anoisesrc=amplitude=0.1:seed={}:duration={seconds}",
+        name.len()
+    );
+    let inputs = ["-f", "lavfi", "-i", &picture, "-f", "lavfi", "-i", &noise];
+    let arguments = inputs.iter().chain(LIVE_AVC).chain(AAC);
+    let name = format!("{name}_{seconds}.flv");
+    make_of(ffmpeg, &name, arguments.map(OsString::from))
+}
+
 /// HEVC and AAC as Enhanced RTMP has it; asks for a recent ffmpeg, as do all below.
 pub fn hevc_aac_flv(recent: &Ffmpeg) -> PathBuf {
     let hevc = [
@@ -137,6 +156,16 @@ const SOURCE: &[&str] = &[
     "yuv420p",
 ];
 const AVC: &[&str] = &["-c:v", "libx264", "-preset", "veryfast", "-g", "25"];
+const LIVE_AVC: &[&str] = &[
+    "-pix_fmt",
+    "yuv420p",
+    "-c:v",
+    "libx264",
+    "-preset",
+    "ultrafast",
+    "-g",
+    "25",
+];
 const AAC: &[&str] = &["-c:a", "aac", "-b:a", "64k"];
 const MP3: &[&str] = &["-c:a", "libmp3lame", "-ar", "44100", "-b:a", "64k"];
 const OPUS: &[&str] = &["-c:a", "libopus", "-b:a", "48k"];

@@ -32,7 +32,14 @@ pub fn command() -> Command {
 
 /// Starts to download `url`.
 pub fn start(url: &str, options: &[&str]) -> Running {
-    let folder = tempfile::tempdir().expect("a temporary folder");
+    start_in(
+        tempfile::tempdir().expect("a temporary folder"),
+        url,
+        options,
+    )
+}
+
+fn start_in(folder: TempDir, url: &str, options: &[&str]) -> Running {
     let mut command = command();
     command.arg(url).args(options);
     command.arg("-o").arg(folder.path().join(FILE));
@@ -63,6 +70,20 @@ impl Running {
         self.folder.path().join(FILE)
     }
 
+    /// Asks it to end, and waits until it has.
+    #[track_caller]
+    pub fn interrupt(self) -> Download {
+        self.process.signal("INT");
+        self.finish()
+    }
+
+    /// Waits until it has written so many bytes more than now.
+    #[track_caller]
+    pub fn wait_for_more(&mut self, bytes: u64) {
+        let now = fs::metadata(self.file()).map_or(0, |file| file.len());
+        self.wait_for_bytes(now + bytes);
+    }
+
     /// Waits until it has written `bytes`.
     #[track_caller]
     pub fn wait_for_bytes(&mut self, bytes: u64) {
@@ -78,6 +99,11 @@ impl Running {
 }
 
 impl Download {
+    /// Starts to download `url` to the same file.
+    pub fn again(self, url: &str, options: &[&str]) -> Running {
+        start_in(self.folder, url, options)
+    }
+
     /// Panics unless it ended with this exit code and this word in the last line that it wrote.
     #[track_caller]
     pub fn assert_ended(&self, code: i32, word: &str) {

@@ -1,6 +1,7 @@
 //! Live recordings that go on: after cuts, silence, and publishers who leave and come back.
 
 mod cuts;
+mod servers;
 
 use std::time::Duration;
 

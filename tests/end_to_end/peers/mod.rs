@@ -12,7 +12,8 @@ pub mod rtmpdump;
 pub mod yt_dlp;
 
 use std::{
-    env,
+    collections::HashSet,
+    env, fs,
     net::{Ipv4Addr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::Command,
@@ -71,6 +72,36 @@ fn start_server(mut command: impl FnMut(u16) -> Command) -> (Process, u16) {
     panic!("the server did not come up");
 }
 
+/// Starts a server that was ended on its port again.
+fn restart_server(command: &mut Command, port: u16) -> Process {
+    let mut process = Process::start(command);
+    assert!(accepts(port, &mut process), "back: {}", process.kill());
+    process
+}
+
+/// Who is connected to `port` now.
+pub fn clients(port: u16) -> HashSet<String> {
+    let sockets = fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+    let server = format!("0100007F:{port:04X}");
+    let fields = sockets.lines().map(|line| line.split_whitespace());
+    let clients = fields.filter_map(|mut fields| {
+        let local = fields.nth(1)?;
+        let (client, state) = (fields.next()?, fields.next()?);
+        (local == server && state == ESTABLISHED).then(|| client.to_owned())
+    });
+    clients.collect()
+}
+
+/// Waits until one of `clients` of `port` is no longer connected.
+#[track_caller]
+pub fn wait_until_left(port: u16, clients: &HashSet<String>) {
+    let start = Instant::now();
+    while clients.is_subset(&self::clients(port)) {
+        assert!(start.elapsed() < LEAVE_LIMIT, "nobody has left");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
 fn free_port() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .and_then(|listener| listener.local_addr())
@@ -91,3 +122,9 @@ fn accepts(port: u16, process: &mut Process) -> bool {
 
 /// How long a server may take until it accepts: node needs two seconds on a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(20);
+
+/// More than any client waits for a silent server.
+const LEAVE_LIMIT: Duration = Duration::from_secs(40);
+
+/// As the system's table of sockets has it.
+const ESTABLISHED: &str = "01";

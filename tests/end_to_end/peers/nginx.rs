@@ -11,7 +11,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{find_program, start_server};
+use super::{find_program, restart_server, start_server};
 use crate::process::Process;
 
 /// nginx as installed here.
@@ -24,7 +24,8 @@ pub struct Nginx {
 /// A running nginx: application `vod` plays files of a folder, `live` relays with default
 /// directives, `record` records, too, `notify` with `play_restart` and `publish_notify`.
 pub struct Instance {
-    _process: Process,
+    process: Process,
+    program: &'static Path,
     folder: TempDir,
     port: u16,
 }
@@ -62,7 +63,8 @@ impl Nginx {
             self.command(folder.path(), &text)
         });
         Instance {
-            _process: process,
+            process,
+            program: self.program,
             folder,
             port,
         }
@@ -112,18 +114,17 @@ impl Nginx {
             self.command(folder.path(), &text)
         });
         Instance {
-            _process: process,
+            process,
+            program: self.program,
             folder,
             port,
         }
     }
 
     fn command(self, folder: &Path, text: &str) -> Command {
-        let configuration = folder.join("nginx.conf");
-        fs::write(&configuration, text).expect("a small file");
+        fs::write(folder.join("nginx.conf"), text).expect("a small file");
         let mut command = Command::new(self.program);
-        command.arg("-p").arg(folder).arg("-c").arg(configuration);
-        command.arg("-e").arg(folder.join("error.log"));
+        arguments(&mut command, folder);
         command
     }
 
@@ -180,6 +181,20 @@ impl Instance {
         self.port
     }
 
+    /// Sends it a signal.
+    pub fn signal(&self, name: &str) {
+        self.process.signal(name);
+    }
+
+    /// Kills it, and starts it again on the same port, with an empty log.
+    pub fn die_and_come_back(&mut self) {
+        self.process.end_now();
+        fs::write(self.folder.path().join("error.log"), "").expect("a log");
+        let mut command = Command::new(self.program);
+        arguments(&mut command, self.folder.path());
+        self.process = restart_server(&mut command, self.port);
+    }
+
     /// The URL of stream or file `name` in `application`.
     pub fn url(&self, application: &str, name: &str) -> String {
         format!("rtmp://127.0.0.1:{}/{application}/{name}", self.port)
@@ -202,6 +217,12 @@ impl Instance {
         }
         panic!("{text:?} is not in the log:\n{}", log());
     }
+}
+
+fn arguments(command: &mut Command, folder: &Path) {
+    command.arg("-p").arg(folder);
+    command.arg("-c").arg(folder.join("nginx.conf"));
+    command.arg("-e").arg(folder.join("error.log"));
 }
 
 fn find_module() -> Option<PathBuf> {

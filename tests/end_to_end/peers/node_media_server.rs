@@ -1,11 +1,15 @@
 //! Node-Media-Server 4: media on message stream 0, `@setDataFrame` left in place, and not a word
 //! when the publisher leaves.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use tempfile::TempDir;
 
-use super::{find_program, folder, start_server};
+use super::{find_program, folder, restart_server, start_server};
 use crate::process::Process;
 
 /// Node-Media-Server as installed here.
@@ -16,8 +20,9 @@ pub struct NodeMediaServer {
 
 /// A running Node-Media-Server.
 pub struct Instance {
-    _process: Process,
-    _folder: TempDir,
+    process: Process,
+    peer: NodeMediaServer,
+    folder: TempDir,
     port: u16,
 }
 
@@ -36,20 +41,43 @@ impl NodeMediaServer {
             let configuration = folder.path().join("config.json");
             let settings = format!(r#"{{ "bind": "127.0.0.1", "rtmp": {{ "port": {port} }} }}"#);
             fs::write(&configuration, settings).expect("a small file");
-            let mut command = Command::new(&self.node);
-            command.arg(&self.script).arg("--config").arg(configuration);
-            command.current_dir(folder.path());
-            command
+            self.command(folder.path())
         });
         Instance {
-            _process: process,
-            _folder: folder,
+            process,
+            peer: self,
+            folder,
             port,
         }
+    }
+
+    fn command(&self, folder: &Path) -> Command {
+        let mut command = Command::new(&self.node);
+        command.arg(&self.script);
+        command.arg("--config").arg(folder.join("config.json"));
+        command.current_dir(folder);
+        command
     }
 }
 
 impl Instance {
+    /// The port that RTMP is spoken on.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, name: &str) {
+        self.process.signal(name);
+    }
+
+    /// Kills it, and starts it again on the same port.
+    pub fn die_and_come_back(&mut self) {
+        self.process.end_now();
+        let mut command = self.peer.command(self.folder.path());
+        self.process = restart_server(&mut command, self.port);
+    }
+
     /// The URL of stream `name`.
     pub fn url(&self, name: &str) -> String {
         format!("rtmp://127.0.0.1:{}/live/{name}", self.port)
