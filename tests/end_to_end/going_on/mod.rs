@@ -2,6 +2,7 @@
 
 mod cuts;
 mod servers;
+mod stopping;
 
 use std::time::Duration;
 

@@ -1,0 +1,97 @@
+//! Attempts that are cut short, used up, or not wanted; and recorded streams that go on where they were.
+
+use std::{thread, time::Duration};
+
+use crate::{
+    downloads::at_once,
+    process::{Finished, Process},
+    program::{self, Download, LIMIT, command, download},
+    server::{Clip, Config, CutLine, Pace, Server, Stream, Then},
+};
+
+/// A recorded stream that is cut is what it would have been, in a file and down a pipe.
+#[test]
+fn a_recorded_stream_that_is_cut_is_gone_on_with() {
+    let server = Server::start(Config::serving(Stream::recorded(Clip::sample())));
+    let whole = download(&server.url("clip"), &[]).clip();
+    at_once([false, true], |is_piped| {
+        let line = CutLine::start(
+            server.port(),
+            vec![(25_000, Then::Fin), (20_000, Then::Rst)],
+        );
+        let (finished, clip) = if is_piped {
+            let piped = to_pipe(&url(&line), &["--retry", "3"]);
+            let clip = Clip::parse(&piped.stdout);
+            (piped, clip)
+        } else {
+            let in_file = download(&url(&line), &["--retry", "3"]);
+            in_file.assert_ended(0, "ended");
+            let clip = in_file.clip();
+            (in_file.finished, clip)
+        };
+        assert_eq!(finished.code(), Some(0), "{finished}");
+        assert!(clip.media().eq(whole.media()), "{finished}");
+        let cut: Vec<_> = line.carried().into_iter().take(2).collect();
+        assert_eq!(cut, [25_000, 20_000], "{finished}");
+    });
+}
+
+#[test]
+fn whoever_stops_the_wait_gets_what_began_it() {
+    let (_server, line) = losing();
+    let running = program::start(&url(&line), &["-v", "--retry", "forever"]);
+    // The next wait takes two seconds, those behind it longer.
+    while line.carried().len() < 2 {
+        thread::sleep(Duration::from_millis(10));
+    }
+    running.interrupt().assert_ended(2, "cut");
+    assert!(line.carried().len() < 5, "it was not waited on");
+}
+
+#[test]
+fn attempts_are_made_as_often_as_is_said() {
+    at_once([("0", 0), ("2", 2)], |(retry, attempts)| {
+        let (_server, line) = losing();
+        let ended = download(&url(&line), &["-v", "--retry", retry]);
+        ended.assert_ended(2, "cut");
+        assert_eq!(line.carried().len(), 1 + attempts, "{}", ended.finished);
+    });
+}
+
+/// The third wait begins after three seconds at the latest, and lasts for three at least.
+#[test]
+fn a_time_of_day_ends_a_wait_too() {
+    let ended = || -> Download {
+        let (_server, line) = losing();
+        let until = jiff::Timestamp::now() + Duration::from_secs(4);
+        let until = until.to_string();
+        let options = ["-v", "--retry", "forever", "--until", &until];
+        let ended = download(&url(&line), &options);
+        ended.assert_ended(0, "limit");
+        ended
+    };
+    // A machine that has no time for us is none of our concern.
+    let is_prompt = (0..3).any(|_| ended().finished.took < Duration::from_secs(5));
+    assert!(is_prompt, "the wait was waited to its end");
+}
+
+/// A live stream whose connection is lost after some media, as is each that follows, before any.
+fn losing() -> (Server, CutLine) {
+    let stream = Stream::live(Clip::sample()).paced(Pace::Times(8.0));
+    let server = Server::start(Config::serving(stream));
+    let mut cuts = vec![(30_000, Then::Fin)];
+    // Behind the handshake, which would be tried in another way at once.
+    cuts.resize(99, (3_300, Then::Fin));
+    let line = CutLine::start(server.port(), cuts);
+    (server, line)
+}
+
+fn url(line: &CutLine) -> String {
+    format!("rtmp://127.0.0.1:{}/app/clip", line.port())
+}
+
+fn to_pipe(url: &str, options: &[&str]) -> Finished {
+    let mut command = command();
+    command.arg(url).args(options).args(["-o", "-"]);
+    Process::start(&mut command).finish(LIMIT)
+}
