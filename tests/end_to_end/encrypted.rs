@@ -274,6 +274,20 @@ fn a_secret_that_is_always_read_in_another_way_takes_no_more_than_that() {
     assert_eq!(server.heard().len(), 2);
 }
 
+/// What a recent ffmpeg fails with: it leaves the zero out.
+#[test]
+fn a_secret_that_begins_with_zero_is_read_as_it_is() {
+    let server = Server::start(Config {
+        handshake: Handshake::flawed(Flaw::ShortSecret),
+        faulty_connections: usize::MAX,
+        ..Config::serving(Stream::recorded(Clip::sample()).paced(Pace::Unbounded))
+    });
+    let download = program::download(&server.encrypted_url("clip"), &[]);
+    download.assert_ended(0, "ended");
+    assert_whole(&download);
+    assert_eq!(server.heard().len(), 1);
+}
+
 #[test]
 fn a_redirect_stays_encrypted() {
     let handshake = Handshake::encrypted(8, Scheme::KeyFirst);

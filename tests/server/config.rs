@@ -167,6 +167,8 @@ pub enum Flaw {
     S2Signature,
     /// S1 has this for a public key.
     PublicKey([u8; 128]),
+    /// None: the secret begins with a zero byte, which some leave out.
+    ShortSecret,
     /// The secret begins with a zero byte, which stands at its end instead.
     LeftAlignedSecret,
 }

@@ -28,7 +28,8 @@ impl Answer {
         let (client_scheme, client_digest) = found.expect("an encrypted C1 has a digest");
         let client_key = key_of(client_scheme, c1);
         let exchange = match encryption.flaw {
-            Some(Flaw::LeftAlignedSecret) => Exchange::with_short_secret(&client_key),
+            Some(Flaw::LeftAlignedSecret) => Exchange::with_left_aligned_secret(&client_key),
+            Some(Flaw::ShortSecret) => Exchange::with_short_secret(&client_key),
             _ => Exchange::new(&client_key),
         };
         let public = match encryption.flaw {
@@ -128,30 +129,37 @@ struct Exchange {
 }
 
 impl Exchange {
+    /// A secret whose first byte is not zero. Where it is, once in 256 times, some players read another.
     fn new(client_key: &[u8; 128]) -> Self {
-        let exponent: [u8; 32] = rand::random();
-        Self {
-            public: bytes(&power(&montgomery(&number(&[2])), &exponent)),
-            secret: bytes(&power(&montgomery(&number(client_key)), &exponent)),
-        }
+        Self::such_that(client_key, |first| first != 0)
     }
 
-    /// A secret whose first byte is zero, with that byte moved to its end as OpenSSL has it. Each
-    /// further exponent takes one multiplication.
+    /// A secret whose first byte is zero.
     fn with_short_secret(client_key: &[u8; 128]) -> Self {
+        Self::such_that(client_key, |first| first == 0)
+    }
+
+    /// The same with that byte moved to its end as OpenSSL has it.
+    fn with_left_aligned_secret(client_key: &[u8; 128]) -> Self {
+        let mut exchange = Self::with_short_secret(client_key);
+        let zeros = exchange.secret.iter().take_while(|byte| **byte == 0);
+        let zeros = zeros.count();
+        exchange.secret.rotate_left(zeros);
+        exchange
+    }
+
+    /// A secret whose first byte is as wanted. Each further exponent takes one multiplication.
+    fn such_that(client_key: &[u8; 128], is_wanted: impl Fn(u8) -> bool) -> Self {
         let exponent: [u8; 32] = rand::random();
         let (two, key) = (montgomery(&number(&[2])), montgomery(&number(client_key)));
         let (mut public, mut secret) = (power(&two, &exponent), power(&key, &exponent));
-        while bytes(&secret)[0] != 0 {
+        while !is_wanted(bytes(&secret)[0]) {
             public = product(&public, &two);
             secret = product(&secret, &key);
         }
-        let mut left_aligned = bytes(&secret);
-        let zeros = left_aligned.iter().take_while(|byte| **byte == 0).count();
-        left_aligned.rotate_left(zeros);
         Self {
             public: bytes(&public),
-            secret: left_aligned,
+            secret: bytes(&secret),
         }
     }
 }
