@@ -20,8 +20,9 @@
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr};
 
+use percent_encoding::percent_decode_str;
 use thiserror::Error;
 use url::{Host, Url};
 
@@ -419,26 +420,8 @@ fn host(authority: &Url) -> Result<String, Error> {
 /// Undoes %-escapes. One without two hex digits stays as it is, and so do all of them where the
 /// result would be no text.
 fn percent_decoded(text: &str) -> String {
-    let mut pieces = text.split('%');
-    let mut bytes = pieces.next().unwrap_or_default().as_bytes().to_vec();
-    for piece in pieces {
-        if let Some((byte, rest)) = escape(piece) {
-            bytes.push(byte);
-            bytes.extend_from_slice(rest.as_bytes());
-        } else {
-            bytes.push(b'%');
-            bytes.extend_from_slice(piece.as_bytes());
-        }
-    }
-    String::from_utf8(bytes).unwrap_or_else(|_| text.to_owned())
-}
-
-fn escape(piece: &str) -> Option<(u8, &str)> {
-    let (digits, rest) = piece.split_at_checked(2)?;
-    if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return None;
-    }
-    Some((u8::from_str_radix(digits, 16).ok()?, rest))
+    let decoded = percent_decode_str(text).decode_utf8();
+    decoded.map_or_else(|_| text.to_owned(), Cow::into_owned)
 }
 
 /// `text` up to the first of `marks`, and the rest with it.

@@ -21,6 +21,7 @@ use hyper::{
     header::{self, HeaderMap, HeaderName},
 };
 use hyper_util::rt::TokioIo;
+use percent_encoding::percent_decode_str;
 use thiserror::Error;
 use tokio::time::timeout;
 use url::{Host, Position, Url};
@@ -215,25 +216,10 @@ fn login(url: &Url) -> Option<String> {
     if user.is_empty() && password.is_none() {
         return None;
     }
-    let mut login = percent_decoded(user);
+    let mut login: Vec<u8> = percent_decode_str(user).collect();
     login.push(b':');
-    login.extend(percent_decoded(password.unwrap_or_default()));
+    login.extend(percent_decode_str(password.unwrap_or_default()));
     Some(format!("Basic {}", BASE64_STANDARD.encode(login)))
-}
-
-fn percent_decoded(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, behind)) = rest.split_first() {
-        let digit = |at: usize| char::from(*behind.get(at)?).to_digit(16);
-        let (byte, behind) = match (byte, digit(0), digit(1)) {
-            (b'%', Some(high), Some(low)) => ((high << 4 | low) as u8, &behind[2..]),
-            _ => (byte, behind),
-        };
-        bytes.push(byte);
-        rest = behind;
-    }
-    bytes
 }
 
 fn route(url: &Url) -> Result<Route, HttpError> {

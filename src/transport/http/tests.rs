@@ -357,9 +357,17 @@ fn knows_the_way_to_a_url() {
 }
 
 #[test]
-fn decodes_percents() {
-    let decoded = |text| String::from_utf8(percent_decoded(text)).unwrap();
-    assert_eq!(decoded("a%40b%2Fc%2f"), "a@b/c/");
-    assert_eq!(decoded("50%"), "50%");
-    assert_eq!(decoded("%+1%4%zz"), "%+1%4%zz");
+fn a_login_has_no_escapes() {
+    let login = |url| login(&Url::parse(url).unwrap());
+    let encoded = |text| Some(format!("Basic {}", BASE64_STANDARD.encode(text)));
+    let cases: [(_, &[u8]); 4] = [
+        ("http://a%40b:c%2F%2f@host/", b"a@b:c//"),
+        ("http://50%:%+1%4%zz@host/", b"50%:%+1%4%zz"),
+        ("http://caf%e9@host/", b"caf\xe9:"),
+        ("http://:secret@host/", b":secret"),
+    ];
+    for (url, expected) in cases {
+        assert_eq!(login(url), encoded(expected), "{url}");
+    }
+    assert_eq!(login("http://host/"), None);
 }
