@@ -135,7 +135,7 @@ pub struct Args {
     ///
     /// Without it, and without --append, a file that holds something is refused with --live: what it
     /// holds cannot be had again. A pipe or a device is never refused.
-    #[arg(long, help_heading = "Recording", conflicts_with = "append")]
+    #[arg(long, help_heading = "Recording", conflicts_with_all = ["append", "resume"])]
     pub overwrite: bool,
 
     /// Go on with the recording that is in the file, of a live stream too; without a file, begin

@@ -328,11 +328,11 @@ fn a_password_has_one_source() {
 
 #[test]
 fn a_file_is_replaced_or_gone_on_with() {
-    let message = usage(&["rtmp://h/a/b", "--overwrite", "--append"]);
-    assert!(
-        message.contains("cannot be used with '--append'"),
-        "{message}"
-    );
+    for going_on in ["--append", "--resume"] {
+        let message = usage(&["rtmp://h/a/b", "--overwrite", going_on]);
+        let expected = format!("cannot be used with '{going_on}'");
+        assert!(message.contains(&expected), "{message}");
+    }
 }
 
 #[test]
