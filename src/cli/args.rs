@@ -164,7 +164,7 @@ pub struct Args {
     /// Have the recording on the disk at least so often: 10 or 10s, 1m; 0 leaves it to the system
     ///
     /// What a power failure can cost. A program that is killed, or crashes, costs a second whatever this
-    /// is. [default: 10]
+    /// is. [default: 10 seconds]
     #[arg(long, value_name = "SECONDS", help_heading = "Recording")]
     #[arg(allow_hyphen_values = true)]
     pub sync: Option<Interval>,
@@ -228,7 +228,7 @@ pub struct Args {
     )]
     pub gap: Gap,
 
-    /// How long to wait for another publisher of a live stream when one has left [default: 10]
+    /// How long to wait for another publisher of a live stream when one has left [default: 10 seconds]
     #[arg(long, value_name = "DURATION", help_heading = "Going on")]
     #[arg(allow_hyphen_values = true)]
     pub republish_wait: Option<Wait>,
