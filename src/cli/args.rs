@@ -21,7 +21,7 @@ use clap::{
 
 pub use self::answers::NoArgs;
 use self::values::{
-    Attempts, Interval, Protocol, Seconds, Size, Socks, Span, SwfHash, TlsPin, Until, Wait, above_0,
+    Attempts, Interval, Protocol, Seconds, Size, Socks, Span, SwfHash, TlsPin, Until, Wait,
 };
 use super::{generate::Generate, name::Name};
 
@@ -76,7 +76,7 @@ pub struct Args {
 
     /// The server's port, instead of the URL's; 0 is the protocol's own
     #[arg(short = 'c', long, value_name = "PORT", help_heading = "Stream")]
-    #[arg(allow_hyphen_values = true)]
+    #[arg(allow_hyphen_values = true, value_parser = values::port)]
     pub port: Option<u16>,
 
     /// How RTMP travels, instead of the URL's scheme: rtmp or 0, and so on
@@ -152,7 +152,7 @@ pub struct Args {
         value_name = "KEYFRAMES",
         help_heading = "Recording"
     )]
-    #[arg(allow_hyphen_values = true)]
+    #[arg(allow_hyphen_values = true, value_parser = values::number)]
     pub skip: Option<u32>,
 
     /// Write plain tags: no room for metadata and a keyframe table, nothing rewritten
@@ -411,7 +411,7 @@ pub struct Args {
         value_name = "BYTES",
         help_heading = "Access"
     )]
-    #[arg(allow_hyphen_values = true, value_parser = above_0)]
+    #[arg(allow_hyphen_values = true, value_parser = values::above_0)]
     pub swf_size: Option<u32>,
 
     /// The address of the player, to fetch it and prove that we are it; or its file
@@ -432,7 +432,7 @@ pub struct Args {
         value_name = "DAYS",
         help_heading = "Access"
     )]
-    #[arg(allow_hyphen_values = true)]
+    #[arg(allow_hyphen_values = true, value_parser = values::number)]
     pub swf_age: Option<u32>,
 
     /// How many seconds to wait at any step before giving up; 0 is for ever
@@ -440,14 +440,14 @@ pub struct Args {
     /// Bounds each wait on its own: for the connection, the handshake, the answer to each command, the
     /// first media, and the next media. [default: 30 for media, 10 before that]
     #[arg(short = 'm', long, value_name = "SECONDS", help_heading = "Connection")]
-    #[arg(allow_hyphen_values = true)]
+    #[arg(allow_hyphen_values = true, value_parser = values::number)]
     pub timeout: Option<u32>,
 
     /// How many seconds name, TCP, proxy and TLS may take, each of them; 0 is for ever
     ///
     /// [default: 10, or as --timeout says]
     #[arg(long, value_name = "SECONDS", help_heading = "Connection")]
-    #[arg(allow_hyphen_values = true)]
+    #[arg(allow_hyphen_values = true, value_parser = values::number)]
     pub connect_timeout: Option<u32>,
 
     /// Use IPv4 alone
@@ -473,7 +473,7 @@ pub struct Args {
     /// Servers send about as much ahead of time as fits the buffer. Some drop what a slow line cannot
     /// carry if it is large.
     #[arg(short, long, value_name = "MS", help_heading = "Connection")]
-    #[arg(allow_hyphen_values = true)]
+    #[arg(allow_hyphen_values = true, value_parser = values::number)]
     pub buffer: Option<u32>,
 
     /// Leave the server its pace: no pausing and going on to have it send faster
@@ -555,7 +555,7 @@ pub struct Args {
     /// The caller has it open: --progress-fd 3 3>events. It may be a pipe, a file or a device; 1 is
     /// standard output. A reader that is slow or gone delays nothing, and misses events.
     #[arg(long, value_name = "NUMBER", help_heading = "For scripts")]
-    #[arg(allow_hyphen_values = true)]
+    #[arg(allow_hyphen_values = true, value_parser = values::number)]
     pub progress_fd: Option<u32>,
 
     /// Rewrite a file every two seconds while media arrives: JSON of time, position and bytes

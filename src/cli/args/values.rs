@@ -41,9 +41,15 @@ pub enum Error {
     /// Neither a number nor forever.
     #[error("neither a number of attempts nor forever")]
     Attempts,
-    /// Not a number above 0.
-    #[error("not a number from 1 to 4294967295")]
+    /// Not a number that fits 32 bits.
+    #[error("not a whole number from 0 to 4294967295")]
+    Number,
+    /// Not such a number above 0.
+    #[error("not a whole number from 1 to 4294967295")]
     NotAbove0,
+    /// Not a number that a port can have.
+    #[error("not a whole number from 0 to 65535")]
+    Port,
 }
 
 /// How RTMP travels, by name or by rtmpdump's number.
@@ -297,6 +303,16 @@ pub fn host(text: &str) -> Result<String, Error> {
         (host, None) if !text.ends_with(':') => Ok(host),
         _ => Err(Error::Host),
     }
+}
+
+/// A number that fits 32 bits.
+pub(super) fn number(text: &str) -> Result<u32, Error> {
+    text.parse().map_err(|_| Error::Number)
+}
+
+/// The number of a port, or 0.
+pub(super) fn port(text: &str) -> Result<u16, Error> {
+    text.parse().map_err(|_| Error::Port)
 }
 
 /// A number above 0.
