@@ -208,7 +208,7 @@ pub struct Args {
 
     /// Ask every 5 seconds for a stream that is not there yet, for so long or without an end
     ///
-    /// Seconds, or a time such as 1h30m.
+    /// Seconds, or a time such as 1h30m. --wait alone is forever.
     #[arg(
         long,
         value_name = "DURATION",

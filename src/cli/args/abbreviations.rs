@@ -4,12 +4,12 @@ use std::ffi::OsString;
 
 use clap::{Arg, Command};
 
-use super::NoArgs;
+use super::{NoArgs, values::Wait};
 
 /// `line` with each long name in full. A name of rtmpdump's is meant before one of ours, so that what
-/// was clear to rtmpdump is still clear.
+/// was clear to rtmpdump is still clear. `--wait 60` becomes `--wait=60`.
 pub(super) fn spelt_out(command: &Command, line: Vec<OsString>) -> Result<Vec<OsString>, NoArgs> {
-    let mut line = line.into_iter();
+    let mut line = line.into_iter().peekable();
     let mut out: Vec<OsString> = line.next().into_iter().collect();
     while let Some(word) = line.next() {
         let word = match word.to_str().and_then(|word| word.strip_prefix("--")) {
@@ -20,6 +20,10 @@ pub(super) fn spelt_out(command: &Command, line: Vec<OsString>) -> Result<Vec<Os
             out.push(word);
             out.extend(line);
             break;
+        }
+        if let Some(value) = line.next_if(|next| word == WAIT && is_length_of_time(next)) {
+            out.push([word, value].join("=".as_ref()));
+            continue;
         }
         let is_followed_by_value = is_followed_by_value(command, &word);
         out.push(word);
@@ -80,6 +84,15 @@ fn is_followed_by_value(command: &Command, word: &OsString) -> bool {
     }
     false
 }
+
+/// What may be behind an option that needs no value. No URL looks like that.
+fn is_length_of_time(word: &OsString) -> bool {
+    word.to_str()
+        .is_some_and(|word| word.parse::<Wait>().is_ok())
+}
+
+/// The option whose value may be missing. Elsewhere than behind `=` clap would take any word for it.
+const WAIT: &str = "--wait";
 
 /// Behind it nothing is an option.
 const OPERANDS_FOLLOW: &str = "--";
@@ -171,6 +184,23 @@ mod tests {
                 Ok(line) => assert_eq!(line, [expected], "{word}"),
                 Err(why) => assert!(word == "--pass", "{why}"),
             }
+        }
+    }
+
+    #[test]
+    fn a_value_that_may_be_missing_is_known_by_its_looks() {
+        let cases = [
+            (&["--wait", "60", "x"][..], &["--wait=60", "x"][..]),
+            (&["--wai", "1h30m"], &["--wait=1h30m"]),
+            (&["x", "--wait", "forever"], &["x", "--wait=forever"]),
+            (&["--wait", "rtmp://h/a/b"], &["--wait", "rtmp://h/a/b"]),
+            (&["--wait", "--live"], &["--wait", "--live"]),
+            (&["--wait", "--", "60"], &["--wait", "--", "60"]),
+            (&["--wait=5", "60"], &["--wait=5", "60"]),
+            (&["--wait"], &["--wait"]),
+        ];
+        for (line, expected) in cases {
+            assert_eq!(spelt_out(line).unwrap(), expected, "{line:?}");
         }
     }
 
