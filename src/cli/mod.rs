@@ -4,6 +4,7 @@ pub mod args;
 pub mod conn;
 mod descriptor;
 pub mod exit;
+mod files;
 pub mod generate;
 pub mod job;
 pub mod librtmp;
@@ -23,7 +24,7 @@ use std::{
     sync::Arc,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use tokio::runtime;
 
 use self::{
@@ -152,6 +153,7 @@ fn prepare(args: &Args, screen: &Arc<Screen>) -> Result<()> {
     {
         banner.lines().for_each(|line| screen.line(line));
     }
+    files::ensure_different(args)?;
     if let Some(file) = &args.log_file {
         screen
             .log_into(file)
@@ -189,7 +191,7 @@ fn listeners(
         listeners.push(Console::new(Arc::clone(screen), wishes));
     }
     if let Some(file) = &args.heartbeat {
-        listeners.push(heartbeat(file, &job.output)?);
+        listeners.push(Heartbeat::start(file).context("--heartbeat")?);
     }
     #[cfg(unix)]
     if let Some(service) = report::service::Service::start(Arc::clone(screen)) {
@@ -201,13 +203,6 @@ fn listeners(
         listeners.push(Scripts::new(teller, screen, wishes));
     }
     Ok(listeners)
-}
-
-fn heartbeat(file: &Path, output: &Destination) -> Result<Heartbeat> {
-    if let Destination::Path(output) = output {
-        ensure!(file != output, "the heartbeat would replace the recording");
-    }
-    Heartbeat::start(file).context("--heartbeat")
 }
 
 fn resolve(args: &Args, surroundings: &Surroundings, screen: &Screen) -> Result<(Args, Job)> {

@@ -319,22 +319,65 @@ fn a_heartbeat_is_written_while_media_arrives() {
 }
 
 #[test]
-fn a_heartbeat_is_not_the_recording() {
-    let server = Server::start(Config::serving(recorded()));
-    let run = Run::new(&server.url("clip"), &[], &[]);
-    let file = run.file();
-    let file = file.to_str().expect("UTF-8");
-    for heartbeat in [file, "out.flv"] {
-        let run = Run::new(&server.url("clip"), &[], &["--heartbeat", heartbeat]);
-        let mut command = run.command;
-        command.args(["-o", heartbeat]);
-        let finished = Process::start(&mut command).finish(LIMIT);
+fn no_file_is_written_for_two_purposes() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let recording = include_bytes!("../server/clip.flv");
+    fs::write(folder.path().join("old.flv"), recording).expect("a small file");
+    let stream = "rtmp://127.0.0.1:1/app/clip";
+    let absolute = folder.path().join("new.flv");
+    let absolute = absolute.to_str().expect("UTF-8");
+    let cases = [
+        (
+            &[stream, "-o", "new.flv", "--heartbeat", absolute][..],
+            "--heartbeat and --flv",
+        ),
+        (
+            &[stream, "-o", "new.flv", "--log-file", "./new.flv"],
+            "--log-file and --flv",
+        ),
+        (
+            &[stream, "-o", "old.flv", "--log-file", "../*/old.flv"],
+            "--log-file and --flv",
+        ),
+        (
+            &[stream, "-o", "-", "--tee", "new", "--log-file", "new"],
+            "--log-file and --tee",
+        ),
+        (
+            &[stream, "-o", "a", "--manifest", "x", "--heartbeat", "x"],
+            "--heartbeat and --manifest",
+        ),
+        (
+            &[stream, "-o", "a", "--manifest", "x", "--log-file", "x"],
+            "--log-file and --manifest",
+        ),
+        (
+            &[stream, "-o", "a", "--heartbeat", "x", "--log-file", "x"],
+            "--log-file and --heartbeat",
+        ),
+        (
+            &["--repair", "none", "old.flv", "--log-file", "old.flv"],
+            "--log-file and --repair",
+        ),
+        (
+            &["--repair", "old.flv", "-o", "new", "--log-file", "new"],
+            "--log-file and --flv",
+        ),
+    ];
+    let name = folder.path().file_name().expect("a name");
+    let name = name.to_str().expect("UTF-8");
+    for (line, flags) in cases {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rtmpull"));
+        command.args(line.iter().map(|word| word.replace('*', name)));
+        let finished = Process::start(command.current_dir(&folder)).finish(LIMIT);
+        let expected = format!("ERROR: usage: {flags} name the same file\n");
+        assert_eq!(finished.stderr, expected, "{line:?}");
         assert_eq!(finished.code(), Some(1), "{finished}");
-        assert!(
-            finished.stderr.contains("would replace the recording"),
-            "{finished}"
-        );
     }
+    let left = fs::read_dir(folder.path()).expect("a folder").count();
+    assert_eq!(left, 1);
+    let old = fs::read(folder.path().join("old.flv"));
+    assert!(old.expect("it is there") == recording);
 }
 
 #[cfg(unix)]

@@ -68,7 +68,8 @@ pub(super) fn parts(args: &Args, output: &Destination) -> Result<Parts> {
         ensure_different_names(template, &parts)?;
     }
     if let Some(manifest) = &parts.manifest {
-        ensure_manifest(manifest, args)?;
+        let opened = open_manifest(manifest);
+        opened.with_context(|| format!("cannot write --manifest {}", manifest.display()))?;
     }
     Ok(parts)
 }
@@ -151,18 +152,6 @@ fn ensure_different_names(template: &Template, parts: &Parts) -> Result<()> {
             "parts of {seconds} s would have the same name: %d in it numbers them"
         );
     }
-    Ok(())
-}
-
-fn ensure_manifest(manifest: &Path, args: &Args) -> Result<()> {
-    for (flag, file) in [("--flv", &args.flv), ("--tee", &args.tee)] {
-        ensure!(
-            file.as_deref() != Some(manifest),
-            "--manifest and {flag} name the same file"
-        );
-    }
-    let opened = open_manifest(manifest);
-    opened.with_context(|| format!("cannot write --manifest {}", manifest.display()))?;
     Ok(())
 }
 
