@@ -38,6 +38,11 @@ pub(super) fn run(args: &Args, screen: &Arc<Screen>) -> Result<Exit> {
                 screen.line(&format!("WARNING: {file}: {error}, left as it was"));
                 return Ok(Exit::Incomplete);
             }
+            // Nothing is there, or nothing that could be looked at.
+            Err(error @ Error::Open(_)) => {
+                screen.line(&format!("ERROR: {file}: {error}"));
+                Exit::Failure
+            }
             Err(error) => {
                 screen.line(&format!("ERROR: {file}: {error}; left as it was"));
                 Exit::Failure

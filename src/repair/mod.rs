@@ -34,8 +34,17 @@ pub fn repair(
 ) -> Result<Repaired, Error> {
     let path = fs::canonicalize(file).map_err(Error::Open)?;
     // Opening a pipe would wait for whoever is at its other end.
-    if !fs::metadata(&path).map_err(Error::Open)?.is_file() {
+    let metadata = fs::metadata(&path).map_err(Error::Open)?;
+    if !metadata.is_file() {
         return Err(Error::NoFile);
+    }
+    if metadata.len() == 0 {
+        return Err(Error::Empty);
+    }
+    if let Some(output) = output
+        && fs::metadata(output).is_ok_and(|output| !output.is_file())
+    {
+        return Err(Error::OutputNoFile(output.to_owned()));
     }
     let mut options = OpenOptions::new();
     let file = options.read(true).write(output.is_none()).open(&path);
@@ -99,6 +108,9 @@ pub enum Error {
     /// It is a folder, a pipe or a device.
     #[error("no regular file")]
     NoFile,
+    /// There is nothing in it.
+    #[error("it is empty")]
+    Empty,
     /// It is something else than FLV.
     #[error(transparent)]
     NoFlv(flv::Error),
@@ -114,6 +126,9 @@ pub enum Error {
     /// The output would be the file itself.
     #[error("the output is the file itself; without -o it is repaired in place")]
     Itself,
+    /// The output is a folder, a pipe or a device, whose place no file may take.
+    #[error("the output {} is no regular file", .0.display())]
+    OutputNoFile(PathBuf),
     /// A file of the name that the new one has until it is whole.
     #[error("{} is in the way", .0.display())]
     InTheWay(PathBuf),

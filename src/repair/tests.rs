@@ -234,7 +234,10 @@ fn what_holds_nothing_is_left_alone() {
         assert!(folder.bytes() == file);
         folder.assert_tidy();
     }
-    for file in [&b""[..], b"FL", b"RIFF....AVI LIST and more"] {
+    let folder = Folder::with(b"");
+    assert!(matches!(folder.repair(), Err(Error::Empty)));
+    folder.assert_tidy();
+    for file in [&b"FL"[..], b"RIFF....AVI LIST and more"] {
         let folder = Folder::with(file);
         assert!(matches!(folder.repair(), Err(Error::NoFlv(_))));
         assert!(folder.bytes() == file);
@@ -304,6 +307,22 @@ fn another_file_may_get_what_was_saved() {
         assert!(matches!(itself, Err(Error::Itself)));
         assert_eq!(fs::read_dir(folder.folder.path()).unwrap().count(), 2);
     }
+}
+
+#[test]
+#[cfg(unix)]
+fn the_output_takes_the_place_of_a_file_and_of_nothing_else() {
+    use std::os::unix::{fs::FileTypeExt, net::UnixListener};
+
+    let folder = Folder::with(CLIP);
+    let special = folder.path.with_extension("socket");
+    let _listener = UnixListener::bind(&special).unwrap();
+    for output in [&*special, folder.folder.path()] {
+        let repaired = repair(&folder.path, Some(output), &mut |_, _| true);
+        assert!(matches!(repaired, Err(Error::OutputNoFile(_))));
+    }
+    assert!(fs::metadata(&special).unwrap().file_type().is_socket());
+    assert_eq!(fs::read_dir(folder.folder.path()).unwrap().count(), 2);
 }
 
 #[test]

@@ -86,6 +86,15 @@ fn says_what_it_did_to_each_file_and_ends_with_the_worst() {
         fs::read(&text).expect("it is there"),
         b"somebody's only copy"
     );
+    let empty = write(folder.path(), "empty.flv", b"");
+    assert_told(
+        &repair([&empty]),
+        1,
+        "empty.flv: it is empty; left as it was\n",
+    );
+    let missing = folder.path().join("missing.flv");
+    let told = "missing.flv: cannot open it: No such file or directory (os error 2)\n";
+    assert_told(&repair([&missing]), 1, told);
     assert_told(&repair([&torn]), 0, "is whole, nothing to do");
     let output = folder.path().join("output.flv");
     let before = fs::read(&torn).expect("it is there");
