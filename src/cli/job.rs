@@ -97,7 +97,7 @@ pub fn resolve(args: &Args, surroundings: &Surroundings) -> Result<Job> {
     ensure_spared(args, &output)?;
     let swf = swf::resolve(args, surroundings)?;
     let parts = parts::parts(args, &output)?;
-    let limits = parts::limits(args, &Zoned::now())?;
+    let limits = parts::limits(args, &output, &Zoned::now())?;
     let resume = resume(args, &output)?;
     let start_ms = start_ms(args, resume);
     let stop_ms = args.stop.filter(|stop| stop.ms > 0);

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
+use super::parts::ensure_file;
 use crate::{
     cli::{
         args::{
@@ -53,10 +54,10 @@ pub(super) fn gap(args: &Args, output: &Destination) -> Result<GapPolicy> {
     match args.gap {
         Gap::Keep => Ok(GapPolicy::Keep),
         Gap::Close => Ok(GapPolicy::Close),
-        Gap::Split if *output == Destination::Stdout => {
-            bail!("--gap split needs an output file: name one with -o")
+        Gap::Split => {
+            ensure_file("--gap split", output)?;
+            Ok(GapPolicy::Split)
         }
-        Gap::Split => Ok(GapPolicy::Split),
     }
 }
 

@@ -1,10 +1,11 @@
 //! How the output is cut, where it ends, and who hears of it.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use jiff::{Zoned, tz::TimeZone};
 
+use super::is_special;
 use crate::{
     cli::{
         args::{
@@ -57,7 +58,9 @@ pub(super) fn parts(args: &Args, output: &Destination) -> Result<Parts> {
         !args.resume || !parts.are_wanted(),
         "--resume goes on with one file, which cannot be cut into parts"
     );
-    if let Some(bytes) = parts.bytes {
+    if let Some(bytes) = parts.bytes
+        && has_head(args, output)
+    {
         ensure_more_than_head("--segment-size", bytes)?;
     }
     if let Destination::Template(template) = output {
@@ -75,12 +78,14 @@ pub(super) fn parts(args: &Args, output: &Destination) -> Result<Parts> {
 }
 
 /// Where `args` have the recording end, seen from `now`.
-pub(super) fn limits(args: &Args, now: &Zoned) -> Result<Limits> {
+pub(super) fn limits(args: &Args, output: &Destination, now: &Zoned) -> Result<Limits> {
     let until = match args.until {
         Some(until) => Some(until.after(now).context("--until is a time that is past")?),
         None => None,
     };
-    if let Some(Size { bytes }) = args.max_size {
+    if let Some(Size { bytes }) = args.max_size
+        && has_head(args, output)
+    {
         ensure_more_than_head("--max-size", bytes)?;
     }
     Ok(Limits {
@@ -112,6 +117,20 @@ fn hook(args: &Args) -> Result<Vec<String>> {
     Ok(words)
 }
 
+/// Whether the recording begins with room for metadata and a keyframe table.
+fn has_head(args: &Args, output: &Destination) -> bool {
+    !args.no_index && is_file(output)
+}
+
+/// Whether it is a file, or will be one, and no pipe or device.
+pub(super) fn is_file(output: &Destination) -> bool {
+    match output {
+        Destination::Stdout => false,
+        Destination::Path(path) => !is_special(path),
+        Destination::Template(_) => true,
+    }
+}
+
 fn ensure_more_than_head(flag: &str, bytes: u64) -> Result<()> {
     let least = head::LENGTH;
     ensure!(
@@ -125,9 +144,8 @@ pub(super) fn ensure_file(flag: &str, output: &Destination) -> Result<()> {
     match output {
         Destination::Stdout => bail!("{flag} needs an output file: name one with -o"),
         Destination::Path(path) => {
-            let is_other = fs::metadata(path).is_ok_and(|file| !file.is_file() && !file.is_dir());
             ensure!(
-                !is_other,
+                !is_special(path),
                 "{flag} needs an output file, and {} is none",
                 path.display()
             );

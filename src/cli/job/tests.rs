@@ -539,6 +539,54 @@ fn a_live_stream_is_appended_to() {
 }
 
 #[test]
+#[cfg(unix)]
+fn only_a_file_with_a_head_has_to_have_room_for_it() {
+    let limited = |options: &[&'static str]| {
+        let line = [&["rtmp://h/a/b", "--max-size", "40kB"], options].concat();
+        resolve(&args(&line), &PIPED).map(|job| job.limits.bytes)
+    };
+    for free in [
+        &["-o", "-"][..],
+        &["-o", "/dev/null"],
+        &["-o", "x", "--no-index"],
+    ] {
+        assert_eq!(limited(free).unwrap(), Some(40_000), "{free:?}");
+    }
+    for seekable in [&["-o", "x"][..], &["-o", "%d"], &["-o", "-", "--tee", "x"]] {
+        let error = limited(seekable).unwrap_err().to_string();
+        assert!(
+            error.starts_with("--max-size has to be more than"),
+            "{error}"
+        );
+    }
+    let parts = [
+        "rtmp://h/a/b",
+        "-o",
+        "x",
+        "--segment-size",
+        "40kB",
+        "--no-index",
+    ];
+    assert_eq!(job(&parts).parts.bytes, Some(40_000));
+}
+
+#[test]
+#[cfg(unix)]
+fn only_files_are_split_at_gaps() {
+    let line = ["rtmp://h/a/b", "--gap", "split", "-o"];
+    let why = |output| error(&[&line[..], &[output]].concat());
+    assert_eq!(
+        why("-"),
+        "--gap split needs an output file: name one with -o"
+    );
+    assert_eq!(
+        why("/dev/null"),
+        "--gap split needs an output file, and /dev/null is none"
+    );
+    job(&[&line[..], &["x"]].concat());
+}
+
+#[test]
 fn only_what_cannot_be_had_again_is_spared() {
     let line = |file, options: &[&'static str]| [&["rtmp://h/a/b", "-o", file], options].concat();
     job(&line("Cargo.toml", &[]));
