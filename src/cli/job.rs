@@ -99,6 +99,7 @@ pub fn resolve(args: &Args, surroundings: &Surroundings) -> Result<Job> {
     let parts = parts::parts(args, &output)?;
     let limits = parts::limits(args, &output, &Zoned::now())?;
     let resume = resume(args, &output)?;
+    tell_what_is_ignored(args, &output);
     let start_ms = start_ms(args, resume);
     let stop_ms = args.stop.filter(|stop| stop.ms > 0);
     let length_ms = stop_ms.map(|stop| stop.ms.saturating_sub(start_ms));
@@ -206,7 +207,7 @@ fn resume(args: &Args, output: &Destination) -> Result<Option<Resume>> {
     let why_not = match output {
         _ if !args.resume && !args.append => return Ok(None),
         Destination::Stdout => "there is nothing to go on with on standard output",
-        Destination::Template(_) => return Ok(None),
+        Destination::Template(_) => "a name with a counter or the time in it is always a new file",
         Destination::Path(_) if args.live && !args.append => "a live stream cannot be resumed",
         Destination::Path(file) if is_special(file) => "only a file can be resumed",
         Destination::Path(_) => {
@@ -216,6 +217,16 @@ fn resume(args: &Args, output: &Destination) -> Result<Option<Resume>> {
     };
     tracing::warn!("{why_not}, ignoring {option}");
     Ok(None)
+}
+
+/// What an option asks for in vain is told: nobody finds out otherwise.
+fn tell_what_is_ignored(args: &Args, output: &Destination) {
+    if args.skip.is_some_and(|count| count > 0) && !args.resume && !args.append {
+        tracing::warn!("nothing is resumed, ignoring --skip");
+    }
+    if args.sync.is_some() && !parts::is_file(output) {
+        tracing::warn!("only a file is brought to the disk, ignoring --sync");
+    }
 }
 
 /// Whether it is a regular file that holds something; pipes and devices hold nothing of their own.

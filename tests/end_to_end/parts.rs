@@ -411,6 +411,39 @@ fn what_makes_no_sense_is_told_before_anything_is_done() {
     }
 }
 
+#[test]
+fn an_option_that_does_nothing_is_told() {
+    let server = Server::start(Config::serving(Stream::recorded(Clip::sample())));
+    let cases = [
+        (
+            "%d.flv",
+            &["--append"][..],
+            "a name with a counter or the time in it is always a new file, ignoring --append",
+        ),
+        (
+            "a.flv",
+            &["--skip", "2"],
+            "nothing is resumed, ignoring --skip",
+        ),
+        (
+            "/dev/null",
+            &["--sync", "5"],
+            "only a file is brought to the disk, ignoring --sync",
+        ),
+    ];
+    for (output, flags, why) in cases {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rtmpull"));
+        command
+            .args([&server.url("clip"), "-o", output])
+            .args(flags);
+        let finished = Process::start(command.current_dir(&folder)).finish(LIMIT);
+        assert_eq!(finished.code(), Some(0), "{finished}");
+        let told = finished.stderr.contains(&format!("WARNING: {why}\n"));
+        assert!(told, "{finished}");
+    }
+}
+
 /// `rtmpull URL -o NAME --manifest list` before it starts.
 struct Parts {
     command: Command,
