@@ -308,10 +308,14 @@ fn bound(seconds: u32) -> Option<Duration> {
 
 /// Where the recording goes, and the pipe beside it.
 fn outputs(args: &Args, surroundings: &Surroundings) -> Result<(Destination, Option<Destination>)> {
-    let output = destination(args, surroundings)?;
     let Some(tee) = args.tee.as_deref() else {
-        return Ok((output, None));
+        return Ok((destination(args, surroundings)?, None));
     };
+    ensure!(
+        !is_stdout(args.flv.as_deref()) || !surroundings.stdout_is_terminal,
+        "--tee needs a pipe to be beside, and standard output is a terminal: -o alone writes a file"
+    );
+    let output = destination(args, surroundings)?;
     let is_pipe = match &output {
         Destination::Stdout => true,
         Destination::Path(path) => is_special(path),

@@ -227,6 +227,11 @@ fn a_terminal_gets_no_video() {
         );
         assert_eq!(resolve(line, &PIPED).unwrap().output, Destination::Stdout);
     }
+    let beside = ["rtmp://h/a/b", "--tee", "x"];
+    assert_eq!(
+        resolve(&beside, &ON_TERMINAL).unwrap_err().to_string(),
+        "--tee needs a pipe to be beside, and standard output is a terminal: -o alone writes a file"
+    );
     let file = resolve(&["rtmp://h/a/b", "-o", "x"], &ON_TERMINAL).unwrap();
     assert_eq!(file.output, Destination::Path("x".into()));
 }
