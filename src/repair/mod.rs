@@ -41,11 +41,6 @@ pub fn repair(
     if metadata.len() == 0 {
         return Err(Error::Empty);
     }
-    if let Some(output) = output
-        && fs::metadata(output).is_ok_and(|output| !output.is_file())
-    {
-        return Err(Error::OutputNoFile(output.to_owned()));
-    }
     let mut options = OpenOptions::new();
     let file = options.read(true).write(output.is_none()).open(&path);
     let file = file.map_err(Error::Open)?;
@@ -55,8 +50,22 @@ pub fn repair(
         Some(output) if fs::canonicalize(output).is_ok_and(|output| output == path) => {
             Err(Error::Itself)
         }
-        Some(output) => anew::write(&file, output, watch),
+        Some(output) => {
+            ensure_replaceable(output)?;
+            anew::write(&file, output, watch)
+        }
     }
+}
+
+/// What the output takes the place of is a file at rest: a recording that loses its name is lost.
+fn ensure_replaceable(output: &Path) -> Result<(), Error> {
+    if fs::metadata(output).is_ok_and(|before| !before.is_file()) {
+        return Err(Error::OutputNoFile(output.to_owned()));
+    }
+    let Ok(before) = File::open(output) else {
+        return Ok(());
+    };
+    output::lock(&before).map_err(|_| Error::OutputBusy(output.to_owned()))
 }
 
 /// What was done to a file.
@@ -129,6 +138,9 @@ pub enum Error {
     /// The output is a folder, a pipe or a device, whose place no file may take.
     #[error("the output {} is no regular file", .0.display())]
     OutputNoFile(PathBuf),
+    /// Somebody is recording into the output.
+    #[error("the output {} is being written at the moment", .0.display())]
+    OutputBusy(PathBuf),
     /// A file of the name that the new one has until it is whole.
     #[error("{} is in the way", .0.display())]
     InTheWay(PathBuf),

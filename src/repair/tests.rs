@@ -265,6 +265,22 @@ fn a_file_that_is_being_written_is_left_alone() {
 }
 
 #[test]
+#[cfg(unix)]
+fn the_output_does_not_take_the_place_of_a_recording() {
+    let folder = Folder::with(CLIP);
+    let output = folder.path.with_extension("new");
+    let recorder = File::create(&output).unwrap();
+    output::lock(&recorder).unwrap();
+    let again = || repair(&folder.path, Some(&output), &mut |_, _| true);
+    assert!(matches!(again(), Err(Error::OutputBusy(_))));
+    assert_eq!(recorder.metadata().unwrap().len(), 0);
+    assert_eq!(fs::read(&output).unwrap(), b"");
+    drop(recorder);
+    again().unwrap();
+    assert_true(&fs::read(&output).unwrap());
+}
+
+#[test]
 fn a_file_of_others_that_grows_is_left_alone() {
     let folder = Folder::with(CLIP);
     let grown = repair(&folder.path, None, &mut |_, _| {
