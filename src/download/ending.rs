@@ -151,7 +151,7 @@ pub(super) fn judge(last: &Last, facts: &Facts) -> (Ending, String) {
         ),
         Last::Broken(error) => (Ending::Cut, format!("the connection broke: {error}")),
         Last::Output(error) => judge_output(error),
-        Last::Limit => (Ending::Limit, "as long as was asked for".to_owned()),
+        Last::Limit => (Ending::Limit, "as much as was asked for".to_owned()),
         Last::Stopped => (Ending::Interrupted, "stopped by the user".to_owned()),
         Last::RedirectRefused(why) => (Ending::Refused, why.clone()),
         Last::Hopeless => (Ending::Mismatch, OTHER_STREAM.to_owned()),

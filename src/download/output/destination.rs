@@ -28,7 +28,7 @@ impl Destination {
         let Self::Path(path) = self else {
             return Ok(());
         };
-        match fs::metadata(path) {
+        let checked = match fs::metadata(path) {
             // A folder says what it is.
             Ok(found) if found.is_file() || found.is_dir() => {
                 File::options().write(true).open(path).map(drop)
@@ -40,8 +40,14 @@ impl Destination {
                 _ => Ok(()),
             },
             Err(error) => Err(error),
-        }
+        };
+        checked.map_err(|error| naming(path, &error))
     }
+}
+
+/// The same error, which says what it is about.
+pub(super) fn naming(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 /// How a file is written.

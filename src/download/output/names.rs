@@ -8,7 +8,7 @@ use std::{
 
 use jiff::Zoned;
 
-use super::file;
+use super::{destination::naming, file};
 
 /// A file name with a counter or the time in it.
 ///
@@ -179,7 +179,7 @@ impl Names {
             match file::open_new(&path) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 opened => {
-                    let file = opened?;
+                    let file = opened.map_err(|error| naming(&path, &error))?;
                     self.made += 1;
                     return Ok((path, file));
                 }

@@ -11,6 +11,7 @@ use jiff::Zoned;
 
 use super::{
     Destination, FileOptions, Former, LAST_TIMESTAMP_MS, Nature, Output,
+    destination::naming,
     file::{self, TagFile},
     part::{Origin, Part, Sink},
     pipe::{Pipe, PipeTarget},
@@ -131,7 +132,10 @@ impl Output {
             Ok(metadata) if !metadata.is_file() && !metadata.is_dir() => {
                 self.start_pipe(PipeTarget::Path(path.clone()))
             }
-            _ => self.begin_file(file::open(path)?, path.clone(), now),
+            _ => {
+                let file = file::open(path).map_err(|error| naming(path, &error))?;
+                self.begin_file(file, path.clone(), now)
+            }
         }
     }
 

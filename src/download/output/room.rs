@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytesize::ByteSize;
+
 /// Watches that enough room stays free.
 #[derive(Debug)]
 pub(super) struct Room {
@@ -41,7 +43,11 @@ impl Room {
         match fs4::available_space(&self.folder) {
             Ok(free) if free < self.least => Err(io::Error::new(
                 io::ErrorKind::StorageFull,
-                format!("{free} bytes are free, {} are to stay so", self.least),
+                format!(
+                    "{} are free, {} are to stay so",
+                    ByteSize(free),
+                    ByteSize(self.least)
+                ),
             )),
             Ok(_) => Ok(()),
             Err(error) => {

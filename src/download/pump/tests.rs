@@ -493,7 +493,7 @@ fn too_little_room_ends_it_as_a_full_disk_does() {
     };
     let (ending, reason) = judge(&last, &Facts::default());
     assert_eq!(ending, Ending::DiskFull);
-    assert!(reason.contains("bytes are free"), "{reason}");
+    assert!(reason.contains(" are free, "), "{reason}");
     assert!(file.is_empty());
 }
 

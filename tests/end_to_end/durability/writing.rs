@@ -16,8 +16,9 @@ fn a_file_that_is_being_recorded_is_nobody_elses() {
     let second = Process::start(&mut second).finish(LIMIT);
     assert_eq!(second.code(), Some(1), "{second}");
     let last = second.stderr.lines().last().unwrap_or_default();
-    let why = "ERROR: output-failed: cannot write the output: another program is writing it";
-    assert!(last.starts_with(why), "{second}");
+    let why = format!("{}: another program is writing it", file.display());
+    let why = format!("ERROR: output-failed: cannot write the output: {why}");
+    assert!(last.starts_with(&why), "{second}");
     assert_told(
         &repair([&file]),
         1,

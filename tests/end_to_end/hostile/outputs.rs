@@ -17,8 +17,9 @@ fn an_output_that_cannot_be_opened_is_told() {
     ];
     for (output, cause) in cases {
         let attempt = Attempt::new(&server.url("clip")).into(output);
+        let output = attempt.output.display().to_string();
         let ended = attempt.run();
-        let cause = format!("cannot write the output: {cause}");
+        let cause = format!("cannot write the output: {output}: {cause}");
         ended.assert_told(1, "output-failed", &cause);
     }
 }
