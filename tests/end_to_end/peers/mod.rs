@@ -16,7 +16,8 @@ use std::{
     env, fs,
     net::{Ipv4Addr, TcpListener, TcpStream},
     path::{Path, PathBuf},
-    process::Command,
+    process::{self, Command},
+    sync::atomic::{AtomicU16, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -102,11 +103,19 @@ pub fn wait_until_left(port: u16, clients: &HashSet<String>) {
     }
 }
 
+/// A port that nobody listens on, and that the system gives to nobody who asks for any: our own
+/// servers do, and would be taken for the one that is to come up.
 fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .and_then(|listener| listener.local_addr())
-        .expect("loopback has a free port")
-        .port()
+    static ASKED: AtomicU16 = AtomicU16::new(0);
+    // Other test processes begin elsewhere.
+    let first = (process::id() % 199) as u16 * 101;
+    loop {
+        let number = first.wrapping_add(ASKED.fetch_add(1, Ordering::Relaxed));
+        let port = FIRST_PORT + number % PORTS;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 fn accepts(port: u16, process: &mut Process) -> bool {
@@ -119,6 +128,10 @@ fn accepts(port: u16, process: &mut Process) -> bool {
     }
     false
 }
+
+/// Systems give away ports from 32768 or 49152 on.
+const FIRST_PORT: u16 = 12_000;
+const PORTS: u16 = 20_000;
 
 /// How long a server may take until it accepts: node needs two seconds on a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(20);
