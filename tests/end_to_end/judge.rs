@@ -12,7 +12,7 @@ pub struct Media {
 }
 
 /// One track; without packets where the file has none.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Track {
     pub codec: String,
     /// The hash of the codec's configuration, where it has one.
@@ -117,6 +117,16 @@ impl Media {
         self.assert_in_time_with(source, |found, expected| expected - found);
     }
 
+    /// Panics unless each track is an unbroken run of that of `source`: what a player gets that joins
+    /// late, from somebody who leaves early.
+    #[track_caller]
+    pub fn assert_run_of(&self, source: &Self) {
+        let [video, audio] = self
+            .tracks(source)
+            .map(|(kind, found, expected)| expected.run_like(found, kind));
+        self.assert_equals(&Self { video, audio });
+    }
+
     /// Panics unless one shift moves every packet of `source`, audio and video alike, to its time
     /// here. `first` says which packet of a track of so many is the first one of so many in `source`.
     #[track_caller]
@@ -158,6 +168,19 @@ impl Media {
 }
 
 impl Track {
+    /// What it has from the first packet of `other` on, as many packets.
+    #[track_caller]
+    fn run_like(&self, other: &Self, kind: &str) -> Self {
+        let first = other.hashes().first().copied();
+        let start = self.hashes().iter().position(|hash| Some(*hash) == first);
+        let start = start.unwrap_or_else(|| panic!("no {kind} of the source"));
+        let packets = self.packets[start..].iter().take(other.packets.len());
+        Self {
+            packets: packets.cloned().collect(),
+            ..self.clone()
+        }
+    }
+
     fn hashes(&self) -> Vec<&str> {
         self.packets.iter().map(|packet| &*packet.hash).collect()
     }

@@ -93,7 +93,7 @@ fn nginx_relays_a_live_stream() {
     let source = fixtures::avc_aac_flv(&ffmpeg);
     let server = nginx.start(&[]);
     let url = server.url("live", "clip");
-    let running = program::start(&url, &["-v"]);
+    let running = program::start(&url, &["-v", "--republish-wait", "1"]);
     server.wait_for_log("play: name='clip'");
     ffmpeg.publish(&source, &url).finish(PUBLISHED).succeeded();
     let download = running.finish();
@@ -173,17 +173,20 @@ fn nginx_plays(fixture: impl Fn(&Ffmpeg) -> PathBuf) {
     judge::assert_whole(&ffmpeg, &source, &download.file());
 }
 
-/// Joins a second after the publisher began.
+/// Joins after the publisher began, who leaves once there is something of it.
 #[track_caller]
 fn join_late(ffmpeg: &Ffmpeg, server: &nginx::Instance, application: &str) -> Download {
-    let source = fixtures::avc_aac_flv(ffmpeg);
+    let source = fixtures::live_flv(ffmpeg, false, 120);
     let url = server.url(application, "clip");
     let publisher = ffmpeg.publish(&source, &url);
     server.wait_for_log("publish: name='clip'");
     thread::sleep(Duration::from_millis(600));
-    let download = download(&url, &["-v"]);
-    publisher.finish(PUBLISHED).succeeded();
-    Media::read(ffmpeg, &download.file()).assert_tail_of(&Media::read(ffmpeg, &source));
+    let mut running = program::start(&url, &["-v", "--republish-wait", "1"]);
+    running.wait_for_bytes(100_000);
+    publisher.signal("INT");
+    publisher.finish(PUBLISHED);
+    let download = running.finish();
+    Media::read(ffmpeg, &download.file()).assert_run_of(&Media::read(ffmpeg, &source));
     judge::assert_faultless(&download.file());
     download
 }
