@@ -170,22 +170,17 @@ impl Pump<'_> {
                 }
                 splice.offer(arrival)
             }
-            Some(Search::Republished { held }) => {
-                let is_frame = arrival.nature.is_frame;
-                let has_room =
-                    held.len() < MAX_HELD && arrival.payload.capacity() <= MAX_HELD_BYTES;
-                if !is_frame && !has_room {
-                    return self.take(now, arrival);
-                }
+            Some(Search::Republished { held }) if can_wait(held, &arrival) => {
                 held.push(arrival);
-                if is_frame {
-                    let held = mem::take(held);
-                    self.search = None;
-                    return self.go_on_behind_gap(now, now, held);
-                }
                 return Ok(());
             }
-            None => return self.take(now, arrival),
+            Some(Search::Republished { held }) if arrival.nature.is_frame => {
+                let mut arrivals = mem::take(held);
+                arrivals.push(arrival);
+                self.search = None;
+                return self.go_on_behind_gap(now, now, arrivals);
+            }
+            Some(Search::Republished { .. }) | None => return self.take(now, arrival),
         };
         match verdict {
             Verdict::Known(payload) => self.output.spend(payload),
@@ -352,6 +347,12 @@ impl Pump<'_> {
         let at_ms = self.timeline.companion().checked_add_signed(step_ms);
         at_ms.is_some_and(|at_ms| self.pace.is_next(kind, at_ms))
     }
+}
+
+/// Whether a message of another publisher waits for his first frame.
+fn can_wait(held: &[Arrival], arrival: &Arrival) -> bool {
+    let has_room = held.len() < MAX_HELD && arrival.payload.capacity() <= MAX_HELD_BYTES;
+    has_room && !arrival.nature.is_frame
 }
 
 /// Whether the server's clock, which has counted so much since the latest frame, is the one of before:
