@@ -140,8 +140,8 @@ pub struct Args {
 
     /// Go on with the recording that is in the file, of a live stream too; without a file, begin
     ///
-    /// What comes is recognised where the file has it, and nothing is written twice. See --gap for what
-    /// is missing.
+    /// What comes is recognised where the file has it, and nothing is written twice. Where it does not
+    /// lead up to the file's end, the time since then is a gap: see --gap.
     #[arg(long, help_heading = "Recording")]
     pub append: bool,
 

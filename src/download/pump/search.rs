@@ -1,6 +1,7 @@
 //! Finding the place in the stream of a new connection where what is already written ends.
 
 use std::{
+    fs::File,
     mem,
     time::{Duration, Instant},
 };
@@ -41,6 +42,9 @@ pub(super) struct Memory {
     recording: Recording,
     /// When the latest frame came.
     latest: Option<(Instant, WallTime)>,
+    /// Where an earlier run wrote the recording: when we began, how long it had been over by then, and
+    /// when that was.
+    former: Option<(Instant, Duration, WallTime)>,
 }
 
 impl Memory {
@@ -56,6 +60,17 @@ impl Memory {
         }
         self.recording.note(nature, at_ms, body);
     }
+
+    /// How long nothing had come by `now`, and since when.
+    fn silence(&self, now: Instant) -> Option<(Duration, WallTime)> {
+        let of_former = self.former.map(|(began_at, before, since)| {
+            (now.saturating_duration_since(began_at) + before, since)
+        });
+        let of_latest = self
+            .latest
+            .map(|(at, since)| (now.saturating_duration_since(at), since));
+        of_latest.or(of_former)
+    }
 }
 
 impl Pump<'_> {
@@ -69,6 +84,8 @@ impl Pump<'_> {
         if self.is_live_wanted {
             let memory = self.memory.get_or_insert_default();
             memory.recording = recording;
+            memory.former =
+                last_change(&file.file).map(|(before, since)| (Instant::now(), before, since));
             self.timeline.begin_at(memory.recording.end_ms());
             self.search_again("the recording was gone on with");
         } else {
@@ -313,9 +330,9 @@ impl Pump<'_> {
 
     /// Leaves a gap, unless the first frame is the next one by the server's clock.
     fn leave_gap(&mut self, came_at: Instant, kind: TagKind, first: Timestamp) {
-        let latest = self.memory.as_ref().and_then(|memory| memory.latest);
-        let (left_at, began) = latest.unwrap_or((came_at, self.wall));
-        let waited = came_at.saturating_duration_since(left_at);
+        let memory = self.memory.as_ref();
+        let silence = memory.and_then(|memory| memory.silence(came_at));
+        let (waited, began) = silence.unwrap_or((Duration::ZERO, self.wall));
         let by_server_ms = self.timeline.since_latest(first);
         let by_server_ms = by_server_ms.filter(|ms| is_plausible(waited, *ms));
         self.has_gone_on = true;
@@ -347,6 +364,12 @@ impl Pump<'_> {
         let at_ms = self.timeline.companion().checked_add_signed(step_ms);
         at_ms.is_some_and(|at_ms| self.pace.is_next(kind, at_ms))
     }
+}
+
+/// How long a file has not been written, and since when, as far as clocks can be trusted.
+fn last_change(file: &File) -> Option<(Duration, WallTime)> {
+    let changed = file.metadata().ok()?.modified().ok()?;
+    Some((changed.elapsed().ok()?, changed.try_into().ok()?))
 }
 
 /// Whether a message of another publisher waits for his first frame.

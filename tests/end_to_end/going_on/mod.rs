@@ -4,11 +4,14 @@ mod cuts;
 mod servers;
 mod stopping;
 
-use std::time::Duration;
+use std::{
+    fs::File,
+    time::{Duration, SystemTime},
+};
 
 use crate::{
     program::download,
-    server::{Broadcast, Clip, Config, CutLine, Ending, Server, Stream, Tag, Then},
+    server::{Broadcast, Clip, Config, CutLine, Ending, Pace, Server, Stream, Tag, Then},
 };
 
 #[test]
@@ -118,13 +121,48 @@ fn a_server_that_closes_behind_its_last_word_has_said_it() {
     let end = [Ending::UnpublishNotify, Ending::Fin];
     let server = Server::start(Config::serving(
         Stream::live(Clip::sample())
-            .paced(crate::server::Pace::Unbounded)
+            .paced(Pace::Unbounded)
             .ending(&end),
     ));
     let ended = download(&server.url("clip"), &["-v"]);
     ended.assert_ended(0, "unpublished");
     assert!(ended.finished.took < Duration::from_secs(3));
     assert_eq!(server.heard().len(), 1, "nobody came back");
+}
+
+/// What another run left is gone on with as what a lost connection left: as long after it as it is.
+#[test]
+fn the_time_between_two_runs_is_a_gap() {
+    for (policy, is_kept) in [("keep", true), ("close", false)] {
+        let [first, mut second] = [50, 60].map(|frames| unique_clip(frames, 25));
+        // Another stream.
+        let frames = second.tags.iter_mut().filter(|tag| !tag.is_configuration());
+        frames.for_each(|tag| tag.body.push(0xFF));
+        let serve = |clip: &Clip| {
+            let stream = Stream::live(clip.clone()).paced(Pace::Unbounded);
+            Server::start(Config::serving(stream))
+        };
+        let options = ["-v", "--republish-wait", "0"];
+        let before = download(&serve(&first).url("clip"), &options);
+        before.assert_ended(0, "unpublished");
+        let a_while_ago = SystemTime::now() - Duration::from_secs(1_000);
+        let file = File::options().write(true).open(before.file());
+        let changed = file.and_then(|file| file.set_modified(a_while_ago));
+        changed.expect("it is ours");
+        let server = serve(&second);
+        let options = [&options[..], &["--append", "--gap", policy]].concat();
+        let both = before.again(&server.url("clip"), &options).finish();
+        both.assert_ended(0, "unpublished");
+        let told = &both.finished.stderr;
+        assert!(told.contains("gap of 100"), "{told}");
+        let recorded = both.clip();
+        let mut tags = recorded.media().filter(|tag| !tag.is_configuration());
+        let latest = tags.by_ref().take(2 * 50).last().expect("the first run's");
+        let next = tags.next().expect("the second run's");
+        let between_ms = next.timestamp_ms - latest.timestamp_ms;
+        assert_eq!(between_ms > 1_000_000, is_kept, "{between_ms}");
+        assert_eq!(tags.count(), 2 * 60 - 1, "{told}");
+    }
 }
 
 /// Frames of which each is different, `frames` of video, every `group`-th a keyframe, with a frame of
