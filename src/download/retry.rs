@@ -99,38 +99,44 @@ impl Row {
         now: Instant,
         rng: &mut impl Rng,
     ) -> Option<Attempt> {
-        let (count, limit) = match class(ending, last, facts) {
-            Class::Over => return None,
-            Class::Missing if self.is_patient(now) => (&mut self.asked, None),
-            Class::Missing if !facts.has_media || ending != Ending::Stalled => return None,
-            Class::Lost | Class::Missing => (&mut self.attempts, self.policy.attempts),
+        let class = class(ending, last, facts);
+        if class == Class::Missing
+            && let Some(wait) = self.patience(now)
+        {
+            self.asked = self.asked.saturating_add(1);
+            return Some(Attempt {
+                number: self.asked,
+                limit: None,
+                wait,
+            });
+        }
+        let is_lost = match class {
+            Class::Lost => true,
+            Class::Missing => facts.has_media && ending == Ending::Stalled,
+            Class::Over => false,
         };
-        if limit.is_some_and(|limit| *count >= limit) {
+        let limit = self.policy.attempts;
+        if !is_lost || limit.is_some_and(|limit| self.attempts >= limit) {
             return None;
         }
-        *count = count.saturating_add(1);
-        let number = *count;
+        self.attempts = self.attempts.saturating_add(1);
         Some(Attempt {
-            number,
+            number: self.attempts,
             limit,
-            wait: match self.missing_since {
-                Some(_) => ASK_EVERY,
-                None => pause_before(number, rng),
-            },
+            wait: pause_before(self.attempts, rng),
         })
     }
 
-    /// Whether a stream that is not there is asked for again.
-    fn is_patient(&mut self, now: Instant) -> bool {
+    /// How long until a stream that is not there is asked for again; none where it is not any more.
+    fn patience(&mut self, now: Instant) -> Option<Duration> {
+        let patience = match self.policy.wait {
+            Patience::None => return None,
+            Patience::UpTo(patience) => patience,
+            Patience::Forever => Duration::MAX,
+        };
         let since = *self.missing_since.get_or_insert(now);
-        match self.policy.wait {
-            Patience::None => {
-                self.missing_since = None;
-                false
-            }
-            Patience::UpTo(patience) => now.saturating_duration_since(since) < patience,
-            Patience::Forever => true,
-        }
+        let left = patience.saturating_sub(now.saturating_duration_since(since));
+        (!left.is_zero()).then(|| left.min(ASK_EVERY))
     }
 }
 
@@ -300,6 +306,23 @@ mod tests {
             }
             let mut impatient = row(Some(9), Patience::UpTo(Duration::ZERO));
             assert_eq!(next(&mut impatient, ending, last, &NOTHING_CAME), None);
+        }
+    }
+
+    #[test]
+    fn the_last_time_is_asked_when_patience_ends() {
+        let not_found = Last::Session(End::NotFound(String::new()));
+        let began = Instant::now();
+        let mut row = row(Some(0), Patience::UpTo(Duration::from_secs(7)));
+        for (passed, wait) in [(0, Some(5)), (5, Some(2)), (7, None), (8, None)] {
+            let attempt = row.next(
+                (Ending::NotFound, &not_found),
+                &NOTHING_CAME,
+                began + Duration::from_secs(passed),
+                &mut rand::rngs::StdRng::seed_from_u64(1),
+            );
+            let expected = wait.map(Duration::from_secs);
+            assert_eq!(attempt.map(|attempt| attempt.wait), expected, "{passed}");
         }
     }
 
