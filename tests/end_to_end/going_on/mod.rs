@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    program::download,
+    program::{Download, download},
     server::{Broadcast, Clip, Config, CutLine, Ending, Pace, Server, Stream, Tag, Then},
 };
 
@@ -18,15 +18,7 @@ use crate::{
 fn a_recording_that_is_cut_within_what_the_server_repeats_lacks_nothing() {
     // One keyframe, and all since then for whoever comes.
     let clip = unique_clip(800, 800);
-    let broadcast = Broadcast::new(clip.clone(), 8.0, true);
-    let server = Server::start(Config::serving(Stream::broadcast(broadcast)));
-    let line = CutLine::start(
-        server.port(),
-        vec![(40_000, Then::Fin), (200_000, Then::Rst)],
-    );
-    let url = format!("rtmp://127.0.0.1:{}/app/clip", line.port());
-    let download = download(&url, &["-v", "--republish-wait", "0"]);
-    download.assert_ended(0, "unpublished");
+    let download = recorded(&clip, &[(40_000, Then::Fin), (200_000, Then::Rst)], &[]);
     assert!(
         download.clip().media().eq(clip.media()),
         "{}",
@@ -45,13 +37,8 @@ fn a_recording_that_is_cut_within_what_the_server_repeats_lacks_nothing() {
 #[test]
 fn a_connection_that_breaks_while_the_place_is_sought_leaves_it_to_the_next() {
     let clip = unique_clip(800, 800);
-    let broadcast = Broadcast::new(clip.clone(), 8.0, true);
-    let server = Server::start(Config::serving(Stream::broadcast(broadcast)));
     let cuts = [(60_000, Then::Fin), (1_500, Then::Fin), (20_000, Then::Rst)];
-    let line = CutLine::start(server.port(), cuts.to_vec());
-    let url = format!("rtmp://127.0.0.1:{}/app/clip", line.port());
-    let download = download(&url, &["-v", "--republish-wait", "0"]);
-    download.assert_ended(0, "unpublished");
+    let download = recorded(&clip, &cuts, &[]);
     assert!(
         download.clip().media().eq(clip.media()),
         "{}",
@@ -63,15 +50,8 @@ fn a_connection_that_breaks_while_the_place_is_sought_leaves_it_to_the_next() {
 fn a_recording_that_is_cut_for_longer_has_the_gaps_that_are_told() {
     // A keyframe every second, so that a second's wait leaves a gap.
     let clip = unique_clip(1000, 25);
-    let broadcast = Broadcast::new(clip.clone(), 8.0, true);
-    let server = Server::start(Config::serving(Stream::broadcast(broadcast)));
-    let line = CutLine::start(
-        server.port(),
-        vec![(50_000, Then::Fin), (70_007, Then::Rst)],
-    );
-    let url = format!("rtmp://127.0.0.1:{}/app/clip", line.port());
-    let download = download(&url, &["-v", "--republish-wait", "0", "--gap", "close"]);
-    download.assert_ended(0, "unpublished");
+    let cuts = [(50_000, Then::Fin), (70_007, Then::Rst)];
+    let download = recorded(&clip, &cuts, &["--gap", "close"]);
     let recorded = download.clip();
     let mut kept = recorded.media().peekable();
     let (mut gaps, mut is_gap) = (0, false);
@@ -163,6 +143,19 @@ fn the_time_between_two_runs_is_a_gap() {
         assert_eq!(between_ms > 1_000_000, is_kept, "{between_ms}");
         assert_eq!(tags.count(), 2 * 60 - 1, "{told}");
     }
+}
+
+/// What comes of a broadcast of `clip`, over a line that is cut again and again, until it is over.
+#[track_caller]
+fn recorded(clip: &Clip, cuts: &[(u64, Then)], options: &[&str]) -> Download {
+    let broadcast = Broadcast::new(clip.clone(), 8.0, true);
+    let server = Server::start(Config::serving(Stream::broadcast(broadcast)));
+    let line = CutLine::start(server.port(), cuts.to_vec());
+    let url = format!("rtmp://127.0.0.1:{}/app/clip", line.port());
+    let live = ["-v", "--republish-wait", "0"];
+    let download = download(&url, &[&live[..], options].concat());
+    download.assert_ended(0, "unpublished");
+    download
 }
 
 /// Frames of which each is different, `frames` of video, every `group`-th a keyframe, with a frame of

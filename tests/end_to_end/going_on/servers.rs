@@ -170,18 +170,12 @@ fn node_media_server_is_killed(sources: &Sources<'_>, mut server: node_media_ser
     sources.assert_goes_on(&download, &[Part(Long), Part(OtherLong)], 1);
 }
 
-/// Stopped for longer than silence may last, and continued.
 fn nginx_is_stopped(sources: &Sources<'_>, server: &nginx::Instance) {
     let url = server.url("live", "clip");
     let mut running = program::start(&url, &STALLING);
     server.wait_for_log("play: name='clip'");
     let publisher = sources.publish(Long, &url);
-    running.wait_for_bytes(50_000);
-    let clients = peers::clients(server.port());
-    server.signal("STOP");
-    peers::wait_until_left(server.port(), &clients);
-    server.signal("CONT");
-    running.wait_for_more(50_000);
+    stop_and_continue(&mut running, server.port(), |name| server.signal(name));
     publisher.kill();
     let download = running.finish();
     download.assert_ended(0, "unpublished");
@@ -192,15 +186,20 @@ fn node_media_server_is_stopped(sources: &Sources<'_>, server: &node_media_serve
     let url = server.url("clip");
     let mut running = program::start(&url, &STALLING);
     let _publisher = sources.publish(Long, &url);
-    running.wait_for_bytes(50_000);
-    let clients = peers::clients(server.port());
-    server.signal("STOP");
-    peers::wait_until_left(server.port(), &clients);
-    server.signal("CONT");
-    running.wait_for_more(50_000);
+    stop_and_continue(&mut running, server.port(), |name| server.signal(name));
     let download = running.interrupt();
     download.assert_ended(0, "interrupted");
     sources.assert_stalled(&download);
+}
+
+/// Stops a server for longer than silence may last.
+fn stop_and_continue(running: &mut Running, port: u16, signal: impl Fn(&str)) {
+    running.wait_for_bytes(50_000);
+    let clients = peers::clients(port);
+    signal("STOP");
+    peers::wait_until_left(port, &clients);
+    signal("CONT");
+    running.wait_for_more(50_000);
 }
 
 /// What is published, at twice its speed.
