@@ -37,13 +37,8 @@
 //! | FLV | Adobe's Flash Video File Format 10.1, Annex E, 2010 |
 //! | E-RTMP | Enhanced RTMP v2, Veovera Software Organization, 2026 |
 
-pub mod amf;
 pub mod cli;
+pub mod core;
 pub mod download;
-pub mod flv;
-pub mod payload;
 pub mod repair;
-pub mod rtmp;
-pub mod swf;
 pub mod transport;
-pub mod wire;

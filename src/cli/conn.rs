@@ -12,7 +12,7 @@
 
 use thiserror::Error;
 
-use crate::amf::{self, Object, Value};
+use crate::core::amf::{self, Object, Value};
 
 /// Why an item is no value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]

@@ -29,16 +29,18 @@ use super::{
     name::Name,
 };
 use crate::{
+    core::{
+        flv::Layout,
+        rtmp::{
+            client::config::{BufferLength, Config, Connect, Encryption, Start, Timeouts},
+            handshake::Mode,
+            target::Scheme,
+        },
+    },
     download::{
         self, Job, Resume,
         output::{Destination, FileOptions},
         retry::ASK_EVERY,
-    },
-    flv::Layout,
-    rtmp::{
-        client::config::{BufferLength, Config, Connect, Encryption, Start, Timeouts},
-        handshake::Mode,
-        target::Scheme,
     },
 };
 

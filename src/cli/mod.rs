@@ -42,8 +42,8 @@ use self::{
     screen::Screen,
 };
 use crate::{
+    core::rtmp::client::config::Start,
     download::{self, Ending, Job, Outcome, Stop, output::Destination},
-    rtmp::client::config::Start,
 };
 
 /// Runs the program with the arguments of the process.

@@ -28,7 +28,7 @@ use super::{
     report::event::{Event, Teller},
     terminal::{escaped, grants_access, hidden, redacted},
 };
-use crate::rtmp::properties;
+use crate::core::rtmp::properties;
 
 /// What people and front ends look at. On a terminal a bar stays below the lines; elsewhere a status
 /// line is written over and over.

@@ -12,7 +12,7 @@ use super::{
     redirect::follow,
     retry::Row,
 };
-use crate::{
+use crate::core::{
     rtmp::{
         client::{
             Client,

@@ -4,7 +4,7 @@ use std::{fmt, io};
 
 use super::player::PlayerError;
 use crate::{
-    rtmp::{
+    core::rtmp::{
         client::{End, Wait, config::Timeouts},
         error::Error,
     },

@@ -38,8 +38,7 @@ use self::{
     retry::RetryPolicy,
 };
 use crate::{
-    amf::Object,
-    rtmp::client::config::Config,
+    core::{amf::Object, rtmp::client::config::Config},
     transport::{Dialer, Endpoint, Route},
 };
 
@@ -319,8 +318,8 @@ const LAST_HOOK_PATIENCE: Duration = Duration::from_millis(400);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rtmp::client::config::{BufferLength, Connect, Encryption, Start, Timeouts};
-    use crate::rtmp::handshake;
+    use crate::core::rtmp::client::config::{BufferLength, Connect, Encryption, Start, Timeouts};
+    use crate::core::rtmp::handshake;
 
     /// A session for tests that need one.
     pub(super) fn session() -> Config {

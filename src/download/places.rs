@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::{Place, ending::Last};
-use crate::rtmp::client::{End, config::Config};
+use crate::core::rtmp::client::{End, config::Config};
 
 /// The places that are left, and what is known of the others.
 #[derive(Debug)]
@@ -76,7 +76,7 @@ const INVALID_APP: &str = "NetConnection.Connect.InvalidApp";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{download::tests::session, rtmp::client::Wait};
+    use crate::{core::rtmp::client::Wait, download::tests::session};
 
     fn place(app: &str, playpath: &str) -> Place {
         Place {

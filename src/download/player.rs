@@ -17,7 +17,7 @@ use url::Url;
 pub use self::cache::Cache;
 use self::cache::Entry;
 use crate::{
-    swf::{self, Fingerprint},
+    core::swf::{self, Fingerprint},
     transport::{
         Dialer,
         http::{Fetcher, HttpError},

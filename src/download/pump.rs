@@ -25,17 +25,19 @@ use super::{
     timeline::Timeline,
 };
 use crate::{
-    amf::{Object, Value},
-    payload::Payload,
-    rtmp::{
-        client::{
-            Client, End, Event, Wait,
-            config::{Config, Connect, Encryption, Start, Timeouts},
+    core::{
+        amf::{Object, Value},
+        payload::Payload,
+        rtmp::{
+            client::{
+                Client, End, Event, Wait,
+                config::{Config, Connect, Encryption, Start, Timeouts},
+            },
+            command::Redirect,
+            error::Error,
+            handshake,
+            message::{Kind, Message, Timestamp},
         },
-        command::Redirect,
-        error::Error,
-        handshake,
-        message::{Kind, Message, Timestamp},
     },
     transport::Stream,
 };

@@ -2,7 +2,7 @@
 
 use super::route;
 use crate::{
-    rtmp::{
+    core::rtmp::{
         client::config::{Config, Encryption},
         command::Redirect,
         target::{Scheme, Target},

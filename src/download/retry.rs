@@ -8,7 +8,7 @@ use super::{
     Ending,
     ending::{Facts, Last},
 };
-use crate::rtmp::client::{End, Wait};
+use crate::core::rtmp::client::{End, Wait};
 
 /// What is tried again: nothing, unless it is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,7 +178,7 @@ mod tests {
     use rand::SeedableRng;
 
     use super::*;
-    use crate::rtmp::client::config::Timeouts;
+    use crate::core::rtmp::client::config::Timeouts;
 
     const PLAYED: Facts = Facts {
         is_live: true,

@@ -1,7 +1,7 @@
 //! Which way an RTMP URL goes.
 
 use crate::{
-    rtmp::target::{Scheme, Target},
+    core::rtmp::target::{Scheme, Target},
     transport::{Carrier, Endpoint, Route},
 };
 

@@ -1,6 +1,6 @@
 //! The server's 32-bit clock, which wraps, restarts and jumps → one 64-bit output clock.
 
-use crate::{flv::TagKind, rtmp::message::Timestamp};
+use crate::core::{flv::TagKind, rtmp::message::Timestamp};
 
 /// Places each message on the output clock. Audio and video share it, so that lip sync survives.
 ///

@@ -13,8 +13,8 @@ use super::{
     write_patches,
 };
 use crate::{
+    core::flv::{Layout, Writer, head},
     download::output,
-    flv::{Layout, Writer, head},
 };
 
 /// Writes what can be saved of `file` to `output`, with a head of ours in front.

@@ -18,9 +18,11 @@ use thiserror::Error;
 
 use self::source::{Piece, Source};
 use crate::{
-    amf::{Object, Value, amf0},
+    core::{
+        amf::{Object, Value, amf0},
+        flv::{self, TagKind, Writer, head, reader::TagRead},
+    },
     download::output,
-    flv::{self, TagKind, Writer, head, reader::TagRead},
 };
 
 /// Repairs `file`, or writes what can be saved of it to `output` and leaves it alone.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::Error;
-use crate::flv::{
+use crate::core::flv::{
     TagHeader, head,
     reader::TagRead,
     salvage::{Found, Salvage},

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
-use crate::{
+use crate::core::{
     flv::{Layout, Reader, Tag},
     payload::Payload,
 };
@@ -148,7 +148,7 @@ fn a_file_of_others_gets_a_head() {
         header: flv::TagHeader {
             kind: TagKind::SCRIPT,
             is_filtered: false,
-            length: crate::wire::U24::default(),
+            length: crate::core::wire::U24::default(),
             timestamp_ms: 0,
         },
         body: &tags(&file)[0].2,

@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use divan::{AllocProfiler, Bencher, counter::BytesCount};
-use rtmpull::{
+use rtmpull::core::{
     amf::{Object, Value, amf0},
     flv::{Tag, TagKind, codec::VideoTag},
     payload::Payload,

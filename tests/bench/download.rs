@@ -21,7 +21,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rtmpull::rtmp::handshake::digest::Scheme;
+use rtmpull::core::rtmp::handshake::digest::Scheme;
 use server::{Authority, Config, Goodbye, Handshake, Replay, Server, Stream, TlsFront, Validity};
 
 fn main() {

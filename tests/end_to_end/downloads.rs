@@ -2,7 +2,7 @@
 
 use std::{thread, time::Duration};
 
-use rtmpull::rtmp::handshake::digest::Scheme;
+use rtmpull::core::rtmp::handshake::digest::Scheme;
 
 use crate::{
     program::{self, download},

@@ -6,7 +6,7 @@ use std::{
     process::Command,
 };
 
-use rtmpull::{amf::Value, rtmp::message::Kind};
+use rtmpull::core::{amf::Value, rtmp::message::Kind};
 use tempfile::TempDir;
 
 use crate::{

@@ -9,7 +9,7 @@ use std::{
 };
 
 use hmac::{Hmac, KeyInit, Mac};
-use rtmpull::rtmp::{challenge::SwfProof, handshake::digest::Scheme};
+use rtmpull::core::rtmp::{challenge::SwfProof, handshake::digest::Scheme};
 use sha2::Sha256;
 
 use crate::{

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use rtmpull::amf::Value;
+use rtmpull::core::amf::Value;
 
 use crate::{
     downloads::assert_media,
@@ -242,7 +242,7 @@ fn comparable_value(value: &Value, port: &str) -> Value {
         Value::Object(members) => members
             .iter()
             .map(|(name, value)| (name.to_string(), comparable_value(value, port)))
-            .collect::<rtmpull::amf::Object>()
+            .collect::<rtmpull::core::amf::Object>()
             .into(),
         value => value.clone(),
     }

@@ -17,7 +17,7 @@ use flate2::{
     write::{GzEncoder, ZlibEncoder},
 };
 use lzma_rust2::{LzmaOptions, LzmaWriter};
-use rtmpull::rtmp::{challenge::SwfProof, handshake::digest::Scheme};
+use rtmpull::core::rtmp::{challenge::SwfProof, handshake::digest::Scheme};
 use tempfile::TempDir;
 
 use crate::{

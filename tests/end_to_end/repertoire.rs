@@ -4,13 +4,15 @@
 use std::time::{Duration, Instant};
 
 use rtmpull::{
-    amf::{Object, Value},
     cli::{
         args::Args,
         job::{Surroundings, resolve},
     },
+    core::{
+        amf::{Object, Value},
+        rtmp::client::config::{Config as Session, Login as User, Start, Timeouts},
+    },
     download::{self, Ending, Gap, Outcome, Progress, Report, Retry, Stop},
-    rtmp::client::config::{Config as Session, Login as User, Start, Timeouts},
     transport::Endpoint,
 };
 

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use rtmpull::rtmp::{handshake::digest::Scheme, message::Kind};
+use rtmpull::core::rtmp::{handshake::digest::Scheme, message::Kind};
 use tempfile::TempDir;
 
 use crate::{

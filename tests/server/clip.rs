@@ -1,6 +1,6 @@
 //! An FLV file in memory, tag by tag: what the server serves.
 //!
-//! Read here by hand and not by `rtmpull::flv`: what a test expects must not come out of the code
+//! Read here by hand and not by `rtmpull::core::flv`: what a test expects must not come out of the code
 //! that it tests.
 
 use std::{fs, path::Path};

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use rtmpull::rtmp::{challenge::SwfProof, handshake::digest::Scheme};
+use rtmpull::core::rtmp::{challenge::SwfProof, handshake::digest::Scheme};
 
 use super::{broadcast::Broadcast, clip::Clip, login::Login, replay::Replay};
 

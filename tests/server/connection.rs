@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::BytesMut;
-use rtmpull::{
+use rtmpull::core::{
     amf::{Value, amf0},
     rtmp::{
         chunk::{Decoder, Encoder},

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use rtmpull::amf::Value;
+use rtmpull::core::amf::Value;
 
 use super::{
     config::Handshake,

@@ -2,7 +2,7 @@
 //! RC4. What becomes of the secret is proved by the players that others wrote.
 
 use hmac::{Hmac, KeyInit, Mac};
-use rtmpull::rtmp::handshake::{
+use rtmpull::core::rtmp::handshake::{
     block::Block,
     digest::{self, Scheme, Side},
     encryption::SignatureCipher,

@@ -6,7 +6,7 @@
 
 use std::{fmt, io::Write, sync::Arc};
 
-use rtmpull::{
+use rtmpull::core::{
     amf::{Object, amf0},
     rtmp::message::Kind,
 };

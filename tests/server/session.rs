@@ -6,7 +6,7 @@ use std::{
 };
 
 use hmac::{Hmac, KeyInit, Mac};
-use rtmpull::{
+use rtmpull::core::{
     amf::{Object, Value, amf0},
     rtmp::{
         challenge::SwfProof,

@@ -7,7 +7,7 @@ use jiff::{Timestamp, ToSpan, Zoned, civil};
 use thiserror::Error;
 
 use crate::{
-    rtmp::target::{self, Scheme},
+    core::rtmp::target::{self, Scheme},
     transport::Endpoint,
 };
 

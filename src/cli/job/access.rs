@@ -6,9 +6,11 @@ use anyhow::{Context, Result, ensure};
 
 use super::given;
 use crate::{
-    amf::Value,
     cli::{args::Args, conn::Values},
-    rtmp::{client::config::Login, target::Target},
+    core::{
+        amf::Value,
+        rtmp::{client::config::Login, target::Target},
+    },
 };
 
 /// What is sent behind connect's object: the text of `--auth` first, then the items of `--conn`.

@@ -14,11 +14,11 @@ use crate::{
         },
         name::Name,
     },
+    core::flv::head,
     download::{
         Limits,
         output::{Destination, Parts, Template, open_manifest},
     },
-    flv::head,
 };
 
 /// The output of this name. Under rtmpdump's a name is nothing but a name.

@@ -5,8 +5,8 @@ use anyhow::{Context, Result, bail};
 use super::given;
 use crate::{
     cli::args::{Args, values},
+    core::rtmp::target::Target,
     download,
-    rtmp::target::Target,
 };
 
 /// The server, the place that is meant, and the others that may be.

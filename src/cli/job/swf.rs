@@ -8,8 +8,8 @@ use url::Url;
 use super::{ANSWER_TIMEOUT, Surroundings, bound};
 use crate::{
     cli::args::Args,
+    core::rtmp::client::config::SwfProof,
     download::player::{Cache, Player, Source},
-    rtmp::client::config::SwfProof,
     transport::http::is_web,
 };
 

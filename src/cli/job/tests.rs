@@ -1,12 +1,12 @@
 use std::ffi::OsString;
 
 use super::*;
-use crate::amf::{Object, Value};
 use crate::cli::librtmp;
+use crate::core::amf::{Object, Value};
 use crate::{
     cli::args::values::TlsPin,
+    core::rtmp::client::config::Login,
     download::{Place as Found, player::Source},
-    rtmp::client::config::Login,
     transport::{Carrier, Family, tls::Trust},
 };
 

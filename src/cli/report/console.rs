@@ -12,12 +12,12 @@ use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 
 use super::{Listener, Wishes};
 use crate::{
-    amf::{Object, Text, Value},
     cli::{
         exit::Exit,
         screen::{self, Screen},
         terminal::{escaped_bytes, redacted},
     },
+    core::amf::{Object, Text, Value},
     download::{Ending, Gap, Outcome, PartFacts, Progress, Report, Retry},
     transport::Endpoint,
 };

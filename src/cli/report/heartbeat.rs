@@ -15,8 +15,8 @@ use serde::Serialize;
 
 use super::Listener;
 use crate::{
-    amf::Object,
     cli::screen::clock,
+    core::amf::Object,
     download::{Gap, Outcome, Progress, Report, Retry},
     transport::Endpoint,
 };

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value as Json};
 
-use crate::amf::{Object, Text, Value};
+use crate::core::amf::{Object, Text, Value};
 
 /// `object` as JSON, its texts through `clean`, and whether that is all of it: what is too long, too
 /// deep or no text is left out. Of members with the same name the last one counts.

@@ -13,7 +13,7 @@ pub mod service;
 use std::fmt::Debug;
 
 use crate::{
-    amf::Object,
+    core::amf::Object,
     download::{Gap, Outcome, PartFacts, Progress, Report, Retry},
     transport::Endpoint,
 };

@@ -14,11 +14,11 @@ use super::{
     members,
 };
 use crate::{
-    amf::Object,
     cli::{
         exit::Exit,
         screen::{self, Screen},
     },
+    core::amf::Object,
     download::{Gap, Outcome, PartFacts, Progress, Report, Retry},
     transport::Endpoint,
 };

@@ -18,8 +18,8 @@ use super::{
     console::{because, clock, described_retry},
 };
 use crate::{
-    amf::Object,
     cli::{screen::Screen, terminal::escaped},
+    core::amf::Object,
     download::{Gap, Outcome, Progress, Report, Retry},
     transport::Endpoint,
 };

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{MAX_PICTURE_PAUSE_MS, Nature};
-use crate::{
+use crate::core::{
     flv::{
         TagHeader, TagKind,
         codec::video::{USUAL_NAL_LENGTH_SIZE, VideoTag},
@@ -261,7 +261,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{flv::Tag, payload::Payload};
+    use crate::core::{flv::Tag, payload::Payload};
 
     fn tag(kind: TagKind, timestamp_ms: u32, body: &[u8]) -> Vec<u8> {
         let bytes = Tag::new(kind, timestamp_ms, Payload::from(body)).into_bytes();

@@ -1,7 +1,7 @@
 //! What a decoder must have seen before it can begin: kept for the parts to come.
 
 use super::early;
-use crate::{
+use crate::core::{
     flv::{
         TagKind,
         codec::{AudioPacket, AudioTag, VideoPacket, VideoTag},

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::names::Template;
-use crate::flv::Layout;
+use crate::core::flv::Layout;
 
 /// Where the stream is written to.
 #[derive(Debug, Clone, PartialEq, Eq)]

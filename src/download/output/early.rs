@@ -1,7 +1,7 @@
 //! What comes before the first frame.
 
 use super::Nature;
-use crate::payload::Payload;
+use crate::core::payload::Payload;
 
 /// Configuration and script data that wait, in order of arrival, for the frame that opens the output.
 #[derive(Debug, Default)]

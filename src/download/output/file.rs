@@ -13,9 +13,9 @@ use super::{
     disk::{Disk, State},
     queue::{whole_tags, write_all},
 };
-use crate::{
+use crate::core::{
     amf::Object,
-    flv::{Writer, writer::Patch},
+    flv::{Writer, head_writer::Patch},
 };
 
 /// A file that holds a head, whole tags and nothing else, and the books that the head is made of.
@@ -308,7 +308,7 @@ mod tests {
     use std::sync::{Mutex, mpsc};
 
     use super::*;
-    use crate::{
+    use crate::core::{
         flv::{Layout, Reader, Tag, TagKind, head},
         payload::Payload,
     };

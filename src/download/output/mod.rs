@@ -48,7 +48,7 @@ pub(super) use self::{
     written::{Former, Written},
 };
 use super::Gap;
-use crate::{
+use crate::core::{
     amf::Object,
     flv::{Layout, Metadata, TagKind, head},
     payload::Payload,

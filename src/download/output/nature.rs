@@ -1,6 +1,6 @@
 //! What a message is to an output.
 
-use crate::flv::{
+use crate::core::flv::{
     TagKind,
     codec::{audio::AudioTag, video::VideoTag},
 };

@@ -16,7 +16,7 @@ use super::{
     part::{Origin, Part, Sink},
     pipe::{Pipe, PipeTarget},
 };
-use crate::flv::{Layout, TagKind, Writer};
+use crate::core::flv::{Layout, TagKind, Writer};
 
 /// A file or pipe with its head.
 #[derive(Debug)]

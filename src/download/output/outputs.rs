@@ -6,9 +6,11 @@ use jiff::Timestamp;
 
 use super::{Destination, FileOptions, Former, Nature, Output, PartFacts, Parts, Written};
 use crate::{
-    amf::Object,
+    core::{
+        amf::Object,
+        payload::{Payload, Pool},
+    },
     download::Gap,
-    payload::{Payload, Pool},
 };
 
 /// The recording, which everything that is asked of an output is asked of, and perhaps a pipe that gets
@@ -378,7 +380,7 @@ mod tests {
         /// The tags of the file.
         fn file(&self) -> Vec<u8> {
             let file = fs::read(self.folder.path().join("out.flv")).unwrap();
-            file[crate::flv::head::LENGTH..].to_vec()
+            file[crate::core::flv::head::LENGTH..].to_vec()
         }
 
         /// All that has gone through the pipe.

@@ -6,7 +6,7 @@ use jiff::Zoned;
 use serde::Serialize;
 
 use super::{Nature, Written, file::TagFile, pipe::Pipe, queue::Queue};
-use crate::{
+use crate::core::{
     flv::{
         Tag, TagHeader, TagKind,
         codec::video::{USUAL_NAL_LENGTH_SIZE, VideoTag},

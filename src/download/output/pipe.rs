@@ -18,7 +18,7 @@ use super::{
     backlog::{Backlog, Dropped},
     queue::{whole_tags, write_all},
 };
-use crate::payload::Payload;
+use crate::core::payload::Payload;
 
 /// What the pipe's thread writes to.
 #[derive(Debug, Clone)]

@@ -3,7 +3,7 @@ mod parts;
 use std::{fs, time::Duration};
 
 use super::*;
-use crate::amf::{Value, amf0};
+use crate::core::amf::{Value, amf0};
 
 const VIDEO_CONFIGURATION: [u8; 12] = [0x17, 0, 0, 0, 0, 1, 0x64, 0, 13, 0xFF, 0xE0, 0];
 const AUDIO_CONFIGURATION: [u8; 4] = [0xAF, 0, 0x11, 0x90];

@@ -2,7 +2,7 @@
 
 use std::{fs::File, ops::Add};
 
-use crate::flv::Writer;
+use crate::core::flv::Writer;
 
 /// How much went into an output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

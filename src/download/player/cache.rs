@@ -28,7 +28,7 @@ use jiff::{
 };
 use thiserror::Error;
 
-use crate::swf::Fingerprint;
+use crate::core::swf::Fingerprint;
 
 /// A file that players are remembered in.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! How the frames of a stream follow each other.
 
-use crate::flv::TagKind;
+use crate::core::flv::TagKind;
 
 /// The latest frames of both tracks, and the times between them.
 #[derive(Debug, Default)]

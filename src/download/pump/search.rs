@@ -10,6 +10,10 @@ use jiff::Timestamp as WallTime;
 
 use super::{Next, Pump, Reached};
 use crate::{
+    core::{
+        flv::TagKind,
+        rtmp::{client::End, message::Timestamp},
+    },
     download::{
         Gap, GapPolicy, Gaps, Resume,
         ending::Last,
@@ -17,8 +21,6 @@ use crate::{
         resume::{Recording, Resumption},
         splice::{Arrival, Joint, Splice, Verdict},
     },
-    flv::TagKind,
-    rtmp::{client::End, message::Timestamp},
 };
 
 /// What a stream is held against before anything of it is written.

@@ -2,7 +2,10 @@ use rand::{SeedableRng, rngs::StdRng};
 
 use super::*;
 use crate::{
-    amf::amf0,
+    core::{
+        amf::amf0,
+        rtmp::{chunk, client::config::BufferLength, message::Timestamp},
+    },
     download::{
         Gap, Resume, Retry,
         ending::{Ending, judge},
@@ -12,7 +15,6 @@ use crate::{
         retry::RetryPolicy,
         tests::session,
     },
-    rtmp::{chunk, client::config::BufferLength, message::Timestamp},
     transport::{Carrier, Dialer, Endpoint, Route},
 };
 
@@ -498,4 +500,4 @@ fn too_little_room_ends_it_as_a_full_disk_does() {
 }
 
 /// What the head of a file takes.
-const HEAD: usize = crate::flv::head::LENGTH;
+const HEAD: usize = crate::core::flv::head::LENGTH;

@@ -10,7 +10,7 @@ use super::{
     Resume,
     splice::{Arrival, Joint, Splice, Verdict},
 };
-use crate::rtmp::message::Timestamp;
+use crate::core::rtmp::message::Timestamp;
 
 /// A file that is gone on with, as long as the stream has not been found to lead up to its end.
 #[derive(Debug)]

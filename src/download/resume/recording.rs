@@ -8,16 +8,16 @@ use std::{
 };
 
 use crate::{
-    download::{
-        output::{Former, Nature, lock},
-        splice::{Expectation, MIN_RUN, Past, Splice},
-    },
-    flv::{
+    core::flv::{
         Error, Reader, TagKind, Writer,
         codec::video::{USUAL_NAL_LENGTH_SIZE, VideoTag},
         head,
         reader::TagRead,
         salvage::{self, MAX_DATA_OFFSET, MAX_TAG},
+    },
+    download::{
+        output::{Former, Nature, lock},
+        splice::{Expectation, MIN_RUN, Past, Splice},
     },
 };
 

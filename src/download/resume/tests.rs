@@ -7,13 +7,15 @@ use super::{
     *,
 };
 use crate::{
+    core::{
+        flv::{Reader, TagKind, head, salvage::MAX_TAG},
+        payload::Payload,
+        rtmp::message::Timestamp,
+    },
     download::{
         output::{Destination, Nature, Output, Parts},
         timeline::Timeline,
     },
-    flv::{Reader, TagKind, head, salvage::MAX_TAG},
-    payload::Payload,
-    rtmp::message::Timestamp,
 };
 
 /// A message of a recorded stream.
@@ -520,7 +522,7 @@ fn a_foreign_head_stays_as_it_is() {
     let mut foreign = b"FLV\x01\x05\0\0\0\x09\0\0\0\0".to_vec();
     for _ in 0..2 {
         let metadata = Payload::from(&b"\x02\0\x0AonMetaData\x08\0\0\0\0\0\0\x09"[..]);
-        foreign.extend(crate::flv::Tag::new(TagKind::SCRIPT, 0, metadata).as_bytes());
+        foreign.extend(crate::core::flv::Tag::new(TagKind::SCRIPT, 0, metadata).as_bytes());
     }
     let head = foreign.len();
     foreign.extend(&ours[head::LENGTH..]);

@@ -26,7 +26,7 @@ use std::{collections::VecDeque, mem};
 pub(super) use self::past::Past;
 use self::past::{Content, HEAD_FRAMES, Index, track_of};
 use super::{output::Nature, timeline::Timeline};
-use crate::{flv::TagKind, payload::Payload, rtmp::message::Timestamp};
+use crate::core::{flv::TagKind, payload::Payload, rtmp::message::Timestamp};
 
 /// A message of the new stream.
 #[derive(Debug)]

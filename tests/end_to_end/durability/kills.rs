@@ -15,7 +15,7 @@ use std::{
 };
 
 use rand::RngExt;
-use rtmpull::flv::head;
+use rtmpull::core::flv::head;
 
 use super::{A_FRAME, Ours, repair};
 use crate::{

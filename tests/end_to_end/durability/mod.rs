@@ -20,7 +20,7 @@ use std::{
     process::Command,
 };
 
-use rtmpull::{
+use rtmpull::core::{
     amf::{Object, Value, amf0},
     flv::{Reader, head},
 };

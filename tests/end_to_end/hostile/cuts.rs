@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::BytesMut;
-use rtmpull::rtmp::{chunk::Decoder, message::Message};
+use rtmpull::core::rtmp::{chunk::Decoder, message::Message};
 
 use super::*;
 use crate::server::{Config, Handshake, Listener, Pace, Point, Server, Step, Stream, Then};

@@ -48,7 +48,7 @@ use std::{
     time::Duration,
 };
 
-use rtmpull::{
+use rtmpull::core::{
     amf::{Object, Value, amf0},
     rtmp::message::Kind,
 };

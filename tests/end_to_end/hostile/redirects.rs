@@ -3,7 +3,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use rtmpull::amf::Value;
+use rtmpull::core::amf::Value;
 
 use super::*;
 use crate::server::{Config, OnConnect, Server, object, status};

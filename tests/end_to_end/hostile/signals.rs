@@ -193,4 +193,4 @@ const A_WHILE: Duration = Duration::from_millis(400);
 const PLAYED_MS: u64 = 1_200;
 
 /// What the head of a file takes. A file that is shorter is one whose head is being written.
-const ROOM: u64 = rtmpull::flv::head::LENGTH as u64;
+const ROOM: u64 = rtmpull::core::flv::head::LENGTH as u64;

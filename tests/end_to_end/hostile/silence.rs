@@ -1,4 +1,4 @@
-use rtmpull::amf::Value;
+use rtmpull::core::amf::Value;
 
 use super::*;
 use crate::server::{Config, Pace, Point, Server, Step, Stream, Then, status};

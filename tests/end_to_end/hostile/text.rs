@@ -1,4 +1,4 @@
-use rtmpull::amf::Value;
+use rtmpull::core::amf::Value;
 
 use super::*;
 use crate::server::{Config, OnConnect, Server, Then, object, status};

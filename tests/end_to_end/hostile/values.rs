@@ -1,4 +1,4 @@
-use rtmpull::amf::Value;
+use rtmpull::core::amf::Value;
 
 use super::*;
 use crate::server::{Then, command_payload, status};

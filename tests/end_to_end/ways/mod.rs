@@ -14,7 +14,7 @@ mod trouble;
 
 use std::{any::Any, thread};
 
-use rtmpull::rtmp::handshake::digest::Scheme;
+use rtmpull::core::rtmp::handshake::digest::Scheme;
 
 use crate::{
     downloads::assert_media,

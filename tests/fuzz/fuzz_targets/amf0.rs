@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use rtmpull::amf::{Error, Object, Value, amf0, amf3};
+use rtmpull::core::amf::{Error, Object, Value, amf0, amf3};
 
 fuzz_target!(|message: &[u8]| {
     let (values, fault) = amf0::decode_all(Bytes::copy_from_slice(message));

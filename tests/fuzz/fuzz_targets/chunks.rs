@@ -11,10 +11,7 @@ use arbitrary::{Arbitrary, Unstructured};
 use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
 use pieces::pieces;
-use rtmpull::rtmp::{
-    chunk::{Decoder, EncodeError, Encoder, Error, MAX_CHUNK_SIZE},
-    message::{Kind, Message, Timestamp},
-};
+use rtmpull::core::rtmp::{chunk::{Decoder, EncodeError, Encoder, Error, MAX_CHUNK_SIZE}, message::{Kind, Message, Timestamp}};
 
 fuzz_target!(|data: &[u8]| {
     let Some((first, data)) = data.split_first() else {

@@ -12,16 +12,7 @@ use arbitrary::{Arbitrary, Unstructured};
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use pieces::pieces;
-use rtmpull::{
-    amf::{Object, Text, Value, amf0},
-    flv::{
-        Error, Layout, Reader, Tag, TagHeader, TagKind, Writer,
-        codec::{AudioTag, VideoTag, audio, video},
-        head,
-        reader::Torn,
-        writer::Patch,
-    },
-};
+use rtmpull::core::{amf::{Object, Text, Value, amf0}, flv::{Error, Layout, Reader, Tag, TagHeader, TagKind, Writer, codec::{AudioTag, VideoTag, audio, video}, head, reader::Torn, head_writer::Patch}};
 
 fuzz_target!(|data: &[u8]| {
     let Some((first, data)) = data.split_first() else {

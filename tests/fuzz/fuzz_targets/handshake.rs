@@ -10,12 +10,7 @@ use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
 use pieces::pieces;
 use rand::{SeedableRng, rngs::StdRng};
-use rtmpull::rtmp::handshake::{
-    Error, Handshake, Mode, Progress, ServerSignature, Summary,
-    block::Block,
-    digest::{self, Scheme, Side},
-    encryption::{Encryption, SignatureCipher, dh::KeyPair},
-};
+use rtmpull::core::rtmp::handshake::{Error, Handshake, Mode, Progress, ServerSignature, Summary, block::Block, digest::{self, Scheme, Side}, encryption::{Encryption, SignatureCipher, dh::KeyPair}};
 
 #[derive(Debug, Arbitrary)]
 struct Input<'a> {

@@ -15,20 +15,7 @@ use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
 use pieces::pieces;
 use rand::{SeedableRng, rngs::StdRng};
-use rtmpull::{
-    amf::{Object, Value, amf0},
-    rtmp::{
-        chunk::{Decoder, Encoder},
-        client::{
-            Client, Event,
-            config::{BufferLength, Config, Connect, Encryption, Start, Timeouts},
-        },
-        command::Command,
-        error::Error,
-        handshake::{Mode, block::Block},
-        message::{Kind, Timestamp},
-    },
-};
+use rtmpull::core::{amf::{Object, Value, amf0}, rtmp::{chunk::{Decoder, Encoder}, client::{Client, Event, config::{BufferLength, Config, Connect, Encryption, Start, Timeouts}}, command::Command, error::Error, handshake::{Mode, block::Block}, message::{Kind, Timestamp}}};
 
 #[derive(Debug, Arbitrary)]
 struct Input<'a> {

@@ -6,7 +6,7 @@ use std::io::Write;
 
 use flate2::{Compression, write::ZlibEncoder};
 use libfuzzer_sys::fuzz_target;
-use rtmpull::swf::{Error, Fingerprint};
+use rtmpull::core::swf::{Error, Fingerprint};
 
 fuzz_target!(|file: &[u8]| {
     let fingerprint = Fingerprint::of(file);

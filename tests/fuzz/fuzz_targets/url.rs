@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use rtmpull::rtmp::target::{Split, Target};
+use rtmpull::core::rtmp::target::{Split, Target};
 
 fuzz_target!(|url: &str| {
     let Ok(target) = Target::parse(url) else {

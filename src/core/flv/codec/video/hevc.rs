@@ -1,0 +1,178 @@
+//! HEVC (H.265): the configuration record, the sequence parameter set in it, keyframes.
+
+use super::{super::bits::Bits, PictureSize, nal};
+use crate::core::wire::Reader;
+
+/// How many bytes hold a NAL unit's length, from an HEVCDecoderConfigurationRecord
+/// (ISO 14496-15 8.3.3.1).
+pub fn nal_length_size(record: &[u8]) -> Option<u8> {
+    let (head, _) = split(record)?;
+    Some(nal::length_size(*head.last()?))
+}
+
+/// The size of the picture, from the first sequence parameter set of an
+/// HEVCDecoderConfigurationRecord.
+pub fn picture_size(record: &[u8]) -> Option<PictureSize> {
+    let (_, arrays) = split(record)?;
+    let [_, _, payload @ ..] = find_sequence_parameter_set(&mut Reader::new(arrays))? else {
+        return None;
+    };
+    read_picture_size(&mut Bits::of_nal_unit(payload))
+}
+
+/// Whether a frame has a slice of a picture at which decoding can start (IRAP, H.265 table 7-1).
+pub fn is_key(frame: &[u8], nal_length_size: u8) -> bool {
+    nal::units(frame, nal_length_size).any(|unit| {
+        unit.first()
+            .is_some_and(|header| IRAP.contains(&(header >> 1 & 0x3F)))
+    })
+}
+
+/// The head, whose last bits are the size of lengths, and the arrays of parameter sets.
+fn split(record: &[u8]) -> Option<(&[u8; HEAD], &[u8])> {
+    let version = record.first()?;
+    // 1; records from before the standard was final have 0.
+    if *version > 1 {
+        return None;
+    }
+    record.split_first_chunk()
+}
+
+fn find_sequence_parameter_set<'a>(reader: &mut Reader<'a>) -> Option<&'a [u8]> {
+    for _ in 0..reader.u8("number of arrays").ok()? {
+        let kind = reader.u8("NAL unit type").ok()? & 0x3F;
+        for _ in 0..reader.u16("number of NAL units").ok()? {
+            let unit = nal::read_parameter_set(reader)?;
+            if kind == SEQUENCE_PARAMETER_SET {
+                return Some(unit);
+            }
+        }
+    }
+    None
+}
+
+/// Reads a sequence parameter set up to the conformance window (H.265 7.3.2.2.1).
+fn read_picture_size(bits: &mut Bits<'_>) -> Option<PictureSize> {
+    bits.skip(4)?; // id of the video parameter set
+    let sub_layers = bits.u8(3)?;
+    bits.skip(1)?; // temporal id nesting
+    skip_profile_tier_level(bits, sub_layers)?;
+    bits.ue()?; // id
+    let chroma_format = bits.ue()?;
+    if chroma_format == CHROMA_4_4_4 {
+        bits.skip(1)?; // separate colour planes
+    }
+    let coded = (bits.ue()?, bits.ue()?);
+    nal::read_cropping(bits, coded, nal::subsampling(chroma_format))
+}
+
+/// Passes over profile, tier and level of the stream and of its sub-layers below the highest
+/// (H.265 7.3.3).
+fn skip_profile_tier_level(bits: &mut Bits<'_>, sub_layers: u8) -> Option<()> {
+    bits.skip(PROFILE + LEVEL)?;
+    if sub_layers == 0 {
+        return Some(());
+    }
+    // Two flags for each of eight, in use or not.
+    let mut flags = bits.clone();
+    bits.skip(2 * 8)?;
+    for _ in 0..sub_layers {
+        if flags.bit()? {
+            bits.skip(PROFILE)?;
+        }
+        if flags.bit()? {
+            bits.skip(LEVEL)?;
+        }
+    }
+    Some(())
+}
+
+/// NAL unit types (H.265 table 7-1).
+const IRAP: std::ops::RangeInclusive<u8> = 16..=23;
+const SEQUENCE_PARAMETER_SET: u8 = 33;
+
+/// Bytes of a configuration record before its arrays.
+const HEAD: usize = 22;
+
+/// Bits of a profile and its tier, and of a level.
+const PROFILE: u32 = 88;
+const LEVEL: u32 = 8;
+
+const CHROMA_4_4_4: u32 = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::super::{
+            bits::tests::bytes,
+            tests::{hex, when_cut},
+        },
+        *,
+    };
+
+    /// A record with the lengths in two bytes, an array of one video parameter set and one of one
+    /// sequence parameter set.
+    fn record(set: &[u8]) -> Vec<u8> {
+        let mut record = vec![0; 22];
+        record[0] = 1;
+        record[21] = 0xFD;
+        record.extend([2, 32, 0, 1, 0, 2, 0x40, 0x01]);
+        record.extend([33 | 0x80, 0, 1, 0, set.len() as u8]);
+        record.extend_from_slice(set);
+        record
+    }
+
+    fn size_of(set: &[u8]) -> Option<PictureSize> {
+        when_cut(&record(set), picture_size)
+    }
+
+    #[test]
+    fn monochrome_crops_by_single_pixels() {
+        let set = hex("4201010408000003009fc800000300003cc029202e73de5959a4932bc05b02");
+        assert_eq!(size_of(&set), PictureSize::new(322_u32, 182_u32));
+    }
+
+    #[test]
+    fn chroma_of_4_2_2_crops_by_two_columns() {
+        let set = hex("4201010408000003009d0800000300003cb00a480b9c9796566924caf01680");
+        assert_eq!(size_of(&set), PictureSize::new(322_u32, 182_u32));
+    }
+
+    #[test]
+    fn chroma_of_4_4_4_says_whether_its_planes_are_separate() {
+        let set = hex("4201010408000003009e0800000300003c90014901739ef2cacd24995e02d010");
+        assert_eq!(size_of(&set), PictureSize::new(322_u32, 182_u32));
+    }
+
+    #[test]
+    fn sub_layers_have_profiles_and_levels_of_their_own() {
+        let mut lines =
+            String::from("0000 010 1               video parameter set 0, 3 layers, nested\n");
+        lines += &"1".repeat(96);
+        lines += "\n11 01 000000000000        profile and level of layer 0, level of layer 1\n";
+        lines += &"1".repeat(88 + 8 + 8);
+        lines += "\n1 010                    set 0, 4:2:0
+                    00000000101000001       320 by
+                    000000010110101         by 180 pixels
+                    1 1 010 1 00101        cropped: 1 unit on the right, 4 below";
+        let mut set = vec![0x42, 0x01];
+        set.extend(bytes(&lines));
+        assert_eq!(size_of(&set), PictureSize::new(318_u32, 172_u32));
+    }
+
+    #[test]
+    fn keyframes_have_irap_slices() {
+        for kind in 0..64 {
+            let frame = [0, 0, 0, 2, 0x46, 0x01, 0, 0, 0, 3, kind << 1, 0x01, 0xAF];
+            assert_eq!(is_key(&frame, 4), (16..=23).contains(&kind), "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_head_alone_has_a_length_size() {
+        let record = record(&[]);
+        assert_eq!(when_cut(&record[..22], nal_length_size), Some(2));
+        assert_eq!(picture_size(&record[..23]), None);
+        assert_eq!(nal_length_size(&[3; 23]), None);
+    }
+}

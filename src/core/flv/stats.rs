@@ -1,0 +1,269 @@
+//! What is known of a file's media while it is written.
+
+use super::{
+    FileHeader, TagKind,
+    codec::{AudioTag, PictureSize, VideoTag, video::USUAL_NAL_LENGTH_SIZE},
+    head::seconds,
+    keyframe_index::{Entry, Index},
+    metadata::Field,
+};
+use crate::core::amf::Value;
+
+/// The books of one file: all that its head tells.
+#[derive(Debug)]
+pub(super) struct Books {
+    audio: Track,
+    video: Track,
+    picture_size: Option<PictureSize>,
+    /// Of the last configuration; tells where a frame's NAL units are.
+    nal_length_size: u8,
+    ends_on_keyframe: bool,
+    index: Index,
+}
+
+/// Audio, or video.
+#[derive(Debug, Default)]
+struct Track {
+    /// Whether there was more than empty tags.
+    has_arrived: bool,
+    /// Of whole tags, header and back pointer included.
+    bytes: u64,
+    codec_id: Option<u32>,
+    /// The earliest timestamp of a frame.
+    start_ms: Option<u32>,
+    last_ms: Option<u32>,
+    /// The latest timestamp, which is not always the last.
+    end_ms: u32,
+    interval_ms: u32,
+}
+
+impl Books {
+    pub(super) fn new() -> Self {
+        Self {
+            audio: Track::default(),
+            video: Track::default(),
+            picture_size: None,
+            nal_length_size: USUAL_NAL_LENGTH_SIZE,
+            ends_on_keyframe: false,
+            index: Index::new(),
+        }
+    }
+
+    /// Notes a tag that takes `length` bytes of the file. Never allocates.
+    pub(super) fn add(&mut self, kind: TagKind, entry: Entry, body: &[u8], length: u64) {
+        match kind {
+            TagKind::AUDIO => self.add_audio(entry, body, length),
+            TagKind::VIDEO => self.add_video(entry, body, length),
+            _ => {}
+        }
+    }
+
+    fn add_audio(&mut self, entry: Entry, body: &[u8], length: u64) {
+        self.audio.add_tag(body, length);
+        let Ok(tag) = AudioTag::parse(body) else {
+            return;
+        };
+        self.audio.add_codec(tag.codec().map(|codec| codec.id()));
+        if !tag.carries_media() {
+            return;
+        }
+        self.audio.add_frame(entry.time_ms);
+        if self.video.last_ms.is_none() && self.is_audio_entry_due(entry.time_ms) {
+            self.index.add(entry);
+        }
+    }
+
+    fn is_audio_entry_due(&self, time_ms: u32) -> bool {
+        self.index
+            .last()
+            .is_none_or(|last| time_ms >= last.time_ms.saturating_add(AUDIO_INDEX_INTERVAL_MS))
+    }
+
+    fn add_video(&mut self, entry: Entry, body: &[u8], length: u64) {
+        self.video.add_tag(body, length);
+        let Ok(tag) = VideoTag::parse(body) else {
+            return;
+        };
+        self.video.add_codec(tag.codec().map(|codec| codec.id()));
+        self.look_into(&tag);
+        if !tag.carries_media() {
+            return;
+        }
+        if self.video.last_ms.is_none() {
+            // Entries so far were made for a file of audio alone.
+            self.index.clear();
+        }
+        self.video.add_frame(entry.time_ms);
+        self.ends_on_keyframe = tag.is_keyframe(self.nal_length_size);
+        if self.ends_on_keyframe {
+            self.index.add(entry);
+        }
+    }
+
+    /// Learns what the default track tells of itself.
+    fn look_into(&mut self, tag: &VideoTag<'_>) {
+        for track in tag.tracks().flatten().filter(|track| track.id == 0) {
+            if let Some(size) = track.nal_length_size() {
+                self.nal_length_size = size;
+            }
+            let is_keyframe = || track.is_keyframe(self.nal_length_size);
+            if self.picture_size.is_none() && (track.is_configuration() || is_keyframe()) {
+                self.picture_size = track.picture_size();
+            }
+        }
+    }
+
+    pub(super) fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// The flags from what arrived; both as long as nothing has.
+    pub(super) fn file_header(&self) -> FileHeader {
+        let (audio, video) = (self.audio.has_arrived, self.video.has_arrived);
+        let is_unknown = !audio && !video;
+        FileHeader::new(audio || is_unknown, video || is_unknown)
+    }
+
+    /// From the first frame to where the last one ends: its timestamp, and one frame interval of its
+    /// kind where that is known. Whichever of audio and video begins earlier and ends later counts.
+    pub(super) fn duration_ms(&self) -> u32 {
+        let starts = self.audio.start_ms.into_iter().chain(self.video.start_ms);
+        let end_ms = self.audio.frames_end_ms().max(self.video.frames_end_ms());
+        end_ms.saturating_sub(starts.min().unwrap_or(0))
+    }
+
+    /// The timestamp of the last frame.
+    pub(super) fn last_timestamp_ms(&self) -> Option<u32> {
+        self.audio.end().max(self.video.end())
+    }
+
+    pub(super) fn picture_size(&self) -> Option<PictureSize> {
+        self.picture_size
+    }
+
+    /// What a server's `onMetaData` says of a track that has no frames, where the other one has: players
+    /// would wait for it.
+    pub(super) fn untrue_fields(&self) -> &'static [&'static str] {
+        match (self.audio.last_ms, self.video.last_ms) {
+            (Some(_), None) => &VIDEO_FIELDS,
+            (None, Some(_)) => &AUDIO_FIELDS,
+            _ => &[],
+        }
+    }
+
+    /// The fields of the head that tell all this, for a file of `filesize` bytes of which the first
+    /// `head` are the head.
+    pub(super) fn fields(&self, head: u64, filesize: u64) -> Vec<Field> {
+        let mut fields = Fields::default();
+        let FileHeader {
+            has_audio,
+            has_video,
+            ..
+        } = self.file_header();
+        let has_index = self.index.last().is_some();
+        let can_seek_to_end = has_index && (self.ends_on_keyframe || self.video.last_ms.is_none());
+        fields.number("duration", seconds(self.duration_ms()));
+        fields.number(
+            "lasttimestamp",
+            seconds(self.last_timestamp_ms().unwrap_or(0)),
+        );
+        fields.number("filesize", filesize as f64);
+        fields.number("datasize", filesize.saturating_sub(head) as f64);
+        fields.boolean("hasMetadata", true);
+        fields.boolean("hasAudio", has_audio);
+        fields.boolean("hasVideo", has_video);
+        fields.boolean("hasKeyframes", has_index);
+        fields.boolean("canSeekToEnd", can_seek_to_end);
+        fields.track("audiocodecid", "audiosize", &self.audio);
+        fields.track("videocodecid", "videosize", &self.video);
+        if let Some(size) = self.picture_size {
+            fields.number("width", f64::from(size.width));
+            fields.number("height", f64::from(size.height));
+        }
+        if let Some(last) = self.index.last() {
+            fields.number("lastkeyframetimestamp", seconds(last.time_ms));
+            fields.number("lastkeyframelocation", last.position as f64);
+        }
+        fields.0
+    }
+}
+
+impl Track {
+    fn add_tag(&mut self, body: &[u8], length: u64) {
+        self.has_arrived |= !body.is_empty();
+        self.bytes = self.bytes.saturating_add(length);
+    }
+
+    /// The file's codec is the one that it begins with.
+    fn add_codec(&mut self, id: Option<u32>) {
+        self.codec_id = self.codec_id.or(id);
+    }
+
+    fn add_frame(&mut self, timestamp_ms: u32) {
+        let step = self.last_ms.and_then(|last| timestamp_ms.checked_sub(last));
+        if let Some(step @ 1..=MAX_INTERVAL_MS) = step {
+            self.interval_ms = step;
+        }
+        let start_ms = self.start_ms.unwrap_or(timestamp_ms);
+        self.start_ms = Some(start_ms.min(timestamp_ms));
+        self.last_ms = Some(timestamp_ms);
+        self.end_ms = self.end_ms.max(timestamp_ms);
+    }
+
+    fn end(&self) -> Option<u32> {
+        self.last_ms.map(|_| self.end_ms)
+    }
+
+    fn frames_end_ms(&self) -> u32 {
+        self.end_ms.saturating_add(self.interval_ms)
+    }
+}
+
+#[derive(Default)]
+struct Fields(Vec<Field>);
+
+impl Fields {
+    fn number(&mut self, name: &str, number: f64) {
+        self.0
+            .push(Field::new(name.as_bytes(), &Value::Number(number)));
+    }
+
+    fn boolean(&mut self, name: &str, boolean: bool) {
+        let value = Value::Boolean(boolean);
+        self.0.push(Field::new(name.as_bytes(), &value));
+    }
+
+    fn track(&mut self, codec_id: &str, size: &str, track: &Track) {
+        if let Some(id) = track.codec_id {
+            self.number(codec_id, f64::from(id));
+        }
+        if track.bytes > 0 {
+            self.number(size, track.bytes as f64);
+        }
+    }
+}
+
+/// What FLV E.5 has for video.
+const VIDEO_FIELDS: [&str; 5] = [
+    "videocodecid",
+    "videodatarate",
+    "framerate",
+    "width",
+    "height",
+];
+
+/// What FLV E.5 has for audio.
+const AUDIO_FIELDS: [&str; 6] = [
+    "audiocodecid",
+    "audiodatarate",
+    "audiodelay",
+    "audiosamplerate",
+    "audiosamplesize",
+    "stereo",
+];
+
+/// How far entries of the index are apart in a file without video.
+const AUDIO_INDEX_INTERVAL_MS: u32 = 5000;
+
+/// A longer step between two frames is a gap, and tells nothing about how long the last one lasts.
+const MAX_INTERVAL_MS: u32 = 1000;

@@ -1,0 +1,462 @@
+use std::collections::{BTreeMap, btree_map::Entry};
+
+use bytes::{Buf, BytesMut};
+use tracing::debug;
+
+use super::{
+    DEFAULT_CHUNK_SIZE, Error, MAX_CHUNK_SIZE, MAX_CHUNK_STREAMS, MAX_UNFINISHED_BYTES,
+    header::{self, BasicHeader, Format, MessageHeader},
+    to_usize,
+};
+use crate::core::{
+    payload::{Payload, Pool},
+    rtmp::message::{Abort, Kind, Message, SetChunkSize, Timestamp},
+    wire::{Missing, Reader, U24},
+};
+
+/// Bytes → messages.
+///
+/// Payload is taken as it arrives, so that of an unfinished chunk no more than its header ever
+/// waits in the inbox. Memory grows with what has arrived, never with what a header announces.
+#[derive(Debug)]
+pub struct Decoder {
+    chunk_size: usize,
+    streams: ChunkStreams,
+    /// The chunk in whose payload the last call ended.
+    chunk: Option<Chunk>,
+    unfinished_bytes: usize,
+    omits_extended: bool,
+    pool: Pool,
+}
+
+impl Decoder {
+    /// At the first byte behind the handshake.
+    pub fn new() -> Self {
+        Self {
+            chunk_size: to_usize(DEFAULT_CHUNK_SIZE),
+            streams: ChunkStreams::new(),
+            chunk: None,
+            unfinished_bytes: 0,
+            omits_extended: false,
+            pool: Pool::default(),
+        }
+    }
+
+    /// Takes bytes from the front of `inbox` up to the end of the next message, and gives that out.
+    /// Call it again until it returns `None`, which means that more bytes are needed; what is then
+    /// left in `inbox`, the beginning of a header, belongs before them.
+    ///
+    /// Set Chunk Size and Abort have taken effect when they are given out.
+    ///
+    /// # Errors
+    ///
+    /// Each is the end of the connection: what follows cannot be read.
+    pub fn decode(&mut self, inbox: &mut BytesMut) -> Result<Option<Message>, Error> {
+        let mut input = Reader::new(inbox);
+        let message = self.read_message(&mut input);
+        let consumed = inbox.len().saturating_sub(input.len());
+        inbox.advance(consumed);
+        message
+    }
+
+    /// Bytes of messages that have begun and not ended.
+    pub fn unfinished_bytes(&self) -> usize {
+        self.unfinished_bytes
+    }
+
+    /// An empty payload out of those that came back, for a part of an aggregate of `length` bytes.
+    pub fn fresh_payload(&mut self, length: usize) -> Payload {
+        self.pool.take(length)
+    }
+
+    /// Takes back the payload of a message that is done with, for one to come.
+    pub fn recycle(&mut self, payload: Payload) {
+        self.pool.put(payload);
+    }
+
+    /// Whether no message has begun and not ended. The end of a connection is clean if this holds
+    /// and the inbox is empty.
+    pub fn is_between_messages(&self) -> bool {
+        self.streams.iter().all(|stream| stream.partial.is_none())
+    }
+
+    fn read_message(&mut self, input: &mut Reader<'_>) -> Result<Option<Message>, Error> {
+        loop {
+            let chunk = match self.chunk.take() {
+                Some(chunk) => chunk,
+                None => match self.read_header(input)? {
+                    Some(chunk) => chunk,
+                    None => return Ok(None),
+                },
+            };
+            match self.read_payload(chunk, input)? {
+                Progress::ChunkBegun => return Ok(None),
+                Progress::ChunkEnded => {}
+                Progress::MessageEnded => return self.finish(chunk.chunk_stream).map(Some),
+            }
+        }
+    }
+
+    /// Takes a chunk's header if all of it is there.
+    fn read_header(&mut self, input: &mut Reader<'_>) -> Result<Option<Chunk>, Error> {
+        let mut ahead = input.clone();
+        let Ok((chunk_stream, header)) = header::read(&mut ahead) else {
+            return Ok(None);
+        };
+        let stream = self.streams.entry(chunk_stream)?;
+        if !stream.has_header && !header.has_length() {
+            let format = header.format() as u8;
+            return Err(Error::NoHeader {
+                chunk_stream,
+                format,
+            });
+        }
+        if header == MessageHeader::Type3
+            && stream
+                .skip_extended(&mut ahead, &mut self.omits_extended)
+                .is_err()
+        {
+            return Ok(None);
+        }
+        *input = ahead;
+        let dropped = stream.apply(header, &mut self.pool);
+        let left = stream.missing().min(self.chunk_size);
+        if let Some(partial) = dropped {
+            debug!(
+                chunk_stream,
+                bytes = partial.len(),
+                "message dropped at the header of another"
+            );
+            self.discard(partial);
+        }
+        Ok(Some(Chunk { chunk_stream, left }))
+    }
+
+    /// Takes the rest of a chunk and, while they are of the same message, the chunks behind it.
+    fn read_payload(
+        &mut self,
+        mut chunk: Chunk,
+        input: &mut Reader<'_>,
+    ) -> Result<Progress, Error> {
+        let stream = self.streams.entry(chunk.chunk_stream)?;
+        loop {
+            let count = chunk.left.min(input.len());
+            let bytes = input.take(count, "payload").unwrap_or_default();
+            self.unfinished_bytes = self.unfinished_bytes.saturating_add(count);
+            if self.unfinished_bytes > MAX_UNFINISHED_BYTES {
+                return Err(Error::TooMuchUnfinished);
+            }
+            let missing = stream.append(bytes);
+            chunk.left = chunk.left.saturating_sub(count);
+            if chunk.left > 0 {
+                self.chunk = Some(chunk);
+                return Ok(Progress::ChunkBegun);
+            }
+            if missing == 0 {
+                return Ok(Progress::MessageEnded);
+            }
+            if !stream.skip_continuation(chunk.chunk_stream, input, &mut self.omits_extended) {
+                return Ok(Progress::ChunkEnded);
+            }
+            chunk.left = missing.min(self.chunk_size);
+        }
+    }
+
+    fn finish(&mut self, chunk_stream: u32) -> Result<Message, Error> {
+        let stream = self.streams.entry(chunk_stream)?;
+        let payload = stream.partial.take().unwrap_or_default();
+        self.unfinished_bytes = self.unfinished_bytes.saturating_sub(payload.len());
+        let message = Message {
+            chunk_stream,
+            kind: stream.kind,
+            stream: stream.stream,
+            timestamp: stream.timestamp,
+            payload,
+        };
+        // By the type alone: some servers send them on other streams than 2 and 0.
+        match message.kind {
+            Kind::SET_CHUNK_SIZE => self.set_chunk_size(&message.payload)?,
+            Kind::ABORT => self.abort(&message.payload),
+            _ => {}
+        }
+        Ok(message)
+    }
+
+    fn set_chunk_size(&mut self, payload: &[u8]) -> Result<(), Error> {
+        let SetChunkSize(size) = SetChunkSize::read(payload).map_err(Error::NoChunkSize)?;
+        // At least 1, and the top bit is zero (RTMP 5.4.1).
+        if !(1..=MAX_CHUNK_SIZE).contains(&size) {
+            return Err(Error::ChunkSize(size));
+        }
+        self.chunk_size = to_usize(size);
+        Ok(())
+    }
+
+    /// Drops what has arrived of a message. Its timestamp still is what the next delta counts from.
+    fn abort(&mut self, payload: &[u8]) {
+        let Ok(Abort(chunk_stream)) = Abort::read(payload) else {
+            debug!("an abort message without a chunk stream id");
+            return;
+        };
+        let stream = self.streams.known(chunk_stream);
+        if let Some(partial) = stream.and_then(|stream| stream.partial.take()) {
+            debug!(chunk_stream, bytes = partial.len(), "message aborted");
+            self.discard(partial);
+        }
+    }
+
+    fn discard(&mut self, partial: Payload) {
+        self.unfinished_bytes = self.unfinished_bytes.saturating_sub(partial.len());
+        self.pool.put(partial);
+    }
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Chunk {
+    chunk_stream: u32,
+    /// Payload bytes yet to come.
+    left: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Progress {
+    ChunkBegun,
+    ChunkEnded,
+    MessageEnded,
+}
+
+/// Those with the ids that one byte can hold by index, the others by search.
+#[derive(Debug)]
+struct ChunkStreams {
+    low: Box<[ChunkStream]>,
+    high: BTreeMap<u32, ChunkStream>,
+}
+
+impl ChunkStreams {
+    fn new() -> Self {
+        Self {
+            low: (0..LOW_IDS).map(|_| ChunkStream::default()).collect(),
+            high: BTreeMap::new(),
+        }
+    }
+
+    fn entry(&mut self, id: u32) -> Result<&mut ChunkStream, Error> {
+        if let Some(stream) = self.low.get_mut(to_usize(id)) {
+            return Ok(stream);
+        }
+        let is_full = self.high.len() >= MAX_HIGH;
+        match self.high.entry(id) {
+            Entry::Occupied(stream) => Ok(stream.into_mut()),
+            Entry::Vacant(_) if is_full => Err(Error::TooManyChunkStreams),
+            Entry::Vacant(vacant) => Ok(vacant.insert(ChunkStream::default())),
+        }
+    }
+
+    fn known(&mut self, id: u32) -> Option<&mut ChunkStream> {
+        match self.low.get_mut(to_usize(id)) {
+            Some(stream) => Some(stream),
+            None => self.high.get_mut(&id),
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &ChunkStream> {
+        self.low.iter().chain(self.high.values())
+    }
+}
+
+/// What later headers may leave out, and the message under way.
+#[derive(Debug)]
+struct ChunkStream {
+    has_header: bool,
+    kind: Kind,
+    stream: u32,
+    length: usize,
+    timestamp: Timestamp,
+    spacing: Spacing,
+    /// The extended timestamp of the latest header that had a timestamp at all.
+    extended: Option<u32>,
+    partial: Option<Payload>,
+}
+
+impl ChunkStream {
+    /// Takes the header of a type 3 chunk that continues this message, if that is what comes next.
+    #[inline]
+    fn skip_continuation(
+        &mut self,
+        chunk_stream: u32,
+        input: &mut Reader<'_>,
+        omits_extended: &mut bool,
+    ) -> bool {
+        let continuation = BasicHeader {
+            format: Format::Type3,
+            chunk_stream,
+        };
+        let mut ahead = input.clone();
+        let is_next = BasicHeader::read(&mut ahead) == Ok(continuation)
+            && self.skip_extended(&mut ahead, omits_extended).is_ok();
+        if is_next {
+            *input = ahead;
+        }
+        is_next
+    }
+
+    /// Takes the extended timestamp of a type 3 chunk, where there is one. Fails while too few
+    /// bytes are there to tell.
+    ///
+    /// "This field is present in Type 3 chunks when the most recent Type 0, 1, or 2 chunk for the
+    /// same chunk stream ID indicated the presence of an extended timestamp field" (RTMP 5.3.1.3);
+    /// peers made before that sentence leave it out.
+    #[inline]
+    fn skip_extended(
+        &mut self,
+        ahead: &mut Reader<'_>,
+        omits_extended: &mut bool,
+    ) -> Result<(), Missing> {
+        let Some(extended) = self.extended else {
+            return Ok(());
+        };
+        if *omits_extended {
+            return Ok(());
+        }
+        if self.partial.is_none() {
+            // A message that begins here cannot show which sort of peer this is.
+            self.extended = Some(ahead.u32("extended timestamp")?);
+            return Ok(());
+        }
+        // Some repeat the message's timestamp even where the field was a delta.
+        let repeated = [extended.to_be_bytes(), self.timestamp.0.to_be_bytes()];
+        let rest = ahead.rest();
+        let next = rest.get(..4).unwrap_or(rest);
+        if repeated.iter().any(|field| field.starts_with(next)) {
+            return ahead.u32("extended timestamp").map(drop);
+        }
+        debug!("the peer leaves extended timestamps out of type 3 chunks");
+        *omits_extended = true;
+        Ok(())
+    }
+
+    /// Takes over what a header says. If it begins a message while another is under way, that one's
+    /// bytes are given back.
+    fn apply(&mut self, header: MessageHeader, pool: &mut Pool) -> Option<Payload> {
+        self.has_header = true;
+        if let Some(time) = header.time() {
+            self.extended = time.extended();
+        }
+        if self.is_continued_by(header) {
+            return None;
+        }
+        self.begin_message(header);
+        self.partial.replace(pool.take(self.length))
+    }
+
+    /// Whether a chunk with this header belongs to the message under way. Only type 3 should be
+    /// used for that (RTMP 5.3.1.2.4), so that any other that says the same is taken for it too.
+    fn is_continued_by(&self, header: MessageHeader) -> bool {
+        let is_same =
+            |length: U24, kind| to_usize(length.get()) == self.length && kind == self.kind;
+        self.partial.is_some()
+            && match header {
+                MessageHeader::Type0 {
+                    length,
+                    kind,
+                    stream,
+                    ..
+                } => is_same(length, kind) && stream == self.stream,
+                MessageHeader::Type1 { length, kind, .. } => is_same(length, kind),
+                MessageHeader::Type2 { .. } | MessageHeader::Type3 => true,
+            }
+    }
+
+    fn begin_message(&mut self, header: MessageHeader) {
+        if let MessageHeader::Type0 { length, kind, .. }
+        | MessageHeader::Type1 { length, kind, .. } = header
+        {
+            self.length = to_usize(length.get());
+            self.kind = kind;
+        }
+        match header {
+            MessageHeader::Type0 {
+                timestamp, stream, ..
+            } => {
+                self.stream = stream;
+                self.timestamp = Timestamp(timestamp.value_ms());
+                self.spacing = Spacing::Absolute(timestamp.value_ms());
+                return;
+            }
+            MessageHeader::Type1 { delta, .. } | MessageHeader::Type2 { delta } => {
+                self.spacing = Spacing::Delta(delta.value_ms());
+            }
+            MessageHeader::Type3 => {}
+        }
+        self.timestamp = self.timestamp.wrapping_add(self.spacing.delta_ms());
+    }
+
+    /// Adds to the message under way and tells how much of it is missing now.
+    #[inline]
+    fn append(&mut self, bytes: &[u8]) -> usize {
+        let partial = self.partial.get_or_insert_default();
+        partial.extend_from_slice(bytes);
+        self.length.saturating_sub(partial.len())
+    }
+
+    fn missing(&self) -> usize {
+        let arrived = self.partial.as_ref().map_or(0, |partial| partial.len());
+        self.length.saturating_sub(arrived)
+    }
+}
+
+impl Default for ChunkStream {
+    fn default() -> Self {
+        Self {
+            has_header: false,
+            kind: Kind(0),
+            stream: 0,
+            length: 0,
+            timestamp: Timestamp::default(),
+            spacing: Spacing::Delta(0),
+            extended: None,
+            partial: None,
+        }
+    }
+}
+
+/// What a type 3 chunk adds to the timestamp when it begins a message (RTMP 5.3.1.2.4).
+#[derive(Debug, Clone, Copy)]
+enum Spacing {
+    /// The delta of a type 1 or 2 chunk.
+    Delta(u32),
+    /// The timestamp of a type 0 chunk.
+    Absolute(u32),
+}
+
+impl Spacing {
+    fn delta_ms(self) -> u32 {
+        match self {
+            Self::Absolute(timestamp_ms) if timestamp_ms >= MAX_FIRST_DELTA_MS => {
+                debug!(
+                    timestamp_ms,
+                    "a type 3 chunk after type 0 taken for the same time"
+                );
+                0
+            }
+            Self::Absolute(delta_ms) | Self::Delta(delta_ms) => delta_ms,
+        }
+    }
+}
+
+/// Ids below this fit into a basic header of one byte.
+const LOW_IDS: usize = 64;
+
+/// How many of the others are remembered.
+const MAX_HIGH: usize = MAX_CHUNK_STREAMS - LOW_IDS;
+
+/// "If a Type 3 chunk follows a Type 0 chunk, then the timestamp delta for this Type 3 chunk is the
+/// same as the timestamp of the Type 0 chunk" (RTMP 5.3.1.2.4): right for the second message of a
+/// recording, but from here on it is the time twice over, and the sender meant "the same time".
+const MAX_FIRST_DELTA_MS: u32 = 10_000;

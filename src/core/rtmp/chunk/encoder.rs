@@ -1,0 +1,175 @@
+use std::collections::BTreeMap;
+
+use bytes::{BufMut, BytesMut};
+use thiserror::Error;
+
+use super::{
+    DEFAULT_CHUNK_SIZE, MAX_CHUNK_SIZE,
+    header::{BasicHeader, Format, MAX_CHUNK_STREAM, MIN_CHUNK_STREAM, MessageHeader, Time},
+    to_usize,
+};
+use crate::core::{
+    rtmp::message::{Kind, Timestamp},
+    wire::U24,
+};
+
+/// Messages → bytes, with the smallest headers that every receiver reads alike.
+///
+/// Therefore a type 3 chunk never begins the message after one that began with type 0 (some
+/// receivers add that one's timestamp, others nothing), and a step of time that is negative or
+/// would need an extended delta is sent as a timestamp.
+#[derive(Debug)]
+pub struct Encoder {
+    chunk_size: usize,
+    sent: BTreeMap<u32, Sent>,
+}
+
+/// A message that no chunk can carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum EncodeError {
+    /// Its length does not fit 24 bits.
+    #[error("message of {0} bytes, 16777215 is the maximum")]
+    MessageTooLong(usize),
+    /// Its chunk stream's id cannot be written.
+    #[error("chunk stream {0} is not within {MIN_CHUNK_STREAM} to {MAX_CHUNK_STREAM}")]
+    ChunkStream(u32),
+}
+
+impl Encoder {
+    /// With the chunk size that holds until another is announced.
+    pub fn new() -> Self {
+        Self {
+            chunk_size: to_usize(DEFAULT_CHUNK_SIZE),
+            sent: BTreeMap::new(),
+        }
+    }
+
+    /// Sets how much payload a chunk carries at most, 0 meaning 1. To be called when the Set Chunk
+    /// Size message that announces it has been encoded.
+    pub fn set_chunk_size(&mut self, chunk_size: u32) {
+        self.chunk_size = to_usize(chunk_size.clamp(1, MAX_CHUNK_SIZE));
+    }
+
+    /// Appends the chunks of one message to `out`.
+    pub fn encode(
+        &mut self,
+        chunk_stream: u32,
+        kind: Kind,
+        stream: u32,
+        timestamp: Timestamp,
+        payload: &[u8],
+        out: &mut BytesMut,
+    ) -> Result<(), EncodeError> {
+        let length = u32::try_from(payload.len())
+            .ok()
+            .filter(|length| *length <= U24::MAX.get())
+            .map(U24::truncate)
+            .ok_or(EncodeError::MessageTooLong(payload.len()))?;
+        if !(MIN_CHUNK_STREAM..=MAX_CHUNK_STREAM).contains(&chunk_stream) {
+            return Err(EncodeError::ChunkStream(chunk_stream));
+        }
+        let message = Sent {
+            kind,
+            stream,
+            length,
+            timestamp,
+            delta_ms: None,
+        };
+        let header = self.header(chunk_stream, message);
+        self.write(chunk_stream, header, payload, out);
+        Ok(())
+    }
+
+    /// Chooses the header and remembers what it says.
+    fn header(&mut self, chunk_stream: u32, message: Sent) -> MessageHeader {
+        let before = self
+            .sent
+            .get(&chunk_stream)
+            .filter(|before| before.stream == message.stream);
+        let delta_ms = before.and_then(|before| short_step(before.timestamp, message.timestamp));
+        let header = match (before, delta_ms) {
+            (Some(before), Some(delta_ms)) => message.header_after(before, delta_ms),
+            _ => MessageHeader::Type0 {
+                timestamp: Time::new(message.timestamp.0),
+                length: message.length,
+                kind: message.kind,
+                stream: message.stream,
+            },
+        };
+        self.sent.insert(
+            chunk_stream,
+            Sent {
+                delta_ms,
+                ..message
+            },
+        );
+        header
+    }
+
+    fn write(&self, chunk_stream: u32, header: MessageHeader, payload: &[u8], out: &mut BytesMut) {
+        out.reserve(payload.len());
+        let format = header.format();
+        BasicHeader {
+            format,
+            chunk_stream,
+        }
+        .write(out);
+        header.write(out);
+        let (first, rest) = payload
+            .split_at_checked(self.chunk_size)
+            .unwrap_or((payload, &[]));
+        out.put_slice(first);
+        for chunk in rest.chunks(self.chunk_size) {
+            BasicHeader {
+                format: Format::Type3,
+                chunk_stream,
+            }
+            .write(out);
+            // Present in type 3 chunks too (RTMP 5.3.1.3).
+            if let Some(extended) = header.time().and_then(Time::extended) {
+                out.put_u32(extended);
+            }
+            out.put_slice(chunk);
+        }
+    }
+}
+
+impl Default for Encoder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What the headers of a chunk stream have said.
+#[derive(Debug, Clone, Copy)]
+struct Sent {
+    kind: Kind,
+    stream: u32,
+    length: U24,
+    timestamp: Timestamp,
+    /// None after a type 0 header.
+    delta_ms: Option<u32>,
+}
+
+impl Sent {
+    fn header_after(self, before: &Self, delta_ms: u32) -> MessageHeader {
+        let delta = Time::new(delta_ms);
+        if (before.length, before.kind) != (self.length, self.kind) {
+            return MessageHeader::Type1 {
+                delta,
+                length: self.length,
+                kind: self.kind,
+            };
+        }
+        if before.delta_ms != Some(delta_ms) {
+            return MessageHeader::Type2 { delta };
+        }
+        MessageHeader::Type3
+    }
+}
+
+/// The step forward from one message to the next if 24 bits can say it.
+fn short_step(from: Timestamp, to: Timestamp) -> Option<u32> {
+    let step = u32::try_from(to.since(from)).ok()?;
+    (step < U24::MAX.get()).then_some(step)
+}

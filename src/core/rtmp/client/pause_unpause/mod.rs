@@ -1,0 +1,305 @@
+//! The buffer trick: a pause and its end.
+//!
+//! Flash Media Server sends a recorded stream up to the buffer that was announced, says Buffer Empty
+//! (31) and waits until a player would have played it. A pause makes it forget that, and its end makes
+//! it send another buffer's worth, from the keyframe before the position that we name. What we have
+//! of that already is left out here, track by track: no frame is lost, and none comes twice.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use crate::core::{
+    flv::codec::{AudioTag, VideoTag},
+    rtmp::message::{Kind, Message, Timestamp},
+};
+
+/// The trick's state, and how far each track has come.
+#[derive(Debug)]
+pub(super) struct BufferTrick {
+    is_wanted: bool,
+    is_recorded: bool,
+    state: State,
+    /// How often it was begun since something new has come.
+    tries: u32,
+    audio: Track,
+    video: Track,
+    data: Track,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Idle,
+    /// The server has been told to pause.
+    Pausing {
+        at: Timestamp,
+    },
+    /// The server has been told to go on, and nothing new has come yet.
+    Resuming,
+}
+
+/// What a message is to the recording.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Admission {
+    New,
+    /// It has come before. That the server is on its way to what is new shows that it is alive.
+    Again {
+        is_progress: bool,
+    },
+}
+
+/// One kind of messages.
+#[derive(Debug, Default)]
+struct Track {
+    /// The latest timestamp of a frame.
+    latest: Option<Timestamp>,
+    /// Which messages had that timestamp.
+    at_latest: Vec<Fingerprint>,
+    configuration: Option<Fingerprint>,
+    /// Those of `at_latest` that may still come again; none where nothing can.
+    again: Option<Vec<Fingerprint>>,
+    /// The latest timestamp of what has come again.
+    latest_again: Option<Timestamp>,
+}
+
+/// What tells messages of the same timestamp apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Fingerprint(u64);
+
+/// What a message is to the stream's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Nature {
+    Frame,
+    Configuration,
+    Neither,
+}
+
+impl BufferTrick {
+    /// `is_recorded` where that is known beforehand: a live stream would lose what comes meanwhile.
+    pub(super) fn new(is_wanted: bool, is_recorded: bool) -> Self {
+        Self {
+            is_wanted,
+            is_recorded,
+            state: State::Idle,
+            tries: 0,
+            audio: Track::default(),
+            video: Track::default(),
+            data: Track::default(),
+        }
+    }
+
+    /// The stream turns out to be a recorded one.
+    pub(super) fn take_note_of_recording(&mut self) {
+        self.is_recorded = true;
+    }
+
+    /// Whether it has not been tried since something new has come.
+    pub(super) fn is_untried(&self) -> bool {
+        self.tries == 0 && self.next_position().is_some()
+    }
+
+    /// Begins, where it can: the position at which the server is to pause.
+    pub(super) fn begin(&mut self) -> Option<Timestamp> {
+        let at = self.next_position()?;
+        self.state = State::Pausing { at };
+        self.tries = self.tries.saturating_add(1);
+        Some(at)
+    }
+
+    /// The server has paused: the position from which it is to go on.
+    pub(super) fn resume(&mut self) -> Option<Timestamp> {
+        let State::Pausing { at } = self.state else {
+            return None;
+        };
+        self.state = State::Resuming;
+        for track in [&mut self.audio, &mut self.video, &mut self.data] {
+            track.again = track.latest.map(|_| track.at_latest.clone());
+            track.latest_again = None;
+        }
+        Some(at)
+    }
+
+    /// Whether the server has been told to pause and not yet to go on.
+    pub(super) fn is_pausing(&self) -> bool {
+        matches!(self.state, State::Pausing { .. })
+    }
+
+    /// Whether a stream that begins now is the one that was paused.
+    pub(super) fn is_resuming(&self) -> bool {
+        self.state != State::Idle
+    }
+
+    /// Tells whether `message` is new, or has come before the trick already.
+    pub(super) fn admit(&mut self, message: &Message) -> Admission {
+        if !self.is_wanted {
+            return Admission::New;
+        }
+        let is_resuming = self.state == State::Resuming;
+        let nature = nature(message.kind, &message.payload);
+        let track = match message.kind {
+            Kind::AUDIO => &mut self.audio,
+            Kind::VIDEO => &mut self.video,
+            _ => &mut self.data,
+        };
+        // Script data has timestamps that do not count; only its place in the stream does.
+        if message.kind == Kind::DATA && !is_resuming {
+            track.again = None;
+        }
+        if !track.admit(nature, message.timestamp, fingerprint(&message.payload)) {
+            let is_progress = nature == Nature::Frame && track.progress(message.timestamp);
+            return Admission::Again { is_progress };
+        }
+        if nature == Nature::Frame && message.kind != Kind::DATA {
+            if !self.is_pausing() {
+                self.tries = 0;
+            }
+            if is_resuming {
+                self.state = State::Idle;
+            }
+        }
+        Admission::New
+    }
+
+    /// What comes has a clock of its own.
+    pub(super) fn restart(&mut self) {
+        *self = Self::new(self.is_wanted, self.is_recorded);
+    }
+
+    /// What both tracks have in full, first. Where that brings nothing new the buffer is shorter than
+    /// the distance between the tracks, and the one that is behind may be over: then what one track
+    /// has.
+    fn next_position(&self) -> Option<Timestamp> {
+        if !self.is_wanted || !self.is_recorded || self.is_pausing() {
+            return None;
+        }
+        let (earlier, later) = self.positions()?;
+        match self.tries {
+            0 => Some(earlier),
+            1 if earlier != later => Some(later),
+            _ => None,
+        }
+    }
+
+    /// How far the tracks have come. One that is long over does not count.
+    fn positions(&self) -> Option<(Timestamp, Timestamp)> {
+        let either = self.audio.latest.or(self.video.latest)?;
+        let audio = self.audio.latest.unwrap_or(either);
+        let video = self.video.latest.unwrap_or(either);
+        let (earlier, later) = match audio.since(video) {
+            ..0 => (audio, video),
+            _ => (video, audio),
+        };
+        match later.since(earlier) {
+            0..=MAX_LAG_MS => Some((earlier, later)),
+            _ => Some((later, later)),
+        }
+    }
+}
+
+impl Track {
+    fn admit(&mut self, nature: Nature, timestamp: Timestamp, message: Fingerprint) -> bool {
+        if nature == Nature::Configuration {
+            let before = self.configuration.replace(message);
+            return self.again.is_none() || before != Some(message);
+        }
+        let step_ms = self.latest.map_or(1, |latest| timestamp.since(latest));
+        match step_ms {
+            0 if self.comes_again(message) => return false,
+            0 => {}
+            ..0 if !self.is_other_clock(step_ms) => return self.again.is_none(),
+            _ if nature == Nature::Neither => return true,
+            _ => self.advance(timestamp),
+        }
+        if self.at_latest.len() < MAX_AT_ONCE {
+            self.at_latest.push(message);
+        }
+        true
+    }
+
+    /// Whether this is one of those of the latest moment that may come again.
+    fn comes_again(&mut self, message: Fingerprint) -> bool {
+        let Some(again) = &mut self.again else {
+            return false;
+        };
+        let place = again.iter().position(|this| *this == message);
+        if let Some(place) = place {
+            again.swap_remove(place);
+        }
+        place.is_some()
+    }
+
+    /// Takes note of a frame that comes again; tells whether it is nearer to what is new.
+    fn progress(&mut self, timestamp: Timestamp) -> bool {
+        let step_ms = self
+            .latest_again
+            .map_or(1, |latest| timestamp.since(latest));
+        match step_ms {
+            1.. => self.latest_again = Some(timestamp),
+            0 => {}
+            // The server goes back once more, and everything may come once more.
+            _ => self.again = Some(self.at_latest.clone()),
+        }
+        step_ms > 0
+    }
+
+    /// Whether a step back is more than the server's going back to a keyframe, or than disorder.
+    fn is_other_clock(&self, step_ms: i32) -> bool {
+        let usual_ms = match self.again {
+            Some(_) => MAX_REWIND_MS,
+            None => MAX_DISORDER_MS,
+        };
+        step_ms.saturating_neg() > usual_ms
+    }
+
+    fn advance(&mut self, timestamp: Timestamp) {
+        self.latest = Some(timestamp);
+        self.at_latest.clear();
+        self.again = None;
+    }
+}
+
+fn nature(kind: Kind, body: &[u8]) -> Nature {
+    let (is_configuration, is_frame) = match kind {
+        Kind::VIDEO => VideoTag::parse(body).map_or((false, !body.is_empty()), |tag| {
+            (tag.is_configuration(), tag.carries_media())
+        }),
+        Kind::AUDIO => AudioTag::parse(body).map_or((false, !body.is_empty()), |tag| {
+            (tag.is_configuration(), tag.carries_media())
+        }),
+        _ => (false, true),
+    };
+    match (is_configuration, is_frame) {
+        (_, true) => Nature::Frame,
+        (true, false) => Nature::Configuration,
+        (false, false) => Nature::Neither,
+    }
+}
+
+/// Length, beginning and end: frames of the same moment differ there.
+fn fingerprint(body: &[u8]) -> Fingerprint {
+    let mut hasher = DefaultHasher::new();
+    body.len().hash(&mut hasher);
+    let end = body.len().saturating_sub(FINGERPRINT_BYTES);
+    body.get(..FINGERPRINT_BYTES)
+        .unwrap_or(body)
+        .hash(&mut hasher);
+    body.get(end..).unwrap_or(body).hash(&mut hasher);
+    Fingerprint(hasher.finish())
+}
+
+/// How far one track may be behind the other and still be waited for: more than servers interleave.
+const MAX_LAG_MS: i32 = 5_000;
+
+/// How far before the position that we named a server may begin: the longest time between keyframes.
+/// What is further back is another clock.
+const MAX_REWIND_MS: i32 = 60_000;
+
+/// How far back a track may step without another clock.
+const MAX_DISORDER_MS: i32 = 1_000;
+
+/// Messages of the same track and moment that are told apart: several tracks in one.
+const MAX_AT_ONCE: usize = 64;
+
+/// Bytes at either end of a message that go into its fingerprint.
+const FINGERPRINT_BYTES: usize = 64;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,343 @@
+//! Sessions as conversations with a scripted server, on a clock that only the test moves.
+
+mod answers;
+mod challenges;
+mod encrypted;
+mod endings;
+mod pauses;
+mod repertoire;
+mod start_up;
+mod streams;
+mod timers;
+
+use rand::{SeedableRng, rngs::StdRng};
+
+use super::{
+    config::{BufferLength, Connect, Encryption, Timeouts},
+    *,
+};
+use crate::core::{
+    amf::{Object, Value, amf0},
+    rtmp::{
+        command::{Redirect, Status},
+        handshake,
+        message::{Kind, Message, Timestamp},
+    },
+};
+
+/// A session, the server that it talks to, and the time.
+struct Conversation {
+    client: Client,
+    now: Instant,
+    decoder: chunk::Decoder,
+    encoder: chunk::Encoder,
+    to_client: BytesMut,
+    to_server: BytesMut,
+}
+
+impl Conversation {
+    /// Begins with nothing said.
+    fn begun(config: Config) -> Self {
+        let now = Instant::now();
+        let mut rng = StdRng::seed_from_u64(1);
+        Self {
+            client: Client::new(config, now, &mut rng),
+            now,
+            decoder: chunk::Decoder::new(),
+            encoder: chunk::Encoder::new(),
+            to_client: BytesMut::new(),
+            to_server: BytesMut::new(),
+        }
+    }
+
+    /// Begins with the plain handshake done.
+    fn with(config: Config) -> Self {
+        let mut conversation = Self::begun(config);
+        let mut c0_c1 = BytesMut::new();
+        conversation.client.poll_transmit(&mut c0_c1).unwrap();
+        assert_eq!(c0_c1.len(), 1537);
+        conversation.to_client.extend_from_slice(&[3]);
+        conversation.to_client.extend_from_slice(&[0; 1536]);
+        conversation.to_client.extend_from_slice(&c0_c1[1..]);
+        assert!(conversation.events().is_empty());
+        let c2 = conversation.to_server.split_to(1536);
+        assert_eq!(&c2[..], [0; 1536]);
+        conversation
+    }
+
+    /// Begins with everything said and answered, up to Play.Start.
+    fn playing(config: Config) -> Self {
+        let mut conversation = Self::with(config);
+        conversation.accept();
+        conversation.created(2, 1.0);
+        conversation.status("NetStream.Play.Start");
+        let events = conversation.events();
+        assert!(matches!(events[..], [Event::Connected, Event::Started]));
+        conversation.said();
+        conversation
+    }
+
+    /// Lets the client receive, and gathers what it says and sends.
+    fn events(&mut self) -> Vec<Event> {
+        let mut events = Vec::new();
+        loop {
+            let received = self.client.receive(self.now, &mut self.to_client);
+            let before = events.len();
+            while let Some(event) = self.client.poll_event() {
+                events.push(event);
+            }
+            received.unwrap();
+            if events.len() == before {
+                break;
+            }
+        }
+        self.client.poll_transmit(&mut self.to_server).unwrap();
+        events
+    }
+
+    fn only_event(&mut self) -> Event {
+        let mut events = self.events();
+        assert_eq!(events.len(), 1, "{events:?}");
+        events.remove(0)
+    }
+
+    /// What the client has sent, message by message.
+    fn said(&mut self) -> Vec<Said> {
+        self.events();
+        let mut said = Vec::new();
+        while let Some(message) = self.decoder.decode(&mut self.to_server).unwrap() {
+            said.push(Said::of(&message));
+        }
+        assert!(self.to_server.is_empty());
+        said
+    }
+
+    fn send(&mut self, kind: Kind, stream: u32, timestamp: u32, payload: &[u8]) {
+        let timestamp = Timestamp(timestamp);
+        self.encoder
+            .encode(5, kind, stream, timestamp, payload, &mut self.to_client)
+            .unwrap();
+    }
+
+    fn call(&mut self, command: Command) {
+        let mut body = Vec::new();
+        command.write(&mut body);
+        self.send(Kind::COMMAND, 0, 0, &body);
+    }
+
+    fn accept(&mut self) {
+        let info = info("status", "NetConnection.Connect.Success");
+        self.call(answer(
+            "_result",
+            1.0,
+            vec![Value::Object(Object::new()), info],
+        ));
+    }
+
+    fn created(&mut self, transaction: u32, stream: f64) {
+        let id = Value::Number(stream);
+        self.call(answer(
+            "_result",
+            f64::from(transaction),
+            vec![Value::Null, id],
+        ));
+    }
+
+    fn status(&mut self, code: &str) {
+        let level = if code.contains("NotFound") {
+            "error"
+        } else {
+            "status"
+        };
+        self.call(answer(
+            "onStatus",
+            0.0,
+            vec![Value::Null, info(level, code)],
+        ));
+    }
+
+    fn data(&mut self, values: &[Value]) {
+        self.send(Kind::DATA, 1, 0, &encoded(values));
+    }
+
+    fn user_control(&mut self, event: u16, stream: u32) {
+        let payload = [&event.to_be_bytes()[..], &stream.to_be_bytes()].concat();
+        self.send(Kind::USER_CONTROL, 0, 0, &payload);
+    }
+
+    /// Lets time pass, deadline by deadline.
+    fn wait(&mut self, duration: Duration) -> Vec<Event> {
+        let end = self.now + duration;
+        let mut events = self.events();
+        while let Some(deadline) = self.client.poll_timeout().filter(|at| *at <= end) {
+            self.now = self.now.max(deadline);
+            self.client.handle_timeout(self.now);
+            events.extend(self.events());
+        }
+        self.now = end;
+        events
+    }
+}
+
+/// A message of the client's, as the server understands it.
+#[derive(Debug, PartialEq)]
+enum Said {
+    Command(u32, Command),
+    Control(Kind, Vec<u8>),
+}
+
+impl Said {
+    fn of(message: &Message) -> Self {
+        match message.kind {
+            Kind::COMMAND => Self::Command(
+                message.stream,
+                Command::read(message.kind, &message.payload).unwrap(),
+            ),
+            kind => Self::Control(kind, message.payload.to_vec()),
+        }
+    }
+
+    fn buffer_length(stream: u32, ms: u32) -> Self {
+        let payload = [&[0, 3][..], &stream.to_be_bytes(), &ms.to_be_bytes()].concat();
+        Self::Control(Kind::USER_CONTROL, payload)
+    }
+
+    /// Name, transaction id and message stream.
+    fn call(&self) -> Option<(&[u8], f64, u32)> {
+        match self {
+            Self::Command(stream, command) => {
+                Some((command.name.as_bytes(), command.transaction, *stream))
+            }
+            Self::Control(..) => None,
+        }
+    }
+}
+
+fn config() -> Config {
+    Config {
+        connect: Connect {
+            app: "vod".into(),
+            tc_url: "rtmp://server.example/vod".into(),
+            flash_ver: "LNX 9,0,124,2".into(),
+            swf_url: None,
+            page_url: None,
+            arguments: Vec::new(),
+        },
+        playpath: "clip".into(),
+        start: Start::LiveElseRecorded,
+        length_ms: None,
+        playlist: false,
+        subscribe: None,
+        secure_token: None,
+        usher_token: None,
+        login: None,
+        swf_proof: None,
+        buffer: BufferLength::Growing,
+        buffer_trick: false,
+        enhanced: true,
+        handshake: handshake::Mode::Plain,
+        encryption: Encryption::None,
+        pipelining: true,
+        republish_wait: Duration::ZERO,
+        timeouts: Timeouts::default(),
+    }
+}
+
+fn live() -> Config {
+    Config {
+        start: Start::Live,
+        subscribe: Some("clip".into()),
+        ..config()
+    }
+}
+
+fn answer(name: &str, transaction: f64, arguments: Vec<Value>) -> Command {
+    Command {
+        name: name.into(),
+        transaction,
+        arguments,
+    }
+}
+
+fn info(level: &str, code: &str) -> Value {
+    let mut info = Object::new();
+    info.push("level", Value::from(level));
+    info.push("code", Value::from(code));
+    Value::Object(info)
+}
+
+fn redirecting_info(members: &[(&str, &str)]) -> Value {
+    let mut ex = Object::new();
+    ex.push("code", Value::Number(302.0));
+    for (name, value) in members {
+        ex.push(*name, Value::from(*value));
+    }
+    let mut info = Object::new();
+    info.push("level", Value::from("error"));
+    info.push("code", Value::from("NetConnection.Connect.Rejected"));
+    info.push("ex", Value::Object(ex));
+    Value::Object(info)
+}
+
+fn encoded(values: &[Value]) -> Vec<u8> {
+    let mut body = Vec::new();
+    for value in values {
+        amf0::encode(value, &mut body);
+    }
+    body
+}
+
+fn end(event: Event) -> End {
+    match event {
+        Event::Ended(end) => end,
+        event => panic!("no end: {event:?}"),
+    }
+}
+
+fn media(event: Event) -> (Kind, u32, Vec<u8>) {
+    match event {
+        Event::Media(message) => (message.kind, message.timestamp.0, message.payload.to_vec()),
+        event => panic!("no media: {event:?}"),
+    }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn a_status_prints_code_and_words() {
+    let status = |code: &str, description: &str| Status {
+        code: code.into(),
+        description: description.into(),
+        ..Status::default()
+    };
+    assert_eq!(status("A.B", "c d").to_string(), "A.B: c d");
+    assert_eq!(status("A.B", "").to_string(), "A.B");
+    assert_eq!(status("", "c d").to_string(), "c d");
+}
+
+#[test]
+fn a_recycled_payload_is_used_again() {
+    let mut conversation = Conversation::playing(config());
+    conversation.send(Kind::VIDEO, 1, 0, &[0x17; 100]);
+    let Event::Media(message) = conversation.only_event() else {
+        panic!()
+    };
+    let buffer = message.payload.as_ptr();
+    conversation.client.recycle(message.payload);
+    conversation.send(Kind::VIDEO, 1, 0, &[0x17; 100]);
+    let Event::Media(message) = conversation.only_event() else {
+        panic!()
+    };
+    assert_eq!(message.payload.as_ptr(), buffer);
+}
+
+#[test]
+fn bytes_that_are_no_chunk_stream_are_an_error_of_the_peers() {
+    let mut conversation = Conversation::playing(config());
+    conversation.to_client.extend_from_slice(&[0xFF, 1, 2, 3]);
+    let now = conversation.now;
+    let received = conversation
+        .client
+        .receive(now, &mut conversation.to_client);
+    assert!(matches!(received, Err(Error::Chunk(_))));
+}

@@ -1,0 +1,359 @@
+//! The digest that C1 and S1 may hold among their random bytes, and the signature that then ends C2
+//! and S2. No specification has them; servers of the Flash Media Server family ask for them.
+//!
+//! A block is time and version, then two areas, in the one or the other order ([`Scheme`]):
+//!
+//! ```text
+//! digest area, 764 bytes                      key area, 764 bytes
+//! ┌────────┬──────┬───────────┬──────┐        ┌──────┬──────────────┬──────┬────────┐
+//! │ offset │ fill │ digest 32 │ fill │        │ fill │ public key   │ fill │ offset │
+//! │ 4      │      │           │      │        │      │ 128          │      │ 4      │
+//! └────────┴──────┴───────────┴──────┘        └──────┴──────────────┴──────┴────────┘
+//! ```
+//!
+//! The sum of the four offset bytes says where in its area the digest stands. The digest is an
+//! HMAC-SHA256 over the block without the digest's own bytes.
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use super::{
+    block::Block,
+    encryption::{SignatureCipher, dh::KEY_LEN},
+};
+
+/// The bytes of a digest, and of a signature.
+pub const DIGEST_LEN: usize = 32;
+
+/// The order of a block's two areas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// The digest's area comes first: scheme 0, of plain rtmp.
+    DigestFirst,
+    /// The key's area comes first: scheme 1, of encrypted sessions.
+    KeyFirst,
+}
+
+impl Scheme {
+    /// The scheme that is not this one.
+    pub fn other(self) -> Self {
+        match self {
+            Self::DigestFirst => Self::KeyFirst,
+            Self::KeyFirst => Self::DigestFirst,
+        }
+    }
+
+    /// Where the digest of `block` stands: 12 to 739, or 776 to 1503.
+    pub fn digest_position(self, block: &Block) -> usize {
+        let area = match self {
+            Self::DigestFirst => FIRST_AREA,
+            Self::KeyFirst => SECOND_AREA,
+        };
+        area.saturating_add(OFFSET_LEN)
+            .saturating_add(offset(block, area) % DIGEST_POSITIONS)
+    }
+
+    /// Where the public key of `block` stands: 772 to 1403, or 8 to 639.
+    pub fn key_position(self, block: &Block) -> usize {
+        let area = match self {
+            Self::DigestFirst => SECOND_AREA,
+            Self::KeyFirst => FIRST_AREA,
+        };
+        let behind_key = area.saturating_add(AREA_LEN - OFFSET_LEN);
+        area.saturating_add(offset(block, behind_key) % KEY_POSITIONS)
+    }
+}
+
+/// Who made a block, and so with whose key it is signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// C1 and C2.
+    Client,
+    /// S1 and S2.
+    Server,
+}
+
+impl Side {
+    /// The key of C1's or S1's digest.
+    fn name(self) -> &'static [u8] {
+        match self {
+            Self::Client => CLIENT_NAME,
+            Self::Server => SERVER_NAME,
+        }
+    }
+
+    /// The key behind C2's or S2's signature.
+    fn key(self) -> Vec<u8> {
+        [self.name(), KEY_SUFFIX].concat()
+    }
+}
+
+/// Writes the digest of C1 or S1 to where `scheme` has it. Says what it wrote.
+pub fn sign(block: &mut Block, scheme: Scheme, side: Side) -> [u8; DIGEST_LEN] {
+    let position = scheme.digest_position(block);
+    let digest = authenticate_around(block, position, side)
+        .finalize()
+        .into_bytes();
+    block.put(position, digest.into());
+    digest.into()
+}
+
+/// The digest of C1 or S1, if what stands where `scheme` has it is one.
+pub fn verify(block: &Block, scheme: Scheme, side: Side) -> Option<[u8; DIGEST_LEN]> {
+    let position = scheme.digest_position(block);
+    let digest = block.field(position);
+    let authentic = authenticate_around(block, position, side).verify_slice(&digest);
+    authentic.is_ok().then_some(digest)
+}
+
+/// The digest of C1 or S1 at either place, `first` looked at first.
+///
+/// The version field is not asked: servers sign and leave it at zero, or fill it and do not sign.
+pub fn find(block: &Block, first: Scheme, side: Side) -> Option<(Scheme, [u8; DIGEST_LEN])> {
+    [first, first.other()]
+        .into_iter()
+        .find_map(|scheme| Some((scheme, verify(block, scheme, side)?)))
+}
+
+/// Signs a C2 or S2: its last 32 bytes answer `peer_digest`, the digest of the peer's S1 or C1.
+pub fn sign_reply(
+    block: &mut Block,
+    peer_digest: &[u8; DIGEST_LEN],
+    side: Side,
+    cipher: SignatureCipher,
+) {
+    block.put(SIGNATURE_AT, signature(block, peer_digest, side, cipher));
+}
+
+/// Whether C2 or S2 is signed by `side` in answer to `digest`, that of the other side's S1 or C1.
+/// Anybody can make the signature, so that there is nothing to be learnt from the time it takes.
+pub fn verify_reply(
+    block: &Block,
+    digest: &[u8; DIGEST_LEN],
+    side: Side,
+    cipher: SignatureCipher,
+) -> bool {
+    block.field(SIGNATURE_AT) == signature(block, digest, side, cipher)
+}
+
+/// HMAC-SHA256.
+pub(in crate::core::rtmp) fn authenticate(key: &[u8], bytes: &[u8]) -> [u8; DIGEST_LEN] {
+    let mut mac = hmac(key);
+    mac.update(bytes);
+    mac.finalize().into_bytes().into()
+}
+
+/// The last 32 bytes of C2 or S2, made of all before them.
+fn signature(
+    block: &Block,
+    peer_digest: &[u8; DIGEST_LEN],
+    side: Side,
+    cipher: SignatureCipher,
+) -> [u8; DIGEST_LEN] {
+    let key = reply_key(peer_digest, side);
+    let signed = block.as_bytes().get(..SIGNATURE_AT).unwrap_or_default();
+    let mut signature = authenticate(&key, signed);
+    cipher.apply(&mut signature, &key);
+    signature
+}
+
+/// The key of one signature, made of the digest that it answers.
+fn reply_key(digest: &[u8; DIGEST_LEN], side: Side) -> [u8; DIGEST_LEN] {
+    authenticate(&side.key(), digest)
+}
+
+/// All of C1 or S1 but the 32 bytes at `position`.
+fn authenticate_around(block: &Block, position: usize, side: Side) -> Hmac<Sha256> {
+    let bytes = block.as_bytes();
+    let behind = position.saturating_add(DIGEST_LEN);
+    let mut mac = hmac(side.name());
+    mac.update(bytes.get(..position).unwrap_or_default());
+    mac.update(bytes.get(behind..).unwrap_or_default());
+    mac
+}
+
+/// The sum of the four bytes at `position`.
+fn offset(block: &Block, position: usize) -> usize {
+    let bytes: [u8; OFFSET_LEN] = block.field(position);
+    bytes.map(usize::from).iter().sum()
+}
+
+#[allow(
+    clippy::expect_used,
+    reason = "HMAC hashes or pads a key of any length"
+)]
+fn hmac(key: &[u8]) -> Hmac<Sha256> {
+    Hmac::new_from_slice(key).expect("a key of any length")
+}
+
+/// The key of C1's digest; with [`KEY_SUFFIX`] behind it, 62 bytes, that of C2's signature.
+const CLIENT_NAME: &[u8] = b"Genuine Adobe Flash Player 001";
+
+/// The key of S1's digest; with [`KEY_SUFFIX`] behind it, 68 bytes, that of S2's signature.
+const SERVER_NAME: &[u8] = b"Genuine Adobe Flash Media Server 001";
+
+/// What both names are followed by in the keys of the signatures.
+const KEY_SUFFIX: &[u8] = &[
+    0xf0, 0xee, 0xc2, 0x4a, 0x80, 0x68, 0xbe, 0xe8, 0x2e, 0x00, 0xd0, 0xd1, 0x02, 0x9e, 0x7e, 0x57,
+    0x6e, 0xec, 0x5d, 0x2d, 0x29, 0x80, 0x6f, 0xab, 0x93, 0xb8, 0xe6, 0x36, 0xcf, 0xeb, 0x31, 0xae,
+];
+
+/// The area behind time and version.
+const FIRST_AREA: usize = 8;
+
+/// The area behind that.
+const SECOND_AREA: usize = FIRST_AREA + AREA_LEN;
+
+/// The bytes of an area.
+const AREA_LEN: usize = 764;
+
+/// The bytes whose sum says where in its area a digest or a key stands.
+const OFFSET_LEN: usize = 4;
+
+/// How many positions that sum chooses among: 728, though a digest would fit in one more.
+const DIGEST_POSITIONS: usize = AREA_LEN - OFFSET_LEN - DIGEST_LEN;
+
+/// How many positions another such sum chooses among: 632, and a key would fit in one more.
+const KEY_POSITIONS: usize = AREA_LEN - OFFSET_LEN - KEY_LEN;
+
+/// The signature ends C2 and S2.
+const SIGNATURE_AT: usize = Block::LEN - DIGEST_LEN;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Time 0, version 128.0.3.2, then the low bytes of 7 i + 3.
+    fn example() -> Block {
+        let mut block = Block::from(std::array::from_fn(|i| (7 * i + 3) as u8));
+        block.put(0, [0, 0, 0, 0, 0x80, 0, 3, 2]);
+        block
+    }
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    #[test]
+    fn digests_of_the_example() {
+        #[rustfmt::skip]
+        let vectors = [
+            (Scheme::DigestFirst, Side::Client, 290, 1106, "3a300283d26241ff690395630139d5faeaf77ea5816e622ce3b1e9aa648822f0"),
+            (Scheme::DigestFirst, Side::Server, 290, 1106, "1c92af3dd3d1de21707c8575e68c4f3ba5f48dfe2cac77ad13b75253d5441e97"),
+            (Scheme::KeyFirst, Side::Client, 942, 62, "86fa6ad2c9e625cbf93594b4763250b3f916ca039fc44879811fbe9bd0f47f10"),
+            (Scheme::KeyFirst, Side::Server, 942, 62, "6f37ecf611376b020a73d2297505150df28bb34a52278e695280432cff92e353"),
+        ];
+        for (scheme, side, position, key_position, digest) in vectors {
+            let mut block = example();
+            assert_eq!(scheme.key_position(&block), key_position);
+            assert_eq!(scheme.digest_position(&block), position);
+            assert_eq!(verify(&block, scheme, side), None);
+            assert_eq!(hex(&sign(&mut block, scheme, side)), digest);
+            assert_eq!(hex(&block.as_bytes()[position..][..32]), digest);
+        }
+    }
+
+    #[test]
+    fn signatures_of_the_example() {
+        #[rustfmt::skip]
+        let vectors = [
+            (Side::Client, "1a1379dcc7a414db0fa8595cd145052fde9dd6296dbdb97dcb3fcf72904e4a73",
+                           "0d632c0b52188e27e873b70517d0f6291bc1dd5dc7a33d4d758d44d6d56e1ada"),
+            (Side::Server, "70063e50114d8225b7b5a0c0b8e5f88b0aa59f9afe641ecc0b577b2e60573406",
+                           "52ddadb14166a8173ace543a3dc0bb46e5af8820b1c5e12b492983c9448da602"),
+        ];
+        let digest = std::array::from_fn(|i| i as u8);
+        for (side, key, signature) in vectors {
+            let mut block = Block::from([0; Block::LEN]);
+            assert_eq!(hex(&reply_key(&digest, side)), key);
+            sign_reply(&mut block, &digest, side, SignatureCipher::None);
+            assert_eq!(block.as_bytes()[..1504], [0; 1504]);
+            assert_eq!(hex(&block.as_bytes()[1504..]), signature);
+        }
+    }
+
+    #[test]
+    fn positions_reach_the_borders_of_their_area_and_no_further() {
+        // The four bytes sum to 0, 727, 728 and 1020.
+        let offsets = [
+            [0; 4],
+            [0xFF, 0xFF, 0xD9, 0],
+            [0xFF, 0xFF, 0xDA, 0],
+            [0xFF; 4],
+        ];
+        for (offset, position) in offsets.into_iter().zip([0, 727, 0, 292]) {
+            let mut block = Block::from([0; Block::LEN]);
+            block.put(8, offset);
+            block.put(772, offset);
+            assert_eq!(Scheme::DigestFirst.digest_position(&block), 12 + position);
+            assert_eq!(Scheme::KeyFirst.digest_position(&block), 776 + position);
+        }
+    }
+
+    #[test]
+    fn keys_have_their_documented_lengths() {
+        assert_eq!(Side::Client.name().len(), 30);
+        assert_eq!(Side::Server.name().len(), 36);
+        assert_eq!(Side::Client.key().len(), 62);
+        assert_eq!(Side::Server.key().len(), 68);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn a_digest_stands_inside_its_area(bytes: [u8; Block::LEN]) {
+            let block = Block::from(bytes);
+            prop_assert!((12..=739).contains(&Scheme::DigestFirst.digest_position(&block)));
+            prop_assert!((776..=1503).contains(&Scheme::KeyFirst.digest_position(&block)));
+        }
+
+        #[test]
+        fn a_key_stands_inside_its_area(bytes: [u8; Block::LEN]) {
+            let block = Block::from(bytes);
+            prop_assert!((772..=1403).contains(&Scheme::DigestFirst.key_position(&block)));
+            prop_assert!((8..=639).contains(&Scheme::KeyFirst.key_position(&block)));
+        }
+
+        #[test]
+        fn what_was_signed_is_found(bytes: [u8; Block::LEN], key_first: bool, server: bool) {
+            let scheme = if key_first { Scheme::KeyFirst } else { Scheme::DigestFirst };
+            let (side, other_side) = if server {
+                (Side::Server, Side::Client)
+            } else {
+                (Side::Client, Side::Server)
+            };
+            let mut block = Block::from(bytes);
+            prop_assert_eq!(find(&block, scheme, side), None);
+            let digest = sign(&mut block, scheme, side);
+            prop_assert_eq!(verify(&block, scheme, side), Some(digest));
+            prop_assert_eq!(find(&block, scheme, side), Some((scheme, digest)));
+            prop_assert_eq!(find(&block, scheme.other(), side), Some((scheme, digest)));
+            prop_assert_eq!(find(&block, scheme, other_side), None);
+        }
+
+        #[test]
+        fn one_changed_byte_breaks_a_digest_and_a_signature(
+            bytes: [u8; Block::LEN],
+            at in 0..Block::LEN,
+            flip in 1..=u8::MAX,
+        ) {
+            let mut block = Block::from(bytes);
+            let digest = sign(&mut block, Scheme::DigestFirst, Side::Server);
+            let [byte] = block.field(at);
+            block.put(at, [byte ^ flip]);
+            prop_assert_eq!(find(&block, Scheme::DigestFirst, Side::Server), None);
+
+            let cipher = SignatureCipher::of_version([6, 8, 9][at % 3]).unwrap();
+            let mut reply = Block::from(bytes);
+            sign_reply(&mut reply, &digest, Side::Client, cipher);
+            prop_assert!(verify_reply(&reply, &digest, Side::Client, cipher));
+            prop_assert!(!verify_reply(&reply, &digest, Side::Server, cipher));
+            let [byte] = reply.field(at);
+            reply.put(at, [byte ^ flip]);
+            prop_assert!(!verify_reply(&reply, &digest, Side::Client, cipher));
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! What an encrypted session adds to the handshake, and what it leaves behind for all that follows.
+//!
+//! ```text
+//!            private exponent          private exponent
+//!                 │                          │
+//! C1: digest, public key ──────▶ ◀────── S1: digest, public key
+//!                 │                          │
+//!                 └──── the same secret ─────┘
+//!                              │
+//!         HMAC-SHA256 with it of the receiver's public key
+//!                              │
+//!           RC4, from byte 1536 of its stream on: the chunks
+//! ```
+//!
+//! C0 to C2 and S0 to S2 go in the clear. [`SignatureCipher`] says what the types are that S0 tells
+//! apart.
+
+pub mod dh;
+pub mod rc4;
+mod signature;
+
+pub use self::signature::SignatureCipher;
+use self::{
+    dh::{InvalidPublicKey, KeyPair},
+    rc4::Rc4,
+};
+use super::{block::Block, digest};
+
+/// Whether a session is to be encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Encryption {
+    /// It is not: rtmp.
+    #[default]
+    None,
+    /// It is, or there is none: rtmpe.
+    Required,
+    /// It is, where the server can; else it goes on in the clear, which is told.
+    AllowPlain,
+}
+
+/// The two directions of an encrypted session, from behind the handshake on.
+#[derive(Debug, Clone)]
+pub struct Streams {
+    /// What the peer sends.
+    pub incoming: Rc4,
+    /// What is sent to the peer.
+    pub outgoing: Rc4,
+}
+
+/// What two peers agree on.
+#[derive(Debug)]
+pub(in crate::core::rtmp) struct Agreement {
+    pub(in crate::core::rtmp) streams: Streams,
+    /// Whether the secret begins with a zero: some servers leave that out, and come to other keys.
+    pub(in crate::core::rtmp) has_short_secret: bool,
+}
+
+impl Agreement {
+    /// Agrees with the peer whose public key is `peer_public`.
+    pub(in crate::core::rtmp) fn new(
+        pair: &KeyPair,
+        peer_public: &[u8; dh::KEY_LEN],
+    ) -> Result<Self, InvalidPublicKey> {
+        let secret = pair.secret(peer_public)?;
+        Ok(Self {
+            streams: Streams {
+                incoming: stream(&secret, pair.public()),
+                outgoing: stream(&secret, peer_public),
+            },
+            has_short_secret: secret.starts_with(&[0]),
+        })
+    }
+}
+
+/// What is sent to the owner of `public`.
+fn stream(secret: &[u8; dh::KEY_LEN], public: &[u8; dh::KEY_LEN]) -> Rc4 {
+    let mut rc4 = Rc4::new(&stream_key(secret, public));
+    rc4.skip(Block::LEN);
+    rc4
+}
+
+fn stream_key(secret: &[u8; dh::KEY_LEN], public: &[u8; dh::KEY_LEN]) -> [u8; rc4::KEY_LEN] {
+    let hash = digest::authenticate(secret, public);
+    hash.first_chunk().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{SeedableRng, rngs::StdRng};
+
+    use super::*;
+
+    #[test]
+    fn stream_key_of_the_example() {
+        let key = stream_key(&[1; 128], &[2; 128]);
+        assert_eq!(
+            key,
+            [
+                0x9e, 0x20, 0xc9, 0x02, 0xfe, 0x04, 0xd8, 0xde, 0x7d, 0x8f, 0x4c, 0x5b, 0x69, 0x99,
+                0xc3, 0x16
+            ]
+        );
+    }
+
+    #[test]
+    fn what_one_sends_the_other_understands() {
+        let mut rng = StdRng::seed_from_u64(2);
+        let (ours, theirs) = (KeyPair::new(&mut rng), KeyPair::new(&mut rng));
+        let mut near = Agreement::new(&ours, theirs.public()).unwrap();
+        let mut far = Agreement::new(&theirs, ours.public()).unwrap();
+        for (from, to) in [
+            (&mut near.streams.outgoing, &mut far.streams.incoming),
+            (&mut far.streams.outgoing, &mut near.streams.incoming),
+        ] {
+            let mut bytes = *b"chunks";
+            from.apply(&mut bytes);
+            assert_ne!(&bytes, b"chunks");
+            to.apply(&mut bytes);
+            assert_eq!(&bytes, b"chunks");
+        }
+    }
+
+    /// One key in 256 leads to such a secret: the first was sought for.
+    #[test]
+    fn a_secret_that_begins_with_a_zero_is_told() {
+        let ours = KeyPair::new(&mut StdRng::seed_from_u64(3));
+        for (seed, is_short) in [(0, false), (384, true)] {
+            let theirs = KeyPair::new(&mut StdRng::seed_from_u64(seed));
+            let secret = ours.secret(theirs.public()).unwrap();
+            assert_eq!(secret[0] == 0, is_short);
+            let agreement = Agreement::new(&ours, theirs.public()).unwrap();
+            assert_eq!(agreement.has_short_secret, is_short);
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! Handshakes that end in an encrypted session, or should have.
+
+use super::*;
+use crate::core::rtmp::handshake::encryption::dh::KEY_LEN;
+
+/// A client, and the server that it talks to.
+struct Conversation {
+    client: Handshake,
+    c1: Block,
+    server: KeyPair,
+}
+
+/// What a server answers.
+#[derive(Clone, Copy)]
+struct Kind {
+    version: u8,
+    scheme: Scheme,
+}
+
+const KINDS: [Kind; 6] = {
+    const fn kind(version: u8, scheme: Scheme) -> Kind {
+        Kind { version, scheme }
+    }
+    [
+        kind(6, Scheme::DigestFirst),
+        kind(6, Scheme::KeyFirst),
+        kind(8, Scheme::DigestFirst),
+        kind(8, Scheme::KeyFirst),
+        kind(9, Scheme::DigestFirst),
+        kind(9, Scheme::KeyFirst),
+    ]
+};
+
+impl Conversation {
+    fn begun(encryption: Encryption) -> Self {
+        let mut client = Handshake::new(Mode::Auto, encryption, TIME_MS, &mut rng());
+        let c0_c1 = transmitted(&mut client);
+        assert_eq!((c0_c1.len(), c0_c1[0]), (1537, 6));
+        Self {
+            client,
+            c1: block(&c0_c1[1..]),
+            server: KeyPair::new(&mut StdRng::seed_from_u64(9)),
+        }
+    }
+
+    /// S0, S1, S2 and what follows.
+    fn answer(&self, kind: Kind) -> Vec<u8> {
+        self.answer_with(kind, self.server.public())
+    }
+
+    fn answer_with(&self, kind: Kind, public: &[u8; KEY_LEN]) -> Vec<u8> {
+        let mut s1 = opening([5, 0, 17, 1]);
+        s1.put(kind.scheme.key_position(&s1), *public);
+        digest::sign(&mut s1, kind.scheme, Side::Server);
+        let c1_digest = digest::verify(&self.c1, Scheme::KeyFirst, Side::Client).unwrap();
+        let cipher = SignatureCipher::of_version(kind.version).unwrap_or_default();
+        let mut s2 = Block::random(&mut StdRng::seed_from_u64(8));
+        digest::sign_reply(&mut s2, &c1_digest, Side::Server, cipher);
+        let mut answer = answer(&s1, &s2);
+        answer[0] = kind.version;
+        answer
+    }
+
+    fn receive(&mut self, answer: &[u8]) -> Result<Progress, Error> {
+        self.client.receive(&mut BytesMut::from(answer))
+    }
+
+    /// The server's side of the agreement.
+    fn streams(&self) -> Streams {
+        let public = self.c1.field(Scheme::KeyFirst.key_position(&self.c1));
+        Agreement::new(&self.server, &public).unwrap().streams
+    }
+}
+
+#[test]
+fn both_sides_come_to_the_same_keys() {
+    for kind in KINDS {
+        let mut conversation = Conversation::begun(Encryption::Required);
+        let answer = conversation.answer(kind);
+        let Ok(Progress::Done(summary)) = conversation.receive(&answer) else {
+            panic!("not done");
+        };
+        let cipher = SignatureCipher::of_version(kind.version);
+        assert_eq!(summary.encryption, cipher);
+        assert_eq!(summary.server_signature, ServerSignature::Verified);
+        assert_eq!(summary.s1_tail, answer[1505..1537]);
+        let s1_digest = summary.digest.unwrap();
+        assert_eq!(s1_digest.scheme, kind.scheme);
+
+        let c2 = block(&transmitted(&mut conversation.client));
+        let is_signed = digest::verify_reply(&c2, &s1_digest.bytes, Side::Client, cipher.unwrap());
+        assert!(is_signed);
+
+        let mut ours = conversation.client.take_streams().unwrap();
+        assert!(conversation.client.take_streams().is_none());
+        let mut theirs = conversation.streams();
+        for (from, to) in [
+            (&mut ours.outgoing, &mut theirs.incoming),
+            (&mut theirs.outgoing, &mut ours.incoming),
+        ] {
+            let mut bytes = *b"connect";
+            from.apply(&mut bytes);
+            to.apply(&mut bytes);
+            assert_eq!(&bytes, b"connect");
+        }
+    }
+}
+
+#[test]
+fn c1_says_that_it_holds_a_key() {
+    let conversation = Conversation::begun(Encryption::Required);
+    assert_eq!(conversation.c1.version(), [128, 0, 3, 2]);
+    assert_eq!(conversation.c1.time_ms(), TIME_MS);
+    let found = digest::find(&conversation.c1, Scheme::KeyFirst, Side::Client);
+    assert_eq!(found.unwrap().0, Scheme::KeyFirst);
+    // A public key that is one: the server's half of the agreement would fail.
+    conversation.streams();
+}
+
+#[test]
+fn the_answer_may_be_cut_anywhere() {
+    let mut whole = Conversation::begun(Encryption::Required);
+    let answer = whole.answer(KINDS[3]);
+    let done = whole.receive(&answer).unwrap();
+    let c2 = transmitted(&mut whole.client);
+    assert!(matches!(done, Progress::Done(_)));
+
+    // Byte by byte: nothing is taken, sent or decided before all of it is here.
+    let mut conversation = Conversation::begun(Encryption::Required);
+    let mut inbox = BytesMut::new();
+    for (at, byte) in answer[..ANSWER_LEN].iter().enumerate() {
+        assert_eq!(inbox.len(), at);
+        assert_eq!(
+            conversation.client.receive(&mut inbox),
+            Ok(Progress::NeedsMore)
+        );
+        assert_eq!(transmitted(&mut conversation.client), [0_u8; 0]);
+        inbox.extend_from_slice(&[*byte]);
+    }
+    assert_eq!(conversation.client.receive(&mut inbox), Ok(done));
+    assert!(inbox.is_empty());
+    assert_eq!(transmitted(&mut conversation.client), c2);
+
+    for cut in [0, 1, 2, 1536, 1537, 1538, 3072, ANSWER_LEN, ANSWER_LEN + 1] {
+        let mut conversation = Conversation::begun(Encryption::Required);
+        let mut inbox = BytesMut::from(&answer[..cut]);
+        let first = conversation.client.receive(&mut inbox).unwrap();
+        assert_eq!(first == done, cut >= ANSWER_LEN, "cut at {cut}");
+        inbox.extend_from_slice(&answer[cut..]);
+        assert_eq!(conversation.client.receive(&mut inbox), Ok(done));
+        assert_eq!(inbox, CHUNKS);
+        assert_eq!(transmitted(&mut conversation.client), c2);
+    }
+}
+
+#[test]
+fn one_wrong_byte_ends_it() {
+    let sound = Conversation::begun(Encryption::Required).answer(KINDS[4]);
+    // Somewhere in S1, in its last byte, in S2, and in its signature.
+    for (at, error) in [
+        (900, Error::NoDigest),
+        (1536, Error::NoDigest),
+        (1537, Error::Signature),
+        (3072, Error::Signature),
+    ] {
+        let mut answer = sound.clone();
+        answer[at] ^= 1;
+        let mut conversation = Conversation::begun(Encryption::Required);
+        assert_eq!(conversation.receive(&answer), Err(error), "at {at}");
+        assert!(conversation.client.take_streams().is_none());
+        assert_eq!(transmitted(&mut conversation.client), [0_u8; 0]);
+    }
+}
+
+#[test]
+fn a_signature_of_another_type_is_wrong() {
+    for (kind, version) in [(KINDS[0], 8), (KINDS[2], 9), (KINDS[4], 6)] {
+        let mut conversation = Conversation::begun(Encryption::Required);
+        let mut answer = conversation.answer(kind);
+        answer[0] = version;
+        assert_eq!(conversation.receive(&answer), Err(Error::Signature));
+    }
+}
+
+#[test]
+fn what_is_no_public_key_ends_it() {
+    let zero = [0; KEY_LEN];
+    let one = std::array::from_fn(|at| u8::from(at == KEY_LEN - 1));
+    for public in [zero, one, [0xFF; KEY_LEN]] {
+        for kind in KINDS {
+            let mut conversation = Conversation::begun(Encryption::AllowPlain);
+            let answer = conversation.answer_with(kind, &public);
+            assert_eq!(conversation.receive(&answer), Err(Error::PublicKey));
+        }
+    }
+}
+
+#[test]
+fn a_type_that_nobody_knows_is_told_by_its_first_byte() {
+    for version in [0, 1, 4, 5, 7, 10, 128, 255] {
+        for encryption in [Encryption::Required, Encryption::AllowPlain] {
+            let mut conversation = Conversation::begun(encryption);
+            assert_eq!(conversation.receive(&[version]), Err(Error::Type(version)));
+        }
+    }
+    let mut conversation = Conversation::begun(Encryption::Required);
+    assert_eq!(conversation.receive(b"HTTP/1.1 400"), Err(Error::Http));
+    assert_eq!(conversation.receive(&[0x15, 3, 1]), Err(Error::Tls));
+}
+
+#[test]
+fn a_plain_answer_is_an_error_at_once() {
+    let mut conversation = Conversation::begun(Encryption::Required);
+    assert_eq!(conversation.receive(&[3]), Err(Error::NotEncrypted));
+    assert_eq!(transmitted(&mut conversation.client), [0_u8; 0]);
+}
+
+#[test]
+fn a_plain_answer_can_be_allowed() {
+    for s1 in [
+        opening([0; 4]),
+        signed_opening([5, 0, 17, 1], Scheme::KeyFirst),
+    ] {
+        let mut conversation = Conversation::begun(Encryption::AllowPlain);
+        let answer = answer(&s1, &conversation.c1);
+        let Ok(Progress::Done(summary)) = conversation.receive(&answer) else {
+            panic!("not done");
+        };
+        assert_eq!(summary.encryption, None);
+        assert!(conversation.client.take_streams().is_none());
+        let c2 = block(&transmitted(&mut conversation.client));
+        match summary.digest {
+            Some(found) => {
+                let cipher = SignatureCipher::None;
+                assert!(digest::verify_reply(
+                    &c2,
+                    &found.bytes,
+                    Side::Client,
+                    cipher
+                ));
+            }
+            None => assert_eq!(c2, s1),
+        }
+    }
+}
+
+#[test]
+fn an_encrypted_answer_that_was_not_asked_for_is_another_version() {
+    for version in [6, 8, 9] {
+        let mut plain = client(Mode::Auto);
+        let mut inbox = BytesMut::from(&[version][..]);
+        assert_eq!(plain.receive(&mut inbox), Err(Error::Version(version)));
+    }
+}
+
+#[test]
+fn errors_say_it_in_one_line() {
+    let lines = [
+        (
+            Error::Type(10),
+            "server answered with handshake type 10 (0x0a); 6, 8 and 9 are known",
+        ),
+        (
+            Error::NotEncrypted,
+            "server does not encrypt: it answered with a plain handshake",
+        ),
+        (Error::Signature, "server's handshake signature is wrong"),
+        (Error::PublicKey, "server's public key is invalid"),
+    ];
+    for (error, line) in lines {
+        assert_eq!(error.to_string(), line);
+    }
+}
