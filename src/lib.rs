@@ -40,5 +40,6 @@
 pub mod cli;
 pub mod core;
 pub mod download;
+pub mod output;
 pub mod repair;
 pub mod transport;

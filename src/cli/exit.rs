@@ -75,7 +75,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::download::Gaps;
+    use crate::output::Gaps;
 
     /// For each ending: recorded and live before any media, then recorded and live with some.
     const CODES: [(Ending, [u8; 4]); 15] = [

@@ -37,11 +37,8 @@ use crate::{
             target::Scheme,
         },
     },
-    download::{
-        self, Job, Resume,
-        output::{Destination, FileOptions},
-        retry::ASK_EVERY,
-    },
+    download::{self, Job, Resume, retry::ASK_EVERY},
+    output::{Destination, FileOptions},
 };
 
 /// What surrounds the process, as far as it matters.

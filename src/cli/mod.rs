@@ -43,7 +43,8 @@ use self::{
 };
 use crate::{
     core::rtmp::client::config::Start,
-    download::{self, Ending, Job, Outcome, Stop, output::Destination},
+    download::{self, Ending, Job, Outcome, Stop},
+    output::Destination,
 };
 
 /// Runs the program with the arguments of the process.

@@ -2,9 +2,7 @@
 
 mod connections;
 mod ending;
-mod gap;
 mod line;
-pub mod output;
 mod places;
 pub mod player;
 mod pump;
@@ -23,14 +21,9 @@ use std::{
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-pub use self::{
-    ending::Ending,
-    gap::{Gap, GapPolicy, Gaps, Retry},
-    output::PartFacts,
-};
+pub use self::ending::Ending;
 use self::{
     ending::{Last, judge},
-    output::{Destination, FileOptions, Parts},
     places::Places,
     player::Player,
     pump::Pump,
@@ -39,6 +32,7 @@ use self::{
 };
 use crate::{
     core::{amf::Object, rtmp::client::config::Config},
+    output::{Destination, FileOptions, Gap, GapPolicy, Gaps, PartFacts, Parts},
     transport::{Dialer, Endpoint, Route},
 };
 
@@ -165,6 +159,21 @@ pub trait Report {
     fn progress(&mut self, progress: &Progress);
     /// A file is whole: a part of the recording, or all of it.
     fn part(&mut self, _facts: &PartFacts) {}
+}
+
+/// Another attempt that is going to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retry {
+    /// Its number, from 1 on; counted anew once media has come.
+    pub attempt: u32,
+    /// How many there are at the most; `None` is no limit.
+    pub limit: Option<u32>,
+    /// The time until then.
+    pub wait: Duration,
+    /// What the attempt before ended with.
+    pub ending: Ending,
+    /// Why, in the server's own words where it had any. Not escaped.
+    pub reason: String,
 }
 
 /// How far a download is.

@@ -16,14 +16,15 @@ use self::{
     search::{Memory, Search},
 };
 use super::{
-    GapPolicy, Gaps, Job, Limits, Progress, Report, Stop,
+    Job, Limits, Progress, Report, Stop,
     ending::{Facts, Last},
     line::{Line, Moved},
-    output::{Nature, Outputs},
     retry::RetryPolicy,
     splice::Arrival,
     timeline::Timeline,
 };
+use crate::output::{GapPolicy, Gaps};
+use crate::output::{Nature, Outputs};
 use crate::{
     core::{
         amf::{Object, Value},

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     core::flv::{Layout, Writer, head},
-    download::output,
+    output,
 };
 
 /// Writes what can be saved of `file` to `output`, with a head of ours in front.

@@ -22,7 +22,7 @@ use crate::{
         amf::{Object, Value, amf0},
         flv::{self, TagKind, Writer, head, reader::TagRead},
     },
-    download::output,
+    output,
 };
 
 /// Repairs `file`, or writes what can be saved of it to `output` and leaves it alone.

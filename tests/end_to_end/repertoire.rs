@@ -12,7 +12,8 @@ use rtmpull::{
         amf::{Object, Value},
         rtmp::client::config::{Config as Session, Login as User, Start, Timeouts},
     },
-    download::{self, Ending, Gap, Outcome, Progress, Report, Retry, Stop},
+    download::{self, Ending, Outcome, Progress, Report, Retry, Stop},
+    output::Gap,
     transport::Endpoint,
 };
 

@@ -13,11 +13,8 @@ use crate::{
         },
         name::Name,
     },
-    download::{
-        GapPolicy,
-        output::Destination,
-        retry::{Patience, RetryPolicy},
-    },
+    download::retry::{Patience, RetryPolicy},
+    output::{Destination, GapPolicy},
 };
 
 /// What is tried again. rtmpdump tried nothing, and its callers have loops of their own.

@@ -15,10 +15,8 @@ use crate::{
         name::Name,
     },
     core::flv::head,
-    download::{
-        Limits,
-        output::{Destination, Parts, Template, open_manifest},
-    },
+    download::Limits,
+    output::{Destination, Parts, Template, open_manifest},
 };
 
 /// The output of this name. Under rtmpdump's a name is nothing but a name.

@@ -18,7 +18,8 @@ use crate::{
         terminal::{escaped_bytes, redacted},
     },
     core::amf::{Object, Text, Value},
-    download::{Ending, Gap, Outcome, PartFacts, Progress, Report, Retry},
+    download::{Ending, Outcome, Progress, Report, Retry},
+    output::{Gap, PartFacts},
     transport::Endpoint,
 };
 

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use super::feed::{Feed, Weight};
 use crate::{
     cli::{screen::clock, terminal::escaped_json},
-    download::PartFacts,
+    output::PartFacts,
 };
 
 /// What happened.

@@ -17,7 +17,8 @@ use super::Listener;
 use crate::{
     cli::screen::clock,
     core::amf::Object,
-    download::{Gap, Outcome, Progress, Report, Retry},
+    download::{Outcome, Progress, Report, Retry},
+    output::Gap,
     transport::Endpoint,
 };
 

@@ -14,7 +14,8 @@ use std::fmt::Debug;
 
 use crate::{
     core::amf::Object,
-    download::{Gap, Outcome, PartFacts, Progress, Report, Retry},
+    download::{Outcome, Progress, Report, Retry},
+    output::{Gap, PartFacts},
     transport::Endpoint,
 };
 
@@ -114,7 +115,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
-    use crate::download::{Ending, Gaps};
+    use crate::{download::Ending, output::Gaps};
 
     /// Notes what it hears.
     #[derive(Debug, Clone, Default)]

@@ -19,7 +19,8 @@ use crate::{
         screen::{self, Screen},
     },
     core::amf::Object,
-    download::{Gap, Outcome, PartFacts, Progress, Report, Retry},
+    download::{Outcome, Progress, Report, Retry},
+    output::{Gap, PartFacts},
     transport::Endpoint,
 };
 

@@ -20,7 +20,8 @@ use super::{
 use crate::{
     cli::{screen::Screen, terminal::escaped},
     core::amf::Object,
-    download::{Gap, Outcome, Progress, Report, Retry},
+    download::{Outcome, Progress, Report, Retry},
+    output::Gap,
     transport::Endpoint,
 };
 

@@ -15,12 +15,12 @@ use crate::{
         rtmp::{client::End, message::Timestamp},
     },
     download::{
-        Gap, GapPolicy, Gaps, Resume,
+        Resume,
         ending::Last,
-        output::{Former, Nature},
         resume::{Recording, Resumption},
         splice::{Arrival, Joint, Splice, Verdict},
     },
+    output::{Former, Gap, GapPolicy, Gaps, Nature},
 };
 
 /// What a stream is held against before anything of it is written.

@@ -7,14 +7,14 @@ use crate::{
         rtmp::{chunk, client::config::BufferLength, message::Timestamp},
     },
     download::{
-        Gap, Resume, Retry,
+        Resume, Retry,
         ending::{Ending, judge},
         line::{MAX_LEFT_OVER, READ_BYTES},
-        output::{Destination, FileOptions, Parts},
         resume::{self, Found},
         retry::RetryPolicy,
         tests::session,
     },
+    output::{Destination, FileOptions, Gap, Parts},
     transport::{Carrier, Dialer, Endpoint, Route},
 };
 

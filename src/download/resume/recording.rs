@@ -15,10 +15,8 @@ use crate::{
         reader::TagRead,
         salvage::{self, MAX_DATA_OFFSET, MAX_TAG},
     },
-    download::{
-        output::{Former, Nature, lock},
-        splice::{Expectation, MIN_RUN, Past, Splice},
-    },
+    download::splice::{Expectation, MIN_RUN, Past, Splice},
+    output::{Former, Nature, lock},
 };
 
 /// What is in a file.

@@ -12,10 +12,8 @@ use crate::{
         payload::Payload,
         rtmp::message::Timestamp,
     },
-    download::{
-        output::{Destination, Nature, Output, Parts},
-        timeline::Timeline,
-    },
+    download::timeline::Timeline,
+    output::{Destination, Nature, Output, Parts},
 };
 
 /// A message of a recorded stream.

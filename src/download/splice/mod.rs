@@ -25,8 +25,9 @@ use std::{collections::VecDeque, mem};
 
 pub(super) use self::past::Past;
 use self::past::{Content, HEAD_FRAMES, Index, track_of};
-use super::{output::Nature, timeline::Timeline};
+use super::timeline::Timeline;
 use crate::core::{flv::TagKind, payload::Payload, rtmp::message::Timestamp};
+use crate::output::Nature;
 
 /// A message of the new stream.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::{core::flv::TagKind, download::output::Nature};
+use crate::{core::flv::TagKind, output::Nature};
 
 /// The latest frames of an output, and what follows them: 24 bytes for each, and never more than
 /// [`MAX_REMEMBERED`] of them.

@@ -1,6 +1,6 @@
 use super::*;
 use crate::cli::{args::Verbosity, screen::tests::plain};
-use crate::download::Gaps;
+use crate::output::Gaps;
 
 fn progress(bytes: u64, position_ms: u64, duration_ms: Option<u64>) -> Progress {
     Progress {

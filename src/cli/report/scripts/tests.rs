@@ -8,7 +8,8 @@ use crate::{
         args::Verbosity,
         screen::tests::{Written, plain},
     },
-    download::{Ending, Gaps},
+    download::Ending,
+    output::Gaps,
 };
 
 /// Has `tell` tell events, and gives the lines.

@@ -1,6 +1,8 @@
 //! A pipe, a FIFO, a device: written by a thread of its own, so that a reader that pauses holds up
 //! nothing but itself.
 
+mod backlog;
+
 use std::{
     collections::VecDeque,
     fs::{File, OpenOptions},
@@ -13,10 +15,10 @@ use std::{
 use jiff::Timestamp;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use self::backlog::{Backlog, Dropped};
 use super::{
     Written,
-    backlog::{Backlog, Dropped},
-    queue::{whole_tags, write_all},
+    write_queue::{whole_tags, write_all},
 };
 use crate::core::payload::Payload;
 

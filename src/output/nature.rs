@@ -7,16 +7,16 @@ use crate::core::flv::{
 
 /// What the output has to know of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::download) struct Nature {
-    pub(in crate::download) kind: TagKind,
-    pub(in crate::download) is_configuration: bool,
+pub(crate) struct Nature {
+    pub(crate) kind: TagKind,
+    pub(crate) is_configuration: bool,
     /// Whether it carries media, and so drives the clock.
-    pub(in crate::download) is_frame: bool,
+    pub(crate) is_frame: bool,
 }
 
 impl Nature {
     /// Script data.
-    pub(in crate::download) const SCRIPT: Self = Self {
+    pub(crate) const SCRIPT: Self = Self {
         kind: TagKind::SCRIPT,
         is_configuration: false,
         is_frame: false,
@@ -30,7 +30,7 @@ impl Nature {
         }
     }
 
-    pub(in crate::download) fn of_video(body: &[u8]) -> Self {
+    pub(crate) fn of_video(body: &[u8]) -> Self {
         let tag = VideoTag::parse(body);
         Self {
             kind: TagKind::VIDEO,
@@ -41,7 +41,7 @@ impl Nature {
         }
     }
 
-    pub(in crate::download) fn of_audio(body: &[u8]) -> Self {
+    pub(crate) fn of_audio(body: &[u8]) -> Self {
         let tag = AudioTag::parse(body);
         Self {
             kind: TagKind::AUDIO,

@@ -10,7 +10,7 @@ use bytesize::ByteSize;
 
 /// Watches that enough room stays free.
 #[derive(Debug)]
-pub(super) struct Room {
+pub(in crate::output) struct Room {
     folder: PathBuf,
     least: u64,
     /// When it was looked at last, and how many bytes the output had.
@@ -20,7 +20,7 @@ pub(super) struct Room {
 
 impl Room {
     /// `least` bytes are to stay free where `output` is.
-    pub(super) fn new(output: &Path, least: u64) -> Self {
+    pub(in crate::output) fn new(output: &Path, least: u64) -> Self {
         Self {
             folder: folder_of(output),
             least,
@@ -31,7 +31,7 @@ impl Room {
 
     /// Looks every few seconds, and more often where the output grows fast. An error where too little
     /// is left; a disk that does not tell has enough.
-    pub(super) fn check(&mut self, now: Instant, written: u64) -> io::Result<()> {
+    pub(in crate::output) fn check(&mut self, now: Instant, written: u64) -> io::Result<()> {
         let is_due = self.looked.is_none_or(|(at, before)| {
             now.saturating_duration_since(at) >= INTERVAL
                 || written.saturating_sub(before) >= GROWTH.min(self.least / 4)

@@ -5,7 +5,7 @@ use std::{io, path::PathBuf, time::Instant};
 use jiff::Zoned;
 use serde::Serialize;
 
-use super::{Nature, Written, file::TagFile, pipe::Pipe, queue::Queue};
+use super::{Nature, Written, file::TagFile, pipe::Pipe, write_queue::Queue};
 use crate::core::{
     flv::{
         Tag, TagHeader, TagKind,

@@ -10,11 +10,12 @@ use std::{
 use jiff::Zoned;
 
 use super::{
-    Destination, FileOptions, Former, LAST_TIMESTAMP_MS, Nature, Output,
+    Destination, FileOptions, Former, Nature,
     destination::naming,
     file::{self, TagFile},
-    part::{Origin, Part, Sink},
     pipe::{Pipe, PipeTarget},
+    recording::{LAST_TIMESTAMP_MS, Output},
+    segment::{Origin, Part, Sink},
 };
 use crate::core::flv::{Layout, TagKind, Writer};
 

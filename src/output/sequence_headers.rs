@@ -1,6 +1,6 @@
 //! What a decoder must have seen before it can begin: kept for the parts to come.
 
-use super::early;
+use super::pending;
 use crate::core::{
     flv::{
         TagKind,
@@ -49,7 +49,7 @@ impl Configuration {
         let Some((role, tracks)) = Role::of(kind, payload) else {
             return;
         };
-        if payload.len() > early::MAX_BYTES {
+        if payload.len() > pending::MAX_BYTES {
             tracing::debug!("configuration of {} bytes is not kept", payload.len());
             return;
         }
@@ -69,7 +69,7 @@ impl Configuration {
         let mut is_first = true;
         self.kept
             .retain(|kept| !is_obsolete(kept) || std::mem::take(&mut is_first));
-        while self.kept.len() > MAX_MESSAGES || self.bytes() > early::MAX_BYTES {
+        while self.kept.len() > MAX_MESSAGES || self.bytes() > pending::MAX_BYTES {
             tracing::debug!("the oldest configuration gives way to another");
             self.kept.remove(0);
         }
@@ -232,7 +232,7 @@ mod tests {
             .map(|body| (TagKind::VIDEO, &body[..]))
             .collect();
         assert!(kept(&all) == [large(1)]);
-        let huge = [&AVC[..], &vec![0; early::MAX_BYTES]].concat();
+        let huge = [&AVC[..], &vec![0; pending::MAX_BYTES]].concat();
         assert!(kept(&[(TagKind::VIDEO, &huge)]).is_empty());
     }
 }

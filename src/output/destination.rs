@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::names::Template;
+use super::naming::Template;
 use crate::core::flv::Layout;
 
 /// Where the stream is written to.
@@ -24,7 +24,7 @@ pub enum Destination {
 impl Destination {
     /// Whether it looks as if it could be written: of a file that is there the permission is asked for, of
     /// one that is not yet only the folder is looked at. Nothing is created or changed.
-    pub(in crate::download) fn check(&self) -> io::Result<()> {
+    pub(crate) fn check(&self) -> io::Result<()> {
         let Self::Path(path) = self else {
             return Ok(());
         };

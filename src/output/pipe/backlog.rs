@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{MAX_PICTURE_PAUSE_MS, Nature};
 use crate::core::{
     flv::{
         TagHeader, TagKind,
@@ -12,6 +11,7 @@ use crate::core::{
     },
     wire::Reader,
 };
+use crate::output::{Nature, recording::MAX_PICTURE_PAUSE_MS};
 
 /// Tags in order, up to a limit. Behind it whole groups of pictures are left out, of audio alone whole
 /// seconds, so that what the reader gets begins with a keyframe after each gap.
@@ -37,16 +37,16 @@ pub(super) struct Backlog {
 
 /// What was left out in one go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Dropped {
+pub(in crate::output) struct Dropped {
     /// Audio and video tags.
-    pub(super) tags: u64,
-    pub(super) bytes: u64,
+    pub(in crate::output) tags: u64,
+    pub(in crate::output) bytes: u64,
     /// The places on the output's clock of the first that is missing, and of the first that is there
     /// again.
-    pub(super) from_ms: u64,
-    pub(super) to_ms: u64,
+    pub(in crate::output) from_ms: u64,
+    pub(in crate::output) to_ms: u64,
     /// When the first that is missing came.
-    pub(super) began: Timestamp,
+    pub(in crate::output) began: Timestamp,
 }
 
 /// What a tag is to a backlog.

@@ -238,7 +238,7 @@ fn size_cuts_at_the_first_keyframe_behind_it() {
 fn the_clock_cuts_and_names() {
     let mut cut = Cut::new("%F/%H-%M.flv", |parts| {
         parts.clock_seconds = Some(3_600);
-        parts.zone = TimeZone::fixed(jiff::tz::offset(-5));
+        parts.zone = jiff::tz::TimeZone::fixed(jiff::tz::offset(-5));
     });
     let frames = [
         ("2026-11-23T03:59:59Z", 0),

@@ -1,53 +1,24 @@
-//! Where tags go: a file, parts of a file, or a pipe.
-
-mod backlog;
-mod configuration;
-mod destination;
-mod disk;
-mod early;
-mod file;
-mod hook;
-mod manifest;
-mod marks;
-mod names;
-mod nature;
-mod opening;
-mod outputs;
-mod part;
-mod pipe;
-mod queue;
-mod room;
-mod written;
+//! One output of one download: the segments in files, or a pipe.
 
 use std::{collections::VecDeque, io, path::PathBuf, time::Instant};
 
 use jiff::{Timestamp, tz::TimeZone};
 
-pub(crate) use self::file::lock;
-use self::{
-    configuration::Configuration,
-    early::Early,
+use super::{
+    Destination, FileOptions, Gap, PartFacts, Parts, existing_file::Former, nature::Nature,
+    totals::Written,
+};
+use super::{
+    file::free_space::Room,
     hook::Hook,
     manifest::Manifest,
-    marks::Marks,
-    names::{Names, Pattern},
-    part::{Part, Sink, tag_length},
+    naming::{Names, Pattern},
+    pending::Early,
     pipe::Pipe,
-    room::Room,
+    segment::{Part, Sink, tag_length},
+    sequence_headers::Configuration,
+    split_policy::Marks,
 };
-pub use self::{
-    destination::{Destination, FileOptions},
-    manifest::open_manifest,
-    marks::Parts,
-    names::Template,
-    part::PartFacts,
-};
-pub(super) use self::{
-    nature::Nature,
-    outputs::Outputs,
-    written::{Former, Written},
-};
-use super::Gap;
 use crate::core::{
     amf::Object,
     flv::{Layout, Metadata, TagKind, head},
@@ -57,41 +28,41 @@ use crate::core::{
 /// One output of one download. Nothing is opened, and an existing file not touched, before the first
 /// frame.
 #[derive(Debug)]
-pub(super) struct Output {
-    destination: Destination,
-    file_options: FileOptions,
+pub(crate) struct Output {
+    pub(super) destination: Destination,
+    pub(super) file_options: FileOptions,
     /// What the server told so far, for the heads to come.
-    metadata: Metadata,
-    early: Early,
-    part: Option<Part>,
+    pub(super) metadata: Metadata,
+    pub(super) early: Early,
+    pub(super) part: Option<Part>,
     /// The number of the latest part.
-    parts: u32,
-    names: Names,
-    marks: Marks,
-    zone: TimeZone,
+    pub(super) parts: u32,
+    pub(super) names: Names,
+    pub(super) marks: Marks,
+    pub(super) zone: TimeZone,
     /// The time of day.
-    wall: Timestamp,
-    configuration: Configuration,
-    latest: Latest,
-    spent: Vec<Payload>,
+    pub(super) wall: Timestamp,
+    pub(super) configuration: Configuration,
+    pub(super) latest: Latest,
+    pub(super) spent: Vec<Payload>,
     /// What went into the files of former parts.
-    former: Written,
+    pub(super) former: Written,
     /// The file that is gone on with, until that is begun.
-    resumed: Option<Former>,
+    pub(super) resumed: Option<Former>,
     /// How much waits for a pipe's reader while the stream goes on; none where the stream waits.
-    backlog_bytes: Option<usize>,
+    pub(super) backlog_bytes: Option<usize>,
     /// The bytes of former parts, those that waited included.
-    former_bytes: u64,
-    manifest: Option<Manifest>,
-    hook: Option<Hook>,
+    pub(super) former_bytes: u64,
+    pub(super) manifest: Option<Manifest>,
+    pub(super) hook: Option<Hook>,
     /// Parts that are whole, and not told of yet.
-    whole: VecDeque<PartFacts>,
-    room: Option<Room>,
+    pub(super) whole: VecDeque<PartFacts>,
+    pub(super) room: Option<Room>,
 }
 
 /// The places of the latest frames.
 #[derive(Debug, Default)]
-struct Latest {
+pub(super) struct Latest {
     audio_ms: Option<u64>,
     video_ms: Option<u64>,
     /// That of the latest frame of video, or of the first of all where there was none yet.
@@ -99,7 +70,7 @@ struct Latest {
 }
 
 impl Output {
-    pub(super) fn new(destination: Destination, parts: &Parts) -> Self {
+    pub(crate) fn new(destination: Destination, parts: &Parts) -> Self {
         let pattern = match &destination {
             Destination::Stdout => Pattern::Numbered(PathBuf::new()),
             Destination::Path(path) => Pattern::Numbered(path.clone()),
@@ -139,7 +110,7 @@ impl Output {
     }
 
     /// Lets the stream go on when the reader of a pipe pauses, with as many bytes waiting for it.
-    pub(super) fn go_on_without_reader(&mut self, backlog_bytes: usize) {
+    pub(crate) fn go_on_without_reader(&mut self, backlog_bytes: usize) {
         self.backlog_bytes = Some(backlog_bytes);
         if let Some(pipe) = self.pipe_mut() {
             pipe.go_on_without_reader(backlog_bytes);
@@ -148,12 +119,12 @@ impl Output {
 
     /// Goes on with `file` behind its last intact tag. What lies behind that is cut off when the first
     /// tag comes, and nothing is changed before.
-    pub(super) fn go_on_with(&mut self, file: Former) {
+    pub(crate) fn go_on_with(&mut self, file: Former) {
         self.resumed = Some(file);
     }
 
     /// Has so many bytes stay free on the disk: [`Output::check_room`] looks.
-    pub(super) fn keep_free(&mut self, bytes: u64) {
+    pub(crate) fn keep_free(&mut self, bytes: u64) {
         self.room = match &self.destination {
             Destination::Stdout => None,
             Destination::Path(path) => Some(Room::new(path, bytes)),
@@ -162,18 +133,18 @@ impl Output {
     }
 
     /// Tells what time of day it is, for what comes next.
-    pub(super) fn set_wall_clock(&mut self, wall: Timestamp) {
+    pub(crate) fn set_wall_clock(&mut self, wall: Timestamp) {
         self.wall = wall;
     }
 
     /// Begins a new part at the next keyframe, where the output is a file.
-    pub(super) fn split(&mut self) {
+    pub(crate) fn split(&mut self) {
         self.names.allow(MAX_PARTS);
         self.marks.wish();
     }
 
     /// Fails where less stays free on the disk than is to. Looks every now and then.
-    pub(super) fn check_room(&mut self, now: Instant) -> io::Result<()> {
+    pub(crate) fn check_room(&mut self, now: Instant) -> io::Result<()> {
         let bytes = self.bytes();
         match &mut self.room {
             Some(room) => room.check(now, bytes),
@@ -183,7 +154,7 @@ impl Output {
 
     /// How many bytes the output would have with this message, heads and what waits included. It may
     /// have fewer where it is a pipe.
-    pub(super) fn bytes_with(&mut self, nature: Nature, at_ms: u64, payload: &Payload) -> u64 {
+    pub(crate) fn bytes_with(&mut self, nature: Nature, at_ms: u64, payload: &Payload) -> u64 {
         let framed =
             |lengths: &mut dyn Iterator<Item = usize>| lengths.map(tag_length).sum::<u64>();
         let tag = tag_length(payload.len());
@@ -202,12 +173,12 @@ impl Output {
     }
 
     /// A part that is whole.
-    pub(super) fn take_part(&mut self) -> Option<PartFacts> {
+    pub(crate) fn take_part(&mut self) -> Option<PartFacts> {
         self.whole.pop_front()
     }
 
     /// What was left out for the reader of a pipe, once it goes on or all is over.
-    pub(super) fn take_gap(&mut self) -> Option<Gap> {
+    pub(crate) fn take_gap(&mut self) -> Option<Gap> {
         let gap = self.pipe_mut()?.take_gap()?;
         tracing::debug!("{} frames ({} bytes) were left out", gap.tags, gap.bytes);
         Some(Gap {
@@ -220,26 +191,26 @@ impl Output {
 
     /// Waits until the programs that were run for parts have ended, or until `deadline`. Cancelling
     /// loses nothing.
-    pub(super) async fn finish_hooks(&mut self, deadline: Instant) {
+    pub(crate) async fn finish_hooks(&mut self, deadline: Instant) {
         if let Some(hook) = &mut self.hook {
             hook.finish(deadline).await;
         }
     }
 
     /// Tells of the programs that were not waited for.
-    pub(super) fn leave_hooks(&self) {
+    pub(crate) fn leave_hooks(&self) {
         if let Some(hook) = &self.hook {
             hook.leave();
         }
     }
 
     /// Has files written so from now on; at first with an index, and left to the system.
-    pub(super) fn write_files(&mut self, options: FileOptions) {
+    pub(crate) fn write_files(&mut self, options: FileOptions) {
         self.file_options = options;
     }
 
     /// What is in the output. Tags that wait do not count yet.
-    pub(super) fn written(&self) -> Written {
+    pub(crate) fn written(&self) -> Written {
         match (&self.part, &self.resumed) {
             (Some(part), _) => self.former + part.sink.written(),
             (None, Some(file)) => file.written(),
@@ -249,7 +220,7 @@ impl Output {
 
     /// The server's `onMetaData`, decoded and as it came: the one for the head, the other where the head
     /// is gone down a pipe.
-    pub(super) fn metadata(
+    pub(crate) fn metadata(
         &mut self,
         now: Instant,
         at_ms: u64,
@@ -272,7 +243,7 @@ impl Output {
 
     /// An audio or video message, or script data, at its place on the output clock. What comes before the
     /// first frame waits for it, and gets its place; a file that is gone on with had its first frame.
-    pub(super) fn media(
+    pub(crate) fn media(
         &mut self,
         now: Instant,
         nature: Nature,
@@ -333,12 +304,12 @@ impl Output {
     }
 
     /// Whether the latest configuration of this kind is the same.
-    pub(super) fn is_configured_by(&self, nature: Nature, payload: &Payload) -> bool {
+    pub(crate) fn is_configured_by(&self, nature: Nature, payload: &Payload) -> bool {
         nature.is_configuration && self.configuration.holds(nature.kind, payload)
     }
 
     /// When [`Output::settle`] has something to do.
-    pub(super) fn deadline(&self) -> Option<Instant> {
+    pub(crate) fn deadline(&self) -> Option<Instant> {
         let part = self.part.as_ref()?;
         let of_sink = match &part.sink {
             Sink::File(file) => file.deadline(),
@@ -348,7 +319,7 @@ impl Output {
     }
 
     /// Writes what waits: to a pipe whenever there is something, to a file once its time has come.
-    pub(super) fn settle(&mut self, now: Instant) -> io::Result<()> {
+    pub(crate) fn settle(&mut self, now: Instant) -> io::Result<()> {
         let Some(part) = &mut self.part else {
             return Ok(());
         };
@@ -369,17 +340,17 @@ impl Output {
     }
 
     /// Whether the reader of a pipe is so far behind that the network is to wait.
-    pub(super) fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.pipe().is_some_and(Pipe::is_full)
     }
 
     /// Whether a live stream goes on while the reader of its pipe is behind.
-    pub(super) fn is_behind(&self) -> bool {
+    pub(crate) fn is_behind(&self) -> bool {
         self.pipe().is_some_and(Pipe::is_behind)
     }
 
     /// Waits for a pipe's reader. Cancelling loses nothing.
-    pub(super) async fn wait_for_reader(&mut self) -> io::Result<()> {
+    pub(crate) async fn wait_for_reader(&mut self) -> io::Result<()> {
         if let Some(Part {
             sink: Sink::Pipe(pipe),
             ..
@@ -391,17 +362,17 @@ impl Output {
     }
 
     /// Takes a payload whose bytes are not to be written.
-    pub(super) fn spend(&mut self, payload: Payload) {
+    pub(crate) fn spend(&mut self, payload: Payload) {
         self.spent.push(payload);
     }
 
     /// A payload whose bytes are written.
-    pub(super) fn take_spent(&mut self) -> Option<Payload> {
+    pub(crate) fn take_spent(&mut self) -> Option<Payload> {
         self.spent.pop()
     }
 
     /// Writes all that is left. A pipe's reader may take until `deadline`; without one, any time.
-    pub(super) async fn finish(&mut self, deadline: Option<Instant>) -> io::Result<()> {
+    pub(crate) async fn finish(&mut self, deadline: Option<Instant>) -> io::Result<()> {
         self.end_part()?;
         match self.part.as_mut().map(|part| &mut part.sink) {
             Some(Sink::File(file)) => file.sync_at_end(deadline).await?,
@@ -432,7 +403,7 @@ impl Output {
         self.early.hold(nature, payload, dropped);
     }
 
-    fn tag(
+    pub(super) fn tag(
         &mut self,
         now: Instant,
         nature: Nature,
@@ -477,7 +448,7 @@ impl Output {
     }
 
     /// Writes what waits to a file, or sends it to the thread of a pipe.
-    fn write_out(&mut self) -> io::Result<()> {
+    pub(super) fn write_out(&mut self) -> io::Result<()> {
         let Some(part) = self.part.as_mut().filter(|part| !part.queue.is_empty()) else {
             return Ok(());
         };
@@ -503,7 +474,7 @@ impl Output {
 
     /// Writes what waits and makes the head of a file true, also where the disk is full, and tells of
     /// the part.
-    fn end_part(&mut self) -> io::Result<()> {
+    pub(super) fn end_part(&mut self) -> io::Result<()> {
         if let Some(part) = &mut self.part {
             part.settle_start(true);
         }
@@ -529,12 +500,12 @@ impl Output {
     }
 
     /// How many bytes the output has, what waits included.
-    fn bytes(&self) -> u64 {
+    pub(super) fn bytes(&self) -> u64 {
         let resumed = self.resumed.as_ref().map(|file| file.written().bytes);
         self.former_bytes + self.part.as_ref().map_or(0, Part::bytes) + resumed.unwrap_or(0)
     }
 
-    fn pipe(&self) -> Option<&Pipe> {
+    pub(super) fn pipe(&self) -> Option<&Pipe> {
         match &self.part {
             Some(Part {
                 sink: Sink::Pipe(pipe),
@@ -576,7 +547,7 @@ impl Latest {
     }
 
     /// The place of the latest frame of the other kind.
-    fn other_than(&self, kind: TagKind) -> Option<u64> {
+    pub(super) fn other_than(&self, kind: TagKind) -> Option<u64> {
         match kind {
             TagKind::VIDEO => self.audio_ms,
             _ => self.video_ms,
@@ -588,7 +559,7 @@ impl Latest {
 const SLOW_READER: &str = "the reader of the output is too slow";
 
 /// The largest timestamp of an FLV tag: 24 days, 20 hours, 31 minutes (FLV E.4.1).
-const LAST_TIMESTAMP_MS: u64 = i32::MAX as u64;
+pub(super) const LAST_TIMESTAMP_MS: u64 = i32::MAX as u64;
 
 /// How many parts a recording may have where nobody asked for parts: decades of it. Without a bound a
 /// server whose clock leaps could make files without end.
@@ -599,10 +570,7 @@ const MAX_PARTS: u32 = 1_000_000;
 
 /// The longest time between two frames of video. A publisher that switches its camera off goes on with
 /// audio, and parts are to go on too.
-const MAX_PICTURE_PAUSE_MS: u64 = 60_000;
+pub(super) const MAX_PICTURE_PAUSE_MS: u64 = 60_000;
 
 /// How long before that a good place for a cut is taken.
 const ENTRY_PATIENCE_MS: u64 = 60_000;
-
-#[cfg(test)]
-mod tests;

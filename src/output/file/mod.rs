@@ -1,17 +1,24 @@
 //! A regular file: opened in place, written inline, rewritten at its head.
 
+pub(super) mod free_space;
+pub(super) mod lock;
+mod sync;
+
 use std::{
-    fs::{File, OpenOptions, TryLockError},
+    fs::{File, OpenOptions},
     io::{self, Seek, SeekFrom, Write},
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use self::{
+    lock::lock,
+    sync::{Disk, State},
+};
 use super::{
     Former, Written,
-    disk::{Disk, State},
-    queue::{whole_tags, write_all},
+    write_queue::{whole_tags, write_all},
 };
 use crate::core::{
     amf::Object,
@@ -61,25 +68,6 @@ pub(super) fn open_new(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().write(true).create_new(true).open(path)?;
     lock(&file)?;
     Ok(file)
-}
-
-/// Locks a file for as long as it is open, so that no two programs of ours write into it; an error says
-/// that another one does. Where files cannot be locked, they are not.
-///
-/// Nobody else is kept from it. Only Windows would keep a player from reading a locked file, so that
-/// nothing is locked there.
-pub(crate) fn lock(file: &File) -> io::Result<()> {
-    match if cfg!(unix) { file.try_lock() } else { Ok(()) } {
-        Err(TryLockError::WouldBlock) => {
-            let why = "another program is writing it";
-            Err(io::Error::new(io::ErrorKind::ResourceBusy, why))
-        }
-        Err(TryLockError::Error(error)) => {
-            tracing::debug!("the file cannot be locked: {error}");
-            Ok(())
-        }
-        Ok(()) => Ok(()),
-    }
 }
 
 impl TagFile {

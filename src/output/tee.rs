@@ -4,13 +4,11 @@ use std::{io, time::Instant};
 
 use jiff::Timestamp;
 
+use super::Gap;
 use super::{Destination, FileOptions, Former, Nature, Output, PartFacts, Parts, Written};
-use crate::{
-    core::{
-        amf::Object,
-        payload::{Payload, Pool},
-    },
-    download::Gap,
+use crate::core::{
+    amf::Object,
+    payload::{Payload, Pool},
 };
 
 /// The recording, which everything that is asked of an output is asked of, and perhaps a pipe that gets
@@ -19,7 +17,7 @@ use crate::{
 /// The recording is what must not be lost: a pipe beside it that is slow lacks frames, or has the
 /// network wait, and one that breaks is given up.
 #[derive(Debug)]
-pub(in crate::download) struct Outputs {
+pub(crate) struct Outputs {
     recording: Output,
     beside: Option<Beside>,
     /// What went wrong with the recording while the pipe was still waited for.
@@ -36,7 +34,7 @@ struct Beside {
 
 impl Outputs {
     /// A recording into `destination`, and a pipe to `beside`.
-    pub(in crate::download) fn new(
+    pub(crate) fn new(
         destination: Destination,
         parts: &Parts,
         beside: Option<Destination>,
@@ -49,32 +47,32 @@ impl Outputs {
     }
 
     /// See [`Output::go_on_without_reader`].
-    pub(in crate::download) fn go_on_without_reader(&mut self, backlog_bytes: usize) {
+    pub(crate) fn go_on_without_reader(&mut self, backlog_bytes: usize) {
         self.pipe().go_on_without_reader(backlog_bytes);
     }
 
     /// See [`Output::go_on_with`]. The pipe gets what is new.
-    pub(in crate::download) fn go_on_with(&mut self, file: Former) {
+    pub(crate) fn go_on_with(&mut self, file: Former) {
         self.recording.go_on_with(file);
     }
 
     /// See [`Output::write_files`].
-    pub(in crate::download) fn write_files(&mut self, options: FileOptions) {
+    pub(crate) fn write_files(&mut self, options: FileOptions) {
         self.recording.write_files(options);
     }
 
     /// See [`Output::keep_free`].
-    pub(in crate::download) fn keep_free(&mut self, bytes: u64) {
+    pub(crate) fn keep_free(&mut self, bytes: u64) {
         self.recording.keep_free(bytes);
     }
 
     /// See [`Output::check_room`].
-    pub(in crate::download) fn check_room(&mut self, now: Instant) -> io::Result<()> {
+    pub(crate) fn check_room(&mut self, now: Instant) -> io::Result<()> {
         self.recording.check_room(now)
     }
 
     /// See [`Output::set_wall_clock`].
-    pub(in crate::download) fn set_wall_clock(&mut self, wall: Timestamp) {
+    pub(crate) fn set_wall_clock(&mut self, wall: Timestamp) {
         self.recording.set_wall_clock(wall);
         if let Some(beside) = &mut self.beside {
             beside.output.set_wall_clock(wall);
@@ -82,32 +80,27 @@ impl Outputs {
     }
 
     /// See [`Output::split`].
-    pub(in crate::download) fn split(&mut self) {
+    pub(crate) fn split(&mut self) {
         self.recording.split();
     }
 
     /// See [`Output::bytes_with`].
-    pub(in crate::download) fn bytes_with(
-        &mut self,
-        nature: Nature,
-        at_ms: u64,
-        payload: &Payload,
-    ) -> u64 {
+    pub(crate) fn bytes_with(&mut self, nature: Nature, at_ms: u64, payload: &Payload) -> u64 {
         self.recording.bytes_with(nature, at_ms, payload)
     }
 
     /// What is in the recording.
-    pub(in crate::download) fn written(&self) -> Written {
+    pub(crate) fn written(&self) -> Written {
         self.recording.written()
     }
 
     /// See [`Output::take_part`].
-    pub(in crate::download) fn take_part(&mut self) -> Option<PartFacts> {
+    pub(crate) fn take_part(&mut self) -> Option<PartFacts> {
         self.recording.take_part()
     }
 
     /// What the recording lacks. What a pipe beside it lacks is only logged.
-    pub(in crate::download) fn take_gap(&mut self) -> Option<Gap> {
+    pub(crate) fn take_gap(&mut self) -> Option<Gap> {
         if let Some(beside) = &mut self.beside {
             while let Some(gap) = beside.output.take_gap() {
                 tell(&gap);
@@ -117,7 +110,7 @@ impl Outputs {
     }
 
     /// See [`Output::metadata`].
-    pub(in crate::download) fn metadata(
+    pub(crate) fn metadata(
         &mut self,
         now: Instant,
         at_ms: u64,
@@ -132,7 +125,7 @@ impl Outputs {
     }
 
     /// See [`Output::media`]. The pipe comes first: it gets what a full disk does not take.
-    pub(in crate::download) fn media(
+    pub(crate) fn media(
         &mut self,
         now: Instant,
         nature: Nature,
@@ -144,12 +137,7 @@ impl Outputs {
     }
 
     /// Configuration that the recording may have already: a pipe that has not begun does not.
-    pub(in crate::download) fn foretell(
-        &mut self,
-        now: Instant,
-        nature: Nature,
-        payload: &Payload,
-    ) {
+    pub(crate) fn foretell(&mut self, now: Instant, nature: Nature, payload: &Payload) {
         if nature.is_configuration {
             self.with_pipe(|beside| match beside.output.part {
                 None => beside.media(now, nature, 0, payload),
@@ -159,25 +147,25 @@ impl Outputs {
     }
 
     /// See [`Output::is_configured_by`].
-    pub(in crate::download) fn is_configured_by(&self, nature: Nature, payload: &Payload) -> bool {
+    pub(crate) fn is_configured_by(&self, nature: Nature, payload: &Payload) -> bool {
         self.recording.is_configured_by(nature, payload)
     }
 
     /// When [`Outputs::settle`] has something to do.
-    pub(in crate::download) fn deadline(&self) -> Option<Instant> {
+    pub(crate) fn deadline(&self) -> Option<Instant> {
         let beside = self.beside.as_ref();
         let of_pipe = beside.and_then(|beside| beside.output.deadline());
         self.recording.deadline().into_iter().chain(of_pipe).min()
     }
 
     /// See [`Output::settle`].
-    pub(in crate::download) fn settle(&mut self, now: Instant) -> io::Result<()> {
+    pub(crate) fn settle(&mut self, now: Instant) -> io::Result<()> {
         self.with_pipe(|beside| beside.output.settle(now));
         self.recording.settle(now)
     }
 
     /// See [`Output::is_full`].
-    pub(in crate::download) fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         let beside = self.beside.as_ref();
         beside
             .map_or(&self.recording, |beside| &beside.output)
@@ -185,7 +173,7 @@ impl Outputs {
     }
 
     /// See [`Output::is_behind`].
-    pub(in crate::download) fn is_behind(&self) -> bool {
+    pub(crate) fn is_behind(&self) -> bool {
         let beside = self.beside.as_ref();
         beside
             .map_or(&self.recording, |beside| &beside.output)
@@ -193,7 +181,7 @@ impl Outputs {
     }
 
     /// See [`Output::wait_for_reader`].
-    pub(in crate::download) async fn wait_for_reader(&mut self) -> io::Result<()> {
+    pub(crate) async fn wait_for_reader(&mut self) -> io::Result<()> {
         let Some(beside) = &mut self.beside else {
             return self.recording.wait_for_reader().await;
         };
@@ -203,20 +191,17 @@ impl Outputs {
     }
 
     /// See [`Output::spend`].
-    pub(in crate::download) fn spend(&mut self, payload: Payload) {
+    pub(crate) fn spend(&mut self, payload: Payload) {
         self.recording.spend(payload);
     }
 
     /// See [`Output::take_spent`].
-    pub(in crate::download) fn take_spent(&mut self) -> Option<Payload> {
+    pub(crate) fn take_spent(&mut self) -> Option<Payload> {
         self.recording.take_spent()
     }
 
     /// See [`Output::finish`]. The recording waits for no reader, and an error is its own.
-    pub(in crate::download) async fn finish(
-        &mut self,
-        deadline: Option<Instant>,
-    ) -> io::Result<()> {
+    pub(crate) async fn finish(&mut self, deadline: Option<Instant>) -> io::Result<()> {
         let Some(beside) = &mut self.beside else {
             return self.recording.finish(deadline).await;
         };
@@ -234,17 +219,17 @@ impl Outputs {
 
     /// Whether a pipe's reader has taken all that was sent.
     #[cfg(test)]
-    pub(in crate::download) fn is_taken(&mut self) -> bool {
-        self.pipe().pipe().is_none_or(super::Pipe::is_idle)
+    pub(crate) fn is_taken(&mut self) -> bool {
+        self.pipe().pipe().is_none_or(super::pipe::Pipe::is_idle)
     }
 
     /// See [`Output::finish_hooks`].
-    pub(in crate::download) async fn finish_hooks(&mut self, deadline: Instant) {
+    pub(crate) async fn finish_hooks(&mut self, deadline: Instant) {
         self.recording.finish_hooks(deadline).await;
     }
 
     /// See [`Output::leave_hooks`].
-    pub(in crate::download) fn leave_hooks(&self) {
+    pub(crate) fn leave_hooks(&self) {
         self.recording.leave_hooks();
     }
 

@@ -1,10 +1,8 @@
 //! What a recording lacks, and the waits in which it came to lack it.
 
-use std::{collections::VecDeque, time::Duration};
+use std::collections::VecDeque;
 
 use jiff::Timestamp;
-
-use super::Ending;
 
 /// A place where the recording lacks what the stream had.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,21 +62,6 @@ impl Gaps {
     pub fn latest(&self) -> impl ExactSizeIterator<Item = &Gap> {
         self.latest.iter()
     }
-}
-
-/// Another attempt that is going to be made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Retry {
-    /// Its number, from 1 on; counted anew once media has come.
-    pub attempt: u32,
-    /// How many there are at the most; `None` is no limit.
-    pub limit: Option<u32>,
-    /// The time until then.
-    pub wait: Duration,
-    /// What the attempt before ended with.
-    pub ending: Ending,
-    /// Why, in the server's own words where it had any. Not escaped.
-    pub reason: String,
 }
 
 /// How many gaps are kept: a bad line makes thousands in some days.

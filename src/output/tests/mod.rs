@@ -1,9 +1,23 @@
-mod parts;
+mod segments;
 
-use std::{fs, time::Duration};
+use std::{
+    collections::VecDeque,
+    fs, io,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
-use super::*;
-use crate::core::amf::{Value, amf0};
+use super::{
+    naming::{Names, Pattern},
+    recording::LAST_TIMESTAMP_MS,
+    segment::Sink,
+    *,
+};
+use crate::core::{
+    amf::{Object, Value, amf0},
+    flv::{TagKind, head},
+    payload::Payload,
+};
 
 const VIDEO_CONFIGURATION: [u8; 12] = [0x17, 0, 0, 0, 0, 1, 0x64, 0, 13, 0xFF, 0xE0, 0];
 const AUDIO_CONFIGURATION: [u8; 4] = [0xAF, 0, 0x11, 0x90];
