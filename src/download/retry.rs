@@ -6,7 +6,7 @@ use rand::{Rng, RngExt};
 
 use super::{
     Ending,
-    ending::{Facts, Last},
+    outcome::{Facts, Last},
 };
 use crate::core::rtmp::client::{End, Wait};
 

@@ -5,7 +5,7 @@
 //! anew beside the old one and takes its name when it is whole. Either way a file that is being
 //! repaired holds all its tags at every instant.
 
-mod anew;
+mod rewrite;
 mod source;
 
 use std::{
@@ -54,7 +54,7 @@ pub fn repair(
         }
         Some(output) => {
             ensure_replaceable(output)?;
-            anew::write(&file, output, watch)
+            rewrite::write(&file, output, watch)
         }
     }
 }
@@ -193,7 +193,7 @@ fn in_place(
     let mut source = Source::new(&file).map_err(Error::Read)?;
     let start = source.start().map_err(Error::Read)?;
     let Some(mut writer) = Writer::reopen(start) else {
-        return anew::write(&file, path, watch);
+        return rewrite::write(&file, path, watch);
     };
     let mut findings = Findings::default();
     while let Some(piece) = source.next(watch)? {
@@ -207,7 +207,7 @@ fn in_place(
             }
         }
         if findings.repaired.garbage_bytes + findings.repaired.mended_tags > 0 {
-            return anew::write(&file, path, watch);
+            return rewrite::write(&file, path, watch);
         }
     }
     let patches = writer.patches();

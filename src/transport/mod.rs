@@ -9,9 +9,9 @@ pub mod http;
 pub mod proxy;
 mod stream;
 mod tcp;
+mod timeout;
 pub mod tls;
 mod tunnel;
-mod wait;
 
 #[cfg(test)]
 mod tests;
@@ -26,7 +26,7 @@ pub use self::{
     tls::Tls,
     tunnel::Tunnel,
 };
-use self::{proxy::connect_through, stream::TlsPipe, wait::Wait};
+use self::{proxy::connect_through, stream::TlsPipe, timeout::Wait};
 
 /// Where a server listens.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use super::{ANSWER_TIMEOUT, Surroundings, bound};
 use crate::{
     cli::args::Args,
     core::rtmp::client::config::SwfProof,
-    download::player::{Cache, Player, Source},
+    download::swf_player::{Cache, Player, Source},
     transport::http::is_web,
 };
 

@@ -6,7 +6,7 @@ use crate::core::amf::{Object, Value};
 use crate::{
     cli::args::values::TlsPin,
     core::rtmp::client::config::Login,
-    download::{Place as Found, player::Source},
+    download::{Place as Found, swf_player::Source},
     transport::{Carrier, Family, tls::Trust},
 };
 

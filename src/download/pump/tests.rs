@@ -8,9 +8,9 @@ use crate::{
     },
     download::{
         Resume, Retry,
-        ending::{Ending, judge},
-        line::{MAX_LEFT_OVER, READ_BYTES},
-        resume::{self, Found},
+        connection::{MAX_LEFT_OVER, READ_BYTES},
+        outcome::{Ending, judge},
+        rejoin::resume::{self, Found},
         retry::RetryPolicy,
         tests::session,
     },

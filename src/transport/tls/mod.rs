@@ -1,7 +1,7 @@
 //! TLS 1.2 and 1.3, and whom it trusts.
 
+mod diagnosis;
 mod verify;
-mod words;
 
 #[cfg(test)]
 mod tests;
@@ -25,8 +25,8 @@ use tokio_rustls::{
     },
 };
 
+pub(super) use self::diagnosis::in_words;
 use self::verify::{Anything, Pinned, Vouched};
-pub(super) use self::words::in_words;
 use super::stream::READ_AHEAD_BYTES;
 
 /// Which certificate a server may show.

@@ -6,8 +6,8 @@
 //! how often to ask, [`manners`] what the server bears.
 
 mod http;
-mod manners;
-mod pace;
+mod pipelining;
+mod polling;
 mod session;
 
 use std::{

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Place, ending::Last};
+use super::{Place, outcome::Last};
 use crate::core::rtmp::client::{End, config::Config};
 
 /// The places that are left, and what is known of the others.

@@ -17,45 +17,44 @@
 //! share the clock. Nothing here knows where the written frames are: in a file that is read, or
 //! gone down a pipe, [`Past`] remembers them.
 
-mod past;
 #[cfg(test)]
 mod tests;
 
 use std::{collections::VecDeque, mem};
 
-pub(super) use self::past::Past;
-use self::past::{Content, HEAD_FRAMES, Index, track_of};
-use super::timeline::Timeline;
+pub(in crate::download) use super::history::Past;
+use super::history::{Content, HEAD_FRAMES, Index, track_of};
 use crate::core::{flv::TagKind, payload::Payload, rtmp::message::Timestamp};
+use crate::download::output_clock::Timeline;
 use crate::output::Nature;
 
 /// A message of the new stream.
 #[derive(Debug)]
-pub(super) struct Arrival {
-    pub(super) nature: Nature,
-    pub(super) timestamp: Timestamp,
-    pub(super) payload: Payload,
+pub(in crate::download) struct Arrival {
+    pub(in crate::download) nature: Nature,
+    pub(in crate::download) timestamp: Timestamp,
+    pub(in crate::download) payload: Payload,
 }
 
 /// What may be expected of the new stream.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Expectation {
+pub(in crate::download) struct Expectation {
     /// Whether it is to begin where the output once began.
-    pub(super) is_from_start: bool,
+    pub(in crate::download) is_from_start: bool,
     /// How much of it may come, in milliseconds of its own clock, before anything is recognized. Where
     /// it turns out to begin as the output did, the output's length is added.
-    pub(super) patience_ms: i64,
+    pub(in crate::download) patience_ms: i64,
     /// How many bytes of it may.
-    pub(super) patience_bytes: u64,
+    pub(in crate::download) patience_bytes: u64,
     /// Whether it may begin anywhere, as a live stream does: behind the last written frame of one
     /// track, while it leads up to that of the other, and with no more frames in front of that than a
     /// server repeats.
-    pub(super) is_live: bool,
+    pub(in crate::download) is_live: bool,
 }
 
 impl Expectation {
     /// What a server sends of a live stream to somebody who comes back.
-    pub(super) const LIVE: Self = Self {
+    pub(in crate::download) const LIVE: Self = Self {
         is_from_start: false,
         patience_ms: LIVE_PATIENCE_MS,
         patience_bytes: LIVE_PATIENCE_BYTES,
@@ -65,7 +64,7 @@ impl Expectation {
 
 /// What a message is.
 #[derive(Debug)]
-pub(super) enum Verdict {
+pub(in crate::download) enum Verdict {
     /// It is written already, or lies before what is remembered. Here it is back.
     Known(Payload),
     /// That shows later.
@@ -78,19 +77,19 @@ pub(super) enum Verdict {
 
 /// Where the new stream joins what was written.
 #[derive(Debug)]
-pub(super) struct Joint {
+pub(in crate::download) struct Joint {
     /// The clock, as if the stream had never been interrupted.
-    pub(super) timeline: Timeline,
+    pub(in crate::download) timeline: Timeline,
     /// How far the output clock is ahead of the server's.
-    pub(super) offset_ms: i64,
+    pub(in crate::download) offset_ms: i64,
     /// What is to be written, in order of arrival, each at its place in milliseconds.
-    pub(super) arrivals: Vec<(u64, Arrival)>,
+    pub(in crate::download) arrivals: Vec<(u64, Arrival)>,
 }
 
 /// The search for the splice. Messages are offered to it in order of arrival until it is proved or
 /// hopeless; what it holds back is bounded.
 #[derive(Debug)]
-pub(super) struct Splice {
+pub(in crate::download) struct Splice {
     past: Index,
     expectation: Expectation,
     run: Option<Run>,
@@ -158,7 +157,7 @@ enum Reach {
 
 impl Splice {
     /// Looks for the end of `past` in a stream of which this may be expected.
-    pub(super) fn new(past: Past, expectation: Expectation) -> Self {
+    pub(in crate::download) fn new(past: Past, expectation: Expectation) -> Self {
         Self {
             past: past.into_index(),
             expectation,
@@ -171,7 +170,7 @@ impl Splice {
     }
 
     /// Takes the next message of the stream and tells what it is.
-    pub(super) fn offer(&mut self, arrival: Arrival) -> Verdict {
+    pub(in crate::download) fn offer(&mut self, arrival: Arrival) -> Verdict {
         let content = Content::of(arrival.nature.kind, &arrival.payload);
         if arrival.nature.is_frame {
             self.offer_frame(arrival, content)
@@ -181,20 +180,20 @@ impl Splice {
     }
 
     /// The stream begins anew, on a clock of its own.
-    pub(super) fn restart(&mut self) {
+    pub(in crate::download) fn restart(&mut self) {
         if let Some(run) = &mut self.run {
             run.timeline.restart();
         }
     }
 
     /// Whether the stream is known up to here: it is the right one.
-    pub(super) fn is_running(&self) -> bool {
+    pub(in crate::download) fn is_running(&self) -> bool {
         self.run.is_some()
     }
 
     /// The stream ends here: the joint, if it has led up to the last of what was written. A live stream
     /// need not have come as far in both tracks: up to here it is unbroken, and will be asked for again.
-    pub(super) fn finish(&mut self) -> Option<Joint> {
+    pub(in crate::download) fn finish(&mut self) -> Option<Joint> {
         let run = self.run.as_ref()?;
         let leads_on = match self.reach(run) {
             Reach::End => true,
@@ -205,7 +204,7 @@ impl Splice {
     }
 
     /// What is held back, in order of arrival: nobody knows where it belongs.
-    pub(super) fn give_up(self) -> Vec<Arrival> {
+    pub(in crate::download) fn give_up(self) -> Vec<Arrival> {
         let is_new = |held: &Held| held.is_new || self.run.is_none();
         let held = self.held.into_iter().filter(is_new);
         held.map(|held| held.arrival).collect()
@@ -500,7 +499,7 @@ impl Run {
 }
 
 /// So many frames in a row prove a splice; fewer of them where all that was written is no more.
-pub(super) const MIN_RUN: u64 = 8;
+pub(in crate::download) const MIN_RUN: u64 = 8;
 
 /// How far the last frame of one track may be from the frames of the other: a track that is further
 /// behind is over.

@@ -7,6 +7,7 @@ use std::{
     path::Path,
 };
 
+use super::matcher::{Expectation, MIN_RUN, Past, Splice};
 use crate::{
     core::flv::{
         Error, Reader, TagKind, Writer,
@@ -15,7 +16,6 @@ use crate::{
         reader::TagRead,
         salvage::{self, MAX_DATA_OFFSET, MAX_TAG},
     },
-    download::splice::{Expectation, MIN_RUN, Past, Splice},
     output::{Former, Nature, lock},
 };
 
@@ -206,7 +206,7 @@ impl Recording {
     /// Where to ask for the stream, in turn: at the last keyframe that has frames enough behind it,
     /// or as many keyframes earlier as are to be skipped; where that does not lead up to the end of
     /// the file, at the keyframes before that one; and at last from the beginning.
-    pub(super) fn starts(&self, skip: u32) -> Vec<u32> {
+    pub(in crate::download) fn starts(&self, skip: u32) -> Vec<u32> {
         let mut starts = if self.keyframes.is_empty() {
             self.starts_of_audio(skip)
         } else {
@@ -241,7 +241,7 @@ impl Recording {
     }
 
     /// The search for the end of the recording in a stream that was asked for at `start_ms`.
-    pub(super) fn splice(&self, start_ms: u32) -> Splice {
+    pub(in crate::download) fn splice(&self, start_ms: u32) -> Splice {
         let end_ms = i64::try_from(self.end_ms()).unwrap_or(i64::MAX);
         let expectation = Expectation {
             is_from_start: start_ms == 0,

@@ -1,6 +1,6 @@
 //! What the connections under a tunnel turn out to bear.
 
-use super::pace::MAX_UNDER_WAY;
+use super::polling::MAX_UNDER_WAY;
 
 /// How many requests are sent ahead of their answers, and how many over one connection.
 ///

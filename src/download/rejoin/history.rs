@@ -24,15 +24,15 @@ pub(in crate::download) struct Past {
 
 /// A frame that was written: what it is, and its place on the output clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Print {
-    pub(super) content: Content,
-    pub(super) at_ms: i64,
+pub(in crate::download) struct Print {
+    pub(in crate::download) content: Content,
+    pub(in crate::download) at_ms: i64,
 }
 
 /// What tells messages apart: the length, and 64 bits of hash. Two that are different look equal once
 /// in 10^19 times, or where somebody makes them so; who does that gets what he sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Content {
+pub(in crate::download) struct Content {
     kind: u8,
     length: u32,
     hash: u64,
@@ -40,19 +40,19 @@ pub(super) struct Content {
 
 /// The same in an order that can be searched.
 #[derive(Debug)]
-pub(super) struct Index {
+pub(in crate::download) struct Index {
     head: Vec<Content>,
-    pub(super) first_ms: i64,
-    pub(super) end_ms: i64,
-    pub(super) frames: u64,
+    pub(in crate::download) first_ms: i64,
+    pub(in crate::download) end_ms: i64,
+    pub(in crate::download) frames: u64,
     /// Audio, video.
-    pub(super) tracks: [Track; 2],
-    pub(super) tail: VecDeque<Content>,
+    pub(in crate::download) tracks: [Track; 2],
+    pub(in crate::download) tail: VecDeque<Content>,
 }
 
 /// The frames of one track, in the order in which they were written.
 #[derive(Debug, Default)]
-pub(super) struct Track {
+pub(in crate::download) struct Track {
     prints: Vec<Print>,
     /// Their indices in the order of content, then time.
     by_content: Vec<usize>,
@@ -95,7 +95,7 @@ impl Past {
         self.end_ms.max(0).unsigned_abs()
     }
 
-    pub(super) fn into_index(self) -> Index {
+    pub(in crate::download) fn into_index(self) -> Index {
         let mut tracks = <[Vec<Print>; 2]>::default();
         for print in self.recent {
             tracks[track_of(TagKind(print.content.kind))].push(print);
@@ -112,7 +112,7 @@ impl Past {
 }
 
 impl Content {
-    pub(super) fn of(kind: TagKind, body: &[u8]) -> Self {
+    pub(in crate::download) fn of(kind: TagKind, body: &[u8]) -> Self {
         Self {
             kind: kind.0,
             length: u32::try_from(body.len()).unwrap_or(u32::MAX),
@@ -123,7 +123,7 @@ impl Content {
 
 impl Index {
     /// Whether this is among the first frames of all.
-    pub(super) fn is_head(&self, content: Content) -> bool {
+    pub(in crate::download) fn is_head(&self, content: Content) -> bool {
         self.head.contains(&content)
     }
 }
@@ -135,31 +135,31 @@ impl Track {
         Self { prints, by_content }
     }
 
-    pub(super) fn get(&self, index: usize) -> Option<&Print> {
+    pub(in crate::download) fn get(&self, index: usize) -> Option<&Print> {
         self.prints.get(index)
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::download) fn len(&self) -> usize {
         self.prints.len()
     }
 
-    pub(super) fn first(&self) -> Option<&Print> {
+    pub(in crate::download) fn first(&self) -> Option<&Print> {
         self.prints.first()
     }
 
-    pub(super) fn last(&self) -> Option<&Print> {
+    pub(in crate::download) fn last(&self) -> Option<&Print> {
         self.prints.last()
     }
 
     /// The place of a frame that was written exactly once.
-    pub(super) fn only_place_of(&self, content: Content) -> Option<i64> {
+    pub(in crate::download) fn only_place_of(&self, content: Content) -> Option<i64> {
         let mut found = self.places_from(content, i64::MIN);
         let (_, print) = found.next()?;
         found.next().is_none().then_some(print.at_ms)
     }
 
     /// The frame that was written at this time.
-    pub(super) fn find(&self, content: Content, at_ms: i64) -> Option<usize> {
+    pub(in crate::download) fn find(&self, content: Content, at_ms: i64) -> Option<usize> {
         let earliest_ms = at_ms.saturating_sub(TOLERANCE_MS);
         let (index, print) = self.places_from(content, earliest_ms).next()?;
         print.is(content, at_ms).then_some(index)
@@ -177,21 +177,21 @@ impl Track {
 }
 
 impl Print {
-    pub(super) fn is(&self, content: Content, at_ms: i64) -> bool {
+    pub(in crate::download) fn is(&self, content: Content, at_ms: i64) -> bool {
         self.content == content && self.at_ms.abs_diff(at_ms) <= TOLERANCE_MS.unsigned_abs()
     }
 }
 
 /// Which of the two tracks a frame of this kind is in.
-pub(super) fn track_of(kind: TagKind) -> usize {
+pub(in crate::download) fn track_of(kind: TagKind) -> usize {
     usize::from(kind == TagKind::VIDEO)
 }
 
 /// Frames that are remembered: a quarter of an hour of video and audio, in 1.5 MiB.
-pub(super) const MAX_REMEMBERED: usize = 1 << 16;
+pub(in crate::download) const MAX_REMEMBERED: usize = 1 << 16;
 
 /// By so many frames a stream that begins where the output began is recognized.
-pub(super) const HEAD_FRAMES: usize = 8;
+pub(in crate::download) const HEAD_FRAMES: usize = 8;
 
 /// More messages behind the last frame are not remembered.
 const MAX_TAIL: usize = 64;

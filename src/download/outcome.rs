@@ -2,14 +2,38 @@
 
 use std::{fmt, io};
 
-use super::player::PlayerError;
+use super::swf_player::PlayerError;
 use crate::{
     core::rtmp::{
         client::{End, Wait, config::Timeouts},
         error::Error,
     },
+    output::Gaps,
     transport::DialError,
 };
+
+/// How a download went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// What it ended with.
+    pub ending: Ending,
+    /// Why, in the server's own words where it had any. Not escaped.
+    pub reason: String,
+    /// Whether audio or video was written.
+    pub media_arrived: bool,
+    /// Whether the stream was a live one, as far as anybody said.
+    pub is_live: bool,
+    /// Bytes written.
+    pub bytes: u64,
+    /// Tags written.
+    pub tags: u64,
+    /// How far the output's clock came, in milliseconds.
+    pub position_ms: u64,
+    /// The duration that the server claims.
+    pub duration_ms: Option<u64>,
+    /// What is missing in between.
+    pub gaps: Gaps,
+}
 
 /// The endings that are told apart; each has one word and one exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

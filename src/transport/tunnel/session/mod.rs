@@ -11,8 +11,8 @@ use self::request::{Command, MAX_TIMES_SENT, NOTHING, Path, Request};
 use super::{
     Error,
     http::{Body, Head, put_request},
-    manners::Manners,
-    pace::Pace,
+    pipelining::Manners,
+    polling::Pace,
 };
 
 /// A tunnel over whatever connections carry it, one at a time.

@@ -16,9 +16,11 @@ use crate::{
     },
     download::{
         Resume,
-        ending::Last,
-        resume::{Recording, Resumption},
-        splice::{Arrival, Joint, Splice, Verdict},
+        outcome::Last,
+        rejoin::{
+            matcher::{Arrival, Joint, Splice, Verdict},
+            resume::{Recording, Resumption},
+        },
     },
     output::{Former, Gap, GapPolicy, Gaps, Nature},
 };

@@ -1,7 +1,6 @@
 //! The one loop: network → session → tags → output, with the timers and the user's wish to end.
 
-mod pace;
-mod search;
+mod rejoin;
 
 use std::{
     convert::Infallible,
@@ -11,17 +10,15 @@ use std::{
 
 use bytes::BytesMut;
 
-use self::{
-    pace::Pace,
-    search::{Memory, Search},
-};
+use self::rejoin::{Memory, Search};
+use super::frame_interval::Pace;
 use super::{
     Job, Limits, Progress, Report, Stop,
-    ending::{Facts, Last},
-    line::{Line, Moved},
+    connection::{Line, Moved},
+    outcome::{Facts, Last},
+    output_clock::Timeline,
+    rejoin::matcher::Arrival,
     retry::RetryPolicy,
-    splice::Arrival,
-    timeline::Timeline,
 };
 use crate::output::{GapPolicy, Gaps};
 use crate::output::{Nature, Outputs};

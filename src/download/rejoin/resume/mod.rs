@@ -1,20 +1,17 @@
 //! Going on with a file: what it holds, where to ask for the stream again, and whether the stream leads
 //! up to the file's end.
 
-mod recording;
 #[cfg(test)]
 mod tests;
 
-pub(super) use self::recording::{Found, Recording, read};
-use super::{
-    Resume,
-    splice::{Arrival, Joint, Splice, Verdict},
-};
+use super::matcher::{Arrival, Joint, Splice, Verdict};
+pub(in crate::download) use super::scan::{Found, Recording, read};
 use crate::core::rtmp::message::Timestamp;
+use crate::download::Resume;
 
 /// A file that is gone on with, as long as the stream has not been found to lead up to its end.
 #[derive(Debug)]
-pub(super) struct Resumption {
+pub(in crate::download) struct Resumption {
     recording: Recording,
     start_ms: u32,
     /// Where the stream can still be asked for: the next one last.
@@ -25,7 +22,7 @@ pub(super) struct Resumption {
 }
 
 impl Resumption {
-    pub(super) fn new(recording: Recording, wish: Resume) -> Self {
+    pub(in crate::download) fn new(recording: Recording, wish: Resume) -> Self {
         let mut starts = recording.starts(wish.skip_keyframes);
         starts.reverse();
         let start_ms = starts.pop().unwrap_or(0);
@@ -39,25 +36,25 @@ impl Resumption {
     }
 
     /// Where the stream is to be asked for, in milliseconds.
-    pub(super) fn start_ms(&self) -> u32 {
+    pub(in crate::download) fn start_ms(&self) -> u32 {
         self.start_ms
     }
 
     /// The stream led nowhere. Where it is to be asked for next, unless it came from its beginning.
-    pub(super) fn next_start(&mut self) -> Option<u32> {
+    pub(in crate::download) fn next_start(&mut self) -> Option<u32> {
         self.start_ms = self.starts.pop()?;
         self.begin_again();
         Some(self.start_ms)
     }
 
     /// The connection was lost: the stream is asked for at the same place again.
-    pub(super) fn begin_again(&mut self) {
+    pub(in crate::download) fn begin_again(&mut self) {
         self.splice = self.recording.splice(self.start_ms);
         self.first = None;
     }
 
     /// Holds a message of the stream against the file.
-    pub(super) fn offer(&mut self, arrival: Arrival) -> Verdict {
+    pub(in crate::download) fn offer(&mut self, arrival: Arrival) -> Verdict {
         if arrival.nature.is_frame {
             self.first.get_or_insert(arrival.timestamp);
         }
@@ -68,17 +65,17 @@ impl Resumption {
     }
 
     /// The stream begins anew, on a clock of its own.
-    pub(super) fn restart(&mut self) {
+    pub(in crate::download) fn restart(&mut self) {
         self.splice.restart();
     }
 
     /// Whether the stream is that of the file as far as it came.
-    pub(super) fn is_running(&self) -> bool {
+    pub(in crate::download) fn is_running(&self) -> bool {
         self.splice.is_running()
     }
 
     /// The joint, if the stream that ends here has led up to the file's end.
-    pub(super) fn finish(&mut self) -> Option<Joint> {
+    pub(in crate::download) fn finish(&mut self) -> Option<Joint> {
         let joint = self.splice.finish()?;
         self.is_plausible(&joint).then_some(joint)
     }
@@ -95,12 +92,12 @@ impl Resumption {
     }
 
     /// The recording, once its end was found in the stream.
-    pub(super) fn into_recording(self) -> Recording {
+    pub(in crate::download) fn into_recording(self) -> Recording {
         self.recording
     }
 
     /// What the file holds.
-    pub(super) fn recording(&self) -> &Recording {
+    pub(in crate::download) fn recording(&self) -> &Recording {
         &self.recording
     }
 }

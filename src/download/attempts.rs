@@ -6,8 +6,8 @@ use rand::rngs::StdRng;
 
 use super::{
     Ending, Job, Retry, Stop,
-    ending::{Last, judge},
-    places::{Places, is_elsewhere},
+    candidates::{Places, is_elsewhere},
+    outcome::{Last, judge},
     pump::{Next, Pump},
     redirect::follow,
     retry::Row,

@@ -315,14 +315,17 @@ fn configuration_and_script_data_come_once() {
 #[test]
 fn what_is_remembered_is_bounded() {
     let mut past = Past::default();
-    for number in 0..(past::MAX_REMEMBERED as u64 + 100) {
+    for number in 0..(super::super::history::MAX_REMEMBERED as u64 + 100) {
         let body = [&[0xAF, 1][..], &number.to_be_bytes()].concat();
         past.note(nature(A, &body), number, &body);
     }
-    assert_eq!(past.frames(), past::MAX_REMEMBERED as u64 + 100);
+    assert_eq!(
+        past.frames(),
+        super::super::history::MAX_REMEMBERED as u64 + 100
+    );
     assert_eq!(past.end_ms(), past.frames() - 1);
     let index = past.into_index();
-    assert_eq!(index.tracks[0].len(), past::MAX_REMEMBERED);
+    assert_eq!(index.tracks[0].len(), super::super::history::MAX_REMEMBERED);
     // Its beginning is known all the same.
     assert!(index.is_head(Content::of(A, &[0xAF, 1, 0, 0, 0, 0, 0, 0, 0, 1])));
 }

@@ -2,17 +2,15 @@ use std::{fs, path::Path, time::Instant};
 
 use proptest::prelude::*;
 
-use super::{
-    recording::{Found, read},
-    *,
-};
+use super::*;
+use crate::download::rejoin::scan::{Found, read};
 use crate::{
     core::{
         flv::{Reader, TagKind, head, salvage::MAX_TAG},
         payload::Payload,
         rtmp::message::Timestamp,
     },
-    download::timeline::Timeline,
+    download::output_clock::Timeline,
     output::{Destination, Nature, Output, Parts},
 };
 
