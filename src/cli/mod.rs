@@ -1,17 +1,13 @@
 //! People and scripts: what was typed, what is told, and the exit code.
 
 pub mod args;
-pub mod conn;
-mod descriptor;
-pub mod exit;
-mod files;
+pub mod exit_code;
 pub mod generate;
 pub mod job;
-pub mod librtmp;
-pub mod name;
+pub mod program_name;
 mod repair;
 pub mod report;
-pub mod screen;
+pub mod rtmpdump;
 pub mod signals;
 pub mod terminal;
 
@@ -29,17 +25,19 @@ use tokio::runtime;
 
 use self::{
     args::{Args, NoArgs, ProgressKind, Verbosity},
-    exit::{Exit, NotBegun},
+    exit_code::{Exit, NotBegun},
     job::Surroundings,
-    name::Name,
+    program_name::Name,
     report::{
         Listener, Listeners, Wishes,
-        console::Console,
-        event::{Summary, Teller},
         heartbeat::Heartbeat,
-        scripts::Scripts,
+        json::{
+            Scripts,
+            event::{Summary, Teller},
+        },
+        text::Console,
     },
-    screen::Screen,
+    terminal::screen::Screen,
 };
 use crate::{
     core::rtmp::client::config::Start,
@@ -98,8 +96,13 @@ pub fn run(args: &Args) -> Exit {
 fn voices(args: &Args) -> Result<(Arc<Screen>, Option<Arc<Teller>>)> {
     let has_media_on_stdout = job::is_stdout(args.flv.as_deref());
     let teller = match args.progress_fd {
-        Some(number) => Some(descriptor::teller(number, has_media_on_stdout)?),
-        None if args.progress == Some(ProgressKind::Json) => Some(descriptor::stderr_teller()?),
+        Some(number) => Some(report::json::descriptor::teller(
+            number,
+            has_media_on_stdout,
+        )?),
+        None if args.progress == Some(ProgressKind::Json) => {
+            Some(report::json::descriptor::stderr_teller()?)
+        }
         None => None,
     };
     let teller = teller.map(Arc::new);
@@ -154,13 +157,13 @@ fn prepare(args: &Args, screen: &Arc<Screen>) -> Result<()> {
     {
         banner.lines().for_each(|line| screen.line(line));
     }
-    files::ensure_different(args)?;
+    job::paths::ensure_different(args)?;
     if let Some(file) = &args.log_file {
         screen
             .log_into(file)
             .with_context(|| format!("cannot write --log-file {}", file.display()))?;
     }
-    screen::log_to(screen);
+    terminal::screen::log_to(screen);
     Ok(())
 }
 
@@ -195,7 +198,7 @@ fn listeners(
         listeners.push(Heartbeat::start(file).context("--heartbeat")?);
     }
     #[cfg(unix)]
-    if let Some(service) = report::service::Service::start(Arc::clone(screen)) {
+    if let Some(service) = report::systemd::Service::start(Arc::clone(screen)) {
         listeners.push(service);
     }
     // Last, since what the others log comes before the summary.
@@ -207,7 +210,7 @@ fn listeners(
 }
 
 fn resolve(args: &Args, surroundings: &Surroundings, screen: &Screen) -> Result<(Args, Job)> {
-    let args = librtmp::applied(args)?;
+    let args = rtmpdump::librtmp::applied(args)?;
     screen.hide(job::secrets(&args));
     let job = job::resolve(&args, surroundings)?;
     screen.hide(job.session.login.iter().map(|login| login.password.clone()));

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use indicatif::{HumanBytes, ProgressStyle};
 
-use super::{args::Args, exit::Exit, job::STDOUT, screen::Screen, signals};
+use super::{args::Args, exit_code::Exit, job::STDOUT, signals, terminal::screen::Screen};
 use crate::{
     download::Stop,
     repair::{self, Error, How, Repaired},

@@ -7,7 +7,7 @@ use tokio::{
     sync::watch,
 };
 
-use super::{exit::Exit, screen::Screen};
+use super::{exit_code::Exit, terminal::screen::Screen};
 
 /// Sends `true` to `stop` at the first INT, TERM or HUP, and ends the process at the second. A thread
 /// of its own waits for them, so that nothing that hangs can keep the second from being heard.

@@ -1,7 +1,7 @@
 use clap::CommandFactory;
 
 use super::*;
-use crate::cli::exit::Exit;
+use crate::cli::exit_code::Exit;
 
 fn read(arguments: &[&str]) -> Result<Args, NoArgs> {
     let program = OsString::from("rtmpull");

@@ -1,7 +1,7 @@
 use std::ffi::OsString;
 
 use super::*;
-use crate::cli::librtmp;
+use crate::cli::rtmpdump::librtmp;
 use crate::core::amf::{Object, Value};
 use crate::{
     cli::args::values::TlsPin,

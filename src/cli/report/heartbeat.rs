@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::Listener;
 use crate::{
-    cli::screen::clock,
+    cli::terminal::screen::clock,
     core::amf::Object,
     download::{Outcome, Progress, Report, Retry},
     output::Gap,

@@ -1,14 +1,11 @@
 //! What is told while a download runs, and when it is over: to people and front ends, to scripts, and
 //! to whoever watches over the process.
 
-pub mod console;
-pub mod event;
-pub mod feed;
 pub mod heartbeat;
-mod members;
-pub mod scripts;
+pub mod json;
 #[cfg(unix)]
-pub mod service;
+pub mod systemd;
+pub mod text;
 
 use std::fmt::Debug;
 

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::given;
 use crate::{
-    cli::{args::Args, conn::Values},
+    cli::{args::Args, rtmpdump::conn::Values},
     core::{
         amf::Value,
         rtmp::{client::config::Login, target::Target},

@@ -1,5 +1,10 @@
 //! Events for scripts.
 
+pub mod descriptor;
+pub mod event;
+pub mod line_writer;
+mod metadata;
+
 #[cfg(test)]
 mod tests;
 
@@ -8,15 +13,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
-    Listener, Wishes,
-    event::{Event, GapFacts, Summary, Teller},
-    members,
-};
+use self::event::{Event, GapFacts, Summary, Teller};
+use super::{Listener, Wishes};
 use crate::{
     cli::{
-        exit::Exit,
-        screen::{self, Screen},
+        exit_code::Exit,
+        terminal::screen::{self, Screen},
     },
     core::amf::Object,
     download::{Outcome, Progress, Report, Retry},
@@ -124,7 +126,7 @@ impl Report for Scripts {
         };
         self.metadata_left = left;
         let clean = |text: &str| self.screen.redacted(text);
-        let (members, is_whole) = members::converted(metadata, &clean);
+        let (members, is_whole) = metadata::converted(metadata, &clean);
         self.teller.tell(&Event::Metadata { members, is_whole });
     }
 

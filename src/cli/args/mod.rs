@@ -6,7 +6,7 @@
 //! with a hyphen. A flag that this version cannot honour is an error.
 
 mod abbreviations;
-mod answers;
+mod no_download;
 pub mod values;
 
 #[cfg(test)]
@@ -19,11 +19,11 @@ use clap::{
     error::ErrorKind, parser::ValueSource,
 };
 
-pub use self::answers::NoArgs;
+pub use self::no_download::NoArgs;
 use self::values::{
     Attempts, Interval, Protocol, Seconds, Size, Socks, Span, SwfHash, TlsPin, Until, Wait,
 };
-use super::{generate::Generate, name::Name};
+use super::{generate::Generate, program_name::Name};
 
 /// Downloads recorded and live RTMP streams to FLV files.
 ///

@@ -1,5 +1,5 @@
 use super::*;
-use crate::cli::{args::Verbosity, screen::tests::plain};
+use crate::cli::{args::Verbosity, terminal::screen::tests::plain};
 use crate::output::Gaps;
 
 fn progress(bytes: u64, position_ms: u64, duration_ms: Option<u64>) -> Progress {

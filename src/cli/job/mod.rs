@@ -1,11 +1,12 @@
 //! From what was typed to what is done: checked, defaults chosen, nothing left to decide.
 
-mod access;
-mod dialling;
-mod going_on;
-mod parts;
-mod place;
+mod auth;
+mod network;
+pub mod paths;
+mod retry;
+mod segments;
 mod swf;
+mod target;
 
 #[cfg(test)]
 mod tests;
@@ -20,13 +21,13 @@ use std::{
 use anyhow::{Result, bail, ensure};
 use jiff::Zoned;
 
-use self::place::Place;
+use self::target::Place;
 use super::{
     args::{
         Args, Handshake,
         values::{Interval, Span},
     },
-    name::Name,
+    program_name::Name,
 };
 use crate::{
     core::{
@@ -89,14 +90,14 @@ pub fn resolve(args: &Args, surroundings: &Surroundings) -> Result<Job> {
         alternatives,
     } = Place::of(args)?;
     let connect = connect(args, &first)?;
-    let login = access::login(args, &target)?;
+    let login = auth::login(args, &target)?;
     let (output, pipe) = outputs(args, surroundings)?;
     let route = download::route::to(&target);
-    let dialer = dialling::dialer(args, surroundings)?;
+    let dialer = network::dialer(args, surroundings)?;
     ensure_spared(args, &output)?;
     let swf = swf::resolve(args, surroundings)?;
-    let parts = parts::parts(args, &output)?;
-    let limits = parts::limits(args, &output, &Zoned::now())?;
+    let parts = segments::parts(args, &output)?;
+    let limits = segments::limits(args, &output, &Zoned::now())?;
     let resume = resume(args, &output)?;
     tell_what_is_ignored(args, &output);
     let start_ms = start_ms(args, resume);
@@ -121,15 +122,15 @@ pub fn resolve(args: &Args, surroundings: &Surroundings) -> Result<Job> {
             handshake: handshake(args.handshake),
             encryption: encryption(args, target.scheme)?,
             pipelining: !args.no_pipelining,
-            republish_wait: going_on::republish_wait(args),
+            republish_wait: retry::republish_wait(args),
             timeouts: timeouts(args),
         },
         route,
         player: swf.player,
         dialer,
         backlog_bytes: usize::try_from(args.queue_size.bytes).unwrap_or(usize::MAX),
-        retry: going_on::retry(args),
-        gap: going_on::gap(args, &output)?,
+        retry: retry::retry(args),
+        gap: retry::gap(args, &output)?,
         keep_timestamps: args.keep_timestamps,
         alternatives,
         stop_ms: length_ms.map(u64::from),
@@ -150,7 +151,7 @@ fn connect(args: &Args, place: &download::Place) -> Result<Connect> {
         flash_ver: args.flash_ver.clone().unwrap_or_else(flash_ver),
         swf_url: given(args.swf_url.as_ref()).or_else(|| swf::address(args)),
         page_url: given(args.page_url.as_ref()),
-        arguments: access::arguments(args)?,
+        arguments: auth::arguments(args)?,
     })
 }
 
@@ -223,7 +224,7 @@ fn tell_what_is_ignored(args: &Args, output: &Destination) {
     if args.skip.is_some_and(|count| count > 0) && !args.resume && !args.append {
         tracing::warn!("nothing is resumed, ignoring --skip");
     }
-    if args.sync.is_some() && !parts::is_file(output) {
+    if args.sync.is_some() && !segments::is_file(output) {
         tracing::warn!("only a file is brought to the disk, ignoring --sync");
     }
 }
@@ -325,8 +326,8 @@ fn outputs(args: &Args, surroundings: &Surroundings) -> Result<(Destination, Opt
         "--tee needs a pipe to be beside: -o - or a FIFO; -o alone writes a file"
     );
     ensure!(!is_stdout(Some(tee)), "--tee needs the name of a file");
-    let file = parts::destination(args, tee);
-    parts::ensure_file("--tee", &file)?;
+    let file = segments::destination(args, tee);
+    segments::ensure_file("--tee", &file)?;
     Ok((file, Some(output)))
 }
 
@@ -337,7 +338,7 @@ fn destination(args: &Args, surroundings: &Surroundings) -> Result<Destination> 
             !file.as_os_str().is_empty(),
             "--flv needs the name of a file"
         );
-        return Ok(parts::destination(args, file));
+        return Ok(segments::destination(args, file));
     }
     ensure!(
         !surroundings.stdout_is_terminal,

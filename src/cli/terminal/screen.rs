@@ -23,10 +23,10 @@ use tracing_subscriber::{
     layer::{Context, Layer, SubscriberExt},
 };
 
-use super::{
+use super::sanitize::{escaped, grants_access, hidden, redacted};
+use crate::cli::{
     args::Verbosity,
-    report::event::{Event, Teller},
-    terminal::{escaped, grants_access, hidden, redacted},
+    report::json::event::{Event, Teller},
 };
 use crate::core::rtmp::properties;
 
@@ -203,7 +203,7 @@ fn cut(text: &str) -> String {
 }
 
 /// The time in Greenwich as RFC 3339 has it: `2026-11-22T15:04:05.678Z`.
-pub(super) fn clock(now: Timestamp) -> String {
+pub(in crate::cli) fn clock(now: Timestamp) -> String {
     format!("{now:.3}")
 }
 
@@ -367,7 +367,7 @@ const BAR_HZ: u8 = 10;
 const LOGGED: Verbosity = Verbosity::Verbose;
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(in crate::cli) mod tests {
     use super::*;
 
     /// What a screen wrote.

@@ -8,10 +8,10 @@ use std::io::{self, Write};
 
 use anyhow::{Context, Result, bail};
 
-use super::report::event::Teller;
+use super::event::Teller;
 
 /// Events to descriptor `number`.
-pub(super) fn teller(number: u32, has_media_on_stdout: bool) -> Result<Teller> {
+pub(in crate::cli) fn teller(number: u32, has_media_on_stdout: bool) -> Result<Teller> {
     let option = format!("--progress-fd {number}");
     let teller = match number {
         1 if has_media_on_stdout => bail!("{option}: the recording goes to standard output"),
@@ -31,7 +31,7 @@ pub(super) fn teller(number: u32, has_media_on_stdout: bool) -> Result<Teller> {
 }
 
 /// Events to standard error.
-pub(super) fn stderr_teller() -> Result<Teller> {
+pub(in crate::cli) fn stderr_teller() -> Result<Teller> {
     Teller::start(stderr).context("--progress json")
 }
 

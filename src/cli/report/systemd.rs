@@ -15,10 +15,10 @@ use sd_notify::NotifyState;
 
 use super::{
     Listener,
-    console::{because, clock, described_retry},
+    text::{because, clock, described_retry},
 };
 use crate::{
-    cli::{screen::Screen, terminal::escaped},
+    cli::terminal::{sanitize::escaped, screen::Screen},
     core::amf::Object,
     download::{Outcome, Progress, Report, Retry},
     output::Gap,

@@ -12,7 +12,7 @@ use crate::{
             Args,
             values::{Size, Span},
         },
-        name::Name,
+        program_name::Name,
     },
     core::flv::head,
     download::Limits,

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::parts::ensure_file;
+use super::segments::ensure_file;
 use crate::{
     cli::{
         args::{
             Args, Gap,
             values::{Attempts, Wait},
         },
-        name::Name,
+        program_name::Name,
     },
     download::retry::{Patience, RetryPolicy},
     output::{Destination, GapPolicy},

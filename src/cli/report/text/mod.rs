@@ -13,9 +13,11 @@ use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use super::{Listener, Wishes};
 use crate::{
     cli::{
-        exit::Exit,
-        screen::{self, Screen},
-        terminal::{escaped_bytes, redacted},
+        exit_code::Exit,
+        terminal::{
+            sanitize::{escaped_bytes, redacted},
+            screen::{self, Screen},
+        },
     },
     core::amf::{Object, Text, Value},
     download::{Ending, Outcome, Progress, Report, Retry},

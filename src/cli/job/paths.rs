@@ -7,10 +7,11 @@ use std::{
 
 use anyhow::{Result, ensure};
 
-use super::{args::Args, job::is_stdout};
+use super::is_stdout;
+use crate::cli::args::Args;
 
 /// Fails where two options name the same file, before anything is written into it.
-pub(super) fn ensure_different(args: &Args) -> Result<()> {
+pub(in crate::cli) fn ensure_different(args: &Args) -> Result<()> {
     let output = args.flv.as_ref().filter(|file| !is_stdout(Some(file)));
     let named = [
         ("--log-file", args.log_file.as_ref()),

@@ -10,9 +10,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::feed::{Feed, Weight};
+use super::line_writer::{Feed, Weight};
 use crate::{
-    cli::{screen::clock, terminal::escaped_json},
+    cli::terminal::{sanitize::escaped_json, screen::clock},
     output::PartFacts,
 };
 

@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     cli::{
         args::Verbosity,
-        screen::tests::{Written, plain},
+        terminal::screen::tests::{Written, plain},
     },
     download::Ending,
     output::Gaps,

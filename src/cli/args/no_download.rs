@@ -2,7 +2,7 @@
 
 use clap::error::ErrorKind;
 
-use crate::cli::{exit::Exit, name::Name};
+use crate::cli::{exit_code::Exit, program_name::Name};
 
 /// A command line that asks for no download.
 #[derive(Debug)]

@@ -9,7 +9,7 @@
 
 use thiserror::Error;
 
-use super::args::{
+use crate::cli::args::{
     Args,
     values::{Seconds, Socks},
 };

@@ -1,0 +1,4 @@
+//! Notations of rtmpdump and librtmp.
+
+pub mod conn;
+pub mod librtmp;

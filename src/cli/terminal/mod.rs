@@ -1,0 +1,4 @@
+//! The terminal: the lines that are kept on it, and what may be printed to it.
+
+pub mod sanitize;
+pub mod screen;
