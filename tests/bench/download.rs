@@ -175,7 +175,7 @@ fn memory(lot: u64) {
 /// The time to the first byte on stdout over a line with 200 ms of round trip.
 fn first_byte() {
     let server = replaying(Arc::new(Replay::new(4_096, 50_000_000)));
-    let line = server::DelayLine::start(server.port(), ONE_WAY);
+    let line = server::DelayedConnection::start(server.port(), ONE_WAY);
     let url = format!("rtmp://127.0.0.1:{}/app/stream", line.port());
     for program in [
         Program::rtmpull(&url, Path::new("-")),

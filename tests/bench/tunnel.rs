@@ -15,7 +15,7 @@ use std::{
 };
 
 use server::{
-    Config, DelayLine, Handshake, Pace, Point, Replay, Server, Step, Stream, Then, Tunnel,
+    Config, DelayedConnection, Handshake, Pace, Point, Replay, Server, Step, Stream, Then, Tunnel,
     TunnelConfig,
 };
 
@@ -56,7 +56,7 @@ fn pull(round_trip_ms: u64, pace: Pace, seconds: u32) {
     for program in PROGRAMS {
         let front = Tunnel::start(server.port(), TunnelConfig::default());
         let one_way = Duration::from_millis(round_trip_ms / 2);
-        let line = DelayLine::start(front.port(), one_way);
+        let line = DelayedConnection::start(front.port(), one_way);
         let port = if round_trip_ms > 0 {
             line.port()
         } else {

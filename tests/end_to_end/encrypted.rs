@@ -15,7 +15,6 @@ use sha2::Sha256;
 use crate::{
     downloads::{assert_media, assert_start},
     fixtures,
-    judge::{self, Media},
     peers::{ffmpeg::Ffmpeg, require, rtmpdump::Rtmpdump, rtmpdump::Rtmpsrv},
     process::Process,
     program::{self, Download},
@@ -23,6 +22,7 @@ use crate::{
         C2, Clip, Config, Ending, Flaw, Handshake, OnConnect, Pace, Point, Server, Stream, Then,
         Tunnel, TunnelConfig, prime_and,
     },
+    verify::{self, Media},
 };
 
 /// All that S0 and S1 can be in an encrypted session.
@@ -335,7 +335,7 @@ fn rtmpdump_plays_every_kind() {
         let said = player.finish(LIMIT).stderr;
         assert_eq!(server.only_client().c2, Some(C2::Signed), "{said}");
         assert!(!said.contains("not genuine"), "{said}");
-        judge::assert_whole(&ffmpeg, &source, &output);
+        verify::assert_whole(&ffmpeg, &source, &output);
     }
 }
 
@@ -373,7 +373,7 @@ fn both_play_through_a_tunnel() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let output = folder.path().join("out.flv");
         rtmpdump.play(&url, &output, &[]).finish(LIMIT);
-        judge::assert_whole(&ffmpeg, &source, &output);
+        verify::assert_whole(&ffmpeg, &source, &output);
         for client in server.heard() {
             assert_eq!((client.c0, client.c2), (Some(6), Some(C2::Signed)));
         }
@@ -405,7 +405,7 @@ fn rtmpdump_proves_its_player() {
         let output = folder.path().join("out.flv");
         let options = ["--swfhash", &hash, "--swfsize", &size];
         rtmpdump.play(&url, &output, &options).finish(LIMIT);
-        judge::assert_whole(&ffmpeg, &source, &output);
+        verify::assert_whole(&ffmpeg, &source, &output);
         assert!(server.only_client().swf_proof.is_some());
 
         for wrong in [
@@ -439,7 +439,7 @@ fn rtmpdump_fetches_its_player_and_proves_it() {
     command.env("HOME", folder.path());
     let said = Process::start(&mut command).finish(LIMIT);
     assert!(server.only_client().swf_proof.is_some(), "{said}");
-    judge::assert_whole(&ffmpeg, &source, &output);
+    verify::assert_whole(&ffmpeg, &source, &output);
 }
 
 /// rtmpsrv says how C2 was, and shows whether it understood what came behind it. It plays nothing.

@@ -17,7 +17,7 @@ mod program;
 mod fixtures;
 
 /// What a file holds, compared with its source.
-mod judge;
+mod verify;
 
 /// Our own server.
 #[path = "../server/mod.rs"]
@@ -31,7 +31,7 @@ mod downloads;
 
 /// Recordings in parts, and limits.
 #[cfg(unix)]
-mod parts;
+mod segments;
 
 /// Encrypted sessions.
 mod encrypted;
@@ -50,13 +50,13 @@ mod front_ends;
 mod pipes;
 
 /// Live recordings that are gone on with.
-mod going_on;
+mod rejoin;
 
 /// Files that are gone on with.
 mod resume;
 
 /// Every way to a server.
-mod ways;
+mod transport;
 
 /// What scripts and supervisors read.
 mod scripts;

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use crate::{
     process::Process,
     program,
-    server::{Broadcast, Clip, Config, CutLine, Pace, Server, Stream, Tag, Then},
+    server::{Broadcast, Clip, Config, CutConnection, Pace, Server, Stream, Tag, Then},
 };
 
 #[test]
@@ -215,7 +215,7 @@ fn a_file_beside_a_pipe_is_cut_into_parts_and_the_pipe_is_not() {
 fn a_lost_connection_begins_a_new_file_and_the_pipe_goes_on() {
     let stream = Stream::broadcast(Broadcast::new(large_clip(), 4.0, true));
     let server = Server::start(Config::serving(stream));
-    let line = CutLine::start(server.port(), vec![(1_500_000, Then::Fin)]);
+    let line = CutConnection::start(server.port(), vec![(1_500_000, Then::Fin)]);
     let url = format!("rtmp://127.0.0.1:{}/app/clip", line.port());
     let tee = Tee::new();
     let options = ["-v", "--republish-wait", "0", "--gap", "split"];

@@ -8,7 +8,6 @@ use std::{
 
 use crate::{
     fixtures,
-    judge::{self, Media},
     peers::{
         ffmpeg::Ffmpeg,
         nginx::{self, Nginx},
@@ -16,6 +15,7 @@ use crate::{
         require,
     },
     program::{self, Download, download},
+    verify::{self, Media},
 };
 
 #[test]
@@ -46,7 +46,7 @@ fn nginx_plays_an_mp4() {
     let ours = Media::read(&ffmpeg, &download.file());
     ours.assert_start_of(&Media::read(&ffmpeg, &source), 3);
     ours.assert_equals(&Media::read(&ffmpeg, url.as_ref()));
-    judge::assert_faultless(&download.file());
+    verify::assert_faultless(&download.file());
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn nginx_relays_a_live_stream() {
     let download = running.finish();
     download.assert_ended(0, "unpublished");
     Media::read(&ffmpeg, &download.file()).assert_equals(&Media::read(&ffmpeg, &source));
-    judge::assert_faultless(&download.file());
+    verify::assert_faultless(&download.file());
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn ffmpeg_serves_a_file() {
     let (server, url) = ffmpeg.listen(&source);
     let download = download(&url, &[]);
     download.assert_ended(0, "unpublished");
-    judge::assert_whole(&ffmpeg, &source, &download.file());
+    verify::assert_whole(&ffmpeg, &source, &download.file());
     server.finish(PUBLISHED);
 }
 
@@ -170,7 +170,7 @@ fn nginx_plays(fixture: impl Fn(&Ffmpeg) -> PathBuf) {
     let server = nginx.start(&[&source]);
     let download = download(&server.url("vod", name), &[]);
     download.assert_ended(0, "ended");
-    judge::assert_whole(&ffmpeg, &source, &download.file());
+    verify::assert_whole(&ffmpeg, &source, &download.file());
 }
 
 /// Joins after the publisher began, who leaves once there is something of it.
@@ -187,7 +187,7 @@ fn join_late(ffmpeg: &Ffmpeg, server: &nginx::Instance, application: &str) -> Do
     publisher.finish(PUBLISHED);
     let download = running.finish();
     Media::read(ffmpeg, &download.file()).assert_run_of(&Media::read(ffmpeg, &source));
-    judge::assert_faultless(&download.file());
+    verify::assert_faultless(&download.file());
     download
 }
 

@@ -13,12 +13,12 @@ use tempfile::TempDir;
 
 use crate::{
     fixtures,
-    judge::{self, Media},
     peers::{ffmpeg::Ffmpeg, require, rtmpdump::Rtmpdump},
     server::{
         C2, Clip, Config, Conversation, Ending, Handshake, Login, LoginScheme, Pace, Point, Replay,
         SecureToken, Server, Step, Stream, Then, Tunnel, TunnelConfig,
     },
+    verify::{self, Media},
 };
 
 #[test]
@@ -34,7 +34,7 @@ fn rtmpdump_plays_a_recorded_stream() {
         let (_folder, output) = output();
         let player = rtmpdump.play(&server.url("clip"), &output, &[]);
         player.finish(LIMIT);
-        judge::assert_whole(&ffmpeg, &source, &output);
+        verify::assert_whole(&ffmpeg, &source, &output);
         let client = server.only_client();
         assert_eq!(client.c2, Some(C2::Echo));
         assert_eq!(client.fault, None);
@@ -58,7 +58,7 @@ fn rtmpdump_verifies_our_digest() {
         let player = rtmpdump.play(&server.url("clip"), &output, &options);
         let said = player.finish(LIMIT).stderr;
         assert_eq!(server.only_client().c2, Some(C2::Signed), "{said}");
-        judge::assert_whole(&ffmpeg, &source, &output);
+        verify::assert_whole(&ffmpeg, &source, &output);
     }
 }
 
@@ -98,7 +98,7 @@ fn rtmpdump_pauses_sets_a_playlist_and_answers_a_secure_token() {
     let player = rtmpdump.play(&server.url("clip"), &output, &options);
     let said = player.finish(LIMIT);
     assert!(server.only_client().command("pause").is_some(), "{said}");
-    judge::assert_whole(&ffmpeg, &source, &output);
+    verify::assert_whole(&ffmpeg, &source, &output);
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn rtmpdump_and_ffmpeg_play_through_our_front() {
     let (_folder, output) = output();
     let player = rtmpdump.play(&front.url("clip"), &output, &[]);
     player.finish(LIMIT);
-    judge::assert_whole(&ffmpeg, &source, &output);
+    verify::assert_whole(&ffmpeg, &source, &output);
     let played = Media::read(&ffmpeg, front.url("clip").as_ref());
     played.assert_equals(&Media::read(&ffmpeg, &source));
     let requests = front.requests();

@@ -7,8 +7,8 @@ use crate::{
     peers::{nginx, require},
     program::{Download, download},
     server::{
-        Clip, Config, DelayLine, Ending, Framing, Headers, OnAhead, OnConnect, Pace, Server,
-        Stream, Tag, Tunnel, TunnelConfig, TunnelFault,
+        Clip, Config, DelayedConnection, Ending, Framing, Headers, OnAhead, OnConnect, Pace,
+        Server, Stream, Tag, Tunnel, TunnelConfig, TunnelFault,
     },
 };
 
@@ -121,7 +121,7 @@ fn the_end_of_a_session_is_the_end_of_the_stream() {
 fn a_long_line_is_filled() {
     let server = Server::start(Config::serving(recorded()));
     let front = Tunnel::start(server.port(), TunnelConfig::default());
-    let line = DelayLine::start(front.port(), Duration::from_millis(50));
+    let line = DelayedConnection::start(front.port(), Duration::from_millis(50));
     let url = format!("rtmpt://127.0.0.1:{}/app/clip", line.port());
     assert_whole(&download(&url, &[]), false);
     let requests = front.requests();
@@ -146,7 +146,7 @@ fn a_stream_comes_through_a_web_proxy_that_closes_connections() {
             let front = Tunnel::start(server.port(), config.clone());
             let proxy = nginx.start_proxy(front.port(), directives);
             let url = format!("rtmpt://127.0.0.1:{}/app/clip", proxy.port());
-            let line = DelayLine::start(proxy.port(), Duration::from_millis(5));
+            let line = DelayedConnection::start(proxy.port(), Duration::from_millis(5));
             let far = format!("rtmpt://127.0.0.1:{}/app/clip", line.port());
             for url in [url, far] {
                 assert_whole(&download(&url, live_option(is_live)), is_live);

@@ -22,8 +22,8 @@ mod clip;
 mod config;
 mod connection;
 mod conversation;
-mod cut_line;
-mod delay_line;
+mod cut_connection;
+mod delayed_connection;
 mod encryption;
 mod front;
 mod listener;
@@ -42,8 +42,8 @@ pub use self::{
     },
     connection::{C2, Command, Connection, Heard, Over, command_payload},
     conversation::Conversation,
-    cut_line::CutLine,
-    delay_line::DelayLine,
+    cut_connection::CutConnection,
+    delayed_connection::DelayedConnection,
     encryption::prime_and,
     front::{
         Canned, Framing, Goodbye, Headers, OnAhead, Proxy, ProxyKind, Requests, Silence, TlsFront,

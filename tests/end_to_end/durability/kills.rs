@@ -19,10 +19,10 @@ use rtmpull::core::flv::head;
 
 use super::{A_FRAME, Ours, repair};
 use crate::{
-    judge::assert_faultless,
     peers::ffmpeg::Ffmpeg,
     process::Process,
     server::{Clip, Config, Server, Stream, Tag},
+    verify::assert_faultless,
 };
 
 #[test]

@@ -5,7 +5,6 @@ use rand::RngExt;
 use super::*;
 use crate::{
     fixtures,
-    judge::{Media, assert_faultless, assert_whole},
     peers::{
         ffmpeg::{Ffmpeg, ffprobe},
         nginx::Nginx,
@@ -13,6 +12,7 @@ use crate::{
         rtmpdump::Rtmpdump,
     },
     server::{Config, Pace, Server, Stream},
+    verify::{Media, assert_faultless, assert_whole},
 };
 
 #[test]

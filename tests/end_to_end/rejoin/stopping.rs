@@ -6,7 +6,7 @@ use crate::{
     downloads::at_once,
     process::{Finished, Process},
     program::{self, Download, LIMIT, command, download},
-    server::{Clip, Config, CutLine, Pace, Server, Stream, Then},
+    server::{Clip, Config, CutConnection, Pace, Server, Stream, Then},
 };
 
 /// A recorded stream that is cut is what it would have been, in a file and down a pipe.
@@ -15,7 +15,7 @@ fn a_recorded_stream_that_is_cut_is_gone_on_with() {
     let server = Server::start(Config::serving(Stream::recorded(Clip::sample())));
     let whole = download(&server.url("clip"), &[]).clip();
     at_once([false, true], |is_piped| {
-        let line = CutLine::start(
+        let line = CutConnection::start(
             server.port(),
             vec![(25_000, Then::Fin), (20_000, Then::Rst)],
         );
@@ -76,17 +76,17 @@ fn a_time_of_day_ends_a_wait_too() {
 }
 
 /// A live stream whose connection is lost after some media, as is each that follows, before any.
-fn losing() -> (Server, CutLine) {
+fn losing() -> (Server, CutConnection) {
     let stream = Stream::live(Clip::sample()).paced(Pace::Times(8.0));
     let server = Server::start(Config::serving(stream));
     let mut cuts = vec![(30_000, Then::Fin)];
     // Behind the handshake, which would be tried in another way at once.
     cuts.resize(99, (3_300, Then::Fin));
-    let line = CutLine::start(server.port(), cuts);
+    let line = CutConnection::start(server.port(), cuts);
     (server, line)
 }
 
-fn url(line: &CutLine) -> String {
+fn url(line: &CutConnection) -> String {
     format!("rtmp://127.0.0.1:{}/app/clip", line.port())
 }
 

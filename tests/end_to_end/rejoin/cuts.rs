@@ -17,7 +17,9 @@ use crate::{
     downloads::at_once,
     process::{Finished, Process},
     program::{LIMIT, command},
-    server::{Broadcast, Clip, Config, CutLine, PublisherClock, Sent, Server, Stream, Tag, Then},
+    server::{
+        Broadcast, Clip, Config, CutConnection, PublisherClock, Sent, Server, Stream, Tag, Then,
+    },
 };
 
 #[test]
@@ -131,7 +133,7 @@ impl Recorded {
         let broadcast = Broadcast::new(clip, SPEED, case.has_cache).on_clock(case.clock);
         let broadcast = Arc::new(broadcast);
         let server = Server::start(Config::serving(Stream::broadcast(broadcast.clone())));
-        let line = CutLine::start(server.port(), cuts.clone());
+        let line = CutConnection::start(server.port(), cuts.clone());
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut command = command();
         command.arg(format!("rtmp://127.0.0.1:{}/app/clip", line.port()));

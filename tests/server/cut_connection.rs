@@ -13,12 +13,12 @@ use super::{config::Then, listener::Listener};
 
 /// A port that leads to a server, over connections that end after so many bytes of the server's.
 #[derive(Debug)]
-pub struct CutLine {
+pub struct CutConnection {
     listener: Listener,
     carried: Arc<Mutex<Vec<u64>>>,
 }
 
-impl CutLine {
+impl CutConnection {
     /// Starts a line to `port` on loopback. The first connection ends after the first number of `cuts`,
     /// and so on; those behind the last one go on.
     pub fn start(port: u16, cuts: Vec<(u64, Then)>) -> Self {

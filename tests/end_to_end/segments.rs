@@ -12,11 +12,11 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
-    judge::assert_faultless,
     peers::ffmpeg::Ffmpeg,
     process::{Finished, Process},
     program::{self, LIMIT},
     server::{Clip, Config, Pace, Server, Stream, Tag},
+    verify::assert_faultless,
 };
 
 #[test]
@@ -621,7 +621,7 @@ impl Recorded {
             if Ffmpeg::find().is_some() {
                 assert_faultless(&file);
                 let duration_ms = line["duration_ms"].as_f64().expect("a duration");
-                let found_ms = crate::judge::duration(&file) * 1000.0;
+                let found_ms = crate::verify::duration(&file) * 1000.0;
                 assert!(
                     (duration_ms - found_ms).abs() < 1.0,
                     "{duration_ms} and {found_ms} ms"

@@ -2,7 +2,6 @@ use std::path::Path;
 
 use crate::{
     fixtures,
-    judge::{self, Media},
     peers::{
         ffmpeg::Ffmpeg,
         nginx::{self, Nginx, TlsInstance},
@@ -10,6 +9,7 @@ use crate::{
     },
     program::{Download, download},
     server::{Authority, Clip, Config, Goodbye, Identity, Server, Stream, TlsFront, Validity},
+    verify::{self, Media},
 };
 
 /// TLS 1.3 sends session tickets behind the handshake, which rtmpdump takes for the end.
@@ -30,7 +30,7 @@ fn nginx_plays_over_any_tls() {
             let url = format!("rtmps://{host}:{}/vod/avc_aac.flv", front.port);
             let download = trusting(&authority, &url);
             download.assert_ended(0, "ended");
-            judge::assert_whole(&ffmpeg, &source, &download.file());
+            verify::assert_whole(&ffmpeg, &source, &download.file());
             Media::read(&ffmpeg, url.as_ref()).assert_equals(&Media::read(&ffmpeg, &source));
         }
     }

@@ -13,11 +13,11 @@ use super::listener::Listener;
 /// A port behind which a server is far away. Connecting to it is quick all the same: round trips
 /// count from the first byte on.
 #[derive(Debug)]
-pub struct DelayLine {
+pub struct DelayedConnection {
     listener: Listener,
 }
 
-impl DelayLine {
+impl DelayedConnection {
     /// Starts a line to `port` on loopback that takes `one_way` in each direction.
     pub fn start(port: u16, one_way: Duration) -> Self {
         let listener = Listener::start(move |_, near| {

@@ -5,7 +5,7 @@ use std::{collections::HashMap, fs, path::Path, thread, time::Duration};
 
 use crate::{
     downloads::at_once,
-    fixtures, judge,
+    fixtures,
     peers::{
         self,
         ffmpeg::Ffmpeg,
@@ -16,6 +16,7 @@ use crate::{
     process::Process,
     program::{self, Download, Running},
     server::{Clip, Tag},
+    verify,
 };
 
 #[test]
@@ -334,7 +335,7 @@ impl<'a> Sources<'a> {
             let near = back.map(|at| &times[at.saturating_sub(5)..times.len().min(at + 8)]);
             assert_eq!(near, None, "the clock of kind {kind} goes back: {told}");
         }
-        judge::assert_faultless(&download.file());
+        verify::assert_faultless(&download.file());
         self.ffmpeg.assert_plays(&download.file());
     }
 }

@@ -11,7 +11,7 @@ use std::{
 
 use crate::{
     program::{Download, download},
-    server::{Broadcast, Clip, Config, CutLine, Ending, Pace, Server, Stream, Tag, Then},
+    server::{Broadcast, Clip, Config, CutConnection, Ending, Pace, Server, Stream, Tag, Then},
 };
 
 #[test]
@@ -75,7 +75,7 @@ fn attempts_in_vain_end_as_what_they_began_with() {
     let server = Server::start(Config::serving(stream));
     // A handshake that is hung up on is tried once more, as a plain one.
     let cuts = [30_000, 0, 0].map(|bytes| (bytes, Then::Fin));
-    let line = CutLine::start(server.port(), cuts.to_vec());
+    let line = CutConnection::start(server.port(), cuts.to_vec());
     let url = format!("rtmp://127.0.0.1:{}/app/clip", line.port());
     let download = download(&url, &["-v", "--retry", "1"]);
     download.assert_ended(2, "cut");
@@ -150,7 +150,7 @@ fn the_time_between_two_runs_is_a_gap() {
 fn recorded(clip: &Clip, cuts: &[(u64, Then)], options: &[&str]) -> Download {
     let broadcast = Broadcast::new(clip.clone(), 8.0, true);
     let server = Server::start(Config::serving(Stream::broadcast(broadcast)));
-    let line = CutLine::start(server.port(), cuts.to_vec());
+    let line = CutConnection::start(server.port(), cuts.to_vec());
     let url = format!("rtmp://127.0.0.1:{}/app/clip", line.port());
     let live = ["-v", "--republish-wait", "0"];
     let download = download(&url, &[&live[..], options].concat());
