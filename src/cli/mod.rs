@@ -26,14 +26,14 @@ use tokio::runtime;
 use self::{
     args::{Args, NoArgs, ProgressKind, Verbosity},
     exit_code::{Exit, NotBegun},
-    job::Surroundings,
+    job::Environment,
     program_name::Name,
     report::{
-        Listener, Listeners, Wishes,
+        DisplayOptions, Listener, Listeners,
         heartbeat::Heartbeat,
         json::{
             Scripts,
-            event::{Summary, Teller},
+            event::{EventWriter, Summary},
         },
         text::Console,
     },
@@ -93,7 +93,7 @@ pub fn run(args: &Args) -> Exit {
 }
 
 /// Where people are told what goes on, and where scripts.
-fn voices(args: &Args) -> Result<(Arc<Screen>, Option<Arc<Teller>>)> {
+fn voices(args: &Args) -> Result<(Arc<Screen>, Option<Arc<EventWriter>>)> {
     let has_media_on_stdout = job::is_stdout(args.flv.as_deref());
     let teller = match args.progress_fd {
         Some(number) => Some(report::json::descriptor::teller(
@@ -120,7 +120,7 @@ fn voices(args: &Args) -> Result<(Arc<Screen>, Option<Arc<Teller>>)> {
 fn attempt(
     args: &Args,
     screen: &Arc<Screen>,
-    teller: Option<&Arc<Teller>>,
+    teller: Option<&Arc<EventWriter>>,
 ) -> Result<Exit, (NotBegun, anyhow::Error)> {
     prepare(args, screen).map_err(usage)?;
     if !args.repair.is_empty() {
@@ -171,9 +171,9 @@ fn prepare(args: &Args, screen: &Arc<Screen>) -> Result<()> {
 fn start(
     args: &Args,
     screen: &Arc<Screen>,
-    teller: Option<&Arc<Teller>>,
+    teller: Option<&Arc<EventWriter>>,
 ) -> Result<(Job, Listeners), (NotBegun, anyhow::Error)> {
-    let (args, job) = resolve(args, &Surroundings::here(), screen).map_err(usage)?;
+    let (args, job) = resolve(args, &Environment::here(), screen).map_err(usage)?;
     let listeners = listeners(&args, &job, screen, teller).map_err(usage)?;
     if args.name == Name::Rtmpdump
         && let Destination::Path(file) = &job.output
@@ -187,7 +187,7 @@ fn listeners(
     args: &Args,
     job: &Job,
     screen: &Arc<Screen>,
-    teller: Option<&Arc<Teller>>,
+    teller: Option<&Arc<EventWriter>>,
 ) -> Result<Listeners> {
     let wishes = wishes(args, job);
     let mut listeners = Listeners::default();
@@ -209,10 +209,10 @@ fn listeners(
     Ok(listeners)
 }
 
-fn resolve(args: &Args, surroundings: &Surroundings, screen: &Screen) -> Result<(Args, Job)> {
+fn resolve(args: &Args, environment: &Environment, screen: &Screen) -> Result<(Args, Job)> {
     let args = rtmpdump::librtmp::applied(args)?;
     screen.hide(job::secrets(&args));
-    let job = job::resolve(&args, surroundings)?;
+    let job = job::resolve(&args, environment)?;
     screen.hide(job.session.login.iter().map(|login| login.password.clone()));
     let proxy = job.dialer.proxy.as_ref();
     let proxy_login = proxy.and_then(|proxy| proxy.login.as_ref());
@@ -229,8 +229,8 @@ fn create(file: &Path) -> Result<()> {
     Ok(())
 }
 
-fn wishes(args: &Args, job: &Job) -> Wishes {
-    Wishes {
+fn wishes(args: &Args, job: &Job) -> DisplayOptions {
+    DisplayOptions {
         hashes: args.hashes,
         no_progress: matches!(args.progress, Some(ProgressKind::None | ProgressKind::Json)),
         realtime: args.realtime,

@@ -6,11 +6,11 @@ use rand::rngs::StdRng;
 
 use super::{
     Ending, Job, Retry, Stop,
-    candidates::{Places, is_elsewhere},
-    outcome::{Last, judge},
+    candidates::{Candidates, is_elsewhere},
+    outcome::{EndCause, judge},
     pump::{Next, Pump},
     redirect::follow,
-    retry::Row,
+    retry::AttemptSeries,
 };
 use crate::core::{
     rtmp::{
@@ -29,10 +29,10 @@ use crate::core::{
 pub(super) async fn play(
     job: &Job,
     pump: &mut Pump<'_>,
-    places: &mut Places,
+    places: &mut Candidates,
     stop: &mut Stop,
-) -> Last {
-    let mut row = Row::new(job.retry);
+) -> EndCause {
+    let mut row = AttemptSeries::new(job.retry);
     let mut rng: StdRng = rand::make_rng();
     let session = match proved(job, pump, stop).await {
         Ok(session) => session,
@@ -64,7 +64,7 @@ pub(super) async fn play(
         pump.search_again(&retry.reason);
         if !facts.has_media {
             place.clone_from(&session);
-            *places = Places::new(&job.alternatives);
+            *places = Candidates::new(&job.alternatives);
         }
         lost.get_or_insert((retry.ending, retry.reason));
         let wait = tokio::time::sleep(attempt.wait);
@@ -75,7 +75,7 @@ pub(super) async fn play(
 }
 
 /// The session, with what is known of the player.
-async fn proved(job: &Job, pump: &mut Pump<'_>, stop: &mut Stop) -> Result<Config, Last> {
+async fn proved(job: &Job, pump: &mut Pump<'_>, stop: &mut Stop) -> Result<Config, EndCause> {
     let mut session = job.session.clone();
     if let Some(player) = &job.player {
         match pump
@@ -83,7 +83,7 @@ async fn proved(job: &Job, pump: &mut Pump<'_>, stop: &mut Stop) -> Result<Confi
             .await?
         {
             Ok(Fingerprint { hash, size }) => session.swf_proof = Some(SwfProof { hash, size }),
-            Err(error) => return Err(Last::Player(error)),
+            Err(error) => return Err(EndCause::Player(error)),
         }
     }
     if let Some(proof) = &session.swf_proof {
@@ -93,12 +93,12 @@ async fn proved(job: &Job, pump: &mut Pump<'_>, stop: &mut Stop) -> Result<Confi
 }
 
 /// What a row of attempts comes to that began with `lost` and ended with `last`.
-fn concluded(lost: Option<(Ending, String)>, last: Last, reason: &str) -> Last {
+fn concluded(lost: Option<(Ending, String)>, last: EndCause, reason: &str) -> EndCause {
     match (lost, last) {
-        (None, last) | (Some(_), last @ (Last::Output(_) | Last::Limit)) => last,
-        (Some((ending, began)), _) if began == reason => Last::Told(ending, began),
+        (None, last) | (Some(_), last @ (EndCause::Output(_) | EndCause::Limit)) => last,
+        (Some((ending, began)), _) if began == reason => EndCause::Told(ending, began),
         (Some((ending, began)), _) => {
-            Last::Told(ending, format!("{began}; trying again: {reason}"))
+            EndCause::Told(ending, format!("{began}; trying again: {reason}"))
         }
     }
 }
@@ -110,9 +110,9 @@ async fn find(
     job: &Job,
     place: &mut Config,
     pump: &mut Pump<'_>,
-    places: &mut Places,
+    places: &mut Candidates,
     stop: &mut Stop,
-) -> Last {
+) -> EndCause {
     let mut route = job.route.clone();
     let mut session = match pump.search_start_ms() {
         Some(start_ms) => asking_at(start_ms, place),
@@ -124,7 +124,7 @@ async fn find(
         pump.report.connecting(&route.endpoint);
         let stream = match pump.meanwhile(job.dialer.dial(&route), stop).await {
             Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return Last::Dial(error),
+            Ok(Err(error)) => return EndCause::Dial(error),
             Err(last) => return last,
         };
         let mut rng: StdRng = rand::make_rng();
@@ -163,7 +163,7 @@ async fn find(
                 session = asking_at(start_ms, place);
             }
             Next::Follow(_) | Next::Reconnect(_) if hops == MAX_HOPS => {
-                return Last::RedirectRefused(format!("redirected more than {MAX_HOPS} times"));
+                return EndCause::RedirectRefused(format!("redirected more than {MAX_HOPS} times"));
             }
             Next::Reconnect(connect) => {
                 hops += 1;
@@ -176,7 +176,7 @@ async fn find(
                 session.handshake = job.session.handshake;
                 match follow(&redirect, &session, route.carrier) {
                     Ok((to, next)) => (route, session) = (to, next),
-                    Err(why) => return Last::RedirectRefused(why),
+                    Err(why) => return EndCause::RedirectRefused(why),
                 }
             }
         }

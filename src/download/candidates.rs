@@ -2,18 +2,18 @@
 
 use std::collections::VecDeque;
 
-use super::{Place, outcome::Last};
+use super::{Candidate, outcome::EndCause};
 use crate::core::rtmp::client::{End, config::Config};
 
 /// The places that are left, and what is known of the others.
 #[derive(Debug)]
-pub(super) struct Places {
-    left: VecDeque<Place>,
+pub(super) struct Candidates {
+    left: VecDeque<Candidate>,
     tried: Vec<String>,
 }
 
-impl Places {
-    pub(super) fn new(alternatives: &[Place]) -> Self {
+impl Candidates {
+    pub(super) fn new(alternatives: &[Candidate]) -> Self {
         Self {
             left: alternatives.iter().cloned().collect(),
             tried: Vec::new(),
@@ -61,10 +61,10 @@ fn described(session: &Config) -> String {
 
 /// Whether the server says that it has no such app or no such stream. A server that hangs up says
 /// that too, `is_prompt` if it did so at once: some know no other way.
-pub(super) fn is_elsewhere(last: &Last, is_prompt: bool) -> bool {
+pub(super) fn is_elsewhere(last: &EndCause, is_prompt: bool) -> bool {
     match last {
-        Last::Session(End::NotFound(_)) => true,
-        Last::Session(End::Refused(reason)) => reason.starts_with(INVALID_APP),
+        EndCause::Session(End::NotFound(_)) => true,
+        EndCause::Session(End::Refused(reason)) => reason.starts_with(INVALID_APP),
         last if last.is_hung_up() => is_prompt,
         _ => false,
     }
@@ -78,8 +78,8 @@ mod tests {
     use super::*;
     use crate::{core::rtmp::client::Wait, download::tests::session};
 
-    fn place(app: &str, playpath: &str) -> Place {
-        Place {
+    fn place(app: &str, playpath: &str) -> Candidate {
+        Candidate {
             app: app.into(),
             playpath: playpath.into(),
             tc_url: format!("rtmp://h/{app}"),
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn names_all_that_was_tried() {
-        let mut places = Places::new(&[place("a/b/c", "d"), place("a", "b/c/d")]);
+        let mut places = Candidates::new(&[place("a/b/c", "d"), place("a", "b/c/d")]);
         assert_eq!(places.told("gone".into()), "gone");
         let first = Config {
             subscribe: Some("stream".into()),
@@ -113,26 +113,26 @@ mod tests {
             subscribe: Some("other".into()),
             ..session()
         };
-        let mut places = Places::new(&[place("a", "b")]);
+        let mut places = Candidates::new(&[place("a", "b")]);
         let second = places.next(&first).unwrap();
         assert_eq!(second.subscribe.as_deref(), Some("other"));
     }
 
     #[test]
     fn nothing_is_left_of_what_is_settled() {
-        let mut places = Places::new(&[place("a", "b")]);
+        let mut places = Candidates::new(&[place("a", "b")]);
         places.settle();
         assert!(places.next(&session()).is_none());
     }
 
     #[test]
     fn neither_silence_nor_a_refusal_says_elsewhere() {
-        let refused = |reason: &str| Last::Session(End::Refused(reason.into()));
-        let closed = || Last::PeerClosed {
+        let refused = |reason: &str| EndCause::Session(End::Refused(reason.into()));
+        let closed = || EndCause::PeerClosed {
             between_messages: true,
         };
         assert!(is_elsewhere(
-            &Last::Session(End::NotFound("x".into())),
+            &EndCause::Session(End::NotFound("x".into())),
             false
         ));
         assert!(is_elsewhere(
@@ -146,9 +146,9 @@ mod tests {
         assert!(is_elsewhere(&closed(), true));
         assert!(!is_elsewhere(&closed(), false));
         assert!(!is_elsewhere(
-            &Last::Session(End::TimedOut(Wait::Connect)),
+            &EndCause::Session(End::TimedOut(Wait::Connect)),
             true
         ));
-        assert!(!is_elsewhere(&Last::Stopped, true));
+        assert!(!is_elsewhere(&EndCause::Stopped, true));
     }
 }

@@ -18,7 +18,7 @@ use crate::transport::Stream;
 
 /// A connection with what has come and is not yet understood, and what is not yet sent.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct Connection {
     stream: Stream,
     pub(super) inbox: BytesMut,
     pub(super) outbox: BytesMut,
@@ -38,7 +38,7 @@ pub(super) enum Moved {
     Closed,
 }
 
-impl Line {
+impl Connection {
     pub(super) fn new(stream: Stream) -> Self {
         Self {
             stream,
@@ -143,11 +143,11 @@ mod tests {
 
     use super::*;
 
-    async fn pair() -> (Line, TcpStream) {
+    async fn pair() -> (Connection, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let near = TcpStream::connect(listener.local_addr().unwrap());
         let (near, far) = tokio::join!(near, listener.accept());
-        (Line::new(near.unwrap().into()), far.unwrap().0)
+        (Connection::new(near.unwrap().into()), far.unwrap().0)
     }
 
     #[tokio::test]

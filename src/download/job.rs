@@ -6,7 +6,7 @@ use tokio::sync::watch;
 use super::{retry::RetryPolicy, swf_player::Player};
 use crate::{
     core::rtmp::client::config::Config,
-    output::{Destination, FileOptions, GapPolicy, Parts},
+    output::{Destination, FileOptions, GapPolicy, SegmentOptions},
     transport::{Dialer, Route},
 };
 
@@ -36,13 +36,13 @@ pub struct Job {
     /// Whether the server's timestamps are written as they are.
     pub keep_timestamps: bool,
     /// What else app and playpath may be, to be tried in turn where the server knows them not.
-    pub alternatives: Vec<Place>,
+    pub alternatives: Vec<Candidate>,
     /// Where on the output's clock the recording ends, in milliseconds.
     pub stop_ms: Option<u64>,
     /// Where else the recording ends.
     pub limits: Limits,
     /// How the output is cut, and who hears of it.
-    pub parts: Parts,
+    pub parts: SegmentOptions,
     /// How the recording that is in the output is gone on with; `None` writes it anew. What is no
     /// regular file has none.
     pub resume: Option<Resume>,
@@ -71,7 +71,7 @@ pub struct Limits {
 
 /// One place on a server that may have the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct Candidate {
     /// The application.
     pub app: String,
     /// The stream's name in it.

@@ -21,13 +21,13 @@ use std::{
 };
 
 use self::{
-    candidates::Places,
-    outcome::{Last, judge},
+    candidates::Candidates,
+    outcome::{EndCause, judge},
     pump::Pump,
     rejoin::resume::{self, Found},
 };
 pub use self::{
-    job::{Job, Limits, Place, Resume, Stop},
+    job::{Candidate, Job, Limits, Resume, Stop},
     outcome::{Ending, Outcome},
     report::{Progress, Report, Retry},
 };
@@ -36,16 +36,16 @@ use crate::output::Destination;
 /// Runs a download to its end. What had arrived is in the output, however it ends.
 pub async fn run(job: &Job, report: &mut dyn Report, mut stop: Stop) -> Outcome {
     let mut pump = Pump::new(job, report);
-    let mut places = Places::new(&job.alternatives);
+    let mut places = Candidates::new(&job.alternatives);
     let last = match prepare(job, &mut pump, &mut stop).await {
         Ok(()) => attempts::play(job, &mut pump, &mut places, &mut stop).await,
         Err(last) => last,
     };
     let last = match (finish(&mut pump, &last, &mut stop).await, last) {
-        (Ok(()), last) | (Err(_), last @ Last::Output(_)) => last,
+        (Ok(()), last) | (Err(_), last @ EndCause::Output(_)) => last,
         // The reader had its time, and it was the user who did not want to wait for it.
-        (Err(error), _) if error.kind() == io::ErrorKind::TimedOut => Last::Stopped,
-        (Err(error), _) => Last::Output(error),
+        (Err(error), _) if error.kind() == io::ErrorKind::TimedOut => EndCause::Stopped,
+        (Err(error), _) => EndCause::Output(error),
     };
     pump.report_progress();
     finish_hooks(&mut pump, &last, &mut stop).await;
@@ -71,12 +71,12 @@ pub async fn run(job: &Job, report: &mut dyn Report, mut stop: Stop) -> Outcome 
 
 /// Looks at the output before anybody is connected to: whether it can be written, and what there is to
 /// go on with.
-async fn prepare(job: &Job, pump: &mut Pump<'_>, stop: &mut Stop) -> Result<(), Last> {
+async fn prepare(job: &Job, pump: &mut Pump<'_>, stop: &mut Stop) -> Result<(), EndCause> {
     let destinations = job.pipe.iter().chain([&job.output]);
     destinations
         .into_iter()
         .try_for_each(Destination::check)
-        .map_err(Last::Output)?;
+        .map_err(EndCause::Output)?;
     let (Some(wish), Destination::Path(path)) = (job.resume, &job.output) else {
         return Ok(());
     };
@@ -85,22 +85,22 @@ async fn prepare(job: &Job, pump: &mut Pump<'_>, stop: &mut Stop) -> Result<(), 
     let reading = tokio::task::spawn_blocking(move || resume::read(&path));
     let read = tokio::select! {
         read = reading => read.map_err(io::Error::other).flatten(),
-        () = stop.requested() => return Err(Last::Stopped),
+        () = stop.requested() => return Err(EndCause::Stopped),
     };
-    match read.map_err(Last::Output)? {
+    match read.map_err(EndCause::Output)? {
         Found::Nothing => {}
         Found::Unusable(why) => {
-            return Err(Last::Mismatch(format!(
+            return Err(EndCause::Mismatch(format!(
                 "the file is not gone on with: {why}"
             )));
         }
-        Found::Recording(recording, file) => {
+        Found::ExistingRecording(recording, file) => {
             let is_long_enough = job.length_ms().is_some_and(|length_ms| {
                 recording.end_ms().saturating_sub(recording.first_ms()) >= length_ms
             });
             pump.go_on_with(recording, wish, *file);
             if is_long_enough {
-                return Err(Last::Limit);
+                return Err(EndCause::Limit);
             }
         }
     }
@@ -108,8 +108,8 @@ async fn prepare(job: &Job, pump: &mut Pump<'_>, stop: &mut Stop) -> Result<(), 
 }
 
 /// Writes what is left. A pipe's reader may take any time for it, until the user wishes to end.
-async fn finish(pump: &mut Pump<'_>, last: &Last, stop: &mut Stop) -> io::Result<()> {
-    if !matches!(last, Last::Stopped) {
+async fn finish(pump: &mut Pump<'_>, last: &EndCause, stop: &mut Stop) -> io::Result<()> {
+    if !matches!(last, EndCause::Stopped) {
         tokio::select! {
             finished = pump.output.finish(None) => return finished,
             () = stop.requested() => {}
@@ -120,8 +120,8 @@ async fn finish(pump: &mut Pump<'_>, last: &Last, stop: &mut Stop) -> io::Result
 }
 
 /// Waits for the programs that were run for parts, not for long once the user wishes to end.
-async fn finish_hooks(pump: &mut Pump<'_>, last: &Last, stop: &mut Stop) {
-    let is_stopped = matches!(last, Last::Stopped);
+async fn finish_hooks(pump: &mut Pump<'_>, last: &EndCause, stop: &mut Stop) {
+    let is_stopped = matches!(last, EndCause::Stopped);
     let patience = if is_stopped {
         LAST_HOOK_PATIENCE
     } else {
@@ -173,7 +173,7 @@ mod tests {
             login: None,
             swf_proof: None,
             buffer: BufferLength::Growing,
-            buffer_trick: false,
+            pause_unpause: false,
             enhanced: true,
             handshake: handshake::Mode::Auto,
             encryption: Encryption::None,

@@ -72,7 +72,7 @@ pub enum Ending {
 
 /// What happened last.
 #[derive(Debug)]
-pub(super) enum Last {
+pub(super) enum EndCause {
     Player(PlayerError),
     Dial(DialError),
     Session(End),
@@ -97,7 +97,7 @@ pub(super) enum Last {
     Mismatch(String),
 }
 
-impl Last {
+impl EndCause {
     /// Whether the peer left without a word, as those do that do not like what they heard. A tunnel or TLS
     /// that goes wrong is something else.
     pub(super) fn is_hung_up(&self) -> bool {
@@ -157,30 +157,32 @@ impl Facts {
 }
 
 /// The ending, and why: in the server's own words where it had any. The words are not escaped.
-pub(super) fn judge(last: &Last, facts: &Facts) -> (Ending, String) {
+pub(super) fn judge(last: &EndCause, facts: &Facts) -> (Ending, String) {
     match last {
-        Last::Player(error) => (Ending::NoPlayer, error.to_string()),
-        Last::Dial(error) => (Ending::NoConnection, error.to_string()),
-        Last::Session(end) => judge_end(end, facts),
-        Last::Protocol(error @ Error::Handshake(_)) => (Ending::NoConnection, error.to_string()),
-        Last::Protocol(error) => (Ending::Cut, error.to_string()),
-        Last::PeerClosed { between_messages } => judge_close(*between_messages, facts),
-        Last::Broken(error) if facts.is_shaking_hands => (
+        EndCause::Player(error) => (Ending::NoPlayer, error.to_string()),
+        EndCause::Dial(error) => (Ending::NoConnection, error.to_string()),
+        EndCause::Session(end) => judge_end(end, facts),
+        EndCause::Protocol(error @ Error::Handshake(_)) => {
+            (Ending::NoConnection, error.to_string())
+        }
+        EndCause::Protocol(error) => (Ending::Cut, error.to_string()),
+        EndCause::PeerClosed { between_messages } => judge_close(*between_messages, facts),
+        EndCause::Broken(error) if facts.is_shaking_hands => (
             Ending::NoConnection,
             format!("the connection broke during the handshake: {error}"),
         ),
-        Last::Broken(error) if !facts.is_connected => (
+        EndCause::Broken(error) if !facts.is_connected => (
             Ending::Cut,
             format!("the connection broke instead of an answer to connect ({NO_APP}): {error}"),
         ),
-        Last::Broken(error) => (Ending::Cut, format!("the connection broke: {error}")),
-        Last::Output(error) => judge_output(error),
-        Last::Limit => (Ending::Limit, "as much as was asked for".to_owned()),
-        Last::Stopped => (Ending::Interrupted, "stopped by the user".to_owned()),
-        Last::RedirectRefused(why) => (Ending::Refused, why.clone()),
-        Last::Hopeless => (Ending::Mismatch, OTHER_STREAM.to_owned()),
-        Last::Told(ending, reason) => (*ending, reason.clone()),
-        Last::Mismatch(why) => (Ending::Mismatch, why.clone()),
+        EndCause::Broken(error) => (Ending::Cut, format!("the connection broke: {error}")),
+        EndCause::Output(error) => judge_output(error),
+        EndCause::Limit => (Ending::Limit, "as much as was asked for".to_owned()),
+        EndCause::Stopped => (Ending::Interrupted, "stopped by the user".to_owned()),
+        EndCause::RedirectRefused(why) => (Ending::Refused, why.clone()),
+        EndCause::Hopeless => (Ending::Mismatch, OTHER_STREAM.to_owned()),
+        EndCause::Told(ending, reason) => (*ending, reason.clone()),
+        EndCause::Mismatch(why) => (Ending::Mismatch, why.clone()),
     }
 }
 
@@ -351,14 +353,14 @@ mod tests {
     };
 
     fn closed(facts: Facts) -> Ending {
-        let last = Last::PeerClosed {
+        let last = EndCause::PeerClosed {
             between_messages: true,
         };
         judge(&last, &facts).0
     }
 
     fn ended(end: End, facts: Facts) -> Ending {
-        judge(&Last::Session(end), &facts).0
+        judge(&EndCause::Session(end), &facts).0
     }
 
     #[test]
@@ -416,7 +418,7 @@ mod tests {
     #[test]
     fn a_live_stream_that_closes_is_closed_between_messages_and_cut_within_one() {
         assert_eq!(closed(LIVE), Ending::Closed);
-        let within = Last::PeerClosed {
+        let within = EndCause::PeerClosed {
             between_messages: false,
         };
         assert_eq!(judge(&within, &LIVE).0, Ending::Cut);
@@ -442,7 +444,7 @@ mod tests {
             ..RECORDED
         };
         assert_eq!(closed(facts), Ending::NoConnection);
-        let broken = Last::Broken(io::ErrorKind::ConnectionReset.into());
+        let broken = EndCause::Broken(io::ErrorKind::ConnectionReset.into());
         assert_eq!(judge(&broken, &facts).0, Ending::NoConnection);
         assert_eq!(judge(&broken, &RECORDED).0, Ending::Cut);
         let timed_out = End::TimedOut(Wait::Handshake);
@@ -473,7 +475,7 @@ mod tests {
             (Wait::FirstMedia, "this stream (first media timeout of 9 s)"),
             (Wait::Republish, "no more media came"),
         ] {
-            let last = Last::Session(End::TimedOut(wait));
+            let last = EndCause::Session(End::TimedOut(wait));
             let told = judge(&last, &LIVE).1;
             assert!(told.ends_with(end), "{told}");
         }
@@ -481,7 +483,7 @@ mod tests {
 
     #[test]
     fn output_errors_are_told_apart() {
-        let output = |kind: io::ErrorKind| judge(&Last::Output(kind.into()), &LIVE).0;
+        let output = |kind: io::ErrorKind| judge(&EndCause::Output(kind.into()), &LIVE).0;
         assert_eq!(output(io::ErrorKind::BrokenPipe), Ending::ReaderGone);
         assert_eq!(output(io::ErrorKind::StorageFull), Ending::DiskFull);
         assert_eq!(

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::outcome::Ending;
 use crate::{
     core::amf::Object,
-    output::{Gap, PartFacts},
+    output::{Gap, SegmentFacts},
     transport::Endpoint,
 };
 
@@ -31,7 +31,7 @@ pub trait Report {
     /// More has come. Called for each read from the network.
     fn progress(&mut self, progress: &Progress);
     /// A file is whole: a part of the recording, or all of it.
-    fn part(&mut self, _facts: &PartFacts) {}
+    fn part(&mut self, _facts: &SegmentFacts) {}
 }
 
 /// How far a download is.

@@ -6,7 +6,7 @@ use rand::{Rng, RngExt};
 
 use super::{
     Ending,
-    outcome::{Facts, Last},
+    outcome::{EndCause, Facts},
 };
 use crate::core::rtmp::client::{End, Wait};
 
@@ -54,7 +54,7 @@ pub(super) struct Attempt {
 
 /// The row of connections since media came last.
 #[derive(Debug)]
-pub(super) struct Row {
+pub(super) struct AttemptSeries {
     policy: RetryPolicy,
     /// Attempts that a lost connection was worth.
     attempts: u32,
@@ -74,7 +74,7 @@ enum Class {
     Over,
 }
 
-impl Row {
+impl AttemptSeries {
     pub(super) fn new(policy: RetryPolicy) -> Self {
         Self {
             policy,
@@ -94,7 +94,7 @@ impl Row {
     /// The attempt that follows a connection which ended like this; none where that was the end.
     pub(super) fn next(
         &mut self,
-        (ending, last): (Ending, &Last),
+        (ending, last): (Ending, &EndCause),
         facts: &Facts,
         now: Instant,
         rng: &mut impl Rng,
@@ -140,14 +140,16 @@ impl Row {
     }
 }
 
-fn class(ending: Ending, last: &Last, facts: &Facts) -> Class {
+fn class(ending: Ending, last: &EndCause, facts: &Facts) -> Class {
     match ending {
         Ending::NotFound => Class::Missing,
-        Ending::Stalled if matches!(last, Last::Session(End::TimedOut(Wait::FirstMedia))) => {
+        Ending::Stalled if matches!(last, EndCause::Session(End::TimedOut(Wait::FirstMedia))) => {
             Class::Missing
         }
         // An end that is told before any media: nobody publishes.
-        Ending::Cut if !facts.has_media && matches!(last, Last::Session(End::Unpublished(_))) => {
+        Ending::Cut
+            if !facts.has_media && matches!(last, EndCause::Session(End::Unpublished(_))) =>
+        {
             Class::Missing
         }
         Ending::Cut | Ending::Stalled if facts.has_media || facts.is_playing => Class::Lost,
@@ -204,21 +206,26 @@ mod tests {
         ..PLAYED
     };
 
-    fn closed() -> Last {
-        Last::PeerClosed {
+    fn closed() -> EndCause {
+        EndCause::PeerClosed {
             between_messages: false,
         }
     }
 
-    fn silent(wait: Wait) -> Last {
-        Last::Session(End::TimedOut(wait))
+    fn silent(wait: Wait) -> EndCause {
+        EndCause::Session(End::TimedOut(wait))
     }
 
-    fn row(attempts: Option<u32>, wait: Patience) -> Row {
-        Row::new(RetryPolicy { attempts, wait })
+    fn row(attempts: Option<u32>, wait: Patience) -> AttemptSeries {
+        AttemptSeries::new(RetryPolicy { attempts, wait })
     }
 
-    fn next(row: &mut Row, ending: Ending, last: &Last, facts: &Facts) -> Option<Duration> {
+    fn next(
+        row: &mut AttemptSeries,
+        ending: Ending,
+        last: &EndCause,
+        facts: &Facts,
+    ) -> Option<Duration> {
         let mut rng = rand::rngs::StdRng::seed_from_u64(1);
         let now = Instant::now();
         row.next((ending, last), facts, now, &mut rng)
@@ -241,7 +248,7 @@ mod tests {
 
     #[test]
     fn what_was_lost_is_tried_again_and_what_is_over_is_not() {
-        let stopped = || Last::Session(End::Unpublished(String::new()));
+        let stopped = || EndCause::Session(End::Unpublished(String::new()));
         let cases = [
             (Ending::Cut, closed(), PLAYED, true),
             (Ending::Closed, closed(), PLAYED, true),
@@ -260,8 +267,8 @@ mod tests {
             (Ending::Ended, stopped(), PLAYED, false),
             (Ending::NotFound, stopped(), PLAYED, false),
             (Ending::Refused, stopped(), PLAYED, false),
-            (Ending::Interrupted, Last::Stopped, PLAYED, false),
-            (Ending::Limit, Last::Limit, PLAYED, false),
+            (Ending::Interrupted, EndCause::Stopped, PLAYED, false),
+            (Ending::Limit, EndCause::Limit, PLAYED, false),
         ];
         for (ending, last, facts, expected) in cases {
             let attempt = next(&mut row(None, Patience::None), ending, &last, &facts);
@@ -295,7 +302,7 @@ mod tests {
 
     #[test]
     fn a_stream_that_is_not_there_is_asked_for_as_long_as_somebody_wants_to_wait() {
-        let not_found = Last::Session(End::NotFound(String::new()));
+        let not_found = EndCause::Session(End::NotFound(String::new()));
         let silent = silent(Wait::FirstMedia);
         let missing = [(Ending::NotFound, &not_found), (Ending::Stalled, &silent)];
         for (ending, last) in missing {
@@ -311,7 +318,7 @@ mod tests {
 
     #[test]
     fn the_last_time_is_asked_when_patience_ends() {
-        let not_found = Last::Session(End::NotFound(String::new()));
+        let not_found = EndCause::Session(End::NotFound(String::new()));
         let began = Instant::now();
         let mut row = row(Some(0), Patience::UpTo(Duration::from_secs(7)));
         for (passed, wait) in [(0, Some(5)), (5, Some(2)), (7, None), (8, None)] {
@@ -329,7 +336,7 @@ mod tests {
     /// An hour in which nobody published is none of the attempts that a lost connection is worth.
     #[test]
     fn waiting_for_a_stream_uses_up_no_attempts() {
-        let not_found = Last::Session(End::NotFound(String::new()));
+        let not_found = EndCause::Session(End::NotFound(String::new()));
         let mut row = row(Some(2), Patience::Forever);
         for _ in 0..100 {
             assert!(next(&mut row, Ending::NotFound, &not_found, &PLAYED).is_some());

@@ -14,14 +14,14 @@ use std::{
 
 use tokio::sync::mpsc as async_mpsc;
 
-use super::PartFacts;
+use super::SegmentFacts;
 
 /// Runs a program for one part after another, beside the recording, which never waits for it.
 #[derive(Debug)]
 pub(super) struct Hook {
     words: Arc<[String]>,
-    parts: mpsc::Sender<PartFacts>,
-    waiting: Arc<Mutex<mpsc::Receiver<PartFacts>>>,
+    parts: mpsc::Sender<SegmentFacts>,
+    waiting: Arc<Mutex<mpsc::Receiver<SegmentFacts>>>,
     ended: async_mpsc::UnboundedReceiver<()>,
     ending: async_mpsc::UnboundedSender<()>,
     begun: Arc<AtomicUsize>,
@@ -52,7 +52,7 @@ impl Hook {
     }
 
     /// Has the program run for a part, as soon as few enough others run.
-    pub(super) fn run(&mut self, facts: PartFacts) {
+    pub(super) fn run(&mut self, facts: SegmentFacts) {
         while self.ended.try_recv().is_ok() {
             self.done += 1;
         }
@@ -119,14 +119,14 @@ impl Hook {
 }
 
 /// The next part, in order; none once the recording is over.
-fn next(waiting: &Mutex<mpsc::Receiver<PartFacts>>) -> Option<PartFacts> {
+fn next(waiting: &Mutex<mpsc::Receiver<SegmentFacts>>) -> Option<SegmentFacts> {
     let waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
     waiting.recv().ok()
 }
 
 /// Runs the program to its end. What goes wrong is told, and changes nothing else.
-fn run(words: &[String], facts: &PartFacts) {
-    let PartFacts { path, .. } = facts;
+fn run(words: &[String], facts: &SegmentFacts) {
+    let SegmentFacts { path, .. } = facts;
     match command(words, facts).and_then(|mut command| command.status()) {
         Ok(status) if status.success() => tracing::debug!("--on-part for {path}: {status}"),
         Ok(status) => tracing::warn!("--on-part for {path}: {status}"),
@@ -134,7 +134,7 @@ fn run(words: &[String], facts: &PartFacts) {
     }
 }
 
-fn command(words: &[String], facts: &PartFacts) -> io::Result<Command> {
+fn command(words: &[String], facts: &SegmentFacts) -> io::Result<Command> {
     let (program, arguments) = words.split_first().ok_or(io::ErrorKind::InvalidInput)?;
     let mut command = Command::new(program);
     command
@@ -175,8 +175,8 @@ mod tests {
 
     use super::*;
 
-    fn facts(part: u32) -> PartFacts {
-        PartFacts {
+    fn facts(part: u32) -> SegmentFacts {
+        SegmentFacts {
             path: format!("cam-{part}.flv"),
             part,
             offset_ms: 1_200,

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::PartFacts;
+use super::SegmentFacts;
 
 /// A file that gets a line of JSON for each part.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ impl Manifest {
     }
 
     /// Adds a line. The recording does not depend on it: a failure is told once.
-    pub(super) fn add(&mut self, facts: &PartFacts) {
+    pub(super) fn add(&mut self, facts: &SegmentFacts) {
         if let Err(error) = self.append(facts)
             && !std::mem::replace(&mut self.has_failed, true)
         {
@@ -39,7 +39,7 @@ impl Manifest {
         }
     }
 
-    fn append(&mut self, facts: &PartFacts) -> io::Result<()> {
+    fn append(&mut self, facts: &SegmentFacts) -> io::Result<()> {
         let mut line = Vec::new();
         // A file that takes no more is looked at anew for the next line.
         let mut file = match self.file.take() {

@@ -3,11 +3,11 @@
 mod destination;
 mod existing_file;
 mod file;
+mod frame_info;
 mod gap;
 mod hook;
 mod manifest;
 mod naming;
-mod nature;
 mod open_segment;
 mod pending;
 mod pipe;
@@ -24,12 +24,12 @@ pub use self::{
     gap::{Gap, GapPolicy, Gaps},
     manifest::open_manifest,
     naming::Template,
-    segment::PartFacts,
-    split_policy::Parts,
+    segment::SegmentFacts,
+    split_policy::SegmentOptions,
 };
 pub(crate) use self::{
-    existing_file::Former, file::lock::lock, nature::Nature, recording::Output, tee::Outputs,
-    totals::Written,
+    existing_file::ExistingFile, file::lock::lock, frame_info::FrameInfo, recording::Recording,
+    tee::Tee, totals::Totals,
 };
 
 #[cfg(test)]

@@ -10,14 +10,14 @@ use std::{
 use jiff::Zoned;
 
 use super::{
-    Destination, FileOptions, Former, Nature,
+    Destination, ExistingFile, FileOptions, FrameInfo,
     destination::naming,
     file::{self, TagFile},
     pipe::{Pipe, PipeTarget},
-    recording::{LAST_TIMESTAMP_MS, Output},
-    segment::{Origin, Part, Sink},
+    recording::{LAST_TIMESTAMP_MS, Recording},
+    segment::{Origin, Segment, Sink},
 };
-use crate::core::flv::{Layout, TagKind, Writer};
+use crate::core::flv::{HeadWriter, Layout, TagKind};
 
 /// A file or pipe with its head.
 #[derive(Debug)]
@@ -28,18 +28,23 @@ struct Opened {
     path: Option<PathBuf>,
 }
 
-impl Output {
+impl Recording {
     pub(super) fn begin_first_part(&mut self, now: Instant, at_ms: u64) -> io::Result<()> {
         let origin = self.origin();
         let opened = self.open(now, &origin.began)?;
         self.begin(opened, origin, at_ms, |opened, origin| {
-            Part::first(opened.sink, opened.head, origin, first_start_ms(at_ms))
+            Segment::first(opened.sink, opened.head, origin, first_start_ms(at_ms))
         });
         Ok(())
     }
 
     /// Goes on with the file that is gone on with, as its first part.
-    pub(super) fn reopen(&mut self, former: Former, now: Instant, at_ms: u64) -> io::Result<()> {
+    pub(super) fn reopen(
+        &mut self,
+        former: ExistingFile,
+        now: Instant,
+        at_ms: u64,
+    ) -> io::Result<()> {
         let has_video = former.has_video;
         let mut file = TagFile::go_on(former, self.file_options.sync_interval, now)?;
         let is_to_end = self.marks.has_wish();
@@ -56,7 +61,7 @@ impl Output {
         };
         let origin = self.origin();
         self.begin(opened, origin, at_ms, |opened, origin| {
-            Part::resumed(opened.sink, opened.head, origin, has_video)
+            Segment::resumed(opened.sink, opened.head, origin, has_video)
         });
         if is_to_end {
             self.marks.wish();
@@ -83,14 +88,14 @@ impl Output {
             let origin = self.origin();
             let opened = self.open_new(now, &origin.began)?;
             self.begin(opened, origin, at_ms, |opened, origin| {
-                Part::later(opened.sink, opened.head, origin, (kind, at_ms), other_ms)
+                Segment::later(opened.sink, opened.head, origin, (kind, at_ms), other_ms)
             });
         }
         // What was held for the former part is among what is kept.
         let held = self.early.take();
         self.spent.extend(held.map(|(_, payload)| payload));
         for (kind, configuration) in self.configuration.all() {
-            self.tag(now, Nature::configuration(kind), None, configuration)?;
+            self.tag(now, FrameInfo::configuration(kind), None, configuration)?;
         }
         Ok(())
     }
@@ -101,7 +106,7 @@ impl Output {
         opened: Opened,
         origin: Origin,
         at_ms: u64,
-        part: impl FnOnce(Opened, Origin) -> Part,
+        part: impl FnOnce(Opened, Origin) -> Segment,
     ) {
         self.former = self.written();
         self.former_bytes = self.bytes();
@@ -182,8 +187,8 @@ impl Output {
     }
 
     /// A writer that knows what the server told so far.
-    fn writer(&self, layout: Layout) -> Writer {
-        let mut writer = Writer::new(layout);
+    fn writer(&self, layout: Layout) -> HeadWriter {
+        let mut writer = HeadWriter::new(layout);
         writer.take_over(&self.metadata);
         writer
     }

@@ -1,29 +1,29 @@
 //! What comes before the first frame.
 
-use super::Nature;
+use super::FrameInfo;
 use crate::core::payload::Payload;
 
-/// Configuration and script data that wait, in order of arrival, for the frame that opens the output.
+/// SequenceHeaders and script data that wait, in order of arrival, for the frame that opens the output.
 #[derive(Debug, Default)]
-pub(super) struct Early {
+pub(super) struct Pending {
     messages: Vec<Message>,
     bytes: usize,
 }
 
 #[derive(Debug)]
 struct Message {
-    nature: Nature,
+    info: FrameInfo,
     payload: Payload,
 }
 
-impl Early {
-    /// Holds a message as long as there is room. Configuration makes room for itself, since nothing can
+impl Pending {
+    /// Holds a message as long as there is room. SequenceHeaders makes room for itself, since nothing can
     /// be decoded without: the oldest script data goes, then the oldest configuration.
     ///
     /// What has to go is added to `dropped`.
-    pub(super) fn hold(&mut self, nature: Nature, payload: Payload, dropped: &mut Vec<Payload>) {
+    pub(super) fn hold(&mut self, info: FrameInfo, payload: Payload, dropped: &mut Vec<Payload>) {
         let length = payload.capacity();
-        if nature.is_configuration && length <= MAX_BYTES {
+        if info.is_configuration && length <= MAX_BYTES {
             while !self.has_room(length) {
                 dropped.push(self.give_up_oldest());
             }
@@ -31,12 +31,12 @@ impl Early {
         if !self.has_room(length) {
             tracing::debug!(
                 "a message of kind {} before the first frame is dropped",
-                nature.kind
+                info.kind
             );
             return dropped.push(payload);
         }
         self.bytes += length;
-        self.messages.push(Message { nature, payload });
+        self.messages.push(Message { info, payload });
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -44,11 +44,11 @@ impl Early {
     }
 
     /// Gives away all that is held.
-    pub(super) fn take(&mut self) -> impl Iterator<Item = (Nature, Payload)> + use<> {
+    pub(super) fn take(&mut self) -> impl Iterator<Item = (FrameInfo, Payload)> + use<> {
         let Self { messages, .. } = std::mem::take(self);
         messages
             .into_iter()
-            .map(|message| (message.nature, message.payload))
+            .map(|message| (message.info, message.payload))
     }
 
     /// The lengths of all that is held.
@@ -62,11 +62,11 @@ impl Early {
 
     fn give_up_oldest(&mut self) -> Payload {
         let mut messages = self.messages.iter();
-        let oldest = messages.position(|message| !message.nature.is_configuration);
-        let Message { nature, payload } = self.messages.remove(oldest.unwrap_or(0));
+        let oldest = messages.position(|message| !message.info.is_configuration);
+        let Message { info, payload } = self.messages.remove(oldest.unwrap_or(0));
         tracing::debug!(
             "a message of kind {} before the first frame gives way to another",
-            nature.kind
+            info.kind
         );
         self.bytes -= payload.capacity();
         payload
@@ -86,14 +86,14 @@ mod tests {
 
     /// What is held of messages that are told apart by their lengths, and how many were dropped.
     fn held(messages: impl IntoIterator<Item = (bool, usize)>) -> (Vec<usize>, usize) {
-        let (mut early, mut dropped) = (Early::default(), Vec::new());
+        let (mut early, mut dropped) = (Pending::default(), Vec::new());
         for (is_configuration, length) in messages {
             let payload = Payload::from(&vec![7; length][..]);
-            let nature = Nature {
+            let info = FrameInfo {
                 is_configuration,
-                ..Nature::SCRIPT
+                ..FrameInfo::SCRIPT
             };
-            early.hold(nature, payload, &mut dropped);
+            early.hold(info, payload, &mut dropped);
         }
         let held = early.take().map(|(_, payload)| payload.len()).collect();
         assert!(early.messages.is_empty() && early.bytes == 0);

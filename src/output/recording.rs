@@ -5,19 +5,19 @@ use std::{collections::VecDeque, io, path::PathBuf, time::Instant};
 use jiff::{Timestamp, tz::TimeZone};
 
 use super::{
-    Destination, FileOptions, Gap, PartFacts, Parts, existing_file::Former, nature::Nature,
-    totals::Written,
+    Destination, FileOptions, Gap, SegmentFacts, SegmentOptions, existing_file::ExistingFile,
+    frame_info::FrameInfo, totals::Totals,
 };
 use super::{
-    file::free_space::Room,
+    file::free_space::FreeSpace,
     hook::Hook,
     manifest::Manifest,
     naming::{Names, Pattern},
-    pending::Early,
+    pending::Pending,
     pipe::Pipe,
-    segment::{Part, Sink, tag_length},
-    sequence_headers::Configuration,
-    split_policy::Marks,
+    segment::{Segment, Sink, tag_length},
+    sequence_headers::SequenceHeaders,
+    split_policy::SplitPolicy,
 };
 use crate::core::{
     amf::Object,
@@ -28,27 +28,27 @@ use crate::core::{
 /// One output of one download. Nothing is opened, and an existing file not touched, before the first
 /// frame.
 #[derive(Debug)]
-pub(crate) struct Output {
+pub(crate) struct Recording {
     pub(super) destination: Destination,
     pub(super) file_options: FileOptions,
     /// What the server told so far, for the heads to come.
     pub(super) metadata: Metadata,
-    pub(super) early: Early,
-    pub(super) part: Option<Part>,
+    pub(super) early: Pending,
+    pub(super) part: Option<Segment>,
     /// The number of the latest part.
     pub(super) parts: u32,
     pub(super) names: Names,
-    pub(super) marks: Marks,
+    pub(super) marks: SplitPolicy,
     pub(super) zone: TimeZone,
     /// The time of day.
     pub(super) wall: Timestamp,
-    pub(super) configuration: Configuration,
+    pub(super) configuration: SequenceHeaders,
     pub(super) latest: Latest,
     pub(super) spent: Vec<Payload>,
     /// What went into the files of former parts.
-    pub(super) former: Written,
+    pub(super) former: Totals,
     /// The file that is gone on with, until that is begun.
-    pub(super) resumed: Option<Former>,
+    pub(super) resumed: Option<ExistingFile>,
     /// How much waits for a pipe's reader while the stream goes on; none where the stream waits.
     pub(super) backlog_bytes: Option<usize>,
     /// The bytes of former parts, those that waited included.
@@ -56,8 +56,8 @@ pub(crate) struct Output {
     pub(super) manifest: Option<Manifest>,
     pub(super) hook: Option<Hook>,
     /// Parts that are whole, and not told of yet.
-    pub(super) whole: VecDeque<PartFacts>,
-    pub(super) room: Option<Room>,
+    pub(super) whole: VecDeque<SegmentFacts>,
+    pub(super) room: Option<FreeSpace>,
 }
 
 /// The places of the latest frames.
@@ -69,8 +69,8 @@ pub(super) struct Latest {
     picture_ms: Option<u64>,
 }
 
-impl Output {
-    pub(crate) fn new(destination: Destination, parts: &Parts) -> Self {
+impl Recording {
+    pub(crate) fn new(destination: Destination, parts: &SegmentOptions) -> Self {
         let pattern = match &destination {
             Destination::Stdout => Pattern::Numbered(PathBuf::new()),
             Destination::Path(path) => Pattern::Numbered(path.clone()),
@@ -88,17 +88,17 @@ impl Output {
                 sync_interval: None,
             },
             metadata: Metadata::default(),
-            early: Early::default(),
+            early: Pending::default(),
             part: None,
             parts: 0,
             names: Names::new(pattern, most),
-            marks: Marks::new(parts),
+            marks: SplitPolicy::new(parts),
             zone: parts.zone.clone(),
             wall: Timestamp::UNIX_EPOCH,
-            configuration: Configuration::default(),
+            configuration: SequenceHeaders::default(),
             latest: Latest::default(),
             spent: Vec::new(),
-            former: Written::default(),
+            former: Totals::default(),
             resumed: None,
             backlog_bytes: None,
             former_bytes: 0,
@@ -119,16 +119,16 @@ impl Output {
 
     /// Goes on with `file` behind its last intact tag. What lies behind that is cut off when the first
     /// tag comes, and nothing is changed before.
-    pub(crate) fn go_on_with(&mut self, file: Former) {
+    pub(crate) fn go_on_with(&mut self, file: ExistingFile) {
         self.resumed = Some(file);
     }
 
-    /// Has so many bytes stay free on the disk: [`Output::check_room`] looks.
+    /// Has so many bytes stay free on the disk: [`Recording::check_room`] looks.
     pub(crate) fn keep_free(&mut self, bytes: u64) {
         self.room = match &self.destination {
             Destination::Stdout => None,
-            Destination::Path(path) => Some(Room::new(path, bytes)),
-            Destination::Template(template) => Some(Room::new(template.source(), bytes)),
+            Destination::Path(path) => Some(FreeSpace::new(path, bytes)),
+            Destination::Template(template) => Some(FreeSpace::new(template.source(), bytes)),
         };
     }
 
@@ -154,17 +154,17 @@ impl Output {
 
     /// How many bytes the output would have with this message, heads and what waits included. It may
     /// have fewer where it is a pipe.
-    pub(crate) fn bytes_with(&mut self, nature: Nature, at_ms: u64, payload: &Payload) -> u64 {
+    pub(crate) fn bytes_with(&mut self, info: FrameInfo, at_ms: u64, payload: &Payload) -> u64 {
         let framed =
             |lengths: &mut dyn Iterator<Item = usize>| lengths.map(tag_length).sum::<u64>();
         let tag = tag_length(payload.len());
         let more = if self.resumed.is_some() && !self.marks.has_wish() {
             tag
-        } else if self.part.is_none() && !nature.is_frame {
+        } else if self.part.is_none() && !info.is_frame {
             0
         } else if self.part.is_none() {
             head::LENGTH as u64 + framed(&mut self.early.lengths()) + tag
-        } else if nature.is_frame && self.is_part_to_end(at_ms, nature.kind, payload) {
+        } else if info.is_frame && self.is_part_to_end(at_ms, info.kind, payload) {
             head::LENGTH as u64 + framed(&mut self.configuration.lengths()) + tag
         } else {
             tag
@@ -173,7 +173,7 @@ impl Output {
     }
 
     /// A part that is whole.
-    pub(crate) fn take_part(&mut self) -> Option<PartFacts> {
+    pub(crate) fn take_part(&mut self) -> Option<SegmentFacts> {
         self.whole.pop_front()
     }
 
@@ -210,7 +210,7 @@ impl Output {
     }
 
     /// What is in the output. Tags that wait do not count yet.
-    pub(crate) fn written(&self) -> Written {
+    pub(crate) fn written(&self) -> Totals {
         match (&self.part, &self.resumed) {
             (Some(part), _) => self.former + part.sink.written(),
             (None, Some(file)) => file.written(),
@@ -235,7 +235,7 @@ impl Output {
         };
         self.metadata.merge(&members);
         if !is_taken {
-            return self.tag(now, Nature::SCRIPT, Some(at_ms), payload);
+            return self.tag(now, FrameInfo::SCRIPT, Some(at_ms), payload);
         }
         self.spent.push(payload);
         Ok(())
@@ -246,24 +246,24 @@ impl Output {
     pub(crate) fn media(
         &mut self,
         now: Instant,
-        nature: Nature,
+        info: FrameInfo,
         at_ms: u64,
         payload: Payload,
     ) -> io::Result<()> {
-        if nature.is_frame {
-            self.begin_part_for(now, nature.kind, at_ms, &payload)?;
-            self.latest.note(nature.kind, at_ms);
+        if info.is_frame {
+            self.begin_part_for(now, info.kind, at_ms, &payload)?;
+            self.latest.note(info.kind, at_ms);
         } else {
-            self.configuration.keep(nature.kind, &payload);
-            if self.is_for_next_part(nature) {
-                self.hold(nature, payload);
+            self.configuration.keep(info.kind, &payload);
+            if self.is_for_next_part(info) {
+                self.hold(info, payload);
                 return Ok(());
             }
             if let Some(file) = self.resumed.take() {
                 self.reopen(file, now, at_ms)?;
             }
         }
-        self.tag(now, nature, Some(at_ms), payload)
+        self.tag(now, info, Some(at_ms), payload)
     }
 
     /// Has a part there that this frame belongs into, with all that waited for the frame.
@@ -283,8 +283,8 @@ impl Output {
             self.begin_next_part(now, kind, at_ms)?;
         }
         if !self.early.is_empty() {
-            for (nature, payload) in self.early.take() {
-                self.tag(now, nature, Some(at_ms), payload)?;
+            for (info, payload) in self.early.take() {
+                self.tag(now, info, Some(at_ms), payload)?;
             }
         }
         Ok(())
@@ -292,23 +292,23 @@ impl Output {
 
     /// Whether this, which is no frame, waits for the frame that begins a part. What came behind a gap
     /// has nothing to do with the part before it.
-    fn is_for_next_part(&self, nature: Nature) -> bool {
+    fn is_for_next_part(&self, info: FrameInfo) -> bool {
         match &self.part {
             None => self.resumed.is_none() || self.marks.has_wish(),
-            Some(Part {
+            Some(Segment {
                 sink: Sink::File(_),
                 ..
-            }) => nature.is_configuration && self.marks.has_wish(),
+            }) => info.is_configuration && self.marks.has_wish(),
             Some(_) => false,
         }
     }
 
     /// Whether the latest configuration of this kind is the same.
-    pub(crate) fn is_configured_by(&self, nature: Nature, payload: &Payload) -> bool {
-        nature.is_configuration && self.configuration.holds(nature.kind, payload)
+    pub(crate) fn is_configured_by(&self, info: FrameInfo, payload: &Payload) -> bool {
+        info.is_configuration && self.configuration.holds(info.kind, payload)
     }
 
-    /// When [`Output::settle`] has something to do.
+    /// When [`Recording::settle`] has something to do.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let part = self.part.as_ref()?;
         let of_sink = match &part.sink {
@@ -351,7 +351,7 @@ impl Output {
 
     /// Waits for a pipe's reader. Cancelling loses nothing.
     pub(crate) async fn wait_for_reader(&mut self) -> io::Result<()> {
-        if let Some(Part {
+        if let Some(Segment {
             sink: Sink::Pipe(pipe),
             ..
         }) = &mut self.part
@@ -394,26 +394,26 @@ impl Output {
         Ok(())
     }
 
-    fn hold(&mut self, nature: Nature, payload: Payload) {
+    fn hold(&mut self, info: FrameInfo, payload: Payload) {
         if payload.is_empty() {
             self.spent.push(payload);
             return;
         }
         let dropped = &mut self.spent;
-        self.early.hold(nature, payload, dropped);
+        self.early.hold(info, payload, dropped);
     }
 
     pub(super) fn tag(
         &mut self,
         now: Instant,
-        nature: Nature,
+        info: FrameInfo,
         at_ms: Option<u64>,
         payload: Payload,
     ) -> io::Result<()> {
         let Some(part) = &mut self.part else {
             return Ok(());
         };
-        part.push(now, nature, at_ms, payload);
+        part.push(now, info, at_ms, payload);
         let has_waited = part.queue.deadline().is_some_and(|due| due <= now);
         if part.queue.is_full() || has_waited {
             self.flush(now)?;
@@ -489,7 +489,7 @@ impl Output {
         written.and(patched)
     }
 
-    fn tell(&mut self, facts: PartFacts) {
+    fn tell(&mut self, facts: SegmentFacts) {
         if let Some(manifest) = &mut self.manifest {
             manifest.add(&facts);
         }
@@ -502,12 +502,12 @@ impl Output {
     /// How many bytes the output has, what waits included.
     pub(super) fn bytes(&self) -> u64 {
         let resumed = self.resumed.as_ref().map(|file| file.written().bytes);
-        self.former_bytes + self.part.as_ref().map_or(0, Part::bytes) + resumed.unwrap_or(0)
+        self.former_bytes + self.part.as_ref().map_or(0, Segment::bytes) + resumed.unwrap_or(0)
     }
 
     pub(super) fn pipe(&self) -> Option<&Pipe> {
         match &self.part {
-            Some(Part {
+            Some(Segment {
                 sink: Sink::Pipe(pipe),
                 ..
             }) => Some(pipe),
@@ -517,7 +517,7 @@ impl Output {
 
     fn pipe_mut(&mut self) -> Option<&mut Pipe> {
         match &mut self.part {
-            Some(Part {
+            Some(Segment {
                 sink: Sink::Pipe(pipe),
                 ..
             }) => Some(pipe),

@@ -5,7 +5,7 @@ use std::{io, path::PathBuf, time::Instant};
 use jiff::Zoned;
 use serde::Serialize;
 
-use super::{Nature, Written, file::TagFile, pipe::Pipe, write_queue::Queue};
+use super::{FrameInfo, Totals, file::TagFile, pipe::Pipe, write_queue::WriteQueue};
 use crate::core::{
     flv::{
         Tag, TagHeader, TagKind,
@@ -17,7 +17,7 @@ use crate::core::{
 
 /// What is known of a part once it is whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct PartFacts {
+pub struct SegmentFacts {
     /// The file. What of its name is no UTF-8 is replaced.
     pub path: String,
     /// Which part of the recording it is, from 1.
@@ -33,9 +33,9 @@ pub struct PartFacts {
 }
 
 #[derive(Debug)]
-pub(super) struct Part {
+pub(super) struct Segment {
     pub(super) sink: Sink,
-    pub(super) queue: Queue,
+    pub(super) queue: WriteQueue,
     /// The place of its 0 on the output clock.
     start_ms: u64,
     opening: Option<Opening>,
@@ -77,12 +77,12 @@ struct Opening {
     places: Vec<Option<u64>>,
 }
 
-impl Part {
+impl Segment {
     /// The first part, whose 0 is at `start_ms`.
     pub(super) fn first(sink: Sink, head: u64, origin: Origin, start_ms: u64) -> Self {
         Self {
             sink,
-            queue: Queue::default(),
+            queue: WriteQueue::default(),
             start_ms,
             opening: None,
             has_video: false,
@@ -133,17 +133,17 @@ impl Part {
     pub(super) fn push(
         &mut self,
         now: Instant,
-        nature: Nature,
+        info: FrameInfo,
         at_ms: Option<u64>,
         payload: Payload,
     ) {
-        self.has_video |= nature.kind == TagKind::VIDEO;
+        self.has_video |= info.kind == TagKind::VIDEO;
         self.bytes += tag_length(payload.len());
         let timestamp_ms = at_ms.map_or(0, |at_ms| self.timestamp_ms(at_ms));
-        let tag = Tag::new(nature.kind, timestamp_ms, payload).into_bytes();
+        let tag = Tag::new(info.kind, timestamp_ms, payload).into_bytes();
         self.queue.push(now, tag);
         if let Some(opening) = &mut self.opening {
-            opening.push(nature, at_ms);
+            opening.push(info, at_ms);
         }
     }
 
@@ -193,7 +193,7 @@ impl Part {
     }
 
     /// Ends it, once: its facts, where it is a file that has come to hold anything.
-    pub(super) fn end(&mut self) -> Option<PartFacts> {
+    pub(super) fn end(&mut self) -> Option<SegmentFacts> {
         let (Sink::File(file), Some(path)) = (&mut self.sink, &self.origin.path) else {
             return None;
         };
@@ -201,7 +201,7 @@ impl Part {
         if std::mem::replace(&mut self.is_over, true) || written.tags == self.former_tags {
             return None;
         }
-        Some(PartFacts {
+        Some(SegmentFacts {
             path: path.to_string_lossy().into_owned(),
             part: self.origin.number,
             offset_ms: self.start_ms,
@@ -217,7 +217,7 @@ impl Part {
 }
 
 impl Sink {
-    pub(super) fn written(&self) -> Written {
+    pub(super) fn written(&self) -> Totals {
         match self {
             Self::File(file) => file.written(),
             Self::Pipe(pipe) => pipe.written(),
@@ -234,9 +234,9 @@ impl Sink {
 }
 
 impl Opening {
-    fn push(&mut self, nature: Nature, at_ms: Option<u64>) {
-        if nature.is_frame {
-            self.has_other |= nature.kind != self.kind;
+    fn push(&mut self, info: FrameInfo, at_ms: Option<u64>) {
+        if info.is_frame {
+            self.has_other |= info.kind != self.kind;
             let at_ms = at_ms.unwrap_or(self.earliest_ms);
             self.earliest_ms = self.earliest_ms.min(at_ms);
         }

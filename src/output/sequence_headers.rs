@@ -11,7 +11,7 @@ use crate::core::{
 
 /// The latest configuration of each track, in the order in which the tracks came.
 #[derive(Debug, Default)]
-pub(super) struct Configuration {
+pub(super) struct SequenceHeaders {
     kept: Vec<Kept>,
 }
 
@@ -35,7 +35,7 @@ enum Role {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Tracks([u128; 2]);
 
-impl Configuration {
+impl SequenceHeaders {
     /// Whether it would change nothing to keep this message.
     pub(super) fn holds(&self, kind: TagKind, payload: &Payload) -> bool {
         let role = Role::of(kind, payload).map(|(role, _)| role);
@@ -167,7 +167,7 @@ mod tests {
     }
 
     fn kept(messages: &[(TagKind, &[u8])]) -> Vec<Vec<u8>> {
-        let mut configuration = Configuration::default();
+        let mut configuration = SequenceHeaders::default();
         for (kind, body) in messages {
             configuration.keep(*kind, &Payload::from(*body));
         }

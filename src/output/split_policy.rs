@@ -6,7 +6,7 @@ use jiff::{Timestamp, tz::TimeZone};
 
 /// How an output is cut into parts, and who hears of them.
 #[derive(Debug, Clone)]
-pub struct Parts {
+pub struct SegmentOptions {
     /// A part ends where the output's clock passes a multiple of so many milliseconds.
     pub every_ms: Option<u64>,
     /// A part ends once it has so many bytes.
@@ -21,7 +21,7 @@ pub struct Parts {
     pub hook: Vec<String>,
 }
 
-impl Parts {
+impl SegmentOptions {
     /// One part, and nobody who hears of it.
     pub fn none() -> Self {
         Self {
@@ -42,11 +42,11 @@ impl Parts {
 
 /// The marks behind which the next keyframe begins a new part.
 #[derive(Debug)]
-pub(super) struct Marks {
+pub(super) struct SplitPolicy {
     every_ms: Option<u64>,
     bytes: Option<u64>,
     clock: Option<Clock>,
-    /// The place of the output's first frame, from which [`Marks::every_ms`] counts.
+    /// The place of the output's first frame, from which [`SplitPolicy::every_ms`] counts.
     origin_ms: Option<u64>,
     next_ms: Option<u64>,
     is_wished: bool,
@@ -59,8 +59,8 @@ struct Clock {
     next: Timestamp,
 }
 
-impl Marks {
-    pub(super) fn new(parts: &Parts) -> Self {
+impl SplitPolicy {
+    pub(super) fn new(parts: &SegmentOptions) -> Self {
         let clock = |seconds: u32| Clock {
             every_seconds: i64::from(seconds).clamp(1, DAY),
             zone: parts.zone.clone(),
@@ -176,10 +176,10 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn marks(change: impl FnOnce(&mut Parts)) -> Marks {
-        let mut parts = Parts::none();
+    fn marks(change: impl FnOnce(&mut SegmentOptions)) -> SplitPolicy {
+        let mut parts = SegmentOptions::none();
         change(&mut parts);
-        Marks::new(&parts)
+        SplitPolicy::new(&parts)
     }
 
     #[test]

@@ -5,7 +5,10 @@ use std::{io, time::Instant};
 use jiff::Timestamp;
 
 use super::Gap;
-use super::{Destination, FileOptions, Former, Nature, Output, PartFacts, Parts, Written};
+use super::{
+    Destination, ExistingFile, FileOptions, FrameInfo, Recording, SegmentFacts, SegmentOptions,
+    Totals,
+};
 use crate::core::{
     amf::Object,
     payload::{Payload, Pool},
@@ -17,8 +20,8 @@ use crate::core::{
 /// The recording is what must not be lost: a pipe beside it that is slow lacks frames, or has the
 /// network wait, and one that breaks is given up.
 #[derive(Debug)]
-pub(crate) struct Outputs {
-    recording: Output,
+pub(crate) struct Tee {
+    recording: Recording,
     beside: Option<Beside>,
     /// What went wrong with the recording while the pipe was still waited for.
     failure: Option<io::Error>,
@@ -27,51 +30,51 @@ pub(crate) struct Outputs {
 /// A pipe beside a recording in files.
 #[derive(Debug)]
 struct Beside {
-    output: Output,
+    output: Recording,
     /// Spent copies, for the next ones.
     pool: Pool,
 }
 
-impl Outputs {
+impl Tee {
     /// A recording into `destination`, and a pipe to `beside`.
     pub(crate) fn new(
         destination: Destination,
-        parts: &Parts,
+        parts: &SegmentOptions,
         beside: Option<Destination>,
     ) -> Self {
         Self {
-            recording: Output::new(destination, parts),
+            recording: Recording::new(destination, parts),
             beside: beside.map(Beside::new),
             failure: None,
         }
     }
 
-    /// See [`Output::go_on_without_reader`].
+    /// See [`Recording::go_on_without_reader`].
     pub(crate) fn go_on_without_reader(&mut self, backlog_bytes: usize) {
         self.pipe().go_on_without_reader(backlog_bytes);
     }
 
-    /// See [`Output::go_on_with`]. The pipe gets what is new.
-    pub(crate) fn go_on_with(&mut self, file: Former) {
+    /// See [`Recording::go_on_with`]. The pipe gets what is new.
+    pub(crate) fn go_on_with(&mut self, file: ExistingFile) {
         self.recording.go_on_with(file);
     }
 
-    /// See [`Output::write_files`].
+    /// See [`Recording::write_files`].
     pub(crate) fn write_files(&mut self, options: FileOptions) {
         self.recording.write_files(options);
     }
 
-    /// See [`Output::keep_free`].
+    /// See [`Recording::keep_free`].
     pub(crate) fn keep_free(&mut self, bytes: u64) {
         self.recording.keep_free(bytes);
     }
 
-    /// See [`Output::check_room`].
+    /// See [`Recording::check_room`].
     pub(crate) fn check_room(&mut self, now: Instant) -> io::Result<()> {
         self.recording.check_room(now)
     }
 
-    /// See [`Output::set_wall_clock`].
+    /// See [`Recording::set_wall_clock`].
     pub(crate) fn set_wall_clock(&mut self, wall: Timestamp) {
         self.recording.set_wall_clock(wall);
         if let Some(beside) = &mut self.beside {
@@ -79,23 +82,23 @@ impl Outputs {
         }
     }
 
-    /// See [`Output::split`].
+    /// See [`Recording::split`].
     pub(crate) fn split(&mut self) {
         self.recording.split();
     }
 
-    /// See [`Output::bytes_with`].
-    pub(crate) fn bytes_with(&mut self, nature: Nature, at_ms: u64, payload: &Payload) -> u64 {
-        self.recording.bytes_with(nature, at_ms, payload)
+    /// See [`Recording::bytes_with`].
+    pub(crate) fn bytes_with(&mut self, info: FrameInfo, at_ms: u64, payload: &Payload) -> u64 {
+        self.recording.bytes_with(info, at_ms, payload)
     }
 
     /// What is in the recording.
-    pub(crate) fn written(&self) -> Written {
+    pub(crate) fn written(&self) -> Totals {
         self.recording.written()
     }
 
-    /// See [`Output::take_part`].
-    pub(crate) fn take_part(&mut self) -> Option<PartFacts> {
+    /// See [`Recording::take_part`].
+    pub(crate) fn take_part(&mut self) -> Option<SegmentFacts> {
         self.recording.take_part()
     }
 
@@ -109,7 +112,7 @@ impl Outputs {
         self.recording.take_gap()
     }
 
-    /// See [`Output::metadata`].
+    /// See [`Recording::metadata`].
     pub(crate) fn metadata(
         &mut self,
         now: Instant,
@@ -124,47 +127,47 @@ impl Outputs {
         self.recording.metadata(now, at_ms, members, payload)
     }
 
-    /// See [`Output::media`]. The pipe comes first: it gets what a full disk does not take.
+    /// See [`Recording::media`]. The pipe comes first: it gets what a full disk does not take.
     pub(crate) fn media(
         &mut self,
         now: Instant,
-        nature: Nature,
+        info: FrameInfo,
         at_ms: u64,
         payload: Payload,
     ) -> io::Result<()> {
-        self.with_pipe(|beside| beside.media(now, nature, at_ms, &payload));
-        self.recording.media(now, nature, at_ms, payload)
+        self.with_pipe(|beside| beside.media(now, info, at_ms, &payload));
+        self.recording.media(now, info, at_ms, payload)
     }
 
-    /// Configuration that the recording may have already: a pipe that has not begun does not.
-    pub(crate) fn foretell(&mut self, now: Instant, nature: Nature, payload: &Payload) {
-        if nature.is_configuration {
+    /// SequenceHeaders that the recording may have already: a pipe that has not begun does not.
+    pub(crate) fn foretell(&mut self, now: Instant, info: FrameInfo, payload: &Payload) {
+        if info.is_configuration {
             self.with_pipe(|beside| match beside.output.part {
-                None => beside.media(now, nature, 0, payload),
+                None => beside.media(now, info, 0, payload),
                 Some(_) => Ok(()),
             });
         }
     }
 
-    /// See [`Output::is_configured_by`].
-    pub(crate) fn is_configured_by(&self, nature: Nature, payload: &Payload) -> bool {
-        self.recording.is_configured_by(nature, payload)
+    /// See [`Recording::is_configured_by`].
+    pub(crate) fn is_configured_by(&self, info: FrameInfo, payload: &Payload) -> bool {
+        self.recording.is_configured_by(info, payload)
     }
 
-    /// When [`Outputs::settle`] has something to do.
+    /// When [`Tee::settle`] has something to do.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let beside = self.beside.as_ref();
         let of_pipe = beside.and_then(|beside| beside.output.deadline());
         self.recording.deadline().into_iter().chain(of_pipe).min()
     }
 
-    /// See [`Output::settle`].
+    /// See [`Recording::settle`].
     pub(crate) fn settle(&mut self, now: Instant) -> io::Result<()> {
         self.with_pipe(|beside| beside.output.settle(now));
         self.recording.settle(now)
     }
 
-    /// See [`Output::is_full`].
+    /// See [`Recording::is_full`].
     pub(crate) fn is_full(&self) -> bool {
         let beside = self.beside.as_ref();
         beside
@@ -172,7 +175,7 @@ impl Outputs {
             .is_full()
     }
 
-    /// See [`Output::is_behind`].
+    /// See [`Recording::is_behind`].
     pub(crate) fn is_behind(&self) -> bool {
         let beside = self.beside.as_ref();
         beside
@@ -180,7 +183,7 @@ impl Outputs {
             .is_behind()
     }
 
-    /// See [`Output::wait_for_reader`].
+    /// See [`Recording::wait_for_reader`].
     pub(crate) async fn wait_for_reader(&mut self) -> io::Result<()> {
         let Some(beside) = &mut self.beside else {
             return self.recording.wait_for_reader().await;
@@ -190,17 +193,17 @@ impl Outputs {
         Ok(())
     }
 
-    /// See [`Output::spend`].
+    /// See [`Recording::spend`].
     pub(crate) fn spend(&mut self, payload: Payload) {
         self.recording.spend(payload);
     }
 
-    /// See [`Output::take_spent`].
+    /// See [`Recording::take_spent`].
     pub(crate) fn take_spent(&mut self) -> Option<Payload> {
         self.recording.take_spent()
     }
 
-    /// See [`Output::finish`]. The recording waits for no reader, and an error is its own.
+    /// See [`Recording::finish`]. The recording waits for no reader, and an error is its own.
     pub(crate) async fn finish(&mut self, deadline: Option<Instant>) -> io::Result<()> {
         let Some(beside) = &mut self.beside else {
             return self.recording.finish(deadline).await;
@@ -223,18 +226,18 @@ impl Outputs {
         self.pipe().pipe().is_none_or(super::pipe::Pipe::is_idle)
     }
 
-    /// See [`Output::finish_hooks`].
+    /// See [`Recording::finish_hooks`].
     pub(crate) async fn finish_hooks(&mut self, deadline: Instant) {
         self.recording.finish_hooks(deadline).await;
     }
 
-    /// See [`Output::leave_hooks`].
+    /// See [`Recording::leave_hooks`].
     pub(crate) fn leave_hooks(&self) {
         self.recording.leave_hooks();
     }
 
     /// The output that may be a pipe.
-    fn pipe(&mut self) -> &mut Output {
+    fn pipe(&mut self) -> &mut Recording {
         match &mut self.beside {
             Some(beside) => &mut beside.output,
             None => &mut self.recording,
@@ -271,7 +274,7 @@ impl Outputs {
 impl Beside {
     fn new(destination: Destination) -> Self {
         Self {
-            output: Output::new(destination, &Parts::none()),
+            output: Recording::new(destination, &SegmentOptions::none()),
             pool: Pool::default(),
         }
     }
@@ -279,19 +282,19 @@ impl Beside {
     fn media(
         &mut self,
         now: Instant,
-        nature: Nature,
+        info: FrameInfo,
         at_ms: u64,
         payload: &Payload,
     ) -> io::Result<()> {
-        if self.is_foretold(nature, payload) {
+        if self.is_foretold(info, payload) {
             return Ok(());
         }
         let copy = self.copy(payload);
-        self.output.media(now, nature, at_ms, copy)
+        self.output.media(now, info, at_ms, copy)
     }
 
-    fn is_foretold(&self, nature: Nature, payload: &Payload) -> bool {
-        self.output.part.is_none() && self.output.is_configured_by(nature, payload)
+    fn is_foretold(&self, info: FrameInfo, payload: &Payload) -> bool {
+        self.output.part.is_none() && self.output.is_configured_by(info, payload)
     }
 
     fn copy(&mut self, payload: &Payload) -> Payload {
@@ -330,7 +333,7 @@ mod tests {
 
     /// A file, and a pipe beside it whose far end is held here.
     struct Fixture {
-        outputs: Outputs,
+        outputs: Tee,
         folder: tempfile::TempDir,
         writer: PipeWriter,
         reader: PipeReader,
@@ -348,7 +351,7 @@ mod tests {
             let (reader, writer) = io::pipe().unwrap();
             let pipe = Destination::Path(format!("/dev/fd/{}", writer.as_raw_fd()).into());
             Self {
-                outputs: Outputs::new(Destination::Path(file), &Parts::none(), Some(pipe)),
+                outputs: Tee::new(Destination::Path(file), &SegmentOptions::none(), Some(pipe)),
                 folder,
                 writer,
                 reader,
@@ -357,9 +360,9 @@ mod tests {
         }
 
         fn video(&mut self, at_ms: u64, body: &[u8]) -> io::Result<()> {
-            let nature = Nature::of_video(body);
+            let info = FrameInfo::of_video(body);
             self.outputs
-                .media(self.now, nature, at_ms, Payload::from(body))
+                .media(self.now, info, at_ms, Payload::from(body))
         }
 
         /// The tags of the file.
@@ -429,14 +432,14 @@ mod tests {
     #[tokio::test]
     async fn configuration_that_the_file_has_is_news_to_a_pipe_that_begins() {
         let mut fixture = Fixture::new();
-        let nature = Nature::of_video(&CONFIGURATION);
+        let info = FrameInfo::of_video(&CONFIGURATION);
         let payload = Payload::from(&CONFIGURATION[..]);
         for _ in 0..2 {
-            fixture.outputs.foretell(fixture.now, nature, &payload);
+            fixture.outputs.foretell(fixture.now, info, &payload);
         }
         fixture.video(0, &CONFIGURATION).unwrap();
         fixture.video(0, &KEYFRAME).unwrap();
-        fixture.outputs.foretell(fixture.now, nature, &payload);
+        fixture.outputs.foretell(fixture.now, info, &payload);
         fixture.outputs.finish(None).await.unwrap();
         let file = fixture.file();
         let piped = fixture.piped();

@@ -4,20 +4,20 @@ use std::ops::Add;
 
 /// How much went into an output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Written {
+pub(crate) struct Totals {
     pub(crate) bytes: u64,
     /// Those behind the heads.
     pub(crate) tags: u64,
 }
 
-impl Written {
+impl Totals {
     pub(super) fn add_tags(&mut self, tags: &[Vec<u8>]) {
         self.bytes += tags.iter().map(|tag| tag.len() as u64).sum::<u64>();
         self.tags += tags.len() as u64;
     }
 }
 
-impl Add for Written {
+impl Add for Totals {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {

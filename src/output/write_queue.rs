@@ -7,14 +7,14 @@ use std::{
 
 /// Whole tags that wait to be written.
 #[derive(Debug, Default)]
-pub(super) struct Queue {
+pub(super) struct WriteQueue {
     buffers: Vec<Vec<u8>>,
     bytes: usize,
     capacity: usize,
     oldest_at: Option<Instant>,
 }
 
-impl Queue {
+impl WriteQueue {
     pub(super) fn push(&mut self, now: Instant, buffer: Vec<u8>) {
         self.bytes += buffer.len();
         self.capacity += buffer.capacity();
@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn a_queue_is_full_by_bytes_by_memory_or_by_number() {
         let now = Instant::now();
-        let mut queue = Queue::default();
+        let mut queue = WriteQueue::default();
         assert!(!queue.is_full() && queue.deadline().is_none());
         queue.push(now, vec![0; WORTH_A_WRITE]);
         assert!(queue.is_full());

@@ -20,7 +20,7 @@ use self::source::{Piece, Source};
 use crate::{
     core::{
         amf::{Object, Value, amf0},
-        flv::{self, TagKind, Writer, head, reader::TagRead},
+        flv::{self, HeadWriter, TagKind, head, reader::TagRead},
     },
     output,
 };
@@ -171,7 +171,7 @@ impl Findings {
         self.repaired.tags += u64::from(is_media);
     }
 
-    fn finish(self, how: How, writer: &Writer) -> Result<Repaired, Error> {
+    fn finish(self, how: How, writer: &HeadWriter) -> Result<Repaired, Error> {
         if self.repaired.tags == 0 {
             return Err(Error::NoMedia);
         }
@@ -192,7 +192,7 @@ fn in_place(
 ) -> Result<Repaired, Error> {
     let mut source = Source::new(&file).map_err(Error::Read)?;
     let start = source.start().map_err(Error::Read)?;
-    let Some(mut writer) = Writer::reopen(start) else {
+    let Some(mut writer) = HeadWriter::reopen(start) else {
         return rewrite::write(&file, path, watch);
     };
     let mut findings = Findings::default();
@@ -229,13 +229,13 @@ fn in_place(
 
 /// Cuts off what is behind the last whole tag, and makes the head true. What was torn goes first: a head
 /// that speaks of less than there is does no harm.
-fn mend(mut file: File, writer: &Writer) -> io::Result<()> {
+fn mend(mut file: File, writer: &HeadWriter) -> io::Result<()> {
     file.set_len(writer.length())?;
     write_patches(&mut file, writer)?;
     file.sync_all()
 }
 
-fn write_patches(file: &mut File, writer: &Writer) -> io::Result<()> {
+fn write_patches(file: &mut File, writer: &HeadWriter) -> io::Result<()> {
     for patch in writer.patches() {
         file.seek(SeekFrom::Start(patch.offset))?;
         file.write_all(&patch.bytes)?;
@@ -244,7 +244,7 @@ fn write_patches(file: &mut File, writer: &Writer) -> io::Result<()> {
 }
 
 /// Keeps the books for a tag. Nobody looks into an encrypted one.
-fn note(writer: &mut Writer, tag: &TagRead<'_>) {
+fn note(writer: &mut HeadWriter, tag: &TagRead<'_>) {
     let kind = if tag.header.is_filtered {
         ENCRYPTED
     } else {

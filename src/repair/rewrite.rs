@@ -13,7 +13,7 @@ use super::{
     write_patches,
 };
 use crate::{
-    core::flv::{Layout, Writer, head},
+    core::flv::{HeadWriter, Layout, head},
     output,
 };
 
@@ -41,9 +41,9 @@ fn copy(
     source: &mut Source<'_>,
     unfinished: &Unfinished<'_>,
     watch: &mut dyn FnMut(u64, u64) -> bool,
-) -> Result<(Findings, Writer), Error> {
+) -> Result<(Findings, HeadWriter), Error> {
     let mut out = BufWriter::with_capacity(AT_A_TIME, &unfinished.file);
-    let mut writer = Writer::new(Layout::Seekable);
+    let mut writer = HeadWriter::new(Layout::Seekable);
     let mut findings = Findings::default();
     let cannot_write = |error| unfinished.cannot_write(error);
     out.write_all(&writer.head()).map_err(cannot_write)?;

@@ -35,7 +35,7 @@ fn whole_tags(file: &[u8]) -> Vec<Found> {
 
 /// A file of ours with the tags of the clip, its head as it was after `patched` of them.
 fn ours(patched: usize) -> Vec<u8> {
-    let mut writer = Writer::new(Layout::Seekable);
+    let mut writer = HeadWriter::new(Layout::Seekable);
     let mut fields = Object::new();
     fields.push("encoder", "obs");
     writer.set_metadata(&fields);
@@ -85,7 +85,7 @@ impl Folder {
 /// A head that tells the truth about `file`, which is one of ours.
 #[track_caller]
 fn assert_true(file: &[u8]) {
-    let mut writer = Writer::reopen(file).expect("a head of ours");
+    let mut writer = HeadWriter::reopen(file).expect("a head of ours");
     let (mut reader, mut rest) = (Reader::new(), file);
     while let Some(tag) = reader.read(&mut rest).unwrap() {
         if tag.offset >= head::LENGTH as u64 {
@@ -226,7 +226,7 @@ fn a_damaged_head_of_ours_is_made_again() {
 
 #[test]
 fn what_holds_nothing_is_left_alone() {
-    let head_alone = Writer::new(Layout::Seekable).head();
+    let head_alone = HeadWriter::new(Layout::Seekable).head();
     let headers: [&[u8]; 3] = [&head_alone, &head_alone[..30_000], &CLIP[..13]];
     for file in headers {
         let folder = Folder::with(file);

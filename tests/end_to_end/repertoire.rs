@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rtmpull::{
     cli::{
         args::Args,
-        job::{Surroundings, resolve},
+        job::{Environment, resolve},
     },
     core::{
         amf::{Object, Value},
@@ -111,7 +111,7 @@ fn buffer_after_buffer_is_asked_for_and_nothing_comes_twice() {
             ..Config::serving(stream)
         };
         let start = Instant::now();
-        let server = assert_whole(config, |session| session.buffer_trick = true);
+        let server = assert_whole(config, |session| session.pause_unpause = true);
         assert!(start.elapsed() < Duration::from_secs(3));
         let heard = server.only_client();
         let pauses = heard.commands.iter().filter(|call| call.name == "pause");
@@ -123,7 +123,7 @@ fn buffer_after_buffer_is_asked_for_and_nothing_comes_twice() {
 fn without_the_trick_a_server_that_waits_for_it_is_left_in_time() {
     let stream = Stream::recorded(Clip::sample()).paced(Pace::UntilEmpty { ms: 700 });
     let (outcome, server) = play(Config::serving(stream), |session| {
-        session.buffer_trick = false;
+        session.pause_unpause = false;
         session.timeouts = Timeouts::all(Some(Duration::from_secs(1)));
     });
     assert_eq!(outcome.ending, Ending::Stalled, "{}", outcome.reason);
@@ -248,7 +248,7 @@ fn play(config: Config, wish: impl FnOnce(&mut Session)) -> (Outcome, Server) {
 fn download(server: &Server, file: &std::path::Path, wish: impl FnOnce(&mut Session)) -> Outcome {
     let (url, file) = (server.url("clip"), file.display().to_string());
     let args = Args::read(["rtmpull", &url, "-o", &file].map(Into::into));
-    let surroundings = Surroundings::default();
+    let surroundings = Environment::default();
     let args = args.unwrap_or_else(|_| panic!("the arguments are right"));
     let mut job = resolve(&args, &surroundings).expect("a job");
     job.route.endpoint = Endpoint {

@@ -238,25 +238,25 @@ pub struct Args {
     /// Seconds, or a time such as 1h30m. Each file plays on its own, with timestamps from 0. Without a
     /// counter or the time in its name (see --flv) the second one is called name.2.flv, and so on.
     /// Streams of audio alone are cut at any frame.
-    #[arg(long, value_name = "DURATION", help_heading = "Parts and limits")]
+    #[arg(long, value_name = "DURATION", help_heading = "Segments and limits")]
     #[arg(allow_hyphen_values = true)]
     pub segment_time: Option<Span>,
 
     /// Begin a new file at the first keyframe once one has this size, such as 500MB
-    #[arg(long, value_name = "SIZE", help_heading = "Parts and limits")]
+    #[arg(long, value_name = "SIZE", help_heading = "Segments and limits")]
     #[arg(allow_hyphen_values = true)]
     pub segment_size: Option<Size>,
 
     /// Begin a new file at the first keyframe behind every multiple of this on the clock: 1h is each full hour
     ///
     /// Local time, counted from midnight; a day at most.
-    #[arg(long, value_name = "DURATION", help_heading = "Parts and limits")]
+    #[arg(long, value_name = "DURATION", help_heading = "Segments and limits")]
     #[arg(allow_hyphen_values = true)]
     pub segment_clock: Option<Span>,
 
     /// Add a line of JSON to a file for each part of the recording, once it is whole
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    #[arg(help_heading = "Parts and limits", allow_hyphen_values = true)]
+    #[arg(help_heading = "Segments and limits", allow_hyphen_values = true)]
     pub manifest: Option<PathBuf>,
 
     /// Run a program for each part of the recording, once it is whole
@@ -266,30 +266,30 @@ pub struct Args {
     /// RTMPULL_DURATION_MS, RTMPULL_BYTES and RTMPULL_START; what it prints goes to standard error. Up
     /// to four run at a time beside the recording, which waits ten seconds for them at its end.
     #[arg(long, value_name = "COMMAND", value_hint = ValueHint::CommandString)]
-    #[arg(help_heading = "Parts and limits", allow_hyphen_values = true)]
+    #[arg(help_heading = "Segments and limits", allow_hyphen_values = true)]
     pub on_part: Option<String>,
 
     /// Stop once the recording is so long: seconds, or a time such as 1h30m
-    #[arg(long, value_name = "DURATION", help_heading = "Parts and limits")]
+    #[arg(long, value_name = "DURATION", help_heading = "Segments and limits")]
     #[arg(allow_hyphen_values = true)]
     pub duration: Option<Span>,
 
     /// Stop before the recording is larger than this, such as 500MB or 2GiB
     ///
     /// All parts together. The frame that would not fit any more is left out.
-    #[arg(long, value_name = "SIZE", help_heading = "Parts and limits")]
+    #[arg(long, value_name = "SIZE", help_heading = "Segments and limits")]
     #[arg(allow_hyphen_values = true)]
     pub max_size: Option<Size>,
 
     /// Stop at this time: 20:15, "2026-11-22 20:15", or 2026-11-22T20:15:00+01:00
     ///
     /// Local time where no offset is given. A time of day is the next such time.
-    #[arg(long, value_name = "TIME", help_heading = "Parts and limits")]
+    #[arg(long, value_name = "TIME", help_heading = "Segments and limits")]
     #[arg(allow_hyphen_values = true)]
     pub until: Option<Until>,
 
     /// Stop when less than this is free on the recording's disk, as if the disk were full
-    #[arg(long, value_name = "SIZE", help_heading = "Parts and limits")]
+    #[arg(long, value_name = "SIZE", help_heading = "Segments and limits")]
     #[arg(allow_hyphen_values = true)]
     pub min_free: Option<Size>,
 

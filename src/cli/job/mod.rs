@@ -44,7 +44,7 @@ use crate::{
 
 /// What surrounds the process, as far as it matters.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Surroundings {
+pub struct Environment {
     /// Whether standard output shows on a terminal.
     pub stdout_is_terminal: bool,
     /// The proxy for everything, where nobody names another.
@@ -57,7 +57,7 @@ pub struct Surroundings {
     pub cache_home: Option<PathBuf>,
 }
 
-impl Surroundings {
+impl Environment {
     /// Those of this process. Of a variable in both cases the lower one counts, as for curl.
     pub fn here() -> Self {
         let variable = |lower, upper| env::var(lower).or_else(|_| env::var(upper)).ok();
@@ -83,7 +83,7 @@ fn home() -> Option<PathBuf> {
 
 /// The download that `args` ask for, or why there can be none. What a URL says behind the address has
 /// to be among them already.
-pub fn resolve(args: &Args, surroundings: &Surroundings) -> Result<Job> {
+pub fn resolve(args: &Args, environment: &Environment) -> Result<Job> {
     let Place {
         target,
         first,
@@ -91,11 +91,11 @@ pub fn resolve(args: &Args, surroundings: &Surroundings) -> Result<Job> {
     } = Place::of(args)?;
     let connect = connect(args, &first)?;
     let login = auth::login(args, &target)?;
-    let (output, pipe) = outputs(args, surroundings)?;
+    let (output, pipe) = outputs(args, environment)?;
     let route = download::route::to(&target);
-    let dialer = network::dialer(args, surroundings)?;
+    let dialer = network::dialer(args, environment)?;
     ensure_spared(args, &output)?;
-    let swf = swf::resolve(args, surroundings)?;
+    let swf = swf::resolve(args, environment)?;
     let parts = segments::parts(args, &output)?;
     let limits = segments::limits(args, &output, &Zoned::now())?;
     let resume = resume(args, &output)?;
@@ -117,7 +117,7 @@ pub fn resolve(args: &Args, surroundings: &Surroundings) -> Result<Job> {
             login,
             swf_proof: swf.proof,
             buffer: buffer(args.buffer),
-            buffer_trick: !args.realtime && !args.live,
+            pause_unpause: !args.realtime && !args.live,
             enhanced: !args.no_enhanced && args.name != Name::Rtmpdump,
             handshake: handshake(args.handshake),
             encryption: encryption(args, target.scheme)?,
@@ -144,7 +144,7 @@ pub fn resolve(args: &Args, surroundings: &Surroundings) -> Result<Job> {
     Ok(job)
 }
 
-fn connect(args: &Args, place: &download::Place) -> Result<Connect> {
+fn connect(args: &Args, place: &download::Candidate) -> Result<Connect> {
     Ok(Connect {
         app: place.app.clone(),
         tc_url: place.tc_url.clone(),
@@ -307,15 +307,15 @@ fn bound(seconds: u32) -> Option<Duration> {
 }
 
 /// Where the recording goes, and the pipe beside it.
-fn outputs(args: &Args, surroundings: &Surroundings) -> Result<(Destination, Option<Destination>)> {
+fn outputs(args: &Args, environment: &Environment) -> Result<(Destination, Option<Destination>)> {
     let Some(tee) = args.tee.as_deref() else {
-        return Ok((destination(args, surroundings)?, None));
+        return Ok((destination(args, environment)?, None));
     };
     ensure!(
-        !is_stdout(args.flv.as_deref()) || !surroundings.stdout_is_terminal,
+        !is_stdout(args.flv.as_deref()) || !environment.stdout_is_terminal,
         "--tee needs a pipe to be beside, and standard output is a terminal: -o alone writes a file"
     );
-    let output = destination(args, surroundings)?;
+    let output = destination(args, environment)?;
     let is_pipe = match &output {
         Destination::Stdout => true,
         Destination::Path(path) => is_special(path),
@@ -331,7 +331,7 @@ fn outputs(args: &Args, surroundings: &Surroundings) -> Result<(Destination, Opt
     Ok((file, Some(output)))
 }
 
-fn destination(args: &Args, surroundings: &Surroundings) -> Result<Destination> {
+fn destination(args: &Args, environment: &Environment) -> Result<Destination> {
     let file = args.flv.as_deref();
     if let Some(file) = file.filter(|_| !is_stdout(file)) {
         ensure!(
@@ -341,7 +341,7 @@ fn destination(args: &Args, surroundings: &Surroundings) -> Result<Destination> 
         return Ok(segments::destination(args, file));
     }
     ensure!(
-        !surroundings.stdout_is_terminal,
+        !environment.stdout_is_terminal,
         "video is not written to a terminal: name a file with -o, or redirect the output"
     );
     if file.is_none() {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::{Surroundings, bound};
+use super::{Environment, bound};
 use crate::{
     cli::args::Args,
     transport::{
@@ -14,8 +14,8 @@ use crate::{
     },
 };
 
-pub(super) fn dialer(args: &Args, surroundings: &Surroundings) -> Result<Dialer> {
-    let (proxy, bypass) = proxy(args, surroundings)?;
+pub(super) fn dialer(args: &Args, environment: &Environment) -> Result<Dialer> {
+    let (proxy, bypass) = proxy(args, environment)?;
     Ok(Dialer {
         connect_timeout: args
             .connect_timeout
@@ -33,7 +33,7 @@ pub(super) fn dialer(args: &Args, surroundings: &Surroundings) -> Result<Dialer>
 }
 
 /// The proxy, and whom it is not for. Who names a proxy means it for every host.
-fn proxy(args: &Args, surroundings: &Surroundings) -> Result<(Option<Proxy>, Bypass)> {
+fn proxy(args: &Args, environment: &Environment) -> Result<(Option<Proxy>, Bypass)> {
     let named = match (&args.proxy, &args.socks) {
         (Some(text), _) if text.is_empty() => None,
         (Some(text), _) => Some(text.parse().context("invalid value for --proxy")?),
@@ -42,16 +42,16 @@ fn proxy(args: &Args, surroundings: &Surroundings) -> Result<(Option<Proxy>, Byp
             endpoint: socks.0.clone(),
             login: None,
         }),
-        (None, None) => return proxy_around(surroundings),
+        (None, None) => return proxy_around(environment),
     };
     Ok((named, Bypass::default()))
 }
 
-fn proxy_around(surroundings: &Surroundings) -> Result<(Option<Proxy>, Bypass)> {
-    let text = surroundings.all_proxy.as_ref();
+fn proxy_around(environment: &Environment) -> Result<(Option<Proxy>, Bypass)> {
+    let text = environment.all_proxy.as_ref();
     let text = text.filter(|text| !text.is_empty());
     let proxy = text.map(|text| text.parse().context("invalid ALL_PROXY"));
-    let no_proxy = surroundings.no_proxy.as_deref().unwrap_or_default();
+    let no_proxy = environment.no_proxy.as_deref().unwrap_or_default();
     Ok((proxy.transpose()?, Bypass::parse(no_proxy)))
 }
 

@@ -16,7 +16,7 @@ use crate::{
     },
     core::flv::head,
     download::Limits,
-    output::{Destination, Parts, Template, open_manifest},
+    output::{Destination, SegmentOptions, Template, open_manifest},
 };
 
 /// The output of this name. Under rtmpdump's a name is nothing but a name.
@@ -32,8 +32,8 @@ pub(super) fn destination(args: &Args, file: &Path) -> Destination {
 }
 
 /// The parts that `args` ask for, or why there can be none.
-pub(super) fn parts(args: &Args, output: &Destination) -> Result<Parts> {
-    let parts = Parts {
+pub(super) fn parts(args: &Args, output: &Destination) -> Result<SegmentOptions> {
+    let parts = SegmentOptions {
         every_ms: args.segment_time.map(|span| span.ms),
         bytes: args.segment_size.map(|size| size.bytes),
         clock_seconds: args.segment_clock.map(clock_seconds).transpose()?,
@@ -154,7 +154,7 @@ pub(super) fn ensure_file(flag: &str, output: &Destination) -> Result<()> {
 }
 
 /// A time in the name that stays the same for longer than a part takes is a slip.
-fn ensure_different_names(template: &Template, parts: &Parts) -> Result<()> {
+fn ensure_different_names(template: &Template, parts: &SegmentOptions) -> Result<()> {
     let every = parts.every_ms.map(|ms| (ms / 1000).max(1));
     let clock = parts.clock_seconds.map(u64::from);
     let shortest = every.into_iter().chain(clock).min();

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use anyhow::{Context, Result, bail};
 use url::Url;
 
-use super::{ANSWER_TIMEOUT, Surroundings, bound};
+use super::{ANSWER_TIMEOUT, Environment, bound};
 use crate::{
     cli::args::Args,
     core::rtmp::client::config::SwfProof,
@@ -20,7 +20,7 @@ pub(super) struct Swf {
     pub(super) player: Option<Player>,
 }
 
-pub(super) fn resolve(args: &Args, surroundings: &Surroundings) -> Result<Swf> {
+pub(super) fn resolve(args: &Args, environment: &Environment) -> Result<Swf> {
     let proof = proof(args)?;
     let Some(place) = place(args)? else {
         return Ok(Swf {
@@ -33,7 +33,7 @@ pub(super) fn resolve(args: &Args, surroundings: &Surroundings) -> Result<Swf> {
     }
     let source = source(place)?;
     let player = Player {
-        cache: cache(args, surroundings).filter(|_| matches!(source, Source::Web(_))),
+        cache: cache(args, environment).filter(|_| matches!(source, Source::Web(_))),
         source,
         patience: args.timeout.map_or(Some(ANSWER_TIMEOUT), bound),
     };
@@ -92,9 +92,9 @@ fn source(place: &str) -> Result<Source> {
 }
 
 /// rtmpdump's own, unless there is none and the user has a folder for such things.
-fn cache(args: &Args, surroundings: &Surroundings) -> Option<Cache> {
-    let old = surroundings.home.as_ref().map(|home| home.join(".swfinfo"));
-    let new = surroundings.cache_home.as_ref();
+fn cache(args: &Args, environment: &Environment) -> Option<Cache> {
+    let old = environment.home.as_ref().map(|home| home.join(".swfinfo"));
+    let new = environment.cache_home.as_ref();
     let new = new
         .filter(|folder| folder.is_absolute())
         .map(|folder| folder.join("rtmpull").join("swfinfo"));

@@ -13,15 +13,15 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Place {
     pub(super) target: Target,
-    pub(super) first: download::Place,
-    pub(super) alternatives: Vec<download::Place>,
+    pub(super) first: download::Candidate,
+    pub(super) alternatives: Vec<download::Candidate>,
 }
 
 impl Place {
     pub(super) fn of(args: &Args) -> Result<Self> {
         let target = target(args)?;
         let app = args.app.as_deref().unwrap_or(&target.split.app);
-        let place = |app: &str, playpath: String| download::Place {
+        let place = |app: &str, playpath: String| download::Candidate {
             app: app.to_owned(),
             playpath,
             tc_url: tc_url(args, &target, app),

@@ -6,11 +6,11 @@ use crate::core::amf::{Object, Value};
 use crate::{
     cli::args::values::TlsPin,
     core::rtmp::client::config::Login,
-    download::{Place as Found, swf_player::Source},
+    download::{Candidate as Found, swf_player::Source},
     transport::{Carrier, Family, tls::Trust},
 };
 
-const PIPED: Surroundings = Surroundings {
+const PIPED: Environment = Environment {
     stdout_is_terminal: false,
     all_proxy: None,
     no_proxy: None,
@@ -18,7 +18,7 @@ const PIPED: Surroundings = Surroundings {
     cache_home: None,
 };
 
-const ON_TERMINAL: Surroundings = Surroundings {
+const ON_TERMINAL: Environment = Environment {
     stdout_is_terminal: true,
     ..PIPED
 };
@@ -218,7 +218,7 @@ fn conn_items_become_arguments() {
 
 #[test]
 fn a_terminal_gets_no_video() {
-    let resolve = |line: &[&str], surroundings| resolve(&args(line), surroundings);
+    let resolve = |line: &[&str], environment| resolve(&args(line), environment);
     for line in [&["rtmp://h/a/b"][..], &["rtmp://h/a/b", "-o", "-"]] {
         let error = resolve(line, &ON_TERMINAL).unwrap_err().to_string();
         assert!(
@@ -463,7 +463,7 @@ fn the_buffer_trick_is_for_recorded_streams_in_a_hurry() {
     let trick = |options: &[&str]| {
         job(&[&["rtmp://h/a/b"], options].concat())
             .session
-            .buffer_trick
+            .pause_unpause
     };
     assert!(trick(&[]));
     assert!(!trick(&["-R"]));
@@ -676,13 +676,13 @@ fn players_are_remembered_where_rtmpdump_does_or_in_the_users_cache() {
     fs::create_dir(&home).unwrap();
     let web = ["rtmp://h/a/b", "-W", "http://h/p.swf"];
     let cache = |home: Option<&Path>, cache_home: Option<&Path>, line: &[&str]| {
-        let surroundings = Surroundings {
+        let environment = Environment {
             home: home.map(Path::to_owned),
             cache_home: cache_home.map(Path::to_owned),
             ..PIPED
         };
         let line = [&web[..], line].concat();
-        resolve(&args(&line), &surroundings)
+        resolve(&args(&line), &environment)
             .unwrap()
             .player
             .unwrap()
@@ -710,14 +710,14 @@ fn players_are_remembered_where_rtmpdump_does_or_in_the_users_cache() {
 
 #[test]
 fn a_proxy_is_named_or_found_around() {
-    let around = |all_proxy: &str, no_proxy: &str| Surroundings {
+    let around = |all_proxy: &str, no_proxy: &str| Environment {
         all_proxy: Some(all_proxy.to_owned()),
         no_proxy: Some(no_proxy.to_owned()),
         ..PIPED
     };
-    let proxy = |line: &[&str], surroundings: &Surroundings| {
+    let proxy = |line: &[&str], environment: &Environment| {
         let line = [&["rtmp://host/app/name"], line].concat();
-        let dialer = resolve(&args(&line), surroundings).unwrap().dialer;
+        let dialer = resolve(&args(&line), environment).unwrap().dialer;
         let proxy = dialer.proxy.map(|proxy| proxy.to_string());
         (proxy.unwrap_or_default(), dialer.bypass.contains("host"))
     };

@@ -12,7 +12,7 @@ use std::fmt::Debug;
 use crate::{
     core::amf::Object,
     download::{Outcome, Progress, Report, Retry},
-    output::{Gap, PartFacts},
+    output::{Gap, SegmentFacts},
     transport::Endpoint,
 };
 
@@ -76,14 +76,14 @@ impl Report for Listeners {
         self.each(|listener| listener.progress(progress));
     }
 
-    fn part(&mut self, facts: &PartFacts) {
+    fn part(&mut self, facts: &SegmentFacts) {
         self.each(|listener| listener.part(facts));
     }
 }
 
 /// What the listeners know about the wishes of the user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Wishes {
+pub struct DisplayOptions {
     /// Progress is a row of `#`.
     pub hashes: bool,
     /// No progress is shown.
@@ -98,7 +98,7 @@ pub struct Wishes {
     pub parts: bool,
 }
 
-impl Wishes {
+impl DisplayOptions {
     /// How long the recording of a stream of this duration will be: of a part of the stream, that part
     /// is the whole.
     fn expected_ms(&self, duration_ms: Option<u64>) -> Option<u64> {
@@ -157,7 +157,7 @@ mod tests {
             self.note("progress");
         }
 
-        fn part(&mut self, _: &PartFacts) {
+        fn part(&mut self, _: &SegmentFacts) {
             self.note("part");
         }
     }
@@ -197,7 +197,7 @@ mod tests {
             reason: reason.clone(),
         });
         listeners.progress(&Progress::default());
-        listeners.part(&PartFacts {
+        listeners.part(&SegmentFacts {
             path: String::new(),
             part: 1,
             offset_ms: 0,

@@ -26,7 +26,7 @@ use tracing_subscriber::{
 use super::sanitize::{escaped, grants_access, hidden, redacted};
 use crate::cli::{
     args::Verbosity,
-    report::json::event::{Event, Teller},
+    report::json::event::{Event, EventWriter},
 };
 use crate::core::rtmp::properties;
 
@@ -40,7 +40,7 @@ pub struct Screen {
     log: OnceLock<Mutex<File>>,
     secrets: Mutex<Vec<String>>,
     /// Lines are events, and nothing else is written.
-    teller: Option<Arc<Teller>>,
+    teller: Option<Arc<EventWriter>>,
 }
 
 struct Out {
@@ -58,7 +58,7 @@ impl Screen {
     }
 
     /// Standard error for scripts: each line is an event.
-    pub fn events(verbosity: Verbosity, teller: Arc<Teller>) -> Self {
+    pub fn events(verbosity: Verbosity, teller: Arc<EventWriter>) -> Self {
         Self {
             teller: Some(teller),
             ..Self::new(verbosity, false, Box::new(io::sink()))

@@ -7,7 +7,7 @@
 //! └─────────────┴───┘ └────────────┴──────┴────────┘ └────────────┴──────┴────────┘
 //! ```
 //!
-//! This file has the headers. [`head_writer`] keeps the books of a file that is being written, [`reader`]
+//! This file has the headers. [`head_writer`] keeps the stats of a file that is being written, [`reader`]
 //! walks one that was, [`salvage`] one that is damaged, [`head`] is the metadata tag that is rewritten in place, [`keyframe_index`] the table
 //! of keyframes in it, [`codec`] looks into the bodies of audio and video tags.
 
@@ -30,7 +30,7 @@ pub mod salvage;
 mod stats;
 
 pub use self::{
-    head_writer::{Layout, Writer},
+    head_writer::{HeadWriter, Layout},
     metadata::Metadata,
     reader::Reader,
     salvage::Salvage,
@@ -54,7 +54,7 @@ impl FileHeader {
     /// How many bytes are read and written.
     pub const LENGTH: usize = 9;
 
-    /// The header that [`Writer`] writes.
+    /// The header that [`HeadWriter`] writes.
     pub const fn new(has_audio: bool, has_video: bool) -> Self {
         Self {
             version: 1,

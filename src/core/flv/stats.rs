@@ -9,9 +9,9 @@ use super::{
 };
 use crate::core::amf::Value;
 
-/// The books of one file: all that its head tells.
+/// The stats of one file: all that its head tells.
 #[derive(Debug)]
-pub(super) struct Books {
+pub(super) struct Stats {
     audio: Track,
     video: Track,
     picture_size: Option<PictureSize>,
@@ -37,7 +37,7 @@ struct Track {
     interval_ms: u32,
 }
 
-impl Books {
+impl Stats {
     pub(super) fn new() -> Self {
         Self {
             audio: Track::default(),

@@ -128,7 +128,7 @@ fn vectors() {
 
 fn file_vector(file: &[u8], expected: &Json) {
     let (mut reader, mut rest) = (Reader::new(), file);
-    let mut writer = Writer::new(Layout::Plain);
+    let mut writer = HeadWriter::new(Layout::Plain);
     let mut tags = Vec::new();
     while let Some(tag) = reader.read(&mut rest).unwrap() {
         writer.note(tag.header.kind, 0, tag.body);

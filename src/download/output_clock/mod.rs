@@ -2,12 +2,12 @@
 
 use crate::core::{flv::TagKind, rtmp::message::Timestamp};
 
-/// Places each message on the output clock. Audio and video share it, so that lip sync survives.
+/// Candidates each message on the output clock. Audio and video share it, so that lip sync survives.
 ///
 /// They come interleaved, and each may lag behind the other, so a jump shows only where a track
 /// leaves its own path.
 #[derive(Debug)]
-pub(super) struct Timeline {
+pub(super) struct OutputClock {
     keeps_timestamps: bool,
     clock: Option<Clock>,
     has_told_of_jumps: bool,
@@ -49,7 +49,7 @@ enum Verdict {
     Restart,
 }
 
-impl Timeline {
+impl OutputClock {
     /// A clock that begins at 0, or at the server's first timestamp.
     pub(super) fn new(keeps_timestamps: bool) -> Self {
         Self {
@@ -147,7 +147,7 @@ impl Timeline {
         }
     }
 
-    /// As [`Timeline::restart`], after a while in which nothing came: the next frame's place is so much
+    /// As [`OutputClock::restart`], after a while in which nothing came: the next frame's place is so much
     /// behind the latest.
     pub(super) fn restart_after(&mut self, gap_ms: u64) {
         let Some(clock) = &mut self.clock else {

@@ -12,7 +12,7 @@ fn places(timestamps: &[u32]) -> Vec<u64> {
 }
 
 fn places_of(frames: &[(TagKind, u32)]) -> Vec<u64> {
-    let mut timeline = Timeline::new(false);
+    let mut timeline = OutputClock::new(false);
     frames
         .iter()
         .map(|&(kind, timestamp)| timeline.frame(kind, Timestamp(timestamp)))
@@ -26,7 +26,7 @@ fn the_file_starts_at_0_whatever_the_server_counts_from() {
 
 #[test]
 fn the_servers_timestamps_are_kept_on_demand() {
-    let mut timeline = Timeline::new(true);
+    let mut timeline = OutputClock::new(true);
     assert_eq!(
         timeline.frame(VIDEO, Timestamp(4_000_000_000)),
         4_000_000_000
@@ -116,7 +116,7 @@ fn what_is_left_of_the_old_clock_after_a_restart_moves_nothing() {
 
 #[test]
 fn a_track_whose_clock_is_another_for_good_is_a_restart_in_the_end() {
-    let mut timeline = Timeline::new(false);
+    let mut timeline = OutputClock::new(false);
     timeline.frame(AUDIO, Timestamp(0));
     let places: Vec<u64> = (0..=MAX_STRAYS + 1)
         .map(|frame| timeline.frame(VIDEO, Timestamp(9_000_000 + frame * 40)))
@@ -128,7 +128,7 @@ fn a_track_whose_clock_is_another_for_good_is_a_restart_in_the_end() {
 #[test]
 fn a_new_session_is_a_restart_whichever_way_its_clock_lies() {
     for first in [0, 900_000, 500_020] {
-        let mut timeline = Timeline::new(false);
+        let mut timeline = OutputClock::new(false);
         for at in [500_000, 500_040] {
             timeline.frame(VIDEO, Timestamp(at));
         }
@@ -143,10 +143,10 @@ fn a_new_session_is_a_restart_whichever_way_its_clock_lies() {
 #[test]
 fn no_track_goes_on_before_its_own_end() {
     let before = [(VIDEO, 2_983), (AUDIO, 2_995)];
-    for restart in [Timeline::restart, |timeline: &mut Timeline| {
+    for restart in [OutputClock::restart, |timeline: &mut OutputClock| {
         timeline.restart_after(5)
     }] {
-        let mut timeline = Timeline::new(true);
+        let mut timeline = OutputClock::new(true);
         for (kind, at) in before {
             timeline.frame(kind, Timestamp(at));
         }
@@ -180,7 +180,7 @@ fn what_the_former_publisher_left_behind_takes_no_track_back() {
 
 #[test]
 fn a_recording_that_is_gone_on_with_is_over_in_both_tracks() {
-    let mut timeline = Timeline::new(false);
+    let mut timeline = OutputClock::new(false);
     timeline.begin_at(9_000);
     assert_eq!(timeline.frame(AUDIO, Timestamp(100)), 9_001);
     assert_eq!(timeline.frame(VIDEO, Timestamp(40)), 9_001);
@@ -189,7 +189,7 @@ fn a_recording_that_is_gone_on_with_is_over_in_both_tracks() {
 
 /// A restart of the clock in front of those frames that say so.
 fn places_restarted(frames: &[(TagKind, u32, bool)]) -> Vec<u64> {
-    let mut timeline = Timeline::new(false);
+    let mut timeline = OutputClock::new(false);
     let frames = frames.iter().map(|&(kind, timestamp, is_restart)| {
         if is_restart {
             timeline.restart();
@@ -218,7 +218,7 @@ fn a_jump_of_days_is_no_pause() {
 
 #[test]
 fn what_is_no_frame_takes_the_place_of_the_frame_before() {
-    let mut timeline = Timeline::new(false);
+    let mut timeline = OutputClock::new(false);
     assert_eq!(timeline.companion(), 0);
     timeline.frame(VIDEO, Timestamp(5_000));
     timeline.frame(VIDEO, Timestamp(5_040));
@@ -229,7 +229,7 @@ fn what_is_no_frame_takes_the_place_of_the_frame_before() {
 /// The mark of a track's end, or its configuration, between two of its frames.
 #[test]
 fn a_companion_of_a_track_stays_with_it() {
-    let mut timeline = Timeline::new(false);
+    let mut timeline = OutputClock::new(false);
     assert_eq!(timeline.companion_of(VIDEO), 0);
     timeline.frame(AUDIO, Timestamp(0));
     timeline.frame(VIDEO, Timestamp(23));
@@ -251,7 +251,7 @@ fn an_early_frame_before_the_first_is_not_before_0() {
 #[test]
 fn months_go_by_on_one_clock() {
     // Half an hour a step, over 2^24, 2^31 and 2^32 ms several times.
-    let mut timeline = Timeline::new(false);
+    let mut timeline = OutputClock::new(false);
     for step in 0..10_000_u64 {
         let at_ms = step * 1_800_000;
         let timestamp = Timestamp(4_000_000_000_u32.wrapping_add(at_ms as u32));
@@ -262,7 +262,7 @@ fn months_go_by_on_one_clock() {
 
 #[test]
 fn kept_timestamps_go_on_where_32_bits_end() {
-    let mut timeline = Timeline::new(true);
+    let mut timeline = OutputClock::new(true);
     let last = u32::MAX - 19;
     let places = [last, 20, 60].map(|at| timeline.frame(VIDEO, Timestamp(at)));
     assert_eq!(places, [u64::from(last), (1 << 32) + 20, (1 << 32) + 60]);
@@ -304,7 +304,7 @@ proptest! {
         start: u32,
         steps in prop::collection::vec(0..=3_600_000_u64, 1..50),
     ) {
-        let mut timeline = Timeline::new(false);
+        let mut timeline = OutputClock::new(false);
         timeline.frame(VIDEO, Timestamp(start));
         let mut at_ms = 0;
         for step in steps {
@@ -318,7 +318,7 @@ proptest! {
     fn no_restart_takes_a_track_back(
         frames in prop::collection::vec((any::<bool>(), event(), 0..3_000_u32), 1..100),
     ) {
-        let mut timeline = Timeline::new(false);
+        let mut timeline = OutputClock::new(false);
         let (mut written, mut ends, mut latest) = ([0; 2], [0; 2], 0_u32);
         for (is_video, event, to) in frames {
             match event {
@@ -346,7 +346,7 @@ proptest! {
     fn the_clock_never_leaps_whatever_the_server_sends(
         timestamps in prop::collection::vec((any::<bool>(), any::<u32>()), 1..100),
     ) {
-        let mut timeline = Timeline::new(false);
+        let mut timeline = OutputClock::new(false);
         let mut high_ms = 0;
         for (is_video, timestamp) in timestamps {
             let kind = if is_video { VIDEO } else { AUDIO };

@@ -14,14 +14,14 @@ use self::rejoin::{Memory, Search};
 use super::frame_interval::Pace;
 use super::{
     Job, Limits, Progress, Report, Stop,
-    connection::{Line, Moved},
-    outcome::{Facts, Last},
-    output_clock::Timeline,
+    connection::{Connection, Moved},
+    outcome::{EndCause, Facts},
+    output_clock::OutputClock,
     rejoin::matcher::Arrival,
     retry::RetryPolicy,
 };
+use crate::output::{FrameInfo, Tee};
 use crate::output::{GapPolicy, Gaps};
-use crate::output::{Nature, Outputs};
 use crate::{
     core::{
         amf::{Object, Value},
@@ -41,8 +41,8 @@ use crate::{
 };
 
 /// The output that is asked for.
-fn output(job: &Job) -> Outputs {
-    let mut output = Outputs::new(job.output.clone(), &job.parts, job.pipe.clone());
+fn output(job: &Job) -> Tee {
+    let mut output = Tee::new(job.output.clone(), &job.parts, job.pipe.clone());
     output.write_files(job.file);
     if let Some(bytes) = job.limits.min_free {
         output.keep_free(bytes);
@@ -54,7 +54,7 @@ fn output(job: &Job) -> Outputs {
 #[derive(Debug)]
 pub(super) enum Next {
     /// The download is over.
-    Finish(Last),
+    Finish(EndCause),
     /// Another connection, elsewhere.
     Follow(Redirect),
     /// Another connection to the same server, with a login.
@@ -63,17 +63,17 @@ pub(super) enum Next {
     AskAgain { start_ms: u32 },
 }
 
-impl From<Last> for Next {
-    fn from(last: Last) -> Self {
+impl From<EndCause> for Next {
+    fn from(last: EndCause) -> Self {
         Self::Finish(last)
     }
 }
 
 /// What outlives a connection: the output, its clock, and what is known of the stream.
 pub(super) struct Pump<'a> {
-    pub(super) output: Outputs,
+    pub(super) output: Tee,
     pub(super) report: &'a mut dyn Report,
-    timeline: Timeline,
+    timeline: OutputClock,
     is_live_wanted: bool,
     backlog_bytes: usize,
     is_recorded: bool,
@@ -82,7 +82,7 @@ pub(super) struct Pump<'a> {
     timeouts: Timeouts,
     frames: u64,
     duration_ms: Option<u64>,
-    part: Part,
+    part: RequestedRange,
     limits: Limits,
     pace: Pace,
     reached: Reached,
@@ -103,7 +103,7 @@ pub(super) struct Pump<'a> {
 
 /// What part of the stream is wanted.
 #[derive(Debug)]
-struct Part {
+struct RequestedRange {
     start_ms: u64,
     length_ms: Option<u64>,
     keeps_timestamps: bool,
@@ -124,7 +124,7 @@ impl<'a> Pump<'a> {
         Self {
             output: output(job),
             report,
-            timeline: Timeline::new(job.keep_timestamps),
+            timeline: OutputClock::new(job.keep_timestamps),
             is_live_wanted: job.session.start == Start::Live,
             backlog_bytes: job.backlog_bytes,
             is_recorded: false,
@@ -133,7 +133,7 @@ impl<'a> Pump<'a> {
             timeouts: job.session.timeouts,
             frames: 0,
             duration_ms: None,
-            part: Part::of(job),
+            part: RequestedRange::of(job),
             limits: job.limits,
             pace: Pace::default(),
             reached: Reached::Handshake,
@@ -157,7 +157,7 @@ impl<'a> Pump<'a> {
         stop: &mut Stop,
     ) -> Next {
         self.reached = Reached::Handshake;
-        let mut line = Line::new(stream);
+        let mut line = Connection::new(stream);
         let Err(next) = self.play(&mut line, client, stop).await;
         if self.reached == Reached::Handshake && !client.is_shaking_hands() {
             self.reached = Reached::Connect;
@@ -175,35 +175,35 @@ impl<'a> Pump<'a> {
         &mut self,
         work: impl Future<Output = T>,
         stop: &mut Stop,
-    ) -> Result<T, Last> {
+    ) -> Result<T, EndCause> {
         let mut work = pin!(work);
         loop {
             let waits_for_reader = self.output.is_full() || self.output.is_behind();
             let deadline = earliest(self.output.deadline(), self.limits.deadline());
             tokio::select! {
                 biased;
-                () = stop.requested() => return Err(Last::Stopped),
+                () = stop.requested() => return Err(EndCause::Stopped),
                 done = &mut work => return Ok(done),
                 waited = self.output.wait_for_reader(), if waits_for_reader => {
-                    waited.map_err(Last::Output)?;
+                    waited.map_err(EndCause::Output)?;
                 }
                 () = sleep_until(deadline) => {}
             }
             let now = self.look_at_the_clock()?;
-            self.output.settle(now).map_err(Last::Output)?;
+            self.output.settle(now).map_err(EndCause::Output)?;
         }
     }
 
     async fn play(
         &mut self,
-        line: &mut Line,
+        line: &mut Connection,
         client: &mut Client,
         stop: &mut Stop,
     ) -> Result<Infallible, Next> {
         loop {
             client
                 .poll_transmit(&mut line.outbox)
-                .map_err(Last::Protocol)?;
+                .map_err(EndCause::Protocol)?;
             // While a pipe's reader pauses nothing is read, and silence says nothing.
             let (is_full, is_behind) = (self.output.is_full(), self.output.is_behind());
             let session_deadline = client.poll_timeout().filter(|_| !is_full);
@@ -211,16 +211,16 @@ impl<'a> Pump<'a> {
             let deadline = earliest(deadline, self.limits.deadline());
             tokio::select! {
                 biased;
-                () = stop.requested() => return Err(Last::Stopped.into()),
+                () = stop.requested() => return Err(EndCause::Stopped.into()),
                 moved = line.exchange(!is_full) => {
-                    if moved.map_err(Last::Broken)? == Moved::Closed {
+                    if moved.map_err(EndCause::Broken)? == Moved::Closed {
                         let between_messages =
                             line.inbox.is_empty() && client.is_between_messages();
-                        return Err(Last::PeerClosed { between_messages }.into());
+                        return Err(EndCause::PeerClosed { between_messages }.into());
                     }
                 }
                 waited = self.output.wait_for_reader(), if is_full || is_behind => {
-                    waited.map_err(Last::Output)?;
+                    waited.map_err(EndCause::Output)?;
                 }
                 () = sleep_until(deadline) => {}
             }
@@ -237,7 +237,7 @@ impl<'a> Pump<'a> {
         loop {
             let received = client.receive(now, inbox);
             let had_events = self.events(now, client)?;
-            received.map_err(Last::Protocol)?;
+            received.map_err(EndCause::Protocol)?;
             if !had_events {
                 break;
             }
@@ -251,19 +251,19 @@ impl<'a> Pump<'a> {
             self.events(now, client)?;
         }
         self.report_progress();
-        self.output.settle(now).map_err(Last::Output)?;
+        self.output.settle(now).map_err(EndCause::Output)?;
         Ok(())
     }
 
     /// Ends what is to end by now.
-    fn look_at_the_clock(&mut self) -> Result<Instant, Last> {
+    fn look_at_the_clock(&mut self) -> Result<Instant, EndCause> {
         let now = Instant::now();
         self.wall = jiff::Timestamp::now();
         self.output.set_wall_clock(self.wall);
         if self.limits.until.is_some_and(|until| until <= self.wall) {
-            return Err(Last::Limit);
+            return Err(EndCause::Limit);
         }
-        self.output.check_room(now).map_err(Last::Output)?;
+        self.output.check_room(now).map_err(EndCause::Output)?;
         Ok(now)
     }
 
@@ -295,12 +295,17 @@ impl<'a> Pump<'a> {
             Event::Started => self.reached = Reached::Playing,
             Event::Redirected(redirect) => return Err(Next::Follow(redirect)),
             Event::Reconnect { connect } => return Err(Next::Reconnect(connect)),
-            Event::Ended(end) => return Err(Last::Session(end).into()),
+            Event::Ended(end) => return Err(EndCause::Session(end).into()),
         }
         Ok(())
     }
 
-    fn metadata(&mut self, now: Instant, members: Object, payload: Payload) -> Result<(), Last> {
+    fn metadata(
+        &mut self,
+        now: Instant,
+        members: Object,
+        payload: Payload,
+    ) -> Result<(), EndCause> {
         let duration_ms = members.get("duration").and_then(duration_ms);
         self.duration_ms = duration_ms.or(self.duration_ms);
         self.tell_start();
@@ -317,13 +322,13 @@ impl<'a> Pump<'a> {
         now: Instant,
         members: Object,
         payload: Payload,
-    ) -> Result<(), Last> {
+    ) -> Result<(), EndCause> {
         let at_ms = self.timeline.companion();
-        if !self.fits(Nature::SCRIPT, at_ms, &payload) {
-            return Err(Last::Limit);
+        if !self.fits(FrameInfo::SCRIPT, at_ms, &payload) {
+            return Err(EndCause::Limit);
         }
         let written = self.output.metadata(now, at_ms, members, payload);
-        written.map_err(Last::Output)
+        written.map_err(EndCause::Output)
     }
 
     fn tell_start(&mut self) {
@@ -339,21 +344,21 @@ impl<'a> Pump<'a> {
     }
 
     /// The line that turns a message into a tag.
-    fn message(&mut self, now: Instant, message: Message) -> Result<(), Last> {
+    fn message(&mut self, now: Instant, message: Message) -> Result<(), EndCause> {
         let Message {
             kind,
             timestamp,
             payload,
             ..
         } = message;
-        let nature = match kind {
-            Kind::VIDEO => Nature::of_video(&payload),
-            Kind::AUDIO => Nature::of_audio(&payload),
-            _ => Nature::SCRIPT,
+        let info = match kind {
+            Kind::VIDEO => FrameInfo::of_video(&payload),
+            Kind::AUDIO => FrameInfo::of_audio(&payload),
+            _ => FrameInfo::SCRIPT,
         };
-        self.frames += u64::from(nature.is_frame);
+        self.frames += u64::from(info.is_frame);
         let arrival = Arrival {
-            nature,
+            info,
             timestamp,
             payload,
         };
@@ -363,46 +368,44 @@ impl<'a> Pump<'a> {
         }
     }
 
-    /// Places a message on the output clock.
-    fn take(&mut self, now: Instant, arrival: Arrival) -> Result<(), Last> {
-        let nature = arrival.nature;
-        let at_ms = if nature.is_frame {
+    /// Candidates a message on the output clock.
+    fn take(&mut self, now: Instant, arrival: Arrival) -> Result<(), EndCause> {
+        let info = arrival.info;
+        let at_ms = if info.is_frame {
             self.tell_start();
             if self.first_timestamp_ms.is_none() {
                 self.begin(arrival.timestamp);
             }
-            self.timeline.frame(nature.kind, arrival.timestamp)
+            self.timeline.frame(info.kind, arrival.timestamp)
         } else {
-            self.timeline.companion_of(nature.kind)
+            self.timeline.companion_of(info.kind)
         };
         self.put(now, at_ms, arrival)
     }
 
     /// Writes a message at its place.
-    fn put(&mut self, now: Instant, at_ms: u64, arrival: Arrival) -> Result<(), Last> {
-        let Arrival {
-            nature, payload, ..
-        } = arrival;
-        if nature.is_frame {
+    fn put(&mut self, now: Instant, at_ms: u64, arrival: Arrival) -> Result<(), EndCause> {
+        let Arrival { info, payload, .. } = arrival;
+        if info.is_frame {
             if self
                 .part
                 .ends_by(at_ms, self.first_timestamp_ms.unwrap_or(0))
             {
-                return Err(Last::Limit);
+                return Err(EndCause::Limit);
             }
-            self.pace.frame(nature.kind, at_ms);
-        } else if self.has_gone_on && self.output.is_configured_by(nature, &payload) {
+            self.pace.frame(info.kind, at_ms);
+        } else if self.has_gone_on && self.output.is_configured_by(info, &payload) {
             self.output.spend(payload);
             return Ok(());
         }
-        if !self.fits(nature, at_ms, &payload) {
-            return Err(Last::Limit);
+        if !self.fits(info, at_ms, &payload) {
+            return Err(EndCause::Limit);
         }
         if let Some(memory) = &mut self.memory {
-            memory.note((now, self.wall), nature, at_ms, &payload);
+            memory.note((now, self.wall), info, at_ms, &payload);
         }
-        let written = self.output.media(now, nature, at_ms, payload);
-        written.map_err(Last::Output)
+        let written = self.output.media(now, info, at_ms, payload);
+        written.map_err(EndCause::Output)
     }
 
     /// Takes note of the first frame, and of what kind of stream it is.
@@ -414,14 +417,14 @@ impl<'a> Pump<'a> {
     }
 
     /// Whether the output stays within its size with this message.
-    fn fits(&mut self, nature: Nature, at_ms: u64, payload: &Payload) -> bool {
+    fn fits(&mut self, info: FrameInfo, at_ms: u64, payload: &Payload) -> bool {
         let most = self.limits.bytes;
-        most.is_none_or(|most| self.output.bytes_with(nature, at_ms, payload) <= most)
+        most.is_none_or(|most| self.output.bytes_with(info, at_ms, payload) <= most)
     }
 
     /// Whether the server closed during a digest handshake: very old ones know the plain one only. A
     /// silent server is not asked again, and an encrypted session does not become a plain one.
-    pub(super) fn is_hung_up_on(&self, last: &Last, session: &Config) -> bool {
+    pub(super) fn is_hung_up_on(&self, last: &EndCause, session: &Config) -> bool {
         self.reached == Reached::Handshake
             && session.handshake == handshake::Mode::Auto
             && session.encryption == Encryption::None
@@ -429,13 +432,13 @@ impl<'a> Pump<'a> {
     }
 
     /// Whether nothing that made sense came behind a handshake whose keys the server may not share.
-    pub(super) fn is_misunderstood(&self, last: &Last, client: &Client) -> bool {
+    pub(super) fn is_misunderstood(&self, last: &EndCause, client: &Client) -> bool {
         let makes_no_sense = matches!(
             last,
-            Last::PeerClosed { .. }
-                | Last::Broken(_)
-                | Last::Protocol(Error::Chunk(_))
-                | Last::Session(End::TimedOut(Wait::Connect))
+            EndCause::PeerClosed { .. }
+                | EndCause::Broken(_)
+                | EndCause::Protocol(Error::Chunk(_))
+                | EndCause::Session(End::TimedOut(Wait::Connect))
         );
         self.reached == Reached::Connect && client.may_be_misunderstood() && makes_no_sense
     }
@@ -517,7 +520,7 @@ impl Limits {
     }
 }
 
-impl Part {
+impl RequestedRange {
     fn of(job: &Job) -> Self {
         Self {
             start_ms: match job.session.start {
@@ -565,8 +568,8 @@ impl Part {
 /// A connection that closes while another publisher is waited for ended with what was told before.
 fn told(next: Next, client: &Client) -> Next {
     match (next, client.farewell()) {
-        (Next::Finish(Last::PeerClosed { .. } | Last::Broken(_)), Some(end)) => {
-            Last::Session(end.clone()).into()
+        (Next::Finish(EndCause::PeerClosed { .. } | EndCause::Broken(_)), Some(end)) => {
+            EndCause::Session(end.clone()).into()
         }
         (next, _) => next,
     }

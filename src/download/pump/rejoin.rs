@@ -16,13 +16,13 @@ use crate::{
     },
     download::{
         Resume,
-        outcome::Last,
+        outcome::EndCause,
         rejoin::{
-            matcher::{Arrival, Joint, Splice, Verdict},
-            resume::{Recording, Resumption},
+            matcher::{Arrival, MatchPoint, Matcher, Verdict},
+            resume::{ExistingRecording, Resumption},
         },
     },
-    output::{Former, Gap, GapPolicy, Gaps, Nature},
+    output::{ExistingFile, FrameInfo, Gap, GapPolicy, Gaps},
 };
 
 /// What a stream is held against before anything of it is written.
@@ -32,7 +32,7 @@ pub(super) enum Search {
     Recorded(Box<Resumption>),
     /// A live stream, which may repeat the last of what is written, or go on behind it.
     Live {
-        splice: Box<Splice>,
+        splice: Box<Matcher>,
         /// When the first frame came.
         came_at: Option<Instant>,
     },
@@ -43,7 +43,7 @@ pub(super) enum Search {
 /// What was written, as long as the stream may have to be found again.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
-    recording: Recording,
+    recording: ExistingRecording,
     /// When the latest frame came.
     latest: Option<(Instant, WallTime)>,
     /// Where an earlier run wrote the recording: when we began, how long it had been over by then, and
@@ -55,14 +55,14 @@ impl Memory {
     pub(super) fn note(
         &mut self,
         came: (Instant, WallTime),
-        nature: Nature,
+        info: FrameInfo,
         at_ms: u64,
         body: &[u8],
     ) {
-        if nature.is_frame {
+        if info.is_frame {
             self.latest = Some(came);
         }
-        self.recording.note(nature, at_ms, body);
+        self.recording.note(info, at_ms, body);
     }
 
     /// How long nothing had come by `now`, and since when.
@@ -81,9 +81,9 @@ impl Pump<'_> {
     /// Goes on with `file`, once the stream has led up to its end.
     pub(in crate::download) fn go_on_with(
         &mut self,
-        recording: Recording,
+        recording: ExistingRecording,
         wish: Resume,
-        file: Former,
+        file: ExistingFile,
     ) {
         if self.is_live_wanted {
             let memory = self.memory.get_or_insert_default();
@@ -165,7 +165,7 @@ impl Pump<'_> {
     }
 
     /// The recording that the stream has to lead up to the end of.
-    pub(super) fn sought(&self) -> Option<&Recording> {
+    pub(super) fn sought(&self) -> Option<&ExistingRecording> {
         match &self.search {
             Some(Search::Recorded(resumption)) => Some(resumption.recording()),
             _ => None,
@@ -174,19 +174,19 @@ impl Pump<'_> {
 
     /// Holds a message against what is written.
     #[cold]
-    pub(super) fn compare(&mut self, now: Instant, arrival: Arrival) -> Result<(), Last> {
-        if arrival.nature.is_frame {
+    pub(super) fn compare(&mut self, now: Instant, arrival: Arrival) -> Result<(), EndCause> {
+        if arrival.info.is_frame {
             if self.first_timestamp_ms.is_none() {
                 self.begin(Timestamp(0));
             }
             self.tell_start();
         } else {
-            self.output.foretell(now, arrival.nature, &arrival.payload);
+            self.output.foretell(now, arrival.info, &arrival.payload);
         }
         let verdict = match &mut self.search {
             Some(Search::Recorded(resumption)) => resumption.offer(arrival),
             Some(Search::Live { splice, came_at }) => {
-                if arrival.nature.is_frame {
+                if arrival.info.is_frame {
                     came_at.get_or_insert(now);
                 }
                 splice.offer(arrival)
@@ -195,7 +195,7 @@ impl Pump<'_> {
                 held.push(arrival);
                 return Ok(());
             }
-            Some(Search::Republished { held }) if arrival.nature.is_frame => {
+            Some(Search::Republished { held }) if arrival.info.is_frame => {
                 let mut arrivals = mem::take(held);
                 arrivals.push(arrival);
                 self.search = None;
@@ -206,7 +206,7 @@ impl Pump<'_> {
         match verdict {
             Verdict::Known(payload) => self.output.spend(payload),
             Verdict::Proved(joint) => return self.join(now, joint),
-            Verdict::Hopeless if self.sought().is_some() => return Err(Last::Hopeless),
+            Verdict::Hopeless if self.sought().is_some() => return Err(EndCause::Hopeless),
             Verdict::Hopeless => return self.give_up(now),
             Verdict::Held => {}
         }
@@ -241,24 +241,24 @@ impl Pump<'_> {
     }
 
     /// Where to look for the end of a recording that was not in a stream which ended like this.
-    fn ask_elsewhere(&mut self, last: &Last) -> Option<Next> {
+    fn ask_elsewhere(&mut self, last: &EndCause) -> Option<Next> {
         let Some(Search::Recorded(resumption)) = &mut self.search else {
             return None;
         };
         let has_ended = matches!(
             last,
-            Last::Session(End::Complete(_) | End::Unpublished(_) | End::Closed(_))
+            EndCause::Session(End::Complete(_) | End::Unpublished(_) | End::Closed(_))
         );
-        let is_closed = matches!(last, Last::PeerClosed { between_messages } if *between_messages)
+        let is_closed = matches!(last, EndCause::PeerClosed { between_messages } if *between_messages)
             && self.reached == Reached::Playing
             && !resumption.is_running();
-        if !has_ended && !is_closed && !matches!(last, Last::Hopeless) {
+        if !has_ended && !is_closed && !matches!(last, EndCause::Hopeless) {
             return None;
         }
         match resumption.next_start() {
             Some(start_ms) => Some(Next::AskAgain { start_ms }),
             None if is_closed => None,
-            None => Some(Last::Hopeless.into()),
+            None => Some(EndCause::Hopeless.into()),
         }
     }
 
@@ -269,7 +269,7 @@ impl Pump<'_> {
     }
 
     /// Writes what the stream told of itself, now that it is known where that belongs.
-    fn write_held_metadata(&mut self, now: Instant) -> Result<(), Last> {
+    fn write_held_metadata(&mut self, now: Instant) -> Result<(), EndCause> {
         match self.held_metadata.take() {
             Some((members, payload)) => self.write_metadata(now, members, payload),
             None => Ok(()),
@@ -278,7 +278,7 @@ impl Pump<'_> {
 
     /// The stream has led up to the last of what is written: from here on it goes on as if it had never
     /// been interrupted.
-    fn join(&mut self, now: Instant, joint: Joint) -> Result<(), Last> {
+    fn join(&mut self, now: Instant, joint: MatchPoint) -> Result<(), EndCause> {
         let end_ms = match self.search.take() {
             Some(Search::Recorded(resumption)) => {
                 let recording = resumption.into_recording();
@@ -307,7 +307,7 @@ impl Pump<'_> {
     }
 
     /// The stream does not lead up to what is written: it goes on behind a gap.
-    fn give_up(&mut self, now: Instant) -> Result<(), Last> {
+    fn give_up(&mut self, now: Instant) -> Result<(), EndCause> {
         let Some(Search::Live { splice, came_at }) = self.search.take() else {
             return Ok(());
         };
@@ -320,10 +320,10 @@ impl Pump<'_> {
         now: Instant,
         came_at: Instant,
         arrivals: Vec<Arrival>,
-    ) -> Result<(), Last> {
-        let first = arrivals.iter().find(|arrival| arrival.nature.is_frame);
+    ) -> Result<(), EndCause> {
+        let first = arrivals.iter().find(|arrival| arrival.info.is_frame);
         if let Some(first) = first {
-            self.leave_gap(came_at, first.nature.kind, first.timestamp);
+            self.leave_gap(came_at, first.info.kind, first.timestamp);
         }
         self.write_held_metadata(now)?;
         for arrival in arrivals {
@@ -379,7 +379,7 @@ fn last_change(file: &File) -> Option<(Duration, WallTime)> {
 /// Whether a message of another publisher waits for his first frame.
 fn can_wait(held: &[Arrival], arrival: &Arrival) -> bool {
     let has_room = held.len() < MAX_HELD && arrival.payload.capacity() <= MAX_HELD_BYTES;
-    has_room && !arrival.nature.is_frame
+    has_room && !arrival.info.is_frame
 }
 
 /// Whether the server's clock, which has counted so much since the latest frame, is the one of before:

@@ -14,7 +14,7 @@ use crate::{
         retry::RetryPolicy,
         tests::session,
     },
-    output::{Destination, FileOptions, Gap, Parts},
+    output::{Destination, FileOptions, Gap, SegmentOptions},
     transport::{Carrier, Dialer, Endpoint, Route},
 };
 
@@ -32,13 +32,13 @@ impl Report for Deaf {
 }
 
 /// A session behind its plain handshake, and the server's side of the chunk stream.
-struct Line {
+struct Connection {
     client: Client,
     encoder: chunk::Encoder,
     inbox: BytesMut,
 }
 
-impl Line {
+impl Connection {
     fn new() -> Self {
         let session = Config {
             handshake: handshake::Mode::Plain,
@@ -100,7 +100,7 @@ fn job(destination: Destination) -> Job {
         alternatives: Vec::new(),
         stop_ms: None,
         limits: Limits::default(),
-        parts: Parts::none(),
+        parts: SegmentOptions::none(),
         resume: None,
     }
 }
@@ -130,7 +130,7 @@ fn a_warm_pipe_allocates_nothing_per_message_and_neither_does_a_file_beside_it()
 fn assert_allocates(job: &Job, most: u64) {
     let mut deaf = Deaf;
     let mut pump = Pump::new(job, &mut deaf);
-    let mut line = Line::new();
+    let mut line = Connection::new();
     let mut outbox = BytesMut::with_capacity(4096);
     let mut second = |number| {
         line.send_second(number);
@@ -161,7 +161,7 @@ fn configuration_and_script_data_do_not_move_the_clock() {
     let job = job(Destination::Path(folder.path().join("out.flv")));
     let mut deaf = Deaf;
     let mut pump = Pump::new(&job, &mut deaf);
-    let mut line = Line::new();
+    let mut line = Connection::new();
     line.send(Kind::VIDEO, 0, &[0x17, 0, 0, 0, 0, 1, 2]);
     line.send(Kind::VIDEO, 90_000, &[0x17, 1, 0, 0, 0, 5]);
     line.send(Kind::AUDIO, 0, &[]);
@@ -189,11 +189,11 @@ fn no_gap_is_left_in_front_of_the_next_frame() {
         };
         let mut deaf = Deaf;
         let mut pump = Pump::new(&job, &mut deaf);
-        let mut line = Line::new();
+        let mut line = Connection::new();
         (0..5).for_each(|number| line.send(Kind::VIDEO, number * 40, &frame(number)));
         pump.turn(&mut line.client, &mut line.inbox).unwrap();
         pump.search_again("cut");
-        let mut line = Line::new();
+        let mut line = Connection::new();
         (5 + lost..55).for_each(|number| line.send(Kind::VIDEO, number * 40, &frame(number)));
         pump.turn(&mut line.client, &mut line.inbox).unwrap();
         let gap = pump.take_gaps().latest().next().map(|gap| gap.length_ms);
@@ -220,10 +220,10 @@ fn a_recording_that_is_gone_on_with_is_split_at_the_gap() {
         job.parts.manifest = Some(folder.path().join("list"));
         let mut deaf = Deaf;
         let mut pump = Pump::new(&job, &mut deaf);
-        if let Found::Recording(recording, former) = resume::read(&path).unwrap() {
+        if let Found::ExistingRecording(recording, former) = resume::read(&path).unwrap() {
             pump.go_on_with(recording, Resume::default(), *former);
         }
-        let mut line = Line::new();
+        let mut line = Connection::new();
         line.send(Kind::VIDEO, 0, &[0x17, 0, 0, 0, 0, 1, 100 + run]);
         for number in 0..60 {
             let content = u32::from(run) * 1_000 + number;
@@ -263,7 +263,7 @@ fn metadata_behind_a_gap_is_that_of_the_new_part() {
     let mut deaf = Deaf;
     let mut pump = Pump::new(&job, &mut deaf);
     for (run, encoder) in [(0, "former"), (1, "latter")] {
-        let mut line = Line::new();
+        let mut line = Connection::new();
         line.send(Kind::DATA, 0, &metadata(encoder));
         for number in 0..60 {
             line.send(Kind::VIDEO, number * 40, &frame(run * 1_000 + number));
@@ -306,7 +306,7 @@ fn configuration_of_another_publisher_belongs_to_what_follows_it() {
         let mut deaf = Deaf;
         let mut pump = Pump::new(&job, &mut deaf);
         for (run, configuration) in [(0, 7), (1, other)] {
-            let mut line = Line::new();
+            let mut line = Connection::new();
             line.send(Kind::VIDEO, 0, &[0x17, 0, 0, 0, 0, 1, configuration]);
             for number in 0..10 {
                 line.send(Kind::VIDEO, number * 40, &frame(run * 1_000 + number));
@@ -354,19 +354,19 @@ fn a_part_ends_on_the_output_s_clock() {
         };
         let mut deaf = Deaf;
         let mut pump = Pump::new(&job, &mut deaf);
-        let mut line = Line::new();
+        let mut line = Connection::new();
         line.send(Kind::VIDEO, first_ms, &[0x17; 9]);
         line.send(Kind::VIDEO, first_ms + 999, &[0x27; 9]);
         pump.turn(&mut line.client, &mut line.inbox).unwrap();
         line.send(Kind::VIDEO, first_ms + 1_000, &[0x27; 9]);
         let over = pump.turn(&mut line.client, &mut line.inbox).unwrap_err();
-        assert!(matches!(over, Next::Finish(Last::Limit)), "{over:?}");
+        assert!(matches!(over, Next::Finish(EndCause::Limit)), "{over:?}");
     }
 }
 
 #[test]
 fn a_part_is_judged_by_its_own_end() {
-    let part = Part {
+    let part = RequestedRange {
         start_ms: 10_000,
         length_ms: Some(5_000),
         keeps_timestamps: false,
@@ -378,7 +378,7 @@ fn a_part_is_judged_by_its_own_end() {
     assert_eq!(part.end_of(Some(30_000)), Some(15_000));
     assert_eq!(part.end_of(Some(12_000)), Some(12_000));
     assert_eq!(part.end_of(None), None);
-    let whole = Part {
+    let whole = RequestedRange {
         start_ms: 0,
         length_ms: None,
         ..part
@@ -401,14 +401,14 @@ fn a_cut_stream_is_cut_on_whichever_clock_it_is_written() {
             };
             let mut deaf = Deaf;
             let mut pump = Pump::new(&job, &mut deaf);
-            let mut line = Line::new();
+            let mut line = Connection::new();
             for at_ms in (10_000..=last_ms).step_by(200) {
                 line.send(Kind::VIDEO, at_ms, &[0x27; 9]);
             }
             pump.turn(&mut line.client, &mut line.inbox).unwrap();
             pump.duration_ms = Some(30_000);
             pump.reached = Reached::Playing;
-            let closed = Last::PeerClosed {
+            let closed = EndCause::PeerClosed {
                 between_messages: true,
             };
             let told = judge(&closed, &pump.facts()).0;
@@ -427,7 +427,7 @@ fn limited(limits: Limits) -> (Vec<u8>, Option<Next>) {
     };
     let mut deaf = Deaf;
     let mut pump = Pump::new(&job, &mut deaf);
-    let mut line = Line::new();
+    let mut line = Connection::new();
     let mut over = None;
     for frame in 0..100 {
         line.send(Kind::VIDEO, 7_000 + frame * 40, &[0x17; 1_000]);
@@ -451,7 +451,10 @@ fn a_recording_ends_before_it_is_too_long_or_too_large() {
         duration_ms,
         ..Limits::default()
     });
-    assert!(matches!(over, Some(Next::Finish(Last::Limit))), "{over:?}");
+    assert!(
+        matches!(over, Some(Next::Finish(EndCause::Limit))),
+        "{over:?}"
+    );
     assert_eq!(file.len(), HEAD + 10 * 1_015);
     for (bytes, frames) in [(5 * 1_015, 5), (6 * 1_015 - 1, 5), (1_014, 0)] {
         let bytes = Some((HEAD + bytes) as u64);
@@ -459,7 +462,10 @@ fn a_recording_ends_before_it_is_too_long_or_too_large() {
             bytes,
             ..Limits::default()
         });
-        assert!(matches!(over, Some(Next::Finish(Last::Limit))), "{over:?}");
+        assert!(
+            matches!(over, Some(Next::Finish(EndCause::Limit))),
+            "{over:?}"
+        );
         let expected = if frames > 0 { HEAD + frames * 1_015 } else { 0 };
         assert_eq!(file.len(), expected, "{bytes:?}");
     }
@@ -473,7 +479,10 @@ fn a_recording_ends_at_its_time_even_in_silence() {
         ..Limits::default()
     };
     let (file, over) = limited(until(past));
-    assert!(matches!(over, Some(Next::Finish(Last::Limit))), "{over:?}");
+    assert!(
+        matches!(over, Some(Next::Finish(EndCause::Limit))),
+        "{over:?}"
+    );
     assert!(file.is_empty());
     let (_, over) = limited(until(jiff::Timestamp::now() + Duration::from_secs(600)));
     assert!(over.is_none());

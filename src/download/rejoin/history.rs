@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::{core::flv::TagKind, output::Nature};
+use crate::{core::flv::TagKind, output::FrameInfo};
 
 /// The latest frames of an output, and what follows them: 24 bytes for each, and never more than
 /// [`MAX_REMEMBERED`] of them.
 #[derive(Debug, Clone, Default)]
-pub(in crate::download) struct Past {
+pub(in crate::download) struct History {
     /// The first few frames of all.
     head: Vec<Content>,
     /// The place of the first frame of all.
@@ -58,12 +58,12 @@ pub(in crate::download) struct Track {
     by_content: Vec<usize>,
 }
 
-impl Past {
+impl History {
     /// Remembers a message that was written at its place on the output clock. What carries no media
     /// counts only behind the last frame.
-    pub(in crate::download) fn note(&mut self, nature: Nature, at_ms: u64, body: &[u8]) {
-        let content = Content::of(nature.kind, body);
-        if !nature.is_frame {
+    pub(in crate::download) fn note(&mut self, info: FrameInfo, at_ms: u64, body: &[u8]) {
+        let content = Content::of(info.kind, body);
+        if !info.is_frame {
             if self.tail.len() < MAX_TAIL {
                 self.tail.push_back(content);
             }

@@ -7,16 +7,16 @@ use std::{
     path::Path,
 };
 
-use super::matcher::{Expectation, MIN_RUN, Past, Splice};
+use super::matcher::{Expectation, History, MIN_RUN, Matcher};
 use crate::{
     core::flv::{
-        Error, Reader, TagKind, Writer,
+        Error, HeadWriter, Reader, TagKind,
         codec::video::{USUAL_NAL_LENGTH_SIZE, VideoTag},
         head,
         reader::TagRead,
         salvage::{self, MAX_DATA_OFFSET, MAX_TAG},
     },
-    output::{Former, Nature, lock},
+    output::{ExistingFile, FrameInfo, lock},
 };
 
 /// What is in a file.
@@ -25,15 +25,15 @@ pub(in crate::download) enum Found {
     /// No media: nothing that would be lost.
     Nothing,
     /// Media, and the file itself.
-    Recording(Recording, Box<Former>),
+    ExistingRecording(ExistingRecording, Box<ExistingFile>),
     /// Something that nobody can go on with, and why.
     Unusable(String),
 }
 
 /// The media of a file, as far as it matters for going on.
 #[derive(Debug, Default)]
-pub(in crate::download) struct Recording {
-    past: Past,
+pub(in crate::download) struct ExistingRecording {
+    past: History,
     first_ms: Option<u64>,
     /// The latest keyframes, in order.
     keyframes: VecDeque<Keyframe>,
@@ -76,8 +76,8 @@ pub(in crate::download) fn read(path: &Path) -> io::Result<Found> {
 #[derive(Debug, Default)]
 struct Scan {
     reader: Reader,
-    recording: Recording,
-    writer: Option<Writer>,
+    recording: ExistingRecording,
+    writer: Option<HeadWriter>,
     /// Whether the head is.
     is_ours: bool,
     tags: u64,
@@ -95,7 +95,7 @@ impl Scan {
             let is_over = buffer.len() == before;
             let mut rest = &buffer[..];
             if self.tags == 0 && self.writer.is_none() {
-                self.writer = Writer::reopen(rest);
+                self.writer = HeadWriter::reopen(rest);
             }
             self.fault = self.tags_in(&mut rest).err();
             if is_over || self.fault.is_some() {
@@ -116,7 +116,7 @@ impl Scan {
             let is_head = self.tags == 0 && self.writer.is_some();
             self.is_ours |= is_head;
             self.writer
-                .get_or_insert_with(|| Writer::behind(tag.offset));
+                .get_or_insert_with(|| HeadWriter::after(tag.offset));
             self.tags += 1;
             if !is_head {
                 self.note(&tag);
@@ -130,13 +130,13 @@ impl Scan {
         if let Some(writer) = &mut self.writer {
             writer.note(tag.header.kind, timestamp_ms, tag.body);
         }
-        let nature = match tag.header.kind {
-            TagKind::AUDIO => Nature::of_audio(tag.body),
-            TagKind::VIDEO => Nature::of_video(tag.body),
-            _ => Nature::SCRIPT,
+        let info = match tag.header.kind {
+            TagKind::AUDIO => FrameInfo::of_audio(tag.body),
+            TagKind::VIDEO => FrameInfo::of_video(tag.body),
+            _ => FrameInfo::SCRIPT,
         };
-        self.has_video |= nature.kind == TagKind::VIDEO;
-        self.recording.note(nature, timestamp_ms.into(), tag.body);
+        self.has_video |= info.kind == TagKind::VIDEO;
+        self.recording.note(info, timestamp_ms.into(), tag.body);
     }
 
     /// Whether there is more behind the last intact tag than a writer may leave there when it is killed:
@@ -165,14 +165,14 @@ impl Scan {
         self.recording.length = length;
         // The tags behind a head of ours.
         let tags = self.tags - u64::from(self.is_ours);
-        let writer = self.writer.unwrap_or_else(|| Writer::behind(length));
-        let former = Former {
+        let writer = self.writer.unwrap_or_else(|| HeadWriter::after(length));
+        let former = ExistingFile {
             file,
             writer,
             tags,
             has_video: self.has_video,
         };
-        Found::Recording(self.recording, Box::new(former))
+        Found::ExistingRecording(self.recording, Box::new(former))
     }
 
     /// A file whose first frame is not whole yet may be begun afresh. Anything else is somebody's.
@@ -192,7 +192,7 @@ impl Scan {
     }
 }
 
-impl Recording {
+impl ExistingRecording {
     /// The place of its last frame, in milliseconds.
     pub(in crate::download) fn end_ms(&self) -> u64 {
         self.past.end_ms()
@@ -241,7 +241,7 @@ impl Recording {
     }
 
     /// The search for the end of the recording in a stream that was asked for at `start_ms`.
-    pub(in crate::download) fn splice(&self, start_ms: u32) -> Splice {
+    pub(in crate::download) fn splice(&self, start_ms: u32) -> Matcher {
         let end_ms = i64::try_from(self.end_ms()).unwrap_or(i64::MAX);
         let expectation = Expectation {
             is_from_start: start_ms == 0,
@@ -252,12 +252,12 @@ impl Recording {
             patience_bytes: self.length.saturating_mul(2).saturating_add(PATIENCE_BYTES),
             is_live: false,
         };
-        Splice::new(self.past.clone(), expectation)
+        Matcher::new(self.past.clone(), expectation)
     }
 
     /// The search for the end of the recording in a live stream.
-    pub(in crate::download) fn live_splice(&self) -> Splice {
-        Splice::new(self.past.clone(), Expectation::LIVE)
+    pub(in crate::download) fn live_splice(&self) -> Matcher {
+        Matcher::new(self.past.clone(), Expectation::LIVE)
     }
 
     /// Whether it has no frame yet.
@@ -266,21 +266,21 @@ impl Recording {
     }
 
     /// Adds a message at its place.
-    pub(in crate::download) fn note(&mut self, nature: Nature, at_ms: u64, body: &[u8]) {
-        let is_keyframe = nature.kind == TagKind::VIDEO
+    pub(in crate::download) fn note(&mut self, info: FrameInfo, at_ms: u64, body: &[u8]) {
+        let is_keyframe = info.kind == TagKind::VIDEO
             && VideoTag::parse(body).is_ok_and(|tag| tag.is_keyframe(USUAL_NAL_LENGTH_SIZE));
-        if nature.is_frame && is_keyframe {
+        if info.is_frame && is_keyframe {
             if self.keyframes.len() == MAX_KEYFRAMES {
                 self.keyframes.pop_front();
             }
             let number = self.past.frames();
             self.keyframes.push_back(Keyframe { at_ms, number });
         }
-        if nature.is_frame {
+        if info.is_frame {
             self.first_ms.get_or_insert(at_ms);
         }
         self.length = self.length.saturating_add(body.len() as u64);
-        self.past.note(nature, at_ms, body);
+        self.past.note(info, at_ms, body);
     }
 }
 

@@ -10,7 +10,7 @@ use bytesize::ByteSize;
 
 /// Watches that enough room stays free.
 #[derive(Debug)]
-pub(in crate::output) struct Room {
+pub(in crate::output) struct FreeSpace {
     folder: PathBuf,
     least: u64,
     /// When it was looked at last, and how many bytes the output had.
@@ -18,7 +18,7 @@ pub(in crate::output) struct Room {
     has_failed: bool,
 }
 
-impl Room {
+impl FreeSpace {
     /// `least` bytes are to stay free where `output` is.
     pub(in crate::output) fn new(output: &Path, least: u64) -> Self {
         Self {
@@ -82,9 +82,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let output = folder.path().join("not/there/yet.flv");
         let now = Instant::now();
-        let error = Room::new(&output, u64::MAX).check(now, 0).unwrap_err();
+        let error = FreeSpace::new(&output, u64::MAX).check(now, 0).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
-        assert!(Room::new(&output, 1).check(now, 0).is_ok());
+        assert!(FreeSpace::new(&output, 1).check(now, 0).is_ok());
         assert_eq!(folder_of(&output), folder.path());
         assert_eq!(folder_of(Path::new("out.flv")), Path::new("."));
     }
@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn the_disk_is_asked_by_time_and_by_growth() {
         let now = Instant::now();
-        let mut room = Room::new(Path::new("out.flv"), 1 << 30);
+        let mut room = FreeSpace::new(Path::new("out.flv"), 1 << 30);
         room.folder = "/nowhere/at/all".into();
         let mut is_asked = |at: Duration, written| {
             let before = room.looked;

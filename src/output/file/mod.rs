@@ -17,12 +17,12 @@ use self::{
     sync::{Disk, State},
 };
 use super::{
-    Former, Written,
+    ExistingFile, Totals,
     write_queue::{whole_tags, write_all},
 };
 use crate::core::{
     amf::Object,
-    flv::{Writer, head_writer::Patch},
+    flv::{HeadWriter, head_writer::Patch},
 };
 
 /// A file that holds a head, whole tags and nothing else, and the books that the head is made of.
@@ -30,8 +30,8 @@ use crate::core::{
 pub(super) struct TagFile<S = File> {
     storage: S,
     /// Knows of the tags that are in the file, and of no others.
-    writer: Writer,
-    written: Written,
+    writer: HeadWriter,
+    written: Totals,
     patched_at: Instant,
     /// `None` where the system is to see to it when the file gets to the disk.
     disk: Option<Disk>,
@@ -73,7 +73,7 @@ pub(super) fn open_new(path: &Path) -> io::Result<File> {
 impl TagFile {
     /// Goes on with a file, and cuts off what is behind its last whole tag.
     pub(super) fn go_on(
-        former: Former,
+        former: ExistingFile,
         sync_interval: Option<Duration>,
         now: Instant,
     ) -> io::Result<Self> {
@@ -96,7 +96,7 @@ impl<S: Storage> TagFile<S> {
     /// Writes the head into an empty file, which is then brought to the disk every `sync_interval`.
     pub(super) fn begin(
         mut storage: S,
-        mut writer: Writer,
+        mut writer: HeadWriter,
         sync_interval: Option<Duration>,
         now: Instant,
     ) -> io::Result<Self> {
@@ -108,7 +108,7 @@ impl<S: Storage> TagFile<S> {
         let mut file = Self {
             storage,
             writer,
-            written: Written {
+            written: Totals {
                 bytes: head.len() as u64,
                 tags: 0,
             },
@@ -257,12 +257,12 @@ impl<S: Storage> TagFile<S> {
     }
 
     /// The books, for what is to stand in the head.
-    pub(super) fn writer(&mut self) -> &mut Writer {
+    pub(super) fn writer(&mut self) -> &mut HeadWriter {
         &mut self.writer
     }
 
     /// What is in the file.
-    pub(super) fn written(&self) -> Written {
+    pub(super) fn written(&self) -> Totals {
         self.written
     }
 
@@ -399,7 +399,13 @@ mod tests {
             room,
             ..MemoryDisk::default()
         };
-        TagFile::begin(disk, Writer::new(Layout::Seekable), None, Instant::now()).unwrap()
+        TagFile::begin(
+            disk,
+            HeadWriter::new(Layout::Seekable),
+            None,
+            Instant::now(),
+        )
+        .unwrap()
     }
 
     /// A number of the head.
@@ -487,7 +493,7 @@ mod tests {
             let (disk, syncs) = MemoryDisk::syncing();
             let began = Instant::now();
             let interval = Some(Duration::from_secs(seconds));
-            let writer = Writer::new(Layout::Seekable);
+            let writer = HeadWriter::new(Layout::Seekable);
             Self {
                 file: TagFile::begin(disk, writer, interval, began).unwrap(),
                 syncs,

@@ -11,7 +11,7 @@ use crate::core::{
     },
     wire::Reader,
 };
-use crate::output::{Nature, recording::MAX_PICTURE_PAUSE_MS};
+use crate::output::{FrameInfo, recording::MAX_PICTURE_PAUSE_MS};
 
 /// Tags in order, up to a limit. Behind it whole groups of pictures are left out, of audio alone whole
 /// seconds, so that what the reader gets begins with a keyframe after each gap.
@@ -157,8 +157,8 @@ impl Backlog {
         let body = body.get(..body.len().saturating_sub(4)).unwrap_or_default();
         let at_ms = self.start_ms + u64::from(header.timestamp_ms.cast_unsigned());
         let is_frame = match header.kind {
-            TagKind::VIDEO => Nature::of_video(body).is_frame,
-            TagKind::AUDIO => Nature::of_audio(body).is_frame,
+            TagKind::VIDEO => FrameInfo::of_video(body).is_frame,
+            TagKind::AUDIO => FrameInfo::of_audio(body).is_frame,
             _ => false,
         };
         if is_frame && header.kind == TagKind::VIDEO {
@@ -253,7 +253,7 @@ fn earlier(than: Timestamp, by_ms: u64) -> Timestamp {
 /// What audio alone is left out in.
 const AUDIO_GROUP_MS: u64 = 1000;
 
-/// Room for configuration and script data above the limit.
+/// FreeSpace for configuration and script data above the limit.
 const CONFIGURATION_RESERVE: usize = 1024 * 1024;
 
 #[cfg(test)]

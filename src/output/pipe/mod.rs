@@ -17,7 +17,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use self::backlog::{Backlog, Dropped};
 use super::{
-    Written,
+    Totals,
     write_queue::{whole_tags, write_all},
 };
 use crate::core::payload::Payload;
@@ -37,7 +37,7 @@ pub(super) struct Pipe {
     /// Empty batches, to be filled again.
     spare: Vec<Vec<Vec<u8>>>,
     in_flight: usize,
-    written: Written,
+    written: Totals,
     is_head_written: bool,
     /// What waits while a live stream goes on without its reader; none where the network waits.
     backlog: Option<Backlog>,
@@ -64,7 +64,7 @@ impl Pipe {
             outcomes,
             spare: Vec::new(),
             in_flight: 0,
-            written: Written::default(),
+            written: Totals::default(),
             is_head_written: false,
             backlog: None,
             paused_since: None,
@@ -158,7 +158,7 @@ impl Pipe {
     }
 
     /// What the thread has written, as far as it was heard of.
-    pub(super) fn written(&self) -> Written {
+    pub(super) fn written(&self) -> Totals {
         self.written
     }
 

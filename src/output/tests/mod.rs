@@ -27,7 +27,7 @@ const INTER_FRAME: [u8; 10] = [0x27, 1, 0, 0, 0, 0, 0, 0, 1, 0x41];
 /// An output into a file of a folder that goes away with it.
 struct Fixture {
     folder: tempfile::TempDir,
-    output: Output,
+    output: Recording,
     now: Instant,
 }
 
@@ -37,29 +37,29 @@ impl Fixture {
         let destination = Destination::Path(folder.path().join("out.flv"));
         Self {
             folder,
-            output: Output::new(destination, &Parts::none()),
+            output: Recording::new(destination, &SegmentOptions::none()),
             now: Instant::now(),
         }
     }
 
     fn video(&mut self, at_ms: u64, body: &[u8]) {
-        let nature = Nature::of_video(body);
+        let info = FrameInfo::of_video(body);
         self.output
-            .media(self.now, nature, at_ms, Payload::from(body))
+            .media(self.now, info, at_ms, Payload::from(body))
             .unwrap();
     }
 
     fn audio(&mut self, at_ms: u64, body: &[u8]) {
-        let nature = Nature::of_audio(body);
+        let info = FrameInfo::of_audio(body);
         self.output
-            .media(self.now, nature, at_ms, Payload::from(body))
+            .media(self.now, info, at_ms, Payload::from(body))
             .unwrap();
     }
 
     fn script(&mut self, name: &str) {
         let payload = script_data(name, &Object::new());
         self.output
-            .media(self.now, Nature::SCRIPT, 0, payload)
+            .media(self.now, FrameInfo::SCRIPT, 0, payload)
             .unwrap();
     }
 
@@ -119,7 +119,7 @@ fn tags(bytes: &[u8]) -> Vec<(u8, u32, Vec<u8>)> {
 /// An output into a pipe, and the pipe's far end.
 #[cfg(unix)]
 struct PipeFixture {
-    output: Output,
+    output: Recording,
     now: Instant,
     writer: io::PipeWriter,
     reader: io::PipeReader,
@@ -131,14 +131,14 @@ impl PipeFixture {
         Self::with(|_| {})
     }
 
-    fn with(change: impl FnOnce(&mut Parts)) -> Self {
+    fn with(change: impl FnOnce(&mut SegmentOptions)) -> Self {
         use std::os::fd::AsRawFd;
-        let mut parts = Parts::none();
+        let mut parts = SegmentOptions::none();
         change(&mut parts);
         let (reader, writer) = io::pipe().unwrap();
         let path = format!("/dev/fd/{}", writer.as_raw_fd());
         Self {
-            output: Output::new(Destination::Path(path.into()), &parts),
+            output: Recording::new(Destination::Path(path.into()), &parts),
             now: Instant::now(),
             writer,
             reader,
@@ -146,9 +146,9 @@ impl PipeFixture {
     }
 
     fn video(&mut self, at_ms: u64, body: &[u8]) {
-        let nature = Nature::of_video(body);
+        let info = FrameInfo::of_video(body);
         self.output
-            .media(self.now, nature, at_ms, Payload::from(body))
+            .media(self.now, info, at_ms, Payload::from(body))
             .unwrap();
     }
 
@@ -295,9 +295,9 @@ async fn parts_come_to_an_end() {
     fixture.video(0, &KEYFRAME);
     let pattern = Pattern::Numbered(fixture.folder.path().join("out.flv"));
     fixture.output.names = Names::new(pattern, 1);
-    let (nature, at_ms) = (Nature::of_video(&KEYFRAME), LAST_TIMESTAMP_MS + 40);
+    let (info, at_ms) = (FrameInfo::of_video(&KEYFRAME), LAST_TIMESTAMP_MS + 40);
     let payload = Payload::from(&KEYFRAME[..]);
-    let written = fixture.output.media(fixture.now, nature, at_ms, payload);
+    let written = fixture.output.media(fixture.now, info, at_ms, payload);
     assert_eq!(written.unwrap_err().kind(), io::ErrorKind::AlreadyExists);
     fixture.finish().await;
     assert_eq!(fixture.tags("out.flv").len(), 1);
@@ -406,11 +406,14 @@ async fn a_file_that_is_finished_twice_is_written_once() {
 #[cfg(unix)]
 #[tokio::test]
 async fn a_device_is_written_as_a_pipe() {
-    let mut output = Output::new(Destination::Path("/dev/null".into()), &Parts::none());
+    let mut output = Recording::new(
+        Destination::Path("/dev/null".into()),
+        &SegmentOptions::none(),
+    );
     let now = Instant::now();
-    let nature = Nature::of_video(&KEYFRAME);
+    let info = FrameInfo::of_video(&KEYFRAME);
     output
-        .media(now, nature, 0, Payload::from(&KEYFRAME[..]))
+        .media(now, info, 0, Payload::from(&KEYFRAME[..]))
         .unwrap();
     output.settle(now).unwrap();
     output.finish(None).await.unwrap();
@@ -420,11 +423,14 @@ async fn a_device_is_written_as_a_pipe() {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_disk_that_is_full_is_told() {
-    let mut output = Output::new(Destination::Path("/dev/full".into()), &Parts::none());
+    let mut output = Recording::new(
+        Destination::Path("/dev/full".into()),
+        &SegmentOptions::none(),
+    );
     let now = Instant::now();
-    let nature = Nature::of_video(&KEYFRAME);
+    let info = FrameInfo::of_video(&KEYFRAME);
     output
-        .media(now, nature, 0, Payload::from(&KEYFRAME[..]))
+        .media(now, info, 0, Payload::from(&KEYFRAME[..]))
         .unwrap();
     let error = match output.settle(now) {
         Ok(()) => output.finish(None).await.unwrap_err(),

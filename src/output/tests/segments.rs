@@ -1,4 +1,4 @@
-//! Parts: where they are cut, what they begin with, and what is told of them.
+//! SegmentOptions: where they are cut, what they begin with, and what is told of them.
 
 use proptest::prelude::*;
 
@@ -7,21 +7,21 @@ use super::*;
 /// An output that is cut.
 struct Cut {
     folder: tempfile::TempDir,
-    output: Output,
+    output: Recording,
     now: Instant,
 }
 
 impl Cut {
-    fn new(name: &str, change: impl FnOnce(&mut Parts)) -> Self {
+    fn new(name: &str, change: impl FnOnce(&mut SegmentOptions)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
-        let mut parts = Parts::none();
+        let mut parts = SegmentOptions::none();
         parts.manifest = Some(folder.path().join("list"));
         change(&mut parts);
         let destination =
             Template::parse(&path).map_or(Destination::Path(path), Destination::Template);
         Self {
-            output: Output::new(destination, &parts),
+            output: Recording::new(destination, &parts),
             folder,
             now: Instant::now(),
         }
@@ -40,12 +40,12 @@ impl Cut {
     }
 
     fn send(&mut self, Frame(kind, at_ms, body): Frame) {
-        let nature = match kind {
-            TagKind::VIDEO => Nature::of_video(&body),
-            _ => Nature::of_audio(&body),
+        let info = match kind {
+            TagKind::VIDEO => FrameInfo::of_video(&body),
+            _ => FrameInfo::of_audio(&body),
         };
         self.output
-            .media(self.now, nature, at_ms, Payload::from(&body[..]))
+            .media(self.now, info, at_ms, Payload::from(&body[..]))
             .unwrap();
     }
 
@@ -100,7 +100,7 @@ impl Cut {
 #[derive(Debug, Clone, PartialEq)]
 struct Frame(TagKind, u64, Vec<u8>);
 
-fn seconds(count: u64) -> impl FnOnce(&mut Parts) {
+fn seconds(count: u64) -> impl FnOnce(&mut SegmentOptions) {
     move |parts| parts.every_ms = Some(count * 1_000)
 }
 
@@ -368,7 +368,7 @@ fn what_an_output_will_have_is_known_before() {
         let payload = Payload::from(body);
         expected = cut
             .output
-            .bytes_with(Nature::of_video(body), at_ms, &payload);
+            .bytes_with(FrameInfo::of_video(body), at_ms, &payload);
         cut.video(at_ms, body);
     };
     send(&mut cut, 0, &VIDEO_CONFIGURATION);

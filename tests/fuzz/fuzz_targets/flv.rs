@@ -12,7 +12,7 @@ use arbitrary::{Arbitrary, Unstructured};
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use pieces::pieces;
-use rtmpull::core::{amf::{Object, Text, Value, amf0}, flv::{Error, Layout, Reader, Tag, TagHeader, TagKind, Writer, codec::{AudioTag, VideoTag, audio, video}, head, reader::Torn, head_writer::Patch}};
+use rtmpull::core::{amf::{Object, Text, Value, amf0}, flv::{Error, Layout, Reader, Tag, TagHeader, TagKind, HeadWriter, codec::{AudioTag, VideoTag, audio, video}, head, reader::Torn, head_writer::Patch}};
 
 fuzz_target!(|data: &[u8]| {
     let Some((first, data)) = data.split_first() else {
@@ -190,7 +190,7 @@ fn write_file(file: File<'_>) {
         true => Layout::Plain,
         false => Layout::Seekable,
     };
-    let mut writer = Writer::new(layout);
+    let mut writer = HeadWriter::new(layout);
     assert!(writer.set_metadata(&fields(file.metadata)));
     let mut bytes = writer.head();
     let head_length = bytes.len();
@@ -236,7 +236,7 @@ fn write_file(file: File<'_>) {
 }
 
 /// Writes the patches; the file would be good without some of them too.
-fn rewrite(writer: &mut Writer, bytes: &mut [u8], lost: u16) {
+fn rewrite(writer: &mut HeadWriter, bytes: &mut [u8], lost: u16) {
     let patches = writer.patches();
     check_patches(&patches);
     let arrived = patches
@@ -273,7 +273,7 @@ fn apply(patch: &Patch, bytes: &mut [u8]) {
 /// A file of ours begins with one whole `onMetaData`, and is known as ours. Gives the members.
 fn check_head(head: &[u8]) -> Object {
     assert!(head::is_ours(head));
-    assert!(Writer::reopen(head).is_some());
+    assert!(HeadWriter::reopen(head).is_some());
     let read = FileRead::of([head].into_iter());
     assert_eq!((read.error, read.torn, read.tags.len()), (None, None, 1));
     let (values, fault) = amf0::decode_all(Bytes::copy_from_slice(&read.tags[0].2));
@@ -303,8 +303,8 @@ fn check_file(bytes: &[u8], head_length: usize, sent: &[(TagKind, u32, &[u8])]) 
 }
 
 /// A writer that goes on with the file knows what the first one knew.
-fn reopen(head: &[u8], sent: &[(TagKind, u32, &[u8])], writer: &Writer) {
-    let mut reopened = Writer::reopen(head).expect("a head of ours");
+fn reopen(head: &[u8], sent: &[(TagKind, u32, &[u8])], writer: &HeadWriter) {
+    let mut reopened = HeadWriter::reopen(head).expect("a head of ours");
     for (kind, timestamp_ms, body) in sent {
         reopened.note(*kind, *timestamp_ms, body);
     }

@@ -411,7 +411,7 @@ fn config(input: &Input<'_>) -> Config {
             true => BufferLength::Growing,
             false => BufferLength::Fixed { ms: 1000 },
         },
-        buffer_trick: false,
+        pause_unpause: false,
         enhanced: true,
         handshake: Mode::Plain,
         encryption: Encryption::None,

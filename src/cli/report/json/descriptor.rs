@@ -8,20 +8,20 @@ use std::io::{self, Write};
 
 use anyhow::{Context, Result, bail};
 
-use super::event::Teller;
+use super::event::EventWriter;
 
 /// Events to descriptor `number`.
-pub(in crate::cli) fn teller(number: u32, has_media_on_stdout: bool) -> Result<Teller> {
+pub(in crate::cli) fn teller(number: u32, has_media_on_stdout: bool) -> Result<EventWriter> {
     let option = format!("--progress-fd {number}");
     let teller = match number {
         1 if has_media_on_stdout => bail!("{option}: the recording goes to standard output"),
-        1 => Teller::start(stdout),
+        1 => EventWriter::start(stdout),
         2 => bail!("{option}: --progress json writes to standard error"),
         _ => {
             #[cfg(unix)]
             {
                 let path = opened::path(number).with_context(|| option.clone())?;
-                Teller::start(move || opened::again(&path))
+                EventWriter::start(move || opened::again(&path))
             }
             #[cfg(not(unix))]
             bail!("{option}: this system has no descriptors but 1")
@@ -31,8 +31,8 @@ pub(in crate::cli) fn teller(number: u32, has_media_on_stdout: bool) -> Result<T
 }
 
 /// Events to standard error.
-pub(in crate::cli) fn stderr_teller() -> Result<Teller> {
-    Teller::start(stderr).context("--progress json")
+pub(in crate::cli) fn stderr_teller() -> Result<EventWriter> {
+    EventWriter::start(stderr).context("--progress json")
 }
 
 #[cfg(unix)]

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use super::line_writer::{Feed, Weight};
 use crate::{
     cli::terminal::{sanitize::escaped_json, screen::clock},
-    output::PartFacts,
+    output::SegmentFacts,
 };
 
 /// What happened.
@@ -35,7 +35,7 @@ pub enum Event<'a> {
         is_whole: bool,
     },
     /// A file is whole.
-    Part(&'a PartFacts),
+    Part(&'a SegmentFacts),
     /// Something is missing.
     Gap(GapFacts),
     /// Another attempt follows.
@@ -118,12 +118,12 @@ struct Line<'a> {
 
 /// The way of the events to their reader.
 #[derive(Debug)]
-pub struct Teller {
+pub struct EventWriter {
     feed: Feed,
     position_ms: AtomicU64,
 }
 
-impl Teller {
+impl EventWriter {
     /// To what `open` gives; fails as [`Feed::start`] does.
     pub fn start<W: Write>(
         open: impl FnOnce() -> io::Result<W> + Send + 'static,

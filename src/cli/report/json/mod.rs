@@ -13,8 +13,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::event::{Event, GapFacts, Summary, Teller};
-use super::{Listener, Wishes};
+use self::event::{Event, EventWriter, GapFacts, Summary};
+use super::{DisplayOptions, Listener};
 use crate::{
     cli::{
         exit_code::Exit,
@@ -22,17 +22,17 @@ use crate::{
     },
     core::amf::Object,
     download::{Outcome, Progress, Report, Retry},
-    output::{Gap, PartFacts},
+    output::{Gap, SegmentFacts},
     transport::Endpoint,
 };
 
 /// Tells each event as it comes, progress once a second.
 #[derive(Debug)]
 pub struct Scripts {
-    teller: Arc<Teller>,
+    teller: Arc<EventWriter>,
     /// Knows the secrets.
     screen: Arc<Screen>,
-    wishes: Wishes,
+    wishes: DisplayOptions,
     endpoint: Option<Endpoint>,
     /// When progress was told last.
     told: Option<Instant>,
@@ -44,7 +44,7 @@ pub struct Scripts {
 
 impl Scripts {
     /// Nothing is told yet. What `screen` hides is hidden.
-    pub fn new(teller: Arc<Teller>, screen: Arc<Screen>, wishes: Wishes) -> Self {
+    pub fn new(teller: Arc<EventWriter>, screen: Arc<Screen>, wishes: DisplayOptions) -> Self {
         Self {
             teller,
             screen,
@@ -150,7 +150,7 @@ impl Report for Scripts {
         self.progress_at(progress, Instant::now());
     }
 
-    fn part(&mut self, facts: &PartFacts) {
+    fn part(&mut self, facts: &SegmentFacts) {
         self.teller.tell(&Event::Part(facts));
     }
 }

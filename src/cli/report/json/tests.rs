@@ -16,10 +16,10 @@ use crate::{
 fn lines(tell: impl FnOnce(&mut Scripts)) -> Vec<Json> {
     let written = Written::default();
     let sink = written.clone();
-    let teller = Arc::new(Teller::start(move || Ok(sink)).unwrap());
+    let teller = Arc::new(EventWriter::start(move || Ok(sink)).unwrap());
     let (screen, _) = plain(Verbosity::Normal);
     screen.hide(["s3cret".to_owned()]);
-    let mut scripts = Scripts::new(Arc::clone(&teller), screen, Wishes::default());
+    let mut scripts = Scripts::new(Arc::clone(&teller), screen, DisplayOptions::default());
     tell(&mut scripts);
     // Waits for the lines, where there was no summary.
     teller.finish(Summary::default());
@@ -89,7 +89,7 @@ fn all_events() -> Vec<Json> {
         scripts.connected();
         scripts.metadata(&[("title", "a s3cret\x7f")].into_iter().collect());
         scripts.progress(&progress(40, Some(3_000)));
-        scripts.part(&PartFacts {
+        scripts.part(&SegmentFacts {
             path: "a \u{202e}b.flv".to_owned(),
             part: 2,
             offset_ms: 20,
@@ -243,10 +243,10 @@ fn metadata_without_end_is_not_told_without_end() {
 
 #[test]
 fn a_part_of_the_stream_is_expected_where_a_part_is_wished_for() {
-    let wishes = |start_ms, length_ms| Wishes {
+    let wishes = |start_ms, length_ms| DisplayOptions {
         start_ms,
         length_ms,
-        ..Wishes::default()
+        ..DisplayOptions::default()
     };
     assert_eq!(wishes(0, None).expected_ms(None), None);
     assert_eq!(wishes(0, None).expected_ms(Some(10)), Some(10));

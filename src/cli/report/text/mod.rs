@@ -10,7 +10,7 @@ use std::{
 
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 
-use super::{Listener, Wishes};
+use super::{DisplayOptions, Listener};
 use crate::{
     cli::{
         exit_code::Exit,
@@ -21,7 +21,7 @@ use crate::{
     },
     core::amf::{Object, Text, Value},
     download::{Ending, Outcome, Progress, Report, Retry},
-    output::{Gap, PartFacts},
+    output::{Gap, SegmentFacts},
     transport::Endpoint,
 };
 
@@ -29,7 +29,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Console {
     screen: Arc<Screen>,
-    wishes: Wishes,
+    wishes: DisplayOptions,
     /// The hundredth of the recording, or the moment, that the last `#` stands for.
     marked: u64,
     /// When the first media came.
@@ -44,7 +44,7 @@ pub struct Console {
 
 impl Console {
     /// Nothing is told yet.
-    pub fn new(screen: Arc<Screen>, wishes: Wishes) -> Self {
+    pub fn new(screen: Arc<Screen>, wishes: DisplayOptions) -> Self {
         if let Some(bar) = screen.bar() {
             bar.set_style(style(None));
         }
@@ -191,7 +191,7 @@ impl Report for Console {
         self.progress_at(progress, Instant::now());
     }
 
-    fn part(&mut self, facts: &PartFacts) {
+    fn part(&mut self, facts: &SegmentFacts) {
         if self.wishes.parts || facts.part > 1 {
             self.screen.line(&part_line(facts));
         }
@@ -230,8 +230,8 @@ fn resuming(progress: &Progress) -> String {
 }
 
 /// `INFO: part 2 is whole: cam-002.flv, 600.04 sec from 1200.00 sec, 12345.678 kB`
-fn part_line(facts: &PartFacts) -> String {
-    let PartFacts { part, path, .. } = facts;
+fn part_line(facts: &SegmentFacts) -> String {
+    let SegmentFacts { part, path, .. } = facts;
     let seconds = f64::from(facts.duration_ms) / 1000.0;
     let offset = facts.offset_ms as f64 / 1000.0;
     let kilobytes = facts.bytes as f64 / 1024.0;

@@ -1,4 +1,4 @@
-//! Keeping the books of a file while its tags are written.
+//! Keeping the stats of a file while its tags are written.
 
 use super::{
     BACK_POINTER, NO_PREVIOUS_TAG, Tag, TagHeader, TagKind,
@@ -6,7 +6,7 @@ use super::{
     head,
     keyframe_index::Entry,
     metadata::{self, Field, Metadata},
-    stats::Books,
+    stats::Stats,
 };
 use crate::core::{
     amf::{Object, Value},
@@ -22,20 +22,20 @@ pub enum Layout {
     Plain,
 }
 
-/// Makes the head of one FLV file and keeps its books. It knows no file: the caller writes the
-/// [`Writer::head`], then tags, and tells of each with [`Writer::note_tag`] when the file has it.
+/// Makes the head of one FLV file and keeps its stats. It knows no file: the caller writes the
+/// [`HeadWriter::head`], then tags, and tells of each with [`HeadWriter::note_tag`] when the file has it.
 #[derive(Debug)]
-pub struct Writer {
+pub struct HeadWriter {
     layout: Layout,
     metadata: Metadata,
-    books: Books,
+    stats: Stats,
     /// How many bytes the file has.
     length: u64,
     /// The head as the file has it; empty in [`Layout::Plain`].
     head: Vec<u8>,
 }
 
-impl Writer {
+impl HeadWriter {
     /// Begins a file.
     pub fn new(layout: Layout) -> Self {
         let metadata = match layout {
@@ -45,14 +45,14 @@ impl Writer {
         Self {
             layout,
             metadata,
-            books: Books::new(),
+            stats: Stats::new(),
             length: 0,
             head: Vec::new(),
         }
     }
 
     /// Goes on with a file that begins with `head`; `None` where that is no whole head of ours. The
-    /// caller then tells of each tag of the file through [`Writer::note`].
+    /// caller then tells of each tag of the file through [`HeadWriter::note`].
     pub fn reopen(head: &[u8]) -> Option<Self> {
         let head = head
             .get(..head::LENGTH)
@@ -66,7 +66,7 @@ impl Writer {
     }
 
     /// Goes on with a file of `length` bytes whose head is not ours, and stays as it is.
-    pub fn behind(length: u64) -> Self {
+    pub fn after(length: u64) -> Self {
         Self {
             length,
             ..Self::new(Layout::Plain)
@@ -83,7 +83,7 @@ impl Writer {
         head
     }
 
-    /// Keeps the books for the next tag, once the file has it: header, body and back pointer.
+    /// Keeps the stats for the next tag, once the file has it: header, body and back pointer.
     pub fn note_tag(&mut self, tag: &[u8]) {
         let mut cursor = Cursor::new(tag);
         let header = TagHeader::read(&mut cursor);
@@ -94,7 +94,7 @@ impl Writer {
         }
     }
 
-    /// Keeps the books for the next tag, once the file has it.
+    /// Keeps the stats for the next tag, once the file has it.
     ///
     /// `timestamp_ms` counts from the start of the file and is at most 2³¹ − 1.
     pub fn note(&mut self, kind: TagKind, timestamp_ms: u32, body: &[u8]) {
@@ -103,7 +103,7 @@ impl Writer {
             position: self.length,
         };
         let length = (body.len() as u64).saturating_add(Tag::FRAMING as u64);
-        self.books.add(kind, entry, body, length);
+        self.stats.add(kind, entry, body, length);
         self.length = self.length.saturating_add(length);
     }
 
@@ -111,7 +111,7 @@ impl Writer {
     /// false in a copy, or is told by us, is left out, as is what does not fit.
     ///
     /// False where the head cannot take them any more, in [`Layout::Plain`] behind
-    /// [`Writer::head`]: they are then to be written as a script tag.
+    /// [`HeadWriter::head`]: they are then to be written as a script tag.
     pub fn set_metadata(&mut self, fields: &Object) -> bool {
         let is_open = self.takes_metadata();
         if is_open {
@@ -120,7 +120,7 @@ impl Writer {
         is_open
     }
 
-    /// Does the same with fields that were kept, see [`Writer::set_metadata`].
+    /// Does the same with fields that were kept, see [`HeadWriter::set_metadata`].
     pub fn take_over(&mut self, metadata: &Metadata) {
         if self.takes_metadata() {
             self.metadata.merge_kept(metadata);
@@ -132,7 +132,7 @@ impl Writer {
     ///
     /// Each piece is to be written at once, after the tags that were noted before; then the file is
     /// good whichever of them are lost. Written in this order, the keyframes ascend after each of
-    /// them: see [`head`]. What [`Writer::note_patch`] is not told of is among the patches again.
+    /// them: see [`head`]. What [`HeadWriter::note_patch`] is not told of is among the patches again.
     pub fn patches(&self) -> Vec<Patch> {
         if self.head.is_empty() {
             return Vec::new();
@@ -165,17 +165,17 @@ impl Writer {
     /// How long the file plays: from its first frame to its latest and one frame interval of that kind,
     /// audio or video, where a second frame told the interval.
     pub fn duration_ms(&self) -> u32 {
-        self.books.duration_ms()
+        self.stats.duration_ms()
     }
 
     /// The latest timestamp of a frame; `None` as long as there was none.
     pub fn last_timestamp_ms(&self) -> Option<u32> {
-        self.books.last_timestamp_ms()
+        self.stats.last_timestamp_ms()
     }
 
     /// The size of the picture, once a video tag told it.
     pub fn picture_size(&self) -> Option<PictureSize> {
-        self.books.picture_size()
+        self.stats.picture_size()
     }
 
     fn takes_metadata(&self) -> bool {
@@ -193,19 +193,19 @@ impl Writer {
         let creator = concat!("rtmpull ", env!("CARGO_PKG_VERSION"));
         let creator = Field::new(head::CREATOR.as_bytes(), &Value::from(creator));
         let mut own = vec![creator];
-        own.extend(self.books.fields(head::LENGTH as u64, length));
+        own.extend(self.stats.fields(head::LENGTH as u64, length));
         head::render(
-            self.books.file_header(),
+            self.stats.file_header(),
             &own,
             &self.metadata,
-            self.books.untrue_fields(),
-            self.books.index(),
+            self.stats.untrue_fields(),
+            self.stats.index(),
         )
     }
 
     fn plain_head(&self) -> Vec<u8> {
         let mut out = Vec::new();
-        out.extend(self.books.file_header().to_bytes());
+        out.extend(self.stats.file_header().to_bytes());
         out.extend(NO_PREVIOUS_TAG);
         let fields: Vec<&Field> = self.metadata.pages().flatten().collect();
         if !fields.is_empty() {

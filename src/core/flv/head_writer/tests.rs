@@ -10,13 +10,13 @@ use crate::core::{
 
 /// A file as its writer and whoever writes it see it.
 struct File {
-    writer: Writer,
+    writer: HeadWriter,
     bytes: Vec<u8>,
 }
 
 impl File {
     fn new(layout: Layout) -> Self {
-        let mut writer = Writer::new(layout);
+        let mut writer = HeadWriter::new(layout);
         let bytes = writer.head();
         Self { writer, bytes }
     }
@@ -482,7 +482,7 @@ fn server_fields() -> Object {
 
 #[test]
 fn the_servers_fields_are_kept_where_they_stay_true() {
-    let mut writer = Writer::new(Layout::Seekable);
+    let mut writer = HeadWriter::new(Layout::Seekable);
     assert!(writer.set_metadata(&server_fields()));
     let bytes = writer.head();
     let mut file = File { writer, bytes };
@@ -581,7 +581,7 @@ fn kept_metadata_is_taken_over_as_far_as_it_fits() {
     kept.merge(&[("title", "x".repeat(3000))].into_iter().collect());
     let kept_bytes = kept.pages().flatten().map(|field| field.as_bytes().len());
     assert!((60_000..=1 << 16).contains(&kept_bytes.sum::<usize>()));
-    let mut writer = Writer::new(Layout::Seekable);
+    let mut writer = HeadWriter::new(Layout::Seekable);
     writer.take_over(&kept);
     let bytes = writer.head();
     let metadata = File { writer, bytes }.metadata();
@@ -592,7 +592,7 @@ fn kept_metadata_is_taken_over_as_far_as_it_fits() {
 
 #[test]
 fn a_pipe_gets_plain_tags() {
-    let mut writer = Writer::new(Layout::Plain);
+    let mut writer = HeadWriter::new(Layout::Plain);
     assert!(writer.set_metadata(&server_fields()));
     let bytes = writer.head();
     #[rustfmt::skip]
@@ -632,7 +632,7 @@ fn a_file_is_gone_on_with() {
     let mut file = recorded();
     file.writer.set_metadata(&server_fields());
     file.patch();
-    let mut again = Writer::reopen(&file.bytes).unwrap();
+    let mut again = HeadWriter::reopen(&file.bytes).unwrap();
     for tag in file.tags().into_iter().skip(1) {
         again.note(tag.header.kind, tag.header.timestamp_ms as u32, tag.body);
     }
@@ -644,9 +644,9 @@ fn a_file_is_gone_on_with() {
     file.patch();
     assert_eq!(file.keyframes().last(), Some(&(120, offset)));
     assert_eq!(file.metadata().get("encoder"), Some(&Value::from("Lavf")));
-    assert!(Writer::reopen(&file.bytes[..head::LENGTH - 1]).is_none());
+    assert!(HeadWriter::reopen(&file.bytes[..head::LENGTH - 1]).is_none());
     file.bytes[50] ^= 1;
-    assert!(Writer::reopen(&file.bytes).is_none());
+    assert!(HeadWriter::reopen(&file.bytes).is_none());
 }
 
 #[test]
@@ -663,7 +663,7 @@ fn a_file_that_is_gone_on_with_keeps_every_field_in_its_place() {
     file.tag(TagKind::VIDEO, 0, AVC_CONFIGURATION);
     file.tag(TagKind::VIDEO, 0, AVC_KEY);
     file.patch();
-    let mut again = Writer::reopen(&file.bytes).unwrap();
+    let mut again = HeadWriter::reopen(&file.bytes).unwrap();
     for tag in file.tags().into_iter().skip(1) {
         again.note(tag.header.kind, tag.header.timestamp_ms as u32, tag.body);
     }
@@ -783,7 +783,7 @@ fn so_does_any_subset_when_the_table_is_thinned() {
 
 #[test]
 fn a_tag_costs_no_allocation_once_warm() {
-    let mut writer = Writer::new(Layout::Seekable);
+    let mut writer = HeadWriter::new(Layout::Seekable);
     writer.head();
     let mut payload = Some(Payload::from(AVC_KEY));
     let bodies = [AVC_KEY, AVC_CONFIGURATION, AVC_INTER, AAC, AVC_END];
@@ -841,7 +841,7 @@ proptest! {
 
 #[test]
 fn a_foreign_file_is_gone_on_with_and_keeps_its_head() {
-    let mut writer = Writer::behind(1000);
+    let mut writer = HeadWriter::after(1000);
     writer.note(TagKind::AUDIO, 0, &[0xAF, 1, 0]);
     assert_eq!(writer.length(), 1000 + 18);
     assert!(writer.patches().is_empty());

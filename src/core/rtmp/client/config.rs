@@ -38,7 +38,7 @@ pub struct Config {
     pub buffer: BufferLength,
     /// Whether a server that has filled the buffer of a recorded stream is made to go on at once, by
     /// a pause and its end.
-    pub buffer_trick: bool,
+    pub pause_unpause: bool,
     /// Whether `connect` says that we understand Enhanced RTMP.
     pub enhanced: bool,
     /// Which handshake is offered.

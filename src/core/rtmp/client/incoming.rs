@@ -52,7 +52,7 @@ impl Client {
     }
 
     fn media(&mut self, now: Instant, message: Message) {
-        if let Admission::Again { is_progress } = self.buffer_trick.admit(&message) {
+        if let Admission::Again { is_progress } = self.pause_unpause.admit(&message) {
             if is_progress {
                 self.take_note_of_life(now);
             }
@@ -142,7 +142,7 @@ impl Client {
                 self.publisher_left(now, End::Unpublished(STREAM_EOF.to_owned()));
             }
             // A hint: nginx-rtmp sends it before a seek too, and others before a publisher's return.
-            UserControl::StreamEof(_) if self.has_media && !self.buffer_trick.is_pausing() => {
+            UserControl::StreamEof(_) if self.has_media && !self.pause_unpause.is_pausing() => {
                 let silence = self.config.timeouts.silence;
                 let grace = silence
                     .unwrap_or(END_OF_STREAM_GRACE)
@@ -151,7 +151,7 @@ impl Client {
                 self.deadlines.stop(Wait::Silence);
             }
             UserControl::StreamIsRecorded(_) => {
-                self.buffer_trick.take_note_of_recording();
+                self.pause_unpause.take_note_of_recording();
                 self.events.push_back(Event::Recorded);
             }
             UserControl::BufferEmpty(_) if !self.deadlines.is_running(Wait::EndOfStream) => {
@@ -190,8 +190,8 @@ impl Client {
         }
         if self.deadlines.is_running(Wait::EndOfStream) {
             self.take_note_of_life(now);
-            if !self.buffer_trick.is_resuming() {
-                self.buffer_trick.restart();
+            if !self.pause_unpause.is_resuming() {
+                self.pause_unpause.restart();
                 self.events.push_back(Event::Restarted);
             }
         }
@@ -259,7 +259,7 @@ impl Client {
                 Some(members) => {
                     properties::log_object(members);
                     if has_duration(members) {
-                        self.buffer_trick.take_note_of_recording();
+                        self.pause_unpause.take_note_of_recording();
                     }
                     return self.events.push_back(Event::Metadata {
                         members: members.clone(),
@@ -277,7 +277,7 @@ impl Client {
                 self.status(now, &arguments);
             }
             Some(b"|RtmpSampleAccess" | b"@clearDataFrame") => {}
-            Some(_) if self.buffer_trick.admit(&message) == Admission::New => {
+            Some(_) if self.pause_unpause.admit(&message) == Admission::New => {
                 return self.events.push_back(Event::Media(message));
             }
             Some(_) => {}

@@ -26,12 +26,12 @@ use bytes::BytesMut;
 use rand::Rng;
 
 use self::{
-    buffer_length::Announcer,
+    buffer_length::BufferAnnouncer,
     config::{Config, Start},
     deadlines::Deadlines,
     encrypted::Encrypted,
     outgoing::NETWORK_CONNECTION,
-    pause_unpause::BufferTrick,
+    pause_unpause::PauseUnpause,
 };
 pub use self::{
     deadlines::Wait,
@@ -66,8 +66,8 @@ pub struct Client {
     calls: Calls,
     /// The message stream that `play` went to.
     playing_on: Option<u32>,
-    announcer: Announcer,
-    buffer_trick: BufferTrick,
+    announcer: BufferAnnouncer,
+    pause_unpause: PauseUnpause,
     has_media: bool,
     /// The end that was told, while another publisher is waited for.
     farewell: Option<End>,
@@ -139,9 +139,9 @@ impl Client {
                 0,
                 rng,
             ))),
-            announcer: Announcer::new(config.buffer, config.start == Start::Live),
-            buffer_trick: BufferTrick::new(
-                config.buffer_trick && config.start != Start::Live,
+            announcer: BufferAnnouncer::new(config.buffer, config.start == Start::Live),
+            pause_unpause: PauseUnpause::new(
+                config.pause_unpause && config.start != Start::Live,
                 matches!(config.start, Start::At { .. }),
             ),
             config,
@@ -264,7 +264,7 @@ impl Client {
                         self.end(end);
                     }
                 }
-                Wait::Silence if self.buffer_trick.is_untried() => {
+                Wait::Silence if self.pause_unpause.is_untried() => {
                     self.pause(now);
                 }
                 // What was not answered says more than what could not come without it.
@@ -384,7 +384,7 @@ impl Client {
     /// whether the buffer trick helps.
     fn await_media(&mut self) {
         let bound = match self.config.timeouts.silence {
-            bound if !self.buffer_trick.is_untried() => bound,
+            bound if !self.pause_unpause.is_untried() => bound,
             bound => Some(part(bound, 2).unwrap_or(PATIENCE_BEFORE_TRICK)),
         };
         self.deadlines.start(Wait::Silence, self.alive_at, bound);
@@ -392,7 +392,7 @@ impl Client {
 
     /// Begins the buffer trick, where it can help.
     fn pause(&mut self, now: Instant) {
-        if let Some(at) = self.buffer_trick.begin() {
+        if let Some(at) = self.pause_unpause.begin() {
             tracing::debug!("pausing at {at}, to have another buffer's worth");
             let bound = part(self.config.timeouts.silence, 4)
                 .map_or(PAUSE_PATIENCE, |part| part.min(PAUSE_PATIENCE));
@@ -405,7 +405,7 @@ impl Client {
     /// Ends the pause.
     fn go_on(&mut self) {
         self.deadlines.stop(Wait::Pause);
-        if let Some(at) = self.buffer_trick.resume() {
+        if let Some(at) = self.pause_unpause.resume() {
             self.call_pause(false, at);
         }
     }

@@ -15,23 +15,23 @@
 //!
 //! The tracks are followed on their own since servers do not always interleave them alike; they
 //! share the clock. Nothing here knows where the written frames are: in a file that is read, or
-//! gone down a pipe, [`Past`] remembers them.
+//! gone down a pipe, [`History`] remembers them.
 
 #[cfg(test)]
 mod tests;
 
 use std::{collections::VecDeque, mem};
 
-pub(in crate::download) use super::history::Past;
+pub(in crate::download) use super::history::History;
 use super::history::{Content, HEAD_FRAMES, Index, track_of};
 use crate::core::{flv::TagKind, payload::Payload, rtmp::message::Timestamp};
-use crate::download::output_clock::Timeline;
-use crate::output::Nature;
+use crate::download::output_clock::OutputClock;
+use crate::output::FrameInfo;
 
 /// A message of the new stream.
 #[derive(Debug)]
 pub(in crate::download) struct Arrival {
-    pub(in crate::download) nature: Nature,
+    pub(in crate::download) info: FrameInfo,
     pub(in crate::download) timestamp: Timestamp,
     pub(in crate::download) payload: Payload,
 }
@@ -70,16 +70,16 @@ pub(in crate::download) enum Verdict {
     /// That shows later.
     Held,
     /// The splice is proved, and nothing is to be offered any more.
-    Proved(Joint),
+    Proved(MatchPoint),
     /// The stream does not lead up to what was written last: it begins behind it, or is another one.
     Hopeless,
 }
 
 /// Where the new stream joins what was written.
 #[derive(Debug)]
-pub(in crate::download) struct Joint {
+pub(in crate::download) struct MatchPoint {
     /// The clock, as if the stream had never been interrupted.
-    pub(in crate::download) timeline: Timeline,
+    pub(in crate::download) timeline: OutputClock,
     /// How far the output clock is ahead of the server's.
     pub(in crate::download) offset_ms: i64,
     /// What is to be written, in order of arrival, each at its place in milliseconds.
@@ -89,7 +89,7 @@ pub(in crate::download) struct Joint {
 /// The search for the splice. Messages are offered to it in order of arrival until it is proved or
 /// hopeless; what it holds back is bounded.
 #[derive(Debug)]
-pub(in crate::download) struct Splice {
+pub(in crate::download) struct Matcher {
     past: Index,
     expectation: Expectation,
     run: Option<Run>,
@@ -103,7 +103,7 @@ pub(in crate::download) struct Splice {
 /// An unbroken row of frames that were written.
 #[derive(Debug)]
 struct Run {
-    timeline: Timeline,
+    timeline: OutputClock,
     /// The frame that says where the clock lies.
     anchor: (Timestamp, i64),
     /// The place of its first frame.
@@ -152,12 +152,12 @@ enum Reach {
     /// It has met the last frames.
     End,
     /// It goes past them without having met them, or is too short to prove anything.
-    Past,
+    History,
 }
 
-impl Splice {
+impl Matcher {
     /// Looks for the end of `past` in a stream of which this may be expected.
-    pub(in crate::download) fn new(past: Past, expectation: Expectation) -> Self {
+    pub(in crate::download) fn new(past: History, expectation: Expectation) -> Self {
         Self {
             past: past.into_index(),
             expectation,
@@ -171,8 +171,8 @@ impl Splice {
 
     /// Takes the next message of the stream and tells what it is.
     pub(in crate::download) fn offer(&mut self, arrival: Arrival) -> Verdict {
-        let content = Content::of(arrival.nature.kind, &arrival.payload);
-        if arrival.nature.is_frame {
+        let content = Content::of(arrival.info.kind, &arrival.payload);
+        if arrival.info.is_frame {
             self.offer_frame(arrival, content)
         } else {
             self.offer_companion(arrival, content)
@@ -193,11 +193,11 @@ impl Splice {
 
     /// The stream ends here: the joint, if it has led up to the last of what was written. A live stream
     /// need not have come as far in both tracks: up to here it is unbroken, and will be asked for again.
-    pub(in crate::download) fn finish(&mut self) -> Option<Joint> {
+    pub(in crate::download) fn finish(&mut self) -> Option<MatchPoint> {
         let run = self.run.as_ref()?;
         let leads_on = match self.reach(run) {
             Reach::End => true,
-            Reach::Within | Reach::Past => self.expectation.is_live && run.has_new(),
+            Reach::Within | Reach::History => self.expectation.is_live && run.has_new(),
         };
         let run = self.run.take_if(|_| leads_on)?;
         Some(self.joint(run))
@@ -211,7 +211,7 @@ impl Splice {
     }
 
     fn offer_frame(&mut self, arrival: Arrival, content: Content) -> Verdict {
-        let (kind, timestamp) = (arrival.nature.kind, arrival.timestamp);
+        let (kind, timestamp) = (arrival.info.kind, arrival.timestamp);
         self.count(&arrival, content);
         let (class, at_ms) = match &mut self.run {
             Some(run) => run.take(&self.past, kind, timestamp, content),
@@ -239,10 +239,9 @@ impl Splice {
             self.hold(arrival, content, 0, false);
             return Verdict::Held;
         };
-        let at_ms =
-            i64::try_from(run.timeline.companion_of(arrival.nature.kind)).unwrap_or(i64::MAX);
+        let at_ms = i64::try_from(run.timeline.companion_of(arrival.info.kind)).unwrap_or(i64::MAX);
         match (run.has_new(), self.reach(run)) {
-            (false, Reach::Within | Reach::Past) => Verdict::Known(arrival.payload),
+            (false, Reach::Within | Reach::History) => Verdict::Known(arrival.payload),
             (false, Reach::End) if self.past.tail.front() == Some(&content) => {
                 self.past.tail.pop_front();
                 self.verdict(Some(arrival.payload))
@@ -260,7 +259,7 @@ impl Splice {
             None if self.is_out_of_patience() => return Verdict::Hopeless,
             None => false,
             Some(run) => match self.reach(run) {
-                Reach::Past => return Verdict::Hopeless,
+                Reach::History => return Verdict::Hopeless,
                 Reach::Within => false,
                 // What was written behind the last frame is waited for, until the next frame comes.
                 Reach::End => self.past.tail.is_empty() || run.has_new(),
@@ -273,10 +272,10 @@ impl Splice {
         }
     }
 
-    fn joint(&mut self, run: Run) -> Joint {
+    fn joint(&mut self, run: Run) -> MatchPoint {
         let held = mem::take(&mut self.held).into_iter();
         let new = held.filter(|held| held.is_new);
-        Joint {
+        MatchPoint {
             offset_ms: run.place_of(Timestamp(0)),
             timeline: run.timeline,
             arrivals: new
@@ -307,15 +306,15 @@ impl Splice {
             held.is_new = run.has_new();
             held.at_ms = latest_ms;
             let Arrival {
-                nature,
+                info,
                 timestamp: at,
                 ..
             } = held.arrival;
-            if !nature.is_frame {
+            if !info.is_frame {
                 continue;
             }
             latest_ms = run.place_of(at);
-            latest = run.judge(&self.past, nature.kind, held.content, latest_ms);
+            latest = run.judge(&self.past, info.kind, held.content, latest_ms);
             held.at_ms = latest_ms;
             held.is_new = latest == Class::New;
             if latest == Class::Stranger {
@@ -344,8 +343,8 @@ impl Splice {
                 break;
             };
             self.held_bytes -= arrival.payload.capacity();
-            if arrival.nature.is_frame {
-                self.let_go[track_of(arrival.nature.kind)] = Some(arrival.timestamp);
+            if arrival.info.is_frame {
+                self.let_go[track_of(arrival.info.kind)] = Some(arrival.timestamp);
             }
         }
     }
@@ -375,14 +374,14 @@ impl Splice {
                 // It had been over for long.
                 None if last.at_ms < run.begin_ms - MAX_LAG_MS => {}
                 None if run.new[index] > 0 && self.expectation.is_live => {}
-                None if run.new[index] > 0 => return Reach::Past,
+                None if run.new[index] > 0 => return Reach::History,
                 _ => reach = Reach::Within,
             }
         }
         let least = if self.expectation.is_live { 1 } else { MIN_RUN };
         let is_proof = run.matched >= least.min(self.past.frames);
         match reach {
-            Reach::End if !is_proof && !self.expectation.is_from_start => Reach::Past,
+            Reach::End if !is_proof && !self.expectation.is_from_start => Reach::History,
             reach => reach,
         }
     }
@@ -421,7 +420,7 @@ impl Splice {
 impl Run {
     fn at(timestamp: Timestamp, at_ms: i64) -> Self {
         Self {
-            timeline: Timeline::at(timestamp, at_ms),
+            timeline: OutputClock::at(timestamp, at_ms),
             anchor: (timestamp, at_ms),
             begin_ms: at_ms,
             matched: 0,
@@ -430,7 +429,7 @@ impl Run {
         }
     }
 
-    /// Places a frame on the clock, and judges it.
+    /// Candidates a frame on the clock, and judges it.
     fn take(
         &mut self,
         past: &Index,

@@ -18,19 +18,19 @@ fn body(kind: TagKind, content: u8) -> Vec<u8> {
     [start, &[content; 20]].concat()
 }
 
-fn nature(kind: TagKind, body: &[u8]) -> Nature {
+fn info(kind: TagKind, body: &[u8]) -> FrameInfo {
     match kind {
-        TagKind::VIDEO => Nature::of_video(body),
-        TagKind::AUDIO => Nature::of_audio(body),
-        _ => Nature::SCRIPT,
+        TagKind::VIDEO => FrameInfo::of_video(body),
+        TagKind::AUDIO => FrameInfo::of_audio(body),
+        _ => FrameInfo::SCRIPT,
     }
 }
 
-fn past(frames: &[Frame]) -> Past {
-    let mut past = Past::default();
+fn past(frames: &[Frame]) -> History {
+    let mut past = History::default();
     for (kind, at_ms, content) in frames {
         let body = body(*kind, *content);
-        past.note(nature(*kind, &body), u64::from(*at_ms), &body);
+        past.note(info(*kind, &body), u64::from(*at_ms), &body);
     }
     past
 }
@@ -45,7 +45,7 @@ const ANYWHERE: Expectation = Expectation {
 fn arrival((kind, timestamp, content): Frame) -> Arrival {
     let body = body(kind, content);
     Arrival {
-        nature: nature(kind, &body),
+        info: info(kind, &body),
         timestamp: Timestamp(timestamp),
         payload: Payload::from(&body[..]),
     }
@@ -55,7 +55,7 @@ fn arrival((kind, timestamp, content): Frame) -> Arrival {
 #[test]
 fn what_is_behind_the_end_of_one_track_is_not_lost_with_the_connection() {
     let old = [(V, 0, 1), (A, 10, 2), (V, 40, 3), (A, 50, 4)];
-    let mut live = Splice::new(past(&old), Expectation::LIVE);
+    let mut live = Matcher::new(past(&old), Expectation::LIVE);
     for frame in [(V, 1000, 1), (V, 1040, 3), (V, 1080, 5), (A, 1010, 2)] {
         let verdict = live.offer(arrival(frame));
         assert!(matches!(verdict, Verdict::Known(_) | Verdict::Held));
@@ -73,7 +73,7 @@ fn a_track_that_does_not_come_back_is_not_waited_for() {
         let at_ms = u32::from(number) * 40;
         old.extend([(V, at_ms, number), (A, at_ms, number)]);
     }
-    let mut live = Splice::new(past(&old), Expectation::LIVE);
+    let mut live = Matcher::new(past(&old), Expectation::LIVE);
     for number in 0..20 {
         live.offer(arrival((V, 5_000 + u32::from(number) * 40, number)));
     }
@@ -88,7 +88,7 @@ fn a_track_that_does_not_come_back_is_not_waited_for() {
 #[test]
 fn a_live_stream_that_sounds_like_the_beginning_is_not_waited_for_any_longer() {
     let old: Vec<Frame> = (0..500).map(|number| (A, number * 20, 2)).collect();
-    let mut live = Splice::new(past(&old), Expectation::LIVE);
+    let mut live = Matcher::new(past(&old), Expectation::LIVE);
     let verdicts = (0..60).map(|number| live.offer(arrival((A, 5_000 + number * 20, 2))));
     let held = verdicts.take_while(|verdict| matches!(verdict, Verdict::Held));
     assert_eq!(held.count(), 51);
@@ -99,7 +99,7 @@ fn a_live_stream_that_sounds_like_the_beginning_is_not_waited_for_any_longer() {
 #[test]
 fn a_stream_that_ends_within_what_is_known_has_nothing_new() {
     let old = [(A, 0, 2), (A, 20, 2), (V, 20, 3), (A, 40, 2), (V, 60, 4)];
-    let mut live = Splice::new(past(&old), Expectation::LIVE);
+    let mut live = Matcher::new(past(&old), Expectation::LIVE);
     for frame in [(A, 1000, 2), (A, 1020, 2), (V, 1020, 3)] {
         live.offer(arrival(frame));
     }
@@ -109,12 +109,12 @@ fn a_stream_that_ends_within_what_is_known_has_nothing_new() {
 
 /// What came of it: the frames that are new, each with its place, or where it became hopeless.
 fn splice(old: &[Frame], expectation: Expectation, new: &[Frame]) -> Result<Vec<(u64, u8)>, usize> {
-    let mut splice = Splice::new(past(old), expectation);
+    let mut splice = Matcher::new(past(old), expectation);
     for (index, frame) in new.iter().enumerate() {
         match splice.offer(arrival(*frame)) {
             Verdict::Known(_) | Verdict::Held => {}
             Verdict::Hopeless => return Err(index),
-            Verdict::Proved(Joint {
+            Verdict::Proved(MatchPoint {
                 mut timeline,
                 arrivals,
                 ..
@@ -259,7 +259,7 @@ fn audio_that_comes_before_the_keyframe_is_not_lost() {
 
 #[test]
 fn what_is_held_back_is_bounded() {
-    let mut splice = Splice::new(
+    let mut splice = Matcher::new(
         past(&frames(0..30)),
         Expectation {
             patience_ms: i64::MAX,
@@ -287,14 +287,14 @@ fn configuration_and_script_data_come_once() {
     let configuration: &[u8] = &[0x17, 0, 0, 0, 0, 1];
     let end_of_sequence: &[u8] = &[0x17, 2, 0, 0, 0];
     let message = |kind, timestamp, body: &[u8]| Arrival {
-        nature: nature(kind, body),
+        info: info(kind, body),
         timestamp: Timestamp(timestamp),
         payload: Payload::from(body),
     };
     let mut old = past(&frames(0..30));
-    old.note(nature(TagKind::SCRIPT, b"cue"), 580, b"cue");
-    old.note(nature(V, end_of_sequence), 580, end_of_sequence);
-    let mut splice = Splice::new(old, ANYWHERE);
+    old.note(info(TagKind::SCRIPT, b"cue"), 580, b"cue");
+    old.note(info(V, end_of_sequence), 580, end_of_sequence);
+    let mut splice = Matcher::new(old, ANYWHERE);
     assert!(matches!(
         splice.offer(message(V, 0, configuration)),
         Verdict::Held
@@ -314,10 +314,10 @@ fn configuration_and_script_data_come_once() {
 
 #[test]
 fn what_is_remembered_is_bounded() {
-    let mut past = Past::default();
+    let mut past = History::default();
     for number in 0..(super::super::history::MAX_REMEMBERED as u64 + 100) {
         let body = [&[0xAF, 1][..], &number.to_be_bytes()].concat();
-        past.note(nature(A, &body), number, &body);
+        past.note(info(A, &body), number, &body);
     }
     assert_eq!(
         past.frames(),
@@ -344,7 +344,7 @@ fn a_live_stream_may_repeat_less_than_proves_a_recording() {
 #[test]
 fn what_a_live_stream_brings_behind_a_gap_is_given_back() {
     let old: Vec<Frame> = vec![(VIDEO, 0, 1), (AUDIO, 10, 2), (VIDEO, 40, 3)];
-    let mut splice = Splice::new(past(&old), Expectation::LIVE);
+    let mut splice = Matcher::new(past(&old), Expectation::LIVE);
     let mut given = 0;
     for number in 0..100_u8 {
         given += 1;

@@ -4,25 +4,25 @@
 #[cfg(test)]
 mod tests;
 
-use super::matcher::{Arrival, Joint, Splice, Verdict};
-pub(in crate::download) use super::scan::{Found, Recording, read};
+use super::matcher::{Arrival, MatchPoint, Matcher, Verdict};
+pub(in crate::download) use super::scan::{ExistingRecording, Found, read};
 use crate::core::rtmp::message::Timestamp;
 use crate::download::Resume;
 
 /// A file that is gone on with, as long as the stream has not been found to lead up to its end.
 #[derive(Debug)]
 pub(in crate::download) struct Resumption {
-    recording: Recording,
+    recording: ExistingRecording,
     start_ms: u32,
     /// Where the stream can still be asked for: the next one last.
     starts: Vec<u32>,
-    splice: Splice,
+    splice: Matcher,
     /// The timestamp of the first frame that came.
     first: Option<Timestamp>,
 }
 
 impl Resumption {
-    pub(in crate::download) fn new(recording: Recording, wish: Resume) -> Self {
+    pub(in crate::download) fn new(recording: ExistingRecording, wish: Resume) -> Self {
         let mut starts = recording.starts(wish.skip_keyframes);
         starts.reverse();
         let start_ms = starts.pop().unwrap_or(0);
@@ -55,7 +55,7 @@ impl Resumption {
 
     /// Holds a message of the stream against the file.
     pub(in crate::download) fn offer(&mut self, arrival: Arrival) -> Verdict {
-        if arrival.nature.is_frame {
+        if arrival.info.is_frame {
             self.first.get_or_insert(arrival.timestamp);
         }
         match self.splice.offer(arrival) {
@@ -75,7 +75,7 @@ impl Resumption {
     }
 
     /// The joint, if the stream that ends here has led up to the file's end.
-    pub(in crate::download) fn finish(&mut self) -> Option<Joint> {
+    pub(in crate::download) fn finish(&mut self) -> Option<MatchPoint> {
         let joint = self.splice.finish()?;
         self.is_plausible(&joint).then_some(joint)
     }
@@ -84,7 +84,7 @@ impl Resumption {
     /// begins behind the end of the file seems to begin before it. A server whose clock neither began
     /// at 0 nor has another beginning than the file's gives that away. A stream from its
     /// beginning is beyond doubt.
-    fn is_plausible(&self, joint: &Joint) -> bool {
+    fn is_plausible(&self, joint: &MatchPoint) -> bool {
         let has_begun_at_0 = self.first.is_none_or(|first| first.0 < AT_ONCE_MS);
         let differs_by_ms = joint.offset_ms.unsigned_abs();
         let is_suspicious = (u64::from(AT_ONCE_MS)..OTHER_CLOCK_MS).contains(&differs_by_ms);
@@ -92,12 +92,12 @@ impl Resumption {
     }
 
     /// The recording, once its end was found in the stream.
-    pub(in crate::download) fn into_recording(self) -> Recording {
+    pub(in crate::download) fn into_recording(self) -> ExistingRecording {
         self.recording
     }
 
     /// What the file holds.
-    pub(in crate::download) fn recording(&self) -> &Recording {
+    pub(in crate::download) fn recording(&self) -> &ExistingRecording {
         &self.recording
     }
 }

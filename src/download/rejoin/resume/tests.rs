@@ -10,8 +10,8 @@ use crate::{
         payload::Payload,
         rtmp::message::Timestamp,
     },
-    download::output_clock::Timeline,
-    output::{Destination, Nature, Output, Parts},
+    download::output_clock::OutputClock,
+    output::{Destination, FrameInfo, Recording, SegmentOptions},
 };
 
 /// A message of a recorded stream.
@@ -69,11 +69,11 @@ impl Message {
         }
     }
 
-    fn nature(&self) -> Nature {
+    fn info(&self) -> FrameInfo {
         match self.kind {
-            TagKind::VIDEO => Nature::of_video(&self.body),
-            TagKind::AUDIO => Nature::of_audio(&self.body),
-            _ => Nature::SCRIPT,
+            TagKind::VIDEO => FrameInfo::of_video(&self.body),
+            TagKind::AUDIO => FrameInfo::of_audio(&self.body),
+            _ => FrameInfo::SCRIPT,
         }
     }
 
@@ -139,7 +139,7 @@ impl Style {
             if shape.has_video {
                 message.is_keyframe()
             } else {
-                message.nature().is_frame
+                message.info().is_frame
             }
         };
         let entries: Vec<usize> = (0..stream.len())
@@ -179,8 +179,8 @@ impl Style {
 
 /// What is done with an output over one or more connections: what the pump does, without a network.
 struct Recorder {
-    output: Output,
-    timeline: Timeline,
+    output: Recording,
+    timeline: OutputClock,
     resumption: Option<Resumption>,
     now: Instant,
 }
@@ -188,8 +188,8 @@ struct Recorder {
 impl Recorder {
     fn new(file: &Path) -> Self {
         Self {
-            output: Output::new(Destination::Path(file.to_owned()), &Parts::none()),
-            timeline: Timeline::new(false),
+            output: Recording::new(Destination::Path(file.to_owned()), &SegmentOptions::none()),
+            timeline: OutputClock::new(false),
             resumption: None,
             now: Instant::now(),
         }
@@ -198,7 +198,7 @@ impl Recorder {
     fn resuming(file: &Path, skip_keyframes: u32) -> Self {
         let mut recorder = Self::new(file);
         match read(file).expect("a file that can be read") {
-            Found::Recording(recording, former) => {
+            Found::ExistingRecording(recording, former) => {
                 let wish = Resume { skip_keyframes };
                 recorder.resumption = Some(Resumption::new(recording, wish));
                 recorder.output.go_on_with(*former);
@@ -211,20 +211,20 @@ impl Recorder {
 
     /// Takes a message; false where the stream is hopeless.
     fn take(&mut self, message: &Message) -> bool {
-        let nature = message.nature();
+        let info = message.info();
         let payload = Payload::from(&message.body[..]);
         let timestamp = Timestamp(message.at_ms);
         let Some(resumption) = &mut self.resumption else {
-            let at_ms = if nature.is_frame {
-                self.timeline.frame(nature.kind, timestamp)
+            let at_ms = if info.is_frame {
+                self.timeline.frame(info.kind, timestamp)
             } else {
-                self.timeline.companion_of(nature.kind)
+                self.timeline.companion_of(info.kind)
             };
-            self.output.media(self.now, nature, at_ms, payload).unwrap();
+            self.output.media(self.now, info, at_ms, payload).unwrap();
             return true;
         };
         let arrival = Arrival {
-            nature,
+            info,
             timestamp,
             payload,
         };
@@ -236,12 +236,12 @@ impl Recorder {
         true
     }
 
-    fn join(&mut self, joint: Joint) {
+    fn join(&mut self, joint: MatchPoint) {
         self.resumption = None;
         self.timeline = joint.timeline;
         for (at_ms, arrival) in joint.arrivals {
             self.output
-                .media(self.now, arrival.nature, at_ms, arrival.payload)
+                .media(self.now, arrival.info, at_ms, arrival.payload)
                 .unwrap();
         }
     }
@@ -394,7 +394,7 @@ fn recorded(shape: &Shape, cut: usize) -> (tempfile::TempDir, std::path::PathBuf
 
 fn starts(file: &Path, skip: u32) -> Vec<u32> {
     match read(file).unwrap() {
-        Found::Recording(recording, _) => recording.starts(skip),
+        Found::ExistingRecording(recording, _) => recording.starts(skip),
         found => panic!("{found:?}"),
     }
 }
@@ -648,11 +648,11 @@ fn what_rtmpdump_leaves_behind_the_end_of_a_file_is_cut_off() {
         &ours[middle + 20..],
     ];
     fs::write(&file, foreign.concat()).unwrap();
-    let Found::Recording(recording, _) = read(&file).unwrap() else {
+    let Found::ExistingRecording(recording, _) = read(&file).unwrap() else {
         panic!("it is refused");
     };
     let (_folder, shorter) = recorded(&FILM, ends.len() / 2);
-    let Found::Recording(expected, _) = read(&shorter).unwrap() else {
+    let Found::ExistingRecording(expected, _) = read(&shorter).unwrap() else {
         panic!("it is refused");
     };
     assert!(recording.end_ms() > 0);

@@ -12,7 +12,7 @@ use crate::core::rtmp::message::Timestamp;
 
 /// Chooses each announcement from what has arrived.
 #[derive(Debug)]
-pub(super) struct Announcer {
+pub(super) struct BufferAnnouncer {
     policy: Policy,
     first: Option<(Timestamp, Instant)>,
     /// The announcement before the last, and the last.
@@ -41,7 +41,7 @@ pub(super) struct Announcement {
     pub(super) gave_up_growing: bool,
 }
 
-impl Announcer {
+impl BufferAnnouncer {
     /// A live stream comes at the pace at which it is made: one announcement says all.
     pub(super) fn new(buffer: BufferLength, is_live: bool) -> Self {
         Self {

@@ -8,7 +8,7 @@ fn announcements(
     seconds: u32,
 ) -> Vec<Announcement> {
     let start = Instant::now();
-    let mut announcer = Announcer::new(buffer, is_live);
+    let mut announcer = BufferAnnouncer::new(buffer, is_live);
     (0..seconds * 4)
         .filter_map(|frame| {
             let media_ms = frame * 250;
@@ -50,13 +50,13 @@ fn a_live_stream_and_a_length_of_the_users_own_are_announced_once() {
     assert_eq!(announcements(BufferLength::Growing, true, 1, 20), []);
     let fixed = BufferLength::Fixed { ms: 777 };
     assert_eq!(announcements(fixed, false, 8, 20), []);
-    assert_eq!(Announcer::new(fixed, false).first(), 777);
+    assert_eq!(BufferAnnouncer::new(fixed, false).first(), 777);
 }
 
 #[test]
 fn a_slow_line_is_not_a_server_that_keeps_to_real_time() {
     let start = Instant::now();
-    let mut announcer = Announcer::new(BufferLength::Growing, false);
+    let mut announcer = BufferAnnouncer::new(BufferLength::Growing, false);
     let mut announced = (0..100).filter_map(|frame| {
         let now = start + Duration::from_millis(u64::from(frame) * 300);
         announcer.media(now, Timestamp(frame * 250))
@@ -67,7 +67,7 @@ fn a_slow_line_is_not_a_server_that_keeps_to_real_time() {
 #[test]
 fn a_server_that_sends_in_bursts_keeps_to_real_time_all_the_same() {
     let start = Instant::now();
-    let mut announcer = Announcer::new(BufferLength::Growing, false);
+    let mut announcer = BufferAnnouncer::new(BufferLength::Growing, false);
     let announced = (0..200).filter_map(|frame| {
         let burst_ms = frame * 40 / 200 * 200;
         let now = start + Duration::from_millis(u64::from(burst_ms));
@@ -79,7 +79,7 @@ fn a_server_that_sends_in_bursts_keeps_to_real_time_all_the_same() {
 #[test]
 fn a_clock_that_jumps_is_no_media() {
     let start = Instant::now();
-    let mut announcer = Announcer::new(BufferLength::Growing, false);
+    let mut announcer = BufferAnnouncer::new(BufferLength::Growing, false);
     assert_eq!(announcer.media(start, Timestamp(0)), None);
     assert_eq!(announcer.media(start, Timestamp(3_600_000)), None);
     let announced = announcer.media(start, Timestamp(3_601_250));

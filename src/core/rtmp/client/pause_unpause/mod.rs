@@ -14,7 +14,7 @@ use crate::core::{
 
 /// The trick's state, and how far each track has come.
 #[derive(Debug)]
-pub(super) struct BufferTrick {
+pub(super) struct PauseUnpause {
     is_wanted: bool,
     is_recorded: bool,
     state: State,
@@ -72,7 +72,7 @@ enum Nature {
     Neither,
 }
 
-impl BufferTrick {
+impl PauseUnpause {
     /// `is_recorded` where that is known beforehand: a live stream would lose what comes meanwhile.
     pub(super) fn new(is_wanted: bool, is_recorded: bool) -> Self {
         Self {

@@ -31,13 +31,13 @@ fn cue(at_ms: u32, name: u8) -> Message {
     message(Kind::DATA, at_ms, &[2, 0, 1, name])
 }
 
-fn is_new(trick: &mut BufferTrick, message: &Message) -> bool {
+fn is_new(trick: &mut PauseUnpause, message: &Message) -> bool {
     trick.admit(message) == Admission::New
 }
 
 /// A recorded stream of which these have come, paused and resumed; and where.
-fn resumed(before: &[Message]) -> (BufferTrick, u32) {
-    let mut trick = BufferTrick::new(true, true);
+fn resumed(before: &[Message]) -> (PauseUnpause, u32) {
+    let mut trick = PauseUnpause::new(true, true);
     for message in before {
         assert!(is_new(&mut trick, message), "{message:?}");
     }
@@ -47,7 +47,7 @@ fn resumed(before: &[Message]) -> (BufferTrick, u32) {
 }
 
 #[track_caller]
-fn assert_admitted(trick: &mut BufferTrick, messages: &[(Message, bool)]) {
+fn assert_admitted(trick: &mut PauseUnpause, messages: &[(Message, bool)]) {
     for (message, expected) in messages {
         assert_eq!(is_new(trick, message), *expected, "{message:?}");
     }
@@ -143,7 +143,7 @@ fn another_clock_is_no_repetition() {
             (audio(30_000, 2), true),
         ],
     );
-    let mut trick = BufferTrick::new(true, true);
+    let mut trick = PauseUnpause::new(true, true);
     for frame in [video(30_000, 1), video(0, 2), video(40, 3)] {
         assert!(is_new(&mut trick, &frame));
     }
@@ -223,16 +223,16 @@ fn the_end_of_a_sequence_comes_through_though_no_frame_follows() {
 
 #[test]
 fn live_streams_and_streams_without_frames_are_let_be() {
-    let mut trick = BufferTrick::new(true, false);
+    let mut trick = PauseUnpause::new(true, false);
     assert!(is_new(&mut trick, &video(0, 1)));
     assert_eq!(trick.begin(), None);
     trick.take_note_of_recording();
     assert!(trick.begin().is_some());
-    let mut trick = BufferTrick::new(true, true);
+    let mut trick = PauseUnpause::new(true, true);
     assert!(is_new(&mut trick, &configuration(0, 1)));
     assert!(is_new(&mut trick, &cue(0, 1)));
     assert_eq!(trick.begin(), None);
-    let mut trick = BufferTrick::new(false, true);
+    let mut trick = PauseUnpause::new(false, true);
     assert!(is_new(&mut trick, &video(0, 1)));
     assert_eq!(trick.begin(), None);
 }
@@ -248,7 +248,7 @@ fn repetition_is_progress_only_where_it_goes_on() {
 
 #[test]
 fn frames_without_end_at_the_same_moment_are_not_all_kept() {
-    let mut trick = BufferTrick::new(true, true);
+    let mut trick = PauseUnpause::new(true, true);
     for name in 0..=255 {
         assert!(is_new(&mut trick, &video(0, name)));
     }

@@ -233,7 +233,7 @@ fn config() -> Config {
         login: None,
         swf_proof: None,
         buffer: BufferLength::Growing,
-        buffer_trick: false,
+        pause_unpause: false,
         enhanced: true,
         handshake: handshake::Mode::Plain,
         encryption: Encryption::None,

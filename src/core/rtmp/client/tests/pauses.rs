@@ -5,7 +5,7 @@ use super::*;
 /// A session that has come to the end of a recorded stream's first buffer.
 fn recorded() -> Conversation {
     let mut conversation = Conversation::playing(Config {
-        buffer_trick: true,
+        pause_unpause: true,
         ..config()
     });
     conversation.user_control(4, 1);
@@ -92,7 +92,7 @@ fn what_is_not_wanted_or_not_known_to_be_recorded_is_not_paused() {
         conversation
     };
     let wanted = |start| Config {
-        buffer_trick: true,
+        pause_unpause: true,
         start,
         ..config()
     };
@@ -177,7 +177,7 @@ fn a_server_that_says_the_same_again_and_again_is_silent() {
 #[test]
 fn where_any_silence_is_allowed_the_trick_is_tried_once() {
     let mut conversation = Conversation::playing(Config {
-        buffer_trick: true,
+        pause_unpause: true,
         start: Start::At { ms: 0 },
         timeouts: Timeouts::all(None),
         ..config()
@@ -191,7 +191,7 @@ fn where_any_silence_is_allowed_the_trick_is_tried_once() {
 #[test]
 fn a_short_bound_leaves_time_for_the_try() {
     let mut conversation = Conversation::playing(Config {
-        buffer_trick: true,
+        pause_unpause: true,
         start: Start::At { ms: 0 },
         timeouts: Timeouts::all(Some(SECOND)),
         ..config()

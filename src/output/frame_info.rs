@@ -7,14 +7,14 @@ use crate::core::flv::{
 
 /// What the output has to know of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Nature {
+pub(crate) struct FrameInfo {
     pub(crate) kind: TagKind,
     pub(crate) is_configuration: bool,
     /// Whether it carries media, and so drives the clock.
     pub(crate) is_frame: bool,
 }
 
-impl Nature {
+impl FrameInfo {
     /// Script data.
     pub(crate) const SCRIPT: Self = Self {
         kind: TagKind::SCRIPT,
