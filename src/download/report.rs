@@ -31,7 +31,7 @@ pub trait Report {
     /// More has come. Called for each read from the network.
     fn progress(&mut self, progress: &Progress);
     /// A file is whole: a part of the recording, or all of it.
-    fn part(&mut self, _facts: &SegmentFacts) {}
+    fn segment(&mut self, _facts: &SegmentFacts) {}
 }
 
 /// How far a download is.

@@ -58,13 +58,16 @@ impl Hook {
         }
         let under_way = self.sent - self.done;
         if under_way >= MAX_WAITING {
-            tracing::warn!("--on-part is not run for {}: {under_way} wait", facts.path);
+            tracing::warn!(
+                "--on-segment is not run for {}: {under_way} wait",
+                facts.path
+            );
             return;
         }
         if under_way >= self.threads && self.threads < MAX_RUNNING {
             match self.start_thread() {
                 Ok(()) => self.threads += 1,
-                Err(error) => tracing::warn!("no thread for --on-part: {error}"),
+                Err(error) => tracing::warn!("no thread for --on-segment: {error}"),
             }
         }
         if self.threads > 0 && self.parts.send(facts).is_ok() {
@@ -88,14 +91,16 @@ impl Hook {
         let begun = self.begun.load(Ordering::SeqCst);
         match begun.saturating_sub(self.done) {
             0 => {}
-            1 => tracing::warn!("--on-part still runs for a part, and is left running"),
+            1 => tracing::warn!("--on-segment still runs for a part, and is left running"),
             running => {
-                tracing::warn!("--on-part still runs for {running} parts, and is left running")
+                tracing::warn!("--on-segment still runs for {running} parts, and is left running")
             }
         }
         let never_begun = self.sent.saturating_sub(begun);
         if never_begun > 0 {
-            tracing::warn!("--on-part was not run for {never_begun} parts, since others took long");
+            tracing::warn!(
+                "--on-segment was not run for {never_begun} parts, since others took long"
+            );
         }
     }
 
@@ -113,7 +118,7 @@ impl Hook {
                 }
             }
         };
-        let thread = thread::Builder::new().name("on-part".to_owned());
+        let thread = thread::Builder::new().name("on-segment".to_owned());
         thread.stack_size(128 * 1024).spawn(serve).map(drop)
     }
 }
@@ -128,9 +133,9 @@ fn next(waiting: &Mutex<mpsc::Receiver<SegmentFacts>>) -> Option<SegmentFacts> {
 fn run(words: &[String], facts: &SegmentFacts) {
     let SegmentFacts { path, .. } = facts;
     match command(words, facts).and_then(|mut command| command.status()) {
-        Ok(status) if status.success() => tracing::debug!("--on-part for {path}: {status}"),
-        Ok(status) => tracing::warn!("--on-part for {path}: {status}"),
-        Err(error) => tracing::warn!("cannot run --on-part for {path}: {error}"),
+        Ok(status) if status.success() => tracing::debug!("--on-segment for {path}: {status}"),
+        Ok(status) => tracing::warn!("--on-segment for {path}: {status}"),
+        Err(error) => tracing::warn!("cannot run --on-segment for {path}: {error}"),
     }
 }
 
@@ -140,7 +145,7 @@ fn command(words: &[String], facts: &SegmentFacts) -> io::Result<Command> {
     command
         .args(arguments)
         .env("RTMPULL_PATH", &facts.path)
-        .env("RTMPULL_PART", facts.part.to_string())
+        .env("RTMPULL_SEGMENT", facts.segment.to_string())
         .env("RTMPULL_OFFSET_MS", facts.offset_ms.to_string())
         .env("RTMPULL_DURATION_MS", facts.duration_ms.to_string())
         .env("RTMPULL_BYTES", facts.bytes.to_string())
@@ -175,10 +180,10 @@ mod tests {
 
     use super::*;
 
-    fn facts(part: u32) -> SegmentFacts {
+    fn facts(segment: u32) -> SegmentFacts {
         SegmentFacts {
-            path: format!("cam-{part}.flv"),
-            part,
+            path: format!("cam-{segment}.flv"),
+            segment,
             offset_ms: 1_200,
             duration_ms: 600,
             bytes: 50_000,
@@ -209,7 +214,7 @@ mod tests {
         hook.run(facts(3));
         finish(&mut hook).await;
         let expected = "RTMPULL_BYTES=50000\nRTMPULL_DURATION_MS=600\nRTMPULL_OFFSET_MS=1200\n\
-             RTMPULL_PART=3\nRTMPULL_PATH=cam-3.flv\nRTMPULL_START=2026-11-22T20:15:00.000+01:00\n";
+             RTMPULL_PATH=cam-3.flv\nRTMPULL_SEGMENT=3\nRTMPULL_START=2026-11-22T20:15:00.000+01:00\n";
         assert_eq!(read(&file), expected);
     }
 
@@ -218,7 +223,7 @@ mod tests {
         for words in [&["false"][..], &["/nowhere/at/all"]] {
             let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
             let mut hook = Hook::new(&words).unwrap();
-            (1..=10).for_each(|part| hook.run(facts(part)));
+            (1..=10).for_each(|segment| hook.run(facts(segment)));
             finish(&mut hook).await;
         }
         assert!(Hook::new(&[]).is_none());
@@ -229,12 +234,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (began, go) = (folder.path().join("began"), folder.path().join("go"));
         let text = format!(
-            "echo $RTMPULL_PART >> {}; until [ -e {} ]; do sleep 0.01; done",
+            "echo $RTMPULL_SEGMENT >> {}; until [ -e {} ]; do sleep 0.01; done",
             began.display(),
             go.display()
         );
         let mut hook = script(&text);
-        (1..=6).for_each(|part| hook.run(facts(part)));
+        (1..=6).for_each(|segment| hook.run(facts(segment)));
         while read(&began).lines().count() < 4 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }

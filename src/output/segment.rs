@@ -20,8 +20,8 @@ use crate::core::{
 pub struct SegmentFacts {
     /// The file. What of its name is no UTF-8 is replaced.
     pub path: String,
-    /// Which part of the recording it is, from 1.
-    pub part: u32,
+    /// Number of the segment, from 1.
+    pub segment: u32,
     /// Where the file's 0 is on the output's clock, in milliseconds: what its timestamps lack.
     pub offset_ms: u64,
     /// How long it plays, in milliseconds.
@@ -203,7 +203,7 @@ impl Segment {
         }
         Some(SegmentFacts {
             path: path.to_string_lossy().into_owned(),
-            part: self.origin.number,
+            segment: self.origin.number,
             offset_ms: self.start_ms,
             duration_ms: file.writer().duration_ms(),
             bytes: written.bytes,

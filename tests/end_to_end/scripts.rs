@@ -37,7 +37,7 @@ fn standard_error_has_events_and_nothing_else() {
             .into_iter()
             .filter(|name| *name != "progress")
             .collect();
-        assert_eq!(names, ["connected", "metadata", "part", "summary"]);
+        assert_eq!(names, ["connected", "metadata", "segment", "summary"]);
         let logs = events.iter().filter(|event| name(event) == "log").count();
         let is_talkative = ["-V", "-z"].iter().any(|option| options.contains(option));
         assert_eq!(logs > 0, is_talkative, "{run}");

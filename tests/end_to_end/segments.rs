@@ -36,7 +36,7 @@ fn parts_by_time_are_the_recording_again() {
         .collect();
     assert_eq!(offsets, [Some(0), Some(1_000), Some(2_000)]);
     let said = &parts.finished.stderr;
-    assert!(said.contains("INFO: part 3 is whole: "), "{said}");
+    assert!(said.contains("INFO: segment 3 is complete: "), "{said}");
 }
 
 #[test]
@@ -117,14 +117,21 @@ fn what_is_there_is_no_part_of_ours() {
 fn the_program_runs_for_each_part_and_for_the_last() {
     let server = Server::start(Config::serving(recorded()));
     let parts = Parts::new("cam-%d.flv").with(&["--segment-time", "1"]);
-    let script = r#"echo "$RTMPULL_PATH $RTMPULL_PART $RTMPULL_OFFSET_MS $RTMPULL_DURATION_MS $RTMPULL_BYTES $RTMPULL_START" >> "$0"; echo heard"#;
+    let script = r#"echo "$RTMPULL_PATH $RTMPULL_SEGMENT $RTMPULL_OFFSET_MS $RTMPULL_DURATION_MS $RTMPULL_BYTES $RTMPULL_START" >> "$0"; echo heard"#;
     let parts = parts.with_script(script).run(&server);
     parts.assert_ended(0, "ended");
     let mut said: Vec<String> = parts.said_by_script();
     said.sort();
     let expected = parts.list().into_iter().map(|line| {
         let text = |name: &str| line[name].to_string().replace('"', "");
-        let names = ["path", "part", "offset_ms", "duration_ms", "bytes", "start"];
+        let names = [
+            "path",
+            "segment",
+            "offset_ms",
+            "duration_ms",
+            "bytes",
+            "start",
+        ];
         names.map(text).join(" ")
     });
     assert_eq!(said, expected.collect::<Vec<_>>());
@@ -140,7 +147,8 @@ fn a_program_that_fails_is_told_and_changes_nothing() {
         ("sh -c 'exit 3'", "exit status: 3"),
         ("/nowhere/at/all", "No such file or directory"),
     ] {
-        let parts = Parts::new("cam-%d.flv").with(&["--segment-time", "1", "--on-part", command]);
+        let parts =
+            Parts::new("cam-%d.flv").with(&["--segment-time", "1", "--on-segment", command]);
         let parts = parts.run(&server);
         parts.assert_ended(0, "ended");
         let stderr = &parts.finished.stderr;
@@ -155,7 +163,7 @@ fn a_program_that_hangs_delays_neither_the_recording_nor_a_signal() {
     let parts = Parts::new("cam-%d.flv").with(&["-v", "--segment-time", "1"]);
     // Each shell becomes what hangs, for a while.
     let mut running = parts
-        .with_script(r#"echo $RTMPULL_PART >> "$0"; exec sleep 5 > /dev/null 2>&1"#)
+        .with_script(r#"echo $RTMPULL_SEGMENT >> "$0"; exec sleep 5 > /dev/null 2>&1"#)
         .start(&server);
     running.wait_for_lines(3);
     let sent = Instant::now();
@@ -184,7 +192,7 @@ fn a_signal_finishes_the_last_part() {
         let server = Server::start(Config::serving(Stream::live(looped())));
         let parts = Parts::new("cam-%d.flv").with(&["-v", "--segment-time", "1"]);
         let mut running = parts
-            .with_script(r#"echo $RTMPULL_PART >> "$0""#)
+            .with_script(r#"echo $RTMPULL_SEGMENT >> "$0""#)
             .start(&server);
         running.wait_for_lines(1);
         running.process.signal(signal);
@@ -315,8 +323,8 @@ fn what_makes_no_sense_is_told_before_anything_is_done() {
         ),
         (
             "-",
-            &["--on-part", "x"],
-            "--on-part needs an output file: name one with -o",
+            &["--on-segment", "x"],
+            "--on-segment needs an output file: name one with -o",
         ),
         (
             "/dev/null",
@@ -365,10 +373,10 @@ fn what_makes_no_sense_is_told_before_anything_is_done() {
         ),
         (
             "a",
-            &["--on-part", "say 'it"],
-            "--on-part \"say 'it\": missing closing quote",
+            &["--on-segment", "say 'it"],
+            "--on-segment \"say 'it\": missing closing quote",
         ),
-        ("a", &["--on-part", ""], "--on-part names no program"),
+        ("a", &["--on-segment", ""], "--on-segment names no program"),
         (
             "a",
             &["--segment-size", "40kB"],
@@ -487,7 +495,7 @@ impl Parts {
         let said = self.folder.path().join("said");
         let words = ["sh", "-c", script, said.to_str().expect("a plain name")];
         let command = words.map(|word| format!("'{word}'")).join(" ");
-        self.with(&["--on-part", &command])
+        self.with(&["--on-segment", &command])
     }
 
     fn start(mut self, server: &Server) -> Recording {

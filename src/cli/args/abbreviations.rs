@@ -65,6 +65,10 @@ fn longs(command: &Command) -> impl Iterator<Item = &str> {
     command.get_arguments().filter_map(Arg::get_long)
 }
 
+fn is_called(arg: &Arg, name: &str) -> bool {
+    arg.get_long() == Some(name) || arg.get_all_aliases().unwrap_or_default().contains(&name)
+}
+
 fn is_followed_by_value(command: &Command, word: &OsString) -> bool {
     let takes_value = |arg: &Arg| arg.get_action().takes_values();
     let find = |is: &dyn Fn(&Arg) -> bool| command.get_arguments().find(|arg| is(arg));
@@ -72,7 +76,7 @@ fn is_followed_by_value(command: &Command, word: &OsString) -> bool {
         return false;
     };
     if let Some(name) = word.strip_prefix("--") {
-        return find(&|arg| arg.get_long() == Some(name)).is_some_and(takes_value);
+        return find(&|arg| is_called(arg, name)).is_some_and(takes_value);
     }
     let mut letters = word.strip_prefix('-').unwrap_or_default().chars();
     while let Some(letter) = letters.next() {
@@ -228,8 +232,9 @@ mod tests {
 
     #[test]
     fn leaves_values_and_operands_alone() {
-        let lines: [&[&str]; 5] = [
+        let lines: [&[&str]; 6] = [
             &["-o", "--fl"],
+            &["--on-part", "--fl"],
             &["-vo", "--fl"],
             &["--flv", "--fl", "-C", "--fl"],
             &["--flv=x", "x", "--", "--fl"],

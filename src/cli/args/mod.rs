@@ -202,7 +202,7 @@ pub struct Args {
     /// After 1, 2, 4 ... 30 seconds each. The count begins anew once media flows. What the server says
     /// is over, or refuses, is not tried again. A live recording goes on in the same file, with nothing
     /// written twice; a recorded one goes on where it was. [default: 5 for live streams, else 0]
-    #[arg(long, value_name = "ATTEMPTS", help_heading = "Going on")]
+    #[arg(long, value_name = "ATTEMPTS", help_heading = "Reconnecting")]
     #[arg(allow_hyphen_values = true)]
     pub retry: Option<Attempts>,
 
@@ -215,7 +215,7 @@ pub struct Args {
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "forever",
-        help_heading = "Going on"
+        help_heading = "Reconnecting"
     )]
     pub wait: Option<Wait>,
 
@@ -224,12 +224,12 @@ pub struct Args {
         long,
         value_name = "WHAT",
         default_value = "keep",
-        help_heading = "Going on"
+        help_heading = "Reconnecting"
     )]
     pub gap: Gap,
 
     /// How long to wait for another publisher of a live stream when one has left [default: 10 seconds]
-    #[arg(long, value_name = "DURATION", help_heading = "Going on")]
+    #[arg(long, value_name = "DURATION", help_heading = "Reconnecting")]
     #[arg(allow_hyphen_values = true)]
     pub republish_wait: Option<Wait>,
 
@@ -254,20 +254,20 @@ pub struct Args {
     #[arg(allow_hyphen_values = true)]
     pub segment_clock: Option<Span>,
 
-    /// Add a line of JSON to a file for each part of the recording, once it is whole
+    /// Add a line of JSON to a file for each segment, once it is complete
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     #[arg(help_heading = "Segments and limits", allow_hyphen_values = true)]
     pub manifest: Option<PathBuf>,
 
-    /// Run a program for each part of the recording, once it is whole
+    /// Run a program for each segment, once it is complete
     ///
     /// The value is a program and its arguments, split and unquoted as a shell does, but without a
-    /// shell: nothing is expanded. Its environment has RTMPULL_PATH, RTMPULL_PART, RTMPULL_OFFSET_MS,
+    /// shell: nothing is expanded. Its environment has RTMPULL_PATH, RTMPULL_SEGMENT, RTMPULL_OFFSET_MS,
     /// RTMPULL_DURATION_MS, RTMPULL_BYTES and RTMPULL_START; what it prints goes to standard error. Up
     /// to four run at a time beside the recording, which waits ten seconds for them at its end.
-    #[arg(long, value_name = "COMMAND", value_hint = ValueHint::CommandString)]
+    #[arg(long, alias = "on-part", value_name = "COMMAND", value_hint = ValueHint::CommandString)]
     #[arg(help_heading = "Segments and limits", allow_hyphen_values = true)]
-    pub on_part: Option<String>,
+    pub on_segment: Option<String>,
 
     /// Stop once the recording is so long: seconds, or a time such as 1h30m
     #[arg(long, value_name = "DURATION", help_heading = "Segments and limits")]
@@ -307,7 +307,7 @@ pub struct Args {
         short,
         long = "swfUrl",
         value_name = "URL",
-        help_heading = "What the server is told"
+        help_heading = "Connect parameters"
     )]
     #[arg(allow_hyphen_values = true)]
     pub swf_url: Option<String>,
@@ -317,7 +317,7 @@ pub struct Args {
         short,
         long = "pageUrl",
         value_name = "URL",
-        help_heading = "What the server is told"
+        help_heading = "Connect parameters"
     )]
     #[arg(allow_hyphen_values = true)]
     pub page_url: Option<String>,
@@ -327,14 +327,14 @@ pub struct Args {
         short,
         long = "tcUrl",
         value_name = "URL",
-        help_heading = "What the server is told"
+        help_heading = "Connect parameters"
     )]
     #[arg(allow_hyphen_values = true)]
     pub tc_url: Option<String>,
 
     /// The version of Flash Player to pass for [default: "LNX 10,0,32,18", by system]
     #[arg(short, long = "flashVer", value_name = "VERSION")]
-    #[arg(help_heading = "What the server is told", allow_hyphen_values = true)]
+    #[arg(help_heading = "Connect parameters", allow_hyphen_values = true)]
     pub flash_ver: Option<String>,
 
     /// The live stream to subscribe to before playing [default: the playpath, with --live]
@@ -342,13 +342,13 @@ pub struct Args {
         short = 'd',
         long,
         value_name = "NAME",
-        help_heading = "What the server is told"
+        help_heading = "Connect parameters"
     )]
     #[arg(allow_hyphen_values = true)]
     pub subscribe: Option<String>,
 
     /// Set a playlist of the one stream before playing it
-    #[arg(short = 'Y', long, help_heading = "What the server is told")]
+    #[arg(short = 'Y', long, help_heading = "Connect parameters")]
     pub playlist: bool,
 
     /// A further argument of connect, such as S:text (repeatable)
@@ -357,40 +357,50 @@ pub struct Args {
     /// O:0 ends it; what is between them has a name: NB:name:1, NN:name:number, NS:name:text, and
     /// NO:name:1 for an object in the object.
     #[arg(short = 'C', long = "conn", value_name = "TYPE:DATA", action = ArgAction::Append)]
-    #[arg(help_heading = "What the server is told", allow_hyphen_values = true)]
+    #[arg(help_heading = "Connect parameters", allow_hyphen_values = true)]
     pub conn: Vec<String>,
 
     /// Leave out what Enhanced RTMP added to connect, for servers that stumble over it
-    #[arg(long, help_heading = "What the server is told")]
+    #[arg(long, help_heading = "Connect parameters")]
     pub no_enhanced: bool,
 
     /// The text that proves the right to connect, sent behind connect's object
-    #[arg(short = 'u', long, value_name = "TEXT", help_heading = "Access")]
+    #[arg(
+        short = 'u',
+        long,
+        value_name = "TEXT",
+        help_heading = "Authentication"
+    )]
     #[arg(allow_hyphen_values = true)]
     pub auth: Option<String>,
 
     /// The key to answer the server's secure token with
-    #[arg(short = 'T', long, value_name = "KEY", help_heading = "Access")]
+    #[arg(short = 'T', long, value_name = "KEY", help_heading = "Authentication")]
     #[arg(allow_hyphen_values = true)]
     pub token: Option<String>,
 
     /// The token of Justin.tv's servers
-    #[arg(short = 'j', long, value_name = "TEXT", help_heading = "Access")]
+    #[arg(
+        short = 'j',
+        long,
+        value_name = "TEXT",
+        help_heading = "Authentication"
+    )]
     #[arg(allow_hyphen_values = true)]
     pub jtv: Option<String>,
 
     /// Who logs in, instead of the URL's user
-    #[arg(long, value_name = "NAME", help_heading = "Access")]
+    #[arg(long, value_name = "NAME", help_heading = "Authentication")]
     #[arg(allow_hyphen_values = true)]
     pub user: Option<String>,
 
     /// The password of the user, which other users of this computer can see
-    #[arg(long, value_name = "TEXT", help_heading = "Access")]
+    #[arg(long, value_name = "TEXT", help_heading = "Authentication")]
     #[arg(allow_hyphen_values = true, overrides_with = "password_file")]
     pub password: Option<String>,
 
     /// A file whose first line is the password
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Access")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Authentication")]
     #[arg(allow_hyphen_values = true, overrides_with = "password")]
     pub password_file: Option<PathBuf>,
 
@@ -399,7 +409,7 @@ pub struct Args {
         short = 'w',
         long = "swfhash",
         value_name = "HEX",
-        help_heading = "Access"
+        help_heading = "Authentication"
     )]
     #[arg(allow_hyphen_values = true)]
     pub swf_hash: Option<SwfHash>,
@@ -409,7 +419,7 @@ pub struct Args {
         short = 'x',
         long = "swfsize",
         value_name = "BYTES",
-        help_heading = "Access"
+        help_heading = "Authentication"
     )]
     #[arg(allow_hyphen_values = true, value_parser = values::above_0)]
     pub swf_size: Option<u32>,
@@ -420,7 +430,7 @@ pub struct Args {
     /// rtmpdump does; if there is none yet, in rtmpull/swfinfo in XDG_CACHE_HOME where that is set. It
     /// is also the swfUrl unless --swfUrl says another.
     #[arg(short = 'W', long = "swfVfy", value_name = "URL", value_hint = ValueHint::Url)]
-    #[arg(help_heading = "Access", allow_hyphen_values = true)]
+    #[arg(help_heading = "Authentication", allow_hyphen_values = true)]
     pub swf_vfy: Option<String>,
 
     /// For how many days the player is taken for unchanged, with --swfVfy [default: 30]
@@ -430,7 +440,7 @@ pub struct Args {
         short = 'X',
         long = "swfAge",
         value_name = "DAYS",
-        help_heading = "Access"
+        help_heading = "Authentication"
     )]
     #[arg(allow_hyphen_values = true, value_parser = values::number)]
     pub swf_age: Option<u32>,
@@ -544,7 +554,7 @@ pub struct Args {
     #[arg(
         long,
         value_name = "KIND",
-        help_heading = "For scripts",
+        help_heading = "Scripting",
         hide_possible_values = true
     )]
     #[arg(allow_hyphen_values = true)]
@@ -554,7 +564,7 @@ pub struct Args {
     ///
     /// The caller has it open: --progress-fd 3 3>events. It may be a pipe, a file or a device; 1 is
     /// standard output. A reader that is slow or gone delays nothing, and misses events.
-    #[arg(long, value_name = "NUMBER", help_heading = "For scripts")]
+    #[arg(long, value_name = "NUMBER", help_heading = "Scripting")]
     #[arg(allow_hyphen_values = true, value_parser = values::number)]
     pub progress_fd: Option<u32>,
 
@@ -564,7 +574,7 @@ pub struct Args {
     /// moment. systemd is told by itself where it asks: READY=1 once media arrives, WATCHDOG=1 while it
     /// does.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    #[arg(help_heading = "For scripts", allow_hyphen_values = true)]
+    #[arg(help_heading = "Scripting", allow_hyphen_values = true)]
     pub heartbeat: Option<PathBuf>,
 
     /// Show progress as a row of # instead of numbers

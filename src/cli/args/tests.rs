@@ -316,6 +316,18 @@ fn helps_by_its_name() {
 }
 
 #[test]
+fn on_part_is_a_hidden_alias_of_on_segment() {
+    for option in ["--on-segment", "--on-part"] {
+        let args = read(&["rtmp://h/a/b", option, "program"]).unwrap();
+        assert_eq!(args.on_segment.as_deref(), Some("program"), "{option}");
+    }
+    let NoArgs::Answer(help) = read(&["--help"]).unwrap_err() else {
+        panic!("help is printed");
+    };
+    assert!(!help.contains("on-part"), "{help}");
+}
+
+#[test]
 fn a_password_has_one_source() {
     let args = read(&["u", "--password", "a", "--password-file", "b"]).unwrap();
     assert_eq!((args.password, args.password_file.is_some()), (None, true));

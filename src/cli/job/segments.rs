@@ -46,7 +46,7 @@ pub(super) fn parts(args: &Args, output: &Destination) -> Result<SegmentOptions>
         ("--segment-size", parts.bytes.is_some()),
         ("--segment-clock", parts.clock_seconds.is_some()),
         ("--manifest", parts.manifest.is_some()),
-        ("--on-part", args.on_part.is_some()),
+        ("--on-segment", args.on_segment.is_some()),
         ("--min-free", args.min_free.is_some()),
     ];
     if let Some((flag, _)) = asking.into_iter().find(|(_, is_given)| *is_given) {
@@ -104,13 +104,13 @@ fn clock_seconds(Span { ms }: Span) -> Result<u32> {
 }
 
 fn hook(args: &Args) -> Result<Vec<String>> {
-    let Some(text) = &args.on_part else {
+    let Some(text) = &args.on_segment else {
         return Ok(Vec::new());
     };
-    let words = shell_words::split(text).with_context(|| format!("--on-part {text:?}"))?;
+    let words = shell_words::split(text).with_context(|| format!("--on-segment {text:?}"))?;
     ensure!(
         words.first().is_some_and(|program| !program.is_empty()),
-        "--on-part names no program"
+        "--on-segment names no program"
     );
     Ok(words)
 }

@@ -76,8 +76,8 @@ impl Report for Listeners {
         self.each(|listener| listener.progress(progress));
     }
 
-    fn part(&mut self, facts: &SegmentFacts) {
-        self.each(|listener| listener.part(facts));
+    fn segment(&mut self, facts: &SegmentFacts) {
+        self.each(|listener| listener.segment(facts));
     }
 }
 
@@ -157,8 +157,8 @@ mod tests {
             self.note("progress");
         }
 
-        fn part(&mut self, _: &SegmentFacts) {
-            self.note("part");
+        fn segment(&mut self, _: &SegmentFacts) {
+            self.note("segment");
         }
     }
 
@@ -197,9 +197,9 @@ mod tests {
             reason: reason.clone(),
         });
         listeners.progress(&Progress::default());
-        listeners.part(&SegmentFacts {
+        listeners.segment(&SegmentFacts {
             path: String::new(),
-            part: 1,
+            segment: 1,
             offset_ms: 0,
             duration_ms: 0,
             bytes: 0,
@@ -225,7 +225,7 @@ mod tests {
             "gap",
             "retry",
             "progress",
-            "part",
+            "segment",
             "finished",
         ];
         for ear in ears {

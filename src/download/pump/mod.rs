@@ -487,7 +487,7 @@ impl<'a> Pump<'a> {
 
     pub(super) fn report_progress(&mut self) {
         while let Some(part) = self.output.take_part() {
-            self.report.part(&part);
+            self.report.segment(&part);
         }
         while let Some(gap) = self.output.take_gap() {
             self.report.gap(&gap);

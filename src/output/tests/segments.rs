@@ -138,7 +138,7 @@ fn each_part_begins_with_configuration_and_a_keyframe_at_0() {
         .unwrap()
         .len();
     assert_eq!(list[1]["bytes"].as_u64(), Some(size));
-    assert_eq!(list[1]["part"].as_u64(), Some(2));
+    assert_eq!(list[1]["segment"].as_u64(), Some(2));
 }
 
 #[test]
@@ -408,7 +408,7 @@ fn a_list_that_cannot_be_written_holds_up_nothing() {
     cut.finish();
     assert_eq!(cut.tags("a.2.flv").len(), 1);
     let told: Vec<u32> = std::iter::from_fn(|| cut.output.take_part())
-        .map(|part| part.part)
+        .map(|facts| facts.segment)
         .collect();
     assert_eq!(told, [1, 2]);
 }

@@ -337,7 +337,7 @@ fn tags(case: &Case, finished: &Finished, events: &[Json], folder: &Path) -> (Ve
     }
     let parts: Vec<_> = events
         .iter()
-        .filter(|event| event["event"] == "part")
+        .filter(|event| event["event"] == "segment")
         .collect();
     let count = fs::read_dir(folder).expect("the folder").count();
     assert_eq!(parts.len(), count, "each part is told: {finished}");

@@ -35,7 +35,7 @@ pub enum Event<'a> {
         is_whole: bool,
     },
     /// A file is whole.
-    Part(&'a SegmentFacts),
+    Segment(&'a SegmentFacts),
     /// Something is missing.
     Gap(GapFacts),
     /// Another attempt follows.

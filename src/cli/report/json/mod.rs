@@ -150,8 +150,8 @@ impl Report for Scripts {
         self.progress_at(progress, Instant::now());
     }
 
-    fn part(&mut self, facts: &SegmentFacts) {
-        self.teller.tell(&Event::Part(facts));
+    fn segment(&mut self, facts: &SegmentFacts) {
+        self.teller.tell(&Event::Segment(facts));
     }
 }
 

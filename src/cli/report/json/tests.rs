@@ -89,9 +89,9 @@ fn all_events() -> Vec<Json> {
         scripts.connected();
         scripts.metadata(&[("title", "a s3cret\x7f")].into_iter().collect());
         scripts.progress(&progress(40, Some(3_000)));
-        scripts.part(&SegmentFacts {
+        scripts.segment(&SegmentFacts {
             path: "a \u{202e}b.flv".to_owned(),
-            part: 2,
+            segment: 2,
             offset_ms: 20,
             duration_ms: 10,
             bytes: 1_000,
@@ -129,7 +129,7 @@ fn tells_each_event_in_a_line() {
         json!({"event": "metadata", "position_ms": 0, "members": {"title": "a ***\u{7f}"},
             "is_whole": true}),
         json!({"event": "progress", "position_ms": 40, "bytes": 5, "expected_ms": 3000}),
-        json!({"event": "part", "position_ms": 40, "path": "a \u{202e}b.flv", "part": 2,
+        json!({"event": "segment", "position_ms": 40, "path": "a \u{202e}b.flv", "segment": 2,
             "offset_ms": 20, "duration_ms": 10, "bytes": 1000,
             "start": "2026-11-22T16:04:05.678+01:00"}),
         gap_event,

@@ -191,8 +191,8 @@ impl Report for Console {
         self.progress_at(progress, Instant::now());
     }
 
-    fn part(&mut self, facts: &SegmentFacts) {
-        if self.wishes.parts || facts.part > 1 {
+    fn segment(&mut self, facts: &SegmentFacts) {
+        if self.wishes.parts || facts.segment > 1 {
             self.screen.line(&part_line(facts));
         }
     }
@@ -229,14 +229,14 @@ fn resuming(progress: &Progress) -> String {
     }
 }
 
-/// `INFO: part 2 is whole: cam-002.flv, 600.04 sec from 1200.00 sec, 12345.678 kB`
+/// `INFO: segment 2 is complete: cam-002.flv, 600.04 sec from 1200.00 sec, 12345.678 kB`
 fn part_line(facts: &SegmentFacts) -> String {
-    let SegmentFacts { part, path, .. } = facts;
+    let SegmentFacts { segment, path, .. } = facts;
     let seconds = f64::from(facts.duration_ms) / 1000.0;
     let offset = facts.offset_ms as f64 / 1000.0;
     let kilobytes = facts.bytes as f64 / 1024.0;
     format!(
-        "INFO: part {part} is whole: {path}, {seconds:.2} sec from {offset:.2} sec, \
+        "INFO: segment {segment} is complete: {path}, {seconds:.2} sec from {offset:.2} sec, \
          {kilobytes:.3} kB"
     )
 }
