@@ -163,7 +163,7 @@ fn prepare(args: &Args, screen: &Arc<Screen>) -> Result<()> {
             .log_into(file)
             .with_context(|| format!("cannot write --log-file {}", file.display()))?;
     }
-    terminal::screen::log_to(screen);
+    terminal::log::install(screen);
     Ok(())
 }
 

@@ -2,3 +2,4 @@
 
 pub mod conn;
 pub mod librtmp;
+pub mod property_log;

@@ -2,33 +2,22 @@
 //! A log file may stand beside it.
 
 use std::{
-    fmt::{self, Write as _},
+    fmt,
     fs::File,
     io::{self, IsTerminal, Write},
     path::Path,
-    sync::{
-        Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use indicatif::{ProgressBar, ProgressDrawTarget};
 use jiff::Timestamp;
-use tracing::{
-    Level, Subscriber,
-    field::{Field, Visit},
-};
-use tracing_subscriber::{
-    filter::LevelFilter,
-    layer::{Context, Layer, SubscriberExt},
-};
+use tracing::Level;
 
-use super::sanitize::{escaped, grants_access, hidden, redacted};
+use super::sanitize::{escaped, hidden, redacted};
 use crate::cli::{
     args::Verbosity,
     report::json::event::{Event, EventWriter},
 };
-use crate::core::rtmp::properties;
 
 /// What people and front ends look at. On a terminal a bar stays below the lines; elsewhere a status
 /// line is written over and over.
@@ -93,6 +82,14 @@ impl Screen {
         Ok(())
     }
 
+    /// The most detailed messages that are printed or written to the log file.
+    pub(super) fn logged(&self) -> Verbosity {
+        match self.log.get() {
+            Some(_) => self.verbosity.max(LOGGED),
+            None => self.verbosity,
+        }
+    }
+
     /// Has these words printed nowhere from now on.
     pub fn hide(&self, secrets: impl IntoIterator<Item = String>) {
         let mut hidden = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
@@ -109,7 +106,8 @@ impl Screen {
         cut(&self.without_secrets(text))
     }
 
-    fn cleaned(&self, text: &str) -> String {
+    /// Without secrets, no longer than anybody reads, and escaped.
+    pub(in crate::cli) fn cleaned(&self, text: &str) -> String {
         shown(&self.without_secrets(text))
     }
 
@@ -119,7 +117,7 @@ impl Screen {
     }
 
     /// Prints what is asked for by `verbosity`, and logs what is worth logging.
-    fn print(&self, verbosity: Verbosity, level: &Level, text: &str) {
+    pub(super) fn print(&self, verbosity: Verbosity, level: &Level, text: &str) {
         match &self.teller {
             _ if verbosity > self.verbosity => {}
             Some(teller) => teller.tell(&Event::Log {
@@ -190,7 +188,7 @@ enum Ending {
     Mark,
 }
 
-fn shown(text: &str) -> String {
+pub(in crate::cli) fn shown(text: &str) -> String {
     escaped(&cut(text))
 }
 
@@ -207,158 +205,8 @@ pub(in crate::cli) fn clock(now: Timestamp) -> String {
     format!("{now:.3}")
 }
 
-/// Sends what the program logs to `screen`, as much as it shows and logs.
-pub fn log_to(screen: &Arc<Screen>) {
-    let wanted = match screen.log.get() {
-        Some(_) => screen.verbosity.max(LOGGED),
-        None => screen.verbosity,
-    };
-    let level = match wanted {
-        Verbosity::Quiet => LevelFilter::OFF,
-        Verbosity::Normal => LevelFilter::INFO,
-        Verbosity::Verbose => LevelFilter::DEBUG,
-        Verbosity::Debug => LevelFilter::TRACE,
-    };
-    let log = Log::on(Arc::clone(screen));
-    let subscriber = tracing_subscriber::registry().with(level).with(log);
-    // Fails where there is a log already, which then stays.
-    let _ = tracing::subscriber::set_global_default(subscriber);
-}
-
-/// Events as rtmpdump's lines: `LEVEL: text`. A server can cause them without end, so those that
-/// nobody asked for have a limit.
-struct Log {
-    screen: Arc<Screen>,
-    unasked: AtomicUsize,
-}
-
-impl Log {
-    fn on(screen: Arc<Screen>) -> Self {
-        Self {
-            screen,
-            unasked: AtomicUsize::new(0),
-        }
-    }
-}
-
-impl<S: Subscriber> Layer<S> for Log {
-    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
-        let metadata = event.metadata();
-        let (name, verbosity) = match *metadata.level() {
-            Level::ERROR => ("ERROR", Verbosity::Normal),
-            Level::WARN => ("WARNING", Verbosity::Normal),
-            Level::INFO => ("INFO", Verbosity::Normal),
-            Level::DEBUG => ("DEBUG", Verbosity::Verbose),
-            Level::TRACE => ("DEBUG2", Verbosity::Debug),
-        };
-        if verbosity == Verbosity::Normal {
-            match self.unasked.fetch_add(1, Ordering::Relaxed) {
-                0..UNASKED_LINES => {}
-                UNASKED_LINES => return self.screen.line("INFO: more messages are not printed"),
-                _ => return,
-            }
-        }
-        if metadata.target() == properties::TARGET {
-            let mut property = Property::default();
-            event.record(&mut property);
-            return self.screen.print(
-                verbosity,
-                metadata.level(),
-                &property.line(name, &self.screen),
-            );
-        }
-        let mut line = Line(format!("{name}:"));
-        event.record(&mut line);
-        let line = self.screen.cleaned(&line.0);
-        self.screen.print(verbosity, metadata.level(), &line);
-    }
-}
-
-struct Line(String);
-
-impl Visit for Line {
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.record_debug(field, &format_args!("{value}"));
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        let written = match field.name() {
-            "message" => write!(self.0, " {value:?}"),
-            name => write!(self.0, " {name}={value:?}"),
-        };
-        written.expect("a string takes everything");
-    }
-}
-
-/// A member of what a server sent, in the layout of rtmpdump's: front ends look for `redirect`.
-#[derive(Default)]
-struct Property {
-    message: Option<String>,
-    name: Option<String>,
-    kind: String,
-    value: Option<String>,
-}
-
-impl Property {
-    fn line(self, level: &str, screen: &Screen) -> String {
-        if let Some(message) = self.message {
-            return format!("{level}: {message}");
-        }
-        if self.kind == "NULL" {
-            return format!("{level}: Property: NULL");
-        }
-        let name = self.name.unwrap_or_default();
-        let value = match self.value {
-            // Where the server sends us is the one thing that a front end cannot do without.
-            Some(value) if name == "redirect" => format!(":\t{}", shown(&value)),
-            Some(_) if self.kind == "STRING" && grants_access(&name) => ":\t***".to_owned(),
-            Some(value) => format!(":\t{}", screen.cleaned(&value)),
-            None => String::new(),
-        };
-        let name = escaped(&name);
-        format!(
-            "{level}: Property: <Name: {name:>18.18}, {}{value}>",
-            self.kind
-        )
-    }
-
-    fn set(&mut self, kind: &str, value: String) {
-        kind.clone_into(&mut self.kind);
-        self.value = Some(value);
-    }
-}
-
-impl Visit for Property {
-    fn record_f64(&mut self, _: &Field, value: f64) {
-        self.set("NUMBER", format!("{value:.2}"));
-    }
-
-    fn record_bool(&mut self, _: &Field, value: bool) {
-        self.set("BOOLEAN", if value { "TRUE" } else { "FALSE" }.to_owned());
-    }
-
-    fn record_str(&mut self, field: &Field, value: &str) {
-        match field.name() {
-            "kind" => value.clone_into(&mut self.kind),
-            _ => self.record_debug(field, &format_args!("{value}")),
-        }
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        let value = format!("{value:?}");
-        match field.name() {
-            "message" => self.message = Some(value),
-            "name" => self.name = Some(value),
-            _ => self.set("STRING", value),
-        }
-    }
-}
-
 /// A server may put 16 MiB into a single status.
 const LINE_BYTES: usize = 8192;
-
-/// Messages without -V: more than any honest download brings about.
-const UNASKED_LINES: usize = 1000;
 
 /// How often the bar is drawn at the most.
 const BAR_HZ: u8 = 10;
@@ -447,45 +295,6 @@ pub(in crate::cli) mod tests {
     }
 
     #[test]
-    fn logs_what_verbose_prints_with_the_time() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("log");
-        for verbosity in [Verbosity::Quiet, Verbosity::Debug] {
-            let (screen, written) = plain(verbosity);
-            screen.log_into(&file).unwrap();
-            screen.line("line rtmp://me:pw@host");
-            screen.status("status");
-            let log = tracing_subscriber::registry().with(Log::on(screen));
-            tracing::subscriber::with_default(log, || {
-                tracing::debug!("debug");
-                tracing::trace!("trace");
-            });
-            assert_eq!(written.take().is_empty(), verbosity == Verbosity::Quiet);
-        }
-        let text = std::fs::read_to_string(&file).unwrap();
-        let lines: Vec<_> = text
-            .lines()
-            .map(|line| line.split_once("Z ").unwrap())
-            .collect();
-        let texts: Vec<_> = lines.iter().map(|(_, text)| *text).collect();
-        assert_eq!(
-            texts,
-            [
-                "line rtmp://***@host",
-                "DEBUG: debug",
-                "line rtmp://***@host",
-                "DEBUG: debug",
-                "DEBUG2: trace"
-            ]
-        );
-        assert!(
-            lines
-                .iter()
-                .all(|(time, _)| time.len() == "2026-11-22T15:04:05.678".len())
-        );
-    }
-
-    #[test]
     fn knows_the_date() {
         let at = |seconds: i64| clock(Timestamp::from_millisecond(seconds * 1000 + 7).unwrap());
         assert_eq!(at(0), "1970-01-01T00:00:00.007Z");
@@ -501,70 +310,5 @@ pub(in crate::cli) mod tests {
         screen.show_bar();
         assert!(screen.bar().is_none());
         assert_eq!(written.take(), "");
-    }
-
-    #[test]
-    fn a_server_that_warns_and_warns_is_not_listened_to_for_ever() {
-        let (screen, written) = plain(Verbosity::Normal);
-        let log = tracing_subscriber::registry().with(Log::on(screen));
-        tracing::subscriber::with_default(log, || {
-            (0..5 * UNASKED_LINES).for_each(|_| tracing::warn!("again"));
-        });
-        let lines = written.take();
-        assert_eq!(lines.lines().count(), UNASKED_LINES + 1);
-        assert!(lines.ends_with("INFO: more messages are not printed\n"));
-    }
-
-    #[test]
-    fn tells_of_properties_as_rtmpdump_does() {
-        let (screen, written) = plain(Verbosity::Verbose);
-        screen.hide(["s3cret".to_owned()]);
-        let log = tracing_subscriber::registry().with(Log::on(screen));
-        tracing::subscriber::with_default(log, || {
-            let url = "rtmp://me:pw@h/a?token=s3cret\x1b";
-            tracing::debug!(target: properties::TARGET, "(object begin)");
-            tracing::debug!(target: properties::TARGET, name = "code", number = 302.0);
-            tracing::debug!(target: properties::TARGET, name = "fpad", boolean = false);
-            tracing::debug!(target: properties::TARGET, name = "ex", kind = "OBJECT");
-            tracing::debug!(target: properties::TARGET, name = "redirect", string = %url);
-            tracing::debug!(target: properties::TARGET, name = "redirect2", string = %url);
-            tracing::debug!(target: properties::TARGET, name = "secureToken", string = "x");
-            tracing::debug!(target: properties::TARGET, name = "a name of many letters", string = "");
-            tracing::debug!(target: properties::TARGET, kind = "NULL");
-            tracing::trace!(target: properties::TARGET, name = "no-name.", number = 1.0);
-        });
-        assert_eq!(
-            written.take(),
-            "DEBUG: (object begin)\n\
-             DEBUG: Property: <Name:               code, NUMBER:\t302.00>\n\
-             DEBUG: Property: <Name:               fpad, BOOLEAN:\tFALSE>\n\
-             DEBUG: Property: <Name:                 ex, OBJECT>\n\
-             DEBUG: Property: <Name:           redirect, STRING:\trtmp://me:pw@h/a?token=s3cret\\u{1b}>\n\
-             DEBUG: Property: <Name:          redirect2, STRING:\trtmp://***@h/a?token=***>\n\
-             DEBUG: Property: <Name:        secureToken, STRING:\t***>\n\
-             DEBUG: Property: <Name: a name of many let, STRING:\t>\n\
-             DEBUG: Property: NULL\n"
-        );
-    }
-
-    #[test]
-    fn names_levels_as_rtmpdump_does() {
-        let (screen, written) = plain(Verbosity::Debug);
-        let log = tracing_subscriber::registry().with(Log::on(screen));
-        tracing::subscriber::with_default(log, || {
-            tracing::error!("server said {:?}", "no\x1b");
-            tracing::warn!("plain");
-            tracing::info!(bytes = 5, name = "\u{9b}x", "fields");
-            tracing::debug!(only = true);
-            tracing::trace!("chunk");
-        });
-        assert_eq!(
-            written.take(),
-            "ERROR: server said \"no\\u{1b}\"\n\
-             WARNING: plain\n\
-             INFO: fields bytes=5 name=\\u{9b}x\n\
-             DEBUG: only=true\n\
-             DEBUG2: chunk\n"
-        );
     }
 }

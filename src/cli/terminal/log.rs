@@ -1,0 +1,185 @@
+//! The log layer: what the program logs, as lines on the screen and in the log file.
+
+use std::{
+    fmt::{self, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use tracing::{
+    Level, Subscriber,
+    field::{Field, Visit},
+};
+use tracing_subscriber::{
+    filter::LevelFilter,
+    layer::{Context, Layer, SubscriberExt},
+};
+
+use super::screen::Screen;
+use crate::{
+    cli::{args::Verbosity, rtmpdump::property_log::Property},
+    core::rtmp::properties,
+};
+
+/// Sends what the program logs to `screen`, as much as it shows and logs.
+pub fn install(screen: &Arc<Screen>) {
+    let level = match screen.logged() {
+        Verbosity::Quiet => LevelFilter::OFF,
+        Verbosity::Normal => LevelFilter::INFO,
+        Verbosity::Verbose => LevelFilter::DEBUG,
+        Verbosity::Debug => LevelFilter::TRACE,
+    };
+    let log = Log::on(Arc::clone(screen));
+    let subscriber = tracing_subscriber::registry().with(level).with(log);
+    // Fails where there is a log already, which then stays.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+}
+
+/// Events as rtmpdump's lines: `LEVEL: text`. A server can cause them without end, so those that
+/// nobody asked for have a limit.
+struct Log {
+    screen: Arc<Screen>,
+    unasked: AtomicUsize,
+}
+
+impl Log {
+    fn on(screen: Arc<Screen>) -> Self {
+        Self {
+            screen,
+            unasked: AtomicUsize::new(0),
+        }
+    }
+}
+
+impl<S: Subscriber> Layer<S> for Log {
+    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+        let metadata = event.metadata();
+        let (name, verbosity) = match *metadata.level() {
+            Level::ERROR => ("ERROR", Verbosity::Normal),
+            Level::WARN => ("WARNING", Verbosity::Normal),
+            Level::INFO => ("INFO", Verbosity::Normal),
+            Level::DEBUG => ("DEBUG", Verbosity::Verbose),
+            Level::TRACE => ("DEBUG2", Verbosity::Debug),
+        };
+        if verbosity == Verbosity::Normal {
+            match self.unasked.fetch_add(1, Ordering::Relaxed) {
+                0..UNASKED_LINES => {}
+                UNASKED_LINES => return self.screen.line("INFO: more messages are not printed"),
+                _ => return,
+            }
+        }
+        if metadata.target() == properties::TARGET {
+            let mut property = Property::default();
+            event.record(&mut property);
+            let line = property.line(name, &self.screen);
+            return self.screen.print(verbosity, metadata.level(), &line);
+        }
+        let mut line = Line(format!("{name}:"));
+        event.record(&mut line);
+        let line = self.screen.cleaned(&line.0);
+        self.screen.print(verbosity, metadata.level(), &line);
+    }
+}
+
+struct Line(String);
+
+impl Visit for Line {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.record_debug(field, &format_args!("{value}"));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let written = match field.name() {
+            "message" => write!(self.0, " {value:?}"),
+            name => write!(self.0, " {name}={value:?}"),
+        };
+        written.expect("a string takes everything");
+    }
+}
+
+/// Messages without -V: more than any honest download brings about.
+const UNASKED_LINES: usize = 1000;
+
+#[cfg(test)]
+pub(in crate::cli) mod tests {
+    use super::*;
+    use crate::cli::terminal::screen::tests::plain;
+
+    /// Runs `log` with its messages on `screen`.
+    pub(in crate::cli) fn logged(screen: &Arc<Screen>, log: impl FnOnce()) {
+        let layer = Log::on(Arc::clone(screen));
+        let subscriber = tracing_subscriber::registry().with(layer);
+        tracing::subscriber::with_default(subscriber, log);
+    }
+
+    #[test]
+    fn logs_what_verbose_prints_with_the_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("log");
+        for verbosity in [Verbosity::Quiet, Verbosity::Debug] {
+            let (screen, written) = plain(verbosity);
+            screen.log_into(&file).unwrap();
+            screen.line("line rtmp://me:pw@host");
+            screen.status("status");
+            logged(&screen, || {
+                tracing::debug!("debug");
+                tracing::trace!("trace");
+            });
+            assert_eq!(written.take().is_empty(), verbosity == Verbosity::Quiet);
+        }
+        let text = std::fs::read_to_string(&file).unwrap();
+        let lines: Vec<_> = text
+            .lines()
+            .map(|line| line.split_once("Z ").unwrap())
+            .collect();
+        let texts: Vec<_> = lines.iter().map(|(_, text)| *text).collect();
+        assert_eq!(
+            texts,
+            [
+                "line rtmp://***@host",
+                "DEBUG: debug",
+                "line rtmp://***@host",
+                "DEBUG: debug",
+                "DEBUG2: trace"
+            ]
+        );
+        assert!(
+            lines
+                .iter()
+                .all(|(time, _)| time.len() == "2026-11-22T15:04:05.678".len())
+        );
+    }
+
+    #[test]
+    fn a_server_that_warns_and_warns_is_not_listened_to_for_ever() {
+        let (screen, written) = plain(Verbosity::Normal);
+        logged(&screen, || {
+            (0..5 * UNASKED_LINES).for_each(|_| tracing::warn!("again"));
+        });
+        let lines = written.take();
+        assert_eq!(lines.lines().count(), UNASKED_LINES + 1);
+        assert!(lines.ends_with("INFO: more messages are not printed\n"));
+    }
+
+    #[test]
+    fn names_levels_as_rtmpdump_does() {
+        let (screen, written) = plain(Verbosity::Debug);
+        logged(&screen, || {
+            tracing::error!("server said {:?}", "no\x1b");
+            tracing::warn!("plain");
+            tracing::info!(bytes = 5, name = "\u{9b}x", "fields");
+            tracing::debug!(only = true);
+            tracing::trace!("chunk");
+        });
+        assert_eq!(
+            written.take(),
+            "ERROR: server said \"no\\u{1b}\"\n\
+             WARNING: plain\n\
+             INFO: fields bytes=5 name=\\u{9b}x\n\
+             DEBUG: only=true\n\
+             DEBUG2: chunk\n"
+        );
+    }
+}
