@@ -94,7 +94,7 @@ pub fn run(args: &Args) -> Exit {
 
 /// Where people are told what goes on, and where scripts.
 fn voices(args: &Args) -> Result<(Arc<Screen>, Option<Arc<EventWriter>>)> {
-    let has_media_on_stdout = job::is_stdout(args.flv.as_deref());
+    let has_media_on_stdout = job::paths::is_stdout(args.flv.as_deref());
     let teller = match args.progress_fd {
         Some(number) => Some(report::json::descriptor::teller(
             number,

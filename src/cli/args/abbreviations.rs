@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::{Arg, Command};
 
-use super::{NoArgs, values::Wait};
+use super::{no_download::NoArgs, values::Wait};
 
 /// `line` with each long name in full. A name of rtmpdump's is meant before one of ours, so that what
 /// was clear to rtmpdump is still clear. `--wait 60` becomes `--wait=60`.

@@ -621,8 +621,9 @@ impl Args {
         let command_line: Vec<OsString> = command_line.into_iter().collect();
         let name = command_line.first().map_or(Name::Rtmpull, Name::of);
         let command = Self::command();
-        let mut args = abbreviations::spelt_out(&command, command_line)
-            .and_then(|line| Self::parsed(line).map_err(|error| NoArgs::of(name, &error)))?;
+        let mut args = abbreviations::spelt_out(&command, command_line).and_then(|line| {
+            Self::parsed(line).map_err(|error| NoArgs::of(name, &command, &error))
+        })?;
         if let Some(what) = args.generate {
             return Err(NoArgs::Answer(what.text(command)));
         }

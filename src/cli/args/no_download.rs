@@ -1,8 +1,8 @@
 //! Command lines that ask for no download.
 
-use clap::error::ErrorKind;
+use clap::{Command, error::ErrorKind};
 
-use crate::cli::{exit_code::Exit, program_name::Name};
+use crate::cli::{exit_code::Exit, program_name::Name, rtmpdump};
 
 /// A command line that asks for no download.
 #[derive(Debug)]
@@ -24,9 +24,11 @@ impl NoArgs {
         }
     }
 
-    pub(super) fn of(name: Name, error: &clap::Error) -> Self {
+    pub(super) fn of(name: Name, command: &Command, error: &clap::Error) -> Self {
         match error.kind() {
-            ErrorKind::DisplayHelp if name == Name::Rtmpdump => Self::Aside(name.help()),
+            ErrorKind::DisplayHelp if name == Name::Rtmpdump => {
+                Self::Aside(rtmpdump::help::help(command))
+            }
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
                 Self::Answer(error.render().to_string())
             }

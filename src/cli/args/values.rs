@@ -305,6 +305,16 @@ pub fn host(text: &str) -> Result<String, Error> {
     }
 }
 
+/// Front ends pass an empty text for what they do not know.
+pub fn given(text: Option<&String>) -> Option<String> {
+    text.filter(|text| !text.is_empty()).cloned()
+}
+
+/// A limit in seconds; 0 is none.
+pub fn bound(seconds: u32) -> Option<Duration> {
+    (seconds > 0).then(|| Duration::from_secs(seconds.into()))
+}
+
 /// A number that fits 32 bits.
 pub(super) fn number(text: &str) -> Result<u32, Error> {
     text.parse().map_err(|_| Error::Number)

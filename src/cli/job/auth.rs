@@ -4,9 +4,11 @@ use std::{fs, path::Path};
 
 use anyhow::{Context, Result, ensure};
 
-use super::given;
 use crate::{
-    cli::{args::Args, rtmpdump::conn::Values},
+    cli::{
+        args::{Args, values::given},
+        rtmpdump::conn::Values,
+    },
     core::{
         amf::Value,
         rtmp::{client::config::Login, target::Target},

@@ -1,6 +1,7 @@
 //! From what was typed to what is done: checked, defaults chosen, nothing left to decide.
 
 mod auth;
+mod environment;
 mod network;
 pub mod paths;
 mod retry;
@@ -11,21 +12,20 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    env, fs,
-    io::{self, IsTerminal},
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{env, time::Duration};
 
 use anyhow::{Result, bail, ensure};
 use jiff::Zoned;
 
-use self::target::Place;
+pub use self::environment::Environment;
+use self::{
+    paths::{has_content, is_special, is_stdout},
+    target::Place,
+};
 use super::{
     args::{
         Args, Handshake,
-        values::{Interval, Span},
+        values::{Interval, Span, bound, given},
     },
     program_name::Name,
 };
@@ -41,45 +41,6 @@ use crate::{
     download::{self, Job, Resume, retry::ASK_EVERY},
     output::{Destination, FileOptions},
 };
-
-/// What surrounds the process, as far as it matters.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Environment {
-    /// Whether standard output shows on a terminal.
-    pub stdout_is_terminal: bool,
-    /// The proxy for everything, where nobody names another.
-    pub all_proxy: Option<String>,
-    /// The hosts that it is not for.
-    pub no_proxy: Option<String>,
-    /// The user's own folder.
-    pub home: Option<PathBuf>,
-    /// The folder for what can be had again, where the user has named one.
-    pub cache_home: Option<PathBuf>,
-}
-
-impl Environment {
-    /// Those of this process. Of a variable in both cases the lower one counts, as for curl.
-    pub fn here() -> Self {
-        let variable = |lower, upper| env::var(lower).or_else(|_| env::var(upper)).ok();
-        Self {
-            stdout_is_terminal: io::stdout().is_terminal(),
-            all_proxy: variable("all_proxy", "ALL_PROXY"),
-            no_proxy: variable("no_proxy", "NO_PROXY"),
-            home: home(),
-            cache_home: env::var_os("XDG_CACHE_HOME").map(PathBuf::from),
-        }
-    }
-}
-
-/// Where rtmpdump looks for the user's folder.
-fn home() -> Option<PathBuf> {
-    if cfg!(windows) {
-        let mut home = env::var_os("HOMEDRIVE")?;
-        home.push(env::var_os("HOMEPATH")?);
-        return Some(home.into());
-    }
-    env::var_os("HOME").map(PathBuf::from)
-}
 
 /// The download that `args` ask for, or why there can be none. What a URL says behind the address has
 /// to be among them already.
@@ -163,11 +124,6 @@ pub fn secrets(args: &Args) -> impl Iterator<Item = String> {
         .cloned()
 }
 
-/// Front ends pass an empty text for what they do not know.
-fn given(text: Option<&String>) -> Option<String> {
-    text.filter(|text| !text.is_empty()).cloned()
-}
-
 /// Live streams are subscribed to even where no name is given: CDNs want it, others do not mind.
 fn subscribe(args: &Args, playpath: &str) -> Option<String> {
     let name = args.subscribe.as_deref();
@@ -227,16 +183,6 @@ fn tell_what_is_ignored(args: &Args, output: &Destination) {
     if args.sync.is_some() && !segments::is_file(output) {
         tracing::warn!("only a file is brought to the disk, ignoring --sync");
     }
-}
-
-/// Whether it is a regular file that holds something; pipes and devices hold nothing of their own.
-fn has_content(file: &Path) -> bool {
-    fs::metadata(file).is_ok_and(|file| file.is_file() && file.len() > 0)
-}
-
-/// Whether this is a pipe, a device or the like.
-fn is_special(file: &Path) -> bool {
-    fs::metadata(file).is_ok_and(|file| !file.is_file() && !file.is_dir())
 }
 
 fn start_ms(args: &Args, resume: Option<Resume>) -> u32 {
@@ -302,10 +248,6 @@ fn timeouts(args: &Args) -> Timeouts {
     }
 }
 
-fn bound(seconds: u32) -> Option<Duration> {
-    (seconds > 0).then(|| Duration::from_secs(seconds.into()))
-}
-
 /// Where the recording goes, and the pipe beside it.
 fn outputs(args: &Args, environment: &Environment) -> Result<(Destination, Option<Destination>)> {
     let Some(tee) = args.tee.as_deref() else {
@@ -348,11 +290,6 @@ fn destination(args: &Args, environment: &Environment) -> Result<Destination> {
         tracing::warn!("no output file given (-o FILE), using standard output");
     }
     Ok(Destination::Stdout)
-}
-
-/// Whether this output, if any, is standard output.
-pub fn is_stdout(file: Option<&Path>) -> bool {
-    file.is_none_or(|file| file == STDOUT)
 }
 
 /// Tells under `-V` what was made of the command line, in rtmpdump's layout.
@@ -398,9 +335,3 @@ fn flash_ver() -> String {
     };
     format!("{system} 10,0,32,18")
 }
-
-/// The name of a file that means standard output.
-pub(super) const STDOUT: &str = "-";
-
-/// How long each part of a web server's answer may take.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::{Environment, bound};
+use super::environment::Environment;
 use crate::{
-    cli::args::Args,
+    cli::args::{Args, values::bound},
     transport::{
         Bypass, Dialer, Family, Proxy, Tls,
         proxy::Protocol,

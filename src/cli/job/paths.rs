@@ -7,7 +7,6 @@ use std::{
 
 use anyhow::{Result, ensure};
 
-use super::is_stdout;
 use crate::cli::args::Args;
 
 /// Fails where two options name the same file, before anything is written into it.
@@ -49,6 +48,24 @@ fn place(file: &Path) -> Option<PathBuf> {
     };
     Some(fs::canonicalize(folder).ok()?.join(file.file_name()?))
 }
+
+/// Whether it is a regular file that holds something; pipes and devices hold nothing of their own.
+pub(super) fn has_content(file: &Path) -> bool {
+    fs::metadata(file).is_ok_and(|file| file.is_file() && file.len() > 0)
+}
+
+/// Whether this is a pipe, a device or the like.
+pub(super) fn is_special(file: &Path) -> bool {
+    fs::metadata(file).is_ok_and(|file| !file.is_file() && !file.is_dir())
+}
+
+/// Whether this output, if any, is standard output.
+pub(in crate::cli) fn is_stdout(file: Option<&Path>) -> bool {
+    file.is_none_or(|file| file == STDOUT)
+}
+
+/// The name of a file that means standard output.
+pub(in crate::cli) const STDOUT: &str = "-";
 
 const OUTPUT: &str = "--flv";
 const REPAIR: &str = "--repair";

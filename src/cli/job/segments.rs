@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use jiff::{Zoned, tz::TimeZone};
 
-use super::is_special;
+use super::paths::is_special;
 use crate::{
     cli::{
         args::{

@@ -5,9 +5,9 @@ use std::{path::PathBuf, time::Duration};
 use anyhow::{Context, Result, bail};
 use url::Url;
 
-use super::{ANSWER_TIMEOUT, Environment, bound};
+use super::environment::Environment;
 use crate::{
-    cli::args::Args,
+    cli::args::{Args, values::bound},
     core::rtmp::client::config::SwfProof,
     download::swf_player::{Cache, Player, Source},
     transport::http::is_web,
@@ -111,3 +111,6 @@ fn cache(args: &Args, environment: &Environment) -> Option<Cache> {
 
 /// rtmpdump's.
 const AGE_DAYS: u32 = 30;
+
+/// How long each part of a web server's answer may take.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);

@@ -2,9 +2,11 @@
 
 use anyhow::{Context, Result, bail};
 
-use super::given;
 use crate::{
-    cli::args::{Args, values},
+    cli::args::{
+        Args,
+        values::{self, given},
+    },
     core::rtmp::target::Target,
     download,
 };

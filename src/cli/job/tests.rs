@@ -1,4 +1,4 @@
-use std::ffi::OsString;
+use std::{ffi::OsString, fs, path::Path};
 
 use super::*;
 use crate::cli::rtmpdump::librtmp;

@@ -13,9 +13,9 @@ use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::Listener;
+use super::listeners::Listener;
 use crate::{
-    cli::terminal::screen::clock,
+    cli::terminal::time_format::utc,
     core::amf::Object,
     download::{Outcome, Progress, Report, Retry},
     output::Gap,
@@ -83,7 +83,7 @@ impl Heartbeat {
 
     fn beat(&self) {
         let beat = Beat {
-            time: clock(Timestamp::now()),
+            time: utc(Timestamp::now()),
             position_ms: self.seen.position_ms,
             bytes: self.seen.bytes,
         };

@@ -14,11 +14,11 @@ use indicatif::HumanBytes;
 use sd_notify::NotifyState;
 
 use super::{
-    Listener,
-    text::{because, clock, described_retry},
+    listeners::Listener,
+    text::{because, described_retry},
 };
 use crate::{
-    cli::terminal::{sanitize::escaped, screen::Screen},
+    cli::terminal::{sanitize::escaped, screen::Screen, time_format::hms},
     core::amf::Object,
     download::{Outcome, Progress, Report, Retry},
     output::Gap,
@@ -140,7 +140,7 @@ impl Report for Service {
             .is_none_or(|told| told.elapsed() >= STATUS_INTERVAL);
         if is_due {
             self.told = Some(Instant::now());
-            let (at, bytes) = (clock(progress.position_ms), HumanBytes(progress.bytes));
+            let (at, bytes) = (hms(progress.position_ms), HumanBytes(progress.bytes));
             self.status(&format!("Recording, {at}, {bytes}"));
         }
     }

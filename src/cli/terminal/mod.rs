@@ -3,3 +3,4 @@
 pub mod log;
 pub mod sanitize;
 pub mod screen;
+pub mod time_format;

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use super::line_writer::{Feed, Weight};
 use crate::{
-    cli::terminal::{sanitize::escaped_json, screen::clock},
+    cli::terminal::{sanitize::escaped_json, time_format::utc},
     output::SegmentFacts,
 };
 
@@ -147,7 +147,7 @@ impl EventWriter {
             _ => Weight::Heavy,
         };
         let line = Line {
-            time: clock(Timestamp::now()),
+            time: utc(Timestamp::now()),
             position_ms: self.position_ms.load(Ordering::Relaxed),
             event,
         };

@@ -14,11 +14,11 @@ use std::{
 };
 
 use self::event::{Event, EventWriter, GapFacts, Summary};
-use super::{DisplayOptions, Listener};
+use super::{display_options::DisplayOptions, listeners::Listener};
 use crate::{
     cli::{
         exit_code::Exit,
-        terminal::screen::{self, Screen},
+        terminal::{screen::Screen, time_format::utc},
     },
     core::amf::Object,
     download::{Outcome, Progress, Report, Retry},
@@ -78,7 +78,7 @@ impl Scripts {
     fn facts(&self, gap: &Gap) -> GapFacts {
         GapFacts {
             at_ms: gap.at_ms,
-            began: screen::clock(gap.began),
+            began: utc(gap.began),
             length_ms: gap.length_ms,
             reason: self.screen.redacted(&gap.reason),
         }

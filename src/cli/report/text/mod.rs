@@ -10,13 +10,14 @@ use std::{
 
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 
-use super::{DisplayOptions, Listener};
+use super::{display_options::DisplayOptions, listeners::Listener};
 use crate::{
     cli::{
         exit_code::Exit,
         terminal::{
             sanitize::{escaped_bytes, redacted},
-            screen::{self, Screen},
+            screen::Screen,
+            time_format::{hms, utc},
         },
     },
     core::amf::{Object, Text, Value},
@@ -289,17 +290,17 @@ fn bar_text(progress: &Progress, before: &Progress, elapsed: Duration) -> String
     let mut text = format!(
         "{}  {}",
         HumanBytes(progress.bytes),
-        clock(progress.position_ms)
+        hms(progress.position_ms)
     );
     if let Some(duration_ms) = progress.duration_ms.filter(|duration_ms| *duration_ms > 0) {
-        text += &format!(" of {}", clock(duration_ms));
+        text += &format!(" of {}", hms(duration_ms));
     }
     if seconds >= 1.0 {
         let rate = progress.bytes.saturating_sub(before.bytes) as f64 / seconds;
         text += &format!("  {}/s", HumanBytes(rate as u64));
     }
     if let Some(rest_ms) = rest_ms(progress, before, seconds) {
-        text += &format!("  {} left", clock(rest_ms));
+        text += &format!("  {} left", hms(rest_ms));
     }
     text
 }
@@ -311,13 +312,6 @@ fn rest_ms(progress: &Progress, before: &Progress, elapsed_seconds: f64) -> Opti
     let has_pace = elapsed_seconds >= 1.0 && gone_ms > 0;
     let pace = gone_ms as f64 / elapsed_seconds;
     has_pace.then_some((rest_ms as f64 * 1000.0 / pace) as u64)
-}
-
-/// Hours, minutes and seconds.
-pub(super) fn clock(ms: u64) -> String {
-    let seconds = ms / 1000;
-    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    format!("{hours}:{minutes:02}:{seconds:02}")
 }
 
 /// One line for each member. Objects, and arrays of objects, stand below their name; of other arrays
@@ -386,7 +380,7 @@ fn last_line(exit: Exit, outcome: &Outcome) -> String {
 
 fn described_gap(gap: &Gap) -> String {
     let seconds = gap.length_ms as f64 / 1000.0;
-    let (at, began) = (clock(gap.at_ms), screen::clock(gap.began));
+    let (at, began) = (hms(gap.at_ms), utc(gap.began));
     let because = because(&gap.reason);
     format!("gap of {seconds:.1} sec at {at}, since {began}{because}")
 }

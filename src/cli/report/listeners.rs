@@ -1,0 +1,202 @@
+//! Everything that is notified of a download's events.
+
+use std::fmt::Debug;
+
+use crate::{
+    core::amf::Object,
+    download::{Outcome, Progress, Report, Retry},
+    output::{Gap, SegmentFacts},
+    transport::Endpoint,
+};
+
+/// Somebody who hears how a download goes, and how it ended.
+pub trait Listener: Report + Debug {
+    /// It is over.
+    fn finished(&mut self, outcome: &Outcome);
+}
+
+/// All who listen, in the order in which they are told.
+#[derive(Debug, Default)]
+pub struct Listeners(Vec<Box<dyn Listener>>);
+
+impl Listeners {
+    /// Adds one.
+    pub fn push(&mut self, listener: impl Listener + 'static) {
+        self.0.push(Box::new(listener));
+    }
+
+    fn each(&mut self, tell: impl FnMut(&mut Box<dyn Listener>)) {
+        self.0.iter_mut().for_each(tell);
+    }
+}
+
+impl Listener for Listeners {
+    fn finished(&mut self, outcome: &Outcome) {
+        self.each(|listener| listener.finished(outcome));
+    }
+}
+
+impl Report for Listeners {
+    fn connecting(&mut self, endpoint: &Endpoint) {
+        self.each(|listener| listener.connecting(endpoint));
+    }
+
+    fn connected(&mut self) {
+        self.each(|listener| listener.connected());
+    }
+
+    fn metadata(&mut self, metadata: &Object) {
+        self.each(|listener| listener.metadata(metadata));
+    }
+
+    fn started(&mut self, is_live: bool) {
+        self.each(|listener| listener.started(is_live));
+    }
+
+    fn resuming(&mut self, progress: &Progress) {
+        self.each(|listener| listener.resuming(progress));
+    }
+
+    fn gap(&mut self, gap: &Gap) {
+        self.each(|listener| listener.gap(gap));
+    }
+
+    fn retry(&mut self, retry: &Retry) {
+        self.each(|listener| listener.retry(retry));
+    }
+
+    fn progress(&mut self, progress: &Progress) {
+        self.each(|listener| listener.progress(progress));
+    }
+
+    fn segment(&mut self, facts: &SegmentFacts) {
+        self.each(|listener| listener.segment(facts));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::{download::Ending, output::Gaps};
+
+    /// Notes what it hears.
+    #[derive(Debug, Clone, Default)]
+    struct Ear(Arc<Mutex<Vec<&'static str>>>);
+
+    impl Ear {
+        fn note(&self, what: &'static str) {
+            self.0.lock().unwrap().push(what);
+        }
+    }
+
+    impl Report for Ear {
+        fn connecting(&mut self, _: &Endpoint) {
+            self.note("connecting");
+        }
+
+        fn connected(&mut self) {
+            self.note("connected");
+        }
+
+        fn metadata(&mut self, _: &Object) {
+            self.note("metadata");
+        }
+
+        fn started(&mut self, _: bool) {
+            self.note("started");
+        }
+
+        fn resuming(&mut self, _: &Progress) {
+            self.note("resuming");
+        }
+
+        fn gap(&mut self, _: &Gap) {
+            self.note("gap");
+        }
+
+        fn retry(&mut self, _: &Retry) {
+            self.note("retry");
+        }
+
+        fn progress(&mut self, _: &Progress) {
+            self.note("progress");
+        }
+
+        fn segment(&mut self, _: &SegmentFacts) {
+            self.note("segment");
+        }
+    }
+
+    impl Listener for Ear {
+        fn finished(&mut self, _: &Outcome) {
+            self.note("finished");
+        }
+    }
+
+    #[test]
+    fn all_hear_everything() {
+        let ears = [Ear::default(), Ear::default()];
+        let mut listeners = Listeners::default();
+        ears.iter().for_each(|ear| listeners.push(ear.clone()));
+        let endpoint = Endpoint {
+            host: "host".to_owned(),
+            port: 1935,
+        };
+        let reason = String::new();
+        listeners.connecting(&endpoint);
+        listeners.connected();
+        listeners.metadata(&Object::new());
+        listeners.started(true);
+        listeners.resuming(&Progress::default());
+        listeners.gap(&Gap {
+            at_ms: 0,
+            began: jiff::Timestamp::UNIX_EPOCH,
+            length_ms: 0,
+            reason: reason.clone(),
+        });
+        listeners.retry(&Retry {
+            attempt: 1,
+            limit: None,
+            wait: std::time::Duration::ZERO,
+            ending: Ending::Cut,
+            reason: reason.clone(),
+        });
+        listeners.progress(&Progress::default());
+        listeners.segment(&SegmentFacts {
+            path: String::new(),
+            segment: 1,
+            offset_ms: 0,
+            duration_ms: 0,
+            bytes: 0,
+            start: String::new(),
+        });
+        listeners.finished(&Outcome {
+            ending: Ending::Cut,
+            reason,
+            media_arrived: true,
+            is_live: true,
+            bytes: 0,
+            tags: 0,
+            position_ms: 0,
+            duration_ms: None,
+            gaps: Gaps::default(),
+        });
+        let expected = [
+            "connecting",
+            "connected",
+            "metadata",
+            "started",
+            "resuming",
+            "gap",
+            "retry",
+            "progress",
+            "segment",
+            "finished",
+        ];
+        for ear in ears {
+            assert_eq!(*ear.0.lock().unwrap(), expected);
+        }
+    }
+}

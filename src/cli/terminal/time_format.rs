@@ -1,0 +1,28 @@
+//! Times as they are printed.
+
+use jiff::Timestamp;
+
+/// The time in Greenwich as RFC 3339 has it: `2026-11-22T15:04:05.678Z`.
+pub fn utc(now: Timestamp) -> String {
+    format!("{now:.3}")
+}
+
+/// Hours, minutes and seconds.
+pub fn hms(ms: u64) -> String {
+    let seconds = ms / 1000;
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    format!("{hours}:{minutes:02}:{seconds:02}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_the_date() {
+        let at = |seconds: i64| utc(Timestamp::from_millisecond(seconds * 1000 + 7).unwrap());
+        assert_eq!(at(0), "1970-01-01T00:00:00.007Z");
+        assert_eq!(at(951_782_400), "2000-02-29T00:00:00.007Z");
+        assert_eq!(at(253_402_200_000), "9999-12-30T20:00:00.007Z");
+    }
+}
