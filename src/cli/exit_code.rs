@@ -50,7 +50,7 @@ impl From<&Outcome> for Exit {
 
 /// Why there was nothing that could end. All of it is a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NotBegun {
+pub enum NotStarted {
     /// The command line asks for what cannot be.
     Usage,
     /// There can be no output file.
@@ -59,7 +59,7 @@ pub enum NotBegun {
     Failed,
 }
 
-impl fmt::Display for NotBegun {
+impl fmt::Display for NotStarted {
     /// The word, as it stands in the summary.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -125,9 +125,13 @@ mod tests {
             [code, ..] => code.to_string(),
         };
         let endings = CODES.map(|(ending, codes)| (ending.to_string(), words(codes)));
-        let not_begun = [NotBegun::Usage, NotBegun::OutputFailed, NotBegun::Failed]
-            .map(|word| (word.to_string(), (Exit::Failure as u8).to_string()));
-        let told: BTreeMap<_, _> = endings.into_iter().chain(not_begun).collect();
+        let not_started = [
+            NotStarted::Usage,
+            NotStarted::OutputFailed,
+            NotStarted::Failed,
+        ]
+        .map(|word| (word.to_string(), (Exit::Failure as u8).to_string()));
+        let told: BTreeMap<_, _> = endings.into_iter().chain(not_started).collect();
         assert_eq!(told, documented());
     }
 

@@ -24,18 +24,18 @@ use anyhow::{Context, Result};
 use tokio::runtime;
 
 use self::{
-    args::{Args, NoArgs, ProgressKind, Verbosity},
-    exit_code::{Exit, NotBegun},
+    args::{Args, NoDownload, ProgressKind, Verbosity},
+    exit_code::{Exit, NotStarted},
     job::Environment,
-    program_name::Name,
+    program_name::ProgramName,
     report::{
         DisplayOptions, Listener, Listeners,
         heartbeat::Heartbeat,
         json::{
-            Scripts,
+            JsonReport,
             event::{EventWriter, Summary},
         },
-        text::Console,
+        text::TextReport,
     },
     terminal::screen::Screen,
 };
@@ -52,7 +52,7 @@ pub fn main() -> ExitCode {
         Err(no_args) => {
             let name = env::args_os()
                 .next()
-                .map_or(Name::Rtmpull, |name| Name::of(&name));
+                .map_or(ProgramName::Rtmpull, |name| ProgramName::of(&name));
             print(name, &no_args);
             no_args.exit().into()
         }
@@ -61,26 +61,26 @@ pub fn main() -> ExitCode {
 
 /// Downloads what `args` ask for.
 pub fn run(args: &Args) -> Exit {
-    let (screen, teller) = match voices(args) {
-        Ok(voices) => voices,
+    let (screen, events) = match open_displays(args) {
+        Ok(displays) => displays,
         Err(error) => {
             let screen = Screen::stderr(args.verbosity(), false);
             screen.line(&format!("ERROR: usage: {error:#}"));
             return Exit::Failure;
         }
     };
-    match attempt(args, &screen, teller.as_ref()) {
+    match run_job(args, &screen, events.as_ref()) {
         Ok(exit) => exit,
         Err((word, error)) => {
             let reason = format!("{error:#}");
             match word {
-                _ if screen.is_for_scripts() => {}
+                _ if screen.writes_events() => {}
                 // In rtmpdump's words, whose name it only happens under.
-                NotBegun::OutputFailed => screen.line(&format!("ERROR: {reason}")),
+                NotStarted::OutputFailed => screen.line(&format!("ERROR: {reason}")),
                 _ => screen.line(&format!("ERROR: {word}: {reason}")),
             }
-            if let Some(teller) = teller {
-                teller.finish(Summary {
+            if let Some(events) = events {
+                events.finish(Summary {
                     ending: word.to_string(),
                     reason: screen.redacted(&reason),
                     exit_code: Exit::Failure as u8,
@@ -93,46 +93,46 @@ pub fn run(args: &Args) -> Exit {
 }
 
 /// Where people are told what goes on, and where scripts.
-fn voices(args: &Args) -> Result<(Arc<Screen>, Option<Arc<EventWriter>>)> {
+fn open_displays(args: &Args) -> Result<(Arc<Screen>, Option<Arc<EventWriter>>)> {
     let has_media_on_stdout = job::paths::is_stdout(args.flv.as_deref());
-    let teller = match args.progress_fd {
-        Some(number) => Some(report::json::descriptor::teller(
+    let events = match args.progress_fd {
+        Some(number) => Some(report::json::descriptor::to_descriptor(
             number,
             has_media_on_stdout,
         )?),
         None if args.progress == Some(ProgressKind::Json) => {
-            Some(report::json::descriptor::stderr_teller()?)
+            Some(report::json::descriptor::to_stderr()?)
         }
         None => None,
     };
-    let teller = teller.map(Arc::new);
+    let events = events.map(Arc::new);
     let verbosity = args.verbosity();
-    let screen = match &teller {
-        Some(teller) if args.progress_fd.is_none() => Screen::events(verbosity, Arc::clone(teller)),
+    let screen = match &events {
+        Some(events) if args.progress_fd.is_none() => Screen::events(verbosity, Arc::clone(events)),
         _ => {
             let may_have_bar = matches!(args.progress, None | Some(ProgressKind::Bar));
             Screen::stderr(verbosity, may_have_bar)
         }
     };
-    Ok((Arc::new(screen), teller))
+    Ok((Arc::new(screen), events))
 }
 
-fn attempt(
+fn run_job(
     args: &Args,
     screen: &Arc<Screen>,
-    teller: Option<&Arc<EventWriter>>,
-) -> Result<Exit, (NotBegun, anyhow::Error)> {
-    prepare(args, screen).map_err(usage)?;
+    events: Option<&Arc<EventWriter>>,
+) -> Result<Exit, (NotStarted, anyhow::Error)> {
+    start_logging(args, screen).map_err(usage)?;
     if !args.repair.is_empty() {
         repair::check(args).map_err(usage)?;
         return repair::run(args, screen).map_err(failure);
     }
-    let (job, listeners) = start(args, screen, teller)?;
+    let (job, listeners) = prepare(args, screen, events)?;
     if job.stop_ms == Some(0) {
         screen.line("Already Completed");
         screen.line("Download complete");
-        if let Some(teller) = teller {
-            teller.finish(Summary {
+        if let Some(events) = events {
+            events.finish(Summary {
                 ending: Ending::Limit.to_string(),
                 ..Summary::default()
             });
@@ -142,25 +142,25 @@ fn attempt(
     download(&job, listeners, screen).map_err(failure)
 }
 
-fn usage(error: anyhow::Error) -> (NotBegun, anyhow::Error) {
-    (NotBegun::Usage, error)
+fn usage(error: anyhow::Error) -> (NotStarted, anyhow::Error) {
+    (NotStarted::Usage, error)
 }
 
-fn failure(error: anyhow::Error) -> (NotBegun, anyhow::Error) {
-    (NotBegun::Failed, error)
+fn failure(error: anyhow::Error) -> (NotStarted, anyhow::Error) {
+    (NotStarted::Failed, error)
 }
 
 /// Has everything that is told go where it belongs.
-fn prepare(args: &Args, screen: &Arc<Screen>) -> Result<()> {
+fn start_logging(args: &Args, screen: &Arc<Screen>) -> Result<()> {
     if let Some(banner) = args.name.banner()
-        && !screen.is_for_scripts()
+        && !screen.writes_events()
     {
         banner.lines().for_each(|line| screen.line(line));
     }
-    job::paths::ensure_different(args)?;
+    job::paths::ensure_distinct(args)?;
     if let Some(file) = &args.log_file {
         screen
-            .log_into(file)
+            .open_log_file(file)
             .with_context(|| format!("cannot write --log-file {}", file.display()))?;
     }
     terminal::log::install(screen);
@@ -168,17 +168,17 @@ fn prepare(args: &Args, screen: &Arc<Screen>) -> Result<()> {
 }
 
 /// Everything before the first packet.
-fn start(
+fn prepare(
     args: &Args,
     screen: &Arc<Screen>,
-    teller: Option<&Arc<EventWriter>>,
-) -> Result<(Job, Listeners), (NotBegun, anyhow::Error)> {
+    events: Option<&Arc<EventWriter>>,
+) -> Result<(Job, Listeners), (NotStarted, anyhow::Error)> {
     let (args, job) = resolve(args, &Environment::here(), screen).map_err(usage)?;
-    let listeners = listeners(&args, &job, screen, teller).map_err(usage)?;
-    if args.name == Name::Rtmpdump
+    let listeners = listeners(&args, &job, screen, events).map_err(usage)?;
+    if args.name == ProgramName::Rtmpdump
         && let Destination::Path(file) = &job.output
     {
-        create(file).map_err(|error| (NotBegun::OutputFailed, error))?;
+        create(file).map_err(|error| (NotStarted::OutputFailed, error))?;
     }
     Ok((job, listeners))
 }
@@ -187,36 +187,36 @@ fn listeners(
     args: &Args,
     job: &Job,
     screen: &Arc<Screen>,
-    teller: Option<&Arc<EventWriter>>,
+    events: Option<&Arc<EventWriter>>,
 ) -> Result<Listeners> {
-    let wishes = wishes(args, job);
+    let display = display_options(args, job);
     let mut listeners = Listeners::default();
-    if !screen.is_for_scripts() {
-        listeners.push(Console::new(Arc::clone(screen), wishes));
+    if !screen.writes_events() {
+        listeners.push(TextReport::new(Arc::clone(screen), display));
     }
     if let Some(file) = &args.heartbeat {
         listeners.push(Heartbeat::start(file).context("--heartbeat")?);
     }
     #[cfg(unix)]
-    if let Some(service) = report::systemd::Service::start(Arc::clone(screen)) {
-        listeners.push(service);
+    if let Some(notifier) = report::systemd::SystemdNotifier::start(Arc::clone(screen)) {
+        listeners.push(notifier);
     }
     // Last, since what the others log comes before the summary.
-    if let Some(teller) = teller {
-        let (teller, screen) = (Arc::clone(teller), Arc::clone(screen));
-        listeners.push(Scripts::new(teller, screen, wishes));
+    if let Some(events) = events {
+        let (events, screen) = (Arc::clone(events), Arc::clone(screen));
+        listeners.push(JsonReport::new(events, screen, display));
     }
     Ok(listeners)
 }
 
 fn resolve(args: &Args, environment: &Environment, screen: &Screen) -> Result<(Args, Job)> {
-    let args = rtmpdump::librtmp::applied(args)?;
-    screen.hide(job::secrets(&args));
+    let args = rtmpdump::librtmp::apply_url_options(args)?;
+    screen.add_secrets(job::secrets(&args));
     let job = job::resolve(&args, environment)?;
-    screen.hide(job.session.login.iter().map(|login| login.password.clone()));
+    screen.add_secrets(job.session.login.iter().map(|login| login.password.clone()));
     let proxy = job.dialer.proxy.as_ref();
     let proxy_login = proxy.and_then(|proxy| proxy.login.as_ref());
-    screen.hide(proxy_login.map(|login| login.password.clone()));
+    screen.add_secrets(proxy_login.map(|login| login.password.clone()));
     Ok((args, job))
 }
 
@@ -229,7 +229,7 @@ fn create(file: &Path) -> Result<()> {
     Ok(())
 }
 
-fn wishes(args: &Args, job: &Job) -> DisplayOptions {
+fn display_options(args: &Args, job: &Job) -> DisplayOptions {
     DisplayOptions {
         hashes: args.hashes,
         no_progress: matches!(args.progress, Some(ProgressKind::None | ProgressKind::Json)),
@@ -258,14 +258,14 @@ fn download(job: &Job, mut listeners: Listeners, screen: &Arc<Screen>) -> Result
 }
 
 /// Help goes where it can be piped from. Who closed the other end did not want to read it.
-fn print(name: Name, no_args: &NoArgs) {
+fn print(name: ProgramName, no_args: &NoDownload) {
     let banner = name
         .banner()
         .map_or_else(String::new, |banner| format!("{banner}\n"));
     let _ = match no_args {
-        NoArgs::Answer(answer) => write!(io::stdout(), "{answer}"),
-        NoArgs::Aside(answer) => write!(io::stderr(), "{banner}\n{answer}"),
-        NoArgs::Usage(message) => {
+        NoDownload::Stdout(answer) => write!(io::stdout(), "{answer}"),
+        NoDownload::Stderr(answer) => write!(io::stderr(), "{banner}\n{answer}"),
+        NoDownload::Usage(message) => {
             let screen = Screen::stderr(Verbosity::Normal, false);
             banner.lines().for_each(|line| screen.line(line));
             screen.line(&format!("ERROR: usage: {message}"));

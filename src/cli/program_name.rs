@@ -5,7 +5,7 @@ use std::{ffi::OsString, path::Path};
 
 /// The name that the program was started by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Name {
+pub enum ProgramName {
     /// Ours, or any other.
     #[default]
     Rtmpull,
@@ -13,7 +13,7 @@ pub enum Name {
     Rtmpdump,
 }
 
-impl Name {
+impl ProgramName {
     /// The name in what is the first word of a command line.
     pub fn of(program: &OsString) -> Self {
         match Path::new(program).file_stem() {
@@ -47,17 +47,25 @@ mod tests {
             "./RTMPDUMP",
             "rtmpdump.exe",
         ] {
-            assert_eq!(Name::of(&program.into()), Name::Rtmpdump, "{program}");
+            assert_eq!(
+                ProgramName::of(&program.into()),
+                ProgramName::Rtmpdump,
+                "{program}"
+            );
         }
         for program in ["rtmpull", "", "rtmpdump/rtmpull", "rtmpdump2"] {
-            assert_eq!(Name::of(&program.into()), Name::Rtmpull, "{program}");
+            assert_eq!(
+                ProgramName::of(&program.into()),
+                ProgramName::Rtmpull,
+                "{program}"
+            );
         }
     }
 
     #[test]
     fn greets_front_ends() {
-        let banner = Name::Rtmpdump.banner().unwrap();
+        let banner = ProgramName::Rtmpdump.banner().unwrap();
         assert!(banner.starts_with("RTMPDump v2.4\n"));
-        assert_eq!(Name::Rtmpull.banner(), None);
+        assert_eq!(ProgramName::Rtmpull.banner(), None);
     }
 }

@@ -4,11 +4,11 @@ use std::ffi::OsString;
 
 use clap::{Arg, Command};
 
-use super::{no_download::NoArgs, values::Wait};
+use super::{no_download::NoDownload, values::Wait};
 
 /// `line` with each long name in full. A name of rtmpdump's is meant before one of ours, so that what
 /// was clear to rtmpdump is still clear. `--wait 60` becomes `--wait=60`.
-pub(super) fn spelt_out(command: &Command, line: Vec<OsString>) -> Result<Vec<OsString>, NoArgs> {
+pub(super) fn expand(command: &Command, line: Vec<OsString>) -> Result<Vec<OsString>, NoDownload> {
     let mut line = line.into_iter().peekable();
     let mut out: Vec<OsString> = line.next().into_iter().collect();
     while let Some(word) = line.next() {
@@ -35,7 +35,7 @@ pub(super) fn spelt_out(command: &Command, line: Vec<OsString>) -> Result<Vec<Os
 }
 
 /// `--name` or `--name=value` out of what stands behind the hyphens, if it is the start of a name.
-fn in_full(command: &Command, option: &str) -> Result<Option<OsString>, NoArgs> {
+fn in_full(command: &Command, option: &str) -> Result<Option<OsString>, NoDownload> {
     let end = option.find('=').unwrap_or(option.len());
     let (start, value) = option.split_at(end);
     let named = |name: &str| Ok(Some(format!("--{name}{value}").into()));
@@ -54,7 +54,7 @@ fn in_full(command: &Command, option: &str) -> Result<Option<OsString>, NoArgs> 
     match (start, names.as_slice(), rtmpdumps.as_slice()) {
         ("", ..) | (_, [], _) => Ok(None),
         (_, [name], _) | (_, _, [name]) => named(name),
-        _ => Err(NoArgs::Usage(format!(
+        _ => Err(NoDownload::Usage(format!(
             "--{start} may mean --{} (try --help)",
             names.join(" or --")
         ))),
@@ -148,15 +148,15 @@ mod tests {
     use super::*;
     use crate::cli::args::Args;
 
-    fn spelt_out(line: &[&str]) -> Result<Vec<String>, String> {
+    fn expand(line: &[&str]) -> Result<Vec<String>, String> {
         let words = ["program"].iter().chain(line).map(OsString::from).collect();
-        match super::spelt_out(&Args::command(), words) {
+        match super::expand(&Args::command(), words) {
             Ok(line) => Ok(line
                 .into_iter()
                 .skip(1)
                 .map(|word| word.into_string().unwrap())
                 .collect()),
-            Err(NoArgs::Usage(why)) => Err(why),
+            Err(NoDownload::Usage(why)) => Err(why),
             Err(answer) => panic!("{answer:?}"),
         }
     }
@@ -184,7 +184,7 @@ mod tests {
             ("rt", "rt"),
         ];
         for (word, expected) in cases {
-            match spelt_out(&[word]) {
+            match expand(&[word]) {
                 Ok(line) => assert_eq!(line, [expected], "{word}"),
                 Err(why) => assert!(word == "--pass", "{why}"),
             }
@@ -204,7 +204,7 @@ mod tests {
             (&["--wait"], &["--wait"]),
         ];
         for (line, expected) in cases {
-            assert_eq!(spelt_out(line).unwrap(), expected, "{line:?}");
+            assert_eq!(expand(line).unwrap(), expected, "{line:?}");
         }
     }
 
@@ -226,7 +226,7 @@ mod tests {
             ),
         ];
         for (word, expected) in cases {
-            assert_eq!(spelt_out(&[word]).unwrap_err(), expected);
+            assert_eq!(expand(&[word]).unwrap_err(), expected);
         }
     }
 
@@ -241,10 +241,10 @@ mod tests {
             &["-q", "--rtmp", "--", "-VRf", "--"],
         ];
         for line in lines {
-            assert_eq!(spelt_out(line).unwrap(), line);
+            assert_eq!(expand(line).unwrap(), line);
         }
         assert_eq!(
-            spelt_out(&["-oz", "--rt", "--rt"]).unwrap(),
+            expand(&["-oz", "--rt", "--rt"]).unwrap(),
             ["-oz", "--rtmp", "--rt"]
         );
     }

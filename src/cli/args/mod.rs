@@ -19,11 +19,11 @@ use clap::{
     error::ErrorKind, parser::ValueSource,
 };
 
-pub use self::no_download::NoArgs;
+pub use self::no_download::NoDownload;
 use self::values::{
     Attempts, Interval, Protocol, Seconds, Size, Socks, Span, SwfHash, TlsPin, Until, Wait,
 };
-use super::{generate::Generate, program_name::Name};
+use super::{generate::Generate, program_name::ProgramName};
 
 /// Downloads recorded and live RTMP streams to FLV files.
 ///
@@ -612,20 +612,22 @@ pub struct Args {
 
     /// What the program is called.
     #[arg(skip)]
-    pub name: Name,
+    pub name: ProgramName,
 }
 
 impl Args {
     /// Reads a command line, the program's name first.
-    pub fn read(command_line: impl IntoIterator<Item = OsString>) -> Result<Self, NoArgs> {
+    pub fn read(command_line: impl IntoIterator<Item = OsString>) -> Result<Self, NoDownload> {
         let command_line: Vec<OsString> = command_line.into_iter().collect();
-        let name = command_line.first().map_or(Name::Rtmpull, Name::of);
+        let name = command_line
+            .first()
+            .map_or(ProgramName::Rtmpull, ProgramName::of);
         let command = Self::command();
-        let mut args = abbreviations::spelt_out(&command, command_line).and_then(|line| {
-            Self::parsed(line).map_err(|error| NoArgs::of(name, &command, &error))
+        let mut args = abbreviations::expand(&command, command_line).and_then(|line| {
+            Self::parsed(line).map_err(|error| NoDownload::of(name, &command, &error))
         })?;
         if let Some(what) = args.generate {
-            return Err(NoArgs::Answer(what.text(command)));
+            return Err(NoDownload::Stdout(what.text(command)));
         }
         args.name = name;
         Ok(args)

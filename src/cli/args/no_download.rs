@@ -2,35 +2,35 @@
 
 use clap::{Command, error::ErrorKind};
 
-use crate::cli::{exit_code::Exit, program_name::Name, rtmpdump};
+use crate::cli::{exit_code::Exit, program_name::ProgramName, rtmpdump};
 
 /// A command line that asks for no download.
 #[derive(Debug)]
-pub enum NoArgs {
+pub enum NoDownload {
     /// It asks for something that belongs on standard output; holds the answer.
-    Answer(String),
+    Stdout(String),
     /// It asks for help, and its name says that help belongs on standard error.
-    Aside(String),
+    Stderr(String),
     /// It cannot be understood; holds why, in one line.
     Usage(String),
 }
 
-impl NoArgs {
+impl NoDownload {
     /// The exit code: an answer is what was wanted.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Answer(_) | Self::Aside(_) => Exit::Success,
+            Self::Stdout(_) | Self::Stderr(_) => Exit::Success,
             Self::Usage(_) => Exit::Failure,
         }
     }
 
-    pub(super) fn of(name: Name, command: &Command, error: &clap::Error) -> Self {
+    pub(super) fn of(name: ProgramName, command: &Command, error: &clap::Error) -> Self {
         match error.kind() {
-            ErrorKind::DisplayHelp if name == Name::Rtmpdump => {
-                Self::Aside(rtmpdump::help::help(command))
+            ErrorKind::DisplayHelp if name == ProgramName::Rtmpdump => {
+                Self::Stderr(rtmpdump::help::help(command))
             }
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-                Self::Answer(error.render().to_string())
+                Self::Stdout(error.render().to_string())
             }
             ErrorKind::UnknownArgument => {
                 Self::Usage(format!("{} (try --help)", first_paragraph(error)))

@@ -3,7 +3,7 @@ use clap::CommandFactory;
 use super::*;
 use crate::cli::exit_code::Exit;
 
-fn read(arguments: &[&str]) -> Result<Args, NoArgs> {
+fn read(arguments: &[&str]) -> Result<Args, NoDownload> {
     let program = OsString::from("rtmpull");
     Args::read(
         [program]
@@ -14,7 +14,7 @@ fn read(arguments: &[&str]) -> Result<Args, NoArgs> {
 
 fn usage(arguments: &[&str]) -> String {
     match read(arguments).unwrap_err() {
-        NoArgs::Usage(message) => message,
+        NoDownload::Usage(message) => message,
         answer => panic!("{answer:?}"),
     }
 }
@@ -29,7 +29,7 @@ fn explains_every_flag() {
     for help in ["-h", "--help"] {
         let no_args = read(&[help]).unwrap_err();
         assert_eq!(no_args.exit(), Exit::Success);
-        let NoArgs::Answer(help) = no_args else {
+        let NoDownload::Stdout(help) = no_args else {
             panic!()
         };
         for argument in Args::command().get_arguments() {
@@ -53,7 +53,7 @@ fn explains_every_flag() {
 
 #[test]
 fn tells_the_version() {
-    let NoArgs::Answer(version) = read(&["--version"]).unwrap_err() else {
+    let NoDownload::Stdout(version) = read(&["--version"]).unwrap_err() else {
         panic!()
     };
     assert_eq!(
@@ -307,11 +307,11 @@ fn helps_by_its_name() {
         Args::read(line).unwrap_err()
     };
     for option in ["-h", "--help"] {
-        let NoArgs::Aside(help) = helped("/bin/rtmpdump", option) else {
+        let NoDownload::Stderr(help) = helped("/bin/rtmpdump", option) else {
             panic!("help of rtmpdump's goes to standard error");
         };
         assert!(help.starts_with("--rtmp|-r url "), "{help}");
-        assert!(matches!(helped("rtmpull", option), NoArgs::Answer(_)));
+        assert!(matches!(helped("rtmpull", option), NoDownload::Stdout(_)));
     }
 }
 
@@ -321,7 +321,7 @@ fn on_part_is_a_hidden_alias_of_on_segment() {
         let args = read(&["rtmp://h/a/b", option, "program"]).unwrap();
         assert_eq!(args.on_segment.as_deref(), Some("program"), "{option}");
     }
-    let NoArgs::Answer(help) = read(&["--help"]).unwrap_err() else {
+    let NoDownload::Stdout(help) = read(&["--help"]).unwrap_err() else {
         panic!("help is printed");
     };
     assert!(!help.contains("on-part"), "{help}");

@@ -20,14 +20,14 @@ use jiff::Zoned;
 pub use self::environment::Environment;
 use self::{
     paths::{has_content, is_special, is_stdout},
-    target::Place,
+    target::Candidates,
 };
 use super::{
     args::{
         Args, Handshake,
         values::{Interval, Span, bound, given},
     },
-    program_name::Name,
+    program_name::ProgramName,
 };
 use crate::{
     core::{
@@ -45,11 +45,11 @@ use crate::{
 /// The download that `args` ask for, or why there can be none. What a URL says behind the address has
 /// to be among them already.
 pub fn resolve(args: &Args, environment: &Environment) -> Result<Job> {
-    let Place {
+    let Candidates {
         target,
         first,
         alternatives,
-    } = Place::of(args)?;
+    } = Candidates::of(args)?;
     let connect = connect(args, &first)?;
     let login = auth::login(args, &target)?;
     let (output, pipe) = outputs(args, environment)?;
@@ -60,7 +60,7 @@ pub fn resolve(args: &Args, environment: &Environment) -> Result<Job> {
     let parts = segments::parts(args, &output)?;
     let limits = segments::limits(args, &output, &Zoned::now())?;
     let resume = resume(args, &output)?;
-    tell_what_is_ignored(args, &output);
+    warn_about_ignored_options(args, &output);
     let start_ms = start_ms(args, resume);
     let stop_ms = args.stop.filter(|stop| stop.ms > 0);
     let length_ms = stop_ms.map(|stop| stop.ms.saturating_sub(start_ms));
@@ -79,7 +79,7 @@ pub fn resolve(args: &Args, environment: &Environment) -> Result<Job> {
             swf_proof: swf.proof,
             buffer: buffer(args.buffer),
             pause_unpause: !args.realtime && !args.live,
-            enhanced: !args.no_enhanced && args.name != Name::Rtmpdump,
+            enhanced: !args.no_enhanced && args.name != ProgramName::Rtmpdump,
             handshake: handshake(args.handshake),
             encryption: encryption(args, target.scheme)?,
             pipelining: !args.no_pipelining,
@@ -133,7 +133,8 @@ fn subscribe(args: &Args, playpath: &str) -> Option<String> {
 
 /// A live stream that has been recorded cannot be had again. rtmpdump's callers know that it replaces.
 fn ensure_spared(args: &Args, output: &Destination) -> Result<()> {
-    let is_meant = !args.live || args.overwrite || args.append || args.name == Name::Rtmpdump;
+    let is_meant =
+        !args.live || args.overwrite || args.append || args.name == ProgramName::Rtmpdump;
     if let Destination::Path(file) = output
         && !is_meant
         && has_content(file)
@@ -176,7 +177,7 @@ fn resume(args: &Args, output: &Destination) -> Result<Option<Resume>> {
 }
 
 /// What an option asks for in vain is told: nobody finds out otherwise.
-fn tell_what_is_ignored(args: &Args, output: &Destination) {
+fn warn_about_ignored_options(args: &Args, output: &Destination) {
     if args.skip.is_some_and(|count| count > 0) && !args.resume && !args.append {
         tracing::warn!("nothing is resumed, ignoring --skip");
     }
@@ -200,7 +201,7 @@ fn start_ms(args: &Args, resume: Option<Resume>) -> u32 {
 fn start(args: &Args, start_ms: u32) -> Start {
     match args.name {
         _ if args.live => Start::Live,
-        Name::Rtmpull if start_ms == 0 => Start::LiveElseRecorded,
+        ProgramName::Rtmpull if start_ms == 0 => Start::LiveElseRecorded,
         _ => Start::At { ms: start_ms },
     }
 }

@@ -10,7 +10,7 @@ use anyhow::{Result, ensure};
 use crate::cli::args::Args;
 
 /// Fails where two options name the same file, before anything is written into it.
-pub(in crate::cli) fn ensure_different(args: &Args) -> Result<()> {
+pub(in crate::cli) fn ensure_distinct(args: &Args) -> Result<()> {
     let output = args.flv.as_ref().filter(|file| !is_stdout(Some(file)));
     let named = [
         ("--log-file", args.log_file.as_ref()),
@@ -25,20 +25,20 @@ pub(in crate::cli) fn ensure_different(args: &Args) -> Result<()> {
         .filter_map(|(flag, file)| Some((flag, file?)));
     let mut seen: Vec<(&str, PathBuf)> = Vec::new();
     for (flag, file) in named.chain(repaired) {
-        let Some(place) = place(file) else { continue };
-        let same = seen.iter().find(|(_, other)| *other == place);
+        let Some(path) = path(file) else { continue };
+        let same = seen.iter().find(|(_, other)| *other == path);
         if let Some((other, _)) = same {
             // What is repaired may be named twice, and repairs look after their output themselves.
             let is_free = flag == REPAIR && [REPAIR, OUTPUT].contains(other);
             ensure!(is_free, "{other} and {flag} name the same file");
         }
-        seen.push((flag, place));
+        seen.push((flag, path));
     }
     Ok(())
 }
 
 /// Where a file is, or will be, by whatever name. Pipes and devices may have several writers.
-fn place(file: &Path) -> Option<PathBuf> {
+fn path(file: &Path) -> Option<PathBuf> {
     if let Ok(path) = fs::canonicalize(file) {
         return path.is_file().then_some(path);
     }

@@ -11,7 +11,7 @@ use crate::{
             Args, Gap,
             values::{Attempts, Wait},
         },
-        program_name::Name,
+        program_name::ProgramName,
     },
     download::retry::{Patience, RetryPolicy},
     output::{Destination, GapPolicy},
@@ -20,8 +20,8 @@ use crate::{
 /// What is tried again. rtmpdump tried nothing, and its callers have loops of their own.
 pub(super) fn retry(args: &Args) -> RetryPolicy {
     let attempts = args.retry.unwrap_or(match args.name {
-        Name::Rtmpull if args.live => LIVE_ATTEMPTS,
-        Name::Rtmpull | Name::Rtmpdump => Attempts::UpTo(0),
+        ProgramName::Rtmpull if args.live => LIVE_ATTEMPTS,
+        ProgramName::Rtmpull | ProgramName::Rtmpdump => Attempts::UpTo(0),
     });
     RetryPolicy {
         attempts: match attempts {
@@ -42,8 +42,8 @@ pub(super) fn republish_wait(args: &Args) -> Duration {
     match (args.republish_wait, args.name) {
         (Some(Wait::UpTo(wait)), _) => wait,
         (Some(Wait::Forever), _) => Duration::MAX,
-        (None, Name::Rtmpull) if args.live => REPUBLISH_WAIT,
-        (None, Name::Rtmpull | Name::Rtmpdump) => Duration::ZERO,
+        (None, ProgramName::Rtmpull) if args.live => REPUBLISH_WAIT,
+        (None, ProgramName::Rtmpull | ProgramName::Rtmpdump) => Duration::ZERO,
     }
 }
 

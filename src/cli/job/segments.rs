@@ -12,7 +12,7 @@ use crate::{
             Args,
             values::{Size, Span},
         },
-        program_name::Name,
+        program_name::ProgramName,
     },
     core::flv::head,
     download::Limits,
@@ -22,8 +22,8 @@ use crate::{
 /// The output of this name. Under rtmpdump's a name is nothing but a name.
 pub(super) fn destination(args: &Args, file: &Path) -> Destination {
     let template = match args.name {
-        Name::Rtmpull => Template::parse(file),
-        Name::Rtmpdump => None,
+        ProgramName::Rtmpull => Template::parse(file),
+        ProgramName::Rtmpdump => None,
     };
     match template {
         Some(template) => Destination::Template(template),

@@ -13,13 +13,13 @@ use crate::{
 
 /// The server, the place that is meant, and the others that may be.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct Candidates {
     pub(super) target: Target,
     pub(super) first: download::Candidate,
     pub(super) alternatives: Vec<download::Candidate>,
 }
 
-impl Place {
+impl Candidates {
     pub(super) fn of(args: &Args) -> Result<Self> {
         let target = target(args)?;
         let app = args.app.as_deref().unwrap_or(&target.split.app);

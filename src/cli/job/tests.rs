@@ -26,7 +26,7 @@ const ON_TERMINAL: Environment = Environment {
 fn args(line: &[&str]) -> Args {
     let program = OsString::from("rtmpull");
     let args = Args::read([program].into_iter().chain(line.iter().map(OsString::from)));
-    librtmp::applied(&args.unwrap()).unwrap()
+    librtmp::apply_url_options(&args.unwrap()).unwrap()
 }
 
 fn job(line: &[&str]) -> Job {
@@ -34,7 +34,7 @@ fn job(line: &[&str]) -> Job {
 }
 
 fn job_as_rtmpdump(line: &[&str]) -> Job {
-    let name = Name::Rtmpdump;
+    let name = ProgramName::Rtmpdump;
     resolve(&Args { name, ..args(line) }, &PIPED).unwrap()
 }
 

@@ -1,6 +1,6 @@
 //! How the user wants progress to look.
 
-/// What the listeners know about the wishes of the user.
+/// What the listeners know about the display of the user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DisplayOptions {
     /// Progress is a row of `#`.

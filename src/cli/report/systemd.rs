@@ -15,7 +15,7 @@ use sd_notify::NotifyState;
 
 use super::{
     listeners::Listener,
-    text::{because, described_retry},
+    text::{reason_suffix, retry_text},
 };
 use crate::{
     cli::terminal::{sanitize::escaped, screen::Screen, time_format::hms},
@@ -28,7 +28,7 @@ use crate::{
 /// Tells the manager once media arrives, how far it is, and that it still does. A thread of its own
 /// sends it all, so that a manager that does not read delays nothing.
 #[derive(Debug)]
-pub struct Service {
+pub struct SystemdNotifier {
     /// Knows the secrets.
     screen: Arc<Screen>,
     /// None once it is over.
@@ -41,7 +41,7 @@ pub struct Service {
     seen_frames: u64,
     is_ready: bool,
     /// When progress was told last.
-    told: Option<Instant>,
+    last_status: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -51,7 +51,7 @@ enum Message {
     Stopping,
 }
 
-impl Service {
+impl SystemdNotifier {
     /// To the manager that the environment names, if it does.
     pub fn start(screen: Arc<Screen>) -> Option<Self> {
         env::var_os(SOCKET).filter(|socket| !socket.is_empty())?;
@@ -64,7 +64,7 @@ impl Service {
         let thread = thread::Builder::new().name("service".to_owned());
         let spawned = thread.spawn(move || {
             let _until_the_end: SyncSender<()> = sender;
-            tell_all(&received, interval, &alive);
+            send_all(&received, interval, &alive);
         });
         spawned.ok()?;
         Some(Self {
@@ -75,18 +75,18 @@ impl Service {
             alive_until,
             seen_frames: 0,
             is_ready: false,
-            told: None,
+            last_status: None,
         })
     }
 
     fn status(&self, text: &str) {
         // A line end would begin another message.
         let text = escaped(&self.screen.redacted(text));
-        self.tell(Message::Status(text));
+        self.send(Message::Status(text));
     }
 
     /// Tells whether there is room for it.
-    fn tell(&self, message: Message) -> bool {
+    fn send(&self, message: Message) -> bool {
         let messages = self.messages.as_ref();
         messages.is_some_and(|messages| messages.try_send(message).is_ok())
     }
@@ -98,17 +98,17 @@ impl Service {
     }
 }
 
-impl Listener for Service {
+impl Listener for SystemdNotifier {
     fn finished(&mut self, outcome: &Outcome) {
-        let reason = because(&outcome.reason);
+        let reason = reason_suffix(&outcome.reason);
         self.status(&format!("{}{reason}", outcome.ending));
-        self.tell(Message::Stopping);
+        self.send(Message::Stopping);
         self.messages = None;
         let _ = self.thread_ends.recv_timeout(MANAGER_PATIENCE);
     }
 }
 
-impl Report for Service {
+impl Report for SystemdNotifier {
     fn connecting(&mut self, endpoint: &Endpoint) {
         self.is_alive_for(ATTEMPT);
         self.status(&format!("Connecting to {endpoint}"));
@@ -124,8 +124,8 @@ impl Report for Service {
 
     fn retry(&mut self, retry: &Retry) {
         self.is_alive_for(retry.wait.saturating_add(self.interval));
-        self.told = None;
-        self.status(&described_retry(retry));
+        self.last_status = None;
+        self.status(&retry_text(retry));
     }
 
     fn progress(&mut self, progress: &Progress) {
@@ -134,12 +134,12 @@ impl Report for Service {
         }
         self.seen_frames = progress.frames;
         self.is_alive_for(self.interval);
-        self.is_ready = self.is_ready || self.tell(Message::Ready);
+        self.is_ready = self.is_ready || self.send(Message::Ready);
         let is_due = self
-            .told
-            .is_none_or(|told| told.elapsed() >= STATUS_INTERVAL);
+            .last_status
+            .is_none_or(|last| last.elapsed() >= STATUS_INTERVAL);
         if is_due {
-            self.told = Some(Instant::now());
+            self.last_status = Some(Instant::now());
             let (at, bytes) = (hms(progress.position_ms), HumanBytes(progress.bytes));
             self.status(&format!("Recording, {at}, {bytes}"));
         }
@@ -147,7 +147,7 @@ impl Report for Service {
 }
 
 /// Sends what is to be told, and in between that all is well as long as it is.
-fn tell_all(
+fn send_all(
     messages: &Receiver<Message>,
     interval: Option<Duration>,
     alive_until: &Mutex<Option<Instant>>,
@@ -160,7 +160,7 @@ fn tell_all(
             None => messages.recv().map_err(RecvTimeoutError::from),
         };
         match message {
-            Ok(message) => send(&message),
+            Ok(message) => notify(&message),
             Err(RecvTimeoutError::Disconnected) => return,
             Err(RecvTimeoutError::Timeout) => {
                 let until = *alive_until.lock().unwrap_or_else(PoisonError::into_inner);
@@ -174,7 +174,7 @@ fn tell_all(
 }
 
 /// A manager that does not listen is no reason to stop.
-fn send(message: &Message) {
+fn notify(message: &Message) {
     let sent = sd_notify::notify(&[match message {
         Message::Ready => NotifyState::Ready,
         Message::Status(text) => NotifyState::Status(text),

@@ -39,7 +39,7 @@ pub enum Error {
 }
 
 /// `args` with what its URL says beside the address. Options of the command line win.
-pub fn applied(args: &Args) -> Result<Args, Error> {
+pub fn apply_url_options(args: &Args) -> Result<Args, Error> {
     let mut args = args.clone();
     // A stream's name may have a space in it, where no option follows.
     let is_notation = |text: &String| {
@@ -218,7 +218,7 @@ mod tests {
     }
 
     fn applied(line: &[&str]) -> Result<Args, Error> {
-        super::applied(&args(line))
+        apply_url_options(&args(line))
     }
 
     #[test]
@@ -367,7 +367,7 @@ mod tests {
     proptest! {
         #[test]
         fn survives_any_text(text in "rtmp://h/a/b( (app|live|start)?=?[\\\\0-9a é]{0,5}){0,5}") {
-            let _ = super::applied(&args(&["-i", &text]));
+            let _ = apply_url_options(&args(&["-i", &text]));
         }
     }
 }

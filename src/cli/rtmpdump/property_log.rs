@@ -5,8 +5,8 @@ use std::fmt;
 use tracing::field::{Field, Visit};
 
 use crate::cli::terminal::{
-    sanitize::{escaped, grants_access},
-    screen::{Screen, shown},
+    sanitize::{escaped, is_secret_name},
+    screen::{Screen, cut_and_escape},
 };
 
 /// A member of what a server sent, in the layout of rtmpdump's: front ends look for `redirect`.
@@ -30,8 +30,8 @@ impl Property {
         let name = self.name.unwrap_or_default();
         let value = match self.value {
             // Where the server sends us is the one thing that a front end cannot do without.
-            Some(value) if name == "redirect" => format!(":\t{}", shown(&value)),
-            Some(_) if self.kind == "STRING" && grants_access(&name) => ":\t***".to_owned(),
+            Some(value) if name == "redirect" => format!(":\t{}", cut_and_escape(&value)),
+            Some(_) if self.kind == "STRING" && is_secret_name(&name) => ":\t***".to_owned(),
             Some(value) => format!(":\t{}", screen.cleaned(&value)),
             None => String::new(),
         };
@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn tells_of_properties_as_rtmpdump_does() {
         let (screen, written) = plain(Verbosity::Verbose);
-        screen.hide(["s3cret".to_owned()]);
+        screen.add_secrets(["s3cret".to_owned()]);
         logged(&screen, || {
             let url = "rtmp://me:pw@h/a?token=s3cret\x1b";
             tracing::debug!(target: properties::TARGET, "(object begin)");

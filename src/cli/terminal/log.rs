@@ -31,7 +31,7 @@ pub fn install(screen: &Arc<Screen>) {
         Verbosity::Verbose => LevelFilter::DEBUG,
         Verbosity::Debug => LevelFilter::TRACE,
     };
-    let log = Log::on(Arc::clone(screen));
+    let log = LogLayer::new(Arc::clone(screen));
     let subscriber = tracing_subscriber::registry().with(level).with(log);
     // Fails where there is a log already, which then stays.
     let _ = tracing::subscriber::set_global_default(subscriber);
@@ -39,21 +39,21 @@ pub fn install(screen: &Arc<Screen>) {
 
 /// Events as rtmpdump's lines: `LEVEL: text`. A server can cause them without end, so those that
 /// nobody asked for have a limit.
-struct Log {
+struct LogLayer {
     screen: Arc<Screen>,
-    unasked: AtomicUsize,
+    default_lines: AtomicUsize,
 }
 
-impl Log {
-    fn on(screen: Arc<Screen>) -> Self {
+impl LogLayer {
+    fn new(screen: Arc<Screen>) -> Self {
         Self {
             screen,
-            unasked: AtomicUsize::new(0),
+            default_lines: AtomicUsize::new(0),
         }
     }
 }
 
-impl<S: Subscriber> Layer<S> for Log {
+impl<S: Subscriber> Layer<S> for LogLayer {
     fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
         let metadata = event.metadata();
         let (name, verbosity) = match *metadata.level() {
@@ -64,9 +64,11 @@ impl<S: Subscriber> Layer<S> for Log {
             Level::TRACE => ("DEBUG2", Verbosity::Debug),
         };
         if verbosity == Verbosity::Normal {
-            match self.unasked.fetch_add(1, Ordering::Relaxed) {
-                0..UNASKED_LINES => {}
-                UNASKED_LINES => return self.screen.line("INFO: more messages are not printed"),
+            match self.default_lines.fetch_add(1, Ordering::Relaxed) {
+                0..MAX_DEFAULT_LINES => {}
+                MAX_DEFAULT_LINES => {
+                    return self.screen.line("INFO: more messages are not printed");
+                }
                 _ => return,
             }
         }
@@ -100,7 +102,7 @@ impl Visit for Line {
 }
 
 /// Messages without -V: more than any honest download brings about.
-const UNASKED_LINES: usize = 1000;
+const MAX_DEFAULT_LINES: usize = 1000;
 
 #[cfg(test)]
 pub(in crate::cli) mod tests {
@@ -109,7 +111,7 @@ pub(in crate::cli) mod tests {
 
     /// Runs `log` with its messages on `screen`.
     pub(in crate::cli) fn logged(screen: &Arc<Screen>, log: impl FnOnce()) {
-        let layer = Log::on(Arc::clone(screen));
+        let layer = LogLayer::new(Arc::clone(screen));
         let subscriber = tracing_subscriber::registry().with(layer);
         tracing::subscriber::with_default(subscriber, log);
     }
@@ -120,7 +122,7 @@ pub(in crate::cli) mod tests {
         let file = folder.path().join("log");
         for verbosity in [Verbosity::Quiet, Verbosity::Debug] {
             let (screen, written) = plain(verbosity);
-            screen.log_into(&file).unwrap();
+            screen.open_log_file(&file).unwrap();
             screen.line("line rtmp://me:pw@host");
             screen.status("status");
             logged(&screen, || {
@@ -156,10 +158,10 @@ pub(in crate::cli) mod tests {
     fn a_server_that_warns_and_warns_is_not_listened_to_for_ever() {
         let (screen, written) = plain(Verbosity::Normal);
         logged(&screen, || {
-            (0..5 * UNASKED_LINES).for_each(|_| tracing::warn!("again"));
+            (0..5 * MAX_DEFAULT_LINES).for_each(|_| tracing::warn!("again"));
         });
         let lines = written.take();
-        assert_eq!(lines.lines().count(), UNASKED_LINES + 1);
+        assert_eq!(lines.lines().count(), MAX_DEFAULT_LINES + 1);
         assert!(lines.ends_with("INFO: more messages are not printed\n"));
     }
 

@@ -27,7 +27,7 @@ pub fn escaped_bytes(bytes: &[u8]) -> String {
 pub fn escaped_json(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {
-        if is_harmful(c) {
+        if must_escape(c) {
             let mut units = [0; 2];
             for unit in c.encode_utf16(&mut units) {
                 write!(out, "\\u{unit:04x}").expect("a string takes everything");
@@ -41,7 +41,7 @@ pub fn escaped_json(json: &str) -> String {
 
 fn push_escaped(out: &mut String, text: &str) {
     for c in text.chars() {
-        if is_harmful(c) {
+        if must_escape(c) {
             out.extend(c.escape_default());
         } else {
             out.push(c);
@@ -49,7 +49,7 @@ fn push_escaped(out: &mut String, text: &str) {
     }
 }
 
-fn is_harmful(c: char) -> bool {
+fn must_escape(c: char) -> bool {
     match c {
         '\t' => false,
         // Line and paragraph separator; marks, embeddings, overrides and isolates of direction.
@@ -67,7 +67,7 @@ pub fn redacted(text: &str) -> String {
 }
 
 /// `text` without `secrets`. A short one may be a part of any word, and is looked for as a whole one.
-pub fn hidden(text: &str, secrets: &[String]) -> String {
+pub fn without_secrets(text: &str, secrets: &[String]) -> String {
     let mut text = text.to_owned();
     for secret in secrets {
         text = match secret.chars().count() {
@@ -94,7 +94,7 @@ fn without_word(text: &str, word: &str) -> String {
 }
 
 /// Whether something of this name proves who somebody is, or that he may do something.
-pub fn grants_access(name: &str) -> bool {
+pub fn is_secret_name(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     SECRET_NAMES.iter().any(|secret| name.contains(secret))
 }
@@ -129,7 +129,7 @@ fn redact_items(text: &str) -> String {
         let mut parts = piece.splitn(3, ':');
         let (kind, name, value) = (parts.next(), parts.next(), parts.next());
         match (kind, name, value) {
-            (Some("NS" | "NN"), Some(name), Some(value)) if grants_access(name) => {
+            (Some("NS" | "NN"), Some(name), Some(value)) if is_secret_name(name) => {
                 let end = value.chars().next_back().filter(|c| "\"' ".contains(*c));
                 out.extend([&piece[..4 + name.len()], REDACTED]);
                 out.extend(end);
@@ -153,7 +153,7 @@ fn redact_queries(text: &str) -> String {
         };
         let is_secret = match before.ends_with(' ') {
             true => SECRET_KEYS.iter().any(|key| name.eq_ignore_ascii_case(key)),
-            false => grants_access(name),
+            false => is_secret_name(name),
         };
         if value.starts_with('=') && is_secret {
             out.extend([name, "=", REDACTED]);
@@ -236,7 +236,7 @@ mod tests {
     fn json_stays_what_it_says() {
         let text = "C1 \u{9b}31m, DEL \x7f, ESC \x1b, mark \u{202e}, \u{1f600}, \"quote\\";
         let json = escaped_json(&serde_json::to_string(text).unwrap());
-        assert!(!json.contains(is_harmful), "{json}");
+        assert!(!json.contains(must_escape), "{json}");
         assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
     }
 
@@ -306,17 +306,21 @@ mod tests {
 
     #[test]
     fn hides_secrets_wherever_they_are() {
-        let hidden = |text, secret: &str| hidden(text, &[String::new(), secret.to_owned()]);
-        assert_eq!(hidden("xs3crety s3cret", "s3cret"), "x***y ***");
-        assert_eq!(hidden("a pass, ab, (a)", "a"), "*** pass, ab, (***)");
-        assert_eq!(hidden("aa aé éa é", "é"), "aa aé éa ***");
-        assert_eq!(hidden("", "x"), "");
+        let without_secrets =
+            |text, secret: &str| without_secrets(text, &[String::new(), secret.to_owned()]);
+        assert_eq!(without_secrets("xs3crety s3cret", "s3cret"), "x***y ***");
+        assert_eq!(
+            without_secrets("a pass, ab, (a)", "a"),
+            "*** pass, ab, (***)"
+        );
+        assert_eq!(without_secrets("aa aé éa é", "é"), "aa aé éa ***");
+        assert_eq!(without_secrets("", "x"), "");
     }
 
     proptest! {
         #[test]
         fn lets_nothing_harmful_through(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
-            prop_assert!(!escaped_bytes(&bytes).contains(is_harmful));
+            prop_assert!(!escaped_bytes(&bytes).contains(must_escape));
         }
 
         #[test]
@@ -324,7 +328,7 @@ mod tests {
             let _ = redacted(&text);
             let _ = redacted(&format!("://{url}"));
             let _ = redacted(&format!("NS:key:{url}"));
-            let _ = hidden(&text, &[url]);
+            let _ = without_secrets(&text, &[url]);
         }
     }
 }

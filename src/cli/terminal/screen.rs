@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use tracing::Level;
 
 use super::{
-    sanitize::{escaped, hidden, redacted},
+    sanitize::{escaped, redacted, without_secrets},
     time_format::utc,
 };
 use crate::cli::{
@@ -32,7 +32,7 @@ pub struct Screen {
     log: OnceLock<Mutex<File>>,
     secrets: Mutex<Vec<String>>,
     /// Lines are events, and nothing else is written.
-    teller: Option<Arc<EventWriter>>,
+    events: Option<Arc<EventWriter>>,
 }
 
 struct Out {
@@ -50,9 +50,9 @@ impl Screen {
     }
 
     /// Standard error for scripts: each line is an event.
-    pub fn events(verbosity: Verbosity, teller: Arc<EventWriter>) -> Self {
+    pub fn events(verbosity: Verbosity, events: Arc<EventWriter>) -> Self {
         Self {
-            teller: Some(teller),
+            events: Some(events),
             ..Self::new(verbosity, false, Box::new(io::sink()))
         }
     }
@@ -69,17 +69,17 @@ impl Screen {
             }),
             log: OnceLock::new(),
             secrets: Mutex::default(),
-            teller: None,
+            events: None,
         }
     }
 
     /// Whether each line is an event.
-    pub fn is_for_scripts(&self) -> bool {
-        self.teller.is_some()
+    pub fn writes_events(&self) -> bool {
+        self.events.is_some()
     }
 
     /// Adds each line to `file` from now on, with the time, whatever is printed.
-    pub fn log_into(&self, file: &Path) -> io::Result<()> {
+    pub fn open_log_file(&self, file: &Path) -> io::Result<()> {
         let file = File::options().append(true).create(true).open(file)?;
         self.log.get_or_init(|| Mutex::new(file));
         Ok(())
@@ -94,9 +94,9 @@ impl Screen {
     }
 
     /// Has these words printed nowhere from now on.
-    pub fn hide(&self, secrets: impl IntoIterator<Item = String>) {
-        let mut hidden = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
-        hidden.extend(secrets);
+    pub fn add_secrets(&self, secrets: impl IntoIterator<Item = String>) {
+        let mut known = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        known.extend(secrets);
     }
 
     /// Prints a line, without secrets, no longer than anybody reads, and escaped.
@@ -106,28 +106,28 @@ impl Screen {
 
     /// `text` without secrets and no longer than anybody reads, but not escaped.
     pub fn redacted(&self, text: &str) -> String {
-        cut(&self.without_secrets(text))
+        cut(&self.redact(text))
     }
 
     /// Without secrets, no longer than anybody reads, and escaped.
     pub(in crate::cli) fn cleaned(&self, text: &str) -> String {
-        shown(&self.without_secrets(text))
+        cut_and_escape(&self.redact(text))
     }
 
-    fn without_secrets(&self, text: &str) -> String {
+    fn redact(&self, text: &str) -> String {
         let secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
-        redacted(&hidden(text, &secrets))
+        redacted(&without_secrets(text, &secrets))
     }
 
     /// Prints what is asked for by `verbosity`, and logs what is worth logging.
     pub(super) fn print(&self, verbosity: Verbosity, level: &Level, text: &str) {
-        match &self.teller {
+        match &self.events {
             _ if verbosity > self.verbosity => {}
-            Some(teller) => teller.tell(&Event::Log {
+            Some(events) => events.write(&Event::Log {
                 level: &level.as_str().to_ascii_lowercase(),
                 text,
             }),
-            None => self.bar.suspend(|| self.write(text, Ending::Line)),
+            None => self.bar.suspend(|| self.write(text, LineEnd::Line)),
         }
         if verbosity <= self.verbosity.max(LOGGED)
             && let Some(log) = self.log.get()
@@ -140,12 +140,12 @@ impl Screen {
 
     /// Prints a line of status, which the next one overwrites.
     pub fn status(&self, text: &str) {
-        self.write(text, Ending::Status);
+        self.write(text, LineEnd::Status);
     }
 
     /// Prints a mark behind those that stand there already.
     pub fn mark(&self, text: &str) {
-        self.write(text, Ending::Mark);
+        self.write(text, LineEnd::Mark);
     }
 
     /// The bar to show instead of status lines, if there is one.
@@ -161,18 +161,18 @@ impl Screen {
     }
 
     /// A screen that nobody sees any more is no reason to stop: errors are ignored.
-    fn write(&self, text: &str, ending: Ending) {
+    fn write(&self, text: &str, ending: LineEnd) {
         if self.verbosity == Verbosity::Quiet {
             return;
         }
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
         let text = match (ending, out.is_in_status) {
-            (Ending::Line, false) => format!("{text}\n"),
-            (Ending::Line, true) => format!("\n{text}\n"),
-            (Ending::Status, _) => format!("\r{text}"),
-            (Ending::Mark, _) => text.to_owned(),
+            (LineEnd::Line, false) => format!("{text}\n"),
+            (LineEnd::Line, true) => format!("\n{text}\n"),
+            (LineEnd::Status, _) => format!("\r{text}"),
+            (LineEnd::Mark, _) => text.to_owned(),
         };
-        out.is_in_status = ending != Ending::Line;
+        out.is_in_status = ending != LineEnd::Line;
         let _ = out.sink.write_all(text.as_bytes());
         let _ = out.sink.flush();
     }
@@ -185,13 +185,13 @@ impl fmt::Debug for Screen {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Ending {
+enum LineEnd {
     Line,
     Status,
     Mark,
 }
 
-pub(in crate::cli) fn shown(text: &str) -> String {
+pub(in crate::cli) fn cut_and_escape(text: &str) -> String {
     escaped(&cut(text))
 }
 
@@ -279,7 +279,7 @@ pub(in crate::cli) mod tests {
     #[test]
     fn hides_what_it_is_told_to() {
         let (screen, written) = plain(Verbosity::Normal);
-        screen.hide(vec!["s3cret".to_owned()]);
+        screen.add_secrets(vec!["s3cret".to_owned()]);
         screen.line("no s3cret here");
         assert_eq!(written.take(), "no *** here\n");
     }

@@ -11,9 +11,9 @@ use anyhow::{Context, Result, bail};
 use super::event::EventWriter;
 
 /// Events to descriptor `number`.
-pub(in crate::cli) fn teller(number: u32, has_media_on_stdout: bool) -> Result<EventWriter> {
+pub(in crate::cli) fn to_descriptor(number: u32, has_media_on_stdout: bool) -> Result<EventWriter> {
     let option = format!("--progress-fd {number}");
-    let teller = match number {
+    let events = match number {
         1 if has_media_on_stdout => bail!("{option}: the recording goes to standard output"),
         1 => EventWriter::start(stdout),
         2 => bail!("{option}: --progress json writes to standard error"),
@@ -27,11 +27,11 @@ pub(in crate::cli) fn teller(number: u32, has_media_on_stdout: bool) -> Result<E
             bail!("{option}: this system has no descriptors but 1")
         }
     };
-    teller.context(option)
+    events.context(option)
 }
 
 /// Events to standard error.
-pub(in crate::cli) fn stderr_teller() -> Result<EventWriter> {
+pub(in crate::cli) fn to_stderr() -> Result<EventWriter> {
     EventWriter::start(stderr).context("--progress json")
 }
 
@@ -94,7 +94,8 @@ mod tests {
 
     #[test]
     fn what_is_not_open_is_told() {
-        let error = |number, has_media| format!("{:#}", teller(number, has_media).unwrap_err());
+        let error =
+            |number, has_media| format!("{:#}", to_descriptor(number, has_media).unwrap_err());
         assert_eq!(
             error(1, true),
             "--progress-fd 1: the recording goes to standard output"
@@ -116,7 +117,7 @@ mod tests {
 
         let (one, _other) = UnixStream::pair().unwrap();
         let number = one.as_raw_fd().try_into().unwrap();
-        let told = format!("{:#}", teller(number, false).unwrap_err());
+        let told = format!("{:#}", to_descriptor(number, false).unwrap_err());
         assert!(told.contains("a socket cannot be opened again"), "{told}");
     }
 }

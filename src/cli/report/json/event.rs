@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::line_writer::{Feed, Weight};
+use super::line_writer::{LineWriter, Priority};
 use crate::{
     cli::terminal::{sanitize::escaped_json, time_format::utc},
     output::SegmentFacts,
@@ -119,17 +119,17 @@ struct Line<'a> {
 /// The way of the events to their reader.
 #[derive(Debug)]
 pub struct EventWriter {
-    feed: Feed,
+    lines: LineWriter,
     position_ms: AtomicU64,
 }
 
 impl EventWriter {
-    /// To what `open` gives; fails as [`Feed::start`] does.
+    /// To what `open` gives; fails as [`LineWriter::start`] does.
     pub fn start<W: Write>(
         open: impl FnOnce() -> io::Result<W> + Send + 'static,
     ) -> io::Result<Self> {
         Ok(Self {
-            feed: Feed::start(open)?,
+            lines: LineWriter::start(open)?,
             position_ms: AtomicU64::new(0),
         })
     }
@@ -140,11 +140,11 @@ impl EventWriter {
     }
 
     /// Tells of an event that is happening.
-    pub fn tell(&self, event: &Event<'_>) {
-        let weight = match event {
-            Event::Progress { .. } | Event::Log { .. } => Weight::Light,
-            Event::Summary(_) => Weight::Last,
-            _ => Weight::Heavy,
+    pub fn write(&self, event: &Event<'_>) {
+        let priority = match event {
+            Event::Progress { .. } | Event::Log { .. } => Priority::Low,
+            Event::Summary(_) => Priority::Final,
+            _ => Priority::Normal,
         };
         let line = Line {
             time: utc(Timestamp::now()),
@@ -152,17 +152,17 @@ impl EventWriter {
             event,
         };
         let json = serde_json::to_string(&line).expect("every key is a text");
-        self.feed.push(escaped_json(&json) + "\n", weight);
+        self.lines.push(escaped_json(&json) + "\n", priority);
     }
 
     /// Tells how it ended, and lets a reader that reads have what is left.
     pub fn finish(&self, summary: Summary) {
-        let left_out = self.feed.left_out();
-        self.tell(&Event::Summary(Summary {
+        let left_out = self.lines.left_out();
+        self.write(&Event::Summary(Summary {
             left_out,
             ..summary
         }));
-        self.feed.finish(READER_PATIENCE);
+        self.lines.finish(READER_PATIENCE);
     }
 }
 

@@ -10,17 +10,17 @@ use std::{
 
 /// A queue of lines, and a thread that writes them. What a slow reader has no room for is left out.
 #[derive(Debug)]
-pub struct Feed(Arc<Shared>);
+pub struct LineWriter(Arc<Shared>);
 
 /// What is left out first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Weight {
+pub enum Priority {
     /// One of many: another like it comes soon.
-    Light,
+    Low,
     /// What happens now and then.
-    Heavy,
+    Normal,
     /// What must not be missed, once.
-    Last,
+    Final,
 }
 
 #[derive(Debug, Default)]
@@ -40,16 +40,16 @@ struct Queue {
     is_over: bool,
 }
 
-impl Feed {
+impl LineWriter {
     /// Has a thread write to what `open` gives. Fails where that fails at once: a FIFO without a reader
     /// opens when one comes.
     pub fn start<W: Write>(
         open: impl FnOnce() -> io::Result<W> + Send + 'static,
     ) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
-        let feed = Self(Arc::clone(&shared));
+        let writer = Self(Arc::clone(&shared));
         let (sender, opened) = mpsc::sync_channel(1);
-        let thread = thread::Builder::new().name("feed".to_owned());
+        let thread = thread::Builder::new().name("events".to_owned());
         thread.spawn(move || {
             let written = open().map(|sink| {
                 let _ = sender.try_send(Ok(()));
@@ -63,20 +63,20 @@ impl Feed {
         })?;
         match opened.recv_timeout(OPEN_PATIENCE) {
             Ok(Err(error)) => Err(error),
-            Ok(Ok(())) | Err(_) => Ok(feed),
+            Ok(Ok(())) | Err(_) => Ok(writer),
         }
     }
 
     /// Adds a line, unless there is no room.
-    pub fn push(&self, line: String, weight: Weight) {
+    pub fn push(&self, line: String, priority: Priority) {
         let mut queue = self.0.lock();
         if queue.is_over || queue.is_closed {
             return;
         }
-        let room = match weight {
-            Weight::Light => QUEUE_BYTES / 2,
-            Weight::Heavy => QUEUE_BYTES,
-            Weight::Last => usize::MAX,
+        let room = match priority {
+            Priority::Low => QUEUE_BYTES / 2,
+            Priority::Normal => QUEUE_BYTES,
+            Priority::Final => usize::MAX,
         };
         if queue.bytes.saturating_add(line.len()) > room {
             queue.left_out += 1;
@@ -179,15 +179,15 @@ mod tests {
     #[test]
     fn leaves_out_what_a_slow_reader_has_no_room_for_but_not_the_last_line() {
         let (reader, permit, read) = reader();
-        let feed = Feed::start(|| Ok(reader)).unwrap();
+        let writer = LineWriter::start(|| Ok(reader)).unwrap();
         let line = "x".repeat(QUEUE_BYTES / 8);
-        for (weight, expected) in [(Weight::Light, 2), (Weight::Heavy, 4)] {
-            (0..6).for_each(|_| feed.push(line.clone(), weight));
-            assert_eq!(feed.left_out(), expected);
+        for (priority, expected) in [(Priority::Low, 2), (Priority::Normal, 4)] {
+            (0..6).for_each(|_| writer.push(line.clone(), priority));
+            assert_eq!(writer.left_out(), expected);
         }
-        feed.push("last".to_owned(), Weight::Last);
+        writer.push("last".to_owned(), Priority::Final);
         (0..20).for_each(|_| permit.send(()).unwrap());
-        feed.finish(Duration::from_secs(10));
+        writer.finish(Duration::from_secs(10));
         let lines: Vec<_> = read.try_iter().collect();
         assert_eq!(lines.len(), 12 - 4 + 1, "lines");
         assert_eq!(lines.last().unwrap(), "last");
@@ -196,10 +196,10 @@ mod tests {
     #[test]
     fn waits_no_longer_than_it_should() {
         let (reader, permit, _read) = reader();
-        let feed = Feed::start(|| Ok(reader)).unwrap();
-        feed.push("line".to_owned(), Weight::Last);
+        let writer = LineWriter::start(|| Ok(reader)).unwrap();
+        writer.push("line".to_owned(), Priority::Final);
         let begin = Instant::now();
-        feed.finish(Duration::from_millis(50));
+        writer.finish(Duration::from_millis(50));
         assert!(begin.elapsed() < Duration::from_secs(5));
         drop(permit);
     }
@@ -207,19 +207,19 @@ mod tests {
     #[test]
     fn a_reader_that_is_gone_is_waited_for_no_more() {
         let (reader, permit, read) = reader();
-        let feed = Feed::start(|| Ok(reader)).unwrap();
+        let writer = LineWriter::start(|| Ok(reader)).unwrap();
         drop((permit, read));
-        feed.push("line".to_owned(), Weight::Heavy);
+        writer.push("line".to_owned(), Priority::Normal);
         let begin = Instant::now();
-        feed.finish(Duration::from_secs(60));
+        writer.finish(Duration::from_secs(60));
         assert!(begin.elapsed() < Duration::from_secs(30));
-        feed.push("line".to_owned(), Weight::Heavy);
+        writer.push("line".to_owned(), Priority::Normal);
     }
 
     #[test]
     fn what_cannot_be_opened_is_told() {
         let open = || Err::<Vec<u8>, _>(io::ErrorKind::PermissionDenied.into());
-        let error = Feed::start(open).unwrap_err();
+        let error = LineWriter::start(open).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
     }
 
@@ -227,15 +227,15 @@ mod tests {
     fn what_opens_late_gets_everything() {
         let (reader, permit, read) = reader();
         let (sender, is_there) = mpsc::channel();
-        let feed = Feed::start(move || {
+        let writer = LineWriter::start(move || {
             is_there.recv().map_err(io::Error::other)?;
             Ok(reader)
         });
-        let feed = feed.unwrap();
-        feed.push("line".to_owned(), Weight::Heavy);
+        let writer = writer.unwrap();
+        writer.push("line".to_owned(), Priority::Normal);
         sender.send(()).unwrap();
         permit.send(()).unwrap();
-        feed.finish(Duration::from_secs(60));
+        writer.finish(Duration::from_secs(60));
         assert_eq!(read.recv().unwrap(), "line");
     }
 }

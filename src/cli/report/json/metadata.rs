@@ -7,7 +7,7 @@ use crate::core::amf::{Object, Text, Value};
 
 /// `object` as JSON, its texts through `clean`, and whether that is all of it: what is too long, too
 /// deep or no text is left out. Of members with the same name the last one counts.
-pub(super) fn converted(
+pub(super) fn to_json(
     object: &Object,
     clean: &dyn Fn(&str) -> String,
 ) -> (Map<String, Json>, bool) {
@@ -132,9 +132,9 @@ mod tests {
 
     use super::*;
 
-    fn converted(members: Vec<(&str, Value)>) -> (Json, bool) {
+    fn to_json(members: Vec<(&str, Value)>) -> (Json, bool) {
         let object = members.into_iter().collect();
-        let (members, is_whole) = super::converted(&object, &|text| text.replace("pw", "***"));
+        let (members, is_whole) = super::to_json(&object, &|text| text.replace("pw", "***"));
         (members.into(), is_whole)
     }
 
@@ -171,32 +171,32 @@ mod tests {
             "nothing": null, "date": "1970-01-01T00:00:01.5Z", "no date": null,
             "inner": {"a": 1}, "list": [1, {"a": 1}],
         });
-        assert_eq!(converted(members), (expected, true));
+        assert_eq!(to_json(members), (expected, true));
     }
 
     #[test]
     fn leaves_out_what_nobody_wants() {
-        let (json, is_whole) = converted(vec![("times", vec![Value::from(0.0); 5000].into())]);
+        let (json, is_whole) = to_json(vec![("times", vec![Value::from(0.0); 5000].into())]);
         assert_eq!(json["times"].as_array().map(Vec::len), Some(ITEMS - 1));
         assert!(!is_whole);
 
-        let (json, is_whole) = converted(vec![("text", "x".repeat(TEXT_BYTES + 1).into())]);
+        let (json, is_whole) = to_json(vec![("text", "x".repeat(TEXT_BYTES + 1).into())]);
         assert_eq!(json["text"].as_str().map(str::len), Some(TEXT_BYTES));
         assert!(!is_whole);
 
         let name = "x".repeat(TEXT_BYTES);
         let many = (0..100).map(|_| (name.as_str(), name.as_str().into()));
-        let (json, is_whole) = converted(many.collect());
+        let (json, is_whole) = to_json(many.collect());
         assert!(json.to_string().len() <= BYTES);
         assert!(!is_whole);
 
         let nest = |value, _| Value::from([("a", value)].into_iter().collect::<Object>());
         let deep = (0..100).fold(Value::from(1.0), nest);
-        let (json, is_whole) = converted(vec![("deep", deep)]);
+        let (json, is_whole) = to_json(vec![("deep", deep)]);
         assert_eq!(json.to_string().matches("{\"a\"").count(), DEPTH);
         assert!(!is_whole);
 
         let bytes = Value::Bytes(Bytes::from_static(b"x"));
-        assert_eq!(converted(vec![("b", bytes)]), (json!({"b": null}), false));
+        assert_eq!(to_json(vec![("b", bytes)]), (json!({"b": null}), false));
     }
 }

@@ -28,50 +28,50 @@ use crate::{
 
 /// Tells each event as it comes, progress once a second.
 #[derive(Debug)]
-pub struct Scripts {
-    teller: Arc<EventWriter>,
+pub struct JsonReport {
+    events: Arc<EventWriter>,
     /// Knows the secrets.
     screen: Arc<Screen>,
-    wishes: DisplayOptions,
+    display: DisplayOptions,
     endpoint: Option<Endpoint>,
     /// When progress was told last.
-    told: Option<Instant>,
+    last_progress: Option<Instant>,
     /// How many frames had come then.
     frames: u64,
     /// How often metadata is still told.
     metadata_left: u32,
 }
 
-impl Scripts {
+impl JsonReport {
     /// Nothing is told yet. What `screen` hides is hidden.
-    pub fn new(teller: Arc<EventWriter>, screen: Arc<Screen>, wishes: DisplayOptions) -> Self {
+    pub fn new(events: Arc<EventWriter>, screen: Arc<Screen>, display: DisplayOptions) -> Self {
         Self {
-            teller,
+            events,
             screen,
-            wishes,
+            display,
             endpoint: None,
-            told: None,
+            last_progress: None,
             frames: 0,
             metadata_left: METADATA_EVENTS,
         }
     }
 
-    fn tell_progress(&self, bytes: u64, duration_ms: Option<u64>) {
-        self.teller.tell(&Event::Progress {
+    fn write_progress(&self, bytes: u64, duration_ms: Option<u64>) {
+        self.events.write(&Event::Progress {
             bytes,
-            expected_ms: self.wishes.expected_ms(duration_ms),
+            expected_ms: self.display.expected_ms(duration_ms),
         });
     }
 
     fn progress_at(&mut self, progress: &Progress, now: Instant) {
-        self.teller.set_position(progress.position_ms);
+        self.events.set_position(progress.position_ms);
         let is_due = self
-            .told
-            .is_none_or(|told| now.duration_since(told) >= PROGRESS_INTERVAL);
+            .last_progress
+            .is_none_or(|last| now.duration_since(last) >= PROGRESS_INTERVAL);
         if is_due && progress.frames != self.frames {
-            self.told = Some(now);
+            self.last_progress = Some(now);
             self.frames = progress.frames;
-            self.tell_progress(progress.bytes, progress.duration_ms);
+            self.write_progress(progress.bytes, progress.duration_ms);
         }
     }
 
@@ -85,13 +85,13 @@ impl Scripts {
     }
 }
 
-impl Listener for Scripts {
+impl Listener for JsonReport {
     fn finished(&mut self, outcome: &Outcome) {
-        self.teller.set_position(outcome.position_ms);
-        if self.told.is_some() {
-            self.tell_progress(outcome.bytes, outcome.duration_ms);
+        self.events.set_position(outcome.position_ms);
+        if self.last_progress.is_some() {
+            self.write_progress(outcome.bytes, outcome.duration_ms);
         }
-        self.teller.finish(Summary {
+        self.events.finish(Summary {
             ending: outcome.ending.to_string(),
             reason: self.screen.redacted(&outcome.reason),
             exit_code: Exit::from(outcome) as u8,
@@ -106,14 +106,14 @@ impl Listener for Scripts {
     }
 }
 
-impl Report for Scripts {
+impl Report for JsonReport {
     fn connecting(&mut self, endpoint: &Endpoint) {
         self.endpoint = Some(endpoint.clone());
     }
 
     fn connected(&mut self) {
         if let Some(endpoint) = &self.endpoint {
-            self.teller.tell(&Event::Connected {
+            self.events.write(&Event::Connected {
                 host: &self.screen.redacted(&endpoint.host),
                 port: endpoint.port,
             });
@@ -126,18 +126,18 @@ impl Report for Scripts {
         };
         self.metadata_left = left;
         let clean = |text: &str| self.screen.redacted(text);
-        let (members, is_whole) = metadata::converted(metadata, &clean);
-        self.teller.tell(&Event::Metadata { members, is_whole });
+        let (members, is_whole) = metadata::to_json(metadata, &clean);
+        self.events.write(&Event::Metadata { members, is_whole });
     }
 
     fn started(&mut self, _: bool) {}
 
     fn gap(&mut self, gap: &Gap) {
-        self.teller.tell(&Event::Gap(self.facts(gap)));
+        self.events.write(&Event::Gap(self.facts(gap)));
     }
 
     fn retry(&mut self, retry: &Retry) {
-        self.teller.tell(&Event::Retry {
+        self.events.write(&Event::Retry {
             attempt: retry.attempt,
             limit: retry.limit,
             wait_ms: retry.wait.as_millis().try_into().unwrap_or(u64::MAX),
@@ -151,7 +151,7 @@ impl Report for Scripts {
     }
 
     fn segment(&mut self, facts: &SegmentFacts) {
-        self.teller.tell(&Event::Segment(facts));
+        self.events.write(&Event::Segment(facts));
     }
 }
 

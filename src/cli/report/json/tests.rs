@@ -13,16 +13,16 @@ use crate::{
 };
 
 /// Has `tell` tell events, and gives the lines.
-fn lines(tell: impl FnOnce(&mut Scripts)) -> Vec<Json> {
+fn lines(tell: impl FnOnce(&mut JsonReport)) -> Vec<Json> {
     let written = Written::default();
     let sink = written.clone();
-    let teller = Arc::new(EventWriter::start(move || Ok(sink)).unwrap());
+    let events = Arc::new(EventWriter::start(move || Ok(sink)).unwrap());
     let (screen, _) = plain(Verbosity::Normal);
-    screen.hide(["s3cret".to_owned()]);
-    let mut scripts = Scripts::new(Arc::clone(&teller), screen, DisplayOptions::default());
-    tell(&mut scripts);
+    screen.add_secrets(["s3cret".to_owned()]);
+    let mut report = JsonReport::new(Arc::clone(&events), screen, DisplayOptions::default());
+    tell(&mut report);
     // Waits for the lines, where there was no summary.
-    teller.finish(Summary::default());
+    events.finish(Summary::default());
     let text = written.take();
     assert!(
         !text.contains(|c: char| c.is_control() && c != '\n'),
@@ -80,16 +80,16 @@ fn outcome() -> Outcome {
 
 /// Each event, with each member of every kind that it may be.
 fn all_events() -> Vec<Json> {
-    lines(|scripts| {
+    lines(|report| {
         let endpoint = Endpoint {
             host: "host".to_owned(),
             port: 1935,
         };
-        scripts.connecting(&endpoint);
-        scripts.connected();
-        scripts.metadata(&[("title", "a s3cret\x7f")].into_iter().collect());
-        scripts.progress(&progress(40, Some(3_000)));
-        scripts.segment(&SegmentFacts {
+        report.connecting(&endpoint);
+        report.connected();
+        report.metadata(&[("title", "a s3cret\x7f")].into_iter().collect());
+        report.progress(&progress(40, Some(3_000)));
+        report.segment(&SegmentFacts {
             path: "a \u{202e}b.flv".to_owned(),
             segment: 2,
             offset_ms: 20,
@@ -97,12 +97,12 @@ fn all_events() -> Vec<Json> {
             bytes: 1_000,
             start: "2026-11-22T16:04:05.678+01:00".to_owned(),
         });
-        scripts.gap(&gap());
-        scripts.retry(&retry(Some(5)));
-        scripts.retry(&retry(None));
+        report.gap(&gap());
+        report.retry(&retry(Some(5)));
+        report.retry(&retry(None));
         let (level, text) = ("info", "text");
-        scripts.teller.tell(&Event::Log { level, text });
-        scripts.finished(&outcome());
+        report.events.write(&Event::Log { level, text });
+        report.finished(&outcome());
     })
 }
 
@@ -195,15 +195,15 @@ fn documented() -> BTreeSet<[String; 3]> {
 
 #[test]
 fn progress_is_told_once_a_second_and_at_the_end() {
-    let told = lines(|scripts| {
+    let told = lines(|report| {
         let start = Instant::now();
         for ms in [0, 1, 999, 1_000, 1_001, 1_999, 2_500] {
             let now = start + Duration::from_millis(ms);
-            scripts.progress_at(&progress(ms, None), now);
+            report.progress_at(&progress(ms, None), now);
         }
         // Nothing but a ping.
-        scripts.progress_at(&progress(2_500, None), start + Duration::from_secs(5));
-        scripts.finished(&outcome());
+        report.progress_at(&progress(2_500, None), start + Duration::from_secs(5));
+        report.finished(&outcome());
     });
     let positions: Vec<_> = told
         .iter()
@@ -226,16 +226,16 @@ fn progress_is_told_once_a_second_and_at_the_end() {
 
 #[test]
 fn nothing_is_in_progress_where_no_media_comes() {
-    let told = lines(|scripts| scripts.finished(&outcome()));
+    let told = lines(|report| report.finished(&outcome()));
     assert_eq!(told.len(), 1);
     assert_eq!(told[0]["event"], "summary");
 }
 
 #[test]
 fn metadata_without_end_is_not_told_without_end() {
-    let told = lines(|scripts| {
+    let told = lines(|report| {
         for _ in 0..METADATA_EVENTS + 5 {
-            scripts.metadata(&Object::new());
+            report.metadata(&Object::new());
         }
     });
     assert_eq!(told.len(), METADATA_EVENTS as usize + 1);
@@ -243,17 +243,17 @@ fn metadata_without_end_is_not_told_without_end() {
 
 #[test]
 fn a_part_of_the_stream_is_expected_where_a_part_is_wished_for() {
-    let wishes = |start_ms, length_ms| DisplayOptions {
+    let display = |start_ms, length_ms| DisplayOptions {
         start_ms,
         length_ms,
         ..DisplayOptions::default()
     };
-    assert_eq!(wishes(0, None).expected_ms(None), None);
-    assert_eq!(wishes(0, None).expected_ms(Some(10)), Some(10));
-    assert_eq!(wishes(4, None).expected_ms(Some(10)), Some(6));
-    assert_eq!(wishes(4, Some(5)).expected_ms(Some(10)), Some(5));
-    assert_eq!(wishes(4, Some(7)).expected_ms(Some(10)), Some(6));
-    assert_eq!(wishes(4, Some(7)).expected_ms(None), Some(7));
+    assert_eq!(display(0, None).expected_ms(None), None);
+    assert_eq!(display(0, None).expected_ms(Some(10)), Some(10));
+    assert_eq!(display(4, None).expected_ms(Some(10)), Some(6));
+    assert_eq!(display(4, Some(5)).expected_ms(Some(10)), Some(5));
+    assert_eq!(display(4, Some(7)).expected_ms(Some(10)), Some(6));
+    assert_eq!(display(4, Some(7)).expected_ms(None), Some(7));
 }
 
 const README: &str = include_str!("../../../../README.md");

@@ -28,9 +28,9 @@ use crate::{
 
 /// A report on the screen.
 #[derive(Debug)]
-pub struct Console {
+pub struct TextReport {
     screen: Arc<Screen>,
-    wishes: DisplayOptions,
+    display: DisplayOptions,
     /// The hundredth of the recording, or the moment, that the last `#` stands for.
     marked: u64,
     /// When the first media came.
@@ -43,15 +43,15 @@ pub struct Console {
     metadata_lines: usize,
 }
 
-impl Console {
+impl TextReport {
     /// Nothing is told yet.
-    pub fn new(screen: Arc<Screen>, wishes: DisplayOptions) -> Self {
+    pub fn new(screen: Arc<Screen>, display: DisplayOptions) -> Self {
         if let Some(bar) = screen.bar() {
             bar.set_style(style(None));
         }
         Self {
             screen,
-            wishes,
+            display,
             marked: 0,
             started: None,
             before: Progress::default(),
@@ -61,17 +61,17 @@ impl Console {
     }
 
     /// Progress in what was asked for.
-    fn wished_for(&self, progress: &Progress) -> Progress {
+    fn within_request(&self, progress: &Progress) -> Progress {
         Progress {
-            duration_ms: self.wishes.expected_ms(progress.duration_ms),
+            duration_ms: self.display.expected_ms(progress.duration_ms),
             ..*progress
         }
     }
 
     fn show(&mut self, progress: &Progress, now: Instant) {
         match self.screen.bar() {
-            _ if self.wishes.no_progress => {}
-            _ if self.wishes.hashes => self.mark(progress),
+            _ if self.display.no_progress => {}
+            _ if self.display.hashes => self.mark(progress),
             Some(bar) => {
                 let since_start = self.started.map(|started| now.duration_since(started));
                 draw(bar, progress, &self.before, since_start.unwrap_or_default());
@@ -95,7 +95,7 @@ impl Console {
 
     fn show_final(&self, progress: &Progress) {
         match self.screen.bar() {
-            _ if self.wishes.no_progress || self.wishes.hashes => {}
+            _ if self.display.no_progress || self.display.hashes => {}
             Some(bar) => {
                 bar.finish_and_clear();
                 self.screen.line(&status(progress));
@@ -110,16 +110,16 @@ impl Console {
             .is_none_or(|shown| now.duration_since(shown) > STATUS_INTERVAL);
         if is_due && self.started.is_some() {
             self.shown = Some(now);
-            self.show(&self.wished_for(progress), now);
+            self.show(&self.within_request(progress), now);
         }
     }
 }
 
-impl Listener for Console {
+impl Listener for TextReport {
     /// The last line has the ending's word, and the server's own.
     fn finished(&mut self, outcome: &Outcome) {
         let exit = Exit::from(outcome);
-        let progress = self.wished_for(&Progress {
+        let progress = self.within_request(&Progress {
             bytes: outcome.bytes,
             position_ms: outcome.position_ms,
             duration_ms: outcome.duration_ms,
@@ -135,7 +135,7 @@ impl Listener for Console {
     }
 }
 
-impl Report for Console {
+impl Report for TextReport {
     fn connecting(&mut self, endpoint: &Endpoint) {
         self.screen.line("Connecting ...");
         tracing::debug!("connecting to {endpoint}");
@@ -173,19 +173,17 @@ impl Report for Console {
 
     fn resuming(&mut self, progress: &Progress) {
         self.before = *progress;
-        let line = resuming(&self.wished_for(progress));
+        let line = resuming(&self.within_request(progress));
         self.screen.line(&line);
         self.begin(false);
     }
 
     fn gap(&mut self, gap: &Gap) {
-        self.screen
-            .line(&format!("WARNING: {}", described_gap(gap)));
+        self.screen.line(&format!("WARNING: {}", gap_text(gap)));
     }
 
     fn retry(&mut self, retry: &Retry) {
-        self.screen
-            .line(&format!("INFO: {}", described_retry(retry)));
+        self.screen.line(&format!("INFO: {}", retry_text(retry)));
     }
 
     fn progress(&mut self, progress: &Progress) {
@@ -193,24 +191,24 @@ impl Report for Console {
     }
 
     fn segment(&mut self, facts: &SegmentFacts) {
-        if self.wishes.parts || facts.segment > 1 {
+        if self.display.parts || facts.segment > 1 {
             self.screen.line(&part_line(facts));
         }
     }
 }
 
-impl Console {
+impl TextReport {
     fn begin(&mut self, is_live: bool) {
-        if self.wishes.realtime && !is_live {
+        if self.display.realtime && !is_live {
             self.screen
                 .line("  in approximately realtime (disabled BUFX speedup hack)");
         }
-        if let Some(length_ms) = self.wishes.length_ms {
+        if let Some(length_ms) = self.display.length_ms {
             let seconds = length_ms as f64 / 1000.0;
             self.screen.line(&format!("For duration: {seconds:.3} sec"));
         }
         self.started = Some(Instant::now());
-        if !self.wishes.no_progress && !self.wishes.hashes {
+        if !self.display.no_progress && !self.display.hashes {
             self.screen.show_bar();
         }
     }
@@ -375,21 +373,21 @@ fn last_line(exit: Exit, outcome: &Outcome) -> String {
         Exit::Failure | Exit::NoConnection => "ERROR",
     };
     let Outcome { ending, reason, .. } = outcome;
-    format!("{level}: {ending}{}", because(reason))
+    format!("{level}: {ending}{}", reason_suffix(reason))
 }
 
-fn described_gap(gap: &Gap) -> String {
+fn gap_text(gap: &Gap) -> String {
     let seconds = gap.length_ms as f64 / 1000.0;
     let (at, began) = (hms(gap.at_ms), utc(gap.began));
-    let because = because(&gap.reason);
+    let because = reason_suffix(&gap.reason);
     format!("gap of {seconds:.1} sec at {at}, since {began}{because}")
 }
 
 /// `retry 2 of 5 in 2.0 sec, after cut: the connection broke`
-pub(super) fn described_retry(retry: &Retry) -> String {
+pub(super) fn retry_text(retry: &Retry) -> String {
     let seconds = retry.wait.as_secs_f64();
     let of = retry.limit.map(|limit| format!(" of {limit}"));
-    let because = because(&retry.reason);
+    let because = reason_suffix(&retry.reason);
     format!(
         "retry {}{} in {seconds:.1} sec, after {}{because}",
         retry.attempt,
@@ -399,7 +397,7 @@ pub(super) fn described_retry(retry: &Retry) -> String {
 }
 
 /// `: reason`, where there is one.
-pub(super) fn because(reason: &str) -> String {
+pub(super) fn reason_suffix(reason: &str) -> String {
     let reason = redacted(reason);
     let end = reason.floor_char_boundary(REASON_BYTES);
     match reason.split_at(end) {

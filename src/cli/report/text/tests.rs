@@ -67,7 +67,7 @@ fn writes_status_as_rtmpdump_does() {
 #[test]
 fn tells_a_download_as_rtmpdump_does() {
     let (screen, written) = plain(Verbosity::Normal);
-    let mut console = Console::new(screen, DisplayOptions::default());
+    let mut console = TextReport::new(screen, DisplayOptions::default());
     let endpoint = Endpoint {
         host: "host".to_owned(),
         port: 1935,
@@ -95,7 +95,7 @@ fn tells_a_download_as_rtmpdump_does() {
 #[test]
 fn shows_progress_at_most_every_200_ms_and_the_first_at_once() {
     let (screen, written) = plain(Verbosity::Normal);
-    let mut console = Console::new(screen, DisplayOptions::default());
+    let mut console = TextReport::new(screen, DisplayOptions::default());
     console.progress(&progress(0, 0, None));
     assert_eq!(written.take(), "");
 
@@ -160,7 +160,7 @@ fn ends_with_the_ending_s_word_and_the_server_s() {
     ];
     for (outcome, expected) in cases {
         let (screen, written) = plain(Verbosity::Normal);
-        Console::new(screen, DisplayOptions::default()).finished(&outcome);
+        TextReport::new(screen, DisplayOptions::default()).finished(&outcome);
         assert_eq!(written.take(), expected);
     }
 }
@@ -168,7 +168,7 @@ fn ends_with_the_ending_s_word_and_the_server_s() {
 #[test]
 fn tells_of_gaps_and_retries_in_a_line_each() {
     let (screen, written) = plain(Verbosity::Normal);
-    let mut console = Console::new(screen, DisplayOptions::default());
+    let mut console = TextReport::new(screen, DisplayOptions::default());
     console.gap(&Gap {
         at_ms: 3_723_456,
         began: "2026-11-22T15:04:05.678Z".parse().unwrap(),
@@ -200,12 +200,12 @@ fn tells_of_gaps_and_retries_in_a_line_each() {
 fn shows_no_progress_where_none_is_wanted() {
     let (screen, written) = plain(Verbosity::Normal);
     let no_progress = true;
-    let wishes = DisplayOptions {
+    let display = DisplayOptions {
         no_progress,
         hashes: true,
         ..DisplayOptions::default()
     };
-    let mut console = Console::new(screen, wishes);
+    let mut console = TextReport::new(screen, display);
     console.started(true);
     console.progress(&progress(1, 1, None));
     console.finished(&outcome(Ending::Ended, ""));
@@ -218,7 +218,7 @@ fn shows_no_progress_where_none_is_wanted() {
 #[test]
 fn is_quiet_when_told_so() {
     let (screen, written) = plain(Verbosity::Quiet);
-    let mut console = Console::new(screen, DisplayOptions::default());
+    let mut console = TextReport::new(screen, DisplayOptions::default());
     console.connected();
     console.started(true);
     console.metadata(&[("duration", 1.0)].into_iter().collect());
@@ -281,7 +281,7 @@ fn prints_no_more_metadata_than_anybody_reads() {
     for _ in 0..METADATA_LINES + 5 {
         metadata.push("text", "x".repeat(TEXT_BYTES + 5));
     }
-    let mut console = Console::new(screen, DisplayOptions::default());
+    let mut console = TextReport::new(screen, DisplayOptions::default());
     console.metadata(&metadata);
     console.metadata(&metadata);
     let written = written.take();
@@ -337,7 +337,7 @@ fn tells_bytes_position_rate_and_rest_on_the_bar() {
 
 #[test]
 fn tells_from_where_it_goes_on() {
-    for (wishes, duration_ms, expected) in [
+    for (display, duration_ms, expected) in [
         (
             DisplayOptions::default(),
             Some(30_000),
@@ -358,7 +358,7 @@ fn tells_from_where_it_goes_on() {
         ),
     ] {
         let (screen, written) = plain(Verbosity::Normal);
-        let mut console = Console::new(screen, wishes);
+        let mut console = TextReport::new(screen, display);
         console.resuming(&progress(2_560, 12_345, duration_ms));
         assert_eq!(written.take(), expected);
     }
