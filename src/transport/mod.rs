@@ -26,7 +26,7 @@ pub use self::{
     tls::Tls,
     tunnel::Tunnel,
 };
-use self::{proxy::connect_through, stream::TlsPipe, timeout::Wait};
+use self::{proxy::connect_through, stream::BufferedTls, timeout::Timeout};
 
 /// Where a server listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,14 +114,14 @@ impl Dialer {
     /// Opens a tunnel over `pipe`, which is made again when it is used up.
     async fn tunnel(&self, route: &Route, pipe: Stream) -> Result<Stream, DialError> {
         let again = (self.clone(), route.clone());
-        let dial = move || -> tunnel::Dialling<Stream> {
+        let dial = move || -> tunnel::Dialing<Stream> {
             let (dialer, Route { endpoint, carrier }) = again.clone();
             Box::pin(async move {
                 let pipe = dialer.pipe(&endpoint, carrier.is_tls()).await;
                 pipe.map_err(io::Error::other)
             })
         };
-        let wait = Wait {
+        let wait = Timeout {
             bound: self.connect_timeout,
         };
         let open = Tunnel::open(pipe, route.endpoint.to_string(), Box::new(dial));
@@ -136,7 +136,7 @@ impl Dialer {
 
     /// Makes the pipe below any tunnel: a TCP connection to `endpoint`, or TLS on it.
     async fn pipe(&self, endpoint: &Endpoint, is_tls: bool) -> Result<Stream, DialError> {
-        let wait = Wait {
+        let wait = Timeout {
             bound: self.connect_timeout,
         };
         let proxy = self.proxy.as_ref();
@@ -152,10 +152,10 @@ impl Dialer {
         }
         let shaken = self.tls.connect(&endpoint.host, tcp);
         match wait.on(shaken).await {
-            Ok(stream) => Ok(Stream::Tls(Box::new(TlsPipe::new(stream)))),
+            Ok(stream) => Ok(Stream::Tls(Box::new(BufferedTls::new(stream)))),
             Err(error) => Err(DialError::Tls {
                 endpoint: endpoint.clone(),
-                why: tls::in_words(&error, &endpoint.host),
+                why: tls::diagnose(&error, &endpoint.host),
             }),
         }
     }

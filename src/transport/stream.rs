@@ -20,7 +20,7 @@ pub enum Stream {
     /// The bytes as they are.
     Tcp(TcpStream),
     /// Inside TLS.
-    Tls(Box<TlsPipe>),
+    Tls(Box<BufferedTls>),
     /// Through HTTP requests, over one of the others at a time.
     Tunnel(Box<Tunnel<Self>>),
 }
@@ -90,11 +90,11 @@ impl AsyncWrite for Stream {
 /// A TLS session that is read in large pieces: rustls itself asks the socket for 4 KiB at a time,
 /// and gives what one record holds.
 #[derive(Debug)]
-pub struct TlsPipe {
+pub struct BufferedTls {
     stream: TlsStream<BufReader<TcpStream>>,
 }
 
-impl TlsPipe {
+impl BufferedTls {
     pub(super) fn new(stream: TlsStream<BufReader<TcpStream>>) -> Self {
         Self { stream }
     }

@@ -13,7 +13,7 @@ use tokio::{
     time::sleep,
 };
 
-use super::{DialError, Endpoint, Wait};
+use super::{DialError, Endpoint, Timeout};
 
 /// Which addresses of a host are tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -50,10 +50,10 @@ impl Family {
 pub(super) async fn connect(
     endpoint: &Endpoint,
     family: Family,
-    wait: Wait,
+    wait: Timeout,
 ) -> Result<TcpStream, DialError> {
     let addresses = lookup(endpoint, family, wait).await?;
-    wait.on(race(addresses, stagger(wait)))
+    wait.on(race(addresses, attempt_delay(wait)))
         .await
         .map_err(|source| DialError::Tcp {
             endpoint: endpoint.clone(),
@@ -65,7 +65,7 @@ pub(super) async fn connect(
 pub(super) async fn lookup(
     endpoint: &Endpoint,
     family: Family,
-    wait: Wait,
+    wait: Timeout,
 ) -> Result<Vec<SocketAddr>, DialError> {
     let found = wait.on(lookup_host((endpoint.host.as_str(), endpoint.port)));
     let addresses = found.await.and_then(|found| {
@@ -74,7 +74,7 @@ pub(super) async fn lookup(
             let lack = format!("it has no {}", family.name());
             return Err(io::Error::new(ErrorKind::NotFound, lack));
         }
-        Ok(alternating(addresses))
+        Ok(interleave(addresses))
     });
     addresses.map_err(|source| DialError::Name {
         endpoint: endpoint.clone(),
@@ -84,7 +84,7 @@ pub(super) async fn lookup(
 
 /// "the client SHOULD interleave address families" (RFC 8305 4). Within each the system's order
 /// stays, which is that of RFC 6724, and so does the family that it puts first.
-fn alternating(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let Some(first) = addresses.first().copied() else {
         return addresses;
     };
@@ -102,9 +102,9 @@ fn alternating(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
 }
 
 /// Where less time is allowed than it would take to try a few addresses, they start sooner.
-fn stagger(wait: Wait) -> Duration {
+fn attempt_delay(wait: Timeout) -> Duration {
     let bound = wait.bound.unwrap_or(Duration::MAX);
-    ATTEMPT_DELAY.min(bound / 8).max(LEAST_ATTEMPT_DELAY)
+    ATTEMPT_DELAY.min(bound / 8).max(MIN_ATTEMPT_DELAY)
 }
 
 /// Starts an attempt each `delay`, or as soon as one fails, and gives up the others when one has
@@ -154,7 +154,7 @@ async fn attempt(address: SocketAddr) -> io::Result<TcpStream> {
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// "MUST NOT be less than 10 milliseconds" (RFC 8305 5).
-const LEAST_ATTEMPT_DELAY: Duration = Duration::from_millis(10);
+const MIN_ATTEMPT_DELAY: Duration = Duration::from_millis(10);
 
 /// A connection that has been still for so long is asked whether its other end is alive: where the
 /// timers for silence are switched off, nothing else would notice that a machine is gone. It also
@@ -217,9 +217,9 @@ mod tests {
             ("1.1.1.1:1 1.1.1.2:1 [::1]:1", "1.1.1.1:1 [::1]:1 1.1.1.2:1"),
             ("1.1.1.1:1", "1.1.1.1:1"),
         ] {
-            assert_eq!(alternating(list(system)), list(tried));
+            assert_eq!(interleave(list(system)), list(tried));
         }
-        assert!(alternating(Vec::new()).is_empty());
+        assert!(interleave(Vec::new()).is_empty());
     }
 
     #[tokio::test]
@@ -252,7 +252,7 @@ mod tests {
             host: nowhere.ip().to_string(),
             port: nowhere.port(),
         };
-        let wait = Wait {
+        let wait = Timeout {
             bound: Some(Duration::from_millis(300)),
         };
         let error = connect(&endpoint, Family::Any, wait).await.unwrap_err();
@@ -271,7 +271,7 @@ mod tests {
 
     #[tokio::test]
     async fn only_the_family_that_is_wanted_is_tried() {
-        let wait = Wait { bound: None };
+        let wait = Timeout { bound: None };
         let of = async |host: &str, family| {
             let endpoint = Endpoint {
                 host: host.to_owned(),
@@ -297,7 +297,7 @@ mod tests {
     #[test]
     fn little_time_is_shared_among_the_addresses() {
         let of = |bound_ms: Option<u64>| {
-            stagger(Wait {
+            attempt_delay(Timeout {
                 bound: bound_ms.map(Duration::from_millis),
             })
         };

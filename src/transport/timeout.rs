@@ -9,12 +9,12 @@ use tokio::time::timeout;
 
 /// How long one step of making a connection may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Wait {
+pub(super) struct Timeout {
     /// `None` waits for ever.
     pub(super) bound: Option<Duration>,
 }
 
-impl Wait {
+impl Timeout {
     /// Does `work` within the bound.
     pub(super) async fn on<T>(self, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
         let Some(bound) = self.bound else {
@@ -40,7 +40,7 @@ mod tests {
     async fn what_takes_too_long_is_given_up() {
         let bound = Duration::from_secs(8);
         let start = Instant::now();
-        let waited = Wait { bound: Some(bound) }
+        let waited = Timeout { bound: Some(bound) }
             .on::<()>(std::future::pending())
             .await;
         assert_eq!(

@@ -81,7 +81,7 @@ fn trust(args: &Args) -> Result<Trust> {
         if args.ca_file.is_some() {
             tracing::warn!("ignoring --ca-file, since --insecure trusts everybody");
         }
-        return Ok(Trust::Anything);
+        return Ok(Trust::Any);
     }
     Ok(Trust::Roots(roots))
 }

@@ -787,7 +787,7 @@ fn a_pin_is_more_than_roots_and_anything_is_less() {
     let pinned = Trust::Pin(HASH.parse::<TlsPin>().unwrap().0);
     assert_eq!(of(&[]), Trust::Roots(Vec::new()));
     assert_eq!(of(&pin), pinned);
-    assert_eq!(of(&["--insecure"]), Trust::Anything);
+    assert_eq!(of(&["--insecure"]), Trust::Any);
     assert_eq!(of(&[&pin[..], &["--insecure"]].concat()), pinned);
     let route = job(&["rtmps://host/app/name"]).route;
     assert_eq!((route.endpoint.port, route.carrier), (443, Carrier::Tls));

@@ -54,7 +54,7 @@ pub(super) enum PlayerError {
     #[error(
         "cannot fetch the player {0}: the server says that it is unchanged, which nobody asked"
     )]
-    Unasked(String),
+    UnexpectedNotModified(String),
     #[error("cannot prove the player {0}: it is a web page and no SWF file")]
     WebPage(String),
     #[error("cannot prove the player {0}: {1}")]
@@ -67,10 +67,10 @@ impl Player {
         match &self.source {
             Source::File(file) => {
                 let file = file.clone();
-                aside(move || {
+                run_blocking(move || {
                     let place = file.display().to_string();
                     match read(&file) {
-                        Ok(bytes) => measured(&bytes, place),
+                        Ok(bytes) => hash(&bytes, place),
                         Err(error) => Err(PlayerError::Read(place, error)),
                     }
                 })
@@ -119,11 +119,11 @@ impl Player {
         let place = url.to_string();
         match (fetcher.fetch(url, date).await, known) {
             (Ok(Some(file)), _) => {
-                let fingerprint = aside(move || measured(&file.bytes, place)).await?;
+                let fingerprint = run_blocking(move || hash(&file.bytes, place)).await?;
                 Ok((fingerprint, file.last_modified.unwrap_or_default()))
             }
             (Ok(None), Some(entry)) => Ok((entry.fingerprint, entry.modified)),
-            (Ok(None), None) => Err(PlayerError::Unasked(place)),
+            (Ok(None), None) => Err(PlayerError::UnexpectedNotModified(place)),
             (Err(error), _) => Err(PlayerError::Fetch(place, error)),
         }
     }
@@ -134,7 +134,7 @@ impl Player {
             return (None, None);
         };
         let key = key.to_owned();
-        aside(move || match cache.look_up(&key) {
+        run_blocking(move || match cache.look_up(&key) {
             Ok(entry) => (Some(cache), entry),
             Err(error) => {
                 tracing::warn!("{error}, going on without what was remembered of players");
@@ -146,7 +146,7 @@ impl Player {
 }
 
 async fn remember(cache: Cache, key: String, entry: Entry) {
-    aside(move || {
+    run_blocking(move || {
         if let Err(error) = cache.store(&key, &entry) {
             tracing::warn!("{error}, the player will not be remembered");
         }
@@ -155,7 +155,7 @@ async fn remember(cache: Cache, key: String, entry: Entry) {
 }
 
 /// Does what takes long where it keeps nothing else from going on.
-async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match spawn_blocking(work).await {
         Ok(done) => done,
         Err(error) => std::panic::resume_unwind(error.into_panic()),
@@ -170,7 +170,7 @@ fn read(file: &PathBuf) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn measured(bytes: &[u8], place: String) -> Result<Fingerprint, PlayerError> {
+fn hash(bytes: &[u8], place: String) -> Result<Fingerprint, PlayerError> {
     Fingerprint::of(bytes).map_err(|error| match error {
         swf::Error::Signature if bytes.trim_ascii_start().starts_with(b"<") => {
             PlayerError::WebPage(place)

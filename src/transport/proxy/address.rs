@@ -60,8 +60,8 @@ impl FromStr for Proxy {
 }
 
 fn login(url: &Url) -> Option<Login> {
-    let user = unescaped(url.username());
-    let password = url.password().map(unescaped);
+    let user = unescape(url.username());
+    let password = url.password().map(unescape);
     (!user.is_empty() || password.is_some()).then(|| Login {
         user,
         password: password.unwrap_or_default(),
@@ -69,7 +69,7 @@ fn login(url: &Url) -> Option<Login> {
 }
 
 /// Undoes %-escapes; what is no text then stays as it is.
-fn unescaped(text: &str) -> String {
+fn unescape(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, behind)) = rest.split_once('%') {

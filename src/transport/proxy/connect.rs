@@ -42,7 +42,7 @@ async fn read_head(tcp: &mut TcpStream) -> Result<(u16, String), Error> {
         let room = MAX_HEAD_BYTES - head.len();
         let count = tcp.peek(&mut peeked[..room]).await?;
         if count == 0 {
-            return Err(if room == 0 { GARBAGE } else { Error::Closed });
+            return Err(if room == 0 { MALFORMED } else { Error::Closed });
         }
         let known = head.len();
         head.extend_from_slice(&peeked[..count]);
@@ -68,12 +68,12 @@ fn parse(head: &[u8]) -> Result<Option<(usize, u16, String)>, Error> {
         Ok(httparse::Status::Partial) => Ok(None),
         Err(error) => {
             tracing::debug!("the proxy's answer: {error}");
-            Err(GARBAGE)
+            Err(MALFORMED)
         }
     }
 }
 
-const GARBAGE: Error = Error::Garbage("HTTP");
+const MALFORMED: Error = Error::Malformed("HTTP");
 
 /// Heads are some hundred bytes; whoever sends more is no proxy.
 const MAX_HEAD_BYTES: usize = 16 * 1024;

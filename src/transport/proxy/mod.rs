@@ -11,7 +11,7 @@ use thiserror::Error;
 use tokio::net::TcpStream;
 
 pub use self::{address::AddressError, bypass::Bypass};
-use super::{DialError, Endpoint, Family, Wait, tcp};
+use super::{DialError, Endpoint, Family, Timeout, tcp};
 
 /// Somebody who makes connections for us.
 #[derive(Clone, PartialEq, Eq)]
@@ -96,10 +96,10 @@ pub enum Error {
     Login(&'static str),
     /// It speaks something else.
     #[error("the proxy answers with something that is no {0}")]
-    Garbage(&'static str),
+    Malformed(&'static str),
     /// The protocol cannot say it.
     #[error("{0}")]
-    Unspeakable(&'static str),
+    Unsupported(&'static str),
     /// SOCKS 4 wants an address, and there is none.
     #[error("{0}")]
     Name(Box<DialError>),
@@ -120,7 +120,7 @@ pub(super) async fn connect_through(
     proxy: &Proxy,
     endpoint: &Endpoint,
     family: Family,
-    wait: Wait,
+    wait: Timeout,
 ) -> Result<TcpStream, DialError> {
     through(proxy, endpoint, family, wait)
         .await
@@ -135,10 +135,10 @@ async fn through(
     proxy: &Proxy,
     endpoint: &Endpoint,
     family: Family,
-    wait: Wait,
+    wait: Timeout,
 ) -> Result<TcpStream, Error> {
     let address = match proxy.protocol {
-        Protocol::Socks4 => Some(socks::ipv4_of(endpoint, wait).await?),
+        Protocol::Socks4 => Some(socks::lookup_ipv4(endpoint, wait).await?),
         _ => None,
     };
     let mut tcp = tcp::connect(&proxy.endpoint, family, wait)
@@ -148,9 +148,9 @@ async fn through(
     let asked = async {
         Ok(match (proxy.protocol, address) {
             (Protocol::Http, _) => connect::ask(&mut tcp, endpoint, login).await,
-            (Protocol::Socks5, _) => socks::ask_5(&mut tcp, endpoint, login).await,
+            (Protocol::Socks5, _) => socks::request_v5(&mut tcp, endpoint, login).await,
             (Protocol::Socks4 | Protocol::Socks4a, address) => {
-                socks::ask_4(&mut tcp, endpoint, address, login).await
+                socks::request_v4(&mut tcp, endpoint, address, login).await
             }
         })
     };

@@ -5,23 +5,23 @@ use std::net::{IpAddr, Ipv4Addr};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::{Error, Login};
-use crate::transport::{Endpoint, Family, Wait, tcp};
+use crate::transport::{Endpoint, Family, Timeout, tcp};
 
 /// The address of `endpoint`, for a proxy that knows no names.
-pub(super) async fn ipv4_of(endpoint: &Endpoint, wait: Wait) -> Result<Ipv4Addr, Error> {
+pub(super) async fn lookup_ipv4(endpoint: &Endpoint, wait: Timeout) -> Result<Ipv4Addr, Error> {
     let addresses = tcp::lookup(endpoint, Family::V4, wait)
         .await
         .map_err(|error| Error::Name(Box::new(error)))?;
     let mut addresses = addresses.iter().map(|address| address.ip());
     match addresses.next() {
         Some(IpAddr::V4(address)) => Ok(address),
-        _ => Err(Error::Unspeakable("SOCKS 4 reaches IPv4 addresses alone")),
+        _ => Err(Error::Unsupported("SOCKS 4 reaches IPv4 addresses alone")),
     }
 }
 
 /// Asks a SOCKS 4 proxy for a connection to `address`, or a 4a one to the host's name where there is
 /// none.
-pub(super) async fn ask_4<S: AsyncRead + AsyncWrite + Unpin>(
+pub(super) async fn request_v4<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     endpoint: &Endpoint,
     address: Option<Ipv4Addr>,
@@ -31,10 +31,10 @@ pub(super) async fn ask_4<S: AsyncRead + AsyncWrite + Unpin>(
     let address = address.or_else(|| host.parse().ok());
     let user = login.map_or("", |login| &login.user);
     if user.contains('\0') || host.contains('\0') {
-        return Err(Error::Unspeakable("a user or host with a zero in its name"));
+        return Err(Error::Unsupported("a user or host with a zero in its name"));
     }
     if address.is_none() && host.contains(':') {
-        return Err(Error::Unspeakable("SOCKS 4 reaches no IPv6 address"));
+        return Err(Error::Unsupported("SOCKS 4 reaches no IPv6 address"));
     }
     let mut request = vec![4, CONNECT];
     request.extend(endpoint.port.to_be_bytes());
@@ -53,12 +53,12 @@ pub(super) async fn ask_4<S: AsyncRead + AsyncWrite + Unpin>(
         [0, 91, ..] => refused("request rejected or failed (91)"),
         [0, 92, ..] => refused("it cannot reach identd here (92)"),
         [0, 93, ..] => refused("identd here names another user (93)"),
-        _ => Err(Error::Garbage("SOCKS 4")),
+        _ => Err(Error::Malformed("SOCKS 4")),
     }
 }
 
 /// Asks a SOCKS 5 proxy for a connection to `endpoint`, which may be a name.
-pub(super) async fn ask_5<S: AsyncRead + AsyncWrite + Unpin>(
+pub(super) async fn request_v5<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     endpoint: &Endpoint,
     login: Option<&Login>,
@@ -75,7 +75,7 @@ pub(super) async fn ask_5<S: AsyncRead + AsyncWrite + Unpin>(
         ([5, PASSWORD], Some(login)) => log_in(stream, login).await?,
         ([5, 0xFF], None) => return Err(Error::Login("wants user and password")),
         ([5, 0xFF], Some(_)) => return Err(Error::Login("takes no login by user and password")),
-        _ => return Err(Error::Garbage("SOCKS 5")),
+        _ => return Err(Error::Malformed("SOCKS 5")),
     }
     stream.write_all(&request(endpoint)?).await?;
     read_reply(stream).await
@@ -90,7 +90,7 @@ async fn log_in<S: AsyncRead + AsyncWrite + Unpin>(
     for text in [&login.user, &login.password] {
         let length = u8::try_from(text.len());
         let long = "SOCKS 5 takes user and password of up to 255 bytes";
-        message.push(length.map_err(|_| Error::Unspeakable(long))?);
+        message.push(length.map_err(|_| Error::Unsupported(long))?);
         message.extend(text.as_bytes());
     }
     stream.write_all(&message).await?;
@@ -100,7 +100,7 @@ async fn log_in<S: AsyncRead + AsyncWrite + Unpin>(
     match answer {
         [1 | 5, 0] => Ok(()),
         [1 | 5, _] => Err(Error::Login("does not accept this user and password")),
-        _ => Err(Error::Garbage("SOCKS 5")),
+        _ => Err(Error::Malformed("SOCKS 5")),
     }
 }
 
@@ -120,7 +120,7 @@ fn request(endpoint: &Endpoint) -> Result<Vec<u8>, Error> {
             let length = u8::try_from(endpoint.host.len());
             let long = "SOCKS 5 takes names of up to 255 bytes";
             request.push(NAME);
-            request.push(length.map_err(|_| Error::Unspeakable(long))?);
+            request.push(length.map_err(|_| Error::Unsupported(long))?);
             request.extend(endpoint.host.as_bytes());
         }
     }
@@ -134,7 +134,7 @@ async fn read_reply<S: AsyncRead + Unpin>(stream: &mut S) -> Result<(), Error> {
     // A refusal may end with its code.
     stream.read_exact(&mut head[..2]).await?;
     let [5, code, ..] = head else {
-        return Err(Error::Garbage("SOCKS 5"));
+        return Err(Error::Malformed("SOCKS 5"));
     };
     if code != 0 {
         return refused(reply_in_words(code));
@@ -144,7 +144,7 @@ async fn read_reply<S: AsyncRead + Unpin>(stream: &mut S) -> Result<(), Error> {
         [_, _, _, IPV4] => 4,
         [_, _, _, IPV6] => 16,
         [_, _, _, NAME] => stream.read_u8().await?,
-        _ => return Err(Error::Garbage("SOCKS 5")),
+        _ => return Err(Error::Malformed("SOCKS 5")),
     };
     let mut address_and_port = [0; 255 + 2];
     stream
@@ -214,8 +214,10 @@ mod tests {
         far.write_all(answer).await.unwrap();
         far.shutdown().await.unwrap();
         let result = match version {
-            Version::Four(address) => ask_4(&mut near, &endpoint, address, login.as_ref()).await,
-            Version::Five => ask_5(&mut near, &endpoint, login.as_ref()).await,
+            Version::Four(address) => {
+                request_v4(&mut near, &endpoint, address, login.as_ref()).await
+            }
+            Version::Five => request_v5(&mut near, &endpoint, login.as_ref()).await,
         };
         drop(near);
         let mut sent = Vec::new();

@@ -6,10 +6,10 @@ use tokio_rustls::rustls::{
     AlertDescription, CertificateError, Error, OtherError, PeerIncompatible, pki_types::UnixTime,
 };
 
-use super::verify::is_authority_s;
+use super::verify::is_ca_certificate;
 
 /// Why TLS with `host` did not come about.
-pub(in crate::transport) fn in_words(error: &io::Error, host: &str) -> String {
+pub(in crate::transport) fn diagnose(error: &io::Error, host: &str) -> String {
     let tls = error
         .get_ref()
         .and_then(|source| source.downcast_ref::<Error>());
@@ -82,7 +82,7 @@ fn certificate_error(error: &CertificateError, host: &str) -> String {
             "the certificate of {host} is signed by somebody else than its issuer (bad signature)"
         ),
         CertificateError::Revoked => format!("the certificate of {host} has been revoked"),
-        error if is_authority_s(error) => format!(
+        error if is_ca_certificate(error) => format!(
             "the certificate of {host} is an authority's, not a server's; to trust it all the same, \
              name its file with --ca-file, or pin it"
         ),

@@ -25,8 +25,8 @@ use tokio_rustls::{
     },
 };
 
-pub(super) use self::diagnosis::in_words;
-use self::verify::{Anything, Pinned, Vouched};
+pub(super) use self::diagnosis::diagnose;
+use self::verify::{NoVerifier, PinVerifier, RootVerifier};
 use super::stream::READ_AHEAD_BYTES;
 
 /// Which certificate a server may show.
@@ -38,7 +38,7 @@ pub enum Trust {
     /// The one whose DER has this SHA-256, whatever name, time and issuer it has.
     Pin([u8; 32]),
     /// Any: nobody knows who the server is.
-    Anything,
+    Any,
 }
 
 impl Default for Trust {
@@ -145,9 +145,11 @@ impl Tls {
 
     fn verifier(&self, provider: Arc<CryptoProvider>) -> io::Result<Arc<dyn ServerCertVerifier>> {
         Ok(match &self.trust {
-            Trust::Roots(more) => Arc::new(Vouched::new(more, provider).map_err(io::Error::other)?),
-            Trust::Pin(sha256) => Arc::new(Pinned::new(*sha256, provider)),
-            Trust::Anything => Arc::new(Anything::new(provider)),
+            Trust::Roots(more) => {
+                Arc::new(RootVerifier::new(more, provider).map_err(io::Error::other)?)
+            }
+            Trust::Pin(sha256) => Arc::new(PinVerifier::new(*sha256, provider)),
+            Trust::Any => Arc::new(NoVerifier::new(provider)),
         })
     }
 }

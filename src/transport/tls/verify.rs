@@ -18,12 +18,12 @@ use tokio_rustls::rustls::{
 
 /// Lets one certificate pass, of a server that has its key.
 #[derive(Debug)]
-pub(super) struct Pinned {
+pub(super) struct PinVerifier {
     sha256: [u8; 32],
     provider: Arc<CryptoProvider>,
 }
 
-impl Pinned {
+impl PinVerifier {
     pub(super) fn new(sha256: [u8; 32], provider: Arc<CryptoProvider>) -> Self {
         Self { sha256, provider }
     }
@@ -45,7 +45,7 @@ impl fmt::Display for Hex<'_> {
     }
 }
 
-impl ServerCertVerifier for Pinned {
+impl ServerCertVerifier for PinVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -95,12 +95,12 @@ impl ServerCertVerifier for Pinned {
 /// to the verifier (RFC 5280 4.2.1.9). But it could vouch for this server with its key if it wanted, so
 /// nobody passes who could not anyhow.
 #[derive(Debug)]
-pub(super) struct Vouched {
+pub(super) struct RootVerifier {
     verifier: Verifier,
     roots: Vec<CertificateDer<'static>>,
 }
 
-impl Vouched {
+impl RootVerifier {
     pub(super) fn new(
         roots: &[CertificateDer<'static>],
         provider: Arc<CryptoProvider>,
@@ -115,12 +115,12 @@ impl Vouched {
 
 /// Whether an authority's certificate was shown as a server's, which is told once its time was
 /// found to be right.
-pub(super) fn is_authority_s(error: &CertificateError) -> bool {
+pub(super) fn is_ca_certificate(error: &CertificateError) -> bool {
     matches!(error, CertificateError::Other(OtherError(why))
         if why.to_string().contains("CaUsedAsEndEntity"))
 }
 
-impl ServerCertVerifier for Vouched {
+impl ServerCertVerifier for RootVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -138,7 +138,7 @@ impl ServerCertVerifier for Vouched {
         );
         match verified {
             Err(Error::InvalidCertificate(error))
-                if is_authority_s(&error) && self.roots.contains(end_entity) =>
+                if is_ca_certificate(&error) && self.roots.contains(end_entity) =>
             {
                 verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
                 Ok(ServerCertVerified::assertion())
@@ -172,17 +172,17 @@ impl ServerCertVerifier for Vouched {
 
 /// Lets everybody pass, with certificates too old or odd to be read as well.
 #[derive(Debug)]
-pub(super) struct Anything {
+pub(super) struct NoVerifier {
     provider: Arc<CryptoProvider>,
 }
 
-impl Anything {
+impl NoVerifier {
     pub(super) fn new(provider: Arc<CryptoProvider>) -> Self {
         Self { provider }
     }
 }
 
-impl ServerCertVerifier for Anything {
+impl ServerCertVerifier for NoVerifier {
     fn verify_server_cert(
         &self,
         _end_entity: &CertificateDer<'_>,

@@ -2,8 +2,8 @@
 //!
 //! What is to be sent goes out as the bodies of `POST /send/…`, and what the server has to say comes
 //! back in the answers to these and to `POST /idle/…`, each behind a byte that suggests when to ask
-//! again. [`session`] knows which request comes when, [`http`] how requests and answers look, [`pace`]
-//! how often to ask, [`manners`] what the server bears.
+//! again. [`session`] knows which request comes when, [`http`] how requests and answers look, [`polling`]
+//! how often to ask, [`pipelining`] what the server bears.
 
 mod http;
 mod pipelining;
@@ -33,7 +33,7 @@ use self::{http::Status, session::Session};
 /// asked for. When it is dropped, the server is not told; shutting it down tells it.
 pub struct Tunnel<P> {
     session: Session,
-    link: Link<P>,
+    link: Connection<P>,
     dial: Dial<P>,
     /// What came and is not yet understood.
     inbox: BytesMut,
@@ -43,14 +43,14 @@ pub struct Tunnel<P> {
 }
 
 /// What makes the next connection.
-pub(super) type Dial<P> = Box<dyn Fn() -> Dialling<P> + Send>;
+pub(super) type Dial<P> = Box<dyn Fn() -> Dialing<P> + Send>;
 
 /// A connection that is being made.
-pub(super) type Dialling<P> = Pin<Box<dyn Future<Output = io::Result<P>> + Send>>;
+pub(super) type Dialing<P> = Pin<Box<dyn Future<Output = io::Result<P>> + Send>>;
 
-enum Link<P> {
+enum Connection<P> {
     Down,
-    Dialling(Dialling<P>),
+    Dialing(Dialing<P>),
     Up { pipe: P, is_writable: bool },
 }
 
@@ -97,7 +97,7 @@ impl<P: AsyncRead + AsyncWrite + Unpin> Tunnel<P> {
         let now = Instant::now();
         let mut tunnel = Self {
             session: Session::new(host, now),
-            link: Link::up(pipe),
+            link: Connection::up(pipe),
             dial,
             inbox: BytesMut::new(),
             outbox: BytesMut::new(),
@@ -119,8 +119,8 @@ impl<P: AsyncRead + AsyncWrite + Unpin> Tunnel<P> {
         loop {
             let now = Instant::now();
             self.session.advance(&mut self.inbox, now)?;
-            if self.session.is_link_over() {
-                self.hang_up(now)?;
+            if self.session.is_connection_over() {
+                self.close_connection(now)?;
             }
             self.poll_send(context, now)?;
             if self.session.is_over() || is_enough(&self.session) {
@@ -137,19 +137,19 @@ impl<P: AsyncRead + AsyncWrite + Unpin> Tunnel<P> {
         self.session.prepare(now);
         loop {
             match &mut self.link {
-                Link::Down if self.session.has_unsent() && !self.session.is_over() => {
-                    self.link = Link::Dialling((self.dial)());
+                Connection::Down if self.session.has_unsent() && !self.session.is_over() => {
+                    self.link = Connection::Dialing((self.dial)());
                 }
-                Link::Down => return Ok(()),
-                Link::Dialling(dialling) => match dialling.as_mut().poll(context) {
-                    Poll::Ready(pipe) => self.link = Link::up(pipe?),
+                Connection::Down => return Ok(()),
+                Connection::Dialing(dialing) => match dialing.as_mut().poll(context) {
+                    Poll::Ready(pipe) => self.link = Connection::up(pipe?),
                     Poll::Pending => return Ok(()),
                 },
-                Link::Up { pipe, is_writable } => {
+                Connection::Up { pipe, is_writable } => {
                     self.session.transmit(&mut self.outbox);
                     // Where nothing can be sent any more, there may be answers nevertheless; the end
                     // of them says that the requests are lost.
-                    if let Err(error) = poll_write_out(pipe, &mut self.outbox, context) {
+                    if let Err(error) = poll_write_all(pipe, &mut self.outbox, context) {
                         tracing::debug!("cannot send: {error}");
                         *is_writable = false;
                     }
@@ -164,7 +164,7 @@ impl<P: AsyncRead + AsyncWrite + Unpin> Tunnel<P> {
 
     /// Reads what has come into the inbox. Ready when something changed.
     fn poll_receive(&mut self, context: &mut Context<'_>, now: Instant) -> Poll<io::Result<()>> {
-        let Link::Up { pipe, .. } = &mut self.link else {
+        let Connection::Up { pipe, .. } = &mut self.link else {
             return Poll::Pending;
         };
         self.inbox.reserve(READ_BYTES);
@@ -194,7 +194,7 @@ impl<P: AsyncRead + AsyncWrite + Unpin> Tunnel<P> {
         }
         // The beginning of an answer's head is as good as none.
         self.inbox.clear();
-        self.link = Link::Down;
+        self.link = Connection::Down;
         self.outbox.clear();
         match error {
             // Where a body has no length, only an end in order is its end.
@@ -204,11 +204,11 @@ impl<P: AsyncRead + AsyncWrite + Unpin> Tunnel<P> {
     }
 
     /// The server has said that it closes the connection.
-    fn hang_up(&mut self, now: Instant) -> io::Result<()> {
+    fn close_connection(&mut self, now: Instant) -> io::Result<()> {
         if !self.inbox.is_empty() {
             return Err(Error::Surplus.into());
         }
-        self.link = Link::Down;
+        self.link = Connection::Down;
         self.outbox.clear();
         Ok(self.session.disconnected(now)?)
     }
@@ -233,7 +233,7 @@ impl<P: AsyncRead + AsyncWrite + Unpin> Tunnel<P> {
                 buffer.put_slice(&self.inbox[..count]);
                 self.inbox.advance(count);
             } else if left >= READ_BYTES as u64 {
-                ready!(self.poll_straight(context, left, buffer, now))?;
+                ready!(self.poll_read_direct(context, left, buffer, now))?;
             } else {
                 ready!(self.poll_receive(context, now))?;
             }
@@ -242,7 +242,7 @@ impl<P: AsyncRead + AsyncWrite + Unpin> Tunnel<P> {
                 self.session.took(count as u64);
                 // What was asked for with this answer is asked for before it is looked at.
                 self.session.advance(&mut self.inbox, now)?;
-                if !self.session.is_link_over() {
+                if !self.session.is_connection_over() {
                     self.poll_send(context, now)?;
                 }
                 return Poll::Ready(Ok(()));
@@ -251,14 +251,14 @@ impl<P: AsyncRead + AsyncWrite + Unpin> Tunnel<P> {
     }
 
     /// Reads so much at most without a way through the inbox.
-    fn poll_straight(
+    fn poll_read_direct(
         &mut self,
         context: &mut Context<'_>,
         left: u64,
         buffer: &mut ReadBuf<'_>,
         now: Instant,
     ) -> Poll<io::Result<()>> {
-        let Link::Up { pipe, .. } = &mut self.link else {
+        let Connection::Up { pipe, .. } = &mut self.link else {
             return Poll::Pending;
         };
         let had = buffer.filled().len();
@@ -270,16 +270,16 @@ impl<P: AsyncRead + AsyncWrite + Unpin> Tunnel<P> {
     }
 
     /// After an error there is nothing more to be said or heard.
-    fn give_up_on<T>(&mut self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn abort_on_error<T>(&mut self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if let Poll::Ready(Err(_)) = &result {
             self.session.give_up();
-            self.link = Link::Down;
+            self.link = Connection::Down;
         }
         result
     }
 }
 
-fn poll_write_out<P: AsyncWrite + Unpin>(
+fn poll_write_all<P: AsyncWrite + Unpin>(
     pipe: &mut P,
     outbox: &mut BytesMut,
     context: &mut Context<'_>,
@@ -295,7 +295,7 @@ fn poll_write_out<P: AsyncWrite + Unpin>(
     Ok(())
 }
 
-impl<P> Link<P> {
+impl<P> Connection<P> {
     fn up(pipe: P) -> Self {
         Self::Up {
             pipe,
@@ -312,7 +312,7 @@ impl<P: AsyncRead + AsyncWrite + Unpin> AsyncRead for Tunnel<P> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let result = this.poll_data(context, buffer);
-        this.give_up_on(result)
+        this.abort_on_error(result)
     }
 }
 
@@ -329,8 +329,9 @@ impl<P: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Tunnel<P> {
         let count = this.session.write(bytes);
         if count == 0 && !bytes.is_empty() {
             let sent = this.poll_send(context, Instant::now());
-            return this
-                .give_up_on(sent.map_or_else(|error| Poll::Ready(Err(error)), |()| Poll::Pending));
+            return this.abort_on_error(
+                sent.map_or_else(|error| Poll::Ready(Err(error)), |()| Poll::Pending),
+            );
         }
         Poll::Ready(Ok(count))
     }
@@ -345,7 +346,7 @@ impl<P: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Tunnel<P> {
             Ok(()) if this.session.is_flushed() && this.outbox.is_empty() => Poll::Ready(Ok(())),
             Ok(()) => Poll::Pending,
         };
-        this.give_up_on(flushed)
+        this.abort_on_error(flushed)
     }
 
     /// Tells the server, and waits for its answer.
@@ -354,10 +355,10 @@ impl<P: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Tunnel<P> {
         if !this.session.is_over() {
             this.session.close();
             let closed = this.poll_until(context, Session::is_over);
-            ready!(this.give_up_on(closed))?;
+            ready!(this.abort_on_error(closed))?;
         }
         match &mut this.link {
-            Link::Up { pipe, .. } => Pin::new(pipe).poll_shutdown(context),
+            Connection::Up { pipe, .. } => Pin::new(pipe).poll_shutdown(context),
             _ => Poll::Ready(Ok(())),
         }
     }

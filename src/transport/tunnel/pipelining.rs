@@ -1,6 +1,6 @@
 //! What the connections under a tunnel turn out to bear.
 
-use super::polling::MAX_UNDER_WAY;
+use super::polling::MAX_IN_FLIGHT;
 
 /// How many requests are sent ahead of their answers, and how many over one connection.
 ///
@@ -8,7 +8,7 @@ use super::polling::MAX_UNDER_WAY;
 /// which the next ones are then held to, or because it does not like requests ahead of their answers.
 /// A guess of the first kind that is proved wrong twice speaks for the second.
 #[derive(Debug)]
-pub(super) struct Manners {
+pub(super) struct Pipelining {
     /// How many requests may be under way.
     depth: usize,
     /// How many answers a connection is expected to give.
@@ -20,10 +20,10 @@ pub(super) struct Manners {
     is_ahead: bool,
 }
 
-impl Manners {
+impl Pipelining {
     pub(super) fn new() -> Self {
         Self {
-            depth: MAX_UNDER_WAY,
+            depth: MAX_IN_FLIGHT,
             limit: None,
             wrong_limits: 0,
             answered: 0,
@@ -32,32 +32,32 @@ impl Manners {
     }
 
     /// Whether one more request can go out, where so many are under way.
-    pub(super) fn has_room(&self, under_way: usize) -> bool {
-        let expected = self.answered + under_way as u64;
-        under_way == 0 || under_way < self.depth && self.limit.is_none_or(|limit| expected < limit)
+    pub(super) fn may_send(&self, in_flight: usize) -> bool {
+        let expected = self.answered + in_flight as u64;
+        in_flight == 0 || in_flight < self.depth && self.limit.is_none_or(|limit| expected < limit)
     }
 
     /// A request has gone out, behind so many others.
-    pub(super) fn sent(&mut self, under_way: usize) {
-        self.is_ahead |= under_way > 0;
+    pub(super) fn sent(&mut self, in_flight: usize) {
+        self.is_ahead |= in_flight > 0;
     }
 
     /// An answer has come, and so many requests are still under way.
-    pub(super) fn answered(&mut self, under_way: usize) {
+    pub(super) fn answered(&mut self, in_flight: usize) {
         self.answered += 1;
-        self.is_ahead &= under_way > 0;
+        self.is_ahead &= in_flight > 0;
         if self.limit.is_some_and(|limit| self.answered > limit) {
-            self.guessed_wrong();
+            self.limit_was_wrong();
         }
     }
 
     /// Whether the present connection is expected to close now.
-    pub(super) fn is_worn(&self) -> bool {
+    pub(super) fn is_exhausted(&self) -> bool {
         self.limit.is_some_and(|limit| self.answered >= limit)
     }
 
     /// The server does not like requests ahead of their answers.
-    pub(super) fn objected(&mut self) {
+    pub(super) fn disable(&mut self) {
         if self.depth > 1 {
             tracing::debug!("the server wants one request at a time");
         }
@@ -68,7 +68,7 @@ impl Manners {
     pub(super) fn closed(&mut self, unanswered: usize, is_announced: bool) {
         if is_announced || unanswered > 0 && self.is_ahead {
             if self.limit.is_some_and(|limit| self.answered < limit) {
-                self.guessed_wrong();
+                self.limit_was_wrong();
             }
             self.limit = Some(self.answered.max(1));
         }
@@ -76,11 +76,11 @@ impl Manners {
         self.is_ahead = false;
     }
 
-    fn guessed_wrong(&mut self) {
+    fn limit_was_wrong(&mut self) {
         self.limit = None;
         self.wrong_limits += 1;
         if self.wrong_limits == MAX_WRONG_LIMITS {
-            self.objected();
+            self.disable();
         }
     }
 }
@@ -93,66 +93,66 @@ mod tests {
     use super::*;
 
     /// Sends as many as there is room for.
-    fn fill(manners: &mut Manners, under_way: &mut usize) -> usize {
-        while manners.has_room(*under_way) && *under_way < 9 {
-            manners.sent(*under_way);
-            *under_way += 1;
+    fn fill(pipelining: &mut Pipelining, in_flight: &mut usize) -> usize {
+        while pipelining.may_send(*in_flight) && *in_flight < 9 {
+            pipelining.sent(*in_flight);
+            *in_flight += 1;
         }
-        *under_way
+        *in_flight
     }
 
-    fn answer(manners: &mut Manners, under_way: &mut usize) {
-        *under_way -= 1;
-        manners.answered(*under_way);
+    fn answer(pipelining: &mut Pipelining, in_flight: &mut usize) {
+        *in_flight -= 1;
+        pipelining.answered(*in_flight);
     }
 
     #[test]
     fn a_limit_is_met_once_and_kept_from_then_on() {
-        let mut manners = Manners::new();
-        let mut under_way = 0;
+        let mut pipelining = Pipelining::new();
+        let mut in_flight = 0;
         for _ in 0..10 {
-            fill(&mut manners, &mut under_way);
-            answer(&mut manners, &mut under_way);
+            fill(&mut pipelining, &mut in_flight);
+            answer(&mut pipelining, &mut in_flight);
         }
-        assert_eq!(under_way, 3);
-        manners.closed(3, false);
-        under_way = 0;
+        assert_eq!(in_flight, 3);
+        pipelining.closed(3, false);
+        in_flight = 0;
         for answered in 0..10 {
             let expected = 4.min(10 - answered);
-            assert_eq!(fill(&mut manners, &mut under_way), expected);
-            answer(&mut manners, &mut under_way);
+            assert_eq!(fill(&mut pipelining, &mut in_flight), expected);
+            answer(&mut pipelining, &mut in_flight);
         }
-        assert_eq!(under_way, 0, "nothing is lost this time");
-        manners.closed(0, true);
-        assert_eq!(fill(&mut manners, &mut under_way), 4);
+        assert_eq!(in_flight, 0, "nothing is lost this time");
+        pipelining.closed(0, true);
+        assert_eq!(fill(&mut pipelining, &mut in_flight), 4);
     }
 
     #[test]
     fn a_server_that_closes_on_what_comes_ahead_gets_one_at_a_time() {
-        let mut manners = Manners::new();
-        let mut under_way = 0;
+        let mut pipelining = Pipelining::new();
+        let mut in_flight = 0;
         let mut lost = 0;
         for _ in 0..20 {
-            if fill(&mut manners, &mut under_way) > 1 {
-                answer(&mut manners, &mut under_way);
-                manners.closed(under_way, false);
+            if fill(&mut pipelining, &mut in_flight) > 1 {
+                answer(&mut pipelining, &mut in_flight);
+                pipelining.closed(in_flight, false);
                 lost += 1;
-                under_way = 0;
+                in_flight = 0;
             } else {
-                answer(&mut manners, &mut under_way);
+                answer(&mut pipelining, &mut in_flight);
             }
         }
         assert_eq!(lost, 3);
-        assert_eq!(fill(&mut manners, &mut under_way), 1);
+        assert_eq!(fill(&mut pipelining, &mut in_flight), 1);
     }
 
     #[test]
     fn a_connection_that_closes_for_want_of_use_teaches_nothing() {
-        let mut manners = Manners::new();
-        let mut under_way = 0;
-        manners.sent(0);
-        manners.answered(0);
-        manners.closed(0, false);
-        assert_eq!(fill(&mut manners, &mut under_way), 4);
+        let mut pipelining = Pipelining::new();
+        let mut in_flight = 0;
+        pipelining.sent(0);
+        pipelining.answered(0);
+        pipelining.closed(0, false);
+        assert_eq!(fill(&mut pipelining, &mut in_flight), 4);
     }
 }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 /// another make the questions more that are under way at a time, so that a long line is filled; empty
 /// ones make them fewer.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct Polling {
     /// What the server last said in the first byte of an answer.
     interval: u8,
     /// How many waits there were since something moved.
@@ -24,7 +24,7 @@ pub(super) struct Pace {
     due: Instant,
 }
 
-impl Pace {
+impl Polling {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             interval: 1,
@@ -36,17 +36,17 @@ impl Pace {
     }
 
     /// An answer has come, and so many requests are still under way.
-    pub(super) fn answered(&mut self, has_data: bool, under_way: usize, now: Instant) {
+    pub(super) fn answered(&mut self, has_data: bool, in_flight: usize, now: Instant) {
         if has_data {
             if self.is_flowing {
-                self.window = MAX_UNDER_WAY.min(self.window + 1);
+                self.window = MAX_IN_FLIGHT.min(self.window + 1);
             }
             self.waits = 0;
             self.due = now;
         } else {
             self.window = 1.max(self.window - 1);
             self.due = now + self.wait();
-            if under_way == 0 {
+            if in_flight == 0 {
                 self.waits = self.waits.saturating_add(1);
             }
         }
@@ -64,8 +64,8 @@ impl Pace {
     }
 
     /// When the next question may be asked; `None` while enough of them are under way.
-    pub(super) fn due(&self, under_way: usize) -> Option<Instant> {
-        (under_way < self.window).then_some(self.due)
+    pub(super) fn due(&self, in_flight: usize) -> Option<Instant> {
+        (in_flight < self.window).then_some(self.due)
     }
 
     fn wait(&self) -> Duration {
@@ -77,7 +77,7 @@ impl Pace {
 }
 
 /// How many requests are under way at most: enough for 2 MB/s of 32 KiB answers over 50 ms.
-pub(super) const MAX_UNDER_WAY: usize = 4;
+pub(super) const MAX_IN_FLIGHT: usize = 4;
 
 /// What servers count intervals in.
 const UNIT: Duration = Duration::from_millis(10);
@@ -89,40 +89,40 @@ const MAX_WAIT: Duration = Duration::from_millis(500);
 mod tests {
     use super::*;
 
-    fn wait_ms(pace: &Pace, now: Instant) -> u128 {
-        let due = pace.due(0).unwrap();
+    fn wait_ms(polling: &Polling, now: Instant) -> u128 {
+        let due = polling.due(0).unwrap();
         due.saturating_duration_since(now).as_millis()
     }
 
     #[test]
     fn waits_double_while_nothing_comes() {
         let now = Instant::now();
-        let mut pace = Pace::new(now);
-        let waits = |pace: &mut Pace| {
+        let mut polling = Polling::new(now);
+        let waits = |polling: &mut Polling| {
             [(); 8].map(|()| {
-                pace.answered(false, 0, now);
-                wait_ms(pace, now)
+                polling.answered(false, 0, now);
+                wait_ms(polling, now)
             })
         };
-        assert_eq!(waits(&mut pace), [10, 20, 40, 80, 160, 320, 500, 500]);
-        pace.answered(true, 0, now);
-        assert_eq!(wait_ms(&pace, now), 0);
-        pace.suggested(9);
-        assert_eq!(waits(&mut pace), [90, 180, 360, 500, 500, 500, 500, 500]);
-        pace.said();
-        pace.suggested(255);
-        assert_eq!(waits(&mut pace), [500; 8]);
+        assert_eq!(waits(&mut polling), [10, 20, 40, 80, 160, 320, 500, 500]);
+        polling.answered(true, 0, now);
+        assert_eq!(wait_ms(&polling, now), 0);
+        polling.suggested(9);
+        assert_eq!(waits(&mut polling), [90, 180, 360, 500, 500, 500, 500, 500]);
+        polling.said();
+        polling.suggested(255);
+        assert_eq!(waits(&mut polling), [500; 8]);
     }
 
     #[test]
     fn data_in_a_row_fills_the_line_and_empty_answers_drain_it() {
         let now = Instant::now();
-        let mut pace = Pace::new(now);
-        let window = |pace: &Pace| (0..9).take_while(|&n| pace.due(n).is_some()).count();
+        let mut polling = Polling::new(now);
+        let window = |polling: &Polling| (0..9).take_while(|&n| polling.due(n).is_some()).count();
         let answers = [true, true, true, true, true, false, true, false, false];
         let windows = answers.map(|has_data| {
-            pace.answered(has_data, 3, now);
-            window(&pace)
+            polling.answered(has_data, 3, now);
+            window(&polling)
         });
         assert_eq!(windows, [1, 2, 3, 4, 4, 3, 3, 2, 1]);
     }
@@ -130,12 +130,12 @@ mod tests {
     #[test]
     fn empty_answers_to_what_was_asked_at_once_are_one_wait() {
         let now = Instant::now();
-        let mut pace = Pace::new(now);
-        for under_way in [3, 2, 1, 0] {
-            pace.answered(false, under_way, now);
-            assert_eq!(wait_ms(&pace, now), 10);
+        let mut polling = Polling::new(now);
+        for in_flight in [3, 2, 1, 0] {
+            polling.answered(false, in_flight, now);
+            assert_eq!(wait_ms(&polling, now), 10);
         }
-        pace.answered(false, 0, now);
-        assert_eq!(wait_ms(&pace, now), 20);
+        polling.answered(false, 0, now);
+        assert_eq!(wait_ms(&polling, now), 20);
     }
 }

@@ -57,7 +57,7 @@ impl Peer {
 async fn open(mut pipes: Vec<DuplexStream>) -> io::Result<Tunnel<DuplexStream>> {
     let first = pipes.remove(0);
     let pipes = Arc::new(Mutex::new(pipes.into_iter()));
-    let dial = move || -> Dialling<DuplexStream> {
+    let dial = move || -> Dialing<DuplexStream> {
         let next = pipes.lock().unwrap().next();
         Box::pin(async move { next.ok_or_else(|| io::ErrorKind::ConnectionRefused.into()) })
     };

@@ -86,9 +86,9 @@ impl Cache {
         }
         // Where the name is a link, what it leads to is replaced.
         let file = fs::canonicalize(&self.file).unwrap_or_else(|_| self.file.clone());
-        let _lock = lock(&beside(&file, ".lock")).map_err(failed)?;
+        let _lock = lock(&with_suffix(&file, ".lock")).map_err(failed)?;
         let text = self.read()?;
-        let text = replaced(&text, key, entry).map_err(|Damaged| self.damaged())?;
+        let text = update(&text, key, entry).map_err(|Damaged| self.damaged())?;
         replace(&file, &text).map_err(failed)
     }
 
@@ -209,7 +209,7 @@ fn find(text: &str, key: &str) -> Result<Option<Found>, Damaged> {
 }
 
 /// `text` with what is remembered of `key` in its place, else at the end.
-fn replaced(text: &str, key: &str, entry: &Entry) -> Result<String, Damaged> {
+fn update(text: &str, key: &str, entry: &Entry) -> Result<String, Damaged> {
     Ok(match find(text, key)? {
         Some(found) => [
             &text[..found.start],
@@ -238,7 +238,7 @@ fn replace(file: &Path, text: &str) -> io::Result<()> {
     if old.as_ref().is_some_and(Permissions::readonly) {
         return Err(ErrorKind::PermissionDenied.into());
     }
-    let unfinished = beside(file, ".new");
+    let unfinished = with_suffix(file, ".new");
     let written = (|| {
         let mut new = File::create(&unfinished)?;
         if let Some(old) = old {
@@ -264,7 +264,7 @@ fn lock(file: &Path) -> io::Result<File> {
     loop {
         match lock.try_lock() {
             Ok(()) => return Ok(lock),
-            Err(TryLockError::WouldBlock) if start.elapsed() < LOCK_PATIENCE => {
+            Err(TryLockError::WouldBlock) if start.elapsed() < LOCK_TIMEOUT => {
                 thread::sleep(LOCK_INTERVAL);
             }
             Err(error) => return Err(error.into()),
@@ -272,7 +272,7 @@ fn lock(file: &Path) -> io::Result<File> {
     }
 }
 
-fn beside(file: &Path, ending: &str) -> PathBuf {
+fn with_suffix(file: &Path, ending: &str) -> PathBuf {
     let mut name = OsString::from(file);
     name.push(ending);
     name.into()
@@ -288,7 +288,7 @@ const LINES: usize = 5;
 const MAX_BYTES: u64 = 1 << 20;
 
 /// How long others may write: they write a file of a few lines.
-const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How often it is tried meanwhile.
 const LOCK_INTERVAL: Duration = Duration::from_millis(10);

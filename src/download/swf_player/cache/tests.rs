@@ -17,7 +17,7 @@ size: 00000bc1
 hash: 00ac65ed43c8dc7bca7c015a765eb0ec0e0cd61dfd7f212cf96c6a78029d1400
 ";
 
-fn in_a_folder(text: &[u8]) -> (Cache, TempDir) {
+fn cache_with(text: &[u8]) -> (Cache, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let cache = Cache {
         file: folder.path().join(".swfinfo"),
@@ -49,7 +49,7 @@ hash: a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7
 
 #[test]
 fn reads_what_rtmpdump_writes() {
-    let (cache, _folder) = in_a_folder(SWFINFO.as_bytes());
+    let (cache, _folder) = cache_with(SWFINFO.as_bytes());
     let first = cache.look_up("http://h/fws.swf").unwrap().unwrap();
     assert_eq!(first.checked.to_string(), "2026-11-22T16:45:13Z");
     let date = "Sun, 01 Nov 2026 10:33:37 GMT";
@@ -71,7 +71,7 @@ fn reads_what_rtmpdump_writes() {
 
 #[test]
 fn writes_as_rtmpdump_does() {
-    let (cache, folder) = in_a_folder(b"");
+    let (cache, folder) = cache_with(b"");
     cache.store("h/new.swf", &entry(0, "then")).unwrap();
     assert_eq!(fs::read_to_string(&cache.file).unwrap(), NEW);
     fs::remove_file(&cache.file).unwrap();
@@ -90,7 +90,7 @@ fn writes_as_rtmpdump_does() {
 fn replaces_one_entry_and_leaves_the_rest() {
     let windows = SWFINFO.replace('\n', "\r\n");
     for text in [SWFINFO, &windows] {
-        let changed = replaced(text, "http://h/fws.swf", &entry(0, "")).unwrap();
+        let changed = update(text, "http://h/fws.swf", &entry(0, "")).unwrap();
         let line_end = if text.contains('\r') { "\r\n" } else { "\n" };
         let first = "url: http://h/fws.swf|ctim: Thu, 01 Jan 1970 00:00:00 GMT|date: |\
                      size: 00010002|\
@@ -100,16 +100,16 @@ fn replaces_one_entry_and_leaves_the_rest() {
         assert_eq!(changed, first + second);
     }
     let unknown = format!("# mine\n{SWFINFO}\nurl: x\nsomething: else\nno end");
-    let longer = replaced(&unknown, "h/new.swf", &entry(0, "then")).unwrap();
+    let longer = update(&unknown, "h/new.swf", &entry(0, "then")).unwrap();
     assert_eq!(longer, format!("{unknown}\n{NEW}"));
-    let changed = replaced(&longer, "h/new.swf", &entry(0, "then")).unwrap();
+    let changed = update(&longer, "h/new.swf", &entry(0, "then")).unwrap();
     assert_eq!(changed, longer);
 }
 
 #[test]
 fn dates_that_are_none_are_not_kept() {
     for modified in ["two\nlines", "\u{7f}", "é", &"x".repeat(64)] {
-        let text = replaced("", "h/new.swf", &entry(0, modified)).unwrap();
+        let text = update("", "h/new.swf", &entry(0, modified)).unwrap();
         assert_eq!(text, NEW.replace("then", ""), "{modified}");
     }
 }
@@ -132,7 +132,7 @@ fn leaves_alone_what_it_does_not_understand() {
         broken_entry("hash: a7", "hash: -7"),
         large,
     ] {
-        let (cache, folder) = in_a_folder(&text);
+        let (cache, folder) = cache_with(&text);
         let told = cache.look_up("h/new.swf").unwrap_err().to_string();
         assert!(told.ends_with(".swfinfo is damaged"), "{told}");
         assert!(cache.store("h/new.swf", &entry(0, "")).is_err());
@@ -146,7 +146,7 @@ fn leaves_alone_what_it_does_not_understand() {
 #[test]
 fn a_damaged_entry_concerns_nobody_else() {
     let text = format!("url: http://h/other.swf\nsize: x\n{NEW}");
-    let (cache, _folder) = in_a_folder(text.as_bytes());
+    let (cache, _folder) = cache_with(text.as_bytes());
     let found = cache.look_up("h/new.swf").unwrap();
     assert_eq!(found, Some(entry(0, "then")));
     assert!(cache.look_up("http://h/other.swf").is_err());
@@ -168,7 +168,7 @@ fn every_cut_is_an_end_or_damage() {
 
 #[test]
 fn is_fresh_for_a_while() {
-    let (cache, _folder) = in_a_folder(b"");
+    let (cache, _folder) = cache_with(b"");
     let entry = entry(1_000, "");
     let at = |second| Timestamp::from_second(second).unwrap();
     assert!(cache.is_fresh(&entry, at(1_000)));
@@ -181,7 +181,7 @@ fn is_fresh_for_a_while() {
 
 #[test]
 fn writes_only_into_files_that_may_be_written() {
-    let (cache, folder) = in_a_folder(NEW.as_bytes());
+    let (cache, folder) = cache_with(NEW.as_bytes());
     let mut permissions = fs::metadata(&cache.file).unwrap().permissions();
     permissions.set_readonly(true);
     fs::set_permissions(&cache.file, permissions).unwrap();
@@ -204,7 +204,7 @@ fn writes_only_into_files_that_may_be_written() {
 fn follows_links_and_keeps_permissions() {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
-    let (cache, folder) = in_a_folder(SWFINFO.as_bytes());
+    let (cache, folder) = cache_with(SWFINFO.as_bytes());
     fs::set_permissions(&cache.file, Permissions::from_mode(0o600)).unwrap();
     let link = folder.path().join("link");
     symlink(&cache.file, &link).unwrap();
@@ -227,7 +227,7 @@ fn follows_links_and_keeps_permissions() {
 
 #[test]
 fn many_write_at_once_and_nothing_is_lost() {
-    let (cache, _folder) = in_a_folder(SWFINFO.as_bytes());
+    let (cache, _folder) = cache_with(SWFINFO.as_bytes());
     thread::scope(|scope| {
         for writer in 0..8 {
             let cache = &cache;
@@ -261,7 +261,7 @@ proptest! {
         ),
     ) {
         let text = lines.join("\n");
-        if let Ok(changed) = replaced(&text, "h/new.swf", &entry(7, "then")) {
+        if let Ok(changed) = update(&text, "h/new.swf", &entry(7, "then")) {
             let found = find(&changed, "h/new.swf").unwrap().unwrap();
             prop_assert_eq!(&found.entry, &entry(7, "then"));
             let rest = [&changed[..found.start], &changed[found.end..]].concat();

@@ -7,12 +7,12 @@ use std::collections::VecDeque;
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::time::Instant;
 
-use self::request::{Command, MAX_TIMES_SENT, NOTHING, Path, Request};
+use self::request::{Command, EMPTY_BODY, MAX_TRANSMISSIONS, Path, Request};
 use super::{
     Error,
     http::{Body, Head, put_request},
-    pipelining::Manners,
-    polling::Pace,
+    pipelining::Pipelining,
+    polling::Polling,
 };
 
 /// A tunnel over whatever connections carry it, one at a time.
@@ -25,9 +25,9 @@ pub(super) struct Session {
     host: String,
     /// What the server calls the session, once it is open.
     id: Option<String>,
-    /// In order; the first [`Session::under_way`] of them are sent and wait for their answers.
+    /// In order; the first [`Session::in_flight`] of them are sent and wait for their answers.
     queue: VecDeque<Request>,
-    under_way: usize,
+    in_flight: usize,
     next_number: u64,
     /// What was written and is in no request yet.
     pending: BytesMut,
@@ -36,12 +36,12 @@ pub(super) struct Session {
     interims: u32,
     /// Whether the server uses the first byte of its answers.
     has_intervals: bool,
-    pace: Pace,
-    manners: Manners,
+    polling: Polling,
+    pipelining: Pipelining,
     /// Whether a request was refused on the present connection that is to be made once more.
     has_refused: bool,
     /// Whether the present connection ends with the answer that came last.
-    is_link_over: bool,
+    is_connection_over: bool,
     closing: Closing,
     is_over: bool,
 }
@@ -83,21 +83,21 @@ enum Closing {
 impl Session {
     /// A tunnel to `host`, not open yet.
     pub(super) fn new(host: String, now: Instant) -> Self {
-        let open = Request::new(Command::Open, 1, Bytes::from_static(NOTHING));
+        let open = Request::new(Command::Open, 1, Bytes::from_static(EMPTY_BODY));
         Self {
             host,
             id: None,
             queue: VecDeque::from([open]),
-            under_way: 0,
+            in_flight: 0,
             next_number: 0,
             pending: BytesMut::new(),
             answer: Answer::Awaited,
             interims: 0,
             has_intervals: false,
-            pace: Pace::new(now),
-            manners: Manners::new(),
+            polling: Polling::new(now),
+            pipelining: Pipelining::new(),
             has_refused: false,
-            is_link_over: false,
+            is_connection_over: false,
             closing: Closing::No,
             is_over: false,
         }
@@ -105,7 +105,7 @@ impl Session {
 
     /// Takes as much of `bytes` as there is room for, to be sent when there is a turn for it.
     pub(super) fn write(&mut self, bytes: &[u8]) -> usize {
-        let room = MAX_PENDING.saturating_sub(self.pending.len());
+        let room = MAX_WRITTEN.saturating_sub(self.pending.len());
         let taken = bytes.len().min(room);
         self.pending.extend_from_slice(&bytes[..taken]);
         taken
@@ -126,7 +126,7 @@ impl Session {
     /// Decides which requests are due. To be called before [`Session::transmit`], and before asking
     /// whether a connection is wanted.
     pub(super) fn prepare(&mut self, now: Instant) {
-        while self.manners.has_room(self.queue.len())
+        while self.pipelining.may_send(self.queue.len())
             && let Some((command, body)) = self.next_request(now)
         {
             let request = Request::new(command, self.next_number, body);
@@ -142,16 +142,16 @@ impl Session {
         let has_send = self.queue.iter().any(|one| one.command == Command::Send);
         // One at a time: should it be lost, no other has overtaken it.
         if !self.pending.is_empty() && !has_send {
-            self.pace.said();
+            self.polling.said();
             return Some((Command::Send, self.pending.split().freeze()));
         }
-        let nothing = Bytes::from_static(NOTHING);
+        let nothing = Bytes::from_static(EMPTY_BODY);
         if self.closing == Closing::Asked && self.pending.is_empty() {
             self.closing = Closing::Queued;
             return Some((Command::Close, nothing));
         }
         let is_due = self
-            .pace
+            .polling
             .due(self.queue.len())
             .is_some_and(|due| due <= now);
         is_due.then_some((Command::Idle, nothing))
@@ -159,51 +159,52 @@ impl Session {
 
     /// Whether there is something to send.
     pub(super) fn has_unsent(&self) -> bool {
-        self.under_way < self.queue.len()
+        self.in_flight < self.queue.len()
     }
 
     /// Whether all that was written is sent.
     pub(super) fn is_flushed(&self) -> bool {
-        let mut unsent = self.queue.iter().skip(self.under_way);
+        let mut unsent = self.queue.iter().skip(self.in_flight);
         self.pending.is_empty() && !unsent.any(|request| request.command == Command::Send)
     }
 
     /// Puts requests into `outbox`, to be sent over the present connection.
     pub(super) fn transmit(&mut self, outbox: &mut BytesMut) {
-        let mut is_second =
-            self.under_way > 0 && self.queue.front().is_some_and(Request::is_second);
-        while self.manners.has_room(self.under_way)
-            && let Some(request) = self.queue.get_mut(self.under_way)
+        let mut is_retry = self.in_flight > 0 && self.queue.front().is_some_and(Request::is_retry);
+        while self.pipelining.may_send(self.in_flight)
+            && let Some(request) = self.queue.get_mut(self.in_flight)
         {
             // The second time it goes alone, lest it be lost for the sake of others.
-            if self.under_way > 0 && (request.times_sent > 0 || is_second) {
+            if self.in_flight > 0 && (request.transmissions > 0 || is_retry) {
                 return;
             }
-            is_second = request.times_sent > 0;
-            request.times_sent += 1;
-            request.is_ahead = self.under_way > 0;
+            is_retry = request.transmissions > 0;
+            request.transmissions += 1;
+            request.is_ahead = self.in_flight > 0;
             let path = Path(request, self.id.as_deref().unwrap_or_default());
             put_request(outbox, &self.host, path, &request.body);
             tracing::trace!("sent {path}, {} bytes", request.body.len());
-            self.manners.sent(self.under_way);
-            self.under_way += 1;
+            self.pipelining.sent(self.in_flight);
+            self.in_flight += 1;
         }
     }
 
     /// When [`Session::prepare`] has something to do, if nothing comes before that.
     pub(super) fn timeout(&self) -> Option<Instant> {
         let is_quiet = self.id.is_some() && !self.is_over && self.closing == Closing::No;
-        let has_turn = is_quiet && self.manners.has_room(self.queue.len());
-        has_turn.then(|| self.pace.due(self.queue.len())).flatten()
+        let has_turn = is_quiet && self.pipelining.may_send(self.queue.len());
+        has_turn
+            .then(|| self.polling.due(self.queue.len()))
+            .flatten()
     }
 
     /// Takes what came off the front of `inbox`, until there is [`Session::data_left`], or the
     /// connection is over, or more is needed. To be called when there is more, or some was taken.
     pub(super) fn advance(&mut self, inbox: &mut BytesMut, now: Instant) -> Result<(), Error> {
-        while !self.is_link_over && !self.is_over {
+        while !self.is_connection_over && !self.is_over {
             match &mut self.answer {
                 Answer::Awaited if inbox.is_empty() => return Ok(()),
-                Answer::Awaited if self.under_way == 0 => return Err(Error::Surplus),
+                Answer::Awaited if self.in_flight == 0 => return Err(Error::Surplus),
                 Answer::Awaited => match Head::take(inbox) {
                     Ok(Some(head)) => self.begin(head)?,
                     Ok(None) => return Ok(()),
@@ -257,8 +258,8 @@ impl Session {
     }
 
     /// Whether the present connection is of no more use.
-    pub(super) fn is_link_over(&self) -> bool {
-        self.is_link_over
+    pub(super) fn is_connection_over(&self) -> bool {
+        self.is_connection_over
     }
 
     /// Whether a part of an answer's body has come, and more of it is to come.
@@ -286,14 +287,15 @@ impl Session {
             *body = Body::Done;
             self.finish(now)?;
         }
-        tracing::trace!("connection closed, {} unanswered", self.under_way);
-        self.manners.closed(self.under_way, self.is_link_over);
-        self.is_link_over = false;
+        tracing::trace!("connection closed, {} unanswered", self.in_flight);
+        self.pipelining
+            .closed(self.in_flight, self.is_connection_over);
+        self.is_connection_over = false;
         self.has_refused = false;
-        self.under_way = 0;
+        self.in_flight = 0;
         self.interims = 0;
         match self.queue.front() {
-            Some(request) if request.is_second() => Err(Error::Lost),
+            Some(request) if request.is_retry() => Err(Error::Lost),
             _ => Ok(()),
         }
     }
@@ -318,9 +320,9 @@ impl Session {
             Command::Open if head.is_html => return Err(Error::Page),
             Command::Open => Meaning::Name(Vec::new()),
             _ if head.status.is_success() => Meaning::Interval,
-            _ if request.is_ahead && request.times_sent < MAX_TIMES_SENT => {
+            _ if request.is_ahead && request.transmissions < MAX_TRANSMISSIONS => {
                 tracing::debug!("a request ahead of its turn got {}", head.status);
-                self.manners.objected();
+                self.pipelining.disable();
                 Meaning::Refusal
             }
             _ => return Err(Error::Ended(head.status)),
@@ -345,36 +347,39 @@ impl Session {
         else {
             return Ok(());
         };
-        self.under_way -= 1;
-        self.is_link_over = is_last;
-        self.manners.answered(self.under_way);
+        self.in_flight -= 1;
+        self.is_connection_over = is_last;
+        self.pipelining.answered(self.in_flight);
         match meaning {
             Meaning::Name(name) => {
                 self.id = Some(session_id(&name)?);
-                self.pace.answered(false, self.under_way, now);
+                self.polling.answered(false, self.in_flight, now);
             }
             Meaning::Refusal => {
-                let sent = self.queue.iter().take_while(|one| one.times_sent > 0);
+                let sent = self.queue.iter().take_while(|one| one.transmissions > 0);
                 self.queue.insert(sent.count(), request);
                 self.has_refused = true;
             }
             Meaning::Nothing => self.is_over = true,
-            Meaning::Interval => self.pace.answered(false, self.under_way, now),
+            Meaning::Interval => self.polling.answered(false, self.in_flight, now),
             Meaning::Data { interval, has_data } => {
                 self.suggested(interval, has_data);
-                self.pace.answered(has_data, self.under_way, now);
+                self.polling.answered(has_data, self.in_flight, now);
             }
         }
         // What is sent once more does not go over a connection that may be about to close.
-        let is_again = self.queue.front().is_some_and(|next| next.times_sent > 0);
-        let is_doubtful = self.has_refused || self.manners.is_worn();
-        self.is_link_over |= self.under_way == 0 && is_again && is_doubtful;
+        let is_again = self
+            .queue
+            .front()
+            .is_some_and(|next| next.transmissions > 0);
+        let is_doubtful = self.has_refused || self.pipelining.is_exhausted();
+        self.is_connection_over |= self.in_flight == 0 && is_again && is_doubtful;
         Ok(())
     }
 
     /// Red5 ends a session with an interval of 0 and no data; others may always say 0.
     fn suggested(&mut self, interval: u8, has_data: bool) {
-        self.pace.suggested(interval);
+        self.polling.suggested(interval);
         if interval > 0 {
             self.has_intervals = true;
         } else if !has_data && self.has_intervals {
@@ -421,7 +426,7 @@ fn session_id(name: &[u8]) -> Result<String, Error> {
 }
 
 /// How much may wait for its turn: a client says little, and most of it at the start.
-const MAX_PENDING: usize = 64 * 1024;
+const MAX_WRITTEN: usize = 64 * 1024;
 
 /// Names of sessions are 8 to 40 characters long.
 const MAX_ID: usize = 256;

@@ -11,7 +11,7 @@ pub(super) struct Request {
     /// The number in its address; `open` has its own.
     pub(super) number: u64,
     pub(super) body: Bytes,
-    pub(super) times_sent: u32,
+    pub(super) transmissions: u32,
     /// Whether it was sent before those ahead of it were answered.
     pub(super) is_ahead: bool,
 }
@@ -31,13 +31,13 @@ impl Request {
             command,
             number,
             body,
-            times_sent: 0,
+            transmissions: 0,
             is_ahead: false,
         }
     }
 
-    pub(super) fn is_second(&self) -> bool {
-        self.times_sent == MAX_TIMES_SENT
+    pub(super) fn is_retry(&self) -> bool {
+        self.transmissions == MAX_TRANSMISSIONS
     }
 }
 
@@ -58,7 +58,7 @@ impl fmt::Display for Path<'_> {
 }
 
 /// The body of a request that says nothing: servers want one.
-pub(super) const NOTHING: &[u8] = &[0];
+pub(super) const EMPTY_BODY: &[u8] = &[0];
 
 /// A request that got no answer is made once more.
-pub(super) const MAX_TIMES_SENT: u32 = 2;
+pub(super) const MAX_TRANSMISSIONS: u32 = 2;

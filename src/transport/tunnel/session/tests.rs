@@ -38,7 +38,7 @@ impl Talk {
             talk.comes(&ok(b"\x01x")).unwrap();
             talk.sent();
         }
-        assert_eq!(talk.session.under_way, 4);
+        assert_eq!(talk.session.in_flight, 4);
         talk.heard.clear();
         talk
     }
@@ -67,7 +67,7 @@ impl Talk {
         self.inbox.extend_from_slice(bytes);
         loop {
             self.session.advance(&mut self.inbox, self.now)?;
-            if self.session.is_link_over() {
+            if self.session.is_connection_over() {
                 return self.session.disconnected(self.now);
             }
             let left = usize::try_from(self.session.data_left()).unwrap_or(usize::MAX);
@@ -157,10 +157,10 @@ fn answers_with_data_are_followed_at_once_by_more_and_more() {
         talk.comes(&data()).unwrap();
         assert_eq!(talk.sent().len(), expected);
     }
-    assert_eq!(talk.session.under_way, 4);
+    assert_eq!(talk.session.in_flight, 4);
     talk.comes(&ok(b"\x01")).unwrap();
     assert_eq!(talk.sent(), [""; 0]);
-    assert_eq!(talk.session.under_way, 3);
+    assert_eq!(talk.session.in_flight, 3);
 }
 
 #[test]
@@ -182,8 +182,8 @@ fn what_is_written_goes_out_as_one_request_at_a_time() {
 #[test]
 fn what_waits_is_bounded() {
     let mut talk = Talk::new();
-    let lot = vec![0; 2 * MAX_PENDING];
-    assert_eq!(talk.session.write(&lot), MAX_PENDING);
+    let lot = vec![0; 2 * MAX_WRITTEN];
+    assert_eq!(talk.session.write(&lot), MAX_WRITTEN);
     assert_eq!(talk.session.write(&lot), 0);
 }
 
@@ -241,7 +241,7 @@ fn answers_are_the_same_wherever_they_are_cut() {
             talk.comes(&answer[..cut]).unwrap();
             talk.comes(&answer[cut..]).unwrap();
             assert_eq!(talk.heard, b"abcde");
-            assert_eq!(talk.session.under_way, 0);
+            assert_eq!(talk.session.in_flight, 0);
             assert_eq!(talk.sent(), ["/idle/ab12/1 00"]);
         }
     }
@@ -285,7 +285,7 @@ fn a_server_that_closes_on_what_comes_ahead_is_asked_one_at_a_time_in_the_end() 
     for _ in 0..30 {
         talk.comes(&ok(b"\x01y")).unwrap();
         asked += 1;
-        if talk.session.under_way > 0 {
+        if talk.session.in_flight > 0 {
             talk.closes().unwrap();
             closed += 1;
         }
@@ -293,7 +293,7 @@ fn a_server_that_closes_on_what_comes_ahead_is_asked_one_at_a_time_in_the_end() 
     }
     assert_eq!(talk.heard.len(), asked);
     assert!(closed <= 3, "{closed} connections");
-    assert_eq!(talk.session.under_way, 1);
+    assert_eq!(talk.session.in_flight, 1);
 }
 
 #[test]
