@@ -318,7 +318,7 @@ fn rtmpdump_and_we_read_each_others_cache() {
 fn an_old_proof_is_asked_about() {
     let date = "Sun, 01 Nov 2026 10:33:37 GMT";
     let web = Web::start(move |_, head| {
-        Answer::Bytes(match head.contains("if-modified-since: Sun, 01 Nov") {
+        Answer::Bytes(match head.contains("If-Modified-Since: Sun, 01 Nov") {
             true => b"HTTP/1.1 304 Not Modified\r\n\r\n".to_vec(),
             false => answer(&format!("Last-Modified: {date}\r\n"), &fws()),
         })
@@ -346,7 +346,7 @@ fn an_old_proof_is_asked_about() {
     let finished = home.run(&["-W", url]);
     assert!(proof(&finished)[1].ends_with(" 59"), "{finished}");
     let asked = web.asked();
-    assert!(asked[0].contains(&format!("if-modified-since: {date}")));
+    assert!(asked[0].contains(&format!("If-Modified-Since: {date}")));
     let remembered = home.remembered();
     assert_ne!(remembered[2], old[1], "it is known as checked now");
     assert_eq!(remembered[3..6], [&entry[2][..], &entry[3], &other_hash]);
@@ -400,9 +400,7 @@ fn a_cache_that_is_of_no_use_is_left_alone() {
     let finished = home.run(&["-W", url]);
     assert_proved(&finished);
     assert!(
-        finished
-            .stderr
-            .contains("the player will not be remembered"),
+        finished.stderr.contains("the player is not cached"),
         "{finished}"
     );
     assert_eq!(home.remembered(), ["url: else"]);
@@ -443,7 +441,10 @@ fn tls_and_proxies_are_as_for_streams() {
     let url = &format!("https://127.0.0.1:{}/p.swf", front.port());
     let trusted = &["--ca-file", &authority.file().display().to_string()];
     let home = Home::new();
-    assert_refused(&home.run(&["-W", url]), "no TLS with 127.0.0.1:");
+    assert_refused(
+        &home.run(&["-W", url]),
+        "cannot establish TLS with 127.0.0.1:",
+    );
     assert_eq!(web.asked().len(), 0);
     assert_proved(&home.run(&[&["-W", url], &trusted[..]].concat()));
     assert_eq!(web.asked().len(), 1);
@@ -484,17 +485,17 @@ fn what_is_no_player_ends_before_connecting() {
     for (answer, words) in [
         (
             b"HTTP/1.1 404 Gone\r\n\r\n".to_vec(),
-            "the server answers 404 Not Found",
+            "the server answers 404 Gone",
         ),
-        (truncated, "the answer is cut off"),
-        (large, "the answer has more than 64 MiB"),
-        (html, "it is a web page and no SWF file"),
+        (truncated, "the response is cut off"),
+        (large, "the response has more than 64 MiB"),
+        (html, "it is a web page, not an SWF file"),
         (unknown, "it is no SWF file"),
         (cut, "the SWF file is cut off"),
         (bomb, "the SWF file has more than 64 MiB"),
         (
             b"HTTP/1.1 304 Not Modified\r\n\r\n".to_vec(),
-            "nobody asked",
+            "304 Not Modified to an unconditional request",
         ),
         (
             b"SSH-2.0-server\r\n\r\n".to_vec(),

@@ -35,7 +35,7 @@ pub(super) fn resolve(args: &Args, environment: &Environment) -> Result<Swf> {
     let player = Player {
         cache: cache(args, environment).filter(|_| matches!(source, Source::Web(_))),
         source,
-        patience: args.timeout.map_or(Some(ANSWER_TIMEOUT), bound),
+        timeout: args.timeout.map_or(Some(ANSWER_TIMEOUT), bound),
     };
     Ok(Swf {
         proof: None,

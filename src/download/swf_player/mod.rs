@@ -1,4 +1,4 @@
-//! The player that we pass for: where its file comes from, and what is remembered of it.
+//! Hash and size of the SWF player, for servers that verify it (`-W`).
 
 mod cache;
 
@@ -24,27 +24,27 @@ use crate::{
     },
 };
 
-/// A player that is to be proved.
+/// Player whose hash is sent to the server.
 #[derive(Debug, Clone)]
 pub struct Player {
-    /// Where its file is.
+    /// Location of the player.
     pub source: Source,
-    /// What is remembered of players on the web; `None` where nothing is.
+    /// Cache for players on web servers; `None` disables it.
     pub cache: Option<Cache>,
-    /// How long each part of an answer is waited for; `None` waits for ever.
-    pub patience: Option<Duration>,
+    /// Limit for each part of the web server's response; `None` means no limit.
+    pub timeout: Option<Duration>,
 }
 
-/// Where a player's file is.
+/// Location of a player.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// On this machine.
+    /// File on this machine.
     File(PathBuf),
-    /// On a web server.
+    /// URL on a web server.
     Web(Url),
 }
 
-/// Why nothing is known of a player, which is at a place.
+/// Error of reading or fetching the player. The first field is its location.
 #[derive(Debug, Error)]
 pub(super) enum PlayerError {
     #[error("cannot read the player {0}: {1}")]
@@ -52,84 +52,91 @@ pub(super) enum PlayerError {
     #[error("cannot fetch the player {0}: {1}")]
     Fetch(String, HttpError),
     #[error(
-        "cannot fetch the player {0}: the server says that it is unchanged, which nobody asked"
+        "cannot fetch the player {0}: the server answers 304 Not Modified to an unconditional request"
     )]
     UnexpectedNotModified(String),
-    #[error("cannot prove the player {0}: it is a web page and no SWF file")]
+    #[error("cannot hash the player {0}: it is a web page, not an SWF file")]
     WebPage(String),
-    #[error("cannot prove the player {0}: {1}")]
+    #[error("cannot hash the player {0}: {1}")]
     Swf(String, swf::Error),
 }
 
 impl Player {
-    /// Reads or fetches the player, or remembers it.
+    /// Returns hash and size of the player, from its file, its URL or the cache.
     pub(super) async fn fingerprint(&self, dialer: &Dialer) -> Result<Fingerprint, PlayerError> {
         match &self.source {
             Source::File(file) => {
                 let file = file.clone();
                 run_blocking(move || {
-                    let place = file.display().to_string();
+                    let location = file.display().to_string();
                     match read(&file) {
-                        Ok(bytes) => hash(&bytes, place),
-                        Err(error) => Err(PlayerError::Read(place, error)),
+                        Ok(bytes) => hash(&bytes, location),
+                        Err(error) => Err(PlayerError::Read(location, error)),
                     }
                 })
                 .await
             }
-            Source::Web(url) => self.of_web(url, dialer).await,
+            Source::Web(url) => self.web_fingerprint(url, dialer).await,
         }
     }
 
-    async fn of_web(&self, url: &Url, dialer: &Dialer) -> Result<Fingerprint, PlayerError> {
-        let key = key(url);
-        let (cache, known) = self.remembered(&key).await;
-        if let (Some(cache), Some(entry)) = (&cache, &known)
+    async fn web_fingerprint(
+        &self,
+        url: &Url,
+        dialer: &Dialer,
+    ) -> Result<Fingerprint, PlayerError> {
+        let key = cache_key(url);
+        let (cache, cached) = self.look_up(&key).await;
+        if let (Some(cache), Some(entry)) = (&cache, &cached)
             && cache.is_fresh(entry, Timestamp::now())
         {
-            tracing::debug!("the player {key} is the one of {}", entry.modified);
+            tracing::debug!(
+                "using the cached player {key}, last modified {}",
+                entry.modified
+            );
             return Ok(entry.fingerprint);
         }
-        let (fingerprint, modified) = self.fetched(url, known, dialer).await?;
+        let (fingerprint, modified) = self.fetch(url, cached, dialer).await?;
         if let Some(cache) = cache {
             let entry = Entry {
                 checked: Timestamp::now(),
                 modified,
                 fingerprint,
             };
-            remember(cache, key, entry).await;
+            store(cache, key, entry).await;
         }
         Ok(fingerprint)
     }
 
-    /// The player as the server has it now, and since when, in the server's words.
-    async fn fetched(
+    /// Fetches the player unless the cached one is current. Returns the Last-Modified value too.
+    async fn fetch(
         &self,
         url: &Url,
-        known: Option<Entry>,
+        cached: Option<Entry>,
         dialer: &Dialer,
     ) -> Result<(Fingerprint, String), PlayerError> {
         tracing::info!("fetching the player {url}");
         let fetcher = Fetcher {
             dialer,
-            patience: self.patience,
+            timeout: self.timeout,
             max_bytes: swf::MAX_BYTES,
         };
-        let known = known.filter(|entry| entry.last_modified().is_some());
-        let date = known.as_ref().and_then(Entry::last_modified);
-        let place = url.to_string();
-        match (fetcher.fetch(url, date).await, known) {
+        let cached = cached.filter(|entry| entry.last_modified().is_some());
+        let date = cached.as_ref().and_then(Entry::last_modified);
+        let location = url.to_string();
+        match (fetcher.fetch(url, date).await, cached) {
             (Ok(Some(file)), _) => {
-                let fingerprint = run_blocking(move || hash(&file.bytes, place)).await?;
+                let fingerprint = run_blocking(move || hash(&file.bytes, location)).await?;
                 Ok((fingerprint, file.last_modified.unwrap_or_default()))
             }
             (Ok(None), Some(entry)) => Ok((entry.fingerprint, entry.modified)),
-            (Ok(None), None) => Err(PlayerError::UnexpectedNotModified(place)),
-            (Err(error), _) => Err(PlayerError::Fetch(place, error)),
+            (Ok(None), None) => Err(PlayerError::UnexpectedNotModified(location)),
+            (Err(error), _) => Err(PlayerError::Fetch(location, error)),
         }
     }
 
-    /// What is known of the player `key`, and the cache if there is one that works.
-    async fn remembered(&self, key: &str) -> (Option<Cache>, Option<Entry>) {
+    /// Returns the cache unless it is unusable, and its entry for `key`.
+    async fn look_up(&self, key: &str) -> (Option<Cache>, Option<Entry>) {
         let Some(cache) = self.cache.clone() else {
             return (None, None);
         };
@@ -137,7 +144,7 @@ impl Player {
         run_blocking(move || match cache.look_up(&key) {
             Ok(entry) => (Some(cache), entry),
             Err(error) => {
-                tracing::warn!("{error}, going on without what was remembered of players");
+                tracing::warn!("{error}; continuing without the player cache");
                 (None, None)
             }
         })
@@ -145,16 +152,16 @@ impl Player {
     }
 }
 
-async fn remember(cache: Cache, key: String, entry: Entry) {
+async fn store(cache: Cache, key: String, entry: Entry) {
     run_blocking(move || {
         if let Err(error) = cache.store(&key, &entry) {
-            tracing::warn!("{error}, the player will not be remembered");
+            tracing::warn!("{error}; the player is not cached");
         }
     })
     .await;
 }
 
-/// Does what takes long where it keeps nothing else from going on.
+/// Runs `work` in a thread and resumes its panic, if any.
 async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match spawn_blocking(work).await {
         Ok(done) => done,
@@ -162,7 +169,7 @@ async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
     }
 }
 
-/// One byte more than can be of use tells that there is more.
+/// Reads a file, and at most one byte more than the limit, which then fails as too large.
 fn read(file: &PathBuf) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let limit = swf::MAX_BYTES as u64 + 1;
@@ -170,21 +177,21 @@ fn read(file: &PathBuf) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn hash(bytes: &[u8], place: String) -> Result<Fingerprint, PlayerError> {
+fn hash(bytes: &[u8], location: String) -> Result<Fingerprint, PlayerError> {
     Fingerprint::of(bytes).map_err(|error| match error {
         swf::Error::Signature if bytes.trim_ascii_start().starts_with(b"<") => {
-            PlayerError::WebPage(place)
+            PlayerError::WebPage(location)
         }
-        error => PlayerError::Swf(place, error),
+        error => PlayerError::Swf(location, error),
     })
 }
 
-/// What a player is remembered by: neither queries nor passwords belong into a file.
-fn key(url: &Url) -> String {
+/// Returns the key in the cache: the URL without query and credentials, which may be secret.
+fn cache_key(url: &Url) -> String {
     let mut url = url.clone();
     url.set_query(None);
     url.set_fragment(None);
-    // It has a host, so it can have these.
+    // These fail only for a URL without a host, and a web URL has one.
     let _ = url.set_username("");
     let _ = url.set_password(None);
     url.into()

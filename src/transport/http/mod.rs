@@ -1,114 +1,112 @@
-//! Files from web servers: HTTP/1.1 (RFC 9112) through whatever pipe the dialer makes.
+//! Fetch of a file from a web server, over any stream that the dialer opens.
 
+pub(super) mod response;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    error::Error,
     io::{self, ErrorKind, Write},
-    pin::pin,
     time::Duration,
 };
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use bytes::Bytes;
+use bytes::BytesMut;
 use flate2::write::MultiGzDecoder;
-use http_body_util::{BodyExt, Empty};
-use hyper::{
-    Request, Response, StatusCode,
-    body::Incoming,
-    client::conn::http1,
-    header::{self, HeaderMap, HeaderName},
-};
-use hyper_util::rt::TokioIo;
 use percent_encoding::percent_decode_str;
 use thiserror::Error;
-use tokio::time::timeout;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::timeout,
+};
 use url::{Host, Position, Url};
 
-use super::{Carrier, DialError, Dialer, Endpoint, Route};
+pub use self::response::ResponseError;
+use self::response::{Body, Head, Status};
+use super::{Carrier, DialError, Dialer, Endpoint, Route, Stream};
 
-/// A file on a web server.
+/// File from a web server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct File {
-    /// Its bytes, without whatever coding they came in.
+    /// Content without any coding.
     pub bytes: Vec<u8>,
-    /// When it was changed last, in the server's words.
+    /// Value of the Last-Modified field.
     pub last_modified: Option<String>,
 }
 
-/// How files are fetched.
+/// Settings of a fetch.
 #[derive(Debug, Clone, Copy)]
 pub struct Fetcher<'a> {
-    /// How connections are made.
+    /// Dialer for all connections.
     pub dialer: &'a Dialer,
-    /// How long each part of an answer is waited for; `None` waits for ever.
-    pub patience: Option<Duration>,
-    /// The largest file that is taken.
+    /// Limit for each part of a response; `None` means no limit.
+    pub timeout: Option<Duration>,
+    /// Largest accepted file in bytes.
     pub max_bytes: usize,
 }
 
-/// Why there is no file.
+/// Error of a fetch.
 #[derive(Debug, Error)]
 pub enum HttpError {
-    /// No connection came about.
+    /// Dialing failed.
     #[error(transparent)]
     Dial(#[from] DialError),
-    /// This is no address of a web server.
-    #[error("the address is not one of the web")]
+    /// The URL is not an address of a web server.
+    #[error("the URL is not an http or https address")]
     Address,
-    /// The connection broke, or what came was no HTTP.
-    #[error("{0}")]
-    Broken(String),
-    /// Less came than was promised.
-    #[error("the answer is cut off")]
+    /// The connection broke.
+    #[error("the connection broke: {0}")]
+    Broken(io::Error),
+    /// The response is malformed.
+    #[error(transparent)]
+    Response(#[from] ResponseError),
+    /// The connection ended inside the response.
+    #[error("the response is cut off")]
     CutOff,
-    /// The server is too slow.
+    /// The timeout expired.
     #[error("no answer within {} s", .0.as_secs_f32())]
     TimedOut(Duration),
-    /// The server has something else to say.
+    /// The status of the response is neither success nor a redirect.
     #[error("the server answers {0}")]
-    Status(StatusCode),
-    /// A redirect that leads nowhere.
-    #[error("the server redirects to no address of the web")]
+    Status(String),
+    /// The target of a redirect is missing or not a web address.
+    #[error("the server redirects to an invalid address")]
     Redirect,
-    /// Redirects without end.
+    /// The server redirected too often.
     #[error("redirected more than {MAX_REDIRECTS} times")]
     TooManyRedirects,
-    /// A coding that nobody asked for, or one that cannot be undone.
-    #[error("the answer's coding cannot be undone")]
+    /// The coding of the content is unknown, or the coded content is damaged.
+    #[error("the content of the response cannot be decoded")]
     Coding,
-    /// Larger than is taken, with or without its coding.
-    #[error("the answer has more than {} MiB", .0 >> 20)]
+    /// The file exceeds the limit, before or after decoding.
+    #[error("the response has more than {} MiB", .0 >> 20)]
     TooLarge(usize),
 }
 
 impl Fetcher<'_> {
-    /// Fetches the file at `url`, wherever redirects lead; `None` where the server says that it has not
-    /// changed since `last_modified`.
+    /// Fetches the file at `url` and follows redirects.
+    ///
+    /// `last_modified` is the Last-Modified value of an earlier response. If the file has not changed
+    /// since then, the result is `None`.
     pub async fn fetch(
         &self,
         url: &Url,
         last_modified: Option<&str>,
     ) -> Result<Option<File>, HttpError> {
-        let fetched = self.follow(url, last_modified);
-        match self.patience {
-            Some(patience) => within(Some(patience.max(WHOLE_PATIENCE)), fetched).await,
-            None => fetched.await,
-        }
+        let total = self.timeout.map(|timeout| timeout.max(TOTAL_TIMEOUT));
+        within(total, self.follow_redirects(url, last_modified)).await
     }
 
-    async fn follow(
+    async fn follow_redirects(
         &self,
         url: &Url,
         last_modified: Option<&str>,
     ) -> Result<Option<File>, HttpError> {
         let mut url = url.clone();
         for _ in 0..=MAX_REDIRECTS {
-            match self.ask(&url, last_modified).await? {
+            match self.get(&url, last_modified).await? {
                 Answer::File(file) => return Ok(Some(file)),
-                Answer::Unchanged => return Ok(None),
-                Answer::Elsewhere(next) => {
+                Answer::NotModified => return Ok(None),
+                Answer::Redirect(next) => {
                     if url.scheme() == "https" && next.scheme() == "http" {
                         tracing::warn!("redirected from https to http, {next}");
                     } else {
@@ -121,64 +119,34 @@ impl Fetcher<'_> {
         Err(HttpError::TooManyRedirects)
     }
 
-    async fn ask(&self, url: &Url, last_modified: Option<&str>) -> Result<Answer, HttpError> {
-        let request = request(url, last_modified)?;
-        let pipe = self.dialer.dial(&route(url)?).await?;
-        let (mut requests, connection) = http1::Builder::new()
-            .max_buf_size(HEAD_BYTES)
-            .handshake(TokioIo::new(pipe))
-            .await
-            .map_err(|error| broken(&error))?;
-        let mut exchange = pin!(async {
-            let response = requests.send_request(request);
-            let response = within(self.patience, async {
-                response.await.map_err(|error| broken(&error))
-            });
-            self.read(url, response.await?).await
-        });
-        tokio::select! {
-            biased;
-            answer = &mut exchange => answer,
-            // What went wrong with it is told to the exchange, and what had come is still to be read.
-            _ = connection => exchange.await,
-        }
-    }
-
-    async fn read(&self, url: &Url, response: Response<Incoming>) -> Result<Answer, HttpError> {
-        let (head, mut body) = response.into_parts();
-        tracing::debug!("{url} answers {}", head.status);
-        let text = |name| head.headers.get(name).and_then(|text| text.to_str().ok());
-        match head.status.as_u16() {
-            200 | 203 => {}
-            301 | 302 | 303 | 307 | 308 => {
-                let location = text(header::LOCATION).ok_or(HttpError::Redirect)?;
-                let next = url.join(location).map_err(|_| HttpError::Redirect)?;
-                return match is_web(&next) {
-                    true => Ok(Answer::Elsewhere(next)),
-                    false => Err(HttpError::Redirect),
-                };
-            }
-            304 => return Ok(Answer::Unchanged),
-            _ => return Err(HttpError::Status(head.status)),
-        }
-        let mut sink = Sink::new(&head.headers, self.max_bytes)?;
-        let frame = async |body: &mut Incoming| {
-            let frame = body.frame().await.transpose();
-            frame.map_err(|error| broken(&error))
+    async fn get(&self, url: &Url, last_modified: Option<&str>) -> Result<Answer, HttpError> {
+        let mut connection = Connection {
+            stream: self.dialer.dial(&route(url)?).await?,
+            inbox: BytesMut::new(),
+            timeout: self.timeout,
         };
-        while let Some(frame) = within(self.patience, frame(&mut body)).await? {
-            if let Some(data) = frame.data_ref() {
-                sink.take(data)?;
-            }
+        connection.send(&request(url, last_modified)).await?;
+        let head = connection.head().await?;
+        tracing::debug!("{url} answers {}", head.status);
+        match head.status.code {
+            200 | 203 => {}
+            301 | 302 | 303 | 307 | 308 => return redirect(url, &head.status),
+            304 => return Ok(Answer::NotModified),
+            _ => return Err(HttpError::Status(head.status.to_string())),
+        }
+        let mut decoder = Decoder::new(&head, self.max_bytes)?;
+        let mut body = head.body;
+        while let Some(content) = connection.content(&mut body).await? {
+            decoder.write(&content)?;
         }
         Ok(Answer::File(File {
-            bytes: sink.finish()?,
-            last_modified: text(header::LAST_MODIFIED).map(str::to_owned),
+            bytes: decoder.finish()?,
+            last_modified: head.last_modified,
         }))
     }
 }
 
-/// Whether this is an address that files can be fetched from.
+/// Returns whether a file can be fetched from `url`.
 pub fn is_web(url: &Url) -> bool {
     matches!(url.scheme(), "http" | "https") && url.has_host()
 }
@@ -186,32 +154,121 @@ pub fn is_web(url: &Url) -> bool {
 #[derive(Debug)]
 enum Answer {
     File(File),
-    Unchanged,
-    Elsewhere(Url),
+    NotModified,
+    Redirect(Url),
 }
 
-/// What rtmpdump says of itself, since servers that keep others out let it in; and whatever a
-/// correct client says beyond that.
-fn request(url: &Url, last_modified: Option<&str>) -> Result<Request<Empty<Bytes>>, HttpError> {
+fn redirect(url: &Url, status: &Status) -> Result<Answer, HttpError> {
+    let location = status.location.as_deref().ok_or(HttpError::Redirect)?;
+    let next = url.join(location).map_err(|_| HttpError::Redirect)?;
+    if is_web(&next) {
+        Ok(Answer::Redirect(next))
+    } else {
+        Err(HttpError::Redirect)
+    }
+}
+
+/// Connection that carries one request and its response.
+struct Connection {
+    stream: Stream,
+    inbox: BytesMut,
+    timeout: Option<Duration>,
+}
+
+impl Connection {
+    async fn send(&mut self, request: &str) -> Result<(), HttpError> {
+        let stream = &mut self.stream;
+        let sent = within(self.timeout, async {
+            let sent = async {
+                stream.write_all(request.as_bytes()).await?;
+                stream.flush().await
+            };
+            sent.await.map_err(HttpError::Broken)
+        });
+        match sent.await {
+            // The server may have answered before it closed the connection.
+            Err(HttpError::Broken(error)) => {
+                tracing::debug!("cannot send the request: {error}");
+                Ok(())
+            }
+            sent => sent,
+        }
+    }
+
+    /// Reads the head of the final response.
+    async fn head(&mut self) -> Result<Head, HttpError> {
+        loop {
+            match Head::take(&mut self.inbox)? {
+                Some(head) if head.status.is_interim() => {}
+                Some(head) => return Ok(head),
+                None if self.read().await? == 0 => return Err(HttpError::CutOff),
+                None => {}
+            }
+        }
+    }
+
+    /// Reads the next piece of content. Returns `None` at the end of `body`.
+    async fn content(&mut self, body: &mut Body) -> Result<Option<BytesMut>, HttpError> {
+        loop {
+            body.skip_framing(&mut self.inbox)?;
+            if *body == Body::Done {
+                return Ok(None);
+            }
+            let left = usize::try_from(body.content_left()).unwrap_or(usize::MAX);
+            let count = left.min(self.inbox.len());
+            if count > 0 {
+                body.consume(count as u64);
+                return Ok(Some(self.inbox.split_to(count)));
+            }
+            if self.read().await? == 0 {
+                return match body {
+                    Body::UntilClose => Ok(None),
+                    _ => Err(HttpError::CutOff),
+                };
+            }
+        }
+    }
+
+    async fn read(&mut self) -> Result<usize, HttpError> {
+        self.inbox.reserve(READ_BYTES);
+        let read = self.stream.read_buf(&mut self.inbox);
+        within(self.timeout, async {
+            read.await.map_err(|error| match error.kind() {
+                // TLS without close_notify: the response may lack its end.
+                ErrorKind::UnexpectedEof => HttpError::CutOff,
+                _ => HttpError::Broken(error),
+            })
+        })
+        .await
+    }
+}
+
+/// Builds the request. `User-Agent` and `Referer` are those of rtmpdump, because some servers reject
+/// other clients.
+fn request(url: &Url, last_modified: Option<&str>) -> String {
+    let path = &url[Position::BeforePath..Position::AfterQuery];
     let origin = &url[Position::BeforeHost..Position::BeforePath];
-    let mut request = Request::get(&url[Position::BeforePath..Position::AfterQuery])
-        .header(header::HOST, origin)
-        .header(header::USER_AGENT, "Mozilla/5.0")
-        .header(header::REFERER, format!("{}://{origin}/", url.scheme()))
-        .header(header::ACCEPT, "*/*")
-        .header(header::ACCEPT_ENCODING, "gzip")
-        .header(header::CONNECTION, "close");
-    if let Some(login) = login(url) {
-        request = request.header(header::AUTHORIZATION, login);
+    let mut request = format!(
+        "GET {path} HTTP/1.1\r\n\
+         Host: {origin}\r\n\
+         User-Agent: Mozilla/5.0\r\n\
+         Referer: {}://{origin}/\r\n\
+         Accept: */*\r\n\
+         Accept-Encoding: gzip\r\n\
+         Connection: close\r\n",
+        url.scheme()
+    );
+    if let Some(credentials) = credentials(url) {
+        request += &format!("Authorization: {credentials}\r\n");
     }
     if let Some(date) = last_modified {
-        request = request.header(header::IF_MODIFIED_SINCE, date);
+        request += &format!("If-Modified-Since: {date}\r\n");
     }
-    request.body(Empty::new()).map_err(|_| HttpError::Address)
+    request + "\r\n"
 }
 
-/// Who the URL says that we are, for the server that it names.
-fn login(url: &Url) -> Option<String> {
+/// Returns the Basic credentials in the URL, for the server in the URL only.
+fn credentials(url: &Url) -> Option<String> {
     let (user, password) = (url.username(), url.password());
     if user.is_empty() && password.is_none() {
         return None;
@@ -241,45 +298,26 @@ fn route(url: &Url) -> Result<Route, HttpError> {
 }
 
 async fn within<T>(
-    patience: Option<Duration>,
+    limit: Option<Duration>,
     work: impl Future<Output = Result<T, HttpError>>,
 ) -> Result<T, HttpError> {
-    match patience {
-        Some(patience) => timeout(patience, work)
+    match limit {
+        Some(limit) => timeout(limit, work)
             .await
-            .unwrap_or(Err(HttpError::TimedOut(patience))),
+            .unwrap_or(Err(HttpError::TimedOut(limit))),
         None => work.await,
     }
 }
 
-fn broken(error: &hyper::Error) -> HttpError {
-    let source = error.source();
-    if let Some(error) = source.and_then(|source| source.downcast_ref::<hyper::Error>()) {
-        return broken(error);
-    }
-    let cause = source.and_then(|source| source.downcast_ref::<io::Error>());
-    let is_cut = cause.is_some_and(|cause| cause.kind() == ErrorKind::UnexpectedEof);
-    match cause {
-        _ if error.is_incomplete_message() || is_cut => HttpError::CutOff,
-        Some(cause) => HttpError::Broken(format!("the connection broke: {cause}")),
-        None if error.is_parse() => {
-            HttpError::Broken(format!("the server does not speak HTTP: {error}"))
-        }
-        None => HttpError::Broken(error.to_string()),
-    }
-}
-
-/// Where the bytes of an answer gather, without their coding.
-enum Sink {
-    Plain(Limited),
+/// Decoder of the content coding, which collects the file.
+enum Decoder {
+    Identity(Limited),
     Gzip(Box<MultiGzDecoder<Limited>>),
 }
 
-impl Sink {
-    fn new(headers: &HeaderMap, max_bytes: usize) -> Result<Self, HttpError> {
-        let length = headers.get(header::CONTENT_LENGTH);
-        let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-        if length.is_some_and(|length| length > max_bytes as u64) {
+impl Decoder {
+    fn new(head: &Head, max_bytes: usize) -> Result<Self, HttpError> {
+        if matches!(head.body, Body::Length(length) if length > max_bytes as u64) {
             return Err(HttpError::TooLarge(max_bytes));
         }
         let limited = Limited {
@@ -287,8 +325,8 @@ impl Sink {
             max_bytes,
             is_full: false,
         };
-        match &codings(headers)[..] {
-            [] => Ok(Self::Plain(limited)),
+        match &head.codings[..] {
+            [] => Ok(Self::Identity(limited)),
             [gzip] if gzip == "gzip" || gzip == "x-gzip" => {
                 Ok(Self::Gzip(Box::new(MultiGzDecoder::new(limited))))
             }
@@ -296,45 +334,26 @@ impl Sink {
         }
     }
 
-    fn take(&mut self, data: &[u8]) -> Result<(), HttpError> {
-        let (taken, limited) = match self {
-            Self::Plain(limited) => (limited.write_all(data), limited),
-            Self::Gzip(gzip) => (gzip.write_all(data), gzip.get_mut()),
+    fn write(&mut self, content: &[u8]) -> Result<(), HttpError> {
+        let (written, limited) = match self {
+            Self::Identity(limited) => (limited.write_all(content), limited),
+            Self::Gzip(gzip) => (gzip.write_all(content), gzip.get_mut()),
         };
-        taken.map_err(|_| limited.refusal())
+        written.map_err(|_| limited.error())
     }
 
     fn finish(self) -> Result<Vec<u8>, HttpError> {
         match self {
-            Self::Plain(limited) => Ok(limited.bytes),
+            Self::Identity(limited) => Ok(limited.bytes),
             Self::Gzip(mut gzip) => match gzip.try_finish() {
                 Ok(()) => Ok(std::mem::take(&mut gzip.get_mut().bytes)),
-                Err(_) if gzip.get_ref().is_full => Err(gzip.get_ref().refusal()),
-                Err(_) => Err(HttpError::Coding),
+                Err(_) => Err(gzip.get_ref().error()),
             },
         }
     }
 }
 
-/// The codings on the file, and on the message beyond `chunked`, which is undone by then.
-fn codings(headers: &HeaderMap) -> Vec<String> {
-    let named = |name: HeaderName| {
-        let lists = headers.get_all(name).into_iter();
-        lists.filter_map(|list| list.to_str().ok().map(str::to_owned))
-    };
-    named(header::CONTENT_ENCODING)
-        .chain(named(header::TRANSFER_ENCODING))
-        .flat_map(|list| {
-            let codings = list
-                .split(',')
-                .map(|coding| coding.trim().to_ascii_lowercase());
-            codings.collect::<Vec<_>>()
-        })
-        .filter(|coding| !["", "identity", "chunked"].contains(&&coding[..]))
-        .collect()
-}
-
-/// Bytes up to a limit.
+/// Byte buffer with a limit.
 struct Limited {
     bytes: Vec<u8>,
     max_bytes: usize,
@@ -342,18 +361,19 @@ struct Limited {
 }
 
 impl Limited {
-    /// Why no more is taken.
-    fn refusal(&self) -> HttpError {
-        match self.is_full {
-            true => HttpError::TooLarge(self.max_bytes),
-            false => HttpError::Coding,
+    /// Cause of a failed write: the limit, or otherwise the decoder.
+    fn error(&self) -> HttpError {
+        if self.is_full {
+            HttpError::TooLarge(self.max_bytes)
+        } else {
+            HttpError::Coding
         }
     }
 }
 
 impl Write for Limited {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if bytes.len() > self.max_bytes - self.bytes.len() {
+        if bytes.len() > self.max_bytes.saturating_sub(self.bytes.len()) {
             self.is_full = true;
             return Err(ErrorKind::FileTooLarge.into());
         }
@@ -366,12 +386,11 @@ impl Write for Limited {
     }
 }
 
-/// Redirects that are followed for one file.
+/// Largest number of redirects for one file.
 const MAX_REDIRECTS: usize = 10;
 
-/// The largest head of an answer.
-const HEAD_BYTES: usize = 64 << 10;
+/// Bytes per read.
+const READ_BYTES: usize = 16 * 1024;
 
-/// How long a file may take as a whole: a server that sends a byte now and then is not waited for. A
-/// large file over a slow line takes less.
-const WHOLE_PATIENCE: Duration = Duration::from_secs(600);
+/// Limit for the complete fetch, so that a server that trickles bytes does not delay it forever.
+const TOTAL_TIMEOUT: Duration = Duration::from_secs(600);

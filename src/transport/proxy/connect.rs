@@ -1,4 +1,4 @@
-//! CONNECT of HTTP (RFC 9110 9.3.6).
+//! HTTP CONNECT (RFC 9110 9.3.6).
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use tokio::{
@@ -7,10 +7,13 @@ use tokio::{
 };
 
 use super::{Error, Login};
-use crate::transport::Endpoint;
+use crate::transport::{
+    Endpoint,
+    http::response::{Head, MAX_HEAD},
+};
 
-/// Asks for a connection to `endpoint`. Not a byte behind the answer's head is taken.
-pub(super) async fn ask(
+/// Requests a connection to `endpoint`. Leaves all bytes after the head of the response in the socket.
+pub(super) async fn request(
     tcp: &mut TcpStream,
     endpoint: &Endpoint,
     login: Option<&Login>,
@@ -22,64 +25,41 @@ pub(super) async fn ask(
     }
     request += "\r\n";
     tcp.write_all(request.as_bytes()).await?;
-    let (status, reason) = read_head(tcp).await?;
-    match status {
+    let status = read_head(tcp).await?.status;
+    match status.code {
         200..300 => Ok(()),
-        // tinyproxy asks with 401, which is a web server's word.
-        401 | 407 if login.is_none() => Err(Error::Login("wants user and password")),
+        // tinyproxy answers with 401 although 407 is the code for proxies.
+        401 | 407 if login.is_none() => Err(Error::Login("requires user and password")),
         401 | 407 => Err(Error::Login("does not accept this user and password")),
-        _ => Err(Error::Refused(
-            format!("{status} {reason}").trim().to_owned(),
-        )),
+        _ => Err(Error::Refused(status.to_string())),
     }
 }
 
-/// Status and reason of an answer whose head is read to its end and no further.
-async fn read_head(tcp: &mut TcpStream) -> Result<(u16, String), Error> {
-    let mut head = Vec::new();
-    let mut peeked = vec![0; MAX_HEAD_BYTES];
+/// Reads the head of the response and no further.
+///
+/// The bytes after the head belong to the server at the other end. Each piece is therefore peeked first
+/// and read only up to the end of the head.
+async fn read_head(tcp: &mut TcpStream) -> Result<Head, Error> {
+    let mut bytes = Vec::new();
+    let mut peeked = vec![0; MAX_HEAD];
     loop {
-        let room = MAX_HEAD_BYTES - head.len();
-        let count = tcp.peek(&mut peeked[..room]).await?;
+        let count = tcp.peek(&mut peeked).await?;
         if count == 0 {
-            return Err(if room == 0 { MALFORMED } else { Error::Closed });
+            return Err(Error::Closed);
         }
-        let known = head.len();
-        head.extend_from_slice(&peeked[..count]);
-        let parsed = parse(&head)?;
-        let end = parsed.as_ref().map_or(head.len(), |(end, ..)| *end);
-        // All of it has come already.
+        let known = bytes.len();
+        bytes.extend_from_slice(&peeked[..count]);
+        let parsed = Head::parse(&bytes).map_err(|error| {
+            tracing::debug!("invalid response of the proxy: {error}");
+            Error::Malformed("HTTP")
+        })?;
+        let end = parsed.as_ref().map_or(bytes.len(), |(_, length)| *length);
         tcp.read_exact(&mut peeked[..end - known]).await?;
-        if let Some((_, status, reason)) = parsed {
-            return Ok((status, reason));
+        if let Some((head, _)) = parsed {
+            return Ok(head);
         }
     }
 }
-
-/// Where the head ends, status and reason; `None` where there is more to come.
-fn parse(head: &[u8]) -> Result<Option<(usize, u16, String)>, Error> {
-    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
-    let mut response = httparse::Response::new(&mut headers);
-    match response.parse(head) {
-        Ok(httparse::Status::Complete(end)) => {
-            let reason = response.reason.unwrap_or_default().to_owned();
-            Ok(Some((end, response.code.unwrap_or_default(), reason)))
-        }
-        Ok(httparse::Status::Partial) => Ok(None),
-        Err(error) => {
-            tracing::debug!("the proxy's answer: {error}");
-            Err(MALFORMED)
-        }
-    }
-}
-
-const MALFORMED: Error = Error::Malformed("HTTP");
-
-/// Heads are some hundred bytes; whoever sends more is no proxy.
-const MAX_HEAD_BYTES: usize = 16 * 1024;
-
-/// As many fields as servers take in requests.
-const MAX_HEADERS: usize = 100;
 
 #[cfg(test)]
 mod tests {
@@ -87,8 +67,11 @@ mod tests {
 
     use super::*;
 
-    /// What comes of an answer, what was asked, and what was left behind the head.
-    async fn asked(answer: &[u8], login: Option<&Login>) -> (Result<(), String>, String, Vec<u8>) {
+    /// Returns the result for an answer, the request, and the bytes that remain in the socket.
+    async fn exchange(
+        answer: &[u8],
+        login: Option<&Login>,
+    ) -> (Result<(), String>, String, Vec<u8>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let near = TcpStream::connect(listener.local_addr().unwrap());
         let (near, far) = tokio::join!(near, listener.accept());
@@ -109,16 +92,16 @@ mod tests {
             far.shutdown().await.unwrap();
             String::from_utf8(request).unwrap()
         };
-        let (result, request) = tokio::join!(ask(&mut near, &endpoint, login), conversation);
+        let (result, request) = tokio::join!(request(&mut near, &endpoint, login), conversation);
         let mut left = Vec::new();
         near.read_to_end(&mut left).await.unwrap();
         (result.map_err(|error| error.to_string()), request, left)
     }
 
     #[tokio::test]
-    async fn nothing_behind_the_head_is_lost() {
+    async fn bytes_after_the_head_stay_in_the_socket() {
         let answer = b"HTTP/1.1 200 Connection established\r\nVia: 1.1 x\r\n\r\n\x03RTMP";
-        let (result, request, left) = asked(answer, None).await;
+        let (result, request, left) = exchange(answer, None).await;
         assert_eq!(result, Ok(()));
         assert_eq!(
             request,
@@ -128,19 +111,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_asks_is_said_in_base64() {
+    async fn the_login_is_sent_in_base64() {
         let login = Login {
             user: "Aladdin".into(),
             password: "open sesame".into(),
         };
-        let (result, request, _) = asked(b"HTTP/1.0 200 OK\r\n\r\n", Some(&login)).await;
+        let (result, request, _) = exchange(b"HTTP/1.0 200 OK\r\n\r\n", Some(&login)).await;
         assert_eq!(result, Ok(()));
         let field = "\r\nProxy-Authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n";
         assert!(request.contains(field), "{request}");
     }
 
     #[tokio::test]
-    async fn refusals_are_told_in_the_proxys_words() {
+    async fn refusals_quote_the_proxy() {
         let login = Login {
             user: "joe".into(),
             password: "wrong".into(),
@@ -149,13 +132,13 @@ mod tests {
             (
                 "HTTP/1.1 403 Access denied\r\n\r\n",
                 None,
-                "the proxy refuses: 403 Access denied",
+                "the proxy refused: 403 Access denied",
             ),
-            ("HTTP/1.1 502 \r\n\r\n", None, "the proxy refuses: 502"),
+            ("HTTP/1.1 502 \r\n\r\n", None, "the proxy refused: 502"),
             (
                 "HTTP/1.1 407 Login\r\n\r\n",
                 None,
-                "the proxy wants user and password",
+                "the proxy requires user and password",
             ),
             (
                 "HTTP/1.1 407 Login\r\n\r\n",
@@ -165,38 +148,38 @@ mod tests {
             (
                 "SSH-2.0-OpenSSH_9.2\r\n",
                 None,
-                "the proxy answers with something that is no HTTP",
+                "the proxy sent an answer that is not HTTP",
             ),
             (
                 "\x05\x00",
                 None,
-                "the proxy answers with something that is no HTTP",
+                "the proxy sent an answer that is not HTTP",
             ),
         ] {
-            let (result, ..) = asked(answer.as_bytes(), login).await;
+            let (result, ..) = exchange(answer.as_bytes(), login).await;
             assert_eq!(result.unwrap_err(), expected);
         }
     }
 
     #[tokio::test]
-    async fn an_answer_cut_anywhere_is_no_answer() {
+    async fn an_answer_cut_anywhere_is_an_error() {
         let answer = b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n";
         for end in 0..answer.len() {
-            let (result, ..) = asked(&answer[..end], None).await;
-            let told = result.unwrap_err();
+            let (result, ..) = exchange(&answer[..end], None).await;
+            let error = result.unwrap_err();
             assert_eq!(
-                told, "the proxy closed the connection instead of answering",
+                error, "the proxy closed the connection instead of answering",
                 "{end}"
             );
         }
     }
 
     #[tokio::test]
-    async fn a_head_without_end_is_given_up() {
+    async fn an_endless_head_is_an_error() {
         let mut answer = b"HTTP/1.1 200 OK\r\nA: ".to_vec();
-        answer.resize(MAX_HEAD_BYTES + 1, b'a');
-        let (result, ..) = asked(&answer, None).await;
-        let told = result.unwrap_err();
-        assert_eq!(told, "the proxy answers with something that is no HTTP");
+        answer.resize(MAX_HEAD + 1, b'a');
+        let (result, ..) = exchange(&answer, None).await;
+        let error = result.unwrap_err();
+        assert_eq!(error, "the proxy sent an answer that is not HTTP");
     }
 }

@@ -1,4 +1,4 @@
-//! Proxies: SOCKS 4, 4a and 5, and HTTP's CONNECT.
+//! Connections through SOCKS 4, 4a and 5 proxies and HTTP CONNECT.
 
 mod address;
 mod bypass;
@@ -13,23 +13,23 @@ use tokio::net::TcpStream;
 pub use self::{address::AddressError, bypass::Bypass};
 use super::{DialError, Endpoint, Family, Timeout, tcp};
 
-/// Somebody who makes connections for us.
+/// Proxy address and login.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Proxy {
-    /// How it is asked.
+    /// Proxy protocol.
     pub protocol: Protocol,
-    /// Where it listens.
+    /// Host and port of the proxy.
     pub endpoint: Endpoint,
-    /// Who asks. SOCKS 4 takes the user alone.
+    /// User and password. SOCKS 4 sends only the user.
     pub login: Option<Login>,
 }
 
 /// User and password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Login {
-    /// The user.
+    /// User name.
     pub user: String,
-    /// The password, perhaps empty.
+    /// Password; may be empty.
     pub password: String,
 }
 
@@ -39,16 +39,16 @@ impl fmt::Debug for Login {
     }
 }
 
-/// How a proxy is asked.
+/// Proxy protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
-    /// SOCKS 4: IPv4 addresses alone, so that names are looked up here.
+    /// SOCKS 4, which takes only IPv4 addresses. The client looks up names.
     Socks4,
-    /// SOCKS 4a: names are looked up by the proxy.
+    /// SOCKS 4a. The proxy looks up names.
     Socks4a,
-    /// SOCKS 5 (RFC 1928, 1929): names are looked up by the proxy.
+    /// SOCKS 5 (RFC 1928, 1929). The proxy looks up names.
     Socks5,
-    /// CONNECT of HTTP (RFC 9110 9.3.6): names are looked up by the proxy.
+    /// HTTP CONNECT (RFC 9110 9.3.6). The proxy looks up names.
     Http,
 }
 
@@ -64,7 +64,7 @@ impl Protocol {
 }
 
 impl fmt::Display for Proxy {
-    /// Without user and password.
+    /// Writes the address without user and password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}", self.protocol.name(), self.endpoint)
     }
@@ -76,33 +76,33 @@ impl fmt::Debug for Proxy {
     }
 }
 
-/// What a proxy did instead of letting us through.
+/// Reason why a proxy did not open a connection.
 #[derive(Debug, Error)]
 pub enum Error {
-    /// It is not there.
+    /// The proxy cannot be reached.
     #[error("{0}")]
     Unreachable(Box<DialError>),
-    /// The connection to it broke, or it took too long.
-    #[error("asking the proxy: {0}")]
+    /// The connection to the proxy broke, or the proxy timed out.
+    #[error("the request to the proxy failed: {0}")]
     Io(io::Error),
-    /// It hung up.
+    /// The proxy closed the connection.
     #[error("the proxy closed the connection instead of answering")]
     Closed,
-    /// It says no, in this word.
-    #[error("the proxy refuses: {0}")]
+    /// The proxy rejected the request for this reason.
+    #[error("the proxy refused: {0}")]
     Refused(String),
-    /// It wants to know who asks, or does not believe it.
+    /// The proxy requires a login, or rejected it.
     #[error("the proxy {0}")]
     Login(&'static str),
-    /// It speaks something else.
-    #[error("the proxy answers with something that is no {0}")]
+    /// The answer does not follow the protocol.
+    #[error("the proxy sent an answer that is not {0}")]
     Malformed(&'static str),
-    /// The protocol cannot say it.
+    /// The protocol cannot express the request.
     #[error("{0}")]
     Unsupported(&'static str),
-    /// SOCKS 4 wants an address, and there is none.
+    /// SOCKS 4 needs an address, and the lookup failed.
     #[error("{0}")]
-    Name(Box<DialError>),
+    Lookup(Box<DialError>),
 }
 
 impl From<io::Error> for Error {
@@ -114,15 +114,16 @@ impl From<io::Error> for Error {
     }
 }
 
-/// Makes a TCP connection to `endpoint` by way of `proxy`. The proxy's name, its TCP and its answer
-/// are waited for one by one.
+/// Opens a TCP connection to `endpoint` through `proxy`.
+///
+/// The timeout applies separately to the lookup of the proxy, the TCP connection and its answer.
 pub(super) async fn connect_through(
     proxy: &Proxy,
     endpoint: &Endpoint,
     family: Family,
-    wait: Timeout,
+    timeout: Timeout,
 ) -> Result<TcpStream, DialError> {
-    through(proxy, endpoint, family, wait)
+    connect(proxy, endpoint, family, timeout)
         .await
         .map_err(|source| DialError::Proxy {
             endpoint: endpoint.clone(),
@@ -131,29 +132,29 @@ pub(super) async fn connect_through(
         })
 }
 
-async fn through(
+async fn connect(
     proxy: &Proxy,
     endpoint: &Endpoint,
     family: Family,
-    wait: Timeout,
+    timeout: Timeout,
 ) -> Result<TcpStream, Error> {
     let address = match proxy.protocol {
-        Protocol::Socks4 => Some(socks::lookup_ipv4(endpoint, wait).await?),
+        Protocol::Socks4 => Some(socks::lookup_ipv4(endpoint, timeout).await?),
         _ => None,
     };
-    let mut tcp = tcp::connect(&proxy.endpoint, family, wait)
+    let mut tcp = tcp::connect(&proxy.endpoint, family, timeout)
         .await
         .map_err(|error| Error::Unreachable(Box::new(error)))?;
     let login = proxy.login.as_ref();
-    let asked = async {
+    let request = async {
         Ok(match (proxy.protocol, address) {
-            (Protocol::Http, _) => connect::ask(&mut tcp, endpoint, login).await,
+            (Protocol::Http, _) => connect::request(&mut tcp, endpoint, login).await,
             (Protocol::Socks5, _) => socks::request_v5(&mut tcp, endpoint, login).await,
             (Protocol::Socks4 | Protocol::Socks4a, address) => {
                 socks::request_v4(&mut tcp, endpoint, address, login).await
             }
         })
     };
-    wait.on(asked).await??;
+    timeout.run(request).await??;
     Ok(tcp)
 }

@@ -1,11 +1,14 @@
-//! A byte pipe through HTTP: RTMPT.
+//! RTMPT: a byte stream through HTTP requests.
 //!
-//! What is to be sent goes out as the bodies of `POST /send/…`, and what the server has to say comes
-//! back in the answers to these and to `POST /idle/…`, each behind a byte that suggests when to ask
-//! again. [`session`] knows which request comes when, [`http`] how requests and answers look, [`polling`]
-//! how often to ask, [`pipelining`] what the server bears.
+//! The client sends data in the bodies of `POST /send/…`. The server sends data in the responses to
+//! these and to `POST /idle/…`, after one byte that suggests a polling interval.
+//!
+//! | module | task |
+//! | --- | --- |
+//! | [`session`] | state machine: due requests, meaning of responses, retries |
+//! | [`polling`] | when to send `idle` requests |
+//! | [`pipelining`] | how many requests a connection may have in flight |
 
-mod http;
 mod pipelining;
 mod polling;
 mod session;
@@ -23,58 +26,57 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-use self::{http::Status, session::Session};
+use self::session::Session;
+use super::http::{ResponseError, response::Status};
 
-/// An open tunnel, carried by one connection at a time, which is made anew as often as the server or
-/// a proxy closes it.
+/// Open tunnel, carried by one connection at a time. It dials again when the server or a proxy closes
+/// the connection.
 ///
-/// It has no task of its own: reading drives requests and answers, writing and flushing the requests.
-/// Whoever writes therefore has to read as well, in the same task, and where nobody reads, nothing is
-/// asked for. When it is dropped, the server is not told; shutting it down tells it.
-pub struct Tunnel<P> {
+/// The tunnel has no task of its own. Reading drives requests and responses; writing and flushing only
+/// send requests. A writer must therefore also read, in the same task. Without a reader, the tunnel
+/// requests no data. Shutting the tunnel down closes the session on the server; dropping it does not.
+pub struct Tunnel<S> {
     session: Session,
-    link: Connection<P>,
-    dial: Dial<P>,
-    /// What came and is not yet understood.
+    connection: Connection<S>,
+    dial: Dial<S>,
+    /// Received bytes that are not parsed yet.
     inbox: BytesMut,
-    /// Requests on their way out.
+    /// Requests that are not written to the connection yet.
     outbox: BytesMut,
     timer: Pin<Box<Sleep>>,
 }
 
-/// What makes the next connection.
-pub(super) type Dial<P> = Box<dyn Fn() -> Dialing<P> + Send>;
+/// Opens the next connection.
+pub(super) type Dial<S> = Box<dyn Fn() -> Dialing<S> + Send>;
 
-/// A connection that is being made.
-pub(super) type Dialing<P> = Pin<Box<dyn Future<Output = io::Result<P>> + Send>>;
+/// Pending connection.
+pub(super) type Dialing<S> = Pin<Box<dyn Future<Output = io::Result<S>> + Send>>;
 
-enum Connection<P> {
-    Down,
-    Dialing(Dialing<P>),
-    Up { pipe: P, is_writable: bool },
+enum Connection<S> {
+    Closed,
+    Dialing(Dialing<S>),
+    Open { stream: S, is_writable: bool },
 }
 
-/// Why there is no tunnel, or none any more. The server's words in it are not escaped.
+/// Error of a tunnel. Text of the server in it is not escaped.
 #[derive(Debug, Error, PartialEq, Eq)]
 enum Error {
-    #[error("the server speaks no RTMPT: {0}")]
-    NoTunnel(Status),
-    #[error("the server speaks no RTMPT: it answers with a page")]
-    Page,
-    #[error("the server speaks no RTMPT: its answer names no session")]
-    NoName,
-    #[error("the server speaks no HTTP")]
-    NoHttp,
-    #[error("the server does not go on with the tunnel: {0}")]
+    #[error("the server does not speak RTMPT: {0}")]
+    NotRtmpt(Status),
+    #[error("the server does not speak RTMPT: it answers with a web page")]
+    WebPage,
+    #[error("the server does not speak RTMPT: its response contains no session id")]
+    NoSessionId,
+    #[error("the server ended the tunnel: {0}")]
     Ended(Status),
-    #[error("the head of the server's HTTP answer is too long")]
-    LongHead,
-    #[error("the length of the server's HTTP answer makes no sense")]
-    Framing,
-    /// Something else than an answer comes where one should, or nothing.
-    #[error("the server's HTTP answer is not as long as announced")]
+    #[error("the server's HTTP response has an unexpected coding")]
+    Coding,
+    #[error(transparent)]
+    Response(#[from] ResponseError),
+    /// Bytes that are not a response follow one, because it was longer or shorter than announced.
+    #[error("the server's HTTP response does not have the announced length")]
     Surplus,
-    #[error("the server's HTTP answer is shorter than announced")]
+    #[error("the server's HTTP response is shorter than announced")]
     Short,
     #[error("the server closed the connection instead of answering, twice")]
     Lost,
@@ -90,14 +92,14 @@ impl From<Error> for io::Error {
     }
 }
 
-impl<P: AsyncRead + AsyncWrite + Unpin> Tunnel<P> {
-    /// Opens a tunnel to the server that calls itself `host` over `pipe`, and over what `dial` makes
-    /// after that.
-    pub(super) async fn open(pipe: P, host: String, dial: Dial<P>) -> io::Result<Self> {
+impl<S: AsyncRead + AsyncWrite + Unpin> Tunnel<S> {
+    /// Opens a session over `stream`, and later over the connections of `dial`. `host` is the value of
+    /// the Host field.
+    pub(super) async fn open(stream: S, host: String, dial: Dial<S>) -> io::Result<Self> {
         let now = Instant::now();
         let mut tunnel = Self {
             session: Session::new(host, now),
-            link: Connection::up(pipe),
+            connection: Connection::open(stream),
             dial,
             inbox: BytesMut::new(),
             outbox: BytesMut::new(),
@@ -109,12 +111,11 @@ impl<P: AsyncRead + AsyncWrite + Unpin> Tunnel<P> {
         Ok(tunnel)
     }
 
-    /// Drives requests and answers until `is_enough`; there is nothing to wait for once the session
-    /// is over.
+    /// Drives requests and responses until `is_done` returns true or the session is over.
     fn poll_until(
         &mut self,
         context: &mut Context<'_>,
-        is_enough: impl Fn(&Session) -> bool,
+        is_done: impl Fn(&Session) -> bool,
     ) -> Poll<io::Result<()>> {
         loop {
             let now = Instant::now();
@@ -123,7 +124,7 @@ impl<P: AsyncRead + AsyncWrite + Unpin> Tunnel<P> {
                 self.close_connection(now)?;
             }
             self.poll_send(context, now)?;
-            if self.session.is_over() || is_enough(&self.session) {
+            if self.session.is_over() || is_done(&self.session) {
                 return Poll::Ready(Ok(()));
             }
             if self.poll_receive(context, now)?.is_pending() {
@@ -132,25 +133,28 @@ impl<P: AsyncRead + AsyncWrite + Unpin> Tunnel<P> {
         }
     }
 
-    /// Sends what is due, over a new connection where there is none.
+    /// Sends the due requests, over a new connection if none is open.
     fn poll_send(&mut self, context: &mut Context<'_>, now: Instant) -> io::Result<()> {
         self.session.prepare(now);
         loop {
-            match &mut self.link {
-                Connection::Down if self.session.has_unsent() && !self.session.is_over() => {
-                    self.link = Connection::Dialing((self.dial)());
+            match &mut self.connection {
+                Connection::Closed if self.session.has_unsent() && !self.session.is_over() => {
+                    self.connection = Connection::Dialing((self.dial)());
                 }
-                Connection::Down => return Ok(()),
+                Connection::Closed => return Ok(()),
                 Connection::Dialing(dialing) => match dialing.as_mut().poll(context) {
-                    Poll::Ready(pipe) => self.link = Connection::up(pipe?),
+                    Poll::Ready(stream) => self.connection = Connection::open(stream?),
                     Poll::Pending => return Ok(()),
                 },
-                Connection::Up { pipe, is_writable } => {
+                Connection::Open {
+                    stream,
+                    is_writable,
+                } => {
                     self.session.transmit(&mut self.outbox);
-                    // Where nothing can be sent any more, there may be answers nevertheless; the end
-                    // of them says that the requests are lost.
-                    if let Err(error) = poll_write_all(pipe, &mut self.outbox, context) {
-                        tracing::debug!("cannot send: {error}");
+                    // After a failed write, responses may still arrive. The end of the stream then shows
+                    // which requests are unanswered.
+                    if let Err(error) = poll_write_all(stream, &mut self.outbox, context) {
+                        tracing::debug!("cannot write to the tunnel's connection: {error}");
                         *is_writable = false;
                     }
                     if !*is_writable {
@@ -162,21 +166,21 @@ impl<P: AsyncRead + AsyncWrite + Unpin> Tunnel<P> {
         }
     }
 
-    /// Reads what has come into the inbox. Ready when something changed.
+    /// Reads into the inbox. Ready after new bytes or the end of the connection.
     fn poll_receive(&mut self, context: &mut Context<'_>, now: Instant) -> Poll<io::Result<()>> {
-        let Connection::Up { pipe, .. } = &mut self.link else {
+        let Connection::Open { stream, .. } = &mut self.connection else {
             return Poll::Pending;
         };
         self.inbox.reserve(READ_BYTES);
-        let mut limited = pipe.take(READ_BYTES as u64);
+        let mut limited = stream.take(READ_BYTES as u64);
         let read = std::pin::pin!(limited.read_buf(&mut self.inbox)).poll(context);
         match ready!(read) {
             Ok(1..) => Poll::Ready(Ok(())),
-            end => Poll::Ready(self.closed(end.err(), now)),
+            end => Poll::Ready(self.disconnected(end.err(), now)),
         }
     }
 
-    /// Ready when it is time for [`Session::prepare`].
+    /// Ready when [`Session::prepare`] is due.
     fn poll_timer(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let Some(due) = self.session.timeout() else {
             return Poll::Pending;
@@ -187,33 +191,33 @@ impl<P: AsyncRead + AsyncWrite + Unpin> Tunnel<P> {
         self.timer.as_mut().poll(context)
     }
 
-    /// The connection was closed, or broke.
-    fn closed(&mut self, error: Option<io::Error>, now: Instant) -> io::Result<()> {
+    /// Handles a connection that the server closed, or that broke with `error`.
+    fn disconnected(&mut self, error: Option<io::Error>, now: Instant) -> io::Result<()> {
         if let Some(error) = &error {
             tracing::debug!("the tunnel's connection broke: {error}");
         }
-        // The beginning of an answer's head is as good as none.
+        // An incomplete head counts as no response.
         self.inbox.clear();
-        self.link = Connection::Down;
+        self.connection = Connection::Closed;
         self.outbox.clear();
         match error {
-            // Where a body has no length, only an end in order is its end.
+            // A body without a length is complete only after an orderly close.
             Some(error) if self.session.is_in_body() => Err(error),
             _ => Ok(self.session.disconnected(now)?),
         }
     }
 
-    /// The server has said that it closes the connection.
+    /// Closes the connection after a response that announced its end.
     fn close_connection(&mut self, now: Instant) -> io::Result<()> {
         if !self.inbox.is_empty() {
             return Err(Error::Surplus.into());
         }
-        self.link = Connection::Down;
+        self.connection = Connection::Closed;
         self.outbox.clear();
         Ok(self.session.disconnected(now)?)
     }
 
-    /// Gives the reader what the server says next; nothing where nothing more comes.
+    /// Moves tunnel data into `buffer`; moves nothing if the session is over.
     fn poll_data(
         &mut self,
         context: &mut Context<'_>,
@@ -239,8 +243,8 @@ impl<P: AsyncRead + AsyncWrite + Unpin> Tunnel<P> {
             }
             let count = buffer.filled().len() - had;
             if count > 0 {
-                self.session.took(count as u64);
-                // What was asked for with this answer is asked for before it is looked at.
+                self.session.consume_data(count as u64);
+                // Send the next request before the caller processes this data.
                 self.session.advance(&mut self.inbox, now)?;
                 if !self.session.is_connection_over() {
                     self.poll_send(context, now)?;
@@ -250,7 +254,7 @@ impl<P: AsyncRead + AsyncWrite + Unpin> Tunnel<P> {
         }
     }
 
-    /// Reads so much at most without a way through the inbox.
+    /// Reads at most `left` bytes into `buffer` without a copy through the inbox.
     fn poll_read_direct(
         &mut self,
         context: &mut Context<'_>,
@@ -258,53 +262,53 @@ impl<P: AsyncRead + AsyncWrite + Unpin> Tunnel<P> {
         buffer: &mut ReadBuf<'_>,
         now: Instant,
     ) -> Poll<io::Result<()>> {
-        let Connection::Up { pipe, .. } = &mut self.link else {
+        let Connection::Open { stream, .. } = &mut self.connection else {
             return Poll::Pending;
         };
         let had = buffer.filled().len();
-        let read = ready!(Pin::new(&mut pipe.take(left)).poll_read(context, buffer));
+        let read = ready!(Pin::new(&mut stream.take(left)).poll_read(context, buffer));
         if read.is_err() || buffer.filled().len() == had {
-            return Poll::Ready(self.closed(read.err(), now));
+            return Poll::Ready(self.disconnected(read.err(), now));
         }
         Poll::Ready(Ok(()))
     }
 
-    /// After an error there is nothing more to be said or heard.
+    /// Ends the session if `result` is an error.
     fn abort_on_error<T>(&mut self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if let Poll::Ready(Err(_)) = &result {
-            self.session.give_up();
-            self.link = Connection::Down;
+            self.session.abort();
+            self.connection = Connection::Closed;
         }
         result
     }
 }
 
-fn poll_write_all<P: AsyncWrite + Unpin>(
-    pipe: &mut P,
+fn poll_write_all<S: AsyncWrite + Unpin>(
+    stream: &mut S,
     outbox: &mut BytesMut,
     context: &mut Context<'_>,
 ) -> io::Result<()> {
     while !outbox.is_empty() {
-        match Pin::new(&mut *pipe).poll_write(context, outbox)? {
+        match Pin::new(&mut *stream).poll_write(context, outbox)? {
             Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
             Poll::Ready(count) => outbox.advance(count),
             Poll::Pending => return Ok(()),
         }
     }
-    let _when_it_can = Pin::new(pipe).poll_flush(context)?;
+    let _pending_is_fine = Pin::new(stream).poll_flush(context)?;
     Ok(())
 }
 
-impl<P> Connection<P> {
-    fn up(pipe: P) -> Self {
-        Self::Up {
-            pipe,
+impl<S> Connection<S> {
+    fn open(stream: S) -> Self {
+        Self::Open {
+            stream,
             is_writable: true,
         }
     }
 }
 
-impl<P: AsyncRead + AsyncWrite + Unpin> AsyncRead for Tunnel<P> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Tunnel<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -316,7 +320,7 @@ impl<P: AsyncRead + AsyncWrite + Unpin> AsyncRead for Tunnel<P> {
     }
 }
 
-impl<P: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Tunnel<P> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Tunnel<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -349,7 +353,7 @@ impl<P: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Tunnel<P> {
         this.abort_on_error(flushed)
     }
 
-    /// Tells the server, and waits for its answer.
+    /// Sends the remaining bytes and a `close` request, and waits for its response.
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if !this.session.is_over() {
@@ -357,14 +361,14 @@ impl<P: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Tunnel<P> {
             let closed = this.poll_until(context, Session::is_over);
             ready!(this.abort_on_error(closed))?;
         }
-        match &mut this.link {
-            Connection::Up { pipe, .. } => Pin::new(pipe).poll_shutdown(context),
+        match &mut this.connection {
+            Connection::Open { stream, .. } => Pin::new(stream).poll_shutdown(context),
             _ => Poll::Ready(Ok(())),
         }
     }
 }
 
-impl<P> fmt::Debug for Tunnel<P> {
+impl<S> fmt::Debug for Tunnel<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tunnel")
             .field("session", &self.session)
@@ -372,8 +376,8 @@ impl<P> fmt::Debug for Tunnel<P> {
     }
 }
 
-/// Read at a time where it is not known yet what comes: an answer's head, and the data behind it.
-/// More of its data than this goes to the reader without a copy.
+/// Bytes per read into the inbox. Tunnel data beyond this size is read directly into the caller's
+/// buffer.
 const READ_BYTES: usize = 16 * 1024;
 
 #[cfg(test)]

@@ -1,83 +1,94 @@
-//! What the connections under a tunnel turn out to bear.
+//! HTTP pipelining, adapted to the server.
 
 use super::polling::MAX_IN_FLIGHT;
 
-/// How many requests are sent ahead of their answers, and how many over one connection.
+/// Limits for the requests of a connection, learned from the connections before it.
 ///
-/// A connection that closes while requests are under way does so either after a number of answers,
-/// which the next ones are then held to, or because it does not like requests ahead of their answers.
-/// A guess of the first kind that is proved wrong twice speaks for the second.
+/// A connection that closes with pipelined requests in flight has one of two causes. Either the server
+/// gives a fixed number of responses per connection, which is then the limit for later connections, or
+/// it does not support pipelining. The first cause is assumed until its limit was wrong twice.
 #[derive(Debug)]
 pub(super) struct Pipelining {
-    /// How many requests may be under way.
-    depth: usize,
-    /// How many answers a connection is expected to give.
-    limit: Option<u64>,
+    /// Largest number of requests in flight.
+    max_in_flight: usize,
+    /// Expected number of responses per connection.
+    response_limit: Option<u64>,
     wrong_limits: u32,
-    /// How many answers the present connection has given.
-    answered: u64,
-    /// Whether requests were sent ahead of answers since nothing was under way.
-    is_ahead: bool,
+    /// Number of responses over the current connection.
+    responses: u64,
+    /// Whether requests were pipelined since the connection was last idle.
+    has_pipelined: bool,
 }
 
 impl Pipelining {
     pub(super) fn new() -> Self {
         Self {
-            depth: MAX_IN_FLIGHT,
-            limit: None,
+            max_in_flight: MAX_IN_FLIGHT,
+            response_limit: None,
             wrong_limits: 0,
-            answered: 0,
-            is_ahead: false,
+            responses: 0,
+            has_pipelined: false,
         }
     }
 
-    /// Whether one more request can go out, where so many are under way.
+    /// Returns whether another request may be sent while `in_flight` are unanswered.
     pub(super) fn may_send(&self, in_flight: usize) -> bool {
-        let expected = self.answered + in_flight as u64;
-        in_flight == 0 || in_flight < self.depth && self.limit.is_none_or(|limit| expected < limit)
+        let expected = self.responses + in_flight as u64;
+        let is_within_limit = self.response_limit.is_none_or(|limit| expected < limit);
+        in_flight == 0 || in_flight < self.max_in_flight && is_within_limit
     }
 
-    /// A request has gone out, behind so many others.
+    /// Counts a request that was sent after `in_flight` unanswered ones.
     pub(super) fn sent(&mut self, in_flight: usize) {
-        self.is_ahead |= in_flight > 0;
+        self.has_pipelined |= in_flight > 0;
     }
 
-    /// An answer has come, and so many requests are still under way.
+    /// Counts a response after which `in_flight` requests are unanswered.
     pub(super) fn answered(&mut self, in_flight: usize) {
-        self.answered += 1;
-        self.is_ahead &= in_flight > 0;
-        if self.limit.is_some_and(|limit| self.answered > limit) {
+        self.responses += 1;
+        self.has_pipelined &= in_flight > 0;
+        if self
+            .response_limit
+            .is_some_and(|limit| self.responses > limit)
+        {
             self.limit_was_wrong();
         }
     }
 
-    /// Whether the present connection is expected to close now.
+    /// Returns whether the server is expected to close the connection now.
     pub(super) fn is_exhausted(&self) -> bool {
-        self.limit.is_some_and(|limit| self.answered >= limit)
+        self.response_limit
+            .is_some_and(|limit| self.responses >= limit)
     }
 
-    /// The server does not like requests ahead of their answers.
+    /// Allows only one request in flight.
     pub(super) fn disable(&mut self) {
-        if self.depth > 1 {
-            tracing::debug!("the server wants one request at a time");
+        if self.max_in_flight > 1 {
+            tracing::debug!(
+                "the server does not support pipelining, sending one request at a time"
+            );
         }
-        self.depth = 1;
+        self.max_in_flight = 1;
     }
 
-    /// The connection is no more, and so many requests have no answer.
+    /// Learns from a closed connection with `unanswered` requests.
     pub(super) fn closed(&mut self, unanswered: usize, is_announced: bool) {
-        if is_announced || unanswered > 0 && self.is_ahead {
-            if self.limit.is_some_and(|limit| self.answered < limit) {
+        // An idle connection may close at any time, so its number of responses means nothing.
+        if is_announced || unanswered > 0 && self.has_pipelined {
+            if self
+                .response_limit
+                .is_some_and(|limit| self.responses < limit)
+            {
                 self.limit_was_wrong();
             }
-            self.limit = Some(self.answered.max(1));
+            self.response_limit = Some(self.responses.max(1));
         }
-        self.answered = 0;
-        self.is_ahead = false;
+        self.responses = 0;
+        self.has_pipelined = false;
     }
 
     fn limit_was_wrong(&mut self) {
-        self.limit = None;
+        self.response_limit = None;
         self.wrong_limits += 1;
         if self.wrong_limits == MAX_WRONG_LIMITS {
             self.disable();
@@ -85,14 +96,14 @@ impl Pipelining {
     }
 }
 
-/// How often a guess may be wrong: a server may have had another reason to close once.
+/// Number of wrong limits before pipelining is disabled. The first may have had another cause.
 const MAX_WRONG_LIMITS: u32 = 2;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Sends as many as there is room for.
+    /// Sends as many requests as allowed, at most 9.
     fn fill(pipelining: &mut Pipelining, in_flight: &mut usize) -> usize {
         while pipelining.may_send(*in_flight) && *in_flight < 9 {
             pipelining.sent(*in_flight);
@@ -107,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_is_met_once_and_kept_from_then_on() {
+    fn a_limit_is_learned_from_one_connection() {
         let mut pipelining = Pipelining::new();
         let mut in_flight = 0;
         for _ in 0..10 {
@@ -122,13 +133,13 @@ mod tests {
             assert_eq!(fill(&mut pipelining, &mut in_flight), expected);
             answer(&mut pipelining, &mut in_flight);
         }
-        assert_eq!(in_flight, 0, "nothing is lost this time");
+        assert_eq!(in_flight, 0, "no request is lost the second time");
         pipelining.closed(0, true);
         assert_eq!(fill(&mut pipelining, &mut in_flight), 4);
     }
 
     #[test]
-    fn a_server_that_closes_on_what_comes_ahead_gets_one_at_a_time() {
+    fn closing_on_pipelined_requests_disables_pipelining() {
         let mut pipelining = Pipelining::new();
         let mut in_flight = 0;
         let mut lost = 0;
@@ -147,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_that_closes_for_want_of_use_teaches_nothing() {
+    fn an_idle_connection_that_closes_sets_no_limit() {
         let mut pipelining = Pipelining::new();
         let mut in_flight = 0;
         pipelining.sent(0);

@@ -1,26 +1,26 @@
-//! When the server is asked whether it has something.
+//! Timing of `idle` requests.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How often and how many at a time.
+/// When and how many `idle` requests are sent.
 ///
-/// An answer with data is followed by the next question at once; after an empty one there is a wait,
-/// which the server suggests and which doubles while nothing comes. Answers with data one after
-/// another make the questions more that are under way at a time, so that a long line is filled; empty
-/// ones make them fewer.
+/// After a response with data, the next request is due at once. After an empty response, it is due
+/// after the interval that the server suggests, which doubles with each further empty response.
+/// Successive responses with data enlarge the window, so that a connection with a long round trip is
+/// used fully; empty responses shrink it.
 #[derive(Debug)]
 pub(super) struct Polling {
-    /// What the server last said in the first byte of an answer.
+    /// Interval byte of the last response, in units of 10 ms.
     interval: u8,
-    /// How many waits there were since something moved.
+    /// Number of successive waits without data in either direction.
     waits: u32,
-    /// Whether the last answer had data.
+    /// Whether the last response had data.
     is_flowing: bool,
-    /// How many requests may be under way.
+    /// Largest number of requests in flight.
     window: usize,
-    /// When the next question may be asked.
+    /// Earliest time of the next request.
     due: Instant,
 }
 
@@ -35,7 +35,7 @@ impl Polling {
         }
     }
 
-    /// An answer has come, and so many requests are still under way.
+    /// Handles a response after which `in_flight` requests are unanswered.
     pub(super) fn answered(&mut self, has_data: bool, in_flight: usize, now: Instant) {
         if has_data {
             if self.is_flowing {
@@ -46,6 +46,7 @@ impl Polling {
         } else {
             self.window = 1.max(self.window - 1);
             self.due = now + self.wait();
+            // Empty responses to requests that were in flight together count as one wait.
             if in_flight == 0 {
                 self.waits = self.waits.saturating_add(1);
             }
@@ -53,17 +54,17 @@ impl Polling {
         self.is_flowing = has_data;
     }
 
-    /// The server suggests so many hundredths of a second.
+    /// Sets the interval that the server suggests, in units of 10 ms.
     pub(super) fn suggested(&mut self, interval: u8) {
         self.interval = interval;
     }
 
-    /// Something is said to the server, which may have something to say to it.
-    pub(super) fn said(&mut self) {
+    /// Restarts the waits after the client sent data, to which the server may respond.
+    pub(super) fn data_sent(&mut self) {
         self.waits = 0;
     }
 
-    /// When the next question may be asked; `None` while enough of them are under way.
+    /// Returns when the next request may be sent; `None` while the window is full.
     pub(super) fn due(&self, in_flight: usize) -> Option<Instant> {
         (in_flight < self.window).then_some(self.due)
     }
@@ -76,13 +77,13 @@ impl Polling {
     }
 }
 
-/// How many requests are under way at most: enough for 2 MB/s of 32 KiB answers over 50 ms.
+/// Largest number of requests in flight: enough for 2 MB/s in 32 KiB responses at a round trip of 50 ms.
 pub(super) const MAX_IN_FLIGHT: usize = 4;
 
-/// What servers count intervals in.
+/// Unit of the interval byte.
 const UNIT: Duration = Duration::from_millis(10);
 
-/// A stream that was silent may be so much late.
+/// Longest wait, and thus the longest delay of data after a silence.
 const MAX_WAIT: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
@@ -95,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn waits_double_while_nothing_comes() {
+    fn waits_double_without_data() {
         let now = Instant::now();
         let mut polling = Polling::new(now);
         let waits = |polling: &mut Polling| {
@@ -109,13 +110,13 @@ mod tests {
         assert_eq!(wait_ms(&polling, now), 0);
         polling.suggested(9);
         assert_eq!(waits(&mut polling), [90, 180, 360, 500, 500, 500, 500, 500]);
-        polling.said();
+        polling.data_sent();
         polling.suggested(255);
         assert_eq!(waits(&mut polling), [500; 8]);
     }
 
     #[test]
-    fn data_in_a_row_fills_the_line_and_empty_answers_drain_it() {
+    fn data_enlarges_the_window_and_empty_responses_shrink_it() {
         let now = Instant::now();
         let mut polling = Polling::new(now);
         let window = |polling: &Polling| (0..9).take_while(|&n| polling.due(n).is_some()).count();
@@ -128,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_answers_to_what_was_asked_at_once_are_one_wait() {
+    fn empty_responses_to_concurrent_requests_are_one_wait() {
         let now = Instant::now();
         let mut polling = Polling::new(now);
         for in_flight in [3, 2, 1, 0] {

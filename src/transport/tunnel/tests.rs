@@ -7,20 +7,20 @@ use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
 
 use super::*;
 
-/// The server's end of a connection.
+/// Server side of a connection.
 struct Peer {
-    pipe: DuplexStream,
+    stream: DuplexStream,
     inbox: Vec<u8>,
 }
 
 impl Peer {
     fn pair() -> (DuplexStream, Self) {
-        let (near, pipe) = duplex(4 * 1024);
+        let (near, stream) = duplex(4 * 1024);
         let inbox = Vec::new();
-        (near, Self { pipe, inbox })
+        (near, Self { stream, inbox })
     }
 
-    /// The address of the next request, and its body; none where the client has left.
+    /// Returns path and body of the next request, or `None` after the client closed the connection.
     async fn request(&mut self) -> Option<(String, Vec<u8>)> {
         loop {
             let end = self.inbox.windows(4).position(|four| four == b"\r\n\r\n");
@@ -35,7 +35,7 @@ impl Peer {
                     return Some((path, body));
                 }
             }
-            if self.pipe.read_buf(&mut self.inbox).await.ok()? == 0 {
+            if self.stream.read_buf(&mut self.inbox).await.ok()? == 0 {
                 return None;
             }
         }
@@ -48,17 +48,16 @@ impl Peer {
     async fn answer(&mut self, body: &[u8]) {
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
         let answer = [head.as_bytes(), body].concat();
-        // A client that has left needs none.
-        let _ = self.pipe.write_all(&answer).await;
+        let _client_may_be_gone = self.stream.write_all(&answer).await;
     }
 }
 
-/// Opens a tunnel over the first of `pipes`; the others are dialled in turn.
-async fn open(mut pipes: Vec<DuplexStream>) -> io::Result<Tunnel<DuplexStream>> {
-    let first = pipes.remove(0);
-    let pipes = Arc::new(Mutex::new(pipes.into_iter()));
+/// Opens a tunnel over the first of `streams`. The others are dialed in order.
+async fn open(mut streams: Vec<DuplexStream>) -> io::Result<Tunnel<DuplexStream>> {
+    let first = streams.remove(0);
+    let streams = Arc::new(Mutex::new(streams.into_iter()));
     let dial = move || -> Dialing<DuplexStream> {
-        let next = pipes.lock().unwrap().next();
+        let next = streams.lock().unwrap().next();
         Box::pin(async move { next.ok_or_else(|| io::ErrorKind::ConnectionRefused.into()) })
     };
     Tunnel::open(first, "h:80".into(), Box::new(dial)).await
@@ -75,7 +74,7 @@ async fn opened() -> (Tunnel<DuplexStream>, Peer) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_stream_is_asked_for_twice_a_second() {
+async fn a_silent_stream_is_polled_twice_a_second() {
     let (mut tunnel, mut peer) = opened().await;
     let served = async {
         for number in 0..100 {
@@ -94,62 +93,62 @@ async fn a_silent_stream_is_asked_for_twice_a_second() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn bytes_go_both_ways_over_one_connection_after_the_other() {
+async fn data_continues_over_the_next_connection() {
     let (near, mut peer) = Peer::pair();
-    let (again, mut next) = Peer::pair();
+    let (second, mut next) = Peer::pair();
     let served = async {
         peer.path().await;
         peer.answer(b"id\n").await;
         assert_eq!(peer.path().await, "/send/id/0");
         drop(peer);
-        let send = next.request().await.expect("once more");
+        let send = next.request().await.expect("the repeated request");
         assert_eq!(send, ("/send/id/0".into(), b"question".to_vec()));
         next.answer(b"\x01answer").await;
         assert_eq!(next.path().await, "/idle/id/1");
-        // Nobody goes on here.
+        // No third connection can be dialed.
         drop(next);
     };
-    let asked = async {
-        let mut tunnel = open(vec![near, again]).await.unwrap();
+    let client = async {
+        let mut tunnel = open(vec![near, second]).await.unwrap();
         tunnel.write_all(b"question").await.unwrap();
         tunnel.flush().await.unwrap();
         let mut answer = [0; 6];
         tunnel.read_exact(&mut answer).await.unwrap();
         assert_eq!(&answer, b"answer");
-        let gone = tunnel.read(&mut answer).await.unwrap_err();
-        assert_eq!(gone.kind(), io::ErrorKind::ConnectionRefused);
+        let lost = tunnel.read(&mut answer).await.unwrap_err();
+        assert_eq!(lost.kind(), io::ErrorKind::ConnectionRefused);
         assert_eq!(tunnel.read(&mut answer).await.unwrap(), 0);
         let error = tunnel.write(b"x").await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
         tunnel.shutdown().await.unwrap();
     };
-    tokio::join!(served, asked);
+    tokio::join!(served, client);
 }
 
 #[tokio::test(start_paused = true)]
-async fn answers_of_any_length_come_as_they_are() {
+async fn responses_of_any_length_arrive_unchanged() {
     let (mut tunnel, mut peer) = opened().await;
     let lengths = [1, 2, READ_BYTES - 1, READ_BYTES, READ_BYTES + 1, 100_000, 7];
-    let said: Vec<u8> = (0..lengths.iter().sum())
+    let sent: Vec<u8> = (0..lengths.iter().sum())
         .map(|at| (at % 251) as u8)
         .collect();
     let served = async {
-        let mut rest = &said[..];
+        let mut rest = &sent[..];
         for length in lengths {
-            let (now, then) = rest.split_at(length);
+            let (body, after) = rest.split_at(length);
             peer.path().await;
-            peer.answer(&[b"\x01", now].concat()).await;
-            rest = then;
+            peer.answer(&[b"\x01", body].concat()).await;
+            rest = after;
         }
     };
-    let mut heard = vec![0; said.len()];
-    let (read, ()) = tokio::join!(tunnel.read_exact(&mut heard), served);
+    let mut received = vec![0; sent.len()];
+    let (read, ()) = tokio::join!(tunnel.read_exact(&mut received), served);
     read.unwrap();
-    assert!(heard == said);
+    assert!(received == sent);
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_asked_for_while_nobody_reads() {
+async fn no_data_is_requested_without_a_reader() {
     let (mut tunnel, mut peer) = opened().await;
     let served = async {
         let mut answers = 0;
@@ -162,26 +161,26 @@ async fn nothing_is_asked_for_while_nobody_reads() {
         }
     };
     let mut buffer = [0; 1000];
-    let some = async {
+    let read_some = async {
         for _ in 0..5 {
             tunnel.read_exact(&mut buffer).await.unwrap();
         }
     };
     tokio::select! {
-        () = served => panic!("more is asked for than is read"),
-        () = async { some.await; tokio::time::sleep(Duration::from_secs(60)).await } => {}
+        () = served => panic!("the tunnel requests more than is read"),
+        () = async { read_some.await; tokio::time::sleep(Duration::from_secs(60)).await } => {}
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_server_is_told_of_the_end() {
+async fn shutdown_sends_the_remaining_bytes_and_close() {
     let (mut tunnel, mut peer) = opened().await;
     tunnel.write_all(b"last words").await.unwrap();
     let served = async {
-        let words = peer.request().await.expect("words");
-        assert_eq!(words, ("/send/id/0".into(), b"last words".to_vec()));
+        let send = peer.request().await.expect("a request");
+        assert_eq!(send, ("/send/id/0".into(), b"last words".to_vec()));
         assert_eq!(peer.path().await, "/close/id/1");
-        peer.answer(b"\x01much that nobody wants").await;
+        peer.answer(b"\x01ignored data").await;
         peer.answer(b"\0").await;
         peer.request().await
     };
@@ -198,10 +197,10 @@ async fn the_server_is_told_of_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn open_without_an_answer_is_told_after_the_second_time() {
+async fn an_unanswered_open_fails_after_the_second_attempt() {
     let (near, peer) = Peer::pair();
-    let (again, next) = Peer::pair();
+    let (second, next) = Peer::pair();
     drop((peer, next));
-    let error = open(vec![near, again]).await.unwrap_err();
+    let error = open(vec![near, second]).await.unwrap_err();
     assert_eq!(error.to_string(), Error::Lost.to_string());
 }

@@ -5,26 +5,29 @@ use crate::server::{Config, Pace, Server, Stream, Tunnel, TunnelConfig, TunnelFa
 fn what_is_no_tunnel_is_told_before_anything_is_written() {
     let page = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>";
     let cases = [
-        (NOT_FOUND, "the server speaks no RTMPT: 404 Not Found"),
+        (NOT_FOUND, "the server does not speak RTMPT: 404 Not Found"),
         (
             "HTTP/1.1 405 Not Allowed\r\nContent-Length: 0\r\n\r\n",
-            "the server speaks no RTMPT: 405 Not Allowed",
+            "the server does not speak RTMPT: 405 Not Allowed",
         ),
         (
             "HTTP/1.1 301 Moved\r\nLocation: https://h/\u{202e}x\r\n\r\n",
-            "the server speaks no RTMPT: 301 Moved, to https://h/",
+            "the server does not speak RTMPT: 301 Moved, to https://h/",
         ),
-        (page, "the server speaks no RTMPT: it answers with a page"),
+        (
+            page,
+            "the server does not speak RTMPT: it answers with a web page",
+        ),
         (
             "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n<h>",
-            "its answer names no session",
+            "its response contains no session id",
         ),
         (
             "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab",
             "shorter than announced",
         ),
-        ("SSH-2.0-OpenSSH_9.2\r\n", "the server speaks no HTTP"),
-        ("\x03\0\0\0\0", "the server speaks no HTTP"),
+        ("SSH-2.0-OpenSSH_9.2\r\n", "the server does not speak HTTP"),
+        ("\x03\0\0\0\0", "the server does not speak HTTP"),
     ];
     at_once(cases, |(answer, cause)| {
         let fault = (0, TunnelFault::Answer(answer));
@@ -70,8 +73,11 @@ fn a_server_of_plain_rtmp_is_no_tunnel_and_the_reverse() {
 fn a_tunnel_that_breaks_during_the_handshake_is_no_connection() {
     let cases = [
         (TunnelFault::Forget, "404 Not Found"),
-        (TunnelFault::Answer("nonsense"), "not as long as announced"),
-        (TunnelFault::Longer, "not as long as announced"),
+        (
+            TunnelFault::Answer("nonsense"),
+            "does not have the announced length",
+        ),
+        (TunnelFault::Longer, "does not have the announced length"),
         (TunnelFault::Shorter, "shorter than announced"),
         (TunnelFault::Silence, "does not answer the handshake"),
     ];
@@ -90,8 +96,11 @@ fn a_tunnel_that_breaks_during_the_handshake_is_no_connection() {
 fn an_http_error_during_the_handshake_is_no_reason_to_try_another_one() {
     let cases = [
         (TunnelFault::Forget, "404 Not Found"),
-        (TunnelFault::Answer("nonsense"), "not as long as announced"),
-        (TunnelFault::Longer, "not as long as announced"),
+        (
+            TunnelFault::Answer("nonsense"),
+            "does not have the announced length",
+        ),
+        (TunnelFault::Longer, "does not have the announced length"),
     ];
     at_once(cases, |(fault, cause)| {
         let (ended, front) = faulty((1, fault), &["-m", "1"]);
@@ -105,7 +114,7 @@ fn an_http_error_during_the_handshake_is_no_reason_to_try_another_one() {
 /// The next answer's head is taken for what is missing, until what is left of it makes no sense.
 #[test]
 fn an_answer_that_is_too_short_on_a_connection_that_stays_is_told() {
-    let not_as_long = "not as long as announced";
+    let wrong_length = "does not have the announced length";
     at_once([1, 5, 12], |missing| {
         let fault = TunnelFault::Missing(missing);
         let (ended, _front) = faulty((1, fault), &["-m", "1"]);
@@ -114,7 +123,7 @@ fn an_answer_that_is_too_short_on_a_connection_that_stays_is_told() {
             .assert_within(A_SECOND)
             .assert_untouched();
         let (ended, _front) = faulty((20, fault), &["-m", "2"]);
-        ended.assert_told(2, "cut", not_as_long);
+        ended.assert_told(2, "cut", wrong_length);
         let kept = ended.tags();
         assert!(!kept.is_empty() && kept.len() < media().len());
         // The last one may have been filled up.
@@ -130,9 +139,13 @@ fn a_tunnel_that_breaks_in_the_middle_keeps_what_had_come() {
         (
             TunnelFault::Answer("nonsense"),
             "cut",
-            "not as long as announced",
+            "does not have the announced length",
         ),
-        (TunnelFault::Longer, "cut", "not as long as announced"),
+        (
+            TunnelFault::Longer,
+            "cut",
+            "does not have the announced length",
+        ),
         (TunnelFault::Shorter, "cut", "shorter than announced"),
         (TunnelFault::Silence, "stalled", "no more media came"),
     ];

@@ -1,4 +1,5 @@
-//! One tunnel: the requests that go out and what their answers mean. Without a socket.
+//! State machine of one RTMPT session: the requests that are due, and the meaning of the responses.
+//! Does no I/O.
 
 mod request;
 
@@ -7,131 +8,138 @@ use std::collections::VecDeque;
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::time::Instant;
 
-use self::request::{Command, EMPTY_BODY, MAX_TRANSMISSIONS, Path, Request};
-use super::{
-    Error,
-    http::{Body, Head, put_request},
-    pipelining::Pipelining,
-    polling::Polling,
+use self::request::{Command, EMPTY_BODY, MAX_TRANSMISSIONS, Request};
+use super::{Error, pipelining::Pipelining, polling::Polling};
+use crate::transport::http::{
+    ResponseError,
+    response::{Body, Head},
 };
 
-/// A tunnel over whatever connections carry it, one at a time.
+/// RTMPT session, carried by one connection at a time.
 ///
-/// The answers are read in order from an inbox: [`Session::advance`] takes everything off it but
-/// what the server says through the tunnel, which is then to be taken by the reader.
+/// [`Session::advance`] consumes responses from the front of an inbox, except tunnel data, which the
+/// caller takes from the inbox itself.
+///
+/// # Retries
+///
+/// A connection may close before all requests are answered. Unanswered requests are sent again, with
+/// the same number and body, over the next connection. Each request is sent at most twice, and only one
+/// `send` request is in flight at a time: the server then either ignores a repeated number or has not
+/// seen it, and data is never reordered. A retry is sent alone, so that it cannot fail because of
+/// another request.
 #[derive(Debug)]
 pub(super) struct Session {
-    /// The server's name, as requests have it.
+    /// Value of the Host field.
     host: String,
-    /// What the server calls the session, once it is open.
+    /// Session id of the server, once the session is open.
     id: Option<String>,
-    /// In order; the first [`Session::in_flight`] of them are sent and wait for their answers.
-    queue: VecDeque<Request>,
+    /// Requests without a response, in order; the first `in_flight` of them are sent.
+    requests: VecDeque<Request>,
     in_flight: usize,
     next_number: u64,
-    /// What was written and is in no request yet.
-    pending: BytesMut,
-    answer: Answer,
-    /// Interim answers in a row.
-    interims: u32,
-    /// Whether the server uses the first byte of its answers.
+    /// Written bytes that are not in a request yet.
+    written: BytesMut,
+    response: Response,
+    /// Number of successive interim responses.
+    interim_responses: u32,
+    /// Whether the server ever suggested an interval above 0.
     has_intervals: bool,
     polling: Polling,
     pipelining: Pipelining,
-    /// Whether a request was refused on the present connection that is to be made once more.
-    has_refused: bool,
-    /// Whether the present connection ends with the answer that came last.
+    /// Whether a request was refused on this connection and must be repeated.
+    has_refusal: bool,
+    /// Whether the connection must be closed after the last response.
     is_connection_over: bool,
     closing: Closing,
     is_over: bool,
 }
 
-/// How far the answer is that is being read.
+/// Progress of the current response.
 #[derive(Debug)]
-enum Answer {
-    /// Its head comes next.
-    Awaited,
-    Coming {
+enum Response {
+    AwaitingHead,
+    ReadingBody {
         body: Body,
-        meaning: Meaning,
+        content: Content,
         is_last: bool,
     },
 }
 
-/// What the body of an answer is.
+/// Meaning of the body of a response.
 #[derive(Debug)]
-enum Meaning {
-    /// The session's name.
-    Name(Vec<u8>),
-    /// A byte with an interval, not read yet, and what the server says through the tunnel.
+enum Content {
+    /// The session id, as far as it has been read.
+    SessionId(Vec<u8>),
+    /// The polling interval, not read yet, followed by tunnel data.
     Interval,
-    /// What the server says through the tunnel; whether there has been any, and the interval.
+    /// Tunnel data after the interval.
     Data { interval: u8, has_data: bool },
-    /// Nothing that matters.
-    Nothing,
-    /// Nothing that matters, and the request has to be made once more.
+    /// Content without a meaning.
+    Ignored,
+    /// Text of a refusal. The request must be repeated.
     Refusal,
 }
 
+/// Progress of the `close` request.
 #[derive(Debug, PartialEq, Eq)]
 enum Closing {
-    No,
-    Asked,
+    NotRequested,
+    Requested,
     Queued,
 }
 
 impl Session {
-    /// A tunnel to `host`, not open yet.
+    /// Creates a session with the server `host` whose first request is `open`.
     pub(super) fn new(host: String, now: Instant) -> Self {
         let open = Request::new(Command::Open, 1, Bytes::from_static(EMPTY_BODY));
         Self {
             host,
             id: None,
-            queue: VecDeque::from([open]),
+            requests: VecDeque::from([open]),
             in_flight: 0,
             next_number: 0,
-            pending: BytesMut::new(),
-            answer: Answer::Awaited,
-            interims: 0,
+            written: BytesMut::new(),
+            response: Response::AwaitingHead,
+            interim_responses: 0,
             has_intervals: false,
             polling: Polling::new(now),
             pipelining: Pipelining::new(),
-            has_refused: false,
+            has_refusal: false,
             is_connection_over: false,
-            closing: Closing::No,
+            closing: Closing::NotRequested,
             is_over: false,
         }
     }
 
-    /// Takes as much of `bytes` as there is room for, to be sent when there is a turn for it.
+    /// Queues bytes for the server. Returns how many were accepted.
     pub(super) fn write(&mut self, bytes: &[u8]) -> usize {
-        let room = MAX_WRITTEN.saturating_sub(self.pending.len());
-        let taken = bytes.len().min(room);
-        self.pending.extend_from_slice(&bytes[..taken]);
-        taken
+        let capacity = MAX_WRITTEN.saturating_sub(self.written.len());
+        let count = bytes.len().min(capacity);
+        self.written.extend_from_slice(&bytes[..count]);
+        count
     }
 
-    /// Ends the session once everything is sent. What the server still says is for nobody.
+    /// Requests the end of the session after all written bytes are sent. Later data is ignored.
     pub(super) fn close(&mut self) {
-        if self.closing == Closing::No {
-            self.closing = Closing::Asked;
+        if self.closing == Closing::NotRequested {
+            self.closing = Closing::Requested;
         }
     }
 
-    /// Nothing more is to be sent or to come.
-    pub(super) fn give_up(&mut self) {
+    /// Ends the session at once.
+    pub(super) fn abort(&mut self) {
         self.is_over = true;
     }
 
-    /// Decides which requests are due. To be called before [`Session::transmit`], and before asking
-    /// whether a connection is wanted.
+    /// Queues the requests that are due. Call this before [`Session::has_unsent`] and
+    /// [`Session::transmit`].
     pub(super) fn prepare(&mut self, now: Instant) {
-        while self.pipelining.may_send(self.queue.len())
+        while self.pipelining.may_send(self.requests.len())
             && let Some((command, body)) = self.next_request(now)
         {
             let request = Request::new(command, self.next_number, body);
             self.next_number += 1;
-            self.queue.push_back(request);
+            self.requests.push_back(request);
         }
     }
 
@@ -139,246 +147,258 @@ impl Session {
         if self.id.is_none() || self.is_over || self.closing == Closing::Queued {
             return None;
         }
-        let has_send = self.queue.iter().any(|one| one.command == Command::Send);
-        // One at a time: should it be lost, no other has overtaken it.
-        if !self.pending.is_empty() && !has_send {
-            self.polling.said();
-            return Some((Command::Send, self.pending.split().freeze()));
+        let has_send = self.requests.iter().any(|r| r.command == Command::Send);
+        // One `send` at a time: if it is lost, no later data has overtaken it.
+        if !self.written.is_empty() && !has_send {
+            self.polling.data_sent();
+            return Some((Command::Send, self.written.split().freeze()));
         }
-        let nothing = Bytes::from_static(EMPTY_BODY);
-        if self.closing == Closing::Asked && self.pending.is_empty() {
+        let empty = Bytes::from_static(EMPTY_BODY);
+        if self.closing == Closing::Requested && self.written.is_empty() {
             self.closing = Closing::Queued;
-            return Some((Command::Close, nothing));
+            return Some((Command::Close, empty));
         }
-        let is_due = self
-            .polling
-            .due(self.queue.len())
-            .is_some_and(|due| due <= now);
-        is_due.then_some((Command::Idle, nothing))
+        let due = self.polling.due(self.requests.len());
+        due.is_some_and(|due| due <= now)
+            .then_some((Command::Idle, empty))
     }
 
-    /// Whether there is something to send.
+    /// Returns whether requests are waiting for a connection.
     pub(super) fn has_unsent(&self) -> bool {
-        self.in_flight < self.queue.len()
+        self.in_flight < self.requests.len()
     }
 
-    /// Whether all that was written is sent.
+    /// Returns whether all written bytes are in requests that were sent.
     pub(super) fn is_flushed(&self) -> bool {
-        let mut unsent = self.queue.iter().skip(self.in_flight);
-        self.pending.is_empty() && !unsent.any(|request| request.command == Command::Send)
+        let mut unsent = self.requests.iter().skip(self.in_flight);
+        self.written.is_empty() && !unsent.any(|request| request.command == Command::Send)
     }
 
-    /// Puts requests into `outbox`, to be sent over the present connection.
+    /// Appends requests for the current connection to `outbox`.
     pub(super) fn transmit(&mut self, outbox: &mut BytesMut) {
-        let mut is_retry = self.in_flight > 0 && self.queue.front().is_some_and(Request::is_retry);
+        let mut is_retry_in_flight =
+            self.in_flight > 0 && self.requests.front().is_some_and(Request::is_retry);
         while self.pipelining.may_send(self.in_flight)
-            && let Some(request) = self.queue.get_mut(self.in_flight)
+            && let Some(request) = self.requests.get_mut(self.in_flight)
         {
-            // The second time it goes alone, lest it be lost for the sake of others.
-            if self.in_flight > 0 && (request.transmissions > 0 || is_retry) {
+            // A retry has no further attempt: it shares the connection with no other request, whose
+            // response could end the connection.
+            if self.in_flight > 0 && (request.transmissions > 0 || is_retry_in_flight) {
                 return;
             }
-            is_retry = request.transmissions > 0;
+            is_retry_in_flight = request.transmissions > 0;
             request.transmissions += 1;
-            request.is_ahead = self.in_flight > 0;
-            let path = Path(request, self.id.as_deref().unwrap_or_default());
-            put_request(outbox, &self.host, path, &request.body);
-            tracing::trace!("sent {path}, {} bytes", request.body.len());
+            request.is_pipelined = self.in_flight > 0;
+            request.encode(&self.host, self.id.as_deref().unwrap_or_default(), outbox);
             self.pipelining.sent(self.in_flight);
             self.in_flight += 1;
         }
     }
 
-    /// When [`Session::prepare`] has something to do, if nothing comes before that.
+    /// Returns when [`Session::prepare`] must be called if no response arrives before.
     pub(super) fn timeout(&self) -> Option<Instant> {
-        let is_quiet = self.id.is_some() && !self.is_over && self.closing == Closing::No;
-        let has_turn = is_quiet && self.pipelining.may_send(self.queue.len());
-        has_turn
-            .then(|| self.polling.due(self.queue.len()))
-            .flatten()
+        let is_polling =
+            self.id.is_some() && !self.is_over && self.closing == Closing::NotRequested;
+        if is_polling && self.pipelining.may_send(self.requests.len()) {
+            self.polling.due(self.requests.len())
+        } else {
+            None
+        }
     }
 
-    /// Takes what came off the front of `inbox`, until there is [`Session::data_left`], or the
-    /// connection is over, or more is needed. To be called when there is more, or some was taken.
+    /// Consumes responses from the front of `inbox`.
+    ///
+    /// Returns when [`Session::data_left`] is not 0, the connection or the session is over, or more
+    /// bytes are needed. Call it again after bytes were appended to the inbox or data was taken from it.
     pub(super) fn advance(&mut self, inbox: &mut BytesMut, now: Instant) -> Result<(), Error> {
         while !self.is_connection_over && !self.is_over {
-            match &mut self.answer {
-                Answer::Awaited if inbox.is_empty() => return Ok(()),
-                Answer::Awaited if self.in_flight == 0 => return Err(Error::Surplus),
-                Answer::Awaited => match Head::take(inbox) {
-                    Ok(Some(head)) => self.begin(head)?,
+            match &mut self.response {
+                Response::AwaitingHead if inbox.is_empty() => return Ok(()),
+                Response::AwaitingHead if self.in_flight == 0 => return Err(Error::Surplus),
+                Response::AwaitingHead => match Head::take(inbox) {
+                    Ok(Some(head)) => self.begin_response(head)?,
                     Ok(None) => return Ok(()),
-                    // What follows an answer and is none belongs to it.
-                    Err(Error::NoHttp) if self.id.is_some() => return Err(Error::Surplus),
-                    Err(error) => return Err(error),
+                    // Once the session is open, the server speaks HTTP: bytes that are not a head
+                    // exceed the announced length of the previous response.
+                    Err(ResponseError::NotHttp) if self.id.is_some() => {
+                        return Err(Error::Surplus);
+                    }
+                    Err(error) => return Err(error.into()),
                 },
-                Answer::Coming { body, meaning, .. } => {
+                Response::ReadingBody { body, content, .. } => {
                     body.skip_framing(inbox)?;
                     if *body == Body::Done {
-                        self.finish(now)?;
+                        self.finish_response(now)?;
                         continue;
                     }
                     if body.content_left() == 0 || inbox.is_empty() {
                         return Ok(());
                     }
-                    let is_data = matches!(meaning, Meaning::Data { .. });
-                    if is_data && self.closing == Closing::No {
+                    let is_data = matches!(content, Content::Data { .. });
+                    if is_data && self.closing == Closing::NotRequested {
                         return Ok(());
                     }
-                    take_content(body, meaning, inbox)?;
+                    consume_content(body, content, inbox)?;
                 }
             }
         }
         Ok(())
     }
 
-    /// How many bytes of what the server says through the tunnel come next.
+    /// Returns how many bytes of tunnel data follow in the current response.
     pub(super) fn data_left(&self) -> u64 {
-        match &self.answer {
-            Answer::Coming {
+        match &self.response {
+            Response::ReadingBody {
                 body,
-                meaning: Meaning::Data { .. },
+                content: Content::Data { .. },
                 ..
-            } if self.closing == Closing::No && !self.is_over => body.content_left(),
+            } if self.closing == Closing::NotRequested && !self.is_over => body.content_left(),
             _ => 0,
         }
     }
 
-    /// So many of them have been taken.
-    pub(super) fn took(&mut self, count: u64) {
-        if let Answer::Coming {
+    /// Counts tunnel data that the caller took.
+    pub(super) fn consume_data(&mut self, count: u64) {
+        if let Response::ReadingBody {
             body,
-            meaning: Meaning::Data { has_data, .. },
+            content: Content::Data { has_data, .. },
             ..
-        } = &mut self.answer
+        } = &mut self.response
         {
-            body.took(count);
+            body.consume(count);
             *has_data |= count > 0;
         }
     }
 
-    /// Whether the present connection is of no more use.
+    /// Returns whether the caller must close the connection and call [`Session::disconnected`].
     pub(super) fn is_connection_over(&self) -> bool {
         self.is_connection_over
     }
 
-    /// Whether a part of an answer's body has come, and more of it is to come.
+    /// Returns whether the body of a response is incomplete.
     pub(super) fn is_in_body(&self) -> bool {
-        matches!(self.answer, Answer::Coming { .. })
+        matches!(self.response, Response::ReadingBody { .. })
     }
 
-    /// Whether the session is open.
+    /// Returns whether the server has opened the session.
     pub(super) fn is_open(&self) -> bool {
         self.id.is_some()
     }
 
-    /// Whether nothing more comes.
+    /// Returns whether the session has ended.
     pub(super) fn is_over(&self) -> bool {
         self.is_over
     }
 
-    /// The connection is no more, and all that came over it has been taken. Requests without an
-    /// answer are made once more.
+    /// Handles the end of the connection. All received bytes must have been passed to
+    /// [`Session::advance`] before.
+    ///
+    /// Requests without a response will be sent again. Fails if the first of them was a retry.
     pub(super) fn disconnected(&mut self, now: Instant) -> Result<(), Error> {
-        if let Answer::Coming { body, .. } = &mut self.answer {
+        if let Response::ReadingBody { body, .. } = &mut self.response {
             if *body != Body::UntilClose {
                 return Err(Error::Short);
             }
             *body = Body::Done;
-            self.finish(now)?;
+            self.finish_response(now)?;
         }
         tracing::trace!("connection closed, {} unanswered", self.in_flight);
         self.pipelining
             .closed(self.in_flight, self.is_connection_over);
         self.is_connection_over = false;
-        self.has_refused = false;
+        self.has_refusal = false;
         self.in_flight = 0;
-        self.interims = 0;
-        match self.queue.front() {
+        self.interim_responses = 0;
+        match self.requests.front() {
             Some(request) if request.is_retry() => Err(Error::Lost),
             _ => Ok(()),
         }
     }
 
-    /// What the head of an answer means.
-    fn begin(&mut self, head: Head) -> Result<(), Error> {
-        let Some(request) = self.queue.front() else {
+    /// Decides what the body after `head` means.
+    fn begin_response(&mut self, head: Head) -> Result<(), Error> {
+        let Some(request) = self.requests.front() else {
             return Err(Error::Surplus);
         };
         if head.status.is_interim() {
-            self.interims += 1;
-            return if self.interims > MAX_INTERIMS {
-                Err(Error::NoHttp)
+            self.interim_responses += 1;
+            return if self.interim_responses > MAX_INTERIM_RESPONSES {
+                Err(ResponseError::NotHttp.into())
             } else {
                 Ok(())
             };
         }
-        self.interims = 0;
-        let meaning = match request.command {
-            Command::Close => Meaning::Nothing,
-            Command::Open if !head.status.is_success() => return Err(Error::NoTunnel(head.status)),
-            Command::Open if head.is_html => return Err(Error::Page),
-            Command::Open => Meaning::Name(Vec::new()),
-            _ if head.status.is_success() => Meaning::Interval,
-            _ if request.is_ahead && request.transmissions < MAX_TRANSMISSIONS => {
-                tracing::debug!("a request ahead of its turn got {}", head.status);
+        self.interim_responses = 0;
+        let content = match request.command {
+            Command::Close => Content::Ignored,
+            Command::Open if !head.status.is_success() => return Err(Error::NotRtmpt(head.status)),
+            Command::Open if head.is_html => return Err(Error::WebPage),
+            _ if head.status.is_success() && !head.codings.is_empty() => return Err(Error::Coding),
+            Command::Open => Content::SessionId(Vec::new()),
+            _ if head.status.is_success() => Content::Interval,
+            // Some servers reject pipelined requests. The same request may succeed alone.
+            _ if request.is_pipelined && request.transmissions < MAX_TRANSMISSIONS => {
+                tracing::debug!("the server refused a pipelined request: {}", head.status);
                 self.pipelining.disable();
-                Meaning::Refusal
+                Content::Refusal
             }
             _ => return Err(Error::Ended(head.status)),
         };
-        self.answer = Answer::Coming {
+        self.response = Response::ReadingBody {
             body: head.body,
-            meaning,
+            content,
             is_last: head.is_last,
         };
         Ok(())
     }
 
-    /// The answer is whole.
-    fn finish(&mut self, now: Instant) -> Result<(), Error> {
-        let answer = std::mem::replace(&mut self.answer, Answer::Awaited);
+    /// Handles a complete response.
+    fn finish_response(&mut self, now: Instant) -> Result<(), Error> {
+        let response = std::mem::replace(&mut self.response, Response::AwaitingHead);
         let (
-            Answer::Coming {
-                meaning, is_last, ..
+            Response::ReadingBody {
+                content, is_last, ..
             },
             Some(request),
-        ) = (answer, self.queue.pop_front())
+        ) = (response, self.requests.pop_front())
         else {
             return Ok(());
         };
         self.in_flight -= 1;
         self.is_connection_over = is_last;
         self.pipelining.answered(self.in_flight);
-        match meaning {
-            Meaning::Name(name) => {
-                self.id = Some(session_id(&name)?);
+        match content {
+            Content::SessionId(id) => {
+                self.id = Some(session_id(&id)?);
                 self.polling.answered(false, self.in_flight, now);
             }
-            Meaning::Refusal => {
-                let sent = self.queue.iter().take_while(|one| one.transmissions > 0);
-                self.queue.insert(sent.count(), request);
-                self.has_refused = true;
+            // The refused request goes after the sent ones and before the unsent ones, so that the
+            // numbers stay in order.
+            Content::Refusal => {
+                let sent = self.requests.iter().take_while(|r| r.transmissions > 0);
+                self.requests.insert(sent.count(), request);
+                self.has_refusal = true;
             }
-            Meaning::Nothing => self.is_over = true,
-            Meaning::Interval => self.polling.answered(false, self.in_flight, now),
-            Meaning::Data { interval, has_data } => {
-                self.suggested(interval, has_data);
+            Content::Ignored => self.is_over = true,
+            Content::Interval => self.polling.answered(false, self.in_flight, now),
+            Content::Data { interval, has_data } => {
+                self.interval_suggested(interval, has_data);
                 self.polling.answered(has_data, self.in_flight, now);
             }
         }
-        // What is sent once more does not go over a connection that may be about to close.
-        let is_again = self
-            .queue
-            .front()
-            .is_some_and(|next| next.transmissions > 0);
-        let is_doubtful = self.has_refused || self.pipelining.is_exhausted();
-        self.is_connection_over |= self.in_flight == 0 && is_again && is_doubtful;
+        // A retry is not sent over a connection that the server is likely to close: the connection
+        // refused a request, or has given as many responses as earlier ones.
+        let is_next_retry = self.requests.front().is_some_and(|r| r.transmissions > 0);
+        let is_unreliable = self.has_refusal || self.pipelining.is_exhausted();
+        self.is_connection_over |= self.in_flight == 0 && is_next_retry && is_unreliable;
         Ok(())
     }
 
-    /// Red5 ends a session with an interval of 0 and no data; others may always say 0.
-    fn suggested(&mut self, interval: u8, has_data: bool) {
+    /// Applies the interval byte of a response.
+    ///
+    /// Red5 ends a session with the interval 0 and no data. Other servers always send 0, so 0 is an end
+    /// only after another interval.
+    fn interval_suggested(&mut self, interval: u8, has_data: bool) {
         self.polling.suggested(interval);
         if interval > 0 {
             self.has_intervals = true;
@@ -388,51 +408,56 @@ impl Session {
     }
 }
 
-/// Takes content that is not for the reader.
-fn take_content(body: &mut Body, meaning: &mut Meaning, inbox: &mut BytesMut) -> Result<(), Error> {
+/// Consumes content other than tunnel data for the reader.
+fn consume_content(
+    body: &mut Body,
+    content: &mut Content,
+    inbox: &mut BytesMut,
+) -> Result<(), Error> {
     let left = usize::try_from(body.content_left()).unwrap_or(usize::MAX);
     let mut count = left.min(inbox.len());
-    match meaning {
-        Meaning::Name(name) => {
-            if name.len() + count > MAX_ID {
-                return Err(Error::NoName);
+    match content {
+        Content::SessionId(id) => {
+            if id.len() + count > MAX_ID {
+                return Err(Error::NoSessionId);
             }
-            name.extend_from_slice(&inbox[..count]);
+            id.extend_from_slice(&inbox[..count]);
         }
-        Meaning::Interval => {
+        Content::Interval => {
             count = 1;
-            *meaning = Meaning::Data {
+            *content = Content::Data {
                 interval: inbox[0],
                 has_data: false,
             };
         }
-        Meaning::Data { has_data, .. } => *has_data = true,
-        Meaning::Nothing | Meaning::Refusal => {}
+        Content::Data { has_data, .. } => *has_data = true,
+        Content::Ignored | Content::Refusal => {}
     }
     inbox.advance(count);
-    body.took(count as u64);
+    body.consume(count as u64);
     Ok(())
 }
 
-/// What can stand in an address as it is.
-fn session_id(name: &[u8]) -> Result<String, Error> {
-    let name = String::from_utf8_lossy(name);
-    let name = name.trim();
+/// Returns the session id if it needs no escapes in a URL path.
+fn session_id(bytes: &[u8]) -> Result<String, Error> {
+    let id = String::from_utf8_lossy(bytes);
+    let id = id.trim();
     let is_plain = |c: char| c.is_ascii_graphic() && !"/?#<>\"".contains(c);
-    if name.is_empty() || !name.chars().all(is_plain) {
-        return Err(Error::NoName);
+    if id.is_empty() || !id.chars().all(is_plain) {
+        return Err(Error::NoSessionId);
     }
-    Ok(name.to_owned())
+    Ok(id.to_owned())
 }
 
-/// How much may wait for its turn: a client says little, and most of it at the start.
+/// Largest number of written bytes outside of requests. A client sends little, and most of it at the
+/// start.
 const MAX_WRITTEN: usize = 64 * 1024;
 
-/// Names of sessions are 8 to 40 characters long.
+/// Largest length of a session id. Servers use 8 to 40 characters.
 const MAX_ID: usize = 256;
 
-/// "100 Continue" comes once, if at all.
-const MAX_INTERIMS: u32 = 10;
+/// Largest number of successive interim responses. Servers send at most one "100 Continue".
+const MAX_INTERIM_RESPONSES: u32 = 10;
 
 #[cfg(test)]
 mod tests;

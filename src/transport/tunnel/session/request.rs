@@ -1,22 +1,23 @@
-//! One request, and where it goes.
+//! Requests of an RTMPT session.
 
 use std::fmt;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
-/// A request, sent or to be sent.
+/// Request that is sent or waiting.
 #[derive(Debug)]
 pub(super) struct Request {
     pub(super) command: Command,
-    /// The number in its address; `open` has its own.
+    /// Number in the path; `open` and the other commands count separately.
     pub(super) number: u64,
     pub(super) body: Bytes,
+    /// How often the request was sent.
     pub(super) transmissions: u32,
-    /// Whether it was sent before those ahead of it were answered.
-    pub(super) is_ahead: bool,
+    /// Whether it was last sent before the previous request was answered.
+    pub(super) is_pipelined: bool,
 }
 
-/// What a request is for.
+/// Command of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Command {
     Open,
@@ -32,18 +33,39 @@ impl Request {
             number,
             body,
             transmissions: 0,
-            is_ahead: false,
+            is_pipelined: false,
         }
     }
 
     pub(super) fn is_retry(&self) -> bool {
         self.transmissions == MAX_TRANSMISSIONS
     }
+
+    /// Appends the request to `out`. Servers recognize tunnels by Flash Player's header fields.
+    pub(super) fn encode(&self, host: &str, session_id: &str, out: &mut BytesMut) {
+        let path = Path(self, session_id);
+        let length = self.body.len();
+        let _buffer_grows = fmt::Write::write_fmt(
+            out,
+            format_args!(
+                "POST {path} HTTP/1.1\r\n\
+                 Host: {host}\r\n\
+                 User-Agent: Shockwave Flash\r\n\
+                 Accept: */*\r\n\
+                 Connection: Keep-Alive\r\n\
+                 Cache-Control: no-cache\r\n\
+                 Content-Type: application/x-fcs\r\n\
+                 Content-Length: {length}\r\n\r\n"
+            ),
+        );
+        out.extend_from_slice(&self.body);
+        tracing::trace!("sent {path}, {length} bytes");
+    }
 }
 
-/// Where a request goes, in the session of this name.
+/// Path of a request in the session with this id.
 #[derive(Clone, Copy)]
-pub(super) struct Path<'a>(pub(super) &'a Request, pub(super) &'a str);
+struct Path<'a>(&'a Request, &'a str);
 
 impl fmt::Display for Path<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -57,8 +79,24 @@ impl fmt::Display for Path<'_> {
     }
 }
 
-/// The body of a request that says nothing: servers want one.
+/// Body of a request without data; servers reject empty bodies.
 pub(super) const EMPTY_BODY: &[u8] = &[0];
 
-/// A request that got no answer is made once more.
+/// Largest number of transmissions of a request.
 pub(super) const MAX_TRANSMISSIONS: u32 = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_has_the_fields_of_flash_player() {
+        let mut out = BytesMut::new();
+        let request = Request::new(Command::Send, 7, Bytes::from_static(b"xyz"));
+        request.encode("h:80", "ab", &mut out);
+        let expected = "POST /send/ab/7 HTTP/1.1\r\nHost: h:80\r\nUser-Agent: Shockwave Flash\r\n\
+            Accept: */*\r\nConnection: Keep-Alive\r\nCache-Control: no-cache\r\n\
+            Content-Type: application/x-fcs\r\nContent-Length: 3\r\n\r\nxyz";
+        assert_eq!(out, expected.as_bytes());
+    }
+}

@@ -2,48 +2,48 @@ use std::time::Duration;
 
 use super::*;
 
-/// A tunnel, the clock, and the connection that is between us and a server that the test plays.
-struct Talk {
+/// Session with a clock and a connection whose server side is the test.
+struct Dialogue {
     session: Session,
     now: Instant,
     inbox: BytesMut,
-    /// What the server said through the tunnel.
-    heard: Vec<u8>,
+    /// Tunnel data from the server.
+    received: Vec<u8>,
 }
 
-impl Talk {
+impl Dialogue {
     fn new() -> Self {
         let now = Instant::now();
         Self {
             session: Session::new("h:80".into(), now),
             now,
             inbox: BytesMut::new(),
-            heard: Vec::new(),
+            received: Vec::new(),
         }
     }
 
     fn opened() -> Self {
-        let mut talk = Self::new();
-        assert_eq!(talk.sent(), ["/open/1 00"]);
-        talk.comes(&ok(b"ab12\n")).unwrap();
-        talk
+        let mut dialogue = Self::new();
+        assert_eq!(dialogue.sent(), ["/open/1 00"]);
+        dialogue.receive(&ok(b"ab12\n")).unwrap();
+        dialogue
     }
 
-    /// One that has had so much that the line is filled with questions.
+    /// Dialogue with four requests in flight, after five responses with data.
     fn busy() -> Self {
-        let mut talk = Self::opened();
-        talk.pass_ms(10);
-        assert_eq!(talk.sent(), ["/idle/ab12/0 00"]);
+        let mut dialogue = Self::opened();
+        dialogue.advance_ms(10);
+        assert_eq!(dialogue.sent(), ["/idle/ab12/0 00"]);
         for _ in 0..5 {
-            talk.comes(&ok(b"\x01x")).unwrap();
-            talk.sent();
+            dialogue.receive(&ok(b"\x01x")).unwrap();
+            dialogue.sent();
         }
-        assert_eq!(talk.session.in_flight, 4);
-        talk.heard.clear();
-        talk
+        assert_eq!(dialogue.session.in_flight, 4);
+        dialogue.received.clear();
+        dialogue
     }
 
-    /// The requests that go out now: where to, and the body in hexadecimal.
+    /// Returns path and hexadecimal body of the requests that are sent now.
     fn sent(&mut self) -> Vec<String> {
         let mut out = BytesMut::new();
         self.session.prepare(self.now);
@@ -62,8 +62,8 @@ impl Talk {
         requests
     }
 
-    /// Bytes come over the connection.
-    fn comes(&mut self, bytes: &[u8]) -> Result<(), Error> {
+    /// Receives bytes from the connection.
+    fn receive(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.inbox.extend_from_slice(bytes);
         loop {
             self.session.advance(&mut self.inbox, self.now)?;
@@ -75,23 +75,23 @@ impl Talk {
             if count == 0 {
                 return Ok(());
             }
-            self.heard.extend_from_slice(&self.inbox.split_to(count));
-            self.session.took(count as u64);
+            self.received.extend_from_slice(&self.inbox.split_to(count));
+            self.session.consume_data(count as u64);
         }
     }
 
-    fn closes(&mut self) -> Result<(), Error> {
+    fn disconnect(&mut self) -> Result<(), Error> {
         self.inbox.clear();
         self.session.disconnected(self.now)
     }
 
-    fn pass_ms(&mut self, ms: u64) {
+    fn advance_ms(&mut self, ms: u64) {
         self.now += Duration::from_millis(ms);
     }
 
-    /// How long until the next question.
+    /// Time until the next `idle` request.
     fn wait_ms(&self) -> u128 {
-        let due = self.session.timeout().expect("a question is due");
+        let due = self.session.timeout().expect("an idle request is due");
         due.saturating_duration_since(self.now).as_millis()
     }
 }
@@ -106,123 +106,131 @@ fn refusal(status: &str) -> Vec<u8> {
 }
 
 #[test]
-fn a_conversation() {
-    let mut talk = Talk::opened();
-    assert!(talk.session.is_open());
-    assert_eq!(talk.session.write(b"\x03abc"), 4);
-    assert!(!talk.session.is_flushed());
-    assert_eq!(talk.sent(), ["/send/ab12/0 03616263"]);
-    assert!(talk.session.is_flushed());
-    talk.comes(&ok(b"\x01hello")).unwrap();
-    assert_eq!(talk.heard, b"hello");
-    assert_eq!(talk.sent(), ["/idle/ab12/1 00"]);
-    talk.comes(&ok(b"\x05")).unwrap();
-    assert_eq!(talk.sent(), [""; 0]);
-    assert_eq!(talk.wait_ms(), 50);
-    talk.pass_ms(50);
-    assert_eq!(talk.sent(), ["/idle/ab12/2 00"]);
-    talk.session.close();
-    assert_eq!(talk.sent(), ["/close/ab12/3 00"]);
-    talk.comes(&ok(b"\x05ignored")).unwrap();
-    talk.comes(&ok(b"\0")).unwrap();
-    assert!(talk.session.is_over());
-    assert_eq!(talk.heard, b"hello");
+fn a_session_from_open_to_close() {
+    let mut dialogue = Dialogue::opened();
+    assert!(dialogue.session.is_open());
+    assert_eq!(dialogue.session.write(b"\x03abc"), 4);
+    assert!(!dialogue.session.is_flushed());
+    assert_eq!(dialogue.sent(), ["/send/ab12/0 03616263"]);
+    assert!(dialogue.session.is_flushed());
+    dialogue.receive(&ok(b"\x01hello")).unwrap();
+    assert_eq!(dialogue.received, b"hello");
+    assert_eq!(dialogue.sent(), ["/idle/ab12/1 00"]);
+    dialogue.receive(&ok(b"\x05")).unwrap();
+    assert_eq!(dialogue.sent(), [""; 0]);
+    assert_eq!(dialogue.wait_ms(), 50);
+    dialogue.advance_ms(50);
+    assert_eq!(dialogue.sent(), ["/idle/ab12/2 00"]);
+    dialogue.session.close();
+    assert_eq!(dialogue.sent(), ["/close/ab12/3 00"]);
+    dialogue.receive(&ok(b"\x05ignored")).unwrap();
+    dialogue.receive(&ok(b"\0")).unwrap();
+    assert!(dialogue.session.is_over());
+    assert_eq!(dialogue.received, b"hello");
 }
 
 #[test]
-fn waits_double_from_what_the_server_suggests_to_half_a_second() {
-    let mut talk = Talk::opened();
+fn waits_double_up_to_half_a_second() {
+    let mut dialogue = Dialogue::opened();
     for expected in [10, 20, 40, 80, 160, 320, 500, 500] {
-        assert_eq!(talk.wait_ms(), expected);
-        talk.pass_ms(expected as u64 - 1);
-        assert_eq!(talk.sent(), [""; 0]);
-        talk.pass_ms(1);
-        assert_eq!(talk.sent().len(), 1);
-        assert_eq!(talk.session.timeout(), None, "one question at a time");
-        talk.comes(&ok(b"\x01")).unwrap();
+        assert_eq!(dialogue.wait_ms(), expected);
+        dialogue.advance_ms(expected as u64 - 1);
+        assert_eq!(dialogue.sent(), [""; 0]);
+        dialogue.advance_ms(1);
+        assert_eq!(dialogue.sent().len(), 1);
+        assert_eq!(
+            dialogue.session.timeout(),
+            None,
+            "one idle request at a time"
+        );
+        dialogue.receive(&ok(b"\x01")).unwrap();
     }
-    talk.session.write(b"ping");
-    assert_eq!(talk.sent().len(), 1, "what is said does not wait");
-    talk.comes(&ok(b"\x01")).unwrap();
-    assert_eq!(talk.wait_ms(), 10, "and may be answered soon");
+    dialogue.session.write(b"ping");
+    assert_eq!(dialogue.sent().len(), 1, "written data is sent at once");
+    dialogue.receive(&ok(b"\x01")).unwrap();
+    assert_eq!(
+        dialogue.wait_ms(),
+        10,
+        "the wait restarts after written data"
+    );
 }
 
 #[test]
-fn answers_with_data_are_followed_at_once_by_more_and_more() {
-    let mut talk = Talk::opened();
-    talk.pass_ms(10);
+fn responses_with_data_are_followed_by_more_requests() {
+    let mut dialogue = Dialogue::opened();
+    dialogue.advance_ms(10);
     let data = || ok(b"\x01x");
-    assert_eq!(talk.sent().len(), 1);
+    assert_eq!(dialogue.sent().len(), 1);
     for expected in [1, 2, 2, 2, 1, 1] {
-        talk.comes(&data()).unwrap();
-        assert_eq!(talk.sent().len(), expected);
+        dialogue.receive(&data()).unwrap();
+        assert_eq!(dialogue.sent().len(), expected);
     }
-    assert_eq!(talk.session.in_flight, 4);
-    talk.comes(&ok(b"\x01")).unwrap();
-    assert_eq!(talk.sent(), [""; 0]);
-    assert_eq!(talk.session.in_flight, 3);
+    assert_eq!(dialogue.session.in_flight, 4);
+    dialogue.receive(&ok(b"\x01")).unwrap();
+    assert_eq!(dialogue.sent(), [""; 0]);
+    assert_eq!(dialogue.session.in_flight, 3);
 }
 
 #[test]
-fn what_is_written_goes_out_as_one_request_at_a_time() {
-    let mut talk = Talk::busy();
-    talk.session.write(b"a");
-    assert_eq!(talk.sent(), [""; 0]);
-    talk.session.write(b"b");
-    talk.comes(&ok(b"\x01x")).unwrap();
-    let sent = talk.sent();
+fn one_send_request_is_in_flight_at_a_time() {
+    let mut dialogue = Dialogue::busy();
+    dialogue.session.write(b"a");
+    assert_eq!(dialogue.sent(), [""; 0]);
+    dialogue.session.write(b"b");
+    dialogue.receive(&ok(b"\x01x")).unwrap();
+    let sent = dialogue.sent();
     assert_eq!(sent.len(), 1);
     assert!(sent[0].starts_with("/send/") && sent[0].ends_with(" 6162"));
-    talk.session.write(b"c");
-    talk.comes(&ok(b"\x01x")).unwrap();
-    assert!(talk.sent()[0].starts_with("/idle/"));
-    assert!(!talk.session.is_flushed());
+    dialogue.session.write(b"c");
+    dialogue.receive(&ok(b"\x01x")).unwrap();
+    assert!(dialogue.sent()[0].starts_with("/idle/"));
+    assert!(!dialogue.session.is_flushed());
 }
 
 #[test]
-fn what_waits_is_bounded() {
-    let mut talk = Talk::new();
-    let lot = vec![0; 2 * MAX_WRITTEN];
-    assert_eq!(talk.session.write(&lot), MAX_WRITTEN);
-    assert_eq!(talk.session.write(&lot), 0);
+fn written_bytes_are_bounded() {
+    let mut dialogue = Dialogue::new();
+    let bytes = vec![0; 2 * MAX_WRITTEN];
+    assert_eq!(dialogue.session.write(&bytes), MAX_WRITTEN);
+    assert_eq!(dialogue.session.write(&bytes), 0);
 }
 
 #[test]
-fn a_lost_request_is_made_once_more_with_the_same_number_and_body() {
-    let mut talk = Talk::opened();
-    talk.session.write(b"abc");
-    let lost = talk.sent();
+fn a_lost_request_is_repeated_once_with_the_same_number_and_body() {
+    let mut dialogue = Dialogue::opened();
+    dialogue.session.write(b"abc");
+    let lost = dialogue.sent();
     assert_eq!(lost, ["/send/ab12/0 616263"]);
-    talk.closes().unwrap();
-    assert!(talk.session.has_unsent());
-    assert_eq!(talk.sent(), lost);
-    assert_eq!(talk.closes(), Err(Error::Lost));
+    dialogue.disconnect().unwrap();
+    assert!(dialogue.session.has_unsent());
+    assert_eq!(dialogue.sent(), lost);
+    assert_eq!(dialogue.disconnect(), Err(Error::Lost));
 }
 
 #[test]
-fn open_is_tried_twice() {
-    let mut talk = Talk::new();
+fn open_is_sent_at_most_twice() {
+    let mut dialogue = Dialogue::new();
     for expected in [Ok(()), Err(Error::Lost)] {
-        assert_eq!(talk.sent(), ["/open/1 00"]);
-        assert_eq!(talk.closes(), expected);
+        assert_eq!(dialogue.sent(), ["/open/1 00"]);
+        assert_eq!(dialogue.disconnect(), expected);
     }
 }
 
 #[test]
-fn the_head_of_an_answer_that_is_cut_is_none() {
+fn a_response_cut_in_the_head_is_requested_again() {
     let answer = ok(b"\x01hello");
     let body_at = answer.len() - 6;
     for cut in 0..answer.len() {
-        let mut talk = Talk::opened();
-        talk.pass_ms(10);
-        let asked = talk.sent();
-        talk.comes(&answer[..cut]).unwrap();
-        let closed = talk.closes();
+        let mut dialogue = Dialogue::opened();
+        dialogue.advance_ms(10);
+        let request = dialogue.sent();
+        dialogue.receive(&answer[..cut]).unwrap();
+        let closed = dialogue.disconnect();
         if cut < body_at {
             closed.unwrap();
-            assert_eq!(talk.sent(), asked);
-            talk.comes(&answer).unwrap();
-            assert_eq!(talk.heard, b"hello");
+            assert_eq!(dialogue.sent(), request);
+            dialogue.receive(&answer).unwrap();
+            assert_eq!(dialogue.received, b"hello");
         } else {
             assert_eq!(closed, Err(Error::Short), "cut at {cut}");
         }
@@ -230,159 +238,164 @@ fn the_head_of_an_answer_that_is_cut_is_none() {
 }
 
 #[test]
-fn answers_are_the_same_wherever_they_are_cut() {
+fn responses_cut_anywhere_are_joined() {
     let chunked = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTRANSFER-ENCODING: chunked\r\n\r\n\
         1\r\n\x01\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n";
     for answer in [ok(b"\x01abcde"), chunked.as_bytes().to_vec()] {
         for cut in 0..answer.len() {
-            let mut talk = Talk::opened();
-            talk.pass_ms(10);
-            talk.sent();
-            talk.comes(&answer[..cut]).unwrap();
-            talk.comes(&answer[cut..]).unwrap();
-            assert_eq!(talk.heard, b"abcde");
-            assert_eq!(talk.session.in_flight, 0);
-            assert_eq!(talk.sent(), ["/idle/ab12/1 00"]);
+            let mut dialogue = Dialogue::opened();
+            dialogue.advance_ms(10);
+            dialogue.sent();
+            dialogue.receive(&answer[..cut]).unwrap();
+            dialogue.receive(&answer[cut..]).unwrap();
+            assert_eq!(dialogue.received, b"abcde");
+            assert_eq!(dialogue.session.in_flight, 0);
+            assert_eq!(dialogue.sent(), ["/idle/ab12/1 00"]);
         }
     }
 }
 
 #[test]
-fn a_connection_that_is_announced_to_close_is_done_with() {
+fn an_announced_close_ends_the_connection() {
     for answer in [
         "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n\x01x",
         "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n\x01x",
     ] {
-        let mut talk = Talk::opened();
-        talk.pass_ms(10);
-        talk.sent();
+        let mut dialogue = Dialogue::opened();
+        dialogue.advance_ms(10);
+        dialogue.sent();
         for number in 1..9 {
-            talk.comes(answer.as_bytes()).unwrap();
-            assert_eq!(talk.sent(), [format!("/idle/ab12/{number} 00")]);
+            dialogue.receive(answer.as_bytes()).unwrap();
+            assert_eq!(dialogue.sent(), [format!("/idle/ab12/{number} 00")]);
         }
-        assert_eq!(talk.heard, b"xxxxxxxx");
+        assert_eq!(dialogue.received, b"xxxxxxxx");
     }
 }
 
 #[test]
-fn an_answer_may_end_with_the_connection() {
-    let mut talk = Talk::opened();
-    talk.pass_ms(10);
-    talk.sent();
-    talk.comes(b"HTTP/1.0 200 OK\r\n\r\n\x01abc").unwrap();
-    assert_eq!(talk.sent(), [""; 0]);
-    talk.comes(b"def").unwrap();
-    talk.closes().unwrap();
-    assert_eq!(talk.heard, b"abcdef");
-    assert_eq!(talk.sent(), ["/idle/ab12/1 00"]);
+fn a_response_without_length_ends_with_the_connection() {
+    let mut dialogue = Dialogue::opened();
+    dialogue.advance_ms(10);
+    dialogue.sent();
+    dialogue.receive(b"HTTP/1.0 200 OK\r\n\r\n\x01abc").unwrap();
+    assert_eq!(dialogue.sent(), [""; 0]);
+    dialogue.receive(b"def").unwrap();
+    dialogue.disconnect().unwrap();
+    assert_eq!(dialogue.received, b"abcdef");
+    assert_eq!(dialogue.sent(), ["/idle/ab12/1 00"]);
 }
 
 #[test]
-fn a_server_that_closes_on_what_comes_ahead_is_asked_one_at_a_time_in_the_end() {
-    let mut talk = Talk::busy();
-    let mut asked = 0;
+fn closing_on_pipelined_requests_ends_pipelining() {
+    let mut dialogue = Dialogue::busy();
+    let mut answered = 0;
     let mut closed = 0;
     for _ in 0..30 {
-        talk.comes(&ok(b"\x01y")).unwrap();
-        asked += 1;
-        if talk.session.in_flight > 0 {
-            talk.closes().unwrap();
+        dialogue.receive(&ok(b"\x01y")).unwrap();
+        answered += 1;
+        if dialogue.session.in_flight > 0 {
+            dialogue.disconnect().unwrap();
             closed += 1;
         }
-        talk.sent();
+        dialogue.sent();
     }
-    assert_eq!(talk.heard.len(), asked);
+    assert_eq!(dialogue.received.len(), answered);
     assert!(closed <= 3, "{closed} connections");
-    assert_eq!(talk.session.in_flight, 1);
+    assert_eq!(dialogue.session.in_flight, 1);
 }
 
 #[test]
-fn a_refusal_of_what_comes_ahead_is_asked_again_in_its_turn() {
-    let mut talk = Talk::busy();
-    let numbers: Vec<u64> = talk.session.queue.iter().map(|one| one.number).collect();
-    talk.comes(&ok(b"\x01y")).unwrap();
+fn refused_pipelined_requests_are_repeated_in_order() {
+    let mut dialogue = Dialogue::busy();
+    let numbers: Vec<u64> = dialogue
+        .session
+        .requests
+        .iter()
+        .map(|one| one.number)
+        .collect();
+    dialogue.receive(&ok(b"\x01y")).unwrap();
     for _ in 0..3 {
-        talk.comes(&refusal("400 Bad Request")).unwrap();
+        dialogue.receive(&refusal("400 Bad Request")).unwrap();
     }
     for number in &numbers[1..] {
-        assert_eq!(talk.sent(), [format!("/idle/ab12/{number} 00")]);
-        talk.comes(&ok(b"\x01y")).unwrap();
+        assert_eq!(dialogue.sent(), [format!("/idle/ab12/{number} 00")]);
+        dialogue.receive(&ok(b"\x01y")).unwrap();
     }
     let next = numbers[3] + 1;
-    assert_eq!(talk.sent(), [format!("/idle/ab12/{next} 00")]);
-    let refused = talk.comes(&refusal("400 Bad Request")).unwrap_err();
+    assert_eq!(dialogue.sent(), [format!("/idle/ab12/{next} 00")]);
+    let refused = dialogue.receive(&refusal("400 Bad Request")).unwrap_err();
     assert_eq!(
         refused.to_string(),
-        "the server does not go on with the tunnel: 400 Bad Request"
+        "the server ended the tunnel: 400 Bad Request"
     );
 }
 
 #[test]
-fn a_session_that_the_server_does_not_know_any_more_is_an_error() {
-    let mut talk = Talk::opened();
-    talk.pass_ms(10);
-    talk.sent();
-    let unknown = talk.comes(&refusal("404 Not Found")).unwrap_err();
+fn an_unknown_session_is_an_error() {
+    let mut dialogue = Dialogue::opened();
+    dialogue.advance_ms(10);
+    dialogue.sent();
+    let unknown = dialogue.receive(&refusal("404 Not Found")).unwrap_err();
     assert_eq!(
         unknown.to_string(),
-        "the server does not go on with the tunnel: 404 Not Found"
+        "the server ended the tunnel: 404 Not Found"
     );
 }
 
 #[test]
-fn an_interval_of_0_is_the_end_where_there_were_others() {
-    let mut talk = Talk::opened();
-    talk.pass_ms(10);
-    talk.sent();
-    talk.comes(&ok(b"\x01x")).unwrap();
-    talk.sent();
-    talk.comes(&ok(b"\0y")).unwrap();
-    assert!(!talk.session.is_over(), "it says something");
-    talk.sent();
-    talk.comes(&ok(b"\0")).unwrap();
-    assert!(talk.session.is_over());
-    assert_eq!(talk.heard, b"xy");
+fn interval_0_ends_the_session_after_other_intervals() {
+    let mut dialogue = Dialogue::opened();
+    dialogue.advance_ms(10);
+    dialogue.sent();
+    dialogue.receive(&ok(b"\x01x")).unwrap();
+    dialogue.sent();
+    dialogue.receive(&ok(b"\0y")).unwrap();
+    assert!(!dialogue.session.is_over(), "the response has data");
+    dialogue.sent();
+    dialogue.receive(&ok(b"\0")).unwrap();
+    assert!(dialogue.session.is_over());
+    assert_eq!(dialogue.received, b"xy");
 
-    let mut talk = Talk::opened();
+    let mut dialogue = Dialogue::opened();
     for _ in 0..3 {
-        talk.pass_ms(500);
-        assert_eq!(talk.sent().len(), 1);
-        talk.comes(&ok(b"\0")).unwrap();
+        dialogue.advance_ms(500);
+        assert_eq!(dialogue.sent().len(), 1);
+        dialogue.receive(&ok(b"\0")).unwrap();
     }
-    assert!(!talk.session.is_over(), "it says so always");
+    assert!(!dialogue.session.is_over(), "this server always sends 0");
 }
 
 #[test]
-fn an_answer_without_a_body_is_an_empty_one() {
+fn a_response_without_a_body_counts_as_empty() {
     for answer in ["HTTP/1.1 204 No Content\r\n\r\n".into(), ok(b"")] as [Vec<u8>; 2] {
-        let mut talk = Talk::opened();
-        talk.pass_ms(10);
-        talk.sent();
-        talk.comes(&answer).unwrap();
-        assert_eq!(talk.wait_ms(), 20);
+        let mut dialogue = Dialogue::opened();
+        dialogue.advance_ms(10);
+        dialogue.sent();
+        dialogue.receive(&answer).unwrap();
+        assert_eq!(dialogue.wait_ms(), 20);
     }
 }
 
 #[test]
-fn bodies_that_are_not_as_long_as_announced_are_errors() {
+fn bytes_beyond_the_announced_length_are_errors() {
     for surplus in [&b"x"[..], b"HTTP", b"\x16\x03\x01"] {
-        let mut talk = Talk::opened();
-        talk.pass_ms(10);
-        talk.sent();
+        let mut dialogue = Dialogue::opened();
+        dialogue.advance_ms(10);
+        dialogue.sent();
         let answer = [ok(b"\x01hello"), surplus.to_vec()].concat();
-        assert_eq!(talk.comes(&answer), Err(Error::Surplus));
+        assert_eq!(dialogue.receive(&answer), Err(Error::Surplus));
     }
-    let mut talk = Talk::busy();
+    let mut dialogue = Dialogue::busy();
     let answer = [ok(b"\x01hello"), b"xHTTP/1.1 200 OK\r\n".to_vec()].concat();
-    assert_eq!(talk.comes(&answer), Err(Error::Surplus));
+    assert_eq!(dialogue.receive(&answer), Err(Error::Surplus));
 }
 
 #[test]
-fn what_is_no_tunnel_is_told() {
-    let told = |answer: &[u8]| {
-        let mut talk = Talk::new();
-        talk.sent();
-        talk.comes(answer).unwrap_err().to_string()
+fn servers_without_rtmpt_are_described() {
+    let error = |answer: &[u8]| {
+        let mut dialogue = Dialogue::new();
+        dialogue.sent();
+        dialogue.receive(answer).unwrap_err().to_string()
     };
     let page = b"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\n\
         Content-Length: 99\r\n\r\n<!DOCTYPE";
@@ -390,39 +403,46 @@ fn what_is_no_tunnel_is_told() {
     for (answer, expected) in [
         (
             &refusal("404 Not Found")[..],
-            "the server speaks no RTMPT: 404 Not Found",
+            "the server does not speak RTMPT: 404 Not Found",
         ),
         (
             &refusal("405 Not Allowed"),
-            "the server speaks no RTMPT: 405 Not Allowed",
+            "the server does not speak RTMPT: 405 Not Allowed",
         ),
         (
             found,
-            "the server speaks no RTMPT: 302 Found, to https://h/login",
+            "the server does not speak RTMPT: 302 Found, to https://h/login",
         ),
-        (page, "the server speaks no RTMPT: it answers with a page"),
+        (
+            page,
+            "the server does not speak RTMPT: it answers with a web page",
+        ),
         (
             &ok(b""),
-            "the server speaks no RTMPT: its answer names no session",
+            "the server does not speak RTMPT: its response contains no session id",
         ),
         (
             &ok(b"<html>"),
-            "the server speaks no RTMPT: its answer names no session",
+            "the server does not speak RTMPT: its response contains no session id",
         ),
         (
             &ok(b"two words\n"),
-            "the server speaks no RTMPT: its answer names no session",
+            "the server does not speak RTMPT: its response contains no session id",
         ),
         (
             &ok(&[b'x'; 300]),
-            "the server speaks no RTMPT: its answer names no session",
+            "the server does not speak RTMPT: its response contains no session id",
         ),
-        (b"\x03\0\0\0", "the server speaks no HTTP"),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
+            "the server's HTTP response has an unexpected coding",
+        ),
+        (b"\x03\0\0\0", "the server does not speak HTTP"),
         (
             &b"HTTP/1.1 100 Continue\r\n\r\n".repeat(11),
-            "the server speaks no HTTP",
+            "the server does not speak HTTP",
         ),
     ] {
-        assert_eq!(told(answer), expected);
+        assert_eq!(error(answer), expected);
     }
 }

@@ -1,55 +1,55 @@
-//! As much of HTTP/1.1 as a tunnel needs: requests with a body, and the answers to them.
+//! Reader of HTTP/1.1 responses (RFC 9112), used by the file fetch, the tunnel and CONNECT proxies.
+//!
+//! It does no I/O: [`Head::take`] and [`Body::skip_framing`] consume bytes from the front of an inbox.
 
 use std::{fmt, str};
 
 use bytes::{Buf, BytesMut};
+use thiserror::Error;
 
-use super::Error;
-
-/// Appends a request. The headers are the ones that Flash Player sends: servers know tunnels by them.
-pub(super) fn put_request(out: &mut BytesMut, host: &str, path: impl fmt::Display, body: &[u8]) {
-    let length = body.len();
-    let _there_is_always_room = fmt::Write::write_fmt(
-        out,
-        format_args!(
-            "POST {path} HTTP/1.1\r\n\
-             Host: {host}\r\n\
-             User-Agent: Shockwave Flash\r\n\
-             Accept: */*\r\n\
-             Connection: Keep-Alive\r\n\
-             Cache-Control: no-cache\r\n\
-             Content-Type: application/x-fcs\r\n\
-             Content-Length: {length}\r\n\r\n"
-        ),
-    );
-    out.extend_from_slice(body);
-}
-
-/// What stands before the body of an answer.
+/// Head of a response: the status line and the header fields that rtmpull uses.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Head {
-    pub(super) status: Status,
-    pub(super) body: Body,
-    /// Whether the connection ends with this answer.
-    pub(super) is_last: bool,
-    pub(super) is_html: bool,
+pub(in crate::transport) struct Head {
+    pub(in crate::transport) status: Status,
+    pub(in crate::transport) body: Body,
+    /// Whether the server closes the connection after this response.
+    pub(in crate::transport) is_last: bool,
+    pub(in crate::transport) is_html: bool,
+    pub(in crate::transport) last_modified: Option<String>,
+    /// Content and transfer codings in lower case, without `identity` and a final `chunked`.
+    pub(in crate::transport) codings: Vec<String>,
 }
 
-/// The status line's, and where it sends us.
+/// Status line of a response, with the target of a redirect.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Status {
-    pub(super) code: u16,
-    /// The server's own words. Not escaped.
+pub(in crate::transport) struct Status {
+    pub(in crate::transport) code: u16,
+    /// Reason phrase of the server, not escaped.
     reason: String,
-    location: Option<String>,
+    /// Location field of a redirect, not escaped.
+    pub(in crate::transport) location: Option<String>,
+}
+
+/// Error in the head or the framing of a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum ResponseError {
+    /// The bytes are not an HTTP/1 response.
+    #[error("the server does not speak HTTP")]
+    NotHttp,
+    /// The head has more than 16 KiB or 100 fields.
+    #[error("the head of the server's HTTP response is too long")]
+    HeadTooLong,
+    /// The length of the body is ambiguous or malformed.
+    #[error("the length of the server's HTTP response is invalid")]
+    Framing,
 }
 
 impl Status {
-    pub(super) fn is_interim(&self) -> bool {
+    pub(in crate::transport) fn is_interim(&self) -> bool {
         (100..200).contains(&self.code)
     }
 
-    pub(super) fn is_success(&self) -> bool {
+    pub(in crate::transport) fn is_success(&self) -> bool {
         (200..300).contains(&self.code)
     }
 }
@@ -61,126 +61,158 @@ impl fmt::Display for Status {
             write!(f, " {}", self.reason)?;
         }
         match &self.location {
-            Some(location) => write!(f, ", to {location}"),
+            Some(location) => write!(f, ", to {location:.MAX_SHOWN$}"),
             None => Ok(()),
         }
     }
 }
 
 impl Head {
-    /// Takes a head off the front of `inbox`, where all of it is there.
-    pub(super) fn take(inbox: &mut BytesMut) -> Result<Option<Self>, Error> {
+    /// Removes a head from the front of `inbox`. Returns `None` if it is incomplete.
+    pub(in crate::transport) fn take(inbox: &mut BytesMut) -> Result<Option<Self>, ResponseError> {
+        let head = Self::parse(inbox)?;
+        Ok(head.map(|(head, length)| {
+            inbox.advance(length);
+            head
+        }))
+    }
+
+    /// Parses a head at the start of `bytes`, and returns its length too. Returns `None` if it is
+    /// incomplete.
+    pub(in crate::transport) fn parse(
+        bytes: &[u8],
+    ) -> Result<Option<(Self, usize)>, ResponseError> {
         let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut response = httparse::Response::new(&mut headers);
         let parsed = httparse::ParserConfig::default()
             .allow_spaces_after_header_name_in_responses(true)
             .allow_obsolete_multiline_headers_in_responses(true)
-            .parse_response(&mut response, inbox);
+            .parse_response(&mut response, bytes);
         let length = match parsed {
             Ok(httparse::Status::Complete(length)) if length <= MAX_HEAD => length,
-            Ok(httparse::Status::Partial) if inbox.len() < MAX_HEAD => return Ok(None),
-            Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(Error::LongHead),
-            Err(_) => return Err(Error::NoHttp),
+            Ok(httparse::Status::Partial) if bytes.len() < MAX_HEAD => return Ok(None),
+            Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(ResponseError::HeadTooLong),
+            Err(_) => return Err(ResponseError::NotHttp),
         };
-        let head = Self::of(&response)?;
-        inbox.advance(length);
-        Ok(Some(head))
+        Ok(Some((Self::from_response(&response)?, length)))
     }
 
-    fn of(response: &httparse::Response<'_, '_>) -> Result<Self, Error> {
+    fn from_response(response: &httparse::Response<'_, '_>) -> Result<Self, ResponseError> {
         let code = response.code.unwrap_or_default();
         let mut head = Self {
             status: Status {
                 code,
-                reason: brief(response.reason.unwrap_or_default().as_bytes()),
+                reason: shorten(response.reason.unwrap_or_default().as_bytes()),
                 location: None,
             },
             body: Body::UntilClose,
             is_last: response.version == Some(0),
             is_html: false,
+            last_modified: None,
+            codings: Vec::new(),
         };
         let mut length = None;
-        let mut is_chunked = false;
+        let mut is_chunked = None;
         for header in response.headers.iter() {
             let is = |name: &str| header.name.eq_ignore_ascii_case(name);
             if is("Content-Length") {
                 let announced = content_length(header.value)?;
-                // RFC 9112, 6.3: several that differ are an error that cannot be recovered from.
+                // RFC 9112 6.3: different values are an unrecoverable error.
                 if length.is_some_and(|length| length != announced) {
-                    return Err(Error::Framing);
+                    return Err(ResponseError::Framing);
                 }
                 length = Some(announced);
             } else if is("Transfer-Encoding") {
-                if !header.value.trim_ascii().eq_ignore_ascii_case(b"chunked") {
-                    return Err(Error::Framing);
-                }
-                is_chunked = true;
+                head.codings.extend(codings(header.value));
+                is_chunked = Some(head.codings.pop_if(|last| last == "chunked").is_some());
             } else if is("Connection") {
                 head.is_last = match () {
-                    () if names(header.value, "close") => true,
-                    () if names(header.value, "keep-alive") => false,
+                    () if contains_token(header.value, "close") => true,
+                    () if contains_token(header.value, "keep-alive") => false,
                     () => head.is_last,
                 };
             } else if is("Content-Type") {
                 let html = header.value.get(..9);
                 head.is_html = html.is_some_and(|kind| kind.eq_ignore_ascii_case(b"text/html"));
             } else if is("Location") && (300..400).contains(&code) {
-                head.status.location = Some(brief(header.value));
+                head.status.location = text(header.value);
+            } else if is("Last-Modified") {
+                head.last_modified = text(header.value);
+            } else if is("Content-Encoding") {
+                head.codings.extend(codings(header.value));
             }
         }
+        // RFC 9112 6.3: a transfer coding overrides Content-Length, and if its last coding is not
+        // chunked, the body ends with the connection.
         head.body = match (code, is_chunked, length) {
             (100..200 | 204 | 304, ..) => Body::Length(0),
-            (_, true, _) => Body::ChunkSize,
-            (_, false, Some(length)) => Body::Length(length),
-            (_, false, None) => Body::UntilClose,
+            (_, Some(true), _) => Body::ChunkSize,
+            (_, None, Some(length)) => Body::Length(length),
+            (_, Some(false), _) | (_, None, None) => Body::UntilClose,
         };
         head.is_last |= head.body == Body::UntilClose;
         Ok(head)
     }
 }
 
-fn content_length(value: &[u8]) -> Result<u64, Error> {
+fn content_length(value: &[u8]) -> Result<u64, ResponseError> {
     let text = str::from_utf8(value.trim_ascii()).unwrap_or_default();
     let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
     let length = text.parse().ok().filter(|_| is_number);
-    length.ok_or(Error::Framing)
+    length.ok_or(ResponseError::Framing)
 }
 
-/// Whether a list of tokens has `token` in it.
-fn names(list: &[u8], token: &str) -> bool {
+/// Returns whether a comma-separated list contains `token`.
+fn contains_token(list: &[u8], token: &str) -> bool {
     list.split(|&byte| byte == b',')
         .any(|item| item.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
 }
 
-/// As much of a server's words as fits into a line.
-fn brief(text: &[u8]) -> String {
-    let text = String::from_utf8_lossy(text);
-    text.trim().chars().take(MAX_WORDS).collect()
+/// Splits a list of codings, without `identity`.
+fn codings(list: &[u8]) -> impl Iterator<Item = String> {
+    list.split(|&byte| byte == b',')
+        .map(|coding| String::from_utf8_lossy(coding.trim_ascii()).to_ascii_lowercase())
+        .filter(|coding| !matches!(coding.as_str(), "" | "identity"))
 }
 
-/// Where in a body we are.
+/// Returns the value of a field if it is UTF-8.
+fn text(value: &[u8]) -> Option<String> {
+    str::from_utf8(value).ok().map(str::to_owned)
+}
+
+/// Returns the start of a text of the server, short enough for a message.
+fn shorten(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    text.trim().chars().take(MAX_SHOWN).collect()
+}
+
+/// Position in the body of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Body {
-    /// So many bytes are left.
+pub(in crate::transport) enum Body {
+    /// Remaining bytes of a body with a Content-Length.
     Length(u64),
-    /// The line with a chunk's size comes next.
+    /// Before the line with the size of a chunk.
     ChunkSize,
-    /// So many bytes are left of a chunk.
+    /// Remaining bytes of a chunk.
     Chunk(u64),
-    /// The end of a chunk's line comes next.
+    /// Before the line end after the data of a chunk.
     ChunkEnd,
-    /// A line behind the last chunk comes next; so many bytes of such lines may come.
+    /// After the last chunk; the number is the limit for the remaining trailer bytes.
     Trailer(usize),
-    /// All that comes belongs to it.
+    /// All bytes until the connection closes.
     UntilClose,
-    /// It is whole.
+    /// The body is complete.
     Done,
 }
 
 impl Body {
-    /// Takes what is no content off the front of `inbox`, until content comes next, or nothing, or
-    /// more bytes are needed.
-    pub(super) fn skip_framing(&mut self, inbox: &mut BytesMut) -> Result<(), Error> {
+    /// Removes chunk framing from the front of `inbox`.
+    ///
+    /// Returns when content follows, the body is complete, or more bytes are needed.
+    pub(in crate::transport) fn skip_framing(
+        &mut self,
+        inbox: &mut BytesMut,
+    ) -> Result<(), ResponseError> {
         loop {
             *self = match *self {
                 Self::Length(0) => Self::Done,
@@ -194,7 +226,7 @@ impl Body {
                 },
                 Self::ChunkEnd => match take_line(inbox, MAX_CHUNK_LINE)? {
                     Some(line) if line.is_empty() => Self::ChunkSize,
-                    Some(_) => return Err(Error::Framing),
+                    Some(_) => return Err(ResponseError::Framing),
                     None => return Ok(()),
                 },
                 Self::Trailer(left) => match take_line(inbox, left)? {
@@ -207,8 +239,8 @@ impl Body {
         }
     }
 
-    /// How many bytes of content come next.
-    pub(super) fn content_left(self) -> u64 {
+    /// Number of content bytes up to the next framing.
+    pub(in crate::transport) fn content_left(self) -> u64 {
         match self {
             Self::Length(left) | Self::Chunk(left) => left,
             Self::UntilClose => u64::MAX,
@@ -216,25 +248,25 @@ impl Body {
         }
     }
 
-    /// So many of them have been taken.
-    pub(super) fn took(&mut self, count: u64) {
+    /// Counts content bytes that the caller removed from the inbox.
+    pub(in crate::transport) fn consume(&mut self, count: u64) {
         if let Self::Length(left) | Self::Chunk(left) = self {
             *left = left.saturating_sub(count);
         }
     }
 }
 
-/// A line without its end, which may be a bare LF.
-fn take_line(inbox: &mut BytesMut, limit: usize) -> Result<Option<BytesMut>, Error> {
+/// Removes a line and returns it without its end, which may be a bare LF.
+fn take_line(inbox: &mut BytesMut, limit: usize) -> Result<Option<BytesMut>, ResponseError> {
     let Some(length) = inbox.iter().position(|&byte| byte == b'\n') else {
         return if inbox.len() > limit {
-            Err(Error::Framing)
+            Err(ResponseError::Framing)
         } else {
             Ok(None)
         };
     };
     if length > limit {
-        return Err(Error::Framing);
+        return Err(ResponseError::Framing);
     }
     let mut line = inbox.split_to(length);
     inbox.advance(1);
@@ -244,31 +276,31 @@ fn take_line(inbox: &mut BytesMut, limit: usize) -> Result<Option<BytesMut>, Err
     Ok(Some(line))
 }
 
-fn chunk_size(line: &[u8]) -> Result<u64, Error> {
+fn chunk_size(line: &[u8]) -> Result<u64, ResponseError> {
     let digits = line.split(|&byte| byte == b';').next().unwrap_or_default();
     let text = str::from_utf8(digits.trim_ascii()).unwrap_or_default();
     let is_number = text.bytes().all(|byte| byte.is_ascii_hexdigit());
     let size = u64::from_str_radix(text, 16).ok();
-    size.filter(|_| is_number).ok_or(Error::Framing)
+    size.filter(|_| is_number).ok_or(ResponseError::Framing)
 }
 
-/// A head that is longer is none: proxies and servers add a few lines each.
-const MAX_HEAD: usize = 16 * 1024;
+/// Largest head in bytes. Node.js and many proxies have the same limit.
+pub(in crate::transport) const MAX_HEAD: usize = 16 * 1024;
 
-/// Lines in a head.
-const MAX_HEADERS: usize = 64;
+/// Largest number of fields in a head, as in servers for requests.
+const MAX_HEADERS: usize = 100;
 
-/// What stands before a chunk: a number, and extensions that nobody uses.
+/// Longest line with a chunk size and its extensions, which no known server sends.
 const MAX_CHUNK_LINE: usize = 256;
 
-/// How much of a reason or an address is told.
-const MAX_WORDS: usize = 200;
+/// Number of characters of a reason or a location in messages.
+const MAX_SHOWN: usize = 200;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn taken(text: &str) -> Result<Option<Head>, Error> {
+    fn taken(text: &str) -> Result<Option<Head>, ResponseError> {
         Head::take(&mut text.into())
     }
 
@@ -277,22 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_what_flash_player_sends() {
-        let mut out = BytesMut::new();
-        put_request(
-            &mut out,
-            "h:80",
-            format_args!("/send/{}/{}", "ab", 7),
-            b"xyz",
-        );
-        let expected = "POST /send/ab/7 HTTP/1.1\r\nHost: h:80\r\nUser-Agent: Shockwave Flash\r\n\
-            Accept: */*\r\nConnection: Keep-Alive\r\nCache-Control: no-cache\r\n\
-            Content-Type: application/x-fcs\r\nContent-Length: 3\r\n\r\nxyz";
-        assert_eq!(out, expected.as_bytes());
-    }
-
-    #[test]
-    fn names_of_headers_come_in_any_case() {
+    fn field_names_are_case_insensitive() {
         for name in ["Content-Length", "content-length", "CONTENT-LENGTH"] {
             let head = format!("HTTP/1.1 200 OK\r\n{name}: 12\r\n\r\n");
             assert_eq!(body(&head), Body::Length(12));
@@ -300,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_is_taken_when_it_is_whole() {
+    fn an_incomplete_head_stays_in_the_inbox() {
         let head = "HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n";
         for cut in 0..head.len() {
             assert_eq!(taken(&head[..cut]), Ok(None));
@@ -311,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_a_connection() {
+    fn version_and_connection_field_decide_whether_the_connection_ends() {
         let is_last = |text: &str| taken(text).unwrap().unwrap().is_last;
         let length = "Content-Length: 1\r\n";
         assert!(!is_last(&format!("HTTP/1.1 200 OK\r\n{length}\r\n")));
@@ -326,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn how_a_body_is_announced() {
+    fn the_head_determines_the_framing_of_the_body() {
         assert_eq!(body("HTTP/1.1 200 OK\r\n\r\n"), Body::UntilClose);
         assert_eq!(body("HTTP/1.1 204 No Content\r\n\r\n"), Body::Length(0));
         assert_eq!(body("HTTP/1.1 100 Continue\r\n\r\n"), Body::Length(0));
@@ -334,46 +351,54 @@ mod tests {
         assert_eq!(body(both), Body::ChunkSize);
         let twice = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\n";
         assert_eq!(body(twice), Body::Length(3));
+        let coded = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: gzip\r\n\r\n";
+        assert_eq!(body(coded), Body::UntilClose);
     }
 
     #[test]
-    fn announcements_that_make_no_sense_are_errors() {
+    fn invalid_lengths_are_errors() {
         for lines in [
             "Content-Length: 3\r\nContent-Length: 4\r\n",
             "Content-Length: -1\r\n",
             "Content-Length: +1\r\n",
             "Content-Length:\r\n",
             "Content-Length: 18446744073709551616\r\n",
-            "Transfer-Encoding: gzip\r\n",
         ] {
             let head = format!("HTTP/1.1 200 OK\r\n{lines}\r\n");
-            assert_eq!(taken(&head), Err(Error::Framing), "{lines:?}");
+            assert_eq!(taken(&head), Err(ResponseError::Framing), "{lines:?}");
         }
     }
 
     #[test]
-    fn heads_without_end_and_what_is_no_http_are_errors() {
+    fn endless_heads_and_other_protocols_are_errors() {
         let long = format!("HTTP/1.1 200 OK\r\nx: {}", "x".repeat(MAX_HEAD));
-        assert_eq!(taken(&long), Err(Error::LongHead));
-        let lines = format!("HTTP/1.1 200 OK\r\n{}\r\n", "x: y\r\n".repeat(100));
-        assert_eq!(taken(&lines), Err(Error::LongHead));
-        assert_eq!(taken("\x03\0\0\0\0"), Err(Error::NoHttp));
-        assert_eq!(taken("SSH-2.0-OpenSSH"), Err(Error::NoHttp));
+        assert_eq!(taken(&long), Err(ResponseError::HeadTooLong));
+        let lines = format!(
+            "HTTP/1.1 200 OK\r\n{}\r\n",
+            "x: y\r\n".repeat(MAX_HEADERS + 1)
+        );
+        assert_eq!(taken(&lines), Err(ResponseError::HeadTooLong));
+        assert_eq!(taken("\x03\0\0\0\0"), Err(ResponseError::NotHttp));
+        assert_eq!(taken("SSH-2.0-OpenSSH"), Err(ResponseError::NotHttp));
     }
 
     #[test]
-    fn a_status_is_told_with_its_words() {
-        let told = |text: &str| taken(text).unwrap().unwrap().status.to_string();
-        assert_eq!(told("HTTP/1.1 404 Not Found\r\n\r\n"), "404 Not Found");
-        assert_eq!(told("HTTP/1.1 500\r\n\r\n"), "500");
+    fn a_status_is_printed_with_reason_and_location() {
+        let status = |text: &str| taken(text).unwrap().unwrap().status.to_string();
+        assert_eq!(status("HTTP/1.1 404 Not Found\r\n\r\n"), "404 Not Found");
+        assert_eq!(status("HTTP/1.1 500\r\n\r\n"), "500");
         assert_eq!(
-            told("HTTP/1.1 302 Found\r\nlocation: http://h/\r\n\r\n"),
+            status("HTTP/1.1 302 Found\r\nlocation: http://h/\r\n\r\n"),
             "302 Found, to http://h/"
         );
     }
 
-    /// The content, read in pieces of `piece` bytes, and the state at the end.
-    fn content(mut body: Body, bytes: &[u8], piece: usize) -> Result<(Vec<u8>, Body), Error> {
+    /// Returns the content of a body that arrives in pieces of `piece` bytes, and the final state.
+    fn content(
+        mut body: Body,
+        bytes: &[u8],
+        piece: usize,
+    ) -> Result<(Vec<u8>, Body), ResponseError> {
         let mut content = Vec::new();
         let mut inbox = BytesMut::new();
         for piece in bytes.chunks(piece) {
@@ -385,14 +410,14 @@ mod tests {
                     break;
                 }
                 content.extend_from_slice(&inbox.split_to(count));
-                body.took(count as u64);
+                body.consume(count as u64);
             }
         }
         Ok((content, body))
     }
 
     #[test]
-    fn chunks_are_put_together_wherever_they_are_cut() {
+    fn chunks_cut_anywhere_are_joined() {
         let bytes = b"3\r\nabc\r\nA;name=value\r\n0123456789\r\n0\r\nTrailer: x\r\n\r\n";
         for piece in 1..bytes.len() {
             let expected = (b"abc0123456789".to_vec(), Body::Done);
@@ -405,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn chunks_that_make_no_sense_are_errors() {
+    fn malformed_chunks_are_errors() {
         let endless = "x".repeat(MAX_HEAD + 2);
         for bytes in [
             "x\r\n",
@@ -417,10 +442,10 @@ mod tests {
             &format!("0\r\n{endless}"),
         ] {
             let read = content(Body::ChunkSize, bytes.as_bytes(), 7);
-            assert_eq!(read, Err(Error::Framing), "{bytes:.20}");
+            assert_eq!(read, Err(ResponseError::Framing), "{bytes:.20}");
         }
         let trailers = format!("0\r\n{}", "x: y\r\n".repeat(MAX_HEAD));
         let read = content(Body::ChunkSize, trailers.as_bytes(), 64);
-        assert_eq!(read, Err(Error::Framing));
+        assert_eq!(read, Err(ResponseError::Framing));
     }
 }
