@@ -1,4 +1,4 @@
-//! Where a redirect leads.
+//! Redirects to another server, app or stream.
 
 use super::route;
 use crate::{
@@ -10,9 +10,9 @@ use crate::{
     transport::{Carrier, Route},
 };
 
-/// The way and the session that `redirect` asks for, or why it is not followed.
+/// Returns the route and the session that `redirect` requests, or the reason why it is not followed.
 ///
-/// Any scheme that works will do, but who asked for TLS is not led out of it.
+/// A redirect may change the scheme, but not lead out of TLS.
 pub(super) fn follow(
     redirect: &Redirect,
     session: &Config,
@@ -23,7 +23,7 @@ pub(super) fn follow(
     let route = route::to(&target);
     if carrier.is_tls() && !route.carrier.is_tls() {
         return Err(format!(
-            "redirected from TLS to {url}, which is not followed since others could read along"
+            "redirected from TLS to {url}, which is not followed because it is not encrypted"
         ));
     }
     let (app, playpath) = match redirect {
@@ -47,7 +47,7 @@ pub(super) fn follow(
     Ok((route, session))
 }
 
-/// What was encrypted stays so, by its own means or by TLS.
+/// Returns the encryption after a redirect. An encrypted session stays encrypted, by RTMPE or TLS.
 fn encryption(before: Encryption, scheme: Scheme) -> Encryption {
     match (scheme, before) {
         (Scheme::Rtmps | Scheme::Rtmpts, _) => Encryption::None,
@@ -56,13 +56,13 @@ fn encryption(before: Encryption, scheme: Scheme) -> Encryption {
     }
 }
 
-/// What follows the host.
+/// Returns the part after the host.
 fn path(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     rest.split_once('/').map_or("", |(_, path)| path)
 }
 
-/// The app of a URL that ends with the stream that we play already.
+/// Returns the app of a URL that ends with the current playpath.
 fn app_before<'a>(url: &'a str, playpath: &str) -> Option<&'a str> {
     path(url).strip_suffix(playpath)?.strip_suffix('/')
 }
@@ -72,13 +72,13 @@ mod tests {
     use super::*;
     use crate::download::tests::session;
 
-    fn followed(redirect: Redirect) -> (Route, Config) {
+    fn follow_redirect(redirect: Redirect) -> (Route, Config) {
         follow(&redirect, &session(), Carrier::Tcp).unwrap()
     }
 
     #[test]
-    fn a_tc_url_names_server_and_app_and_the_playpath_stays() {
-        let (route, session) = followed(Redirect::Application(
+    fn a_tc_url_replaces_server_and_app_only() {
+        let (route, session) = follow_redirect(Redirect::Application(
             "rtmp://other.example:1936/live/inst".into(),
         ));
         assert_eq!(route.endpoint.to_string(), "other.example:1936");
@@ -91,34 +91,36 @@ mod tests {
     }
 
     #[test]
-    fn a_url_of_the_same_stream_is_split_before_it() {
-        let (_, session) = followed(Redirect::Stream("rtmp://other.example/a/b/c/stream".into()));
+    fn a_url_with_the_same_playpath_is_split_before_it() {
+        let (_, session) =
+            follow_redirect(Redirect::Stream("rtmp://other.example/a/b/c/stream".into()));
         assert_eq!(session.connect.app, "a/b/c");
         assert_eq!(session.playpath, "stream");
     }
 
     #[test]
-    fn a_url_of_another_stream_is_split_by_the_usual_rule() {
-        let (_, session) = followed(Redirect::Stream("rtmp://other.example/live/again".into()));
+    fn a_url_with_another_playpath_is_split_by_the_usual_rule() {
+        let (_, session) =
+            follow_redirect(Redirect::Stream("rtmp://other.example/live/again".into()));
         assert_eq!(session.connect.app, "live");
         assert_eq!(session.playpath, "again");
     }
 
     #[test]
-    fn a_redirect_leads_into_tls_and_never_out_of_it() {
+    fn a_redirect_never_leads_out_of_tls() {
         let to = |url: &str, carrier| {
             let redirect = Redirect::Application(url.into());
             follow(&redirect, &session(), carrier).map(|(route, _)| route.carrier)
         };
-        let (plain, secret) = ("rtmp://other.example/live", "rtmps://other.example/live");
-        assert_eq!(to(secret, Carrier::Tcp), Ok(Carrier::Tls));
-        assert_eq!(to(secret, Carrier::Tls), Ok(Carrier::Tls));
+        let (plain, encrypted) = ("rtmp://other.example/live", "rtmps://other.example/live");
+        assert_eq!(to(encrypted, Carrier::Tcp), Ok(Carrier::Tls));
+        assert_eq!(to(encrypted, Carrier::Tls), Ok(Carrier::Tls));
         let refused = to(plain, Carrier::Tls).unwrap_err();
         assert!(refused.starts_with("redirected from TLS to rtmp://"));
     }
 
     #[test]
-    fn a_redirect_can_ask_for_encryption_and_not_against_it() {
+    fn a_redirect_can_add_encryption_but_not_remove_it() {
         let encryption_after = |url: &str, before| {
             let session = Config {
                 encryption: before,
@@ -146,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_rtmp_url_is_not_followed() {
+    fn a_url_that_is_not_rtmp_is_not_followed() {
         for url in ["http://other.example/live", "nonsense"] {
             let redirect = Redirect::Application(url.into());
             assert!(

@@ -1,4 +1,4 @@
-//! Why no byte pipe came about.
+//! Errors of dialing.
 
 use std::io;
 
@@ -6,49 +6,49 @@ use thiserror::Error;
 
 use super::{Endpoint, Proxy, proxy};
 
-/// Why no byte pipe came about.
+/// Dialing step that failed, and the cause.
 #[derive(Debug, Error)]
 pub enum DialError {
-    /// The name has no address, or nobody could be asked.
+    /// The name has no usable address, or the lookup failed.
     #[error("cannot find {endpoint}: {source}")]
     Name {
-        /// What was dialled.
+        /// Dialed endpoint.
         endpoint: Endpoint,
-        /// The system's word.
+        /// Error of the system's resolver.
         source: io::Error,
     },
-    /// No address of the host took the connection; the word is the last one's.
+    /// No address of the host accepted the connection.
     #[error("cannot connect to {endpoint}: {source}")]
     Tcp {
-        /// What was dialled.
+        /// Dialed endpoint.
         endpoint: Endpoint,
-        /// The system's word.
+        /// Error of the last address that failed.
         source: io::Error,
     },
-    /// The proxy does not let us through.
-    #[error("no way to {endpoint} through {proxy}: {source}")]
+    /// The proxy did not open a connection to the endpoint.
+    #[error("cannot reach {endpoint} through {proxy}: {source}")]
     Proxy {
-        /// What was dialled.
+        /// Dialed endpoint.
         endpoint: Endpoint,
-        /// Who was to carry it there.
+        /// Proxy that was asked.
         proxy: Box<Proxy>,
-        /// What it did.
+        /// Cause.
         source: proxy::Error,
     },
-    /// The server is there, but not with TLS that can be trusted.
-    #[error("no TLS with {endpoint}: {why}")]
+    /// The TLS handshake failed, or the certificate was rejected.
+    #[error("cannot establish TLS with {endpoint}: {cause}")]
     Tls {
-        /// What was dialled.
+        /// Dialed endpoint.
         endpoint: Endpoint,
-        /// Which check failed.
-        why: String,
+        /// Diagnosis that names the failed check.
+        cause: String,
     },
-    /// The server is there, but carries nothing through HTTP.
+    /// The server did not open an RTMPT session.
     #[error("cannot open a tunnel to {endpoint}: {source}")]
     Tunnel {
-        /// What was dialled.
+        /// Dialed endpoint.
         endpoint: Endpoint,
-        /// What it answered.
+        /// Cause.
         source: io::Error,
     },
 }

@@ -1,8 +1,7 @@
-//! A byte pipe to a host. Knows tokio, knows no RTMP.
+//! Byte streams to a host: TCP, TLS, proxies and the HTTP tunnel. Depends on tokio, not on RTMP.
 //!
-//! A connection is made in steps, each with the whole connect timeout to itself: the name is looked
-//! up, TCP connects, a proxy is asked, TLS shakes hands, a tunnel is opened. The error says which of
-//! them failed.
+//! [`Dialer::dial`] connects in up to five steps: name lookup, TCP, proxy, TLS and tunnel. The connect
+//! timeout applies to each step separately, and [`DialError`] names the step that failed.
 
 mod error;
 pub mod http;
@@ -28,12 +27,12 @@ pub use self::{
 };
 use self::{proxy::connect_through, stream::BufferedTls, timeout::Timeout};
 
-/// Where a server listens.
+/// Host and port of a server or proxy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
-    /// A name or an address; an IPv6 one without brackets.
+    /// Name or address; IPv6 addresses have no brackets.
     pub host: String,
-    /// The TCP port.
+    /// TCP port.
     pub port: u16,
 }
 
@@ -47,30 +46,30 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// The way to a server: where it is, and what the bytes travel in.
+/// Endpoint of a server and the carrier that reaches it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
-    /// Where it listens.
+    /// Host and port of the server.
     pub endpoint: Endpoint,
-    /// What the bytes travel in.
+    /// Protocol that carries the bytes.
     pub carrier: Carrier,
 }
 
-/// What bytes travel in.
+/// Protocol that carries the bytes of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Carrier {
-    /// A TCP connection, as they are.
+    /// Plain TCP.
     Tcp,
-    /// TLS.
+    /// TLS over TCP.
     Tls,
-    /// The bodies of HTTP requests and of the answers to them.
+    /// RTMPT: bodies of HTTP requests and responses.
     Http,
-    /// The same inside TLS.
+    /// RTMPT inside TLS.
     Https,
 }
 
 impl Carrier {
-    /// Whether nobody on the way can read along.
+    /// Returns whether TLS protects the bytes.
     pub fn is_tls(self) -> bool {
         match self {
             Self::Tcp | Self::Http => false,
@@ -83,49 +82,48 @@ impl Carrier {
     }
 }
 
-/// How connections are made, whereto ever.
+/// Settings for connections to any host.
 ///
-/// Clones share what was prepared once.
+/// Clones share the prepared TLS configuration.
 #[derive(Debug, Clone, Default)]
 pub struct Dialer {
-    /// How long each step may take; `None` waits for ever.
+    /// Limit of each dialing step; `None` means no limit.
     pub connect_timeout: Option<Duration>,
-    /// Which addresses are tried.
+    /// Address families to try.
     pub family: Family,
-    /// Whom to go through.
+    /// Proxy for all hosts that are not in `bypass`.
     pub proxy: Option<Proxy>,
-    /// Which hosts are reached without the proxy.
+    /// Hosts that are reached without the proxy.
     pub bypass: Bypass,
-    /// How TLS is spoken.
+    /// TLS configuration.
     pub tls: Tls,
 }
 
 impl Dialer {
-    /// Makes a byte pipe along `route`.
+    /// Connects along `route`.
     pub async fn dial(&self, route: &Route) -> Result<Stream, DialError> {
-        let pipe = self.pipe(&route.endpoint, route.carrier.is_tls()).await?;
+        let stream = self
+            .connect(&route.endpoint, route.carrier.is_tls())
+            .await?;
         if route.carrier.is_tunnel() {
-            self.tunnel(route, pipe).await
+            self.open_tunnel(route, stream).await
         } else {
-            Ok(pipe)
+            Ok(stream)
         }
     }
 
-    /// Opens a tunnel over `pipe`, which is made again when it is used up.
-    async fn tunnel(&self, route: &Route, pipe: Stream) -> Result<Stream, DialError> {
-        let again = (self.clone(), route.clone());
+    /// Opens a tunnel over `stream`. The tunnel dials a new connection when the server closes one.
+    async fn open_tunnel(&self, route: &Route, stream: Stream) -> Result<Stream, DialError> {
+        let redial = (self.clone(), route.clone());
         let dial = move || -> tunnel::Dialing<Stream> {
-            let (dialer, Route { endpoint, carrier }) = again.clone();
+            let (dialer, Route { endpoint, carrier }) = redial.clone();
             Box::pin(async move {
-                let pipe = dialer.pipe(&endpoint, carrier.is_tls()).await;
-                pipe.map_err(io::Error::other)
+                let stream = dialer.connect(&endpoint, carrier.is_tls()).await;
+                stream.map_err(io::Error::other)
             })
         };
-        let wait = Timeout {
-            bound: self.connect_timeout,
-        };
-        let open = Tunnel::open(pipe, route.endpoint.to_string(), Box::new(dial));
-        match wait.on(open).await {
+        let open = Tunnel::open(stream, route.endpoint.to_string(), Box::new(dial));
+        match self.timeout().run(open).await {
             Ok(tunnel) => Ok(Stream::Tunnel(Box::new(tunnel))),
             Err(source) => Err(DialError::Tunnel {
                 endpoint: route.endpoint.clone(),
@@ -134,29 +132,33 @@ impl Dialer {
         }
     }
 
-    /// Makes the pipe below any tunnel: a TCP connection to `endpoint`, or TLS on it.
-    async fn pipe(&self, endpoint: &Endpoint, is_tls: bool) -> Result<Stream, DialError> {
-        let wait = Timeout {
-            bound: self.connect_timeout,
-        };
+    /// Connects to `endpoint` through the proxy if one applies, and adds TLS if `is_tls`.
+    async fn connect(&self, endpoint: &Endpoint, is_tls: bool) -> Result<Stream, DialError> {
+        let timeout = self.timeout();
         let proxy = self.proxy.as_ref();
         let tcp = match proxy.filter(|_| !self.bypass.contains(&endpoint.host)) {
             Some(proxy) => {
-                tracing::debug!("to {endpoint} through {proxy}");
-                connect_through(proxy, endpoint, self.family, wait).await?
+                tracing::debug!("connecting to {endpoint} through {proxy}");
+                connect_through(proxy, endpoint, self.family, timeout).await?
             }
-            None => tcp::connect(endpoint, self.family, wait).await?,
+            None => tcp::connect(endpoint, self.family, timeout).await?,
         };
         if !is_tls {
             return Ok(Stream::Tcp(tcp));
         }
-        let shaken = self.tls.connect(&endpoint.host, tcp);
-        match wait.on(shaken).await {
+        let handshake = self.tls.connect(&endpoint.host, tcp);
+        match timeout.run(handshake).await {
             Ok(stream) => Ok(Stream::Tls(Box::new(BufferedTls::new(stream)))),
             Err(error) => Err(DialError::Tls {
                 endpoint: endpoint.clone(),
-                why: tls::diagnose(&error, &endpoint.host),
+                cause: tls::diagnose(&error, &endpoint.host),
             }),
+        }
+    }
+
+    fn timeout(&self) -> Timeout {
+        Timeout {
+            limit: self.connect_timeout,
         }
     }
 }

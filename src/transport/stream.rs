@@ -1,4 +1,4 @@
-//! The byte pipe itself.
+//! The stream that [`super::Dialer::dial`] returns.
 
 use std::{
     io::{self, ErrorKind},
@@ -14,14 +14,14 @@ use tokio_rustls::client::TlsStream;
 
 use super::Tunnel;
 
-/// A connection to a server. What has been written may wait in it until it is flushed.
+/// Byte stream to a server. Written bytes may be buffered until the stream is flushed.
 #[derive(Debug)]
 pub enum Stream {
-    /// The bytes as they are.
+    /// Plain TCP.
     Tcp(TcpStream),
-    /// Inside TLS.
+    /// TLS over TCP.
     Tls(Box<BufferedTls>),
-    /// Through HTTP requests, over one of the others at a time.
+    /// RTMPT over one of the other variants at a time.
     Tunnel(Box<Tunnel<Self>>),
 }
 
@@ -32,13 +32,13 @@ impl From<TcpStream> for Stream {
 }
 
 impl Stream {
-    /// What is at the bottom of it.
+    /// Returns the TCP socket. Panics for a tunnel, which uses several in succession.
     #[cfg(test)]
     pub(crate) fn tcp(&self) -> &TcpStream {
         match self {
             Self::Tcp(stream) => stream,
             Self::Tls(stream) => stream.stream.get_ref().0.get_ref(),
-            Self::Tunnel(_) => panic!("a tunnel has one after another"),
+            Self::Tunnel(_) => panic!("a tunnel uses several sockets in succession"),
         }
     }
 }
@@ -87,8 +87,9 @@ impl AsyncWrite for Stream {
     }
 }
 
-/// A TLS session that is read in large pieces: rustls itself asks the socket for 4 KiB at a time,
-/// and gives what one record holds.
+/// TLS stream that fills the caller's buffer from several records.
+///
+/// rustls alone returns one record per read.
 #[derive(Debug)]
 pub struct BufferedTls {
     stream: TlsStream<BufReader<TcpStream>>,
@@ -99,8 +100,7 @@ impl BufferedTls {
         Self { stream }
     }
 
-    /// Reads record by record until the buffer is full or no more has come. An end or an error
-    /// behind some bytes is met again by the next read.
+    /// Reads records until the buffer is full or no further record has arrived.
     fn poll_read(
         &mut self,
         context: &mut Context<'_>,
@@ -111,19 +111,20 @@ impl BufferedTls {
             let before = buffer.filled().len();
             let read = Pin::new(&mut self.stream).poll_read(context, buffer);
             let has_read = before > start;
+            // An end or error after some bytes is not lost: rustls reports it again on the next read.
             match read {
                 Poll::Ready(Ok(())) if buffer.filled().len() > before && buffer.remaining() > 0 => {
                 }
                 Poll::Ready(Err(_)) | Poll::Pending if has_read => return Poll::Ready(Ok(())),
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(told(error))),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(explain_end(error))),
                 read => return read,
             }
         }
     }
 }
 
-/// TLS has a word for the end. Without it, anybody may have cut the line.
-fn told(error: io::Error) -> io::Error {
+/// Replaces the error for a missing close_notify, without which an end cannot be told from an attack.
+fn explain_end(error: io::Error) -> io::Error {
     if error.kind() == ErrorKind::UnexpectedEof {
         io::Error::new(ErrorKind::UnexpectedEof, NO_CLOSE_NOTIFY)
     } else {
@@ -131,7 +132,7 @@ fn told(error: io::Error) -> io::Error {
     }
 }
 
-/// What is read ahead of TLS: enough to make system calls rare.
+/// Capacity of the buffer between the socket and rustls, which reads only 4 KiB at a time.
 pub(super) const READ_AHEAD_BYTES: usize = 128 * 1024;
 
-const NO_CLOSE_NOTIFY: &str = "it ended without TLS's own end (close_notify)";
+const NO_CLOSE_NOTIFY: &str = "the connection ended without a TLS close_notify";

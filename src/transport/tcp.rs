@@ -1,4 +1,4 @@
-//! TCP: names to addresses, and a race between these (RFC 8305).
+//! Name lookup, and TCP connections by Happy Eyeballs (RFC 8305).
 
 use std::{
     io::{self, ErrorKind},
@@ -15,15 +15,15 @@ use tokio::{
 
 use super::{DialError, Endpoint, Timeout};
 
-/// Which addresses of a host are tried.
+/// Address families that are tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Family {
-    /// All of them.
+    /// IPv4 and IPv6.
     #[default]
     Any,
-    /// IPv4 alone.
+    /// IPv4 only.
     V4,
-    /// IPv6 alone.
+    /// IPv6 only.
     V6,
 }
 
@@ -36,7 +36,7 @@ impl Family {
         }
     }
 
-    /// What a host without such an address lacks.
+    /// Name of such an address in error messages.
     fn name(self) -> &'static str {
         match self {
             Self::Any => "address",
@@ -46,14 +46,15 @@ impl Family {
     }
 }
 
-/// Connects to whichever address of `endpoint` answers first.
+/// Connects to the address of `endpoint` that answers first.
 pub(super) async fn connect(
     endpoint: &Endpoint,
     family: Family,
-    wait: Timeout,
+    timeout: Timeout,
 ) -> Result<TcpStream, DialError> {
-    let addresses = lookup(endpoint, family, wait).await?;
-    wait.on(race(addresses, attempt_delay(wait)))
+    let addresses = lookup(endpoint, family, timeout).await?;
+    timeout
+        .run(race(addresses, attempt_delay(timeout)))
         .await
         .map_err(|source| DialError::Tcp {
             endpoint: endpoint.clone(),
@@ -61,18 +62,18 @@ pub(super) async fn connect(
         })
 }
 
-/// The addresses of `endpoint`, in the order to try them in.
+/// Looks up the addresses of `endpoint`, in the order in which they are tried.
 pub(super) async fn lookup(
     endpoint: &Endpoint,
     family: Family,
-    wait: Timeout,
+    timeout: Timeout,
 ) -> Result<Vec<SocketAddr>, DialError> {
-    let found = wait.on(lookup_host((endpoint.host.as_str(), endpoint.port)));
+    let found = timeout.run(lookup_host((endpoint.host.as_str(), endpoint.port)));
     let addresses = found.await.and_then(|found| {
         let addresses: Vec<SocketAddr> = found.filter(|address| family.contains(address)).collect();
         if addresses.is_empty() {
-            let lack = format!("it has no {}", family.name());
-            return Err(io::Error::new(ErrorKind::NotFound, lack));
+            let cause = format!("it has no {}", family.name());
+            return Err(io::Error::new(ErrorKind::NotFound, cause));
         }
         Ok(interleave(addresses))
     });
@@ -82,44 +83,51 @@ pub(super) async fn lookup(
     })
 }
 
-/// "the client SHOULD interleave address families" (RFC 8305 4). Within each the system's order
-/// stays, which is that of RFC 6724, and so does the family that it puts first.
+/// Interleaves IPv6 and IPv4 addresses.
+///
+/// RFC 8305 4: "the client SHOULD interleave address families". The order within each family and the
+/// first family are those of the system, which sorts by RFC 6724.
 fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let Some(first) = addresses.first().copied() else {
         return addresses;
     };
     let count = addresses.len();
-    let (mut these, mut others): (Vec<_>, Vec<_>) = addresses
+    let (mut preferred, mut others): (Vec<_>, Vec<_>) = addresses
         .into_iter()
         .partition(|address| address.is_ipv4() == first.is_ipv4());
     let mut ordered = Vec::with_capacity(count);
-    let (mut these, mut others) = (these.drain(..), others.drain(..));
+    let (mut preferred, mut others) = (preferred.drain(..), others.drain(..));
     while ordered.len() < count {
-        ordered.extend(these.next());
+        ordered.extend(preferred.next());
         ordered.extend(others.next());
     }
     ordered
 }
 
-/// Where less time is allowed than it would take to try a few addresses, they start sooner.
-fn attempt_delay(wait: Timeout) -> Duration {
-    let bound = wait.bound.unwrap_or(Duration::MAX);
-    ATTEMPT_DELAY.min(bound / 8).max(MIN_ATTEMPT_DELAY)
+/// Delay between the starts of two attempts. A short timeout shortens it, so that at least eight
+/// addresses can be tried.
+fn attempt_delay(timeout: Timeout) -> Duration {
+    let limit = timeout.limit.unwrap_or(Duration::MAX);
+    ATTEMPT_DELAY.min(limit / 8).max(MIN_ATTEMPT_DELAY)
 }
 
-/// Starts an attempt each `delay`, or as soon as one fails, and gives up the others when one has
-/// succeeded. The error is that of the last one to fail.
+/// Starts an attempt every `delay`, or as soon as one fails, and returns the first connection.
+///
+/// If all attempts fail, the error is that of the last one.
 async fn race(addresses: Vec<SocketAddr>, delay: Duration) -> io::Result<TcpStream> {
     let mut addresses = addresses.into_iter().peekable();
     let mut attempts = JoinSet::new();
     let mut last_error = io::Error::new(ErrorKind::NotFound, "it has no address");
     loop {
         if let Some(address) = addresses.next() {
-            attempts.spawn(async move { (address, attempt(address).await) });
+            attempts.spawn(async move { (address, connect_to(address).await) });
         } else if attempts.is_empty() {
             return Err(last_error);
         }
         let has_more = addresses.peek().is_some();
+        // A failure starts the next attempt at once, a slow address after `delay`. Earlier attempts
+        // stay in the race: a slow address may still answer before the later ones. Dropping `attempts`
+        // aborts the losers.
         tokio::select! {
             Some(ended) = attempts.join_next() => match ended {
                 Ok((_, Ok(stream))) => return Ok(stream),
@@ -134,13 +142,14 @@ async fn race(addresses: Vec<SocketAddr>, delay: Duration) -> io::Result<TcpStre
     }
 }
 
-/// Commands and acknowledgements are small and urgent: they do not wait for more to send.
+/// Connects to one address and sets the socket options.
 ///
-/// The receive buffer is left to the system. Linux, macOS, Windows and the BSDs let it grow with the
-/// line, to 6 MiB and more; one that is asked for is fixed, and on Linux no larger than 208 KiB
-/// unless root allowed it, which is 2 MB/s at 100 ms of round trip.
-async fn attempt(address: SocketAddr) -> io::Result<TcpStream> {
+/// The receive buffer keeps the system's default. Linux, macOS, Windows and the BSDs grow it to 6 MiB
+/// and more as needed. An explicit size would be fixed, and Linux limits it to 208 KiB without root,
+/// which allows 2 MB/s at a round trip of 100 ms.
+async fn connect_to(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address).await?;
+    // Commands and acknowledgements are small and must not wait for further data.
     stream.set_nodelay(true)?;
     let keepalive = TcpKeepalive::new()
         .with_time(KEEPALIVE_TIME)
@@ -149,16 +158,15 @@ async fn attempt(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// "Connection Attempt Delay … a simple implementation can have a fixed delay … recommended value
-/// … 250 milliseconds" (RFC 8305 5).
+/// RFC 8305 5: "a simple implementation can have a fixed delay … recommended value … 250
+/// milliseconds".
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// "MUST NOT be less than 10 milliseconds" (RFC 8305 5).
+/// RFC 8305 5: "MUST NOT be less than 10 milliseconds".
 const MIN_ATTEMPT_DELAY: Duration = Duration::from_millis(10);
 
-/// A connection that has been still for so long is asked whether its other end is alive: where the
-/// timers for silence are switched off, nothing else would notice that a machine is gone. It also
-/// keeps the entry in a router's table.
+/// Idle time before TCP probes the peer. Without silence timeouts, only these probes detect a peer that
+/// is gone. They also keep NAT entries alive.
 const KEEPALIVE_TIME: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
@@ -183,12 +191,12 @@ mod tests {
         (listener, address)
     }
 
-    /// A port where nobody listens.
+    /// Address without a listener.
     fn refusing() -> SocketAddr {
         listener().1
     }
 
-    /// A port that neither takes nor refuses connections: its queue is full.
+    /// Listener with a full accept queue, which neither accepts nor refuses connections.
     fn black_hole() -> (Vec<Socket>, SocketAddr) {
         let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         listener
@@ -207,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn families_take_turns_and_the_systems_first_choice_stays_first() {
+    fn families_interleave_and_the_first_address_stays_first() {
         let list = |text: &str| -> Vec<SocketAddr> { text.split(' ').map(address).collect() };
         for (system, tried) in [
             (
@@ -223,7 +231,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_that_refuses_leaves_the_next_its_turn_at_once() {
+    async fn a_refusing_address_starts_the_next_at_once() {
         let (_listener, good) = listener();
         let start = Instant::now();
         let delay = Duration::from_secs(60);
@@ -234,11 +242,11 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn an_address_that_leads_nowhere_is_overtaken() {
-        let (_full, nowhere) = black_hole();
+    async fn a_silent_address_loses_to_the_next() {
+        let (_full, silent) = black_hole();
         let (_listener, good) = listener();
         let start = Instant::now();
-        let stream = race(vec![nowhere, good], Duration::from_millis(100)).await;
+        let stream = race(vec![silent, good], Duration::from_millis(100)).await;
         assert_eq!(stream.unwrap().peer_addr().unwrap(), good);
         let took = start.elapsed();
         assert!(took >= Duration::from_millis(100), "{took:?}");
@@ -246,64 +254,64 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn nowhere_at_all_takes_as_long_as_is_allowed() {
-        let (_full, nowhere) = black_hole();
+    async fn a_silent_address_times_out() {
+        let (_full, silent) = black_hole();
         let endpoint = Endpoint {
-            host: nowhere.ip().to_string(),
-            port: nowhere.port(),
+            host: silent.ip().to_string(),
+            port: silent.port(),
         };
-        let wait = Timeout {
-            bound: Some(Duration::from_millis(300)),
+        let timeout = Timeout {
+            limit: Some(Duration::from_millis(300)),
         };
-        let error = connect(&endpoint, Family::Any, wait).await.unwrap_err();
+        let error = connect(&endpoint, Family::Any, timeout).await.unwrap_err();
         assert_eq!(
             error.to_string(),
-            format!("cannot connect to {nowhere}: no answer within the connect timeout of 0.3 s")
+            format!("cannot connect to {silent}: no answer within the connect timeout of 0.3 s")
         );
     }
 
     #[tokio::test]
-    async fn the_last_to_fail_is_told() {
+    async fn the_error_of_the_last_attempt_is_returned() {
         let delay = Duration::from_millis(1);
         let raced = race(vec![refusing(), refusing()], delay).await;
         assert_eq!(raced.unwrap_err().kind(), ErrorKind::ConnectionRefused);
     }
 
     #[tokio::test]
-    async fn only_the_family_that_is_wanted_is_tried() {
-        let wait = Timeout { bound: None };
-        let of = async |host: &str, family| {
+    async fn lookup_returns_only_the_requested_family() {
+        let timeout = Timeout { limit: None };
+        let addresses = async |host: &str, family| {
             let endpoint = Endpoint {
                 host: host.to_owned(),
                 port: 1935,
             };
-            lookup(&endpoint, family, wait)
+            lookup(&endpoint, family, timeout)
                 .await
                 .map_err(|error| error.to_string())
         };
         let v4 = vec![address("127.0.0.1:1935")];
-        assert_eq!(of("127.0.0.1", Family::V4).await, Ok(v4.clone()));
-        assert_eq!(of("127.0.0.1", Family::Any).await, Ok(v4));
+        assert_eq!(addresses("127.0.0.1", Family::V4).await, Ok(v4.clone()));
+        assert_eq!(addresses("127.0.0.1", Family::Any).await, Ok(v4));
         assert_eq!(
-            of("127.0.0.1", Family::V6).await.unwrap_err(),
+            addresses("127.0.0.1", Family::V6).await.unwrap_err(),
             "cannot find 127.0.0.1:1935: it has no IPv6 address"
         );
         assert_eq!(
-            of("::1", Family::V4).await.unwrap_err(),
+            addresses("::1", Family::V4).await.unwrap_err(),
             "cannot find [::1]:1935: it has no IPv4 address"
         );
     }
 
     #[test]
-    fn little_time_is_shared_among_the_addresses() {
-        let of = |bound_ms: Option<u64>| {
+    fn a_short_timeout_shortens_the_attempt_delay() {
+        let delay = |limit_ms: Option<u64>| {
             attempt_delay(Timeout {
-                bound: bound_ms.map(Duration::from_millis),
+                limit: limit_ms.map(Duration::from_millis),
             })
         };
-        assert_eq!(of(None), Duration::from_millis(250));
-        assert_eq!(of(Some(10_000)), Duration::from_millis(250));
-        assert_eq!(of(Some(1_000)), Duration::from_millis(125));
-        assert_eq!(of(Some(8)), Duration::from_millis(10));
+        assert_eq!(delay(None), Duration::from_millis(250));
+        assert_eq!(delay(Some(10_000)), Duration::from_millis(250));
+        assert_eq!(delay(Some(1_000)), Duration::from_millis(125));
+        assert_eq!(delay(Some(8)), Duration::from_millis(10));
     }
 }

@@ -10,42 +10,41 @@ fn endpoint(host: &str, port: u16) -> Endpoint {
 }
 
 #[test]
-fn an_address_of_ipv6_is_printed_in_brackets() {
+fn ipv6_addresses_are_printed_in_brackets() {
     assert_eq!(endpoint("::1", 1935).to_string(), "[::1]:1935");
     assert_eq!(endpoint("host.example", 80).to_string(), "host.example:80");
 }
 
 #[tokio::test]
-async fn an_address_that_refuses_leaves_the_next_its_turn() {
-    // `localhost` is two addresses on most machines, and only one of them listens.
+async fn a_refusing_address_falls_back_to_the_next() {
+    // `localhost` has two addresses on most machines, and only one of them listens.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let dialer = Dialer {
         connect_timeout: Some(Duration::from_secs(5)),
         ..Dialer::default()
     };
-    let dialled = dialer.pipe(&endpoint("localhost", port), false).await;
-    assert_eq!(dialled.unwrap().tcp().peer_addr().unwrap().port(), port);
+    let stream = dialer.connect(&endpoint("localhost", port), false).await;
+    assert_eq!(stream.unwrap().tcp().peer_addr().unwrap().port(), port);
 }
 
 #[tokio::test]
-async fn nobody_listening_is_told_with_the_endpoint() {
+async fn a_refused_connection_names_the_endpoint() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     drop(listener);
-    let dialled = Dialer::default()
-        .pipe(&endpoint("127.0.0.1", port), false)
+    let stream = Dialer::default()
+        .connect(&endpoint("127.0.0.1", port), false)
         .await;
-    let told = dialled.unwrap_err().to_string();
+    let error = stream.unwrap_err().to_string();
     assert!(
-        told.starts_with(&format!("cannot connect to 127.0.0.1:{port}: ")),
-        "{told}"
+        error.starts_with(&format!("cannot connect to 127.0.0.1:{port}: ")),
+        "{error}"
     );
 }
 
-/// A proxy that takes connections and says nothing.
 #[tokio::test]
-async fn a_silent_proxy_is_given_up_by_name_unless_it_is_bypassed() {
+async fn a_silent_proxy_times_out_unless_the_host_bypasses_it() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = silent.local_addr().unwrap().port();
     let mut dialer = Dialer {
@@ -53,15 +52,19 @@ async fn a_silent_proxy_is_given_up_by_name_unless_it_is_bypassed() {
         proxy: format!("socks5://joe:secret@127.0.0.1:{port}").parse().ok(),
         ..Dialer::default()
     };
-    let to = endpoint("127.0.0.1", port);
-    let told = dialer.pipe(&to, false).await.unwrap_err().to_string();
+    let server = endpoint("127.0.0.1", port);
+    let error = dialer
+        .connect(&server, false)
+        .await
+        .unwrap_err()
+        .to_string();
     assert_eq!(
-        told,
+        error,
         format!(
-            "no way to {to} through socks5://127.0.0.1:{port}: asking the proxy: \
+            "cannot reach {server} through socks5://127.0.0.1:{port}: the request to the proxy failed: \
              no answer within the connect timeout of 0.05 s"
         )
     );
     dialer.bypass = Bypass::parse("127.0.0.0/8");
-    dialer.pipe(&to, false).await.unwrap();
+    dialer.connect(&server, false).await.unwrap();
 }

@@ -1,31 +1,29 @@
-//! Waiting no longer than allowed.
+//! Time limit of a dialing step.
 
 use std::{
     io::{self, ErrorKind},
     time::Duration,
 };
 
-use tokio::time::timeout;
-
-/// How long one step of making a connection may take.
+/// Limit of one dialing step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Timeout {
-    /// `None` waits for ever.
-    pub(super) bound: Option<Duration>,
+    /// Longest duration of the step; `None` means no limit.
+    pub(super) limit: Option<Duration>,
 }
 
 impl Timeout {
-    /// Does `work` within the bound.
-    pub(super) async fn on<T>(self, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-        let Some(bound) = self.bound else {
-            return work.await;
+    /// Runs `step`, and fails with [`ErrorKind::TimedOut`] if it exceeds the limit.
+    pub(super) async fn run<T>(self, step: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+        let Some(limit) = self.limit else {
+            return step.await;
         };
-        timeout(bound, work).await.unwrap_or_else(|_| {
-            let told = format!(
+        tokio::time::timeout(limit, step).await.unwrap_or_else(|_| {
+            let text = format!(
                 "no answer within the connect timeout of {} s",
-                bound.as_secs_f32()
+                limit.as_secs_f32()
             );
-            Err(io::Error::new(ErrorKind::TimedOut, told))
+            Err(io::Error::new(ErrorKind::TimedOut, text))
         })
     }
 }
@@ -37,16 +35,16 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn what_takes_too_long_is_given_up() {
-        let bound = Duration::from_secs(8);
+    async fn a_step_that_exceeds_the_limit_fails() {
+        let limit = Duration::from_secs(8);
         let start = Instant::now();
-        let waited = Timeout { bound: Some(bound) }
-            .on::<()>(std::future::pending())
+        let result = Timeout { limit: Some(limit) }
+            .run::<()>(std::future::pending())
             .await;
         assert_eq!(
-            waited.unwrap_err().to_string(),
+            result.unwrap_err().to_string(),
             "no answer within the connect timeout of 8 s"
         );
-        assert_eq!(Instant::now() - start, bound);
+        assert_eq!(Instant::now() - start, limit);
     }
 }

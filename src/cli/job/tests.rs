@@ -278,12 +278,12 @@ fn says_in_one_line_what_is_wrong() {
         ),
         (
             &["rtmp://h/a/b", "--proxy", "https://joe:secret@proxy"],
-            "invalid value for --proxy: the kinds of proxy are socks4://, socks4a://, socks5:// \
+            "invalid value for --proxy: the supported schemes are socks4://, socks4a://, socks5:// \
              (or socks5h://) and http://",
         ),
         (
             &["rtmps://h/a/b", "--ca-file", "Cargo.toml"],
-            "cannot take roots from --ca-file Cargo.toml: no certificate in it (it has to be PEM)",
+            "cannot take roots from --ca-file Cargo.toml: it contains no PEM certificate",
         ),
         (&["rtmp://h/a/b", "-w", HASH], "--swfhash needs --swfsize"),
         (&["rtmp://h/a/b", "-x", "5"], "--swfsize 5 needs --swfhash"),
@@ -742,7 +742,7 @@ fn a_proxy_is_named_or_found_around() {
     }
     let odd = around("ftp://joe:secret@proxy", "");
     let error = resolve(&args(&["rtmp://host/app/name"]), &odd).unwrap_err();
-    assert!(format!("{error:#}").starts_with("invalid ALL_PROXY: the kinds of proxy are "));
+    assert!(format!("{error:#}").starts_with("invalid ALL_PROXY: the supported schemes are "));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The address of a proxy, as people and environments write it.
+//! Parsing of proxy addresses from the command line and the environment.
 
 use std::str::FromStr;
 
@@ -8,22 +8,25 @@ use url::{Host, Url};
 use super::{Login, Protocol, Proxy};
 use crate::transport::Endpoint;
 
-/// Why a text is not the address of a proxy. The text is not repeated: a password may be in it.
+/// Error for an invalid proxy address. It does not contain the address, which may hold a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum AddressError {
-    /// The scheme is none of ours.
-    #[error("the kinds of proxy are socks4://, socks4a://, socks5:// (or socks5h://) and http://")]
+    /// The scheme is not supported.
+    #[error(
+        "the supported schemes are socks4://, socks4a://, socks5:// (or socks5h://) and http://"
+    )]
     Scheme,
-    /// What follows the scheme is no host, or has more behind it.
-    #[error("it has to look like socks5://user:password@host:port")]
+    /// The text after the scheme is not `user:password@host:port`.
+    #[error("the address must have the form socks5://user:password@host:port")]
     Authority,
 }
 
 impl FromStr for Proxy {
     type Err = AddressError;
 
-    /// Reads `scheme://user:password@host:port`, user and password with %-escapes. Without a scheme
-    /// it is HTTP's, without a port 1080, as curl has it.
+    /// Parses `scheme://user:password@host:port`, with %-escapes in user and password.
+    ///
+    /// As in curl, the default scheme is `http` and the default port is 1080.
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let (scheme, authority) = text.split_once("://").unwrap_or(("http", text));
         let protocol = match scheme.to_ascii_lowercase().as_str() {
@@ -39,7 +42,7 @@ impl FromStr for Proxy {
         {
             return Err(AddressError::Authority);
         }
-        // Under a scheme that it knows, the url crate would hide a port that is the scheme's own.
+        // With a scheme that it knows, the url crate would drop that scheme's default port.
         let url = Url::parse(&format!("proxy://{authority}/"));
         let url = url.map_err(|_| AddressError::Authority)?;
         let host = match url.host() {
@@ -52,7 +55,7 @@ impl FromStr for Proxy {
             protocol,
             endpoint: Endpoint {
                 host,
-                port: url.port().filter(|port| *port > 0).unwrap_or(PORT),
+                port: url.port().filter(|port| *port > 0).unwrap_or(DEFAULT_PORT),
             },
             login: login(&url),
         })
@@ -68,21 +71,21 @@ fn login(url: &Url) -> Option<Login> {
     })
 }
 
-/// Undoes %-escapes; what is no text then stays as it is.
+/// Decodes %-escapes. Returns the text unchanged if the result is not UTF-8.
 fn unescape(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
-    while let Some((before, behind)) = rest.split_once('%') {
+    while let Some((before, after)) = rest.split_once('%') {
         bytes.extend_from_slice(before.as_bytes());
-        let digits = behind.get(..2).unwrap_or_default();
+        let digits = after.get(..2).unwrap_or_default();
         match u8::from_str_radix(digits, 16) {
             Ok(byte) if !digits.starts_with('+') => {
                 bytes.push(byte);
-                rest = &behind[2..];
+                rest = &after[2..];
             }
             _ => {
                 bytes.push(b'%');
-                rest = behind;
+                rest = after;
             }
         }
     }
@@ -90,8 +93,8 @@ fn unescape(text: &str) -> String {
     String::from_utf8(bytes).unwrap_or_else(|_| text.to_owned())
 }
 
-/// Where SOCKS proxies listen, and what curl takes for any.
-const PORT: u16 = 1080;
+/// Port of SOCKS proxies, which curl uses for every scheme.
+const DEFAULT_PORT: u16 = 1080;
 
 #[cfg(test)]
 mod tests {
@@ -103,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_kind_and_place() {
+    fn scheme_host_and_port_are_parsed() {
         for (text, expected) in [
             ("socks4://proxy", "socks4://proxy:1080"),
             ("socks4a://proxy:1", "socks4a://proxy:1"),
@@ -118,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_who_asks_and_keeps_it_to_itself() {
+    fn the_login_is_decoded_and_never_printed() {
         let proxy = proxy("socks5://j%6fe:p%40ss%3a%+1%é@host:1");
         let login = proxy.login.as_ref().unwrap();
         assert_eq!(login.user, "joe");
@@ -128,12 +131,12 @@ mod tests {
     }
 
     #[test]
-    fn nobody_asks_where_nobody_is_named() {
+    fn an_address_without_user_has_no_login() {
         assert!(proxy("http://h").login.is_none());
     }
 
     #[test]
-    fn says_what_is_wrong_without_repeating_it() {
+    fn errors_do_not_repeat_the_address() {
         for (text, expected) in [
             ("https://user:secret@proxy", AddressError::Scheme),
             ("ftp://proxy", AddressError::Scheme),

@@ -1,17 +1,17 @@
-//! The hosts that need no proxy, as `NO_PROXY` lists them.
+//! The `NO_PROXY` list.
 
 use std::{net::IpAddr, str::FromStr};
 
-/// Hosts that are reached without a proxy.
+/// Hosts that are reached without the proxy.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Bypass(Vec<Item>);
+pub struct Bypass(Vec<Rule>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Item {
-    Everything,
-    /// The name itself and all names below it.
+enum Rule {
+    All,
+    /// A name and its subdomains.
     Domain(String),
-    /// All addresses that share the first bits.
+    /// All addresses with the same leading bits.
     Network {
         address: IpAddr,
         bits: u32,
@@ -19,26 +19,27 @@ enum Item {
 }
 
 impl Bypass {
-    /// Reads a list the way curl does: `*` is every host, a name (with or without a dot in front)
-    /// stands for itself and what is below it, an address for itself, `address/bits` for a network.
-    /// Commas and blanks separate. What makes no sense is passed over.
+    /// Parses a list in curl's syntax, separated by commas or blanks. Invalid items are ignored.
+    ///
+    /// `*` matches every host, a name (with or without a leading dot) matches itself and its subdomains,
+    /// an address matches itself, and `address/bits` matches a network.
     pub fn parse(list: &str) -> Self {
         let items = list.split([',', ' ', '\t']).filter(|item| !item.is_empty());
-        Self(items.filter_map(Item::parse).collect())
+        Self(items.filter_map(Rule::parse).collect())
     }
 
-    /// Whether `host`, a name or an address without brackets, is among them.
+    /// Returns whether the list matches `host`, a name or an address without brackets.
     pub fn contains(&self, host: &str) -> bool {
         let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
         let address = IpAddr::from_str(&host).ok();
-        self.0.iter().any(|item| item.contains(&host, address))
+        self.0.iter().any(|rule| rule.matches(&host, address))
     }
 }
 
-impl Item {
+impl Rule {
     fn parse(text: &str) -> Option<Self> {
         if text == "*" {
-            return Some(Self::Everything);
+            return Some(Self::All);
         }
         let (name, bits) = match text.split_once('/') {
             Some((name, bits)) => (name, Some(bits)),
@@ -46,32 +47,32 @@ impl Item {
         };
         let bare = name.trim_matches(['[', ']']);
         if let Ok(address) = bare.parse::<IpAddr>() {
-            let most = if address.is_ipv4() { 32 } else { 128 };
-            let bits = bits.map_or(Some(most), |bits| bits.parse().ok())?;
-            return (bits <= most).then_some(Self::Network { address, bits });
+            let max_bits = if address.is_ipv4() { 32 } else { 128 };
+            let bits = bits.map_or(Some(max_bits), |bits| bits.parse().ok())?;
+            return (bits <= max_bits).then_some(Self::Network { address, bits });
         }
         let domain = name.strip_prefix("*.").unwrap_or(name);
         let domain = domain.trim_matches('.').to_ascii_lowercase();
         (bits.is_none() && !domain.is_empty()).then_some(Self::Domain(domain))
     }
 
-    fn contains(&self, host: &str, host_address: Option<IpAddr>) -> bool {
+    fn matches(&self, host: &str, host_address: Option<IpAddr>) -> bool {
         match (self, host_address) {
-            (Self::Everything, _) => true,
+            (Self::All, _) => true,
             (Self::Domain(domain), None) => host
                 .strip_suffix(domain.as_str())
                 .is_some_and(|rest| rest.is_empty() || rest.ends_with('.')),
             (Self::Network { address, bits }, Some(host)) => {
                 host.is_ipv4() == address.is_ipv4()
-                    && leading(host, *bits) == leading(*address, *bits)
+                    && network_part(host, *bits) == network_part(*address, *bits)
             }
             _ => false,
         }
     }
 }
 
-/// The first `bits` of an address.
-fn leading(address: IpAddr, bits: u32) -> u128 {
+/// Returns the leading `bits` of an address.
+fn network_part(address: IpAddr, bits: u32) -> u128 {
     let left_aligned = match address {
         IpAddr::V4(address) => u128::from(address.to_bits()) << 96,
         IpAddr::V6(address) => address.to_bits(),
@@ -86,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_hosts_the_way_of_curl() {
+    fn lists_match_hosts_as_in_curl() {
         let cases = [
             ("*", "anything.example", true),
             ("*", "::1", true),

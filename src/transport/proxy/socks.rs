@@ -7,20 +7,20 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use super::{Error, Login};
 use crate::transport::{Endpoint, Family, Timeout, tcp};
 
-/// The address of `endpoint`, for a proxy that knows no names.
-pub(super) async fn lookup_ipv4(endpoint: &Endpoint, wait: Timeout) -> Result<Ipv4Addr, Error> {
-    let addresses = tcp::lookup(endpoint, Family::V4, wait)
+/// Looks up the IPv4 address of `endpoint`, because SOCKS 4 does not support names.
+pub(super) async fn lookup_ipv4(endpoint: &Endpoint, timeout: Timeout) -> Result<Ipv4Addr, Error> {
+    let addresses = tcp::lookup(endpoint, Family::V4, timeout)
         .await
-        .map_err(|error| Error::Name(Box::new(error)))?;
+        .map_err(|error| Error::Lookup(Box::new(error)))?;
     let mut addresses = addresses.iter().map(|address| address.ip());
     match addresses.next() {
         Some(IpAddr::V4(address)) => Ok(address),
-        _ => Err(Error::Unsupported("SOCKS 4 reaches IPv4 addresses alone")),
+        _ => Err(Error::Unsupported("SOCKS 4 supports only IPv4 addresses")),
     }
 }
 
-/// Asks a SOCKS 4 proxy for a connection to `address`, or a 4a one to the host's name where there is
-/// none.
+/// Requests a connection to `address` from a SOCKS 4 proxy, or to the name of the host from a SOCKS 4a
+/// proxy if `address` is `None`.
 pub(super) async fn request_v4<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     endpoint: &Endpoint,
@@ -31,14 +31,18 @@ pub(super) async fn request_v4<S: AsyncRead + AsyncWrite + Unpin>(
     let address = address.or_else(|| host.parse().ok());
     let user = login.map_or("", |login| &login.user);
     if user.contains('\0') || host.contains('\0') {
-        return Err(Error::Unsupported("a user or host with a zero in its name"));
+        return Err(Error::Unsupported(
+            "SOCKS 4 does not support a zero byte in user or host",
+        ));
     }
     if address.is_none() && host.contains(':') {
-        return Err(Error::Unsupported("SOCKS 4 reaches no IPv6 address"));
+        return Err(Error::Unsupported(
+            "SOCKS 4 does not support IPv6 addresses",
+        ));
     }
     let mut request = vec![4, CONNECT];
     request.extend(endpoint.port.to_be_bytes());
-    request.extend(address.unwrap_or(NAME_FOLLOWS).octets());
+    request.extend(address.unwrap_or(NAME_MARKER).octets());
     request.extend(user.as_bytes());
     request.push(0);
     if address.is_none() {
@@ -51,13 +55,13 @@ pub(super) async fn request_v4<S: AsyncRead + AsyncWrite + Unpin>(
     match answer {
         [0, 90, ..] => Ok(()),
         [0, 91, ..] => refused("request rejected or failed (91)"),
-        [0, 92, ..] => refused("it cannot reach identd here (92)"),
-        [0, 93, ..] => refused("identd here names another user (93)"),
+        [0, 92, ..] => refused("it cannot reach identd on this machine (92)"),
+        [0, 93, ..] => refused("identd on this machine reports another user (93)"),
         _ => Err(Error::Malformed("SOCKS 4")),
     }
 }
 
-/// Asks a SOCKS 5 proxy for a connection to `endpoint`, which may be a name.
+/// Requests a connection to `endpoint`, a name or an address, from a SOCKS 5 proxy.
 pub(super) async fn request_v5<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     endpoint: &Endpoint,
@@ -72,31 +76,33 @@ pub(super) async fn request_v5<S: AsyncRead + AsyncWrite + Unpin>(
     stream.read_exact(&mut choice).await?;
     match (choice, login) {
         ([5, NO_LOGIN], _) => {}
-        ([5, PASSWORD], Some(login)) => log_in(stream, login).await?,
-        ([5, 0xFF], None) => return Err(Error::Login("wants user and password")),
-        ([5, 0xFF], Some(_)) => return Err(Error::Login("takes no login by user and password")),
+        ([5, PASSWORD], Some(login)) => authenticate(stream, login).await?,
+        ([5, 0xFF], None) => return Err(Error::Login("requires user and password")),
+        ([5, 0xFF], Some(_)) => {
+            return Err(Error::Login("does not support login by user and password"));
+        }
         _ => return Err(Error::Malformed("SOCKS 5")),
     }
-    stream.write_all(&request(endpoint)?).await?;
+    stream.write_all(&connect_request(endpoint)?).await?;
     read_reply(stream).await
 }
 
-/// RFC 1929 2.
-async fn log_in<S: AsyncRead + AsyncWrite + Unpin>(
+/// Logs in with user and password (RFC 1929 2).
+async fn authenticate<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     login: &Login,
 ) -> Result<(), Error> {
     let mut message = vec![1];
     for text in [&login.user, &login.password] {
         let length = u8::try_from(text.len());
-        let long = "SOCKS 5 takes user and password of up to 255 bytes";
-        message.push(length.map_err(|_| Error::Unsupported(long))?);
+        let too_long = "SOCKS 5 supports user and password of at most 255 bytes";
+        message.push(length.map_err(|_| Error::Unsupported(too_long))?);
         message.extend(text.as_bytes());
     }
     stream.write_all(&message).await?;
     let mut answer = [0; 2];
     stream.read_exact(&mut answer).await?;
-    // Some answer with SOCKS's version instead of the login's.
+    // Some proxies answer with the version of SOCKS (5) instead of the login's (1).
     match answer {
         [1 | 5, 0] => Ok(()),
         [1 | 5, _] => Err(Error::Login("does not accept this user and password")),
@@ -104,8 +110,8 @@ async fn log_in<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-/// RFC 1928 4.
-fn request(endpoint: &Endpoint) -> Result<Vec<u8>, Error> {
+/// Encodes a CONNECT request (RFC 1928 4).
+fn connect_request(endpoint: &Endpoint) -> Result<Vec<u8>, Error> {
     let mut request = vec![5, CONNECT, 0];
     match endpoint.host.parse() {
         Ok(IpAddr::V4(address)) => {
@@ -118,9 +124,9 @@ fn request(endpoint: &Endpoint) -> Result<Vec<u8>, Error> {
         }
         Err(_) => {
             let length = u8::try_from(endpoint.host.len());
-            let long = "SOCKS 5 takes names of up to 255 bytes";
+            let too_long = "SOCKS 5 supports names of at most 255 bytes";
             request.push(NAME);
-            request.push(length.map_err(|_| Error::Unsupported(long))?);
+            request.push(length.map_err(|_| Error::Unsupported(too_long))?);
             request.extend(endpoint.host.as_bytes());
         }
     }
@@ -128,16 +134,16 @@ fn request(endpoint: &Endpoint) -> Result<Vec<u8>, Error> {
     Ok(request)
 }
 
-/// RFC 1928 6. The address that the proxy uses does not matter, but has to be read away.
+/// Reads the reply (RFC 1928 6). The bound address in it is read and ignored.
 async fn read_reply<S: AsyncRead + Unpin>(stream: &mut S) -> Result<(), Error> {
     let mut head = [0; 4];
-    // A refusal may end with its code.
+    // Some proxies close after the code of a refusal.
     stream.read_exact(&mut head[..2]).await?;
     let [5, code, ..] = head else {
         return Err(Error::Malformed("SOCKS 5"));
     };
     if code != 0 {
-        return refused(reply_in_words(code));
+        return refused(reply_text(code));
     }
     stream.read_exact(&mut head[2..]).await?;
     let length = match head {
@@ -153,23 +159,23 @@ async fn read_reply<S: AsyncRead + Unpin>(stream: &mut S) -> Result<(), Error> {
     Ok(())
 }
 
-fn reply_in_words(code: u8) -> String {
-    let words = match code {
+fn reply_text(code: u8) -> String {
+    let text = match code {
         1 => "general failure",
         2 => "not allowed by its rules",
         3 => "network unreachable",
         4 => "host unreachable, or no such name",
         5 => "connection refused",
         6 => "time to live expired",
-        7 => "it makes no connections",
-        8 => "it knows no such addresses",
+        7 => "command not supported",
+        8 => "address type not supported",
         _ => "unknown code",
     };
-    format!("{words} ({code})")
+    format!("{text} ({code})")
 }
 
-fn refused(why: impl Into<String>) -> Result<(), Error> {
-    Err(Error::Refused(why.into()))
+fn refused(reason: impl Into<String>) -> Result<(), Error> {
+    Err(Error::Refused(reason.into()))
 }
 
 const CONNECT: u8 = 1;
@@ -179,8 +185,8 @@ const IPV4: u8 = 1;
 const NAME: u8 = 3;
 const IPV6: u8 = 4;
 
-/// SOCKS 4a: an address that cannot be says that the name stands at the end.
-const NAME_FOLLOWS: Ipv4Addr = Ipv4Addr::new(0, 0, 0, 1);
+/// Invalid address that marks a SOCKS 4a request with a name at its end.
+const NAME_MARKER: Ipv4Addr = Ipv4Addr::new(0, 0, 0, 1);
 
 #[cfg(test)]
 mod tests {
@@ -190,13 +196,13 @@ mod tests {
 
     #[derive(Clone, Copy)]
     enum Version {
-        /// With the address that was looked up.
+        /// With the looked-up address.
         Four(Option<Ipv4Addr>),
         Five,
     }
 
-    /// What is sent, and what comes of the `answer`.
-    async fn asked(
+    /// Returns the sent bytes and the result of a request that gets `answer`.
+    async fn exchange(
         version: Version,
         host: &str,
         login: Option<(&str, &str)>,
@@ -228,9 +234,9 @@ mod tests {
     const GRANTED_4: &[u8] = &[0, 90, 0, 0, 0, 0, 0, 0];
 
     #[tokio::test]
-    async fn asks_socks_4_for_an_address() {
+    async fn socks_4_requests_an_address() {
         let address = Some(Ipv4Addr::new(10, 1, 2, 3));
-        let (sent, result) = asked(Version::Four(address), "name", None, GRANTED_4).await;
+        let (sent, result) = exchange(Version::Four(address), "name", None, GRANTED_4).await;
         assert_eq!(result, Ok(()));
         #[rustfmt::skip]
         assert_eq!(sent, [
@@ -242,30 +248,39 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn asks_socks_4a_for_a_name() {
+    async fn socks_4a_requests_a_name() {
         let login = Some(("joe", ""));
-        let (sent, result) = asked(Version::Four(None), "host.example", login, GRANTED_4).await;
+        let (sent, result) = exchange(Version::Four(None), "host.example", login, GRANTED_4).await;
         assert_eq!(result, Ok(()));
         let expected = b"\x04\x01\x07\x8F\x00\x00\x00\x01joe\0host.example\0";
         assert_eq!(sent, expected);
-        let (sent, _) = asked(Version::Four(None), "10.1.2.3", None, GRANTED_4).await;
+        let (sent, _) = exchange(Version::Four(None), "10.1.2.3", None, GRANTED_4).await;
         assert_eq!(sent, b"\x04\x01\x07\x8F\x0A\x01\x02\x03\0");
     }
 
     #[tokio::test]
-    async fn socks_4_says_no_in_words() {
+    async fn socks_4_refusals_are_described() {
         for (code, expected) in [
-            (91, "the proxy refuses: request rejected or failed (91)"),
-            (92, "the proxy refuses: it cannot reach identd here (92)"),
-            (93, "the proxy refuses: identd here names another user (93)"),
-            (0, "the proxy answers with something that is no SOCKS 4"),
+            (91, "the proxy refused: request rejected or failed (91)"),
+            (
+                92,
+                "the proxy refused: it cannot reach identd on this machine (92)",
+            ),
+            (
+                93,
+                "the proxy refused: identd on this machine reports another user (93)",
+            ),
+            (0, "the proxy sent an answer that is not SOCKS 4"),
         ] {
             let answer = [0, code, 0, 0, 0, 0, 0, 0];
-            let (_, result) = asked(Version::Four(None), "h", None, &answer).await;
+            let (_, result) = exchange(Version::Four(None), "h", None, &answer).await;
             assert_eq!(result.unwrap_err(), expected);
         }
-        let (sent, result) = asked(Version::Four(None), "::1", None, GRANTED_4).await;
-        assert_eq!(result.unwrap_err(), "SOCKS 4 reaches no IPv6 address");
+        let (sent, result) = exchange(Version::Four(None), "::1", None, GRANTED_4).await;
+        assert_eq!(
+            result.unwrap_err(),
+            "SOCKS 4 does not support IPv6 addresses"
+        );
         assert!(sent.is_empty());
     }
 
@@ -276,13 +291,13 @@ mod tests {
     ];
 
     #[tokio::test]
-    async fn asks_socks_5_for_names_and_addresses() {
+    async fn socks_5_requests_names_and_addresses() {
         for (host, address) in [
             ("host", &b"\x03\x04host"[..]),
             ("10.1.2.3", &[1, 10, 1, 2, 3]),
             ("::1", &[4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
         ] {
-            let (sent, result) = asked(Version::Five, host, None, GRANTED_5).await;
+            let (sent, result) = exchange(Version::Five, host, None, GRANTED_5).await;
             assert_eq!(result, Ok(()));
             let expected = [&[5, 1, 0, 5, 1, 0], address, &[0x07, 0x8F]].concat();
             assert_eq!(sent, expected, "{host}");
@@ -293,13 +308,13 @@ mod tests {
     const GRANTED_5_TO_JOE: &[u8] = &[
         5, 2,                                       // user and password
         1, 0,                                       // accepted
-        5, 0, 0, 3, 5, b'p', b'r', 0xFF, b'x', b'y', 0, 1, // granted, from a name that is no text
+        5, 0, 0, 3, 5, b'p', b'r', 0xFF, b'x', b'y', 0, 1, // granted, from a name that is not UTF-8
     ];
 
     #[tokio::test]
-    async fn logs_into_socks_5() {
+    async fn socks_5_logs_in_with_user_and_password() {
         let login = Some(("joe", "pw"));
-        let (sent, result) = asked(Version::Five, "h", login, GRANTED_5_TO_JOE).await;
+        let (sent, result) = exchange(Version::Five, "h", login, GRANTED_5_TO_JOE).await;
         assert_eq!(result, Ok(()));
         assert_eq!(
             sent,
@@ -308,14 +323,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn socks_5_says_no_in_words() {
+    async fn socks_5_refusals_are_described() {
         let login = Some(("joe", "wrong"));
         for (login, answer, expected) in [
-            (None, &[5, 0xFF][..], "the proxy wants user and password"),
+            (None, &[5, 0xFF][..], "the proxy requires user and password"),
             (
                 login,
                 &[5, 0xFF],
-                "the proxy takes no login by user and password",
+                "the proxy does not support login by user and password",
             ),
             (
                 login,
@@ -325,44 +340,47 @@ mod tests {
             (
                 None,
                 &[5, 2],
-                "the proxy answers with something that is no SOCKS 5",
+                "the proxy sent an answer that is not SOCKS 5",
             ),
             (
                 None,
                 &[5, 0, 5, 5],
-                "the proxy refuses: connection refused (5)",
+                "the proxy refused: connection refused (5)",
             ),
-            (None, &[5, 0, 5, 99], "the proxy refuses: unknown code (99)"),
+            (None, &[5, 0, 5, 99], "the proxy refused: unknown code (99)"),
             (
                 None,
                 &[5, 0, 5, 0, 0, 9],
-                "the proxy answers with something that is no SOCKS 5",
+                "the proxy sent an answer that is not SOCKS 5",
             ),
             (
                 None,
                 b"HTTP/1.1 400",
-                "the proxy answers with something that is no SOCKS 5",
+                "the proxy sent an answer that is not SOCKS 5",
             ),
         ] {
-            let (_, result) = asked(Version::Five, "h", login, answer).await;
+            let (_, result) = exchange(Version::Five, "h", login, answer).await;
             assert_eq!(result.unwrap_err(), expected, "{answer:?}");
         }
     }
 
     #[tokio::test]
-    async fn what_does_not_fit_is_not_said() {
+    async fn too_long_names_and_logins_are_rejected() {
         let long = "x".repeat(256);
-        let (_, result) = asked(Version::Five, &long, None, GRANTED_5).await;
-        let told = result.unwrap_err();
-        assert_eq!(told, "SOCKS 5 takes names of up to 255 bytes");
+        let (_, result) = exchange(Version::Five, &long, None, GRANTED_5).await;
+        let error = result.unwrap_err();
+        assert_eq!(error, "SOCKS 5 supports names of at most 255 bytes");
         let login = Some(("joe", long.as_str()));
-        let (_, result) = asked(Version::Five, "h", login, GRANTED_5_TO_JOE).await;
-        let told = result.unwrap_err();
-        assert_eq!(told, "SOCKS 5 takes user and password of up to 255 bytes");
+        let (_, result) = exchange(Version::Five, "h", login, GRANTED_5_TO_JOE).await;
+        let error = result.unwrap_err();
+        assert_eq!(
+            error,
+            "SOCKS 5 supports user and password of at most 255 bytes"
+        );
     }
 
     #[tokio::test]
-    async fn an_answer_cut_anywhere_is_no_answer() {
+    async fn an_answer_cut_anywhere_is_an_error() {
         let joe = Some(("joe", "pw"));
         for (version, login, answer) in [
             (Version::Four(None), None, GRANTED_4),
@@ -370,10 +388,10 @@ mod tests {
             (Version::Five, joe, GRANTED_5_TO_JOE),
         ] {
             for end in 0..answer.len() {
-                let (_, result) = asked(version, "h", login, &answer[..end]).await;
-                let told = result.unwrap_err();
+                let (_, result) = exchange(version, "h", login, &answer[..end]).await;
+                let error = result.unwrap_err();
                 let expected = "the proxy closed the connection instead of answering";
-                assert_eq!(told, expected, "{:?}", &answer[..end]);
+                assert_eq!(error, expected, "{:?}", &answer[..end]);
             }
         }
     }

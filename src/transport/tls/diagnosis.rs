@@ -1,4 +1,4 @@
-//! Which check of TLS failed, in words.
+//! Messages that name the failed check of a TLS handshake.
 
 use std::io::{self, ErrorKind};
 
@@ -8,7 +8,7 @@ use tokio_rustls::rustls::{
 
 use super::verify::is_ca_certificate;
 
-/// Why TLS with `host` did not come about.
+/// Describes why the handshake with `host` failed.
 pub(in crate::transport) fn diagnose(error: &io::Error, host: &str) -> String {
     let tls = error
         .get_ref()
@@ -38,20 +38,20 @@ fn tls_error(error: &Error, host: &str) -> String {
     match error {
         Error::InvalidCertificate(error) => certificate_error(error, host),
         Error::InvalidMessage(_) => {
-            format!("what comes is no TLS; perhaps there is none on this port ({error})")
+            format!("the server does not speak TLS on this port ({error})")
         }
         Error::AlertReceived(AlertDescription::ProtocolVersion)
         | Error::PeerIncompatible(
             PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
             | PeerIncompatible::ServerDoesNotSupportTls12Or13,
-        ) => "the server offers no TLS 1.2 or 1.3, only something older".to_owned(),
-        Error::AlertReceived(AlertDescription::HandshakeFailure) => "the server has no cipher or \
-            key exchange in common with us; TLS 1.2 and 1.3 with forward secrecy are offered"
+        ) => "the server supports neither TLS 1.2 nor 1.3, only older versions".to_owned(),
+        Error::AlertReceived(AlertDescription::HandshakeFailure) => "the server supports \
+            no cipher suite or key exchange of the client, which needs forward secrecy"
             .to_owned(),
         Error::AlertReceived(AlertDescription::UnrecognisedName) => {
-            format!("the server knows no {host:?}")
+            format!("the server does not know the name {host:?}")
         }
-        Error::AlertReceived(alert) => format!("the server gave up with the alert {alert:?}"),
+        Error::AlertReceived(alert) => format!("the server aborted with the alert {alert:?}"),
         error => error.to_string(),
     }
 }
@@ -60,38 +60,38 @@ fn certificate_error(error: &CertificateError, host: &str) -> String {
     match error {
         CertificateError::ExpiredContext { time, not_after } => format!(
             "the certificate of {host} expired {} ago",
-            span(*not_after, *time)
+            duration(*not_after, *time)
         ),
         CertificateError::Expired => format!("the certificate of {host} has expired"),
         CertificateError::NotValidYetContext { time, not_before } => format!(
-            "the certificate of {host} is valid in {} only; perhaps the clock here is wrong",
-            span(*time, *not_before)
+            "the certificate of {host} is not valid before {} from now; check the clock of this machine",
+            duration(*time, *not_before)
         ),
         CertificateError::NotValidYet => {
-            format!("the certificate of {host} is not valid yet; perhaps the clock here is wrong")
+            format!("the certificate of {host} is not valid yet; check the clock of this machine")
         }
         CertificateError::NotValidForNameContext { presented, .. } => format!(
-            "the certificate is not for {host} but for {}",
+            "the certificate is not for {host}, but for {}",
             names(presented)
         ),
         CertificateError::NotValidForName => format!("the certificate is not for {host}"),
-        CertificateError::UnknownIssuer => format!(
-            "nobody that is trusted here vouches for the certificate of {host} (unknown issuer)"
-        ),
-        CertificateError::BadSignature => format!(
-            "the certificate of {host} is signed by somebody else than its issuer (bad signature)"
-        ),
+        CertificateError::UnknownIssuer => {
+            format!("the issuer of the certificate of {host} is not trusted (unknown issuer)")
+        }
+        CertificateError::BadSignature => {
+            format!("the certificate of {host} is not signed by its issuer (bad signature)")
+        }
         CertificateError::Revoked => format!("the certificate of {host} has been revoked"),
         error if is_ca_certificate(error) => format!(
-            "the certificate of {host} is an authority's, not a server's; to trust it all the same, \
-             name its file with --ca-file, or pin it"
+            "the certificate of {host} is a CA certificate; use --ca-file with this certificate, or \
+             --tls-pin, to trust it"
         ),
         CertificateError::Other(OtherError(error)) => error.to_string(),
-        error => format!("the certificate of {host} does not hold: {error}"),
+        error => format!("the certificate of {host} is invalid: {error}"),
     }
 }
 
-/// The names of a certificate as the verifier writes them: `DnsName("host.example")`.
+/// Formats the names of a certificate, which the verifier returns as `DnsName("host.example")`.
 fn names(presented: &[String]) -> String {
     let bare = |name: &String| {
         let inner = name.split_once('(').map_or(name.as_str(), |(_, rest)| rest);
@@ -105,7 +105,7 @@ fn names(presented: &[String]) -> String {
     }
 }
 
-fn span(from: UnixTime, to: UnixTime) -> String {
+fn duration(from: UnixTime, to: UnixTime) -> String {
     let seconds = to.as_secs().saturating_sub(from.as_secs());
     let (count, unit) = match seconds {
         0..60 => (seconds, "second"),
@@ -116,8 +116,8 @@ fn span(from: UnixTime, to: UnixTime) -> String {
     format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
 }
 
-/// How many names of a certificate are told: some are for hundreds.
+/// Largest number of names in a message; some certificates have hundreds.
 const MAX_NAMES: usize = 5;
 
-/// What `openssl req -x509` makes where nobody tells it a name.
-const NO_NAME: &str = "no host at all (it has no subjectAltName); to trust it all the same, pin it";
+/// Certificates of `openssl req -x509` have no name by default.
+const NO_NAME: &str = "no host (it has no subjectAltName); use --tls-pin to trust it";

@@ -1,4 +1,4 @@
-//! TLS 1.2 and 1.3, and whom it trusts.
+//! TLS 1.2 and 1.3, and the certificates that it trusts.
 
 mod diagnosis;
 mod verify;
@@ -29,15 +29,15 @@ pub(super) use self::diagnosis::diagnose;
 use self::verify::{NoVerifier, PinVerifier, RootVerifier};
 use super::stream::READ_AHEAD_BYTES;
 
-/// Which certificate a server may show.
+/// Rule for accepting the certificate of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trust {
-    /// One for its name, within its time, that these or a root of the platform vouch for, or that
-    /// is one of these.
+    /// The certificate is valid for the name and the date, and issued by a root of the platform or of
+    /// this list, or it is in the list itself.
     Roots(Vec<CertificateDer<'static>>),
-    /// The one whose DER has this SHA-256, whatever name, time and issuer it has.
+    /// The SHA-256 of the certificate's DER is this one. Name, date and issuer are not checked.
     Pin([u8; 32]),
-    /// Any: nobody knows who the server is.
+    /// Every certificate is accepted, so the server is not authenticated.
     Any,
 }
 
@@ -47,26 +47,26 @@ impl Default for Trust {
     }
 }
 
-/// Why a file holds no roots.
+/// Error of reading root certificates from a file.
 #[derive(Debug, Error)]
 pub enum RootsError {
-    /// It cannot be read, or is no PEM.
+    /// The file cannot be read, or its PEM is malformed.
     #[error("{0}")]
     Pem(String),
-    /// There is none in it.
-    #[error("no certificate in it (it has to be PEM)")]
+    /// The file contains no certificate.
+    #[error("it contains no PEM certificate")]
     None,
-    /// One of them is none.
-    #[error("certificate {number} of it is none: {why}")]
+    /// A certificate is malformed.
+    #[error("certificate {number} in it is invalid: {cause}")]
     Certificate {
-        /// Which, from 1.
+        /// Position in the file, from 1.
         number: usize,
-        /// What is wrong.
-        why: String,
+        /// Cause.
+        cause: String,
     },
 }
 
-/// The certificates of a PEM file, to be trusted as roots.
+/// Reads root certificates from a PEM file.
 pub fn read_roots(file: &Path) -> Result<Vec<CertificateDer<'static>>, RootsError> {
     let pem = |error: &dyn std::fmt::Display| RootsError::Pem(error.to_string());
     let bytes = std::fs::read(file).map_err(|error| pem(&error))?;
@@ -77,7 +77,7 @@ pub fn read_roots(file: &Path) -> Result<Vec<CertificateDer<'static>>, RootsErro
             .add(root.clone())
             .map_err(|error| RootsError::Certificate {
                 number,
-                why: error.to_string(),
+                cause: error.to_string(),
             })?;
         roots.push(root);
     }
@@ -87,7 +87,7 @@ pub fn read_roots(file: &Path) -> Result<Vec<CertificateDer<'static>>, RootsErro
     Ok(roots)
 }
 
-/// How TLS is spoken. Clones share the prepared configuration, and with it the sessions to resume.
+/// TLS client. Clones share the prepared configuration and the session cache.
 #[derive(Debug, Clone, Default)]
 pub struct Tls {
     trust: Trust,
@@ -95,7 +95,7 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// TLS with servers that `trust` lets pass.
+    /// Creates a client that accepts certificates by `trust`.
     pub fn new(trust: Trust) -> Self {
         Self {
             trust,
@@ -103,12 +103,12 @@ impl Tls {
         }
     }
 
-    /// Which certificate a server may show.
+    /// Returns the rule for accepting certificates.
     pub fn trust(&self) -> &Trust {
         &self.trust
     }
 
-    /// Shakes hands with `host`.
+    /// Performs the handshake with `host` over `tcp`.
     pub(super) async fn connect(
         &self,
         host: &str,
@@ -128,7 +128,7 @@ impl Tls {
         Ok(stream)
     }
 
-    /// The platform's roots are read when they are needed first, and once.
+    /// Returns the configuration. The first call reads the platform's roots, which takes a while.
     fn config(&self) -> io::Result<Arc<ClientConfig>> {
         if let Some(config) = self.config.get() {
             return Ok(Arc::clone(config));
@@ -145,8 +145,8 @@ impl Tls {
 
     fn verifier(&self, provider: Arc<CryptoProvider>) -> io::Result<Arc<dyn ServerCertVerifier>> {
         Ok(match &self.trust {
-            Trust::Roots(more) => {
-                Arc::new(RootVerifier::new(more, provider).map_err(io::Error::other)?)
+            Trust::Roots(roots) => {
+                Arc::new(RootVerifier::new(roots, provider).map_err(io::Error::other)?)
             }
             Trust::Pin(sha256) => Arc::new(PinVerifier::new(*sha256, provider)),
             Trust::Any => Arc::new(NoVerifier::new(provider)),

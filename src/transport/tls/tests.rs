@@ -20,19 +20,19 @@ use tokio_rustls::{
 use super::*;
 use crate::transport::{Carrier, Dialer, Endpoint, Route};
 
-/// Somebody who vouches for servers.
+/// Creates a CA.
 fn authority() -> CertifiedIssuer<'static, KeyPair> {
-    called("Authority")
+    authority_named("Authority")
 }
 
-fn called(name: &str) -> CertifiedIssuer<'static, KeyPair> {
+fn authority_named(name: &str) -> CertifiedIssuer<'static, KeyPair> {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
-/// A certificate with its key, vouched for by `issuer`.
+/// Certificate with its key.
 struct Identity {
     certificate: CertificateDer<'static>,
     key: KeyPair,
@@ -55,13 +55,13 @@ impl Identity {
     fn acceptor(&self) -> TlsAcceptor {
         let key = PrivateKeyDer::try_from(self.key.serialize_der()).unwrap();
         let key = ring::sign::any_supported_type(&key).unwrap();
-        // Whether the two belong together is not asked.
-        let shown = CertifiedKey::new(vec![self.certificate.clone()], key);
+        // `CertifiedKey::new` does not check that certificate and key belong together.
+        let certified = CertifiedKey::new(vec![self.certificate.clone()], key);
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
-            .with_cert_resolver(Arc::new(SingleCertAndKey::from(shown)));
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
         TlsAcceptor::from(Arc::new(config))
     }
 }
@@ -75,20 +75,20 @@ fn trusting(issuer: &CertifiedIssuer<'_, KeyPair>) -> Tls {
     Tls::new(Trust::Roots(vec![issuer.der().clone()]))
 }
 
-/// What comes of a handshake with `identity`, called `localhost`.
-async fn shaken(tls: Tls, identity: &Identity) -> Result<(), String> {
+/// Connects to a server with `identity` under the name `localhost`.
+async fn handshake(tls: Tls, identity: &Identity) -> Result<(), String> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let acceptor = identity.acceptor();
     let serve = async {
         let (tcp, _) = listener.accept().await.unwrap();
         if let Ok(mut stream) = acceptor.accept(tcp).await {
-            let _peer_may_be_gone = stream.write_all(b"hello").await;
-            let _peer_may_be_gone = stream.shutdown().await;
+            let _client_may_be_gone = stream.write_all(b"hello").await;
+            let _client_may_be_gone = stream.shutdown().await;
         }
     };
-    let (dialled, ()) = tokio::join!(read_all(tls, port), serve);
-    dialled.map(|text| assert_eq!(text, "hello"))
+    let (received, ()) = tokio::join!(read_all(tls, port), serve);
+    received.map(|text| assert_eq!(text, "hello"))
 }
 
 async fn read_all(tls: Tls, port: u16) -> Result<String, String> {
@@ -115,22 +115,22 @@ async fn read_all(tls: Tls, port: u16) -> Result<String, String> {
 }
 
 #[tokio::test]
-async fn a_server_that_somebody_trusted_vouches_for_passes() {
+async fn a_certificate_of_a_trusted_issuer_is_accepted() {
     let issuer = authority();
     let identity = Identity::new(&issuer, named(&["localhost"]));
-    assert_eq!(shaken(trusting(&issuer), &identity).await, Ok(()));
+    assert_eq!(handshake(trusting(&issuer), &identity).await, Ok(()));
 }
 
 #[tokio::test]
-async fn each_check_that_fails_is_named() {
+async fn the_failed_check_is_named() {
     let issuer = authority();
     let mut expired = named(&["localhost"]);
     expired.not_before = date_time_ymd(2020, 1, 1);
     expired.not_after = date_time_ymd(2021, 1, 1);
     let mut early = named(&["localhost"]);
     early.not_before = date_time_ymd(4000, 1, 1);
-    let mut of_authority = named(&["localhost"]);
-    of_authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let mut of_ca = named(&["localhost"]);
+    of_ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let many: Vec<String> = (0..7).map(|number| format!("{number}.example")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     for (params, start, end) in [
@@ -141,44 +141,46 @@ async fn each_check_that_fails_is_named() {
         ),
         (
             early,
-            "the certificate of localhost is valid in ",
-            " days only; perhaps the clock here is wrong",
+            "the certificate of localhost is not valid before ",
+            " days from now; check the clock of this machine",
         ),
         (
             named(&["wrong.example", "*.other.example", "127.0.0.1"]),
-            "the certificate is not for localhost but for ",
+            "the certificate is not for localhost, but for ",
             "wrong.example, *.other.example, 127.0.0.1",
         ),
         (
             named(&many),
-            "the certificate is not for localhost but for ",
+            "the certificate is not for localhost, but for ",
             "4.example and 2 more",
         ),
         (
             named(&[]),
-            "the certificate is not for localhost but for ",
-            "no host at all (it has no subjectAltName); to trust it all the same, pin it",
+            "the certificate is not for localhost, but for ",
+            "no host (it has no subjectAltName); use --tls-pin to trust it",
         ),
         (
-            of_authority,
-            "the certificate of localhost is an authority's, ",
-            "name its file with --ca-file, or pin it",
+            of_ca,
+            "the certificate of localhost is a CA certificate; ",
+            "use --ca-file with this certificate, or --tls-pin, to trust it",
         ),
     ] {
         let identity = Identity::new(&issuer, params);
-        let told = shaken(trusting(&issuer), &identity).await.unwrap_err();
-        let start = format!("no TLS with localhost:PORT: {start}");
-        assert!(told.starts_with(&start) && told.ends_with(end), "{told}");
-        let anything = Tls::new(Trust::Any);
-        assert_eq!(shaken(anything, &identity).await, Ok(()));
+        let error = handshake(trusting(&issuer), &identity).await.unwrap_err();
+        let start = format!("cannot establish TLS with localhost:PORT: {start}");
+        assert!(error.starts_with(&start) && error.ends_with(end), "{error}");
+        let any = Tls::new(Trust::Any);
+        assert_eq!(handshake(any, &identity).await, Ok(()));
         let pinned = Tls::new(Trust::Pin(identity.sha256()));
-        assert_eq!(shaken(pinned, &identity).await, Ok(()));
+        assert_eq!(handshake(pinned, &identity).await, Ok(()));
     }
 }
 
-/// A server that vouches for itself, as `openssl req -x509` makes them: with the mark of an authority.
-fn alone(mut params: CertificateParams) -> Identity {
-    params.distinguished_name.push(DnType::CommonName, "Alone");
+/// Creates a self-signed CA certificate, as `openssl req -x509` does.
+fn self_signed(mut params: CertificateParams) -> Identity {
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "Self-signed");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let key = KeyPair::generate().unwrap();
     Identity {
@@ -187,24 +189,27 @@ fn alone(mut params: CertificateParams) -> Identity {
     }
 }
 
-fn trusting_alone(identity: &Identity) -> Tls {
+fn trusting_certificate(identity: &Identity) -> Tls {
     Tls::new(Trust::Roots(vec![identity.certificate.clone()]))
 }
 
 #[tokio::test]
-async fn a_server_that_vouches_for_itself_passes_where_its_very_certificate_is_trusted() {
-    let identity = alone(named(&["localhost"]));
-    assert_eq!(shaken(trusting_alone(&identity), &identity).await, Ok(()));
-    // The same names, and the same issuer by name.
-    let another = alone(named(&["localhost"]));
-    let told = shaken(trusting_alone(&another), &identity).await;
-    let told = told.unwrap_err();
-    assert!(told.contains("is an authority's, not a server's"), "{told}");
-    assert!(shaken(Tls::default(), &identity).await.is_err());
+async fn a_trusted_self_signed_certificate_is_accepted() {
+    let identity = self_signed(named(&["localhost"]));
+    assert_eq!(
+        handshake(trusting_certificate(&identity), &identity).await,
+        Ok(())
+    );
+    // A different certificate with the same names and the same issuer name.
+    let another = self_signed(named(&["localhost"]));
+    let error = handshake(trusting_certificate(&another), &identity).await;
+    let error = error.unwrap_err();
+    assert!(error.contains("is a CA certificate"), "{error}");
+    assert!(handshake(Tls::default(), &identity).await.is_err());
 }
 
 #[tokio::test]
-async fn name_and_date_of_a_server_that_vouches_for_itself_are_checked() {
+async fn name_and_date_of_a_trusted_self_signed_certificate_are_checked() {
     let mut expired = named(&["localhost"]);
     expired.not_before = date_time_ymd(2020, 1, 1);
     expired.not_after = date_time_ymd(2021, 1, 1);
@@ -212,76 +217,77 @@ async fn name_and_date_of_a_server_that_vouches_for_itself_are_checked() {
     early.not_before = date_time_ymd(4000, 1, 1);
     for (params, cause) in [
         (expired, "the certificate of localhost expired "),
-        (early, "the certificate of localhost is valid in "),
+        (early, "the certificate of localhost is not valid before "),
         (
             named(&["wrong.example"]),
-            "the certificate is not for localhost but for wrong.example",
+            "the certificate is not for localhost, but for wrong.example",
         ),
         (
             named(&[]),
-            "the certificate is not for localhost but for no host at all",
+            "the certificate is not for localhost, but for no host",
         ),
     ] {
-        let identity = alone(params);
-        let told = shaken(trusting_alone(&identity), &identity).await;
-        let told = told.unwrap_err();
-        assert!(told.contains(cause), "{told}");
+        let identity = self_signed(params);
+        let error = handshake(trusting_certificate(&identity), &identity).await;
+        let error = error.unwrap_err();
+        assert!(error.contains(cause), "{error}");
     }
 }
 
-/// Who shows a trusted certificate without its key has copied it.
 #[tokio::test]
-async fn a_server_without_the_key_of_its_certificate_does_not_pass() {
-    let identity = alone(named(&["localhost"]));
+async fn a_server_without_the_key_of_its_certificate_is_rejected() {
+    let identity = self_signed(named(&["localhost"]));
     let thief = Identity {
         certificate: identity.certificate.clone(),
         key: KeyPair::generate().unwrap(),
     };
-    let told = shaken(trusting_alone(&identity), &thief).await.unwrap_err();
-    assert!(told.contains("bad signature"), "{told}");
+    let error = handshake(trusting_certificate(&identity), &thief)
+        .await
+        .unwrap_err();
+    assert!(error.contains("bad signature"), "{error}");
 }
 
 #[tokio::test]
-async fn a_stranger_does_not_pass() {
+async fn an_untrusted_issuer_is_rejected() {
     let identity = Identity::new(&authority(), named(&["localhost"]));
     for (name, expected) in [
         (
             "Another",
-            "nobody that is trusted here vouches for the certificate of localhost (unknown issuer)",
+            "the issuer of the certificate of localhost is not trusted (unknown issuer)",
         ),
         (
             "Authority",
-            "the certificate of localhost is signed by somebody else than its issuer (bad signature)",
+            "the certificate of localhost is not signed by its issuer (bad signature)",
         ),
     ] {
-        let told = shaken(trusting(&called(name)), &identity).await;
-        let expected = format!("no TLS with localhost:PORT: {expected}");
-        assert_eq!(told, Err(expected));
+        let error = handshake(trusting(&authority_named(name)), &identity).await;
+        let expected = format!("cannot establish TLS with localhost:PORT: {expected}");
+        assert_eq!(error, Err(expected));
     }
 }
 
 #[tokio::test]
-async fn another_certificate_than_the_pinned_one_is_told_with_its_fingerprint() {
+async fn a_pin_mismatch_reports_the_fingerprint() {
     let issuer = authority();
     let identity = Identity::new(&issuer, named(&["localhost"]));
     let pinned = Tls::new(Trust::Pin([7; 32]));
-    let told = shaken(pinned, &identity).await.unwrap_err();
-    let seen: String = identity
+    let error = handshake(pinned, &identity).await.unwrap_err();
+    let sha256: String = identity
         .sha256()
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect();
     assert_eq!(
-        told,
+        error,
         format!(
-            "no TLS with localhost:PORT: its certificate is not the pinned one: \
-             it has the SHA-256 {seen}"
+            "cannot establish TLS with localhost:PORT: its certificate is not the pinned one; \
+             its SHA-256 is {sha256}"
         )
     );
 }
 
-/// What is told of a server that answers the first bytes with `answer` and closes.
-async fn answered(answer: &[u8]) -> String {
+/// Returns the diagnosis for a server that answers the ClientHello with `answer` and closes.
+async fn diagnosis_of(answer: &[u8]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let serve = async {
@@ -290,42 +296,44 @@ async fn answered(answer: &[u8]) -> String {
         assert!(tcp.read(&mut hello).await.unwrap() > 0);
         tcp.write_all(answer).await.unwrap();
     };
-    let (dialled, ()) = tokio::join!(read_all(Tls::default(), port), serve);
-    let told = dialled.unwrap_err();
-    told.replace("no TLS with localhost:PORT: ", "")
+    let (received, ()) = tokio::join!(read_all(Tls::default(), port), serve);
+    let error = received.unwrap_err();
+    error.replace("cannot establish TLS with localhost:PORT: ", "")
 }
 
 #[tokio::test]
-async fn servers_without_our_tls_are_told_apart() {
+async fn servers_without_compatible_tls_are_described() {
     let alert = |code: u8| [0x15, 3, 1, 0, 2, 2, code];
     assert_eq!(
-        answered(&alert(70)).await,
-        "the server offers no TLS 1.2 or 1.3, only something older"
+        diagnosis_of(&alert(70)).await,
+        "the server supports neither TLS 1.2 nor 1.3, only older versions"
     );
     assert!(
-        answered(&alert(40))
+        diagnosis_of(&alert(40))
             .await
-            .starts_with("the server has no cipher or key exchange in common")
+            .starts_with("the server supports no cipher suite or key exchange of the client")
     );
     assert_eq!(
-        answered(&alert(112)).await,
-        "the server knows no \"localhost\""
+        diagnosis_of(&alert(112)).await,
+        "the server does not know the name \"localhost\""
     );
     assert_eq!(
-        answered(&alert(80)).await,
-        "the server gave up with the alert InternalError"
+        diagnosis_of(&alert(80)).await,
+        "the server aborted with the alert InternalError"
     );
     assert_eq!(
-        answered(&[]).await,
+        diagnosis_of(&[]).await,
         "the server closed the connection during the TLS handshake"
     );
-    let told = answered(b"\x03RTMP is spoken here").await;
-    assert!(told.starts_with("what comes is no TLS"), "{told}");
+    let error = diagnosis_of(b"\x03RTMP is spoken here").await;
+    assert!(
+        error.starts_with("the server does not speak TLS on this port"),
+        "{error}"
+    );
 }
 
-/// The bytes that came are given out before the missing end is told, at whatever byte it is missing.
 #[tokio::test]
-async fn an_end_without_close_notify_is_an_error_behind_the_bytes() {
+async fn a_missing_close_notify_is_reported_after_the_bytes() {
     let issuer = authority();
     let identity = Identity::new(&issuer, named(&["localhost"]));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -348,7 +356,7 @@ async fn an_end_without_close_notify_is_an_error_behind_the_bytes() {
         ..Dialer::default()
     };
     let read = async {
-        let mut stream = dialer.pipe(&endpoint, true).await.unwrap();
+        let mut stream = dialer.connect(&endpoint, true).await.unwrap();
         let mut bytes = Vec::new();
         let error = stream.read_to_end(&mut bytes).await.unwrap_err();
         (bytes, error)
@@ -358,12 +366,12 @@ async fn an_end_without_close_notify_is_an_error_behind_the_bytes() {
     assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     assert_eq!(
         error.to_string(),
-        "it ended without TLS's own end (close_notify)"
+        "the connection ended without a TLS close_notify"
     );
 }
 
 #[test]
-fn roots_are_read_from_pem() {
+fn root_certificates_are_read_from_pem() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("roots.pem");
     let read = |text: &str| {
@@ -371,15 +379,18 @@ fn roots_are_read_from_pem() {
         read_roots(&file).map_err(|error| error.to_string())
     };
     let (one, two) = (authority(), authority());
-    let both = format!("# two of them\n{}{}", one.pem(), two.pem());
+    let both = format!("# two certificates\n{}{}", one.pem(), two.pem());
     let ders = vec![one.der().clone(), two.der().clone()];
     assert_eq!(read(&both), Ok(ders));
     assert_eq!(
         read("nothing").unwrap_err(),
-        "no certificate in it (it has to be PEM)"
+        "it contains no PEM certificate"
     );
-    let odd = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-    let told = read(&format!("{}{odd}", one.pem())).unwrap_err();
-    assert!(told.starts_with("certificate 2 of it is none: "), "{told}");
+    let malformed = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    let error = read(&format!("{}{malformed}", one.pem())).unwrap_err();
+    assert!(
+        error.starts_with("certificate 2 in it is invalid: "),
+        "{error}"
+    );
     assert!(read_roots(&folder.path().join("none")).is_err());
 }

@@ -1,4 +1,4 @@
-//! What is checked: chain, name and date, or something else instead.
+//! Certificate verifiers, one for each kind of [`super::Trust`].
 
 use std::{fmt, sync::Arc};
 
@@ -16,7 +16,7 @@ use tokio_rustls::rustls::{
     server::ParsedCertificate,
 };
 
-/// Lets one certificate pass, of a server that has its key.
+/// Accepts one certificate by its hash. The server must have its private key.
 #[derive(Debug)]
 pub(super) struct PinVerifier {
     sha256: [u8; 32],
@@ -29,14 +29,14 @@ impl PinVerifier {
     }
 }
 
-/// A certificate that is not the one.
+/// Error for a certificate other than the pinned one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("its certificate is not the pinned one: it has the SHA-256 {}", Hex(.seen))]
+#[error("its certificate is not the pinned one; its SHA-256 is {}", Hex(.sha256))]
 pub(super) struct PinMismatch {
-    pub(super) seen: [u8; 32],
+    sha256: [u8; 32],
 }
 
-/// Bytes as hex digits.
+/// Bytes printed as hexadecimal digits.
 struct Hex<'a>(&'a [u8]);
 
 impl fmt::Display for Hex<'_> {
@@ -54,11 +54,11 @@ impl ServerCertVerifier for PinVerifier {
         _ocsp_response: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let seen = Sha256::digest(end_entity).into();
-        if seen == self.sha256 {
+        let sha256 = Sha256::digest(end_entity).into();
+        if sha256 == self.sha256 {
             return Ok(ServerCertVerified::assertion());
         }
-        let mismatch = OtherError(Arc::new(PinMismatch { seen }));
+        let mismatch = OtherError(Arc::new(PinMismatch { sha256 }));
         Err(CertificateError::Other(mismatch).into())
     }
 
@@ -88,12 +88,12 @@ impl ServerCertVerifier for PinVerifier {
     }
 }
 
-/// Lets pass whom the platform and further roots vouch for, and servers whose own certificate is one of
-/// these roots, for their names and within their time.
+/// Accepts certificates that the platform's or further roots issued, and certificates that are such a
+/// root themselves, for their name and date.
 ///
-/// `openssl req -x509` marks what it makes as an authority's certificate, and an authority is no server
-/// to the verifier (RFC 5280 4.2.1.9). But it could vouch for this server with its key if it wanted, so
-/// nobody passes who could not anyhow.
+/// `openssl req -x509` creates CA certificates, which the platform verifier rejects for servers
+/// (RFC 5280 4.2.1.9). Accepting a trusted one is safe, because its key could also issue a certificate
+/// for the server.
 #[derive(Debug)]
 pub(super) struct RootVerifier {
     verifier: Verifier,
@@ -113,11 +113,11 @@ impl RootVerifier {
     }
 }
 
-/// Whether an authority's certificate was shown as a server's, which is told once its time was
-/// found to be right.
+/// Returns whether the server presented a CA certificate. The verifier reports this error only after it
+/// checked the date.
 pub(super) fn is_ca_certificate(error: &CertificateError) -> bool {
-    matches!(error, CertificateError::Other(OtherError(why))
-        if why.to_string().contains("CaUsedAsEndEntity"))
+    matches!(error, CertificateError::Other(OtherError(cause))
+        if cause.to_string().contains("CaUsedAsEndEntity"))
 }
 
 impl ServerCertVerifier for RootVerifier {
@@ -170,7 +170,7 @@ impl ServerCertVerifier for RootVerifier {
     }
 }
 
-/// Lets everybody pass, with certificates too old or odd to be read as well.
+/// Accepts every certificate, including malformed ones.
 #[derive(Debug)]
 pub(super) struct NoVerifier {
     provider: Arc<CryptoProvider>,

@@ -50,7 +50,7 @@ fn microsocks_carries_socks_5() {
         &["--proxy", &format!("socks5h://localhost:{}", proxy.port)],
     );
     download.assert_ended(3, "no-connection");
-    assert!(download.finished.stderr.contains("the proxy refuses: "));
+    assert!(download.finished.stderr.contains("the proxy refused: "));
 }
 
 #[test]
@@ -83,9 +83,9 @@ fn dante_carries_socks_4_and_5() {
     for (kind, cause) in [
         (
             "socks4",
-            "the proxy refuses: request rejected or failed (91)",
+            "the proxy refused: request rejected or failed (91)",
         ),
-        ("socks5", "the proxy refuses: not allowed by its rules (2)"),
+        ("socks5", "the proxy refused: not allowed by its rules (2)"),
     ] {
         let proxy = format!("--proxy {kind}://127.0.0.1:{port}");
         assert_refused(&proxy, &forbidden, cause);
@@ -116,7 +116,7 @@ fn tinyproxy_carries_connect() {
     assert_refused(
         &format!("--proxy http://127.0.0.1:{}", strict.port),
         &server,
-        "the proxy refuses: 403 Access violation",
+        "the proxy refused: 403 Access violation",
     );
 }
 
@@ -127,7 +127,7 @@ fn tinyproxy_wants_a_login() {
     assert_whole(&format!("--proxy http://joe:topsecret@127.0.0.1:{port}"));
     let server = server();
     for (login, cause) in [
-        ("", "the proxy wants user and password"),
+        ("", "the proxy requires user and password"),
         (
             "joe:secret@",
             "the proxy does not accept this user and password",

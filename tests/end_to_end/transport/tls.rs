@@ -45,7 +45,7 @@ fn a_certificate_that_does_not_hold_is_told_before_anything_is_said() {
         (
             &authority,
             Validity::WrongName,
-            "the certificate is not for localhost but for wrong.example",
+            "the certificate is not for localhost, but for wrong.example",
         ),
         (
             &authority,
@@ -55,7 +55,7 @@ fn a_certificate_that_does_not_hold_is_told_before_anything_is_said() {
         (
             &another,
             Validity::Good,
-            "nobody that is trusted here vouches for the certificate of localhost (unknown issuer)",
+            "the issuer of the certificate of localhost is not trusted (unknown issuer)",
         ),
     ] {
         let identity = issuer.identity(validity);
@@ -69,7 +69,7 @@ fn a_certificate_that_does_not_hold_is_told_before_anything_is_said() {
         insecure.assert_ended(1, "not-found");
         assert!(insecure.finished.stderr.contains("WARNING: --insecure: "));
         let pin = "ab".repeat(32);
-        let seen = format!("it has the SHA-256 {}", identity.sha256());
+        let seen = format!("its SHA-256 is {}", identity.sha256());
         assert_refused(&download(&url, &["--tls-pin", &pin, "--insecure"]), &seen);
     }
 }
@@ -81,7 +81,7 @@ fn a_server_that_vouches_for_itself_can_be_trusted() {
         ("localhost", None),
         (
             "other.example",
-            Some("the certificate is not for localhost but for other.example"),
+            Some("the certificate is not for localhost, but for other.example"),
         ),
     ] {
         let identity = Identity::alone(name);
@@ -95,7 +95,7 @@ fn a_server_that_vouches_for_itself_can_be_trusted() {
         }
         assert_refused(
             &download(&url, &[]),
-            "is an authority's, not a server's; to trust it all the same, name its file",
+            "is a CA certificate; use --ca-file with this certificate, or --tls-pin, to trust it",
         );
     }
 }
@@ -111,7 +111,7 @@ fn tls_1_1_is_not_enough() {
     let url = format!("rtmps://localhost:{}/vod/clip.flv", front.port);
     assert_refused(
         &trusting(&authority, &url),
-        "the server offers no TLS 1.2 or 1.3, only something older",
+        "the server supports neither TLS 1.2 nor 1.3, only older versions",
     );
 }
 

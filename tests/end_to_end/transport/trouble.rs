@@ -39,9 +39,9 @@ fn a_proxy_that_refuses_hangs_or_babbles_is_told() {
         ("http", b"HTTP/1.1 403 Forbidden\r\n\r\n", "HTTP"),
     ] {
         let refused = through(kind, refusal, Silence::Open);
-        assert_no_way(&refused, "the proxy refuses: ");
+        assert_no_way(&refused, "the proxy refused: ");
         let babbling = through(kind, babble, Silence::Open);
-        let cause = format!("the proxy answers with something that is no {word}");
+        let cause = format!("the proxy sent an answer that is not {word}");
         assert_no_way(&babbling, &cause);
         let closed = through(kind, &refusal[..1], Silence::Closed);
         assert_no_way(
@@ -51,7 +51,7 @@ fn a_proxy_that_refuses_hangs_or_babbles_is_told() {
         let hanging = through(kind, &refusal[..1], Silence::Open);
         assert_no_way(
             &hanging,
-            "asking the proxy: no answer within the connect timeout of 1 s",
+            "the request to the proxy failed: no answer within the connect timeout of 1 s",
         );
     }
 }
@@ -63,7 +63,7 @@ fn a_proxy_that_is_not_there_is_told() {
         let proxy = format!("{kind}://127.0.0.1:{nobody}");
         let download = download("rtmp://127.0.0.1:9/app/clip", &["--proxy", &proxy]);
         let cause = format!(
-            "no way to 127.0.0.1:9 through {proxy}: cannot connect to 127.0.0.1:{nobody}: "
+            "cannot reach 127.0.0.1:9 through {proxy}: cannot connect to 127.0.0.1:{nobody}: "
         );
         assert_no_way(&download, &cause);
     }
@@ -76,7 +76,7 @@ fn a_server_that_stays_silent_in_tls_is_given_up() {
     let url = format!("rtmps://127.0.0.1:{}/app/clip", silent.port());
     let download = download(&url, &["-m", "1"]);
     let cause = format!(
-        "no TLS with 127.0.0.1:{}: no answer within the connect timeout of 1 s",
+        "cannot establish TLS with 127.0.0.1:{}: no answer within the connect timeout of 1 s",
         silent.port()
     );
     assert_no_way(&download, &cause);
@@ -87,8 +87,8 @@ fn a_server_that_speaks_something_else_than_tls_is_told() {
     let plain = Server::start(Config::serving(Stream::recorded(Clip::sample())));
     let babble = Canned::start(b"HTTP/1.1 400 Bad Request\r\n\r\n", Silence::Closed);
     for (port, cause) in [
-        (plain.port(), "no TLS with 127.0.0.1:"),
-        (babble.port(), "what comes is no TLS"),
+        (plain.port(), "cannot establish TLS with 127.0.0.1:"),
+        (babble.port(), "the server does not speak TLS on this port"),
     ] {
         let url = format!("rtmps://127.0.0.1:{port}/app/clip");
         assert_no_way(&download(&url, &["--connect-timeout", "1"]), cause);

@@ -1,14 +1,14 @@
-//! rtmpdump's `.swfinfo`, which it reads and writes too. Each player has five lines:
+//! Cache of player hashes in rtmpdump's `.swfinfo` format, shared with rtmpdump. A player has five lines:
 //!
 //! ```text
-//! url: http://host/player.swf                     up to its query
-//! ctim: Sun, 22 Nov 2026 10:33:37 GMT             when the server was asked last
-//! date: Sun, 01 Nov 2026 08:00:00 GMT             what it said of the file's last change, or nothing
+//! url: http://host/player.swf                     without the query
+//! ctim: Sun, 22 Nov 2026 10:33:37 GMT             time of the last check
+//! date: Sun, 01 Nov 2026 08:00:00 GMT             Last-Modified of the server; may be empty
 //! size: 00000bc0                                  of the unpacked file
 //! hash: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
 //! ```
 //!
-//! Everything else in the file stays as it is. A file that is not understood is not written.
+//! A store changes only the lines of its player. A file in another format is not written.
 
 #[cfg(test)]
 mod tests;
@@ -30,26 +30,26 @@ use thiserror::Error;
 
 use crate::core::swf::Fingerprint;
 
-/// A file that players are remembered in.
+/// Cache file and its settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cache {
-    /// Where it is, or will be.
+    /// Path of the file, which need not exist.
     pub file: PathBuf,
-    /// How long a player is taken for unchanged; zero has it asked for each time.
+    /// How long an entry is used without a check; zero checks every time.
     pub max_age: Duration,
 }
 
-/// What is remembered of one player.
+/// Cache entry of one player.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
-    /// When the server was asked last; whole seconds are kept.
+    /// Time of the last check; the file keeps seconds.
     pub(super) checked: Timestamp,
-    /// What it said of the last change; empty where it did not.
+    /// Last-Modified value of the server; may be empty.
     pub(super) modified: String,
     pub(super) fingerprint: Fingerprint,
 }
 
-/// Why a cache is of no use.
+/// Error of the cache file.
 #[derive(Debug, Error)]
 pub(super) enum CacheError {
     #[error("cannot read {file}: {source}")]
@@ -61,21 +61,21 @@ pub(super) enum CacheError {
 }
 
 impl Cache {
-    /// What is known of the player `key`.
+    /// Returns the entry for `key`.
     pub(super) fn look_up(&self, key: &str) -> Result<Option<Entry>, CacheError> {
         let text = self.read()?;
         let found = find(&text, key).map_err(|Damaged| self.damaged())?;
         Ok(found.map(|found| found.entry))
     }
 
-    /// Whether the server need not be asked again. What was checked in the future was not.
+    /// Returns whether the entry can be used without a check. A time of check in the future is invalid.
     pub(super) fn is_fresh(&self, entry: &Entry, now: Timestamp) -> bool {
         let age = Duration::try_from(now.duration_since(entry.checked));
         age.is_ok_and(|age| age < self.max_age)
     }
 
-    /// Remembers the player `key`. Whoever reads meanwhile reads all of it, or all of what was there
-    /// before.
+    /// Stores the entry for `key`. The file is replaced atomically, so concurrent readers see the old or
+    /// the new file.
     pub(super) fn store(&self, key: &str, entry: &Entry) -> Result<(), CacheError> {
         let failed = |source| CacheError::Write {
             file: self.name(),
@@ -84,7 +84,7 @@ impl Cache {
         if let Some(folder) = self.file.parent() {
             fs::create_dir_all(folder).map_err(failed)?;
         }
-        // Where the name is a link, what it leads to is replaced.
+        // If the path is a symbolic link, replace its target.
         let file = fs::canonicalize(&self.file).unwrap_or_else(|_| self.file.clone());
         let _lock = lock(&with_suffix(&file, ".lock")).map_err(failed)?;
         let text = self.read()?;
@@ -115,9 +115,9 @@ impl Cache {
 }
 
 impl Entry {
-    /// The date to ask the server with, if it gave one.
+    /// Returns the value for If-Modified-Since, if the server sent one.
     pub(super) fn last_modified(&self) -> Option<&str> {
-        // rtmpdump reads lines of a length that it can keep.
+        // rtmpdump reads lines into a buffer of 64 bytes.
         let is_date = |text: &&str| {
             let is_text = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
             is_text && (1..64).contains(&text.len())
@@ -128,7 +128,7 @@ impl Entry {
     fn lines(&self, key: &str, line_end: &str) -> String {
         let Fingerprint { hash, size } = self.fingerprint;
         let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-        // No clock shows a year before 0, which alone cannot be written.
+        // Only years before 0 cannot be formatted.
         let checked = DateTimePrinter::new()
             .timestamp_to_rfc9110_string(&self.checked)
             .unwrap_or_default();
@@ -144,7 +144,7 @@ impl Entry {
         .concat()
     }
 
-    /// Reads the four lines behind the first.
+    /// Parses the four lines after `url:`.
     fn read<'a>(lines: impl Iterator<Item = &'a str>) -> Option<Self> {
         let mut values = lines.map(|line| {
             let line = line.strip_suffix('\n').unwrap_or(line);
@@ -174,11 +174,11 @@ fn byte(digits: &[u8]) -> Option<u8> {
     u8::from_str_radix(digits, 16).ok()
 }
 
-/// A text that is no `.swfinfo`, or not where it matters.
+/// The text is not in the `.swfinfo` format, or the requested entry is malformed.
 #[derive(Debug, PartialEq, Eq)]
 struct Damaged;
 
-/// The lines of one player.
+/// Entry with its position in the text.
 #[derive(Debug, PartialEq, Eq)]
 struct Found {
     start: usize,
@@ -189,10 +189,10 @@ struct Found {
 
 fn find(text: &str, key: &str) -> Result<Option<Found>, Damaged> {
     let mut start = 0;
-    let mut is_ours = text.is_empty();
+    let mut is_swfinfo = text.is_empty();
     for line in text.split_inclusive('\n') {
         let url = line.strip_prefix("url: ");
-        is_ours |= url.is_some();
+        is_swfinfo |= url.is_some();
         if url.is_some_and(|url| url.trim_end_matches(['\r', '\n']) == key) {
             let lines: Vec<_> = text[start..].split_inclusive('\n').take(LINES).collect();
             let length: usize = lines.iter().map(|line| line.len()).sum();
@@ -205,10 +205,10 @@ fn find(text: &str, key: &str) -> Result<Option<Found>, Damaged> {
         }
         start += line.len();
     }
-    if is_ours { Ok(None) } else { Err(Damaged) }
+    if is_swfinfo { Ok(None) } else { Err(Damaged) }
 }
 
-/// `text` with what is remembered of `key` in its place, else at the end.
+/// Returns `text` with the entry for `key` replaced or appended.
 fn update(text: &str, key: &str, entry: &Entry) -> Result<String, Damaged> {
     Ok(match find(text, key)? {
         Some(found) => [
@@ -225,35 +225,35 @@ fn update(text: &str, key: &str, entry: &Entry) -> Result<String, Damaged> {
 }
 
 fn read(file: &Path, bytes: &mut Vec<u8>) -> io::Result<usize> {
-    // A pipe would be waited for.
+    // Opening a pipe would block.
     if !fs::metadata(file)?.is_file() {
-        return Err(io::Error::other("it is no regular file"));
+        return Err(io::Error::other("not a regular file"));
     }
     File::open(file)?.take(MAX_BYTES + 1).read_to_end(bytes)
 }
 
 fn replace(file: &Path, text: &str) -> io::Result<()> {
     let old = fs::metadata(file).ok().map(|old| old.permissions());
-    // Who may write into the folder could replace it all the same.
+    // A rename would replace a read-only file.
     if old.as_ref().is_some_and(Permissions::readonly) {
         return Err(ErrorKind::PermissionDenied.into());
     }
-    let unfinished = with_suffix(file, ".new");
+    let temporary = with_suffix(file, ".new");
     let written = (|| {
-        let mut new = File::create(&unfinished)?;
+        let mut new = File::create(&temporary)?;
         if let Some(old) = old {
             new.set_permissions(old)?;
         }
         new.write_all(text.as_bytes())?;
-        fs::rename(&unfinished, file)
+        fs::rename(&temporary, file)
     })();
     if written.is_err() {
-        let _ = fs::remove_file(&unfinished);
+        let _ = fs::remove_file(&temporary);
     }
     written
 }
 
-/// Waits a moment for others that write.
+/// Locks the lock file, and waits for other writers.
 fn lock(file: &Path) -> io::Result<File> {
     let lock = File::options()
         .create(true)
@@ -272,23 +272,23 @@ fn lock(file: &Path) -> io::Result<File> {
     }
 }
 
-fn with_suffix(file: &Path, ending: &str) -> PathBuf {
+fn with_suffix(file: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(file);
-    name.push(ending);
+    name.push(suffix);
     name.into()
 }
 
-/// Dates as HTTP writes them (RFC 9110 5.6.7). A wrong day of the week does no harm.
+/// Parser of HTTP dates (RFC 9110 5.6.7). A wrong day of the week is accepted.
 const DATES: DateTimeParser = DateTimeParser::new().relaxed_weekday(true);
 
-/// Of each player.
+/// Lines per player.
 const LINES: usize = 5;
 
-/// More is no list of the players that somebody uses.
+/// Largest cache file; an entry has about 250 bytes.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// How long others may write: they write a file of a few lines.
+/// Longest wait for another writer, which writes a few lines.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How often it is tried meanwhile.
+/// Interval of attempts to lock.
 const LOCK_INTERVAL: Duration = Duration::from_millis(10);

@@ -3,7 +3,7 @@ use tempfile::TempDir;
 
 use super::*;
 
-/// As rtmpdump 2.4 wrote it, but for the addresses.
+/// File of rtmpdump 2.4 with changed URLs.
 const SWFINFO: &str = "\
 url: http://h/fws.swf
 ctim: Sun, 22 Nov 2026 16:45:13 GMT
@@ -38,7 +38,7 @@ fn entry(checked: i64, modified: &str) -> Entry {
     }
 }
 
-/// [`entry`] at second 0 as `h/new.swf`.
+/// Lines of [`entry`] at second 0 for `h/new.swf`.
 const NEW: &str = "\
 url: h/new.swf
 ctim: Thu, 01 Jan 1970 00:00:00 GMT
@@ -48,7 +48,7 @@ hash: a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7
 ";
 
 #[test]
-fn reads_what_rtmpdump_writes() {
+fn files_of_rtmpdump_are_read() {
     let (cache, _folder) = cache_with(SWFINFO.as_bytes());
     let first = cache.look_up("http://h/fws.swf").unwrap().unwrap();
     assert_eq!(first.checked.to_string(), "2026-11-22T16:45:13Z");
@@ -70,7 +70,7 @@ fn reads_what_rtmpdump_writes() {
 }
 
 #[test]
-fn writes_as_rtmpdump_does() {
+fn files_are_written_in_the_format_of_rtmpdump() {
     let (cache, folder) = cache_with(b"");
     cache.store("h/new.swf", &entry(0, "then")).unwrap();
     assert_eq!(fs::read_to_string(&cache.file).unwrap(), NEW);
@@ -87,7 +87,7 @@ fn writes_as_rtmpdump_does() {
 }
 
 #[test]
-fn replaces_one_entry_and_leaves_the_rest() {
+fn a_store_replaces_one_entry_only() {
     let windows = SWFINFO.replace('\n', "\r\n");
     for text in [SWFINFO, &windows] {
         let changed = update(text, "http://h/fws.swf", &entry(0, "")).unwrap();
@@ -107,7 +107,7 @@ fn replaces_one_entry_and_leaves_the_rest() {
 }
 
 #[test]
-fn dates_that_are_none_are_not_kept() {
+fn invalid_last_modified_values_are_not_stored() {
     for modified in ["two\nlines", "\u{7f}", "é", &"x".repeat(64)] {
         let text = update("", "h/new.swf", &entry(0, modified)).unwrap();
         assert_eq!(text, NEW.replace("then", ""), "{modified}");
@@ -115,11 +115,11 @@ fn dates_that_are_none_are_not_kept() {
 }
 
 #[test]
-fn leaves_alone_what_it_does_not_understand() {
+fn files_in_another_format_are_not_written() {
     let broken_entry = |from: &str, to: &str| NEW.replace(from, to).into_bytes();
     let large = [NEW.as_bytes(), &b"#\n".repeat(MAX_BYTES as usize / 2)].concat();
     for text in [
-        b"a poem".to_vec(),
+        b"plain text".to_vec(),
         b"\n".to_vec(),
         vec![0; 100],
         b"url: h/new.swf\xff\n".to_vec(),
@@ -133,8 +133,8 @@ fn leaves_alone_what_it_does_not_understand() {
         large,
     ] {
         let (cache, folder) = cache_with(&text);
-        let told = cache.look_up("h/new.swf").unwrap_err().to_string();
-        assert!(told.ends_with(".swfinfo is damaged"), "{told}");
+        let error = cache.look_up("h/new.swf").unwrap_err().to_string();
+        assert!(error.ends_with(".swfinfo is damaged"), "{error}");
         assert!(cache.store("h/new.swf", &entry(0, "")).is_err());
         assert_eq!(fs::read(&cache.file).unwrap(), text);
         let names = fs::read_dir(folder.path()).unwrap();
@@ -144,7 +144,7 @@ fn leaves_alone_what_it_does_not_understand() {
 }
 
 #[test]
-fn a_damaged_entry_concerns_nobody_else() {
+fn a_damaged_entry_does_not_affect_others() {
     let text = format!("url: http://h/other.swf\nsize: x\n{NEW}");
     let (cache, _folder) = cache_with(text.as_bytes());
     let found = cache.look_up("h/new.swf").unwrap();
@@ -153,11 +153,11 @@ fn a_damaged_entry_concerns_nobody_else() {
 }
 
 #[test]
-fn every_cut_is_an_end_or_damage() {
+fn a_file_cut_anywhere_is_complete_or_damaged() {
     for end in 1..NEW.len() {
         match find(&NEW[..end], "h/new.swf") {
             Ok(Some(found)) => {
-                assert_eq!(end, NEW.len() - 1, "only the last line's end is missing");
+                assert_eq!(end, NEW.len() - 1, "only the last line end may be missing");
                 assert_eq!(found.entry, entry(0, "then"));
             }
             Ok(None) => assert!(NEW[..end].starts_with("url: ") && !NEW[..end].contains("new.swf")),
@@ -167,7 +167,7 @@ fn every_cut_is_an_end_or_damage() {
 }
 
 #[test]
-fn is_fresh_for_a_while() {
+fn an_entry_is_fresh_until_the_maximum_age() {
     let (cache, _folder) = cache_with(b"");
     let entry = entry(1_000, "");
     let at = |second| Timestamp::from_second(second).unwrap();
@@ -180,7 +180,7 @@ fn is_fresh_for_a_while() {
 }
 
 #[test]
-fn writes_only_into_files_that_may_be_written() {
+fn read_only_files_are_not_replaced() {
     let (cache, folder) = cache_with(NEW.as_bytes());
     let mut permissions = fs::metadata(&cache.file).unwrap().permissions();
     permissions.set_readonly(true);
@@ -191,17 +191,17 @@ fn writes_only_into_files_that_may_be_written() {
     assert_eq!(fs::read_to_string(&cache.file).unwrap(), NEW);
 
     let file = folder.path().to_owned();
-    let a_folder = Cache { file, ..cache };
+    let directory = Cache { file, ..cache };
     assert!(matches!(
-        a_folder.look_up("x").unwrap_err(),
+        directory.look_up("x").unwrap_err(),
         CacheError::Read { .. }
     ));
-    assert!(a_folder.store("x", &entry(0, "")).is_err());
+    assert!(directory.store("x", &entry(0, "")).is_err());
 }
 
 #[cfg(unix)]
 #[test]
-fn follows_links_and_keeps_permissions() {
+fn links_are_followed_and_permissions_kept() {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     let (cache, folder) = cache_with(SWFINFO.as_bytes());
@@ -226,7 +226,7 @@ fn follows_links_and_keeps_permissions() {
 }
 
 #[test]
-fn many_write_at_once_and_nothing_is_lost() {
+fn concurrent_stores_keep_all_entries() {
     let (cache, _folder) = cache_with(SWFINFO.as_bytes());
     thread::scope(|scope| {
         for writer in 0..8 {
@@ -249,7 +249,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
-    fn nothing_but_one_entry_changes(
+    fn a_store_changes_only_its_entry(
         lines in proptest::collection::vec(
             prop_oneof![
                 Just("url: h/new.swf"), Just("url: h/other.swf"), Just("url: "),
