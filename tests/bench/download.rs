@@ -22,7 +22,7 @@ use std::{
 };
 
 use rtmpull::core::rtmp::handshake::digest::Scheme;
-use server::{Authority, Config, Goodbye, Handshake, Replay, Server, Stream, TlsFront, Validity};
+use server::{Authority, Config, Handshake, Replay, Server, Stream, TlsClose, TlsFront, Validity};
 
 fn main() {
     if !cfg!(target_os = "linux") {
@@ -76,7 +76,7 @@ fn compare(chunk_size: u32, bytes: u64, turns: usize) {
     let folder = tempfile::tempdir().expect("a folder for the downloads");
     let file = folder.path().join("out.flv");
     let replay = Arc::new(Replay::new(chunk_size, bytes));
-    let bare = replay.serve_bare();
+    let bare = replay.serve_raw();
     let server = replaying(replay);
     let url = server.url("stream");
     let mut programs = vec![
@@ -96,7 +96,7 @@ fn compare_encrypted(bytes: u64, turns: usize) {
     let folder = tempfile::tempdir().expect("a folder for the downloads");
     let file = folder.path().join("out.flv");
     let replay = Arc::new(Replay::new(4_096, bytes));
-    let bare = replay.serve_bare();
+    let bare = replay.serve_raw();
     let server = replaying(replay);
     let url = server.encrypted_url("stream");
     let programs = [
@@ -113,12 +113,12 @@ fn compare_in_tls(bytes: u64, turns: usize) {
     let folder = tempfile::tempdir().expect("a folder for the downloads");
     let file = folder.path().join("out.flv");
     let replay = Arc::new(Replay::new(4_096, bytes));
-    let bare = replay.serve_bare();
+    let bare = replay.serve_raw();
     let server = replaying(replay);
     let authority = Authority::new("Authority");
-    let identity = authority.identity(Validity::Good);
-    let server = TlsFront::start(server.port(), &identity, Goodbye::Said);
-    let bare = TlsFront::start(bare.port(), &identity, Goodbye::Said);
+    let identity = authority.identity(Validity::Valid);
+    let server = TlsFront::start(server.port(), &identity, TlsClose::CloseNotify);
+    let bare = TlsFront::start(bare.port(), &identity, TlsClose::CloseNotify);
     let url = format!("rtmps://127.0.0.1:{}/app/stream", server.port());
     let programs = [
         Program::rtmpull(&url, &file).with(&["--ca-file", &text(&authority.file())]),

@@ -15,8 +15,8 @@ use std::{
 };
 
 use server::{
-    Config, DelayedConnection, Handshake, Pace, Point, Replay, Server, Step, Stream, Then, Tunnel,
-    TunnelConfig,
+    Config, DelayedConnection, FaultAction, FaultPoint, Handshake, Pace, Replay, Server, Step,
+    Stream, Tunnel, TunnelConfig,
 };
 
 fn main() {
@@ -31,7 +31,7 @@ fn main() {
     println!("| line | source | program | s | MB/s | of the pace | requests/s |");
     println!("| --- | --- | --- | --- | --- | --- | --- |");
     for (round_trip_ms, pace) in [
-        (50, Pace::Times(1.0)),
+        (50, Pace::Speed(1.0)),
         (50, Pace::Unbounded),
         (0, Pace::Unbounded),
     ] {
@@ -94,7 +94,7 @@ fn wait(name: &str, is_silent: bool, waited: Duration) {
     let stream = Stream::live(Replay::clip(30));
     let mut config = Config::serving(stream);
     if is_silent {
-        config = config.with_fault(Point::Step(Step::Media), Then::Silence);
+        config = config.with_fault(FaultPoint::Step(Step::Media), FaultAction::Silence);
     }
     let server = Server::start(Config {
         handshake: Handshake::Plain,

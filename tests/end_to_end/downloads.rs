@@ -7,8 +7,8 @@ use rtmpull::core::rtmp::handshake::digest::Scheme;
 use crate::{
     program::{self, download},
     server::{
-        C2, Clip, Config, Ending, Handshake, OnConnect, OnMissing, Pace, Pipelining, Point, Server,
-        Step, Stream, Tag, Then,
+        C2, Clip, Config, EndSignal, FaultAction, FaultPoint, Handshake, OnConnect, OnMissing,
+        Pace, Pipelining, Server, Step, Stream, Tag,
     },
 };
 
@@ -68,7 +68,7 @@ fn a_server_that_hangs_up_on_a_digest_gets_a_plain_handshake() {
         },
         &[],
     );
-    let shaken: Vec<_> = server.heard().iter().map(|client| client.c2).collect();
+    let shaken: Vec<_> = server.clients().iter().map(|client| client.c2).collect();
     assert_eq!(shaken, [None, Some(C2::Echo)]);
 }
 
@@ -77,7 +77,7 @@ fn media_on_message_stream_0_is_ours() {
     assert_whole(
         Config {
             media_stream_id: Some(0),
-            leaves_set_data_frame: true,
+            keeps_set_data_frame: true,
             ..Config::serving(recorded())
         },
         &[],
@@ -102,7 +102,7 @@ fn chunk_streams_of_two_and_three_bytes_are_read() {
 fn aggregates_are_taken_apart() {
     assert_whole(
         Config {
-            aggregates: 7,
+            tags_per_aggregate: 7,
             ..Config::serving(recorded())
         },
         &[],
@@ -149,7 +149,7 @@ fn pings_are_answered() {
     let server = assert_whole(
         Config {
             ping_every: Some(Duration::from_millis(200)),
-            ..Config::serving(recorded().paced(Pace::Times(4.0)))
+            ..Config::serving(recorded().paced(Pace::Speed(4.0)))
         },
         &[],
     );
@@ -171,7 +171,7 @@ fn commands_follow_each_other_without_waiting() {
 #[test]
 fn a_server_that_does_not_expect_that_gets_them_again() {
     at_once(
-        [Pipelining::Dropped, Pipelining::DeafBehindC1],
+        [Pipelining::Dropped, Pipelining::DroppedAfterC1],
         |pipelining| {
             let config = Config::serving(recorded());
             assert_whole(
@@ -232,7 +232,7 @@ fn a_redirect_is_followed() {
         download.assert_ended(0, "ended");
         assert_media(&download.clip(), &Clip::sample());
     }
-    assert_eq!(target.heard().len(), 2);
+    assert_eq!(target.clients().len(), 2);
 }
 
 #[test]
@@ -243,7 +243,7 @@ fn redirects_in_a_circle_come_to_an_end() {
     });
     let download = download(&server.url("clip"), &[]);
     download.assert_ended(1, "refused");
-    assert_eq!(server.heard().len(), 6, "the first and five hops");
+    assert_eq!(server.clients().len(), 6, "the first and five hops");
 }
 
 #[test]
@@ -285,20 +285,20 @@ fn a_stream_that_is_not_there() {
 
 #[test]
 fn silence_at_every_step_ends_in_time() {
-    let pings = Then::Pings(Duration::from_millis(100));
+    let pings = FaultAction::PingsOnly(Duration::from_millis(100));
     let cases = [
-        (Step::Handshake, Then::Silence, 3, "no-connection"),
-        (Step::Connect, Then::Silence, 1, "stalled"),
+        (Step::Handshake, FaultAction::Silence, 3, "no-connection"),
+        (Step::Connect, FaultAction::Silence, 1, "stalled"),
         (Step::Connect, pings, 1, "stalled"),
-        (Step::CreateStream, Then::Silence, 1, "stalled"),
+        (Step::CreateStream, FaultAction::Silence, 1, "stalled"),
         (Step::CreateStream, pings, 1, "stalled"),
-        (Step::Play, Then::Silence, 1, "stalled"),
+        (Step::Play, FaultAction::Silence, 1, "stalled"),
         (Step::Play, pings, 1, "stalled"),
-        (Step::Media, Then::Silence, 1, "stalled"),
+        (Step::Media, FaultAction::Silence, 1, "stalled"),
         (Step::Media, pings, 1, "stalled"),
     ];
     at_once(cases, |(step, then, code, word)| {
-        let config = Config::serving(recorded()).with_fault(Point::Step(step), then);
+        let config = Config::serving(recorded()).with_fault(FaultPoint::Step(step), then);
         let server = Server::start(config);
         let download = download(&server.url("clip"), &["-m", "1"]);
         download.assert_ended(code, word);
@@ -313,11 +313,11 @@ fn silence_at_every_step_ends_in_time() {
 
 #[test]
 fn a_stream_that_stalls_keeps_what_came() {
-    let pings = Then::Pings(Duration::from_millis(100));
+    let pings = FaultAction::PingsOnly(Duration::from_millis(100));
     let cases = [
-        (Point::Byte(25_000), Then::Silence),
-        (Point::Boundary(25_000), Then::Silence),
-        (Point::Boundary(25_000), pings),
+        (FaultPoint::Byte(25_000), FaultAction::Silence),
+        (FaultPoint::Boundary(25_000), FaultAction::Silence),
+        (FaultPoint::Boundary(25_000), pings),
     ];
     at_once(cases, |(at, then)| {
         assert_broken(recorded(), at, then, 2, "stalled")
@@ -327,17 +327,41 @@ fn a_stream_that_stalls_keeps_what_came() {
 #[test]
 fn a_stream_that_is_cut_keeps_what_came() {
     for stream in [recorded(), live()] {
-        assert_broken(stream.clone(), Point::Byte(25_001), Then::Fin, 2, "cut");
-        assert_broken(stream.clone(), Point::Byte(25_001), Then::Rst, 2, "cut");
-        assert_broken(stream.clone(), Point::Boundary(25_000), Then::Rst, 2, "cut");
+        assert_broken(
+            stream.clone(),
+            FaultPoint::Byte(25_001),
+            FaultAction::Fin,
+            2,
+            "cut",
+        );
+        assert_broken(
+            stream.clone(),
+            FaultPoint::Byte(25_001),
+            FaultAction::Rst,
+            2,
+            "cut",
+        );
+        assert_broken(
+            stream.clone(),
+            FaultPoint::Boundary(25_000),
+            FaultAction::Rst,
+            2,
+            "cut",
+        );
     }
     // The duration tells that a recorded stream is not over.
-    assert_broken(recorded(), Point::Boundary(25_000), Then::Fin, 2, "cut");
+    assert_broken(
+        recorded(),
+        FaultPoint::Boundary(25_000),
+        FaultAction::Fin,
+        2,
+        "cut",
+    );
 }
 
 #[test]
 fn a_connection_closed_at_the_end_is_closed() {
-    let stream = recorded().ending(&[Ending::Fin]);
+    let stream = recorded().ending(&[EndSignal::Fin]);
     let server = Server::start(Config::serving(stream));
     let download = download(&server.url("clip"), &[]);
     download.assert_ended(0, "closed");
@@ -347,15 +371,19 @@ fn a_connection_closed_at_the_end_is_closed() {
 #[test]
 fn every_way_to_end_a_live_stream() {
     for (end, code, word) in [
-        (&[Ending::UnpublishNotify][..], 0, "unpublished"),
+        (&[EndSignal::UnpublishNotify][..], 0, "unpublished"),
         (
-            &[Ending::StreamEof, Ending::PlayStop, Ending::UnpublishNotify],
+            &[
+                EndSignal::StreamEof,
+                EndSignal::PlayStop,
+                EndSignal::UnpublishNotify,
+            ],
             0,
             "unpublished",
         ),
-        (&[Ending::PlayComplete], 0, "unpublished"),
-        (&[Ending::Fin], 0, "closed"),
-        (&[Ending::Rst], 2, "cut"),
+        (&[EndSignal::PlayComplete], 0, "unpublished"),
+        (&[EndSignal::Fin], 0, "closed"),
+        (&[EndSignal::Rst], 2, "cut"),
         (&[], 2, "stalled"),
     ] {
         let server = Server::start(Config::serving(live().ending(end)));
@@ -368,7 +396,7 @@ fn every_way_to_end_a_live_stream() {
 /// Some servers send it in the middle of a session too: only silence makes it an end.
 #[test]
 fn stream_eof_alone_ends_a_live_stream() {
-    let stream = live().ending(&[Ending::StreamEof]);
+    let stream = live().ending(&[EndSignal::StreamEof]);
     let server = Server::start(Config::serving(stream));
     let download = download(&server.url("clip"), &["-v"]);
     download.assert_ended(0, "unpublished");
@@ -383,7 +411,10 @@ fn a_late_join_starts_at_0() {
         let download = download(&server.url("clip"), &["-v"]);
         download.assert_ended(0, "unpublished");
         let (ours, source) = (download.clip(), Clip::sample());
-        let ours: Vec<_> = ours.media().filter(|tag| !tag.is_configuration()).collect();
+        let ours: Vec<_> = ours
+            .media()
+            .filter(|tag| !tag.is_sequence_header())
+            .collect();
         assert_eq!(ours[0].timestamp_ms, 0);
         let last = ours.iter().map(|tag| tag.timestamp_ms).max();
         let last = last.expect("media");
@@ -399,7 +430,7 @@ fn a_late_join_starts_at_0() {
 #[cfg(unix)]
 fn a_signal_finishes_the_file() {
     for (stream, options, code) in [(live(), &["-v"][..], 0), (recorded(), &[], 2)] {
-        let stream = stream.paced(Pace::Times(1.0));
+        let stream = stream.paced(Pace::Speed(1.0));
         let server = Server::start(Config::serving(stream));
         let mut running = program::start(&server.url("clip"), options);
         // The head alone is 49,159 bytes.
@@ -429,7 +460,7 @@ fn assert_whole(config: Config, options: &[&str]) -> Server {
     let download = download(&server.url("clip"), options);
     download.assert_ended(0, "ended");
     assert_media(&download.clip(), &Clip::sample());
-    for client in server.heard() {
+    for client in server.clients() {
         assert_eq!(client.fault, None);
     }
     server
@@ -437,7 +468,7 @@ fn assert_whole(config: Config, options: &[&str]) -> Server {
 
 /// Downloads `stream`, which breaks in its middle.
 #[track_caller]
-fn assert_broken(stream: Stream, at: Point, then: Then, code: i32, word: &str) {
+fn assert_broken(stream: Stream, at: FaultPoint, then: FaultAction, code: i32, word: &str) {
     let server = Server::start(Config::serving(stream).with_fault(at, then));
     let download = download(&server.url("clip"), &["-m", "1"]);
     download.assert_ended(code, word);

@@ -13,8 +13,8 @@ use crate::{
     process::{Finished, Process},
     program::{self, LIMIT, download},
     server::{
-        Clip, Config, Connection, Conversation, Login, LoginScheme, OnConnect, OnMissing, Pace,
-        Server, Stream, Then, status,
+        Clip, Config, Connection, FaultAction, Login, LoginScheme, OnConnect, OnMissing, Pace,
+        ScriptedPeer, Server, Stream, status,
     },
 };
 
@@ -59,19 +59,19 @@ fn a_part_that_ends_before_it_begins_is_complete() {
 
 #[test]
 fn the_other_splits_are_tried_in_turn() {
-    let peer = Conversation::start(|peer, number| match number {
+    let peer = ScriptedPeer::start(|peer, number| match number {
         0 => {
-            peer.shake_hands();
+            peer.accept_plain_handshake();
             assert_eq!(app(peer), "a/b");
-            let _ = peer.fail::<()>(Then::Fin);
+            let _ = peer.fail::<()>(FaultAction::Fin);
         }
         1 => {
-            peer.shake_hands();
+            peer.accept_plain_handshake();
             assert_eq!(app(peer), "a/b/c");
             let invalid = status("error", "NetConnection.Connect.InvalidApp", "no such");
             let _ = peer.queue_command(0, "_error", 1.0, &[Value::Null, invalid.into()]);
             let _ = peer.flush();
-            let _ = peer.fail::<()>(Then::Fin);
+            let _ = peer.fail::<()>(FaultAction::Fin);
         }
         _ => {
             peer.start_playing();
@@ -79,7 +79,7 @@ fn the_other_splits_are_tried_in_turn() {
             let stop = status("status", "NetStream.Play.Stop", "over");
             let _ = peer.queue_command(1, "onStatus", 0.0, &[Value::Null, stop.into()]);
             let _ = peer.flush();
-            let _ = peer.fail::<()>(Then::Fin);
+            let _ = peer.fail::<()>(FaultAction::Fin);
         }
     });
     let url = format!("rtmp://127.0.0.1:{}/a/b/c/d", peer.port());
@@ -108,7 +108,7 @@ fn what_was_tried_is_told_in_the_end() {
         ),
         "{last}"
     );
-    assert_eq!(server.heard().len(), 3);
+    assert_eq!(server.clients().len(), 3);
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn a_chosen_split_is_the_only_one() {
         let server = Server::start(Config::default());
         let url = format!("rtmp://127.0.0.1:{}/a/b/c/d", server.port());
         download(&url, options).assert_ended(1, "not-found");
-        assert_eq!(server.heard().len(), 1, "{options:?}");
+        assert_eq!(server.clients().len(), 1, "{options:?}");
     }
 }
 
@@ -142,7 +142,7 @@ fn neither_silence_nor_a_refusal_is_asked_elsewhere() {
         let download = download(&url, &["-m", "1"]);
         assert_eq!(download.finished.code(), Some(1));
         assert!(!download.finished.stderr.contains("tried"));
-        assert_eq!(server.heard().len(), 1);
+        assert_eq!(server.clients().len(), 1);
     }
 }
 
@@ -334,7 +334,7 @@ fn a_playpath_may_be_long() {
 
 #[test]
 fn hashes_show_progress() {
-    let server = Server::start(Config::serving(recorded().paced(Pace::Times(3.0))));
+    let server = Server::start(Config::serving(recorded().paced(Pace::Speed(3.0))));
     let download = download(&server.url("clip"), &["-#"]);
     download.assert_ended(0, "ended");
     let said = &download.finished.stderr;
@@ -407,7 +407,7 @@ fn called_rtmpdump_it_makes_the_file_at_once_and_asks_for_a_recorded_stream() {
             .contains("ERROR: Failed to open file! no/folder: "),
         "{finished}"
     );
-    assert_eq!(server.heard().len(), 2);
+    assert_eq!(server.clients().len(), 2);
 }
 
 #[test]
@@ -498,7 +498,7 @@ fn the_page_s_command_lines_run() {
 fn assert_page_s(line: &[&str], app: &str, name: &str) {
     let is_live = line.contains(&"--live");
     let stream = if is_live {
-        Stream::live(Clip::sample()).paced(Pace::Times(20.0))
+        Stream::live(Clip::sample()).paced(Pace::Speed(20.0))
     } else {
         recorded()
     };
@@ -600,7 +600,7 @@ fn link(program: &Path, name: &Path) {
 
 #[track_caller]
 fn app(peer: &mut Connection) -> String {
-    let connect = peer.expect("connect");
+    let connect = peer.expect_command("connect");
     let app = connect.values[0].member("app").and_then(Value::as_text);
     app.map(ToString::to_string).unwrap_or_default()
 }

@@ -19,8 +19,8 @@ use crate::{
     process::Process,
     program::{self, Download},
     server::{
-        C2, Clip, Config, Ending, Flaw, Handshake, OnConnect, Pace, Point, Server, Stream, Then,
-        Tunnel, TunnelConfig, prime_and,
+        C2, Clip, Config, EndSignal, FaultAction, FaultPoint, Handshake, HandshakeFlaw, OnConnect,
+        Pace, Server, Stream, Tunnel, TunnelConfig, prime_plus,
     },
     verify::{self, Media},
 };
@@ -59,7 +59,7 @@ fn a_live_stream_comes_whole() {
     for (version, scheme) in KINDS.into_iter().step_by(2) {
         let server = Server::start(Config {
             handshake: Handshake::encrypted(version, scheme),
-            ..Config::serving(Stream::live(Clip::sample()).paced(Pace::Times(8.0)))
+            ..Config::serving(Stream::live(Clip::sample()).paced(Pace::Speed(8.0)))
         });
         let download = program::download(&server.encrypted_url("clip"), &["--live"]);
         download.assert_ended(0, "unpublished");
@@ -69,7 +69,7 @@ fn a_live_stream_comes_whole() {
 
 #[test]
 fn answers_and_acknowledgements_stay_in_step() {
-    let stream = Stream::recorded(Clip::sample()).paced(Pace::Times(4.0));
+    let stream = Stream::recorded(Clip::sample()).paced(Pace::Speed(4.0));
     let server = Server::start(Config {
         handshake: Handshake::encrypted(9, Scheme::KeyFirst),
         chunk_size: 1,
@@ -95,7 +95,7 @@ fn every_option_of_the_scheme_means_the_same() {
     for protocol in ["rtmpe", "2"] {
         program::download(&server.url("clip"), &["--protocol", protocol]).assert_ended(0, "ended");
     }
-    for client in server.heard() {
+    for client in server.clients() {
         assert_eq!(client.c0, Some(6));
         let connect = client.command("connect").expect("it connects");
         let tc_url = connect.values[0].member("tcUrl").expect("a member");
@@ -165,15 +165,26 @@ fn what_is_wrong_with_a_handshake_is_told() {
         zero,
         one,
         five,
-        prime_and(-1),
-        prime_and(0),
-        prime_and(1),
+        prime_plus(-1),
+        prime_plus(0),
+        prime_plus(1),
         [0xFF; 128],
     ];
-    let keys = keys.map(|key| (Flaw::PublicKey(key), "server's public key is invalid"));
+    let keys = keys.map(|key| {
+        (
+            HandshakeFlaw::PublicKey(key),
+            "server's public key is invalid",
+        )
+    });
     let others = [
-        (Flaw::S1Digest, "without a valid handshake digest"),
-        (Flaw::S2Signature, "server's handshake signature is wrong"),
+        (
+            HandshakeFlaw::InvalidS1Digest,
+            "without a valid handshake digest",
+        ),
+        (
+            HandshakeFlaw::InvalidS2Signature,
+            "server's handshake signature is wrong",
+        ),
     ];
     for (flaw, cause) in keys.into_iter().chain(others) {
         for options in [&[][..], &["--allow-plain"]] {
@@ -207,13 +218,13 @@ fn a_type_that_nobody_knows_is_told() {
 #[test]
 fn a_handshake_that_is_cut_is_no_connection_and_none_in_the_clear() {
     for at in [0, 1, 2, 700, 1536, 1537, 1538, 3000, 3072] {
-        for then in [Then::Fin, Then::Rst] {
+        for then in [FaultAction::Fin, FaultAction::Rst] {
             let server = Server::start(
                 Config {
                     handshake: Handshake::encrypted(8, Scheme::KeyFirst),
                     ..Config::default()
                 }
-                .with_fault(Point::Byte(at), then),
+                .with_fault(FaultPoint::Byte(at), then),
             );
             let download = program::download(&server.encrypted_url("clip"), &["--allow-plain"]);
             assert_no_connection(&download, "during the handshake");
@@ -231,7 +242,7 @@ fn an_encrypted_session_that_is_cut_keeps_what_had_come() {
                 handshake: Handshake::encrypted(9, Scheme::DigestFirst),
                 ..Config::serving(Stream::recorded(Clip::sample()).paced(Pace::Unbounded))
             }
-            .with_fault(Point::Byte(at), Then::Fin),
+            .with_fault(FaultPoint::Byte(at), FaultAction::Fin),
         );
         let download = program::download(&server.encrypted_url("clip"), &[]);
         let code = download.finished.code();
@@ -247,7 +258,7 @@ fn an_encrypted_session_that_is_cut_keeps_what_had_come() {
 #[test]
 fn a_secret_that_is_read_in_another_way_takes_one_more_connection() {
     let server = Server::start(Config {
-        handshake: Handshake::flawed(Flaw::LeftAlignedSecret),
+        handshake: Handshake::flawed(HandshakeFlaw::LeftAlignedSecret),
         faulty_connections: 1,
         ..Config::serving(Stream::recorded(Clip::sample()).paced(Pace::Unbounded))
     });
@@ -256,7 +267,7 @@ fn a_secret_that_is_read_in_another_way_takes_one_more_connection() {
     assert_whole(&download);
     let said = &download.finished.stderr;
     assert!(said.contains("trying fresh ones"), "{said}");
-    let clients = server.heard();
+    let clients = server.clients();
     assert_eq!(clients.len(), 2);
     for client in clients {
         assert_eq!((client.c0, client.c2), (Some(6), Some(C2::Signed)));
@@ -266,26 +277,26 @@ fn a_secret_that_is_read_in_another_way_takes_one_more_connection() {
 #[test]
 fn a_secret_that_is_always_read_in_another_way_takes_no_more_than_that() {
     let server = Server::start(Config {
-        handshake: Handshake::flawed(Flaw::LeftAlignedSecret),
+        handshake: Handshake::flawed(HandshakeFlaw::LeftAlignedSecret),
         ..Config::default()
     });
     let download = program::download(&server.encrypted_url("clip"), &["-m", "1"]);
     assert_eq!(download.finished.code(), Some(1), "{}", download.finished);
-    assert_eq!(server.heard().len(), 2);
+    assert_eq!(server.clients().len(), 2);
 }
 
 /// What a recent ffmpeg fails with: it leaves the zero out.
 #[test]
 fn a_secret_that_begins_with_zero_is_read_as_it_is() {
     let server = Server::start(Config {
-        handshake: Handshake::flawed(Flaw::ShortSecret),
+        handshake: Handshake::flawed(HandshakeFlaw::SecretWithLeadingZero),
         faulty_connections: usize::MAX,
         ..Config::serving(Stream::recorded(Clip::sample()).paced(Pace::Unbounded))
     });
     let download = program::download(&server.encrypted_url("clip"), &[]);
     download.assert_ended(0, "ended");
     assert_whole(&download);
-    assert_eq!(server.heard().len(), 1);
+    assert_eq!(server.clients().len(), 1);
 }
 
 #[test]
@@ -311,7 +322,7 @@ fn a_redirect_stays_encrypted() {
 fn a_server_may_ask_for_the_player_in_vain() {
     let server = Server::start(Config {
         handshake: Handshake::encrypted(8, Scheme::KeyFirst),
-        player: Some(PLAYER),
+        required_player: Some(PLAYER),
         ..Config::serving(Stream::recorded(Clip::sample()))
     });
     let download = program::download(&server.encrypted_url("clip"), &["-m", "1"]);
@@ -374,7 +385,7 @@ fn both_play_through_a_tunnel() {
         let output = folder.path().join("out.flv");
         rtmpdump.play(&url, &output, &[]).finish(LIMIT);
         verify::assert_whole(&ffmpeg, &source, &output);
-        for client in server.heard() {
+        for client in server.clients() {
             assert_eq!((client.c0, client.c2), (Some(6), Some(C2::Signed)));
         }
     }
@@ -478,9 +489,10 @@ fn plain(handshake: Handshake) -> Server {
 fn wanting_player(source: &Path, handshake: Handshake, player: SwfProof) -> Config {
     Config {
         handshake,
-        player: Some(player),
+        required_player: Some(player),
         ..Config::serving(
-            Stream::recorded(Clip::read(source)).ending(&[Ending::PlayComplete, Ending::PlayStop]),
+            Stream::recorded(Clip::read(source))
+                .ending(&[EndSignal::PlayComplete, EndSignal::PlayStop]),
         )
     }
 }

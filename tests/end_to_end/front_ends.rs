@@ -11,14 +11,16 @@ use crate::{
     peers::{ffmpeg::Ffmpeg, nginx::Nginx, require, rtmpdump::Rtmpdump, yt_dlp::YtDlp},
     process::Finished,
     program::LIMIT,
-    server::{Clip, Command, Config, OnConnect, Pace, Point, Seeking, Server, Stream, Then},
+    server::{
+        Clip, Command, Config, FaultAction, FaultPoint, OnConnect, Pace, Seeking, Server, Stream,
+    },
 };
 
 #[test]
 fn yt_dlp_downloads_a_recorded_stream() {
     let yt_dlp = require!(YtDlp::find());
     let ours = Ours::new();
-    let stream = Stream::recorded(Clip::sample()).paced(Pace::Times(2.0));
+    let stream = Stream::recorded(Clip::sample()).paced(Pace::Speed(2.0));
     let server = Server::start(Config::serving(stream));
     let finished = run(&yt_dlp, &ours, &["-o", "clip.flv", &server.url("clip")]).succeeded();
     let said = String::from_utf8_lossy(&finished.stdout);
@@ -53,11 +55,11 @@ fn yt_dlp_resumes_what_was_cut() {
     }));
     let server = Server::start(Config {
         faulty_connections: 1,
-        ..config.with_fault(Point::Byte(33_333), Then::Fin)
+        ..config.with_fault(FaultPoint::Byte(33_333), FaultAction::Fin)
     });
     let ours = Ours::new();
     let finished = run(&yt_dlp, &ours, &["-o", "clip.flv", &server.url("clip")]).succeeded();
-    let clients = server.heard();
+    let clients = server.clients();
     let plays = clients.iter().filter_map(|client| client.command("play"));
     let starts: Vec<_> = plays.map(|play| play.values[2].as_number()).collect();
     assert_eq!(starts, [Some(0.0), Some(1000.0)], "{finished}");
@@ -82,7 +84,7 @@ fn nginx_s_app_is_found_by_trying() {
 fn yt_dlp_records_a_live_stream() {
     let yt_dlp = require!(YtDlp::find());
     let ours = Ours::new();
-    let stream = Stream::live(Clip::sample()).paced(Pace::Times(4.0));
+    let stream = Stream::live(Clip::sample()).paced(Pace::Speed(4.0));
     let server = Server::start(Config::serving(stream));
     let info = serde_json::json!({
         "id": "camera",
@@ -126,7 +128,7 @@ fn yt_dlp_reports_what_is_refused() {
         "{finished}"
     );
     // Twice: it tries again as long as the file grows.
-    assert_eq!(server.heard().len(), 2);
+    assert_eq!(server.clients().len(), 2);
 
     let url = "rtmp://127.0.0.1:1/app/clip";
     let finished = run(&yt_dlp, &ours, &["-o", "other.flv", url]);
@@ -267,7 +269,7 @@ fn heard_from_ours(options: &[&str]) -> Vec<Command> {
 fn peer(options: &[&str]) -> Server {
     let clip = Clip::sample();
     let stream = if options.contains(&"--live") {
-        Stream::live(clip).paced(Pace::Times(20.0))
+        Stream::live(clip).paced(Pace::Speed(20.0))
     } else {
         Stream::recorded(clip).paced(Pace::Unbounded)
     };

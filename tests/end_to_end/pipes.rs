@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use crate::{
     process::Process,
     program,
-    server::{Broadcast, Clip, Config, CutConnection, Pace, Server, Stream, Tag, Then},
+    server::{Broadcast, Clip, Config, CutConnection, FaultAction, Pace, Server, Stream, Tag},
 };
 
 #[test]
@@ -24,7 +24,7 @@ fn a_live_stream_goes_on_while_the_reader_pauses_and_nothing_is_lost() {
         enforces_window: true,
         window: 100_000,
         ping_every: Some(Duration::from_millis(700)),
-        ..Config::serving(Stream::live(large_clip()).paced(Pace::Times(4.0)))
+        ..Config::serving(Stream::live(large_clip()).paced(Pace::Speed(4.0)))
     });
     let read = read_after(Duration::from_millis(2500), &server, &["-v"]);
     assert_eq!(read.code, Some(0), "{}", read.stderr);
@@ -41,7 +41,7 @@ fn a_live_stream_goes_on_while_the_reader_pauses_and_nothing_is_lost() {
 #[test]
 fn what_does_not_fit_is_left_out_up_to_a_keyframe_and_told() {
     let server = Server::start(Config::serving(
-        Stream::live(large_clip()).paced(Pace::Times(4.0)),
+        Stream::live(large_clip()).paced(Pace::Speed(4.0)),
     ));
     let options = ["-v", "--queue-size", "1MiB"];
     let read = read_after(Duration::from_millis(1800), &server, &options);
@@ -54,7 +54,7 @@ fn what_does_not_fit_is_left_out_up_to_a_keyframe_and_told() {
 #[test]
 fn scripts_are_told_what_a_slow_reader_lacks() {
     let server = Server::start(Config::serving(
-        Stream::live(large_clip()).paced(Pace::Times(4.0)),
+        Stream::live(large_clip()).paced(Pace::Speed(4.0)),
     ));
     let options = ["-v", "--queue-size", "1MiB", "--progress", "json"];
     let read = read_after(Duration::from_millis(1800), &server, &options);
@@ -107,7 +107,7 @@ fn a_file_beside_a_pipe_gets_the_same() {
 #[test]
 fn a_file_beside_a_pipe_lacks_nothing_that_a_slow_reader_lacks() {
     let server = Server::start(Config::serving(
-        Stream::live(large_clip()).paced(Pace::Times(4.0)),
+        Stream::live(large_clip()).paced(Pace::Speed(4.0)),
     ));
     let tee = Tee::new();
     let options = ["-v", "--queue-size", "1MiB"];
@@ -142,7 +142,7 @@ fn a_recording_goes_on_when_the_reader_of_the_pipe_leaves() {
         (Stream::live(large_clip()), &["-v"][..]),
         (Stream::recorded(large_clip()), &[]),
     ] {
-        let server = Server::start(Config::serving(stream.paced(Pace::Times(8.0))));
+        let server = Server::start(Config::serving(stream.paced(Pace::Speed(8.0))));
         let tee = Tee::new();
         let mut child = tee.start(&server, options);
         let mut stdout = child.stdout.take().expect("a pipe");
@@ -201,7 +201,7 @@ fn a_file_beside_a_pipe_is_cut_into_parts_and_the_pipe_is_not() {
         let offset_ms = line["offset_ms"].as_u64().expect("an offset") as u32;
         let path = PathBuf::from(line["path"].as_str().expect("a path"));
         let tags = media(&Clip::read(&path)).into_iter();
-        let tags = tags.skip_while(|tag| offset_ms > 0 && tag.is_configuration());
+        let tags = tags.skip_while(|tag| offset_ms > 0 && tag.is_sequence_header());
         together.extend(tags.map(|tag| Tag {
             timestamp_ms: tag.timestamp_ms + offset_ms,
             ..tag
@@ -215,7 +215,7 @@ fn a_file_beside_a_pipe_is_cut_into_parts_and_the_pipe_is_not() {
 fn a_lost_connection_begins_a_new_file_and_the_pipe_goes_on() {
     let stream = Stream::broadcast(Broadcast::new(large_clip(), 4.0, true));
     let server = Server::start(Config::serving(stream));
-    let line = CutConnection::start(server.port(), vec![(1_500_000, Then::Fin)]);
+    let line = CutConnection::start(server.port(), vec![(1_500_000, FaultAction::Fin)]);
     let url = format!("rtmp://127.0.0.1:{}/app/clip", line.port());
     let tee = Tee::new();
     let options = ["-v", "--republish-wait", "0", "--gap", "split"];
@@ -224,7 +224,7 @@ fn a_lost_connection_begins_a_new_file_and_the_pipe_goes_on() {
     assert_eq!(read.stderr.matches("gap of").count(), 1, "{}", read.stderr);
     let mut files = tee.tags("out.flv");
     let second = tee.tags("out.2.flv");
-    files.extend(second.into_iter().skip_while(Tag::is_configuration));
+    files.extend(second.into_iter().skip_while(Tag::is_sequence_header));
     let bodies = |tags: &[Tag]| tags.iter().map(|tag| tag.body.clone()).collect::<Vec<_>>();
     let piped = media(&Clip::parse(&read.bytes));
     assert!(bodies(&files) == bodies(&piped));
@@ -244,15 +244,15 @@ fn a_recording_that_is_gone_on_with_has_a_pipe_that_can_be_played() {
     assert!(tee.tags("out.flv") == media(&clip));
     let piped = media(&Clip::parse(&read.bytes));
     let new = clip.media().filter(|tag| tag.timestamp_ms >= 5_000);
-    let piped_frames = piped.iter().filter(|tag| !tag.is_configuration());
+    let piped_frames = piped.iter().filter(|tag| !tag.is_sequence_header());
     assert!(piped_frames.eq(new));
-    assert!(piped[..2].iter().all(Tag::is_configuration));
+    assert!(piped[..2].iter().all(Tag::is_sequence_header));
 }
 
 #[test]
 fn a_signal_finishes_file_and_pipe_within_a_second() {
     let server = Server::start(Config::serving(
-        Stream::live(large_clip()).paced(Pace::Times(4.0)),
+        Stream::live(large_clip()).paced(Pace::Speed(4.0)),
     ));
     // A reader that never comes back, too.
     for is_reading in [true, false] {
@@ -326,7 +326,7 @@ fn a_file_beside_a_pipe_needs_a_pipe_and_a_name() {
 #[test]
 fn what_waits_still_goes_out_after_a_signal() {
     let server = Server::start(Config::serving(
-        Stream::live(large_clip()).paced(Pace::Times(4.0)),
+        Stream::live(large_clip()).paced(Pace::Speed(4.0)),
     ));
     let mut child = start(&server, &["-v"]);
     thread::sleep(Duration::from_millis(1800));

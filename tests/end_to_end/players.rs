@@ -25,7 +25,7 @@ use crate::{
     process::{Finished, Process},
     program::LIMIT,
     server::{
-        Authority, Clip, Config, Goodbye, Handshake, Listener, Proxy, ProxyKind, Server, Stream,
+        Authority, Clip, Config, Handshake, Listener, Proxy, ProxyKind, Server, Stream, TlsClose,
         TlsFront, Validity,
     },
 };
@@ -256,7 +256,7 @@ fn a_server_that_asks_for_the_player_plays_to_it() {
         ] {
             let server = Server::start(Config {
                 handshake,
-                player: Some(player),
+                required_player: Some(player),
                 ..Config::serving(Stream::recorded(Clip::sample()))
             });
             let url = match handshake {
@@ -436,8 +436,8 @@ fn redirects_and_codings_are_undone() {
 fn tls_and_proxies_are_as_for_streams() {
     let web = Web::answering(answer("", &fws()));
     let authority = Authority::new("Authority");
-    let identity = authority.identity(Validity::Good);
-    let front = TlsFront::start(web.listener.port(), &identity, Goodbye::Said);
+    let identity = authority.identity(Validity::Valid);
+    let front = TlsFront::start(web.listener.port(), &identity, TlsClose::CloseNotify);
     let url = &format!("https://127.0.0.1:{}/p.swf", front.port());
     let trusted = &["--ca-file", &authority.file().display().to_string()];
     let home = Home::new();
@@ -466,7 +466,7 @@ fn tls_and_proxies_are_as_for_streams() {
         );
         Answer::Bytes(redirect.into_bytes())
     });
-    let front = TlsFront::start(down.listener.port(), &identity, Goodbye::Said);
+    let front = TlsFront::start(down.listener.port(), &identity, TlsClose::CloseNotify);
     let url = &format!("https://127.0.0.1:{}/p.swf", front.port());
     let finished = home.run(&[&["-W", url], &trusted[..]].concat());
     assert_proved(&finished);

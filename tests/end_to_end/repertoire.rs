@@ -21,8 +21,8 @@ use crate::{
     downloads::assert_media,
     peers::{require, rtmpdump::Rtmpdump},
     server::{
-        Clip, Command, Config, Handshake, Heard, Login, LoginScheme, OnConnect, Pace, SecureToken,
-        Server, Stream,
+        ClientRecord, Clip, Command, Config, Handshake, Login, LoginScheme, OnConnect, Pace,
+        SecureToken, Server, Stream,
     },
 };
 
@@ -59,7 +59,7 @@ fn a_user_is_let_in_by_each_kind_of_login() {
                 session.connect.app = app.into();
                 session.login = user("joe", "s3cret");
             });
-            let apps: Vec<String> = server.heard().iter().map(app_of).collect();
+            let apps: Vec<String> = server.clients().iter().map(app_of).collect();
             assert_eq!(apps.len(), 3, "{apps:?}");
             assert_eq!(apps[0], app);
             assert!(apps[1].ends_with("&user=joe"), "{apps:?}");
@@ -83,7 +83,7 @@ fn who_is_not_let_in_is_told_why_and_asks_no_more() {
             assert_eq!(outcome.ending, Ending::Refused);
             assert!(outcome.reason.contains(words), "{}", outcome.reason);
             assert!(!outcome.reason.contains("joe"), "{}", outcome.reason);
-            assert_eq!(server.heard().len(), connections);
+            assert_eq!(server.clients().len(), connections);
         }
     }
 }
@@ -98,16 +98,16 @@ fn a_login_is_made_anew_where_a_redirect_leads_to() {
         ..with_login(LoginScheme::Adobe)
     };
     assert_whole(here, |session| session.login = user("joe", "s3cret"));
-    assert_eq!(there.heard().len(), 3);
-    assert_eq!(app_of(&there.heard()[0]), "app");
+    assert_eq!(there.clients().len(), 3);
+    assert_eq!(app_of(&there.clients()[0]), "app");
 }
 
 #[test]
 fn buffer_after_buffer_is_asked_for_and_nothing_comes_twice() {
-    for (ms, aggregates) in [(700, 0), (100, 0), (1_000, 7)] {
+    for (ms, tags_per_aggregate) in [(700, 0), (100, 0), (1_000, 7)] {
         let stream = Stream::recorded(Clip::sample()).paced(Pace::UntilEmpty { ms });
         let config = Config {
-            aggregates,
+            tags_per_aggregate,
             ..Config::serving(stream)
         };
         let start = Instant::now();
@@ -133,7 +133,7 @@ fn without_the_trick_a_server_that_waits_for_it_is_left_in_time() {
 #[test]
 fn a_playlist_is_set_for_servers_that_want_one() {
     let config = Config {
-        wants_playlist: true,
+        requires_playlist: true,
         ..recorded()
     };
     let (outcome, _) = play(config.clone(), |_| {});
@@ -315,7 +315,7 @@ fn said(server: &Server) -> Vec<String> {
 }
 
 /// The app that a client connected to.
-fn app_of(heard: &Heard) -> String {
+fn app_of(heard: &ClientRecord) -> String {
     let connect = heard.command("connect").expect("it connects");
     let app = connect.values[0].member("app").and_then(Value::as_text);
     app.expect("an app").to_string()

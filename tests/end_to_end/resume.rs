@@ -16,7 +16,8 @@ use crate::{
     process::{Finished, Process},
     program::LIMIT,
     server::{
-        Clip, Config, Ending, Fault, Pace, Point, SeekTo, Seeking, Server, Stream, Tag, Then,
+        Clip, Config, EndSignal, Fault, FaultAction, FaultPoint, Pace, SeekTo, Seeking, Server,
+        Stream, Tag,
     },
 };
 
@@ -26,11 +27,11 @@ fn every_server_s_way_to_seek_gives_the_same_file() {
     let keyframes = [-1, 0, 1, 2].map(SeekTo::Keyframe);
     for to in keyframes.into_iter().chain([SeekTo::Beginning]) {
         for restarts_clock in [false, true] {
-            for sends_configuration in [false, true] {
+            for sends_sequence_headers in [false, true] {
                 let seeking = Seeking {
                     to,
                     restarts_clock,
-                    sends_configuration,
+                    sends_sequence_headers,
                 };
                 for cut in [18_000, 33_333] {
                     let part = Part::cut_at(cut);
@@ -93,7 +94,7 @@ fn a_part_is_held_to_its_end_and_not_asked_for_again() {
     assert!((2_400..2_500).contains(&last), "{last}");
     let before = part.read();
     part.resume(&server, &["-B", "2"]).assert_ended(0, "limit");
-    assert_eq!(server.heard().len(), 1);
+    assert_eq!(server.clients().len(), 1);
     assert!(part.read() == before);
 }
 
@@ -154,13 +155,13 @@ fn a_cut_within_the_overlap_loses_nothing() {
     let before = part.read();
     for bytes in [8_500, 9_500] {
         let config = Config::serving(recorded());
-        let server = Server::start(config.with_fault(Point::Byte(bytes), Then::Fin));
+        let server = Server::start(config.with_fault(FaultPoint::Byte(bytes), FaultAction::Fin));
         part.resume(&server, &[]).assert_ended(2, "cut");
         assert!(part.read() == before, "cut after {bytes}");
     }
     for bytes in [20_000, 21_000, 22_000] {
         let config = Config::serving(recorded());
-        let server = Server::start(config.with_fault(Point::Byte(bytes), Then::Fin));
+        let server = Server::start(config.with_fault(FaultPoint::Byte(bytes), FaultAction::Fin));
         part.resume(&server, &[]);
     }
     assert!(part.read().len() > before.len());
@@ -173,8 +174,11 @@ fn a_cut_within_the_overlap_loses_nothing() {
 fn a_complete_file_is_complete_and_stays_as_it_is() {
     let whole = whole(&Clip::sample());
     for (end, word) in [
-        (&[Ending::StreamEof, Ending::PlayComplete][..], "ended"),
-        (&[Ending::Fin], "closed"),
+        (
+            &[EndSignal::StreamEof, EndSignal::PlayComplete][..],
+            "ended",
+        ),
+        (&[EndSignal::Fin], "closed"),
     ] {
         let part = Part::of(&whole);
         let server = Server::start(Config::serving(recorded().ending(end)));
@@ -191,7 +195,7 @@ fn a_complete_file_is_complete_and_stays_as_it_is() {
 fn what_is_not_of_this_stream_stays_as_it_is() {
     let mut other = Clip::sample();
     for tag in &mut other.tags {
-        if !tag.is_configuration() && tag.kind != Tag::SCRIPT {
+        if !tag.is_sequence_header() && tag.kind != Tag::SCRIPT {
             tag.body.push(0);
         }
     }
@@ -199,7 +203,7 @@ fn what_is_not_of_this_stream_stays_as_it_is() {
     let part = Part::of(&whole(&other)[..80_000]);
     part.resume(&server, &[]).assert_ended(1, "mismatch");
     assert!(!part.is_touched());
-    let connections = server.heard().len();
+    let connections = server.clients().len();
     assert!((2..=5).contains(&connections), "{connections} connections");
     for file in [
         &b"RIFF and so on"[..],
@@ -220,7 +224,7 @@ fn what_is_not_of_this_stream_stays_as_it_is() {
     assert!(said.contains("(--repair keeps that)"), "{said}");
     assert!(part.read() == damaged && !part.is_touched());
     assert_eq!(
-        server.heard().len(),
+        server.clients().len(),
         connections,
         "it needs no connection for that"
     );
@@ -251,7 +255,7 @@ fn rtmpdump_s_own_part_goes_on_and_keeps_its_head() {
     for (cut, torn) in [(25_000, 0), (41_000, 0), (41_000, 700)] {
         let part = Part::of(b"");
         let config = Config::serving(recorded());
-        let server = Server::start(config.with_fault(Point::Byte(cut), Then::Fin));
+        let server = Server::start(config.with_fault(FaultPoint::Byte(cut), FaultAction::Fin));
         rtmpdump
             .play(&server.url("clip"), &part.file(), &[])
             .finish(LIMIT);
@@ -326,7 +330,7 @@ fn what_cannot_be_written_is_told_before_connecting() {
             Resumed { finished }.assert_ended(1, "output-failed");
         }
     }
-    assert_eq!(server.heard().len(), 0);
+    assert_eq!(server.clients().len(), 0);
     assert_eq!(
         fs::read(folder.path().join("file")).expect("a file"),
         b"old"
@@ -360,8 +364,8 @@ impl Part {
         let part = Self::of(b"");
         let config = Config {
             fault: Some(Fault {
-                at: Point::Byte(bytes),
-                then: Then::Rst,
+                at: FaultPoint::Byte(bytes),
+                then: FaultAction::Rst,
             }),
             ..Config::serving(recorded())
         };

@@ -9,7 +9,7 @@ use crate::{
     downloads::at_once,
     process::{Finished, Process},
     program::LIMIT,
-    server::{Clip, Config, OnConnect, Pace, Point, Server, Step, Stream, Then},
+    server::{Clip, Config, FaultAction, FaultPoint, OnConnect, Pace, Server, Step, Stream},
 };
 
 #[test]
@@ -75,9 +75,11 @@ fn the_summary_tells_the_truth() {
 
 #[test]
 fn every_end_has_its_summary() {
-    let cut = Config::serving(recorded()).with_fault(Point::Byte(25_001), Then::Fin);
-    let silent = Config::serving(recorded()).with_fault(Point::Step(Step::Media), Then::Silence);
-    let deaf = Config::serving(recorded()).with_fault(Point::Step(Step::Handshake), Then::Silence);
+    let cut = Config::serving(recorded()).with_fault(FaultPoint::Byte(25_001), FaultAction::Fin);
+    let silent =
+        Config::serving(recorded()).with_fault(FaultPoint::Step(Step::Media), FaultAction::Silence);
+    let deaf = Config::serving(recorded())
+        .with_fault(FaultPoint::Step(Step::Handshake), FaultAction::Silence);
     let refusing = Config {
         connect: OnConnect::Reject {
             code: "NetConnection.Connect.Rejected",
@@ -200,7 +202,7 @@ mod descriptors {
             assert!(run.stderr.starts_with("ERROR: usage: "), "{run}");
             assert!(run.stderr.contains(cause), "{run}");
         }
-        assert_eq!(server.heard().len(), 0);
+        assert_eq!(server.clients().len(), 0);
     }
 
     /// More lines than a pipe and the queue take: whoever reads again gets the summary in any case.
@@ -287,7 +289,7 @@ mod descriptors {
         let sample = Clip::sample();
         let mut clip = sample.clone();
         for round in 1..60 {
-            let media = sample.media().filter(|tag| !tag.is_configuration());
+            let media = sample.media().filter(|tag| !tag.is_sequence_header());
             clip.tags.extend(media.cloned().map(|tag| Tag {
                 timestamp_ms: tag.timestamp_ms + 3_040 * round,
                 ..tag
@@ -300,7 +302,7 @@ mod descriptors {
 #[test]
 fn a_heartbeat_is_written_while_media_arrives() {
     let live = Stream::live(Clip::sample())
-        .paced(Pace::Times(1.0))
+        .paced(Pace::Speed(1.0))
         .ending(&[]);
     let server = Server::start(Config::serving(live));
     let options = ["-v", "-m", "4", "--retry", "0", "--heartbeat", "beat"];
@@ -389,7 +391,7 @@ mod service {
     #[test]
     fn a_manager_is_told_once_media_arrives_and_while_it_does() {
         let live = Stream::live(Clip::sample())
-            .paced(Pace::Times(1.0))
+            .paced(Pace::Speed(1.0))
             .ending(&[]);
         let server = Server::start(Config::serving(live));
         let mut run = Run::new(&server.url("clip"), &[], &["-v", "-m", "2", "--retry", "0"]);
@@ -575,5 +577,5 @@ fn the<'a>(events: &'a [Json], wanted: &str) -> &'a Json {
 }
 
 fn recorded() -> Stream {
-    Stream::recorded(Clip::sample()).paced(Pace::Times(4.0))
+    Stream::recorded(Clip::sample()).paced(Pace::Speed(4.0))
 }

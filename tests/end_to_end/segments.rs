@@ -209,7 +209,7 @@ fn a_signal_finishes_the_last_part() {
 fn where_flvs_clock_ends_a_recording_goes_on_in_another_part() {
     const HOUR_MS: u32 = 3_600_000;
     let sample = Clip::sample();
-    let configuration = sample.media().filter(|tag| tag.is_configuration());
+    let configuration = sample.media().filter(|tag| tag.is_sequence_header());
     let keyframe = sample.media().find(|tag| tag.is_keyframe()).expect("one");
     // 2^31 ms are 596.5 hours.
     let hourly = (0..600).map(|hour| Tag {
@@ -594,7 +594,7 @@ impl Recorded {
         for (line, file) in self.list().iter().zip(self.files()) {
             let offset_ms = line["offset_ms"].as_u64().expect("an offset") as u32;
             let tags = media(&file).into_iter();
-            let is_repeated = |tag: &Tag| offset_ms > 0 && tag.is_configuration();
+            let is_repeated = |tag: &Tag| offset_ms > 0 && tag.is_sequence_header();
             let tags = tags.skip_while(is_repeated).map(|tag| Tag {
                 timestamp_ms: tag.timestamp_ms + offset_ms,
                 ..tag
@@ -614,10 +614,10 @@ impl Recorded {
             let [video, audio, first, ..] = &tags[..] else {
                 panic!("no media in {}", file.display());
             };
-            assert!(video.is_configuration() && audio.is_configuration());
+            assert!(video.is_sequence_header() && audio.is_sequence_header());
             let first_picture = tags
                 .iter()
-                .find(|tag| tag.kind == Tag::VIDEO && !tag.is_configuration());
+                .find(|tag| tag.kind == Tag::VIDEO && !tag.is_sequence_header());
             assert!(
                 first_picture.is_some_and(Tag::is_keyframe),
                 "{}",
@@ -657,7 +657,7 @@ fn looped() -> Clip {
     let round = |number: u32| {
         let tags = sample
             .media()
-            .filter(move |tag| number == 0 || !tag.is_configuration());
+            .filter(move |tag| number == 0 || !tag.is_sequence_header());
         let tags = tags.filter(|tag| tag.body.len() > 5);
         tags.map(move |tag| Tag {
             timestamp_ms: tag.timestamp_ms + number * 3_000,

@@ -15,8 +15,8 @@ use crate::{
     fixtures,
     peers::{ffmpeg::Ffmpeg, require, rtmpdump::Rtmpdump},
     server::{
-        C2, Clip, Config, Conversation, Ending, Handshake, Login, LoginScheme, Pace, Point, Replay,
-        SecureToken, Server, Step, Stream, Then, Tunnel, TunnelConfig,
+        C2, Clip, Config, EndSignal, FaultAction, FaultPoint, Handshake, Login, LoginScheme, Pace,
+        Replay, ScriptedPeer, SecureToken, Server, Step, Stream, Tunnel, TunnelConfig,
     },
     verify::{self, Media},
 };
@@ -86,7 +86,7 @@ fn rtmpdump_pauses_sets_a_playlist_and_answers_a_secure_token() {
     let stream = Stream::recorded(Clip::read(&source)).paced(Pace::UntilEmpty { ms: 700 });
     let server = Server::start(Config {
         handshake: Handshake::Plain,
-        wants_playlist: true,
+        requires_playlist: true,
         secure_token: Some(SecureToken {
             token: "c1d2e3f40011223344556677",
             answer: b"\x17\xAB\xD7\x58\x1F\xD3\x0B\xA6\x26\x4F\x89\x95",
@@ -145,7 +145,7 @@ fn ffmpeg_logs_in() {
             let url = format!("rtmp://joe:s3cret@127.0.0.1:{port}/{app}/clip");
             let played = Media::read(&ffmpeg, url.as_ref());
             played.assert_equals(&Media::read(&ffmpeg, &source));
-            assert_eq!(server.heard().len(), 3, "{scheme:?}");
+            assert_eq!(server.clients().len(), 3, "{scheme:?}");
         }
     }
 }
@@ -199,12 +199,12 @@ fn aggregates_and_other_habits_are_understood() {
     let stream = || Stream::recorded(Clip::read(&source)).paced(Pace::Unbounded);
     for config in [
         Config {
-            aggregates: 7,
+            tags_per_aggregate: 7,
             ..Config::serving(stream())
         },
         Config {
             media_stream_id: Some(0),
-            leaves_set_data_frame: true,
+            keeps_set_data_frame: true,
             ..Config::serving(stream())
         },
         Config {
@@ -250,7 +250,7 @@ fn rtmpdump_plays_prepared_bytes() {
 #[test]
 fn a_ping_that_is_answered_keeps_the_connection() {
     let rtmpdump = require!(Rtmpdump::find());
-    let stream = Stream::recorded(Clip::sample()).paced(Pace::Times(3.0));
+    let stream = Stream::recorded(Clip::sample()).paced(Pace::Speed(3.0));
     let server = Server::start(Config {
         ping_every: Some(Duration::from_millis(300)),
         ..Config::serving(stream)
@@ -275,14 +275,14 @@ fn a_ping_that_is_not_answered_ends_it() {
         ..Config::default()
     });
     let mut client = BareClient::connect(&server);
-    client.shake_hands();
+    client.handshake();
     client.read_to_end().expect("it is closed in order");
 }
 
 #[test]
 fn a_cut_comes_after_exactly_so_many_bytes() {
     for at in [0, 1, 1537, 3072, 3073] {
-        let config = Config::default().with_fault(Point::Byte(at), Then::Fin);
+        let config = Config::default().with_fault(FaultPoint::Byte(at), FaultAction::Fin);
         let server = Server::start(config);
         let mut client = BareClient::connect(&server);
         client.send(&[3; 1537]);
@@ -295,7 +295,7 @@ fn a_cut_comes_after_exactly_so_many_bytes() {
 
 #[test]
 fn a_reset_is_a_reset() {
-    let config = Config::default().with_fault(Point::Byte(100), Then::Rst);
+    let config = Config::default().with_fault(FaultPoint::Byte(100), FaultAction::Rst);
     let server = Server::start(config);
     let mut client = BareClient::connect(&server);
     client.send(&[3; 1537]);
@@ -307,22 +307,22 @@ fn a_reset_is_a_reset() {
 fn a_fault_is_met_as_often_as_planned() {
     let server = Server::start(Config {
         faulty_connections: 1,
-        ..Config::default().with_fault(Point::Step(Step::Handshake), Then::Fin)
+        ..Config::default().with_fault(FaultPoint::Step(Step::Handshake), FaultAction::Fin)
     });
     let mut first = BareClient::connect(&server);
     let left = first.read_to_end().expect("it is closed in order");
     assert!(left.is_empty());
-    BareClient::connect(&server).shake_hands();
+    BareClient::connect(&server).handshake();
 }
 
 #[test]
 #[should_panic(expected = "the client was gone before play")]
 fn a_conversation_that_does_not_come_to_its_end_fails_the_test() {
-    let peer = Conversation::start(|peer, _| {
-        peer.shake_hands();
-        peer.expect("play");
+    let peer = ScriptedPeer::start(|peer, _| {
+        peer.accept_plain_handshake();
+        peer.expect_command("play");
     });
-    BareClient::connect_to(peer.port()).shake_hands();
+    BareClient::connect_to(peer.port()).handshake();
 }
 
 #[test]
@@ -330,7 +330,7 @@ fn a_conversation_plays() {
     let rtmpdump = require!(Rtmpdump::find());
     let tag = Clip::sample().tags.swap_remove(1);
     let body = tag.body.clone();
-    let peer = Conversation::start(move |peer, _| {
+    let peer = ScriptedPeer::start(move |peer, _| {
         peer.start_playing();
         peer.queue(6, Kind(tag.kind), 1, 0, &tag.body).unwrap();
         // The same once more, its chunk header spelled out: type 1, 40 ms later.
@@ -338,7 +338,7 @@ fn a_conversation_plays() {
         peer.send(&[0x46, 0, 0, 40, 0, 0, length, tag.kind])
             .unwrap();
         peer.send(&tag.body).unwrap();
-        let _ = peer.fail::<()>(Then::Fin);
+        let _ = peer.fail::<()>(FaultAction::Fin);
     });
     let (_folder, output) = output();
     rtmpdump.play(&peer.url("clip"), &output, &[]).finish(LIMIT);
@@ -364,7 +364,7 @@ impl BareClient {
         Self(socket)
     }
 
-    fn shake_hands(&mut self) {
+    fn handshake(&mut self) {
         self.send(&[3; 1537]);
         self.0.read_exact(&mut [0; 3073]).expect("S0, S1 and S2");
         self.send(&[0; 1536]);
@@ -385,8 +385,8 @@ fn late_join(source: &Path) -> Config {
     let stream = Stream::live_joined(Clip::read(source), 900_000, 1_500);
     Config::serving(
         stream
-            .paced(Pace::Times(4.0))
-            .ending(&[Ending::UnpublishNotify]),
+            .paced(Pace::Speed(4.0))
+            .ending(&[EndSignal::UnpublishNotify]),
     )
 }
 

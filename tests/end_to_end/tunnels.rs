@@ -7,7 +7,7 @@ use crate::{
     peers::{nginx, require},
     program::{Download, download},
     server::{
-        Clip, Config, DelayedConnection, Ending, Framing, Headers, OnAhead, OnConnect, Pace,
+        Clip, Config, DelayedConnection, EndSignal, Framing, Headers, OnConnect, OnPipelined, Pace,
         Server, Stream, Tag, Tunnel, TunnelConfig, TunnelFault,
     },
 };
@@ -43,12 +43,12 @@ fn streams_come_through_whatever_web_servers_do() {
             ..usual()
         },
         TunnelConfig {
-            ahead: OnAhead::Closed,
+            pipelined: OnPipelined::Closed,
             bytes_per_answer: 1000,
             ..usual()
         },
         TunnelConfig {
-            ahead: OnAhead::Refused,
+            pipelined: OnPipelined::Refused,
             bytes_per_answer: 1000,
             ..usual()
         },
@@ -83,7 +83,7 @@ fn streams_come_through_whatever_web_servers_do() {
 fn a_lost_request_is_made_once_more() {
     at_once([1, 2, 3, 5, 8], |number| {
         let config = TunnelConfig {
-            fault: Some((number, TunnelFault::Lose)),
+            fault: Some((number, TunnelFault::LoseAnswer)),
             bytes_per_answer: 4_000,
             ..TunnelConfig::default()
         };
@@ -111,7 +111,7 @@ fn a_refusal_of_what_came_ahead_of_its_turn_is_no_end() {
 
 #[test]
 fn the_end_of_a_session_is_the_end_of_the_stream() {
-    let stream = live().ending(&[Ending::Fin]);
+    let stream = live().ending(&[EndSignal::Fin]);
     let (download, _front) = through(stream, TunnelConfig::default(), true);
     download.assert_ended(0, "closed");
     assert_eq!(media(&download.clip()), media(&Clip::sample()));
@@ -206,6 +206,6 @@ fn recorded() -> Stream {
 fn live() -> Stream {
     // The session stays open, for us to close it.
     Stream::live(Clip::sample())
-        .paced(Pace::Times(4.0))
-        .ending(&[Ending::UnpublishNotify])
+        .paced(Pace::Speed(4.0))
+        .ending(&[EndSignal::UnpublishNotify])
 }

@@ -17,8 +17,8 @@ pub struct Broadcast {
     pub has_cache: bool,
     /// What the timestamps count from.
     pub clock: PublisherClock,
-    began: OnceLock<Instant>,
-    sent: Mutex<Vec<Sent>>,
+    start: OnceLock<Instant>,
+    sent: Mutex<Vec<SentFrame>>,
 }
 
 /// What the timestamps of a broadcast count from.
@@ -32,7 +32,7 @@ pub enum PublisherClock {
 
 /// A frame or a configuration on its way to a player.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sent {
+pub struct SentFrame {
     /// The number of the connection, from 0: ports are used again.
     pub connection: usize,
     /// How many bytes of the connection there are with it, S0 the first.
@@ -40,7 +40,7 @@ pub struct Sent {
     pub kind: u8,
     /// Its place in the clip.
     pub at_ms: u32,
-    pub is_configuration: bool,
+    pub is_sequence_header: bool,
 }
 
 impl Broadcast {
@@ -50,7 +50,7 @@ impl Broadcast {
             speed,
             has_cache,
             clock: PublisherClock::From(0),
-            began: OnceLock::new(),
+            start: OnceLock::new(),
             sent: Mutex::default(),
         }
     }
@@ -62,22 +62,22 @@ impl Broadcast {
     }
 
     /// When it began: now, for the first who asks.
-    pub fn began(&self) -> Instant {
-        *self.began.get_or_init(Instant::now)
+    pub fn start(&self) -> Instant {
+        *self.start.get_or_init(Instant::now)
     }
 
     /// Where it is, in milliseconds.
     pub fn position_ms(&self) -> u32 {
-        let elapsed: Duration = self.began().elapsed();
+        let elapsed: Duration = self.start().elapsed();
         (elapsed.as_secs_f64() * 1000.0 * self.speed) as u32
     }
 
     /// All that was sent to anybody, in order.
-    pub fn sent(&self) -> Vec<Sent> {
+    pub fn sent(&self) -> Vec<SentFrame> {
         self.sent.lock().expect("nobody panics with it").clone()
     }
 
-    pub(super) fn note(&self, sent: Sent) {
+    pub(super) fn record_frame(&self, sent: SentFrame) {
         self.sent.lock().expect("nobody panics with it").push(sent);
     }
 }

@@ -26,7 +26,7 @@ pub struct Identity {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Validity {
     /// For `localhost` and 127.0.0.1, now.
-    Good,
+    Valid,
     /// For another host.
     WrongName,
     /// For `localhost`, some years ago.
@@ -54,7 +54,7 @@ impl Authority {
     /// Vouches for a server.
     pub fn identity(&self, validity: Validity) -> Identity {
         let names = match validity {
-            Validity::Good | Validity::Expired => vec!["localhost".into(), "127.0.0.1".into()],
+            Validity::Valid | Validity::Expired => vec!["localhost".into(), "127.0.0.1".into()],
             Validity::WrongName => vec!["wrong.example".into()],
         };
         let mut params = CertificateParams::new(names).expect("names that can be");
@@ -71,7 +71,7 @@ impl Authority {
 impl Identity {
     /// A server called `name` that vouches for itself, as `openssl req -x509` makes it: with the mark of
     /// an authority.
-    pub fn alone(name: &str) -> Self {
+    pub fn self_signed(name: &str) -> Self {
         let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a name that can be");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a key");

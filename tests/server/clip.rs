@@ -44,7 +44,7 @@ impl Clip {
         let mut clip = Self::parse(include_bytes!("thin.flv"));
         let is_wanted = |tag: &Tag| tag.body.len() > 5 && tag.timestamp_ms > 0;
         clip.tags
-            .retain(|tag| tag.kind == Tag::SCRIPT || tag.is_configuration() || is_wanted(tag));
+            .retain(|tag| tag.kind == Tag::SCRIPT || tag.is_sequence_header() || is_wanted(tag));
         clip
     }
 
@@ -84,7 +84,7 @@ impl Clip {
 
     /// All tags but `onMetaData`: audio and video, codec configuration included, and other script
     /// data.
-    pub fn behind_metadata(&self) -> impl Iterator<Item = &Tag> {
+    pub fn tags_after_metadata(&self) -> impl Iterator<Item = &Tag> {
         let metadata = self.tags.iter().position(|tag| tag.kind == Tag::SCRIPT);
         let tags = self.tags.iter().enumerate();
         tags.filter(move |(index, _)| Some(*index) != metadata)
@@ -108,7 +108,7 @@ impl Tag {
     pub const SCRIPT: u8 = 18;
 
     /// Whether it configures a decoder: AAC's and AVC's sequence headers, and those of Enhanced RTMP.
-    pub fn is_configuration(&self) -> bool {
+    pub fn is_sequence_header(&self) -> bool {
         match (self.kind, self.body.first(), self.body.get(1)) {
             (Self::AUDIO, Some(0x90), _) => true,
             (Self::AUDIO, Some(first), Some(0)) => first >> 4 == 10,
@@ -122,7 +122,7 @@ impl Tag {
     /// nothing but a header.
     pub fn is_keyframe(&self) -> bool {
         let frame = self.body.first().map_or(0, |first| first >> 4 & 7);
-        let has_picture = self.body.len() > 5 && !self.is_configuration();
+        let has_picture = self.body.len() > 5 && !self.is_sequence_header();
         self.kind == Self::VIDEO && frame == 1 && has_picture
     }
 }

@@ -16,9 +16,9 @@ pub struct Config {
     pub login: Option<Login>,
     pub secure_token: Option<SecureToken>,
     /// The player that clients have to prove that they are, before they are played to.
-    pub player: Option<SwfProof>,
+    pub required_player: Option<SwfProof>,
     /// Whether a stream is only there for those who have set a playlist with it.
-    pub wants_playlist: bool,
+    pub requires_playlist: bool,
     pub pipelining: Pipelining,
     pub missing: OnMissing,
     /// What `createStream` answers.
@@ -38,9 +38,9 @@ pub struct Config {
     /// Whether commands come as type 17 and data as type 15.
     pub sends_amf3: bool,
     /// Whether a publisher's `@setDataFrame` is left in front of `onMetaData`.
-    pub leaves_set_data_frame: bool,
+    pub keeps_set_data_frame: bool,
     /// How many audio and video tags an aggregate message holds; below 2 there are none.
-    pub aggregates: usize,
+    pub tags_per_aggregate: usize,
     /// How many tags come before Play.Start.
     pub tags_before_start: usize,
     pub fault: Option<Fault>,
@@ -54,7 +54,7 @@ pub struct Stream {
     pub source: Source,
     pub pace: Pace,
     /// What is said after the last tag, in order; then the connection is silent.
-    pub end: Vec<Ending>,
+    pub end: Vec<EndSignal>,
     /// What becomes of the start that a player asks for.
     pub seeking: Seeking,
 }
@@ -66,7 +66,7 @@ pub struct Seeking {
     /// Whether the timestamps count from there.
     pub restarts_clock: bool,
     /// Whether codec configuration comes first.
-    pub sends_configuration: bool,
+    pub sends_sequence_headers: bool,
 }
 
 /// Which keyframe is taken.
@@ -84,7 +84,7 @@ impl Default for Seeking {
         Self {
             to: SeekTo::Keyframe(0),
             restarts_clock: false,
-            sends_configuration: true,
+            sends_sequence_headers: true,
         }
     }
 }
@@ -114,14 +114,14 @@ pub enum Pace {
     /// The announced buffer length ahead (a second where none was), then as time goes by.
     Buffered,
     /// So many times as fast as time goes by.
-    Times(f64),
+    Speed(f64),
     /// So many milliseconds at once, then Buffer Empty, and no more before a pause and its end.
     UntilEmpty { ms: u32 },
 }
 
 /// One of the ways in which a server says that it is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
+pub enum EndSignal {
     StreamEof,
     PlayComplete,
     PlayStop,
@@ -155,20 +155,20 @@ pub struct Encryption {
     /// Where S1 has its digest and its public key.
     pub scheme: Scheme,
     /// What is wrong with it on the first [`Config::faulty_connections`].
-    pub flaw: Option<Flaw>,
+    pub flaw: Option<HandshakeFlaw>,
 }
 
 /// What is wrong with an encrypted handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Flaw {
+pub enum HandshakeFlaw {
     /// S1 has no valid digest at either place.
-    S1Digest,
+    InvalidS1Digest,
     /// S2 is not signed in answer to C1.
-    S2Signature,
+    InvalidS2Signature,
     /// S1 has this for a public key.
     PublicKey([u8; 128]),
     /// None: the secret begins with a zero byte, which some leave out.
-    ShortSecret,
+    SecretWithLeadingZero,
     /// The secret begins with a zero byte, which stands at its end instead.
     LeftAlignedSecret,
 }
@@ -184,7 +184,7 @@ impl Handshake {
     }
 
     /// Encrypted, and something wrong with it.
-    pub fn flawed(flaw: Flaw) -> Self {
+    pub fn flawed(flaw: HandshakeFlaw) -> Self {
         Self::Encrypted(Encryption {
             version: 8,
             scheme: Scheme::DigestFirst,
@@ -242,7 +242,7 @@ pub enum Pipelining {
     /// The connection is closed.
     Refused,
     /// Whatever follows C1 in the same read is thrown away, as one server does.
-    DeafBehindC1,
+    DroppedAfterC1,
 }
 
 /// The answer to `play` for a stream that is not there.
@@ -257,13 +257,13 @@ pub enum OnMissing {
 /// Something goes wrong, once per connection.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Fault {
-    pub at: Point,
-    pub then: Then,
+    pub at: FaultPoint,
+    pub then: FaultAction,
 }
 
 /// Where it goes wrong. Bytes are counted from S0 on.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Point {
+pub enum FaultPoint {
     /// After exactly so many bytes.
     Byte(u64),
     /// At the first message boundary at or after so many bytes.
@@ -285,13 +285,13 @@ pub enum Step {
 
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Then {
+pub enum FaultAction {
     Fin,
     Rst,
     Silence,
-    /// No more media, but a ping so often: not after [`Point::Byte`], where it would be taken for the
+    /// No more media, but a ping so often: not after [`FaultPoint::Byte`], where it would be taken for the
     /// rest of a message.
-    Pings(Duration),
+    PingsOnly(Duration),
 }
 
 impl Default for Config {
@@ -302,8 +302,8 @@ impl Default for Config {
             connect: OnConnect::Accept,
             login: None,
             secure_token: None,
-            player: None,
-            wants_playlist: false,
+            required_player: None,
+            requires_playlist: false,
             pipelining: Pipelining::Answered,
             missing: OnMissing::StreamNotFound,
             stream_id: 1,
@@ -314,8 +314,8 @@ impl Default for Config {
             enforces_window: false,
             ping_every: None,
             sends_amf3: false,
-            leaves_set_data_frame: false,
-            aggregates: 0,
+            keeps_set_data_frame: false,
+            tags_per_aggregate: 0,
             tags_before_start: 0,
             fault: None,
             faulty_connections: usize::MAX,
@@ -341,7 +341,7 @@ impl Config {
     }
 
     /// The same server with a fault.
-    pub fn with_fault(mut self, at: Point, then: Then) -> Self {
+    pub fn with_fault(mut self, at: FaultPoint, then: FaultAction) -> Self {
         self.fault = Some(Fault { at, then });
         self
     }
@@ -353,7 +353,11 @@ impl Stream {
         Self {
             source: Source::Recorded(Arc::new(clip)),
             pace: Pace::Buffered,
-            end: vec![Ending::StreamEof, Ending::PlayComplete, Ending::PlayStop],
+            end: vec![
+                EndSignal::StreamEof,
+                EndSignal::PlayComplete,
+                EndSignal::PlayStop,
+            ],
             seeking: Seeking::default(),
         }
     }
@@ -371,8 +375,12 @@ impl Stream {
                 clock_ms,
                 joined_ms,
             },
-            pace: Pace::Times(1.0),
-            end: vec![Ending::UnpublishNotify, Ending::StreamEof, Ending::Fin],
+            pace: Pace::Speed(1.0),
+            end: vec![
+                EndSignal::UnpublishNotify,
+                EndSignal::StreamEof,
+                EndSignal::Fin,
+            ],
             seeking: Seeking::default(),
         }
     }
@@ -381,10 +389,14 @@ impl Stream {
     pub fn broadcast(broadcast: impl Into<Arc<Broadcast>>) -> Self {
         let broadcast = broadcast.into();
         Self {
-            pace: Pace::Times(broadcast.speed),
+            pace: Pace::Speed(broadcast.speed),
             seeking: Seeking::default(),
             source: Source::Broadcast(broadcast),
-            end: vec![Ending::UnpublishNotify, Ending::StreamEof, Ending::Fin],
+            end: vec![
+                EndSignal::UnpublishNotify,
+                EndSignal::StreamEof,
+                EndSignal::Fin,
+            ],
         }
     }
 
@@ -393,7 +405,11 @@ impl Stream {
         Self {
             source: Source::Replay(replay),
             pace: Pace::Unbounded,
-            end: vec![Ending::StreamEof, Ending::PlayComplete, Ending::PlayStop],
+            end: vec![
+                EndSignal::StreamEof,
+                EndSignal::PlayComplete,
+                EndSignal::PlayStop,
+            ],
             seeking: Seeking::default(),
         }
     }
@@ -411,7 +427,7 @@ impl Stream {
     }
 
     /// The same stream with another end.
-    pub fn ending(mut self, end: &[Ending]) -> Self {
+    pub fn ending(mut self, end: &[EndSignal]) -> Self {
         self.end = end.to_vec();
         self
     }

@@ -23,15 +23,15 @@ use rtmpull::core::{
 };
 
 use super::{
-    config::{Encryption, Fault, Handshake, Point, Step, Then},
-    encryption::{Answer, Rc4, signature_cipher},
+    config::{Encryption, Fault, FaultAction, FaultPoint, Handshake, Step},
+    encryption::{EncryptedReply, Rc4, signature_cipher},
 };
 
 /// A client's connection.
 pub struct Connection {
     number: usize,
     socket: Arc<TcpStream>,
-    heard: Arc<Mutex<Heard>>,
+    record: Arc<Mutex<ClientRecord>>,
     inbox: BytesMut,
     decoder: Decoder,
     encoder: Encoder,
@@ -46,7 +46,7 @@ pub struct Connection {
 
 /// What a client said, in order.
 #[derive(Debug, Clone, Default)]
-pub struct Heard {
+pub struct ClientRecord {
     /// The version that it asked for.
     pub c0: Option<u8>,
     /// How it answered S1.
@@ -91,21 +91,21 @@ pub enum C2 {
 
 /// The connection is no more, or no more of use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Over;
+pub struct Disconnected;
 
 impl Connection {
-    /// Speaks over `socket` and writes down in `heard` what comes.
+    /// Speaks over `socket` and writes down in `record` what comes.
     pub fn new(
         number: usize,
         socket: Arc<TcpStream>,
-        heard: Arc<Mutex<Heard>>,
+        record: Arc<Mutex<ClientRecord>>,
         fault: Option<Fault>,
     ) -> Self {
         let _ = socket.set_nodelay(true);
         Self {
             number,
             socket,
-            heard,
+            record,
             inbox: BytesMut::new(),
             decoder: Decoder::new(),
             encoder: Encoder::new(),
@@ -118,18 +118,22 @@ impl Connection {
         }
     }
 
-    /// Shakes hands. Where `is_deaf`, whatever came in one read with C1 is thrown away.
-    pub fn handshake(&mut self, handshake: Handshake, is_deaf: bool) -> Result<(), Over> {
+    /// Shakes hands. Where `drops_early_bytes`, whatever came in one read with C1 is thrown away.
+    pub fn handshake(
+        &mut self,
+        handshake: Handshake,
+        drops_early_bytes: bool,
+    ) -> Result<(), Disconnected> {
         self.fill(1 + Block::LEN)?;
         let [version, c1 @ ..] = self.take_array::<{ 1 + Block::LEN }>();
-        self.note(|heard| heard.c0 = Some(version));
-        if is_deaf {
+        self.update_record(|record| record.c0 = Some(version));
+        if drops_early_bytes {
             self.inbox.clear();
         }
         let c1 = Block::from(c1);
         match handshake {
-            Handshake::Encrypted(encryption) if version == ENCRYPTED => {
-                let answer = Answer::new(encryption, &c1);
+            Handshake::Encrypted(encryption) if version == C0_ENCRYPTED => {
+                let answer = EncryptedReply::new(encryption, &c1);
                 let cipher = signature_cipher(encryption.version);
                 self.exchange(encryption.version, &answer.s1, &answer.s2, cipher)?;
                 self.incoming = Some(answer.incoming);
@@ -140,7 +144,7 @@ impl Connection {
             _ => {
                 let digest = digest::find(&c1, Scheme::DigestFirst, Side::Client);
                 if handshake == Handshake::ClosesOnDigest && digest.is_some() {
-                    return self.fail(Then::Fin);
+                    return self.fail(FaultAction::Fin);
                 }
                 let (s1, s2) = answer(handshake, &c1, digest.map(|(_, digest)| digest));
                 self.exchange(3, &s1, &s2, SignatureCipher::None)
@@ -155,28 +159,28 @@ impl Connection {
         s1: &Block,
         s2: &Block,
         cipher: SignatureCipher,
-    ) -> Result<(), Over> {
+    ) -> Result<(), Disconnected> {
         self.s1_tail = *s1.as_bytes().last_chunk().expect("more than 32");
         self.send(&[&[s0], s1.as_bytes().as_slice(), s2.as_bytes()].concat())?;
         self.fill(Block::LEN)?;
         let c2 = Block::from(self.take_array::<{ Block::LEN }>());
-        self.note(|heard| heard.c2 = Some(judge(s1, &c2, cipher)));
+        self.update_record(|record| record.c2 = Some(classify_c2(s1, &c2, cipher)));
         Ok(())
     }
 
-    /// The next message, if one comes within `patience`.
-    pub fn receive(&mut self, patience: Duration) -> Result<Option<Message>, Over> {
-        let deadline = Instant::now() + patience;
+    /// The next message, if one comes within `timeout`.
+    pub fn receive(&mut self, timeout: Duration) -> Result<Option<Message>, Disconnected> {
+        let deadline = Instant::now() + timeout;
         loop {
             match self.decoder.decode(&mut self.inbox) {
                 Ok(Some(message)) => {
-                    self.write_down(&message);
+                    self.record_message(&message);
                     return Ok(Some(message));
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    self.note(|heard| heard.fault = Some(error.to_string()));
-                    return Err(Over);
+                    self.update_record(|record| record.fault = Some(error.to_string()));
+                    return Err(Disconnected);
                 }
             }
             if !self.read_until(deadline)? {
@@ -188,11 +192,11 @@ impl Connection {
     /// The next command with this name; whatever comes before it is skipped. Panics where none
     /// comes: for the scripts of conversations.
     #[track_caller]
-    pub fn expect(&mut self, name: &str) -> Command {
-        let deadline = Instant::now() + PATIENCE;
+    pub fn expect_command(&mut self, name: &str) -> Command {
+        let deadline = Instant::now() + EXPECT_TIMEOUT;
         loop {
-            let patience = deadline.saturating_duration_since(Instant::now());
-            match self.receive(patience) {
+            let timeout = deadline.saturating_duration_since(Instant::now());
+            match self.receive(timeout) {
                 Ok(Some(message)) => {
                     if let Some(command) = Command::read(&message)
                         && command.name == name
@@ -200,8 +204,8 @@ impl Connection {
                         return command;
                     }
                 }
-                Ok(None) => panic!("no {name} came within {PATIENCE:?}"),
-                Err(Over) => panic!("the client was gone before {name}"),
+                Ok(None) => panic!("no {name} came within {EXPECT_TIMEOUT:?}"),
+                Err(Disconnected) => panic!("the client was gone before {name}"),
             }
         }
     }
@@ -214,7 +218,7 @@ impl Connection {
         stream: u32,
         timestamp_ms: u32,
         payload: &[u8],
-    ) -> Result<(), Over> {
+    ) -> Result<(), Disconnected> {
         let timestamp = Timestamp(timestamp_ms);
         let encoded = self.encoder.encode(
             chunk_stream,
@@ -227,7 +231,7 @@ impl Connection {
         encoded.expect("a chunk stream id and a length that exist");
         match self.fault {
             Some(Fault {
-                at: Point::Boundary(at),
+                at: FaultPoint::Boundary(at),
                 then,
             }) if self.sent() >= at => {
                 self.flush()?;
@@ -244,18 +248,18 @@ impl Connection {
     }
 
     /// Queues a protocol control message.
-    pub fn queue_control(&mut self, kind: Kind, payload: &[u8]) -> Result<(), Over> {
+    pub fn queue_control(&mut self, kind: Kind, payload: &[u8]) -> Result<(), Disconnected> {
         self.queue(CONTROL, kind, 0, 0, payload)
     }
 
     /// Queues a user control event about `value`.
-    pub fn queue_event(&mut self, event: u16, value: u32) -> Result<(), Over> {
+    pub fn queue_event(&mut self, event: u16, value: u32) -> Result<(), Disconnected> {
         let payload = [&event.to_be_bytes()[..], &value.to_be_bytes()].concat();
         self.queue_control(Kind::USER_CONTROL, &payload)
     }
 
     /// Queues Set Chunk Size and goes by it from then on.
-    pub fn queue_chunk_size(&mut self, chunk_size: u32) -> Result<(), Over> {
+    pub fn queue_chunk_size(&mut self, chunk_size: u32) -> Result<(), Disconnected> {
         self.queue_control(Kind::SET_CHUNK_SIZE, &chunk_size.to_be_bytes())?;
         self.encoder.set_chunk_size(chunk_size);
         Ok(())
@@ -268,45 +272,45 @@ impl Connection {
         name: &str,
         transaction: f64,
         values: &[Value],
-    ) -> Result<(), Over> {
+    ) -> Result<(), Disconnected> {
         let payload = command_payload(name, transaction, values);
         self.queue(COMMANDS, Kind::COMMAND, stream, 0, &payload)
     }
 
     /// Sends `bytes` behind whatever is queued.
-    pub fn send(&mut self, bytes: &[u8]) -> Result<(), Over> {
+    pub fn send(&mut self, bytes: &[u8]) -> Result<(), Disconnected> {
         self.queue_bytes(bytes);
         self.flush()
     }
 
     /// Sends `bytes`, uncopied, behind whatever is queued.
-    pub fn send_prepared(&mut self, bytes: &[u8]) -> Result<(), Over> {
+    pub fn send_prepared(&mut self, bytes: &[u8]) -> Result<(), Disconnected> {
         self.flush()?;
         self.write(bytes)
     }
 
     /// Sends what is queued.
-    pub fn flush(&mut self) -> Result<(), Over> {
+    pub fn flush(&mut self) -> Result<(), Disconnected> {
         let out = self.out.split();
         self.write(&out)
     }
 
     /// Has the network take no more than a little of what the client says before it is heard.
-    pub fn hear_little(&self) {
+    pub fn shrink_receive_buffer(&self) {
         let _ = socket2::SockRef::from(&*self.socket).set_recv_buffer_size(4096);
     }
 
     /// Reads all that the client has said.
-    pub fn hear_out(&mut self) -> Result<(), Over> {
+    pub fn receive_pending(&mut self) -> Result<(), Disconnected> {
         while self.receive(Duration::ZERO)?.is_some() {}
         Ok(())
     }
 
     /// Lets happen what was planned for `step`.
-    pub fn reach(&mut self, step: Step) -> Result<(), Over> {
+    pub fn trigger_fault_at(&mut self, step: Step) -> Result<(), Disconnected> {
         match self.fault {
             Some(Fault {
-                at: Point::Step(at),
+                at: FaultPoint::Step(at),
                 then,
             }) if at == step => {
                 self.flush()?;
@@ -337,26 +341,26 @@ impl Connection {
     }
 
     /// What the client said so far.
-    pub fn heard(&self) -> Heard {
-        self.heard.lock().expect("nobody panics with it").clone()
+    pub fn record(&self) -> ClientRecord {
+        self.record.lock().expect("nobody panics with it").clone()
     }
 
     /// Ends the connection as `then` says, and keeps up what it says until the client leaves.
-    pub fn fail<T>(&mut self, then: Then) -> Result<T, Over> {
+    pub fn fail<T>(&mut self, then: FaultAction) -> Result<T, Disconnected> {
         self.fault = None;
         match then {
-            Then::Fin => {
+            FaultAction::Fin => {
                 let _ = self.socket.shutdown(std::net::Shutdown::Write);
                 self.wait_for_close()
             }
-            Then::Rst => {
+            FaultAction::Rst => {
                 // What was sent shall arrive: a reset throws away what is still under way.
                 thread::sleep(Duration::from_millis(50));
                 let _ = socket2::SockRef::from(&*self.socket).set_linger(Some(Duration::ZERO));
-                Err(Over)
+                Err(Disconnected)
             }
-            Then::Silence => self.wait_for_close(),
-            Then::Pings(every) => loop {
+            FaultAction::Silence => self.wait_for_close(),
+            FaultAction::PingsOnly(every) => loop {
                 self.queue_event(PING_REQUEST, self.written as u32)?;
                 self.flush()?;
                 self.receive(every)?;
@@ -365,7 +369,7 @@ impl Connection {
     }
 
     /// Hears the client out until it closes.
-    pub fn wait_for_close<T>(&mut self) -> Result<T, Over> {
+    pub fn wait_for_close<T>(&mut self) -> Result<T, Disconnected> {
         loop {
             self.read_until(Instant::now() + Duration::from_secs(1))?;
             self.inbox.clear();
@@ -373,32 +377,34 @@ impl Connection {
     }
 
     /// Writes `bytes`, up to the byte where a fault waits.
-    fn write(&mut self, bytes: &[u8]) -> Result<(), Over> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Disconnected> {
         let start = self.written;
         self.written += bytes.len() as u64;
         match self.fault {
             Some(Fault {
-                at: Point::Byte(at),
+                at: FaultPoint::Byte(at),
                 then,
             }) if self.written >= at => {
                 let whole = at.saturating_sub(start) as usize;
-                self.put(&bytes[..whole])?;
+                self.write_encrypted(&bytes[..whole])?;
                 self.fail(then)
             }
-            _ => self.put(bytes),
+            _ => self.write_encrypted(bytes),
         }
     }
 
-    fn put(&mut self, bytes: &[u8]) -> Result<(), Over> {
+    fn write_encrypted(&mut self, bytes: &[u8]) -> Result<(), Disconnected> {
         let Some(cipher) = &mut self.outgoing else {
-            return (&*self.socket).write_all(bytes).map_err(|_| Over);
+            return (&*self.socket).write_all(bytes).map_err(|_| Disconnected);
         };
         let mut encrypted = [0; FLUSH_AT];
         for part in bytes.chunks(FLUSH_AT) {
             let encrypted = &mut encrypted[..part.len()];
             encrypted.copy_from_slice(part);
             cipher.apply(encrypted);
-            (&*self.socket).write_all(encrypted).map_err(|_| Over)?;
+            (&*self.socket)
+                .write_all(encrypted)
+                .map_err(|_| Disconnected)?;
         }
         Ok(())
     }
@@ -411,7 +417,7 @@ impl Connection {
     }
 
     /// Reads until `count` bytes are in the inbox.
-    fn fill(&mut self, count: usize) -> Result<(), Over> {
+    fn fill(&mut self, count: usize) -> Result<(), Disconnected> {
         while self.inbox.len() < count {
             self.read_until(Instant::now() + Duration::from_secs(1))?;
         }
@@ -424,21 +430,21 @@ impl Connection {
     }
 
     /// Reads what there is; whether anything came before `deadline`.
-    fn read_until(&mut self, deadline: Instant) -> Result<bool, Over> {
-        let patience = deadline.saturating_duration_since(Instant::now());
-        let _ = self.socket.set_nonblocking(patience.is_zero());
-        if !patience.is_zero() {
+    fn read_until(&mut self, deadline: Instant) -> Result<bool, Disconnected> {
+        let timeout = deadline.saturating_duration_since(Instant::now());
+        let _ = self.socket.set_nonblocking(timeout.is_zero());
+        if !timeout.is_zero() {
             let _ = self
                 .socket
-                .set_read_timeout(Some(patience.max(Duration::from_millis(1))));
+                .set_read_timeout(Some(timeout.max(Duration::from_millis(1))));
         }
         let mut bytes = [0; 16384];
         let read = (&*self.socket).read(&mut bytes);
         let _ = self.socket.set_nonblocking(false);
         match read {
             Ok(0) => {
-                self.note(|heard| heard.has_closed = true);
-                Err(Over)
+                self.update_record(|record| record.has_closed = true);
+                Err(Disconnected)
             }
             Ok(count) => {
                 let start = self.inbox.len();
@@ -447,11 +453,11 @@ impl Connection {
                 Ok(true)
             }
             Err(error) if is_timeout(&error) => Ok(false),
-            Err(_) => Err(Over),
+            Err(_) => Err(Disconnected),
         }
     }
 
-    fn write_down(&self, message: &Message) {
+    fn record_message(&self, message: &Message) {
         let number = |at: usize| {
             let field = message.payload.get(at..at + 4)?;
             Some(u32::from_be_bytes(field.try_into().ok()?))
@@ -460,26 +466,26 @@ impl Connection {
             .payload
             .first_chunk()
             .map(|event| u16::from_be_bytes(*event));
-        self.note(|heard| match (message.kind, event) {
-            (Kind::ACKNOWLEDGEMENT, _) => heard.acknowledgements.extend(number(0)),
-            (Kind::WINDOW_ACKNOWLEDGEMENT_SIZE, _) => heard.windows.extend(number(0)),
+        self.update_record(|record| match (message.kind, event) {
+            (Kind::ACKNOWLEDGEMENT, _) => record.acknowledgements.extend(number(0)),
+            (Kind::WINDOW_ACKNOWLEDGEMENT_SIZE, _) => record.windows.extend(number(0)),
             (Kind::USER_CONTROL, Some(SET_BUFFER_LENGTH)) => {
-                heard.buffer_lengths.extend(number(2).zip(number(6)));
+                record.buffer_lengths.extend(number(2).zip(number(6)));
             }
-            (Kind::USER_CONTROL, Some(PING_RESPONSE)) => heard.pongs.extend(number(2)),
+            (Kind::USER_CONTROL, Some(PING_RESPONSE)) => record.pongs.extend(number(2)),
             (Kind::USER_CONTROL, Some(SWF_VERIFICATION_RESPONSE)) => {
-                heard.swf_proof = Some(message.payload[2..].to_vec());
+                record.swf_proof = Some(message.payload[2..].to_vec());
             }
-            _ => heard.commands.extend(Command::read(message)),
+            _ => record.commands.extend(Command::read(message)),
         });
     }
 
-    fn note(&self, write: impl FnOnce(&mut Heard)) {
-        write(&mut self.heard.lock().expect("nobody panics with it"));
+    fn update_record(&self, write: impl FnOnce(&mut ClientRecord)) {
+        write(&mut self.record.lock().expect("nobody panics with it"));
     }
 }
 
-impl Heard {
+impl ClientRecord {
     /// The first command with this name.
     pub fn command(&self, name: &str) -> Option<&Command> {
         self.commands.iter().find(|command| command.name == name)
@@ -551,7 +557,7 @@ fn answer(
     }
 }
 
-fn judge(s1: &Block, c2: &Block, cipher: SignatureCipher) -> C2 {
+fn classify_c2(s1: &Block, c2: &Block, cipher: SignatureCipher) -> C2 {
     let found = digest::find(s1, Scheme::DigestFirst, Side::Server);
     let is_signed = |digest| digest::verify_reply(c2, &digest, Side::Client, cipher);
     if c2 == s1 {
@@ -587,10 +593,10 @@ pub const SWF_VERIFICATION_REQUEST: u16 = 26;
 const SWF_VERIFICATION_RESPONSE: u16 = 27;
 
 /// C0 of those who ask for encryption.
-const ENCRYPTED: u8 = 6;
+const C0_ENCRYPTED: u8 = 6;
 
 /// How long a script waits for what it expects.
-const PATIENCE: Duration = Duration::from_secs(10);
+const EXPECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How much is gathered before it is written.
 const FLUSH_AT: usize = 1 << 16;

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{config::Then, listener::Listener};
+use super::{config::FaultAction, listener::Listener};
 
 /// A port that leads to a server, over connections that end after so many bytes of the server's.
 #[derive(Debug)]
@@ -21,37 +21,40 @@ pub struct CutConnection {
 impl CutConnection {
     /// Starts a line to `port` on loopback. The first connection ends after the first number of `cuts`,
     /// and so on; those behind the last one go on.
-    pub fn start(port: u16, cuts: Vec<(u64, Then)>) -> Self {
+    pub fn start(port: u16, cuts: Vec<(u64, FaultAction)>) -> Self {
         let carried = Arc::new(Mutex::new(Vec::new()));
         let all = carried.clone();
-        let listener = Listener::start(move |number, near| {
-            let Ok(far) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).map(Arc::new) else {
+        let listener = Listener::start(move |number, client| {
+            let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).map(Arc::new) else {
                 return;
             };
             // What waits to be sent would be lost in a reset.
-            let _ = near.set_nodelay(true);
-            let (from, to) = (near.clone(), far.clone());
+            let _ = client.set_nodelay(true);
+            let (from, to) = (client.clone(), server.clone());
             let there = thread::spawn(move || {
                 carry(&from, &to, u64::MAX);
                 let _already_closed = to.shutdown(Shutdown::Both);
             });
-            let (bytes, then) = cuts.get(number).copied().unwrap_or((u64::MAX, Then::Fin));
-            let bytes = carry(&far, &near, bytes);
+            let (bytes, then) = cuts
+                .get(number)
+                .copied()
+                .unwrap_or((u64::MAX, FaultAction::Fin));
+            let bytes = carry(&server, &client, bytes);
             let mut all = all.lock().expect("nobody panics with it");
             all.push(bytes);
             drop(all);
-            let _already_closed = far.shutdown(Shutdown::Both);
+            let _already_closed = server.shutdown(Shutdown::Both);
             // A reset, for which it is enough that something was not read here, takes with it what the
             // system has not sent yet.
-            wait_until_sent(&near);
+            wait_until_sent(&client);
             // With a reset there is no FIN, but a close that does not linger.
-            let ways = if then == Then::Rst {
-                let _ = socket2::SockRef::from(&*near).set_linger(Some(Duration::ZERO));
+            let ways = if then == FaultAction::Rst {
+                let _ = socket2::SockRef::from(&*client).set_linger(Some(Duration::ZERO));
                 Shutdown::Read
             } else {
                 Shutdown::Both
             };
-            let _already_closed = near.shutdown(ways);
+            let _already_closed = client.shutdown(ways);
             there.join().expect("carrying bytes does not panic");
         });
         Self {
@@ -94,19 +97,19 @@ fn carry(mut from: &TcpStream, mut to: &TcpStream, bytes: u64) -> u64 {
 /// Waits until the other end has acknowledged all that was written.
 fn wait_until_sent(socket: &TcpStream) {
     let began = Instant::now();
-    while began.elapsed() < SENT_WITHIN && unacknowledged(socket) != Some(0) {
+    while began.elapsed() < ACK_TIMEOUT && unacknowledged(socket) != Some(0) {
         thread::sleep(Duration::from_millis(5));
     }
 }
 
 /// How many bytes there are that the other end has not acknowledged, as Linux tells (proc_net_tcp(5)).
 fn unacknowledged(socket: &TcpStream) -> Option<u64> {
-    let near = format!(":{:04X}", socket.local_addr().ok()?.port());
-    let far = format!(":{:04X}", socket.peer_addr().ok()?.port());
+    let client = format!(":{:04X}", socket.local_addr().ok()?.port());
+    let server = format!(":{:04X}", socket.peer_addr().ok()?.port());
     let table = fs::read_to_string("/proc/net/tcp").ok()?;
     let queues = table.lines().find_map(|line| {
         let mut fields = line.split_whitespace().skip(1);
-        let is_this = fields.next()?.ends_with(&near) && fields.next()?.ends_with(&far);
+        let is_this = fields.next()?.ends_with(&client) && fields.next()?.ends_with(&server);
         fields.nth(1).filter(|_| is_this)
     })?;
     let (to_be_sent, _) = queues.split_once(':')?;
@@ -114,4 +117,4 @@ fn unacknowledged(socket: &TcpStream) -> Option<u64> {
 }
 
 /// Longer than acknowledgements are delayed.
-const SENT_WITHIN: Duration = Duration::from_secs(1);
+const ACK_TIMEOUT: Duration = Duration::from_secs(1);

@@ -47,7 +47,7 @@ fn carry(
     to: Arc<TcpStream>,
     one_way: Duration,
 ) -> [thread::JoinHandle<()>; 2] {
-    let (stamped, due) = mpsc::sync_channel::<(Instant, Vec<u8>)>(LINE_DEPTH);
+    let (stamped, due) = mpsc::sync_channel::<(Instant, Vec<u8>)>(QUEUE_LEN);
     let reader = thread::spawn(move || {
         let mut buffer = vec![0; 64 * 1024];
         while let Ok(count @ 1..) = (&*from).read(&mut buffer) {
@@ -70,4 +70,4 @@ fn carry(
 }
 
 /// Reads under way at a time.
-const LINE_DEPTH: usize = 256;
+const QUEUE_LEN: usize = 256;

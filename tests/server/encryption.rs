@@ -9,10 +9,10 @@ use rtmpull::core::rtmp::handshake::{
 };
 use sha2::Sha256;
 
-use super::config::{Encryption, Flaw};
+use super::config::{Encryption, HandshakeFlaw};
 
 /// What a server answers to a C1 with a public key, and what it goes on with.
-pub struct Answer {
+pub struct EncryptedReply {
     pub s1: Block,
     pub s2: Block,
     /// What the client is told.
@@ -21,26 +21,28 @@ pub struct Answer {
     pub incoming: Rc4,
 }
 
-impl Answer {
+impl EncryptedReply {
     /// Panics on a C1 without a digest.
     pub fn new(encryption: Encryption, c1: &Block) -> Self {
         let found = digest::find(c1, Scheme::KeyFirst, Side::Client);
         let (client_scheme, client_digest) = found.expect("an encrypted C1 has a digest");
-        let client_key = key_of(client_scheme, c1);
+        let client_key = public_key(client_scheme, c1);
         let exchange = match encryption.flaw {
-            Some(Flaw::LeftAlignedSecret) => Exchange::with_left_aligned_secret(&client_key),
-            Some(Flaw::ShortSecret) => Exchange::with_short_secret(&client_key),
+            Some(HandshakeFlaw::LeftAlignedSecret) => {
+                Exchange::with_left_aligned_secret(&client_key)
+            }
+            Some(HandshakeFlaw::SecretWithLeadingZero) => Exchange::with_short_secret(&client_key),
             _ => Exchange::new(&client_key),
         };
         let public = match encryption.flaw {
-            Some(Flaw::PublicKey(key)) => key,
+            Some(HandshakeFlaw::PublicKey(key)) => key,
             _ => exchange.public,
         };
         Self {
             s1: s1(encryption, &public),
             s2: s2(encryption, &client_digest),
-            outgoing: stream(&exchange.secret, &client_key),
-            incoming: stream(&exchange.secret, &public),
+            outgoing: rc4_stream(&exchange.secret, &client_key),
+            incoming: rc4_stream(&exchange.secret, &public),
         }
     }
 }
@@ -54,10 +56,10 @@ fn s1(encryption: Encryption, public: &[u8; 128]) -> Block {
     let scheme = encryption.scheme;
     let mut s1 = Block::opening(0, [5, 0, 17, 1], &mut rand::rng());
     let at = scheme.key_position(&s1);
-    s1 = changed(&s1, |bytes| bytes[at..at + 128].copy_from_slice(public));
+    s1 = modified(&s1, |bytes| bytes[at..at + 128].copy_from_slice(public));
     digest::sign(&mut s1, scheme, Side::Server);
     match encryption.flaw {
-        Some(Flaw::S1Digest) => changed(&s1, |bytes| bytes[1535] ^= 1),
+        Some(HandshakeFlaw::InvalidS1Digest) => modified(&s1, |bytes| bytes[1535] ^= 1),
         _ => s1,
     }
 }
@@ -67,24 +69,24 @@ fn s2(encryption: Encryption, client_digest: &[u8; 32]) -> Block {
     let mut s2 = Block::random(&mut rand::rng());
     digest::sign_reply(&mut s2, client_digest, Side::Server, cipher);
     match encryption.flaw {
-        Some(Flaw::S2Signature) => changed(&s2, |bytes| bytes[1535] ^= 1),
+        Some(HandshakeFlaw::InvalidS2Signature) => modified(&s2, |bytes| bytes[1535] ^= 1),
         _ => s2,
     }
 }
 
-fn changed(block: &Block, change: impl FnOnce(&mut [u8; Block::LEN])) -> Block {
+fn modified(block: &Block, change: impl FnOnce(&mut [u8; Block::LEN])) -> Block {
     let mut bytes = *block.as_bytes();
     change(&mut bytes);
     bytes.into()
 }
 
-fn key_of(scheme: Scheme, block: &Block) -> [u8; 128] {
+fn public_key(scheme: Scheme, block: &Block) -> [u8; 128] {
     let at = scheme.key_position(block);
     block.as_bytes()[at..at + 128].try_into().expect("128")
 }
 
 /// What is sent to the owner of `public`.
-fn stream(secret: &[u8; 128], public: &[u8; 128]) -> Rc4 {
+fn rc4_stream(secret: &[u8; 128], public: &[u8; 128]) -> Rc4 {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("a key of any length");
     mac.update(public);
     let mut rc4 = Rc4::new(&mac.finalize().into_bytes()[..16]);
@@ -131,12 +133,12 @@ struct Exchange {
 impl Exchange {
     /// A secret whose first byte is not zero. Where it is, once in 256 times, some players read another.
     fn new(client_key: &[u8; 128]) -> Self {
-        Self::such_that(client_key, |first| first != 0)
+        Self::search(client_key, |first| first != 0)
     }
 
     /// A secret whose first byte is zero.
     fn with_short_secret(client_key: &[u8; 128]) -> Self {
-        Self::such_that(client_key, |first| first == 0)
+        Self::search(client_key, |first| first == 0)
     }
 
     /// The same with that byte moved to its end as OpenSSL has it.
@@ -149,9 +151,12 @@ impl Exchange {
     }
 
     /// A secret whose first byte is as wanted. Each further exponent takes one multiplication.
-    fn such_that(client_key: &[u8; 128], is_wanted: impl Fn(u8) -> bool) -> Self {
+    fn search(client_key: &[u8; 128], is_wanted: impl Fn(u8) -> bool) -> Self {
         let exponent: [u8; 32] = rand::random();
-        let (two, key) = (montgomery(&number(&[2])), montgomery(&number(client_key)));
+        let (two, key) = (
+            to_montgomery(&number(&[2])),
+            to_montgomery(&number(client_key)),
+        );
         let (mut public, mut secret) = (power(&two, &exponent), power(&key, &exponent));
         while !is_wanted(bytes(&secret)[0]) {
             public = product(&public, &two);
@@ -182,12 +187,12 @@ fn bytes(element: &Number) -> [u8; 128] {
 }
 
 /// Into Montgomery's form: times 2^1024.
-fn montgomery(number: &Number) -> Number {
+fn to_montgomery(number: &Number) -> Number {
     (0..1024).fold(*number, |sum, _| doubled(&sum))
 }
 
 fn power(base: &Number, exponent: &[u8]) -> Number {
-    let mut result = montgomery(&number(&[1]));
+    let mut result = to_montgomery(&number(&[1]));
     for bit in exponent
         .iter()
         .flat_map(|byte| (0..8).rev().map(move |at| byte >> at & 1))
@@ -270,7 +275,7 @@ pub const fn prime() -> Number {
 }
 
 /// The prime, and `offset` more.
-pub fn prime_and(offset: i8) -> [u8; 128] {
+pub fn prime_plus(offset: i8) -> [u8; 128] {
     // No carry leaves the lowest byte downwards, and none comes far upwards.
     let mut words = prime().map(i128::from);
     words[0] += i128::from(offset);

@@ -1,7 +1,7 @@
 //! An RTMP server on loopback, shared by tests, benches and the demo.
 //!
 //! [`Server`] serves [`Clip`]s as recorded or live streams the way servers do, well or with a
-//! [`Fault`], and keeps what clients said ([`Heard`]). [`Conversation`] is a peer that a test
+//! [`Fault`], and keeps what clients said ([`ClientRecord`]). [`ScriptedPeer`] is a peer that a test
 //! scripts message by message. [`Replay`] sends prepared bytes as fast as the socket takes them.
 //! Everything is ended by dropping it.
 //!
@@ -21,7 +21,6 @@ mod certificates;
 mod clip;
 mod config;
 mod connection;
-mod conversation;
 mod cut_connection;
 mod delayed_connection;
 mod encryption;
@@ -30,28 +29,29 @@ mod listener;
 mod login;
 mod playback;
 mod replay;
+mod scripted_peer;
 mod session;
 
 pub use self::{
-    broadcast::{Broadcast, PublisherClock, Sent},
+    broadcast::{Broadcast, PublisherClock, SentFrame},
     certificates::{Authority, Identity, Validity},
     clip::{Clip, Tag},
     config::{
-        Config, Encryption, Ending, Fault, Flaw, Handshake, OnConnect, OnMissing, Pace, Pipelining,
-        Point, SecureToken, SeekTo, Seeking, Source, Step, Stream, Then,
+        Config, Encryption, EndSignal, Fault, FaultAction, FaultPoint, Handshake, HandshakeFlaw,
+        OnConnect, OnMissing, Pace, Pipelining, SecureToken, SeekTo, Seeking, Source, Step, Stream,
     },
-    connection::{C2, Command, Connection, Heard, Over, command_payload},
-    conversation::Conversation,
+    connection::{C2, ClientRecord, Command, Connection, Disconnected, command_payload},
     cut_connection::CutConnection,
     delayed_connection::DelayedConnection,
-    encryption::prime_and,
+    encryption::prime_plus,
     front::{
-        Canned, Framing, Goodbye, Headers, OnAhead, Proxy, ProxyKind, Requests, Silence, TlsFront,
-        Tunnel, TunnelConfig, TunnelFault,
+        AfterAnswer, CannedPeer, Framing, Headers, OnPipelined, Proxy, ProxyKind, RequestCounts,
+        TlsClose, TlsFront, Tunnel, TunnelConfig, TunnelFault,
     },
     listener::Listener,
     login::{Login, LoginScheme},
     replay::Replay,
+    scripted_peer::ScriptedPeer,
     session::{object, status},
 };
 
@@ -63,26 +63,26 @@ use self::session::Session;
 #[derive(Debug)]
 pub struct Server {
     listener: Listener,
-    heard: Arc<Mutex<Vec<Arc<Mutex<Heard>>>>>,
+    clients: Arc<Mutex<Vec<Arc<Mutex<ClientRecord>>>>>,
 }
 
 impl Server {
     /// Starts a server on a free loopback port.
     pub fn start(config: Config) -> Self {
-        let heard = Arc::new(Mutex::new(Vec::new()));
-        let all = heard.clone();
+        let clients = Arc::new(Mutex::new(Vec::new()));
+        let all = clients.clone();
         let listener = Listener::start(move |number, socket| {
-            let heard = Arc::new(Mutex::new(Heard::default()));
+            let clients = Arc::new(Mutex::new(ClientRecord::default()));
             all.lock()
                 .expect("nobody panics with it")
-                .push(heard.clone());
+                .push(clients.clone());
             let is_faulty = number < config.faulty_connections;
             let fault = config.fault.filter(|_| is_faulty);
-            Session::new(&config, Connection::new(number, socket, heard, fault)).serve(is_faulty);
+            Session::new(&config, Connection::new(number, socket, clients, fault)).serve(is_faulty);
         });
         Self {
             listener: listener.expect("loopback has a free port"),
-            heard,
+            clients,
         }
     }
 
@@ -102,17 +102,19 @@ impl Server {
     }
 
     /// What each client said so far.
-    pub fn heard(&self) -> Vec<Heard> {
-        let heard = self.heard.lock().expect("nobody panics with it");
-        let copy = |heard: &Arc<Mutex<Heard>>| heard.lock().expect("nobody panics with it").clone();
-        heard.iter().map(copy).collect()
+    pub fn clients(&self) -> Vec<ClientRecord> {
+        let clients = self.clients.lock().expect("nobody panics with it");
+        let copy = |clients: &Arc<Mutex<ClientRecord>>| {
+            clients.lock().expect("nobody panics with it").clone()
+        };
+        clients.iter().map(copy).collect()
     }
 
     /// What the only client said so far; panics where there were none or several.
     #[track_caller]
-    pub fn only_client(&self) -> Heard {
-        let mut heard = self.heard();
-        assert_eq!(heard.len(), 1, "clients");
-        heard.remove(0)
+    pub fn only_client(&self) -> ClientRecord {
+        let mut clients = self.clients();
+        assert_eq!(clients.len(), 1, "clients");
+        clients.remove(0)
     }
 }

@@ -17,7 +17,7 @@ pub struct Playback<'a> {
     /// How far the clock that is sent is ahead of the clip's.
     shift_ms: u32,
     /// Where the buffer is full.
-    until_ms: Option<u32>,
+    buffer_end_ms: Option<u32>,
     start: Instant,
 }
 
@@ -25,14 +25,18 @@ impl<'a> Playback<'a> {
     /// Plays `stream` to somebody who asks for `start_ms` (negative: live or from the beginning).
     pub fn new(stream: &'a Stream, start_ms: f64) -> Self {
         let mut tags = match &stream.source {
-            Source::Recorded(clip) => sought(clip, start_ms.max(0.0) as u32, stream.seeking),
+            Source::Recorded(clip) => {
+                tags_from_seek(clip, start_ms.max(0.0) as u32, stream.seeking)
+            }
             Source::Live {
                 clip, joined_ms, ..
-            } => joined(clip, *joined_ms),
+            } => tags_from_join(clip, *joined_ms),
             Source::Broadcast(broadcast) if broadcast.has_cache => {
-                sought(&broadcast.clip, broadcast.position_ms(), stream.seeking)
+                tags_from_seek(&broadcast.clip, broadcast.position_ms(), stream.seeking)
             }
-            Source::Broadcast(broadcast) => joined(&broadcast.clip, broadcast.position_ms()),
+            Source::Broadcast(broadcast) => {
+                tags_from_join(&broadcast.clip, broadcast.position_ms())
+            }
             Source::Replay(_) => Vec::new(),
         };
         if let Source::Live { clock_ms, .. } = &stream.source {
@@ -52,7 +56,7 @@ impl<'a> Playback<'a> {
         tags.reverse();
         Self {
             stream,
-            until_ms: match stream.pace {
+            buffer_end_ms: match stream.pace {
                 Pace::UntilEmpty { ms } => Some(start_ms.max(0.0) as u32 + ms),
                 _ => None,
             },
@@ -63,7 +67,7 @@ impl<'a> Playback<'a> {
             tags,
             shift_ms,
             start: match &stream.source {
-                Source::Broadcast(broadcast) => broadcast.began(),
+                Source::Broadcast(broadcast) => broadcast.start(),
                 _ => Instant::now(),
             },
         }
@@ -80,14 +84,14 @@ impl<'a> Playback<'a> {
     }
 
     /// Where a tag that was taken is in the clip.
-    pub fn place_of(&self, tag: &Tag) -> u32 {
+    pub fn clip_time_ms(&self, tag: &Tag) -> u32 {
         tag.timestamp_ms.wrapping_sub(self.shift_ms)
     }
 
     /// Whether the next tag is for another buffer.
     pub fn has_filled_buffer(&self) -> bool {
         let next_ms = self.tags.last().map(|tag| tag.timestamp_ms);
-        next_ms > self.until_ms.or(next_ms)
+        next_ms > self.buffer_end_ms.or(next_ms)
     }
 
     /// How long until the next tag is due, for a client that announced `buffer`; none where there is
@@ -103,36 +107,37 @@ impl<'a> Playback<'a> {
         let due = match self.stream.pace {
             Pace::Unbounded | Pace::UntilEmpty { .. } => Duration::ZERO,
             Pace::Buffered => position.saturating_sub(buffer),
-            Pace::Times(speed) => position.div_f64(speed),
+            Pace::Speed(speed) => position.div_f64(speed),
         };
         Some(due.saturating_sub(self.start.elapsed()))
     }
 }
 
 /// Configuration, then everything from the keyframe on that `seeking` has for `start_ms`.
-fn sought(clip: &Clip, start_ms: u32, seeking: Seeking) -> Vec<Tag> {
-    let tags: Vec<_> = clip.behind_metadata().collect();
+fn tags_from_seek(clip: &Clip, start_ms: u32, seeking: Seeking) -> Vec<Tag> {
+    let tags: Vec<_> = clip.tags_after_metadata().collect();
     let start = match seeking.to {
-        SeekTo::Keyframe(behind) if start_ms > 0 => keyframe(&tags, start_ms, behind),
+        SeekTo::Keyframe(after) if start_ms > 0 => keyframe_index(&tags, start_ms, after),
         _ => 0,
     };
-    let (before, behind) = tags.split_at(start);
-    let at_ms = behind.first().map_or(0, |tag| tag.timestamp_ms);
-    let configuration = configuration(before, at_ms).filter(|_| seeking.sends_configuration);
-    let mut sought: Vec<_> = configuration
-        .chain(behind.iter().copied().cloned())
+    let (before, after) = tags.split_at(start);
+    let at_ms = after.first().map_or(0, |tag| tag.timestamp_ms);
+    let sequence_headers =
+        sequence_headers(before, at_ms).filter(|_| seeking.sends_sequence_headers);
+    let mut tags_from_seek: Vec<_> = sequence_headers
+        .chain(after.iter().copied().cloned())
         .collect();
     if seeking.restarts_clock {
-        for tag in &mut sought {
+        for tag in &mut tags_from_seek {
             tag.timestamp_ms = tag.timestamp_ms.saturating_sub(at_ms);
         }
     }
-    sought
+    tags_from_seek
 }
 
-/// The index of the keyframe that is `behind` the one at or before `start_ms`. Where there is no video
+/// The index of the keyframe that is `after` the one at or before `start_ms`. Where there is no video
 /// any frame of audio will do.
-fn keyframe(tags: &[&Tag], start_ms: u32, behind: i32) -> usize {
+fn keyframe_index(tags: &[&Tag], start_ms: u32, after: i32) -> usize {
     let has_video = tags.iter().any(|tag| tag.is_keyframe());
     let is_entry = |tag: &&Tag| tag.is_keyframe() || !has_video && tag.kind == Tag::AUDIO;
     let entries = tags.iter().enumerate().filter(|(_, tag)| is_entry(tag));
@@ -140,27 +145,27 @@ fn keyframe(tags: &[&Tag], start_ms: u32, behind: i32) -> usize {
         .map(|(index, tag)| (index, tag.timestamp_ms))
         .collect();
     let asked = entries.iter().rposition(|(_, at_ms)| *at_ms <= start_ms);
-    let meant = asked.unwrap_or(0).saturating_add_signed(behind as isize);
+    let meant = asked.unwrap_or(0).saturating_add_signed(after as isize);
     entries.get(meant).map_or(tags.len(), |(index, _)| *index)
 }
 
 /// Configuration, then audio from `joined_ms` on and video from the first keyframe after that.
-fn joined(clip: &Clip, joined_ms: u32) -> Vec<Tag> {
-    let tags: Vec<_> = clip.behind_metadata().collect();
+fn tags_from_join(clip: &Clip, joined_ms: u32) -> Vec<Tag> {
+    let tags: Vec<_> = clip.tags_after_metadata().collect();
     let start = tags.partition_point(|tag| tag.timestamp_ms < joined_ms);
-    let (before, behind) = tags.split_at(start);
+    let (before, after) = tags.split_at(start);
     let mut has_keyframe = false;
-    let behind = behind.iter().copied().filter(|tag| {
+    let after = after.iter().copied().filter(|tag| {
         has_keyframe |= tag.is_keyframe();
-        tag.kind != Tag::VIDEO || has_keyframe || tag.is_configuration()
+        tag.kind != Tag::VIDEO || has_keyframe || tag.is_sequence_header()
     });
-    configuration(before, joined_ms)
-        .chain(behind.cloned())
+    sequence_headers(before, joined_ms)
+        .chain(after.cloned())
         .collect()
 }
 
-fn configuration(tags: &[&Tag], timestamp_ms: u32) -> impl Iterator<Item = Tag> {
-    let tags = tags.iter().filter(|tag| tag.is_configuration());
+fn sequence_headers(tags: &[&Tag], timestamp_ms: u32) -> impl Iterator<Item = Tag> {
+    let tags = tags.iter().filter(|tag| tag.is_sequence_header());
     tags.map(move |tag| Tag {
         timestamp_ms,
         ..(*tag).clone()

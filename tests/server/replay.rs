@@ -13,7 +13,7 @@ use rtmpull::core::{
 
 use super::{
     clip::{Clip, Tag},
-    connection::{Connection, Over},
+    connection::{Connection, Disconnected},
     listener::Listener,
 };
 
@@ -24,11 +24,11 @@ pub struct Replay {
     clock_ms: u32,
     metadata: Vec<u8>,
     /// The configuration of audio, and of video.
-    configuration: [Vec<u8>; 2],
+    sequence_headers: [Vec<u8>; 2],
     round: Round,
     rounds: u64,
     /// So many rounds are sent in one go.
-    at_once: u64,
+    rounds_per_write: u64,
 }
 
 /// What is sent over and over, as chunks.
@@ -44,17 +44,23 @@ struct Round {
 impl Replay {
     /// At least `bytes` of audio and video in chunks of `chunk_size`.
     pub fn new(chunk_size: u32, bytes: u64) -> Self {
-        let configuration = [AAC_CONFIGURATION, AVC_CONFIGURATION].map(<[u8]>::to_vec);
+        let sequence_headers = [AAC_SEQUENCE_HEADER, AVC_SEQUENCE_HEADER].map(<[u8]>::to_vec);
         let round = Round::of_a_second(chunk_size as usize);
         let rounds = bytes.div_ceil(round.bytes);
-        Self::of(chunk_size, metadata(rounds), configuration, round, rounds)
+        Self::of(
+            chunk_size,
+            metadata(rounds),
+            sequence_headers,
+            round,
+            rounds,
+        )
     }
 
     /// The frames of `clip` over and over, so many times; see [`Clip::thin`].
     pub fn looping(clip: &Clip, rounds: u64) -> Self {
-        let configuration = [Tag::AUDIO, Tag::VIDEO].map(|kind| {
+        let sequence_headers = [Tag::AUDIO, Tag::VIDEO].map(|kind| {
             let mut tags = clip.media().filter(|tag| tag.kind == kind);
-            let found = tags.find(|tag| tag.is_configuration());
+            let found = tags.find(|tag| tag.is_sequence_header());
             found.expect("a clip of AAC and AVC").body.clone()
         });
         let metadata = clip.metadata().map(|tag| tag.body.clone());
@@ -62,7 +68,7 @@ impl Replay {
         Self::of(
             CHUNK_SIZE,
             metadata.unwrap_or_default(),
-            configuration,
+            sequence_headers,
             round,
             rounds,
         )
@@ -71,20 +77,20 @@ impl Replay {
     fn of(
         chunk_size: u32,
         metadata: Vec<u8>,
-        configuration: [Vec<u8>; 2],
+        sequence_headers: [Vec<u8>; 2],
         mut round: Round,
         rounds: u64,
     ) -> Self {
-        let at_once = SENT_AT_ONCE.div_ceil(round.chunks.len());
-        round.chunks = round.chunks.repeat(at_once);
+        let rounds_per_write = MIN_WRITE.div_ceil(round.chunks.len());
+        round.chunks = round.chunks.repeat(rounds_per_write);
         Self {
             chunk_size,
             clock_ms: 0,
             metadata,
-            configuration,
+            sequence_headers,
             round,
             rounds,
-            at_once: at_once as u64,
+            rounds_per_write: rounds_per_write as u64,
         }
     }
 
@@ -111,8 +117,8 @@ impl Replay {
 
     /// How many bytes they carry.
     pub fn bytes(&self) -> u64 {
-        let configuration = self.configuration.iter().map(|body| body.len() as u64);
-        configuration.sum::<u64>() + self.rounds * self.round.bytes
+        let sequence_headers = self.sequence_headers.iter().map(|body| body.len() as u64);
+        sequence_headers.sum::<u64>() + self.rounds * self.round.bytes
     }
 
     /// From the clock's beginning to the timestamp of the last one.
@@ -121,13 +127,13 @@ impl Replay {
     }
 
     /// Sends it all.
-    pub fn send(&self, connection: &mut Connection) -> Result<(), Over> {
-        let [audio, video] = &self.configuration;
+    pub fn send(&self, connection: &mut Connection) -> Result<(), Disconnected> {
+        let [audio, video] = &self.sequence_headers;
         connection.queue(AUDIO, Kind::AUDIO, 1, self.clock_ms, audio)?;
         connection.queue(VIDEO, Kind::VIDEO, 1, self.clock_ms, video)?;
         for chunks in self.chunks() {
             connection.send_prepared(chunks)?;
-            connection.hear_out()?;
+            connection.receive_pending()?;
         }
         Ok(())
     }
@@ -141,8 +147,8 @@ impl Replay {
         };
         let mut tags = vec![
             tag(Kind::DATA, 0, &metadata(seconds.into())),
-            tag(Kind::AUDIO, 0, AAC_CONFIGURATION),
-            tag(Kind::VIDEO, 0, AVC_CONFIGURATION),
+            tag(Kind::AUDIO, 0, AAC_SEQUENCE_HEADER),
+            tag(Kind::VIDEO, 0, AVC_SEQUENCE_HEADER),
         ];
         for second in 0..seconds {
             messages(|timestamp_ms, kind, body| {
@@ -154,7 +160,7 @@ impl Replay {
 
     /// Serves the same bytes to whoever connects, without a handshake or a word: for plain copies
     /// to measure against.
-    pub fn serve_bare(self: &Arc<Self>) -> Listener {
+    pub fn serve_raw(self: &Arc<Self>) -> Listener {
         let replay = self.clone();
         let listener = Listener::start(move |_, socket| {
             for chunks in replay.chunks() {
@@ -168,9 +174,9 @@ impl Replay {
 
     /// All rounds, as many at a time as are sent in one go.
     fn chunks(&self) -> impl Iterator<Item = &[u8]> {
-        let whole = self.rounds / self.at_once;
-        let rest = (self.rounds % self.at_once) as usize;
-        let length = self.round.chunks.len() / self.at_once as usize;
+        let whole = self.rounds / self.rounds_per_write;
+        let rest = (self.rounds % self.rounds_per_write) as usize;
+        let length = self.round.chunks.len() / self.rounds_per_write as usize;
         let whole = (0..whole).map(|_| &self.round.chunks[..]);
         whole.chain([&self.round.chunks[..rest * length]])
     }
@@ -202,13 +208,13 @@ impl Round {
     /// The frames of a clip. The first of a track is as far from the last as the second from it.
     fn of_frames(chunk_size: usize, clip: &Clip) -> Self {
         let mut round = Self::default();
-        let frames = || clip.media().filter(|tag| !tag.is_configuration());
+        let frames = || clip.media().filter(|tag| !tag.is_sequence_header());
         for (number, tag) in frames().enumerate() {
             let same = |other: &&Tag| other.kind == tag.kind;
             let before = frames().take(number).filter(same).last();
             let delta_ms = match (before, frames().skip(number + 1).find(same)) {
                 (Some(before), _) => tag.timestamp_ms - before.timestamp_ms,
-                (None, Some(behind)) => behind.timestamp_ms - tag.timestamp_ms,
+                (None, Some(after)) => after.timestamp_ms - tag.timestamp_ms,
                 (None, None) => panic!("a track of one frame has no interval"),
             };
             if tag.kind == Tag::VIDEO {
@@ -243,7 +249,7 @@ impl Round {
 fn messages(mut each: impl FnMut(u32, Kind, &[u8])) {
     let mut noise = Noise(1);
     for step in 0..50 {
-        let audio = noise.behind(&[0xAF, 1], AUDIO_LEN);
+        let audio = noise.after(&[0xAF, 1], AUDIO_LEN);
         each(20 * step, Kind::AUDIO, &audio);
         if step % 2 == 1 {
             continue;
@@ -255,7 +261,7 @@ fn messages(mut each: impl FnMut(u32, Kind, &[u8])) {
         let unit_len = (length - head.len() - 4) as u32;
         let unit_kind = if step == 0 { 0x65 } else { 0x41 };
         let head = [&head[..], &unit_len.to_be_bytes(), &[unit_kind]].concat();
-        each(20 * step, Kind::VIDEO, &noise.behind(&head, length));
+        each(20 * step, Kind::VIDEO, &noise.after(&head, length));
     }
 }
 
@@ -277,7 +283,7 @@ fn metadata(seconds: u64) -> Vec<u8> {
 struct Noise(u32);
 
 impl Noise {
-    fn behind(&mut self, head: &[u8], length: usize) -> Vec<u8> {
+    fn after(&mut self, head: &[u8], length: usize) -> Vec<u8> {
         let mut bytes = head.to_vec();
         bytes.resize_with(length, || {
             self.0 = self.0.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -291,7 +297,7 @@ impl Noise {
 const CHUNK_SIZE: u32 = 4096;
 
 /// What is sent in one go, at least: little rounds would be sent a packet each.
-const SENT_AT_ONCE: usize = 1 << 16;
+const MIN_WRITE: usize = 1 << 16;
 
 /// The chunk streams of audio and video.
 const AUDIO: u32 = 6;
@@ -304,7 +310,7 @@ const FRAME_LEN: usize = 66_000;
 
 /// AVC, High profile 4.0, with parameter sets for 1920 x 1080.
 #[rustfmt::skip]
-const AVC_CONFIGURATION: &[u8] = &[
+const AVC_SEQUENCE_HEADER: &[u8] = &[
     0x17, 0, 0, 0, 0,
     1, 0x64, 0, 0x28, 0xFF,
     0xE1, 0, 0x1B, // one sequence parameter set
@@ -316,4 +322,4 @@ const AVC_CONFIGURATION: &[u8] = &[
 ];
 
 /// AAC, low complexity, 48 kHz, stereo.
-const AAC_CONFIGURATION: &[u8] = &[0xAF, 0, 0x11, 0x90];
+const AAC_SEQUENCE_HEADER: &[u8] = &[0xAF, 0, 0x11, 0x90];

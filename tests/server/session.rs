@@ -16,14 +16,15 @@ use rtmpull::core::{
 use sha2::Sha256;
 
 use super::{
-    broadcast::Sent,
+    broadcast::SentFrame,
     clip::Tag,
     config::{
-        Config, Ending, OnConnect, OnMissing, Pipelining, SecureToken, Source, Step, Stream, Then,
+        Config, EndSignal, FaultAction, OnConnect, OnMissing, Pipelining, SecureToken, Source,
+        Step, Stream,
     },
     connection::{
-        BUFFER_EMPTY, Command, Connection, Over, PING_REQUEST, STATUS, STREAM_BEGIN, STREAM_EOF,
-        STREAM_IS_RECORDED, SWF_VERIFICATION_REQUEST, command_payload,
+        BUFFER_EMPTY, Command, Connection, Disconnected, PING_REQUEST, STATUS, STREAM_BEGIN,
+        STREAM_EOF, STREAM_IS_RECORDED, SWF_VERIFICATION_REQUEST, command_payload,
     },
     playback::Playback,
 };
@@ -36,12 +37,12 @@ pub struct Session<'a> {
     buffer: Duration,
     playback: Option<Playback<'a>>,
     /// Whether nothing is sent before the end of a pause.
-    is_held_back: bool,
+    is_paused: bool,
     is_token_answered: bool,
     /// Whether the client has proved that it is the player that is wanted.
-    is_proved: bool,
+    is_player_proved: bool,
     /// What is to be played once it has.
-    unproved_play: Option<Command>,
+    deferred_play: Option<Command>,
     has_playlist: bool,
     next_ping: Option<Instant>,
     pings: usize,
@@ -55,10 +56,10 @@ impl<'a> Session<'a> {
             connection,
             buffer: Duration::from_secs(1),
             playback: None,
-            is_held_back: false,
+            is_paused: false,
             is_token_answered: false,
-            is_proved: config.player.is_none(),
-            unproved_play: None,
+            is_player_proved: config.required_player.is_none(),
+            deferred_play: None,
             has_playlist: false,
             next_ping: config.ping_every.map(|every| Instant::now() + every),
             pings: 0,
@@ -66,26 +67,26 @@ impl<'a> Session<'a> {
     }
 
     /// Serves the client until one side has enough.
-    pub fn serve(mut self, is_faulty: bool) -> Over {
-        match self.handshake(is_faulty).and_then(|()| self.converse()) {
+    pub fn serve(mut self, is_faulty: bool) -> Disconnected {
+        match self.handshake(is_faulty).and_then(|()| self.run()) {
             Err(over) => over,
         }
     }
 
-    fn handshake(&mut self, is_faulty: bool) -> Result<(), Over> {
-        self.connection.reach(Step::Handshake)?;
-        let is_deaf = self.config.pipelining == Pipelining::DeafBehindC1;
+    fn handshake(&mut self, is_faulty: bool) -> Result<(), Disconnected> {
+        self.connection.trigger_fault_at(Step::Handshake)?;
+        let drops_early_bytes = self.config.pipelining == Pipelining::DroppedAfterC1;
         let handshake = match self.config.handshake {
             handshake if is_faulty => handshake,
             handshake => handshake.without_flaw(),
         };
-        self.connection.handshake(handshake, is_deaf)
+        self.connection.handshake(handshake, drops_early_bytes)
     }
 
-    fn converse(&mut self) -> Result<Infallible, Over> {
+    fn run(&mut self) -> Result<Infallible, Disconnected> {
         loop {
             self.ping()?;
-            let wait = self.play()?;
+            let wait = self.send_due()?;
             self.connection.flush()?;
             if let Some(message) = self.connection.receive(wait)? {
                 self.answer(&message)?;
@@ -93,8 +94,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn answer(&mut self, message: &Message) -> Result<(), Over> {
-        if let Some(&(_, ms)) = self.connection.heard().buffer_lengths.last() {
+    fn answer(&mut self, message: &Message) -> Result<(), Disconnected> {
+        if let Some(&(_, ms)) = self.connection.record().buffer_lengths.last() {
             self.buffer = Duration::from_millis(ms.into());
         }
         let Some(command) = Command::read(message) else {
@@ -103,18 +104,18 @@ impl<'a> Session<'a> {
         match &*command.name {
             "connect" => self.connect(&command),
             "createStream" => self.create_stream(&command),
-            "play" if command.stream == self.config.stream_id => self.start(&command),
+            "play" if command.stream == self.config.stream_id => self.play(&command),
             "pause" => self.pause(&command),
             "secureTokenResponse" => {
-                self.take_token_answer(&command);
+                self.check_token_answer(&command);
                 Ok(())
             }
             "set_playlist" => {
-                self.take_playlist(&command);
+                self.store_playlist(&command);
                 Ok(())
             }
             "FCSubscribe" => self.confirm_subscription(),
-            "getStreamLength" => self.tell_length(&command),
+            "getStreamLength" => self.answer_stream_length(&command),
             "_checkbw" => self
                 .connection
                 .queue_command(0, "_onbwdone", 0.0, &[Value::Null]),
@@ -126,9 +127,9 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn connect(&mut self, command: &Command) -> Result<(), Over> {
-        self.connection.reach(Step::Connect)?;
-        self.meet_pipelined()?;
+    fn connect(&mut self, command: &Command) -> Result<(), Disconnected> {
+        self.connection.trigger_fault_at(Step::Connect)?;
+        self.handle_pipelined_commands()?;
         let window = self.config.window.to_be_bytes();
         self.connection
             .queue_control(Kind::WINDOW_ACKNOWLEDGEMENT_SIZE, &window)?;
@@ -158,12 +159,17 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn reject(&mut self, command: &Command, code: &str, description: &str) -> Result<(), Over> {
+    fn reject(
+        &mut self,
+        command: &Command,
+        code: &str,
+        description: &str,
+    ) -> Result<(), Disconnected> {
         let info = status("error", code, description);
         let values = [Value::Null, info.into()];
         self.queue_command(0, "_error", command.transaction, &values)?;
         self.connection.flush()?;
-        self.connection.fail(Then::Fin)
+        self.connection.fail(FaultAction::Fin)
     }
 
     /// Why the client is not let in, if it is not. What proves who it is has to stand in app and tcUrl.
@@ -178,72 +184,74 @@ impl<'a> Session<'a> {
     }
 
     /// Drops a client that proves to be another player.
-    fn check_proof(&mut self) -> Result<(), Over> {
-        let (Some(player), Some(proof)) = (self.config.player, self.connection.heard().swf_proof)
-        else {
+    fn check_proof(&mut self) -> Result<(), Disconnected> {
+        let (Some(player), Some(proof)) = (
+            self.config.required_player,
+            self.connection.record().swf_proof,
+        ) else {
             return Ok(());
         };
         if proof != expected_proof(player, &self.connection.s1_tail()) {
-            return self.connection.fail(Then::Fin);
+            return self.connection.fail(FaultAction::Fin);
         }
-        self.is_proved = true;
-        match self.unproved_play.take() {
-            Some(play) => self.start(&play),
+        self.is_player_proved = true;
+        match self.deferred_play.take() {
+            Some(play) => self.play(&play),
             None => Ok(()),
         }
     }
 
-    fn take_token_answer(&mut self, command: &Command) {
+    fn check_token_answer(&mut self, command: &Command) {
         let token = self.config.secure_token;
         let answer = command.values.get(1).and_then(Value::as_text);
         self.is_token_answered =
             token.map(|token| token.answer) == answer.map(|text| text.as_bytes());
     }
 
-    fn take_playlist(&mut self, command: &Command) {
+    fn store_playlist(&mut self, command: &Command) {
         let first = command.values.get(1).and_then(|list| list.member("0"));
         self.has_playlist = first.is_some_and(|name| self.stream(name).is_some());
     }
 
     /// What Flash Media Server does with a pause and its end, which starts at the keyframe before.
-    fn pause(&mut self, command: &Command) -> Result<(), Over> {
+    fn pause(&mut self, command: &Command) -> Result<(), Disconnected> {
         let id = self.config.stream_id;
         let Some(playback) = &mut self.playback else {
             return Ok(());
         };
         if command.values.get(1) == Some(&Value::Boolean(true)) {
-            self.is_held_back = true;
+            self.is_paused = true;
             self.connection.queue_event(STREAM_EOF, id)?;
             return self.queue_status("status", "NetStream.Pause.Notify", "Paused.");
         }
         let at_ms = command.values.get(2).and_then(Value::as_number);
         *playback = Playback::new(playback.stream, at_ms.unwrap_or(0.0));
-        self.is_held_back = false;
+        self.is_paused = false;
         self.queue_status("status", "NetStream.Unpause.Notify", "Going on.")?;
         self.connection.queue_event(STREAM_BEGIN, id)
     }
 
-    fn redirect(&mut self, command: &Command, redirect: &str) -> Result<(), Over> {
+    fn redirect(&mut self, command: &Command, redirect: &str) -> Result<(), Disconnected> {
         let info = redirection(redirect, None);
         let values = [Value::Null, info.into()];
         self.queue_command(0, "_error", command.transaction, &values)
     }
 
     /// What comes before connect's answer gets what [`Config::pipelining`] has for it.
-    fn meet_pipelined(&mut self) -> Result<(), Over> {
+    fn handle_pipelined_commands(&mut self) -> Result<(), Disconnected> {
         let pipelining = self.config.pipelining;
         if !matches!(pipelining, Pipelining::Dropped | Pipelining::Refused) {
             return Ok(());
         }
         while let Some(message) = self.connection.receive(Duration::from_millis(100))? {
             if pipelining == Pipelining::Refused && Command::read(&message).is_some() {
-                return self.connection.fail(Then::Fin);
+                return self.connection.fail(FaultAction::Fin);
             }
         }
         Ok(())
     }
 
-    fn accept(&mut self, command: &Command) -> Result<(), Over> {
+    fn accept(&mut self, command: &Command) -> Result<(), Disconnected> {
         let properties = object([
             ("fmsVer", "FMS/3,5,7,7009".into()),
             ("capabilities", 31.0.into()),
@@ -260,7 +268,7 @@ impl<'a> Session<'a> {
         }
         let values = [properties.into(), info.into()];
         self.queue_command(0, "_result", command.transaction, &values)?;
-        if self.config.player.is_some() {
+        if self.config.required_player.is_some() {
             let request = [&SWF_VERIFICATION_REQUEST.to_be_bytes()[..], &[1]].concat();
             self.connection
                 .queue_control(Kind::USER_CONTROL, &request)?;
@@ -268,21 +276,21 @@ impl<'a> Session<'a> {
         self.queue_command(0, "onBWDone", 0.0, &[Value::Null, 8192.0.into()])
     }
 
-    fn create_stream(&mut self, command: &Command) -> Result<(), Over> {
-        self.connection.reach(Step::CreateStream)?;
+    fn create_stream(&mut self, command: &Command) -> Result<(), Disconnected> {
+        self.connection.trigger_fault_at(Step::CreateStream)?;
         if self.config.secure_token.is_some() && !self.is_token_answered {
-            return self.connection.fail(Then::Fin);
+            return self.connection.fail(FaultAction::Fin);
         }
         let id = f64::from(self.config.stream_id);
         self.queue_command(0, "_result", command.transaction, &[Value::Null, id.into()])
     }
 
-    fn confirm_subscription(&mut self) -> Result<(), Over> {
+    fn confirm_subscription(&mut self) -> Result<(), Disconnected> {
         let info = status("status", "NetStream.Play.Start", "subscribed");
         self.queue_command(0, "onFCSubscribe", 0.0, &[Value::Null, info.into()])
     }
 
-    fn tell_length(&mut self, command: &Command) -> Result<(), Over> {
+    fn answer_stream_length(&mut self, command: &Command) -> Result<(), Disconnected> {
         let stream = command.values.get(1).and_then(|name| self.stream(name));
         let seconds = match stream.map(|stream| &stream.source) {
             Some(Source::Recorded(clip)) => f64::from(clip.last_timestamp_ms()) / 1000.0,
@@ -296,19 +304,19 @@ impl<'a> Session<'a> {
         )
     }
 
-    fn start(&mut self, command: &Command) -> Result<(), Over> {
-        if !self.is_proved {
-            self.unproved_play = Some(command.clone());
+    fn play(&mut self, command: &Command) -> Result<(), Disconnected> {
+        if !self.is_player_proved {
+            self.deferred_play = Some(command.clone());
             return Ok(());
         }
-        self.connection.reach(Step::Play)?;
+        self.connection.trigger_fault_at(Step::Play)?;
         let start_ms = command
             .values
             .get(2)
             .and_then(Value::as_number)
             .unwrap_or(-2000.0);
         let Some(stream) = command.values.get(1).and_then(|name| self.stream(name)) else {
-            return self.miss();
+            return self.answer_missing_stream();
         };
         let id = self.config.stream_id;
         let is_live = match stream.source {
@@ -317,8 +325,8 @@ impl<'a> Session<'a> {
             // As one likes.
             Source::Replay(_) => start_ms == -1000.0,
         };
-        if start_ms == -1000.0 && !is_live || self.config.wants_playlist && !self.has_playlist {
-            return self.miss();
+        if start_ms == -1000.0 && !is_live || self.config.requires_playlist && !self.has_playlist {
+            return self.answer_missing_stream();
         }
         self.connection.queue_event(STREAM_BEGIN, id)?;
         if !is_live {
@@ -330,8 +338,8 @@ impl<'a> Session<'a> {
         }
         self.queue_status("status", "NetStream.Play.Reset", "Playing and resetting.")?;
         self.queue_status("status", "NetStream.Play.Start", "Started playing.")?;
-        self.connection.reach(Step::Media)?;
-        self.send_script(&command_data(
+        self.connection.trigger_fault_at(Step::Media)?;
+        self.send_script(&data_payload(
             "|RtmpSampleAccess",
             &[false.into(), false.into()],
         ))?;
@@ -344,7 +352,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    fn miss(&mut self) -> Result<(), Over> {
+    fn answer_missing_stream(&mut self) -> Result<(), Disconnected> {
         let missing = self.config.missing;
         match missing {
             OnMissing::Silence => return Ok(()),
@@ -362,22 +370,22 @@ impl<'a> Session<'a> {
         self.queue_status("status", "NetStream.Play.Start", "Start live")?;
         if missing == OnMissing::StartThenFin {
             self.connection.flush()?;
-            return self.connection.fail(Then::Fin);
+            return self.connection.fail(FaultAction::Fin);
         }
         Ok(())
     }
 
     /// Sends what is due; how long until more is.
-    fn play(&mut self) -> Result<Duration, Over> {
+    fn send_due(&mut self) -> Result<Duration, Disconnected> {
         loop {
             let Some(playback) = &mut self.playback else {
-                return Ok(IDLE);
+                return Ok(MAX_IDLE);
             };
-            if self.is_held_back {
-                return Ok(IDLE);
+            if self.is_paused {
+                return Ok(MAX_IDLE);
             }
             if playback.has_filled_buffer() {
-                self.is_held_back = true;
+                self.is_paused = true;
                 self.connection
                     .queue_event(BUFFER_EMPTY, self.config.stream_id)?;
                 continue;
@@ -385,40 +393,40 @@ impl<'a> Session<'a> {
             let Some(wait) = playback.wait(self.buffer) else {
                 let end = &playback.stream.end;
                 self.playback = None;
-                self.end(end)?;
+                self.send_end(end)?;
                 continue;
             };
             if !wait.is_zero() {
-                return Ok(wait.min(IDLE));
+                return Ok(wait.min(MAX_IDLE));
             }
             if self.must_wait_for_acknowledgement() {
-                return Ok(IDLE);
+                return Ok(MAX_IDLE);
             }
             let before = self.connection.sent();
             self.send_next()?;
-            if self.connection.sent() - before >= LISTEN_AFTER || self.config.enforces_window {
+            if self.connection.sent() - before >= MAX_BURST || self.config.enforces_window {
                 return Ok(Duration::ZERO);
             }
         }
     }
 
     /// Sends the next tag, or as many as an aggregate holds.
-    fn send_next(&mut self) -> Result<(), Over> {
+    fn send_next(&mut self) -> Result<(), Disconnected> {
         let Some(playback) = &mut self.playback else {
             return Ok(());
         };
-        match &playback.take(self.config.aggregates.max(1))[..] {
+        match &playback.take(self.config.tags_per_aggregate.max(1))[..] {
             [tag] => {
-                let at_ms = playback.place_of(tag);
+                let at_ms = playback.clip_time_ms(tag);
                 let source = &playback.stream.source;
                 self.send_tag(tag)?;
                 if let Source::Broadcast(broadcast) = source {
-                    broadcast.note(Sent {
+                    broadcast.record_frame(SentFrame {
                         connection: self.connection.number(),
                         end: self.connection.sent(),
                         kind: tag.kind,
                         at_ms,
-                        is_configuration: tag.is_configuration(),
+                        is_sequence_header: tag.is_sequence_header(),
                     });
                 }
                 Ok(())
@@ -427,7 +435,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn send_tag(&mut self, tag: &Tag) -> Result<(), Over> {
+    fn send_tag(&mut self, tag: &Tag) -> Result<(), Disconnected> {
         if tag.kind == Tag::SCRIPT {
             return self.send_script(&tag.body);
         }
@@ -444,7 +452,7 @@ impl<'a> Session<'a> {
 
     /// Sends tags in one message. Their own timestamps count from elsewhere: the first one's is the
     /// aggregate's (RTMP 7.1.6).
-    fn send_aggregate(&mut self, tags: &[Tag]) -> Result<(), Over> {
+    fn send_aggregate(&mut self, tags: &[Tag]) -> Result<(), Disconnected> {
         let mut payload = Vec::new();
         for tag in tags {
             let [high, low @ ..] = tag.timestamp_ms.wrapping_add(12_345).to_be_bytes();
@@ -468,7 +476,7 @@ impl<'a> Session<'a> {
         )
     }
 
-    fn send_metadata(&mut self, source: &Source) -> Result<(), Over> {
+    fn send_metadata(&mut self, source: &Source) -> Result<(), Disconnected> {
         let metadata = match source {
             Source::Recorded(clip) | Source::Live { clip, .. } => {
                 clip.metadata().map(|tag| &*tag.body)
@@ -479,14 +487,14 @@ impl<'a> Session<'a> {
         let Some(metadata) = metadata else {
             return Ok(());
         };
-        if self.config.leaves_set_data_frame {
-            let prefixed = [&command_data("@setDataFrame", &[]), metadata].concat();
+        if self.config.keeps_set_data_frame {
+            let prefixed = [&data_payload("@setDataFrame", &[]), metadata].concat();
             return self.send_script(&prefixed);
         }
         self.send_script(metadata)
     }
 
-    fn send_script(&mut self, body: &[u8]) -> Result<(), Over> {
+    fn send_script(&mut self, body: &[u8]) -> Result<(), Disconnected> {
         let stream = self.media_stream();
         let chunk_stream = self.config.media_chunk_stream + 2;
         if self.config.sends_amf3 {
@@ -499,31 +507,33 @@ impl<'a> Session<'a> {
             .queue(chunk_stream, Kind::DATA, stream, 0, body)
     }
 
-    fn end(&mut self, end: &[Ending]) -> Result<(), Over> {
+    fn send_end(&mut self, end: &[EndSignal]) -> Result<(), Disconnected> {
         let id = self.config.stream_id;
         for ending in end {
             match ending {
-                Ending::StreamEof => self.connection.queue_event(STREAM_EOF, id)?,
-                Ending::PlayComplete => {
+                EndSignal::StreamEof => self.connection.queue_event(STREAM_EOF, id)?,
+                EndSignal::PlayComplete => {
                     let info = status("status", "NetStream.Play.Complete", "");
-                    self.send_script(&command_data("onPlayStatus", &[info.into()]))?;
+                    self.send_script(&data_payload("onPlayStatus", &[info.into()]))?;
                 }
-                Ending::PlayStop => {
+                EndSignal::PlayStop => {
                     self.queue_status("status", "NetStream.Play.Stop", "Stopped playing.")?
                 }
-                Ending::UnpublishNotify => {
+                EndSignal::UnpublishNotify => {
                     self.queue_status(
                         "status",
                         "NetStream.Play.UnpublishNotify",
                         "The publisher left.",
                     )?;
                 }
-                Ending::Fin | Ending::Rst => {
+                EndSignal::Fin | EndSignal::Rst => {
                     self.connection.flush()?;
-                    let is_fin = *ending == Ending::Fin;
-                    return self
-                        .connection
-                        .fail(if is_fin { Then::Fin } else { Then::Rst });
+                    let is_fin = *ending == EndSignal::Fin;
+                    return self.connection.fail(if is_fin {
+                        FaultAction::Fin
+                    } else {
+                        FaultAction::Rst
+                    });
                 }
             }
         }
@@ -531,15 +541,15 @@ impl<'a> Session<'a> {
     }
 
     /// Pings when it is time to, and drops a client that has left a ping unanswered.
-    fn ping(&mut self) -> Result<(), Over> {
+    fn ping(&mut self) -> Result<(), Disconnected> {
         let (Some(every), Some(at)) = (self.config.ping_every, self.next_ping) else {
             return Ok(());
         };
         if Instant::now() < at {
             return Ok(());
         }
-        if self.connection.heard().pongs.len() < self.pings {
-            return self.connection.fail(Then::Fin);
+        if self.connection.record().pongs.len() < self.pings {
+            return self.connection.fail(FaultAction::Fin);
         }
         // Not when it would have been time: a client that was busy, with keys say, has to have its time.
         self.next_ping = Some(Instant::now() + every);
@@ -551,7 +561,7 @@ impl<'a> Session<'a> {
     /// Whether a whole window is unacknowledged. Clients count from the first byte or from the first
     /// behind the handshake: those that count all of them seem to be ahead.
     fn must_wait_for_acknowledgement(&self) -> bool {
-        let acknowledged = self.connection.heard().acknowledgements.last().copied();
+        let acknowledged = self.connection.record().acknowledgements.last().copied();
         let sent = self.connection.sent() - HANDSHAKE_LEN;
         let unacknowledged = (sent as u32).wrapping_sub(acknowledged.unwrap_or(0));
         let window = self.config.window.cast_signed();
@@ -568,7 +578,12 @@ impl<'a> Session<'a> {
         self.config.streams.get(name)
     }
 
-    fn queue_status(&mut self, level: &str, code: &str, description: &str) -> Result<(), Over> {
+    fn queue_status(
+        &mut self,
+        level: &str,
+        code: &str,
+        description: &str,
+    ) -> Result<(), Disconnected> {
         let info = status(level, code, description);
         let stream = self.config.stream_id;
         self.queue_command(stream, "onStatus", 0.0, &[Value::Null, info.into()])
@@ -580,7 +595,7 @@ impl<'a> Session<'a> {
         name: &str,
         transaction: f64,
         values: &[Value],
-    ) -> Result<(), Over> {
+    ) -> Result<(), Disconnected> {
         if self.config.sends_amf3 {
             let payload = [&[0], &command_payload(name, transaction, values)[..]].concat();
             return self
@@ -634,7 +649,7 @@ fn redirection(redirect: &str, redirect2: Option<&str>) -> Object {
 }
 
 /// A data message's payload: a name and values.
-fn command_data(name: &str, values: &[Value]) -> Vec<u8> {
+fn data_payload(name: &str, values: &[Value]) -> Vec<u8> {
     let mut payload = Vec::new();
     for value in std::iter::once(&Value::from(name)).chain(values) {
         amf0::encode(value, &mut payload);
@@ -646,7 +661,7 @@ fn command_data(name: &str, values: &[Value]) -> Vec<u8> {
 const HANDSHAKE_LEN: u64 = 1 + 2 * 1536;
 
 /// How long it listens where nothing is due.
-const IDLE: Duration = Duration::from_millis(20);
+const MAX_IDLE: Duration = Duration::from_millis(20);
 
 /// How much it sends before it listens again.
-const LISTEN_AFTER: u64 = 1 << 16;
+const MAX_BURST: u64 = 1 << 16;

@@ -83,7 +83,7 @@ fn the_parts_of_three_hours_are_three_hours() {
 /// [`Clip::thin`] over and over.
 fn three_hours() -> Clip {
     let thin = Clip::thin();
-    let configuration = thin.media().filter(|tag| tag.is_configuration());
+    let configuration = thin.media().filter(|tag| tag.is_sequence_header());
     let rounds = (0..6 * HALF_HOUR_MS / ROUND_MS).flat_map(|round| {
         let start_ms = round * ROUND_MS;
         frames(&thin).map(move |tag| moved(tag, start_ms + tag.timestamp_ms))
@@ -104,7 +104,7 @@ fn frames_of_part(line: &str) -> Vec<Tag> {
     ours.assert_true(bytes.len());
     assert_eq!(part["duration_ms"], ours.number("duration") * 1000.0);
     let (configuration, frames) = ours.tags.split_at(2);
-    assert!(configuration.iter().all(Tag::is_configuration));
+    assert!(configuration.iter().all(Tag::is_sequence_header));
     assert!(frames[0].is_keyframe());
     let offset_ms = part["offset_ms"].as_u64().expect("an offset") as u32;
     let in_whole = |tag: &Tag| moved(tag, tag.timestamp_ms + offset_ms);
@@ -131,7 +131,7 @@ impl Day {
 
     fn file_bytes(&self) -> u64 {
         let bytes = |tag: &Tag| tag.body.len() as u64 + FRAMING;
-        let configuration = self.clip.media().filter(|tag| tag.is_configuration());
+        let configuration = self.clip.media().filter(|tag| tag.is_sequence_header());
         let configuration: u64 = configuration.map(bytes).sum();
         head::LENGTH as u64 + configuration + ROUNDS * self.round_bytes()
     }
@@ -305,7 +305,7 @@ fn wait_for_growth(running: &mut Running, bytes: u64) {
 }
 
 fn frames(clip: &Clip) -> impl Iterator<Item = &Tag> {
-    clip.media().filter(|tag| !tag.is_configuration())
+    clip.media().filter(|tag| !tag.is_sequence_header())
 }
 
 /// The same tag at another time.

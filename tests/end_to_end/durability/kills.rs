@@ -169,7 +169,7 @@ fn long_clip() -> Clip {
     let frames = || sample.media().filter(|tag| tag.body.len() > 5);
     let tags = (0..10).flat_map(|round| {
         frames()
-            .filter(move |tag| round == 0 || !tag.is_configuration())
+            .filter(move |tag| round == 0 || !tag.is_sequence_header())
             .map(move |tag| Tag {
                 timestamp_ms: tag.timestamp_ms + round * 3_100,
                 ..tag.clone()

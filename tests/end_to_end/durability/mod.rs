@@ -160,7 +160,7 @@ fn whole_tags(file: &[u8]) -> Vec<Tag> {
         end = next;
     }
     Clip::parse(&file[..end])
-        .behind_metadata()
+        .tags_after_metadata()
         .cloned()
         .collect()
 }

@@ -55,7 +55,7 @@ fn plain_tags_are_written_on_request_and_indexed_by_a_repair() {
 
 #[test]
 fn a_file_is_the_same_however_often_it_is_brought_to_the_disk() {
-    let stream = Stream::live(Clip::sample()).paced(Pace::Times(2.0));
+    let stream = Stream::live(Clip::sample()).paced(Pace::Speed(2.0));
     let server = Server::start(Config::serving(stream));
     let url = server.url("clip");
     let running = ["0", "50ms", "1"].map(|often| program::start(&url, &["-v", "--sync", often]));

@@ -1,5 +1,5 @@
 use super::*;
-use crate::server::Then;
+use crate::server::FaultAction;
 
 #[test]
 fn chunks_that_cannot_be_end_it_before_and_after_media() {
@@ -15,8 +15,8 @@ fn chunks_that_cannot_be_end_it_before_and_after_media() {
 #[test]
 fn a_length_that_is_too_large_ends_with_the_connection_or_with_patience() {
     let cases = [
-        (Then::Fin, "cut", "in the middle of a message"),
-        (Then::Silence, "stalled", "no more media came"),
+        (FaultAction::Fin, "cut", "in the middle of a message"),
+        (FaultAction::Silence, "stalled", "no more media came"),
     ];
     at_once(cases, |(then, word, cause)| {
         let peer = playing(10, move |peer| {
@@ -79,7 +79,7 @@ fn lengths_alone_take_no_memory() {
         peer.send(&bytes)?;
         send(peer, &media()[10..20])?;
         thread::sleep(Duration::from_millis(300));
-        sender.send(()).map_err(|_| Over)?;
+        sender.send(()).map_err(|_| Disconnected)?;
         peer.wait_for_close()
     });
     let running = Attempt::new(&peer.url("clip")).start();
@@ -96,7 +96,7 @@ fn what_is_merely_odd_does_no_harm() {
         let peer = playing(10, move |peer| {
             peer.send(bytes)?;
             send(peer, &media()[10..])?;
-            peer.fail(Then::Fin)
+            peer.fail(FaultAction::Fin)
         });
         let ended = Attempt::new(&peer.url("clip")).run();
         ended

@@ -9,7 +9,9 @@ use bytes::BytesMut;
 use rtmpull::core::rtmp::{chunk::Decoder, message::Message};
 
 use super::*;
-use crate::server::{Config, Handshake, Listener, Pace, Point, Server, Step, Stream, Then};
+use crate::server::{
+    Config, FaultAction, FaultPoint, Handshake, Listener, Pace, Server, Step, Stream,
+};
 
 #[test]
 fn a_cut_anywhere_costs_nothing_that_had_come() {
@@ -35,12 +37,12 @@ fn a_server_that_leaves_at_any_step_is_told() {
         (Step::Media, 1, "cut", media),
     ];
     at_once(cases, |(step, code, word, cause)| {
-        for then in [Then::Fin, Then::Rst] {
+        for then in [FaultAction::Fin, FaultAction::Rst] {
             let stream = Stream::recorded(Clip::sample());
-            let point = Point::Step(step);
+            let point = FaultPoint::Step(step);
             let server = Server::start(Config::serving(stream).with_fault(point, then));
             let ended = Attempt::new(&server.url("clip")).run();
-            let is_told_by_us = then == Then::Fin || step == Step::Handshake;
+            let is_told_by_us = then == FaultAction::Fin || step == Step::Handshake;
             let cause = if is_told_by_us {
                 cause
             } else {
@@ -146,7 +148,7 @@ impl Recording {
         ended.assert_told(code, word, "");
         let came: Vec<Tag> = self.media_before(at).map(to_tag).collect();
         // Configuration alone is no media.
-        if came.iter().all(Tag::is_configuration) {
+        if came.iter().all(Tag::is_sequence_header) {
             ended.assert_untouched();
         } else {
             ended.assert_kept(&came);
@@ -156,7 +158,7 @@ impl Recording {
     fn expected(&self, at: usize, end: End) -> (i32, &'static str) {
         let last_ms = self
             .media_before(at)
-            .filter(|message| !to_tag(message).is_configuration())
+            .filter(|message| !to_tag(message).is_sequence_header())
             .map(|message| message.timestamp.0)
             .max();
         let is_border = at == HANDSHAKE || self.messages.iter().any(|(end, _)| *end == at);

@@ -1,5 +1,5 @@
 use super::*;
-use crate::server::Then;
+use crate::server::FaultAction;
 
 #[test]
 fn another_protocol_on_the_port_is_named() {
@@ -19,7 +19,7 @@ fn another_protocol_on_the_port_is_named() {
         (b"SSH-2.0-OpenSSH_9.2p1\r\n", "handshake version 83 "),
     ];
     at_once(cases, |(bytes, cause)| {
-        for then in [Then::Fin, Then::Silence] {
+        for then in [FaultAction::Fin, FaultAction::Silence] {
             let ended = Attempt::new(&saying(bytes, then).url("clip"))
                 .options(WAIT_A_SECOND)
                 .run();
@@ -33,7 +33,7 @@ fn another_protocol_on_the_port_is_named() {
 
 #[test]
 fn a_server_without_a_digest_is_told_where_one_is_demanded() {
-    let peer = Conversation::start(|peer, _| {
+    let peer = ScriptedPeer::start(|peer, _| {
         let _ = peer
             .send(&[3; 3073])
             .and_then(|()| peer.wait_for_close::<()>());
@@ -59,7 +59,7 @@ fn garbage_behind_the_handshake_is_no_chunk_stream() {
     for (bytes, cause) in cases {
         let peer = playing(10, move |peer| {
             peer.send(bytes)?;
-            peer.fail(Then::Fin)
+            peer.fail(FaultAction::Fin)
         });
         let ended = Attempt::new(&peer.url("clip")).run();
         ended
@@ -71,7 +71,7 @@ fn garbage_behind_the_handshake_is_no_chunk_stream() {
 #[test]
 fn nobody_there_is_no_connection() {
     // A port that was free a moment ago.
-    let port = saying(b"", Then::Fin).port();
+    let port = saying(b"", FaultAction::Fin).port();
     let refused = format!("rtmp://127.0.0.1:{port}/app/clip");
     let cases = [
         (&*refused, "refused"),
@@ -92,9 +92,9 @@ fn nobody_there_is_no_connection() {
 }
 
 /// A peer that says `bytes` to whoever comes.
-fn saying(bytes: &[u8], then: Then) -> Conversation {
+fn saying(bytes: &[u8], then: FaultAction) -> ScriptedPeer {
     let bytes = bytes.to_vec();
-    Conversation::start(move |peer, _| {
+    ScriptedPeer::start(move |peer, _| {
         let _ = peer.send(&bytes).and_then(|()| peer.fail::<()>(then));
     })
 }

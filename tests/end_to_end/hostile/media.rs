@@ -1,7 +1,7 @@
 use rtmpull::core::amf::Value;
 
 use super::*;
-use crate::server::{Then, object};
+use crate::server::{FaultAction, object};
 
 #[test]
 fn a_duration_that_cannot_be_says_nothing() {
@@ -21,7 +21,7 @@ fn a_duration_that_cannot_be_says_nothing() {
         let peer = playing(0, move |peer| {
             say_metadata(peer, fields.clone())?;
             send(peer, &media())?;
-            peer.fail(Then::Fin)
+            peer.fail(FaultAction::Fin)
         });
         let ended = Attempt::new(&peer.url("clip")).run();
         ended.assert_kept(&media());
@@ -54,7 +54,7 @@ fn the_clock_of_the_file_goes_on_whatever_the_servers_does() {
                 peer.queue(7, Kind::VIDEO, 1, *timestamp_ms, &frame)?;
             }
             peer.flush()?;
-            peer.fail(Then::Fin)
+            peer.fail(FaultAction::Fin)
         });
         let ended = Attempt::new(&peer.url("clip")).run();
         ended.assert_told(0, "closed", "the server closed the connection");
@@ -75,7 +75,7 @@ fn empty_messages_neither_begin_a_file_nor_end_it() {
     };
     let peer = playing(0, move |peer| {
         empty(peer)?;
-        peer.fail(Then::Fin)
+        peer.fail(FaultAction::Fin)
     });
     let ended = Attempt::new(&peer.url("clip")).run();
     ended
@@ -90,7 +90,7 @@ fn empty_messages_neither_begin_a_file_nor_end_it() {
         send(peer, &media()[..10])?;
         empty(peer)?;
         send(peer, &media()[10..])?;
-        peer.fail(Then::Fin)
+        peer.fail(FaultAction::Fin)
     });
     let ended = Attempt::new(&peer.url("clip")).run();
     ended.assert_told(0, "closed", "the server closed the connection");
@@ -125,7 +125,7 @@ fn bodies_that_no_decoder_would_take_are_kept_as_they_came() {
             peer.queue(7, Kind::VIDEO, 1, 0, body)?;
         }
         peer.flush()?;
-        peer.fail(Then::Fin)
+        peer.fail(FaultAction::Fin)
     });
     let ended = Attempt::new(&peer.url("clip")).run();
     ended.assert_told(0, "closed", "the server closed the connection");

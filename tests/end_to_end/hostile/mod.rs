@@ -56,7 +56,7 @@ use tempfile::TempDir;
 
 use crate::{
     process::{Finished, Process},
-    server::{Clip, Connection, Conversation, Over, Tag},
+    server::{Clip, Connection, Disconnected, ScriptedPeer, Tag},
 };
 
 /// `rtmpull URL -o FILE` before it starts. The file holds something already.
@@ -239,9 +239,9 @@ fn media() -> Vec<Tag> {
 /// A peer that plays, sends the first `count` tags of [`media`], and goes on as `then` says.
 fn playing(
     count: usize,
-    then: impl Fn(&mut Connection) -> Result<(), Over> + Send + Sync + 'static,
-) -> Conversation {
-    Conversation::start(move |peer, _| {
+    then: impl Fn(&mut Connection) -> Result<(), Disconnected> + Send + Sync + 'static,
+) -> ScriptedPeer {
+    ScriptedPeer::start(move |peer, _| {
         peer.start_playing();
         let _ = send(peer, &media()[..count])
             .and_then(|()| then(peer))
@@ -249,7 +249,7 @@ fn playing(
     })
 }
 
-fn send(peer: &mut Connection, tags: &[Tag]) -> Result<(), Over> {
+fn send(peer: &mut Connection, tags: &[Tag]) -> Result<(), Disconnected> {
     for tag in tags {
         let chunk_stream = u32::from(tag.kind) - 2;
         peer.queue(chunk_stream, Kind(tag.kind), 1, tag.timestamp_ms, &tag.body)?;
@@ -257,7 +257,7 @@ fn send(peer: &mut Connection, tags: &[Tag]) -> Result<(), Over> {
     peer.flush()
 }
 
-fn say_metadata(peer: &mut Connection, metadata: Object) -> Result<(), Over> {
+fn say_metadata(peer: &mut Connection, metadata: Object) -> Result<(), Disconnected> {
     let mut payload = Vec::new();
     amf0::encode(&"onMetaData".into(), &mut payload);
     amf0::encode(&metadata.into(), &mut payload);

@@ -65,7 +65,7 @@ fn a_program_that_runs_is_no_output() {
 #[test]
 #[cfg(target_os = "linux")]
 fn a_full_disk_is_told() {
-    for stream in [recorded(), recorded().paced(Pace::Times(1.0))] {
+    for stream in [recorded(), recorded().paced(Pace::Speed(1.0))] {
         let server = Server::start(Config::serving(stream));
         let ended = Attempt::new(&server.url("clip")).into("/dev/full").run();
         let cause = "the output takes no more: No space left on device";
@@ -76,7 +76,7 @@ fn a_full_disk_is_told() {
 #[test]
 #[cfg(target_os = "linux")]
 fn a_disk_that_fills_up_keeps_what_fits() {
-    for pace in [Pace::Unbounded, Pace::Times(10.0)] {
+    for pace in [Pace::Unbounded, Pace::Speed(10.0)] {
         let server = Server::start(Config::serving(recorded().paced(pace)));
         let ended = with_files_of(60_000, &server.url("clip")).run();
         let cause = "the output takes no more: File too large";
@@ -137,7 +137,7 @@ fn a_live_recording_is_not_replaced_unasked() {
         ended.assert_told(1, "usage", "is not empty: --overwrite replaces it");
         ended.assert_untouched();
     }
-    assert_eq!(server.heard().len(), 0, "nobody was asked");
+    assert_eq!(server.clients().len(), 0, "nobody was asked");
 
     let ended = Attempt::new(&url).options(["-v", "--overwrite"]).run();
     ended.assert_told(0, "unpublished", "");
@@ -151,7 +151,7 @@ fn a_live_recording_is_not_replaced_unasked() {
 
 #[test]
 fn a_reader_that_leaves_has_what_it_wanted() {
-    let server = Server::start(Config::serving(recorded().paced(Pace::Times(1.0))));
+    let server = Server::start(Config::serving(recorded().paced(Pace::Speed(1.0))));
     let attempt = Attempt::new(&server.url("clip"));
     let attempt = into_fifo(attempt);
     let fifo = attempt.output.clone();

@@ -12,7 +12,7 @@ use crate::server::{Config, OnConnect, Server, object, status};
 fn redirects_without_end_are_not_followed_for_ever() {
     let address = Arc::new(OnceLock::<String>::new());
     let clients = Arc::new(AtomicUsize::new(0));
-    let peer = Conversation::start({
+    let peer = ScriptedPeer::start({
         let (address, clients) = (address.clone(), clients.clone());
         move |peer, _| {
             clients.fetch_add(1, Ordering::SeqCst);
@@ -57,7 +57,7 @@ fn where_we_cannot_or_must_not_go_is_told() {
 
 #[test]
 fn a_redirect_to_nobody_is_no_connection() {
-    let nobody = Conversation::start(|_, _| {}).port();
+    let nobody = ScriptedPeer::start(|_, _| {}).port();
     let server = Server::start(Config {
         connect: OnConnect::RedirectInError {
             redirect: format!("rtmp://127.0.0.1:{nobody}/app"),
@@ -72,9 +72,9 @@ fn a_redirect_to_nobody_is_no_connection() {
 }
 
 /// Answers `connect` with another place.
-fn redirect(peer: &mut Connection, url: &str) -> Result<(), Over> {
-    peer.shake_hands();
-    let call = peer.expect("connect");
+fn redirect(peer: &mut Connection, url: &str) -> Result<(), Disconnected> {
+    peer.accept_plain_handshake();
+    let call = peer.expect_command("connect");
     let place = object([("code", 302.0.into()), ("redirect2", url.into())]);
     let mut info = status("error", "NetConnection.Connect.Rejected", "Elsewhere.");
     info.insert("ex", place);

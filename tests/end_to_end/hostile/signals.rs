@@ -1,7 +1,7 @@
 use std::fs::File;
 
 use super::*;
-use crate::server::{Config, Pace, Point, Server, Step, Stream, Then};
+use crate::server::{Config, FaultAction, FaultPoint, Pace, Server, Step, Stream};
 
 #[test]
 fn a_wish_to_end_is_heard_at_every_step() {
@@ -12,8 +12,8 @@ fn a_wish_to_end_is_heard_at_every_step() {
         (Step::Media, "INT"),
     ];
     at_once(steps, |(step, signal)| {
-        let fault = Point::Step(step);
-        let server = Server::start(Config::serving(live()).with_fault(fault, Then::Silence));
+        let fault = FaultPoint::Step(step);
+        let server = Server::start(Config::serving(live()).with_fault(fault, FaultAction::Silence));
         let running = Attempt::new(&server.url("clip")).options(LIVE).start();
         thread::sleep(A_WHILE);
         running
@@ -180,7 +180,7 @@ fn live() -> Stream {
 }
 
 fn recorded() -> Stream {
-    Stream::recorded(Clip::sample()).paced(Pace::Times(1.0))
+    Stream::recorded(Clip::sample()).paced(Pace::Speed(1.0))
 }
 
 /// Live, whatever is in the file.

@@ -1,12 +1,12 @@
 use rtmpull::core::amf::Value;
 
 use super::*;
-use crate::server::{Config, Pace, Point, Server, Step, Stream, Then, status};
+use crate::server::{Config, FaultAction, FaultPoint, Pace, Server, Step, Stream, status};
 
 #[test]
 fn silence_at_every_step_ends_in_its_time() {
     at_once(steps(), |(script, count, code, word, cause)| {
-        let peer = Conversation::start(move |peer, _| {
+        let peer = ScriptedPeer::start(move |peer, _| {
             let _ = script(peer).and_then(|()| peer.wait_for_close::<()>());
         });
         assert_ends(&peer.url("clip"), count, (code, word, cause));
@@ -20,7 +20,8 @@ fn pings_are_no_sign_of_media() {
         [Step::Connect, Step::CreateStream, Step::Play, Step::Media],
         |step| {
             let stream = Stream::recorded(Clip::sample()).paced(Pace::Unbounded);
-            let config = Config::serving(stream).with_fault(Point::Step(step), Then::Pings(every));
+            let config = Config::serving(stream)
+                .with_fault(FaultPoint::Step(step), FaultAction::PingsOnly(every));
             let server = Server::start(config);
             let cause = match step {
                 Step::Connect => "the server does not answer connect",
@@ -31,7 +32,7 @@ fn pings_are_no_sign_of_media() {
             assert!(!server.only_client().pongs.is_empty());
         },
     );
-    let peer = playing(10, move |peer| peer.fail(Then::Pings(every)));
+    let peer = playing(10, move |peer| peer.fail(FaultAction::PingsOnly(every)));
     assert_ends(&peer.url("clip"), 10, (2, "stalled", "no more media came"));
 }
 
@@ -56,7 +57,7 @@ fn talk_that_is_no_media_hides_nothing() {
             let peer = playing(count, move |peer| {
                 loop {
                     talk(peer)?;
-                    peer.hear_out()?;
+                    peer.receive_pending()?;
                 }
             });
             let code = if count == 0 { 1 } else { 2 };
@@ -76,7 +77,7 @@ fn a_trickle_is_not_waited_for() {
             peer.send(&[*byte])
         })
     };
-    let peer = Conversation::start(move |peer, _| {
+    let peer = ScriptedPeer::start(move |peer, _| {
         let _ = drip(peer, &[3; 3073]);
     });
     let cause = "the server does not answer the handshake";
@@ -93,7 +94,7 @@ fn a_server_that_asks_and_does_not_listen_is_left() {
     let peer = playing(10, |peer| {
         let ping = [2, 0, 0, 0, 0, 0, 6, 4, 0, 0, 0, 0, 0, 6, 0, 0, 0, 1];
         let pings = ping.repeat(10_000);
-        peer.hear_little();
+        peer.shrink_receive_buffer();
         loop {
             peer.send(&pings)?;
         }
@@ -108,7 +109,7 @@ fn a_server_that_asks_and_does_not_listen_is_left() {
         .assert_kept(&media()[..10]);
 }
 
-type Script = fn(&mut Connection) -> Result<(), Over>;
+type Script = fn(&mut Connection) -> Result<(), Disconnected>;
 
 /// What is said before the silence, how many tags of media that has, and the ending.
 fn steps() -> [(Script, usize, i32, &'static str, &'static str); 10] {
@@ -135,8 +136,8 @@ fn steps() -> [(Script, usize, i32, &'static str, &'static str); 10] {
         (|peer| peer.send(&[3; 3073]), 0, 1, "stalled", connect),
         (
             |peer| {
-                peer.shake_hands();
-                peer.expect("connect");
+                peer.accept_plain_handshake();
+                peer.expect_command("connect");
                 peer.queue_control(Kind::WINDOW_ACKNOWLEDGEMENT_SIZE, &[0, 0, 16, 0])?;
                 peer.flush()
             },
@@ -179,16 +180,16 @@ fn steps() -> [(Script, usize, i32, &'static str, &'static str); 10] {
     ]
 }
 
-fn accept(peer: &mut Connection) -> Result<(), Over> {
-    peer.shake_hands();
-    let call = peer.expect("connect");
+fn accept(peer: &mut Connection) -> Result<(), Disconnected> {
+    peer.accept_plain_handshake();
+    let call = peer.expect_command("connect");
     let info = status("status", "NetConnection.Connect.Success", "Welcome.");
     peer.queue_command(0, "_result", call.transaction, &[Value::Null, info.into()])?;
     peer.flush()
 }
 
-fn create_stream(peer: &mut Connection) -> Result<(), Over> {
-    let call = peer.expect("createStream");
+fn create_stream(peer: &mut Connection) -> Result<(), Disconnected> {
+    let call = peer.expect_command("createStream");
     peer.queue_command(0, "_result", call.transaction, &[Value::Null, 1.0.into()])?;
     peer.flush()
 }

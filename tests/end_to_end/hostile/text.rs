@@ -1,7 +1,7 @@
 use rtmpull::core::amf::Value;
 
 use super::*;
-use crate::server::{Config, OnConnect, Server, Then, object, status};
+use crate::server::{Config, FaultAction, OnConnect, Server, object, status};
 
 #[test]
 fn what_a_server_says_cannot_command_the_terminal() {
@@ -85,7 +85,7 @@ fn metadata_without_end_does_not_fill_the_terminal() {
             say_metadata(peer, fields.clone())?;
         }
         send(peer, &media()[10..])?;
-        peer.fail(Then::Fin)
+        peer.fail(FaultAction::Fin)
     });
     let ended = Attempt::new(&peer.url("clip")).run();
     assert_eq!(ended.finished.code(), Some(0), "{}", ended.finished);

@@ -72,13 +72,16 @@ fn a_server_of_plain_rtmp_is_no_tunnel_and_the_reverse() {
 #[test]
 fn a_tunnel_that_breaks_during_the_handshake_is_no_connection() {
     let cases = [
-        (TunnelFault::Forget, "404 Not Found"),
+        (TunnelFault::ForgetSessions, "404 Not Found"),
         (
             TunnelFault::Answer("nonsense"),
             "does not have the announced length",
         ),
-        (TunnelFault::Longer, "does not have the announced length"),
-        (TunnelFault::Shorter, "shorter than announced"),
+        (
+            TunnelFault::BodyTooLong,
+            "does not have the announced length",
+        ),
+        (TunnelFault::BodyTooShort, "shorter than announced"),
         (TunnelFault::Silence, "does not answer the handshake"),
     ];
     at_once(cases, |(fault, cause)| {
@@ -95,12 +98,15 @@ fn a_tunnel_that_breaks_during_the_handshake_is_no_connection() {
 #[test]
 fn an_http_error_during_the_handshake_is_no_reason_to_try_another_one() {
     let cases = [
-        (TunnelFault::Forget, "404 Not Found"),
+        (TunnelFault::ForgetSessions, "404 Not Found"),
         (
             TunnelFault::Answer("nonsense"),
             "does not have the announced length",
         ),
-        (TunnelFault::Longer, "does not have the announced length"),
+        (
+            TunnelFault::BodyTooLong,
+            "does not have the announced length",
+        ),
     ];
     at_once(cases, |(fault, cause)| {
         let (ended, front) = faulty((1, fault), &["-m", "1"]);
@@ -116,7 +122,7 @@ fn an_http_error_during_the_handshake_is_no_reason_to_try_another_one() {
 fn an_answer_that_is_too_short_on_a_connection_that_stays_is_told() {
     let wrong_length = "does not have the announced length";
     at_once([1, 5, 12], |missing| {
-        let fault = TunnelFault::Missing(missing);
+        let fault = TunnelFault::BytesMissing(missing);
         let (ended, _front) = faulty((1, fault), &["-m", "1"]);
         ended
             .assert_told(3, "no-connection", "does not answer the handshake")
@@ -135,18 +141,18 @@ fn an_answer_that_is_too_short_on_a_connection_that_stays_is_told() {
 #[test]
 fn a_tunnel_that_breaks_in_the_middle_keeps_what_had_come() {
     let cases = [
-        (TunnelFault::Forget, "cut", "404 Not Found"),
+        (TunnelFault::ForgetSessions, "cut", "404 Not Found"),
         (
             TunnelFault::Answer("nonsense"),
             "cut",
             "does not have the announced length",
         ),
         (
-            TunnelFault::Longer,
+            TunnelFault::BodyTooLong,
             "cut",
             "does not have the announced length",
         ),
-        (TunnelFault::Shorter, "cut", "shorter than announced"),
+        (TunnelFault::BodyTooShort, "cut", "shorter than announced"),
         (TunnelFault::Silence, "stalled", "no more media came"),
     ];
     at_once(cases, |(fault, word, cause)| {
@@ -199,7 +205,7 @@ fn faulty_config(fault: (u64, TunnelFault)) -> TunnelConfig {
 
 /// Slow enough that it is not over before the fault.
 fn recorded() -> Stream {
-    Stream::recorded(Clip::sample()).paced(Pace::Times(2.0))
+    Stream::recorded(Clip::sample()).paced(Pace::Speed(2.0))
 }
 
 const NOT_FOUND: &str = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";

@@ -1,7 +1,7 @@
 use rtmpull::core::amf::Value;
 
 use super::*;
-use crate::server::{Then, command_payload, status};
+use crate::server::{FaultAction, command_payload, status};
 
 #[test]
 fn endless_nesting_is_left_out_and_the_stream_is_whole() {
@@ -41,8 +41,8 @@ fn more_values_than_anybody_needs_are_left_out_and_the_stream_is_whole() {
 #[test]
 fn a_stream_id_that_cannot_be_is_a_refusal() {
     for id in [f64::NAN, f64::INFINITY, -1.0, 1e300] {
-        let peer = Conversation::start(move |peer, _| {
-            peer.shake_hands();
+        let peer = ScriptedPeer::start(move |peer, _| {
+            peer.accept_plain_handshake();
             let _ = answer(peer, "connect", &[])
                 .and_then(|()| answer(peer, "createStream", &id.to_be_bytes()))
                 .and_then(|()| peer.wait_for_close::<()>());
@@ -67,7 +67,7 @@ enum Place {
 #[track_caller]
 fn assert_whole(place: Place, value: Vec<u8>) {
     let start: [u8; 16] = value[..value.len().min(16)].try_into().unwrap_or_default();
-    let peer = Conversation::start(move |peer, _| {
+    let peer = ScriptedPeer::start(move |peer, _| {
         let _ = serve_with(peer, place, &value);
     });
     let ended = Attempt::new(&peer.url("clip")).run();
@@ -82,9 +82,9 @@ fn assert_whole(place: Place, value: Vec<u8>) {
         .assert_kept(&media());
 }
 
-fn serve_with(peer: &mut Connection, place: Place, value: &[u8]) -> Result<(), Over> {
+fn serve_with(peer: &mut Connection, place: Place, value: &[u8]) -> Result<(), Disconnected> {
     let behind = |this| if place == this { value } else { &[] };
-    peer.shake_hands();
+    peer.accept_plain_handshake();
     answer(peer, "connect", behind(Place::Connect))?;
     let id = [&[0][..], &1_f64.to_be_bytes()].concat();
     answer(
@@ -92,7 +92,7 @@ fn serve_with(peer: &mut Connection, place: Place, value: &[u8]) -> Result<(), O
         "createStream",
         &[&id, behind(Place::CreateStream)].concat(),
     )?;
-    peer.expect("play");
+    peer.expect_command("play");
     let payload = command_payload("onStatus", 0.0, &[Value::Null]);
     let payload = [&payload, behind(Place::Status)].concat();
     peer.queue(5, Kind::COMMAND, 1, 0, &payload)?;
@@ -102,12 +102,12 @@ fn serve_with(peer: &mut Connection, place: Place, value: &[u8]) -> Result<(), O
     let stop = status("status", "NetStream.Play.Stop", "Thank you.");
     peer.queue_command(1, "onStatus", 0.0, &[Value::Null, stop.into()])?;
     peer.flush()?;
-    peer.fail(Then::Silence)
+    peer.fail(FaultAction::Silence)
 }
 
 /// Answers `call` with a null and `values`.
-fn answer(peer: &mut Connection, call: &str, values: &[u8]) -> Result<(), Over> {
-    let call = peer.expect(call);
+fn answer(peer: &mut Connection, call: &str, values: &[u8]) -> Result<(), Disconnected> {
+    let call = peer.expect_command(call);
     let payload = command_payload("_result", call.transaction, &[Value::Null]);
     peer.queue(3, Kind::COMMAND, 0, 0, &[&payload, values].concat())?;
     peer.flush()

@@ -18,7 +18,8 @@ use crate::{
     process::{Finished, Process},
     program::{LIMIT, command},
     server::{
-        Broadcast, Clip, Config, CutConnection, PublisherClock, Sent, Server, Stream, Tag, Then,
+        Broadcast, Clip, Config, CutConnection, FaultAction, PublisherClock, SentFrame, Server,
+        Stream, Tag,
     },
 };
 
@@ -171,7 +172,7 @@ impl Recorded {
         let frames: Vec<_> = self
             .tags
             .iter()
-            .filter(|tag| !tag.is_configuration())
+            .filter(|tag| !tag.is_sequence_header())
             .collect();
         let expected: Vec<_> = self.came.keys().copied().collect();
         let is_known = |kind| !case.is_silent || kind == Tag::VIDEO;
@@ -224,7 +225,7 @@ impl Recorded {
         let found = self
             .tags
             .iter()
-            .filter(|tag| tag.is_configuration())
+            .filter(|tag| tag.is_sequence_header())
             .count();
         let tracks = if case.has_video { 2 } else { 1 };
         assert_eq!(found, tracks * self.parts, "configurations: {}", self.told);
@@ -292,32 +293,36 @@ impl Recorded {
             .broadcast
             .clip
             .media()
-            .filter(|tag| !tag.is_configuration());
+            .filter(|tag| !tag.is_sequence_header());
         let mut between = between.filter(|tag| (from..to).contains(&tag.timestamp_ms));
         between.all(|tag| self.came.contains_key(&(tag.timestamp_ms, tag.kind)))
     }
 }
 
 /// After how many bytes a connection is cut, and how. Some break before any media.
-fn cut(rng: &mut StdRng, case: &Case, has_media: bool) -> (u64, Then) {
+fn cut(rng: &mut StdRng, case: &Case, has_media: bool) -> (u64, FaultAction) {
     let most = if case.has_video { 60_000 } else { 10_000 };
     let bytes = match rng.random_range(0..8) {
         0 if !has_media => rng.random_range(0..4_500),
         _ if has_media => most / 2,
         _ => rng.random_range(4_500..most),
     };
-    let then = if rng.random() { Then::Fin } else { Then::Rst };
+    let then = if rng.random() {
+        FaultAction::Fin
+    } else {
+        FaultAction::Rst
+    };
     (bytes, then)
 }
 
 /// The frames that came through whole, and over which connection first.
-fn came(carried: &[u64], sent: &[Sent]) -> BTreeMap<(u32, u8), usize> {
+fn came(carried: &[u64], sent: &[SentFrame]) -> BTreeMap<(u32, u8), usize> {
     let mut came = BTreeMap::new();
     for (connection, bytes) in carried.iter().enumerate() {
         let frames = sent
             .iter()
             .filter(|sent| sent.connection == connection && sent.end <= *bytes);
-        for frame in frames.filter(|sent| !sent.is_configuration) {
+        for frame in frames.filter(|sent| !sent.is_sequence_header) {
             came.entry((frame.at_ms, frame.kind)).or_insert(connection);
         }
     }

@@ -11,14 +11,20 @@ use std::{
 
 use crate::{
     program::{Download, download},
-    server::{Broadcast, Clip, Config, CutConnection, Ending, Pace, Server, Stream, Tag, Then},
+    server::{
+        Broadcast, Clip, Config, CutConnection, EndSignal, FaultAction, Pace, Server, Stream, Tag,
+    },
 };
 
 #[test]
 fn a_recording_that_is_cut_within_what_the_server_repeats_lacks_nothing() {
     // One keyframe, and all since then for whoever comes.
     let clip = unique_clip(800, 800);
-    let download = recorded(&clip, &[(40_000, Then::Fin), (200_000, Then::Rst)], &[]);
+    let download = recorded(
+        &clip,
+        &[(40_000, FaultAction::Fin), (200_000, FaultAction::Rst)],
+        &[],
+    );
     assert!(
         download.clip().media().eq(clip.media()),
         "{}",
@@ -37,7 +43,11 @@ fn a_recording_that_is_cut_within_what_the_server_repeats_lacks_nothing() {
 #[test]
 fn a_connection_that_breaks_while_the_place_is_sought_leaves_it_to_the_next() {
     let clip = unique_clip(800, 800);
-    let cuts = [(60_000, Then::Fin), (1_500, Then::Fin), (20_000, Then::Rst)];
+    let cuts = [
+        (60_000, FaultAction::Fin),
+        (1_500, FaultAction::Fin),
+        (20_000, FaultAction::Rst),
+    ];
     let download = recorded(&clip, &cuts, &[]);
     assert!(
         download.clip().media().eq(clip.media()),
@@ -50,7 +60,7 @@ fn a_connection_that_breaks_while_the_place_is_sought_leaves_it_to_the_next() {
 fn a_recording_that_is_cut_for_longer_has_the_gaps_that_are_told() {
     // A keyframe every second, so that a second's wait leaves a gap.
     let clip = unique_clip(1000, 25);
-    let cuts = [(50_000, Then::Fin), (70_007, Then::Rst)];
+    let cuts = [(50_000, FaultAction::Fin), (70_007, FaultAction::Rst)];
     let download = recorded(&clip, &cuts, &["--gap", "close"]);
     let recorded = download.clip();
     let mut kept = recorded.media().peekable();
@@ -74,7 +84,7 @@ fn attempts_in_vain_end_as_what_they_began_with() {
     let stream = Stream::live(Clip::sample());
     let server = Server::start(Config::serving(stream));
     // A handshake that is hung up on is tried once more, as a plain one.
-    let cuts = [30_000, 0, 0].map(|bytes| (bytes, Then::Fin));
+    let cuts = [30_000, 0, 0].map(|bytes| (bytes, FaultAction::Fin));
     let line = CutConnection::start(server.port(), cuts.to_vec());
     let url = format!("rtmp://127.0.0.1:{}/app/clip", line.port());
     let download = download(&url, &["-v", "--retry", "1"]);
@@ -93,12 +103,12 @@ fn a_stream_that_is_not_there_is_refused_at_once_unless_it_is_waited_for() {
     let ended = download(&server.url("other"), &["-v", "--wait=3"]);
     ended.assert_ended(1, "not-found");
     assert!(ended.finished.took > Duration::from_secs(3));
-    assert_eq!(server.heard().len(), 3, "asked at once, and at the end");
+    assert_eq!(server.clients().len(), 3, "asked at once, and at the end");
 }
 
 #[test]
 fn a_server_that_closes_behind_its_last_word_has_said_it() {
-    let end = [Ending::UnpublishNotify, Ending::Fin];
+    let end = [EndSignal::UnpublishNotify, EndSignal::Fin];
     let server = Server::start(Config::serving(
         Stream::live(Clip::sample())
             .paced(Pace::Unbounded)
@@ -107,7 +117,7 @@ fn a_server_that_closes_behind_its_last_word_has_said_it() {
     let ended = download(&server.url("clip"), &["-v"]);
     ended.assert_ended(0, "unpublished");
     assert!(ended.finished.took < Duration::from_secs(3));
-    assert_eq!(server.heard().len(), 1, "nobody came back");
+    assert_eq!(server.clients().len(), 1, "nobody came back");
 }
 
 /// What another run left is gone on with as what a lost connection left: as long after it as it is.
@@ -116,7 +126,10 @@ fn the_time_between_two_runs_is_a_gap() {
     for (policy, is_kept) in [("keep", true), ("close", false)] {
         let [first, mut second] = [50, 60].map(|frames| unique_clip(frames, 25));
         // Another stream.
-        let frames = second.tags.iter_mut().filter(|tag| !tag.is_configuration());
+        let frames = second
+            .tags
+            .iter_mut()
+            .filter(|tag| !tag.is_sequence_header());
         frames.for_each(|tag| tag.body.push(0xFF));
         let serve = |clip: &Clip| {
             let stream = Stream::live(clip.clone()).paced(Pace::Unbounded);
@@ -136,7 +149,7 @@ fn the_time_between_two_runs_is_a_gap() {
         let told = &both.finished.stderr;
         assert!(told.contains("gap of 100"), "{told}");
         let recorded = both.clip();
-        let mut tags = recorded.media().filter(|tag| !tag.is_configuration());
+        let mut tags = recorded.media().filter(|tag| !tag.is_sequence_header());
         let latest = tags.by_ref().take(2 * 50).last().expect("the first run's");
         let next = tags.next().expect("the second run's");
         let between_ms = next.timestamp_ms - latest.timestamp_ms;
@@ -147,7 +160,7 @@ fn the_time_between_two_runs_is_a_gap() {
 
 /// What comes of a broadcast of `clip`, over a line that is cut again and again, until it is over.
 #[track_caller]
-fn recorded(clip: &Clip, cuts: &[(u64, Then)], options: &[&str]) -> Download {
+fn recorded(clip: &Clip, cuts: &[(u64, FaultAction)], options: &[&str]) -> Download {
     let broadcast = Broadcast::new(clip.clone(), 8.0, true);
     let server = Server::start(Config::serving(Stream::broadcast(broadcast)));
     let line = CutConnection::start(server.port(), cuts.to_vec());

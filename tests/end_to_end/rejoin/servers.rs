@@ -343,7 +343,7 @@ impl<'a> Sources<'a> {
 /// The bodies of the frames; the mark of a track's end is none.
 fn frames(clip: &Clip, kind: u8) -> Vec<&[u8]> {
     let tags = clip.media().filter(|tag| tag.kind == kind);
-    let frames = tags.filter(|tag| !tag.is_configuration() && tag.body.len() > 5);
+    let frames = tags.filter(|tag| !tag.is_sequence_header() && tag.body.len() > 5);
     frames.map(|tag| &tag.body[..]).collect()
 }
 

@@ -6,7 +6,7 @@ use crate::{
     downloads::at_once,
     process::{Finished, Process},
     program::{self, Download, LIMIT, command, download},
-    server::{Clip, Config, CutConnection, Pace, Server, Stream, Then},
+    server::{Clip, Config, CutConnection, FaultAction, Pace, Server, Stream},
 };
 
 /// A recorded stream that is cut is what it would have been, in a file and down a pipe.
@@ -17,7 +17,7 @@ fn a_recorded_stream_that_is_cut_is_gone_on_with() {
     at_once([false, true], |is_piped| {
         let line = CutConnection::start(
             server.port(),
-            vec![(25_000, Then::Fin), (20_000, Then::Rst)],
+            vec![(25_000, FaultAction::Fin), (20_000, FaultAction::Rst)],
         );
         let (finished, clip) = if is_piped {
             let piped = to_pipe(&url(&line), &["--retry", "3"]);
@@ -77,11 +77,11 @@ fn a_time_of_day_ends_a_wait_too() {
 
 /// A live stream whose connection is lost after some media, as is each that follows, before any.
 fn losing() -> (Server, CutConnection) {
-    let stream = Stream::live(Clip::sample()).paced(Pace::Times(8.0));
+    let stream = Stream::live(Clip::sample()).paced(Pace::Speed(8.0));
     let server = Server::start(Config::serving(stream));
-    let mut cuts = vec![(30_000, Then::Fin)];
+    let mut cuts = vec![(30_000, FaultAction::Fin)];
     // Behind the handshake, which would be tried in another way at once.
-    cuts.resize(99, (3_300, Then::Fin));
+    cuts.resize(99, (3_300, FaultAction::Fin));
     let line = CutConnection::start(server.port(), cuts);
     (server, line)
 }

@@ -37,7 +37,7 @@ fn comes_over_ipv6(stream: Stream, options: &[&str], word: &str) {
     refused.assert_ended(3, "no-connection");
     let said = &refused.finished.stderr;
     assert!(said.contains("it has no IPv4 address"), "{said}");
-    for client in server.heard() {
+    for client in server.clients() {
         let connect = client.command("connect").expect("it connects");
         let tc_url = connect.values[0]
             .member("tcUrl")

@@ -20,7 +20,7 @@ use crate::{
     downloads::assert_media,
     program::download,
     server::{
-        Authority, Clip, Config, Goodbye, Handshake, Pace, Proxy, ProxyKind, Server, Stream,
+        Authority, Clip, Config, Handshake, Pace, Proxy, ProxyKind, Server, Stream, TlsClose,
         TlsFront, Tunnel, TunnelConfig, Validity,
     },
 };
@@ -73,8 +73,8 @@ fn as_it_is(port: u16) -> Front {
 
 fn in_tls(port: u16) -> Front {
     let authority = Authority::new("Authority");
-    let identity = authority.identity(Validity::Good);
-    let front = TlsFront::start(port, &identity, Goodbye::Said);
+    let identity = authority.identity(Validity::Valid);
+    let front = TlsFront::start(port, &identity, TlsClose::CloseNotify);
     Front {
         port: front.port(),
         options: vec!["--ca-file".into(), authority.file().display().to_string()],
@@ -119,7 +119,7 @@ fn goes_every_way(scheme: &str, front: fn(u16) -> Front) {
                     let front = front(server.port());
                     goes_one_way(scheme, &front, way, option, clip);
                     let c0 = if scheme.ends_with('e') { 6 } else { 3 };
-                    assert!(server.heard().iter().all(|client| client.c0 == Some(c0)));
+                    assert!(server.clients().iter().all(|client| client.c0 == Some(c0)));
                 });
             }
         }

@@ -26,7 +26,7 @@ fn assert_whole(proxy: &str) {
     let download = by_way_of(proxy, &server);
     download.assert_ended(0, "ended");
     assert_media(&download.clip(), &Clip::sample());
-    assert_eq!(server.heard().len(), 1);
+    assert_eq!(server.clients().len(), 1);
 }
 
 #[track_caller]
@@ -36,7 +36,7 @@ fn assert_refused(proxy: &str, server: &Server, cause: &str) {
     let said = &download.finished.stderr;
     assert!(said.lines().last().unwrap().contains(cause), "{said}");
     assert!(!said.contains("secret"), "{said}");
-    assert!(server.heard().is_empty());
+    assert!(server.clients().is_empty());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::{
         require,
     },
     program::{Download, download},
-    server::{Authority, Clip, Config, Goodbye, Identity, Server, Stream, TlsFront, Validity},
+    server::{Authority, Clip, Config, Identity, Server, Stream, TlsClose, TlsFront, Validity},
     verify::{self, Media},
 };
 
@@ -19,7 +19,7 @@ fn nginx_plays_over_any_tls() {
     let source = fixtures::avc_aac_flv(&ffmpeg);
     let server = nginx.start(&[&source]);
     let authority = Authority::new("Authority");
-    let identity = authority.identity(Validity::Good);
+    let identity = authority.identity(Validity::Valid);
     for directives in [
         "ssl_protocols TLSv1.2;",
         "ssl_protocols TLSv1.2; ssl_session_tickets off;",
@@ -54,7 +54,7 @@ fn a_certificate_that_does_not_hold_is_told_before_anything_is_said() {
         ),
         (
             &another,
-            Validity::Good,
+            Validity::Valid,
             "the issuer of the certificate of localhost is not trusted (unknown issuer)",
         ),
     ] {
@@ -84,8 +84,8 @@ fn a_server_that_vouches_for_itself_can_be_trusted() {
             Some("the certificate is not for localhost, but for other.example"),
         ),
     ] {
-        let identity = Identity::alone(name);
-        let front = TlsFront::start(server.port(), &identity, Goodbye::Said);
+        let identity = Identity::self_signed(name);
+        let front = TlsFront::start(server.port(), &identity, TlsClose::CloseNotify);
         let file = identity.folder().join("certificate.pem");
         let url = format!("rtmps://localhost:{}/app/clip", front.port());
         let trusting = download(&url, &["--ca-file", &file.display().to_string()]);
@@ -105,7 +105,7 @@ fn tls_1_1_is_not_enough() {
     let nginx = require!(Nginx::find());
     let server = nginx.start(&[]);
     let authority = Authority::new("Authority");
-    let identity = authority.identity(Validity::Good);
+    let identity = authority.identity(Validity::Valid);
     let old = "ssl_protocols TLSv1 TLSv1.1; ssl_ciphers DEFAULT@SECLEVEL=0;";
     let front = require!(in_front_of(&server, &identity, old));
     let url = format!("rtmps://localhost:{}/vod/clip.flv", front.port);
@@ -120,7 +120,7 @@ fn tls_1_1_is_not_enough() {
 fn the_wrong_one_of_two_ports_is_told() {
     let nginx = require!(Nginx::find());
     let server = nginx.start(&[]);
-    let identity = Authority::new("Authority").identity(Validity::Good);
+    let identity = Authority::new("Authority").identity(Validity::Valid);
     let front = require!(in_front_of(&server, &identity, ""));
     let plain = format!("rtmp://localhost:{}/vod/clip.flv", front.port);
     let told = download(&plain, &["-m", "2"]);

@@ -3,15 +3,15 @@ use std::time::Duration;
 use crate::{
     program::{self, Download, download},
     server::{
-        Authority, Canned, Clip, Config, Ending, Goodbye, Pace, Server, Silence, Stream, TlsFront,
-        Validity,
+        AfterAnswer, Authority, CannedPeer, Clip, Config, EndSignal, Pace, Server, Stream,
+        TlsClose, TlsFront, Validity,
     },
 };
 
 /// Downloads from nobody by way of a proxy that answers with `answer`.
 #[track_caller]
-fn through(kind: &str, answer: &[u8], silence: Silence) -> Download {
-    let proxy = Canned::start(answer, silence);
+fn through(kind: &str, answer: &[u8], silence: AfterAnswer) -> Download {
+    let proxy = CannedPeer::start(answer, silence);
     let proxy = format!("{kind}://joe:secret@127.0.0.1:{}", proxy.port());
     let options = ["--proxy", &proxy, "--connect-timeout", "1"];
     let download = download("rtmp://127.0.0.1:9/app/clip", &options);
@@ -38,17 +38,17 @@ fn a_proxy_that_refuses_hangs_or_babbles_is_told() {
         ("socks5", b"\x05\0\x05\x02\0\x01", "SOCKS 5"),
         ("http", b"HTTP/1.1 403 Forbidden\r\n\r\n", "HTTP"),
     ] {
-        let refused = through(kind, refusal, Silence::Open);
+        let refused = through(kind, refusal, AfterAnswer::Open);
         assert_no_way(&refused, "the proxy refused: ");
-        let babbling = through(kind, babble, Silence::Open);
+        let babbling = through(kind, babble, AfterAnswer::Open);
         let cause = format!("the proxy sent an answer that is not {word}");
         assert_no_way(&babbling, &cause);
-        let closed = through(kind, &refusal[..1], Silence::Closed);
+        let closed = through(kind, &refusal[..1], AfterAnswer::Closed);
         assert_no_way(
             &closed,
             "the proxy closed the connection instead of answering",
         );
-        let hanging = through(kind, &refusal[..1], Silence::Open);
+        let hanging = through(kind, &refusal[..1], AfterAnswer::Open);
         assert_no_way(
             &hanging,
             "the request to the proxy failed: no answer within the connect timeout of 1 s",
@@ -58,7 +58,7 @@ fn a_proxy_that_refuses_hangs_or_babbles_is_told() {
 
 #[test]
 fn a_proxy_that_is_not_there_is_told() {
-    let nobody = Canned::start(b"", Silence::Open).port();
+    let nobody = CannedPeer::start(b"", AfterAnswer::Open).port();
     for kind in ["socks4", "socks5", "http"] {
         let proxy = format!("{kind}://127.0.0.1:{nobody}");
         let download = download("rtmp://127.0.0.1:9/app/clip", &["--proxy", &proxy]);
@@ -72,7 +72,7 @@ fn a_proxy_that_is_not_there_is_told() {
 /// `-m` bounds each step of connecting, too.
 #[test]
 fn a_server_that_stays_silent_in_tls_is_given_up() {
-    let silent = Canned::start(b"", Silence::Open);
+    let silent = CannedPeer::start(b"", AfterAnswer::Open);
     let url = format!("rtmps://127.0.0.1:{}/app/clip", silent.port());
     let download = download(&url, &["-m", "1"]);
     let cause = format!(
@@ -85,7 +85,7 @@ fn a_server_that_stays_silent_in_tls_is_given_up() {
 #[test]
 fn a_server_that_speaks_something_else_than_tls_is_told() {
     let plain = Server::start(Config::serving(Stream::recorded(Clip::sample())));
-    let babble = Canned::start(b"HTTP/1.1 400 Bad Request\r\n\r\n", Silence::Closed);
+    let babble = CannedPeer::start(b"HTTP/1.1 400 Bad Request\r\n\r\n", AfterAnswer::Closed);
     for (port, cause) in [
         (plain.port(), "cannot establish TLS with 127.0.0.1:"),
         (babble.port(), "the server does not speak TLS on this port"),
@@ -98,8 +98,8 @@ fn a_server_that_speaks_something_else_than_tls_is_told() {
 #[test]
 fn plain_rtmp_into_tls_is_told() {
     let plain = Server::start(Config::serving(Stream::recorded(Clip::sample())));
-    let identity = Authority::new("Authority").identity(Validity::Good);
-    let front = TlsFront::start(plain.port(), &identity, Goodbye::Said);
+    let identity = Authority::new("Authority").identity(Validity::Valid);
+    let front = TlsFront::start(plain.port(), &identity, TlsClose::CloseNotify);
     let url = format!("rtmp://127.0.0.1:{}/app/clip", front.port());
     assert_no_way(&download(&url, &["-m", "2"]), "TLS");
 }
@@ -108,12 +108,15 @@ fn plain_rtmp_into_tls_is_told() {
 #[test]
 fn only_tls_can_say_that_a_stream_ends() {
     let authority = Authority::new("Authority");
-    let identity = authority.identity(Validity::Good);
+    let identity = authority.identity(Validity::Valid);
     let file = authority.file().display().to_string();
     let live = Stream::live(Clip::sample())
         .paced(Pace::Unbounded)
-        .ending(&[Ending::Fin]);
-    for (goodbye, code, word) in [(Goodbye::Said, 0, "closed"), (Goodbye::Forgotten, 2, "cut")] {
+        .ending(&[EndSignal::Fin]);
+    for (goodbye, code, word) in [
+        (TlsClose::CloseNotify, 0, "closed"),
+        (TlsClose::TcpOnly, 2, "cut"),
+    ] {
         let server = Server::start(Config::serving(live.clone()));
         let front = TlsFront::start(server.port(), &identity, goodbye);
         let url = format!("rtmps://localhost:{}/app/clip", front.port());
@@ -121,7 +124,7 @@ fn only_tls_can_say_that_a_stream_ends() {
         download.assert_ended(code, word);
         crate::downloads::assert_media(&download.clip(), &Clip::sample());
         let says_so = download.finished.stderr.contains("close_notify");
-        assert_eq!(says_so, goodbye == Goodbye::Forgotten);
+        assert_eq!(says_so, goodbye == TlsClose::TcpOnly);
     }
 }
 
@@ -129,7 +132,7 @@ fn only_tls_can_say_that_a_stream_ends() {
 #[cfg(unix)]
 #[test]
 fn the_user_can_stop_each_step() {
-    let silent = Canned::start(b"", Silence::Open);
+    let silent = CannedPeer::start(b"", AfterAnswer::Open);
     let port = silent.port();
     let by_proxy = format!("socks5://127.0.0.1:{port}");
     for (url, options) in [

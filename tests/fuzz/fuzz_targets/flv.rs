@@ -83,9 +83,9 @@ fn look_into(body: &[u8]) {
     if let Ok(tag) = VideoTag::parse(body) {
         assert!(!(tag.command.is_some() && tag.carries_media()));
         assert!(tag.tracks().count() <= MAX_TRACKS);
-        black_box((tag.codec(), tag.is_configuration(), tag.is_keyframe(4)));
+        black_box((tag.codec(), tag.is_sequence_header(), tag.is_keyframe(4)));
         for track in tag.tracks().flatten() {
-            assert!(!(track.is_configuration() && track.carries_media()));
+            assert!(!(track.is_sequence_header() && track.carries_media()));
             let nal_length_size = track.nal_length_size();
             assert!(nal_length_size.is_none_or(|size| (1..=4).contains(&size)));
             for size in [0, 1, 2, 3, 4, u8::MAX] {
@@ -96,9 +96,9 @@ fn look_into(body: &[u8]) {
     }
     if let Ok(tag) = AudioTag::parse(body) {
         assert!(tag.tracks().count() <= MAX_TRACKS);
-        black_box((tag.codec(), tag.is_configuration(), tag.carries_media()));
+        black_box((tag.codec(), tag.is_sequence_header(), tag.carries_media()));
         for track in tag.tracks().flatten() {
-            assert!(!(track.is_configuration() && track.carries_media()));
+            assert!(!(track.is_sequence_header() && track.carries_media()));
             black_box((track.sound(), track.channel_layout()));
         }
     }

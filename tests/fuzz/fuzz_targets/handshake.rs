@@ -66,7 +66,7 @@ enum Place {
 
 fuzz_target!(|input: Input<'_>| {
     let offer = input.offer;
-    let c1 = Conversation::new(offer).c1();
+    let c1 = ScriptedPeer::new(offer).c1();
     match input.answer {
         Answer::Bytes(bytes) => {
             let _ = compare(offer, bytes, input.cut);
@@ -149,13 +149,13 @@ impl Kind {
 }
 
 /// A client, and what lies between it and the server.
-struct Conversation {
+struct ScriptedPeer {
     handshake: Handshake,
     inbox: BytesMut,
     sent: BytesMut,
 }
 
-impl Conversation {
+impl ScriptedPeer {
     fn new(offer: Offer) -> Self {
         let mut rng = StdRng::seed_from_u64(0);
         let mut conversation = Self {
@@ -194,8 +194,8 @@ impl Conversation {
 }
 
 /// Receives whole and in pieces, and expects no difference.
-fn compare(offer: Offer, answer: &[u8], cut: u8) -> (Conversation, Result<Option<Summary>, Error>) {
-    let (mut whole, mut in_pieces) = (Conversation::new(offer), Conversation::new(offer));
+fn compare(offer: Offer, answer: &[u8], cut: u8) -> (ScriptedPeer, Result<Option<Summary>, Error>) {
+    let (mut whole, mut in_pieces) = (ScriptedPeer::new(offer), ScriptedPeer::new(offer));
     let result = whole.receive([answer].into_iter());
     assert_eq!(result, in_pieces.receive(pieces(answer, cut)));
     assert_eq!(whole.sent, in_pieces.sent);
@@ -261,7 +261,7 @@ fn check(
     s1: &Block,
     digest: Option<Place>,
     is_signed: bool,
-    conversation: &Conversation,
+    conversation: &ScriptedPeer,
     result: Result<Option<Summary>, Error>,
 ) {
     let is_found = digest.filter(|_| mode != Mode::Plain);

@@ -115,7 +115,7 @@ enum Argument<'a> {
 }
 
 fuzz_target!(|input: Input<'_>| {
-    let mut conversation = Conversation::new(&input);
+    let mut conversation = ScriptedPeer::new(&input);
     for step in &input.steps {
         conversation.step(step);
         if conversation.deliver().is_err() {
@@ -129,7 +129,7 @@ fuzz_target!(|input: Input<'_>| {
 });
 
 /// A session, the server that it talks to, and the time.
-struct Conversation {
+struct ScriptedPeer {
     client: Client,
     now: Instant,
     /// The longest that the client may wait for anything; `None` if it may do so for ever.
@@ -146,7 +146,7 @@ struct Conversation {
     is_over: bool,
 }
 
-impl Conversation {
+impl ScriptedPeer {
     /// Begins with the plain handshake done.
     fn new(input: &Input<'_>) -> Self {
         let now = Instant::now();

@@ -11,9 +11,9 @@ use std::{
 };
 
 pub use self::{
-    proxy::{Canned, Proxy, ProxyKind, Silence},
-    tls::{Goodbye, TlsFront},
-    tunnel::{Framing, Headers, OnAhead, Requests, Tunnel, TunnelConfig, TunnelFault},
+    proxy::{AfterAnswer, CannedPeer, Proxy, ProxyKind},
+    tls::{TlsClose, TlsFront},
+    tunnel::{Framing, Headers, OnPipelined, RequestCounts, Tunnel, TunnelConfig, TunnelFault},
 };
 
 /// Carries bytes in both directions until one of the ends is done.

@@ -130,28 +130,28 @@ fn read_until(from: &TcpStream, end: &[u8]) -> io::Result<String> {
 
 /// A peer that answers the first bytes with what a test gives it, whatever they were.
 #[derive(Debug)]
-pub struct Canned {
+pub struct CannedPeer {
     listener: Listener,
 }
 
 /// What follows a canned answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Silence {
+pub enum AfterAnswer {
     /// The connection stays open.
     Open,
     /// The connection is closed.
     Closed,
 }
 
-impl Canned {
+impl CannedPeer {
     /// Starts one.
-    pub fn start(answer: &[u8], silence: Silence) -> Self {
+    pub fn start(answer: &[u8], after: AfterAnswer) -> Self {
         let answer = answer.to_vec();
         let listener = Listener::start(move |_, peer| {
             let mut question = [0; 4096];
             let _it_may_be_gone = (&*peer).read(&mut question);
             let _it_may_be_gone = (&*peer).write_all(&answer);
-            if silence == Silence::Closed {
+            if after == AfterAnswer::Closed {
                 // Who closes with bytes unread resets the connection, and with it what was sent.
                 let _ = peer.shutdown(std::net::Shutdown::Write);
                 thread::sleep(Duration::from_millis(50));

@@ -31,16 +31,16 @@ pub struct TlsFront {
 
 /// How a connection ends that the server behind has closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Goodbye {
+pub enum TlsClose {
     /// With close_notify.
-    Said,
+    CloseNotify,
     /// With TCP's end alone.
-    Forgotten,
+    TcpOnly,
 }
 
 impl TlsFront {
     /// Starts one in front of `port`.
-    pub fn start(port: u16, identity: &Identity, goodbye: Goodbye) -> Self {
+    pub fn start(port: u16, identity: &Identity, close: TlsClose) -> Self {
         let certificate = CertificateDer::from(identity.certificate_der.clone());
         let key = PrivateKeyDer::try_from(identity.key_der.clone()).expect("a key");
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -58,7 +58,7 @@ impl TlsFront {
             let runtime = runtime::Builder::new_current_thread().enable_all().build();
             runtime.expect("a runtime").block_on(async {
                 tokio::select! {
-                    () = accept(listener, acceptor, port, goodbye) => {}
+                    () = accept(listener, acceptor, port, close) => {}
                     _ = stopped => {}
                 }
             });
@@ -89,7 +89,7 @@ async fn accept(
     listener: std::net::TcpListener,
     acceptor: TlsAcceptor,
     port: u16,
-    goodbye: Goodbye,
+    close: TlsClose,
 ) {
     listener.set_nonblocking(true).expect("a socket");
     let listener = TcpListener::from_std(listener).expect("a socket");
@@ -102,14 +102,14 @@ async fn accept(
             };
             let far = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await;
             if let Ok(far) = far {
-                shovel(near, far, goodbye).await;
+                relay(near, far, close).await;
             }
         });
     }
 }
 
-async fn shovel(mut near: TlsStream<TcpStream>, mut far: TcpStream, goodbye: Goodbye) {
-    if goodbye == Goodbye::Said {
+async fn relay(mut near: TlsStream<TcpStream>, mut far: TcpStream, close: TlsClose) {
+    if close == TlsClose::CloseNotify {
         let _either_may_be_gone = copy_bidirectional(&mut near, &mut far).await;
         return;
     }

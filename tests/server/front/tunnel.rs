@@ -34,7 +34,7 @@ pub struct TunnelConfig {
     pub answers_per_connection: Option<u64>,
     /// Whether that is announced.
     pub announces_close: bool,
-    pub ahead: OnAhead,
+    pub pipelined: OnPipelined,
     /// How long each answer takes.
     pub delay: Duration,
     /// Whether each answer comes behind a "100 Continue".
@@ -63,7 +63,7 @@ pub enum Framing {
 
 /// What becomes of requests that come before the one ahead of them is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnAhead {
+pub enum OnPipelined {
     Served,
     /// The connection is closed behind the answer.
     Closed,
@@ -75,24 +75,24 @@ pub enum OnAhead {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TunnelFault {
     /// All sessions are forgotten, as after a restart.
-    Forget,
+    ForgetSessions,
     /// The request is heard, and the connection closed without an answer.
-    Lose,
+    LoseAnswer,
     /// This is the answer, and the end of the connection.
     Answer(&'static str),
     /// The answer has more bytes than it says.
-    Longer,
+    BodyTooLong,
     /// The answer has fewer bytes than it says, and the connection ends.
-    Shorter,
+    BodyTooShort,
     /// The answer has so many bytes fewer than it says, and the connection stays.
-    Missing(usize),
+    BytesMissing(usize),
     /// There is no answer, and the connection stays.
     Silence,
 }
 
 /// What was heard.
 #[derive(Debug, Clone, Default)]
-pub struct Requests {
+pub struct RequestCounts {
     /// Connections that brought at least one request.
     pub connections: u64,
     pub opens: u64,
@@ -115,7 +115,7 @@ struct Shared {
     /// The port of the server behind.
     port: u16,
     sessions: Mutex<HashMap<String, Arc<Mutex<Session>>>>,
-    requests: Mutex<Requests>,
+    requests: Mutex<RequestCounts>,
     count: AtomicU64,
 }
 
@@ -143,7 +143,7 @@ impl Default for TunnelConfig {
             framing: Framing::Length,
             answers_per_connection: None,
             announces_close: false,
-            ahead: OnAhead::Served,
+            pipelined: OnPipelined::Served,
             delay: Duration::ZERO,
             continues: false,
             fault: None,
@@ -182,7 +182,7 @@ impl Tunnel {
     }
 
     /// What was heard so far.
-    pub fn requests(&self) -> Requests {
+    pub fn requests(&self) -> RequestCounts {
         lock(&self.shared.requests).clone()
     }
 }
@@ -193,17 +193,17 @@ fn serve(shared: &Shared, socket: &TcpStream) {
     let mut answered = 0;
     let _ = socket.set_nodelay(true);
     loop {
-        let is_ahead = !inbox.is_empty();
+        let is_pipelined = !inbox.is_empty();
         let Some(request) = read_request(socket, &mut inbox) else {
             break;
         };
         let number = shared.count.fetch_add(1, Ordering::SeqCst);
-        note(shared, &request, answered, &inbox);
+        count_request(shared, &request, answered, &inbox);
         thread::sleep(config.delay);
         let fault = config.fault.filter(|(at, _)| *at == number);
         let fault = fault.map(|(_, fault)| fault);
         match fault {
-            Some(TunnelFault::Forget) => lock(&shared.sessions).clear(),
+            Some(TunnelFault::ForgetSessions) => lock(&shared.sessions).clear(),
             Some(TunnelFault::Answer(answer)) => {
                 let _ = (&*socket).write_all(answer.as_bytes());
                 break;
@@ -214,30 +214,33 @@ fn serve(shared: &Shared, socket: &TcpStream) {
             }
             _ => {}
         }
-        let (status, body) = match config.ahead {
-            OnAhead::Refused if is_ahead => ("400 Bad Request", b"one at a time".to_vec()),
+        let (status, body) = match config.pipelined {
+            OnPipelined::Refused if is_pipelined => ("400 Bad Request", b"one at a time".to_vec()),
             _ => answer(shared, &request),
         };
-        if fault == Some(TunnelFault::Lose) {
+        if fault == Some(TunnelFault::LoseAnswer) {
             break;
         }
         answered += 1;
         let is_last = Some(answered) == config.answers_per_connection
             || config.framing == Framing::Close
-            || config.ahead == OnAhead::Closed && !inbox.is_empty();
-        let bytes = written(config, status, &body, is_last, fault);
-        if (&*socket).write_all(&bytes).is_err() || is_last || fault == Some(TunnelFault::Shorter) {
+            || config.pipelined == OnPipelined::Closed && !inbox.is_empty();
+        let bytes = encode_answer(config, status, &body, is_last, fault);
+        if (&*socket).write_all(&bytes).is_err()
+            || is_last
+            || fault == Some(TunnelFault::BodyTooShort)
+        {
             break;
         }
     }
     // Unread requests would turn the end of the connection into a reset, which eats answers.
     let _ = socket.shutdown(Shutdown::Write);
-    let _ = socket.set_read_timeout(Some(LINGER));
+    let _ = socket.set_read_timeout(Some(DRAIN_TIMEOUT));
     while let Ok(1..) = (&*socket).read(&mut [0; 4096]) {}
     let _ = socket.shutdown(Shutdown::Both);
 }
 
-fn note(shared: &Shared, request: &Request, answered: u64, inbox: &[u8]) {
+fn count_request(shared: &Shared, request: &Request, answered: u64, inbox: &[u8]) {
     let mut requests = lock(&shared.requests);
     requests.connections += u64::from(answered == 0);
     match request.command() {
@@ -282,7 +285,7 @@ fn answer(shared: &Shared, request: &Request) -> (&'static str, Vec<u8>) {
         return ("200 OK", vec![0]);
     }
     let mut body = vec![shared.config.interval];
-    match take(&session.server, shared.config.bytes_per_answer, &mut body) {
+    match read_available(&session.server, shared.config.bytes_per_answer, &mut body) {
         Taken::Some => {}
         Taken::End => {
             // As Red5 says that it is over.
@@ -298,7 +301,9 @@ fn answer(shared: &Shared, request: &Request) -> (&'static str, Vec<u8>) {
     session
         .answers
         .insert(number, (request.clone(), body.clone()));
-    session.answers.retain(|&old, _| old + REMEMBERED > number);
+    session
+        .answers
+        .retain(|&old, _| old + ANSWERS_KEPT > number);
     ("200 OK", body)
 }
 
@@ -333,12 +338,12 @@ enum Taken {
 }
 
 /// What the server has said, up to `limit`.
-fn take(mut server: &TcpStream, limit: usize, body: &mut Vec<u8>) -> Taken {
+fn read_available(mut server: &TcpStream, limit: usize, body: &mut Vec<u8>) -> Taken {
     let before = body.len();
     let mut buffer = vec![0; limit];
     while body.len() < before + limit {
-        let room = before + limit - body.len();
-        match server.read(&mut buffer[..room]) {
+        let free = before + limit - body.len();
+        match server.read(&mut buffer[..free]) {
             Ok(0) if body.len() == before => return Taken::End,
             Ok(0) => return Taken::Some,
             Ok(count) => body.extend_from_slice(&buffer[..count]),
@@ -364,7 +369,7 @@ fn write(mut server: &TcpStream, mut bytes: &[u8]) -> std::io::Result<()> {
 }
 
 /// An answer as it is sent.
-fn written(
+fn encode_answer(
     config: &TunnelConfig,
     status: &str,
     body: &[u8],
@@ -372,9 +377,9 @@ fn written(
     fault: Option<TunnelFault>,
 ) -> Vec<u8> {
     let length = match fault {
-        Some(TunnelFault::Longer) => body.len() - 1,
-        Some(TunnelFault::Shorter) => body.len() + 1,
-        Some(TunnelFault::Missing(count)) => body.len() + count,
+        Some(TunnelFault::BodyTooLong) => body.len() - 1,
+        Some(TunnelFault::BodyTooShort) => body.len() + 1,
+        Some(TunnelFault::BytesMissing(count)) => body.len() + count,
         _ => body.len(),
     };
     let version = match config.framing {
@@ -459,20 +464,20 @@ fn take_request(inbox: &mut Vec<u8>) -> Option<Request> {
 }
 
 impl Request {
-    fn part(&self, index: usize) -> &str {
+    fn path_component(&self, index: usize) -> &str {
         self.line.split('/').nth(index).unwrap_or_default()
     }
 
     fn command(&self) -> &str {
-        self.part(1)
+        self.path_component(1)
     }
 
     fn session(&self) -> &str {
-        self.part(2)
+        self.path_component(2)
     }
 
     fn number(&self) -> u64 {
-        self.part(3).parse().unwrap_or(u64::MAX)
+        self.path_component(3).parse().unwrap_or(u64::MAX)
     }
 }
 
@@ -481,7 +486,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// How many answers are kept in case they are asked for again.
-const REMEMBERED: u64 = 8;
+const ANSWERS_KEPT: u64 = 8;
 
 /// How long a client may take to hear that it is over.
-const LINGER: Duration = Duration::from_millis(200);
+const DRAIN_TIMEOUT: Duration = Duration::from_millis(200);

@@ -7,24 +7,24 @@ use rtmpull::core::amf::Value;
 
 use super::{
     config::Handshake,
-    connection::{Connection, Heard, Over, STREAM_BEGIN},
+    connection::{ClientRecord, Connection, Disconnected, STREAM_BEGIN},
     listener::Listener,
     session::status,
 };
 
 /// A scripted peer. Dropping it fails the test where the script did not come to its end.
 #[derive(Debug)]
-pub struct Conversation {
+pub struct ScriptedPeer {
     listener: Listener,
 }
 
-impl Conversation {
+impl ScriptedPeer {
     /// Runs `script` for each client, with the client's number from 0. The script starts before the
-    /// handshake; [`Connection::shake_hands`] and [`Connection::start_playing`] shorten the way.
+    /// handshake; [`Connection::accept_plain_handshake`] and [`Connection::start_playing`] shorten the way.
     pub fn start(script: impl Fn(&mut Connection, usize) + Send + Sync + 'static) -> Self {
         let listener = Listener::start(move |number, socket| {
-            let heard = Arc::new(Mutex::new(Heard::default()));
-            script(&mut Connection::new(number, socket, heard, None), number);
+            let record = Arc::new(Mutex::new(ClientRecord::default()));
+            script(&mut Connection::new(number, socket, record, None), number);
         });
         Self {
             listener: listener.expect("loopback has a free port"),
@@ -50,7 +50,7 @@ impl Conversation {
 impl Connection {
     /// A plain handshake.
     #[track_caller]
-    pub fn shake_hands(&mut self) {
+    pub fn accept_plain_handshake(&mut self) {
         self.handshake(Handshake::Plain, false)
             .expect("a client that shakes hands");
     }
@@ -58,13 +58,13 @@ impl Connection {
     /// Everything up to Play.Start, on message stream 1.
     #[track_caller]
     pub fn start_playing(&mut self) {
-        self.shake_hands();
+        self.accept_plain_handshake();
         self.answer_up_to_play().expect("a client that plays");
     }
 
     #[track_caller]
-    fn answer_up_to_play(&mut self) -> Result<(), Over> {
-        let connect = self.expect("connect");
+    fn answer_up_to_play(&mut self) -> Result<(), Disconnected> {
+        let connect = self.expect_command("connect");
         let success = status("status", "NetConnection.Connect.Success", "Welcome.");
         self.queue_command(
             0,
@@ -73,10 +73,10 @@ impl Connection {
             &[Value::Null, success.into()],
         )?;
         self.flush()?;
-        let create = self.expect("createStream");
+        let create = self.expect_command("createStream");
         self.queue_command(0, "_result", create.transaction, &[Value::Null, 1.0.into()])?;
         self.flush()?;
-        self.expect("play");
+        self.expect_command("play");
         self.queue_event(STREAM_BEGIN, 1)?;
         let start = status("status", "NetStream.Play.Start", "Here it comes.");
         self.queue_command(1, "onStatus", 0.0, &[Value::Null, start.into()])?;
