@@ -20,7 +20,7 @@ use self::source::{Piece, Source};
 use crate::{
     core::{
         amf::{Object, Value, amf0},
-        flv::{self, HeadWriter, TagKind, head, reader::TagRead},
+        flv::{self, HeadWriter, TagKind, head, reader::TagView},
     },
     output,
 };
@@ -164,7 +164,7 @@ impl Findings {
         self.garbage_bytes += bytes;
     }
 
-    fn tag(&mut self, tag: &TagRead<'_>, is_mended: bool) {
+    fn tag(&mut self, tag: &TagView<'_>, is_mended: bool) {
         self.repaired.garbage_bytes += std::mem::take(&mut self.garbage_bytes);
         self.repaired.mended_tags += u64::from(is_mended);
         let is_media = matches!(tag.header.kind, TagKind::AUDIO | TagKind::VIDEO);
@@ -244,7 +244,7 @@ fn write_patches(file: &mut File, writer: &HeadWriter) -> io::Result<()> {
 }
 
 /// Keeps the books for a tag. Nobody looks into an encrypted one.
-fn note(writer: &mut HeadWriter, tag: &TagRead<'_>) {
+fn note(writer: &mut HeadWriter, tag: &TagView<'_>) {
     let kind = if tag.header.is_filtered {
         ENCRYPTED
     } else {
@@ -255,7 +255,7 @@ fn note(writer: &mut HeadWriter, tag: &TagRead<'_>) {
 }
 
 /// The fields of an `onMetaData`, if that is what the tag is; none where they are damaged.
-fn on_meta_data(tag: &TagRead<'_>) -> Option<Object> {
+fn on_meta_data(tag: &TagView<'_>) -> Option<Object> {
     if tag.header.kind != TagKind::SCRIPT || tag.header.is_filtered {
         return None;
     }

@@ -149,7 +149,7 @@ impl Drop for Unfinished<'_> {
 fn is_left_over(file: &mut File) -> io::Result<bool> {
     let mut start = Vec::new();
     file.take(START).read_to_end(&mut start)?;
-    if !start.is_empty() && !head::is_ours(&start) {
+    if !start.is_empty() && !head::is_rewritable(&start) {
         return Ok(false);
     }
     file.set_len(0)?;

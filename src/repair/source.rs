@@ -8,8 +8,8 @@ use std::{
 use super::Error;
 use crate::core::flv::{
     TagHeader, head,
-    reader::TagRead,
-    salvage::{Found, Salvage},
+    reader::TagView,
+    salvage::{SalvageReader, Salvaged},
 };
 
 /// What is left of a file to be read.
@@ -21,7 +21,7 @@ pub(super) struct Source<'f> {
     read_to: u64,
     /// Up to where that was told.
     watched_to: u64,
-    salvage: Salvage,
+    salvage: SalvageReader,
     window: Vec<u8>,
     /// Where in the file the window begins.
     window_at: u64,
@@ -33,7 +33,7 @@ pub(super) struct Source<'f> {
 pub(super) enum Piece<'a> {
     /// A whole tag, but perhaps for its back pointer; `bytes` are header, body and back pointer.
     Tag {
-        tag: TagRead<'a>,
+        tag: TagView<'a>,
         bytes: &'a [u8],
         is_mended: bool,
     },
@@ -49,7 +49,7 @@ impl<'f> Source<'f> {
             length: file.metadata()?.len(),
             read_to: 0,
             watched_to: 0,
-            salvage: Salvage::new(),
+            salvage: SalvageReader::new(),
             window: Vec::new(),
             window_at: 0,
             passed: 0,
@@ -86,9 +86,11 @@ impl<'f> Source<'f> {
             let found = self.salvage.read(&mut rest, is_end).map_err(Error::NoFlv)?;
             let left = rest.len();
             match found {
-                Some(Found::Tag(tag)) => break (tag.offset, tag.header, tag.length(), false),
-                Some(Found::Mended(tag)) => break (tag.offset, tag.header, tag.length(), true),
-                Some(Found::Garbage(bytes)) => {
+                Some(Salvaged::Tag(tag)) => break (tag.offset, tag.header, tag.length(), false),
+                Some(Salvaged::WrongPreviousTagSize(tag)) => {
+                    break (tag.offset, tag.header, tag.length(), true);
+                }
+                Some(Salvaged::Garbage(bytes)) => {
                     self.passed = self.window.len() - left;
                     return Ok(Some(Piece::Garbage(bytes)));
                 }
@@ -104,7 +106,7 @@ impl<'f> Source<'f> {
         let bytes = &self.window[begin..self.passed];
         let body = &bytes[TagHeader::LENGTH..][..header.length.get() as usize];
         Ok(Some(Piece::Tag {
-            tag: TagRead {
+            tag: TagView {
                 offset,
                 header,
                 body,

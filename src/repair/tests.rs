@@ -3,7 +3,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::core::{
-    flv::{Layout, Reader, Tag},
+    flv::{Layout, Tag, TagReader},
     payload::Payload,
 };
 
@@ -15,10 +15,10 @@ type Found = (TagKind, i32, Vec<u8>);
 
 /// The tags of a file. Panics unless it consists of whole tags.
 fn tags(file: &[u8]) -> Vec<Found> {
-    let (mut reader, mut rest) = (Reader::new(), file);
+    let (mut reader, mut rest) = (TagReader::new(), file);
     let mut tags = Vec::new();
     while let Some(tag) = reader.read(&mut rest).unwrap() {
-        let TagRead { header, body, .. } = tag;
+        let TagView { header, body, .. } = tag;
         tags.push((header.kind, header.timestamp_ms, body.to_vec()));
     }
     assert_eq!(reader.torn(rest), None);
@@ -27,7 +27,7 @@ fn tags(file: &[u8]) -> Vec<Found> {
 
 /// The whole tags in front of a cut, but for `onMetaData`.
 fn whole_tags(file: &[u8]) -> Vec<Found> {
-    let (mut reader, mut rest) = (Reader::new(), file);
+    let (mut reader, mut rest) = (TagReader::new(), file);
     while reader.read(&mut rest).unwrap().is_some() {}
     let tags = tags(&file[..reader.intact_end() as usize]).into_iter();
     tags.filter(|tag| tag.0 != TagKind::SCRIPT).collect()
@@ -86,7 +86,7 @@ impl Folder {
 #[track_caller]
 fn assert_true(file: &[u8]) {
     let mut writer = HeadWriter::reopen(file).expect("a head of ours");
-    let (mut reader, mut rest) = (Reader::new(), file);
+    let (mut reader, mut rest) = (TagReader::new(), file);
     while let Some(tag) = reader.read(&mut rest).unwrap() {
         if tag.offset >= head::LENGTH as u64 {
             note(&mut writer, &tag);
@@ -143,7 +143,7 @@ fn a_file_of_others_gets_a_head() {
     assert_eq!(repaired.how, How::Anew);
     assert_eq!((repaired.torn_bytes, repaired.garbage_bytes), (0, 0));
     assert!(tags(&file)[1..] == whole_tags(CLIP));
-    let fields = on_meta_data(&TagRead {
+    let fields = on_meta_data(&TagView {
         offset: 13,
         header: flv::TagHeader {
             kind: TagKind::SCRIPT,
@@ -191,7 +191,7 @@ fn garbage_between_tags_is_left_out() {
     let noise = [b"FLV\x01\x05\0\0\0\x09\0\0\0\0", &[7; 3_000_000][..]].concat();
     for whole in [ours(30), CLIP.to_vec()] {
         let at = whole.len() - 20_000;
-        let (mut reader, mut rest) = (Reader::new(), &whole[..at]);
+        let (mut reader, mut rest) = (TagReader::new(), &whole[..at]);
         while reader.read(&mut rest).unwrap().is_some() {}
         let (front, back) = whole.split_at(reader.intact_end() as usize);
         let folder = Folder::with(&[front, &noise, back].concat());

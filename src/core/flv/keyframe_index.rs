@@ -11,13 +11,13 @@ pub struct Entry {
     pub position: u64,
 }
 
-/// Up to [`Index::SLOTS`] entries, in order.
+/// Up to [`KeyframeIndex::SLOTS`] entries, in order.
 ///
 /// When a file has more keyframes than that, every second entry is dropped, and from then on only
 /// every second keyframe becomes an entry; then every fourth, and so on. The entries stay evenly
 /// spread, and the first and the last keyframe are always among them.
 #[derive(Debug, Clone)]
-pub struct Index {
+pub struct KeyframeIndex {
     entries: Vec<Entry>,
     last: Option<Entry>,
     /// Of so many keyframes one becomes an entry.
@@ -26,7 +26,7 @@ pub struct Index {
     passing: u32,
 }
 
-impl Index {
+impl KeyframeIndex {
     /// How many entries a file has room for: a keyframe every 2 s for more than an hour, or every
     /// 64 s for a day and a half.
     pub const SLOTS: usize = 2048;
@@ -71,7 +71,7 @@ impl Index {
         self.last
     }
 
-    /// The entries as the file has them: [`Index::SLOTS`] of them, unused slots repeat the last
+    /// The entries as the file has them: [`KeyframeIndex::SLOTS`] of them, unused slots repeat the last
     /// keyframe, or hold `first` where there is none yet.
     pub fn slots(&self, first: Entry) -> impl Iterator<Item = Entry> {
         let unused = iter::repeat(self.last.unwrap_or(first));
@@ -90,7 +90,7 @@ impl Index {
     }
 }
 
-impl Default for Index {
+impl Default for KeyframeIndex {
     fn default() -> Self {
         Self::new()
     }
@@ -114,22 +114,25 @@ mod tests {
         }
     }
 
-    fn index_of(count: u32) -> Index {
-        let mut index = Index::new();
+    fn index_of(count: u32) -> KeyframeIndex {
+        let mut index = KeyframeIndex::new();
         (0..count).for_each(|number| index.add(keyframe(number)));
         index
     }
 
     #[test]
     fn an_empty_index_points_at_the_first_tag() {
-        assert!(Index::new().slots(FIRST).all(|slot| slot == FIRST));
-        assert_eq!(Index::new().slots(FIRST).count(), Index::SLOTS);
+        assert!(KeyframeIndex::new().slots(FIRST).all(|slot| slot == FIRST));
+        assert_eq!(
+            KeyframeIndex::new().slots(FIRST).count(),
+            KeyframeIndex::SLOTS
+        );
     }
 
     #[test]
     fn unused_slots_repeat_the_last_keyframe() {
         let slots: Vec<Entry> = index_of(3).slots(FIRST).collect();
-        assert_eq!(slots.len(), Index::SLOTS);
+        assert_eq!(slots.len(), KeyframeIndex::SLOTS);
         assert_eq!(slots[..3], [keyframe(0), keyframe(1), keyframe(2)]);
         assert!(slots[3..].iter().all(|slot| *slot == keyframe(2)));
     }
@@ -164,9 +167,9 @@ mod tests {
         fn the_index_always_spans_the_file_evenly(count in 1u32..40_000) {
             let index = index_of(count);
             let slots: Vec<Entry> = index.slots(FIRST).collect();
-            prop_assert_eq!(slots.len(), Index::SLOTS);
+            prop_assert_eq!(slots.len(), KeyframeIndex::SLOTS);
             prop_assert_eq!(slots[0], keyframe(0));
-            prop_assert_eq!(slots[Index::SLOTS - 1], keyframe(count - 1));
+            prop_assert_eq!(slots[KeyframeIndex::SLOTS - 1], keyframe(count - 1));
             prop_assert!(index.entries.len() >= count.min(1024) as usize);
             prop_assert!(slots.is_sorted_by_key(|slot| slot.time_ms));
             let step = 2000 * (count - 1).div_ceil(2047).next_power_of_two();

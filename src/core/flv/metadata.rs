@@ -36,7 +36,7 @@ pub(super) fn push_member(name: &[u8], value: &Value, out: &mut Vec<u8>) {
 
 /// The room for fields in one place: neither their number nor their bytes ever exceed it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Room {
+pub(super) struct Capacity {
     pub(super) fields: usize,
     pub(super) bytes: usize,
 }
@@ -48,26 +48,26 @@ pub(super) struct Room {
 #[derive(Debug)]
 pub struct Metadata {
     pages: Vec<Page>,
-    is_ours: fn(&[u8]) -> bool,
+    is_excluded: fn(&[u8]) -> bool,
     has_warned: bool,
 }
 
 #[derive(Debug)]
 struct Page {
-    left: Room,
+    left: Capacity,
     fields: Vec<Field>,
 }
 
 impl Metadata {
-    /// No fields yet. Those for which `is_ours` holds are never taken from a server.
-    pub(super) fn new(pages: &[Room], is_ours: fn(&[u8]) -> bool) -> Self {
-        let page = |room: &Room| Page {
+    /// No fields yet. Those for which `is_excluded` holds are never taken from a server.
+    pub(super) fn new(pages: &[Capacity], is_excluded: fn(&[u8]) -> bool) -> Self {
+        let page = |room: &Capacity| Page {
             left: *room,
             fields: Vec::new(),
         };
         Self {
             pages: pages.iter().map(page).collect(),
-            is_ours,
+            is_excluded,
             has_warned: false,
         }
     }
@@ -79,24 +79,24 @@ impl Metadata {
 
     /// Replaces fields and adds new ones; leaves out what does not fit, and says so.
     pub fn merge(&mut self, fields: &Object) {
-        let mut left_out = LeftOut::default();
+        let mut omitted = OmittedFields::default();
         for (name, value) in fields {
-            if !(self.is_ours)(name.as_bytes()) && !self.put(name, value) {
-                left_out.add(name.as_bytes());
+            if !(self.is_excluded)(name.as_bytes()) && !self.put(name, value) {
+                omitted.add(name.as_bytes());
             }
         }
-        left_out.report(&mut self.has_warned);
+        omitted.report(&mut self.has_warned);
     }
 
     /// Puts the fields of page `number` back where they were in a file. A field that is on another page
     /// already is left out: it was moved when the file was cut off.
-    pub(super) fn put_back(&mut self, number: usize, fields: &Object) {
+    pub(super) fn restore_page(&mut self, number: usize, fields: &Object) {
         for (name, value) in fields {
             let name = name.as_bytes();
             let is_there = self.pages().flatten().any(|field| field.name == name);
             let field = Field::new(name, value);
             if let Some(page) = self.pages.get_mut(number)
-                && !(self.is_ours)(name)
+                && !(self.is_excluded)(name)
                 && !is_there
                 && page.fits(field.bytes.len())
             {
@@ -106,14 +106,14 @@ impl Metadata {
     }
 
     /// Does the same with the fields of `others`.
-    pub(super) fn merge_kept(&mut self, others: &Self) {
-        let mut left_out = LeftOut::default();
+    pub(super) fn merge_metadata(&mut self, others: &Self) {
+        let mut omitted = OmittedFields::default();
         for field in others.pages().flatten() {
-            if !(self.is_ours)(&field.name) && !self.put_field(field) {
-                left_out.add(&field.name);
+            if !(self.is_excluded)(&field.name) && !self.put_field(field) {
+                omitted.add(&field.name);
             }
         }
-        left_out.report(&mut self.has_warned);
+        omitted.report(&mut self.has_warned);
     }
 
     fn put(&mut self, name: &Text, value: &Value) -> bool {
@@ -151,7 +151,7 @@ impl Metadata {
 impl Default for Metadata {
     /// No fields yet, and room for more than any server sends.
     fn default() -> Self {
-        Self::new(&[LARGE_ROOM], is_false_in_a_copy)
+        Self::new(&[PLAIN_CAPACITY], describes_source_file)
     }
 }
 
@@ -186,23 +186,23 @@ fn has_empty_name(value: &Value) -> bool {
 }
 
 /// Whether a field is false in a copy, or written by us.
-pub(super) fn is_told_by_us(name: &[u8]) -> bool {
-    name == b"duration" || is_false_in_a_copy(name)
+pub(super) fn is_own_field(name: &[u8]) -> bool {
+    name == b"duration" || describes_source_file(name)
 }
 
 /// Whether a field speaks of the file that the server has, not of the stream.
-fn is_false_in_a_copy(name: &[u8]) -> bool {
-    FALSE_IN_A_COPY.iter().any(|own| own.as_bytes() == name)
+fn describes_source_file(name: &[u8]) -> bool {
+    SOURCE_FILE_FIELDS.iter().any(|own| own.as_bytes() == name)
 }
 
 /// What is told about fields that did not fit.
 #[derive(Debug, Default)]
-struct LeftOut {
+struct OmittedFields {
     count: usize,
     names: Vec<String>,
 }
 
-impl LeftOut {
+impl OmittedFields {
     fn add(&mut self, name: &[u8]) {
         self.count = self.count.saturating_add(1);
         if self.names.len() < MAX_NAMES_TOLD {
@@ -243,12 +243,12 @@ const MAX_NAME_TOLD: usize = 40;
 
 /// Many more fields than any server sends, and in front of a pipe nothing that a reader must buffer
 /// long.
-const LARGE_ROOM: Room = Room {
+const PLAIN_CAPACITY: Capacity = Capacity {
     fields: 256,
     bytes: 1 << 16,
 };
 
-const FALSE_IN_A_COPY: [&str; 18] = [
+const SOURCE_FILE_FIELDS: [&str; 18] = [
     // What the head of ours tells (FLV E.5 and the conventions of indexing tools).
     "metadatacreator",
     "filesize",

@@ -17,7 +17,7 @@ use thiserror::Error;
 
 use super::{
     payload::Payload,
-    wire::{Missing, Reader as Cursor, U24},
+    wire::{Missing, Reader, U24},
 };
 
 pub mod codec;
@@ -32,8 +32,8 @@ mod stats;
 pub use self::{
     head_writer::{HeadWriter, Layout},
     metadata::Metadata,
-    reader::Reader,
-    salvage::Salvage,
+    reader::TagReader,
+    salvage::SalvageReader,
 };
 
 /// The nine bytes at the start of a file (FLV E.2).
@@ -65,8 +65,8 @@ impl FileHeader {
     }
 
     /// Reads nine bytes. What lies between them and the data offset is left to the caller.
-    pub fn read(cursor: &mut Cursor<'_>) -> Result<Self, Error> {
-        let bytes = cursor.array::<{ Self::LENGTH }>("file header")?;
+    pub fn read(reader: &mut Reader<'_>) -> Result<Self, Error> {
+        let bytes = reader.array::<{ Self::LENGTH }>("file header")?;
         let [f, l, v, version, flags, a, b, c, d] = bytes;
         if [f, l, v] != SIGNATURE {
             return Err(Error::Signature([f, l, v]));
@@ -156,8 +156,8 @@ impl TagHeader {
     pub const LENGTH: usize = 11;
 
     /// Reads eleven bytes. Neither the reserved bits nor the stream id are looked at.
-    pub fn read(cursor: &mut Cursor<'_>) -> Result<Self, Missing> {
-        let bytes = cursor.array::<{ Self::LENGTH }>("tag header")?;
+    pub fn read(reader: &mut Reader<'_>) -> Result<Self, Missing> {
+        let bytes = reader.array::<{ Self::LENGTH }>("tag header")?;
         let [kind, l0, l1, l2, t1, t2, t3, t0, _, _, _] = bytes;
         Ok(Self {
             kind: TagKind(kind & KIND_BITS),
@@ -188,7 +188,7 @@ pub struct Tag(Vec<u8>);
 
 impl Tag {
     /// What it has beside its body: header and back pointer.
-    pub const FRAMING: usize = TagHeader::LENGTH + BACK_POINTER;
+    pub const FRAMING: usize = TagHeader::LENGTH + PREVIOUS_TAG_SIZE_LENGTH;
 
     /// Frames `payload` where it is, in its own buffer.
     ///
@@ -224,7 +224,7 @@ impl Tag {
 
 impl fmt::Debug for Tag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let header = TagHeader::read(&mut Cursor::new(&self.0));
+        let header = TagHeader::read(&mut Reader::new(&self.0));
         f.debug_tuple("Tag").field(&header).finish()
     }
 }
@@ -243,7 +243,7 @@ pub enum Error {
     DataOffset(u32),
     /// The four bytes behind a tag are not the tag's size: what looks like a tag is none.
     #[error("back pointer {found} behind a tag of {expected} bytes at offset {tag_offset}")]
-    BackPointer {
+    PreviousTagSize {
         /// Where in the file the tag begins.
         tag_offset: u64,
         /// Eleven more than the length of its body.
@@ -254,10 +254,10 @@ pub enum Error {
 }
 
 /// The back pointer in front of the first tag, which no tag precedes.
-const NO_PREVIOUS_TAG: [u8; 4] = [0; 4];
+const PREVIOUS_TAG_SIZE_0: [u8; 4] = [0; 4];
 
 /// How many bytes a back pointer has.
-const BACK_POINTER: usize = NO_PREVIOUS_TAG.len();
+const PREVIOUS_TAG_SIZE_LENGTH: usize = PREVIOUS_TAG_SIZE_0.len();
 
 const SIGNATURE: [u8; 3] = *b"FLV";
 

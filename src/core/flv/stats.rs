@@ -4,7 +4,7 @@ use super::{
     FileHeader, TagKind,
     codec::{AudioTag, PictureSize, VideoTag, video::USUAL_NAL_LENGTH_SIZE},
     head::seconds,
-    keyframe_index::{Entry, Index},
+    keyframe_index::{Entry, KeyframeIndex},
     metadata::Field,
 };
 use crate::core::amf::Value;
@@ -18,7 +18,7 @@ pub(super) struct Stats {
     /// Of the last configuration; tells where a frame's NAL units are.
     nal_length_size: u8,
     ends_on_keyframe: bool,
-    index: Index,
+    index: KeyframeIndex,
 }
 
 /// Audio, or video.
@@ -45,7 +45,7 @@ impl Stats {
             picture_size: None,
             nal_length_size: USUAL_NAL_LENGTH_SIZE,
             ends_on_keyframe: false,
-            index: Index::new(),
+            index: KeyframeIndex::new(),
         }
     }
 
@@ -113,7 +113,7 @@ impl Stats {
         }
     }
 
-    pub(super) fn index(&self) -> &Index {
+    pub(super) fn index(&self) -> &KeyframeIndex {
         &self.index
     }
 

@@ -14,10 +14,10 @@ fn the_file_header_has_nine_bytes() {
         0, 0, 0, 9,             // data offset
     ];
     let header = FileHeader::new(true, true);
-    assert_eq!(FileHeader::read(&mut Cursor::new(&bytes)), Ok(header));
+    assert_eq!(FileHeader::read(&mut Reader::new(&bytes)), Ok(header));
     assert_eq!(header.to_bytes(), bytes);
     for cut in 0..bytes.len() {
-        let error = FileHeader::read(&mut Cursor::new(&bytes[..cut]));
+        let error = FileHeader::read(&mut Reader::new(&bytes[..cut]));
         assert_eq!(error, Err(Missing("file header").into()));
     }
     assert_eq!(FileHeader::new(true, false).to_bytes()[4], 0b100);
@@ -26,12 +26,12 @@ fn the_file_header_has_nine_bytes() {
 
 #[test]
 fn another_file_is_none() {
-    let error = FileHeader::read(&mut Cursor::new(b"\0\0\0\x20ftypisom")).unwrap_err();
+    let error = FileHeader::read(&mut Reader::new(b"\0\0\0\x20ftypisom")).unwrap_err();
     assert_eq!(
         error.to_string(),
         "no FLV file: it starts with [00, 00, 00]"
     );
-    let error = FileHeader::read(&mut Cursor::new(b"FLV\x01\x05\0\0\0\x08")).unwrap_err();
+    let error = FileHeader::read(&mut Reader::new(b"FLV\x01\x05\0\0\0\x08")).unwrap_err();
     assert_eq!(error, Error::DataOffset(8));
 }
 
@@ -50,11 +50,11 @@ fn the_tag_header_has_eleven_bytes() {
         length: U24::truncate(0x01_0203),
         timestamp_ms: 0x0506_0708,
     };
-    assert_eq!(TagHeader::read(&mut Cursor::new(&bytes)), Ok(header));
+    assert_eq!(TagHeader::read(&mut Reader::new(&bytes)), Ok(header));
     assert_eq!(header.to_bytes(), bytes);
     assert_eq!(header.previous_tag_size(), 0x01_020E);
     for cut in 0..bytes.len() {
-        let error = TagHeader::read(&mut Cursor::new(&bytes[..cut]));
+        let error = TagHeader::read(&mut Reader::new(&bytes[..cut]));
         assert_eq!(error, Err(Missing("tag header")));
     }
 }
@@ -85,13 +85,13 @@ fn what_exceeds_a_tag_is_cut() {
         u32::MAX,
         Payload::from(&vec![7; most + 2][..]),
     );
-    let mut cursor = Cursor::new(tag.as_bytes());
-    let header = TagHeader::read(&mut cursor).unwrap();
+    let mut reader = Reader::new(tag.as_bytes());
+    let header = TagHeader::read(&mut reader).unwrap();
     assert_eq!(header.length, U24::MAX);
     assert_eq!(header.timestamp_ms, i32::MAX);
-    assert!(cursor.take(most, "body").unwrap().iter().all(|b| *b == 7));
-    assert_eq!(cursor.u32("back pointer"), Ok(11 + U24::MAX.get()));
-    assert!(cursor.is_empty());
+    assert!(reader.take(most, "body").unwrap().iter().all(|b| *b == 7));
+    assert_eq!(reader.u32("back pointer"), Ok(11 + U24::MAX.get()));
+    assert!(reader.is_empty());
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn vectors() {
 }
 
 fn file_vector(file: &[u8], expected: &Json) {
-    let (mut reader, mut rest) = (Reader::new(), file);
+    let (mut reader, mut rest) = (TagReader::new(), file);
     let mut writer = HeadWriter::new(Layout::Plain);
     let mut tags = Vec::new();
     while let Some(tag) = reader.read(&mut rest).unwrap() {
@@ -163,7 +163,7 @@ fn file_vector(file: &[u8], expected: &Json) {
 fn cut_everywhere(file: &[u8]) {
     let ends = tag_ends(file);
     for cut in 0..file.len() {
-        let (mut reader, mut rest) = (Reader::new(), &file[..cut]);
+        let (mut reader, mut rest) = (TagReader::new(), &file[..cut]);
         while reader.read(&mut rest).unwrap().is_some() {}
         let whole = ends.iter().rev().find(|end| **end <= cut);
         if let Some(whole) = whole {
@@ -176,7 +176,7 @@ fn cut_everywhere(file: &[u8]) {
 
 /// Where the header and each tag end.
 fn tag_ends(file: &[u8]) -> Vec<usize> {
-    let (mut reader, mut rest) = (Reader::new(), file);
+    let (mut reader, mut rest) = (TagReader::new(), file);
     let mut ends = Vec::new();
     while let Some(tag) = reader.read(&mut rest).unwrap() {
         if ends.is_empty() {
@@ -188,7 +188,7 @@ fn tag_ends(file: &[u8]) -> Vec<usize> {
 }
 
 fn tag_vector(tag: &[u8], expected: &Json) {
-    let header = TagHeader::read(&mut Cursor::new(tag)).unwrap();
+    let header = TagHeader::read(&mut Reader::new(tag)).unwrap();
     if let Some(timestamp_ms) = expected["si32"].as_i64() {
         assert_eq!(i64::from(header.timestamp_ms), timestamp_ms);
     }
@@ -205,7 +205,7 @@ fn tag_vector(tag: &[u8], expected: &Json) {
     assert_eq!(header.to_bytes(), tag[..TagHeader::LENGTH]);
     let file = [
         &FileHeader::new(true, true).to_bytes()[..],
-        &NO_PREVIOUS_TAG,
+        &PREVIOUS_TAG_SIZE_0,
         tag,
     ]
     .concat();

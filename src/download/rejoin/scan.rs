@@ -10,11 +10,11 @@ use std::{
 use super::matcher::{Expectation, History, MIN_RUN, Matcher};
 use crate::{
     core::flv::{
-        Error, HeadWriter, Reader, TagKind,
+        Error, HeadWriter, TagKind, TagReader,
         codec::video::{USUAL_NAL_LENGTH_SIZE, VideoTag},
         head,
-        reader::TagRead,
-        salvage::{self, MAX_DATA_OFFSET, MAX_TAG},
+        reader::TagView,
+        salvage::{self, MAX_DATA_OFFSET, MAX_TAG_LENGTH},
     },
     output::{ExistingFile, FrameInfo, lock},
 };
@@ -75,7 +75,7 @@ pub(in crate::download) fn read(path: &Path) -> io::Result<Found> {
 /// The walk through the file.
 #[derive(Debug, Default)]
 struct Scan {
-    reader: Reader,
+    reader: TagReader,
     recording: ExistingRecording,
     writer: Option<HeadWriter>,
     /// Whether the head is.
@@ -108,7 +108,7 @@ impl Scan {
 
     fn tags_in(&mut self, rest: &mut &[u8]) -> Result<(), Error> {
         // A head that is not whole yet may still be one of ours.
-        let is_head_whole = rest.len() >= head::LENGTH || !head::is_ours(rest);
+        let is_head_whole = rest.len() >= head::LENGTH || !head::is_rewritable(rest);
         if self.reader.intact_end() == 0 && !is_head_whole {
             return Ok(());
         }
@@ -125,7 +125,7 @@ impl Scan {
         Ok(())
     }
 
-    fn note(&mut self, tag: &TagRead<'_>) {
+    fn note(&mut self, tag: &TagView<'_>) {
         let timestamp_ms = u32::try_from(tag.header.timestamp_ms).unwrap_or(0);
         if let Some(writer) = &mut self.writer {
             writer.note(tag.header.kind, timestamp_ms, tag.body);
@@ -151,10 +151,11 @@ impl Scan {
         }
         let mut rest = Vec::new();
         file.seek(SeekFrom::Start(self.reader.intact_end()))?;
-        file.take(MAX_TAG as u64 + 1).read_to_end(&mut rest)?;
+        file.take(MAX_TAG_LENGTH as u64 + 1)
+            .read_to_end(&mut rest)?;
         let may_be_stale = !self.is_ours && !self.recording.is_empty();
-        let has_tag = || rest.get(1..).is_some_and(salvage::has_tag);
-        Ok(rest.len() > MAX_TAG || !may_be_stale && has_tag())
+        let has_tag = || rest.get(1..).is_some_and(salvage::contains_tag);
+        Ok(rest.len() > MAX_TAG_LENGTH || !may_be_stale && has_tag())
     }
 
     fn into_found(mut self, file: File, rest: &[u8]) -> Found {
@@ -178,7 +179,7 @@ impl Scan {
     /// A file whose first frame is not whole yet may be begun afresh. Anything else is somebody's.
     fn without_media(&self, rest: &[u8]) -> Found {
         let why = match (self.fault, rest.first()) {
-            (Some(Error::BackPointer { .. }), _) => "there is no tag behind its head",
+            (Some(Error::PreviousTagSize { .. }), _) => "there is no tag behind its head",
             (Some(error), _) => return Found::Unusable(error.to_string()),
             (None, Some(kind)) if self.reader.header().is_some() && !KINDS.contains(kind) => {
                 "there is no tag behind its head"

@@ -297,7 +297,7 @@ mod tests {
 
     use super::*;
     use crate::core::{
-        flv::{Layout, Reader, Tag, TagKind, head},
+        flv::{Layout, Tag, TagKind, TagReader, head},
         payload::Payload,
     };
 
@@ -438,7 +438,7 @@ mod tests {
             let last = told(bytes, "lastkeyframelocation") as usize;
             assert_eq!(last, head::LENGTH + 3000);
             assert_eq!(bytes[last..], tags[3]);
-            let (mut reader, mut rest) = (Reader::new(), &bytes[..]);
+            let (mut reader, mut rest) = (TagReader::new(), &bytes[..]);
             while reader.read(&mut rest).unwrap().is_some() {}
             assert_eq!(reader.torn(rest), None);
         }

@@ -165,7 +165,7 @@ impl Day {
     /// Panics unless the head of `file` tells how long it is, and of keyframes all along.
     #[track_caller]
     fn assert_indexed(&self, file: &[u8]) {
-        assert!(head::is_ours(file), "a head of ours");
+        assert!(head::is_rewritable(file), "a head of ours");
         let ours = Ours {
             tags: Vec::new(),
             fields: fields(&Clip::parse(&file[..head::LENGTH]).tags[0]),

@@ -22,7 +22,7 @@ use std::{
 
 use rtmpull::core::{
     amf::{Object, Value, amf0},
-    flv::{Reader, head},
+    flv::{TagReader, head},
 };
 
 use crate::{
@@ -61,8 +61,8 @@ struct Ours {
 impl Ours {
     #[track_caller]
     fn read(file: &[u8]) -> Self {
-        assert!(head::is_ours(file), "a head of ours");
-        let (mut reader, mut rest) = (Reader::new(), file);
+        assert!(head::is_rewritable(file), "a head of ours");
+        let (mut reader, mut rest) = (TagReader::new(), file);
         while reader
             .read(&mut rest)
             .expect("tags and nothing else")

@@ -42,7 +42,7 @@ fn plain_tags_are_written_on_request_and_indexed_by_a_repair() {
     download.assert_ended(0, "ended");
     let file = download.file();
     let bytes = fs::read(&file).expect("it is there");
-    assert!(!head::is_ours(&bytes));
+    assert!(!head::is_rewritable(&bytes));
     assert!(bytes.len() < head::LENGTH + 5_000, "no room is reserved");
     let tags: Vec<Tag> = Clip::parse(&bytes).media().cloned().collect();
     assert_sample(&tags);

@@ -12,7 +12,7 @@ use arbitrary::{Arbitrary, Unstructured};
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use pieces::pieces;
-use rtmpull::core::{amf::{Object, Text, Value, amf0}, flv::{Error, Layout, Reader, Tag, TagHeader, TagKind, HeadWriter, codec::{AudioTag, VideoTag, audio, video}, head, reader::Torn, head_writer::Patch}};
+use rtmpull::core::{amf::{Object, Text, Value, amf0}, flv::{Error, Layout, TagReader, Tag, TagHeader, TagKind, HeadWriter, codec::{AudioTag, VideoTag, audio, video}, head, reader::Torn, head_writer::Patch}};
 
 fuzz_target!(|data: &[u8]| {
     let Some((first, data)) = data.split_first() else {
@@ -49,7 +49,7 @@ struct FileRead {
 
 impl FileRead {
     fn of<'a>(reads: impl Iterator<Item = &'a [u8]>) -> Self {
-        let mut reader = Reader::new();
+        let mut reader = TagReader::new();
         let (mut tags, mut error, mut held) = (Vec::new(), None, Vec::new());
         for read in reads {
             held.extend_from_slice(read);
@@ -272,7 +272,7 @@ fn apply(patch: &Patch, bytes: &mut [u8]) {
 
 /// A file of ours begins with one whole `onMetaData`, and is known as ours. Gives the members.
 fn check_head(head: &[u8]) -> Object {
-    assert!(head::is_ours(head));
+    assert!(head::is_rewritable(head));
     assert!(HeadWriter::reopen(head).is_some());
     let read = FileRead::of([head].into_iter());
     assert_eq!((read.error, read.torn, read.tags.len()), (None, None, 1));

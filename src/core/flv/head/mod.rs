@@ -49,9 +49,9 @@
 use bytes::Bytes;
 
 use super::{
-    BACK_POINTER, FileHeader, NO_PREVIOUS_TAG, TagHeader, TagKind,
-    keyframe_index::{Entry, Index},
-    metadata::{Field, Metadata, Room},
+    FileHeader, PREVIOUS_TAG_SIZE_0, PREVIOUS_TAG_SIZE_LENGTH, TagHeader, TagKind,
+    keyframe_index::{Entry, KeyframeIndex},
+    metadata::{Capacity, Field, Metadata},
 };
 use crate::core::{
     amf::{Object, amf0},
@@ -60,11 +60,11 @@ use crate::core::{
 };
 
 /// How many bytes the head has: the position of the first tag behind it.
-pub const LENGTH: usize = SERVER_PAGES_END + OBJECT_END.len() + BACK_POINTER;
+pub const LENGTH: usize = SERVER_PAGES_END + OBJECT_END.len() + PREVIOUS_TAG_SIZE_LENGTH;
 
 /// Whether a file that starts so has a head of ours, which may be rewritten in place. Its first 128
 /// bytes are enough to tell.
-pub fn is_ours(start: &[u8]) -> bool {
+pub fn is_rewritable(start: &[u8]) -> bool {
     let mut expected = Vec::new();
     begin(FileHeader::new(false, false), &mut expected);
     expected.extend(CREATOR_BEGIN);
@@ -87,7 +87,7 @@ pub(super) fn render(
     own: &[Field],
     server: &Metadata,
     untrue: &[&str],
-    index: &Index,
+    index: &KeyframeIndex,
 ) -> Vec<u8> {
     let is_kept = |field: &&Field| {
         let is_other = |name: &[u8]| name != field.name();
@@ -146,9 +146,9 @@ pub(super) fn on_meta_data(fields: &[&Field]) -> Payload {
 
 /// The pages for the server's fields: together they have room for 4 KiB in 2 to 48 fields, or for one
 /// of 3,900 bytes.
-pub(super) const SERVER_PAGES: [Room; 2] = {
+pub(super) const SERVER_PAGES: [Capacity; 2] = {
     let unused = FIELDS_PER_PAGE * UNUSED.len();
-    let room = Room {
+    let room = Capacity {
         fields: FIELDS_PER_PAGE,
         bytes: PAGE - MIN_PADDING - unused,
     };
@@ -164,7 +164,7 @@ pub(super) const MARKER: &str = "rtmpull ";
 /// Everything in front of the first member.
 fn begin(file_header: FileHeader, out: &mut Vec<u8>) {
     out.extend(file_header.to_bytes());
-    out.extend(NO_PREVIOUS_TAG);
+    out.extend(PREVIOUS_TAG_SIZE_0);
     out.extend(TAG_HEADER.to_bytes());
     out.extend(ON_META_DATA);
     out.push(ECMA_ARRAY);
@@ -209,7 +209,7 @@ fn spaces(count: usize, out: &mut Vec<u8>) {
     out.resize(out.len().saturating_add(count), b' ');
 }
 
-fn keyframes(index: &Index, out: &mut Vec<u8>) {
+fn keyframes(index: &KeyframeIndex, out: &mut Vec<u8>) {
     let first = Entry {
         time_ms: 0,
         position: LENGTH as u64,
@@ -265,17 +265,19 @@ const FIELDS_PER_PAGE: usize = 24;
 /// Our own fields, `keyframes`, the pages of the server's, and the padding behind each.
 const MEMBERS: u32 = (OWN_FIELDS + 1 + 1 + 1 + SERVER_PAGES.len() * (FIELDS_PER_PAGE + 1)) as u32;
 
-const SLOTS: u32 = Index::SLOTS as u32;
+const SLOTS: u32 = KeyframeIndex::SLOTS as u32;
 
 const TAG_HEADER: TagHeader = TagHeader {
     kind: TagKind::SCRIPT,
     is_filtered: false,
-    length: U24::truncate((LENGTH - FIRST_TAG - TagHeader::LENGTH - BACK_POINTER) as u32),
+    length: U24::truncate(
+        (LENGTH - FIRST_TAG - TagHeader::LENGTH - PREVIOUS_TAG_SIZE_LENGTH) as u32,
+    ),
     timestamp_ms: 0,
 };
 
 /// Where the first tag of any file of ours begins.
-const FIRST_TAG: usize = FileHeader::LENGTH + BACK_POINTER;
+const FIRST_TAG: usize = FileHeader::LENGTH + PREVIOUS_TAG_SIZE_LENGTH;
 
 /// Where the array of `onMetaData` begins.
 #[cfg(test)]

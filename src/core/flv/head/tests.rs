@@ -14,12 +14,17 @@ fn server_fields(fields: &[(&str, &str)]) -> Metadata {
 }
 
 /// A head of which nothing of the server's is untrue.
-fn render(file_header: FileHeader, own: &[Field], server: &Metadata, index: &Index) -> Vec<u8> {
+fn render(
+    file_header: FileHeader,
+    own: &[Field],
+    server: &Metadata,
+    index: &KeyframeIndex,
+) -> Vec<u8> {
     super::render(file_header, own, server, &[], index)
 }
 
-fn index(times_ms: impl Iterator<Item = u32>) -> Index {
-    let mut index = Index::new();
+fn index(times_ms: impl Iterator<Item = u32>) -> KeyframeIndex {
+    let mut index = KeyframeIndex::new();
     times_ms.for_each(|time_ms| {
         index.add(Entry {
             time_ms,
@@ -67,7 +72,7 @@ fn numbers(members: &Object, name: &str) -> Vec<f64> {
         .iter()
         .map(|n| n.as_number().unwrap());
     let numbers: Vec<f64> = numbers.collect();
-    assert_eq!(numbers.len(), Index::SLOTS);
+    assert_eq!(numbers.len(), KeyframeIndex::SLOTS);
     numbers
 }
 
@@ -77,7 +82,7 @@ fn it_starts_like_this() {
         FileHeader::new(true, false),
         &own(&[("duration", Value::Number(1.5))]),
         &server_fields(&[]),
-        &Index::new(),
+        &KeyframeIndex::new(),
     );
     #[rustfmt::skip]
     let expected = [
@@ -117,7 +122,7 @@ fn parts_stand_where_the_picture_has_them() {
 
 #[test]
 fn unused_slots_hold_the_first_tag_or_the_last_keyframe() {
-    let render = |index: &Index| {
+    let render = |index: &KeyframeIndex| {
         let own = own(&[]);
         parse(&render(
             FileHeader::new(true, true),
@@ -126,13 +131,13 @@ fn unused_slots_hold_the_first_tag_or_the_last_keyframe() {
             index,
         ))
     };
-    let none = render(&Index::new());
+    let none = render(&KeyframeIndex::new());
     assert!(numbers(&none, "times").iter().all(|time| *time == 0.0));
     let mut positions = numbers(&none, "filepositions").into_iter();
     assert!(positions.all(|position| position == 49159.0));
     let two = render(&index([0, 2000].into_iter()));
     assert_eq!(numbers(&two, "times")[..3], [0.0, 2.0, 2.0]);
-    assert_eq!(numbers(&two, "times")[Index::SLOTS - 1], 2.0);
+    assert_eq!(numbers(&two, "times")[KeyframeIndex::SLOTS - 1], 2.0);
 }
 
 #[test]
@@ -140,23 +145,23 @@ fn our_own_heads_are_known() {
     let metadata = server_fields(&[]);
     for has_video in [false, true] {
         let header = FileHeader::new(true, has_video);
-        let head = render(header, &own(&[]), &metadata, &Index::new());
-        assert!(is_ours(&head));
-        assert!(is_ours(&head[..128]));
+        let head = render(header, &own(&[]), &metadata, &KeyframeIndex::new());
+        assert!(is_rewritable(&head));
+        assert!(is_rewritable(&head[..128]));
     }
     let head = render(
         FileHeader::new(true, true),
         &own(&[]),
         &metadata,
-        &Index::new(),
+        &KeyframeIndex::new(),
     );
     for cut in 0..68 {
-        assert!(!is_ours(&head[..cut]));
+        assert!(!is_rewritable(&head[..cut]));
     }
     for at in (0..70).filter(|at| *at != 4 && !(60..62).contains(at)) {
         let mut other = head.clone();
         other[at] ^= 1;
-        assert!(!is_ours(&other), "byte {at} was not looked at");
+        assert!(!is_rewritable(&other), "byte {at} was not looked at");
     }
 }
 
@@ -168,7 +173,7 @@ fn a_field_of_our_own_replaces_the_servers() {
         FileHeader::new(true, true),
         &own,
         &server,
-        &Index::new(),
+        &KeyframeIndex::new(),
     ));
     assert_eq!(members.get("width"), Some(&Value::Number(320.0)));
     assert_eq!(members.get("encoder"), Some(&Value::from("obs")));
@@ -186,7 +191,7 @@ fn four_kibibytes_of_fields_have_room_in_any_number() {
             FileHeader::new(true, true),
             &own(&[]),
             &metadata,
-            &Index::new(),
+            &KeyframeIndex::new(),
         );
         let members = parse(&head);
         let kept = (0..count).filter(|number| members.get(&format!("field{number:03}")).is_some());
@@ -222,7 +227,7 @@ fn so_does_the_first_rewrite() {
         FileHeader::new(true, true),
         &own(&[]),
         &server_fields(&[]),
-        &Index::new(),
+        &KeyframeIndex::new(),
     );
     let first = render(
         FileHeader::new(true, true),
@@ -250,7 +255,7 @@ fn mixes_parse(old: &[u8], new: &[u8]) {
                 mix[range.clone()].copy_from_slice(&new[range]);
             }
         }
-        assert!(is_ours(&mix));
+        assert!(is_rewritable(&mix));
         no_number_is_torn(&skim(&mix), &old_numbers, &new_numbers);
         if subset % 16 == 0 {
             assert_eq!(skim(&mix), keyframes_of(&parse(&mix)));

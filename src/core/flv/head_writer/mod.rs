@@ -1,7 +1,7 @@
 //! Keeping the stats of a file while its tags are written.
 
 use super::{
-    BACK_POINTER, NO_PREVIOUS_TAG, Tag, TagHeader, TagKind,
+    PREVIOUS_TAG_SIZE_0, PREVIOUS_TAG_SIZE_LENGTH, Tag, TagHeader, TagKind,
     codec::PictureSize,
     head,
     keyframe_index::Entry,
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::core::{
     amf::{Object, Value},
-    wire::Reader as Cursor,
+    wire::Reader,
 };
 
 /// Where the bytes go.
@@ -39,7 +39,7 @@ impl HeadWriter {
     /// Begins a file.
     pub fn new(layout: Layout) -> Self {
         let metadata = match layout {
-            Layout::Seekable => Metadata::new(&head::SERVER_PAGES, metadata::is_told_by_us),
+            Layout::Seekable => Metadata::new(&head::SERVER_PAGES, metadata::is_own_field),
             Layout::Plain => Metadata::default(),
         };
         Self {
@@ -56,10 +56,12 @@ impl HeadWriter {
     pub fn reopen(head: &[u8]) -> Option<Self> {
         let head = head
             .get(..head::LENGTH)
-            .filter(|head| head::is_ours(head))?;
+            .filter(|head| head::is_rewritable(head))?;
         let mut writer = Self::new(Layout::Seekable);
         for (number, page) in head::server_pages(head).enumerate() {
-            writer.metadata.put_back(number, &head::fields_of(page)?);
+            writer
+                .metadata
+                .restore_page(number, &head::fields_of(page)?);
         }
         writer.begin_with(head.to_vec());
         Some(writer)
@@ -85,9 +87,9 @@ impl HeadWriter {
 
     /// Keeps the stats for the next tag, once the file has it: header, body and back pointer.
     pub fn note_tag(&mut self, tag: &[u8]) {
-        let mut cursor = Cursor::new(tag);
-        let header = TagHeader::read(&mut cursor);
-        let body = cursor.rest().split_last_chunk::<BACK_POINTER>();
+        let mut reader = Reader::new(tag);
+        let header = TagHeader::read(&mut reader);
+        let body = reader.rest().split_last_chunk::<PREVIOUS_TAG_SIZE_LENGTH>();
         if let (Ok(header), Some((body, _))) = (header, body) {
             let timestamp_ms = u32::try_from(header.timestamp_ms).unwrap_or(0);
             self.note(header.kind, timestamp_ms, body);
@@ -123,7 +125,7 @@ impl HeadWriter {
     /// Does the same with fields that were kept, see [`HeadWriter::set_metadata`].
     pub fn take_over(&mut self, metadata: &Metadata) {
         if self.takes_metadata() {
-            self.metadata.merge_kept(metadata);
+            self.metadata.merge_metadata(metadata);
         }
     }
 
@@ -206,7 +208,7 @@ impl HeadWriter {
     fn plain_head(&self) -> Vec<u8> {
         let mut out = Vec::new();
         out.extend(self.stats.file_header().to_bytes());
-        out.extend(NO_PREVIOUS_TAG);
+        out.extend(PREVIOUS_TAG_SIZE_0);
         let fields: Vec<&Field> = self.metadata.pages().flatten().collect();
         if !fields.is_empty() {
             let tag = Tag::new(TagKind::SCRIPT, 0, head::on_meta_data(&fields));

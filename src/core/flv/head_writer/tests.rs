@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::core::{
     amf::amf0,
-    flv::{Reader, reader::TagRead},
+    flv::{TagReader, reader::TagView},
     payload::Payload,
 };
 
@@ -44,8 +44,8 @@ impl File {
         patches
     }
 
-    fn tags(&self) -> Vec<TagRead<'_>> {
-        let (mut reader, mut rest) = (Reader::new(), &self.bytes[..]);
+    fn tags(&self) -> Vec<TagView<'_>> {
+        let (mut reader, mut rest) = (TagReader::new(), &self.bytes[..]);
         let tags = std::iter::from_fn(|| reader.read(&mut rest).unwrap()).collect();
         assert_eq!(reader.torn(rest), None);
         tags
@@ -134,7 +134,7 @@ fn the_head_tells_the_truth_once_patched() {
     let creator = file.metadata().get("metadatacreator").cloned();
     let version = concat!("rtmpull ", env!("CARGO_PKG_VERSION"));
     assert_eq!(creator, Some(Value::from(version)));
-    assert!(head::is_ours(&file.bytes));
+    assert!(head::is_rewritable(&file.bytes));
 }
 
 #[test]
@@ -698,7 +698,7 @@ impl Recording {
     /// Panics unless `head` is one that this file may have: every slot holds the time or the position
     /// of a keyframe in it.
     fn assert_good(&self, head: &[u8], durations_ms: [u32; 2]) -> [Vec<f64>; 2] {
-        let (mut reader, mut rest) = (Reader::new(), head);
+        let (mut reader, mut rest) = (TagReader::new(), head);
         let tag = reader.read(&mut rest).unwrap().unwrap();
         assert_eq!(reader.intact_end(), head::LENGTH as u64);
         let (values, fault) = amf0::decode_all(Bytes::copy_from_slice(tag.body));

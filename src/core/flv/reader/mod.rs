@@ -1,7 +1,7 @@
 //! Walking the tags of a file that may still grow, or end anywhere.
 
-use super::{BACK_POINTER, Error, FileHeader, TagHeader};
-use crate::core::wire::{Missing, Reader as Cursor};
+use super::{Error, FileHeader, PREVIOUS_TAG_SIZE_LENGTH, TagHeader};
+use crate::core::wire::{Missing, Reader};
 
 /// Reads an FLV file piece by piece and knows where its last intact tag ends.
 ///
@@ -12,7 +12,7 @@ use crate::core::wire::{Missing, Reader as Cursor};
 /// use rtmpull::core::flv::Reader;
 ///
 /// let file = b"FLV\x01\x04\0\0\0\x09\0\0\0\0\x08\0\0\x01\0\0\0\0\0\0\0\x72\0\0\0\x0c\x08\0\0";
-/// let (mut reader, mut rest) = (Reader::new(), &file[..]);
+/// let (mut reader, mut rest) = (TagReader::new(), &file[..]);
 /// while let Some(tag) = reader.read(&mut rest).unwrap() {
 ///     println!("{} at {}: {} bytes", tag.header.kind, tag.offset, tag.body.len());
 /// }
@@ -20,14 +20,14 @@ use crate::core::wire::{Missing, Reader as Cursor};
 /// assert_eq!(reader.torn(rest).unwrap().bytes, 3);
 /// ```
 #[derive(Debug, Clone, Default)]
-pub struct Reader {
+pub struct TagReader {
     header: Option<FileHeader>,
     /// What lies between the file header and the first tag and was not passed yet.
     skip: u64,
     position: u64,
 }
 
-impl Reader {
+impl TagReader {
     /// Starts at the first byte of a file.
     pub fn new() -> Self {
         Self::default()
@@ -36,12 +36,12 @@ impl Reader {
     /// Reads the next tag and moves `input` behind it; `None` where `input` ends inside it.
     ///
     /// After an error nothing has moved, and the same bytes give the same error again: from
-    /// [`Reader::intact_end`] on the file is no FLV.
-    pub fn read<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<TagRead<'a>>, Error> {
+    /// [`TagReader::intact_end`] on the file is no FLV.
+    pub fn read<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<TagView<'a>>, Error> {
         if !self.pass_header(input)? {
             return Ok(None);
         }
-        match self.tag(&mut Cursor::new(input)) {
+        match self.tag(&mut Reader::new(input)) {
             Ok(tag) => {
                 self.pass(input, tag.length());
                 Ok(Some(tag))
@@ -63,17 +63,17 @@ impl Reader {
         self.position
     }
 
-    /// What is wrong with `rest`, which [`Reader::read`] left, if nothing more will come. `None`
+    /// What is wrong with `rest`, which [`TagReader::read`] left, if nothing more will come. `None`
     /// where the file ends behind a tag or behind its header.
     pub fn torn(&self, rest: &[u8]) -> Option<Torn> {
         let fault = if self.header.is_none() {
-            FileHeader::read(&mut Cursor::new(rest)).err()
+            FileHeader::read(&mut Reader::new(rest)).err()
         } else if self.skip > 0 {
             Some(Error::Missing(Missing("file header")))
         } else if rest.is_empty() {
             None
         } else {
-            self.tag(&mut Cursor::new(rest)).err()
+            self.tag(&mut Reader::new(rest)).err()
         }?;
         Some(Torn {
             offset: self.position,
@@ -85,12 +85,13 @@ impl Reader {
     /// Reads the file header and passes it up to the first tag; false where `input` ends before.
     fn pass_header(&mut self, input: &mut &[u8]) -> Result<bool, Error> {
         if self.header.is_none() {
-            let header = match FileHeader::read(&mut Cursor::new(input)) {
+            let header = match FileHeader::read(&mut Reader::new(input)) {
                 Err(Error::Missing(_)) => return Ok(false),
                 header => header?,
             };
             self.header = Some(header);
-            self.skip = u64::from(header.data_offset).saturating_add(BACK_POINTER as u64);
+            self.skip =
+                u64::from(header.data_offset).saturating_add(PREVIOUS_TAG_SIZE_LENGTH as u64);
         }
         let count = usize::try_from(self.skip).unwrap_or(usize::MAX);
         let count = count.min(input.len());
@@ -99,19 +100,19 @@ impl Reader {
         Ok(self.skip == 0)
     }
 
-    fn tag<'a>(&self, cursor: &mut Cursor<'a>) -> Result<TagRead<'a>, Error> {
-        let header = TagHeader::read(cursor)?;
-        let body = cursor.take(header.length.get() as usize, "tag body")?;
-        let found = cursor.u32("back pointer")?;
+    fn tag<'a>(&self, reader: &mut Reader<'a>) -> Result<TagView<'a>, Error> {
+        let header = TagHeader::read(reader)?;
+        let body = reader.take(header.length.get() as usize, "tag body")?;
+        let found = reader.u32("back pointer")?;
         let expected = header.previous_tag_size();
         if found != expected {
-            return Err(Error::BackPointer {
+            return Err(Error::PreviousTagSize {
                 tag_offset: self.position,
                 expected,
                 found,
             });
         }
-        Ok(TagRead {
+        Ok(TagView {
             offset: self.position,
             header,
             body,
@@ -124,9 +125,9 @@ impl Reader {
     }
 }
 
-/// A tag as [`Reader`] found it.
+/// A tag as [`TagReader`] found it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TagRead<'a> {
+pub struct TagView<'a> {
     /// Where in the file its first byte is.
     pub offset: u64,
     /// Kind, length and time.
@@ -135,10 +136,10 @@ pub struct TagRead<'a> {
     pub body: &'a [u8],
 }
 
-impl TagRead<'_> {
+impl TagView<'_> {
     /// Header, body and back pointer: how many bytes of the file it takes.
     pub fn length(&self) -> usize {
-        [TagHeader::LENGTH, self.body.len(), BACK_POINTER]
+        [TagHeader::LENGTH, self.body.len(), PREVIOUS_TAG_SIZE_LENGTH]
             .into_iter()
             .fold(0, usize::saturating_add)
     }

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::core::{
-    flv::{NO_PREVIOUS_TAG, Tag, TagKind},
+    flv::{PREVIOUS_TAG_SIZE_0, Tag, TagKind},
     payload::Payload,
 };
 
@@ -19,7 +19,7 @@ const FILE: &[u8] = &[
 
 #[test]
 fn tags_are_borrowed_in_order() {
-    let (mut reader, mut rest) = (Reader::new(), FILE);
+    let (mut reader, mut rest) = (TagReader::new(), FILE);
     assert_eq!(reader.header(), None);
     let tag = reader.read(&mut rest).unwrap().unwrap();
     assert_eq!(reader.header(), Some(FileHeader::new(true, false)));
@@ -37,7 +37,7 @@ fn tags_are_borrowed_in_order() {
 #[test]
 fn it_says_in_what_a_file_ends() {
     let torn = |cut: usize| {
-        let (mut reader, mut rest) = (Reader::new(), &FILE[..cut]);
+        let (mut reader, mut rest) = (TagReader::new(), &FILE[..cut]);
         while reader.read(&mut rest).unwrap().is_some() {}
         reader
             .torn(rest)
@@ -58,9 +58,9 @@ fn it_says_in_what_a_file_ends() {
 fn a_wrong_back_pointer_ends_the_file_and_nothing_moves() {
     let mut file = FILE.to_vec();
     file[44] = 12;
-    let (mut reader, mut rest) = (Reader::new(), &file[..]);
+    let (mut reader, mut rest) = (TagReader::new(), &file[..]);
     assert!(reader.read(&mut rest).unwrap().is_some());
-    let error = Error::BackPointer {
+    let error = Error::PreviousTagSize {
         tag_offset: 30,
         expected: 11,
         found: 12,
@@ -75,7 +75,7 @@ fn a_wrong_back_pointer_ends_the_file_and_nothing_moves() {
 #[test]
 fn zeros_behind_the_last_tag_are_no_tag() {
     let file = [FILE, &[0; 100]].concat();
-    let (mut reader, mut rest) = (Reader::new(), &file[..]);
+    let (mut reader, mut rest) = (TagReader::new(), &file[..]);
     let tags = std::iter::from_fn(|| reader.read(&mut rest).ok().flatten());
     assert_eq!(tags.count(), 2);
     assert_eq!(reader.torn(rest).unwrap().offset, FILE.len() as u64);
@@ -85,14 +85,14 @@ fn zeros_behind_the_last_tag_are_no_tag() {
 #[test]
 fn another_file_is_refused_at_once() {
     let mut rest = &b"<!DOCTYPE html>"[..];
-    let mut reader = Reader::new();
+    let mut reader = TagReader::new();
     assert_eq!(reader.read(&mut rest), Err(Error::Signature(*b"<!D")));
     assert_eq!(reader.torn(rest).unwrap().fault, Error::Signature(*b"<!D"));
 }
 
 #[test]
 fn a_long_header_is_passed_without_being_kept() {
-    let mut reader = Reader::new();
+    let mut reader = TagReader::new();
     let mut rest = &b"FLV\x01\x05\xFF\xFF\xFF\xFF"[..];
     assert_eq!(reader.read(&mut rest), Ok(None));
     assert!(rest.is_empty());
@@ -120,12 +120,12 @@ proptest! {
         pieces in prop::collection::vec(1usize..300, 1..50),
     ) {
         let mut file = FileHeader::new(true, true).to_bytes().to_vec();
-        file.extend(NO_PREVIOUS_TAG);
+        file.extend(PREVIOUS_TAG_SIZE_0);
         for (kind, timestamp_ms, body) in &tags {
             let tag = Tag::new(TagKind(*kind), *timestamp_ms, Payload::from(&body[..]));
             file.extend(tag.as_bytes());
         }
-        let (mut reader, mut inbox, mut found) = (Reader::new(), Vec::new(), Vec::new());
+        let (mut reader, mut inbox, mut found) = (TagReader::new(), Vec::new(), Vec::new());
         let mut arriving = &file[..];
         for piece in pieces.into_iter().cycle() {
             let (piece, later) = arriving.split_at(piece.min(arriving.len()));
@@ -149,7 +149,7 @@ proptest! {
     #[test]
     fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
         let file = [&FILE[..13], &bytes].concat();
-        let (mut reader, mut rest) = (Reader::new(), &file[..]);
+        let (mut reader, mut rest) = (TagReader::new(), &file[..]);
         while let Ok(Some(_)) = reader.read(&mut rest) {}
         prop_assert_eq!(reader.intact_end() as usize + rest.len(), file.len());
     }

@@ -21,7 +21,7 @@ struct Contents {
 }
 
 fn contents(file: &[u8], piece: usize) -> Result<Contents, Error> {
-    let mut salvage = Salvage::new();
+    let mut salvage = SalvageReader::new();
     let mut contents = Contents::default();
     let (mut begin, mut end) = (0, 0);
     loop {
@@ -31,12 +31,12 @@ fn contents(file: &[u8], piece: usize) -> Result<Contents, Error> {
         let found = salvage.read(&mut input, is_end)?;
         begin = end - input.len();
         match found {
-            Some(Found::Tag(tag)) => {
+            Some(Salvaged::Tag(tag)) => {
                 assert_eq!(tag.offset, salvage.position() - tag.length() as u64);
                 contents.tags.push(tag.offset);
             }
-            Some(Found::Mended(tag)) => contents.mended.push(tag.offset),
-            Some(Found::Garbage(bytes)) => {
+            Some(Salvaged::WrongPreviousTagSize(tag)) => contents.mended.push(tag.offset),
+            Some(Salvaged::Garbage(bytes)) => {
                 let at = salvage.position() - bytes;
                 match contents.garbage.last_mut() {
                     Some((begin, length)) if *begin + *length == at => *length += bytes,

@@ -6,7 +6,7 @@ use super::*;
 use crate::download::rejoin::scan::{Found, read};
 use crate::{
     core::{
-        flv::{Reader, TagKind, head, salvage::MAX_TAG},
+        flv::{TagKind, TagReader, head, salvage::MAX_TAG_LENGTH},
         payload::Payload,
         rtmp::message::Timestamp,
     },
@@ -272,7 +272,7 @@ impl Recorder {
 
 /// The tags of a file: kind, time, body.
 fn tags(file: &[u8]) -> Vec<(TagKind, i32, Vec<u8>)> {
-    let (mut reader, mut rest, mut tags) = (Reader::new(), file, Vec::new());
+    let (mut reader, mut rest, mut tags) = (TagReader::new(), file, Vec::new());
     while let Some(tag) = reader.read(&mut rest).unwrap() {
         tags.push((tag.header.kind, tag.header.timestamp_ms, tag.body.to_vec()));
     }
@@ -663,7 +663,7 @@ fn what_rtmpdump_leaves_behind_the_end_of_a_file_is_cut_off() {
 fn more_than_a_tag_behind_a_fault_is_not_cut_off_and_a_tag_s_worth_is() {
     let (_folder, file) = recorded(&FILM, 200);
     let sound = fs::read(&file).unwrap();
-    for (garbage, is_refused) in [(MAX_TAG, false), (MAX_TAG + 1, true)] {
+    for (garbage, is_refused) in [(MAX_TAG_LENGTH, false), (MAX_TAG_LENGTH + 1, true)] {
         let torn = fs::OpenOptions::new().write(true).open(&file).unwrap();
         torn.set_len((sound.len() + garbage) as u64).unwrap();
         let found = read(&file).unwrap();
@@ -673,7 +673,7 @@ fn more_than_a_tag_behind_a_fault_is_not_cut_off_and_a_tag_s_worth_is() {
 
 /// Where each tag of a recording ends, behind its back pointer.
 fn ends(file: &[u8]) -> Vec<usize> {
-    let (mut reader, mut rest) = (Reader::new(), file);
+    let (mut reader, mut rest) = (TagReader::new(), file);
     let mut ends = Vec::new();
     while let Some(tag) = reader.read(&mut rest).unwrap() {
         ends.push(usize::try_from(tag.offset).unwrap() + tag.length());
