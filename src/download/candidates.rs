@@ -76,7 +76,7 @@ const INVALID_APP: &str = "NetConnection.Connect.InvalidApp";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{core::rtmp::client::Wait, download::tests::session};
+    use crate::{core::rtmp::client::Timeout, download::tests::session};
 
     fn place(app: &str, playpath: &str) -> Candidate {
         Candidate {
@@ -146,7 +146,7 @@ mod tests {
         assert!(is_elsewhere(&closed(), true));
         assert!(!is_elsewhere(&closed(), false));
         assert!(!is_elsewhere(
-            &EndCause::Session(End::TimedOut(Wait::Connect)),
+            &EndCause::Session(End::TimedOut(Timeout::Connect)),
             true
         ));
         assert!(!is_elsewhere(&EndCause::Stopped, true));

@@ -5,7 +5,7 @@ use std::{fmt, io};
 use super::swf_player::PlayerError;
 use crate::{
     core::rtmp::{
-        client::{End, Wait, config::Timeouts},
+        client::{End, Timeout, config::Timeouts},
         error::Error,
     },
     output::Gaps,
@@ -198,11 +198,11 @@ fn judge_end(end: &End, facts: &Facts) -> (Ending, String) {
         End::NotFound(reason) => (Ending::NotFound, reason.clone()),
         End::Refused(reason) => (Ending::Refused, reason.clone()),
         End::Failed(reason) => (Ending::Cut, reason.clone()),
-        End::TimedOut(Wait::Handshake) => (
+        End::TimedOut(Timeout::Handshake) => (
             Ending::NoConnection,
-            silence(Wait::Handshake, &facts.timeouts),
+            silence(Timeout::Handshake, &facts.timeouts),
         ),
-        End::TimedOut(Wait::Silence) if !facts.is_live && facts.has_reached_duration() => (
+        End::TimedOut(Timeout::Silence) if !facts.is_live && facts.has_reached_duration() => (
             Ending::Ended,
             "the duration is reached and the server is silent".to_owned(),
         ),
@@ -211,30 +211,32 @@ fn judge_end(end: &End, facts: &Facts) -> (Ending, String) {
 }
 
 /// What did not come, and the timer that waited for it.
-fn silence(wait: Wait, timeouts: &Timeouts) -> String {
+fn silence(wait: Timeout, timeouts: &Timeouts) -> String {
     let (what, timer, bound) = match wait {
-        Wait::Handshake => (
+        Timeout::Handshake => (
             "the server does not answer the handshake",
             "handshake",
             timeouts.handshake,
         ),
-        Wait::Connect => (
+        Timeout::Connect => (
             "the server does not answer connect",
             "command",
             timeouts.command,
         ),
-        Wait::CreateStream | Wait::CreateStreamAgain => (
+        Timeout::CreateStream | Timeout::CreateStreamAgain => (
             "the server does not answer createStream",
             "command",
             timeouts.command,
         ),
-        Wait::FirstMedia => (
+        Timeout::FirstMedia => (
             "no media came; perhaps nobody publishes this stream",
             "first media",
             timeouts.first_media,
         ),
-        Wait::Silence => ("no more media came", "silence", timeouts.silence),
-        Wait::EndOfStream | Wait::Pause | Wait::Republish => ("no more media came", "", None),
+        Timeout::Silence => ("no more media came", "silence", timeouts.silence),
+        Timeout::EndOfStream | Timeout::Pause | Timeout::Republish => {
+            ("no more media came", "", None)
+        }
     };
     match bound {
         Some(bound) => format!("{what} ({timer} timeout of {} s)", bound.as_secs_f32()),
@@ -447,13 +449,13 @@ mod tests {
         let broken = EndCause::Broken(io::ErrorKind::ConnectionReset.into());
         assert_eq!(judge(&broken, &facts).0, Ending::NoConnection);
         assert_eq!(judge(&broken, &RECORDED).0, Ending::Cut);
-        let timed_out = End::TimedOut(Wait::Handshake);
+        let timed_out = End::TimedOut(Timeout::Handshake);
         assert_eq!(ended(timed_out, facts), Ending::NoConnection);
     }
 
     #[test]
     fn silence_behind_the_duration_is_an_end_and_before_it_a_stall() {
-        let silence = || End::TimedOut(Wait::Silence);
+        let silence = || End::TimedOut(Timeout::Silence);
         assert_eq!(ended(silence(), RECORDED), Ending::Ended);
         assert_eq!(ended(silence(), LIVE), Ending::Stalled);
         let early = Facts {
@@ -466,14 +468,17 @@ mod tests {
     #[test]
     fn the_timer_that_fired_is_named() {
         for (wait, end) in [
-            (Wait::Handshake, "handshake (handshake timeout of 7 s)"),
-            (Wait::Connect, "answer connect (command timeout of 8 s)"),
+            (Timeout::Handshake, "handshake (handshake timeout of 7 s)"),
+            (Timeout::Connect, "answer connect (command timeout of 8 s)"),
             (
-                Wait::CreateStream,
+                Timeout::CreateStream,
                 "answer createStream (command timeout of 8 s)",
             ),
-            (Wait::FirstMedia, "this stream (first media timeout of 9 s)"),
-            (Wait::Republish, "no more media came"),
+            (
+                Timeout::FirstMedia,
+                "this stream (first media timeout of 9 s)",
+            ),
+            (Timeout::Republish, "no more media came"),
         ] {
             let last = EndCause::Session(End::TimedOut(wait));
             let told = judge(&last, &LIVE).1;

@@ -8,7 +8,7 @@ use super::{
     Ending,
     outcome::{EndCause, Facts},
 };
-use crate::core::rtmp::client::{End, Wait};
+use crate::core::rtmp::client::{End, Timeout};
 
 /// What is tried again: nothing, unless it is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,7 +143,9 @@ impl AttemptSeries {
 fn class(ending: Ending, last: &EndCause, facts: &Facts) -> Class {
     match ending {
         Ending::NotFound => Class::Missing,
-        Ending::Stalled if matches!(last, EndCause::Session(End::TimedOut(Wait::FirstMedia))) => {
+        Ending::Stalled
+            if matches!(last, EndCause::Session(End::TimedOut(Timeout::FirstMedia))) =>
+        {
             Class::Missing
         }
         // An end that is told before any media: nobody publishes.
@@ -212,8 +214,8 @@ mod tests {
         }
     }
 
-    fn silent(wait: Wait) -> EndCause {
-        EndCause::Session(End::TimedOut(wait))
+    fn silent(timeout: Timeout) -> EndCause {
+        EndCause::Session(End::TimedOut(timeout))
     }
 
     fn row(attempts: Option<u32>, wait: Patience) -> AttemptSeries {
@@ -252,14 +254,14 @@ mod tests {
         let cases = [
             (Ending::Cut, closed(), PLAYED, true),
             (Ending::Closed, closed(), PLAYED, true),
-            (Ending::Stalled, silent(Wait::Silence), PLAYED, true),
-            (Ending::Stalled, silent(Wait::FirstMedia), PLAYED, true),
+            (Ending::Stalled, silent(Timeout::Silence), PLAYED, true),
+            (Ending::Stalled, silent(Timeout::FirstMedia), PLAYED, true),
             (Ending::NoConnection, closed(), PLAYED, true),
             (Ending::Cut, closed(), NOTHING_CAME, true),
             (Ending::NoConnection, closed(), NOTHING_CAME, false),
             (
                 Ending::Stalled,
-                silent(Wait::FirstMedia),
+                silent(Timeout::FirstMedia),
                 NOTHING_CAME,
                 false,
             ),
@@ -285,7 +287,7 @@ mod tests {
         };
         let mut row = row(None, Patience::None);
         assert_eq!(next(&mut row, Ending::Cut, &closed(), &facts), None);
-        let silent = silent(Wait::Connect);
+        let silent = silent(Timeout::Connect);
         assert_eq!(next(&mut row, Ending::Stalled, &silent, &facts), None);
     }
 
@@ -303,7 +305,7 @@ mod tests {
     #[test]
     fn a_stream_that_is_not_there_is_asked_for_as_long_as_somebody_wants_to_wait() {
         let not_found = EndCause::Session(End::NotFound(String::new()));
-        let silent = silent(Wait::FirstMedia);
+        let silent = silent(Timeout::FirstMedia);
         let missing = [(Ending::NotFound, &not_found), (Ending::Stalled, &silent)];
         for (ending, last) in missing {
             let mut patient = row(Some(0), Patience::Forever);

@@ -511,7 +511,7 @@ impl Command {
         Some(Self {
             name: values.next()?.as_text()?.to_string(),
             transaction: values.next()?.as_number()?,
-            stream: message.stream,
+            stream: message.message_stream,
             values: values.collect(),
         })
     }
@@ -547,13 +547,13 @@ fn answer(
     );
     match digest.filter(|_| signs) {
         Some(client_digest) => {
-            let mut s1 = Block::opening(0, version, &mut rng);
+            let mut s1 = Block::with_header(0, version, &mut rng);
             digest::sign(&mut s1, scheme, Side::Server);
             let mut s2 = Block::random(&mut rng);
             digest::sign_reply(&mut s2, &client_digest, Side::Server, SignatureCipher::None);
             (s1, s2)
         }
-        None => (Block::opening(0, [0; 4], &mut rng), c1.clone()),
+        None => (Block::with_header(0, [0; 4], &mut rng), c1.clone()),
     }
 }
 

@@ -54,7 +54,7 @@ pub fn signature_cipher(version: u8) -> SignatureCipher {
 
 fn s1(encryption: Encryption, public: &[u8; 128]) -> Block {
     let scheme = encryption.scheme;
-    let mut s1 = Block::opening(0, [5, 0, 17, 1], &mut rand::rng());
+    let mut s1 = Block::with_header(0, [5, 0, 17, 1], &mut rand::rng());
     let at = scheme.key_position(&s1);
     s1 = modified(&s1, |bytes| bytes[at..at + 128].copy_from_slice(public));
     digest::sign(&mut s1, scheme, Side::Server);

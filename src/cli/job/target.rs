@@ -68,7 +68,7 @@ fn target(args: &Args) -> Result<Target> {
         target.host = host;
     }
     if let Some(port) = args.port {
-        target.names_port = port > 0;
+        target.has_explicit_port = port > 0;
         target.port = if port > 0 {
             port
         } else {
@@ -91,7 +91,7 @@ fn tc_url(args: &Args, target: &Target, app: &str) -> String {
     let is_librtmps = args.url.is_some() && args.rtmp.is_none();
     let is_overridden = args.app.is_some() || args.host.is_some() || args.protocol.is_some();
     if is_librtmps && !is_overridden {
-        target.tc_url_as_given(app)
+        target.librtmp_tc_url(app)
     } else {
         target.tc_url(app)
     }

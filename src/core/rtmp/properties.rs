@@ -22,21 +22,23 @@ pub(super) fn log_object(members: &Object) {
 
 struct Log {
     /// How many members are told yet.
-    room: usize,
+    members_left: usize,
 }
 
 impl Log {
     fn begin(inside: impl FnOnce(&mut Self)) {
         if enabled!(target: TARGET, Level::DEBUG) {
-            let mut log = Self { room: MEMBERS };
-            log.around(inside);
-            if log.room == 0 {
+            let mut log = Self {
+                members_left: MAX_MEMBERS,
+            };
+            log.in_object(inside);
+            if log.members_left == 0 {
                 debug!("more properties are not told");
             }
         }
     }
 
-    fn around(&mut self, inside: impl FnOnce(&mut Self)) {
+    fn in_object(&mut self, inside: impl FnOnce(&mut Self)) {
         debug!(target: TARGET, "(object begin)");
         inside(self);
         debug!(target: TARGET, "(object end)");
@@ -44,7 +46,7 @@ impl Log {
 
     /// AMF's limits bound the depth of what was received.
     fn object(&mut self, members: &Object) {
-        self.around(|log| {
+        self.in_object(|log| {
             members
                 .iter()
                 .for_each(|(name, value)| log.member(name, value))
@@ -52,7 +54,7 @@ impl Log {
     }
 
     fn argument(&mut self, value: &Value) {
-        if !self.has_room() {
+        if !self.take_member() {
             return;
         }
         match value {
@@ -65,7 +67,7 @@ impl Log {
                 trace!(target: TARGET, name = NO_NAME, string = %text);
             }
             Value::StrictArray(items) => {
-                self.around(|log| items.iter().for_each(|item| log.argument(item)));
+                self.in_object(|log| items.iter().for_each(|item| log.argument(item)));
             }
             _ => match value.as_object() {
                 Some(members) => self.object(members),
@@ -75,7 +77,7 @@ impl Log {
     }
 
     fn member(&mut self, name: &Text, value: &Value) {
-        if !self.has_room() {
+        if !self.take_member() {
             return;
         }
         match value {
@@ -88,7 +90,7 @@ impl Log {
             }
             Value::StrictArray(items) => {
                 debug!(target: TARGET, %name, kind = kind(value));
-                self.around(|log| items.iter().for_each(|item| log.argument(item)));
+                self.in_object(|log| items.iter().for_each(|item| log.argument(item)));
             }
             _ => {
                 debug!(target: TARGET, %name, kind = kind(value));
@@ -99,9 +101,9 @@ impl Log {
         }
     }
 
-    fn has_room(&mut self) -> bool {
-        self.room = self.room.saturating_sub(1);
-        self.room > 0
+    fn take_member(&mut self) -> bool {
+        self.members_left = self.members_left.saturating_sub(1);
+        self.members_left > 0
     }
 }
 
@@ -122,7 +124,7 @@ fn kind(value: &Value) -> &'static str {
 const NO_NAME: &str = "no-name.";
 
 /// More of a message is not told: some servers send the whole keyframe index.
-const MEMBERS: usize = 1000;
+const MAX_MEMBERS: usize = 1000;
 
 #[cfg(test)]
 mod tests {
@@ -152,7 +154,7 @@ mod tests {
         }
     }
 
-    fn told(level: LevelFilter, values: &[Value]) -> Vec<String> {
+    fn logged(level: LevelFilter, values: &[Value]) -> Vec<String> {
         let lines = Lines::default();
         let subscriber = tracing_subscriber::registry()
             .with(level)
@@ -172,7 +174,7 @@ mod tests {
         object.push("none", Value::Null);
         let values = [Value::Null, Value::Object(object), Value::from("text")];
         assert_eq!(
-            told(LevelFilter::TRACE, &values),
+            logged(LevelFilter::TRACE, &values),
             [
                 "DEBUG message=(object begin)",
                 "DEBUG kind=\"NULL\"",
@@ -189,16 +191,16 @@ mod tests {
                 "DEBUG message=(object end)",
             ]
         );
-        let at_debug = told(LevelFilter::DEBUG, &values);
+        let at_debug = logged(LevelFilter::DEBUG, &values);
         assert_eq!(at_debug.len(), 12);
-        assert_eq!(told(LevelFilter::INFO, &values), [""; 0]);
+        assert_eq!(logged(LevelFilter::INFO, &values), [""; 0]);
     }
 
     #[test]
     fn comes_to_an_end() {
-        let items = vec![Value::Boolean(true); 5 * MEMBERS];
-        let lines = told(LevelFilter::TRACE, &[Value::StrictArray(items)]);
-        assert!(lines.len() < MEMBERS + 10, "{}", lines.len());
+        let items = vec![Value::Boolean(true); 5 * MAX_MEMBERS];
+        let lines = logged(LevelFilter::TRACE, &[Value::StrictArray(items)]);
+        assert!(lines.len() < MAX_MEMBERS + 10, "{}", lines.len());
         assert_eq!(
             lines.last().unwrap(),
             "DEBUG message=more properties are not told"

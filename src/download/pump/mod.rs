@@ -28,7 +28,7 @@ use crate::{
         payload::Payload,
         rtmp::{
             client::{
-                Client, End, Event, Wait,
+                Client, End, Event, Timeout,
                 config::{Config, Connect, Encryption, Start, Timeouts},
             },
             command::Redirect,
@@ -159,11 +159,11 @@ impl<'a> Pump<'a> {
         self.reached = Reached::Handshake;
         let mut line = Connection::new(stream);
         let Err(next) = self.play(&mut line, client, stop).await;
-        if self.reached == Reached::Handshake && !client.is_shaking_hands() {
+        if self.reached == Reached::Handshake && !client.is_handshaking() {
             self.reached = Reached::Connect;
         }
         let next = told(next, client);
-        client.leave();
+        client.close();
         if client.poll_transmit(&mut line.outbox).is_ok() {
             line.say_goodbye().await;
         }
@@ -225,7 +225,7 @@ impl<'a> Pump<'a> {
                 () = sleep_until(deadline) => {}
             }
             if is_full && !self.output.is_full() {
-                client.resume(Instant::now());
+                client.restart_media_timeouts(Instant::now());
             }
             self.turn(client, &mut line.inbox)?;
         }
@@ -438,9 +438,9 @@ impl<'a> Pump<'a> {
             EndCause::PeerClosed { .. }
                 | EndCause::Broken(_)
                 | EndCause::Protocol(Error::Chunk(_))
-                | EndCause::Session(End::TimedOut(Wait::Connect))
+                | EndCause::Session(End::TimedOut(Timeout::Connect))
         );
-        self.reached == Reached::Connect && client.may_be_misunderstood() && makes_no_sense
+        self.reached == Reached::Connect && client.keys_may_differ() && makes_no_sense
     }
 
     /// Whether the connection came no further than `connect`, and was not answered or not played to.
@@ -567,7 +567,7 @@ impl RequestedRange {
 
 /// A connection that closes while another publisher is waited for ended with what was told before.
 fn told(next: Next, client: &Client) -> Next {
-    match (next, client.farewell()) {
+    match (next, client.pending_end()) {
         (Next::Finish(EndCause::PeerClosed { .. } | EndCause::Broken(_)), Some(end)) => {
             EndCause::Session(end.clone()).into()
         }

@@ -204,7 +204,7 @@ fn encode(
     encoder.encode(
         message.chunk_stream,
         message.kind,
-        message.stream,
+        message.message_stream,
         message.timestamp,
         &message.payload,
         wire,

@@ -207,7 +207,7 @@ fn compare(offer: Offer, answer: &[u8], cut: u8) -> (ScriptedPeer, Result<Option
 
 fn s1(seed: u8, version: [u8; 4], start: &[u8], digest: Option<Place>) -> Block {
     let mut rng = StdRng::seed_from_u64(1 + u64::from(seed));
-    let mut bytes = *Block::opening(0, version, &mut rng).as_bytes();
+    let mut bytes = *Block::with_header(0, version, &mut rng).as_bytes();
     bytes
         .iter_mut()
         .zip(start)
@@ -243,7 +243,7 @@ fn s2(seed: u8, c1: &Block, is_signed: bool) -> Block {
 fn encrypted(seed: u8, kind: Kind, place: Place, c1: &Block) -> Vec<u8> {
     let mut rng = StdRng::seed_from_u64(2000 + u64::from(seed));
     let scheme = place.scheme();
-    let mut bytes = *Block::opening(0, [5, 0, 17, 1], &mut rng).as_bytes();
+    let mut bytes = *Block::with_header(0, [5, 0, 17, 1], &mut rng).as_bytes();
     let at = scheme.key_position(&bytes.into());
     bytes[at..at + 128].copy_from_slice(KeyPair::new(&mut rng).public());
     let mut s1 = Block::from(bytes);

@@ -166,7 +166,7 @@ impl ScriptedPeer {
             is_over: false,
         };
         let client = &mut conversation.client;
-        assert!(client.is_shaking_hands() && !client.is_between_messages());
+        assert!(client.is_handshaking() && !client.is_between_messages());
         client.poll_transmit(&mut conversation.outbox).expect("C1");
         conversation.inbox.extend_from_slice(&[3]);
         conversation.inbox.resize(1 + 2 * Block::LEN, 0);
@@ -258,7 +258,7 @@ impl ScriptedPeer {
                 }
                 self.send(Kind::AGGREGATE, 1, *timestamp, &payload);
             }
-            Step::Resume => self.client.resume(self.now),
+            Step::Resume => self.client.restart_media_timeouts(self.now),
             Step::Leave => self.leave(),
         }
     }
@@ -372,7 +372,7 @@ impl ScriptedPeer {
     }
 
     fn leave(&mut self) {
-        self.client.leave();
+        self.client.close();
         // What was told before is still to be had.
         self.events();
         self.is_over = true;

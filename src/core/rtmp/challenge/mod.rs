@@ -7,7 +7,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use md5::{Digest, Md5};
 use thiserror::Error;
 
-use super::{command::Connect, handshake::digest::authenticate};
+use super::{command::Connect, handshake::digest::hmac_sha256};
 
 /// A user and a password.
 #[derive(Clone, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl SwfProof {
     pub fn response(&self, s1_tail: &[u8; 32]) -> [u8; 42] {
         let mut response = [1; 42];
         let size = self.size.to_be_bytes();
-        let proof = authenticate(s1_tail, &self.hash);
+        let proof = hmac_sha256(s1_tail, &self.hash);
         let fields = size.into_iter().chain(size).chain(proof);
         for (to, from) in response.iter_mut().skip(2).zip(fields) {
             *to = from;
@@ -89,20 +89,20 @@ pub fn answer_login(
     description: &str,
     nonce: u32,
 ) -> Result<Connect, LoginError> {
-    let request = Request::read(description);
+    let request = LoginChallenge::read(description);
     let scheme = match request.scheme {
         "adobe" => Scheme::Adobe,
         "llnw" => Scheme::Limelight,
         scheme => return Err(LoginError::UnknownScheme(scheme.to_owned())),
     };
     let login = login.ok_or_else(|| LoginError::Missing(request.scheme.to_owned()))?;
-    let (app, said) = split_login(&connect.app);
+    let (app, login_query) = split_login(&connect.app);
     let user = escaped(&login.user);
     let named = format!("{AUTHMOD}{}&user={user}", request.scheme);
     let query = match request.value("reason") {
         "nosuchuser" => return Err(LoginError::NoSuchUser),
         "authfailed" => return Err(LoginError::Failed),
-        "needauth" if said.contains("&response=") => return Err(LoginError::AskedAgain),
+        "needauth" if login_query.contains("&response=") => return Err(LoginError::AskedAgain),
         "needauth" => {
             let nonce = format!("{nonce:08x}");
             let answer = match scheme {
@@ -111,7 +111,7 @@ pub fn answer_login(
             };
             format!("{named}&{answer}")
         }
-        _ if !said.is_empty() => return Err(LoginError::AskedAgain),
+        _ if !login_query.is_empty() => return Err(LoginError::AskedAgain),
         _ => named,
     };
     let tc_url = split_login(&connect.tc_url).0;
@@ -149,21 +149,17 @@ enum Scheme {
 /// What a refusal asks for: `[ AccessManager.Reject ] : [ code=403 need auth; authmod=adobe ] : `, then
 /// `[ AccessManager.Reject ] : [ authmod=adobe ] : ?reason=needauth&user=…&salt=…&challenge=…`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Request<'a> {
+struct LoginChallenge<'a> {
     scheme: &'a str,
     /// Names and values from `reason` on.
     query: &'a str,
 }
 
-impl<'a> Request<'a> {
+impl<'a> LoginChallenge<'a> {
     fn read(description: &'a str) -> Self {
-        let behind = |mark| {
-            description
-                .split_once(mark)
-                .map_or("", |(_, behind)| behind)
-        };
+        let after = |mark| description.split_once(mark).map_or("", |(_, rest)| rest);
         let word = |text: &'a str, is_end: fn(char) -> bool| text.split(is_end).next();
-        let scheme = word(behind(AUTHMOD), |c| !c.is_ascii_alphanumeric());
+        let scheme = word(after(AUTHMOD), |c| !c.is_ascii_alphanumeric());
         let at = description.find("reason=").unwrap_or(description.len());
         let query = description.get(at..).unwrap_or_default();
         Self {
@@ -186,7 +182,7 @@ impl<'a> Request<'a> {
 
 /// Base64 of the MD5 of user, salt and password, then the same of that, the server's challenge and
 /// ours. Where the server sends an opaque value, it takes the challenge's place.
-fn adobe_answer(login: &Login, request: &Request<'_>, nonce: &str) -> String {
+fn adobe_answer(login: &Login, request: &LoginChallenge<'_>, nonce: &str) -> String {
     let digest = |parts: &[&str]| STANDARD.encode(md5(&parts.concat()));
     let secret = digest(&[&login.user, request.value("salt"), &login.password]);
     let opaque = request.value("opaque");
@@ -204,16 +200,16 @@ fn adobe_answer(login: &Login, request: &Request<'_>, nonce: &str) -> String {
 
 /// HTTP's digest (RFC 2617 3.2.2.1), with the quality of protection `auth`, the realm `live` and
 /// `publish` for a method, to the players too.
-fn limelight_answer(login: &Login, request: &Request<'_>, nonce: &str, app: &str) -> String {
+fn limelight_answer(login: &Login, request: &LoginChallenge<'_>, nonce: &str, app: &str) -> String {
     let digest = |text: String| hexadecimal(&md5(&text));
     let path = app.split('?').next().unwrap_or_default();
     // An app without an instance stands for its default one.
     let instance = if path.contains('/') { "" } else { "/_definst_" };
     let secret = digest(format!("{}:live:{}", login.user, login.password));
-    let place = digest(format!("publish:/{path}{instance}"));
+    let uri = digest(format!("publish:/{path}{instance}"));
     let server_nonce = request.value("nonce");
     let response = digest(format!(
-        "{secret}:{server_nonce}:{FIRST}:{nonce}:auth:{place}"
+        "{secret}:{server_nonce}:{FIRST}:{nonce}:auth:{uri}"
     ));
     format!("nonce={server_nonce}&cnonce={nonce}&nc={FIRST}&response={response}")
 }
@@ -270,17 +266,17 @@ fn decipher(words: &mut [u32], key: [u32; 4]) {
     for round in (1..=rounds.saturating_add(6)).rev() {
         let sum = round.wrapping_mul(GOLDEN_RATIO);
         let mut after = words.first().copied().unwrap_or(0);
-        for place in (0..words.len()).rev() {
-            let before = match place.checked_sub(1) {
+        for index in (0..words.len()).rev() {
+            let before = match index.checked_sub(1) {
                 Some(before) => words.get(before),
                 None => words.last(),
             };
             let before = before.copied().unwrap_or(0);
-            let part = (place as u32 ^ sum >> 2) & 3;
+            let part = (index as u32 ^ sum >> 2) & 3;
             let part = key.get(part as usize).copied().unwrap_or(0);
             let shifts = (before >> 5 ^ after << 2).wrapping_add(after >> 3 ^ before << 4);
             let mixed = shifts ^ (sum ^ after).wrapping_add(part ^ before);
-            if let Some(word) = words.get_mut(place) {
+            if let Some(word) = words.get_mut(index) {
                 *word = word.wrapping_sub(mixed);
                 after = *word;
             }

@@ -65,7 +65,7 @@ impl Decoder {
     }
 
     /// An empty payload out of those that came back, for a part of an aggregate of `length` bytes.
-    pub fn fresh_payload(&mut self, length: usize) -> Payload {
+    pub fn take_payload(&mut self, length: usize) -> Payload {
         self.pool.take(length)
     }
 
@@ -169,7 +169,7 @@ impl Decoder {
         let message = Message {
             chunk_stream,
             kind: stream.kind,
-            stream: stream.stream,
+            message_stream: stream.message_stream,
             timestamp: stream.timestamp,
             payload,
         };
@@ -198,7 +198,7 @@ impl Decoder {
             debug!("an abort message without a chunk stream id");
             return;
         };
-        let stream = self.streams.known(chunk_stream);
+        let stream = self.streams.get_mut(chunk_stream);
         if let Some(partial) = stream.and_then(|stream| stream.partial.take()) {
             debug!(chunk_stream, bytes = partial.len(), "message aborted");
             self.discard(partial);
@@ -258,7 +258,7 @@ impl ChunkStreams {
         }
     }
 
-    fn known(&mut self, id: u32) -> Option<&mut ChunkStream> {
+    fn get_mut(&mut self, id: u32) -> Option<&mut ChunkStream> {
         match self.low.get_mut(to_usize(id)) {
             Some(stream) => Some(stream),
             None => self.high.get_mut(&id),
@@ -275,10 +275,10 @@ impl ChunkStreams {
 struct ChunkStream {
     has_header: bool,
     kind: Kind,
-    stream: u32,
+    message_stream: u32,
     length: usize,
     timestamp: Timestamp,
-    spacing: Spacing,
+    timestamp_step: TimestampStep,
     /// The extended timestamp of the latest header that had a timestamp at all.
     extended: Option<u32>,
     partial: Option<Payload>,
@@ -365,9 +365,9 @@ impl ChunkStream {
                 MessageHeader::Type0 {
                     length,
                     kind,
-                    stream,
+                    message_stream,
                     ..
-                } => is_same(length, kind) && stream == self.stream,
+                } => is_same(length, kind) && message_stream == self.message_stream,
                 MessageHeader::Type1 { length, kind, .. } => is_same(length, kind),
                 MessageHeader::Type2 { .. } | MessageHeader::Type3 => true,
             }
@@ -382,19 +382,21 @@ impl ChunkStream {
         }
         match header {
             MessageHeader::Type0 {
-                timestamp, stream, ..
+                timestamp,
+                message_stream,
+                ..
             } => {
-                self.stream = stream;
+                self.message_stream = message_stream;
                 self.timestamp = Timestamp(timestamp.value_ms());
-                self.spacing = Spacing::Absolute(timestamp.value_ms());
+                self.timestamp_step = TimestampStep::Absolute(timestamp.value_ms());
                 return;
             }
             MessageHeader::Type1 { delta, .. } | MessageHeader::Type2 { delta } => {
-                self.spacing = Spacing::Delta(delta.value_ms());
+                self.timestamp_step = TimestampStep::Delta(delta.value_ms());
             }
             MessageHeader::Type3 => {}
         }
-        self.timestamp = self.timestamp.wrapping_add(self.spacing.delta_ms());
+        self.timestamp = self.timestamp.wrapping_add(self.timestamp_step.step_ms());
     }
 
     /// Adds to the message under way and tells how much of it is missing now.
@@ -416,10 +418,10 @@ impl Default for ChunkStream {
         Self {
             has_header: false,
             kind: Kind(0),
-            stream: 0,
+            message_stream: 0,
             length: 0,
             timestamp: Timestamp::default(),
-            spacing: Spacing::Delta(0),
+            timestamp_step: TimestampStep::Delta(0),
             extended: None,
             partial: None,
         }
@@ -428,15 +430,15 @@ impl Default for ChunkStream {
 
 /// What a type 3 chunk adds to the timestamp when it begins a message (RTMP 5.3.1.2.4).
 #[derive(Debug, Clone, Copy)]
-enum Spacing {
+enum TimestampStep {
     /// The delta of a type 1 or 2 chunk.
     Delta(u32),
     /// The timestamp of a type 0 chunk.
     Absolute(u32),
 }
 
-impl Spacing {
-    fn delta_ms(self) -> u32 {
+impl TimestampStep {
+    fn step_ms(self) -> u32 {
         match self {
             Self::Absolute(timestamp_ms) if timestamp_ms >= MAX_FIRST_DELTA_MS => {
                 debug!(

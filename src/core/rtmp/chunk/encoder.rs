@@ -21,7 +21,7 @@ use crate::core::{
 #[derive(Debug)]
 pub struct Encoder {
     chunk_size: usize,
-    sent: BTreeMap<u32, Sent>,
+    sent: BTreeMap<u32, SentHeader>,
 }
 
 /// A message that no chunk can carry.
@@ -55,7 +55,7 @@ impl Encoder {
         &mut self,
         chunk_stream: u32,
         kind: Kind,
-        stream: u32,
+        message_stream: u32,
         timestamp: Timestamp,
         payload: &[u8],
         out: &mut BytesMut,
@@ -68,9 +68,9 @@ impl Encoder {
         if !(MIN_CHUNK_STREAM..=MAX_CHUNK_STREAM).contains(&chunk_stream) {
             return Err(EncodeError::ChunkStream(chunk_stream));
         }
-        let message = Sent {
+        let message = SentHeader {
             kind,
-            stream,
+            message_stream,
             length,
             timestamp,
             delta_ms: None,
@@ -81,24 +81,24 @@ impl Encoder {
     }
 
     /// Chooses the header and remembers what it says.
-    fn header(&mut self, chunk_stream: u32, message: Sent) -> MessageHeader {
+    fn header(&mut self, chunk_stream: u32, message: SentHeader) -> MessageHeader {
         let before = self
             .sent
             .get(&chunk_stream)
-            .filter(|before| before.stream == message.stream);
-        let delta_ms = before.and_then(|before| short_step(before.timestamp, message.timestamp));
+            .filter(|before| before.message_stream == message.message_stream);
+        let delta_ms = before.and_then(|before| short_delta(before.timestamp, message.timestamp));
         let header = match (before, delta_ms) {
             (Some(before), Some(delta_ms)) => message.header_after(before, delta_ms),
             _ => MessageHeader::Type0 {
                 timestamp: Time::new(message.timestamp.0),
                 length: message.length,
                 kind: message.kind,
-                stream: message.stream,
+                message_stream: message.message_stream,
             },
         };
         self.sent.insert(
             chunk_stream,
-            Sent {
+            SentHeader {
                 delta_ms,
                 ..message
             },
@@ -142,16 +142,16 @@ impl Default for Encoder {
 
 /// What the headers of a chunk stream have said.
 #[derive(Debug, Clone, Copy)]
-struct Sent {
+struct SentHeader {
     kind: Kind,
-    stream: u32,
+    message_stream: u32,
     length: U24,
     timestamp: Timestamp,
     /// None after a type 0 header.
     delta_ms: Option<u32>,
 }
 
-impl Sent {
+impl SentHeader {
     fn header_after(self, before: &Self, delta_ms: u32) -> MessageHeader {
         let delta = Time::new(delta_ms);
         if (before.length, before.kind) != (self.length, self.kind) {
@@ -169,7 +169,7 @@ impl Sent {
 }
 
 /// The step forward from one message to the next if 24 bits can say it.
-fn short_step(from: Timestamp, to: Timestamp) -> Option<u32> {
+fn short_delta(from: Timestamp, to: Timestamp) -> Option<u32> {
     let step = u32::try_from(to.since(from)).ok()?;
     (step < U24::MAX.get()).then_some(step)
 }

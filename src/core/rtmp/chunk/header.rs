@@ -85,7 +85,7 @@ pub(super) enum MessageHeader {
         timestamp: Time,
         length: U24,
         kind: Kind,
-        stream: u32,
+        message_stream: u32,
     },
     /// 7 bytes.
     Type1 {
@@ -120,13 +120,13 @@ impl MessageHeader {
                 kind,
             });
         }
-        let stream = input.u32_le("message stream id")?;
+        let message_stream = input.u32_le("message stream id")?;
         let timestamp = Time::read(time, input)?;
         Ok(Self::Type0 {
             timestamp,
             length,
             kind,
-            stream,
+            message_stream,
         })
     }
 
@@ -138,8 +138,8 @@ impl MessageHeader {
             out.put_slice(&length.to_be_bytes());
             out.put_u8(kind.0);
         }
-        if let Self::Type0 { stream, .. } = self {
-            out.put_u32_le(stream);
+        if let Self::Type0 { message_stream, .. } = self {
+            out.put_u32_le(message_stream);
         }
         if let Some(extended) = time.extended() {
             out.put_u32(extended);

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 /// Something that the session waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wait {
+pub enum Timeout {
     /// The server's handshake.
     Handshake,
     /// The answer to `connect`.
@@ -25,7 +25,7 @@ pub enum Wait {
     Republish,
 }
 
-impl Wait {
+impl Timeout {
     const ALL: [Self; 9] = [
         Self::Handshake,
         Self::Connect,
@@ -39,21 +39,21 @@ impl Wait {
     ];
 }
 
-/// A deadline for each [`Wait`] that is on, in the order of [`Wait::ALL`], which is that of the
+/// A deadline for each [`Timeout`] that is on, in the order of [`Timeout::ALL`], which is that of the
 /// variants.
 #[derive(Debug, Default)]
 pub(super) struct Deadlines {
-    at: [Option<Instant>; Wait::ALL.len()],
+    at: [Option<Instant>; Timeout::ALL.len()],
 }
 
 impl Deadlines {
     /// Waits from `now` on, for ever where there is no bound.
-    pub(super) fn start(&mut self, wait: Wait, now: Instant, bound: Option<Duration>) {
+    pub(super) fn start(&mut self, wait: Timeout, now: Instant, bound: Option<Duration>) {
         self.set(wait, bound.and_then(|bound| now.checked_add(bound)));
     }
 
     /// Waits no longer.
-    pub(super) fn stop(&mut self, wait: Wait) {
+    pub(super) fn stop(&mut self, wait: Timeout) {
         self.set(wait, None);
     }
 
@@ -63,7 +63,7 @@ impl Deadlines {
     }
 
     /// Whether this is waited for, with a bound.
-    pub(super) fn is_running(&self, wait: Wait) -> bool {
+    pub(super) fn is_running(&self, wait: Timeout) -> bool {
         self.at.get(wait as usize).is_some_and(Option::is_some)
     }
 
@@ -73,8 +73,8 @@ impl Deadlines {
     }
 
     /// Takes one wait whose deadline has come.
-    pub(super) fn take_expired(&mut self, now: Instant) -> Option<Wait> {
-        let (wait, at) = Wait::ALL
+    pub(super) fn take_expired(&mut self, now: Instant) -> Option<Timeout> {
+        let (wait, at) = Timeout::ALL
             .into_iter()
             .zip(&mut self.at)
             .find(|(_, at)| at.is_some_and(|at| at <= now))?;
@@ -82,7 +82,7 @@ impl Deadlines {
         Some(wait)
     }
 
-    fn set(&mut self, wait: Wait, at: Option<Instant>) {
+    fn set(&mut self, wait: Timeout, at: Option<Instant>) {
         if let Some(slot) = self.at.get_mut(wait as usize) {
             *slot = at;
         }

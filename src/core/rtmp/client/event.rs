@@ -1,6 +1,6 @@
 //! What a session tells.
 
-use super::Wait;
+use super::Timeout;
 use crate::core::{
     amf::Object,
     payload::Payload,
@@ -59,5 +59,5 @@ pub enum End {
     /// An error of the server's while media was coming.
     Failed(String),
     /// Nothing came in time.
-    TimedOut(Wait),
+    TimedOut(Timeout),
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::config::Start;
 use super::{
-    Client, END_OF_STREAM_GRACE, End, Event, Phase, SIGN_OF_LIFE_BYTES, Wait,
+    Client, END_OF_STREAM_GRACE, End, Event, Phase, SIGN_OF_LIFE_BYTES, Timeout,
     outgoing::NETWORK_CONNECTION, pause_unpause::Admission,
 };
 use crate::core::{
@@ -16,7 +16,7 @@ use crate::core::{
         challenge::{is_login_wanted, secure_token_answer},
         command::{Command, Meaning, Status, selector_len},
         message::{
-            Kind, Message, SetPeerBandwidth, Timestamp, Unpacking, UserControl,
+            AggregateUnpacker, Kind, Message, SetPeerBandwidth, Timestamp, UserControl,
             WindowAcknowledgementSize,
         },
         properties,
@@ -31,14 +31,14 @@ impl Client {
             message.kind,
             message.payload.len(),
             message.timestamp,
-            message.stream
+            message.message_stream
         );
         match message.kind {
             Kind::AUDIO | Kind::VIDEO => return self.media(now, message),
             Kind::DATA | Kind::DATA_AMF3 => return self.data(now, message),
             Kind::COMMAND | Kind::COMMAND_AMF3 => self.command(now, &message),
             Kind::AGGREGATE => {
-                self.aggregate = Some(Unpacking::new(message));
+                self.aggregate = Some(AggregateUnpacker::new(message));
                 return;
             }
             Kind::USER_CONTROL => self.user_control(now, &message.payload),
@@ -69,7 +69,7 @@ impl Client {
 
     fn take_note_of_life(&mut self, now: Instant) {
         self.unfinished_bytes = 0;
-        self.deadlines.stop(Wait::EndOfStream);
+        self.deadlines.stop(Timeout::EndOfStream);
         self.alive_at = now;
         self.await_media();
     }
@@ -77,7 +77,7 @@ impl Client {
     fn take_note_of_media(&mut self, now: Instant, timestamp: Timestamp) {
         if !self.has_media {
             self.has_media = true;
-            self.deadlines.stop(Wait::FirstMedia);
+            self.deadlines.stop(Timeout::FirstMedia);
             if self.playing_on.is_some() {
                 self.settle_create_stream();
             }
@@ -100,7 +100,7 @@ impl Client {
         let grown = unfinished_bytes.saturating_sub(self.unfinished_bytes);
         if grown >= SIGN_OF_LIFE_BYTES {
             self.unfinished_bytes = unfinished_bytes;
-            self.resume(now);
+            self.restart_media_timeouts(now);
         }
     }
 
@@ -111,7 +111,7 @@ impl Client {
             return false;
         };
         let decoder = &mut self.decoder;
-        match unpacking.next_part(|length| decoder.fresh_payload(length)) {
+        match unpacking.next_message(|length| decoder.take_payload(length)) {
             Some(part) if part.kind == Kind::AUDIO || part.kind == Kind::VIDEO => {
                 self.media(now, part);
             }
@@ -147,14 +147,14 @@ impl Client {
                 let grace = silence
                     .unwrap_or(END_OF_STREAM_GRACE)
                     .min(END_OF_STREAM_GRACE);
-                self.deadlines.start(Wait::EndOfStream, now, Some(grace));
-                self.deadlines.stop(Wait::Silence);
+                self.deadlines.start(Timeout::EndOfStream, now, Some(grace));
+                self.deadlines.stop(Timeout::Silence);
             }
             UserControl::StreamIsRecorded(_) => {
                 self.pause_unpause.take_note_of_recording();
                 self.events.push_back(Event::Recorded);
             }
-            UserControl::BufferEmpty(_) if !self.deadlines.is_running(Wait::EndOfStream) => {
+            UserControl::BufferEmpty(_) if !self.deadlines.is_running(Timeout::EndOfStream) => {
                 self.pause(now);
             }
             UserControl::SwfVerificationRequest(kind) => self.prove_player(kind),
@@ -188,7 +188,7 @@ impl Client {
         if self.farewell.is_some() {
             return self.publisher_returned(now);
         }
-        if self.deadlines.is_running(Wait::EndOfStream) {
+        if self.deadlines.is_running(Timeout::EndOfStream) {
             self.take_note_of_life(now);
             if !self.pause_unpause.is_resuming() {
                 self.pause_unpause.restart();
@@ -200,7 +200,7 @@ impl Client {
     fn publisher_returned(&mut self, now: Instant) {
         tracing::info!("the stream is published again");
         self.farewell = None;
-        self.deadlines.stop(Wait::Republish);
+        self.deadlines.stop(Timeout::Republish);
         self.take_note_of_life(now);
         self.events.push_back(Event::Restarted);
     }

@@ -29,12 +29,12 @@ use self::{
     buffer_length::BufferAnnouncer,
     config::{Config, Start},
     deadlines::Deadlines,
-    encrypted::Encrypted,
+    encrypted::SessionCipher,
     outgoing::NETWORK_CONNECTION,
     pause_unpause::PauseUnpause,
 };
 pub use self::{
-    deadlines::Wait,
+    deadlines::Timeout,
     event::{End, Event},
 };
 use super::{
@@ -43,7 +43,7 @@ use super::{
     command::Command,
     error::Error,
     handshake::{Handshake, Progress},
-    message::Unpacking,
+    message::AggregateUnpacker,
 };
 use crate::core::payload::Payload;
 
@@ -55,10 +55,10 @@ pub struct Client {
     decoder: chunk::Decoder,
     encoder: chunk::Encoder,
     outgoing: BytesMut,
-    encrypted: Option<Encrypted>,
+    encrypted: Option<SessionCipher>,
     /// The last bytes of S1, once it has come.
     s1_tail: [u8; 32],
-    has_short_secret: bool,
+    keys_may_differ: bool,
     command_body: Vec<u8>,
     events: VecDeque<Event>,
     deadlines: Deadlines,
@@ -76,7 +76,7 @@ pub struct Client {
     /// Bytes of unfinished messages when waiting for media last began anew.
     unfinished_bytes: usize,
     /// An aggregate whose parts are not yet all handed out.
-    aggregate: Option<Unpacking>,
+    aggregate: Option<AggregateUnpacker>,
     has_warned_of_swf: bool,
     /// A random number for the answer to a login's challenge.
     nonce: u32,
@@ -130,7 +130,7 @@ impl Client {
     /// Begins a session. `rng` fills the handshake's random bytes.
     pub fn new(config: Config, now: Instant, rng: &mut impl Rng) -> Self {
         let mut deadlines = Deadlines::default();
-        deadlines.start(Wait::Handshake, now, config.timeouts.handshake);
+        deadlines.start(Timeout::Handshake, now, config.timeouts.handshake);
         Self {
             // The time in C1 is our own clock's, and nobody looks at it (RTMP 5.2.3).
             phase: Phase::Handshake(Box::new(Handshake::new(
@@ -150,7 +150,7 @@ impl Client {
             outgoing: BytesMut::new(),
             encrypted: None,
             s1_tail: [0; 32],
-            has_short_secret: false,
+            keys_may_differ: false,
             command_body: Vec::new(),
             events: VecDeque::new(),
             deadlines,
@@ -181,21 +181,21 @@ impl Client {
                 Progress::NeedsMore => return Ok(()),
                 Progress::Done(summary) => {
                     handshake.poll_transmit(&mut self.outgoing);
-                    let streams = handshake.take_streams();
+                    let ciphers = handshake.take_ciphers();
                     self.encrypted =
-                        streams.map(|streams| Encrypted::new(streams, self.outgoing.len()));
+                        ciphers.map(|ciphers| SessionCipher::new(ciphers, self.outgoing.len()));
                     self.s1_tail = summary.s1_tail;
-                    self.has_short_secret = summary.has_short_secret;
+                    self.keys_may_differ = summary.keys_may_differ;
                     self.connect(now);
                 }
             }
         }
         if let Some(encrypted) = &mut self.encrypted {
-            encrypted.open(inbox);
+            encrypted.decrypt_new(inbox);
         }
         let received = self.receive_messages(now, inbox);
         if let Some(encrypted) = &mut self.encrypted {
-            encrypted.keep(inbox.len());
+            encrypted.set_decrypted_len(inbox.len());
         }
         received
     }
@@ -234,7 +234,7 @@ impl Client {
         }
         self.acknowledge();
         if let Some(encrypted) = &mut self.encrypted {
-            encrypted.seal(&mut self.outgoing);
+            encrypted.encrypt_pending(&mut self.outgoing);
         }
         out.extend_from_slice(&self.outgoing);
         self.outgoing.clear();
@@ -253,23 +253,23 @@ impl Client {
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some(wait) = self.deadlines.take_expired(now) {
             match wait {
-                Wait::CreateStreamAgain => {
+                Timeout::CreateStreamAgain => {
                     tracing::debug!("createStream is not answered, it is sent again");
                     self.create_stream(now);
                 }
-                Wait::EndOfStream => self.end_of_stream_confirmed(),
-                Wait::Pause => self.go_on(),
-                Wait::Republish => {
+                Timeout::EndOfStream => self.end_of_stream_confirmed(),
+                Timeout::Pause => self.go_on(),
+                Timeout::Republish => {
                     if let Some(end) = self.farewell.take() {
                         self.end(end);
                     }
                 }
-                Wait::Silence if self.pause_unpause.is_untried() => {
+                Timeout::Silence if self.pause_unpause.is_untried() => {
                     self.pause(now);
                 }
                 // What was not answered says more than what could not come without it.
-                Wait::FirstMedia if self.calls.awaits_stream() => {
-                    self.end(End::TimedOut(Wait::CreateStream));
+                Timeout::FirstMedia if self.calls.awaits_stream() => {
+                    self.end(End::TimedOut(Timeout::CreateStream));
                 }
                 _ => self.end(End::TimedOut(wait)),
             }
@@ -277,19 +277,19 @@ impl Client {
     }
 
     /// Waits for media anew: for a while nothing was received, and the server is not to blame.
-    pub fn resume(&mut self, now: Instant) {
+    pub fn restart_media_timeouts(&mut self, now: Instant) {
         self.alive_at = now;
-        if self.deadlines.is_running(Wait::FirstMedia) {
+        if self.deadlines.is_running(Timeout::FirstMedia) {
             let bound = self.config.timeouts.first_media;
-            self.deadlines.start(Wait::FirstMedia, now, bound);
+            self.deadlines.start(Timeout::FirstMedia, now, bound);
         }
-        if self.deadlines.is_running(Wait::Silence) {
+        if self.deadlines.is_running(Timeout::Silence) {
             self.await_media();
         }
     }
 
     /// Tells the server that we leave. What is left to send comes from [`Client::poll_transmit`].
-    pub fn leave(&mut self) {
+    pub fn close(&mut self) {
         if let Some(stream) = self.playing_on.take() {
             self.send_command(NETWORK_CONNECTION, 0, &Command::delete_stream(stream));
         }
@@ -312,28 +312,28 @@ impl Client {
 
     /// The end that the server told of, while another publisher is waited for: a connection that closes
     /// now ended with it.
-    pub fn farewell(&self) -> Option<&End> {
+    pub fn pending_end(&self) -> Option<&End> {
         self.farewell.as_ref()
     }
 
     /// Whether the server's handshake is still to come.
-    pub fn is_shaking_hands(&self) -> bool {
+    pub fn is_handshaking(&self) -> bool {
         matches!(self.phase, Phase::Handshake(_))
     }
 
     /// Whether the server may have come to other keys than we have, through no fault of either side:
     /// if it makes no sense of what we say, or we of what it says, a new session will do.
-    pub fn may_be_misunderstood(&self) -> bool {
-        self.has_short_secret
+    pub fn keys_may_differ(&self) -> bool {
+        self.keys_may_differ
     }
 
     fn connected(&mut self, now: Instant) {
         self.phase = Phase::Connected;
-        self.deadlines.stop(Wait::Connect);
+        self.deadlines.stop(Timeout::Connect);
         self.events.push_back(Event::Connected);
         if self.calls.early_create_stream.is_some() {
             self.deadlines
-                .start(Wait::CreateStreamAgain, now, Some(EARLY_CALL_PATIENCE));
+                .start(Timeout::CreateStreamAgain, now, Some(EARLY_CALL_PATIENCE));
             self.await_first_media(now);
         } else if self.calls.is_stream_created {
             self.await_first_media(now);
@@ -344,9 +344,9 @@ impl Client {
 
     /// Asks for a stream, and plays on it once it is there.
     fn create_stream(&mut self, now: Instant) {
-        self.deadlines.stop(Wait::CreateStreamAgain);
+        self.deadlines.stop(Timeout::CreateStreamAgain);
         self.deadlines
-            .start(Wait::CreateStream, now, self.config.timeouts.command);
+            .start(Timeout::CreateStream, now, self.config.timeouts.command);
         self.calls.create_stream = Some(self.call_create_stream());
     }
 
@@ -369,14 +369,14 @@ impl Client {
         self.calls.is_stream_created = true;
         self.calls.early_create_stream = None;
         self.calls.create_stream = None;
-        self.deadlines.stop(Wait::CreateStream);
-        self.deadlines.stop(Wait::CreateStreamAgain);
+        self.deadlines.stop(Timeout::CreateStream);
+        self.deadlines.stop(Timeout::CreateStreamAgain);
     }
 
     fn await_first_media(&mut self, now: Instant) {
         if !self.has_media {
             self.deadlines
-                .start(Wait::FirstMedia, now, self.config.timeouts.first_media);
+                .start(Timeout::FirstMedia, now, self.config.timeouts.first_media);
         }
     }
 
@@ -387,7 +387,7 @@ impl Client {
             bound if !self.pause_unpause.is_untried() => bound,
             bound => Some(part(bound, 2).unwrap_or(PATIENCE_BEFORE_TRICK)),
         };
-        self.deadlines.start(Wait::Silence, self.alive_at, bound);
+        self.deadlines.start(Timeout::Silence, self.alive_at, bound);
     }
 
     /// Begins the buffer trick, where it can help.
@@ -396,7 +396,7 @@ impl Client {
             tracing::debug!("pausing at {at}, to have another buffer's worth");
             let bound = part(self.config.timeouts.silence, 4)
                 .map_or(PAUSE_PATIENCE, |part| part.min(PAUSE_PATIENCE));
-            self.deadlines.start(Wait::Pause, now, Some(bound));
+            self.deadlines.start(Timeout::Pause, now, Some(bound));
             self.await_media();
             self.call_pause(true, at);
         }
@@ -404,7 +404,7 @@ impl Client {
 
     /// Ends the pause.
     fn go_on(&mut self) {
-        self.deadlines.stop(Wait::Pause);
+        self.deadlines.stop(Timeout::Pause);
         if let Some(at) = self.pause_unpause.resume() {
             self.call_pause(false, at);
         }
@@ -435,7 +435,7 @@ impl Client {
             tracing::info!("the publisher left, waiting for another");
             self.farewell = Some(end);
             self.deadlines.clear();
-            self.deadlines.start(Wait::Republish, now, Some(wait));
+            self.deadlines.start(Timeout::Republish, now, Some(wait));
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Client, Phase, Wait};
+use super::{Client, Phase, Timeout};
 use crate::core::rtmp::{
     command::Command,
     message::{Acknowledgement, Kind, Timestamp, UserControl},
@@ -11,9 +11,9 @@ use crate::core::rtmp::{
 impl Client {
     pub(super) fn connect(&mut self, now: Instant) {
         self.phase = Phase::Connecting;
-        self.deadlines.stop(Wait::Handshake);
+        self.deadlines.stop(Timeout::Handshake);
         self.deadlines
-            .start(Wait::Connect, now, self.config.timeouts.command);
+            .start(Timeout::Connect, now, self.config.timeouts.command);
         let transaction = self.calls.next();
         self.calls.connect = Some(transaction);
         let command = Command::connect(transaction, &self.config.connect, self.config.enhanced);

@@ -31,7 +31,7 @@ impl Block {
     }
 
     /// A C1 or S1: `time_ms` and `version`, then random bytes.
-    pub fn opening(time_ms: u32, version: [u8; 4], rng: &mut (impl Rng + ?Sized)) -> Self {
+    pub fn with_header(time_ms: u32, version: [u8; 4], rng: &mut (impl Rng + ?Sized)) -> Self {
         let mut block = Self::random(rng);
         block.put(0, time_ms.to_be_bytes());
         block.put(VERSION_AT, version);

@@ -46,8 +46,8 @@ impl Scheme {
     /// Where the digest of `block` stands: 12 to 739, or 776 to 1503.
     pub fn digest_position(self, block: &Block) -> usize {
         let area = match self {
-            Self::DigestFirst => FIRST_AREA,
-            Self::KeyFirst => SECOND_AREA,
+            Self::DigestFirst => FIRST_AREA_AT,
+            Self::KeyFirst => SECOND_AREA_AT,
         };
         area.saturating_add(OFFSET_LEN)
             .saturating_add(offset(block, area) % DIGEST_POSITIONS)
@@ -56,11 +56,11 @@ impl Scheme {
     /// Where the public key of `block` stands: 772 to 1403, or 8 to 639.
     pub fn key_position(self, block: &Block) -> usize {
         let area = match self {
-            Self::DigestFirst => SECOND_AREA,
-            Self::KeyFirst => FIRST_AREA,
+            Self::DigestFirst => SECOND_AREA_AT,
+            Self::KeyFirst => FIRST_AREA_AT,
         };
-        let behind_key = area.saturating_add(AREA_LEN - OFFSET_LEN);
-        area.saturating_add(offset(block, behind_key) % KEY_POSITIONS)
+        let offset_position = area.saturating_add(AREA_LEN - OFFSET_LEN);
+        area.saturating_add(offset(block, offset_position) % KEY_POSITIONS)
     }
 }
 
@@ -75,23 +75,23 @@ pub enum Side {
 
 impl Side {
     /// The key of C1's or S1's digest.
-    fn name(self) -> &'static [u8] {
+    fn digest_key(self) -> &'static [u8] {
         match self {
-            Self::Client => CLIENT_NAME,
-            Self::Server => SERVER_NAME,
+            Self::Client => CLIENT_KEY,
+            Self::Server => SERVER_KEY,
         }
     }
 
     /// The key behind C2's or S2's signature.
-    fn key(self) -> Vec<u8> {
-        [self.name(), KEY_SUFFIX].concat()
+    fn signature_key(self) -> Vec<u8> {
+        [self.digest_key(), KEY_SUFFIX].concat()
     }
 }
 
 /// Writes the digest of C1 or S1 to where `scheme` has it. Says what it wrote.
 pub fn sign(block: &mut Block, scheme: Scheme, side: Side) -> [u8; DIGEST_LEN] {
     let position = scheme.digest_position(block);
-    let digest = authenticate_around(block, position, side)
+    let digest = hmac_without_digest(block, position, side)
         .finalize()
         .into_bytes();
     block.put(position, digest.into());
@@ -102,7 +102,7 @@ pub fn sign(block: &mut Block, scheme: Scheme, side: Side) -> [u8; DIGEST_LEN] {
 pub fn verify(block: &Block, scheme: Scheme, side: Side) -> Option<[u8; DIGEST_LEN]> {
     let position = scheme.digest_position(block);
     let digest = block.field(position);
-    let authentic = authenticate_around(block, position, side).verify_slice(&digest);
+    let authentic = hmac_without_digest(block, position, side).verify_slice(&digest);
     authentic.is_ok().then_some(digest)
 }
 
@@ -137,7 +137,7 @@ pub fn verify_reply(
 }
 
 /// HMAC-SHA256.
-pub(in crate::core::rtmp) fn authenticate(key: &[u8], bytes: &[u8]) -> [u8; DIGEST_LEN] {
+pub(in crate::core::rtmp) fn hmac_sha256(key: &[u8], bytes: &[u8]) -> [u8; DIGEST_LEN] {
     let mut mac = hmac(key);
     mac.update(bytes);
     mac.finalize().into_bytes().into()
@@ -152,23 +152,23 @@ fn signature(
 ) -> [u8; DIGEST_LEN] {
     let key = reply_key(peer_digest, side);
     let signed = block.as_bytes().get(..SIGNATURE_AT).unwrap_or_default();
-    let mut signature = authenticate(&key, signed);
+    let mut signature = hmac_sha256(&key, signed);
     cipher.apply(&mut signature, &key);
     signature
 }
 
 /// The key of one signature, made of the digest that it answers.
 fn reply_key(digest: &[u8; DIGEST_LEN], side: Side) -> [u8; DIGEST_LEN] {
-    authenticate(&side.key(), digest)
+    hmac_sha256(&side.signature_key(), digest)
 }
 
 /// All of C1 or S1 but the 32 bytes at `position`.
-fn authenticate_around(block: &Block, position: usize, side: Side) -> Hmac<Sha256> {
+fn hmac_without_digest(block: &Block, position: usize, side: Side) -> Hmac<Sha256> {
     let bytes = block.as_bytes();
-    let behind = position.saturating_add(DIGEST_LEN);
-    let mut mac = hmac(side.name());
+    let digest_end = position.saturating_add(DIGEST_LEN);
+    let mut mac = hmac(side.digest_key());
     mac.update(bytes.get(..position).unwrap_or_default());
-    mac.update(bytes.get(behind..).unwrap_or_default());
+    mac.update(bytes.get(digest_end..).unwrap_or_default());
     mac
 }
 
@@ -187,10 +187,10 @@ fn hmac(key: &[u8]) -> Hmac<Sha256> {
 }
 
 /// The key of C1's digest; with [`KEY_SUFFIX`] behind it, 62 bytes, that of C2's signature.
-const CLIENT_NAME: &[u8] = b"Genuine Adobe Flash Player 001";
+const CLIENT_KEY: &[u8] = b"Genuine Adobe Flash Player 001";
 
 /// The key of S1's digest; with [`KEY_SUFFIX`] behind it, 68 bytes, that of S2's signature.
-const SERVER_NAME: &[u8] = b"Genuine Adobe Flash Media Server 001";
+const SERVER_KEY: &[u8] = b"Genuine Adobe Flash Media Server 001";
 
 /// What both names are followed by in the keys of the signatures.
 const KEY_SUFFIX: &[u8] = &[
@@ -199,10 +199,10 @@ const KEY_SUFFIX: &[u8] = &[
 ];
 
 /// The area behind time and version.
-const FIRST_AREA: usize = 8;
+const FIRST_AREA_AT: usize = 8;
 
 /// The area behind that.
-const SECOND_AREA: usize = FIRST_AREA + AREA_LEN;
+const SECOND_AREA_AT: usize = FIRST_AREA_AT + AREA_LEN;
 
 /// The bytes of an area.
 const AREA_LEN: usize = 764;
@@ -294,10 +294,10 @@ mod tests {
 
     #[test]
     fn keys_have_their_documented_lengths() {
-        assert_eq!(Side::Client.name().len(), 30);
-        assert_eq!(Side::Server.name().len(), 36);
-        assert_eq!(Side::Client.key().len(), 62);
-        assert_eq!(Side::Server.key().len(), 68);
+        assert_eq!(Side::Client.digest_key().len(), 30);
+        assert_eq!(Side::Server.digest_key().len(), 36);
+        assert_eq!(Side::Client.signature_key().len(), 62);
+        assert_eq!(Side::Server.signature_key().len(), 68);
     }
 
     proptest! {

@@ -34,7 +34,7 @@ use tracing::{debug, warn};
 use self::{
     block::Block,
     digest::{DIGEST_LEN, Scheme, Side},
-    encryption::{Agreement, Encryption, SignatureCipher, Streams, dh::KeyPair},
+    encryption::{Ciphers, Encryption, KeyAgreement, SignatureCipher, dh::KeyPair},
 };
 use crate::core::wire::{Missing, Reader};
 
@@ -64,7 +64,7 @@ pub struct Handshake {
     c2: Block,
     outbox: BytesMut,
     summary: Option<Summary>,
-    streams: Option<Streams>,
+    ciphers: Option<Ciphers>,
 }
 
 impl Handshake {
@@ -78,11 +78,11 @@ impl Handshake {
     ) -> Self {
         let is_encrypted = encryption != Encryption::None;
         let (version, c1_version, scheme) = match mode {
-            _ if is_encrypted => (ENCRYPTED, ENCRYPTED_VERSION, Some(Scheme::KeyFirst)),
-            Mode::Plain => (VERSION, PLAIN_VERSION, None),
-            Mode::Auto | Mode::Digest => (VERSION, DIGEST_VERSION, Some(Scheme::DigestFirst)),
+            _ if is_encrypted => (ENCRYPTED, ENCRYPTED_C1_VERSION, Some(Scheme::KeyFirst)),
+            Mode::Plain => (PLAIN, PLAIN_C1_VERSION, None),
+            Mode::Auto | Mode::Digest => (PLAIN, DIGEST_C1_VERSION, Some(Scheme::DigestFirst)),
         };
-        let mut c1 = Block::opening(time_ms, c1_version, rng);
+        let mut c1 = Block::with_header(time_ms, c1_version, rng);
         let key_pair = is_encrypted.then(|| KeyPair::new(rng));
         if let (Some(scheme), Some(pair)) = (scheme, &key_pair) {
             c1.put(scheme.key_position(&c1), *pair.public());
@@ -100,7 +100,7 @@ impl Handshake {
             c2: Block::random(rng),
             outbox,
             summary: None,
-            streams: None,
+            ciphers: None,
         }
     }
 
@@ -120,16 +120,16 @@ impl Handshake {
         if let Some(summary) = self.summary {
             return Ok(Progress::Done(summary));
         }
-        let Some(answer) = self.answer_of(inbox)? else {
+        let Some(reply) = self.classify_reply(inbox)? else {
             return Ok(Progress::NeedsMore);
         };
-        let Ok((s1, s2)) = read_answer(inbox) else {
+        let Ok((s1, s2)) = read_reply(inbox) else {
             return Ok(Progress::NeedsMore);
         };
-        inbox.advance(ANSWER_LEN);
-        let summary = match answer {
-            Answer::Plain => self.conclude_plain(&s1, &s2)?,
-            Answer::Encrypted(cipher) => self.conclude_encrypted(&s1, &s2, cipher)?,
+        inbox.advance(REPLY_LEN);
+        let summary = match reply {
+            Reply::Plain => self.finish_plain(&s1, &s2)?,
+            Reply::Encrypted(cipher) => self.finish_encrypted(&s1, &s2, cipher)?,
         };
         debug!(
             scheme = ?summary.digest.map(|digest| digest.scheme),
@@ -145,91 +145,93 @@ impl Handshake {
 
     /// What everything behind C2 and S2 is encrypted with, once the handshake is done and if it is
     /// encrypted at all. They are handed out once.
-    pub fn take_streams(&mut self) -> Option<Streams> {
-        self.streams.take()
+    pub fn take_ciphers(&mut self) -> Option<Ciphers> {
+        self.ciphers.take()
     }
 
     /// Tells from S0 what follows, or that it is nothing that a server of RTMP sends, as early as the
     /// bytes that are here can tell it.
-    fn answer_of(&self, inbox: &[u8]) -> Result<Option<Answer>, Error> {
+    fn classify_reply(&self, inbox: &[u8]) -> Result<Option<Reply>, Error> {
         match inbox {
             [] | [TLS_ALERT | TLS_HANDSHAKE] => Ok(None),
             [TLS_ALERT | TLS_HANDSHAKE, TLS_MAJOR_VERSION, ..] => Err(Error::Tls),
             _ if inbox.starts_with(HTTP) => Err(Error::Http),
             _ if HTTP.starts_with(inbox) => Ok(None),
-            [version, ..] => self.understand(*version).map(Some),
+            [version, ..] => self.check_version(*version).map(Some),
         }
     }
 
-    fn understand(&self, version: u8) -> Result<Answer, Error> {
+    fn check_version(&self, version: u8) -> Result<Reply, Error> {
         let cipher = SignatureCipher::of_version(version);
         match (self.encryption, version, cipher) {
-            (Encryption::Required, VERSION, _) => Err(Error::NotEncrypted),
-            (_, VERSION, _) => Ok(Answer::Plain),
+            (Encryption::Required, PLAIN, _) => Err(Error::NotEncrypted),
+            (_, PLAIN, _) => Ok(Reply::Plain),
             (Encryption::None, ..) => Err(Error::Version(version)),
-            (_, _, Some(cipher)) => Ok(Answer::Encrypted(cipher)),
+            (_, _, Some(cipher)) => Ok(Reply::Encrypted(cipher)),
             (_, _, None) => Err(Error::Type(version)),
         }
     }
 
     /// Chooses C2 and looks at S2.
-    fn conclude_plain(&mut self, s1: &Block, s2: &Block) -> Result<Summary, Error> {
+    fn finish_plain(&mut self, s1: &Block, s2: &Block) -> Result<Summary, Error> {
         if self.encryption == Encryption::AllowPlain {
             warn!("the server does not encrypt, all that follows goes in the clear");
         }
         let digests = self.find_digests(s1);
         let server_signature = match &digests {
-            Some((own, of_server)) => self.sign(s2, own, of_server, SignatureCipher::None),
+            Some((client_digest, server_digest)) => {
+                self.sign(s2, client_digest, server_digest, SignatureCipher::None)
+            }
             None if self.mode == Mode::Digest => return Err(Error::NoDigest),
             None => {
                 self.c2.clone_from(s1);
                 self.check_echo(s2)
             }
         };
-        let digest = digests.map(|(_, of_server)| of_server);
-        Ok(sum_up(s1, digest, server_signature))
+        let digest = digests.map(|(_, server_digest)| server_digest);
+        Ok(summarize(s1, digest, server_signature))
     }
 
     /// Agrees on keys. A server that is not the one that C1 went to is not spoken to.
-    fn conclude_encrypted(
+    fn finish_encrypted(
         &mut self,
         s1: &Block,
         s2: &Block,
         cipher: SignatureCipher,
     ) -> Result<Summary, Error> {
-        let (own, of_server) = self.find_digests(s1).ok_or(Error::NoDigest)?;
-        let server_signature = self.sign(s2, &own, &of_server, cipher);
+        let (client_digest, server_digest) = self.find_digests(s1).ok_or(Error::NoDigest)?;
+        let server_signature = self.sign(s2, &client_digest, &server_digest, cipher);
         if server_signature != ServerSignature::Verified {
             return Err(Error::Signature);
         }
         let pair = self.key_pair.as_ref().ok_or(Error::NotEncrypted)?;
-        let server_key = s1.field(of_server.scheme.key_position(s1));
-        let agreement = Agreement::new(pair, &server_key).map_err(|_| Error::PublicKey)?;
-        self.streams = Some(agreement.streams);
+        let server_key = s1.field(server_digest.scheme.key_position(s1));
+        let agreement = KeyAgreement::new(pair, &server_key).map_err(|_| Error::PublicKey)?;
+        self.ciphers = Some(agreement.ciphers);
         Ok(Summary {
             encryption: Some(cipher),
-            has_short_secret: agreement.has_short_secret,
-            ..sum_up(s1, Some(of_server), server_signature)
+            keys_may_differ: agreement.secret_has_leading_zero,
+            ..summarize(s1, Some(server_digest), server_signature)
         })
     }
 
-    /// The digests of C1 and S1, where both have one. S1's is looked for first where C1 has its own.
+    /// The digests of C1 and S1, where both have one. S1's is looked for first where C1 has its client_digest.
     fn find_digests(&self, s1: &Block) -> Option<([u8; DIGEST_LEN], ServerDigest)> {
-        let (scheme, own) = self.c1_digest?;
+        let (scheme, client_digest) = self.c1_digest?;
         let (scheme, bytes) = digest::find(s1, scheme, Side::Server)?;
-        Some((own, ServerDigest { scheme, bytes }))
+        Some((client_digest, ServerDigest { scheme, bytes }))
     }
 
     /// Signs C2 and says whether S2 is signed too.
     fn sign(
         &mut self,
         s2: &Block,
-        own: &[u8; DIGEST_LEN],
-        of_server: &ServerDigest,
+        client_digest: &[u8; DIGEST_LEN],
+        server_digest: &ServerDigest,
         cipher: SignatureCipher,
     ) -> ServerSignature {
-        digest::sign_reply(&mut self.c2, &of_server.bytes, Side::Client, cipher);
-        if digest::verify_reply(s2, own, Side::Server, cipher) {
+        digest::sign_reply(&mut self.c2, &server_digest.bytes, Side::Client, cipher);
+        if digest::verify_reply(s2, client_digest, Side::Server, cipher) {
             return ServerSignature::Verified;
         }
         debug!(?s2, "wrong signature in S2");
@@ -247,7 +249,7 @@ impl Handshake {
 
 /// What S0 announces.
 #[derive(Debug, Clone, Copy)]
-enum Answer {
+enum Reply {
     Plain,
     Encrypted(SignatureCipher),
 }
@@ -277,7 +279,7 @@ pub struct Summary {
     /// Whether the secret of an encrypted session begins with a zero byte, as one in 256 does. Some
     /// servers leave that byte out, and make other keys of what remains: what follows makes no sense
     /// then, to neither side, and a handshake with fresh keys is the way out.
-    pub has_short_secret: bool,
+    pub keys_may_differ: bool,
 }
 
 /// A verified digest of S1.
@@ -331,7 +333,7 @@ pub enum Error {
 }
 
 /// S1 and S2, if all of them is here.
-fn read_answer(inbox: &[u8]) -> Result<(Block, Block), Missing> {
+fn read_reply(inbox: &[u8]) -> Result<(Block, Block), Missing> {
     let mut reader = Reader::new(inbox);
     reader.u8("S0")?;
     let s1 = Block::read(&mut reader, "S1")?;
@@ -339,34 +341,38 @@ fn read_answer(inbox: &[u8]) -> Result<(Block, Block), Missing> {
     Ok((s1, s2))
 }
 
-fn sum_up(s1: &Block, digest: Option<ServerDigest>, server_signature: ServerSignature) -> Summary {
+fn summarize(
+    s1: &Block,
+    digest: Option<ServerDigest>,
+    server_signature: ServerSignature,
+) -> Summary {
     Summary {
         digest,
         server_version: s1.version(),
         server_signature,
         s1_tail: s1.field(Block::LEN - DIGEST_LEN),
         encryption: None,
-        has_short_secret: false,
+        keys_may_differ: false,
     }
 }
 
 /// C0 and S0 of RTMP (RTMP 5.2.2).
-const VERSION: u8 = 3;
+const PLAIN: u8 = 3;
 
 /// C0 of an encrypted session. S0 is this or another one, as the server chooses.
 const ENCRYPTED: u8 = 6;
 
 /// S0, S1 and S2.
-const ANSWER_LEN: usize = 1 + 2 * Block::LEN;
+const REPLY_LEN: usize = 1 + 2 * Block::LEN;
 
 /// The version field of a C1 without a digest.
-const PLAIN_VERSION: [u8; 4] = [0, 0, 0, 0];
+const PLAIN_C1_VERSION: [u8; 4] = [0, 0, 0, 0];
 
 /// The version field of a C1 with one. Servers look for a digest only where it is not zero.
-const DIGEST_VERSION: [u8; 4] = [10, 0, 45, 2];
+const DIGEST_C1_VERSION: [u8; 4] = [10, 0, 45, 2];
 
 /// The version field of a C1 with a digest and a public key.
-const ENCRYPTED_VERSION: [u8; 4] = [128, 0, 3, 2];
+const ENCRYPTED_C1_VERSION: [u8; 4] = [128, 0, 3, 2];
 
 /// How an answer in HTTP begins.
 const HTTP: &[u8] = b"HTTP/";

@@ -29,14 +29,14 @@ pub struct Aggregate<'a> {
 
 /// An aggregate that is taken apart message by message.
 #[derive(Debug)]
-pub struct Unpacking {
+pub struct AggregateUnpacker {
     aggregate: Message,
     /// Bytes not yet looked at.
     rest_len: usize,
     offset_ms: Option<u32>,
 }
 
-impl Unpacking {
+impl AggregateUnpacker {
     /// At the first part.
     pub fn new(aggregate: Message) -> Self {
         Self {
@@ -46,9 +46,9 @@ impl Unpacking {
         }
     }
 
-    /// The next part as a message of its own, in a payload that `fresh_payload` gives for so many
+    /// The next part as a message of its own, in a payload that `take_payload` gives for so many
     /// bytes.
-    pub fn next_part(&mut self, fresh_payload: impl FnOnce(usize) -> Payload) -> Option<Message> {
+    pub fn next_message(&mut self, take_payload: impl FnOnce(usize) -> Payload) -> Option<Message> {
         let taken = self.aggregate.payload.len().saturating_sub(self.rest_len);
         let rest = self.aggregate.payload.get(taken..)?;
         let mut parts = Aggregate {
@@ -57,13 +57,13 @@ impl Unpacking {
             offset_ms: self.offset_ms,
         };
         let part = parts.next()?;
-        let mut payload = fresh_payload(part.payload.len());
+        let mut payload = take_payload(part.payload.len());
         payload.extend_from_slice(part.payload);
         (self.rest_len, self.offset_ms) = (parts.rest.len(), parts.offset_ms);
         Some(Message {
             chunk_stream: self.aggregate.chunk_stream,
             kind: part.kind,
-            stream: self.aggregate.stream,
+            message_stream: self.aggregate.message_stream,
             timestamp: part.timestamp,
             payload,
         })
@@ -106,8 +106,8 @@ impl<'a> Aggregate<'a> {
             usize::try_from(length).unwrap_or(usize::MAX),
             "sub-message payload",
         )?;
-        let back_pointer = self.rest.len().min(BACK_POINTER);
-        self.rest.take(back_pointer, "back pointer")?;
+        let previous_tag_size_len = self.rest.len().min(PREVIOUS_TAG_SIZE_LEN);
+        self.rest.take(previous_tag_size_len, "PreviousTagSize")?;
         // The first one is due at the aggregate's own time.
         let offset_ms = *self
             .offset_ms
@@ -145,7 +145,7 @@ const KIND_BITS: u8 = 0x1F;
 const KINDS_IN_AGGREGATES: [Kind; 4] = [Kind::AUDIO, Kind::VIDEO, Kind::DATA_AMF3, Kind::DATA];
 
 /// Length of the number behind each sub-message, which nobody needs.
-const BACK_POINTER: usize = 4;
+const PREVIOUS_TAG_SIZE_LEN: usize = 4;
 
 #[cfg(test)]
 mod tests {
@@ -163,7 +163,7 @@ mod tests {
             let message = Message {
                 chunk_stream: 4,
                 kind: Kind::AGGREGATE,
-                stream,
+                message_stream: stream,
                 timestamp,
                 payload: bytes[..].into(),
             };

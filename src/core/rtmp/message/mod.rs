@@ -6,7 +6,7 @@ mod control;
 use std::fmt;
 
 pub use self::{
-    aggregate::{Aggregate, SubMessage, Unpacking},
+    aggregate::{Aggregate, AggregateUnpacker, SubMessage},
     control::{
         Abort, Acknowledgement, SetChunkSize, SetPeerBandwidth, UserControl,
         WindowAcknowledgementSize,
@@ -22,7 +22,7 @@ pub struct Message {
     /// What the payload is.
     pub kind: Kind,
     /// The message stream that it belongs to, 0 for the connection itself.
-    pub stream: u32,
+    pub message_stream: u32,
     /// When it is due on its stream's clock.
     pub timestamp: Timestamp,
     /// The message's bytes.

@@ -40,7 +40,7 @@ pub enum Error {
     NoHost,
     /// What stands between `://` and the path has a space in it, or worse.
     #[error("white space or a control character before the path of the URL")]
-    Blank,
+    Whitespace,
     /// The url crate's complaint about host, port or user info.
     #[error("{0} in the URL")]
     Authority(url::ParseError),
@@ -113,7 +113,7 @@ pub struct Target {
     /// The port, or the scheme's own where none (or 0) is given.
     pub port: u16,
     /// Whether the port is given.
-    pub names_port: bool,
+    pub has_explicit_port: bool,
     /// Who asks.
     pub user_info: Option<UserInfo>,
     /// App and playpath by the rule of the module.
@@ -137,7 +137,7 @@ impl Target {
             scheme,
             host: host(&authority)?,
             port: port.unwrap_or_else(|| scheme.default_port()),
-            names_port: port.is_some(),
+            has_explicit_port: port.is_some(),
             user_info: UserInfo::of(&authority),
             split,
             other_splits,
@@ -148,7 +148,7 @@ impl Target {
     /// The same target, reached over `scheme`: a port that is not given changes with it.
     pub fn over(mut self, scheme: Scheme) -> Self {
         self.scheme = scheme;
-        if !self.names_port {
+        if !self.has_explicit_port {
             self.port = scheme.default_port();
         }
         self
@@ -161,8 +161,8 @@ impl Target {
     }
 
     /// The `tcUrl` as librtmp makes it of a URL: without a port where none is given.
-    pub fn tc_url_as_given(&self, app: &str) -> String {
-        if self.names_port {
+    pub fn librtmp_tc_url(&self, app: &str) -> String {
+        if self.has_explicit_port {
             self.tc_url(app)
         } else {
             format!("{}/{app}", self.scheme_and_host())
@@ -231,7 +231,7 @@ impl fmt::Debug for UserInfo {
 struct Resource {
     path: String,
     query: Option<String>,
-    stream: Option<String>,
+    fragment: Option<String>,
 }
 
 impl Resource {
@@ -244,12 +244,12 @@ impl Resource {
         Self {
             path: path.to_owned(),
             query: query.map(str::to_owned),
-            stream: (!fragment.is_empty()).then(|| percent_decoded(fragment)),
+            fragment: (!fragment.is_empty()).then(|| percent_decoded(fragment)),
         }
     }
 
     fn splits(&self) -> (Split, Vec<Split>) {
-        if let Some(split) = self.spelt_out() {
+        if let Some(split) = self.explicit_split() {
             return (split, Vec::new());
         }
         let first = self.split_at_level(2);
@@ -263,11 +263,11 @@ impl Resource {
     }
 
     /// The split of a URL that leaves no choice.
-    fn spelt_out(&self) -> Option<Split> {
-        if let Some(stream) = &self.stream {
+    fn explicit_split(&self) -> Option<Split> {
+        if let Some(name) = &self.fragment {
             return Some(Split {
                 app: self.with_query(&self.path),
-                playpath: Some(stream.clone()),
+                playpath: Some(name.clone()),
             });
         }
         if let Some(name) = self.slist() {
@@ -291,7 +291,7 @@ impl Resource {
     fn split_at_level(&self, levels: usize) -> Split {
         let parts: Vec<&str> = self.path.split('/').collect();
         let (app, name) = parts
-            .split_at_checked(app_parts(&parts, levels))
+            .split_at_checked(app_len(&parts, levels))
             .unwrap_or((&parts, &[]));
         self.split(&app.join("/"), name.join("/").trim_start_matches('/'))
     }
@@ -311,7 +311,7 @@ impl Resource {
     }
 
     fn playpath_after(&self, app: &str) -> Option<String> {
-        if let Some(split) = self.spelt_out() {
+        if let Some(split) = self.explicit_split() {
             return split.playpath;
         }
         let name = self.path.strip_prefix(app)?.strip_prefix('/')?;
@@ -327,9 +327,9 @@ impl Resource {
 }
 
 /// How many of `parts` are the app, if it may have `levels` of them.
-fn app_parts(parts: &[&str], levels: usize) -> usize {
-    let room = parts.len().saturating_sub(1).max(1);
-    let end = app_end(parts).unwrap_or_else(|| levels.min(room));
+fn app_len(parts: &[&str], levels: usize) -> usize {
+    let max_len = parts.len().saturating_sub(1).max(1);
+    let end = app_end(parts).unwrap_or_else(|| levels.min(max_len));
     let border = parts.iter().position(|part| part.is_empty());
     border.map_or(end, |border| end.min(border))
 }
@@ -389,7 +389,7 @@ fn prefixed(prefix: &str, stem: &str, bare: &str) -> String {
 fn parse_authority(text: &str) -> Result<Url, Error> {
     // The url crate would silently drop tabs and line ends.
     if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
-        return Err(Error::Blank);
+        return Err(Error::Whitespace);
     }
     if text.is_empty() {
         return Err(Error::NoHost);

@@ -311,9 +311,9 @@ fn writes_tc_url_with_port_and_without_secrets() {
         target.tc_url(&target.split.app),
         "rtmp://[::1]:1935/app/inst"
     );
-    assert_eq!(target.tc_url_as_given("app"), "rtmp://[::1]/app");
+    assert_eq!(target.librtmp_tc_url("app"), "rtmp://[::1]/app");
     let target = Target::parse("rtmp://me@host:1936/app/name").unwrap();
-    assert_eq!(target.tc_url_as_given("app"), "rtmp://host:1936/app");
+    assert_eq!(target.librtmp_tc_url("app"), "rtmp://host:1936/app");
 }
 
 #[test]
@@ -333,7 +333,7 @@ fn reads_hosts_alone() {
         ("[::1]:8", Ok(("::1".to_owned(), Some(8)))),
         ("host:0", Ok(("host".to_owned(), None))),
         ("", Err(Error::NoHost)),
-        ("a b", Err(Error::Blank)),
+        ("a b", Err(Error::Whitespace)),
     ];
     for (text, expected) in cases {
         assert_eq!(host_and_port(text), expected, "{text}");

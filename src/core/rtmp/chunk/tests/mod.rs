@@ -50,7 +50,7 @@ fn message(chunk_stream: u32, kind: u8, stream: u32, timestamp: u32, payload: &[
     Message {
         chunk_stream,
         kind: Kind(kind),
-        stream,
+        message_stream: stream,
         timestamp: Timestamp(timestamp),
         payload: Payload::from(payload),
     }
@@ -103,7 +103,7 @@ fn check(name: &str, message: &Message, expected: &Value) {
         match field.as_str() {
             "csid" => assert_eq!(message.chunk_stream, number(value), "{name}"),
             "type" => assert_eq!(u32::from(message.kind.0), number(value), "{name}"),
-            "msid" => assert_eq!(message.stream, number(value), "{name}"),
+            "msid" => assert_eq!(message.message_stream, number(value), "{name}"),
             "timestamp" => assert_eq!(message.timestamp.0, number(value), "{name}"),
             "length" | "payload_len" => {
                 assert_eq!(message.payload.len(), number(value) as usize, "{name}");
@@ -148,7 +148,7 @@ fn encode(encoder: &mut Encoder, message: &Message, out: &mut BytesMut) -> Resul
     encoder.encode(
         message.chunk_stream,
         message.kind,
-        message.stream,
+        message.message_stream,
         message.timestamp,
         &message.payload,
         out,

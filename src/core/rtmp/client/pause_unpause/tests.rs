@@ -7,7 +7,7 @@ fn message(kind: Kind, at_ms: u32, body: &[u8]) -> Message {
     Message {
         chunk_stream: 6,
         kind,
-        stream: 1,
+        message_stream: 1,
         timestamp: Timestamp(at_ms),
         payload,
     }

@@ -8,13 +8,13 @@ use crate::core::rtmp::{
     handshake::{
         block::Block,
         digest::{self, Scheme, Side},
-        encryption::{Agreement, SignatureCipher, Streams, dh::KeyPair},
+        encryption::{Ciphers, KeyAgreement, SignatureCipher, dh::KeyPair},
     },
 };
 
 /// The server's side of the encryption.
 struct Server {
-    streams: Streams,
+    ciphers: Ciphers,
     s1_digest: [u8; 32],
     s1_tail: [u8; 32],
 }
@@ -35,7 +35,7 @@ impl Server {
         let mut rng = StdRng::seed_from_u64(seed);
         let pair = KeyPair::new(&mut rng);
         let scheme = Scheme::DigestFirst;
-        let mut s1 = Block::opening(0, [5, 0, 17, 1], &mut rng);
+        let mut s1 = Block::with_header(0, [5, 0, 17, 1], &mut rng);
         s1.put(scheme.key_position(&s1), *pair.public());
         let s1_digest = digest::sign(&mut s1, scheme, Side::Server);
         let c1_digest = digest::verify(&c1, Scheme::KeyFirst, Side::Client).unwrap();
@@ -46,7 +46,7 @@ impl Server {
         }
         let public = c1.field(Scheme::KeyFirst.key_position(&c1));
         let server = Self {
-            streams: Agreement::new(&pair, &public).unwrap().streams,
+            ciphers: KeyAgreement::new(&pair, &public).unwrap().ciphers,
             s1_digest,
             s1_tail: s1.field(1504),
         };
@@ -55,14 +55,14 @@ impl Server {
 
     /// Encrypts all that is on its way to the client.
     fn encrypt(&mut self, conversation: &mut Conversation) {
-        self.streams.outgoing.apply(&mut conversation.to_client);
+        self.ciphers.outgoing.apply(&mut conversation.to_client);
     }
 
     /// C2, and what the client said behind it.
     fn hear(&mut self, conversation: &mut Conversation) -> (Block, Vec<Said>) {
         conversation.events();
         let c2 = conversation.to_server.split_to(Block::LEN);
-        self.streams.incoming.apply(&mut conversation.to_server);
+        self.ciphers.incoming.apply(&mut conversation.to_server);
         (block(&c2), conversation.said())
     }
 }
@@ -133,12 +133,12 @@ fn what_follows_s2_at_once_is_encrypted_too() {
 
 /// One server in 256 is such a one: the first was sought for.
 #[test]
-fn a_secret_that_begins_with_a_zero_may_be_misunderstood() {
+fn a_secret_that_begins_with_a_zero_keys_may_differ() {
     for (seed, is_in_doubt) in [(181, false), (182, true)] {
         let (_, mut conversation) = Server::begun(seed);
-        assert!(!conversation.client.may_be_misunderstood());
+        assert!(!conversation.client.keys_may_differ());
         conversation.events();
-        assert_eq!(conversation.client.may_be_misunderstood(), is_in_doubt);
+        assert_eq!(conversation.client.keys_may_differ(), is_in_doubt);
     }
 }
 

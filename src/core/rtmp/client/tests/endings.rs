@@ -250,14 +250,14 @@ fn a_publisher_who_returns_restarts_the_stream() {
         let mut conversation = with_grace();
         conversation.status("NetStream.Play.UnpublishNotify");
         assert!(conversation.events().is_empty());
-        assert!(conversation.client.farewell().is_some());
+        assert!(conversation.client.pending_end().is_some());
         sign(&mut conversation);
         assert!(matches!(conversation.events()[0], Event::Restarted));
-        assert!(conversation.client.farewell().is_none());
+        assert!(conversation.client.pending_end().is_none());
         // From here on it is silence that ends it.
         let events = conversation.wait(SECOND * 31);
         let end = events.into_iter().map(end).next_back();
-        assert_eq!(end, Some(End::TimedOut(Wait::Silence)));
+        assert_eq!(end, Some(End::TimedOut(Timeout::Silence)));
     }
 }
 

@@ -190,7 +190,7 @@ impl Said {
     fn of(message: &Message) -> Self {
         match message.kind {
             Kind::COMMAND => Self::Command(
-                message.stream,
+                message.message_stream,
                 Command::read(message.kind, &message.payload).unwrap(),
             ),
             kind => Self::Control(kind, message.payload.to_vec()),

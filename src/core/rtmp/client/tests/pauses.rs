@@ -137,7 +137,7 @@ fn silence_is_met_with_one_try_within_its_bound() {
     assert!(conversation.wait(SECOND).is_empty());
     assert_eq!(conversation.said(), [pause(5, false, 1_000)]);
     let mut events = conversation.wait(SECOND * 132 / 10);
-    assert_eq!(end(events.remove(0)), End::TimedOut(Wait::Silence));
+    assert_eq!(end(events.remove(0)), End::TimedOut(Timeout::Silence));
     assert_eq!(conversation.said(), []);
 }
 
@@ -169,7 +169,7 @@ fn a_server_that_says_the_same_again_and_again_is_silent() {
         buffer_empty(&mut conversation);
         events.extend(conversation.wait(SECOND));
     }
-    assert_eq!(end(events.remove(0)), End::TimedOut(Wait::Silence));
+    assert_eq!(end(events.remove(0)), End::TimedOut(Timeout::Silence));
     let calls = conversation.said();
     assert_eq!(calls.iter().filter_map(Said::call).count(), 2);
 }
@@ -201,5 +201,5 @@ fn a_short_bound_leaves_time_for_the_try() {
     let said = conversation.said();
     assert_eq!(said, [pause(4, true, 0), pause(5, false, 0)]);
     let mut events = conversation.wait(SECOND / 50);
-    assert_eq!(end(events.remove(0)), End::TimedOut(Wait::Silence));
+    assert_eq!(end(events.remove(0)), End::TimedOut(Timeout::Silence));
 }

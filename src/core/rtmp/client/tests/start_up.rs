@@ -201,7 +201,7 @@ fn media_is_not_waited_for_without_end_where_the_stream_was_created_first() {
 #[test]
 fn leaving_deletes_the_stream_on_message_stream_0() {
     let mut conversation = Conversation::playing(config());
-    conversation.client.leave();
+    conversation.client.close();
     let said = conversation.said();
     assert_eq!(said, [Said::Command(0, Command::delete_stream(1))]);
     assert_eq!(conversation.client.poll_timeout(), None);

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn timed_out(events: Vec<Event>) -> Vec<Wait> {
+fn timed_out(events: Vec<Event>) -> Vec<Timeout> {
     let wait = |event| match event {
         Event::Ended(End::TimedOut(wait)) => Some(wait),
         _ => None,
@@ -14,27 +14,33 @@ fn timed_out(events: Vec<Event>) -> Vec<Wait> {
 fn a_silent_server_times_out_at_every_step() {
     let mut conversation = Conversation::begun(config());
     assert_eq!(timed_out(conversation.wait(SECOND * 99 / 10)), []);
-    assert_eq!(timed_out(conversation.wait(SECOND)), [Wait::Handshake]);
+    assert_eq!(timed_out(conversation.wait(SECOND)), [Timeout::Handshake]);
 
     let mut conversation = Conversation::with(config());
-    assert_eq!(timed_out(conversation.wait(10 * SECOND)), [Wait::Connect]);
+    assert_eq!(
+        timed_out(conversation.wait(10 * SECOND)),
+        [Timeout::Connect]
+    );
 
     let mut conversation = Conversation::with(config());
     conversation.accept();
     assert_eq!(
         timed_out(conversation.wait(12 * SECOND)),
-        [Wait::CreateStream]
+        [Timeout::CreateStream]
     );
 
     let mut conversation = Conversation::playing(config());
     assert_eq!(
         timed_out(conversation.wait(30 * SECOND)),
-        [Wait::FirstMedia]
+        [Timeout::FirstMedia]
     );
 
     let mut conversation = Conversation::playing(config());
     conversation.send(Kind::VIDEO, 1, 0, &[0x17, 1]);
-    assert_eq!(timed_out(conversation.wait(30 * SECOND)), [Wait::Silence]);
+    assert_eq!(
+        timed_out(conversation.wait(30 * SECOND)),
+        [Timeout::Silence]
+    );
 }
 
 #[test]
@@ -47,7 +53,7 @@ fn neither_pings_nor_empty_messages_are_media() {
         conversation.send(Kind::AUDIO, 1, 0, &[]);
         events.extend(conversation.wait(5 * SECOND));
     }
-    assert_eq!(timed_out(events), [Wait::Silence]);
+    assert_eq!(timed_out(events), [Timeout::Silence]);
 }
 
 #[test]
@@ -58,7 +64,7 @@ fn a_server_that_starts_and_starts_is_not_waited_for_any_longer() {
         conversation.status("NetStream.Play.Start");
         events.extend(conversation.wait(SECOND));
     }
-    assert_eq!(timed_out(events), [Wait::FirstMedia]);
+    assert_eq!(timed_out(events), [Timeout::FirstMedia]);
 }
 
 #[test]
@@ -92,7 +98,7 @@ fn a_message_that_drips_is_silence() {
         conversation.to_client.unsplit(piece);
         events.extend(conversation.wait(SECOND));
     }
-    assert_eq!(timed_out(events), [Wait::FirstMedia]);
+    assert_eq!(timed_out(events), [Timeout::FirstMedia]);
 }
 
 #[test]
@@ -100,9 +106,9 @@ fn waits_begin_anew_after_a_pause_of_our_own() {
     let mut conversation = Conversation::playing(config());
     conversation.send(Kind::VIDEO, 1, 0, &[0x17, 1]);
     conversation.wait(20 * SECOND);
-    conversation.client.resume(conversation.now);
+    conversation.client.restart_media_timeouts(conversation.now);
     assert_eq!(timed_out(conversation.wait(29 * SECOND)), []);
-    assert_eq!(timed_out(conversation.wait(SECOND)), [Wait::Silence]);
+    assert_eq!(timed_out(conversation.wait(SECOND)), [Timeout::Silence]);
 }
 
 #[test]
@@ -112,15 +118,18 @@ fn a_bound_of_the_users_own_holds_for_each_wait_and_none_waits_for_ever() {
         ..config()
     };
     let mut conversation = Conversation::with(bounded(Some(3 * SECOND)));
-    assert_eq!(timed_out(conversation.wait(3 * SECOND)), [Wait::Connect]);
+    assert_eq!(timed_out(conversation.wait(3 * SECOND)), [Timeout::Connect]);
     for seconds in 1..=3 {
         let bound = seconds * SECOND;
         let mut conversation = Conversation::with(bounded(Some(bound)));
         conversation.accept();
-        assert_eq!(timed_out(conversation.wait(bound)), [Wait::CreateStream]);
+        assert_eq!(timed_out(conversation.wait(bound)), [Timeout::CreateStream]);
     }
     let mut conversation = Conversation::playing(bounded(Some(3 * SECOND)));
-    assert_eq!(timed_out(conversation.wait(3 * SECOND)), [Wait::FirstMedia]);
+    assert_eq!(
+        timed_out(conversation.wait(3 * SECOND)),
+        [Timeout::FirstMedia]
+    );
     let mut conversation = Conversation::playing(bounded(None));
     assert_eq!(timed_out(conversation.wait(10_000 * SECOND)), []);
 }

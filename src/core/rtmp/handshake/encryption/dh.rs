@@ -32,7 +32,7 @@ impl KeyPair {
         rng.fill_bytes(&mut exponent);
         let private = U1024::from_be_slice(&exponent);
         Self {
-            public: bytes(&Element::new(&GENERATOR).pow(&private)),
+            public: to_bytes(&Element::new(&GENERATOR).pow(&private)),
             private,
         }
     }
@@ -44,7 +44,7 @@ impl KeyPair {
 
     /// The secret shared with the owner of `public`. It takes the same time whatever the exponent is.
     pub fn secret(&self, public: &[u8; KEY_LEN]) -> Result<[u8; KEY_LEN], InvalidPublicKey> {
-        Ok(bytes(&checked(public)?.pow(&self.private)))
+        Ok(to_bytes(&validate(public)?.pow(&self.private)))
     }
 }
 
@@ -56,11 +56,11 @@ impl fmt::Debug for KeyPair {
 
 /// A public key lies between 2 and p - 2, and in the subgroup of order q = (p - 1) / 2, as all powers
 /// of the generator do.
-fn checked(public: &[u8; KEY_LEN]) -> Result<Element, InvalidPublicKey> {
+fn validate(public: &[u8; KEY_LEN]) -> Result<Element, InvalidPublicKey> {
     let number = U1024::from_be_slice(public);
     let is_above_1 = number.cmp(&U1024::ONE) == Ordering::Greater;
-    let is_below_last = number.cmp(&LAST) == Ordering::Less;
-    if !is_above_1 || !is_below_last {
+    let is_below_p_minus_1 = number.cmp(&P_MINUS_1) == Ordering::Less;
+    if !is_above_1 || !is_below_p_minus_1 {
         return Err(InvalidPublicKey);
     }
     let element = Element::new(&number);
@@ -70,7 +70,7 @@ fn checked(public: &[u8; KEY_LEN]) -> Result<Element, InvalidPublicKey> {
     Ok(element)
 }
 
-fn bytes(element: &Element) -> [u8; KEY_LEN] {
+fn to_bytes(element: &Element) -> [u8; KEY_LEN] {
     element.retrieve().to_be_bytes().into()
 }
 
@@ -90,10 +90,10 @@ const_monty_params!(
 const GENERATOR: U1024 = U1024::from_u8(2);
 
 /// p - 1, which would lead to a secret of 1 or p - 1.
-const LAST: U1024 = Group::PARAMS.modulus().as_ref().wrapping_sub(&U1024::ONE);
+const P_MINUS_1: U1024 = Group::PARAMS.modulus().as_ref().wrapping_sub(&U1024::ONE);
 
 /// q, the order of the subgroup.
-const ORDER: U1024 = LAST.shr_vartime(1);
+const ORDER: U1024 = P_MINUS_1.shr_vartime(1);
 
 #[cfg(test)]
 mod tests {
@@ -109,7 +109,7 @@ mod tests {
     fn pair(private: [u8; KEY_LEN]) -> KeyPair {
         let private = U1024::from_be_slice(&private);
         KeyPair {
-            public: bytes(&Element::new(&GENERATOR).pow(&private)),
+            public: to_bytes(&Element::new(&GENERATOR).pow(&private)),
             private,
         }
     }

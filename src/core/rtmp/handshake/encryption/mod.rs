@@ -40,7 +40,7 @@ pub enum Encryption {
 
 /// The two directions of an encrypted session, from behind the handshake on.
 #[derive(Debug, Clone)]
-pub struct Streams {
+pub struct Ciphers {
     /// What the peer sends.
     pub incoming: Rc4,
     /// What is sent to the peer.
@@ -49,13 +49,13 @@ pub struct Streams {
 
 /// What two peers agree on.
 #[derive(Debug)]
-pub(in crate::core::rtmp) struct Agreement {
-    pub(in crate::core::rtmp) streams: Streams,
+pub(in crate::core::rtmp) struct KeyAgreement {
+    pub(in crate::core::rtmp) ciphers: Ciphers,
     /// Whether the secret begins with a zero: some servers leave that out, and come to other keys.
-    pub(in crate::core::rtmp) has_short_secret: bool,
+    pub(in crate::core::rtmp) secret_has_leading_zero: bool,
 }
 
-impl Agreement {
+impl KeyAgreement {
     /// Agrees with the peer whose public key is `peer_public`.
     pub(in crate::core::rtmp) fn new(
         pair: &KeyPair,
@@ -63,24 +63,24 @@ impl Agreement {
     ) -> Result<Self, InvalidPublicKey> {
         let secret = pair.secret(peer_public)?;
         Ok(Self {
-            streams: Streams {
-                incoming: stream(&secret, pair.public()),
-                outgoing: stream(&secret, peer_public),
+            ciphers: Ciphers {
+                incoming: cipher_to(&secret, pair.public()),
+                outgoing: cipher_to(&secret, peer_public),
             },
-            has_short_secret: secret.starts_with(&[0]),
+            secret_has_leading_zero: secret.starts_with(&[0]),
         })
     }
 }
 
 /// What is sent to the owner of `public`.
-fn stream(secret: &[u8; dh::KEY_LEN], public: &[u8; dh::KEY_LEN]) -> Rc4 {
+fn cipher_to(secret: &[u8; dh::KEY_LEN], public: &[u8; dh::KEY_LEN]) -> Rc4 {
     let mut rc4 = Rc4::new(&stream_key(secret, public));
     rc4.skip(Block::LEN);
     rc4
 }
 
 fn stream_key(secret: &[u8; dh::KEY_LEN], public: &[u8; dh::KEY_LEN]) -> [u8; rc4::KEY_LEN] {
-    let hash = digest::authenticate(secret, public);
+    let hash = digest::hmac_sha256(secret, public);
     hash.first_chunk().copied().unwrap_or_default()
 }
 
@@ -106,11 +106,11 @@ mod tests {
     fn what_one_sends_the_other_understands() {
         let mut rng = StdRng::seed_from_u64(2);
         let (ours, theirs) = (KeyPair::new(&mut rng), KeyPair::new(&mut rng));
-        let mut near = Agreement::new(&ours, theirs.public()).unwrap();
-        let mut far = Agreement::new(&theirs, ours.public()).unwrap();
+        let mut near = KeyAgreement::new(&ours, theirs.public()).unwrap();
+        let mut far = KeyAgreement::new(&theirs, ours.public()).unwrap();
         for (from, to) in [
-            (&mut near.streams.outgoing, &mut far.streams.incoming),
-            (&mut far.streams.outgoing, &mut near.streams.incoming),
+            (&mut near.ciphers.outgoing, &mut far.ciphers.incoming),
+            (&mut far.ciphers.outgoing, &mut near.ciphers.incoming),
         ] {
             let mut bytes = *b"chunks";
             from.apply(&mut bytes);
@@ -128,8 +128,8 @@ mod tests {
             let theirs = KeyPair::new(&mut StdRng::seed_from_u64(seed));
             let secret = ours.secret(theirs.public()).unwrap();
             assert_eq!(secret[0] == 0, is_short);
-            let agreement = Agreement::new(&ours, theirs.public()).unwrap();
-            assert_eq!(agreement.has_short_secret, is_short);
+            let agreement = KeyAgreement::new(&ours, theirs.public()).unwrap();
+            assert_eq!(agreement.secret_has_leading_zero, is_short);
         }
     }
 }

@@ -66,9 +66,9 @@ impl Conversation {
     }
 
     /// The server's side of the agreement.
-    fn streams(&self) -> Streams {
+    fn ciphers(&self) -> Ciphers {
         let public = self.c1.field(Scheme::KeyFirst.key_position(&self.c1));
-        Agreement::new(&self.server, &public).unwrap().streams
+        KeyAgreement::new(&self.server, &public).unwrap().ciphers
     }
 }
 
@@ -91,9 +91,9 @@ fn both_sides_come_to_the_same_keys() {
         let is_signed = digest::verify_reply(&c2, &s1_digest.bytes, Side::Client, cipher.unwrap());
         assert!(is_signed);
 
-        let mut ours = conversation.client.take_streams().unwrap();
-        assert!(conversation.client.take_streams().is_none());
-        let mut theirs = conversation.streams();
+        let mut ours = conversation.client.take_ciphers().unwrap();
+        assert!(conversation.client.take_ciphers().is_none());
+        let mut theirs = conversation.ciphers();
         for (from, to) in [
             (&mut ours.outgoing, &mut theirs.incoming),
             (&mut theirs.outgoing, &mut ours.incoming),
@@ -114,7 +114,7 @@ fn c1_says_that_it_holds_a_key() {
     let found = digest::find(&conversation.c1, Scheme::KeyFirst, Side::Client);
     assert_eq!(found.unwrap().0, Scheme::KeyFirst);
     // A public key that is one: the server's half of the agreement would fail.
-    conversation.streams();
+    conversation.ciphers();
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn the_answer_may_be_cut_anywhere() {
     // Byte by byte: nothing is taken, sent or decided before all of it is here.
     let mut conversation = Conversation::begun(Encryption::Required);
     let mut inbox = BytesMut::new();
-    for (at, byte) in answer[..ANSWER_LEN].iter().enumerate() {
+    for (at, byte) in answer[..REPLY_LEN].iter().enumerate() {
         assert_eq!(inbox.len(), at);
         assert_eq!(
             conversation.client.receive(&mut inbox),
@@ -141,11 +141,11 @@ fn the_answer_may_be_cut_anywhere() {
     assert!(inbox.is_empty());
     assert_eq!(transmitted(&mut conversation.client), c2);
 
-    for cut in [0, 1, 2, 1536, 1537, 1538, 3072, ANSWER_LEN, ANSWER_LEN + 1] {
+    for cut in [0, 1, 2, 1536, 1537, 1538, 3072, REPLY_LEN, REPLY_LEN + 1] {
         let mut conversation = Conversation::begun(Encryption::Required);
         let mut inbox = BytesMut::from(&answer[..cut]);
         let first = conversation.client.receive(&mut inbox).unwrap();
-        assert_eq!(first == done, cut >= ANSWER_LEN, "cut at {cut}");
+        assert_eq!(first == done, cut >= REPLY_LEN, "cut at {cut}");
         inbox.extend_from_slice(&answer[cut..]);
         assert_eq!(conversation.client.receive(&mut inbox), Ok(done));
         assert_eq!(inbox, CHUNKS);
@@ -167,7 +167,7 @@ fn one_wrong_byte_ends_it() {
         answer[at] ^= 1;
         let mut conversation = Conversation::begun(Encryption::Required);
         assert_eq!(conversation.receive(&answer), Err(error), "at {at}");
-        assert!(conversation.client.take_streams().is_none());
+        assert!(conversation.client.take_ciphers().is_none());
         assert_eq!(transmitted(&mut conversation.client), [0_u8; 0]);
     }
 }
@@ -227,7 +227,7 @@ fn a_plain_answer_can_be_allowed() {
             panic!("not done");
         };
         assert_eq!(summary.encryption, None);
-        assert!(conversation.client.take_streams().is_none());
+        assert!(conversation.client.take_ciphers().is_none());
         let c2 = block(&transmitted(&mut conversation.client));
         match summary.digest {
             Some(found) => {

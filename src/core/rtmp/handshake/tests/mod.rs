@@ -31,7 +31,7 @@ fn block(bytes: &[u8]) -> Block {
 }
 
 fn opening(version: [u8; 4]) -> Block {
-    Block::opening(5, version, &mut StdRng::seed_from_u64(7))
+    Block::with_header(5, version, &mut StdRng::seed_from_u64(7))
 }
 
 fn signed_opening(version: [u8; 4], scheme: Scheme) -> Block {
@@ -68,7 +68,7 @@ fn receive_in_pieces<'a>(
         match client.receive(&mut inbox)? {
             Progress::NeedsMore => {
                 assert_eq!(done, None);
-                assert!(inbox.len() < ANSWER_LEN);
+                assert!(inbox.len() < REPLY_LEN);
                 assert_eq!(
                     transmitted(&mut client),
                     [0_u8; 0],
@@ -125,7 +125,7 @@ fn plain_on_both_sides() {
             server_signature: ServerSignature::Absent,
             s1_tail: expected.as_bytes()[1504..].try_into().unwrap(),
             encryption: None,
-            has_short_secret: false,
+            keys_may_differ: false,
         }
     );
 }
@@ -172,7 +172,7 @@ fn agrees_on_digest(mode: Mode, s1: Block, scheme: Scheme) {
             server_signature: ServerSignature::Verified,
             s1_tail: expected.as_bytes()[1504..].try_into().unwrap(),
             encryption: None,
-            has_short_secret: false,
+            keys_may_differ: false,
         }
     );
 }
