@@ -183,7 +183,7 @@ fn what_is_wrong_with_a_handshake_is_told() {
         ),
         (
             HandshakeFlaw::InvalidS2Signature,
-            "server's handshake signature is wrong",
+            "server's handshake signature is invalid",
         ),
     ];
     for (flaw, cause) in keys.into_iter().chain(others) {

@@ -75,7 +75,7 @@ fn who_is_not_let_in_is_told_why_and_asks_no_more() {
         for (login, words, connections) in [
             (user("joe", "wrong"), "do not match", 3),
             (user("jim", "s3cret"), "does not know the user", 2),
-            (None, "wants a user name and a password", 1),
+            (None, "requires a user name and a password", 1),
         ] {
             let (outcome, server) = play(with_login(scheme), |session| {
                 session.login = login.clone();

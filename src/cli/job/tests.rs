@@ -243,12 +243,12 @@ fn says_in_one_line_what_is_wrong() {
         (&["-v", "-y", "x"], "no URL given (try --help)"),
         (
             &["host/app/name"],
-            "\"host/app/name\": not a URL: it has to look like rtmp://host/app/stream",
+            "\"host/app/name\": not a URL: the form is rtmp://host/app/stream",
         ),
         (
             &["rtmpse://host/app/name"],
             "\"rtmpse://host/app/name\": unknown scheme \"rtmpse\": \
-             rtmp, rtmpe, rtmps, rtmpt, rtmpte and rtmpts are known",
+             known schemes are rtmp, rtmpe, rtmps, rtmpt, rtmpte and rtmpts",
         ),
         (
             &["rtmp://host:99999/app/name"],

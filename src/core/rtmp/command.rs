@@ -1,4 +1,5 @@
-//! Command messages: what we call, and what servers answer (RTMP 7.2, ERR).
+//! Command messages: the calls that the client sends and the answers and calls of servers (RTMP
+//! 7.2).
 
 use std::fmt;
 
@@ -7,21 +8,21 @@ use bytes::Bytes;
 use super::message::Kind;
 use crate::core::amf::{Object, Text, Value, amf0};
 
-/// A command: its name, its transaction id, and its arguments, of which the first is the command
-/// object.
+/// A command message: name, transaction id and arguments (RTMP 7.1.1). The first argument is the
+/// command object.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Command {
-    /// What is called, `_result` and `_error` for answers.
+    /// The name of the call; `_result` and `_error` for answers.
     pub name: Text,
-    /// Matches an answer to its call; 0 where none is expected.
+    /// The id that matches an answer to its call; 0 if no answer is expected.
     pub transaction: f64,
-    /// The command object, most often null, and what follows it.
+    /// The command object, usually null, and the values after it.
     pub arguments: Vec<Value>,
 }
 
 impl Command {
-    /// Reads the body of a message of type 20 or 17. What stands behind something unreadable is
-    /// left out.
+    /// Reads the body of a message of type 20 or 17. Values after an undecodable one are dropped.
+    /// Returns `None` if the name is not readable.
     pub fn read(kind: Kind, body: &[u8]) -> Option<Self> {
         let body = body.get(selector_len(kind, body)?..)?;
         let (values, error) = amf0::decode_all(Bytes::copy_from_slice(body));
@@ -32,7 +33,7 @@ impl Command {
         let Some(Value::String(name)) = values.next() else {
             return None;
         };
-        // One server family leaves the transaction id out of what it calls itself.
+        // Some servers omit the transaction id in their own calls.
         let mut arguments: Vec<Value> = values.collect();
         let transaction = match arguments.first().and_then(Value::as_number) {
             Some(transaction) => {
@@ -57,14 +58,16 @@ impl Command {
         }
     }
 
-    /// The transaction id where it is one of those that we give: whole and above 0.
+    /// Returns the transaction id if it can be an id of the client: at least 1 and at most
+    /// `u32::MAX`.
     pub fn transaction_id(&self) -> Option<u32> {
         let rounded = self.transaction.round();
         (rounded >= 1.0 && rounded <= f64::from(u32::MAX)).then_some(rounded as u32)
     }
 
-    /// `connect` (RTMP 7.2.1.1), with the members of Enhanced RTMP where `enhanced` (E-RTMP "Enhancing
-    /// NetConnection connect Command"). Without them it is, member by member, what rtmpdump sends.
+    /// Returns `connect` (RTMP 7.2.1.1). If `enhanced`, it has the members of Enhanced RTMP (E-RTMP
+    /// "Enhancing NetConnection connect Command"); otherwise it has exactly the members that
+    /// rtmpdump sends.
     pub fn connect(transaction: u32, connect: &Connect, enhanced: bool) -> Self {
         let mut object = Object::new();
         object.push("app", Value::from(connect.app.as_str()));
@@ -96,25 +99,25 @@ impl Command {
         Self::new("connect", transaction, arguments)
     }
 
-    /// `createStream` (RTMP 7.2.1.3).
+    /// Returns `createStream` (RTMP 7.2.1.3).
     pub fn create_stream(transaction: u32) -> Self {
         Self::new("createStream", transaction, vec![Value::Null])
     }
 
-    /// `FCSubscribe`, which Flash Media Server's CDNs want before live playing.
+    /// Returns `FCSubscribe`, which CDNs based on Flash Media Server require before live playback.
     pub fn fc_subscribe(transaction: u32, name: &str) -> Self {
         Self::new("FCSubscribe", transaction, vec![Value::Null, name.into()])
     }
 
-    /// `play` (RTMP 7.2.2.1), in milliseconds, without duration where all is wanted: servers differ on
-    /// its unit.
+    /// Returns `play` (RTMP 7.2.2.1) with start and duration in milliseconds. The duration is
+    /// omitted if all of the stream is requested, because servers disagree on its unit.
     pub fn play(transaction: u32, playpath: &str, start: Start, length_ms: Option<u32>) -> Self {
         let mut arguments = vec![Value::Null, playpath.into(), start.wire_ms().into()];
         arguments.extend(length_ms.map(|ms| f64::from(ms).into()));
         Self::new("play", transaction, arguments)
     }
 
-    /// `set_playlist`, with one stream to play.
+    /// Returns `set_playlist` for a playlist with one stream.
     pub fn set_playlist(playpath: &str) -> Self {
         let mut playlist = Object::new();
         playlist.push("0", playpath);
@@ -125,25 +128,27 @@ impl Command {
         )
     }
 
-    /// `NetStream.Authenticate.UsherToken`, which justin.tv's servers want.
+    /// Returns `NetStream.Authenticate.UsherToken`, which servers of justin.tv require.
     pub fn usher_token(transaction: u32, token: &str) -> Self {
         let name = "NetStream.Authenticate.UsherToken";
         Self::new(name, transaction, vec![Value::Null, token.into()])
     }
 
-    /// `secureTokenResponse`, which Wowza wants before anything else.
+    /// Returns `secureTokenResponse`, which Wowza requires before any other command.
     pub fn secure_token_response(answer: Vec<u8>) -> Self {
         let answer = Value::String(Bytes::from(answer).into());
         Self::new("secureTokenResponse", 0, vec![Value::Null, answer])
     }
 
-    /// `pause` (RTMP 7.2.2.8) where `is_pause`, else its end, at a position in the stream.
+    /// Returns `pause` (RTMP 7.2.2.8) at a stream position: a pause if `is_pause`, otherwise its
+    /// end.
     pub fn pause(transaction: u32, is_pause: bool, at_ms: u32) -> Self {
         let arguments = vec![Value::Null, is_pause.into(), f64::from(at_ms).into()];
         Self::new("pause", transaction, arguments)
     }
 
-    /// `deleteStream` (RTMP 7.2.2.3), to be sent on message stream 0 (ERR).
+    /// Returns `deleteStream` (RTMP 7.2.2.3). It must be sent on message stream 0, although the
+    /// section lists it among the commands of a NetStream.
     pub fn delete_stream(stream: u32) -> Self {
         Self::new(
             "deleteStream",
@@ -152,12 +157,12 @@ impl Command {
         )
     }
 
-    /// `_checkbw`: what Flash Media Server waits for after its `onBWDone`.
+    /// Returns `_checkbw`, which Flash Media Server expects after its `onBWDone`.
     pub fn check_bandwidth(transaction: u32) -> Self {
         Self::new("_checkbw", transaction, vec![Value::Null])
     }
 
-    /// The answer to a call of the server's.
+    /// Returns the answer to a call of the server.
     pub fn answer(name: &str, transaction: f64, value: Value) -> Self {
         Self {
             name: name.into(),
@@ -175,21 +180,21 @@ impl Command {
     }
 }
 
-/// The command object of `connect` (RTMP 7.2.1.1) and what follows it. Its `Debug` leaves out whatever
-/// may be secret.
+/// The command object of `connect` (RTMP 7.2.1.1) and the values after it. `Debug` omits values
+/// that may be secret.
 #[derive(Clone)]
 pub struct Connect {
-    /// The application's name.
+    /// The name of the app.
     pub app: String,
-    /// The address that was opened, up to the application.
+    /// The `tcUrl`: the URL of the app.
     pub tc_url: String,
-    /// The version of the player that we claim to be; left out where empty.
+    /// The `flashVer` to claim; omitted if empty.
     pub flash_ver: String,
-    /// The address of the player, where one is told.
+    /// The URL of the player, if given.
     pub swf_url: Option<String>,
-    /// The address of the page around the player, where one is told.
+    /// The URL of the page around the player, if given.
     pub page_url: Option<String>,
-    /// What is sent behind the command object: tokens, passwords.
+    /// Values sent after the command object, for example tokens and passwords.
     pub arguments: Vec<Value>,
 }
 
@@ -202,15 +207,15 @@ impl fmt::Debug for Connect {
     }
 }
 
-/// The `start` argument of `play` (RTMP 7.2.2.1). The specification counts seconds, servers and
-/// clients count milliseconds.
+/// The `start` argument of `play` (RTMP 7.2.2.1). The specification uses seconds; servers and
+/// clients use milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
-    /// The live stream of that name, else the recorded one: −2000.
+    /// The live stream of that name, or the recorded one if it does not exist: −2000.
     LiveElseRecorded,
     /// The live stream only: −1000.
     Live,
-    /// The recorded stream, from a position.
+    /// The recorded stream, starting at a position.
     At {
         /// The position in milliseconds.
         ms: u32,
@@ -218,7 +223,7 @@ pub enum Start {
 }
 
 impl Start {
-    /// The number on the wire, in milliseconds.
+    /// Returns the value on the wire, in milliseconds.
     pub fn wire_ms(self) -> f64 {
         match self {
             Self::LiveElseRecorded => -2000.0,
@@ -228,9 +233,9 @@ impl Start {
     }
 }
 
-/// How many bytes of a command or data message stand before its AMF0 values: the AMF3 types start
-/// with a format selector of 0 (ERR). Some servers leave it out, and begin with a string; what
-/// another selector would mean is unknown.
+/// Returns the number of bytes before the AMF0 values of a command or data message. RTMP 7.1.1,
+/// 7.1.2: the AMF3 types start with a format selector of 0. Some servers omit it and start with a
+/// string. Returns `None` for any other selector.
 pub fn selector_len(kind: Kind, body: &[u8]) -> Option<usize> {
     if kind != Kind::COMMAND_AMF3 && kind != Kind::DATA_AMF3 {
         return Some(0);
@@ -239,28 +244,28 @@ pub fn selector_len(kind: Kind, body: &[u8]) -> Option<usize> {
         Some(&AMF0_STRING) => Some(0),
         Some(0) => Some(1),
         selector => {
-            tracing::debug!("message with the unknown format selector {selector:?} skipped");
+            tracing::debug!("message with unknown format selector {selector:?} skipped");
             None
         }
     }
 }
 
-/// What a server says about itself, a connection or a stream: the object with a `code` in
-/// `onStatus`, `onPlayStatus`, `_result` and `_error`.
+/// The status of a server, a connection or a stream: the object with a `code` in `onStatus`,
+/// `onPlayStatus`, `_result` and `_error`.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Status {
-    /// `status`, `warning` or `error`.
+    /// The level: `status`, `warning` or `error`.
     pub level: String,
-    /// Such as `NetStream.Play.Start`.
+    /// The code, for example `NetStream.Play.Start`.
     pub code: String,
-    /// The server's own words.
+    /// The server's description.
     pub description: String,
-    /// The whole object.
+    /// The complete object.
     pub info: Object,
 }
 
 impl Status {
-    /// Looks for a status wherever it stands among the arguments: servers disagree on the place.
+    /// Finds a status among the arguments. Its position differs between servers.
     pub fn find(arguments: &[Value]) -> Option<Self> {
         let objects = || arguments.iter().filter_map(Value::as_object);
         let info = objects()
@@ -275,12 +280,12 @@ impl Status {
         })
     }
 
-    /// Whether the server calls it an error.
+    /// Returns true if the level is `error`.
     pub fn is_error(&self) -> bool {
         self.level == "error"
     }
 
-    /// Where the server sends us, if it does.
+    /// Returns the redirect that the status contains, if any.
     pub fn redirect(&self) -> Option<Redirect> {
         let ex = self.info.get("ex").and_then(Value::as_object)?;
         if ex.get("code").and_then(Value::as_number) != Some(302.0) {
@@ -305,40 +310,41 @@ impl fmt::Display for Status {
     }
 }
 
-/// Another place for the same stream.
+/// The target of a redirect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Redirect {
-    /// A new tcUrl; the playpath stays.
+    /// A new tcUrl; the playpath stays the same.
     Application(String),
-    /// A URL that names the stream too.
+    /// A URL that also names the stream.
     Stream(String),
 }
 
-/// What a status code means for somebody who plays (protocol of the Flash Media Server family).
+/// The meaning of a status code for a playing client. The codes are those of the Flash Media Server
+/// family (RTMP 7.2.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Meaning {
-    /// Nothing that changes what we do.
+    /// The status requires no action.
     Information,
-    /// Not known to us.
+    /// The code is unknown.
     Unknown,
-    /// Media is coming, or is coming again.
+    /// Media starts or starts again.
     Started,
-    /// The server has paused, as it was asked to.
+    /// The server has executed `pause`.
     Paused,
-    /// The stream was sent to its end.
+    /// The server has sent the stream up to its end.
     Complete,
     /// The publisher has left.
     Unpublished,
-    /// The server ends the connection, and says so.
+    /// The server closes the connection.
     Closed,
-    /// There is no such stream.
+    /// The stream does not exist.
     NotFound,
-    /// The server will not let us play.
+    /// The server refuses to play the stream.
     Refused,
 }
 
 impl Meaning {
-    /// Judges by the code alone.
+    /// Classifies a status by its code.
     pub fn of(status: &Status) -> Self {
         match status.code.as_str() {
             "NetStream.Play.Start" | "NetStream.Play.PublishNotify" => Self::Started,
@@ -362,14 +368,14 @@ impl Meaning {
             code if code.starts_with("NetStream.Authenticate.") && status.is_error() => {
                 Self::Refused
             }
-            // The answer to the call itself says more.
+            // The `_error` of the call itself is more specific.
             "NetConnection.Call.Failed" => Self::Information,
             _ => Self::Unknown,
         }
     }
 }
 
-/// A member as text: servers send codes as strings, and numbers where one would not think so.
+/// Returns a member as text. Servers send most codes as strings and some as numbers.
 fn plain_text(value: &Value) -> String {
     match (value.as_text(), value.as_number()) {
         (Some(text), _) => text.to_string(),
@@ -378,7 +384,8 @@ fn plain_text(value: &Value) -> String {
     }
 }
 
-/// What Enhanced RTMP adds to `connect` (E-RTMP "Enhancing NetConnection connect Command").
+/// Adds the members of Enhanced RTMP to `connect` (E-RTMP "Enhancing NetConnection connect
+/// Command").
 fn push_enhanced(object: &mut Object) {
     object.push("objectEncoding", Value::Number(0.0));
     let four_ccs = VIDEO_FOUR_CCS.into_iter().chain(AUDIO_FOUR_CCS);
@@ -391,7 +398,7 @@ fn push_enhanced(object: &mut Object) {
     object.push("capsEx", Value::Number(CAPS_EX));
 }
 
-/// FourCC → what we do with it.
+/// Returns a map from FourCC to capability flags.
 fn info_map(four_ccs: [&str; 6]) -> Value {
     let mut map = Object::new();
     map.push("*", Value::Number(CAN_FORWARD));
@@ -401,13 +408,13 @@ fn info_map(four_ccs: [&str; 6]) -> Value {
     Value::Object(map)
 }
 
-/// The marker of a string (AMF0 2.4).
+/// Marker of a string (AMF0 2.4).
 const AMF0_STRING: u8 = 2;
 
-/// Every legacy audio codec (RTMP 7.2.1.1). Adobe's servers filter media by it.
+/// All legacy audio codecs (RTMP 7.2.1.1). Adobe's servers withhold tracks with other codecs.
 const AUDIO_CODECS: f64 = 4071.0;
 
-/// Every legacy video codec (RTMP 7.2.1.1).
+/// All legacy video codecs (RTMP 7.2.1.1).
 const VIDEO_CODECS: f64 = 252.0;
 
 /// Client seek (RTMP 7.2.1.1).
@@ -416,19 +423,19 @@ const CLIENT_SEEK: f64 = 1.0;
 /// Client seek, HDR video and video metadata packets (E-RTMP "videoFunction").
 const VIDEO_FUNCTION: f64 = 7.0;
 
-/// Multitrack, ModEx and timestamp nano offset (E-RTMP "capsEx"); we write the tags unchanged.
-/// Reconnect is not offered.
+/// Multitrack, ModEx and timestamp nano offset (E-RTMP "capsEx"), which are written to the file
+/// unchanged. Reconnect is not supported and not announced.
 const CAPS_EX: f64 = 14.0;
 
-/// E-RTMP "FourCcInfoMask": CanForward, for any codec not named.
+/// E-RTMP "FourCcInfoMask": CanForward, for codecs that are not listed.
 const CAN_FORWARD: f64 = 4.0;
 
-/// Some servers let play only those who claim to decode.
+/// CanDecode and CanForward. Some servers only play to clients that claim to decode.
 const CAN_DECODE_AND_FORWARD: f64 = 5.0;
 
-/// Every video FourCC of E-RTMP, spelled out: MediaMTX compares literally, and leaves out tracks
-/// whose FourCC is not listed.
+/// All video FourCCs of E-RTMP. MediaMTX compares literally and omits tracks whose FourCC is not
+/// listed.
 const VIDEO_FOUR_CCS: [&str; 6] = ["av01", "vp09", "vp08", "hvc1", "avc1", "vvc1"];
 
-/// Every audio FourCC of E-RTMP.
+/// All audio FourCCs of E-RTMP.
 const AUDIO_FOUR_CCS: [&str; 6] = ["ac-3", "ec-3", "Opus", ".mp3", "fLaC", "mp4a"];

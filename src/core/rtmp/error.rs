@@ -1,19 +1,19 @@
-//! What ends a session that the server did not end itself.
+//! Errors that end a session.
 
 use thiserror::Error;
 
 use super::{chunk, handshake};
 
-/// What the peer did wrong, in the protocol's words. The connection is of no use any more.
+/// A protocol violation by the peer. The connection cannot be used any more.
 #[derive(Debug, Error)]
 pub enum Error {
-    /// Not a handshake, or not one that we can answer.
+    /// The peer's bytes are not a handshake, or not one that the client supports.
     #[error(transparent)]
     Handshake(#[from] handshake::Error),
-    /// Bytes that are no chunk stream.
+    /// The peer's bytes are not a chunk stream.
     #[error(transparent)]
     Chunk(#[from] chunk::Error),
-    /// More requests than answers that the server reads.
-    #[error("the server asks for answers and does not read them ({0} bytes wait to be sent)")]
+    /// The peer sends requests and does not read the answers; holds the number of unsent bytes.
+    #[error("the server sends requests but does not read the answers ({0} bytes are unsent)")]
     AnswersUnread(usize),
 }

@@ -1,4 +1,7 @@
-//! The protocol, without I/O: knows no socket, no clock, no random generator.
+//! The RTMP protocol without I/O.
+//!
+//! Nothing here opens a socket, reads a clock or draws a random number: bytes, the time and the
+//! generator are arguments. [`client`] drives a session and uses all other modules.
 
 pub mod challenge;
 pub mod chunk;

@@ -1,27 +1,28 @@
-//! What servers send, told to the log member by member. Where nobody listens it costs nothing.
+//! Logs the AMF values that servers send, one member per event. Without a subscriber it costs
+//! nothing.
 
 use tracing::{Level, debug, enabled, trace};
 
 use crate::core::amf::{Object, Text, Value};
 
-/// The target of these events. A member has its `name` and one of `number`, `boolean`, `string` and
-/// `kind`, the last for what is not a single value; where an object begins and ends, that is the
+/// Target of these log events. A member has its `name` and one of `number`, `boolean`, `string` and
+/// `kind`, the last for composite values. The start and the end of an object are events with a
 /// message.
 pub const TARGET: &str = "rtmpull::properties";
 
-/// Tells of `values`. Members have names and are told at debug; arguments have none, and the plain
-/// ones among them are told at trace.
+/// Logs `values`. Members have names and are logged at debug. Arguments have no names; scalar
+/// arguments are logged at trace.
 pub(super) fn log(values: &[Value]) {
     Log::begin(|log| values.iter().for_each(|value| log.argument(value)));
 }
 
-/// Tells of the members of a single object.
+/// Logs the members of one object.
 pub(super) fn log_object(members: &Object) {
     Log::begin(|log| log.object(members));
 }
 
 struct Log {
-    /// How many members are told yet.
+    /// Number of members that may still be logged.
     members_left: usize,
 }
 
@@ -31,22 +32,22 @@ impl Log {
             let mut log = Self {
                 members_left: MAX_MEMBERS,
             };
-            log.in_object(inside);
+            log.log_block(inside);
             if log.members_left == 0 {
-                debug!("more properties are not told");
+                debug!("further properties are not logged");
             }
         }
     }
 
-    fn in_object(&mut self, inside: impl FnOnce(&mut Self)) {
+    fn log_block(&mut self, inside: impl FnOnce(&mut Self)) {
         debug!(target: TARGET, "(object begin)");
         inside(self);
         debug!(target: TARGET, "(object end)");
     }
 
-    /// AMF's limits bound the depth of what was received.
+    /// The AMF decoder bounds the depth of received values.
     fn object(&mut self, members: &Object) {
-        self.in_object(|log| {
+        self.log_block(|log| {
             members
                 .iter()
                 .for_each(|(name, value)| log.member(name, value))
@@ -67,7 +68,7 @@ impl Log {
                 trace!(target: TARGET, name = NO_NAME, string = %text);
             }
             Value::StrictArray(items) => {
-                self.in_object(|log| items.iter().for_each(|item| log.argument(item)));
+                self.log_block(|log| items.iter().for_each(|item| log.argument(item)));
             }
             _ => match value.as_object() {
                 Some(members) => self.object(members),
@@ -90,7 +91,7 @@ impl Log {
             }
             Value::StrictArray(items) => {
                 debug!(target: TARGET, %name, kind = kind(value));
-                self.in_object(|log| items.iter().for_each(|item| log.argument(item)));
+                self.log_block(|log| items.iter().for_each(|item| log.argument(item)));
             }
             _ => {
                 debug!(target: TARGET, %name, kind = kind(value));
@@ -107,7 +108,7 @@ impl Log {
     }
 }
 
-/// rtmpdump's words.
+/// Returns rtmpdump's name for a composite value.
 fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "NULL",
@@ -120,10 +121,10 @@ fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// What stands for the name of an argument.
+/// Placeholder for the name of an argument, as rtmpdump prints it.
 const NO_NAME: &str = "no-name.";
 
-/// More of a message is not told: some servers send the whole keyframe index.
+/// Largest number of members logged per message: some servers send a complete keyframe index.
 const MAX_MEMBERS: usize = 1000;
 
 #[cfg(test)]
@@ -138,7 +139,7 @@ mod tests {
 
     use super::*;
 
-    /// Writes each event down as its level and its fields.
+    /// Records each event as its level and its fields.
     #[derive(Clone, Default)]
     struct Lines(Arc<Mutex<Vec<String>>>);
 
@@ -164,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_of_each_member() {
+    fn each_member_is_logged() {
         let mut inner = Object::new();
         inner.push("redirect", Value::from("rtmp://h/a"));
         let mut object = Object::new();
@@ -197,13 +198,13 @@ mod tests {
     }
 
     #[test]
-    fn comes_to_an_end() {
+    fn number_of_logged_members_is_limited() {
         let items = vec![Value::Boolean(true); 5 * MAX_MEMBERS];
         let lines = logged(LevelFilter::TRACE, &[Value::StrictArray(items)]);
         assert!(lines.len() < MAX_MEMBERS + 10, "{}", lines.len());
         assert_eq!(
             lines.last().unwrap(),
-            "DEBUG message=more properties are not told"
+            "DEBUG message=further properties are not logged"
         );
     }
 }

@@ -140,25 +140,25 @@ const IMPOSSIBLE: [(&[u8], &str); 6] = [
     // Set Chunk Size (RTMP 5.4.1).
     (
         &[2, 0, 0, 0, 0, 0, 4, 1, 0, 0, 0, 0, 0, 0, 0, 0],
-        "chunk size 0 is not within",
+        "chunk size 0 is not between",
     ),
     (
         &[2, 0, 0, 0, 0, 0, 4, 1, 0, 0, 0, 0, 0x80, 0, 0, 0x80],
-        "chunk size 2147483776 is not within",
+        "chunk size 2147483776 is not between",
     ),
     (
         &[2, 0, 0, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 9],
         "set chunk size",
     ),
     // Continuations of nothing (RTMP 5.3.1.2).
-    (&[0xC9], "chunk stream 9 begins with a type 3 chunk"),
+    (&[0xC9], "chunk stream 9 starts with a type 3 chunk"),
     (
         &[0x89, 0, 0, 1],
-        "chunk stream 9 begins with a type 2 chunk",
+        "chunk stream 9 starts with a type 2 chunk",
     ),
     (
         &[0xC1, 0xFF, 0xFF],
-        "chunk stream 65599 begins with a type 3 chunk",
+        "chunk stream 65599 starts with a type 3 chunk",
     ),
 ];
 

@@ -6,14 +6,14 @@ fn another_protocol_on_the_port_is_named() {
     let cases: [(&[u8], &str); 6] = [
         (
             b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n",
-            "server answered in HTTP",
+            "server answered with HTTP",
         ),
         // A fatal alert: unexpected message.
         (
             &[0x15, 3, 1, 0, 2, 2, 10],
-            "server answered in TLS, not in RTMP",
+            "server answered with TLS instead of RTMP",
         ),
-        (b"\x16\x03\x03\x00\x7a\x02\x00", "server answered in TLS"),
+        (b"\x16\x03\x03\x00\x7a\x02\x00", "server answered with TLS"),
         (&[6; 3073], "handshake version 6 "),
         (&[8; 3073], "handshake version 8 "),
         (b"SSH-2.0-OpenSSH_9.2p1\r\n", "handshake version 83 "),
@@ -51,8 +51,8 @@ fn a_server_without_a_digest_is_told_where_one_is_demanded() {
 #[test]
 fn garbage_behind_the_handshake_is_no_chunk_stream() {
     let cases: [(&'static [u8], &str); 3] = [
-        (&[0xFF; 5000], "chunk stream 63 begins with a type 3 chunk"),
-        (&[0x81; 5000], "begins with a type"),
+        (&[0xFF; 5000], "chunk stream 63 starts with a type 3 chunk"),
+        (&[0x81; 5000], "starts with a type"),
         // Cut off in a message that would be 0x070707 bytes long.
         (&[0x07; 5000], "in the middle of a message"),
     ];

@@ -104,7 +104,7 @@ fn a_server_that_asks_and_does_not_listen_is_left() {
         .assert_told(
             2,
             "cut",
-            "the server asks for answers and does not read them",
+            "the server sends requests but does not read the answers",
         )
         .assert_kept(&media()[..10]);
 }

@@ -1,5 +1,5 @@
-//! What servers ask a player for before they let it play: Wowza's secure token, the logins of
-//! Adobe (`authmod=adobe`) and Limelight (`authmod=llnw`), and a proof of which SWF file it is.
+//! Challenges that servers issue before a client may play: Wowza's secure token, the logins of
+//! Adobe (`authmod=adobe`) and Limelight (`authmod=llnw`), and SWF verification.
 
 use std::fmt;
 
@@ -9,27 +9,27 @@ use thiserror::Error;
 
 use super::{command::Connect, handshake::digest::hmac_sha256};
 
-/// A user and a password.
+/// A user name and a password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Login {
-    /// The user's name.
+    /// The user name.
     pub user: String,
-    /// The user's password, which is never sent itself.
+    /// The password. It is never sent itself.
     pub password: String,
 }
 
-/// What a player's SWF file is known by.
+/// The hash and size that identify a player's SWF file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SwfProof {
     /// HMAC-SHA256 of the uncompressed file.
     pub hash: [u8; 32],
-    /// Bytes of the uncompressed file.
+    /// Size of the uncompressed file in bytes.
     pub size: u32,
 }
 
 impl SwfProof {
-    /// The 42 bytes that answer SWF verification of type 1 (user control event 26) in a session whose
-    /// S1 ended with the 32 bytes `s1_tail`.
+    /// Returns the 42-byte answer to SWF verification of type 1 (user control event 26). `s1_tail`
+    /// is the last 32 bytes of S1.
     ///
     /// ```text
     /// ┌──────┬─────────┬──────┬──────┬─────────────────────────────────┐
@@ -55,34 +55,34 @@ impl fmt::Debug for Login {
     }
 }
 
-/// Why a login comes to nothing. No name and no password is told.
+/// Reasons why a login fails. They contain neither the user name nor the password.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum LoginError {
-    /// We have none.
-    #[error("the server wants a user name and a password (authmod={0})")]
+    /// The server requires a login and none was given.
+    #[error("the server requires a user name and a password (authmod={0})")]
     Missing(String),
-    /// Another scheme than the two.
-    #[error("the server wants a login of a kind that is not supported (authmod={0})")]
+    /// The server requests a scheme other than `adobe` and `llnw`.
+    #[error("the server requires a login scheme that is not supported (authmod={0})")]
     UnknownScheme(String),
-    /// `nosuchuser`.
+    /// The server reported `nosuchuser`.
     #[error("login failed: the server does not know the user")]
     NoSuchUser,
-    /// `authfailed`.
+    /// The server reported `authfailed`.
     #[error("login failed: user name and password do not match")]
     Failed,
-    /// The server asks as if it had not been answered.
-    #[error("login failed: the server does not take the answer and asks again")]
+    /// The server requests the login again after it has received the response.
+    #[error("login failed: the server rejected the response and requests it again")]
     AskedAgain,
 }
 
-/// Whether a server that refuses `connect` with these words wants a login.
-pub fn is_login_wanted(description: &str) -> bool {
+/// Returns true if a server that rejects `connect` with this description requests a login.
+pub fn is_login_required(description: &str) -> bool {
     description.contains(AUTHMOD)
 }
 
-/// The `connect` that answers a server which has refused the last one, `connect`, with the words
-/// `description`. It takes two: the first names the user, and the refusal of that holds the challenge.
-/// `nonce` is random, one for each answer.
+/// Returns the `connect` that answers a rejection of `connect` with `description`. Two rounds are
+/// needed: the first answer names the user, and its rejection contains the challenge for the
+/// second. `nonce` must be random and different for each answer.
 pub fn answer_login(
     connect: &Connect,
     login: Option<&Login>,
@@ -122,8 +122,8 @@ pub fn answer_login(
     })
 }
 
-/// What answers Wowza's `secureToken`: its hexadecimal digits, deciphered by XXTEA with the first 16
-/// bytes of `key`. `None` where they are no such digits.
+/// Returns the answer to Wowza's `secureToken`: the hexadecimal token, decrypted by XXTEA with the
+/// first 16 bytes of `key`. Returns `None` if the token is not hexadecimal.
 pub fn secure_token_answer(key: &str, token: &[u8]) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(token.len() / 2);
     for digits in token.chunks(2) {
@@ -139,19 +139,20 @@ pub fn secure_token_answer(key: &str, token: &[u8]) -> Option<Vec<u8>> {
     Some(plain.take(bytes.len()).collect())
 }
 
-/// The schemes of logins.
+/// The supported login schemes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Scheme {
     Adobe,
     Limelight,
 }
 
-/// What a refusal asks for: `[ AccessManager.Reject ] : [ code=403 need auth; authmod=adobe ] : `, then
-/// `[ AccessManager.Reject ] : [ authmod=adobe ] : ?reason=needauth&user=…&salt=…&challenge=…`.
+/// The login challenge in the description of a rejection. The first rejection reads `[
+/// AccessManager.Reject ] : [ code=403 need auth; authmod=adobe ] : `, the second `[
+/// AccessManager.Reject ] : [ authmod=adobe ] : ?reason=needauth&user=…&salt=…&challenge=…`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct LoginChallenge<'a> {
     scheme: &'a str,
-    /// Names and values from `reason` on.
+    /// The names and values, starting with `reason`.
     query: &'a str,
 }
 
@@ -168,7 +169,7 @@ impl<'a> LoginChallenge<'a> {
         }
     }
 
-    /// The value behind a name, empty where there is none. Base64 may end with `=`.
+    /// Returns the value of `name`, or an empty string. A Base64 value may end with `=`.
     fn value(&self, name: &str) -> &'a str {
         let mut pairs = self
             .query
@@ -180,8 +181,9 @@ impl<'a> LoginChallenge<'a> {
     }
 }
 
-/// Base64 of the MD5 of user, salt and password, then the same of that, the server's challenge and
-/// ours. Where the server sends an opaque value, it takes the challenge's place.
+/// Computes Adobe's response: Base64 of the MD5 of user, salt and password, then Base64 of the MD5
+/// of that text, the server's challenge and the client's challenge. An opaque value replaces the
+/// server's challenge.
 fn adobe_answer(login: &Login, request: &LoginChallenge<'_>, nonce: &str) -> String {
     let digest = |parts: &[&str]| STANDARD.encode(md5(&parts.concat()));
     let secret = digest(&[&login.user, request.value("salt"), &login.password]);
@@ -198,12 +200,12 @@ fn adobe_answer(login: &Login, request: &LoginChallenge<'_>, nonce: &str) -> Str
     format!("challenge={nonce}&response={response}{echo}")
 }
 
-/// HTTP's digest (RFC 2617 3.2.2.1), with the quality of protection `auth`, the realm `live` and
-/// `publish` for a method, to the players too.
+/// Computes Limelight's response: HTTP digest authentication (RFC 2617, section 3.2.2.1) with
+/// quality of protection `auth`, realm `live` and method `publish`, which applies to players too.
 fn limelight_answer(login: &Login, request: &LoginChallenge<'_>, nonce: &str, app: &str) -> String {
     let digest = |text: String| hexadecimal(&md5(&text));
     let path = app.split('?').next().unwrap_or_default();
-    // An app without an instance stands for its default one.
+    // An app without an instance means its default instance.
     let instance = if path.contains('/') { "" } else { "/_definst_" };
     let secret = digest(format!("{}:live:{}", login.user, login.password));
     let uri = digest(format!("publish:/{path}{instance}"));
@@ -214,7 +216,7 @@ fn limelight_answer(login: &Login, request: &LoginChallenge<'_>, nonce: &str, ap
     format!("nonce={server_nonce}&cnonce={nonce}&nc={FIRST}&response={response}")
 }
 
-/// An app or a tcUrl, and what a login has put behind it.
+/// Splits an app or a tcUrl from the login that was appended to it.
 fn split_login(address: &str) -> (&str, &str) {
     let at = [format!("?{AUTHMOD}"), format!("&{AUTHMOD}")]
         .iter()
@@ -229,7 +231,7 @@ fn with_query(address: &str, query: &str) -> String {
     format!("{address}{mark}{query}")
 }
 
-/// A name as part of a query: what would end it there is percent-encoded.
+/// Percent-encodes the characters that would end a name inside a query.
 fn escaped(name: &str) -> String {
     let mut escaped = String::with_capacity(name.len());
     for character in name.chars() {
@@ -251,13 +253,14 @@ fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The first four bytes or fewer as a number.
+/// Returns up to four bytes as a little-endian number.
 fn little_endian(bytes: &[u8]) -> u32 {
     let byte = |at: usize| bytes.get(at).copied().unwrap_or(0);
     u32::from_le_bytes([byte(0), byte(1), byte(2), byte(3)])
 }
 
-/// Corrected Block TEA, or XXTEA, backwards (Wheeler and Needham, "Correction to xtea", 1998).
+/// Decrypts Corrected Block TEA, also known as XXTEA (Wheeler and Needham, "Correction to xtea",
+/// 1998).
 fn decipher(words: &mut [u32], key: [u32; 4]) {
     let Some(rounds) = 52_usize.checked_div(words.len()) else {
         return;
@@ -284,10 +287,10 @@ fn decipher(words: &mut [u32], key: [u32; 4]) {
     }
 }
 
-/// What stands before the name of a login's scheme.
+/// Marker in front of the name of a login scheme.
 const AUTHMOD: &str = "authmod=";
 
-/// How often we use the server's nonce: each is used once.
+/// Nonce count: each nonce of the server is used once.
 const FIRST: &str = "00000001";
 
 /// 2³² ÷ φ.

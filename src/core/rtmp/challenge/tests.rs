@@ -2,8 +2,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Everything expected here was computed with Python's hashlib and base64, and with an XXTEA written
-/// in Python for the purpose.
+/// All expected values were computed with Python's hashlib and base64, and with a separate XXTEA in
+/// Python.
 const ASKS: &str = "[ AccessManager.Reject ] : [ code=403 need auth; authmod=adobe ] : ";
 const SALTED: &str = "[ AccessManager.Reject ] : [ authmod=adobe ] : ?reason=needauth&user=joe\
     &salt=c2FsdA==&challenge=Y2hhbA==";
@@ -32,7 +32,7 @@ fn joe() -> Login {
     login("joe", "s3cret")
 }
 
-/// The app that answers; the tcUrl has the same behind its host.
+/// Returns the app of the answer and checks that the tcUrl has the same path.
 fn app(before: &str, login: &Login, description: &str) -> Result<String, LoginError> {
     let answer = answer_login(&connect(before), Some(login), description, 0xBEEF)?;
     let app = answer.app.clone();
@@ -41,7 +41,7 @@ fn app(before: &str, login: &Login, description: &str) -> Result<String, LoginEr
 }
 
 #[test]
-fn the_user_is_named_first() {
+fn first_answer_names_the_user() {
     assert_eq!(
         app("vod", &joe(), ASKS).unwrap(),
         "vod?authmod=adobe&user=joe"
@@ -53,7 +53,7 @@ fn the_user_is_named_first() {
 }
 
 #[test]
-fn adobes_challenge_is_answered_with_two_digests() {
+fn adobe_challenge_is_answered_with_two_digests() {
     assert_eq!(
         app("vod?authmod=adobe&user=joe", &joe(), SALTED).unwrap(),
         "vod?authmod=adobe&user=joe&challenge=0000beef&response=cSCsD7SvizrN1KILKJwZsw=="
@@ -61,7 +61,7 @@ fn adobes_challenge_is_answered_with_two_digests() {
 }
 
 #[test]
-fn an_opaque_value_takes_the_challenges_place_and_goes_back() {
+fn opaque_value_replaces_the_challenge_and_is_echoed() {
     assert_eq!(
         app(
             "vod?a=b&authmod=adobe&user=joe",
@@ -75,7 +75,7 @@ fn an_opaque_value_takes_the_challenges_place_and_goes_back() {
 }
 
 #[test]
-fn limelights_nonce_is_answered_with_the_default_instance_where_the_app_has_none() {
+fn limelight_response_uses_the_default_instance_if_the_app_has_none() {
     let acme = login("acme", "go!acme");
     for (place, response) in [
         ("acme", "e771163b93da1fa4eaba0a653e3f52f8"),
@@ -90,14 +90,14 @@ fn limelights_nonce_is_answered_with_the_default_instance_where_the_app_has_none
 }
 
 #[test]
-fn a_challenge_is_read_whatever_stands_around_it() {
+fn challenge_is_found_in_any_surrounding_text() {
     let expected = app("vod", &joe(), SALTED).unwrap();
     let bare = "authmod=adobe : reason=needauth&challenge=Y2hhbA==&salt=c2FsdA== .";
     assert_eq!(app("vod", &joe(), bare).unwrap(), expected);
 }
 
 #[test]
-fn a_server_that_does_not_agree_is_not_asked_for_ever() {
+fn repeated_rejections_end_the_login() {
     let refusal = |reason| format!("[ authmod=adobe ] : ?reason={reason}&opaque=x");
     let said = "vod?authmod=adobe&user=joe&challenge=0&response=x";
     for (before, description, error) in [
@@ -120,7 +120,7 @@ fn a_server_that_does_not_agree_is_not_asked_for_ever() {
 }
 
 #[test]
-fn without_a_login_or_a_known_scheme_there_is_no_answer() {
+fn missing_login_or_unknown_scheme_is_an_error() {
     let ask = |login, description| {
         let answer = answer_login(&connect("vod"), login, description, 0);
         answer.map(|answer| answer.app).unwrap_err()
@@ -129,12 +129,12 @@ fn without_a_login_or_a_known_scheme_there_is_no_answer() {
     let other = "[ code=403 need auth; authmod=kerberos ] : ";
     let unknown = LoginError::UnknownScheme("kerberos".into());
     assert_eq!(ask(Some(&joe()), other), unknown);
-    assert!(is_login_wanted(ASKS) && is_login_wanted(other));
-    assert!(!is_login_wanted("no guests"));
+    assert!(is_login_required(ASKS) && is_login_required(other));
+    assert!(!is_login_required("no guests"));
 }
 
 #[test]
-fn a_users_name_cannot_end_its_place_in_the_query() {
+fn user_name_is_escaped_in_the_query() {
     let odd = login("a&response=b c%\u{e9}", "p");
     assert_eq!(
         app("vod", &odd, ASKS).unwrap(),
@@ -143,7 +143,7 @@ fn a_users_name_cannot_end_its_place_in_the_query() {
 }
 
 #[test]
-fn a_secure_token_is_deciphered_with_the_first_16_bytes_of_the_key() {
+fn secure_token_is_decrypted_with_the_first_16_bytes_of_the_key() {
     let hex = |text: &[u8]| hexadecimal(text);
     let answer = secure_token_answer("mykey", b"c1d2e3f40011223344556677").unwrap();
     assert_eq!(hex(&answer), "17abd7581fd30ba6264f8995");
@@ -156,7 +156,7 @@ fn a_secure_token_is_deciphered_with_the_first_16_bytes_of_the_key() {
 }
 
 #[test]
-fn what_is_no_token_has_no_answer() {
+fn token_that_is_not_hexadecimal_has_no_answer() {
     for token in ["c1d2e3f", "c1d2e3g4", "+1+2+3+4", "\u{e9}\u{e9}", "  "] {
         assert_eq!(secure_token_answer("k", token.as_bytes()), None, "{token}");
     }
@@ -166,7 +166,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn any_words_of_a_server_are_met_without_a_panic(
+    fn any_description_and_token_is_handled_without_panic(
         before in "[a-z?&=/]{0,12}(authmod=[a-z&]{0,8})?",
         description in "(\\[ )?authmod=(adobe|llnw|x)?[ \\]:;?]{0,3}(reason=needauth)?[&=a-z\u{e9}]{0,40}",
         token in proptest::collection::vec(any::<u8>(), 0..40),
@@ -178,9 +178,9 @@ proptest! {
     }
 }
 
-/// HMAC-SHA256 as Python's `hmac` has it.
+/// The expected MAC was computed with Python's `hmac`.
 #[test]
-fn the_proof_of_a_player() {
+fn swf_verification_vector_matches() {
     let proof = SwfProof {
         hash: [0x5A; 32],
         size: 0x0001_0203,

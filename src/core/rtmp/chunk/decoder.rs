@@ -14,23 +14,24 @@ use crate::core::{
     wire::{Missing, Reader, U24},
 };
 
-/// Bytes → messages.
+/// Assembles messages from chunks.
 ///
-/// Payload is taken as it arrives, so that of an unfinished chunk no more than its header ever
-/// waits in the inbox. Memory grows with what has arrived, never with what a header announces.
+/// Payload is consumed as it arrives, so the inbox never holds more than an unfinished chunk
+/// header. Memory grows with the received bytes, never with a length that a header announces.
 #[derive(Debug)]
 pub struct Decoder {
     chunk_size: usize,
     streams: ChunkStreams,
-    /// The chunk in whose payload the last call ended.
+    /// The chunk whose payload was incomplete at the end of the last call.
     chunk: Option<Chunk>,
     unfinished_bytes: usize,
+    /// The peer leaves the extended timestamp out of type 3 chunks.
     omits_extended: bool,
     pool: Pool,
 }
 
 impl Decoder {
-    /// At the first byte behind the handshake.
+    /// Creates a decoder for the bytes after the handshake.
     pub fn new() -> Self {
         Self {
             chunk_size: to_usize(DEFAULT_CHUNK_SIZE),
@@ -42,15 +43,15 @@ impl Decoder {
         }
     }
 
-    /// Takes bytes from the front of `inbox` up to the end of the next message, and gives that out.
-    /// Call it again until it returns `None`, which means that more bytes are needed; what is then
-    /// left in `inbox`, the beginning of a header, belongs before them.
+    /// Consumes bytes from the front of `inbox` up to the end of the next message and returns that
+    /// message. Call it again until it returns `None`, then once more bytes have arrived. The bytes
+    /// left in `inbox` are the start of a header; append the new bytes to them.
     ///
-    /// Set Chunk Size and Abort have taken effect when they are given out.
+    /// Set Chunk Size and Abort have already taken effect when they are returned.
     ///
     /// # Errors
     ///
-    /// Each is the end of the connection: what follows cannot be read.
+    /// After an error the following bytes cannot be decoded and the connection must be closed.
     pub fn decode(&mut self, inbox: &mut BytesMut) -> Result<Option<Message>, Error> {
         let mut input = Reader::new(inbox);
         let message = self.read_message(&mut input);
@@ -59,23 +60,23 @@ impl Decoder {
         message
     }
 
-    /// Bytes of messages that have begun and not ended.
+    /// Returns the number of received bytes that belong to unfinished messages.
     pub fn unfinished_bytes(&self) -> usize {
         self.unfinished_bytes
     }
 
-    /// An empty payload out of those that came back, for a part of an aggregate of `length` bytes.
+    /// Returns an empty payload from the pool for a sub-message of `length` bytes.
     pub fn take_payload(&mut self, length: usize) -> Payload {
         self.pool.take(length)
     }
 
-    /// Takes back the payload of a message that is done with, for one to come.
+    /// Returns the payload of a finished message to the pool.
     pub fn recycle(&mut self, payload: Payload) {
         self.pool.put(payload);
     }
 
-    /// Whether no message has begun and not ended. The end of a connection is clean if this holds
-    /// and the inbox is empty.
+    /// Returns true if no message is unfinished. A connection ends at a message boundary if this
+    /// holds and the inbox is empty.
     pub fn is_between_messages(&self) -> bool {
         self.streams.iter().all(|stream| stream.partial.is_none())
     }
@@ -90,14 +91,14 @@ impl Decoder {
                 },
             };
             match self.read_payload(chunk, input)? {
-                Progress::ChunkBegun => return Ok(None),
+                Progress::ChunkUnfinished => return Ok(None),
                 Progress::ChunkEnded => {}
                 Progress::MessageEnded => return self.finish(chunk.chunk_stream).map(Some),
             }
         }
     }
 
-    /// Takes a chunk's header if all of it is there.
+    /// Consumes a chunk header if it is complete.
     fn read_header(&mut self, input: &mut Reader<'_>) -> Result<Option<Chunk>, Error> {
         let mut ahead = input.clone();
         let Ok((chunk_stream, header)) = header::read(&mut ahead) else {
@@ -125,14 +126,14 @@ impl Decoder {
             debug!(
                 chunk_stream,
                 bytes = partial.len(),
-                "message dropped at the header of another"
+                "unfinished message dropped at the header of the next"
             );
             self.discard(partial);
         }
         Ok(Some(Chunk { chunk_stream, left }))
     }
 
-    /// Takes the rest of a chunk and, while they are of the same message, the chunks behind it.
+    /// Consumes the rest of a chunk, and following type 3 chunks of the same message.
     fn read_payload(
         &mut self,
         mut chunk: Chunk,
@@ -150,7 +151,7 @@ impl Decoder {
             chunk.left = chunk.left.saturating_sub(count);
             if chunk.left > 0 {
                 self.chunk = Some(chunk);
-                return Ok(Progress::ChunkBegun);
+                return Ok(Progress::ChunkUnfinished);
             }
             if missing == 0 {
                 return Ok(Progress::MessageEnded);
@@ -173,7 +174,8 @@ impl Decoder {
             timestamp: stream.timestamp,
             payload,
         };
-        // By the type alone: some servers send them on other streams than 2 and 0.
+        // The message type alone decides: some servers send these messages on chunk streams and
+        // message streams other than 2 and 0.
         match message.kind {
             Kind::SET_CHUNK_SIZE => self.set_chunk_size(&message.payload)?,
             Kind::ABORT => self.abort(&message.payload),
@@ -184,7 +186,7 @@ impl Decoder {
 
     fn set_chunk_size(&mut self, payload: &[u8]) -> Result<(), Error> {
         let SetChunkSize(size) = SetChunkSize::read(payload).map_err(Error::NoChunkSize)?;
-        // At least 1, and the top bit is zero (RTMP 5.4.1).
+        // RTMP 5.4.1: the chunk size is at least 1, and the top bit is zero.
         if !(1..=MAX_CHUNK_SIZE).contains(&size) {
             return Err(Error::ChunkSize(size));
         }
@@ -192,10 +194,11 @@ impl Decoder {
         Ok(())
     }
 
-    /// Drops what has arrived of a message. Its timestamp still is what the next delta counts from.
+    /// Drops the received part of an unfinished message (RTMP 5.4.2). The next delta still counts
+    /// from the timestamp of the dropped message.
     fn abort(&mut self, payload: &[u8]) {
         let Ok(Abort(chunk_stream)) = Abort::read(payload) else {
-            debug!("an abort message without a chunk stream id");
+            debug!("abort message without a chunk stream id ignored");
             return;
         };
         let stream = self.streams.get_mut(chunk_stream);
@@ -220,18 +223,19 @@ impl Default for Decoder {
 #[derive(Debug, Clone, Copy)]
 struct Chunk {
     chunk_stream: u32,
-    /// Payload bytes yet to come.
+    /// Payload bytes that have not arrived.
     left: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Progress {
-    ChunkBegun,
+    ChunkUnfinished,
     ChunkEnded,
     MessageEnded,
 }
 
-/// Those with the ids that one byte can hold by index, the others by search.
+/// Chunk streams with one-byte ids are indexed, because nearly all chunks use them; the others are
+/// looked up.
 #[derive(Debug)]
 struct ChunkStreams {
     low: Box<[ChunkStream]>,
@@ -270,7 +274,7 @@ impl ChunkStreams {
     }
 }
 
-/// What later headers may leave out, and the message under way.
+/// The state of a chunk stream: the fields that later headers may omit, and the unfinished message.
 #[derive(Debug)]
 struct ChunkStream {
     has_header: bool,
@@ -279,13 +283,14 @@ struct ChunkStream {
     length: usize,
     timestamp: Timestamp,
     timestamp_step: TimestampStep,
-    /// The extended timestamp of the latest header that had a timestamp at all.
+    /// The extended timestamp of the latest type 0, 1 or 2 header; `None` if that header had none.
     extended: Option<u32>,
     partial: Option<Payload>,
 }
 
 impl ChunkStream {
-    /// Takes the header of a type 3 chunk that continues this message, if that is what comes next.
+    /// Consumes the header of a type 3 chunk of this chunk stream if it is the next header. Returns
+    /// true if it did.
     #[inline]
     fn skip_continuation(
         &mut self,
@@ -306,12 +311,12 @@ impl ChunkStream {
         is_next
     }
 
-    /// Takes the extended timestamp of a type 3 chunk, where there is one. Fails while too few
-    /// bytes are there to tell.
+    /// Consumes the extended timestamp of a type 3 chunk, if the peer sends one. Fails if too few
+    /// bytes have arrived to decide.
     ///
     /// "This field is present in Type 3 chunks when the most recent Type 0, 1, or 2 chunk for the
-    /// same chunk stream ID indicated the presence of an extended timestamp field" (RTMP 5.3.1.3);
-    /// peers made before that sentence leave it out.
+    /// same chunk stream ID indicated the presence of an extended timestamp field" (RTMP 5.3.1.3).
+    /// Peers that follow older documents omit it.
     #[inline]
     fn skip_extended(
         &mut self,
@@ -325,24 +330,25 @@ impl ChunkStream {
             return Ok(());
         }
         if self.partial.is_none() {
-            // A message that begins here cannot show which sort of peer this is.
+            // The value of a field that starts a message is not known in advance, so only a chunk
+            // that continues a message can reveal whether the peer omits the field.
             self.extended = Some(ahead.u32("extended timestamp")?);
             return Ok(());
         }
-        // Some repeat the message's timestamp even where the field was a delta.
+        // Some peers repeat the message timestamp even if the field was a delta.
         let repeated = [extended.to_be_bytes(), self.timestamp.0.to_be_bytes()];
         let rest = ahead.rest();
         let next = rest.get(..4).unwrap_or(rest);
         if repeated.iter().any(|field| field.starts_with(next)) {
             return ahead.u32("extended timestamp").map(drop);
         }
-        debug!("the peer leaves extended timestamps out of type 3 chunks");
+        debug!("the peer omits extended timestamps in type 3 chunks");
         *omits_extended = true;
         Ok(())
     }
 
-    /// Takes over what a header says. If it begins a message while another is under way, that one's
-    /// bytes are given back.
+    /// Applies a header. If it starts a message while another is unfinished, returns the payload of
+    /// the unfinished one.
     fn apply(&mut self, header: MessageHeader, pool: &mut Pool) -> Option<Payload> {
         self.has_header = true;
         if let Some(time) = header.time() {
@@ -355,8 +361,8 @@ impl ChunkStream {
         self.partial.replace(pool.take(self.length))
     }
 
-    /// Whether a chunk with this header belongs to the message under way. Only type 3 should be
-    /// used for that (RTMP 5.3.1.2.4), so that any other that says the same is taken for it too.
+    /// Returns true if a chunk with this header continues the unfinished message. RTMP 5.3.1.2.4
+    /// prescribes type 3 for that; any other header with the same fields is accepted too.
     fn is_continued_by(&self, header: MessageHeader) -> bool {
         let is_same =
             |length: U24, kind| to_usize(length.get()) == self.length && kind == self.kind;
@@ -399,7 +405,7 @@ impl ChunkStream {
         self.timestamp = self.timestamp.wrapping_add(self.timestamp_step.step_ms());
     }
 
-    /// Adds to the message under way and tells how much of it is missing now.
+    /// Appends to the unfinished message and returns the number of bytes that are still missing.
     #[inline]
     fn append(&mut self, bytes: &[u8]) -> usize {
         let partial = self.partial.get_or_insert_default();
@@ -428,12 +434,12 @@ impl Default for ChunkStream {
     }
 }
 
-/// What a type 3 chunk adds to the timestamp when it begins a message (RTMP 5.3.1.2.4).
+/// The step that a type 3 chunk adds to the timestamp if it starts a message (RTMP 5.3.1.2.4).
 #[derive(Debug, Clone, Copy)]
 enum TimestampStep {
-    /// The delta of a type 1 or 2 chunk.
+    /// The delta of the previous type 1 or 2 chunk.
     Delta(u32),
-    /// The timestamp of a type 0 chunk.
+    /// The timestamp of the previous type 0 chunk.
     Absolute(u32),
 }
 
@@ -443,7 +449,7 @@ impl TimestampStep {
             Self::Absolute(timestamp_ms) if timestamp_ms >= MAX_FIRST_DELTA_MS => {
                 debug!(
                     timestamp_ms,
-                    "a type 3 chunk after type 0 taken for the same time"
+                    "type 3 chunk after type 0 has the same timestamp"
                 );
                 0
             }
@@ -452,13 +458,14 @@ impl TimestampStep {
     }
 }
 
-/// Ids below this fit into a basic header of one byte.
+/// Chunk stream ids below this fit into a one-byte basic header.
 const LOW_IDS: usize = 64;
 
-/// How many of the others are remembered.
+/// Largest number of chunk streams with longer ids.
 const MAX_HIGH: usize = MAX_CHUNK_STREAMS - LOW_IDS;
 
 /// "If a Type 3 chunk follows a Type 0 chunk, then the timestamp delta for this Type 3 chunk is the
-/// same as the timestamp of the Type 0 chunk" (RTMP 5.3.1.2.4): right for the second message of a
-/// recording, but from here on it is the time twice over, and the sender meant "the same time".
+/// same as the timestamp of the Type 0 chunk" (RTMP 5.3.1.2.4). Senders mean that only near the
+/// start of a stream. At or above this timestamp the rule would double the clock, and real senders
+/// mean "the same timestamp".
 const MAX_FIRST_DELTA_MS: u32 = 10_000;

@@ -13,30 +13,31 @@ use crate::core::{
     wire::U24,
 };
 
-/// Messages → bytes, with the smallest headers that every receiver reads alike.
+/// Splits messages into chunks, with the smallest headers that all receivers interpret in the same
+/// way.
 ///
-/// Therefore a type 3 chunk never begins the message after one that began with type 0 (some
-/// receivers add that one's timestamp, others nothing), and a step of time that is negative or
-/// would need an extended delta is sent as a timestamp.
+/// A type 3 chunk never starts the message after a type 0 header, because some receivers add the
+/// timestamp of the type 0 header and others add nothing. A negative step, or one that needs an
+/// extended delta, is sent as an absolute timestamp.
 #[derive(Debug)]
 pub struct Encoder {
     chunk_size: usize,
     sent: BTreeMap<u32, SentHeader>,
 }
 
-/// A message that no chunk can carry.
+/// A message that cannot be encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum EncodeError {
-    /// Its length does not fit 24 bits.
-    #[error("message of {0} bytes, 16777215 is the maximum")]
+    /// The length does not fit into 24 bits.
+    #[error("message of {0} bytes is longer than 16777215 bytes")]
     MessageTooLong(usize),
-    /// Its chunk stream's id cannot be written.
-    #[error("chunk stream {0} is not within {MIN_CHUNK_STREAM} to {MAX_CHUNK_STREAM}")]
+    /// The chunk stream id cannot be encoded.
+    #[error("chunk stream {0} is not between {MIN_CHUNK_STREAM} and {MAX_CHUNK_STREAM}")]
     ChunkStream(u32),
 }
 
 impl Encoder {
-    /// With the chunk size that holds until another is announced.
+    /// Creates an encoder with the default chunk size.
     pub fn new() -> Self {
         Self {
             chunk_size: to_usize(DEFAULT_CHUNK_SIZE),
@@ -44,8 +45,8 @@ impl Encoder {
         }
     }
 
-    /// Sets how much payload a chunk carries at most, 0 meaning 1. To be called when the Set Chunk
-    /// Size message that announces it has been encoded.
+    /// Sets the largest chunk payload; 0 is treated as 1. Call it after the Set Chunk Size message
+    /// that announces the size has been encoded.
     pub fn set_chunk_size(&mut self, chunk_size: u32) {
         self.chunk_size = to_usize(chunk_size.clamp(1, MAX_CHUNK_SIZE));
     }
@@ -80,7 +81,7 @@ impl Encoder {
         Ok(())
     }
 
-    /// Chooses the header and remembers what it says.
+    /// Chooses the shortest header and stores its fields.
     fn header(&mut self, chunk_stream: u32, message: SentHeader) -> MessageHeader {
         let before = self
             .sent
@@ -125,7 +126,7 @@ impl Encoder {
                 chunk_stream,
             }
             .write(out);
-            // Present in type 3 chunks too (RTMP 5.3.1.3).
+            // RTMP 5.3.1.3: type 3 chunks repeat the extended timestamp.
             if let Some(extended) = header.time().and_then(Time::extended) {
                 out.put_u32(extended);
             }
@@ -140,14 +141,14 @@ impl Default for Encoder {
     }
 }
 
-/// What the headers of a chunk stream have said.
+/// The fields of the last header sent on a chunk stream.
 #[derive(Debug, Clone, Copy)]
 struct SentHeader {
     kind: Kind,
     message_stream: u32,
     length: U24,
     timestamp: Timestamp,
-    /// None after a type 0 header.
+    /// `None` after a type 0 header.
     delta_ms: Option<u32>,
 }
 
@@ -168,7 +169,7 @@ impl SentHeader {
     }
 }
 
-/// The step forward from one message to the next if 24 bits can say it.
+/// Returns the step from one timestamp to the next if it is not negative and fits into 24 bits.
 fn short_delta(from: Timestamp, to: Timestamp) -> Option<u32> {
     let step = u32::try_from(to.since(from)).ok()?;
     (step < U24::MAX.get()).then_some(step)

@@ -1,5 +1,5 @@
-//! The headers of a chunk (RTMP 5.3.1). A read that fails leaves its reader somewhere inside the
-//! header: read ahead with a copy.
+//! Chunk headers (RTMP 5.3.1). A failed read leaves the reader inside the header, so read with a
+//! clone.
 
 use bytes::{BufMut, BytesMut};
 
@@ -8,7 +8,8 @@ use crate::core::{
     wire::{Missing, Reader, U24},
 };
 
-/// Reads basic and message header: the chunk stream's id and what is said of its message.
+/// Reads the basic header and the message header. Returns the chunk stream id and the message
+/// header.
 pub(super) fn read(input: &mut Reader<'_>) -> Result<(u32, MessageHeader), Missing> {
     let BasicHeader {
         format,
@@ -18,20 +19,20 @@ pub(super) fn read(input: &mut Reader<'_>) -> Result<(u32, MessageHeader), Missi
     Ok((chunk_stream, header))
 }
 
-/// How much of the message header is there, "fmt" (RTMP 5.3.1.2).
+/// The chunk type, "fmt": which fields of the message header are present (RTMP 5.3.1.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
-    /// All of it.
+    /// All fields (RTMP 5.3.1.2.1).
     Type0,
-    /// All but the message stream id.
+    /// All fields except the message stream id (RTMP 5.3.1.2.2).
     Type1,
-    /// A timestamp delta alone.
+    /// Only the timestamp delta (RTMP 5.3.1.2.3).
     Type2,
-    /// None of it.
+    /// No fields (RTMP 5.3.1.2.4).
     Type3,
 }
 
-/// Format and chunk stream (RTMP 5.3.1.1).
+/// The basic header: chunk type and chunk stream id (RTMP 5.3.1.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct BasicHeader {
     pub(super) format: Format,
@@ -39,13 +40,14 @@ pub(super) struct BasicHeader {
 }
 
 impl BasicHeader {
-    /// Reads one to three bytes. The same id may come in several forms.
+    /// Reads one to three bytes. An id may be encoded in more than one form.
     #[inline]
     pub(super) fn read(input: &mut Reader<'_>) -> Result<Self, Missing> {
         let first = input.u8("basic header")?;
         let chunk_stream = match first & ID_BITS {
             TWO_BYTES => u32::from(input.u8("basic header")?).saturating_add(FIRST_LONG_ID),
-            // Low byte first, unlike nearly everything else (ERR).
+            // The specification's own formula makes the id little-endian, against its general byte
+            // order (RTMP 5.3.1.1).
             THREE_BYTES => u32::from(u16::from_le_bytes(input.array("basic header")?))
                 .saturating_add(FIRST_LONG_ID),
             id => u32::from(id),
@@ -62,7 +64,8 @@ impl BasicHeader {
         })
     }
 
-    /// Writes the shortest form of an id within 2 to [`MAX_CHUNK_STREAM`].
+    /// Writes the shortest form of the chunk stream id, which must be between 2 and
+    /// [`MAX_CHUNK_STREAM`].
     pub(super) fn write(self, out: &mut BytesMut) {
         let format = (self.format as u8) << 6;
         let long_id = self.chunk_stream.wrapping_sub(FIRST_LONG_ID);
@@ -80,27 +83,27 @@ impl BasicHeader {
 /// The message header with its extended timestamp (RTMP 5.3.1.2, 5.3.1.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum MessageHeader {
-    /// 11 bytes.
+    /// 11 bytes (RTMP 5.3.1.2.1).
     Type0 {
         timestamp: Time,
         length: U24,
         kind: Kind,
         message_stream: u32,
     },
-    /// 7 bytes.
+    /// 7 bytes (RTMP 5.3.1.2.2).
     Type1 {
         delta: Time,
         length: U24,
         kind: Kind,
     },
-    /// 3 bytes.
+    /// 3 bytes (RTMP 5.3.1.2.3).
     Type2 { delta: Time },
-    /// No byte; whether an extended timestamp follows, only the chunk stream's state can tell.
+    /// 0 bytes. Whether an extended timestamp follows depends on the state of the chunk stream.
     Type3,
 }
 
 impl MessageHeader {
-    /// Reads what the basic header announced.
+    /// Reads the fields that `format` announces.
     fn read(format: Format, input: &mut Reader<'_>) -> Result<Self, Missing> {
         if format == Format::Type3 {
             return Ok(Self::Type3);
@@ -130,7 +133,7 @@ impl MessageHeader {
         })
     }
 
-    /// Writes it all, the extended timestamp too.
+    /// Writes all fields, including the extended timestamp.
     pub(super) fn write(self, out: &mut BytesMut) {
         let Some(time) = self.time() else { return };
         out.put_slice(&time.field().to_be_bytes());
@@ -146,7 +149,7 @@ impl MessageHeader {
         }
     }
 
-    /// Timestamp or delta.
+    /// Returns the timestamp or the timestamp delta.
     pub(super) fn time(self) -> Option<Time> {
         match self {
             Self::Type0 { timestamp, .. } => Some(timestamp),
@@ -155,7 +158,7 @@ impl MessageHeader {
         }
     }
 
-    /// Whether it stands for itself, but for the message stream.
+    /// Returns true if the header has a message length, so that it needs no previous header.
     pub(super) fn has_length(self) -> bool {
         matches!(self, Self::Type0 { .. } | Self::Type1 { .. })
     }
@@ -170,7 +173,8 @@ impl MessageHeader {
     }
 }
 
-/// A timestamp or delta in milliseconds, in 24 bits or, extended, in 32.
+/// A timestamp or timestamp delta in milliseconds, written in 24 bits or, extended, in 32 bits
+/// (RTMP 5.3.1.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Time {
     value_ms: u32,
@@ -178,7 +182,7 @@ pub(super) struct Time {
 }
 
 impl Time {
-    /// In the shorter form if it fits.
+    /// Creates a time that uses the 24-bit form if the value fits.
     pub(super) fn new(value_ms: u32) -> Self {
         Self {
             value_ms,
@@ -186,8 +190,8 @@ impl Time {
         }
     }
 
-    /// Reads the extended field if `field` says that there is one. It counts also where 24 bits
-    /// would have done.
+    /// Reads the extended timestamp if `field` is 0xFFFFFF. The extended value also counts if 24
+    /// bits would have been enough.
     fn read(field: U24, input: &mut Reader<'_>) -> Result<Self, Missing> {
         let is_extended = field == U24::MAX;
         let value_ms = if is_extended {
@@ -214,16 +218,16 @@ impl Time {
     }
 }
 
-/// The lowest id that can be written.
+/// Lowest chunk stream id that can be encoded.
 pub(super) const MIN_CHUNK_STREAM: u32 = 2;
 
-/// The highest id that three bytes can hold.
+/// Highest chunk stream id that three bytes can encode.
 pub(super) const MAX_CHUNK_STREAM: u32 = 65_599;
 
-/// The low bits of the first byte: an id of its own or one of the two below.
+/// The low bits of the first byte: the chunk stream id, or the marker of a longer form.
 const ID_BITS: u8 = 0x3F;
 const TWO_BYTES: u8 = 0;
 const THREE_BYTES: u8 = 1;
 
-/// What the longer forms count from.
+/// Offset of the two-byte and three-byte forms.
 const FIRST_LONG_ID: u32 = 64;

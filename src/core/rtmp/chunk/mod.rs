@@ -1,6 +1,6 @@
-//! Chunks ⇄ messages (RTMP 5.3).
+//! The chunk layer: splits messages into chunks and assembles them (RTMP 5.3).
 //!
-//! Messages of several chunk streams travel interleaved, each cut into chunks:
+//! The chunks of several chunk streams are interleaved. Each chunk has this layout:
 //!
 //! ```text
 //! ┌──────────────┬────────────────┬────────────────────┬─────────────────┐
@@ -9,7 +9,7 @@
 //! └──────────────┴────────────────┴────────────────────┴─────────────────┘
 //! ```
 //!
-//! What a header leaves out is taken from the header before it on the same chunk stream.
+//! A header field that is omitted has the value of the previous header of the same chunk stream.
 
 mod decoder;
 mod encoder;
@@ -25,28 +25,28 @@ pub use self::{
 };
 use crate::core::wire::Missing;
 
-/// What the peer did that no chunk stream can go on from: the place where the next chunk begins is
-/// lost, or a limit is reached.
+/// A violation of the chunk layer. The position of the next chunk is unknown, or a limit is
+/// exceeded, so that the connection cannot continue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Error {
-    /// A header that leaves out the message's length, with none before it to take it from.
-    #[error("chunk stream {chunk_stream} begins with a type {format} chunk")]
+    /// A header without a message length on a chunk stream that has no previous header.
+    #[error("chunk stream {chunk_stream} starts with a type {format} chunk")]
     NoHeader {
         /// The chunk stream's id.
         chunk_stream: u32,
-        /// 2 or 3.
+        /// The chunk type, 2 or 3.
         format: u8,
     },
-    /// A Set Chunk Size message with 0 or the top bit set.
-    #[error("chunk size {0} is not within 1 to 2147483647")]
+    /// A Set Chunk Size message with size 0 or with the top bit set (RTMP 5.4.1).
+    #[error("chunk size {0} is not between 1 and 2147483647")]
     ChunkSize(u32),
-    /// A Set Chunk Size message of less than four bytes.
+    /// A Set Chunk Size message shorter than four bytes.
     #[error("set chunk size {0}")]
     NoChunkSize(Missing),
-    /// Headers on more chunk streams than we remember.
+    /// More chunk streams than [`MAX_CHUNK_STREAMS`].
     #[error("more than {MAX_CHUNK_STREAMS} chunk streams")]
     TooManyChunkStreams,
-    /// Messages begun, not ended, and too large in sum.
+    /// More than [`MAX_UNFINISHED_BYTES`] in unfinished messages.
     #[error("more than {MAX_UNFINISHED_BYTES} bytes of unfinished messages")]
     TooMuchUnfinished,
 }
@@ -55,16 +55,16 @@ fn to_usize(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 
-/// The chunk size of both directions until Set Chunk Size changes it (RTMP 5.4.1).
+/// Chunk size of both directions until Set Chunk Size changes it (RTMP 5.4.1).
 pub const DEFAULT_CHUNK_SIZE: u32 = 128;
 
-/// The largest chunk size: the field's top bit is zero (RTMP 5.4.1).
+/// Largest chunk size: the top bit of the field is zero (RTMP 5.4.1).
 pub const MAX_CHUNK_SIZE: u32 = 0x7FFF_FFFF;
 
-/// Chunk streams whose headers are remembered, the 64 with the lowest ids always among them:
-/// servers use ten or so, and each costs memory.
+/// Largest number of chunk streams whose headers are stored, including the 64 lowest ids, which
+/// always have an entry. Servers use about ten; the limit bounds the memory that a peer can claim.
 pub const MAX_CHUNK_STREAMS: usize = 4096;
 
-/// Bytes of messages that have begun and not ended, over all chunk streams: four of the largest
-/// messages at once, where real servers have one or two under way.
+/// Largest total size of unfinished messages over all chunk streams: four messages of the maximum
+/// size. Real servers have one or two messages in flight.
 pub const MAX_UNFINISHED_BYTES: usize = 64 << 20;

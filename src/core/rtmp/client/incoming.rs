@@ -13,7 +13,7 @@ use crate::core::{
     amf::{Object, Text, Value, amf0},
     payload::Payload,
     rtmp::{
-        challenge::{is_login_wanted, secure_token_answer},
+        challenge::{is_login_required, secure_token_answer},
         command::{Command, Meaning, Status, selector_len},
         message::{
             AggregateUnpacker, Kind, Message, SetPeerBandwidth, Timestamp, UserControl,
@@ -406,7 +406,7 @@ impl Client {
                 self.send_command(NETWORK_CONNECTION, 0, &answer);
                 self.finish(Event::Redirected(redirect));
             }
-            None if is_login_wanted(&status.description)
+            None if is_login_required(&status.description)
                 && matches!(self.phase, Phase::Connecting) =>
             {
                 self.log_in(&status.description);
@@ -431,7 +431,7 @@ impl Client {
         };
         if status.level == "warning" {
             tracing::warn!("server: {status}");
-        } else if !is_login_wanted(&status.description) {
+        } else if !is_login_required(&status.description) {
             tracing::debug!("server: {status}");
         }
         let is_live = self.config.start == Start::Live;

@@ -1,4 +1,4 @@
-//! The 1536 bytes that C1, C2, S1 and S2 each are.
+//! The 1536-byte blocks C1, C2, S1 and S2.
 
 use std::fmt;
 
@@ -15,22 +15,23 @@ use crate::core::wire::{Missing, Reader};
 /// └────────┴─────────┴──────────────────────┘
 /// ```
 ///
-/// RTMP calls the version field "zero"; whoever puts a digest among the random bytes fills it.
+/// RTMP 5.2.3 calls the version field "zero" and requires zero. Peers that put a digest into the
+/// random bytes set it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Block(Box<[u8; Self::LEN]>);
 
 impl Block {
-    /// How many bytes it has.
+    /// Length in bytes.
     pub const LEN: usize = 1536;
 
-    /// Random bytes only: a C2 or S2 that is going to be signed.
+    /// Creates a block of random bytes, for a C2 or S2 that is signed later.
     pub fn random(rng: &mut (impl Rng + ?Sized)) -> Self {
         let mut bytes = Box::new([0; Self::LEN]);
         rng.fill_bytes(bytes.as_mut_slice());
         Self(bytes)
     }
 
-    /// A C1 or S1: `time_ms` and `version`, then random bytes.
+    /// Creates a C1 or S1: `time_ms` and `version`, then random bytes.
     pub fn with_header(time_ms: u32, version: [u8; 4], rng: &mut (impl Rng + ?Sized)) -> Self {
         let mut block = Self::random(rng);
         block.put(0, time_ms.to_be_bytes());
@@ -38,39 +39,39 @@ impl Block {
         block
     }
 
-    /// Reads one; `what` names it.
+    /// Reads a block; `what` names it in the error.
     pub fn read(reader: &mut Reader<'_>, what: &'static str) -> Result<Self, Missing> {
         reader.array(what).map(Self::from)
     }
 
-    /// All its bytes.
+    /// Returns all bytes.
     pub fn as_bytes(&self) -> &[u8; Self::LEN] {
         &self.0
     }
 
-    /// The sender's clock in milliseconds, from wherever it counts.
+    /// Returns the sender's clock in milliseconds, with any origin.
     pub fn time_ms(&self) -> u32 {
         u32::from_be_bytes(self.field(0))
     }
 
-    /// The version field.
+    /// Returns the version field.
     pub fn version(&self) -> [u8; 4] {
         self.field(VERSION_AT)
     }
 
-    /// The `N` bytes at `position`, which is a constant or bounded by the layout; zeros behind the
-    /// end.
+    /// Returns the `N` bytes at `position`, which must be a constant or bounded by the layout.
+    /// Returns zeros beyond the end.
     pub(in crate::core::rtmp) fn field<const N: usize>(&self, position: usize) -> [u8; N] {
         let field = self.0.get(position..).and_then(<[u8]>::first_chunk);
         field.copied().unwrap_or([0; N])
     }
 
-    /// Writes `field` at `position`, which is a constant or bounded by the layout; nothing behind
-    /// the end.
+    /// Writes `field` at `position`, which must be a constant or bounded by the layout. Writes
+    /// nothing beyond the end.
     pub(in crate::core::rtmp) fn put<const N: usize>(&mut self, position: usize, field: [u8; N]) {
-        let place = self.0.get_mut(position..);
-        if let Some(place) = place.and_then(<[u8]>::first_chunk_mut) {
-            *place = field;
+        let target = self.0.get_mut(position..);
+        if let Some(target) = target.and_then(<[u8]>::first_chunk_mut) {
+            *target = field;
         }
     }
 }
@@ -90,5 +91,5 @@ impl fmt::Debug for Block {
     }
 }
 
-/// Where the version field stands.
+/// Position of the version field.
 const VERSION_AT: usize = 4;

@@ -1,7 +1,7 @@
-//! The digest that C1 and S1 may hold among their random bytes, and the signature that then ends C2
-//! and S2. No specification has them; servers of the Flash Media Server family ask for them.
+//! Digests in C1 and S1, and signatures in C2 and S2. They are not specified; servers of the Flash
+//! Media Server family require them.
 //!
-//! A block is time and version, then two areas, in the one or the other order ([`Scheme`]):
+//! A block consists of time and version, then two areas whose order depends on the [`Scheme`]:
 //!
 //! ```text
 //! digest area, 764 bytes                      key area, 764 bytes
@@ -11,8 +11,8 @@
 //! └────────┴──────┴───────────┴──────┘        └──────┴──────────────┴──────┴────────┘
 //! ```
 //!
-//! The sum of the four offset bytes says where in its area the digest stands. The digest is an
-//! HMAC-SHA256 over the block without the digest's own bytes.
+//! The sum of the four offset bytes gives the position of the digest in its area. The digest is an
+//! HMAC-SHA256 over the block without the 32 bytes of the digest.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -22,20 +22,20 @@ use super::{
     encryption::{SignatureCipher, dh::KEY_LEN},
 };
 
-/// The bytes of a digest, and of a signature.
+/// Length of a digest and of a signature.
 pub const DIGEST_LEN: usize = 32;
 
-/// The order of a block's two areas.
+/// The order of the two areas of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scheme {
-    /// The digest's area comes first: scheme 0, of plain rtmp.
+    /// Scheme 0, used by plain rtmp: the digest area is first.
     DigestFirst,
-    /// The key's area comes first: scheme 1, of encrypted sessions.
+    /// Scheme 1, used by encrypted sessions: the key area is first.
     KeyFirst,
 }
 
 impl Scheme {
-    /// The scheme that is not this one.
+    /// Returns the other scheme.
     pub fn other(self) -> Self {
         match self {
             Self::DigestFirst => Self::KeyFirst,
@@ -43,7 +43,7 @@ impl Scheme {
         }
     }
 
-    /// Where the digest of `block` stands: 12 to 739, or 776 to 1503.
+    /// Returns the position of the digest in `block`: 12 to 739, or 776 to 1503.
     pub fn digest_position(self, block: &Block) -> usize {
         let area = match self {
             Self::DigestFirst => FIRST_AREA_AT,
@@ -53,7 +53,7 @@ impl Scheme {
             .saturating_add(offset(block, area) % DIGEST_POSITIONS)
     }
 
-    /// Where the public key of `block` stands: 772 to 1403, or 8 to 639.
+    /// Returns the position of the public key in `block`: 772 to 1403, or 8 to 639.
     pub fn key_position(self, block: &Block) -> usize {
         let area = match self {
             Self::DigestFirst => SECOND_AREA_AT,
@@ -64,17 +64,17 @@ impl Scheme {
     }
 }
 
-/// Who made a block, and so with whose key it is signed.
+/// The sender of a block, which determines the key that signs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
-    /// C1 and C2.
+    /// The client, which sends C1 and C2.
     Client,
-    /// S1 and S2.
+    /// The server, which sends S1 and S2.
     Server,
 }
 
 impl Side {
-    /// The key of C1's or S1's digest.
+    /// Returns the key for the digest of C1 or S1.
     fn digest_key(self) -> &'static [u8] {
         match self {
             Self::Client => CLIENT_KEY,
@@ -82,13 +82,13 @@ impl Side {
         }
     }
 
-    /// The key behind C2's or S2's signature.
+    /// Returns the key for the signature of C2 or S2.
     fn signature_key(self) -> Vec<u8> {
         [self.digest_key(), KEY_SUFFIX].concat()
     }
 }
 
-/// Writes the digest of C1 or S1 to where `scheme` has it. Says what it wrote.
+/// Writes the digest of C1 or S1 at the position that `scheme` defines, and returns it.
 pub fn sign(block: &mut Block, scheme: Scheme, side: Side) -> [u8; DIGEST_LEN] {
     let position = scheme.digest_position(block);
     let digest = hmac_without_digest(block, position, side)
@@ -98,7 +98,7 @@ pub fn sign(block: &mut Block, scheme: Scheme, side: Side) -> [u8; DIGEST_LEN] {
     digest.into()
 }
 
-/// The digest of C1 or S1, if what stands where `scheme` has it is one.
+/// Returns the digest of C1 or S1 if it is valid at the position that `scheme` defines.
 pub fn verify(block: &Block, scheme: Scheme, side: Side) -> Option<[u8; DIGEST_LEN]> {
     let position = scheme.digest_position(block);
     let digest = block.field(position);
@@ -106,16 +106,18 @@ pub fn verify(block: &Block, scheme: Scheme, side: Side) -> Option<[u8; DIGEST_L
     authentic.is_ok().then_some(digest)
 }
 
-/// The digest of C1 or S1 at either place, `first` looked at first.
+/// Finds the digest of C1 or S1 with either scheme, trying `first` first.
 ///
-/// The version field is not asked: servers sign and leave it at zero, or fill it and do not sign.
+/// The version field is ignored: some servers send a digest with version 0, and others set a
+/// version without a digest.
 pub fn find(block: &Block, first: Scheme, side: Side) -> Option<(Scheme, [u8; DIGEST_LEN])> {
     [first, first.other()]
         .into_iter()
         .find_map(|scheme| Some((scheme, verify(block, scheme, side)?)))
 }
 
-/// Signs a C2 or S2: its last 32 bytes answer `peer_digest`, the digest of the peer's S1 or C1.
+/// Signs a C2 or S2: the last 32 bytes are computed from `peer_digest`, the digest of the peer's S1
+/// or C1.
 pub fn sign_reply(
     block: &mut Block,
     peer_digest: &[u8; DIGEST_LEN],
@@ -125,8 +127,8 @@ pub fn sign_reply(
     block.put(SIGNATURE_AT, signature(block, peer_digest, side, cipher));
 }
 
-/// Whether C2 or S2 is signed by `side` in answer to `digest`, that of the other side's S1 or C1.
-/// Anybody can make the signature, so that there is nothing to be learnt from the time it takes.
+/// Returns true if C2 or S2 is signed by `side` for `digest`, the digest of the other side's S1 or
+/// C1. The keys are public, so the comparison does not need constant time.
 pub fn verify_reply(
     block: &Block,
     digest: &[u8; DIGEST_LEN],
@@ -136,14 +138,14 @@ pub fn verify_reply(
     block.field(SIGNATURE_AT) == signature(block, digest, side, cipher)
 }
 
-/// HMAC-SHA256.
+/// Returns the HMAC-SHA256 of `bytes`.
 pub(in crate::core::rtmp) fn hmac_sha256(key: &[u8], bytes: &[u8]) -> [u8; DIGEST_LEN] {
     let mut mac = hmac(key);
     mac.update(bytes);
     mac.finalize().into_bytes().into()
 }
 
-/// The last 32 bytes of C2 or S2, made of all before them.
+/// Returns the last 32 bytes of C2 or S2, computed from the bytes before them.
 fn signature(
     block: &Block,
     peer_digest: &[u8; DIGEST_LEN],
@@ -157,12 +159,12 @@ fn signature(
     signature
 }
 
-/// The key of one signature, made of the digest that it answers.
+/// Returns the key of one signature, derived from the digest that it answers.
 fn reply_key(digest: &[u8; DIGEST_LEN], side: Side) -> [u8; DIGEST_LEN] {
     hmac_sha256(&side.signature_key(), digest)
 }
 
-/// All of C1 or S1 but the 32 bytes at `position`.
+/// Returns the MAC over C1 or S1 without the 32 bytes at `position`.
 fn hmac_without_digest(block: &Block, position: usize, side: Side) -> Hmac<Sha256> {
     let bytes = block.as_bytes();
     let digest_end = position.saturating_add(DIGEST_LEN);
@@ -172,51 +174,50 @@ fn hmac_without_digest(block: &Block, position: usize, side: Side) -> Hmac<Sha25
     mac
 }
 
-/// The sum of the four bytes at `position`.
+/// Returns the sum of the four bytes at `position`.
 fn offset(block: &Block, position: usize) -> usize {
     let bytes: [u8; OFFSET_LEN] = block.field(position);
     bytes.map(usize::from).iter().sum()
 }
 
-#[allow(
-    clippy::expect_used,
-    reason = "HMAC hashes or pads a key of any length"
-)]
+#[allow(clippy::expect_used, reason = "HMAC accepts keys of any length")]
 fn hmac(key: &[u8]) -> Hmac<Sha256> {
-    Hmac::new_from_slice(key).expect("a key of any length")
+    Hmac::new_from_slice(key).expect("HMAC accepts keys of any length")
 }
 
-/// The key of C1's digest; with [`KEY_SUFFIX`] behind it, 62 bytes, that of C2's signature.
+/// Key of C1's digest. Followed by [`KEY_SUFFIX`] (62 bytes in total) it is the key of C2's
+/// signature.
 const CLIENT_KEY: &[u8] = b"Genuine Adobe Flash Player 001";
 
-/// The key of S1's digest; with [`KEY_SUFFIX`] behind it, 68 bytes, that of S2's signature.
+/// Key of S1's digest. Followed by [`KEY_SUFFIX`] (68 bytes in total) it is the key of S2's
+/// signature.
 const SERVER_KEY: &[u8] = b"Genuine Adobe Flash Media Server 001";
 
-/// What both names are followed by in the keys of the signatures.
+/// Suffix of both keys for the signatures.
 const KEY_SUFFIX: &[u8] = &[
     0xf0, 0xee, 0xc2, 0x4a, 0x80, 0x68, 0xbe, 0xe8, 0x2e, 0x00, 0xd0, 0xd1, 0x02, 0x9e, 0x7e, 0x57,
     0x6e, 0xec, 0x5d, 0x2d, 0x29, 0x80, 0x6f, 0xab, 0x93, 0xb8, 0xe6, 0x36, 0xcf, 0xeb, 0x31, 0xae,
 ];
 
-/// The area behind time and version.
+/// Position of the first area, after time and version.
 const FIRST_AREA_AT: usize = 8;
 
-/// The area behind that.
+/// Position of the second area.
 const SECOND_AREA_AT: usize = FIRST_AREA_AT + AREA_LEN;
 
-/// The bytes of an area.
+/// Length of an area.
 const AREA_LEN: usize = 764;
 
-/// The bytes whose sum says where in its area a digest or a key stands.
+/// Length of the offset field whose byte sum gives a position.
 const OFFSET_LEN: usize = 4;
 
-/// How many positions that sum chooses among: 728, though a digest would fit in one more.
+/// Number of positions of a digest: 728, although one more would fit.
 const DIGEST_POSITIONS: usize = AREA_LEN - OFFSET_LEN - DIGEST_LEN;
 
-/// How many positions another such sum chooses among: 632, and a key would fit in one more.
+/// Number of positions of a key: 632, although one more would fit.
 const KEY_POSITIONS: usize = AREA_LEN - OFFSET_LEN - KEY_LEN;
 
-/// The signature ends C2 and S2.
+/// Position of the signature in C2 and S2.
 const SIGNATURE_AT: usize = Block::LEN - DIGEST_LEN;
 
 #[cfg(test)]
@@ -225,7 +226,7 @@ mod tests {
 
     use super::*;
 
-    /// Time 0, version 128.0.3.2, then the low bytes of 7 i + 3.
+    /// A block with time 0 and version 128.0.3.2, filled with the low bytes of 7 i + 3.
     fn example() -> Block {
         let mut block = Block::from(std::array::from_fn(|i| (7 * i + 3) as u8));
         block.put(0, [0, 0, 0, 0, 0x80, 0, 3, 2]);
@@ -237,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn digests_of_the_example() {
+    fn digest_vectors_match() {
         #[rustfmt::skip]
         let vectors = [
             (Scheme::DigestFirst, Side::Client, 290, 1106, "3a300283d26241ff690395630139d5faeaf77ea5816e622ce3b1e9aa648822f0"),
@@ -256,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn signatures_of_the_example() {
+    fn signature_vectors_match() {
         #[rustfmt::skip]
         let vectors = [
             (Side::Client, "1a1379dcc7a414db0fa8595cd145052fde9dd6296dbdb97dcb3fcf72904e4a73",
@@ -275,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn positions_reach_the_borders_of_their_area_and_no_further() {
+    fn digest_positions_stay_within_their_area() {
         // The four bytes sum to 0, 727, 728 and 1020.
         let offsets = [
             [0; 4],
@@ -304,21 +305,21 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn a_digest_stands_inside_its_area(bytes: [u8; Block::LEN]) {
+        fn digest_lies_inside_its_area(bytes: [u8; Block::LEN]) {
             let block = Block::from(bytes);
             prop_assert!((12..=739).contains(&Scheme::DigestFirst.digest_position(&block)));
             prop_assert!((776..=1503).contains(&Scheme::KeyFirst.digest_position(&block)));
         }
 
         #[test]
-        fn a_key_stands_inside_its_area(bytes: [u8; Block::LEN]) {
+        fn key_lies_inside_its_area(bytes: [u8; Block::LEN]) {
             let block = Block::from(bytes);
             prop_assert!((772..=1403).contains(&Scheme::DigestFirst.key_position(&block)));
             prop_assert!((8..=639).contains(&Scheme::KeyFirst.key_position(&block)));
         }
 
         #[test]
-        fn what_was_signed_is_found(bytes: [u8; Block::LEN], key_first: bool, server: bool) {
+        fn signed_digest_is_found(bytes: [u8; Block::LEN], key_first: bool, server: bool) {
             let scheme = if key_first { Scheme::KeyFirst } else { Scheme::DigestFirst };
             let (side, other_side) = if server {
                 (Side::Server, Side::Client)
@@ -335,7 +336,7 @@ mod tests {
         }
 
         #[test]
-        fn one_changed_byte_breaks_a_digest_and_a_signature(
+        fn one_changed_byte_invalidates_digest_and_signature(
             bytes: [u8; Block::LEN],
             at in 0..Block::LEN,
             flip in 1..=u8::MAX,

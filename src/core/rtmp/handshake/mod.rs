@@ -1,26 +1,27 @@
-//! C0 … S2 as a state machine (RTMP 5.2).
+//! The client side of the handshake as a state machine (RTMP 5.2).
 //!
 //! ```text
 //! client                       server
-//!   │── C0 C1 ───────────────────▶│   at once
+//!   │── C0 C1 ───────────────────▶│   immediately
 //!   │◀─────────────────── S0 S1 S2│
-//!   │── C2 ──────────────────────▶│   when all of that is here: one server throws away whatever
+//!   │── C2 ──────────────────────▶│   after S0, S1 and S2: one server discards everything that
 //!   │── chunks                    │   follows C1 in the same read
 //! ```
 //!
-//! C1 holds a [`digest`] unless that is switched off. A server that knows digests puts one into S1,
-//! and C2 is then signed; to any other server the same C1 is random bytes, and C2 is a copy of S1.
+//! C1 contains a [`digest`] unless [`Mode::Plain`] is chosen. A server that supports digests puts
+//! one into S1, and C2 is then signed. To any other server C1 is random bytes, and C2 is a copy of
+//! S1.
 //!
-//! S0 says what kind of handshake it is:
+//! S0 selects the kind of handshake:
 //!
 //! | C0 | S0 | then |
 //! | --- | --- | --- |
-//! | 3 | 3 | the session is in the clear, signed or not |
-//! | 6 | 6, 8, 9 | it is encrypted; the signatures as they are, or enciphered with XTEA or Blowfish |
-//! | 6 | 3 | the server does not encrypt, whether it signs or not |
+//! | 3 | 3 | plain session, with or without digests |
+//! | 6 | 6, 8, 9 | encrypted session; the signatures are plain, or encrypted with XTEA or Blowfish |
+//! | 6 | 3 | the server does not encrypt, with or without digests |
 //!
-//! For an [`encryption`], C1 and S1 hold a public key each beside their digests. Nothing of the
-//! handshake itself is encrypted, and everything behind C2 and S2 is.
+//! For [`encryption`], C1 and S1 also contain public keys. The handshake itself is sent in the
+//! clear; everything after C2 and S2 is encrypted.
 
 pub mod block;
 pub mod digest;
@@ -38,29 +39,29 @@ use self::{
 };
 use crate::core::wire::{Missing, Reader};
 
-/// Which handshake the client offers and accepts.
+/// The handshake that the client offers and accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mode {
-    /// Offers a digest, and goes on as plain on the same connection if S1 holds none.
+    /// Offers a digest, and continues as plain on the same connection if S1 contains none.
     #[default]
     Auto,
-    /// Offers none, looks for none.
+    /// Neither offers a digest nor looks for one.
     Plain,
-    /// Offers a digest, and fails if S1 holds none.
+    /// Offers a digest, and fails if S1 contains none.
     Digest,
 }
 
-/// The client's side of one handshake.
+/// The client side of one handshake.
 #[derive(Debug)]
 pub struct Handshake {
     mode: Mode,
     encryption: Encryption,
-    /// Our half of an encryption, where one was asked for.
+    /// The key pair of the client, if encryption was requested.
     key_pair: Option<KeyPair>,
     c1: Block,
-    /// Where C1's digest stands, and the digest, where one was offered.
+    /// The scheme and the digest of C1, if a digest was offered.
     c1_digest: Option<(Scheme, [u8; DIGEST_LEN])>,
-    /// Random, until S1 says what it has to be.
+    /// Random bytes until S1 determines the content.
     c2: Block,
     outbox: BytesMut,
     summary: Option<Summary>,
@@ -68,8 +69,8 @@ pub struct Handshake {
 }
 
 impl Handshake {
-    /// Starts with C0 and C1 to be sent. `time_ms` is the client's clock, from wherever it counts.
-    /// Where an encryption is asked for, a digest is offered whatever `mode` says.
+    /// Starts a handshake with C0 and C1 ready to be sent. `time_ms` is the client's clock, with
+    /// any origin. If encryption is requested, a digest is offered regardless of `mode`.
     pub fn new(
         mode: Mode,
         encryption: Encryption,
@@ -104,18 +105,21 @@ impl Handshake {
         }
     }
 
-    /// Appends what is to be sent to `out`: 1537 bytes after [`Handshake::new`], 1536 once
-    /// [`Handshake::receive`] says [`Progress::Done`], else nothing.
+    /// Appends the bytes to send to `out`: 1537 bytes after [`Handshake::new`], 1536 bytes once
+    /// [`Handshake::receive`] has returned [`Progress::Done`], and nothing otherwise.
     pub fn poll_transmit(&mut self, out: &mut BytesMut) {
         out.extend_from_slice(&self.outbox);
         self.outbox.clear();
     }
 
-    /// Takes S0, S1 and S2, 3073 bytes, once all of them are in the inbox; what follows stays there.
-    /// Call it whenever bytes were added. When it is done, further calls take nothing and say the
-    /// same.
+    /// Consumes S0, S1 and S2 (3073 bytes) once the inbox contains all of them; later bytes stay in
+    /// the inbox. Call it whenever bytes were added. After completion, further calls consume
+    /// nothing and return the same result.
     ///
-    /// Anything but RTMP is an error with its first bytes. After an error the connection is of no use.
+    /// # Errors
+    ///
+    /// An answer that is not RTMP is reported as soon as its first bytes show it. After an error
+    /// the connection cannot be used.
     pub fn receive(&mut self, inbox: &mut BytesMut) -> Result<Progress, Error> {
         if let Some(summary) = self.summary {
             return Ok(Progress::Done(summary));
@@ -143,14 +147,14 @@ impl Handshake {
         Ok(Progress::Done(summary))
     }
 
-    /// What everything behind C2 and S2 is encrypted with, once the handshake is done and if it is
-    /// encrypted at all. They are handed out once.
+    /// Returns the ciphers for everything after C2 and S2, if the handshake is complete and the
+    /// session is encrypted. Only the first call returns them.
     pub fn take_ciphers(&mut self) -> Option<Ciphers> {
         self.ciphers.take()
     }
 
-    /// Tells from S0 what follows, or that it is nothing that a server of RTMP sends, as early as the
-    /// bytes that are here can tell it.
+    /// Determines the kind of reply from S0, or an error as soon as the first bytes rule out RTMP.
+    /// Returns `None` if more bytes are needed.
     fn classify_reply(&self, inbox: &[u8]) -> Result<Option<Reply>, Error> {
         match inbox {
             [] | [TLS_ALERT | TLS_HANDSHAKE] => Ok(None),
@@ -172,10 +176,10 @@ impl Handshake {
         }
     }
 
-    /// Chooses C2 and looks at S2.
+    /// Builds C2 and checks S2.
     fn finish_plain(&mut self, s1: &Block, s2: &Block) -> Result<Summary, Error> {
         if self.encryption == Encryption::AllowPlain {
-            warn!("the server does not encrypt, all that follows goes in the clear");
+            warn!("the server does not encrypt: the session continues in the clear");
         }
         let digests = self.find_digests(s1);
         let server_signature = match &digests {
@@ -192,7 +196,7 @@ impl Handshake {
         Ok(summarize(s1, digest, server_signature))
     }
 
-    /// Agrees on keys. A server that is not the one that C1 went to is not spoken to.
+    /// Agrees on keys. A server that cannot sign C1's digest is rejected.
     fn finish_encrypted(
         &mut self,
         s1: &Block,
@@ -215,14 +219,15 @@ impl Handshake {
         })
     }
 
-    /// The digests of C1 and S1, where both have one. S1's is looked for first where C1 has its client_digest.
+    /// Returns the digests of C1 and S1 if both have one. S1 is searched first with the scheme of
+    /// C1.
     fn find_digests(&self, s1: &Block) -> Option<([u8; DIGEST_LEN], ServerDigest)> {
         let (scheme, client_digest) = self.c1_digest?;
         let (scheme, bytes) = digest::find(s1, scheme, Side::Server)?;
         Some((client_digest, ServerDigest { scheme, bytes }))
     }
 
-    /// Signs C2 and says whether S2 is signed too.
+    /// Signs C2 and checks the signature of S2.
     fn sign(
         &mut self,
         s2: &Block,
@@ -238,101 +243,104 @@ impl Handshake {
         ServerSignature::Wrong
     }
 
-    /// ERR: a peer whose S2 is not an exact echo must not be rejected.
+    /// A peer whose S2 is not an exact echo of C1 must not be rejected, although RTMP 5.2.4
+    /// requires the echo: many servers send random bytes.
     fn check_echo(&self, s2: &Block) -> ServerSignature {
         if *s2 != self.c1 {
-            debug!(?s2, "S2 is no echo of C1");
+            debug!(?s2, "S2 is not an echo of C1");
         }
         ServerSignature::Absent
     }
 }
 
-/// What S0 announces.
+/// The kind of reply that S0 announces.
 #[derive(Debug, Clone, Copy)]
 enum Reply {
     Plain,
     Encrypted(SignatureCipher),
 }
 
-/// How far [`Handshake::receive`] came.
+/// The state after [`Handshake::receive`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
-    /// S2 is not all here yet.
+    /// S2 has not arrived completely.
     NeedsMore,
-    /// C2 is to be sent; chunks may follow it at once, and the inbox goes on with the server's.
+    /// C2 is ready to be sent and chunks may follow it. The inbox starts with the server's first
+    /// chunk.
     Done(Summary),
 }
 
-/// What a handshake came to.
+/// The result of a handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Summary {
-    /// The digest of S1; `None` if it has none, or if none was offered to it.
+    /// The digest of S1; `None` if S1 has none or none was offered.
     pub digest: Option<ServerDigest>,
-    /// The version field of S1, which does not say whether there is a digest.
+    /// The version field of S1. It does not indicate whether S1 has a digest.
     pub server_version: [u8; 4],
-    /// What S2 ends with.
+    /// The check of the signature in S2.
     pub server_signature: ServerSignature,
-    /// The last 32 bytes of S1: the key of the proof that SWF verification asks for.
+    /// The last 32 bytes of S1, which are the key for the answer to SWF verification.
     pub s1_tail: [u8; 32],
-    /// How the signatures of an encrypted session are enciphered; `None` if it goes in the clear.
+    /// The cipher of the signatures in an encrypted session; `None` for a plain session.
     pub encryption: Option<SignatureCipher>,
-    /// Whether the secret of an encrypted session begins with a zero byte, as one in 256 does. Some
-    /// servers leave that byte out, and make other keys of what remains: what follows makes no sense
-    /// then, to neither side, and a handshake with fresh keys is the way out.
+    /// Whether the peers may have derived different keys: the shared secret starts with a zero byte
+    /// (1 in 256 sessions), and some servers drop that byte. Neither side can then decode the
+    /// other, and a new handshake with fresh keys is the remedy.
     pub keys_may_differ: bool,
 }
 
 /// A verified digest of S1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ServerDigest {
-    /// Where it was found.
+    /// The scheme with which the digest was found.
     pub scheme: Scheme,
-    /// The digest itself.
+    /// The digest.
     pub bytes: [u8; DIGEST_LEN],
 }
 
-/// Whether S2 is signed in answer to C1's digest.
+/// The check of S2 against the digest of C1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServerSignature {
-    /// It is.
+    /// S2 is signed.
     Verified,
-    /// S1 has a digest, but the signature of S2 is not the one that goes with it. Nothing that a
-    /// plain session depends on.
+    /// S1 has a digest, but the signature of S2 is wrong. A plain session does not depend on it.
     Wrong,
-    /// S1 has no digest, so S2 is taken for an echo.
+    /// S1 has no digest, so S2 is expected to be an echo.
     Absent,
 }
 
-/// An answer to C0 and C1 that no session can follow.
+/// A reply to C0 and C1 that rules out a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Error {
-    /// HTTP: a web server, or a proxy that refuses.
-    #[error("server answered in HTTP, not in RTMP")]
+    /// The reply is HTTP: a web server, or a proxy that refuses the connection.
+    #[error("server answered with HTTP instead of RTMP")]
     Http,
-    /// A TLS record: the server wants rtmps.
-    #[error("server answered in TLS, not in RTMP")]
+    /// The reply is a TLS record: the server expects rtmps.
+    #[error("server answered with TLS instead of RTMP")]
     Tls,
-    /// S0 is another version than C0 (RTMP 5.2.2).
-    #[error("server answered with handshake version {0} ({0:#04x}), not 3")]
+    /// S0 is not the version of C0 (RTMP 5.2.2).
+    #[error("server answered with handshake version {0} ({0:#04x}) instead of 3")]
     Version(u8),
-    /// An S0 that is neither 3 nor an encrypted handshake that is known.
-    #[error("server answered with handshake type {0} ({0:#04x}); 6, 8 and 9 are known")]
+    /// S0 is neither 3 nor a known type of encrypted handshake.
+    #[error(
+        "server answered with unknown handshake type {0} ({0:#04x}); known types are 6, 8 and 9"
+    )]
     Type(u8),
-    /// [`Encryption::Required`], and S0 is 3.
+    /// S0 is 3 although [`Encryption::Required`] was requested.
     #[error("server does not encrypt: it answered with a plain handshake")]
     NotEncrypted,
-    /// [`Mode::Digest`] or an encrypted handshake, and S1 has no valid digest.
+    /// S1 has no valid digest, which [`Mode::Digest`] and encryption require.
     #[error("server answered without a valid handshake digest")]
     NoDigest,
-    /// An encrypted handshake, and S2 does not answer C1's digest.
-    #[error("server's handshake signature is wrong")]
+    /// S2 of an encrypted handshake does not sign C1's digest.
+    #[error("server's handshake signature is invalid")]
     Signature,
-    /// An encrypted handshake, and S1 holds a number that is not safe to use as a public key.
+    /// S1 of an encrypted handshake contains an unsafe public key.
     #[error("server's public key is invalid")]
     PublicKey,
 }
 
-/// S1 and S2, if all of them is here.
+/// Reads S1 and S2 if both are complete.
 fn read_reply(inbox: &[u8]) -> Result<(Block, Block), Missing> {
     let mut reader = Reader::new(inbox);
     reader.u8("S0")?;
@@ -359,26 +367,26 @@ fn summarize(
 /// C0 and S0 of RTMP (RTMP 5.2.2).
 const PLAIN: u8 = 3;
 
-/// C0 of an encrypted session. S0 is this or another one, as the server chooses.
+/// C0 of an encrypted session. The server chooses S0.
 const ENCRYPTED: u8 = 6;
 
-/// S0, S1 and S2.
+/// Length of S0, S1 and S2.
 const REPLY_LEN: usize = 1 + 2 * Block::LEN;
 
-/// The version field of a C1 without a digest.
+/// Version field of a C1 without a digest. RTMP 5.2.3: the field must be zero.
 const PLAIN_C1_VERSION: [u8; 4] = [0, 0, 0, 0];
 
-/// The version field of a C1 with one. Servers look for a digest only where it is not zero.
+/// Version field of a C1 with a digest. Servers look for a digest only if it is not zero.
 const DIGEST_C1_VERSION: [u8; 4] = [10, 0, 45, 2];
 
-/// The version field of a C1 with a digest and a public key.
+/// Version field of a C1 with a digest and a public key.
 const ENCRYPTED_C1_VERSION: [u8; 4] = [128, 0, 3, 2];
 
-/// How an answer in HTTP begins.
+/// Start of an HTTP response.
 const HTTP: &[u8] = b"HTTP/";
 
-/// The content types of a TLS record that can be the first one from a server, and the version byte
-/// that follows in all of SSL 3.0 … TLS 1.3.
+/// Content types of a TLS record that a server can send first, and the major version byte of SSL
+/// 3.0 to TLS 1.3.
 const TLS_ALERT: u8 = 0x15;
 const TLS_HANDSHAKE: u8 = 0x16;
 const TLS_MAJOR_VERSION: u8 = 3;

@@ -1,4 +1,4 @@
-//! Aggregate messages: many in one (RTMP 7.1.6).
+//! Aggregate messages: several messages in one (RTMP 7.1.6).
 
 use tracing::debug;
 
@@ -8,18 +8,19 @@ use crate::core::{
     wire::{Missing, Reader},
 };
 
-/// The audio, video and data messages inside an aggregate (RTMP 7.1.6), which is laid out like the
-/// tags of an FLV file:
+/// Iterator over the audio, video and data messages inside an aggregate (RTMP 7.1.6). The payload
+/// has the layout of FLV tags:
 ///
 /// ```text
 /// ┌──────┬────────┬───────────┬────────────┬───────────┬─────────┬──────────────┐
-/// │ type │ length │ timestamp │ bits 24-31 │ stream id │ payload │ back pointer │ …
+/// │ type │ length │ timestamp │ bits 24-31 │ stream id │ payload │ PrevTagSize  │ …
 /// │  1   │   3    │     3     │     1      │     3     │ length  │      4       │
 /// └──────┴────────┴───────────┴────────────┴───────────┴─────────┴──────────────┘
 /// ```
 ///
-/// Their message stream is the aggregate's, whatever the stream id says. A last one that is cut
-/// short is dropped; the back pointer behind the last one may be absent.
+/// RTMP 7.1.6: the message stream id of the aggregate overrides the ids of the sub-messages. A
+/// truncated last sub-message is dropped. The PreviousTagSize after the last sub-message may be
+/// missing.
 #[derive(Debug, Clone)]
 pub struct Aggregate<'a> {
     rest: Reader<'a>,
@@ -27,17 +28,17 @@ pub struct Aggregate<'a> {
     offset_ms: Option<u32>,
 }
 
-/// An aggregate that is taken apart message by message.
+/// Splits an owned aggregate into messages, one per call.
 #[derive(Debug)]
 pub struct AggregateUnpacker {
     aggregate: Message,
-    /// Bytes not yet looked at.
+    /// Length of the part of the payload that has not been read.
     rest_len: usize,
     offset_ms: Option<u32>,
 }
 
 impl AggregateUnpacker {
-    /// At the first part.
+    /// Starts at the first sub-message of `aggregate`.
     pub fn new(aggregate: Message) -> Self {
         Self {
             rest_len: aggregate.payload.len(),
@@ -46,8 +47,8 @@ impl AggregateUnpacker {
         }
     }
 
-    /// The next part as a message of its own, in a payload that `take_payload` gives for so many
-    /// bytes.
+    /// Returns the next sub-message as a message with its own payload. `take_payload` provides an
+    /// empty payload for a message of the given length.
     pub fn next_message(&mut self, take_payload: impl FnOnce(usize) -> Payload) -> Option<Message> {
         let taken = self.aggregate.payload.len().saturating_sub(self.rest_len);
         let rest = self.aggregate.payload.get(taken..)?;
@@ -69,7 +70,7 @@ impl AggregateUnpacker {
         })
     }
 
-    /// The aggregate's own payload, for the pool.
+    /// Returns the payload of the aggregate for reuse.
     pub fn into_payload(self) -> Payload {
         self.aggregate.payload
     }
@@ -80,14 +81,14 @@ impl AggregateUnpacker {
 pub struct SubMessage<'a> {
     /// Audio, video or data.
     pub kind: Kind,
-    /// On the aggregate's clock.
+    /// The time on the clock of the aggregate's message stream.
     pub timestamp: Timestamp,
-    /// The message's bytes.
+    /// The payload.
     pub payload: &'a [u8],
 }
 
 impl<'a> Aggregate<'a> {
-    /// Of the aggregate's payload and timestamp.
+    /// Reads the sub-messages of an aggregate with this payload and timestamp.
     pub fn new(payload: &'a [u8], timestamp: Timestamp) -> Self {
         Self {
             rest: Reader::new(payload),
@@ -108,7 +109,8 @@ impl<'a> Aggregate<'a> {
         )?;
         let previous_tag_size_len = self.rest.len().min(PREVIOUS_TAG_SIZE_LEN);
         self.rest.take(previous_tag_size_len, "PreviousTagSize")?;
-        // The first one is due at the aggregate's own time.
+        // RTMP 7.1.6: the difference between the timestamps of the aggregate and of the first
+        // sub-message is the offset of all sub-messages.
         let offset_ms = *self
             .offset_ms
             .get_or_insert_with(|| self.timestamp.0.wrapping_sub(time_ms));
@@ -127,7 +129,9 @@ impl<'a> Iterator for Aggregate<'a> {
         while !self.rest.is_empty() {
             match self.read() {
                 Ok(message) if KINDS_IN_AGGREGATES.contains(&message.kind) => return Some(message),
-                Ok(message) => debug!(kind = %message.kind, "skipped inside an aggregate"),
+                Ok(message) => {
+                    debug!(kind = %message.kind, "message type skipped inside an aggregate")
+                }
                 Err(missing) => {
                     debug!("aggregate {missing}");
                     self.rest = Reader::new(&[]);
@@ -138,13 +142,14 @@ impl<'a> Iterator for Aggregate<'a> {
     }
 }
 
-/// The bits of an FLV tag's first byte that are the type (FLV E.4.1).
+/// The bits of the first byte of an FLV tag that hold the type (FLV E.4.1).
 const KIND_BITS: u8 = 0x1F;
 
-/// What an aggregate may carry; an aggregate inside an aggregate is not opened.
+/// Message types accepted inside an aggregate. A nested aggregate is skipped, so that nesting
+/// cannot cause recursion.
 const KINDS_IN_AGGREGATES: [Kind; 4] = [Kind::AUDIO, Kind::VIDEO, Kind::DATA_AMF3, Kind::DATA];
 
-/// Length of the number behind each sub-message, which nobody needs.
+/// Length of the PreviousTagSize field after each sub-message. Its value is not used.
 const PREVIOUS_TAG_SIZE_LEN: usize = 4;
 
 #[cfg(test)]
@@ -153,7 +158,7 @@ mod tests {
     use crate::core::rtmp::message::tests::{from_hex, number, vectors};
 
     #[test]
-    fn aggregate_vectors() {
+    fn aggregate_vectors_decode_as_expected() {
         let vectors = vectors("aggregate");
         assert_eq!(vectors.len(), 5);
         for vector in vectors {
@@ -181,7 +186,7 @@ mod tests {
         }
     }
 
-    /// Cut anywhere, an aggregate gives the messages that are whole.
+    /// Checks that an aggregate truncated at any byte yields its complete messages.
     fn check_aggregate_cuts(bytes: &[u8], timestamp: Timestamp, messages: &[SubMessage<'_>]) {
         for cut in 0..bytes.len() {
             let mut end = 0;
@@ -197,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn an_aggregate_inside_an_aggregate_is_skipped_and_still_sets_the_clock() {
+    fn nested_aggregate_is_skipped_but_sets_the_time_offset() {
         #[rustfmt::skip]
         let bytes = [
             0x36, 0, 0, 1, 0, 0, 100, 0, 0, 0, 0, 0xAA, 0, 0, 0, 12, // filtered, type 22, at 100

@@ -1,24 +1,24 @@
-//! The payloads of control messages (RTMP 5.4, 7.1.7).
+//! Payloads of protocol control messages (RTMP 5.4) and user control messages (RTMP 7.1.7).
 
 use crate::core::wire::{Missing, Reader};
 
-/// The largest chunk payload from here on, 1 to 0x7FFF_FFFF bytes (RTMP 5.4.1).
+/// Set Chunk Size: the largest chunk payload from now on, 1 to 0x7FFF_FFFF bytes (RTMP 5.4.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SetChunkSize(pub u32);
 
 impl SetChunkSize {
-    /// Reads the four bytes, whatever the size.
+    /// Reads the four bytes without checking the range.
     pub fn read(payload: &[u8]) -> Result<Self, Missing> {
         Reader::new(payload).u32("chunk size").map(Self)
     }
 
-    /// The message's payload.
+    /// Returns the message payload.
     pub const fn to_bytes(self) -> [u8; 4] {
         self.0.to_be_bytes()
     }
 }
 
-/// The chunk stream whose unfinished message is to be dropped (RTMP 5.4.2).
+/// Abort Message: the chunk stream whose unfinished message must be dropped (RTMP 5.4.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Abort(pub u32);
 
@@ -28,20 +28,23 @@ impl Abort {
         Reader::new(payload).u32("chunk stream id").map(Self)
     }
 
-    /// The message's payload.
+    /// Returns the message payload.
     pub const fn to_bytes(self) -> [u8; 4] {
         self.0.to_be_bytes()
     }
 }
 
-/// Bytes received so far, modulo 2^32 (RTMP 5.4.3).
+/// Acknowledgement: the number of bytes received so far, modulo 2^32 (RTMP 5.4.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Acknowledgement(pub u32);
 
 impl Acknowledgement {
-    /// After `bytes` were received in all.
+    /// Returns the acknowledgement for a total of `bytes` received.
     pub const fn of_total(bytes: u64) -> Self {
-        #[expect(clippy::cast_possible_truncation, reason = "modulo 2^32")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "RTMP 5.4.3: the sequence number is modulo 2^32"
+        )]
         Self(bytes as u32)
     }
 
@@ -50,13 +53,14 @@ impl Acknowledgement {
         Reader::new(payload).u32("sequence number").map(Self)
     }
 
-    /// The message's payload.
+    /// Returns the message payload.
     pub const fn to_bytes(self) -> [u8; 4] {
         self.0.to_be_bytes()
     }
 }
 
-/// After how many bytes the other end wants an [`Acknowledgement`] (RTMP 5.4.4).
+/// Window Acknowledgement Size: the number of bytes after which the sender of this message expects
+/// an [`Acknowledgement`] (RTMP 5.4.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WindowAcknowledgementSize(pub u32);
 
@@ -68,23 +72,24 @@ impl WindowAcknowledgementSize {
             .map(Self)
     }
 
-    /// The message's payload.
+    /// Returns the message payload.
     pub const fn to_bytes(self) -> [u8; 4] {
         self.0.to_be_bytes()
     }
 }
 
-/// How many bytes we may have sent and not yet seen acknowledged (RTMP 5.4.5).
+/// Set Peer Bandwidth: the number of bytes that the receiver of this message may have sent without
+/// an acknowledgement (RTMP 5.4.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SetPeerBandwidth {
     /// The window in bytes.
     pub window: u32,
-    /// 0 hard, 1 soft, 2 dynamic; some servers leave it out.
+    /// The limit type: 0 hard, 1 soft, 2 dynamic. Some servers omit it.
     pub limit: Option<u8>,
 }
 
 impl SetPeerBandwidth {
-    /// Reads four bytes, and a fifth if there is one.
+    /// Reads four bytes, and the fifth if it exists.
     pub fn read(payload: &[u8]) -> Result<Self, Missing> {
         let mut reader = Reader::new(payload);
         Ok(Self {
@@ -93,7 +98,7 @@ impl SetPeerBandwidth {
         })
     }
 
-    /// The message's payload.
+    /// Returns the message payload.
     pub fn to_bytes(self) -> Vec<u8> {
         let mut bytes = self.window.to_be_bytes().to_vec();
         bytes.extend(self.limit);
@@ -101,46 +106,46 @@ impl SetPeerBandwidth {
     }
 }
 
-/// An event and its data (RTMP 6.2, 7.1.7); the numbers that no document explains are those which
-/// servers send.
+/// A user control event and its data (RTMP 6.2, 7.1.7). Events above 7 are not specified; they are
+/// numbers that servers send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UserControl {
-    /// 0: the message stream can be used; after a seek, data comes again.
+    /// 0: the message stream can be used; after a seek, media follows again.
     StreamBegin(u32),
-    /// 1: nothing more to play on the message stream, or a seek is under way.
+    /// 1: the message stream has no more media, or a seek is in progress.
     StreamEof(u32),
-    /// 2: the live source is silent.
+    /// 2: the live source sends nothing at the moment.
     StreamDry(u32),
-    /// 3: the client's buffer.
+    /// 3: the length of the client's buffer.
     SetBufferLength {
         /// The message stream.
         stream: u32,
-        /// How much of it the client buffers.
+        /// The buffer length in milliseconds.
         buffer_ms: u32,
     },
-    /// 4: the message stream plays a recording.
+    /// 4: the message stream plays a recorded stream.
     StreamIsRecorded(u32),
-    /// 6: to be answered with the same number.
+    /// 6: a ping; the answer repeats its number.
     PingRequest(u32),
-    /// 7: the number of the request.
+    /// 7: the answer to a ping, with the number of the request.
     PingResponse(u32),
-    /// 26: the server wants to know which SWF file is playing; holds the type of proof, 1 as a rule.
+    /// 26: the server requests proof of the SWF file; holds the verification type, normally 1.
     SwfVerificationRequest(u8),
-    /// 27: the proof.
+    /// 27: the answer to 26.
     SwfVerificationResponse([u8; 42]),
-    /// 31: the server has sent a buffer's worth and pauses.
+    /// 31: the server has sent one buffer length of media and pauses.
     BufferEmpty(u32),
-    /// 32: the buffer is full again.
+    /// 32: the server has filled the buffer again.
     BufferReady(u32),
     /// Any other event.
     Other {
-        /// Its number.
+        /// The event number.
         event: u16,
     },
 }
 
 impl UserControl {
-    /// Reads event and data. Bytes behind them do not matter.
+    /// Reads the event number and its data. Bytes after them are ignored.
     pub fn read(payload: &[u8]) -> Result<Self, Missing> {
         let mut reader = Reader::new(payload);
         Ok(match reader.u16("event type")? {
@@ -154,7 +159,7 @@ impl UserControl {
             STREAM_IS_RECORDED => Self::StreamIsRecorded(reader.u32("stream id")?),
             PING_REQUEST => Self::PingRequest(reader.u32("ping timestamp")?),
             PING_RESPONSE => Self::PingResponse(reader.u32("ping timestamp")?),
-            // One byte of data or none: a request is a request.
+            // Some servers omit the verification type.
             SWF_VERIFICATION_REQUEST => {
                 Self::SwfVerificationRequest(reader.u8("verification type").unwrap_or(1))
             }
@@ -167,7 +172,7 @@ impl UserControl {
         })
     }
 
-    /// The message's payload.
+    /// Returns the message payload.
     pub fn to_bytes(self) -> Vec<u8> {
         let mut bytes = self.event().to_be_bytes().to_vec();
         match self {
@@ -190,7 +195,7 @@ impl UserControl {
         bytes
     }
 
-    /// The event's number.
+    /// Returns the event number.
     pub const fn event(self) -> u16 {
         match self {
             Self::StreamBegin(_) => STREAM_BEGIN,
@@ -245,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn control_vectors() {
+    fn control_vectors_round_trip() {
         let vectors = vectors("control");
         assert_eq!(vectors.len(), 14);
         for vector in vectors {
@@ -328,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn a_control_message_that_is_cut_names_what_it_lacks() {
+    fn truncated_control_message_names_the_missing_field() {
         assert_eq!(SetChunkSize::read(&[0; 3]), Err(Missing("chunk size")));
         assert_eq!(Abort::read(&[0; 3]), Err(Missing("chunk stream id")));
         assert_eq!(Acknowledgement::read(&[]), Err(Missing("sequence number")));
@@ -338,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn a_swf_verification_response_has_44_bytes() {
+    fn swf_verification_response_has_44_bytes() {
         let response = UserControl::SwfVerificationResponse([7; 42]);
         let bytes = response.to_bytes();
         assert_eq!(bytes[..3], [0, 27, 7]);

@@ -1,4 +1,4 @@
-//! Messages (RTMP 6.1), and what stands in those of the protocol itself.
+//! Messages (RTMP 6.1) and the payloads of protocol control messages (RTMP 5.4).
 
 mod aggregate;
 mod control;
@@ -14,29 +14,29 @@ pub use self::{
 };
 use crate::core::payload::Payload;
 
-/// A whole message as it came off a chunk stream (RTMP 6.1).
+/// A complete message, assembled from the chunks of one chunk stream (RTMP 6.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// The chunk stream that carried it; means nothing beyond that.
+    /// The chunk stream that carried it. It has no meaning above the chunk layer.
     pub chunk_stream: u32,
-    /// What the payload is.
+    /// The message type, which defines the format of the payload.
     pub kind: Kind,
-    /// The message stream that it belongs to, 0 for the connection itself.
+    /// The message stream id; 0 is the NetConnection.
     pub message_stream: u32,
-    /// When it is due on its stream's clock.
+    /// The time on the clock of its message stream.
     pub timestamp: Timestamp,
-    /// The message's bytes.
+    /// The payload.
     pub payload: Payload,
 }
 
 impl Message {
-    /// The messages inside an [aggregate](Kind::AGGREGATE).
+    /// Returns the messages inside an [aggregate](Kind::AGGREGATE).
     pub fn aggregate(&self) -> Aggregate<'_> {
         Aggregate::new(&self.payload, self.timestamp)
     }
 }
 
-/// A message type id (RTMP 5.4, 6.2, 7.1). Unknown ones are kept.
+/// A message type id (RTMP 5.4, 6.2, 7.1). Unknown ids are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Kind(pub u8);
 
@@ -57,11 +57,11 @@ impl Kind {
     pub const AUDIO: Self = Self(8);
     /// The body of an FLV video tag (RTMP 7.1.5).
     pub const VIDEO: Self = Self(9);
-    /// A format selector and then as [`DATA`](Self::DATA) (RTMP 7.1.2).
+    /// A format selector, then the same as [`DATA`](Self::DATA) (RTMP 7.1.2).
     pub const DATA_AMF3: Self = Self(15);
-    /// A format selector and then as [`SHARED_OBJECT`](Self::SHARED_OBJECT) (RTMP 7.1.3).
+    /// A format selector, then the same as [`SHARED_OBJECT`](Self::SHARED_OBJECT) (RTMP 7.1.3).
     pub const SHARED_OBJECT_AMF3: Self = Self(16);
-    /// A format selector and then as [`COMMAND`](Self::COMMAND) (RTMP 7.1.1).
+    /// A format selector, then the same as [`COMMAND`](Self::COMMAND) (RTMP 7.1.1).
     pub const COMMAND_AMF3: Self = Self(17);
     /// A handler's name and values, in AMF0 (RTMP 7.1.2).
     pub const DATA: Self = Self(18);
@@ -96,21 +96,22 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Milliseconds on a clock of 32 bits that wraps after 49.7 days (RTMP 5.3.1).
+/// A time in milliseconds on a 32-bit clock that wraps after 49.7 days (RTMP 5.3.1).
 ///
-/// Deliberately without an order: which of two is the later one is told by [`Timestamp::since`].
+/// It does not implement `Ord`: on a wrapping clock only [`Timestamp::since`] can decide which of
+/// two timestamps is later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Timestamp(pub u32);
 
 impl Timestamp {
-    /// This much later, past the end of the 32 bits to their beginning.
+    /// Returns the timestamp `delta_ms` later, wrapping at 2^32.
     #[must_use]
     pub const fn wrapping_add(self, delta_ms: u32) -> Self {
         Self(self.0.wrapping_add(delta_ms))
     }
 
-    /// Milliseconds from `earlier` to here by serial arithmetic: the shorter way round, negative
-    /// where `earlier` is the later one.
+    /// Returns the milliseconds from `earlier` to `self` by serial arithmetic (RFC 1982): the
+    /// shorter way around the clock, negative if `earlier` is later than `self`.
     pub const fn since(self, earlier: Self) -> i32 {
         self.0.wrapping_sub(earlier.0).cast_signed()
     }
@@ -128,7 +129,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// The vectors of one area, as many as the file has.
+    /// Returns all test vectors of `area`.
     pub(in crate::core::rtmp) fn vectors(area: &str) -> Vec<Value> {
         let file = include_str!(concat!(
             env!("CARGO_MANIFEST_DIR"),
@@ -154,13 +155,13 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn unknown_kinds_are_named_by_number() {
+    fn unknown_message_types_are_printed_as_numbers() {
         assert_eq!(Kind(99).to_string(), "message type 99");
         assert_eq!(Kind::DATA_AMF3.to_string(), "data (amf3)");
     }
 
     #[test]
-    fn time_wraps_both_ways() {
+    fn timestamp_arithmetic_wraps_in_both_directions() {
         let late = Timestamp(0xFFFF_FFF0);
         let wrapped = late.wrapping_add(0x20);
         assert_eq!(wrapped, Timestamp(0x10));

@@ -1,21 +1,21 @@
-//! An RTMP URL taken apart: where to connect, and what to ask for there.
+//! RTMP URLs: the server, and the app and playpath to request.
 //!
 //! ```text
 //! rtmp://user:password@host:port/app/instance/name.flv?query#name
 //! └scheme┘└── user info ──┘└ endpoint ┘└─ app ────┘└── playpath ──┘
 //! ```
 //!
-//! Nothing in the URL says where the app ends and the playpath begins. The rule is a convention:
-//! the first two directory levels are the app if the path has three or more, else the first one.
-//! What is written in the path goes before it:
+//! Nothing in the URL marks the end of the app. By convention the app is the first two path
+//! components if the path has three or more, and otherwise the first one. The following marks take
+//! precedence:
 //!
 //! * `ondemand/…` is Akamai's app, and `slist=` in a query names the playpath;
-//! * a part with a stream type (`mp4:`, `mp3:`, `flv:` …) begins the playpath;
-//! * `_definst_`, the name of an app's default instance, ends the app, and so does `//`;
+//! * a component with a stream type (`mp4:`, `mp3:`, `flv:` …) starts the playpath;
+//! * `_definst_`, the name of the default instance of an app, ends the app, and so does `//`;
 //! * a fragment is the name of the stream, and path and query are then the app.
 //!
-//! The url crate reads the endpoint alone. To it `rtmp:` is one of the schemes that it knows
-//! nothing of, and it would escape and collapse what servers compare byte by byte.
+//! The url crate parses only the authority. To it, `rtmp:` is an unknown scheme, and it would
+//! escape and normalize paths that servers compare byte by byte.
 
 #[cfg(test)]
 mod tests;
@@ -26,45 +26,45 @@ use percent_encoding::percent_decode_str;
 use thiserror::Error;
 use url::{Host, Url};
 
-/// Why a text is not an RTMP URL.
+/// Reasons why a text is not an RTMP URL.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Error {
-    /// There is no `://` in it.
-    #[error("not a URL: it has to look like rtmp://host/app/stream")]
+    /// The text contains no `://`.
+    #[error("not a URL: the form is rtmp://host/app/stream")]
     NoScheme,
-    /// The scheme belongs to something else, or has a typing error.
-    #[error("unknown scheme {0:?}: rtmp, rtmpe, rtmps, rtmpt, rtmpte and rtmpts are known")]
+    /// The scheme is unknown.
+    #[error("unknown scheme {0:?}: known schemes are rtmp, rtmpe, rtmps, rtmpt, rtmpte and rtmpts")]
     Scheme(String),
-    /// Nothing stands between `://` and the path.
+    /// The host is empty.
     #[error("no host in the URL")]
     NoHost,
-    /// What stands between `://` and the path has a space in it, or worse.
+    /// White space or a control character in the authority.
     #[error("white space or a control character before the path of the URL")]
     Whitespace,
-    /// The url crate's complaint about host, port or user info.
+    /// The url crate rejects host, port or user info.
     #[error("{0} in the URL")]
     Authority(url::ParseError),
 }
 
-/// How RTMP travels to the server.
+/// The URL scheme, which selects transport and encryption.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scheme {
-    /// Over TCP.
+    /// RTMP over TCP.
     Rtmp,
-    /// Tunnelled through HTTP.
+    /// RTMP tunneled through HTTP.
     Rtmpt,
-    /// Encrypted by Adobe's own means.
+    /// Adobe's encryption over TCP.
     Rtmpe,
-    /// Encrypted by Adobe's own means and tunnelled through HTTP.
+    /// Adobe's encryption, tunneled through HTTP.
     Rtmpte,
-    /// Over TLS.
+    /// RTMP over TLS.
     Rtmps,
-    /// Tunnelled through HTTPS.
+    /// RTMP tunneled through HTTPS.
     Rtmpts,
 }
 
 impl Scheme {
-    /// The port that is meant where the URL names none.
+    /// Returns the port used if the URL has none.
     pub fn default_port(self) -> u16 {
         match self {
             Self::Rtmp | Self::Rtmpe => 1935,
@@ -73,7 +73,7 @@ impl Scheme {
         }
     }
 
-    /// The name as it stands in a URL.
+    /// Returns the name in lower case.
     pub fn name(self) -> &'static str {
         match self {
             Self::Rtmp => "rtmp",
@@ -103,28 +103,28 @@ impl FromStr for Scheme {
     }
 }
 
-/// What an RTMP URL says.
+/// A parsed RTMP URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// How to travel.
+    /// The scheme.
     pub scheme: Scheme,
-    /// A name or an address; an IPv6 address without its brackets.
+    /// The host name or address; an IPv6 address without brackets.
     pub host: String,
-    /// The port, or the scheme's own where none (or 0) is given.
+    /// The port; the default port of the scheme if the URL has none or 0.
     pub port: u16,
-    /// Whether the port is given.
+    /// Whether the URL has a port.
     pub has_explicit_port: bool,
-    /// Who asks.
+    /// The user info.
     pub user_info: Option<UserInfo>,
-    /// App and playpath by the rule of the module.
+    /// App and playpath by the rules in the module documentation.
     pub split: Split,
-    /// Where else the app could end, likelier first: after three levels, after one.
+    /// Other possible splits, the most likely first: an app of three components, then of one.
     pub other_splits: Vec<Split>,
     resource: Resource,
 }
 
 impl Target {
-    /// Takes `url` apart.
+    /// Parses `url`.
     pub fn parse(url: &str) -> Result<Self, Error> {
         let (scheme, rest) = url.split_once("://").ok_or(Error::NoScheme)?;
         let scheme: Scheme = scheme.parse()?;
@@ -145,7 +145,7 @@ impl Target {
         })
     }
 
-    /// The same target, reached over `scheme`: a port that is not given changes with it.
+    /// Returns the same target with another scheme. A default port changes with the scheme.
     pub fn over(mut self, scheme: Scheme) -> Self {
         self.scheme = scheme;
         if !self.has_explicit_port {
@@ -154,13 +154,13 @@ impl Target {
         self
     }
 
-    /// The `tcUrl` of connect: scheme, host, port and app, never the user info. The port is always
-    /// there, as rtmpdump and ffmpeg write it.
+    /// Returns the `tcUrl` of `connect`: scheme, host, port and app, never the user info. The port
+    /// is always present, as in rtmpdump and ffmpeg.
     pub fn tc_url(&self, app: &str) -> String {
         format!("{}:{}/{app}", self.scheme_and_host(), self.port)
     }
 
-    /// The `tcUrl` as librtmp makes it of a URL: without a port where none is given.
+    /// Returns the `tcUrl` that librtmp builds from a URL: without a port if the URL has none.
     pub fn librtmp_tc_url(&self, app: &str) -> String {
         if self.has_explicit_port {
             self.tc_url(app)
@@ -178,34 +178,33 @@ impl Target {
         }
     }
 
-    /// The playpath where the app is known and the path begins with it.
+    /// Returns the playpath if the path starts with `app`.
     pub fn playpath_after(&self, app: &str) -> Option<String> {
         self.resource.playpath_after(app)
     }
 }
 
-/// The host of `text`, without the brackets of an IPv6 address, and the port if there is one other
-/// than 0.
+/// Parses `text` as host and optional port. The host has no brackets; port 0 counts as no port.
 pub fn host_and_port(text: &str) -> Result<(String, Option<u16>), Error> {
     let authority = parse_authority(text)?;
     Ok((host(&authority)?, port(&authority)))
 }
 
-/// One way to divide a URL's path and query.
+/// One split of the path and query of a URL into app and playpath.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Split {
-    /// The application to connect to, as it stands in the URL.
+    /// The app, as written in the URL.
     pub app: String,
-    /// The stream to play, unescaped; none if nothing is left for it.
+    /// The playpath, percent-decoded; `None` if nothing is left for it.
     pub playpath: Option<String>,
 }
 
-/// The user info of a URL, unescaped.
+/// The user info of a URL, percent-decoded.
 #[derive(Clone, PartialEq, Eq)]
 pub struct UserInfo {
-    /// What stands before the first colon.
+    /// The text before the first colon.
     pub user: String,
-    /// What stands behind it.
+    /// The text after the first colon.
     pub password: Option<String>,
 }
 
@@ -226,7 +225,7 @@ impl fmt::Debug for UserInfo {
     }
 }
 
-/// Everything behind host and port, raw, and the slash in front of it gone.
+/// The part of a URL after host and port, as written and without the leading slash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Resource {
     path: String,
@@ -262,7 +261,7 @@ impl Resource {
         (first, others)
     }
 
-    /// The split of a URL that leaves no choice.
+    /// Returns the split of a URL that marks the end of the app unambiguously.
     fn explicit_split(&self) -> Option<Split> {
         if let Some(name) = &self.fragment {
             return Some(Split {
@@ -280,7 +279,7 @@ impl Resource {
         Some(self.split("ondemand", name))
     }
 
-    /// Akamai's `slist=`, in a query whose path is then all app.
+    /// Returns the value of Akamai's `slist=` in the query. Path and query are then the app.
     fn slist(&self) -> Option<&str> {
         self.query
             .as_deref()?
@@ -296,7 +295,7 @@ impl Resource {
         self.split(&app.join("/"), name.join("/").trim_start_matches('/'))
     }
 
-    /// The query belongs to the playpath where there is one.
+    /// Builds a split. The query belongs to the playpath, or to the app if no playpath is left.
     fn split(&self, app: &str, name: &str) -> Split {
         if name.is_empty() {
             return Split {
@@ -326,7 +325,8 @@ impl Resource {
     }
 }
 
-/// How many of `parts` are the app, if it may have `levels` of them.
+/// Returns the number of path components that form the app if it may have `levels` of them. The app
+/// never takes all of two or more components.
 fn app_len(parts: &[&str], levels: usize) -> usize {
     let max_len = parts.len().saturating_sub(1).max(1);
     let end = app_end(parts).unwrap_or_else(|| levels.min(max_len));
@@ -334,7 +334,7 @@ fn app_len(parts: &[&str], levels: usize) -> usize {
     border.map_or(end, |border| end.min(border))
 }
 
-/// Where the path itself says that the app ends.
+/// Returns the end of the app if a component marks it.
 fn app_end(parts: &[&str]) -> Option<usize> {
     parts.iter().enumerate().find_map(|(index, part)| {
         if *part == DEFAULT_INSTANCE {
@@ -355,8 +355,9 @@ enum FlvExtension {
     Keep,
 }
 
-/// A file name out of a URL, as servers call it: MP4 and MP3 files by a prefix, FLV files by no
-/// extension, %-escapes undone. The extension stands before the query.
+/// Converts a file name in a URL to the name that servers use: MP4 and MP3 files get a prefix and
+/// lose the extension, FLV files lose the extension, and percent escapes are decoded. The extension
+/// is before the query.
 fn playpath(name: &str, flv: FlvExtension) -> String {
     let (stem, query) = split_before(name, ['?']);
     let stem = if let Some(bare) = strip_extension(stem, &[".mp4", ".f4v"]) {
@@ -377,7 +378,7 @@ fn strip_extension<'a>(stem: &'a str, extensions: &[&str]) -> Option<&'a str> {
         .find_map(|extension| stem.strip_suffix(extension))
 }
 
-/// A name that has the prefix already is complete with its extension.
+/// Adds the prefix to the bare name. A name that already has the prefix keeps its extension.
 fn prefixed(prefix: &str, stem: &str, bare: &str) -> String {
     if stem.starts_with(prefix) {
         stem.to_owned()
@@ -387,7 +388,7 @@ fn prefixed(prefix: &str, stem: &str, bare: &str) -> String {
 }
 
 fn parse_authority(text: &str) -> Result<Url, Error> {
-    // The url crate would silently drop tabs and line ends.
+    // The url crate would silently remove tabs and line breaks.
     if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
         return Err(Error::Whitespace);
     }
@@ -407,7 +408,7 @@ fn port(authority: &Url) -> Option<u16> {
 fn host(authority: &Url) -> Result<String, Error> {
     match authority.host() {
         None | Some(Host::Domain("")) => Err(Error::NoHost),
-        // Letters beyond ASCII come back %-escaped; the resolver wants them in Punycode.
+        // The url crate percent-encodes non-ASCII names; the resolver needs Punycode.
         Some(Host::Domain(name)) if name.contains('%') => Host::parse(name)
             .map(|host| host.to_string())
             .map_err(Error::Authority),
@@ -417,21 +418,21 @@ fn host(authority: &Url) -> Result<String, Error> {
     }
 }
 
-/// Undoes %-escapes. One without two hex digits stays as it is, and so do all of them where the
-/// result would be no text.
+/// Decodes percent escapes. An escape without two hexadecimal digits stays unchanged, and all
+/// escapes stay unchanged if the result is not UTF-8.
 fn percent_decoded(text: &str) -> String {
     let decoded = percent_decode_str(text).decode_utf8();
     decoded.map_or_else(|_| text.to_owned(), Cow::into_owned)
 }
 
-/// `text` up to the first of `marks`, and the rest with it.
+/// Splits `text` before the first of `marks`.
 fn split_before<const N: usize>(text: &str, marks: [char; N]) -> (&str, &str) {
     text.find(marks)
         .and_then(|end| text.split_at_checked(end))
         .unwrap_or((text, ""))
 }
 
-/// Every scheme, at the place of rtmpdump's number for it.
+/// All schemes, indexed by rtmpdump's protocol number.
 pub const SCHEMES: [Scheme; 6] = [
     Scheme::Rtmp,
     Scheme::Rtmpt,
@@ -441,10 +442,10 @@ pub const SCHEMES: [Scheme; 6] = [
     Scheme::Rtmpts,
 ];
 
-/// What FMS calls the instance of an app that has no other.
+/// Name that FMS gives to the default instance of an app.
 const DEFAULT_INSTANCE: &str = "_definst_";
 
-/// The stream types of FMS, and those that Wowza added.
+/// The stream types of FMS, and those that Wowza adds.
 const STREAM_TYPES: [&str; 9] = [
     "mp4", "mp3", "flv", "f4v", "id3", "raw", "smil", "ngrp", "amlst",
 ];

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// The URLs of the wiki page that first described the protocol: URL, host, port, app, playpath.
+/// URLs from the wiki page that first described the protocol: URL, host, port, app, playpath.
 const PAGE: [(&str, &str, u16, &str, &str); 17] = [
     (
         "rtmp://cp9950.edgefcs.net/ondemand/comedystor/_!/com/dailyshow/TDS/season_03/episode_100/ds_03100_08_blm_480.flv",
@@ -126,7 +126,7 @@ const PAGE: [(&str, &str, u16, &str, &str); 17] = [
 ];
 
 #[test]
-fn takes_the_page_s_urls_apart() {
+fn published_urls_split_as_documented() {
     for (url, host, port, app, playpath) in PAGE {
         let target = Target::parse(url).unwrap();
         assert_eq!((target.host.as_str(), target.port), (host, port), "{url}");
@@ -138,9 +138,9 @@ fn takes_the_page_s_urls_apart() {
     }
 }
 
-/// The other places where rtmpdump's parser of today, or a server, may see the end of the app.
+/// rtmpdump's current parser, or a server, may place the end of the app elsewhere.
 #[test]
-fn offers_three_levels_and_then_one() {
+fn alternatives_are_three_components_then_one() {
     let others = |url| Target::parse(url).unwrap().other_splits;
     assert_eq!(
         others("rtmp://h/a517/d1/com/lp/active.flv"),
@@ -151,7 +151,7 @@ fn offers_three_levels_and_then_one() {
     );
     assert_eq!(others("rtmp://h/a/b/c"), [split("a", "b/c")]);
     assert_eq!(others("rtmp://h/a/b/c?x=/y"), [split("a", "b/c?x=/y")]);
-    for without_choice in [
+    for unambiguous in [
         "rtmp://h/live/stream",
         "rtmp://h/live",
         "rtmp://h",
@@ -161,12 +161,12 @@ fn offers_three_levels_and_then_one() {
         "rtmp://h/a/_definst_/c/d/e",
         "rtmp://h/a/b/mp4:c/d/e",
     ] {
-        assert_eq!(others(without_choice), [], "{without_choice}");
+        assert_eq!(others(unambiguous), [], "{unambiguous}");
     }
 }
 
 #[test]
-fn divides_path_and_query() {
+fn path_and_query_split_into_app_and_playpath() {
     let cases = [
         ("/a/b/c/d/e", "a/b", "c/d/e"),
         ("/app/mp4:dir/file.mp4", "app", "mp4:dir/file.mp4"),
@@ -210,7 +210,7 @@ fn divides_path_and_query() {
 }
 
 #[test]
-fn may_find_no_playpath() {
+fn url_without_a_stream_has_no_playpath() {
     let cases = [
         ("", ""),
         ("/", ""),
@@ -236,7 +236,7 @@ fn may_find_no_playpath() {
 }
 
 #[test]
-fn treats_extensions_and_prefixes_as_rtmpdump_does() {
+fn extensions_and_prefixes_follow_rtmpdump() {
     let cases = [
         ("file.mp4", "mp4:file"),
         ("file.f4v", "mp4:file"),
@@ -261,7 +261,7 @@ fn treats_extensions_and_prefixes_as_rtmpdump_does() {
 }
 
 #[test]
-fn keeps_escapes_that_mean_nothing() {
+fn invalid_escapes_stay_unchanged() {
     let cases = [
         ("100%", "100%"),
         ("%4", "%4"),
@@ -278,7 +278,7 @@ fn keeps_escapes_that_mean_nothing() {
 }
 
 #[test]
-fn finds_host_and_port() {
+fn host_and_port_are_parsed() {
     let cases = [
         ("rtmp://host/a/b", "host", 1935),
         ("RTMP://Host/a/b", "Host", 1935),
@@ -305,7 +305,7 @@ fn finds_host_and_port() {
 }
 
 #[test]
-fn writes_tc_url_with_port_and_without_secrets() {
+fn tc_url_has_a_port_and_no_user_info() {
     let target = Target::parse("rtmp://user:secret@[::1]/app/inst/name?x").unwrap();
     assert_eq!(
         target.tc_url(&target.split.app),
@@ -317,7 +317,7 @@ fn writes_tc_url_with_port_and_without_secrets() {
 }
 
 #[test]
-fn another_scheme_has_another_port_unless_one_is_given() {
+fn default_port_follows_the_scheme() {
     let over = |url, scheme| Target::parse(url).unwrap().over(scheme);
     let target = over("rtmp://host/app/name", Scheme::Rtmpt);
     assert_eq!(target.tc_url("app"), "rtmpt://host:80/app");
@@ -327,7 +327,7 @@ fn another_scheme_has_another_port_unless_one_is_given() {
 }
 
 #[test]
-fn reads_hosts_alone() {
+fn host_without_a_url_is_parsed() {
     let cases = [
         ("host", Ok(("host".to_owned(), None))),
         ("[::1]:8", Ok(("::1".to_owned(), Some(8)))),
@@ -341,7 +341,7 @@ fn reads_hosts_alone() {
 }
 
 #[test]
-fn unescapes_user_info_and_never_prints_the_password() {
+fn user_info_is_decoded_and_the_password_never_printed() {
     let target = Target::parse("rtmp://me%40home:p:a%2Fss@host/app/name").unwrap();
     let expected = UserInfo {
         user: "me@home".to_owned(),
@@ -353,7 +353,7 @@ fn unescapes_user_info_and_never_prints_the_password() {
 }
 
 #[test]
-fn trusts_an_app_that_is_known() {
+fn playpath_follows_a_given_app() {
     let after = |url, app| Target::parse(url).unwrap().playpath_after(app);
     let url = "rtmp://h/a/b/c/d.flv?e=f";
     assert_eq!(after(url, "a/b/c").as_deref(), Some("d?e=f"));
@@ -365,20 +365,20 @@ fn trusts_an_app_that_is_known() {
 }
 
 #[test]
-fn names_what_is_wrong() {
+fn error_texts_name_the_problem() {
     let cases = [
         (
             "host/app/play",
-            "not a URL: it has to look like rtmp://host/app/stream",
+            "not a URL: the form is rtmp://host/app/stream",
         ),
-        ("", "not a URL: it has to look like rtmp://host/app/stream"),
+        ("", "not a URL: the form is rtmp://host/app/stream"),
         (
             "rtmpse://host/a/b",
-            "unknown scheme \"rtmpse\": rtmp, rtmpe, rtmps, rtmpt, rtmpte and rtmpts are known",
+            "unknown scheme \"rtmpse\": known schemes are rtmp, rtmpe, rtmps, rtmpt, rtmpte and rtmpts",
         ),
         (
             "http://host/a/b",
-            "unknown scheme \"http\": rtmp, rtmpe, rtmps, rtmpt, rtmpte and rtmpts are known",
+            "unknown scheme \"http\": known schemes are rtmp, rtmpe, rtmps, rtmpt, rtmpte and rtmpts",
         ),
         ("rtmp:///app/p", "no host in the URL"),
         ("rtmp://", "no host in the URL"),
@@ -408,7 +408,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn survives_any_text(text in ".*", rest in "[a-z@:/?#%.\\[\\]_=&é\\\\ 0-9]{0,40}") {
+    fn any_text_is_parsed_without_panic(text in ".*", rest in "[a-z@:/?#%.\\[\\]_=&é\\\\ 0-9]{0,40}") {
         let _ = Target::parse(&text);
         for url in [format!("rtmp://{text}"), format!("rtmp://{rest}"), format!("rtmp://h/{rest}")] {
             let Ok(target) = Target::parse(&url) else { continue };
@@ -418,9 +418,9 @@ proptest! {
         }
     }
 
-    /// What is split can be put together again where no escape and no extension is in the way.
+    /// App and playpath join to the original resource if it has no escapes and no extension.
     #[test]
-    fn loses_nothing(parts in proptest::collection::vec("[a-z]{1,3}", 1..7), query in "(\\?[a-z/=&]{1,9})?") {
+    fn app_and_playpath_join_to_the_resource(parts in proptest::collection::vec("[a-z]{1,3}", 1..7), query in "(\\?[a-z/=&]{1,9})?") {
         let resource = parts.join("/") + &query;
         let target = Target::parse(&format!("rtmp://h/{resource}")).unwrap();
         prop_assume!(!query.contains("slist="));

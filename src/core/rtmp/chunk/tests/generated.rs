@@ -1,4 +1,4 @@
-//! Anything that a sender may write, as bytes written by hand, not by the encoder.
+//! Property tests: random chunk sequences, encoded by hand and not by the encoder.
 
 use proptest::{collection::vec, prelude::*, sample::select};
 
@@ -8,7 +8,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn whatever_a_sender_may_write_is_read(
+    fn any_legal_chunk_sequence_decodes(
         steps in vec(step(), 1..60),
         omits_extended: bool,
         pieces in vec(1..300_usize, 1..8),
@@ -24,7 +24,7 @@ proptest! {
     }
 
     #[test]
-    fn what_the_encoder_writes_is_read(
+    fn encoder_output_decodes_to_the_same_messages(
         messages in vec(any_message(), 1..30),
         sizes in vec(chunk_size(), 1..4),
         pieces in vec(1..300_usize, 1..8),
@@ -45,7 +45,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_comes_is_read_alike_in_pieces(
+    fn random_bytes_decode_alike_in_pieces(
         bytes in vec(any::<u8>(), 0..500),
         pieces in vec(1..50_usize, 1..8),
     ) {
@@ -53,16 +53,16 @@ proptest! {
     }
 
     #[test]
-    fn whatever_is_spoilt_is_read_alike_in_pieces(
+    fn corrupted_chunks_decode_alike_in_pieces(
         steps in vec(step(), 1..20),
-        spoilt in vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        corrupted in vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
         pieces in vec(1..50_usize, 1..8),
     ) {
         let mut sender = Sender::new(false);
         for step in steps {
             sender.take(step);
         }
-        for (index, byte) in spoilt {
+        for (index, byte) in corrupted {
             if !sender.wire.is_empty() {
                 *index.get_mut(&mut sender.wire) = byte;
             }
@@ -71,7 +71,7 @@ proptest! {
     }
 }
 
-/// `bytes` in pieces of these lengths, over and over.
+/// Splits `bytes` into pieces of these lengths, which repeat.
 fn cut<'a>(mut bytes: &'a [u8], lengths: &[usize]) -> Vec<&'a [u8]> {
     let mut pieces = Vec::new();
     for length in lengths.iter().cycle() {
@@ -85,31 +85,33 @@ fn cut<'a>(mut bytes: &'a [u8], lengths: &[usize]) -> Vec<&'a [u8]> {
     pieces
 }
 
-/// Ids at the borders of the forms of a basic header. Control messages go on 2, which is not here.
+/// Chunk stream ids at the limits of the basic header forms. Control messages use 2, which is not
+/// listed.
 const IDS: [u32; 7] = [3, 63, 64, 319, 320, 365, 65_599];
 
-/// What is written next. Where the history does not allow it, something near that.
+/// The next chunk or message to write. If the history forbids it, the sender writes something
+/// similar.
 #[derive(Debug, Clone)]
 enum Step {
-    /// A chunk that goes on with a message or, if none is under way, begins one.
-    Chunk(Wish),
-    /// A header that differs from that of the message under way.
-    Restart(Wish),
+    /// A chunk that continues the unfinished message or, without one, starts a message.
+    Chunk(ChunkSpec),
+    /// A header that differs from that of the unfinished message.
+    Restart(ChunkSpec),
     Abort(usize),
     SetChunkSize(u32),
 }
 
 #[derive(Debug, Clone)]
-struct Wish {
-    /// Among [`IDS`].
+struct ChunkSpec {
+    /// Index into [`IDS`].
     index: usize,
     format: u8,
-    /// Which form of the basic header.
+    /// Whether the basic header uses the three-byte form.
     is_long: bool,
     time: u32,
-    /// Whether the time stands in 32 bits though 24 would do.
+    /// Whether the time is extended although 24 bits are enough.
     is_over_long: bool,
-    /// Whether a type 3 chunk repeats the message's timestamp and not the field.
+    /// Whether a type 3 chunk repeats the message timestamp instead of the field.
     repeats_timestamp: bool,
     length: usize,
     kind: u8,
@@ -119,19 +121,19 @@ struct Wish {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        16 => wish().prop_map(Step::Chunk),
-        1 => wish().prop_map(Step::Restart),
+        16 => spec().prop_map(Step::Chunk),
+        1 => spec().prop_map(Step::Restart),
         1 => (0..IDS.len()).prop_map(Step::Abort),
         2 => chunk_size().prop_map(Step::SetChunkSize),
     ]
 }
 
-fn wish() -> impl Strategy<Value = Wish> {
+fn spec() -> impl Strategy<Value = ChunkSpec> {
     let header = (0..IDS.len(), select(&[0, 1, 2, 3, 3, 3][..]), any::<bool>());
     let time = (time(), prop::bool::weighted(0.1), any::<bool>());
     let kind = select(&[8_u8, 9, 18, 20, 99][..]);
     let message = (length(), kind, 0..3_u32, any::<u8>());
-    (header, time, message).prop_map(|(header, time, message)| Wish {
+    (header, time, message).prop_map(|(header, time, message)| ChunkSpec {
         index: header.0,
         format: header.1,
         is_long: header.2,
@@ -180,16 +182,16 @@ fn pattern(first: u8, length: usize) -> Vec<u8> {
     bytes.take(length).collect()
 }
 
-/// Writes chunks and knows what they mean.
+/// Writes chunks and records the messages that they encode.
 #[derive(Debug)]
 struct Sender {
     wire: Vec<u8>,
     messages: Vec<Message>,
     chunk_size: usize,
-    /// One for each of [`IDS`].
+    /// One entry for each of [`IDS`].
     streams: Vec<Stream>,
     omits_extended: bool,
-    /// Whether the other end has had a chance to see that.
+    /// Whether the decoder has had a chance to notice that.
     has_omitted: bool,
 }
 
@@ -202,7 +204,7 @@ struct Stream {
     delta: u32,
     extended: Option<u32>,
     payload: Vec<u8>,
-    /// What has not been written of the message under way.
+    /// The unwritten part of the unfinished message.
     rest: Option<Vec<u8>>,
 }
 
@@ -220,16 +222,18 @@ impl Sender {
 
     fn take(&mut self, step: Step) {
         match step {
-            Step::Chunk(wish) if self.streams[wish.index].rest.is_some() => self.go_on(wish),
-            Step::Chunk(wish) => self.begin(wish),
-            Step::Restart(wish) => {
-                let stream = &self.streams[wish.index];
+            Step::Chunk(spec) if self.streams[spec.index].rest.is_some() => {
+                self.continue_message(spec)
+            }
+            Step::Chunk(spec) => self.start_message(spec),
+            Step::Restart(spec) => {
+                let stream = &self.streams[spec.index];
                 let length = stream.payload.len() + 1;
-                let format = wish.format % 2;
-                self.begin(Wish {
+                let format = spec.format % 2;
+                self.start_message(ChunkSpec {
                     length,
                     format,
-                    ..wish
+                    ..spec
                 });
             }
             Step::Abort(index) => {
@@ -243,7 +247,7 @@ impl Sender {
         }
     }
 
-    /// Type 0 on chunk stream 2, and type 3 while the chunk size cuts it.
+    /// Writes type 0 on chunk stream 2, then type 3 if the chunk size splits the message.
     fn control(&mut self, kind: u8, value: u32) {
         let payload = value.to_be_bytes();
         self.wire.extend([0x02, 0, 0, 0, 0, 0, 4, kind, 0, 0, 0, 0]);
@@ -256,43 +260,43 @@ impl Sender {
         self.messages.push(message(2, kind, 0, 0, &payload));
     }
 
-    fn begin(&mut self, wish: Wish) {
-        let stream = &mut self.streams[wish.index];
-        let mut format = wish.format;
+    fn start_message(&mut self, spec: ChunkSpec) {
+        let stream = &mut self.streams[spec.index];
+        let mut format = spec.format;
         if !stream.has_header {
             format %= 2; // type 1 is accepted as the first
         }
         if format == 3 && stream.extended.is_some() && self.omits_extended && !self.has_omitted {
-            format = 2; // else nobody can tell
+            format = 2; // otherwise the decoder cannot tell
         }
         if format == 0 {
-            stream.stream = wish.stream;
+            stream.stream = spec.stream;
         }
         if format <= 1 {
-            stream.kind = wish.kind;
-            stream.payload.resize(wish.length, 0);
+            stream.kind = spec.kind;
+            stream.payload.resize(spec.length, 0);
         }
         match format {
             0 => {
-                stream.timestamp = wish.time;
-                stream.delta = if wish.time < 10_000 { wish.time } else { 0 };
+                stream.timestamp = spec.time;
+                stream.delta = if spec.time < 10_000 { spec.time } else { 0 };
             }
-            1 | 2 => stream.delta = wish.time,
+            1 | 2 => stream.delta = spec.time,
             _ => {}
         }
         if format != 0 {
             stream.timestamp = stream.timestamp.wrapping_add(stream.delta);
         }
         stream.has_header = true;
-        let wish = Wish {
+        let spec = ChunkSpec {
             repeats_timestamp: false,
-            ..wish
+            ..spec
         };
-        self.header(format, &wish);
-        let stream = &mut self.streams[wish.index];
-        stream.payload = pattern(wish.first_byte, stream.payload.len());
+        self.header(format, &spec);
+        let stream = &mut self.streams[spec.index];
+        stream.payload = pattern(spec.first_byte, stream.payload.len());
         if self.omits_extended {
-            // Nothing that looks like the field, else it is taken for the field.
+            // The payload must not resemble the field, or the decoder takes it for the field.
             let fields = [stream.extended.unwrap_or(0), stream.timestamp];
             let taken = fields.map(|field| field.to_be_bytes()[0]);
             for byte in &mut stream.payload {
@@ -302,31 +306,31 @@ impl Sender {
             }
         }
         stream.rest = Some(stream.payload.clone());
-        self.payload(wish.index);
+        self.payload(spec.index);
     }
 
-    /// Mostly type 3; or a header that says the same again with a time that does not count.
-    fn go_on(&mut self, mut wish: Wish) {
+    /// Writes a type 3 header, or one that repeats the fields with a time that does not count.
+    fn continue_message(&mut self, mut spec: ChunkSpec) {
         if self.omits_extended {
-            wish.time &= 0x7F_FFFF; // the payload was not chosen for another extended field
-            wish.is_over_long = false;
+            spec.time &= 0x7F_FFFF; // the payload was chosen for the current extended field only
+            spec.is_over_long = false;
         }
-        if wish.format == 3 && self.streams[wish.index].extended.is_some() {
+        if spec.format == 3 && self.streams[spec.index].extended.is_some() {
             self.has_omitted |= self.omits_extended;
         }
-        self.header(wish.format, &wish);
-        self.payload(wish.index);
+        self.header(spec.format, &spec);
+        self.payload(spec.index);
     }
 
-    /// Basic header, message header and extended timestamp.
-    fn header(&mut self, format: u8, wish: &Wish) {
-        let stream = &mut self.streams[wish.index];
-        basic_header(format, IDS[wish.index], wish.is_long, &mut self.wire);
-        let is_extended = wish.time >= 0xFF_FFFF || wish.is_over_long;
+    /// Writes the basic header, the message header and the extended timestamp.
+    fn header(&mut self, format: u8, spec: &ChunkSpec) {
+        let stream = &mut self.streams[spec.index];
+        basic_header(format, IDS[spec.index], spec.is_long, &mut self.wire);
+        let is_extended = spec.time >= 0xFF_FFFF || spec.is_over_long;
         if format <= 2 {
-            let field = if is_extended { 0xFF_FFFF } else { wish.time };
+            let field = if is_extended { 0xFF_FFFF } else { spec.time };
             self.wire.extend(&field.to_be_bytes()[1..]);
-            stream.extended = is_extended.then_some(wish.time);
+            stream.extended = is_extended.then_some(spec.time);
         }
         if format <= 1 {
             let length = stream.payload.len() as u32;
@@ -338,7 +342,7 @@ impl Sender {
         }
         if format <= 2 || !self.omits_extended {
             let field = stream.extended.map(|field| {
-                let is_repeated = format == 3 && wish.repeats_timestamp;
+                let is_repeated = format == 3 && spec.repeats_timestamp;
                 if is_repeated { stream.timestamp } else { field }
             });
             self.wire

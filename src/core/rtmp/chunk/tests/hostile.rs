@@ -1,8 +1,8 @@
-//! What a peer must not be able to do.
+//! Tests against hostile peers.
 
 use super::*;
 
-/// Type 0 at 0, kind 9, message stream 1.
+/// A type 0 header at 0 ms with message type 9 on message stream 1.
 fn header(chunk_stream: u16, length: u32) -> BytesMut {
     let [low, high] = (chunk_stream - 64).to_le_bytes();
     let [_, length @ ..] = length.to_be_bytes();
@@ -19,7 +19,7 @@ fn set_chunk_size(size: u32) -> BytesMut {
 }
 
 #[test]
-fn a_length_alone_allocates_nothing() {
+fn announced_length_alone_allocates_nothing() {
     let mut decoder = Decoder::new();
     let mut inbox = header(64, 0xFF_FFFF);
     inbox.extend([0; 100]);
@@ -38,12 +38,12 @@ fn too_many_chunk_streams_are_an_error() {
     assert!(accepted.all(|result| result.is_ok_and(|message| message.is_some())));
     assert_eq!(results.next(), Some(Err(Error::TooManyChunkStreams)));
     drop(results);
-    // Those that are known stay so.
+    // Known chunk streams still work.
     assert!(decoder.decode(&mut header(64, 0)).unwrap().is_some());
 }
 
 #[test]
-fn unfinished_messages_are_limited_in_sum() {
+fn total_size_of_unfinished_messages_is_limited() {
     let mut decoder = Decoder::new();
     let mut inbox = set_chunk_size(0xFF_FFFE);
     assert!(decoder.decode(&mut inbox).unwrap().is_some());
@@ -59,31 +59,31 @@ fn unfinished_messages_are_limited_in_sum() {
     assert_eq!(begin(68), Err(Error::TooMuchUnfinished));
 }
 
-/// What comes behind a chunk that is one byte short of the message on chunk stream 64.
-fn decode_again_and_again(behind: &[u8]) {
+/// Decodes five times a chunk that is one byte shorter than its message, followed by `rest`.
+fn decode_repeatedly(rest: &[u8]) {
     let mut decoder = Decoder::new();
     let mut inbox = set_chunk_size(0xFF_FFF0);
     let chunk = vec![0; 0xFF_FFF0];
     for _ in 0..5 {
         inbox.unsplit(header(64, 0xFF_FFF1));
         inbox.extend_from_slice(&chunk);
-        inbox.extend_from_slice(behind);
+        inbox.extend_from_slice(rest);
         while decoder.decode(&mut inbox).unwrap().is_some() {}
     }
     assert!(decoder.is_between_messages());
 }
 
 #[test]
-fn ended_messages_do_not_count_for_the_sum() {
-    decode_again_and_again(&[0xC0, 0, 0xAA]); // type 3, the last byte
+fn finished_messages_do_not_count_as_unfinished() {
+    decode_repeatedly(&[0xC0, 0, 0xAA]); // type 3, the last byte
 }
 
 #[test]
-fn aborted_messages_do_not_count_for_the_sum() {
-    decode_again_and_again(&[0x02, 0, 0, 0, 0, 0, 4, 2, 0, 0, 0, 0, 0, 0, 0, 64]);
+fn aborted_messages_do_not_count_as_unfinished() {
+    decode_repeatedly(&[0x02, 0, 0, 0, 0, 0, 4, 2, 0, 0, 0, 0, 0, 0, 0, 64]);
 }
 
 #[test]
-fn dropped_messages_do_not_count_for_the_sum() {
-    decode_again_and_again(&[0x40, 0, 0, 0, 0, 0, 0, 0, 8]); // type 1, without payload
+fn dropped_messages_do_not_count_as_unfinished() {
+    decode_repeatedly(&[0x40, 0, 0, 0, 0, 0, 0, 0, 8]); // type 1, without payload
 }

@@ -14,7 +14,8 @@ use crate::core::{
 mod generated;
 mod hostile;
 
-/// What comes out of pieces of bytes, up to the first error, and whether that was a clean end.
+/// Decodes `pieces` up to the first error. Returns the messages, and whether the input ended at a
+/// message boundary.
 fn decode<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Message>, Result<bool, Error>) {
     let mut decoder = Decoder::new();
     let mut inbox = BytesMut::new();
@@ -35,7 +36,7 @@ fn decode<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Message>, Resu
     )
 }
 
-/// Decodes in one piece, in two with the cut at every byte, and byte by byte.
+/// Decodes in one piece, in two pieces with the cut at every byte, and byte by byte.
 fn decode_cut_everywhere(bytes: &[u8]) -> (Vec<Message>, Result<bool, Error>) {
     let whole = decode([bytes]);
     for cut in 0..=bytes.len() {
@@ -63,7 +64,7 @@ fn timestamps(bytes: &[u8]) -> Vec<u32> {
 }
 
 #[test]
-fn chunk_vectors() {
+fn chunk_vectors_decode_as_expected() {
     let vectors = vectors("chunk");
     assert_eq!(vectors.len(), 36);
     for vector in vectors {
@@ -122,10 +123,10 @@ fn check(name: &str, message: &Message, expected: &Value) {
 }
 
 #[test]
-fn what_was_decoded_is_the_same_when_encoded_and_decoded_again() {
+fn decoded_messages_survive_a_round_trip() {
     for vector in vectors("chunk") {
         let (messages, _) = decode([&from_hex(&vector["input"])[..]]);
-        // The chunk sizes they announce do not hold for what is encoded here.
+        // The announced chunk sizes do not apply to the re-encoded messages.
         let messages = messages
             .into_iter()
             .filter(|message| message.kind != Kind::SET_CHUNK_SIZE)
@@ -156,7 +157,7 @@ fn encode(encoder: &mut Encoder, message: &Message, out: &mut BytesMut) -> Resul
 }
 
 #[test]
-fn a_type_3_chunk_after_type_0_adds_its_timestamp_below_ten_seconds() {
+fn type_3_chunk_after_type_0_repeats_the_timestamp_as_delta_below_ten_seconds() {
     #[rustfmt::skip]
     let mut bytes = [
         0x04, 0, 0x27, 0x0F, 0, 0, 1, 8, 1, 0, 0, 0, 0xAA, // type 0 at 9,999
@@ -169,7 +170,7 @@ fn a_type_3_chunk_after_type_0_adds_its_timestamp_below_ten_seconds() {
 }
 
 #[test]
-fn an_over_long_extended_timestamp_is_what_it_says() {
+fn extended_timestamp_below_24_bits_is_accepted() {
     #[rustfmt::skip]
     let bytes = [
         0x04, 0xFF, 0xFF, 0xFF, 0, 0, 1, 8, 1, 0, 0, 0, 0, 0, 0, 26, 0xAA, // type 0 at 26, in 32 bits
@@ -178,8 +179,8 @@ fn an_over_long_extended_timestamp_is_what_it_says() {
     assert_eq!(timestamps(&bytes), [26, 52]);
 }
 
-/// One message of 130 bytes, 16,777,216 ms after 1,000, and then two bytes on chunk stream 5.
-/// `field` is what the type 3 chunk has between header and payload.
+/// Returns a message of 130 bytes, 16,777,216 ms after 1,000, whose last two bytes are `last`.
+/// `field` is the extended timestamp of the type 3 chunk.
 fn continued_after_extended_delta(field: &[u8], last: [u8; 2]) -> (Vec<u8>, Vec<Message>) {
     let mut payload = vec![0xAA; 128];
     payload.extend(last);
@@ -200,7 +201,7 @@ fn continued_after_extended_delta(field: &[u8], last: [u8; 2]) -> (Vec<u8>, Vec<
 }
 
 #[test]
-fn a_type_3_chunk_may_repeat_the_delta_or_the_timestamp_or_nothing() {
+fn type_3_chunk_may_repeat_the_delta_or_the_timestamp_or_neither() {
     for field in [&[1, 0, 0, 0][..], &[1, 0, 3, 0xE8], &[]] {
         let (bytes, messages) = continued_after_extended_delta(field, [0xBB; 2]);
         assert_eq!(
@@ -212,7 +213,7 @@ fn a_type_3_chunk_may_repeat_the_delta_or_the_timestamp_or_nothing() {
 }
 
 #[test]
-fn payload_that_looks_like_the_beginning_of_the_field_waits_for_the_next_bytes_only() {
+fn payload_that_resembles_an_extended_timestamp_is_decoded_with_the_next_bytes() {
     let (bytes, messages) = continued_after_extended_delta(&[], [1, 0]);
     let (before, end) = decode_cut_everywhere(&bytes);
     assert_eq!((&before[..], end), (&messages[..1], Ok(false)));
@@ -222,19 +223,19 @@ fn payload_that_looks_like_the_beginning_of_the_field_waits_for_the_next_bytes_o
 }
 
 #[test]
-fn once_known_to_leave_the_field_out_a_peer_is_not_asked_again() {
+fn omitted_extended_timestamp_is_remembered_for_later_chunks() {
     let (mut bytes, mut messages) = continued_after_extended_delta(&[], [0xBB; 2]);
     let payload = [[1; 128].as_slice(), &[1, 0]].concat();
     bytes.push(0xC4); // type 3, a new message, without the field
     bytes.extend(&payload[..128]);
     bytes.push(0xC4);
-    bytes.extend(&payload[128..]); // how the delta begins
+    bytes.extend(&payload[128..]); // starts like the delta
     messages.push(message(4, 9, 1, 0x0200_03E8, &payload));
     assert_eq!(decode_cut_everywhere(&bytes), (messages, Ok(true)));
 }
 
 #[test]
-fn a_message_stream_of_a_new_header_ends_the_message_under_way() {
+fn header_with_another_message_stream_drops_the_unfinished_message() {
     #[rustfmt::skip]
     let mut bytes = vec![
         0x04, 0, 0, 9, 0, 0, 129, 8, 1, 0, 0, 0, // type 0 at 9, 129 bytes, message stream 1
@@ -259,7 +260,7 @@ fn a_message_stream_of_a_new_header_ends_the_message_under_way() {
 }
 
 #[test]
-fn a_dropped_message_counts_for_the_time_of_the_next() {
+fn dropped_message_still_advances_the_timestamp() {
     #[rustfmt::skip]
     let bytes = [
         &[0x04, 0, 0, 50, 0, 0, 129, 8, 1, 0, 0, 0][..], // type 0 at 50, 129 bytes
@@ -272,11 +273,11 @@ fn a_dropped_message_counts_for_the_time_of_the_next() {
 }
 
 #[test]
-fn an_abort_of_nothing_is_ignored() {
+fn abort_without_an_unfinished_message_is_ignored() {
     #[rustfmt::skip]
     let bytes = [
-        0x02, 0, 0, 0, 0, 0, 4, 2, 0, 0, 0, 0, 0, 0, 0, 9,          // chunk stream 9: never seen
-        0x02, 0, 0, 0, 0, 0, 4, 2, 0, 0, 0, 0, 0xFF, 0, 0, 0,       // no chunk stream at all
+        0x02, 0, 0, 0, 0, 0, 4, 2, 0, 0, 0, 0, 0, 0, 0, 9,          // chunk stream 9, not used before
+        0x02, 0, 0, 0, 0, 0, 4, 2, 0, 0, 0, 0, 0xFF, 0, 0, 0,       // not a valid chunk stream id
         0x02, 0, 0, 0, 0, 0, 3, 2, 0, 0, 0, 0, 0, 0, 0,             // too short
     ];
     let (messages, end) = decode_cut_everywhere(&bytes);
@@ -284,7 +285,7 @@ fn an_abort_of_nothing_is_ignored() {
 }
 
 #[test]
-fn a_set_chunk_size_without_a_size_is_an_error() {
+fn truncated_set_chunk_size_is_an_error() {
     #[rustfmt::skip]
     let bytes = [
         0x02, 0, 0, 0, 0, 0, 3, 1, 0, 0, 0, 0, 0, 16, 0,
@@ -297,16 +298,16 @@ fn a_set_chunk_size_without_a_size_is_an_error() {
 }
 
 #[test]
-fn errors_read_as_sentences_about_the_peer() {
+fn error_texts_describe_the_violation() {
     let first = Error::NoHeader {
         chunk_stream: 9,
         format: 3,
     };
     let texts = [
-        (first, "chunk stream 9 begins with a type 3 chunk"),
+        (first, "chunk stream 9 starts with a type 3 chunk"),
         (
             Error::ChunkSize(0),
-            "chunk size 0 is not within 1 to 2147483647",
+            "chunk size 0 is not between 1 and 2147483647",
         ),
         (
             Error::NoChunkSize(Missing("chunk size")),
@@ -324,7 +325,7 @@ fn errors_read_as_sentences_about_the_peer() {
 }
 
 #[test]
-fn the_encoder_leaves_out_what_the_header_before_said() {
+fn encoder_omits_fields_equal_to_the_previous_header() {
     let mut encoder = Encoder::new();
     let mut out = BytesMut::new();
     for message in [
@@ -341,19 +342,19 @@ fn the_encoder_leaves_out_what_the_header_before_said() {
     }
     #[rustfmt::skip]
     assert_eq!(out[..], [
-        0x04, 0, 0x03, 0xE8, 0, 0, 1, 8, 1, 0, 0, 0, 0xAA, // the first: type 0
+        0x04, 0, 0x03, 0xE8, 0, 0, 1, 8, 1, 0, 0, 0, 0xAA, // first message: type 0
         0x84, 0, 0, 20, 0xAA,                              // a delta: type 2
         0xC4, 0xAA,                                        // the same delta: type 3
-        0x84, 0, 0, 10, 0xAA,                              // another
-        0x44, 0, 0, 10, 0, 0, 1, 9, 0xAA,                  // another kind: type 1
-        0x04, 0, 0x04, 0x1A, 0, 0, 1, 9, 1, 0, 0, 0, 0xAA, // back in time: type 0
+        0x84, 0, 0, 10, 0xAA,                              // another delta: type 2
+        0x44, 0, 0, 10, 0, 0, 1, 9, 0xAA,                  // another message type: type 1
+        0x04, 0, 0x04, 0x1A, 0, 0, 1, 9, 1, 0, 0, 0, 0xAA, // negative step: type 0
         0x04, 0, 0x04, 0x24, 0, 0, 1, 9, 2, 0, 0, 0, 0xAA, // another message stream: type 0
-        0x84, 0, 0x04, 0x24, 0xAA,                         // by the timestamp of type 0: not type 3
+        0x84, 0, 0x04, 0x24, 0xAA,                         // step equal to the timestamp of type 0: type 2
     ]);
 }
 
 #[test]
-fn the_encoder_repeats_extended_timestamps_and_extends_no_delta() {
+fn encoder_repeats_extended_timestamps_and_never_extends_a_delta() {
     let mut encoder = Encoder::new();
     let mut out = BytesMut::new();
     encoder.set_chunk_size(2);
@@ -377,7 +378,7 @@ fn the_encoder_repeats_extended_timestamps_and_extends_no_delta() {
 }
 
 #[test]
-fn the_encoder_refuses_what_no_chunk_can_carry() {
+fn encoder_rejects_messages_that_cannot_be_encoded() {
     let mut encoder = Encoder::new();
     encoder.set_chunk_size(MAX_CHUNK_SIZE);
     let mut out = BytesMut::new();
@@ -403,7 +404,7 @@ fn the_encoder_refuses_what_no_chunk_can_carry() {
 }
 
 #[test]
-fn a_warm_decoder_allocates_nothing_per_message() {
+fn warm_decoder_allocates_nothing_per_message() {
     let mut decoder = Decoder::new();
     let mut wires = [0, 20_000].map(|start_ms| {
         let mut encoder = Encoder::new();

@@ -1,6 +1,6 @@
-//! The Diffie-Hellman exchange: both peers come to a secret that nobody who listens knows.
+//! Diffie-Hellman key exchange.
 //!
-//! The group is the 1024-bit one of RFC 2409, 6.2, with generator 2.
+//! The group is the 1024-bit MODP group of RFC 2409, section 6.2, with generator 2.
 
 use std::{cmp::Ordering, fmt};
 
@@ -11,22 +11,22 @@ use crypto_bigint::{
 use rand::Rng;
 use thiserror::Error;
 
-/// The bytes of a public key and of a secret, big-endian with leading zeros.
+/// Length of a public key and of a secret, big-endian with leading zeros.
 pub const KEY_LEN: usize = 128;
 
-/// A private exponent and the public key that goes with it.
+/// A private exponent and its public key.
 pub struct KeyPair {
     private: U1024,
     public: [u8; KEY_LEN],
 }
 
-/// The server's public key is none: who takes it can be made to use a secret that others know.
+/// The peer's public key is not valid. Accepting it could force a secret that others can compute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("not a public key of the 1024-bit group")]
+#[error("not a valid public key of the 1024-bit group")]
 pub struct InvalidPublicKey;
 
 impl KeyPair {
-    /// Takes an exponent of full size from `rng`.
+    /// Draws an exponent of full size from `rng`.
     pub fn new(rng: &mut (impl Rng + ?Sized)) -> Self {
         let mut exponent = [0; KEY_LEN];
         rng.fill_bytes(&mut exponent);
@@ -37,12 +37,13 @@ impl KeyPair {
         }
     }
 
-    /// What the other peer is told.
+    /// Returns the public key to send to the peer.
     pub fn public(&self) -> &[u8; KEY_LEN] {
         &self.public
     }
 
-    /// The secret shared with the owner of `public`. It takes the same time whatever the exponent is.
+    /// Returns the secret shared with the owner of `public`. The time does not depend on the
+    /// exponent.
     pub fn secret(&self, public: &[u8; KEY_LEN]) -> Result<[u8; KEY_LEN], InvalidPublicKey> {
         Ok(to_bytes(&validate(public)?.pow(&self.private)))
     }
@@ -54,8 +55,9 @@ impl fmt::Debug for KeyPair {
     }
 }
 
-/// A public key lies between 2 and p - 2, and in the subgroup of order q = (p - 1) / 2, as all powers
-/// of the generator do.
+/// Checks that a public key lies between 2 and p - 2 and in the subgroup of order q = (p - 1) / 2,
+/// like all powers of the generator. Other values reveal bits of the exponent or force a known
+/// secret.
 fn validate(public: &[u8; KEY_LEN]) -> Result<Element, InvalidPublicKey> {
     let number = U1024::from_be_slice(public);
     let is_above_1 = number.cmp(&U1024::ONE) == Ordering::Greater;
@@ -86,10 +88,10 @@ const_monty_params!(
     "The prime of RFC 2409, 6.2"
 );
 
-/// What is raised to the power of the exponent.
+/// The generator of the group.
 const GENERATOR: U1024 = U1024::from_u8(2);
 
-/// p - 1, which would lead to a secret of 1 or p - 1.
+/// p - 1. As a public key it would force the secret to be 1 or p - 1.
 const P_MINUS_1: U1024 = Group::PARAMS.modulus().as_ref().wrapping_sub(&U1024::ONE);
 
 /// q, the order of the subgroup.
@@ -114,9 +116,9 @@ mod tests {
         }
     }
 
-    /// As Python's `pow` has it.
+    /// The expected values were computed with Python's `pow`.
     #[test]
-    fn keys_and_secret_of_an_example() {
+    fn key_and_secret_vectors_match() {
         let ours = pair(std::array::from_fn(|i| (7 * i + 3) as u8));
         let theirs = pair(std::array::from_fn(|i| (11 * i + 5) as u8));
         assert_eq!(
@@ -135,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_at_the_borders_is_no_public_key() {
+    fn unsafe_public_keys_are_rejected() {
         let pair = KeyPair::new(&mut StdRng::seed_from_u64(1));
         let modulus = Group::PARAMS.modulus().as_ref();
         let wrong = [
@@ -146,7 +148,7 @@ mod tests {
             modulus.wrapping_add(&U1024::ONE),
             modulus.wrapping_add(&U1024::from_u8(2)),
             U1024::MAX,
-            // Outside of the subgroup, both.
+            // Both are outside of the subgroup.
             U1024::from_u8(5),
             modulus.wrapping_sub(&U1024::from_u8(2)),
         ];
@@ -161,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn says_nothing_of_the_exponent() {
+    fn debug_output_hides_the_exponent() {
         let pair = KeyPair::new(&mut StdRng::seed_from_u64(1));
         assert_eq!(format!("{pair:?}"), "KeyPair { .. }");
     }
@@ -170,7 +172,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(8))]
 
         #[test]
-        fn both_come_to_the_same_secret(seed: u64) {
+        fn both_peers_compute_the_same_secret(seed: u64) {
             let mut rng = StdRng::seed_from_u64(seed);
             let (ours, theirs) = (KeyPair::new(&mut rng), KeyPair::new(&mut rng));
             prop_assert_ne!(ours.public(), theirs.public());

@@ -1,19 +1,19 @@
-//! What an encrypted session adds to the handshake, and what it leaves behind for all that follows.
+//! Key agreement and ciphers of an encrypted session (rtmpe).
 //!
 //! ```text
 //!            private exponent          private exponent
 //!                 │                          │
 //! C1: digest, public key ──────▶ ◀────── S1: digest, public key
 //!                 │                          │
-//!                 └──── the same secret ─────┘
+//!                 └────── same secret ───────┘
 //!                              │
-//!         HMAC-SHA256 with it of the receiver's public key
+//!    HMAC-SHA256 of the receiver's public key, keyed with the secret
 //!                              │
-//!           RC4, from byte 1536 of its stream on: the chunks
+//!    RC4 on the chunks, starting at byte 1536 of its key stream
 //! ```
 //!
-//! C0 to C2 and S0 to S2 go in the clear. [`SignatureCipher`] says what the types are that S0 tells
-//! apart.
+//! C0 to C2 and S0 to S2 are sent in the clear. [`SignatureCipher`] describes the types that S0 can
+//! announce.
 
 pub mod dh;
 pub mod rc4;
@@ -26,37 +26,39 @@ use self::{
 };
 use super::{block::Block, digest};
 
-/// Whether a session is to be encrypted.
+/// Whether the session must be encrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Encryption {
-    /// It is not: rtmp.
+    /// No encryption: rtmp.
     #[default]
     None,
-    /// It is, or there is none: rtmpe.
+    /// Encryption is required: rtmpe.
     Required,
-    /// It is, where the server can; else it goes on in the clear, which is told.
+    /// Encryption is preferred: if the server does not support it, the session continues in the
+    /// clear and a warning is logged.
     AllowPlain,
 }
 
-/// The two directions of an encrypted session, from behind the handshake on.
+/// The ciphers of both directions of an encrypted session, positioned after the handshake.
 #[derive(Debug, Clone)]
 pub struct Ciphers {
-    /// What the peer sends.
+    /// Decrypts received bytes.
     pub incoming: Rc4,
-    /// What is sent to the peer.
+    /// Encrypts sent bytes.
     pub outgoing: Rc4,
 }
 
-/// What two peers agree on.
+/// The result of a key agreement.
 #[derive(Debug)]
 pub(in crate::core::rtmp) struct KeyAgreement {
     pub(in crate::core::rtmp) ciphers: Ciphers,
-    /// Whether the secret begins with a zero: some servers leave that out, and come to other keys.
+    /// Whether the secret starts with a zero byte. Some servers drop that byte and derive other
+    /// keys.
     pub(in crate::core::rtmp) secret_has_leading_zero: bool,
 }
 
 impl KeyAgreement {
-    /// Agrees with the peer whose public key is `peer_public`.
+    /// Agrees on keys with the peer that owns `peer_public`.
     pub(in crate::core::rtmp) fn new(
         pair: &KeyPair,
         peer_public: &[u8; dh::KEY_LEN],
@@ -72,7 +74,7 @@ impl KeyAgreement {
     }
 }
 
-/// What is sent to the owner of `public`.
+/// Returns the cipher for the direction towards the owner of `public`.
 fn cipher_to(secret: &[u8; dh::KEY_LEN], public: &[u8; dh::KEY_LEN]) -> Rc4 {
     let mut rc4 = Rc4::new(&stream_key(secret, public));
     rc4.skip(Block::LEN);
@@ -91,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stream_key_of_the_example() {
+    fn stream_key_vector_matches() {
         let key = stream_key(&[1; 128], &[2; 128]);
         assert_eq!(
             key,
@@ -103,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_one_sends_the_other_understands() {
+    fn both_peers_derive_matching_ciphers() {
         let mut rng = StdRng::seed_from_u64(2);
         let (ours, theirs) = (KeyPair::new(&mut rng), KeyPair::new(&mut rng));
         let mut near = KeyAgreement::new(&ours, theirs.public()).unwrap();
@@ -120,9 +122,9 @@ mod tests {
         }
     }
 
-    /// One key in 256 leads to such a secret: the first was sought for.
+    /// One key in 256 leads to such a secret; seed 384 is the first.
     #[test]
-    fn a_secret_that_begins_with_a_zero_is_told() {
+    fn leading_zero_of_the_secret_is_reported() {
         let ours = KeyPair::new(&mut StdRng::seed_from_u64(3));
         for (seed, is_short) in [(0, false), (384, true)] {
             let theirs = KeyPair::new(&mut StdRng::seed_from_u64(seed));

@@ -1,29 +1,29 @@
-//! What becomes of a signature before it is written into C2 or S2: S0 says which of three it is.
+//! Encryption of the signatures in C2 and S2; S0 selects one of three types.
 //!
-//! The 32 bytes are four blocks of 8. Type 6 leaves them as they are. Types 8 and 9 encipher each
-//! block with a key of a table; the key of the signature, whose bytes nobody but the two peers should
-//! know, says which one.
+//! A signature is four blocks of 8 bytes. Type 6 sends them unchanged. Types 8 and 9 encrypt each
+//! block with a key from a table; one byte of the signature key selects the table entry of each
+//! block.
 
 use blowfish::{BlowfishLE, cipher::BlockCipherEncrypt};
 use xtea::{Xtea, cipher::KeyInit};
 
 use crate::core::rtmp::handshake::digest::DIGEST_LEN;
 
-/// The cipher of the two signatures.
+/// The cipher of both signatures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SignatureCipher {
-    /// Type 6, and every session that is not encrypted.
+    /// Type 6, and all plain sessions.
     #[default]
     None,
-    /// Type 8: XTEA with 128 bits of key, on little-endian words.
+    /// Type 8: XTEA with a 128-bit key, on little-endian words.
     Xtea,
-    /// Type 9: Blowfish with 192 bits of key, on little-endian words.
+    /// Type 9: Blowfish with a 192-bit key, on little-endian words.
     Blowfish,
 }
 
 impl SignatureCipher {
-    /// What `version`, an S0, stands for; `None` where it is no encrypted handshake that anybody
-    /// outside of Adobe knows. 10 is one that nobody does.
+    /// Returns the cipher for `version`, the value of S0; `None` for a type that is not publicly
+    /// known. Type 10 exists, but only Adobe knows it.
     pub fn of_version(version: u8) -> Option<Self> {
         Some(match version {
             6 => Self::None,
@@ -33,16 +33,16 @@ impl SignatureCipher {
         })
     }
 
-    /// Enciphers a signature that was made with `key`.
+    /// Encrypts a signature that was computed with `key`.
     pub fn apply(self, signature: &mut [u8; DIGEST_LEN], key: &[u8; DIGEST_LEN]) {
         let (blocks, _) = signature.as_chunks_mut();
         for (block, index) in blocks.iter_mut().zip(key.iter().step_by(BLOCK_LEN)) {
-            self.encipher(block, usize::from(*index) % KEYS);
+            self.encrypt_block_with(block, usize::from(*index) % KEYS);
         }
     }
 
-    /// Enciphers one block with key number `index` of the table.
-    fn encipher(self, block: &mut [u8; BLOCK_LEN], index: usize) {
+    /// Encrypts one block with table entry `index`.
+    fn encrypt_block_with(self, block: &mut [u8; BLOCK_LEN], index: usize) {
         match self {
             Self::None => {}
             Self::Xtea => {
@@ -60,13 +60,13 @@ impl SignatureCipher {
     }
 }
 
-/// The bytes of a block of either cipher.
+/// Block length of both ciphers.
 const BLOCK_LEN: usize = 8;
 
-/// How many keys each table has. Adobe's have one more, which is never chosen.
+/// Number of keys per table. Adobe's tables have one more key, which is never selected.
 const KEYS: usize = 15;
 
-/// The keys of type 8: four little-endian words.
+/// The keys of type 8, four little-endian words each.
 #[rustfmt::skip]
 const XTEA_KEYS: [[u8; 16]; KEYS] = [
     *b"\xb2\x34\xf0\xbf\x1f\x08\xd9\x11\x95\xb7\xdf\xcc\x32\xe7\x8d\x74",
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_of_the_example() {
+    fn block_vectors_match() {
         #[rustfmt::skip]
         let vectors = [
             (SignatureCipher::None, 0, "0001020304050607"),
@@ -132,13 +132,13 @@ mod tests {
         ];
         for (cipher, index, expected) in vectors {
             let mut block = [0, 1, 2, 3, 4, 5, 6, 7];
-            cipher.encipher(&mut block, index);
+            cipher.encrypt_block_with(&mut block, index);
             assert_eq!(hex(&block), expected, "{cipher:?} {index}");
         }
     }
 
     #[test]
-    fn signatures_of_the_example() {
+    fn signature_vectors_match() {
         #[rustfmt::skip]
         let vectors = [
             (6, "0d632c0b52188e27e873b70517d0f6291bc1dd5dc7a33d4d758d44d6d56e1ada"),
@@ -160,13 +160,13 @@ mod tests {
     }
 
     #[test]
-    fn every_byte_of_a_key_has_a_place_in_the_tables() {
+    fn every_key_byte_selects_a_table_entry() {
         for cipher in [SignatureCipher::Xtea, SignatureCipher::Blowfish] {
             for byte in 0..=u8::MAX {
                 let mut signature = [0; 32];
                 cipher.apply(&mut signature, &[byte; 32]);
                 let mut block = [0; 8];
-                cipher.encipher(&mut block, usize::from(byte % 15));
+                cipher.encrypt_block_with(&mut block, usize::from(byte % 15));
                 assert_ne!(block, [0; 8]);
                 assert_eq!(signature, *[block; 4].as_flattened());
             }
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn no_other_version_is_an_encrypted_one() {
+    fn only_types_6_8_and_9_are_encrypted() {
         for version in (0..=u8::MAX).filter(|version| ![6, 8, 9].contains(version)) {
             assert_eq!(SignatureCipher::of_version(version), None);
         }

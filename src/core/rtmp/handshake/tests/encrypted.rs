@@ -1,25 +1,25 @@
-//! Handshakes that end in an encrypted session, or should have.
+//! Tests of encrypted handshakes.
 
 use super::*;
 use crate::core::rtmp::handshake::encryption::dh::KEY_LEN;
 
-/// A client, and the server that it talks to.
+/// A client and the server that it talks to.
 struct Conversation {
     client: Handshake,
     c1: Block,
     server: KeyPair,
 }
 
-/// What a server answers.
+/// A kind of server reply.
 #[derive(Clone, Copy)]
-struct Kind {
+struct ReplyKind {
     version: u8,
     scheme: Scheme,
 }
 
-const KINDS: [Kind; 6] = {
-    const fn kind(version: u8, scheme: Scheme) -> Kind {
-        Kind { version, scheme }
+const REPLY_KINDS: [ReplyKind; 6] = {
+    const fn kind(version: u8, scheme: Scheme) -> ReplyKind {
+        ReplyKind { version, scheme }
     }
     [
         kind(6, Scheme::DigestFirst),
@@ -32,7 +32,7 @@ const KINDS: [Kind; 6] = {
 };
 
 impl Conversation {
-    fn begun(encryption: Encryption) -> Self {
+    fn start(encryption: Encryption) -> Self {
         let mut client = Handshake::new(Mode::Auto, encryption, TIME_MS, &mut rng());
         let c0_c1 = transmitted(&mut client);
         assert_eq!((c0_c1.len(), c0_c1[0]), (1537, 6));
@@ -43,12 +43,12 @@ impl Conversation {
         }
     }
 
-    /// S0, S1, S2 and what follows.
-    fn answer(&self, kind: Kind) -> Vec<u8> {
+    /// Returns S0, S1, S2 and the bytes after them.
+    fn answer(&self, kind: ReplyKind) -> Vec<u8> {
         self.answer_with(kind, self.server.public())
     }
 
-    fn answer_with(&self, kind: Kind, public: &[u8; KEY_LEN]) -> Vec<u8> {
+    fn answer_with(&self, kind: ReplyKind, public: &[u8; KEY_LEN]) -> Vec<u8> {
         let mut s1 = opening([5, 0, 17, 1]);
         s1.put(kind.scheme.key_position(&s1), *public);
         digest::sign(&mut s1, kind.scheme, Side::Server);
@@ -65,7 +65,7 @@ impl Conversation {
         self.client.receive(&mut BytesMut::from(answer))
     }
 
-    /// The server's side of the agreement.
+    /// Returns the server's ciphers.
     fn ciphers(&self) -> Ciphers {
         let public = self.c1.field(Scheme::KeyFirst.key_position(&self.c1));
         KeyAgreement::new(&self.server, &public).unwrap().ciphers
@@ -73,9 +73,9 @@ impl Conversation {
 }
 
 #[test]
-fn both_sides_come_to_the_same_keys() {
-    for kind in KINDS {
-        let mut conversation = Conversation::begun(Encryption::Required);
+fn both_sides_derive_the_same_keys() {
+    for kind in REPLY_KINDS {
+        let mut conversation = Conversation::start(Encryption::Required);
         let answer = conversation.answer(kind);
         let Ok(Progress::Done(summary)) = conversation.receive(&answer) else {
             panic!("not done");
@@ -107,26 +107,26 @@ fn both_sides_come_to_the_same_keys() {
 }
 
 #[test]
-fn c1_says_that_it_holds_a_key() {
-    let conversation = Conversation::begun(Encryption::Required);
+fn c1_contains_a_public_key() {
+    let conversation = Conversation::start(Encryption::Required);
     assert_eq!(conversation.c1.version(), [128, 0, 3, 2]);
     assert_eq!(conversation.c1.time_ms(), TIME_MS);
     let found = digest::find(&conversation.c1, Scheme::KeyFirst, Side::Client);
     assert_eq!(found.unwrap().0, Scheme::KeyFirst);
-    // A public key that is one: the server's half of the agreement would fail.
+    // This panics if the public key is not valid.
     conversation.ciphers();
 }
 
 #[test]
-fn the_answer_may_be_cut_anywhere() {
-    let mut whole = Conversation::begun(Encryption::Required);
-    let answer = whole.answer(KINDS[3]);
+fn reply_may_be_split_anywhere() {
+    let mut whole = Conversation::start(Encryption::Required);
+    let answer = whole.answer(REPLY_KINDS[3]);
     let done = whole.receive(&answer).unwrap();
     let c2 = transmitted(&mut whole.client);
     assert!(matches!(done, Progress::Done(_)));
 
-    // Byte by byte: nothing is taken, sent or decided before all of it is here.
-    let mut conversation = Conversation::begun(Encryption::Required);
+    // Byte by byte: nothing is consumed, sent or decided before the reply is complete.
+    let mut conversation = Conversation::start(Encryption::Required);
     let mut inbox = BytesMut::new();
     for (at, byte) in answer[..REPLY_LEN].iter().enumerate() {
         assert_eq!(inbox.len(), at);
@@ -142,7 +142,7 @@ fn the_answer_may_be_cut_anywhere() {
     assert_eq!(transmitted(&mut conversation.client), c2);
 
     for cut in [0, 1, 2, 1536, 1537, 1538, 3072, REPLY_LEN, REPLY_LEN + 1] {
-        let mut conversation = Conversation::begun(Encryption::Required);
+        let mut conversation = Conversation::start(Encryption::Required);
         let mut inbox = BytesMut::from(&answer[..cut]);
         let first = conversation.client.receive(&mut inbox).unwrap();
         assert_eq!(first == done, cut >= REPLY_LEN, "cut at {cut}");
@@ -154,9 +154,9 @@ fn the_answer_may_be_cut_anywhere() {
 }
 
 #[test]
-fn one_wrong_byte_ends_it() {
-    let sound = Conversation::begun(Encryption::Required).answer(KINDS[4]);
-    // Somewhere in S1, in its last byte, in S2, and in its signature.
+fn one_wrong_byte_is_an_error() {
+    let sound = Conversation::start(Encryption::Required).answer(REPLY_KINDS[4]);
+    // Inside S1, its last byte, inside S2, and inside its signature.
     for (at, error) in [
         (900, Error::NoDigest),
         (1536, Error::NoDigest),
@@ -165,7 +165,7 @@ fn one_wrong_byte_ends_it() {
     ] {
         let mut answer = sound.clone();
         answer[at] ^= 1;
-        let mut conversation = Conversation::begun(Encryption::Required);
+        let mut conversation = Conversation::start(Encryption::Required);
         assert_eq!(conversation.receive(&answer), Err(error), "at {at}");
         assert!(conversation.client.take_ciphers().is_none());
         assert_eq!(transmitted(&mut conversation.client), [0_u8; 0]);
@@ -173,9 +173,13 @@ fn one_wrong_byte_ends_it() {
 }
 
 #[test]
-fn a_signature_of_another_type_is_wrong() {
-    for (kind, version) in [(KINDS[0], 8), (KINDS[2], 9), (KINDS[4], 6)] {
-        let mut conversation = Conversation::begun(Encryption::Required);
+fn signature_of_another_type_is_rejected() {
+    for (kind, version) in [
+        (REPLY_KINDS[0], 8),
+        (REPLY_KINDS[2], 9),
+        (REPLY_KINDS[4], 6),
+    ] {
+        let mut conversation = Conversation::start(Encryption::Required);
         let mut answer = conversation.answer(kind);
         answer[0] = version;
         assert_eq!(conversation.receive(&answer), Err(Error::Signature));
@@ -183,12 +187,12 @@ fn a_signature_of_another_type_is_wrong() {
 }
 
 #[test]
-fn what_is_no_public_key_ends_it() {
+fn invalid_public_key_is_an_error() {
     let zero = [0; KEY_LEN];
     let one = std::array::from_fn(|at| u8::from(at == KEY_LEN - 1));
     for public in [zero, one, [0xFF; KEY_LEN]] {
-        for kind in KINDS {
-            let mut conversation = Conversation::begun(Encryption::AllowPlain);
+        for kind in REPLY_KINDS {
+            let mut conversation = Conversation::start(Encryption::AllowPlain);
             let answer = conversation.answer_with(kind, &public);
             assert_eq!(conversation.receive(&answer), Err(Error::PublicKey));
         }
@@ -196,32 +200,32 @@ fn what_is_no_public_key_ends_it() {
 }
 
 #[test]
-fn a_type_that_nobody_knows_is_told_by_its_first_byte() {
+fn unknown_type_fails_on_the_first_byte() {
     for version in [0, 1, 4, 5, 7, 10, 128, 255] {
         for encryption in [Encryption::Required, Encryption::AllowPlain] {
-            let mut conversation = Conversation::begun(encryption);
+            let mut conversation = Conversation::start(encryption);
             assert_eq!(conversation.receive(&[version]), Err(Error::Type(version)));
         }
     }
-    let mut conversation = Conversation::begun(Encryption::Required);
+    let mut conversation = Conversation::start(Encryption::Required);
     assert_eq!(conversation.receive(b"HTTP/1.1 400"), Err(Error::Http));
     assert_eq!(conversation.receive(&[0x15, 3, 1]), Err(Error::Tls));
 }
 
 #[test]
-fn a_plain_answer_is_an_error_at_once() {
-    let mut conversation = Conversation::begun(Encryption::Required);
+fn plain_reply_is_an_error_if_encryption_is_required() {
+    let mut conversation = Conversation::start(Encryption::Required);
     assert_eq!(conversation.receive(&[3]), Err(Error::NotEncrypted));
     assert_eq!(transmitted(&mut conversation.client), [0_u8; 0]);
 }
 
 #[test]
-fn a_plain_answer_can_be_allowed() {
+fn plain_reply_is_accepted_if_allowed() {
     for s1 in [
         opening([0; 4]),
         signed_opening([5, 0, 17, 1], Scheme::KeyFirst),
     ] {
-        let mut conversation = Conversation::begun(Encryption::AllowPlain);
+        let mut conversation = Conversation::start(Encryption::AllowPlain);
         let answer = answer(&s1, &conversation.c1);
         let Ok(Progress::Done(summary)) = conversation.receive(&answer) else {
             panic!("not done");
@@ -245,7 +249,7 @@ fn a_plain_answer_can_be_allowed() {
 }
 
 #[test]
-fn an_encrypted_answer_that_was_not_asked_for_is_another_version() {
+fn unrequested_encrypted_reply_is_a_version_error() {
     for version in [6, 8, 9] {
         let mut plain = client(Mode::Auto);
         let mut inbox = BytesMut::from(&[version][..]);
@@ -254,17 +258,17 @@ fn an_encrypted_answer_that_was_not_asked_for_is_another_version() {
 }
 
 #[test]
-fn errors_say_it_in_one_line() {
+fn error_texts_are_complete() {
     let lines = [
         (
             Error::Type(10),
-            "server answered with handshake type 10 (0x0a); 6, 8 and 9 are known",
+            "server answered with unknown handshake type 10 (0x0a); known types are 6, 8 and 9",
         ),
         (
             Error::NotEncrypted,
             "server does not encrypt: it answered with a plain handshake",
         ),
-        (Error::Signature, "server's handshake signature is wrong"),
+        (Error::Signature, "server's handshake signature is invalid"),
         (Error::PublicKey, "server's public key is invalid"),
     ];
     for (error, line) in lines {

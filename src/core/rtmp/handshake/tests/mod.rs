@@ -4,12 +4,12 @@ use rand::{SeedableRng, rngs::StdRng};
 
 use super::*;
 
-/// What the server makes of C1: everything it sends, chunks included.
+/// Builds the server's answer to C1, including the first chunks.
 type Script = dyn Fn(&Block) -> Vec<u8>;
 
 const TIME_MS: u32 = 0x0001_E240;
 
-/// What follows S2 in the same read.
+/// The bytes that follow S2 in the same read.
 const CHUNKS: &[u8] = b"\x02chunks";
 
 fn rng() -> StdRng {
@@ -51,10 +51,10 @@ fn answer(s1: &Block, s2: &Block) -> Vec<u8> {
     [&[3], &s1.as_bytes()[..], &s2.as_bytes()[..], CHUNKS].concat()
 }
 
-/// C1, C2 and what it came to.
-type Conversation = (Block, Result<(Block, Summary), Error>);
+/// C1, and C2 with the result.
+type HandshakeResult = (Block, Result<(Block, Summary), Error>);
 
-/// Lets `pieces` of the answer arrive one after the other.
+/// Receives the pieces of the answer one by one.
 fn receive_in_pieces<'a>(
     mode: Mode,
     pieces: impl Iterator<Item = &'a [u8]>,
@@ -72,20 +72,20 @@ fn receive_in_pieces<'a>(
                 assert_eq!(
                     transmitted(&mut client),
                     [0_u8; 0],
-                    "C2 waits for all of S2"
+                    "C2 sent before S2 is complete"
                 );
             }
             Progress::Done(summary) => done = Some(summary),
         }
     }
-    assert_eq!(inbox, CHUNKS, "what follows S2 stays");
+    assert_eq!(inbox, CHUNKS, "bytes after S2 must stay in the inbox");
     let c2 = block(&transmitted(&mut client));
-    assert_eq!(transmitted(&mut client), [0_u8; 0], "C2 goes out once");
-    Ok((c2, done.expect("S2 is here")))
+    assert_eq!(transmitted(&mut client), [0_u8; 0], "C2 sent twice");
+    Ok((c2, done.expect("the handshake is complete")))
 }
 
-/// Holds one conversation with the answer in one piece, cut in two at many places, and byte by byte.
-fn converse(mode: Mode, script: &Script) -> Conversation {
+/// Runs a handshake with the answer in one piece, split at many positions, and byte by byte.
+fn run_handshake(mode: Mode, script: &Script) -> HandshakeResult {
     let c0_c1 = transmitted(&mut client(mode));
     assert_eq!(c0_c1.len(), 1537);
     assert_eq!(c0_c1[0], 3);
@@ -109,10 +109,10 @@ fn is_worth_a_cut(at: usize, len: usize) -> bool {
 }
 
 #[test]
-fn plain_on_both_sides() {
+fn plain_handshake_echoes_s1() {
     let s1 = opening([0; 4]);
     let expected = s1.clone();
-    let (c1, result) = converse(Mode::Plain, &move |c1| answer(&s1, c1));
+    let (c1, result) = run_handshake(Mode::Plain, &move |c1| answer(&s1, c1));
     let (c2, summary) = result.unwrap();
     assert_eq!(c1.version(), [0; 4]);
     assert_eq!(digest::find(&c1, Scheme::DigestFirst, Side::Client), None);
@@ -131,17 +131,17 @@ fn plain_on_both_sides() {
 }
 
 #[test]
-fn plain_looks_for_no_digest() {
+fn plain_mode_ignores_a_digest_in_s1() {
     let s1 = signed_opening([3, 5, 1, 1], Scheme::DigestFirst);
     let expected = s1.clone();
-    let (_, result) = converse(Mode::Plain, &move |c1| answer(&s1, c1));
+    let (_, result) = run_handshake(Mode::Plain, &move |c1| answer(&s1, c1));
     let (c2, summary) = result.unwrap();
     assert_eq!(c2, expected);
     assert_eq!(summary.digest, None);
 }
 
 #[test]
-fn digest_at_either_place_whatever_the_version_says() {
+fn digest_is_found_with_either_scheme_and_any_version() {
     for scheme in [Scheme::DigestFirst, Scheme::KeyFirst] {
         for version in [[13, 14, 10, 13], [0; 4]] {
             for mode in [Mode::Auto, Mode::Digest] {
@@ -153,7 +153,7 @@ fn digest_at_either_place_whatever_the_version_says() {
 
 fn agrees_on_digest(mode: Mode, s1: Block, scheme: Scheme) {
     let expected = s1.clone();
-    let (c1, result) = converse(mode, &move |c1| answer(&s1, &signed_reply(c1)));
+    let (c1, result) = run_handshake(mode, &move |c1| answer(&s1, &signed_reply(c1)));
     let (c2, summary) = result.unwrap();
     let bytes = digest::verify(&expected, scheme, Side::Server).unwrap();
     assert_eq!(c1.version(), [10, 0, 45, 2]);
@@ -178,11 +178,11 @@ fn agrees_on_digest(mode: Mode, s1: Block, scheme: Scheme) {
 }
 
 #[test]
-fn an_unsigned_s1_makes_auto_plain_whatever_its_version_says() {
+fn s1_without_digest_makes_auto_mode_plain_for_any_version() {
     for version in [[0; 4], [13, 14, 10, 13], [0xA7, 0x21, 0x9C, 0x55]] {
         let s1 = opening(version);
         let expected = s1.clone();
-        let (c1, result) = converse(Mode::Auto, &move |c1| answer(&s1, c1));
+        let (c1, result) = run_handshake(Mode::Auto, &move |c1| answer(&s1, c1));
         let (c2, summary) = result.unwrap();
         assert!(digest::verify(&c1, Scheme::DigestFirst, Side::Client).is_some());
         assert_eq!(c2, expected);
@@ -193,28 +193,28 @@ fn an_unsigned_s1_makes_auto_plain_whatever_its_version_says() {
 }
 
 #[test]
-fn a_c1_that_comes_back_as_s1_is_not_a_server_digest() {
-    let (c1, result) = converse(Mode::Auto, &|c1| answer(c1, c1));
+fn c1_returned_as_s1_is_not_a_server_digest() {
+    let (c1, result) = run_handshake(Mode::Auto, &|c1| answer(c1, c1));
     let (c2, summary) = result.unwrap();
     assert_eq!(c2, c1);
     assert_eq!(summary.digest, None);
 }
 
 #[test]
-fn an_s2_that_is_no_echo_is_let_through() {
+fn s2_that_is_not_an_echo_is_accepted() {
     let s1 = opening([0; 4]);
     let expected = s1.clone();
-    let (_, result) = converse(Mode::Auto, &move |_| answer(&s1, &opening([1; 4])));
+    let (_, result) = run_handshake(Mode::Auto, &move |_| answer(&s1, &opening([1; 4])));
     let (c2, summary) = result.unwrap();
     assert_eq!(c2, expected);
     assert_eq!(summary.server_signature, ServerSignature::Absent);
 }
 
 #[test]
-fn a_wrong_signature_in_s2_is_let_through_and_told() {
+fn wrong_signature_in_s2_is_accepted_and_reported() {
     let s1 = signed_opening([4, 5, 0, 0], Scheme::DigestFirst);
     let s1_digest = digest::verify(&s1, Scheme::DigestFirst, Side::Server).unwrap();
-    let (_, result) = converse(Mode::Auto, &move |c1| {
+    let (_, result) = run_handshake(Mode::Auto, &move |c1| {
         let mut s2 = signed_reply(c1);
         let [byte] = s2.field(1535);
         s2.put(1535, [byte ^ 1]);
@@ -232,30 +232,31 @@ fn a_wrong_signature_in_s2_is_let_through_and_told() {
 }
 
 #[test]
-fn digest_alone_does_not_go_on_without_one() {
+fn digest_mode_fails_without_a_digest() {
     let mut broken = signed_opening([4, 5, 0, 0], Scheme::DigestFirst);
     let [byte] = broken.field(1535);
     broken.put(1535, [byte ^ 1]);
     for s1 in [broken, opening([0; 4]), opening([13, 14, 10, 13])] {
-        let (_, result) = converse(Mode::Digest, &move |c1| answer(&s1, c1));
+        let (_, result) = run_handshake(Mode::Digest, &move |c1| answer(&s1, c1));
         assert_eq!(result, Err(Error::NoDigest));
     }
 }
 
 #[test]
-fn another_version_is_an_error_with_its_first_byte() {
+fn unknown_version_fails_on_the_first_byte() {
     for s0 in [0, 2, 4, 6, 8, 9, 10, b'S', 0xFF] {
         for mode in [Mode::Auto, Mode::Plain, Mode::Digest] {
             let mut inbox = BytesMut::from(&[s0][..]);
             assert_eq!(client(mode).receive(&mut inbox), Err(Error::Version(s0)));
         }
-        let (_, result) = converse(Mode::Auto, &move |c1| [&[s0], &c1.as_bytes()[..]].concat());
+        let (_, result) =
+            run_handshake(Mode::Auto, &move |c1| [&[s0], &c1.as_bytes()[..]].concat());
         assert_eq!(result, Err(Error::Version(s0)));
     }
 }
 
 #[test]
-fn other_protocols_are_told_as_soon_as_the_bytes_tell_them() {
+fn other_protocols_are_reported_by_their_first_bytes() {
     #[rustfmt::skip]
     let answers: [(&[u8], usize, Error); 7] = [
         (b"HTTP/1.1 400 Bad Request\r\n", 5, Error::Http),
@@ -266,9 +267,9 @@ fn other_protocols_are_told_as_soon_as_the_bytes_tell_them() {
         (&[0x15, 0, 0], 2, Error::Version(0x15)),
         (&[0x16, 2], 2, Error::Version(0x16)),
     ];
-    for (answer, told_at, error) in answers {
+    for (answer, decided_at, error) in answers {
         for len in 0..=answer.len() {
-            let expected = if len < told_at {
+            let expected = if len < decided_at {
                 Ok(Progress::NeedsMore)
             } else {
                 Err(error)
@@ -284,18 +285,18 @@ fn other_protocols_are_told_as_soon_as_the_bytes_tell_them() {
 }
 
 #[test]
-fn errors_say_it_in_one_line() {
+fn error_texts_are_complete() {
     let lines = [
         (
             Error::Version(6),
-            "server answered with handshake version 6 (0x06), not 3",
+            "server answered with handshake version 6 (0x06) instead of 3",
         ),
         (
             Error::Version(b'S'),
-            "server answered with handshake version 83 (0x53), not 3",
+            "server answered with handshake version 83 (0x53) instead of 3",
         ),
-        (Error::Http, "server answered in HTTP, not in RTMP"),
-        (Error::Tls, "server answered in TLS, not in RTMP"),
+        (Error::Http, "server answered with HTTP instead of RTMP"),
+        (Error::Tls, "server answered with TLS instead of RTMP"),
         (
             Error::NoDigest,
             "server answered without a valid handshake digest",
@@ -307,7 +308,7 @@ fn errors_say_it_in_one_line() {
 }
 
 #[test]
-fn once_done_it_takes_nothing_more() {
+fn finished_handshake_consumes_nothing_more() {
     let mut client = client(Mode::Auto);
     let c1 = block(&transmitted(&mut client)[1..]);
     let mut inbox = BytesMut::from(&answer(&opening([0; 4]), &c1)[..]);
@@ -320,7 +321,7 @@ fn once_done_it_takes_nothing_more() {
 }
 
 #[test]
-fn two_handshakes_of_one_generator_share_no_bytes() {
+fn two_handshakes_share_no_random_bytes() {
     let mut rng = rng();
     let mut first = Handshake::new(Mode::Auto, Encryption::None, 0, &mut rng);
     let mut second = Handshake::new(Mode::Auto, Encryption::None, 0, &mut rng);
