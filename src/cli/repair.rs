@@ -12,7 +12,7 @@ use indicatif::{HumanBytes, ProgressStyle};
 use super::{args::Args, exit_code::Exit, job::paths::STDOUT, signals, terminal::screen::Screen};
 use crate::{
     download::Stop,
-    repair::{self, Error, How, Repaired},
+    repair::{self, Error, Method, Repaired},
 };
 
 /// Repairs each of the files that `args` name, and tells of each in one line.
@@ -74,11 +74,11 @@ pub(super) fn check(args: &Args) -> Result<()> {
 fn told(repaired: &Repaired, output: Option<&Path>) -> String {
     let seconds = f64::from(repaired.duration_ms) / 1000.0;
     let holds = format!("{} tags, {seconds:.3} s", repaired.tags);
-    let done = match (repaired.how, output) {
-        (How::NotAtAll, _) => return format!("is whole, nothing to do: {holds}"),
-        (How::InPlace, _) => "repaired in place".to_owned(),
-        (How::Anew, None) => "repaired, written anew".to_owned(),
-        (How::Anew, Some(output)) => format!("repaired, written to {}", output.display()),
+    let done = match (repaired.method, output) {
+        (Method::Unchanged, _) => return format!("is whole, nothing to do: {holds}"),
+        (Method::InPlace, _) => "repaired in place".to_owned(),
+        (Method::Rewritten, None) => "repaired, written anew".to_owned(),
+        (Method::Rewritten, Some(output)) => format!("repaired, written to {}", output.display()),
     };
     let torn = match repaired.torn_bytes {
         0 => String::new(),
@@ -88,7 +88,7 @@ fn told(repaired: &Repaired, output: Option<&Path>) -> String {
         0 => String::new(),
         bytes => format!(", {bytes} bytes between tags left out"),
     };
-    let mended = match repaired.mended_tags {
+    let mended = match repaired.corrected_sizes {
         0 => String::new(),
         tags => format!(", {tags} back pointers corrected"),
     };

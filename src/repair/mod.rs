@@ -32,13 +32,13 @@ use crate::{
 pub fn repair(
     file: &Path,
     output: Option<&Path>,
-    watch: &mut dyn FnMut(u64, u64) -> bool,
+    progress: &mut dyn FnMut(u64, u64) -> bool,
 ) -> Result<Repaired, Error> {
     let path = fs::canonicalize(file).map_err(Error::Open)?;
     // Opening a pipe would wait for whoever is at its other end.
     let metadata = fs::metadata(&path).map_err(Error::Open)?;
     if !metadata.is_file() {
-        return Err(Error::NoFile);
+        return Err(Error::NotRegularFile);
     }
     if metadata.len() == 0 {
         return Err(Error::Empty);
@@ -48,13 +48,13 @@ pub fn repair(
     let file = file.map_err(Error::Open)?;
     output::lock(&file).map_err(|_| Error::Busy)?;
     match output {
-        None => in_place(file, &path, watch),
+        None => in_place(file, &path, progress),
         Some(output) if fs::canonicalize(output).is_ok_and(|output| output == path) => {
-            Err(Error::Itself)
+            Err(Error::SameFile)
         }
         Some(output) => {
             ensure_replaceable(output)?;
-            rewrite::write(&file, output, watch)
+            rewrite::write(&file, output, progress)
         }
     }
 }
@@ -62,7 +62,7 @@ pub fn repair(
 /// What the output takes the place of is a file at rest: a recording that loses its name is lost.
 fn ensure_replaceable(output: &Path) -> Result<(), Error> {
     if fs::metadata(output).is_ok_and(|before| !before.is_file()) {
-        return Err(Error::OutputNoFile(output.to_owned()));
+        return Err(Error::OutputNotRegularFile(output.to_owned()));
     }
     let Ok(before) = File::open(output) else {
         return Ok(());
@@ -74,7 +74,7 @@ fn ensure_replaceable(output: &Path) -> Result<(), Error> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Repaired {
     /// How it was done.
-    pub how: How,
+    pub method: Method,
     /// Audio and video tags that it holds.
     pub tags: u64,
     /// How long it plays, in milliseconds.
@@ -84,19 +84,19 @@ pub struct Repaired {
     /// Bytes that lay between tags and belonged to none.
     pub garbage_bytes: u64,
     /// Tags whose back pointer was wrong.
-    pub mended_tags: u64,
+    pub corrected_sizes: u64,
 }
 
 /// How a file was repaired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum How {
+pub enum Method {
     /// Nothing was wrong with it.
     #[default]
-    NotAtAll,
+    Unchanged,
     /// Where it stood.
     InPlace,
     /// As a new file.
-    Anew,
+    Rewritten,
 }
 
 /// Why a file was not repaired. It is as it was.
@@ -116,15 +116,15 @@ pub enum Error {
         /// Why not.
         error: io::Error,
     },
-    /// It is a folder, a pipe or a device.
+    /// It is a directory, a pipe or a device.
     #[error("no regular file")]
-    NoFile,
+    NotRegularFile,
     /// There is nothing in it.
     #[error("it is empty")]
     Empty,
     /// It is something else than FLV.
     #[error(transparent)]
-    NoFlv(flv::Error),
+    NotFlv(flv::Error),
     /// It has neither audio nor video.
     #[error("no whole tag of audio or video in it")]
     NoMedia,
@@ -136,16 +136,16 @@ pub enum Error {
     Grew,
     /// The output would be the file itself.
     #[error("the output is the file itself; without -o it is repaired in place")]
-    Itself,
-    /// The output is a folder, a pipe or a device, whose place no file may take.
+    SameFile,
+    /// The output is a directory, a pipe or a device, whose place no file may take.
     #[error("the output {} is no regular file", .0.display())]
-    OutputNoFile(PathBuf),
+    OutputNotRegularFile(PathBuf),
     /// Somebody is recording into the output.
     #[error("the output {} is being written at the moment", .0.display())]
     OutputBusy(PathBuf),
     /// A file of the name that the new one has until it is whole.
     #[error("{} is in the way", .0.display())]
-    InTheWay(PathBuf),
+    TemporaryExists(PathBuf),
     /// The user did not want to wait.
     #[error("interrupted")]
     Interrupted,
@@ -164,19 +164,19 @@ impl Findings {
         self.garbage_bytes += bytes;
     }
 
-    fn tag(&mut self, tag: &TagView<'_>, is_mended: bool) {
+    fn tag(&mut self, tag: &TagView<'_>, is_size_wrong: bool) {
         self.repaired.garbage_bytes += std::mem::take(&mut self.garbage_bytes);
-        self.repaired.mended_tags += u64::from(is_mended);
+        self.repaired.corrected_sizes += u64::from(is_size_wrong);
         let is_media = matches!(tag.header.kind, TagKind::AUDIO | TagKind::VIDEO);
         self.repaired.tags += u64::from(is_media);
     }
 
-    fn finish(self, how: How, writer: &HeadWriter) -> Result<Repaired, Error> {
+    fn finish(self, method: Method, writer: &HeadWriter) -> Result<Repaired, Error> {
         if self.repaired.tags == 0 {
             return Err(Error::NoMedia);
         }
         Ok(Repaired {
-            how,
+            method,
             duration_ms: writer.duration_ms(),
             torn_bytes: self.garbage_bytes,
             ..self.repaired
@@ -188,38 +188,40 @@ impl Findings {
 fn in_place(
     file: File,
     path: &Path,
-    watch: &mut dyn FnMut(u64, u64) -> bool,
+    progress: &mut dyn FnMut(u64, u64) -> bool,
 ) -> Result<Repaired, Error> {
     let mut source = Source::new(&file).map_err(Error::Read)?;
     let start = source.start().map_err(Error::Read)?;
     let Some(mut writer) = HeadWriter::reopen(start) else {
-        return rewrite::write(&file, path, watch);
+        return rewrite::write(&file, path, progress);
     };
     let mut findings = Findings::default();
-    while let Some(piece) = source.next(watch)? {
+    while let Some(piece) = source.next(progress)? {
         match piece {
             Piece::Garbage(bytes) => findings.garbage(bytes),
-            Piece::Tag { tag, is_mended, .. } => {
-                findings.tag(&tag, is_mended);
+            Piece::Tag {
+                tag, is_size_wrong, ..
+            } => {
+                findings.tag(&tag, is_size_wrong);
                 if tag.offset >= head::LENGTH as u64 {
-                    note(&mut writer, &tag);
+                    record(&mut writer, &tag);
                 }
             }
         }
-        if findings.repaired.garbage_bytes + findings.repaired.mended_tags > 0 {
-            return rewrite::write(&file, path, watch);
+        if findings.repaired.garbage_bytes + findings.repaired.corrected_sizes > 0 {
+            return rewrite::write(&file, path, progress);
         }
     }
     let patches = writer.patches();
     let is_whole = patches.is_empty() && findings.garbage_bytes == 0;
-    let how = if is_whole {
-        How::NotAtAll
+    let method = if is_whole {
+        Method::Unchanged
     } else {
-        How::InPlace
+        Method::InPlace
     };
-    let repaired = findings.finish(how, &writer)?;
+    let repaired = findings.finish(method, &writer)?;
     if !is_whole {
-        mend(file, &writer).map_err(|error| Error::Write {
+        patch_in_place(file, &writer).map_err(|error| Error::Write {
             path: path.to_owned(),
             error,
         })?;
@@ -229,7 +231,7 @@ fn in_place(
 
 /// Cuts off what is behind the last whole tag, and makes the head true. What was torn goes first: a head
 /// that speaks of less than there is does no harm.
-fn mend(mut file: File, writer: &HeadWriter) -> io::Result<()> {
+fn patch_in_place(mut file: File, writer: &HeadWriter) -> io::Result<()> {
     file.set_len(writer.length())?;
     write_patches(&mut file, writer)?;
     file.sync_all()
@@ -244,7 +246,7 @@ fn write_patches(file: &mut File, writer: &HeadWriter) -> io::Result<()> {
 }
 
 /// Keeps the books for a tag. Nobody looks into an encrypted one.
-fn note(writer: &mut HeadWriter, tag: &TagView<'_>) {
+fn record(writer: &mut HeadWriter, tag: &TagView<'_>) {
     let kind = if tag.header.is_filtered {
         ENCRYPTED
     } else {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    Error, Findings, How, Repaired, note, on_meta_data,
+    Error, Findings, Method, Repaired, on_meta_data, record,
     source::{Piece, Source},
     write_patches,
 };
@@ -21,34 +21,34 @@ use crate::{
 pub(super) fn write(
     file: &File,
     output: &Path,
-    watch: &mut dyn FnMut(u64, u64) -> bool,
+    progress: &mut dyn FnMut(u64, u64) -> bool,
 ) -> Result<Repaired, Error> {
     let output = fs::canonicalize(output).unwrap_or_else(|_| output.to_owned());
     let mut source = Source::new(file).map_err(Error::Read)?;
-    let mut unfinished = Unfinished::create(&output)?;
-    let (findings, writer) = copy(&mut source, &unfinished, watch)?;
-    let repaired = findings.finish(How::Anew, &writer)?;
+    let mut temporary = TemporaryFile::create(&output)?;
+    let (findings, writer) = copy(&mut source, &temporary, progress)?;
+    let repaired = findings.finish(Method::Rewritten, &writer)?;
     if source.has_grown().map_err(Error::Read)? {
         return Err(Error::Grew);
     }
-    unfinished.write(|file| write_patches(file, &writer))?;
-    unfinished.finish()?;
+    temporary.write(|file| write_patches(file, &writer))?;
+    temporary.finish()?;
     Ok(repaired)
 }
 
 /// Copies all tags but `onMetaData`, whose fields go into the head.
 fn copy(
     source: &mut Source<'_>,
-    unfinished: &Unfinished<'_>,
-    watch: &mut dyn FnMut(u64, u64) -> bool,
+    temporary: &TemporaryFile<'_>,
+    progress: &mut dyn FnMut(u64, u64) -> bool,
 ) -> Result<(Findings, HeadWriter), Error> {
-    let mut out = BufWriter::with_capacity(AT_A_TIME, &unfinished.file);
+    let mut out = BufWriter::with_capacity(BUFFER_BYTES, &temporary.file);
     let mut writer = HeadWriter::new(Layout::Seekable);
     let mut findings = Findings::default();
-    let cannot_write = |error| unfinished.cannot_write(error);
+    let cannot_write = |error| temporary.cannot_write(error);
     out.write_all(&writer.head()).map_err(cannot_write)?;
-    while let Some(piece) = source.next(watch)? {
-        let (tag, bytes, is_mended) = match piece {
+    while let Some(piece) = source.next(progress)? {
+        let (tag, bytes, is_size_wrong) = match piece {
             Piece::Garbage(bytes) => {
                 findings.garbage(bytes);
                 continue;
@@ -56,10 +56,10 @@ fn copy(
             Piece::Tag {
                 tag,
                 bytes,
-                is_mended,
-            } => (tag, bytes, is_mended),
+                is_size_wrong,
+            } => (tag, bytes, is_size_wrong),
         };
-        findings.tag(&tag, is_mended);
+        findings.tag(&tag, is_size_wrong);
         if let Some(fields) = on_meta_data(&tag) {
             writer.set_metadata(&fields);
             continue;
@@ -68,7 +68,7 @@ fn copy(
         out.write_all(&bytes[..back_pointer as usize])
             .and_then(|()| out.write_all(&back_pointer.to_be_bytes()))
             .map_err(cannot_write)?;
-        note(&mut writer, &tag);
+        record(&mut writer, &tag);
     }
     out.flush().map_err(cannot_write)?;
     drop(out);
@@ -76,14 +76,14 @@ fn copy(
 }
 
 /// The new file, under a name of its own. It is removed again unless it is finished.
-struct Unfinished<'o> {
+struct TemporaryFile<'o> {
     file: File,
     path: PathBuf,
     output: &'o Path,
     is_finished: bool,
 }
 
-impl<'o> Unfinished<'o> {
+impl<'o> TemporaryFile<'o> {
     /// Creates it beside `output`, or takes the one that a killed repair has left.
     fn create(output: &'o Path) -> Result<Self, Error> {
         let mut name = OsString::from(output);
@@ -97,8 +97,8 @@ impl<'o> Unfinished<'o> {
         options.read(true).write(true).create(true).truncate(false);
         let mut file = options.open(&path).map_err(cannot_write)?;
         output::lock(&file).map_err(|_| Error::Busy)?;
-        if !is_left_over(&mut file).map_err(cannot_write)? {
-            return Err(Error::InTheWay(path));
+        if !reclaim(&mut file).map_err(cannot_write)? {
+            return Err(Error::TemporaryExists(path));
         }
         Ok(Self {
             file,
@@ -132,12 +132,12 @@ impl<'o> Unfinished<'o> {
             fs::rename(path, output)
         })?;
         self.is_finished = true;
-        sync_folder_of(output);
+        sync_directory_of(output);
         Ok(())
     }
 }
 
-impl Drop for Unfinished<'_> {
+impl Drop for TemporaryFile<'_> {
     fn drop(&mut self) {
         if !self.is_finished {
             let _stays_behind = fs::remove_file(&self.path);
@@ -146,9 +146,9 @@ impl Drop for Unfinished<'_> {
 }
 
 /// Empties the file if it is one that was left behind by a repair, or new.
-fn is_left_over(file: &mut File) -> io::Result<bool> {
+fn reclaim(file: &mut File) -> io::Result<bool> {
     let mut start = Vec::new();
-    file.take(START).read_to_end(&mut start)?;
+    file.take(MARK_BYTES).read_to_end(&mut start)?;
     if !start.is_empty() && !head::is_rewritable(&start) {
         return Ok(false);
     }
@@ -169,10 +169,10 @@ fn keep_owner(file: &File, before: &fs::Metadata) {
 #[cfg(not(unix))]
 fn keep_owner(_: &File, _: &fs::Metadata) {}
 
-/// A name is on the disk when its folder is. Where folders cannot be opened, the system sees to it.
-fn sync_folder_of(file: &Path) {
-    if let Some(folder) = file.parent() {
-        let _ = File::open(folder).and_then(|folder| folder.sync_all());
+/// A name is on the disk when its directory is. Where folders cannot be opened, the system sees to it.
+fn sync_directory_of(file: &Path) {
+    if let Some(directory) = file.parent() {
+        let _ = File::open(directory).and_then(|directory| directory.sync_all());
     }
 }
 
@@ -180,7 +180,7 @@ fn sync_folder_of(file: &Path) {
 const SUFFIX: &str = ".repairing";
 
 /// What tells a head of ours.
-const START: u64 = 128;
+const MARK_BYTES: u64 = 128;
 
 /// How much is written at a time.
-const AT_A_TIME: usize = 1 << 20;
+const BUFFER_BYTES: usize = 1 << 20;

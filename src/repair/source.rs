@@ -20,13 +20,13 @@ pub(super) struct Source<'f> {
     /// Up to where it was read.
     read_to: u64,
     /// Up to where that was told.
-    watched_to: u64,
+    reported_to: u64,
     salvage: SalvageReader,
     window: Vec<u8>,
     /// Where in the file the window begins.
-    window_at: u64,
-    /// What of the window was passed.
-    passed: usize,
+    window_offset: u64,
+    /// What of the window was consumed.
+    consumed: usize,
 }
 
 /// What a file consists of.
@@ -35,7 +35,7 @@ pub(super) enum Piece<'a> {
     Tag {
         tag: TagView<'a>,
         bytes: &'a [u8],
-        is_mended: bool,
+        is_size_wrong: bool,
     },
     /// So many bytes that belong to no tag.
     Garbage(u64),
@@ -48,11 +48,11 @@ impl<'f> Source<'f> {
             file,
             length: file.metadata()?.len(),
             read_to: 0,
-            watched_to: 0,
+            reported_to: 0,
             salvage: SalvageReader::new(),
             window: Vec::new(),
-            window_at: 0,
-            passed: 0,
+            window_offset: 0,
+            consumed: 0,
         })
     }
 
@@ -72,38 +72,39 @@ impl<'f> Source<'f> {
     /// What comes next; `None` at the end.
     pub(super) fn next(
         &mut self,
-        watch: &mut dyn FnMut(u64, u64) -> bool,
+        progress: &mut dyn FnMut(u64, u64) -> bool,
     ) -> Result<Option<Piece<'_>>, Error> {
-        let (offset, header, length, is_mended) = loop {
-            if self.watched_to != self.read_to {
-                self.watched_to = self.read_to;
-                if !watch(self.read_to, self.length) {
+        let (offset, header, length, is_size_wrong) = loop {
+            if self.reported_to != self.read_to {
+                self.reported_to = self.read_to;
+                if !progress(self.read_to, self.length) {
                     return Err(Error::Interrupted);
                 }
             }
             let is_end = self.is_at_end();
-            let mut rest = self.window.get(self.passed..).unwrap_or_default();
-            let found = self.salvage.read(&mut rest, is_end).map_err(Error::NoFlv)?;
+            let mut rest = self.window.get(self.consumed..).unwrap_or_default();
+            let found = self
+                .salvage
+                .read(&mut rest, is_end)
+                .map_err(Error::NotFlv)?;
             let left = rest.len();
             match found {
                 Some(Salvaged::Tag(tag)) => break (tag.offset, tag.header, tag.length(), false),
-                Some(Salvaged::WrongPreviousTagSize(tag)) => {
-                    break (tag.offset, tag.header, tag.length(), true);
-                }
+                Some(Salvaged::WrongPreviousTagSize(tag)) => break (tag.offset, tag.header, tag.length(), true),
                 Some(Salvaged::Garbage(bytes)) => {
-                    self.passed = self.window.len() - left;
+                    self.consumed = self.window.len() - left;
                     return Ok(Some(Piece::Garbage(bytes)));
                 }
                 None if is_end => return Ok(None),
                 None => {
-                    self.passed = self.window.len() - left;
+                    self.consumed = self.window.len() - left;
                     self.fill().map_err(Error::Read)?;
                 }
             }
         };
-        let begin = (offset - self.window_at) as usize;
-        self.passed = begin + length;
-        let bytes = &self.window[begin..self.passed];
+        let begin = (offset - self.window_offset) as usize;
+        self.consumed = begin + length;
+        let bytes = &self.window[begin..self.consumed];
         let body = &bytes[TagHeader::LENGTH..][..header.length.get() as usize];
         Ok(Some(Piece::Tag {
             tag: TagView {
@@ -112,7 +113,7 @@ impl<'f> Source<'f> {
                 body,
             },
             bytes,
-            is_mended,
+            is_size_wrong,
         }))
     }
 
@@ -120,12 +121,12 @@ impl<'f> Source<'f> {
         self.read_to >= self.length
     }
 
-    /// Forgets what was passed and reads on.
+    /// Forgets what was consumed and reads on.
     fn fill(&mut self) -> io::Result<()> {
-        self.window.drain(..self.passed);
-        self.window_at += self.passed as u64;
-        self.passed = 0;
-        let count = (self.length - self.read_to).min(AT_A_TIME);
+        self.window.drain(..self.consumed);
+        self.window_offset += self.consumed as u64;
+        self.consumed = 0;
+        let count = (self.length - self.read_to).min(BUFFER_BYTES);
         let read = self.file.take(count).read_to_end(&mut self.window)? as u64;
         self.read_to += read;
         if read < count {
@@ -137,4 +138,4 @@ impl<'f> Source<'f> {
 }
 
 /// How much is read at a time.
-const AT_A_TIME: u64 = 1 << 20;
+const BUFFER_BYTES: u64 = 1 << 20;

@@ -89,7 +89,7 @@ fn assert_true(file: &[u8]) {
     let (mut reader, mut rest) = (TagReader::new(), file);
     while let Some(tag) = reader.read(&mut rest).unwrap() {
         if tag.offset >= head::LENGTH as u64 {
-            note(&mut writer, &tag);
+            record(&mut writer, &tag);
         }
     }
     assert_eq!(reader.torn(rest), None);
@@ -108,10 +108,10 @@ fn a_file_of_ours_is_mended_where_it_stands() {
         assert_eq!(file[head::LENGTH..], damaged[head::LENGTH..file.len()]);
         let expected = whole_tags(damaged);
         assert!(tags(&file)[1..] == expected);
-        assert_eq!(repaired.how, How::InPlace);
+        assert_eq!(repaired.method, Method::InPlace);
         assert_eq!(repaired.torn_bytes as usize, damaged.len() - file.len());
         assert_eq!(repaired.tags as usize, expected.len());
-        assert_eq!(folder.repair().unwrap().how, How::NotAtAll);
+        assert_eq!(folder.repair().unwrap().method, Method::Unchanged);
         assert!(folder.bytes() == file);
         folder.assert_tidy();
     }
@@ -140,7 +140,7 @@ fn a_file_of_others_gets_a_head() {
     let repaired = folder.repair().unwrap();
     let file = folder.bytes();
     assert_true(&file);
-    assert_eq!(repaired.how, How::Anew);
+    assert_eq!(repaired.method, Method::Rewritten);
     assert_eq!((repaired.torn_bytes, repaired.garbage_bytes), (0, 0));
     assert!(tags(&file)[1..] == whole_tags(CLIP));
     let fields = on_meta_data(&TagView {
@@ -196,7 +196,7 @@ fn garbage_between_tags_is_left_out() {
         let (front, back) = whole.split_at(reader.intact_end() as usize);
         let folder = Folder::with(&[front, &noise, back].concat());
         let repaired = folder.repair().unwrap();
-        assert_eq!(repaired.how, How::Anew);
+        assert_eq!(repaired.method, Method::Rewritten);
         assert_eq!(repaired.garbage_bytes as usize, noise.len());
         let file = folder.bytes();
         assert_true(&file);
@@ -239,7 +239,7 @@ fn what_holds_nothing_is_left_alone() {
     folder.assert_tidy();
     for file in [&b"FL"[..], b"RIFF....AVI LIST and more"] {
         let folder = Folder::with(file);
-        assert!(matches!(folder.repair(), Err(Error::NoFlv(_))));
+        assert!(matches!(folder.repair(), Err(Error::NotFlv(_))));
         assert!(folder.bytes() == file);
         folder.assert_tidy();
     }
@@ -247,7 +247,7 @@ fn what_holds_nothing_is_left_alone() {
     let missing = repair(&folder.path.with_extension("x"), None, &mut |_, _| true);
     assert!(matches!(missing, Err(Error::Open(_))));
     let no_file = repair(folder.folder.path(), None, &mut |_, _| true);
-    assert!(matches!(no_file, Err(Error::NoFile)));
+    assert!(matches!(no_file, Err(Error::NotRegularFile)));
 }
 
 #[test]
@@ -313,14 +313,14 @@ fn another_file_may_get_what_was_saved() {
                 fs::write(&output, before).unwrap();
             }
             let repaired = repair(&folder.path, Some(&output), &mut |_, _| true);
-            assert_eq!(repaired.unwrap().how, How::Anew);
+            assert_eq!(repaired.unwrap().method, Method::Rewritten);
             assert!(folder.bytes() == whole[..whole.len() - 3]);
             let file = fs::read(&output).unwrap();
             assert_true(&file);
             assert!(tags(&file)[1..] == whole_tags(&folder.bytes()));
         }
         let itself = repair(&folder.path, Some(&folder.path), &mut |_, _| true);
-        assert!(matches!(itself, Err(Error::Itself)));
+        assert!(matches!(itself, Err(Error::SameFile)));
         assert_eq!(fs::read_dir(folder.folder.path()).unwrap().count(), 2);
     }
 }
@@ -335,7 +335,7 @@ fn the_output_takes_the_place_of_a_file_and_of_nothing_else() {
     let _listener = UnixListener::bind(&special).unwrap();
     for output in [&*special, folder.folder.path()] {
         let repaired = repair(&folder.path, Some(output), &mut |_, _| true);
-        assert!(matches!(repaired, Err(Error::OutputNoFile(_))));
+        assert!(matches!(repaired, Err(Error::OutputNotRegularFile(_))));
     }
     assert!(fs::metadata(&special).unwrap().file_type().is_socket());
     assert_eq!(fs::read_dir(folder.folder.path()).unwrap().count(), 2);
@@ -346,7 +346,7 @@ fn a_new_file_goes_over_what_a_killed_repair_left_and_nothing_else() {
     let folder = Folder::with(CLIP);
     let unfinished = folder.folder.path().join("clip.flv.repairing");
     fs::write(&unfinished, "somebody's only copy").unwrap();
-    assert!(matches!(folder.repair(), Err(Error::InTheWay(_))));
+    assert!(matches!(folder.repair(), Err(Error::TemporaryExists(_))));
     assert_eq!(fs::read(&unfinished).unwrap(), b"somebody's only copy");
     assert!(folder.bytes() == CLIP);
     fs::write(&unfinished, &ours(3)[..60_000]).unwrap();
