@@ -1,9 +1,9 @@
-//! Making files whole that were cut off or damaged, and seekable those that others wrote.
+//! Repair of truncated or damaged FLV files, and keyframe indexes for files of other programs.
 //!
-//! A file with a head of ours is mended where it stands: what is torn at its end is cut off, and what
-//! changed in the head is rewritten. Any other file, and one with garbage between its tags, is written
-//! anew beside the old one and takes its name when it is whole. Either way a file that is being
-//! repaired holds all its tags at every instant.
+//! A file with a head written by rtmpull is repaired in place: a torn tag at its end is cut off, and the
+//! head is updated. Any other file, and a file with garbage between its tags, is copied tag by tag into a
+//! temporary file, which replaces the original at the end. Both ways keep all intact tags readable at
+//! every instant, so the repair may be killed at any time.
 
 mod rewrite;
 mod source;
@@ -25,17 +25,17 @@ use crate::{
     output,
 };
 
-/// Repairs `file`, or writes what can be saved of it to `output` and leaves it alone.
+/// Repairs `file`, or copies its intact tags to `output` and leaves `file` unchanged.
 ///
-/// `watch` is told now and then how many bytes of how many were read; where it returns false, the
-/// repair is given up and every file is as it was.
+/// `progress` is called with the number of bytes read and the length of the file. If it returns false,
+/// the repair ends with [`Error::Interrupted`] and leaves all files unchanged.
 pub fn repair(
     file: &Path,
     output: Option<&Path>,
     progress: &mut dyn FnMut(u64, u64) -> bool,
 ) -> Result<Repaired, Error> {
     let path = fs::canonicalize(file).map_err(Error::Open)?;
-    // Opening a pipe would wait for whoever is at its other end.
+    // Opening a pipe would block until a writer opens it.
     let metadata = fs::metadata(&path).map_err(Error::Open)?;
     if !metadata.is_file() {
         return Err(Error::NotRegularFile);
@@ -59,7 +59,7 @@ pub fn repair(
     }
 }
 
-/// What the output takes the place of is a file at rest: a recording that loses its name is lost.
+/// Checks that `output` may be replaced. A rename would delete the file of a running recording.
 fn ensure_replaceable(output: &Path) -> Result<(), Error> {
     if fs::metadata(output).is_ok_and(|before| !before.is_file()) {
         return Err(Error::OutputNotRegularFile(output.to_owned()));
@@ -70,92 +70,92 @@ fn ensure_replaceable(output: &Path) -> Result<(), Error> {
     output::lock(&before).map_err(|_| Error::OutputBusy(output.to_owned()))
 }
 
-/// What was done to a file.
+/// Result of a repair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Repaired {
-    /// How it was done.
+    /// How the file was repaired.
     pub method: Method,
-    /// Audio and video tags that it holds.
+    /// Number of audio and video tags.
     pub tags: u64,
-    /// How long it plays, in milliseconds.
+    /// Duration in milliseconds.
     pub duration_ms: u32,
-    /// Bytes that were cut off at the end.
+    /// Number of bytes cut off at the end.
     pub torn_bytes: u64,
-    /// Bytes that lay between tags and belonged to none.
+    /// Number of bytes between tags that belong to no tag.
     pub garbage_bytes: u64,
-    /// Tags whose back pointer was wrong.
+    /// Number of tags whose PreviousTagSize was wrong.
     pub corrected_sizes: u64,
 }
 
 /// How a file was repaired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Method {
-    /// Nothing was wrong with it.
+    /// The file is intact.
     #[default]
     Unchanged,
-    /// Where it stood.
+    /// Torn bytes were cut off and the head was updated.
     InPlace,
-    /// As a new file.
+    /// All tags were copied to a new file.
     Rewritten,
 }
 
-/// Why a file was not repaired. It is as it was.
+/// Error of a repair. The file is unchanged, except after a failed write in place.
 #[derive(Debug, Error)]
 pub enum Error {
-    /// It cannot be opened.
+    /// The file cannot be opened.
     #[error("cannot open it: {0}")]
     Open(#[source] io::Error),
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("cannot read it: {0}")]
     Read(#[source] io::Error),
-    /// What was saved cannot be written.
+    /// The repaired file cannot be written.
     #[error("cannot write {}: {error}", path.display())]
     Write {
-        /// The file that was being written.
+        /// The written file.
         path: PathBuf,
-        /// Why not.
+        /// Cause.
         error: io::Error,
     },
-    /// It is a directory, a pipe or a device.
-    #[error("no regular file")]
+    /// The path is a directory, a pipe or a device.
+    #[error("not a regular file")]
     NotRegularFile,
-    /// There is nothing in it.
+    /// The file has no bytes.
     #[error("it is empty")]
     Empty,
-    /// It is something else than FLV.
+    /// The file is not FLV.
     #[error(transparent)]
     NotFlv(flv::Error),
-    /// It has neither audio nor video.
-    #[error("no whole tag of audio or video in it")]
+    /// The file has neither audio nor video.
+    #[error("it contains no complete audio or video tag")]
     NoMedia,
-    /// Somebody is recording into it.
-    #[error("it is being written at the moment")]
+    /// Another rtmpull writes the file.
+    #[error("another program is writing it")]
     Busy,
-    /// Somebody has written into it meanwhile.
-    #[error("it grew meanwhile, somebody is still writing it")]
+    /// The file grew during the repair.
+    #[error("it grew during the repair, so another program is still writing it")]
     Grew,
-    /// The output would be the file itself.
-    #[error("the output is the file itself; without -o it is repaired in place")]
+    /// The output is the input file.
+    #[error("the output is the same file; omit -o to repair it in place")]
     SameFile,
-    /// The output is a directory, a pipe or a device, whose place no file may take.
-    #[error("the output {} is no regular file", .0.display())]
+    /// The output is a directory, a pipe or a device, which is not replaced.
+    #[error("the output {} is not a regular file", .0.display())]
     OutputNotRegularFile(PathBuf),
-    /// Somebody is recording into the output.
-    #[error("the output {} is being written at the moment", .0.display())]
+    /// Another rtmpull writes the output.
+    #[error("another program is writing the output {}", .0.display())]
     OutputBusy(PathBuf),
-    /// A file of the name that the new one has until it is whole.
-    #[error("{} is in the way", .0.display())]
+    /// The name of the temporary file is taken by a file of another program.
+    #[error("{} exists and is not a temporary file of rtmpull; move it away first", .0.display())]
     TemporaryExists(PathBuf),
-    /// The user did not want to wait.
+    /// The caller interrupted the repair.
     #[error("interrupted")]
     Interrupted,
 }
 
-/// What is known of a file's tags once they were walked.
+/// Counts of the tags read so far.
 #[derive(Debug, Default)]
 struct Findings {
     repaired: Repaired,
-    /// Garbage up to now that no tag has followed.
+    /// Garbage after the last tag; torn bytes if the file ends here.
     garbage_bytes: u64,
 }
 
@@ -184,7 +184,7 @@ impl Findings {
     }
 }
 
-/// Mends a file of ours where it stands, or has it written anew where that is not enough.
+/// Repairs a file with a head written by rtmpull, or rewrites it if that is not sufficient.
 fn in_place(
     file: File,
     path: &Path,
@@ -208,19 +208,20 @@ fn in_place(
                 }
             }
         }
+        // Garbage between tags cannot be removed in place without moving all later tags.
         if findings.repaired.garbage_bytes + findings.repaired.corrected_sizes > 0 {
             return rewrite::write(&file, path, progress);
         }
     }
     let patches = writer.patches();
-    let is_whole = patches.is_empty() && findings.garbage_bytes == 0;
-    let method = if is_whole {
+    let is_intact = patches.is_empty() && findings.garbage_bytes == 0;
+    let method = if is_intact {
         Method::Unchanged
     } else {
         Method::InPlace
     };
     let repaired = findings.finish(method, &writer)?;
-    if !is_whole {
+    if !is_intact {
         patch_in_place(file, &writer).map_err(|error| Error::Write {
             path: path.to_owned(),
             error,
@@ -229,9 +230,10 @@ fn in_place(
     Ok(repaired)
 }
 
-/// Cuts off what is behind the last whole tag, and makes the head true. What was torn goes first: a head
-/// that speaks of less than there is does no harm.
+/// Cuts off the bytes after the last complete tag and updates the head.
 fn patch_in_place(mut file: File, writer: &HeadWriter) -> io::Result<()> {
+    // Cut first: after a crash in between, the old head describes fewer tags than the file has, which
+    // players accept.
     file.set_len(writer.length())?;
     write_patches(&mut file, writer)?;
     file.sync_all()
@@ -245,7 +247,7 @@ fn write_patches(file: &mut File, writer: &HeadWriter) -> io::Result<()> {
     Ok(())
 }
 
-/// Keeps the books for a tag. Nobody looks into an encrypted one.
+/// Adds a tag to the stats. The body of an encrypted tag is not parsed.
 fn record(writer: &mut HeadWriter, tag: &TagView<'_>) {
     let kind = if tag.header.is_filtered {
         ENCRYPTED
@@ -256,7 +258,7 @@ fn record(writer: &mut HeadWriter, tag: &TagView<'_>) {
     writer.note(kind, timestamp_ms, tag.body);
 }
 
-/// The fields of an `onMetaData`, if that is what the tag is; none where they are damaged.
+/// Returns the fields of an `onMetaData` tag, or an empty object if they are damaged.
 fn on_meta_data(tag: &TagView<'_>) -> Option<Object> {
     if tag.header.kind != TagKind::SCRIPT || tag.header.is_filtered {
         return None;
@@ -265,7 +267,7 @@ fn on_meta_data(tag: &TagView<'_>) -> Option<Object> {
     let name = values
         .iter()
         .position(|value| value == &ON_META_DATA.into())?;
-    // A publisher's command may have been left in front of it.
+    // Some servers record the publisher's command, with the name `@setDataFrame` before it.
     let is_first = name == 0 || name == 1 && values.first() == Some(&"@setDataFrame".into());
     let fields = values.get(name + 1).and_then(Value::as_object);
     is_first.then(|| fields.cloned().unwrap_or_default())
@@ -273,7 +275,7 @@ fn on_meta_data(tag: &TagView<'_>) -> Option<Object> {
 
 const ON_META_DATA: &str = "onMetaData";
 
-/// What an encrypted tag counts as: a kind that nobody knows.
+/// Kind under which encrypted tags are counted, so that their body is not parsed.
 const ENCRYPTED: TagKind = TagKind(0);
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Writing what a file has as a new file, which takes its name when it is whole.
+//! Rewrite: copies intact tags to a temporary file, which replaces the output when it is complete.
 
 use std::{
     ffi::OsString,
@@ -17,7 +17,7 @@ use crate::{
     output,
 };
 
-/// Writes what can be saved of `file` to `output`, with a head of ours in front.
+/// Copies the intact tags of `file` to `output` after a new head.
 pub(super) fn write(
     file: &File,
     output: &Path,
@@ -28,6 +28,7 @@ pub(super) fn write(
     let mut temporary = TemporaryFile::create(&output)?;
     let (findings, writer) = copy(&mut source, &temporary, progress)?;
     let repaired = findings.finish(Method::Rewritten, &writer)?;
+    // The rename would hide the bytes that another program, which does not lock, appended meanwhile.
     if source.has_grown().map_err(Error::Read)? {
         return Err(Error::Grew);
     }
@@ -36,7 +37,7 @@ pub(super) fn write(
     Ok(repaired)
 }
 
-/// Copies all tags but `onMetaData`, whose fields go into the head.
+/// Copies all tags except `onMetaData`, whose fields are written into the head.
 fn copy(
     source: &mut Source<'_>,
     temporary: &TemporaryFile<'_>,
@@ -64,9 +65,9 @@ fn copy(
             writer.set_metadata(&fields);
             continue;
         }
-        let back_pointer = tag.header.previous_tag_size();
-        out.write_all(&bytes[..back_pointer as usize])
-            .and_then(|()| out.write_all(&back_pointer.to_be_bytes()))
+        let previous_tag_size = tag.header.previous_tag_size();
+        out.write_all(&bytes[..previous_tag_size as usize])
+            .and_then(|()| out.write_all(&previous_tag_size.to_be_bytes()))
             .map_err(cannot_write)?;
         record(&mut writer, &tag);
     }
@@ -75,7 +76,7 @@ fn copy(
     Ok((findings, writer))
 }
 
-/// The new file, under a name of its own. It is removed again unless it is finished.
+/// File with a temporary name. It is deleted unless it is finished.
 struct TemporaryFile<'o> {
     file: File,
     path: PathBuf,
@@ -84,7 +85,7 @@ struct TemporaryFile<'o> {
 }
 
 impl<'o> TemporaryFile<'o> {
-    /// Creates it beside `output`, or takes the one that a killed repair has left.
+    /// Creates the file next to `output`, or reuses the file of a killed repair.
     fn create(output: &'o Path) -> Result<Self, Error> {
         let mut name = OsString::from(output);
         name.push(SUFFIX);
@@ -119,10 +120,11 @@ impl<'o> TemporaryFile<'o> {
         write(&mut self.file).map_err(|error| self.cannot_write(error))
     }
 
-    /// Gives it the name that it is for, and the owner and the permissions of what had it.
+    /// Renames the file to `output`, with the owner and permissions of the file that it replaces.
     fn finish(mut self) -> Result<(), Error> {
         let output = self.output;
         let path = self.path.clone();
+        // Sync before the rename: otherwise a crash could leave an empty file under the final name.
         self.write(|file| {
             if let Ok(before) = fs::metadata(output) {
                 keep_owner(file, &before);
@@ -140,12 +142,12 @@ impl<'o> TemporaryFile<'o> {
 impl Drop for TemporaryFile<'_> {
     fn drop(&mut self) {
         if !self.is_finished {
-            let _stays_behind = fs::remove_file(&self.path);
+            let _file_remains = fs::remove_file(&self.path);
         }
     }
 }
 
-/// Empties the file if it is one that was left behind by a repair, or new.
+/// Empties a new file or one that a killed repair left. Returns false for any other file.
 fn reclaim(file: &mut File) -> io::Result<bool> {
     let mut start = Vec::new();
     file.take(MARK_BYTES).read_to_end(&mut start)?;
@@ -157,7 +159,7 @@ fn reclaim(file: &mut File) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Only the superuser may give a file away; others keep what they can.
+/// Copies owner and group as far as the system permits; only root may change the owner.
 #[cfg(unix)]
 fn keep_owner(file: &File, before: &fs::Metadata) {
     use std::os::unix::fs::{MetadataExt, fchown};
@@ -169,18 +171,18 @@ fn keep_owner(file: &File, before: &fs::Metadata) {
 #[cfg(not(unix))]
 fn keep_owner(_: &File, _: &fs::Metadata) {}
 
-/// A name is on the disk when its directory is. Where folders cannot be opened, the system sees to it.
+/// Syncs the directory of `file`, which makes a rename durable. Ignored if directories cannot be opened.
 fn sync_directory_of(file: &Path) {
     if let Some(directory) = file.parent() {
         let _ = File::open(directory).and_then(|directory| directory.sync_all());
     }
 }
 
-/// What the name of a new file ends in until it is whole.
+/// Suffix of the temporary file.
 const SUFFIX: &str = ".repairing";
 
-/// What tells a head of ours.
+/// Number of bytes that identify a head written by rtmpull.
 const MARK_BYTES: u64 = 128;
 
-/// How much is written at a time.
+/// Size of the write buffer.
 const BUFFER_BYTES: usize = 1 << 20;

@@ -1,4 +1,4 @@
-//! A file that is read from its beginning to its end, through a window that any tag fits into.
+//! Sequential reader of a damaged file, with a window that holds the largest possible tag.
 
 use std::{
     fs::File,
@@ -12,32 +12,32 @@ use crate::core::flv::{
     salvage::{SalvageReader, Salvaged},
 };
 
-/// What is left of a file to be read.
+/// File that is split into tags and garbage.
 pub(super) struct Source<'f> {
     file: &'f File,
-    /// How long the file was when it was opened: what grows behind is none of ours.
+    /// Length of the file when it was opened; bytes appended later are not read.
     length: u64,
-    /// Up to where it was read.
+    /// Number of bytes read from the file.
     read_to: u64,
-    /// Up to where that was told.
+    /// Value of `read_to` at the last progress report.
     reported_to: u64,
     salvage: SalvageReader,
     window: Vec<u8>,
-    /// Where in the file the window begins.
+    /// Offset of the window in the file.
     window_offset: u64,
-    /// What of the window was consumed.
+    /// Number of bytes at the start of the window that were returned.
     consumed: usize,
 }
 
-/// What a file consists of.
+/// Piece of a file.
 pub(super) enum Piece<'a> {
-    /// A whole tag, but perhaps for its back pointer; `bytes` are header, body and back pointer.
+    /// Complete tag; `bytes` are its header, body and PreviousTagSize, which may be wrong.
     Tag {
         tag: TagView<'a>,
         bytes: &'a [u8],
         is_size_wrong: bool,
     },
-    /// So many bytes that belong to no tag.
+    /// Number of bytes that belong to no tag.
     Garbage(u64),
 }
 
@@ -56,7 +56,7 @@ impl<'f> Source<'f> {
         })
     }
 
-    /// The first bytes of the file, as many as a head of ours has; to be called before anything is read.
+    /// Returns the start of the file, up to the length of a head. Must be called before `next`.
     pub(super) fn start(&mut self) -> io::Result<&[u8]> {
         while self.window.len() < head::LENGTH && !self.is_at_end() {
             self.fill()?;
@@ -64,12 +64,12 @@ impl<'f> Source<'f> {
         Ok(&self.window)
     }
 
-    /// Whether the file is as long as it was.
+    /// Returns whether the length of the file changed since it was opened.
     pub(super) fn has_grown(&self) -> io::Result<bool> {
         Ok(self.file.metadata()?.len() != self.length)
     }
 
-    /// What comes next; `None` at the end.
+    /// Returns the next piece, or `None` at the end of the file.
     pub(super) fn next(
         &mut self,
         progress: &mut dyn FnMut(u64, u64) -> bool,
@@ -90,7 +90,9 @@ impl<'f> Source<'f> {
             let left = rest.len();
             match found {
                 Some(Salvaged::Tag(tag)) => break (tag.offset, tag.header, tag.length(), false),
-                Some(Salvaged::WrongPreviousTagSize(tag)) => break (tag.offset, tag.header, tag.length(), true),
+                Some(Salvaged::WrongPreviousTagSize(tag)) => {
+                    break (tag.offset, tag.header, tag.length(), true);
+                }
                 Some(Salvaged::Garbage(bytes)) => {
                     self.consumed = self.window.len() - left;
                     return Ok(Some(Piece::Garbage(bytes)));
@@ -121,7 +123,7 @@ impl<'f> Source<'f> {
         self.read_to >= self.length
     }
 
-    /// Forgets what was consumed and reads on.
+    /// Drops the consumed bytes and reads more.
     fn fill(&mut self) -> io::Result<()> {
         self.window.drain(..self.consumed);
         self.window_offset += self.consumed as u64;
@@ -130,12 +132,12 @@ impl<'f> Source<'f> {
         let read = self.file.take(count).read_to_end(&mut self.window)? as u64;
         self.read_to += read;
         if read < count {
-            // Somebody has cut it off.
+            // Another program truncated the file.
             self.length = self.read_to;
         }
         Ok(())
     }
 }
 
-/// How much is read at a time.
+/// Bytes per read.
 const BUFFER_BYTES: u64 = 1 << 20;

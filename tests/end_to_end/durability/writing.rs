@@ -22,7 +22,7 @@ fn a_file_that_is_being_recorded_is_nobody_elses() {
     assert_told(
         &repair([&file]),
         1,
-        "it is being written at the moment; left as it was",
+        "another program is writing it; left as it was",
     );
     let download = running.finish();
     download.assert_ended(0, "unpublished");
