@@ -3,10 +3,10 @@
 mod destination;
 mod existing_file;
 mod file;
-mod frame_info;
 mod gap;
 mod hook;
 mod manifest;
+mod muxer;
 mod naming;
 mod open_segment;
 mod pending;
@@ -28,8 +28,7 @@ pub use self::{
     split_policy::SegmentOptions,
 };
 pub(crate) use self::{
-    existing_file::ExistingFile, file::lock::lock, frame_info::FrameInfo, recording::Recording,
-    tee::Tee, totals::Totals,
+    existing_file::ExistingFile, file::lock::lock, recording::Recording, tee::Tee, totals::Totals,
 };
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::{
 use jiff::Zoned;
 
 use super::{
-    Destination, ExistingFile, FileOptions, FrameInfo,
+    Destination, ExistingFile, FileOptions,
     destination::naming,
     file::{self, TagFile},
     pipe::{Pipe, PipeTarget},
@@ -94,8 +94,8 @@ impl Recording {
         // What was held for the former part is among what is kept.
         let held = self.early.take();
         self.spent.extend(held.map(|(_, payload)| payload));
-        for (kind, configuration) in self.configuration.all() {
-            self.tag(now, FrameInfo::configuration(kind), None, configuration)?;
+        for (info, configuration) in self.configuration.all() {
+            self.tag(now, info, None, configuration)?;
         }
         Ok(())
     }

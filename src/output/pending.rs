@@ -1,7 +1,6 @@
 //! What comes before the first frame.
 
-use super::FrameInfo;
-use crate::core::payload::Payload;
+use crate::core::{flv::FrameInfo, payload::Payload};
 
 /// SequenceHeaders and script data that wait, in order of arrival, for the frame that opens the output.
 #[derive(Debug, Default)]
@@ -23,7 +22,7 @@ impl Pending {
     /// What has to go is added to `dropped`.
     pub(super) fn hold(&mut self, info: FrameInfo, payload: Payload, dropped: &mut Vec<Payload>) {
         let length = payload.capacity();
-        if info.is_configuration && length <= MAX_BYTES {
+        if info.is_sequence_header && length <= MAX_BYTES {
             while !self.has_room(length) {
                 dropped.push(self.give_up_oldest());
             }
@@ -31,7 +30,7 @@ impl Pending {
         if !self.has_room(length) {
             tracing::debug!(
                 "a message of kind {} before the first frame is dropped",
-                info.kind
+                info.track
             );
             return dropped.push(payload);
         }
@@ -62,11 +61,11 @@ impl Pending {
 
     fn give_up_oldest(&mut self) -> Payload {
         let mut messages = self.messages.iter();
-        let oldest = messages.position(|message| !message.info.is_configuration);
+        let oldest = messages.position(|message| !message.info.is_sequence_header);
         let Message { info, payload } = self.messages.remove(oldest.unwrap_or(0));
         tracing::debug!(
             "a message of kind {} before the first frame gives way to another",
-            info.kind
+            info.track
         );
         self.bytes -= payload.capacity();
         payload
@@ -90,7 +89,7 @@ mod tests {
         for (is_configuration, length) in messages {
             let payload = Payload::from(&vec![7; length][..]);
             let info = FrameInfo {
-                is_configuration,
+                is_sequence_header: is_configuration,
                 ..FrameInfo::SCRIPT
             };
             early.hold(info, payload, &mut dropped);

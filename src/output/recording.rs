@@ -6,12 +6,13 @@ use jiff::{Timestamp, tz::TimeZone};
 
 use super::{
     Destination, FileOptions, Gap, SegmentFacts, SegmentOptions, existing_file::ExistingFile,
-    frame_info::FrameInfo, totals::Totals,
+    totals::Totals,
 };
 use super::{
     file::free_space::FreeSpace,
     hook::Hook,
     manifest::Manifest,
+    muxer::Unit,
     naming::{Names, Pattern},
     pending::Pending,
     pipe::Pipe,
@@ -21,7 +22,7 @@ use super::{
 };
 use crate::core::{
     amf::Object,
-    flv::{Layout, Metadata, TagKind, head},
+    flv::{FrameInfo, Layout, Metadata, TagKind, head},
     payload::Payload,
 };
 
@@ -160,11 +161,11 @@ impl Recording {
         let tag = tag_length(payload.len());
         let more = if self.resumed.is_some() && !self.marks.has_wish() {
             tag
-        } else if self.part.is_none() && !info.is_frame {
+        } else if self.part.is_none() && !info.carries_media {
             0
         } else if self.part.is_none() {
             head::LENGTH as u64 + framed(&mut self.early.lengths()) + tag
-        } else if info.is_frame && self.is_part_to_end(at_ms, info.kind, payload) {
+        } else if info.carries_media && self.is_part_to_end(at_ms, info) {
             head::LENGTH as u64 + framed(&mut self.configuration.lengths()) + tag
         } else {
             tag
@@ -250,11 +251,11 @@ impl Recording {
         at_ms: u64,
         payload: Payload,
     ) -> io::Result<()> {
-        if info.is_frame {
-            self.begin_part_for(now, info.kind, at_ms, &payload)?;
-            self.latest.note(info.kind, at_ms);
+        if info.carries_media {
+            self.begin_part_for(now, info, at_ms)?;
+            self.latest.note(info.track, at_ms);
         } else {
-            self.configuration.keep(info.kind, &payload);
+            self.configuration.keep(info, &payload);
             if self.is_for_next_part(info) {
                 self.hold(info, payload);
                 return Ok(());
@@ -267,20 +268,14 @@ impl Recording {
     }
 
     /// Has a part there that this frame belongs into, with all that waited for the frame.
-    fn begin_part_for(
-        &mut self,
-        now: Instant,
-        kind: TagKind,
-        at_ms: u64,
-        body: &[u8],
-    ) -> io::Result<()> {
+    fn begin_part_for(&mut self, now: Instant, info: FrameInfo, at_ms: u64) -> io::Result<()> {
         if let Some(file) = self.resumed.take() {
             self.reopen(file, now, at_ms)?;
         }
         if self.part.is_none() {
             self.begin_first_part(now, at_ms)?;
-        } else if self.is_part_to_end(at_ms, kind, body) {
-            self.begin_next_part(now, kind, at_ms)?;
+        } else if self.is_part_to_end(at_ms, info) {
+            self.begin_next_part(now, info.track, at_ms)?;
         }
         if !self.early.is_empty() {
             for (info, payload) in self.early.take() {
@@ -298,14 +293,14 @@ impl Recording {
             Some(Segment {
                 sink: Sink::File(_),
                 ..
-            }) => info.is_configuration && self.marks.has_wish(),
+            }) => info.is_sequence_header && self.marks.has_wish(),
             Some(_) => false,
         }
     }
 
     /// Whether the latest configuration of this kind is the same.
     pub(crate) fn is_configured_by(&self, info: FrameInfo, payload: &Payload) -> bool {
-        info.is_configuration && self.configuration.holds(info.kind, payload)
+        info.is_sequence_header && self.configuration.holds(info, payload)
     }
 
     /// When [`Recording::settle`] has something to do.
@@ -423,7 +418,7 @@ impl Recording {
 
     /// Whether this frame begins a new part. FLV counts in 31 bits: in the last minute the next frame
     /// that a player can begin with does, at the end any.
-    fn is_part_to_end(&mut self, at_ms: u64, kind: TagKind, body: &[u8]) -> bool {
+    fn is_part_to_end(&mut self, at_ms: u64, info: FrameInfo) -> bool {
         let Some(part) = &self.part else {
             return false;
         };
@@ -434,8 +429,8 @@ impl Recording {
         let is_file = matches!(part.sink, Sink::File(_));
         let is_mark_passed = timestamp_ms > LAST_TIMESTAMP_MS - ENTRY_PATIENCE_MS
             || is_file && self.marks.are_passed(at_ms, part.bytes(), self.wall);
-        let is_sound_alone = kind != TagKind::VIDEO && self.latest.is_without_picture(at_ms);
-        is_mark_passed && (is_sound_alone || part.can_begin_with(kind, body))
+        let is_sound_alone = info.track != TagKind::VIDEO && self.latest.is_without_picture(at_ms);
+        is_mark_passed && (is_sound_alone || part.can_begin_with(info))
     }
 
     /// Writes what waits, and sees to a file every now and then.
@@ -456,8 +451,9 @@ impl Recording {
         let start_ms = part.start_ms();
         match &mut part.sink {
             Sink::File(file) => {
-                let appended = file.append(part.queue.buffers());
-                self.spent.extend(part.queue.drain().map(Payload::reuse));
+                let appended = file.append(part.queue.units());
+                self.spent
+                    .extend(part.queue.drain().map(Unit::into_payload));
                 appended
             }
             Sink::Pipe(pipe) => {
@@ -466,7 +462,8 @@ impl Recording {
                 let batch = part.queue.take(pipe.spare());
                 let mut dropped = Vec::new();
                 let sent = pipe.send(batch, &mut dropped);
-                self.spent.extend(dropped.into_iter().map(Payload::reuse));
+                self.spent
+                    .extend(dropped.into_iter().map(Unit::into_payload));
                 sent
             }
         }

@@ -5,14 +5,10 @@ use std::{io, path::PathBuf, time::Instant};
 use jiff::Zoned;
 use serde::Serialize;
 
-use super::{FrameInfo, Totals, file::TagFile, pipe::Pipe, write_queue::WriteQueue};
+use super::{Totals, file::TagFile, muxer::Unit, pipe::Pipe, write_queue::WriteQueue};
 use crate::core::{
-    flv::{
-        Tag, TagHeader, TagKind,
-        codec::video::{USUAL_NAL_LENGTH_SIZE, VideoTag},
-    },
+    flv::{FrameInfo, Tag, TagKind},
     payload::Payload,
-    wire::Reader as Cursor,
 };
 
 /// What is known of a part once it is whole.
@@ -137,11 +133,10 @@ impl Segment {
         at_ms: Option<u64>,
         payload: Payload,
     ) {
-        self.has_video |= info.kind == TagKind::VIDEO;
+        self.has_video |= info.track == TagKind::VIDEO;
         self.bytes += tag_length(payload.len());
         let timestamp_ms = at_ms.map_or(0, |at_ms| self.timestamp_ms(at_ms));
-        let tag = Tag::new(info.kind, timestamp_ms, payload).into_bytes();
-        self.queue.push(now, tag);
+        self.queue.push(now, Unit::new(info, timestamp_ms, payload));
         if let Some(opening) = &mut self.opening {
             opening.push(info, at_ms);
         }
@@ -158,21 +153,18 @@ impl Segment {
         } else {
             opening.earliest_ms.min(opening.other_ms)
         };
-        let tags = self.queue.buffers_mut().iter_mut();
-        for (tag, place) in tags.zip(opening.places) {
+        let units = self.queue.units_mut().iter_mut();
+        for (unit, place) in units.zip(opening.places) {
             if let Some(at_ms) = place {
-                set_timestamp(tag, u32_ms(at_ms.saturating_sub(self.start_ms)));
+                unit.set_timestamp(u32_ms(at_ms.saturating_sub(self.start_ms)));
             }
         }
     }
 
-    /// Whether a player can begin with this frame. Looks into the frame, which is too much to do for
-    /// each.
-    pub(super) fn can_begin_with(&self, kind: TagKind, body: &[u8]) -> bool {
-        match kind {
-            TagKind::VIDEO => {
-                VideoTag::parse(body).is_ok_and(|tag| tag.is_keyframe(USUAL_NAL_LENGTH_SIZE))
-            }
+    /// Whether a player can begin with this frame.
+    pub(super) fn can_begin_with(&self, info: FrameInfo) -> bool {
+        match info.track {
+            TagKind::VIDEO => info.is_keyframe,
             _ => !self.has_video,
         }
     }
@@ -235,8 +227,8 @@ impl Sink {
 
 impl Opening {
     fn push(&mut self, info: FrameInfo, at_ms: Option<u64>) {
-        if info.is_frame {
-            self.has_other |= info.kind != self.kind;
+        if info.carries_media {
+            self.has_other |= info.track != self.kind;
             let at_ms = at_ms.unwrap_or(self.earliest_ms);
             self.earliest_ms = self.earliest_ms.min(at_ms);
         }
@@ -246,19 +238,7 @@ impl Opening {
 
 /// How many bytes a tag with so many of payload has.
 pub(super) fn tag_length(payload: usize) -> u64 {
-    (payload + Tag::FRAMING) as u64
-}
-
-fn set_timestamp(tag: &mut [u8], timestamp_ms: u32) {
-    let header = TagHeader::read(&mut Cursor::new(tag));
-    if let (Ok(header), Some(place)) = (header, tag.first_chunk_mut()) {
-        let timestamp_ms = timestamp_ms.try_into().unwrap_or(i32::MAX);
-        *place = TagHeader {
-            timestamp_ms,
-            ..header
-        }
-        .to_bytes();
-    }
+    Tag::length(payload)
 }
 
 fn u32_ms(ms: u64) -> u32 {

@@ -3,7 +3,7 @@
 use super::pending;
 use crate::core::{
     flv::{
-        TagKind,
+        FrameInfo, TagKind,
         codec::{AudioPacket, AudioTag, VideoPacket, VideoTag},
     },
     payload::Payload,
@@ -17,6 +17,7 @@ pub(super) struct SequenceHeaders {
 
 #[derive(Debug)]
 struct Kept {
+    info: FrameInfo,
     role: Role,
     tracks: Tracks,
     payload: Payload,
@@ -37,16 +38,16 @@ struct Tracks([u128; 2]);
 
 impl SequenceHeaders {
     /// Whether it would change nothing to keep this message.
-    pub(super) fn holds(&self, kind: TagKind, payload: &Payload) -> bool {
-        let role = Role::of(kind, payload).map(|(role, _)| role);
+    pub(super) fn holds(&self, info: FrameInfo, payload: &Payload) -> bool {
+        let role = Role::of(info.track, payload).map(|(role, _)| role);
         let mut kept = self.kept.iter();
         kept.any(|kept| Some(kept.role) == role && kept.payload == *payload)
     }
 
     /// Keeps a message if it is configuration. It takes the place of those that it makes obsolete; of
     /// too many the oldest goes.
-    pub(super) fn keep(&mut self, kind: TagKind, payload: &Payload) {
-        let Some((role, tracks)) = Role::of(kind, payload) else {
+    pub(super) fn keep(&mut self, info: FrameInfo, payload: &Payload) {
+        let Some((role, tracks)) = Role::of(info.track, payload) else {
             return;
         };
         if payload.len() > pending::MAX_BYTES {
@@ -56,11 +57,13 @@ impl SequenceHeaders {
         let is_obsolete = |kept: &Kept| kept.role == role && kept.tracks.are_within(tracks);
         match self.kept.iter_mut().find(|kept| is_obsolete(kept)) {
             Some(kept) => {
+                kept.info = info;
                 kept.tracks = tracks;
                 kept.payload.clear();
                 kept.payload.extend_from_slice(payload);
             }
             None => self.kept.push(Kept {
+                info,
                 role,
                 tracks,
                 payload: payload.clone(),
@@ -76,8 +79,8 @@ impl SequenceHeaders {
     }
 
     /// Copies of all that is kept.
-    pub(super) fn all(&self) -> Vec<(TagKind, Payload)> {
-        let copy = |kept: &Kept| (kept.role.kind(), kept.payload.clone());
+    pub(super) fn all(&self) -> Vec<(FrameInfo, Payload)> {
+        let copy = |kept: &Kept| (kept.info, kept.payload.clone());
         self.kept.iter().map(copy).collect()
     }
 
@@ -117,13 +120,6 @@ impl Role {
             _ => None,
         }
     }
-
-    fn kind(self) -> TagKind {
-        match self {
-            Self::Video | Self::VideoMetadata => TagKind::VIDEO,
-            Self::Audio | Self::AudioChannels => TagKind::AUDIO,
-        }
-    }
 }
 
 impl Tracks {
@@ -150,6 +146,7 @@ const MAX_MESSAGES: usize = 64;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::flv::FrameParser;
 
     const AVC: [u8; 7] = [0x17, 0, 0, 0, 0, 1, 2];
     const AAC: [u8; 4] = [0xAF, 0, 0x11, 0x90];
@@ -169,7 +166,8 @@ mod tests {
     fn kept(messages: &[(TagKind, &[u8])]) -> Vec<Vec<u8>> {
         let mut configuration = SequenceHeaders::default();
         for (kind, body) in messages {
-            configuration.keep(*kind, &Payload::from(*body));
+            let info = FrameParser::new().parse(*kind, body);
+            configuration.keep(info, &Payload::from(*body));
         }
         let all = configuration.all();
         all.iter().map(|(_, payload)| payload.to_vec()).collect()

@@ -6,11 +6,11 @@ use jiff::Timestamp;
 
 use super::Gap;
 use super::{
-    Destination, ExistingFile, FileOptions, FrameInfo, Recording, SegmentFacts, SegmentOptions,
-    Totals,
+    Destination, ExistingFile, FileOptions, Recording, SegmentFacts, SegmentOptions, Totals,
 };
 use crate::core::{
     amf::Object,
+    flv::FrameInfo,
     payload::{Payload, Pool},
 };
 
@@ -141,7 +141,7 @@ impl Tee {
 
     /// SequenceHeaders that the recording may have already: a pipe that has not begun does not.
     pub(crate) fn foretell(&mut self, now: Instant, info: FrameInfo, payload: &Payload) {
-        if info.is_configuration {
+        if info.is_sequence_header {
             self.with_pipe(|beside| match beside.output.part {
                 None => beside.media(now, info, 0, payload),
                 Some(_) => Ok(()),
@@ -327,6 +327,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::core::flv::{FrameParser, TagKind};
 
     const CONFIGURATION: [u8; 12] = [0x17, 0, 0, 0, 0, 1, 0x64, 0, 13, 0xFF, 0xE0, 0];
     const KEYFRAME: [u8; 10] = [0x17, 1, 0, 0, 0, 0, 0, 0, 1, 0x65];
@@ -360,7 +361,7 @@ mod tests {
         }
 
         fn video(&mut self, at_ms: u64, body: &[u8]) -> io::Result<()> {
-            let info = FrameInfo::of_video(body);
+            let info = FrameParser::new().parse(TagKind::VIDEO, body);
             self.outputs
                 .media(self.now, info, at_ms, Payload::from(body))
         }
@@ -432,7 +433,7 @@ mod tests {
     #[tokio::test]
     async fn configuration_that_the_file_has_is_news_to_a_pipe_that_begins() {
         let mut fixture = Fixture::new();
-        let info = FrameInfo::of_video(&CONFIGURATION);
+        let info = FrameParser::new().parse(TagKind::VIDEO, &CONFIGURATION);
         let payload = Payload::from(&CONFIGURATION[..]);
         for _ in 0..2 {
             fixture.outputs.foretell(fixture.now, info, &payload);

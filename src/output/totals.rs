@@ -2,6 +2,8 @@
 
 use std::ops::Add;
 
+use super::muxer::Unit;
+
 /// How much went into an output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Totals {
@@ -11,9 +13,12 @@ pub(crate) struct Totals {
 }
 
 impl Totals {
-    pub(super) fn add_tags(&mut self, tags: &[Vec<u8>]) {
-        self.bytes += tags.iter().map(|tag| tag.len() as u64).sum::<u64>();
-        self.tags += tags.len() as u64;
+    pub(super) fn add(&mut self, units: &[Unit]) {
+        self.bytes += units
+            .iter()
+            .map(|unit| unit.bytes.len() as u64)
+            .sum::<u64>();
+        self.tags += units.len() as u64;
     }
 }
 

@@ -5,28 +5,30 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::muxer::Unit;
+
 /// Whole tags that wait to be written.
 #[derive(Debug, Default)]
 pub(super) struct WriteQueue {
-    buffers: Vec<Vec<u8>>,
+    units: Vec<Unit>,
     bytes: usize,
     capacity: usize,
     oldest_at: Option<Instant>,
 }
 
 impl WriteQueue {
-    pub(super) fn push(&mut self, now: Instant, buffer: Vec<u8>) {
-        self.bytes += buffer.len();
-        self.capacity += buffer.capacity();
+    pub(super) fn push(&mut self, now: Instant, unit: Unit) {
+        self.bytes += unit.bytes.len();
+        self.capacity += unit.bytes.capacity();
         self.oldest_at.get_or_insert(now);
-        self.buffers.push(buffer);
+        self.units.push(unit);
     }
 
     /// Whether enough is gathered. Capacity counts too: a small message may sit in a large buffer.
     pub(super) fn is_full(&self) -> bool {
         self.bytes >= WORTH_A_WRITE
             || self.capacity >= MAX_CAPACITY
-            || self.buffers.len() >= MAX_SLICES
+            || self.units.len() >= MAX_SLICES
     }
 
     /// When the oldest buffer has waited long enough.
@@ -35,30 +37,30 @@ impl WriteQueue {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.buffers.is_empty()
+        self.units.is_empty()
     }
 
     /// What waits.
-    pub(super) fn buffers(&self) -> &[Vec<u8>] {
-        &self.buffers
+    pub(super) fn units(&self) -> &[Unit] {
+        &self.units
     }
 
     /// What waits, to be put right before it is written.
-    pub(super) fn buffers_mut(&mut self) -> &mut [Vec<u8>] {
-        &mut self.buffers
+    pub(super) fn units_mut(&mut self) -> &mut [Unit] {
+        &mut self.units
     }
 
     /// Gives away what waits.
-    pub(super) fn drain(&mut self) -> impl Iterator<Item = Vec<u8>> {
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = Unit> {
         self.forget();
-        self.buffers.drain(..)
+        self.units.drain(..)
     }
 
     /// Gives away what waits, and uses the room of `empty` from now on.
-    pub(super) fn take(&mut self, empty: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    pub(super) fn take(&mut self, empty: Vec<Unit>) -> Vec<Unit> {
         debug_assert!(empty.is_empty(), "buffers would be written twice");
         self.forget();
-        std::mem::replace(&mut self.buffers, empty)
+        std::mem::replace(&mut self.units, empty)
     }
 
     fn forget(&mut self) {
@@ -68,18 +70,15 @@ impl WriteQueue {
     }
 }
 
-/// Writes all of `buffers`. An error says how many bytes were written before.
-pub(super) fn write_all(
-    writer: &mut impl Write,
-    buffers: &[Vec<u8>],
-) -> Result<(), (usize, io::Error)> {
+/// Writes all of `units`. An error says how many bytes were written before.
+pub(super) fn write_all(writer: &mut impl Write, units: &[Unit]) -> Result<(), (usize, io::Error)> {
     let mut written = 0;
-    for buffers in buffers.chunks(MAX_SLICES) {
+    for units in units.chunks(MAX_SLICES) {
         let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-        for (slice, buffer) in slices.iter_mut().zip(buffers) {
-            *slice = IoSlice::new(buffer);
+        for (slice, unit) in slices.iter_mut().zip(units) {
+            *slice = IoSlice::new(&unit.bytes);
         }
-        let mut slices = &mut slices[..buffers.len()];
+        let mut slices = &mut slices[..units.len()];
         // Empty slices at the front would look like a writer that takes nothing.
         IoSlice::advance_slices(&mut slices, 0);
         while !slices.is_empty() {
@@ -98,13 +97,13 @@ pub(super) fn write_all(
 }
 
 /// Those tags that are whole within the first `written` bytes.
-pub(super) fn whole_tags(tags: &[Vec<u8>], written: usize) -> &[Vec<u8>] {
+pub(super) fn complete_units(units: &[Unit], written: usize) -> &[Unit] {
     let mut end = 0;
-    let whole = tags.iter().take_while(|tag| {
-        end += tag.len();
+    let complete = units.iter().take_while(|unit| {
+        end += unit.bytes.len();
         end <= written
     });
-    &tags[..whole.count()]
+    &units[..complete.count()]
 }
 
 /// Bytes at which a write is worth its system call.
@@ -144,8 +143,9 @@ mod tests {
         }
     }
 
-    fn buffers() -> Vec<Vec<u8>> {
-        (0..300_usize).map(|n| vec![n as u8; n % 7]).collect()
+    fn units() -> Vec<Unit> {
+        let unit = |n: usize| Unit::head(vec![n as u8; n % 7]);
+        (0..300).map(unit).collect()
     }
 
     #[test]
@@ -154,8 +154,14 @@ mod tests {
             taken: Vec::new(),
             limit: usize::MAX,
         };
-        write_all(&mut writer, &buffers()).unwrap();
-        assert_eq!(writer.taken, buffers().concat());
+        write_all(&mut writer, &units()).unwrap();
+        assert_eq!(
+            writer.taken,
+            units()
+                .into_iter()
+                .flat_map(|unit| unit.bytes)
+                .collect::<Vec<u8>>()
+        );
     }
 
     #[test]
@@ -164,16 +170,16 @@ mod tests {
             taken: Vec::new(),
             limit: 100,
         };
-        let (written, error) = write_all(&mut writer, &buffers()).unwrap_err();
+        let (written, error) = write_all(&mut writer, &units()).unwrap_err();
         assert_eq!((written, error.kind()), (100, io::ErrorKind::StorageFull));
     }
 
     #[test]
     fn a_torn_tag_is_not_counted() {
-        let tags = [vec![1; 10], vec![2; 20], vec![3; 5]];
+        let units = [vec![1; 10], vec![2; 20], vec![3; 5]].map(Unit::head);
         let whole: Vec<usize> = [0, 9, 10, 29, 30, 34, 35]
             .into_iter()
-            .map(|written| whole_tags(&tags, written).len())
+            .map(|written| complete_units(&units, written).len())
             .collect();
         assert_eq!(whole, [0, 0, 1, 1, 2, 2, 3]);
     }
@@ -183,15 +189,15 @@ mod tests {
         let now = Instant::now();
         let mut queue = WriteQueue::default();
         assert!(!queue.is_full() && queue.deadline().is_none());
-        queue.push(now, vec![0; WORTH_A_WRITE]);
+        queue.push(now, Unit::head(vec![0; WORTH_A_WRITE]));
         assert!(queue.is_full());
         assert_eq!(queue.deadline(), Some(now + LONGEST_WAIT));
         assert_eq!(queue.take(Vec::new()).len(), 1);
-        queue.push(now, Vec::with_capacity(MAX_CAPACITY));
+        queue.push(now, Unit::head(Vec::with_capacity(MAX_CAPACITY)));
         assert!(queue.is_full());
         queue.take(Vec::new());
         for _ in 0..MAX_SLICES {
-            queue.push(now, Vec::new());
+            queue.push(now, Unit::head(Vec::new()));
         }
         assert!(queue.is_full());
     }

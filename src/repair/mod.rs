@@ -20,7 +20,7 @@ use self::source::{Piece, Source};
 use crate::{
     core::{
         amf::{Object, Value, amf0},
-        flv::{self, HeadWriter, TagKind, head, reader::TagView},
+        flv::{self, FrameInfo, FrameParser, HeadWriter, TagKind, head, reader::TagView},
     },
     output,
 };
@@ -196,6 +196,7 @@ fn in_place(
         return rewrite::write(&file, path, progress);
     };
     let mut findings = Findings::default();
+    let mut parser = FrameParser::new();
     while let Some(piece) = source.next(progress)? {
         match piece {
             Piece::Garbage(bytes) => findings.garbage(bytes),
@@ -204,7 +205,7 @@ fn in_place(
             } => {
                 findings.tag(&tag, is_size_wrong);
                 if tag.offset >= head::LENGTH as u64 {
-                    record(&mut writer, &tag);
+                    record(&mut writer, &mut parser, &tag);
                 }
             }
         }
@@ -248,14 +249,14 @@ fn write_patches(file: &mut File, writer: &HeadWriter) -> io::Result<()> {
 }
 
 /// Adds a tag to the stats. The body of an encrypted tag is not parsed.
-fn record(writer: &mut HeadWriter, tag: &TagView<'_>) {
-    let kind = if tag.header.is_filtered {
-        ENCRYPTED
+fn record(writer: &mut HeadWriter, parser: &mut FrameParser, tag: &TagView<'_>) {
+    let info = if tag.header.is_filtered {
+        FrameInfo::opaque(ENCRYPTED)
     } else {
-        tag.header.kind
+        parser.parse(tag.header.kind, tag.body)
     };
     let timestamp_ms = u32::try_from(tag.header.timestamp_ms).unwrap_or(0);
-    writer.note(kind, timestamp_ms, tag.body);
+    writer.note(info, timestamp_ms, tag.body.len());
 }
 
 /// Returns the fields of an `onMetaData` tag, or an empty object if they are damaged.

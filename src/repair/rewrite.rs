@@ -13,7 +13,7 @@ use super::{
     write_patches,
 };
 use crate::{
-    core::flv::{HeadWriter, Layout, head},
+    core::flv::{FrameParser, HeadWriter, Layout, head},
     output,
 };
 
@@ -46,6 +46,7 @@ fn copy(
     let mut out = BufWriter::with_capacity(BUFFER_BYTES, &temporary.file);
     let mut writer = HeadWriter::new(Layout::Seekable);
     let mut findings = Findings::default();
+    let mut parser = FrameParser::new();
     let cannot_write = |error| temporary.cannot_write(error);
     out.write_all(&writer.head()).map_err(cannot_write)?;
     while let Some(piece) = source.next(progress)? {
@@ -69,7 +70,7 @@ fn copy(
         out.write_all(&bytes[..previous_tag_size as usize])
             .and_then(|()| out.write_all(&previous_tag_size.to_be_bytes()))
             .map_err(cannot_write)?;
-        record(&mut writer, &tag);
+        record(&mut writer, &mut parser, &tag);
     }
     out.flush().map_err(cannot_write)?;
     drop(out);

@@ -40,6 +40,7 @@ fn rtmpull_file(patched: usize) -> Vec<u8> {
     fields.push("encoder", "obs");
     writer.set_metadata(&fields);
     let mut file = writer.head();
+    let mut parser = FrameParser::new();
     for (number, (kind, time_ms, body)) in media_tags(CLIP).into_iter().enumerate() {
         if number == patched {
             for patch in writer.patches() {
@@ -48,7 +49,8 @@ fn rtmpull_file(patched: usize) -> Vec<u8> {
             }
         }
         let tag = Tag::new(kind, time_ms as u32, Payload::from(&body[..]));
-        writer.note_tag(tag.as_bytes());
+        let info = parser.parse(kind, &body);
+        writer.note(info, time_ms as u32, body.len());
         file.extend(tag.as_bytes());
     }
     file
@@ -87,9 +89,10 @@ impl Directory {
 fn assert_head_is_current(file: &[u8]) {
     let mut writer = HeadWriter::reopen(file).expect("a head of rtmpull");
     let (mut reader, mut rest) = (TagReader::new(), file);
+    let mut parser = FrameParser::new();
     while let Some(tag) = reader.read(&mut rest).unwrap() {
         if tag.offset >= head::LENGTH as u64 {
-            record(&mut writer, &tag);
+            record(&mut writer, &mut parser, &tag);
         }
     }
     assert_eq!(reader.torn(rest), None);

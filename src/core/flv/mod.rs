@@ -9,7 +9,8 @@
 //!
 //! This file has the headers. [`head_writer`] keeps the stats of a file that is being written, [`reader`]
 //! walks one that was, [`salvage`] one that is damaged, [`head`] is the metadata tag that is rewritten in place, [`keyframe_index`] the table
-//! of keyframes in it, [`codec`] looks into the bodies of audio and video tags.
+//! of keyframes in it, [`codec`] looks into the bodies of audio and video tags, [`frame_info`] keeps what was seen
+//! there beside them.
 
 use std::fmt;
 
@@ -21,6 +22,7 @@ use super::{
 };
 
 pub mod codec;
+pub mod frame_info;
 pub mod head;
 pub mod head_writer;
 pub mod keyframe_index;
@@ -30,6 +32,7 @@ pub mod salvage;
 mod stats;
 
 pub use self::{
+    frame_info::{FrameInfo, FrameParser},
     head_writer::{HeadWriter, Layout},
     metadata::Metadata,
     reader::TagReader,
@@ -189,6 +192,11 @@ pub struct Tag(Vec<u8>);
 impl Tag {
     /// What it has beside its body: header and back pointer.
     pub const FRAMING: usize = TagHeader::LENGTH + PREVIOUS_TAG_SIZE_LENGTH;
+
+    /// How many bytes a tag takes whose body has `body` of them.
+    pub const fn length(body: usize) -> u64 {
+        (body as u64).saturating_add(Self::FRAMING as u64)
+    }
 
     /// Frames `payload` where it is, in its own buffer.
     ///

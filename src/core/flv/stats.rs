@@ -1,8 +1,9 @@
 //! What is known of a file's media while it is written.
 
 use super::{
-    FileHeader, TagKind,
-    codec::{AudioTag, PictureSize, VideoTag, video::USUAL_NAL_LENGTH_SIZE},
+    FileHeader, FrameInfo, Tag, TagKind,
+    codec::PictureSize,
+    frame_info::Codec,
     head::seconds,
     keyframe_index::{Entry, KeyframeIndex},
     metadata::Field,
@@ -15,8 +16,6 @@ pub(super) struct Stats {
     audio: Track,
     video: Track,
     picture_size: Option<PictureSize>,
-    /// Of the last configuration; tells where a frame's NAL units are.
-    nal_length_size: u8,
     ends_on_keyframe: bool,
     index: KeyframeIndex,
 }
@@ -43,28 +42,23 @@ impl Stats {
             audio: Track::default(),
             video: Track::default(),
             picture_size: None,
-            nal_length_size: USUAL_NAL_LENGTH_SIZE,
             ends_on_keyframe: false,
             index: KeyframeIndex::new(),
         }
     }
 
-    /// Notes a tag that takes `length` bytes of the file. Never allocates.
-    pub(super) fn add(&mut self, kind: TagKind, entry: Entry, body: &[u8], length: u64) {
-        match kind {
-            TagKind::AUDIO => self.add_audio(entry, body, length),
-            TagKind::VIDEO => self.add_video(entry, body, length),
+    /// Adds a tag whose body has `body` bytes. Never allocates.
+    pub(super) fn add(&mut self, info: FrameInfo, entry: Entry, body: usize) {
+        match info.track {
+            TagKind::AUDIO => self.add_audio(info, entry, body),
+            TagKind::VIDEO => self.add_video(info, entry, body),
             _ => {}
         }
     }
 
-    fn add_audio(&mut self, entry: Entry, body: &[u8], length: u64) {
-        self.audio.add_tag(body, length);
-        let Ok(tag) = AudioTag::parse(body) else {
-            return;
-        };
-        self.audio.add_codec(tag.codec().map(|codec| codec.id()));
-        if !tag.carries_media() {
+    fn add_audio(&mut self, info: FrameInfo, entry: Entry, body: usize) {
+        self.audio.add_tag(info, body);
+        if !is_frame(info) {
             return;
         }
         self.audio.add_frame(entry.time_ms);
@@ -79,14 +73,10 @@ impl Stats {
             .is_none_or(|last| time_ms >= last.time_ms.saturating_add(AUDIO_INDEX_INTERVAL_MS))
     }
 
-    fn add_video(&mut self, entry: Entry, body: &[u8], length: u64) {
-        self.video.add_tag(body, length);
-        let Ok(tag) = VideoTag::parse(body) else {
-            return;
-        };
-        self.video.add_codec(tag.codec().map(|codec| codec.id()));
-        self.look_into(&tag);
-        if !tag.carries_media() {
+    fn add_video(&mut self, info: FrameInfo, entry: Entry, body: usize) {
+        self.video.add_tag(info, body);
+        self.picture_size = self.picture_size.or(info.picture_size);
+        if !is_frame(info) {
             return;
         }
         if self.video.last_ms.is_none() {
@@ -94,22 +84,9 @@ impl Stats {
             self.index.clear();
         }
         self.video.add_frame(entry.time_ms);
-        self.ends_on_keyframe = tag.is_keyframe(self.nal_length_size);
+        self.ends_on_keyframe = info.is_keyframe;
         if self.ends_on_keyframe {
             self.index.add(entry);
-        }
-    }
-
-    /// Learns what the default track tells of itself.
-    fn look_into(&mut self, tag: &VideoTag<'_>) {
-        for track in tag.tracks().flatten().filter(|track| track.id == 0) {
-            if let Some(size) = track.nal_length_size() {
-                self.nal_length_size = size;
-            }
-            let is_keyframe = || track.is_keyframe(self.nal_length_size);
-            if self.picture_size.is_none() && (track.is_configuration() || is_keyframe()) {
-                self.picture_size = track.picture_size();
-            }
         }
     }
 
@@ -189,14 +166,11 @@ impl Stats {
 }
 
 impl Track {
-    fn add_tag(&mut self, body: &[u8], length: u64) {
-        self.has_arrived |= !body.is_empty();
-        self.bytes = self.bytes.saturating_add(length);
-    }
-
-    /// The file's codec is the one that it begins with.
-    fn add_codec(&mut self, id: Option<u32>) {
-        self.codec_id = self.codec_id.or(id);
+    fn add_tag(&mut self, info: FrameInfo, body: usize) {
+        self.has_arrived |= body > 0;
+        self.bytes = self.bytes.saturating_add(Tag::length(body));
+        // The file's codec is the one that it begins with.
+        self.codec_id = self.codec_id.or_else(|| info.codec.map(Codec::id));
     }
 
     fn add_frame(&mut self, timestamp_ms: u32) {
@@ -217,6 +191,11 @@ impl Track {
     fn frames_end_ms(&self) -> u32 {
         self.end_ms.saturating_add(self.interval_ms)
     }
+}
+
+/// Whether a tag counts as a frame. A body that does not parse does not: nothing is known of it.
+fn is_frame(info: FrameInfo) -> bool {
+    info.carries_media && info.codec.is_some()
 }
 
 #[derive(Default)]

@@ -129,9 +129,11 @@ fn vectors() {
 fn file_vector(file: &[u8], expected: &Json) {
     let (mut reader, mut rest) = (TagReader::new(), file);
     let mut writer = HeadWriter::new(Layout::Plain);
+    let mut parser = FrameParser::new();
     let mut tags = Vec::new();
     while let Some(tag) = reader.read(&mut rest).unwrap() {
-        writer.note(tag.header.kind, 0, tag.body);
+        let info = parser.parse(tag.header.kind, tag.body);
+        writer.note(info, 0, tag.body.len());
         tags.push(serde_json::json!({
             "offset": tag.offset,
             "type": tag.header.kind.0,

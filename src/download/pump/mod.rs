@@ -20,11 +20,12 @@ use super::{
     rejoin::matcher::Arrival,
     retry::RetryPolicy,
 };
-use crate::output::{FrameInfo, Tee};
+use crate::output::Tee;
 use crate::output::{GapPolicy, Gaps};
 use crate::{
     core::{
         amf::{Object, Value},
+        flv::FrameInfo,
         payload::Payload,
         rtmp::{
             client::{
@@ -34,7 +35,7 @@ use crate::{
             command::Redirect,
             error::Error,
             handshake,
-            message::{Kind, Message, Timestamp},
+            message::{Message, Timestamp},
         },
     },
     transport::Stream,
@@ -282,7 +283,7 @@ impl<'a> Pump<'a> {
 
     fn event(&mut self, now: Instant, event: Event) -> Result<(), Next> {
         match event {
-            Event::Media(message) => self.message(now, message)?,
+            Event::Media { message, info } => self.message(now, message, info)?,
             Event::Metadata { members, payload } => {
                 self.metadata(now, members, payload)?;
             }
@@ -344,23 +345,12 @@ impl<'a> Pump<'a> {
     }
 
     /// The line that turns a message into a tag.
-    fn message(&mut self, now: Instant, message: Message) -> Result<(), EndCause> {
-        let Message {
-            kind,
-            timestamp,
-            payload,
-            ..
-        } = message;
-        let info = match kind {
-            Kind::VIDEO => FrameInfo::of_video(&payload),
-            Kind::AUDIO => FrameInfo::of_audio(&payload),
-            _ => FrameInfo::SCRIPT,
-        };
-        self.frames += u64::from(info.is_frame);
+    fn message(&mut self, now: Instant, message: Message, info: FrameInfo) -> Result<(), EndCause> {
+        self.frames += u64::from(info.carries_media);
         let arrival = Arrival {
             info,
-            timestamp,
-            payload,
+            timestamp: message.timestamp,
+            payload: message.payload,
         };
         match self.search {
             Some(_) => self.compare(now, arrival),
@@ -371,14 +361,14 @@ impl<'a> Pump<'a> {
     /// Candidates a message on the output clock.
     fn take(&mut self, now: Instant, arrival: Arrival) -> Result<(), EndCause> {
         let info = arrival.info;
-        let at_ms = if info.is_frame {
+        let at_ms = if info.carries_media {
             self.tell_start();
             if self.first_timestamp_ms.is_none() {
                 self.begin(arrival.timestamp);
             }
-            self.timeline.frame(info.kind, arrival.timestamp)
+            self.timeline.frame(info.track, arrival.timestamp)
         } else {
-            self.timeline.companion_of(info.kind)
+            self.timeline.companion_of(info.track)
         };
         self.put(now, at_ms, arrival)
     }
@@ -386,14 +376,14 @@ impl<'a> Pump<'a> {
     /// Writes a message at its place.
     fn put(&mut self, now: Instant, at_ms: u64, arrival: Arrival) -> Result<(), EndCause> {
         let Arrival { info, payload, .. } = arrival;
-        if info.is_frame {
+        if info.carries_media {
             if self
                 .part
                 .ends_by(at_ms, self.first_timestamp_ms.unwrap_or(0))
             {
                 return Err(EndCause::Limit);
             }
-            self.pace.frame(info.kind, at_ms);
+            self.pace.frame(info.track, at_ms);
         } else if self.has_gone_on && self.output.is_configured_by(info, &payload) {
             self.output.spend(payload);
             return Ok(());

@@ -11,7 +11,7 @@ use jiff::Timestamp as WallTime;
 use super::{Next, Pump, Reached};
 use crate::{
     core::{
-        flv::TagKind,
+        flv::{FrameInfo, TagKind},
         rtmp::{client::End, message::Timestamp},
     },
     download::{
@@ -22,7 +22,7 @@ use crate::{
             resume::{ExistingRecording, Resumption},
         },
     },
-    output::{ExistingFile, FrameInfo, Gap, GapPolicy, Gaps},
+    output::{ExistingFile, Gap, GapPolicy, Gaps},
 };
 
 /// What a stream is held against before anything of it is written.
@@ -59,7 +59,7 @@ impl Memory {
         at_ms: u64,
         body: &[u8],
     ) {
-        if info.is_frame {
+        if info.carries_media {
             self.latest = Some(came);
         }
         self.recording.note(info, at_ms, body);
@@ -175,7 +175,7 @@ impl Pump<'_> {
     /// Holds a message against what is written.
     #[cold]
     pub(super) fn compare(&mut self, now: Instant, arrival: Arrival) -> Result<(), EndCause> {
-        if arrival.info.is_frame {
+        if arrival.info.carries_media {
             if self.first_timestamp_ms.is_none() {
                 self.begin(Timestamp(0));
             }
@@ -186,7 +186,7 @@ impl Pump<'_> {
         let verdict = match &mut self.search {
             Some(Search::Recorded(resumption)) => resumption.offer(arrival),
             Some(Search::Live { splice, came_at }) => {
-                if arrival.info.is_frame {
+                if arrival.info.carries_media {
                     came_at.get_or_insert(now);
                 }
                 splice.offer(arrival)
@@ -195,7 +195,7 @@ impl Pump<'_> {
                 held.push(arrival);
                 return Ok(());
             }
-            Some(Search::Republished { held }) if arrival.info.is_frame => {
+            Some(Search::Republished { held }) if arrival.info.carries_media => {
                 let mut arrivals = mem::take(held);
                 arrivals.push(arrival);
                 self.search = None;
@@ -321,9 +321,9 @@ impl Pump<'_> {
         came_at: Instant,
         arrivals: Vec<Arrival>,
     ) -> Result<(), EndCause> {
-        let first = arrivals.iter().find(|arrival| arrival.info.is_frame);
+        let first = arrivals.iter().find(|arrival| arrival.info.carries_media);
         if let Some(first) = first {
-            self.leave_gap(came_at, first.info.kind, first.timestamp);
+            self.leave_gap(came_at, first.info.track, first.timestamp);
         }
         self.write_held_metadata(now)?;
         for arrival in arrivals {
@@ -379,7 +379,7 @@ fn last_change(file: &File) -> Option<(Duration, WallTime)> {
 /// Whether a message of another publisher waits for his first frame.
 fn can_wait(held: &[Arrival], arrival: &Arrival) -> bool {
     let has_room = held.len() < MAX_HELD && arrival.payload.capacity() <= MAX_HELD_BYTES;
-    has_room && !arrival.info.is_frame
+    has_room && !arrival.info.carries_media
 }
 
 /// Whether the server's clock, which has counted so much since the latest frame, is the one of before:

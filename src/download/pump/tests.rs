@@ -4,7 +4,11 @@ use super::*;
 use crate::{
     core::{
         amf::amf0,
-        rtmp::{chunk, client::config::BufferLength, message::Timestamp},
+        rtmp::{
+            chunk,
+            client::config::BufferLength,
+            message::{Kind, Timestamp},
+        },
     },
     download::{
         Resume, Retry,

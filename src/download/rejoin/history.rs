@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::{core::flv::TagKind, output::FrameInfo};
+use crate::core::flv::{FrameInfo, TagKind};
 
 /// The latest frames of an output, and what follows them: 24 bytes for each, and never more than
 /// [`MAX_REMEMBERED`] of them.
@@ -62,8 +62,8 @@ impl History {
     /// Remembers a message that was written at its place on the output clock. What carries no media
     /// counts only behind the last frame.
     pub(in crate::download) fn note(&mut self, info: FrameInfo, at_ms: u64, body: &[u8]) {
-        let content = Content::of(info.kind, body);
-        if !info.is_frame {
+        let content = Content::of(info.track, body);
+        if !info.carries_media {
             if self.tail.len() < MAX_TAIL {
                 self.tail.push_back(content);
             }

@@ -10,13 +10,11 @@ use std::{
 use super::matcher::{Expectation, History, MIN_RUN, Matcher};
 use crate::{
     core::flv::{
-        Error, HeadWriter, TagKind, TagReader,
-        codec::video::{USUAL_NAL_LENGTH_SIZE, VideoTag},
-        head,
+        Error, FrameInfo, FrameParser, HeadWriter, TagKind, TagReader, head,
         reader::TagView,
         salvage::{self, MAX_DATA_OFFSET, MAX_TAG_LENGTH},
     },
-    output::{ExistingFile, FrameInfo, lock},
+    output::{ExistingFile, lock},
 };
 
 /// What is in a file.
@@ -76,6 +74,7 @@ pub(in crate::download) fn read(path: &Path) -> io::Result<Found> {
 #[derive(Debug, Default)]
 struct Scan {
     reader: TagReader,
+    parser: FrameParser,
     recording: ExistingRecording,
     writer: Option<HeadWriter>,
     /// Whether the head is.
@@ -127,15 +126,11 @@ impl Scan {
 
     fn note(&mut self, tag: &TagView<'_>) {
         let timestamp_ms = u32::try_from(tag.header.timestamp_ms).unwrap_or(0);
+        let info = self.parser.parse(tag.header.kind, tag.body);
         if let Some(writer) = &mut self.writer {
-            writer.note(tag.header.kind, timestamp_ms, tag.body);
+            writer.note(info, timestamp_ms, tag.body.len());
         }
-        let info = match tag.header.kind {
-            TagKind::AUDIO => FrameInfo::of_audio(tag.body),
-            TagKind::VIDEO => FrameInfo::of_video(tag.body),
-            _ => FrameInfo::SCRIPT,
-        };
-        self.has_video |= info.kind == TagKind::VIDEO;
+        self.has_video |= info.track == TagKind::VIDEO;
         self.recording.note(info, timestamp_ms.into(), tag.body);
     }
 
@@ -268,16 +263,14 @@ impl ExistingRecording {
 
     /// Adds a message at its place.
     pub(in crate::download) fn note(&mut self, info: FrameInfo, at_ms: u64, body: &[u8]) {
-        let is_keyframe = info.kind == TagKind::VIDEO
-            && VideoTag::parse(body).is_ok_and(|tag| tag.is_keyframe(USUAL_NAL_LENGTH_SIZE));
-        if info.is_frame && is_keyframe {
+        if info.is_keyframe {
             if self.keyframes.len() == MAX_KEYFRAMES {
                 self.keyframes.pop_front();
             }
             let number = self.past.frames();
             self.keyframes.push_back(Keyframe { at_ms, number });
         }
-        if info.is_frame {
+        if info.carries_media {
             self.first_ms.get_or_insert(at_ms);
         }
         self.length = self.length.saturating_add(body.len() as u64);

@@ -18,7 +18,8 @@ use self::{
 };
 use super::{
     ExistingFile, Totals,
-    write_queue::{whole_tags, write_all},
+    muxer::Unit,
+    write_queue::{complete_units, write_all},
 };
 use crate::core::{
     amf::Object,
@@ -130,14 +131,14 @@ impl<S: Storage> TagFile<S> {
 
     /// Appends `tags`, each a whole one. Where the disk fills up, those that fit stay, and the torn one
     /// is cut off.
-    pub(super) fn append(&mut self, tags: &[Vec<u8>]) -> io::Result<()> {
-        match write_all(&mut self.storage, tags) {
+    pub(super) fn append(&mut self, units: &[Unit]) -> io::Result<()> {
+        match write_all(&mut self.storage, units) {
             Ok(()) => {
-                self.note(tags);
+                self.note(units);
                 Ok(())
             }
             Err((written, error)) => {
-                self.note(whole_tags(tags, written));
+                self.note(complete_units(units, written));
                 if let Err(error) = self.cut() {
                     tracing::warn!("cannot cut off a torn tag: {error}");
                 }
@@ -266,13 +267,14 @@ impl<S: Storage> TagFile<S> {
         self.written
     }
 
-    fn note(&mut self, tags: &[Vec<u8>]) {
+    fn note(&mut self, units: &[Unit]) {
         if let Some(disk) = &mut self.disk {
             disk.note_write();
         }
-        self.written.add_tags(tags);
-        for tag in tags {
-            self.writer.note_tag(tag);
+        self.written.add(units);
+        for unit in units {
+            let length = unit.payload_len();
+            self.writer.note(unit.info, unit.timestamp_ms, length);
         }
     }
 }
@@ -297,7 +299,7 @@ mod tests {
 
     use super::*;
     use crate::core::{
-        flv::{Layout, Tag, TagKind, TagReader, head},
+        flv::{FrameParser, Layout, TagKind, TagReader, head},
         payload::Payload,
     };
 
@@ -388,10 +390,11 @@ mod tests {
     }
 
     /// A keyframe at `number` seconds that takes 1,000 bytes of the file.
-    fn keyframe(number: u32) -> Vec<u8> {
+    fn keyframe(number: u32) -> Unit {
         let mut body = vec![0x17, 1, 0, 0, 0];
         body.resize(1000 - 15, 7);
-        Tag::new(TagKind::VIDEO, number * 1000, Payload::from(&body[..])).into_bytes()
+        let info = FrameParser::new().parse(TagKind::VIDEO, &body);
+        Unit::new(info, number * 1000, Payload::from(&body[..]))
     }
 
     fn file_on(room: usize) -> TagFile<MemoryDisk> {
@@ -420,7 +423,7 @@ mod tests {
     fn the_head_of_a_full_disk_speaks_of_what_is_in_the_file() {
         for torn in [0, 1, 999] {
             let mut file = file_on(head::LENGTH + 4000 + torn);
-            let tags: Vec<Vec<u8>> = (0..10).map(keyframe).collect();
+            let tags: Vec<Unit> = (0..10).map(keyframe).collect();
             file.append(&tags[..3]).unwrap();
             let error = file.append(&tags[3..]).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::StorageFull);
@@ -437,7 +440,7 @@ mod tests {
             assert_eq!(told(bytes, "lastkeyframetimestamp"), 3.0);
             let last = told(bytes, "lastkeyframelocation") as usize;
             assert_eq!(last, head::LENGTH + 3000);
-            assert_eq!(bytes[last..], tags[3]);
+            assert_eq!(bytes[last..], tags[3].bytes);
             let (mut reader, mut rest) = (TagReader::new(), &bytes[..]);
             while reader.read(&mut rest).unwrap().is_some() {}
             assert_eq!(reader.torn(rest), None);
@@ -454,7 +457,7 @@ mod tests {
         file.append(&[keyframe(2)]).unwrap();
         assert_eq!(
             file.storage.bytes[head::LENGTH + 1000..],
-            keyframe(2),
+            keyframe(2).bytes,
             "what follows the whole tags"
         );
     }
@@ -469,7 +472,7 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         file.storage.bad_byte = None;
         file.append(&[keyframe(2)]).unwrap();
-        let tags = [keyframe(0), keyframe(1), keyframe(2)].concat();
+        let tags = [0, 1, 2].map(|number| keyframe(number).bytes).concat();
         assert_eq!(file.storage.bytes[head::LENGTH..], tags);
         file.patch().unwrap();
         let mut perfect = file_on(1 << 20);
@@ -549,7 +552,7 @@ mod tests {
         let mut rest = &synced.file.storage.bytes[head::LENGTH..];
         assert_eq!(rest.len(), 3000);
         for number in 0..3 {
-            assert_eq!(rest[..1000], keyframe(number));
+            assert_eq!(rest[..1000], keyframe(number).bytes);
             rest = &rest[1000..];
         }
     }

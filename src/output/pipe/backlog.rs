@@ -4,20 +4,16 @@ use std::collections::VecDeque;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::core::{
-    flv::{
-        TagHeader, TagKind,
-        codec::video::{USUAL_NAL_LENGTH_SIZE, VideoTag},
-    },
-    wire::Reader,
+use crate::{
+    core::flv::TagKind,
+    output::{muxer::Unit, recording::MAX_PICTURE_PAUSE_MS},
 };
-use crate::output::{FrameInfo, recording::MAX_PICTURE_PAUSE_MS};
 
 /// Tags in order, up to a limit. Behind it whole groups of pictures are left out, of audio alone whole
 /// seconds, so that what the reader gets begins with a keyframe after each gap.
 #[derive(Debug)]
 pub(super) struct Backlog {
-    tags: VecDeque<Vec<u8>>,
+    tags: VecDeque<Unit>,
     /// The memory of the tags.
     bytes: usize,
     limit: usize,
@@ -91,9 +87,9 @@ impl Backlog {
 
     /// Lets a tag wait, or leaves it out; the buffers of those that were left out are added to
     /// `dropped`. Tells of a gap once it is over.
-    pub(super) fn push(&mut self, tag: Vec<u8>, dropped: &mut Vec<Vec<u8>>) -> Option<Dropped> {
+    pub(super) fn push(&mut self, tag: Unit, dropped: &mut Vec<Unit>) -> Option<Dropped> {
         let place = self.place(&tag);
-        let over = self.end_gap(&place, tag.capacity());
+        let over = self.end_gap(&place, tag.bytes.capacity());
         if place.begins_group {
             self.group_began_ms = place.at_ms;
             self.group = Some(self.tags.len());
@@ -103,12 +99,12 @@ impl Backlog {
         }
         if !place.is_frame {
             // Without configuration nothing can be decoded behind the gap.
-            if self.bytes + tag.capacity() <= self.limit + CONFIGURATION_RESERVE {
+            if self.bytes + tag.bytes.capacity() <= self.limit + CONFIGURATION_RESERVE {
                 self.append(tag);
             } else {
                 dropped.push(tag);
             }
-        } else if self.gap.is_none() && self.has_room(tag.capacity()) {
+        } else if self.gap.is_none() && self.has_room(tag.bytes.capacity()) {
             self.append(tag);
         } else {
             self.begin_gap(place.at_ms, dropped);
@@ -118,13 +114,13 @@ impl Backlog {
     }
 
     /// The oldest tags, about `bytes` of them.
-    pub(super) fn take(&mut self, bytes: usize, batch: &mut Vec<Vec<u8>>) {
+    pub(super) fn take(&mut self, bytes: usize, batch: &mut Vec<Unit>) {
         let mut taken = 0;
         while taken < bytes
             && let Some(tag) = self.tags.pop_front()
         {
-            taken += tag.len();
-            self.bytes -= tag.capacity();
+            taken += tag.bytes.len();
+            self.bytes -= tag.bytes.capacity();
             self.group = self.group.and_then(|at| at.checked_sub(1));
             batch.push(tag);
         }
@@ -144,31 +140,15 @@ impl Backlog {
         })
     }
 
-    fn place(&mut self, tag: &[u8]) -> Place {
-        let mut reader = Reader::new(tag);
-        let Ok(header) = TagHeader::read(&mut reader) else {
-            return Place {
-                at_ms: 0,
-                is_frame: false,
-                begins_group: false,
-            };
-        };
-        let body = tag.get(TagHeader::LENGTH..).unwrap_or_default();
-        let body = body.get(..body.len().saturating_sub(4)).unwrap_or_default();
-        let at_ms = self.start_ms + u64::from(header.timestamp_ms.cast_unsigned());
-        let is_frame = match header.kind {
-            TagKind::VIDEO => FrameInfo::of_video(body).is_frame,
-            TagKind::AUDIO => FrameInfo::of_audio(body).is_frame,
-            _ => false,
-        };
-        if is_frame && header.kind == TagKind::VIDEO {
+    fn place(&mut self, unit: &Unit) -> Place {
+        let (info, at_ms) = (unit.info, self.start_ms + u64::from(unit.timestamp_ms));
+        let is_frame = info.carries_media;
+        if is_frame && info.track == TagKind::VIDEO {
             self.picture_ms = self.picture_ms.max(Some(at_ms));
         }
         let begins_group = is_frame
-            && match header.kind {
-                TagKind::VIDEO => {
-                    VideoTag::parse(body).is_ok_and(|tag| tag.is_keyframe(USUAL_NAL_LENGTH_SIZE))
-                }
+            && match info.track {
+                TagKind::VIDEO => info.is_keyframe,
                 _ if self.has_picture(at_ms) => false,
                 _ => at_ms.abs_diff(self.group_began_ms) >= AUDIO_GROUP_MS,
             };
@@ -200,7 +180,7 @@ impl Backlog {
     }
 
     /// Takes the group that does not fit out again.
-    fn begin_gap(&mut self, at_ms: u64, dropped: &mut Vec<Vec<u8>>) {
+    fn begin_gap(&mut self, at_ms: u64, dropped: &mut Vec<Unit>) {
         if self.gap.is_some() {
             return;
         }
@@ -213,7 +193,7 @@ impl Backlog {
             return;
         };
         for tag in self.tags.split_off(group.min(self.tags.len())) {
-            self.bytes -= tag.capacity();
+            self.bytes -= tag.bytes.capacity();
             if self.place(&tag).is_frame {
                 self.leave_out(tag, dropped);
             } else {
@@ -227,15 +207,15 @@ impl Backlog {
         }
     }
 
-    fn append(&mut self, tag: Vec<u8>) {
-        self.bytes += tag.capacity();
+    fn append(&mut self, tag: Unit) {
+        self.bytes += tag.bytes.capacity();
         self.tags.push_back(tag);
     }
 
-    fn leave_out(&mut self, tag: Vec<u8>, dropped: &mut Vec<Vec<u8>>) {
+    fn leave_out(&mut self, tag: Unit, dropped: &mut Vec<Unit>) {
         if let Some(gap) = &mut self.gap {
             gap.tags += 1;
-            gap.bytes += tag.len() as u64;
+            gap.bytes += tag.bytes.len() as u64;
         }
         dropped.push(tag);
     }
@@ -261,14 +241,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::core::{flv::Tag, payload::Payload};
+    use crate::core::{flv::FrameParser, payload::Payload};
 
-    fn tag(kind: TagKind, timestamp_ms: u32, body: &[u8]) -> Vec<u8> {
-        let bytes = Tag::new(kind, timestamp_ms, Payload::from(body)).into_bytes();
-        bytes.into_boxed_slice().into_vec()
+    fn tag(kind: TagKind, timestamp_ms: u32, body: &[u8]) -> Unit {
+        let info = FrameParser::new().parse(kind, body);
+        let mut unit = Unit::new(info, timestamp_ms, Payload::from(body));
+        unit.bytes.shrink_to_fit();
+        unit
     }
 
-    fn keyframe(timestamp_ms: u32) -> Vec<u8> {
+    fn keyframe(timestamp_ms: u32) -> Unit {
         tag(
             TagKind::VIDEO,
             timestamp_ms,
@@ -276,7 +258,7 @@ mod tests {
         )
     }
 
-    fn inter_frame(timestamp_ms: u32) -> Vec<u8> {
+    fn inter_frame(timestamp_ms: u32) -> Unit {
         tag(
             TagKind::VIDEO,
             timestamp_ms,
@@ -284,7 +266,7 @@ mod tests {
         )
     }
 
-    fn sound(timestamp_ms: u32) -> Vec<u8> {
+    fn sound(timestamp_ms: u32) -> Unit {
         tag(
             TagKind::AUDIO,
             timestamp_ms,
@@ -292,7 +274,7 @@ mod tests {
         )
     }
 
-    fn configuration(timestamp_ms: u32) -> Vec<u8> {
+    fn configuration(timestamp_ms: u32) -> Unit {
         tag(
             TagKind::VIDEO,
             timestamp_ms,
@@ -300,7 +282,7 @@ mod tests {
         )
     }
 
-    fn drained(backlog: &mut Backlog) -> Vec<Vec<u8>> {
+    fn drained(backlog: &mut Backlog) -> Vec<Unit> {
         let mut batch = Vec::new();
         backlog.take(usize::MAX, &mut batch);
         batch
@@ -308,7 +290,7 @@ mod tests {
 
     /// Each tag takes 100 bytes.
     fn backlog_of(tags: usize) -> Backlog {
-        assert_eq!(keyframe(0).capacity(), 100);
+        assert_eq!(keyframe(0).bytes.capacity(), 100);
         Backlog::new(100 * tags)
     }
 
@@ -490,10 +472,10 @@ mod tests {
             let mut kept = out.iter().peekable();
             for tag in &pushed {
                 if kept.next_if_eq(&tag).is_none() {
-                    prop_assert!(*tag.get(12).unwrap() != 0, "configuration is kept");
+                    prop_assert!(tag.bytes[12] != 0, "configuration is kept");
                     follows_gap = true;
-                } else if *tag.get(12).unwrap() != 0 {
-                    let is_keyframe = tag.starts_with(&[9]) && tag[11] == 0x17;
+                } else if tag.bytes[12] != 0 {
+                    let is_keyframe = tag.bytes.starts_with(&[9]) && tag.bytes[11] == 0x17;
                     prop_assert!(!follows_gap || is_keyframe);
                     follows_gap = false;
                 }

@@ -18,7 +18,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use self::backlog::{Backlog, Dropped};
 use super::{
     Totals,
-    write_queue::{whole_tags, write_all},
+    muxer::Unit,
+    write_queue::{complete_units, write_all},
 };
 use crate::core::payload::Payload;
 
@@ -32,10 +33,10 @@ pub(super) enum PipeTarget {
 /// The near end of the thread.
 #[derive(Debug)]
 pub(super) struct Pipe {
-    batches: UnboundedSender<Vec<Vec<u8>>>,
-    outcomes: UnboundedReceiver<io::Result<Vec<Vec<u8>>>>,
+    batches: UnboundedSender<Vec<Unit>>,
+    outcomes: UnboundedReceiver<io::Result<Vec<Unit>>>,
     /// Empty batches, to be filled again.
-    spare: Vec<Vec<Vec<u8>>>,
+    spare: Vec<Vec<Unit>>,
     in_flight: usize,
     written: Totals,
     is_head_written: bool,
@@ -71,7 +72,7 @@ impl Pipe {
             is_behind: false,
             gaps: VecDeque::new(),
         };
-        pipe.pass_on(vec![head])?;
+        pipe.pass_on(vec![Unit::head(head)])?;
         Ok(pipe)
     }
 
@@ -89,11 +90,7 @@ impl Pipe {
     }
 
     /// Sends a batch, or lets it wait; what had to be left out is added to `dropped`.
-    pub(super) fn send(
-        &mut self,
-        mut batch: Vec<Vec<u8>>,
-        dropped: &mut Vec<Vec<u8>>,
-    ) -> io::Result<()> {
+    pub(super) fn send(&mut self, mut batch: Vec<Unit>, dropped: &mut Vec<Unit>) -> io::Result<()> {
         match &mut self.backlog {
             Some(backlog) if self.is_behind => {
                 for tag in batch.drain(..) {
@@ -118,7 +115,7 @@ impl Pipe {
     }
 
     /// An empty batch.
-    pub(super) fn spare(&mut self) -> Vec<Vec<u8>> {
+    pub(super) fn spare(&mut self) -> Vec<Unit> {
         self.spare.pop().unwrap_or_default()
     }
 
@@ -189,7 +186,7 @@ impl Pipe {
         io::ErrorKind::BrokenPipe.into()
     }
 
-    fn pass_on(&mut self, batch: Vec<Vec<u8>>) -> io::Result<()> {
+    fn pass_on(&mut self, batch: Vec<Unit>) -> io::Result<()> {
         let length = total(&batch);
         if self.batches.send(batch).is_err() {
             return Err(self.failure());
@@ -210,29 +207,25 @@ impl Pipe {
         Ok(())
     }
 
-    fn note(
-        &mut self,
-        outcome: io::Result<Vec<Vec<u8>>>,
-        spent: &mut Vec<Payload>,
-    ) -> io::Result<()> {
+    fn note(&mut self, outcome: io::Result<Vec<Unit>>, spent: &mut Vec<Payload>) -> io::Result<()> {
         let mut batch = outcome?;
         self.count(&batch);
-        spent.extend(batch.drain(..).map(Payload::reuse));
+        spent.extend(batch.drain(..).map(Unit::into_payload));
         self.set_aside(batch);
         self.catch_up()
     }
 
-    fn count(&mut self, batch: &[Vec<u8>]) {
+    fn count(&mut self, batch: &[Unit]) {
         self.in_flight -= total(batch);
         self.paused_since = None;
-        self.written.add_tags(batch);
+        self.written.add(batch);
         if !self.is_head_written {
             self.is_head_written = true;
             self.written.tags = 0;
         }
     }
 
-    fn set_aside(&mut self, empty: Vec<Vec<u8>>) {
+    fn set_aside(&mut self, empty: Vec<Unit>) {
         if self.spare.len() < MAX_SPARE {
             self.spare.push(empty);
         }
@@ -240,7 +233,7 @@ impl Pipe {
 }
 
 /// Lets a tag wait; a gap that ends with it is handed out.
-fn keep(backlog: &mut Backlog, tag: Vec<u8>, dropped: &mut Vec<Vec<u8>>) -> Option<Dropped> {
+fn keep(backlog: &mut Backlog, tag: Unit, dropped: &mut Vec<Unit>) -> Option<Dropped> {
     let had_gap = backlog.has_gap();
     let over = backlog.push(tag, dropped);
     if !had_gap && backlog.has_gap() {
@@ -252,8 +245,8 @@ fn keep(backlog: &mut Backlog, tag: Vec<u8>, dropped: &mut Vec<Vec<u8>>) -> Opti
 /// The thread: writes each batch, and gives its buffers back; of one that fails those that went out.
 fn serve(
     target: PipeTarget,
-    mut batches: UnboundedReceiver<Vec<Vec<u8>>>,
-    outcomes: &UnboundedSender<io::Result<Vec<Vec<u8>>>>,
+    mut batches: UnboundedReceiver<Vec<Unit>>,
+    outcomes: &UnboundedSender<io::Result<Vec<Unit>>>,
 ) {
     let opened = match target {
         PipeTarget::Stdout => unbuffered_stdout(),
@@ -269,7 +262,7 @@ fn serve(
     while let Some(mut batch) = batches.blocking_recv() {
         let outcome = write_all(&mut writer, &batch);
         if let Err((written, _)) = outcome {
-            batch.truncate(whole_tags(&batch, written).len());
+            batch.truncate(complete_units(&batch, written).len());
         }
         let is_heard = outcomes.send(Ok(batch)).is_ok();
         if let Err((_, error)) = outcome {
@@ -295,8 +288,8 @@ fn unbuffered_stdout() -> io::Result<File> {
     Ok(io::stdout().as_handle().try_clone_to_owned()?.into())
 }
 
-fn total(batch: &[Vec<u8>]) -> usize {
-    batch.iter().map(Vec::len).sum()
+fn total(batch: &[Unit]) -> usize {
+    batch.iter().map(|unit| unit.bytes.len()).sum()
 }
 
 /// Bytes under way to the reader before the network is no longer read: two writes, so that the thread
@@ -334,7 +327,7 @@ mod tests {
             Err(error) => return error,
         };
         loop {
-            if let Err(error) = pipe.send(vec![vec![0; 10]], &mut Vec::new()) {
+            if let Err(error) = pipe.send(vec![Unit::head(vec![0; 10])], &mut Vec::new()) {
                 return error;
             }
             thread::sleep(Duration::from_millis(1));
@@ -348,8 +341,8 @@ mod tests {
         let mut pipe = Pipe::start(PipeTarget::Path(path.into()), vec![0; 13]).unwrap();
         pipe.wait(&mut Vec::new()).await.unwrap();
         // More than the reader and the system take.
-        let batch = vec![vec![0; 1000], vec![0; 1 << 24], vec![0; 1000]];
-        pipe.send(batch, &mut Vec::new()).unwrap();
+        let batch = [1000, 1 << 24, 1000].map(|length| Unit::head(vec![0; length]));
+        pipe.send(batch.into(), &mut Vec::new()).unwrap();
         read_exactly(reader, 1013);
         drop(writer);
         let error = loop {

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::core::{
     amf::{Object, Value, amf0},
-    flv::{TagKind, head},
+    flv::{FrameInfo, FrameParser, TagKind, head},
     payload::Payload,
 };
 
@@ -43,14 +43,14 @@ impl Fixture {
     }
 
     fn video(&mut self, at_ms: u64, body: &[u8]) {
-        let info = FrameInfo::of_video(body);
+        let info = FrameParser::new().parse(TagKind::VIDEO, body);
         self.output
             .media(self.now, info, at_ms, Payload::from(body))
             .unwrap();
     }
 
     fn audio(&mut self, at_ms: u64, body: &[u8]) {
-        let info = FrameInfo::of_audio(body);
+        let info = FrameParser::new().parse(TagKind::AUDIO, body);
         self.output
             .media(self.now, info, at_ms, Payload::from(body))
             .unwrap();
@@ -146,7 +146,7 @@ impl PipeFixture {
     }
 
     fn video(&mut self, at_ms: u64, body: &[u8]) {
-        let info = FrameInfo::of_video(body);
+        let info = FrameParser::new().parse(TagKind::VIDEO, body);
         self.output
             .media(self.now, info, at_ms, Payload::from(body))
             .unwrap();
@@ -295,7 +295,10 @@ async fn parts_come_to_an_end() {
     fixture.video(0, &KEYFRAME);
     let pattern = Pattern::Numbered(fixture.folder.path().join("out.flv"));
     fixture.output.names = Names::new(pattern, 1);
-    let (info, at_ms) = (FrameInfo::of_video(&KEYFRAME), LAST_TIMESTAMP_MS + 40);
+    let (info, at_ms) = (
+        FrameParser::new().parse(TagKind::VIDEO, &KEYFRAME),
+        LAST_TIMESTAMP_MS + 40,
+    );
     let payload = Payload::from(&KEYFRAME[..]);
     let written = fixture.output.media(fixture.now, info, at_ms, payload);
     assert_eq!(written.unwrap_err().kind(), io::ErrorKind::AlreadyExists);
@@ -411,7 +414,7 @@ async fn a_device_is_written_as_a_pipe() {
         &SegmentOptions::none(),
     );
     let now = Instant::now();
-    let info = FrameInfo::of_video(&KEYFRAME);
+    let info = FrameParser::new().parse(TagKind::VIDEO, &KEYFRAME);
     output
         .media(now, info, 0, Payload::from(&KEYFRAME[..]))
         .unwrap();
@@ -428,7 +431,7 @@ async fn a_disk_that_is_full_is_told() {
         &SegmentOptions::none(),
     );
     let now = Instant::now();
-    let info = FrameInfo::of_video(&KEYFRAME);
+    let info = FrameParser::new().parse(TagKind::VIDEO, &KEYFRAME);
     output
         .media(now, info, 0, Payload::from(&KEYFRAME[..]))
         .unwrap();

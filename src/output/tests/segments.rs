@@ -40,10 +40,7 @@ impl Cut {
     }
 
     fn send(&mut self, Frame(kind, at_ms, body): Frame) {
-        let info = match kind {
-            TagKind::VIDEO => FrameInfo::of_video(&body),
-            _ => FrameInfo::of_audio(&body),
-        };
+        let info = FrameParser::new().parse(kind, &body);
         self.output
             .media(self.now, info, at_ms, Payload::from(&body[..]))
             .unwrap();
@@ -366,9 +363,11 @@ fn what_an_output_will_have_is_known_before() {
     let mut expected = 0;
     let mut send = |cut: &mut Cut, at_ms, body: &[u8]| {
         let payload = Payload::from(body);
-        expected = cut
-            .output
-            .bytes_with(FrameInfo::of_video(body), at_ms, &payload);
+        expected = cut.output.bytes_with(
+            FrameParser::new().parse(TagKind::VIDEO, body),
+            at_ms,
+            &payload,
+        );
         cut.video(at_ms, body);
     };
     send(&mut cut, 0, &VIDEO_CONFIGURATION);

@@ -12,7 +12,7 @@ use arbitrary::{Arbitrary, Unstructured};
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use pieces::pieces;
-use rtmpull::core::{amf::{Object, Text, Value, amf0}, flv::{Error, Layout, TagReader, Tag, TagHeader, TagKind, HeadWriter, codec::{AudioTag, VideoTag, audio, video}, head, reader::Torn, head_writer::Patch}};
+use rtmpull::core::{amf::{Object, Text, Value, amf0}, flv::{Error, FrameParser, Layout, TagReader, Tag, TagHeader, TagKind, HeadWriter, codec::{AudioTag, VideoTag, audio, video}, head, reader::Torn, head_writer::Patch}};
 
 fuzz_target!(|data: &[u8]| {
     let Some((first, data)) = data.split_first() else {
@@ -194,6 +194,7 @@ fn write_file(file: File<'_>) {
     assert!(writer.set_metadata(&fields(file.metadata)));
     let mut bytes = writer.head();
     let head_length = bytes.len();
+    let mut parser = FrameParser::new();
     let mut sent = Vec::new();
     let mut now_ms = 0;
     let mut rewrites = 0;
@@ -207,8 +208,11 @@ fn write_file(file: File<'_>) {
                 now_ms = timestamp.after(now_ms);
                 let tag = Tag::new(kind.kind(), now_ms, body.into());
                 bytes.extend_from_slice(tag.as_bytes());
-                writer.note_tag(tag.as_bytes());
-                sent.push((kind.kind(), now_ms, body));
+                // The tag has five bits for its kind and 31 for its timestamp.
+                let header = TagHeader::read(&mut rtmpull::core::wire::Reader::new(tag.as_bytes())).expect("a header");
+                let timestamp_ms = header.timestamp_ms.cast_unsigned();
+                writer.note(parser.parse(header.kind, body), timestamp_ms, body.len());
+                sent.push((header.kind, timestamp_ms, body));
             }
             Operation::Metadata(metadata) => {
                 let is_taken = writer.set_metadata(&fields(metadata));
@@ -305,8 +309,9 @@ fn check_file(bytes: &[u8], head_length: usize, sent: &[(TagKind, u32, &[u8])]) 
 /// A writer that goes on with the file knows what the first one knew.
 fn reopen(head: &[u8], sent: &[(TagKind, u32, &[u8])], writer: &HeadWriter) {
     let mut reopened = HeadWriter::reopen(head).expect("a head of ours");
+    let mut parser = FrameParser::new();
     for (kind, timestamp_ms, body) in sent {
-        reopened.note(*kind, *timestamp_ms, body);
+        reopened.note(parser.parse(*kind, body), *timestamp_ms, body.len());
     }
     assert_eq!(reopened.length(), writer.length());
     assert_eq!(reopened.duration_ms(), writer.duration_ms());

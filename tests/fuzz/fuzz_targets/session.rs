@@ -336,7 +336,7 @@ impl ScriptedPeer {
                     assert_eq!(values[1].as_object().map(Object::len), Some(members.len()));
                     self.client.recycle(payload);
                 }
-                Event::Media(message) => {
+                Event::Media { message, .. } => {
                     assert!([Kind::AUDIO, Kind::VIDEO, Kind::DATA].contains(&message.kind));
                     self.client.recycle(message.payload);
                 }

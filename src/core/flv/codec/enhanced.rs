@@ -171,7 +171,7 @@ impl<'a, C: Copy + From<FourCc>> Iterator for Pieces<'a, C> {
 }
 
 /// The track of a tag that names none, and the one that a player shows (E-RTMP, "Multitrack").
-pub(super) const DEFAULT_TRACK: u8 = 0;
+pub(in crate::core::flv) const DEFAULT_TRACK: u8 = 0;
 
 /// The packet type that stands before another; the same code for audio and video.
 const MOD_EX: u8 = 7;

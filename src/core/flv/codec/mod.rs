@@ -20,6 +20,7 @@ use thiserror::Error;
 use crate::core::wire::Missing;
 
 pub use audio::{AudioCodec, AudioPacket, AudioTag, AudioTrack, Sound};
+pub(super) use enhanced::DEFAULT_TRACK;
 pub use enhanced::Multitrack;
 pub use four_cc::FourCc;
 pub use video::{FrameType, PictureSize, VideoCodec, VideoPacket, VideoTag, VideoTrack};

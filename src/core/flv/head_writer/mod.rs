@@ -1,17 +1,14 @@
 //! Keeping the stats of a file while its tags are written.
 
 use super::{
-    PREVIOUS_TAG_SIZE_0, PREVIOUS_TAG_SIZE_LENGTH, Tag, TagHeader, TagKind,
+    FrameInfo, PREVIOUS_TAG_SIZE_0, Tag, TagKind,
     codec::PictureSize,
     head,
     keyframe_index::Entry,
     metadata::{self, Field, Metadata},
     stats::Stats,
 };
-use crate::core::{
-    amf::{Object, Value},
-    wire::Reader,
-};
+use crate::core::amf::{Object, Value};
 
 /// Where the bytes go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +20,7 @@ pub enum Layout {
 }
 
 /// Makes the head of one FLV file and keeps its stats. It knows no file: the caller writes the
-/// [`HeadWriter::head`], then tags, and tells of each with [`HeadWriter::note_tag`] when the file has it.
+/// [`HeadWriter::head`], then tags, and tells of each with [`HeadWriter::note`] when the file has it.
 #[derive(Debug)]
 pub struct HeadWriter {
     layout: Layout,
@@ -85,28 +82,17 @@ impl HeadWriter {
         head
     }
 
-    /// Keeps the stats for the next tag, once the file has it: header, body and back pointer.
-    pub fn note_tag(&mut self, tag: &[u8]) {
-        let mut reader = Reader::new(tag);
-        let header = TagHeader::read(&mut reader);
-        let body = reader.rest().split_last_chunk::<PREVIOUS_TAG_SIZE_LENGTH>();
-        if let (Ok(header), Some((body, _))) = (header, body) {
-            let timestamp_ms = u32::try_from(header.timestamp_ms).unwrap_or(0);
-            self.note(header.kind, timestamp_ms, body);
-        }
-    }
-
-    /// Keeps the stats for the next tag, once the file has it.
+    /// Adds the next tag to the stats, once it is in the file.
     ///
-    /// `timestamp_ms` counts from the start of the file and is at most 2³¹ − 1.
-    pub fn note(&mut self, kind: TagKind, timestamp_ms: u32, body: &[u8]) {
+    /// `timestamp_ms` counts from the start of the file and is at most 2³¹ − 1. `body` is the length of
+    /// the body in bytes.
+    pub fn note(&mut self, info: FrameInfo, timestamp_ms: u32, body: usize) {
         let entry = Entry {
             time_ms: timestamp_ms,
             position: self.length,
         };
-        let length = (body.len() as u64).saturating_add(Tag::FRAMING as u64);
-        self.stats.add(kind, entry, body, length);
-        self.length = self.length.saturating_add(length);
+        self.stats.add(info, entry, body);
+        self.length = self.length.saturating_add(Tag::length(body));
     }
 
     /// Takes the fields of a server's `onMetaData`: new ones are added, others replaced. What becomes

@@ -4,13 +4,14 @@ use proptest::prelude::*;
 use super::*;
 use crate::core::{
     amf::amf0,
-    flv::{TagReader, reader::TagView},
+    flv::{self, FrameParser, TagReader, reader::TagView},
     payload::Payload,
 };
 
 /// A file as its writer and whoever writes it see it.
 struct File {
     writer: HeadWriter,
+    parser: FrameParser,
     bytes: Vec<u8>,
 }
 
@@ -18,13 +19,17 @@ impl File {
     fn new(layout: Layout) -> Self {
         let mut writer = HeadWriter::new(layout);
         let bytes = writer.head();
-        Self { writer, bytes }
+        Self {
+            writer,
+            parser: FrameParser::new(),
+            bytes,
+        }
     }
 
     fn tag(&mut self, kind: TagKind, timestamp_ms: u32, body: &[u8]) -> u64 {
         let offset = self.writer.length();
         let tag = Tag::new(kind, timestamp_ms, Payload::from(body));
-        self.writer.note_tag(tag.as_bytes());
+        note(&mut self.writer, &mut self.parser, kind, timestamp_ms, body);
         self.bytes.extend(tag.as_bytes());
         assert_eq!(self.writer.length(), self.bytes.len() as u64);
         offset
@@ -271,7 +276,7 @@ fn a_long_file_is_indexed_from_end_to_end() {
     assert_eq!(keyframes[0], (0, head::LENGTH as u64));
     assert_eq!(keyframes.last().unwrap().0, 4999 * 2000);
     for (time_ms, offset) in keyframes {
-        let body = offset as usize + TagHeader::LENGTH;
+        let body = offset as usize + flv::TagHeader::LENGTH;
         assert_eq!(&file.bytes[body..][..AVC_KEY.len()], AVC_KEY);
         assert_eq!(time_ms % 2000, 0);
     }
@@ -485,7 +490,11 @@ fn the_servers_fields_are_kept_where_they_stay_true() {
     let mut writer = HeadWriter::new(Layout::Seekable);
     assert!(writer.set_metadata(&server_fields()));
     let bytes = writer.head();
-    let mut file = File { writer, bytes };
+    let mut file = File {
+        writer,
+        parser: FrameParser::new(),
+        bytes,
+    };
     let metadata = file.metadata();
     assert_eq!(metadata.get("encoder"), Some(&Value::from("Lavf")));
     assert_eq!(metadata.get("videodatarate"), Some(&Value::Number(500.0)));
@@ -584,7 +593,13 @@ fn kept_metadata_is_taken_over_as_far_as_it_fits() {
     let mut writer = HeadWriter::new(Layout::Seekable);
     writer.take_over(&kept);
     let bytes = writer.head();
-    let metadata = File { writer, bytes }.metadata();
+    let parser = FrameParser::new();
+    let metadata = File {
+        writer,
+        parser,
+        bytes,
+    }
+    .metadata();
     assert_eq!(metadata.get("encoder"), Some(&Value::from("Lavf")));
     assert!(metadata.get("title").is_some());
     assert_eq!(metadata.get("field0"), None);
@@ -611,7 +626,11 @@ fn a_pipe_gets_plain_tags() {
     ]
     .concat();
     assert_eq!(bytes, expected);
-    let mut file = File { writer, bytes };
+    let mut file = File {
+        writer,
+        parser: FrameParser::new(),
+        bytes,
+    };
     file.tag(TagKind::VIDEO, 0, AVC_KEY);
     assert!(!file.writer.set_metadata(&server_fields()));
     assert_eq!(file.patch(), []);
@@ -627,19 +646,42 @@ fn a_pipe_without_metadata_begins_with_its_header_alone() {
     assert_eq!(file.tags()[0].header.timestamp_ms, 7);
 }
 
+fn note(
+    writer: &mut HeadWriter,
+    parser: &mut FrameParser,
+    kind: TagKind,
+    timestamp_ms: u32,
+    body: &[u8],
+) {
+    writer.note(parser.parse(kind, body), timestamp_ms, body.len());
+}
+
+/// Adds all tags of `file` after its head to the stats of `writer`.
+fn note_tags(writer: &mut HeadWriter, file: &File) {
+    let mut parser = FrameParser::new();
+    for TagView { header, body, .. } in file.tags().into_iter().skip(1) {
+        let timestamp_ms = header.timestamp_ms as u32;
+        note(writer, &mut parser, header.kind, timestamp_ms, body);
+    }
+}
+
 #[test]
 fn a_file_is_gone_on_with() {
     let mut file = recorded();
     file.writer.set_metadata(&server_fields());
     file.patch();
     let mut again = HeadWriter::reopen(&file.bytes).unwrap();
-    for tag in file.tags().into_iter().skip(1) {
-        again.note(tag.header.kind, tag.header.timestamp_ms as u32, tag.body);
-    }
+    note_tags(&mut again, &file);
     assert_eq!(again.length(), file.writer.length());
     assert_eq!(again.duration_ms(), file.writer.duration_ms());
     let offset = file.tag(TagKind::VIDEO, 120, AVC_KEY);
-    again.note(TagKind::VIDEO, 120, AVC_KEY);
+    note(
+        &mut again,
+        &mut FrameParser::new(),
+        TagKind::VIDEO,
+        120,
+        AVC_KEY,
+    );
     file.writer = again;
     file.patch();
     assert_eq!(file.keyframes().last(), Some(&(120, offset)));
@@ -664,9 +706,7 @@ fn a_file_that_is_gone_on_with_keeps_every_field_in_its_place() {
     file.tag(TagKind::VIDEO, 0, AVC_KEY);
     file.patch();
     let mut again = HeadWriter::reopen(&file.bytes).unwrap();
-    for tag in file.tags().into_iter().skip(1) {
-        again.note(tag.header.kind, tag.header.timestamp_ms as u32, tag.body);
-    }
+    note_tags(&mut again, &file);
     assert_eq!(again.patches(), []);
 }
 
@@ -787,11 +827,13 @@ fn a_tag_costs_no_allocation_once_warm() {
     writer.head();
     let mut payload = Some(Payload::from(AVC_KEY));
     let bodies = [AVC_KEY, AVC_CONFIGURATION, AVC_INTER, AAC, AVC_END];
+    let mut parser = FrameParser::new();
     let mut go = |count: u32| {
         for number in 0..count {
             let kind = TagKind([8, 9][number as usize % 2]);
-            let tag = Tag::new(kind, number * 40, payload.take().unwrap());
-            writer.note_tag(tag.as_bytes());
+            let body = payload.take().unwrap();
+            note(&mut writer, &mut parser, kind, number * 40, &body);
+            let tag = Tag::new(kind, number * 40, body);
             let mut emptied = Payload::reuse(tag.into_bytes());
             emptied.extend_from_slice(bodies[number as usize % bodies.len()]);
             payload = Some(emptied);
@@ -842,7 +884,14 @@ proptest! {
 #[test]
 fn a_foreign_file_is_gone_on_with_and_keeps_its_head() {
     let mut writer = HeadWriter::after(1000);
-    writer.note(TagKind::AUDIO, 0, &[0xAF, 1, 0]);
+    let body = [0xAF, 1, 0];
+    note(
+        &mut writer,
+        &mut FrameParser::new(),
+        TagKind::AUDIO,
+        0,
+        &body,
+    );
     assert_eq!(writer.length(), 1000 + 18);
     assert!(writer.patches().is_empty());
     assert!(!writer.set_metadata(&Object::default()));

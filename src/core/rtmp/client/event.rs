@@ -3,6 +3,7 @@
 use super::Timeout;
 use crate::core::{
     amf::Object,
+    flv::FrameInfo,
     payload::Payload,
     rtmp::{
         command::{Connect, Redirect},
@@ -29,9 +30,13 @@ pub enum Event {
     },
     /// The stream was over and begins again, on a clock of its own.
     Restarted,
-    /// An audio, video or data message, as it belongs into an FLV tag. Give the payload back with
-    /// [`Client::recycle`](super::Client::recycle).
-    Media(Message),
+    /// An audio, video or data message. Its payload is the body of an FLV tag (RTMP 7.1).
+    Media {
+        /// The message. Give its payload back with [`Client::recycle`](super::Client::recycle).
+        message: Message,
+        /// The facts of the payload.
+        info: FrameInfo,
+    },
     /// The server sends us elsewhere. The session is over.
     Redirected(Redirect),
     /// The server wants a login, and takes it on a new connection only. The session is over.

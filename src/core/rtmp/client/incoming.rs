@@ -11,6 +11,7 @@ use super::{
 };
 use crate::core::{
     amf::{Object, Text, Value, amf0},
+    flv::{FrameInfo, TagKind},
     payload::Payload,
     rtmp::{
         challenge::{is_login_required, secure_token_answer},
@@ -52,7 +53,11 @@ impl Client {
     }
 
     fn media(&mut self, now: Instant, message: Message) {
-        if let Admission::Again { is_progress } = self.pause_unpause.admit(&message) {
+        // The types of audio and video messages are those of the tags (RTMP 7.1.4, 7.1.5).
+        let info = self
+            .frame_parser
+            .parse(TagKind(message.kind.0), &message.payload);
+        if let Admission::Again { is_progress } = self.pause_unpause.admit(&message, info) {
             if is_progress {
                 self.take_note_of_life(now);
             }
@@ -64,7 +69,7 @@ impl Client {
             }
             self.take_note_of_media(now, message.timestamp);
         }
-        self.events.push_back(Event::Media(message));
+        self.events.push_back(Event::Media { message, info });
     }
 
     fn take_note_of_life(&mut self, now: Instant) {
@@ -277,12 +282,18 @@ impl Client {
                 self.status(now, &arguments);
             }
             Some(b"|RtmpSampleAccess" | b"@clearDataFrame") => {}
-            Some(_) if self.pause_unpause.admit(&message) == Admission::New => {
-                return self.events.push_back(Event::Media(message));
+            Some(_) if self.pause_unpause.admit(&message, FrameInfo::SCRIPT) == Admission::New => {
+                return self.events.push_back(Event::Media {
+                    message,
+                    info: FrameInfo::SCRIPT,
+                });
             }
             Some(_) => {}
             None if !message.payload.is_empty() && decodes(&message.payload) => {
-                return self.events.push_back(Event::Media(message));
+                return self.events.push_back(Event::Media {
+                    message,
+                    info: FrameInfo::SCRIPT,
+                });
             }
             None => tracing::debug!("data message of {} bytes skipped", message.payload.len()),
         }

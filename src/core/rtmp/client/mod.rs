@@ -45,7 +45,7 @@ use super::{
     handshake::{Handshake, Progress},
     message::AggregateUnpacker,
 };
-use crate::core::payload::Payload;
+use crate::core::{flv::FrameParser, payload::Payload};
 
 /// One session that plays one stream.
 #[derive(Debug)]
@@ -68,6 +68,7 @@ pub struct Client {
     playing_on: Option<u32>,
     announcer: BufferAnnouncer,
     pause_unpause: PauseUnpause,
+    frame_parser: FrameParser,
     has_media: bool,
     /// The end that was told, while another publisher is waited for.
     farewell: Option<End>,
@@ -140,6 +141,7 @@ impl Client {
                 rng,
             ))),
             announcer: BufferAnnouncer::new(config.buffer, config.start == Start::Live),
+            frame_parser: FrameParser::new(),
             pause_unpause: PauseUnpause::new(
                 config.pause_unpause && config.start != Start::Live,
                 matches!(config.start, Start::At { .. }),

@@ -24,9 +24,12 @@ use std::{collections::VecDeque, mem};
 
 pub(in crate::download) use super::history::History;
 use super::history::{Content, HEAD_FRAMES, Index, track_of};
-use crate::core::{flv::TagKind, payload::Payload, rtmp::message::Timestamp};
+use crate::core::{
+    flv::{FrameInfo, TagKind},
+    payload::Payload,
+    rtmp::message::Timestamp,
+};
 use crate::download::output_clock::OutputClock;
-use crate::output::FrameInfo;
 
 /// A message of the new stream.
 #[derive(Debug)]
@@ -171,8 +174,8 @@ impl Matcher {
 
     /// Takes the next message of the stream and tells what it is.
     pub(in crate::download) fn offer(&mut self, arrival: Arrival) -> Verdict {
-        let content = Content::of(arrival.info.kind, &arrival.payload);
-        if arrival.info.is_frame {
+        let content = Content::of(arrival.info.track, &arrival.payload);
+        if arrival.info.carries_media {
             self.offer_frame(arrival, content)
         } else {
             self.offer_companion(arrival, content)
@@ -211,7 +214,7 @@ impl Matcher {
     }
 
     fn offer_frame(&mut self, arrival: Arrival, content: Content) -> Verdict {
-        let (kind, timestamp) = (arrival.info.kind, arrival.timestamp);
+        let (kind, timestamp) = (arrival.info.track, arrival.timestamp);
         self.count(&arrival, content);
         let (class, at_ms) = match &mut self.run {
             Some(run) => run.take(&self.past, kind, timestamp, content),
@@ -239,7 +242,8 @@ impl Matcher {
             self.hold(arrival, content, 0, false);
             return Verdict::Held;
         };
-        let at_ms = i64::try_from(run.timeline.companion_of(arrival.info.kind)).unwrap_or(i64::MAX);
+        let at_ms =
+            i64::try_from(run.timeline.companion_of(arrival.info.track)).unwrap_or(i64::MAX);
         match (run.has_new(), self.reach(run)) {
             (false, Reach::Within | Reach::History) => Verdict::Known(arrival.payload),
             (false, Reach::End) if self.past.tail.front() == Some(&content) => {
@@ -310,11 +314,11 @@ impl Matcher {
                 timestamp: at,
                 ..
             } = held.arrival;
-            if !info.is_frame {
+            if !info.carries_media {
                 continue;
             }
             latest_ms = run.place_of(at);
-            latest = run.judge(&self.past, info.kind, held.content, latest_ms);
+            latest = run.judge(&self.past, info.track, held.content, latest_ms);
             held.at_ms = latest_ms;
             held.is_new = latest == Class::New;
             if latest == Class::Stranger {
@@ -343,8 +347,8 @@ impl Matcher {
                 break;
             };
             self.held_bytes -= arrival.payload.capacity();
-            if arrival.info.is_frame {
-                self.let_go[track_of(arrival.info.kind)] = Some(arrival.timestamp);
+            if arrival.info.carries_media {
+                self.let_go[track_of(arrival.info.track)] = Some(arrival.timestamp);
             }
         }
     }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::core::flv::FrameParser;
 
 /// A frame of a track: its kind, time and what makes its content.
 type Frame = (TagKind, u32, u8);
@@ -19,11 +20,7 @@ fn body(kind: TagKind, content: u8) -> Vec<u8> {
 }
 
 fn info(kind: TagKind, body: &[u8]) -> FrameInfo {
-    match kind {
-        TagKind::VIDEO => FrameInfo::of_video(body),
-        TagKind::AUDIO => FrameInfo::of_audio(body),
-        _ => FrameInfo::SCRIPT,
-    }
+    FrameParser::new().parse(kind, body)
 }
 
 fn past(frames: &[Frame]) -> History {

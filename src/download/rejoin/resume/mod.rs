@@ -55,7 +55,7 @@ impl Resumption {
 
     /// Holds a message of the stream against the file.
     pub(in crate::download) fn offer(&mut self, arrival: Arrival) -> Verdict {
-        if arrival.info.is_frame {
+        if arrival.info.carries_media {
             self.first.get_or_insert(arrival.timestamp);
         }
         match self.splice.offer(arrival) {

@@ -6,12 +6,12 @@ use super::*;
 use crate::download::rejoin::scan::{Found, read};
 use crate::{
     core::{
-        flv::{TagKind, TagReader, head, salvage::MAX_TAG_LENGTH},
+        flv::{FrameInfo, FrameParser, TagKind, TagReader, head, salvage::MAX_TAG_LENGTH},
         payload::Payload,
         rtmp::message::Timestamp,
     },
     download::output_clock::OutputClock,
-    output::{Destination, FrameInfo, Recording, SegmentOptions},
+    output::{Destination, Recording, SegmentOptions},
 };
 
 /// A message of a recorded stream.
@@ -70,11 +70,7 @@ impl Message {
     }
 
     fn info(&self) -> FrameInfo {
-        match self.kind {
-            TagKind::VIDEO => FrameInfo::of_video(&self.body),
-            TagKind::AUDIO => FrameInfo::of_audio(&self.body),
-            _ => FrameInfo::SCRIPT,
-        }
+        FrameParser::new().parse(self.kind, &self.body)
     }
 
     fn is_keyframe(&self) -> bool {
@@ -139,7 +135,7 @@ impl Style {
             if shape.has_video {
                 message.is_keyframe()
             } else {
-                message.info().is_frame
+                message.info().carries_media
             }
         };
         let entries: Vec<usize> = (0..stream.len())
@@ -215,10 +211,10 @@ impl Recorder {
         let payload = Payload::from(&message.body[..]);
         let timestamp = Timestamp(message.at_ms);
         let Some(resumption) = &mut self.resumption else {
-            let at_ms = if info.is_frame {
-                self.timeline.frame(info.kind, timestamp)
+            let at_ms = if info.carries_media {
+                self.timeline.frame(info.track, timestamp)
             } else {
-                self.timeline.companion_of(info.kind)
+                self.timeline.companion_of(info.track)
             };
             self.output.media(self.now, info, at_ms, payload).unwrap();
             return true;

@@ -8,7 +8,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::core::{
-    flv::codec::{AudioTag, VideoTag},
+    flv::FrameInfo,
     rtmp::message::{Kind, Message, Timestamp},
 };
 
@@ -53,7 +53,7 @@ struct Track {
     latest: Option<Timestamp>,
     /// Which messages had that timestamp.
     at_latest: Vec<Fingerprint>,
-    configuration: Option<Fingerprint>,
+    sequence_header: Option<Fingerprint>,
     /// Those of `at_latest` that may still come again; none where nothing can.
     again: Option<Vec<Fingerprint>>,
     /// The latest timestamp of what has come again.
@@ -63,14 +63,6 @@ struct Track {
 /// What tells messages of the same timestamp apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Fingerprint(u64);
-
-/// What a message is to the stream's clock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Nature {
-    Frame,
-    Configuration,
-    Neither,
-}
 
 impl PauseUnpause {
     /// `is_recorded` where that is known beforehand: a live stream would lose what comes meanwhile.
@@ -128,12 +120,13 @@ impl PauseUnpause {
     }
 
     /// Tells whether `message` is new, or has come before the trick already.
-    pub(super) fn admit(&mut self, message: &Message) -> Admission {
+    pub(super) fn admit(&mut self, message: &Message, info: FrameInfo) -> Admission {
         if !self.is_wanted {
             return Admission::New;
         }
         let is_resuming = self.state == State::Resuming;
-        let nature = nature(message.kind, &message.payload);
+        // Script data has no sequence headers: each message of it is taken for a frame.
+        let is_frame = info.carries_media || message.kind == Kind::DATA;
         let track = match message.kind {
             Kind::AUDIO => &mut self.audio,
             Kind::VIDEO => &mut self.video,
@@ -143,11 +136,17 @@ impl PauseUnpause {
         if message.kind == Kind::DATA && !is_resuming {
             track.again = None;
         }
-        if !track.admit(nature, message.timestamp, fingerprint(&message.payload)) {
-            let is_progress = nature == Nature::Frame && track.progress(message.timestamp);
+        let fingerprint = fingerprint(&message.payload);
+        let is_new = if info.is_sequence_header {
+            track.admit_sequence_header(fingerprint)
+        } else {
+            track.admit(is_frame, message.timestamp, fingerprint)
+        };
+        if !is_new {
+            let is_progress = is_frame && track.progress(message.timestamp);
             return Admission::Again { is_progress };
         }
-        if nature == Nature::Frame && message.kind != Kind::DATA {
+        if info.carries_media {
             if !self.is_pausing() {
                 self.tries = 0;
             }
@@ -195,17 +194,18 @@ impl PauseUnpause {
 }
 
 impl Track {
-    fn admit(&mut self, nature: Nature, timestamp: Timestamp, message: Fingerprint) -> bool {
-        if nature == Nature::Configuration {
-            let before = self.configuration.replace(message);
-            return self.again.is_none() || before != Some(message);
-        }
+    fn admit_sequence_header(&mut self, message: Fingerprint) -> bool {
+        let before = self.sequence_header.replace(message);
+        self.again.is_none() || before != Some(message)
+    }
+
+    fn admit(&mut self, is_frame: bool, timestamp: Timestamp, message: Fingerprint) -> bool {
         let step_ms = self.latest.map_or(1, |latest| timestamp.since(latest));
         match step_ms {
             0 if self.comes_again(message) => return false,
             0 => {}
             ..0 if !self.is_other_clock(step_ms) => return self.again.is_none(),
-            _ if nature == Nature::Neither => return true,
+            _ if !is_frame => return true,
             _ => self.advance(timestamp),
         }
         if self.at_latest.len() < MAX_AT_ONCE {
@@ -253,23 +253,6 @@ impl Track {
         self.latest = Some(timestamp);
         self.at_latest.clear();
         self.again = None;
-    }
-}
-
-fn nature(kind: Kind, body: &[u8]) -> Nature {
-    let (is_configuration, is_frame) = match kind {
-        Kind::VIDEO => VideoTag::parse(body).map_or((false, !body.is_empty()), |tag| {
-            (tag.is_configuration(), tag.carries_media())
-        }),
-        Kind::AUDIO => AudioTag::parse(body).map_or((false, !body.is_empty()), |tag| {
-            (tag.is_configuration(), tag.carries_media())
-        }),
-        _ => (false, true),
-    };
-    match (is_configuration, is_frame) {
-        (_, true) => Nature::Frame,
-        (true, false) => Nature::Configuration,
-        (false, false) => Nature::Neither,
     }
 }
 

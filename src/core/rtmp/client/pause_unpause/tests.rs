@@ -1,5 +1,8 @@
 use super::*;
-use crate::core::payload::Payload;
+use crate::core::{
+    flv::{FrameParser, TagKind},
+    payload::Payload,
+};
 
 fn message(kind: Kind, at_ms: u32, body: &[u8]) -> Message {
     let mut payload = Payload::new();
@@ -31,8 +34,13 @@ fn cue(at_ms: u32, name: u8) -> Message {
     message(Kind::DATA, at_ms, &[2, 0, 1, name])
 }
 
+fn admit(trick: &mut PauseUnpause, message: &Message) -> Admission {
+    let info = FrameParser::new().parse(TagKind(message.kind.0), &message.payload);
+    trick.admit(message, info)
+}
+
 fn is_new(trick: &mut PauseUnpause, message: &Message) -> bool {
-    trick.admit(message) == Admission::New
+    admit(trick, message) == Admission::New
 }
 
 /// A recorded stream of which these have come, paused and resumed; and where.
@@ -241,7 +249,7 @@ fn live_streams_and_streams_without_frames_are_let_be() {
 fn repetition_is_progress_only_where_it_goes_on() {
     let (mut trick, _) = resumed(&[video(0, 1), video(40, 2), video(80, 3)]);
     for (at_ms, is_progress) in [(0, true), (0, false), (40, true), (0, false), (40, false)] {
-        let again = trick.admit(&video(at_ms, 0));
+        let again = admit(&mut trick, &video(at_ms, 0));
         assert_eq!(again, Admission::Again { is_progress }, "{at_ms}");
     }
 }

@@ -110,7 +110,7 @@ fn what_comes_is_decrypted_once_however_it_is_cut() {
         for piece in bytes.chunks(size) {
             conversation.to_client.extend_from_slice(piece);
             for event in conversation.events() {
-                if let Event::Media(message) = event {
+                if let Event::Media { message, .. } = event {
                     payloads.push(message.payload[5]);
                 }
             }

@@ -296,7 +296,9 @@ fn end(event: Event) -> End {
 
 fn media(event: Event) -> (Kind, u32, Vec<u8>) {
     match event {
-        Event::Media(message) => (message.kind, message.timestamp.0, message.payload.to_vec()),
+        Event::Media { message, .. } => {
+            (message.kind, message.timestamp.0, message.payload.to_vec())
+        }
         event => panic!("no media: {event:?}"),
     }
 }
@@ -319,13 +321,13 @@ fn a_status_prints_code_and_words() {
 fn a_recycled_payload_is_used_again() {
     let mut conversation = Conversation::playing(config());
     conversation.send(Kind::VIDEO, 1, 0, &[0x17; 100]);
-    let Event::Media(message) = conversation.only_event() else {
+    let Event::Media { message, .. } = conversation.only_event() else {
         panic!()
     };
     let buffer = message.payload.as_ptr();
     conversation.client.recycle(message.payload);
     conversation.send(Kind::VIDEO, 1, 0, &[0x17; 100]);
-    let Event::Media(message) = conversation.only_event() else {
+    let Event::Media { message, .. } = conversation.only_event() else {
         panic!()
     };
     assert_eq!(message.payload.as_ptr(), buffer);

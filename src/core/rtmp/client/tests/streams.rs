@@ -133,7 +133,7 @@ fn a_stream_that_begins_again_is_a_restart() {
     conversation.user_control(0, 1);
     conversation.status("NetStream.Play.Start");
     let events = conversation.events();
-    let [Event::Media(_), Event::Restarted, Event::Started] = &events[..] else {
+    let [Event::Media { .. }, Event::Restarted, Event::Started] = &events[..] else {
         panic!("{events:?}");
     };
 }

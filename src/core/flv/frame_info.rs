@@ -1,0 +1,216 @@
+//! The facts of a frame, parsed once and carried beside its bytes.
+
+use super::{
+    TagKind,
+    codec::{
+        AudioCodec, AudioTag, DEFAULT_TRACK, PictureSize, VideoCodec, VideoTag,
+        video::USUAL_NAL_LENGTH_SIZE,
+    },
+};
+
+/// Facts about the body of one audio, video or script message.
+///
+/// [`FrameParser`] fills it in when the message arrives. Later stages read it instead of the body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FrameInfo {
+    /// Audio, video or script data.
+    pub track: TagKind,
+    /// Id of the track; of the first one if a multitrack tag carries several. 0 without multitrack.
+    pub track_id: u8,
+    /// Codec of the track; `None` if the body does not parse or does not name a codec.
+    pub codec: Option<Codec>,
+    /// Whether the message sets up a decoder for the frames that follow.
+    pub is_sequence_header: bool,
+    /// Whether the message is a frame. Only frames advance the output clock.
+    ///
+    /// A body that is not empty and does not parse counts as a frame.
+    pub carries_media: bool,
+    /// Whether a decoder can start with this frame: a keyframe of the main video track, id 0.
+    pub is_keyframe: bool,
+    /// Size of the picture, if this is a sequence header or a keyframe that contains it.
+    pub picture_size: Option<PictureSize>,
+}
+
+/// Codec of an audio or video message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Codec {
+    /// Codec of an audio message.
+    Audio(AudioCodec),
+    /// Codec of a video message.
+    Video(VideoCodec),
+}
+
+impl FrameInfo {
+    /// Script data.
+    pub const SCRIPT: Self = Self::opaque(TagKind::SCRIPT);
+
+    /// A message whose body is not parsed: neither a sequence header nor a frame.
+    pub const fn opaque(track: TagKind) -> Self {
+        Self {
+            track,
+            track_id: DEFAULT_TRACK,
+            codec: None,
+            is_sequence_header: false,
+            carries_media: false,
+            is_keyframe: false,
+            picture_size: None,
+        }
+    }
+
+    fn unparsed(track: TagKind, body: &[u8]) -> Self {
+        Self {
+            carries_media: !body.is_empty(),
+            ..Self::opaque(track)
+        }
+    }
+}
+
+impl Codec {
+    /// Number of the codec in the `audiocodecid` or `videocodecid` field of onMetaData (FLV E.5).
+    pub const fn id(self) -> u32 {
+        match self {
+            Self::Audio(codec) => codec.id(),
+            Self::Video(codec) => codec.id(),
+        }
+    }
+}
+
+/// Parses the messages of one stream, in order of arrival.
+#[derive(Debug)]
+pub struct FrameParser {
+    /// From the last sequence header of the main video track. A keyframe with an unspecified frame
+    /// type is only recognizable by its NAL units.
+    nal_length_size: u8,
+}
+
+impl FrameParser {
+    /// Creates a parser for a new stream.
+    pub const fn new() -> Self {
+        Self {
+            nal_length_size: USUAL_NAL_LENGTH_SIZE,
+        }
+    }
+
+    /// Parses the body of a message. Never allocates.
+    pub fn parse(&mut self, track: TagKind, body: &[u8]) -> FrameInfo {
+        match track {
+            TagKind::AUDIO => audio(body),
+            TagKind::VIDEO => self.video(body),
+            _ => FrameInfo::opaque(track),
+        }
+    }
+
+    fn video(&mut self, body: &[u8]) -> FrameInfo {
+        let Ok(tag) = VideoTag::parse(body) else {
+            return FrameInfo::unparsed(TagKind::VIDEO, body);
+        };
+        let mut info = FrameInfo {
+            codec: tag.codec().map(Codec::Video),
+            ..FrameInfo::opaque(TagKind::VIDEO)
+        };
+        let mut ids = tag.tracks().flatten().map(|track| track.id);
+        info.track_id = ids.next().unwrap_or(DEFAULT_TRACK);
+        for track in tag.tracks().flatten() {
+            info.is_sequence_header |= track.is_configuration();
+            info.carries_media |= track.carries_media();
+            if track.id != DEFAULT_TRACK {
+                continue;
+            }
+            if let Some(size) = track.nal_length_size() {
+                self.nal_length_size = size;
+            }
+            let is_keyframe = track.is_keyframe(self.nal_length_size);
+            info.is_keyframe |= is_keyframe;
+            if track.is_configuration() || is_keyframe {
+                info.picture_size = info.picture_size.or_else(|| track.picture_size());
+            }
+        }
+        info
+    }
+}
+
+impl Default for FrameParser {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn audio(body: &[u8]) -> FrameInfo {
+    let Ok(tag) = AudioTag::parse(body) else {
+        return FrameInfo::unparsed(TagKind::AUDIO, body);
+    };
+    let mut ids = tag.tracks().flatten().map(|track| track.id);
+    FrameInfo {
+        track_id: ids.next().unwrap_or(DEFAULT_TRACK),
+        codec: tag.codec().map(Codec::Audio),
+        is_sequence_header: tag.is_configuration(),
+        carries_media: tag.carries_media(),
+        ..FrameInfo::opaque(TagKind::AUDIO)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn video(body: &[u8]) -> FrameInfo {
+        FrameParser::new().parse(TagKind::VIDEO, body)
+    }
+
+    #[test]
+    fn sequence_headers_frames_and_the_end_of_a_sequence_are_told_apart() {
+        let facts = |info: FrameInfo| {
+            let FrameInfo {
+                is_sequence_header,
+                carries_media,
+                is_keyframe,
+                ..
+            } = info;
+            [is_sequence_header, carries_media, is_keyframe]
+        };
+        let header = video(&[0x17, 0, 0, 0, 0, 1]);
+        assert_eq!(facts(header), [true, false, false]);
+        assert_eq!(header.codec.map(Codec::id), Some(7));
+        assert_eq!(facts(video(&[0x17, 1, 0, 0, 0, 9])), [false, true, true]);
+        assert_eq!(facts(video(&[0x27, 1, 0, 0, 0, 9])), [false, true, false]);
+        assert_eq!(facts(video(&[0x17, 2, 0, 0, 0])), [false, false, false]);
+        assert_eq!(facts(video(&[0x57, 0])), [false, false, false], "a command");
+        let audio = |body| facts(FrameParser::new().parse(TagKind::AUDIO, body));
+        assert_eq!(audio(&[0xAF, 0, 0x11]), [true, false, false]);
+        assert_eq!(audio(&[0xAF, 1, 0x21]), [false, true, false]);
+        assert_eq!(facts(FrameInfo::SCRIPT), [false; 3]);
+    }
+
+    #[test]
+    fn a_body_that_does_not_parse_is_a_frame_unless_it_is_empty() {
+        for track in [TagKind::AUDIO, TagKind::VIDEO] {
+            let mut parser = FrameParser::new();
+            let damaged = parser.parse(track, &[[0xAF], [0x17]][usize::from(track.0 - 8)]);
+            assert!(damaged.carries_media && damaged.codec.is_none(), "{track}");
+            assert!(!parser.parse(track, &[]).carries_media, "{track}");
+        }
+    }
+
+    #[test]
+    fn only_the_main_track_has_keyframes() {
+        // Multitrack, coded frames, one track of AVC with this id.
+        let keyframe = |id| [0x96, 0x01, b'a', b'v', b'c', b'1', id, 0, 0, 0, 0x65];
+        let [main, other] = [0, 3].map(|id| video(&keyframe(id)));
+        assert_eq!((main.track_id, main.is_keyframe), (0, true));
+        assert_eq!((other.track_id, other.is_keyframe), (3, false));
+        assert!(other.carries_media);
+    }
+
+    /// MediaMTX sends enhanced tags with frame type 0.
+    #[test]
+    fn an_unspecified_frame_type_is_decided_by_the_nal_units() {
+        // avcC with NAL unit lengths of two bytes (ISO 14496-15 5.3.3.1): the low bits of byte 4.
+        let header = [0x80, b'a', b'v', b'c', b'1', 1, 0x64, 0, 13, 0xFD, 0xE0, 0];
+        let frame = |nal: u8| [0x83, b'a', b'v', b'c', b'1', 0, 1, nal];
+        let mut parser = FrameParser::new();
+        assert!(!parser.parse(TagKind::VIDEO, &frame(0x65)).is_keyframe);
+        parser.parse(TagKind::VIDEO, &header);
+        assert!(parser.parse(TagKind::VIDEO, &frame(0x65)).is_keyframe);
+        assert!(!parser.parse(TagKind::VIDEO, &frame(0x41)).is_keyframe);
+    }
+}
