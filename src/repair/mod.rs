@@ -1,6 +1,6 @@
 //! Repair of truncated or damaged FLV files, and keyframe indexes for files of other programs.
 //!
-//! A file with a head written by rtmpull is repaired in place: a torn tag at its end is cut off, and the
+//! A file with a head of rtmpull is repaired in place: a torn tag at its end is cut off, and the
 //! head is updated. Any other file, and a file with garbage between its tags, is copied tag by tag into a
 //! temporary file, which replaces the original at the end. Both ways keep all intact tags readable at
 //! every instant, so the repair may be killed at any time.

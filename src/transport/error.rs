@@ -30,7 +30,7 @@ pub enum DialError {
     Proxy {
         /// Dialed endpoint.
         endpoint: Endpoint,
-        /// Proxy that was asked.
+        /// Proxy on the route.
         proxy: Box<Proxy>,
         /// Cause.
         source: proxy::Error,

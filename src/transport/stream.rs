@@ -123,7 +123,7 @@ impl BufferedTls {
     }
 }
 
-/// Replaces the error for a missing close_notify, without which an end cannot be told from an attack.
+/// Replaces rustls' error for a missing close_notify. Without close_notify, the data may be truncated.
 fn explain_end(error: io::Error) -> io::Error {
     if error.kind() == ErrorKind::UnexpectedEof {
         io::Error::new(ErrorKind::UnexpectedEof, NO_CLOSE_NOTIFY)

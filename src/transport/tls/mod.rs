@@ -19,14 +19,13 @@ use tokio_rustls::{
     client::TlsStream,
     rustls::{
         ClientConfig, RootCertStore,
-        client::danger::ServerCertVerifier,
-        crypto::{CryptoProvider, ring},
+        crypto::ring,
         pki_types::{CertificateDer, ServerName, pem::PemObject},
     },
 };
 
 pub(super) use self::diagnosis::diagnose;
-use self::verify::{NoVerifier, PinVerifier, RootVerifier};
+use self::verify::TrustVerifier;
 use super::stream::READ_AHEAD_BYTES;
 
 /// Rule for accepting the certificate of a server.
@@ -134,22 +133,13 @@ impl Tls {
             return Ok(Arc::clone(config));
         }
         let provider = Arc::new(ring::default_provider());
-        let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        let verifier = TrustVerifier::new(&self.trust, Arc::clone(&provider));
+        let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(io::Error::other)?
             .dangerous()
-            .with_custom_certificate_verifier(self.verifier(provider)?)
+            .with_custom_certificate_verifier(Arc::new(verifier.map_err(io::Error::other)?))
             .with_no_client_auth();
         Ok(Arc::clone(self.config.get_or_init(|| Arc::new(config))))
-    }
-
-    fn verifier(&self, provider: Arc<CryptoProvider>) -> io::Result<Arc<dyn ServerCertVerifier>> {
-        Ok(match &self.trust {
-            Trust::Roots(roots) => {
-                Arc::new(RootVerifier::new(roots, provider).map_err(io::Error::other)?)
-            }
-            Trust::Pin(sha256) => Arc::new(PinVerifier::new(*sha256, provider)),
-            Trust::Any => Arc::new(NoVerifier::new(provider)),
-        })
     }
 }
