@@ -1,47 +1,47 @@
-//! The table of keyframes: a fixed number of slots that always spans the file.
+//! Table of keyframes with a fixed number of slots that always covers the complete file.
 
 use std::iter;
 
-/// Where decoding can begin.
+/// A tag at which a decoder can start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
-    /// The tag's timestamp.
+    /// Timestamp of the tag, in milliseconds.
     pub time_ms: u32,
-    /// Where in the file the tag's first byte is.
+    /// Offset in the file of the first byte of the tag.
     pub position: u64,
 }
 
-/// Up to [`KeyframeIndex::SLOTS`] entries, in order.
+/// Table of up to [`KeyframeIndex::SLOTS`] entries, in ascending order of time.
 ///
-/// When a file has more keyframes than that, every second entry is dropped, and from then on only
-/// every second keyframe becomes an entry; then every fourth, and so on. The entries stay evenly
-/// spread, and the first and the last keyframe are always among them.
+/// When the table is full, every second entry is dropped, and from then on only every second keyframe
+/// becomes an entry; then every fourth, and so on. The entries therefore stay evenly spread. The first
+/// and the last keyframe always have a slot.
 #[derive(Debug, Clone)]
 pub struct KeyframeIndex {
     entries: Vec<Entry>,
     last: Option<Entry>,
-    /// Of so many keyframes one becomes an entry.
+    /// One of this many keyframes becomes an entry.
     stride: u32,
-    /// So many keyframes do not, before the next one does.
-    passing: u32,
+    /// Number of keyframes to skip before the next entry.
+    to_skip: u32,
 }
 
 impl KeyframeIndex {
-    /// How many entries a file has room for: a keyframe every 2 s for more than an hour, or every
-    /// 64 s for a day and a half.
+    /// Number of slots. With an entry every 2 s they cover more than an hour, with one every 64 s a day
+    /// and a half.
     pub const SLOTS: usize = 2048;
 
-    /// An empty table with all its room.
+    /// Creates an empty table and allocates all slots.
     pub fn new() -> Self {
         Self {
             entries: Vec::with_capacity(Self::SLOTS),
             last: None,
             stride: 1,
-            passing: 0,
+            to_skip: 0,
         }
     }
 
-    /// Adds a keyframe. One that is not later than the one before is passed over: times ascend.
+    /// Adds a keyframe. Ignores it unless it is later than the previous one, so that times ascend.
     pub fn add(&mut self, entry: Entry) {
         if self.last.is_some_and(|last| last.time_ms >= entry.time_ms) {
             return;
@@ -50,36 +50,36 @@ impl KeyframeIndex {
         if self.entries.len() >= Self::SLOTS {
             self.thin();
         }
-        if self.passing > 0 {
-            self.passing = self.passing.saturating_sub(1);
+        if self.to_skip > 0 {
+            self.to_skip = self.to_skip.saturating_sub(1);
             return;
         }
         self.entries.push(entry);
-        self.passing = self.stride.saturating_sub(1);
+        self.to_skip = self.stride.saturating_sub(1);
     }
 
-    /// Forgets everything.
+    /// Removes all entries.
     pub fn clear(&mut self) {
         self.entries.clear();
         self.last = None;
         self.stride = 1;
-        self.passing = 0;
+        self.to_skip = 0;
     }
 
-    /// The last keyframe that was added.
+    /// Returns the last keyframe that was added.
     pub fn last(&self) -> Option<Entry> {
         self.last
     }
 
-    /// The entries as the file has them: [`KeyframeIndex::SLOTS`] of them, unused slots repeat the last
-    /// keyframe, or hold `first` where there is none yet.
+    /// Returns the contents of all slots. Unused slots repeat the last keyframe, or `first` if the table
+    /// is empty.
     pub fn slots(&self, first: Entry) -> impl Iterator<Item = Entry> {
         let unused = iter::repeat(self.last.unwrap_or(first));
         let used = self.entries.iter().copied();
         used.chain(unused).take(Self::SLOTS)
     }
 
-    /// Drops every second entry but the first.
+    /// Drops every second entry and keeps the first.
     fn thin(&mut self) {
         let mut is_kept = false;
         self.entries.retain(|_| {
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_index_points_at_the_first_tag() {
+    fn empty_index_points_at_the_first_tag() {
         assert!(KeyframeIndex::new().slots(FIRST).all(|slot| slot == FIRST));
         assert_eq!(
             KeyframeIndex::new().slots(FIRST).count(),
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn every_keyframe_has_a_slot_until_there_are_no_more() {
+    fn every_keyframe_has_a_slot_until_the_table_is_full() {
         let slots: Vec<Entry> = index_of(2048).slots(FIRST).collect();
         assert!((0..).map(keyframe).take(2048).eq(slots));
         let slots: Vec<Entry> = index_of(2049).slots(FIRST).collect();
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_keyframe_that_is_not_later_is_passed_over() {
+    fn keyframe_that_is_not_later_is_ignored() {
         let mut index = index_of(2);
         index.add(Entry {
             position: 1_000_000,
@@ -164,7 +164,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn the_index_always_spans_the_file_evenly(count in 1u32..40_000) {
+        fn entries_are_spread_evenly_over_the_file(count in 1u32..40_000) {
             let index = index_of(count);
             let slots: Vec<Entry> = index.slots(FIRST).collect();
             prop_assert_eq!(slots.len(), KeyframeIndex::SLOTS);

@@ -1,8 +1,8 @@
-//! The fields of `onMetaData`: those that a server sent, kept encoded and within bounds.
+//! Fields of the server's `onMetaData`, stored in encoded form and within limits.
 
 use crate::core::amf::{Object, Text, Value, amf0};
 
-/// One named value as the file has it.
+/// One field in its encoded form.
 #[derive(Debug, Clone)]
 pub(super) struct Field {
     name: Vec<u8>,
@@ -21,30 +21,30 @@ impl Field {
         &self.name
     }
 
-    /// Name and value.
+    /// Returns the encoded name and value.
     pub(super) fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
 }
 
-/// Appends a member of an object: 16 bits of length, the name, the value (AMF0 2.5).
+/// Appends a member of an object: the length of the name in 16 bits, the name, the value (AMF0 2.5).
 pub(super) fn push_member(name: &[u8], value: &Value, out: &mut Vec<u8>) {
     out.extend(u16::try_from(name.len()).unwrap_or(u16::MAX).to_be_bytes());
     out.extend_from_slice(name);
     amf0::encode(value, out);
 }
 
-/// The room for fields in one place: neither their number nor their bytes ever exceed it.
+/// Limits of one page of fields.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Capacity {
     pub(super) fields: usize,
     pub(super) bytes: usize,
 }
 
-/// The server's own fields, spread over pages with a fixed room each. Those that are false in a copy are
-/// left out.
+/// Fields of the server's `onMetaData`, in pages with a fixed capacity.
 ///
-/// They are kept as bytes: a value of the server's would keep its whole message in memory.
+/// Fields that are not true in a copy of the stream are excluded. The fields are stored as encoded bytes,
+/// because a decoded [`Value`] keeps its complete message in memory.
 #[derive(Debug)]
 pub struct Metadata {
     pages: Vec<Page>,
@@ -59,7 +59,7 @@ struct Page {
 }
 
 impl Metadata {
-    /// No fields yet. Those for which `is_excluded` holds are never taken from a server.
+    /// Creates empty pages. Fields for which `is_excluded` returns true are never stored.
     pub(super) fn new(pages: &[Capacity], is_excluded: fn(&[u8]) -> bool) -> Self {
         let page = |room: &Capacity| Page {
             left: *room,
@@ -72,12 +72,12 @@ impl Metadata {
         }
     }
 
-    /// The fields of each page, in the order in which they came.
+    /// Returns the fields of each page, in order of arrival.
     pub(super) fn pages(&self) -> impl Iterator<Item = &[Field]> {
         self.pages.iter().map(|page| page.fields.as_slice())
     }
 
-    /// Replaces fields and adds new ones; leaves out what does not fit, and says so.
+    /// Adds fields and replaces those of the same name. Fields that do not fit are omitted and logged.
     pub fn merge(&mut self, fields: &Object) {
         let mut omitted = OmittedFields::default();
         for (name, value) in fields {
@@ -88,16 +88,16 @@ impl Metadata {
         omitted.report(&mut self.has_warned);
     }
 
-    /// Puts the fields of page `number` back where they were in a file. A field that is on another page
-    /// already is left out: it was moved when the file was cut off.
+    /// Restores the fields of page `number` from the head of a file. Skips a field that is already on
+    /// another page: an interrupted rewrite moved it and left it on both.
     pub(super) fn restore_page(&mut self, number: usize, fields: &Object) {
         for (name, value) in fields {
             let name = name.as_bytes();
-            let is_there = self.pages().flatten().any(|field| field.name == name);
+            let exists = self.pages().flatten().any(|field| field.name == name);
             let field = Field::new(name, value);
             if let Some(page) = self.pages.get_mut(number)
                 && !(self.is_excluded)(name)
-                && !is_there
+                && !exists
                 && page.fits(field.bytes.len())
             {
                 page.push(field);
@@ -105,10 +105,10 @@ impl Metadata {
         }
     }
 
-    /// Does the same with the fields of `others`.
-    pub(super) fn merge_metadata(&mut self, others: &Self) {
+    /// Merges the fields of `other`, see [`Metadata::merge`].
+    pub(super) fn merge_metadata(&mut self, other: &Self) {
         let mut omitted = OmittedFields::default();
-        for field in others.pages().flatten() {
+        for field in other.pages().flatten() {
             if !(self.is_excluded)(&field.name) && !self.put_field(field) {
                 omitted.add(&field.name);
             }
@@ -118,14 +118,15 @@ impl Metadata {
 
     fn put(&mut self, name: &Text, value: &Value) -> bool {
         self.remove(name.as_bytes());
-        // Before the value is encoded: a small message may refer to one large string a thousand times.
+        // The length is checked before encoding: a small message can refer to one large string a
+        // thousand times.
         let length = amf0::encoded_len(value)
             .saturating_add(name.len())
             .saturating_add(NAME_LENGTH);
         let Some(page) = self.page_for(length) else {
             return false;
         };
-        // Players take an empty name for the end of the object.
+        // Players read an empty name as the end of the object.
         if name.is_empty() || has_empty_name(value) {
             return false;
         }
@@ -149,7 +150,7 @@ impl Metadata {
 }
 
 impl Default for Metadata {
-    /// No fields yet, and room for more than any server sends.
+    /// Creates one page that is larger than the metadata of any known server.
     fn default() -> Self {
         Self::new(&[PLAIN_CAPACITY], describes_source_file)
     }
@@ -185,17 +186,17 @@ fn has_empty_name(value: &Value) -> bool {
         .is_some_and(|values| values.iter().any(has_empty_name))
 }
 
-/// Whether a field is false in a copy, or written by us.
+/// Returns whether rtmpull writes the field itself, or it describes the file on the server.
 pub(super) fn is_own_field(name: &[u8]) -> bool {
     name == b"duration" || describes_source_file(name)
 }
 
-/// Whether a field speaks of the file that the server has, not of the stream.
+/// Returns whether a field describes the file on the server, not the stream.
 fn describes_source_file(name: &[u8]) -> bool {
     SOURCE_FILE_FIELDS.iter().any(|own| own.as_bytes() == name)
 }
 
-/// What is told about fields that did not fit.
+/// Fields that did not fit, for the log.
 #[derive(Debug, Default)]
 struct OmittedFields {
     count: usize,
@@ -205,51 +206,49 @@ struct OmittedFields {
 impl OmittedFields {
     fn add(&mut self, name: &[u8]) {
         self.count = self.count.saturating_add(1);
-        if self.names.len() < MAX_NAMES_TOLD {
+        if self.names.len() < MAX_LOGGED_NAMES {
             let name = String::from_utf8_lossy(name);
-            self.names.push(name.chars().take(MAX_NAME_TOLD).collect());
+            let name = name.chars().take(MAX_LOGGED_NAME_LENGTH);
+            self.names.push(name.collect());
         }
     }
 
-    /// Warns the first time; a server may repeat its metadata every second.
+    /// Warns the first time, then logs at debug level: a server may repeat its metadata every second.
     fn report(&self, has_warned: &mut bool) {
         let Self { count, names } = self;
         if *count == 0 {
             return;
         }
         if *has_warned {
-            tracing::debug!(
-                count,
-                ?names,
-                "fields of the server's metadata are left out of the file"
-            );
+            tracing::debug!(count, ?names, "{OMITTED}");
         } else {
-            tracing::warn!(
-                count,
-                ?names,
-                "fields of the server's metadata are left out of the file"
-            );
+            tracing::warn!(count, ?names, "{OMITTED}");
         }
         *has_warned = true;
     }
 }
 
-/// The length in front of a name.
+/// Log message about omitted fields.
+const OMITTED: &str = "fields of the server's metadata do not fit into the file";
+
+/// Size of the length before a name, in bytes.
 const NAME_LENGTH: usize = 2;
 
-/// How many names a line of the log has at most, and how many characters of each.
-const MAX_NAMES_TOLD: usize = 8;
-const MAX_NAME_TOLD: usize = 40;
+/// Most names in one log message.
+const MAX_LOGGED_NAMES: usize = 8;
 
-/// Many more fields than any server sends, and in front of a pipe nothing that a reader must buffer
-/// long.
+/// Most characters of a name in a log message.
+const MAX_LOGGED_NAME_LENGTH: usize = 40;
+
+/// Limits of the metadata tag in a pipe: more than any known server sends, and small enough for the
+/// buffer of any reader.
 const PLAIN_CAPACITY: Capacity = Capacity {
     fields: 256,
     bytes: 1 << 16,
 };
 
 const SOURCE_FILE_FIELDS: [&str; 18] = [
-    // What the head of ours tells (FLV E.5 and the conventions of indexing tools).
+    // Written by rtmpull (FLV E.5 and the conventions of indexing tools).
     "metadatacreator",
     "filesize",
     "datasize",
@@ -264,10 +263,10 @@ const SOURCE_FILE_FIELDS: [&str; 18] = [
     "hasKeyframes",
     "canSeekToEnd",
     "keyframes",
-    // What it does not: the cue points are where they were sent, the others are places in an MP4 file.
+    // Not written: cue points are sent as tags, the others are offsets in an MP4 file.
     "hasCuePoints",
     "seekpoints",
     "moovPosition",
-    // What it fills its room with.
+    // Name of the padding in the head.
     "_",
 ];

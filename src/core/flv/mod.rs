@@ -1,16 +1,25 @@
-//! FLV: tags ⇄ bytes.
+//! FLV: file headers, tag headers and tags.
 //!
 //! ```text
 //! ┌─────────────┬───┐ ┌────────────┬──────┬────────┐ ┌────────────┬──────┬────────┐
 //! │ file header │ 0 │ │ tag header │ body │ 11 + n │ │ tag header │ body │ 11 + n │ …
 //! │ 9           │ 4 │ │ 11         │ n    │ 4      │ │            │      │        │
 //! └─────────────┴───┘ └────────────┴──────┴────────┘ └────────────┴──────┴────────┘
+//!                                           └── PreviousTagSize: size of header and body
 //! ```
 //!
-//! This file has the headers. [`head_writer`] keeps the stats of a file that is being written, [`reader`]
-//! walks one that was, [`salvage`] one that is damaged, [`head`] is the metadata tag that is rewritten in place, [`keyframe_index`] the table
-//! of keyframes in it, [`codec`] looks into the bodies of audio and video tags, [`frame_info`] keeps what was seen
-//! there beside them.
+//! Sections of the specification are cited as "FLV E.x" (Adobe Flash Video File Format Specification
+//! 10.1, annex E) and "E-RTMP" (Enhanced RTMP v2).
+//!
+//! | module | contents |
+//! | --- | --- |
+//! | [`codec`] | bodies of audio and video tags |
+//! | [`frame_info`] | the facts of a frame, parsed once |
+//! | [`reader`] | reads the tags of a file |
+//! | [`salvage`] | reads the tags of a damaged file |
+//! | [`head`] | file header and `onMetaData`, rewritten in place |
+//! | [`keyframe_index`] | table of keyframes in the head |
+//! | [`head_writer`] | keeps the stats of a file and writes its head |
 
 use std::fmt;
 
@@ -39,25 +48,25 @@ pub use self::{
     salvage::SalvageReader,
 };
 
-/// The nine bytes at the start of a file (FLV E.2).
+/// The first nine bytes of a file (FLV E.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileHeader {
-    /// 1; Enhanced RTMP left it as it is.
+    /// Version of the format: 1, with and without Enhanced RTMP.
     pub version: u8,
-    /// Whether there are audio tags.
+    /// Whether the file contains audio tags.
     pub has_audio: bool,
-    /// Whether there are video tags.
+    /// Whether the file contains video tags.
     pub has_video: bool,
-    /// Where the header ends: 9, or more in files of later versions. Four bytes of back pointer
-    /// follow there, then the first tag.
+    /// Length of the header in bytes: 9, or more in later versions. PreviousTagSize0 and the first tag
+    /// follow.
     pub data_offset: u32,
 }
 
 impl FileHeader {
-    /// How many bytes are read and written.
+    /// Length in bytes.
     pub const LENGTH: usize = 9;
 
-    /// The header that [`HeadWriter`] writes.
+    /// Creates a header of version 1.
     pub const fn new(has_audio: bool, has_video: bool) -> Self {
         Self {
             version: 1,
@@ -67,7 +76,7 @@ impl FileHeader {
         }
     }
 
-    /// Reads nine bytes. What lies between them and the data offset is left to the caller.
+    /// Reads nine bytes. The caller must skip the bytes between them and the data offset.
     pub fn read(reader: &mut Reader<'_>) -> Result<Self, Error> {
         let bytes = reader.array::<{ Self::LENGTH }>("file header")?;
         let [f, l, v, version, flags, a, b, c, d] = bytes;
@@ -86,7 +95,7 @@ impl FileHeader {
         })
     }
 
-    /// The nine bytes.
+    /// Returns the nine bytes.
     pub const fn to_bytes(self) -> [u8; Self::LENGTH] {
         let [f, l, v] = SIGNATURE;
         let [a, b, c, d] = self.data_offset.to_be_bytes();
@@ -100,18 +109,18 @@ impl FileHeader {
     }
 }
 
-/// What a tag holds: five bits (FLV E.4.1). Unknown kinds are kept as they are.
+/// Type of a tag: five bits (FLV E.4.1). Unknown types are kept.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TagKind(pub u8);
 
 impl TagKind {
-    /// Audio, FLV E.4.2.
+    /// Audio (FLV E.4.2).
     pub const AUDIO: Self = Self(8);
-    /// Video, FLV E.4.3.
+    /// Video (FLV E.4.3).
     pub const VIDEO: Self = Self(9);
-    /// Script data in AMF3, which few readers know (E-RTMP "Enhancing onMetaData").
+    /// Script data in AMF3, which few readers support (E-RTMP "Enhancing onMetaData").
     pub const SCRIPT_AMF3: Self = Self(15);
-    /// Script data in AMF0, FLV E.4.4.
+    /// Script data in AMF0 (FLV E.4.4).
     pub const SCRIPT: Self = Self(18);
 }
 
@@ -133,7 +142,7 @@ impl fmt::Debug for TagKind {
     }
 }
 
-/// The eleven bytes in front of a tag's body (FLV E.4.1).
+/// The eleven bytes before the body of a tag (FLV E.4.1).
 ///
 /// ```text
 ///  0     1        4           7      8           11
@@ -143,22 +152,21 @@ impl fmt::Debug for TagKind {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TagHeader {
-    /// What the body is.
+    /// Type of the tag.
     pub kind: TagKind,
-    /// The body is encrypted: what it is must not be read from it.
+    /// Whether the body is encrypted, so that it cannot be parsed.
     pub is_filtered: bool,
-    /// How many bytes the body has.
+    /// Length of the body in bytes.
     pub length: U24,
-    /// Milliseconds from the first tag; for video the time of decoding. Signed in the file, though
-    /// nobody should write a negative one.
+    /// Decoding time in milliseconds, relative to the first tag. The format allows negative values.
     pub timestamp_ms: i32,
 }
 
 impl TagHeader {
-    /// How many bytes are read and written.
+    /// Length in bytes.
     pub const LENGTH: usize = 11;
 
-    /// Reads eleven bytes. Neither the reserved bits nor the stream id are looked at.
+    /// Reads eleven bytes. Ignores the reserved bits and the stream id.
     pub fn read(reader: &mut Reader<'_>) -> Result<Self, Missing> {
         let bytes = reader.array::<{ Self::LENGTH }>("tag header")?;
         let [kind, l0, l1, l2, t1, t2, t3, t0, _, _, _] = bytes;
@@ -170,7 +178,7 @@ impl TagHeader {
         })
     }
 
-    /// The eleven bytes.
+    /// Returns the eleven bytes.
     pub const fn to_bytes(self) -> [u8; Self::LENGTH] {
         let filter = if self.is_filtered { FILTER_BIT } else { 0 };
         let kind = self.kind.0 & KIND_BITS | filter;
@@ -179,29 +187,30 @@ impl TagHeader {
         [kind, l0, l1, l2, t1, t2, t3, t0, 0, 0, 0]
     }
 
-    /// The back pointer behind the body: the bytes of header and body together.
+    /// Returns the value of the PreviousTagSize field after the body: the length of header and body, in
+    /// bytes (FLV E.3).
     pub const fn previous_tag_size(self) -> u32 {
         self.length.get().saturating_add(Self::LENGTH as u32)
     }
 }
 
-/// A whole tag as it stands in a file: header, body, back pointer.
+/// The bytes of a complete tag: header, body and PreviousTagSize.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Tag(Vec<u8>);
 
 impl Tag {
-    /// What it has beside its body: header and back pointer.
+    /// Length of header and PreviousTagSize, in bytes.
     pub const FRAMING: usize = TagHeader::LENGTH + PREVIOUS_TAG_SIZE_LENGTH;
 
-    /// How many bytes a tag takes whose body has `body` of them.
+    /// Returns the length of a tag with a body of `body` bytes.
     pub const fn length(body: usize) -> u64 {
         (body as u64).saturating_add(Self::FRAMING as u64)
     }
 
-    /// Frames `payload` where it is, in its own buffer.
+    /// Writes header and PreviousTagSize around `payload`, in the buffer of the payload.
     ///
-    /// A timestamp above 2³¹ − 1 ms is written as that, and a payload above 2²⁴ − 1 bytes is cut
-    /// there; neither comes out of a session, whose messages have the same limit.
+    /// A timestamp above 2³¹ − 1 ms is clamped, and a payload above 2²⁴ − 1 bytes is truncated. RTMP
+    /// messages and the output clock have the same limits, so neither happens in a download.
     pub fn new(kind: TagKind, timestamp_ms: u32, payload: Payload) -> Self {
         let header = TagHeader {
             kind,
@@ -209,22 +218,22 @@ impl Tag {
             length: U24::saturate(u32::try_from(payload.len()).unwrap_or(u32::MAX)),
             timestamp_ms: i32::try_from(timestamp_ms).unwrap_or(i32::MAX),
         };
-        let back_pointer = header.previous_tag_size();
-        let is_cut = payload.len() > header.length.get() as usize;
-        let mut bytes = payload.into_framed(header.to_bytes(), back_pointer.to_be_bytes());
-        if is_cut {
-            bytes.truncate(back_pointer as usize);
-            bytes.extend_from_slice(&back_pointer.to_be_bytes());
+        let previous_tag_size = header.previous_tag_size();
+        let is_too_long = payload.len() > header.length.get() as usize;
+        let mut bytes = payload.into_framed(header.to_bytes(), previous_tag_size.to_be_bytes());
+        if is_too_long {
+            bytes.truncate(previous_tag_size as usize);
+            bytes.extend_from_slice(&previous_tag_size.to_be_bytes());
         }
         Self(bytes)
     }
 
-    /// Header, body and back pointer.
+    /// Returns header, body and PreviousTagSize.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// The tag's own buffer. [`Payload::reuse`] takes it back.
+    /// Returns the buffer of the tag, for [`Payload::reuse`].
     pub fn into_bytes(self) -> Vec<u8> {
         self.0
     }
@@ -237,34 +246,34 @@ impl fmt::Debug for Tag {
     }
 }
 
-/// What is wrong with bytes that ought to be an FLV file.
+/// Why bytes are not an FLV file, or not a tag of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Error {
-    /// The bytes end too early.
+    /// The bytes end inside a field.
     #[error(transparent)]
     Missing(#[from] Missing),
-    /// A file of another format.
-    #[error("no FLV file: it starts with {0:02x?}")]
+    /// The file has another format.
+    #[error("not an FLV file: it starts with {0:02x?}")]
     Signature([u8; 3]),
-    /// The header says that it ends inside itself.
+    /// The data offset is less than the length of the file header.
     #[error("data offset {0} lies inside the file header")]
     DataOffset(u32),
-    /// The four bytes behind a tag are not the tag's size: what looks like a tag is none.
-    #[error("back pointer {found} behind a tag of {expected} bytes at offset {tag_offset}")]
+    /// The PreviousTagSize field does not match the tag before it, so the bytes are not a tag.
+    #[error("PreviousTagSize is {found} after a tag of {expected} bytes at offset {tag_offset}")]
     PreviousTagSize {
-        /// Where in the file the tag begins.
+        /// Offset of the tag in the file.
         tag_offset: u64,
-        /// Eleven more than the length of its body.
+        /// Length of header and body, in bytes.
         expected: u32,
-        /// What the file has.
+        /// Value of the field.
         found: u32,
     },
 }
 
-/// The back pointer in front of the first tag, which no tag precedes.
+/// PreviousTagSize0, the field before the first tag: always 0 (FLV E.3).
 const PREVIOUS_TAG_SIZE_0: [u8; 4] = [0; 4];
 
-/// How many bytes a back pointer has.
+/// Length of a PreviousTagSize field, in bytes.
 const PREVIOUS_TAG_SIZE_LENGTH: usize = PREVIOUS_TAG_SIZE_0.len();
 
 const SIGNATURE: [u8; 3] = *b"FLV";

@@ -5,7 +5,7 @@ use super::{codec, metadata::push_member, *};
 use crate::core::amf::{Object, Value, amf0};
 
 #[test]
-fn the_file_header_has_nine_bytes() {
+fn file_header_has_nine_bytes() {
     #[rustfmt::skip]
     let bytes = [
         0x46, 0x4C, 0x56,       // "FLV"
@@ -25,18 +25,18 @@ fn the_file_header_has_nine_bytes() {
 }
 
 #[test]
-fn another_file_is_none() {
+fn other_formats_and_short_data_offsets_are_errors() {
     let error = FileHeader::read(&mut Reader::new(b"\0\0\0\x20ftypisom")).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "no FLV file: it starts with [00, 00, 00]"
+        "not an FLV file: it starts with [00, 00, 00]"
     );
     let error = FileHeader::read(&mut Reader::new(b"FLV\x01\x05\0\0\0\x08")).unwrap_err();
     assert_eq!(error, Error::DataOffset(8));
 }
 
 #[test]
-fn the_tag_header_has_eleven_bytes() {
+fn tag_header_has_eleven_bytes() {
     #[rustfmt::skip]
     let bytes = [
         0x29,                   // video, filtered
@@ -60,7 +60,7 @@ fn the_tag_header_has_eleven_bytes() {
 }
 
 #[test]
-fn a_tag_is_framed_in_place() {
+fn tag_is_framed_in_place() {
     let mut payload = Payload::from(&b"\x17\x01"[..]);
     payload.extend_from_slice(b"rest");
     #[rustfmt::skip]
@@ -70,7 +70,7 @@ fn a_tag_is_framed_in_place() {
         0, 0, 40, 0,            // timestamp
         0, 0, 0,                // stream id
         0x17, 0x01, b'r', b'e', b's', b't',
-        0, 0, 0, 17,            // back pointer
+        0, 0, 0, 17,            // PreviousTagSize
     ];
     let tag = Tag::new(TagKind::VIDEO, 40, payload);
     assert_eq!(tag.as_bytes(), bytes);
@@ -78,7 +78,7 @@ fn a_tag_is_framed_in_place() {
 }
 
 #[test]
-fn what_exceeds_a_tag_is_cut() {
+fn large_payload_and_timestamp_are_clamped() {
     let most = U24::MAX.get() as usize;
     let tag = Tag::new(
         TagKind::AUDIO,
@@ -90,20 +90,20 @@ fn what_exceeds_a_tag_is_cut() {
     assert_eq!(header.length, U24::MAX);
     assert_eq!(header.timestamp_ms, i32::MAX);
     assert!(reader.take(most, "body").unwrap().iter().all(|b| *b == 7));
-    assert_eq!(reader.u32("back pointer"), Ok(11 + U24::MAX.get()));
+    assert_eq!(reader.u32("PreviousTagSize"), Ok(11 + U24::MAX.get()));
     assert!(reader.is_empty());
 }
 
 #[test]
-fn kinds_are_kept_and_printed() {
+fn unknown_tag_types_are_kept_and_printed() {
     assert_eq!(TagKind::SCRIPT.to_string(), "script");
     assert_eq!(TagKind(3).to_string(), "kind 3");
     assert_eq!(format!("{:?}", TagKind::AUDIO), "TagKind(8: audio)");
 }
 
-/// The vectors of the layout; those of one tag's body are `codec`'s.
+/// Runs the vectors of file and tag layout. The tests of `codec` run those of tag bodies.
 #[test]
-fn vectors() {
+fn layout_vectors() {
     let vectors: Json = serde_json::from_str(VECTORS).unwrap();
     let mut names = Vec::new();
     for vector in vectors["vectors"].as_array().unwrap() {
@@ -161,22 +161,22 @@ fn file_vector(file: &[u8], expected: &Json) {
     cut_everywhere(file);
 }
 
-/// However much of a file is there, its intact tags are read and the rest is known as torn.
+/// Checks that a file cut at any byte yields its intact tags, and reports the rest as torn.
 fn cut_everywhere(file: &[u8]) {
     let ends = tag_ends(file);
     for cut in 0..file.len() {
         let (mut reader, mut rest) = (TagReader::new(), &file[..cut]);
         while reader.read(&mut rest).unwrap().is_some() {}
-        let whole = ends.iter().rev().find(|end| **end <= cut);
-        if let Some(whole) = whole {
-            assert_eq!(reader.intact_end(), *whole as u64);
+        let complete = ends.iter().rev().find(|end| **end <= cut);
+        if let Some(complete) = complete {
+            assert_eq!(reader.intact_end(), *complete as u64);
         }
         assert_eq!(reader.intact_end() as usize + rest.len(), cut);
-        assert_eq!(reader.torn(rest).is_none(), whole == Some(&cut));
+        assert_eq!(reader.torn(rest).is_none(), complete == Some(&cut));
     }
 }
 
-/// Where the header and each tag end.
+/// Returns the offsets at which the header and each tag end.
 fn tag_ends(file: &[u8]) -> Vec<usize> {
     let (mut reader, mut rest) = (TagReader::new(), file);
     let mut ends = Vec::new();

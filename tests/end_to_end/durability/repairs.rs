@@ -81,7 +81,7 @@ fn says_what_it_did_to_each_file_and_ends_with_the_worst() {
     assert!(
         lines[0].starts_with("INFO: ") && lines[0].contains("torn.flv: repaired, written anew")
     );
-    assert!(lines[1].starts_with("ERROR: ") && lines[1].contains("text.flv: no FLV file"));
+    assert!(lines[1].starts_with("ERROR: ") && lines[1].contains("text.flv: not an FLV file"));
     assert_eq!(
         fs::read(&text).expect("it is there"),
         b"somebody's only copy"

@@ -1,11 +1,11 @@
-//! The head of a file that can be written to at any place: file header and `onMetaData`, as long at
-//! the end as at the start, true whenever it was rewritten, and readable when a rewrite was cut.
+//! The head of a seekable file: file header and `onMetaData`. Its length is constant, so that it can be
+//! rewritten in place, and it stays readable if a rewrite is interrupted.
 //!
 //! ```text
 //!      0 ┌──────────────────────────────────────────────────────────────────┐
 //!        │ file header, tag header, "onMetaData", ECMA array of 73          │
 //!     42 │ metadatacreator "rtmpull …"                                      │
-//!        │ our own fields: duration, filesize, codecs, flags …   20 members │
+//!        │ own fields: duration, filesize, codecs, flags …       20 members │
 //!        │ padding                                                1 member  │
 //!   2007 │ keyframes {                                            1 member  │
 //!   2031 │   times:          2,048 numbers                                  │
@@ -13,38 +13,38 @@
 //!  38915 │ }                                                                │
 //!        │ padding                                                1 member  │
 //!  40960 ├──────────────────────────────────────────────────────────────────┤
-//!        │ the server's fields                                   24 members │
+//!        │ server fields                                         24 members │
 //!        │ padding                                                1 member  │
 //!  45056 ├──────────────────────────────────────────────────────────────────┤
-//!        │ the server's fields                                   24 members │
+//!        │ server fields                                         24 members │
 //!        │ padding                                                1 member  │
 //!  49152 ├──────────────────────────────────────────────────────────────────┤
-//!        │ end of the array, back pointer                                   │
+//!        │ end of the array, PreviousTagSize                                │
 //!  49159 └──────────────────────────────────────────────────────────────────┘ first tag
 //! ```
 //!
-//! # Why it parses after any kill
+//! # Interrupted rewrites
 //!
-//! A write that is cut is cut between two pages of 4,096 bytes. So whatever may change its length
-//! stands in a page of its own, whose length and number of members are constant: members that are not
-//! used are empty objects named `_`, and what is left of the page is an array of spaces, one more `_`.
-//! The keyframes run over ten pages, but each number has nine bytes and a constant place. Any mix of
-//! old and new pages is therefore one array of 73 members.
+//! An interrupted rewrite leaves a mix of old and new pages of 4,096 bytes. Everything that can change
+//! its length is therefore inside one page, and the length and the number of members of a page are
+//! constant: unused members are empty objects named `_`, and the rest of the page is an array of
+//! spaces, also named `_`. The keyframes span ten pages, but each number has nine bytes and a fixed
+//! offset. Any mix of old and new pages is therefore an array of 73 members.
 //!
-//! The arrays begin where no number is torn into a wrong one either: of the nine bytes of a number
-//! that lies across a page border, either the marker alone is in front of it, or so much of the
-//! number that what is behind does not matter. For positions the border leaves two bytes, one or none
-//! behind it, which are 0 in whole numbers below 2³⁷ (128 GiB); for times five bytes at most, 1/4096 of
-//! the time. That is why `times` comes first, and why the padding before ends at 2,007.
+//! A number that crosses a page border could combine bytes of two numbers. The offsets of the arrays are
+//! chosen so that this does no harm: the border is either directly after the marker, or so late in the
+//! number that the bytes after it do not matter. In `filepositions` at most two bytes follow the border,
+//! and these are 0 in integers below 2³⁷ (128 GiB). In `times` at most five bytes follow it, which change
+//! the time by less than 1/4096. This is why `times` is the first array and why the padding before it
+//! ends at 2,007.
 //!
-//! # What the keyframes of a mix are
+//! # Keyframes in a mix of pages
 //!
-//! Each slot holds the time, or the position, that it had or the one that it gets: always one of a
-//! keyframe in the file. A later head never has an earlier keyframe in a slot, whether keyframes were
-//! added or every second one dropped. So where the pages are written from the last to the first, the
-//! new ones stand behind the old ones whenever a kill comes, and the slots ascend all the same. A power
-//! failure may keep any of the pages: then slots ascend within each page, and players that sort them
-//! have nothing to complain of.
+//! Each slot holds its old or its new value, and both are those of a keyframe in the file. A rewrite
+//! never moves an earlier keyframe into a slot, whether it adds keyframes or drops every second one.
+//! Pages are written from the last to the first, so after a kill the new pages follow the old ones, and
+//! the slots still ascend. After a power failure any of the pages may be new; the slots then ascend
+//! within each page, which is enough for players that sort them.
 
 use bytes::Bytes;
 
@@ -59,11 +59,11 @@ use crate::core::{
     wire::U24,
 };
 
-/// How many bytes the head has: the position of the first tag behind it.
+/// Length of the head in bytes, which is the offset of the first tag after it.
 pub const LENGTH: usize = SERVER_PAGES_END + OBJECT_END.len() + PREVIOUS_TAG_SIZE_LENGTH;
 
-/// Whether a file that starts so has a head of ours, which may be rewritten in place. Its first 128
-/// bytes are enough to tell.
+/// Returns whether `start`, the first bytes of a file, belong to a head written by rtmpull, which may be
+/// rewritten in place. 128 bytes are enough.
 pub fn is_rewritable(start: &[u8]) -> bool {
     let mut expected = Vec::new();
     begin(FileHeader::new(false, false), &mut expected);
@@ -79,9 +79,9 @@ pub fn is_rewritable(start: &[u8]) -> bool {
     front == expected && name.starts_with(MARKER.as_bytes())
 }
 
-/// The whole head: [`LENGTH`] bytes whatever it holds.
+/// Renders a head of [`LENGTH`] bytes.
 ///
-/// A field of `server` that is also in `own` is left out, and so is one named in `untrue`.
+/// Omits the fields of `server` whose name is also in `own`, or in `untrue`.
 pub(super) fn render(
     file_header: FileHeader,
     own: &[Field],
@@ -113,14 +113,14 @@ pub(super) fn render(
     out
 }
 
-/// The pages of the server's fields in a whole head.
+/// Returns the pages of server fields in a head.
 pub(super) fn server_pages(head: &[u8]) -> impl Iterator<Item = &[u8]> {
     let pages = head.get(KEYFRAMES_END..SERVER_PAGES_END);
     pages.unwrap_or_default().chunks(PAGE)
 }
 
-/// The members of a page of the server's fields, those that fill its room included; `None` where they
-/// do not end where the page does.
+/// Decodes the members of a page of server fields, including the padding. Returns `None` unless the
+/// members fill the page exactly.
 pub(super) fn fields_of(page: &[u8]) -> Option<Object> {
     let mut object = vec![OBJECT];
     object.extend_from_slice(page);
@@ -131,7 +131,7 @@ pub(super) fn fields_of(page: &[u8]) -> Option<Object> {
     Some(fields.clone())
 }
 
-/// An `onMetaData` body of `fields` alone, for a file that is never rewritten.
+/// Encodes the body of an `onMetaData` tag without padding, for an output that is never rewritten.
 pub(super) fn on_meta_data(fields: &[&Field]) -> Payload {
     let mut payload = Payload::from(&ON_META_DATA[..]);
     payload.extend_from_slice(&[ECMA_ARRAY]);
@@ -144,8 +144,8 @@ pub(super) fn on_meta_data(fields: &[&Field]) -> Payload {
     payload
 }
 
-/// The pages for the server's fields: together they have room for 4 KiB in 2 to 48 fields, or for one
-/// of 3,900 bytes.
+/// Capacities of the pages of server fields: together 4 KiB in 2 to 48 fields, or one field of 3,900
+/// bytes.
 pub(super) const SERVER_PAGES: [Capacity; 2] = {
     let unused = FIELDS_PER_PAGE * UNUSED.len();
     let room = Capacity {
@@ -155,13 +155,13 @@ pub(super) const SERVER_PAGES: [Capacity; 2] = {
     [room; 2]
 };
 
-/// The first of our own fields must be this one, by which the head is known as ours.
+/// Name of the first own field. Its value identifies a head written by rtmpull.
 pub(super) const CREATOR: &str = "metadatacreator";
 
-/// What [`CREATOR`] begins with; the version follows.
+/// Start of the value of [`CREATOR`]; the version follows.
 pub(super) const MARKER: &str = "rtmpull ";
 
-/// Everything in front of the first member.
+/// Appends everything before the first member.
 fn begin(file_header: FileHeader, out: &mut Vec<u8>) {
     out.extend(file_header.to_bytes());
     out.extend(PREVIOUS_TAG_SIZE_0);
@@ -171,7 +171,7 @@ fn begin(file_header: FileHeader, out: &mut Vec<u8>) {
     out.extend(MEMBERS.to_be_bytes());
 }
 
-/// Appends exactly `count` members for `fields`, and one of padding that ends at `end`.
+/// Appends `fields`, unused members up to `count`, and one member of padding that ends at `end`.
 fn area<'a>(
     fields: impl IntoIterator<Item = &'a Field>,
     count: usize,
@@ -189,15 +189,15 @@ fn area<'a>(
     padding(end, out);
 }
 
-/// Appends a member that ends at `end`: an array of strings, none longer than players can take.
+/// Appends a member that ends at `end`: an array of strings that are short enough for all players.
 fn padding(end: usize, out: &mut Vec<u8>) {
     out.extend(PADDING_BEGIN);
     let after_count = out.len().saturating_add(size_of::<u32>());
     let room = end.saturating_sub(after_count).saturating_sub(SPACES_HEAD);
-    let (whole, rest) = (room / MAX_SPACES, room % MAX_SPACES);
-    let count = u32::try_from(whole).unwrap_or(u32::MAX).saturating_add(1);
+    let (full, rest) = (room / MAX_SPACES, room % MAX_SPACES);
+    let count = u32::try_from(full).unwrap_or(u32::MAX).saturating_add(1);
     out.extend(count.to_be_bytes());
-    for _ in 0..whole {
+    for _ in 0..full {
         spaces(MAX_SPACES.saturating_sub(SPACES_HEAD), out);
     }
     spaces(rest, out);
@@ -233,7 +233,7 @@ fn push_number(number: f64, out: &mut Vec<u8>) {
     out.extend(number.to_be_bytes());
 }
 
-/// Milliseconds as `onMetaData` has them.
+/// Converts milliseconds to the unit of `onMetaData`.
 pub(super) fn seconds(ms: u32) -> f64 {
     f64::from(ms) / 1000.0
 }
@@ -241,28 +241,29 @@ pub(super) fn seconds(ms: u32) -> f64 {
 /// Name and marker of [`CREATOR`].
 const CREATOR_BEGIN: [u8; 18] = *b"\0\x0fmetadatacreator\x02";
 
-/// How many bytes tell the length of a string.
+/// Size of the length field of a string, in bytes.
 const STRING_LENGTH: usize = 2;
 
-/// What a kill cannot cut: the smallest page of the machines that this runs on.
+/// Unit that a kill or a power failure does not tear: the smallest page size of the supported machines.
 pub(super) const PAGE: usize = 4096;
 
+/// Offset of the flags in the file header (FLV E.2).
 const FLAGS_AT: usize = 4;
 
-/// Where the padding behind our own fields ends. See the module's documentation for the number.
+/// End of the padding after the own fields. The module documentation explains the number.
 const OWN_FIELDS_END: usize = 2007;
 
 const KEYFRAMES_END: usize = 10 * PAGE;
 
 const SERVER_PAGES_END: usize = KEYFRAMES_END + SERVER_PAGES.len() * PAGE;
 
-/// How many fields we can have ourselves.
+/// Number of members for own fields.
 const OWN_FIELDS: usize = 20;
 
-/// How many fields of the server's one page takes.
+/// Number of members for server fields in one page.
 const FIELDS_PER_PAGE: usize = 24;
 
-/// Our own fields, `keyframes`, the pages of the server's, and the padding behind each.
+/// Number of members: own fields, `keyframes`, the pages of server fields, and the padding after each.
 const MEMBERS: u32 = (OWN_FIELDS + 1 + 1 + 1 + SERVER_PAGES.len() * (FIELDS_PER_PAGE + 1)) as u32;
 
 const SLOTS: u32 = KeyframeIndex::SLOTS as u32;
@@ -276,10 +277,10 @@ const TAG_HEADER: TagHeader = TagHeader {
     timestamp_ms: 0,
 };
 
-/// Where the first tag of any file of ours begins.
+/// Offset of the metadata tag.
 const FIRST_TAG: usize = FileHeader::LENGTH + PREVIOUS_TAG_SIZE_LENGTH;
 
-/// Where the array of `onMetaData` begins.
+/// Offset of the array of `onMetaData`.
 #[cfg(test)]
 pub(super) const ARRAY_AT: usize = FIRST_TAG + TagHeader::LENGTH + ON_META_DATA.len();
 
@@ -295,18 +296,19 @@ const STRING: u8 = 0x02;
 
 const OBJECT_END: [u8; 3] = [0, 0, 9];
 
-/// A member that is not used: an empty object, since players show strings and booleans, and some
-/// know no null.
+/// An unused member: an empty object, because players display strings and booleans, and some do not
+/// support null.
 const UNUSED: [u8; 7] = *b"\0\x01_\x03\0\0\x09";
 
-/// An array whose count and strings follow: players show a string that has a name.
+/// Start of the padding: an array whose count and strings follow. A named string would be displayed by
+/// players.
 const PADDING_BEGIN: [u8; 4] = *b"\0\x01_\x0a";
 
-/// Marker and length of a string.
+/// Length of marker and length field of a string, in bytes.
 const SPACES_HEAD: usize = 1 + STRING_LENGTH;
 
-/// A string of padding with its head. ffmpeg complains of strings from 1,024 bytes on, and reads no
-/// further.
+/// Largest string of the padding with marker and length, in bytes. ffmpeg stops reading the metadata at
+/// a string of 1,024 bytes or more.
 const MAX_SPACES: usize = 1000;
 
 const MIN_PADDING: usize = PADDING_BEGIN.len() + size_of::<u32>() + SPACES_HEAD;

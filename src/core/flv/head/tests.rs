@@ -13,7 +13,7 @@ fn server_fields(fields: &[(&str, &str)]) -> Metadata {
     metadata
 }
 
-/// A head of which nothing of the server's is untrue.
+/// Renders a head without untrue server fields.
 fn render(
     file_header: FileHeader,
     own: &[Field],
@@ -41,7 +41,7 @@ fn own(fields: &[(&str, Value)]) -> Vec<Field> {
     fields.iter().map(encode).collect()
 }
 
-/// The array as a strict reader has it: the count is true and nothing is left behind.
+/// Parses the array strictly: the count must be correct, and no bytes may remain.
 fn parse(head: &[u8]) -> Object {
     assert_eq!(head.len(), LENGTH);
     let mut reader = Reader::new(&head[FIRST_TAG..]);
@@ -49,14 +49,14 @@ fn parse(head: &[u8]) -> Object {
     assert_eq!(header, TAG_HEADER);
     let body = reader.take(header.length.get() as usize, "body").unwrap();
     assert_eq!(
-        reader.u32("back pointer").unwrap(),
+        reader.u32("PreviousTagSize").unwrap(),
         header.previous_tag_size()
     );
     assert!(reader.is_empty());
     let mut values = amf0::Decoder::new(Bytes::copy_from_slice(body));
     assert_eq!(values.value().unwrap(), Value::from("onMetaData"));
     let Ok(Value::EcmaArray(members)) = values.value() else {
-        panic!("no array");
+        panic!("not an ECMA array");
     };
     assert!(values.is_empty());
     let count = Reader::new(&body[14..]).u32("count").unwrap();
@@ -77,7 +77,7 @@ fn numbers(members: &Object, name: &str) -> Vec<f64> {
 }
 
 #[test]
-fn it_starts_like_this() {
+fn head_starts_with_these_bytes() {
     let head = render(
         FileHeader::new(true, false),
         &own(&[("duration", Value::Number(1.5))]),
@@ -87,22 +87,22 @@ fn it_starts_like_this() {
     #[rustfmt::skip]
     let expected = [
         &b"FLV\x01\x04\0\0\0\x09"[..],              // file header: audio
-        b"\0\0\0\0",                                // no tag before
+        b"\0\0\0\0",                                // PreviousTagSize0
         b"\x12\0\xBF\xEB\0\0\0\0\0\0\0",            // script tag of 49,131 bytes, at 0
         b"\x02\0\x0aonMetaData",
         b"\x08\0\0\0\x49",                          // ECMA array of 73
         b"\0\x0fmetadatacreator\x02\0\x0drtmpull 1.2.3",
         b"\0\x08duration\0\x3F\xF8\0\0\0\0\0\0",    // 1.5
-        b"\0\x01_\x03\0\0\x09",                     // not used
+        b"\0\x01_\x03\0\0\x09",                     // unused
     ]
     .concat();
     assert_eq!(head[..expected.len()], expected);
-    assert_eq!(&head[49152..], b"\0\0\x09\0\0\xBF\xF6"); // end of the array, back pointer
+    assert_eq!(&head[49152..], b"\0\0\x09\0\0\xBF\xF6"); // end of the array, PreviousTagSize
     assert_eq!(LENGTH, 49159);
 }
 
 #[test]
-fn parts_stand_where_the_picture_has_them() {
+fn parts_have_the_documented_offsets() {
     let head = render(
         FileHeader::new(true, true),
         &own(&[]),
@@ -141,7 +141,7 @@ fn unused_slots_hold_the_first_tag_or_the_last_keyframe() {
 }
 
 #[test]
-fn our_own_heads_are_known() {
+fn own_heads_are_rewritable() {
     let metadata = server_fields(&[]);
     for has_video in [false, true] {
         let header = FileHeader::new(true, has_video);
@@ -161,12 +161,12 @@ fn our_own_heads_are_known() {
     for at in (0..70).filter(|at| *at != 4 && !(60..62).contains(at)) {
         let mut other = head.clone();
         other[at] ^= 1;
-        assert!(!is_rewritable(&other), "byte {at} was not looked at");
+        assert!(!is_rewritable(&other), "byte {at} is not checked");
     }
 }
 
 #[test]
-fn a_field_of_our_own_replaces_the_servers() {
+fn own_field_replaces_the_field_of_the_server() {
     let server = server_fields(&[("width", "wrong"), ("encoder", "obs")]);
     let own = own(&[("width", Value::Number(320.0))]);
     let members = parse(&render(
@@ -180,7 +180,7 @@ fn a_field_of_our_own_replaces_the_servers() {
 }
 
 #[test]
-fn four_kibibytes_of_fields_have_room_in_any_number() {
+fn four_kibibytes_fit_in_2_to_48_fields() {
     for count in 2..=48 {
         let mut metadata = Metadata::new(&SERVER_PAGES, |_| false);
         // Two bytes of length, eight of name, one of marker, two of length, and the string.
@@ -199,7 +199,7 @@ fn four_kibibytes_of_fields_have_room_in_any_number() {
     }
 }
 
-/// A power failure may keep any of the pages that a rewrite touched, and a kill the first few.
+/// After a power failure any of the rewritten pages may be new, after a kill only the first few.
 #[test]
 fn any_mix_of_old_and_new_pages_parses() {
     let early = render(
@@ -222,7 +222,7 @@ fn any_mix_of_old_and_new_pages_parses() {
 }
 
 #[test]
-fn so_does_the_first_rewrite() {
+fn any_mix_with_an_empty_head_parses() {
     let empty = render(
         FileHeader::new(true, true),
         &own(&[]),
@@ -256,14 +256,14 @@ fn mixes_parse(old: &[u8], new: &[u8]) {
             }
         }
         assert!(is_rewritable(&mix));
-        no_number_is_torn(&skim(&mix), &old_numbers, &new_numbers);
+        assert_no_number_is_torn(&skim(&mix), &old_numbers, &new_numbers);
         if subset % 16 == 0 {
             assert_eq!(skim(&mix), keyframes_of(&parse(&mix)));
         }
     }
 }
 
-/// What [`parse`] and [`keyframes_of`] do, ten times as fast: thousands of mixes are looked at.
+/// Does the same as [`parse`] and [`keyframes_of`] ten times as fast, because there are thousands of mixes.
 fn skim(head: &[u8]) -> [Vec<f64>; 2] {
     let mut reader = Reader::new(&head[ARRAY_AT..]);
     assert_eq!(reader.u8("marker"), Ok(ECMA_ARRAY));
@@ -312,12 +312,12 @@ fn skim_text(reader: &mut Reader<'_>) -> u16 {
     length
 }
 
-/// Times and positions.
+/// Returns times and positions.
 fn keyframes_of(members: &Object) -> [Vec<f64>; 2] {
     ["times", "filepositions"].map(|name| numbers(members, name))
 }
 
-fn no_number_is_torn(mix: &[Vec<f64>; 2], old: &[Vec<f64>; 2], new: &[Vec<f64>; 2]) {
+fn assert_no_number_is_torn(mix: &[Vec<f64>; 2], old: &[Vec<f64>; 2], new: &[Vec<f64>; 2]) {
     for (mix, (old, new)) in mix[0].iter().zip(old[0].iter().zip(&new[0])) {
         let is_near = |time: f64| (mix - time).abs() <= time / 4096.0 + f64::MIN_POSITIVE;
         assert!(

@@ -1,12 +1,12 @@
-//! Walking the tags of a file that may still grow, or end anywhere.
+//! Reads the tags of a file that may still grow, or end inside a tag.
 
 use super::{Error, FileHeader, PREVIOUS_TAG_SIZE_LENGTH, TagHeader};
 use crate::core::wire::{Missing, Reader};
 
-/// Reads an FLV file piece by piece and knows where its last intact tag ends.
+/// Reads an FLV file piece by piece and tracks where its last intact tag ends.
 ///
-/// It keeps no bytes: the caller holds what was not read yet, appends to it and asks again. The
-/// largest tag has 16 MiB, and so has what a caller must be able to hold.
+/// The reader does not store bytes: the caller keeps the unread bytes, appends to them and calls again.
+/// The caller must be able to hold the largest tag, which has 16 MiB.
 ///
 /// ```
 /// use rtmpull::core::flv::Reader;
@@ -22,21 +22,24 @@ use crate::core::wire::{Missing, Reader};
 #[derive(Debug, Clone, Default)]
 pub struct TagReader {
     header: Option<FileHeader>,
-    /// What lies between the file header and the first tag and was not passed yet.
+    /// Bytes between the file header and the first tag that are still to be skipped.
     skip: u64,
     position: u64,
 }
 
 impl TagReader {
-    /// Starts at the first byte of a file.
+    /// Creates a reader that starts at the first byte of a file.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Reads the next tag and moves `input` behind it; `None` where `input` ends inside it.
+    /// Reads the next tag and removes it from the front of `input`. Returns `None` if `input` ends inside
+    /// the tag.
     ///
-    /// After an error nothing has moved, and the same bytes give the same error again: from
-    /// [`TagReader::intact_end`] on the file is no FLV.
+    /// # Errors
+    ///
+    /// Returns an error if the bytes at [`TagReader::intact_end`] are not a tag. Neither `input` nor the
+    /// reader moves then, and another call returns the same error.
     pub fn read<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<TagView<'a>>, Error> {
         if !self.pass_header(input)? {
             return Ok(None);
@@ -51,22 +54,20 @@ impl TagReader {
         }
     }
 
-    /// The file's header, once it was read.
+    /// Returns the file header, once it has been read.
     pub fn header(&self) -> Option<FileHeader> {
         self.header
     }
 
-    /// How many bytes from the start of the file are whole: header and tags.
-    ///
-    /// Everything in front of it was read; what comes behind it may be torn.
+    /// Returns the offset in the file at which the last intact tag ends, or the header if there is no tag.
     pub fn intact_end(&self) -> u64 {
         self.position
     }
 
-    /// What is wrong with `rest`, which [`TagReader::read`] left, if nothing more will come. `None`
-    /// where the file ends behind a tag or behind its header.
+    /// Describes the torn end of a file. `rest` are the bytes left by [`TagReader::read`], and no bytes
+    /// follow them. Returns `None` if the file ends after a tag or after its header.
     pub fn torn(&self, rest: &[u8]) -> Option<Torn> {
-        let fault = if self.header.is_none() {
+        let error = if self.header.is_none() {
             FileHeader::read(&mut Reader::new(rest)).err()
         } else if self.skip > 0 {
             Some(Error::Missing(Missing("file header")))
@@ -78,11 +79,11 @@ impl TagReader {
         Some(Torn {
             offset: self.position,
             bytes: rest.len(),
-            fault,
+            error,
         })
     }
 
-    /// Reads the file header and passes it up to the first tag; false where `input` ends before.
+    /// Reads the file header and skips to the first tag. Returns false if `input` ends before it.
     fn pass_header(&mut self, input: &mut &[u8]) -> Result<bool, Error> {
         if self.header.is_none() {
             let header = match FileHeader::read(&mut Reader::new(input)) {
@@ -103,7 +104,7 @@ impl TagReader {
     fn tag<'a>(&self, reader: &mut Reader<'a>) -> Result<TagView<'a>, Error> {
         let header = TagHeader::read(reader)?;
         let body = reader.take(header.length.get() as usize, "tag body")?;
-        let found = reader.u32("back pointer")?;
+        let found = reader.u32("PreviousTagSize")?;
         let expected = header.previous_tag_size();
         if found != expected {
             return Err(Error::PreviousTagSize {
@@ -125,19 +126,19 @@ impl TagReader {
     }
 }
 
-/// A tag as [`TagReader`] found it.
+/// A complete tag, borrowed from the input of a reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TagView<'a> {
-    /// Where in the file its first byte is.
+    /// Offset in the file of the first byte.
     pub offset: u64,
-    /// Kind, length and time.
+    /// The parsed header.
     pub header: TagHeader,
-    /// The bytes between the header and the back pointer.
+    /// Bytes between the header and PreviousTagSize.
     pub body: &'a [u8],
 }
 
 impl TagView<'_> {
-    /// Header, body and back pointer: how many bytes of the file it takes.
+    /// Returns the length of header, body and PreviousTagSize, in bytes.
     pub fn length(&self) -> usize {
         [TagHeader::LENGTH, self.body.len(), PREVIOUS_TAG_SIZE_LENGTH]
             .into_iter()
@@ -145,15 +146,15 @@ impl TagView<'_> {
     }
 }
 
-/// The end of a file behind its last intact tag.
+/// The bytes after the last intact tag of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Torn {
-    /// Where it begins.
+    /// Offset in the file at which they begin.
     pub offset: u64,
-    /// How many bytes there are.
+    /// Number of bytes.
     pub bytes: usize,
-    /// In what the file ends, or why this is no tag.
-    pub fault: Error,
+    /// The field in which the file ends, or the reason why the bytes are not a tag.
+    pub error: Error,
 }
 
 #[cfg(test)]

@@ -9,16 +9,16 @@ use crate::core::{
 #[rustfmt::skip]
 const FILE: &[u8] = &[
     0x46, 0x4C, 0x56, 1, 0b100, 0, 0, 0, 9, // FLV, audio
-    0, 0, 0, 0,                             // no tag before
+    0, 0, 0, 0,                             // PreviousTagSize0
     8, 0, 0, 2, 0, 0, 5, 0, 0, 0, 0,        // audio, 2 bytes, at 5 ms
     0xAF, 0x01,
-    0, 0, 0, 13,                            // back pointer
+    0, 0, 0, 13,                            // PreviousTagSize
     9, 0, 0, 0, 0xFF, 0xF6, 0xFF, 0xFF, 0, 0, 0, // video, empty, at -2305 ms
-    0, 0, 0, 11,                            // back pointer
+    0, 0, 0, 11,                            // PreviousTagSize
 ];
 
 #[test]
-fn tags_are_borrowed_in_order() {
+fn tags_are_read_in_order() {
     let (mut reader, mut rest) = (TagReader::new(), FILE);
     assert_eq!(reader.header(), None);
     let tag = reader.read(&mut rest).unwrap().unwrap();
@@ -35,13 +35,13 @@ fn tags_are_borrowed_in_order() {
 }
 
 #[test]
-fn it_says_in_what_a_file_ends() {
+fn torn_end_names_the_incomplete_field() {
     let torn = |cut: usize| {
         let (mut reader, mut rest) = (TagReader::new(), &FILE[..cut]);
         while reader.read(&mut rest).unwrap().is_some() {}
         reader
             .torn(rest)
-            .map(|torn| (torn.offset, torn.bytes, torn.fault.to_string()))
+            .map(|torn| (torn.offset, torn.bytes, torn.error.to_string()))
     };
     let ends = |offset, bytes, what: &str| Some((offset, bytes, format!("ends inside {what}")));
     assert_eq!(torn(0), ends(0, 0, "file header"));
@@ -50,12 +50,12 @@ fn it_says_in_what_a_file_ends() {
     assert_eq!(torn(13), None);
     assert_eq!(torn(14), ends(13, 1, "tag header"));
     assert_eq!(torn(24), ends(13, 11, "tag body"));
-    assert_eq!(torn(29), ends(13, 16, "back pointer"));
+    assert_eq!(torn(29), ends(13, 16, "PreviousTagSize"));
     assert_eq!(torn(30), None);
 }
 
 #[test]
-fn a_wrong_back_pointer_ends_the_file_and_nothing_moves() {
+fn wrong_previous_tag_size_is_an_error_that_repeats() {
     let mut file = FILE.to_vec();
     file[44] = 12;
     let (mut reader, mut rest) = (TagReader::new(), &file[..]);
@@ -69,11 +69,11 @@ fn a_wrong_back_pointer_ends_the_file_and_nothing_moves() {
         assert_eq!(reader.read(&mut rest), Err(error));
         assert_eq!((reader.intact_end(), rest.len()), (30, 15));
     }
-    assert_eq!(reader.torn(rest).unwrap().fault, error);
+    assert_eq!(reader.torn(rest).unwrap().error, error);
 }
 
 #[test]
-fn zeros_behind_the_last_tag_are_no_tag() {
+fn zeros_after_the_last_tag_are_not_a_tag() {
     let file = [FILE, &[0; 100]].concat();
     let (mut reader, mut rest) = (TagReader::new(), &file[..]);
     let tags = std::iter::from_fn(|| reader.read(&mut rest).ok().flatten());
@@ -83,15 +83,15 @@ fn zeros_behind_the_last_tag_are_no_tag() {
 }
 
 #[test]
-fn another_file_is_refused_at_once() {
+fn other_format_is_rejected_at_once() {
     let mut rest = &b"<!DOCTYPE html>"[..];
     let mut reader = TagReader::new();
     assert_eq!(reader.read(&mut rest), Err(Error::Signature(*b"<!D")));
-    assert_eq!(reader.torn(rest).unwrap().fault, Error::Signature(*b"<!D"));
+    assert_eq!(reader.torn(rest).unwrap().error, Error::Signature(*b"<!D"));
 }
 
 #[test]
-fn a_long_header_is_passed_without_being_kept() {
+fn long_header_is_skipped_without_storing_it() {
     let mut reader = TagReader::new();
     let mut rest = &b"FLV\x01\x05\xFF\xFF\xFF\xFF"[..];
     assert_eq!(reader.read(&mut rest), Ok(None));
@@ -103,8 +103,8 @@ fn a_long_header_is_passed_without_being_kept() {
         assert!(rest.is_empty());
     }
     assert_eq!(reader.intact_end(), 9 + (3 << 20));
-    let fault = reader.torn(&[]).unwrap().fault;
-    assert_eq!(fault, Missing("file header").into());
+    let error = reader.torn(&[]).unwrap().error;
+    assert_eq!(error, Missing("file header").into());
 }
 
 fn any_tags() -> impl Strategy<Value = Vec<(u8, u32, Vec<u8>)>> {
@@ -115,7 +115,7 @@ fn any_tags() -> impl Strategy<Value = Vec<(u8, u32, Vec<u8>)>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
     #[test]
-    fn what_is_written_is_read_in_any_pieces(
+    fn written_tags_are_read_back_in_any_pieces(
         tags in any_tags(),
         pieces in prop::collection::vec(1usize..300, 1..50),
     ) {
@@ -147,7 +147,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+    fn arbitrary_bytes_do_not_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
         let file = [&FILE[..13], &bytes].concat();
         let (mut reader, mut rest) = (TagReader::new(), &file[..]);
         while let Ok(Some(_)) = reader.read(&mut rest) {}

@@ -1,52 +1,58 @@
-//! Walking the tags of a file that may be damaged anywhere.
+//! Reads the tags of a file that may be damaged anywhere.
+//!
+//! A tag is intact if its PreviousTagSize field (FLV E.3) equals the size of the tag. After damage, the
+//! reader searches for the next bytes that look like a tag of audio, video or script data and end with
+//! the right PreviousTagSize: 62 bits that do not agree by chance. Some writers never set the field
+//! correctly, so a tag with a wrong field is accepted if a plausible tag follows it.
 
 use super::{Error, FileHeader, PREVIOUS_TAG_SIZE_LENGTH, TagHeader, TagKind, reader::TagView};
 use crate::core::wire::{Missing, Reader};
 
-/// Reads whatever tags a file still has, and knows what lies between them.
+/// Reads the intact tags of a damaged file and reports the bytes between them.
 ///
-/// A tag is intact where its back pointer is right, whatever it is. Where it is not, the next place
-/// is looked for that begins like a tag of audio, video or script data and has the right back pointer
-/// behind it: 62 bits that do not agree by chance. A tag whose back pointer alone is wrong is intact
-/// too if the next one follows it, as in the files of some writers.
-///
-/// Like [`super::Reader`] it keeps no bytes. A caller must be able to hold [`MAX_TAG_LENGTH`] bytes.
+/// Like [`super::TagReader`], it does not store bytes: the caller must be able to hold
+/// [`MAX_TAG_LENGTH`] bytes.
 #[derive(Debug, Clone, Default)]
 pub struct SalvageReader {
     position: u64,
     has_header: bool,
-    /// Whether what stands at `position` is known to be no tag that follows another.
+    /// Whether the reader is searching for the next tag after damage.
     is_lost: bool,
+    /// Whether the last tag had a wrong PreviousTagSize. The writer of this file then never sets the
+    /// field correctly, so a wrong one is also accepted at the end of the file.
     last_size_was_wrong: bool,
 }
 
-/// What stands next in a file.
+/// The next part of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Salvaged<'a> {
-    /// A tag that is whole.
+    /// An intact tag.
     Tag(TagView<'a>),
-    /// A tag that is whole, but for its back pointer.
+    /// A complete tag whose PreviousTagSize field is wrong.
     WrongPreviousTagSize(TagView<'a>),
-    /// So many bytes that belong to no tag.
+    /// Number of bytes that do not belong to a tag.
     Garbage(u64),
 }
 
 impl SalvageReader {
-    /// Starts at the first byte of a file.
+    /// Creates a reader that starts at the first byte of a file.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Where in the file the bytes that come next stand.
+    /// Returns the offset in the file of the first byte that was not read.
     pub fn position(&self) -> u64 {
         self.position
     }
 
-    /// Finds what stands next and moves `input` behind it. `None` where `input` ends before that can be
-    /// told; more bytes are then to be appended, or `is_end` says that there are none: then `None` is
-    /// the end of the file.
+    /// Reads the next part of the file and removes its bytes from the front of `input`.
     ///
-    /// An error says that this is no FLV at all.
+    /// Returns `None` if `input` is too short to decide. The caller then appends more bytes of the file
+    /// and calls again. If `is_end`, no bytes follow `input`, and `None` means the end of the file.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the file does not start with an FLV file header.
     pub fn read<'a>(
         &mut self,
         input: &mut &'a [u8],
@@ -58,20 +64,20 @@ impl SalvageReader {
         if input.is_empty() {
             return Ok(None);
         }
-        if !self.is_lost {
-            match self.following_tag(input, is_end) {
-                Some(Following::Tag(found)) => return Ok(Some(found)),
-                Some(Following::No) => self.is_lost = true,
-                None if is_end => self.is_lost = true,
-                None => return Ok(None),
-            }
-            // Not a tag where one should be: it may begin at any place behind.
-            return Ok(Some(self.pass(input, 1)));
+        if self.is_lost {
+            return Ok(self.resync(input, is_end));
         }
-        Ok(self.resync(input, is_end))
+        match self.following_tag(input, is_end) {
+            Some(Following::Tag(found)) => return Ok(Some(found)),
+            None if !is_end => return Ok(None),
+            Some(Following::No) | None => self.is_lost = true,
+        }
+        // The next tag may begin at any of the following bytes.
+        Ok(Some(self.pass(input, 1)))
     }
 
-    /// Reads the file header and goes to where it ends; an impossible one is taken for the usual one.
+    /// Skips the file header. A header with an impossible data offset is taken for one of the usual
+    /// length. Returns false if `input` is too short.
     fn pass_header(&mut self, input: &mut &[u8], is_end: bool) -> Result<bool, Error> {
         let length = match FileHeader::read(&mut Reader::new(input)) {
             Ok(header) if header.data_offset <= MAX_DATA_OFFSET => header.data_offset as usize,
@@ -89,23 +95,23 @@ impl SalvageReader {
         Ok(true)
     }
 
-    /// Looks at what stands where a tag should begin.
+    /// Reads the tag that directly follows the previous one; `None` if `input` is too short to decide.
     fn following_tag<'a>(&mut self, input: &mut &'a [u8], is_end: bool) -> Option<Following<'a>> {
-        let candidate = read_tag(self.position, input).ok()?;
-        if !candidate.has_right_size && !self.is_complete(candidate.tag, input, is_end)? {
+        let ParsedTag { tag, is_intact } = parse_tag(self.position, input).ok()?;
+        if !is_intact && !self.is_complete(tag, input, is_end)? {
             return Some(Following::No);
         }
-        self.last_size_was_wrong = !candidate.has_right_size;
-        self.pass(input, candidate.tag.length());
-        Some(Following::Tag(if self.last_size_was_wrong {
-            Salvaged::WrongPreviousTagSize(candidate.tag)
+        self.last_size_was_wrong = !is_intact;
+        self.pass(input, tag.length());
+        Some(Following::Tag(if is_intact {
+            Salvaged::Tag(tag)
         } else {
-            Salvaged::Tag(candidate.tag)
+            Salvaged::WrongPreviousTagSize(tag)
         }))
     }
 
-    /// Whether a tag whose back pointer is wrong is whole all the same; `None` where `input` ends too
-    /// early to tell.
+    /// Returns whether a tag with a wrong PreviousTagSize is complete; `None` if `input` is too short to
+    /// decide.
     fn is_complete(&self, tag: TagView<'_>, input: &[u8], is_end: bool) -> Option<bool> {
         let end = tag.length();
         let rest = input.get(end..).unwrap_or_default();
@@ -117,28 +123,28 @@ impl SalvageReader {
         if !is_followed || !is_plausible(input) {
             return Some(false);
         }
-        // It may have been torn, and others written behind that only happen to end where it would.
+        // The tag may be torn, and later tags may happen to end where it would have ended.
         match find_tag(input, 1, end, is_end) {
-            Search::Tag(_) => Some(false),
-            Search::Unknown(_) => None,
-            Search::None => Some(true),
+            Search::Found(_) => Some(false),
+            Search::Undecided(_) => None,
+            Search::NotFound => Some(true),
         }
     }
 
-    /// Goes to the next place where a tag begins, or reads it if it is here.
+    /// Reads the tag at the start of `input`, or skips to the next offset at which a tag may begin.
     fn resync<'a>(&mut self, input: &mut &'a [u8], is_end: bool) -> Option<Salvaged<'a>> {
-        let passed = match find_tag(input, 0, input.len(), is_end) {
-            Search::Tag(0) => {
+        let skipped = match find_tag(input, 0, input.len(), is_end) {
+            Search::Found(0) => {
                 self.is_lost = false;
                 self.last_size_was_wrong = false;
-                let tag = read_tag(self.position, input).ok()?.tag;
+                let tag = parse_tag(self.position, input).ok()?.tag;
                 self.pass(input, tag.length());
                 return Some(Salvaged::Tag(tag));
             }
-            Search::Tag(at) | Search::Unknown(at) => at,
-            Search::None => input.len(),
+            Search::Found(at) | Search::Undecided(at) => at,
+            Search::NotFound => input.len(),
         };
-        (passed > 0).then(|| self.pass(input, passed))
+        (skipped > 0).then(|| self.pass(input, skipped))
     }
 
     fn pass<'a>(&mut self, input: &mut &'a [u8], count: usize) -> Salvaged<'a> {
@@ -148,15 +154,12 @@ impl SalvageReader {
     }
 }
 
-/// The most bytes that a tag has.
-pub const MAX_TAG_LENGTH: usize = TagHeader::LENGTH + 0xFF_FFFF + PREVIOUS_TAG_SIZE_LENGTH;
-
-/// Whether a tag of audio, video or script data stands anywhere in `bytes`, whole and with the right
-/// back pointer.
+/// Returns whether `bytes` contain an intact tag of audio, video or script data at any offset.
 pub fn contains_tag(bytes: &[u8]) -> bool {
-    matches!(find_tag(bytes, 0, bytes.len(), true), Search::Tag(_))
+    matches!(find_tag(bytes, 0, bytes.len(), true), Search::Found(_))
 }
 
+/// What directly follows a tag.
 enum Following<'a> {
     Tag(Salvaged<'a>),
     No,
@@ -164,18 +167,20 @@ enum Following<'a> {
 
 struct ParsedTag<'a> {
     tag: TagView<'a>,
-    has_right_size: bool,
+    /// Whether the PreviousTagSize field equals the size of the tag.
+    is_intact: bool,
 }
 
+/// Result of [`find_tag`].
 enum Search {
-    /// A tag that is pointed back at begins here.
-    Tag(usize),
-    /// Perhaps one begins here: the bytes end too early.
-    Unknown(usize),
-    None,
+    /// An intact tag begins at this offset.
+    Found(usize),
+    /// A tag may begin at this offset; the input is too short to decide.
+    Undecided(usize),
+    NotFound,
 }
 
-/// The first tag with the right back pointer that begins in `input` from `from` on and before `until`.
+/// Finds the first intact tag that begins in `from..until`.
 fn find_tag(input: &[u8], from: usize, until: usize, is_end: bool) -> Search {
     let mut at = from;
     while at < until {
@@ -186,33 +191,33 @@ fn find_tag(input: &[u8], from: usize, until: usize, is_end: bool) -> Search {
         at = at.saturating_add(next);
         let rest = input.get(at..).unwrap_or_default();
         let is_candidate = rest.len() < TagHeader::LENGTH || is_plausible(rest);
-        match is_candidate.then(|| read_tag(0, rest)) {
-            Some(Ok(candidate)) if candidate.has_right_size => return Search::Tag(at),
-            Some(Err(Missing(_))) if !is_end => return Search::Unknown(at),
+        match is_candidate.then(|| parse_tag(0, rest)) {
+            Some(Ok(parsed)) if parsed.is_intact => return Search::Found(at),
+            Some(Err(Missing(_))) if !is_end => return Search::Undecided(at),
             _ => at = at.saturating_add(1),
         }
     }
-    Search::None
+    Search::NotFound
 }
 
-/// What the bytes are if a tag begins with the first of them.
-fn read_tag(offset: u64, bytes: &[u8]) -> Result<ParsedTag<'_>, Missing> {
+/// Parses `bytes` as a tag and its PreviousTagSize.
+fn parse_tag(offset: u64, bytes: &[u8]) -> Result<ParsedTag<'_>, Missing> {
     let mut reader = Reader::new(bytes);
     let header = TagHeader::read(&mut reader)?;
     let body = reader.take(header.length.get() as usize, "tag body")?;
-    let back_pointer = reader.u32("back pointer")?;
+    let previous_tag_size = reader.u32("PreviousTagSize")?;
     Ok(ParsedTag {
         tag: TagView {
             offset,
             header,
             body,
         },
-        has_right_size: back_pointer == header.previous_tag_size(),
+        is_intact: previous_tag_size == header.previous_tag_size(),
     })
 }
 
-/// Whether the bytes begin as a tag does that anybody writes: a known kind that is not encrypted, and
-/// the stream id 0.
+/// Returns whether `bytes` begin like a tag that a program would write: a known type, not encrypted,
+/// stream id 0 (FLV E.4.1).
 fn is_plausible(bytes: &[u8]) -> bool {
     let Some([kind, _, _, _, _, _, _, _, 0, 0, 0]) = bytes.first_chunk::<{ TagHeader::LENGTH }>()
     else {
@@ -221,13 +226,19 @@ fn is_plausible(bytes: &[u8]) -> bool {
     KINDS.contains(kind)
 }
 
-/// Whether `next`, the header of a tag, has a time that may follow that of `tag`.
+/// Returns whether the timestamp of `next`, a tag header, is close to the one of `tag`.
 fn may_follow(tag: &TagView<'_>, next: &[u8]) -> bool {
     TagHeader::read(&mut Reader::new(next))
         .is_ok_and(|next| next.timestamp_ms.abs_diff(tag.header.timestamp_ms) <= MAX_STEP_MS)
 }
 
-/// The first byte of all tags that are not encrypted.
+/// Largest size of a tag with its PreviousTagSize, in bytes.
+pub const MAX_TAG_LENGTH: usize = TagHeader::LENGTH + 0xFF_FFFF + PREVIOUS_TAG_SIZE_LENGTH;
+
+/// Largest plausible data offset. A file header has 9 bytes; a larger value than this is damage.
+pub const MAX_DATA_OFFSET: u32 = 4096;
+
+/// First bytes of the tags that are not encrypted.
 const KINDS: [u8; 4] = [
     TagKind::AUDIO.0,
     TagKind::VIDEO.0,
@@ -235,10 +246,8 @@ const KINDS: [u8; 4] = [
     TagKind::SCRIPT.0,
 ];
 
-/// A file header has nine bytes. One that claims more than any version could have is damaged.
-pub const MAX_DATA_OFFSET: u32 = 4096;
-
-/// How far a tag and the next are apart where nothing but the time speaks for the first being whole.
+/// Largest difference between the timestamps of two tags, if only their order suggests that the first
+/// one is complete.
 const MAX_STEP_MS: u32 = 60_000;
 
 #[cfg(test)]

@@ -11,12 +11,12 @@ fn tag(number: u8) -> Vec<u8> {
     Tag::new(kind, u32::from(number) * 40, Payload::from(&body[..])).into_bytes()
 }
 
-/// What is found in a file that comes in pieces of `piece` bytes: offsets of whole and of mended tags,
-/// and stretches of garbage.
+/// Contents of a file: the offsets of intact tags and of tags with a wrong PreviousTagSize, and the offset
+/// and length of each run of garbage.
 #[derive(Debug, Default, PartialEq)]
 struct Contents {
     tags: Vec<u64>,
-    mended: Vec<u64>,
+    wrong_size: Vec<u64>,
     garbage: Vec<(u64, u64)>,
 }
 
@@ -35,7 +35,7 @@ fn contents(file: &[u8], piece: usize) -> Result<Contents, Error> {
                 assert_eq!(tag.offset, salvage.position() - tag.length() as u64);
                 contents.tags.push(tag.offset);
             }
-            Some(Salvaged::WrongPreviousTagSize(tag)) => contents.mended.push(tag.offset),
+            Some(Salvaged::WrongPreviousTagSize(tag)) => contents.wrong_size.push(tag.offset),
             Some(Salvaged::Garbage(bytes)) => {
                 let at = salvage.position() - bytes;
                 match contents.garbage.last_mut() {
@@ -51,7 +51,7 @@ fn contents(file: &[u8], piece: usize) -> Result<Contents, Error> {
     Ok(contents)
 }
 
-/// The parts of a file and where each begins.
+/// Builds a file and returns it with the offset of each part and of its end.
 fn file(parts: &[&[u8]]) -> (Vec<u8>, Vec<u64>) {
     let mut file = HEADER.to_vec();
     let mut offsets = Vec::new();
@@ -63,7 +63,7 @@ fn file(parts: &[&[u8]]) -> (Vec<u8>, Vec<u64>) {
     (file, offsets)
 }
 
-fn check(parts: &[&[u8]], tags: &[usize], mended: &[usize], garbage: &[usize]) {
+fn check(parts: &[&[u8]], tags: &[usize], wrong_size: &[usize], garbage: &[usize]) {
     let (file, offsets) = file(parts);
     let at = |parts: &[usize]| parts.iter().map(|part| offsets[*part]).collect::<Vec<_>>();
     let garbage = garbage
@@ -71,7 +71,7 @@ fn check(parts: &[&[u8]], tags: &[usize], mended: &[usize], garbage: &[usize]) {
         .map(|part| (offsets[*part], offsets[part + 1] - offsets[*part]));
     let expected = Contents {
         tags: at(tags),
-        mended: at(mended),
+        wrong_size: at(wrong_size),
         garbage: garbage.collect(),
     };
     for piece in [1, 7, 100, 1 << 20] {
@@ -80,13 +80,13 @@ fn check(parts: &[&[u8]], tags: &[usize], mended: &[usize], garbage: &[usize]) {
 }
 
 #[test]
-fn a_whole_file_is_its_tags() {
+fn intact_file_contains_only_tags() {
     check(&[&tag(1), &tag(2), &tag(3)], &[0, 1, 2], &[], &[]);
     check(&[], &[], &[], &[]);
 }
 
 #[test]
-fn a_file_cut_anywhere_is_the_whole_tags_before_the_cut() {
+fn truncated_file_keeps_the_complete_tags() {
     let (whole, offsets) = file(&[&tag(1), &tag(0), &tag(8), &tag(9)]);
     for cut in HEADER.len()..=whole.len() {
         let end = offsets.iter().rfind(|end| **end <= cut as u64).unwrap();
@@ -108,7 +108,7 @@ fn a_file_cut_anywhere_is_the_whole_tags_before_the_cut() {
 }
 
 #[test]
-fn tags_are_found_again_behind_garbage() {
+fn tags_after_garbage_are_found() {
     let noise: Vec<u8> = (0..1000u32).map(|n| (n * n % 251) as u8).collect();
     let torn = &tag(50)[..70];
     let zeros = [0; 5000];
@@ -122,7 +122,7 @@ fn tags_are_found_again_behind_garbage() {
 }
 
 #[test]
-fn a_recording_that_was_begun_again_in_the_same_file_is_both() {
+fn second_recording_in_the_same_file_is_found() {
     let torn = &tag(60)[..100];
     let parts: [&[u8]; 6] = [&tag(5), &tag(6), torn, HEADER, &tag(1), &tag(2)];
     let (file, offsets) = file(&parts);
@@ -132,7 +132,7 @@ fn a_recording_that_was_begun_again_in_the_same_file_is_both() {
 }
 
 #[test]
-fn a_torn_tag_does_not_swallow_those_that_happen_to_end_where_it_would() {
+fn torn_tag_does_not_swallow_tags_that_end_where_it_would() {
     let torn = &tag(60)[..100];
     let left = tag(60).len() - torn.len() - tag(1).len() - tag(2).len();
     let filling = Tag::new(TagKind::AUDIO, 0, Payload::from(&vec![7; left - 15][..]));
@@ -141,20 +141,20 @@ fn a_torn_tag_does_not_swallow_those_that_happen_to_end_where_it_would() {
 }
 
 #[test]
-fn a_wrong_back_pointer_alone_loses_nothing() {
-    let wrong = |number, back_pointer: u32| {
+fn tag_with_a_wrong_previous_tag_size_is_kept() {
+    let wrong = |number, previous_tag_size: u32| {
         let mut tag = tag(number);
         let end = tag.len() - 4;
-        tag[end..].copy_from_slice(&back_pointer.to_be_bytes());
+        tag[end..].copy_from_slice(&previous_tag_size.to_be_bytes());
         tag
     };
     check(&[&tag(1), &wrong(2, 7), &tag(3)], &[0, 2], &[1], &[]);
-    // Some writers never get it right.
+    // Some writers always set the field wrong.
     let parts: [&[u8]; 3] = [&wrong(1, 0), &wrong(2, 0), &wrong(3, 0)];
     check(&parts, &[], &[0, 1, 2], &[]);
-    // One at the end says nothing about the bytes before it.
+    // A wrong field at the end does not prove that the tag is complete.
     check(&[&tag(1), &wrong(2, 0)], &[0], &[], &[1]);
-    // Nor does what follows an hour later.
+    // Nor does a tag with a timestamp one hour later.
     let late = Tag::new(TagKind::AUDIO, 3_600_000, Payload::from(&b"\x2f\x01"[..]));
     check(
         &[&tag(1), &wrong(2, 0), late.as_bytes()],
@@ -165,7 +165,7 @@ fn a_wrong_back_pointer_alone_loses_nothing() {
 }
 
 #[test]
-fn tags_of_any_kind_are_kept_where_they_follow() {
+fn tags_of_any_type_are_kept_after_an_intact_tag() {
     let mut encrypted = tag(4);
     encrypted[0] |= 0x20;
     let mut unknown = tag(5);
@@ -176,7 +176,7 @@ fn tags_of_any_kind_are_kept_where_they_follow() {
 }
 
 #[test]
-fn a_file_header_that_cannot_be_is_taken_for_the_usual_one() {
+fn impossible_data_offset_is_read_as_9() {
     for data_offset in [0, 8, 0xFFFF_FFFF_u32] {
         let (mut file, offsets) = file(&[&tag(1), &tag(2)]);
         file[5..9].copy_from_slice(&data_offset.to_be_bytes());
@@ -187,7 +187,7 @@ fn a_file_header_that_cannot_be_is_taken_for_the_usual_one() {
 }
 
 #[test]
-fn other_files_are_told() {
+fn files_of_other_formats_are_rejected() {
     for file in [
         &b""[..],
         b"FL",
@@ -201,7 +201,7 @@ fn other_files_are_told() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn nothing_is_lost_or_made_up(
+    fn every_tag_is_found_and_every_byte_is_counted(
         parts in prop::collection::vec(
             (0u8..60, prop::collection::vec(0u8..20, 0..40), 0usize..100),
             0..12,
@@ -213,7 +213,7 @@ proptest! {
         for (number, noise, cut) in &parts {
             expected.push(whole.len() as u64);
             whole.extend(tag(*number));
-            // A tag that was cut off, and noise.
+            // A torn tag, and noise.
             let torn = tag(200);
             whole.extend(&torn[..*cut]);
             whole.extend(noise);
