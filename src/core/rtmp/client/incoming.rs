@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::config::Start;
 use super::{
     Client, END_OF_STREAM_GRACE, End, Event, Phase, SIGN_OF_LIFE_BYTES, Timeout,
-    outgoing::NETWORK_CONNECTION, pause_unpause::Admission,
+    outgoing::NETWORK_CONNECTION, pause_unpause::Novelty,
 };
 use crate::core::{
     amf::{Object, Text, Value, amf0},
@@ -57,7 +57,7 @@ impl Client {
         let info = self
             .frame_parser
             .parse(TagKind(message.kind.0), &message.payload);
-        if let Admission::Again { is_progress } = self.pause_unpause.admit(&message, info) {
+        if let Novelty::Repeated { is_progress } = self.pause_unpause.classify(&message, info) {
             if is_progress {
                 self.take_note_of_life(now);
             }
@@ -88,14 +88,14 @@ impl Client {
             }
         }
         self.take_note_of_life(now);
-        if let Some(announcement) = self.announcer.media(now, timestamp) {
+        if let Some(announcement) = self.buffer_length_control.record_media(now, timestamp) {
             if announcement.gave_up_growing {
                 tracing::info!(
                     "the server keeps to real time, asking for {} s at once",
                     announcement.ms / 1000
                 );
             }
-            self.announce_buffer(announcement.ms);
+            self.announce_buffer_length(announcement.ms);
         }
     }
 
@@ -156,7 +156,7 @@ impl Client {
                 self.deadlines.stop(Timeout::Silence);
             }
             UserControl::StreamIsRecorded(_) => {
-                self.pause_unpause.take_note_of_recording();
+                self.pause_unpause.set_recorded();
                 self.events.push_back(Event::Recorded);
             }
             UserControl::BufferEmpty(_) if !self.deadlines.is_running(Timeout::EndOfStream) => {
@@ -195,7 +195,7 @@ impl Client {
         }
         if self.deadlines.is_running(Timeout::EndOfStream) {
             self.take_note_of_life(now);
-            if !self.pause_unpause.is_resuming() {
+            if !self.pause_unpause.is_active() {
                 self.pause_unpause.restart();
                 self.events.push_back(Event::Restarted);
             }
@@ -264,7 +264,7 @@ impl Client {
                 Some(members) => {
                     properties::log_object(members);
                     if has_duration(members) {
-                        self.pause_unpause.take_note_of_recording();
+                        self.pause_unpause.set_recorded();
                     }
                     return self.events.push_back(Event::Metadata {
                         members: members.clone(),
@@ -282,7 +282,7 @@ impl Client {
                 self.status(now, &arguments);
             }
             Some(b"|RtmpSampleAccess" | b"@clearDataFrame") => {}
-            Some(_) if self.pause_unpause.admit(&message, FrameInfo::SCRIPT) == Admission::New => {
+            Some(_) if self.pause_unpause.classify(&message, FrameInfo::SCRIPT) == Novelty::New => {
                 return self.events.push_back(Event::Media {
                     message,
                     info: FrameInfo::SCRIPT,

@@ -26,7 +26,7 @@ use bytes::BytesMut;
 use rand::Rng;
 
 use self::{
-    buffer_length::BufferAnnouncer,
+    buffer_length::BufferLengthControl,
     config::{Config, Start},
     deadlines::Deadlines,
     encrypted::SessionCipher,
@@ -66,7 +66,7 @@ pub struct Client {
     calls: Calls,
     /// The message stream that `play` went to.
     playing_on: Option<u32>,
-    announcer: BufferAnnouncer,
+    buffer_length_control: BufferLengthControl,
     pause_unpause: PauseUnpause,
     frame_parser: FrameParser,
     has_media: bool,
@@ -140,7 +140,10 @@ impl Client {
                 0,
                 rng,
             ))),
-            announcer: BufferAnnouncer::new(config.buffer, config.start == Start::Live),
+            buffer_length_control: BufferLengthControl::new(
+                config.buffer,
+                config.start == Start::Live,
+            ),
             frame_parser: FrameParser::new(),
             pause_unpause: PauseUnpause::new(
                 config.pause_unpause && config.start != Start::Live,
@@ -266,7 +269,7 @@ impl Client {
                         self.end(end);
                     }
                 }
-                Timeout::Silence if self.pause_unpause.is_untried() => {
+                Timeout::Silence if self.pause_unpause.is_first_try_available() => {
                     self.pause(now);
                 }
                 // What was not answered says more than what could not come without it.
@@ -386,7 +389,7 @@ impl Client {
     /// whether the buffer trick helps.
     fn await_media(&mut self) {
         let bound = match self.config.timeouts.silence {
-            bound if !self.pause_unpause.is_untried() => bound,
+            bound if !self.pause_unpause.is_first_try_available() => bound,
             bound => Some(part(bound, 2).unwrap_or(PATIENCE_BEFORE_TRICK)),
         };
         self.deadlines.start(Timeout::Silence, self.alive_at, bound);
@@ -394,7 +397,7 @@ impl Client {
 
     /// Begins the buffer trick, where it can help.
     fn pause(&mut self, now: Instant) {
-        if let Some(at) = self.pause_unpause.begin() {
+        if let Some(at) = self.pause_unpause.pause() {
             tracing::debug!("pausing at {at}, to have another buffer's worth");
             let bound = part(self.config.timeouts.silence, 4)
                 .map_or(PAUSE_PATIENCE, |part| part.min(PAUSE_PATIENCE));
@@ -407,7 +410,7 @@ impl Client {
     /// Ends the pause.
     fn go_on(&mut self) {
         self.deadlines.stop(Timeout::Pause);
-        if let Some(at) = self.pause_unpause.resume() {
+        if let Some(at) = self.pause_unpause.unpause() {
             self.call_pause(false, at);
         }
     }

@@ -69,7 +69,7 @@ impl Client {
         self.calls.play = Some(transaction);
         self.playing_on = Some(stream);
         self.send_command(PLAYING, stream, &play);
-        self.announce_buffer(self.announcer.first());
+        self.announce_buffer_length(self.buffer_length_control.initial_ms());
     }
 
     pub(super) fn call_pause(&mut self, is_pause: bool, at: Timestamp) {
@@ -79,7 +79,7 @@ impl Client {
         }
     }
 
-    pub(super) fn announce_buffer(&mut self, ms: u32) {
+    pub(super) fn announce_buffer_length(&mut self, ms: u32) {
         if let Some(stream) = self.playing_on {
             self.send_user_control(UserControl::SetBufferLength {
                 stream,

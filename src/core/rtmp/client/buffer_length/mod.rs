@@ -12,7 +12,7 @@ use crate::core::rtmp::message::Timestamp;
 
 /// Chooses each announcement from what has arrived.
 #[derive(Debug)]
-pub(super) struct BufferAnnouncer {
+pub(super) struct BufferLengthControl {
     policy: Policy,
     first: Option<(Timestamp, Instant)>,
     /// The announcement before the last, and the last.
@@ -41,7 +41,7 @@ pub(super) struct Announcement {
     pub(super) gave_up_growing: bool,
 }
 
-impl BufferAnnouncer {
+impl BufferLengthControl {
     /// A live stream comes at the pace at which it is made: one announcement says all.
     pub(super) fn new(buffer: BufferLength, is_live: bool) -> Self {
         Self {
@@ -56,7 +56,7 @@ impl BufferAnnouncer {
     }
 
     /// What goes out with `play`.
-    pub(super) fn first(&self) -> u32 {
+    pub(super) fn initial_ms(&self) -> u32 {
         match self.policy {
             Policy::Growing => AHEAD_MS,
             Policy::Once { ms } => ms,
@@ -64,7 +64,11 @@ impl BufferAnnouncer {
     }
 
     /// Takes note of media; perhaps it is time for another announcement.
-    pub(super) fn media(&mut self, now: Instant, timestamp: Timestamp) -> Option<Announcement> {
+    pub(super) fn record_media(
+        &mut self,
+        now: Instant,
+        timestamp: Timestamp,
+    ) -> Option<Announcement> {
         if self.policy != Policy::Growing {
             return None;
         }

@@ -8,18 +8,18 @@ fn announcements(
     seconds: u32,
 ) -> Vec<Announcement> {
     let start = Instant::now();
-    let mut announcer = BufferAnnouncer::new(buffer, is_live);
+    let mut control = BufferLengthControl::new(buffer, is_live);
     (0..seconds * 4)
         .filter_map(|frame| {
             let media_ms = frame * 250;
             let now = start + Duration::from_millis(u64::from(media_ms / pace));
-            announcer.media(now, Timestamp(90_000).wrapping_add(media_ms))
+            control.record_media(now, Timestamp(90_000).wrapping_add(media_ms))
         })
         .collect()
 }
 
 #[test]
-fn the_buffer_stays_three_seconds_ahead_of_what_has_arrived() {
+fn buffer_length_stays_three_seconds_ahead_of_received_media() {
     let announced = announcements(BufferLength::Growing, false, 8, 10);
     let lengths: Vec<u32> = announced
         .iter()
@@ -35,7 +35,7 @@ fn the_buffer_stays_three_seconds_ahead_of_what_has_arrived() {
 }
 
 #[test]
-fn a_server_that_keeps_to_real_time_is_asked_for_everything_once() {
+fn real_time_server_gets_the_largest_buffer_length_once() {
     let announced = announcements(BufferLength::Growing, false, 1, 20);
     let expected = [(3_000, false), (36_000_000, true)];
     let got: Vec<(u32, bool)> = announced
@@ -46,42 +46,42 @@ fn a_server_that_keeps_to_real_time_is_asked_for_everything_once() {
 }
 
 #[test]
-fn a_live_stream_and_a_length_of_the_users_own_are_announced_once() {
+fn live_stream_and_fixed_length_are_announced_once() {
     assert_eq!(announcements(BufferLength::Growing, true, 1, 20), []);
     let fixed = BufferLength::Fixed { ms: 777 };
     assert_eq!(announcements(fixed, false, 8, 20), []);
-    assert_eq!(BufferAnnouncer::new(fixed, false).first(), 777);
+    assert_eq!(BufferLengthControl::new(fixed, false).initial_ms(), 777);
 }
 
 #[test]
-fn a_slow_line_is_not_a_server_that_keeps_to_real_time() {
+fn slow_connection_is_not_real_time() {
     let start = Instant::now();
-    let mut announcer = BufferAnnouncer::new(BufferLength::Growing, false);
+    let mut control = BufferLengthControl::new(BufferLength::Growing, false);
     let mut announced = (0..100).filter_map(|frame| {
         let now = start + Duration::from_millis(u64::from(frame) * 300);
-        announcer.media(now, Timestamp(frame * 250))
+        control.record_media(now, Timestamp(frame * 250))
     });
     assert!(announced.all(|announcement| !announcement.gave_up_growing));
 }
 
 #[test]
-fn a_server_that_sends_in_bursts_keeps_to_real_time_all_the_same() {
+fn short_bursts_at_real_time_count_as_real_time() {
     let start = Instant::now();
-    let mut announcer = BufferAnnouncer::new(BufferLength::Growing, false);
+    let mut control = BufferLengthControl::new(BufferLength::Growing, false);
     let announced = (0..200).filter_map(|frame| {
         let burst_ms = frame * 40 / 200 * 200;
         let now = start + Duration::from_millis(u64::from(burst_ms));
-        announcer.media(now, Timestamp(frame * 40))
+        control.record_media(now, Timestamp(frame * 40))
     });
     assert!(announced.last().is_some_and(|last| last.gave_up_growing));
 }
 
 #[test]
-fn a_clock_that_jumps_is_no_media() {
+fn clock_jump_does_not_count_as_received_media() {
     let start = Instant::now();
-    let mut announcer = BufferAnnouncer::new(BufferLength::Growing, false);
-    assert_eq!(announcer.media(start, Timestamp(0)), None);
-    assert_eq!(announcer.media(start, Timestamp(3_600_000)), None);
-    let announced = announcer.media(start, Timestamp(3_601_250));
+    let mut control = BufferLengthControl::new(BufferLength::Growing, false);
+    assert_eq!(control.record_media(start, Timestamp(0)), None);
+    assert_eq!(control.record_media(start, Timestamp(3_600_000)), None);
+    let announced = control.record_media(start, Timestamp(3_601_250));
     assert_eq!(announced.map(|announcement| announcement.ms), Some(4_250));
 }

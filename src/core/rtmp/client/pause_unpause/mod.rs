@@ -15,7 +15,7 @@ use crate::core::{
 /// The trick's state, and how far each track has come.
 #[derive(Debug)]
 pub(super) struct PauseUnpause {
-    is_wanted: bool,
+    is_enabled: bool,
     is_recorded: bool,
     state: State,
     /// How often it was begun since something new has come.
@@ -38,10 +38,10 @@ enum State {
 
 /// What a message is to the recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Admission {
+pub(super) enum Novelty {
     New,
     /// It has come before. That the server is on its way to what is new shows that it is alive.
-    Again {
+    Repeated {
         is_progress: bool,
     },
 }
@@ -55,9 +55,9 @@ struct Track {
     at_latest: Vec<Fingerprint>,
     sequence_header: Option<Fingerprint>,
     /// Those of `at_latest` that may still come again; none where nothing can.
-    again: Option<Vec<Fingerprint>>,
+    expected_repeats: Option<Vec<Fingerprint>>,
     /// The latest timestamp of what has come again.
-    latest_again: Option<Timestamp>,
+    latest_repeat: Option<Timestamp>,
 }
 
 /// What tells messages of the same timestamp apart.
@@ -66,9 +66,9 @@ struct Fingerprint(u64);
 
 impl PauseUnpause {
     /// `is_recorded` where that is known beforehand: a live stream would lose what comes meanwhile.
-    pub(super) fn new(is_wanted: bool, is_recorded: bool) -> Self {
+    pub(super) fn new(is_enabled: bool, is_recorded: bool) -> Self {
         Self {
-            is_wanted,
+            is_enabled,
             is_recorded,
             state: State::Idle,
             tries: 0,
@@ -79,17 +79,17 @@ impl PauseUnpause {
     }
 
     /// The stream turns out to be a recorded one.
-    pub(super) fn take_note_of_recording(&mut self) {
+    pub(super) fn set_recorded(&mut self) {
         self.is_recorded = true;
     }
 
     /// Whether it has not been tried since something new has come.
-    pub(super) fn is_untried(&self) -> bool {
+    pub(super) fn is_first_try_available(&self) -> bool {
         self.tries == 0 && self.next_position().is_some()
     }
 
     /// Begins, where it can: the position at which the server is to pause.
-    pub(super) fn begin(&mut self) -> Option<Timestamp> {
+    pub(super) fn pause(&mut self) -> Option<Timestamp> {
         let at = self.next_position()?;
         self.state = State::Pausing { at };
         self.tries = self.tries.saturating_add(1);
@@ -97,14 +97,14 @@ impl PauseUnpause {
     }
 
     /// The server has paused: the position from which it is to go on.
-    pub(super) fn resume(&mut self) -> Option<Timestamp> {
+    pub(super) fn unpause(&mut self) -> Option<Timestamp> {
         let State::Pausing { at } = self.state else {
             return None;
         };
         self.state = State::Resuming;
         for track in [&mut self.audio, &mut self.video, &mut self.data] {
-            track.again = track.latest.map(|_| track.at_latest.clone());
-            track.latest_again = None;
+            track.expected_repeats = track.latest.map(|_| track.at_latest.clone());
+            track.latest_repeat = None;
         }
         Some(at)
     }
@@ -115,14 +115,14 @@ impl PauseUnpause {
     }
 
     /// Whether a stream that begins now is the one that was paused.
-    pub(super) fn is_resuming(&self) -> bool {
+    pub(super) fn is_active(&self) -> bool {
         self.state != State::Idle
     }
 
     /// Tells whether `message` is new, or has come before the trick already.
-    pub(super) fn admit(&mut self, message: &Message, info: FrameInfo) -> Admission {
-        if !self.is_wanted {
-            return Admission::New;
+    pub(super) fn classify(&mut self, message: &Message, info: FrameInfo) -> Novelty {
+        if !self.is_enabled {
+            return Novelty::New;
         }
         let is_resuming = self.state == State::Resuming;
         // Script data has no sequence headers: each message of it is taken for a frame.
@@ -134,17 +134,17 @@ impl PauseUnpause {
         };
         // Script data has timestamps that do not count; only its place in the stream does.
         if message.kind == Kind::DATA && !is_resuming {
-            track.again = None;
+            track.expected_repeats = None;
         }
         let fingerprint = fingerprint(&message.payload);
         let is_new = if info.is_sequence_header {
-            track.admit_sequence_header(fingerprint)
+            track.is_new_sequence_header(fingerprint)
         } else {
-            track.admit(is_frame, message.timestamp, fingerprint)
+            track.is_new(is_frame, message.timestamp, fingerprint)
         };
         if !is_new {
-            let is_progress = is_frame && track.progress(message.timestamp);
-            return Admission::Again { is_progress };
+            let is_progress = is_frame && track.record_repeat(message.timestamp);
+            return Novelty::Repeated { is_progress };
         }
         if info.carries_media {
             if !self.is_pausing() {
@@ -154,19 +154,19 @@ impl PauseUnpause {
                 self.state = State::Idle;
             }
         }
-        Admission::New
+        Novelty::New
     }
 
     /// What comes has a clock of its own.
     pub(super) fn restart(&mut self) {
-        *self = Self::new(self.is_wanted, self.is_recorded);
+        *self = Self::new(self.is_enabled, self.is_recorded);
     }
 
     /// What both tracks have in full, first. Where that brings nothing new the buffer is shorter than
     /// the distance between the tracks, and the one that is behind may be over: then what one track
     /// has.
     fn next_position(&self) -> Option<Timestamp> {
-        if !self.is_wanted || !self.is_recorded || self.is_pausing() {
+        if !self.is_enabled || !self.is_recorded || self.is_pausing() {
             return None;
         }
         let (earlier, later) = self.positions()?;
@@ -194,17 +194,17 @@ impl PauseUnpause {
 }
 
 impl Track {
-    fn admit_sequence_header(&mut self, message: Fingerprint) -> bool {
+    fn is_new_sequence_header(&mut self, message: Fingerprint) -> bool {
         let before = self.sequence_header.replace(message);
-        self.again.is_none() || before != Some(message)
+        self.expected_repeats.is_none() || before != Some(message)
     }
 
-    fn admit(&mut self, is_frame: bool, timestamp: Timestamp, message: Fingerprint) -> bool {
+    fn is_new(&mut self, is_frame: bool, timestamp: Timestamp, message: Fingerprint) -> bool {
         let step_ms = self.latest.map_or(1, |latest| timestamp.since(latest));
         match step_ms {
-            0 if self.comes_again(message) => return false,
+            0 if self.take_expected_repeat(message) => return false,
             0 => {}
-            ..0 if !self.is_other_clock(step_ms) => return self.again.is_none(),
+            ..0 if !self.is_clock_change(step_ms) => return self.expected_repeats.is_none(),
             _ if !is_frame => return true,
             _ => self.advance(timestamp),
         }
@@ -215,34 +215,34 @@ impl Track {
     }
 
     /// Whether this is one of those of the latest moment that may come again.
-    fn comes_again(&mut self, message: Fingerprint) -> bool {
-        let Some(again) = &mut self.again else {
+    fn take_expected_repeat(&mut self, message: Fingerprint) -> bool {
+        let Some(expected_repeats) = &mut self.expected_repeats else {
             return false;
         };
-        let place = again.iter().position(|this| *this == message);
-        if let Some(place) = place {
-            again.swap_remove(place);
+        let index = expected_repeats.iter().position(|this| *this == message);
+        if let Some(index) = index {
+            expected_repeats.swap_remove(index);
         }
-        place.is_some()
+        index.is_some()
     }
 
     /// Takes note of a frame that comes again; tells whether it is nearer to what is new.
-    fn progress(&mut self, timestamp: Timestamp) -> bool {
+    fn record_repeat(&mut self, timestamp: Timestamp) -> bool {
         let step_ms = self
-            .latest_again
+            .latest_repeat
             .map_or(1, |latest| timestamp.since(latest));
         match step_ms {
-            1.. => self.latest_again = Some(timestamp),
+            1.. => self.latest_repeat = Some(timestamp),
             0 => {}
             // The server goes back once more, and everything may come once more.
-            _ => self.again = Some(self.at_latest.clone()),
+            _ => self.expected_repeats = Some(self.at_latest.clone()),
         }
         step_ms > 0
     }
 
     /// Whether a step back is more than the server's going back to a keyframe, or than disorder.
-    fn is_other_clock(&self, step_ms: i32) -> bool {
-        let usual_ms = match self.again {
+    fn is_clock_change(&self, step_ms: i32) -> bool {
+        let usual_ms = match self.expected_repeats {
             Some(_) => MAX_REWIND_MS,
             None => MAX_DISORDER_MS,
         };
@@ -252,7 +252,7 @@ impl Track {
     fn advance(&mut self, timestamp: Timestamp) {
         self.latest = Some(timestamp);
         self.at_latest.clear();
-        self.again = None;
+        self.expected_repeats = None;
     }
 }
 

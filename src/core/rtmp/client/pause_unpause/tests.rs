@@ -26,7 +26,7 @@ fn audio(at_ms: u32, name: u8) -> Message {
     message(Kind::AUDIO, at_ms, &[0xAF, 1, name])
 }
 
-fn configuration(at_ms: u32, name: u8) -> Message {
+fn sequence_header(at_ms: u32, name: u8) -> Message {
     message(Kind::AUDIO, at_ms, &[0xAF, 0, 0x12, name])
 }
 
@@ -34,36 +34,36 @@ fn cue(at_ms: u32, name: u8) -> Message {
     message(Kind::DATA, at_ms, &[2, 0, 1, name])
 }
 
-fn admit(trick: &mut PauseUnpause, message: &Message) -> Admission {
+fn classify(pause_unpause: &mut PauseUnpause, message: &Message) -> Novelty {
     let info = FrameParser::new().parse(TagKind(message.kind.0), &message.payload);
-    trick.admit(message, info)
+    pause_unpause.classify(message, info)
 }
 
-fn is_new(trick: &mut PauseUnpause, message: &Message) -> bool {
-    admit(trick, message) == Admission::New
+fn is_new(pause_unpause: &mut PauseUnpause, message: &Message) -> bool {
+    classify(pause_unpause, message) == Novelty::New
 }
 
 /// A recorded stream of which these have come, paused and resumed; and where.
 fn resumed(before: &[Message]) -> (PauseUnpause, u32) {
-    let mut trick = PauseUnpause::new(true, true);
+    let mut pause_unpause = PauseUnpause::new(true, true);
     for message in before {
-        assert!(is_new(&mut trick, message), "{message:?}");
+        assert!(is_new(&mut pause_unpause, message), "{message:?}");
     }
-    let at = trick.begin().unwrap();
-    assert_eq!(trick.resume(), Some(at));
-    (trick, at.0)
+    let at = pause_unpause.pause().unwrap();
+    assert_eq!(pause_unpause.unpause(), Some(at));
+    (pause_unpause, at.0)
 }
 
 #[track_caller]
-fn assert_admitted(trick: &mut PauseUnpause, messages: &[(Message, bool)]) {
+fn assert_admitted(pause_unpause: &mut PauseUnpause, messages: &[(Message, bool)]) {
     for (message, expected) in messages {
-        assert_eq!(is_new(trick, message), *expected, "{message:?}");
+        assert_eq!(is_new(pause_unpause, message), *expected, "{message:?}");
     }
 }
 
 #[test]
-fn each_track_goes_on_behind_its_own_last_frame() {
-    let (mut trick, at_ms) = resumed(&[
+fn each_track_continues_after_its_own_last_frame() {
+    let (mut pause_unpause, at_ms) = resumed(&[
         video(0, 1),
         audio(0, 1),
         video(1_000, 2),
@@ -72,7 +72,7 @@ fn each_track_goes_on_behind_its_own_last_frame() {
     ]);
     assert_eq!(at_ms, 960);
     assert_admitted(
-        &mut trick,
+        &mut pause_unpause,
         &[
             (video(0, 1), false),
             (audio(960, 2), false),
@@ -87,11 +87,12 @@ fn each_track_goes_on_behind_its_own_last_frame() {
 }
 
 #[test]
-fn of_frames_of_the_same_moment_those_that_had_come_are_left_out() {
-    let (mut trick, at_ms) = resumed(&[video(0, 1), video(40, 2), video(40, 3), video(40, 2)]);
+fn repeated_frames_with_the_latest_timestamp_are_dropped() {
+    let (mut pause_unpause, at_ms) =
+        resumed(&[video(0, 1), video(40, 2), video(40, 3), video(40, 2)]);
     assert_eq!(at_ms, 40);
     assert_admitted(
-        &mut trick,
+        &mut pause_unpause,
         &[
             (video(40, 2), false),
             (video(40, 3), false),
@@ -103,32 +104,35 @@ fn of_frames_of_the_same_moment_those_that_had_come_are_left_out() {
 }
 
 #[test]
-fn a_server_that_goes_on_where_it_was_loses_nothing() {
-    let (mut trick, _) = resumed(&[video(0, 1), video(40, 2)]);
-    assert_admitted(&mut trick, &[(video(40, 3), true), (video(80, 4), true)]);
+fn server_that_continues_without_repeating_loses_nothing() {
+    let (mut pause_unpause, _) = resumed(&[video(0, 1), video(40, 2)]);
+    assert_admitted(
+        &mut pause_unpause,
+        &[(video(40, 3), true), (video(80, 4), true)],
+    );
 }
 
 #[test]
-fn configuration_comes_again_only_where_it_is_another_one() {
-    let (mut trick, _) = resumed(&[configuration(0, 1), audio(0, 1), audio(9_000, 2)]);
+fn sequence_header_is_repeated_only_if_it_changed() {
+    let (mut pause_unpause, _) = resumed(&[sequence_header(0, 1), audio(0, 1), audio(9_000, 2)]);
     assert_admitted(
-        &mut trick,
+        &mut pause_unpause,
         &[
-            (configuration(0, 1), false),
-            (configuration(0, 2), true),
-            (configuration(0, 2), false),
+            (sequence_header(0, 1), false),
+            (sequence_header(0, 2), true),
+            (sequence_header(0, 2), false),
             (audio(9_000, 2), false),
             (audio(9_023, 3), true),
-            (configuration(0, 2), true),
+            (sequence_header(0, 2), true),
         ],
     );
 }
 
 #[test]
-fn script_data_is_told_apart_by_its_place_alone() {
-    let (mut trick, _) = resumed(&[video(0, 1), cue(0, 1), video(40, 2)]);
+fn script_data_is_identified_by_its_timestamp_and_content() {
+    let (mut pause_unpause, _) = resumed(&[video(0, 1), cue(0, 1), video(40, 2)]);
     assert_admitted(
-        &mut trick,
+        &mut pause_unpause,
         &[
             (cue(0, 1), false),
             (cue(0, 2), true),
@@ -140,10 +144,10 @@ fn script_data_is_told_apart_by_its_place_alone() {
 }
 
 #[test]
-fn another_clock_is_no_repetition() {
-    let (mut trick, _) = resumed(&[video(100_000, 1), audio(100_000, 1)]);
+fn clock_change_is_not_a_repetition() {
+    let (mut pause_unpause, _) = resumed(&[video(100_000, 1), audio(100_000, 1)]);
     assert_admitted(
-        &mut trick,
+        &mut pause_unpause,
         &[
             (audio(99_000, 0), false),
             (video(30_000, 2), true),
@@ -151,19 +155,19 @@ fn another_clock_is_no_repetition() {
             (audio(30_000, 2), true),
         ],
     );
-    let mut trick = PauseUnpause::new(true, true);
+    let mut pause_unpause = PauseUnpause::new(true, true);
     for frame in [video(30_000, 1), video(0, 2), video(40, 3)] {
-        assert!(is_new(&mut trick, &frame));
+        assert!(is_new(&mut pause_unpause, &frame));
     }
-    assert_eq!(trick.begin(), Some(Timestamp(40)));
+    assert_eq!(pause_unpause.pause(), Some(Timestamp(40)));
 }
 
 #[test]
-fn timestamps_may_wrap_meanwhile() {
-    let (mut trick, at_ms) = resumed(&[video(u32::MAX - 10, 1), video(29, 2), audio(5, 1)]);
+fn timestamps_may_wrap_during_the_pause() {
+    let (mut pause_unpause, at_ms) = resumed(&[video(u32::MAX - 10, 1), video(29, 2), audio(5, 1)]);
     assert_eq!(at_ms, 5);
     assert_admitted(
-        &mut trick,
+        &mut pause_unpause,
         &[
             (video(u32::MAX - 10, 1), false),
             (video(29, 2), false),
@@ -175,7 +179,7 @@ fn timestamps_may_wrap_meanwhile() {
 }
 
 #[test]
-fn a_track_that_is_long_over_holds_nothing_back() {
+fn ended_track_does_not_hold_the_position_back() {
     let (_, at_ms) = resumed(&[audio(0, 1), video(0, 1), video(5_001, 2)]);
     assert_eq!(at_ms, 5_001);
     let (_, at_ms) = resumed(&[audio(0, 1), video(0, 1), video(5_000, 2)]);
@@ -183,82 +187,82 @@ fn a_track_that_is_long_over_holds_nothing_back() {
 }
 
 #[test]
-fn it_is_done_once_for_each_time_that_something_new_has_come() {
-    let (mut trick, _) = resumed(&[video(0, 1)]);
-    assert!(!trick.is_untried() && trick.begin().is_none());
-    assert!(!is_new(&mut trick, &video(0, 1)));
-    assert!(!trick.is_untried());
-    assert!(is_new(&mut trick, &configuration(0, 1)));
-    assert!(!trick.is_untried());
-    assert!(is_new(&mut trick, &video(40, 2)));
-    assert!(trick.is_untried());
-    trick.begin();
-    assert!(is_new(&mut trick, &video(80, 3)));
-    assert!(!trick.is_untried());
+fn each_new_frame_allows_one_more_try() {
+    let (mut pause_unpause, _) = resumed(&[video(0, 1)]);
+    assert!(!pause_unpause.is_first_try_available() && pause_unpause.pause().is_none());
+    assert!(!is_new(&mut pause_unpause, &video(0, 1)));
+    assert!(!pause_unpause.is_first_try_available());
+    assert!(is_new(&mut pause_unpause, &sequence_header(0, 1)));
+    assert!(!pause_unpause.is_first_try_available());
+    assert!(is_new(&mut pause_unpause, &video(40, 2)));
+    assert!(pause_unpause.is_first_try_available());
+    pause_unpause.pause();
+    assert!(is_new(&mut pause_unpause, &video(80, 3)));
+    assert!(!pause_unpause.is_first_try_available());
 }
 
 #[test]
-fn a_track_that_is_over_holds_a_short_buffer_back_once() {
-    let (mut trick, at_ms) = resumed(&[video(960, 1), audio(960, 1), audio(1_200, 2)]);
+fn second_try_uses_the_later_track() {
+    let (mut pause_unpause, at_ms) = resumed(&[video(960, 1), audio(960, 1), audio(1_200, 2)]);
     assert_eq!(at_ms, 960);
     assert_admitted(
-        &mut trick,
+        &mut pause_unpause,
         &[(video(960, 1), false), (audio(960, 1), false)],
     );
-    assert!(!trick.is_untried());
-    assert_eq!(trick.begin(), Some(Timestamp(1_200)));
-    trick.resume();
-    assert_eq!(trick.begin(), None);
+    assert!(!pause_unpause.is_first_try_available());
+    assert_eq!(pause_unpause.pause(), Some(Timestamp(1_200)));
+    pause_unpause.unpause();
+    assert_eq!(pause_unpause.pause(), None);
     assert_admitted(
-        &mut trick,
+        &mut pause_unpause,
         &[(audio(1_200, 2), false), (audio(1_223, 3), true)],
     );
-    assert_eq!(trick.begin(), Some(Timestamp(960)));
+    assert_eq!(pause_unpause.pause(), Some(Timestamp(960)));
 }
 
 #[test]
-fn the_end_of_a_sequence_comes_through_though_no_frame_follows() {
+fn end_of_sequence_is_new_although_no_frame_follows() {
     let end = || message(Kind::VIDEO, 40, &[0x17, 2, 0, 0, 0]);
-    let (mut trick, _) = resumed(&[video(0, 1), video(40, 2)]);
+    let (mut pause_unpause, _) = resumed(&[video(0, 1), video(40, 2)]);
     assert_admitted(
-        &mut trick,
+        &mut pause_unpause,
         &[(video(40, 2), false), (end(), true), (audio(60, 1), true)],
     );
-    trick.begin();
-    trick.resume();
-    assert_admitted(&mut trick, &[(end(), false), (video(40, 2), false)]);
+    pause_unpause.pause();
+    pause_unpause.unpause();
+    assert_admitted(&mut pause_unpause, &[(end(), false), (video(40, 2), false)]);
 }
 
 #[test]
-fn live_streams_and_streams_without_frames_are_let_be() {
-    let mut trick = PauseUnpause::new(true, false);
-    assert!(is_new(&mut trick, &video(0, 1)));
-    assert_eq!(trick.begin(), None);
-    trick.take_note_of_recording();
-    assert!(trick.begin().is_some());
-    let mut trick = PauseUnpause::new(true, true);
-    assert!(is_new(&mut trick, &configuration(0, 1)));
-    assert!(is_new(&mut trick, &cue(0, 1)));
-    assert_eq!(trick.begin(), None);
-    let mut trick = PauseUnpause::new(false, true);
-    assert!(is_new(&mut trick, &video(0, 1)));
-    assert_eq!(trick.begin(), None);
+fn live_streams_and_streams_without_frames_are_not_paused() {
+    let mut pause_unpause = PauseUnpause::new(true, false);
+    assert!(is_new(&mut pause_unpause, &video(0, 1)));
+    assert_eq!(pause_unpause.pause(), None);
+    pause_unpause.set_recorded();
+    assert!(pause_unpause.pause().is_some());
+    let mut pause_unpause = PauseUnpause::new(true, true);
+    assert!(is_new(&mut pause_unpause, &sequence_header(0, 1)));
+    assert!(is_new(&mut pause_unpause, &cue(0, 1)));
+    assert_eq!(pause_unpause.pause(), None);
+    let mut pause_unpause = PauseUnpause::new(false, true);
+    assert!(is_new(&mut pause_unpause, &video(0, 1)));
+    assert_eq!(pause_unpause.pause(), None);
 }
 
 #[test]
-fn repetition_is_progress_only_where_it_goes_on() {
-    let (mut trick, _) = resumed(&[video(0, 1), video(40, 2), video(80, 3)]);
+fn repetition_is_progress_only_if_it_advances() {
+    let (mut pause_unpause, _) = resumed(&[video(0, 1), video(40, 2), video(80, 3)]);
     for (at_ms, is_progress) in [(0, true), (0, false), (40, true), (0, false), (40, false)] {
-        let again = admit(&mut trick, &video(at_ms, 0));
-        assert_eq!(again, Admission::Again { is_progress }, "{at_ms}");
+        let again = classify(&mut pause_unpause, &video(at_ms, 0));
+        assert_eq!(again, Novelty::Repeated { is_progress }, "{at_ms}");
     }
 }
 
 #[test]
-fn frames_without_end_at_the_same_moment_are_not_all_kept() {
-    let mut trick = PauseUnpause::new(true, true);
+fn number_of_fingerprints_per_timestamp_is_limited() {
+    let mut pause_unpause = PauseUnpause::new(true, true);
     for name in 0..=255 {
-        assert!(is_new(&mut trick, &video(0, name)));
+        assert!(is_new(&mut pause_unpause, &video(0, name)));
     }
-    assert_eq!(trick.video.at_latest.len(), MAX_AT_ONCE);
+    assert_eq!(pause_unpause.video.at_latest.len(), MAX_AT_ONCE);
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::core::rtmp::client::config::Login;
 
 fn with_login(connect: Connect) -> Conversation {
-    let mut conversation = Conversation::with(Config {
+    let mut conversation = Conversation::connecting(Config {
         connect,
         login: Some(Login {
             user: "joe".into(),
@@ -12,7 +12,7 @@ fn with_login(connect: Connect) -> Conversation {
         }),
         ..config()
     });
-    conversation.said();
+    conversation.sent();
     conversation
 }
 
@@ -26,8 +26,8 @@ fn refusal(description: &str) -> Command {
 
 /// The connect that the refusal leads to.
 fn reconnected(mut conversation: Conversation, description: &str) -> Connect {
-    conversation.call(refusal(description));
-    conversation.call(answer("close", 0.0, vec![Value::Null]));
+    conversation.command(refusal(description));
+    conversation.command(answer("close", 0.0, vec![Value::Null]));
     let Event::Reconnect { connect } = conversation.only_event() else {
         panic!("no new connection");
     };
@@ -36,7 +36,7 @@ fn reconnected(mut conversation: Conversation, description: &str) -> Connect {
 }
 
 fn refused(mut conversation: Conversation, description: &str) -> String {
-    conversation.call(refusal(description));
+    conversation.command(refusal(description));
     match end(conversation.only_event()) {
         End::Refused(reason) => reason,
         end => panic!("{end:?}"),
@@ -44,7 +44,7 @@ fn refused(mut conversation: Conversation, description: &str) -> String {
 }
 
 #[test]
-fn a_secure_token_is_answered_before_the_stream_is_created() {
+fn secure_token_is_answered_before_create_stream() {
     let nested = |token: &str| {
         let mut inner = Object::new();
         inner.push("secureToken", token);
@@ -54,26 +54,26 @@ fn a_secure_token_is_answered_before_the_stream_is_created() {
         outer.push("data", Value::EcmaArray(inner));
         answer("_result", 1.0, vec![Value::Null, Value::Object(outer)])
     };
-    let said = |key: Option<&str>, token: &str| {
-        let mut conversation = Conversation::with(Config {
+    let sent = |key: Option<&str>, token: &str| {
+        let mut conversation = Conversation::connecting(Config {
             secure_token: key.map(str::to_owned),
             pipelining: false,
             ..config()
         });
-        conversation.said();
-        conversation.call(nested(token));
-        conversation.said()
+        conversation.sent();
+        conversation.command(nested(token));
+        conversation.sent()
     };
-    let calls = |said: &[Said]| -> Vec<String> {
-        let calls = said.iter().filter_map(Said::call);
+    let calls = |sent: &[Sent]| -> Vec<String> {
+        let calls = sent.iter().filter_map(Sent::summary);
         calls.map(|call| format!("{call:?}")).collect()
     };
     let create_stream = format!("{:?}", (&b"createStream"[..], 2.0, 0));
 
-    let answered = said(Some("mykey"), "c1d2e3f40011223344556677");
+    let answered = sent(Some("mykey"), "c1d2e3f40011223344556677");
     let response = format!("{:?}", (&b"secureTokenResponse"[..], 0.0, 0));
     assert_eq!(calls(&answered), [response, create_stream.clone()]);
-    let Said::Command(0, response) = &answered[0] else {
+    let Sent::Command(0, response) = &answered[0] else {
         unreachable!()
     };
     let [Value::Null, Value::String(plain)] = &response.arguments[..] else {
@@ -86,14 +86,14 @@ fn a_secure_token_is_answered_before_the_stream_is_created() {
 
     for (key, token) in [(None, "c1d2e3f40011223344556677"), (Some("k"), "no digits")] {
         assert_eq!(
-            calls(&said(key, token)),
+            calls(&sent(key, token)),
             std::slice::from_ref(&create_stream)
         );
     }
 }
 
 #[test]
-fn adobes_login_takes_two_more_connections() {
+fn adobe_login_takes_two_more_connections() {
     let connect = reconnected(
         with_login(config().connect),
         "[ AccessManager.Reject ] : [ code=403 need auth; authmod=adobe ] : ",
@@ -122,7 +122,7 @@ fn adobes_login_takes_two_more_connections() {
 }
 
 #[test]
-fn limelights_login_is_answered_with_its_nonce() {
+fn limelight_login_answers_the_nonce() {
     let connect = reconnected(
         with_login(config().connect),
         "[ AccessManager.Reject ] : [ authmod=llnw ] : ?reason=needauth&user=joe&nonce=12345",
@@ -132,9 +132,9 @@ fn limelights_login_is_answered_with_its_nonce() {
 }
 
 #[test]
-fn each_session_has_a_nonce_of_its_own() {
+fn each_session_has_its_own_nonce() {
     let answer = |seed| {
-        let now = Conversation::with(config()).now;
+        let now = Conversation::connecting(config()).now;
         let mut rng = StdRng::seed_from_u64(seed);
         Client::new(config(), now, &mut rng).nonce
     };
@@ -142,7 +142,7 @@ fn each_session_has_a_nonce_of_its_own() {
 }
 
 #[test]
-fn a_login_that_comes_to_nothing_says_why_and_names_nobody() {
+fn failed_login_gives_the_reason_without_the_user_name() {
     for (description, words) in [
         ("nosuchuser&user=joe", "does not know the user"),
         ("authfailed&opaque=x&user=joe", "do not match"),
@@ -153,15 +153,15 @@ fn a_login_that_comes_to_nothing_says_why_and_names_nobody() {
         assert!(!reason.contains("joe"), "{reason}");
     }
     let asks = "[ code=403 need auth; authmod=adobe ] : ";
-    let reason = refused(Conversation::with(config()), asks);
+    let reason = refused(Conversation::connecting(config()), asks);
     assert!(reason.contains("user name and a password"), "{reason}");
 }
 
 #[test]
-fn a_status_can_ask_for_a_login_too() {
+fn status_can_request_a_login() {
     let mut conversation = with_login(config().connect);
     let mut status = refusal("[ code=403 need auth; authmod=llnw ]");
     status.name = "onStatus".into();
-    conversation.call(status);
+    conversation.command(status);
     assert!(matches!(conversation.only_event(), Event::Reconnect { .. }));
 }

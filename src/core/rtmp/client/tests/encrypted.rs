@@ -22,8 +22,8 @@ struct Server {
 impl Server {
     /// A server, and a conversation in which its handshake is under way. All that it has to say behind
     /// that is still to be encrypted, all that the client says still to be decrypted.
-    fn begun(seed: u64) -> (Self, Conversation) {
-        let mut conversation = Conversation::begun(Config {
+    fn start(seed: u64) -> (Self, Conversation) {
+        let mut conversation = Conversation::start(Config {
             encryption: Encryption::Required,
             swf_proof: Some(PLAYER),
             ..config()
@@ -58,12 +58,12 @@ impl Server {
         self.ciphers.outgoing.apply(&mut conversation.to_client);
     }
 
-    /// C2, and what the client said behind it.
-    fn hear(&mut self, conversation: &mut Conversation) -> (Block, Vec<Said>) {
+    /// C2, and what the client sent behind it.
+    fn receive_clear(&mut self, conversation: &mut Conversation) -> (Block, Vec<Sent>) {
         conversation.events();
         let c2 = conversation.to_server.split_to(Block::LEN);
         self.ciphers.incoming.apply(&mut conversation.to_server);
-        (block(&c2), conversation.said())
+        (block(&c2), conversation.sent())
     }
 }
 
@@ -77,9 +77,9 @@ const PLAYER: SwfProof = SwfProof {
 };
 
 #[test]
-fn c2_goes_in_the_clear_and_all_behind_it_encrypted() {
-    let (mut server, mut conversation) = Server::begun(5);
-    let (c2, said) = server.hear(&mut conversation);
+fn c2_is_clear_and_everything_after_it_encrypted() {
+    let (mut server, mut conversation) = Server::start(5);
+    let (c2, sent) = server.receive_clear(&mut conversation);
     let cipher = SignatureCipher::Blowfish;
     assert!(digest::verify_reply(
         &c2,
@@ -87,16 +87,16 @@ fn c2_goes_in_the_clear_and_all_behind_it_encrypted() {
         Side::Client,
         cipher
     ));
-    assert!(matches!(&said[0], Said::Command(0, command) if command.name == "connect"));
-    assert!(said.len() > 2);
+    assert!(matches!(&sent[0], Sent::Command(0, command) if command.name == "connect"));
+    assert!(sent.len() > 2);
 }
 
 #[test]
-fn what_comes_is_decrypted_once_however_it_is_cut() {
-    let (mut server, mut whole) = Server::begun(5);
+fn received_bytes_are_decrypted_once_for_any_split() {
+    let (mut server, mut whole) = Server::start(5);
     whole.events();
     whole.accept();
-    whole.created(2, 1.0);
+    whole.stream_created(2, 1.0);
     whole.status("NetStream.Play.Start");
     for at in 0..20 {
         whole.send(Kind::VIDEO, 1, 40 * at, &[0x27, 1, 0, 0, 0, at as u8, 7, 8]);
@@ -104,7 +104,7 @@ fn what_comes_is_decrypted_once_however_it_is_cut() {
     server.encrypt(&mut whole);
     let bytes = whole.to_client;
     for size in [1, 7, 64, bytes.len()] {
-        let (_, mut conversation) = Server::begun(5);
+        let (_, mut conversation) = Server::start(5);
         conversation.events();
         let mut payloads = Vec::new();
         for piece in bytes.chunks(size) {
@@ -121,8 +121,8 @@ fn what_comes_is_decrypted_once_however_it_is_cut() {
 }
 
 #[test]
-fn what_follows_s2_at_once_is_encrypted_too() {
-    let (mut server, mut conversation) = Server::begun(5);
+fn bytes_in_the_same_read_as_s2_are_decrypted() {
+    let (mut server, mut conversation) = Server::start(5);
     let mut all = conversation.to_client.split();
     conversation.accept();
     server.encrypt(&mut conversation);
@@ -133,9 +133,9 @@ fn what_follows_s2_at_once_is_encrypted_too() {
 
 /// One server in 256 is such a one: the first was sought for.
 #[test]
-fn a_secret_that_begins_with_a_zero_keys_may_differ() {
+fn keys_may_differ_if_the_secret_starts_with_zero() {
     for (seed, is_in_doubt) in [(181, false), (182, true)] {
-        let (_, mut conversation) = Server::begun(seed);
+        let (_, mut conversation) = Server::start(seed);
         assert!(!conversation.client.keys_may_differ());
         conversation.events();
         assert_eq!(conversation.client.keys_may_differ(), is_in_doubt);
@@ -143,8 +143,8 @@ fn a_secret_that_begins_with_a_zero_keys_may_differ() {
 }
 
 #[test]
-fn the_player_is_proved_with_the_end_of_s1() {
-    let (mut server, mut conversation) = Server::begun(5);
+fn swf_verification_uses_the_end_of_s1() {
+    let (mut server, mut conversation) = Server::start(5);
     conversation.events();
     // With its type, and without one as some servers ask.
     conversation.send(Kind::USER_CONTROL, 0, 0, &[0, 26, 1]);
@@ -152,10 +152,10 @@ fn the_player_is_proved_with_the_end_of_s1() {
     // Another type.
     conversation.send(Kind::USER_CONTROL, 0, 0, &[0, 26, 2]);
     server.encrypt(&mut conversation);
-    let (_, said) = server.hear(&mut conversation);
+    let (_, sent) = server.receive_clear(&mut conversation);
     let response = PLAYER.response(&server.s1_tail);
-    let expected = Said::Control(Kind::USER_CONTROL, [&[0, 27][..], &response].concat());
-    let is_proof = |said: &&Said| **said == expected;
-    assert_eq!(said.iter().filter(is_proof).count(), 2);
-    assert_eq!(said.iter().rev().take_while(is_proof).count(), 2);
+    let expected = Sent::Control(Kind::USER_CONTROL, [&[0, 27][..], &response].concat());
+    let is_proof = |sent: &&Sent| **sent == expected;
+    assert_eq!(sent.iter().filter(is_proof).count(), 2);
+    assert_eq!(sent.iter().rev().take_while(is_proof).count(), 2);
 }

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn each_status_code_has_its_ending() {
+fn each_status_code_has_its_end() {
     let ended = |config: Config, code: &str| {
         let mut conversation = Conversation::playing(config);
         conversation.send(Kind::VIDEO, 1, 0, &[0x17, 1]);
@@ -28,7 +28,7 @@ fn each_status_code_has_its_ending() {
 }
 
 #[test]
-fn what_is_not_there_is_not_found() {
+fn stream_not_found_ends_with_not_found() {
     let mut conversation = Conversation::playing(config());
     conversation.status("NetStream.Play.StreamNotFound");
     assert_eq!(
@@ -38,7 +38,7 @@ fn what_is_not_there_is_not_found() {
 }
 
 #[test]
-fn the_info_is_found_wherever_it_stands() {
+fn status_object_is_found_at_any_position() {
     let stop = || info("status", "NetStream.Play.Stop");
     let Value::Object(members) = stop() else {
         unreachable!()
@@ -49,14 +49,14 @@ fn the_info_is_found_wherever_it_stands() {
         vec![Value::Null, Value::EcmaArray(members)],
     ] {
         let mut conversation = Conversation::playing(live());
-        conversation.call(answer("onStatus", 0.0, arguments));
+        conversation.command(answer("onStatus", 0.0, arguments));
         let stopped = End::Unpublished("NetStream.Play.Stop".into());
         assert_eq!(end(conversation.only_event()), stopped);
     }
 }
 
 #[test]
-fn play_complete_comes_as_a_data_message_too() {
+fn play_complete_is_accepted_as_data_message() {
     let mut conversation = Conversation::playing(config());
     conversation.data(&[
         "onPlayStatus".into(),
@@ -72,14 +72,14 @@ fn play_complete_comes_as_a_data_message_too() {
 }
 
 #[test]
-fn a_refused_connection_gives_the_servers_reason() {
-    let mut conversation = Conversation::with(config());
+fn rejected_connect_reports_the_servers_reason() {
+    let mut conversation = Conversation::connecting(config());
     let mut info = Object::new();
     info.push("level", Value::from("error"));
     info.push("code", Value::from("NetConnection.Connect.Rejected"));
     info.push("description", Value::from("no guests"));
     let refusal = vec![Value::Null, Value::Object(info)];
-    conversation.call(answer("_error", 1.0, refusal));
+    conversation.command(answer("_error", 1.0, refusal));
     assert_eq!(
         end(conversation.only_event()),
         End::Refused("NetConnection.Connect.Rejected: no guests".into())
@@ -87,7 +87,7 @@ fn a_refused_connection_gives_the_servers_reason() {
 }
 
 #[test]
-fn an_error_without_a_known_code_refuses_before_media_only() {
+fn unknown_error_code_refuses_only_before_media() {
     let mut conversation = Conversation::playing(config());
     let error = || {
         answer(
@@ -97,10 +97,10 @@ fn an_error_without_a_known_code_refuses_before_media_only() {
         )
     };
     conversation.send(Kind::VIDEO, 1, 0, &[0x17, 1]);
-    conversation.call(error());
+    conversation.command(error());
     assert_eq!(conversation.events().len(), 1);
     let mut conversation = Conversation::playing(config());
-    conversation.call(error());
+    conversation.command(error());
     assert_eq!(
         end(conversation.only_event()),
         End::Refused("Vendor.Odd".into())
@@ -108,43 +108,43 @@ fn an_error_without_a_known_code_refuses_before_media_only() {
 }
 
 #[test]
-fn a_stream_eof_is_confirmed_by_silence() {
+fn stream_eof_is_confirmed_by_three_seconds_of_silence() {
     let mut conversation = Conversation::playing(live());
     conversation.send(Kind::VIDEO, 1, 0, &[0x17, 1]);
     conversation.user_control(1, 1);
-    assert_eq!(conversation.wait(SECOND * 29 / 10).len(), 1);
-    let mut events = conversation.wait(SECOND / 5);
+    assert_eq!(conversation.advance(SECOND * 29 / 10).len(), 1);
+    let mut events = conversation.advance(SECOND / 5);
     assert_eq!(end(events.remove(0)), End::Unpublished("Stream EOF".into()));
 }
 
 #[test]
-fn a_bound_shorter_than_the_grace_after_a_stream_eof_is_no_stall() {
+fn short_silence_timeout_after_stream_eof_is_not_a_stall() {
     let mut conversation = Conversation::playing(Config {
         timeouts: Timeouts::all(Some(SECOND)),
         ..live()
     });
     conversation.send(Kind::VIDEO, 1, 0, &[0x17, 1]);
     conversation.user_control(1, 1);
-    let mut events = conversation.wait(2 * SECOND);
+    let mut events = conversation.advance(2 * SECOND);
     assert_eq!(end(events.remove(1)), End::Unpublished("Stream EOF".into()));
 }
 
 #[test]
-fn a_stream_eof_means_nothing_before_media_or_when_the_stream_goes_on() {
+fn stream_eof_is_ignored_before_media_and_if_media_follows() {
     let mut conversation = Conversation::playing(live());
     conversation.user_control(1, 1);
-    assert!(conversation.wait(4 * SECOND).is_empty());
+    assert!(conversation.advance(4 * SECOND).is_empty());
     conversation.send(Kind::VIDEO, 1, 0, &[0x17, 1]);
     conversation.user_control(1, 1);
     conversation.user_control(0, 1);
-    assert_eq!(conversation.wait(4 * SECOND).len(), 2);
+    assert_eq!(conversation.advance(4 * SECOND).len(), 2);
     conversation.user_control(1, 1);
     conversation.send(Kind::VIDEO, 1, 0, &[0x17, 1]);
-    assert_eq!(conversation.wait(4 * SECOND).len(), 1);
+    assert_eq!(conversation.advance(4 * SECOND).len(), 1);
 }
 
 #[test]
-fn a_redirect_is_told_and_answered() {
+fn redirect_is_reported_and_answered() {
     let members = [
         ("redirect", "rtmp://a.example/vod"),
         ("redirect2", "rtmp://b.example/vod/clip"),
@@ -160,32 +160,32 @@ fn a_redirect_is_told_and_answered() {
         ),
     ] {
         for name in ["_error", "onStatus"] {
-            let mut conversation = Conversation::with(config());
-            conversation.said();
+            let mut conversation = Conversation::connecting(config());
+            conversation.sent();
             let info = redirecting_info(members);
-            conversation.call(answer(name, 1.0, vec![Value::Null, info]));
+            conversation.command(answer(name, 1.0, vec![Value::Null, info]));
             let Event::Redirected(redirect) = conversation.only_event() else {
                 panic!("not redirected");
             };
             assert_eq!(redirect, expected);
-            let said = conversation.said();
-            assert_eq!(said[0].call(), Some((&b"redirected"[..], 0.0, 0)));
+            let sent = conversation.sent();
+            assert_eq!(sent[0].summary(), Some((&b"redirected"[..], 0.0, 0)));
         }
     }
 }
 
 #[test]
-fn an_error_of_some_call_refuses_nothing() {
+fn call_failed_status_is_ignored() {
     let mut conversation = Conversation::playing(config());
     let failed = info("error", "NetConnection.Call.Failed");
-    conversation.call(answer("onStatus", 0.0, vec![Value::Null, failed]));
+    conversation.command(answer("onStatus", 0.0, vec![Value::Null, failed]));
     assert!(conversation.events().is_empty());
 }
 
 #[test]
-fn a_publisher_that_leaves_ffmpegs_server_ends_the_stream() {
+fn fc_unpublish_ends_the_stream() {
     let mut conversation = Conversation::playing(live());
-    conversation.call(answer("FCUnpublish", 6.0, vec![Value::Null, "clip".into()]));
+    conversation.command(answer("FCUnpublish", 6.0, vec![Value::Null, "clip".into()]));
     assert_eq!(
         end(conversation.only_event()),
         End::Unpublished("FCUnpublish".into())
@@ -193,17 +193,17 @@ fn a_publisher_that_leaves_ffmpegs_server_ends_the_stream() {
 }
 
 #[test]
-fn nothing_is_said_after_the_end() {
+fn no_event_follows_the_end() {
     let mut conversation = Conversation::playing(config());
     conversation.status("NetStream.Play.Stop");
     conversation.status("NetStream.Play.Stop");
     conversation.send(Kind::VIDEO, 1, 0, &[0x17, 1]);
     end(conversation.only_event());
-    assert!(conversation.wait(100 * SECOND).is_empty());
+    assert!(conversation.advance(100 * SECOND).is_empty());
 }
 
 /// A live stream that is played, with a frame that has come.
-fn with_grace() -> Conversation {
+fn awaiting_republish() -> Conversation {
     let mut conversation = Conversation::playing(Config {
         republish_wait: SECOND * 10,
         ..live()
@@ -214,40 +214,40 @@ fn with_grace() -> Conversation {
 }
 
 #[test]
-fn a_publisher_who_left_is_waited_for() {
+fn another_publisher_is_awaited_after_unpublish() {
     for leave in [
         |conversation: &mut Conversation| conversation.user_control(1, 1),
         |conversation: &mut Conversation| conversation.status("NetStream.Play.UnpublishNotify"),
         |conversation: &mut Conversation| conversation.status("NetStream.Play.Stop"),
     ] {
-        let mut conversation = with_grace();
+        let mut conversation = awaiting_republish();
         leave(&mut conversation);
-        assert!(conversation.wait(SECOND * 99 / 10).is_empty());
-        let mut events = conversation.wait(SECOND / 5);
+        assert!(conversation.advance(SECOND * 99 / 10).is_empty());
+        let mut events = conversation.advance(SECOND / 5);
         assert!(matches!(end(events.remove(0)), End::Unpublished(_)));
     }
 }
 
 #[test]
-fn the_first_word_of_the_end_counts_and_the_wait_begins_with_it() {
-    let mut conversation = with_grace();
+fn first_end_notification_starts_the_republish_wait() {
+    let mut conversation = awaiting_republish();
     conversation.status("NetStream.Play.UnpublishNotify");
-    assert!(conversation.wait(SECOND * 5).is_empty());
+    assert!(conversation.advance(SECOND * 5).is_empty());
     conversation.user_control(1, 1);
-    let mut events = conversation.wait(SECOND * 51 / 10);
+    let mut events = conversation.advance(SECOND * 51 / 10);
     let unpublished = End::Unpublished("NetStream.Play.UnpublishNotify".into());
     assert_eq!(end(events.remove(0)), unpublished);
 }
 
 #[test]
-fn a_publisher_who_returns_restarts_the_stream() {
+fn returning_publisher_restarts_the_stream() {
     for sign in [
         |conversation: &mut Conversation| conversation.user_control(0, 1),
         |conversation: &mut Conversation| conversation.status("NetStream.Play.Start"),
         |conversation: &mut Conversation| conversation.status("NetStream.Play.PublishNotify"),
         |conversation: &mut Conversation| conversation.send(Kind::VIDEO, 1, 0, &[0x17, 1]),
     ] {
-        let mut conversation = with_grace();
+        let mut conversation = awaiting_republish();
         conversation.status("NetStream.Play.UnpublishNotify");
         assert!(conversation.events().is_empty());
         assert!(conversation.client.pending_end().is_some());
@@ -255,14 +255,14 @@ fn a_publisher_who_returns_restarts_the_stream() {
         assert!(matches!(conversation.events()[0], Event::Restarted));
         assert!(conversation.client.pending_end().is_none());
         // From here on it is silence that ends it.
-        let events = conversation.wait(SECOND * 31);
+        let events = conversation.advance(SECOND * 31);
         let end = events.into_iter().map(end).next_back();
         assert_eq!(end, Some(End::TimedOut(Timeout::Silence)));
     }
 }
 
 #[test]
-fn nobody_is_waited_for_before_media() {
+fn unpublish_before_media_ends_immediately() {
     let mut conversation = Conversation::playing(Config {
         republish_wait: SECOND * 10,
         ..live()

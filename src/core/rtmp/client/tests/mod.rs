@@ -36,8 +36,8 @@ struct Conversation {
 }
 
 impl Conversation {
-    /// Begins with nothing said.
-    fn begun(config: Config) -> Self {
+    /// Begins with nothing sent.
+    fn start(config: Config) -> Self {
         let now = Instant::now();
         let mut rng = StdRng::seed_from_u64(1);
         Self {
@@ -51,8 +51,8 @@ impl Conversation {
     }
 
     /// Begins with the plain handshake done.
-    fn with(config: Config) -> Self {
-        let mut conversation = Self::begun(config);
+    fn connecting(config: Config) -> Self {
+        let mut conversation = Self::start(config);
         let mut c0_c1 = BytesMut::new();
         conversation.client.poll_transmit(&mut c0_c1).unwrap();
         assert_eq!(c0_c1.len(), 1537);
@@ -65,15 +65,15 @@ impl Conversation {
         conversation
     }
 
-    /// Begins with everything said and answered, up to Play.Start.
+    /// Begins with everything sent and answered, up to Play.Start.
     fn playing(config: Config) -> Self {
-        let mut conversation = Self::with(config);
+        let mut conversation = Self::connecting(config);
         conversation.accept();
-        conversation.created(2, 1.0);
+        conversation.stream_created(2, 1.0);
         conversation.status("NetStream.Play.Start");
         let events = conversation.events();
         assert!(matches!(events[..], [Event::Connected, Event::Started]));
-        conversation.said();
+        conversation.sent();
         conversation
     }
 
@@ -102,14 +102,14 @@ impl Conversation {
     }
 
     /// What the client has sent, message by message.
-    fn said(&mut self) -> Vec<Said> {
+    fn sent(&mut self) -> Vec<Sent> {
         self.events();
-        let mut said = Vec::new();
+        let mut sent = Vec::new();
         while let Some(message) = self.decoder.decode(&mut self.to_server).unwrap() {
-            said.push(Said::of(&message));
+            sent.push(Sent::of(&message));
         }
         assert!(self.to_server.is_empty());
-        said
+        sent
     }
 
     fn send(&mut self, kind: Kind, stream: u32, timestamp: u32, payload: &[u8]) {
@@ -119,7 +119,7 @@ impl Conversation {
             .unwrap();
     }
 
-    fn call(&mut self, command: Command) {
+    fn command(&mut self, command: Command) {
         let mut body = Vec::new();
         command.write(&mut body);
         self.send(Kind::COMMAND, 0, 0, &body);
@@ -127,16 +127,16 @@ impl Conversation {
 
     fn accept(&mut self) {
         let info = info("status", "NetConnection.Connect.Success");
-        self.call(answer(
+        self.command(answer(
             "_result",
             1.0,
             vec![Value::Object(Object::new()), info],
         ));
     }
 
-    fn created(&mut self, transaction: u32, stream: f64) {
+    fn stream_created(&mut self, transaction: u32, stream: f64) {
         let id = Value::Number(stream);
-        self.call(answer(
+        self.command(answer(
             "_result",
             f64::from(transaction),
             vec![Value::Null, id],
@@ -149,7 +149,7 @@ impl Conversation {
         } else {
             "status"
         };
-        self.call(answer(
+        self.command(answer(
             "onStatus",
             0.0,
             vec![Value::Null, info(level, code)],
@@ -166,7 +166,7 @@ impl Conversation {
     }
 
     /// Lets time pass, deadline by deadline.
-    fn wait(&mut self, duration: Duration) -> Vec<Event> {
+    fn advance(&mut self, duration: Duration) -> Vec<Event> {
         let end = self.now + duration;
         let mut events = self.events();
         while let Some(deadline) = self.client.poll_timeout().filter(|at| *at <= end) {
@@ -181,12 +181,12 @@ impl Conversation {
 
 /// A message of the client's, as the server understands it.
 #[derive(Debug, PartialEq)]
-enum Said {
+enum Sent {
     Command(u32, Command),
     Control(Kind, Vec<u8>),
 }
 
-impl Said {
+impl Sent {
     fn of(message: &Message) -> Self {
         match message.kind {
             Kind::COMMAND => Self::Command(
@@ -203,7 +203,7 @@ impl Said {
     }
 
     /// Name, transaction id and message stream.
-    fn call(&self) -> Option<(&[u8], f64, u32)> {
+    fn summary(&self) -> Option<(&[u8], f64, u32)> {
         match self {
             Self::Command(stream, command) => {
                 Some((command.name.as_bytes(), command.transaction, *stream))
@@ -306,7 +306,7 @@ fn media(event: Event) -> (Kind, u32, Vec<u8>) {
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
-fn a_status_prints_code_and_words() {
+fn status_is_printed_as_code_and_description() {
     let status = |code: &str, description: &str| Status {
         code: code.into(),
         description: description.into(),
@@ -318,7 +318,7 @@ fn a_status_prints_code_and_words() {
 }
 
 #[test]
-fn a_recycled_payload_is_used_again() {
+fn recycled_payload_is_reused() {
     let mut conversation = Conversation::playing(config());
     conversation.send(Kind::VIDEO, 1, 0, &[0x17; 100]);
     let Event::Media { message, .. } = conversation.only_event() else {
@@ -334,7 +334,7 @@ fn a_recycled_payload_is_used_again() {
 }
 
 #[test]
-fn bytes_that_are_no_chunk_stream_are_an_error_of_the_peers() {
+fn invalid_chunks_are_a_chunk_error() {
     let mut conversation = Conversation::playing(config());
     conversation.to_client.extend_from_slice(&[0xFF, 1, 2, 3]);
     let now = conversation.now;

@@ -12,7 +12,7 @@ fn recorded() -> Conversation {
     frame(&mut conversation, 960);
     frame(&mut conversation, 1_000);
     assert_eq!(conversation.events().len(), 3);
-    conversation.said();
+    conversation.sent();
     conversation
 }
 
@@ -22,8 +22,8 @@ fn frame(conversation: &mut Conversation, timestamp: u32) {
     conversation.send(Kind::VIDEO, 1, timestamp, &body);
 }
 
-fn pause(transaction: u32, is_pause: bool, at_ms: u32) -> Said {
-    Said::Command(1, Command::pause(transaction, is_pause, at_ms))
+fn pause(transaction: u32, is_pause: bool, at_ms: u32) -> Sent {
+    Sent::Command(1, Command::pause(transaction, is_pause, at_ms))
 }
 
 fn buffer_empty(conversation: &mut Conversation) {
@@ -37,14 +37,14 @@ fn frames(events: Vec<Event>) -> Vec<u32> {
 }
 
 #[test]
-fn an_empty_buffer_is_filled_by_a_pause_and_its_end() {
+fn buffer_empty_triggers_pause_and_unpause() {
     let mut conversation = recorded();
     buffer_empty(&mut conversation);
     buffer_empty(&mut conversation);
-    assert_eq!(conversation.said(), [pause(4, true, 1_000)]);
+    assert_eq!(conversation.sent(), [pause(4, true, 1_000)]);
     conversation.user_control(1, 1);
     conversation.status("NetStream.Pause.Notify");
-    assert_eq!(conversation.said(), [pause(5, false, 1_000)]);
+    assert_eq!(conversation.sent(), [pause(5, false, 1_000)]);
     conversation.status("NetStream.Unpause.Notify");
     conversation.user_control(0, 1);
     for timestamp in [960, 1_000, 1_040] {
@@ -53,12 +53,12 @@ fn an_empty_buffer_is_filled_by_a_pause_and_its_end() {
     assert_eq!(frames(conversation.events()), [1_040]);
     buffer_empty(&mut conversation);
     conversation.status("NetStream.Pause.Notify");
-    let said = conversation.said();
-    assert_eq!(said, [pause(6, true, 1_040), pause(7, false, 1_040)]);
+    let sent = conversation.sent();
+    assert_eq!(sent, [pause(6, true, 1_040), pause(7, false, 1_040)]);
 }
 
 #[test]
-fn the_parts_of_aggregates_are_told_apart_too() {
+fn repeated_messages_in_aggregates_are_dropped() {
     let mut conversation = recorded();
     buffer_empty(&mut conversation);
     conversation.status("NetStream.Pause.Notify");
@@ -72,19 +72,19 @@ fn the_parts_of_aggregates_are_told_apart_too() {
 }
 
 #[test]
-fn a_server_that_does_not_confirm_the_pause_is_told_to_go_on_all_the_same() {
+fn unconfirmed_pause_is_ended_after_one_second() {
     let mut conversation = recorded();
     buffer_empty(&mut conversation);
-    conversation.wait(SECOND * 9 / 10);
-    assert_eq!(conversation.said(), [pause(4, true, 1_000)]);
-    conversation.wait(SECOND / 5);
-    assert_eq!(conversation.said(), [pause(5, false, 1_000)]);
+    conversation.advance(SECOND * 9 / 10);
+    assert_eq!(conversation.sent(), [pause(4, true, 1_000)]);
+    conversation.advance(SECOND / 5);
+    assert_eq!(conversation.sent(), [pause(5, false, 1_000)]);
     conversation.status("NetStream.Pause.Notify");
-    assert_eq!(conversation.said(), []);
+    assert_eq!(conversation.sent(), []);
 }
 
 #[test]
-fn what_is_not_wanted_or_not_known_to_be_recorded_is_not_paused() {
+fn disabled_or_possibly_live_stream_is_not_paused() {
     let with = |config: Config| {
         let mut conversation = Conversation::playing(config);
         frame(&mut conversation, 0);
@@ -97,67 +97,67 @@ fn what_is_not_wanted_or_not_known_to_be_recorded_is_not_paused() {
         ..config()
     };
     let mut conversation = with(wanted(Start::LiveElseRecorded));
-    assert_eq!(conversation.said(), []);
+    assert_eq!(conversation.sent(), []);
     let mut metadata = Object::new();
     metadata.push("duration", 0.0);
     conversation.data(&["onMetaData".into(), Value::EcmaArray(metadata.clone())]);
     buffer_empty(&mut conversation);
-    assert_eq!(conversation.said(), []);
+    assert_eq!(conversation.sent(), []);
     metadata.push("duration", 30.0);
     conversation.data(&["onMetaData".into(), Value::EcmaArray(metadata)]);
     buffer_empty(&mut conversation);
-    assert_eq!(conversation.said(), [pause(4, true, 0)]);
+    assert_eq!(conversation.sent(), [pause(4, true, 0)]);
 
-    assert_eq!(with(wanted(Start::Live)).said(), []);
+    assert_eq!(with(wanted(Start::Live)).sent(), []);
     let mut conversation = with(config());
     conversation.user_control(4, 1);
     buffer_empty(&mut conversation);
-    assert_eq!(conversation.said(), []);
+    assert_eq!(conversation.sent(), []);
     let start = Start::At { ms: 0 };
-    assert_eq!(with(wanted(start)).said(), [pause(4, true, 0)]);
+    assert_eq!(with(wanted(start)).sent(), [pause(4, true, 0)]);
 }
 
 #[test]
-fn an_empty_buffer_at_the_end_of_the_stream_is_no_reason_to_pause() {
+fn buffer_empty_after_stream_eof_does_not_pause() {
     let mut conversation = recorded();
     conversation.user_control(1, 1);
     buffer_empty(&mut conversation);
-    assert_eq!(conversation.said(), []);
-    let mut events = conversation.wait(4 * SECOND);
+    assert_eq!(conversation.sent(), []);
+    let mut events = conversation.advance(4 * SECOND);
     assert_eq!(end(events.remove(0)), End::Complete("Stream EOF".into()));
 }
 
 #[test]
-fn silence_is_met_with_one_try_within_its_bound() {
+fn silence_triggers_one_pause_within_the_timeout() {
     let mut conversation = recorded();
-    assert!(conversation.wait(SECOND * 149 / 10).is_empty());
-    assert_eq!(conversation.said(), []);
-    assert!(conversation.wait(SECOND).is_empty());
-    assert_eq!(conversation.said(), [pause(4, true, 1_000)]);
-    assert!(conversation.wait(SECOND).is_empty());
-    assert_eq!(conversation.said(), [pause(5, false, 1_000)]);
-    let mut events = conversation.wait(SECOND * 132 / 10);
+    assert!(conversation.advance(SECOND * 149 / 10).is_empty());
+    assert_eq!(conversation.sent(), []);
+    assert!(conversation.advance(SECOND).is_empty());
+    assert_eq!(conversation.sent(), [pause(4, true, 1_000)]);
+    assert!(conversation.advance(SECOND).is_empty());
+    assert_eq!(conversation.sent(), [pause(5, false, 1_000)]);
+    let mut events = conversation.advance(SECOND * 132 / 10);
     assert_eq!(end(events.remove(0)), End::TimedOut(Timeout::Silence));
-    assert_eq!(conversation.said(), []);
+    assert_eq!(conversation.sent(), []);
 }
 
 #[test]
-fn a_server_that_goes_on_after_silence_can_be_silent_again() {
+fn pause_is_available_again_after_new_media() {
     let mut conversation = recorded();
     for timestamp in [1_040, 1_080, 1_120] {
-        assert!(conversation.wait(SECOND * 16).is_empty());
+        assert!(conversation.advance(SECOND * 16).is_empty());
         conversation.status("NetStream.Pause.Notify");
         frame(&mut conversation, 960);
-        assert!(conversation.wait(SECOND * 16).is_empty());
+        assert!(conversation.advance(SECOND * 16).is_empty());
         frame(&mut conversation, timestamp);
         assert_eq!(frames(conversation.events()), [timestamp]);
     }
-    let calls = conversation.said();
-    assert_eq!(calls.iter().filter_map(Said::call).count(), 6);
+    let calls = conversation.sent();
+    assert_eq!(calls.iter().filter_map(Sent::summary).count(), 6);
 }
 
 #[test]
-fn a_server_that_says_the_same_again_and_again_is_silent() {
+fn server_that_repeats_the_same_frames_is_silent() {
     let mut conversation = recorded();
     buffer_empty(&mut conversation);
     conversation.status("NetStream.Pause.Notify");
@@ -167,15 +167,15 @@ fn a_server_that_says_the_same_again_and_again_is_silent() {
             frame(&mut conversation, timestamp);
         }
         buffer_empty(&mut conversation);
-        events.extend(conversation.wait(SECOND));
+        events.extend(conversation.advance(SECOND));
     }
     assert_eq!(end(events.remove(0)), End::TimedOut(Timeout::Silence));
-    let calls = conversation.said();
-    assert_eq!(calls.iter().filter_map(Said::call).count(), 2);
+    let calls = conversation.sent();
+    assert_eq!(calls.iter().filter_map(Sent::summary).count(), 2);
 }
 
 #[test]
-fn where_any_silence_is_allowed_the_trick_is_tried_once() {
+fn pause_is_tried_once_without_a_silence_timeout() {
     let mut conversation = Conversation::playing(Config {
         pause_unpause: true,
         start: Start::At { ms: 0 },
@@ -183,13 +183,13 @@ fn where_any_silence_is_allowed_the_trick_is_tried_once() {
         ..config()
     });
     frame(&mut conversation, 0);
-    conversation.wait(SECOND * 10_000);
-    let said = conversation.said();
-    assert_eq!(said, [pause(4, true, 0), pause(5, false, 0)]);
+    conversation.advance(SECOND * 10_000);
+    let sent = conversation.sent();
+    assert_eq!(sent, [pause(4, true, 0), pause(5, false, 0)]);
 }
 
 #[test]
-fn a_short_bound_leaves_time_for_the_try() {
+fn pause_and_unpause_fit_into_a_short_timeout() {
     let mut conversation = Conversation::playing(Config {
         pause_unpause: true,
         start: Start::At { ms: 0 },
@@ -197,9 +197,9 @@ fn a_short_bound_leaves_time_for_the_try() {
         ..config()
     });
     frame(&mut conversation, 0);
-    assert_eq!(conversation.wait(SECOND * 99 / 100).len(), 1);
-    let said = conversation.said();
-    assert_eq!(said, [pause(4, true, 0), pause(5, false, 0)]);
-    let mut events = conversation.wait(SECOND / 50);
+    assert_eq!(conversation.advance(SECOND * 99 / 100).len(), 1);
+    let sent = conversation.sent();
+    assert_eq!(sent, [pause(4, true, 0), pause(5, false, 0)]);
+    let mut events = conversation.advance(SECOND / 50);
     assert_eq!(end(events.remove(0)), End::TimedOut(Timeout::Silence));
 }

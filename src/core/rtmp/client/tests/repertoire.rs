@@ -1,43 +1,43 @@
-//! What is said between `connect` and `play`, as the user wants it.
+//! What is sent between `connect` and `play`, as the user wants it.
 
 use super::*;
 
-/// Answers everything up to `play`, and gathers what was said.
-fn said_up_to_play(config: Config) -> Vec<Said> {
-    let mut conversation = Conversation::with(config);
-    let mut said = conversation.said();
+/// Answers everything up to `play`, and gathers what was sent.
+fn sent_up_to_play(config: Config) -> Vec<Sent> {
+    let mut conversation = Conversation::connecting(config);
+    let mut sent = conversation.sent();
     conversation.accept();
-    said.extend(conversation.said());
-    conversation.created(2, 1.0);
-    said.extend(conversation.said());
-    said
+    sent.extend(conversation.sent());
+    conversation.stream_created(2, 1.0);
+    sent.extend(conversation.sent());
+    sent
 }
 
-fn names(said: &[Said]) -> Vec<String> {
-    let calls = said.iter().filter_map(Said::call);
+fn names(sent: &[Sent]) -> Vec<String> {
+    let calls = sent.iter().filter_map(Sent::summary);
     calls
         .map(|call| String::from_utf8_lossy(call.0).into_owned())
         .collect()
 }
 
 /// The arguments of the first call with this name.
-fn arguments(said: &[Said], name: &str) -> Vec<Value> {
-    let call = said.iter().find_map(|said| match said {
-        Said::Command(_, command) if command.name == name => Some(command.arguments.clone()),
+fn arguments(sent: &[Sent], name: &str) -> Vec<Value> {
+    let call = sent.iter().find_map(|sent| match sent {
+        Sent::Command(_, command) if command.name == name => Some(command.arguments.clone()),
         _ => None,
     });
-    call.unwrap_or_else(|| panic!("no {name} among {said:?}"))
+    call.unwrap_or_else(|| panic!("no {name} among {sent:?}"))
 }
 
 #[test]
-fn start_and_length_are_played_in_milliseconds() {
+fn play_sends_start_and_length_in_milliseconds() {
     let play = |start, length_ms| {
         let config = Config {
             start,
             length_ms,
             ..config()
         };
-        arguments(&said_up_to_play(config), "play")
+        arguments(&sent_up_to_play(config), "play")
     };
     let number = Value::Number;
     let at = Start::At { ms: 61_500 };
@@ -62,12 +62,12 @@ fn start_and_length_are_played_in_milliseconds() {
 }
 
 #[test]
-fn a_playlist_of_one_is_set_on_the_stream_before_it_is_played() {
-    let said = said_up_to_play(Config {
+fn playlist_is_set_before_play() {
+    let sent = sent_up_to_play(Config {
         playlist: true,
         ..config()
     });
-    let calls: Vec<_> = said.iter().filter_map(Said::call).collect();
+    let calls: Vec<_> = sent.iter().filter_map(Sent::summary).collect();
     let expected: [(&[u8], f64, u32); 4] = [
         (b"connect", 1.0, 0),
         (b"createStream", 2.0, 0),
@@ -78,14 +78,14 @@ fn a_playlist_of_one_is_set_on_the_stream_before_it_is_played() {
     let mut playlist = Object::new();
     playlist.push("0", "clip");
     assert_eq!(
-        arguments(&said, "set_playlist"),
+        arguments(&sent, "set_playlist"),
         [Value::Null, Value::EcmaArray(playlist)]
     );
 }
 
 #[test]
-fn a_usher_token_is_shown_before_the_stream_is_subscribed_to() {
-    let said = said_up_to_play(Config {
+fn usher_token_is_sent_before_fc_subscribe() {
+    let sent = sent_up_to_play(Config {
         usher_token: Some("{\"channel\":1}".into()),
         ..live()
     });
@@ -96,15 +96,15 @@ fn a_usher_token_is_shown_before_the_stream_is_subscribed_to() {
         "FCSubscribe",
         "play",
     ];
-    assert_eq!(names(&said), expected);
+    assert_eq!(names(&sent), expected);
     assert_eq!(
-        arguments(&said, "NetStream.Authenticate.UsherToken"),
+        arguments(&sent, "NetStream.Authenticate.UsherToken"),
         [Value::Null, "{\"channel\":1}".into()]
     );
 }
 
 #[test]
-fn what_has_to_come_between_is_waited_for() {
+fn steps_between_connect_and_play_disable_pipelining() {
     let some = || Some("x".to_owned());
     let login = config::Login {
         user: "u".into(),
@@ -128,30 +128,30 @@ fn what_has_to_come_between_is_waited_for() {
             ..config()
         },
     ] {
-        let mut conversation = Conversation::with(config);
-        assert_eq!(names(&conversation.said()), ["connect"]);
+        let mut conversation = Conversation::connecting(config);
+        assert_eq!(names(&conversation.sent()), ["connect"]);
         conversation.accept();
-        assert!(!names(&conversation.said()).contains(&"play".to_owned()));
+        assert!(!names(&conversation.sent()).contains(&"play".to_owned()));
     }
 }
 
 #[test]
-fn a_stream_that_is_asked_for_again_is_subscribed_to_again() {
-    let mut conversation = Conversation::with(live());
-    conversation.said();
+fn repeated_create_stream_repeats_fc_subscribe() {
+    let mut conversation = Conversation::connecting(live());
+    conversation.sent();
     conversation.accept();
-    conversation.wait(SECOND * 21 / 10);
-    let said = conversation.said();
-    assert_eq!(names(&said), ["createStream", "FCSubscribe"]);
+    conversation.advance(SECOND * 21 / 10);
+    let sent = conversation.sent();
+    assert_eq!(names(&sent), ["createStream", "FCSubscribe"]);
 }
 
 #[test]
-fn without_enhanced_rtmp_connect_says_what_rtmpdump_says() {
-    let said = said_up_to_play(Config {
+fn connect_without_enhanced_rtmp_equals_that_of_rtmpdump() {
+    let sent = sent_up_to_play(Config {
         enhanced: false,
         ..config()
     });
-    let connect = arguments(&said, "connect");
+    let connect = arguments(&sent, "connect");
     let object = connect[0].as_object().unwrap();
     let members: Vec<String> = object.iter().map(|(name, _)| name.to_string()).collect();
     let expected = [
@@ -169,25 +169,25 @@ fn without_enhanced_rtmp_connect_says_what_rtmpdump_says() {
 }
 
 #[test]
-fn a_playpath_may_be_of_any_length() {
+fn playpath_may_have_any_length() {
     for length in [10_000, 65_535, 65_536, 200_000] {
         let playpath = "p".repeat(length);
-        let said = said_up_to_play(Config {
+        let sent = sent_up_to_play(Config {
             playpath: playpath.clone(),
             subscribe: Some(playpath.clone()),
             playlist: true,
             ..config()
         });
         let playpath = Value::from(playpath.as_str());
-        assert_eq!(arguments(&said, "play")[1], playpath, "{length}");
-        assert_eq!(arguments(&said, "FCSubscribe")[1], playpath, "{length}");
-        let playlist = &arguments(&said, "set_playlist")[1];
+        assert_eq!(arguments(&sent, "play")[1], playpath, "{length}");
+        assert_eq!(arguments(&sent, "FCSubscribe")[1], playpath, "{length}");
+        let playlist = &arguments(&sent, "set_playlist")[1];
         assert_eq!(playlist.member("0"), Some(&playpath), "{length}");
     }
 }
 
 #[test]
-fn secrets_are_not_printed() {
+fn debug_output_hides_secrets() {
     let secret = || "hush".to_owned();
     let config = Config {
         connect: Connect {

@@ -3,18 +3,18 @@
 use super::*;
 
 #[test]
-fn everything_follows_the_handshake_without_waiting() {
-    let mut conversation = Conversation::with(config());
-    let said = conversation.said();
-    let calls: Vec<_> = said.iter().filter_map(Said::call).collect();
+fn all_commands_follow_the_handshake_immediately() {
+    let mut conversation = Conversation::connecting(config());
+    let sent = conversation.sent();
+    let calls: Vec<_> = sent.iter().filter_map(Sent::summary).collect();
     let expected: [(&[u8], f64, u32); 3] = [
         (b"connect", 1.0, 0),
         (b"createStream", 2.0, 0),
         (b"play", 3.0, 1),
     ];
     assert_eq!(calls, expected);
-    assert_eq!(said[3..], [Said::buffer_length(1, 3_000)]);
-    let Said::Command(_, play) = &said[2] else {
+    assert_eq!(sent[3..], [Sent::buffer_length(1, 3_000)]);
+    let Sent::Command(_, play) = &sent[2] else {
         unreachable!()
     };
     assert_eq!(
@@ -24,8 +24,8 @@ fn everything_follows_the_handshake_without_waiting() {
 }
 
 #[test]
-fn connect_says_what_we_are_and_can_do() {
-    let mut conversation = Conversation::with(Config {
+fn connect_announces_identity_and_capabilities() {
+    let mut conversation = Conversation::connecting(Config {
         connect: Connect {
             swf_url: Some("http://page.example/player.swf".into()),
             page_url: Some("http://page.example/".into()),
@@ -34,8 +34,8 @@ fn connect_says_what_we_are_and_can_do() {
         },
         ..config()
     });
-    let said = conversation.said();
-    let Said::Command(0, connect) = &said[0] else {
+    let sent = conversation.sent();
+    let Sent::Command(0, connect) = &sent[0] else {
         unreachable!()
     };
     let object = connect.arguments[0].as_object().unwrap();
@@ -62,97 +62,100 @@ fn connect_says_what_we_are_and_can_do() {
 }
 
 #[test]
-fn without_pipelining_each_call_waits_for_the_answer_before() {
-    let mut conversation = Conversation::with(Config {
+fn without_pipelining_each_command_waits_for_the_previous_answer() {
+    let mut conversation = Conversation::connecting(Config {
         pipelining: false,
         ..config()
     });
-    assert_eq!(conversation.said().len(), 1);
+    assert_eq!(conversation.sent().len(), 1);
     conversation.accept();
-    let said = conversation.said();
-    assert_eq!(said[0].call(), Some((&b"createStream"[..], 2.0, 0)));
-    assert_eq!(said.len(), 1);
-    conversation.created(2, 7.0);
-    let said = conversation.said();
-    assert_eq!(said[0].call(), Some((&b"play"[..], 3.0, 7)));
-    assert_eq!(said[1..], [Said::buffer_length(7, 3_000)]);
+    let sent = conversation.sent();
+    assert_eq!(sent[0].summary(), Some((&b"createStream"[..], 2.0, 0)));
+    assert_eq!(sent.len(), 1);
+    conversation.stream_created(2, 7.0);
+    let sent = conversation.sent();
+    assert_eq!(sent[0].summary(), Some((&b"play"[..], 3.0, 7)));
+    assert_eq!(sent[1..], [Sent::buffer_length(7, 3_000)]);
 }
 
 #[test]
-fn a_live_stream_is_subscribed_to_and_nothing_else_is_taken_for_it() {
-    let mut conversation = Conversation::with(live());
-    let said = conversation.said();
-    let names: Vec<_> = said
+fn live_stream_sends_fc_subscribe_and_live_only_start() {
+    let mut conversation = Conversation::connecting(live());
+    let sent = conversation.sent();
+    let names: Vec<_> = sent
         .iter()
-        .filter_map(Said::call)
+        .filter_map(Sent::summary)
         .map(|call| call.0)
         .collect();
     let expected: [&[u8]; 4] = [b"connect", b"createStream", b"FCSubscribe", b"play"];
     assert_eq!(names, expected);
-    let Said::Command(_, play) = &said[3] else {
+    let Sent::Command(_, play) = &sent[3] else {
         unreachable!()
     };
     assert_eq!(play.arguments[2], Value::Number(-1000.0));
 }
 
 #[test]
-fn another_stream_id_than_1_is_played_on_after_the_guess_is_deleted() {
-    let mut conversation = Conversation::with(config());
-    conversation.said();
+fn unexpected_stream_id_deletes_the_guess_and_plays_again() {
+    let mut conversation = Conversation::connecting(config());
+    conversation.sent();
     conversation.accept();
-    conversation.created(2, 4.0);
-    let said = conversation.said();
-    assert_eq!(said[0], Said::Command(0, Command::delete_stream(1)));
-    assert_eq!(said[1].call(), Some((&b"play"[..], 4.0, 4)));
-    assert_eq!(said[2], Said::buffer_length(4, 3_000));
+    conversation.stream_created(2, 4.0);
+    let sent = conversation.sent();
+    assert_eq!(sent[0], Sent::Command(0, Command::delete_stream(1)));
+    assert_eq!(sent[1].summary(), Some((&b"play"[..], 4.0, 4)));
+    assert_eq!(sent[2], Sent::buffer_length(4, 3_000));
 }
 
 #[test]
-fn another_stream_id_does_not_matter_once_media_has_come() {
-    let mut conversation = Conversation::with(config());
-    conversation.said();
+fn unexpected_stream_id_is_ignored_once_media_arrived() {
+    let mut conversation = Conversation::connecting(config());
+    conversation.sent();
     conversation.accept();
     conversation.send(Kind::AUDIO, 1, 0, &[0x2F, 1]);
-    conversation.created(2, 4.0);
-    assert_eq!(conversation.said(), []);
+    conversation.stream_created(2, 4.0);
+    assert_eq!(conversation.sent(), []);
 }
 
 #[test]
-fn an_early_create_stream_that_is_dropped_is_sent_again_after_2_seconds() {
-    let mut conversation = Conversation::with(config());
-    conversation.said();
+fn unanswered_early_create_stream_is_sent_again_after_2_seconds() {
+    let mut conversation = Conversation::connecting(config());
+    conversation.sent();
     conversation.accept();
-    conversation.wait(SECOND * 19 / 10);
-    assert_eq!(conversation.said(), []);
-    conversation.wait(SECOND / 5);
-    let said = conversation.said();
-    assert_eq!(said[0].call(), Some((&b"createStream"[..], 4.0, 0)));
-    conversation.created(4, 1.0);
-    assert_eq!(conversation.said()[0].call(), Some((&b"play"[..], 5.0, 1)));
+    conversation.advance(SECOND * 19 / 10);
+    assert_eq!(conversation.sent(), []);
+    conversation.advance(SECOND / 5);
+    let sent = conversation.sent();
+    assert_eq!(sent[0].summary(), Some((&b"createStream"[..], 4.0, 0)));
+    conversation.stream_created(4, 1.0);
+    assert_eq!(
+        conversation.sent()[0].summary(),
+        Some((&b"play"[..], 5.0, 1))
+    );
 }
 
 #[test]
-fn an_early_create_stream_that_is_refused_is_sent_again_once_connected() {
-    let mut conversation = Conversation::with(config());
-    conversation.said();
-    conversation.call(answer("_error", 2.0, vec![Value::Null]));
-    assert_eq!(conversation.said(), []);
+fn refused_early_create_stream_is_sent_again_after_connect() {
+    let mut conversation = Conversation::connecting(config());
+    conversation.sent();
+    conversation.command(answer("_error", 2.0, vec![Value::Null]));
+    assert_eq!(conversation.sent(), []);
     conversation.accept();
-    let said = conversation.said();
-    assert_eq!(said[0].call(), Some((&b"createStream"[..], 4.0, 0)));
+    let sent = conversation.sent();
+    assert_eq!(sent[0].summary(), Some((&b"createStream"[..], 4.0, 0)));
 }
 
 #[test]
-fn a_result_with_a_strange_transaction_id_still_connects() {
-    let mut conversation = Conversation::with(config());
+fn connect_result_with_a_wrong_transaction_id_is_accepted() {
+    let mut conversation = Conversation::connecting(config());
     let info = info("status", "NetConnection.Connect.Success");
-    conversation.call(answer("_result", 0.0, vec![Value::Null, info]));
+    conversation.command(answer("_result", 0.0, vec![Value::Null, info]));
     assert!(matches!(conversation.only_event(), Event::Connected));
 }
 
 #[test]
-fn commands_of_the_amf3_type_are_understood() {
-    let mut conversation = Conversation::with(config());
+fn amf3_commands_are_decoded() {
+    let mut conversation = Conversation::connecting(config());
     let info = info("status", "NetConnection.Connect.Success");
     let mut body = vec![0];
     answer("_result", 1.0, vec![Value::Null, info]).write(&mut body);
@@ -161,37 +164,37 @@ fn commands_of_the_amf3_type_are_understood() {
 }
 
 #[test]
-fn once_media_comes_no_answer_to_create_stream_is_needed() {
-    let mut conversation = Conversation::with(config());
+fn media_makes_the_create_stream_answer_optional() {
+    let mut conversation = Conversation::connecting(config());
     conversation.accept();
     for second in 0..20 {
         conversation.send(Kind::VIDEO, 1, second * 1_000, &[0x27, 1]);
-        for event in conversation.wait(SECOND) {
+        for event in conversation.advance(SECOND) {
             assert!(!matches!(event, Event::Ended(_)), "{event:?}");
         }
     }
-    let calls = conversation.said();
-    let calls = calls.iter().filter_map(Said::call);
+    let calls = conversation.sent();
+    let calls = calls.iter().filter_map(Sent::summary);
     assert_eq!(calls.filter(|call| call.0 == b"createStream").count(), 1);
-    conversation.call(answer("_error", 2.0, vec![Value::Null]));
-    assert_eq!(conversation.said(), []);
+    conversation.command(answer("_error", 2.0, vec![Value::Null]));
+    assert_eq!(conversation.sent(), []);
 }
 
 #[test]
-fn a_stream_that_is_created_before_the_connection_is_accepted_is_played_once() {
-    let mut conversation = Conversation::with(config());
-    conversation.said();
-    conversation.created(2, 1.0);
+fn create_stream_answer_before_connect_result_plays_once() {
+    let mut conversation = Conversation::connecting(config());
+    conversation.sent();
+    conversation.stream_created(2, 1.0);
     conversation.accept();
-    assert_eq!(conversation.said(), []);
-    conversation.wait(3 * SECOND);
-    assert_eq!(conversation.said(), []);
+    assert_eq!(conversation.sent(), []);
+    conversation.advance(3 * SECOND);
+    assert_eq!(conversation.sent(), []);
 }
 
 #[test]
-fn media_is_not_waited_for_without_end_where_the_stream_was_created_first() {
-    let mut conversation = Conversation::with(config());
-    conversation.created(2, 1.0);
+fn create_stream_answer_before_connect_result_starts_the_first_media_timeout() {
+    let mut conversation = Conversation::connecting(config());
+    conversation.stream_created(2, 1.0);
     conversation.accept();
     assert!(matches!(conversation.only_event(), Event::Connected));
     let first_media = conversation.now + 30 * SECOND;
@@ -199,10 +202,10 @@ fn media_is_not_waited_for_without_end_where_the_stream_was_created_first() {
 }
 
 #[test]
-fn leaving_deletes_the_stream_on_message_stream_0() {
+fn close_sends_delete_stream_on_message_stream_0() {
     let mut conversation = Conversation::playing(config());
     conversation.client.close();
-    let said = conversation.said();
-    assert_eq!(said, [Said::Command(0, Command::delete_stream(1))]);
+    let sent = conversation.sent();
+    assert_eq!(sent, [Sent::Command(0, Command::delete_stream(1))]);
     assert_eq!(conversation.client.poll_timeout(), None);
 }

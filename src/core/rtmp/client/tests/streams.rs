@@ -4,9 +4,9 @@ use super::*;
 
 #[test]
 fn media_before_play_start_is_kept() {
-    let mut conversation = Conversation::with(config());
+    let mut conversation = Conversation::connecting(config());
     conversation.accept();
-    conversation.created(2, 1.0);
+    conversation.stream_created(2, 1.0);
     conversation.send(Kind::AUDIO, 1, 7, &[0xAF, 0, 0x11, 0x90]);
     conversation.status("NetStream.Play.Start");
     let mut events = conversation.events();
@@ -18,7 +18,7 @@ fn media_before_play_start_is_kept() {
 }
 
 #[test]
-fn media_comes_on_any_message_stream() {
+fn media_is_accepted_on_any_message_stream() {
     let mut conversation = Conversation::playing(config());
     conversation.send(Kind::VIDEO, 0, 40, &[0x17, 1]);
     assert_eq!(
@@ -28,7 +28,7 @@ fn media_comes_on_any_message_stream() {
 }
 
 #[test]
-fn metadata_is_told_apart_and_freed_from_the_publishers_wrapping() {
+fn metadata_is_recognized_with_and_without_set_data_frame() {
     let mut members = Object::new();
     members.push("width", Value::Number(16.0));
     let metadata = Value::EcmaArray(members);
@@ -51,7 +51,7 @@ fn metadata_is_told_apart_and_freed_from_the_publishers_wrapping() {
 }
 
 #[test]
-fn other_script_data_is_kept_to_the_letter() {
+fn other_script_data_is_passed_on_unchanged() {
     let cue: [Value; 2] = ["onCuePoint".into(), info("x", "y")];
     let body = encoded(&cue);
     let mut conversation = Conversation::playing(config());
@@ -72,7 +72,7 @@ fn other_script_data_is_kept_to_the_letter() {
 }
 
 #[test]
-fn chatter_and_what_does_not_decode_are_no_media() {
+fn notifications_and_undecodable_data_are_not_media() {
     let mut conversation = Conversation::playing(config());
     conversation.data(&["|RtmpSampleAccess".into(), true.into(), true.into()]);
     conversation.data(&["@clearDataFrame".into(), "onMetaData".into()]);
@@ -87,7 +87,7 @@ fn chatter_and_what_does_not_decode_are_no_media() {
 }
 
 #[test]
-fn an_aggregate_is_its_parts() {
+fn aggregate_is_split_into_its_messages() {
     #[rustfmt::skip]
     let body = [
         8, 0, 0, 2, 0, 0, 100, 0, 0, 0, 0, 0x72, 1, 0, 0, 0, 13,
@@ -104,7 +104,7 @@ fn an_aggregate_is_its_parts() {
 }
 
 #[test]
-fn a_big_aggregate_is_handed_out_part_by_part() {
+fn large_aggregate_is_split_one_message_per_event() {
     let part = [8, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 11];
     let mut conversation = Conversation::playing(config());
     conversation.send(Kind::AGGREGATE, 1, 0, &part.repeat(10_000));
@@ -118,7 +118,7 @@ fn a_big_aggregate_is_handed_out_part_by_part() {
 }
 
 #[test]
-fn data_of_the_amf3_type_without_its_selector_is_understood() {
+fn amf3_data_without_selector_is_decoded() {
     let metadata = encoded(&["onMetaData".into(), info("a", "b")]);
     let mut conversation = Conversation::playing(config());
     conversation.send(Kind::DATA_AMF3, 1, 0, &metadata);
@@ -126,7 +126,7 @@ fn data_of_the_amf3_type_without_its_selector_is_understood() {
 }
 
 #[test]
-fn a_stream_that_begins_again_is_a_restart() {
+fn stream_begin_after_eof_is_a_restart() {
     let mut conversation = Conversation::playing(live());
     conversation.send(Kind::VIDEO, 1, 500_000, &[0x17, 1]);
     conversation.user_control(1, 1);
@@ -139,21 +139,21 @@ fn a_stream_that_begins_again_is_a_restart() {
 }
 
 #[test]
-fn the_buffer_that_is_announced_grows_with_what_has_arrived() {
+fn announced_buffer_length_grows_with_received_media() {
     let mut conversation = Conversation::playing(config());
     for timestamp in [0, 500, 1_000, 1_500, 2_000, 2_500, 3_000] {
         conversation.send(Kind::VIDEO, 1, timestamp, &[0x27, 1]);
     }
-    let announced = [Said::buffer_length(1, 4_500), Said::buffer_length(1, 6_000)];
-    assert_eq!(conversation.said(), announced);
+    let announced = [Sent::buffer_length(1, 4_500), Sent::buffer_length(1, 6_000)];
+    assert_eq!(conversation.sent(), announced);
 }
 
 #[test]
-fn the_servers_bytes_may_be_cut_anywhere() {
+fn server_bytes_may_be_split_anywhere() {
     let script = || {
-        let mut conversation = Conversation::with(config());
+        let mut conversation = Conversation::connecting(config());
         conversation.accept();
-        conversation.created(2, 1.0);
+        conversation.stream_created(2, 1.0);
         conversation.status("NetStream.Play.Start");
         conversation.data(&["onMetaData".into(), info("a", "b")]);
         conversation.send(Kind::VIDEO, 1, 0, &[0x17; 300]);

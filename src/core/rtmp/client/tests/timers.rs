@@ -11,64 +11,67 @@ fn timed_out(events: Vec<Event>) -> Vec<Timeout> {
 }
 
 #[test]
-fn a_silent_server_times_out_at_every_step() {
-    let mut conversation = Conversation::begun(config());
-    assert_eq!(timed_out(conversation.wait(SECOND * 99 / 10)), []);
-    assert_eq!(timed_out(conversation.wait(SECOND)), [Timeout::Handshake]);
-
-    let mut conversation = Conversation::with(config());
+fn silence_times_out_in_every_state() {
+    let mut conversation = Conversation::start(config());
+    assert_eq!(timed_out(conversation.advance(SECOND * 99 / 10)), []);
     assert_eq!(
-        timed_out(conversation.wait(10 * SECOND)),
+        timed_out(conversation.advance(SECOND)),
+        [Timeout::Handshake]
+    );
+
+    let mut conversation = Conversation::connecting(config());
+    assert_eq!(
+        timed_out(conversation.advance(10 * SECOND)),
         [Timeout::Connect]
     );
 
-    let mut conversation = Conversation::with(config());
+    let mut conversation = Conversation::connecting(config());
     conversation.accept();
     assert_eq!(
-        timed_out(conversation.wait(12 * SECOND)),
+        timed_out(conversation.advance(12 * SECOND)),
         [Timeout::CreateStream]
     );
 
     let mut conversation = Conversation::playing(config());
     assert_eq!(
-        timed_out(conversation.wait(30 * SECOND)),
+        timed_out(conversation.advance(30 * SECOND)),
         [Timeout::FirstMedia]
     );
 
     let mut conversation = Conversation::playing(config());
     conversation.send(Kind::VIDEO, 1, 0, &[0x17, 1]);
     assert_eq!(
-        timed_out(conversation.wait(30 * SECOND)),
+        timed_out(conversation.advance(30 * SECOND)),
         [Timeout::Silence]
     );
 }
 
 #[test]
-fn neither_pings_nor_empty_messages_are_media() {
+fn pings_and_empty_messages_do_not_extend_the_silence_timeout() {
     let mut conversation = Conversation::playing(live());
     conversation.send(Kind::VIDEO, 1, 0, &[0x17, 1]);
     let mut events = Vec::new();
     for _ in 0..6 {
         conversation.send(Kind::USER_CONTROL, 0, 0, &[0, 6, 0, 0, 0, 1]);
         conversation.send(Kind::AUDIO, 1, 0, &[]);
-        events.extend(conversation.wait(5 * SECOND));
+        events.extend(conversation.advance(5 * SECOND));
     }
     assert_eq!(timed_out(events), [Timeout::Silence]);
 }
 
 #[test]
-fn a_server_that_starts_and_starts_is_not_waited_for_any_longer() {
+fn repeated_play_start_does_not_extend_the_first_media_timeout() {
     let mut conversation = Conversation::playing(config());
     let mut events = Vec::new();
     for _ in 0..30 {
         conversation.status("NetStream.Play.Start");
-        events.extend(conversation.wait(SECOND));
+        events.extend(conversation.advance(SECOND));
     }
     assert_eq!(timed_out(events), [Timeout::FirstMedia]);
 }
 
 #[test]
-fn a_large_message_on_a_slow_line_is_no_silence() {
+fn large_message_on_a_slow_connection_is_not_silence() {
     for has_media in [false, true] {
         let mut conversation = Conversation::playing(config());
         if has_media {
@@ -81,14 +84,14 @@ fn a_large_message_on_a_slow_line_is_no_silence() {
         while !line.is_empty() {
             let piece = line.split_to(line.len().min(20_000));
             conversation.to_client.unsplit(piece);
-            events.extend(conversation.wait(20 * SECOND));
+            events.extend(conversation.advance(20 * SECOND));
         }
         assert_eq!(timed_out(events), []);
     }
 }
 
 #[test]
-fn a_message_that_drips_is_silence() {
+fn trickling_message_counts_as_silence() {
     let mut conversation = Conversation::playing(config());
     conversation.send(Kind::VIDEO, 1, 0, &[0x17; 200_000]);
     let mut line = conversation.to_client.split();
@@ -96,40 +99,46 @@ fn a_message_that_drips_is_silence() {
     for _ in 0..40 {
         let piece = line.split_to(100);
         conversation.to_client.unsplit(piece);
-        events.extend(conversation.wait(SECOND));
+        events.extend(conversation.advance(SECOND));
     }
     assert_eq!(timed_out(events), [Timeout::FirstMedia]);
 }
 
 #[test]
-fn waits_begin_anew_after_a_pause_of_our_own() {
+fn media_timeouts_restart_after_the_client_stopped_reading() {
     let mut conversation = Conversation::playing(config());
     conversation.send(Kind::VIDEO, 1, 0, &[0x17, 1]);
-    conversation.wait(20 * SECOND);
+    conversation.advance(20 * SECOND);
     conversation.client.restart_media_timeouts(conversation.now);
-    assert_eq!(timed_out(conversation.wait(29 * SECOND)), []);
-    assert_eq!(timed_out(conversation.wait(SECOND)), [Timeout::Silence]);
+    assert_eq!(timed_out(conversation.advance(29 * SECOND)), []);
+    assert_eq!(timed_out(conversation.advance(SECOND)), [Timeout::Silence]);
 }
 
 #[test]
-fn a_bound_of_the_users_own_holds_for_each_wait_and_none_waits_for_ever() {
+fn user_timeout_applies_to_every_state_and_none_waits_forever() {
     let bounded = |bound| Config {
         timeouts: Timeouts::all(bound),
         ..config()
     };
-    let mut conversation = Conversation::with(bounded(Some(3 * SECOND)));
-    assert_eq!(timed_out(conversation.wait(3 * SECOND)), [Timeout::Connect]);
+    let mut conversation = Conversation::connecting(bounded(Some(3 * SECOND)));
+    assert_eq!(
+        timed_out(conversation.advance(3 * SECOND)),
+        [Timeout::Connect]
+    );
     for seconds in 1..=3 {
         let bound = seconds * SECOND;
-        let mut conversation = Conversation::with(bounded(Some(bound)));
+        let mut conversation = Conversation::connecting(bounded(Some(bound)));
         conversation.accept();
-        assert_eq!(timed_out(conversation.wait(bound)), [Timeout::CreateStream]);
+        assert_eq!(
+            timed_out(conversation.advance(bound)),
+            [Timeout::CreateStream]
+        );
     }
     let mut conversation = Conversation::playing(bounded(Some(3 * SECOND)));
     assert_eq!(
-        timed_out(conversation.wait(3 * SECOND)),
+        timed_out(conversation.advance(3 * SECOND)),
         [Timeout::FirstMedia]
     );
     let mut conversation = Conversation::playing(bounded(None));
-    assert_eq!(timed_out(conversation.wait(10_000 * SECOND)), []);
+    assert_eq!(timed_out(conversation.advance(10_000 * SECOND)), []);
 }
