@@ -1,4 +1,4 @@
-//! What a session is to do, decided before it begins.
+//! The configuration of a session, complete before the session starts.
 
 use std::{fmt, time::Duration};
 
@@ -9,47 +9,48 @@ pub use crate::core::rtmp::{
     handshake::encryption::Encryption,
 };
 
-/// Everything that [`Client`](super::Client) needs to know to play one stream. Its `Debug` leaves out
-/// whatever may be secret.
+/// All that [`Client`](super::Client) needs to play one stream. `Debug` omits values that may be
+/// secret.
 #[derive(Clone)]
 pub struct Config {
-    /// What `connect` says.
+    /// The content of `connect`.
     pub connect: Connect,
-    /// The stream's name, as `play` sends it.
+    /// The playpath: the stream name as sent in `play`.
     pub playpath: String,
-    /// Where playing starts.
+    /// The start position.
     pub start: Start,
-    /// How much of the stream is asked for, in milliseconds; all of it where nothing is said. Many
-    /// servers do not care.
+    /// The requested length in milliseconds; `None` requests all of the stream. Many servers ignore
+    /// it.
     pub length_ms: Option<u32>,
-    /// Whether the stream is announced as a playlist of one before it is played.
+    /// Whether a playlist with this one stream is set before `play`.
     pub playlist: bool,
-    /// The name to announce with `FCSubscribe`, which CDNs want before live playing.
+    /// The name to send with `FCSubscribe`, which CDNs require before live playback.
     pub subscribe: Option<String>,
-    /// The key to the token that Wowza wants deciphered.
+    /// The key for Wowza's secure token.
     pub secure_token: Option<String>,
     /// The token to send with `NetStream.Authenticate.UsherToken`.
     pub usher_token: Option<String>,
-    /// Who we are, for servers that ask (`authmod=adobe`, `authmod=llnw`).
+    /// User name and password, for servers that request a login (`authmod=adobe`, `authmod=llnw`).
     pub login: Option<Login>,
-    /// The player's hash and size, for servers that ask for proof of the player.
+    /// Hash and size of the player, for servers that request SWF verification.
     pub swf_proof: Option<SwfProof>,
-    /// The buffer that is announced to the server.
+    /// How the buffer length is chosen.
     pub buffer: BufferLength,
-    /// Whether a server that has filled the buffer of a recorded stream is made to go on at once, by
-    /// a pause and its end.
+    /// Whether pause/unpause is used on a recorded stream if the server has filled the buffer and
+    /// stops sending.
     pub pause_unpause: bool,
-    /// Whether `connect` says that we understand Enhanced RTMP.
+    /// Whether `connect` announces Enhanced RTMP.
     pub enhanced: bool,
-    /// Which handshake is offered.
+    /// The handshake to offer.
     pub handshake: handshake::Mode,
     /// Whether the session is encrypted.
     pub encryption: Encryption,
-    /// Whether `createStream` and `play` follow `connect` without waiting for answers.
+    /// Whether `createStream` and `play` are sent together with `connect`, without waiting for
+    /// answers.
     pub pipelining: bool,
-    /// How long another publisher is waited for when one has left; not at all where it is 0.
+    /// How long the client waits for another publisher after one has left; 0 means not at all.
     pub republish_wait: Duration,
-    /// How long each answer is waited for.
+    /// The limits on waiting for the server.
     pub timeouts: Timeouts,
 }
 
@@ -65,22 +66,22 @@ impl fmt::Debug for Config {
     }
 }
 
-/// How the buffer that we announce is chosen (RTMP 7.1.7, Set Buffer Length).
+/// How the buffer length is chosen (RTMP 7.1.7, Set Buffer Length).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BufferLength {
-    /// A few seconds more than has arrived, announced anew as media comes in.
+    /// A few seconds more than has been received, repeated as media arrives.
     Growing,
-    /// One announcement.
+    /// One fixed value.
     Fixed {
-        /// The buffer in milliseconds.
+        /// The buffer length in milliseconds.
         ms: u32,
     },
 }
 
-/// The longest that is waited for each answer. `None` waits for ever.
+/// Limits on waiting for the server. `None` waits forever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
-    /// For the three parts of the server's handshake.
+    /// For S0, S1 and S2 to arrive.
     pub handshake: Option<Duration>,
     /// For the answer to each command.
     pub command: Option<Duration>,
@@ -91,13 +92,13 @@ pub struct Timeouts {
 }
 
 impl Timeouts {
-    /// The same bound for every wait.
-    pub fn all(bound: Option<Duration>) -> Self {
+    /// Returns the same limit for every wait.
+    pub fn all(limit: Option<Duration>) -> Self {
         Self {
-            handshake: bound,
-            command: bound,
-            first_media: bound,
-            silence: bound,
+            handshake: limit,
+            command: limit,
+            first_media: limit,
+            silence: limit,
         }
     }
 }

@@ -1,19 +1,19 @@
-//! The encryption of a session, on the bytes that wait at either end.
+//! Encryption of a session, applied in place to the inbox and the outgoing bytes.
 
 use crate::core::rtmp::handshake::encryption::Ciphers;
 
-/// How far each direction of an encrypted session is.
+/// The ciphers of an encrypted session and their positions in both buffers.
 #[derive(Debug)]
 pub(super) struct SessionCipher {
     ciphers: Ciphers,
-    /// Bytes at the front of the inbox that are decrypted already.
+    /// Number of bytes at the front of the inbox that are already decrypted.
     decrypted: usize,
-    /// Bytes at the front of what is to be sent that go as they are.
+    /// Number of bytes at the front of the outgoing bytes that are sent unencrypted: C2.
     clear: usize,
 }
 
 impl SessionCipher {
-    /// Encrypts all that comes behind `clear` bytes which are still to be sent.
+    /// Encrypts everything after the first `clear` outgoing bytes.
     pub(super) fn new(ciphers: Ciphers, clear: usize) -> Self {
         Self {
             ciphers,
@@ -22,19 +22,20 @@ impl SessionCipher {
         }
     }
 
-    /// Decrypts in place what has come since [`SessionCipher::keep`].
+    /// Decrypts in place the bytes that arrived since the last call of
+    /// [`SessionCipher::set_decrypted_len`].
     pub(super) fn decrypt_new(&mut self, inbox: &mut [u8]) {
         let fresh = inbox.get_mut(self.decrypted..).unwrap_or_default();
         self.ciphers.incoming.apply(fresh);
         self.decrypted = inbox.len();
     }
 
-    /// So many bytes are left of what was decrypted.
+    /// Records that `left` decrypted bytes remain in the inbox.
     pub(super) fn set_decrypted_len(&mut self, left: usize) {
         self.decrypted = left;
     }
 
-    /// Encrypts in place what is to be sent now.
+    /// Encrypts the outgoing bytes in place.
     pub(super) fn encrypt_pending(&mut self, outgoing: &mut [u8]) {
         let pending = outgoing.get_mut(self.clear..).unwrap_or_default();
         self.ciphers.outgoing.apply(pending);

@@ -1,4 +1,4 @@
-//! What a session tells.
+//! Events that a session reports.
 
 use super::Timeout;
 use crate::core::{
@@ -11,58 +11,59 @@ use crate::core::{
     },
 };
 
-/// What happened in the session.
+/// An event of the session.
 #[derive(Debug)]
 pub enum Event {
-    /// The server accepted the connection.
+    /// The server has accepted `connect`.
     Connected,
-    /// The server says that media is coming.
+    /// The server has announced media (`NetStream.Play.Start`).
     Started,
-    /// The server says that the stream is a recorded one.
+    /// The server has announced a recorded stream (Stream Is Recorded).
     Recorded,
-    /// The stream's `onMetaData`.
+    /// The `onMetaData` of the stream.
     Metadata {
-        /// What it says.
+        /// The members of the metadata.
         members: Object,
-        /// The whole script data, as it belongs into an FLV tag. To be given back with
+        /// The complete script data in the format of an FLV tag body. Return it with
         /// [`Client::recycle`](super::Client::recycle).
         payload: Payload,
     },
-    /// The stream was over and begins again, on a clock of its own.
+    /// The stream had ended and starts again with a new clock.
     Restarted,
     /// An audio, video or data message. Its payload is the body of an FLV tag (RTMP 7.1).
     Media {
-        /// The message. Give its payload back with [`Client::recycle`](super::Client::recycle).
+        /// The message. Return its payload with [`Client::recycle`](super::Client::recycle).
         message: Message,
         /// The facts of the payload.
         info: FrameInfo,
     },
-    /// The server sends us elsewhere. The session is over.
+    /// The server redirects the client. The session is over.
     Redirected(Redirect),
-    /// The server wants a login, and takes it on a new connection only. The session is over.
+    /// The server requires a login, which needs a new connection. The session is over.
     Reconnect {
-        /// What that connection's `connect` has to say.
+        /// The `connect` of the new connection.
         connect: Box<Connect>,
     },
     /// The session is over.
     Ended(End),
 }
 
-/// How a session ended, by a word of the server or by its silence.
+/// How a session ended: by a message from the server or by a timeout. The texts are the server's
+/// own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
-    /// The stream was sent to its end, says the server.
+    /// The server reports that it has sent the stream up to its end.
     Complete(String),
-    /// The publisher has left, says the server.
+    /// The server reports that the publisher has left.
     Unpublished(String),
-    /// The server closes the session, and says so.
+    /// The server announces that it closes the session.
     Closed(String),
-    /// There is no such stream.
+    /// The stream does not exist.
     NotFound(String),
-    /// The server will not let us play.
+    /// The server refuses to play the stream.
     Refused(String),
-    /// An error of the server's while media was coming.
+    /// The server reported an error after media had arrived.
     Failed(String),
-    /// Nothing came in time.
+    /// The server did not send what the state requires in time.
     TimedOut(Timeout),
 }

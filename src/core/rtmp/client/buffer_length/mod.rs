@@ -1,25 +1,25 @@
-//! The buffer that we announce.
+//! The buffer length that the client announces.
 //!
-//! A server sends a recorded stream that far ahead of real time, which began with the first media.
-//! Ask for hours, as other clients do, and nginx-rtmp drops without a word what its queue of 256
-//! messages cannot hold; ask for a few seconds more than has arrived, again and again, and
-//! everything comes at the same speed.
+//! A server sends a recorded stream up to the buffer length ahead of real time, counted from the
+//! first media. A player that announces hours, as other clients do, loses data on nginx-rtmp: it
+//! silently drops what exceeds its queue of 256 messages. An announcement a few seconds ahead of
+//! the received media, repeated as media arrives, gets the complete stream at the same speed.
 
 use std::time::{Duration, Instant};
 
 use super::config::BufferLength;
 use crate::core::rtmp::message::Timestamp;
 
-/// Chooses each announcement from what has arrived.
+/// Chooses the buffer length to announce from the media that has arrived.
 #[derive(Debug)]
 pub(super) struct BufferLengthControl {
     policy: Policy,
     first: Option<(Timestamp, Instant)>,
-    /// The announcement before the last, and the last.
+    /// The last two announcements, the older one first.
     sent: [Option<Sent>; 2],
 }
 
-/// An announcement that went out: how much media had arrived, and when.
+/// A sent announcement: how much media had arrived, and when.
 #[derive(Debug, Clone, Copy)]
 struct Sent {
     arrived_ms: u32,
@@ -32,17 +32,18 @@ enum Policy {
     Once { ms: u32 },
 }
 
-/// A buffer length to send.
+/// A buffer length to announce.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Announcement {
-    /// Milliseconds.
+    /// The buffer length in milliseconds.
     pub(super) ms: u32,
-    /// Whether growing announcements were given up, since they bring nothing.
+    /// Whether growing announcements end with this one because they have no effect.
     pub(super) gave_up_growing: bool,
 }
 
 impl BufferLengthControl {
-    /// A live stream comes at the pace at which it is made: one announcement says all.
+    /// Creates the control for one stream. A live stream arrives at the pace of its publisher, so a
+    /// single announcement is enough.
     pub(super) fn new(buffer: BufferLength, is_live: bool) -> Self {
         Self {
             policy: match buffer {
@@ -55,7 +56,7 @@ impl BufferLengthControl {
         }
     }
 
-    /// What goes out with `play`.
+    /// Returns the buffer length to announce with `play`.
     pub(super) fn initial_ms(&self) -> u32 {
         match self.policy {
             Policy::Growing => AHEAD_MS,
@@ -63,7 +64,7 @@ impl BufferLengthControl {
         }
     }
 
-    /// Takes note of media; perhaps it is time for another announcement.
+    /// Records a frame. Returns an announcement if one is due.
     pub(super) fn record_media(
         &mut self,
         now: Instant,
@@ -93,7 +94,8 @@ impl BufferLengthControl {
             return None;
         }
         self.sent = [Some(last), Some(now)];
-        // The first seconds come at once everywhere; it is what follows that was asked for.
+        // The first buffer arrives at once from every server, so only the pace after the last
+        // announcement shows its effect.
         if before_last.is_some_and(|before_last| is_real_time(before_last, now)) {
             self.policy = Policy::Once { ms: EVERYTHING_MS };
             return Some(Announcement {
@@ -108,7 +110,8 @@ impl BufferLengthControl {
     }
 }
 
-/// What a player's buffer would hold that has played since the first media came, and a little more.
+/// Returns the content of a player's buffer that has been playing since the first media arrived,
+/// plus the margin.
 fn length_ms(arrived_ms: u32, playing: Duration) -> u32 {
     let played_ms = u32::try_from(playing.as_millis()).unwrap_or(u32::MAX);
     arrived_ms
@@ -116,9 +119,9 @@ fn length_ms(arrived_ms: u32, playing: Duration) -> u32 {
         .saturating_add(AHEAD_MS)
 }
 
-/// Whether media came at the pace at which it plays, give or take a tenth: a server that keeps to
-/// its clock. Where it comes slower than that the line is slow, and a larger buffer would only fill
-/// queues.
+/// Returns true if media arrived at play speed ±10 %: the server follows its clock and ignores the
+/// announcements. Media that arrives more slowly indicates a slow connection, where a larger buffer
+/// length would only fill queues.
 fn is_real_time(from: Sent, to: Sent) -> bool {
     let media_ms = u128::from(to.arrived_ms.saturating_sub(from.arrived_ms));
     let elapsed_ms = to.at.saturating_duration_since(from.at).as_millis();
@@ -126,16 +129,18 @@ fn is_real_time(from: Sent, to: Sent) -> bool {
     (media_ms.saturating_sub(tenth_ms)..=media_ms.saturating_add(tenth_ms)).contains(&elapsed_ms)
 }
 
-/// How far ahead of what has arrived is asked for: some 220 messages of video and audio.
+/// Margin ahead of the received media: about 220 audio and video messages, which fit the 256
+/// messages of nginx-rtmp.
 const AHEAD_MS: u32 = 3_000;
 
-/// Media between two announcements.
+/// Received media between two announcements.
 const STEP_MS: u32 = 1_250;
 
-/// A step this long is no media but another clock: configuration at 0, then frames from hours on.
+/// A step larger than this is a clock change, for example sequence headers at 0 before frames at
+/// hours.
 const JUMP_MS: u32 = 30_000;
 
-/// Ten hours: what rtmpdump asks for, and old servers know.
+/// Ten hours, the value that rtmpdump announces and that old servers expect.
 const EVERYTHING_MS: u32 = 36_000_000;
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 use super::*;
 
-/// Feeds media every 250 ms of stream time, `pace` times as fast as it plays.
+/// Records media every 250 ms of stream time, at `pace` times the play speed.
 fn announcements(
     buffer: BufferLength,
     is_live: bool,
@@ -25,7 +25,7 @@ fn buffer_length_stays_three_seconds_ahead_of_received_media() {
         .iter()
         .map(|announcement| announcement.ms)
         .collect();
-    // What has played by then is not in the buffer any more: an eighth of what has arrived.
+    // One eighth of the received media has been played and is no longer in the buffer.
     assert_eq!(lengths[..3], [4_094, 5_188, 6_282]);
     assert!(
         announced

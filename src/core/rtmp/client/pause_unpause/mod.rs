@@ -1,9 +1,14 @@
-//! The buffer trick: a pause and its end.
+//! Pause/unpause: makes a server send the next buffer of a recorded stream at once.
 //!
-//! Flash Media Server sends a recorded stream up to the buffer that was announced, says Buffer Empty
-//! (31) and waits until a player would have played it. A pause makes it forget that, and its end makes
-//! it send another buffer's worth, from the keyframe before the position that we name. What we have
-//! of that already is left out here, track by track: no frame is lost, and none comes twice.
+//! Flash Media Server sends a recorded stream up to the announced buffer length, reports Buffer
+//! Empty (user control event 31), and waits until a player would have played that much. A `pause`
+//! resets this state, and the following unpause makes the server send another buffer, starting at
+//! the keyframe before the position that the client names.
+//!
+//! The server therefore repeats media. This module drops the repetition track by track, so that no
+//! frame is lost or duplicated: a frame before the latest timestamp of its track is a repetition,
+//! and frames at the latest timestamp are compared by fingerprint, because several frames of a
+//! track may share it.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -12,13 +17,13 @@ use crate::core::{
     rtmp::message::{Kind, Message, Timestamp},
 };
 
-/// The trick's state, and how far each track has come.
+/// The state of pause/unpause and the progress of each track.
 #[derive(Debug)]
 pub(super) struct PauseUnpause {
     is_enabled: bool,
     is_recorded: bool,
     state: State,
-    /// How often it was begun since something new has come.
+    /// Number of tries since the last new frame.
     tries: u32,
     audio: Track,
     video: Track,
@@ -28,44 +33,47 @@ pub(super) struct PauseUnpause {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Idle,
-    /// The server has been told to pause.
+    /// `pause` was sent; the server has not confirmed it.
     Pausing {
         at: Timestamp,
     },
-    /// The server has been told to go on, and nothing new has come yet.
+    /// The unpause was sent; no new frame has arrived.
     Resuming,
 }
 
-/// What a message is to the recording.
+/// Whether a message is new to the recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Novelty {
     New,
-    /// It has come before. That the server is on its way to what is new shows that it is alive.
+    /// The message repeats an earlier one. A repetition that advances towards new frames shows that
+    /// the server is alive.
     Repeated {
         is_progress: bool,
     },
 }
 
-/// One kind of messages.
+/// The progress of one track.
 #[derive(Debug, Default)]
 struct Track {
     /// The latest timestamp of a frame.
     latest: Option<Timestamp>,
-    /// Which messages had that timestamp.
+    /// The messages with that timestamp.
     at_latest: Vec<Fingerprint>,
     sequence_header: Option<Fingerprint>,
-    /// Those of `at_latest` that may still come again; none where nothing can.
+    /// The messages of `at_latest` that the server may still repeat; `None` if no repetition is
+    /// expected.
     expected_repeats: Option<Vec<Fingerprint>>,
-    /// The latest timestamp of what has come again.
+    /// The latest timestamp of a repeated frame.
     latest_repeat: Option<Timestamp>,
 }
 
-/// What tells messages of the same timestamp apart.
+/// A hash that distinguishes messages with the same timestamp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Fingerprint(u64);
 
 impl PauseUnpause {
-    /// `is_recorded` where that is known beforehand: a live stream would lose what comes meanwhile.
+    /// `is_recorded` is true if the stream is known to be recorded in advance. A live stream is
+    /// never paused, because it would lose the media of the pause.
     pub(super) fn new(is_enabled: bool, is_recorded: bool) -> Self {
         Self {
             is_enabled,
@@ -78,17 +86,17 @@ impl PauseUnpause {
         }
     }
 
-    /// The stream turns out to be a recorded one.
+    /// Records that the stream is recorded.
     pub(super) fn set_recorded(&mut self) {
         self.is_recorded = true;
     }
 
-    /// Whether it has not been tried since something new has come.
+    /// Returns true if pause/unpause is possible and was not tried since the last new frame.
     pub(super) fn is_first_try_available(&self) -> bool {
         self.tries == 0 && self.next_position().is_some()
     }
 
-    /// Begins, where it can: the position at which the server is to pause.
+    /// Starts a pause if possible. Returns the position at which the server must pause.
     pub(super) fn pause(&mut self) -> Option<Timestamp> {
         let at = self.next_position()?;
         self.state = State::Pausing { at };
@@ -96,7 +104,8 @@ impl PauseUnpause {
         Some(at)
     }
 
-    /// The server has paused: the position from which it is to go on.
+    /// Ends the pause. Returns the position from which the server must continue, or `None` if no
+    /// pause was started.
     pub(super) fn unpause(&mut self) -> Option<Timestamp> {
         let State::Pausing { at } = self.state else {
             return None;
@@ -109,17 +118,18 @@ impl PauseUnpause {
         Some(at)
     }
 
-    /// Whether the server has been told to pause and not yet to go on.
+    /// Returns true between the pause and the unpause.
     pub(super) fn is_pausing(&self) -> bool {
         matches!(self.state, State::Pausing { .. })
     }
 
-    /// Whether a stream that begins now is the one that was paused.
+    /// Returns true from the pause until the next new frame. A Stream Begin in this time belongs to
+    /// the paused stream.
     pub(super) fn is_active(&self) -> bool {
         self.state != State::Idle
     }
 
-    /// Tells whether `message` is new, or has come before the trick already.
+    /// Decides whether `message` is new or repeats an earlier one.
     pub(super) fn classify(&mut self, message: &Message, info: FrameInfo) -> Novelty {
         if !self.is_enabled {
             return Novelty::New;
@@ -132,7 +142,8 @@ impl PauseUnpause {
             Kind::VIDEO => &mut self.video,
             _ => &mut self.data,
         };
-        // Script data has timestamps that do not count; only its place in the stream does.
+        // Servers send script data with timestamps that do not count, so after the repetition any
+        // script data is new.
         if message.kind == Kind::DATA && !is_resuming {
             track.expected_repeats = None;
         }
@@ -157,14 +168,15 @@ impl PauseUnpause {
         Novelty::New
     }
 
-    /// What comes has a clock of its own.
+    /// Discards all progress: the following media has a new clock.
     pub(super) fn restart(&mut self) {
         *self = Self::new(self.is_enabled, self.is_recorded);
     }
 
-    /// What both tracks have in full, first. Where that brings nothing new the buffer is shorter than
-    /// the distance between the tracks, and the one that is behind may be over: then what one track
-    /// has.
+    /// Returns the position for the next pause. The first try names the earlier track, because the
+    /// server then sends everything that either track lacks. If that brings nothing new, the buffer
+    /// is shorter than the distance between the tracks, or the earlier track has ended; the second
+    /// try names the later track.
     fn next_position(&self) -> Option<Timestamp> {
         if !self.is_enabled || !self.is_recorded || self.is_pausing() {
             return None;
@@ -177,7 +189,8 @@ impl PauseUnpause {
         }
     }
 
-    /// How far the tracks have come. One that is long over does not count.
+    /// Returns the latest timestamps of audio and video, the earlier one first. A track that ended
+    /// long ago does not count.
     fn positions(&self) -> Option<(Timestamp, Timestamp)> {
         let either = self.audio.latest.or(self.video.latest)?;
         let audio = self.audio.latest.unwrap_or(either);
@@ -214,7 +227,8 @@ impl Track {
         true
     }
 
-    /// Whether this is one of those of the latest moment that may come again.
+    /// Returns true, once, for each message at the latest timestamp that the server was expected to
+    /// repeat.
     fn take_expected_repeat(&mut self, message: Fingerprint) -> bool {
         let Some(expected_repeats) = &mut self.expected_repeats else {
             return false;
@@ -226,7 +240,7 @@ impl Track {
         index.is_some()
     }
 
-    /// Takes note of a frame that comes again; tells whether it is nearer to what is new.
+    /// Records a repeated frame. Returns true if it is closer to new frames than all before it.
     fn record_repeat(&mut self, timestamp: Timestamp) -> bool {
         let step_ms = self
             .latest_repeat
@@ -234,13 +248,14 @@ impl Track {
         match step_ms {
             1.. => self.latest_repeat = Some(timestamp),
             0 => {}
-            // The server goes back once more, and everything may come once more.
+            // The server has moved back once more and may repeat all messages once more.
             _ => self.expected_repeats = Some(self.at_latest.clone()),
         }
         step_ms > 0
     }
 
-    /// Whether a step back is more than the server's going back to a keyframe, or than disorder.
+    /// Returns true if a step back is larger than reordering, or than the distance to the previous
+    /// keyframe while repetition is expected.
     fn is_clock_change(&self, step_ms: i32) -> bool {
         let usual_ms = match self.expected_repeats {
             Some(_) => MAX_REWIND_MS,
@@ -256,7 +271,7 @@ impl Track {
     }
 }
 
-/// Length, beginning and end: frames of the same moment differ there.
+/// Hashes the length, the start and the end of a body, where frames with the same timestamp differ.
 fn fingerprint(body: &[u8]) -> Fingerprint {
     let mut hasher = DefaultHasher::new();
     body.len().hash(&mut hasher);
@@ -268,20 +283,21 @@ fn fingerprint(body: &[u8]) -> Fingerprint {
     Fingerprint(hasher.finish())
 }
 
-/// How far one track may be behind the other and still be waited for: more than servers interleave.
+/// Largest lag of one track behind the other that still counts: more than servers interleave.
 const MAX_LAG_MS: i32 = 5_000;
 
-/// How far before the position that we named a server may begin: the longest time between keyframes.
-/// What is further back is another clock.
+/// Largest distance between the named position and the keyframe at which a server may restart: the
+/// longest usual keyframe interval. A larger step back is a clock change.
 const MAX_REWIND_MS: i32 = 60_000;
 
-/// How far back a track may step without another clock.
+/// Largest step back of a track that is reordering and not a clock change.
 const MAX_DISORDER_MS: i32 = 1_000;
 
-/// Messages of the same track and moment that are told apart: several tracks in one.
+/// Largest number of messages with the same track and timestamp that are distinguished: multitrack
+/// streams have several.
 const MAX_AT_ONCE: usize = 64;
 
-/// Bytes at either end of a message that go into its fingerprint.
+/// Number of bytes at either end of a message that enter its fingerprint.
 const FINGERPRINT_BYTES: usize = 64;
 
 #[cfg(test)]

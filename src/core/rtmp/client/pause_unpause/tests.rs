@@ -16,12 +16,12 @@ fn message(kind: Kind, at_ms: u32, body: &[u8]) -> Message {
     }
 }
 
-/// A frame of H.264 whose last byte is `name`.
+/// An H.264 frame whose last byte is `name`.
 fn video(at_ms: u32, name: u8) -> Message {
     message(Kind::VIDEO, at_ms, &[0x27, 1, 0, 0, 0, 0, 0, 0, 1, name])
 }
 
-/// A frame of AAC whose last byte is `name`.
+/// An AAC frame whose last byte is `name`.
 fn audio(at_ms: u32, name: u8) -> Message {
     message(Kind::AUDIO, at_ms, &[0xAF, 1, name])
 }
@@ -43,7 +43,8 @@ fn is_new(pause_unpause: &mut PauseUnpause, message: &Message) -> bool {
     classify(pause_unpause, message) == Novelty::New
 }
 
-/// A recorded stream of which these have come, paused and resumed; and where.
+/// Pauses and unpauses a recorded stream after the messages `before`. Returns the state and the
+/// position.
 fn resumed(before: &[Message]) -> (PauseUnpause, u32) {
     let mut pause_unpause = PauseUnpause::new(true, true);
     for message in before {

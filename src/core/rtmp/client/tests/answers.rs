@@ -1,4 +1,4 @@
-//! What servers ask for, and get.
+//! Requests from servers and the answers of the client.
 
 use super::*;
 

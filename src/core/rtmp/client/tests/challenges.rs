@@ -1,4 +1,4 @@
-//! What servers want to know before they let us play.
+//! Challenges that servers issue before `play`.
 
 use super::*;
 use crate::core::rtmp::client::config::Login;
@@ -24,12 +24,12 @@ fn refusal(description: &str) -> Command {
     answer("_error", 1.0, vec![Value::Null, Value::Object(info)])
 }
 
-/// The connect that the refusal leads to.
+/// Rejects `connect` with `description` and returns the `connect` of the new connection.
 fn reconnected(mut conversation: Conversation, description: &str) -> Connect {
     conversation.command(refusal(description));
     conversation.command(answer("close", 0.0, vec![Value::Null]));
     let Event::Reconnect { connect } = conversation.only_event() else {
-        panic!("no new connection");
+        panic!("no reconnect requested");
     };
     assert_eq!(conversation.client.poll_timeout(), None);
     *connect

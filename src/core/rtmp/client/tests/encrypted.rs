@@ -1,4 +1,4 @@
-//! Sessions that are encrypted.
+//! Encrypted sessions.
 
 use rand::{SeedableRng, rngs::StdRng};
 
@@ -12,7 +12,7 @@ use crate::core::rtmp::{
     },
 };
 
-/// The server's side of the encryption.
+/// The server side of the encryption.
 struct Server {
     ciphers: Ciphers,
     s1_digest: [u8; 32],
@@ -20,8 +20,8 @@ struct Server {
 }
 
 impl Server {
-    /// A server, and a conversation in which its handshake is under way. All that it has to say behind
-    /// that is still to be encrypted, all that the client says still to be decrypted.
+    /// Returns a server and a conversation whose handshake reply is ready to be received. The test
+    /// must encrypt all later bytes to the client, and decrypt those from it.
     fn start(seed: u64) -> (Self, Conversation) {
         let mut conversation = Conversation::start(Config {
             encryption: Encryption::Required,
@@ -53,12 +53,12 @@ impl Server {
         (server, conversation)
     }
 
-    /// Encrypts all that is on its way to the client.
+    /// Encrypts all bytes to the client.
     fn encrypt(&mut self, conversation: &mut Conversation) {
         self.ciphers.outgoing.apply(&mut conversation.to_client);
     }
 
-    /// C2, and what the client sent behind it.
+    /// Returns C2 and the messages after it.
     fn receive_clear(&mut self, conversation: &mut Conversation) -> (Block, Vec<Sent>) {
         conversation.events();
         let c2 = conversation.to_server.split_to(Block::LEN);
@@ -116,7 +116,7 @@ fn received_bytes_are_decrypted_once_for_any_split() {
             }
         }
         let expected: Vec<u8> = (0..20).collect();
-        assert_eq!(payloads, expected, "in pieces of {size}");
+        assert_eq!(payloads, expected, "in pieces of {size} bytes");
     }
 }
 
@@ -131,7 +131,7 @@ fn bytes_in_the_same_read_as_s2_are_decrypted() {
     assert!(matches!(conversation.only_event(), Event::Connected));
 }
 
-/// One server in 256 is such a one: the first was sought for.
+/// One server key in 256 gives such a secret; 182 is the first seed.
 #[test]
 fn keys_may_differ_if_the_secret_starts_with_zero() {
     for (seed, is_in_doubt) in [(181, false), (182, true)] {
@@ -146,10 +146,10 @@ fn keys_may_differ_if_the_secret_starts_with_zero() {
 fn swf_verification_uses_the_end_of_s1() {
     let (mut server, mut conversation) = Server::start(5);
     conversation.events();
-    // With its type, and without one as some servers ask.
+    // With the verification type, and without one, as some servers send it.
     conversation.send(Kind::USER_CONTROL, 0, 0, &[0, 26, 1]);
     conversation.send(Kind::USER_CONTROL, 0, 0, &[0, 26]);
-    // Another type.
+    // An unknown type.
     conversation.send(Kind::USER_CONTROL, 0, 0, &[0, 26, 2]);
     server.encrypt(&mut conversation);
     let (_, sent) = server.receive_clear(&mut conversation);

@@ -1,4 +1,4 @@
-//! How sessions end by a word of the server.
+//! Sessions that end with a message from the server.
 
 use super::*;
 
@@ -202,7 +202,7 @@ fn no_event_follows_the_end() {
     assert!(conversation.advance(100 * SECOND).is_empty());
 }
 
-/// A live stream that is played, with a frame that has come.
+/// Plays a live stream with a republish wait and one received frame.
 fn awaiting_republish() -> Conversation {
     let mut conversation = Conversation::playing(Config {
         republish_wait: SECOND * 10,
@@ -254,7 +254,7 @@ fn returning_publisher_restarts_the_stream() {
         sign(&mut conversation);
         assert!(matches!(conversation.events()[0], Event::Restarted));
         assert!(conversation.client.pending_end().is_none());
-        // From here on it is silence that ends it.
+        // From now on, silence ends the session.
         let events = conversation.advance(SECOND * 31);
         let end = events.into_iter().map(end).next_back();
         assert_eq!(end, Some(End::TimedOut(Timeout::Silence)));

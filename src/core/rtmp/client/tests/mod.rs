@@ -1,4 +1,4 @@
-//! Sessions as conversations with a scripted server, on a clock that only the test moves.
+//! Sessions as conversations with a scripted server. Time only advances when a test advances it.
 
 mod answers;
 mod challenges;
@@ -25,7 +25,7 @@ use crate::core::{
     },
 };
 
-/// A session, the server that it talks to, and the time.
+/// A client, the scripted server and the current time.
 struct Conversation {
     client: Client,
     now: Instant,
@@ -36,7 +36,7 @@ struct Conversation {
 }
 
 impl Conversation {
-    /// Begins with nothing sent.
+    /// Starts a session. Nothing has been sent.
     fn start(config: Config) -> Self {
         let now = Instant::now();
         let mut rng = StdRng::seed_from_u64(1);
@@ -50,7 +50,7 @@ impl Conversation {
         }
     }
 
-    /// Begins with the plain handshake done.
+    /// Starts a session and completes the plain handshake.
     fn connecting(config: Config) -> Self {
         let mut conversation = Self::start(config);
         let mut c0_c1 = BytesMut::new();
@@ -65,7 +65,7 @@ impl Conversation {
         conversation
     }
 
-    /// Begins with everything sent and answered, up to Play.Start.
+    /// Starts a session and answers everything up to Play.Start.
     fn playing(config: Config) -> Self {
         let mut conversation = Self::connecting(config);
         conversation.accept();
@@ -77,7 +77,7 @@ impl Conversation {
         conversation
     }
 
-    /// Lets the client receive, and gathers what it says and sends.
+    /// Lets the client receive and transmit. Returns its events.
     fn events(&mut self) -> Vec<Event> {
         let mut events = Vec::new();
         loop {
@@ -101,7 +101,7 @@ impl Conversation {
         events.remove(0)
     }
 
-    /// What the client has sent, message by message.
+    /// Returns the messages that the client has sent.
     fn sent(&mut self) -> Vec<Sent> {
         self.events();
         let mut sent = Vec::new();
@@ -165,7 +165,7 @@ impl Conversation {
         self.send(Kind::USER_CONTROL, 0, 0, &payload);
     }
 
-    /// Lets time pass, deadline by deadline.
+    /// Advances the time, deadline by deadline.
     fn advance(&mut self, duration: Duration) -> Vec<Event> {
         let end = self.now + duration;
         let mut events = self.events();
@@ -179,7 +179,7 @@ impl Conversation {
     }
 }
 
-/// A message of the client's, as the server understands it.
+/// A message from the client, decoded by the server.
 #[derive(Debug, PartialEq)]
 enum Sent {
     Command(u32, Command),
@@ -202,7 +202,7 @@ impl Sent {
         Self::Control(Kind::USER_CONTROL, payload)
     }
 
-    /// Name, transaction id and message stream.
+    /// Returns name, transaction id and message stream id of a command.
     fn summary(&self) -> Option<(&[u8], f64, u32)> {
         match self {
             Self::Command(stream, command) => {
@@ -290,7 +290,7 @@ fn encoded(values: &[Value]) -> Vec<u8> {
 fn end(event: Event) -> End {
     match event {
         Event::Ended(end) => end,
-        event => panic!("no end: {event:?}"),
+        event => panic!("not an end: {event:?}"),
     }
 }
 
@@ -299,7 +299,7 @@ fn media(event: Event) -> (Kind, u32, Vec<u8>) {
         Event::Media { message, .. } => {
             (message.kind, message.timestamp.0, message.payload.to_vec())
         }
-        event => panic!("no media: {event:?}"),
+        event => panic!("not media: {event:?}"),
     }
 }
 

@@ -1,8 +1,8 @@
-//! The buffer trick: a pause and its end, to have another buffer's worth.
+//! Pause/unpause.
 
 use super::*;
 
-/// A session that has come to the end of a recorded stream's first buffer.
+/// Plays a recorded stream up to the end of the first buffer.
 fn recorded() -> Conversation {
     let mut conversation = Conversation::playing(Config {
         pause_unpause: true,
@@ -30,7 +30,7 @@ fn buffer_empty(conversation: &mut Conversation) {
     conversation.user_control(31, 1);
 }
 
-/// The timestamps of the frames that come out.
+/// Returns the timestamps of the media events.
 fn frames(events: Vec<Event>) -> Vec<u32> {
     let frames = events.into_iter().map(media);
     frames.map(|(_, timestamp, _)| timestamp).collect()

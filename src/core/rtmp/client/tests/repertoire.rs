@@ -1,8 +1,8 @@
-//! What is sent between `connect` and `play`, as the user wants it.
+//! Commands between `connect` and `play`, as configured by the user.
 
 use super::*;
 
-/// Answers everything up to `play`, and gathers what was sent.
+/// Answers everything up to `play`. Returns the messages of the client.
 fn sent_up_to_play(config: Config) -> Vec<Sent> {
     let mut conversation = Conversation::connecting(config);
     let mut sent = conversation.sent();
@@ -20,7 +20,7 @@ fn names(sent: &[Sent]) -> Vec<String> {
         .collect()
 }
 
-/// The arguments of the first call with this name.
+/// Returns the arguments of the first command with this name.
 fn arguments(sent: &[Sent], name: &str) -> Vec<Value> {
     let call = sent.iter().find_map(|sent| match sent {
         Sent::Command(_, command) if command.name == name => Some(command.arguments.clone()),

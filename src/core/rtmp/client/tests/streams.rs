@@ -1,4 +1,4 @@
-//! Media, metadata, and what is neither.
+//! Media, metadata and other data messages.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! How sessions end by silence.
+//! Sessions that end with a timeout.
 
 use super::*;
 
