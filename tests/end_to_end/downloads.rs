@@ -13,12 +13,12 @@ use crate::{
 };
 
 #[test]
-fn a_recorded_stream_is_whole() {
+fn recorded_stream_is_complete() {
     assert_whole(Config::serving(recorded()), &[]);
 }
 
 #[test]
-fn it_is_whole_whatever_the_chunk_size() {
+fn any_chunk_size_gives_a_complete_file() {
     for chunk_size in [1, 127, 128, 65_536, 0x7FFF_FFFF] {
         let config = Config::serving(recorded());
         assert_whole(
@@ -32,7 +32,7 @@ fn it_is_whole_whatever_the_chunk_size() {
 }
 
 #[test]
-fn it_is_whole_after_any_handshake() {
+fn any_handshake_gives_a_complete_file() {
     for (handshake, option, c2) in [
         (Handshake::Plain, "auto", C2::Echo),
         (Handshake::Plain, "plain", C2::Echo),
@@ -58,7 +58,7 @@ fn it_is_whole_after_any_handshake() {
 }
 
 #[test]
-fn a_server_that_hangs_up_on_a_digest_gets_a_plain_handshake() {
+fn closed_digest_handshake_is_retried_as_plain() {
     let config = Config::serving(recorded());
     let handshake = Handshake::ClosesOnDigest;
     let server = assert_whole(
@@ -73,7 +73,7 @@ fn a_server_that_hangs_up_on_a_digest_gets_a_plain_handshake() {
 }
 
 #[test]
-fn media_on_message_stream_0_is_ours() {
+fn media_on_message_stream_0_is_recorded() {
     assert_whole(
         Config {
             media_stream_id: Some(0),
@@ -85,7 +85,7 @@ fn media_on_message_stream_0_is_ours() {
 }
 
 #[test]
-fn chunk_streams_of_two_and_three_bytes_are_read() {
+fn long_chunk_stream_ids_are_read() {
     for media_chunk_stream in [64, 318, 400, 65_000] {
         let config = Config::serving(recorded());
         assert_whole(
@@ -99,7 +99,7 @@ fn chunk_streams_of_two_and_three_bytes_are_read() {
 }
 
 #[test]
-fn aggregates_are_taken_apart() {
+fn aggregate_messages_are_split_into_tags() {
     assert_whole(
         Config {
             tags_per_aggregate: 7,
@@ -110,7 +110,7 @@ fn aggregates_are_taken_apart() {
 }
 
 #[test]
-fn messages_of_types_15_and_17_are_read() {
+fn amf3_message_types_are_read() {
     assert_whole(
         Config {
             sends_amf3: true,
@@ -121,7 +121,7 @@ fn messages_of_types_15_and_17_are_read() {
 }
 
 #[test]
-fn media_before_play_start_is_kept() {
+fn media_before_play_start_is_recorded() {
     assert_whole(
         Config {
             tags_before_start: 10,
@@ -132,7 +132,7 @@ fn media_before_play_start_is_kept() {
 }
 
 #[test]
-fn a_small_window_is_acknowledged() {
+fn small_window_is_acknowledged() {
     let server = assert_whole(
         Config {
             window: 4096,
@@ -157,7 +157,7 @@ fn pings_are_answered() {
 }
 
 #[test]
-fn commands_follow_each_other_without_waiting() {
+fn commands_are_pipelined() {
     let server = assert_whole(Config::serving(recorded()), &[]);
     let client = server.only_client();
     assert_eq!(client.names()[..3], ["connect", "createStream", "play"]);
@@ -169,7 +169,7 @@ fn commands_follow_each_other_without_waiting() {
 }
 
 #[test]
-fn a_server_that_does_not_expect_that_gets_them_again() {
+fn dropped_pipelined_commands_are_sent_again() {
     at_once(
         [Pipelining::Dropped, Pipelining::DroppedAfterC1],
         |pipelining| {
@@ -186,7 +186,7 @@ fn a_server_that_does_not_expect_that_gets_them_again() {
 }
 
 #[test]
-fn pipelining_can_be_switched_off() {
+fn no_pipelining_waits_for_each_answer() {
     let config = Config::serving(recorded());
     let pipelining = Pipelining::Refused;
     assert_whole(
@@ -199,7 +199,7 @@ fn pipelining_can_be_switched_off() {
 }
 
 #[test]
-fn another_stream_id_than_1_is_played() {
+fn message_stream_ids_other_than_1_are_played() {
     for stream_id in [5, 4_000_000] {
         assert_whole(
             Config {
@@ -212,7 +212,7 @@ fn another_stream_id_than_1_is_played() {
 }
 
 #[test]
-fn a_redirect_is_followed() {
+fn redirects_are_followed() {
     let target = Server::start(Config::serving(recorded()));
     let application = target.url("").trim_end_matches('/').to_owned();
     for connect in [
@@ -236,7 +236,7 @@ fn a_redirect_is_followed() {
 }
 
 #[test]
-fn redirects_in_a_circle_come_to_an_end() {
+fn redirect_loop_ends_after_five_hops() {
     let server = Server::start(Config {
         connect: OnConnect::RedirectToItself,
         ..Config::default()
@@ -247,7 +247,7 @@ fn redirects_in_a_circle_come_to_an_end() {
 }
 
 #[test]
-fn a_rejection_is_told_in_the_servers_words() {
+fn rejection_shows_the_escaped_server_text() {
     let server = Server::start(Config {
         connect: OnConnect::Reject {
             code: "NetConnection.Connect.InvalidApp",
@@ -265,7 +265,7 @@ fn a_rejection_is_told_in_the_servers_words() {
 }
 
 #[test]
-fn a_stream_that_is_not_there() {
+fn missing_stream_ends_with_the_matching_word() {
     let cases = [
         (OnMissing::StreamNotFound, "not-found"),
         (OnMissing::Silence, "stalled"),
@@ -284,7 +284,7 @@ fn a_stream_that_is_not_there() {
 }
 
 #[test]
-fn silence_at_every_step_ends_in_time() {
+fn silence_at_every_step_times_out() {
     let pings = FaultAction::PingsOnly(Duration::from_millis(100));
     let cases = [
         (Step::Handshake, FaultAction::Silence, 3, "no-connection"),
@@ -312,7 +312,7 @@ fn silence_at_every_step_ends_in_time() {
 }
 
 #[test]
-fn a_stream_that_stalls_keeps_what_came() {
+fn stalled_stream_keeps_the_received_media() {
     let pings = FaultAction::PingsOnly(Duration::from_millis(100));
     let cases = [
         (FaultPoint::Byte(25_000), FaultAction::Silence),
@@ -325,7 +325,7 @@ fn a_stream_that_stalls_keeps_what_came() {
 }
 
 #[test]
-fn a_stream_that_is_cut_keeps_what_came() {
+fn cut_stream_keeps_the_received_media() {
     for stream in [recorded(), live()] {
         assert_broken(
             stream.clone(),
@@ -360,7 +360,7 @@ fn a_stream_that_is_cut_keeps_what_came() {
 }
 
 #[test]
-fn a_connection_closed_at_the_end_is_closed() {
+fn close_at_the_announced_end_is_closed() {
     let stream = recorded().ending(&[EndSignal::Fin]);
     let server = Server::start(Config::serving(stream));
     let download = download(&server.url("clip"), &[]);
@@ -369,7 +369,7 @@ fn a_connection_closed_at_the_end_is_closed() {
 }
 
 #[test]
-fn every_way_to_end_a_live_stream() {
+fn every_live_end_signal_has_its_ending() {
     for (end, code, word) in [
         (&[EndSignal::UnpublishNotify][..], 0, "unpublished"),
         (
@@ -395,7 +395,7 @@ fn every_way_to_end_a_live_stream() {
 
 /// Some servers send it in the middle of a session too: only silence makes it an end.
 #[test]
-fn stream_eof_alone_ends_a_live_stream() {
+fn stream_eof_then_silence_ends_a_live_stream() {
     let stream = live().ending(&[EndSignal::StreamEof]);
     let server = Server::start(Config::serving(stream));
     let download = download(&server.url("clip"), &["-v"]);
@@ -404,7 +404,7 @@ fn stream_eof_alone_ends_a_live_stream() {
 }
 
 #[test]
-fn a_late_join_starts_at_0() {
+fn late_join_starts_at_time_0() {
     for clock_ms in [900_000, 0x00FF_FFFF, 0x7FFF_FF00, 0xFFFF_FF00] {
         let stream = Stream::live_joined(Clip::sample(), clock_ms, 1100);
         let server = Server::start(Config::serving(stream.paced(Pace::Unbounded)));
@@ -428,7 +428,7 @@ fn a_late_join_starts_at_0() {
 
 #[test]
 #[cfg(unix)]
-fn a_signal_finishes_the_file() {
+fn signal_finishes_the_file() {
     for (stream, options, code) in [(live(), &["-v"][..], 0), (recorded(), &[], 2)] {
         let stream = stream.paced(Pace::Speed(1.0));
         let server = Server::start(Config::serving(stream));

@@ -19,7 +19,7 @@ use crate::{
 };
 
 #[test]
-fn stop_is_held_to_by_ourselves() {
+fn stop_ends_a_server_that_sends_more() {
     // The test server sends all there is, whatever length it is asked for.
     let server = Server::start(Config::serving(recorded()));
     for (options, ms) in [
@@ -45,7 +45,7 @@ fn stop_is_held_to_by_ourselves() {
 }
 
 #[test]
-fn a_part_that_ends_before_it_begins_is_complete() {
+fn empty_requested_range_is_complete() {
     let download = download("rtmp://127.0.0.1:1/a/b", &["-A", "5", "-B", "3"]);
     assert_eq!(download.finished.code(), Some(0));
     assert!(
@@ -58,7 +58,7 @@ fn a_part_that_ends_before_it_begins_is_complete() {
 }
 
 #[test]
-fn the_other_splits_are_tried_in_turn() {
+fn other_candidates_are_tried_in_turn() {
     let peer = ScriptedPeer::start(|peer, number| match number {
         0 => {
             peer.accept_plain_handshake();
@@ -96,7 +96,7 @@ fn the_other_splits_are_tried_in_turn() {
 }
 
 #[test]
-fn what_was_tried_is_told_in_the_end() {
+fn tried_candidates_are_listed_at_the_end() {
     let server = Server::start(Config::default());
     let url = format!("rtmp://127.0.0.1:{}/a/b/c/d", server.port());
     let download = download(&url, &[]);
@@ -112,7 +112,7 @@ fn what_was_tried_is_told_in_the_end() {
 }
 
 #[test]
-fn a_chosen_split_is_the_only_one() {
+fn given_app_or_playpath_disables_other_candidates() {
     for options in [&["-a", "a/b"][..], &["-y", "c/d"]] {
         let server = Server::start(Config::default());
         let url = format!("rtmp://127.0.0.1:{}/a/b/c/d", server.port());
@@ -122,7 +122,7 @@ fn a_chosen_split_is_the_only_one() {
 }
 
 #[test]
-fn neither_silence_nor_a_refusal_is_asked_elsewhere() {
+fn silence_and_rejection_try_no_other_candidate() {
     let rejection = OnConnect::Reject {
         code: "NetConnection.Connect.Rejected",
         description: "not you",
@@ -147,7 +147,7 @@ fn neither_silence_nor_a_refusal_is_asked_elsewhere() {
 }
 
 #[test]
-fn verbose_tells_what_was_made_of_the_url() {
+fn verbose_prints_the_parsed_url() {
     let download = download(
         "rtmp://me:hunter2@127.0.0.1:1/vod/_definst_/film.mp4?token=abc",
         &["-V"],
@@ -168,7 +168,7 @@ fn verbose_tells_what_was_made_of_the_url() {
 }
 
 #[test]
-fn secrets_are_in_no_output() {
+fn secrets_are_masked_in_every_output() {
     let server = Server::start(Config {
         connect: OnConnect::Reject {
             code: "NetConnection.Connect.Rejected",
@@ -203,7 +203,7 @@ fn secrets_are_in_no_output() {
 }
 
 #[test]
-fn who_logs_in_is_in_no_output() {
+fn login_data_is_masked_in_every_output() {
     for scheme in [LoginScheme::Adobe, LoginScheme::Limelight] {
         for password in ["s3cret", "wrong!"] {
             let server = Server::start(Config {
@@ -263,7 +263,7 @@ fn realtime_sends_no_pause() {
 }
 
 #[test]
-fn a_login_that_fails_is_refused_and_shows_nothing_secret() {
+fn failed_login_is_refused_without_printing_secrets() {
     for (options, code, word) in [
         (&["--user", "joe", "--password", "s3cret"][..], 0, "ended"),
         (&["--user", "joe", "--password", "wr0ng!"], 1, "refused"),
@@ -288,7 +288,7 @@ fn a_login_that_fails_is_refused_and_shows_nothing_secret() {
 }
 
 #[test]
-fn usage_errors_are_one_line_and_name_option_and_value() {
+fn usage_errors_name_option_and_value_in_one_line() {
     let cases: [(&[&str], &str); 9] = [
         (&["-S", "pro/xy"], "invalid value 'pro/xy' for '--socks"),
         (
@@ -322,7 +322,7 @@ fn usage_errors_are_one_line_and_name_option_and_value() {
 }
 
 #[test]
-fn a_playpath_may_be_long() {
+fn long_playpath_is_sent_unchanged() {
     let server = Server::start(Config::default());
     let name = "n".repeat(10_000);
     let download = download(&server.url(&name), &[]);
@@ -333,7 +333,7 @@ fn a_playpath_may_be_long() {
 }
 
 #[test]
-fn hashes_show_progress() {
+fn hashes_option_prints_a_progress_row() {
     let server = Server::start(Config::serving(recorded().paced(Pace::Speed(3.0))));
     let download = download(&server.url("clip"), &["-#"]);
     download.assert_ended(0, "ended");
@@ -347,7 +347,7 @@ fn hashes_show_progress() {
 }
 
 #[test]
-fn called_rtmpdump_it_greets_and_helps_as_that_one() {
+fn rtmpdump_name_prints_its_banner_and_help() {
     let rtmpdump = Rtmpdump::new();
     for option in ["-h", "--help"] {
         let finished = rtmpdump.run(&[option]);
@@ -376,7 +376,7 @@ fn called_rtmpdump_it_greets_and_helps_as_that_one() {
 }
 
 #[test]
-fn called_rtmpdump_it_makes_the_file_at_once_and_asks_for_a_recorded_stream() {
+fn rtmpdump_name_creates_the_file_at_once_and_plays_from_0() {
     let rtmpdump = Rtmpdump::new();
     let server = Server::start(Config::default());
     let finished = rtmpdump.run(&["-r", &server.url("clip"), "-o", "new"]);
@@ -411,7 +411,7 @@ fn called_rtmpdump_it_makes_the_file_at_once_and_asks_for_a_recorded_stream() {
 }
 
 #[test]
-fn called_rtmpdump_it_downloads_what_it_resumes_from_nothing() {
+fn rtmpdump_name_resumes_without_a_file_from_the_start() {
     let rtmpdump = Rtmpdump::new();
     let server = Server::start(Config::serving(recorded()));
     let url = server.url("clip");
@@ -437,7 +437,7 @@ fn called_rtmpdump_it_downloads_what_it_resumes_from_nothing() {
 
 /// Those of the wiki page that first described the protocol, word for word, but for the server.
 #[test]
-fn the_page_s_command_lines_run() {
+fn wiki_command_lines_run() {
     let cases: [(&[&str], &str, &str); 3] = [
         (
             &[
@@ -535,7 +535,7 @@ fn assert_page_s(line: &[&str], app: &str, name: &str) {
 }
 
 #[test]
-fn manual_and_completions_come_out_of_the_program() {
+fn manual_and_completions_are_generated() {
     let printed = |what: &str| {
         let mut command = program::command();
         command.args(["--generate", what]);

@@ -36,7 +36,7 @@ const KINDS: [(u8, Scheme); 6] = [
 ];
 
 #[test]
-fn a_recorded_stream_comes_whole() {
+fn recorded_stream_is_complete() {
     for (version, scheme) in KINDS {
         for chunk_size in [128, 65_536] {
             let server = Server::start(Config {
@@ -55,7 +55,7 @@ fn a_recorded_stream_comes_whole() {
 }
 
 #[test]
-fn a_live_stream_comes_whole() {
+fn live_stream_is_complete() {
     for (version, scheme) in KINDS.into_iter().step_by(2) {
         let server = Server::start(Config {
             handshake: Handshake::encrypted(version, scheme),
@@ -68,7 +68,7 @@ fn a_live_stream_comes_whole() {
 }
 
 #[test]
-fn answers_and_acknowledgements_stay_in_step() {
+fn pings_and_acknowledgements_stay_encrypted_in_order() {
     let stream = Stream::recorded(Clip::sample()).paced(Pace::Speed(4.0));
     let server = Server::start(Config {
         handshake: Handshake::encrypted(9, Scheme::KeyFirst),
@@ -87,7 +87,7 @@ fn answers_and_acknowledgements_stay_in_step() {
 }
 
 #[test]
-fn every_option_of_the_scheme_means_the_same() {
+fn protocol_option_selects_encryption() {
     let server = Server::start(Config {
         handshake: Handshake::encrypted(8, Scheme::KeyFirst),
         ..Config::serving(Stream::recorded(Clip::sample()).paced(Pace::Unbounded))
@@ -110,7 +110,7 @@ fn every_option_of_the_scheme_means_the_same() {
 }
 
 #[test]
-fn a_server_that_does_not_encrypt_is_an_error() {
+fn unencrypted_server_is_an_error() {
     for handshake in [
         Handshake::Plain,
         Handshake::Digest(Scheme::DigestFirst),
@@ -131,7 +131,7 @@ fn a_server_that_does_not_encrypt_is_an_error() {
 }
 
 #[test]
-fn a_server_that_does_not_encrypt_can_be_allowed() {
+fn allow_plain_accepts_an_unencrypted_server() {
     for (handshake, c2) in [
         (Handshake::Plain, C2::Echo),
         (Handshake::Digest(Scheme::DigestFirst), C2::Signed),
@@ -157,7 +157,7 @@ fn a_server_that_does_not_encrypt_can_be_allowed() {
 }
 
 #[test]
-fn what_is_wrong_with_a_handshake_is_told() {
+fn every_handshake_flaw_is_named() {
     let zero = [0; 128];
     let one = std::array::from_fn(|at| u8::from(at == 127));
     let five = std::array::from_fn(|at| 5 * u8::from(at == 127));
@@ -204,7 +204,7 @@ fn what_is_wrong_with_a_handshake_is_told() {
 }
 
 #[test]
-fn a_type_that_nobody_knows_is_told() {
+fn unknown_handshake_type_is_named() {
     for version in [0, 4, 7, 10, 255] {
         let server = Server::start(Config {
             handshake: Handshake::encrypted(version, Scheme::KeyFirst),
@@ -216,7 +216,7 @@ fn a_type_that_nobody_knows_is_told() {
 }
 
 #[test]
-fn a_handshake_that_is_cut_is_no_connection_and_none_in_the_clear() {
+fn cut_handshake_is_not_retried_in_the_clear() {
     for at in [0, 1, 2, 700, 1536, 1537, 1538, 3000, 3072] {
         for then in [FaultAction::Fin, FaultAction::Rst] {
             let server = Server::start(
@@ -234,7 +234,7 @@ fn a_handshake_that_is_cut_is_no_connection_and_none_in_the_clear() {
 }
 
 #[test]
-fn an_encrypted_session_that_is_cut_keeps_what_had_come() {
+fn cut_session_keeps_the_received_media() {
     let whole = Clip::sample().media().count();
     for at in [3073, 3100, 20_000, 40_000] {
         let server = Server::start(
@@ -256,7 +256,7 @@ fn an_encrypted_session_that_is_cut_keeps_what_had_come() {
 }
 
 #[test]
-fn a_secret_that_is_read_in_another_way_takes_one_more_connection() {
+fn misaligned_secret_is_retried_with_fresh_keys() {
     let server = Server::start(Config {
         handshake: Handshake::flawed(HandshakeFlaw::LeftAlignedSecret),
         faulty_connections: 1,
@@ -275,7 +275,7 @@ fn a_secret_that_is_read_in_another_way_takes_one_more_connection() {
 }
 
 #[test]
-fn a_secret_that_is_always_read_in_another_way_takes_no_more_than_that() {
+fn permanently_misaligned_secret_is_retried_once() {
     let server = Server::start(Config {
         handshake: Handshake::flawed(HandshakeFlaw::LeftAlignedSecret),
         ..Config::default()
@@ -287,7 +287,7 @@ fn a_secret_that_is_always_read_in_another_way_takes_no_more_than_that() {
 
 /// What a recent ffmpeg fails with: it leaves the zero out.
 #[test]
-fn a_secret_that_begins_with_zero_is_read_as_it_is() {
+fn secret_with_leading_zero_keeps_the_zero() {
     let server = Server::start(Config {
         handshake: Handshake::flawed(HandshakeFlaw::SecretWithLeadingZero),
         faulty_connections: usize::MAX,
@@ -300,7 +300,7 @@ fn a_secret_that_begins_with_zero_is_read_as_it_is() {
 }
 
 #[test]
-fn a_redirect_stays_encrypted() {
+fn redirect_keeps_the_encryption() {
     let handshake = Handshake::encrypted(8, Scheme::KeyFirst);
     let target = Server::start(Config {
         handshake,
@@ -319,7 +319,7 @@ fn a_redirect_stays_encrypted() {
 }
 
 #[test]
-fn a_server_may_ask_for_the_player_in_vain() {
+fn unanswered_player_verification_stalls() {
     let server = Server::start(Config {
         handshake: Handshake::encrypted(8, Scheme::KeyFirst),
         required_player: Some(PLAYER),
@@ -332,7 +332,7 @@ fn a_server_may_ask_for_the_player_in_vain() {
 }
 
 #[test]
-fn rtmpdump_plays_every_kind() {
+fn rtmpdump_plays_every_variant() {
     let (ffmpeg, rtmpdump) = (require!(Ffmpeg::find()), require!(Rtmpdump::find()));
     let source = fixtures::avc_aac_flv(&ffmpeg);
     for (version, scheme) in KINDS {
@@ -351,7 +351,7 @@ fn rtmpdump_plays_every_kind() {
 }
 
 #[test]
-fn a_recent_ffmpeg_plays_every_kind() {
+fn recent_ffmpeg_plays_every_variant() {
     let (ffmpeg, recent) = (require!(Ffmpeg::find()), require!(Ffmpeg::find_recent()));
     let source = fixtures::avc_aac_flv(&ffmpeg);
     for (version, scheme) in KINDS {
@@ -367,7 +367,7 @@ fn a_recent_ffmpeg_plays_every_kind() {
 }
 
 #[test]
-fn both_play_through_a_tunnel() {
+fn rtmpdump_and_ffmpeg_play_through_a_tunnel() {
     let (ffmpeg, rtmpdump) = (require!(Ffmpeg::find()), require!(Rtmpdump::find()));
     let recent = require!(Ffmpeg::find_recent());
     let source = fixtures::mp3_flv(&ffmpeg);
@@ -430,7 +430,7 @@ fn rtmpdump_proves_its_player() {
 }
 
 #[test]
-fn rtmpdump_fetches_its_player_and_proves_it() {
+fn rtmpdump_fetches_and_proves_its_player() {
     let (ffmpeg, rtmpdump) = (require!(Ffmpeg::find()), require!(Rtmpdump::find()));
     let source = fixtures::mp3_flv(&ffmpeg);
     let player: Vec<u8> = [&b"FWS\x0a"[..], &[7; 5000]].concat();
@@ -455,7 +455,7 @@ fn rtmpdump_fetches_its_player_and_proves_it() {
 
 /// rtmpsrv says how C2 was, and shows whether it understood what came behind it. It plays nothing.
 #[test]
-fn rtmpsrv_finds_nothing_wrong_with_us() {
+fn rtmpsrv_accepts_the_handshake() {
     let rtmpsrv = require!(Rtmpsrv::find());
     if !rtmpsrv.may_run() {
         return println!("skipped: no namespace for rtmpsrv to listen in (unshare -rn)");

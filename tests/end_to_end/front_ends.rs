@@ -46,7 +46,7 @@ fn yt_dlp_downloads_from_nginx() {
 
 /// It runs us again, with `--resume --skip 1`, as long as that makes the file longer.
 #[test]
-fn yt_dlp_resumes_what_was_cut() {
+fn yt_dlp_resumes_a_cut_download() {
     let yt_dlp = require!(YtDlp::find());
     let stream = Stream::recorded(Clip::sample()).paced(Pace::Unbounded);
     let config = Config::serving(stream.seeking(Seeking {
@@ -68,7 +68,7 @@ fn yt_dlp_resumes_what_was_cut() {
 
 /// nginx-rtmp knows the app by its whole name, and hangs up where it has no such app.
 #[test]
-fn nginx_s_app_is_found_by_trying() {
+fn nginx_app_is_found_by_trying_candidates() {
     let (ffmpeg, nginx) = (require!(Ffmpeg::find()), require!(Nginx::find()));
     let source = fixtures::avc_aac_flv(&ffmpeg);
     let instance = nginx.start(&[&source]);
@@ -117,7 +117,7 @@ fn yt_dlp_records_a_live_stream() {
 }
 
 #[test]
-fn yt_dlp_reports_what_is_refused() {
+fn yt_dlp_reports_a_refused_download() {
     let yt_dlp = require!(YtDlp::find());
     let ours = Ours::new();
     let server = Server::start(Config::default());
@@ -140,7 +140,7 @@ fn yt_dlp_reports_what_is_refused() {
 
 /// streamlink, up to 2.4, reads where it is sent from what rtmpdump tells.
 #[test]
-fn a_redirect_is_told_to_those_who_look_for_it() {
+fn verbose_prints_the_redirect_property() {
     let server = Server::start(Config {
         connect: OnConnect::RedirectInError {
             redirect: "rtmp://127.0.0.1:1/app?token=abc".into(),
@@ -160,7 +160,7 @@ fn a_redirect_is_told_to_those_who_look_for_it() {
 }
 
 #[test]
-fn rtmpdump_and_ours_tell_the_server_the_same() {
+fn commands_match_rtmpdump() {
     let rtmpdump = require!(Rtmpdump::find());
     let cases: [&[&str]; 6] = [
         &[],

@@ -19,7 +19,7 @@ use crate::{
 };
 
 #[test]
-fn a_live_stream_goes_on_while_the_reader_pauses_and_nothing_is_lost() {
+fn live_stream_survives_a_paused_reader_without_loss() {
     let server = Server::start(Config {
         enforces_window: true,
         window: 100_000,
@@ -39,7 +39,7 @@ fn a_live_stream_goes_on_while_the_reader_pauses_and_nothing_is_lost() {
 }
 
 #[test]
-fn what_does_not_fit_is_left_out_up_to_a_keyframe_and_told() {
+fn full_queue_drops_up_to_the_next_keyframe_and_warns() {
     let server = Server::start(Config::serving(
         Stream::live(large_clip()).paced(Pace::Speed(4.0)),
     ));
@@ -52,7 +52,7 @@ fn what_does_not_fit_is_left_out_up_to_a_keyframe_and_told() {
 }
 
 #[test]
-fn scripts_are_told_what_a_slow_reader_lacks() {
+fn slow_reader_gap_is_reported_as_json() {
     let server = Server::start(Config::serving(
         Stream::live(large_clip()).paced(Pace::Speed(4.0)),
     ));
@@ -78,7 +78,7 @@ fn scripts_are_told_what_a_slow_reader_lacks() {
 }
 
 #[test]
-fn a_recorded_stream_waits_for_its_reader() {
+fn recorded_stream_waits_for_the_reader() {
     let server = Server::start(Config::serving(
         Stream::recorded(large_clip()).paced(Pace::Unbounded),
     ));
@@ -89,7 +89,7 @@ fn a_recorded_stream_waits_for_its_reader() {
 }
 
 #[test]
-fn a_file_beside_a_pipe_gets_the_same() {
+fn tee_file_and_pipe_have_the_same_tags() {
     for stream in [
         Stream::live(Clip::sample()),
         Stream::recorded(Clip::sample()),
@@ -105,7 +105,7 @@ fn a_file_beside_a_pipe_gets_the_same() {
 }
 
 #[test]
-fn a_file_beside_a_pipe_lacks_nothing_that_a_slow_reader_lacks() {
+fn slow_reader_does_not_affect_the_tee_file() {
     let server = Server::start(Config::serving(
         Stream::live(large_clip()).paced(Pace::Speed(4.0)),
     ));
@@ -121,7 +121,7 @@ fn a_file_beside_a_pipe_lacks_nothing_that_a_slow_reader_lacks() {
 }
 
 #[test]
-fn a_recorded_stream_waits_for_the_reader_with_a_file_beside_it_too() {
+fn recorded_stream_with_tee_waits_for_the_reader() {
     let server = Server::start(Config::serving(
         Stream::recorded(large_clip()).paced(Pace::Unbounded),
     ));
@@ -137,7 +137,7 @@ fn a_recorded_stream_waits_for_the_reader_with_a_file_beside_it_too() {
 }
 
 #[test]
-fn a_recording_goes_on_when_the_reader_of_the_pipe_leaves() {
+fn tee_file_continues_after_the_reader_leaves() {
     for (stream, options) in [
         (Stream::live(large_clip()), &["-v"][..]),
         (Stream::recorded(large_clip()), &[]),
@@ -160,7 +160,7 @@ fn a_recording_goes_on_when_the_reader_of_the_pipe_leaves() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_full_disk_ends_both_and_the_pipe_has_what_the_file_has() {
+fn full_disk_ends_file_and_pipe_at_the_same_tag() {
     let server = Server::start(Config::serving(
         Stream::recorded(large_clip()).paced(Pace::Unbounded),
     ));
@@ -176,7 +176,7 @@ fn a_full_disk_ends_both_and_the_pipe_has_what_the_file_has() {
 }
 
 #[test]
-fn a_file_beside_a_pipe_is_cut_into_parts_and_the_pipe_is_not() {
+fn segments_apply_to_the_tee_file_only() {
     let stream = Stream::recorded(Clip::sample()).paced(Pace::Unbounded);
     let server = Server::start(Config::serving(stream));
     let tee = Tee::new().into("cam-%d.flv");
@@ -212,7 +212,7 @@ fn a_file_beside_a_pipe_is_cut_into_parts_and_the_pipe_is_not() {
 }
 
 #[test]
-fn a_lost_connection_begins_a_new_file_and_the_pipe_goes_on() {
+fn gap_split_starts_a_new_file_and_continues_the_pipe() {
     let stream = Stream::broadcast(Broadcast::new(large_clip(), 4.0, true));
     let server = Server::start(Config::serving(stream));
     let line = CutConnection::start(server.port(), vec![(1_500_000, FaultAction::Fin)]);
@@ -232,7 +232,7 @@ fn a_lost_connection_begins_a_new_file_and_the_pipe_goes_on() {
 }
 
 #[test]
-fn a_recording_that_is_gone_on_with_has_a_pipe_that_can_be_played() {
+fn resumed_tee_sends_a_playable_pipe() {
     let clip = large_clip();
     let stream = Stream::recorded(clip.clone()).paced(Pace::Unbounded);
     let server = Server::start(Config::serving(stream));
@@ -250,7 +250,7 @@ fn a_recording_that_is_gone_on_with_has_a_pipe_that_can_be_played() {
 }
 
 #[test]
-fn a_signal_finishes_file_and_pipe_within_a_second() {
+fn signal_finishes_file_and_pipe_promptly() {
     let server = Server::start(Config::serving(
         Stream::live(large_clip()).paced(Pace::Speed(4.0)),
     ));
@@ -280,7 +280,7 @@ fn a_signal_finishes_file_and_pipe_within_a_second() {
 }
 
 #[test]
-fn a_file_beside_a_pipe_needs_a_pipe_and_a_name() {
+fn invalid_tee_combinations_are_usage_errors() {
     let cases: [(&str, &[&str], &str); 6] = [
         (
             "out.flv",
@@ -324,7 +324,7 @@ fn a_file_beside_a_pipe_needs_a_pipe_and_a_name() {
 }
 
 #[test]
-fn what_waits_still_goes_out_after_a_signal() {
+fn signal_flushes_the_queued_tags() {
     let server = Server::start(Config::serving(
         Stream::live(large_clip()).paced(Pace::Speed(4.0)),
     ));

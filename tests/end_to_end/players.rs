@@ -208,7 +208,7 @@ fn assert_refused(finished: &Finished, words: &str) {
 }
 
 #[test]
-fn every_packing_has_the_same_proof() {
+fn every_swf_compression_yields_the_same_proof() {
     for (player, name) in [(fws(), "FWS"), (cws(&body()), "CWS"), (zws(), "ZWS")] {
         let home = Home::new();
         let web = Web::answering(answer("", &player));
@@ -221,13 +221,13 @@ fn every_packing_has_the_same_proof() {
 }
 
 #[test]
-fn a_hash_and_a_size_are_proof_enough() {
+fn given_hash_and_size_are_used_as_proof() {
     let hash = "3947eaf2d9bb2d4e9f80bbecbe628870b53685c50f0d51784c8115df5e638758";
     assert_proved(&Home::new().run(&["-w", hash, "-x", "1008"]));
 }
 
 #[test]
-fn a_server_that_asks_for_the_player_plays_to_it() {
+fn server_that_verifies_the_player_plays_the_stream() {
     let hash = "3947eaf2d9bb2d4e9f80bbecbe628870b53685c50f0d51784c8115df5e638758";
     let other = "0047eaf2d9bb2d4e9f80bbecbe628870b53685c50f0d51784c8115df5e638758";
     let digits = hash.as_bytes().chunks(2);
@@ -272,7 +272,7 @@ fn a_server_that_asks_for_the_player_plays_to_it() {
 }
 
 #[test]
-fn rtmpdump_has_the_same_proof() {
+fn proof_matches_rtmpdump() {
     let rtmpdump = require!(Rtmpdump::find());
     for player in [fws(), cws(&body())] {
         let web = Web::answering(answer("", &player));
@@ -287,7 +287,7 @@ fn rtmpdump_has_the_same_proof() {
 }
 
 #[test]
-fn rtmpdump_and_we_read_each_others_cache() {
+fn cache_is_shared_with_rtmpdump() {
     let rtmpdump = require!(Rtmpdump::find());
     let dated = "Last-Modified: Sun, 01 Nov 2026 10:33:37 GMT\r\n";
     for headers in ["", dated] {
@@ -315,7 +315,7 @@ fn rtmpdump_and_we_read_each_others_cache() {
 }
 
 #[test]
-fn an_old_proof_is_asked_about() {
+fn stale_cache_entry_is_revalidated() {
     let date = "Sun, 01 Nov 2026 10:33:37 GMT";
     let web = Web::start(move |_, head| {
         Answer::Bytes(match head.contains("If-Modified-Since: Sun, 01 Nov") {
@@ -376,7 +376,7 @@ fn an_old_proof_is_asked_about() {
 }
 
 #[test]
-fn a_cache_that_is_of_no_use_is_left_alone() {
+fn unusable_cache_is_left_unchanged() {
     let web = Web::answering(answer("", &fws()));
     let url = &web.url("/player.swf");
     let home = Home::new();
@@ -407,7 +407,7 @@ fn a_cache_that_is_of_no_use_is_left_alone() {
 }
 
 #[test]
-fn redirects_and_codings_are_undone() {
+fn redirects_and_content_encodings_are_followed() {
     let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
     gzip.write_all(&fws()).expect("memory takes everything");
     let gzip = gzip.finish().expect("memory takes everything");
@@ -433,7 +433,7 @@ fn redirects_and_codings_are_undone() {
 }
 
 #[test]
-fn tls_and_proxies_are_as_for_streams() {
+fn player_fetch_uses_tls_and_proxy_options() {
     let web = Web::answering(answer("", &fws()));
     let authority = Authority::new("Authority");
     let identity = authority.identity(Validity::Valid);
@@ -475,7 +475,7 @@ fn tls_and_proxies_are_as_for_streams() {
 }
 
 #[test]
-fn what_is_no_player_ends_before_connecting() {
+fn invalid_player_fails_before_connecting() {
     let truncated = [&answer("", &fws())[..200]].concat();
     let cut = answer("", &cws(&body())[..100]);
     let bomb = answer("", &cws(&vec![0; 65 << 20]));
@@ -518,7 +518,7 @@ fn what_is_no_player_ends_before_connecting() {
 }
 
 #[test]
-fn silence_is_given_up() {
+fn silent_web_server_times_out() {
     let web = Web::start(|_, _| Answer::Silence(answer("", &fws())[..500].to_vec()));
     let finished = Home::new().run(&["-m", "1", "-W", &web.url("/p.swf")]);
     assert_refused(&finished, "no answer within 1 s");
@@ -527,7 +527,7 @@ fn silence_is_given_up() {
 
 #[cfg(unix)]
 #[test]
-fn a_signal_ends_a_fetch() {
+fn signal_interrupts_the_fetch() {
     let web = Web::start(|_, _| Answer::Silence(Vec::new()));
     let url = web.url("/p.swf");
     let home = Home::new();

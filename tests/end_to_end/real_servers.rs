@@ -24,7 +24,7 @@ fn nginx_plays_h264_and_aac() {
 }
 
 #[test]
-fn nginx_plays_mp3_alone() {
+fn nginx_plays_audio_only_mp3() {
     nginx_plays(fixtures::mp3_flv);
 }
 
@@ -50,7 +50,7 @@ fn nginx_plays_an_mp4() {
 }
 
 #[test]
-fn nginx_has_no_such_file() {
+fn missing_file_on_nginx_is_not_found() {
     let nginx = require!(Nginx::find());
     let server = nginx.start(&[]);
     let download = download(&server.url("vod", "nothing.flv"), &[]);
@@ -60,7 +60,7 @@ fn nginx_has_no_such_file() {
 
 /// Where nobody publishes, nginx-rtmp says Play.Start and then nothing.
 #[test]
-fn nobody_publishes_on_nginx() {
+fn unpublished_stream_on_nginx_stalls() {
     let nginx = require!(Nginx::find());
     let server = nginx.start(&[]);
     let download = download(&server.url("live", "nobody"), &["-v", "-m", "1"]);
@@ -70,7 +70,7 @@ fn nobody_publishes_on_nginx() {
 
 /// With `idle_streams off` it says that there is no such stream.
 #[test]
-fn nobody_publishes_on_nginx_that_says_so() {
+fn unpublished_stream_on_nginx_without_idle_streams_is_not_found() {
     let nginx = require!(Nginx::find());
     let server = nginx.start(&[]);
     let download = download(&server.url("notify", "nobody"), &["-v"]);
@@ -79,7 +79,7 @@ fn nobody_publishes_on_nginx_that_says_so() {
 
 /// A wrong application: nginx-rtmp closes without an answer.
 #[test]
-fn nginx_has_no_such_application() {
+fn unknown_application_on_nginx_is_cut() {
     let nginx = require!(Nginx::find());
     let server = nginx.start(&[]);
     let download = download(&server.url("nothing", "clip"), &["-v"]);
@@ -110,7 +110,7 @@ fn nginx_relays_a_live_stream_to_a_late_joiner() {
 
 /// With `publish_notify` and `play_restart` the publisher's end is told.
 #[test]
-fn nginx_relays_a_live_stream_and_tells_its_end() {
+fn nginx_relays_a_live_stream_with_publish_notify() {
     let (ffmpeg, nginx) = (require!(Ffmpeg::find()), require!(Nginx::find()));
     join_late(&ffmpeg, &nginx.start(&[]), "notify").assert_ended(0, "unpublished");
 }
@@ -156,7 +156,7 @@ fn ffmpeg_serves_a_file() {
 
 /// A buffer announced far ahead makes nginx-rtmp drop what its queue cannot hold.
 #[test]
-fn nginx_plays_a_big_file_whole() {
+fn nginx_plays_a_600_mb_file_completely() {
     nginx_plays(fixtures::big_flv);
 }
 

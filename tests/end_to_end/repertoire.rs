@@ -27,7 +27,7 @@ use crate::{
 };
 
 #[test]
-fn a_secure_token_is_answered() {
+fn secure_token_is_answered() {
     let config = Config {
         secure_token: Some(SecureToken {
             token: "8049bb59d3efe4da975fd0e9db9485c864e81cc57441f57b3ba9c6ce0780ab6f",
@@ -51,7 +51,7 @@ fn a_secure_token_is_answered() {
 }
 
 #[test]
-fn a_user_is_let_in_by_each_kind_of_login() {
+fn every_login_scheme_is_accepted() {
     for scheme in LOGINS {
         for app in ["app", "app/inst", "app?key=1"] {
             let server = assert_whole(with_login(scheme), |session| {
@@ -70,7 +70,7 @@ fn a_user_is_let_in_by_each_kind_of_login() {
 }
 
 #[test]
-fn who_is_not_let_in_is_told_why_and_asks_no_more() {
+fn rejected_login_names_the_cause_and_stops() {
     for scheme in LOGINS {
         for (login, words, connections) in [
             (user("joe", "wrong"), "do not match", 3),
@@ -89,7 +89,7 @@ fn who_is_not_let_in_is_told_why_and_asks_no_more() {
 }
 
 #[test]
-fn a_login_is_made_anew_where_a_redirect_leads_to() {
+fn redirect_target_gets_its_own_login() {
     let there = Server::start(with_login(LoginScheme::Adobe));
     let here = Config {
         connect: OnConnect::RedirectInError {
@@ -103,7 +103,7 @@ fn a_login_is_made_anew_where_a_redirect_leads_to() {
 }
 
 #[test]
-fn buffer_after_buffer_is_asked_for_and_nothing_comes_twice() {
+fn pause_unpause_requests_each_buffer_once() {
     for (ms, tags_per_aggregate) in [(700, 0), (100, 0), (1_000, 7)] {
         let stream = Stream::recorded(Clip::sample()).paced(Pace::UntilEmpty { ms });
         let config = Config {
@@ -120,7 +120,7 @@ fn buffer_after_buffer_is_asked_for_and_nothing_comes_twice() {
 }
 
 #[test]
-fn without_the_trick_a_server_that_waits_for_it_is_left_in_time() {
+fn server_that_needs_pause_unpause_stalls_without_it() {
     let stream = Stream::recorded(Clip::sample()).paced(Pace::UntilEmpty { ms: 700 });
     let (outcome, server) = play(Config::serving(stream), |session| {
         session.pause_unpause = false;
@@ -131,7 +131,7 @@ fn without_the_trick_a_server_that_waits_for_it_is_left_in_time() {
 }
 
 #[test]
-fn a_playlist_is_set_for_servers_that_want_one() {
+fn playlist_is_set_when_required() {
     let config = Config {
         requires_playlist: true,
         ..recorded()
@@ -142,7 +142,7 @@ fn a_playlist_is_set_for_servers_that_want_one() {
 }
 
 #[test]
-fn everything_is_said_in_rtmpdumps_order() {
+fn commands_follow_the_order_of_rtmpdump() {
     let server = assert_whole(recorded(), |session| {
         session.playlist = true;
         session.usher_token = Some("usher".into());
@@ -172,7 +172,7 @@ fn everything_is_said_in_rtmpdumps_order() {
 }
 
 #[test]
-fn rtmpdump_says_the_same() {
+fn commands_match_rtmpdump() {
     let rtmpdump = require!(Rtmpdump::find());
     let config = Config {
         handshake: Handshake::Plain,
@@ -217,7 +217,7 @@ fn rtmpdump_says_the_same() {
 }
 
 #[test]
-fn a_playpath_of_10_000_characters_is_played() {
+fn playpath_of_10_000_characters_is_played() {
     let playpath = format!("clip?token={}", "x".repeat(10_000));
     let server = assert_whole(recorded(), |session| session.playpath = playpath.clone());
     let heard = server.only_client();

@@ -22,7 +22,7 @@ use crate::{
 };
 
 #[test]
-fn every_server_s_way_to_seek_gives_the_same_file() {
+fn every_seek_behavior_gives_the_same_file() {
     let whole = whole(&Clip::sample());
     let keyframes = [-1, 0, 1, 2].map(SeekTo::Keyframe);
     for to in keyframes.into_iter().chain([SeekTo::Beginning]) {
@@ -45,7 +45,7 @@ fn every_server_s_way_to_seek_gives_the_same_file() {
 }
 
 #[test]
-fn every_cut_gives_the_same_file() {
+fn resume_after_any_cut_gives_the_same_file() {
     let whole = whole(&Clip::sample());
     let server = Server::start(Config::serving(recorded()));
     for at in (49_170..whole.len())
@@ -60,7 +60,7 @@ fn every_cut_gives_the_same_file() {
 }
 
 #[test]
-fn what_is_asked_for_begins_at_a_keyframe_less_those_to_skip() {
+fn resume_starts_at_a_keyframe_minus_skip() {
     let part = Part::cut_at(33_333);
     for (options, expected) in [
         (&[][..], 2000.0),
@@ -85,7 +85,7 @@ fn what_is_asked_for_begins_at_a_keyframe_less_those_to_skip() {
 }
 
 #[test]
-fn a_part_is_held_to_its_end_and_not_asked_for_again() {
+fn stop_limits_a_resumed_file_and_skips_the_connection_when_reached() {
     let part = Part::cut_at(33_333);
     let server = Server::start(Config::serving(recorded()));
     part.resume(&server, &["-B", "2.5"])
@@ -99,7 +99,7 @@ fn a_part_is_held_to_its_end_and_not_asked_for_again() {
 }
 
 #[test]
-fn audio_alone_goes_on() {
+fn audio_only_file_is_resumed() {
     let mut clip = Clip::sample();
     clip.tags.retain(|tag| tag.kind != Tag::VIDEO);
     let whole = whole(&clip);
@@ -118,7 +118,7 @@ fn audio_alone_goes_on() {
 
 /// On the server's own clock, which begins anywhere.
 #[test]
-fn kept_timestamps_go_on() {
+fn kept_timestamps_are_resumed() {
     let mut clip = Clip::sample();
     for tag in &mut clip.tags {
         tag.timestamp_ms += 70_000;
@@ -149,7 +149,7 @@ fn kept_timestamps_go_on() {
 
 /// Connection after connection is cut, some before the end of the file is reached.
 #[test]
-fn a_cut_within_the_overlap_loses_nothing() {
+fn cut_during_the_overlap_loses_nothing() {
     let whole = whole(&Clip::sample());
     let part = Part::cut_at(33_333);
     let before = part.read();
@@ -171,7 +171,7 @@ fn a_cut_within_the_overlap_loses_nothing() {
 }
 
 #[test]
-fn a_complete_file_is_complete_and_stays_as_it_is() {
+fn complete_file_is_left_unchanged() {
     let whole = whole(&Clip::sample());
     for (end, word) in [
         (
@@ -192,7 +192,7 @@ fn a_complete_file_is_complete_and_stays_as_it_is() {
 }
 
 #[test]
-fn what_is_not_of_this_stream_stays_as_it_is() {
+fn file_of_another_stream_is_left_unchanged() {
     let mut other = Clip::sample();
     for tag in &mut other.tags {
         if !tag.is_sequence_header() && tag.kind != Tag::SCRIPT {
@@ -231,7 +231,7 @@ fn what_is_not_of_this_stream_stays_as_it_is() {
 }
 
 #[test]
-fn a_file_without_media_is_begun_afresh() {
+fn file_without_media_is_restarted() {
     let whole = whole(&Clip::sample());
     let server = Server::start(Config::serving(recorded()));
     let header = b"FLV\x01\x05\0\0\0\x09\0\0\0\0";
@@ -250,7 +250,7 @@ fn a_file_without_media_is_begun_afresh() {
 }
 
 #[test]
-fn rtmpdump_s_own_part_goes_on_and_keeps_its_head() {
+fn rtmpdump_file_is_resumed_with_its_own_head() {
     let rtmpdump = require!(Rtmpdump::find());
     for (cut, torn) in [(25_000, 0), (41_000, 0), (41_000, 700)] {
         let part = Part::of(b"");
@@ -273,7 +273,7 @@ fn rtmpdump_s_own_part_goes_on_and_keeps_its_head() {
 }
 
 #[test]
-fn nginx_s_streams_go_on() {
+fn nginx_streams_are_resumed() {
     let (ffmpeg, nginx) = (require!(Ffmpeg::find()), require!(Nginx::find()));
     let sources = [
         fixtures::avc_aac_flv(&ffmpeg),
@@ -312,7 +312,7 @@ fn nginx_goes_on(server: &Instance, name: &str) {
 }
 
 #[test]
-fn what_cannot_be_written_is_told_before_connecting() {
+fn unwritable_output_fails_before_connecting() {
     let server = Server::start(Config::serving(recorded()));
     let folder = tempfile::tempdir().expect("a temporary folder");
     fs::write(folder.path().join("file"), "old").expect("a file");

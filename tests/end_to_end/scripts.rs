@@ -13,7 +13,7 @@ use crate::{
 };
 
 #[test]
-fn standard_error_has_events_and_nothing_else() {
+fn json_progress_writes_only_events_to_stderr() {
     let cases = [
         &[][..],
         &["-V"],
@@ -57,7 +57,7 @@ fn standard_error_has_events_and_nothing_else() {
 }
 
 #[test]
-fn the_summary_tells_the_truth() {
+fn summary_matches_the_file() {
     let server = Server::start(Config::serving(recorded()));
     let run = Run::new(&server.url("clip"), &["--progress", "json"], &[]);
     let file = run.file();
@@ -74,7 +74,7 @@ fn the_summary_tells_the_truth() {
 }
 
 #[test]
-fn every_end_has_its_summary() {
+fn every_ending_has_a_summary() {
     let cut = Config::serving(recorded()).with_fault(FaultPoint::Byte(25_001), FaultAction::Fin);
     let silent =
         Config::serving(recorded()).with_fault(FaultPoint::Step(Step::Media), FaultAction::Silence);
@@ -119,7 +119,7 @@ fn every_end_has_its_summary() {
 }
 
 #[test]
-fn other_words_for_progress() {
+fn progress_modes_select_the_status_output() {
     let server = Server::start(Config::serving(recorded()));
     for (options, has_status) in [
         (&[][..], true),
@@ -154,7 +154,7 @@ mod descriptors {
     use crate::server::Tag;
 
     #[test]
-    fn events_go_to_a_descriptor() {
+    fn events_are_written_to_a_descriptor() {
         let server = Server::start(Config::serving(recorded()));
         for options in [&["--progress-fd", "3"][..], &["--progress-fd", "3", "-q"]] {
             let run = Run::redirected(&server.url("clip"), "3>>events", options);
@@ -174,7 +174,7 @@ mod descriptors {
     }
 
     #[test]
-    fn standard_output_is_one_too() {
+    fn stdout_is_accepted_as_the_descriptor() {
         let server = Server::start(Config::serving(recorded()));
         let options = ["--progress", "json", "--progress-fd", "1"];
         let run = Run::new(&server.url("clip"), &[], &options)
@@ -187,7 +187,7 @@ mod descriptors {
     }
 
     #[test]
-    fn what_is_none_is_a_usage_error() {
+    fn invalid_descriptor_is_a_usage_error() {
         let server = Server::start(Config::serving(recorded()));
         let cases = [
             ("", "17", "no such descriptor is open"),
@@ -207,7 +207,7 @@ mod descriptors {
 
     /// More lines than a pipe and the queue take: whoever reads again gets the summary in any case.
     #[test]
-    fn a_reader_that_pauses_delays_nothing_and_gets_the_summary() {
+    fn paused_reader_still_gets_the_summary() {
         let server = Server::start(Config::serving(talkative().ending(&[])));
         let options = ["-v", "-z", "--progress", "json"];
         let run = Run::redirected(&server.url("clip"), "2>fifo", &options);
@@ -228,7 +228,7 @@ mod descriptors {
     }
 
     #[test]
-    fn a_reader_that_never_reads_and_one_that_leaves_delay_nothing() {
+    fn blocked_and_closed_readers_delay_nothing() {
         for has_left in [false, true] {
             let server = Server::start(Config::serving(talkative()));
             let options = ["-v", "-z", "--progress", "json"];
@@ -248,7 +248,7 @@ mod descriptors {
 
     /// Nobody has the other end of the pipe any more, when it is to be opened again.
     #[test]
-    fn a_reader_that_was_gone_before_it_began_delays_nothing() {
+    fn reader_closed_before_the_start_delays_nothing() {
         let server = Server::start(Config::serving(recorded()));
         let run = Run::new(&server.url("clip"), &[], &["--progress-fd", "3"]);
         let mut command = Command::new("sh");
@@ -300,7 +300,7 @@ mod descriptors {
 }
 
 #[test]
-fn a_heartbeat_is_written_while_media_arrives() {
+fn heartbeat_is_written_while_media_arrives() {
     let live = Stream::live(Clip::sample())
         .paced(Pace::Speed(1.0))
         .ending(&[]);
@@ -321,7 +321,7 @@ fn a_heartbeat_is_written_while_media_arrives() {
 }
 
 #[test]
-fn no_file_is_written_for_two_purposes() {
+fn same_file_for_two_purposes_is_a_usage_error() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let recording = include_bytes!("../server/clip.flv");
     fs::write(folder.path().join("old.flv"), recording).expect("a small file");
@@ -389,7 +389,7 @@ mod service {
     use super::*;
 
     #[test]
-    fn a_manager_is_told_once_media_arrives_and_while_it_does() {
+    fn service_manager_gets_ready_and_watchdog_messages() {
         let live = Stream::live(Clip::sample())
             .paced(Pace::Speed(1.0))
             .ending(&[]);
@@ -426,7 +426,7 @@ mod service {
     }
 
     #[test]
-    fn what_a_server_says_is_no_message_of_ours() {
+    fn server_text_cannot_forge_service_messages() {
         let server = Server::start(Config {
             connect: OnConnect::Reject {
                 code: "NetConnection.Connect.Rejected",
@@ -449,7 +449,7 @@ mod service {
     }
 
     #[test]
-    fn a_manager_that_does_not_listen_delays_nothing() {
+    fn unresponsive_service_manager_delays_nothing() {
         let server = Server::start(Config::serving(recorded().paced(Pace::Unbounded)));
         let mut run = Run::new(&server.url("clip"), &[], &[]);
         let path = run.folder.path().join("notify");

@@ -20,7 +20,7 @@ use crate::{
 };
 
 #[test]
-fn parts_by_time_are_the_recording_again() {
+fn segments_by_time_join_to_the_recording() {
     let server = Server::start(Config::serving(recorded()));
     let parts = Parts::new("cam-%03d.flv")
         .with(&["--segment-time", "1"])
@@ -40,7 +40,7 @@ fn parts_by_time_are_the_recording_again() {
 }
 
 #[test]
-fn parts_by_size_have_numbers_where_nobody_said_otherwise() {
+fn segments_by_size_are_numbered_by_default() {
     let server = Server::start(Config::serving(recorded()));
     let parts = Parts::new("out.flv")
         .with(&["--segment-size", "50kB"])
@@ -52,7 +52,7 @@ fn parts_by_size_have_numbers_where_nobody_said_otherwise() {
 }
 
 #[test]
-fn parts_by_the_clock_are_called_after_it() {
+fn segments_by_clock_are_named_after_local_time() {
     // As fast as time goes by, so that a full second of the clock passes.
     let stream = Stream::live(Clip::sample());
     let server = Server::start(Config::serving(stream));
@@ -76,7 +76,7 @@ fn parts_by_the_clock_are_called_after_it() {
 }
 
 #[test]
-fn a_name_has_the_time_in_it_without_parts_too() {
+fn time_in_the_name_works_without_segments() {
     let server = Server::start(Config::serving(recorded()));
     let parts = Parts::new("100%%-%Y.flv").run(&server);
     parts.assert_ended(0, "ended");
@@ -92,7 +92,7 @@ fn a_name_has_the_time_in_it_without_parts_too() {
 }
 
 #[test]
-fn under_rtmpdumps_name_nothing_is_filled_in() {
+fn rtmpdump_name_disables_name_templates() {
     let server = Server::start(Config::serving(recorded()));
     let mut parts = Parts::new("%Y-%d.flv");
     let program = parts.folder.path().join("rtmpdump");
@@ -103,7 +103,7 @@ fn under_rtmpdumps_name_nothing_is_filled_in() {
 }
 
 #[test]
-fn what_is_there_is_no_part_of_ours() {
+fn existing_files_are_skipped_by_the_numbering() {
     let server = Server::start(Config::serving(recorded()));
     let parts = Parts::new("cam-%d.flv").with(&["--segment-time", "1"]);
     let there = parts.folder.path().join("cam-2.flv");
@@ -114,7 +114,7 @@ fn what_is_there_is_no_part_of_ours() {
 }
 
 #[test]
-fn the_program_runs_for_each_part_and_for_the_last() {
+fn hook_runs_for_every_segment() {
     let server = Server::start(Config::serving(recorded()));
     let parts = Parts::new("cam-%d.flv").with(&["--segment-time", "1"]);
     let script = r#"echo "$RTMPULL_PATH $RTMPULL_SEGMENT $RTMPULL_OFFSET_MS $RTMPULL_DURATION_MS $RTMPULL_BYTES $RTMPULL_START" >> "$0"; echo heard"#;
@@ -141,7 +141,7 @@ fn the_program_runs_for_each_part_and_for_the_last() {
 }
 
 #[test]
-fn a_program_that_fails_is_told_and_changes_nothing() {
+fn failing_hook_warns_and_changes_nothing() {
     let server = Server::start(Config::serving(recorded()));
     for (command, told) in [
         ("sh -c 'exit 3'", "exit status: 3"),
@@ -158,7 +158,7 @@ fn a_program_that_fails_is_told_and_changes_nothing() {
 }
 
 #[test]
-fn a_program_that_hangs_delays_neither_the_recording_nor_a_signal() {
+fn hanging_hook_delays_neither_recording_nor_signal() {
     let server = Server::start(Config::serving(Stream::live(looped())));
     let parts = Parts::new("cam-%d.flv").with(&["-v", "--segment-time", "1"]);
     // Each shell becomes what hangs, for a while.
@@ -187,7 +187,7 @@ fn a_program_that_hangs_delays_neither_the_recording_nor_a_signal() {
 }
 
 #[test]
-fn a_signal_finishes_the_last_part() {
+fn signal_finishes_the_last_segment() {
     for signal in ["HUP", "TERM"] {
         let server = Server::start(Config::serving(Stream::live(looped())));
         let parts = Parts::new("cam-%d.flv").with(&["-v", "--segment-time", "1"]);
@@ -206,7 +206,7 @@ fn a_signal_finishes_the_last_part() {
 }
 
 #[test]
-fn where_flvs_clock_ends_a_recording_goes_on_in_another_part() {
+fn flv_clock_overflow_starts_a_new_segment() {
     const HOUR_MS: u32 = 3_600_000;
     let sample = Clip::sample();
     let configuration = sample.media().filter(|tag| tag.is_sequence_header());
@@ -237,7 +237,7 @@ fn where_flvs_clock_ends_a_recording_goes_on_in_another_part() {
 }
 
 #[test]
-fn limits_end_a_recording_well() {
+fn duration_and_size_limits_end_with_limit() {
     let server = Server::start(Config::serving(recorded()));
     let parts = Parts::new("out.flv")
         .with(&["--duration", "1500ms"])
@@ -264,7 +264,7 @@ fn limits_end_a_recording_well() {
 }
 
 #[test]
-fn a_recording_ends_at_its_time() {
+fn until_ends_the_recording() {
     let server = Server::start(Config::serving(Stream::live(looped())));
     let until = jiff::Timestamp::now() + Duration::from_secs(2);
     let parts = Parts::new("out.flv")
@@ -277,7 +277,7 @@ fn a_recording_ends_at_its_time() {
 }
 
 #[test]
-fn too_little_free_room_is_a_full_disk() {
+fn low_free_space_ends_with_disk_full() {
     let server = Server::start(Config::serving(recorded()));
     let parts = Parts::new("out.flv")
         .with(&["--min-free", "9000PB"])
@@ -292,7 +292,7 @@ fn too_little_free_room_is_a_full_disk() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_disk_that_fills_up_keeps_all_that_fits() {
+fn full_disk_keeps_the_complete_segments() {
     let server = Server::start(Config::serving(recorded()));
     let mut parts = Parts::new("%d.flv");
     // The second part gets no further than its head.
@@ -309,7 +309,7 @@ fn a_disk_that_fills_up_keeps_all_that_fits() {
 }
 
 #[test]
-fn what_makes_no_sense_is_told_before_anything_is_done() {
+fn contradictory_options_are_usage_errors() {
     let cases: [(&str, &[&str], &str); 19] = [
         (
             "-",
@@ -420,7 +420,7 @@ fn what_makes_no_sense_is_told_before_anything_is_done() {
 }
 
 #[test]
-fn an_option_that_does_nothing_is_told() {
+fn ineffective_options_are_warned_about() {
     let server = Server::start(Config::serving(Stream::recorded(Clip::sample())));
     let cases = [
         (

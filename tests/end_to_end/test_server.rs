@@ -43,7 +43,7 @@ fn rtmpdump_plays_a_recorded_stream() {
 }
 
 #[test]
-fn rtmpdump_verifies_our_digest() {
+fn rtmpdump_accepts_the_server_digest() {
     let (ffmpeg, rtmpdump) = (require!(Ffmpeg::find()), require!(Rtmpdump::find()));
     let source = fixtures::mp3_flv(&ffmpeg);
     for scheme in [Scheme::DigestFirst, Scheme::KeyFirst] {
@@ -102,7 +102,7 @@ fn rtmpdump_pauses_sets_a_playlist_and_answers_a_secure_token() {
 }
 
 #[test]
-fn rtmpdump_and_ffmpeg_play_through_our_front() {
+fn rtmpdump_and_ffmpeg_play_through_the_tunnel() {
     let (ffmpeg, rtmpdump) = (require!(Ffmpeg::find()), require!(Rtmpdump::find()));
     let source = fixtures::avc_aac_flv(&ffmpeg);
     let stream = Stream::recorded(Clip::read(&source)).paced(Pace::Unbounded);
@@ -123,7 +123,7 @@ fn rtmpdump_and_ffmpeg_play_through_our_front() {
 }
 
 #[test]
-fn ffmpeg_logs_in() {
+fn ffmpeg_logs_in_with_every_scheme() {
     let ffmpeg = require!(Ffmpeg::find());
     let source = fixtures::mp3_flv(&ffmpeg);
     for scheme in [
@@ -177,7 +177,7 @@ fn ffmpeg_plays_a_live_stream() {
 }
 
 #[test]
-fn a_recent_ffmpeg_plays_enhanced_codecs() {
+fn recent_ffmpeg_plays_enhanced_codecs() {
     let recent = require!(Ffmpeg::find_recent());
     let sources = [
         fixtures::hevc_aac_flv(&recent),
@@ -193,7 +193,7 @@ fn a_recent_ffmpeg_plays_enhanced_codecs() {
 }
 
 #[test]
-fn aggregates_and_other_habits_are_understood() {
+fn rtmpdump_understands_every_server_variant() {
     let (ffmpeg, rtmpdump) = (require!(Ffmpeg::find()), require!(Rtmpdump::find()));
     let source = fixtures::avc_aac_flv(&ffmpeg);
     let stream = || Stream::recorded(Clip::read(&source)).paced(Pace::Unbounded);
@@ -248,7 +248,7 @@ fn rtmpdump_plays_prepared_bytes() {
 }
 
 #[test]
-fn a_ping_that_is_answered_keeps_the_connection() {
+fn answered_ping_keeps_the_connection() {
     let rtmpdump = require!(Rtmpdump::find());
     let stream = Stream::recorded(Clip::sample()).paced(Pace::Speed(3.0));
     let server = Server::start(Config {
@@ -269,7 +269,7 @@ fn a_ping_that_is_answered_keeps_the_connection() {
 }
 
 #[test]
-fn a_ping_that_is_not_answered_ends_it() {
+fn unanswered_ping_closes_the_connection() {
     let server = Server::start(Config {
         ping_every: Some(Duration::from_millis(50)),
         ..Config::default()
@@ -280,7 +280,7 @@ fn a_ping_that_is_not_answered_ends_it() {
 }
 
 #[test]
-fn a_cut_comes_after_exactly_so_many_bytes() {
+fn byte_fault_cuts_at_the_exact_byte() {
     for at in [0, 1, 1537, 3072, 3073] {
         let config = Config::default().with_fault(FaultPoint::Byte(at), FaultAction::Fin);
         let server = Server::start(config);
@@ -294,7 +294,7 @@ fn a_cut_comes_after_exactly_so_many_bytes() {
 }
 
 #[test]
-fn a_reset_is_a_reset() {
+fn rst_fault_resets_the_connection() {
     let config = Config::default().with_fault(FaultPoint::Byte(100), FaultAction::Rst);
     let server = Server::start(config);
     let mut client = BareClient::connect(&server);
@@ -304,7 +304,7 @@ fn a_reset_is_a_reset() {
 }
 
 #[test]
-fn a_fault_is_met_as_often_as_planned() {
+fn fault_affects_the_configured_number_of_connections() {
     let server = Server::start(Config {
         faulty_connections: 1,
         ..Config::default().with_fault(FaultPoint::Step(Step::Handshake), FaultAction::Fin)
@@ -317,7 +317,7 @@ fn a_fault_is_met_as_often_as_planned() {
 
 #[test]
 #[should_panic(expected = "the client was gone before play")]
-fn a_conversation_that_does_not_come_to_its_end_fails_the_test() {
+fn unfinished_peer_script_fails_the_test() {
     let peer = ScriptedPeer::start(|peer, _| {
         peer.accept_plain_handshake();
         peer.expect_command("play");
@@ -326,7 +326,7 @@ fn a_conversation_that_does_not_come_to_its_end_fails_the_test() {
 }
 
 #[test]
-fn a_conversation_plays() {
+fn scripted_peer_plays_raw_chunks() {
     let rtmpdump = require!(Rtmpdump::find());
     let tag = Clip::sample().tags.swap_remove(1);
     let body = tag.body.clone();

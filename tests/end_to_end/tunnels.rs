@@ -13,7 +13,7 @@ use crate::{
 };
 
 #[test]
-fn streams_come_through_whatever_web_servers_do() {
+fn streams_pass_through_every_http_variant() {
     let usual = TunnelConfig::default;
     let closing = |answers, announces_close| TunnelConfig {
         answers_per_connection: Some(answers),
@@ -80,7 +80,7 @@ fn streams_come_through_whatever_web_servers_do() {
 }
 
 #[test]
-fn a_lost_request_is_made_once_more() {
+fn lost_request_is_repeated_unchanged() {
     at_once([1, 2, 3, 5, 8], |number| {
         let config = TunnelConfig {
             fault: Some((number, TunnelFault::LoseAnswer)),
@@ -96,7 +96,7 @@ fn a_lost_request_is_made_once_more() {
 }
 
 #[test]
-fn a_refusal_of_what_came_ahead_of_its_turn_is_no_end() {
+fn refused_pipelined_request_does_not_end_the_stream() {
     let refused = "HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\n\r\n";
     let config = TunnelConfig {
         fault: Some((20, TunnelFault::Answer(refused))),
@@ -110,7 +110,7 @@ fn a_refusal_of_what_came_ahead_of_its_turn_is_no_end() {
 }
 
 #[test]
-fn the_end_of_a_session_is_the_end_of_the_stream() {
+fn closed_tunnel_session_ends_the_stream() {
     let stream = live().ending(&[EndSignal::Fin]);
     let (download, _front) = through(stream, TunnelConfig::default(), true);
     download.assert_ended(0, "closed");
@@ -118,7 +118,7 @@ fn the_end_of_a_session_is_the_end_of_the_stream() {
 }
 
 #[test]
-fn a_long_line_is_filled() {
+fn tunnel_over_a_slow_connection_is_complete() {
     let server = Server::start(Config::serving(recorded()));
     let front = Tunnel::start(server.port(), TunnelConfig::default());
     let line = DelayedConnection::start(front.port(), Duration::from_millis(50));
@@ -129,7 +129,7 @@ fn a_long_line_is_filled() {
 }
 
 #[test]
-fn a_stream_comes_through_a_web_proxy_that_closes_connections() {
+fn streams_pass_through_a_web_proxy_that_closes_connections() {
     let nginx = require!(nginx::Nginx::find());
     for directives in [
         "keepalive_timeout 0;",
@@ -159,7 +159,7 @@ fn a_stream_comes_through_a_web_proxy_that_closes_connections() {
 }
 
 #[test]
-fn a_redirect_leads_into_a_tunnel() {
+fn redirect_into_a_tunnel_is_followed() {
     let server = Server::start(Config::serving(recorded()));
     let front = Tunnel::start(server.port(), TunnelConfig::default());
     let redirect = format!("rtmpt://127.0.0.1:{}/app", front.port());

@@ -18,7 +18,7 @@ use crate::{
 };
 
 #[test]
-fn a_day_takes_the_memory_of_its_beginning_and_is_indexed_all_along() {
+fn day_long_recording_has_constant_memory_and_a_full_index() {
     let day = Day::new();
     // The 32 bits of the server's clock are over at noon.
     let replay = Replay::looping(&day.clip, ROUNDS).on_clock(0u32.wrapping_sub(DAY_MS / 2));
@@ -50,7 +50,7 @@ fn a_day_takes_the_memory_of_its_beginning_and_is_indexed_all_along() {
 }
 
 #[test]
-fn the_parts_of_three_hours_are_three_hours() {
+fn segments_of_three_hours_contain_every_frame() {
     let clip = three_hours();
     let source: Vec<Tag> = frames(&clip).cloned().collect();
     // A server that counts with a sign is at its end after half of it.

@@ -26,7 +26,7 @@ use crate::{
 };
 
 #[test]
-fn a_kill_at_any_moment_costs_a_second_at_most() {
+fn kill_at_any_moment_loses_at_most_one_second() {
     let asked = env::var("RTMPULL_KILLS").ok();
     let asked = asked.map(|count| count.parse().expect("RTMPULL_KILLS is a number"));
     let (count, up_to_ms) = asked.map_or((12, 4_000), |count| (count, 25_000));

@@ -16,7 +16,7 @@ use crate::{
 };
 
 #[test]
-fn repairs_rtmpdumps_files() {
+fn cut_rtmpdump_files_are_repaired() {
     let rtmpdump = require!(Rtmpdump::find());
     let ffmpeg = require!(Ffmpeg::find());
     let clip = Stream::recorded(Clip::read(&fixtures::avc_aac_flv(&ffmpeg))).paced(Pace::Unbounded);
@@ -28,7 +28,7 @@ fn repairs_rtmpdumps_files() {
 }
 
 #[test]
-fn repairs_ffmpegs_files() {
+fn cut_ffmpeg_files_are_repaired() {
     let ffmpeg = require!(Ffmpeg::find());
     let folder = tempfile::tempdir().expect("a temporary folder");
     let clips = [
@@ -48,7 +48,7 @@ fn repairs_ffmpegs_files() {
 }
 
 #[test]
-fn repairs_what_nginx_was_recording() {
+fn cut_nginx_recordings_are_repaired() {
     let nginx = require!(Nginx::find());
     let ffmpeg = require!(Ffmpeg::find());
     let server = nginx.start(&[]);
@@ -69,7 +69,7 @@ fn repairs_what_nginx_was_recording() {
 }
 
 #[test]
-fn says_what_it_did_to_each_file_and_ends_with_the_worst() {
+fn repair_reports_each_file_and_exits_with_the_worst_code() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let clip = include_bytes!("../../server/clip.flv");
     let torn = write(folder.path(), "torn.flv", &clip[..clip.len() - 3]);
@@ -117,7 +117,7 @@ fn says_what_it_did_to_each_file_and_ends_with_the_worst() {
 }
 
 #[test]
-fn a_repair_that_is_stopped_or_killed_leaves_the_file_alone() {
+fn interrupted_repair_leaves_the_file_unchanged() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let clip = include_bytes!("../../server/clip.flv");
     let file = write(folder.path(), "clip.flv", clip);

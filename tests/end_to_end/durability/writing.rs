@@ -5,7 +5,7 @@ use crate::{
 };
 
 #[test]
-fn a_file_that_is_being_recorded_is_nobody_elses() {
+fn file_is_locked_while_it_is_recorded() {
     let server = Server::start(Config::serving(Stream::live(Clip::sample())));
     let url = server.url("clip");
     let mut running = program::start(&url, &["-v"]);
@@ -34,7 +34,7 @@ fn a_file_that_is_being_recorded_is_nobody_elses() {
 }
 
 #[test]
-fn plain_tags_are_written_on_request_and_indexed_by_a_repair() {
+fn no_index_file_is_indexed_by_repair() {
     let server = Server::start(Config::serving(
         Stream::recorded(Clip::sample()).paced(Pace::Unbounded),
     ));
@@ -54,7 +54,7 @@ fn plain_tags_are_written_on_request_and_indexed_by_a_repair() {
 }
 
 #[test]
-fn a_file_is_the_same_however_often_it_is_brought_to_the_disk() {
+fn sync_interval_does_not_change_the_file() {
     let stream = Stream::live(Clip::sample()).paced(Pace::Speed(2.0));
     let server = Server::start(Config::serving(stream));
     let url = server.url("clip");

@@ -2,7 +2,7 @@ use super::*;
 use crate::server::FaultAction;
 
 #[test]
-fn chunks_that_cannot_be_end_it_before_and_after_media() {
+fn invalid_chunks_cut_the_download() {
     for (bytes, cause) in IMPOSSIBLE {
         for count in [0, 10] {
             let peer = playing(count, move |peer| peer.send(bytes));
@@ -13,7 +13,7 @@ fn chunks_that_cannot_be_end_it_before_and_after_media() {
 }
 
 #[test]
-fn a_length_that_is_too_large_ends_with_the_connection_or_with_patience() {
+fn unfinished_large_message_ends_with_close_or_timeout() {
     let cases = [
         (FaultAction::Fin, "cut", "in the middle of a message"),
         (FaultAction::Silence, "stalled", "no more media came"),
@@ -33,7 +33,7 @@ fn a_length_that_is_too_large_ends_with_the_connection_or_with_patience() {
 }
 
 #[test]
-fn too_many_chunk_streams_end_it() {
+fn too_many_chunk_streams_cut_the_download() {
     let peer = playing(10, |peer| {
         let streams = 320..5320_u32;
         let bytes: Vec<u8> = streams.flat_map(|id| begun(id, 0xFF_FFFF, &[1])).collect();
@@ -45,7 +45,7 @@ fn too_many_chunk_streams_end_it() {
 }
 
 #[test]
-fn too_many_unfinished_bytes_end_it() {
+fn too_many_unfinished_bytes_cut_the_download() {
     let peer = playing(10, |peer| {
         peer.queue_chunk_size(128)?;
         let begun = (320..4320).map(|id| begun(id, 20_000, &[1; 128]));
@@ -66,7 +66,7 @@ fn too_many_unfinished_bytes_end_it() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn lengths_alone_take_no_memory() {
+fn announced_lengths_allocate_no_memory() {
     use std::sync::mpsc;
 
     let (sender, said) = mpsc::sync_channel(1);
@@ -91,7 +91,7 @@ fn lengths_alone_take_no_memory() {
 }
 
 #[test]
-fn what_is_merely_odd_does_no_harm() {
+fn unusual_control_messages_are_harmless() {
     for bytes in ODD {
         let peer = playing(10, move |peer| {
             peer.send(bytes)?;

@@ -14,7 +14,7 @@ use crate::server::{
 };
 
 #[test]
-fn a_cut_anywhere_costs_nothing_that_had_come() {
+fn cut_at_any_byte_keeps_the_received_media() {
     let session = Recording::make();
     let cuts = session.places().into_iter().enumerate();
     let cuts: Vec<_> = cuts.map(|(n, at)| (at, END[n % END.len()])).collect();
@@ -26,7 +26,7 @@ fn a_cut_anywhere_costs_nothing_that_had_come() {
 }
 
 #[test]
-fn a_server_that_leaves_at_any_step_is_told() {
+fn close_or_reset_at_every_step_is_named() {
     let connect = "the server closed the connection instead of answering connect";
     let media = "the server closed the connection before any media";
     let cases = [

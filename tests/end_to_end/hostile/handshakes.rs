@@ -2,7 +2,7 @@ use super::*;
 use crate::server::FaultAction;
 
 #[test]
-fn another_protocol_on_the_port_is_named() {
+fn other_protocol_on_the_port_is_named() {
     let cases: [(&[u8], &str); 6] = [
         (
             b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n",
@@ -32,7 +32,7 @@ fn another_protocol_on_the_port_is_named() {
 }
 
 #[test]
-fn a_server_without_a_digest_is_told_where_one_is_demanded() {
+fn required_digest_missing_is_no_connection() {
     let peer = ScriptedPeer::start(|peer, _| {
         let _ = peer
             .send(&[3; 3073])
@@ -49,7 +49,7 @@ fn a_server_without_a_digest_is_told_where_one_is_demanded() {
 }
 
 #[test]
-fn garbage_behind_the_handshake_is_no_chunk_stream() {
+fn garbage_after_the_handshake_cuts_the_download() {
     let cases: [(&'static [u8], &str); 3] = [
         (&[0xFF; 5000], "chunk stream 63 starts with a type 3 chunk"),
         (&[0x81; 5000], "starts with a type"),
@@ -69,7 +69,7 @@ fn garbage_behind_the_handshake_is_no_chunk_stream() {
 }
 
 #[test]
-fn nobody_there_is_no_connection() {
+fn closed_port_and_unknown_host_are_no_connection() {
     // A port that was free a moment ago.
     let port = saying(b"", FaultAction::Fin).port();
     let refused = format!("rtmp://127.0.0.1:{port}/app/clip");

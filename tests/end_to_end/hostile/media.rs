@@ -4,7 +4,7 @@ use super::*;
 use crate::server::{FaultAction, object};
 
 #[test]
-fn a_duration_that_cannot_be_says_nothing() {
+fn impossible_duration_is_ignored() {
     let values = [
         Value::Number(f64::NAN),
         f64::INFINITY.into(),
@@ -36,7 +36,7 @@ fn a_duration_that_cannot_be_says_nothing() {
 }
 
 #[test]
-fn the_clock_of_the_file_goes_on_whatever_the_servers_does() {
+fn output_clock_survives_wraps_and_jumps() {
     let cases: [(&[u32], &[u32]); 7] = [
         (&[0x7FFF_FFF0, 0x8000_0000, 0x8000_0018], &[0, 16, 40]),
         (&[0xFFFF_FFF0, 0, 40], &[0, 16, 56]),
@@ -64,7 +64,7 @@ fn the_clock_of_the_file_goes_on_whatever_the_servers_does() {
 }
 
 #[test]
-fn empty_messages_neither_begin_a_file_nor_end_it() {
+fn empty_messages_neither_start_nor_end_a_file() {
     let empty = |peer: &mut Connection| {
         peer.queue(6, Kind::AUDIO, 1, 0, &[])?;
         peer.queue(7, Kind::VIDEO, 1, 0, &[])?;
@@ -107,7 +107,7 @@ fn empty_messages_neither_begin_a_file_nor_end_it() {
 }
 
 #[test]
-fn bodies_that_no_decoder_would_take_are_kept_as_they_came() {
+fn undecodable_bodies_are_kept_unchanged() {
     let bodies: Vec<Vec<u8>> = (0..=255_u8)
         .flat_map(|first| {
             [

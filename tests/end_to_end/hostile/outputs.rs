@@ -8,7 +8,7 @@ use super::*;
 use crate::server::{Config, Pace, Server, Stream};
 
 #[test]
-fn an_output_that_cannot_be_opened_is_told() {
+fn unopenable_output_is_named() {
     let server = Server::start(Config::serving(recorded()));
     let cases = [
         ("no/such/folder/out.flv", "No such file or directory"),
@@ -25,7 +25,7 @@ fn an_output_that_cannot_be_opened_is_told() {
 }
 
 #[test]
-fn a_file_that_is_not_ours_to_write_is_left_alone() {
+fn read_only_file_is_left_unchanged() {
     let server = Server::start(Config::serving(recorded()));
     let attempt = Attempt::new(&server.url("clip"));
     let read_only = fs::Permissions::from_mode(0o444);
@@ -43,7 +43,7 @@ fn a_file_that_is_not_ours_to_write_is_left_alone() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_program_that_runs_is_no_output() {
+fn running_program_is_rejected_as_output() {
     let server = Server::start(Config::serving(recorded()));
     let attempt = Attempt::new(&server.url("clip")).into("program");
     // Not copied by ourselves: a program that another test starts meanwhile would inherit the open
@@ -64,7 +64,7 @@ fn a_program_that_runs_is_no_output() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_full_disk_is_told() {
+fn full_disk_ends_with_disk_full() {
     for stream in [recorded(), recorded().paced(Pace::Speed(1.0))] {
         let server = Server::start(Config::serving(stream));
         let ended = Attempt::new(&server.url("clip")).into("/dev/full").run();
@@ -75,7 +75,7 @@ fn a_full_disk_is_told() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_disk_that_fills_up_keeps_what_fits() {
+fn full_disk_keeps_the_written_tags() {
     for pace in [Pace::Unbounded, Pace::Speed(10.0)] {
         let server = Server::start(Config::serving(recorded().paced(pace)));
         let ended = with_files_of(60_000, &server.url("clip")).run();
@@ -99,7 +99,7 @@ fn a_disk_that_fills_up_keeps_what_fits() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_disk_that_has_no_room_leaves_nothing_behind() {
+fn full_disk_before_the_head_leaves_an_empty_file() {
     let server = Server::start(Config::serving(recorded()));
     let ended = with_files_of(20_000, &server.url("clip")).run();
     let cause = "the output takes no more: File too large";
@@ -109,7 +109,7 @@ fn a_disk_that_has_no_room_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_file_stays_where_the_stream_does_not_come() {
+fn missing_stream_leaves_the_file_unchanged() {
     let server = Server::start(Config::default());
     let ended = Attempt::new(&server.url("nothing")).run();
     ended
@@ -124,7 +124,7 @@ fn a_file_stays_where_the_stream_does_not_come() {
 }
 
 #[test]
-fn a_live_recording_is_not_replaced_unasked() {
+fn live_recording_requires_overwrite() {
     let server = Server::start(Config::serving(live()));
     let url = server.url("clip");
     let live_in_url = format!("{url} live=1");
@@ -150,7 +150,7 @@ fn a_live_recording_is_not_replaced_unasked() {
 }
 
 #[test]
-fn a_reader_that_leaves_has_what_it_wanted() {
+fn leaving_reader_ends_with_reader_gone() {
     let server = Server::start(Config::serving(recorded().paced(Pace::Speed(1.0))));
     let attempt = Attempt::new(&server.url("clip"));
     let attempt = into_fifo(attempt);

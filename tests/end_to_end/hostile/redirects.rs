@@ -9,7 +9,7 @@ use super::*;
 use crate::server::{Config, OnConnect, Server, object, status};
 
 #[test]
-fn redirects_without_end_are_not_followed_for_ever() {
+fn endless_redirects_stop_after_five_hops() {
     let address = Arc::new(OnceLock::<String>::new());
     let clients = Arc::new(AtomicUsize::new(0));
     let peer = ScriptedPeer::start({
@@ -28,7 +28,7 @@ fn redirects_without_end_are_not_followed_for_ever() {
 }
 
 #[test]
-fn where_we_cannot_or_must_not_go_is_told() {
+fn unsupported_redirect_targets_are_refused() {
     let long = "x".repeat(60_000);
     for target in [
         "rtmfp://elsewhere.example/app",
@@ -56,7 +56,7 @@ fn where_we_cannot_or_must_not_go_is_told() {
 }
 
 #[test]
-fn a_redirect_to_nobody_is_no_connection() {
+fn redirect_to_a_closed_port_is_no_connection() {
     let nobody = ScriptedPeer::start(|_, _| {}).port();
     let server = Server::start(Config {
         connect: OnConnect::RedirectInError {

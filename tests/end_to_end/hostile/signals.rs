@@ -4,7 +4,7 @@ use super::*;
 use crate::server::{Config, FaultAction, FaultPoint, Pace, Server, Step, Stream};
 
 #[test]
-fn a_wish_to_end_is_heard_at_every_step() {
+fn signal_interrupts_every_session_step() {
     let steps = [
         (Step::Handshake, "INT"),
         (Step::Connect, "TERM"),
@@ -25,7 +25,7 @@ fn a_wish_to_end_is_heard_at_every_step() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_wish_to_end_is_heard_while_connecting() {
+fn signal_interrupts_connecting() {
     use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 
     // Nobody accepts, and two connections fill the queue: the next is not answered.
@@ -51,7 +51,7 @@ fn a_wish_to_end_is_heard_while_connecting() {
 }
 
 #[test]
-fn a_wish_to_end_finishes_the_file() {
+fn signal_finishes_the_file() {
     let cases = [
         (live(), &LIVE[..], "INT", 0),
         (live(), &LIVE, "TERM", 0),
@@ -80,7 +80,7 @@ fn a_wish_to_end_finishes_the_file() {
 }
 
 #[test]
-fn a_second_wish_ends_at_once() {
+fn second_signal_exits_at_once() {
     // Nobody reads from it, so that finishing takes its time.
     let server = Server::start(Config::serving(live()));
     let running = into_fifo(Attempt::new(&server.url("clip")).options(["-v"])).start();
@@ -94,7 +94,7 @@ fn a_second_wish_ends_at_once() {
 }
 
 #[test]
-fn a_reader_that_never_comes_and_one_that_never_reads_hold_up_nothing() {
+fn missing_and_blocked_readers_do_not_delay_a_signal() {
     let server = Server::start(Config::serving(live()));
     for has_reader in [false, true] {
         let running = into_fifo(Attempt::new(&server.url("clip")).options(["-v"])).start();
@@ -109,7 +109,7 @@ fn a_reader_that_never_comes_and_one_that_never_reads_hold_up_nothing() {
 }
 
 #[test]
-fn a_kill_costs_half_a_second() {
+fn kill_loses_at_most_the_write_interval() {
     at_once([0, 70, 150, 210], |more_ms| {
         let server = Server::start(Config::serving(live()));
         let mut running = Attempt::new(&server.url("clip")).start();

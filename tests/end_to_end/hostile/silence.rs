@@ -4,7 +4,7 @@ use super::*;
 use crate::server::{Config, FaultAction, FaultPoint, Pace, Server, Step, Stream, status};
 
 #[test]
-fn silence_at_every_step_ends_in_its_time() {
+fn silence_at_every_step_times_out() {
     at_once(steps(), |(script, count, code, word, cause)| {
         let peer = ScriptedPeer::start(move |peer, _| {
             let _ = script(peer).and_then(|()| peer.wait_for_close::<()>());
@@ -14,7 +14,7 @@ fn silence_at_every_step_ends_in_its_time() {
 }
 
 #[test]
-fn pings_are_no_sign_of_media() {
+fn pings_do_not_extend_the_timeout() {
     let every = Duration::from_millis(50);
     at_once(
         [Step::Connect, Step::CreateStream, Step::Play, Step::Media],
@@ -37,7 +37,7 @@ fn pings_are_no_sign_of_media() {
 }
 
 #[test]
-fn talk_that_is_no_media_hides_nothing() {
+fn messages_without_media_do_not_extend_the_timeout() {
     let talk: [Script; 4] = [
         // Messages of length 0 and type 0, without end.
         |peer| peer.send(&[0; 65_000]),
@@ -70,7 +70,7 @@ fn talk_that_is_no_media_hides_nothing() {
 }
 
 #[test]
-fn a_trickle_is_not_waited_for() {
+fn trickled_bytes_do_not_extend_the_timeout() {
     let drip = |peer: &mut Connection, bytes: &[u8]| {
         bytes.iter().try_for_each(|byte| {
             thread::sleep(Duration::from_millis(100));
@@ -90,7 +90,7 @@ fn a_trickle_is_not_waited_for() {
 }
 
 #[test]
-fn a_server_that_asks_and_does_not_listen_is_left() {
+fn unread_answers_cut_the_download() {
     let peer = playing(10, |peer| {
         let ping = [2, 0, 0, 0, 0, 0, 6, 4, 0, 0, 0, 0, 0, 6, 0, 0, 0, 1];
         let pings = ping.repeat(10_000);

@@ -4,7 +4,7 @@ use super::*;
 use crate::server::{Config, FaultAction, OnConnect, Server, object, status};
 
 #[test]
-fn what_a_server_says_cannot_command_the_terminal() {
+fn server_text_is_escaped_for_the_terminal() {
     for options in [&[][..], &["-V"], &["-z"]] {
         let peer = playing(10, |peer| {
             let warning = status("warning", TRAP, TRAP);
@@ -23,7 +23,7 @@ fn what_a_server_says_cannot_command_the_terminal() {
 }
 
 #[test]
-fn nor_can_what_it_refuses_with() {
+fn rejection_text_is_escaped_for_the_terminal() {
     for options in [&[][..], &["-z"]] {
         let server = Server::start(Config {
             connect: OnConnect::Reject {
@@ -40,7 +40,7 @@ fn nor_can_what_it_refuses_with() {
 }
 
 #[test]
-fn nor_can_where_it_sends_us() {
+fn redirect_url_is_escaped_for_the_terminal() {
     let server = Server::start(Config {
         connect: OnConnect::RedirectInError {
             redirect: format!("rtmp://{TRAP}/app"),
@@ -53,7 +53,7 @@ fn nor_can_where_it_sends_us() {
 }
 
 #[test]
-fn a_long_story_is_cut_short() {
+fn long_server_text_is_truncated() {
     let story = "A word or two. ".repeat(70_000);
     for options in [&[][..], &["-z"]] {
         let story = story.clone();
@@ -76,7 +76,7 @@ fn a_long_story_is_cut_short() {
 }
 
 #[test]
-fn metadata_without_end_does_not_fill_the_terminal() {
+fn repeated_metadata_is_limited_on_the_terminal() {
     let peer = playing(10, |peer| {
         let fields: Object = (0..2_000)
             .map(|n| (format!("field {n}"), f64::from(n)))

@@ -2,7 +2,7 @@ use super::*;
 use crate::server::{Config, Pace, Server, Stream, Tunnel, TunnelConfig, TunnelFault};
 
 #[test]
-fn what_is_no_tunnel_is_told_before_anything_is_written() {
+fn non_tunnel_server_is_named_and_the_file_untouched() {
     let page = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>";
     let cases = [
         (NOT_FOUND, "the server does not speak RTMPT: 404 Not Found"),
@@ -39,7 +39,7 @@ fn what_is_no_tunnel_is_told_before_anything_is_written() {
 }
 
 #[test]
-fn an_open_without_an_answer_is_given_up() {
+fn unanswered_open_times_out() {
     let (ended, front) = faulty((0, TunnelFault::Silence), &WAIT_A_SECOND);
     let cause = format!(
         "cannot open a tunnel to 127.0.0.1:{}: no answer within the connect timeout of 1 s",
@@ -52,7 +52,7 @@ fn an_open_without_an_answer_is_given_up() {
 }
 
 #[test]
-fn a_server_of_plain_rtmp_is_no_tunnel_and_the_reverse() {
+fn swapped_rtmp_and_rtmpt_ports_are_no_connection() {
     let server = Server::start(Config::serving(recorded()));
     let url = format!("rtmpt://127.0.0.1:{}/app/clip", server.port());
     let ended = Attempt::new(&url).options(WAIT_A_SECOND).run();
@@ -70,7 +70,7 @@ fn a_server_of_plain_rtmp_is_no_tunnel_and_the_reverse() {
 }
 
 #[test]
-fn a_tunnel_that_breaks_during_the_handshake_is_no_connection() {
+fn tunnel_fault_during_the_handshake_is_no_connection() {
     let cases = [
         (TunnelFault::ForgetSessions, "404 Not Found"),
         (
@@ -96,7 +96,7 @@ fn a_tunnel_that_breaks_during_the_handshake_is_no_connection() {
 
 /// Only who hangs up may not have liked the handshake.
 #[test]
-fn an_http_error_during_the_handshake_is_no_reason_to_try_another_one() {
+fn http_error_during_the_handshake_tries_no_other_handshake() {
     let cases = [
         (TunnelFault::ForgetSessions, "404 Not Found"),
         (
@@ -119,7 +119,7 @@ fn an_http_error_during_the_handshake_is_no_reason_to_try_another_one() {
 
 /// The next answer's head is taken for what is missing, until what is left of it makes no sense.
 #[test]
-fn an_answer_that_is_too_short_on_a_connection_that_stays_is_told() {
+fn short_answer_on_an_open_connection_is_detected() {
     let wrong_length = "does not have the announced length";
     at_once([1, 5, 12], |missing| {
         let fault = TunnelFault::BytesMissing(missing);
@@ -139,7 +139,7 @@ fn an_answer_that_is_too_short_on_a_connection_that_stays_is_told() {
 }
 
 #[test]
-fn a_tunnel_that_breaks_in_the_middle_keeps_what_had_come() {
+fn tunnel_fault_keeps_the_received_media() {
     let cases = [
         (TunnelFault::ForgetSessions, "cut", "404 Not Found"),
         (
@@ -166,7 +166,7 @@ fn a_tunnel_that_breaks_in_the_middle_keeps_what_had_come() {
 
 #[test]
 #[cfg(unix)]
-fn a_wish_to_end_is_heard_at_every_step_of_a_tunnel() {
+fn signal_interrupts_every_tunnel_step() {
     at_once([0, 1, 2, 3, 4, 20], |number| {
         let stream = Stream::live(Clip::sample());
         let server = Server::start(Config::serving(stream));

@@ -4,7 +4,7 @@ use super::*;
 use crate::server::{FaultAction, command_payload, status};
 
 #[test]
-fn endless_nesting_is_left_out_and_the_stream_is_whole() {
+fn deeply_nested_values_are_dropped() {
     for level in NESTING {
         for place in [
             Place::Connect,
@@ -18,7 +18,7 @@ fn endless_nesting_is_left_out_and_the_stream_is_whole() {
 }
 
 #[test]
-fn counts_and_lengths_that_lie_are_left_out_and_the_stream_is_whole() {
+fn false_counts_and_lengths_are_dropped() {
     for value in LIES {
         for place in [Place::Connect, Place::Status, Place::Metadata] {
             assert_whole(place, value.to_vec());
@@ -27,7 +27,7 @@ fn counts_and_lengths_that_lie_are_left_out_and_the_stream_is_whole() {
 }
 
 #[test]
-fn more_values_than_anybody_needs_are_left_out_and_the_stream_is_whole() {
+fn excessive_numbers_of_values_are_dropped() {
     // 300,000 times null, in an array that says so.
     let nulls = [&[0x0A, 0, 4, 0x93, 0xE0][..], &[5; 300_000]].concat();
     let members = [&[3][..], &b"\0\x01a\x05".repeat(300_000), &[0, 0, 9]].concat();
@@ -39,7 +39,7 @@ fn more_values_than_anybody_needs_are_left_out_and_the_stream_is_whole() {
 }
 
 #[test]
-fn a_stream_id_that_cannot_be_is_a_refusal() {
+fn impossible_stream_id_is_refused() {
     for id in [f64::NAN, f64::INFINITY, -1.0, 1e300] {
         let peer = ScriptedPeer::start(move |peer, _| {
             peer.accept_plain_handshake();

@@ -24,7 +24,7 @@ use crate::{
 };
 
 #[test]
-fn whatever_is_cut_the_file_has_what_came_and_tells_what_did_not() {
+fn repeated_cuts_lose_nothing_received_and_report_every_gap() {
     let plain = Case {
         name: "cache",
         has_cache: true,

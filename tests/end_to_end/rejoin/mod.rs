@@ -17,7 +17,7 @@ use crate::{
 };
 
 #[test]
-fn a_recording_that_is_cut_within_what_the_server_repeats_lacks_nothing() {
+fn cut_within_the_server_cache_leaves_no_gap() {
     // One keyframe, and all since then for whoever comes.
     let clip = unique_clip(800, 800);
     let download = recorded(
@@ -41,7 +41,7 @@ fn a_recording_that_is_cut_within_what_the_server_repeats_lacks_nothing() {
 /// A connection that breaks before it has shown how far the stream was written, in the handshake or
 /// in what is repeated, says nothing of it.
 #[test]
-fn a_connection_that_breaks_while_the_place_is_sought_leaves_it_to_the_next() {
+fn cut_during_the_rejoin_is_retried_by_the_next_attempt() {
     let clip = unique_clip(800, 800);
     let cuts = [
         (60_000, FaultAction::Fin),
@@ -57,7 +57,7 @@ fn a_connection_that_breaks_while_the_place_is_sought_leaves_it_to_the_next() {
 }
 
 #[test]
-fn a_recording_that_is_cut_for_longer_has_the_gaps_that_are_told() {
+fn long_cuts_leave_the_reported_gaps() {
     // A keyframe every second, so that a second's wait leaves a gap.
     let clip = unique_clip(1000, 25);
     let cuts = [(50_000, FaultAction::Fin), (70_007, FaultAction::Rst)];
@@ -80,7 +80,7 @@ fn a_recording_that_is_cut_for_longer_has_the_gaps_that_are_told() {
 }
 
 #[test]
-fn attempts_in_vain_end_as_what_they_began_with() {
+fn failed_attempts_keep_the_first_ending() {
     let stream = Stream::live(Clip::sample());
     let server = Server::start(Config::serving(stream));
     // A handshake that is hung up on is tried once more, as a plain one.
@@ -95,7 +95,7 @@ fn attempts_in_vain_end_as_what_they_began_with() {
 }
 
 #[test]
-fn a_stream_that_is_not_there_is_refused_at_once_unless_it_is_waited_for() {
+fn wait_polls_for_a_missing_stream() {
     let server = Server::start(Config::serving(Stream::live(Clip::sample())));
     let ended = download(&server.url("other"), &["-v", "--retry", "forever"]);
     ended.assert_ended(1, "not-found");
@@ -107,7 +107,7 @@ fn a_stream_that_is_not_there_is_refused_at_once_unless_it_is_waited_for() {
 }
 
 #[test]
-fn a_server_that_closes_behind_its_last_word_has_said_it() {
+fn unpublish_then_close_does_not_reconnect() {
     let end = [EndSignal::UnpublishNotify, EndSignal::Fin];
     let server = Server::start(Config::serving(
         Stream::live(Clip::sample())
@@ -122,7 +122,7 @@ fn a_server_that_closes_behind_its_last_word_has_said_it() {
 
 /// What another run left is gone on with as what a lost connection left: as long after it as it is.
 #[test]
-fn the_time_between_two_runs_is_a_gap() {
+fn append_records_the_time_between_runs_as_a_gap() {
     for (policy, is_kept) in [("keep", true), ("close", false)] {
         let [first, mut second] = [50, 60].map(|frames| unique_clip(frames, 25));
         // Another stream.

@@ -20,7 +20,7 @@ use crate::{
 };
 
 #[test]
-fn publishers_come_and_go() {
+fn recordings_follow_publishers_that_leave_and_return() {
     let ffmpeg = require!(Ffmpeg::find());
     let nginx = require!(Nginx::find()).start(&[]);
     let node = require!(NodeMediaServer::find()).start();
@@ -38,7 +38,7 @@ fn publishers_come_and_go() {
 }
 
 #[test]
-fn servers_are_killed_and_stopped() {
+fn recordings_survive_killed_and_stopped_servers() {
     let ffmpeg = require!(Ffmpeg::find());
     let nginx = require!(Nginx::find());
     require!(NodeMediaServer::find());

@@ -11,7 +11,7 @@ use crate::{
 
 /// A recorded stream that is cut is what it would have been, in a file and down a pipe.
 #[test]
-fn a_recorded_stream_that_is_cut_is_gone_on_with() {
+fn cut_recorded_stream_is_rejoined_in_file_and_pipe() {
     let server = Server::start(Config::serving(Stream::recorded(Clip::sample())));
     let whole = download(&server.url("clip"), &[]).clip();
     at_once([false, true], |is_piped| {
@@ -37,7 +37,7 @@ fn a_recorded_stream_that_is_cut_is_gone_on_with() {
 }
 
 #[test]
-fn whoever_stops_the_wait_gets_what_began_it() {
+fn signal_during_a_retry_wait_keeps_the_first_ending() {
     let (_server, line) = losing();
     let running = program::start(&url(&line), &["-v", "--retry", "forever"]);
     // The next wait takes two seconds, those behind it longer.
@@ -49,7 +49,7 @@ fn whoever_stops_the_wait_gets_what_began_it() {
 }
 
 #[test]
-fn attempts_are_made_as_often_as_is_said() {
+fn retry_limits_the_number_of_attempts() {
     at_once([("0", 0), ("2", 2)], |(retry, attempts)| {
         let (_server, line) = losing();
         let ended = download(&url(&line), &["-v", "--retry", retry]);
@@ -60,7 +60,7 @@ fn attempts_are_made_as_often_as_is_said() {
 
 /// The third wait begins after three seconds at the latest, and lasts for three at least.
 #[test]
-fn a_time_of_day_ends_a_wait_too() {
+fn until_ends_a_retry_wait() {
     let ended = || -> Download {
         let (_server, line) = losing();
         let until = jiff::Timestamp::now() + Duration::from_secs(4);

@@ -11,12 +11,12 @@ use crate::{
 };
 
 #[test]
-fn a_recorded_stream_comes_over_ipv6() {
+fn recorded_stream_is_complete_over_ipv6() {
     comes_over_ipv6(Stream::recorded(Clip::sample()), &[], "ended");
 }
 
 #[test]
-fn a_live_stream_comes_over_ipv6() {
+fn live_stream_is_complete_over_ipv6() {
     comes_over_ipv6(Stream::live(Clip::sample()), &["-v"], "unpublished");
 }
 
@@ -72,7 +72,7 @@ fn over_ipv6(port: u16) -> io::Result<u16> {
 /// Where no room is left for those who wait to be accepted, Linux answers nobody.
 #[cfg(target_os = "linux")]
 #[test]
-fn who_does_not_answer_tcp_is_given_up() {
+fn unanswered_tcp_connect_times_out() {
     let (port, _waiting) = full();
     for options in [["-m", "1"], ["--connect-timeout", "1"]] {
         let url = format!("rtmp://127.0.0.1:{port}/app/clip");

@@ -26,32 +26,32 @@ use crate::{
 };
 
 #[test]
-fn rtmp_goes_every_way() {
+fn rtmp_works_directly_and_through_proxies() {
     goes_every_way("rtmp", as_it_is);
 }
 
 #[test]
-fn rtmps_goes_every_way() {
+fn rtmps_works_directly_and_through_proxies() {
     goes_every_way("rtmps", in_tls);
 }
 
 #[test]
-fn rtmpt_goes_every_way() {
+fn rtmpt_works_directly_and_through_proxies() {
     goes_every_way("rtmpt", in_http);
 }
 
 #[test]
-fn rtmpts_goes_every_way() {
+fn rtmpts_works_directly_and_through_proxies() {
     goes_every_way("rtmpts", in_https);
 }
 
 #[test]
-fn rtmpe_goes_every_way() {
+fn rtmpe_works_directly_and_through_proxies() {
     goes_every_way("rtmpe", as_it_is);
 }
 
 #[test]
-fn rtmpte_goes_every_way() {
+fn rtmpte_works_directly_and_through_proxies() {
     goes_every_way("rtmpte", in_http);
 }
 

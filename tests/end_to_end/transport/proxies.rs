@@ -40,7 +40,7 @@ fn assert_refused(proxy: &str, server: &Server, cause: &str) {
 }
 
 #[test]
-fn microsocks_carries_socks_5() {
+fn microsocks_relays_socks_5() {
     let proxy = require!(Microsocks::find()).start(None);
     assert_whole(&format!("--proxy socks5://127.0.0.1:{}", proxy.port));
     let nobody = Config::default();
@@ -54,7 +54,7 @@ fn microsocks_carries_socks_5() {
 }
 
 #[test]
-fn microsocks_wants_a_login() {
+fn microsocks_requires_the_login() {
     let proxy = require!(Microsocks::find()).start(Some(("joe", "s@cret")));
     let port = proxy.port;
     assert_whole(&format!("--proxy socks5://joe:s%40cret@127.0.0.1:{port}"));
@@ -72,7 +72,7 @@ fn microsocks_wants_a_login() {
 }
 
 #[test]
-fn dante_carries_socks_4_and_5() {
+fn dante_relays_socks_4_and_5() {
     let forbidden = server();
     let proxy = require!(Dante::find()).start(forbidden.port());
     let port = proxy.port;
@@ -93,7 +93,7 @@ fn dante_carries_socks_4_and_5() {
 }
 
 #[test]
-fn socks_4_is_asked_for_addresses_and_4a_for_names() {
+fn socks_4_sends_addresses_and_4a_sends_names() {
     for (way, host) in [
         ("-S ", "127.0.0.1"),
         ("--proxy socks4://", "127.0.0.1"),
@@ -107,7 +107,7 @@ fn socks_4_is_asked_for_addresses_and_4a_for_names() {
 }
 
 #[test]
-fn tinyproxy_carries_connect() {
+fn tinyproxy_relays_connect() {
     let tinyproxy = require!(Tinyproxy::find());
     let proxy = tinyproxy.start("");
     assert_whole(&format!("--proxy http://127.0.0.1:{}", proxy.port));
@@ -121,7 +121,7 @@ fn tinyproxy_carries_connect() {
 }
 
 #[test]
-fn tinyproxy_wants_a_login() {
+fn tinyproxy_requires_the_login() {
     let proxy = require!(Tinyproxy::find()).start("BasicAuth joe topsecret");
     let port = proxy.port;
     assert_whole(&format!("--proxy http://joe:topsecret@127.0.0.1:{port}"));

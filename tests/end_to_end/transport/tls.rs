@@ -14,7 +14,7 @@ use crate::{
 
 /// TLS 1.3 sends session tickets behind the handshake, which rtmpdump takes for the end.
 #[test]
-fn nginx_plays_over_any_tls() {
+fn nginx_plays_over_tls_1_2_and_1_3() {
     let (ffmpeg, nginx) = (require!(Ffmpeg::find()), require!(Nginx::find()));
     let source = fixtures::avc_aac_flv(&ffmpeg);
     let server = nginx.start(&[&source]);
@@ -37,7 +37,7 @@ fn nginx_plays_over_any_tls() {
 }
 
 #[test]
-fn a_certificate_that_does_not_hold_is_told_before_anything_is_said() {
+fn invalid_certificate_ends_before_the_handshake() {
     let nginx = require!(Nginx::find());
     let server = nginx.start(&[]);
     let (authority, another) = (Authority::new("Authority"), Authority::new("Another"));
@@ -75,7 +75,7 @@ fn a_certificate_that_does_not_hold_is_told_before_anything_is_said() {
 }
 
 #[test]
-fn a_server_that_vouches_for_itself_can_be_trusted() {
+fn self_signed_certificate_can_be_trusted() {
     let server = Server::start(Config::serving(Stream::recorded(Clip::sample())));
     for (name, cause) in [
         ("localhost", None),
@@ -101,7 +101,7 @@ fn a_server_that_vouches_for_itself_can_be_trusted() {
 }
 
 #[test]
-fn tls_1_1_is_not_enough() {
+fn tls_1_1_is_rejected() {
     let nginx = require!(Nginx::find());
     let server = nginx.start(&[]);
     let authority = Authority::new("Authority");
@@ -117,7 +117,7 @@ fn tls_1_1_is_not_enough() {
 
 /// nginx closes TCP on who speaks no TLS, and answers in HTTP; nginx-rtmp waits for a whole C1.
 #[test]
-fn the_wrong_one_of_two_ports_is_told() {
+fn swapped_tls_and_plain_ports_are_named() {
     let nginx = require!(Nginx::find());
     let server = nginx.start(&[]);
     let identity = Authority::new("Authority").identity(Validity::Valid);

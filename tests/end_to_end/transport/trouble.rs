@@ -30,7 +30,7 @@ fn assert_no_way(download: &Download, cause: &str) {
 }
 
 #[test]
-fn a_proxy_that_refuses_hangs_or_babbles_is_told() {
+fn every_proxy_failure_is_named() {
     let babble = b"\x7fELF\x02\x01\x01\0\0\0\0\0\r\n\r\n";
     for (kind, refusal, word) in [
         ("socks4", &b"\0\x5b\0\0\0\0\0\0"[..], "SOCKS 4"),
@@ -57,7 +57,7 @@ fn a_proxy_that_refuses_hangs_or_babbles_is_told() {
 }
 
 #[test]
-fn a_proxy_that_is_not_there_is_told() {
+fn unreachable_proxy_is_named() {
     let nobody = CannedPeer::start(b"", AfterAnswer::Open).port();
     for kind in ["socks4", "socks5", "http"] {
         let proxy = format!("{kind}://127.0.0.1:{nobody}");
@@ -71,7 +71,7 @@ fn a_proxy_that_is_not_there_is_told() {
 
 /// `-m` bounds each step of connecting, too.
 #[test]
-fn a_server_that_stays_silent_in_tls_is_given_up() {
+fn silent_tls_server_times_out() {
     let silent = CannedPeer::start(b"", AfterAnswer::Open);
     let url = format!("rtmps://127.0.0.1:{}/app/clip", silent.port());
     let download = download(&url, &["-m", "1"]);
@@ -83,7 +83,7 @@ fn a_server_that_stays_silent_in_tls_is_given_up() {
 }
 
 #[test]
-fn a_server_that_speaks_something_else_than_tls_is_told() {
+fn non_tls_server_is_named() {
     let plain = Server::start(Config::serving(Stream::recorded(Clip::sample())));
     let babble = CannedPeer::start(b"HTTP/1.1 400 Bad Request\r\n\r\n", AfterAnswer::Closed);
     for (port, cause) in [
@@ -96,7 +96,7 @@ fn a_server_that_speaks_something_else_than_tls_is_told() {
 }
 
 #[test]
-fn plain_rtmp_into_tls_is_told() {
+fn plain_rtmp_on_a_tls_port_is_named() {
     let plain = Server::start(Config::serving(Stream::recorded(Clip::sample())));
     let identity = Authority::new("Authority").identity(Validity::Valid);
     let front = TlsFront::start(plain.port(), &identity, TlsClose::CloseNotify);
@@ -106,7 +106,7 @@ fn plain_rtmp_into_tls_is_told() {
 
 /// The same end of TCP is an end of the stream or a cut, as TLS says.
 #[test]
-fn only_tls_can_say_that_a_stream_ends() {
+fn missing_close_notify_is_a_cut() {
     let authority = Authority::new("Authority");
     let identity = authority.identity(Validity::Valid);
     let file = authority.file().display().to_string();
@@ -131,7 +131,7 @@ fn only_tls_can_say_that_a_stream_ends() {
 /// Ctrl-C is heard while a proxy, a TLS handshake or nobody at all is waited for.
 #[cfg(unix)]
 #[test]
-fn the_user_can_stop_each_step() {
+fn signal_interrupts_every_dialing_step() {
     let silent = CannedPeer::start(b"", AfterAnswer::Open);
     let port = silent.port();
     let by_proxy = format!("socks5://127.0.0.1:{port}");
@@ -150,7 +150,7 @@ fn the_user_can_stop_each_step() {
 
 #[cfg(unix)]
 #[test]
-fn the_environment_names_a_proxy_and_whom_it_is_not_for() {
+fn proxy_environment_variables_are_honored() {
     use crate::{
         process::Process,
         server::{Proxy, ProxyKind},
