@@ -14,14 +14,14 @@ use crate::{
 
 #[test]
 fn recorded_stream_is_complete() {
-    assert_whole(Config::serving(recorded()), &[]);
+    assert_complete_download(Config::serving(recorded()), &[]);
 }
 
 #[test]
 fn any_chunk_size_gives_a_complete_file() {
     for chunk_size in [1, 127, 128, 65_536, 0x7FFF_FFFF] {
         let config = Config::serving(recorded());
-        assert_whole(
+        assert_complete_download(
             Config {
                 chunk_size,
                 ..config
@@ -42,7 +42,7 @@ fn any_handshake_gives_a_complete_file() {
         (Handshake::DigestUnderVersionZero, "auto", C2::Signed),
     ] {
         let config = Config::serving(recorded());
-        let server = assert_whole(
+        let server = assert_complete_download(
             Config {
                 handshake,
                 ..config
@@ -61,20 +61,20 @@ fn any_handshake_gives_a_complete_file() {
 fn closed_digest_handshake_is_retried_as_plain() {
     let config = Config::serving(recorded());
     let handshake = Handshake::ClosesOnDigest;
-    let server = assert_whole(
+    let server = assert_complete_download(
         Config {
             handshake,
             ..config
         },
         &[],
     );
-    let shaken: Vec<_> = server.clients().iter().map(|client| client.c2).collect();
-    assert_eq!(shaken, [None, Some(C2::Echo)]);
+    let answers: Vec<_> = server.clients().iter().map(|client| client.c2).collect();
+    assert_eq!(answers, [None, Some(C2::Echo)]);
 }
 
 #[test]
 fn media_on_message_stream_0_is_recorded() {
-    assert_whole(
+    assert_complete_download(
         Config {
             media_stream_id: Some(0),
             keeps_set_data_frame: true,
@@ -88,7 +88,7 @@ fn media_on_message_stream_0_is_recorded() {
 fn long_chunk_stream_ids_are_read() {
     for media_chunk_stream in [64, 318, 400, 65_000] {
         let config = Config::serving(recorded());
-        assert_whole(
+        assert_complete_download(
             Config {
                 media_chunk_stream,
                 ..config
@@ -100,7 +100,7 @@ fn long_chunk_stream_ids_are_read() {
 
 #[test]
 fn aggregate_messages_are_split_into_tags() {
-    assert_whole(
+    assert_complete_download(
         Config {
             tags_per_aggregate: 7,
             ..Config::serving(recorded())
@@ -111,7 +111,7 @@ fn aggregate_messages_are_split_into_tags() {
 
 #[test]
 fn amf3_message_types_are_read() {
-    assert_whole(
+    assert_complete_download(
         Config {
             sends_amf3: true,
             ..Config::serving(recorded())
@@ -122,7 +122,7 @@ fn amf3_message_types_are_read() {
 
 #[test]
 fn media_before_play_start_is_recorded() {
-    assert_whole(
+    assert_complete_download(
         Config {
             tags_before_start: 10,
             ..Config::serving(recorded())
@@ -133,7 +133,7 @@ fn media_before_play_start_is_recorded() {
 
 #[test]
 fn small_window_is_acknowledged() {
-    let server = assert_whole(
+    let server = assert_complete_download(
         Config {
             window: 4096,
             enforces_window: true,
@@ -146,7 +146,7 @@ fn small_window_is_acknowledged() {
 
 #[test]
 fn pings_are_answered() {
-    let server = assert_whole(
+    let server = assert_complete_download(
         Config {
             ping_every: Some(Duration::from_millis(200)),
             ..Config::serving(recorded().paced(Pace::Speed(4.0)))
@@ -158,7 +158,7 @@ fn pings_are_answered() {
 
 #[test]
 fn commands_are_pipelined() {
-    let server = assert_whole(Config::serving(recorded()), &[]);
+    let server = assert_complete_download(Config::serving(recorded()), &[]);
     let client = server.only_client();
     assert_eq!(client.names()[..3], ["connect", "createStream", "play"]);
     assert_eq!(client.command("play").map(|play| play.stream), Some(1));
@@ -174,7 +174,7 @@ fn dropped_pipelined_commands_are_sent_again() {
         [Pipelining::Dropped, Pipelining::DroppedAfterC1],
         |pipelining| {
             let config = Config::serving(recorded());
-            assert_whole(
+            assert_complete_download(
                 Config {
                     pipelining,
                     ..config
@@ -189,7 +189,7 @@ fn dropped_pipelined_commands_are_sent_again() {
 fn no_pipelining_waits_for_each_answer() {
     let config = Config::serving(recorded());
     let pipelining = Pipelining::Refused;
-    assert_whole(
+    assert_complete_download(
         Config {
             pipelining,
             ..config
@@ -201,7 +201,7 @@ fn no_pipelining_waits_for_each_answer() {
 #[test]
 fn message_stream_ids_other_than_1_are_played() {
     for stream_id in [5, 4_000_000] {
-        assert_whole(
+        assert_complete_download(
             Config {
                 stream_id,
                 ..Config::serving(recorded())
@@ -230,7 +230,7 @@ fn redirects_are_followed() {
         });
         let download = download(&server.url("clip"), &[]);
         download.assert_ended(0, "ended");
-        assert_media(&download.clip(), &Clip::sample());
+        assert_same_media(&download.clip(), &Clip::sample());
     }
     assert_eq!(target.clients().len(), 2);
 }
@@ -257,10 +257,13 @@ fn rejection_shows_the_escaped_server_text() {
     });
     let download = download(&server.url("clip"), &[]);
     download.assert_ended(1, "refused");
-    let said = &download.finished.stderr;
-    assert!(said.contains("NetConnection.Connect.InvalidApp"), "{said}");
-    assert!(said.contains("no application"), "{said}");
-    assert!(!said.contains('\u{1b}'), "{said:?}");
+    let stderr = &download.finished.stderr;
+    assert!(
+        stderr.contains("NetConnection.Connect.InvalidApp"),
+        "{stderr}"
+    );
+    assert!(stderr.contains("no application"), "{stderr}");
+    assert!(!stderr.contains('\u{1b}'), "{stderr:?}");
     assert!(!download.file().exists());
 }
 
@@ -320,28 +323,28 @@ fn stalled_stream_keeps_the_received_media() {
         (FaultPoint::Boundary(25_000), pings),
     ];
     at_once(cases, |(at, then)| {
-        assert_broken(recorded(), at, then, 2, "stalled")
+        assert_keeps_received(recorded(), at, then, 2, "stalled")
     });
 }
 
 #[test]
 fn cut_stream_keeps_the_received_media() {
     for stream in [recorded(), live()] {
-        assert_broken(
+        assert_keeps_received(
             stream.clone(),
             FaultPoint::Byte(25_001),
             FaultAction::Fin,
             2,
             "cut",
         );
-        assert_broken(
+        assert_keeps_received(
             stream.clone(),
             FaultPoint::Byte(25_001),
             FaultAction::Rst,
             2,
             "cut",
         );
-        assert_broken(
+        assert_keeps_received(
             stream.clone(),
             FaultPoint::Boundary(25_000),
             FaultAction::Rst,
@@ -350,7 +353,7 @@ fn cut_stream_keeps_the_received_media() {
         );
     }
     // The duration tells that a recorded stream is not over.
-    assert_broken(
+    assert_keeps_received(
         recorded(),
         FaultPoint::Boundary(25_000),
         FaultAction::Fin,
@@ -365,7 +368,7 @@ fn close_at_the_announced_end_is_closed() {
     let server = Server::start(Config::serving(stream));
     let download = download(&server.url("clip"), &[]);
     download.assert_ended(0, "closed");
-    assert_media(&download.clip(), &Clip::sample());
+    assert_same_media(&download.clip(), &Clip::sample());
 }
 
 #[test]
@@ -389,7 +392,7 @@ fn every_live_end_signal_has_its_ending() {
         let server = Server::start(Config::serving(live().ending(end)));
         let download = download(&server.url("clip"), &["-v", "-m", "1"]);
         download.assert_ended(code, word);
-        assert_media(&download.clip(), &Clip::sample());
+        assert_same_media(&download.clip(), &Clip::sample());
     }
 }
 
@@ -400,7 +403,7 @@ fn stream_eof_then_silence_ends_a_live_stream() {
     let server = Server::start(Config::serving(stream));
     let download = download(&server.url("clip"), &["-v"]);
     download.assert_ended(0, "unpublished");
-    assert_media(&download.clip(), &Clip::sample());
+    assert_same_media(&download.clip(), &Clip::sample());
 }
 
 #[test]
@@ -439,7 +442,7 @@ fn signal_finishes_the_file() {
         let download = running.finish();
         download.assert_ended(code, "interrupted");
         assert!(download.finished.took < Duration::from_secs(2));
-        assert_start(&download.clip(), &Clip::sample(), 5);
+        assert_starts_like(&download.clip(), &Clip::sample(), 5);
     }
 }
 
@@ -455,11 +458,11 @@ pub fn at_once<T: Send>(cases: impl IntoIterator<Item = T>, test: impl Fn(T) + S
 
 /// Downloads `clip` from a server like `config` and holds it against the source.
 #[track_caller]
-fn assert_whole(config: Config, options: &[&str]) -> Server {
+fn assert_complete_download(config: Config, options: &[&str]) -> Server {
     let server = Server::start(config);
     let download = download(&server.url("clip"), options);
     download.assert_ended(0, "ended");
-    assert_media(&download.clip(), &Clip::sample());
+    assert_same_media(&download.clip(), &Clip::sample());
     for client in server.clients() {
         assert_eq!(client.fault, None);
     }
@@ -468,22 +471,22 @@ fn assert_whole(config: Config, options: &[&str]) -> Server {
 
 /// Downloads `stream`, which breaks in its middle.
 #[track_caller]
-fn assert_broken(stream: Stream, at: FaultPoint, then: FaultAction, code: i32, word: &str) {
+fn assert_keeps_received(stream: Stream, at: FaultPoint, then: FaultAction, code: i32, word: &str) {
     let server = Server::start(Config::serving(stream).with_fault(at, then));
     let download = download(&server.url("clip"), &["-m", "1"]);
     download.assert_ended(code, word);
-    assert_start(&download.clip(), &Clip::sample(), 100);
+    assert_starts_like(&download.clip(), &Clip::sample(), 100);
 }
 
 /// Panics unless `ours` has the audio and video of `source`, tag for tag, from time 0.
 #[track_caller]
-pub fn assert_media(ours: &Clip, source: &Clip) {
-    assert_start(ours, source, source.media().count());
+pub fn assert_same_media(ours: &Clip, source: &Clip) {
+    assert_starts_like(ours, source, source.media().count());
 }
 
 /// Panics unless `ours` begins as `source` does, at least so many tags of it.
 #[track_caller]
-pub fn assert_start(ours: &Clip, source: &Clip, at_least: usize) {
+pub fn assert_starts_like(ours: &Clip, source: &Clip, at_least: usize) {
     let ours: Vec<_> = ours.media().collect();
     assert!(
         ours.len() >= at_least,
@@ -493,8 +496,8 @@ pub fn assert_start(ours: &Clip, source: &Clip, at_least: usize) {
     for (index, (ours, source)) in ours.iter().zip(source.media()).enumerate() {
         // A tag that carries nothing has the time of its neighbour.
         let time = |tag: &Tag| (!is_empty(tag)).then_some(tag.timestamp_ms);
-        let place = |tag: &Tag| (tag.kind, time(tag), tag.body.len());
-        assert_eq!(place(ours), place(source), "tag {index}");
+        let header = |tag: &Tag| (tag.kind, time(tag), tag.body.len());
+        assert_eq!(header(ours), header(source), "tag {index}");
         assert!(ours.body == source.body, "tag {index} has other bytes");
     }
 }

@@ -28,14 +28,14 @@ fn stop_ends_a_server_that_sends_more() {
     ] {
         let download = download(&server.url("clip"), options);
         download.assert_ended(0, "limit");
-        let said = &download.finished.stderr;
+        let stderr = &download.finished.stderr;
         let seconds = f64::from(ms) / 1000.0;
         assert!(
-            said.contains(&format!("For duration: {seconds:.3} sec")),
-            "{said}"
+            stderr.contains(&format!("For duration: {seconds:.3} sec")),
+            "{stderr}"
         );
-        assert!(said.contains("(100.0%)"), "{said}");
-        assert!(said.contains("Download complete"), "{said}");
+        assert!(stderr.contains("(100.0%)"), "{stderr}");
+        assert!(stderr.contains("Download complete"), "{stderr}");
         let last_ms = download.clip().media().map(|tag| tag.timestamp_ms).max();
         assert!(
             (ms - 100..ms).contains(&last_ms.unwrap_or(0)),
@@ -85,14 +85,14 @@ fn other_candidates_are_tried_in_turn() {
     let url = format!("rtmp://127.0.0.1:{}/a/b/c/d", peer.port());
     let download = download(&url, &[]);
     download.assert_ended(0, "ended");
-    let said = &download.finished.stderr;
+    let stderr = &download.finished.stderr;
     assert!(
-        said.contains(
+        stderr.contains(
             "INFO: the server does not know \"c/d\" in app \"a/b\", trying \"d\" in app \"a/b/c\""
         ),
-        "{said}"
+        "{stderr}"
     );
-    assert!(said.contains("trying \"b/c/d\" in app \"a\""), "{said}");
+    assert!(stderr.contains("trying \"b/c/d\" in app \"a\""), "{stderr}");
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn verbose_prints_the_parsed_url() {
         &["-V"],
     );
     assert_eq!(download.finished.code(), Some(3));
-    let said = &download.finished.stderr;
+    let stderr = &download.finished.stderr;
     for line in [
         "DEBUG: Protocol : RTMP",
         "DEBUG: Hostname : 127.0.0.1",
@@ -162,9 +162,15 @@ fn verbose_prints_the_parsed_url() {
         "DEBUG: tcUrl    : rtmp://127.0.0.1:1/vod/_definst_",
         "DEBUG: app      : vod/_definst_",
     ] {
-        assert!(said.lines().any(|said| said == line), "{line}\n{said}");
+        assert!(
+            stderr.lines().any(|printed| printed == line),
+            "{line}\n{stderr}"
+        );
     }
-    assert!(!said.contains("hunter2") && !said.contains("abc"), "{said}");
+    assert!(
+        !stderr.contains("hunter2") && !stderr.contains("abc"),
+        "{stderr}"
+    );
 }
 
 #[test]
@@ -214,11 +220,11 @@ fn login_data_is_masked_in_every_output() {
                 }),
                 ..Config::serving(recorded())
             });
-            let of_url = server
+            let url_with_login = server
                 .url("clip")
                 .replace("rtmp://", &format!("rtmp://joe:{password}@"));
             let lines: [(&str, &[&str]); 2] = [
-                (&of_url, &["-z"]),
+                (&url_with_login, &["-z"]),
                 (
                     &server.url("clip"),
                     &["-z", "--user", "joe", "--password", password],
@@ -281,8 +287,8 @@ fn failed_login_is_refused_without_printing_secrets() {
         let download = download(&server.url("clip"), &[options, &["-V"]].concat());
         download.assert_ended(code, word);
         for secret in ["joe", "jim", "s3cret", "wr0ng!"] {
-            let said = &download.finished.stderr;
-            assert!(!said.contains(secret), "{secret}: {}", download.finished);
+            let stderr = &download.finished.stderr;
+            assert!(!stderr.contains(secret), "{secret}: {}", download.finished);
         }
     }
 }
@@ -312,11 +318,11 @@ fn usage_errors_name_option_and_value_in_one_line() {
     for (options, expected) in cases {
         let download = download("rtmp://127.0.0.1:1/a/b", options);
         assert_eq!(download.finished.code(), Some(1), "{options:?}");
-        let said = &download.finished.stderr;
-        assert_eq!(said.lines().count(), 1, "{said}");
+        let stderr = &download.finished.stderr;
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
         assert!(
-            said.starts_with("ERROR: ") && said.contains(expected),
-            "{said}"
+            stderr.starts_with("ERROR: ") && stderr.contains(expected),
+            "{stderr}"
         );
     }
 }
@@ -337,18 +343,18 @@ fn hashes_option_prints_a_progress_row() {
     let server = Server::start(Config::serving(recorded().paced(Pace::Speed(3.0))));
     let download = download(&server.url("clip"), &["-#"]);
     download.assert_ended(0, "ended");
-    let said = &download.finished.stderr;
-    assert!(!said.contains(" kB / "), "{said}");
-    let row = said
+    let stderr = &download.finished.stderr;
+    assert!(!stderr.contains(" kB / "), "{stderr}");
+    let row = stderr
         .lines()
         .find(|line| line.starts_with('#'))
         .unwrap_or_default();
-    assert!((50..=100).contains(&row.len()), "{said}");
+    assert!((50..=100).contains(&row.len()), "{stderr}");
 }
 
 #[test]
 fn rtmpdump_name_prints_its_banner_and_help() {
-    let rtmpdump = Rtmpdump::new();
+    let rtmpdump = RtmpdumpLink::new();
     for option in ["-h", "--help"] {
         let finished = rtmpdump.run(&[option]);
         assert_eq!(finished.code(), Some(0));
@@ -377,7 +383,7 @@ fn rtmpdump_name_prints_its_banner_and_help() {
 
 #[test]
 fn rtmpdump_name_creates_the_file_at_once_and_plays_from_0() {
-    let rtmpdump = Rtmpdump::new();
+    let rtmpdump = RtmpdumpLink::new();
     let server = Server::start(Config::default());
     let finished = rtmpdump.run(&["-r", &server.url("clip"), "-o", "new"]);
     assert_eq!(finished.code(), Some(1), "{finished}");
@@ -412,7 +418,7 @@ fn rtmpdump_name_creates_the_file_at_once_and_plays_from_0() {
 
 #[test]
 fn rtmpdump_name_resumes_without_a_file_from_the_start() {
-    let rtmpdump = Rtmpdump::new();
+    let rtmpdump = RtmpdumpLink::new();
     let server = Server::start(Config::serving(recorded()));
     let url = server.url("clip");
     let line = [
@@ -490,12 +496,12 @@ fn wiki_command_lines_run() {
         ),
     ];
     for (line, app, name) in cases {
-        assert_page_s(line, app, name);
+        assert_wiki_line_runs(line, app, name);
     }
 }
 
 #[track_caller]
-fn assert_page_s(line: &[&str], app: &str, name: &str) {
+fn assert_wiki_line_runs(line: &[&str], app: &str, name: &str) {
     let is_live = line.contains(&"--live");
     let stream = if is_live {
         Stream::live(Clip::sample()).paced(Pace::Speed(20.0))
@@ -507,11 +513,11 @@ fn assert_page_s(line: &[&str], app: &str, name: &str) {
         ..Config::default()
     });
     let port = server.port().to_string();
-    let finished = Rtmpdump::new().run(&[line, &["-n", "127.0.0.1", "-c", &port]].concat());
+    let finished = RtmpdumpLink::new().run(&[line, &["-n", "127.0.0.1", "-c", &port]].concat());
     assert_eq!(finished.code(), Some(0), "{finished}");
     let client = server.only_client();
     let connect = client.command("connect").expect("it connects");
-    let told = |name| {
+    let sent = |name| {
         let member = connect.values[0].member(name);
         member.and_then(Value::as_text).map(ToString::to_string)
     };
@@ -521,11 +527,11 @@ fn assert_page_s(line: &[&str], app: &str, name: &str) {
     };
     let tc_url = format!("rtmp://127.0.0.1:{port}/{app}");
     assert_eq!(
-        (told("app").as_deref(), told("tcUrl")),
+        (sent("app").as_deref(), sent("tcUrl")),
         (Some(app), Some(tc_url))
     );
     for (option, name) in [("-f", "flashVer"), ("-s", "swfUrl"), ("-p", "pageUrl")] {
-        assert_eq!(told(name), given(option), "{name}");
+        assert_eq!(sent(name), given(option), "{name}");
     }
     let start = client
         .command("play")
@@ -559,11 +565,11 @@ fn manual_and_completions_are_generated() {
 }
 
 /// The program under rtmpdump's name, in a folder of its own where it runs.
-pub struct Rtmpdump {
+pub struct RtmpdumpLink {
     folder: TempDir,
 }
 
-impl Rtmpdump {
+impl RtmpdumpLink {
     pub fn new() -> Self {
         let folder = folder();
         let name = folder.path().join("bin").join("rtmpdump");

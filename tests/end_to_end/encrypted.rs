@@ -13,7 +13,7 @@ use rtmpull::core::rtmp::{challenge::SwfProof, handshake::digest::Scheme};
 use sha2::Sha256;
 
 use crate::{
-    downloads::{assert_media, assert_start},
+    downloads::{assert_same_media, assert_starts_like},
     fixtures,
     peers::{ffmpeg::Ffmpeg, require, rtmpdump::Rtmpdump, rtmpdump::Rtmpsrv},
     process::Process,
@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// All that S0 and S1 can be in an encrypted session.
-const KINDS: [(u8, Scheme); 6] = [
+const VARIANTS: [(u8, Scheme); 6] = [
     (6, Scheme::DigestFirst),
     (6, Scheme::KeyFirst),
     (8, Scheme::DigestFirst),
@@ -37,7 +37,7 @@ const KINDS: [(u8, Scheme); 6] = [
 
 #[test]
 fn recorded_stream_is_complete() {
-    for (version, scheme) in KINDS {
+    for (version, scheme) in VARIANTS {
         for chunk_size in [128, 65_536] {
             let server = Server::start(Config {
                 handshake: Handshake::encrypted(version, scheme),
@@ -46,7 +46,7 @@ fn recorded_stream_is_complete() {
             });
             let download = program::download(&server.encrypted_url("clip"), &[]);
             download.assert_ended(0, "ended");
-            assert_whole(&download);
+            assert_sample_tags(&download);
             let client = server.only_client();
             assert_eq!((client.c0, client.c2), (Some(6), Some(C2::Signed)));
             assert_eq!(client.fault, None);
@@ -56,14 +56,14 @@ fn recorded_stream_is_complete() {
 
 #[test]
 fn live_stream_is_complete() {
-    for (version, scheme) in KINDS.into_iter().step_by(2) {
+    for (version, scheme) in VARIANTS.into_iter().step_by(2) {
         let server = Server::start(Config {
             handshake: Handshake::encrypted(version, scheme),
             ..Config::serving(Stream::live(Clip::sample()).paced(Pace::Speed(8.0)))
         });
         let download = program::download(&server.encrypted_url("clip"), &["--live"]);
         download.assert_ended(0, "unpublished");
-        assert_whole(&download);
+        assert_sample_tags(&download);
     }
 }
 
@@ -80,7 +80,7 @@ fn pings_and_acknowledgements_stay_encrypted_in_order() {
     });
     let download = program::download(&server.encrypted_url("clip"), &[]);
     download.assert_ended(0, "ended");
-    assert_whole(&download);
+    assert_sample_tags(&download);
     let client = server.only_client();
     assert_eq!(client.fault, None);
     assert!(client.pongs.len() > 3 && client.acknowledgements.len() > 3);
@@ -116,7 +116,7 @@ fn unencrypted_server_is_an_error() {
         Handshake::Digest(Scheme::DigestFirst),
         Handshake::Digest(Scheme::KeyFirst),
     ] {
-        let server = plain(handshake);
+        let server = unencrypted_server(handshake);
         assert_no_connection(
             &program::download(&server.encrypted_url("clip"), &[]),
             "server does not encrypt",
@@ -137,12 +137,12 @@ fn allow_plain_accepts_an_unencrypted_server() {
         (Handshake::Digest(Scheme::DigestFirst), C2::Signed),
         (Handshake::Digest(Scheme::KeyFirst), C2::Signed),
     ] {
-        let server = plain(handshake);
+        let server = unencrypted_server(handshake);
         let download = program::download(&server.encrypted_url("clip"), &["--allow-plain"]);
         download.assert_ended(0, "ended");
-        assert_whole(&download);
-        let said = &download.finished.stderr;
-        assert!(said.contains("the server does not encrypt"), "{said}");
+        assert_sample_tags(&download);
+        let stderr = &download.finished.stderr;
+        assert!(stderr.contains("the server does not encrypt"), "{stderr}");
         let client = server.only_client();
         assert_eq!((client.c0, client.c2), (Some(6), Some(c2)));
     }
@@ -152,8 +152,8 @@ fn allow_plain_accepts_an_unencrypted_server() {
     });
     let download = program::download(&server.encrypted_url("clip"), &["--allow-plain"]);
     download.assert_ended(0, "ended");
-    let said = &download.finished.stderr;
-    assert!(!said.contains("does not encrypt"), "{said}");
+    let stderr = &download.finished.stderr;
+    assert!(!stderr.contains("does not encrypt"), "{stderr}");
 }
 
 #[test]
@@ -235,7 +235,7 @@ fn cut_handshake_is_not_retried_in_the_clear() {
 
 #[test]
 fn cut_session_keeps_the_received_media() {
-    let whole = Clip::sample().media().count();
+    let complete = Clip::sample().media().count();
     for at in [3073, 3100, 20_000, 40_000] {
         let server = Server::start(
             Config {
@@ -249,8 +249,8 @@ fn cut_session_keeps_the_received_media() {
         assert!(code == Some(1) || code == Some(2), "{}", download.finished);
         if code == Some(2) {
             let kept = download.clip();
-            assert!(kept.media().count() < whole);
-            assert_start(&kept, &Clip::sample(), 1);
+            assert!(kept.media().count() < complete);
+            assert_starts_like(&kept, &Clip::sample(), 1);
         }
     }
 }
@@ -264,9 +264,9 @@ fn misaligned_secret_is_retried_with_fresh_keys() {
     });
     let download = program::download(&server.encrypted_url("clip"), &["-m", "2"]);
     download.assert_ended(0, "ended");
-    assert_whole(&download);
-    let said = &download.finished.stderr;
-    assert!(said.contains("trying fresh ones"), "{said}");
+    assert_sample_tags(&download);
+    let stderr = &download.finished.stderr;
+    assert!(stderr.contains("trying fresh ones"), "{stderr}");
     let clients = server.clients();
     assert_eq!(clients.len(), 2);
     for client in clients {
@@ -295,7 +295,7 @@ fn secret_with_leading_zero_keeps_the_zero() {
     });
     let download = program::download(&server.encrypted_url("clip"), &[]);
     download.assert_ended(0, "ended");
-    assert_whole(&download);
+    assert_sample_tags(&download);
     assert_eq!(server.clients().len(), 1);
 }
 
@@ -327,15 +327,15 @@ fn unanswered_player_verification_stalls() {
     });
     let download = program::download(&server.encrypted_url("clip"), &["-m", "1"]);
     download.assert_ended(1, "stalled");
-    let said = &download.finished.stderr;
-    assert!(said.contains("asks for proof of the player"), "{said}");
+    let stderr = &download.finished.stderr;
+    assert!(stderr.contains("asks for proof of the player"), "{stderr}");
 }
 
 #[test]
 fn rtmpdump_plays_every_variant() {
     let (ffmpeg, rtmpdump) = (require!(Ffmpeg::find()), require!(Rtmpdump::find()));
     let source = fixtures::avc_aac_flv(&ffmpeg);
-    for (version, scheme) in KINDS {
+    for (version, scheme) in VARIANTS {
         let server = Server::start(Config {
             handshake: Handshake::encrypted(version, scheme),
             ..Config::serving(Stream::recorded(Clip::read(&source)))
@@ -343,10 +343,10 @@ fn rtmpdump_plays_every_variant() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let output = folder.path().join("out.flv");
         let player = rtmpdump.play(&server.encrypted_url("clip"), &output, &["-V"]);
-        let said = player.finish(LIMIT).stderr;
-        assert_eq!(server.only_client().c2, Some(C2::Signed), "{said}");
-        assert!(!said.contains("not genuine"), "{said}");
-        verify::assert_whole(&ffmpeg, &source, &output);
+        let stderr = player.finish(LIMIT).stderr;
+        assert_eq!(server.only_client().c2, Some(C2::Signed), "{stderr}");
+        assert!(!stderr.contains("not genuine"), "{stderr}");
+        verify::assert_complete_copy(&ffmpeg, &source, &output);
     }
 }
 
@@ -354,7 +354,7 @@ fn rtmpdump_plays_every_variant() {
 fn recent_ffmpeg_plays_every_variant() {
     let (ffmpeg, recent) = (require!(Ffmpeg::find()), require!(Ffmpeg::find_recent()));
     let source = fixtures::avc_aac_flv(&ffmpeg);
-    for (version, scheme) in KINDS {
+    for (version, scheme) in VARIANTS {
         let server = Server::start(Config {
             handshake: Handshake::encrypted(version, scheme),
             ..Config::serving(Stream::recorded(Clip::read(&source)).paced(Pace::Unbounded))
@@ -371,7 +371,7 @@ fn rtmpdump_and_ffmpeg_play_through_a_tunnel() {
     let (ffmpeg, rtmpdump) = (require!(Ffmpeg::find()), require!(Rtmpdump::find()));
     let recent = require!(Ffmpeg::find_recent());
     let source = fixtures::mp3_flv(&ffmpeg);
-    for (version, scheme) in KINDS.into_iter().step_by(2) {
+    for (version, scheme) in VARIANTS.into_iter().step_by(2) {
         let server = Server::start(Config {
             handshake: Handshake::encrypted(version, scheme),
             ..Config::serving(Stream::recorded(Clip::read(&source)).paced(Pace::Unbounded))
@@ -384,7 +384,7 @@ fn rtmpdump_and_ffmpeg_play_through_a_tunnel() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let output = folder.path().join("out.flv");
         rtmpdump.play(&url, &output, &[]).finish(LIMIT);
-        verify::assert_whole(&ffmpeg, &source, &output);
+        verify::assert_complete_copy(&ffmpeg, &source, &output);
         for client in server.clients() {
             assert_eq!((client.c0, client.c2), (Some(6), Some(C2::Signed)));
         }
@@ -407,7 +407,7 @@ fn rtmpdump_proves_its_player() {
         Handshake::encrypted(8, Scheme::DigestFirst),
         Handshake::encrypted(9, Scheme::KeyFirst),
     ] {
-        let server = Server::start(wanting_player(&source, handshake, PLAYER));
+        let server = Server::start(requiring_player(&source, handshake, PLAYER));
         let url = match handshake {
             Handshake::Encrypted(_) => server.encrypted_url("clip"),
             _ => server.url("clip"),
@@ -416,7 +416,7 @@ fn rtmpdump_proves_its_player() {
         let output = folder.path().join("out.flv");
         let options = ["--swfhash", &hash, "--swfsize", &size];
         rtmpdump.play(&url, &output, &options).finish(LIMIT);
-        verify::assert_whole(&ffmpeg, &source, &output);
+        verify::assert_complete_copy(&ffmpeg, &source, &output);
         assert!(server.only_client().swf_proof.is_some());
 
         for wrong in [
@@ -441,23 +441,23 @@ fn rtmpdump_fetches_and_proves_its_player() {
         size: player.len() as u32,
     };
     let handshake = Handshake::encrypted(9, Scheme::DigestFirst);
-    let server = Server::start(wanting_player(&source, handshake, proof));
+    let server = Server::start(requiring_player(&source, handshake, proof));
     let folder = tempfile::tempdir().expect("a temporary folder");
     let output = folder.path().join("out.flv");
     let url = serve_once(player);
     let mut command = rtmpdump.command(&server.encrypted_url("clip"), &output, &["-W", &url]);
     // Where it writes down what it has fetched.
     command.env("HOME", folder.path());
-    let said = Process::start(&mut command).finish(LIMIT);
-    assert!(server.only_client().swf_proof.is_some(), "{said}");
-    verify::assert_whole(&ffmpeg, &source, &output);
+    let stderr = Process::start(&mut command).finish(LIMIT);
+    assert!(server.only_client().swf_proof.is_some(), "{stderr}");
+    verify::assert_complete_copy(&ffmpeg, &source, &output);
 }
 
 /// rtmpsrv says how C2 was, and shows whether it understood what came behind it. It plays nothing.
 #[test]
 fn rtmpsrv_accepts_the_handshake() {
     let rtmpsrv = require!(Rtmpsrv::find());
-    if !rtmpsrv.may_run() {
+    if !rtmpsrv.can_run() {
         return println!("skipped: no namespace for rtmpsrv to listen in (unshare -rn)");
     }
     for scheme in ["rtmp", "rtmpe"] {
@@ -479,14 +479,14 @@ fn rtmpsrv_accepts_the_handshake() {
 }
 
 /// A server whose answer to everybody is in the clear.
-fn plain(handshake: Handshake) -> Server {
+fn unencrypted_server(handshake: Handshake) -> Server {
     Server::start(Config {
         handshake,
         ..Config::serving(Stream::recorded(Clip::sample()).paced(Pace::Unbounded))
     })
 }
 
-fn wanting_player(source: &Path, handshake: Handshake, player: SwfProof) -> Config {
+fn requiring_player(source: &Path, handshake: Handshake, player: SwfProof) -> Config {
     Config {
         handshake,
         required_player: Some(player),
@@ -518,17 +518,17 @@ fn serve_once(body: Vec<u8>) -> String {
 #[track_caller]
 fn assert_no_connection(download: &Download, cause: &str) {
     download.assert_ended(3, "no-connection");
-    let said = &download.finished.stderr;
+    let stderr = &download.finished.stderr;
     assert!(
-        said.lines().last().unwrap_or_default().contains(cause),
-        "{said}"
+        stderr.lines().last().unwrap_or_default().contains(cause),
+        "{stderr}"
     );
-    assert!(!download.file().exists(), "{said}");
+    assert!(!download.file().exists(), "{stderr}");
 }
 
 #[track_caller]
-fn assert_whole(download: &Download) {
-    assert_media(&download.clip(), &Clip::sample());
+fn assert_sample_tags(download: &Download) {
+    assert_same_media(&download.clip(), &Clip::sample());
 }
 
 /// The player that servers here ask for.

@@ -12,12 +12,12 @@ use crate::peers::ffmpeg::Ffmpeg;
 
 /// H.264 and AAC, four seconds with a keyframe each second.
 pub fn avc_aac_flv(ffmpeg: &Ffmpeg) -> PathBuf {
-    make(ffmpeg, "avc_aac.flv", &[AVC, AAC])
+    encode(ffmpeg, "avc_aac.flv", &[AVC, AAC])
 }
 
 /// H.264 with B-frames and AAC, in an MP4 that can be played while it is read.
 pub fn avc_aac_mp4(ffmpeg: &Ffmpeg) -> PathBuf {
-    make(
+    encode(
         ffmpeg,
         "avc_aac.mp4",
         &[AVC, &["-bf", "2"], AAC, &["-movflags", "faststart"]],
@@ -26,12 +26,12 @@ pub fn avc_aac_mp4(ffmpeg: &Ffmpeg) -> PathBuf {
 
 /// MP3 alone.
 pub fn mp3_flv(ffmpeg: &Ffmpeg) -> PathBuf {
-    make(ffmpeg, "mp3.flv", &[&["-vn"], MP3])
+    encode(ffmpeg, "mp3.flv", &[&["-vn"], MP3])
 }
 
 /// Sorenson H.263 and MP3: codecs without configuration.
 pub fn h263_mp3_flv(ffmpeg: &Ffmpeg) -> PathBuf {
-    make(ffmpeg, "h263_mp3.flv", &[&["-c:v", "flv", "-g", "25"], MP3])
+    encode(ffmpeg, "h263_mp3.flv", &[&["-c:v", "flv", "-g", "25"], MP3])
 }
 
 /// H.264 and AAC, ten minutes of 8 Mbit/s: 600 MB.
@@ -39,7 +39,7 @@ pub fn big_flv(ffmpeg: &Ffmpeg) -> PathBuf {
     let rate = [
         "-b:v", "8M", "-minrate", "8M", "-maxrate", "8M", "-bufsize", "8M",
     ];
-    let round = make(
+    let looped = encode(
         ffmpeg,
         "round.flv",
         &[AVC, &rate, &["-x264-params", "nal-hrd=cbr"], AAC],
@@ -47,12 +47,12 @@ pub fn big_flv(ffmpeg: &Ffmpeg) -> PathBuf {
     let name = "big.flv";
     let loops = ["-stream_loop", "149", "-i"].map(OsString::from);
     let copy = ["-c", "copy"].map(OsString::from);
-    make_of(
+    encode_with(
         ffmpeg,
         name,
         loops
             .into_iter()
-            .chain([round.into_os_string()])
+            .chain([looped.into_os_string()])
             .chain(copy),
     )
 }
@@ -73,7 +73,7 @@ pub fn live_flv(ffmpeg: &Ffmpeg, is_mirrored: bool, seconds: u32) -> PathBuf {
     let inputs = ["-f", "lavfi", "-i", &picture, "-f", "lavfi", "-i", &noise];
     let arguments = inputs.iter().chain(LIVE_AVC).chain(AAC);
     let name = format!("{name}_{seconds}.flv");
-    make_of(ffmpeg, &name, arguments.map(OsString::from))
+    encode_with(ffmpeg, &name, arguments.map(OsString::from))
 }
 
 /// HEVC and AAC as Enhanced RTMP has it; asks for a recent ffmpeg, as do all below.
@@ -88,7 +88,7 @@ pub fn hevc_aac_flv(recent: &Ffmpeg) -> PathBuf {
         "-x265-params",
         "log-level=none",
     ];
-    make(recent, "hevc_aac.flv", &[&hevc, AAC])
+    encode(recent, "hevc_aac.flv", &[&hevc, AAC])
 }
 
 /// AV1 and Opus.
@@ -103,7 +103,7 @@ pub fn av1_opus_flv(recent: &Ffmpeg) -> PathBuf {
         "-g",
         "25",
     ];
-    make(recent, "av1_opus.flv", &[&av1, OPUS])
+    encode(recent, "av1_opus.flv", &[&av1, OPUS])
 }
 
 /// VP9 and Opus.
@@ -118,20 +118,20 @@ pub fn vp9_opus_flv(recent: &Ffmpeg) -> PathBuf {
         "-g",
         "25",
     ];
-    make(recent, "vp9_opus.flv", &[&vp9, OPUS])
+    encode(recent, "vp9_opus.flv", &[&vp9, OPUS])
 }
 
 /// Encodes a test picture and a tone as `name`, unless a run before did.
-fn make(ffmpeg: &Ffmpeg, name: &str, codecs: &[&[&str]]) -> PathBuf {
+fn encode(ffmpeg: &Ffmpeg, name: &str, codecs: &[&[&str]]) -> PathBuf {
     let arguments = SOURCE.iter().chain(codecs.iter().copied().flatten());
-    make_of(ffmpeg, name, arguments.map(OsString::from))
+    encode_with(ffmpeg, name, arguments.map(OsString::from))
 }
 
-fn make_of(ffmpeg: &Ffmpeg, name: &str, arguments: impl Iterator<Item = OsString>) -> PathBuf {
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+fn encode_with(ffmpeg: &Ffmpeg, name: &str, arguments: impl Iterator<Item = OsString>) -> PathBuf {
+    static LOCK: Mutex<()> = Mutex::new(());
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("clips-1");
     let clip = folder.join(name);
-    let _guard = ONE_AT_A_TIME.lock();
+    let _guard = LOCK.lock();
     if !clip.exists() {
         fs::create_dir_all(&folder).expect("a folder under target");
         // Another test process may be at it too: what has its name is whole.

@@ -5,8 +5,8 @@ use std::{fs, path::Path};
 use rtmpull::core::amf::Value;
 
 use crate::{
-    downloads::assert_media,
-    drop_in::Rtmpdump as Ours,
+    downloads::assert_same_media,
+    drop_in::RtmpdumpLink,
     fixtures,
     peers::{ffmpeg::Ffmpeg, nginx::Nginx, require, rtmpdump::Rtmpdump, yt_dlp::YtDlp},
     process::Finished,
@@ -19,17 +19,17 @@ use crate::{
 #[test]
 fn yt_dlp_downloads_a_recorded_stream() {
     let yt_dlp = require!(YtDlp::find());
-    let ours = Ours::new();
+    let ours = RtmpdumpLink::new();
     let stream = Stream::recorded(Clip::sample()).paced(Pace::Speed(2.0));
     let server = Server::start(Config::serving(stream));
-    let finished = run(&yt_dlp, &ours, &["-o", "clip.flv", &server.url("clip")]).succeeded();
+    let finished = run_yt_dlp(&yt_dlp, &ours, &["-o", "clip.flv", &server.url("clip")]).succeeded();
     let said = String::from_utf8_lossy(&finished.stdout);
     assert!(said.contains("% of"), "no progress: {said}");
     assert!(
         finished.stderr.contains("rtmpdump 2.4"),
         "it does not know our version: {finished}"
     );
-    assert_media(&Clip::read(&ours.file("clip.flv")), &Clip::sample());
+    assert_same_media(&Clip::read(&ours.file("clip.flv")), &Clip::sample());
 }
 
 #[test]
@@ -38,10 +38,10 @@ fn yt_dlp_downloads_from_nginx() {
     let ffmpeg = require!(Ffmpeg::find());
     let source = fixtures::avc_aac_flv(&ffmpeg);
     let instance = nginx.start(&[&source]);
-    let ours = Ours::new();
+    let ours = RtmpdumpLink::new();
     let url = instance.url("vod", "avc_aac.flv");
-    run(&yt_dlp, &ours, &["-o", "clip.flv", &url]).succeeded();
-    assert_media(&Clip::read(&ours.file("clip.flv")), &Clip::read(&source));
+    run_yt_dlp(&yt_dlp, &ours, &["-o", "clip.flv", &url]).succeeded();
+    assert_same_media(&Clip::read(&ours.file("clip.flv")), &Clip::read(&source));
 }
 
 /// It runs us again, with `--resume --skip 1`, as long as that makes the file longer.
@@ -57,13 +57,13 @@ fn yt_dlp_resumes_a_cut_download() {
         faulty_connections: 1,
         ..config.with_fault(FaultPoint::Byte(33_333), FaultAction::Fin)
     });
-    let ours = Ours::new();
-    let finished = run(&yt_dlp, &ours, &["-o", "clip.flv", &server.url("clip")]).succeeded();
+    let ours = RtmpdumpLink::new();
+    let finished = run_yt_dlp(&yt_dlp, &ours, &["-o", "clip.flv", &server.url("clip")]).succeeded();
     let clients = server.clients();
     let plays = clients.iter().filter_map(|client| client.command("play"));
     let starts: Vec<_> = plays.map(|play| play.values[2].as_number()).collect();
     assert_eq!(starts, [Some(0.0), Some(1000.0)], "{finished}");
-    assert_media(&Clip::read(&ours.file("clip.flv")), &Clip::sample());
+    assert_same_media(&Clip::read(&ours.file("clip.flv")), &Clip::sample());
 }
 
 /// nginx-rtmp knows the app by its whole name, and hangs up where it has no such app.
@@ -72,18 +72,18 @@ fn nginx_app_is_found_by_trying_candidates() {
     let (ffmpeg, nginx) = (require!(Ffmpeg::find()), require!(Nginx::find()));
     let source = fixtures::avc_aac_flv(&ffmpeg);
     let instance = nginx.start(&[&source]);
-    let ours = Ours::new();
+    let ours = RtmpdumpLink::new();
     let url = instance.url("vod", "./avc_aac.flv");
     let finished = ours.run(&["-r", &url, "-o", "clip.flv"]).succeeded();
-    let told = "does not know \"avc_aac\" in app \"vod/.\", trying \"./avc_aac\" in app \"vod\"";
-    assert!(finished.stderr.contains(told), "{finished}");
-    assert_media(&Clip::read(&ours.file("clip.flv")), &Clip::read(&source));
+    let line = "does not know \"avc_aac\" in app \"vod/.\", trying \"./avc_aac\" in app \"vod\"";
+    assert!(finished.stderr.contains(line), "{finished}");
+    assert_same_media(&Clip::read(&ours.file("clip.flv")), &Clip::read(&source));
 }
 
 #[test]
 fn yt_dlp_records_a_live_stream() {
     let yt_dlp = require!(YtDlp::find());
-    let ours = Ours::new();
+    let ours = RtmpdumpLink::new();
     let stream = Stream::live(Clip::sample()).paced(Pace::Speed(4.0));
     let server = Server::start(Config::serving(stream));
     let info = serde_json::json!({
@@ -104,8 +104,8 @@ fn yt_dlp_records_a_live_stream() {
     });
     fs::write(ours.file("camera.json"), info.to_string()).expect("a small file");
     let arguments = ["--load-info-json", "camera.json", "-o", "camera.flv"];
-    run(&yt_dlp, &ours, &arguments).succeeded();
-    assert_media(&Clip::read(&ours.file("camera.flv")), &Clip::sample());
+    run_yt_dlp(&yt_dlp, &ours, &arguments).succeeded();
+    assert_same_media(&Clip::read(&ours.file("camera.flv")), &Clip::sample());
     let client = server.only_client();
     let connect = client.command("connect").expect("it connects");
     let member = |name| connect.values[0].member(name).cloned();
@@ -119,9 +119,9 @@ fn yt_dlp_records_a_live_stream() {
 #[test]
 fn yt_dlp_reports_a_refused_download() {
     let yt_dlp = require!(YtDlp::find());
-    let ours = Ours::new();
+    let ours = RtmpdumpLink::new();
     let server = Server::start(Config::default());
-    let finished = run(&yt_dlp, &ours, &["-o", "clip.flv", &server.url("clip")]);
+    let finished = run_yt_dlp(&yt_dlp, &ours, &["-o", "clip.flv", &server.url("clip")]);
     assert_eq!(finished.code(), Some(1), "{finished}");
     assert!(
         finished.stderr.contains("rtmpdump exited with code 1"),
@@ -131,7 +131,7 @@ fn yt_dlp_reports_a_refused_download() {
     assert_eq!(server.clients().len(), 2);
 
     let url = "rtmp://127.0.0.1:1/app/clip";
-    let finished = run(&yt_dlp, &ours, &["-o", "other.flv", url]);
+    let finished = run_yt_dlp(&yt_dlp, &ours, &["-o", "other.flv", url]);
     assert!(
         finished.stderr.contains("Could not connect to RTMP server"),
         "{finished}"
@@ -147,13 +147,13 @@ fn verbose_prints_the_redirect_property() {
         },
         ..Config::default()
     });
-    let ours = Ours::new();
+    let ours = RtmpdumpLink::new();
     let url = server.url("clip");
     let finished = ours.run(&["--flv", "-", "--rtmp", &url, "--verbose"]);
     let line =
         "DEBUG: Property: <Name:           redirect, STRING:\trtmp://127.0.0.1:1/app?token=abc>";
     assert!(
-        finished.stderr.lines().any(|said| said == line),
+        finished.stderr.lines().any(|printed| printed == line),
         "{finished}"
     );
     assert_eq!(finished.stderr.matches("abc").count(), 1, "{finished}");
@@ -199,8 +199,8 @@ fn commands_match_rtmpdump() {
     ];
     for options in cases {
         let (theirs, ours) = (
-            heard_from_rtmpdump(&rtmpdump, options),
-            heard_from_ours(options),
+            commands_of_rtmpdump(&rtmpdump, options),
+            commands_of_rtmpull(options),
         );
         let names = |commands: &[Command]| -> Vec<String> {
             commands
@@ -218,7 +218,7 @@ fn commands_match_rtmpdump() {
 
 /// What is not in this order with both, or told by one alone, is left out: `_checkbw`, whose time is
 /// the server's to choose, and `deleteStream`, which a client that is told to go may leave out.
-fn comparable(server: &Server) -> Vec<Command> {
+fn comparable_commands(server: &Server) -> Vec<Command> {
     let port = server.port().to_string();
     let client = server.only_client();
     let commands = client.commands.into_iter();
@@ -240,7 +240,7 @@ fn comparable_value(value: &Value, port: &str) -> Value {
     match value {
         Value::String(text) => text.to_string().replace(port, "PORT").as_str().into(),
         // The one documented difference: we claim all the codecs that there are numbers for.
-        Value::Number(OUR_AUDIO_CODECS) => Value::Number(THEIR_AUDIO_CODECS),
+        Value::Number(RTMPULL_AUDIO_CODECS) => Value::Number(RTMPDUMP_AUDIO_CODECS),
         Value::Object(members) => members
             .iter()
             .map(|(name, value)| (name.to_string(), comparable_value(value, port)))
@@ -250,23 +250,23 @@ fn comparable_value(value: &Value, port: &str) -> Value {
     }
 }
 
-fn heard_from_rtmpdump(rtmpdump: &Rtmpdump, options: &[&str]) -> Vec<Command> {
-    let server = peer(options);
+fn commands_of_rtmpdump(rtmpdump: &Rtmpdump, options: &[&str]) -> Vec<Command> {
+    let server = start_server(options);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let player = rtmpdump.play(&server.url("clip"), &folder.path().join("f"), options);
     player.finish(LIMIT);
-    comparable(&server)
+    comparable_commands(&server)
 }
 
-fn heard_from_ours(options: &[&str]) -> Vec<Command> {
-    let server = peer(options);
+fn commands_of_rtmpull(options: &[&str]) -> Vec<Command> {
+    let server = start_server(options);
     let url = server.url("clip");
     let common = ["-r", &url, "-m", "5", "-o", "f"];
-    Ours::new().run(&[&common, options].concat());
-    comparable(&server)
+    RtmpdumpLink::new().run(&[&common, options].concat());
+    comparable_commands(&server)
 }
 
-fn peer(options: &[&str]) -> Server {
+fn start_server(options: &[&str]) -> Server {
     let clip = Clip::sample();
     let stream = if options.contains(&"--live") {
         Stream::live(clip).paced(Pace::Speed(20.0))
@@ -276,12 +276,12 @@ fn peer(options: &[&str]) -> Server {
     Server::start(Config::serving(stream))
 }
 
-fn run(yt_dlp: &YtDlp, ours: &Ours, arguments: &[&str]) -> Finished {
+fn run_yt_dlp(yt_dlp: &YtDlp, ours: &RtmpdumpLink, arguments: &[&str]) -> Finished {
     let folder = ours.file("");
     let folder: &Path = folder.as_ref();
     yt_dlp.start(folder, &ours.bin(), arguments).finish(LIMIT)
 }
 
 /// `audioCodecs` of connect.
-const OUR_AUDIO_CODECS: f64 = 4071.0;
-const THEIR_AUDIO_CODECS: f64 = 3191.0;
+const RTMPULL_AUDIO_CODECS: f64 = 4071.0;
+const RTMPDUMP_AUDIO_CODECS: f64 = 3191.0;

@@ -62,10 +62,10 @@ mod transport;
 mod scripts;
 
 /// What a session can play with, from servers that want it.
-mod repertoire;
+mod session_options;
 
 /// Players that are proved: their files, and what is remembered of them.
-mod players;
+mod swf_players;
 
 /// Downloads from servers that others wrote.
 mod real_servers;

@@ -30,10 +30,10 @@ fn live_stream_survives_a_paused_reader_without_loss() {
     assert_eq!(read.code, Some(0), "{}", read.stderr);
     assert!(read.stderr.contains("unpublished"), "{}", read.stderr);
     assert!(Clip::parse(&read.bytes).media().eq(large_clip().media()));
-    let heard = server.only_client();
-    assert_eq!(heard.fault, None);
+    let client = server.only_client();
+    assert_eq!(client.fault, None);
     assert!(
-        heard.pongs.len() > 2,
+        client.pongs.len() > 2,
         "pings were answered during the pause"
     );
 }
@@ -180,13 +180,13 @@ fn segments_apply_to_the_tee_file_only() {
     let stream = Stream::recorded(Clip::sample()).paced(Pace::Unbounded);
     let server = Server::start(Config::serving(stream));
     let tee = Tee::new().into("cam-%d.flv");
-    let list = tee.path("list");
-    let list = list.to_str().expect("a plain name");
+    let manifest = tee.path("list");
+    let manifest = manifest.to_str().expect("a plain name");
     let options = [
         "--segment-time",
         "1",
         "--manifest",
-        list,
+        manifest,
         "--min-free",
         "1kB",
     ];
@@ -194,21 +194,21 @@ fn segments_apply_to_the_tee_file_only() {
     assert_eq!(read.code, Some(0), "{}", read.stderr);
     let piped = media(&Clip::parse(&read.bytes));
     assert!(piped.starts_with(&sample()));
-    let list = fs::read_to_string(list).expect("a list");
-    let mut together = Vec::new();
-    for line in list.lines() {
+    let manifest = fs::read_to_string(manifest).expect("a list");
+    let mut joined = Vec::new();
+    for line in manifest.lines() {
         let line: Value = serde_json::from_str(line).expect("a line of JSON");
         let offset_ms = line["offset_ms"].as_u64().expect("an offset") as u32;
         let path = PathBuf::from(line["path"].as_str().expect("a path"));
         let tags = media(&Clip::read(&path)).into_iter();
         let tags = tags.skip_while(|tag| offset_ms > 0 && tag.is_sequence_header());
-        together.extend(tags.map(|tag| Tag {
+        joined.extend(tags.map(|tag| Tag {
             timestamp_ms: tag.timestamp_ms + offset_ms,
             ..tag
         }));
     }
-    assert_eq!(list.lines().count(), 3);
-    assert!(together == piped);
+    assert_eq!(manifest.lines().count(), 3);
+    assert!(joined == piped);
 }
 
 #[test]
@@ -309,7 +309,7 @@ fn invalid_tee_combinations_are_usage_errors() {
             "\"/bin/sh\" is not empty: --overwrite replaces it, --append goes on with it",
         ),
     ];
-    for (output, flags, why) in cases {
+    for (output, flags, error) in cases {
         // Nobody listens there.
         let mut command = program::command();
         command.args(["rtmp://127.0.0.1:1/app/clip", "-o", output]);
@@ -317,7 +317,7 @@ fn invalid_tee_combinations_are_usage_errors() {
         assert_eq!(finished.code(), Some(1), "{finished}");
         assert_eq!(
             finished.stderr,
-            format!("ERROR: usage: {why}\n"),
+            format!("ERROR: usage: {error}\n"),
             "{flags:?}"
         );
     }
@@ -341,15 +341,15 @@ fn signal_flushes_the_queued_tags() {
         "{}",
         read.last_timestamp_ms()
     );
-    let begins = clip
+    let is_prefix = clip
         .media()
         .zip(read.media())
         .all(|(one, other)| one == other);
-    assert!(begins, "what went out is the stream's beginning");
+    assert!(is_prefix, "what went out is the stream's beginning");
 }
 
 /// What came out of a download.
-struct Heard {
+struct PipeOutput {
     bytes: Vec<u8>,
     stderr: String,
     code: Option<i32>,
@@ -403,7 +403,7 @@ impl Tee {
     }
 
     /// Starts to read only after `pause`.
-    fn read_after(&self, pause: Duration, server: &Server, options: &[&str]) -> Heard {
+    fn read_after(&self, pause: Duration, server: &Server, options: &[&str]) -> PipeOutput {
         let mut child = self.start(server, options);
         thread::sleep(pause);
         finish(&mut child)
@@ -462,13 +462,13 @@ fn spawn(command: &mut Command) -> Child {
 }
 
 /// Starts to read only after `pause`.
-fn read_after(pause: Duration, server: &Server, options: &[&str]) -> Heard {
+fn read_after(pause: Duration, server: &Server, options: &[&str]) -> PipeOutput {
     let mut child = start(server, options);
     thread::sleep(pause);
     finish(&mut child)
 }
 
-fn finish(child: &mut Child) -> Heard {
+fn finish(child: &mut Child) -> PipeOutput {
     let mut stderr = child.stderr.take().expect("a pipe");
     let told = thread::spawn(move || {
         let mut told = String::new();
@@ -479,7 +479,7 @@ fn finish(child: &mut Child) -> Heard {
     let mut stdout = child.stdout.take().expect("a pipe");
     stdout.read_to_end(&mut bytes).expect("a pipe can be read");
     let status = child.wait().expect("a child can be waited for");
-    Heard {
+    PipeOutput {
         bytes,
         stderr: told.join().expect("reading does not panic"),
         code: status.code(),
@@ -488,8 +488,8 @@ fn finish(child: &mut Child) -> Heard {
 
 /// Twelve seconds with a keyframe in each, 6 MB.
 fn large_clip() -> Clip {
-    let audio_configuration = tag(Tag::AUDIO, 0, &[0xAF, 0, 0x12, 0x10]);
-    let video_configuration = tag(Tag::VIDEO, 0, &[0x17, 0, 0, 0, 0, 1]);
+    let audio_header = tag(Tag::AUDIO, 0, &[0xAF, 0, 0x12, 0x10]);
+    let video_header = tag(Tag::VIDEO, 0, &[0x17, 0, 0, 0, 0, 1]);
     let frames = (0..300_u32).flat_map(|number| {
         let first = if number.is_multiple_of(25) {
             0x17
@@ -503,9 +503,9 @@ fn large_clip() -> Clip {
             tag(Tag::AUDIO, number * 40, &[0xAF, 1, number as u8, 7]),
         ]
     });
-    let configuration = [audio_configuration, video_configuration];
+    let headers = [audio_header, video_header];
     Clip {
-        tags: configuration.into_iter().chain(frames).collect(),
+        tags: headers.into_iter().chain(frames).collect(),
     }
 }
 

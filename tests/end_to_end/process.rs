@@ -76,7 +76,7 @@ impl Process {
     }
 
     /// Ends it now.
-    pub fn end_now(&mut self) {
+    pub fn kill_and_wait(&mut self) {
         self.child.kill().expect("it is ours to kill");
         let _ = self.child.wait();
     }

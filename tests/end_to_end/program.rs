@@ -100,7 +100,7 @@ impl Running {
 
 impl Download {
     /// Starts to download `url` to the same file.
-    pub fn again(self, url: &str, options: &[&str]) -> Running {
+    pub fn start_again(self, url: &str, options: &[&str]) -> Running {
         start_in(self.folder, url, options)
     }
 

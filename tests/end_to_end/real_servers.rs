@@ -20,17 +20,17 @@ use crate::{
 
 #[test]
 fn nginx_plays_h264_and_aac() {
-    nginx_plays(fixtures::avc_aac_flv);
+    assert_nginx_plays(fixtures::avc_aac_flv);
 }
 
 #[test]
 fn nginx_plays_audio_only_mp3() {
-    nginx_plays(fixtures::mp3_flv);
+    assert_nginx_plays(fixtures::mp3_flv);
 }
 
 #[test]
 fn nginx_plays_sorenson_h263_and_mp3() {
-    nginx_plays(fixtures::h263_mp3_flv);
+    assert_nginx_plays(fixtures::h263_mp3_flv);
 }
 
 /// Whoever plays it, nginx-rtmp keeps the last audio packets of an MP4 to itself and leaves its edit
@@ -46,7 +46,7 @@ fn nginx_plays_an_mp4() {
     let ours = Media::read(&ffmpeg, &download.file());
     ours.assert_start_of(&Media::read(&ffmpeg, &source), 3);
     ours.assert_equals(&Media::read(&ffmpeg, url.as_ref()));
-    verify::assert_faultless(&download.file());
+    verify::assert_ffprobe_accepts(&download.file());
 }
 
 #[test]
@@ -95,11 +95,14 @@ fn nginx_relays_a_live_stream() {
     let url = server.url("live", "clip");
     let running = program::start(&url, &["-v", "--republish-wait", "1"]);
     server.wait_for_log("play: name='clip'");
-    ffmpeg.publish(&source, &url).finish(PUBLISHED).succeeded();
+    ffmpeg
+        .publish(&source, &url)
+        .finish(PUBLISH_LIMIT)
+        .succeeded();
     let download = running.finish();
     download.assert_ended(0, "unpublished");
     Media::read(&ffmpeg, &download.file()).assert_equals(&Media::read(&ffmpeg, &source));
-    verify::assert_faultless(&download.file());
+    verify::assert_ffprobe_accepts(&download.file());
 }
 
 #[test]
@@ -120,7 +123,7 @@ fn nginx_relays_a_live_stream_with_publish_notify() {
 fn node_media_server_relays_a_live_stream() {
     let ffmpeg = require!(Ffmpeg::find());
     let server = require!(NodeMediaServer::find()).start();
-    relay(
+    assert_relayed(
         &ffmpeg,
         &server.url("clip"),
         &fixtures::avc_aac_flv(&ffmpeg),
@@ -137,7 +140,7 @@ fn node_media_server_relays_enhanced_codecs() {
     ];
     thread::scope(|scope| {
         for (name, source) in &sources {
-            scope.spawn(|| relay(&recent, &server.url(name), source));
+            scope.spawn(|| assert_relayed(&recent, &server.url(name), source));
         }
     });
 }
@@ -150,17 +153,17 @@ fn ffmpeg_serves_a_file() {
     let (server, url) = ffmpeg.listen(&source);
     let download = download(&url, &[]);
     download.assert_ended(0, "unpublished");
-    verify::assert_whole(&ffmpeg, &source, &download.file());
-    server.finish(PUBLISHED);
+    verify::assert_complete_copy(&ffmpeg, &source, &download.file());
+    server.finish(PUBLISH_LIMIT);
 }
 
 /// A buffer announced far ahead makes nginx-rtmp drop what its queue cannot hold.
 #[test]
 fn nginx_plays_a_600_mb_file_completely() {
-    nginx_plays(fixtures::big_flv);
+    assert_nginx_plays(fixtures::big_flv);
 }
 
-fn nginx_plays(fixture: impl Fn(&Ffmpeg) -> PathBuf) {
+fn assert_nginx_plays(fixture: impl Fn(&Ffmpeg) -> PathBuf) {
     let (ffmpeg, nginx) = (require!(Ffmpeg::find()), require!(Nginx::find()));
     let source = fixture(&ffmpeg);
     let name = source
@@ -170,7 +173,7 @@ fn nginx_plays(fixture: impl Fn(&Ffmpeg) -> PathBuf) {
     let server = nginx.start(&[&source]);
     let download = download(&server.url("vod", name), &[]);
     download.assert_ended(0, "ended");
-    verify::assert_whole(&ffmpeg, &source, &download.file());
+    verify::assert_complete_copy(&ffmpeg, &source, &download.file());
 }
 
 /// Joins after the publisher began, who leaves once there is something of it.
@@ -184,23 +187,23 @@ fn join_late(ffmpeg: &Ffmpeg, server: &nginx::Instance, application: &str) -> Do
     let mut running = program::start(&url, &["-v", "--republish-wait", "1"]);
     running.wait_for_bytes(100_000);
     publisher.signal("INT");
-    publisher.finish(PUBLISHED);
+    publisher.finish(PUBLISH_LIMIT);
     let download = running.finish();
-    Media::read(ffmpeg, &download.file()).assert_run_of(&Media::read(ffmpeg, &source));
-    verify::assert_faultless(&download.file());
+    Media::read(ffmpeg, &download.file()).assert_excerpt_of(&Media::read(ffmpeg, &source));
+    verify::assert_ffprobe_accepts(&download.file());
     download
 }
 
 /// Joins a stream whose end will not be told.
 #[track_caller]
-fn relay(ffmpeg: &Ffmpeg, url: &str, source: &Path) {
+fn assert_relayed(ffmpeg: &Ffmpeg, url: &str, source: &Path) {
     let publisher = ffmpeg.publish(source, url);
     thread::sleep(Duration::from_millis(600));
     let download = download(url, &["-v", "-m", "4", "--retry", "0"]);
     download.assert_ended(2, "stalled");
-    publisher.finish(PUBLISHED).succeeded();
+    publisher.finish(PUBLISH_LIMIT).succeeded();
     Media::read(ffmpeg, &download.file()).assert_tail_of(&Media::read(ffmpeg, source));
 }
 
 /// How long it takes at most to send a clip at twice its speed.
-const PUBLISHED: Duration = Duration::from_secs(20);
+const PUBLISH_LIMIT: Duration = Duration::from_secs(20);

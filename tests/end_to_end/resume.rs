@@ -23,7 +23,7 @@ use crate::{
 
 #[test]
 fn every_seek_behavior_gives_the_same_file() {
-    let whole = whole(&Clip::sample());
+    let complete_file = complete_file(&Clip::sample());
     let keyframes = [-1, 0, 1, 2].map(SeekTo::Keyframe);
     for to in keyframes.into_iter().chain([SeekTo::Beginning]) {
         for restarts_clock in [false, true] {
@@ -34,10 +34,10 @@ fn every_seek_behavior_gives_the_same_file() {
                     sends_sequence_headers,
                 };
                 for cut in [18_000, 33_333] {
-                    let part = Part::cut_at(cut);
+                    let partial = PartialFile::cut_at(cut);
                     let server = Server::start(Config::serving(recorded().seeking(seeking)));
-                    part.resume(&server, &[]).assert_ended(0, "ended");
-                    assert!(part.read() == whole, "{seeking:?}, cut at {cut}");
+                    partial.resume(&server, &[]).assert_ended(0, "ended");
+                    assert!(partial.read() == complete_file, "{seeking:?}, cut at {cut}");
                 }
             }
         }
@@ -46,63 +46,70 @@ fn every_seek_behavior_gives_the_same_file() {
 
 #[test]
 fn resume_after_any_cut_gives_the_same_file() {
-    let whole = whole(&Clip::sample());
+    let complete_file = complete_file(&Clip::sample());
     let server = Server::start(Config::serving(recorded()));
-    for at in (49_170..whole.len())
+    for at in (49_170..complete_file.len())
         .step_by(1_777)
-        .chain([whole.len() - 1])
+        .chain([complete_file.len() - 1])
     {
-        let part = Part::of(&whole[..at]);
-        part.resume(&server, &[]).assert_ended(0, "ended");
-        let resumed = part.read();
-        assert!(resumed == whole, "cut at {at} of {}", whole.len());
+        let partial = PartialFile::of(&complete_file[..at]);
+        partial.resume(&server, &[]).assert_ended(0, "ended");
+        let resumed = partial.read();
+        assert!(
+            resumed == complete_file,
+            "cut at {at} of {}",
+            complete_file.len()
+        );
     }
 }
 
 #[test]
 fn resume_starts_at_a_keyframe_minus_skip() {
-    let part = Part::cut_at(33_333);
+    let partial = PartialFile::cut_at(33_333);
     for (options, expected) in [
         (&[][..], 2000.0),
         (&["--skip", "1"], 1000.0),
         (&["-k", "9"], 0.0),
     ] {
         let server = Server::start(Config::serving(recorded()));
-        let part = Part::of(&part.read());
-        let resumed = part.resume(&server, options);
+        let partial = PartialFile::of(&partial.read());
+        let resumed = partial.resume(&server, options);
         resumed.assert_ended(0, "ended");
         let client = server.only_client();
         let play = client.command("play").expect("it plays");
         assert_eq!(play.values[2].as_number(), Some(expected), "{options:?}");
-        let said = &resumed.finished.stderr;
-        let line = said
+        let stderr = &resumed.finished.stderr;
+        let line = stderr
             .lines()
             .find(|line| line.starts_with("Resuming download at: "))
-            .unwrap_or_else(|| panic!("{said}"));
+            .unwrap_or_else(|| panic!("{stderr}"));
         assert!(line.contains(" kB / 2.") && line.contains("%)"), "{line}");
-        assert!(said.contains("Download complete"), "{said}");
+        assert!(stderr.contains("Download complete"), "{stderr}");
     }
 }
 
 #[test]
 fn stop_limits_a_resumed_file_and_skips_the_connection_when_reached() {
-    let part = Part::cut_at(33_333);
+    let partial = PartialFile::cut_at(33_333);
     let server = Server::start(Config::serving(recorded()));
-    part.resume(&server, &["-B", "2.5"])
+    partial
+        .resume(&server, &["-B", "2.5"])
         .assert_ended(0, "limit");
-    let last = Clip::parse(&part.read()).last_timestamp_ms();
+    let last = Clip::parse(&partial.read()).last_timestamp_ms();
     assert!((2_400..2_500).contains(&last), "{last}");
-    let before = part.read();
-    part.resume(&server, &["-B", "2"]).assert_ended(0, "limit");
+    let before = partial.read();
+    partial
+        .resume(&server, &["-B", "2"])
+        .assert_ended(0, "limit");
     assert_eq!(server.clients().len(), 1);
-    assert!(part.read() == before);
+    assert!(partial.read() == before);
 }
 
 #[test]
 fn audio_only_file_is_resumed() {
     let mut clip = Clip::sample();
     clip.tags.retain(|tag| tag.kind != Tag::VIDEO);
-    let whole = whole(&clip);
+    let complete_file = complete_file(&clip);
     for (restarts_clock, at) in [(false, 50_000), (true, 58_000)] {
         let seeking = Seeking {
             restarts_clock,
@@ -110,9 +117,9 @@ fn audio_only_file_is_resumed() {
         };
         let stream = Stream::recorded(clip.clone()).paced(Pace::Unbounded);
         let server = Server::start(Config::serving(stream.seeking(seeking)));
-        let part = Part::of(&whole[..at]);
-        part.resume(&server, &[]).assert_ended(0, "ended");
-        assert!(part.read() == whole, "{at}");
+        let partial = PartialFile::of(&complete_file[..at]);
+        partial.resume(&server, &[]).assert_ended(0, "ended");
+        assert!(partial.read() == complete_file, "{at}");
     }
 }
 
@@ -126,53 +133,53 @@ fn kept_timestamps_are_resumed() {
     let stream = Stream::recorded(clip.clone()).paced(Pace::Unbounded);
     let server = Server::start(Config::serving(stream));
     let options = ["--keep-timestamps"];
-    let whole = Part::of(b"");
-    whole
+    let complete_file = PartialFile::of(b"");
+    complete_file
         .run(&server.url("clip"), &options)
         .assert_ended(0, "ended");
-    let whole = whole.read();
-    let first_ms = Clip::parse(&whole)
+    let complete_file = complete_file.read();
+    let first_ms = Clip::parse(&complete_file)
         .media()
         .map(|tag| tag.timestamp_ms)
         .min();
     assert!(first_ms >= Some(70_000), "{first_ms:?}");
-    for at in [60_000, 75_000, whole.len() - 1] {
-        let part = Part::of(&whole[..at]);
-        part.resume(&server, &options).assert_ended(0, "ended");
-        assert!(part.read() == whole, "cut at {at}");
+    for at in [60_000, 75_000, complete_file.len() - 1] {
+        let partial = PartialFile::of(&complete_file[..at]);
+        partial.resume(&server, &options).assert_ended(0, "ended");
+        assert!(partial.read() == complete_file, "cut at {at}");
         // Whoever forgets to say it again gets the same.
-        let part = Part::of(&whole[..at]);
-        part.resume(&server, &[]).assert_ended(0, "ended");
-        assert!(part.read() == whole, "cut at {at}");
+        let partial = PartialFile::of(&complete_file[..at]);
+        partial.resume(&server, &[]).assert_ended(0, "ended");
+        assert!(partial.read() == complete_file, "cut at {at}");
     }
 }
 
 /// Connection after connection is cut, some before the end of the file is reached.
 #[test]
 fn cut_during_the_overlap_loses_nothing() {
-    let whole = whole(&Clip::sample());
-    let part = Part::cut_at(33_333);
-    let before = part.read();
+    let complete_file = complete_file(&Clip::sample());
+    let partial = PartialFile::cut_at(33_333);
+    let before = partial.read();
     for bytes in [8_500, 9_500] {
         let config = Config::serving(recorded());
         let server = Server::start(config.with_fault(FaultPoint::Byte(bytes), FaultAction::Fin));
-        part.resume(&server, &[]).assert_ended(2, "cut");
-        assert!(part.read() == before, "cut after {bytes}");
+        partial.resume(&server, &[]).assert_ended(2, "cut");
+        assert!(partial.read() == before, "cut after {bytes}");
     }
     for bytes in [20_000, 21_000, 22_000] {
         let config = Config::serving(recorded());
         let server = Server::start(config.with_fault(FaultPoint::Byte(bytes), FaultAction::Fin));
-        part.resume(&server, &[]);
+        partial.resume(&server, &[]);
     }
-    assert!(part.read().len() > before.len());
+    assert!(partial.read().len() > before.len());
     let server = Server::start(Config::serving(recorded()));
-    part.resume(&server, &[]).assert_ended(0, "ended");
-    assert!(part.read() == whole);
+    partial.resume(&server, &[]).assert_ended(0, "ended");
+    assert!(partial.read() == complete_file);
 }
 
 #[test]
 fn complete_file_is_left_unchanged() {
-    let whole = whole(&Clip::sample());
+    let complete_file = complete_file(&Clip::sample());
     for (end, word) in [
         (
             &[EndSignal::StreamEof, EndSignal::PlayComplete][..],
@@ -180,14 +187,14 @@ fn complete_file_is_left_unchanged() {
         ),
         (&[EndSignal::Fin], "closed"),
     ] {
-        let part = Part::of(&whole);
+        let partial = PartialFile::of(&complete_file);
         let server = Server::start(Config::serving(recorded().ending(end)));
-        let resumed = part.resume(&server, &[]);
+        let resumed = partial.resume(&server, &[]);
         resumed.assert_ended(0, word);
-        let said = &resumed.finished.stderr;
-        assert!(said.contains("Download complete"), "{said}");
-        assert!(part.read() == whole);
-        assert!(!part.is_touched());
+        let stderr = &resumed.finished.stderr;
+        assert!(stderr.contains("Download complete"), "{stderr}");
+        assert!(partial.read() == complete_file);
+        assert!(!partial.is_modified());
     }
 }
 
@@ -200,29 +207,29 @@ fn file_of_another_stream_is_left_unchanged() {
         }
     }
     let server = Server::start(Config::serving(recorded()));
-    let part = Part::of(&whole(&other)[..80_000]);
-    part.resume(&server, &[]).assert_ended(1, "mismatch");
-    assert!(!part.is_touched());
+    let partial = PartialFile::of(&complete_file(&other)[..80_000]);
+    partial.resume(&server, &[]).assert_ended(1, "mismatch");
+    assert!(!partial.is_modified());
     let connections = server.clients().len();
     assert!((2..=5).contains(&connections), "{connections} connections");
     for file in [
         &b"RIFF and so on"[..],
         b"FLV\x01\x05\0\0\0\x09\0\0\0\0garbage",
     ] {
-        let part = Part::of(file);
-        part.resume(&server, &[]).assert_ended(1, "mismatch");
-        assert!(part.read() == file && !part.is_touched());
+        let partial = PartialFile::of(file);
+        partial.resume(&server, &[]).assert_ended(1, "mismatch");
+        assert!(partial.read() == file && !partial.is_modified());
     }
     // The very stream, but damaged in the middle.
-    let mut damaged = whole(&Clip::sample());
+    let mut damaged = complete_file(&Clip::sample());
     let middle = 49_159 + (damaged.len() - 49_159) / 2;
     damaged[middle..middle + 4_000].fill(0);
-    let part = Part::of(&damaged);
-    let resumed = part.resume(&server, &[]);
+    let partial = PartialFile::of(&damaged);
+    let resumed = partial.resume(&server, &[]);
     resumed.assert_ended(1, "mismatch");
-    let said = &resumed.finished.stderr;
-    assert!(said.contains("(--repair keeps that)"), "{said}");
-    assert!(part.read() == damaged && !part.is_touched());
+    let stderr = &resumed.finished.stderr;
+    assert!(stderr.contains("(--repair keeps that)"), "{stderr}");
+    assert!(partial.read() == damaged && !partial.is_modified());
     assert_eq!(
         server.clients().len(),
         connections,
@@ -232,20 +239,21 @@ fn file_of_another_stream_is_left_unchanged() {
 
 #[test]
 fn file_without_media_is_restarted() {
-    let whole = whole(&Clip::sample());
+    let complete_file = complete_file(&Clip::sample());
     let server = Server::start(Config::serving(recorded()));
     let header = b"FLV\x01\x05\0\0\0\x09\0\0\0\0";
     for file in [
         &b""[..],
         &header[..5],
         header,
-        &whole[..49_159],
-        &whole[..10_000],
+        &complete_file[..49_159],
+        &complete_file[..10_000],
     ] {
-        let part = Part::of(file);
-        part.resume(&server, &["--skip", "1"])
+        let partial = PartialFile::of(file);
+        partial
+            .resume(&server, &["--skip", "1"])
             .assert_ended(0, "ended");
-        assert!(part.read() == whole, "{} bytes", file.len());
+        assert!(partial.read() == complete_file, "{} bytes", file.len());
     }
 }
 
@@ -253,22 +261,22 @@ fn file_without_media_is_restarted() {
 fn rtmpdump_file_is_resumed_with_its_own_head() {
     let rtmpdump = require!(Rtmpdump::find());
     for (cut, torn) in [(25_000, 0), (41_000, 0), (41_000, 700)] {
-        let part = Part::of(b"");
+        let partial = PartialFile::of(b"");
         let config = Config::serving(recorded());
         let server = Server::start(config.with_fault(FaultPoint::Byte(cut), FaultAction::Fin));
         rtmpdump
-            .play(&server.url("clip"), &part.file(), &[])
+            .play(&server.url("clip"), &partial.file(), &[])
             .finish(LIMIT);
-        let theirs = part.read();
+        let theirs = partial.read();
         let theirs = &theirs[..theirs.len() - torn];
-        fs::write(part.file(), theirs).expect("a file");
+        fs::write(partial.file(), theirs).expect("a file");
         let server = Server::start(Config::serving(recorded()));
-        part.resume(&server, &[]).assert_ended(0, "ended");
-        let ours = part.read();
+        partial.resume(&server, &[]).assert_ended(0, "ended");
+        let ours = partial.read();
         assert!(ours.len() > theirs.len());
         let kept = theirs.len() - if torn == 0 { 0 } else { 10_000 };
         assert!(ours[..kept] == theirs[..kept]);
-        assert_media(&Clip::parse(&ours), &Clip::sample());
+        assert_same_tags(&Clip::parse(&ours), &Clip::sample());
     }
 }
 
@@ -285,30 +293,30 @@ fn nginx_streams_are_resumed() {
     let server = nginx.start(&paths);
     for source in &sources {
         let name = source.file_name().and_then(|name| name.to_str());
-        nginx_goes_on(&server, name.expect("a plain name"));
+        assert_nginx_resumes(&server, name.expect("a plain name"));
     }
 }
 
 #[track_caller]
-fn nginx_goes_on(server: &Instance, name: &str) {
+fn assert_nginx_resumes(server: &Instance, name: &str) {
     let url = server.url("vod", name);
-    let part = Part::of(b"");
-    part.run(&url, &[]).assert_ended(0, "ended");
-    let whole = part.read();
-    let media = whole.len() - 49_159;
+    let partial = PartialFile::of(b"");
+    partial.run(&url, &[]).assert_ended(0, "ended");
+    let complete_file = partial.read();
+    let media = complete_file.len() - 49_159;
     for permille in [3, 100, 333, 500, 700, 900, 999] {
         let at = 49_159 + media * permille / 1000;
-        let part = Part::of(&whole[..at]);
-        part.run(&url, &["-e"]).assert_ended(0, "ended");
+        let partial = PartialFile::of(&complete_file[..at]);
+        partial.run(&url, &["-e"]).assert_ended(0, "ended");
         assert!(
-            part.read() == whole,
+            partial.read() == complete_file,
             "{name} cut at {at} of {}",
-            whole.len()
+            complete_file.len()
         );
     }
-    let part = Part::of(&whole);
-    part.run(&url, &["-e"]).assert_ended(0, "ended");
-    assert!(part.read() == whole && !part.is_touched());
+    let partial = PartialFile::of(&complete_file);
+    partial.run(&url, &["-e"]).assert_ended(0, "ended");
+    assert!(partial.read() == complete_file && !partial.is_modified());
 }
 
 #[test]
@@ -327,7 +335,7 @@ fn unwritable_output_fails_before_connecting() {
                 .arg(name);
             command.current_dir(folder.path());
             let finished = Process::start(&mut command).finish(LIMIT);
-            Resumed { finished }.assert_ended(1, "output-failed");
+            Run { finished }.assert_ended(1, "output-failed");
         }
     }
     assert_eq!(server.clients().len(), 0);
@@ -338,30 +346,30 @@ fn unwritable_output_fails_before_connecting() {
 }
 
 /// A part of a recording, in a folder of its own.
-struct Part {
+struct PartialFile {
     folder: TempDir,
 }
 
 /// What the program said.
-struct Resumed {
+struct Run {
     finished: Finished,
 }
 
-impl Part {
+impl PartialFile {
     fn of(bytes: &[u8]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let part = Self { folder };
-        fs::write(part.file(), bytes).expect("a file");
-        let file = fs::File::options().write(true).open(part.file());
+        let partial = Self { folder };
+        fs::write(partial.file(), bytes).expect("a file");
+        let file = fs::File::options().write(true).open(partial.file());
         let long_ago = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
         file.and_then(|file| file.set_modified(long_ago))
             .expect("a time can be set");
-        part
+        partial
     }
 
     /// What is there after a connection that broke after so many bytes.
     fn cut_at(bytes: u64) -> Self {
-        let part = Self::of(b"");
+        let partial = Self::of(b"");
         let config = Config {
             fault: Some(Fault {
                 at: FaultPoint::Byte(bytes),
@@ -370,18 +378,18 @@ impl Part {
             ..Config::serving(recorded())
         };
         let server = Server::start(config);
-        part.run(&server.url("clip"), &[]).assert_ended(2, "cut");
-        part
+        partial.run(&server.url("clip"), &[]).assert_ended(2, "cut");
+        partial
     }
 
-    fn resume(&self, server: &Server, options: &[&str]) -> Resumed {
+    fn resume(&self, server: &Server, options: &[&str]) -> Run {
         self.run(&server.url("clip"), &[&["-e"], options].concat())
     }
 
-    fn run(&self, url: &str, options: &[&str]) -> Resumed {
+    fn run(&self, url: &str, options: &[&str]) -> Run {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rtmpull"));
         command.arg(url).args(options).arg("-o").arg(self.file());
-        Resumed {
+        Run {
             finished: Process::start(&mut command).finish(LIMIT),
         }
     }
@@ -395,14 +403,14 @@ impl Part {
     }
 
     /// Whether it was written to since it was made.
-    fn is_touched(&self) -> bool {
+    fn is_modified(&self) -> bool {
         let modified = fs::metadata(self.file()).and_then(|file| file.modified());
         let age = modified.expect("a time").elapsed().unwrap_or_default();
         age.as_secs() < 100_000_000
     }
 }
 
-impl Resumed {
+impl Run {
     #[track_caller]
     fn assert_ended(&self, code: i32, word: &str) {
         assert_eq!(self.finished.code(), Some(code), "{}", self.finished);
@@ -412,12 +420,14 @@ impl Resumed {
 }
 
 /// The file of an uninterrupted download of `clip`.
-fn whole(clip: &Clip) -> Vec<u8> {
+fn complete_file(clip: &Clip) -> Vec<u8> {
     let stream = Stream::recorded(clip.clone()).paced(Pace::Unbounded);
     let server = Server::start(Config::serving(stream));
-    let part = Part::of(b"");
-    part.run(&server.url("clip"), &[]).assert_ended(0, "ended");
-    part.read()
+    let partial = PartialFile::of(b"");
+    partial
+        .run(&server.url("clip"), &[])
+        .assert_ended(0, "ended");
+    partial.read()
 }
 
 fn recorded() -> Stream {
@@ -426,7 +436,7 @@ fn recorded() -> Stream {
 
 /// Panics unless `ours` has the audio and video of `source`, tag for tag.
 #[track_caller]
-fn assert_media(ours: &Clip, source: &Clip) {
+fn assert_same_tags(ours: &Clip, source: &Clip) {
     let tags = |clip: &Clip| -> Vec<(u8, Vec<u8>)> {
         clip.media()
             .map(|tag| (tag.kind, tag.body.clone()))

@@ -28,25 +28,31 @@ fn json_progress_writes_only_events_to_stderr() {
         let events = events(&run.stderr);
         let names: Vec<_> = events
             .iter()
-            .map(name)
-            .filter(|name| *name != "log")
+            .map(event_name)
+            .filter(|event_name| *event_name != "log")
             .collect();
-        let progress = names.iter().filter(|name| **name == "progress").count();
+        let progress = names
+            .iter()
+            .filter(|event_name| **event_name == "progress")
+            .count();
         assert!((2..5).contains(&progress), "{names:?}");
         let names: Vec<_> = names
             .into_iter()
-            .filter(|name| *name != "progress")
+            .filter(|event_name| *event_name != "progress")
             .collect();
         assert_eq!(names, ["connected", "metadata", "segment", "summary"]);
-        let logs = events.iter().filter(|event| name(event) == "log").count();
-        let is_talkative = ["-V", "-z"].iter().any(|option| options.contains(option));
-        assert_eq!(logs > 0, is_talkative, "{run}");
+        let logs = events
+            .iter()
+            .filter(|event| event_name(event) == "log")
+            .count();
+        let is_verbose = ["-V", "-z"].iter().any(|option| options.contains(option));
+        assert_eq!(logs > 0, is_verbose, "{run}");
 
-        let connected = the(&events, "connected");
+        let connected = only_event(&events, "connected");
         assert_eq!(connected["host"], "127.0.0.1");
         assert_eq!(connected["port"], server.port());
-        assert_eq!(the(&events, "metadata")["members"]["width"], 320);
-        let summary = the(&events, "summary");
+        assert_eq!(only_event(&events, "metadata")["members"]["width"], 320);
+        let summary = only_event(&events, "summary");
         assert_eq!(summary["ending"], "ended");
         let reason = summary["reason"].as_str().expect("a text");
         assert!(reason.starts_with("NetStream.Play."), "{reason}");
@@ -63,7 +69,7 @@ fn summary_matches_the_file() {
     let file = run.file();
     let folder = run.finish_keeping_folder();
     let events = events(&folder.0.stderr);
-    let summary = the(&events, "summary");
+    let summary = only_event(&events, "summary");
     let bytes = fs::metadata(&file).expect("it is there").len();
     assert_eq!(summary["bytes"], bytes);
     let clip = Clip::read(&file);
@@ -78,9 +84,9 @@ fn every_ending_has_a_summary() {
     let cut = Config::serving(recorded()).with_fault(FaultPoint::Byte(25_001), FaultAction::Fin);
     let silent =
         Config::serving(recorded()).with_fault(FaultPoint::Step(Step::Media), FaultAction::Silence);
-    let deaf = Config::serving(recorded())
+    let unanswered = Config::serving(recorded())
         .with_fault(FaultPoint::Step(Step::Handshake), FaultAction::Silence);
-    let refusing = Config {
+    let rejecting = Config {
         connect: OnConnect::Reject {
             code: "NetConnection.Connect.Rejected",
             description: "no \u{1b}[31m\n\u{9b}way\u{202e} ?token=x",
@@ -92,8 +98,8 @@ fn every_ending_has_a_summary() {
         (live(), &["-v"][..], "unpublished", 0),
         (cut, &[], "cut", 2),
         (silent, &["-m", "1"], "stalled", 1),
-        (deaf, &["-m", "1"], "no-connection", 3),
-        (refusing, &[], "refused", 1),
+        (unanswered, &["-m", "1"], "no-connection", 3),
+        (rejecting, &[], "refused", 1),
         (Config::default(), &[], "not-found", 1),
         (live(), &["-B", "1"], "limit", 0),
         (live(), &["-A", "1", "-B", "1"], "limit", 0),
@@ -106,10 +112,10 @@ fn every_ending_has_a_summary() {
         let run = Run::new(&server.url("clip"), &["--progress", "json"], options).finish();
         assert_eq!(run.code(), Some(code), "{ending}: {run}");
         let events = events(&run.stderr);
-        let summary = the(&events, "summary");
+        let summary = only_event(&events, "summary");
         assert_eq!(summary["ending"], ending, "{run}");
         assert_eq!(summary["exit_code"], code);
-        assert_eq!(name(events.last().expect("a summary")), "summary");
+        assert_eq!(event_name(events.last().expect("a summary")), "summary");
         if ending == "refused" {
             let reason = summary["reason"].as_str().expect("a text");
             let expected = "no \u{1b}[31m\n\u{9b}way\u{202e} ?token=***";
@@ -167,7 +173,7 @@ mod descriptors {
             let text = fs::read_to_string(path).expect("a file");
             let text = text.strip_prefix("before\n").expect("a file is added to");
             let events = events(text);
-            assert_eq!(the(&events, "summary")["ending"], "ended");
+            assert_eq!(only_event(&events, "summary")["ending"], "ended");
             assert_eq!(run.stderr.is_empty(), options.contains(&"-q"), "{run}");
             assert_eq!(run.stderr.contains(" sec (99."), !options.contains(&"-q"));
         }
@@ -181,7 +187,7 @@ mod descriptors {
             .finish()
             .succeeded();
         let text = String::from_utf8(run.stdout.clone()).expect("JSON");
-        assert_eq!(the(&events(&text), "summary")["ending"], "ended");
+        assert_eq!(only_event(&events(&text), "summary")["ending"], "ended");
         assert!(!run.stderr.contains(" sec"), "{run}");
         assert!(run.stderr.contains("INFO: ended"), "{run}");
     }
@@ -208,7 +214,7 @@ mod descriptors {
     /// More lines than a pipe and the queue take: whoever reads again gets the summary in any case.
     #[test]
     fn paused_reader_still_gets_the_summary() {
-        let server = Server::start(Config::serving(talkative().ending(&[])));
+        let server = Server::start(Config::serving(many_messages().ending(&[])));
         let options = ["-v", "-z", "--progress", "json"];
         let run = Run::redirected(&server.url("clip"), "2>fifo", &options);
         let (file, fifo) = (run.file(), fifo(&run));
@@ -221,16 +227,16 @@ mod descriptors {
         let (run, _folder) = started.finish();
         assert_eq!(run.code(), Some(0));
         let events = events(&text);
-        let summary = the(&events, "summary");
+        let summary = only_event(&events, "summary");
         assert_eq!(summary["ending"], "interrupted");
         assert!(summary["left_out"].as_u64() > Some(0), "{summary}");
-        assert_eq!(name(events.last().expect("a summary")), "summary");
+        assert_eq!(event_name(events.last().expect("a summary")), "summary");
     }
 
     #[test]
     fn blocked_and_closed_readers_delay_nothing() {
         for has_left in [false, true] {
-            let server = Server::start(Config::serving(talkative()));
+            let server = Server::start(Config::serving(many_messages()));
             let options = ["-v", "-z", "--progress", "json"];
             let run = Run::redirected(&server.url("clip"), "2>fifo", &options);
             let (file, fifo) = (run.file(), fifo(&run));
@@ -263,8 +269,8 @@ mod descriptors {
 
     fn fifo(run: &Run) -> std::path::PathBuf {
         let fifo = run.folder.path().join("fifo");
-        let made = Command::new("mkfifo").arg(&fifo).status();
-        assert!(made.is_ok_and(|status| status.success()), "no FIFO");
+        let status = Command::new("mkfifo").arg(&fifo).status();
+        assert!(status.is_ok_and(|status| status.success()), "no FIFO");
         fifo
     }
 
@@ -280,7 +286,7 @@ mod descriptors {
     }
 
     /// As fast as it can, with more messages than there is room for lines about them.
-    fn talkative() -> Stream {
+    fn many_messages() -> Stream {
         Stream::live(long_clip()).paced(Pace::Unbounded)
     }
 
@@ -366,11 +372,11 @@ fn same_file_for_two_purposes_is_a_usage_error() {
             "--log-file and --flv",
         ),
     ];
-    let name = folder.path().file_name().expect("a name");
-    let name = name.to_str().expect("UTF-8");
+    let event_name = folder.path().file_name().expect("a name");
+    let event_name = event_name.to_str().expect("UTF-8");
     for (line, flags) in cases {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rtmpull"));
-        command.args(line.iter().map(|word| word.replace('*', name)));
+        command.args(line.iter().map(|word| word.replace('*', event_name)));
         let finished = Process::start(command.current_dir(&folder)).finish(LIMIT);
         let expected = format!("ERROR: usage: {flags} name the same file\n");
         assert_eq!(finished.stderr, expected, "{line:?}");
@@ -395,24 +401,24 @@ mod service {
             .ending(&[]);
         let server = Server::start(Config::serving(live));
         let mut run = Run::new(&server.url("clip"), &[], &["-v", "-m", "2", "--retry", "0"]);
-        let heard = manager(&mut run);
+        let messages = service_manager(&mut run);
         run.command.env("WATCHDOG_USEC", "600000");
         let (run, _folder) = run.finish_keeping_folder();
         assert_eq!(run.code(), Some(2), "{run}");
-        let heard = heard();
-        let texts: Vec<_> = heard.iter().map(|(_, text)| text.as_str()).collect();
-        let place = |wanted: &str| {
-            let place = texts.iter().position(|text| text.starts_with(wanted));
-            place.unwrap_or_else(|| panic!("no {wanted:?} in {texts:?}"))
+        let messages = messages();
+        let texts: Vec<_> = messages.iter().map(|(_, text)| text.as_str()).collect();
+        let position = |wanted: &str| {
+            let position = texts.iter().position(|text| text.starts_with(wanted));
+            position.unwrap_or_else(|| panic!("no {wanted:?} in {texts:?}"))
         };
-        let ready = place("READY=1");
-        assert!(place("STATUS=Connecting to 127.0.0.1:") < ready);
-        assert!(place("STATUS=Recording, 0:00:0") > ready);
+        let ready = position("READY=1");
+        assert!(position("STATUS=Connecting to 127.0.0.1:") < ready);
+        assert!(position("STATUS=Recording, 0:00:0") > ready);
         let is_watchdog = |(_, text): &&(Instant, String)| text == "WATCHDOG=1\n";
-        let pings: Vec<_> = heard.iter().filter(is_watchdog).collect();
+        let pings: Vec<_> = messages.iter().filter(is_watchdog).collect();
         // Three seconds of media, two of silence.
         assert!((6..=13).contains(&pings.len()), "{texts:?}");
-        let [.., (stalled, status), (_, stopping)] = heard.as_slice() else {
+        let [.., (stalled, status), (_, stopping)] = messages.as_slice() else {
             panic!("{texts:?}")
         };
         assert!(
@@ -435,16 +441,16 @@ mod service {
             ..Config::default()
         });
         let mut run = Run::new(&server.url("clip"), &[], &[]);
-        let heard = manager(&mut run);
+        let messages = service_manager(&mut run);
         let run = run.finish();
         assert_eq!(run.code(), Some(1), "{run}");
-        let heard = heard();
-        let lines = heard.iter().flat_map(|(_, text)| text.lines());
+        let messages = messages();
+        let lines = messages.iter().flat_map(|(_, text)| text.lines());
         let forged = lines.filter(|line| !line.starts_with("STATUS=") && *line != "STOPPING=1");
-        assert_eq!(forged.count(), 0, "{heard:?}");
+        assert_eq!(forged.count(), 0, "{messages:?}");
         assert!(
-            heard.iter().any(|(_, text)| text.contains("MAINPID")),
-            "{heard:?}"
+            messages.iter().any(|(_, text)| text.contains("MAINPID")),
+            "{messages:?}"
         );
     }
 
@@ -453,7 +459,7 @@ mod service {
         let server = Server::start(Config::serving(recorded().paced(Pace::Unbounded)));
         let mut run = Run::new(&server.url("clip"), &[], &[]);
         let path = run.folder.path().join("notify");
-        let _deaf = UnixDatagram::bind(&path).expect("a socket");
+        let _unread = UnixDatagram::bind(&path).expect("a socket");
         let others = UnixDatagram::unbound().expect("a socket");
         others.set_nonblocking(true).expect("a socket");
         while others.send_to(b"full", &path).is_ok() {}
@@ -467,23 +473,23 @@ mod service {
     }
 
     /// Hears what `run` says, until it is asked what that was.
-    fn manager(run: &mut Run) -> impl FnOnce() -> Vec<(Instant, String)> + use<> {
+    fn service_manager(run: &mut Run) -> impl FnOnce() -> Vec<(Instant, String)> + use<> {
         let path = run.folder.path().join("notify");
         let socket = UnixDatagram::bind(&path).expect("a socket");
         run.command.env("NOTIFY_SOCKET", &path);
-        let ear = socket.try_clone().expect("the same socket");
-        let hearing = thread::spawn(move || {
-            let mut heard = Vec::new();
+        let receiver = socket.try_clone().expect("the same socket");
+        let thread = thread::spawn(move || {
+            let mut messages = Vec::new();
             let mut buffer = [0; 4096];
-            while let Ok(length @ 1..) = ear.recv(&mut buffer) {
+            while let Ok(length @ 1..) = receiver.recv(&mut buffer) {
                 let text = String::from_utf8(buffer[..length].to_vec());
-                heard.push((Instant::now(), text.expect("UTF-8")));
+                messages.push((Instant::now(), text.expect("UTF-8")));
             }
-            heard
+            messages
         });
         move || {
             let _ = socket.shutdown(Shutdown::Both);
-            hearing.join().expect("it hears")
+            thread.join().expect("it hears")
         }
     }
 }
@@ -561,14 +567,14 @@ fn events(text: &str) -> Vec<Json> {
     text.lines().map(parse).collect()
 }
 
-fn name(event: &Json) -> &str {
+fn event_name(event: &Json) -> &str {
     event["event"].as_str().expect("an event has a name")
 }
 
 /// The only event of this name.
 #[track_caller]
-fn the<'a>(events: &'a [Json], wanted: &str) -> &'a Json {
-    let mut found = events.iter().filter(|event| name(event) == wanted);
+fn only_event<'a>(events: &'a [Json], wanted: &str) -> &'a Json {
+    let mut found = events.iter().filter(|event| event_name(event) == wanted);
     let event = found
         .next()
         .unwrap_or_else(|| panic!("no {wanted}: {events:?}"));

@@ -16,39 +16,39 @@ use crate::{
     process::{Finished, Process},
     program::{self, LIMIT},
     server::{Clip, Config, Pace, Server, Stream, Tag},
-    verify::assert_faultless,
+    verify::assert_ffprobe_accepts,
 };
 
 #[test]
 fn segments_by_time_join_to_the_recording() {
     let server = Server::start(Config::serving(recorded()));
-    let parts = Parts::new("cam-%03d.flv")
-        .with(&["--segment-time", "1"])
+    let job = SegmentJob::new("cam-%03d.flv")
+        .with_options(&["--segment-time", "1"])
         .run(&server);
-    parts.assert_ended(0, "ended");
-    assert_eq!(parts.names(), ["cam-001.flv", "cam-002.flv", "cam-003.flv"]);
-    parts.assert_same_as_unsplit(&server);
-    parts.assert_each_plays();
-    let offsets: Vec<_> = parts
-        .list()
+    job.assert_ended(0, "ended");
+    assert_eq!(job.names(), ["cam-001.flv", "cam-002.flv", "cam-003.flv"]);
+    job.assert_same_as_unsplit(&server);
+    job.assert_each_plays();
+    let offsets: Vec<_> = job
+        .manifest()
         .iter()
         .map(|line| line["offset_ms"].as_u64())
         .collect();
     assert_eq!(offsets, [Some(0), Some(1_000), Some(2_000)]);
-    let said = &parts.finished.stderr;
-    assert!(said.contains("INFO: segment 3 is complete: "), "{said}");
+    let lines = &job.finished.stderr;
+    assert!(lines.contains("INFO: segment 3 is complete: "), "{lines}");
 }
 
 #[test]
 fn segments_by_size_are_numbered_by_default() {
     let server = Server::start(Config::serving(recorded()));
-    let parts = Parts::new("out.flv")
-        .with(&["--segment-size", "50kB"])
+    let job = SegmentJob::new("out.flv")
+        .with_options(&["--segment-size", "50kB"])
         .run(&server);
-    parts.assert_ended(0, "ended");
-    assert_eq!(parts.names(), ["out.flv", "out.2.flv", "out.3.flv"]);
-    parts.assert_same_as_unsplit(&server);
-    parts.assert_each_plays();
+    job.assert_ended(0, "ended");
+    assert_eq!(job.names(), ["out.flv", "out.2.flv", "out.3.flv"]);
+    job.assert_same_as_unsplit(&server);
+    job.assert_each_plays();
 }
 
 #[test]
@@ -56,12 +56,12 @@ fn segments_by_clock_are_named_after_local_time() {
     // As fast as time goes by, so that a full second of the clock passes.
     let stream = Stream::live(Clip::sample());
     let server = Server::start(Config::serving(stream));
-    let parts = Parts::new("%Y%m%e-%H%M%S.flv").with(&["-v", "--segment-clock", "1"]);
-    let parts = parts.env("TZ", "Asia/Kathmandu").run(&server);
-    parts.assert_ended(0, "unpublished");
-    let list = parts.list();
-    assert!(list.len() >= 2, "{list:?}");
-    for (line, name) in list.iter().zip(parts.names()) {
+    let job = SegmentJob::new("%Y%m%e-%H%M%S.flv").with_options(&["-v", "--segment-clock", "1"]);
+    let job = job.env("TZ", "Asia/Kathmandu").run(&server);
+    job.assert_ended(0, "unpublished");
+    let manifest = job.manifest();
+    assert!(manifest.len() >= 2, "{manifest:?}");
+    for (line, name) in manifest.iter().zip(job.names()) {
         let start = line["start"].as_str().expect("a time");
         assert!(start.ends_with("+05:45"), "{start}");
         let digits: String = start.chars().filter(char::is_ascii_digit).collect();
@@ -71,58 +71,58 @@ fn segments_by_clock_are_named_after_local_time() {
             "{name} at {start}"
         );
     }
-    parts.assert_same_as_unsplit(&server);
-    parts.assert_each_plays();
+    job.assert_same_as_unsplit(&server);
+    job.assert_each_plays();
 }
 
 #[test]
 fn time_in_the_name_works_without_segments() {
     let server = Server::start(Config::serving(recorded()));
-    let parts = Parts::new("100%%-%Y.flv").run(&server);
-    parts.assert_ended(0, "ended");
-    let name = parts.names().swap_remove(0);
+    let job = SegmentJob::new("100%%-%Y.flv").run(&server);
+    job.assert_ended(0, "ended");
+    let name = job.names().swap_remove(0);
     assert!(
         name.starts_with("100%-20") && name.len() == "100%-2026.flv".len(),
         "{name}"
     );
     for literal in ["100%.flv", "a%20b.flv"] {
-        let parts = Parts::new(literal).run(&server);
-        assert_eq!(parts.names(), [literal]);
+        let job = SegmentJob::new(literal).run(&server);
+        assert_eq!(job.names(), [literal]);
     }
 }
 
 #[test]
 fn rtmpdump_name_disables_name_templates() {
     let server = Server::start(Config::serving(recorded()));
-    let mut parts = Parts::new("%Y-%d.flv");
-    let program = parts.folder.path().join("rtmpdump");
+    let mut job = SegmentJob::new("%Y-%d.flv");
+    let program = job.folder.path().join("rtmpdump");
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_rtmpull"), &program).expect("a link");
-    parts.command = Command::new(program);
-    let parts = parts.run(&server);
-    assert_eq!(parts.names(), ["%Y-%d.flv"]);
+    job.command = Command::new(program);
+    let job = job.run(&server);
+    assert_eq!(job.names(), ["%Y-%d.flv"]);
 }
 
 #[test]
 fn existing_files_are_skipped_by_the_numbering() {
     let server = Server::start(Config::serving(recorded()));
-    let parts = Parts::new("cam-%d.flv").with(&["--segment-time", "1"]);
-    let there = parts.folder.path().join("cam-2.flv");
-    fs::write(&there, "precious").expect("our own folder");
-    let parts = parts.run(&server);
-    assert_eq!(parts.names(), ["cam-1.flv", "cam-3.flv", "cam-4.flv"]);
-    assert_eq!(fs::read(there).expect("it was there"), b"precious");
+    let job = SegmentJob::new("cam-%d.flv").with_options(&["--segment-time", "1"]);
+    let existing = job.folder.path().join("cam-2.flv");
+    fs::write(&existing, "precious").expect("our own folder");
+    let job = job.run(&server);
+    assert_eq!(job.names(), ["cam-1.flv", "cam-3.flv", "cam-4.flv"]);
+    assert_eq!(fs::read(existing).expect("it was there"), b"precious");
 }
 
 #[test]
 fn hook_runs_for_every_segment() {
     let server = Server::start(Config::serving(recorded()));
-    let parts = Parts::new("cam-%d.flv").with(&["--segment-time", "1"]);
+    let job = SegmentJob::new("cam-%d.flv").with_options(&["--segment-time", "1"]);
     let script = r#"echo "$RTMPULL_PATH $RTMPULL_SEGMENT $RTMPULL_OFFSET_MS $RTMPULL_DURATION_MS $RTMPULL_BYTES $RTMPULL_START" >> "$0"; echo heard"#;
-    let parts = parts.with_script(script).run(&server);
-    parts.assert_ended(0, "ended");
-    let mut said: Vec<String> = parts.said_by_script();
-    said.sort();
-    let expected = parts.list().into_iter().map(|line| {
+    let job = job.with_script(script).run(&server);
+    job.assert_ended(0, "ended");
+    let mut lines: Vec<String> = job.script_lines();
+    lines.sort();
+    let expected = job.manifest().into_iter().map(|line| {
         let text = |name: &str| line[name].to_string().replace('"', "");
         let names = [
             "path",
@@ -134,74 +134,78 @@ fn hook_runs_for_every_segment() {
         ];
         names.map(text).join(" ")
     });
-    assert_eq!(said, expected.collect::<Vec<_>>());
-    let stderr = &parts.finished.stderr;
+    assert_eq!(lines, expected.collect::<Vec<_>>());
+    let stderr = &job.finished.stderr;
     assert_eq!(stderr.matches("heard").count(), 3, "{stderr}");
-    assert!(parts.finished.stdout.is_empty());
+    assert!(job.finished.stdout.is_empty());
 }
 
 #[test]
 fn failing_hook_warns_and_changes_nothing() {
     let server = Server::start(Config::serving(recorded()));
-    for (command, told) in [
+    for (command, warning) in [
         ("sh -c 'exit 3'", "exit status: 3"),
         ("/nowhere/at/all", "No such file or directory"),
     ] {
-        let parts =
-            Parts::new("cam-%d.flv").with(&["--segment-time", "1", "--on-segment", command]);
-        let parts = parts.run(&server);
-        parts.assert_ended(0, "ended");
-        let stderr = &parts.finished.stderr;
-        assert_eq!(stderr.matches(told).count(), 3, "{stderr}");
-        parts.assert_same_as_unsplit(&server);
+        let job = SegmentJob::new("cam-%d.flv").with_options(&[
+            "--segment-time",
+            "1",
+            "--on-segment",
+            command,
+        ]);
+        let job = job.run(&server);
+        job.assert_ended(0, "ended");
+        let stderr = &job.finished.stderr;
+        assert_eq!(stderr.matches(warning).count(), 3, "{stderr}");
+        job.assert_same_as_unsplit(&server);
     }
 }
 
 #[test]
 fn hanging_hook_delays_neither_recording_nor_signal() {
-    let server = Server::start(Config::serving(Stream::live(looped())));
-    let parts = Parts::new("cam-%d.flv").with(&["-v", "--segment-time", "1"]);
+    let server = Server::start(Config::serving(Stream::live(looped_clip())));
+    let job = SegmentJob::new("cam-%d.flv").with_options(&["-v", "--segment-time", "1"]);
     // Each shell becomes what hangs, for a while.
-    let mut running = parts
+    let mut running = job
         .with_script(r#"echo $RTMPULL_SEGMENT >> "$0"; exec sleep 5 > /dev/null 2>&1"#)
         .start(&server);
     running.wait_for_lines(3);
     let sent = Instant::now();
     running.process.signal("INT");
-    let parts = running.finish();
+    let job = running.finish();
     assert!(
         sent.elapsed() < Duration::from_secs(2),
         "{:?}",
         sent.elapsed()
     );
-    parts.assert_ended(0, "interrupted");
-    let stderr = &parts.finished.stderr;
+    job.assert_ended(0, "interrupted");
+    let stderr = &job.finished.stderr;
     assert!(stderr.contains("is left running"), "{stderr}");
     // The last part has its line and its program too.
-    let list = parts.list();
-    assert_eq!(list.len(), 4, "{list:?}");
-    let mut said = parts.said_by_script();
-    said.sort();
-    assert_eq!(said, ["1", "2", "3", "4"]);
-    parts.assert_each_plays();
+    let manifest = job.manifest();
+    assert_eq!(manifest.len(), 4, "{manifest:?}");
+    let mut lines = job.script_lines();
+    lines.sort();
+    assert_eq!(lines, ["1", "2", "3", "4"]);
+    job.assert_each_plays();
 }
 
 #[test]
 fn signal_finishes_the_last_segment() {
     for signal in ["HUP", "TERM"] {
-        let server = Server::start(Config::serving(Stream::live(looped())));
-        let parts = Parts::new("cam-%d.flv").with(&["-v", "--segment-time", "1"]);
-        let mut running = parts
+        let server = Server::start(Config::serving(Stream::live(looped_clip())));
+        let job = SegmentJob::new("cam-%d.flv").with_options(&["-v", "--segment-time", "1"]);
+        let mut running = job
             .with_script(r#"echo $RTMPULL_SEGMENT >> "$0""#)
             .start(&server);
         running.wait_for_lines(1);
         running.process.signal(signal);
-        let parts = running.finish();
-        parts.assert_ended(0, "interrupted");
-        assert_eq!(parts.list().len(), parts.said_by_script().len());
-        assert_eq!(parts.list().len(), parts.files().len());
-        assert!(parts.list().len() >= 2);
-        parts.assert_each_plays();
+        let job = running.finish();
+        job.assert_ended(0, "interrupted");
+        assert_eq!(job.manifest().len(), job.script_lines().len());
+        assert_eq!(job.manifest().len(), job.files().len());
+        assert!(job.manifest().len() >= 2);
+        job.assert_each_plays();
     }
 }
 
@@ -209,103 +213,104 @@ fn signal_finishes_the_last_segment() {
 fn flv_clock_overflow_starts_a_new_segment() {
     const HOUR_MS: u32 = 3_600_000;
     let sample = Clip::sample();
-    let configuration = sample.media().filter(|tag| tag.is_sequence_header());
+    let sequence_headers = sample.media().filter(|tag| tag.is_sequence_header());
     let keyframe = sample.media().find(|tag| tag.is_keyframe()).expect("one");
     // 2^31 ms are 596.5 hours.
     let hourly = (0..600).map(|hour| Tag {
         timestamp_ms: hour * HOUR_MS,
         ..keyframe.clone()
     });
-    let tags = configuration.cloned().chain(hourly).collect();
+    let tags = sequence_headers.cloned().chain(hourly).collect();
     let stream = Stream::recorded(Clip { tags }).paced(Pace::Unbounded);
     let server = Server::start(Config::serving(stream));
-    let parts = Parts::new("out.flv").with_script(r#"echo $RTMPULL_OFFSET_MS >> "$0""#);
-    let parts = parts.run(&server);
-    parts.assert_ended(0, "ended");
-    assert_eq!(parts.names(), ["out.flv", "out.2.flv"]);
-    let mut said = parts.said_by_script();
-    said.sort();
-    assert_eq!(said, ["0", "2149200000"]);
-    let list = parts.list();
-    assert_eq!(list[1]["offset_ms"].as_u64(), Some(2_149_200_000));
-    let times = |file: &Path| media(file).iter().map(|tag| tag.timestamp_ms).max();
-    let files = parts.files();
+    let job = SegmentJob::new("out.flv").with_script(r#"echo $RTMPULL_OFFSET_MS >> "$0""#);
+    let job = job.run(&server);
+    job.assert_ended(0, "ended");
+    assert_eq!(job.names(), ["out.flv", "out.2.flv"]);
+    let mut lines = job.script_lines();
+    lines.sort();
+    assert_eq!(lines, ["0", "2149200000"]);
+    let manifest = job.manifest();
+    assert_eq!(manifest[1]["offset_ms"].as_u64(), Some(2_149_200_000));
+    let times = |file: &Path| tags_of_file(file).iter().map(|tag| tag.timestamp_ms).max();
+    let files = job.files();
     assert_eq!(times(&files[0]), Some(596 * HOUR_MS));
     assert_eq!(times(&files[1]), Some(2 * HOUR_MS));
-    let stderr = &parts.finished.stderr;
+    let stderr = &job.finished.stderr;
     assert!(stderr.contains("out.2.flv"), "{stderr}");
 }
 
 #[test]
 fn duration_and_size_limits_end_with_limit() {
     let server = Server::start(Config::serving(recorded()));
-    let parts = Parts::new("out.flv")
-        .with(&["--duration", "1500ms"])
+    let job = SegmentJob::new("out.flv")
+        .with_options(&["--duration", "1500ms"])
         .run(&server);
-    parts.assert_ended(0, "limit");
-    let tags = Clip::read(&parts.files()[0]).tags;
+    job.assert_ended(0, "limit");
+    let tags = Clip::read(&job.files()[0]).tags;
     let last_ms = tags.iter().map(|tag| tag.timestamp_ms).max();
     assert!(
         (1_440..1_500).contains(&last_ms.unwrap_or(0)),
         "{last_ms:?}"
     );
-    for most in [60_000, 80_000] {
-        let size = most.to_string();
+    for limit in [60_000, 80_000] {
+        let size = limit.to_string();
         let flags = ["--max-size", &size, "--segment-time", "1"];
-        let parts = Parts::new("%d.flv").with(&flags[..2]).run(&server);
-        parts.assert_ended(0, "limit");
-        let length = parts.bytes();
-        assert!((most - 4_000..=most).contains(&length), "{length} bytes");
-        parts.assert_each_plays();
-        let parts = Parts::new("%d.flv").with(&flags).run(&server);
-        parts.assert_ended(0, "limit");
-        assert!(parts.bytes() <= most, "{} bytes", parts.bytes());
+        let job = SegmentJob::new("%d.flv")
+            .with_options(&flags[..2])
+            .run(&server);
+        job.assert_ended(0, "limit");
+        let length = job.bytes();
+        assert!((limit - 4_000..=limit).contains(&length), "{length} bytes");
+        job.assert_each_plays();
+        let job = SegmentJob::new("%d.flv").with_options(&flags).run(&server);
+        job.assert_ended(0, "limit");
+        assert!(job.bytes() <= limit, "{} bytes", job.bytes());
     }
 }
 
 #[test]
 fn until_ends_the_recording() {
-    let server = Server::start(Config::serving(Stream::live(looped())));
+    let server = Server::start(Config::serving(Stream::live(looped_clip())));
     let until = jiff::Timestamp::now() + Duration::from_secs(2);
-    let parts = Parts::new("out.flv")
-        .with(&["-v", "--until", &until.to_string()])
+    let job = SegmentJob::new("out.flv")
+        .with_options(&["-v", "--until", &until.to_string()])
         .run(&server);
-    parts.assert_ended(0, "limit");
+    job.assert_ended(0, "limit");
     let late = jiff::Timestamp::now().duration_since(until).as_secs_f64();
     assert!((0.0..1.5).contains(&late), "{late} s late");
-    parts.assert_each_plays();
+    job.assert_each_plays();
 }
 
 #[test]
 fn low_free_space_ends_with_disk_full() {
     let server = Server::start(Config::serving(recorded()));
-    let parts = Parts::new("out.flv")
-        .with(&["--min-free", "9000PB"])
+    let job = SegmentJob::new("out.flv")
+        .with_options(&["--min-free", "9000PB"])
         .run(&server);
-    parts.assert_ended(1, "disk-full");
-    assert!(parts.files().is_empty());
-    let parts = Parts::new("out.flv")
-        .with(&["--min-free", "1kB"])
+    job.assert_ended(1, "disk-full");
+    assert!(job.files().is_empty());
+    let job = SegmentJob::new("out.flv")
+        .with_options(&["--min-free", "1kB"])
         .run(&server);
-    parts.assert_ended(0, "ended");
+    job.assert_ended(0, "ended");
 }
 
 #[test]
 #[cfg(target_os = "linux")]
 fn full_disk_keeps_the_complete_segments() {
     let server = Server::start(Config::serving(recorded()));
-    let mut parts = Parts::new("%d.flv");
+    let mut job = SegmentJob::new("%d.flv");
     // The second part gets no further than its head.
     let script = r#"trap "" XFSZ; ulimit -f 116; exec "$0" "$@""#;
-    parts.command = Command::new("sh");
-    parts
-        .command
+    job.command = Command::new("sh");
+    job.command
         .args(["-c", script, env!("CARGO_BIN_EXE_rtmpull")]);
-    let parts = parts.with(&["--segment-time", "1"]).run(&server);
-    parts.assert_ended(1, "disk-full");
-    let files = parts.files();
-    assert_eq!(parts.list().len(), files.len());
-    parts.assert_each_plays();
+    let job = job.with_options(&["--segment-time", "1"]).run(&server);
+    job.assert_ended(1, "disk-full");
+    let files = job.files();
+    assert_eq!(job.manifest().len(), files.len());
+    job.assert_each_plays();
 }
 
 #[test]
@@ -447,31 +452,31 @@ fn ineffective_options_are_warned_about() {
             .args(flags);
         let finished = Process::start(command.current_dir(&folder)).finish(LIMIT);
         assert_eq!(finished.code(), Some(0), "{finished}");
-        let told = finished.stderr.contains(&format!("WARNING: {why}\n"));
-        assert!(told, "{finished}");
+        let warning = finished.stderr.contains(&format!("WARNING: {why}\n"));
+        assert!(warning, "{finished}");
     }
 }
 
-/// `rtmpull URL -o NAME --manifest list` before it starts.
-struct Parts {
+/// `rtmpull URL -o NAME --manifest manifest` before it starts.
+struct SegmentJob {
     command: Command,
     folder: TempDir,
     name: &'static str,
 }
 
 /// The same, running.
-struct Recording {
+struct RunningJob {
     process: Process,
     folder: TempDir,
 }
 
 /// The same, done.
-struct Recorded {
+struct FinishedJob {
     finished: Finished,
     folder: TempDir,
 }
 
-impl Parts {
+impl SegmentJob {
     fn new(name: &'static str) -> Self {
         Self {
             command: Command::new(env!("CARGO_BIN_EXE_rtmpull")),
@@ -480,7 +485,7 @@ impl Parts {
         }
     }
 
-    fn with(mut self, flags: &[&str]) -> Self {
+    fn with_options(mut self, flags: &[&str]) -> Self {
         self.command.args(flags);
         self
     }
@@ -490,38 +495,38 @@ impl Parts {
         self
     }
 
-    /// Runs a script for each part; `$0` is the file `said`.
+    /// Runs a script for each part; `$0` is the file `lines`.
     fn with_script(self, script: &str) -> Self {
-        let said = self.folder.path().join("said");
-        let words = ["sh", "-c", script, said.to_str().expect("a plain name")];
+        let lines = self.folder.path().join("said");
+        let words = ["sh", "-c", script, lines.to_str().expect("a plain name")];
         let command = words.map(|word| format!("'{word}'")).join(" ");
-        self.with(&["--on-segment", &command])
+        self.with_options(&["--on-segment", &command])
     }
 
-    fn start(mut self, server: &Server) -> Recording {
+    fn start(mut self, server: &Server) -> RunningJob {
         let folder = self.folder.path();
         self.command.arg("-r").arg(server.url("clip"));
         self.command.arg("-o").arg(folder.join(self.name));
         // Under rtmpdump's name there is one file, and no need for a list.
         self.command.arg("--manifest").arg(folder.join("list"));
-        Recording {
+        RunningJob {
             process: Process::start(&mut self.command),
             folder: self.folder,
         }
     }
 
     #[track_caller]
-    fn run(self, server: &Server) -> Recorded {
+    fn run(self, server: &Server) -> FinishedJob {
         self.start(server).finish()
     }
 }
 
-impl Recording {
+impl RunningJob {
     /// Waits until the script has said so many lines.
     #[track_caller]
     fn wait_for_lines(&mut self, count: usize) {
-        let said = self.folder.path().join("said");
-        while fs::read_to_string(&said)
+        let lines = self.folder.path().join("said");
+        while fs::read_to_string(&lines)
             .unwrap_or_default()
             .lines()
             .count()
@@ -536,15 +541,15 @@ impl Recording {
     }
 
     #[track_caller]
-    fn finish(self) -> Recorded {
-        Recorded {
+    fn finish(self) -> FinishedJob {
+        FinishedJob {
             finished: self.process.finish(LIMIT),
             folder: self.folder,
         }
     }
 }
 
-impl Recorded {
+impl FinishedJob {
     #[track_caller]
     fn assert_ended(&self, code: i32, word: &str) {
         assert_eq!(self.finished.code(), Some(code), "{}", self.finished);
@@ -554,16 +559,16 @@ impl Recorded {
 
     /// The lines of the list.
     #[track_caller]
-    fn list(&self) -> Vec<Value> {
-        let list = fs::read_to_string(self.folder.path().join("list")).expect("a list");
+    fn manifest(&self) -> Vec<Value> {
+        let manifest = fs::read_to_string(self.folder.path().join("list")).expect("a list");
         let parse = |line| serde_json::from_str(line).expect("a line of JSON");
-        list.lines().map(parse).collect()
+        manifest.lines().map(parse).collect()
     }
 
     /// The files in the list.
     fn files(&self) -> Vec<PathBuf> {
         let path = |line: &Value| PathBuf::from(line["path"].as_str().expect("a path"));
-        self.list().iter().map(path).collect()
+        self.manifest().iter().map(path).collect()
     }
 
     fn names(&self) -> Vec<String> {
@@ -579,38 +584,38 @@ impl Recorded {
         self.files().iter().map(length).sum()
     }
 
-    fn said_by_script(&self) -> Vec<String> {
-        let said = fs::read_to_string(self.folder.path().join("said")).unwrap_or_default();
-        said.lines().map(str::to_owned).collect()
+    fn script_lines(&self) -> Vec<String> {
+        let lines = fs::read_to_string(self.folder.path().join("said")).unwrap_or_default();
+        lines.lines().map(str::to_owned).collect()
     }
 
     /// Panics unless the parts, at their offsets and without the configuration that each begins with,
     /// are what one file would have, tag for tag.
     #[track_caller]
     fn assert_same_as_unsplit(&self, server: &Server) {
-        let whole = program::download(&server.url("clip"), &[]);
-        let whole = media(&whole.file());
-        let mut together = Vec::new();
-        for (line, file) in self.list().iter().zip(self.files()) {
+        let unsplit = program::download(&server.url("clip"), &[]);
+        let unsplit = tags_of_file(&unsplit.file());
+        let mut joined = Vec::new();
+        for (line, file) in self.manifest().iter().zip(self.files()) {
             let offset_ms = line["offset_ms"].as_u64().expect("an offset") as u32;
-            let tags = media(&file).into_iter();
+            let tags = tags_of_file(&file).into_iter();
             let is_repeated = |tag: &Tag| offset_ms > 0 && tag.is_sequence_header();
             let tags = tags.skip_while(is_repeated).map(|tag| Tag {
                 timestamp_ms: tag.timestamp_ms + offset_ms,
                 ..tag
             });
-            together.extend(tags);
+            joined.extend(tags);
         }
-        assert_eq!(together.len(), whole.len(), "tags");
-        assert!(together == whole, "the same tags");
+        assert_eq!(joined.len(), unsplit.len(), "tags");
+        assert!(joined == unsplit, "the same tags");
     }
 
     /// Panics unless each part begins with configuration and a keyframe, has its size and its duration
     /// in the list, and pleases ffprobe.
     #[track_caller]
     fn assert_each_plays(&self) {
-        for (line, file) in self.list().iter().zip(self.files()) {
-            let tags = media(&file);
+        for (line, file) in self.manifest().iter().zip(self.files()) {
+            let tags = tags_of_file(&file);
             let [video, audio, first, ..] = &tags[..] else {
                 panic!("no media in {}", file.display());
             };
@@ -627,7 +632,7 @@ impl Recorded {
             let length = fs::metadata(&file).expect("it is listed").len();
             assert_eq!(line["bytes"].as_u64(), Some(length));
             if Ffmpeg::find().is_some() {
-                assert_faultless(&file);
+                assert_ffprobe_accepts(&file);
                 let duration_ms = line["duration_ms"].as_f64().expect("a duration");
                 let found_ms = crate::verify::duration(&file) * 1000.0;
                 assert!(
@@ -641,7 +646,7 @@ impl Recorded {
 
 /// The tags of a file behind its metadata.
 #[track_caller]
-fn media(file: &Path) -> Vec<Tag> {
+fn tags_of_file(file: &Path) -> Vec<Tag> {
     let mut tags = Clip::read(file).tags;
     assert_eq!(tags.remove(0).kind, Tag::SCRIPT);
     tags
@@ -652,7 +657,7 @@ fn recorded() -> Stream {
 }
 
 /// The sample five times over.
-fn looped() -> Clip {
+fn looped_clip() -> Clip {
     let sample = Clip::sample();
     let round = |number: u32| {
         let tags = sample

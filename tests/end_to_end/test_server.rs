@@ -34,7 +34,7 @@ fn rtmpdump_plays_a_recorded_stream() {
         let (_folder, output) = output();
         let player = rtmpdump.play(&server.url("clip"), &output, &[]);
         player.finish(LIMIT);
-        verify::assert_whole(&ffmpeg, &source, &output);
+        verify::assert_complete_copy(&ffmpeg, &source, &output);
         let client = server.only_client();
         assert_eq!(client.c2, Some(C2::Echo));
         assert_eq!(client.fault, None);
@@ -56,9 +56,9 @@ fn rtmpdump_accepts_the_server_digest() {
         let hash = "00".repeat(32);
         let options = ["--swfhash", &hash, "--swfsize", "1000", "-V"];
         let player = rtmpdump.play(&server.url("clip"), &output, &options);
-        let said = player.finish(LIMIT).stderr;
-        assert_eq!(server.only_client().c2, Some(C2::Signed), "{said}");
-        verify::assert_whole(&ffmpeg, &source, &output);
+        let stderr = player.finish(LIMIT).stderr;
+        assert_eq!(server.only_client().c2, Some(C2::Signed), "{stderr}");
+        verify::assert_complete_copy(&ffmpeg, &source, &output);
     }
 }
 
@@ -96,9 +96,9 @@ fn rtmpdump_pauses_sets_a_playlist_and_answers_a_secure_token() {
     let (_folder, output) = output();
     let options = ["--token", "mykey", "--playlist"];
     let player = rtmpdump.play(&server.url("clip"), &output, &options);
-    let said = player.finish(LIMIT);
-    assert!(server.only_client().command("pause").is_some(), "{said}");
-    verify::assert_whole(&ffmpeg, &source, &output);
+    let stderr = player.finish(LIMIT);
+    assert!(server.only_client().command("pause").is_some(), "{stderr}");
+    verify::assert_complete_copy(&ffmpeg, &source, &output);
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn rtmpdump_and_ffmpeg_play_through_the_tunnel() {
     let (_folder, output) = output();
     let player = rtmpdump.play(&front.url("clip"), &output, &[]);
     player.finish(LIMIT);
-    verify::assert_whole(&ffmpeg, &source, &output);
+    verify::assert_complete_copy(&ffmpeg, &source, &output);
     let played = Media::read(&ffmpeg, front.url("clip").as_ref());
     played.assert_equals(&Media::read(&ffmpeg, &source));
     let requests = front.requests();

@@ -66,15 +66,15 @@ fn streams_pass_through_every_http_variant() {
     ];
     at_once(fronts, |front| {
         for stream in [recorded(), live()] {
-            let told = format!("{front:?}");
+            let context = format!("{front:?}");
             let is_live = stream.pace != Pace::Unbounded;
-            let (download, front) = through(stream, front.clone(), is_live);
-            assert_whole(&download, is_live);
+            let (download, front) = download_through_tunnel(stream, front.clone(), is_live);
+            assert_complete(&download, is_live);
             let requests = front.requests();
-            assert_eq!(requests.opens, 1, "{told} {requests:?}");
-            assert_eq!(requests.closes, 1, "{told} {requests:?}");
-            assert_eq!(requests.altered, 0, "{told} {requests:?}");
-            assert!(requests.most_at_once <= 4, "{told} {requests:?}");
+            assert_eq!(requests.opens, 1, "{context} {requests:?}");
+            assert_eq!(requests.closes, 1, "{context} {requests:?}");
+            assert_eq!(requests.altered, 0, "{context} {requests:?}");
+            assert!(requests.most_at_once <= 4, "{context} {requests:?}");
         }
     });
 }
@@ -87,8 +87,8 @@ fn lost_request_is_repeated_unchanged() {
             bytes_per_answer: 4_000,
             ..TunnelConfig::default()
         };
-        let (download, front) = through(recorded(), config, false);
-        assert_whole(&download, false);
+        let (download, front) = download_through_tunnel(recorded(), config, false);
+        assert_complete(&download, false);
         let requests = front.requests();
         assert!(requests.repeats >= 1, "{requests:?}");
         assert_eq!((requests.altered, requests.jumps), (0, 0), "{requests:?}");
@@ -104,17 +104,20 @@ fn refused_pipelined_request_does_not_end_the_stream() {
         delay: Duration::from_millis(2),
         ..TunnelConfig::default()
     };
-    let (download, front) = through(recorded(), config, false);
-    assert_whole(&download, false);
+    let (download, front) = download_through_tunnel(recorded(), config, false);
+    assert_complete(&download, false);
     assert_eq!(front.requests().altered, 0);
 }
 
 #[test]
 fn closed_tunnel_session_ends_the_stream() {
     let stream = live().ending(&[EndSignal::Fin]);
-    let (download, _front) = through(stream, TunnelConfig::default(), true);
+    let (download, _front) = download_through_tunnel(stream, TunnelConfig::default(), true);
     download.assert_ended(0, "closed");
-    assert_eq!(media(&download.clip()), media(&Clip::sample()));
+    assert_eq!(
+        media_with_content(&download.clip()),
+        media_with_content(&Clip::sample())
+    );
 }
 
 #[test]
@@ -123,7 +126,7 @@ fn tunnel_over_a_slow_connection_is_complete() {
     let front = Tunnel::start(server.port(), TunnelConfig::default());
     let line = DelayedConnection::start(front.port(), Duration::from_millis(50));
     let url = format!("rtmpt://127.0.0.1:{}/app/clip", line.port());
-    assert_whole(&download(&url, &[]), false);
+    assert_complete(&download(&url, &[]), false);
     let requests = front.requests();
     assert_eq!((requests.opens, requests.closes), (1, 1), "{requests:?}");
 }
@@ -149,7 +152,7 @@ fn streams_pass_through_a_web_proxy_that_closes_connections() {
             let line = DelayedConnection::start(proxy.port(), Duration::from_millis(5));
             let far = format!("rtmpt://127.0.0.1:{}/app/clip", line.port());
             for url in [url, far] {
-                assert_whole(&download(&url, live_option(is_live)), is_live);
+                assert_complete(&download(&url, live_option(is_live)), is_live);
             }
             let requests = front.requests();
             assert_eq!(requests.altered, 0, "{directives} {requests:?}");
@@ -167,12 +170,16 @@ fn redirect_into_a_tunnel_is_followed() {
         connect: OnConnect::RedirectInError { redirect },
         ..Config::default()
     });
-    assert_whole(&download(&first.url("clip"), &[]), false);
+    assert_complete(&download(&first.url("clip"), &[]), false);
     assert_eq!(front.requests().opens, 1);
 }
 
 /// Downloads `stream` through a front.
-fn through(stream: Stream, config: TunnelConfig, is_live: bool) -> (Download, Tunnel) {
+fn download_through_tunnel(
+    stream: Stream,
+    config: TunnelConfig,
+    is_live: bool,
+) -> (Download, Tunnel) {
     let server = Server::start(Config::serving(stream));
     let front = Tunnel::start(server.port(), config);
     let download = download(&front.url("clip"), live_option(is_live));
@@ -181,13 +188,16 @@ fn through(stream: Stream, config: TunnelConfig, is_live: bool) -> (Download, Tu
 
 /// Panics unless all that was sent has come, and in its order.
 #[track_caller]
-fn assert_whole(download: &Download, is_live: bool) {
+fn assert_complete(download: &Download, is_live: bool) {
     let word = if is_live { "unpublished" } else { "ended" };
     download.assert_ended(0, word);
-    assert_eq!(media(&download.clip()), media(&Clip::sample()));
+    assert_eq!(
+        media_with_content(&download.clip()),
+        media_with_content(&Clip::sample())
+    );
 }
 
-fn media(clip: &Clip) -> Vec<&Tag> {
+fn media_with_content(clip: &Clip) -> Vec<&Tag> {
     clip.media().filter(|tag| tag.body.len() > 5).collect()
 }
 

@@ -16,7 +16,7 @@ pub struct Media {
 pub struct Track {
     pub codec: String,
     /// The hash of the codec's configuration, where it has one.
-    pub configuration: Option<String>,
+    pub sequence_header: Option<String>,
     pub packets: Vec<Packet>,
 }
 
@@ -56,7 +56,7 @@ impl Media {
                 .strip_prefix("extradata ")
                 .and_then(|rest| rest.split_once(','))
             {
-                tracks.entry(index).or_default().0.configuration = Some(hash.trim().into());
+                tracks.entry(index).or_default().0.sequence_header = Some(hash.trim().into());
             }
             let Some((key, value)) = comment.split_once(": ") else {
                 continue;
@@ -85,7 +85,7 @@ impl Media {
     #[track_caller]
     pub fn assert_equals(&self, source: &Self) {
         self.assert_start_of(source, 0);
-        self.assert_in_time_with(source, |_, _| 0);
+        self.assert_same_times(source, |_, _| 0);
     }
 
     /// Panics unless each track begins as that of `source` does, at whatever time, and lacks at most
@@ -114,23 +114,23 @@ impl Media {
                 "{kind} is not the source's last {count} packets"
             );
         }
-        self.assert_in_time_with(source, |found, expected| expected - found);
+        self.assert_same_times(source, |found, expected| expected - found);
     }
 
     /// Panics unless each track is an unbroken run of that of `source`: what a player gets that joins
     /// late, from somebody who leaves early.
     #[track_caller]
-    pub fn assert_run_of(&self, source: &Self) {
+    pub fn assert_excerpt_of(&self, source: &Self) {
         let [video, audio] = self
             .tracks(source)
-            .map(|(kind, found, expected)| expected.run_like(found, kind));
+            .map(|(kind, found, expected)| expected.excerpt_matching(found, kind));
         self.assert_equals(&Self { video, audio });
     }
 
     /// Panics unless one shift moves every packet of `source`, audio and video alike, to its time
     /// here. `first` says which packet of a track of so many is the first one of so many in `source`.
     #[track_caller]
-    fn assert_in_time_with(&self, source: &Self, first: impl Fn(usize, usize) -> usize) {
+    fn assert_same_times(&self, source: &Self, first: impl Fn(usize, usize) -> usize) {
         let shifts = self
             .tracks(source)
             .into_iter()
@@ -159,7 +159,7 @@ impl Media {
         for (kind, found, expected) in tracks {
             assert_eq!(found.codec, expected.codec, "{kind} codec");
             assert_eq!(
-                found.configuration, expected.configuration,
+                found.sequence_header, expected.sequence_header,
                 "{kind} configuration"
             );
         }
@@ -170,7 +170,7 @@ impl Media {
 impl Track {
     /// What it has from the first packet of `other` on, as many packets.
     #[track_caller]
-    fn run_like(&self, other: &Self, kind: &str) -> Self {
+    fn excerpt_matching(&self, other: &Self, kind: &str) -> Self {
         let first = other.hashes().first().copied();
         let start = self.hashes().iter().position(|hash| Some(*hash) == first);
         let start = start.unwrap_or_else(|| panic!("no {kind} of the source"));
@@ -189,19 +189,19 @@ impl Track {
 /// Panics unless `ours` holds every packet of `source`, lasts as long, and is a file that ffprobe
 /// finds no fault with.
 #[track_caller]
-pub fn assert_whole(ffmpeg: &Ffmpeg, source: &Path, ours: &Path) {
+pub fn assert_complete_copy(ffmpeg: &Ffmpeg, source: &Path, ours: &Path) {
     Media::read(ffmpeg, ours).assert_equals(&Media::read(ffmpeg, source));
     let (expected, found) = (duration(source), duration(ours));
     assert!(
         (expected - found).abs() < 0.1,
         "lasts {found} s, source {expected} s"
     );
-    assert_faultless(ours);
+    assert_ffprobe_accepts(ours);
 }
 
 /// Panics where ffprobe finds a fault with `file`.
 #[track_caller]
-pub fn assert_faultless(file: &Path) {
+pub fn assert_ffprobe_accepts(file: &Path) {
     let finished = ffprobe(&["-show_packets"], file).succeeded();
     assert_eq!(finished.stderr, "", "ffprobe on {}", file.display());
 }

@@ -32,14 +32,14 @@ impl CutConnection {
             let _ = client.set_nodelay(true);
             let (from, to) = (client.clone(), server.clone());
             let there = thread::spawn(move || {
-                carry(&from, &to, u64::MAX);
+                copy_up_to(&from, &to, u64::MAX);
                 let _already_closed = to.shutdown(Shutdown::Both);
             });
             let (bytes, then) = cuts
                 .get(number)
                 .copied()
                 .unwrap_or((u64::MAX, FaultAction::Fin));
-            let bytes = carry(&server, &client, bytes);
+            let bytes = copy_up_to(&server, &client, bytes);
             let mut all = all.lock().expect("nobody panics with it");
             all.push(bytes);
             drop(all);
@@ -76,7 +76,7 @@ impl CutConnection {
 }
 
 /// Carries so many bytes, or all there are; how many there were.
-fn carry(mut from: &TcpStream, mut to: &TcpStream, bytes: u64) -> u64 {
+fn copy_up_to(mut from: &TcpStream, mut to: &TcpStream, bytes: u64) -> u64 {
     let mut buffer = vec![0; 16 * 1024];
     let mut left = bytes;
     while left > 0 {

@@ -20,12 +20,12 @@ pub struct DelayedConnection {
 impl DelayedConnection {
     /// Starts a line to `port` on loopback that takes `one_way` in each direction.
     pub fn start(port: u16, one_way: Duration) -> Self {
-        let listener = Listener::start(move |_, near| {
-            let Ok(far) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).map(Arc::new) else {
+        let listener = Listener::start(move |_, client| {
+            let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).map(Arc::new) else {
                 return;
             };
-            let there = carry(near.clone(), far.clone(), one_way);
-            let back = carry(far, near, one_way);
+            let there = copy_delayed(client.clone(), server.clone(), one_way);
+            let back = copy_delayed(server, client, one_way);
             for thread in there.into_iter().chain(back) {
                 thread.join().expect("carrying bytes does not panic");
             }
@@ -42,7 +42,7 @@ impl DelayedConnection {
 }
 
 /// A thread that stamps what comes, and one that lets it go when its time has come.
-fn carry(
+fn copy_delayed(
     from: Arc<TcpStream>,
     to: Arc<TcpStream>,
     one_way: Duration,

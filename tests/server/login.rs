@@ -59,13 +59,13 @@ impl Login {
 
     /// What the client answers that knows the password.
     fn response<'a>(&self, path: &str, value: impl Fn(&str) -> Option<&'a str>) -> String {
-        let said = |name| value(name).unwrap_or_default();
+        let param = |name| value(name).unwrap_or_default();
         let base64 = |text: String| STANDARD.encode(Md5::digest(text));
         let secret = base64(format!("{}c2FsdA=={}", self.user, self.password));
         match self.scheme {
-            LoginScheme::Adobe => base64(format!("{secret}Y2hhbA=={}", said("challenge"))),
-            LoginScheme::AdobeOpaque if said("opaque") == "b3BhcXVl" => {
-                base64(format!("{secret}b3BhcXVl{}", said("challenge")))
+            LoginScheme::Adobe => base64(format!("{secret}Y2hhbA=={}", param("challenge"))),
+            LoginScheme::AdobeOpaque if param("opaque") == "b3BhcXVl" => {
+                base64(format!("{secret}b3BhcXVl{}", param("challenge")))
             }
             LoginScheme::AdobeOpaque => "no opaque value came back".to_owned(),
             LoginScheme::Limelight => {
@@ -74,7 +74,7 @@ impl Login {
                     true => hexadecimal(format!("publish:/{path}")),
                     false => hexadecimal(format!("publish:/{path}/_definst_")),
                 };
-                let [count, nonce] = [said("nc"), said("cnonce")];
+                let [count, nonce] = [param("nc"), param("cnonce")];
                 hexadecimal(format!("{secret}:4294967296:{count}:{nonce}:auth:{place}"))
             }
         }

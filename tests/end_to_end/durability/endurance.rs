@@ -44,9 +44,9 @@ fn day_long_recording_has_constant_memory_and_a_full_index() {
         file.len()
     );
     require!(Ffmpeg::find());
-    day.assert_seeks(&download.file());
+    day.assert_ffprobe_seeks(&download.file());
     let mpv = require!(Mpv::find());
-    day.assert_shows(&mpv, &download.file());
+    day.assert_mpv_seeks(&mpv, &download.file());
 }
 
 #[test]
@@ -58,22 +58,22 @@ fn segments_of_three_hours_contain_every_frame() {
     let broadcast = Broadcast::new(clip, 3000.0, false).on_clock(clock);
     let server = Server::start(Config::serving(Stream::broadcast(broadcast)));
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let list = folder.path().join("list");
+    let manifest = folder.path().join("list");
     let mut command = program::command();
     command.args([&server.url("clip"), "--live", "--segment-time", "1800"]);
     command.arg("-o").arg(folder.path().join("%d.flv"));
-    command.arg("--manifest").arg(&list);
+    command.arg("--manifest").arg(&manifest);
     let finished = Process::start(&mut command).finish(5 * LIMIT).succeeded();
     let last = finished.stderr.lines().last().unwrap_or_default();
     assert!(last.contains(": unpublished"), "{finished}");
-    let list = fs::read_to_string(list).expect("a list");
-    assert_eq!(list.lines().count(), 6, "{list}");
-    let together: Vec<Tag> = list.lines().flat_map(frames_of_part).collect();
-    assert_eq!(together.len(), source.len(), "frames");
+    let manifest = fs::read_to_string(manifest).expect("a list");
+    assert_eq!(manifest.lines().count(), 6, "{manifest}");
+    let joined: Vec<Tag> = manifest.lines().flat_map(segment_frames).collect();
+    assert_eq!(joined.len(), source.len(), "frames");
     let first_ms = source[0].timestamp_ms;
-    for (found, sent) in together.iter().zip(&source) {
+    for (found, sent) in joined.iter().zip(&source) {
         assert!(
-            *found == moved(sent, sent.timestamp_ms - first_ms),
+            *found == retimed(sent, sent.timestamp_ms - first_ms),
             "the frame at {} ms",
             found.timestamp_ms
         );
@@ -83,32 +83,32 @@ fn segments_of_three_hours_contain_every_frame() {
 /// [`Clip::thin`] over and over.
 fn three_hours() -> Clip {
     let thin = Clip::thin();
-    let configuration = thin.media().filter(|tag| tag.is_sequence_header());
+    let sequence_headers = thin.media().filter(|tag| tag.is_sequence_header());
     let rounds = (0..6 * HALF_HOUR_MS / ROUND_MS).flat_map(|round| {
         let start_ms = round * ROUND_MS;
-        frames(&thin).map(move |tag| moved(tag, start_ms + tag.timestamp_ms))
+        frames(&thin).map(move |tag| retimed(tag, start_ms + tag.timestamp_ms))
     });
     Clip {
-        tags: configuration.cloned().chain(rounds).collect(),
+        tags: sequence_headers.cloned().chain(rounds).collect(),
     }
 }
 
 /// The frames of a part, at their places in the whole. `line` is the part's in the list; panics where
 /// the part is no good file or not what that says.
 #[track_caller]
-fn frames_of_part(line: &str) -> Vec<Tag> {
-    let part: serde_json::Value = serde_json::from_str(line).expect("a line of JSON");
-    let path = PathBuf::from(part["path"].as_str().expect("a path"));
+fn segment_frames(line: &str) -> Vec<Tag> {
+    let segment: serde_json::Value = serde_json::from_str(line).expect("a line of JSON");
+    let path = PathBuf::from(segment["path"].as_str().expect("a path"));
     let bytes = fs::read(path).expect("it is listed");
-    let ours = Ours::read(&bytes);
-    ours.assert_true(bytes.len());
-    assert_eq!(part["duration_ms"], ours.number("duration") * 1000.0);
-    let (configuration, frames) = ours.tags.split_at(2);
-    assert!(configuration.iter().all(Tag::is_sequence_header));
+    let indexed = IndexedFile::read(&bytes);
+    indexed.assert_head_matches(bytes.len());
+    assert_eq!(segment["duration_ms"], indexed.number("duration") * 1000.0);
+    let (sequence_headers, frames) = indexed.tags.split_at(2);
+    assert!(sequence_headers.iter().all(Tag::is_sequence_header));
     assert!(frames[0].is_keyframe());
-    let offset_ms = part["offset_ms"].as_u64().expect("an offset") as u32;
-    let in_whole = |tag: &Tag| moved(tag, tag.timestamp_ms + offset_ms);
-    frames.iter().map(in_whole).collect()
+    let offset_ms = segment["offset_ms"].as_u64().expect("an offset") as u32;
+    let in_recording = |tag: &Tag| retimed(tag, tag.timestamp_ms + offset_ms);
+    frames.iter().map(in_recording).collect()
 }
 
 /// What a recording of a day is to hold.
@@ -131,9 +131,9 @@ impl Day {
 
     fn file_bytes(&self) -> u64 {
         let bytes = |tag: &Tag| tag.body.len() as u64 + FRAMING;
-        let configuration = self.clip.media().filter(|tag| tag.is_sequence_header());
-        let configuration: u64 = configuration.map(bytes).sum();
-        head::LENGTH as u64 + configuration + ROUNDS * self.round_bytes()
+        let sequence_headers = self.clip.media().filter(|tag| tag.is_sequence_header());
+        let sequence_headers: u64 = sequence_headers.map(bytes).sum();
+        head::LENGTH as u64 + sequence_headers + ROUNDS * self.round_bytes()
     }
 
     fn round_bytes(&self) -> u64 {
@@ -166,18 +166,18 @@ impl Day {
     #[track_caller]
     fn assert_indexed(&self, file: &[u8]) {
         assert!(head::is_rewritable(file), "a head of ours");
-        let ours = Ours {
+        let indexed = IndexedFile {
             tags: Vec::new(),
             fields: fields(&Clip::parse(&file[..head::LENGTH]).tags[0]),
             torn_bytes: 0,
         };
         let frame_ms = ROUND_MS / 16;
         let length_ms = f64::from(ROUND_MS) * ROUNDS as f64;
-        assert_eq!(ours.number("duration"), length_ms / 1000.0);
+        assert_eq!(indexed.number("duration"), length_ms / 1000.0);
         let last_ms = length_ms - f64::from(frame_ms);
-        assert_eq!(ours.number("lasttimestamp"), last_ms / 1000.0);
-        assert_eq!(ours.number("filesize"), file.len() as f64);
-        let mut slots = ours.slots();
+        assert_eq!(indexed.number("lasttimestamp"), last_ms / 1000.0);
+        assert_eq!(indexed.number("filesize"), file.len() as f64);
+        let mut slots = indexed.slots();
         assert_eq!(slots.len(), 2048);
         slots.dedup();
         for (seconds, position) in &slots {
@@ -207,8 +207,8 @@ impl Day {
     fn keyframe_before(&self, at: f64, found: f64) -> (f64, u64) {
         let round = (found * 1000.0 / f64::from(ROUND_MS)).round();
         let keyframe = self.keyframe(round as u64);
-        let is_there = (found - keyframe.0).abs() < 0.001;
-        assert!(is_there, "no keyframe at {found} s, sought from {at} s");
+        let is_keyframe = (found - keyframe.0).abs() < 0.001;
+        assert!(is_keyframe, "no keyframe at {found} s, sought from {at} s");
         let back = (0.0..=INDEX_INTERVAL).contains(&(at - found));
         assert!(back, "sought {at} s, found {found} s");
         keyframe
@@ -216,8 +216,8 @@ impl Day {
 
     /// Panics unless mpv begins with a keyframe where it is to begin elsewhere.
     #[track_caller]
-    fn assert_shows(&self, mpv: &Mpv, file: &Path) {
-        for at in places() {
+    fn assert_mpv_seeks(&self, mpv: &Mpv, file: &Path) {
+        for at in seek_times() {
             self.keyframe_before(at, mpv.seek(file, at));
         }
     }
@@ -225,9 +225,9 @@ impl Day {
     /// Panics unless ffmpeg's demuxer finds a keyframe at or shortly before each place, and that without
     /// reading the file.
     #[track_caller]
-    fn assert_seeks(&self, file: &Path) {
-        for at in places() {
-            let found = Sought::new(file, at);
+    fn assert_ffprobe_seeks(&self, file: &Path) {
+        for at in seek_times() {
+            let found = SeekResult::new(file, at);
             assert!(found.flags.starts_with('K'), "{at} s: {found:?}");
             let (_, position) = self.keyframe_before(at, found.seconds);
             // ffmpeg tells where the header begins, or the body.
@@ -239,7 +239,7 @@ impl Day {
 
 /// What ffmpeg's demuxer finds where it seeks a place.
 #[derive(Debug)]
-struct Sought {
+struct SeekResult {
     seconds: f64,
     position: u64,
     flags: String,
@@ -247,7 +247,7 @@ struct Sought {
     bytes_read: u64,
 }
 
-impl Sought {
+impl SeekResult {
     #[track_caller]
     fn new(file: &Path, seconds: f64) -> Self {
         let interval = format!("{seconds:.3}%+#1");
@@ -279,7 +279,7 @@ impl Sought {
 
 /// Places all over the day, in seconds: the first behind the first keyframes, the last in the last
 /// second.
-fn places() -> impl Iterator<Item = f64> {
+fn seek_times() -> impl Iterator<Item = f64> {
     let day = f64::from(DAY_MS) / 1000.0;
     (0..10).map(move |place| 3.3 + f64::from(place) * (day - 4.0) / 9.0)
 }
@@ -309,7 +309,7 @@ fn frames(clip: &Clip) -> impl Iterator<Item = &Tag> {
 }
 
 /// The same tag at another time.
-fn moved(tag: &Tag, timestamp_ms: u32) -> Tag {
+fn retimed(tag: &Tag, timestamp_ms: u32) -> Tag {
     Tag {
         timestamp_ms,
         ..tag.clone()

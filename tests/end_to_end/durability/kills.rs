@@ -17,29 +17,29 @@ use std::{
 use rand::RngExt;
 use rtmpull::core::flv::head;
 
-use super::{A_FRAME, Ours, repair};
+use super::{IndexedFile, MAX_FRAME_S, repair};
 use crate::{
     peers::ffmpeg::Ffmpeg,
     process::Process,
     server::{Clip, Config, Server, Stream, Tag},
-    verify::assert_faultless,
+    verify::assert_ffprobe_accepts,
 };
 
 #[test]
 fn kill_at_any_moment_loses_at_most_one_second() {
-    let asked = env::var("RTMPULL_KILLS").ok();
-    let asked = asked.map(|count| count.parse().expect("RTMPULL_KILLS is a number"));
-    let (count, up_to_ms) = asked.map_or((12, 4_000), |count| (count, 25_000));
+    let requested = env::var("RTMPULL_KILLS").ok();
+    let requested = requested.map(|count| count.parse().expect("RTMPULL_KILLS is a number"));
+    let (count, up_to_ms) = requested.map_or((12, 4_000), |count| (count, 25_000));
     let clip = long_clip();
     let media: Vec<Tag> = clip.media().cloned().collect();
     let server = Server::start(Config::serving(Stream::live(clip)));
     let ffmpeg = Ffmpeg::find();
-    let begun = AtomicUsize::new(0);
+    let started = AtomicUsize::new(0);
     let missing = Mutex::new(Vec::new());
     thread::scope(|scope| {
-        for _ in 0..AT_ONCE.min(count) {
+        for _ in 0..PARALLEL.min(count) {
             scope.spawn(|| {
-                while begun.fetch_add(1, Ordering::Relaxed) < count {
+                while started.fetch_add(1, Ordering::Relaxed) < count {
                     let after = Duration::from_millis(rand::rng().random_range(0..up_to_ms));
                     let kill = Kill::new(&server.url("clip"), after);
                     kill.check(&media, ffmpeg.as_ref());
@@ -94,25 +94,25 @@ impl Kill {
 
     /// What the server had sent at the kill and the file lacks.
     fn missing_ms(&self) -> u64 {
-        let last_ms = u64::from(Ours::read(&self.file).last_ms());
+        let last_ms = u64::from(IndexedFile::read(&self.file).last_ms());
         (self.played.as_millis() as u64).saturating_sub(last_ms)
     }
 
     fn check(&self, media: &[Tag], ffmpeg: Option<&Ffmpeg>) {
         let Self { played, file, .. } = self;
-        let before = Ours::read(file);
+        let before = IndexedFile::read(file);
         assert!(
             before.tags == media[..before.tags.len()],
             "what came, and no more"
         );
         let duration_ms = before.number("duration") * 1000.0;
         assert!(
-            duration_ms <= f64::from(before.last_ms()) + 1000.0 * A_FRAME,
+            duration_ms <= f64::from(before.last_ms()) + 1000.0 * MAX_FRAME_S,
             "{duration_ms} ms"
         );
         let missing_ms = self.missing_ms();
         assert!(
-            missing_ms <= 1_000 + NOISE_MS,
+            missing_ms <= 1_000 + JITTER_MS,
             "{missing_ms} ms missing after {played:?}"
         );
         let path = self.folder.path().join("out.flv");
@@ -130,7 +130,7 @@ impl Kill {
         assert!(fs::read(&path).expect("it is there") == repaired);
         if let Some(ffmpeg) = ffmpeg.filter(|_| played.subsec_millis() % 4 == 0) {
             assert_decodes(ffmpeg, &path);
-            assert_faultless(&path);
+            assert_ffprobe_accepts(&path);
         }
     }
 }
@@ -139,10 +139,10 @@ impl Kill {
 /// one have changed.
 #[track_caller]
 fn assert_repaired(before: &[u8], after: &[u8]) {
-    let (old, new) = (Ours::read(before), Ours::read(after));
+    let (old, new) = (IndexedFile::read(before), IndexedFile::read(after));
     assert_eq!(before.len() - old.torn_bytes, after.len());
     assert!(before[head::LENGTH..after.len()] == after[head::LENGTH..]);
-    new.assert_true(after.len());
+    new.assert_head_matches(after.len());
     let is_own_field = |at: &usize| *at == 4 || (42..2007).contains(at);
     let is_slot = |at: &usize| (2031..38_915).contains(at);
     let mut changed = (0..head::LENGTH).filter(|at| before[*at] != after[*at]);
@@ -181,7 +181,7 @@ fn long_clip() -> Clip {
 }
 
 /// Recordings that run at a time.
-const AT_ONCE: usize = 25;
+const PARALLEL: usize = 25;
 
 /// How late a program may be on a machine that has many of them to run.
-const NOISE_MS: u64 = 300;
+const JITTER_MS: u64 = 300;

@@ -43,7 +43,7 @@ fn start_repair<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Proc
 
 /// Panics unless `finished` ended with `code` and told `text` in a single line.
 #[track_caller]
-fn assert_told(finished: &Finished, code: i32, text: &str) {
+fn assert_single_line(finished: &Finished, code: i32, text: &str) {
     assert_eq!(finished.code(), Some(code), "{finished}");
     assert_eq!(finished.stderr.lines().count(), 1, "{finished}");
     assert!(finished.stderr.contains(text), "no {text:?} in {finished}");
@@ -52,13 +52,13 @@ fn assert_told(finished: &Finished, code: i32, text: &str) {
 /// The tags of a file of ours behind its head, its head's fields, and how many bytes behind the last
 /// whole tag belong to none. Panics where the head is not whole, or points at anything but keyframes in
 /// the file.
-struct Ours {
+struct IndexedFile {
     tags: Vec<Tag>,
     fields: Object,
     torn_bytes: usize,
 }
 
-impl Ours {
+impl IndexedFile {
     #[track_caller]
     fn read(file: &[u8]) -> Self {
         assert!(head::is_rewritable(file), "a head of ours");
@@ -68,16 +68,16 @@ impl Ours {
             .expect("tags and nothing else")
             .is_some()
         {}
-        let whole = &file[..reader.intact_end() as usize];
-        let mut tags = Clip::parse(whole).tags;
+        let intact = &file[..reader.intact_end() as usize];
+        let mut tags = Clip::parse(intact).tags;
         let fields = fields(&tags.remove(0));
-        let ours = Self {
+        let indexed = Self {
             tags,
             fields,
             torn_bytes: rest.len(),
         };
-        ours.check_keyframes();
-        ours
+        indexed.check_keyframes();
+        indexed
     }
 
     #[track_caller]
@@ -125,13 +125,13 @@ impl Ours {
 
     /// Panics unless the head tells what is in the file, which has `length` bytes.
     #[track_caller]
-    fn assert_true(&self, length: usize) {
+    fn assert_head_matches(&self, length: usize) {
         assert_eq!(self.torn_bytes, 0, "torn bytes");
         assert_eq!(self.number("filesize"), length as f64);
-        let behind = self.number("duration") - f64::from(self.last_ms()) / 1000.0;
+        let excess = self.number("duration") - f64::from(self.last_ms()) / 1000.0;
         assert!(
-            (0.0..A_FRAME).contains(&behind),
-            "a duration of {behind} s too much"
+            (0.0..MAX_FRAME_S).contains(&excess),
+            "a duration of {excess} s too much"
         );
         let keyframes = self.tags.iter().filter(|tag| tag.is_keyframe());
         let mut slots = self.slots();
@@ -150,7 +150,7 @@ fn fields(metadata: &Tag) -> Object {
 }
 
 /// The whole tags in front of a cut, but for `onMetaData`: of any FLV file.
-fn whole_tags(file: &[u8]) -> Vec<Tag> {
+fn intact_tags(file: &[u8]) -> Vec<Tag> {
     let mut end = 13;
     while let Some([_, a, b, c]) = file.get(end..end + 4) {
         let next = end + 15 + u32::from_be_bytes([0, *a, *b, *c]) as usize;
@@ -174,4 +174,4 @@ fn write(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
 
 /// What the last frame may last, in seconds: as long as the one before it, between two rounds of a clip
 /// 140 ms.
-const A_FRAME: f64 = 0.15;
+const MAX_FRAME_S: f64 = 0.15;

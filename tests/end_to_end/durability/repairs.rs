@@ -12,7 +12,7 @@ use crate::{
         rtmpdump::Rtmpdump,
     },
     server::{Config, Pace, Server, Stream},
-    verify::{Media, assert_faultless, assert_whole},
+    verify::{Media, assert_complete_copy, assert_ffprobe_accepts},
 };
 
 #[test]
@@ -24,7 +24,7 @@ fn cut_rtmpdump_files_are_repaired() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("rtmpdump.flv");
     rtmpdump.play(&server.url("clip"), &file, &[]).finish(LIMIT);
-    cuts_are_repaired(&ffmpeg, &file);
+    assert_cuts_are_repaired(&ffmpeg, &file);
 }
 
 #[test]
@@ -43,7 +43,7 @@ fn cut_ffmpeg_files_are_repaired() {
             .chain(["-c", "copy"].map(OsStr::new))
             .chain([file.as_os_str()]);
         ffmpeg.run(arguments).succeeded();
-        cuts_are_repaired(&ffmpeg, &file);
+        assert_cuts_are_repaired(&ffmpeg, &file);
     }
 }
 
@@ -56,16 +56,16 @@ fn cut_nginx_recordings_are_repaired() {
     let publisher = ffmpeg.publish(&clip, &server.url("record", "clip"));
     let recording = server.recording("clip");
     let length = || fs::metadata(&recording).map_or(0, |file| file.len());
-    let is_enough = (0..LIMIT.as_millis() / 10).any(|_| {
+    let has_recorded = (0..LIMIT.as_millis() / 10).any(|_| {
         std::thread::sleep(std::time::Duration::from_millis(10));
         length() > 30_000
     });
-    assert!(is_enough, "nginx records nothing");
+    assert!(has_recorded, "nginx records nothing");
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("nginx.flv");
     fs::copy(&recording, &file).expect("it is there");
     drop(publisher);
-    cuts_are_repaired(&ffmpeg, &file);
+    assert_cuts_are_repaired(&ffmpeg, &file);
 }
 
 #[test]
@@ -87,29 +87,29 @@ fn repair_reports_each_file_and_exits_with_the_worst_code() {
         b"somebody's only copy"
     );
     let empty = write(folder.path(), "empty.flv", b"");
-    assert_told(
+    assert_single_line(
         &repair([&empty]),
         1,
         "empty.flv: it is empty; left as it was\n",
     );
     let missing = folder.path().join("missing.flv");
-    let told = "missing.flv: cannot open it: No such file or directory (os error 2)\n";
-    assert_told(&repair([&missing]), 1, told);
-    assert_told(&repair([&torn]), 0, "is whole, nothing to do");
+    let message = "missing.flv: cannot open it: No such file or directory (os error 2)\n";
+    assert_single_line(&repair([&missing]), 1, message);
+    assert_single_line(&repair([&torn]), 0, "is whole, nothing to do");
     let output = folder.path().join("output.flv");
     let before = fs::read(&torn).expect("it is there");
     let arguments = [torn.as_os_str(), "-o".as_ref(), output.as_os_str()];
-    assert_told(&repair(arguments), 0, "repaired, written to");
+    assert_single_line(&repair(arguments), 0, "repaired, written to");
     assert!(fs::read(&torn).expect("it is there") == before);
     let written = fs::read(&output).expect("it is there");
-    Ours::read(&written).assert_true(written.len());
+    IndexedFile::read(&written).assert_head_matches(written.len());
     let two = [
         torn.as_os_str(),
         text.as_os_str(),
         "-o".as_ref(),
         output.as_os_str(),
     ];
-    assert_told(
+    assert_single_line(
         &repair(two),
         1,
         "ERROR: usage: --repair of 2 files has no use for --flv",
@@ -153,47 +153,54 @@ fn interrupted_repair_leaves_the_file_unchanged() {
 
 /// Panics unless `file`, whole and cut off anywhere, is repaired to what was whole of it.
 #[track_caller]
-fn cuts_are_repaired(ffmpeg: &Ffmpeg, file: &Path) {
-    let whole = fs::read(file).expect("it was written");
+fn assert_cuts_are_repaired(ffmpeg: &Ffmpeg, file: &Path) {
+    let complete = fs::read(file).expect("it was written");
     let folder = tempfile::tempdir().expect("a temporary folder");
     let repaired = folder.path().join("whole.flv");
     let arguments = [file.as_os_str(), "-o".as_ref(), repaired.as_os_str()];
     repair(arguments).succeeded();
-    if whole_tags(&whole)
+    if intact_tags(&complete)
         .iter()
         .map(|tag| tag.body.len() + 15)
         .sum::<usize>()
         + 1_000
-        > whole.len()
+        > complete.len()
     {
-        assert_whole(ffmpeg, file, &repaired);
+        assert_complete_copy(ffmpeg, file, &repaired);
     }
     for number in 0..6 {
         // What ffmpeg looks at has every track.
-        let least = if number < 2 { whole.len() / 2 } else { 5_000 };
-        let cut = rand::rng().random_range(least..whole.len());
-        let torn = write(folder.path(), "torn.flv", &whole[..cut]);
+        let least = if number < 2 {
+            complete.len() / 2
+        } else {
+            5_000
+        };
+        let cut = rand::rng().random_range(least..complete.len());
+        let torn = write(folder.path(), "torn.flv", &complete[..cut]);
         repair([&torn]).succeeded();
         let bytes = fs::read(&torn).expect("it is there");
-        let ours = Ours::read(&bytes);
-        assert!(ours.tags == whole_tags(&whole[..cut]), "cut at {cut}");
-        assert_eq!(ours.torn_bytes, 0);
+        let indexed = IndexedFile::read(&bytes);
+        assert!(
+            indexed.tags == intact_tags(&complete[..cut]),
+            "cut at {cut}"
+        );
+        assert_eq!(indexed.torn_bytes, 0);
         if number < 2 {
-            assert_faultless(&torn);
+            assert_ffprobe_accepts(&torn);
             let media = Media::read(ffmpeg, &torn);
             media.assert_start_of(&Media::read(ffmpeg, file), usize::MAX);
-            assert_seeks(&torn, &ours);
+            assert_index_seeks(&torn, &indexed);
         }
     }
 }
 
 /// Panics unless ffmpeg's demuxer finds each keyframe where the table has it.
 #[track_caller]
-fn assert_seeks(file: &Path, ours: &Ours) {
-    if !ours.tags.iter().any(Tag::is_keyframe) {
+fn assert_index_seeks(file: &Path, indexed: &IndexedFile) {
+    if !indexed.tags.iter().any(Tag::is_keyframe) {
         return;
     }
-    let mut slots = ours.slots();
+    let mut slots = indexed.slots();
     slots.dedup();
     for (seconds, position) in slots {
         // A little later, since what is shown at the time of the keyframe is decoded from it.

@@ -16,10 +16,10 @@ fn file_is_locked_while_it_is_recorded() {
     let second = Process::start(&mut second).finish(LIMIT);
     assert_eq!(second.code(), Some(1), "{second}");
     let last = second.stderr.lines().last().unwrap_or_default();
-    let why = format!("{}: another program is writing it", file.display());
-    let why = format!("ERROR: output-failed: cannot write the output: {why}");
-    assert!(last.starts_with(&why), "{second}");
-    assert_told(
+    let error = format!("{}: another program is writing it", file.display());
+    let error = format!("ERROR: output-failed: cannot write the output: {error}");
+    assert!(last.starts_with(&error), "{second}");
+    assert_single_line(
         &repair([&file]),
         1,
         "another program is writing it; left as it was",
@@ -27,10 +27,10 @@ fn file_is_locked_while_it_is_recorded() {
     let download = running.finish();
     download.assert_ended(0, "unpublished");
     let bytes = fs::read(download.file()).expect("it is there");
-    let ours = Ours::read(&bytes);
-    ours.assert_true(bytes.len());
-    assert_sample(&ours.tags);
-    assert_told(&repair([&file]), 0, "is whole, nothing to do");
+    let indexed = IndexedFile::read(&bytes);
+    indexed.assert_head_matches(bytes.len());
+    assert_sample(&indexed.tags);
+    assert_single_line(&repair([&file]), 0, "is whole, nothing to do");
 }
 
 #[test]
@@ -48,9 +48,9 @@ fn no_index_file_is_indexed_by_repair() {
     assert_sample(&tags);
     repair([&file]).succeeded();
     let bytes = fs::read(&file).expect("it is there");
-    let ours = Ours::read(&bytes);
-    ours.assert_true(bytes.len());
-    assert!(ours.tags == tags);
+    let indexed = IndexedFile::read(&bytes);
+    indexed.assert_head_matches(bytes.len());
+    assert!(indexed.tags == tags);
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn sync_interval_does_not_change_the_file() {
         fs::read(download.file()).expect("it is there")
     });
     assert!(files.iter().all(|file| *file == files[0]));
-    Ours::read(&files[0]).assert_true(files[0].len());
+    IndexedFile::read(&files[0]).assert_head_matches(files[0].len());
     let wrong = program::download(&url, &["--sync", "often"]);
     assert_eq!(wrong.finished.code(), Some(1));
     assert!(

@@ -3,10 +3,10 @@ use crate::server::FaultAction;
 
 #[test]
 fn invalid_chunks_cut_the_download() {
-    for (bytes, cause) in IMPOSSIBLE {
+    for (bytes, cause) in INVALID_CHUNKS {
         for count in [0, 10] {
-            let peer = playing(count, move |peer| peer.send(bytes));
-            let ended = Attempt::new(&peer.url("clip")).run();
+            let peer = playing_peer(count, move |peer| peer.send(bytes));
+            let ended = Invocation::new(&peer.url("clip")).run();
             assert_cut(&ended, count, cause);
         }
     }
@@ -19,44 +19,46 @@ fn unfinished_large_message_ends_with_close_or_timeout() {
         (FaultAction::Silence, "stalled", "no more media came"),
     ];
     at_once(cases, |(then, word, cause)| {
-        let peer = playing(10, move |peer| {
+        let peer = playing_peer(10, move |peer| {
             // 0xFFFFFF bytes are announced, three come.
             peer.send(&[6, 0, 0, 0, 0xFF, 0xFF, 0xFF, 8, 1, 0, 0, 0, 1, 2, 3])?;
             peer.fail(then)
         });
-        let ended = Attempt::new(&peer.url("clip")).options(WAIT_A_SECOND).run();
+        let ended = Invocation::new(&peer.url("clip"))
+            .options(ONE_SECOND_TIMEOUT)
+            .run();
         ended
-            .assert_told(2, word, cause)
-            .assert_within(A_SECOND)
-            .assert_kept(&media()[..10]);
+            .assert_ended(2, word, cause)
+            .assert_within(ONE_SECOND_LIMIT)
+            .assert_tags(&sample_media()[..10]);
     });
 }
 
 #[test]
 fn too_many_chunk_streams_cut_the_download() {
-    let peer = playing(10, |peer| {
+    let peer = playing_peer(10, |peer| {
         let streams = 320..5320_u32;
         let bytes: Vec<u8> = streams.flat_map(|id| begun(id, 0xFF_FFFF, &[1])).collect();
         peer.queue_chunk_size(1)?;
         peer.send(&bytes)
     });
-    let ended = Attempt::new(&peer.url("clip")).run();
+    let ended = Invocation::new(&peer.url("clip")).run();
     assert_cut(&ended, 10, "more than 4096 chunk streams");
 }
 
 #[test]
 fn too_many_unfinished_bytes_cut_the_download() {
-    let peer = playing(10, |peer| {
+    let peer = playing_peer(10, |peer| {
         peer.queue_chunk_size(128)?;
         let begun = (320..4320).map(|id| begun(id, 20_000, &[1; 128]));
         peer.send(&begun.collect::<Vec<_>>().concat())?;
         // Each of 4,000 messages goes on, 128 bytes at a time, until 20,000 would be whole.
-        let goes_on: Vec<u8> = (320..4320)
+        let continuations: Vec<u8> = (320..4320)
             .flat_map(|id| [&header(3, id)[..], &[1; 128]].concat())
             .collect();
-        (0..155).try_for_each(|_| peer.send(&goes_on))
+        (0..155).try_for_each(|_| peer.send(&continuations))
     });
-    let ended = Attempt::new(&peer.url("clip")).run();
+    let ended = Invocation::new(&peer.url("clip")).run();
     assert_cut(
         &ended,
         10,
@@ -69,39 +71,39 @@ fn too_many_unfinished_bytes_cut_the_download() {
 fn announced_lengths_allocate_no_memory() {
     use std::sync::mpsc;
 
-    let (sender, said) = mpsc::sync_channel(1);
-    let peer = playing(10, move |peer| {
+    let (sender, media_sent) = mpsc::sync_channel(1);
+    let peer = playing_peer(10, move |peer| {
         // 4,000 messages of 16 MiB each, were they to come.
         let bytes: Vec<u8> = (320..4320)
             .flat_map(|id| begun(id, 0xFF_FFFF, &[1]))
             .collect();
         peer.queue_chunk_size(1)?;
         peer.send(&bytes)?;
-        send(peer, &media()[10..20])?;
+        send_tags(peer, &sample_media()[10..20])?;
         thread::sleep(Duration::from_millis(300));
         sender.send(()).map_err(|_| Disconnected)?;
         peer.wait_for_close()
     });
-    let running = Attempt::new(&peer.url("clip")).start();
-    said.recv_timeout(LIMIT).expect("it plays on");
+    let running = Invocation::new(&peer.url("clip")).start();
+    media_sent.recv_timeout(LIMIT).expect("it plays on");
     let memory = running.process.peak_memory();
     assert!(memory < 24 << 20, "{memory} bytes");
     running.process.signal("TERM");
-    running.finish().assert_kept(&media()[..20]);
+    running.finish().assert_tags(&sample_media()[..20]);
 }
 
 #[test]
 fn unusual_control_messages_are_harmless() {
-    for bytes in ODD {
-        let peer = playing(10, move |peer| {
+    for bytes in UNUSUAL_MESSAGES {
+        let peer = playing_peer(10, move |peer| {
             peer.send(bytes)?;
-            send(peer, &media()[10..])?;
+            send_tags(peer, &sample_media()[10..])?;
             peer.fail(FaultAction::Fin)
         });
-        let ended = Attempt::new(&peer.url("clip")).run();
+        let ended = Invocation::new(&peer.url("clip")).run();
         ended
-            .assert_told(0, "closed", "the server closed the connection")
-            .assert_kept(&media());
+            .assert_ended(0, "closed", "the server closed the connection")
+            .assert_tags(&sample_media());
     }
 }
 
@@ -109,10 +111,10 @@ fn unusual_control_messages_are_harmless() {
 #[track_caller]
 fn assert_cut(ended: &Ended, count: usize, cause: &str) {
     let code = if count == 0 { 1 } else { 2 };
-    ended.assert_told(code, "cut", cause);
+    ended.assert_ended(code, "cut", cause);
     match count {
-        0 => ended.assert_untouched(),
-        _ => ended.assert_kept(&media()[..count]),
+        0 => ended.assert_unchanged(),
+        _ => ended.assert_tags(&sample_media()[..count]),
     }
 }
 
@@ -136,7 +138,7 @@ fn header(format: u8, id: u32) -> [u8; 3] {
 }
 
 /// Chunks, and why they cannot be.
-const IMPOSSIBLE: [(&[u8], &str); 6] = [
+const INVALID_CHUNKS: [(&[u8], &str); 6] = [
     // Set Chunk Size (RTMP 5.4.1).
     (
         &[2, 0, 0, 0, 0, 0, 4, 1, 0, 0, 0, 0, 0, 0, 0, 0],
@@ -163,7 +165,7 @@ const IMPOSSIBLE: [(&[u8], &str); 6] = [
 ];
 
 /// Messages on chunk stream 2 that are not as they should be.
-const ODD: [&[u8]; 13] = [
+const UNUSUAL_MESSAGES: [&[u8]; 13] = [
     // Abort of a chunk stream that was never begun, and of no chunk stream at all.
     &[2, 0, 0, 0, 0, 0, 4, 2, 0, 0, 0, 0, 0, 0, 0, 99],
     &[2, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0],

@@ -15,10 +15,10 @@ use crate::server::{
 
 #[test]
 fn cut_at_any_byte_keeps_the_received_media() {
-    let session = Recording::make();
-    let cuts = session.places().into_iter().enumerate();
-    let cuts: Vec<_> = cuts.map(|(n, at)| (at, END[n % END.len()])).collect();
-    at_once(cuts.chunks(cuts.len().div_ceil(AT_A_TIME)), |cuts| {
+    let session = RecordedSession::record();
+    let cuts = session.cut_positions().into_iter().enumerate();
+    let cuts: Vec<_> = cuts.map(|(n, at)| (at, ENDS[n % ENDS.len()])).collect();
+    at_once(cuts.chunks(cuts.len().div_ceil(PARALLEL)), |cuts| {
         for (at, end) in cuts {
             session.cut(*at, *end);
         }
@@ -28,28 +28,28 @@ fn cut_at_any_byte_keeps_the_received_media() {
 #[test]
 fn close_or_reset_at_every_step_is_named() {
     let connect = "the server closed the connection instead of answering connect";
-    let media = "the server closed the connection before any media";
+    let sample_media = "the server closed the connection before any media";
     let cases = [
         (Step::Handshake, 3, "no-connection", "the handshake"),
         (Step::Connect, 1, "cut", connect),
-        (Step::CreateStream, 1, "cut", media),
-        (Step::Play, 1, "cut", media),
-        (Step::Media, 1, "cut", media),
+        (Step::CreateStream, 1, "cut", sample_media),
+        (Step::Play, 1, "cut", sample_media),
+        (Step::Media, 1, "cut", sample_media),
     ];
     at_once(cases, |(step, code, word, cause)| {
         for then in [FaultAction::Fin, FaultAction::Rst] {
             let stream = Stream::recorded(Clip::sample());
             let point = FaultPoint::Step(step);
             let server = Server::start(Config::serving(stream).with_fault(point, then));
-            let ended = Attempt::new(&server.url("clip")).run();
-            let is_told_by_us = then == FaultAction::Fin || step == Step::Handshake;
-            let cause = if is_told_by_us {
+            let ended = Invocation::new(&server.url("clip")).run();
+            let is_named_by_rtmpull = then == FaultAction::Fin || step == Step::Handshake;
+            let cause = if is_named_by_rtmpull {
                 cause
             } else {
                 "the connection broke"
             };
-            ended.assert_told(code, word, cause).assert_untouched();
-            let ended = Attempt::new(&server.url("clip")).into_nothing().run();
+            ended.assert_ended(code, word, cause).assert_unchanged();
+            let ended = Invocation::new(&server.url("clip")).into_new_file().run();
             ended.assert_no_file();
         }
     });
@@ -65,23 +65,23 @@ enum End {
 }
 
 #[cfg(target_os = "linux")]
-const END: [End; 2] = [End::Fin, End::Rst];
+const ENDS: [End; 2] = [End::Fin, End::Rst];
 #[cfg(not(target_os = "linux"))]
-const END: [End; 1] = [End::Fin];
+const ENDS: [End; 1] = [End::Fin];
 
 /// All that a server sent in a session.
-struct Recording {
+struct RecordedSession {
     bytes: Vec<u8>,
     /// The messages and where each one ends.
     messages: Vec<(usize, Message)>,
 }
 
-impl Recording {
+impl RecordedSession {
     /// Records a whole download.
-    fn make() -> Self {
+    fn record() -> Self {
         let metadata = Clip::sample().metadata().cloned();
         let clip = Clip {
-            tags: metadata.into_iter().chain(media()).collect(),
+            tags: metadata.into_iter().chain(sample_media()).collect(),
         };
         let server = Server::start(Config {
             handshake: Handshake::Plain,
@@ -89,10 +89,10 @@ impl Recording {
             ..Config::serving(Stream::recorded(clip).paced(Pace::Unbounded))
         });
         let recorder = Recorder::start(server.port());
-        let ended = Attempt::new(&recorder.url()).run();
+        let ended = Invocation::new(&recorder.url()).run();
         ended
-            .assert_told(0, "ended", "NetStream.Play.")
-            .assert_kept(&media());
+            .assert_ended(0, "ended", "NetStream.Play.")
+            .assert_tags(&sample_media());
         let bytes = recorder.bytes();
         let mut inbox = BytesMut::from(&bytes[HANDSHAKE..]);
         let mut decoder = Decoder::new();
@@ -104,7 +104,7 @@ impl Recording {
     }
 
     /// Where to cut: around the borders of the handshake and of messages, and here and there.
-    fn places(&self) -> BTreeSet<usize> {
+    fn cut_positions(&self) -> BTreeSet<usize> {
         let handshake = [0, 1, 2, 1536, 1537, 1538, HANDSHAKE - 1, HANDSHAKE];
         let ends: Vec<usize> = self.messages.iter().map(|(end, _)| *end).collect();
         let first_media = self
@@ -112,16 +112,16 @@ impl Recording {
             .iter()
             .position(|(_, message)| is_media(message));
         let first_media = first_media.expect("media came");
-        let ends_to_look_at = ends[..first_media + 3]
+        let checked_ends = ends[..first_media + 3]
             .iter()
             .chain(&ends[ends.len() - 12..]);
-        let around = ends_to_look_at.flat_map(|end| [end - 1, *end, end + 1]);
-        let here_and_there = (HANDSHAKE..self.bytes.len()).step_by(self.bytes.len() / 20);
+        let around = checked_ends.flat_map(|end| [end - 1, *end, end + 1]);
+        let evenly_spaced = (HANDSHAKE..self.bytes.len()).step_by(self.bytes.len() / 20);
         let middles = ends.iter().copied().step_by(ends.len() / 20);
         handshake
             .into_iter()
             .chain(around)
-            .chain(here_and_there)
+            .chain(evenly_spaced)
             .chain(middles)
             .filter(|at| *at <= self.bytes.len())
             .collect()
@@ -136,22 +136,22 @@ impl Recording {
         });
         let peer = peer.expect("loopback has a free port");
         let url = format!("rtmp://127.0.0.1:{}/app/clip", peer.port());
-        let ended = Attempt::new(&url).run();
+        let ended = Invocation::new(&url).run();
         let (code, word) = self.expected(at, end);
-        let place = format!("{end:?} after {at} bytes");
+        let context = format!("{end:?} after {at} bytes");
         assert_eq!(
             ended.finished.code(),
             Some(code),
-            "{place}: {}",
+            "{context}: {}",
             ended.finished
         );
-        ended.assert_told(code, word, "");
-        let came: Vec<Tag> = self.media_before(at).map(to_tag).collect();
+        ended.assert_ended(code, word, "");
+        let received: Vec<Tag> = self.media_before(at).map(to_tag).collect();
         // Configuration alone is no media.
-        if came.iter().all(Tag::is_sequence_header) {
-            ended.assert_untouched();
+        if received.iter().all(Tag::is_sequence_header) {
+            ended.assert_unchanged();
         } else {
-            ended.assert_kept(&came);
+            ended.assert_tags(&received);
         }
     }
 
@@ -178,8 +178,8 @@ impl Recording {
     }
 
     fn before(&self, at: usize) -> impl Iterator<Item = &Message> {
-        let whole = self.messages.iter().take_while(move |(end, _)| *end <= at);
-        whole.map(|(_, message)| message)
+        let complete = self.messages.iter().take_while(move |(end, _)| *end <= at);
+        complete.map(|(_, message)| message)
     }
 
     fn media_before(&self, at: usize) -> impl Iterator<Item = &Message> {
@@ -235,12 +235,12 @@ impl Recorder {
         let bytes = Arc::new(Mutex::new(Vec::new()));
         let listener = Listener::start({
             let bytes = bytes.clone();
-            move |_, near| {
-                let far = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("it listens");
-                let there = far.try_clone().expect("a handle");
-                let to_server = near.clone();
-                let upstream = thread::spawn(move || carry(&to_server, &there, |_| ()));
-                carry(&far, &near, |some| bytes.lock().unwrap().extend(some));
+            move |_, client| {
+                let server = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("it listens");
+                let there = server.try_clone().expect("a handle");
+                let to_server = client.clone();
+                let upstream = thread::spawn(move || copy_and_record(&to_server, &there, |_| ()));
+                copy_and_record(&server, &client, |some| bytes.lock().unwrap().extend(some));
                 upstream.join().expect("carrying bytes does not panic");
             }
         });
@@ -262,7 +262,7 @@ impl Recorder {
 }
 
 /// Carries bytes until one side has enough, then closes the other.
-fn carry(mut from: &TcpStream, mut to: &TcpStream, mut note: impl FnMut(&[u8])) {
+fn copy_and_record(mut from: &TcpStream, mut to: &TcpStream, mut note: impl FnMut(&[u8])) {
     let mut buffer = [0; 16_384];
     while let Ok(count @ 1..) = from.read(&mut buffer) {
         note(&buffer[..count]);
@@ -281,4 +281,4 @@ const HANDSHAKE: usize = 1 + 1536 + 1536;
 const DURATION_MS: u32 = 3080;
 
 /// How many downloads run beside each other.
-const AT_A_TIME: usize = 6;
+const PARALLEL: usize = 6;

@@ -20,13 +20,13 @@ fn other_protocol_on_the_port_is_named() {
     ];
     at_once(cases, |(bytes, cause)| {
         for then in [FaultAction::Fin, FaultAction::Silence] {
-            let ended = Attempt::new(&saying(bytes, then).url("clip"))
-                .options(WAIT_A_SECOND)
+            let ended = Invocation::new(&peer_sending(bytes, then).url("clip"))
+                .options(ONE_SECOND_TIMEOUT)
                 .run();
             ended
-                .assert_told(3, "no-connection", cause)
-                .assert_within(A_SECOND)
-                .assert_untouched();
+                .assert_ended(3, "no-connection", cause)
+                .assert_within(ONE_SECOND_LIMIT)
+                .assert_unchanged();
         }
     });
 }
@@ -38,10 +38,10 @@ fn required_digest_missing_is_no_connection() {
             .send(&[3; 3073])
             .and_then(|()| peer.wait_for_close::<()>());
     });
-    let ended = Attempt::new(&peer.url("clip"))
+    let ended = Invocation::new(&peer.url("clip"))
         .options(["--handshake", "digest"])
         .run();
-    ended.assert_told(
+    ended.assert_ended(
         3,
         "no-connection",
         "server answered without a valid handshake digest",
@@ -57,42 +57,42 @@ fn garbage_after_the_handshake_cuts_the_download() {
         (&[0x07; 5000], "in the middle of a message"),
     ];
     for (bytes, cause) in cases {
-        let peer = playing(10, move |peer| {
+        let peer = playing_peer(10, move |peer| {
             peer.send(bytes)?;
             peer.fail(FaultAction::Fin)
         });
-        let ended = Attempt::new(&peer.url("clip")).run();
+        let ended = Invocation::new(&peer.url("clip")).run();
         ended
-            .assert_told(2, "cut", cause)
-            .assert_kept(&media()[..10]);
+            .assert_ended(2, "cut", cause)
+            .assert_tags(&sample_media()[..10]);
     }
 }
 
 #[test]
 fn closed_port_and_unknown_host_are_no_connection() {
     // A port that was free a moment ago.
-    let port = saying(b"", FaultAction::Fin).port();
+    let port = peer_sending(b"", FaultAction::Fin).port();
     let refused = format!("rtmp://127.0.0.1:{port}/app/clip");
     let cases = [
         (&*refused, "refused"),
         ("rtmp://nobody.invalid/app/clip", "nobody.invalid:1935"),
     ];
     for (url, cause) in cases {
-        let ended = Attempt::new(url).options(WAIT_A_SECOND).run();
+        let ended = Invocation::new(url).options(ONE_SECOND_TIMEOUT).run();
         ended
-            .assert_told(3, "no-connection", cause)
-            .assert_within(A_SECOND)
-            .assert_untouched();
-        let ended = Attempt::new(url)
-            .options(WAIT_A_SECOND)
-            .into_nothing()
+            .assert_ended(3, "no-connection", cause)
+            .assert_within(ONE_SECOND_LIMIT)
+            .assert_unchanged();
+        let ended = Invocation::new(url)
+            .options(ONE_SECOND_TIMEOUT)
+            .into_new_file()
             .run();
         ended.assert_no_file();
     }
 }
 
 /// A peer that says `bytes` to whoever comes.
-fn saying(bytes: &[u8], then: FaultAction) -> ScriptedPeer {
+fn peer_sending(bytes: &[u8], then: FaultAction) -> ScriptedPeer {
     let bytes = bytes.to_vec();
     ScriptedPeer::start(move |peer, _| {
         let _ = peer.send(&bytes).and_then(|()| peer.fail::<()>(then));

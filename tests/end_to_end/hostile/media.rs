@@ -18,15 +18,15 @@ fn impossible_duration_is_ignored() {
     ];
     for value in values {
         let fields = object([("duration", value.clone()), ("title", "kept".into())]);
-        let peer = playing(0, move |peer| {
-            say_metadata(peer, fields.clone())?;
-            send(peer, &media())?;
+        let peer = playing_peer(0, move |peer| {
+            send_metadata(peer, fields.clone())?;
+            send_tags(peer, &sample_media())?;
             peer.fail(FaultAction::Fin)
         });
-        let ended = Attempt::new(&peer.url("clip")).run();
-        ended.assert_kept(&media());
+        let ended = Invocation::new(&peer.url("clip")).run();
+        ended.assert_tags(&sample_media());
         // Of a stream without a duration nothing is known to be missing.
-        ended.assert_told(0, "closed", "the server closed the connection");
+        ended.assert_ended(0, "closed", "the server closed the connection");
         let head = ended.metadata();
         let duration = head.get("duration").and_then(Value::as_number);
         let duration = duration.unwrap_or_default();
@@ -48,7 +48,7 @@ fn output_clock_survives_wraps_and_jumps() {
         (&[0, 40, 0x8000_0028, 0], &[0, 40, 80, 120]),
     ];
     for (sent, expected) in cases {
-        let peer = playing(0, move |peer| {
+        let peer = playing_peer(0, move |peer| {
             let frame = [0x27, 1, 0, 0, 0, 0, 0, 0, 1, 0x41];
             for timestamp_ms in sent {
                 peer.queue(7, Kind::VIDEO, 1, *timestamp_ms, &frame)?;
@@ -56,8 +56,8 @@ fn output_clock_survives_wraps_and_jumps() {
             peer.flush()?;
             peer.fail(FaultAction::Fin)
         });
-        let ended = Attempt::new(&peer.url("clip")).run();
-        ended.assert_told(0, "closed", "the server closed the connection");
+        let ended = Invocation::new(&peer.url("clip")).run();
+        ended.assert_ended(0, "closed", "the server closed the connection");
         let times: Vec<u32> = ended.tags().iter().map(|tag| tag.timestamp_ms).collect();
         assert_eq!(times, expected, "of {sent:x?}");
     }
@@ -73,32 +73,32 @@ fn empty_messages_neither_start_nor_end_a_file() {
         peer.queue(6, Kind::AGGREGATE, 1, 0, &[])?;
         peer.flush()
     };
-    let peer = playing(0, move |peer| {
+    let peer = playing_peer(0, move |peer| {
         empty(peer)?;
         peer.fail(FaultAction::Fin)
     });
-    let ended = Attempt::new(&peer.url("clip")).run();
+    let ended = Invocation::new(&peer.url("clip")).run();
     ended
-        .assert_told(
+        .assert_ended(
             1,
             "cut",
             "the server closed the connection before any media",
         )
-        .assert_untouched();
-    let peer = playing(0, move |peer| {
+        .assert_unchanged();
+    let peer = playing_peer(0, move |peer| {
         empty(peer)?;
-        send(peer, &media()[..10])?;
+        send_tags(peer, &sample_media()[..10])?;
         empty(peer)?;
-        send(peer, &media()[10..])?;
+        send_tags(peer, &sample_media()[10..])?;
         peer.fail(FaultAction::Fin)
     });
-    let ended = Attempt::new(&peer.url("clip")).run();
-    ended.assert_told(0, "closed", "the server closed the connection");
+    let ended = Invocation::new(&peer.url("clip")).run();
+    ended.assert_ended(0, "closed", "the server closed the connection");
     let tags = ended.tags();
     let (empty, rest): (Vec<Tag>, Vec<Tag>) = tags.into_iter().partition(|tag| tag.body.is_empty());
-    assert!(rest == media(), "all that was sent");
+    assert!(rest == sample_media(), "all that was sent");
     assert_eq!(empty.len(), 2, "audio and video");
-    let first = &media()[..10];
+    let first = &sample_media()[..10];
     for tag in empty {
         let before = first.iter().rfind(|other| other.kind == tag.kind);
         let at_ms = before.map(|before| before.timestamp_ms);
@@ -119,7 +119,7 @@ fn undecodable_bodies_are_kept_unchanged() {
         })
         .collect();
     let sent = bodies.clone();
-    let peer = playing(0, move |peer| {
+    let peer = playing_peer(0, move |peer| {
         for body in &sent {
             peer.queue(6, Kind::AUDIO, 1, 0, body)?;
             peer.queue(7, Kind::VIDEO, 1, 0, body)?;
@@ -127,8 +127,8 @@ fn undecodable_bodies_are_kept_unchanged() {
         peer.flush()?;
         peer.fail(FaultAction::Fin)
     });
-    let ended = Attempt::new(&peer.url("clip")).run();
-    ended.assert_told(0, "closed", "the server closed the connection");
+    let ended = Invocation::new(&peer.url("clip")).run();
+    ended.assert_ended(0, "closed", "the server closed the connection");
     let kept = ended.tags();
     for (kind, offset) in [(Tag::AUDIO, 0), (Tag::VIDEO, 1)] {
         let kept = kept.iter().skip(offset).step_by(2);

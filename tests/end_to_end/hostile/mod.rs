@@ -60,7 +60,7 @@ use crate::{
 };
 
 /// `rtmpull URL -o FILE` before it starts. The file holds something already.
-struct Attempt {
+struct Invocation {
     command: Command,
     folder: TempDir,
     output: PathBuf,
@@ -80,11 +80,11 @@ struct Ended {
     output: PathBuf,
 }
 
-impl Attempt {
+impl Invocation {
     fn new(url: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let output = folder.path().join("out.flv");
-        fs::write(&output, PRECIOUS).expect("a folder that takes files");
+        fs::write(&output, OLD_CONTENT).expect("a folder that takes files");
         let mut command = crate::program::command();
         command.arg(url);
         Self {
@@ -107,7 +107,7 @@ impl Attempt {
     }
 
     /// Into a file that is not there yet.
-    fn into_nothing(self) -> Self {
+    fn into_new_file(self) -> Self {
         self.into("new.flv")
     }
 
@@ -141,30 +141,30 @@ impl Ended {
     /// Panics unless it ended with this exit code and told `word` and `cause` in its last line, the
     /// only one that speaks of trouble.
     #[track_caller]
-    fn assert_told(&self, code: i32, word: &str, cause: &str) -> &Self {
+    fn assert_ended(&self, code: i32, word: &str, cause: &str) -> &Self {
         assert_eq!(self.finished.code(), Some(code), "{}", self.finished);
-        let said = &self.finished.stderr;
+        let stderr = &self.finished.stderr;
         let level = ["INFO", "ERROR", "WARNING", "ERROR"][code as usize];
-        let last = said.lines().last().unwrap_or_default();
-        let told = last.strip_prefix(&format!("{level}: {word}: "));
+        let last = stderr.lines().last().unwrap_or_default();
+        let message = last.strip_prefix(&format!("{level}: {word}: "));
         assert!(
-            told.is_some_and(|told| told.contains(cause)),
-            "{level}, {word:?} and {cause:?} are not in the last line of {said}"
+            message.is_some_and(|message| message.contains(cause)),
+            "{level}, {word:?} and {cause:?} are not in the last line of {stderr}"
         );
         let is_trouble = |line: &&str| line.starts_with("ERROR") || line.starts_with("WARNING");
-        let lines = said.lines().filter(is_trouble).count();
-        assert_eq!(lines, usize::from(code > 0), "lines of trouble in {said}");
-        self.assert_harmless()
+        let lines = stderr.lines().filter(is_trouble).count();
+        assert_eq!(lines, usize::from(code > 0), "lines of trouble in {stderr}");
+        self.assert_safe_output()
     }
 
     /// Panics where it panicked, or let something through that a terminal would obey.
     #[track_caller]
-    fn assert_harmless(&self) -> &Self {
-        let said = &self.finished.stderr;
-        assert!(!said.contains("panicked"), "{said}");
+    fn assert_safe_output(&self) -> &Self {
+        let stderr = &self.finished.stderr;
+        assert!(!stderr.contains("panicked"), "{stderr}");
         let is_raw = |c: char| c.is_control() && !"\r\n\t".contains(c);
         let is_bidi = |c: char| ('\u{202a}'..='\u{202e}').contains(&c) || c == '\u{2066}';
-        assert!(!said.contains(|c| is_raw(c) || is_bidi(c)), "{said:?}");
+        assert!(!stderr.contains(|c| is_raw(c) || is_bidi(c)), "{stderr:?}");
         self
     }
 
@@ -177,9 +177,9 @@ impl Ended {
 
     /// Panics unless the file is as it was before.
     #[track_caller]
-    fn assert_untouched(&self) {
+    fn assert_unchanged(&self) {
         let file = fs::read(&self.output).expect("it was there");
-        assert!(file == PRECIOUS, "the file was touched");
+        assert!(file == OLD_CONTENT, "the file was touched");
     }
 
     /// Panics where there is a file.
@@ -210,46 +210,46 @@ impl Ended {
 
     /// Panics unless the file has the tags that came, all of them and no more.
     #[track_caller]
-    fn assert_kept(&self, came: &[Tag]) {
+    fn assert_tags(&self, received: &[Tag]) {
         let kept = self.tags();
-        assert_eq!(kept.len(), came.len(), "tags in the file");
-        let pairs = kept.iter().zip(came).enumerate();
-        for (index, (kept, came)) in pairs {
-            assert!(kept == came, "tag {index} is not the one that came");
+        assert_eq!(kept.len(), received.len(), "tags in the file");
+        let pairs = kept.iter().zip(received).enumerate();
+        for (index, (kept, received)) in pairs {
+            assert!(kept == received, "tag {index} is not the one that came");
         }
     }
 }
 
 /// Into a FIFO.
 #[cfg(unix)]
-fn into_fifo(attempt: Attempt) -> Attempt {
-    let attempt = attempt.into("fifo");
-    let made = Command::new("mkfifo").arg(&attempt.output).status();
+fn into_fifo(invocation: Invocation) -> Invocation {
+    let invocation = invocation.into("fifo");
+    let made = Command::new("mkfifo").arg(&invocation.output).status();
     assert!(made.is_ok_and(|status| status.success()), "no FIFO made");
-    attempt
+    invocation
 }
 
 /// Audio and video of the sample, but for the mark at its end, which carries nothing.
-fn media() -> Vec<Tag> {
+fn sample_media() -> Vec<Tag> {
     let clip = Clip::sample();
-    let media = clip.media().filter(|tag| tag.body.len() > 5);
-    media.cloned().collect()
+    let sample_media = clip.media().filter(|tag| tag.body.len() > 5);
+    sample_media.cloned().collect()
 }
 
-/// A peer that plays, sends the first `count` tags of [`media`], and goes on as `then` says.
-fn playing(
+/// A peer that plays, sends the first `count` tags of [`sample_media`], and goes on as `then` says.
+fn playing_peer(
     count: usize,
     then: impl Fn(&mut Connection) -> Result<(), Disconnected> + Send + Sync + 'static,
 ) -> ScriptedPeer {
     ScriptedPeer::start(move |peer, _| {
         peer.start_playing();
-        let _ = send(peer, &media()[..count])
+        let _ = send_tags(peer, &sample_media()[..count])
             .and_then(|()| then(peer))
             .and_then(|()| peer.wait_for_close::<()>());
     })
 }
 
-fn send(peer: &mut Connection, tags: &[Tag]) -> Result<(), Disconnected> {
+fn send_tags(peer: &mut Connection, tags: &[Tag]) -> Result<(), Disconnected> {
     for tag in tags {
         let chunk_stream = u32::from(tag.kind) - 2;
         peer.queue(chunk_stream, Kind(tag.kind), 1, tag.timestamp_ms, &tag.body)?;
@@ -257,7 +257,7 @@ fn send(peer: &mut Connection, tags: &[Tag]) -> Result<(), Disconnected> {
     peer.flush()
 }
 
-fn say_metadata(peer: &mut Connection, metadata: Object) -> Result<(), Disconnected> {
+fn send_metadata(peer: &mut Connection, metadata: Object) -> Result<(), Disconnected> {
     let mut payload = Vec::new();
     amf0::encode(&"onMetaData".into(), &mut payload);
     amf0::encode(&metadata.into(), &mut payload);
@@ -280,13 +280,13 @@ pub fn at_once<T: Send + Sync>(cases: impl IntoIterator<Item = T>, check: impl F
 }
 
 /// What is in an output file beforehand.
-const PRECIOUS: &[u8] = b"somebody's only copy";
+const OLD_CONTENT: &[u8] = b"somebody's only copy";
 
 /// How long a download may take: more than any timer of its own that a test waits for.
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// How long a download may take where a second is set for its timers, on a busy machine.
-const A_SECOND: Duration = Duration::from_secs(6);
+const ONE_SECOND_LIMIT: Duration = Duration::from_secs(6);
 
 /// Has the program wait a second for whatever it waits for.
-const WAIT_A_SECOND: [&str; 2] = ["-m", "1"];
+const ONE_SECOND_TIMEOUT: [&str; 2] = ["-m", "1"];

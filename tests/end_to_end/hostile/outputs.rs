@@ -16,28 +16,31 @@ fn unopenable_output_is_named() {
         ("out.flv/out.flv", "Not a directory"),
     ];
     for (output, cause) in cases {
-        let attempt = Attempt::new(&server.url("clip")).into(output);
-        let output = attempt.output.display().to_string();
-        let ended = attempt.run();
+        let invocation = Invocation::new(&server.url("clip")).into(output);
+        let output = invocation.output.display().to_string();
+        let ended = invocation.run();
         let cause = format!("cannot write the output: {output}: {cause}");
-        ended.assert_told(1, "output-failed", &cause);
+        ended.assert_ended(1, "output-failed", &cause);
     }
 }
 
 #[test]
 fn read_only_file_is_left_unchanged() {
     let server = Server::start(Config::serving(recorded()));
-    let attempt = Attempt::new(&server.url("clip"));
+    let invocation = Invocation::new(&server.url("clip"));
     let read_only = fs::Permissions::from_mode(0o444);
-    fs::set_permissions(&attempt.output, read_only).expect("our own file");
+    fs::set_permissions(&invocation.output, read_only).expect("our own file");
     // Whoever may do everything may write this, too.
-    let is_allowed = OpenOptions::new().write(true).open(&attempt.output).is_ok();
-    let ended = attempt.run();
+    let is_allowed = OpenOptions::new()
+        .write(true)
+        .open(&invocation.output)
+        .is_ok();
+    let ended = invocation.run();
     if is_allowed {
-        ended.assert_told(0, "ended", "");
+        ended.assert_ended(0, "ended", "");
     } else {
-        ended.assert_told(1, "output-failed", "Permission denied");
-        ended.assert_untouched();
+        ended.assert_ended(1, "output-failed", "Permission denied");
+        ended.assert_unchanged();
     }
 }
 
@@ -45,20 +48,20 @@ fn read_only_file_is_left_unchanged() {
 #[cfg(target_os = "linux")]
 fn running_program_is_rejected_as_output() {
     let server = Server::start(Config::serving(recorded()));
-    let attempt = Attempt::new(&server.url("clip")).into("program");
+    let invocation = Invocation::new(&server.url("clip")).into("program");
     // Not copied by ourselves: a program that another test starts meanwhile would inherit the open
     // file, and nobody can run a file that is being written.
     let copied = Command::new("cp")
         .arg("/bin/sleep")
-        .arg(&attempt.output)
+        .arg(&invocation.output)
         .status();
     assert!(
         copied.is_ok_and(|status| status.success()),
         "no copy of sleep"
     );
-    let program = Process::start(Command::new(&attempt.output).arg("60"));
-    let ended = attempt.run();
-    ended.assert_told(1, "output-failed", "Text file busy");
+    let program = Process::start(Command::new(&invocation.output).arg("60"));
+    let ended = invocation.run();
+    ended.assert_ended(1, "output-failed", "Text file busy");
     drop(program);
 }
 
@@ -67,9 +70,9 @@ fn running_program_is_rejected_as_output() {
 fn full_disk_ends_with_disk_full() {
     for stream in [recorded(), recorded().paced(Pace::Speed(1.0))] {
         let server = Server::start(Config::serving(stream));
-        let ended = Attempt::new(&server.url("clip")).into("/dev/full").run();
+        let ended = Invocation::new(&server.url("clip")).into("/dev/full").run();
         let cause = "the output takes no more: No space left on device";
-        ended.assert_told(1, "disk-full", cause);
+        ended.assert_ended(1, "disk-full", cause);
     }
 }
 
@@ -78,18 +81,21 @@ fn full_disk_ends_with_disk_full() {
 fn full_disk_keeps_the_written_tags() {
     for pace in [Pace::Unbounded, Pace::Speed(10.0)] {
         let server = Server::start(Config::serving(recorded().paced(pace)));
-        let ended = with_files_of(60_000, &server.url("clip")).run();
+        let ended = with_file_size_limit(60_000, &server.url("clip")).run();
         let cause = "the output takes no more: File too large";
-        ended.assert_told(1, "disk-full", cause);
+        ended.assert_ended(1, "disk-full", cause);
         let tags = ended.tags();
-        assert!(tags == media()[..tags.len()], "what came, and no more");
+        assert!(
+            tags == sample_media()[..tags.len()],
+            "what came, and no more"
+        );
         let file = fs::metadata(&ended.output).expect("it was there").len();
         assert!((58_000..60_000).contains(&file), "{file} bytes");
         let duration = ended.metadata().get("duration").and_then(Value::as_number);
         let last_ms = tags.last().map_or(0, |tag| tag.timestamp_ms);
-        let behind = duration.unwrap_or_default() - f64::from(last_ms) / 1000.0;
+        let excess = duration.unwrap_or_default() - f64::from(last_ms) / 1000.0;
         assert!(
-            (0.0..0.1).contains(&behind),
+            (0.0..0.1).contains(&excess),
             "{duration:?} for {last_ms} ms"
         );
         let size = ended.metadata().get("filesize").and_then(Value::as_number);
@@ -101,9 +107,9 @@ fn full_disk_keeps_the_written_tags() {
 #[cfg(target_os = "linux")]
 fn full_disk_before_the_head_leaves_an_empty_file() {
     let server = Server::start(Config::serving(recorded()));
-    let ended = with_files_of(20_000, &server.url("clip")).run();
+    let ended = with_file_size_limit(20_000, &server.url("clip")).run();
     let cause = "the output takes no more: File too large";
-    ended.assert_told(1, "disk-full", cause);
+    ended.assert_ended(1, "disk-full", cause);
     let file = fs::read(&ended.output).expect("it was there");
     assert_eq!(file.len(), 0);
 }
@@ -111,15 +117,17 @@ fn full_disk_before_the_head_leaves_an_empty_file() {
 #[test]
 fn missing_stream_leaves_the_file_unchanged() {
     let server = Server::start(Config::default());
-    let ended = Attempt::new(&server.url("nothing")).run();
+    let ended = Invocation::new(&server.url("nothing")).run();
     ended
-        .assert_told(
+        .assert_ended(
             1,
             "not-found",
             "NetStream.Play.StreamNotFound: No such stream.",
         )
-        .assert_untouched();
-    let ended = Attempt::new(&server.url("nothing")).into_nothing().run();
+        .assert_unchanged();
+    let ended = Invocation::new(&server.url("nothing"))
+        .into_new_file()
+        .run();
     ended.assert_no_file();
 }
 
@@ -133,47 +141,50 @@ fn live_recording_requires_overwrite() {
         (&url, &["-v", "-e"]),
         (&live_in_url, &[]),
     ] {
-        let ended = Attempt::new(url).options(options).run();
-        ended.assert_told(1, "usage", "is not empty: --overwrite replaces it");
-        ended.assert_untouched();
+        let ended = Invocation::new(url).options(options).run();
+        ended.assert_ended(1, "usage", "is not empty: --overwrite replaces it");
+        ended.assert_unchanged();
     }
     assert_eq!(server.clients().len(), 0, "nobody was asked");
 
-    let ended = Attempt::new(&url).options(["-v", "--overwrite"]).run();
-    ended.assert_told(0, "unpublished", "");
-    assert!(ended.tags().starts_with(&media()), "what came");
-    let ended = Attempt::new(&url).options(["-v"]).into_nothing().run();
-    ended.assert_told(0, "unpublished", "");
-    assert!(ended.tags().starts_with(&media()), "what came");
-    let ended = Attempt::new(&url).options(["-v"]).into("/dev/null").run();
-    ended.assert_told(0, "unpublished", "");
+    let ended = Invocation::new(&url).options(["-v", "--overwrite"]).run();
+    ended.assert_ended(0, "unpublished", "");
+    assert!(ended.tags().starts_with(&sample_media()), "what came");
+    let ended = Invocation::new(&url).options(["-v"]).into_new_file().run();
+    ended.assert_ended(0, "unpublished", "");
+    assert!(ended.tags().starts_with(&sample_media()), "what came");
+    let ended = Invocation::new(&url)
+        .options(["-v"])
+        .into("/dev/null")
+        .run();
+    ended.assert_ended(0, "unpublished", "");
 }
 
 #[test]
 fn leaving_reader_ends_with_reader_gone() {
     let server = Server::start(Config::serving(recorded().paced(Pace::Speed(1.0))));
-    let attempt = Attempt::new(&server.url("clip"));
-    let attempt = into_fifo(attempt);
-    let fifo = attempt.output.clone();
-    let running = attempt.start();
+    let invocation = Invocation::new(&server.url("clip"));
+    let invocation = into_fifo(invocation);
+    let fifo = invocation.output.clone();
+    let running = invocation.start();
     let mut reader = File::open(fifo).expect("the fifo is there");
     let mut start = [0; 500];
     reader.read_exact(&mut start).expect("it plays");
     assert_eq!(start[..4], *b"FLV\x01");
     drop(reader);
     let ended = running.finish();
-    ended.assert_told(0, "reader-gone", "the reader of the output has left");
+    ended.assert_ended(0, "reader-gone", "the reader of the output has left");
 }
 
 /// An attempt whose files must not grow beyond `bytes`, give or take half a kilobyte.
 #[cfg(target_os = "linux")]
-fn with_files_of(bytes: usize, url: &str) -> Attempt {
+fn with_file_size_limit(bytes: usize, url: &str) -> Invocation {
     let blocks = bytes / 512;
     let script = format!(r#"trap "" XFSZ; ulimit -f {blocks}; exec "$0" "$@""#);
-    let mut attempt = Attempt::new(url);
-    attempt.command = Command::new("sh");
+    let mut invocation = Invocation::new(url);
+    invocation.command = Command::new("sh");
     let program = env!("CARGO_BIN_EXE_rtmpull");
-    attempt.options(["-c", &script, program, url])
+    invocation.options(["-c", &script, program, url])
 }
 
 fn live() -> Stream {

@@ -20,10 +20,10 @@ fn endless_redirects_stop_after_five_hops() {
         }
     });
     address.set(peer.url("clip")).expect("it is set once");
-    let ended = Attempt::new(&peer.url("clip")).run();
+    let ended = Invocation::new(&peer.url("clip")).run();
     ended
-        .assert_told(1, "refused", "redirected more than 5 times")
-        .assert_untouched();
+        .assert_ended(1, "refused", "redirected more than 5 times")
+        .assert_unchanged();
     assert_eq!(clients.load(Ordering::SeqCst), 6, "the first and five hops");
 }
 
@@ -47,37 +47,37 @@ fn unsupported_redirect_targets_are_refused() {
             },
             ..Config::default()
         });
-        let ended = Attempt::new(&server.url("clip")).run();
-        let told = &target[..target.len().min(100)];
+        let ended = Invocation::new(&server.url("clip")).run();
+        let message = &target[..target.len().min(100)];
         ended
-            .assert_told(1, "refused", &format!("redirected to {told}"))
-            .assert_untouched();
+            .assert_ended(1, "refused", &format!("redirected to {message}"))
+            .assert_unchanged();
     }
 }
 
 #[test]
 fn redirect_to_a_closed_port_is_no_connection() {
-    let nobody = ScriptedPeer::start(|_, _| {}).port();
+    let closed_port = ScriptedPeer::start(|_, _| {}).port();
     let server = Server::start(Config {
         connect: OnConnect::RedirectInError {
-            redirect: format!("rtmp://127.0.0.1:{nobody}/app"),
+            redirect: format!("rtmp://127.0.0.1:{closed_port}/app"),
         },
         ..Config::default()
     });
-    let ended = Attempt::new(&server.url("clip")).run();
-    let cause = format!("cannot connect to 127.0.0.1:{nobody}");
+    let ended = Invocation::new(&server.url("clip")).run();
+    let cause = format!("cannot connect to 127.0.0.1:{closed_port}");
     ended
-        .assert_told(3, "no-connection", &cause)
-        .assert_untouched();
+        .assert_ended(3, "no-connection", &cause)
+        .assert_unchanged();
 }
 
 /// Answers `connect` with another place.
 fn redirect(peer: &mut Connection, url: &str) -> Result<(), Disconnected> {
     peer.accept_plain_handshake();
     let call = peer.expect_command("connect");
-    let place = object([("code", 302.0.into()), ("redirect2", url.into())]);
+    let target = object([("code", 302.0.into()), ("redirect2", url.into())]);
     let mut info = status("error", "NetConnection.Connect.Rejected", "Elsewhere.");
-    info.insert("ex", place);
+    info.insert("ex", target);
     peer.queue_command(0, "_error", call.transaction, &[Value::Null, info.into()])?;
     peer.flush()?;
     peer.wait_for_close()

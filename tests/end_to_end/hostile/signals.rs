@@ -14,12 +14,12 @@ fn signal_interrupts_every_session_step() {
     at_once(steps, |(step, signal)| {
         let fault = FaultPoint::Step(step);
         let server = Server::start(Config::serving(live()).with_fault(fault, FaultAction::Silence));
-        let running = Attempt::new(&server.url("clip")).options(LIVE).start();
-        thread::sleep(A_WHILE);
+        let running = Invocation::new(&server.url("clip")).options(LIVE).start();
+        thread::sleep(STEP_DELAY);
         running
-            .interrupted(signal)
-            .assert_told(0, "interrupted", "stopped by the user")
-            .assert_untouched();
+            .interrupt(signal)
+            .assert_ended(0, "interrupted", "stopped by the user")
+            .assert_unchanged();
     });
 }
 
@@ -34,19 +34,19 @@ fn signal_interrupts_connecting() {
         .listen(0)
         .expect("a shorter queue");
     let address: SocketAddr = listener.local_addr().expect("an address");
-    let queue = [(); 2].map(|()| TcpStream::connect_timeout(&address, A_WHILE));
+    let queue = [(); 2].map(|()| TcpStream::connect_timeout(&address, STEP_DELAY));
     let url = format!("rtmp://{address}/app/clip");
-    let running = Attempt::new(&url).options(LIVE).start();
-    thread::sleep(A_WHILE);
+    let running = Invocation::new(&url).options(LIVE).start();
+    thread::sleep(STEP_DELAY);
     running
-        .interrupted("INT")
-        .assert_told(0, "interrupted", "stopped by the user")
-        .assert_untouched();
-    let ended = Attempt::new(&url).options(WAIT_A_SECOND).run();
+        .interrupt("INT")
+        .assert_ended(0, "interrupted", "stopped by the user")
+        .assert_unchanged();
+    let ended = Invocation::new(&url).options(ONE_SECOND_TIMEOUT).run();
     let cause = format!("cannot connect to {address}: no answer within the connect timeout of 1 s");
     ended
-        .assert_told(3, "no-connection", &cause)
-        .assert_within(A_SECOND);
+        .assert_ended(3, "no-connection", &cause)
+        .assert_within(ONE_SECOND_LIMIT);
     drop(queue);
 }
 
@@ -61,19 +61,24 @@ fn signal_finishes_the_file() {
     ];
     at_once(cases, |(stream, options, signal, code)| {
         let server = Server::start(Config::serving(stream));
-        let running = Attempt::new(&server.url("clip")).options(options).start();
+        let running = Invocation::new(&server.url("clip"))
+            .options(options)
+            .start();
         running.wait_for(5_000);
-        thread::sleep(A_WHILE);
-        let ended = running.interrupted(signal);
-        ended.assert_told(code, "interrupted", "stopped by the user");
+        thread::sleep(STEP_DELAY);
+        let ended = running.interrupt(signal);
+        ended.assert_ended(code, "interrupted", "stopped by the user");
         let tags = ended.tags();
-        assert!(tags == media()[..tags.len()], "what came, and no more");
+        assert!(
+            tags == sample_media()[..tags.len()],
+            "what came, and no more"
+        );
         let last_ms = tags.iter().map(|tag| tag.timestamp_ms).max();
         let duration = ended.metadata().get("duration").and_then(Value::as_number);
         let duration_ms = duration.map(|seconds| (seconds * 1000.0) as u32);
-        let behind_ms = duration_ms.unwrap_or(0).checked_sub(last_ms.unwrap_or(0));
+        let excess_ms = duration_ms.unwrap_or(0).checked_sub(last_ms.unwrap_or(0));
         assert!(
-            behind_ms.is_some_and(|behind_ms| behind_ms < 100),
+            excess_ms.is_some_and(|excess_ms| excess_ms < 100),
             "{duration_ms:?} for {last_ms:?}"
         );
     });
@@ -83,27 +88,27 @@ fn signal_finishes_the_file() {
 fn second_signal_exits_at_once() {
     // Nobody reads from it, so that finishing takes its time.
     let server = Server::start(Config::serving(live()));
-    let running = into_fifo(Attempt::new(&server.url("clip")).options(["-v"])).start();
-    thread::sleep(A_WHILE);
+    let running = into_fifo(Invocation::new(&server.url("clip")).options(["-v"])).start();
+    thread::sleep(STEP_DELAY);
     running.process.signal("INT");
     thread::sleep(Duration::from_millis(100));
     running.process.signal("INT");
     let ended = running.finish();
     assert_eq!(ended.finished.code(), Some(2), "{}", ended.finished);
-    ended.assert_harmless();
+    ended.assert_safe_output();
 }
 
 #[test]
 fn missing_and_blocked_readers_do_not_delay_a_signal() {
     let server = Server::start(Config::serving(live()));
     for has_reader in [false, true] {
-        let running = into_fifo(Attempt::new(&server.url("clip")).options(["-v"])).start();
+        let running = into_fifo(Invocation::new(&server.url("clip")).options(["-v"])).start();
         let fifo = running.output.clone();
         let reader = has_reader.then(|| File::open(fifo).expect("the FIFO is there"));
-        thread::sleep(A_WHILE);
+        thread::sleep(STEP_DELAY);
         running
-            .interrupted("INT")
-            .assert_told(0, "interrupted", "stopped by the user");
+            .interrupt("INT")
+            .assert_ended(0, "interrupted", "stopped by the user");
         drop(reader);
     }
 }
@@ -112,7 +117,7 @@ fn missing_and_blocked_readers_do_not_delay_a_signal() {
 fn kill_loses_at_most_the_write_interval() {
     at_once([0, 70, 150, 210], |more_ms| {
         let server = Server::start(Config::serving(live()));
-        let mut running = Attempt::new(&server.url("clip")).start();
+        let mut running = Invocation::new(&server.url("clip")).start();
         running.wait_for(0);
         let written_ms = last_ms(&running.output);
         thread::sleep(Duration::from_millis(PLAYED_MS + more_ms));
@@ -128,12 +133,12 @@ impl Running {
     /// Waits until the file has so many bytes behind the room for its metadata.
     #[track_caller]
     fn wait_for(&self, bytes: u64) {
-        let is_there = || {
+        let has_bytes = || {
             let file = fs::metadata(&self.output);
-            file.is_ok_and(|file| file.len() > ROOM + bytes)
+            file.is_ok_and(|file| file.len() > HEAD_LEN + bytes)
         };
         for _ in 0..LIMIT.as_millis() / 10 {
-            if is_there() {
+            if has_bytes() {
                 return;
             }
             thread::sleep(Duration::from_millis(10));
@@ -144,7 +149,7 @@ impl Running {
     /// Sends it `signal`. Panics unless it ends within a second, as it should on a machine that has
     /// nothing else to do.
     #[track_caller]
-    fn interrupted(self, signal: &str) -> Ended {
+    fn interrupt(self, signal: &str) -> Ended {
         self.process.signal(signal);
         let ended = self.finish();
         ended.assert_within(Duration::from_secs(2));
@@ -158,7 +163,10 @@ fn last_ms(output: &Path) -> u32 {
     let file = fs::read(output).expect("it plays");
     let mut tags = Clip::parse(whole_tags(&file)).tags;
     assert_eq!(tags.remove(0).kind, Tag::SCRIPT);
-    assert!(tags == media()[..tags.len()], "what came, and no more");
+    assert!(
+        tags == sample_media()[..tags.len()],
+        "what came, and no more"
+    );
     tags.last().map_or(0, |tag| tag.timestamp_ms)
 }
 
@@ -187,10 +195,10 @@ fn recorded() -> Stream {
 const LIVE: [&str; 2] = ["-v", "--overwrite"];
 
 /// Long enough to be in the middle of something.
-const A_WHILE: Duration = Duration::from_millis(400);
+const STEP_DELAY: Duration = Duration::from_millis(400);
 
 /// How long a stream plays before the kill: more than what a tag waits for company.
 const PLAYED_MS: u64 = 1_200;
 
 /// What the head of a file takes. A file that is shorter is one whose head is being written.
-const ROOM: u64 = rtmpull::core::flv::head::LENGTH as u64;
+const HEAD_LEN: u64 = rtmpull::core::flv::head::LENGTH as u64;

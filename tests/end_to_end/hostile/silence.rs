@@ -9,7 +9,7 @@ fn silence_at_every_step_times_out() {
         let peer = ScriptedPeer::start(move |peer, _| {
             let _ = script(peer).and_then(|()| peer.wait_for_close::<()>());
         });
-        assert_ends(&peer.url("clip"), count, (code, word, cause));
+        assert_times_out(&peer.url("clip"), count, (code, word, cause));
     });
 }
 
@@ -28,17 +28,17 @@ fn pings_do_not_extend_the_timeout() {
                 Step::CreateStream => "the server does not answer createStream",
                 _ => "no media came",
             };
-            assert_ends(&server.url("clip"), 0, (1, "stalled", cause));
+            assert_times_out(&server.url("clip"), 0, (1, "stalled", cause));
             assert!(!server.only_client().pongs.is_empty());
         },
     );
-    let peer = playing(10, move |peer| peer.fail(FaultAction::PingsOnly(every)));
-    assert_ends(&peer.url("clip"), 10, (2, "stalled", "no more media came"));
+    let peer = playing_peer(10, move |peer| peer.fail(FaultAction::PingsOnly(every)));
+    assert_times_out(&peer.url("clip"), 10, (2, "stalled", "no more media came"));
 }
 
 #[test]
 fn messages_without_media_do_not_extend_the_timeout() {
-    let talk: [Script; 4] = [
+    let messages: [Script; 4] = [
         // Messages of length 0 and type 0, without end.
         |peer| peer.send(&[0; 65_000]),
         // Empty audio and video.
@@ -52,46 +52,48 @@ fn messages_without_media_do_not_extend_the_timeout() {
             peer.queue_command(1, "onStatus", 0.0, &[Value::Null, start.into()])
         },
     ];
-    at_once(talk, |talk| {
+    at_once(messages, |messages| {
         for count in [0, 10] {
-            let peer = playing(count, move |peer| {
+            let peer = playing_peer(count, move |peer| {
                 loop {
-                    talk(peer)?;
+                    messages(peer)?;
                     peer.receive_pending()?;
                 }
             });
             let code = if count == 0 { 1 } else { 2 };
-            let ended = Attempt::new(&peer.url("clip")).options(WAIT_A_SECOND).run();
+            let ended = Invocation::new(&peer.url("clip"))
+                .options(ONE_SECOND_TIMEOUT)
+                .run();
             ended
-                .assert_told(code, "stalled", "media came")
-                .assert_within(A_SECOND);
+                .assert_ended(code, "stalled", "media came")
+                .assert_within(ONE_SECOND_LIMIT);
         }
     });
 }
 
 #[test]
 fn trickled_bytes_do_not_extend_the_timeout() {
-    let drip = |peer: &mut Connection, bytes: &[u8]| {
+    let trickle = |peer: &mut Connection, bytes: &[u8]| {
         bytes.iter().try_for_each(|byte| {
             thread::sleep(Duration::from_millis(100));
             peer.send(&[*byte])
         })
     };
     let peer = ScriptedPeer::start(move |peer, _| {
-        let _ = drip(peer, &[3; 3073]);
+        let _ = trickle(peer, &[3; 3073]);
     });
     let cause = "the server does not answer the handshake";
-    assert_ends(&peer.url("clip"), 0, (3, "no-connection", cause));
-    let peer = playing(10, move |peer| {
+    assert_times_out(&peer.url("clip"), 0, (3, "no-connection", cause));
+    let peer = playing_peer(10, move |peer| {
         peer.send(&[6, 0, 0, 0, 0, 1, 0, 8, 1, 0, 0, 0])?;
-        drip(peer, &[0xAF; 256])
+        trickle(peer, &[0xAF; 256])
     });
-    assert_ends(&peer.url("clip"), 10, (2, "stalled", "no more media came"));
+    assert_times_out(&peer.url("clip"), 10, (2, "stalled", "no more media came"));
 }
 
 #[test]
 fn unread_answers_cut_the_download() {
-    let peer = playing(10, |peer| {
+    let peer = playing_peer(10, |peer| {
         let ping = [2, 0, 0, 0, 0, 0, 6, 4, 0, 0, 0, 0, 0, 6, 0, 0, 0, 1];
         let pings = ping.repeat(10_000);
         peer.shrink_receive_buffer();
@@ -99,14 +101,14 @@ fn unread_answers_cut_the_download() {
             peer.send(&pings)?;
         }
     });
-    let ended = Attempt::new(&peer.url("clip")).run();
+    let ended = Invocation::new(&peer.url("clip")).run();
     ended
-        .assert_told(
+        .assert_ended(
             2,
             "cut",
             "the server sends requests but does not read the answers",
         )
-        .assert_kept(&media()[..10]);
+        .assert_tags(&sample_media()[..10]);
 }
 
 type Script = fn(&mut Connection) -> Result<(), Disconnected>;
@@ -170,7 +172,7 @@ fn steps() -> [(Script, usize, i32, &'static str, &'static str); 10] {
         (
             |peer| {
                 peer.start_playing();
-                send(peer, &media()[..10])
+                send_tags(peer, &sample_media()[..10])
             },
             10,
             2,
@@ -196,11 +198,13 @@ fn create_stream(peer: &mut Connection) -> Result<(), Disconnected> {
 
 /// Panics unless the download of `url` ends so, in its time, with the first `count` tags.
 #[track_caller]
-fn assert_ends(url: &str, count: usize, (code, word, cause): (i32, &str, &str)) {
-    let ended = Attempt::new(url).options(WAIT_A_SECOND).run();
-    ended.assert_told(code, word, cause).assert_within(A_SECOND);
+fn assert_times_out(url: &str, count: usize, (code, word, cause): (i32, &str, &str)) {
+    let ended = Invocation::new(url).options(ONE_SECOND_TIMEOUT).run();
+    ended
+        .assert_ended(code, word, cause)
+        .assert_within(ONE_SECOND_LIMIT);
     match count {
-        0 => ended.assert_untouched(),
-        _ => ended.assert_kept(&media()[..count]),
+        0 => ended.assert_unchanged(),
+        _ => ended.assert_tags(&sample_media()[..count]),
     }
 }

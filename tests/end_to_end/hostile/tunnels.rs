@@ -31,42 +31,42 @@ fn non_tunnel_server_is_named_and_the_file_untouched() {
     ];
     at_once(cases, |(answer, cause)| {
         let fault = (0, TunnelFault::Answer(answer));
-        faulty(fault, &[])
+        download_with_fault(fault, &[])
             .0
-            .assert_told(3, "no-connection", cause)
-            .assert_untouched();
+            .assert_ended(3, "no-connection", cause)
+            .assert_unchanged();
     });
 }
 
 #[test]
 fn unanswered_open_times_out() {
-    let (ended, front) = faulty((0, TunnelFault::Silence), &WAIT_A_SECOND);
+    let (ended, front) = download_with_fault((0, TunnelFault::Silence), &ONE_SECOND_TIMEOUT);
     let cause = format!(
         "cannot open a tunnel to 127.0.0.1:{}: no answer within the connect timeout of 1 s",
         front.port()
     );
     ended
-        .assert_told(3, "no-connection", &cause)
-        .assert_within(A_SECOND)
-        .assert_untouched();
+        .assert_ended(3, "no-connection", &cause)
+        .assert_within(ONE_SECOND_LIMIT)
+        .assert_unchanged();
 }
 
 #[test]
 fn swapped_rtmp_and_rtmpt_ports_are_no_connection() {
     let server = Server::start(Config::serving(recorded()));
     let url = format!("rtmpt://127.0.0.1:{}/app/clip", server.port());
-    let ended = Attempt::new(&url).options(WAIT_A_SECOND).run();
+    let ended = Invocation::new(&url).options(ONE_SECOND_TIMEOUT).run();
     ended
-        .assert_told(3, "no-connection", "cannot open a tunnel to 127.0.0.1:")
-        .assert_within(A_SECOND)
-        .assert_untouched();
+        .assert_ended(3, "no-connection", "cannot open a tunnel to 127.0.0.1:")
+        .assert_within(ONE_SECOND_LIMIT)
+        .assert_unchanged();
     let front = Tunnel::start(server.port(), TunnelConfig::default());
     let url = format!("rtmp://127.0.0.1:{}/app/clip", front.port());
-    let ended = Attempt::new(&url).options(WAIT_A_SECOND).run();
+    let ended = Invocation::new(&url).options(ONE_SECOND_TIMEOUT).run();
     ended
-        .assert_told(3, "no-connection", "handshake")
-        .assert_within(A_SECOND)
-        .assert_untouched();
+        .assert_ended(3, "no-connection", "handshake")
+        .assert_within(ONE_SECOND_LIMIT)
+        .assert_unchanged();
 }
 
 #[test]
@@ -86,11 +86,11 @@ fn tunnel_fault_during_the_handshake_is_no_connection() {
     ];
     at_once(cases, |(fault, cause)| {
         let options = ["-m", "1", "--handshake", "plain"];
-        let (ended, _front) = faulty((1, fault), &options);
+        let (ended, _front) = download_with_fault((1, fault), &options);
         ended
-            .assert_told(3, "no-connection", cause)
-            .assert_within(A_SECOND)
-            .assert_untouched();
+            .assert_ended(3, "no-connection", cause)
+            .assert_within(ONE_SECOND_LIMIT)
+            .assert_unchanged();
     });
 }
 
@@ -109,10 +109,10 @@ fn http_error_during_the_handshake_tries_no_other_handshake() {
         ),
     ];
     at_once(cases, |(fault, cause)| {
-        let (ended, front) = faulty((1, fault), &["-m", "1"]);
+        let (ended, front) = download_with_fault((1, fault), &["-m", "1"]);
         ended
-            .assert_told(3, "no-connection", cause)
-            .assert_untouched();
+            .assert_ended(3, "no-connection", cause)
+            .assert_unchanged();
         assert_eq!(front.requests().opens, 1, "{fault:?}");
     });
 }
@@ -123,18 +123,18 @@ fn short_answer_on_an_open_connection_is_detected() {
     let wrong_length = "does not have the announced length";
     at_once([1, 5, 12], |missing| {
         let fault = TunnelFault::BytesMissing(missing);
-        let (ended, _front) = faulty((1, fault), &["-m", "1"]);
+        let (ended, _front) = download_with_fault((1, fault), &["-m", "1"]);
         ended
-            .assert_told(3, "no-connection", "does not answer the handshake")
-            .assert_within(A_SECOND)
-            .assert_untouched();
-        let (ended, _front) = faulty((20, fault), &["-m", "2"]);
-        ended.assert_told(2, "cut", wrong_length);
+            .assert_ended(3, "no-connection", "does not answer the handshake")
+            .assert_within(ONE_SECOND_LIMIT)
+            .assert_unchanged();
+        let (ended, _front) = download_with_fault((20, fault), &["-m", "2"]);
+        ended.assert_ended(2, "cut", wrong_length);
         let kept = ended.tags();
-        assert!(!kept.is_empty() && kept.len() < media().len());
+        assert!(!kept.is_empty() && kept.len() < sample_media().len());
         // The last one may have been filled up.
-        let sound = kept.len() - 1;
-        assert!(kept[..sound] == media()[..sound], "what came");
+        let intact = kept.len() - 1;
+        assert!(kept[..intact] == sample_media()[..intact], "what came");
     });
 }
 
@@ -156,11 +156,14 @@ fn tunnel_fault_keeps_the_received_media() {
         (TunnelFault::Silence, "stalled", "no more media came"),
     ];
     at_once(cases, |(fault, word, cause)| {
-        let (ended, _front) = faulty((20, fault), &["-m", "2"]);
-        ended.assert_told(2, word, cause);
+        let (ended, _front) = download_with_fault((20, fault), &["-m", "2"]);
+        ended.assert_ended(2, word, cause);
         let kept = ended.tags();
-        assert!(!kept.is_empty() && kept.len() < media().len());
-        assert!(kept == media()[..kept.len()], "what came, and no more");
+        assert!(!kept.is_empty() && kept.len() < sample_media().len());
+        assert!(
+            kept == sample_media()[..kept.len()],
+            "what came, and no more"
+        );
     });
 }
 
@@ -172,27 +175,27 @@ fn signal_interrupts_every_tunnel_step() {
         let server = Server::start(Config::serving(stream));
         let front = Tunnel::start(server.port(), faulty_config((number, TunnelFault::Silence)));
         let live = ["-v", "--overwrite"];
-        let running = Attempt::new(&front.url("clip")).options(live).start();
+        let running = Invocation::new(&front.url("clip")).options(live).start();
         thread::sleep(Duration::from_millis(600));
         running.process.signal("INT");
         let ended = running.finish();
         ended
-            .assert_told(0, "interrupted", "stopped by the user")
+            .assert_ended(0, "interrupted", "stopped by the user")
             .assert_within(Duration::from_secs(2));
         drop(front);
     });
 }
 
 /// Downloads through a front with a fault.
-fn faulty(fault: (u64, TunnelFault), options: &[&str]) -> (Ended, Tunnel) {
-    with_front(faulty_config(fault), options)
+fn download_with_fault(fault: (u64, TunnelFault), options: &[&str]) -> (Ended, Tunnel) {
+    download_through_tunnel(faulty_config(fault), options)
 }
 
-fn with_front(config: TunnelConfig, options: &[&str]) -> (Ended, Tunnel) {
+fn download_through_tunnel(config: TunnelConfig, options: &[&str]) -> (Ended, Tunnel) {
     let server = Server::start(Config::serving(recorded()));
     let front = Tunnel::start(server.port(), config);
-    let attempt = Attempt::new(&front.url("clip")).options(options);
-    (attempt.run(), front)
+    let invocation = Invocation::new(&front.url("clip")).options(options);
+    (invocation.run(), front)
 }
 
 fn faulty_config(fault: (u64, TunnelFault)) -> TunnelConfig {

@@ -6,22 +6,22 @@ use crate::server::{FaultAction, command_payload, status};
 #[test]
 fn deeply_nested_values_are_dropped() {
     for level in NESTING {
-        for place in [
-            Place::Connect,
-            Place::CreateStream,
-            Place::Status,
-            Place::Metadata,
+        for position in [
+            Position::Connect,
+            Position::CreateStream,
+            Position::Status,
+            Position::Metadata,
         ] {
-            assert_whole(place, level.repeat(200_000));
+            assert_complete_despite(position, level.repeat(200_000));
         }
     }
 }
 
 #[test]
 fn false_counts_and_lengths_are_dropped() {
-    for value in LIES {
-        for place in [Place::Connect, Place::Status, Place::Metadata] {
-            assert_whole(place, value.to_vec());
+    for value in FALSE_LENGTHS {
+        for position in [Position::Connect, Position::Status, Position::Metadata] {
+            assert_complete_despite(position, value.to_vec());
         }
     }
 }
@@ -32,8 +32,8 @@ fn excessive_numbers_of_values_are_dropped() {
     let nulls = [&[0x0A, 0, 4, 0x93, 0xE0][..], &[5; 300_000]].concat();
     let members = [&[3][..], &b"\0\x01a\x05".repeat(300_000), &[0, 0, 9]].concat();
     for value in [nulls, members] {
-        for place in [Place::Connect, Place::Status, Place::Metadata] {
-            assert_whole(place, value.clone());
+        for position in [Position::Connect, Position::Status, Position::Metadata] {
+            assert_complete_despite(position, value.clone());
         }
     }
 }
@@ -43,62 +43,62 @@ fn impossible_stream_id_is_refused() {
     for id in [f64::NAN, f64::INFINITY, -1.0, 1e300] {
         let peer = ScriptedPeer::start(move |peer, _| {
             peer.accept_plain_handshake();
-            let _ = answer(peer, "connect", &[])
-                .and_then(|()| answer(peer, "createStream", &id.to_be_bytes()))
+            let _ = answer_with(peer, "connect", &[])
+                .and_then(|()| answer_with(peer, "createStream", &id.to_be_bytes()))
                 .and_then(|()| peer.wait_for_close::<()>());
         });
-        let ended = Attempt::new(&peer.url("clip")).run();
+        let ended = Invocation::new(&peer.url("clip")).run();
         ended
-            .assert_told(1, "refused", "createStream")
-            .assert_untouched();
+            .assert_ended(1, "refused", "createStream")
+            .assert_unchanged();
     }
 }
 
 /// Where a value stands that is not as it should be.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Place {
+enum Position {
     Connect,
     CreateStream,
     Status,
     Metadata,
 }
 
-/// Panics unless a stream comes whole though `value` stands in `place`.
+/// Panics unless a stream comes whole though `value` stands in `position`.
 #[track_caller]
-fn assert_whole(place: Place, value: Vec<u8>) {
+fn assert_complete_despite(position: Position, value: Vec<u8>) {
     let start: [u8; 16] = value[..value.len().min(16)].try_into().unwrap_or_default();
     let peer = ScriptedPeer::start(move |peer, _| {
-        let _ = serve_with(peer, place, &value);
+        let _ = serve_with(peer, position, &value);
     });
-    let ended = Attempt::new(&peer.url("clip")).run();
+    let ended = Invocation::new(&peer.url("clip")).run();
     assert_eq!(
         ended.finished.code(),
         Some(0),
-        "{start:x?}… in {place:?}: {}",
+        "{start:x?}… in {position:?}: {}",
         ended.finished
     );
     ended
-        .assert_told(0, "ended", "NetStream.Play.Stop: Thank you.")
-        .assert_kept(&media());
+        .assert_ended(0, "ended", "NetStream.Play.Stop: Thank you.")
+        .assert_tags(&sample_media());
 }
 
-fn serve_with(peer: &mut Connection, place: Place, value: &[u8]) -> Result<(), Disconnected> {
-    let behind = |this| if place == this { value } else { &[] };
+fn serve_with(peer: &mut Connection, position: Position, value: &[u8]) -> Result<(), Disconnected> {
+    let extra = |this| if position == this { value } else { &[] };
     peer.accept_plain_handshake();
-    answer(peer, "connect", behind(Place::Connect))?;
+    answer_with(peer, "connect", extra(Position::Connect))?;
     let id = [&[0][..], &1_f64.to_be_bytes()].concat();
-    answer(
+    answer_with(
         peer,
         "createStream",
-        &[&id, behind(Place::CreateStream)].concat(),
+        &[&id, extra(Position::CreateStream)].concat(),
     )?;
     peer.expect_command("play");
     let payload = command_payload("onStatus", 0.0, &[Value::Null]);
-    let payload = [&payload, behind(Place::Status)].concat();
+    let payload = [&payload, extra(Position::Status)].concat();
     peer.queue(5, Kind::COMMAND, 1, 0, &payload)?;
-    let payload = [&b"\x02\0\x0aonMetaData"[..], behind(Place::Metadata)].concat();
+    let payload = [&b"\x02\0\x0aonMetaData"[..], extra(Position::Metadata)].concat();
     peer.queue(4, Kind::DATA, 1, 0, &payload)?;
-    send(peer, &media())?;
+    send_tags(peer, &sample_media())?;
     let stop = status("status", "NetStream.Play.Stop", "Thank you.");
     peer.queue_command(1, "onStatus", 0.0, &[Value::Null, stop.into()])?;
     peer.flush()?;
@@ -106,7 +106,7 @@ fn serve_with(peer: &mut Connection, place: Place, value: &[u8]) -> Result<(), D
 }
 
 /// Answers `call` with a null and `values`.
-fn answer(peer: &mut Connection, call: &str, values: &[u8]) -> Result<(), Disconnected> {
+fn answer_with(peer: &mut Connection, call: &str, values: &[u8]) -> Result<(), Disconnected> {
     let call = peer.expect_command(call);
     let payload = command_payload("_result", call.transaction, &[Value::Null]);
     peer.queue(3, Kind::COMMAND, 0, 0, &[&payload, values].concat())?;
@@ -127,7 +127,7 @@ const NESTING: [&[u8]; 6] = [
 /// A strict array and an ECMA array of 0xFFFFFFFF values, a long string, an XML document and a string
 /// that end early, references to nothing, markers that do not exist, an object without an end, and
 /// of AMF3 an array, a byte array, a vector, a dictionary, a string and a class that are not there.
-const LIES: [&[u8]; 16] = [
+const FALSE_LENGTHS: [&[u8]; 16] = [
     b"\x0a\xff\xff\xff\xff",
     b"\x08\xff\xff\xff\xff",
     b"\x0c\xff\xff\xff\xffx",

@@ -81,23 +81,23 @@ fn restart_server(command: &mut Command, port: u16) -> Process {
 }
 
 /// Who is connected to `port` now.
-pub fn clients(port: u16) -> HashSet<String> {
+pub fn connected_clients(port: u16) -> HashSet<String> {
     let sockets = fs::read_to_string("/proc/net/tcp").unwrap_or_default();
     let server = format!("0100007F:{port:04X}");
     let fields = sockets.lines().map(|line| line.split_whitespace());
-    let clients = fields.filter_map(|mut fields| {
+    let connected_clients = fields.filter_map(|mut fields| {
         let local = fields.nth(1)?;
         let (client, state) = (fields.next()?, fields.next()?);
         (local == server && state == ESTABLISHED).then(|| client.to_owned())
     });
-    clients.collect()
+    connected_clients.collect()
 }
 
-/// Waits until one of `clients` of `port` is no longer connected.
+/// Waits until one of `connected_clients` of `port` is no longer connected.
 #[track_caller]
-pub fn wait_until_left(port: u16, clients: &HashSet<String>) {
+pub fn wait_for_disconnect(port: u16, connected_clients: &HashSet<String>) {
     let start = Instant::now();
-    while clients.is_subset(&self::clients(port)) {
+    while connected_clients.is_subset(&self::connected_clients(port)) {
         assert!(start.elapsed() < LEAVE_LIMIT, "nobody has left");
         thread::sleep(Duration::from_millis(20));
     }

@@ -28,11 +28,11 @@ impl Mpv {
         command.args([&format!("--start={seconds:.3}"), "--frames=1"]);
         command.args(["--term-playing-msg=begins at ${=time-pos}", "--"]);
         let finished = Process::start(command.arg(file)).finish(LIMIT).succeeded();
-        let said = String::from_utf8_lossy(&finished.stdout);
-        let mut lines = said.lines();
+        let stdout = String::from_utf8_lossy(&finished.stdout);
+        let mut lines = stdout.lines();
         let position = lines.find_map(|line| line.trim().strip_prefix("begins at "));
         let position = position.and_then(|position| position.parse().ok());
-        position.unwrap_or_else(|| panic!("{said}{finished}"))
+        position.unwrap_or_else(|| panic!("{stdout}{finished}"))
     }
 }
 

@@ -59,7 +59,7 @@ impl Nginx {
                 .expect("a clip can be linked or copied");
         }
         let (process, port) = start_server(|port| {
-            let text = self.configuration(folder.path(), port);
+            let text = self.config_text(folder.path(), port);
             self.command(folder.path(), &text)
         });
         Instance {
@@ -70,9 +70,14 @@ impl Nginx {
         }
     }
 
-    /// Starts an instance of its stream module in front of `far`, with the certificate and key of
+    /// Starts an instance of its stream module in front of `target_port`, with the certificate and key of
     /// `identity` and `directives` for TLS; `None` where the module is not installed.
-    pub fn start_tls(self, far: u16, identity: &Path, directives: &str) -> Option<TlsInstance> {
+    pub fn start_tls(
+        self,
+        target_port: u16,
+        identity: &Path,
+        directives: &str,
+    ) -> Option<TlsInstance> {
         let module = self.module.with_file_name("ngx_stream_module.so");
         if !module.is_file() {
             return None;
@@ -81,7 +86,7 @@ impl Nginx {
         let (module, path) = (module.display(), folder.path().display());
         let identity = identity.display();
         let (process, port) = start_server(|port| {
-            let configuration = format!(
+            let config_text = format!(
                 "load_module {module};
                  daemon off; master_process off;
                  pid {path}/nginx.pid;
@@ -93,11 +98,11 @@ impl Nginx {
                          ssl_certificate {identity}/certificate.pem;
                          ssl_certificate_key {identity}/key.pem;
                          {directives}
-                         proxy_pass 127.0.0.1:{far};
+                         proxy_pass 127.0.0.1:{target_port};
                      }}
                  }}"
             );
-            self.command(folder.path(), &configuration)
+            self.command(folder.path(), &config_text)
         });
         Some(TlsInstance {
             _process: process,
@@ -106,11 +111,11 @@ impl Nginx {
         })
     }
 
-    /// Starts a web proxy before the web server on `behind`, with `directives` of its own.
-    pub fn start_proxy(self, behind: u16, directives: &str) -> Instance {
+    /// Starts a web proxy before the web server on `target_port`, with `directives` of its own.
+    pub fn start_proxy(self, target_port: u16, directives: &str) -> Instance {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let (process, port) = start_server(|port| {
-            let text = proxy_configuration(folder.path(), port, behind, directives);
+            let text = proxy_configuration(folder.path(), port, target_port, directives);
             self.command(folder.path(), &text)
         });
         Instance {
@@ -128,7 +133,7 @@ impl Nginx {
         command
     }
 
-    fn configuration(self, folder: &Path, port: u16) -> String {
+    fn config_text(self, folder: &Path, port: u16) -> String {
         let module = self.module.display();
         let folder = folder.display();
         format!(
@@ -152,7 +157,7 @@ impl Nginx {
 }
 
 /// What is not given a place of its own stands in a folder of the system.
-fn proxy_configuration(folder: &Path, port: u16, behind: u16, directives: &str) -> String {
+fn proxy_configuration(folder: &Path, port: u16, target_port: u16, directives: &str) -> String {
     let folder = folder.display();
     format!(
         "daemon off; master_process off;
@@ -169,7 +174,7 @@ fn proxy_configuration(folder: &Path, port: u16, behind: u16, directives: &str) 
              server {{
                  listen 127.0.0.1:{port};
                  {directives}
-                 location / {{ proxy_pass http://127.0.0.1:{behind}; }}
+                 location / {{ proxy_pass http://127.0.0.1:{target_port}; }}
              }}
          }}"
     )
@@ -187,8 +192,8 @@ impl Instance {
     }
 
     /// Kills it, and starts it again on the same port, with an empty log.
-    pub fn die_and_come_back(&mut self) {
-        self.process.end_now();
+    pub fn kill_and_restart(&mut self) {
+        self.process.kill_and_wait();
         fs::write(self.folder.path().join("error.log"), "").expect("a log");
         let mut command = Command::new(self.program);
         arguments(&mut command, self.folder.path());

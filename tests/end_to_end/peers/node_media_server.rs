@@ -72,8 +72,8 @@ impl Instance {
     }
 
     /// Kills it, and starts it again on the same port.
-    pub fn die_and_come_back(&mut self) {
-        self.process.end_now();
+    pub fn kill_and_restart(&mut self) {
+        self.process.kill_and_wait();
         let mut command = self.peer.command(self.folder.path());
         self.process = restart_server(&mut command, self.port);
     }

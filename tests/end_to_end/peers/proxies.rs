@@ -79,10 +79,11 @@ impl Tinyproxy {
     }
 
     /// Starts one with more lines of configuration.
-    pub fn start(&self, more: &str) -> Proxy {
+    pub fn start(&self, extra_lines: &str) -> Proxy {
         start(|folder, port| {
             let file = folder.path().join("tinyproxy.conf");
-            let configuration = format!("Port {port}\nListen 127.0.0.1\nMaxClients 20\n{more}\n");
+            let configuration =
+                format!("Port {port}\nListen 127.0.0.1\nMaxClients 20\n{extra_lines}\n");
             fs::write(&file, configuration).expect("a small file");
             let mut command = Command::new(&self.0);
             command.args(["-d", "-c"]).arg(file);

@@ -53,7 +53,7 @@ impl Rtmpsrv {
     }
 
     /// Whether it can be given a network of its own.
-    pub fn may_run(&self) -> bool {
+    pub fn can_run(&self) -> bool {
         let mut command = Command::new("unshare");
         command.args(["-rn", "ip", "link", "set", "lo", "up"]);
         let status = command.output().map(|output| output.status);
@@ -66,7 +66,7 @@ impl Rtmpsrv {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let log = folder.path().join("rtmpsrv.log");
         let mut command = Command::new("unshare");
-        command.args(["-rn", "sh", "-c", BESIDE, "sh"]);
+        command.args(["-rn", "sh", "-c", SCRIPT, "sh"]);
         command.arg(&self.program).arg(&log).args(player);
         // It has rtmpdump save what it was asked for, where it is.
         command.current_dir(folder.path());
@@ -81,7 +81,7 @@ impl Rtmpsrv {
 
 /// Starts `$1` with `$2` for a log, waits until it listens (on port 0x078F), and runs the rest. It
 /// reads commands, of which there are none, but no end of them either.
-const BESIDE: &str = r#"
+const SCRIPT: &str = r#"
     ip link set lo up
     program=$1 log=$2
     shift 2

@@ -113,14 +113,14 @@ struct Case {
 /// What a recording that was cut again and again came to.
 struct Recorded {
     /// The connections that brought each frame first, in the order of the clip.
-    came: BTreeMap<(u32, u8), usize>,
+    received: BTreeMap<(u32, u8), usize>,
     broadcast: Arc<Broadcast>,
     /// Audio and video of all parts, on the recording's clock.
     tags: Vec<Tag>,
     /// How many parts there are.
-    parts: usize,
+    segments: usize,
     events: Vec<Json>,
-    told: String,
+    context: String,
 }
 
 impl Recorded {
@@ -144,10 +144,10 @@ impl Recorded {
         let output = if case.is_piped { "-" } else { "out-%05d.flv" };
         command.args(["-o", output]).current_dir(folder.path());
         let mut process = Process::start(&mut command);
-        let began = Instant::now();
+        let start = Instant::now();
         while line.carried().len() < cuts.len() && process.is_running() {
             let limit = LIMIT * (1 + cuts.len() as u32 / 6);
-            assert!(began.elapsed() < limit, "{}: {}", case.name, process.kill());
+            assert!(start.elapsed() < limit, "{}: {}", case.name, process.kill());
             thread::sleep(Duration::from_millis(20));
         }
         thread::sleep(Duration::from_millis(200));
@@ -155,16 +155,16 @@ impl Recorded {
             process.signal("INT");
         }
         let finished = process.finish(Duration::from_secs(2));
-        let told = format!("{} (seed {seed}, cuts {cuts:?})\n{finished}", case.name);
+        let context = format!("{} (seed {seed}, cuts {cuts:?})\n{finished}", case.name);
         let events = events(&finished);
-        let (tags, parts) = tags(case, &finished, &events, folder.path());
+        let (tags, segments) = tags(case, &finished, &events, folder.path());
         Self {
-            came: came(&line.carried(), &broadcast.sent()),
+            received: received(&line.carried(), &broadcast.sent()),
             broadcast,
             tags,
-            parts,
+            segments,
             events,
-            told,
+            context,
         }
     }
 
@@ -174,13 +174,13 @@ impl Recorded {
             .iter()
             .filter(|tag| !tag.is_sequence_header())
             .collect();
-        let expected: Vec<_> = self.came.keys().copied().collect();
+        let expected: Vec<_> = self.received.keys().copied().collect();
         let is_known = |kind| !case.is_silent || kind == Tag::VIDEO;
         let bodies = |kind| {
             frames
                 .iter()
                 .filter(move |tag| tag.kind == kind)
-                .map(|tag| number_in(tag))
+                .map(|tag| frame_number(tag))
         };
         for kind in [Tag::AUDIO, Tag::VIDEO] {
             let expected = expected
@@ -205,50 +205,55 @@ impl Recorded {
                     found.len(),
                     near(&expected),
                     expected.len(),
-                    self.told
+                    self.context
                 );
             } else {
                 assert_eq!(
                     bodies(kind).count(),
                     expected.count(),
                     "silence: {}",
-                    self.told
+                    self.context
                 );
             }
         }
-        self.check_configuration(case);
+        self.check_sequence_headers(case);
         self.check_gaps(case, &frames, is_known(Tag::AUDIO));
     }
 
     /// Configuration is written again only where a file begins.
-    fn check_configuration(&self, case: &Case) {
+    fn check_sequence_headers(&self, case: &Case) {
         let found = self
             .tags
             .iter()
             .filter(|tag| tag.is_sequence_header())
             .count();
         let tracks = if case.has_video { 2 } else { 1 };
-        assert_eq!(found, tracks * self.parts, "configurations: {}", self.told);
+        assert_eq!(
+            found,
+            tracks * self.segments,
+            "configurations: {}",
+            self.context
+        );
     }
 
     /// Where two neighbours came over different connections, and something between them did not come.
     fn check_gaps(&self, case: &Case, frames: &[&Tag], is_audio_known: bool) {
-        let told: Vec<_> = self
+        let context: Vec<_> = self
             .events
             .iter()
             .filter(|event| event["event"] == "gap")
             .collect();
         let summary = self.events.last().expect("a summary");
-        assert_eq!(summary["gap_count"], told.len(), "{}", self.told);
-        let mut made = Vec::new();
+        assert_eq!(summary["gap_count"], context.len(), "{}", self.context);
+        let mut expected_gaps = Vec::new();
         let mut latest: HashMap<u8, u32> = HashMap::new();
         let known = frames
             .iter()
             .filter(|tag| is_audio_known || tag.kind == Tag::VIDEO);
         let mut before: Option<(usize, &Tag)> = None;
         for tag in known {
-            let at_ms = place_in(tag);
-            let connection = self.came[&(at_ms, tag.kind)];
+            let at_ms = clip_time_ms(tag);
+            let connection = self.received[&(at_ms, tag.kind)];
             let is_next = latest
                 .insert(tag.kind, at_ms)
                 .is_none_or(|latest| latest + 40 == at_ms);
@@ -256,23 +261,32 @@ impl Recorded {
                 && former != connection
                 && !(is_next && self.is_gapless(before, tag))
             {
-                made.push((before.timestamp_ms, tag.timestamp_ms));
+                expected_gaps.push((before.timestamp_ms, tag.timestamp_ms));
             }
             before = Some((connection, tag));
         }
         if !is_audio_known {
-            return assert!(told.len() >= made.len(), "{made:?}: {}", self.told);
+            return assert!(
+                context.len() >= expected_gaps.len(),
+                "{expected_gaps:?}: {}",
+                self.context
+            );
         }
-        assert_eq!(told.len(), made.len(), "{made:?}: {}", self.told);
-        for (gap, (before_ms, behind_ms)) in told.iter().zip(made) {
+        assert_eq!(
+            context.len(),
+            expected_gaps.len(),
+            "{expected_gaps:?}: {}",
+            self.context
+        );
+        for (gap, (before_ms, after_ms)) in context.iter().zip(expected_gaps) {
             let member = |name: &str| gap[name].as_u64().expect("a number");
             let (at_ms, length_ms) = (member("at_ms"), member("length_ms"));
             assert!(
                 at_ms.abs_diff(before_ms.into()) <= 40,
                 "{before_ms}: {}",
-                self.told
+                self.context
             );
-            let counted = u64::from(behind_ms - before_ms);
+            let counted = u64::from(after_ms - before_ms);
             let expected = if case.options.contains(&"--gap") {
                 40
             } else {
@@ -281,21 +295,21 @@ impl Recorded {
             assert!(
                 counted.abs_diff(expected) <= 60,
                 "{counted} for {expected}: {}",
-                self.told
+                self.context
             );
         }
     }
 
     /// Whether every frame of the clip between these two came.
-    fn is_gapless(&self, before: &Tag, behind: &Tag) -> bool {
-        let (from, to) = (place_in(before), place_in(behind));
+    fn is_gapless(&self, before: &Tag, after: &Tag) -> bool {
+        let (from, to) = (clip_time_ms(before), clip_time_ms(after));
         let between = self
             .broadcast
             .clip
             .media()
             .filter(|tag| !tag.is_sequence_header());
         let mut between = between.filter(|tag| (from..to).contains(&tag.timestamp_ms));
-        between.all(|tag| self.came.contains_key(&(tag.timestamp_ms, tag.kind)))
+        between.all(|tag| self.received.contains_key(&(tag.timestamp_ms, tag.kind)))
     }
 }
 
@@ -316,17 +330,19 @@ fn cut(rng: &mut StdRng, case: &Case, has_media: bool) -> (u64, FaultAction) {
 }
 
 /// The frames that came through whole, and over which connection first.
-fn came(carried: &[u64], sent: &[SentFrame]) -> BTreeMap<(u32, u8), usize> {
-    let mut came = BTreeMap::new();
+fn received(carried: &[u64], sent: &[SentFrame]) -> BTreeMap<(u32, u8), usize> {
+    let mut received = BTreeMap::new();
     for (connection, bytes) in carried.iter().enumerate() {
         let frames = sent
             .iter()
             .filter(|sent| sent.connection == connection && sent.end <= *bytes);
         for frame in frames.filter(|sent| !sent.is_sequence_header) {
-            came.entry((frame.at_ms, frame.kind)).or_insert(connection);
+            received
+                .entry((frame.at_ms, frame.kind))
+                .or_insert(connection);
         }
     }
-    came
+    received
 }
 
 fn events(finished: &Finished) -> Vec<Json> {
@@ -340,15 +356,15 @@ fn tags(case: &Case, finished: &Finished, events: &[Json], folder: &Path) -> (Ve
     if case.is_piped {
         return (Clip::parse(&finished.stdout).media().cloned().collect(), 1);
     }
-    let parts: Vec<_> = events
+    let segments: Vec<_> = events
         .iter()
         .filter(|event| event["event"] == "segment")
         .collect();
     let count = fs::read_dir(folder).expect("the folder").count();
-    assert_eq!(parts.len(), count, "each part is told: {finished}");
-    let tags = parts.iter().flat_map(|part| {
-        let clip = Clip::read(&folder.join(part["path"].as_str().expect("a path")));
-        let offset_ms = part["offset_ms"].as_u64().expect("a number") as u32;
+    assert_eq!(segments.len(), count, "each part is told: {finished}");
+    let tags = segments.iter().flat_map(|segment| {
+        let clip = Clip::read(&folder.join(segment["path"].as_str().expect("a path")));
+        let offset_ms = segment["offset_ms"].as_u64().expect("a number") as u32;
         let shifted = |tag: &Tag| Tag {
             timestamp_ms: tag.timestamp_ms + offset_ms,
             ..tag.clone()
@@ -379,12 +395,12 @@ fn clip(frames: u32, case: &Case) -> Clip {
         if case.has_video {
             tags.push(tag(Tag::VIDEO, number * 40, &head, number, 150));
         }
-        let heard = if case.is_silent { 0 } else { number };
+        let content = if case.is_silent { 0 } else { number };
         tags.push(tag(
             Tag::AUDIO,
             number * 40 + AUDIO_LAG_MS,
             &[0xAF, 1],
-            heard,
+            content,
             40,
         ));
     }
@@ -392,19 +408,19 @@ fn clip(frames: u32, case: &Case) -> Clip {
 }
 
 /// The number of the frame, as it was written into it.
-fn number_in(tag: &Tag) -> u32 {
+fn frame_number(tag: &Tag) -> u32 {
     let at = if tag.kind == Tag::VIDEO { 5 } else { 2 };
     u32::from_be_bytes(tag.body[at..at + 4].try_into().expect("four bytes"))
 }
 
 /// Where it is in the clip.
-fn place_in(tag: &Tag) -> u32 {
+fn clip_time_ms(tag: &Tag) -> u32 {
     let lag_ms = if tag.kind == Tag::VIDEO {
         0
     } else {
         AUDIO_LAG_MS
     };
-    number_in(tag) * 40 + lag_ms
+    frame_number(tag) * 40 + lag_ms
 }
 
 fn number(variable: &str) -> Option<u64> {

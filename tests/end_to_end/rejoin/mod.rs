@@ -1,8 +1,8 @@
 //! Live recordings that go on: after cuts, silence, and publishers who leave and come back.
 
+mod attempts;
 mod cuts;
 mod servers;
-mod stopping;
 
 use std::{
     fs::File,
@@ -20,7 +20,7 @@ use crate::{
 fn cut_within_the_server_cache_leaves_no_gap() {
     // One keyframe, and all since then for whoever comes.
     let clip = unique_clip(800, 800);
-    let download = recorded(
+    let download = record_with_cuts(
         &clip,
         &[(40_000, FaultAction::Fin), (200_000, FaultAction::Rst)],
         &[],
@@ -30,11 +30,11 @@ fn cut_within_the_server_cache_leaves_no_gap() {
         "{}",
         download.finished
     );
-    let told = &download.finished.stderr;
+    let stderr = &download.finished.stderr;
     assert_eq!(
-        told.matches("goes on where the recording ends").count(),
+        stderr.matches("goes on where the recording ends").count(),
         2,
-        "{told}"
+        "{stderr}"
     );
 }
 
@@ -48,7 +48,7 @@ fn cut_during_the_rejoin_is_retried_by_the_next_attempt() {
         (1_500, FaultAction::Fin),
         (20_000, FaultAction::Rst),
     ];
-    let download = recorded(&clip, &cuts, &[]);
+    let download = record_with_cuts(&clip, &cuts, &[]);
     assert!(
         download.clip().media().eq(clip.media()),
         "{}",
@@ -61,9 +61,9 @@ fn long_cuts_leave_the_reported_gaps() {
     // A keyframe every second, so that a second's wait leaves a gap.
     let clip = unique_clip(1000, 25);
     let cuts = [(50_000, FaultAction::Fin), (70_007, FaultAction::Rst)];
-    let download = recorded(&clip, &cuts, &["--gap", "close"]);
-    let recorded = download.clip();
-    let mut kept = recorded.media().peekable();
+    let download = record_with_cuts(&clip, &cuts, &["--gap", "close"]);
+    let record_with_cuts = download.clip();
+    let mut kept = record_with_cuts.media().peekable();
     let (mut gaps, mut is_gap) = (0, false);
     for tag in clip.media() {
         if kept.next_if(|kept| kept.body == tag.body).is_none() {
@@ -75,7 +75,10 @@ fn long_cuts_leave_the_reported_gaps() {
     }
     assert_eq!(kept.next(), None, "each once and in order");
     assert_eq!(gaps, 2, "{}", download.finished);
-    let times: Vec<u32> = recorded.media().map(|tag| tag.timestamp_ms).collect();
+    let times: Vec<u32> = record_with_cuts
+        .media()
+        .map(|tag| tag.timestamp_ms)
+        .collect();
     assert!(times.is_sorted(), "the clock never goes back");
 }
 
@@ -85,12 +88,12 @@ fn failed_attempts_keep_the_first_ending() {
     let server = Server::start(Config::serving(stream));
     // A handshake that is hung up on is tried once more, as a plain one.
     let cuts = [30_000, 0, 0].map(|bytes| (bytes, FaultAction::Fin));
-    let line = CutConnection::start(server.port(), cuts.to_vec());
-    let url = format!("rtmp://127.0.0.1:{}/app/clip", line.port());
+    let connection = CutConnection::start(server.port(), cuts.to_vec());
+    let url = format!("rtmp://127.0.0.1:{}/app/clip", connection.port());
     let download = download(&url, &["-v", "--retry", "1"]);
     download.assert_ended(2, "cut");
-    let told = &download.finished.stderr;
-    assert!(told.contains("trying again: "), "{told}");
+    let stderr = &download.finished.stderr;
+    assert!(stderr.contains("trying again: "), "{stderr}");
     assert!(download.clip().media().count() > 10);
 }
 
@@ -144,36 +147,38 @@ fn append_records_the_time_between_runs_as_a_gap() {
         changed.expect("it is ours");
         let server = serve(&second);
         let options = [&options[..], &["--append", "--gap", policy]].concat();
-        let both = before.again(&server.url("clip"), &options).finish();
+        let both = before.start_again(&server.url("clip"), &options).finish();
         both.assert_ended(0, "unpublished");
-        let told = &both.finished.stderr;
-        assert!(told.contains("gap of 100"), "{told}");
-        let recorded = both.clip();
-        let mut tags = recorded.media().filter(|tag| !tag.is_sequence_header());
+        let stderr = &both.finished.stderr;
+        assert!(stderr.contains("gap of 100"), "{stderr}");
+        let record_with_cuts = both.clip();
+        let mut tags = record_with_cuts
+            .media()
+            .filter(|tag| !tag.is_sequence_header());
         let latest = tags.by_ref().take(2 * 50).last().expect("the first run's");
         let next = tags.next().expect("the second run's");
         let between_ms = next.timestamp_ms - latest.timestamp_ms;
         assert_eq!(between_ms > 1_000_000, is_kept, "{between_ms}");
-        assert_eq!(tags.count(), 2 * 60 - 1, "{told}");
+        assert_eq!(tags.count(), 2 * 60 - 1, "{stderr}");
     }
 }
 
 /// What comes of a broadcast of `clip`, over a line that is cut again and again, until it is over.
 #[track_caller]
-fn recorded(clip: &Clip, cuts: &[(u64, FaultAction)], options: &[&str]) -> Download {
+fn record_with_cuts(clip: &Clip, cuts: &[(u64, FaultAction)], options: &[&str]) -> Download {
     let broadcast = Broadcast::new(clip.clone(), 8.0, true);
     let server = Server::start(Config::serving(Stream::broadcast(broadcast)));
-    let line = CutConnection::start(server.port(), cuts.to_vec());
-    let url = format!("rtmp://127.0.0.1:{}/app/clip", line.port());
+    let connection = CutConnection::start(server.port(), cuts.to_vec());
+    let url = format!("rtmp://127.0.0.1:{}/app/clip", connection.port());
     let live = ["-v", "--republish-wait", "0"];
     let download = download(&url, &[&live[..], options].concat());
     download.assert_ended(0, "unpublished");
     download
 }
 
-/// Frames of which each is different, `frames` of video, every `group`-th a keyframe, with a frame of
+/// Frames of which each is different, `frames` of video, every `gop_len`-th a keyframe, with a frame of
 /// audio beside each.
-fn unique_clip(frames: u32, group: u32) -> Clip {
+fn unique_clip(frames: u32, gop_len: u32) -> Clip {
     let frame = |kind, number: u32, header: &[u8], length| {
         let mut body = header.to_vec();
         body.extend(number.to_be_bytes());
@@ -185,7 +190,7 @@ fn unique_clip(frames: u32, group: u32) -> Clip {
         }
     };
     let frames = (0..frames).flat_map(|number| {
-        let first = if number.is_multiple_of(group) {
+        let first = if number.is_multiple_of(gop_len) {
             0x17
         } else {
             0x27
@@ -195,13 +200,13 @@ fn unique_clip(frames: u32, group: u32) -> Clip {
             frame(Tag::AUDIO, number, &[0xAF, 1], 100),
         ]
     });
-    let configuration = |kind, body: &[u8]| Tag {
+    let sequence_header = |kind, body: &[u8]| Tag {
         kind,
         timestamp_ms: 0,
         body: body.to_vec(),
     };
-    let audio = configuration(Tag::AUDIO, &[0xAF, 0, 0x12, 0x10]);
-    let video = configuration(Tag::VIDEO, &[0x17, 0, 0, 0, 0, 1]);
+    let audio = sequence_header(Tag::AUDIO, &[0xAF, 0, 0x12, 0x10]);
+    let video = sequence_header(Tag::VIDEO, &[0x17, 0, 0, 0, 0, 1]);
     Clip {
         tags: [audio, video].into_iter().chain(frames).collect(),
     }

@@ -24,15 +24,15 @@ fn recordings_follow_publishers_that_leave_and_return() {
     let ffmpeg = require!(Ffmpeg::find());
     let nginx = require!(Nginx::find()).start(&[]);
     let node = require!(NodeMediaServer::find()).start();
-    let sources = Sources::make(&ffmpeg);
+    let sources = Sources::encode(&ffmpeg);
     let cases: [&(dyn Fn() + Sync); 7] = [
-        &|| one_leaves_for_good(&sources, &nginx),
-        &|| one_comes_back_to_nginx(&sources, &nginx),
-        &|| one_comes_back_to_node_media_server(&sources, &node),
-        &|| another_session_is_appended(&sources, &nginx),
-        &|| one_comes_later_to_nginx(&sources, &nginx, "live"),
-        &|| one_comes_later_to_nginx(&sources, &nginx, "notify"),
-        &|| one_comes_later_to_node_media_server(&sources, &node),
+        &|| publisher_leaves(&sources, &nginx),
+        &|| publisher_returns_to_nginx(&sources, &nginx),
+        &|| publisher_returns_to_node_media_server(&sources, &node),
+        &|| second_session_is_appended(&sources, &nginx),
+        &|| publisher_starts_late_on_nginx(&sources, &nginx, "live"),
+        &|| publisher_starts_late_on_nginx(&sources, &nginx, "notify"),
+        &|| publisher_starts_late_on_node_media_server(&sources, &node),
     ];
     at_once(cases, |case| case());
 }
@@ -43,74 +43,99 @@ fn recordings_survive_killed_and_stopped_servers() {
     let nginx = require!(Nginx::find());
     require!(NodeMediaServer::find());
     let node = || NodeMediaServer::find().expect("it is there").start();
-    let sources = Sources::make(&ffmpeg);
+    let sources = Sources::encode(&ffmpeg);
     let cases: [&(dyn Fn() + Sync); 4] = [
-        &|| nginx_is_killed(&sources, nginx.start(&[])),
-        &|| node_media_server_is_killed(&sources, node()),
-        &|| nginx_is_stopped(&sources, &nginx.start(&[])),
-        &|| node_media_server_is_stopped(&sources, &node()),
+        &|| recording_survives_killed_nginx(&sources, nginx.start(&[])),
+        &|| recording_survives_killed_node_media_server(&sources, node()),
+        &|| recording_survives_stopped_nginx(&sources, &nginx.start(&[])),
+        &|| recording_survives_stopped_node_media_server(&sources, &node()),
     ];
     at_once(cases, |case| case());
 }
 
-fn one_leaves_for_good(sources: &Sources<'_>, server: &nginx::Instance) {
+fn publisher_leaves(sources: &Sources<'_>, server: &nginx::Instance) {
     let url = server.url("live", "leaves");
     let options = ["-v", "-m", "60", "--republish-wait", "1"];
     let running = program::start(&url, &options);
     server.wait_for_log("play: name='leaves'");
-    sources.publish(First, &url).finish(SOON).succeeded();
+    sources
+        .publish(First, &url)
+        .finish(PUBLISH_LIMIT)
+        .succeeded();
     let download = running.finish();
     download.assert_ended(0, "unpublished");
-    sources.assert_goes_on(&download, &[Whole(First)], 0);
+    sources.assert_spans(&download, &[Complete(First)], 0);
 }
 
 /// Its clock begins at 0 again.
-fn one_comes_back_to_nginx(sources: &Sources<'_>, server: &nginx::Instance) {
+fn publisher_returns_to_nginx(sources: &Sources<'_>, server: &nginx::Instance) {
     let url = server.url("live", "returns");
     let options = ["-v", "-m", "60", "--republish-wait", "60"];
     let running = program::start(&url, &options);
     server.wait_for_log("play: name='returns'");
-    sources.publish(First, &url).finish(SOON).succeeded();
-    sources.publish(Second, &url).finish(SOON).succeeded();
-    let download = sources.interrupt_behind(Second, running);
-    sources.assert_goes_on(&download, &[Whole(First), Whole(Second)], 1);
+    sources
+        .publish(First, &url)
+        .finish(PUBLISH_LIMIT)
+        .succeeded();
+    sources
+        .publish(Second, &url)
+        .finish(PUBLISH_LIMIT)
+        .succeeded();
+    let download = sources.interrupt_after(Second, running);
+    sources.assert_spans(&download, &[Complete(First), Complete(Second)], 1);
 }
 
 /// Which says nothing when a publisher leaves, and goes on with the clock of each track by itself.
-fn one_comes_back_to_node_media_server(
+fn publisher_returns_to_node_media_server(
     sources: &Sources<'_>,
     server: &node_media_server::Instance,
 ) {
     let url = server.url("returns");
     let mut running = program::start(&url, &["-v", "-m", "60", "--retry", "0"]);
-    sources.publish(First, &url).finish(SOON).succeeded();
+    sources
+        .publish(First, &url)
+        .finish(PUBLISH_LIMIT)
+        .succeeded();
     // Whoever comes late gets the last second.
     running.wait_for_bytes(5_000);
-    sources.publish(Second, &url).finish(SOON).succeeded();
-    let download = sources.interrupt_behind(Second, running);
-    sources.assert_goes_on(&download, &[End(First), Whole(Second)], 0);
+    sources
+        .publish(Second, &url)
+        .finish(PUBLISH_LIMIT)
+        .succeeded();
+    let download = sources.interrupt_after(Second, running);
+    sources.assert_spans(&download, &[End(First), Complete(Second)], 0);
 }
 
-fn another_session_is_appended(sources: &Sources<'_>, server: &nginx::Instance) {
+fn second_session_is_appended(sources: &Sources<'_>, server: &nginx::Instance) {
     let options = ["-v", "-m", "60", "--republish-wait", "0"];
     let url = server.url("live", "first");
     let running = program::start(&url, &options);
     server.wait_for_log("play: name='first'");
-    sources.publish(First, &url).finish(SOON).succeeded();
+    sources
+        .publish(First, &url)
+        .finish(PUBLISH_LIMIT)
+        .succeeded();
     let download = running.finish();
     download.assert_ended(0, "unpublished");
 
     let url = server.url("live", "second");
-    let running = download.again(&url, &[&options[..], &["--live", "--append"]].concat());
+    let running = download.start_again(&url, &[&options[..], &["--live", "--append"]].concat());
     server.wait_for_log("play: name='second'");
-    sources.publish(Second, &url).finish(SOON).succeeded();
+    sources
+        .publish(Second, &url)
+        .finish(PUBLISH_LIMIT)
+        .succeeded();
     let download = running.finish();
     download.assert_ended(0, "unpublished");
-    sources.assert_goes_on(&download, &[Whole(First), Whole(Second)], 1);
+    sources.assert_spans(&download, &[Complete(First), Complete(Second)], 1);
 }
 
 /// One application says nothing until somebody publishes, the other one that there is no such stream.
-fn one_comes_later_to_nginx(sources: &Sources<'_>, server: &nginx::Instance, application: &str) {
+fn publisher_starts_late_on_nginx(
+    sources: &Sources<'_>,
+    server: &nginx::Instance,
+    application: &str,
+) {
     let name = format!("{application}-later");
     let url = server.url(application, &name);
     let options = ["-v", "--wait", "-m", "60", "--republish-wait", "1"];
@@ -121,84 +146,93 @@ fn one_comes_later_to_nginx(sources: &Sources<'_>, server: &nginx::Instance, app
     publisher.kill();
     let download = running.finish();
     download.assert_ended(0, "unpublished");
-    sources.assert_goes_on(&download, &[Part(Long)], 0);
+    sources.assert_spans(&download, &[Excerpt(Long)], 0);
 }
 
-fn one_comes_later_to_node_media_server(
+fn publisher_starts_late_on_node_media_server(
     sources: &Sources<'_>,
     server: &node_media_server::Instance,
 ) {
     let url = server.url("later");
     let mut running = program::start(&url, &["-v", "--wait", "-m", "60"]);
-    while peers::clients(server.port()).is_empty() {
+    while peers::connected_clients(server.port()).is_empty() {
         thread::sleep(Duration::from_millis(20));
     }
     let _publisher = sources.publish(Long, &url);
     running.wait_for_bytes(50_000);
     let download = running.interrupt();
     download.assert_ended(0, "interrupted");
-    sources.assert_goes_on(&download, &[Part(Long)], 0);
+    sources.assert_spans(&download, &[Excerpt(Long)], 0);
 }
 
-fn nginx_is_killed(sources: &Sources<'_>, mut server: nginx::Instance) {
+fn recording_survives_killed_nginx(sources: &Sources<'_>, mut server: nginx::Instance) {
     let url = server.url("live", "clip");
-    let patience = ["--republish-wait", "1", "--retry", "forever"];
-    let mut running = program::start(&url, &[&["-v", "-m", "60"][..], &patience].concat());
+    let retry_options = ["--republish-wait", "1", "--retry", "forever"];
+    let mut running = program::start(&url, &[&["-v", "-m", "60"][..], &retry_options].concat());
     server.wait_for_log("play: name='clip'");
     let first = sources.publish(Long, &url);
     running.wait_for_bytes(50_000);
-    server.die_and_come_back();
+    server.kill_and_restart();
     first.kill();
     server.wait_for_log("play: name='clip'");
-    sources.publish(Second, &url).finish(SOON).succeeded();
+    sources
+        .publish(Second, &url)
+        .finish(PUBLISH_LIMIT)
+        .succeeded();
     let download = running.finish();
     download.assert_ended(0, "unpublished");
-    sources.assert_goes_on(&download, &[Part(Long), Whole(Second)], 1);
+    sources.assert_spans(&download, &[Excerpt(Long), Complete(Second)], 1);
 }
 
-fn node_media_server_is_killed(sources: &Sources<'_>, mut server: node_media_server::Instance) {
+fn recording_survives_killed_node_media_server(
+    sources: &Sources<'_>,
+    mut server: node_media_server::Instance,
+) {
     let url = server.url("clip");
     let options = ["-v", "-m", "60", "--retry", "forever"];
     let mut running = program::start(&url, &options);
     let first = sources.publish(Long, &url);
     running.wait_for_bytes(50_000);
-    server.die_and_come_back();
+    server.kill_and_restart();
     first.kill();
     let _second = sources.publish(OtherLong, &url);
     running.wait_for_more(50_000);
     let download = running.interrupt();
     download.assert_ended(0, "interrupted");
-    sources.assert_goes_on(&download, &[Part(Long), Part(OtherLong)], 1);
+    sources.assert_spans(&download, &[Excerpt(Long), Excerpt(OtherLong)], 1);
 }
 
-fn nginx_is_stopped(sources: &Sources<'_>, server: &nginx::Instance) {
+fn recording_survives_stopped_nginx(sources: &Sources<'_>, server: &nginx::Instance) {
     let url = server.url("live", "clip");
-    let mut running = program::start(&url, &STALLING);
+    let mut running = program::start(&url, &STALL_OPTIONS);
     server.wait_for_log("play: name='clip'");
     let publisher = sources.publish(Long, &url);
     stop_and_continue(&mut running, server.port(), |name| server.signal(name));
     publisher.kill();
     let download = running.finish();
     download.assert_ended(0, "unpublished");
-    sources.assert_stalled(&download);
+    sources.assert_gaps_reported(&download);
 }
 
-fn node_media_server_is_stopped(sources: &Sources<'_>, server: &node_media_server::Instance) {
+fn recording_survives_stopped_node_media_server(
+    sources: &Sources<'_>,
+    server: &node_media_server::Instance,
+) {
     let url = server.url("clip");
-    let mut running = program::start(&url, &STALLING);
+    let mut running = program::start(&url, &STALL_OPTIONS);
     let _publisher = sources.publish(Long, &url);
     stop_and_continue(&mut running, server.port(), |name| server.signal(name));
     let download = running.interrupt();
     download.assert_ended(0, "interrupted");
-    sources.assert_stalled(&download);
+    sources.assert_gaps_reported(&download);
 }
 
 /// Stops a server for longer than silence may last.
 fn stop_and_continue(running: &mut Running, port: u16, signal: impl Fn(&str)) {
     running.wait_for_bytes(50_000);
-    let clients = peers::clients(port);
+    let clients = peers::connected_clients(port);
     signal("STOP");
-    peers::wait_until_left(port, &clients);
+    peers::wait_for_disconnect(port, &clients);
     signal("CONT");
     running.wait_for_more(50_000);
 }
@@ -217,11 +251,11 @@ use Source::{First, Long, OtherLong, Second};
 /// How much of a source a recording has, without a hole.
 #[derive(Debug, Clone, Copy)]
 enum Span {
-    Whole(Source),
+    Complete(Source),
     End(Source),
-    Part(Source),
+    Excerpt(Source),
 }
-use Span::{End, Part, Whole};
+use Span::{Complete, End, Excerpt};
 
 struct Sources<'a> {
     ffmpeg: &'a Ffmpeg,
@@ -229,7 +263,7 @@ struct Sources<'a> {
 }
 
 impl<'a> Sources<'a> {
-    fn make(ffmpeg: &'a Ffmpeg) -> Self {
+    fn encode(ffmpeg: &'a Ffmpeg) -> Self {
         let of = |source, is_mirrored, seconds| {
             let file = fixtures::live_flv(ffmpeg, is_mirrored, seconds);
             let clip = Clip::read(&file);
@@ -250,15 +284,15 @@ impl<'a> Sources<'a> {
         self.ffmpeg.publish(&self.files[&source].0, url)
     }
 
-    fn frames(&self, source: Source, kind: u8) -> Vec<&[u8]> {
-        frames(&self.files[&source].1, kind)
+    fn frame_bodies(&self, source: Source, kind: u8) -> Vec<&[u8]> {
+        frame_bodies(&self.files[&source].1, kind)
     }
 
     /// Interrupts a recording once the last frames of `source` are written.
     #[track_caller]
-    fn interrupt_behind(&self, source: Source, mut running: Running) -> Download {
+    fn interrupt_after(&self, source: Source, mut running: Running) -> Download {
         for kind in [Tag::AUDIO, Tag::VIDEO] {
-            let last = self.frames(source, kind).pop().expect("a frame");
+            let last = self.frame_bodies(source, kind).pop().expect("a frame");
             while !ends_with(&running.file(), last) {
                 assert!(
                     running.process.is_running(),
@@ -275,80 +309,80 @@ impl<'a> Sources<'a> {
 
     /// Panics unless the file consists of `spans`, has a clock that never goes back, and plays.
     #[track_caller]
-    fn assert_goes_on(&self, download: &Download, spans: &[Span], gaps: usize) {
-        let told = &download.finished.stderr;
-        assert_eq!(told.matches("WARNING: gap of").count(), gaps, "{told}");
+    fn assert_spans(&self, download: &Download, spans: &[Span], gaps: usize) {
+        let stderr = &download.finished.stderr;
+        assert_eq!(stderr.matches("WARNING: gap of").count(), gaps, "{stderr}");
         let clip = download.clip();
         for kind in [Tag::AUDIO, Tag::VIDEO] {
-            let frames = frames(&clip, kind);
-            let mut left = &frames[..];
+            let frame_bodies = frame_bodies(&clip, kind);
+            let mut rest = &frame_bodies[..];
             for (index, span) in spans.iter().enumerate() {
-                let (Whole(source) | End(source) | Part(source)) = *span;
-                let expected = self.frames(source, kind);
+                let (Complete(source) | End(source) | Excerpt(source)) = *span;
+                let expected = self.frame_bodies(source, kind);
                 let from = match span {
-                    Whole(_) => Some(0),
-                    End(_) | Part(_) => place_of(left.first().copied(), &expected),
+                    Complete(_) => Some(0),
+                    End(_) | Excerpt(_) => index_of(rest.first().copied(), &expected),
                 };
-                let from = from.unwrap_or_else(|| panic!("{kind}, {span:?} is missing: {told}"));
+                let from = from.unwrap_or_else(|| panic!("{kind}, {span:?} is missing: {stderr}"));
                 let expected = &expected[from..];
-                let same = left
+                let same = rest
                     .iter()
                     .zip(expected)
                     .take_while(|(a, b)| a == b)
                     .count();
-                if !matches!(span, Part(_)) {
-                    assert_eq!(same, expected.len(), "{kind}, {span:?}, {index}: {told}");
+                if !matches!(span, Excerpt(_)) {
+                    assert_eq!(same, expected.len(), "{kind}, {span:?}, {index}: {stderr}");
                 }
-                left = &left[same..];
+                rest = &rest[same..];
             }
-            assert_eq!(left.len(), 0, "more of {kind} than {spans:?}: {told}");
+            assert_eq!(rest.len(), 0, "more of {kind} than {spans:?}: {stderr}");
         }
         self.assert_plays(download);
     }
 
     /// Panics unless a hole was told, as often as there is one.
     #[track_caller]
-    fn assert_stalled(&self, download: &Download) {
+    fn assert_gaps_reported(&self, download: &Download) {
         let clip = download.clip();
-        let source = self.frames(Long, Tag::VIDEO);
-        let numbers: Vec<_> = frames(&clip, Tag::VIDEO)
+        let source = self.frame_bodies(Long, Tag::VIDEO);
+        let numbers: Vec<_> = frame_bodies(&clip, Tag::VIDEO)
             .into_iter()
-            .map(|frame| place_of(Some(frame), &source).expect("a frame of the source"))
+            .map(|frame| index_of(Some(frame), &source).expect("a frame of the source"))
             .collect();
         assert!(numbers.is_sorted_by(|a, b| a < b), "each once and in order");
         let holes = numbers.windows(2).filter(|pair| pair[1] != pair[0] + 1);
-        let told = &download.finished.stderr;
-        let gaps = told.matches("WARNING: gap of").count();
-        assert!(gaps > 0, "{told}");
-        assert_eq!(holes.count(), gaps, "{told}");
+        let stderr = &download.finished.stderr;
+        let gaps = stderr.matches("WARNING: gap of").count();
+        assert!(gaps > 0, "{stderr}");
+        assert_eq!(holes.count(), gaps, "{stderr}");
         self.assert_plays(download);
     }
 
     #[track_caller]
     fn assert_plays(&self, download: &Download) {
-        let told = &download.finished.stderr;
+        let stderr = &download.finished.stderr;
         let clip = download.clip();
         for kind in [Tag::AUDIO, Tag::VIDEO] {
             let times = clip.media().filter(|tag| tag.kind == kind);
             let times: Vec<_> = times.map(|tag| tag.timestamp_ms).collect();
             let back = times.windows(2).position(|pair| pair[1] < pair[0]);
             let near = back.map(|at| &times[at.saturating_sub(5)..times.len().min(at + 8)]);
-            assert_eq!(near, None, "the clock of kind {kind} goes back: {told}");
+            assert_eq!(near, None, "the clock of kind {kind} goes back: {stderr}");
         }
-        verify::assert_faultless(&download.file());
+        verify::assert_ffprobe_accepts(&download.file());
         self.ffmpeg.assert_plays(&download.file());
     }
 }
 
 /// The bodies of the frames; the mark of a track's end is none.
-fn frames(clip: &Clip, kind: u8) -> Vec<&[u8]> {
+fn frame_bodies(clip: &Clip, kind: u8) -> Vec<&[u8]> {
     let tags = clip.media().filter(|tag| tag.kind == kind);
-    let frames = tags.filter(|tag| !tag.is_sequence_header() && tag.body.len() > 5);
-    frames.map(|tag| &tag.body[..]).collect()
+    let frame_bodies = tags.filter(|tag| !tag.is_sequence_header() && tag.body.len() > 5);
+    frame_bodies.map(|tag| &tag.body[..]).collect()
 }
 
-fn place_of(frame: Option<&[u8]>, frames: &[&[u8]]) -> Option<usize> {
-    frames.iter().position(|other| Some(*other) == frame)
+fn index_of(frame: Option<&[u8]>, frame_bodies: &[&[u8]]) -> Option<usize> {
+    frame_bodies.iter().position(|other| Some(*other) == frame)
 }
 
 /// Whether a file that is being written has this frame among its last.
@@ -359,7 +393,7 @@ fn ends_with(file: &Path, frame: &[u8]) -> bool {
 }
 
 /// Silence is over soon, and whoever was lost comes back as long as it takes.
-const STALLING: [&str; 7] = [
+const STALL_OPTIONS: [&str; 7] = [
     "-v",
     "-m",
     "2",
@@ -370,4 +404,4 @@ const STALLING: [&str; 7] = [
 ];
 
 /// More than any publisher takes.
-const SOON: Duration = Duration::from_secs(30);
+const PUBLISH_LIMIT: Duration = Duration::from_secs(30);

@@ -5,25 +5,25 @@ use std::{
 };
 
 use crate::{
-    downloads::assert_media,
+    downloads::assert_same_media,
     program::download,
     server::{Clip, Config, Server, Stream},
 };
 
 #[test]
 fn recorded_stream_is_complete_over_ipv6() {
-    comes_over_ipv6(Stream::recorded(Clip::sample()), &[], "ended");
+    assert_complete_over_ipv6(Stream::recorded(Clip::sample()), &[], "ended");
 }
 
 #[test]
 fn live_stream_is_complete_over_ipv6() {
-    comes_over_ipv6(Stream::live(Clip::sample()), &["-v"], "unpublished");
+    assert_complete_over_ipv6(Stream::live(Clip::sample()), &["-v"], "unpublished");
 }
 
 #[track_caller]
-fn comes_over_ipv6(stream: Stream, options: &[&str], word: &str) {
+fn assert_complete_over_ipv6(stream: Stream, options: &[&str], word: &str) {
     let server = Server::start(Config::serving(stream));
-    let port = match over_ipv6(server.port()) {
+    let port = match start_ipv6_relay(server.port()) {
         Ok(port) => port,
         Err(error) => return println!("skipped: no IPv6 on loopback here ({error})"),
     };
@@ -31,12 +31,12 @@ fn comes_over_ipv6(stream: Stream, options: &[&str], word: &str) {
     for family in [&[][..], &["-6"]] {
         let download = download(&url, &[options, family].concat());
         download.assert_ended(0, word);
-        assert_media(&download.clip(), &Clip::sample());
+        assert_same_media(&download.clip(), &Clip::sample());
     }
     let refused = download(&url, &[options, &["-4"]].concat());
     refused.assert_ended(3, "no-connection");
-    let said = &refused.finished.stderr;
-    assert!(said.contains("it has no IPv4 address"), "{said}");
+    let stderr = &refused.finished.stderr;
+    assert!(stderr.contains("it has no IPv4 address"), "{stderr}");
     for client in server.clients() {
         let connect = client.command("connect").expect("it connects");
         let tc_url = connect.values[0]
@@ -48,16 +48,19 @@ fn comes_over_ipv6(stream: Stream, options: &[&str], word: &str) {
 }
 
 /// A port on `::1` for the server at `port` on 127.0.0.1, as long as the test runs.
-fn over_ipv6(port: u16) -> io::Result<u16> {
+fn start_ipv6_relay(port: u16) -> io::Result<u16> {
     let listener = TcpListener::bind((Ipv6Addr::LOCALHOST, 0))?;
-    let near_port = listener.local_addr()?.port();
+    let relay_port = listener.local_addr()?.port();
     thread::spawn(move || {
-        for near in listener.incoming().flatten() {
-            let Ok(far) = TcpStream::connect(("127.0.0.1", port)) else {
+        for client in listener.incoming().flatten() {
+            let Ok(server) = TcpStream::connect(("127.0.0.1", port)) else {
                 return;
             };
-            for (mut from, mut to) in [(near.try_clone(), far.try_clone()), (Ok(far), Ok(near))]
-                .map(|(from, to)| (from.expect("a socket"), to.expect("a socket")))
+            for (mut from, mut to) in [
+                (client.try_clone(), server.try_clone()),
+                (Ok(server), Ok(client)),
+            ]
+            .map(|(from, to)| (from.expect("a socket"), to.expect("a socket")))
             {
                 thread::spawn(move || {
                     let _ = io::copy(&mut from, &mut to);
@@ -66,14 +69,14 @@ fn over_ipv6(port: u16) -> io::Result<u16> {
             }
         }
     });
-    Ok(near_port)
+    Ok(relay_port)
 }
 
 /// Where no room is left for those who wait to be accepted, Linux answers nobody.
 #[cfg(target_os = "linux")]
 #[test]
 fn unanswered_tcp_connect_times_out() {
-    let (port, _waiting) = full();
+    let (port, _waiting) = port_with_full_backlog();
     for options in [["-m", "1"], ["--connect-timeout", "1"]] {
         let url = format!("rtmp://127.0.0.1:{port}/app/clip");
         let proxy = format!("--proxy=socks5://127.0.0.1:{port}");
@@ -91,8 +94,8 @@ fn unanswered_tcp_connect_times_out() {
         ] {
             let download = download(&url, &options);
             download.assert_ended(3, "no-connection");
-            let said = &download.finished.stderr;
-            assert!(said.contains(&cause), "no {cause:?} in {said}");
+            let stderr = &download.finished.stderr;
+            assert!(stderr.contains(&cause), "no {cause:?} in {stderr}");
             assert!(download.finished.took.as_secs() < 3);
         }
     }
@@ -100,7 +103,7 @@ fn unanswered_tcp_connect_times_out() {
 
 /// A port that nobody is accepted on any more, and what holds it.
 #[cfg(target_os = "linux")]
-fn full() -> (u16, (socket2::Socket, Vec<socket2::Socket>)) {
+fn port_with_full_backlog() -> (u16, (socket2::Socket, Vec<socket2::Socket>)) {
     use socket2::{Domain, Socket, Type};
     let socket = || Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     let any_port = std::net::SocketAddr::from(([127, 0, 0, 1], 0));

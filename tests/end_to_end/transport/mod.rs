@@ -10,14 +10,14 @@ mod proxies;
 mod addresses;
 
 /// Proxies and servers that do not do what they should.
-mod trouble;
+mod failures;
 
 use std::{any::Any, thread};
 
 use rtmpull::core::rtmp::handshake::digest::Scheme;
 
 use crate::{
-    downloads::assert_media,
+    downloads::assert_same_media,
     program::download,
     server::{
         Authority, Clip, Config, Handshake, Pace, Proxy, ProxyKind, Server, Stream, TlsClose,
@@ -27,32 +27,32 @@ use crate::{
 
 #[test]
 fn rtmp_works_directly_and_through_proxies() {
-    goes_every_way("rtmp", as_it_is);
+    assert_works_with_proxies("rtmp", no_front);
 }
 
 #[test]
 fn rtmps_works_directly_and_through_proxies() {
-    goes_every_way("rtmps", in_tls);
+    assert_works_with_proxies("rtmps", tls_front);
 }
 
 #[test]
 fn rtmpt_works_directly_and_through_proxies() {
-    goes_every_way("rtmpt", in_http);
+    assert_works_with_proxies("rtmpt", http_front);
 }
 
 #[test]
 fn rtmpts_works_directly_and_through_proxies() {
-    goes_every_way("rtmpts", in_https);
+    assert_works_with_proxies("rtmpts", https_front);
 }
 
 #[test]
 fn rtmpe_works_directly_and_through_proxies() {
-    goes_every_way("rtmpe", as_it_is);
+    assert_works_with_proxies("rtmpe", no_front);
 }
 
 #[test]
 fn rtmpte_works_directly_and_through_proxies() {
-    goes_every_way("rtmpte", in_http);
+    assert_works_with_proxies("rtmpte", http_front);
 }
 
 /// What stands in front of a plain server.
@@ -63,7 +63,7 @@ struct Front {
     _running: Box<dyn Any + Sync>,
 }
 
-fn as_it_is(port: u16) -> Front {
+fn no_front(port: u16) -> Front {
     Front {
         port,
         options: Vec::new(),
@@ -71,7 +71,7 @@ fn as_it_is(port: u16) -> Front {
     }
 }
 
-fn in_tls(port: u16) -> Front {
+fn tls_front(port: u16) -> Front {
     let authority = Authority::new("Authority");
     let identity = authority.identity(Validity::Valid);
     let front = TlsFront::start(port, &identity, TlsClose::CloseNotify);
@@ -82,7 +82,7 @@ fn in_tls(port: u16) -> Front {
     }
 }
 
-fn in_http(port: u16) -> Front {
+fn http_front(port: u16) -> Front {
     let front = Tunnel::start(port, TunnelConfig::default());
     Front {
         port: front.port(),
@@ -91,9 +91,9 @@ fn in_http(port: u16) -> Front {
     }
 }
 
-fn in_https(port: u16) -> Front {
-    let web = in_http(port);
-    let tls = in_tls(web.port);
+fn https_front(port: u16) -> Front {
+    let web = http_front(port);
+    let tls = tls_front(web.port);
     Front {
         port: tls.port,
         options: tls.options,
@@ -102,13 +102,13 @@ fn in_https(port: u16) -> Front {
 }
 
 /// Downloads a recorded and a live stream directly, by way of SOCKS 5 and by way of CONNECT.
-fn goes_every_way(scheme: &str, front: fn(u16) -> Front) {
+fn assert_works_with_proxies(scheme: &str, front: fn(u16) -> Front) {
     let clip = Clip::sample();
     let recorded = Stream::recorded(clip.clone());
     let live = Stream::live(clip.clone()).paced(Pace::Unbounded);
     thread::scope(|scope| {
-        for (stream, option) in [(recorded, None), (live, Some("-v"))] {
-            for way in [None, Some(ProxyKind::Socks5), Some(ProxyKind::Connect)] {
+        for (stream, live_option) in [(recorded, None), (live, Some("-v"))] {
+            for proxy_kind in [None, Some(ProxyKind::Socks5), Some(ProxyKind::Connect)] {
                 let (stream, clip) = (stream.clone(), &clip);
                 scope.spawn(move || {
                     let server = Server::start(Config {
@@ -117,7 +117,7 @@ fn goes_every_way(scheme: &str, front: fn(u16) -> Front) {
                         ..Config::serving(stream)
                     });
                     let front = front(server.port());
-                    goes_one_way(scheme, &front, way, option, clip);
+                    assert_downloads_through(scheme, &front, proxy_kind, live_option, clip);
                     let c0 = if scheme.ends_with('e') { 6 } else { 3 };
                     assert!(server.clients().iter().all(|client| client.c0 == Some(c0)));
                 });
@@ -126,20 +126,20 @@ fn goes_every_way(scheme: &str, front: fn(u16) -> Front) {
     });
 }
 
-fn goes_one_way(
+fn assert_downloads_through(
     scheme: &str,
     front: &Front,
-    way: Option<ProxyKind>,
-    option: Option<&str>,
+    proxy_kind: Option<ProxyKind>,
+    live_option: Option<&str>,
     clip: &Clip,
 ) {
-    let proxy = way.map(Proxy::start);
-    let kind = match way {
+    let proxy = proxy_kind.map(Proxy::start);
+    let kind = match proxy_kind {
         Some(ProxyKind::Connect) => "http",
         _ => "socks5",
     };
     let mut options: Vec<String> = front.options.clone();
-    options.extend(option.map(str::to_owned));
+    options.extend(live_option.map(str::to_owned));
     if let Some(proxy) = &proxy {
         options.push(format!("--proxy={kind}://127.0.0.1:{}", proxy.port()));
     }
@@ -148,16 +148,16 @@ fn goes_one_way(
     let download = download(&format!("{scheme}://{address}/app/clip"), &options);
     download.assert_ended(
         0,
-        if option.is_some() {
+        if live_option.is_some() {
             "unpublished"
         } else {
             "ended"
         },
     );
-    assert_media(&download.clip(), clip);
+    assert_same_media(&download.clip(), clip);
     if let Some(proxy) = proxy {
         // The name is the proxy's to look up. A tunnel may connect more than once.
-        let asked = proxy.asked();
-        assert!(!asked.is_empty() && asked.iter().all(|asked| *asked == address));
+        let requested = proxy.requested();
+        assert!(!requested.is_empty() && requested.iter().all(|requested| *requested == address));
     }
 }

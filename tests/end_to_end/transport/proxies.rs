@@ -1,5 +1,5 @@
 use crate::{
-    downloads::assert_media,
+    downloads::assert_same_media,
     peers::{
         proxies::{Dante, Microsocks, Tinyproxy},
         require,
@@ -14,37 +14,37 @@ fn server() -> Server {
 
 /// Downloads by a name, so that the proxy has to look it up.
 #[track_caller]
-fn by_way_of(proxy: &str, server: &Server) -> Download {
+fn download_through_proxy(proxy: &str, server: &Server) -> Download {
     let url = server.url("clip").replace("127.0.0.1", "localhost");
     let (option, value) = proxy.split_once(' ').expect("an option and its value");
     download(&url, &[option, value])
 }
 
 #[track_caller]
-fn assert_whole(proxy: &str) {
+fn assert_complete_through(proxy: &str) {
     let server = server();
-    let download = by_way_of(proxy, &server);
+    let download = download_through_proxy(proxy, &server);
     download.assert_ended(0, "ended");
-    assert_media(&download.clip(), &Clip::sample());
+    assert_same_media(&download.clip(), &Clip::sample());
     assert_eq!(server.clients().len(), 1);
 }
 
 #[track_caller]
-fn assert_refused(proxy: &str, server: &Server, cause: &str) {
-    let download = by_way_of(proxy, server);
+fn assert_proxy_refuses(proxy: &str, server: &Server, cause: &str) {
+    let download = download_through_proxy(proxy, server);
     download.assert_ended(3, "no-connection");
-    let said = &download.finished.stderr;
-    assert!(said.lines().last().unwrap().contains(cause), "{said}");
-    assert!(!said.contains("secret"), "{said}");
+    let stderr = &download.finished.stderr;
+    assert!(stderr.lines().last().unwrap().contains(cause), "{stderr}");
+    assert!(!stderr.contains("secret"), "{stderr}");
     assert!(server.clients().is_empty());
 }
 
 #[test]
 fn microsocks_relays_socks_5() {
     let proxy = require!(Microsocks::find()).start(None);
-    assert_whole(&format!("--proxy socks5://127.0.0.1:{}", proxy.port));
-    let nobody = Config::default();
-    let port = Server::start(nobody).port();
+    assert_complete_through(&format!("--proxy socks5://127.0.0.1:{}", proxy.port));
+    let no_streams = Config::default();
+    let port = Server::start(no_streams).port();
     let download = download(
         &format!("rtmp://127.0.0.1:{port}/app/clip"),
         &["--proxy", &format!("socks5h://localhost:{}", proxy.port)],
@@ -57,14 +57,14 @@ fn microsocks_relays_socks_5() {
 fn microsocks_requires_the_login() {
     let proxy = require!(Microsocks::find()).start(Some(("joe", "s@cret")));
     let port = proxy.port;
-    assert_whole(&format!("--proxy socks5://joe:s%40cret@127.0.0.1:{port}"));
+    assert_complete_through(&format!("--proxy socks5://joe:s%40cret@127.0.0.1:{port}"));
     let server = server();
-    assert_refused(
+    assert_proxy_refuses(
         &format!("--proxy socks5://127.0.0.1:{port}"),
         &server,
         "through socks5://127.0.0.1:",
     );
-    assert_refused(
+    assert_proxy_refuses(
         &format!("--proxy socks5://joe:secret@127.0.0.1:{port}"),
         &server,
         "the proxy does not accept this user and password",
@@ -77,8 +77,8 @@ fn dante_relays_socks_4_and_5() {
     let proxy = require!(Dante::find()).start(forbidden.port());
     let port = proxy.port;
     // It takes SOCKS 4a's names for addresses, whoever asks.
-    for way in ["-S ", "--proxy socks4://", "--proxy socks5://"] {
-        assert_whole(&format!("{way}127.0.0.1:{port}"));
+    for prefix in ["-S ", "--proxy socks4://", "--proxy socks5://"] {
+        assert_complete_through(&format!("{prefix}127.0.0.1:{port}"));
     }
     for (kind, cause) in [
         (
@@ -88,21 +88,22 @@ fn dante_relays_socks_4_and_5() {
         ("socks5", "the proxy refused: not allowed by its rules (2)"),
     ] {
         let proxy = format!("--proxy {kind}://127.0.0.1:{port}");
-        assert_refused(&proxy, &forbidden, cause);
+        assert_proxy_refuses(&proxy, &forbidden, cause);
     }
 }
 
 #[test]
 fn socks_4_sends_addresses_and_4a_sends_names() {
-    for (way, host) in [
+    for (prefix, host) in [
         ("-S ", "127.0.0.1"),
         ("--proxy socks4://", "127.0.0.1"),
         ("--proxy socks4a://", "localhost"),
     ] {
         let proxy = Proxy::start(ProxyKind::Socks4);
         let server = server();
-        by_way_of(&format!("{way}127.0.0.1:{}", proxy.port()), &server).assert_ended(0, "ended");
-        assert_eq!(proxy.asked(), [format!("{host}:{}", server.port())]);
+        download_through_proxy(&format!("{prefix}127.0.0.1:{}", proxy.port()), &server)
+            .assert_ended(0, "ended");
+        assert_eq!(proxy.requested(), [format!("{host}:{}", server.port())]);
     }
 }
 
@@ -110,10 +111,10 @@ fn socks_4_sends_addresses_and_4a_sends_names() {
 fn tinyproxy_relays_connect() {
     let tinyproxy = require!(Tinyproxy::find());
     let proxy = tinyproxy.start("");
-    assert_whole(&format!("--proxy http://127.0.0.1:{}", proxy.port));
+    assert_complete_through(&format!("--proxy http://127.0.0.1:{}", proxy.port));
     let strict = tinyproxy.start("ConnectPort 443");
     let server = server();
-    assert_refused(
+    assert_proxy_refuses(
         &format!("--proxy http://127.0.0.1:{}", strict.port),
         &server,
         "the proxy refused: 403 Access violation",
@@ -124,7 +125,7 @@ fn tinyproxy_relays_connect() {
 fn tinyproxy_requires_the_login() {
     let proxy = require!(Tinyproxy::find()).start("BasicAuth joe topsecret");
     let port = proxy.port;
-    assert_whole(&format!("--proxy http://joe:topsecret@127.0.0.1:{port}"));
+    assert_complete_through(&format!("--proxy http://joe:topsecret@127.0.0.1:{port}"));
     let server = server();
     for (login, cause) in [
         ("", "the proxy requires user and password"),
@@ -134,6 +135,6 @@ fn tinyproxy_requires_the_login() {
         ),
     ] {
         let proxy = format!("--proxy http://{login}127.0.0.1:{port}");
-        assert_refused(&proxy, &server, cause);
+        assert_proxy_refuses(&proxy, &server, cause);
     }
 }

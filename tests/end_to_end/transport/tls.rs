@@ -25,12 +25,12 @@ fn nginx_plays_over_tls_1_2_and_1_3() {
         "ssl_protocols TLSv1.2; ssl_session_tickets off;",
         "ssl_protocols TLSv1.3; ssl_session_tickets on;",
     ] {
-        let front = require!(in_front_of(&server, &identity, directives));
+        let front = require!(start_tls_front(&server, &identity, directives));
         for host in ["localhost", "127.0.0.1"] {
             let url = format!("rtmps://{host}:{}/vod/avc_aac.flv", front.port);
-            let download = trusting(&authority, &url);
+            let download = download_trusting(&authority, &url);
             download.assert_ended(0, "ended");
-            verify::assert_whole(&ffmpeg, &source, &download.file());
+            verify::assert_complete_copy(&ffmpeg, &source, &download.file());
             Media::read(&ffmpeg, url.as_ref()).assert_equals(&Media::read(&ffmpeg, &source));
         }
     }
@@ -59,9 +59,9 @@ fn invalid_certificate_ends_before_the_handshake() {
         ),
     ] {
         let identity = issuer.identity(validity);
-        let front = require!(in_front_of(&server, &identity, ""));
+        let front = require!(start_tls_front(&server, &identity, ""));
         let url = format!("rtmps://localhost:{}/vod/clip.flv", front.port);
-        assert_refused(&trusting(&authority, &url), cause);
+        assert_tls_refused(&download_trusting(&authority, &url), cause);
         // Who pins it, or does not care, gets as far as the server, which has no such file.
         let pinned = download(&url, &["--tls-pin", &identity.sha256()]);
         pinned.assert_ended(1, "not-found");
@@ -70,7 +70,7 @@ fn invalid_certificate_ends_before_the_handshake() {
         assert!(insecure.finished.stderr.contains("WARNING: --insecure: "));
         let pin = "ab".repeat(32);
         let seen = format!("its SHA-256 is {}", identity.sha256());
-        assert_refused(&download(&url, &["--tls-pin", &pin, "--insecure"]), &seen);
+        assert_tls_refused(&download(&url, &["--tls-pin", &pin, "--insecure"]), &seen);
     }
 }
 
@@ -88,12 +88,12 @@ fn self_signed_certificate_can_be_trusted() {
         let front = TlsFront::start(server.port(), &identity, TlsClose::CloseNotify);
         let file = identity.folder().join("certificate.pem");
         let url = format!("rtmps://localhost:{}/app/clip", front.port());
-        let trusting = download(&url, &["--ca-file", &file.display().to_string()]);
+        let download_trusting = download(&url, &["--ca-file", &file.display().to_string()]);
         match cause {
-            None => trusting.assert_ended(0, "ended"),
-            Some(cause) => assert_refused(&trusting, cause),
+            None => download_trusting.assert_ended(0, "ended"),
+            Some(cause) => assert_tls_refused(&download_trusting, cause),
         }
-        assert_refused(
+        assert_tls_refused(
             &download(&url, &[]),
             "is a CA certificate; use --ca-file with this certificate, or --tls-pin, to trust it",
         );
@@ -107,10 +107,10 @@ fn tls_1_1_is_rejected() {
     let authority = Authority::new("Authority");
     let identity = authority.identity(Validity::Valid);
     let old = "ssl_protocols TLSv1 TLSv1.1; ssl_ciphers DEFAULT@SECLEVEL=0;";
-    let front = require!(in_front_of(&server, &identity, old));
+    let front = require!(start_tls_front(&server, &identity, old));
     let url = format!("rtmps://localhost:{}/vod/clip.flv", front.port);
-    assert_refused(
-        &trusting(&authority, &url),
+    assert_tls_refused(
+        &download_trusting(&authority, &url),
         "the server supports neither TLS 1.2 nor 1.3, only older versions",
     );
 }
@@ -121,18 +121,18 @@ fn swapped_tls_and_plain_ports_are_named() {
     let nginx = require!(Nginx::find());
     let server = nginx.start(&[]);
     let identity = Authority::new("Authority").identity(Validity::Valid);
-    let front = require!(in_front_of(&server, &identity, ""));
+    let front = require!(start_tls_front(&server, &identity, ""));
     let plain = format!("rtmp://localhost:{}/vod/clip.flv", front.port);
-    let told = download(&plain, &["-m", "2"]);
-    told.assert_ended(3, "no-connection");
-    let secret = server.url("vod", "clip.flv").replace("rtmp:", "rtmps:");
-    assert_refused(
-        &download(&secret, &["--connect-timeout", "1"]),
+    let refused = download(&plain, &["-m", "2"]);
+    refused.assert_ended(3, "no-connection");
+    let tls_url = server.url("vod", "clip.flv").replace("rtmp:", "rtmps:");
+    assert_tls_refused(
+        &download(&tls_url, &["--connect-timeout", "1"]),
         "no answer within the connect timeout of 1 s (a server without TLS on this port may stay silent)",
     );
 }
 
-fn in_front_of(
+fn start_tls_front(
     server: &nginx::Instance,
     identity: &Identity,
     directives: &str,
@@ -142,20 +142,20 @@ fn in_front_of(
 }
 
 #[track_caller]
-fn trusting(authority: &Authority, url: &str) -> Download {
+fn download_trusting(authority: &Authority, url: &str) -> Download {
     let file = authority.file();
     let file: &Path = file.as_ref();
     download(url, &["--ca-file", &file.display().to_string()])
 }
 
 #[track_caller]
-fn assert_refused(download: &Download, cause: &str) {
+fn assert_tls_refused(download: &Download, cause: &str) {
     download.assert_ended(3, "no-connection");
-    let said = &download.finished.stderr;
-    let last = said.lines().last().unwrap_or_default();
+    let stderr = &download.finished.stderr;
+    let last = stderr.lines().last().unwrap_or_default();
     assert!(
         last.contains(cause),
-        "no {cause:?} in the last line of {said}"
+        "no {cause:?} in the last line of {stderr}"
     );
     assert!(!download.file().exists());
 }

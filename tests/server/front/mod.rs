@@ -17,14 +17,14 @@ pub use self::{
 };
 
 /// Carries bytes in both directions until one of the ends is done.
-fn carry(near: &TcpStream, far: &TcpStream) {
+fn relay(client: &TcpStream, server: &TcpStream) {
     thread::scope(|scope| {
-        scope.spawn(|| carry_one_way(near, far));
-        carry_one_way(far, near);
+        scope.spawn(|| relay_one_way(client, server));
+        relay_one_way(server, client);
     });
 }
 
-fn carry_one_way(mut from: &TcpStream, mut to: &TcpStream) {
+fn relay_one_way(mut from: &TcpStream, mut to: &TcpStream) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(count @ 1..) = from.read(&mut buffer) {
         if to.write_all(&buffer[..count]).is_err() {

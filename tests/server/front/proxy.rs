@@ -8,13 +8,13 @@ use std::{
     time::Duration,
 };
 
-use super::{super::listener::Listener, carry};
+use super::{super::listener::Listener, relay};
 
 /// A proxy on loopback that connects to `localhost` and 127.0.0.1 alone, and keeps what was asked.
 #[derive(Debug)]
 pub struct Proxy {
     listener: Listener,
-    asked: Arc<Mutex<Vec<String>>>,
+    requested: Arc<Mutex<Vec<String>>>,
 }
 
 /// What a proxy speaks.
@@ -31,23 +31,23 @@ pub enum ProxyKind {
 impl Proxy {
     /// Starts one.
     pub fn start(kind: ProxyKind) -> Self {
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let all = asked.clone();
-        let listener = Listener::start(move |_, near| {
-            let Ok(target) = read_request(kind, &near) else {
+        let requested = Arc::new(Mutex::new(Vec::new()));
+        let all = requested.clone();
+        let listener = Listener::start(move |_, client| {
+            let Ok(target) = read_request(kind, &client) else {
                 return;
             };
             let port = target.rsplit(':').next().and_then(|port| port.parse().ok());
             all.lock().expect("nobody panics with it").push(target);
-            let far = TcpStream::connect((Ipv4Addr::LOCALHOST, port.unwrap_or(0)));
-            let _it_may_be_gone = (&*near).write_all(answer(kind, far.is_ok()));
-            if let Ok(far) = far {
-                carry(&near, &far);
+            let server = TcpStream::connect((Ipv4Addr::LOCALHOST, port.unwrap_or(0)));
+            let _it_may_be_gone = (&*client).write_all(answer(kind, server.is_ok()));
+            if let Ok(server) = server {
+                relay(&client, &server);
             }
         });
         Self {
             listener: listener.expect("loopback has a free port"),
-            asked,
+            requested,
         }
     }
 
@@ -57,45 +57,48 @@ impl Proxy {
     }
 
     /// Where it was asked to connect to: `host:port`.
-    pub fn asked(&self) -> Vec<String> {
-        self.asked.lock().expect("nobody panics with it").clone()
+    pub fn requested(&self) -> Vec<String> {
+        self.requested
+            .lock()
+            .expect("nobody panics with it")
+            .clone()
     }
 }
 
-fn read_request(kind: ProxyKind, mut near: &TcpStream) -> io::Result<String> {
+fn read_request(kind: ProxyKind, mut client: &TcpStream) -> io::Result<String> {
     match kind {
         ProxyKind::Socks4 => {
-            let head: [u8; 8] = read(near)?;
+            let head: [u8; 8] = read(client)?;
             assert_eq!(head[..2], [4, 1], "SOCKS 4, CONNECT");
-            read_until(near, b"\0")?;
+            read_until(client, b"\0")?;
             let port = u16::from_be_bytes([head[2], head[3]]);
             let [.., a, b, c, d] = head;
             Ok(match [a, b, c, d] {
                 [0, 0, 0, _] => {
-                    let name = read_until(near, b"\0")?;
+                    let name = read_until(client, b"\0")?;
                     format!("{}:{port}", name.trim_end_matches('\0'))
                 }
                 _ => format!("{}:{port}", Ipv4Addr::new(a, b, c, d)),
             })
         }
         ProxyKind::Socks5 => {
-            assert_eq!(read::<3>(near)?, [5, 1, 0], "SOCKS 5 without login");
-            near.write_all(&[5, 0])?;
-            let head: [u8; 4] = read(near)?;
+            assert_eq!(read::<3>(client)?, [5, 1, 0], "SOCKS 5 without login");
+            client.write_all(&[5, 0])?;
+            let head: [u8; 4] = read(client)?;
             assert_eq!(head[..3], [5, 1, 0], "SOCKS 5, CONNECT");
             let host = match head[3] {
-                1 => Ipv4Addr::from(read::<4>(near)?).to_string(),
+                1 => Ipv4Addr::from(read::<4>(client)?).to_string(),
                 _ => {
-                    let [length] = read(near)?;
+                    let [length] = read(client)?;
                     let mut name = vec![0; length.into()];
-                    near.read_exact(&mut name)?;
+                    client.read_exact(&mut name)?;
                     String::from_utf8_lossy(&name).into_owned()
                 }
             };
-            Ok(format!("{host}:{}", u16::from_be_bytes(read(near)?)))
+            Ok(format!("{host}:{}", u16::from_be_bytes(read(client)?)))
         }
         ProxyKind::Connect => {
-            let head = read_until(near, b"\r\n\r\n")?;
+            let head = read_until(client, b"\r\n\r\n")?;
             let target = head.strip_prefix("CONNECT ").expect("CONNECT");
             let end = target.find(' ').expect("a space behind the target");
             Ok(target[..end].to_owned())

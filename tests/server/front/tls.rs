@@ -52,7 +52,7 @@ impl TlsFront {
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
         let listener = listener.expect("loopback has a free port");
-        let near = listener.local_addr().expect("it is bound").port();
+        let client = listener.local_addr().expect("it is bound").port();
         let (stop, stopped) = oneshot::channel();
         let thread = thread::spawn(move || {
             let runtime = runtime::Builder::new_current_thread().enable_all().build();
@@ -64,7 +64,7 @@ impl TlsFront {
             });
         });
         Self {
-            port: near,
+            port: client,
             stop: Some(stop),
             thread: Some(thread),
         }
@@ -97,24 +97,24 @@ async fn accept(
         let acceptor = acceptor.clone();
         tokio::spawn(async move {
             // Who does not like the certificate leaves.
-            let Ok(near) = acceptor.accept(tcp).await else {
+            let Ok(client) = acceptor.accept(tcp).await else {
                 return;
             };
-            let far = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await;
-            if let Ok(far) = far {
-                relay(near, far, close).await;
+            let server = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await;
+            if let Ok(server) = server {
+                relay_tls(client, server, close).await;
             }
         });
     }
 }
 
-async fn relay(mut near: TlsStream<TcpStream>, mut far: TcpStream, close: TlsClose) {
+async fn relay_tls(mut client: TlsStream<TcpStream>, mut server: TcpStream, close: TlsClose) {
     if close == TlsClose::CloseNotify {
-        let _either_may_be_gone = copy_bidirectional(&mut near, &mut far).await;
+        let _either_may_be_gone = copy_bidirectional(&mut client, &mut server).await;
         return;
     }
-    let (mut far_reader, mut far_writer) = far.split();
-    let (mut near_reader, mut near_writer) = tokio::io::split(near);
+    let (mut far_reader, mut far_writer) = server.split();
+    let (mut near_reader, mut near_writer) = tokio::io::split(client);
     let there = async {
         let _either_may_be_gone = tokio::io::copy(&mut near_reader, &mut far_writer).await;
         std::future::pending::<()>().await;

@@ -18,7 +18,7 @@ use rtmpull::{
 };
 
 use crate::{
-    downloads::assert_media,
+    downloads::assert_same_media,
     peers::{require, rtmpdump::Rtmpdump},
     server::{
         ClientRecord, Clip, Command, Config, Handshake, Login, LoginScheme, OnConnect, Pace,
@@ -35,11 +35,11 @@ fn secure_token_is_answered() {
         }),
         ..recorded()
     };
-    let server = assert_whole(config.clone(), |session| {
+    let server = assert_complete_with(config.clone(), |session| {
         session.secure_token = Some("0123456789abcdef".into());
     });
-    let heard = server.only_client();
-    let names = heard.names();
+    let client = server.only_client();
+    let names = client.names();
     assert_eq!(
         names[..4],
         ["connect", "secureTokenResponse", "createStream", "_checkbw"]
@@ -54,7 +54,7 @@ fn secure_token_is_answered() {
 fn every_login_scheme_is_accepted() {
     for scheme in LOGINS {
         for app in ["app", "app/inst", "app?key=1"] {
-            let server = assert_whole(with_login(scheme), |session| {
+            let server = assert_complete_with(with_login(scheme), |session| {
                 session.connect.tc_url = format!("rtmp://server.example/{app}");
                 session.connect.app = app.into();
                 session.login = user("joe", "s3cret");
@@ -90,16 +90,16 @@ fn rejected_login_names_the_cause_and_stops() {
 
 #[test]
 fn redirect_target_gets_its_own_login() {
-    let there = Server::start(with_login(LoginScheme::Adobe));
-    let here = Config {
+    let target = Server::start(with_login(LoginScheme::Adobe));
+    let source = Config {
         connect: OnConnect::RedirectInError {
-            redirect: format!("rtmp://127.0.0.1:{}/app", there.port()),
+            redirect: format!("rtmp://127.0.0.1:{}/app", target.port()),
         },
         ..with_login(LoginScheme::Adobe)
     };
-    assert_whole(here, |session| session.login = user("joe", "s3cret"));
-    assert_eq!(there.clients().len(), 3);
-    assert_eq!(app_of(&there.clients()[0]), "app");
+    assert_complete_with(source, |session| session.login = user("joe", "s3cret"));
+    assert_eq!(target.clients().len(), 3);
+    assert_eq!(app_of(&target.clients()[0]), "app");
 }
 
 #[test]
@@ -111,11 +111,11 @@ fn pause_unpause_requests_each_buffer_once() {
             ..Config::serving(stream)
         };
         let start = Instant::now();
-        let server = assert_whole(config, |session| session.pause_unpause = true);
+        let server = assert_complete_with(config, |session| session.pause_unpause = true);
         assert!(start.elapsed() < Duration::from_secs(3));
-        let heard = server.only_client();
-        let pauses = heard.commands.iter().filter(|call| call.name == "pause");
-        assert!(pauses.count() >= 4, "{:?}", heard.names());
+        let client = server.only_client();
+        let pauses = client.commands.iter().filter(|call| call.name == "pause");
+        assert!(pauses.count() >= 4, "{:?}", client.names());
     }
 }
 
@@ -138,20 +138,20 @@ fn playlist_is_set_when_required() {
     };
     let (outcome, _) = play(config.clone(), |_| {});
     assert_eq!(outcome.ending, Ending::NotFound);
-    assert_whole(config, |session| session.playlist = true);
+    assert_complete_with(config, |session| session.playlist = true);
 }
 
 #[test]
 fn commands_follow_the_order_of_rtmpdump() {
-    let server = assert_whole(recorded(), |session| {
+    let server = assert_complete_with(recorded(), |session| {
         session.playlist = true;
         session.usher_token = Some("usher".into());
         session.subscribe = Some("clip".into());
         session.start = Start::At { ms: 0 };
         session.length_ms = Some(60_000);
     });
-    let heard = server.only_client();
-    let names: Vec<_> = heard
+    let client = server.only_client();
+    let names: Vec<_> = client
         .names()
         .into_iter()
         .filter(|name| *name != "_checkbw")
@@ -166,7 +166,7 @@ fn commands_follow_the_order_of_rtmpdump() {
         "deleteStream",
     ];
     assert_eq!(names, expected);
-    let play = heard.command("play").expect("it is played");
+    let play = client.command("play").expect("it is played");
     let [start, length] = [0.0, 60_000.0].map(Value::Number);
     assert_eq!(play.values, [Value::Null, "clip".into(), start, length]);
 }
@@ -213,61 +213,65 @@ fn commands_match_rtmpdump() {
         session.length_ms = Some(1_000);
         session.enhanced = false;
     });
-    assert_eq!(said(&ours), said(&theirs));
+    assert_eq!(comparable_commands(&ours), comparable_commands(&theirs));
 }
 
 #[test]
 fn playpath_of_10_000_characters_is_played() {
     let playpath = format!("clip?token={}", "x".repeat(10_000));
-    let server = assert_whole(recorded(), |session| session.playpath = playpath.clone());
-    let heard = server.only_client();
-    let play = heard.command("play").expect("it is played");
+    let server = assert_complete_with(recorded(), |session| session.playpath = playpath.clone());
+    let client = server.only_client();
+    let play = client.command("play").expect("it is played");
     assert_eq!(play.values[1], Value::from(playpath.as_str()));
 }
 
-/// Downloads `clip` from a server like `config` as `wish` has it, and holds it against the source.
+/// Downloads `clip` from a server like `config` as `configure` has it, and holds it against the source.
 #[track_caller]
-fn assert_whole(config: Config, wish: impl FnOnce(&mut Session)) -> Server {
+fn assert_complete_with(config: Config, configure: impl FnOnce(&mut Session)) -> Server {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("out.flv");
     let server = Server::start(config);
-    let outcome = download(&server, &file, wish);
+    let outcome = download(&server, &file, configure);
     assert_eq!(outcome.ending, Ending::Ended, "{}", outcome.reason);
-    assert_media(&Clip::read(&file), &Clip::sample());
+    assert_same_media(&Clip::read(&file), &Clip::sample());
     server
 }
 
-/// Downloads `clip` from a server like `config` as `wish` has it.
-fn play(config: Config, wish: impl FnOnce(&mut Session)) -> (Outcome, Server) {
+/// Downloads `clip` from a server like `config` as `configure` has it.
+fn play(config: Config, configure: impl FnOnce(&mut Session)) -> (Outcome, Server) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let server = Server::start(config);
-    let outcome = download(&server, &folder.path().join("out.flv"), wish);
+    let outcome = download(&server, &folder.path().join("out.flv"), configure);
     (outcome, server)
 }
 
-fn download(server: &Server, file: &std::path::Path, wish: impl FnOnce(&mut Session)) -> Outcome {
+fn download(
+    server: &Server,
+    file: &std::path::Path,
+    configure: impl FnOnce(&mut Session),
+) -> Outcome {
     let (url, file) = (server.url("clip"), file.display().to_string());
     let args = Args::read(["rtmpull", &url, "-o", &file].map(Into::into));
-    let surroundings = Environment::default();
+    let environment = Environment::default();
     let args = args.unwrap_or_else(|_| panic!("the arguments are right"));
-    let mut job = resolve(&args, &surroundings).expect("a job");
+    let mut job = resolve(&args, &environment).expect("a job");
     job.route.endpoint = Endpoint {
         host: "127.0.0.1".into(),
         port: server.port(),
     };
-    wish(&mut job.session);
+    configure(&mut job.session);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .expect("a runtime");
-    let (_stop, wish_to_end) = Stop::new();
-    runtime.block_on(download::run(&job, &mut Nobody, wish_to_end))
+    let (_stop, stop_request) = Stop::new();
+    runtime.block_on(download::run(&job, &mut NoReport, stop_request))
 }
 
 /// Nobody who wants to know.
-struct Nobody;
+struct NoReport;
 
-impl Report for Nobody {
+impl Report for NoReport {
     fn connecting(&mut self, _: &Endpoint) {}
     fn connected(&mut self) {}
     fn metadata(&mut self, _: &Object) {}
@@ -300,9 +304,9 @@ fn user(user: &str, password: &str) -> Option<User> {
 }
 
 /// All commands of the only client, each with all that it says; of `connect`'s object the names.
-fn said(server: &Server) -> Vec<String> {
-    let heard = server.only_client();
-    let told = |call: &Command| match call.values.first().and_then(Value::as_object) {
+fn comparable_commands(server: &Server) -> Vec<String> {
+    let client = server.only_client();
+    let describe = |call: &Command| match call.values.first().and_then(Value::as_object) {
         Some(object) => {
             let names: Vec<_> = object.iter().map(|(name, _)| name.to_string()).collect();
             format!("{} {names:?}", call.name)
@@ -310,13 +314,18 @@ fn said(server: &Server) -> Vec<String> {
         None => format!("{call:?}"),
     };
     // When a bandwidth check is answered depends on the server's own message.
-    let is_ours = |call: &&Command| call.name != "_checkbw" && call.name != "deleteStream";
-    heard.commands.iter().filter(is_ours).map(told).collect()
+    let is_compared = |call: &&Command| call.name != "_checkbw" && call.name != "deleteStream";
+    client
+        .commands
+        .iter()
+        .filter(is_compared)
+        .map(describe)
+        .collect()
 }
 
 /// The app that a client connected to.
-fn app_of(heard: &ClientRecord) -> String {
-    let connect = heard.command("connect").expect("it connects");
+fn app_of(client: &ClientRecord) -> String {
+    let connect = client.command("connect").expect("it connects");
     let app = connect.values[0].member("app").and_then(Value::as_text);
     app.expect("an app").to_string()
 }

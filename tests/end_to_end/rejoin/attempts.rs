@@ -13,48 +13,53 @@ use crate::{
 #[test]
 fn cut_recorded_stream_is_rejoined_in_file_and_pipe() {
     let server = Server::start(Config::serving(Stream::recorded(Clip::sample())));
-    let whole = download(&server.url("clip"), &[]).clip();
+    let complete = download(&server.url("clip"), &[]).clip();
     at_once([false, true], |is_piped| {
-        let line = CutConnection::start(
+        let connection = CutConnection::start(
             server.port(),
             vec![(25_000, FaultAction::Fin), (20_000, FaultAction::Rst)],
         );
         let (finished, clip) = if is_piped {
-            let piped = to_pipe(&url(&line), &["--retry", "3"]);
+            let piped = record_to_pipe(&url(&connection), &["--retry", "3"]);
             let clip = Clip::parse(&piped.stdout);
             (piped, clip)
         } else {
-            let in_file = download(&url(&line), &["--retry", "3"]);
+            let in_file = download(&url(&connection), &["--retry", "3"]);
             in_file.assert_ended(0, "ended");
             let clip = in_file.clip();
             (in_file.finished, clip)
         };
         assert_eq!(finished.code(), Some(0), "{finished}");
-        assert!(clip.media().eq(whole.media()), "{finished}");
-        let cut: Vec<_> = line.carried().into_iter().take(2).collect();
+        assert!(clip.media().eq(complete.media()), "{finished}");
+        let cut: Vec<_> = connection.carried().into_iter().take(2).collect();
         assert_eq!(cut, [25_000, 20_000], "{finished}");
     });
 }
 
 #[test]
 fn signal_during_a_retry_wait_keeps_the_first_ending() {
-    let (_server, line) = losing();
-    let running = program::start(&url(&line), &["-v", "--retry", "forever"]);
+    let (_server, connection) = failing_connection();
+    let running = program::start(&url(&connection), &["-v", "--retry", "forever"]);
     // The next wait takes two seconds, those behind it longer.
-    while line.carried().len() < 2 {
+    while connection.carried().len() < 2 {
         thread::sleep(Duration::from_millis(10));
     }
     running.interrupt().assert_ended(2, "cut");
-    assert!(line.carried().len() < 5, "it was not waited on");
+    assert!(connection.carried().len() < 5, "it was not waited on");
 }
 
 #[test]
 fn retry_limits_the_number_of_attempts() {
     at_once([("0", 0), ("2", 2)], |(retry, attempts)| {
-        let (_server, line) = losing();
-        let ended = download(&url(&line), &["-v", "--retry", retry]);
+        let (_server, connection) = failing_connection();
+        let ended = download(&url(&connection), &["-v", "--retry", retry]);
         ended.assert_ended(2, "cut");
-        assert_eq!(line.carried().len(), 1 + attempts, "{}", ended.finished);
+        assert_eq!(
+            connection.carried().len(),
+            1 + attempts,
+            "{}",
+            ended.finished
+        );
     });
 }
 
@@ -62,11 +67,11 @@ fn retry_limits_the_number_of_attempts() {
 #[test]
 fn until_ends_a_retry_wait() {
     let ended = || -> Download {
-        let (_server, line) = losing();
+        let (_server, connection) = failing_connection();
         let until = jiff::Timestamp::now() + Duration::from_secs(4);
         let until = until.to_string();
         let options = ["-v", "--retry", "forever", "--until", &until];
-        let ended = download(&url(&line), &options);
+        let ended = download(&url(&connection), &options);
         ended.assert_ended(0, "limit");
         ended
     };
@@ -76,21 +81,21 @@ fn until_ends_a_retry_wait() {
 }
 
 /// A live stream whose connection is lost after some media, as is each that follows, before any.
-fn losing() -> (Server, CutConnection) {
+fn failing_connection() -> (Server, CutConnection) {
     let stream = Stream::live(Clip::sample()).paced(Pace::Speed(8.0));
     let server = Server::start(Config::serving(stream));
     let mut cuts = vec![(30_000, FaultAction::Fin)];
     // Behind the handshake, which would be tried in another way at once.
     cuts.resize(99, (3_300, FaultAction::Fin));
-    let line = CutConnection::start(server.port(), cuts);
-    (server, line)
+    let connection = CutConnection::start(server.port(), cuts);
+    (server, connection)
 }
 
-fn url(line: &CutConnection) -> String {
-    format!("rtmp://127.0.0.1:{}/app/clip", line.port())
+fn url(connection: &CutConnection) -> String {
+    format!("rtmp://127.0.0.1:{}/app/clip", connection.port())
 }
 
-fn to_pipe(url: &str, options: &[&str]) -> Finished {
+fn record_to_pipe(url: &str, options: &[&str]) -> Finished {
     let mut command = command();
     command.arg(url).args(options).args(["-o", "-"]);
     Process::start(&mut command).finish(LIMIT)

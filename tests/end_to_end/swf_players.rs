@@ -75,44 +75,44 @@ fn zws() -> Vec<u8> {
 }
 
 /// A web server whose answers are written down byte for byte.
-struct Web {
+struct WebServer {
     listener: Listener,
-    asked: Arc<Mutex<Vec<String>>>,
+    requests: Arc<Mutex<Vec<String>>>,
 }
 
 /// What a server does once it was asked.
-enum Answer {
+enum Reply {
     /// Sends this and closes.
     Bytes(Vec<u8>),
     /// Sends this and says no more.
     Silence(Vec<u8>),
 }
 
-impl Web {
+impl WebServer {
     /// `answer` is called with the path and the whole head of each request.
-    fn start(answer: impl Fn(&str, &str) -> Answer + Send + Sync + 'static) -> Self {
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let heads = asked.clone();
+    fn start(answer: impl Fn(&str, &str) -> Reply + Send + Sync + 'static) -> Self {
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let heads = requests.clone();
         let serve = move |_, socket: Arc<TcpStream>| {
             let head = head(&socket);
             let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
             let answer = answer(&path, &head);
             heads.lock().expect("nobody panics with it").push(head);
-            let (Answer::Bytes(bytes) | Answer::Silence(bytes)) = &answer;
+            let (Reply::Bytes(bytes) | Reply::Silence(bytes)) = &answer;
             let _ = (&*socket).write_all(bytes);
-            if let Answer::Silence(_) = answer {
+            if let Reply::Silence(_) = answer {
                 // Until the other side has left, or the test is over.
                 let _ = BufReader::new(&*socket).fill_buf();
             }
             let _ = socket.shutdown(Shutdown::Both);
         };
         let listener = Listener::start(serve).expect("loopback has a free port");
-        Self { listener, asked }
+        Self { listener, requests }
     }
 
     /// Answers with the same always.
-    fn answering(answer: Vec<u8>) -> Self {
-        Self::start(move |_, _| Answer::Bytes(answer.clone()))
+    fn always_replying(answer: Vec<u8>) -> Self {
+        Self::start(move |_, _| Reply::Bytes(answer.clone()))
     }
 
     fn url(&self, path: &str) -> String {
@@ -120,8 +120,8 @@ impl Web {
     }
 
     /// The heads of the requests since it was asked last.
-    fn asked(&self) -> Vec<String> {
-        std::mem::take(&mut self.asked.lock().expect("nobody panics with it"))
+    fn requests(&self) -> Vec<String> {
+        std::mem::take(&mut self.requests.lock().expect("nobody panics with it"))
     }
 }
 
@@ -145,21 +145,26 @@ impl Home {
         Self(tempfile::tempdir().expect("a temporary folder"))
     }
 
-    fn swfinfo(&self) -> PathBuf {
+    fn cache_file(&self) -> PathBuf {
         self.0.path().join(".swfinfo")
     }
 
     /// The lines that are remembered.
-    fn remembered(&self) -> Vec<String> {
-        let text = fs::read_to_string(self.swfinfo()).expect("players are remembered");
+    fn cache_lines(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.cache_file()).expect("players are remembered");
         text.lines().map(str::to_owned).collect()
     }
 
     fn start(&self, program: impl AsRef<Path>, options: &[&str]) -> Process {
-        self.start_against(NOBODY, program, options)
+        self.start_with_stream(CLOSED_URL, program, options)
     }
 
-    fn start_against(&self, stream: &str, program: impl AsRef<Path>, options: &[&str]) -> Process {
+    fn start_with_stream(
+        &self,
+        stream: &str,
+        program: impl AsRef<Path>,
+        options: &[&str],
+    ) -> Process {
         let mut command = Command::new(program.as_ref());
         command.args(["-V", "-r", stream, "-o"]);
         command.arg(self.0.path().join("out.flv")).args(options);
@@ -171,20 +176,20 @@ impl Home {
 
     #[track_caller]
     fn run(&self, options: &[&str]) -> Finished {
-        self.run_against(NOBODY, options)
+        self.run_with_stream(CLOSED_URL, options)
     }
 
     #[track_caller]
-    fn run_against(&self, stream: &str, options: &[&str]) -> Finished {
-        self.start_against(stream, env!("CARGO_BIN_EXE_rtmpull"), options)
+    fn run_with_stream(&self, stream: &str, options: &[&str]) -> Finished {
+        self.start_with_stream(stream, env!("CARGO_BIN_EXE_rtmpull"), options)
             .finish(LIMIT)
     }
 }
 
 #[track_caller]
 fn assert_proved(finished: &Finished) {
-    let said = proof(finished);
-    assert_eq!(said, PROOF, "{finished}");
+    let printed = proof(finished);
+    assert_eq!(printed, PROOF, "{finished}");
     assert_eq!(finished.code(), Some(3), "{finished}");
 }
 
@@ -199,7 +204,7 @@ fn proof(finished: &Finished) -> Vec<&str> {
 
 /// Ended before it connected, with a line that has these words.
 #[track_caller]
-fn assert_refused(finished: &Finished, words: &str) {
+fn assert_player_refused(finished: &Finished, words: &str) {
     assert_eq!(finished.code(), Some(1), "{finished}");
     let last = finished.stderr.lines().last().unwrap_or_default();
     assert!(last.starts_with("ERROR: no-player: cannot "), "{finished}");
@@ -211,12 +216,12 @@ fn assert_refused(finished: &Finished, words: &str) {
 fn every_swf_compression_yields_the_same_proof() {
     for (player, name) in [(fws(), "FWS"), (cws(&body()), "CWS"), (zws(), "ZWS")] {
         let home = Home::new();
-        let web = Web::answering(answer("", &player));
+        let web = WebServer::always_replying(answer("", &player));
         assert_proved(&home.run(&["-W", &web.url("/player.swf")]));
         let file = home.0.path().join(name);
         fs::write(&file, player).expect("a file is written");
         assert_proved(&home.run(&["-W", &file.display().to_string()]));
-        assert_eq!(web.asked().len(), 1);
+        assert_eq!(web.requests().len(), 1);
     }
 }
 
@@ -239,7 +244,7 @@ fn server_that_verifies_the_player_plays_the_stream() {
             .expect("32 bytes"),
         size: 1008,
     };
-    let web = Web::answering(answer("", &cws(&body())));
+    let web = WebServer::always_replying(answer("", &cws(&body())));
     let folder = Home::new();
     let file = folder.0.path().join("player.swf");
     fs::write(&file, zws()).expect("a file is written");
@@ -264,7 +269,7 @@ fn server_that_verifies_the_player_plays_the_stream() {
                 _ => server.encrypted_url("clip"),
             };
             let home = Home::new();
-            let finished = home.run_against(&url, options);
+            let finished = home.run_with_stream(&url, options);
             assert_eq!(finished.code() == Some(0), is_player, "{finished}");
             assert!(server.only_client().swf_proof.is_some(), "{finished}");
         }
@@ -275,7 +280,7 @@ fn server_that_verifies_the_player_plays_the_stream() {
 fn proof_matches_rtmpdump() {
     let rtmpdump = require!(Rtmpdump::find());
     for player in [fws(), cws(&body())] {
-        let web = Web::answering(answer("", &player));
+        let web = WebServer::always_replying(answer("", &player));
         let options = ["-W", &web.url("/player.swf")];
         let theirs = Home::new()
             .start(rtmpdump.program(), &options)
@@ -291,25 +296,25 @@ fn cache_is_shared_with_rtmpdump() {
     let rtmpdump = require!(Rtmpdump::find());
     let dated = "Last-Modified: Sun, 01 Nov 2026 10:33:37 GMT\r\n";
     for headers in ["", dated] {
-        let web = Web::answering(answer(headers, &cws(&body())));
+        let web = WebServer::always_replying(answer(headers, &cws(&body())));
         let options = ["-W", &web.url("/a/player.swf?token=x")];
         for is_rtmpdump_first in [true, false] {
             let home = Home::new();
             let theirs = || home.start(rtmpdump.program(), &options).finish(LIMIT);
-            let (first, remembered, second) = if is_rtmpdump_first {
-                (theirs(), home.remembered(), home.run(&options))
+            let (first, cache_lines, second) = if is_rtmpdump_first {
+                (theirs(), home.cache_lines(), home.run(&options))
             } else {
-                (home.run(&options), home.remembered(), theirs())
+                (home.run(&options), home.cache_lines(), theirs())
             };
             assert_eq!(proof(&first), PROOF, "{first}");
             assert_eq!(proof(&second), PROOF, "{second}");
-            assert_eq!(web.asked().len(), 1, "{first}{second}");
-            assert_eq!(home.remembered(), remembered);
-            assert_eq!(remembered[0], format!("url: {}", web.url("/a/player.swf")));
+            assert_eq!(web.requests().len(), 1, "{first}{second}");
+            assert_eq!(home.cache_lines(), cache_lines);
+            assert_eq!(cache_lines[0], format!("url: {}", web.url("/a/player.swf")));
             let date = dated.trim_end().trim_start_matches("Last-Modified: ");
             let date = if headers.is_empty() { "" } else { date };
-            assert_eq!(remembered[2], format!("date: {date}"));
-            assert_eq!(remembered.len(), 5);
+            assert_eq!(cache_lines[2], format!("date: {date}"));
+            assert_eq!(cache_lines.len(), 5);
         }
     }
 }
@@ -317,8 +322,8 @@ fn cache_is_shared_with_rtmpdump() {
 #[test]
 fn stale_cache_entry_is_revalidated() {
     let date = "Sun, 01 Nov 2026 10:33:37 GMT";
-    let web = Web::start(move |_, head| {
-        Answer::Bytes(match head.contains("If-Modified-Since: Sun, 01 Nov") {
+    let web = WebServer::start(move |_, head| {
+        Reply::Bytes(match head.contains("If-Modified-Since: Sun, 01 Nov") {
             true => b"HTTP/1.1 304 Not Modified\r\n\r\n".to_vec(),
             false => answer(&format!("Last-Modified: {date}\r\n"), &fws()),
         })
@@ -326,7 +331,7 @@ fn stale_cache_entry_is_revalidated() {
     let home = Home::new();
     let url = &web.url("/player.swf");
     assert_proved(&home.run(&["-W", url]));
-    let entry = home.remembered();
+    let entry = home.cache_lines();
     let old = [
         &entry[0],
         "ctim: Sun, 01 Jan 2006 00:00:00 GMT",
@@ -336,30 +341,30 @@ fn stale_cache_entry_is_revalidated() {
     ];
     let write = |lines: &[&str]| {
         let text = format!("# mine\n{}\nurl: else\n", lines.join("\n"));
-        fs::write(home.swfinfo(), text).expect("a file is written");
+        fs::write(home.cache_file(), text).expect("a file is written");
     };
 
     // The last byte of the hash tells that it is the remembered one.
     let other_hash = format!("{}59", &entry[4][..entry[4].len() - 2]);
     write(&[&old[..4], &[&other_hash]].concat());
-    assert_eq!(web.asked().len(), 1);
+    assert_eq!(web.requests().len(), 1);
     let finished = home.run(&["-W", url]);
     assert!(proof(&finished)[1].ends_with(" 59"), "{finished}");
-    let asked = web.asked();
-    assert!(asked[0].contains(&format!("If-Modified-Since: {date}")));
-    let remembered = home.remembered();
-    assert_ne!(remembered[2], old[1], "it is known as checked now");
-    assert_eq!(remembered[3..6], [&entry[2][..], &entry[3], &other_hash]);
+    let requests = web.requests();
+    assert!(requests[0].contains(&format!("If-Modified-Since: {date}")));
+    let cache_lines = home.cache_lines();
+    assert_ne!(cache_lines[2], old[1], "it is known as checked now");
+    assert_eq!(cache_lines[3..6], [&entry[2][..], &entry[3], &other_hash]);
     assert_eq!(
-        (&remembered[0][..], &remembered[6][..]),
+        (&cache_lines[0][..], &cache_lines[6][..]),
         ("# mine", "url: else")
     );
 
     // Fresh is fresh, unless nothing is to be.
     home.run(&["-W", url]);
-    assert_eq!(web.asked().len(), 0);
+    assert_eq!(web.requests().len(), 0);
     home.run(&["-W", url, "-X", "0"]);
-    assert_eq!(web.asked().len(), 1);
+    assert_eq!(web.requests().len(), 1);
 
     // It has changed.
     write(
@@ -372,38 +377,38 @@ fn stale_cache_entry_is_revalidated() {
         .concat(),
     );
     assert_proved(&home.run(&["-W", url]));
-    assert_eq!(home.remembered()[3..6], entry[2..5]);
+    assert_eq!(home.cache_lines()[3..6], entry[2..5]);
 }
 
 #[test]
 fn unusable_cache_is_left_unchanged() {
-    let web = Web::answering(answer("", &fws()));
+    let web = WebServer::always_replying(answer("", &fws()));
     let url = &web.url("/player.swf");
     let home = Home::new();
     for (text, word) in [
         (format!("url: {url}\nctim: soon\n"), "is damaged"),
         ("not what it seems".to_owned(), "is damaged"),
     ] {
-        fs::write(home.swfinfo(), &text).expect("a file is written");
+        fs::write(home.cache_file(), &text).expect("a file is written");
         let finished = home.run(&["-W", url]);
         assert_proved(&finished);
         assert!(finished.stderr.contains("WARNING: "), "{finished}");
         assert!(finished.stderr.contains(word), "{finished}");
-        assert_eq!(home.remembered(), text.lines().collect::<Vec<_>>());
+        assert_eq!(home.cache_lines(), text.lines().collect::<Vec<_>>());
     }
-    fs::write(home.swfinfo(), "url: else\n").expect("a file is written");
-    let mut permissions = fs::metadata(home.swfinfo())
+    fs::write(home.cache_file(), "url: else\n").expect("a file is written");
+    let mut permissions = fs::metadata(home.cache_file())
         .expect("it is there")
         .permissions();
     permissions.set_readonly(true);
-    fs::set_permissions(home.swfinfo(), permissions).expect("it is ours");
+    fs::set_permissions(home.cache_file(), permissions).expect("it is ours");
     let finished = home.run(&["-W", url]);
     assert_proved(&finished);
     assert!(
         finished.stderr.contains("the player is not cached"),
         "{finished}"
     );
-    assert_eq!(home.remembered(), ["url: else"]);
+    assert_eq!(home.cache_lines(), ["url: else"]);
 }
 
 #[test]
@@ -416,8 +421,8 @@ fn redirects_and_content_encodings_are_followed() {
         .flat_map(|chunk| [format!("{:x}\r\n", chunk.len()).as_bytes(), chunk, b"\r\n"].concat())
         .chain(*b"0\r\n\r\n")
         .collect();
-    let web = Web::start(move |path, _| {
-        Answer::Bytes(match path {
+    let web = WebServer::start(move |path, _| {
+        Reply::Bytes(match path {
             "/player.swf" => b"HTTP/1.1 302 Found\r\nLocation: /there?key=s3cret\r\n\r\n".to_vec(),
             _ => [
                 b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n",
@@ -429,42 +434,42 @@ fn redirects_and_content_encodings_are_followed() {
     let finished = Home::new().run(&["-W", &web.url("/player.swf")]);
     assert_proved(&finished);
     assert!(finished.stderr.contains("/there?key=***"), "{finished}");
-    assert_eq!(web.asked().len(), 2);
+    assert_eq!(web.requests().len(), 2);
 }
 
 #[test]
 fn player_fetch_uses_tls_and_proxy_options() {
-    let web = Web::answering(answer("", &fws()));
+    let web = WebServer::always_replying(answer("", &fws()));
     let authority = Authority::new("Authority");
     let identity = authority.identity(Validity::Valid);
     let front = TlsFront::start(web.listener.port(), &identity, TlsClose::CloseNotify);
     let url = &format!("https://127.0.0.1:{}/p.swf", front.port());
     let trusted = &["--ca-file", &authority.file().display().to_string()];
     let home = Home::new();
-    assert_refused(
+    assert_player_refused(
         &home.run(&["-W", url]),
         "cannot establish TLS with 127.0.0.1:",
     );
-    assert_eq!(web.asked().len(), 0);
+    assert_eq!(web.requests().len(), 0);
     assert_proved(&home.run(&[&["-W", url], &trusted[..]].concat()));
-    assert_eq!(web.asked().len(), 1);
+    assert_eq!(web.requests().len(), 1);
 
     let proxy = Proxy::start(ProxyKind::Socks5);
-    let by_way = format!("socks5://127.0.0.1:{}", proxy.port());
-    let options = ["-W", url, "-X", "0", "--proxy", &by_way];
+    let proxy_url = format!("socks5://127.0.0.1:{}", proxy.port());
+    let options = ["-W", url, "-X", "0", "--proxy", &proxy_url];
     let finished = home.run(&[&options, &trusted[..]].concat());
     assert_eq!(proof(&finished), PROOF, "{finished}");
-    assert_eq!(web.asked().len(), 1);
-    let asked = proxy.asked();
+    assert_eq!(web.requests().len(), 1);
+    let requests = proxy.requested();
     let web_address = format!("127.0.0.1:{}", front.port());
-    assert!(asked[0].contains(&web_address), "{asked:?}");
+    assert!(requests[0].contains(&web_address), "{requests:?}");
 
-    let down = Web::start(move |_, _| {
+    let down = WebServer::start(move |_, _| {
         let redirect = format!(
             "HTTP/1.1 302 Found\r\nLocation: {}\r\n\r\n",
             web.url("/p.swf")
         );
-        Answer::Bytes(redirect.into_bytes())
+        Reply::Bytes(redirect.into_bytes())
     });
     let front = TlsFront::start(down.listener.port(), &identity, TlsClose::CloseNotify);
     let url = &format!("https://127.0.0.1:{}/p.swf", front.port());
@@ -502,37 +507,37 @@ fn invalid_player_fails_before_connecting() {
             "the server does not speak HTTP",
         ),
     ] {
-        let web = Web::answering(answer);
+        let web = WebServer::always_replying(answer);
         let home = Home::new();
         let finished = home.run(&["-W", &web.url("/p.swf?auth=s3cret&v=2")]);
-        assert_refused(&finished, words);
+        assert_player_refused(&finished, words);
         let shown = web.url("/p.swf?auth=***&v=2");
         assert!(finished.stderr.contains(&shown), "{finished}");
         assert!(!finished.stderr.contains("s3cret"), "{finished}");
-        assert!(!home.swfinfo().exists());
+        assert!(!home.cache_file().exists());
     }
     let finished = Home::new().run(&["-W", "http://127.0.0.1:1/p.swf"]);
-    assert_refused(&finished, "cannot connect to 127.0.0.1:1");
+    assert_player_refused(&finished, "cannot connect to 127.0.0.1:1");
     let finished = Home::new().run(&["-W", "nowhere/p.swf"]);
-    assert_refused(&finished, "cannot read the player nowhere/p.swf: ");
+    assert_player_refused(&finished, "cannot read the player nowhere/p.swf: ");
 }
 
 #[test]
 fn silent_web_server_times_out() {
-    let web = Web::start(|_, _| Answer::Silence(answer("", &fws())[..500].to_vec()));
+    let web = WebServer::start(|_, _| Reply::Silence(answer("", &fws())[..500].to_vec()));
     let finished = Home::new().run(&["-m", "1", "-W", &web.url("/p.swf")]);
-    assert_refused(&finished, "no answer within 1 s");
+    assert_player_refused(&finished, "no answer within 1 s");
     assert!(finished.took < Duration::from_secs(5), "{finished}");
 }
 
 #[cfg(unix)]
 #[test]
 fn signal_interrupts_the_fetch() {
-    let web = Web::start(|_, _| Answer::Silence(Vec::new()));
+    let web = WebServer::start(|_, _| Reply::Silence(Vec::new()));
     let url = web.url("/p.swf");
     let home = Home::new();
     let mut process = home.start(env!("CARGO_BIN_EXE_rtmpull"), &["-W", &url]);
-    while web.asked().is_empty() {
+    while web.requests().is_empty() {
         assert!(process.is_running());
         thread::sleep(Duration::from_millis(5));
     }
@@ -543,4 +548,4 @@ fn signal_interrupts_the_fetch() {
 }
 
 /// Where no stream is.
-const NOBODY: &str = "rtmp://127.0.0.1:1/app/name";
+const CLOSED_URL: &str = "rtmp://127.0.0.1:1/app/name";

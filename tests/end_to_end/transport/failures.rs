@@ -10,8 +10,8 @@ use crate::{
 
 /// Downloads from nobody by way of a proxy that answers with `answer`.
 #[track_caller]
-fn through(kind: &str, answer: &[u8], silence: AfterAnswer) -> Download {
-    let proxy = CannedPeer::start(answer, silence);
+fn download_through(kind: &str, answer: &[u8], after: AfterAnswer) -> Download {
+    let proxy = CannedPeer::start(answer, after);
     let proxy = format!("{kind}://joe:secret@127.0.0.1:{}", proxy.port());
     let options = ["--proxy", &proxy, "--connect-timeout", "1"];
     let download = download("rtmp://127.0.0.1:9/app/clip", &options);
@@ -22,33 +22,33 @@ fn through(kind: &str, answer: &[u8], silence: AfterAnswer) -> Download {
 #[track_caller]
 fn assert_no_way(download: &Download, cause: &str) {
     download.assert_ended(3, "no-connection");
-    let said = &download.finished.stderr;
-    let errors = said.lines().filter(|line| line.starts_with("ERROR"));
-    assert_eq!(errors.count(), 1, "{said}");
-    assert!(said.lines().last().unwrap().contains(cause), "{said}");
+    let stderr = &download.finished.stderr;
+    let errors = stderr.lines().filter(|line| line.starts_with("ERROR"));
+    assert_eq!(errors.count(), 1, "{stderr}");
+    assert!(stderr.lines().last().unwrap().contains(cause), "{stderr}");
     assert!(!download.file().exists());
 }
 
 #[test]
 fn every_proxy_failure_is_named() {
-    let babble = b"\x7fELF\x02\x01\x01\0\0\0\0\0\r\n\r\n";
+    let garbage = b"\x7fELF\x02\x01\x01\0\0\0\0\0\r\n\r\n";
     for (kind, refusal, word) in [
         ("socks4", &b"\0\x5b\0\0\0\0\0\0"[..], "SOCKS 4"),
         ("socks4a", b"\0\x5b\0\0\0\0\0\0", "SOCKS 4"),
         ("socks5", b"\x05\0\x05\x02\0\x01", "SOCKS 5"),
         ("http", b"HTTP/1.1 403 Forbidden\r\n\r\n", "HTTP"),
     ] {
-        let refused = through(kind, refusal, AfterAnswer::Open);
+        let refused = download_through(kind, refusal, AfterAnswer::Open);
         assert_no_way(&refused, "the proxy refused: ");
-        let babbling = through(kind, babble, AfterAnswer::Open);
+        let invalid = download_through(kind, garbage, AfterAnswer::Open);
         let cause = format!("the proxy sent an answer that is not {word}");
-        assert_no_way(&babbling, &cause);
-        let closed = through(kind, &refusal[..1], AfterAnswer::Closed);
+        assert_no_way(&invalid, &cause);
+        let closed = download_through(kind, &refusal[..1], AfterAnswer::Closed);
         assert_no_way(
             &closed,
             "the proxy closed the connection instead of answering",
         );
-        let hanging = through(kind, &refusal[..1], AfterAnswer::Open);
+        let hanging = download_through(kind, &refusal[..1], AfterAnswer::Open);
         assert_no_way(
             &hanging,
             "the request to the proxy failed: no answer within the connect timeout of 1 s",
@@ -58,12 +58,12 @@ fn every_proxy_failure_is_named() {
 
 #[test]
 fn unreachable_proxy_is_named() {
-    let nobody = CannedPeer::start(b"", AfterAnswer::Open).port();
+    let closed_port = CannedPeer::start(b"", AfterAnswer::Open).port();
     for kind in ["socks4", "socks5", "http"] {
-        let proxy = format!("{kind}://127.0.0.1:{nobody}");
+        let proxy = format!("{kind}://127.0.0.1:{closed_port}");
         let download = download("rtmp://127.0.0.1:9/app/clip", &["--proxy", &proxy]);
         let cause = format!(
-            "cannot reach 127.0.0.1:9 through {proxy}: cannot connect to 127.0.0.1:{nobody}: "
+            "cannot reach 127.0.0.1:9 through {proxy}: cannot connect to 127.0.0.1:{closed_port}: "
         );
         assert_no_way(&download, &cause);
     }
@@ -85,10 +85,10 @@ fn silent_tls_server_times_out() {
 #[test]
 fn non_tls_server_is_named() {
     let plain = Server::start(Config::serving(Stream::recorded(Clip::sample())));
-    let babble = CannedPeer::start(b"HTTP/1.1 400 Bad Request\r\n\r\n", AfterAnswer::Closed);
+    let garbage = CannedPeer::start(b"HTTP/1.1 400 Bad Request\r\n\r\n", AfterAnswer::Closed);
     for (port, cause) in [
         (plain.port(), "cannot establish TLS with 127.0.0.1:"),
-        (babble.port(), "the server does not speak TLS on this port"),
+        (garbage.port(), "the server does not speak TLS on this port"),
     ] {
         let url = format!("rtmps://127.0.0.1:{port}/app/clip");
         assert_no_way(&download(&url, &["--connect-timeout", "1"]), cause);
@@ -113,18 +113,18 @@ fn missing_close_notify_is_a_cut() {
     let live = Stream::live(Clip::sample())
         .paced(Pace::Unbounded)
         .ending(&[EndSignal::Fin]);
-    for (goodbye, code, word) in [
+    for (close, code, word) in [
         (TlsClose::CloseNotify, 0, "closed"),
         (TlsClose::TcpOnly, 2, "cut"),
     ] {
         let server = Server::start(Config::serving(live.clone()));
-        let front = TlsFront::start(server.port(), &identity, goodbye);
+        let front = TlsFront::start(server.port(), &identity, close);
         let url = format!("rtmps://localhost:{}/app/clip", front.port());
         let download = download(&url, &["-v", "--retry", "0", "--ca-file", &file]);
         download.assert_ended(code, word);
-        crate::downloads::assert_media(&download.clip(), &Clip::sample());
-        let says_so = download.finished.stderr.contains("close_notify");
-        assert_eq!(says_so, goodbye == TlsClose::TcpOnly);
+        crate::downloads::assert_same_media(&download.clip(), &Clip::sample());
+        let is_named = download.finished.stderr.contains("close_notify");
+        assert_eq!(is_named, close == TlsClose::TcpOnly);
     }
 }
 
@@ -134,10 +134,10 @@ fn missing_close_notify_is_a_cut() {
 fn signal_interrupts_every_dialing_step() {
     let silent = CannedPeer::start(b"", AfterAnswer::Open);
     let port = silent.port();
-    let by_proxy = format!("socks5://127.0.0.1:{port}");
+    let proxy_url = format!("socks5://127.0.0.1:{port}");
     for (url, options) in [
         (format!("rtmps://127.0.0.1:{port}/a/b"), &[][..]),
-        ("rtmp://127.0.0.1:9/a/b".into(), &["--proxy", &by_proxy]),
+        ("rtmp://127.0.0.1:9/a/b".into(), &["--proxy", &proxy_url]),
     ] {
         let running = program::start(&url, options);
         std::thread::sleep(Duration::from_millis(500));
@@ -167,7 +167,7 @@ fn proxy_environment_variables_are_honored() {
         Process::start(&mut command)
             .finish(program::LIMIT)
             .succeeded();
-        proxy.asked().len()
+        proxy.requested().len()
     };
     assert_eq!(run(""), 1);
     assert_eq!(run("example.com"), 2);
