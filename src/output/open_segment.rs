@@ -49,7 +49,7 @@ impl Recording {
         let mut file = TagFile::go_on(former, self.file_options.sync_interval, now)?;
         let is_to_end = self.marks.has_wish();
         if !is_to_end {
-            file.writer().take_over(&self.metadata);
+            file.writer().inherit_metadata(&self.metadata);
         }
         let opened = Opened {
             head: file.written().bytes,
@@ -189,7 +189,7 @@ impl Recording {
     /// A writer that knows what the server told so far.
     fn writer(&self, layout: Layout) -> HeadWriter {
         let mut writer = HeadWriter::new(layout);
-        writer.take_over(&self.metadata);
+        writer.inherit_metadata(&self.metadata);
         writer
     }
 }

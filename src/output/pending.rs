@@ -86,10 +86,10 @@ mod tests {
     /// What is held of messages that are told apart by their lengths, and how many were dropped.
     fn held(messages: impl IntoIterator<Item = (bool, usize)>) -> (Vec<usize>, usize) {
         let (mut early, mut dropped) = (Pending::default(), Vec::new());
-        for (is_configuration, length) in messages {
+        for (is_sequence_header, length) in messages {
             let payload = Payload::from(&vec![7; length][..]);
             let info = FrameInfo {
-                is_sequence_header: is_configuration,
+                is_sequence_header,
                 ..FrameInfo::SCRIPT
             };
             early.hold(info, payload, &mut dropped);

@@ -101,7 +101,7 @@ impl Role {
                 let tag = VideoTag::parse(body).ok()?;
                 let role = match tag.packet {
                     VideoPacket::METADATA => Self::VideoMetadata,
-                    _ if tag.is_configuration() => Self::Video,
+                    _ if tag.is_sequence_header() => Self::Video,
                     _ => return None,
                 };
                 let ids = tag.tracks().flatten().map(|track| track.id);
@@ -111,7 +111,7 @@ impl Role {
                 let tag = AudioTag::parse(body).ok()?;
                 let role = match tag.packet {
                     AudioPacket::MULTICHANNEL_CONFIG => Self::AudioChannels,
-                    _ if tag.is_configuration() => Self::Audio,
+                    _ if tag.is_sequence_header() => Self::Audio,
                     _ => return None,
                 };
                 let ids = tag.tracks().flatten().map(|track| track.id);

@@ -256,7 +256,7 @@ fn record(writer: &mut HeadWriter, parser: &mut FrameParser, tag: &TagView<'_>) 
         parser.parse(tag.header.kind, tag.body)
     };
     let timestamp_ms = u32::try_from(tag.header.timestamp_ms).unwrap_or(0);
-    writer.note(info, timestamp_ms, tag.body.len());
+    writer.tag_written(info, timestamp_ms, tag.body.len());
 }
 
 /// Returns the fields of an `onMetaData` tag, or an empty object if they are damaged.

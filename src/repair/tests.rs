@@ -45,12 +45,12 @@ fn rtmpull_file(patched: usize) -> Vec<u8> {
         if number == patched {
             for patch in writer.patches() {
                 file[patch.offset as usize..][..patch.bytes.len()].copy_from_slice(&patch.bytes);
-                writer.note_patch(&patch);
+                writer.patch_written(&patch);
             }
         }
         let tag = Tag::new(kind, time_ms as u32, Payload::from(&body[..]));
         let info = parser.parse(kind, &body);
-        writer.note(info, time_ms as u32, body.len());
+        writer.tag_written(info, time_ms as u32, body.len());
         file.extend(tag.as_bytes());
     }
     file

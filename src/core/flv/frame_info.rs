@@ -111,7 +111,7 @@ impl FrameParser {
         let mut ids = tag.tracks().flatten().map(|track| track.id);
         info.track_id = ids.next().unwrap_or(DEFAULT_TRACK);
         for track in tag.tracks().flatten() {
-            info.is_sequence_header |= track.is_configuration();
+            info.is_sequence_header |= track.is_sequence_header();
             info.carries_media |= track.carries_media();
             if track.id != DEFAULT_TRACK {
                 continue;
@@ -121,7 +121,7 @@ impl FrameParser {
             }
             let is_keyframe = track.is_keyframe(self.nal_length_size);
             info.is_keyframe |= is_keyframe;
-            if track.is_configuration() || is_keyframe {
+            if track.is_sequence_header() || is_keyframe {
                 info.picture_size = info.picture_size.or_else(|| track.picture_size());
             }
         }
@@ -143,7 +143,7 @@ fn audio(body: &[u8]) -> FrameInfo {
     FrameInfo {
         track_id: ids.next().unwrap_or(DEFAULT_TRACK),
         codec: tag.codec().map(Codec::Audio),
-        is_sequence_header: tag.is_configuration(),
+        is_sequence_header: tag.is_sequence_header(),
         carries_media: tag.carries_media(),
         ..FrameInfo::opaque(TagKind::AUDIO)
     }

@@ -133,7 +133,7 @@ fn file_vector(file: &[u8], expected: &Json) {
     let mut tags = Vec::new();
     while let Some(tag) = reader.read(&mut rest).unwrap() {
         let info = parser.parse(tag.header.kind, tag.body);
-        writer.note(info, 0, tag.body.len());
+        writer.tag_written(info, 0, tag.body.len());
         tags.push(serde_json::json!({
             "offset": tag.offset,
             "type": tag.header.kind.0,

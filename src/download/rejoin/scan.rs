@@ -115,7 +115,7 @@ impl Scan {
             let is_head = self.tags == 0 && self.writer.is_some();
             self.is_ours |= is_head;
             self.writer
-                .get_or_insert_with(|| HeadWriter::after(tag.offset));
+                .get_or_insert_with(|| HeadWriter::with_foreign_head(tag.offset));
             self.tags += 1;
             if !is_head {
                 self.note(&tag);
@@ -128,7 +128,7 @@ impl Scan {
         let timestamp_ms = u32::try_from(tag.header.timestamp_ms).unwrap_or(0);
         let info = self.parser.parse(tag.header.kind, tag.body);
         if let Some(writer) = &mut self.writer {
-            writer.note(info, timestamp_ms, tag.body.len());
+            writer.tag_written(info, timestamp_ms, tag.body.len());
         }
         self.has_video |= info.track == TagKind::VIDEO;
         self.recording.note(info, timestamp_ms.into(), tag.body);
@@ -161,7 +161,9 @@ impl Scan {
         self.recording.length = length;
         // The tags behind a head of ours.
         let tags = self.tags - u64::from(self.is_ours);
-        let writer = self.writer.unwrap_or_else(|| HeadWriter::after(length));
+        let writer = self
+            .writer
+            .unwrap_or_else(|| HeadWriter::with_foreign_head(length));
         let former = ExistingFile {
             file,
             writer,

@@ -240,7 +240,7 @@ impl<S: Storage> TagFile<S> {
         for patch in patches {
             self.storage.seek(SeekFrom::Start(patch.offset))?;
             self.storage.write_all(&patch.bytes)?;
-            self.writer.note_patch(&patch);
+            self.writer.patch_written(&patch);
         }
         Ok(())
     }
@@ -274,7 +274,8 @@ impl<S: Storage> TagFile<S> {
         self.written.add(units);
         for unit in units {
             let length = unit.payload_len();
-            self.writer.note(unit.info, unit.timestamp_ms, length);
+            self.writer
+                .tag_written(unit.info, unit.timestamp_ms, length);
         }
     }
 }

@@ -84,8 +84,8 @@ impl Cut {
         for (line, name) in self.listed().iter().zip(self.files()) {
             let offset_ms = line["offset_ms"].as_u64().unwrap();
             for (kind, at_ms, body) in self.tags(&name) {
-                let is_configuration = body.get(1) == Some(&0);
-                if !is_configuration {
+                let is_sequence_header = body.get(1) == Some(&0);
+                if !is_sequence_header {
                     all.push(Frame(TagKind(kind), offset_ms + u64::from(at_ms), body));
                 }
             }

@@ -211,7 +211,7 @@ fn write_file(file: File<'_>) {
                 // The tag has five bits for its kind and 31 for its timestamp.
                 let header = TagHeader::read(&mut rtmpull::core::wire::Reader::new(tag.as_bytes())).expect("a header");
                 let timestamp_ms = header.timestamp_ms.cast_unsigned();
-                writer.note(parser.parse(header.kind, body), timestamp_ms, body.len());
+                writer.tag_written(parser.parse(header.kind, body), timestamp_ms, body.len());
                 sent.push((header.kind, timestamp_ms, body));
             }
             Operation::Metadata(metadata) => {
@@ -254,7 +254,7 @@ fn rewrite(writer: &mut HeadWriter, bytes: &mut [u8], lost: u16) {
     }
     for patch in &patches {
         apply(patch, bytes);
-        writer.note_patch(patch);
+        writer.patch_written(patch);
     }
 }
 
@@ -311,7 +311,7 @@ fn reopen(head: &[u8], sent: &[(TagKind, u32, &[u8])], writer: &HeadWriter) {
     let mut reopened = HeadWriter::reopen(head).expect("a head of ours");
     let mut parser = FrameParser::new();
     for (kind, timestamp_ms, body) in sent {
-        reopened.note(parser.parse(*kind, body), *timestamp_ms, body.len());
+        reopened.tag_written(parser.parse(*kind, body), *timestamp_ms, body.len());
     }
     assert_eq!(reopened.length(), writer.length());
     assert_eq!(reopened.duration_ms(), writer.duration_ms());

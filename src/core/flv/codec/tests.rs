@@ -158,10 +158,10 @@ fn check_video(vector: &Vector, tag: &VideoTag<'_>) {
             "cts" => first().composition_time_ms.into(),
             "is_config" => {
                 assert_ne!(
-                    tag.is_configuration(),
+                    tag.is_sequence_header(),
                     tag.carries_media() || first().body.is_empty()
                 );
-                tag.is_configuration().into()
+                tag.is_sequence_header().into()
             }
             "is_keyframe_for_index" | "key" => tag.is_keyframe(4).into(),
             "width" => size().width.into(),
@@ -180,7 +180,7 @@ fn check_video(vector: &Vector, tag: &VideoTag<'_>) {
             "amf0" => {
                 assert_eq!(expected[0], "colorInfo");
                 assert!(first().body.starts_with(b"\x02\0\x09colorInfo\x03"));
-                assert!(!tag.carries_media() && !tag.is_configuration());
+                assert!(!tag.carries_media() && !tag.is_sequence_header());
                 continue;
             }
             "how" => continue, // prose
@@ -218,7 +218,7 @@ fn check_audio(vector: &Vector, tag: &AudioTag<'_>) {
                 continue;
             }
             "body" => encode_hex(track.body).into(),
-            "is_config" => tag.is_configuration().into(),
+            "is_config" => tag.is_sequence_header().into(),
             "rate" if tag.flags.is_some() => {
                 let index = [5_512, 11_025, 22_050, 44_100]
                     .iter()
@@ -487,7 +487,7 @@ fn only_the_default_track_makes_a_keyframe() {
 
 #[test]
 fn what_carries_media() {
-    for (body, is_configuration, carries_media) in [
+    for (body, is_sequence_header, carries_media) in [
         ("17000000000164000d", true, false),
         ("27000000000164000d", true, false),
         ("1700000000", false, false),
@@ -512,14 +512,14 @@ fn what_carries_media() {
         let body = hex(body);
         let tag = VideoTag::parse(&body).expect("a head");
         assert_eq!(
-            tag.is_configuration(),
-            is_configuration,
+            tag.is_sequence_header(),
+            is_sequence_header,
             "{}",
             encode_hex(&body)
         );
         assert_eq!(tag.carries_media(), carries_media, "{}", encode_hex(&body));
     }
-    for (body, is_configuration, carries_media) in [
+    for (body, is_sequence_header, carries_media) in [
         ("af001210", true, false),
         ("af00", false, false),
         ("af0121", false, true),
@@ -535,8 +535,8 @@ fn what_carries_media() {
         let body = hex(body);
         let tag = AudioTag::parse(&body).expect("a head");
         assert_eq!(
-            tag.is_configuration(),
-            is_configuration,
+            tag.is_sequence_header(),
+            is_sequence_header,
             "{}",
             encode_hex(&body)
         );
@@ -693,7 +693,7 @@ proptest! {
             tag.is_keyframe(nal_length_size);
             prop_assert!(tag.command.is_none() || tag.tracks().next().is_none());
             for track in tag.tracks().flatten() {
-                prop_assert!(!(track.is_configuration() && track.carries_media()));
+                prop_assert!(!(track.is_sequence_header() && track.carries_media()));
                 prop_assert!(track.body.len() < body.len());
                 prop_assert!(track.picture_size().is_none_or(|size| size.width > 0 && size.height > 0));
                 prop_assert!(track.nal_length_size().is_none_or(|size| (1..=4).contains(&size)));
@@ -702,7 +702,7 @@ proptest! {
         }
         if let Ok(tag) = AudioTag::parse(&body) {
             for track in tag.tracks().flatten() {
-                prop_assert!(!(track.is_configuration() && track.carries_media()));
+                prop_assert!(!(track.is_sequence_header() && track.carries_media()));
                 prop_assert!(track.body.len() < body.len());
                 track.sound();
                 track.channel_layout();

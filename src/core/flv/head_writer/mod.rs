@@ -20,7 +20,7 @@ pub enum Layout {
 }
 
 /// Makes the head of one FLV file and keeps its stats. It knows no file: the caller writes the
-/// [`HeadWriter::head`], then tags, and tells of each with [`HeadWriter::note`] when the file has it.
+/// [`HeadWriter::head`], then tags, and tells of each with [`HeadWriter::tag_written`] when the file has it.
 #[derive(Debug)]
 pub struct HeadWriter {
     layout: Layout,
@@ -49,7 +49,7 @@ impl HeadWriter {
     }
 
     /// Goes on with a file that begins with `head`; `None` where that is no whole head of ours. The
-    /// caller then tells of each tag of the file through [`HeadWriter::note`].
+    /// caller then tells of each tag of the file through [`HeadWriter::tag_written`].
     pub fn reopen(head: &[u8]) -> Option<Self> {
         let head = head
             .get(..head::LENGTH)
@@ -60,12 +60,12 @@ impl HeadWriter {
                 .metadata
                 .restore_page(number, &head::fields_of(page)?);
         }
-        writer.begin_with(head.to_vec());
+        writer.start_with(head.to_vec());
         Some(writer)
     }
 
     /// Goes on with a file of `length` bytes whose head is not ours, and stays as it is.
-    pub fn after(length: u64) -> Self {
+    pub fn with_foreign_head(length: u64) -> Self {
         Self {
             length,
             ..Self::new(Layout::Plain)
@@ -78,7 +78,7 @@ impl HeadWriter {
             Layout::Seekable => self.render(head::LENGTH as u64),
             Layout::Plain => self.plain_head(),
         };
-        self.begin_with(head.clone());
+        self.start_with(head.clone());
         head
     }
 
@@ -86,7 +86,7 @@ impl HeadWriter {
     ///
     /// `timestamp_ms` counts from the start of the file and is at most 2³¹ − 1. `body` is the length of
     /// the body in bytes.
-    pub fn note(&mut self, info: FrameInfo, timestamp_ms: u32, body: usize) {
+    pub fn tag_written(&mut self, info: FrameInfo, timestamp_ms: u32, body: usize) {
         let entry = Entry {
             time_ms: timestamp_ms,
             position: self.length,
@@ -101,7 +101,7 @@ impl HeadWriter {
     /// False where the head cannot take them any more, in [`Layout::Plain`] behind
     /// [`HeadWriter::head`]: they are then to be written as a script tag.
     pub fn set_metadata(&mut self, fields: &Object) -> bool {
-        let is_open = self.takes_metadata();
+        let is_open = self.accepts_metadata();
         if is_open {
             self.metadata.merge(fields);
         }
@@ -109,8 +109,8 @@ impl HeadWriter {
     }
 
     /// Does the same with fields that were kept, see [`HeadWriter::set_metadata`].
-    pub fn take_over(&mut self, metadata: &Metadata) {
-        if self.takes_metadata() {
+    pub fn inherit_metadata(&mut self, metadata: &Metadata) {
+        if self.accepts_metadata() {
             self.metadata.merge_metadata(metadata);
         }
     }
@@ -120,7 +120,7 @@ impl HeadWriter {
     ///
     /// Each piece is to be written at once, after the tags that were noted before; then the file is
     /// good whichever of them are lost. Written in this order, the keyframes ascend after each of
-    /// them: see [`head`]. What [`HeadWriter::note_patch`] is not told of is among the patches again.
+    /// them: see [`head`]. What [`HeadWriter::patch_written`] is not told of is among the patches again.
     pub fn patches(&self) -> Vec<Patch> {
         if self.head.is_empty() {
             return Vec::new();
@@ -137,7 +137,7 @@ impl HeadWriter {
     }
 
     /// Notes that the file has `patch`.
-    pub fn note_patch(&mut self, patch: &Patch) {
+    pub fn patch_written(&mut self, patch: &Patch) {
         let offset = usize::try_from(patch.offset).unwrap_or(usize::MAX);
         let place = self.head.get_mut(offset..).unwrap_or_default();
         for (old, new) in place.iter_mut().zip(&patch.bytes) {
@@ -166,11 +166,11 @@ impl HeadWriter {
         self.stats.picture_size()
     }
 
-    fn takes_metadata(&self) -> bool {
+    fn accepts_metadata(&self) -> bool {
         self.layout == Layout::Seekable || self.length == 0
     }
 
-    fn begin_with(&mut self, head: Vec<u8>) {
+    fn start_with(&mut self, head: Vec<u8>) {
         self.length = head.len() as u64;
         if self.layout == Layout::Seekable {
             self.head = head;

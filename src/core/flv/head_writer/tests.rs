@@ -38,7 +38,7 @@ impl File {
     fn patch(&mut self) -> Vec<Patch> {
         let patches = self.writer.patches();
         for patch in &patches {
-            self.writer.note_patch(patch);
+            self.writer.patch_written(patch);
             let Patch { offset, bytes } = patch;
             let end = *offset as usize + bytes.len();
             assert!(end <= head::LENGTH);
@@ -90,21 +90,21 @@ impl File {
     }
 }
 
-/// An AVC decoder configuration record, 322x182.
-const AVC_CONFIGURATION: &[u8] = b"\x17\0\0\0\0\
+/// An AVC decoder sequence_header record, 322x182.
+const AVC_SEQUENCE_HEADER: &[u8] = b"\x17\0\0\0\0\
     \x01\x64\0\x0d\xff\xe1\0\x1a\
     \x67\x64\0\x0d\xac\xd9\x41\x51\x9e\x22\x6c\x04\x40\0\0\x03\0\x40\0\0\x0c\x83\xc5\x0a\x65\x80\
     \x01\0\x06\x68\xeb\xe3\xcb\x22\xc0\xfd\xf8\xf8\0";
 const AVC_KEY: &[u8] = b"\x17\x01\0\0\0\0\0\0\x01\x65";
 const AVC_INTER: &[u8] = b"\x27\x01\0\0\0\0\0\0\x01\x41";
 const AVC_END: &[u8] = b"\x17\x02\0\0\0";
-const AAC_CONFIGURATION: &[u8] = b"\xAF\0\x12\x10";
+const AAC_SEQUENCE_HEADER: &[u8] = b"\xAF\0\x12\x10";
 const AAC: &[u8] = b"\xAF\x01\x21\x10";
 
 fn recorded() -> File {
     let mut file = File::new(Layout::Seekable);
-    file.tag(TagKind::VIDEO, 0, AVC_CONFIGURATION);
-    file.tag(TagKind::AUDIO, 0, AAC_CONFIGURATION);
+    file.tag(TagKind::VIDEO, 0, AVC_SEQUENCE_HEADER);
+    file.tag(TagKind::AUDIO, 0, AAC_SEQUENCE_HEADER);
     file.tag(TagKind::VIDEO, 0, AVC_KEY);
     file.tag(TagKind::AUDIO, 10, AAC);
     file.tag(TagKind::AUDIO, 33, AAC);
@@ -211,7 +211,7 @@ fn a_duration_is_the_last_frame_and_what_follows_it() {
     // Audio that lags changes nothing, nor does what is no frame.
     file.tag(TagKind::AUDIO, 8990, AAC);
     file.tag(TagKind::VIDEO, 9500, AVC_END);
-    file.tag(TagKind::AUDIO, 9500, AAC_CONFIGURATION);
+    file.tag(TagKind::AUDIO, 9500, AAC_SEQUENCE_HEADER);
     file.tag(TagKind::AUDIO, 9500, b"");
     file.tag(TagKind::SCRIPT, 9500, b"\x02\0\x01x\x05");
     assert_eq!(file.writer.duration_ms(), 9040);
@@ -228,7 +228,7 @@ fn a_duration_is_the_last_frame_and_what_follows_it() {
 #[test]
 fn a_duration_counts_from_the_first_frame_and_the_index_as_the_tags_do() {
     let mut file = File::new(Layout::Seekable);
-    file.tag(TagKind::VIDEO, 0, AVC_CONFIGURATION);
+    file.tag(TagKind::VIDEO, 0, AVC_SEQUENCE_HEADER);
     file.tag(TagKind::VIDEO, 90_000, AVC_KEY);
     file.tag(TagKind::AUDIO, 89_990, AAC);
     file.tag(TagKind::VIDEO, 90_040, AVC_INTER);
@@ -242,7 +242,7 @@ fn a_duration_counts_from_the_first_frame_and_the_index_as_the_tags_do() {
 #[test]
 fn a_file_of_audio_has_an_entry_every_five_seconds() {
     let mut file = File::new(Layout::Seekable);
-    file.tag(TagKind::AUDIO, 0, AAC_CONFIGURATION);
+    file.tag(TagKind::AUDIO, 0, AAC_SEQUENCE_HEADER);
     (0..1000).for_each(|n| {
         file.tag(TagKind::AUDIO, n * 23, AAC);
     });
@@ -286,7 +286,7 @@ fn a_long_file_is_indexed_from_end_to_end() {
 /// anything does, a keyframe and one that is none.
 struct VideoVectors {
     id: u32,
-    configuration: &'static [u8],
+    sequence_header: &'static [u8],
     key: &'static [u8],
     inter: &'static [u8],
     size: Option<(f64, f64)>,
@@ -295,42 +295,42 @@ struct VideoVectors {
 const VIDEO_VECTORS: [VideoVectors; 13] = [
     VideoVectors {
         id: 2,
-        configuration: b"",
+        sequence_header: b"",
         key: b"\x02\0\0\x84\0\x80\xa1\0\x5b\0\0",
         inter: b"\x02\0\0\x84\0\x80\x20\0",
         size: Some((322.0, 182.0)),
     },
     VideoVectors {
         id: 3,
-        configuration: b"",
+        sequence_header: b"",
         key: b"\x03\x31\x42\x30\xb6",
         inter: b"\x03\x31\x42\x30\xb6",
         size: Some((322.0, 182.0)),
     },
     VideoVectors {
         id: 4,
-        configuration: b"",
+        sequence_header: b"",
         key: b"\x04\xea\0\x46\x0b\x15\x0b\x15",
         inter: b"\x04\xea\x80\x46\x0b\x15\x0b\x15",
         size: Some((322.0, 166.0)),
     },
     VideoVectors {
         id: 5,
-        configuration: b"",
+        sequence_header: b"",
         key: b"\x05\xea\0\0\0\0\x46\x0b\x15\x0b\x15",
         inter: b"\x05\xea\0\0\0\x80\x46\x0b\x15\x0b\x15",
         size: Some((322.0, 166.0)),
     },
     VideoVectors {
         id: 6,
-        configuration: b"",
+        sequence_header: b"",
         key: b"\x06\x31\x42\x30\xb6",
         inter: b"\x06\x31\x42\x30\xb6",
         size: Some((322.0, 182.0)),
     },
     VideoVectors {
         id: 7,
-        configuration: b"\x07\0\0\0\0\x01\x64\0\x0d\xff\xe1\0\x1a\
+        sequence_header: b"\x07\0\0\0\0\x01\x64\0\x0d\xff\xe1\0\x1a\
             \x67\x64\0\x0d\xac\xd9\x41\x51\x9e\x22\x6c\x04\x40\0\0\x03\0\x40\0\0\x0c\x83\xc5\x0a\x65\x80\
             \x01\0\x06\x68\xeb\xe3\xcb\x22\xc0\xfd\xf8\xf8\0",
         key: b"\x07\x01\0\0\0\0\0\0\x02\x65\xb8",
@@ -339,14 +339,14 @@ const VIDEO_VECTORS: [VideoVectors; 13] = [
     },
     VideoVectors {
         id: 12,
-        configuration: b"\x0c\0\0\0\0\x01\x01\x60",
+        sequence_header: b"\x0c\0\0\0\0\x01\x01\x60",
         key: b"\x0c\x01\0\0\0\0\0\0\x02\x26\x01",
         inter: b"\x0c\x01\0\0\0\0\0\0\x02\x02\x01",
         size: None,
     },
     VideoVectors {
         id: 0x6176_6331,
-        configuration: b"\x80avc1\x01\x64\0\x0d\xff\xe1\0\x1a\
+        sequence_header: b"\x80avc1\x01\x64\0\x0d\xff\xe1\0\x1a\
             \x67\x64\0\x0d\xac\xd9\x41\x51\x9e\x22\x6c\x04\x40\0\0\x03\0\x40\0\0\x0c\x83\xc5\x0a\x65\x80\
             \x01\0\x06\x68\xeb\xe3\xcb\x22\xc0\xfd\xf8\xf8\0",
         key: b"\x81avc1\0\0\0\0\0\0\x02\x65\x88",
@@ -355,35 +355,35 @@ const VIDEO_VECTORS: [VideoVectors; 13] = [
     },
     VideoVectors {
         id: 0x6876_6331,
-        configuration: b"\x80hvc1\x01\x01\x60",
+        sequence_header: b"\x80hvc1\x01\x01\x60",
         key: b"\x83hvc1\0\0\0\x02\x26\x01",
         inter: b"\x83hvc1\0\0\0\x02\x02\x01",
         size: None,
     },
     VideoVectors {
         id: 0x7676_6331,
-        configuration: b"\x80vvc1\xff",
+        sequence_header: b"\x80vvc1\xff",
         key: b"\x83vvc1\0\0\0\x03\0\x39\x01",
         inter: b"\x83vvc1\0\0\0\x03\0\x01\x01",
         size: None,
     },
     VideoVectors {
         id: 0x6176_3031,
-        configuration: b"\x80av01\x81\0\x0c\0\x0a\x0b\0\0\0\x04\x3d\x06\xd4\xda\xf9\0\x40",
+        sequence_header: b"\x80av01\x81\0\x0c\0\x0a\x0b\0\0\0\x04\x3d\x06\xd4\xda\xf9\0\x40",
         key: b"\x81av01\x12\0\x0a\x0d\x20\0\0\x04\x3d\x06\xd4\xda\xf9\x20\x21\xa0\x04\x32\x02\x10\0",
         inter: b"\x83av01\x12\0\x32\x02\x10\0",
         size: Some((322.0, 182.0)),
     },
     VideoVectors {
         id: 0x7670_3039,
-        configuration: b"\x80vp09\x01\0\0\0\0\x0b\x82\x02\x02\x02\0\0",
+        sequence_header: b"\x80vp09\x01\0\0\0\0\x0b\x82\x02\x02\x02\0\0",
         key: b"\x83vp09\x82\x49\x83\x42\0\x14\x10\x0b\x56\x08",
         inter: b"\x83vp09\x86",
         size: Some((322.0, 182.0)),
     },
     VideoVectors {
         id: 0x7670_3038,
-        configuration: b"\x80vp08\x01\0\0\0",
+        sequence_header: b"\x80vp08\x01\0\0\0",
         key: b"\x81vp08\xd0\x01\0\x9d\x01\x2a\x42\x01\xb6\0",
         inter: b"\x81vp08\xd1\x01\0\x9d\x01\x2a\x42\x01\xb6\0",
         size: Some((322.0, 182.0)),
@@ -401,16 +401,16 @@ fn claiming(frame_type: u8, body: &[u8]) -> Vec<u8> {
 fn keyframes_of_every_codec_are_in_the_table() {
     for VideoVectors {
         id,
-        configuration,
+        sequence_header,
         key,
         inter,
         size,
     } in VIDEO_VECTORS
     {
         let mut file = File::new(Layout::Seekable);
-        if !configuration.is_empty() {
+        if !sequence_header.is_empty() {
             for frame_type in [0, 1] {
-                file.tag(TagKind::VIDEO, 0, &claiming(frame_type, configuration));
+                file.tag(TagKind::VIDEO, 0, &claiming(frame_type, sequence_header));
             }
         }
         let mut expected = vec![(40, file.tag(TagKind::VIDEO, 40, &claiming(1, key)))];
@@ -455,10 +455,10 @@ fn every_audio_codec_is_told_and_its_configuration_no_frame() {
         (0x6163_2d33, b"", b"\x91ac-3\x0b\x77"),
         (0x6563_2d33, b"", b"\x91ec-3\x0b\x77"),
     ];
-    for (id, configuration, frame) in vectors {
+    for (id, sequence_header, frame) in vectors {
         let mut file = File::new(Layout::Seekable);
-        if !configuration.is_empty() {
-            file.tag(TagKind::AUDIO, 0, configuration);
+        if !sequence_header.is_empty() {
+            file.tag(TagKind::AUDIO, 0, sequence_header);
         }
         let first = file.tag(TagKind::AUDIO, 1000, frame);
         file.tag(TagKind::AUDIO, 1020, frame);
@@ -503,7 +503,7 @@ fn the_servers_fields_are_kept_where_they_stay_true() {
     assert_eq!(file.number("filesize"), Some(head::LENGTH as f64));
     assert_eq!(metadata.get("hasCuePoints"), None);
     assert_eq!(metadata.get(""), None);
-    file.tag(TagKind::VIDEO, 0, AVC_CONFIGURATION);
+    file.tag(TagKind::VIDEO, 0, AVC_SEQUENCE_HEADER);
     file.patch();
     assert_eq!(file.number("width"), Some(322.0));
 }
@@ -591,7 +591,7 @@ fn kept_metadata_is_taken_over_as_far_as_it_fits() {
     let kept_bytes = kept.pages().flatten().map(|field| field.as_bytes().len());
     assert!((60_000..=1 << 16).contains(&kept_bytes.sum::<usize>()));
     let mut writer = HeadWriter::new(Layout::Seekable);
-    writer.take_over(&kept);
+    writer.inherit_metadata(&kept);
     let bytes = writer.head();
     let parser = FrameParser::new();
     let metadata = File {
@@ -653,7 +653,7 @@ fn note(
     timestamp_ms: u32,
     body: &[u8],
 ) {
-    writer.note(parser.parse(kind, body), timestamp_ms, body.len());
+    writer.tag_written(parser.parse(kind, body), timestamp_ms, body.len());
 }
 
 /// Adds all tags of `file` after its head to the stats of `writer`.
@@ -702,7 +702,7 @@ fn a_file_that_is_gone_on_with_keeps_every_field_in_its_place() {
         .set_metadata(&fields(&[("a", 3000), ("b", 2000)]));
     // Now there is room for the other one beside it.
     file.writer.set_metadata(&fields(&[("a", 10)]));
-    file.tag(TagKind::VIDEO, 0, AVC_CONFIGURATION);
+    file.tag(TagKind::VIDEO, 0, AVC_SEQUENCE_HEADER);
     file.tag(TagKind::VIDEO, 0, AVC_KEY);
     file.patch();
     let mut again = HeadWriter::reopen(&file.bytes).unwrap();
@@ -826,7 +826,7 @@ fn a_tag_costs_no_allocation_once_warm() {
     let mut writer = HeadWriter::new(Layout::Seekable);
     writer.head();
     let mut payload = Some(Payload::from(AVC_KEY));
-    let bodies = [AVC_KEY, AVC_CONFIGURATION, AVC_INTER, AAC, AVC_END];
+    let bodies = [AVC_KEY, AVC_SEQUENCE_HEADER, AVC_INTER, AAC, AVC_END];
     let mut parser = FrameParser::new();
     let mut go = |count: u32| {
         for number in 0..count {
@@ -849,7 +849,7 @@ fn a_tag_costs_no_allocation_once_warm() {
 fn any_tags() -> impl Strategy<Value = Vec<(u8, u32, Vec<u8>)>> {
     let body = prop_oneof![
         prop::collection::vec(any::<u8>(), 0..60),
-        prop::sample::select(vec![AVC_CONFIGURATION, AVC_KEY, AVC_INTER, AVC_END, AAC])
+        prop::sample::select(vec![AVC_SEQUENCE_HEADER, AVC_KEY, AVC_INTER, AVC_END, AAC])
             .prop_map(<[u8]>::to_vec),
     ];
     let kind = prop::sample::select(vec![8u8, 9, 18, 15]);
@@ -883,7 +883,7 @@ proptest! {
 
 #[test]
 fn a_foreign_file_is_gone_on_with_and_keeps_its_head() {
-    let mut writer = HeadWriter::after(1000);
+    let mut writer = HeadWriter::with_foreign_head(1000);
     let body = [0xAF, 1, 0];
     note(
         &mut writer,

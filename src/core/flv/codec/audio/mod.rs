@@ -92,10 +92,10 @@ impl<'a> AudioTag<'a> {
     }
 
     /// Whether a decoder must have seen this tag before the frames that follow.
-    pub fn is_configuration(&self) -> bool {
+    pub fn is_sequence_header(&self) -> bool {
         self.tracks()
             .flatten()
-            .any(|track| track.is_configuration())
+            .any(|track| track.is_sequence_header())
     }
 
     /// Whether there is sound in it: false for configuration, the end of a sequence, channel
@@ -122,7 +122,7 @@ pub struct AudioTrack<'a> {
 
 impl<'a> AudioTrack<'a> {
     /// Whether a decoder must have seen this before the frames that follow. An empty record is none.
-    pub fn is_configuration(&self) -> bool {
+    pub fn is_sequence_header(&self) -> bool {
         self.packet == AudioPacket::SEQUENCE_START && !self.body.is_empty()
     }
 
@@ -141,7 +141,7 @@ impl<'a> AudioTrack<'a> {
     /// Rate and channels, from a configuration, a frame or the tag's own flags, whichever of the
     /// codec's knows them. Channels may be told otherwise by [`AudioTrack::channel_layout`].
     pub fn sound(&self) -> Option<Sound> {
-        if self.is_configuration() {
+        if self.is_sequence_header() {
             return match self.codec {
                 AudioCodec::AAC | AudioCodec::MP4A => {
                     aac::AudioSpecificConfig::parse(self.body)?.sound()

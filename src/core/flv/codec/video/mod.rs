@@ -137,10 +137,10 @@ impl<'a> VideoTag<'a> {
     }
 
     /// Whether a decoder must have seen this tag before the frames that follow.
-    pub fn is_configuration(&self) -> bool {
+    pub fn is_sequence_header(&self) -> bool {
         self.tracks()
             .flatten()
-            .any(|track| track.is_configuration())
+            .any(|track| track.is_sequence_header())
     }
 
     /// Whether there is a picture in it: false for configuration, the end of a sequence, metadata,
@@ -177,7 +177,7 @@ pub struct VideoTrack<'a> {
 impl VideoTrack<'_> {
     /// Whether a decoder must have seen this before the frames that follow. An empty record is none:
     /// ffmpeg announces AV1 with one and sends the real one later.
-    pub fn is_configuration(&self) -> bool {
+    pub fn is_sequence_header(&self) -> bool {
         let is_start = matches!(
             self.packet,
             VideoPacket::SEQUENCE_START | VideoPacket::MPEG2_TS_SEQUENCE_START
@@ -238,7 +238,7 @@ impl VideoTrack<'_> {
     /// How many bytes hold the length of each NAL unit in the frames that follow this
     /// configuration, 1 to 4; `None` if it is none, or of a codec without NAL units.
     pub fn nal_length_size(&self) -> Option<u8> {
-        if !self.is_configuration() {
+        if !self.is_sequence_header() {
             return None;
         }
         match self.codec {
@@ -252,7 +252,7 @@ impl VideoTrack<'_> {
     /// The size of the picture, from a configuration or from a frame, whichever of the codec's knows
     /// it. Worth asking of configurations and keyframes only.
     pub fn picture_size(&self) -> Option<PictureSize> {
-        if self.is_configuration() {
+        if self.is_sequence_header() {
             return match self.codec {
                 VideoCodec::AVC | VideoCodec::AVC1 => avc::picture_size(self.body),
                 VideoCodec::HEVC | VideoCodec::HVC1 => hevc::picture_size(self.body),
