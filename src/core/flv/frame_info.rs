@@ -1,4 +1,4 @@
-//! The facts of a frame, parsed once and carried beside its bytes.
+//! Facts about a frame, parsed once and passed on with its bytes.
 
 use super::{
     TagKind,
@@ -41,10 +41,10 @@ pub enum Codec {
 }
 
 impl FrameInfo {
-    /// Script data.
+    /// Facts about script data.
     pub const SCRIPT: Self = Self::opaque(TagKind::SCRIPT);
 
-    /// A message whose body is not parsed: neither a sequence header nor a frame.
+    /// Returns the facts of a message whose body is not parsed: neither a sequence header nor a frame.
     pub const fn opaque(track: TagKind) -> Self {
         Self {
             track,
@@ -66,7 +66,7 @@ impl FrameInfo {
 }
 
 impl Codec {
-    /// Number of the codec in the `audiocodecid` or `videocodecid` field of onMetaData (FLV E.5).
+    /// Returns the number of the codec in the `audiocodecid` or `videocodecid` field of onMetaData (FLV E.5).
     pub const fn id(self) -> u32 {
         match self {
             Self::Audio(codec) => codec.id(),
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn sequence_headers_frames_and_the_end_of_a_sequence_are_told_apart() {
+    fn sequence_headers_frames_and_ends_of_sequence_are_distinguished() {
         let facts = |info: FrameInfo| {
             let FrameInfo {
                 is_sequence_header,
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_does_not_parse_is_a_frame_unless_it_is_empty() {
+    fn body_that_does_not_parse_is_a_frame_unless_it_is_empty() {
         for track in [TagKind::AUDIO, TagKind::VIDEO] {
             let mut parser = FrameParser::new();
             let damaged = parser.parse(track, &[[0xAF], [0x17]][usize::from(track.0 - 8)]);
@@ -203,7 +203,7 @@ mod tests {
 
     /// MediaMTX sends enhanced tags with frame type 0.
     #[test]
-    fn an_unspecified_frame_type_is_decided_by_the_nal_units() {
+    fn unspecified_frame_type_is_decided_by_the_nal_units() {
         // avcC with NAL unit lengths of two bytes (ISO 14496-15 5.3.3.1): the low bits of byte 4.
         let header = [0x80, b'a', b'v', b'c', b'1', 1, 0x64, 0, 13, 0xFD, 0xE0, 0];
         let frame = |nal: u8| [0x83, b'a', b'v', b'c', b'1', 0, 1, nal];

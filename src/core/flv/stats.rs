@@ -1,4 +1,4 @@
-//! What is known of a file's media while it is written.
+//! Stats of a file, collected while it is written.
 
 use super::{
     FileHeader, FrameInfo, Tag, TagKind,
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::core::amf::Value;
 
-/// The stats of one file: all that its head tells.
+/// Durations, sizes, codecs and keyframes of one file: the content of its head.
 #[derive(Debug)]
 pub(super) struct Stats {
     audio: Track,
@@ -20,19 +20,21 @@ pub(super) struct Stats {
     index: KeyframeIndex,
 }
 
-/// Audio, or video.
+/// Stats of audio or of video.
 #[derive(Debug, Default)]
 struct Track {
-    /// Whether there was more than empty tags.
-    has_arrived: bool,
-    /// Of whole tags, header and back pointer included.
+    /// Whether any tag had a body.
+    has_data: bool,
+    /// Size of all tags with header and PreviousTagSize, in bytes.
     bytes: u64,
     codec_id: Option<u32>,
-    /// The earliest timestamp of a frame.
+    /// Smallest timestamp of a frame.
     start_ms: Option<u32>,
+    /// Timestamp of the last frame.
     last_ms: Option<u32>,
-    /// The latest timestamp, which is not always the last.
+    /// Largest timestamp of a frame. Timestamps may step back, so the last frame may have a smaller one.
     end_ms: u32,
+    /// Last time between two frames.
     interval_ms: u32,
 }
 
@@ -80,7 +82,7 @@ impl Stats {
             return;
         }
         if self.video.last_ms.is_none() {
-            // Entries so far were made for a file of audio alone.
+            // The entries so far are those of an audio-only file.
             self.index.clear();
         }
         self.video.add_frame(entry.time_ms);
@@ -94,22 +96,22 @@ impl Stats {
         &self.index
     }
 
-    /// The flags from what arrived; both as long as nothing has.
+    /// Returns a header with the flags of the tracks that have data, or with both flags if none has.
     pub(super) fn file_header(&self) -> FileHeader {
-        let (audio, video) = (self.audio.has_arrived, self.video.has_arrived);
+        let (audio, video) = (self.audio.has_data, self.video.has_data);
         let is_unknown = !audio && !video;
         FileHeader::new(audio || is_unknown, video || is_unknown)
     }
 
-    /// From the first frame to where the last one ends: its timestamp, and one frame interval of its
-    /// kind where that is known. Whichever of audio and video begins earlier and ends later counts.
+    /// Returns the time from the earliest frame to the end of the latest one, in milliseconds. A frame
+    /// lasts one frame interval of its track.
     pub(super) fn duration_ms(&self) -> u32 {
         let starts = self.audio.start_ms.into_iter().chain(self.video.start_ms);
         let end_ms = self.audio.frames_end_ms().max(self.video.frames_end_ms());
         end_ms.saturating_sub(starts.min().unwrap_or(0))
     }
 
-    /// The timestamp of the last frame.
+    /// Returns the largest timestamp of a frame, in milliseconds.
     pub(super) fn last_timestamp_ms(&self) -> Option<u32> {
         self.audio.end().max(self.video.end())
     }
@@ -118,8 +120,8 @@ impl Stats {
         self.picture_size
     }
 
-    /// What a server's `onMetaData` says of a track that has no frames, where the other one has: players
-    /// would wait for it.
+    /// Returns the fields of a track without frames, if the other track has frames. If the server's
+    /// `onMetaData` announced such a track, players would wait for it.
     pub(super) fn untrue_fields(&self) -> &'static [&'static str] {
         match (self.audio.last_ms, self.video.last_ms) {
             (Some(_), None) => &VIDEO_FIELDS,
@@ -128,8 +130,7 @@ impl Stats {
         }
     }
 
-    /// The fields of the head that tell all this, for a file of `filesize` bytes of which the first
-    /// `head` are the head.
+    /// Returns the own fields of the head, for a file of `filesize` bytes of which `head` are the head.
     pub(super) fn fields(&self, head: u64, filesize: u64) -> Vec<Field> {
         let mut fields = Fields::default();
         let FileHeader {
@@ -167,9 +168,9 @@ impl Stats {
 
 impl Track {
     fn add_tag(&mut self, info: FrameInfo, body: usize) {
-        self.has_arrived |= body > 0;
+        self.has_data |= body > 0;
         self.bytes = self.bytes.saturating_add(Tag::length(body));
-        // The file's codec is the one that it begins with.
+        // If the codec changes, the head keeps the first one.
         self.codec_id = self.codec_id.or_else(|| info.codec.map(Codec::id));
     }
 
@@ -193,7 +194,7 @@ impl Track {
     }
 }
 
-/// Whether a tag counts as a frame. A body that does not parse does not: nothing is known of it.
+/// Returns whether a tag counts as a frame in the stats. A body that does not parse does not count.
 fn is_frame(info: FrameInfo) -> bool {
     info.carries_media && info.codec.is_some()
 }
@@ -222,7 +223,7 @@ impl Fields {
     }
 }
 
-/// What FLV E.5 has for video.
+/// Fields that describe video (FLV E.5).
 const VIDEO_FIELDS: [&str; 5] = [
     "videocodecid",
     "videodatarate",
@@ -231,7 +232,7 @@ const VIDEO_FIELDS: [&str; 5] = [
     "height",
 ];
 
-/// What FLV E.5 has for audio.
+/// Fields that describe audio (FLV E.5).
 const AUDIO_FIELDS: [&str; 6] = [
     "audiocodecid",
     "audiodatarate",
@@ -241,8 +242,8 @@ const AUDIO_FIELDS: [&str; 6] = [
     "stereo",
 ];
 
-/// How far entries of the index are apart in a file without video.
+/// Time between the entries of the index in a file without video.
 const AUDIO_INDEX_INTERVAL_MS: u32 = 5000;
 
-/// A longer step between two frames is a gap, and tells nothing about how long the last one lasts.
+/// Largest frame interval. A longer time between two frames is a gap.
 const MAX_INTERVAL_MS: u32 = 1000;

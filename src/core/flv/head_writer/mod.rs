@@ -1,4 +1,4 @@
-//! Keeping the stats of a file while its tags are written.
+//! Keeps the stats of a file while its tags are written, and renders its head.
 
 use super::{
     FrameInfo, PREVIOUS_TAG_SIZE_0, Tag, TagKind,
@@ -10,30 +10,32 @@ use super::{
 };
 use crate::core::amf::{Object, Value};
 
-/// Where the bytes go.
+/// How the head of an output is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
-    /// Into a file: the head is rewritten in place, see [`head`].
+    /// The head has a constant length and is rewritten in place, see [`head`]. For files.
     Seekable,
-    /// Into a pipe or device: what was written stays.
+    /// The head is written once. For pipes and devices.
     Plain,
 }
 
-/// Makes the head of one FLV file and keeps its stats. It knows no file: the caller writes the
-/// [`HeadWriter::head`], then tags, and tells of each with [`HeadWriter::tag_written`] when the file has it.
+/// Renders the head of one FLV file and keeps its stats.
+///
+/// It does no I/O. The caller writes the [`HeadWriter::head`] and then the tags, and calls
+/// [`HeadWriter::tag_written`] after each.
 #[derive(Debug)]
 pub struct HeadWriter {
     layout: Layout,
     metadata: Metadata,
     stats: Stats,
-    /// How many bytes the file has.
+    /// Length of the file in bytes.
     length: u64,
-    /// The head as the file has it; empty in [`Layout::Plain`].
+    /// Head that is in the file; empty in [`Layout::Plain`].
     head: Vec<u8>,
 }
 
 impl HeadWriter {
-    /// Begins a file.
+    /// Creates a writer for a new file.
     pub fn new(layout: Layout) -> Self {
         let metadata = match layout {
             Layout::Seekable => Metadata::new(&head::SERVER_PAGES, metadata::is_own_field),
@@ -48,8 +50,8 @@ impl HeadWriter {
         }
     }
 
-    /// Goes on with a file that begins with `head`; `None` where that is no whole head of ours. The
-    /// caller then tells of each tag of the file through [`HeadWriter::tag_written`].
+    /// Continues a file that starts with `head`. Returns `None` unless that is a complete head written
+    /// by rtmpull. The caller then calls [`HeadWriter::tag_written`] for each tag after the head.
     pub fn reopen(head: &[u8]) -> Option<Self> {
         let head = head
             .get(..head::LENGTH)
@@ -64,7 +66,7 @@ impl HeadWriter {
         Some(writer)
     }
 
-    /// Goes on with a file of `length` bytes whose head is not ours, and stays as it is.
+    /// Continues a file of `length` bytes whose head was written by another program and stays unchanged.
     pub fn with_foreign_head(length: u64) -> Self {
         Self {
             length,
@@ -72,7 +74,8 @@ impl HeadWriter {
         }
     }
 
-    /// The head of the file, for its first bytes. To be called once, before any tag.
+    /// Renders the head, which the caller writes at the start of the file. Must be called once, before
+    /// any tag.
     pub fn head(&mut self) -> Vec<u8> {
         let head = match self.layout {
             Layout::Seekable => self.render(head::LENGTH as u64),
@@ -95,11 +98,11 @@ impl HeadWriter {
         self.length = self.length.saturating_add(Tag::length(body));
     }
 
-    /// Takes the fields of a server's `onMetaData`: new ones are added, others replaced. What becomes
-    /// false in a copy, or is told by us, is left out, as is what does not fit.
+    /// Merges the fields of a server's `onMetaData` into the head. Omits fields that are not true in a
+    /// copy, fields that rtmpull writes itself, and fields that do not fit.
     ///
-    /// False where the head cannot take them any more, in [`Layout::Plain`] behind
-    /// [`HeadWriter::head`]: they are then to be written as a script tag.
+    /// Returns false if the head is already written in [`Layout::Plain`]. The caller then writes the
+    /// metadata as a script tag.
     pub fn set_metadata(&mut self, fields: &Object) -> bool {
         let is_open = self.accepts_metadata();
         if is_open {
@@ -108,19 +111,20 @@ impl HeadWriter {
         is_open
     }
 
-    /// Does the same with fields that were kept, see [`HeadWriter::set_metadata`].
+    /// Merges the metadata of the recording into the head of a new segment, see
+    /// [`HeadWriter::set_metadata`].
     pub fn inherit_metadata(&mut self, metadata: &Metadata) {
         if self.accepts_metadata() {
             self.metadata.merge_metadata(metadata);
         }
     }
 
-    /// What is to be written over the head so that it tells the truth about all tags up to now: few
-    /// pieces, none across a border of 4,096 bytes, those of the file's end first.
+    /// Returns the patches that update the head for all tags written so far, in descending order of
+    /// offset. No patch crosses a page border of 4,096 bytes.
     ///
-    /// Each piece is to be written at once, after the tags that were noted before; then the file is
-    /// good whichever of them are lost. Written in this order, the keyframes ascend after each of
-    /// them: see [`head`]. What [`HeadWriter::patch_written`] is not told of is among the patches again.
+    /// The caller writes the patches in this order, each with a single write, after the tags. The file
+    /// is then valid even if some of the patches are lost, and keyframes ascend after each of them, see
+    /// [`head`]. A patch that is not confirmed with [`HeadWriter::patch_written`] is returned again.
     pub fn patches(&self) -> Vec<Patch> {
         if self.head.is_empty() {
             return Vec::new();
@@ -136,32 +140,32 @@ impl HeadWriter {
         patches
     }
 
-    /// Notes that the file has `patch`.
+    /// Records that `patch` is in the file.
     pub fn patch_written(&mut self, patch: &Patch) {
         let offset = usize::try_from(patch.offset).unwrap_or(usize::MAX);
-        let place = self.head.get_mut(offset..).unwrap_or_default();
-        for (old, new) in place.iter_mut().zip(&patch.bytes) {
+        let patched = self.head.get_mut(offset..).unwrap_or_default();
+        for (old, new) in patched.iter_mut().zip(&patch.bytes) {
             *old = *new;
         }
     }
 
-    /// How many bytes the file has.
+    /// Returns the length of the file in bytes.
     pub fn length(&self) -> u64 {
         self.length
     }
 
-    /// How long the file plays: from its first frame to its latest and one frame interval of that kind,
-    /// audio or video, where a second frame told the interval.
+    /// Returns the duration of the file in milliseconds: from its earliest frame to its latest one, plus
+    /// one frame interval of that track.
     pub fn duration_ms(&self) -> u32 {
         self.stats.duration_ms()
     }
 
-    /// The latest timestamp of a frame; `None` as long as there was none.
+    /// Returns the largest timestamp of a frame in milliseconds, or `None` if the file has no frame.
     pub fn last_timestamp_ms(&self) -> Option<u32> {
         self.stats.last_timestamp_ms()
     }
 
-    /// The size of the picture, once a video tag told it.
+    /// Returns the size of the picture, once a tag contained it.
     pub fn picture_size(&self) -> Option<PictureSize> {
         self.stats.picture_size()
     }
@@ -204,17 +208,17 @@ impl HeadWriter {
     }
 }
 
-/// Bytes to be written over those at `offset` of a file.
+/// Bytes that replace others in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Patch {
-    /// Counted from the start of the file.
+    /// Offset from the start of the file.
     pub offset: u64,
-    /// Never empty.
+    /// The new bytes; never empty.
     pub bytes: Vec<u8>,
 }
 
 impl Patch {
-    /// From the first byte that differs to the last.
+    /// Returns a patch from the first to the last byte that differs, or `None` if all are equal.
     fn between(offset: u64, old: &[u8], new: &[u8]) -> Option<Self> {
         let is_changed = |(old, new): (&u8, &u8)| old != new;
         let first = old.iter().zip(new).position(is_changed)?;

@@ -8,7 +8,7 @@ use crate::core::{
     payload::Payload,
 };
 
-/// A file as its writer and whoever writes it see it.
+/// A file in memory with its writer.
 struct File {
     writer: HeadWriter,
     parser: FrameParser,
@@ -56,7 +56,7 @@ impl File {
         tags
     }
 
-    /// The `onMetaData` of the head.
+    /// Returns the `onMetaData` of the head.
     fn metadata(&self) -> Object {
         let body = self.tags()[0].body;
         let (values, fault) = amf0::decode_all(Bytes::copy_from_slice(body));
@@ -73,7 +73,7 @@ impl File {
         self.metadata().get(name)?.as_boolean()
     }
 
-    /// The keyframes, repeats left out: milliseconds and offsets.
+    /// Returns times in milliseconds and offsets of the keyframes, without repeats.
     fn keyframes(&self) -> Vec<(u32, u64)> {
         let metadata = self.metadata();
         let keyframes = metadata.get("keyframes").unwrap();
@@ -90,7 +90,7 @@ impl File {
     }
 }
 
-/// An AVC decoder sequence_header record, 322x182.
+/// An AVCDecoderConfigurationRecord of 322x182 pixels.
 const AVC_SEQUENCE_HEADER: &[u8] = b"\x17\0\0\0\0\
     \x01\x64\0\x0d\xff\xe1\0\x1a\
     \x67\x64\0\x0d\xac\xd9\x41\x51\x9e\x22\x6c\x04\x40\0\0\x03\0\x40\0\0\x0c\x83\xc5\x0a\x65\x80\
@@ -114,7 +114,7 @@ fn recorded() -> File {
 }
 
 #[test]
-fn the_head_tells_the_truth_once_patched() {
+fn patched_head_describes_the_file() {
     let mut file = recorded();
     assert_eq!(file.bytes[4], 0b101);
     file.patch();
@@ -143,7 +143,7 @@ fn the_head_tells_the_truth_once_patched() {
 }
 
 #[test]
-fn keyframes_point_at_their_tags() {
+fn keyframe_offsets_are_those_of_the_tags() {
     let mut file = recorded();
     assert_eq!(file.keyframes(), [(0, head::LENGTH as u64)]);
     file.tag(TagKind::VIDEO, 120, AVC_END);
@@ -163,7 +163,7 @@ fn keyframes_point_at_their_tags() {
 }
 
 #[test]
-fn only_what_changed_is_written_again() {
+fn only_changed_pages_are_patched() {
     let mut file = recorded();
     let pages = |patches: &[Patch]| -> Vec<u64> {
         let pages = patches.iter().map(|patch| patch.offset / 4096);
@@ -180,7 +180,7 @@ fn only_what_changed_is_written_again() {
 }
 
 #[test]
-fn flags_tell_what_arrived() {
+fn flags_are_those_of_tracks_with_data() {
     for (kind, body, flags) in [
         (TagKind::AUDIO, AAC, 0b100),
         (TagKind::VIDEO, AVC_KEY, 0b001),
@@ -197,7 +197,7 @@ fn flags_tell_what_arrived() {
 }
 
 #[test]
-fn a_duration_is_the_last_frame_and_what_follows_it() {
+fn duration_includes_one_interval_after_the_last_frame() {
     let mut file = File::new(Layout::Seekable);
     assert_eq!(file.writer.duration_ms(), 0);
     assert_eq!(file.writer.last_timestamp_ms(), None);
@@ -205,17 +205,17 @@ fn a_duration_is_the_last_frame_and_what_follows_it() {
     assert_eq!(file.writer.duration_ms(), 0);
     file.tag(TagKind::VIDEO, 40, AVC_INTER);
     assert_eq!(file.writer.duration_ms(), 80);
-    // A gap is no interval.
+    // A gap is not a frame interval.
     file.tag(TagKind::VIDEO, 9000, AVC_INTER);
     assert_eq!(file.writer.duration_ms(), 9040);
-    // Audio that lags changes nothing, nor does what is no frame.
+    // Audio that lags does not change the duration, nor do tags that are not frames.
     file.tag(TagKind::AUDIO, 8990, AAC);
     file.tag(TagKind::VIDEO, 9500, AVC_END);
     file.tag(TagKind::AUDIO, 9500, AAC_SEQUENCE_HEADER);
     file.tag(TagKind::AUDIO, 9500, b"");
     file.tag(TagKind::SCRIPT, 9500, b"\x02\0\x01x\x05");
     assert_eq!(file.writer.duration_ms(), 9040);
-    // Nor does a step back.
+    // Nor does a step back in time.
     file.tag(TagKind::VIDEO, 8980, AVC_INTER);
     assert_eq!(file.writer.duration_ms(), 9040);
     assert_eq!(file.writer.last_timestamp_ms(), Some(9000));
@@ -226,7 +226,7 @@ fn a_duration_is_the_last_frame_and_what_follows_it() {
 }
 
 #[test]
-fn a_duration_counts_from_the_first_frame_and_the_index_as_the_tags_do() {
+fn duration_starts_at_the_first_frame_and_index_times_are_absolute() {
     let mut file = File::new(Layout::Seekable);
     file.tag(TagKind::VIDEO, 0, AVC_SEQUENCE_HEADER);
     file.tag(TagKind::VIDEO, 90_000, AVC_KEY);
@@ -240,7 +240,7 @@ fn a_duration_counts_from_the_first_frame_and_the_index_as_the_tags_do() {
 }
 
 #[test]
-fn a_file_of_audio_has_an_entry_every_five_seconds() {
+fn audio_only_file_has_an_entry_every_5_s() {
     let mut file = File::new(Layout::Seekable);
     file.tag(TagKind::AUDIO, 0, AAC_SEQUENCE_HEADER);
     (0..1000).for_each(|n| {
@@ -250,7 +250,7 @@ fn a_file_of_audio_has_an_entry_every_five_seconds() {
     let times: Vec<u32> = file.keyframes().into_iter().map(|(time, _)| time).collect();
     assert_eq!(times, [0, 5014, 10028, 15042, 20056]);
     assert_eq!(file.boolean("canSeekToEnd"), Some(true));
-    // Video after all: now only keyframes count.
+    // Once video arrives, only keyframes are entries.
     file.tag(TagKind::VIDEO, 23_000, AVC_INTER);
     file.patch();
     assert_eq!(file.keyframes(), [(0, head::LENGTH as u64)]);
@@ -264,7 +264,7 @@ fn a_file_of_audio_has_an_entry_every_five_seconds() {
 }
 
 #[test]
-fn a_long_file_is_indexed_from_end_to_end() {
+fn index_of_a_long_file_covers_all_of_it() {
     let mut file = File::new(Layout::Seekable);
     for n in 0..5000 {
         file.tag(TagKind::VIDEO, n * 2000, AVC_KEY);
@@ -282,8 +282,8 @@ fn a_long_file_is_indexed_from_end_to_end() {
     }
 }
 
-/// A codec in video tags, all of which have the frame type that a sender claims: what configures it, if
-/// anything does, a keyframe and one that is none.
+/// Tags of a codec, all with frame type 0: a sequence header if the codec has one, a keyframe, and an inter
+/// frame.
 struct VideoVectors {
     id: u32,
     sequence_header: &'static [u8],
@@ -390,7 +390,7 @@ const VIDEO_VECTORS: [VideoVectors; 13] = [
     },
 ];
 
-/// `body` with another frame type.
+/// Returns `body` with `frame_type`.
 fn claiming(frame_type: u8, body: &[u8]) -> Vec<u8> {
     let mut body = body.to_vec();
     body[0] |= frame_type << 4;
@@ -398,7 +398,7 @@ fn claiming(frame_type: u8, body: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn keyframes_of_every_codec_are_in_the_table() {
+fn keyframes_of_every_codec_are_indexed() {
     for VideoVectors {
         id,
         sequence_header,
@@ -415,7 +415,7 @@ fn keyframes_of_every_codec_are_in_the_table() {
         }
         let mut expected = vec![(40, file.tag(TagKind::VIDEO, 40, &claiming(1, key)))];
         file.tag(TagKind::VIDEO, 80, &claiming(2, key));
-        // Screen video says it nowhere else.
+        // In screen video, only the frame type marks a keyframe.
         let at = file.tag(TagKind::VIDEO, 120, key);
         expected.extend(Some((120, at)).filter(|_| id != 3 && id != 6));
         file.tag(TagKind::VIDEO, 160, inter);
@@ -486,7 +486,7 @@ fn server_fields() -> Object {
 }
 
 #[test]
-fn the_servers_fields_are_kept_where_they_stay_true() {
+fn server_fields_are_kept_if_they_stay_true() {
     let mut writer = HeadWriter::new(Layout::Seekable);
     assert!(writer.set_metadata(&server_fields()));
     let bytes = writer.head();
@@ -509,22 +509,22 @@ fn the_servers_fields_are_kept_where_they_stay_true() {
 }
 
 #[test]
-fn the_servers_fields_for_a_track_without_frames_are_left_out() {
+fn server_fields_of_a_track_without_frames_are_omitted() {
     let claims = [("videocodecid", 7.0), ("width", 640.0), ("height", 480.0)];
     let claims = claims.into_iter().chain([("audiocodecid", 10.0)]);
     let mut file = File::new(Layout::Seekable);
     file.writer.set_metadata(&claims.collect());
     let names = ["videocodecid", "width", "height", "audiocodecid"];
-    let told = |file: &mut File| {
+    let present = |file: &mut File| {
         file.patch();
         names.map(|name| file.number(name).is_some())
     };
-    assert_eq!(told(&mut file), [true; 4]);
+    assert_eq!(present(&mut file), [true; 4]);
     file.tag(TagKind::AUDIO, 0, AAC);
-    assert_eq!(told(&mut file), [false, false, false, true]);
+    assert_eq!(present(&mut file), [false, false, false, true]);
     assert_eq!(file.number("audiocodecid"), Some(10.0));
     file.tag(TagKind::VIDEO, 0, AVC_KEY);
-    assert_eq!(told(&mut file), [true; 4]);
+    assert_eq!(present(&mut file), [true; 4]);
     assert_eq!(file.number("width"), Some(640.0));
     let mut file = File::new(Layout::Seekable);
     file.writer.set_metadata(
@@ -533,11 +533,11 @@ fn the_servers_fields_for_a_track_without_frames_are_left_out() {
             .collect(),
     );
     file.tag(TagKind::VIDEO, 0, AVC_KEY);
-    assert_eq!(told(&mut file), [true, true, false, false]);
+    assert_eq!(present(&mut file), [true, true, false, false]);
 }
 
 #[test]
-fn later_metadata_is_merged() {
+fn later_metadata_replaces_and_adds_fields() {
     let mut file = recorded();
     assert!(file.writer.set_metadata(&server_fields()));
     let later = [("encoder", Value::from("obs")), ("title", "late".into())];
@@ -555,7 +555,7 @@ fn later_metadata_is_merged() {
 }
 
 #[test]
-fn what_does_not_fit_is_left_out() {
+fn fields_that_do_not_fit_are_omitted() {
     let mut nested = Object::new();
     nested.push("", "players take an empty name for the end");
     let mut fields = Object::new();
@@ -572,7 +572,7 @@ fn what_does_not_fit_is_left_out() {
     for name in ["huge", "nested", "field47", "field99"] {
         assert_eq!(metadata.get(name), None, "{name}");
     }
-    // What grows too large goes, rather than being wrong.
+    // A field that grows too large is removed; its old value would be wrong.
     let grown: Object = [("title", "x".repeat(5000))].into_iter().collect();
     file.writer.set_metadata(&grown);
     file.patch();
@@ -580,10 +580,10 @@ fn what_does_not_fit_is_left_out() {
 }
 
 #[test]
-fn kept_metadata_is_taken_over_as_far_as_it_fits() {
+fn metadata_of_the_recording_is_inherited_if_it_fits() {
     let mut kept = Metadata::default();
     kept.merge(&server_fields());
-    // A thousand references to one string are small in a message and would be 60 MB here.
+    // A message can refer to one string a thousand times, which would be 60 MB here.
     let text = Value::from("x".repeat(60_000));
     let names = (0..1000).map(|number| format!("field{number}"));
     kept.merge(&names.map(|name| (name, text.clone())).collect());
@@ -606,7 +606,7 @@ fn kept_metadata_is_taken_over_as_far_as_it_fits() {
 }
 
 #[test]
-fn a_pipe_gets_plain_tags() {
+fn pipe_gets_metadata_as_a_plain_tag() {
     let mut writer = HeadWriter::new(Layout::Plain);
     assert!(writer.set_metadata(&server_fields()));
     let bytes = writer.head();
@@ -622,7 +622,7 @@ fn a_pipe_gets_plain_tags() {
         b"\0\x0dvideodatarate\0\x40\x7F\x40\0\0\0\0\0", // 500
         b"\0\x07encoder\x02\0\x04Lavf",
         b"\0\0\x09",
-        b"\0\0\0\x6B",                              // back pointer
+        b"\0\0\0\x6B",                              // PreviousTagSize
     ]
     .concat();
     assert_eq!(bytes, expected);
@@ -638,7 +638,7 @@ fn a_pipe_gets_plain_tags() {
 }
 
 #[test]
-fn a_pipe_without_metadata_begins_with_its_header_alone() {
+fn pipe_without_metadata_starts_with_the_file_header_only() {
     let mut file = File::new(Layout::Plain);
     assert_eq!(file.bytes, b"FLV\x01\x05\0\0\0\x09\0\0\0\0");
     assert!(!file.writer.set_metadata(&server_fields()));
@@ -666,7 +666,7 @@ fn note_tags(writer: &mut HeadWriter, file: &File) {
 }
 
 #[test]
-fn a_file_is_gone_on_with() {
+fn reopened_file_continues_stats_and_metadata() {
     let mut file = recorded();
     file.writer.set_metadata(&server_fields());
     file.patch();
@@ -692,7 +692,7 @@ fn a_file_is_gone_on_with() {
 }
 
 #[test]
-fn a_file_that_is_gone_on_with_keeps_every_field_in_its_place() {
+fn reopened_file_needs_no_patch() {
     let mut file = File::new(Layout::Seekable);
     let fields = |fields: &[(&str, usize)]| -> Object {
         let text = |(name, length): &(&str, usize)| ((*name).to_owned(), "x".repeat(*length));
@@ -700,7 +700,7 @@ fn a_file_that_is_gone_on_with_keeps_every_field_in_its_place() {
     };
     file.writer
         .set_metadata(&fields(&[("a", 3000), ("b", 2000)]));
-    // Now there is room for the other one beside it.
+    // Field b would now fit into the first page, but it stays in the second.
     file.writer.set_metadata(&fields(&[("a", 10)]));
     file.tag(TagKind::VIDEO, 0, AVC_SEQUENCE_HEADER);
     file.tag(TagKind::VIDEO, 0, AVC_KEY);
@@ -710,7 +710,7 @@ fn a_file_that_is_gone_on_with_keeps_every_field_in_its_place() {
     assert_eq!(again.patches(), []);
 }
 
-/// What a file of keyframes, one each 2 s and two tags between them, has in its head and behind it.
+/// A file with a keyframe every 2 s and two other tags after each, and the keyframes it contains.
 struct Recording {
     file: File,
     keyframes: Vec<(u32, u64)>,
@@ -735,8 +735,8 @@ impl Recording {
         }
     }
 
-    /// Panics unless `head` is one that this file may have: every slot holds the time or the position
-    /// of a keyframe in it.
+    /// Panics unless `head` is valid for this file: every slot must hold the time or the position of a
+    /// keyframe in the file.
     fn assert_good(&self, head: &[u8], durations_ms: [u32; 2]) -> [Vec<f64>; 2] {
         let (mut reader, mut rest) = (TagReader::new(), head);
         let tag = reader.read(&mut rest).unwrap().unwrap();
@@ -760,20 +760,23 @@ impl Recording {
             });
             let (known_ms, _) = self.keyframes[next.saturating_sub(1)];
             let off = (f64::from(known_ms) / 1000.0 - time).abs();
-            assert!(off <= time / 4096.0, "{time} s is no keyframe's");
+            assert!(
+                off <= time / 4096.0,
+                "{time} s is not the one of a keyframe"
+            );
         }
         for position in &positions {
             let known = self
                 .keyframes
                 .binary_search_by_key(&(*position as u64), |(_, at)| *at);
-            assert!(known.is_ok(), "{position} is no keyframe's");
+            assert!(known.is_ok(), "{position} is not the one of a keyframe");
         }
         [times, positions]
     }
 }
 
-/// A head of `before` keyframes is made one of `more` of them, and any of the pages that this takes are
-/// written, or a kill comes behind any of them.
+/// Rewrites a head of `before` keyframes after `more` keyframes, and checks mixes of old and new pages: those
+/// after a kill between two patches, and those after a power failure.
 fn mixes_are_good(before: u32, more: u32) {
     let mut recording = Recording::new();
     recording.record(before);
@@ -788,8 +791,8 @@ fn mixes_are_good(before: u32, more: u32) {
         let offset = patch.offset as usize;
         head[offset..offset + patch.bytes.len()].copy_from_slice(&patch.bytes);
     };
-    // A number lies on two pages at most. These four are all that two pages next to each other can be
-    // together, so that no other subset has anything in a slot that these do not have.
+    // A number is on two pages at most. These subsets contain each combination of two adjacent pages, so
+    // no other subset can produce another number.
     for subset in [0, u32::MAX, 0x5555_5555, 0xAAAA_AAAA_u32] {
         let mut head = old.clone();
         let bits = patches.iter().enumerate();
@@ -801,7 +804,7 @@ fn mixes_are_good(before: u32, more: u32) {
     for patch in &patches {
         write(&mut head, patch);
         for slots in recording.assert_good(&head, durations_ms) {
-            assert!(slots.is_sorted(), "slots that do not ascend after a kill");
+            assert!(slots.is_sorted(), "slots do not ascend after a kill");
         }
     }
 }
@@ -815,14 +818,14 @@ fn any_subset_of_rewritten_pages_points_at_keyframes() {
 }
 
 #[test]
-fn so_does_any_subset_when_the_table_is_thinned() {
+fn any_subset_of_pages_points_at_keyframes_after_thinning() {
     mixes_are_good(2040, 20);
     mixes_are_good(2048, 1);
     mixes_are_good(4090, 10);
 }
 
 #[test]
-fn a_tag_costs_no_allocation_once_warm() {
+fn warm_writer_does_not_allocate_per_tag() {
     let mut writer = HeadWriter::new(Layout::Seekable);
     writer.head();
     let mut payload = Some(Payload::from(AVC_KEY));
@@ -859,7 +862,7 @@ fn any_tags() -> impl Strategy<Value = Vec<(u8, u32, Vec<u8>)>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn what_is_written_is_read(tags in any_tags(), patch_every in 1usize..10) {
+    fn written_files_are_read_back(tags in any_tags(), patch_every in 1usize..10) {
         let mut file = File::new(Layout::Seekable);
         for (number, (kind, timestamp_ms, body)) in tags.iter().enumerate() {
             file.tag(TagKind(*kind), *timestamp_ms, body);
@@ -882,7 +885,7 @@ proptest! {
 }
 
 #[test]
-fn a_foreign_file_is_gone_on_with_and_keeps_its_head() {
+fn file_of_another_program_keeps_its_head() {
     let mut writer = HeadWriter::with_foreign_head(1000);
     let body = [0xAF, 1, 0];
     note(
