@@ -239,7 +239,7 @@ fn display_options(args: &Args, job: &Job) -> DisplayOptions {
             Start::Live | Start::LiveElseRecorded => 0,
         },
         length_ms: job.length_ms(),
-        parts: job.parts.are_wanted(),
+        parts: job.parts.has_split_condition(),
     }
 }
 

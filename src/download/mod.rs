@@ -51,7 +51,7 @@ pub async fn run(job: &Job, report: &mut dyn Report, mut stop: Stop) -> Outcome 
     finish_hooks(&mut pump, &last, &mut stop).await;
     let facts = pump.facts();
     let (ending, reason) = judge(&last, &facts);
-    let written = pump.output.written();
+    let written = pump.output.totals();
     Outcome {
         ending,
         reason: if facts.has_media {
@@ -131,7 +131,7 @@ async fn finish_hooks(pump: &mut Pump<'_>, last: &EndCause, stop: &mut Stop) {
         () = pump.output.finish_hooks(Instant::now() + patience) => {}
         () = stop.requested(), if !is_stopped => {}
     }
-    pump.output.leave_hooks();
+    pump.output.abandon_hooks();
 }
 
 /// How long a pipe's reader may take for what is left, once the user wishes to end. The process is to

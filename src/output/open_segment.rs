@@ -108,7 +108,7 @@ impl Recording {
         at_ms: u64,
         part: impl FnOnce(Opened, Origin) -> Segment,
     ) {
-        self.former = self.written();
+        self.former = self.totals();
         self.former_bytes = self.bytes();
         self.parts = origin.number;
         self.marks.begin(at_ms, self.wall);
@@ -149,7 +149,7 @@ impl Recording {
     /// the place of another.
     fn open_new(&mut self, now: Instant, began: &Zoned) -> io::Result<Opened> {
         let (path, file) = self.names.create(began)?;
-        if self.parts > 0 && !self.marks.are_wanted() {
+        if self.parts > 0 && !self.marks.has_split_condition() {
             tracing::info!("going on in {}", path.display());
         }
         let begun = self.begin_file(file, path.clone(), now);
@@ -177,7 +177,7 @@ impl Recording {
         let head_length = head.len() as u64;
         let mut pipe = Pipe::start(target, head)?;
         if let Some(limit) = self.backlog_bytes {
-            pipe.go_on_without_reader(limit);
+            pipe.allow_backlog(limit);
         }
         Ok(Opened {
             head: head_length,

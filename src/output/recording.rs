@@ -77,7 +77,7 @@ impl Recording {
             Destination::Path(path) => Pattern::Numbered(path.clone()),
             Destination::Template(template) => Pattern::Template(template.clone()),
         };
-        let most = if parts.are_wanted() {
+        let most = if parts.has_split_condition() {
             MAX_PARTS
         } else {
             MAX_UNASKED_PARTS
@@ -111,20 +111,20 @@ impl Recording {
     }
 
     /// Lets the stream go on when the reader of a pipe pauses, with as many bytes waiting for it.
-    pub(crate) fn go_on_without_reader(&mut self, backlog_bytes: usize) {
+    pub(crate) fn allow_backlog(&mut self, backlog_bytes: usize) {
         self.backlog_bytes = Some(backlog_bytes);
         if let Some(pipe) = self.pipe_mut() {
-            pipe.go_on_without_reader(backlog_bytes);
+            pipe.allow_backlog(backlog_bytes);
         }
     }
 
     /// Goes on with `file` behind its last intact tag. What lies behind that is cut off when the first
     /// tag comes, and nothing is changed before.
-    pub(crate) fn go_on_with(&mut self, file: ExistingFile) {
+    pub(crate) fn resume_from(&mut self, file: ExistingFile) {
         self.resumed = Some(file);
     }
 
-    /// Has so many bytes stay free on the disk: [`Recording::check_room`] looks.
+    /// Has so many bytes stay free on the disk: [`Recording::check_free_space`] looks.
     pub(crate) fn keep_free(&mut self, bytes: u64) {
         self.room = match &self.destination {
             Destination::Stdout => None,
@@ -139,13 +139,13 @@ impl Recording {
     }
 
     /// Begins a new part at the next keyframe, where the output is a file.
-    pub(crate) fn split(&mut self) {
+    pub(crate) fn request_split(&mut self) {
         self.names.allow(MAX_PARTS);
         self.marks.wish();
     }
 
     /// Fails where less stays free on the disk than is to. Looks every now and then.
-    pub(crate) fn check_room(&mut self, now: Instant) -> io::Result<()> {
+    pub(crate) fn check_free_space(&mut self, now: Instant) -> io::Result<()> {
         let bytes = self.bytes();
         match &mut self.room {
             Some(room) => room.check(now, bytes),
@@ -174,7 +174,7 @@ impl Recording {
     }
 
     /// A part that is whole.
-    pub(crate) fn take_part(&mut self) -> Option<SegmentFacts> {
+    pub(crate) fn take_segment(&mut self) -> Option<SegmentFacts> {
         self.whole.pop_front()
     }
 
@@ -199,19 +199,19 @@ impl Recording {
     }
 
     /// Tells of the programs that were not waited for.
-    pub(crate) fn leave_hooks(&self) {
+    pub(crate) fn abandon_hooks(&self) {
         if let Some(hook) = &self.hook {
             hook.leave();
         }
     }
 
     /// Has files written so from now on; at first with an index, and left to the system.
-    pub(crate) fn write_files(&mut self, options: FileOptions) {
+    pub(crate) fn set_file_options(&mut self, options: FileOptions) {
         self.file_options = options;
     }
 
     /// What is in the output. Tags that wait do not count yet.
-    pub(crate) fn written(&self) -> Totals {
+    pub(crate) fn totals(&self) -> Totals {
         match (&self.part, &self.resumed) {
             (Some(part), _) => self.former + part.sink.written(),
             (None, Some(file)) => file.written(),
@@ -229,13 +229,13 @@ impl Recording {
         payload: Payload,
     ) -> io::Result<()> {
         let is_for_later = self.marks.has_wish();
-        let is_taken = match self.part.as_mut().map(|part| &mut part.sink) {
+        let is_drained = match self.part.as_mut().map(|part| &mut part.sink) {
             Some(Sink::File(file)) => is_for_later || file.set_metadata(&members),
             Some(Sink::Pipe(_)) => false,
             None => true,
         };
         self.metadata.merge(&members);
-        if !is_taken {
+        if !is_drained {
             return self.tag(now, FrameInfo::SCRIPT, Some(at_ms), payload);
         }
         self.spent.push(payload);
@@ -299,11 +299,11 @@ impl Recording {
     }
 
     /// Whether the latest configuration of this kind is the same.
-    pub(crate) fn is_configured_by(&self, info: FrameInfo, payload: &Payload) -> bool {
+    pub(crate) fn has_sequence_header(&self, info: FrameInfo, payload: &Payload) -> bool {
         info.is_sequence_header && self.configuration.holds(info, payload)
     }
 
-    /// When [`Recording::settle`] has something to do.
+    /// When [`Recording::flush_due`] has something to do.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let part = self.part.as_ref()?;
         let of_sink = match &part.sink {
@@ -314,7 +314,7 @@ impl Recording {
     }
 
     /// Writes what waits: to a pipe whenever there is something, to a file once its time has come.
-    pub(crate) fn settle(&mut self, now: Instant) -> io::Result<()> {
+    pub(crate) fn flush_due(&mut self, now: Instant) -> io::Result<()> {
         let Some(part) = &mut self.part else {
             return Ok(());
         };
@@ -357,7 +357,7 @@ impl Recording {
     }
 
     /// Takes a payload whose bytes are not to be written.
-    pub(crate) fn spend(&mut self, payload: Payload) {
+    pub(crate) fn recycle(&mut self, payload: Payload) {
         self.spent.push(payload);
     }
 

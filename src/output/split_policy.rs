@@ -35,7 +35,7 @@ impl SegmentOptions {
     }
 
     /// Whether the output is to be cut.
-    pub fn are_wanted(&self) -> bool {
+    pub fn has_split_condition(&self) -> bool {
         self.every_ms.is_some() || self.bytes.is_some() || self.clock_seconds.is_some()
     }
 }
@@ -100,7 +100,7 @@ impl SplitPolicy {
     }
 
     /// Whether there ever is one, but for wishes.
-    pub(super) fn are_wanted(&self) -> bool {
+    pub(super) fn has_split_condition(&self) -> bool {
         self.every_ms.is_some() || self.bytes.is_some() || self.clock.is_some()
     }
 

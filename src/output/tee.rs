@@ -49,19 +49,19 @@ impl Tee {
         }
     }
 
-    /// See [`Recording::go_on_without_reader`].
-    pub(crate) fn go_on_without_reader(&mut self, backlog_bytes: usize) {
-        self.pipe().go_on_without_reader(backlog_bytes);
+    /// See [`Recording::allow_backlog`].
+    pub(crate) fn allow_backlog(&mut self, backlog_bytes: usize) {
+        self.pipe().allow_backlog(backlog_bytes);
     }
 
-    /// See [`Recording::go_on_with`]. The pipe gets what is new.
-    pub(crate) fn go_on_with(&mut self, file: ExistingFile) {
-        self.recording.go_on_with(file);
+    /// See [`Recording::resume_from`]. The pipe gets what is new.
+    pub(crate) fn resume_from(&mut self, file: ExistingFile) {
+        self.recording.resume_from(file);
     }
 
-    /// See [`Recording::write_files`].
-    pub(crate) fn write_files(&mut self, options: FileOptions) {
-        self.recording.write_files(options);
+    /// See [`Recording::set_file_options`].
+    pub(crate) fn set_file_options(&mut self, options: FileOptions) {
+        self.recording.set_file_options(options);
     }
 
     /// See [`Recording::keep_free`].
@@ -69,9 +69,9 @@ impl Tee {
         self.recording.keep_free(bytes);
     }
 
-    /// See [`Recording::check_room`].
-    pub(crate) fn check_room(&mut self, now: Instant) -> io::Result<()> {
-        self.recording.check_room(now)
+    /// See [`Recording::check_free_space`].
+    pub(crate) fn check_free_space(&mut self, now: Instant) -> io::Result<()> {
+        self.recording.check_free_space(now)
     }
 
     /// See [`Recording::set_wall_clock`].
@@ -82,9 +82,9 @@ impl Tee {
         }
     }
 
-    /// See [`Recording::split`].
-    pub(crate) fn split(&mut self) {
-        self.recording.split();
+    /// See [`Recording::request_split`].
+    pub(crate) fn request_split(&mut self) {
+        self.recording.request_split();
     }
 
     /// See [`Recording::bytes_with`].
@@ -93,13 +93,13 @@ impl Tee {
     }
 
     /// What is in the recording.
-    pub(crate) fn written(&self) -> Totals {
-        self.recording.written()
+    pub(crate) fn totals(&self) -> Totals {
+        self.recording.totals()
     }
 
-    /// See [`Recording::take_part`].
-    pub(crate) fn take_part(&mut self) -> Option<SegmentFacts> {
-        self.recording.take_part()
+    /// See [`Recording::take_segment`].
+    pub(crate) fn take_segment(&mut self) -> Option<SegmentFacts> {
+        self.recording.take_segment()
     }
 
     /// What the recording lacks. What a pipe beside it lacks is only logged.
@@ -140,7 +140,7 @@ impl Tee {
     }
 
     /// SequenceHeaders that the recording may have already: a pipe that has not begun does not.
-    pub(crate) fn foretell(&mut self, now: Instant, info: FrameInfo, payload: &Payload) {
+    pub(crate) fn prepare_pipe(&mut self, now: Instant, info: FrameInfo, payload: &Payload) {
         if info.is_sequence_header {
             self.with_pipe(|beside| match beside.output.part {
                 None => beside.media(now, info, 0, payload),
@@ -149,22 +149,22 @@ impl Tee {
         }
     }
 
-    /// See [`Recording::is_configured_by`].
-    pub(crate) fn is_configured_by(&self, info: FrameInfo, payload: &Payload) -> bool {
-        self.recording.is_configured_by(info, payload)
+    /// See [`Recording::has_sequence_header`].
+    pub(crate) fn has_sequence_header(&self, info: FrameInfo, payload: &Payload) -> bool {
+        self.recording.has_sequence_header(info, payload)
     }
 
-    /// When [`Tee::settle`] has something to do.
+    /// When [`Tee::flush_due`] has something to do.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let beside = self.beside.as_ref();
         let of_pipe = beside.and_then(|beside| beside.output.deadline());
         self.recording.deadline().into_iter().chain(of_pipe).min()
     }
 
-    /// See [`Recording::settle`].
-    pub(crate) fn settle(&mut self, now: Instant) -> io::Result<()> {
-        self.with_pipe(|beside| beside.output.settle(now));
-        self.recording.settle(now)
+    /// See [`Recording::flush_due`].
+    pub(crate) fn flush_due(&mut self, now: Instant) -> io::Result<()> {
+        self.with_pipe(|beside| beside.output.flush_due(now));
+        self.recording.flush_due(now)
     }
 
     /// See [`Recording::is_full`].
@@ -193,9 +193,9 @@ impl Tee {
         Ok(())
     }
 
-    /// See [`Recording::spend`].
-    pub(crate) fn spend(&mut self, payload: Payload) {
-        self.recording.spend(payload);
+    /// See [`Recording::recycle`].
+    pub(crate) fn recycle(&mut self, payload: Payload) {
+        self.recording.recycle(payload);
     }
 
     /// See [`Recording::take_spent`].
@@ -222,7 +222,7 @@ impl Tee {
 
     /// Whether a pipe's reader has taken all that was sent.
     #[cfg(test)]
-    pub(crate) fn is_taken(&mut self) -> bool {
+    pub(crate) fn is_drained(&mut self) -> bool {
         self.pipe().pipe().is_none_or(super::pipe::Pipe::is_idle)
     }
 
@@ -231,9 +231,9 @@ impl Tee {
         self.recording.finish_hooks(deadline).await;
     }
 
-    /// See [`Recording::leave_hooks`].
-    pub(crate) fn leave_hooks(&self) {
-        self.recording.leave_hooks();
+    /// See [`Recording::abandon_hooks`].
+    pub(crate) fn abandon_hooks(&self) {
+        self.recording.abandon_hooks();
     }
 
     /// The output that may be a pipe.
@@ -294,7 +294,7 @@ impl Beside {
     }
 
     fn is_foretold(&self, info: FrameInfo, payload: &Payload) -> bool {
-        self.output.part.is_none() && self.output.is_configured_by(info, payload)
+        self.output.part.is_none() && self.output.has_sequence_header(info, payload)
     }
 
     fn copy(&mut self, payload: &Payload) -> Payload {
@@ -391,7 +391,7 @@ mod tests {
         fixture.outputs.finish(None).await.unwrap();
         let file = fixture.file();
         assert_eq!(file.len(), 12 + 3 * 10 + 4 * 15);
-        let written = fixture.outputs.written();
+        let written = fixture.outputs.totals();
         assert_eq!(written.tags, 4, "the file's alone");
         assert!(fixture.piped().ends_with(&file));
     }
@@ -403,7 +403,7 @@ mod tests {
         (fixture.reader, fixture.writer) = io::pipe().unwrap();
         for at_ms in 1..500 {
             fixture.video(at_ms, &KEYFRAME).unwrap();
-            fixture.outputs.settle(fixture.now).unwrap();
+            fixture.outputs.flush_due(fixture.now).unwrap();
             std::thread::sleep(Duration::from_micros(100));
         }
         assert!(fixture.outputs.beside.is_none(), "given up");
@@ -436,11 +436,11 @@ mod tests {
         let info = FrameParser::new().parse(TagKind::VIDEO, &CONFIGURATION);
         let payload = Payload::from(&CONFIGURATION[..]);
         for _ in 0..2 {
-            fixture.outputs.foretell(fixture.now, info, &payload);
+            fixture.outputs.prepare_pipe(fixture.now, info, &payload);
         }
         fixture.video(0, &CONFIGURATION).unwrap();
         fixture.video(0, &KEYFRAME).unwrap();
-        fixture.outputs.foretell(fixture.now, info, &payload);
+        fixture.outputs.prepare_pipe(fixture.now, info, &payload);
         fixture.outputs.finish(None).await.unwrap();
         let file = fixture.file();
         let piped = fixture.piped();

@@ -53,7 +53,7 @@ pub(super) fn parts(args: &Args, output: &Destination) -> Result<SegmentOptions>
         ensure_file(flag, output)?;
     }
     ensure!(
-        !args.resume || !parts.are_wanted(),
+        !args.resume || !parts.has_split_condition(),
         "--resume goes on with one file, which cannot be cut into parts"
     );
     if let Some(bytes) = parts.bytes

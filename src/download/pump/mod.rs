@@ -44,7 +44,7 @@ use crate::{
 /// The output that is asked for.
 fn output(job: &Job) -> Tee {
     let mut output = Tee::new(job.output.clone(), &job.parts, job.pipe.clone());
-    output.write_files(job.file);
+    output.set_file_options(job.file);
     if let Some(bytes) = job.limits.min_free {
         output.keep_free(bytes);
     }
@@ -191,7 +191,7 @@ impl<'a> Pump<'a> {
                 () = sleep_until(deadline) => {}
             }
             let now = self.look_at_the_clock()?;
-            self.output.settle(now).map_err(EndCause::Output)?;
+            self.output.flush_due(now).map_err(EndCause::Output)?;
         }
     }
 
@@ -252,7 +252,7 @@ impl<'a> Pump<'a> {
             self.events(now, client)?;
         }
         self.report_progress();
-        self.output.settle(now).map_err(EndCause::Output)?;
+        self.output.flush_due(now).map_err(EndCause::Output)?;
         Ok(())
     }
 
@@ -264,7 +264,9 @@ impl<'a> Pump<'a> {
         if self.limits.until.is_some_and(|until| until <= self.wall) {
             return Err(EndCause::Limit);
         }
-        self.output.check_room(now).map_err(EndCause::Output)?;
+        self.output
+            .check_free_space(now)
+            .map_err(EndCause::Output)?;
         Ok(now)
     }
 
@@ -384,8 +386,8 @@ impl<'a> Pump<'a> {
                 return Err(EndCause::Limit);
             }
             self.pace.frame(info.track, at_ms);
-        } else if self.has_gone_on && self.output.is_configured_by(info, &payload) {
-            self.output.spend(payload);
+        } else if self.has_gone_on && self.output.has_sequence_header(info, &payload) {
+            self.output.recycle(payload);
             return Ok(());
         }
         if !self.fits(info, at_ms, &payload) {
@@ -402,7 +404,7 @@ impl<'a> Pump<'a> {
     fn begin(&mut self, timestamp: Timestamp) {
         self.first_timestamp_ms = Some(timestamp.0);
         if self.is_live() {
-            self.output.go_on_without_reader(self.backlog_bytes);
+            self.output.allow_backlog(self.backlog_bytes);
         }
     }
 
@@ -466,7 +468,7 @@ impl<'a> Pump<'a> {
     pub(super) fn progress(&self) -> Progress {
         Progress {
             frames: self.frames,
-            bytes: self.output.written().bytes,
+            bytes: self.output.totals().bytes,
             position_ms: match self.sought() {
                 Some(recording) => recording.end_ms(),
                 None => self.timeline.position_ms(),
@@ -476,7 +478,7 @@ impl<'a> Pump<'a> {
     }
 
     pub(super) fn report_progress(&mut self) {
-        while let Some(part) = self.output.take_part() {
+        while let Some(part) = self.output.take_segment() {
             self.report.segment(&part);
         }
         while let Some(gap) = self.output.take_gap() {

@@ -98,7 +98,7 @@ impl Pump<'_> {
             let resumption = Resumption::new(recording, wish);
             self.search = Some(Search::Recorded(Box::new(resumption)));
         }
-        self.output.go_on_with(file);
+        self.output.resume_from(file);
     }
 
     /// The connection was lost, and another is to come: what it brings is held against what was written.
@@ -181,7 +181,8 @@ impl Pump<'_> {
             }
             self.tell_start();
         } else {
-            self.output.foretell(now, arrival.info, &arrival.payload);
+            self.output
+                .prepare_pipe(now, arrival.info, &arrival.payload);
         }
         let verdict = match &mut self.search {
             Some(Search::Recorded(resumption)) => resumption.offer(arrival),
@@ -204,7 +205,7 @@ impl Pump<'_> {
             Some(Search::Republished { .. }) | None => return self.take(now, arrival),
         };
         match verdict {
-            Verdict::Known(payload) => self.output.spend(payload),
+            Verdict::Known(payload) => self.output.recycle(payload),
             Verdict::Proved(joint) => return self.join(now, joint),
             Verdict::Hopeless if self.sought().is_some() => return Err(EndCause::Hopeless),
             Verdict::Hopeless => return self.give_up(now),
@@ -358,7 +359,7 @@ impl Pump<'_> {
             GapPolicy::Close => self.timeline.restart(),
             GapPolicy::Split => {
                 self.timeline.restart();
-                self.output.split();
+                self.output.request_split();
             }
         }
     }

@@ -139,9 +139,9 @@ fn assert_allocates(job: &Job, most: u64) {
     let mut second = |number| {
         line.send_second(number);
         pump.turn(&mut line.client, &mut line.inbox).unwrap();
-        while !pump.output.is_taken() {
+        while !pump.output.is_drained() {
             std::thread::yield_now();
-            pump.output.settle(Instant::now()).unwrap();
+            pump.output.flush_due(Instant::now()).unwrap();
         }
         line.client.poll_transmit(&mut outbox).unwrap();
         outbox.clear();

@@ -77,7 +77,7 @@ impl Pipe {
     }
 
     /// Lets the stream go on when the reader pauses, with as much waiting for it as `limit` bytes.
-    pub(super) fn go_on_without_reader(&mut self, limit: usize) {
+    pub(super) fn allow_backlog(&mut self, limit: usize) {
         self.backlog.get_or_insert_with(|| Backlog::new(limit));
     }
 

@@ -209,10 +209,10 @@ async fn a_tag_waits_half_a_second_for_company_and_no_longer() {
     assert_eq!(deadline, fixture.now + Duration::from_millis(500));
     fixture
         .output
-        .settle(deadline - Duration::from_millis(1))
+        .flush_due(deadline - Duration::from_millis(1))
         .unwrap();
     assert_eq!(fixture.tags("out.flv"), []);
-    fixture.output.settle(deadline).unwrap();
+    fixture.output.flush_due(deadline).unwrap();
     assert_eq!(fixture.tags("out.flv").len(), 1);
     assert_eq!(fixture.output.deadline(), None);
 }
@@ -284,7 +284,7 @@ async fn later_parts_overwrite_nothing() {
     }
     assert_eq!(fixture.tags("out.flv").len(), 1);
     assert_eq!(fixture.tags("out.4.flv"), [(9, 0, KEYFRAME.to_vec())]);
-    let written = fixture.output.written();
+    let written = fixture.output.totals();
     let files = ["out.flv", "out.4.flv"].map(|name| fixture.read(name).len() as u64);
     assert_eq!((written.bytes, written.tags), (files[0] + files[1], 2));
 }
@@ -304,7 +304,7 @@ async fn parts_come_to_an_end() {
     assert_eq!(written.unwrap_err().kind(), io::ErrorKind::AlreadyExists);
     fixture.finish().await;
     assert_eq!(fixture.tags("out.flv").len(), 1);
-    assert_eq!(fixture.output.written().tags, 1);
+    assert_eq!(fixture.output.totals().tags, 1);
     assert_eq!(fs::read_dir(fixture.folder.path()).unwrap().count(), 1);
 }
 
@@ -389,7 +389,7 @@ async fn an_end_that_was_interrupted_goes_on_and_writes_nothing_twice() {
     let reader = pipe.reader.try_clone().unwrap();
     let reading = std::thread::spawn(move || read_all(reader));
     pipe.output.finish(None).await.unwrap();
-    assert_eq!(pipe.output.written().tags, 2);
+    assert_eq!(pipe.output.totals().tags, 2);
     drop((pipe.output, pipe.writer));
     let expected = [(9, 0, frame), (9, 40, INTER_FRAME.to_vec())];
     assert!(tags(&reading.join().unwrap()) == expected);
@@ -418,7 +418,7 @@ async fn a_device_is_written_as_a_pipe() {
     output
         .media(now, info, 0, Payload::from(&KEYFRAME[..]))
         .unwrap();
-    output.settle(now).unwrap();
+    output.flush_due(now).unwrap();
     output.finish(None).await.unwrap();
     assert!(matches!(output.part.unwrap().sink, Sink::Pipe(_)));
 }
@@ -435,7 +435,7 @@ async fn a_disk_that_is_full_is_told() {
     output
         .media(now, info, 0, Payload::from(&KEYFRAME[..]))
         .unwrap();
-    let error = match output.settle(now) {
+    let error = match output.flush_due(now) {
         Ok(()) => output.finish(None).await.unwrap_err(),
         Err(error) => error,
     };

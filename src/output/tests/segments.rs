@@ -264,7 +264,7 @@ fn the_clock_cuts_and_names() {
 fn a_part_can_be_wished_for() {
     let mut cut = Cut::new("a.flv", |_| {});
     cut.video(0, &KEYFRAME);
-    cut.output.split();
+    cut.output.request_split();
     cut.video(40, &INTER_FRAME);
     cut.video(80, &KEYFRAME);
     cut.video(120, &KEYFRAME);
@@ -288,7 +288,7 @@ fn names_that_were_asked_for_do_not_come_to_an_end_soon() {
         let mut cut = Cut::new(name, |_| {});
         if wish {
             cut.video(0, &KEYFRAME);
-            cut.output.split();
+            cut.output.request_split();
         }
         for number in 1..=1000 {
             fs::write(cut.folder.path().join(format!("a.{number}.flv")), []).unwrap();
@@ -327,7 +327,7 @@ fn a_part_that_a_gap_ends_has_nothing_of_what_comes_behind() {
     let mut cut = Cut::new("a.flv", |_| {});
     cut.audio(0, &AUDIO_CONFIGURATION);
     cut.audio(0, &SOUND);
-    cut.output.split();
+    cut.output.request_split();
     cut.video(20, &other);
     cut.video(20, &KEYFRAME);
     cut.finish();
@@ -376,7 +376,7 @@ fn what_an_output_will_have_is_known_before() {
     }
     cut.finish();
     assert_eq!(cut.files().len(), 2);
-    assert_eq!(cut.output.written().bytes, expected);
+    assert_eq!(cut.output.totals().bytes, expected);
     assert_eq!(cut.output.bytes(), expected);
 }
 
@@ -406,7 +406,7 @@ fn a_list_that_cannot_be_written_holds_up_nothing() {
     cut.video(1_000, &KEYFRAME);
     cut.finish();
     assert_eq!(cut.tags("a.2.flv").len(), 1);
-    let told: Vec<u32> = std::iter::from_fn(|| cut.output.take_part())
+    let told: Vec<u32> = std::iter::from_fn(|| cut.output.take_segment())
         .map(|facts| facts.segment)
         .collect();
     assert_eq!(told, [1, 2]);
@@ -420,7 +420,7 @@ fn a_torn_line_of_the_list_is_ended_before_the_next() {
     let list = cut.folder.path().join("list");
     fs::write(&list, "{}\n{\"path\":\"tor").unwrap();
     cut.video(0, &KEYFRAME);
-    cut.output.split();
+    cut.output.request_split();
     cut.video(40, &KEYFRAME);
     cut.finish();
     let lines = fs::read_to_string(&list).unwrap();

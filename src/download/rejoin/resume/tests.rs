@@ -197,7 +197,7 @@ impl Recorder {
             Found::ExistingRecording(recording, former) => {
                 let wish = Resume { skip_keyframes };
                 recorder.resumption = Some(Resumption::new(recording, wish));
-                recorder.output.go_on_with(*former);
+                recorder.output.resume_from(*former);
             }
             Found::Nothing => {}
             Found::Unusable(why) => panic!("{why}"),
