@@ -299,16 +299,19 @@ fn usage_errors_name_option_and_value_in_one_line() {
         (&["-S", "pro/xy"], "invalid value 'pro/xy' for '--socks"),
         (
             &["-l", "rtmpte", "--handshake", "plain"],
-            "--handshake plain has no keys, which rtmpte needs",
+            "--handshake plain exchanges no keys, but rtmpte needs them",
         ),
         (&["-l", "9"], "invalid value '9' for '--protocol"),
         (
             &["-W", "ftp://h/p.swf"],
-            "invalid value \"ftp://h/p.swf\" for --swfVfy: neither an address on the web nor a file",
+            "invalid value \"ftp://h/p.swf\" for --swfVfy: not an http or https URL, nor a file",
         ),
         (&["-w", "0"], "invalid value '0' for '--swfhash"),
-        (&["-C", "X:1"], "invalid AMF parameter \"X:1\""),
-        (&["--fl", "x"], "--fl may mean --flashVer or --flv"),
+        (&["-C", "X:1"], "invalid value \"X:1\" for --conn"),
+        (
+            &["--fl", "x"],
+            "--fl is ambiguous: it may mean --flashVer or --flv",
+        ),
         (&["-B", "soon"], "invalid value 'soon' for '--stop"),
         (
             &["--log-file", "/nowhere/log"],

@@ -285,18 +285,18 @@ fn invalid_tee_combinations_are_usage_errors() {
         (
             "out.flv",
             &["--tee", "tee.flv"],
-            "--tee needs a pipe to be beside: -o - or a FIFO; -o alone writes a file",
+            "--tee needs a pipe as the output: use -o - or a FIFO; to write only a file, use -o",
         ),
         (
             "%F.flv",
             &["--tee", "tee.flv"],
-            "--tee needs a pipe to be beside: -o - or a FIFO; -o alone writes a file",
+            "--tee needs a pipe as the output: use -o - or a FIFO; to write only a file, use -o",
         ),
         ("-", &["--tee", "-"], "--tee needs the name of a file"),
         (
             "-",
             &["--tee", "/dev/null"],
-            "--tee needs an output file, and /dev/null is none",
+            "--tee needs an output file, but /dev/null is not a file",
         ),
         (
             "-",
@@ -306,7 +306,7 @@ fn invalid_tee_combinations_are_usage_errors() {
         (
             "-",
             &["--tee", "/bin/sh", "-v"],
-            "\"/bin/sh\" is not empty: --overwrite replaces it, --append goes on with it",
+            "output file \"/bin/sh\" is not empty: use --overwrite to replace it or --append to continue it",
         ),
     ];
     for (output, flags, error) in cases {

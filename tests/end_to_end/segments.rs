@@ -334,12 +334,12 @@ fn contradictory_options_are_usage_errors() {
         (
             "/dev/null",
             &["--segment-size", "1MB"],
-            "--segment-size needs an output file, and /dev/null is none",
+            "--segment-size needs an output file, but /dev/null is not a file",
         ),
         (
             "a",
             &["--segment-time", "0"],
-            "invalid value '0' for '--segment-time <DURATION>': has to be more than 0",
+            "invalid value '0' for '--segment-time <DURATION>': must be greater than 0",
         ),
         (
             "a",
@@ -349,22 +349,22 @@ fn contradictory_options_are_usage_errors() {
         (
             "a",
             &["--segment-clock", "25h"],
-            "--segment-clock takes whole seconds, and a day at most",
+            "--segment-clock needs whole seconds, at most 24h",
         ),
         (
             "a",
             &["--segment-clock", "1.5"],
-            "--segment-clock takes whole seconds, and a day at most",
+            "--segment-clock needs whole seconds, at most 24h",
         ),
         (
             "%H.flv",
             &["--segment-time", "10m"],
-            "parts of 600 s would have the same name: %d in it numbers them",
+            "segments of 600 s would have the same file name: add the counter %d to it",
         ),
         (
             "%F",
             &["-e"],
-            "--resume needs the name of one file, without a counter or the time in it",
+            "--resume needs a fixed file name, without a counter or a time",
         ),
         (
             "a",
@@ -381,31 +381,35 @@ fn contradictory_options_are_usage_errors() {
             &["--on-segment", "say 'it"],
             "--on-segment \"say 'it\": missing closing quote",
         ),
-        ("a", &["--on-segment", ""], "--on-segment names no program"),
+        (
+            "a",
+            &["--on-segment", ""],
+            "--on-segment needs the name of a program, but its value is empty",
+        ),
         (
             "a",
             &["--segment-size", "40kB"],
-            "--segment-size has to be more than the 49159 bytes that the head of a file takes",
+            "--segment-size must be larger than the head of a file, 49159 bytes; with --no-index, files have no head",
         ),
         (
             "a",
             &["-e", "--segment-time", "1h"],
-            "--resume goes on with one file, which cannot be cut into parts",
+            "--resume continues a single file, which cannot be split into segments",
         ),
         (
             "a",
             &["--max-size", "40kB"],
-            "--max-size has to be more than the 49159 bytes that the head of a file takes",
+            "--max-size must be larger than the head of a file, 49159 bytes; with --no-index, files have no head",
         ),
         (
             "a",
             &["--until", "2001-01-01 00:00"],
-            "--until is a time that is past",
+            "the time of --until is past",
         ),
         (
             "a",
             &["--duration", "soon"],
-            "invalid value 'soon' for '--duration <DURATION>': neither a number of seconds nor a time such as 1h30m",
+            "invalid value 'soon' for '--duration <DURATION>': not a number of seconds or a duration such as 1h30m",
         ),
     ];
     for (output, flags, why) in cases {
@@ -431,17 +435,17 @@ fn ineffective_options_are_warned_about() {
         (
             "%d.flv",
             &["--append"][..],
-            "a name with a counter or the time in it is always a new file, ignoring --append",
+            "a file name with a counter or a time is always a new file, ignoring --append",
         ),
         (
             "a.flv",
             &["--skip", "2"],
-            "nothing is resumed, ignoring --skip",
+            "--skip has no effect without --resume or --append",
         ),
         (
             "/dev/null",
             &["--sync", "5"],
-            "only a file is brought to the disk, ignoring --sync",
+            "only files are synced to disk, ignoring --sync",
         ),
     ];
     for (output, flags, why) in cases {

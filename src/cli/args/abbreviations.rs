@@ -1,13 +1,13 @@
-//! Long names cut short, as GNU's getopt takes them.
+//! Expands abbreviated long options, as GNU getopt does.
 
 use std::ffi::OsString;
 
 use clap::{Arg, Command};
 
-use super::{no_download::NoDownload, values::Wait};
+use super::no_download::NoDownload;
 
-/// `line` with each long name in full. A name of rtmpdump's is meant before one of ours, so that what
-/// was clear to rtmpdump is still clear. `--wait 60` becomes `--wait=60`.
+/// Expands each abbreviated long option in `line`. Options of rtmpdump take precedence, so that every
+/// abbreviation that rtmpdump accepts stays unique. `--wait 60` becomes `--wait=60`.
 pub(super) fn expand(command: &Command, line: Vec<OsString>) -> Result<Vec<OsString>, NoDownload> {
     let mut line = line.into_iter().peekable();
     let mut out: Vec<OsString> = line.next().into_iter().collect();
@@ -16,12 +16,12 @@ pub(super) fn expand(command: &Command, line: Vec<OsString>) -> Result<Vec<OsStr
             Some(option) => in_full(command, option)?.unwrap_or(word),
             None => word,
         };
-        if word == OPERANDS_FOLLOW {
+        if word == END_OF_OPTIONS {
             out.push(word);
             out.extend(line);
             break;
         }
-        if let Some(value) = line.next_if(|next| word == WAIT && is_length_of_time(next)) {
+        if let Some(value) = line.next_if(|next| word == WAIT && is_wait_value(next)) {
             out.push([word, value].join("=".as_ref()));
             continue;
         }
@@ -34,7 +34,7 @@ pub(super) fn expand(command: &Command, line: Vec<OsString>) -> Result<Vec<OsStr
     Ok(out)
 }
 
-/// `--name` or `--name=value` out of what stands behind the hyphens, if it is the start of a name.
+/// Expands the text after the hyphens to `--name` or `--name=value`. `None` if no name starts with it.
 fn in_full(command: &Command, option: &str) -> Result<Option<OsString>, NoDownload> {
     let end = option.find('=').unwrap_or(option.len());
     let (start, value) = option.split_at(end);
@@ -55,7 +55,7 @@ fn in_full(command: &Command, option: &str) -> Result<Option<OsString>, NoDownlo
         ("", ..) | (_, [], _) => Ok(None),
         (_, [name], _) | (_, _, [name]) => named(name),
         _ => Err(NoDownload::Usage(format!(
-            "--{start} may mean --{} (try --help)",
+            "--{start} is ambiguous: it may mean --{}",
             names.join(" or --")
         ))),
     }
@@ -89,19 +89,19 @@ fn is_followed_by_value(command: &Command, word: &OsString) -> bool {
     false
 }
 
-/// What may be behind an option that needs no value. No URL looks like that.
-fn is_length_of_time(word: &OsString) -> bool {
+/// Returns whether `word` is the value of `--wait` before it: neither an option nor a URL.
+fn is_wait_value(word: &OsString) -> bool {
     word.to_str()
-        .is_some_and(|word| word.parse::<Wait>().is_ok())
+        .is_some_and(|word| !word.starts_with('-') && !word.contains("://"))
 }
 
-/// The option whose value may be missing. Elsewhere than behind `=` clap would take any word for it.
+/// Option with an optional value. clap only reads one after `=`, since it would take the URL for it.
 const WAIT: &str = "--wait";
 
-/// Behind it nothing is an option.
-const OPERANDS_FOLLOW: &str = "--";
+/// Marks all further words as operands.
+const END_OF_OPTIONS: &str = "--";
 
-/// The long names of rtmpdump, which stay what they are.
+/// Long options of rtmpdump.
 pub(super) const RTMPDUMPS_NAMES: [&str; 36] = [
     "help",
     "rtmp",
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn completes_what_is_clear() {
+    fn unique_abbreviations_are_expanded() {
         let cases = [
             ("--rt", "--rtmp"),
             ("--rt=x=--fl", "--rtmp=x=--fl"),
@@ -192,10 +192,14 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_may_be_missing_is_known_by_its_looks() {
+    fn the_value_of_wait_may_follow_as_a_word() {
         let cases = [
             (&["--wait", "60", "x"][..], &["--wait=60", "x"][..]),
             (&["--wai", "1h30m"], &["--wait=1h30m"]),
+            (
+                &["--wait", "soon", "rtmp://h/a/b"],
+                &["--wait=soon", "rtmp://h/a/b"],
+            ),
             (&["x", "--wait", "forever"], &["x", "--wait=forever"]),
             (&["--wait", "rtmp://h/a/b"], &["--wait", "rtmp://h/a/b"]),
             (&["--wait", "--live"], &["--wait", "--live"]),
@@ -209,20 +213,20 @@ mod tests {
     }
 
     #[test]
-    fn names_what_may_be_meant() {
+    fn ambiguous_abbreviations_are_errors() {
         let cases = [
-            ("--fl", "--fl may mean --flashVer or --flv (try --help)"),
+            ("--fl", "--fl is ambiguous: it may mean --flashVer or --flv"),
             (
                 "--play=x",
-                "--play may mean --playlist or --playpath (try --help)",
+                "--play is ambiguous: it may mean --playlist or --playpath",
             ),
             (
                 "--swf",
-                "--swf may mean --swfAge or --swfUrl or --swfVfy or --swfhash or --swfsize (try --help)",
+                "--swf is ambiguous: it may mean --swfAge or --swfUrl or --swfVfy or --swfhash or --swfsize",
             ),
             (
                 "--pass",
-                "--pass may mean --password or --password-file (try --help)",
+                "--pass is ambiguous: it may mean --password or --password-file",
             ),
         ];
         for (word, expected) in cases {
@@ -231,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn leaves_values_and_operands_alone() {
+    fn values_and_operands_are_not_expanded() {
         let lines: [&[&str]; 6] = [
             &["-o", "--fl"],
             &["--on-part", "--fl"],

@@ -1,9 +1,9 @@
-//! Every flag once. The doc comment of a field is its help text.
+//! Definition of every flag. The doc comment of a field is its help text.
 //!
-//! House rules: letters and long names are rtmpdump's wherever it has the option, mixed case
-//! included; a long name may be cut short while it stays clear; an option given again replaces what
-//! was given before, `-C` alone adds to it; what follows an option is its value even if it begins
-//! with a hyphen. A flag that this version cannot honour is an error.
+//! Rules for flags: letters and long names are those of rtmpdump if it has the option, including mixed
+//! case. Long names may be abbreviated while they stay unique. If an option is repeated, the last value
+//! applies; only `-C` accumulates. The word after an option is its value even if it starts with a hyphen.
+//! An option that rtmpull cannot honor is an error.
 
 mod abbreviations;
 mod no_download;
@@ -12,7 +12,7 @@ pub mod values;
 #[cfg(test)]
 mod tests;
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{
     Arg, ArgAction, CommandFactory, FromArgMatches, Parser, ValueEnum, builder::ValueHint,
@@ -20,14 +20,18 @@ use clap::{
 };
 
 pub use self::no_download::NoDownload;
-use self::values::{
-    Attempts, Interval, Protocol, Seconds, Size, Socks, Span, SwfHash, TlsPin, Until, Wait,
-};
+use self::values::{Attempts, Until};
 use super::{generate::Generate, program_name::ProgramName};
+use crate::{
+    core::rtmp::{handshake::Mode, target::Scheme},
+    output::GapPolicy,
+    transport::Endpoint,
+};
 
-/// Downloads recorded and live RTMP streams to FLV files.
+/// Download recorded and live RTMP streams to FLV files
 ///
-/// A recording is playable however it ends; the last line and the exit code tell how it ended.
+/// The file plays however the download ends. The last line on standard error and the exit code report how
+/// it ended.
 #[derive(Debug, Clone, Parser)]
 #[command(
     name = "rtmpull",
@@ -39,113 +43,125 @@ use super::{generate::Generate, program_name::ProgramName};
     override_usage = "rtmpull [OPTIONS] <URL> -o <FILE>"
 )]
 pub struct Args {
-    /// The stream: rtmp://host/app/stream, or rtmp://host:port/app/stream
+    /// Stream to download, such as rtmp://host/app/stream
     ///
-    /// The first two directories of the path are taken for the app on the server if there are three
-    /// parts or more, else the first one; what follows is the name of the stream. --app and
-    /// --playpath say it exactly. Options may follow the URL as for --url.
+    /// The path is split into app and stream name. If it has three or more components, the first two are
+    /// the app; otherwise the first one is. If the server does not have that stream, rtmpull tries the
+    /// other splits. --app and --playpath set the two parts exactly.
+    ///
+    /// Options of librtmp may follow the URL in the same argument; see --url.
     #[arg(value_name = "URL", value_hint = ValueHint::Url, conflicts_with_all = ["rtmp", "url"])]
     pub stream: Option<String>,
 
-    /// The stream, given as rtmpdump takes it
+    /// Stream to download; the same as the URL argument, for compatibility with rtmpdump
     #[arg(short, long, value_name = "URL", value_hint = ValueHint::Url, help_heading = "Stream")]
     #[arg(allow_hyphen_values = true)]
     pub rtmp: Option<String>,
 
-    /// The stream with options in the same text: "rtmp://host/app/stream live=1 swfUrl=address"
+    /// Stream to download, with librtmp options: "rtmp://host/app/stream live=1 swfUrl=URL"
     ///
-    /// This is librtmp's notation, which other players take too. The names are app, playpath, tcUrl,
+    /// The options follow the URL as KEY=VALUE, separated by spaces. The keys are app, playpath, tcUrl,
     /// swfUrl, pageUrl, flashVer, conn, subscribe, live, playlist, start and stop (in milliseconds),
-    /// buffer, timeout, token, jtv, socks, swfVfy, swfAge, pubUser and pubPasswd. In a value \20 is a
-    /// space. What is given as an option of its own wins.
+    /// buffer, timeout, token, jtv, socks, swfVfy, swfAge, pubUser and pubPasswd. In a value, a backslash
+    /// and two hex digits stand for one byte: \20 is a space. Options of the command line take precedence.
     #[arg(short = 'i', long, value_name = "TEXT", help_heading = "Stream")]
     #[arg(allow_hyphen_values = true)]
     pub url: Option<String>,
 
-    /// The stream is live: ask for nothing recorded, record until it ends or you press Ctrl-C
+    /// Record a live stream until it ends or you press Ctrl-C
     ///
-    /// Without it the server is asked for the live stream of that name, or else the recorded one. With
-    /// it an end by Ctrl-C is a success, since no end is known that could be missing.
+    /// Without this option, rtmpull asks for a live stream first and for a recorded stream second. With
+    /// this option, it asks for a live stream only, Ctrl-C ends the recording with exit code 0, and lost
+    /// connections are retried; see --retry.
     #[arg(short = 'v', long, help_heading = "Stream")]
     pub live: bool,
 
-    /// The server, instead of the URL's
+    /// Server to connect to, instead of the one in the URL
     #[arg(short = 'n', long, value_name = "NAME", value_hint = ValueHint::Hostname)]
     #[arg(help_heading = "Stream", allow_hyphen_values = true)]
     pub host: Option<String>,
 
-    /// The server's port, instead of the URL's; 0 is the protocol's own
+    /// Port to connect to, instead of the one in the URL; 0 is the default port of the protocol
     #[arg(short = 'c', long, value_name = "PORT", help_heading = "Stream")]
     #[arg(allow_hyphen_values = true, value_parser = values::port)]
     pub port: Option<u16>,
 
-    /// How RTMP travels, instead of the URL's scheme: rtmp or 0, and so on
+    /// Protocol, instead of the scheme of the URL: rtmp, rtmpt, rtmpe, rtmpte, rtmps or rtmpts
     ///
-    /// rtmp (0), rtmpt (1), rtmpe (2), rtmpte (3), rtmps (4), rtmpts (5).
+    /// The numbers 0 to 5 of rtmpdump stand for the same protocols in this order.
     #[arg(short = 'l', long, value_name = "NAME", help_heading = "Stream")]
-    #[arg(allow_hyphen_values = true)]
-    pub protocol: Option<Protocol>,
+    #[arg(allow_hyphen_values = true, value_parser = values::scheme)]
+    pub protocol: Option<Scheme>,
 
-    /// The app on the server, instead of the URL's
+    /// App on the server, instead of the one in the URL
     #[arg(short, long, value_name = "NAME", help_heading = "Stream")]
     #[arg(allow_hyphen_values = true)]
     pub app: Option<String>,
 
-    /// The name of the stream in the app, sent exactly as given
+    /// Stream name, instead of the one in the URL; sent exactly as given
     #[arg(short = 'y', long, value_name = "NAME", help_heading = "Stream")]
     #[arg(allow_hyphen_values = true)]
     pub playpath: Option<String>,
 
-    /// Start so many seconds into a recorded stream, or at a time such as 1h30m
-    #[arg(short = 'A', long, value_name = "SECONDS", help_heading = "Stream")]
-    #[arg(allow_hyphen_values = true)]
-    pub start: Option<Seconds>,
+    /// Start this far into a recorded stream: seconds, or a duration such as 1h30m
+    #[arg(
+        short = 'A',
+        long = "start",
+        value_name = "TIME",
+        help_heading = "Stream"
+    )]
+    #[arg(allow_hyphen_values = true, value_parser = values::stream_ms)]
+    pub start_ms: Option<u32>,
 
-    /// Stop so many seconds into the stream
+    /// Stop this far into the stream: seconds, or a duration such as 1h30m
     ///
-    /// The server is told, and whatever it sends beyond is not recorded. Seconds, or a time such as
-    /// 1h30m.
-    #[arg(short = 'B', long, value_name = "SECONDS", help_heading = "Stream")]
-    #[arg(allow_hyphen_values = true)]
-    pub stop: Option<Seconds>,
+    /// The server is asked to stop there. Media that it sends beyond this time is not recorded.
+    #[arg(
+        short = 'B',
+        long = "stop",
+        value_name = "TIME",
+        help_heading = "Stream"
+    )]
+    #[arg(allow_hyphen_values = true, value_parser = values::stream_ms)]
+    pub stop_ms: Option<u32>,
 
-    /// Where to write the recording; - is standard output
+    /// Write the recording to this file; - is standard output
     ///
-    /// Without it the recording goes to standard output too, never to a terminal. An existing file is
-    /// replaced once the first media arrives, not before; with --live only if
-    /// --overwrite or --append is given.
+    /// By default, the recording goes to standard output unless that is a terminal. An existing file is
+    /// replaced when the first media arrives, not before. With --live, a file that is not empty is replaced
+    /// only with --overwrite.
     ///
-    /// The name may have a counter and the local time in it: %d is the number of the part, with zeros
-    /// as in %03d; %Y %m %e year, month and day of the month, %H %M %S hour, minute and second, and
-    /// further %y %j %I %p %F %T %s %z as in date(1); %% is a percent sign. Such a name never takes the
-    /// place of a file that is there: a number is put in. A name with any other percent sign in it is
-    /// taken as it is.
+    /// The name may contain a counter and the local time: %d is the number of the segment (%03d pads it with
+    /// zeros), %Y %m %e are year, month and day of the month, %H %M %S are hour, minute and second, %y %j %I
+    /// %p %F %T %s %z are as in date(1), and %% is a percent sign. Such a name never replaces a file: if the
+    /// file exists, a number is added. A name with any other percent sign is used literally.
     #[arg(short = 'o', long = "flv", value_name = "FILE", value_hint = ValueHint::FilePath)]
     #[arg(help_heading = "Recording", allow_hyphen_values = true)]
     pub flv: Option<PathBuf>,
 
-    /// Go on with the recording that is in the file; without a file, begin
+    /// Continue the recording in the output file
     ///
-    /// What comes is compared with what the file ends with, and what is new is appended. A file of
-    /// another stream is refused and stays as it is. Not with --live: see --append.
+    /// rtmpull compares the stream with the end of the file and appends what is missing. A file that holds a
+    /// different stream is refused and stays unchanged. If the file does not exist, the download starts at
+    /// the beginning. For live streams, use --append.
     #[arg(short = 'e', long, help_heading = "Recording")]
     pub resume: bool,
 
-    /// Replace an existing recording of a live stream, as is done with recorded ones
+    /// Replace an existing file with a live recording
     ///
-    /// Without it, and without --append, a file that holds something is refused with --live: what it
-    /// holds cannot be had again. A pipe or a device is never refused.
+    /// With --live, a file that is not empty is refused without --overwrite or --append, because a live
+    /// stream cannot be downloaded again. Pipes and devices are never refused.
     #[arg(long, help_heading = "Recording", conflicts_with_all = ["append", "resume"])]
     pub overwrite: bool,
 
-    /// Go on with the recording that is in the file, of a live stream too; without a file, begin
+    /// Continue the recording in the output file, also of a live stream
     ///
-    /// What comes is recognised where the file has it, and nothing is written twice. Where it does not
-    /// lead up to the file's end, the time since then is a gap: see --gap.
+    /// Frames that the file already holds are not written again. If the stream does not continue the end of
+    /// the file, the time in between is a gap; see --gap. If the file does not exist, it is created.
     #[arg(long, help_heading = "Recording")]
     pub append: bool,
 
-    /// Look for the place to resume at so many keyframes earlier
+    /// Resume this many keyframes before the last one in the file [default: 0]
     #[arg(
         short = 'k',
         long,
@@ -155,60 +171,60 @@ pub struct Args {
     #[arg(allow_hyphen_values = true, value_parser = values::number)]
     pub skip: Option<u32>,
 
-    /// Write plain tags: no room for metadata and a keyframe table, nothing rewritten
+    /// Write a plain FLV file, without keyframe index and without rewriting anything
     ///
-    /// Such a file is what a pipe would get. --repair gives it an index later.
+    /// The file holds what a pipe would receive. --repair can add an index later.
     #[arg(long, help_heading = "Recording")]
     pub no_index: bool,
 
-    /// Have the recording on the disk at least so often: 10 or 10s, 1m; 0 leaves it to the system
+    /// Sync the recording to disk at this interval; 0 leaves that to the system [default: 10s]
     ///
-    /// What a power failure can cost. A program that is killed, or crashes, costs a second whatever this
-    /// is. [default: 10 seconds]
-    #[arg(long, value_name = "SECONDS", help_heading = "Recording")]
-    #[arg(allow_hyphen_values = true)]
-    pub sync: Option<Interval>,
+    /// The interval limits what a power failure can cost. If only rtmpull is killed or crashes, at most one
+    /// second is lost, whatever the interval.
+    #[arg(long, value_name = "DURATION", help_heading = "Recording")]
+    #[arg(allow_hyphen_values = true, value_parser = values::interval)]
+    pub sync: Option<Duration>,
 
-    /// Keep the server's timestamps instead of starting at 0
+    /// Keep the timestamps of the server instead of starting at 0
     #[arg(long, help_heading = "Recording")]
     pub keep_timestamps: bool,
 
-    /// Record into this file what goes into a pipe, as if it were the output
+    /// Also write the recording to this file while -o names a pipe
     ///
-    /// For -o -, a FIFO or a device. All that is said of files counts for this one: its name, its
-    /// index, its parts, --resume, --append and --overwrite, limits and what scripts are told. A reader that
-    /// pauses holds up a recorded stream, and costs the file nothing of a live one. When the reader
-    /// leaves, the recording goes on.
+    /// Use it with -o -, a FIFO or a device. Everything that applies to output files applies to this file: its
+    /// name, index, segments and limits, --resume, --append, --overwrite and --manifest. A pipe reader that
+    /// pauses holds up a recorded stream; of a live stream, the file still receives every frame. If the
+    /// reader closes the pipe, the file recording continues.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     #[arg(help_heading = "Recording", allow_hyphen_values = true)]
     pub tee: Option<PathBuf>,
 
-    /// How much of a live stream waits for the reader of a pipe before frames are left out
+    /// Maximum amount of live data to queue for a slow pipe reader, such as 500K or 1GiB
     ///
-    /// A reader that pauses holds up a recorded stream. A live one goes on: once so much waits, whole
-    /// groups of pictures are left out (of audio alone, whole seconds), and it goes on with a keyframe.
-    /// Takes units as in 500K, 64MiB or 1G.
+    /// When the queue is full, rtmpull drops complete GOPs (of audio only, one second at a time) and resumes
+    /// with a keyframe. Recorded streams lose nothing: their download waits for the reader.
     #[arg(
         long,
         value_name = "SIZE",
         default_value = "64MiB",
         help_heading = "Recording"
     )]
-    #[arg(allow_hyphen_values = true)]
-    pub queue_size: Size,
+    #[arg(allow_hyphen_values = true, value_parser = values::size)]
+    pub queue_size: u64,
 
-    /// How many attempts in a row to make when the connection is lost: a number, or forever
+    /// Reconnect up to this many times in a row after a lost connection: a number, or forever
     ///
-    /// After 1, 2, 4 ... 30 seconds each. The count begins anew once media flows. What the server says
-    /// is over, or refuses, is not tried again. A live recording goes on in the same file, with nothing
-    /// written twice; a recorded one goes on where it was. [default: 5 for live streams, else 0]
+    /// The delays are 1, 2, 4 ... 30 seconds. The count restarts when media arrives. rtmpull does not
+    /// reconnect after the server ended or refused the stream. The recording continues in the same file,
+    /// without duplicate frames. [default: 5 with --live, otherwise 0]
     #[arg(long, value_name = "ATTEMPTS", help_heading = "Reconnecting")]
     #[arg(allow_hyphen_values = true)]
     pub retry: Option<Attempts>,
 
-    /// Ask every 5 seconds for a stream that is not there yet, for so long or without an end
+    /// Wait for a stream that does not exist yet [default DURATION: forever]
     ///
-    /// Seconds, or a time such as 1h30m. --wait alone is forever.
+    /// rtmpull asks for the stream every 5 seconds. DURATION is a number of seconds, a duration such as
+    /// 1h30m, or forever.
     #[arg(
         long,
         value_name = "DURATION",
@@ -217,92 +233,98 @@ pub struct Args {
         default_missing_value = "forever",
         help_heading = "Reconnecting"
     )]
-    pub wait: Option<Wait>,
+    #[arg(value_parser = values::wait)]
+    pub wait: Option<Duration>,
 
-    /// What becomes of the time that a lost connection costs a live recording
+    /// How a live recording handles time that is missing after a lost connection
     #[arg(
         long,
-        value_name = "WHAT",
+        value_name = "POLICY",
         default_value = "keep",
         help_heading = "Reconnecting"
     )]
-    pub gap: Gap,
+    #[arg(value_parser = values::gap_policy())]
+    pub gap: GapPolicy,
 
-    /// How long to wait for another publisher of a live stream when one has left [default: 10 seconds]
+    /// Wait this long for another publisher after the publisher of a live stream has left
+    ///
+    /// A number of seconds, a duration such as 1h30m, or forever. [default: 10s with --live, otherwise 0]
     #[arg(long, value_name = "DURATION", help_heading = "Reconnecting")]
-    #[arg(allow_hyphen_values = true)]
-    pub republish_wait: Option<Wait>,
+    #[arg(allow_hyphen_values = true, value_parser = values::wait)]
+    pub republish_wait: Option<Duration>,
 
-    /// Begin a new file at the first keyframe behind every so much of the stream
+    /// Start a new file at the first keyframe after every DURATION of stream time
     ///
-    /// Seconds, or a time such as 1h30m. Each file plays on its own, with timestamps from 0. Without a
-    /// counter or the time in its name (see --flv) the second one is called name.2.flv, and so on.
-    /// Streams of audio alone are cut at any frame.
+    /// DURATION is a number of seconds, or a duration such as 1h30m. Each file plays on its own, with
+    /// timestamps from 0. If the file name has no counter and no time (see --flv), later files are called
+    /// name.2.flv, name.3.flv and so on. Audio-only streams are split at any frame.
     #[arg(long, value_name = "DURATION", help_heading = "Segments and limits")]
-    #[arg(allow_hyphen_values = true)]
-    pub segment_time: Option<Span>,
+    #[arg(allow_hyphen_values = true, value_parser = values::duration)]
+    pub segment_time: Option<Duration>,
 
-    /// Begin a new file at the first keyframe once one has this size, such as 500MB
+    /// Start a new file at the first keyframe after a file reaches this size, such as 500MB
     #[arg(long, value_name = "SIZE", help_heading = "Segments and limits")]
-    #[arg(allow_hyphen_values = true)]
-    pub segment_size: Option<Size>,
+    #[arg(allow_hyphen_values = true, value_parser = values::size)]
+    pub segment_size: Option<u64>,
 
-    /// Begin a new file at the first keyframe behind every multiple of this on the clock: 1h is each full hour
+    /// Start a new file at the first keyframe after every multiple of DURATION in local time
     ///
-    /// Local time, counted from midnight; a day at most.
+    /// Multiples count from midnight: 1h starts a new file at every full hour. The maximum is 24h.
     #[arg(long, value_name = "DURATION", help_heading = "Segments and limits")]
-    #[arg(allow_hyphen_values = true)]
-    pub segment_clock: Option<Span>,
+    #[arg(allow_hyphen_values = true, value_parser = values::duration)]
+    pub segment_clock: Option<Duration>,
 
-    /// Add a line of JSON to a file for each segment, once it is complete
+    /// Append a line of JSON to this file for each completed segment
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     #[arg(help_heading = "Segments and limits", allow_hyphen_values = true)]
     pub manifest: Option<PathBuf>,
 
-    /// Run a program for each segment, once it is complete
+    /// Run a program for each completed segment
     ///
-    /// The value is a program and its arguments, split and unquoted as a shell does, but without a
-    /// shell: nothing is expanded. Its environment has RTMPULL_PATH, RTMPULL_SEGMENT, RTMPULL_OFFSET_MS,
-    /// RTMPULL_DURATION_MS, RTMPULL_BYTES and RTMPULL_START; what it prints goes to standard error. Up
-    /// to four run at a time beside the recording, which waits ten seconds for them at its end.
+    /// COMMAND is a program and its arguments. It is split into words as in a shell, with quotes and
+    /// backslashes, but it is run without a shell: nothing is expanded. The environment contains
+    /// RTMPULL_PATH, RTMPULL_SEGMENT, RTMPULL_OFFSET_MS, RTMPULL_DURATION_MS, RTMPULL_BYTES and
+    /// RTMPULL_START. The output of the program goes to standard error. Up to four programs run at a time
+    /// without delaying the recording; at the end, rtmpull waits up to ten seconds for them.
     #[arg(long, alias = "on-part", value_name = "COMMAND", value_hint = ValueHint::CommandString)]
     #[arg(help_heading = "Segments and limits", allow_hyphen_values = true)]
     pub on_segment: Option<String>,
 
-    /// Stop once the recording is so long: seconds, or a time such as 1h30m
+    /// Stop when the recording has this duration: seconds, or a duration such as 1h30m
     #[arg(long, value_name = "DURATION", help_heading = "Segments and limits")]
-    #[arg(allow_hyphen_values = true)]
-    pub duration: Option<Span>,
+    #[arg(allow_hyphen_values = true, value_parser = values::duration)]
+    pub duration: Option<Duration>,
 
-    /// Stop before the recording is larger than this, such as 500MB or 2GiB
+    /// Stop before the recording exceeds this size, such as 500MB or 2GiB
     ///
-    /// All parts together. The frame that would not fit any more is left out.
+    /// The limit applies to all segments together.
     #[arg(long, value_name = "SIZE", help_heading = "Segments and limits")]
-    #[arg(allow_hyphen_values = true)]
-    pub max_size: Option<Size>,
+    #[arg(allow_hyphen_values = true, value_parser = values::size)]
+    pub max_size: Option<u64>,
 
-    /// Stop at this time: 20:15, "2026-11-22 20:15", or 2026-11-22T20:15:00+01:00
+    /// Stop at this time: 20:15, "2026-11-22 20:15" or 2026-11-22T20:15:00+01:00
     ///
-    /// Local time where no offset is given. A time of day is the next such time.
+    /// A time without an offset is local. A time of day is its next occurrence.
     #[arg(long, value_name = "TIME", help_heading = "Segments and limits")]
     #[arg(allow_hyphen_values = true)]
     pub until: Option<Until>,
 
-    /// Stop when less than this is free on the recording's disk, as if the disk were full
+    /// Stop with an error when the disk of the recording has less free space than this, such as 1GB
     #[arg(long, value_name = "SIZE", help_heading = "Segments and limits")]
-    #[arg(allow_hyphen_values = true)]
-    pub min_free: Option<Size>,
+    #[arg(allow_hyphen_values = true, value_parser = values::size)]
+    pub min_free: Option<u64>,
 
-    /// Make files whole and seekable that were cut off, whoever wrote them; takes -o for one file
+    /// Repair truncated FLV files and make them seekable; with -o, write the result to another file
     ///
-    /// Cuts off a torn end and rebuilds metadata and keyframe table. A file of ours is repaired in place.
-    /// Others are written anew beside the old one, which takes as much room on the disk, and take its
-    /// name when they are whole; with -o under that name. Every whole tag is kept as it is.
+    /// rtmpull cuts off an incomplete last tag and rebuilds the metadata and the keyframe index. Complete
+    /// tags stay unchanged. A file written by rtmpull is repaired in place. Any other file is rewritten to a
+    /// temporary file in the same folder, which then replaces it, so that the disk needs free space of the
+    /// same size. -o takes only one file to repair and leaves that file unchanged.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Recording")]
     #[arg(num_args = 1.., action = ArgAction::Append)]
     pub repair: Vec<PathBuf>,
 
-    /// The address of the page's player, for servers that ask
+    /// URL of the SWF player to send to the server as swfUrl
     #[arg(
         short,
         long = "swfUrl",
@@ -312,7 +334,7 @@ pub struct Args {
     #[arg(allow_hyphen_values = true)]
     pub swf_url: Option<String>,
 
-    /// The address of the page that the player is on, for servers that ask
+    /// URL of the web page to send to the server as pageUrl
     #[arg(
         short,
         long = "pageUrl",
@@ -322,7 +344,7 @@ pub struct Args {
     #[arg(allow_hyphen_values = true)]
     pub page_url: Option<String>,
 
-    /// The address that was opened, up to the app [default: made of the URL]
+    /// URL of the app to send to the server as tcUrl [default: derived from the stream URL]
     #[arg(
         short,
         long = "tcUrl",
@@ -332,12 +354,12 @@ pub struct Args {
     #[arg(allow_hyphen_values = true)]
     pub tc_url: Option<String>,
 
-    /// The version of Flash Player to pass for [default: "LNX 10,0,32,18", by system]
+    /// Flash Player version to send to the server [default: "LNX 10,0,32,18" on Linux]
     #[arg(short, long = "flashVer", value_name = "VERSION")]
     #[arg(help_heading = "Connect parameters", allow_hyphen_values = true)]
     pub flash_ver: Option<String>,
 
-    /// The live stream to subscribe to before playing [default: the playpath, with --live]
+    /// Stream name for FCSubscribe, sent before playing [default: the playpath with --live]
     #[arg(
         short = 'd',
         long,
@@ -347,24 +369,24 @@ pub struct Args {
     #[arg(allow_hyphen_values = true)]
     pub subscribe: Option<String>,
 
-    /// Set a playlist of the one stream before playing it
+    /// Send set_playlist with the stream name before playing
     #[arg(short = 'Y', long, help_heading = "Connect parameters")]
     pub playlist: bool,
 
-    /// A further argument of connect, such as S:text (repeatable)
+    /// Append an argument to the connect command, such as S:text (repeatable)
     ///
-    /// B:1 and B:0 are booleans, N:number a number, S:text a string, Z: null. O:1 begins an object and
-    /// O:0 ends it; what is between them has a name: NB:name:1, NN:name:number, NS:name:text, and
-    /// NO:name:1 for an object in the object.
+    /// The types are B (boolean, 0 or 1), N (number), S (string) and Z (null, without data). O:1 starts an
+    /// object and O:0 ends it. Members of an object have a name: NB:name:1, NN:name:5, NS:name:text, and
+    /// NO:name:1 for a nested object.
     #[arg(short = 'C', long = "conn", value_name = "TYPE:DATA", action = ArgAction::Append)]
     #[arg(help_heading = "Connect parameters", allow_hyphen_values = true)]
     pub conn: Vec<String>,
 
-    /// Leave out what Enhanced RTMP added to connect, for servers that stumble over it
+    /// Do not announce Enhanced RTMP in the connect command, for servers that reject it
     #[arg(long, help_heading = "Connect parameters")]
     pub no_enhanced: bool,
 
-    /// The text that proves the right to connect, sent behind connect's object
+    /// Text to append to the connect command as authentication
     #[arg(
         short = 'u',
         long,
@@ -374,12 +396,12 @@ pub struct Args {
     #[arg(allow_hyphen_values = true)]
     pub auth: Option<String>,
 
-    /// The key to answer the server's secure token with
+    /// Key to answer the SecureToken of the server
     #[arg(short = 'T', long, value_name = "KEY", help_heading = "Authentication")]
     #[arg(allow_hyphen_values = true)]
     pub token: Option<String>,
 
-    /// The token of Justin.tv's servers
+    /// Usher token for the servers of Justin.tv
     #[arg(
         short = 'j',
         long,
@@ -389,53 +411,52 @@ pub struct Args {
     #[arg(allow_hyphen_values = true)]
     pub jtv: Option<String>,
 
-    /// Who logs in, instead of the URL's user
+    /// User name to log in with, instead of the one in the URL
     #[arg(long, value_name = "NAME", help_heading = "Authentication")]
     #[arg(allow_hyphen_values = true)]
     pub user: Option<String>,
 
-    /// The password of the user, which other users of this computer can see
+    /// Password to log in with; the process list shows it to other users
     #[arg(long, value_name = "TEXT", help_heading = "Authentication")]
     #[arg(allow_hyphen_values = true, overrides_with = "password_file")]
     pub password: Option<String>,
 
-    /// A file whose first line is the password
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Authentication")]
-    #[arg(allow_hyphen_values = true, overrides_with = "password")]
+    /// Read the password from the first line of this file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(help_heading = "Authentication", allow_hyphen_values = true)]
+    #[arg(overrides_with = "password")]
     pub password_file: Option<PathBuf>,
 
-    /// The player's hash, 64 hex digits, to prove that we are it; needs --swfsize
+    /// Hash of the SWF player for SWF verification, as 64 hex digits; needs --swfsize
     #[arg(
         short = 'w',
         long = "swfhash",
         value_name = "HEX",
         help_heading = "Authentication"
     )]
-    #[arg(allow_hyphen_values = true)]
-    pub swf_hash: Option<SwfHash>,
+    #[arg(allow_hyphen_values = true, value_parser = values::sha256)]
+    pub swf_hash: Option<[u8; 32]>,
 
-    /// The player's size, uncompressed, in bytes; needs --swfhash
+    /// Size of the uncompressed SWF player in bytes; needs --swfhash
     #[arg(
         short = 'x',
         long = "swfsize",
         value_name = "BYTES",
         help_heading = "Authentication"
     )]
-    #[arg(allow_hyphen_values = true, value_parser = values::above_0)]
+    #[arg(allow_hyphen_values = true, value_parser = values::positive_number)]
     pub swf_size: Option<u32>,
 
-    /// The address of the player, to fetch it and prove that we are it; or its file
+    /// URL or file of the SWF player; rtmpull computes its hash and size for SWF verification
     ///
-    /// It may be packed in any way. What is found out is remembered in .swfinfo in the home folder, as
-    /// rtmpdump does; if there is none yet, in rtmpull/swfinfo in XDG_CACHE_HOME where that is set. It
-    /// is also the swfUrl unless --swfUrl says another.
+    /// The player may be compressed. The result for a URL is cached in ~/.swfinfo, as rtmpdump does; if that
+    /// file does not exist and XDG_CACHE_HOME is set, in $XDG_CACHE_HOME/rtmpull/swfinfo. The URL is also
+    /// sent as swfUrl, unless --swfUrl names another one.
     #[arg(short = 'W', long = "swfVfy", value_name = "URL", value_hint = ValueHint::Url)]
     #[arg(help_heading = "Authentication", allow_hyphen_values = true)]
     pub swf_vfy: Option<String>,
 
-    /// For how many days the player is taken for unchanged, with --swfVfy [default: 30]
-    ///
-    /// Then, and always with 0, the server is asked whether it has changed.
+    /// Days until a cached SWF player is checked for changes; 0 checks it every time [default: 30]
     #[arg(
         short = 'X',
         long = "swfAge",
@@ -445,22 +466,22 @@ pub struct Args {
     #[arg(allow_hyphen_values = true, value_parser = values::number)]
     pub swf_age: Option<u32>,
 
-    /// How many seconds to wait at any step before giving up; 0 is for ever
+    /// Timeout in seconds for each network step; 0 is no limit [default: 30 for media, otherwise 10]
     ///
-    /// Bounds each wait on its own: for the connection, the handshake, the answer to each command, the
-    /// first media, and the next media. [default: 30 for media, 10 before that]
+    /// The timeout applies separately to each step of connecting, to the handshake, to the answer to each
+    /// command, to the first media, and to silence between media.
     #[arg(short = 'm', long, value_name = "SECONDS", help_heading = "Connection")]
     #[arg(allow_hyphen_values = true, value_parser = values::number)]
     pub timeout: Option<u32>,
 
-    /// How many seconds name, TCP, proxy and TLS may take, each of them; 0 is for ever
+    /// Timeout in seconds for each step of connecting; 0 is no limit [default: as --timeout, or 10]
     ///
-    /// [default: 10, or as --timeout says]
+    /// The steps are name lookup, TCP, proxy, TLS and tunnel.
     #[arg(long, value_name = "SECONDS", help_heading = "Connection")]
     #[arg(allow_hyphen_values = true, value_parser = values::number)]
     pub connect_timeout: Option<u32>,
 
-    /// Use IPv4 alone
+    /// Connect over IPv4 only
     #[arg(
         short = '4',
         long,
@@ -469,7 +490,7 @@ pub struct Args {
     )]
     pub ipv4: bool,
 
-    /// Use IPv6 alone
+    /// Connect over IPv6 only
     #[arg(
         short = '6',
         long,
@@ -478,19 +499,19 @@ pub struct Args {
     )]
     pub ipv6: bool,
 
-    /// The buffer to announce to the server, in milliseconds [default: a few seconds, growing]
+    /// Buffer length in milliseconds to announce to the server [default: a few seconds, growing]
     ///
-    /// Servers send about as much ahead of time as fits the buffer. Some drop what a slow line cannot
-    /// carry if it is large.
+    /// Servers send about this much media ahead of real time. If the buffer is large, some servers drop
+    /// frames that a slow connection cannot carry.
     #[arg(short, long, value_name = "MS", help_heading = "Connection")]
     #[arg(allow_hyphen_values = true, value_parser = values::number)]
     pub buffer: Option<u32>,
 
-    /// Leave the server its pace: no pausing and going on to have it send faster
+    /// Receive a recorded stream at the pace of the server: do not speed it up with pause/unpause
     #[arg(short = 'R', long, help_heading = "Connection")]
     pub realtime: bool,
 
-    /// The SOCKS 4 proxy to go through [default port: 1080]
+    /// Connect through this SOCKS4 proxy [default port: 1080]
     #[arg(
         short = 'S',
         long,
@@ -498,59 +519,61 @@ pub struct Args {
         help_heading = "Connection"
     )]
     #[arg(allow_hyphen_values = true, overrides_with = "proxy")]
-    pub socks: Option<Socks>,
+    #[arg(value_parser = values::socks)]
+    pub socks: Option<Endpoint>,
 
-    /// The proxy to go through: socks5://user:password@host:port, socks4a://, socks4:// or http://
+    /// Connect through this proxy: socks5://, socks4a://, socks4:// or http://[USER:PASSWORD@]HOST[:PORT]
     ///
-    /// http:// stands for CONNECT. Names are looked up by the proxy, but for socks4://. Without this
-    /// and --socks, ALL_PROXY says which proxy, and NO_PROXY which hosts need none; an empty text
-    /// here is none at all. Other users of this computer can see what is written here, but not
-    /// ALL_PROXY. [default port: 1080]
+    /// http:// uses the CONNECT method. The proxy looks up host names, except with socks4://. Without
+    /// --proxy and --socks, ALL_PROXY names the proxy and NO_PROXY the hosts that need none; an empty value
+    /// of --proxy disables both. The process list shows --proxy to other users, but not ALL_PROXY.
+    /// [default port: 1080]
     #[arg(long, value_name = "URL", help_heading = "Connection")]
     #[arg(allow_hyphen_values = true, overrides_with = "socks")]
     pub proxy: Option<String>,
 
-    /// Which handshake to offer; auto is digest, and plain where the server knows no other
+    /// RTMP handshake to offer
     #[arg(
         long,
         value_name = "KIND",
         default_value = "auto",
         help_heading = "Connection"
     )]
-    pub handshake: Handshake,
+    #[arg(value_parser = values::handshake())]
+    pub handshake: Mode,
 
-    /// Go on in the clear where the server does not encrypt, with rtmpe
+    /// Continue without encryption if an rtmpe server does not encrypt
     ///
-    /// Without it that is an error. Whether it came to that is told.
+    /// Without this option, that is an error. With it, rtmpull logs a warning and continues.
     #[arg(long, help_heading = "Connection")]
     pub allow_plain: bool,
 
-    /// Wait for each answer before the next command: slower to start, for servers that stumble
+    /// Wait for each answer before sending the next command, for servers that cannot handle pipelining
     #[arg(long, help_heading = "Connection")]
     pub no_pipelining: bool,
 
-    /// A PEM file of certificates to trust, beside those that the system trusts
+    /// Trust the certificates in this PEM file in addition to those of the system
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "TLS")]
     #[arg(allow_hyphen_values = true)]
     pub ca_file: Option<PathBuf>,
 
-    /// Trust the one certificate with this SHA-256, 64 hex digits, and no other
+    /// Trust only the certificate with this SHA-256 fingerprint, 64 hex digits
     ///
-    /// Its name, date and issuer do not matter then. `openssl x509 -noout -fingerprint -sha256` prints
-    /// that of a certificate.
+    /// Name, validity and issuer of the certificate are not checked. To print the fingerprint of a
+    /// certificate, use `openssl x509 -noout -fingerprint -sha256`.
     #[arg(long, value_name = "HEX", help_heading = "TLS")]
-    #[arg(allow_hyphen_values = true)]
-    pub tls_pin: Option<TlsPin>,
+    #[arg(allow_hyphen_values = true, value_parser = values::fingerprint)]
+    pub tls_pin: Option<[u8; 32]>,
 
-    /// Trust any certificate: whoever is on the way can read and change everything
+    /// Trust any certificate; anyone on the network path can then read and change the stream
     #[arg(long, help_heading = "TLS")]
     pub insecure: bool,
 
-    /// How progress is told: bar, lines, json or none [default: bar]
+    /// How to show progress: bar, lines, json or none [default: bar]
     ///
-    /// bar is one on a terminal, and lines elsewhere. json is an object a line on standard error, where
-    /// messages are such objects, too; README.md explains them. none has the messages stay, and so has
-    /// --quiet the events.
+    /// bar needs a terminal and falls back to lines. json writes one JSON object per line to standard error,
+    /// for messages too. none hides the progress but keeps messages; --quiet hides messages but keeps
+    /// JSON events.
     #[arg(
         long,
         value_name = "KIND",
@@ -560,49 +583,49 @@ pub struct Args {
     #[arg(allow_hyphen_values = true)]
     pub progress: Option<ProgressKind>,
 
-    /// Write the events of --progress json to this file descriptor; standard error stays as it is
+    /// Write JSON events to this file descriptor; standard error stays unchanged
     ///
-    /// The caller has it open: --progress-fd 3 3>events. It may be a pipe, a file or a device; 1 is
-    /// standard output. A reader that is slow or gone delays nothing, and misses events.
+    /// The caller opens the descriptor: rtmpull ... --progress-fd 3 3>events. It may be a pipe, a file or a
+    /// device; 1 is standard output. A reader that is slow or gone misses events but never delays the
+    /// recording.
     #[arg(long, value_name = "NUMBER", help_heading = "Scripting")]
     #[arg(allow_hyphen_values = true, value_parser = values::number)]
     pub progress_fd: Option<u32>,
 
-    /// Rewrite a file every two seconds while media arrives: JSON of time, position and bytes
+    /// Rewrite this file every 2 seconds while media arrives: time, position and bytes as JSON
     ///
-    /// It is replaced as a whole, so that its modification time and its content are always those of one
-    /// moment. systemd is told by itself where it asks: READY=1 once media arrives, WATCHDOG=1 while it
-    /// does.
+    /// The file is replaced atomically. Independently of this option, rtmpull notifies systemd if
+    /// NOTIFY_SOCKET is set: READY=1 when media first arrives, and WATCHDOG=1 while it keeps arriving.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     #[arg(help_heading = "Scripting", allow_hyphen_values = true)]
     pub heartbeat: Option<PathBuf>,
 
-    /// Show progress as a row of # instead of numbers
+    /// Show progress as a row of # characters
     #[arg(short = '#', long, help_heading = "Messages")]
     pub hashes: bool,
 
-    /// Print nothing at all; the exit code still tells how it ended
+    /// Print nothing; the exit code still reports how the download ended
     #[arg(short, long, help_heading = "Messages", overrides_with_all = ["verbose", "debug"])]
     pub quiet: bool,
 
-    /// Print what is said and heard
+    /// Print what is sent to the server and what it answers
     #[arg(short = 'V', long, help_heading = "Messages", overrides_with_all = ["quiet", "debug"])]
     pub verbose: bool,
 
-    /// Print everything, each message that arrives included
+    /// Print everything, including each received message
     #[arg(short = 'z', long, help_heading = "Messages", overrides_with_all = ["quiet", "verbose"])]
     pub debug: bool,
 
-    /// Add to a file what --verbose prints, with the time, even if nothing is printed
+    /// Append the output of --verbose to this file, with timestamps, whatever is printed
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Messages")]
     #[arg(allow_hyphen_values = true)]
     pub log_file: Option<PathBuf>,
 
-    /// Print the manual page, or the completions of a shell
+    /// Print the manual page or the completions for a shell
     #[arg(long, value_name = "WHAT", help_heading = "Messages")]
     pub generate: Option<Generate>,
 
-    /// Print help: -h in brief, --help in full
+    /// Print help: -h prints a summary, --help all details
     #[arg(short, long, action = ArgAction::Help, help_heading = "Messages")]
     pub help: Option<bool>,
 
@@ -610,13 +633,13 @@ pub struct Args {
     #[arg(long, action = ArgAction::Version, help_heading = "Messages")]
     pub version: Option<bool>,
 
-    /// What the program is called.
+    /// Name that the program was started as.
     #[arg(skip)]
     pub name: ProgramName,
 }
 
 impl Args {
-    /// Reads a command line, the program's name first.
+    /// Parses a command line, which starts with the name of the program.
     pub fn read(command_line: impl IntoIterator<Item = OsString>) -> Result<Self, NoDownload> {
         let command_line: Vec<OsString> = command_line.into_iter().collect();
         let name = command_line
@@ -637,13 +660,13 @@ impl Args {
         let mut command = Self::command();
         let matches = command.try_get_matches_from_mut(line)?;
         let args = Self::from_arg_matches(&matches)?;
-        let is_out_of_place = |arg: &&Arg| {
+        let is_excluded = |arg: &&Arg| {
             let id = arg.get_id().as_str();
             matches.value_source(id) == Some(ValueSource::CommandLine)
-                && !TAKEN_WITH_REPAIR.contains(&id)
+                && !ALLOWED_WITH_REPAIR.contains(&id)
         };
-        let out_of_place = command.get_arguments().find(is_out_of_place);
-        match out_of_place.map(ToString::to_string) {
+        let excluded = command.get_arguments().find(is_excluded);
+        match excluded.map(ToString::to_string) {
             Some(arg) if !args.repair.is_empty() => {
                 let why = format!("--repair downloads nothing: it cannot be used with {arg}");
                 Err(command.error(ErrorKind::ArgumentConflict, why))
@@ -652,7 +675,7 @@ impl Args {
         }
     }
 
-    /// How much to print.
+    /// Returns how much to print.
     pub fn verbosity(&self) -> Verbosity {
         match self {
             Self { quiet: true, .. } => Verbosity::Quiet,
@@ -663,56 +686,34 @@ impl Args {
     }
 }
 
-/// What becomes of time that is missing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Gap {
-    /// It counts, by the clock on the wall
-    Keep,
-    /// What follows is joined to what came before
-    Close,
-    /// What follows is a new file
-    Split,
-}
-
-/// A choice of handshake.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Handshake {
-    /// Digest, and plain where the server knows no other
-    Auto,
-    /// Without digests
-    Plain,
-    /// With digests, or not at all
-    Digest,
-}
-
-/// How progress is told.
+/// How to show progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ProgressKind {
-    /// A bar on a terminal, else lines
+    /// A bar on a terminal, otherwise lines
     Bar,
-    /// A line with numbers, written over and over
+    /// A line of numbers that is updated in place
     Lines,
-    /// Objects of JSON, one a line
+    /// One JSON object per line
     Json,
-    /// Not at all
+    /// No progress
     None,
 }
 
-/// How much is printed.
+/// How much to print.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verbosity {
     /// Nothing.
     Quiet,
-    /// How it goes.
+    /// Progress, warnings and errors.
     Normal,
-    /// What is said and heard, too.
+    /// Also what is sent to the server and what it answers.
     Verbose,
     /// Everything.
     Debug,
 }
 
-/// The arguments that mean something together with --repair.
-const TAKEN_WITH_REPAIR: [&str; 6] = ["repair", "flv", "quiet", "verbose", "debug", "log_file"];
+/// Arguments that may be used together with --repair.
+const ALLOWED_WITH_REPAIR: [&str; 6] = ["repair", "flv", "quiet", "verbose", "debug", "log_file"];
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -723,6 +724,6 @@ Examples:
 
 Exit codes:
   0  complete, or a live recording that you ended
-  1  wrong usage, refused by the server, or the output could not be written
-  2  incomplete: what arrived is in the file
+  1  usage error, refused by the server, or the output could not be written
+  2  incomplete: the file holds what arrived
   3  no connection";

@@ -1,22 +1,22 @@
-//! Command lines that ask for no download.
+//! Command lines that do not start a download.
 
 use clap::{Command, error::ErrorKind};
 
 use crate::cli::{exit_code::Exit, program_name::ProgramName, rtmpdump};
 
-/// A command line that asks for no download.
+/// Outcome of a command line that does not start a download.
 #[derive(Debug)]
 pub enum NoDownload {
-    /// It asks for something that belongs on standard output; holds the answer.
+    /// Text for standard output: help, the version, or a generated file.
     Stdout(String),
-    /// It asks for help, and its name says that help belongs on standard error.
+    /// Text for standard error: help under the name of rtmpdump, which prints it there.
     Stderr(String),
-    /// It cannot be understood; holds why, in one line.
+    /// A usage error, described in one line.
     Usage(String),
 }
 
 impl NoDownload {
-    /// The exit code: an answer is what was wanted.
+    /// Returns the exit code.
     pub fn exit(&self) -> Exit {
         match self {
             Self::Stdout(_) | Self::Stderr(_) => Exit::Success,
@@ -40,7 +40,7 @@ impl NoDownload {
     }
 }
 
-/// Without the tips that stand below: they are about clap, not about us.
+/// Returns the message of clap without the usage and the tips that follow it.
 fn first_paragraph(error: &clap::Error) -> String {
     let text = error.render().to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text);

@@ -20,12 +20,12 @@ fn usage(arguments: &[&str]) -> String {
 }
 
 #[test]
-fn defines_consistent_flags() {
+fn flags_are_consistent() {
     Args::command().debug_assert();
 }
 
 #[test]
-fn explains_every_flag() {
+fn help_explains_every_flag() {
     for help in ["-h", "--help"] {
         let no_args = read(&[help]).unwrap_err();
         assert_eq!(no_args.exit(), Exit::Success);
@@ -52,7 +52,7 @@ fn explains_every_flag() {
 }
 
 #[test]
-fn tells_the_version() {
+fn version_is_printed() {
     let NoDownload::Stdout(version) = read(&["--version"]).unwrap_err() else {
         panic!()
     };
@@ -63,7 +63,7 @@ fn tells_the_version() {
 }
 
 #[test]
-fn has_rtmpdump_s_letters_and_names() {
+fn rtmpdump_letters_and_names_are_accepted() {
     let letters = "-r R -v -a A -y Y -t T -s S -p P -f F -d D -C N:1 -b 5 -m 6 -o O -V";
     let names = "--rtmp R --live --app A --playpath Y --tcUrl T --swfUrl S --pageUrl P \
                  --flashVer F --subscribe D --conn N:1 --buffer 5 --timeout 6 --flv O --verbose";
@@ -89,7 +89,7 @@ fn has_rtmpdump_s_letters_and_names() {
 }
 
 #[test]
-fn takes_options_again_and_operands_anywhere() {
+fn repeated_options_replace_and_operands_may_be_anywhere() {
     let args = read(&[
         "-o",
         "a",
@@ -116,7 +116,7 @@ fn takes_options_again_and_operands_anywhere() {
 }
 
 #[test]
-fn takes_hyphens_for_values() {
+fn values_may_start_with_a_hyphen() {
     let args = read(&["-r", "-r", "-y", "-v", "-C", "-", "-o", "-q"]).unwrap();
     assert_eq!(args.rtmp.as_deref(), Some("-r"));
     assert_eq!(args.playpath.as_deref(), Some("-v"));
@@ -125,7 +125,7 @@ fn takes_hyphens_for_values() {
 }
 
 #[test]
-fn heeds_the_last_word_on_verbosity() {
+fn the_last_verbosity_applies() {
     let verbosity = |flags: &[&str]| read(&[&["u"], flags].concat()).unwrap().verbosity();
     assert_eq!(verbosity(&[]), Verbosity::Normal);
     assert_eq!(verbosity(&["-q"]), Verbosity::Quiet);
@@ -136,7 +136,7 @@ fn heeds_the_last_word_on_verbosity() {
 }
 
 #[test]
-fn says_in_one_line_what_is_wrong() {
+fn usage_errors_are_one_line() {
     let cases: [(&[&str], &str); 22] = [
         (
             &["-r", "a", "b"],
@@ -154,7 +154,7 @@ fn says_in_one_line_what_is_wrong() {
         (&["a", "-Q"], "unexpected argument '-Q' found (try --help)"),
         (
             &["a", "--fl", "b"],
-            "--fl may mean --flashVer or --flv (try --help)",
+            "--fl is ambiguous: it may mean --flashVer or --flv",
         ),
         (
             &["a", "-m"],
@@ -174,8 +174,8 @@ fn says_in_one_line_what_is_wrong() {
         ),
         (
             &["a", "-l", "6"],
-            "invalid value '6' for '--protocol <NAME>': the protocols are rtmp (0), rtmpt (1), \
-             rtmpe (2), rtmpte (3), rtmps (4), rtmpts (5)",
+            "invalid value '6' for '--protocol <NAME>': not one of rtmp, rtmpt, rtmpe, rtmpte, \
+             rtmps and rtmpts, or their numbers 0 to 5",
         ),
         (
             &["a", "-c", "65536"],
@@ -184,17 +184,17 @@ fn says_in_one_line_what_is_wrong() {
         (
             &["a", "-S", "proxy:x"],
             "invalid value 'proxy:x' for '--socks <HOST[:PORT]>': \
-             not the name or the address of a host",
+             not a host name or address",
         ),
         (
             &["a", "-A", "-1"],
-            "invalid value '-1' for '--start <SECONDS>': not a number of seconds from 0 to 4294967, \
-             nor a time such as 1h30m",
+            "invalid value '-1' for '--start <TIME>': not a number of seconds from 0 to 4294967 \
+             or a duration such as 1h30m",
         ),
         (
             &["a", "-B", "1:00"],
-            "invalid value '1:00' for '--stop <SECONDS>': not a number of seconds from 0 to 4294967, \
-             nor a time such as 1h30m",
+            "invalid value '1:00' for '--stop <TIME>': not a number of seconds from 0 to 4294967 \
+             or a duration such as 1h30m",
         ),
         (
             &["a", "-k", "-1"],
@@ -202,7 +202,7 @@ fn says_in_one_line_what_is_wrong() {
         ),
         (
             &["a", "-w", "abc"],
-            "invalid value 'abc' for '--swfhash <HEX>': a hash is 64 hex digits",
+            "invalid value 'abc' for '--swfhash <HEX>': not a hash of 64 hex digits",
         ),
         (
             &["a", "-x", "0"],
@@ -214,7 +214,7 @@ fn says_in_one_line_what_is_wrong() {
         ),
         (
             &["a", "--queue-size", "0"],
-            "invalid value '0' for '--queue-size <SIZE>': has to be more than 0",
+            "invalid value '0' for '--queue-size <SIZE>': must be greater than 0",
         ),
         (
             &["a", "--live=1"],
@@ -232,7 +232,7 @@ fn says_in_one_line_what_is_wrong() {
     }
 }
 
-/// As in the table of its manual: letter, long name, whether a value follows.
+/// Options of rtmpdump, in the order of its manual: letter, long name, whether a value follows.
 const RTMPDUMPS: [(&str, &str, bool); 36] = [
     ("h", "help", false),
     ("r", "rtmp", true),
@@ -273,7 +273,7 @@ const RTMPDUMPS: [(&str, &str, bool); 36] = [
 ];
 
 #[test]
-fn has_every_option_of_rtmpdump_s() {
+fn every_option_of_rtmpdump_exists() {
     let command = Args::command();
     for (letter, name, takes_value) in RTMPDUMPS {
         let arg = command
@@ -292,7 +292,7 @@ fn has_every_option_of_rtmpdump_s() {
 }
 
 #[test]
-fn takes_what_front_ends_repeat() {
+fn front_ends_may_repeat_options() {
     let line = "--verbose -r rtmp://h/a/b -o f --resume --skip 1 --resume --skip 1 --live --live \
                 -# -R -Y -e -V --conn O:1 --conn O:0";
     let args = read(&line.split_whitespace().collect::<Vec<_>>()).unwrap();
@@ -301,14 +301,14 @@ fn takes_what_front_ends_repeat() {
 }
 
 #[test]
-fn helps_by_its_name() {
+fn rtmpdump_prints_help_to_standard_error() {
     let helped = |program: &str, option: &str| {
         let line = [program, option].map(OsString::from);
         Args::read(line).unwrap_err()
     };
     for option in ["-h", "--help"] {
         let NoDownload::Stderr(help) = helped("/bin/rtmpdump", option) else {
-            panic!("help of rtmpdump's goes to standard error");
+            panic!("help is not for standard error");
         };
         assert!(help.starts_with("--rtmp|-r url "), "{help}");
         assert!(matches!(helped("rtmpull", option), NoDownload::Stdout(_)));
@@ -328,7 +328,7 @@ fn on_part_is_a_hidden_alias_of_on_segment() {
 }
 
 #[test]
-fn a_password_has_one_source() {
+fn the_last_password_option_applies() {
     let args = read(&["u", "--password", "a", "--password-file", "b"]).unwrap();
     assert_eq!((args.password, args.password_file.is_some()), (None, true));
     let args = read(&["u", "--password-file", "b", "--password", "a"]).unwrap();
@@ -339,16 +339,16 @@ fn a_password_has_one_source() {
 }
 
 #[test]
-fn a_file_is_replaced_or_gone_on_with() {
-    for going_on in ["--append", "--resume"] {
-        let message = usage(&["rtmp://h/a/b", "--overwrite", going_on]);
-        let expected = format!("cannot be used with '{going_on}'");
+fn overwrite_excludes_append_and_resume() {
+    for option in ["--append", "--resume"] {
+        let message = usage(&["rtmp://h/a/b", "--overwrite", option]);
+        let expected = format!("cannot be used with '{option}'");
         assert!(message.contains(&expected), "{message}");
     }
 }
 
 #[test]
-fn repairs_files_and_does_nothing_else_then() {
+fn repair_excludes_download_options() {
     let args = read(&["-q", "--repair", "a", "b", "--log-file", "log", "-o", "c"]).unwrap();
     assert_eq!(args.repair, [PathBuf::from("a"), PathBuf::from("b")]);
     assert_eq!(args.flv, Some(PathBuf::from("c")));

@@ -1,205 +1,151 @@
-//! Values of options that are more than text.
+//! Parsers for the values of options.
 
 use std::{net::Ipv6Addr, str::FromStr, time::Duration};
 
 use bytesize::ByteSize;
-use jiff::{Timestamp, ToSpan, Zoned, civil};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use jiff::{Span, SpanRelativeTo, Timestamp, ToSpan, Zoned, civil};
 use thiserror::Error;
 
 use crate::{
-    core::rtmp::target::{self, Scheme},
+    core::rtmp::{
+        handshake::Mode,
+        target::{self, Scheme},
+    },
+    output::GapPolicy,
     transport::Endpoint,
 };
 
-/// Why a text is no such value.
+/// Reason why a value is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Error {
-    /// Neither a number that rtmpdump has for a protocol, nor the name of one.
-    #[error("the protocols are rtmp (0), rtmpt (1), rtmpe (2), rtmpte (3), rtmps (4), rtmpts (5)")]
+    /// Neither the name of a protocol nor rtmpdump's number of one.
+    #[error("not one of rtmp, rtmpt, rtmpe, rtmpte, rtmps and rtmpts, or their numbers 0 to 5")]
     Protocol,
-    /// Not a time that a stream can have.
-    #[error("not a number of seconds from 0 to 4294967, nor a time such as 1h30m")]
-    Seconds,
-    /// Not a length of time.
-    #[error("neither a number of seconds nor a time such as 1h30m")]
-    Span,
+    /// Not a time that fits an RTMP timestamp.
+    #[error("not a number of seconds from 0 to 4294967 or a duration such as 1h30m")]
+    StreamTime,
+    /// Not a duration.
+    #[error("not a number of seconds or a duration such as 1h30m")]
+    Duration,
+    /// Not a duration, and not `forever` either.
+    #[error("not a number of seconds, a duration such as 1h30m, or \"forever\"")]
+    Wait,
     /// Not a number of bytes.
     #[error("not a size such as 500MB or 2GiB")]
     Size,
-    /// Nothing is no limit.
-    #[error("has to be more than 0")]
-    Nothing,
-    /// Neither a time of day nor a date with one.
+    /// Zero, for an option that needs more.
+    #[error("must be greater than 0")]
+    Zero,
+    /// Neither a time of day nor a date with a time of day.
     #[error("not a time such as 20:15, 2026-11-22 20:15 or 2026-11-22T20:15:00+01:00")]
     Until,
     /// Not 32 bytes in hexadecimal.
-    #[error("a hash is 64 hex digits")]
+    #[error("not a hash of 64 hex digits")]
     Hash,
-    /// Neither a name nor an address.
-    #[error("not the name or the address of a host")]
+    /// Neither a host name nor an address.
+    #[error("not a host name or address")]
     Host,
-    /// Neither a number nor forever.
-    #[error("neither a number of attempts nor forever")]
+    /// Neither a number nor `forever`.
+    #[error("not a number of attempts or \"forever\"")]
     Attempts,
-    /// Not a number that fits 32 bits.
+    /// Not an unsigned 32-bit number.
     #[error("not a whole number from 0 to 4294967295")]
     Number,
-    /// Not such a number above 0.
+    /// Not an unsigned 32-bit number above 0.
     #[error("not a whole number from 1 to 4294967295")]
-    NotAbove0,
-    /// Not a number that a port can have.
+    PositiveNumber,
+    /// Not a port number, and not 0 either.
     #[error("not a whole number from 0 to 65535")]
     Port,
 }
 
-/// How RTMP travels, by name or by rtmpdump's number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Protocol(pub Scheme);
+/// Parses a protocol: its name, or its number in rtmpdump.
+pub fn scheme(text: &str) -> Result<Scheme, Error> {
+    let by_number = || target::SCHEMES.get(text.parse::<usize>().ok()?).copied();
+    text.parse().ok().or_else(by_number).ok_or(Error::Protocol)
+}
 
-impl FromStr for Protocol {
-    type Err = Error;
+/// Parses a position in a stream into milliseconds.
+pub fn stream_ms(text: &str) -> Result<u32, Error> {
+    let time = parse_duration(text).ok_or(Error::StreamTime)?;
+    u32::try_from(time.as_millis()).map_err(|_| Error::StreamTime)
+}
 
-    fn from_str(text: &str) -> Result<Self, Error> {
-        let by_number = || target::SCHEMES.get(text.parse::<usize>().ok()?).copied();
-        let scheme = text.parse().ok().or_else(by_number);
-        scheme.map(Self).ok_or(Error::Protocol)
+/// Parses a duration above 0.
+pub fn duration(text: &str) -> Result<Duration, Error> {
+    let duration = interval(text)?;
+    if duration.is_zero() {
+        return Err(Error::Zero);
+    }
+    Ok(duration)
+}
+
+/// Parses a duration, which may be 0.
+pub fn interval(text: &str) -> Result<Duration, Error> {
+    parse_duration(text).ok_or(Error::Duration)
+}
+
+/// Parses a duration or `forever`, which is [`Duration::MAX`].
+pub fn wait(text: &str) -> Result<Duration, Error> {
+    match text {
+        FOREVER => Ok(Duration::MAX),
+        _ => parse_duration(text).ok_or(Error::Wait),
     }
 }
 
-/// A time in the stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Seconds {
-    /// In milliseconds.
-    pub ms: u32,
-}
-
-impl FromStr for Seconds {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        let ms = length_ms(text).and_then(|ms| u32::try_from(ms).ok());
-        ms.map(|ms| Self { ms }).ok_or(Error::Seconds)
-    }
-}
-
-/// A length of time above 0: seconds, or words as in `1h30m`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Span {
-    /// In milliseconds.
-    pub ms: u64,
-}
-
-impl FromStr for Span {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        let ms = length_ms(text).ok_or(Error::Span)?;
-        if ms == 0 {
-            return Err(Error::Nothing);
+/// Parses seconds, or a duration with units such as `1h30m`, to the nearest millisecond.
+fn parse_duration(text: &str) -> Option<Duration> {
+    let duration = match text.parse::<f64>() {
+        Ok(seconds) => Duration::try_from_secs_f64(seconds).ok()?,
+        Err(_) => {
+            let span: Span = text.parse().ok()?;
+            let duration = span.to_duration(SpanRelativeTo::days_are_24_hours());
+            duration.ok()?.try_into().ok()?
         }
-        Ok(Self { ms })
-    }
+    };
+    let ms = u64::try_from((duration.as_nanos() + 500_000) / 1_000_000).ok()?;
+    Some(Duration::from_millis(ms))
 }
 
-/// A length of time, or 0 for never.
+/// Number of attempts; `None` is unlimited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Interval(pub Option<Span>);
-
-impl FromStr for Interval {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        match text.parse() {
-            Err(Error::Nothing) => Ok(Self(None)),
-            span => Ok(Self(Some(span?))),
-        }
-    }
-}
-
-/// A number of attempts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Attempts {
-    /// So many.
-    UpTo(u32),
-    /// As many as it takes.
-    Forever,
-}
+pub struct Attempts(pub Option<u32>);
 
 impl FromStr for Attempts {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
         match text.parse() {
-            Ok(number) => Ok(Self::UpTo(number)),
-            Err(_) if text == FOREVER => Ok(Self::Forever),
+            Ok(number) => Ok(Self(Some(number))),
+            Err(_) if text == FOREVER => Ok(Self(None)),
             Err(_) => Err(Error::Attempts),
         }
     }
 }
 
-/// A length of time, which may be 0 or without an end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wait {
-    /// So long.
-    UpTo(Duration),
-    /// As long as it takes.
-    Forever,
-}
-
-impl FromStr for Wait {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        match text.parse::<Span>() {
-            Ok(Span { ms }) => Ok(Self::UpTo(Duration::from_millis(ms))),
-            Err(Error::Nothing) => Ok(Self::UpTo(Duration::ZERO)),
-            Err(_) if text == FOREVER => Ok(Self::Forever),
-            Err(error) => Err(error),
-        }
+/// Parses a number of bytes above 0, with or without a unit.
+pub fn size(text: &str) -> Result<u64, Error> {
+    match text.parse() {
+        Ok(ByteSize(0)) => Err(Error::Zero),
+        Ok(ByteSize(bytes)) => Ok(bytes),
+        Err(_) => Err(Error::Size),
     }
 }
 
-/// Seconds, or words as in `1h30m`, to the nearest millisecond.
-fn length_ms(text: &str) -> Option<u64> {
-    let length = match text.parse::<f64>() {
-        Ok(seconds) => Duration::try_from_secs_f64(seconds).ok()?,
-        Err(_) => humantime::parse_duration(text).ok()?,
-    };
-    u64::try_from((length.as_nanos() + 500_000) / 1_000_000).ok()
-}
-
-/// A number of bytes above 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Size {
-    /// As it says.
-    pub bytes: u64,
-}
-
-impl FromStr for Size {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        let ByteSize(bytes) = text.parse().map_err(|_| Error::Size)?;
-        if bytes == 0 {
-            return Err(Error::Nothing);
-        }
-        Ok(Self { bytes })
-    }
-}
-
-/// A moment.
+/// Point in time at which a recording stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Until {
-    /// With its offset from Greenwich.
+    /// A time with its offset from UTC.
     Moment(Timestamp),
     /// A local date and time of day.
     Local(civil::DateTime),
-    /// A local time of day, the next one.
+    /// The next occurrence of a local time of day.
     Daily(civil::Time),
 }
 
 impl Until {
-    /// When that is, seen from `now` and its place; none where it is past.
+    /// Returns the first such moment after `now`, in the time zone of `now`; `None` if it is past.
     pub fn after(self, now: &Zoned) -> Option<Timestamp> {
         let local = |local: civil::DateTime| {
             let zoned = local.to_zoned(now.time_zone().clone());
@@ -225,7 +171,7 @@ impl FromStr for Until {
 
     fn from_str(text: &str) -> Result<Self, Error> {
         let text = text.trim();
-        // A bare date ends nothing, and what is no time of day looks like an hour to some parsers.
+        // jiff parses "20" as an hour and "2026-11-22" as midnight, which nobody means here.
         if !text.contains(':') {
             return Err(Error::Until);
         }
@@ -242,32 +188,8 @@ impl FromStr for Until {
     }
 }
 
-/// The HMAC-SHA256 of a player.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SwfHash(pub [u8; 32]);
-
-impl FromStr for SwfHash {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        sha256(text).map(Self)
-    }
-}
-
-/// The SHA-256 of a certificate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TlsPin(pub [u8; 32]);
-
-impl FromStr for TlsPin {
-    type Err = Error;
-
-    /// Colons between the bytes may stay, as OpenSSL prints them.
-    fn from_str(text: &str) -> Result<Self, Error> {
-        sha256(&text.replace(':', "")).map(Self)
-    }
-}
-
-fn sha256(text: &str) -> Result<[u8; 32], Error> {
+/// Parses a SHA-256 hash in hexadecimal.
+pub fn sha256(text: &str) -> Result<[u8; 32], Error> {
     if text.len() != 64 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return Err(Error::Hash);
     }
@@ -278,22 +200,20 @@ fn sha256(text: &str) -> Result<[u8; 32], Error> {
     Ok(hash)
 }
 
-/// A SOCKS proxy.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Socks(pub Endpoint);
-
-impl FromStr for Socks {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        let (host, port) = authority(text)?;
-        let port = port.unwrap_or(SOCKS_PORT);
-        Ok(Self(Endpoint { host, port }))
-    }
+/// Parses a SHA-256 fingerprint as OpenSSL prints it: with or without colons between the bytes.
+pub fn fingerprint(text: &str) -> Result<[u8; 32], Error> {
+    sha256(&text.replace(':', ""))
 }
 
-/// The name or address of a host, an IPv6 one with or without brackets. Without brackets it comes
-/// back.
+/// Parses the address of a SOCKS proxy.
+pub fn socks(text: &str) -> Result<Endpoint, Error> {
+    let (host, port) = authority(text)?;
+    let port = port.unwrap_or(SOCKS_PORT);
+    Ok(Endpoint { host, port })
+}
+
+/// Parses a host name or address without a port. An IPv6 address may have brackets; the result has
+/// none.
 pub fn host(text: &str) -> Result<String, Error> {
     let text = match text.parse::<Ipv6Addr>() {
         Ok(address) => format!("[{address}]"),
@@ -305,32 +225,6 @@ pub fn host(text: &str) -> Result<String, Error> {
     }
 }
 
-/// Front ends pass an empty text for what they do not know.
-pub fn given(text: Option<&String>) -> Option<String> {
-    text.filter(|text| !text.is_empty()).cloned()
-}
-
-/// A limit in seconds; 0 is none.
-pub fn bound(seconds: u32) -> Option<Duration> {
-    (seconds > 0).then(|| Duration::from_secs(seconds.into()))
-}
-
-/// A number that fits 32 bits.
-pub(super) fn number(text: &str) -> Result<u32, Error> {
-    text.parse().map_err(|_| Error::Number)
-}
-
-/// The number of a port, or 0.
-pub(super) fn port(text: &str) -> Result<u16, Error> {
-    text.parse().map_err(|_| Error::Port)
-}
-
-/// A number above 0.
-pub(super) fn above_0(text: &str) -> Result<u32, Error> {
-    let number = text.parse().ok().filter(|number| *number > 0);
-    number.ok_or(Error::NotAbove0)
-}
-
 fn authority(text: &str) -> Result<(String, Option<u16>), Error> {
     if text.contains(['/', '?', '#', '@']) {
         return Err(Error::Host);
@@ -338,10 +232,64 @@ fn authority(text: &str) -> Result<(String, Option<u16>), Error> {
     target::host_and_port(text).map_err(|_| Error::Host)
 }
 
-/// What has no end.
+/// Parses an unsigned 32-bit number.
+pub(super) fn number(text: &str) -> Result<u32, Error> {
+    text.parse().map_err(|_| Error::Number)
+}
+
+/// Parses an unsigned 32-bit number above 0.
+pub(super) fn positive_number(text: &str) -> Result<u32, Error> {
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or(Error::PositiveNumber)
+}
+
+/// Parses a port number, or 0.
+pub(super) fn port(text: &str) -> Result<u16, Error> {
+    text.parse().map_err(|_| Error::Port)
+}
+
+/// Parses what to do with missing time.
+pub(super) fn gap_policy() -> impl TypedValueParser<Value = GapPolicy> {
+    let values = [
+        PossibleValue::new("keep").help("Keep the missing time in the timestamps"),
+        PossibleValue::new("close").help("Remove the missing time from the timestamps"),
+        PossibleValue::new("split").help("Start a new file after the gap"),
+    ];
+    PossibleValuesParser::new(values).map(|name| match name.as_str() {
+        "close" => GapPolicy::Close,
+        "split" => GapPolicy::Split,
+        _ => GapPolicy::Keep,
+    })
+}
+
+/// Parses which handshake to offer.
+pub(super) fn handshake() -> impl TypedValueParser<Value = Mode> {
+    let values = [
+        PossibleValue::new("auto").help("Digest, or plain if the server does not support digests"),
+        PossibleValue::new("plain").help("Without digests"),
+        PossibleValue::new("digest").help("With digests, or fail"),
+    ];
+    PossibleValuesParser::new(values).map(|name| match name.as_str() {
+        "plain" => Mode::Plain,
+        "digest" => Mode::Digest,
+        _ => Mode::Auto,
+    })
+}
+
+/// Returns `text` unless it is empty. Front ends pass an empty text for an unknown value.
+pub fn non_empty(text: Option<&String>) -> Option<String> {
+    text.filter(|text| !text.is_empty()).cloned()
+}
+
+/// Returns a limit in seconds; 0 is no limit.
+pub fn time_limit(seconds: u32) -> Option<Duration> {
+    (seconds > 0).then(|| Duration::from_secs(seconds.into()))
+}
+
+/// Value without a limit.
 const FOREVER: &str = "forever";
 
-/// Where SOCKS proxies listen.
+/// Default port of SOCKS proxies.
 const SOCKS_PORT: u16 = 1080;
 
 #[cfg(test)]
@@ -349,7 +297,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn knows_protocols_by_number_and_name() {
+    fn protocols_have_names_and_numbers() {
         let cases = [
             ("0", Scheme::Rtmp),
             ("1", Scheme::Rtmpt),
@@ -361,15 +309,15 @@ mod tests {
             ("RTMPTE", Scheme::Rtmpte),
         ];
         for (text, scheme) in cases {
-            assert_eq!(text.parse(), Ok(Protocol(scheme)), "{text}");
+            assert_eq!(super::scheme(text), Ok(scheme), "{text}");
         }
         for text in ["6", "-1", "", "http", "rtmp:", "0x1"] {
-            assert_eq!(text.parse::<Protocol>(), Err(Error::Protocol), "{text}");
+            assert_eq!(scheme(text), Err(Error::Protocol), "{text}");
         }
     }
 
     #[test]
-    fn reads_seconds() {
+    fn stream_time_is_rounded_to_milliseconds() {
         let cases = [
             ("0", 0),
             ("1", 1000),
@@ -380,15 +328,15 @@ mod tests {
             ("1h30m", 5_400_000),
         ];
         for (text, ms) in cases {
-            assert_eq!(text.parse(), Ok(Seconds { ms }), "{text}");
+            assert_eq!(stream_ms(text), Ok(ms), "{text}");
         }
         for text in ["", "-1", "1:30", "inf", "NaN", "4294968", "50days"] {
-            assert_eq!(text.parse::<Seconds>(), Err(Error::Seconds), "{text}");
+            assert_eq!(stream_ms(text), Err(Error::StreamTime), "{text}");
         }
     }
 
     #[test]
-    fn reads_lengths_of_time() {
+    fn durations_are_seconds_or_have_units() {
         let cases = [
             ("1", 1_000),
             ("0.5", 500),
@@ -399,7 +347,7 @@ mod tests {
             ("500ms", 500),
         ];
         for (text, ms) in cases {
-            assert_eq!(text.parse(), Ok(Span { ms }), "{text}");
+            assert_eq!(duration(text), Ok(Duration::from_millis(ms)), "{text}");
         }
         for text in [
             "",
@@ -411,15 +359,18 @@ mod tests {
             "1 fortnight",
             "1e300",
         ] {
-            assert_eq!(text.parse::<Span>(), Err(Error::Span), "{text}");
+            assert_eq!(duration(text), Err(Error::Duration), "{text}");
+            assert_eq!(wait(text), Err(Error::Wait), "{text}");
         }
         for text in ["0", "0s", "0.0001"] {
-            assert_eq!(text.parse::<Span>(), Err(Error::Nothing), "{text}");
+            assert_eq!(duration(text), Err(Error::Zero), "{text}");
+            assert_eq!(interval(text), Ok(Duration::ZERO), "{text}");
+            assert_eq!(wait(text), Ok(Duration::ZERO), "{text}");
         }
     }
 
     #[test]
-    fn reads_sizes() {
+    fn sizes_have_decimal_and_binary_units() {
         let cases = [
             ("1", 1),
             ("500MB", 500_000_000),
@@ -428,16 +379,16 @@ mod tests {
             ("1.5k", 1_500),
         ];
         for (text, bytes) in cases {
-            assert_eq!(text.parse(), Ok(Size { bytes }), "{text}");
+            assert_eq!(size(text), Ok(bytes), "{text}");
         }
         for text in ["", "-1", "much", "1 mile"] {
-            assert_eq!(text.parse::<Size>(), Err(Error::Size), "{text}");
+            assert_eq!(size(text), Err(Error::Size), "{text}");
         }
-        assert_eq!("0MB".parse::<Size>(), Err(Error::Nothing));
+        assert_eq!(size("0MB"), Err(Error::Zero));
     }
 
     #[test]
-    fn reads_moments() {
+    fn a_time_of_day_is_its_next_occurrence() {
         let now: Zoned = "2026-11-22T20:00:00+01:00[Europe/Berlin]".parse().unwrap();
         let cases = [
             ("20:15", Some("2026-11-22T19:15:00Z")),
@@ -471,17 +422,24 @@ mod tests {
     }
 
     #[test]
-    fn an_interval_may_be_never() {
-        assert_eq!("0".parse(), Ok(Interval(None)));
-        assert_eq!("1m".parse(), Ok(Interval(Some(Span { ms: 60_000 }))));
-        assert_eq!("x".parse::<Interval>(), Err(Error::Span));
+    fn forever_is_a_wait_but_not_an_interval() {
+        assert_eq!(wait("forever"), Ok(Duration::MAX));
+        assert_eq!(wait("1m"), Ok(Duration::from_secs(60)));
+        assert_eq!(interval("forever"), Err(Error::Duration));
     }
 
     #[test]
-    fn reads_hashes() {
-        let hash: SwfHash = "0123456789abcdefABCDEF00".repeat(3)[..64].parse().unwrap();
-        assert_eq!(hash.0[..4], [0x01, 0x23, 0x45, 0x67]);
-        assert_eq!(hash.0[31], 0xEF);
+    fn attempts_are_a_number_or_unlimited() {
+        assert_eq!("0".parse(), Ok(Attempts(Some(0))));
+        assert_eq!("forever".parse(), Ok(Attempts(None)));
+        assert_eq!("-1".parse::<Attempts>(), Err(Error::Attempts));
+    }
+
+    #[test]
+    fn hashes_have_64_digits() {
+        let hash = sha256(&"0123456789abcdefABCDEF00".repeat(3)[..64]).unwrap();
+        assert_eq!(hash[..4], [0x01, 0x23, 0x45, 0x67]);
+        assert_eq!(hash[31], 0xEF);
         for text in [
             "",
             &"0".repeat(63),
@@ -489,24 +447,24 @@ mod tests {
             &"0g".repeat(32),
             &"é".repeat(32),
         ] {
-            assert_eq!(text.parse::<SwfHash>(), Err(Error::Hash), "{text}");
+            assert_eq!(sha256(text), Err(Error::Hash), "{text}");
         }
     }
 
     #[test]
-    fn reads_pins_with_colons() {
+    fn fingerprints_may_have_colons() {
         let bare = "0123456789abcdef".repeat(4);
         let bytes: Vec<&str> = bare
             .as_bytes()
             .chunks(2)
             .map(|byte| str::from_utf8(byte).unwrap())
             .collect();
-        assert_eq!(bytes.join(":").parse::<TlsPin>(), bare.parse());
-        assert_eq!("0:1".parse::<TlsPin>(), Err(Error::Hash));
+        assert_eq!(fingerprint(&bytes.join(":")), sha256(&bare));
+        assert_eq!(fingerprint("0:1"), Err(Error::Hash));
     }
 
     #[test]
-    fn reads_hosts() {
+    fn hosts_have_no_port() {
         for (text, expected) in [
             ("host", "host"),
             ("127.0.0.1", "127.0.0.1"),
@@ -523,24 +481,24 @@ mod tests {
     }
 
     #[test]
-    fn reads_proxies() {
+    fn the_port_of_a_socks_proxy_is_optional() {
         for (text, expected) in [
             ("proxy", "proxy:1080"),
             ("proxy:1", "proxy:1"),
             ("[::1]:9", "[::1]:9"),
         ] {
-            assert_eq!(text.parse::<Socks>().unwrap().0.to_string(), expected);
+            assert_eq!(socks(text).unwrap().to_string(), expected);
         }
         for text in ["", ":1", "proxy:99999", "proxy:x", "me@proxy"] {
-            assert_eq!(text.parse::<Socks>(), Err(Error::Host), "{text}");
+            assert_eq!(socks(text), Err(Error::Host), "{text}");
         }
     }
 
     #[test]
-    fn wants_more_than_nothing() {
-        assert_eq!(above_0("7"), Ok(7));
+    fn positive_numbers_exclude_0() {
+        assert_eq!(positive_number("7"), Ok(7));
         for text in ["0", "-1", "x", ""] {
-            assert_eq!(above_0(text), Err(Error::NotAbove0), "{text}");
+            assert_eq!(positive_number(text), Err(Error::PositiveNumber), "{text}");
         }
     }
 }

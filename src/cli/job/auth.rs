@@ -1,4 +1,4 @@
-//! What proves that we may play.
+//! Credentials: the arguments of `connect`, and the login.
 
 use std::{fs, path::Path};
 
@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::{
     cli::{
-        args::{Args, values::given},
+        args::{Args, values::non_empty},
         rtmpdump::conn::Values,
     },
     core::{
@@ -15,20 +15,21 @@ use crate::{
     },
 };
 
-/// What is sent behind connect's object: the text of `--auth` first, then the items of `--conn`.
+/// Returns the arguments that follow the command object of `connect`: those of `--auth`, then those of
+/// `--conn`.
 pub(super) fn arguments(args: &Args) -> Result<Vec<Value>> {
     let mut values = Values::default();
     for item in &args.conn {
         values
             .push(item)
-            .with_context(|| format!("invalid AMF parameter {item:?}"))?;
+            .with_context(|| format!("invalid value {item:?} for --conn"))?;
     }
-    let auth = given(args.auth.as_ref());
+    let auth = non_empty(args.auth.as_ref());
     let auth = auth.map(|auth| [true.into(), auth.as_str().into()]);
     Ok(auth.into_iter().flatten().chain(values.finish()).collect())
 }
 
-/// User and password: the options', else the URL's.
+/// Returns user and password from the options or else from the URL.
 pub(super) fn login(args: &Args, target: &Target) -> Result<Option<Login>> {
     let user_info = target.user_info.as_ref();
     let password = match (&args.password, &args.password_file) {
@@ -36,16 +37,16 @@ pub(super) fn login(args: &Args, target: &Target) -> Result<Option<Login>> {
         (None, Some(file)) => Some(first_line(file)?),
         (None, None) => None,
     };
-    let user = given(args.user.as_ref()).or_else(|| user_info.map(|info| info.user.clone()));
+    let user = non_empty(args.user.as_ref()).or_else(|| user_info.map(|info| info.user.clone()));
     let Some(user) = user else {
         ensure!(
             password.is_none(),
-            "a password needs a user: --user names it"
+            "a password needs a user name: add --user"
         );
         return Ok(None);
     };
-    let of_url = || user_info.and_then(|info| info.password.clone());
-    let password = password.or_else(of_url).unwrap_or_default();
+    let url_password = || user_info.and_then(|info| info.password.clone());
+    let password = password.or_else(url_password).unwrap_or_default();
     Ok(Some(Login { user, password }))
 }
 

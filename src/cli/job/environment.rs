@@ -6,23 +6,23 @@ use std::{
     path::PathBuf,
 };
 
-/// What surrounds the process, as far as it matters.
+/// Environment of the process, as far as it affects a download.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Environment {
-    /// Whether standard output shows on a terminal.
+    /// Whether standard output is a terminal.
     pub stdout_is_terminal: bool,
-    /// The proxy for everything, where nobody names another.
+    /// Proxy to use if no option names one, from `ALL_PROXY`.
     pub all_proxy: Option<String>,
-    /// The hosts that it is not for.
+    /// Hosts to reach without that proxy, from `NO_PROXY`.
     pub no_proxy: Option<String>,
-    /// The user's own folder.
+    /// Home folder of the user.
     pub home: Option<PathBuf>,
-    /// The folder for what can be had again, where the user has named one.
+    /// Folder for caches, from `XDG_CACHE_HOME`.
     pub cache_home: Option<PathBuf>,
 }
 
 impl Environment {
-    /// Those of this process. Of a variable in both cases the lower one counts, as for curl.
+    /// Reads the environment of this process. A variable in lower case takes precedence, as in curl.
     pub fn here() -> Self {
         let variable = |lower, upper| env::var(lower).or_else(|_| env::var(upper)).ok();
         Self {
@@ -35,7 +35,7 @@ impl Environment {
     }
 }
 
-/// Where rtmpdump looks for the user's folder.
+/// Returns the folder in which rtmpdump keeps `.swfinfo`.
 fn home() -> Option<PathBuf> {
     if cfg!(windows) {
         let mut home = env::var_os("HOMEDRIVE")?;

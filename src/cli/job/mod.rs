@@ -1,4 +1,4 @@
-//! From what was typed to what is done: checked, defaults chosen, nothing left to decide.
+//! Resolves arguments into a validated [`Job`] with all defaults applied.
 
 mod auth;
 mod environment;
@@ -12,38 +12,39 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-use std::{env, time::Duration};
+use std::env;
 
 use anyhow::{Result, bail, ensure};
 use jiff::Zoned;
 
 pub use self::environment::Environment;
 use self::{
-    paths::{has_content, is_special, is_stdout},
+    paths::{Kind, Output, Outputs},
     target::Candidates,
 };
 use super::{
-    args::{
-        Args, Handshake,
-        values::{Interval, Span, bound, given},
-    },
+    args::{Args, values::non_empty},
     program_name::ProgramName,
 };
 use crate::{
     core::{
         flv::Layout,
         rtmp::{
-            client::config::{BufferLength, Config, Connect, Encryption, Start, Timeouts},
+            client::config::{BufferLength, Config, Connect, Encryption, Start},
             handshake::Mode,
             target::Scheme,
         },
     },
-    download::{self, Job, Resume, retry::ASK_EVERY},
+    download::{self, Job, Resume},
     output::{Destination, FileOptions},
 };
 
-/// The download that `args` ask for, or why there can be none. What a URL says behind the address has
-/// to be among them already.
+/// Returns the download that `args` ask for. Options inside a librtmp URL must have been applied to
+/// `args` before.
+///
+/// # Errors
+///
+/// Fails if the arguments contradict each other or do not fit the output. The error names the option.
 pub fn resolve(args: &Args, environment: &Environment) -> Result<Job> {
     let Candidates {
         target,
@@ -52,18 +53,18 @@ pub fn resolve(args: &Args, environment: &Environment) -> Result<Job> {
     } = Candidates::of(args)?;
     let connect = connect(args, &first)?;
     let login = auth::login(args, &target)?;
-    let (output, pipe) = outputs(args, environment)?;
+    let Outputs { recording, pipe } = Outputs::of(args, environment)?;
     let route = download::route::to(&target);
     let dialer = network::dialer(args, environment)?;
-    ensure_spared(args, &output)?;
+    ensure_replaceable(args, &recording)?;
     let swf = swf::resolve(args, environment)?;
-    let parts = segments::parts(args, &output)?;
-    let limits = segments::limits(args, &output, &Zoned::now())?;
-    let resume = resume(args, &output)?;
-    warn_about_ignored_options(args, &output);
+    let parts = segments::segment_options(args, &recording)?;
+    let limits = segments::limits(args, &recording, &Zoned::now())?;
+    let resume = resume(args, &recording);
+    warn_about_ignored_options(args, &recording);
     let start_ms = start_ms(args, resume);
-    let stop_ms = args.stop.filter(|stop| stop.ms > 0);
-    let length_ms = stop_ms.map(|stop| stop.ms.saturating_sub(start_ms));
+    let stop_ms = args.stop_ms.filter(|stop_ms| *stop_ms > 0);
+    let length_ms = stop_ms.map(|stop_ms| stop_ms.saturating_sub(start_ms));
     let job = Job {
         file: file_options(args),
         session: Config {
@@ -73,50 +74,52 @@ pub fn resolve(args: &Args, environment: &Environment) -> Result<Job> {
             subscribe: subscribe(args, &first.playpath),
             connect,
             playpath: first.playpath,
-            secure_token: given(args.token.as_ref()),
-            usher_token: given(args.jtv.as_ref()),
+            secure_token: non_empty(args.token.as_ref()),
+            usher_token: non_empty(args.jtv.as_ref()),
             login,
             swf_proof: swf.proof,
-            buffer: buffer(args.buffer),
+            buffer: args
+                .buffer
+                .map_or(BufferLength::Growing, |ms| BufferLength::Fixed { ms }),
             pause_unpause: !args.realtime && !args.live,
             enhanced: !args.no_enhanced && args.name != ProgramName::Rtmpdump,
-            handshake: handshake(args.handshake),
+            handshake: args.handshake,
             encryption: encryption(args, target.scheme)?,
             pipelining: !args.no_pipelining,
             republish_wait: retry::republish_wait(args),
-            timeouts: timeouts(args),
+            timeouts: network::timeouts(args),
         },
         route,
         player: swf.player,
         dialer,
-        backlog_bytes: usize::try_from(args.queue_size.bytes).unwrap_or(usize::MAX),
-        retry: retry::retry(args),
-        gap: retry::gap(args, &output)?,
+        backlog_bytes: usize::try_from(args.queue_size).unwrap_or(usize::MAX),
+        retry: retry::retry_policy(args),
+        gap: retry::gap_policy(args, &recording)?,
         keep_timestamps: args.keep_timestamps,
         alternatives,
         stop_ms: length_ms.map(u64::from),
         limits,
         parts,
         resume,
-        output,
+        output: recording.destination,
         pipe,
     };
-    describe(target.scheme, &job);
+    log_job(target.scheme, &job);
     Ok(job)
 }
 
-fn connect(args: &Args, place: &download::Candidate) -> Result<Connect> {
+fn connect(args: &Args, candidate: &download::Candidate) -> Result<Connect> {
     Ok(Connect {
-        app: place.app.clone(),
-        tc_url: place.tc_url.clone(),
+        app: candidate.app.clone(),
+        tc_url: candidate.tc_url.clone(),
         flash_ver: args.flash_ver.clone().unwrap_or_else(flash_ver),
-        swf_url: given(args.swf_url.as_ref()).or_else(|| swf::address(args)),
-        page_url: given(args.page_url.as_ref()),
+        swf_url: non_empty(args.swf_url.as_ref()).or_else(|| swf::public_url(args)),
+        page_url: non_empty(args.page_url.as_ref()),
         arguments: auth::arguments(args)?,
     })
 }
 
-/// What `args` have that nobody who looks at the output has to know.
+/// Returns the secrets in `args`, which must not be printed.
 pub fn secrets(args: &Args) -> impl Iterator<Item = String> {
     [&args.auth, &args.token, &args.jtv, &args.password]
         .into_iter()
@@ -124,22 +127,27 @@ pub fn secrets(args: &Args) -> impl Iterator<Item = String> {
         .cloned()
 }
 
-/// Live streams are subscribed to even where no name is given: CDNs want it, others do not mind.
+/// Returns the name to subscribe to. By default, live streams are subscribed to under their playpath: CDNs
+/// require it, and other servers ignore it.
 fn subscribe(args: &Args, playpath: &str) -> Option<String> {
     let name = args.subscribe.as_deref();
     name.or_else(|| args.live.then_some(playpath))
         .map(str::to_owned)
 }
 
-/// A live stream that has been recorded cannot be had again. rtmpdump's callers know that it replaces.
-fn ensure_spared(args: &Args, output: &Destination) -> Result<()> {
-    let is_meant =
+/// Protects existing recordings of live streams, which cannot be downloaded again. Callers of rtmpdump
+/// expect that it replaces every file.
+fn ensure_replaceable(args: &Args, output: &Output) -> Result<()> {
+    let is_allowed =
         !args.live || args.overwrite || args.append || args.name == ProgramName::Rtmpdump;
-    if let Destination::Path(file) = output
-        && !is_meant
-        && has_content(file)
+    if let Destination::Path(file) = &output.destination
+        && output.kind == Kind::Filled
+        && !is_allowed
     {
-        bail!("{file:?} is not empty: --overwrite replaces it, --append goes on with it");
+        bail!(
+            "output file {file:?} is not empty: \
+             use --overwrite to replace it or --append to continue it"
+        );
     }
     Ok(())
 }
@@ -154,50 +162,50 @@ fn file_options(args: &Args) -> FileOptions {
         },
         sync_interval: match args.sync {
             None => default.sync_interval,
-            Some(Interval(often)) => often.map(|Span { ms }| Duration::from_millis(ms)),
+            Some(interval) => Some(interval).filter(|interval| !interval.is_zero()),
         },
     }
 }
 
-fn resume(args: &Args, output: &Destination) -> Result<Option<Resume>> {
+/// Returns how to continue the recording in the output. If that is impossible, logs why and returns `None`.
+fn resume(args: &Args, output: &Output) -> Option<Resume> {
     let option = if args.append { "--append" } else { "--resume" };
-    let why_not = match output {
-        _ if !args.resume && !args.append => return Ok(None),
-        Destination::Stdout => "there is nothing to go on with on standard output",
-        Destination::Template(_) => "a name with a counter or the time in it is always a new file",
+    let why_not = match &output.destination {
+        _ if !args.resume && !args.append => return None,
+        Destination::Stdout => "standard output has no recording to continue",
+        Destination::Template(_) => "a file name with a counter or a time is always a new file",
         Destination::Path(_) if args.live && !args.append => "a live stream cannot be resumed",
-        Destination::Path(file) if is_special(file) => "only a file can be resumed",
+        Destination::Path(_) if !output.is_file() => "only a file can be resumed",
         Destination::Path(_) => {
             let skip_keyframes = args.skip.unwrap_or_default();
-            return Ok(Some(Resume { skip_keyframes }));
+            return Some(Resume { skip_keyframes });
         }
     };
     tracing::warn!("{why_not}, ignoring {option}");
-    Ok(None)
+    None
 }
 
-/// What an option asks for in vain is told: nobody finds out otherwise.
-fn warn_about_ignored_options(args: &Args, output: &Destination) {
+fn warn_about_ignored_options(args: &Args, output: &Output) {
     if args.skip.is_some_and(|count| count > 0) && !args.resume && !args.append {
-        tracing::warn!("nothing is resumed, ignoring --skip");
+        tracing::warn!("--skip has no effect without --resume or --append");
     }
-    if args.sync.is_some() && !segments::is_file(output) {
-        tracing::warn!("only a file is brought to the disk, ignoring --sync");
+    if args.sync.is_some() && !output.is_file() {
+        tracing::warn!("only files are synced to disk, ignoring --sync");
     }
 }
 
 fn start_ms(args: &Args, resume: Option<Resume>) -> u32 {
-    let why_not = match args.start {
+    let why_not = match args.start_ms {
         None => return 0,
-        Some(_) if args.live => "a live stream has no other start than now",
-        Some(_) if resume.is_some() => "a resumed recording goes on where it ended",
-        Some(start) => return start.ms,
+        Some(_) if args.live => "a live stream starts now",
+        Some(_) if resume.is_some() => "a resumed recording continues where the file ends",
+        Some(start_ms) => return start_ms,
     };
     tracing::warn!("{why_not}, ignoring --start");
     0
 }
 
-/// Under rtmpdump's name a stream that nobody calls live is a recorded one.
+/// Returns what to ask `play` for. rtmpdump asks for a recorded stream unless `--live` is given.
 fn start(args: &Args, start_ms: u32) -> Start {
     match args.name {
         _ if args.live => Start::Live,
@@ -206,26 +214,13 @@ fn start(args: &Args, start_ms: u32) -> Start {
     }
 }
 
-fn buffer(ms: Option<u32>) -> BufferLength {
-    ms.map_or(BufferLength::Growing, |ms| BufferLength::Fixed { ms })
-}
-
-fn handshake(choice: Handshake) -> Mode {
-    match choice {
-        Handshake::Auto => Mode::Auto,
-        Handshake::Plain => Mode::Plain,
-        Handshake::Digest => Mode::Digest,
-    }
-}
-
-/// Both schemes that are encrypted by Adobe's means are, or the user says that it may be otherwise.
 fn encryption(args: &Args, scheme: Scheme) -> Result<Encryption> {
     if !matches!(scheme, Scheme::Rtmpe | Scheme::Rtmpte) {
         return Ok(Encryption::None);
     }
     ensure!(
-        args.handshake != Handshake::Plain,
-        "--handshake plain has no keys, which {scheme} needs"
+        args.handshake != Mode::Plain,
+        "--handshake plain exchanges no keys, but {scheme} needs them"
     );
     Ok(if args.allow_plain {
         Encryption::AllowPlain
@@ -234,67 +229,8 @@ fn encryption(args: &Args, scheme: Scheme) -> Result<Encryption> {
     })
 }
 
-/// A stream that is waited for is asked for again before its silence is given up.
-fn timeouts(args: &Args) -> Timeouts {
-    let timeouts = match args.timeout {
-        Some(seconds) => Timeouts::all(bound(seconds)),
-        None => Timeouts::default(),
-    };
-    Timeouts {
-        first_media: match args.wait {
-            Some(_) => Some(ASK_EVERY),
-            None => timeouts.first_media,
-        },
-        ..timeouts
-    }
-}
-
-/// Where the recording goes, and the pipe beside it.
-fn outputs(args: &Args, environment: &Environment) -> Result<(Destination, Option<Destination>)> {
-    let Some(tee) = args.tee.as_deref() else {
-        return Ok((destination(args, environment)?, None));
-    };
-    ensure!(
-        !is_stdout(args.flv.as_deref()) || !environment.stdout_is_terminal,
-        "--tee needs a pipe to be beside, and standard output is a terminal: -o alone writes a file"
-    );
-    let output = destination(args, environment)?;
-    let is_pipe = match &output {
-        Destination::Stdout => true,
-        Destination::Path(path) => is_special(path),
-        Destination::Template(_) => false,
-    };
-    ensure!(
-        is_pipe,
-        "--tee needs a pipe to be beside: -o - or a FIFO; -o alone writes a file"
-    );
-    ensure!(!is_stdout(Some(tee)), "--tee needs the name of a file");
-    let file = segments::destination(args, tee);
-    segments::ensure_file("--tee", &file)?;
-    Ok((file, Some(output)))
-}
-
-fn destination(args: &Args, environment: &Environment) -> Result<Destination> {
-    let file = args.flv.as_deref();
-    if let Some(file) = file.filter(|_| !is_stdout(file)) {
-        ensure!(
-            !file.as_os_str().is_empty(),
-            "--flv needs the name of a file"
-        );
-        return Ok(segments::destination(args, file));
-    }
-    ensure!(
-        !environment.stdout_is_terminal,
-        "video is not written to a terminal: name a file with -o, or redirect the output"
-    );
-    if file.is_none() {
-        tracing::warn!("no output file given (-o FILE), using standard output");
-    }
-    Ok(Destination::Stdout)
-}
-
-/// Tells under `-V` what was made of the command line, in rtmpdump's layout.
-fn describe(scheme: Scheme, job: &Job) {
+/// Logs the resolved arguments in rtmpdump's layout, which front ends read.
+fn log_job(scheme: Scheme, job: &Job) {
     let Job { route, session, .. } = job;
     let endpoint = &route.endpoint;
     let connect = &session.connect;
@@ -321,11 +257,11 @@ fn describe(scheme: Scheme, job: &Job) {
         tracing::debug!("Length        : {ms} msec");
     }
     tracing::debug!("live     : {}", yes_or_no(session.start == Start::Live));
-    let seconds = session.timeouts.silence.map_or(0, |bound| bound.as_secs());
+    let seconds = session.timeouts.silence.map_or(0, |limit| limit.as_secs());
     tracing::debug!("timeout  : {seconds} sec");
 }
 
-/// The Flash Player that rtmpdump passes for on this system.
+/// Returns the Flash Player version that rtmpdump claims on this system.
 fn flash_ver() -> String {
     let system = match env::consts::OS {
         "windows" => "WIN",

@@ -1,4 +1,4 @@
-//! How connections are made: timers, addresses, proxies, and whom TLS trusts.
+//! How to connect: timeouts, address family, proxy, and trust in TLS certificates.
 
 use std::time::Duration;
 
@@ -6,7 +6,9 @@ use anyhow::{Context, Result};
 
 use super::environment::Environment;
 use crate::{
-    cli::args::{Args, values::bound},
+    cli::args::{Args, values::time_limit},
+    core::rtmp::client::config::Timeouts,
+    download::retry::ASK_EVERY,
     transport::{
         Bypass, Dialer, Family, Proxy, Tls,
         proxy::Protocol,
@@ -20,7 +22,7 @@ pub(super) fn dialer(args: &Args, environment: &Environment) -> Result<Dialer> {
         connect_timeout: args
             .connect_timeout
             .or(args.timeout)
-            .map_or(Some(CONNECT_TIMEOUT), bound),
+            .map_or(Some(CONNECT_TIMEOUT), time_limit),
         family: match (args.ipv4, args.ipv6) {
             (true, _) => Family::V4,
             (_, true) => Family::V6,
@@ -32,22 +34,38 @@ pub(super) fn dialer(args: &Args, environment: &Environment) -> Result<Dialer> {
     })
 }
 
-/// The proxy, and whom it is not for. Who names a proxy means it for every host.
+/// Returns the timeouts of the session. With `--wait`, each attempt waits for media only until the next
+/// one is due.
+pub(super) fn timeouts(args: &Args) -> Timeouts {
+    let timeouts = match args.timeout {
+        Some(seconds) => Timeouts::all(time_limit(seconds)),
+        None => Timeouts::default(),
+    };
+    Timeouts {
+        first_media: match args.wait {
+            Some(_) => Some(ASK_EVERY),
+            None => timeouts.first_media,
+        },
+        ..timeouts
+    }
+}
+
+/// Returns the proxy and the hosts to reach without it. A proxy given as an option applies to every host.
 fn proxy(args: &Args, environment: &Environment) -> Result<(Option<Proxy>, Bypass)> {
-    let named = match (&args.proxy, &args.socks) {
+    let proxy = match (&args.proxy, &args.socks) {
         (Some(text), _) if text.is_empty() => None,
         (Some(text), _) => Some(text.parse().context("invalid value for --proxy")?),
         (None, Some(socks)) => Some(Proxy {
             protocol: Protocol::Socks4,
-            endpoint: socks.0.clone(),
+            endpoint: socks.clone(),
             login: None,
         }),
-        (None, None) => return proxy_around(environment),
+        (None, None) => return environment_proxy(environment),
     };
-    Ok((named, Bypass::default()))
+    Ok((proxy, Bypass::default()))
 }
 
-fn proxy_around(environment: &Environment) -> Result<(Option<Proxy>, Bypass)> {
+fn environment_proxy(environment: &Environment) -> Result<(Option<Proxy>, Bypass)> {
     let text = environment.all_proxy.as_ref();
     let text = text.filter(|text| !text.is_empty());
     let proxy = text.map(|text| text.parse().context("invalid ALL_PROXY"));
@@ -55,11 +73,13 @@ fn proxy_around(environment: &Environment) -> Result<(Option<Proxy>, Bypass)> {
     Ok((proxy.transpose()?, Bypass::parse(no_proxy)))
 }
 
-/// A pin replaces all other checks, so that nothing is given up where there is one.
+/// Returns which certificates to trust. `--tls-pin` takes precedence over `--insecure`, so that adding an
+/// option never weakens a pin.
 fn trust(args: &Args) -> Result<Trust> {
     let roots = match &args.ca_file {
-        Some(file) => read_roots(file)
-            .with_context(|| format!("cannot take roots from --ca-file {}", file.display()))?,
+        Some(file) => {
+            read_roots(file).with_context(|| format!("cannot use --ca-file {}", file.display()))?
+        }
         None => Vec::new(),
     };
     if let Some(pin) = args.tls_pin {
@@ -68,23 +88,23 @@ fn trust(args: &Args) -> Result<Trust> {
             (args.insecure, "--insecure"),
         ] {
             if is_given {
-                tracing::warn!("--tls-pin says which certificate is right, ignoring {option}");
+                tracing::warn!("--tls-pin trusts exactly one certificate, ignoring {option}");
             }
         }
-        return Ok(Trust::Pin(pin.0));
+        return Ok(Trust::Pin(pin));
     }
     if args.insecure {
         tracing::warn!(
-            "--insecure: no certificate is checked; whoever is on the way can pass for the server, \
-             read along and change what comes"
+            "--insecure: certificates are not verified; anyone on the network path can read and \
+             change the stream"
         );
         if args.ca_file.is_some() {
-            tracing::warn!("ignoring --ca-file, since --insecure trusts everybody");
+            tracing::warn!("--insecure trusts any certificate, ignoring --ca-file");
         }
         return Ok(Trust::Any);
     }
     Ok(Trust::Roots(roots))
 }
 
-/// How long each step of making a connection may take.
+/// Long enough for a slow name lookup or a lost SYN that is sent again.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

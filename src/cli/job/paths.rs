@@ -1,15 +1,139 @@
-//! The files that a command line has written: none of them for two purposes.
+//! Paths named on the command line, and the kinds of files found there.
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 
-use crate::cli::args::Args;
+use super::environment::Environment;
+use crate::{
+    cli::{args::Args, program_name::ProgramName},
+    output::{Destination, Template},
+};
 
-/// Fails where two options name the same file, before anything is written into it.
+/// Outputs of a download.
+#[derive(Debug)]
+pub(super) struct Outputs {
+    pub(super) recording: Output,
+    /// Pipe that receives the same stream as a recording in files.
+    pub(super) pipe: Option<Destination>,
+}
+
+/// An output and the kind of file that its path named when the arguments were resolved.
+#[derive(Debug)]
+pub(super) struct Output {
+    pub(super) destination: Destination,
+    pub(super) kind: Kind,
+}
+
+/// Kind of file at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A pipe, a device, or standard output.
+    Special,
+    /// A regular file that is not empty.
+    Filled,
+    /// A file that is empty or does not exist. A folder counts as one: opening it reports the error.
+    Empty,
+}
+
+impl Outputs {
+    /// Resolves `-o` and `--tee`.
+    pub(super) fn of(args: &Args, environment: &Environment) -> Result<Self> {
+        let output = args.flv.as_deref();
+        let Some(tee) = args.tee.as_deref() else {
+            return Ok(Self {
+                recording: Output::of(args, environment)?,
+                pipe: None,
+            });
+        };
+        ensure!(
+            !is_stdout(output) || !environment.stdout_is_terminal,
+            "--tee needs a pipe as the output, but standard output is a terminal; \
+             to write only a file, use -o"
+        );
+        let pipe = Output::of(args, environment)?;
+        ensure!(
+            pipe.kind == Kind::Special,
+            "--tee needs a pipe as the output: use -o - or a FIFO; to write only a file, use -o"
+        );
+        ensure!(!is_stdout(Some(tee)), "--tee needs the name of a file");
+        let recording = Output::at(tee, args.name);
+        recording.ensure_file("--tee")?;
+        Ok(Self {
+            recording,
+            pipe: Some(pipe.destination),
+        })
+    }
+}
+
+impl Output {
+    fn of(args: &Args, environment: &Environment) -> Result<Self> {
+        let path = args.flv.as_deref();
+        if let Some(path) = path.filter(|path| !is_stdout(Some(path))) {
+            ensure!(
+                !path.as_os_str().is_empty(),
+                "-o needs the name of a file, but its value is empty"
+            );
+            return Ok(Self::at(path, args.name));
+        }
+        ensure!(
+            !environment.stdout_is_terminal,
+            "refusing to write video to the terminal: name a file with -o, or redirect the output"
+        );
+        if path.is_none() {
+            tracing::warn!("no output file given (-o FILE), writing to standard output");
+        }
+        Ok(Self {
+            destination: Destination::Stdout,
+            kind: Kind::Special,
+        })
+    }
+
+    /// Under the name of rtmpdump, a percent sign in a path has no meaning.
+    fn at(path: &Path, name: ProgramName) -> Self {
+        if name == ProgramName::Rtmpull
+            && let Some(template) = Template::parse(path)
+        {
+            return Self {
+                destination: Destination::Template(template),
+                kind: Kind::Empty,
+            };
+        }
+        let kind = match fs::metadata(path) {
+            Ok(found) if found.is_file() && found.len() > 0 => Kind::Filled,
+            Ok(found) if !found.is_file() && !found.is_dir() => Kind::Special,
+            _ => Kind::Empty,
+        };
+        Self {
+            destination: Destination::Path(path.to_owned()),
+            kind,
+        }
+    }
+
+    /// Returns whether the output is a regular file, or will be one.
+    pub(super) fn is_file(&self) -> bool {
+        self.kind != Kind::Special
+    }
+
+    /// Fails if `option` needs a file and the output is none.
+    pub(super) fn ensure_file(&self, option: &str) -> Result<()> {
+        match &self.destination {
+            Destination::Stdout => bail!("{option} needs an output file: name one with -o"),
+            Destination::Path(path) if !self.is_file() => {
+                bail!(
+                    "{option} needs an output file, but {} is not a file",
+                    path.display()
+                )
+            }
+            Destination::Path(_) | Destination::Template(_) => Ok(()),
+        }
+    }
+}
+
+/// Fails if two options name the same file, before anything is written to it.
 pub(in crate::cli) fn ensure_distinct(args: &Args) -> Result<()> {
     let output = args.flv.as_ref().filter(|file| !is_stdout(Some(file)));
     let named = [
@@ -22,23 +146,26 @@ pub(in crate::cli) fn ensure_distinct(args: &Args) -> Result<()> {
     let repaired = args.repair.iter().map(|file| (REPAIR, file));
     let named = named
         .into_iter()
-        .filter_map(|(flag, file)| Some((flag, file?)));
+        .filter_map(|(option, file)| Some((option, file?)));
     let mut seen: Vec<(&str, PathBuf)> = Vec::new();
-    for (flag, file) in named.chain(repaired) {
-        let Some(path) = path(file) else { continue };
+    for (option, file) in named.chain(repaired) {
+        let Some(path) = canonical(file) else {
+            continue;
+        };
         let same = seen.iter().find(|(_, other)| *other == path);
         if let Some((other, _)) = same {
-            // What is repaired may be named twice, and repairs look after their output themselves.
-            let is_free = flag == REPAIR && [REPAIR, OUTPUT].contains(other);
-            ensure!(is_free, "{other} and {flag} name the same file");
+            // A file may be repaired twice, and a repair checks its own output.
+            let is_allowed = option == REPAIR && [REPAIR, OUTPUT].contains(other);
+            ensure!(is_allowed, "{other} and {option} name the same file");
         }
-        seen.push((flag, path));
+        seen.push((option, path));
     }
     Ok(())
 }
 
-/// Where a file is, or will be, by whatever name. Pipes and devices may have several writers.
-fn path(file: &Path) -> Option<PathBuf> {
+/// Returns the canonical path of a file, which need not exist. `None` for pipes and devices, which may
+/// have several writers.
+fn canonical(file: &Path) -> Option<PathBuf> {
     if let Ok(path) = fs::canonicalize(file) {
         return path.is_file().then_some(path);
     }
@@ -49,22 +176,12 @@ fn path(file: &Path) -> Option<PathBuf> {
     Some(fs::canonicalize(folder).ok()?.join(file.file_name()?))
 }
 
-/// Whether it is a regular file that holds something; pipes and devices hold nothing of their own.
-pub(super) fn has_content(file: &Path) -> bool {
-    fs::metadata(file).is_ok_and(|file| file.is_file() && file.len() > 0)
-}
-
-/// Whether this is a pipe, a device or the like.
-pub(super) fn is_special(file: &Path) -> bool {
-    fs::metadata(file).is_ok_and(|file| !file.is_file() && !file.is_dir())
-}
-
-/// Whether this output, if any, is standard output.
+/// Returns whether the recording goes to standard output if `-o` has this value.
 pub(in crate::cli) fn is_stdout(file: Option<&Path>) -> bool {
     file.is_none_or(|file| file == STDOUT)
 }
 
-/// The name of a file that means standard output.
+/// File name that stands for standard output.
 pub(in crate::cli) const STDOUT: &str = "-";
 
 const OUTPUT: &str = "--flv";

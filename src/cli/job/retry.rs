@@ -1,65 +1,56 @@
-//! What becomes of a stream that stops, is lost, or is not there yet.
+//! Reconnecting, waiting for a stream, and gaps.
 
 use std::time::Duration;
 
 use anyhow::Result;
 
-use super::segments::ensure_file;
+use super::paths::Output;
 use crate::{
     cli::{
-        args::{
-            Args, Gap,
-            values::{Attempts, Wait},
-        },
+        args::{Args, values::Attempts},
         program_name::ProgramName,
     },
     download::retry::{Patience, RetryPolicy},
-    output::{Destination, GapPolicy},
+    output::GapPolicy,
 };
 
-/// What is tried again. rtmpdump tried nothing, and its callers have loops of their own.
-pub(super) fn retry(args: &Args) -> RetryPolicy {
-    let attempts = args.retry.unwrap_or(match args.name {
+/// Returns when to retry. rtmpdump never retries, and its callers have loops of their own.
+pub(super) fn retry_policy(args: &Args) -> RetryPolicy {
+    let default = match args.name {
         ProgramName::Rtmpull if args.live => LIVE_ATTEMPTS,
-        ProgramName::Rtmpull | ProgramName::Rtmpdump => Attempts::UpTo(0),
-    });
+        ProgramName::Rtmpull | ProgramName::Rtmpdump => 0,
+    };
+    let Attempts(attempts) = args.retry.unwrap_or(Attempts(Some(default)));
     RetryPolicy {
-        attempts: match attempts {
-            Attempts::UpTo(number) => Some(number),
-            Attempts::Forever => None,
-        },
+        attempts,
         wait: match args.wait {
             None => Patience::None,
-            Some(Wait::UpTo(wait)) => Patience::UpTo(wait),
-            Some(Wait::Forever) => Patience::Forever,
+            Some(Duration::MAX) => Patience::Forever,
+            Some(wait) => Patience::UpTo(wait),
         },
     }
 }
 
-/// How long another publisher is waited for. One comes to what is called live, and rtmpdump waited for
-/// none.
+/// Returns how long to wait for another publisher. By default, only live streams can have one, and
+/// rtmpdump never waits.
 pub(super) fn republish_wait(args: &Args) -> Duration {
-    match (args.republish_wait, args.name) {
-        (Some(Wait::UpTo(wait)), _) => wait,
-        (Some(Wait::Forever), _) => Duration::MAX,
-        (None, ProgramName::Rtmpull) if args.live => REPUBLISH_WAIT,
-        (None, ProgramName::Rtmpull | ProgramName::Rtmpdump) => Duration::ZERO,
-    }
+    let default = match args.name {
+        ProgramName::Rtmpull if args.live => REPUBLISH_WAIT,
+        ProgramName::Rtmpull | ProgramName::Rtmpdump => Duration::ZERO,
+    };
+    args.republish_wait.unwrap_or(default)
 }
 
-pub(super) fn gap(args: &Args, output: &Destination) -> Result<GapPolicy> {
-    match args.gap {
-        Gap::Keep => Ok(GapPolicy::Keep),
-        Gap::Close => Ok(GapPolicy::Close),
-        Gap::Split => {
-            ensure_file("--gap split", output)?;
-            Ok(GapPolicy::Split)
-        }
+/// Returns what to do with missing time, or fails if the output cannot be split.
+pub(super) fn gap_policy(args: &Args, output: &Output) -> Result<GapPolicy> {
+    if args.gap == GapPolicy::Split {
+        output.ensure_file("--gap split")?;
     }
+    Ok(args.gap)
 }
 
-/// Half a minute.
-const LIVE_ATTEMPTS: Attempts = Attempts::UpTo(5);
+/// With backoff, five attempts take half a minute.
+const LIVE_ATTEMPTS: u32 = 5;
 
-/// How long another publisher is waited for.
+/// Encoders restart within seconds.
 const REPUBLISH_WAIT: Duration = Duration::from_secs(10);

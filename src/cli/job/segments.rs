@@ -1,104 +1,90 @@
-//! How the output is cut, where it ends, and who hears of it.
+//! Segments and limits of a recording.
 
-use std::path::Path;
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use jiff::{Zoned, tz::TimeZone};
 
-use super::paths::is_special;
+use super::paths::Output;
 use crate::{
-    cli::{
-        args::{
-            Args,
-            values::{Size, Span},
-        },
-        program_name::ProgramName,
-    },
+    cli::args::Args,
     core::flv::head,
     download::Limits,
     output::{Destination, SegmentOptions, Template, open_manifest},
 };
 
-/// The output of this name. Under rtmpdump's a name is nothing but a name.
-pub(super) fn destination(args: &Args, file: &Path) -> Destination {
-    let template = match args.name {
-        ProgramName::Rtmpull => Template::parse(file),
-        ProgramName::Rtmpdump => None,
-    };
-    match template {
-        Some(template) => Destination::Template(template),
-        None => Destination::Path(file.to_owned()),
-    }
-}
-
-/// The parts that `args` ask for, or why there can be none.
-pub(super) fn parts(args: &Args, output: &Destination) -> Result<SegmentOptions> {
-    let parts = SegmentOptions {
-        every_ms: args.segment_time.map(|span| span.ms),
-        bytes: args.segment_size.map(|size| size.bytes),
+/// Returns how to split the recording, or fails if the options do not fit the output.
+pub(super) fn segment_options(args: &Args, output: &Output) -> Result<SegmentOptions> {
+    let segments = SegmentOptions {
+        every_ms: args.segment_time.map(milliseconds),
+        bytes: args.segment_size,
         clock_seconds: args.segment_clock.map(clock_seconds).transpose()?,
         zone: TimeZone::system(),
         manifest: args.manifest.clone(),
         hook: hook(args)?,
     };
-    let asking = [
-        ("--segment-time", parts.every_ms.is_some()),
-        ("--segment-size", parts.bytes.is_some()),
-        ("--segment-clock", parts.clock_seconds.is_some()),
-        ("--manifest", parts.manifest.is_some()),
+    let options = [
+        ("--segment-time", segments.every_ms.is_some()),
+        ("--segment-size", segments.bytes.is_some()),
+        ("--segment-clock", segments.clock_seconds.is_some()),
+        ("--manifest", segments.manifest.is_some()),
         ("--on-segment", args.on_segment.is_some()),
         ("--min-free", args.min_free.is_some()),
     ];
-    if let Some((flag, _)) = asking.into_iter().find(|(_, is_given)| *is_given) {
-        ensure_file(flag, output)?;
+    if let Some((option, _)) = options.into_iter().find(|(_, is_given)| *is_given) {
+        output.ensure_file(option)?;
     }
     ensure!(
-        !args.resume || !parts.has_split_condition(),
-        "--resume goes on with one file, which cannot be cut into parts"
+        !args.resume || !segments.has_split_condition(),
+        "--resume continues a single file, which cannot be split into segments"
     );
-    if let Some(bytes) = parts.bytes
+    if let Some(bytes) = segments.bytes
         && has_head(args, output)
     {
-        ensure_more_than_head("--segment-size", bytes)?;
+        ensure_larger_than_head("--segment-size", bytes)?;
     }
-    if let Destination::Template(template) = output {
+    if let Destination::Template(template) = &output.destination {
         ensure!(
             !args.resume,
-            "--resume needs the name of one file, without a counter or the time in it"
+            "--resume needs a fixed file name, without a counter or a time"
         );
-        ensure_different_names(template, &parts)?;
+        ensure_distinct_names(template, &segments)?;
     }
-    if let Some(manifest) = &parts.manifest {
+    if let Some(manifest) = &segments.manifest {
         let opened = open_manifest(manifest);
         opened.with_context(|| format!("cannot write --manifest {}", manifest.display()))?;
     }
-    Ok(parts)
+    Ok(segments)
 }
 
-/// Where `args` have the recording end, seen from `now`.
-pub(super) fn limits(args: &Args, output: &Destination, now: &Zoned) -> Result<Limits> {
+/// Returns the limits of the recording at the time `now`.
+pub(super) fn limits(args: &Args, output: &Output, now: &Zoned) -> Result<Limits> {
     let until = match args.until {
-        Some(until) => Some(until.after(now).context("--until is a time that is past")?),
+        Some(until) => Some(until.after(now).context("the time of --until is past")?),
         None => None,
     };
-    if let Some(Size { bytes }) = args.max_size
+    if let Some(bytes) = args.max_size
         && has_head(args, output)
     {
-        ensure_more_than_head("--max-size", bytes)?;
+        ensure_larger_than_head("--max-size", bytes)?;
     }
     Ok(Limits {
-        duration_ms: args.duration.map(|span| span.ms),
-        bytes: args.max_size.map(|size| size.bytes),
+        duration_ms: args.duration.map(milliseconds),
+        bytes: args.max_size,
         until,
-        min_free: args.min_free.map(|size| size.bytes),
+        min_free: args.min_free,
     })
 }
 
-fn clock_seconds(Span { ms }: Span) -> Result<u32> {
-    let seconds = u32::try_from(ms / 1000).unwrap_or(u32::MAX);
+fn milliseconds(duration: Duration) -> u64 {
+    duration.as_millis().try_into().unwrap_or(u64::MAX)
+}
+
+fn clock_seconds(duration: Duration) -> Result<u32> {
+    let seconds = u32::try_from(duration.as_secs()).unwrap_or(u32::MAX);
     ensure!(
-        ms % 1000 == 0 && seconds <= DAY,
-        "--segment-clock takes whole seconds, and a day at most"
+        duration.subsec_nanos() == 0 && seconds <= DAY,
+        "--segment-clock needs whole seconds, at most 24h"
     );
     Ok(seconds)
 }
@@ -110,53 +96,31 @@ fn hook(args: &Args) -> Result<Vec<String>> {
     let words = shell_words::split(text).with_context(|| format!("--on-segment {text:?}"))?;
     ensure!(
         words.first().is_some_and(|program| !program.is_empty()),
-        "--on-segment names no program"
+        "--on-segment needs the name of a program, but its value is empty"
     );
     Ok(words)
 }
 
-/// Whether the recording begins with room for metadata and a keyframe table.
-fn has_head(args: &Args, output: &Destination) -> bool {
-    !args.no_index && is_file(output)
+/// Returns whether the recording starts with space for metadata and a keyframe index.
+fn has_head(args: &Args, output: &Output) -> bool {
+    !args.no_index && output.is_file()
 }
 
-/// Whether it is a file, or will be one, and no pipe or device.
-pub(super) fn is_file(output: &Destination) -> bool {
-    match output {
-        Destination::Stdout => false,
-        Destination::Path(path) => !is_special(path),
-        Destination::Template(_) => true,
-    }
-}
-
-fn ensure_more_than_head(flag: &str, bytes: u64) -> Result<()> {
+fn ensure_larger_than_head(option: &str, bytes: u64) -> Result<()> {
     let least = head::LENGTH;
     ensure!(
         bytes > least as u64,
-        "{flag} has to be more than the {least} bytes that the head of a file takes"
+        "{option} must be larger than the head of a file, {least} bytes; \
+         with --no-index, files have no head"
     );
     Ok(())
 }
 
-pub(super) fn ensure_file(flag: &str, output: &Destination) -> Result<()> {
-    match output {
-        Destination::Stdout => bail!("{flag} needs an output file: name one with -o"),
-        Destination::Path(path) => {
-            ensure!(
-                !is_special(path),
-                "{flag} needs an output file, and {} is none",
-                path.display()
-            );
-        }
-        Destination::Template(_) => {}
-    }
-    Ok(())
-}
-
-/// A time in the name that stays the same for longer than a part takes is a slip.
-fn ensure_different_names(template: &Template, parts: &SegmentOptions) -> Result<()> {
-    let every = parts.every_ms.map(|ms| (ms / 1000).max(1));
-    let clock = parts.clock_seconds.map(u64::from);
+/// Rejects a template whose time stays the same for longer than a segment takes: the segments would get
+/// numbers instead of the intended times.
+fn ensure_distinct_names(template: &Template, segments: &SegmentOptions) -> Result<()> {
+    let every = segments.every_ms.map(|ms| (ms / 1000).max(1));
+    let clock = segments.clock_seconds.map(u64::from);
     let shortest = every.into_iter().chain(clock).min();
     if let (Some(seconds), Some(constant), false) = (
         shortest,
@@ -165,11 +129,11 @@ fn ensure_different_names(template: &Template, parts: &SegmentOptions) -> Result
     ) {
         ensure!(
             u64::from(constant) <= seconds,
-            "parts of {seconds} s would have the same name: %d in it numbers them"
+            "segments of {seconds} s would have the same file name: add the counter %d to it"
         );
     }
     Ok(())
 }
 
-/// In seconds.
+/// Seconds of a day.
 const DAY: u32 = 86_400;

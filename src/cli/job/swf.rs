@@ -1,4 +1,4 @@
-//! What proves that we are the player.
+//! SWF verification: hash and size of the player, or where to get the player.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -7,13 +7,13 @@ use url::Url;
 
 use super::environment::Environment;
 use crate::{
-    cli::args::{Args, values::bound},
+    cli::args::{Args, values::time_limit},
     core::rtmp::client::config::SwfProof,
     download::swf_player::{Cache, Player, Source},
     transport::http::is_web,
 };
 
-/// What is known of the player, or where that is found out.
+/// What proves the player to the server: its hash and size, or the player to compute them from.
 #[derive(Debug, Default)]
 pub(super) struct Swf {
     pub(super) proof: Option<SwfProof>,
@@ -22,20 +22,20 @@ pub(super) struct Swf {
 
 pub(super) fn resolve(args: &Args, environment: &Environment) -> Result<Swf> {
     let proof = proof(args)?;
-    let Some(place) = place(args)? else {
+    let Some(location) = location(args)? else {
         return Ok(Swf {
             proof,
             player: None,
         });
     };
     if proof.is_some() {
-        tracing::warn!("the player is looked at, ignoring --swfhash and --swfsize");
+        tracing::warn!("--swfVfy computes hash and size, ignoring --swfhash and --swfsize");
     }
-    let source = source(place)?;
+    let source = source(location)?;
     let player = Player {
         cache: cache(args, environment).filter(|_| matches!(source, Source::Web(_))),
         source,
-        timeout: args.timeout.map_or(Some(ANSWER_TIMEOUT), bound),
+        timeout: args.timeout.map_or(Some(FETCH_TIMEOUT), time_limit),
     };
     Ok(Swf {
         proof: None,
@@ -43,13 +43,13 @@ pub(super) fn resolve(args: &Args, environment: &Environment) -> Result<Swf> {
     })
 }
 
-/// The address of the player that is proved, for a server that is told no other. It need not know who
-/// logs in there.
-pub(super) fn address(args: &Args) -> Option<String> {
-    let place = place(args).ok().flatten()?;
-    let mut url = Url::parse(place).ok().filter(is_web)?;
+/// Returns the URL of the verified player, to be sent as swfUrl if no other is given. The RTMP server must
+/// not learn the credentials of the web server, so the user info is removed.
+pub(super) fn public_url(args: &Args) -> Option<String> {
+    let location = location(args).ok().flatten()?;
+    let mut url = Url::parse(location).ok().filter(is_web)?;
     if url.username().is_empty() && url.password().is_none() {
-        return Some(place.to_owned());
+        return Some(location.to_owned());
     }
     let _ = url.set_username("");
     let _ = url.set_password(None);
@@ -57,41 +57,43 @@ pub(super) fn address(args: &Args) -> Option<String> {
 }
 
 fn proof(args: &Args) -> Result<Option<SwfProof>> {
-    match (&args.swf_hash, args.swf_size) {
-        (Some(hash), Some(size)) => Ok(Some(SwfProof { hash: hash.0, size })),
+    match (args.swf_hash, args.swf_size) {
+        (Some(hash), Some(size)) => Ok(Some(SwfProof { hash, size })),
         (Some(_), None) => bail!("--swfhash needs --swfsize"),
         (None, Some(size)) => bail!("--swfsize {size} needs --swfhash"),
         (None, None) => Ok(None),
     }
 }
 
-/// Librtmp's swfVfy says yes or no: the player is at its swfUrl.
-fn place(args: &Args) -> Result<Option<&str>> {
+/// Returns the value of `--swfVfy`. It is empty if librtmp's swfVfy=1 was given: then the player is at
+/// swfUrl.
+fn location(args: &Args) -> Result<Option<&str>> {
     match args.swf_vfy.as_deref() {
         Some("") => {
-            let address = args.swf_url.as_deref().filter(|url| !url.is_empty());
-            Ok(Some(address.context("swfVfy needs swfUrl")?))
+            let url = args.swf_url.as_deref().filter(|url| !url.is_empty());
+            Ok(Some(url.context("swfVfy needs swfUrl")?))
         }
-        place => Ok(place),
+        location => Ok(location),
     }
 }
 
-/// What looks like a URL is one; everything else is the name of a file.
-fn source(place: &str) -> Result<Source> {
-    if !place.contains("://") {
-        return Ok(Source::File(PathBuf::from(place)));
+/// Returns the source of the player: a URL if the text has a scheme, otherwise a file.
+fn source(location: &str) -> Result<Source> {
+    if !location.contains("://") {
+        return Ok(Source::File(PathBuf::from(location)));
     }
-    let url = Url::parse(place).ok();
+    let url = Url::parse(location).ok();
     let source = url.and_then(|url| match url.scheme() {
         "file" => url.to_file_path().ok().map(Source::File),
         _ => is_web(&url).then_some(Source::Web(url)),
     });
     source.with_context(|| {
-        format!("invalid value {place:?} for --swfVfy: neither an address on the web nor a file")
+        format!("invalid value {location:?} for --swfVfy: not an http or https URL, nor a file")
     })
 }
 
-/// rtmpdump's own, unless there is none and the user has a folder for such things.
+/// Returns where to cache hash and size: in rtmpdump's file if it exists, otherwise in the cache folder of
+/// the user if there is one.
 fn cache(args: &Args, environment: &Environment) -> Option<Cache> {
     let old = environment.home.as_ref().map(|home| home.join(".swfinfo"));
     let new = environment.cache_home.as_ref();
@@ -109,8 +111,8 @@ fn cache(args: &Args, environment: &Environment) -> Option<Cache> {
     })
 }
 
-/// rtmpdump's.
+/// Same default as rtmpdump's.
 const AGE_DAYS: u32 = 30;
 
-/// How long each part of a web server's answer may take.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Timeout of each step of fetching the player.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(10);

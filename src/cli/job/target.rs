@@ -1,17 +1,17 @@
-//! Where the stream is: the server, and app and playpath on it.
+//! Server, app and playpath.
 
 use anyhow::{Context, Result, bail};
 
 use crate::{
     cli::args::{
         Args,
-        values::{self, given},
+        values::{self, non_empty},
     },
     core::rtmp::target::Target,
     download,
 };
 
-/// The server, the place that is meant, and the others that may be.
+/// Server, and the candidates for app and playpath on it.
 #[derive(Debug)]
 pub(super) struct Candidates {
     pub(super) target: Target,
@@ -22,18 +22,18 @@ pub(super) struct Candidates {
 impl Candidates {
     pub(super) fn of(args: &Args) -> Result<Self> {
         let target = target(args)?;
-        let app = args.app.as_deref().unwrap_or(&target.split.app);
-        let place = |app: &str, playpath: String| download::Candidate {
+        let candidate = |app: &str, playpath: String| download::Candidate {
             app: app.to_owned(),
             playpath,
             tc_url: tc_url(args, &target, app),
         };
-        let first = place(app, playpath(args, &target)?);
-        // Who names one of the two means it.
-        let has_choice = args.app.is_none() && args.playpath.is_none();
-        let others = target.other_splits.iter().filter(|_| has_choice);
+        let app = args.app.as_deref().unwrap_or(&target.split.app);
+        let first = candidate(app, playpath(args, &target)?);
+        // An explicit app or playpath is exact: no other split is tried.
+        let is_exact = args.app.is_some() || args.playpath.is_some();
+        let others = target.other_splits.iter().filter(|_| !is_exact);
         let alternatives = others
-            .filter_map(|split| Some(place(&split.app, split.playpath.clone()?)))
+            .filter_map(|split| Some(candidate(&split.app, split.playpath.clone()?)))
             .collect();
         Ok(Self {
             first,
@@ -43,10 +43,9 @@ impl Candidates {
     }
 }
 
-/// The URL, and what options say otherwise.
+/// Returns the target of the URL, changed by the options.
 fn target(args: &Args) -> Result<Target> {
-    let scheme = args.protocol.map(|protocol| protocol.0);
-    let host = given(args.host.as_ref());
+    let host = non_empty(args.host.as_ref());
     let host = host.map(|name| {
         values::host(&name).with_context(|| format!("invalid value {name:?} for --host"))
     });
@@ -54,14 +53,14 @@ fn target(args: &Args) -> Result<Target> {
     let mut target = match (url, &host) {
         (Some(url), _) => Target::parse(url).with_context(|| format!("{url:?}"))?,
         (None, Some(_)) => {
-            if scheme.is_none() {
-                tracing::warn!("neither a URL nor --protocol is given, taking rtmp");
+            if args.protocol.is_none() {
+                tracing::warn!("neither a URL nor --protocol is given, using rtmp");
             }
-            Target::parse(NO_URL).context("no URL")?
+            Target::parse(PLACEHOLDER_URL).context("no URL")?
         }
         (None, None) => bail!("no URL given (try --help)"),
     };
-    if let Some(scheme) = scheme {
+    if let Some(scheme) = args.protocol {
         target = target.over(scheme);
     }
     if let Some(host) = host {
@@ -83,14 +82,15 @@ fn url(args: &Args) -> Option<&str> {
     urls.into_iter().find_map(|url| url.as_deref())
 }
 
-/// As the option says, or made of the URL the way of the option that gave the URL.
+/// Returns the tcUrl: that of the option, or one derived from the URL. librtmp and rtmpdump derive it
+/// differently, so it depends on which option gave the URL.
 fn tc_url(args: &Args, target: &Target, app: &str) -> String {
-    if let Some(tc_url) = given(args.tc_url.as_ref()) {
+    if let Some(tc_url) = non_empty(args.tc_url.as_ref()) {
         return tc_url;
     }
-    let is_librtmps = args.url.is_some() && args.rtmp.is_none();
+    let is_librtmp = args.url.is_some() && args.rtmp.is_none();
     let is_overridden = args.app.is_some() || args.host.is_some() || args.protocol.is_some();
-    if is_librtmps && !is_overridden {
+    if is_librtmp && !is_overridden {
         target.librtmp_tc_url(app)
     } else {
         target.tc_url(app)
@@ -105,15 +105,12 @@ fn playpath(args: &Args, target: &Target) -> Result<String> {
     let after_app = app.and_then(|app| target.playpath_after(app));
     let playpath = after_app.or_else(|| target.split.playpath.clone());
     let Some(url) = url(args) else {
-        bail!("--host names no stream: --playpath has to");
+        bail!("--host needs a stream name: add --playpath");
     };
     playpath.with_context(|| {
-        format!(
-            "{url:?} names no stream: it has to look like rtmp://host/app/stream, \
-             or --playpath names it"
-        )
+        format!("{url:?} has no stream name: use rtmp://host/app/stream, or add --playpath")
     })
 }
 
-/// The host of it is always replaced.
-const NO_URL: &str = "rtmp://host";
+/// URL to start from if only `--host` is given, which replaces the host.
+const PLACEHOLDER_URL: &str = "rtmp://host";

@@ -1,12 +1,13 @@
-use std::{ffi::OsString, fs, path::Path};
+use std::{ffi::OsString, fs, path::Path, time::Duration};
 
 use super::*;
-use crate::cli::rtmpdump::librtmp;
-use crate::core::amf::{Object, Value};
 use crate::{
-    cli::args::values::TlsPin,
-    core::rtmp::client::config::Login,
-    download::{Candidate as Found, swf_player::Source},
+    cli::{args::values, rtmpdump::librtmp},
+    core::{
+        amf::{Object, Value},
+        rtmp::client::config::{Login, Timeouts},
+    },
+    download::{Candidate, swf_player::Source},
     transport::{Carrier, Family, tls::Trust},
 };
 
@@ -44,7 +45,7 @@ fn error(line: &[&str]) -> String {
 }
 
 #[test]
-fn chooses_the_defaults() {
+fn defaults_are_applied() {
     let job = job(&["rtmp://host/app/name.flv"]);
     assert_eq!(job.route.endpoint.to_string(), "host:1935");
     assert_eq!(job.dialer.connect_timeout, Some(Duration::from_secs(10)));
@@ -70,7 +71,7 @@ fn chooses_the_defaults() {
 }
 
 #[test]
-fn takes_every_option_over() {
+fn options_reach_the_job() {
     let line = "-r rtmp://host:1936/a/b/c -a app -y play/path -t tc -s swf -p page -f ver -d sub \
                 -C N:1 -b 2000 -m 5 --handshake digest --no-pipelining --keep-timestamps -o out.flv";
     let job = job(&line.split_whitespace().collect::<Vec<_>>());
@@ -100,9 +101,9 @@ fn takes_every_option_over() {
     assert_eq!(connect.arguments, [Value::Number(1.0)]);
 }
 
-/// The command lines of the wiki page that first described the protocol.
+/// Command lines of the wiki page that first described the protocol.
 #[test]
-fn takes_the_page_s_command_lines() {
+fn command_lines_of_the_wiki_page_are_accepted() {
     let teen = job(&[
         "-f",
         "WIN 10,0,12,36",
@@ -141,7 +142,7 @@ fn takes_the_page_s_command_lines() {
 }
 
 #[test]
-fn a_live_stream_is_asked_for_and_subscribed_to() {
+fn live_streams_are_subscribed_to() {
     let session = job(&["rtmp://h/live/cam", "-v"]).session;
     assert_eq!(session.start, Start::Live);
     assert_eq!(session.subscribe.as_deref(), Some("cam"));
@@ -150,14 +151,14 @@ fn a_live_stream_is_asked_for_and_subscribed_to() {
 }
 
 #[test]
-fn a_timeout_of_0_is_for_ever() {
+fn a_timeout_of_0_is_no_limit() {
     let job = job(&["rtmp://h/a/b", "-m", "0"]);
     assert_eq!(job.dialer.connect_timeout, None);
     assert_eq!(job.session.timeouts, Timeouts::all(None));
 }
 
 #[test]
-fn app_and_playpath_replace_the_url_s() {
+fn app_and_playpath_replace_those_of_the_url() {
     let named = |line: &[&str]| {
         let Config {
             connect, playpath, ..
@@ -187,7 +188,7 @@ fn app_and_playpath_replace_the_url_s() {
 }
 
 #[test]
-fn empty_texts_are_not_sent() {
+fn empty_values_are_not_sent() {
     let connect = job(&["rtmp://h/a/b", "-t", "", "-s", "", "-p", "", "-f", ""])
         .session
         .connect;
@@ -217,27 +218,28 @@ fn conn_items_become_arguments() {
 }
 
 #[test]
-fn a_terminal_gets_no_video() {
+fn video_is_not_written_to_a_terminal() {
     let resolve = |line: &[&str], environment| resolve(&args(line), environment);
     for line in [&["rtmp://h/a/b"][..], &["rtmp://h/a/b", "-o", "-"]] {
         let error = resolve(line, &ON_TERMINAL).unwrap_err().to_string();
         assert!(
-            error.starts_with("video is not written to a terminal"),
+            error.starts_with("refusing to write video to the terminal"),
             "{error}"
         );
         assert_eq!(resolve(line, &PIPED).unwrap().output, Destination::Stdout);
     }
-    let beside = ["rtmp://h/a/b", "--tee", "x"];
+    let tee = ["rtmp://h/a/b", "--tee", "x"];
     assert_eq!(
-        resolve(&beside, &ON_TERMINAL).unwrap_err().to_string(),
-        "--tee needs a pipe to be beside, and standard output is a terminal: -o alone writes a file"
+        resolve(&tee, &ON_TERMINAL).unwrap_err().to_string(),
+        "--tee needs a pipe as the output, but standard output is a terminal; \
+         to write only a file, use -o"
     );
     let file = resolve(&["rtmp://h/a/b", "-o", "x"], &ON_TERMINAL).unwrap();
     assert_eq!(file.output, Destination::Path("x".into()));
 }
 
 #[test]
-fn says_in_one_line_what_is_wrong() {
+fn errors_name_the_option_and_the_reason() {
     let cases: [(&[&str], &str); 23] = [
         (&[], "no URL given (try --help)"),
         (&["-v", "-y", "x"], "no URL given (try --help)"),
@@ -256,25 +258,28 @@ fn says_in_one_line_what_is_wrong() {
         ),
         (
             &["rtmp://host/app"],
-            "\"rtmp://host/app\" names no stream: it has to look like rtmp://host/app/stream, \
-             or --playpath names it",
+            "\"rtmp://host/app\" has no stream name: use rtmp://host/app/stream, or add --playpath",
         ),
         (
             &["rtmp://host/app/name", "-C", "Q:1"],
-            "invalid AMF parameter \"Q:1\": the type is none of B, N, S, Z, O, NB, NN, NS and NO",
+            "invalid value \"Q:1\" for --conn: the type must be B, N, S, Z, O, NB, NN, NS or NO",
         ),
         (
             &["rtmp://host/app/name", "-C", "NS:a:b"],
-            "invalid AMF parameter \"NS:a:b\": a name needs an object around it, begun by O:1",
+            "invalid value \"NS:a:b\" for --conn: a value with a name must be inside an object, \
+             which O:1 starts",
         ),
-        (&["-n", "host"], "--host names no stream: --playpath has to"),
+        (
+            &["-n", "host"],
+            "--host needs a stream name: add --playpath",
+        ),
         (
             &["-n", "ho/st", "-y", "x"],
-            "invalid value \"ho/st\" for --host: not the name or the address of a host",
+            "invalid value \"ho/st\" for --host: not a host name or address",
         ),
         (
             &["rtmpe://h/a/b", "--handshake", "plain"],
-            "--handshake plain has no keys, which rtmpe needs",
+            "--handshake plain exchanges no keys, but rtmpe needs them",
         ),
         (
             &["rtmp://h/a/b", "--proxy", "https://joe:secret@proxy"],
@@ -283,13 +288,14 @@ fn says_in_one_line_what_is_wrong() {
         ),
         (
             &["rtmps://h/a/b", "--ca-file", "Cargo.toml"],
-            "cannot take roots from --ca-file Cargo.toml: it contains no PEM certificate",
+            "cannot use --ca-file Cargo.toml: it contains no PEM certificate",
         ),
         (&["rtmp://h/a/b", "-w", HASH], "--swfhash needs --swfsize"),
         (&["rtmp://h/a/b", "-x", "5"], "--swfsize 5 needs --swfhash"),
         (
             &["rtmp://h/a/b", "-W", "ftp://h/player.swf"],
-            "invalid value \"ftp://h/player.swf\" for --swfVfy: neither an address on the web nor a file",
+            "invalid value \"ftp://h/player.swf\" for --swfVfy: not an http or https URL, \
+             nor a file",
         ),
         (
             &["rtmp://h/a/b", "-W", "http://h/p.swf", "-w", HASH],
@@ -299,19 +305,19 @@ fn says_in_one_line_what_is_wrong() {
         (&["rtmp://h/a/b swfVfy=1"], "swfVfy needs swfUrl"),
         (
             &["rtmp://h/a/b", "--password", "x"],
-            "a password needs a user: --user names it",
+            "a password needs a user name: add --user",
         ),
         (
             &["rtmp://h/a/b", "-e", "-v", "-o", "Cargo.toml"],
-            "\"Cargo.toml\" is not empty: --overwrite replaces it, --append goes on with it",
+            "output file \"Cargo.toml\" is not empty: use --overwrite to replace it or --append to continue it",
         ),
         (
             &["rtmp://h/a/b", "-v", "-o", "Cargo.toml"],
-            "\"Cargo.toml\" is not empty: --overwrite replaces it, --append goes on with it",
+            "output file \"Cargo.toml\" is not empty: use --overwrite to replace it or --append to continue it",
         ),
         (
             &["rtmp://h/a/b live=1", "-e", "-o", "Cargo.toml"],
-            "\"Cargo.toml\" is not empty: --overwrite replaces it, --append goes on with it",
+            "output file \"Cargo.toml\" is not empty: use --overwrite to replace it or --append to continue it",
         ),
     ];
     for (line, expected) in cases {
@@ -320,7 +326,7 @@ fn says_in_one_line_what_is_wrong() {
 }
 
 #[test]
-fn options_say_where_to_go_instead_of_the_url() {
+fn options_replace_host_port_and_scheme() {
     let place = |line: &[&str]| {
         let job = job(line);
         (job.route.endpoint.to_string(), job.session.connect.tc_url)
@@ -353,7 +359,7 @@ fn options_say_where_to_go_instead_of_the_url() {
 }
 
 #[test]
-fn a_librtmp_url_makes_its_own_tc_url() {
+fn a_librtmp_url_has_a_tc_url_of_its_own() {
     let tc_url = |line: &[&str]| job(line).session.connect.tc_url;
     let text = "rtmp://me:pw@h/a/b live=1";
     assert_eq!(tc_url(&["-i", text]), "rtmp://h/a");
@@ -370,9 +376,9 @@ fn a_librtmp_url_makes_its_own_tc_url() {
 }
 
 #[test]
-fn the_other_splits_are_tried_where_nobody_chose_one() {
+fn other_splits_are_alternatives_unless_one_is_chosen() {
     let places = |line: &[&str]| job(line).alternatives;
-    let place = |app: &str, playpath: &str, tc_url: &str| Found {
+    let place = |app: &str, playpath: &str, tc_url: &str| Candidate {
         app: app.to_owned(),
         playpath: playpath.to_owned(),
         tc_url: tc_url.to_owned(),
@@ -398,8 +404,8 @@ fn the_other_splits_are_tried_where_nobody_chose_one() {
 }
 
 #[test]
-fn a_part_of_the_stream_is_asked_for_in_milliseconds() {
-    let part = |line: &[&str]| {
+fn the_requested_range_is_in_milliseconds() {
+    let range = |line: &[&str]| {
         let job = job(line);
         (job.session.start, job.session.length_ms, job.stop_ms)
     };
@@ -421,7 +427,7 @@ fn a_part_of_the_stream_is_asked_for_in_milliseconds() {
     ];
     for (options, expected) in cases {
         assert_eq!(
-            part(&[&["rtmp://h/a/b"], options].concat()),
+            range(&[&["rtmp://h/a/b"], options].concat()),
             expected,
             "{options:?}"
         );
@@ -429,7 +435,7 @@ fn a_part_of_the_stream_is_asked_for_in_milliseconds() {
 }
 
 #[test]
-fn under_rtmpdump_s_name_a_stream_is_recorded_and_nothing_is_enhanced() {
+fn rtmpdump_asks_for_recorded_streams_without_enhanced_rtmp() {
     let session = |line: &[&str]| job_as_rtmpdump(line).session;
     assert_eq!(session(&["-r", "rtmp://h/a/b"]).start, Start::At { ms: 0 });
     assert_eq!(session(&["-r", "rtmp://h/a/b", "-v"]).start, Start::Live);
@@ -443,7 +449,7 @@ fn under_rtmpdump_s_name_a_stream_is_recorded_and_nothing_is_enhanced() {
 }
 
 #[test]
-fn what_servers_want_to_know_is_handed_over() {
+fn credentials_reach_the_session() {
     let line = "rtmp://h/a/b -u letmein -C N:1 -Y -T key -j token";
     let session = job(&line.split_whitespace().collect::<Vec<_>>()).session;
     assert_eq!(
@@ -459,19 +465,19 @@ fn what_servers_want_to_know_is_handed_over() {
 }
 
 #[test]
-fn the_buffer_trick_is_for_recorded_streams_in_a_hurry() {
-    let trick = |options: &[&str]| {
+fn pause_unpause_needs_a_recorded_stream_without_realtime() {
+    let pause_unpause = |options: &[&str]| {
         job(&[&["rtmp://h/a/b"], options].concat())
             .session
             .pause_unpause
     };
-    assert!(trick(&[]));
-    assert!(!trick(&["-R"]));
-    assert!(!trick(&["-v"]));
+    assert!(pause_unpause(&[]));
+    assert!(!pause_unpause(&["-R"]));
+    assert!(!pause_unpause(&["-v"]));
 }
 
 #[test]
-fn a_login_comes_from_options_or_the_url() {
+fn login_options_take_precedence_over_the_url() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("password");
     fs::write(&file, "from file\r\nsecond line\n").unwrap();
@@ -501,7 +507,7 @@ fn a_login_comes_from_options_or_the_url() {
 }
 
 #[test]
-fn resuming_begins_where_the_file_ends() {
+fn resume_ignores_the_start_time() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("new.flv");
     let line = [
@@ -520,7 +526,7 @@ fn resuming_begins_where_the_file_ends() {
 }
 
 #[test]
-fn what_cannot_be_resumed_is_not() {
+fn resume_is_ignored_if_impossible() {
     for line in [
         &["rtmp://h/a/b", "-e", "-o", "-"][..],
         &["rtmp://h/a/b", "-e"],
@@ -535,7 +541,7 @@ fn what_cannot_be_resumed_is_not() {
 }
 
 #[test]
-fn a_live_stream_is_appended_to() {
+fn append_applies_to_live_streams() {
     for line in ["-v --append", "--append", "-e --append"] {
         let line: Vec<&str> = line.split(' ').collect();
         let job = job(&[&["rtmp://h/a/b", "-o", "no such file"], &line[..]].concat());
@@ -545,7 +551,7 @@ fn a_live_stream_is_appended_to() {
 
 #[test]
 #[cfg(unix)]
-fn only_a_file_with_a_head_has_to_have_room_for_it() {
+fn size_limits_exceed_the_head_of_a_file() {
     let limited = |options: &[&'static str]| {
         let line = [&["rtmp://h/a/b", "--max-size", "40kB"], options].concat();
         resolve(&args(&line), &PIPED).map(|job| job.limits.bytes)
@@ -560,11 +566,11 @@ fn only_a_file_with_a_head_has_to_have_room_for_it() {
     for seekable in [&["-o", "x"][..], &["-o", "%d"], &["-o", "-", "--tee", "x"]] {
         let error = limited(seekable).unwrap_err().to_string();
         assert!(
-            error.starts_with("--max-size has to be more than"),
+            error.starts_with("--max-size must be larger than the head of a file"),
             "{error}"
         );
     }
-    let parts = [
+    let line = [
         "rtmp://h/a/b",
         "-o",
         "x",
@@ -572,12 +578,12 @@ fn only_a_file_with_a_head_has_to_have_room_for_it() {
         "40kB",
         "--no-index",
     ];
-    assert_eq!(job(&parts).parts.bytes, Some(40_000));
+    assert_eq!(job(&line).parts.bytes, Some(40_000));
 }
 
 #[test]
 #[cfg(unix)]
-fn only_files_are_split_at_gaps() {
+fn gap_split_needs_a_file() {
     let line = ["rtmp://h/a/b", "--gap", "split", "-o"];
     let why = |output| error(&[&line[..], &[output]].concat());
     assert_eq!(
@@ -586,13 +592,13 @@ fn only_files_are_split_at_gaps() {
     );
     assert_eq!(
         why("/dev/null"),
-        "--gap split needs an output file, and /dev/null is none"
+        "--gap split needs an output file, but /dev/null is not a file"
     );
     job(&[&line[..], &["x"]].concat());
 }
 
 #[test]
-fn only_what_cannot_be_had_again_is_spared() {
+fn only_filled_files_are_protected_from_live_recordings() {
     let line = |file, options: &[&'static str]| [&["rtmp://h/a/b", "-o", file], options].concat();
     job(&line("Cargo.toml", &[]));
     job(&line("no such file", &["-v"]));
@@ -602,19 +608,19 @@ fn only_what_cannot_be_had_again_is_spared() {
 }
 
 #[test]
-fn an_age_of_nothing_is_no_matter() {
+fn swf_age_without_a_player_is_ignored() {
     job(&["rtmp://h/a/b", "-X", "5"]);
 }
 
 #[test]
-fn knows_its_secrets() {
+fn secrets_are_listed() {
     let line = "rtmp://h/a/b -u one -T two -j three --user four --password five";
     let args = args(&line.split_whitespace().collect::<Vec<_>>());
     assert!(secrets(&args).eq(["one", "two", "three", "five"]));
 }
 
 #[test]
-fn a_known_player_needs_no_file() {
+fn hash_and_size_need_no_player() {
     let job = job(&["rtmp://h/a/b", "-x", "5", "-w", HASH]);
     let proof = job.session.swf_proof.unwrap();
     assert_eq!((proof.hash[31], proof.size), (0xef, 5));
@@ -623,7 +629,7 @@ fn a_known_player_needs_no_file() {
 }
 
 #[test]
-fn the_player_is_on_the_web_or_here() {
+fn the_player_is_a_url_or_a_file() {
     let player = |line: &[&str]| {
         let job = job(&[&["rtmp://h/a/b"], line].concat());
         let source = match job.player.unwrap().source {
@@ -632,32 +638,32 @@ fn the_player_is_on_the_web_or_here() {
         };
         (source, job.session.connect.swf_url)
     };
-    let told = |url: &str| Some(url.to_owned());
+    let some = |url: &str| Some(url.to_owned());
     for (line, source, swf_url) in [
         (
             &["-W", "https://H:443/p.swf?a"][..],
             "web https://h/p.swf?a",
-            told("https://H:443/p.swf?a"),
+            some("https://H:443/p.swf?a"),
         ),
         (
             &["-W", "http://me:pw@h/p.swf"],
             "web http://me:pw@h/p.swf",
-            told("http://h/p.swf"),
+            some("http://h/p.swf"),
         ),
         (
             &["-W", "http://h/p.swf", "-s", "http://other"],
             "web http://h/p.swf",
-            told("http://other"),
+            some("http://other"),
         ),
         (
             &["-W", "", "-s", "http://h/p.swf"],
             "web http://h/p.swf",
-            told("http://h/p.swf"),
+            some("http://h/p.swf"),
         ),
         (
             &["-W", "http://h/p.swf", "-x", "5", "-w", HASH],
             "web http://h/p.swf",
-            told("http://h/p.swf"),
+            some("http://h/p.swf"),
         ),
         (&["-W", "a/p.swf"], "file a/p.swf", None),
         #[cfg(unix)]
@@ -670,7 +676,7 @@ fn the_player_is_on_the_web_or_here() {
 }
 
 #[test]
-fn players_are_remembered_where_rtmpdump_does_or_in_the_users_cache() {
+fn players_are_cached_in_swfinfo_or_the_cache_folder() {
     let folder = tempfile::tempdir().unwrap();
     let (home, cache_home) = (folder.path().join("home"), folder.path().join("cache"));
     fs::create_dir(&home).unwrap();
@@ -709,8 +715,8 @@ fn players_are_remembered_where_rtmpdump_does_or_in_the_users_cache() {
 }
 
 #[test]
-fn a_proxy_is_named_or_found_around() {
-    let around = |all_proxy: &str, no_proxy: &str| Environment {
+fn proxy_options_take_precedence_over_the_environment() {
+    let environment = |all_proxy: &str, no_proxy: &str| Environment {
         all_proxy: Some(all_proxy.to_owned()),
         no_proxy: Some(no_proxy.to_owned()),
         ..PIPED
@@ -737,20 +743,20 @@ fn a_proxy_is_named_or_found_around() {
         ),
         (&["-S", "p", "--proxy", ""], tor, "", "", false),
     ] {
-        let found = proxy(line, &around(all_proxy, no_proxy));
+        let found = proxy(line, &environment(all_proxy, no_proxy));
         assert_eq!(found, (expected.to_owned(), is_bypassed), "{line:?}");
     }
-    let odd = around("ftp://joe:secret@proxy", "");
-    let error = resolve(&args(&["rtmp://host/app/name"]), &odd).unwrap_err();
+    let invalid = environment("ftp://joe:secret@proxy", "");
+    let error = resolve(&args(&["rtmp://host/app/name"]), &invalid).unwrap_err();
     assert!(format!("{error:#}").starts_with("invalid ALL_PROXY: the supported schemes are "));
 }
 
 #[test]
-fn connecting_has_a_timer_of_its_own() {
+fn connect_timeout_takes_precedence_over_timeout() {
     let of = |line: &[&str]| {
         let line = [&["rtmp://host/app/name"], line].concat();
         let job = job(&line);
-        let seconds = |bound: Option<Duration>| bound.map(|bound| bound.as_secs());
+        let seconds = |limit: Option<Duration>| limit.map(|limit| limit.as_secs());
         (
             seconds(job.dialer.connect_timeout),
             seconds(job.session.timeouts.handshake),
@@ -766,7 +772,7 @@ fn connecting_has_a_timer_of_its_own() {
 }
 
 #[test]
-fn the_last_family_counts() {
+fn the_last_address_family_applies() {
     let of = |line: &[&str]| {
         job(&[&["rtmp://host/app/name"], line].concat())
             .dialer
@@ -778,13 +784,13 @@ fn the_last_family_counts() {
 }
 
 #[test]
-fn a_pin_is_more_than_roots_and_anything_is_less() {
+fn a_pin_takes_precedence_over_roots_and_insecure() {
     let pin = ["--tls-pin", HASH];
     let of = |line: &[&str]| {
         let line = [&["rtmps://host/app/name"], line].concat();
         job(&line).dialer.tls.trust().clone()
     };
-    let pinned = Trust::Pin(HASH.parse::<TlsPin>().unwrap().0);
+    let pinned = Trust::Pin(values::sha256(HASH).unwrap());
     assert_eq!(of(&[]), Trust::Roots(Vec::new()));
     assert_eq!(of(&pin), pinned);
     assert_eq!(of(&["--insecure"]), Trust::Any);
@@ -794,16 +800,16 @@ fn a_pin_is_more_than_roots_and_anything_is_less() {
 }
 
 #[test]
-fn a_tunnel_is_a_way_of_its_own() {
-    let of = |line: &[&str]| {
+fn schemes_select_tunnel_and_port() {
+    let route = |line: &[&str]| {
         let route = job(line).route;
         (route.endpoint.port, route.carrier)
     };
-    assert_eq!(of(&["rtmpt://host/app/name"]), (80, Carrier::Http));
-    assert_eq!(of(&["rtmpts://host/app/name"]), (443, Carrier::Https));
-    assert_eq!(of(&["rtmpts://host:80/app/name"]), (80, Carrier::Https));
+    assert_eq!(route(&["rtmpt://host/app/name"]), (80, Carrier::Http));
+    assert_eq!(route(&["rtmpts://host/app/name"]), (443, Carrier::Https));
+    assert_eq!(route(&["rtmpts://host:80/app/name"]), (80, Carrier::Https));
     assert_eq!(
-        of(&["rtmp://host/app/name", "-l", "1"]),
+        route(&["rtmp://host/app/name", "-l", "1"]),
         (80, Carrier::Http)
     );
     let tc_url = job(&["rtmpt://host/app/name"]).session.connect.tc_url;

@@ -1,47 +1,44 @@
-//! librtmp's notation for a stream: a URL, and behind it options as `key=value`, all in one text.
+//! librtmp's notation for a stream: a URL followed by options as `key=value`, all in one text.
 //!
 //! ```text
 //! rtmp://host/app/stream live=1 swfUrl=http://host/player.swf conn=S:a\20b
 //! ```
 //!
-//! A space ends the URL and each value; in a value a backslash and two hex digits are a byte. A key
-//! is all up to the next `=`, in any case of letters.
+//! A space ends the URL and each value. In a value, a backslash and two hex digits stand for a byte. A
+//! key is the text up to the next `=` and is not case-sensitive.
 
 use thiserror::Error;
 
-use crate::cli::args::{
-    Args,
-    values::{Seconds, Socks},
-};
+use crate::cli::args::{Args, values};
 
-/// Why a text is not understood.
+/// Reason why the options are rejected.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Error {
-    /// A key that librtmp does not know either.
-    #[error("unknown option {0:?} behind the URL: {known} are known", known = KEYS.join(", "))]
+    /// A key that librtmp does not have.
+    #[error("unknown option {0:?} after the URL; the options are {known}", known = KEYS.join(", "))]
     Key(String),
-    /// A backslash without two hex digits behind it.
-    #[error("the value of {0} has a backslash without two hex digits behind it")]
+    /// A backslash without two hex digits after it.
+    #[error("in the value of {0}, a backslash is not followed by two hex digits")]
     Escape(String),
-    /// The escapes of a value make no UTF-8.
-    #[error("the value of {0} is no text once its escapes are undone")]
+    /// A value that is not UTF-8 after unescaping.
+    #[error("the value of {0} is not UTF-8 after unescaping")]
     Text(String),
-    /// A value of the wrong kind.
+    /// A value that does not fit its key.
     #[error("invalid value {value:?} for {key}: {why}")]
     Value {
-        /// The option.
+        /// The key.
         key: String,
-        /// What stands behind the `=`.
+        /// The text after the `=`.
         value: String,
-        /// What is wrong with it.
+        /// The reason.
         why: String,
     },
 }
 
-/// `args` with what its URL says beside the address. Options of the command line win.
+/// Returns `args` with the options that follow its URL. Options of the command line take precedence.
 pub fn apply_url_options(args: &Args) -> Result<Args, Error> {
     let mut args = args.clone();
-    // A stream's name may have a space in it, where no option follows.
+    // Without an option, a space belongs to the name of the stream.
     let is_notation = |text: &String| {
         text.split_once(' ')
             .is_some_and(|(_, rest)| rest.contains('='))
@@ -57,21 +54,21 @@ pub fn apply_url_options(args: &Args) -> Result<Args, Error> {
     let options = pairs(options)?;
     let conn = options.iter().filter(|(key, _)| key == "conn");
     args.conn.extend(conn.map(|(_, value)| value.clone()));
-    // The last word on a key counts.
+    // `set` keeps the first value it gets, and the last one in the text must apply.
     for (key, value) in options.iter().rev() {
         set(&mut args, key, value)?;
     }
     Ok(args)
 }
 
-/// Keys, in lower case, and values with their escapes undone.
+/// Returns the keys, in lower case, and the unescaped values.
 fn pairs(mut text: &str) -> Result<Vec<(String, String)>, Error> {
     let mut pairs = Vec::new();
     loop {
         text = text.trim_start_matches(' ');
         let Some((key, rest)) = text.split_once('=') else {
             if !text.is_empty() {
-                tracing::warn!("{text:?} behind the URL is no option, since it has no =");
+                tracing::warn!("ignoring {text:?} after the URL, since it is not KEY=VALUE");
             }
             return Ok(pairs);
         };
@@ -118,7 +115,7 @@ fn set(args: &mut Args, key: &str, value: &str) -> Result<(), Error> {
         "pubpasswd" => {}
         "live" => args.live |= is_true(value),
         "playlist" => args.playlist |= is_true(value),
-        // The player's address is that of swfUrl, which may come from anywhere.
+        // An empty value stands for the player at swfUrl, which another option may set.
         "swfvfy" if is_true(value) => {
             args.swf_vfy.get_or_insert_default();
         }
@@ -126,24 +123,12 @@ fn set(args: &mut Args, key: &str, value: &str) -> Result<(), Error> {
         "swfage" => fill(&mut args.swf_age, number(key, value)?),
         "buffer" => fill(&mut args.buffer, number(key, value)?),
         "timeout" => fill(&mut args.timeout, number(key, value)?),
-        "start" => fill(
-            &mut args.start,
-            Seconds {
-                ms: number(key, value)?,
-            },
-        ),
-        "stop" => fill(
-            &mut args.stop,
-            Seconds {
-                ms: number(key, value)?,
-            },
-        ),
-        "socks" => fill(
-            &mut args.socks,
-            value
-                .parse::<Socks>()
-                .map_err(|why| invalid(key, value, why))?,
-        ),
+        "start" => fill(&mut args.start_ms, number(key, value)?),
+        "stop" => fill(&mut args.stop_ms, number(key, value)?),
+        "socks" => {
+            let proxy = values::socks(value).map_err(|why| invalid(key, value, why))?;
+            fill(&mut args.socks, proxy);
+        }
         _ => return Err(Error::Key(key.to_owned())),
     }
     Ok(())
@@ -153,14 +138,14 @@ fn fill<T>(slot: &mut Option<T>, value: T) {
     slot.get_or_insert(value);
 }
 
-/// Whatever else stands there means no.
+/// Returns whether librtmp reads the value as yes; it reads anything else as no.
 fn is_true(value: &str) -> bool {
     ["1", "on", "yes", "true"]
         .iter()
         .any(|yes| value.eq_ignore_ascii_case(yes))
 }
 
-/// A number as C writes it: decimal, hexadecimal behind 0x, octal behind 0.
+/// Parses a number as C does: hexadecimal after 0x, octal after 0, otherwise decimal.
 fn number(key: &str, value: &str) -> Result<u32, Error> {
     let lower = value.to_ascii_lowercase();
     let (digits, radix) = match (lower.strip_prefix("0x"), lower.strip_prefix('0')) {
@@ -168,7 +153,7 @@ fn number(key: &str, value: &str) -> Result<u32, Error> {
         (None, Some(digits)) if !digits.is_empty() => (digits, 8),
         _ => (lower.as_str(), 10),
     };
-    u32::from_str_radix(digits, radix).map_err(|why| invalid(key, value, why))
+    u32::from_str_radix(digits, radix).map_err(|_| invalid(key, value, values::Error::Number))
 }
 
 fn invalid(key: &str, value: &str, why: impl ToString) -> Error {
@@ -179,7 +164,7 @@ fn invalid(key: &str, value: &str, why: impl ToString) -> Error {
     }
 }
 
-/// Every key, as librtmp's manual writes them.
+/// All keys, as librtmp's manual writes them.
 const KEYS: [&str; 21] = [
     "app",
     "playpath",
@@ -222,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_every_key() {
+    fn every_key_sets_its_option() {
         let text = "rtmp://h/a/b app=A playpath=Y tcUrl=T swfUrl=S pageUrl=P flashver=F conn=S:x \
                     subscribe=D live=1 PLAYLIST=yes start=1500 stop=0x1000 buffer=010 timeout=7 \
                     token=K jtv=J socks=proxy:1 swfAge=2 pubUser=me pubPasswd=pw conn=B:1";
@@ -245,33 +230,28 @@ mod tests {
         assert_eq!(texts.map(Option::unwrap), expected);
         assert_eq!(args.conn, ["S:x", "B:1"]);
         assert!(args.live && args.playlist);
-        assert_eq!(
-            (args.start, args.stop),
-            (Some(Seconds { ms: 1500 }), Some(Seconds { ms: 4096 }))
-        );
+        assert_eq!((args.start_ms, args.stop_ms), (Some(1500), Some(4096)));
         assert_eq!(
             (args.buffer, args.timeout, args.swf_age),
             (Some(8), Some(7), Some(2))
         );
-        assert_eq!(args.socks.unwrap().0.to_string(), "proxy:1");
+        assert_eq!(args.socks.unwrap().to_string(), "proxy:1");
     }
 
     #[test]
-    fn knows_what_it_names() {
+    fn every_listed_key_is_accepted() {
         for key in KEYS {
             let text = format!("rtmp://h/a/b {key}=1");
             assert!(applied(&["-i", &text]).is_ok(), "{key}");
         }
         let error = applied(&["-i", "rtmp://h/a/b live app=x"]).unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .starts_with("unknown option \"live app\" behind the URL: app, playpath,")
-        );
+        assert!(error.to_string().starts_with(
+            "unknown option \"live app\" after the URL; the options are app, playpath,"
+        ));
     }
 
     #[test]
-    fn undoes_escapes_in_values_alone() {
+    fn only_values_are_unescaped() {
         let args = applied(&[
             "-i",
             r"rtmp://h/a/b\20c playpath=a\20b\5cc\22\c3\a9=d pageUrl=",
@@ -293,27 +273,27 @@ mod tests {
     }
 
     #[test]
-    fn says_what_is_wrong_with_a_value() {
+    fn errors_name_the_value_and_the_reason() {
         let cases = [
             (
                 "timeout=soon",
-                "invalid value \"soon\" for timeout: invalid digit found in string",
+                "invalid value \"soon\" for timeout: not a whole number from 0 to 4294967295",
             ),
             (
                 "start=-1",
-                "invalid value \"-1\" for start: invalid digit found in string",
+                "invalid value \"-1\" for start: not a whole number from 0 to 4294967295",
             ),
             (
                 "buffer=08",
-                "invalid value \"08\" for buffer: invalid digit found in string",
+                "invalid value \"08\" for buffer: not a whole number from 0 to 4294967295",
             ),
             (
                 "stop=",
-                "invalid value \"\" for stop: cannot parse integer from empty string",
+                "invalid value \"\" for stop: not a whole number from 0 to 4294967295",
             ),
             (
                 "socks=a/b",
-                "invalid value \"a/b\" for socks: not the name or the address of a host",
+                "invalid value \"a/b\" for socks: not a host name or address",
             ),
         ];
         for (option, expected) in cases {
@@ -323,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_yes_for_nothing_else() {
+    fn only_1_on_yes_and_true_mean_yes() {
         for (value, is_live) in [
             ("1", true),
             ("ON", true),
@@ -339,20 +319,17 @@ mod tests {
     }
 
     #[test]
-    fn options_of_the_command_line_win() {
+    fn options_of_the_command_line_take_precedence() {
         let text = "rtmp://h/a/b app=x app=y start=5 conn=B:1 timeout=3";
         let args = applied(&["-i", text, "-C", "N:1", "-A", "2", "-m", "4", "-a", "z"]).unwrap();
         assert_eq!(args.app.as_deref(), Some("z"));
-        assert_eq!(
-            (args.start, args.timeout),
-            (Some(Seconds { ms: 2000 }), Some(4))
-        );
+        assert_eq!((args.start_ms, args.timeout), (Some(2000), Some(4)));
         assert_eq!(args.conn, ["N:1", "B:1"]);
         assert_eq!(applied(&["-i", text]).unwrap().app.as_deref(), Some("y"));
     }
 
     #[test]
-    fn an_operand_has_options_where_they_are_written() {
+    fn an_operand_may_contain_options() {
         let args = applied(&["rtmp://h/a/b live=1"]).unwrap();
         assert_eq!(
             (args.url.as_deref(), args.live),
@@ -366,7 +343,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn survives_any_text(text in "rtmp://h/a/b( (app|live|start)?=?[\\\\0-9a é]{0,5}){0,5}") {
+        fn arbitrary_options_never_panic(text in "rtmp://h/a/b( (app|live|start)?=?[\\\\0-9a é]{0,5}){0,5}") {
             let _ = apply_url_options(&args(&["-i", &text]));
         }
     }
