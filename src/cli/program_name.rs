@@ -1,20 +1,20 @@
-//! What the program is called. Called `rtmpdump` it behaves as the callers of that one expect, in the
-//! few points where that matters to them.
+//! Name that the program was started as. Under the name `rtmpdump` it behaves as the callers of rtmpdump
+//! expect, in the few points that matter to them.
 
 use std::{ffi::OsString, path::Path};
 
-/// The name that the program was started by.
+/// Name that the program was started as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ProgramName {
-    /// Ours, or any other.
+    /// `rtmpull`, or any other name.
     #[default]
     Rtmpull,
-    /// The predecessor's.
+    /// The name of the predecessor.
     Rtmpdump,
 }
 
 impl ProgramName {
-    /// The name in what is the first word of a command line.
+    /// Returns the name for the first word of a command line.
     pub fn of(program: &OsString) -> Self {
         match Path::new(program).file_stem() {
             Some(stem) if stem.eq_ignore_ascii_case("rtmpdump") => Self::Rtmpdump,
@@ -22,13 +22,13 @@ impl ProgramName {
         }
     }
 
-    /// What is printed before anything else. Front ends look for name and version in it.
+    /// Returns the text to print first. Front ends look for name and version in it.
     pub fn banner(self) -> Option<&'static str> {
         (self == Self::Rtmpdump).then_some(BANNER)
     }
 }
 
-/// The version of rtmpdump that front ends ask for, and ours.
+/// Version of rtmpdump that front ends look for, and the version of rtmpull.
 const BANNER: &str = concat!(
     "RTMPDump v2.4\n(rtmpull ",
     env!("CARGO_PKG_VERSION"),
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn is_the_program_s() {
+    fn name_is_that_of_the_executable() {
         for program in [
             "rtmpdump",
             "/usr/bin/rtmpdump",
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn greets_front_ends() {
+    fn banner_starts_with_the_version_of_rtmpdump() {
         let banner = ProgramName::Rtmpdump.banner().unwrap();
         assert!(banner.starts_with("RTMPDump v2.4\n"));
         assert_eq!(ProgramName::Rtmpull.banner(), None);

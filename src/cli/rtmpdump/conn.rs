@@ -1,40 +1,40 @@
-//! librtmp's notation for AMF values, the argument of `-C`.
+//! librtmp's notation for AMF values, the value of `-C`.
 //!
 //! | item | value |
 //! | --- | --- |
-//! | `B:x` | boolean: whether the number x is not 0 |
+//! | `B:x` | boolean: false if the number x is 0 |
 //! | `N:x` | number |
 //! | `S:text` | string, the rest of the item |
 //! | `Z:` | null |
-//! | `O:1`, `O:0` | the object begins, ends |
-//! | `NB:name:x`, `NN:name:x`, `NS:name:text` | a member of the object around it |
-//! | `NO:name:` | a member that is an object; it begins here and `O:0` ends it |
+//! | `O:1`, `O:0` | start and end of an object |
+//! | `NB:name:x`, `NN:name:x`, `NS:name:text` | a member of the enclosing object |
+//! | `NO:name:` | a member that is an object, which `O:0` ends |
 
 use thiserror::Error;
 
 use crate::core::amf::{self, Object, Value};
 
-/// Why an item is no value.
+/// Reason why an item is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Error {
-    /// Not one of the table's first letters.
-    #[error("the type is none of B, N, S, Z, O, NB, NN, NS and NO")]
+    /// A type that does not exist.
+    #[error("the type must be B, N, S, Z, O, NB, NN, NS or NO")]
     Type,
-    /// A member's name has no end.
-    #[error("there is no colon behind the name")]
+    /// A member without a value.
+    #[error("the name must be followed by a colon")]
     Name,
     /// A member outside an object.
-    #[error("a name needs an object around it, begun by O:1")]
+    #[error("a value with a name must be inside an object, which O:1 starts")]
     NoObject,
-    /// A value without a name in an object. librtmp would send what no server can read.
-    #[error("a value in an object needs a name")]
+    /// A value without a name in an object, for which librtmp sends malformed AMF.
+    #[error("a value inside an object must have a name")]
     NoName,
-    /// More objects in each other than a server would read.
-    #[error("objects nest more than {} deep", amf::MAX_DEPTH)]
+    /// Objects nested deeper than servers read.
+    #[error("objects must not be nested more than {} deep", amf::MAX_DEPTH)]
     Depth,
 }
 
-/// The values that a list of items means, in order. Objects that are still open end with the list.
+/// Collects the values of a list of items. The end of the list ends all open objects.
 #[derive(Debug, Default)]
 pub struct Values {
     complete: Vec<Value>,
@@ -42,7 +42,7 @@ pub struct Values {
 }
 
 impl Values {
-    /// Takes the next item.
+    /// Adds the next item.
     pub fn push(&mut self, item: &str) -> Result<(), Error> {
         let (kind, data) = item.split_once(':').ok_or(Error::Type)?;
         match kind {
@@ -61,7 +61,7 @@ impl Values {
         }
     }
 
-    /// The values, at the end of the list.
+    /// Returns the values at the end of the list.
     pub fn finish(mut self) -> Vec<Value> {
         while !self.open.is_empty() {
             self.close();
@@ -81,7 +81,7 @@ impl Values {
         }
     }
 
-    /// Where nothing is open, nothing happens: scripts close once too often.
+    /// Ends the innermost object, if any. Scripts end one object too many, which librtmp ignores.
     fn close(&mut self) {
         let Some((name, object)) = self.open.pop() else {
             return;
@@ -100,7 +100,7 @@ impl Values {
     }
 }
 
-/// A member's name and what follows it.
+/// Splits a member into its name and its value.
 fn name(data: &str) -> Result<(&str, &str), Error> {
     data.split_once(':').ok_or(Error::Name)
 }
@@ -115,13 +115,13 @@ fn scalar(kind: &str, data: &str) -> Result<Value, Error> {
     }
 }
 
-/// As C's atoi would have it: other than 0 once the fraction is cut off.
+/// Parses a boolean as C's atoi does: true unless the integer part is 0.
 fn is_true(data: &str) -> bool {
     number(data).trunc() != 0.0
 }
 
-/// The number at the start of `data`, else 0, as C's strtod would have it. Whatever is not part of
-/// the number is told.
+/// Parses the number at the start of `data` as C's strtod does, or returns 0. Logs a warning if anything
+/// follows the number.
 fn number(data: &str) -> f64 {
     let data = data.trim_ascii_start();
     let digits_end = data
@@ -132,7 +132,7 @@ fn number(data: &str) -> f64 {
         .find_map(|end| Some((data[..end].parse().ok()?, end)))
         .unwrap_or((0.0, 0));
     if end < data.len() {
-        tracing::warn!("{data:?} is taken for the number {number}");
+        tracing::warn!("{data:?} is not a number, using {number}");
     }
     number
 }
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_values() {
+    fn values_have_types() {
         let cases: [(&str, Value); 18] = [
             ("B:1", true.into()),
             ("B:0", false.into()),
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_what_real_scripts_pass() {
+    fn items_of_real_scripts_are_parsed() {
         let items = [
             "S:connect",
             "O:1",
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn nests_and_keeps_the_order() {
+    fn nested_members_keep_their_order() {
         let items = [
             "O:1", "NN:a:1", "NO:b:1", "NO:c:0", "NS::", "O:0", "NB:d:1", "O:0", "NN:a:2", "O:0",
             "N:3",
@@ -211,14 +211,14 @@ mod tests {
     }
 
     #[test]
-    fn closes_what_is_open_and_no_more() {
+    fn the_end_of_the_list_ends_open_objects() {
         let open = object([("a", object([("b", 1.0.into())]))]);
         assert_eq!(values(&["O:1", "NO:a:", "NN:b:1"]), Ok(vec![open]));
         assert_eq!(values(&["O:0", "O:1", "O:0", "O:0"]), Ok(vec![object([])]));
     }
 
     #[test]
-    fn refuses_what_has_no_meaning() {
+    fn meaningless_items_are_rejected() {
         let cases: [(&[&str], Error); 13] = [
             (&[""], Error::Type),
             (&["S"], Error::Type),
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn nests_as_deep_as_a_server_reads() {
+    fn nesting_depth_is_limited() {
         let nested = |depth| {
             let mut items = vec!["O:1"];
             items.resize(depth, "NO:a:1");
@@ -252,7 +252,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn survives_any_items(items in proptest::collection::vec("(N?[BNSZO]:)?[a:01.e+\\- é]{0,6}", 0..12)) {
+        fn arbitrary_items_never_panic(items in proptest::collection::vec("(N?[BNSZO]:)?[a:01.e+\\- é]{0,6}", 0..12)) {
             let mut values = Values::default();
             for item in &items {
                 let _ = values.push(item);

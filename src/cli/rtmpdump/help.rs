@@ -1,10 +1,10 @@
-//! `--help` under the name of rtmpdump.
+//! Help text under the name of rtmpdump.
 
 use std::fmt::Write;
 
 use clap::{Arg, Command};
 
-/// Help in rtmpdump's layout: options from the first column on, one a line.
+/// Returns help in rtmpdump's layout: one option per line, starting in the first column.
 pub fn help(command: &Command) -> String {
     let mut out = String::new();
     for arg in command.get_arguments() {
@@ -16,7 +16,7 @@ pub fn help(command: &Command) -> String {
     out
 }
 
-/// `--long|-s value`
+/// Formats the names of an option as `--long|-s value`.
 fn names(arg: &Arg) -> Option<String> {
     let mut names = format!("--{}", arg.get_long()?);
     if let Some(letter) = arg.get_short() {
@@ -29,7 +29,7 @@ fn names(arg: &Arg) -> Option<String> {
     Some(names + " ")
 }
 
-/// Where the explanations begin.
+/// Column of the explanations.
 const HELP_COLUMN: usize = 24;
 
 #[cfg(test)]
@@ -39,9 +39,9 @@ mod tests {
     use super::*;
     use crate::cli::args::Args;
 
-    /// What streamlink (`^--(\w+)`), get_iplayer and yt-dlp look for.
+    /// streamlink (`^--(\w+)`), get_iplayer and yt-dlp search the help for these lines.
     #[test]
-    fn helps_front_ends() {
+    fn front_ends_find_their_options() {
         let help = help(&Args::command());
         for line in help.lines() {
             assert!(line.starts_with("--"), "{line}");

@@ -1,4 +1,4 @@
-//! Notations of rtmpdump and librtmp.
+//! Notations and output formats of rtmpdump and librtmp.
 
 pub mod conn;
 pub mod help;

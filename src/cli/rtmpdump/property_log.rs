@@ -1,4 +1,4 @@
-//! What servers answer, member by member, in rtmpdump's layout.
+//! Log lines for the members of server messages, in rtmpdump's layout.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use crate::cli::terminal::{
     screen::{Screen, cut_and_escape},
 };
 
-/// A member of what a server sent, in the layout of rtmpdump's: front ends look for `redirect`.
+/// Log event about one member of a server message. Front ends parse these lines for `redirect`.
 #[derive(Default)]
 pub(in crate::cli) struct Property {
     message: Option<String>,
@@ -19,7 +19,7 @@ pub(in crate::cli) struct Property {
 }
 
 impl Property {
-    /// The line for the log.
+    /// Formats the log line, without secrets and escaped.
     pub(in crate::cli) fn line(self, level: &str, screen: &Screen) -> String {
         if let Some(message) = self.message {
             return format!("{level}: {message}");
@@ -29,7 +29,7 @@ impl Property {
         }
         let name = self.name.unwrap_or_default();
         let value = match self.value {
-            // Where the server sends us is the one thing that a front end cannot do without.
+            // Front ends connect to this URL themselves, so its secrets stay.
             Some(value) if name == "redirect" => format!(":\t{}", cut_and_escape(&value)),
             Some(_) if self.kind == "STRING" && is_secret_name(&name) => ":\t***".to_owned(),
             Some(value) => format!(":\t{}", screen.cleaned(&value)),
@@ -85,7 +85,7 @@ mod tests {
     };
 
     #[test]
-    fn tells_of_properties_as_rtmpdump_does() {
+    fn properties_are_logged_in_the_layout_of_rtmpdump() {
         let (screen, written) = plain(Verbosity::Verbose);
         screen.add_secrets(["s3cret".to_owned()]);
         logged(&screen, || {
