@@ -1,9 +1,9 @@
-//! The protocol and the formats, without I/O.
+//! Protocol and formats, without I/O.
 //!
-//! Nothing here depends on an async runtime, a socket or a file. The current time and random bytes are arguments,
-//! so that complete sessions run as unit tests without sleeping.
+//! Nothing in this module depends on an async runtime, a socket or a file. The current time and the random
+//! generator are arguments, so that complete sessions run as unit tests without sleeping.
 
-// Input from the network must not panic: every index and every calculation is checked.
+// Input from the network must not cause a panic: every index and every calculation is checked.
 #![cfg_attr(
     not(test),
     warn(

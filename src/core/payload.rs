@@ -1,32 +1,32 @@
-//! A message's bytes, kept where they will be written from.
+//! Buffers for message payloads, laid out so that a payload becomes an FLV tag without a copy.
 //!
 //! ```text
-//! ┌───────────┬───────────────────────┐ ┌─────────┐
-//! │ headroom  │ the message's bytes   │ │ trailer │  added by into_framed
-//! │ 11 bytes  │                       │ │ 4 bytes │
-//! └───────────┴───────────────────────┘ └─────────┘
+//! ┌──────────┬──────────────────────┐ ┌─────────┐
+//! │ headroom │ bytes of the message │ │ trailer │  added by into_framed
+//! │ 11 bytes │                      │ │ 4 bytes │
+//! └──────────┴──────────────────────┘ └─────────┘
 //! ```
 
 use std::{fmt, ops::Deref};
 
-/// The bytes of one message, with room for a tag header in front.
+/// Bytes of one message, with space for a tag header before them.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Payload {
     bytes: Vec<u8>,
 }
 
 impl Payload {
-    /// The room in front: an FLV tag header (FLV E.4.1).
+    /// Space before the bytes: the length of an FLV tag header (FLV E.4.1).
     pub const HEADROOM: usize = 11;
 
-    /// A payload without bytes.
+    /// Creates an empty payload.
     pub fn new() -> Self {
         Self {
             bytes: vec![0; Self::HEADROOM],
         }
     }
 
-    /// An empty payload out of a buffer that held another.
+    /// Creates an empty payload that reuses the buffer `bytes`.
     pub fn reuse(mut bytes: Vec<u8>) -> Self {
         bytes.clear();
         bytes.resize(Self::HEADROOM, 0);
@@ -38,29 +38,29 @@ impl Payload {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Drops the first `count` bytes, or all there are.
+    /// Removes the first `count` bytes, or all if there are fewer.
     pub fn drop_front(&mut self, count: usize) {
         let end = Self::HEADROOM.saturating_add(count.min(self.len()));
         self.bytes.drain(Self::HEADROOM..end);
     }
 
-    /// Removes all bytes and keeps the room.
+    /// Removes all bytes and keeps the buffer.
     pub fn clear(&mut self) {
         self.bytes.truncate(Self::HEADROOM);
     }
 
-    /// How many bytes fit before the buffer grows.
+    /// Returns the number of bytes that fit without reallocation.
     pub fn capacity(&self) -> usize {
         self.bytes.capacity().saturating_sub(Self::HEADROOM)
     }
 
-    /// What it takes of memory.
-    fn weight(&self) -> usize {
+    /// Returns the memory used by the payload, in bytes.
+    fn memory(&self) -> usize {
         self.bytes.capacity().saturating_add(size_of::<Self>())
     }
 
-    /// Fills the headroom with `header`, appends `trailer` and gives the whole buffer away.
-    /// [`Payload::reuse`] takes it back.
+    /// Writes `header` into the headroom, appends `trailer` and returns the buffer. Pass it to
+    /// [`Payload::reuse`] afterwards.
     pub fn into_framed(mut self, header: [u8; Self::HEADROOM], trailer: [u8; 4]) -> Vec<u8> {
         if let Some(headroom) = self.bytes.first_chunk_mut() {
             *headroom = header;
@@ -98,55 +98,55 @@ impl fmt::Debug for Payload {
     }
 }
 
-/// Payloads at rest, handed out again so that a warm download allocates nothing per message.
+/// Pool of unused payloads, so that a warm download allocates nothing per message.
 ///
-/// They are kept by size, each class up to twice as large as the one before, and a message gets one of
-/// its own class or the next. Its buffer is then less than four times as large as it is. Were any
-/// buffer given to any message, each would in time grow to the size of a keyframe, those that carry
-/// 300 bytes of audio too, and a queue of few bytes would hold a lot of memory.
+/// Buffers are kept in size classes. A message gets a buffer of its own class or of the next one, which is
+/// less than four times as large as the message. Without classes every buffer would eventually grow to the
+/// size of a keyframe, and a queue of short audio messages would hold a lot of memory.
 #[derive(Debug, Default)]
 pub struct Pool {
-    /// Class n has the buffers of 2ⁿ bytes and more.
+    /// Class n contains the buffers of 2ⁿ to 2ⁿ⁺¹ − 1 bytes.
     classes: [Vec<Payload>; CLASSES],
-    weight: usize,
+    /// Memory used by the payloads in the pool, in bytes.
+    memory: usize,
 }
 
 impl Pool {
-    /// An empty payload for a message that announces `length` bytes. The length only chooses among
-    /// the buffers at rest; nothing is allocated for it.
+    /// Returns an empty payload for a message of `length` bytes. The peer announces the length, so it only
+    /// selects a buffer and never allocates one.
     pub fn take(&mut self, length: usize) -> Payload {
         let needed = length.saturating_add(FRAMING);
         let class = class_of(needed);
-        // What grew with a message has at most twice the room that it needed: the class or the next.
+        // A vector grows to at most twice the size it needs: the class of the message or the next one.
         self.pop(class, needed)
             .or_else(|| self.pop(class.saturating_add(1), needed))
-            // One that is too small grows, and is in the right class from then on.
+            // A buffer that is too small grows with the message and then stays in the right class.
             .or_else(|| self.pop(class, 0))
             .unwrap_or_default()
     }
 
-    /// Takes a payload back. Where enough are at rest the largest are freed: many messages can do
-    /// without theirs, until the next large one grows it again.
+    /// Returns a payload to the pool. If the pool is full, the largest buffers are freed, because few
+    /// messages need them.
     pub fn put(&mut self, mut payload: Payload) {
         payload.clear();
-        self.weight = self.weight.saturating_add(payload.weight());
+        self.memory = self.memory.saturating_add(payload.memory());
         let class = class_of(payload.bytes.capacity()).min(CLASSES.saturating_sub(1));
         if let Some(class) = self.classes.get_mut(class) {
             class.push(payload);
         }
-        while self.weight > MAX_AT_REST {
+        while self.memory > MAX_MEMORY {
             let mut from_largest = self.classes.iter_mut().rev();
             let Some(largest) = from_largest.find_map(Vec::pop) else {
                 break;
             };
-            self.weight = self.weight.saturating_sub(largest.weight());
+            self.memory = self.memory.saturating_sub(largest.memory());
         }
     }
 
     fn pop(&mut self, class: usize, needed: usize) -> Option<Payload> {
         let class = self.classes.get_mut(class)?;
         let payload = class.pop_if(|payload| payload.bytes.capacity() >= needed)?;
-        self.weight = self.weight.saturating_sub(payload.weight());
+        self.memory = self.memory.saturating_sub(payload.memory());
         Some(payload)
     }
 }
@@ -155,14 +155,14 @@ fn class_of(capacity: usize) -> usize {
     capacity.max(1).ilog2() as usize
 }
 
-/// What is put around a message's bytes.
+/// Length of headroom and trailer, in bytes.
 const FRAMING: usize = Payload::HEADROOM + 4;
 
-/// Bytes of payloads kept at rest: four times what is written at a time, as much as a queue may hold.
-const MAX_AT_REST: usize = 1 << 20;
+/// Most memory of a pool, in bytes: the limit of the write queue.
+const MAX_MEMORY: usize = 1 << 20;
 
-/// None larger than [`MAX_AT_REST`] is ever at rest.
-const CLASSES: usize = MAX_AT_REST.ilog2() as usize + 1;
+/// Number of size classes. The pool keeps no buffer larger than [`MAX_MEMORY`].
+const CLASSES: usize = MAX_MEMORY.ilog2() as usize + 1;
 
 #[cfg(test)]
 mod tests {
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reused_buffer_is_empty_and_keeps_its_room() {
+    fn reused_buffer_is_empty_and_keeps_its_capacity() {
         let framed = Payload::from(&[1; 500][..]).into_framed([9; 11], [9; 4]);
         let payload = Payload::reuse(framed);
         assert!(payload.is_empty());
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn dropping_the_front_stops_at_the_end() {
+    fn drop_front_stops_at_the_end() {
         let mut payload = Payload::from(&b"prefix body"[..]);
         payload.drop_front(7);
         assert_eq!(&*payload, b"body");
@@ -195,8 +195,8 @@ mod tests {
         assert!(payload.is_empty());
     }
 
-    /// Takes, fills in chunks and puts back what 20 seconds of video and audio bring, 40 messages at a
-    /// time; tells the worst relation of a buffer to what it carries.
+    /// Runs the messages of 20 s of video and audio through the pool, 40 at a time. Returns the largest
+    /// ratio of a buffer to its content.
     fn stream(pool: &mut Pool, batch: &mut Vec<Payload>) -> usize {
         let mut worst = 0;
         for number in 0..1000 {
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn buffers_fit_what_they_carry() {
+    fn buffers_are_less_than_four_times_their_content() {
         let (mut pool, mut batch) = (Pool::default(), Vec::new());
         for _ in 0..10 {
             let worst = stream(&mut pool, &mut batch);
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_warm_pool_allocates_nothing() {
+    fn warm_pool_does_not_allocate() {
         let (mut pool, mut batch) = (Pool::default(), Vec::new());
         for _ in 0..10 {
             stream(&mut pool, &mut batch);
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_message_finds_its_buffer_again() {
+    fn message_of_the_same_length_gets_the_same_buffer() {
         for length in (0..9000).chain([65_521, 1 << 18]) {
             let mut pool = Pool::default();
             let mut payload = pool.take(length);
@@ -255,20 +255,20 @@ mod tests {
     }
 
     #[test]
-    fn the_pool_does_not_grow_without_end() {
+    fn memory_of_the_pool_is_limited() {
         for length in [1, 100_000, 4 << 20] {
             let mut pool = Pool::default();
             (0..30_000_000 / (length + 1000)).for_each(|_| {
                 pool.put(Payload::from(&vec![0; length][..]));
             });
-            let at_rest = pool.classes.iter().flatten();
-            let bytes: usize = at_rest.map(|payload| payload.bytes.capacity()).sum();
-            assert!(bytes <= MAX_AT_REST && pool.weight <= MAX_AT_REST);
+            let payloads = pool.classes.iter().flatten();
+            let bytes: usize = payloads.map(|payload| payload.bytes.capacity()).sum();
+            assert!(bytes <= MAX_MEMORY && pool.memory <= MAX_MEMORY);
         }
     }
 
     #[test]
-    fn what_is_no_longer_used_gives_way() {
+    fn unused_large_buffers_are_freed_first() {
         let mut pool = Pool::default();
         (0..100).for_each(|_| pool.put(Payload::from(&[0; 50_000][..])));
         (0..100).for_each(|_| pool.put(Payload::from(&[0; 5_000][..])));

@@ -1,32 +1,32 @@
-//! Reading bytes that a stranger wrote: every read is checked and names what it was after.
+//! Checked reading of bytes from the network. Every read names the field, for the error message.
 
 use thiserror::Error;
 
-/// Input that ends inside a field; holds the field's name.
+/// Error for input that ends inside a field. Contains the name of the field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("ends inside {0}")]
 pub struct Missing(pub &'static str);
 
-/// A cursor over bytes. No read moves it unless it succeeds.
+/// Cursor over bytes. A read that fails does not move it.
 #[derive(Debug, Clone)]
 pub struct Reader<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
-    /// Starts at the first of `bytes`.
+    /// Creates a reader that starts at the first of `bytes`.
     pub fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
 
-    /// Takes the next `count` bytes.
+    /// Reads the next `count` bytes.
     pub fn take(&mut self, count: usize, what: &'static str) -> Result<&'a [u8], Missing> {
         let (taken, rest) = self.rest.split_at_checked(count).ok_or(Missing(what))?;
         self.rest = rest;
         Ok(taken)
     }
 
-    /// Takes the next `N` bytes as an array.
+    /// Reads the next `N` bytes as an array.
     pub fn array<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], Missing> {
         let (taken, rest) = self.rest.split_first_chunk().ok_or(Missing(what))?;
         self.rest = rest;
@@ -59,7 +59,7 @@ impl<'a> Reader<'a> {
         self.array(what).map(u32::from_be_bytes)
     }
 
-    /// Reads 32 bits, **little-endian**: the message stream id of a chunk header alone (RTMP 5.3.1.2.1).
+    /// Reads 32 bits, **little-endian**, as in the message stream id of a chunk header (RTMP 5.3.1.2.1).
     pub fn u32_le(&mut self, what: &'static str) -> Result<u32, Missing> {
         self.array(what).map(u32::from_le_bytes)
     }
@@ -69,36 +69,36 @@ impl<'a> Reader<'a> {
         self.array(what).map(f64::from_be_bytes)
     }
 
-    /// The bytes not yet read.
+    /// Returns the bytes that were not read yet.
     pub fn rest(&self) -> &'a [u8] {
         self.rest
     }
 
-    /// How many bytes are left.
+    /// Returns the number of bytes that were not read yet.
     pub fn len(&self) -> usize {
         self.rest.len()
     }
 
-    /// Whether everything was read.
+    /// Returns whether all bytes were read.
     pub fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 }
 
-/// An unsigned 24-bit number: lengths and timestamps of RTMP and FLV.
+/// Unsigned 24-bit number, used for lengths and timestamps in RTMP and FLV.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct U24(u32);
 
 impl U24 {
-    /// 16,777,215; as a timestamp it means that 32 bits follow (RTMP 5.3.1.3).
+    /// 16,777,215. As a timestamp it means that an extended timestamp follows (RTMP 5.3.1.3).
     pub const MAX: Self = Self(0xFF_FFFF);
 
-    /// The low 24 bits of `value`.
+    /// Returns the low 24 bits of `value`.
     pub const fn truncate(value: u32) -> Self {
         Self(value & Self::MAX.0)
     }
 
-    /// `value`, or [`U24::MAX`] where it does not fit.
+    /// Returns `value`, or [`U24::MAX`] if it does not fit.
     pub const fn saturate(value: u32) -> Self {
         if value > Self::MAX.0 {
             Self::MAX
@@ -107,17 +107,17 @@ impl U24 {
         }
     }
 
-    /// The number as 32 bits.
+    /// Returns the number as 32 bits.
     pub const fn get(self) -> u32 {
         self.0
     }
 
-    /// Reads three bytes, big-endian.
+    /// Creates a number from three bytes, big-endian.
     pub const fn from_be_bytes([high, middle, low]: [u8; 3]) -> Self {
         Self(u32::from_be_bytes([0, high, middle, low]))
     }
 
-    /// Three bytes, big-endian.
+    /// Returns three bytes, big-endian.
     pub const fn to_be_bytes(self) -> [u8; 3] {
         let [_, high, middle, low] = self.0.to_be_bytes();
         [high, middle, low]
@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_big_endian_but_for_the_message_stream_id() {
+    fn numbers_are_big_endian_except_u32_le() {
         let mut reader = Reader::new(&[
             1, // u8
             1, 2, // u16
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_read_names_the_field_and_takes_nothing() {
+    fn short_read_names_the_field_and_consumes_nothing() {
         let mut reader = Reader::new(&[7, 8]);
         assert_eq!(reader.u24("length"), Err(Missing("length")));
         assert_eq!(reader.take(3, "name"), Err(Missing("name")));
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn u24_keeps_to_its_bits() {
+    fn u24_truncates_or_saturates() {
         assert_eq!(U24::truncate(0x0102_0304).to_be_bytes(), [2, 3, 4]);
         assert_eq!(U24::saturate(0x0102_0304), U24::MAX);
         assert_eq!(U24::saturate(5).get(), 5);

@@ -495,8 +495,8 @@ fn invalid_player_fails_before_connecting() {
         (truncated, "the response is cut off"),
         (large, "the response has more than 64 MiB"),
         (html, "it is a web page, not an SWF file"),
-        (unknown, "it is no SWF file"),
-        (cut, "the SWF file is cut off"),
+        (unknown, "not a SWF file"),
+        (cut, "the SWF file is truncated"),
         (bomb, "the SWF file has more than 64 MiB"),
         (
             b"HTTP/1.1 304 Not Modified\r\n\r\n".to_vec(),

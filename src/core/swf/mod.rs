@@ -1,17 +1,17 @@
-//! SWF: the file of a Flash player, and what proves that somebody has it.
+//! SWF: hash and size of a Flash player, for servers that verify the player.
 //!
 //! ```text
-//! ┌─────────────┬─────────┬────────┐ ┌───────────────────────────────────┐
-//! │ FWS CWS ZWS │ version │ length │ │ the rest, in one of three ways    │
-//! │ 3           │ 1       │ 4, LE  │ │                                   │
-//! └─────────────┴─────────┴────────┘ └───────────────────────────────────┘
-//!   FWS  as it is
+//! ┌───────────┬─────────┬────────┐ ┌──────┐
+//! │ signature │ version │ length │ │ body │
+//! │ 3         │ 1       │ 4, LE  │ │      │
+//! └───────────┴─────────┴────────┘ └──────┘
+//!   FWS  uncompressed
 //!   CWS  a zlib stream
-//!   ZWS  packed length, 4, LE │ LZMA properties, 5 │ an LZMA stream
+//!   ZWS  compressed length, 4, LE │ LZMA properties, 5 │ an LZMA stream
 //! ```
 //!
-//! The length is that of the unpacked file with these eight bytes. Servers that verify players know
-//! the unpacked file as it would be if it never had been packed: its first letter is an F.
+//! The length is the one of the uncompressed file including these eight bytes (SWF 19, "The SWF header").
+//! Servers compute hash and size of the uncompressed file, whose signature is FWS.
 
 #[cfg(test)]
 mod tests;
@@ -26,19 +26,23 @@ use thiserror::Error;
 
 use super::wire::{Missing, Reader};
 
-/// What servers know of a player.
+/// Hash and size of a player.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint {
-    /// The HMAC-SHA256 of the unpacked file.
+    /// HMAC-SHA256 of the uncompressed file.
     pub hash: [u8; 32],
-    /// The bytes of the unpacked file.
+    /// Size of the uncompressed file, in bytes.
     pub size: u32,
 }
 
 impl Fingerprint {
-    /// Unpacks `file`, which is packed or not, and measures what comes out.
+    /// Computes hash and size of `file`, which may be compressed.
     ///
-    /// Takes little memory: what is unpacked is not kept.
+    /// Uses little memory, because the uncompressed bytes are not stored.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if `file` is not a complete SWF file, or is larger than [`MAX_BYTES`].
     pub fn of(file: &[u8]) -> Result<Self, Error> {
         Self::within(MAX_BYTES, file)
     }
@@ -48,36 +52,36 @@ impl Fingerprint {
             return Err(Error::TooLarge);
         }
         let mut reader = Reader::new(file);
-        let [first, second, third] = reader.array("the signature")?;
-        let packing = Packing::of([first, second, third])?;
-        let version = reader.u8("the version")?;
-        let length = reader.u32_le("the length")?;
-        let mut measure = Measure::new(max_bytes)?;
-        measure.take(&[b'F', second, third, version])?;
-        measure.take(&length.to_le_bytes())?;
-        match packing {
-            Packing::Nothing if file.len() < length as usize => return Err(Error::Truncated),
-            Packing::Nothing => measure.take(reader.rest())?,
-            Packing::Zlib => inflate(reader.rest(), &mut measure)?,
-            Packing::Lzma => expand(reader, length, &mut measure)?,
+        let [first, second, third] = reader.array("signature")?;
+        let compression = Compression::of([first, second, third])?;
+        let version = reader.u8("version")?;
+        let length = reader.u32_le("length")?;
+        let mut hasher = Hasher::new(max_bytes)?;
+        hasher.update(&[b'F', second, third, version])?;
+        hasher.update(&length.to_le_bytes())?;
+        match compression {
+            Compression::None if file.len() < length as usize => return Err(Error::Truncated),
+            Compression::None => hasher.update(reader.rest())?,
+            Compression::Zlib => inflate(reader.rest(), &mut hasher)?,
+            Compression::Lzma => decompress_lzma(reader, length, &mut hasher)?,
         }
-        Ok(measure.finish())
+        Ok(hasher.finish())
     }
 }
 
 /// Why a file has no fingerprint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Error {
-    /// It begins like no SWF.
-    #[error("it is no SWF file")]
+    /// The file does not start with the signature of a SWF file.
+    #[error("not a SWF file")]
     Signature,
-    /// Something is missing at its end.
-    #[error("the SWF file is cut off")]
+    /// The end of the file is missing.
+    #[error("the SWF file is truncated")]
     Truncated,
-    /// It cannot be unpacked.
+    /// The file cannot be decompressed.
     #[error("the SWF file is damaged")]
     Damaged,
-    /// It is larger than any player, packed or unpacked.
+    /// The file is larger than [`MAX_BYTES`], compressed or uncompressed.
     #[error("the SWF file has more than {} MiB", MAX_BYTES >> 20)]
     TooLarge,
 }
@@ -88,18 +92,18 @@ impl From<Missing> for Error {
     }
 }
 
-/// What the rest of a file is packed with.
+/// How the body of a file is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Packing {
-    Nothing,
+enum Compression {
+    None,
     Zlib,
     Lzma,
 }
 
-impl Packing {
+impl Compression {
     fn of(signature: [u8; 3]) -> Result<Self, Error> {
         match &signature {
-            b"FWS" => Ok(Self::Nothing),
+            b"FWS" => Ok(Self::None),
             b"CWS" => Ok(Self::Zlib),
             b"ZWS" => Ok(Self::Lzma),
             _ => Err(Error::Signature),
@@ -107,14 +111,14 @@ impl Packing {
     }
 }
 
-/// Goes over the unpacked bytes as they come.
-struct Measure {
+/// Hashes and counts the uncompressed bytes.
+struct Hasher {
     mac: Hmac<Sha256>,
     size: usize,
     max_bytes: usize,
 }
 
-impl Measure {
+impl Hasher {
     fn new(max_bytes: usize) -> Result<Self, Error> {
         let mac = Hmac::new_from_slice(KEY).map_err(|_| Error::Damaged)?;
         Ok(Self {
@@ -124,7 +128,7 @@ impl Measure {
         })
     }
 
-    fn take(&mut self, bytes: &[u8]) -> Result<(), Error> {
+    fn update(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.size = self.size.saturating_add(bytes.len());
         if self.size > self.max_bytes {
             return Err(Error::TooLarge);
@@ -141,13 +145,15 @@ impl Measure {
     }
 }
 
-/// What stands behind the zlib stream counts for nothing.
-fn inflate(packed: &[u8], measure: &mut Measure) -> Result<(), Error> {
+/// Decompresses a zlib stream. Bytes after its end are ignored.
+fn inflate(compressed: &[u8], hasher: &mut Hasher) -> Result<(), Error> {
     let mut zlib = Decompress::new(true);
     let mut window = vec![0; WINDOW_BYTES];
     loop {
         let (read, written) = (zlib.total_in(), zlib.total_out());
-        let input = usize::try_from(read).ok().and_then(|at| packed.get(at..));
+        let input = usize::try_from(read)
+            .ok()
+            .and_then(|at| compressed.get(at..));
         let status = zlib
             .decompress(
                 input.unwrap_or_default(),
@@ -155,54 +161,54 @@ fn inflate(packed: &[u8], measure: &mut Measure) -> Result<(), Error> {
                 FlushDecompress::None,
             )
             .map_err(|_| Error::Damaged)?;
-        let unpacked = zlib.total_out().saturating_sub(written);
-        let unpacked = usize::try_from(unpacked).unwrap_or(usize::MAX);
-        measure.take(window.get(..unpacked).unwrap_or_default())?;
+        let count = zlib.total_out().saturating_sub(written);
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        hasher.update(window.get(..count).unwrap_or_default())?;
         match status {
             Status::StreamEnd => return Ok(()),
-            _ if unpacked == 0 && zlib.total_in() == read => return Err(Error::Truncated),
+            _ if count == 0 && zlib.total_in() == read => return Err(Error::Truncated),
             _ => {}
         }
     }
 }
 
-/// The stream ends at `length`, whether or not it has a mark there.
-fn expand(mut reader: Reader<'_>, length: u32, measure: &mut Measure) -> Result<(), Error> {
-    // Nobody needs it, and some tools have it wrong.
-    let _packed_length = reader.u32_le("the packed length")?;
-    let properties = reader.u8("the LZMA properties")?;
-    let dictionary = reader.u32_le("the size of the dictionary")?;
-    // Nothing reaches back beyond the first byte.
+/// Decompresses an LZMA stream up to `length` bytes of the file. The stream may have no end marker.
+fn decompress_lzma(mut reader: Reader<'_>, length: u32, hasher: &mut Hasher) -> Result<(), Error> {
+    // Some tools write a wrong compressed length, and it is not needed.
+    let _compressed_length = reader.u32_le("compressed length")?;
+    let properties = reader.u8("LZMA properties")?;
+    let dictionary = reader.u32_le("dictionary size")?;
+    // A match cannot refer to bytes before the first one, so a larger dictionary is never used.
     let dictionary = dictionary.min(length).min(MAX_BYTES as u32);
     let rest = u64::from(length).checked_sub(HEADER_BYTES);
     let rest = rest.ok_or(Error::Damaged)?;
     let mut lzma = LzmaReader::new_with_props(reader.rest(), rest, properties, dictionary, None)
-        .map_err(|error| judged(&error))?;
+        .map_err(|error| lzma_error(&error))?;
     let mut window = vec![0; WINDOW_BYTES];
     loop {
-        match lzma.read(&mut window).map_err(|error| judged(&error))? {
+        match lzma.read(&mut window).map_err(|error| lzma_error(&error))? {
             0 => return Ok(()),
-            unpacked => measure.take(window.get(..unpacked).unwrap_or_default())?,
+            count => hasher.update(window.get(..count).unwrap_or_default())?,
         }
     }
 }
 
-fn judged(error: &io::Error) -> Error {
+fn lzma_error(error: &io::Error) -> Error {
     match error.kind() {
         ErrorKind::UnexpectedEof => Error::Truncated,
         _ => Error::Damaged,
     }
 }
 
-/// The largest file that is looked at, and the largest that one unpacks to: players have a few
-/// megabytes, and a file of a thousand times that is no player but an attack.
+/// Largest accepted file, compressed or uncompressed. Players have a few megabytes; a much larger file is
+/// an attack, such as a decompression bomb.
 pub const MAX_BYTES: usize = 64 << 20;
 
-/// Signature, version and length.
+/// Length of signature, version and length field.
 const HEADER_BYTES: u64 = 8;
 
-/// Unpacked at a time.
+/// Number of bytes decompressed at a time.
 const WINDOW_BYTES: usize = 64 << 10;
 
-/// The key that all players are hashed with.
+/// HMAC key of SWF verification.
 const KEY: &[u8] = b"Genuine Adobe Flash Player 001";

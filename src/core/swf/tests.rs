@@ -6,34 +6,35 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// "rtmpull" ten times, unpacked.
+/// "rtmpull" ten times, uncompressed.
 const FWS: &[u8] = b"FWS\x09\x4e\x00\x00\x00\
     rtmpullrtmpullrtmpullrtmpullrtmpullrtmpullrtmpullrtmpullrtmpullrtmpull";
 
-/// The same, by `zlib.compress(body, 9)` of Python 3.
+/// The same file, compressed with `zlib.compress(body, 9)` of Python 3.
 #[rustfmt::skip]
 const CWS: &[u8] = &[
     b'C', b'W', b'S', 9, 0x4e, 0, 0, 0,
-    // zlib's header, one block of deflate
+    // zlib header, one deflate block
     0x78, 0xda, 0x2b, 0x2a, 0xc9, 0x2d, 0x28, 0xcd, 0xc9, 0x29, 0xa2, 0x8c, 0x02, 0x00,
     // Adler-32
     0x40, 0xb6, 0x1e, 0xa1,
 ];
 
-/// The same, by `lzma.compress(body, format=lzma.FORMAT_RAW, …)` of Python 3, which marks the end.
+/// The same file, compressed with `lzma.compress(body, format=lzma.FORMAT_RAW, …)` of Python 3, with an end
+/// marker.
 #[rustfmt::skip]
 const ZWS: &[u8] = &[
     b'Z', b'W', b'S', 9, 0x4e, 0, 0, 0,
-    // packed length
+    // compressed length
     19, 0, 0, 0,
     // lc 3, lp 0, pb 2; a dictionary of 64 KiB
     0x5d, 0, 0, 1, 0,
     0x00, 0x39, 0x1d, 0x09, 0xde, 0xb3, 0x25, 0x9d, 0x53, 0xf2, 0xc7, 0xac, 0x0d,
-    // the mark of the end, and what the range coder had left
+    // end marker, and the last bytes of the range coder
     0xff, 0xff, 0xfa, 0xfb, 0x20, 0x00,
 ];
 
-/// By `hmac.new(b"Genuine Adobe Flash Player 001", FWS, hashlib.sha256)` of Python 3.
+/// Computed with `hmac.new(b"Genuine Adobe Flash Player 001", FWS, hashlib.sha256)` of Python 3.
 const FINGERPRINT: Fingerprint = Fingerprint {
     #[rustfmt::skip]
     hash: [
@@ -59,37 +60,36 @@ fn cws(body: &[u8]) -> Vec<u8> {
     zlib.finish().unwrap()
 }
 
-fn zws(body: &[u8], marks_end: bool) -> Vec<u8> {
+fn zws(body: &[u8], has_end_marker: bool) -> Vec<u8> {
     let options = LzmaOptions::with_preset(0);
-    let packed = LzmaWriter::new_no_header(Vec::new(), &options, marks_end).unwrap();
-    let properties = packed.props();
-    let mut packed = packed;
-    packed.write_all(body).unwrap();
-    let packed = packed.finish().unwrap();
+    let mut lzma = LzmaWriter::new_no_header(Vec::new(), &options, has_end_marker).unwrap();
+    let properties = lzma.props();
+    lzma.write_all(body).unwrap();
+    let compressed = lzma.finish().unwrap();
     let mut file = header(b"ZWS", 8 + body.len());
-    file.extend(u32::try_from(packed.len()).unwrap().to_le_bytes());
+    file.extend(u32::try_from(compressed.len()).unwrap().to_le_bytes());
     file.push(properties);
     file.extend(options.dict_size.to_le_bytes());
-    file.extend(packed);
+    file.extend(compressed);
     file
 }
 
 #[test]
-fn packing_changes_nothing() {
+fn compression_does_not_change_the_fingerprint() {
     for file in [FWS, CWS, ZWS] {
         assert_eq!(Fingerprint::of(file), Ok(FINGERPRINT), "{file:02x?}");
     }
 }
 
 #[test]
-fn what_is_cut_off_is_noticed() {
+fn truncated_files_are_errors() {
     for file in [FWS, CWS] {
         for end in 0..file.len() {
             let cut = Fingerprint::of(&file[..end]);
             assert_eq!(cut, Err(Error::Truncated), "{end} of {file:02x?}");
         }
     }
-    // What makes up the end of LZMA is worth nothing once the length is reached.
+    // The end marker of LZMA is optional once the length is reached.
     for end in 0..ZWS.len() - 6 {
         let cut = Fingerprint::of(&ZWS[..end]);
         assert_eq!(cut, Err(Error::Truncated), "{end} of {ZWS:02x?}");
@@ -101,7 +101,7 @@ fn what_is_cut_off_is_noticed() {
 }
 
 #[test]
-fn what_begins_otherwise_is_no_swf() {
+fn other_signatures_are_errors() {
     for file in [
         &b"<!DOCTYPE html><html>"[..],
         b"GWS\x09\x4e\0\0\0",
@@ -113,14 +113,14 @@ fn what_begins_otherwise_is_no_swf() {
 }
 
 #[test]
-fn damage_is_noticed() {
+fn damaged_files_are_errors() {
     let broken = |file: &[u8], at: usize, byte: u8| {
         let mut file = file.to_vec();
         file[at] = byte;
         Fingerprint::of(&file)
     };
-    assert_eq!(broken(CWS, 8, 0x79), Err(Error::Damaged), "zlib's header");
-    assert_eq!(broken(CWS, 10, 0x07), Err(Error::Damaged), "kind of block");
+    assert_eq!(broken(CWS, 8, 0x79), Err(Error::Damaged), "zlib header");
+    assert_eq!(broken(CWS, 10, 0x07), Err(Error::Damaged), "block type");
     assert_eq!(broken(CWS, 25, 0xa2), Err(Error::Damaged), "Adler-32");
     assert_eq!(broken(ZWS, 12, 225), Err(Error::Damaged), "properties");
     assert_eq!(broken(ZWS, 17, 1), Err(Error::Damaged), "range coder");
@@ -129,7 +129,7 @@ fn damage_is_noticed() {
 }
 
 #[test]
-fn what_stands_behind_the_end_counts_as_in_the_unpacked_file() {
+fn trailing_bytes_count_only_in_an_uncompressed_file() {
     for file in [CWS, ZWS] {
         let longer = [file, b"trailing bytes"].concat();
         assert_eq!(Fingerprint::of(&longer), Ok(FINGERPRINT));
@@ -140,32 +140,29 @@ fn what_stands_behind_the_end_counts_as_in_the_unpacked_file() {
 }
 
 #[test]
-fn a_length_that_is_wrong_sizes_nothing() {
+fn wrong_length_does_not_size_an_allocation() {
     for length in [0_u32, 7, 8, 0x4d, 0x4f, 1 << 31, u32::MAX] {
         let claiming = |file: &[u8]| {
             let file = [&file[..4], &length.to_le_bytes(), &file[8..]].concat();
             Fingerprint::of(&file).map(|fingerprint| fingerprint.size)
         };
-        let is_beyond = length > 0x4e;
-        let unpacked = if is_beyond {
-            Err(Error::Truncated)
-        } else {
-            Ok(0x4e)
+        let uncompressed = match length {
+            ..=0x4e => Ok(0x4e),
+            _ => Err(Error::Truncated),
         };
-        assert_eq!(claiming(FWS), unpacked, "{length}");
+        assert_eq!(claiming(FWS), uncompressed, "{length}");
         assert_eq!(claiming(CWS), Ok(0x4e), "{length}");
-        // LZMA takes its word: the last match would go beyond it, or the mark of the end comes too soon.
-        let expanded = if length == 8 {
-            Ok(8)
-        } else {
-            Err(Error::Damaged)
+        // LZMA relies on the length: the last match exceeds it, or the end marker is early.
+        let lzma = match length {
+            8 => Ok(8),
+            _ => Err(Error::Damaged),
         };
-        assert_eq!(claiming(ZWS), expanded, "{length}");
+        assert_eq!(claiming(ZWS), lzma, "{length}");
     }
 }
 
 #[test]
-fn a_dictionary_of_any_size_is_as_large_as_the_file() {
+fn dictionary_is_not_larger_than_the_file() {
     for dictionary in [0_u32, 1, 4096, u32::MAX] {
         let file = [&ZWS[..13], &dictionary.to_le_bytes(), &ZWS[17..]].concat();
         assert_eq!(Fingerprint::of(&file), Ok(FINGERPRINT), "{dictionary}");
@@ -173,7 +170,7 @@ fn a_dictionary_of_any_size_is_as_large_as_the_file() {
 }
 
 #[test]
-fn a_bomb_is_given_up_at_the_limit() {
+fn decompression_bomb_stops_at_the_limit() {
     let max_bytes = 1 << 20;
     let body = vec![0; max_bytes - 7];
     for file in [cws(&body), zws(&body, false), zws(&body, true)] {
@@ -191,7 +188,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
-    fn every_way_to_pack_gives_the_same(
+    fn fingerprint_is_the_same_for_every_compression(
         body in proptest::collection::vec(0_u8..4, 0..100),
         times in 1_usize..1000,
     ) {
@@ -204,7 +201,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_break_it(
+    fn arbitrary_bytes_do_not_panic(
         signature in 0_usize..3,
         bytes in proptest::collection::vec(any::<u8>(), 0..200),
     ) {
