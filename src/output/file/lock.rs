@@ -1,25 +1,61 @@
-//! The lock of a file that is being written.
+//! The lock of a file while it is written.
 
 use std::{
     fs::{File, TryLockError},
-    io,
+    io, thread,
+    time::Duration,
 };
 
-/// Locks a file for as long as it is open, so that no two programs of ours write into it; an error says
-/// that another one does. Where files cannot be locked, they are not.
+/// Locks a file until it is closed, so that two processes of rtmpull never write into it.
 ///
-/// Nobody else is kept from it. Only Windows would keep a player from reading a locked file, so that
-/// nothing is locked there.
+/// The lock is advisory: other programs can still read and write the file. On Windows it would keep
+/// players from reading, so the file is not locked there. A file system without locks is not an error.
+///
+/// # Errors
+///
+/// [`io::ErrorKind::ResourceBusy`] if another process holds the lock.
 pub(crate) fn lock(file: &File) -> io::Result<()> {
-    match if cfg!(unix) { file.try_lock() } else { Ok(()) } {
-        Err(TryLockError::WouldBlock) => {
-            let why = "another program is writing it";
-            Err(io::Error::new(io::ErrorKind::ResourceBusy, why))
+    if !cfg!(unix) {
+        return Ok(());
+    }
+    for _ in 0..MAX_RETRIES {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => thread::sleep(RETRY_INTERVAL),
+            Err(TryLockError::Error(error)) => {
+                tracing::debug!("the file cannot be locked: {error}");
+                return Ok(());
+            }
+            Ok(()) => return Ok(()),
         }
-        Err(TryLockError::Error(error)) => {
-            tracing::debug!("the file cannot be locked: {error}");
-            Ok(())
-        }
-        Ok(()) => Ok(()),
+    }
+    let why = "another program is writing it";
+    Err(io::Error::new(io::ErrorKind::ResourceBusy, why))
+}
+
+/// A process that was forked holds the locks of its parent until it executes its program: a lock that
+/// was just given up may be held for a few milliseconds.
+const MAX_RETRIES: u32 = 10;
+
+const RETRY_INTERVAL: Duration = Duration::from_millis(10);
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_that_is_given_up_shortly_is_waited_for() {
+        let path = tempfile::NamedTempFile::new().unwrap();
+        let open = || File::options().write(true).open(path.path()).unwrap();
+        let (holder, other) = (open(), open());
+        lock(&holder).unwrap();
+        let error = lock(&other).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ResourceBusy);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(RETRY_INTERVAL * 2);
+                drop(holder);
+            });
+            lock(&other).unwrap();
+        });
     }
 }
