@@ -212,6 +212,40 @@ fn garbage_between_tags_is_removed() {
 }
 
 #[test]
+fn tags_after_a_foreign_start_are_recovered() {
+    let http = b"HTTP/1.1 200 OK\r\nContent-Type: video/x-flv\r\n\r\n";
+    let id3 = [&b"ID3\x03\0\0\0\0\x0f\x76"[..], &[0; 2038]].concat();
+    let starts: [&[u8]; 5] = [&[0; 4096], http, &id3, &[0x08; 5], b""];
+    for intact in [rtmpull_file(30), CLIP.to_vec()] {
+        let expected = media_tags(&intact);
+        for start in starts {
+            // With the file header, without it, and without PreviousTagSize0 too.
+            for lost in [0, 9, 13] {
+                if start.is_empty() && lost == 0 {
+                    continue;
+                }
+                let directory = Directory::with(&[start, &intact[lost..]].concat());
+                let repaired = directory.repair().unwrap();
+                assert_eq!(repaired.method, Method::Rewritten);
+                assert_eq!(repaired.garbage_bytes as usize, start.len() + 13 - lost);
+                let file = directory.bytes();
+                assert_head_is_current(&file);
+                assert!(tags(&file)[1..] == expected);
+                directory.assert_tidy();
+            }
+        }
+    }
+}
+
+#[test]
+fn two_tags_without_a_file_header_are_not_flv() {
+    let tag = Tag::new(TagKind::AUDIO, 0, Payload::from(&[0xAF, 1, 0][..]));
+    let directory = Directory::with(&[b"noise", tag.as_bytes(), tag.as_bytes()].concat());
+    assert!(matches!(directory.repair(), Err(Error::NotFlv(_))));
+    directory.assert_tidy();
+}
+
+#[test]
 fn a_damaged_head_is_rewritten() {
     let mut intact = rtmpull_file(50);
     intact[3000..4000].fill(0);

@@ -4,6 +4,8 @@
 //! reader searches for the next bytes that look like a tag of audio, video or script data and end with
 //! the right PreviousTagSize: 62 bits that do not agree by chance. Some writers never set the field
 //! correctly, so a tag with a wrong field is accepted if a plausible tag follows it.
+//!
+//! A file without an FLV header starts at the first intact tag that two more intact tags follow directly.
 
 use super::{Error, FileHeader, PREVIOUS_TAG_SIZE_LENGTH, TagHeader, TagKind, reader::TagView};
 use crate::core::wire::{Missing, Reader};
@@ -11,11 +13,11 @@ use crate::core::wire::{Missing, Reader};
 /// Reads the intact tags of a damaged file and reports the bytes between them.
 ///
 /// Like [`super::TagReader`], it does not store bytes: the caller must be able to hold
-/// [`MAX_TAG_LENGTH`] bytes.
+/// [`MAX_TAG_LENGTH`] bytes, and three times as many in a file without an FLV header.
 #[derive(Debug, Clone, Default)]
 pub struct SalvageReader {
     position: u64,
-    has_header: bool,
+    start: Start,
     /// Whether the reader is searching for the next tag after damage.
     is_lost: bool,
     /// Whether the last tag had a wrong PreviousTagSize. The writer of this file then never sets the
@@ -52,14 +54,22 @@ impl SalvageReader {
     ///
     /// # Errors
     ///
-    /// Returns an error if the file does not start with an FLV file header.
+    /// Returns an error at the end of the file if it has neither an FLV header nor a run of tags.
     pub fn read<'a>(
         &mut self,
         input: &mut &'a [u8],
         is_end: bool,
     ) -> Result<Option<Salvaged<'a>>, Error> {
-        if !self.has_header && !self.pass_header(input, is_end)? {
+        if matches!(self.start, Start::Unread) && !self.pass_header(input, is_end) {
             return Ok(None);
+        }
+        if let Start::Missing(error) = self.start {
+            match find_start(input, is_end) {
+                None if is_end => return Err(error),
+                None => return Ok(None),
+                Some(0) => self.start = Start::Found,
+                Some(count) => return Ok(Some(self.pass(input, count))),
+            }
         }
         if input.is_empty() {
             return Ok(None);
@@ -78,21 +88,23 @@ impl SalvageReader {
 
     /// Skips the file header. A header with an impossible data offset is taken for one of the usual
     /// length. Returns false if `input` is too short.
-    fn pass_header(&mut self, input: &mut &[u8], is_end: bool) -> Result<bool, Error> {
+    fn pass_header(&mut self, input: &mut &[u8], is_end: bool) -> bool {
         let length = match FileHeader::read(&mut Reader::new(input)) {
             Ok(header) if header.data_offset <= MAX_DATA_OFFSET => header.data_offset as usize,
             Ok(_) | Err(Error::DataOffset(_)) => FileHeader::LENGTH,
-            Err(Error::Missing(_)) if !is_end => return Ok(false),
-            Err(error) => return Err(error),
+            Err(Error::Missing(_)) if !is_end => return false,
+            Err(error) => {
+                self.start = Start::Missing(error);
+                return true;
+            }
         };
         let length = length.saturating_add(PREVIOUS_TAG_SIZE_LENGTH);
         if input.len() < length && !is_end {
-            return Ok(false);
+            return false;
         }
         self.pass(input, length.min(input.len()));
-        self.has_header = true;
-        self.is_lost = false;
-        Ok(true)
+        self.start = Start::Found;
+        true
     }
 
     /// Reads the tag that directly follows the previous one; `None` if `input` is too short to decide.
@@ -165,6 +177,17 @@ enum Following<'a> {
     No,
 }
 
+#[derive(Debug, Clone, Default)]
+enum Start {
+    /// No byte has been read.
+    #[default]
+    Unread,
+    /// The file has no FLV header, for this reason, and no run of tags has been found.
+    Missing(Error),
+    /// The file header or a run of tags has been found.
+    Found,
+}
+
 struct ParsedTag<'a> {
     tag: TagView<'a>,
     /// Whether the PreviousTagSize field equals the size of the tag.
@@ -178,6 +201,39 @@ enum Search {
     /// A tag may begin at this offset; the input is too short to decide.
     Undecided(usize),
     NotFound,
+}
+
+/// Returns the number of bytes before the start of a file without a header, or as many bytes as cannot
+/// contain it. `None` if `input` is too short to decide, or if it is the end of the file.
+fn find_start(input: &[u8], is_end: bool) -> Option<usize> {
+    let mut from = 0;
+    loop {
+        let (at, is_run) = match find_tag(input, from, input.len(), is_end) {
+            Search::Found(at) => (at, is_run(input.get(at..)?, is_end)),
+            Search::Undecided(at) => (at, None),
+            Search::NotFound => (input.len(), None),
+        };
+        match is_run {
+            Some(true) => return Some(at),
+            Some(false) => from = at.saturating_add(1),
+            None => return (at > 0).then_some(at),
+        }
+    }
+}
+
+/// Returns whether `input` begins with [`MIN_RUN`] intact tags; `None` if it is too short to decide.
+fn is_run(mut input: &[u8], is_end: bool) -> Option<bool> {
+    for _ in 0..MIN_RUN {
+        if input.len() >= TagHeader::LENGTH && !is_plausible(input) {
+            return Some(false);
+        }
+        match parse_tag(0, input) {
+            Ok(ParsedTag { tag, is_intact }) if is_intact => input = input.get(tag.length()..)?,
+            Ok(_) => return Some(false),
+            Err(Missing(_)) => return is_end.then_some(false),
+        }
+    }
+    Some(true)
 }
 
 /// Finds the first intact tag that begins in `from..until`.
@@ -245,6 +301,10 @@ const KINDS: [u8; 4] = [
     TagKind::SCRIPT_AMF3.0,
     TagKind::SCRIPT.0,
 ];
+
+/// Number of successive tags that prove a file to be FLV without its header. A file of another format may
+/// contain a single tag.
+const MIN_RUN: usize = 3;
 
 /// Largest difference between the timestamps of two tags, if only their order suggests that the first
 /// one is complete.

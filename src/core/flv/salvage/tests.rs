@@ -176,6 +176,24 @@ fn tags_of_any_type_are_kept_after_an_intact_tag() {
 }
 
 #[test]
+fn a_run_of_tags_starts_a_file_without_a_header() {
+    let (file, _) = file(&[&tag(1), &tag(2), &tag(3), &tag(4)]);
+    let tags = &file[HEADER.len()..];
+    // A single tag among other bytes is not the start.
+    let single_tag = [&tag(5)[..], b"noise"].concat();
+    for start in [&b""[..], b"ID3", &[0; 20], &single_tag] {
+        let found = [start, tags].concat();
+        for piece in [1, 7, 1 << 20] {
+            let contents = contents(&found, piece).unwrap();
+            assert_eq!(contents.tags.len(), 4, "{start:?} by {piece}");
+            assert_eq!(contents.tags[0], start.len() as u64);
+        }
+        let two_tags = &tags[..tags.len() - tag(3).len() - tag(4).len()];
+        assert!(contents(&[start, two_tags].concat(), 7).is_err());
+    }
+}
+
+#[test]
 fn impossible_data_offset_is_read_as_9() {
     for data_offset in [0, 8, 0xFFFF_FFFF_u32] {
         let (mut file, offsets) = file(&[&tag(1), &tag(2)]);
