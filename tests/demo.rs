@@ -1,4 +1,4 @@
-//! A server on loopback, and a download from it: `cargo run --release --example demo`.
+//! Downloads a stream from a server on loopback: `cargo run --release --example demo`.
 
 use std::{env, fs, process::ExitCode, time::Instant};
 
@@ -6,7 +6,7 @@ use rtmpull::cli::{self, args::Args};
 
 use server::{Clip, Config, Server, Stream};
 
-/// The server that the tests use too.
+/// Server shared with the tests.
 #[path = "server/mod.rs"]
 mod server;
 
@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     println!("$ rtmpull {url} -o {output}");
 
     let Ok(args) = Args::read(["rtmpull", &url, "-o", &output].map(Into::into)) else {
-        panic!("the arguments are right");
+        panic!("valid arguments");
     };
     let start = Instant::now();
     let exit = cli::run(&args);

@@ -19,7 +19,7 @@ fn main() {
     divan::main();
 }
 
-/// Decodes a second of 16 Mbit/s, and makes tags of it; every buffer goes back to the pool.
+/// Decodes one second of 16 Mbit/s into tags; every buffer returns to the pool.
 #[divan::bench(args = [128, 4_096, 60_000])]
 fn chunks_to_tags(bencher: Bencher<'_, '_>, chunk_size: u32) {
     let second = second_of_chunks(chunk_size);
@@ -29,7 +29,7 @@ fn chunks_to_tags(bencher: Bencher<'_, '_>, chunk_size: u32) {
         .counter(BytesCount::new(second.len()))
         .with_inputs(|| BytesMut::from(&second[..]))
         .bench_local_values(|mut inbox| {
-            while let Some(message) = decoder.decode(&mut inbox).expect("chunks") {
+            while let Some(message) = decoder.decode(&mut inbox).expect("valid chunks") {
                 decoder.recycle(tag(message));
             }
         });
@@ -47,7 +47,7 @@ fn video_tag_header(bencher: Bencher<'_, '_>) {
     bencher.bench(|| VideoTag::parse(divan::black_box(&body)).map(|tag| tag.carries_media()));
 }
 
-/// The way of a message from the decoder to the file, but for the file.
+/// Converts a message to a tag, as on the way from the decoder to the file.
 fn tag(message: Message) -> Payload {
     let kind = match message.kind {
         Kind::VIDEO => TagKind::VIDEO,
@@ -97,7 +97,7 @@ fn second_of_chunks(chunk_size: u32) -> Vec<u8> {
 fn put(encoder: &mut Encoder, kind: Kind, timestamp: u32, payload: &[u8], out: &mut BytesMut) {
     encoder
         .encode(6, kind, 1, Timestamp(timestamp), payload, out)
-        .expect("a message that fits");
+        .expect("a valid message");
 }
 
 fn metadata() -> Bytes {

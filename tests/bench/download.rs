@@ -1,12 +1,12 @@
-//! What a download costs, beside rtmpdump and a plain copy of the same bytes where these are
+//! Cost of a download, compared with rtmpdump and a plain copy of the same bytes if they are
 //! installed: `cargo bench --bench download`.
 //!
-//! The server replays prepared bytes on loopback. Programs take turns within one run, since the
-//! machine is never the same twice: the ratios count, not the seconds. CPU is user and system time
-//! of the whole process, as Linux counts it for a child that has ended (in hundredths of a second).
+//! The server replays prepared bytes on loopback. The programs run in turn, because the speed of a
+//! machine varies: compare the ratios, not the seconds. CPU is the user and system time of the
+//! complete process, as counted by Linux for a finished child (in units of 10 ms).
 //!
-//! Words behind `--` choose among the pieces (`plain`, `rtmpe`, `rtmps`, `memory`, `first-byte`).
-//! `RTMPULL_BEFORE` names another build of the program, which takes turns with this one.
+//! Words after `--` select parts: `plain`, `rtmpe`, `rtmps`, `memory`, `first-byte`.
+//! `RTMPULL_BEFORE` names another build of the program to compare with.
 
 #[path = "../server/mod.rs"]
 mod server;
@@ -29,7 +29,7 @@ fn main() {
         println!("this bench reads /proc, which only Linux has");
         return;
     }
-    // `cargo test --benches` asks for a quick look; so does a person who waits.
+    // `cargo test --benches` and manual runs without --bench are short.
     let is_quick = !env::args().any(|argument| argument == "--bench");
     let (bytes, turns) = if is_quick {
         (50 << 20, 1)
@@ -62,7 +62,7 @@ fn main() {
     }
 }
 
-/// Whether this piece was asked for, or none was.
+/// Returns whether this part was selected, or no part was.
 fn is_wanted(piece: &str) -> bool {
     let mut words = env::args()
         .skip(1)
@@ -71,9 +71,9 @@ fn is_wanted(piece: &str) -> bool {
     words.peek().is_none() || words.any(|word| word == piece)
 }
 
-/// Plain rtmp, beside rtmpdump and a plain copy.
+/// Measures plain rtmp against rtmpdump and a plain copy.
 fn compare(chunk_size: u32, bytes: u64, turns: usize) {
-    let folder = tempfile::tempdir().expect("a folder for the downloads");
+    let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("out.flv");
     let replay = Arc::new(Replay::new(chunk_size, bytes));
     let bare = replay.serve_raw();
@@ -90,10 +90,10 @@ fn compare(chunk_size: u32, bytes: u64, turns: usize) {
     measure(&chunk_size.to_string(), &programs, &file, bytes, turns);
 }
 
-/// rtmpe, beside rtmpdump and a plain copy of what is inside. The server's half of the encryption is at
-/// the cost of this process, which is not counted.
+/// Measures rtmpe against rtmpdump and a plain copy of the payload. The server's share of the
+/// encryption runs in this process and is not counted.
 fn compare_encrypted(bytes: u64, turns: usize) {
-    let folder = tempfile::tempdir().expect("a folder for the downloads");
+    let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("out.flv");
     let replay = Arc::new(Replay::new(4_096, bytes));
     let bare = replay.serve_raw();
@@ -107,10 +107,10 @@ fn compare_encrypted(bytes: u64, turns: usize) {
     measure("4096, rtmpe", &programs, &file, bytes, turns);
 }
 
-/// rtmps, beside ffmpeg and copies of the same bytes out of the same TLS. The last one is what the
-/// others are measured by.
+/// Measures rtmps against ffmpeg and copies of the same bytes through the same TLS. The last
+/// program is the baseline.
 fn compare_in_tls(bytes: u64, turns: usize) {
-    let folder = tempfile::tempdir().expect("a folder for the downloads");
+    let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("out.flv");
     let replay = Arc::new(Replay::new(4_096, bytes));
     let bare = replay.serve_raw();
@@ -129,7 +129,7 @@ fn compare_in_tls(bytes: u64, turns: usize) {
     measure("4096, rtmps", &programs, &file, bytes, turns);
 }
 
-/// A row for each program; the last one is what the others are measured by.
+/// Prints a row for each program; the last program is the baseline.
 fn measure(label: &str, programs: &[Program], file: &Path, bytes: u64, turns: usize) {
     let mut costs: Vec<Vec<Cost>> = programs.iter().map(|_| Vec::new()).collect();
     for _ in 0..turns {
@@ -158,7 +158,7 @@ fn measure(label: &str, programs: &[Program], file: &Path, bytes: u64, turns: us
     }
 }
 
-/// Memory after a little and after a lot.
+/// Prints the peak memory of a short and of a long download.
 fn memory(lot: u64) {
     for bytes in [100_000_000, lot] {
         let server = replaying(Arc::new(Replay::new(4_096, bytes)));
@@ -172,7 +172,7 @@ fn memory(lot: u64) {
     }
 }
 
-/// The time to the first byte on stdout over a line with 200 ms of round trip.
+/// Prints the time to the first byte on stdout, with a round trip time of 200 ms.
 fn first_byte() {
     let server = replaying(Arc::new(Replay::new(4_096, 50_000_000)));
     let line = server::DelayedConnection::start(server.port(), ONE_WAY);
@@ -195,7 +195,7 @@ fn first_byte() {
         child
             .kill()
             .and_then(|()| child.wait())
-            .expect("a child of ours");
+            .expect("the child process can be waited for");
         let round_trips = elapsed.as_secs_f64() / (2.0 * ONE_WAY.as_secs_f64());
         println!(
             "first byte of {}: {} after {} ms, {round_trips:.2} round trips",
@@ -216,13 +216,13 @@ fn replaying(replay: Arc<Replay>) -> Server {
     Server::start(Config {
         streams: [("stream".to_owned(), stream)].into(),
         chunk_size,
-        // For those who ask for it.
+        // Used by clients that request encryption.
         handshake: Handshake::encrypted(8, Scheme::KeyFirst),
         ..Config::default()
     })
 }
 
-/// A program and its arguments.
+/// Program and its arguments.
 struct Program {
     name: &'static str,
     arguments: Vec<String>,
@@ -286,14 +286,14 @@ impl Program {
         }
     }
 
-    /// Another build of it.
+    /// Returns the same program in another build.
     fn of_build(mut self, path: String) -> Self {
         self.name = "rtmpull before";
         self.arguments[0] = path;
         self
     }
 
-    /// With more on the command line.
+    /// Returns the program with further options.
     fn with(mut self, options: &[&str]) -> Self {
         let options = options.iter().map(|option| (*option).to_owned());
         self.arguments.extend(options);
@@ -310,13 +310,17 @@ impl Program {
             .ok()
     }
 
-    /// Runs it to its end; `None` where it is not installed.
+    /// Runs the program to its end; returns `None` if it is not installed.
     fn run(&self) -> Option<Cost> {
         let cpu_before = cpu_seconds_of_children();
         let start = Instant::now();
         let mut child = self.start(Stdio::null())?;
         let mut peak_mib = 0.0;
-        while child.try_wait().expect("a child of ours").is_none() {
+        while child
+            .try_wait()
+            .expect("the child process can be waited for")
+            .is_none()
+        {
             peak_mib = peak_memory_mib(child.id()).unwrap_or(peak_mib);
             thread::sleep(Duration::from_millis(10));
         }
@@ -350,10 +354,13 @@ impl Cost {
     }
 }
 
-/// User and system time of all children that have ended: fields 16 and 17 of proc(5)'s stat.
+/// Returns user and system time of all finished children, in seconds (fields 16 and 17 of
+/// /proc/PID/stat).
 fn cpu_seconds_of_children() -> f64 {
-    let stat = fs::read_to_string("/proc/self/stat").expect("Linux has it");
-    let (_, behind_name) = stat.rsplit_once(')').expect("the name is in parentheses");
+    let stat = fs::read_to_string("/proc/self/stat").expect("Linux provides /proc");
+    let (_, behind_name) = stat
+        .rsplit_once(')')
+        .expect("the process name is in parentheses");
     let ticks: f64 = behind_name
         .split_whitespace()
         .skip(13)
@@ -363,7 +370,7 @@ fn cpu_seconds_of_children() -> f64 {
     ticks / TICKS_PER_SECOND
 }
 
-/// The most memory that a process has held so far.
+/// Returns the peak memory of a process so far, in MiB.
 fn peak_memory_mib(pid: u32) -> Option<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
@@ -375,8 +382,8 @@ fn text(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// What the delay line adds in each direction.
+/// Delay of the connection in each direction.
 const ONE_WAY: Duration = Duration::from_millis(100);
 
-/// USER_HZ, which Linux tells programs on every machine.
+/// USER_HZ, which is 100 for user space on every Linux machine.
 const TICKS_PER_SECOND: f64 = 100.0;

@@ -1,7 +1,8 @@
-//! What RTMPT costs, beside rtmpdump and ffmpeg where these are installed: `cargo bench --bench tunnel`.
+//! Cost of RTMPT, compared with rtmpdump and ffmpeg if they are installed: `cargo bench --bench
+//! tunnel`.
 //!
-//! A web server of ours carries a plain RTMP server's bytes in answers of 32 KiB. Programs take turns
-//! on the same server.
+//! An RTMPT front relays the bytes of a plain RTMP server in answers of 32 KiB. The programs run in
+//! turn against the same server.
 
 #[path = "../server/mod.rs"]
 mod server;
@@ -24,7 +25,7 @@ fn main() {
         println!("this bench reads /proc, which only Linux has");
         return;
     }
-    // `cargo test --benches` asks for a quick look.
+    // `cargo test --benches` only needs a short run.
     let is_quick = !env::args().any(|argument| argument == "--bench");
     let seconds = if is_quick { 2 } else { 10 };
     println!("2 MB/s through answers of 32 KiB, {seconds} s of stream\n");
@@ -44,14 +45,14 @@ fn main() {
     wait("2 MB/s", false, waited);
 }
 
-/// A row for each program that downloads the stream.
+/// Prints a row for each program that downloads the stream.
 fn pull(round_trip_ms: u64, pace: Pace, seconds: u32) {
     let stream = Stream::recorded(Replay::clip(seconds)).paced(pace);
     let server = Server::start(Config {
         handshake: Handshake::Plain,
         ..Config::serving(stream)
     });
-    let folder = tempfile::tempdir().expect("a folder for the downloads");
+    let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("out.flv");
     for program in PROGRAMS {
         let front = Tunnel::start(server.port(), TunnelConfig::default());
@@ -67,7 +68,7 @@ fn pull(round_trip_ms: u64, pace: Pace, seconds: u32) {
             println!("| {round_trip_ms} ms | | {program} | not installed | | | |");
             continue;
         };
-        child.wait().expect("a child of ours");
+        child.wait().expect("the child process can be waited for");
         let elapsed = start.elapsed().as_secs_f64();
         let bytes = fs::metadata(&file).map_or(0, |metadata| metadata.len());
         let source = if pace == Pace::Unbounded {
@@ -82,14 +83,14 @@ fn pull(round_trip_ms: u64, pace: Pace, seconds: u32) {
             100.0 * megabytes / elapsed / 2.0,
             requests(&front) / elapsed,
         );
-        // The others may be so late that the server does not wait for them.
+        // Other programs may be so slow that the server closes the connection first.
         let is_whole = megabytes > 1.99 * f64::from(seconds);
         assert!(is_whole || program != "rtmpull", "{megabytes} MB");
-        fs::remove_file(&file).expect("it was written");
+        fs::remove_file(&file).expect("the file was written");
     }
 }
 
-/// What the programs cost while a stream is silent, or comes at its pace.
+/// Prints the cost of each program during a silent or paced stream.
 fn wait(name: &str, is_silent: bool, waited: Duration) {
     let stream = Stream::live(Replay::clip(30));
     let mut config = Config::serving(stream);
@@ -106,7 +107,7 @@ fn wait(name: &str, is_silent: bool, waited: Duration) {
             println!("| {name} | {program} | not installed | |");
             continue;
         };
-        // Its start is not part of it.
+        // Exclude the start of the program.
         thread::sleep(Duration::from_secs(1));
         let (cpu, asked) = (cpu_seconds(child.id()), requests(&front));
         thread::sleep(waited);
@@ -115,7 +116,7 @@ fn wait(name: &str, is_silent: bool, waited: Duration) {
         child
             .kill()
             .and_then(|()| child.wait())
-            .expect("a child of ours");
+            .expect("the child process can be waited for");
         let waited = waited.as_secs_f64();
         println!(
             "| {name} | {program} | {:.2} % | {:.1} |",
@@ -149,10 +150,12 @@ fn start_program(name: &str, port: u16, file: &Path) -> Option<Child> {
     quiet.stderr(Stdio::null()).spawn().ok()
 }
 
-/// User and system time of a process: fields 14 and 15 of proc(5)'s stat.
+/// Returns user and system time of a process, in seconds (fields 14 and 15 of /proc/PID/stat).
 fn cpu_seconds(pid: u32) -> f64 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
-    let (_, behind_name) = stat.rsplit_once(')').expect("the name is in parentheses");
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process is running");
+    let (_, behind_name) = stat
+        .rsplit_once(')')
+        .expect("the process name is in parentheses");
     let fields = behind_name.split_whitespace().skip(11).take(2);
     let ticks: f64 = fields
         .map(|field| field.parse::<f64>().expect("a count of ticks"))
@@ -162,5 +165,5 @@ fn cpu_seconds(pid: u32) -> f64 {
 
 const PROGRAMS: [&str; 3] = ["rtmpull", "rtmpdump", "ffmpeg"];
 
-/// USER_HZ, which Linux tells programs on every machine.
+/// USER_HZ, which is 100 for user space on every Linux machine.
 const TICKS_PER_SECOND: f64 = 100.0;

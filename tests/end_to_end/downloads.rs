@@ -243,7 +243,11 @@ fn redirect_loop_ends_after_five_hops() {
     });
     let download = download(&server.url("clip"), &[]);
     download.assert_ended(1, "refused");
-    assert_eq!(server.clients().len(), 6, "the first and five hops");
+    assert_eq!(
+        server.clients().len(),
+        6,
+        "the first connection and five hops"
+    );
 }
 
 #[test]
@@ -420,7 +424,7 @@ fn late_join_starts_at_time_0() {
             .collect();
         assert_eq!(ours[0].timestamp_ms, 0);
         let last = ours.iter().map(|tag| tag.timestamp_ms).max();
-        let last = last.expect("media");
+        let last = last.expect("the clip has media");
         let expected = source.last_timestamp_ms() - 1100;
         assert!(
             last.abs_diff(expected) < 50,

@@ -197,7 +197,7 @@ fn secrets_are_masked_in_every_output() {
     command.arg("--log-file").arg(&log);
     let finished = Process::start(&mut command).finish(LIMIT);
     assert_eq!(finished.code(), Some(1), "{finished}");
-    let logged = fs::read_to_string(&log).expect("there is a log");
+    let logged = fs::read_to_string(&log).expect("the log file exists");
     for (place, text) in [("screen", &finished.stderr), ("log", &logged)] {
         assert!(text.contains("neither *** nor"), "{place}: {text}");
         assert!(!text.contains("s3cret"), "{place}: {text}");
@@ -337,7 +337,7 @@ fn long_playpath_is_sent_unchanged() {
     let download = download(&server.url(&name), &[]);
     download.assert_ended(1, "not-found");
     let client = server.only_client();
-    let play = client.command("play").expect("it plays");
+    let play = client.command("play").expect("the stream plays");
     assert_eq!(play.values[1], Value::from(name.as_str()));
 }
 
@@ -397,7 +397,7 @@ fn rtmpdump_name_creates_the_file_at_once_and_plays_from_0() {
         Some(0)
     );
     let client = server.only_client();
-    let play = client.command("play").expect("it plays");
+    let play = client.command("play").expect("the stream plays");
     assert_eq!(play.values[2].as_number(), Some(0.0));
 
     fs::write(rtmpdump.file("old"), "old").expect("a file");
@@ -519,7 +519,7 @@ fn assert_wiki_line_runs(line: &[&str], app: &str, name: &str) {
     let finished = RtmpdumpLink::new().run(&[line, &["-n", "127.0.0.1", "-c", &port]].concat());
     assert_eq!(finished.code(), Some(0), "{finished}");
     let client = server.only_client();
-    let connect = client.command("connect").expect("it connects");
+    let connect = client.command("connect").expect("the client sends connect");
     let sent = |name| {
         let member = connect.values[0].member(name);
         member.and_then(Value::as_text).map(ToString::to_string)
@@ -549,7 +549,7 @@ fn manual_and_completions_are_generated() {
         let mut command = program::command();
         command.args(["--generate", what]);
         let finished = Process::start(&mut command).finish(LIMIT).succeeded();
-        String::from_utf8(finished.stdout).expect("text")
+        String::from_utf8(finished.stdout).expect("a string")
     };
     assert!(printed("man").contains(".TH rtmpull 1"));
     for (shell, start) in [
@@ -599,12 +599,12 @@ impl RtmpdumpLink {
 
 #[cfg(unix)]
 fn link(program: &Path, name: &Path) {
-    std::os::unix::fs::symlink(program, name).expect("a link");
+    std::os::unix::fs::symlink(program, name).expect("the link can be created");
 }
 
 #[cfg(not(unix))]
 fn link(program: &Path, name: &Path) {
-    fs::copy(program, name.with_extension("exe")).expect("a copy");
+    fs::copy(program, name.with_extension("exe")).expect("the program can be copied");
 }
 
 #[track_caller]

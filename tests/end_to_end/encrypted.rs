@@ -97,12 +97,12 @@ fn protocol_option_selects_encryption() {
     }
     for client in server.clients() {
         assert_eq!(client.c0, Some(6));
-        let connect = client.command("connect").expect("it connects");
+        let connect = client.command("connect").expect("the client sends connect");
         let tc_url = connect.values[0].member("tcUrl").expect("a member");
         assert!(
             tc_url
                 .as_text()
-                .expect("text")
+                .expect("a string")
                 .to_string()
                 .starts_with("rtmpe://")
         );
@@ -122,11 +122,7 @@ fn unencrypted_server_is_an_error() {
             "server does not encrypt",
         );
         assert_eq!(server.only_client().c0, Some(6), "{handshake:?}");
-        assert_eq!(
-            server.only_client().c2,
-            None,
-            "nothing is said in the clear"
-        );
+        assert_eq!(server.only_client().c2, None, "nothing is sent unencrypted");
     }
 }
 
@@ -197,7 +193,7 @@ fn every_handshake_flaw_is_named() {
             assert_eq!(
                 server.only_client().c2,
                 None,
-                "one connection, and no more said"
+                "one connection that ends before C2"
             );
         }
     }

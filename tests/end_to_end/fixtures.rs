@@ -133,12 +133,12 @@ fn encode_with(ffmpeg: &Ffmpeg, name: &str, arguments: impl Iterator<Item = OsSt
     let clip = folder.join(name);
     let _guard = LOCK.lock();
     if !clip.exists() {
-        fs::create_dir_all(&folder).expect("a folder under target");
+        fs::create_dir_all(&folder).expect("the folder can be created");
         // Another test process may be at it too: what has its name is whole.
         let unfinished = folder.join(format!("{}-{name}", process::id()));
         let output = unfinished.clone().into_os_string();
         ffmpeg.run(arguments.chain([output])).succeeded();
-        fs::rename(unfinished, &clip).expect("a clip takes its name");
+        fs::rename(unfinished, &clip).expect("the clip can be renamed");
     }
     clip
 }

@@ -23,11 +23,11 @@ fn yt_dlp_downloads_a_recorded_stream() {
     let stream = Stream::recorded(Clip::sample()).paced(Pace::Speed(2.0));
     let server = Server::start(Config::serving(stream));
     let finished = run_yt_dlp(&yt_dlp, &ours, &["-o", "clip.flv", &server.url("clip")]).succeeded();
-    let said = String::from_utf8_lossy(&finished.stdout);
-    assert!(said.contains("% of"), "no progress: {said}");
+    let stdout = String::from_utf8_lossy(&finished.stdout);
+    assert!(stdout.contains("% of"), "no progress in {stdout}");
     assert!(
         finished.stderr.contains("rtmpdump 2.4"),
-        "it does not know our version: {finished}"
+        "yt-dlp does not recognize the version: {finished}"
     );
     assert_same_media(&Clip::read(&ours.file("clip.flv")), &Clip::sample());
 }
@@ -102,17 +102,17 @@ fn yt_dlp_records_a_live_stream() {
         "extractor_key": "Test",
         "webpage_url": "http://page.example/",
     });
-    fs::write(ours.file("camera.json"), info.to_string()).expect("a small file");
+    fs::write(ours.file("camera.json"), info.to_string()).expect("the file can be written");
     let arguments = ["--load-info-json", "camera.json", "-o", "camera.flv"];
     run_yt_dlp(&yt_dlp, &ours, &arguments).succeeded();
     assert_same_media(&Clip::read(&ours.file("camera.flv")), &Clip::sample());
     let client = server.only_client();
-    let connect = client.command("connect").expect("it connects");
+    let connect = client.command("connect").expect("the client sends connect");
     let member = |name| connect.values[0].member(name).cloned();
     assert_eq!(member("pageUrl"), Some("http://page.example/".into()));
     assert_eq!(member("flashVer"), Some("LNX 1".into()));
     assert_eq!(connect.values.len(), 3);
-    let play = client.command("play").expect("it plays");
+    let play = client.command("play").expect("the stream plays");
     assert_eq!(play.values[1..3], ["clip".into(), Value::Number(-1000.0)]);
 }
 

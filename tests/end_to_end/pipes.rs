@@ -34,7 +34,7 @@ fn live_stream_survives_a_paused_reader_without_loss() {
     assert_eq!(client.fault, None);
     assert!(
         client.pongs.len() > 2,
-        "pings were answered during the pause"
+        "no pings were answered during the pause"
     );
 }
 
@@ -128,7 +128,7 @@ fn recorded_stream_with_tee_waits_for_the_reader() {
     let tee = Tee::new();
     let mut child = tee.start(&server, &["--queue-size", "100K"]);
     thread::sleep(Duration::from_millis(1000));
-    let waiting = fs::metadata(tee.path("out.flv")).expect("it has begun");
+    let waiting = fs::metadata(tee.path("out.flv")).expect("the file exists");
     assert!(waiting.len() < 4_000_000, "{} bytes", waiting.len());
     let read = finish(&mut child);
     assert_eq!(read.code, Some(0), "{}", read.stderr);
@@ -146,9 +146,13 @@ fn tee_file_continues_after_the_reader_leaves() {
         let tee = Tee::new();
         let mut child = tee.start(&server, options);
         let mut stdout = child.stdout.take().expect("a pipe");
-        stdout.read_exact(&mut [0; 5_000]).expect("it plays");
+        stdout
+            .read_exact(&mut [0; 5_000])
+            .expect("the stream plays");
         drop(stdout);
-        let finished = child.wait_with_output().expect("a child of ours");
+        let finished = child
+            .wait_with_output()
+            .expect("the child process can be waited for");
         let stderr = String::from_utf8_lossy(&finished.stderr);
         assert_eq!(finished.status.code(), Some(0), "{stderr}");
         let told = "the reader of the pipe has left, the recording goes on in the file";
@@ -181,7 +185,7 @@ fn segments_apply_to_the_tee_file_only() {
     let server = Server::start(Config::serving(stream));
     let tee = Tee::new().into("cam-%d.flv");
     let manifest = tee.path("list");
-    let manifest = manifest.to_str().expect("a plain name");
+    let manifest = manifest.to_str().expect("the path is UTF-8");
     let options = [
         "--segment-time",
         "1",
@@ -194,7 +198,7 @@ fn segments_apply_to_the_tee_file_only() {
     assert_eq!(read.code, Some(0), "{}", read.stderr);
     let piped = media(&Clip::parse(&read.bytes));
     assert!(piped.starts_with(&sample()));
-    let manifest = fs::read_to_string(manifest).expect("a list");
+    let manifest = fs::read_to_string(manifest).expect("a manifest");
     let mut joined = Vec::new();
     for line in manifest.lines() {
         let line: Value = serde_json::from_str(line).expect("a line of JSON");
@@ -264,7 +268,7 @@ fn signal_finishes_file_and_pipe_promptly() {
         let read = if is_reading {
             finish(&mut child)
         } else {
-            child.wait().expect("a child of ours");
+            child.wait().expect("the child process can be waited for");
             finish(&mut child)
         };
         // A busy machine has its own seconds.
@@ -345,7 +349,7 @@ fn signal_flushes_the_queued_tags() {
         .media()
         .zip(read.media())
         .all(|(one, other)| one == other);
-    assert!(is_prefix, "what went out is the stream's beginning");
+    assert!(is_prefix, "the output is a prefix of the stream");
 }
 
 /// What came out of a download.
@@ -436,7 +440,7 @@ fn gaps(read: &Clip) -> Vec<(u32, u32)> {
             gaps.push((from_ms, tag.timestamp_ms));
         }
     }
-    assert_eq!(kept.next(), None, "order and timestamps are the stream's");
+    assert_eq!(kept.next(), None, "order and timestamps match the stream");
     gaps
 }
 
@@ -458,7 +462,7 @@ fn spawn(command: &mut Command) -> Child {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .expect("our own program")
+        .expect("rtmpull can be started")
 }
 
 /// Starts to read only after `pause`.
@@ -477,11 +481,13 @@ fn finish(child: &mut Child) -> PipeOutput {
     });
     let mut bytes = Vec::new();
     let mut stdout = child.stdout.take().expect("a pipe");
-    stdout.read_to_end(&mut bytes).expect("a pipe can be read");
-    let status = child.wait().expect("a child can be waited for");
+    stdout
+        .read_to_end(&mut bytes)
+        .expect("the pipe can be read");
+    let status = child.wait().expect("the child process can be waited for");
     PipeOutput {
         bytes,
-        stderr: told.join().expect("reading does not panic"),
+        stderr: told.join().expect("the reader thread does not panic"),
         code: status.code(),
     }
 }

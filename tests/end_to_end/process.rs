@@ -50,7 +50,10 @@ impl Process {
     pub fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
         let sent = Command::new("kill").args(["-s", name, &id]).status();
-        assert!(sent.is_ok_and(|status| status.success()), "no {name} sent");
+        assert!(
+            sent.is_ok_and(|status| status.success()),
+            "kill -s {name} failed"
+        );
     }
 
     /// Waits until it ends by itself; panics with what it said where that takes longer than `limit`.
@@ -69,7 +72,7 @@ impl Process {
     #[cfg(target_os = "linux")]
     pub fn peak_memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
-        let status = status.expect("it runs");
+        let status = status.expect("the process is running");
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let kilobytes = peak.and_then(|peak| peak.trim().strip_suffix(" kB"));
         1024 * kilobytes.map_or(0, |kilobytes| kilobytes.parse().expect("a number"))
@@ -77,7 +80,7 @@ impl Process {
 
     /// Ends it now.
     pub fn kill_and_wait(&mut self) {
-        self.child.kill().expect("it is ours to kill");
+        self.child.kill().expect("the process can be killed");
         let _ = self.child.wait();
     }
 
@@ -88,10 +91,13 @@ impl Process {
 
     fn end(&mut self, start: Instant) -> Finished {
         let _ = self.child.kill();
-        let status = self.child.wait().expect("a child can be waited for");
+        let status = self
+            .child
+            .wait()
+            .expect("the child process can be waited for");
         let took = start.elapsed();
         let collect = |pipe: Option<JoinHandle<Vec<u8>>>| {
-            pipe.map(|pipe| pipe.join().expect("a pipe is read to its end"))
+            pipe.map(|pipe| pipe.join().expect("the reader thread does not panic"))
                 .unwrap_or_default()
         };
         Finished {

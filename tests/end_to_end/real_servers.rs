@@ -169,7 +169,7 @@ fn assert_nginx_plays(fixture: impl Fn(&Ffmpeg) -> PathBuf) {
     let name = source
         .file_name()
         .and_then(|name| name.to_str())
-        .expect("a plain name");
+        .expect("the path is UTF-8");
     let server = nginx.start(&[&source]);
     let download = download(&server.url("vod", name), &[]);
     download.assert_ended(0, "ended");

@@ -76,7 +76,7 @@ fn resume_starts_at_a_keyframe_minus_skip() {
         let resumed = partial.resume(&server, options);
         resumed.assert_ended(0, "ended");
         let client = server.only_client();
-        let play = client.command("play").expect("it plays");
+        let play = client.command("play").expect("the stream plays");
         assert_eq!(play.values[2].as_number(), Some(expected), "{options:?}");
         let stderr = &resumed.finished.stderr;
         let line = stderr
@@ -233,7 +233,7 @@ fn file_of_another_stream_is_left_unchanged() {
     assert_eq!(
         server.clients().len(),
         connections,
-        "it needs no connection for that"
+        "no connection is needed"
     );
 }
 
@@ -293,7 +293,7 @@ fn nginx_streams_are_resumed() {
     let server = nginx.start(&paths);
     for source in &sources {
         let name = source.file_name().and_then(|name| name.to_str());
-        assert_nginx_resumes(&server, name.expect("a plain name"));
+        assert_nginx_resumes(&server, name.expect("the path is UTF-8"));
     }
 }
 
@@ -363,7 +363,7 @@ impl PartialFile {
         let file = fs::File::options().write(true).open(partial.file());
         let long_ago = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
         file.and_then(|file| file.set_modified(long_ago))
-            .expect("a time can be set");
+            .expect("the modification time can be set");
         partial
     }
 

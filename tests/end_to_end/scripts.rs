@@ -54,7 +54,7 @@ fn json_progress_writes_only_events_to_stderr() {
         assert_eq!(only_event(&events, "metadata")["members"]["width"], 320);
         let summary = only_event(&events, "summary");
         assert_eq!(summary["ending"], "ended");
-        let reason = summary["reason"].as_str().expect("a text");
+        let reason = summary["reason"].as_str().expect("a string");
         assert!(reason.starts_with("NetStream.Play."), "{reason}");
         assert_eq!(summary["exit_code"], 0);
         assert_eq!(summary["left_out"], 0);
@@ -70,7 +70,7 @@ fn summary_matches_the_file() {
     let folder = run.finish_keeping_folder();
     let events = events(&folder.0.stderr);
     let summary = only_event(&events, "summary");
-    let bytes = fs::metadata(&file).expect("it is there").len();
+    let bytes = fs::metadata(&file).expect("the file exists").len();
     assert_eq!(summary["bytes"], bytes);
     let clip = Clip::read(&file);
     // Without the head's.
@@ -117,7 +117,7 @@ fn every_ending_has_a_summary() {
         assert_eq!(summary["exit_code"], code);
         assert_eq!(event_name(events.last().expect("a summary")), "summary");
         if ending == "refused" {
-            let reason = summary["reason"].as_str().expect("a text");
+            let reason = summary["reason"].as_str().expect("a string");
             let expected = "no \u{1b}[31m\n\u{9b}way\u{202e} ?token=***";
             assert!(reason.contains(expected), "{reason:?}");
         }
@@ -171,7 +171,7 @@ mod descriptors {
             let (run, _folder) = run.finish_keeping_folder();
             assert_eq!(run.code(), Some(0), "{run}");
             let text = fs::read_to_string(path).expect("a file");
-            let text = text.strip_prefix("before\n").expect("a file is added to");
+            let text = text.strip_prefix("before\n").expect("events are appended");
             let events = events(text);
             assert_eq!(only_event(&events, "summary")["ending"], "ended");
             assert_eq!(run.stderr.is_empty(), options.contains(&"-q"), "{run}");
@@ -186,7 +186,7 @@ mod descriptors {
         let run = Run::new(&server.url("clip"), &[], &options)
             .finish()
             .succeeded();
-        let text = String::from_utf8(run.stdout.clone()).expect("JSON");
+        let text = String::from_utf8(run.stdout.clone()).expect("valid JSON");
         assert_eq!(only_event(&events(&text), "summary")["ending"], "ended");
         assert!(!run.stderr.contains(" sec"), "{run}");
         assert!(run.stderr.contains("INFO: ended"), "{run}");
@@ -223,7 +223,7 @@ mod descriptors {
         wait_for(&file, &long_clip());
         started.process.signal("INT");
         let mut text = String::new();
-        reader.read_to_string(&mut text).expect("UTF-8");
+        reader.read_to_string(&mut text).expect("valid UTF-8");
         let (run, _folder) = started.finish();
         assert_eq!(run.code(), Some(0));
         let events = events(&text);
@@ -270,7 +270,7 @@ mod descriptors {
     fn fifo(run: &Run) -> std::path::PathBuf {
         let fifo = run.folder.path().join("fifo");
         let status = Command::new("mkfifo").arg(&fifo).status();
-        assert!(status.is_ok_and(|status| status.success()), "no FIFO");
+        assert!(status.is_ok_and(|status| status.success()), "mkfifo failed");
         fifo
     }
 
@@ -315,7 +315,7 @@ fn heartbeat_is_written_while_media_arrives() {
     let (run, folder) = Run::new(&server.url("clip"), &[], &options).finish_keeping_folder();
     assert_eq!(run.code(), Some(2), "{run}");
     let text = fs::read_to_string(folder.path().join("beat")).expect("a heartbeat");
-    let beat: Json = serde_json::from_str(&text).expect("JSON");
+    let beat: Json = serde_json::from_str(&text).expect("valid JSON");
     // The second one, two seconds after the first; none came in the silence.
     let position_ms = beat["position_ms"].as_u64().expect("a number");
     assert!((1_500..2_900).contains(&position_ms), "{text}");
@@ -330,10 +330,10 @@ fn heartbeat_is_written_while_media_arrives() {
 fn same_file_for_two_purposes_is_a_usage_error() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let recording = include_bytes!("../server/clip.flv");
-    fs::write(folder.path().join("old.flv"), recording).expect("a small file");
+    fs::write(folder.path().join("old.flv"), recording).expect("the file can be written");
     let stream = "rtmp://127.0.0.1:1/app/clip";
     let absolute = folder.path().join("new.flv");
-    let absolute = absolute.to_str().expect("UTF-8");
+    let absolute = absolute.to_str().expect("valid UTF-8");
     let cases = [
         (
             &[stream, "-o", "new.flv", "--heartbeat", absolute][..],
@@ -373,7 +373,7 @@ fn same_file_for_two_purposes_is_a_usage_error() {
         ),
     ];
     let event_name = folder.path().file_name().expect("a name");
-    let event_name = event_name.to_str().expect("UTF-8");
+    let event_name = event_name.to_str().expect("valid UTF-8");
     for (line, flags) in cases {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rtmpull"));
         command.args(line.iter().map(|word| word.replace('*', event_name)));
@@ -385,7 +385,7 @@ fn same_file_for_two_purposes_is_a_usage_error() {
     let left = fs::read_dir(folder.path()).expect("a folder").count();
     assert_eq!(left, 1);
     let old = fs::read(folder.path().join("old.flv"));
-    assert!(old.expect("it is there") == recording);
+    assert!(old.expect("the file exists") == recording);
 }
 
 #[cfg(unix)]
@@ -483,13 +483,13 @@ mod service {
             let mut buffer = [0; 4096];
             while let Ok(length @ 1..) = receiver.recv(&mut buffer) {
                 let text = String::from_utf8(buffer[..length].to_vec());
-                messages.push((Instant::now(), text.expect("UTF-8")));
+                messages.push((Instant::now(), text.expect("valid UTF-8")));
             }
             messages
         });
         move || {
             let _ = socket.shutdown(Shutdown::Both);
-            thread.join().expect("it hears")
+            thread.join().expect("the receiver thread does not panic")
         }
     }
 }
@@ -568,7 +568,7 @@ fn events(text: &str) -> Vec<Json> {
 }
 
 fn event_name(event: &Json) -> &str {
-    event["event"].as_str().expect("an event has a name")
+    event["event"].as_str().expect("every event has a name")
 }
 
 /// The only event of this name.

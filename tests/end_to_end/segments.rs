@@ -96,7 +96,8 @@ fn rtmpdump_name_disables_name_templates() {
     let server = Server::start(Config::serving(recorded()));
     let mut job = SegmentJob::new("%Y-%d.flv");
     let program = job.folder.path().join("rtmpdump");
-    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_rtmpull"), &program).expect("a link");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_rtmpull"), &program)
+        .expect("the link can be created");
     job.command = Command::new(program);
     let job = job.run(&server);
     assert_eq!(job.names(), ["%Y-%d.flv"]);
@@ -107,10 +108,13 @@ fn existing_files_are_skipped_by_the_numbering() {
     let server = Server::start(Config::serving(recorded()));
     let job = SegmentJob::new("cam-%d.flv").with_options(&["--segment-time", "1"]);
     let existing = job.folder.path().join("cam-2.flv");
-    fs::write(&existing, "precious").expect("our own folder");
+    fs::write(&existing, "existing content").expect("the file can be written");
     let job = job.run(&server);
     assert_eq!(job.names(), ["cam-1.flv", "cam-3.flv", "cam-4.flv"]);
-    assert_eq!(fs::read(existing).expect("it was there"), b"precious");
+    assert_eq!(
+        fs::read(existing).expect("the file exists"),
+        b"existing content"
+    );
 }
 
 #[test]
@@ -214,7 +218,10 @@ fn flv_clock_overflow_starts_a_new_segment() {
     const HOUR_MS: u32 = 3_600_000;
     let sample = Clip::sample();
     let sequence_headers = sample.media().filter(|tag| tag.is_sequence_header());
-    let keyframe = sample.media().find(|tag| tag.is_keyframe()).expect("one");
+    let keyframe = sample
+        .media()
+        .find(|tag| tag.is_keyframe())
+        .expect("a keyframe");
     // 2^31 ms are 596.5 hours.
     let hourly = (0..600).map(|hour| Tag {
         timestamp_ms: hour * HOUR_MS,
@@ -278,7 +285,7 @@ fn until_ends_the_recording() {
         .run(&server);
     job.assert_ended(0, "limit");
     let late = jiff::Timestamp::now().duration_since(until).as_secs_f64();
-    assert!((0.0..1.5).contains(&late), "{late} s late");
+    assert!((0.0..1.5).contains(&late), "ended {late} s late");
     job.assert_each_plays();
 }
 
@@ -501,8 +508,13 @@ impl SegmentJob {
 
     /// Runs a script for each part; `$0` is the file `lines`.
     fn with_script(self, script: &str) -> Self {
-        let lines = self.folder.path().join("said");
-        let words = ["sh", "-c", script, lines.to_str().expect("a plain name")];
+        let lines = self.folder.path().join("lines");
+        let words = [
+            "sh",
+            "-c",
+            script,
+            lines.to_str().expect("the path is UTF-8"),
+        ];
         let command = words.map(|word| format!("'{word}'")).join(" ");
         self.with_options(&["--on-segment", &command])
     }
@@ -529,7 +541,7 @@ impl RunningJob {
     /// Waits until the script has said so many lines.
     #[track_caller]
     fn wait_for_lines(&mut self, count: usize) {
-        let lines = self.folder.path().join("said");
+        let lines = self.folder.path().join("lines");
         while fs::read_to_string(&lines)
             .unwrap_or_default()
             .lines()
@@ -538,7 +550,7 @@ impl RunningJob {
         {
             assert!(
                 self.process.is_running(),
-                "ended before the script said {count} lines"
+                "ended before the script wrote {count} lines"
             );
             thread::sleep(Duration::from_millis(10));
         }
@@ -564,7 +576,7 @@ impl FinishedJob {
     /// The lines of the list.
     #[track_caller]
     fn manifest(&self) -> Vec<Value> {
-        let manifest = fs::read_to_string(self.folder.path().join("list")).expect("a list");
+        let manifest = fs::read_to_string(self.folder.path().join("list")).expect("a manifest");
         let parse = |line| serde_json::from_str(line).expect("a line of JSON");
         manifest.lines().map(parse).collect()
     }
@@ -584,12 +596,12 @@ impl FinishedJob {
     }
 
     fn bytes(&self) -> u64 {
-        let length = |path: &PathBuf| fs::metadata(path).expect("it is listed").len();
+        let length = |path: &PathBuf| fs::metadata(path).expect("the listed file exists").len();
         self.files().iter().map(length).sum()
     }
 
     fn script_lines(&self) -> Vec<String> {
-        let lines = fs::read_to_string(self.folder.path().join("said")).unwrap_or_default();
+        let lines = fs::read_to_string(self.folder.path().join("lines")).unwrap_or_default();
         lines.lines().map(str::to_owned).collect()
     }
 
@@ -611,7 +623,7 @@ impl FinishedJob {
             joined.extend(tags);
         }
         assert_eq!(joined.len(), unsplit.len(), "tags");
-        assert!(joined == unsplit, "the same tags");
+        assert!(joined == unsplit, "the segments contain other tags");
     }
 
     /// Panics unless each part begins with configuration and a keyframe, has its size and its duration
@@ -633,7 +645,7 @@ impl FinishedJob {
                 file.display()
             );
             assert_eq!(first.timestamp_ms, 0, "{}", file.display());
-            let length = fs::metadata(&file).expect("it is listed").len();
+            let length = fs::metadata(&file).expect("the listed file exists").len();
             assert_eq!(line["bytes"].as_u64(), Some(length));
             if Ffmpeg::find().is_some() {
                 assert_ffprobe_accepts(&file);

@@ -166,7 +166,7 @@ fn commands_follow_the_order_of_rtmpdump() {
         "deleteStream",
     ];
     assert_eq!(names, expected);
-    let play = client.command("play").expect("it is played");
+    let play = client.command("play").expect("the client sends play");
     let [start, length] = [0.0, 60_000.0].map(Value::Number);
     assert_eq!(play.values, [Value::Null, "clip".into(), start, length]);
 }
@@ -221,7 +221,7 @@ fn playpath_of_10_000_characters_is_played() {
     let playpath = format!("clip?token={}", "x".repeat(10_000));
     let server = assert_complete_with(recorded(), |session| session.playpath = playpath.clone());
     let client = server.only_client();
-    let play = client.command("play").expect("it is played");
+    let play = client.command("play").expect("the client sends play");
     assert_eq!(play.values[1], Value::from(playpath.as_str()));
 }
 
@@ -253,7 +253,7 @@ fn download(
     let (url, file) = (server.url("clip"), file.display().to_string());
     let args = Args::read(["rtmpull", &url, "-o", &file].map(Into::into));
     let environment = Environment::default();
-    let args = args.unwrap_or_else(|_| panic!("the arguments are right"));
+    let args = args.unwrap_or_else(|_| panic!("valid arguments"));
     let mut job = resolve(&args, &environment).expect("a job");
     job.route.endpoint = Endpoint {
         host: "127.0.0.1".into(),
@@ -325,7 +325,7 @@ fn comparable_commands(server: &Server) -> Vec<String> {
 
 /// The app that a client connected to.
 fn app_of(client: &ClientRecord) -> String {
-    let connect = client.command("connect").expect("it connects");
+    let connect = client.command("connect").expect("the client sends connect");
     let app = connect.values[0].member("app").and_then(Value::as_text);
     app.expect("an app").to_string()
 }

@@ -44,7 +44,9 @@ const PROOF: [&str; 3] = [
 ];
 
 fn header(signature: &[u8; 3], length: usize) -> Vec<u8> {
-    let length = u32::try_from(length).expect("a small file").to_le_bytes();
+    let length = u32::try_from(length)
+        .expect("the file can be written")
+        .to_le_bytes();
     [&signature[..], &[10], &length].concat()
 }
 
@@ -55,17 +57,18 @@ fn fws() -> Vec<u8> {
 fn cws(body: &[u8]) -> Vec<u8> {
     let file = header(b"CWS", 8 + body.len());
     let mut zlib = ZlibEncoder::new(file, Compression::best());
-    zlib.write_all(body).expect("memory takes everything");
-    zlib.finish().expect("memory takes everything")
+    zlib.write_all(body).expect("writing to memory succeeds");
+    zlib.finish().expect("writing to memory succeeds")
 }
 
 fn zws() -> Vec<u8> {
     let options = LzmaOptions::with_preset(6);
-    let mut lzma = LzmaWriter::new_no_header(Vec::new(), &options, false).expect("options of LZMA");
+    let mut lzma =
+        LzmaWriter::new_no_header(Vec::new(), &options, false).expect("valid LZMA options");
     let properties = lzma.props();
-    lzma.write_all(&body()).expect("memory takes everything");
-    let packed = lzma.finish().expect("memory takes everything");
-    let packed_length = u32::try_from(packed.len()).expect("a small file");
+    lzma.write_all(&body()).expect("writing to memory succeeds");
+    let packed = lzma.finish().expect("writing to memory succeeds");
+    let packed_length = u32::try_from(packed.len()).expect("the file can be written");
     let mut file = header(b"ZWS", 1008);
     file.extend(packed_length.to_le_bytes());
     file.push(properties);
@@ -97,7 +100,7 @@ impl WebServer {
             let head = head(&socket);
             let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
             let answer = answer(&path, &head);
-            heads.lock().expect("nobody panics with it").push(head);
+            heads.lock().expect("the lock is not poisoned").push(head);
             let (Reply::Bytes(bytes) | Reply::Silence(bytes)) = &answer;
             let _ = (&*socket).write_all(bytes);
             if let Reply::Silence(_) = answer {
@@ -106,7 +109,7 @@ impl WebServer {
             }
             let _ = socket.shutdown(Shutdown::Both);
         };
-        let listener = Listener::start(serve).expect("loopback has a free port");
+        let listener = Listener::start(serve).expect("a loopback port is free");
         Self { listener, requests }
     }
 
@@ -121,7 +124,7 @@ impl WebServer {
 
     /// The heads of the requests since it was asked last.
     fn requests(&self) -> Vec<String> {
-        std::mem::take(&mut self.requests.lock().expect("nobody panics with it"))
+        std::mem::take(&mut self.requests.lock().expect("the lock is not poisoned"))
     }
 }
 
@@ -151,7 +154,7 @@ impl Home {
 
     /// The lines that are remembered.
     fn cache_lines(&self) -> Vec<String> {
-        let text = fs::read_to_string(self.cache_file()).expect("players are remembered");
+        let text = fs::read_to_string(self.cache_file()).expect("the cache file exists");
         text.lines().map(str::to_owned).collect()
     }
 
@@ -219,7 +222,7 @@ fn every_swf_compression_yields_the_same_proof() {
         let web = WebServer::always_replying(answer("", &player));
         assert_proved(&home.run(&["-W", &web.url("/player.swf")]));
         let file = home.0.path().join(name);
-        fs::write(&file, player).expect("a file is written");
+        fs::write(&file, player).expect("the file can be written");
         assert_proved(&home.run(&["-W", &file.display().to_string()]));
         assert_eq!(web.requests().len(), 1);
     }
@@ -247,7 +250,7 @@ fn server_that_verifies_the_player_plays_the_stream() {
     let web = WebServer::always_replying(answer("", &cws(&body())));
     let folder = Home::new();
     let file = folder.0.path().join("player.swf");
-    fs::write(&file, zws()).expect("a file is written");
+    fs::write(&file, zws()).expect("the file can be written");
     let (address, file) = (web.url("/p.swf"), file.display().to_string());
     for handshake in [
         Handshake::Digest(Scheme::DigestFirst),
@@ -341,7 +344,7 @@ fn stale_cache_entry_is_revalidated() {
     ];
     let write = |lines: &[&str]| {
         let text = format!("# mine\n{}\nurl: else\n", lines.join("\n"));
-        fs::write(home.cache_file(), text).expect("a file is written");
+        fs::write(home.cache_file(), text).expect("the file can be written");
     };
 
     // The last byte of the hash tells that it is the remembered one.
@@ -353,7 +356,7 @@ fn stale_cache_entry_is_revalidated() {
     let requests = web.requests();
     assert!(requests[0].contains(&format!("If-Modified-Since: {date}")));
     let cache_lines = home.cache_lines();
-    assert_ne!(cache_lines[2], old[1], "it is known as checked now");
+    assert_ne!(cache_lines[2], old[1], "the entry is marked as checked now");
     assert_eq!(cache_lines[3..6], [&entry[2][..], &entry[3], &other_hash]);
     assert_eq!(
         (&cache_lines[0][..], &cache_lines[6][..]),
@@ -389,19 +392,19 @@ fn unusable_cache_is_left_unchanged() {
         (format!("url: {url}\nctim: soon\n"), "is damaged"),
         ("not what it seems".to_owned(), "is damaged"),
     ] {
-        fs::write(home.cache_file(), &text).expect("a file is written");
+        fs::write(home.cache_file(), &text).expect("the file can be written");
         let finished = home.run(&["-W", url]);
         assert_proved(&finished);
         assert!(finished.stderr.contains("WARNING: "), "{finished}");
         assert!(finished.stderr.contains(word), "{finished}");
         assert_eq!(home.cache_lines(), text.lines().collect::<Vec<_>>());
     }
-    fs::write(home.cache_file(), "url: else\n").expect("a file is written");
+    fs::write(home.cache_file(), "url: else\n").expect("the file can be written");
     let mut permissions = fs::metadata(home.cache_file())
-        .expect("it is there")
+        .expect("the file exists")
         .permissions();
     permissions.set_readonly(true);
-    fs::set_permissions(home.cache_file(), permissions).expect("it is ours");
+    fs::set_permissions(home.cache_file(), permissions).expect("the file can be changed");
     let finished = home.run(&["-W", url]);
     assert_proved(&finished);
     assert!(
@@ -414,8 +417,8 @@ fn unusable_cache_is_left_unchanged() {
 #[test]
 fn redirects_and_content_encodings_are_followed() {
     let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
-    gzip.write_all(&fws()).expect("memory takes everything");
-    let gzip = gzip.finish().expect("memory takes everything");
+    gzip.write_all(&fws()).expect("writing to memory succeeds");
+    let gzip = gzip.finish().expect("writing to memory succeeds");
     let chunks: Vec<u8> = gzip
         .chunks(100)
         .flat_map(|chunk| [format!("{:x}\r\n", chunk.len()).as_bytes(), chunk, b"\r\n"].concat())

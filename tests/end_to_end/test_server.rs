@@ -75,7 +75,7 @@ fn rtmpdump_plays_a_live_stream() {
         .only_client()
         .command("play")
         .cloned()
-        .expect("it plays");
+        .expect("the stream plays");
     assert_eq!(play.values[2].as_number(), Some(-1000.0));
 }
 
@@ -276,7 +276,9 @@ fn unanswered_ping_closes_the_connection() {
     });
     let mut client = BareClient::connect(&server);
     client.handshake();
-    client.read_to_end().expect("it is closed in order");
+    client
+        .read_to_end()
+        .expect("the connection is closed with FIN");
 }
 
 #[test]
@@ -287,7 +289,10 @@ fn byte_fault_cuts_at_the_exact_byte() {
         let mut client = BareClient::connect(&server);
         client.send(&[3; 1537]);
         assert_eq!(
-            client.read_to_end().expect("it is closed in order").len() as u64,
+            client
+                .read_to_end()
+                .expect("the connection is closed with FIN")
+                .len() as u64,
             at
         );
     }
@@ -299,7 +304,7 @@ fn rst_fault_resets_the_connection() {
     let server = Server::start(config);
     let mut client = BareClient::connect(&server);
     client.send(&[3; 1537]);
-    let error = client.read_to_end().expect_err("it is reset");
+    let error = client.read_to_end().expect_err("the connection is reset");
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
 }
 
@@ -310,13 +315,15 @@ fn fault_affects_the_configured_number_of_connections() {
         ..Config::default().with_fault(FaultPoint::Step(Step::Handshake), FaultAction::Fin)
     });
     let mut first = BareClient::connect(&server);
-    let left = first.read_to_end().expect("it is closed in order");
+    let left = first
+        .read_to_end()
+        .expect("the connection is closed with FIN");
     assert!(left.is_empty());
     BareClient::connect(&server).handshake();
 }
 
 #[test]
-#[should_panic(expected = "the client was gone before play")]
+#[should_panic(expected = "the client disconnected before play")]
 fn unfinished_peer_script_fails_the_test() {
     let peer = ScriptedPeer::start(|peer, _| {
         peer.accept_plain_handshake();
@@ -359,7 +366,8 @@ impl BareClient {
     }
 
     fn connect_to(port: u16) -> Self {
-        let socket = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("it listens");
+        let socket = TcpStream::connect((Ipv4Addr::LOCALHOST, port))
+            .expect("the server accepts connections");
         socket.set_read_timeout(Some(LIMIT)).expect("a timeout");
         Self(socket)
     }
@@ -371,7 +379,9 @@ impl BareClient {
     }
 
     fn send(&mut self, bytes: &[u8]) {
-        self.0.write_all(bytes).expect("it listens");
+        self.0
+            .write_all(bytes)
+            .expect("the server accepts connections");
     }
 
     fn read_to_end(&mut self) -> io::Result<Vec<u8>> {

@@ -95,7 +95,7 @@ impl Media {
         for (kind, found, expected) in self.tracks(source) {
             let (found, expected) = (found.hashes(), expected.hashes());
             let same = found.iter().zip(&expected).filter(|(a, b)| a == b).count();
-            assert_eq!(same, found.len(), "{kind} packets like the source's");
+            assert_eq!(same, found.len(), "{kind} packets equal to the source");
             let lacks = expected.len() - found.len();
             assert!(lacks <= missing, "{kind} lacks {lacks} packets");
         }
@@ -160,7 +160,7 @@ impl Media {
             assert_eq!(found.codec, expected.codec, "{kind} codec");
             assert_eq!(
                 found.sequence_header, expected.sequence_header,
-                "{kind} configuration"
+                "{kind} sequence header"
             );
         }
         tracks

@@ -1,4 +1,4 @@
-//! A publisher who goes on whether anybody listens or not.
+//! Publisher that continues independently of its players.
 
 use std::{
     fmt,
@@ -8,37 +8,39 @@ use std::{
 
 use super::clip::Clip;
 
-/// A clip that is published once, from when the first player comes. Later ones join where it is then.
+/// Clip published once, from the time the first player connects. Later players join at the current
+/// position.
 pub struct Broadcast {
     pub clip: Clip,
-    /// How many times as fast as time goes by.
+    /// Playback speed relative to real time.
     pub speed: f64,
-    /// Whether a player gets everything since the last keyframe first, as servers with a cache do.
+    /// Whether a new player first receives everything since the last keyframe, as from a server
+    /// with a GOP cache.
     pub has_cache: bool,
-    /// What the timestamps count from.
+    /// Origin of the timestamps.
     pub clock: PublisherClock,
     start: OnceLock<Instant>,
     sent: Mutex<Vec<SentFrame>>,
 }
 
-/// What the timestamps of a broadcast count from.
+/// Origin of the timestamps of a broadcast.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PublisherClock {
-    /// The beginning of the clip, where it shows so much.
+    /// The start of the clip has this timestamp, in milliseconds.
     From(u32),
-    /// Each player's first frame.
+    /// The first frame of each player has timestamp 0.
     PerPlayer,
 }
 
-/// A frame or a configuration on its way to a player.
+/// Record of one frame or sequence header sent to a player.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SentFrame {
-    /// The number of the connection, from 0: ports are used again.
+    /// Number of the connection, starting at 0. Ports are reused and do not identify a connection.
     pub connection: usize,
-    /// How many bytes of the connection there are with it, S0 the first.
+    /// Bytes sent on the connection up to the end of this frame, counted from S0.
     pub end: u64,
     pub kind: u8,
-    /// Its place in the clip.
+    /// Time in the clip, in milliseconds.
     pub at_ms: u32,
     pub is_sequence_header: bool,
 }
@@ -55,30 +57,33 @@ impl Broadcast {
         }
     }
 
-    /// The same on another clock.
+    /// Returns the broadcast with another clock.
     pub fn on_clock(mut self, clock: PublisherClock) -> Self {
         self.clock = clock;
         self
     }
 
-    /// When it began: now, for the first who asks.
+    /// Returns the start of the broadcast, which is the time of the first call.
     pub fn start(&self) -> Instant {
         *self.start.get_or_init(Instant::now)
     }
 
-    /// Where it is, in milliseconds.
+    /// Returns the current position in the clip, in milliseconds.
     pub fn position_ms(&self) -> u32 {
         let elapsed: Duration = self.start().elapsed();
         (elapsed.as_secs_f64() * 1000.0 * self.speed) as u32
     }
 
-    /// All that was sent to anybody, in order.
+    /// Returns all frames sent to any player, in sending order.
     pub fn sent(&self) -> Vec<SentFrame> {
-        self.sent.lock().expect("nobody panics with it").clone()
+        self.sent.lock().expect("the lock is not poisoned").clone()
     }
 
     pub(super) fn record_frame(&self, sent: SentFrame) {
-        self.sent.lock().expect("nobody panics with it").push(sent);
+        self.sent
+            .lock()
+            .expect("the lock is not poisoned")
+            .push(sent);
     }
 }
 

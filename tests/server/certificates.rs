@@ -1,4 +1,4 @@
-//! Certificates for servers that tests start.
+//! Certificates for the TLS servers of tests.
 
 use std::path::{Path, PathBuf};
 
@@ -9,55 +9,57 @@ use rcgen::{
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-/// Somebody who vouches for servers, in a file that clients can be given.
+/// Certificate authority with its certificate in a PEM file.
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     folder: TempDir,
 }
 
-/// A certificate and its key, as PEM files and as DER.
+/// Certificate and key, as PEM files and as DER.
 pub struct Identity {
     pub certificate_der: Vec<u8>,
     pub key_der: Vec<u8>,
     folder: TempDir,
 }
 
-/// For whom and when a certificate is.
+/// Host names and validity period of a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Validity {
-    /// For `localhost` and 127.0.0.1, now.
+    /// Valid now, for `localhost` and 127.0.0.1.
     Valid,
-    /// For another host.
+    /// Valid now, for another host name.
     WrongName,
-    /// For `localhost`, some years ago.
+    /// Expired, for `localhost`.
     Expired,
 }
 
 impl Authority {
-    /// A new one, called `name`.
+    /// Creates an authority with the common name `name`.
     pub fn new(name: &str) -> Self {
-        let mut params = CertificateParams::new(Vec::new()).expect("no names are fine");
+        let mut params =
+            CertificateParams::new(Vec::new()).expect("an empty list of names is valid");
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a key");
         let issuer = CertifiedIssuer::self_signed(params, key).expect("a certificate");
         let folder = tempfile::tempdir().expect("a temporary folder");
-        std::fs::write(folder.path().join("ca.pem"), issuer.pem()).expect("a small file");
+        std::fs::write(folder.path().join("ca.pem"), issuer.pem())
+            .expect("the file can be written");
         Self { issuer, folder }
     }
 
-    /// The file that makes clients trust it.
+    /// Returns the path of the authority's certificate, for `--ca-file`.
     pub fn file(&self) -> PathBuf {
         self.folder.path().join("ca.pem")
     }
 
-    /// Vouches for a server.
+    /// Issues a certificate.
     pub fn identity(&self, validity: Validity) -> Identity {
         let names = match validity {
             Validity::Valid | Validity::Expired => vec!["localhost".into(), "127.0.0.1".into()],
             Validity::WrongName => vec!["wrong.example".into()],
         };
-        let mut params = CertificateParams::new(names).expect("names that can be");
+        let mut params = CertificateParams::new(names).expect("valid host names");
         if validity == Validity::Expired {
             params.not_before = date_time_ymd(2020, 1, 1);
             params.not_after = date_time_ymd(2021, 1, 1);
@@ -69,10 +71,10 @@ impl Authority {
 }
 
 impl Identity {
-    /// A server called `name` that vouches for itself, as `openssl req -x509` makes it: with the mark of
-    /// an authority.
+    /// Creates a self-signed certificate for `name` that is marked as a CA certificate, like the
+    /// output of `openssl req -x509`.
     pub fn self_signed(name: &str) -> Self {
-        let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a name that can be");
+        let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a valid host name");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a key");
         let certificate = params.self_signed(&key).expect("a certificate");
@@ -82,7 +84,7 @@ impl Identity {
     fn new(certificate: &Certificate, key: &KeyPair) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let write = |name: &str, text: String| {
-            std::fs::write(folder.path().join(name), text).expect("a small file");
+            std::fs::write(folder.path().join(name), text).expect("the file can be written");
         };
         write("certificate.pem", certificate.pem());
         write("key.pem", key.serialize_pem());
@@ -93,12 +95,12 @@ impl Identity {
         }
     }
 
-    /// The folder with `certificate.pem` and `key.pem`.
+    /// Returns the folder with `certificate.pem` and `key.pem`.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// The certificate's SHA-256 in hex.
+    /// Returns the SHA-256 of the certificate in hexadecimal.
     pub fn sha256(&self) -> String {
         let hash = Sha256::digest(&self.certificate_der);
         hash.iter().map(|byte| format!("{byte:02x}")).collect()

@@ -1,4 +1,4 @@
-//! What a server is like, and what goes wrong with it.
+//! Behavior and faults of the test server.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -6,76 +6,76 @@ use rtmpull::core::rtmp::{challenge::SwfProof, handshake::digest::Scheme};
 
 use super::{broadcast::Broadcast, clip::Clip, login::Login, replay::Replay};
 
-/// A server. The default one behaves well and has no streams.
+/// Server configuration. The default server behaves correctly and has no streams.
 #[derive(Debug, Clone)]
 pub struct Config {
     pub streams: BTreeMap<String, Stream>,
     pub handshake: Handshake,
     pub connect: OnConnect,
-    /// Whom it lets in; everybody where nobody is named.
+    /// Required login; `None` accepts every client.
     pub login: Option<Login>,
     pub secure_token: Option<SecureToken>,
-    /// The player that clients have to prove that they are, before they are played to.
+    /// SWF player that clients must prove before the server plays.
     pub required_player: Option<SwfProof>,
-    /// Whether a stream is only there for those who have set a playlist with it.
+    /// Whether `play` fails unless the client has set a playlist with the stream.
     pub requires_playlist: bool,
     pub pipelining: Pipelining,
     pub missing: OnMissing,
-    /// What `createStream` answers.
+    /// Message stream id in the answer to `createStream`.
     pub stream_id: u32,
-    /// The message stream that media and data come on; [`Config::stream_id`] where none is given.
+    /// Message stream id of media and data messages; [`Config::stream_id`] by default.
     pub media_stream_id: Option<u32>,
-    /// The chunk stream of audio; video and data follow it. 64 takes headers of two bytes, 320 of
-    /// three.
+    /// Chunk stream id of audio; video and data use the next ids. From 64 on, basic headers have
+    /// two bytes, from 320 on, three.
     pub media_chunk_stream: u32,
     pub chunk_size: u32,
-    /// The announced acknowledgement window.
+    /// Announced acknowledgement window size.
     pub window: u32,
-    /// Whether nothing is sent while a whole window is unacknowledged.
+    /// Whether the server stops sending while a complete window is unacknowledged.
     pub enforces_window: bool,
-    /// How often it pings; a client that leaves one unanswered until the next is dropped.
+    /// Ping interval. A client that has not answered a ping by the next one is disconnected.
     pub ping_every: Option<Duration>,
-    /// Whether commands come as type 17 and data as type 15.
+    /// Whether commands use message type 17 and data messages type 15.
     pub sends_amf3: bool,
-    /// Whether a publisher's `@setDataFrame` is left in front of `onMetaData`.
+    /// Whether the `@setDataFrame` of the publisher stays in front of `onMetaData`.
     pub keeps_set_data_frame: bool,
-    /// How many audio and video tags an aggregate message holds; below 2 there are none.
+    /// Number of tags in an aggregate message; 0 and 1 disable aggregates.
     pub tags_per_aggregate: usize,
-    /// How many tags come before Play.Start.
+    /// Number of tags sent before Play.Start.
     pub tags_before_start: usize,
     pub fault: Option<Fault>,
-    /// How many connections meet the fault; those after them find a healthy server.
+    /// Number of connections with the fault; later connections have none.
     pub faulty_connections: usize,
 }
 
-/// One stream and how it is played.
+/// Stream and the way it is played.
 #[derive(Debug, Clone)]
 pub struct Stream {
     pub source: Source,
     pub pace: Pace,
-    /// What is said after the last tag, in order; then the connection is silent.
+    /// Signals sent after the last tag, in order. The connection is silent afterwards.
     pub end: Vec<EndSignal>,
-    /// What becomes of the start that a player asks for.
+    /// Handling of the start that a player requests.
     pub seeking: Seeking,
 }
 
-/// Where a recorded stream begins for a player who asks for a start.
+/// Handling of a requested start in a recorded stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seeking {
     pub to: SeekTo,
-    /// Whether the timestamps count from there.
+    /// Whether the timestamps restart at 0 at the selected keyframe.
     pub restarts_clock: bool,
-    /// Whether codec configuration comes first.
+    /// Whether the sequence headers are sent first.
     pub sends_sequence_headers: bool,
 }
 
-/// Which keyframe is taken.
+/// Keyframe at which playback starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SeekTo {
-    /// So many behind the one at or before the start; before it where that is negative. Behind the
-    /// last one there is only the end.
+    /// The keyframe at or before the requested start, moved by this number of keyframes. After the
+    /// last keyframe, only the end is sent.
     Keyframe(i32),
-    /// The first one, whatever is asked for.
+    /// The first keyframe, for every requested start.
     Beginning,
 }
 
@@ -89,92 +89,94 @@ impl Default for Seeking {
     }
 }
 
-/// Where a stream's media comes from.
+/// Source of a stream's media.
 #[derive(Debug, Clone)]
 pub enum Source {
-    /// A file from its beginning, or from where [`Stream::seeking`] has it.
+    /// File, played from the start or from the keyframe selected by [`Stream::seeking`].
     Recorded(Arc<Clip>),
-    /// A publisher whose clock showed `clock_ms` at the clip's beginning, joined `joined_ms` later.
+    /// Publisher whose clock showed `clock_ms` at the start of the clip, joined `joined_ms` later.
     Live {
         clip: Arc<Clip>,
         clock_ms: u32,
         joined_ms: u32,
     },
-    /// A publisher who goes on whether anybody listens or not.
+    /// Publisher that continues independently of its players.
     Broadcast(Arc<Broadcast>),
-    /// Prepared bytes, as fast as the socket takes them.
+    /// Prepared bytes, sent at full speed.
     Replay(Arc<Replay>),
 }
 
-/// How fast media is sent.
+/// Sending speed of media.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Pace {
-    /// As fast as the client takes it.
+    /// As fast as the client reads.
     Unbounded,
-    /// The announced buffer length ahead (a second where none was), then as time goes by.
+    /// The announced buffer length ahead of real time; one second if the client announced none.
     Buffered,
-    /// So many times as fast as time goes by.
+    /// This multiple of real time.
     Speed(f64),
-    /// So many milliseconds at once, then Buffer Empty, and no more before a pause and its end.
+    /// This many milliseconds at once, then Buffer Empty and a stop until the client pauses and
+    /// unpauses.
     UntilEmpty { ms: u32 },
 }
 
-/// One of the ways in which a server says that it is over.
+/// Signal of a server at the end of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndSignal {
     StreamEof,
     PlayComplete,
     PlayStop,
     UnpublishNotify,
-    /// The connection is closed in order.
+    /// The connection is closed with FIN.
     Fin,
-    /// The connection is reset.
+    /// The connection is reset with RST.
     Rst,
 }
 
-/// How S0, S1 and S2 are made.
+/// Contents of S0, S1 and S2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Handshake {
-    /// By the specification: S2 echoes C1.
+    /// According to the specification: S2 echoes C1.
     Plain,
-    /// S1 carries a digest and S2 is signed, where C1 carries one; plain where not.
+    /// S1 contains a digest and S2 a signature if C1 contains a digest; otherwise plain.
     Digest(Scheme),
-    /// As [`Handshake::Digest`], with the version field of S1 left at zero.
+    /// Like [`Handshake::Digest`], but the version field of S1 is zero.
     DigestUnderVersionZero,
-    /// The connection is closed on a C1 with a digest; plain where it has none.
+    /// Closes the connection if C1 contains a digest; otherwise plain.
     ClosesOnDigest,
-    /// Encrypted where C0 asks for it, else as [`Handshake::Digest`]. All others answer 3 to 6.
+    /// Encrypted if C0 requests it; otherwise like [`Handshake::Digest`]. All other variants answer
+    /// C0 = 6 with S0 = 3.
     Encrypted(Encryption),
 }
 
-/// How a request for encryption is answered.
+/// Answer to a request for encryption.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Encryption {
-    /// S0: 6, 8 or 9.
+    /// S0, the handshake type: 6, 8 or 9.
     pub version: u8,
-    /// Where S1 has its digest and its public key.
+    /// Positions of digest and public key in S1.
     pub scheme: Scheme,
-    /// What is wrong with it on the first [`Config::faulty_connections`].
+    /// Flaw of the handshake on the first [`Config::faulty_connections`].
     pub flaw: Option<HandshakeFlaw>,
 }
 
-/// What is wrong with an encrypted handshake.
+/// Flaw of an encrypted handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HandshakeFlaw {
-    /// S1 has no valid digest at either place.
+    /// S1 has no valid digest at either position.
     InvalidS1Digest,
-    /// S2 is not signed in answer to C1.
+    /// The signature in S2 does not match C1.
     InvalidS2Signature,
-    /// S1 has this for a public key.
+    /// S1 contains this public key.
     PublicKey([u8; 128]),
-    /// None: the secret begins with a zero byte, which some leave out.
+    /// No flaw of the server: the secret starts with a zero byte, which some clients drop.
     SecretWithLeadingZero,
-    /// The secret begins with a zero byte, which stands at its end instead.
+    /// The secret starts with a zero byte, and the server moves it to the end.
     LeftAlignedSecret,
 }
 
 impl Handshake {
-    /// Encrypted, and nothing wrong with it.
+    /// Returns an encrypted handshake without a flaw.
     pub fn encrypted(version: u8, scheme: Scheme) -> Self {
         Self::Encrypted(Encryption {
             version,
@@ -183,7 +185,7 @@ impl Handshake {
         })
     }
 
-    /// Encrypted, and something wrong with it.
+    /// Returns an encrypted handshake with a flaw.
     pub fn flawed(flaw: HandshakeFlaw) -> Self {
         Self::Encrypted(Encryption {
             version: 8,
@@ -192,7 +194,7 @@ impl Handshake {
         })
     }
 
-    /// The same without its flaw.
+    /// Returns the same handshake without its flaw.
     pub fn without_flaw(self) -> Self {
         match self {
             Self::Encrypted(Encryption {
@@ -203,7 +205,7 @@ impl Handshake {
     }
 }
 
-/// The answer to `connect`.
+/// Answer to `connect`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OnConnect {
     Accept,
@@ -216,36 +218,36 @@ pub enum OnConnect {
     RedirectInError {
         redirect: String,
     },
-    /// As [`OnConnect::RedirectInError`], to this server again.
+    /// Like [`OnConnect::RedirectInError`], back to this server.
     RedirectToItself,
-    /// `onStatus` with `ex.code` 302, `ex.redirect` (an application) and `ex.redirect2` (a stream).
+    /// `onStatus` with `ex.code` 302, `ex.redirect` (an app) and `ex.redirect2` (a stream).
     RedirectInStatus {
         redirect: String,
         redirect2: String,
     },
 }
 
-/// A token in connect's answer, and the only answer to it after which a stream is created.
+/// Secure token in the answer to `connect`, and the response required before `createStream`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SecureToken {
     pub token: &'static str,
     pub answer: &'static [u8],
 }
 
-/// What becomes of commands that come before the answer to the one before them.
+/// Handling of commands that arrive before the previous command is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pipelining {
-    /// They are answered in their turn.
+    /// They are answered in order.
     Answered,
-    /// Whatever comes before `connect` is answered is thrown away.
+    /// Messages that arrive before `connect` is answered are discarded.
     Dropped,
     /// The connection is closed.
     Refused,
-    /// Whatever follows C1 in the same read is thrown away, as one server does.
+    /// Bytes read together with C1 are discarded.
     DroppedAfterC1,
 }
 
-/// The answer to `play` for a stream that is not there.
+/// Answer to `play` for a missing stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnMissing {
     StreamNotFound,
@@ -254,43 +256,43 @@ pub enum OnMissing {
     StartThenFin,
 }
 
-/// Something goes wrong, once per connection.
+/// Fault that occurs once per connection.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Fault {
     pub at: FaultPoint,
     pub then: FaultAction,
 }
 
-/// Where it goes wrong. Bytes are counted from S0 on.
+/// Point at which a fault occurs. Bytes are counted from S0.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum FaultPoint {
-    /// After exactly so many bytes.
+    /// After exactly this number of bytes.
     Byte(u64),
-    /// At the first message boundary at or after so many bytes.
+    /// At the first message boundary at or after this number of bytes.
     Boundary(u64),
-    /// Where this would have been answered.
+    /// Instead of this answer.
     Step(Step),
 }
 
-/// What the server answers.
+/// Step of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     Handshake,
     Connect,
     CreateStream,
     Play,
-    /// Play is answered, and no media comes.
+    /// `play` is answered, but no media follows.
     Media,
 }
 
-/// What goes wrong.
+/// Action of a fault.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum FaultAction {
     Fin,
     Rst,
     Silence,
-    /// No more media, but a ping so often: not after [`FaultPoint::Byte`], where it would be taken for the
-    /// rest of a message.
+    /// No more media, but a ping at this interval. Not useful after [`FaultPoint::Byte`], because
+    /// the ping would be read as the rest of a message.
     PingsOnly(Duration),
 }
 
@@ -324,7 +326,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// A well-behaved server whose one stream has the name `clip`.
+    /// Returns a correct server with one stream called `clip`.
     pub fn serving(stream: Stream) -> Self {
         Self {
             streams: BTreeMap::from([("clip".to_owned(), stream)]),
@@ -332,7 +334,7 @@ impl Config {
         }
     }
 
-    /// A server that replays prepared bytes as stream `clip`.
+    /// Returns a server that replays prepared bytes as stream `clip`.
     pub fn replaying(replay: Arc<Replay>) -> Self {
         Self {
             chunk_size: replay.chunk_size(),
@@ -340,7 +342,7 @@ impl Config {
         }
     }
 
-    /// The same server with a fault.
+    /// Returns the same server with a fault.
     pub fn with_fault(mut self, at: FaultPoint, then: FaultAction) -> Self {
         self.fault = Some(Fault { at, then });
         self
@@ -348,7 +350,8 @@ impl Config {
 }
 
 impl Stream {
-    /// A file, as far ahead as the client's buffer, ended as Flash Media Server does.
+    /// Returns a recorded stream paced by the client's buffer length, with the end signals of Flash
+    /// Media Server.
     pub fn recorded(clip: Clip) -> Self {
         Self {
             source: Source::Recorded(Arc::new(clip)),
@@ -362,12 +365,14 @@ impl Stream {
         }
     }
 
-    /// A publisher whom the client joins right at the beginning, and who leaves at the clip's end.
+    /// Returns a live stream that the client joins at its start and that is unpublished at the end
+    /// of the clip.
     pub fn live(clip: Clip) -> Self {
         Self::live_joined(clip, 0, 0)
     }
 
-    /// A publisher whose clock showed `clock_ms` at the clip's beginning, joined `joined_ms` later.
+    /// Returns a live stream whose clock showed `clock_ms` at the start of the clip, joined
+    /// `joined_ms` later.
     pub fn live_joined(clip: Clip, clock_ms: u32, joined_ms: u32) -> Self {
         Self {
             source: Source::Live {
@@ -385,7 +390,7 @@ impl Stream {
         }
     }
 
-    /// One publisher for all players.
+    /// Returns a live stream with one publisher for all players.
     pub fn broadcast(broadcast: impl Into<Arc<Broadcast>>) -> Self {
         let broadcast = broadcast.into();
         Self {
@@ -400,7 +405,7 @@ impl Stream {
         }
     }
 
-    /// Prepared bytes.
+    /// Returns a stream of prepared bytes.
     pub fn replay(replay: Arc<Replay>) -> Self {
         Self {
             source: Source::Replay(replay),
@@ -414,19 +419,19 @@ impl Stream {
         }
     }
 
-    /// The same stream at another pace.
+    /// Returns the same stream at another pace.
     pub fn paced(mut self, pace: Pace) -> Self {
         self.pace = pace;
         self
     }
 
-    /// The same stream, begun elsewhere where a start is asked for.
+    /// Returns the same stream with another handling of requested starts.
     pub fn seeking(mut self, seeking: Seeking) -> Self {
         self.seeking = seeking;
         self
     }
 
-    /// The same stream with another end.
+    /// Returns the same stream with other end signals.
     pub fn ending(mut self, end: &[EndSignal]) -> Self {
         self.end = end.to_vec();
         self

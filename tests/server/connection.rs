@@ -1,4 +1,5 @@
-//! One client: its socket, the chunk streams of both directions, and what it was heard to say.
+//! Connection to one client: socket, chunk streams of both directions, and a record of the received
+//! messages.
 
 use std::{
     io::{self, ErrorKind, Read, Write},
@@ -27,7 +28,7 @@ use super::{
     encryption::{EncryptedReply, Rc4, signature_cipher},
 };
 
-/// A client's connection.
+/// Connection to one client.
 pub struct Connection {
     number: usize,
     socket: Arc<TcpStream>,
@@ -38,63 +39,63 @@ pub struct Connection {
     out: BytesMut,
     written: u64,
     fault: Option<Fault>,
-    /// What an encrypted session is encrypted with, once hands are shaken.
+    /// Session ciphers of an encrypted session, set after the handshake.
     incoming: Option<Rc4>,
     outgoing: Option<Rc4>,
     s1_tail: [u8; 32],
 }
 
-/// What a client said, in order.
+/// Messages received from one client, in order.
 #[derive(Debug, Clone, Default)]
 pub struct ClientRecord {
-    /// The version that it asked for.
+    /// Handshake version requested in C0.
     pub c0: Option<u8>,
-    /// How it answered S1.
+    /// Contents of C2.
     pub c2: Option<C2>,
     pub commands: Vec<Command>,
-    /// Set Buffer Length: the stream and the milliseconds.
+    /// Set Buffer Length events: message stream id and milliseconds.
     pub buffer_lengths: Vec<(u32, u32)>,
-    /// The byte counts of its acknowledgements.
+    /// Byte counts of the acknowledgements.
     pub acknowledgements: Vec<u32>,
-    /// Window Acknowledgement Size.
+    /// Announced acknowledgement window sizes.
     pub windows: Vec<u32>,
-    /// What its ping responses carried.
+    /// Values of the ping responses.
     pub pongs: Vec<u32>,
-    /// What it said to prove which player it is.
+    /// Payload of the SWF verification response.
     pub swf_proof: Option<Vec<u8>>,
-    /// Why its bytes could not be read.
+    /// Error of the chunk decoder.
     pub fault: Option<String>,
-    /// Whether it closed the connection.
+    /// Whether the client closed the connection.
     pub has_closed: bool,
 }
 
-/// A command message.
+/// Command message.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Command {
     pub name: String,
     pub transaction: f64,
-    /// The message stream that it came on.
+    /// Message stream id.
     pub stream: u32,
-    /// What follows the transaction id, the command object first.
+    /// Values after the transaction id, starting with the command object.
     pub values: Vec<Value>,
 }
 
-/// What C2 is.
+/// Contents of C2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum C2 {
-    /// S1, byte for byte.
+    /// Copy of S1.
     Echo,
-    /// Signed in answer to the digest of S1.
+    /// Signature over the digest of S1.
     Signed,
     Other,
 }
 
-/// The connection is no more, or no more of use.
+/// The connection is closed or unusable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Disconnected;
 
 impl Connection {
-    /// Speaks over `socket` and writes down in `record` what comes.
+    /// Creates a connection that records the received messages in `record`.
     pub fn new(
         number: usize,
         socket: Arc<TcpStream>,
@@ -118,7 +119,7 @@ impl Connection {
         }
     }
 
-    /// Shakes hands. Where `drops_early_bytes`, whatever came in one read with C1 is thrown away.
+    /// Performs the handshake. With `drops_early_bytes`, bytes read together with C1 are discarded.
     pub fn handshake(
         &mut self,
         handshake: Handshake,
@@ -152,7 +153,7 @@ impl Connection {
         }
     }
 
-    /// Sends S0, S1 and S2, and hears C2.
+    /// Sends S0, S1 and S2, then reads C2.
     fn exchange(
         &mut self,
         s0: u8,
@@ -160,7 +161,10 @@ impl Connection {
         s2: &Block,
         cipher: SignatureCipher,
     ) -> Result<(), Disconnected> {
-        self.s1_tail = *s1.as_bytes().last_chunk().expect("more than 32");
+        self.s1_tail = *s1
+            .as_bytes()
+            .last_chunk()
+            .expect("S1 has more than 32 bytes");
         self.send(&[&[s0], s1.as_bytes().as_slice(), s2.as_bytes()].concat())?;
         self.fill(Block::LEN)?;
         let c2 = Block::from(self.take_array::<{ Block::LEN }>());
@@ -168,7 +172,7 @@ impl Connection {
         Ok(())
     }
 
-    /// The next message, if one comes within `timeout`.
+    /// Returns the next message, or `None` after `timeout`.
     pub fn receive(&mut self, timeout: Duration) -> Result<Option<Message>, Disconnected> {
         let deadline = Instant::now() + timeout;
         loop {
@@ -189,8 +193,11 @@ impl Connection {
         }
     }
 
-    /// The next command with this name; whatever comes before it is skipped. Panics where none
-    /// comes: for the scripts of conversations.
+    /// Returns the next command called `name` and skips all messages before it.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the command does not arrive within 10 s.
     #[track_caller]
     pub fn expect_command(&mut self, name: &str) -> Command {
         let deadline = Instant::now() + EXPECT_TIMEOUT;
@@ -204,13 +211,13 @@ impl Connection {
                         return command;
                     }
                 }
-                Ok(None) => panic!("no {name} came within {EXPECT_TIMEOUT:?}"),
-                Err(Disconnected) => panic!("the client was gone before {name}"),
+                Ok(None) => panic!("no {name} within {EXPECT_TIMEOUT:?}"),
+                Err(Disconnected) => panic!("the client disconnected before {name}"),
             }
         }
     }
 
-    /// Queues a message.
+    /// Queues a message, and applies a [`FaultPoint::Boundary`] fault.
     pub fn queue(
         &mut self,
         chunk_stream: u32,
@@ -228,7 +235,7 @@ impl Connection {
             payload,
             &mut self.out,
         );
-        encoded.expect("a chunk stream id and a length that exist");
+        encoded.expect("valid chunk stream id and length");
         match self.fault {
             Some(Fault {
                 at: FaultPoint::Boundary(at),
@@ -242,7 +249,7 @@ impl Connection {
         }
     }
 
-    /// Queues bytes that are no concern of the chunk encoder's.
+    /// Queues bytes that bypass the chunk encoder.
     pub fn queue_bytes(&mut self, bytes: &[u8]) {
         self.out.extend_from_slice(bytes);
     }
@@ -252,20 +259,20 @@ impl Connection {
         self.queue(CONTROL, kind, 0, 0, payload)
     }
 
-    /// Queues a user control event about `value`.
+    /// Queues a user control event with the argument `value`.
     pub fn queue_event(&mut self, event: u16, value: u32) -> Result<(), Disconnected> {
         let payload = [&event.to_be_bytes()[..], &value.to_be_bytes()].concat();
         self.queue_control(Kind::USER_CONTROL, &payload)
     }
 
-    /// Queues Set Chunk Size and goes by it from then on.
+    /// Queues Set Chunk Size and uses the new size for all later messages.
     pub fn queue_chunk_size(&mut self, chunk_size: u32) -> Result<(), Disconnected> {
         self.queue_control(Kind::SET_CHUNK_SIZE, &chunk_size.to_be_bytes())?;
         self.encoder.set_chunk_size(chunk_size);
         Ok(())
     }
 
-    /// Queues a command message of type 20.
+    /// Queues a command message of type 20 (AMF0).
     pub fn queue_command(
         &mut self,
         stream: u32,
@@ -277,36 +284,36 @@ impl Connection {
         self.queue(COMMANDS, Kind::COMMAND, stream, 0, &payload)
     }
 
-    /// Sends `bytes` behind whatever is queued.
+    /// Queues `bytes` and flushes the queue.
     pub fn send(&mut self, bytes: &[u8]) -> Result<(), Disconnected> {
         self.queue_bytes(bytes);
         self.flush()
     }
 
-    /// Sends `bytes`, uncopied, behind whatever is queued.
+    /// Flushes the queue, then writes `bytes` without copying them.
     pub fn send_prepared(&mut self, bytes: &[u8]) -> Result<(), Disconnected> {
         self.flush()?;
         self.write(bytes)
     }
 
-    /// Sends what is queued.
+    /// Writes all queued bytes.
     pub fn flush(&mut self) -> Result<(), Disconnected> {
         let out = self.out.split();
         self.write(&out)
     }
 
-    /// Has the network take no more than a little of what the client says before it is heard.
+    /// Shrinks the receive buffer of the socket, so that unread client bytes soon block the client.
     pub fn shrink_receive_buffer(&self) {
         let _ = socket2::SockRef::from(&*self.socket).set_recv_buffer_size(4096);
     }
 
-    /// Reads all that the client has said.
+    /// Receives all messages that have already arrived.
     pub fn receive_pending(&mut self) -> Result<(), Disconnected> {
         while self.receive(Duration::ZERO)?.is_some() {}
         Ok(())
     }
 
-    /// Lets happen what was planned for `step`.
+    /// Applies the fault configured for `step`, if any.
     pub fn trigger_fault_at(&mut self, step: Step) -> Result<(), Disconnected> {
         match self.fault {
             Some(Fault {
@@ -320,32 +327,35 @@ impl Connection {
         }
     }
 
-    /// How many bytes were sent or are queued, S0 the first.
+    /// Returns the number of sent and queued bytes, counted from S0.
     pub fn sent(&self) -> u64 {
         self.written + self.out.len() as u64
     }
 
-    /// The last bytes of S1.
+    /// Returns the last 32 bytes of S1.
     pub fn s1_tail(&self) -> [u8; 32] {
         self.s1_tail
     }
 
-    /// The server's port.
+    /// Returns the server's port.
     pub fn port(&self) -> u16 {
         self.socket.local_addr().map_or(0, |address| address.port())
     }
 
-    /// Its number among those of the server, from 0.
+    /// Returns the number of this connection at its server, starting at 0.
     pub fn number(&self) -> usize {
         self.number
     }
 
-    /// What the client said so far.
+    /// Returns a copy of the record.
     pub fn record(&self) -> ClientRecord {
-        self.record.lock().expect("nobody panics with it").clone()
+        self.record
+            .lock()
+            .expect("the lock is not poisoned")
+            .clone()
     }
 
-    /// Ends the connection as `then` says, and keeps up what it says until the client leaves.
+    /// Performs the fault action `then` and returns after the client has disconnected.
     pub fn fail<T>(&mut self, then: FaultAction) -> Result<T, Disconnected> {
         self.fault = None;
         match then {
@@ -354,7 +364,7 @@ impl Connection {
                 self.wait_for_close()
             }
             FaultAction::Rst => {
-                // What was sent shall arrive: a reset throws away what is still under way.
+                // A reset discards bytes in flight, so wait until the client has received them.
                 thread::sleep(Duration::from_millis(50));
                 let _ = socket2::SockRef::from(&*self.socket).set_linger(Some(Duration::ZERO));
                 Err(Disconnected)
@@ -368,7 +378,7 @@ impl Connection {
         }
     }
 
-    /// Hears the client out until it closes.
+    /// Discards received bytes until the client closes the connection.
     pub fn wait_for_close<T>(&mut self) -> Result<T, Disconnected> {
         loop {
             self.read_until(Instant::now() + Duration::from_secs(1))?;
@@ -376,7 +386,7 @@ impl Connection {
         }
     }
 
-    /// Writes `bytes`, up to the byte where a fault waits.
+    /// Writes `bytes`, up to the byte of a [`FaultPoint::Byte`] fault.
     fn write(&mut self, bytes: &[u8]) -> Result<(), Disconnected> {
         let start = self.written;
         self.written += bytes.len() as u64;
@@ -409,14 +419,14 @@ impl Connection {
         Ok(())
     }
 
-    /// Decrypts what is in the inbox from byte `start` on, if it is encrypted.
+    /// Decrypts the inbox from byte `start` on in an encrypted session.
     fn decrypt(&mut self, start: usize) {
         if let Some(cipher) = &mut self.incoming {
             cipher.apply(&mut self.inbox[start..]);
         }
     }
 
-    /// Reads until `count` bytes are in the inbox.
+    /// Reads until the inbox contains `count` bytes.
     fn fill(&mut self, count: usize) -> Result<(), Disconnected> {
         while self.inbox.len() < count {
             self.read_until(Instant::now() + Duration::from_secs(1))?;
@@ -426,10 +436,10 @@ impl Connection {
 
     fn take_array<const N: usize>(&mut self) -> [u8; N] {
         let bytes = self.inbox.split_to(N);
-        bytes[..].try_into().expect("so many bytes were split off")
+        bytes[..].try_into().expect("N bytes were split off")
     }
 
-    /// Reads what there is; whether anything came before `deadline`.
+    /// Reads available bytes into the inbox; returns whether any arrived before `deadline`.
     fn read_until(&mut self, deadline: Instant) -> Result<bool, Disconnected> {
         let timeout = deadline.saturating_duration_since(Instant::now());
         let _ = self.socket.set_nonblocking(timeout.is_zero());
@@ -481,24 +491,24 @@ impl Connection {
     }
 
     fn update_record(&self, write: impl FnOnce(&mut ClientRecord)) {
-        write(&mut self.record.lock().expect("nobody panics with it"));
+        write(&mut self.record.lock().expect("the lock is not poisoned"));
     }
 }
 
 impl ClientRecord {
-    /// The first command with this name.
+    /// Returns the first command called `name`.
     pub fn command(&self, name: &str) -> Option<&Command> {
         self.commands.iter().find(|command| command.name == name)
     }
 
-    /// The names of all commands, in order.
+    /// Returns the names of all commands, in order.
     pub fn names(&self) -> Vec<&str> {
         self.commands.iter().map(|command| &*command.name).collect()
     }
 }
 
 impl Command {
-    /// Reads a message of type 20 or 17; nothing from any other.
+    /// Parses a message of type 20 or 17; returns `None` for other types.
     pub fn read(message: &Message) -> Option<Self> {
         let mut payload = message.payload.to_vec();
         match message.kind {
@@ -517,7 +527,7 @@ impl Command {
     }
 }
 
-/// A command's payload in AMF0.
+/// Encodes a command message in AMF0.
 pub fn command_payload(name: &str, transaction: f64, values: &[Value]) -> Vec<u8> {
     let mut payload = Vec::new();
     amf0::encode(&name.into(), &mut payload);
@@ -528,7 +538,7 @@ pub fn command_payload(name: &str, transaction: f64, values: &[Value]) -> Vec<u8
     payload
 }
 
-/// S1 and S2.
+/// Creates S1 and S2 of an unencrypted session.
 fn answer(
     handshake: Handshake,
     c1: &Block,
@@ -576,7 +586,7 @@ fn is_timeout(error: &io::Error) -> bool {
     )
 }
 
-/// Chunk streams, as most servers choose them.
+/// Chunk streams used by most servers.
 pub const CONTROL: u32 = 2;
 pub const COMMANDS: u32 = 3;
 pub const STATUS: u32 = 5;
@@ -592,11 +602,11 @@ pub const PING_RESPONSE: u16 = 7;
 pub const SWF_VERIFICATION_REQUEST: u16 = 26;
 const SWF_VERIFICATION_RESPONSE: u16 = 27;
 
-/// C0 of those who ask for encryption.
+/// C0 of a client that requests encryption.
 const C0_ENCRYPTED: u8 = 6;
 
-/// How long a script waits for what it expects.
+/// Time limit of [`Connection::expect_command`].
 const EXPECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How much is gathered before it is written.
+/// Number of queued bytes that triggers a flush.
 const FLUSH_AT: usize = 1 << 16;

@@ -1,4 +1,4 @@
-//! A line that breaks: a proxy that cuts each connection after so many bytes.
+//! Proxy that cuts each connection after a given number of bytes.
 
 use std::{
     fs,
@@ -11,7 +11,7 @@ use std::{
 
 use super::{config::FaultAction, listener::Listener};
 
-/// A port that leads to a server, over connections that end after so many bytes of the server's.
+/// Port that relays to a server and cuts the connections after a number of server bytes.
 #[derive(Debug)]
 pub struct CutConnection {
     listener: Listener,
@@ -19,8 +19,10 @@ pub struct CutConnection {
 }
 
 impl CutConnection {
-    /// Starts a line to `port` on loopback. The first connection ends after the first number of `cuts`,
-    /// and so on; those behind the last one go on.
+    /// Starts a relay to `port` on loopback.
+    ///
+    /// Connection N is cut after the bytes of `cuts[N]`; connections after the last entry are not
+    /// cut.
     pub fn start(port: u16, cuts: Vec<(u64, FaultAction)>) -> Self {
         let carried = Arc::new(Mutex::new(Vec::new()));
         let all = carried.clone();
@@ -28,7 +30,7 @@ impl CutConnection {
             let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).map(Arc::new) else {
                 return;
             };
-            // What waits to be sent would be lost in a reset.
+            // Without this option, a reset could discard bytes that wait for an acknowledgement.
             let _ = client.set_nodelay(true);
             let (from, to) = (client.clone(), server.clone());
             let there = thread::spawn(move || {
@@ -40,14 +42,14 @@ impl CutConnection {
                 .copied()
                 .unwrap_or((u64::MAX, FaultAction::Fin));
             let bytes = copy_up_to(&server, &client, bytes);
-            let mut all = all.lock().expect("nobody panics with it");
+            let mut all = all.lock().expect("the lock is not poisoned");
             all.push(bytes);
             drop(all);
             let _already_closed = server.shutdown(Shutdown::Both);
-            // A reset, for which it is enough that something was not read here, takes with it what the
+            // Unread client bytes turn the close into a reset, which discards all bytes that the
             // system has not sent yet.
             wait_until_sent(&client);
-            // With a reset there is no FIN, but a close that does not linger.
+            // SO_LINGER 0 makes the close send RST instead of FIN.
             let ways = if then == FaultAction::Rst {
                 let _ = socket2::SockRef::from(&*client).set_linger(Some(Duration::ZERO));
                 Shutdown::Read
@@ -55,27 +57,30 @@ impl CutConnection {
                 Shutdown::Both
             };
             let _already_closed = client.shutdown(ways);
-            there.join().expect("carrying bytes does not panic");
+            there.join().expect("the relay thread does not panic");
         });
         Self {
-            listener: listener.expect("loopback has a free port"),
+            listener: listener.expect("a loopback port is free"),
             carried,
         }
     }
 
-    /// The port of the near end.
+    /// Returns the port that clients connect to.
     pub fn port(&self) -> u16 {
         self.listener.port()
     }
 
-    /// How many bytes of the server's came through, connection by connection that is over. Whoever
-    /// makes one after the other finds them in that order, here and at the server.
+    /// Returns the number of server bytes relayed by each finished connection. If connections
+    /// follow one another, the order equals that of the server's connection numbers.
     pub fn carried(&self) -> Vec<u64> {
-        self.carried.lock().expect("nobody panics with it").clone()
+        self.carried
+            .lock()
+            .expect("the lock is not poisoned")
+            .clone()
     }
 }
 
-/// Carries so many bytes, or all there are; how many there were.
+/// Copies up to `bytes` bytes and returns the number of copied bytes.
 fn copy_up_to(mut from: &TcpStream, mut to: &TcpStream, bytes: u64) -> u64 {
     let mut buffer = vec![0; 16 * 1024];
     let mut left = bytes;
@@ -94,7 +99,7 @@ fn copy_up_to(mut from: &TcpStream, mut to: &TcpStream, bytes: u64) -> u64 {
     bytes - left
 }
 
-/// Waits until the other end has acknowledged all that was written.
+/// Waits until the peer has acknowledged everything that was written.
 fn wait_until_sent(socket: &TcpStream) {
     let began = Instant::now();
     while began.elapsed() < ACK_TIMEOUT && unacknowledged(socket) != Some(0) {
@@ -102,7 +107,8 @@ fn wait_until_sent(socket: &TcpStream) {
     }
 }
 
-/// How many bytes there are that the other end has not acknowledged, as Linux tells (proc_net_tcp(5)).
+/// Returns the number of unacknowledged bytes as listed by Linux in /proc/net/tcp
+/// (proc_net_tcp(5)).
 fn unacknowledged(socket: &TcpStream) -> Option<u64> {
     let client = format!(":{:04X}", socket.local_addr().ok()?.port());
     let server = format!(":{:04X}", socket.peer_addr().ok()?.port());
@@ -116,5 +122,5 @@ fn unacknowledged(socket: &TcpStream) -> Option<u64> {
     u64::from_str_radix(to_be_sent, 16).ok()
 }
 
-/// Longer than acknowledgements are delayed.
+/// Upper bound for delayed acknowledgements.
 const ACK_TIMEOUT: Duration = Duration::from_secs(1);

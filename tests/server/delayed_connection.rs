@@ -1,4 +1,4 @@
-//! A long line: a proxy that holds back what goes over it, in each direction.
+//! Proxy that delays the bytes of both directions, to imitate a distant server.
 
 use std::{
     io::{Read, Write},
@@ -10,15 +10,15 @@ use std::{
 
 use super::listener::Listener;
 
-/// A port behind which a server is far away. Connecting to it is quick all the same: round trips
-/// count from the first byte on.
+/// Port that relays to a server with a delay in each direction. Connecting is not delayed, so the
+/// round trip time applies from the first byte on.
 #[derive(Debug)]
 pub struct DelayedConnection {
     listener: Listener,
 }
 
 impl DelayedConnection {
-    /// Starts a line to `port` on loopback that takes `one_way` in each direction.
+    /// Starts a relay to `port` on loopback that delays each direction by `one_way`.
     pub fn start(port: u16, one_way: Duration) -> Self {
         let listener = Listener::start(move |_, client| {
             let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).map(Arc::new) else {
@@ -27,21 +27,22 @@ impl DelayedConnection {
             let there = copy_delayed(client.clone(), server.clone(), one_way);
             let back = copy_delayed(server, client, one_way);
             for thread in there.into_iter().chain(back) {
-                thread.join().expect("carrying bytes does not panic");
+                thread.join().expect("the relay thread does not panic");
             }
         });
         Self {
-            listener: listener.expect("loopback has a free port"),
+            listener: listener.expect("a loopback port is free"),
         }
     }
 
-    /// The port of the near end.
+    /// Returns the port that clients connect to.
     pub fn port(&self) -> u16 {
         self.listener.port()
     }
 }
 
-/// A thread that stamps what comes, and one that lets it go when its time has come.
+/// Starts one thread that stamps the read bytes with their due time and one that writes them when
+/// they are due.
 fn copy_delayed(
     from: Arc<TcpStream>,
     to: Arc<TcpStream>,
@@ -69,5 +70,5 @@ fn copy_delayed(
     [reader, writer]
 }
 
-/// Reads under way at a time.
+/// Largest number of reads in flight in one direction.
 const QUEUE_LEN: usize = 256;

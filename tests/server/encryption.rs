@@ -1,5 +1,7 @@
-//! The server's side of an encrypted session, without the client's code: its own arithmetic, its own
-//! RC4. What becomes of the secret is proved by the players that others wrote.
+//! Server side of an encrypted session, independent of the client's code.
+//!
+//! The Diffie-Hellman arithmetic and RC4 are implemented here a second time. The end-to-end tests
+//! check the resulting secret with rtmpdump and ffmpeg.
 
 use hmac::{Hmac, KeyInit, Mac};
 use rtmpull::core::rtmp::handshake::{
@@ -11,21 +13,26 @@ use sha2::Sha256;
 
 use super::config::{Encryption, HandshakeFlaw};
 
-/// What a server answers to a C1 with a public key, and what it goes on with.
+/// S1, S2 and the session ciphers that answer a C1 with a public key.
 pub struct EncryptedReply {
     pub s1: Block,
     pub s2: Block,
-    /// What the client is told.
+    /// Encrypts the bytes for the client.
     pub outgoing: Rc4,
-    /// What the client says.
+    /// Decrypts the bytes from the client.
     pub incoming: Rc4,
 }
 
 impl EncryptedReply {
-    /// Panics on a C1 without a digest.
+    /// Answers `c1`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if C1 has no digest.
     pub fn new(encryption: Encryption, c1: &Block) -> Self {
         let found = digest::find(c1, Scheme::KeyFirst, Side::Client);
-        let (client_scheme, client_digest) = found.expect("an encrypted C1 has a digest");
+        let (client_scheme, client_digest) =
+            found.expect("C1 of an encrypted handshake has a digest");
         let client_key = public_key(client_scheme, c1);
         let exchange = match encryption.flaw {
             Some(HandshakeFlaw::LeftAlignedSecret) => {
@@ -47,7 +54,7 @@ impl EncryptedReply {
     }
 }
 
-/// The cipher of the signatures under `version`; under one that nobody knows there is none.
+/// Returns the signature cipher of handshake type `version`, or no cipher for an unknown type.
 pub fn signature_cipher(version: u8) -> SignatureCipher {
     SignatureCipher::of_version(version).unwrap_or_default()
 }
@@ -82,19 +89,21 @@ fn modified(block: &Block, change: impl FnOnce(&mut [u8; Block::LEN])) -> Block 
 
 fn public_key(scheme: Scheme, block: &Block) -> [u8; 128] {
     let at = scheme.key_position(block);
-    block.as_bytes()[at..at + 128].try_into().expect("128")
+    block.as_bytes()[at..at + 128]
+        .try_into()
+        .expect("a key of 128 bytes")
 }
 
-/// What is sent to the owner of `public`.
+/// Returns the RC4 stream of the data sent to the owner of `public`.
 fn rc4_stream(secret: &[u8; 128], public: &[u8; 128]) -> Rc4 {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("a key of any length");
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC accepts any key length");
     mac.update(public);
     let mut rc4 = Rc4::new(&mac.finalize().into_bytes()[..16]);
     rc4.apply(&mut [0; 1536]);
     rc4
 }
 
-/// RC4.
+/// RC4 cipher state.
 pub struct Rc4 {
     s: [u8; 256],
     i: u8,
@@ -124,24 +133,26 @@ impl Rc4 {
     }
 }
 
-/// The server's public key, and the secret that it shares with a client.
+/// Public key of the server and the secret shared with one client.
 struct Exchange {
     public: [u8; 128],
     secret: [u8; 128],
 }
 
 impl Exchange {
-    /// A secret whose first byte is not zero. Where it is, once in 256 times, some players read another.
+    /// Creates a secret whose first byte is not zero. A leading zero occurs once in 256 handshakes,
+    /// and some players drop it.
     fn new(client_key: &[u8; 128]) -> Self {
         Self::search(client_key, |first| first != 0)
     }
 
-    /// A secret whose first byte is zero.
+    /// Creates a secret whose first byte is zero.
     fn with_short_secret(client_key: &[u8; 128]) -> Self {
         Self::search(client_key, |first| first == 0)
     }
 
-    /// The same with that byte moved to its end as OpenSSL has it.
+    /// Creates a secret with its leading zeros moved to the end, as a server that left-aligns the
+    /// OpenSSL result does.
     fn with_left_aligned_secret(client_key: &[u8; 128]) -> Self {
         let mut exchange = Self::with_short_secret(client_key);
         let zeros = exchange.secret.iter().take_while(|byte| **byte == 0);
@@ -150,7 +161,8 @@ impl Exchange {
         exchange
     }
 
-    /// A secret whose first byte is as wanted. Each further exponent takes one multiplication.
+    /// Increments the exponent until `is_wanted` accepts the first byte of the secret; each step
+    /// costs one multiplication.
     fn search(client_key: &[u8; 128], is_wanted: impl Fn(u8) -> bool) -> Self {
         let exponent: [u8; 32] = rand::random();
         let (two, key) = (
@@ -169,7 +181,7 @@ impl Exchange {
     }
 }
 
-/// 1024 bits, the lowest first.
+/// 1024-bit number, least significant word first.
 type Number = [u64; 16];
 
 fn number(big_endian: &[u8]) -> Number {
@@ -180,13 +192,13 @@ fn number(big_endian: &[u8]) -> Number {
     number
 }
 
-/// Out of Montgomery's form.
+/// Converts a number from Montgomery form to big-endian bytes.
 fn bytes(element: &Number) -> [u8; 128] {
     let number = product(element, &number(&[1]));
     std::array::from_fn(|at| (number[(127 - at) / 8] >> ((127 - at) % 8 * 8)) as u8)
 }
 
-/// Into Montgomery's form: times 2^1024.
+/// Converts a number to Montgomery form: multiplies it by 2^1024.
 fn to_montgomery(number: &Number) -> Number {
     (0..1024).fold(*number, |sum, _| doubled(&sum))
 }
@@ -205,8 +217,9 @@ fn power(base: &Number, exponent: &[u8]) -> Number {
     result
 }
 
-/// a b / 2^1024 modulo p. The lowest word of p is -1, so that each word to be cleared is its own
-/// factor.
+/// Montgomery product: a b / 2^1024 modulo p.
+///
+/// The lowest word of p is -1 modulo 2^64, so the word to clear is itself the reduction factor.
 fn product(a: &Number, b: &Number) -> Number {
     let mut sum = [0_u64; 18];
     for a in a {
@@ -216,10 +229,10 @@ fn product(a: &Number, b: &Number) -> Number {
         sum.copy_within(1.., 0);
         sum[17] = 0;
     }
-    reduced(sum[..16].try_into().expect("16 words"), sum[16] > 0)
+    reduced(sum[..16].try_into().expect("16 of 18 words"), sum[16] > 0)
 }
 
-/// sum += factor * number
+/// Adds `factor * number` to `sum`.
 fn add(sum: &mut [u64; 18], factor: u64, number: &Number) {
     let mut carry = 0;
     for (word, limb) in sum.iter_mut().zip(number.iter().chain(&[0, 0])) {
@@ -236,7 +249,7 @@ fn doubled(number: &Number) -> Number {
     reduced(twice, number[15] >> 63 == 1)
 }
 
-/// Less p, where the number is not below it.
+/// Subtracts p if the number is not smaller than p.
 fn reduced(number: Number, has_carry: bool) -> Number {
     let mut borrows = false;
     let difference = std::array::from_fn(|at| {
@@ -252,7 +265,7 @@ fn reduced(number: Number, has_carry: bool) -> Number {
     }
 }
 
-/// The prime of RFC 2409, 6.2.
+/// Prime of the Second Oakley Group (RFC 2409, section 6.2).
 pub const fn prime() -> Number {
     [
         0xFFFF_FFFF_FFFF_FFFF,
@@ -274,9 +287,9 @@ pub const fn prime() -> Number {
     ]
 }
 
-/// The prime, and `offset` more.
+/// Returns the prime plus `offset` as big-endian bytes.
 pub fn prime_plus(offset: i8) -> [u8; 128] {
-    // No carry leaves the lowest byte downwards, and none comes far upwards.
+    // The lowest word is all ones, so a positive offset carries into the words above.
     let mut words = prime().map(i128::from);
     words[0] += i128::from(offset);
     for at in 0..15 {

@@ -1,4 +1,4 @@
-//! Accepting clients on loopback, a thread for each, all ended with the listener.
+//! Accepts clients on loopback, one thread per client; dropping the listener ends all of them.
 
 use std::{
     io,
@@ -11,7 +11,7 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-/// A port that clients are accepted on until this is dropped.
+/// Loopback port that accepts clients until it is dropped.
 #[derive(Debug)]
 pub struct Listener {
     address: SocketAddr,
@@ -26,8 +26,9 @@ struct Shared {
 }
 
 impl Listener {
-    /// Listens on a free loopback port. `serve` is called for each client, with its number from 0,
-    /// in a thread of its own.
+    /// Listens on a free loopback port and calls `serve` in a new thread for each client.
+    ///
+    /// `serve` receives the number of the client, starting at 0.
     pub fn start(
         serve: impl Fn(usize, Arc<TcpStream>) + Send + Sync + 'static,
     ) -> io::Result<Self> {
@@ -46,14 +47,14 @@ impl Listener {
         })
     }
 
-    /// The port.
+    /// Returns the port.
     pub fn port(&self) -> u16 {
         self.address.port()
     }
 }
 
 impl Drop for Listener {
-    /// Disconnects everybody. A thread that panicked fails the test.
+    /// Disconnects all clients and joins their threads. A panic in a client thread fails the test.
     fn drop(&mut self) {
         self.shared.is_over.store(true, Ordering::SeqCst);
         let _ = TcpStream::connect(self.address);
@@ -65,7 +66,7 @@ impl Drop for Listener {
             .shared
             .clients
             .lock()
-            .expect("nobody panics with it")
+            .expect("the lock is not poisoned")
             .drain(..)
         {
             if let Some(socket) = socket.upgrade() {
@@ -98,7 +99,7 @@ fn accept<F: Fn(usize, Arc<TcpStream>) + Send + Sync + 'static>(
         let weak = Arc::downgrade(&socket);
         let serve = serve.clone();
         let thread = thread::spawn(move || serve(number, socket));
-        let mut clients = shared.clients.lock().expect("nobody panics with it");
+        let mut clients = shared.clients.lock().expect("the lock is not poisoned");
         clients.push((weak, thread));
     }
 }

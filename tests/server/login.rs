@@ -1,9 +1,9 @@
-//! The logins of Adobe's and Limelight's servers, from the server's side.
+//! Server side of the Adobe and Limelight logins.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use md5::{Digest, Md5};
 
-/// The one user that a server knows.
+/// The only user of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Login {
     pub scheme: LoginScheme,
@@ -11,17 +11,17 @@ pub struct Login {
     pub password: &'static str,
 }
 
-/// How the user proves to know the password.
+/// Scheme that proves knowledge of the password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LoginScheme {
     Adobe,
-    /// With an opaque value, which takes the challenge's place.
+    /// With an opaque value, which replaces the challenge.
     AdobeOpaque,
     Limelight,
 }
 
 impl Login {
-    /// Why a client that connects to `app` is refused; nothing where it is let in.
+    /// Returns the reason to reject a client that connects to `app`, or `None` to accept it.
     pub fn refusal(&self, app: &str) -> Option<String> {
         let authmod = match self.scheme {
             LoginScheme::Adobe | LoginScheme::AdobeOpaque => "adobe",
@@ -57,7 +57,7 @@ impl Login {
         }
     }
 
-    /// What the client answers that knows the password.
+    /// Returns the response of a client with the correct password.
     fn response<'a>(&self, path: &str, value: impl Fn(&str) -> Option<&'a str>) -> String {
         let param = |name| value(name).unwrap_or_default();
         let base64 = |text: String| STANDARD.encode(Md5::digest(text));

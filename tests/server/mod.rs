@@ -1,13 +1,12 @@
 //! An RTMP server on loopback, shared by tests, benches and the demo.
 //!
-//! [`Server`] serves [`Clip`]s as recorded or live streams the way servers do, well or with a
-//! [`Fault`], and keeps what clients said ([`ClientRecord`]). [`ScriptedPeer`] is a peer that a test
-//! scripts message by message. [`Replay`] sends prepared bytes as fast as the socket takes them.
-//! Everything is ended by dropping it.
+//! [`Server`] serves [`Clip`]s as recorded or live streams, correctly or with a [`Fault`], and
+//! records the messages of its clients ([`ClientRecord`]). [`ScriptedPeer`] runs a script of a test
+//! for each client. [`Replay`] sends prepared bytes at full speed. Dropping any of them ends it.
 //!
-//! It is made of blocking sockets and threads, so that it shares as little as possible with what it
-//! tests; the chunk and AMF codecs, the digests of the handshake and its signatures are rtmpull's own,
-//! which `tests/end_to_end` holds against players that others wrote.
+//! The server uses blocking sockets and threads and shares little code with the client. It reuses
+//! the chunk codec, the AMF codec and the handshake digests of rtmpull;
+//! `tests/end_to_end/test_server.rs` verifies them with other players.
 
 #![allow(
     dead_code,
@@ -59,7 +58,7 @@ use std::sync::{Arc, Mutex};
 
 use self::session::Session;
 
-/// A running server.
+/// Running RTMP server.
 #[derive(Debug)]
 pub struct Server {
     listener: Listener,
@@ -74,43 +73,47 @@ impl Server {
         let listener = Listener::start(move |number, socket| {
             let clients = Arc::new(Mutex::new(ClientRecord::default()));
             all.lock()
-                .expect("nobody panics with it")
+                .expect("the lock is not poisoned")
                 .push(clients.clone());
             let is_faulty = number < config.faulty_connections;
             let fault = config.fault.filter(|_| is_faulty);
             Session::new(&config, Connection::new(number, socket, clients, fault)).serve(is_faulty);
         });
         Self {
-            listener: listener.expect("loopback has a free port"),
+            listener: listener.expect("a loopback port is free"),
             clients,
         }
     }
 
-    /// The URL of stream `name`.
+    /// Returns the URL of stream `name`.
     pub fn url(&self, name: &str) -> String {
         format!("rtmp://127.0.0.1:{}/app/{name}", self.listener.port())
     }
 
-    /// The same, to be asked for with encryption.
+    /// Returns the rtmpe URL of stream `name`.
     pub fn encrypted_url(&self, name: &str) -> String {
         format!("rtmpe://127.0.0.1:{}/app/{name}", self.listener.port())
     }
 
-    /// The port.
+    /// Returns the port.
     pub fn port(&self) -> u16 {
         self.listener.port()
     }
 
-    /// What each client said so far.
+    /// Returns a copy of the record of each client.
     pub fn clients(&self) -> Vec<ClientRecord> {
-        let clients = self.clients.lock().expect("nobody panics with it");
+        let clients = self.clients.lock().expect("the lock is not poisoned");
         let copy = |clients: &Arc<Mutex<ClientRecord>>| {
-            clients.lock().expect("nobody panics with it").clone()
+            clients.lock().expect("the lock is not poisoned").clone()
         };
         clients.iter().map(copy).collect()
     }
 
-    /// What the only client said so far; panics where there were none or several.
+    /// Returns the record of the only client.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the number of clients is not 1.
     #[track_caller]
     pub fn only_client(&self) -> ClientRecord {
         let mut clients = self.clients();

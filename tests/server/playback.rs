@@ -1,4 +1,4 @@
-//! Which tags a player gets, and when.
+//! Selects the tags that a player receives and when they are due.
 
 use std::time::{Duration, Instant};
 
@@ -8,21 +8,21 @@ use super::{
     config::{Pace, SeekTo, Seeking, Source, Stream},
 };
 
-/// A stream that is being played.
+/// Playback of one stream for one player.
 pub struct Playback<'a> {
     pub stream: &'a Stream,
-    /// What is still to be sent, the next one last.
+    /// Tags still to be sent, in reverse order.
     tags: Vec<Tag>,
     first_ms: u32,
-    /// How far the clock that is sent is ahead of the clip's.
+    /// Difference between the sent timestamps and those of the clip, modulo 2^32.
     shift_ms: u32,
-    /// Where the buffer is full.
+    /// Clip time at which the buffer of [`Pace::UntilEmpty`] ends.
     buffer_end_ms: Option<u32>,
     start: Instant,
 }
 
 impl<'a> Playback<'a> {
-    /// Plays `stream` to somebody who asks for `start_ms` (negative: live or from the beginning).
+    /// Starts playing `stream` at `start_ms`; a negative value means live or from the start.
     pub fn new(stream: &'a Stream, start_ms: f64) -> Self {
         let mut tags = match &stream.source {
             Source::Recorded(clip) => {
@@ -73,7 +73,7 @@ impl<'a> Playback<'a> {
         }
     }
 
-    /// The next `count` tags.
+    /// Removes and returns the next `count` tags.
     pub fn take(&mut self, count: usize) -> Vec<Tag> {
         let left = self.tags.len().saturating_sub(count);
         let taken = self.tags.drain(left..).rev().map(|mut tag| {
@@ -83,19 +83,19 @@ impl<'a> Playback<'a> {
         taken.collect()
     }
 
-    /// Where a tag that was taken is in the clip.
+    /// Returns the clip time of a tag returned by [`Self::take`], in milliseconds.
     pub fn clip_time_ms(&self, tag: &Tag) -> u32 {
         tag.timestamp_ms.wrapping_sub(self.shift_ms)
     }
 
-    /// Whether the next tag is for another buffer.
+    /// Returns whether the next tag lies after the end of the buffer of [`Pace::UntilEmpty`].
     pub fn has_filled_buffer(&self) -> bool {
         let next_ms = self.tags.last().map(|tag| tag.timestamp_ms);
         next_ms > self.buffer_end_ms.or(next_ms)
     }
 
-    /// How long until the next tag is due, for a client that announced `buffer`; none where there is
-    /// no next tag.
+    /// Returns the time until the next tag is due for a client with this buffer length, or `None`
+    /// after the last tag.
     pub fn wait(&self, buffer: Duration) -> Option<Duration> {
         let next = self.tags.last()?;
         let position = next
@@ -113,7 +113,8 @@ impl<'a> Playback<'a> {
     }
 }
 
-/// Configuration, then everything from the keyframe on that `seeking` has for `start_ms`.
+/// Returns the sequence headers, then all tags from the keyframe that `seeking` selects for
+/// `start_ms`.
 fn tags_from_seek(clip: &Clip, start_ms: u32, seeking: Seeking) -> Vec<Tag> {
     let tags: Vec<_> = clip.tags_after_metadata().collect();
     let start = match seeking.to {
@@ -135,8 +136,8 @@ fn tags_from_seek(clip: &Clip, start_ms: u32, seeking: Seeking) -> Vec<Tag> {
     tags_from_seek
 }
 
-/// The index of the keyframe that is `after` the one at or before `start_ms`. Where there is no video
-/// any frame of audio will do.
+/// Returns the index of the keyframe at or before `start_ms`, moved by `after` keyframes. In an
+/// audio-only clip, every audio frame counts as a keyframe.
 fn keyframe_index(tags: &[&Tag], start_ms: u32, after: i32) -> usize {
     let has_video = tags.iter().any(|tag| tag.is_keyframe());
     let is_entry = |tag: &&Tag| tag.is_keyframe() || !has_video && tag.kind == Tag::AUDIO;
@@ -149,7 +150,8 @@ fn keyframe_index(tags: &[&Tag], start_ms: u32, after: i32) -> usize {
     entries.get(meant).map_or(tags.len(), |(index, _)| *index)
 }
 
-/// Configuration, then audio from `joined_ms` on and video from the first keyframe after that.
+/// Returns the sequence headers, then audio from `joined_ms` on and video from the next keyframe
+/// on.
 fn tags_from_join(clip: &Clip, joined_ms: u32) -> Vec<Tag> {
     let tags: Vec<_> = clip.tags_after_metadata().collect();
     let start = tags.partition_point(|tag| tag.timestamp_ms < joined_ms);

@@ -1,8 +1,8 @@
-//! Prepared bytes, sent as fast as the socket takes them: for measuring clients.
+//! Prepared bytes, sent at full speed to measure clients.
 //!
-//! One second of 16 Mbit/s video and audio, or a clip, is laid out as chunks once and sent over and
-//! over. That works because every message of it has a header of type 1: its timestamp is a step from the
-//! message before it, in this round or in the one before (RTMP 5.3.1.2.2).
+//! One second of 16 Mbit/s audio and video, or a clip, is encoded as chunks once and sent
+//! repeatedly. Every message has a type 1 header, so its timestamp is a delta to the previous
+//! message of its chunk stream, in this round or in the one before (RTMP 5.3.1.2.2).
 
 use std::{fmt, io::Write, sync::Arc};
 
@@ -17,32 +17,32 @@ use super::{
     listener::Listener,
 };
 
-/// A stream of so many rounds: the same messages over and over, on a clock that goes on.
+/// Stream that repeats the same messages with increasing timestamps.
 pub struct Replay {
     chunk_size: u32,
-    /// What the clock shows at the beginning.
+    /// Timestamp of the first message, in milliseconds.
     clock_ms: u32,
     metadata: Vec<u8>,
-    /// The configuration of audio, and of video.
+    /// Sequence headers of audio and video.
     sequence_headers: [Vec<u8>; 2],
     round: Round,
     rounds: u64,
-    /// So many rounds are sent in one go.
+    /// Number of rounds per write.
     rounds_per_write: u64,
 }
 
-/// What is sent over and over, as chunks.
+/// Repeated messages, encoded as chunks.
 #[derive(Default)]
 struct Round {
     chunks: Vec<u8>,
     messages: u64,
-    /// What the messages carry.
+    /// Total payload bytes.
     bytes: u64,
     length_ms: u32,
 }
 
 impl Replay {
-    /// At least `bytes` of audio and video in chunks of `chunk_size`.
+    /// Creates a replay of at least `bytes` payload bytes in chunks of `chunk_size`.
     pub fn new(chunk_size: u32, bytes: u64) -> Self {
         let sequence_headers = [AAC_SEQUENCE_HEADER, AVC_SEQUENCE_HEADER].map(<[u8]>::to_vec);
         let round = Round::of_a_second(chunk_size as usize);
@@ -56,7 +56,7 @@ impl Replay {
         )
     }
 
-    /// The frames of `clip` over and over, so many times; see [`Clip::thin`].
+    /// Creates a replay that repeats the frames of `clip` `rounds` times; see [`Clip::thin`].
     pub fn looping(clip: &Clip, rounds: u64) -> Self {
         let sequence_headers = [Tag::AUDIO, Tag::VIDEO].map(|kind| {
             let mut tags = clip.media().filter(|tag| tag.kind == kind);
@@ -94,39 +94,39 @@ impl Replay {
         }
     }
 
-    /// The same on a clock that shows `clock_ms` at the beginning. It counts in 32 bits.
+    /// Returns the same replay with `clock_ms` as the first timestamp. Timestamps wrap at 2^32.
     pub fn on_clock(mut self, clock_ms: u32) -> Self {
         self.clock_ms = clock_ms;
         self
     }
 
-    /// The chunk size that the server must have announced.
+    /// Returns the chunk size that the server must announce.
     pub fn chunk_size(&self) -> u32 {
         self.chunk_size
     }
 
-    /// The body of `onMetaData`.
+    /// Returns the payload of `onMetaData`.
     pub fn metadata(&self) -> &[u8] {
         &self.metadata
     }
 
-    /// How many audio and video messages there are, the two configurations among them.
+    /// Returns the number of audio and video messages, including two sequence headers.
     pub fn messages(&self) -> u64 {
         2 + self.rounds * self.round.messages
     }
 
-    /// How many bytes they carry.
+    /// Returns the total payload bytes.
     pub fn bytes(&self) -> u64 {
         let sequence_headers = self.sequence_headers.iter().map(|body| body.len() as u64);
         sequence_headers.sum::<u64>() + self.rounds * self.round.bytes
     }
 
-    /// From the clock's beginning to the timestamp of the last one.
+    /// Returns the difference between the first and the last timestamp, in milliseconds.
     pub fn duration_ms(&self) -> u32 {
         self.rounds as u32 * self.round.length_ms
     }
 
-    /// Sends it all.
+    /// Sends the complete stream.
     pub fn send(&self, connection: &mut Connection) -> Result<(), Disconnected> {
         let [audio, video] = &self.sequence_headers;
         connection.queue(AUDIO, Kind::AUDIO, 1, self.clock_ms, audio)?;
@@ -138,7 +138,7 @@ impl Replay {
         Ok(())
     }
 
-    /// So many seconds of the same as a clip, for servers that keep time.
+    /// Returns the same media as a clip of `seconds`, for servers that pace.
     pub fn clip(seconds: u32) -> Clip {
         let tag = |kind: Kind, timestamp_ms, body: &[u8]| Tag {
             kind: kind.0,
@@ -158,8 +158,8 @@ impl Replay {
         Clip { tags }
     }
 
-    /// Serves the same bytes to whoever connects, without a handshake or a word: for plain copies
-    /// to measure against.
+    /// Serves the chunks to every client without a handshake or commands, as the baseline for
+    /// copies.
     pub fn serve_raw(self: &Arc<Self>) -> Listener {
         let replay = self.clone();
         let listener = Listener::start(move |_, socket| {
@@ -169,10 +169,10 @@ impl Replay {
                 }
             }
         });
-        listener.expect("loopback has a free port")
+        listener.expect("a loopback port is free")
     }
 
-    /// All rounds, as many at a time as are sent in one go.
+    /// Returns the chunks of all rounds, one item per write.
     fn chunks(&self) -> impl Iterator<Item = &[u8]> {
         let whole = self.rounds / self.rounds_per_write;
         let rest = (self.rounds % self.rounds_per_write) as usize;
@@ -194,7 +194,7 @@ impl fmt::Debug for Replay {
 }
 
 impl Round {
-    /// A second of 16 Mbit/s.
+    /// Encodes one second of 16 Mbit/s.
     fn of_a_second(chunk_size: usize) -> Self {
         let mut round = Self::default();
         messages(|_, kind, body| {
@@ -205,7 +205,8 @@ impl Round {
         round
     }
 
-    /// The frames of a clip. The first of a track is as far from the last as the second from it.
+    /// Encodes the frames of a clip. The delta of a track's first frame equals that of its second
+    /// frame.
     fn of_frames(chunk_size: usize, clip: &Clip) -> Self {
         let mut round = Self::default();
         let frames = || clip.media().filter(|tag| !tag.is_sequence_header());
@@ -225,7 +226,7 @@ impl Round {
         round
     }
 
-    /// A message with a header of type 1, the rest of its chunks with headers of type 3.
+    /// Appends a message: a type 1 header for the first chunk, type 3 headers for the others.
     fn put_message(&mut self, chunk_size: usize, kind: Kind, delta_ms: u32, payload: &[u8]) {
         let chunk_stream = if kind == Kind::AUDIO { AUDIO } else { VIDEO } as u8;
         self.messages += 1;
@@ -244,8 +245,8 @@ impl Round {
     }
 }
 
-/// The messages of a second, with their times in it: audio each 20 ms, video each 40 ms, a keyframe
-/// first.
+/// Calls `each` with the messages of one second and their times: audio every 20 ms, video every 40
+/// ms, starting with a keyframe.
 fn messages(mut each: impl FnMut(u32, Kind, &[u8])) {
     let mut noise = Noise(1);
     for step in 0..50 {
@@ -279,7 +280,7 @@ fn metadata(seconds: u64) -> Vec<u8> {
     body
 }
 
-/// Bytes that do not repeat, the same in each run.
+/// Deterministic generator of non-repeating bytes.
 struct Noise(u32);
 
 impl Noise {
@@ -293,22 +294,22 @@ impl Noise {
     }
 }
 
-/// The size of chunks where nobody wants another.
+/// Chunk size of replays of a clip.
 const CHUNK_SIZE: u32 = 4096;
 
-/// What is sent in one go, at least: little rounds would be sent a packet each.
+/// Smallest write: short rounds would be sent as one packet each.
 const MIN_WRITE: usize = 1 << 16;
 
-/// The chunk streams of audio and video.
+/// Chunk streams of audio and video.
 const AUDIO: u32 = 6;
 const VIDEO: u32 = 7;
 
-/// Message lengths: 128 kbit/s of audio, and video that makes 16 Mbit/s with it.
+/// Payload lengths: 128 kbit/s of audio, and video for a total of 16 Mbit/s.
 const AUDIO_LEN: usize = 320;
 const KEYFRAME_LEN: usize = 400_000;
 const FRAME_LEN: usize = 66_000;
 
-/// AVC, High profile 4.0, with parameter sets for 1920 x 1080.
+/// AVC sequence header: High profile, level 4.0, with parameter sets for 1920x1080.
 #[rustfmt::skip]
 const AVC_SEQUENCE_HEADER: &[u8] = &[
     0x17, 0, 0, 0, 0,
@@ -321,5 +322,5 @@ const AVC_SEQUENCE_HEADER: &[u8] = &[
     0xFD, 0xF8, 0xF8, 0, // 4:2:0, 8 bits
 ];
 
-/// AAC, low complexity, 48 kHz, stereo.
+/// AAC sequence header: low complexity, 48 kHz, stereo.
 const AAC_SEQUENCE_HEADER: &[u8] = &[0xAF, 0, 0x11, 0x90];

@@ -1,5 +1,4 @@
-//! A peer that says what a test has it say, byte for byte: for all that no server of the usual kind
-//! would do.
+//! Peer that sends exactly the bytes of a test's script, for behavior that no regular server shows.
 
 use std::sync::{Arc, Mutex};
 
@@ -12,54 +11,56 @@ use super::{
     session::status,
 };
 
-/// A scripted peer. Dropping it fails the test where the script did not come to its end.
+/// Scripted peer. Dropping it fails the test if the script panicked.
 #[derive(Debug)]
 pub struct ScriptedPeer {
     listener: Listener,
 }
 
 impl ScriptedPeer {
-    /// Runs `script` for each client, with the client's number from 0. The script starts before the
-    /// handshake; [`Connection::accept_plain_handshake`] and [`Connection::start_playing`] shorten the way.
+    /// Runs `script` for each client, with the number of the client, starting at 0.
+    ///
+    /// The script starts before the handshake. [`Connection::accept_plain_handshake`] and
+    /// [`Connection::start_playing`] perform the usual first steps.
     pub fn start(script: impl Fn(&mut Connection, usize) + Send + Sync + 'static) -> Self {
         let listener = Listener::start(move |number, socket| {
             let record = Arc::new(Mutex::new(ClientRecord::default()));
             script(&mut Connection::new(number, socket, record, None), number);
         });
         Self {
-            listener: listener.expect("loopback has a free port"),
+            listener: listener.expect("a loopback port is free"),
         }
     }
 
-    /// The URL of stream `name`.
+    /// Returns the URL of stream `name`.
     pub fn url(&self, name: &str) -> String {
         format!("rtmp://127.0.0.1:{}/app/{name}", self.listener.port())
     }
 
-    /// The same, to be asked for with encryption.
+    /// Returns the rtmpe URL of stream `name`.
     pub fn encrypted_url(&self, name: &str) -> String {
         format!("rtmpe://127.0.0.1:{}/app/{name}", self.listener.port())
     }
 
-    /// The port.
+    /// Returns the port.
     pub fn port(&self) -> u16 {
         self.listener.port()
     }
 }
 
 impl Connection {
-    /// A plain handshake.
+    /// Performs a plain handshake.
     #[track_caller]
     pub fn accept_plain_handshake(&mut self) {
         self.handshake(Handshake::Plain, false)
-            .expect("a client that shakes hands");
+            .expect("the client completes the handshake");
     }
 
-    /// Everything up to Play.Start, on message stream 1.
+    /// Performs all steps up to Play.Start, with message stream 1.
     #[track_caller]
     pub fn start_playing(&mut self) {
         self.accept_plain_handshake();
-        self.answer_up_to_play().expect("a client that plays");
+        self.answer_up_to_play().expect("the client sends play");
     }
 
     #[track_caller]

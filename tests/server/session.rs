@@ -1,4 +1,4 @@
-//! What a server of the usual kind answers.
+//! Answers of a typical media server.
 
 use std::{
     convert::Infallible,
@@ -29,19 +29,19 @@ use super::{
     playback::Playback,
 };
 
-/// A client and where its session stands.
+/// Session with one client.
 pub struct Session<'a> {
     config: &'a Config,
     connection: Connection,
-    /// What the client announced for its buffer.
+    /// Buffer length announced by the client.
     buffer: Duration,
     playback: Option<Playback<'a>>,
-    /// Whether nothing is sent before the end of a pause.
+    /// Whether sending stops until the client unpauses.
     is_paused: bool,
     is_token_answered: bool,
-    /// Whether the client has proved that it is the player that is wanted.
+    /// Whether the client has proved the required player.
     is_player_proved: bool,
-    /// What is to be played once it has.
+    /// `play` command to process once the player is proved.
     deferred_play: Option<Command>,
     has_playlist: bool,
     next_ping: Option<Instant>,
@@ -49,7 +49,7 @@ pub struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// A session that nothing was said in.
+    /// Creates a session before its handshake.
     pub fn new(config: &'a Config, connection: Connection) -> Self {
         Self {
             config,
@@ -66,7 +66,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Serves the client until one side has enough.
+    /// Serves the client until one side disconnects.
     pub fn serve(mut self, is_faulty: bool) -> Disconnected {
         match self.handshake(is_faulty).and_then(|()| self.run()) {
             Err(over) => over,
@@ -172,7 +172,8 @@ impl<'a> Session<'a> {
         self.connection.fail(FaultAction::Fin)
     }
 
-    /// Why the client is not let in, if it is not. What proves who it is has to stand in app and tcUrl.
+    /// Returns the reason to reject the client's login, if any. The login must be present in both
+    /// app and tcUrl.
     fn login_refusal(&self, command: &Command) -> Option<String> {
         let login = self.config.login?;
         let member = |name| Some(command.values.first()?.member(name)?.as_text()?.to_string());
@@ -183,7 +184,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Drops a client that proves to be another player.
+    /// Checks the SWF verification response and disconnects a client with another player.
     fn check_proof(&mut self) -> Result<(), Disconnected> {
         let (Some(player), Some(proof)) = (
             self.config.required_player,
@@ -213,7 +214,8 @@ impl<'a> Session<'a> {
         self.has_playlist = first.is_some_and(|name| self.stream(name).is_some());
     }
 
-    /// What Flash Media Server does with a pause and its end, which starts at the keyframe before.
+    /// Handles pause and unpause as Flash Media Server does: playback restarts at the keyframe
+    /// before the unpause time.
     fn pause(&mut self, command: &Command) -> Result<(), Disconnected> {
         let id = self.config.stream_id;
         let Some(playback) = &mut self.playback else {
@@ -237,7 +239,8 @@ impl<'a> Session<'a> {
         self.queue_command(0, "_error", command.transaction, &values)
     }
 
-    /// What comes before connect's answer gets what [`Config::pipelining`] has for it.
+    /// Handles messages that arrived before the answer to `connect` as [`Config::pipelining`]
+    /// defines.
     fn handle_pipelined_commands(&mut self) -> Result<(), Disconnected> {
         let pipelining = self.config.pipelining;
         if !matches!(pipelining, Pipelining::Dropped | Pipelining::Refused) {
@@ -322,7 +325,7 @@ impl<'a> Session<'a> {
         let is_live = match stream.source {
             Source::Live { .. } | Source::Broadcast(_) => true,
             Source::Recorded(_) => false,
-            // As one likes.
+            // A replay serves as recorded or live stream, as the client requests.
             Source::Replay(_) => start_ms == -1000.0,
         };
         if start_ms == -1000.0 && !is_live || self.config.requires_playlist && !self.has_playlist {
@@ -375,7 +378,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Sends what is due; how long until more is.
+    /// Sends all due tags and returns the time until the next one.
     fn send_due(&mut self) -> Result<Duration, Disconnected> {
         loop {
             let Some(playback) = &mut self.playback else {
@@ -410,7 +413,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Sends the next tag, or as many as an aggregate holds.
+    /// Sends the next tag or aggregate message.
     fn send_next(&mut self) -> Result<(), Disconnected> {
         let Some(playback) = &mut self.playback else {
             return Ok(());
@@ -450,8 +453,8 @@ impl<'a> Session<'a> {
         )
     }
 
-    /// Sends tags in one message. Their own timestamps count from elsewhere: the first one's is the
-    /// aggregate's (RTMP 7.1.6).
+    /// Sends tags in one aggregate message. The timestamps inside use another origin; only their
+    /// differences to the first one count (RTMP 7.1.6).
     fn send_aggregate(&mut self, tags: &[Tag]) -> Result<(), Disconnected> {
         let mut payload = Vec::new();
         for tag in tags {
@@ -540,7 +543,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Pings when it is time to, and drops a client that has left a ping unanswered.
+    /// Sends a due ping and disconnects a client that has not answered the previous one.
     fn ping(&mut self) -> Result<(), Disconnected> {
         let (Some(every), Some(at)) = (self.config.ping_every, self.next_ping) else {
             return Ok(());
@@ -551,15 +554,15 @@ impl<'a> Session<'a> {
         if self.connection.record().pongs.len() < self.pings {
             return self.connection.fail(FaultAction::Fin);
         }
-        // Not when it would have been time: a client that was busy, with keys say, has to have its time.
+        // Count from now, not from the due time: a client that was busy still gets a full interval.
         self.next_ping = Some(Instant::now() + every);
         self.pings += 1;
         self.connection
             .queue_event(PING_REQUEST, 1000 + self.pings as u32)
     }
 
-    /// Whether a whole window is unacknowledged. Clients count from the first byte or from the first
-    /// behind the handshake: those that count all of them seem to be ahead.
+    /// Returns whether a complete window is unacknowledged. Some clients count from the first byte
+    /// and others from the end of the handshake, so a client may seem ahead.
     fn must_wait_for_acknowledgement(&self) -> bool {
         let acknowledged = self.connection.record().acknowledgements.last().copied();
         let sent = self.connection.sent() - HANDSHAKE_LEN;
@@ -607,16 +610,16 @@ impl<'a> Session<'a> {
     }
 }
 
-/// What proves that a client is `player`: two ones, the size twice, and a hash of what nobody else
-/// knows and what nobody has known before.
+/// Returns the proof of `player`: two ones, the size twice, and an HMAC of the player's hash keyed
+/// with the end of S1.
 fn expected_proof(player: SwfProof, s1_tail: &[u8; 32]) -> Vec<u8> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(s1_tail).expect("a key of any length");
+    let mut mac = Hmac::<Sha256>::new_from_slice(s1_tail).expect("HMAC accepts any key length");
     mac.update(&player.hash);
     let size = player.size.to_be_bytes();
     [&[1, 1], &size[..], &size, &mac.finalize().into_bytes()].concat()
 }
 
-/// An `onStatus` information object.
+/// Creates the information object of an `onStatus` message.
 pub fn status(level: &str, code: &str, description: &str) -> Object {
     object([
         ("level", level.into()),
@@ -625,7 +628,7 @@ pub fn status(level: &str, code: &str, description: &str) -> Object {
     ])
 }
 
-/// An object with these members.
+/// Creates an object with the given members.
 pub fn object<const N: usize>(members: [(&str, Value); N]) -> Object {
     let mut object = Object::new();
     for (name, value) in members {
@@ -648,7 +651,7 @@ fn redirection(redirect: &str, redirect2: Option<&str>) -> Object {
     info
 }
 
-/// A data message's payload: a name and values.
+/// Encodes a data message: a name and values.
 fn data_payload(name: &str, values: &[Value]) -> Vec<u8> {
     let mut payload = Vec::new();
     for value in std::iter::once(&Value::from(name)).chain(values) {
@@ -657,11 +660,11 @@ fn data_payload(name: &str, values: &[Value]) -> Vec<u8> {
     payload
 }
 
-/// S0, S1 and S2.
+/// Length of S0, S1 and S2.
 const HANDSHAKE_LEN: u64 = 1 + 2 * 1536;
 
-/// How long it listens where nothing is due.
+/// Longest wait for a message while no tag is due.
 const MAX_IDLE: Duration = Duration::from_millis(20);
 
-/// How much it sends before it listens again.
+/// Number of bytes sent before the session checks for received messages.
 const MAX_BURST: u64 = 1 << 16;

@@ -30,12 +30,18 @@ fn day_long_recording_has_constant_memory_and_a_full_index() {
     let early = running.process.peak_memory();
     wait_for_growth(&mut running, day.file_bytes());
     let late = running.process.peak_memory();
-    assert!(late - early <= MIB / 2, "{early} bytes grew to {late}");
-    assert!(cfg!(debug_assertions) || late <= 12 * MIB, "{late} bytes");
+    assert!(
+        late - early <= MIB / 2,
+        "peak memory grew from {early} to {late} bytes"
+    );
+    assert!(
+        cfg!(debug_assertions) || late <= 12 * MIB,
+        "peak memory of {late} bytes"
+    );
     running.process.signal("INT");
     let download = running.finish();
     download.assert_ended(0, "interrupted");
-    let file = fs::read(download.file()).expect("it is there");
+    let file = fs::read(download.file()).expect("the file exists");
     day.assert_recorded(&file);
     day.assert_indexed(&file);
     println!(
@@ -66,7 +72,7 @@ fn segments_of_three_hours_contain_every_frame() {
     let finished = Process::start(&mut command).finish(5 * LIMIT).succeeded();
     let last = finished.stderr.lines().last().unwrap_or_default();
     assert!(last.contains(": unpublished"), "{finished}");
-    let manifest = fs::read_to_string(manifest).expect("a list");
+    let manifest = fs::read_to_string(manifest).expect("a manifest");
     assert_eq!(manifest.lines().count(), 6, "{manifest}");
     let joined: Vec<Tag> = manifest.lines().flat_map(segment_frames).collect();
     assert_eq!(joined.len(), source.len(), "frames");
@@ -99,7 +105,7 @@ fn three_hours() -> Clip {
 fn segment_frames(line: &str) -> Vec<Tag> {
     let segment: serde_json::Value = serde_json::from_str(line).expect("a line of JSON");
     let path = PathBuf::from(segment["path"].as_str().expect("a path"));
-    let bytes = fs::read(path).expect("it is listed");
+    let bytes = fs::read(path).expect("the listed file exists");
     let indexed = IndexedFile::read(&bytes);
     indexed.assert_head_matches(bytes.len());
     assert_eq!(segment["duration_ms"], indexed.number("duration") * 1000.0);
@@ -165,7 +171,10 @@ impl Day {
     /// Panics unless the head of `file` tells how long it is, and of keyframes all along.
     #[track_caller]
     fn assert_indexed(&self, file: &[u8]) {
-        assert!(head::is_rewritable(file), "a head of ours");
+        assert!(
+            head::is_rewritable(file),
+            "the head was not written by rtmpull"
+        );
         let indexed = IndexedFile {
             tags: Vec::new(),
             fields: fields(&Clip::parse(&file[..head::LENGTH]).tags[0]),
@@ -208,9 +217,9 @@ impl Day {
         let round = (found * 1000.0 / f64::from(ROUND_MS)).round();
         let keyframe = self.keyframe(round as u64);
         let is_keyframe = (found - keyframe.0).abs() < 0.001;
-        assert!(is_keyframe, "no keyframe at {found} s, sought from {at} s");
+        assert!(is_keyframe, "no keyframe at {found} s (seeking to {at} s)");
         let back = (0.0..=INDEX_INTERVAL).contains(&(at - found));
-        assert!(back, "sought {at} s, found {found} s");
+        assert!(back, "seeking to {at} s found {found} s");
         keyframe
     }
 
@@ -267,7 +276,7 @@ impl SeekResult {
         // "Statistics: 163840 bytes read, 2 seeks"
         let mut statistics = finished.stderr.split("Statistics: ").skip(1);
         let statistics = statistics.find_map(|line| line.split_once(" bytes read"));
-        let (bytes_read, _) = statistics.expect("what was read");
+        let (bytes_read, _) = statistics.expect("ffprobe prints how much it read");
         Self {
             seconds: field("dts_time").parse().expect("a time"),
             position: field("pos").parse().expect("a position"),
@@ -299,7 +308,7 @@ fn wait_for_growth(running: &mut Running, bytes: u64) {
         }
         assert!(
             grown_at.elapsed() < LIMIT,
-            "stays at {length} of {bytes} bytes"
+            "the file stopped growing at {length} of {bytes} bytes"
         );
     }
 }

@@ -45,17 +45,17 @@ fn kill_at_any_moment_loses_at_most_one_second() {
                     kill.check(&media, ffmpeg.as_ref());
                     missing
                         .lock()
-                        .expect("nobody panics with it")
+                        .expect("the lock is not poisoned")
                         .push(kill.missing_ms());
                 }
             });
         }
     });
-    let mut missing = missing.into_inner().expect("nobody panicked with it");
+    let mut missing = missing.into_inner().expect("the lock is not poisoned");
     missing.sort_unstable();
     assert_eq!(missing.len(), count);
     let [median, most] = [missing[count / 2], missing[count - 1]];
-    println!("{count} kills: {median} ms missing in the middle, {most} ms at the most");
+    println!("{count} kills: median {median} ms missing, maximum {most} ms");
 }
 
 /// A recording that was killed.
@@ -84,7 +84,7 @@ impl Kill {
         let played = first_frame.elapsed();
         let killed = process.kill();
         assert_eq!(killed.code(), None, "{killed}");
-        let file = fs::read(&output).expect("it was written");
+        let file = fs::read(&output).expect("the file was written");
         Self {
             folder,
             played,
@@ -103,7 +103,7 @@ impl Kill {
         let before = IndexedFile::read(file);
         assert!(
             before.tags == media[..before.tags.len()],
-            "what came, and no more"
+            "exactly the received tags"
         );
         let duration_ms = before.number("duration") * 1000.0;
         assert!(
@@ -123,11 +123,11 @@ impl Kill {
             assert_decodes(ffmpeg, &path);
         }
         repair([&path]).succeeded();
-        let repaired = fs::read(&path).expect("it is there");
+        let repaired = fs::read(&path).expect("the file exists");
         assert_repaired(file, &repaired);
         let again = repair([&path]).succeeded();
         assert!(again.stderr.contains("is whole"), "{again}");
-        assert!(fs::read(&path).expect("it is there") == repaired);
+        assert!(fs::read(&path).expect("the file exists") == repaired);
         if let Some(ffmpeg) = ffmpeg.filter(|_| played.subsec_millis() % 4 == 0) {
             assert_decodes(ffmpeg, &path);
             assert_ffprobe_accepts(&path);
@@ -147,7 +147,7 @@ fn assert_repaired(before: &[u8], after: &[u8]) {
     let is_slot = |at: &usize| (2031..38_915).contains(at);
     let mut changed = (0..head::LENGTH).filter(|at| before[*at] != after[*at]);
     assert!(changed.all(|at| is_own_field(&at) || is_slot(&at)));
-    let last = *old.slots().last().expect("slots");
+    let last = *old.slots().last().expect("at least one slot");
     let known = old.slots().iter().take_while(|slot| **slot != last).count();
     assert_eq!(old.slots()[..known], new.slots()[..known]);
 }

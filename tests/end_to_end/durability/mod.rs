@@ -61,11 +61,14 @@ struct IndexedFile {
 impl IndexedFile {
     #[track_caller]
     fn read(file: &[u8]) -> Self {
-        assert!(head::is_rewritable(file), "a head of ours");
+        assert!(
+            head::is_rewritable(file),
+            "the head was not written by rtmpull"
+        );
         let (mut reader, mut rest) = (TagReader::new(), file);
         while reader
             .read(&mut rest)
-            .expect("tags and nothing else")
+            .expect("only complete tags")
             .is_some()
         {}
         let intact = &file[..reader.intact_end() as usize];
@@ -93,14 +96,14 @@ impl IndexedFile {
         let slots = self.slots();
         assert_eq!(slots.len(), 2048);
         for slot in &slots {
-            assert!(keyframes.contains(slot), "{slot:?} is no keyframe");
+            assert!(keyframes.contains(slot), "{slot:?} is not a keyframe");
         }
         assert!(slots.is_sorted_by_key(|(time, _)| *time));
     }
 
     /// The keyframes of the head: seconds and positions.
     fn slots(&self) -> Vec<(f64, u64)> {
-        let keyframes = self.fields.get("keyframes").expect("a table");
+        let keyframes = self.fields.get("keyframes").expect("a keyframe index");
         let numbers = |name| {
             let numbers = keyframes.member(name).and_then(Value::as_array);
             let numbers = numbers.expect("an array").iter();
@@ -131,7 +134,7 @@ impl IndexedFile {
         let excess = self.number("duration") - f64::from(self.last_ms()) / 1000.0;
         assert!(
             (0.0..MAX_FRAME_S).contains(&excess),
-            "a duration of {excess} s too much"
+            "the duration exceeds the last frame by {excess} s"
         );
         let keyframes = self.tags.iter().filter(|tag| tag.is_keyframe());
         let mut slots = self.slots();
@@ -168,7 +171,7 @@ fn intact_tags(file: &[u8]) -> Vec<Tag> {
 /// Writes `bytes` as `name` into `folder`.
 fn write(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
     let file = folder.join(name);
-    fs::write(&file, bytes).expect("a folder that takes files");
+    fs::write(&file, bytes).expect("the file can be written");
     file
 }
 

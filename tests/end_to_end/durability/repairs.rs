@@ -63,7 +63,7 @@ fn cut_nginx_recordings_are_repaired() {
     assert!(has_recorded, "nginx records nothing");
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("nginx.flv");
-    fs::copy(&recording, &file).expect("it is there");
+    fs::copy(&recording, &file).expect("the file exists");
     drop(publisher);
     assert_cuts_are_repaired(&ffmpeg, &file);
 }
@@ -73,7 +73,7 @@ fn repair_reports_each_file_and_exits_with_the_worst_code() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let clip = include_bytes!("../../server/clip.flv");
     let torn = write(folder.path(), "torn.flv", &clip[..clip.len() - 3]);
-    let text = write(folder.path(), "text.flv", b"somebody's only copy");
+    let text = write(folder.path(), "text.flv", b"existing content");
     let finished = repair([&torn, &text]);
     assert_eq!(finished.code(), Some(1), "{finished}");
     let lines: Vec<_> = finished.stderr.lines().collect();
@@ -83,8 +83,8 @@ fn repair_reports_each_file_and_exits_with_the_worst_code() {
     );
     assert!(lines[1].starts_with("ERROR: ") && lines[1].contains("text.flv: not an FLV file"));
     assert_eq!(
-        fs::read(&text).expect("it is there"),
-        b"somebody's only copy"
+        fs::read(&text).expect("the file exists"),
+        b"existing content"
     );
     let empty = write(folder.path(), "empty.flv", b"");
     assert_single_line(
@@ -97,11 +97,11 @@ fn repair_reports_each_file_and_exits_with_the_worst_code() {
     assert_single_line(&repair([&missing]), 1, message);
     assert_single_line(&repair([&torn]), 0, "is whole, nothing to do");
     let output = folder.path().join("output.flv");
-    let before = fs::read(&torn).expect("it is there");
+    let before = fs::read(&torn).expect("the file exists");
     let arguments = [torn.as_os_str(), "-o".as_ref(), output.as_os_str()];
     assert_single_line(&repair(arguments), 0, "repaired, written to");
-    assert!(fs::read(&torn).expect("it is there") == before);
-    let written = fs::read(&output).expect("it is there");
+    assert!(fs::read(&torn).expect("the file exists") == before);
+    let written = fs::read(&output).expect("the file exists");
     IndexedFile::read(&written).assert_head_matches(written.len());
     let two = [
         torn.as_os_str(),
@@ -124,9 +124,9 @@ fn interrupted_repair_leaves_the_file_unchanged() {
     // Room for nothing, which takes its time to be read.
     let grow = |length| {
         let file = fs::File::options().write(true).open(&file);
-        file.expect("it is there")
+        file.expect("the file exists")
             .set_len(length)
-            .expect("a sparse file");
+            .expect("the file can be extended");
     };
     grow(1 << 36);
     for signal in ["INT", "KILL"] {
@@ -143,10 +143,10 @@ fn interrupted_repair_leaves_the_file_unchanged() {
             "{finished}"
         );
         assert_eq!(unfinished.exists(), signal == "KILL");
-        assert_eq!(fs::metadata(&file).expect("it is there").len(), 1 << 36);
+        assert_eq!(fs::metadata(&file).expect("the file exists").len(), 1 << 36);
     }
     grow(clip.len() as u64);
-    assert!(fs::read(&file).expect("it is there") == clip);
+    assert!(fs::read(&file).expect("the file exists") == clip);
     repair([&file]).succeeded();
     assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1);
 }
@@ -154,7 +154,7 @@ fn interrupted_repair_leaves_the_file_unchanged() {
 /// Panics unless `file`, whole and cut off anywhere, is repaired to what was whole of it.
 #[track_caller]
 fn assert_cuts_are_repaired(ffmpeg: &Ffmpeg, file: &Path) {
-    let complete = fs::read(file).expect("it was written");
+    let complete = fs::read(file).expect("the file was written");
     let folder = tempfile::tempdir().expect("a temporary folder");
     let repaired = folder.path().join("whole.flv");
     let arguments = [file.as_os_str(), "-o".as_ref(), repaired.as_os_str()];
@@ -178,7 +178,7 @@ fn assert_cuts_are_repaired(ffmpeg: &Ffmpeg, file: &Path) {
         let cut = rand::rng().random_range(least..complete.len());
         let torn = write(folder.path(), "torn.flv", &complete[..cut]);
         repair([&torn]).succeeded();
-        let bytes = fs::read(&torn).expect("it is there");
+        let bytes = fs::read(&torn).expect("the file exists");
         let indexed = IndexedFile::read(&bytes);
         assert!(
             indexed.tags == intact_tags(&complete[..cut]),

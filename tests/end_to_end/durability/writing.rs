@@ -26,7 +26,7 @@ fn file_is_locked_while_it_is_recorded() {
     );
     let download = running.finish();
     download.assert_ended(0, "unpublished");
-    let bytes = fs::read(download.file()).expect("it is there");
+    let bytes = fs::read(download.file()).expect("the file exists");
     let indexed = IndexedFile::read(&bytes);
     indexed.assert_head_matches(bytes.len());
     assert_sample(&indexed.tags);
@@ -41,13 +41,16 @@ fn no_index_file_is_indexed_by_repair() {
     let download = program::download(&server.url("clip"), &["--no-index"]);
     download.assert_ended(0, "ended");
     let file = download.file();
-    let bytes = fs::read(&file).expect("it is there");
+    let bytes = fs::read(&file).expect("the file exists");
     assert!(!head::is_rewritable(&bytes));
-    assert!(bytes.len() < head::LENGTH + 5_000, "no room is reserved");
+    assert!(
+        bytes.len() < head::LENGTH + 5_000,
+        "no space is reserved for the index"
+    );
     let tags: Vec<Tag> = Clip::parse(&bytes).media().cloned().collect();
     assert_sample(&tags);
     repair([&file]).succeeded();
-    let bytes = fs::read(&file).expect("it is there");
+    let bytes = fs::read(&file).expect("the file exists");
     let indexed = IndexedFile::read(&bytes);
     indexed.assert_head_matches(bytes.len());
     assert!(indexed.tags == tags);
@@ -62,7 +65,7 @@ fn sync_interval_does_not_change_the_file() {
     let files = running.map(|running| {
         let download = running.finish();
         download.assert_ended(0, "unpublished");
-        fs::read(download.file()).expect("it is there")
+        fs::read(download.file()).expect("the file exists")
     });
     assert!(files.iter().all(|file| *file == files[0]));
     IndexedFile::read(&files[0]).assert_head_matches(files[0].len());

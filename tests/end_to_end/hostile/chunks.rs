@@ -85,9 +85,11 @@ fn announced_lengths_allocate_no_memory() {
         peer.wait_for_close()
     });
     let running = Invocation::new(&peer.url("clip")).start();
-    media_sent.recv_timeout(LIMIT).expect("it plays on");
+    media_sent
+        .recv_timeout(LIMIT)
+        .expect("the stream continues");
     let memory = running.process.peak_memory();
-    assert!(memory < 24 << 20, "{memory} bytes");
+    assert!(memory < 24 << 20, "peak memory of {memory} bytes");
     running.process.signal("TERM");
     running.finish().assert_tags(&sample_media()[..20]);
 }

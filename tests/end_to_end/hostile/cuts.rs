@@ -97,7 +97,7 @@ impl RecordedSession {
         let mut inbox = BytesMut::from(&bytes[HANDSHAKE..]);
         let mut decoder = Decoder::new();
         let mut messages = Vec::new();
-        while let Some(message) = decoder.decode(&mut inbox).expect("chunks") {
+        while let Some(message) = decoder.decode(&mut inbox).expect("valid chunks") {
             messages.push((bytes.len() - inbox.len(), message));
         }
         Self { bytes, messages }
@@ -111,7 +111,7 @@ impl RecordedSession {
             .messages
             .iter()
             .position(|(_, message)| is_media(message));
-        let first_media = first_media.expect("media came");
+        let first_media = first_media.expect("the session has media");
         let checked_ends = ends[..first_media + 3]
             .iter()
             .chain(&ends[ends.len() - 12..]);
@@ -134,7 +134,7 @@ impl RecordedSession {
         let peer = Listener::start(move |_, socket| {
             let _ = replay(socket, &bytes, end);
         });
-        let peer = peer.expect("loopback has a free port");
+        let peer = peer.expect("a loopback port is free");
         let url = format!("rtmp://127.0.0.1:{}/app/clip", peer.port());
         let ended = Invocation::new(&url).run();
         let (code, word) = self.expected(at, end);
@@ -236,16 +236,17 @@ impl Recorder {
         let listener = Listener::start({
             let bytes = bytes.clone();
             move |_, client| {
-                let server = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("it listens");
+                let server = TcpStream::connect((Ipv4Addr::LOCALHOST, port))
+                    .expect("the server accepts connections");
                 let there = server.try_clone().expect("a handle");
                 let to_server = client.clone();
                 let upstream = thread::spawn(move || copy_and_record(&to_server, &there, |_| ()));
                 copy_and_record(&server, &client, |some| bytes.lock().unwrap().extend(some));
-                upstream.join().expect("carrying bytes does not panic");
+                upstream.join().expect("the relay thread does not panic");
             }
         });
         Self {
-            listener: listener.expect("loopback has a free port"),
+            listener: listener.expect("a loopback port is free"),
             bytes,
         }
     }

@@ -96,7 +96,7 @@ fn empty_messages_neither_start_nor_end_a_file() {
     ended.assert_ended(0, "closed", "the server closed the connection");
     let tags = ended.tags();
     let (empty, rest): (Vec<Tag>, Vec<Tag>) = tags.into_iter().partition(|tag| tag.body.is_empty());
-    assert!(rest == sample_media(), "all that was sent");
+    assert!(rest == sample_media(), "all sent tags");
     assert_eq!(empty.len(), 2, "audio and video");
     let first = &sample_media()[..10];
     for tag in empty {

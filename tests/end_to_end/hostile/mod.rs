@@ -84,7 +84,7 @@ impl Invocation {
     fn new(url: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let output = folder.path().join("out.flv");
-        fs::write(&output, OLD_CONTENT).expect("a folder that takes files");
+        fs::write(&output, OLD_CONTENT).expect("the file can be written");
         let mut command = crate::program::command();
         command.arg(url);
         Self {
@@ -149,11 +149,15 @@ impl Ended {
         let message = last.strip_prefix(&format!("{level}: {word}: "));
         assert!(
             message.is_some_and(|message| message.contains(cause)),
-            "{level}, {word:?} and {cause:?} are not in the last line of {stderr}"
+            "the last line is not \"{level}: {word}: …{cause}…\": {stderr}"
         );
         let is_trouble = |line: &&str| line.starts_with("ERROR") || line.starts_with("WARNING");
         let lines = stderr.lines().filter(is_trouble).count();
-        assert_eq!(lines, usize::from(code > 0), "lines of trouble in {stderr}");
+        assert_eq!(
+            lines,
+            usize::from(code > 0),
+            "ERROR and WARNING lines in {stderr}"
+        );
         self.assert_safe_output()
     }
 
@@ -178,14 +182,14 @@ impl Ended {
     /// Panics unless the file is as it was before.
     #[track_caller]
     fn assert_unchanged(&self) {
-        let file = fs::read(&self.output).expect("it was there");
-        assert!(file == OLD_CONTENT, "the file was touched");
+        let file = fs::read(&self.output).expect("the file exists");
+        assert!(file == OLD_CONTENT, "the file changed");
     }
 
     /// Panics where there is a file.
     #[track_caller]
     fn assert_no_file(&self) {
-        assert!(!self.output.exists(), "there is a file");
+        assert!(!self.output.exists(), "the file exists");
     }
 
     /// The tags of the file behind its metadata. Panics unless the file holds whole tags and nothing
@@ -215,7 +219,10 @@ impl Ended {
         assert_eq!(kept.len(), received.len(), "tags in the file");
         let pairs = kept.iter().zip(received).enumerate();
         for (index, (kept, received)) in pairs {
-            assert!(kept == received, "tag {index} is not the one that came");
+            assert!(
+                kept == received,
+                "tag {index} differs from the received tag"
+            );
         }
     }
 }
@@ -225,7 +232,7 @@ impl Ended {
 fn into_fifo(invocation: Invocation) -> Invocation {
     let invocation = invocation.into("fifo");
     let made = Command::new("mkfifo").arg(&invocation.output).status();
-    assert!(made.is_ok_and(|status| status.success()), "no FIFO made");
+    assert!(made.is_ok_and(|status| status.success()), "mkfifo failed");
     invocation
 }
 
@@ -280,7 +287,7 @@ pub fn at_once<T: Send + Sync>(cases: impl IntoIterator<Item = T>, check: impl F
 }
 
 /// What is in an output file beforehand.
-const OLD_CONTENT: &[u8] = b"somebody's only copy";
+const OLD_CONTENT: &[u8] = b"existing content";
 
 /// How long a download may take: more than any timer of its own that a test waits for.
 const LIMIT: Duration = Duration::from_secs(20);

@@ -29,7 +29,7 @@ fn read_only_file_is_left_unchanged() {
     let server = Server::start(Config::serving(recorded()));
     let invocation = Invocation::new(&server.url("clip"));
     let read_only = fs::Permissions::from_mode(0o444);
-    fs::set_permissions(&invocation.output, read_only).expect("our own file");
+    fs::set_permissions(&invocation.output, read_only).expect("the permissions can be changed");
     // Whoever may do everything may write this, too.
     let is_allowed = OpenOptions::new()
         .write(true)
@@ -55,10 +55,7 @@ fn running_program_is_rejected_as_output() {
         .arg("/bin/sleep")
         .arg(&invocation.output)
         .status();
-    assert!(
-        copied.is_ok_and(|status| status.success()),
-        "no copy of sleep"
-    );
+    assert!(copied.is_ok_and(|status| status.success()), "cp failed");
     let program = Process::start(Command::new(&invocation.output).arg("60"));
     let ended = invocation.run();
     ended.assert_ended(1, "output-failed", "Text file busy");
@@ -87,9 +84,9 @@ fn full_disk_keeps_the_written_tags() {
         let tags = ended.tags();
         assert!(
             tags == sample_media()[..tags.len()],
-            "what came, and no more"
+            "exactly the received tags"
         );
-        let file = fs::metadata(&ended.output).expect("it was there").len();
+        let file = fs::metadata(&ended.output).expect("the file exists").len();
         assert!((58_000..60_000).contains(&file), "{file} bytes");
         let duration = ended.metadata().get("duration").and_then(Value::as_number);
         let last_ms = tags.last().map_or(0, |tag| tag.timestamp_ms);
@@ -110,7 +107,7 @@ fn full_disk_before_the_head_leaves_an_empty_file() {
     let ended = with_file_size_limit(20_000, &server.url("clip")).run();
     let cause = "the output takes no more: File too large";
     ended.assert_ended(1, "disk-full", cause);
-    let file = fs::read(&ended.output).expect("it was there");
+    let file = fs::read(&ended.output).expect("the file exists");
     assert_eq!(file.len(), 0);
 }
 
@@ -145,14 +142,20 @@ fn live_recording_requires_overwrite() {
         ended.assert_ended(1, "usage", "is not empty: --overwrite replaces it");
         ended.assert_unchanged();
     }
-    assert_eq!(server.clients().len(), 0, "nobody was asked");
+    assert_eq!(server.clients().len(), 0, "no server was contacted");
 
     let ended = Invocation::new(&url).options(["-v", "--overwrite"]).run();
     ended.assert_ended(0, "unpublished", "");
-    assert!(ended.tags().starts_with(&sample_media()), "what came");
+    assert!(
+        ended.tags().starts_with(&sample_media()),
+        "the received tags"
+    );
     let ended = Invocation::new(&url).options(["-v"]).into_new_file().run();
     ended.assert_ended(0, "unpublished", "");
-    assert!(ended.tags().starts_with(&sample_media()), "what came");
+    assert!(
+        ended.tags().starts_with(&sample_media()),
+        "the received tags"
+    );
     let ended = Invocation::new(&url)
         .options(["-v"])
         .into("/dev/null")
@@ -167,9 +170,9 @@ fn leaving_reader_ends_with_reader_gone() {
     let invocation = into_fifo(invocation);
     let fifo = invocation.output.clone();
     let running = invocation.start();
-    let mut reader = File::open(fifo).expect("the fifo is there");
+    let mut reader = File::open(fifo).expect("the FIFO exists");
     let mut start = [0; 500];
-    reader.read_exact(&mut start).expect("it plays");
+    reader.read_exact(&mut start).expect("the stream plays");
     assert_eq!(start[..4], *b"FLV\x01");
     drop(reader);
     let ended = running.finish();

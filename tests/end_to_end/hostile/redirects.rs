@@ -19,12 +19,18 @@ fn endless_redirects_stop_after_five_hops() {
             let _ = redirect(peer, address.wait());
         }
     });
-    address.set(peer.url("clip")).expect("it is set once");
+    address
+        .set(peer.url("clip"))
+        .expect("the address is set once");
     let ended = Invocation::new(&peer.url("clip")).run();
     ended
         .assert_ended(1, "refused", "redirected more than 5 times")
         .assert_unchanged();
-    assert_eq!(clients.load(Ordering::SeqCst), 6, "the first and five hops");
+    assert_eq!(
+        clients.load(Ordering::SeqCst),
+        6,
+        "the first connection and five hops"
+    );
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn signal_interrupts_connecting() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     socket2::SockRef::from(&listener)
         .listen(0)
-        .expect("a shorter queue");
+        .expect("the backlog can be shortened");
     let address: SocketAddr = listener.local_addr().expect("an address");
     let queue = [(); 2].map(|()| TcpStream::connect_timeout(&address, STEP_DELAY));
     let url = format!("rtmp://{address}/app/clip");
@@ -71,7 +71,7 @@ fn signal_finishes_the_file() {
         let tags = ended.tags();
         assert!(
             tags == sample_media()[..tags.len()],
-            "what came, and no more"
+            "exactly the received tags"
         );
         let last_ms = tags.iter().map(|tag| tag.timestamp_ms).max();
         let duration = ended.metadata().get("duration").and_then(Value::as_number);
@@ -104,7 +104,7 @@ fn missing_and_blocked_readers_do_not_delay_a_signal() {
     for has_reader in [false, true] {
         let running = into_fifo(Invocation::new(&server.url("clip")).options(["-v"])).start();
         let fifo = running.output.clone();
-        let reader = has_reader.then(|| File::open(fifo).expect("the FIFO is there"));
+        let reader = has_reader.then(|| File::open(fifo).expect("the FIFO exists"));
         thread::sleep(STEP_DELAY);
         running
             .interrupt("INT")
@@ -143,7 +143,7 @@ impl Running {
             }
             thread::sleep(Duration::from_millis(10));
         }
-        panic!("no {bytes} bytes came");
+        panic!("the file did not reach {bytes} bytes");
     }
 
     /// Sends it `signal`. Panics unless it ends within a second, as it should on a machine that has
@@ -160,12 +160,12 @@ impl Running {
 /// The timestamp of the last whole tag. Panics unless the tags are those that came.
 #[track_caller]
 fn last_ms(output: &Path) -> u32 {
-    let file = fs::read(output).expect("it plays");
+    let file = fs::read(output).expect("the stream plays");
     let mut tags = Clip::parse(whole_tags(&file)).tags;
     assert_eq!(tags.remove(0).kind, Tag::SCRIPT);
     assert!(
         tags == sample_media()[..tags.len()],
-        "what came, and no more"
+        "exactly the received tags"
     );
     tags.last().map_or(0, |tag| tag.timestamp_ms)
 }

@@ -134,7 +134,10 @@ fn short_answer_on_an_open_connection_is_detected() {
         assert!(!kept.is_empty() && kept.len() < sample_media().len());
         // The last one may have been filled up.
         let intact = kept.len() - 1;
-        assert!(kept[..intact] == sample_media()[..intact], "what came");
+        assert!(
+            kept[..intact] == sample_media()[..intact],
+            "the received tags"
+        );
     });
 }
 
@@ -162,7 +165,7 @@ fn tunnel_fault_keeps_the_received_media() {
         assert!(!kept.is_empty() && kept.len() < sample_media().len());
         assert!(
             kept == sample_media()[..kept.len()],
-            "what came, and no more"
+            "exactly the received tags"
         );
     });
 }

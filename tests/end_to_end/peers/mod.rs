@@ -70,13 +70,17 @@ fn start_server(mut command: impl FnMut(u16) -> Command) -> (Process, u16) {
         }
         println!("port {port}: {}", process.kill());
     }
-    panic!("the server did not come up");
+    panic!("the server did not start");
 }
 
 /// Starts a server that was ended on its port again.
 fn restart_server(command: &mut Command, port: u16) -> Process {
     let mut process = Process::start(command);
-    assert!(accepts(port, &mut process), "back: {}", process.kill());
+    assert!(
+        accepts(port, &mut process),
+        "not restarted: {}",
+        process.kill()
+    );
     process
 }
 
@@ -98,7 +102,7 @@ pub fn connected_clients(port: u16) -> HashSet<String> {
 pub fn wait_for_disconnect(port: u16, connected_clients: &HashSet<String>) {
     let start = Instant::now();
     while connected_clients.is_subset(&self::connected_clients(port)) {
-        assert!(start.elapsed() < LEAVE_LIMIT, "nobody has left");
+        assert!(start.elapsed() < LEAVE_LIMIT, "no client disconnected");
         thread::sleep(Duration::from_millis(20));
     }
 }

@@ -51,12 +51,12 @@ impl Nginx {
     pub fn start(self, files: &[&Path]) -> Instance {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let media = folder.path().join("media");
-        fs::create_dir(&media).expect("a new folder");
+        fs::create_dir(&media).expect("the folder can be created");
         for file in files {
-            let name = file.file_name().expect("a clip has a name");
+            let name = file.file_name().expect("the clip has a file name");
             fs::hard_link(file, media.join(name))
                 .or_else(|_| fs::copy(file, media.join(name)).map(drop))
-                .expect("a clip can be linked or copied");
+                .expect("the clip can be linked or copied");
         }
         let (process, port) = start_server(|port| {
             let text = self.config_text(folder.path(), port);
@@ -127,7 +127,7 @@ impl Nginx {
     }
 
     fn command(self, folder: &Path, text: &str) -> Command {
-        fs::write(folder.join("nginx.conf"), text).expect("a small file");
+        fs::write(folder.join("nginx.conf"), text).expect("the file can be written");
         let mut command = Command::new(self.program);
         arguments(&mut command, folder);
         command
@@ -194,7 +194,7 @@ impl Instance {
     /// Kills it, and starts it again on the same port, with an empty log.
     pub fn kill_and_restart(&mut self) {
         self.process.kill_and_wait();
-        fs::write(self.folder.path().join("error.log"), "").expect("a log");
+        fs::write(self.folder.path().join("error.log"), "").expect("the log can be cleared");
         let mut command = Command::new(self.program);
         arguments(&mut command, self.folder.path());
         self.process = restart_server(&mut command, self.port);

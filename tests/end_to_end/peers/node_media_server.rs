@@ -40,7 +40,7 @@ impl NodeMediaServer {
         let (process, port) = start_server(|port| {
             let configuration = folder.path().join("config.json");
             let settings = format!(r#"{{ "bind": "127.0.0.1", "rtmp": {{ "port": {port} }} }}"#);
-            fs::write(&configuration, settings).expect("a small file");
+            fs::write(&configuration, settings).expect("the file can be written");
             self.command(folder.path())
         });
         Instance {

@@ -60,7 +60,7 @@ impl Dante {
                  socks block {{ from: 0.0.0.0/0 to: localhost port = {forbidden} }}
                  socks pass {{ from: 127.0.0.0/8 to: 0.0.0.0/0 }}\n"
             );
-            fs::write(&file, configuration).expect("a small file");
+            fs::write(&file, configuration).expect("the file can be written");
             let mut command = Command::new(&self.0);
             command.arg("-p").arg(folder.path().join("pid"));
             command.arg("-f").arg(file);
@@ -84,7 +84,7 @@ impl Tinyproxy {
             let file = folder.path().join("tinyproxy.conf");
             let configuration =
                 format!("Port {port}\nListen 127.0.0.1\nMaxClients 20\n{extra_lines}\n");
-            fs::write(&file, configuration).expect("a small file");
+            fs::write(&file, configuration).expect("the file can be written");
             let mut command = Command::new(&self.0);
             command.args(["-d", "-c"]).arg(file);
             command

@@ -71,7 +71,7 @@ impl Rtmpsrv {
         // It has rtmpdump save what it was asked for, where it is.
         command.current_dir(folder.path());
         let finished = Process::start(&mut command).finish(LIMIT);
-        let theirs = fs::read(&log).expect("rtmpsrv has said something");
+        let theirs = fs::read(&log).expect("rtmpsrv wrote a log");
         [
             finished.stderr,
             String::from_utf8_lossy(&theirs).into_owned(),

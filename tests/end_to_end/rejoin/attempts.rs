@@ -45,7 +45,10 @@ fn signal_during_a_retry_wait_keeps_the_first_ending() {
         thread::sleep(Duration::from_millis(10));
     }
     running.interrupt().assert_ended(2, "cut");
-    assert!(connection.carried().len() < 5, "it was not waited on");
+    assert!(
+        connection.carried().len() < 5,
+        "attempts continued after the signal"
+    );
 }
 
 #[test]
@@ -77,7 +80,7 @@ fn until_ends_a_retry_wait() {
     };
     // A machine that has no time for us is none of our concern.
     let is_prompt = (0..3).any(|_| ended().finished.took < Duration::from_secs(5));
-    assert!(is_prompt, "the wait was waited to its end");
+    assert!(is_prompt, "the wait continued past --until");
 }
 
 /// A live stream whose connection is lost after some media, as is each that follows, before any.

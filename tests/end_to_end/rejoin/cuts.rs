@@ -231,7 +231,7 @@ impl Recorded {
         assert_eq!(
             found,
             tracks * self.segments,
-            "configurations: {}",
+            "sequence headers: {}",
             self.context
         );
     }
@@ -360,8 +360,12 @@ fn tags(case: &Case, finished: &Finished, events: &[Json], folder: &Path) -> (Ve
         .iter()
         .filter(|event| event["event"] == "segment")
         .collect();
-    let count = fs::read_dir(folder).expect("the folder").count();
-    assert_eq!(segments.len(), count, "each part is told: {finished}");
+    let count = fs::read_dir(folder).expect("the folder exists").count();
+    assert_eq!(
+        segments.len(),
+        count,
+        "every segment has an event: {finished}"
+    );
     let tags = segments.iter().flat_map(|segment| {
         let clip = Clip::read(&folder.join(segment["path"].as_str().expect("a path")));
         let offset_ms = segment["offset_ms"].as_u64().expect("a number") as u32;

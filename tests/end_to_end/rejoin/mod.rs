@@ -73,13 +73,13 @@ fn long_cuts_leave_the_reported_gaps() {
             is_gap = false;
         }
     }
-    assert_eq!(kept.next(), None, "each once and in order");
+    assert_eq!(kept.next(), None, "each frame once and in order");
     assert_eq!(gaps, 2, "{}", download.finished);
     let times: Vec<u32> = record_with_cuts
         .media()
         .map(|tag| tag.timestamp_ms)
         .collect();
-    assert!(times.is_sorted(), "the clock never goes back");
+    assert!(times.is_sorted(), "timestamps never decrease");
 }
 
 #[test]
@@ -106,7 +106,11 @@ fn wait_polls_for_a_missing_stream() {
     let ended = download(&server.url("other"), &["-v", "--wait=3"]);
     ended.assert_ended(1, "not-found");
     assert!(ended.finished.took > Duration::from_secs(3));
-    assert_eq!(server.clients().len(), 3, "asked at once, and at the end");
+    assert_eq!(
+        server.clients().len(),
+        3,
+        "one play at the start, one at the end of the wait"
+    );
 }
 
 #[test]
@@ -120,7 +124,7 @@ fn unpublish_then_close_does_not_reconnect() {
     let ended = download(&server.url("clip"), &["-v"]);
     ended.assert_ended(0, "unpublished");
     assert!(ended.finished.took < Duration::from_secs(3));
-    assert_eq!(server.clients().len(), 1, "nobody came back");
+    assert_eq!(server.clients().len(), 1, "the client did not reconnect");
 }
 
 /// What another run left is gone on with as what a lost connection left: as long after it as it is.
@@ -144,7 +148,7 @@ fn append_records_the_time_between_runs_as_a_gap() {
         let a_while_ago = SystemTime::now() - Duration::from_secs(1_000);
         let file = File::options().write(true).open(before.file());
         let changed = file.and_then(|file| file.set_modified(a_while_ago));
-        changed.expect("it is ours");
+        changed.expect("the file can be changed");
         let server = serve(&second);
         let options = [&options[..], &["--append", "--gap", policy]].concat();
         let both = before.start_again(&server.url("clip"), &options).finish();
@@ -155,8 +159,12 @@ fn append_records_the_time_between_runs_as_a_gap() {
         let mut tags = record_with_cuts
             .media()
             .filter(|tag| !tag.is_sequence_header());
-        let latest = tags.by_ref().take(2 * 50).last().expect("the first run's");
-        let next = tags.next().expect("the second run's");
+        let latest = tags
+            .by_ref()
+            .take(2 * 50)
+            .last()
+            .expect("a frame of the first run");
+        let next = tags.next().expect("a frame of the second run");
         let between_ms = next.timestamp_ms - latest.timestamp_ms;
         assert_eq!(between_ms > 1_000_000, is_kept, "{between_ms}");
         assert_eq!(tags.count(), 2 * 60 - 1, "{stderr}");

@@ -42,7 +42,11 @@ fn recordings_survive_killed_and_stopped_servers() {
     let ffmpeg = require!(Ffmpeg::find());
     let nginx = require!(Nginx::find());
     require!(NodeMediaServer::find());
-    let node = || NodeMediaServer::find().expect("it is there").start();
+    let node = || {
+        NodeMediaServer::find()
+            .expect("Node-Media-Server is installed")
+            .start()
+    };
     let sources = Sources::encode(&ffmpeg);
     let cases: [&(dyn Fn() + Sync); 4] = [
         &|| recording_survives_killed_nginx(&sources, nginx.start(&[])),
@@ -335,7 +339,11 @@ impl<'a> Sources<'a> {
                 }
                 rest = &rest[same..];
             }
-            assert_eq!(rest.len(), 0, "more of {kind} than {spans:?}: {stderr}");
+            assert_eq!(
+                rest.len(),
+                0,
+                "kind {kind} has more than {spans:?}: {stderr}"
+            );
         }
         self.assert_plays(download);
     }
@@ -349,7 +357,10 @@ impl<'a> Sources<'a> {
             .into_iter()
             .map(|frame| index_of(Some(frame), &source).expect("a frame of the source"))
             .collect();
-        assert!(numbers.is_sorted_by(|a, b| a < b), "each once and in order");
+        assert!(
+            numbers.is_sorted_by(|a, b| a < b),
+            "each frame once and in order"
+        );
         let holes = numbers.windows(2).filter(|pair| pair[1] != pair[0] + 1);
         let stderr = &download.finished.stderr;
         let gaps = stderr.matches("WARNING: gap of").count();

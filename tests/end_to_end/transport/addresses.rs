@@ -38,7 +38,7 @@ fn assert_complete_over_ipv6(stream: Stream, options: &[&str], word: &str) {
     let stderr = &refused.finished.stderr;
     assert!(stderr.contains("it has no IPv4 address"), "{stderr}");
     for client in server.clients() {
-        let connect = client.command("connect").expect("it connects");
+        let connect = client.command("connect").expect("the client sends connect");
         let tc_url = connect.values[0]
             .member("tcUrl")
             .and_then(|url| url.as_text());

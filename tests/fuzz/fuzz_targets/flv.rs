@@ -308,7 +308,7 @@ fn check_file(bytes: &[u8], head_length: usize, sent: &[(TagKind, u32, &[u8])]) 
 
 /// A writer that goes on with the file knows what the first one knew.
 fn reopen(head: &[u8], sent: &[(TagKind, u32, &[u8])], writer: &HeadWriter) {
-    let mut reopened = HeadWriter::reopen(head).expect("a head of ours");
+    let mut reopened = HeadWriter::reopen(head).expect("a head written by rtmpull");
     let mut parser = FrameParser::new();
     for (kind, timestamp_ms, body) in sent {
         reopened.tag_written(parser.parse(*kind, body), *timestamp_ms, body.len());

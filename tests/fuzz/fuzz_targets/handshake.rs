@@ -109,7 +109,7 @@ fuzz_target!(|input: Input<'_>| {
             if offer.encryption() == Encryption::None || !is_known || flaw.is_some() {
                 return;
             }
-            let summary = result.expect("a good answer").expect("a whole answer");
+            let summary = result.expect("a valid answer").expect("a complete answer");
             assert_eq!(
                 summary.encryption,
                 SignatureCipher::of_version(kind.version())
@@ -268,7 +268,7 @@ fn check(
     if is_found.is_none() && mode == Mode::Digest {
         return assert_eq!(result, Err(Error::NoDigest));
     }
-    let summary = result.expect("a good answer").expect("a whole answer");
+    let summary = result.expect("a valid answer").expect("a complete answer");
     let c2 = block(&conversation.sent[1 + Block::LEN..]);
     let Some(place) = is_found else {
         assert_eq!(summary.digest, None);

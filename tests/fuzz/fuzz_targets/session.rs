@@ -280,7 +280,7 @@ impl ScriptedPeer {
         let timestamp = Timestamp(timestamp);
         self.encoder
             .encode(5, kind, stream, timestamp, payload, &mut self.wire)
-            .expect("a message that fits");
+            .expect("a valid message");
     }
 
     /// Brings what the server has sent, in pieces.
@@ -350,7 +350,7 @@ impl ScriptedPeer {
     }
 
     fn check_what_was_sent(&mut self) {
-        while let Some(message) = self.decoder.decode(&mut self.outbox).expect("chunks") {
+        while let Some(message) = self.decoder.decode(&mut self.outbox).expect("valid chunks") {
             if message.kind == Kind::COMMAND {
                 let command = Command::read(message.kind, &message.payload);
                 assert!(command.is_some(), "a command that does not decode");
@@ -378,7 +378,7 @@ impl ScriptedPeer {
         self.is_over = true;
         self.client
             .poll_transmit(&mut self.outbox)
-            .expect("goodbye");
+            .expect("the final messages");
         self.check_what_was_sent();
         self.check_deadline();
     }

@@ -29,7 +29,7 @@ fn check(rest: &[u8], fingerprint: Fingerprint) {
     let (header, body) = rest.split_at(5);
     let packed = [b"CWS", header].concat();
     let mut zlib = ZlibEncoder::new(packed, Compression::fast());
-    zlib.write_all(body).expect("memory takes everything");
-    let packed = zlib.finish().expect("memory takes everything");
+    zlib.write_all(body).expect("writing to memory succeeds");
+    let packed = zlib.finish().expect("writing to memory succeeds");
     assert_eq!(Fingerprint::of(&packed), Ok(fingerprint));
 }

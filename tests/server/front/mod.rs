@@ -1,4 +1,4 @@
-//! What stands between a client and a server: TLS, proxies, and tunnels.
+//! Components between a client and a server: TLS, proxies and tunnels.
 
 mod proxy;
 mod tls;
@@ -16,7 +16,7 @@ pub use self::{
     tunnel::{Framing, Headers, OnPipelined, RequestCounts, Tunnel, TunnelConfig, TunnelFault},
 };
 
-/// Carries bytes in both directions until one of the ends is done.
+/// Relays bytes in both directions until both sides have closed.
 fn relay(client: &TcpStream, server: &TcpStream) {
     thread::scope(|scope| {
         scope.spawn(|| relay_one_way(client, server));

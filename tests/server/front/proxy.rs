@@ -1,4 +1,4 @@
-//! Proxies: one that works, and one that says what a test wants.
+//! Proxies: a working one, and a peer with a fixed answer.
 
 use std::{
     io::{self, Read, Write},
@@ -10,26 +10,27 @@ use std::{
 
 use super::{super::listener::Listener, relay};
 
-/// A proxy on loopback that connects to `localhost` and 127.0.0.1 alone, and keeps what was asked.
+/// Loopback proxy that connects only to `localhost` and 127.0.0.1 and records the requested
+/// targets.
 #[derive(Debug)]
 pub struct Proxy {
     listener: Listener,
     requested: Arc<Mutex<Vec<String>>>,
 }
 
-/// What a proxy speaks.
+/// Protocol of a proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProxyKind {
     /// SOCKS 4 and 4a.
     Socks4,
     /// SOCKS 5 without a login.
     Socks5,
-    /// HTTP's CONNECT.
+    /// HTTP CONNECT.
     Connect,
 }
 
 impl Proxy {
-    /// Starts one.
+    /// Starts a proxy.
     pub fn start(kind: ProxyKind) -> Self {
         let requested = Arc::new(Mutex::new(Vec::new()));
         let all = requested.clone();
@@ -38,7 +39,7 @@ impl Proxy {
                 return;
             };
             let port = target.rsplit(':').next().and_then(|port| port.parse().ok());
-            all.lock().expect("nobody panics with it").push(target);
+            all.lock().expect("the lock is not poisoned").push(target);
             let server = TcpStream::connect((Ipv4Addr::LOCALHOST, port.unwrap_or(0)));
             let _it_may_be_gone = (&*client).write_all(answer(kind, server.is_ok()));
             if let Ok(server) = server {
@@ -46,21 +47,21 @@ impl Proxy {
             }
         });
         Self {
-            listener: listener.expect("loopback has a free port"),
+            listener: listener.expect("a loopback port is free"),
             requested,
         }
     }
 
-    /// The port.
+    /// Returns the port.
     pub fn port(&self) -> u16 {
         self.listener.port()
     }
 
-    /// Where it was asked to connect to: `host:port`.
+    /// Returns the requested targets as `host:port`.
     pub fn requested(&self) -> Vec<String> {
         self.requested
             .lock()
-            .expect("nobody panics with it")
+            .expect("the lock is not poisoned")
             .clone()
     }
 }
@@ -100,7 +101,7 @@ fn read_request(kind: ProxyKind, mut client: &TcpStream) -> io::Result<String> {
         ProxyKind::Connect => {
             let head = read_until(client, b"\r\n\r\n")?;
             let target = head.strip_prefix("CONNECT ").expect("CONNECT");
-            let end = target.find(' ').expect("a space behind the target");
+            let end = target.find(' ').expect("a space after the target");
             Ok(target[..end].to_owned())
         }
     }
@@ -131,13 +132,13 @@ fn read_until(from: &TcpStream, end: &[u8]) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// A peer that answers the first bytes with what a test gives it, whatever they were.
+/// Peer that sends a fixed answer after the first received bytes.
 #[derive(Debug)]
 pub struct CannedPeer {
     listener: Listener,
 }
 
-/// What follows a canned answer.
+/// State of the connection after the fixed answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AfterAnswer {
     /// The connection stays open.
@@ -147,7 +148,7 @@ pub enum AfterAnswer {
 }
 
 impl CannedPeer {
-    /// Starts one.
+    /// Starts a peer.
     pub fn start(answer: &[u8], after: AfterAnswer) -> Self {
         let answer = answer.to_vec();
         let listener = Listener::start(move |_, peer| {
@@ -155,7 +156,7 @@ impl CannedPeer {
             let _it_may_be_gone = (&*peer).read(&mut question);
             let _it_may_be_gone = (&*peer).write_all(&answer);
             if after == AfterAnswer::Closed {
-                // Who closes with bytes unread resets the connection, and with it what was sent.
+                // A close with unread bytes would reset the connection and discard the answer.
                 let _ = peer.shutdown(std::net::Shutdown::Write);
                 thread::sleep(Duration::from_millis(50));
                 return;
@@ -163,11 +164,11 @@ impl CannedPeer {
             while let Ok(1..) = (&*peer).read(&mut question) {}
         });
         Self {
-            listener: listener.expect("loopback has a free port"),
+            listener: listener.expect("a loopback port is free"),
         }
     }
 
-    /// The port.
+    /// Returns the port.
     pub fn port(&self) -> u16 {
         self.listener.port()
     }

@@ -1,4 +1,4 @@
-//! TLS in front of a server.
+//! TLS front of a server.
 
 use std::{net::Ipv4Addr, sync::Arc, thread};
 
@@ -21,7 +21,7 @@ use tokio_rustls::{
 
 use super::super::certificates::Identity;
 
-/// A port on loopback that takes TLS off and passes on what was in it.
+/// Loopback port that terminates TLS and relays the plaintext.
 #[derive(Debug)]
 pub struct TlsFront {
     port: u16,
@@ -29,30 +29,30 @@ pub struct TlsFront {
     thread: Option<thread::JoinHandle<()>>,
 }
 
-/// How a connection ends that the server behind has closed.
+/// Close of a TLS connection after the server has closed its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TlsClose {
     /// With close_notify.
     CloseNotify,
-    /// With TCP's end alone.
+    /// Only with the FIN of TCP.
     TcpOnly,
 }
 
 impl TlsFront {
-    /// Starts one in front of `port`.
+    /// Starts a front for `port`.
     pub fn start(port: u16, identity: &Identity, close: TlsClose) -> Self {
         let certificate = CertificateDer::from(identity.certificate_der.clone());
         let key = PrivateKeyDer::try_from(identity.key_der.clone()).expect("a key");
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_protocol_versions(&[&TLS12, &TLS13])
-            .expect("versions that there are")
+            .expect("supported TLS versions")
             .with_no_client_auth()
             .with_single_cert(vec![certificate], key)
-            .expect("a certificate that fits its key");
+            .expect("the certificate matches its key");
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-        let listener = listener.expect("loopback has a free port");
-        let client = listener.local_addr().expect("it is bound").port();
+        let listener = listener.expect("a loopback port is free");
+        let client = listener.local_addr().expect("the listener is bound").port();
         let (stop, stopped) = oneshot::channel();
         let thread = thread::spawn(move || {
             let runtime = runtime::Builder::new_current_thread().enable_all().build();
@@ -70,7 +70,7 @@ impl TlsFront {
         }
     }
 
-    /// The port.
+    /// Returns the port.
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -96,7 +96,7 @@ async fn accept(
     while let Ok((tcp, _)) = listener.accept().await {
         let acceptor = acceptor.clone();
         tokio::spawn(async move {
-            // Who does not like the certificate leaves.
+            // The client disconnects if it rejects the certificate.
             let Ok(client) = acceptor.accept(tcp).await else {
                 return;
             };
@@ -128,7 +128,7 @@ async fn relay_tls(mut client: TlsStream<TcpStream>, mut server: TcpStream, clos
         }
         let _peer_may_be_gone = near_writer.flush().await;
     };
-    // Dropping closes TCP and says nothing in TLS.
+    // Dropping the stream closes TCP without a close_notify.
     tokio::select! {
         () = there => {}
         () = back => {}

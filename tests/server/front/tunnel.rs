@@ -1,4 +1,4 @@
-//! RTMPT: a web server that carries what clients send to a plain RTMP server, and back.
+//! RTMPT front: HTTP server that relays the sessions of clients to a plain RTMP server.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -14,105 +14,105 @@ use std::{
 
 use super::super::listener::Listener;
 
-/// A running front. Each session in it is one connection to the server behind.
+/// Running RTMPT front. Each session has one connection to the RTMP server.
 #[derive(Debug)]
 pub struct Tunnel {
     listener: Listener,
     shared: Arc<Shared>,
 }
 
-/// What the front is like. The default one behaves well.
+/// Behavior of the front. The default front behaves correctly.
 #[derive(Debug, Clone)]
 pub struct TunnelConfig {
-    /// How much of what the server says an answer carries.
+    /// Largest number of server bytes in one answer.
     pub bytes_per_answer: usize,
-    /// When to ask again, in hundredths of a second.
+    /// Polling interval sent in each answer, in hundredths of a second.
     pub interval: u8,
     pub headers: Headers,
     pub framing: Framing,
-    /// After how many answers a connection is closed.
+    /// Number of answers after which the connection is closed.
     pub answers_per_connection: Option<u64>,
-    /// Whether that is announced.
+    /// Whether the last answer announces the close.
     pub announces_close: bool,
     pub pipelined: OnPipelined,
-    /// How long each answer takes.
+    /// Delay of each answer.
     pub delay: Duration,
-    /// Whether each answer comes behind a "100 Continue".
+    /// Whether each answer is preceded by "100 Continue".
     pub continues: bool,
-    /// What goes wrong, once, and at which request, counted from 0 (`open`).
+    /// Fault that occurs once, and its request number, starting at 0 (`open`).
     pub fault: Option<(u64, TunnelFault)>,
 }
 
-/// Which headers an answer has.
+/// Headers of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Headers {
     Usual,
-    /// The length alone.
+    /// Only the length.
     Bare,
     OddCase,
 }
 
-/// How the end of an answer is found.
+/// Framing of an answer's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Framing {
     Length,
     Chunked,
-    /// By the end of the connection, as in HTTP/1.0.
+    /// The end of the connection, as in HTTP/1.0.
     Close,
 }
 
-/// What becomes of requests that come before the one ahead of them is answered.
+/// Handling of requests that arrive before the previous request is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnPipelined {
     Served,
-    /// The connection is closed behind the answer.
+    /// The connection is closed after the answer.
     Closed,
-    /// Those behind the first are answered with "400 Bad Request".
+    /// All requests after the first are answered with "400 Bad Request".
     Refused,
 }
 
-/// Something goes wrong.
+/// Fault of the front.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TunnelFault {
     /// All sessions are forgotten, as after a restart.
     ForgetSessions,
-    /// The request is heard, and the connection closed without an answer.
+    /// The request is processed, and the connection is closed without an answer.
     LoseAnswer,
-    /// This is the answer, and the end of the connection.
+    /// This text is sent as the answer, and the connection is closed.
     Answer(&'static str),
-    /// The answer has more bytes than it says.
+    /// The body is longer than announced.
     BodyTooLong,
-    /// The answer has fewer bytes than it says, and the connection ends.
+    /// The body is shorter than announced, and the connection is closed.
     BodyTooShort,
-    /// The answer has so many bytes fewer than it says, and the connection stays.
+    /// The body is this number of bytes shorter than announced, and the connection stays open.
     BytesMissing(usize),
-    /// There is no answer, and the connection stays.
+    /// No answer is sent, and the connection stays open.
     Silence,
 }
 
-/// What was heard.
+/// Counts of the received requests.
 #[derive(Debug, Clone, Default)]
 pub struct RequestCounts {
-    /// Connections that brought at least one request.
+    /// Connections with at least one request.
     pub connections: u64,
     pub opens: u64,
     pub sends: u64,
     pub idles: u64,
     pub closes: u64,
-    /// Requests whose number had come before.
+    /// Requests with the number of an earlier request.
     pub repeats: u64,
-    /// Repeated requests that were not what they had been the first time.
+    /// Repeated requests that differ from the original.
     pub altered: u64,
-    /// Requests whose number was neither the next nor a repeated one.
+    /// Requests whose number is neither the next nor a repeated one.
     pub jumps: u64,
-    /// The most requests that were there at a time.
+    /// Largest number of requests received at a time.
     pub most_at_once: u64,
 }
 
 #[derive(Debug)]
 struct Shared {
     config: TunnelConfig,
-    /// The port of the server behind.
+    /// Port of the RTMP server.
     port: u16,
     sessions: Mutex<HashMap<String, Arc<Mutex<Session>>>>,
     requests: Mutex<RequestCounts>,
@@ -123,13 +123,13 @@ struct Shared {
 struct Session {
     server: TcpStream,
     next_number: u64,
-    /// The last requests and their answers, in case they come again.
+    /// Recent requests and their answers, for repeated requests.
     answers: BTreeMap<u64, (Request, Vec<u8>)>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 struct Request {
-    /// "POST /idle/abc/7"
+    /// Request line without the version: "POST /idle/abc/7".
     line: String,
     body: Vec<u8>,
 }
@@ -152,7 +152,7 @@ impl Default for TunnelConfig {
 }
 
 impl Tunnel {
-    /// Starts a front on a free loopback port for the server on `port`.
+    /// Starts a front on a free loopback port for the RTMP server on `port`.
     pub fn start(port: u16, config: TunnelConfig) -> Self {
         let shared = Arc::new(Shared {
             config,
@@ -166,22 +166,22 @@ impl Tunnel {
             move |_, socket| serve(&shared, &socket)
         });
         Self {
-            listener: listener.expect("loopback has a free port"),
+            listener: listener.expect("a loopback port is free"),
             shared,
         }
     }
 
-    /// The port.
+    /// Returns the port.
     pub fn port(&self) -> u16 {
         self.listener.port()
     }
 
-    /// The URL of stream `name`.
+    /// Returns the rtmpt URL of stream `name`.
     pub fn url(&self, name: &str) -> String {
         format!("rtmpt://127.0.0.1:{}/app/{name}", self.port())
     }
 
-    /// What was heard so far.
+    /// Returns the current counts.
     pub fn requests(&self) -> RequestCounts {
         lock(&self.shared.requests).clone()
     }
@@ -233,7 +233,7 @@ fn serve(shared: &Shared, socket: &TcpStream) {
             break;
         }
     }
-    // Unread requests would turn the end of the connection into a reset, which eats answers.
+    // Unread requests would turn the close into a reset, which discards answers in flight.
     let _ = socket.shutdown(Shutdown::Write);
     let _ = socket.set_read_timeout(Some(DRAIN_TIMEOUT));
     while let Ok(1..) = (&*socket).read(&mut [0; 4096]) {}
@@ -255,7 +255,7 @@ fn count_request(shared: &Shared, request: &Request, answered: u64, inbox: &[u8]
     requests.most_at_once = requests.most_at_once.max(at_once);
 }
 
-/// The status and the body that answer a request.
+/// Returns the status and the body of the answer to a request.
 fn answer(shared: &Shared, request: &Request) -> (&'static str, Vec<u8>) {
     let not_found = || ("404 Not Found", b"no such session".to_vec());
     if request.command() == "open" {
@@ -288,7 +288,7 @@ fn answer(shared: &Shared, request: &Request) -> (&'static str, Vec<u8>) {
     match read_available(&session.server, shared.config.bytes_per_answer, &mut body) {
         Taken::Some => {}
         Taken::End => {
-            // As Red5 says that it is over.
+            // Red5 reports the end of a session with the polling interval 0.
             body[0] = 0;
             lock(&shared.sessions).remove(request.session());
         }
@@ -312,7 +312,7 @@ impl Shared {
         let mut requests = lock(&self.sessions);
         let id = format!("S{:05}x", requests.len() + 1);
         let server = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
-        let server = server.expect("the server behind is there");
+        let server = server.expect("the RTMP server accepts connections");
         let _ = server.set_nodelay(true);
         server.set_nonblocking(true).expect("a socket");
         let session = Session {
@@ -337,7 +337,7 @@ enum Taken {
     Broken,
 }
 
-/// What the server has said, up to `limit`.
+/// Appends available server bytes to `body`, up to `limit`.
 fn read_available(mut server: &TcpStream, limit: usize, body: &mut Vec<u8>) -> Taken {
     let before = body.len();
     let mut buffer = vec![0; limit];
@@ -368,7 +368,7 @@ fn write(mut server: &TcpStream, mut bytes: &[u8]) -> std::io::Result<()> {
     Ok(())
 }
 
-/// An answer as it is sent.
+/// Encodes an answer.
 fn encode_answer(
     config: &TunnelConfig,
     status: &str,
@@ -482,11 +482,11 @@ impl Request {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().expect("nobody panics with it")
+    mutex.lock().expect("the lock is not poisoned")
 }
 
-/// How many answers are kept in case they are asked for again.
+/// Number of answers kept for repeated requests.
 const ANSWERS_KEPT: u64 = 8;
 
-/// How long a client may take to hear that it is over.
+/// Time limit for the client to close the connection.
 const DRAIN_TIMEOUT: Duration = Duration::from_millis(200);
