@@ -1,4 +1,4 @@
-//! Connection after connection: redirects, logins, other places, and the search for a stream that was lost.
+//! Connection after connection: redirects, logins, other candidates, and the search for a stream that was lost.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use rand::rngs::StdRng;
 
 use super::{
     Ending, Job, Retry, Stop,
-    candidates::{Candidates, is_elsewhere},
+    candidates::{Candidates, suggests_other_candidate},
     outcome::{EndCause, judge},
     pump::{Next, Pump},
     redirect::follow,
@@ -25,33 +25,33 @@ use crate::core::{
 
 /// Plays the stream to its end, also where its connection is lost and there are attempts to make.
 ///
-/// However a row of attempts ends, what began it is what happened, unless media came in between.
+/// However a series of attempts ends, what began it is what happened, unless media came in between.
 pub(super) async fn play(
     job: &Job,
     pump: &mut Pump<'_>,
-    places: &mut Candidates,
+    candidates: &mut Candidates,
     stop: &mut Stop,
 ) -> EndCause {
-    let mut row = AttemptSeries::new(job.retry);
+    let mut series = AttemptSeries::new(job.retry);
     let mut rng: StdRng = rand::make_rng();
-    let session = match proved(job, pump, stop).await {
+    let session = match with_swf_proof(job, pump, stop).await {
         Ok(session) => session,
         Err(last) => return last,
     };
-    let mut place = session.clone();
+    let mut session_template = session.clone();
     let mut lost = None;
     loop {
         let began = Instant::now();
-        let last = find(job, &mut place, pump, places, stop).await;
+        let last = find(job, &mut session_template, pump, candidates, stop).await;
         if pump.has_media_since(began) {
-            row.end();
+            series.reset();
             lost = None;
         }
         let facts = pump.facts();
         let (ending, reason) = judge(&last, &facts);
-        let attempt = row.next((ending, &last), &facts, Instant::now(), &mut rng);
+        let attempt = series.next((ending, &last), &facts, Instant::now(), &mut rng);
         let Some(attempt) = attempt else {
-            return concluded(lost, last, &reason);
+            return conclude(lost, last, &reason);
         };
         let retry = Retry {
             attempt: attempt.number,
@@ -61,21 +61,25 @@ pub(super) async fn play(
             reason,
         };
         pump.report.retry(&retry);
-        pump.search_again(&retry.reason);
+        pump.rejoin_after(&retry.reason);
         if !facts.has_media {
-            place.clone_from(&session);
-            *places = Candidates::new(&job.alternatives);
+            session_template.clone_from(&session);
+            *candidates = Candidates::new(&job.candidates);
         }
         lost.get_or_insert((retry.ending, retry.reason));
         let wait = tokio::time::sleep(attempt.wait);
         if let Err(last) = pump.meanwhile(wait, stop).await {
-            return concluded(lost, last, "stopped by the user");
+            return conclude(lost, last, "stopped by the user");
         }
     }
 }
 
 /// The session, with what is known of the player.
-async fn proved(job: &Job, pump: &mut Pump<'_>, stop: &mut Stop) -> Result<Config, EndCause> {
+async fn with_swf_proof(
+    job: &Job,
+    pump: &mut Pump<'_>,
+    stop: &mut Stop,
+) -> Result<Config, EndCause> {
     let mut session = job.session.clone();
     if let Some(player) = &job.player {
         match pump
@@ -87,13 +91,13 @@ async fn proved(job: &Job, pump: &mut Pump<'_>, stop: &mut Stop) -> Result<Confi
         }
     }
     if let Some(proof) = &session.swf_proof {
-        describe(proof);
+        log_swf_proof(proof);
     }
     Ok(session)
 }
 
-/// What a row of attempts comes to that began with `lost` and ended with `last`.
-fn concluded(lost: Option<(Ending, String)>, last: EndCause, reason: &str) -> EndCause {
+/// What a series of attempts comes to that began with `lost` and ended with `last`.
+fn conclude(lost: Option<(Ending, String)>, last: EndCause, reason: &str) -> EndCause {
     match (lost, last) {
         (None, last) | (Some(_), last @ (EndCause::Output(_) | EndCause::Limit)) => last,
         (Some((ending, began)), _) if began == reason => EndCause::Told(ending, began),
@@ -104,19 +108,19 @@ fn concluded(lost: Option<(Ending, String)>, last: EndCause, reason: &str) -> En
 }
 
 /// Connects and plays, again where a redirect, a login, keys that do not fit or a handshake that was hung
-/// up on asks for it, or where the stream may be at another place. `place` is what is known without
+/// up on asks for it, or where the stream may be at another session_template. `session_template` is what is known without
 /// redirects and logins.
 async fn find(
     job: &Job,
-    place: &mut Config,
+    session_template: &mut Config,
     pump: &mut Pump<'_>,
-    places: &mut Candidates,
+    candidates: &mut Candidates,
     stop: &mut Stop,
 ) -> EndCause {
     let mut route = job.route.clone();
-    let mut session = match pump.search_start_ms() {
-        Some(start_ms) => asking_at(start_ms, place),
-        None => place.clone(),
+    let mut session = match pump.resume_start_ms() {
+        Some(start_ms) => session_starting_at(start_ms, session_template),
+        None => session_template.clone(),
     };
     let mut hops = 0;
     let mut has_fresh_keys = false;
@@ -131,28 +135,30 @@ async fn find(
         let begin = Instant::now();
         let mut client = Client::new(session.clone(), begin, &mut rng);
         match pump.run(stream, &mut client, stop).await {
-            Next::Finish(last) if pump.is_hung_up_on(&last, &session) => {
+            Next::Finish(last) if pump.may_need_plain_handshake(&last, &session) => {
                 tracing::info!("the server hung up on the handshake, trying the plain one");
                 session.handshake = handshake::Mode::Plain;
             }
-            Next::Finish(last) if !has_fresh_keys && pump.is_misunderstood(&last, &client) => {
+            Next::Finish(last)
+                if !has_fresh_keys && pump.may_have_mismatched_keys(&last, &client) =>
+            {
                 tracing::info!("the server may have come to other keys, trying fresh ones");
                 has_fresh_keys = true;
             }
             Next::Finish(last) => {
-                let is_prompt = begin.elapsed() < PROMPT && pump.is_hung_up_on_connect();
-                if pump.has_media() || !is_elsewhere(&last, is_prompt) {
+                let is_prompt = begin.elapsed() < PROMPT && pump.has_failed_before_playing();
+                if pump.has_media() || !suggests_other_candidate(&last, is_prompt) {
                     return last;
                 }
-                match places.next(&session) {
+                match candidates.next(&session) {
                     Some(next) => {
-                        place.clone_from(&next);
+                        session_template.clone_from(&next);
                         session = next;
                     }
                     None => return last,
                 }
             }
-            Next::AskAgain { start_ms } => {
+            Next::PlayFrom { start_ms } => {
                 tracing::info!(
                     "the stream does not lead up to the end of the file, asking for it again at {}.{:03} s",
                     start_ms / 1000,
@@ -160,19 +166,19 @@ async fn find(
                 );
                 hops = 0;
                 route = job.route.clone();
-                session = asking_at(start_ms, place);
+                session = session_starting_at(start_ms, session_template);
             }
             Next::Follow(_) | Next::Reconnect(_) if hops == MAX_HOPS => {
                 return EndCause::RedirectRefused(format!("redirected more than {MAX_HOPS} times"));
             }
             Next::Reconnect(connect) => {
                 hops += 1;
-                places.settle();
+                candidates.clear();
                 session.connect = *connect;
             }
             Next::Follow(redirect) => {
                 hops += 1;
-                places.settle();
+                candidates.clear();
                 session.handshake = job.session.handshake;
                 match follow(&redirect, &session, route.carrier) {
                     Ok((to, next)) => (route, session) = (to, next),
@@ -184,7 +190,7 @@ async fn find(
 }
 
 /// A session that asks for the stream from `start_ms` on.
-fn asking_at(start_ms: u32, session: &Config) -> Config {
+fn session_starting_at(start_ms: u32, session: &Config) -> Config {
     let rest_ms = |length_ms: u32| length_ms.saturating_sub(start_ms);
     Config {
         start: Start::At { ms: start_ms },
@@ -194,11 +200,11 @@ fn asking_at(start_ms: u32, session: &Config) -> Config {
 }
 
 /// Tells what is known of the player, in rtmpdump's layout.
-fn describe(proof: &SwfProof) {
+fn log_swf_proof(proof: &SwfProof) {
     tracing::debug!("SWFSHA256:");
-    for row in proof.hash.chunks(16) {
-        let row: Vec<String> = row.iter().map(|byte| format!("{byte:02x}")).collect();
-        tracing::debug!("{}", row.join(" "));
+    for series in proof.hash.chunks(16) {
+        let series: Vec<String> = series.iter().map(|byte| format!("{byte:02x}")).collect();
+        tracing::debug!("{}", series.join(" "));
     }
     tracing::debug!("SWFSize  : {}", proof.size);
 }

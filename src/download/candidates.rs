@@ -1,11 +1,11 @@
-//! The places on a server that may have the stream, where its URL does not say which it is.
+//! The candidates on a server that may have the stream, where its URL does not say which it is.
 
 use std::collections::VecDeque;
 
 use super::{Candidate, outcome::EndCause};
 use crate::core::rtmp::client::{End, config::Config};
 
-/// The places that are left, and what is known of the others.
+/// The candidates that are left, and what is known of the others.
 #[derive(Debug)]
 pub(super) struct Candidates {
     left: VecDeque<Candidate>,
@@ -13,26 +13,26 @@ pub(super) struct Candidates {
 }
 
 impl Candidates {
-    pub(super) fn new(alternatives: &[Candidate]) -> Self {
+    pub(super) fn new(candidates: &[Candidate]) -> Self {
         Self {
-            left: alternatives.iter().cloned().collect(),
+            left: candidates.iter().cloned().collect(),
             tried: Vec::new(),
         }
     }
 
-    /// The session at the next place, where there is one, told as it is tried.
+    /// The session at the next candidate, where there is one, told as it is tried.
     pub(super) fn next(&mut self, session: &Config) -> Option<Config> {
-        let place = self.left.pop_front()?;
+        let candidate = self.left.pop_front()?;
         if self.tried.is_empty() {
             self.tried.push(described(session));
         }
         let mut session = session.clone();
         if session.subscribe.as_ref() == Some(&session.playpath) {
-            session.subscribe = Some(place.playpath.clone());
+            session.subscribe = Some(candidate.playpath.clone());
         }
-        session.connect.app = place.app;
-        session.connect.tc_url = place.tc_url;
-        session.playpath = place.playpath;
+        session.connect.app = candidate.app;
+        session.connect.tc_url = candidate.tc_url;
+        session.playpath = candidate.playpath;
         let name = described(&session);
         if let Some(before) = self.tried.last() {
             tracing::info!("the server does not know {before}, trying {name}");
@@ -42,12 +42,12 @@ impl Candidates {
     }
 
     /// Nothing else is tried any more.
-    pub(super) fn settle(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.left.clear();
     }
 
     /// `reason`, and what was tried before it came to that.
-    pub(super) fn told(&self, reason: String) -> String {
+    pub(super) fn describe_tried(&self, reason: String) -> String {
         match self.tried.as_slice() {
             [] => reason,
             tried => format!("{reason} (tried {})", tried.join(", ")),
@@ -61,11 +61,11 @@ fn described(session: &Config) -> String {
 
 /// Whether the server says that it has no such app or no such stream. A server that hangs up says
 /// that too, `is_prompt` if it did so at once: some know no other way.
-pub(super) fn is_elsewhere(last: &EndCause, is_prompt: bool) -> bool {
-    match last {
+pub(super) fn suggests_other_candidate(cause: &EndCause, is_prompt: bool) -> bool {
+    match cause {
         EndCause::Session(End::NotFound(_)) => true,
         EndCause::Session(End::Refused(reason)) => reason.starts_with(INVALID_APP),
-        last if last.is_hung_up() => is_prompt,
+        cause if cause.is_disconnect() => is_prompt,
         _ => false,
     }
 }
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
     use crate::{core::rtmp::client::Timeout, download::tests::session};
 
-    fn place(app: &str, playpath: &str) -> Candidate {
+    fn candidate(app: &str, playpath: &str) -> Candidate {
         Candidate {
             app: app.into(),
             playpath: playpath.into(),
@@ -88,21 +88,21 @@ mod tests {
 
     #[test]
     fn names_all_that_was_tried() {
-        let mut places = Candidates::new(&[place("a/b/c", "d"), place("a", "b/c/d")]);
-        assert_eq!(places.told("gone".into()), "gone");
+        let mut candidates = Candidates::new(&[candidate("a/b/c", "d"), candidate("a", "b/c/d")]);
+        assert_eq!(candidates.describe_tried("gone".into()), "gone");
         let first = Config {
             subscribe: Some("stream".into()),
             ..session()
         };
-        let second = places.next(&first).unwrap();
+        let second = candidates.next(&first).unwrap();
         assert_eq!(second.connect.app, "a/b/c");
         assert_eq!(second.connect.tc_url, "rtmp://h/a/b/c");
         assert_eq!(second.playpath, "d");
         assert_eq!(second.subscribe.as_deref(), Some("d"));
-        let third = places.next(&second).unwrap();
-        assert!(places.next(&third).is_none());
+        let third = candidates.next(&second).unwrap();
+        assert!(candidates.next(&third).is_none());
         assert_eq!(
-            places.told("gone".into()),
+            candidates.describe_tried("gone".into()),
             "gone (tried \"stream\" in app \"live\", \"d\" in app \"a/b/c\", \"b/c/d\" in app \"a\")"
         );
     }
@@ -113,16 +113,16 @@ mod tests {
             subscribe: Some("other".into()),
             ..session()
         };
-        let mut places = Candidates::new(&[place("a", "b")]);
-        let second = places.next(&first).unwrap();
+        let mut candidates = Candidates::new(&[candidate("a", "b")]);
+        let second = candidates.next(&first).unwrap();
         assert_eq!(second.subscribe.as_deref(), Some("other"));
     }
 
     #[test]
     fn nothing_is_left_of_what_is_settled() {
-        let mut places = Candidates::new(&[place("a", "b")]);
-        places.settle();
-        assert!(places.next(&session()).is_none());
+        let mut candidates = Candidates::new(&[candidate("a", "b")]);
+        candidates.clear();
+        assert!(candidates.next(&session()).is_none());
     }
 
     #[test]
@@ -131,24 +131,24 @@ mod tests {
         let closed = || EndCause::PeerClosed {
             between_messages: true,
         };
-        assert!(is_elsewhere(
+        assert!(suggests_other_candidate(
             &EndCause::Session(End::NotFound("x".into())),
             false
         ));
-        assert!(is_elsewhere(
+        assert!(suggests_other_candidate(
             &refused("NetConnection.Connect.InvalidApp: x"),
             false
         ));
-        assert!(!is_elsewhere(
+        assert!(!suggests_other_candidate(
             &refused("NetConnection.Connect.Rejected: x"),
             true
         ));
-        assert!(is_elsewhere(&closed(), true));
-        assert!(!is_elsewhere(&closed(), false));
-        assert!(!is_elsewhere(
+        assert!(suggests_other_candidate(&closed(), true));
+        assert!(!suggests_other_candidate(&closed(), false));
+        assert!(!suggests_other_candidate(
             &EndCause::Session(End::TimedOut(Timeout::Connect)),
             true
         ));
-        assert!(!is_elsewhere(&EndCause::Stopped, true));
+        assert!(!suggests_other_candidate(&EndCause::Stopped, true));
     }
 }

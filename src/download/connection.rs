@@ -116,13 +116,13 @@ impl Connection {
     }
 
     /// Sends what is left. A peer that does not read is not waited for.
-    pub(super) async fn say_goodbye(mut self) {
-        let goodbye = async {
+    pub(super) async fn close(mut self) {
+        let closing = async {
             self.stream.write_all(&self.outbox).await?;
             self.stream.shutdown().await
         };
-        if let Ok(Err(error)) = timeout(GOODBYE_PATIENCE, goodbye).await {
-            tracing::debug!("cannot say goodbye: {error}");
+        if let Ok(Err(error)) = timeout(CLOSE_TIMEOUT, closing).await {
+            tracing::debug!("cannot close the connection: {error}");
         }
     }
 }
@@ -135,7 +135,7 @@ pub(super) const READ_BYTES: usize = 256 * 1024;
 pub(super) const MAX_LEFT_OVER: usize = 4096;
 
 /// How long the last words may take.
-const GOODBYE_PATIENCE: Duration = Duration::from_millis(200);
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(200);
 
 #[cfg(test)]
 mod tests {
@@ -152,14 +152,14 @@ mod tests {
 
     #[tokio::test]
     async fn answers_go_out_while_more_can_be_read() {
-        let (mut line, mut far) = pair().await;
+        let (mut connection, mut far) = pair().await;
         far.write_all(&[7; 1000]).await.unwrap();
-        line.stream.tcp().readable().await.unwrap();
-        line.outbox.extend_from_slice(b"pong");
-        assert_eq!(line.exchange(true).await.unwrap(), Moved::Bytes);
-        assert!(line.outbox.is_empty() && line.inbox.is_empty());
-        assert_eq!(line.exchange(true).await.unwrap(), Moved::Bytes);
-        assert_eq!(line.inbox.len(), 1000);
+        connection.stream.tcp().readable().await.unwrap();
+        connection.outbox.extend_from_slice(b"pong");
+        assert_eq!(connection.exchange(true).await.unwrap(), Moved::Bytes);
+        assert!(connection.outbox.is_empty() && connection.inbox.is_empty());
+        assert_eq!(connection.exchange(true).await.unwrap(), Moved::Bytes);
+        assert_eq!(connection.inbox.len(), 1000);
         let mut pong = [0; 4];
         far.read_exact(&mut pong).await.unwrap();
         assert_eq!(&pong, b"pong");
@@ -167,39 +167,39 @@ mod tests {
 
     #[tokio::test]
     async fn what_had_arrived_is_read_though_nothing_can_be_sent() {
-        let (mut line, mut far) = pair().await;
+        let (mut connection, mut far) = pair().await;
         far.write_all(b"last words").await.unwrap();
         drop(far);
-        line.outbox.extend_from_slice(&[0; 100]);
+        connection.outbox.extend_from_slice(&[0; 100]);
         let mut moved = Moved::Bytes;
         while moved != Moved::Closed {
-            line.outbox.extend_from_slice(&[0; 100]);
-            moved = line.exchange(true).await.unwrap_or(Moved::Closed);
+            connection.outbox.extend_from_slice(&[0; 100]);
+            moved = connection.exchange(true).await.unwrap_or(Moved::Closed);
         }
-        assert_eq!(&line.inbox[..], b"last words");
+        assert_eq!(&connection.inbox[..], b"last words");
     }
 
     /// The system tells of a reset once, to whoever asks first, and then only of an end.
     #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn a_reset_that_sending_met_is_no_end() {
-        let (mut line, far) = pair().await;
+        let (mut connection, far) = pair().await;
         socket2::SockRef::from(&far)
             .set_linger(Some(Duration::ZERO))
             .unwrap();
         drop(far);
-        line.stream.tcp().readable().await.unwrap();
-        line.outbox.extend_from_slice(b"acknowledgement");
-        assert_eq!(line.exchange(true).await.unwrap(), Moved::Bytes);
-        let error = line.exchange(true).await.unwrap_err();
+        connection.stream.tcp().readable().await.unwrap();
+        connection.outbox.extend_from_slice(b"acknowledgement");
+        assert_eq!(connection.exchange(true).await.unwrap(), Moved::Bytes);
+        let error = connection.exchange(true).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionReset);
     }
 
     #[tokio::test]
     async fn nothing_is_read_while_nobody_wants_it() {
-        let (mut line, mut far) = pair().await;
+        let (mut connection, mut far) = pair().await;
         far.write_all(b"later").await.unwrap();
-        let waited = timeout(Duration::from_millis(20), line.exchange(false)).await;
-        assert!(waited.is_err() && line.inbox.is_empty());
+        let waited = timeout(Duration::from_millis(20), connection.exchange(false)).await;
+        assert!(waited.is_err() && connection.inbox.is_empty());
     }
 }

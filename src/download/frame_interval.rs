@@ -4,7 +4,7 @@ use crate::core::flv::TagKind;
 
 /// The latest frames of both tracks, and the times between them.
 #[derive(Debug, Default)]
-pub(super) struct Pace {
+pub(super) struct FrameInterval {
     audio: Track,
     video: Track,
     interval_ms: u64,
@@ -16,7 +16,7 @@ struct Track {
     interval_ms: u64,
 }
 
-impl Pace {
+impl FrameInterval {
     /// Takes note of a frame at this place of the output.
     pub(super) fn frame(&mut self, kind: TagKind, at_ms: u64) {
         let (track, other) = self.tracks(kind);
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn the_pace_is_that_of_the_track_that_is_ahead() {
-        let mut pace = Pace::default();
+        let mut pace = FrameInterval::default();
         for at_ms in [0, 23, 46] {
             pace.frame(TagKind::AUDIO, at_ms);
         }
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn the_next_frame_is_the_one_before_which_none_is_due() {
-        let mut pace = Pace::default();
+        let mut pace = FrameInterval::default();
         let frames = [
             (TagKind::AUDIO, 0),
             (TagKind::VIDEO, 0),

@@ -36,7 +36,7 @@ pub struct Job {
     /// Whether the server's timestamps are written as they are.
     pub keep_timestamps: bool,
     /// What else app and playpath may be, to be tried in turn where the server knows them not.
-    pub alternatives: Vec<Candidate>,
+    pub candidates: Vec<Candidate>,
     /// Where on the output's clock the recording ends, in milliseconds.
     pub stop_ms: Option<u64>,
     /// Where else the recording ends.

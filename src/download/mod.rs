@@ -1,4 +1,4 @@
-//! The shell: the only place where sockets meet protocol and files.
+//! The shell: the only candidate where sockets meet protocol and files.
 
 mod attempts;
 mod candidates;
@@ -24,7 +24,7 @@ use self::{
     candidates::Candidates,
     outcome::{EndCause, judge},
     pump::Pump,
-    rejoin::resume::{self, Found},
+    rejoin::resume::{self, ScanResult},
 };
 pub use self::{
     job::{Candidate, Job, Limits, Resume, Stop},
@@ -36,28 +36,28 @@ use crate::output::Destination;
 /// Runs a download to its end. What had arrived is in the output, however it ends.
 pub async fn run(job: &Job, report: &mut dyn Report, mut stop: Stop) -> Outcome {
     let mut pump = Pump::new(job, report);
-    let mut places = Candidates::new(&job.alternatives);
-    let last = match prepare(job, &mut pump, &mut stop).await {
-        Ok(()) => attempts::play(job, &mut pump, &mut places, &mut stop).await,
-        Err(last) => last,
+    let mut candidates = Candidates::new(&job.candidates);
+    let cause = match prepare(job, &mut pump, &mut stop).await {
+        Ok(()) => attempts::play(job, &mut pump, &mut candidates, &mut stop).await,
+        Err(cause) => cause,
     };
-    let last = match (finish(&mut pump, &last, &mut stop).await, last) {
-        (Ok(()), last) | (Err(_), last @ EndCause::Output(_)) => last,
+    let cause = match (finish(&mut pump, &cause, &mut stop).await, cause) {
+        (Ok(()), cause) | (Err(_), cause @ EndCause::Output(_)) => cause,
         // The reader had its time, and it was the user who did not want to wait for it.
         (Err(error), _) if error.kind() == io::ErrorKind::TimedOut => EndCause::Stopped,
         (Err(error), _) => EndCause::Output(error),
     };
     pump.report_progress();
-    finish_hooks(&mut pump, &last, &mut stop).await;
+    finish_hooks(&mut pump, &cause, &mut stop).await;
     let facts = pump.facts();
-    let (ending, reason) = judge(&last, &facts);
+    let (ending, reason) = judge(&cause, &facts);
     let written = pump.output.totals();
     Outcome {
         ending,
         reason: if facts.has_media {
             reason
         } else {
-            places.told(reason)
+            candidates.describe_tried(reason)
         },
         media_arrived: facts.has_media,
         is_live: facts.is_live,
@@ -88,17 +88,17 @@ async fn prepare(job: &Job, pump: &mut Pump<'_>, stop: &mut Stop) -> Result<(), 
         () = stop.requested() => return Err(EndCause::Stopped),
     };
     match read.map_err(EndCause::Output)? {
-        Found::Nothing => {}
-        Found::Unusable(why) => {
+        ScanResult::NoMedia => {}
+        ScanResult::Unusable(why) => {
             return Err(EndCause::Mismatch(format!(
                 "the file is not gone on with: {why}"
             )));
         }
-        Found::ExistingRecording(recording, file) => {
+        ScanResult::ExistingRecording(recording, file) => {
             let is_long_enough = job.length_ms().is_some_and(|length_ms| {
                 recording.end_ms().saturating_sub(recording.first_ms()) >= length_ms
             });
-            pump.go_on_with(recording, wish, *file);
+            pump.continue_from(recording, wish, *file);
             if is_long_enough {
                 return Err(EndCause::Limit);
             }
@@ -108,8 +108,8 @@ async fn prepare(job: &Job, pump: &mut Pump<'_>, stop: &mut Stop) -> Result<(), 
 }
 
 /// Writes what is left. A pipe's reader may take any time for it, until the user wishes to end.
-async fn finish(pump: &mut Pump<'_>, last: &EndCause, stop: &mut Stop) -> io::Result<()> {
-    if !matches!(last, EndCause::Stopped) {
+async fn finish(pump: &mut Pump<'_>, cause: &EndCause, stop: &mut Stop) -> io::Result<()> {
+    if !matches!(cause, EndCause::Stopped) {
         tokio::select! {
             finished = pump.output.finish(None) => return finished,
             () = stop.requested() => {}
@@ -120,8 +120,8 @@ async fn finish(pump: &mut Pump<'_>, last: &EndCause, stop: &mut Stop) -> io::Re
 }
 
 /// Waits for the programs that were run for parts, not for long once the user wishes to end.
-async fn finish_hooks(pump: &mut Pump<'_>, last: &EndCause, stop: &mut Stop) {
-    let is_stopped = matches!(last, EndCause::Stopped);
+async fn finish_hooks(pump: &mut Pump<'_>, cause: &EndCause, stop: &mut Stop) {
+    let is_stopped = matches!(cause, EndCause::Stopped);
     let patience = if is_stopped {
         LAST_HOOK_PATIENCE
     } else {
@@ -135,7 +135,7 @@ async fn finish_hooks(pump: &mut Pump<'_>, last: &EndCause, stop: &mut Stop) {
 }
 
 /// How long a pipe's reader may take for what is left, once the user wishes to end. The process is to
-/// be gone within a second, and the server may have had its part of that.
+/// be gone within a second, and the server may have had its range of that.
 const READER_PATIENCE: Duration = Duration::from_millis(750);
 
 /// How long the programs that were run for parts may take once the recording is over.

@@ -1,4 +1,4 @@
-//! How a download ended, judged from what happened last and from what had arrived.
+//! How a download ended, judged from what happened cause and from what had arrived.
 
 use std::{fmt, io};
 
@@ -64,13 +64,13 @@ pub enum Ending {
     DiskFull,
     /// The output cannot be opened or written.
     OutputFailed,
-    /// The player that was to be proved cannot be had.
+    /// The player that was to be with_swf_proof cannot be had.
     NoPlayer,
     /// No connection, or no handshake, came about.
     NoConnection,
 }
 
-/// What happened last.
+/// What happened cause.
 #[derive(Debug)]
 pub(super) enum EndCause {
     Player(PlayerError),
@@ -92,7 +92,7 @@ pub(super) enum EndCause {
     /// A redirect that is not followed, and why.
     RedirectRefused(String),
     /// The stream does not lead up to the end of the file.
-    Hopeless,
+    NoMatch,
     /// The file cannot be gone on with, and why.
     Mismatch(String),
 }
@@ -100,7 +100,7 @@ pub(super) enum EndCause {
 impl EndCause {
     /// Whether the peer left without a word, as those do that do not like what they heard. A tunnel or TLS
     /// that goes wrong is something else.
-    pub(super) fn is_hung_up(&self) -> bool {
+    pub(super) fn is_disconnect(&self) -> bool {
         match self {
             Self::PeerClosed { .. } => true,
             Self::Broken(error) => matches!(
@@ -137,7 +137,7 @@ pub(super) struct Facts {
 
 impl Facts {
     /// Whether a recorded stream has come as far as its duration says. The duration may count the
-    /// last frame's own length, and rounds.
+    /// cause frame's own length, and rounds.
     fn has_reached_duration(&self) -> bool {
         let Some(duration_ms) = self.duration_ms else {
             return false;
@@ -157,8 +157,8 @@ impl Facts {
 }
 
 /// The ending, and why: in the server's own words where it had any. The words are not escaped.
-pub(super) fn judge(last: &EndCause, facts: &Facts) -> (Ending, String) {
-    match last {
+pub(super) fn judge(cause: &EndCause, facts: &Facts) -> (Ending, String) {
+    match cause {
         EndCause::Player(error) => (Ending::NoPlayer, error.to_string()),
         EndCause::Dial(error) => (Ending::NoConnection, error.to_string()),
         EndCause::Session(end) => judge_end(end, facts),
@@ -180,7 +180,7 @@ pub(super) fn judge(last: &EndCause, facts: &Facts) -> (Ending, String) {
         EndCause::Limit => (Ending::Limit, "as much as was asked for".to_owned()),
         EndCause::Stopped => (Ending::Interrupted, "stopped by the user".to_owned()),
         EndCause::RedirectRefused(why) => (Ending::Refused, why.clone()),
-        EndCause::Hopeless => (Ending::Mismatch, OTHER_STREAM.to_owned()),
+        EndCause::NoMatch => (Ending::Mismatch, OTHER_STREAM.to_owned()),
         EndCause::Told(ending, reason) => (*ending, reason.clone()),
         EndCause::Mismatch(why) => (Ending::Mismatch, why.clone()),
     }
@@ -321,7 +321,7 @@ const OTHER_STREAM: &str = "what the file ends with is not in the stream; the fi
 /// What hangs up on a handshake, and so does a server that wants TLS.
 const NO_RTMP: &str = "perhaps it speaks something else on this port, or rtmps";
 
-/// How much a recorded stream's last timestamp may fall short of its duration.
+/// How much a recorded stream's cause timestamp may fall short of its duration.
 const DURATION_TOLERANCE_MS: u64 = 500;
 
 #[cfg(test)]
@@ -355,10 +355,10 @@ mod tests {
     };
 
     fn closed(facts: Facts) -> Ending {
-        let last = EndCause::PeerClosed {
+        let cause = EndCause::PeerClosed {
             between_messages: true,
         };
-        judge(&last, &facts).0
+        judge(&cause, &facts).0
     }
 
     fn ended(end: End, facts: Facts) -> Ending {
@@ -480,8 +480,8 @@ mod tests {
             ),
             (Timeout::Republish, "no more media came"),
         ] {
-            let last = EndCause::Session(End::TimedOut(wait));
-            let told = judge(&last, &LIVE).1;
+            let cause = EndCause::Session(End::TimedOut(wait));
+            let told = judge(&cause, &LIVE).1;
             assert!(told.ends_with(end), "{told}");
         }
     }

@@ -13,25 +13,25 @@ use crate::core::rtmp::client::{End, Timeout};
 /// What is tried again: nothing, unless it is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryPolicy {
-    /// How many attempts in a row may bring no media, once a connection was lost; `None` is as many as
+    /// How many attempts in a series may bring no media, once a connection was lost; `None` is as many as
     /// it takes.
     pub attempts: Option<u32>,
-    /// How long a stream that is not there yet is asked for.
-    pub wait: Patience,
+    /// How long a stream that is not there yet is polls for.
+    pub wait: WaitPolicy,
 }
 
 impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
             attempts: Some(0),
-            wait: Patience::None,
+            wait: WaitPolicy::None,
         }
     }
 }
 
 /// How long something is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Patience {
+pub enum WaitPolicy {
     /// Not at all.
     #[default]
     None,
@@ -44,7 +44,7 @@ pub enum Patience {
 /// Another connection to come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Attempt {
-    /// Its number in the row, from 1.
+    /// Its number in the series, from 1.
     pub(super) number: u32,
     /// How many there will be at the most.
     pub(super) limit: Option<u32>,
@@ -52,21 +52,21 @@ pub(super) struct Attempt {
     pub(super) wait: Duration,
 }
 
-/// The row of connections since media came last.
+/// The series of connections since media came last.
 #[derive(Debug)]
 pub(super) struct AttemptSeries {
     policy: RetryPolicy,
     /// Attempts that a lost connection was worth.
     attempts: u32,
     /// Those for a stream that was not there, and is waited for.
-    asked: u32,
+    polls: u32,
     /// Since when the stream is known not to be there.
     missing_since: Option<Instant>,
 }
 
-/// What an ending is to the row.
+/// What an ending is to the series.
 #[derive(Debug, PartialEq, Eq)]
-enum Class {
+enum Loss {
     /// The connection was lost, or none came about.
     Lost,
     /// The stream is not there, or not yet.
@@ -79,41 +79,41 @@ impl AttemptSeries {
         Self {
             policy,
             attempts: 0,
-            asked: 0,
+            polls: 0,
             missing_since: None,
         }
     }
 
-    /// Media flows: the row is over.
-    pub(super) fn end(&mut self) {
+    /// Media flows: the series is over.
+    pub(super) fn reset(&mut self) {
         self.attempts = 0;
-        self.asked = 0;
+        self.polls = 0;
         self.missing_since = None;
     }
 
     /// The attempt that follows a connection which ended like this; none where that was the end.
     pub(super) fn next(
         &mut self,
-        (ending, last): (Ending, &EndCause),
+        (ending, cause): (Ending, &EndCause),
         facts: &Facts,
         now: Instant,
         rng: &mut impl Rng,
     ) -> Option<Attempt> {
-        let class = class(ending, last, facts);
-        if class == Class::Missing
-            && let Some(wait) = self.patience(now)
+        let loss = loss(ending, cause, facts);
+        if loss == Loss::Missing
+            && let Some(wait) = self.poll_delay(now)
         {
-            self.asked = self.asked.saturating_add(1);
+            self.polls = self.polls.saturating_add(1);
             return Some(Attempt {
-                number: self.asked,
+                number: self.polls,
                 limit: None,
                 wait,
             });
         }
-        let is_lost = match class {
-            Class::Lost => true,
-            Class::Missing => facts.has_media && ending == Ending::Stalled,
-            Class::Over => false,
+        let is_lost = match loss {
+            Loss::Lost => true,
+            Loss::Missing => facts.has_media && ending == Ending::Stalled,
+            Loss::Over => false,
         };
         let limit = self.policy.attempts;
         if !is_lost || limit.is_some_and(|limit| self.attempts >= limit) {
@@ -123,46 +123,46 @@ impl AttemptSeries {
         Some(Attempt {
             number: self.attempts,
             limit,
-            wait: pause_before(self.attempts, rng),
+            wait: backoff(self.attempts, rng),
         })
     }
 
-    /// How long until a stream that is not there is asked for again; none where it is not any more.
-    fn patience(&mut self, now: Instant) -> Option<Duration> {
+    /// How long until a stream that is not there is polls for again; none where it is not any more.
+    fn poll_delay(&mut self, now: Instant) -> Option<Duration> {
         let patience = match self.policy.wait {
-            Patience::None => return None,
-            Patience::UpTo(patience) => patience,
-            Patience::Forever => Duration::MAX,
+            WaitPolicy::None => return None,
+            WaitPolicy::UpTo(patience) => patience,
+            WaitPolicy::Forever => Duration::MAX,
         };
         let since = *self.missing_since.get_or_insert(now);
         let left = patience.saturating_sub(now.saturating_duration_since(since));
-        (!left.is_zero()).then(|| left.min(ASK_EVERY))
+        (!left.is_zero()).then(|| left.min(POLL_INTERVAL))
     }
 }
 
-fn class(ending: Ending, last: &EndCause, facts: &Facts) -> Class {
+fn loss(ending: Ending, cause: &EndCause, facts: &Facts) -> Loss {
     match ending {
-        Ending::NotFound => Class::Missing,
+        Ending::NotFound => Loss::Missing,
         Ending::Stalled
-            if matches!(last, EndCause::Session(End::TimedOut(Timeout::FirstMedia))) =>
+            if matches!(cause, EndCause::Session(End::TimedOut(Timeout::FirstMedia))) =>
         {
-            Class::Missing
+            Loss::Missing
         }
         // An end that is told before any media: nobody publishes.
         Ending::Cut
-            if !facts.has_media && matches!(last, EndCause::Session(End::Unpublished(_))) =>
+            if !facts.has_media && matches!(cause, EndCause::Session(End::Unpublished(_))) =>
         {
-            Class::Missing
+            Loss::Missing
         }
-        Ending::Cut | Ending::Stalled if facts.has_media || facts.is_playing => Class::Lost,
-        Ending::Closed if facts.is_live => Class::Lost,
-        Ending::NoConnection if facts.has_media => Class::Lost,
-        _ => Class::Over,
+        Ending::Cut | Ending::Stalled if facts.has_media || facts.is_playing => Loss::Lost,
+        Ending::Closed if facts.is_live => Loss::Lost,
+        Ending::NoConnection if facts.has_media => Loss::Lost,
+        _ => Loss::Over,
     }
 }
 
 /// 1, 2, 4 … 30 s, a quarter more or less, so that those whom a server lost do not come back all at once.
-fn pause_before(attempt: u32, rng: &mut impl Rng) -> Duration {
+fn backoff(attempt: u32, rng: &mut impl Rng) -> Duration {
     let doublings = attempt.saturating_sub(1).min(MAX_DOUBLINGS);
     let pause = (SHORTEST_PAUSE * (1 << doublings)).min(LONGEST_PAUSE);
     pause.mul_f64(rng.random_range(0.75..=1.25))
@@ -174,8 +174,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// More would be longer than the longest pause.
 const MAX_DOUBLINGS: u32 = 5;
 
-/// How often a stream that is not there is asked for, and how long each time.
-pub const ASK_EVERY: Duration = Duration::from_secs(5);
+/// How often a stream that is not there is polls for, and how long each time.
+pub const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
@@ -218,33 +218,34 @@ mod tests {
         EndCause::Session(End::TimedOut(timeout))
     }
 
-    fn row(attempts: Option<u32>, wait: Patience) -> AttemptSeries {
+    fn series(attempts: Option<u32>, wait: WaitPolicy) -> AttemptSeries {
         AttemptSeries::new(RetryPolicy { attempts, wait })
     }
 
     fn next(
-        row: &mut AttemptSeries,
+        series: &mut AttemptSeries,
         ending: Ending,
-        last: &EndCause,
+        cause: &EndCause,
         facts: &Facts,
     ) -> Option<Duration> {
         let mut rng = rand::rngs::StdRng::seed_from_u64(1);
         let now = Instant::now();
-        row.next((ending, last), facts, now, &mut rng)
+        series
+            .next((ending, cause), facts, now, &mut rng)
             .map(|attempt| attempt.wait)
     }
 
     #[test]
     fn pauses_double_up_to_half_a_minute() {
-        let mut row = row(Some(8), Patience::None);
+        let mut series = series(Some(8), WaitPolicy::None);
         for seconds in [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0] {
-            let pause = next(&mut row, Ending::Cut, &closed(), &PLAYED).unwrap();
+            let pause = next(&mut series, Ending::Cut, &closed(), &PLAYED).unwrap();
             let share = pause.as_secs_f64() / seconds;
             assert!((0.75..=1.25).contains(&share), "{pause:?} for {seconds} s");
         }
-        assert_eq!(next(&mut row, Ending::Cut, &closed(), &PLAYED), None);
-        row.end();
-        let pause = next(&mut row, Ending::Cut, &closed(), &PLAYED).unwrap();
+        assert_eq!(next(&mut series, Ending::Cut, &closed(), &PLAYED), None);
+        series.reset();
+        let pause = next(&mut series, Ending::Cut, &closed(), &PLAYED).unwrap();
         assert!(pause < Duration::from_secs(2), "media came in between");
     }
 
@@ -272,9 +273,9 @@ mod tests {
             (Ending::Interrupted, EndCause::Stopped, PLAYED, false),
             (Ending::Limit, EndCause::Limit, PLAYED, false),
         ];
-        for (ending, last, facts, expected) in cases {
-            let attempt = next(&mut row(None, Patience::None), ending, &last, &facts);
-            assert_eq!(attempt.is_some(), expected, "{ending} after {last:?}");
+        for (ending, cause, facts, expected) in cases {
+            let attempt = next(&mut series(None, WaitPolicy::None), ending, &cause, &facts);
+            assert_eq!(attempt.is_some(), expected, "{ending} after {cause:?}");
         }
     }
 
@@ -285,10 +286,10 @@ mod tests {
             is_connected: false,
             ..NOTHING_CAME
         };
-        let mut row = row(None, Patience::None);
-        assert_eq!(next(&mut row, Ending::Cut, &closed(), &facts), None);
+        let mut series = series(None, WaitPolicy::None);
+        assert_eq!(next(&mut series, Ending::Cut, &closed(), &facts), None);
         let silent = silent(Timeout::Connect);
-        assert_eq!(next(&mut row, Ending::Stalled, &silent, &facts), None);
+        assert_eq!(next(&mut series, Ending::Stalled, &silent, &facts), None);
     }
 
     #[test]
@@ -297,9 +298,12 @@ mod tests {
             is_live: false,
             ..PLAYED
         };
-        let mut row = row(None, Patience::None);
-        assert_eq!(next(&mut row, Ending::Closed, &closed(), &recorded), None);
-        assert!(next(&mut row, Ending::Cut, &closed(), &recorded).is_some());
+        let mut series = series(None, WaitPolicy::None);
+        assert_eq!(
+            next(&mut series, Ending::Closed, &closed(), &recorded),
+            None
+        );
+        assert!(next(&mut series, Ending::Cut, &closed(), &recorded).is_some());
     }
 
     #[test]
@@ -307,14 +311,14 @@ mod tests {
         let not_found = EndCause::Session(End::NotFound(String::new()));
         let silent = silent(Timeout::FirstMedia);
         let missing = [(Ending::NotFound, &not_found), (Ending::Stalled, &silent)];
-        for (ending, last) in missing {
-            let mut patient = row(Some(0), Patience::Forever);
+        for (ending, cause) in missing {
+            let mut patient = series(Some(0), WaitPolicy::Forever);
             for _ in 0..100 {
-                let wait = next(&mut patient, ending, last, &NOTHING_CAME);
-                assert_eq!(wait, Some(ASK_EVERY));
+                let wait = next(&mut patient, ending, cause, &NOTHING_CAME);
+                assert_eq!(wait, Some(POLL_INTERVAL));
             }
-            let mut impatient = row(Some(9), Patience::UpTo(Duration::ZERO));
-            assert_eq!(next(&mut impatient, ending, last, &NOTHING_CAME), None);
+            let mut impatient = series(Some(9), WaitPolicy::UpTo(Duration::ZERO));
+            assert_eq!(next(&mut impatient, ending, cause, &NOTHING_CAME), None);
         }
     }
 
@@ -322,9 +326,9 @@ mod tests {
     fn the_last_time_is_asked_when_patience_ends() {
         let not_found = EndCause::Session(End::NotFound(String::new()));
         let began = Instant::now();
-        let mut row = row(Some(0), Patience::UpTo(Duration::from_secs(7)));
+        let mut series = series(Some(0), WaitPolicy::UpTo(Duration::from_secs(7)));
         for (passed, wait) in [(0, Some(5)), (5, Some(2)), (7, None), (8, None)] {
-            let attempt = row.next(
+            let attempt = series.next(
                 (Ending::NotFound, &not_found),
                 &NOTHING_CAME,
                 began + Duration::from_secs(passed),
@@ -339,12 +343,12 @@ mod tests {
     #[test]
     fn waiting_for_a_stream_uses_up_no_attempts() {
         let not_found = EndCause::Session(End::NotFound(String::new()));
-        let mut row = row(Some(2), Patience::Forever);
+        let mut series = series(Some(2), WaitPolicy::Forever);
         for _ in 0..100 {
-            assert!(next(&mut row, Ending::NotFound, &not_found, &PLAYED).is_some());
+            assert!(next(&mut series, Ending::NotFound, &not_found, &PLAYED).is_some());
         }
         for is_worth_it in [true, true, false] {
-            let attempt = next(&mut row, Ending::Cut, &closed(), &PLAYED);
+            let attempt = next(&mut series, Ending::Cut, &closed(), &PLAYED);
             assert_eq!(attempt.is_some(), is_worth_it);
         }
     }

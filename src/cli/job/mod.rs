@@ -49,7 +49,7 @@ pub fn resolve(args: &Args, environment: &Environment) -> Result<Job> {
     let Candidates {
         target,
         first,
-        alternatives,
+        candidates,
     } = Candidates::of(args)?;
     let connect = connect(args, &first)?;
     let login = auth::login(args, &target)?;
@@ -96,7 +96,7 @@ pub fn resolve(args: &Args, environment: &Environment) -> Result<Job> {
         retry: retry::retry_policy(args),
         gap: retry::gap_policy(args, &recording)?,
         keep_timestamps: args.keep_timestamps,
-        alternatives,
+        candidates,
         stop_ms: length_ms.map(u64::from),
         limits,
         parts,

@@ -8,7 +8,7 @@ use super::environment::Environment;
 use crate::{
     cli::args::{Args, values::time_limit},
     core::rtmp::client::config::Timeouts,
-    download::retry::ASK_EVERY,
+    download::retry::POLL_INTERVAL,
     transport::{
         Bypass, Dialer, Family, Proxy, Tls,
         proxy::Protocol,
@@ -43,7 +43,7 @@ pub(super) fn timeouts(args: &Args) -> Timeouts {
     };
     Timeouts {
         first_media: match args.wait {
-            Some(_) => Some(ASK_EVERY),
+            Some(_) => Some(POLL_INTERVAL),
             None => timeouts.first_media,
         },
         ..timeouts

@@ -10,7 +10,7 @@ use crate::{
         args::{Args, values::Attempts},
         program_name::ProgramName,
     },
-    download::retry::{Patience, RetryPolicy},
+    download::retry::{RetryPolicy, WaitPolicy},
     output::GapPolicy,
 };
 
@@ -24,9 +24,9 @@ pub(super) fn retry_policy(args: &Args) -> RetryPolicy {
     RetryPolicy {
         attempts,
         wait: match args.wait {
-            None => Patience::None,
-            Some(Duration::MAX) => Patience::Forever,
-            Some(wait) => Patience::UpTo(wait),
+            None => WaitPolicy::None,
+            Some(Duration::MAX) => WaitPolicy::Forever,
+            Some(wait) => WaitPolicy::UpTo(wait),
         },
     }
 }

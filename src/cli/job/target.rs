@@ -16,7 +16,7 @@ use crate::{
 pub(super) struct Candidates {
     pub(super) target: Target,
     pub(super) first: download::Candidate,
-    pub(super) alternatives: Vec<download::Candidate>,
+    pub(super) candidates: Vec<download::Candidate>,
 }
 
 impl Candidates {
@@ -32,12 +32,12 @@ impl Candidates {
         // An explicit app or playpath is exact: no other split is tried.
         let is_exact = args.app.is_some() || args.playpath.is_some();
         let others = target.other_splits.iter().filter(|_| !is_exact);
-        let alternatives = others
+        let candidates = others
             .filter_map(|split| Some(candidate(&split.app, split.playpath.clone()?)))
             .collect();
         Ok(Self {
             first,
-            alternatives,
+            candidates,
             target,
         })
     }

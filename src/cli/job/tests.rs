@@ -377,7 +377,7 @@ fn a_librtmp_url_has_a_tc_url_of_its_own() {
 
 #[test]
 fn other_splits_are_alternatives_unless_one_is_chosen() {
-    let places = |line: &[&str]| job(line).alternatives;
+    let places = |line: &[&str]| job(line).candidates;
     let place = |app: &str, playpath: &str, tc_url: &str| Candidate {
         app: app.to_owned(),
         playpath: playpath.to_owned(),

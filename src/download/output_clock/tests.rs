@@ -5,36 +5,33 @@ use super::*;
 const AUDIO: TagKind = TagKind::AUDIO;
 const VIDEO: TagKind = TagKind::VIDEO;
 
-/// The places of video frames with these timestamps.
-fn places(timestamps: &[u32]) -> Vec<u64> {
+/// The candidates of video frames with these timestamps.
+fn candidates(timestamps: &[u32]) -> Vec<u64> {
     let frames: Vec<_> = timestamps.iter().map(|&at| (VIDEO, at)).collect();
     places_of(&frames)
 }
 
 fn places_of(frames: &[(TagKind, u32)]) -> Vec<u64> {
-    let mut timeline = OutputClock::new(false);
+    let mut clock = OutputClock::new(false);
     frames
         .iter()
-        .map(|&(kind, timestamp)| timeline.frame(kind, Timestamp(timestamp)))
+        .map(|&(kind, timestamp)| clock.frame(kind, Timestamp(timestamp)))
         .collect()
 }
 
 #[test]
 fn the_file_starts_at_0_whatever_the_server_counts_from() {
-    assert_eq!(places(&[16_772_000, 16_772_040, 16_772_080]), [0, 40, 80]);
+    assert_eq!(
+        candidates(&[16_772_000, 16_772_040, 16_772_080]),
+        [0, 40, 80]
+    );
 }
 
 #[test]
 fn the_servers_timestamps_are_kept_on_demand() {
-    let mut timeline = OutputClock::new(true);
-    assert_eq!(
-        timeline.frame(VIDEO, Timestamp(4_000_000_000)),
-        4_000_000_000
-    );
-    assert_eq!(
-        timeline.frame(VIDEO, Timestamp(4_000_000_040)),
-        4_000_000_040
-    );
+    let mut clock = OutputClock::new(true);
+    assert_eq!(clock.frame(VIDEO, Timestamp(4_000_000_000)), 4_000_000_000);
+    assert_eq!(clock.frame(VIDEO, Timestamp(4_000_000_040)), 4_000_000_040);
 }
 
 #[test]
@@ -42,7 +39,7 @@ fn the_clock_goes_on_over_every_border_of_its_bits() {
     for border in [1 << 24, 1 << 31, 0_u32] {
         let before = border.wrapping_sub(20);
         assert_eq!(
-            places(&[before, border, border.wrapping_add(20)]),
+            candidates(&[before, border, border.wrapping_add(20)]),
             [0, 20, 40],
             "border {border:#x}"
         );
@@ -61,13 +58,13 @@ fn audio_and_video_cross_a_border_one_after_the_other() {
 #[test]
 fn a_server_that_counts_in_31_bits_does_not_jump_24_days() {
     let last = 0x7FFF_FFF0;
-    assert_eq!(places(&[last - 40, last, 24, 64]), [0, 40, 80, 120]);
+    assert_eq!(candidates(&[last - 40, last, 24, 64]), [0, 40, 80, 120]);
 }
 
 #[test]
 fn a_track_may_step_back_by_up_to_a_second() {
     assert_eq!(
-        places(&[0, 1_000, 2_000, 1_000, 2_040]),
+        candidates(&[0, 1_000, 2_000, 1_000, 2_040]),
         [0, 1_000, 2_000, 1_000, 2_040]
     );
 }
@@ -75,7 +72,7 @@ fn a_track_may_step_back_by_up_to_a_second() {
 #[test]
 fn a_larger_step_back_is_a_restart_that_continues_the_clock() {
     assert_eq!(
-        places(&[10_000, 10_040, 10_080, 0, 40, 20]),
+        candidates(&[10_000, 10_040, 10_080, 0, 40, 20]),
         [0, 40, 80, 120, 160, 140]
     );
 }
@@ -116,26 +113,26 @@ fn what_is_left_of_the_old_clock_after_a_restart_moves_nothing() {
 
 #[test]
 fn a_track_whose_clock_is_another_for_good_is_a_restart_in_the_end() {
-    let mut timeline = OutputClock::new(false);
-    timeline.frame(AUDIO, Timestamp(0));
-    let places: Vec<u64> = (0..=MAX_STRAYS + 1)
-        .map(|frame| timeline.frame(VIDEO, Timestamp(9_000_000 + frame * 40)))
+    let mut clock = OutputClock::new(false);
+    clock.frame(AUDIO, Timestamp(0));
+    let candidates: Vec<u64> = (0..=MAX_STRAYS + 1)
+        .map(|frame| clock.frame(VIDEO, Timestamp(9_000_000 + frame * 40)))
         .collect();
-    assert_eq!(places[..100], [0; 100]);
-    assert_eq!(places[100..], [1, 41]);
+    assert_eq!(candidates[..100], [0; 100]);
+    assert_eq!(candidates[100..], [1, 41]);
 }
 
 #[test]
 fn a_new_session_is_a_restart_whichever_way_its_clock_lies() {
     for first in [0, 900_000, 500_020] {
-        let mut timeline = OutputClock::new(false);
+        let mut clock = OutputClock::new(false);
         for at in [500_000, 500_040] {
-            timeline.frame(VIDEO, Timestamp(at));
+            clock.frame(VIDEO, Timestamp(at));
         }
-        timeline.restart();
-        assert_eq!(timeline.frame(VIDEO, Timestamp(first)), 80, "{first}");
-        assert_eq!(timeline.frame(AUDIO, Timestamp(first + 10)), 90);
-        assert_eq!(timeline.frame(VIDEO, Timestamp(first + 40)), 120);
+        clock.restart();
+        assert_eq!(clock.frame(VIDEO, Timestamp(first)), 80, "{first}");
+        assert_eq!(clock.frame(AUDIO, Timestamp(first + 10)), 90);
+        assert_eq!(clock.frame(VIDEO, Timestamp(first + 40)), 120);
     }
 }
 
@@ -143,19 +140,19 @@ fn a_new_session_is_a_restart_whichever_way_its_clock_lies() {
 #[test]
 fn no_track_goes_on_before_its_own_end() {
     let before = [(VIDEO, 2_983), (AUDIO, 2_995)];
-    for restart in [OutputClock::restart, |timeline: &mut OutputClock| {
-        timeline.restart_after(5)
+    for restart in [OutputClock::restart, |clock: &mut OutputClock| {
+        clock.restart_after(5)
     }] {
-        let mut timeline = OutputClock::new(true);
+        let mut clock = OutputClock::new(true);
         for (kind, at) in before {
-            timeline.frame(kind, Timestamp(at));
+            clock.frame(kind, Timestamp(at));
         }
-        restart(&mut timeline);
-        let first_ms = timeline.frame(AUDIO, Timestamp(40));
+        restart(&mut clock);
+        let first_ms = clock.frame(AUDIO, Timestamp(40));
         assert!(first_ms >= 2_995, "{first_ms}");
-        assert_eq!(timeline.frame(VIDEO, Timestamp(0)), 2_984);
-        assert_eq!(timeline.frame(AUDIO, Timestamp(63)), 2_984 + 63);
-        assert_eq!(timeline.frame(VIDEO, Timestamp(40)), 2_984 + 40);
+        assert_eq!(clock.frame(VIDEO, Timestamp(0)), 2_984);
+        assert_eq!(clock.frame(AUDIO, Timestamp(63)), 2_984 + 63);
+        assert_eq!(clock.frame(VIDEO, Timestamp(40)), 2_984 + 40);
     }
 }
 
@@ -180,21 +177,21 @@ fn what_the_former_publisher_left_behind_takes_no_track_back() {
 
 #[test]
 fn a_recording_that_is_gone_on_with_is_over_in_both_tracks() {
-    let mut timeline = OutputClock::new(false);
-    timeline.begin_at(9_000);
-    assert_eq!(timeline.frame(AUDIO, Timestamp(100)), 9_001);
-    assert_eq!(timeline.frame(VIDEO, Timestamp(40)), 9_001);
-    assert_eq!(timeline.frame(AUDIO, Timestamp(123)), 9_084);
+    let mut clock = OutputClock::new(false);
+    clock.begin_at(9_000);
+    assert_eq!(clock.frame(AUDIO, Timestamp(100)), 9_001);
+    assert_eq!(clock.frame(VIDEO, Timestamp(40)), 9_001);
+    assert_eq!(clock.frame(AUDIO, Timestamp(123)), 9_084);
 }
 
 /// A restart of the clock in front of those frames that say so.
 fn places_restarted(frames: &[(TagKind, u32, bool)]) -> Vec<u64> {
-    let mut timeline = OutputClock::new(false);
+    let mut clock = OutputClock::new(false);
     let frames = frames.iter().map(|&(kind, timestamp, is_restart)| {
         if is_restart {
-            timeline.restart();
+            clock.restart();
         }
-        timeline.frame(kind, Timestamp(timestamp))
+        clock.frame(kind, Timestamp(timestamp))
     });
     frames.collect()
 }
@@ -203,69 +200,75 @@ fn places_restarted(frames: &[(TagKind, u32, bool)]) -> Vec<u64> {
 fn small_steps_back_do_not_add_up_unseen() {
     let mut timestamps = vec![10_000, 20_000];
     timestamps.extend((1..=5).map(|step| 20_000 - step * 400));
-    let places = places(&timestamps);
+    let candidates = candidates(&timestamps);
     assert!(
-        places.iter().skip(1).all(|&place| place >= 8_000),
-        "{places:?}"
+        candidates.iter().skip(1).all(|&place| place >= 8_000),
+        "{candidates:?}"
     );
 }
 
 #[test]
 fn a_jump_of_days_is_no_pause() {
-    assert_eq!(places(&[0, 40, 500_000_000, 500_000_040]), [0, 40, 80, 120]);
-    assert_eq!(places(&[0, 40, 600_040]), [0, 40, 600_040]);
+    assert_eq!(
+        candidates(&[0, 40, 500_000_000, 500_000_040]),
+        [0, 40, 80, 120]
+    );
+    assert_eq!(candidates(&[0, 40, 600_040]), [0, 40, 600_040]);
 }
 
 #[test]
 fn what_is_no_frame_takes_the_place_of_the_frame_before() {
-    let mut timeline = OutputClock::new(false);
-    assert_eq!(timeline.companion(), 0);
-    timeline.frame(VIDEO, Timestamp(5_000));
-    timeline.frame(VIDEO, Timestamp(5_040));
-    assert_eq!(timeline.companion(), 40);
-    assert_eq!(timeline.position_ms(), 40);
+    let mut clock = OutputClock::new(false);
+    assert_eq!(clock.companion(), 0);
+    clock.frame(VIDEO, Timestamp(5_000));
+    clock.frame(VIDEO, Timestamp(5_040));
+    assert_eq!(clock.companion(), 40);
+    assert_eq!(clock.position_ms(), 40);
 }
 
 /// The mark of a track's end, or its configuration, between two of its frames.
 #[test]
 fn a_companion_of_a_track_stays_with_it() {
-    let mut timeline = OutputClock::new(false);
-    assert_eq!(timeline.companion_of(VIDEO), 0);
-    timeline.frame(AUDIO, Timestamp(0));
-    timeline.frame(VIDEO, Timestamp(23));
-    timeline.frame(AUDIO, Timestamp(46));
-    assert_eq!(timeline.companion_of(VIDEO), 23);
-    assert_eq!(timeline.companion_of(AUDIO), 46);
-    assert_eq!(timeline.companion_of(TagKind::SCRIPT), 46);
-    timeline.frame(AUDIO, Timestamp(60_046));
-    assert_eq!(timeline.companion_of(VIDEO), 59_046);
-    timeline.restart();
-    assert_eq!(timeline.companion_of(VIDEO), 60_046 + 100);
+    let mut clock = OutputClock::new(false);
+    assert_eq!(clock.companion_of(VIDEO), 0);
+    clock.frame(AUDIO, Timestamp(0));
+    clock.frame(VIDEO, Timestamp(23));
+    clock.frame(AUDIO, Timestamp(46));
+    assert_eq!(clock.companion_of(VIDEO), 23);
+    assert_eq!(clock.companion_of(AUDIO), 46);
+    assert_eq!(clock.companion_of(TagKind::SCRIPT), 46);
+    clock.frame(AUDIO, Timestamp(60_046));
+    assert_eq!(clock.companion_of(VIDEO), 59_046);
+    clock.restart();
+    assert_eq!(clock.companion_of(VIDEO), 60_046 + 100);
 }
 
 #[test]
 fn an_early_frame_before_the_first_is_not_before_0() {
-    assert_eq!(places(&[500, 300, 540]), [0, 0, 40]);
+    assert_eq!(candidates(&[500, 300, 540]), [0, 0, 40]);
 }
 
 #[test]
 fn months_go_by_on_one_clock() {
     // Half an hour a step, over 2^24, 2^31 and 2^32 ms several times.
-    let mut timeline = OutputClock::new(false);
+    let mut clock = OutputClock::new(false);
     for step in 0..10_000_u64 {
         let at_ms = step * 1_800_000;
         let timestamp = Timestamp(4_000_000_000_u32.wrapping_add(at_ms as u32));
-        assert_eq!(timeline.frame(VIDEO, timestamp), at_ms);
+        assert_eq!(clock.frame(VIDEO, timestamp), at_ms);
     }
-    assert!(timeline.position_ms() > 4 << 32);
+    assert!(clock.position_ms() > 4 << 32);
 }
 
 #[test]
 fn kept_timestamps_go_on_where_32_bits_end() {
-    let mut timeline = OutputClock::new(true);
+    let mut clock = OutputClock::new(true);
     let last = u32::MAX - 19;
-    let places = [last, 20, 60].map(|at| timeline.frame(VIDEO, Timestamp(at)));
-    assert_eq!(places, [u64::from(last), (1 << 32) + 20, (1 << 32) + 60]);
+    let candidates = [last, 20, 60].map(|at| clock.frame(VIDEO, Timestamp(at)));
+    assert_eq!(
+        candidates,
+        [u64::from(last), (1 << 32) + 20, (1 << 32) + 60]
+    );
 }
 
 #[test]
@@ -278,7 +281,7 @@ fn restarts_and_jumps_at_a_border_continue_the_clock() {
             before.wrapping_add(1 << 31),
             before.wrapping_sub(3_600_000),
         ] {
-            let places = places(&[
+            let candidates = candidates(&[
                 before.wrapping_sub(40),
                 before,
                 border,
@@ -291,7 +294,7 @@ fn restarts_and_jumps_at_a_border_continue_the_clock() {
             } else {
                 [0, 40, 80, 120, 160]
             };
-            assert_eq!(places, expected, "{border:#x}, {again:#x}");
+            assert_eq!(candidates, expected, "{border:#x}, {again:#x}");
         }
     }
 }
@@ -304,13 +307,13 @@ proptest! {
         start: u32,
         steps in prop::collection::vec(0..=3_600_000_u64, 1..50),
     ) {
-        let mut timeline = OutputClock::new(false);
-        timeline.frame(VIDEO, Timestamp(start));
+        let mut clock = OutputClock::new(false);
+        clock.frame(VIDEO, Timestamp(start));
         let mut at_ms = 0;
         for step in steps {
             at_ms += step;
             let timestamp = Timestamp(start.wrapping_add(at_ms as u32));
-            prop_assert_eq!(timeline.frame(VIDEO, timestamp), at_ms);
+            prop_assert_eq!(clock.frame(VIDEO, timestamp), at_ms);
         }
     }
 
@@ -318,7 +321,7 @@ proptest! {
     fn no_restart_takes_a_track_back(
         frames in prop::collection::vec((any::<bool>(), event(), 0..3_000_u32), 1..100),
     ) {
-        let mut timeline = OutputClock::new(false);
+        let mut clock = OutputClock::new(false);
         let (mut written, mut ends, mut latest) = ([0; 2], [0; 2], 0_u32);
         for (is_video, event, to) in frames {
             match event {
@@ -328,16 +331,16 @@ proptest! {
                     latest = to;
                     ends = written;
                     match gap_ms {
-                        Some(gap_ms) => timeline.restart_after(gap_ms),
-                        None => timeline.restart(),
+                        Some(gap_ms) => clock.restart_after(gap_ms),
+                        None => clock.restart(),
                     }
                 }
             }
             let kind = if is_video { VIDEO } else { AUDIO };
             let track = usize::from(is_video);
-            let at_ms = timeline.frame(kind, Timestamp(latest));
+            let at_ms = clock.frame(kind, Timestamp(latest));
             prop_assert!(at_ms >= ends[track], "{kind:?} at {at_ms} behind {}", ends[track]);
-            prop_assert!(timeline.companion_of(kind) >= at_ms.max(ends[track]));
+            prop_assert!(clock.companion_of(kind) >= at_ms.max(ends[track]));
             written[track] = written[track].max(at_ms);
         }
     }
@@ -346,12 +349,12 @@ proptest! {
     fn the_clock_never_leaps_whatever_the_server_sends(
         timestamps in prop::collection::vec((any::<bool>(), any::<u32>()), 1..100),
     ) {
-        let mut timeline = OutputClock::new(false);
+        let mut clock = OutputClock::new(false);
         let mut high_ms = 0;
         for (is_video, timestamp) in timestamps {
             let kind = if is_video { VIDEO } else { AUDIO };
-            timeline.frame(kind, Timestamp(timestamp));
-            let position_ms = timeline.position_ms();
+            clock.frame(kind, Timestamp(timestamp));
+            let position_ms = clock.position_ms();
             prop_assert!(position_ms >= high_ms);
             prop_assert!(position_ms - high_ms <= 3_600_000 + 60_000);
             high_ms = position_ms;

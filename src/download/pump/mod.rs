@@ -10,8 +10,8 @@ use std::{
 
 use bytes::BytesMut;
 
-use self::rejoin::{Memory, Search};
-use super::frame_interval::Pace;
+use self::rejoin::{RecordingHistory, Rejoin};
+use super::frame_interval::FrameInterval;
 use super::{
     Job, Limits, Progress, Report, Stop,
     connection::{Connection, Moved},
@@ -61,7 +61,7 @@ pub(super) enum Next {
     /// Another connection to the same server, with a login.
     Reconnect(Box<Connect>),
     /// Another connection, with the stream from this place on.
-    AskAgain { start_ms: u32 },
+    PlayFrom { start_ms: u32 },
 }
 
 impl From<EndCause> for Next {
@@ -74,35 +74,35 @@ impl From<EndCause> for Next {
 pub(super) struct Pump<'a> {
     pub(super) output: Tee,
     pub(super) report: &'a mut dyn Report,
-    timeline: OutputClock,
-    is_live_wanted: bool,
+    clock: OutputClock,
+    is_live_requested: bool,
     backlog_bytes: usize,
     is_recorded: bool,
-    is_start_told: bool,
+    is_start_reported: bool,
     first_timestamp_ms: Option<u32>,
     timeouts: Timeouts,
     frames: u64,
     duration_ms: Option<u64>,
-    part: RequestedRange,
+    range: RequestedRange,
     limits: Limits,
-    pace: Pace,
-    reached: Reached,
+    frame_interval: FrameInterval,
+    stage: Stage,
     /// The time of day.
-    wall: jiff::Timestamp,
+    wall_clock: jiff::Timestamp,
     /// What was written, where the stream may have to be found again.
-    memory: Option<Memory>,
+    history: Option<RecordingHistory>,
     /// What the stream is held against, as long as it is not known where it goes on.
-    search: Option<Search>,
+    rejoin: Option<Rejoin>,
     gap_policy: GapPolicy,
     gap_reason: String,
     gaps: Gaps,
-    /// The stream's `onMetaData`, as long as it is not known which part it belongs to.
+    /// The stream's `onMetaData`, as long as it is not known which range it belongs to.
     held_metadata: Option<(Object, Payload)>,
     /// Whether this is not the first stream that is written.
-    has_gone_on: bool,
+    is_continuation: bool,
 }
 
-/// What part of the stream is wanted.
+/// What range of the stream is wanted.
 #[derive(Debug)]
 struct RequestedRange {
     start_ms: u64,
@@ -112,7 +112,7 @@ struct RequestedRange {
 
 /// How far the last connection came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Reached {
+enum Stage {
     Handshake,
     Connect,
     Connected,
@@ -125,28 +125,28 @@ impl<'a> Pump<'a> {
         Self {
             output: output(job),
             report,
-            timeline: OutputClock::new(job.keep_timestamps),
-            is_live_wanted: job.session.start == Start::Live,
+            clock: OutputClock::new(job.keep_timestamps),
+            is_live_requested: job.session.start == Start::Live,
             backlog_bytes: job.backlog_bytes,
             is_recorded: false,
-            is_start_told: false,
+            is_start_reported: false,
             first_timestamp_ms: None,
             timeouts: job.session.timeouts,
             frames: 0,
             duration_ms: None,
-            part: RequestedRange::of(job),
+            range: RequestedRange::of(job),
             limits: job.limits,
-            pace: Pace::default(),
-            reached: Reached::Handshake,
-            wall: jiff::Timestamp::now(),
-            memory: (job.retry != RetryPolicy::default() || !job.session.republish_wait.is_zero())
-                .then(Memory::default),
-            search: None,
+            frame_interval: FrameInterval::default(),
+            stage: Stage::Handshake,
+            wall_clock: jiff::Timestamp::now(),
+            history: (job.retry != RetryPolicy::default() || !job.session.republish_wait.is_zero())
+                .then(RecordingHistory::default),
+            rejoin: None,
             gap_policy: job.gap,
             gap_reason: String::new(),
             gaps: Gaps::default(),
             held_metadata: None,
-            has_gone_on: false,
+            is_continuation: false,
         }
     }
 
@@ -157,18 +157,18 @@ impl<'a> Pump<'a> {
         client: &mut Client,
         stop: &mut Stop,
     ) -> Next {
-        self.reached = Reached::Handshake;
-        let mut line = Connection::new(stream);
-        let Err(next) = self.play(&mut line, client, stop).await;
-        if self.reached == Reached::Handshake && !client.is_handshaking() {
-            self.reached = Reached::Connect;
+        self.stage = Stage::Handshake;
+        let mut connection = Connection::new(stream);
+        let Err(next) = self.play(&mut connection, client, stop).await;
+        if self.stage == Stage::Handshake && !client.is_handshaking() {
+            self.stage = Stage::Connect;
         }
-        let next = told(next, client);
+        let next = reported_end(next, client);
         client.close();
-        if client.poll_transmit(&mut line.outbox).is_ok() {
-            line.say_goodbye().await;
+        if client.poll_transmit(&mut connection.outbox).is_ok() {
+            connection.close().await;
         }
-        self.after_search(next)
+        self.conclude_rejoin(next)
     }
 
     /// Keeps the output going while there is no connection.
@@ -190,20 +190,20 @@ impl<'a> Pump<'a> {
                 }
                 () = sleep_until(deadline) => {}
             }
-            let now = self.look_at_the_clock()?;
+            let now = self.check_limits()?;
             self.output.flush_due(now).map_err(EndCause::Output)?;
         }
     }
 
     async fn play(
         &mut self,
-        line: &mut Connection,
+        connection: &mut Connection,
         client: &mut Client,
         stop: &mut Stop,
     ) -> Result<Infallible, Next> {
         loop {
             client
-                .poll_transmit(&mut line.outbox)
+                .poll_transmit(&mut connection.outbox)
                 .map_err(EndCause::Protocol)?;
             // While a pipe's reader pauses nothing is read, and silence says nothing.
             let (is_full, is_behind) = (self.output.is_full(), self.output.is_behind());
@@ -213,10 +213,10 @@ impl<'a> Pump<'a> {
             tokio::select! {
                 biased;
                 () = stop.requested() => return Err(EndCause::Stopped.into()),
-                moved = line.exchange(!is_full) => {
+                moved = connection.exchange(!is_full) => {
                     if moved.map_err(EndCause::Broken)? == Moved::Closed {
                         let between_messages =
-                            line.inbox.is_empty() && client.is_between_messages();
+                            connection.inbox.is_empty() && client.is_between_messages();
                         return Err(EndCause::PeerClosed { between_messages }.into());
                     }
                 }
@@ -228,16 +228,16 @@ impl<'a> Pump<'a> {
             if is_full && !self.output.is_full() {
                 client.restart_media_timeouts(Instant::now());
             }
-            self.turn(client, &mut line.inbox)?;
+            self.process_input(client, &mut connection.inbox)?;
         }
     }
 
     /// Brings everything that has come to where it belongs, and acts on what is due.
-    fn turn(&mut self, client: &mut Client, inbox: &mut BytesMut) -> Result<(), Next> {
-        let now = self.look_at_the_clock()?;
+    fn process_input(&mut self, client: &mut Client, inbox: &mut BytesMut) -> Result<(), Next> {
+        let now = self.check_limits()?;
         loop {
             let received = client.receive(now, inbox);
-            let had_events = self.events(now, client)?;
+            let had_events = self.handle_events(now, client)?;
             received.map_err(EndCause::Protocol)?;
             if !had_events {
                 break;
@@ -249,7 +249,7 @@ impl<'a> Pump<'a> {
             .is_some_and(|deadline| deadline <= now);
         if is_due && !self.output.is_full() {
             client.handle_timeout(now);
-            self.events(now, client)?;
+            self.handle_events(now, client)?;
         }
         self.report_progress();
         self.output.flush_due(now).map_err(EndCause::Output)?;
@@ -257,11 +257,15 @@ impl<'a> Pump<'a> {
     }
 
     /// Ends what is to end by now.
-    fn look_at_the_clock(&mut self) -> Result<Instant, EndCause> {
+    fn check_limits(&mut self) -> Result<Instant, EndCause> {
         let now = Instant::now();
-        self.wall = jiff::Timestamp::now();
-        self.output.set_wall_clock(self.wall);
-        if self.limits.until.is_some_and(|until| until <= self.wall) {
+        self.wall_clock = jiff::Timestamp::now();
+        self.output.set_wall_clock(self.wall_clock);
+        if self
+            .limits
+            .until
+            .is_some_and(|until| until <= self.wall_clock)
+        {
             return Err(EndCause::Limit);
         }
         self.output
@@ -271,11 +275,11 @@ impl<'a> Pump<'a> {
     }
 
     /// Acts on all that the session has to say; tells whether that was anything.
-    fn events(&mut self, now: Instant, client: &mut Client) -> Result<bool, Next> {
+    fn handle_events(&mut self, now: Instant, client: &mut Client) -> Result<bool, Next> {
         let mut had_events = false;
         while let Some(event) = client.poll_event() {
             had_events = true;
-            self.event(now, event)?;
+            self.handle_event(now, event)?;
             while let Some(payload) = self.output.take_spent() {
                 client.recycle(payload);
             }
@@ -283,19 +287,19 @@ impl<'a> Pump<'a> {
         Ok(had_events)
     }
 
-    fn event(&mut self, now: Instant, event: Event) -> Result<(), Next> {
+    fn handle_event(&mut self, now: Instant, event: Event) -> Result<(), Next> {
         match event {
             Event::Media { message, info } => self.message(now, message, info)?,
             Event::Metadata { members, payload } => {
                 self.metadata(now, members, payload)?;
             }
             Event::Connected => {
-                self.reached = Reached::Connected;
+                self.stage = Stage::Connected;
                 self.report.connected();
             }
             Event::Recorded => self.is_recorded = true,
             Event::Restarted => self.restart(),
-            Event::Started => self.reached = Reached::Playing,
+            Event::Started => self.stage = Stage::Playing,
             Event::Redirected(redirect) => return Err(Next::Follow(redirect)),
             Event::Reconnect { connect } => return Err(Next::Reconnect(connect)),
             Event::Ended(end) => return Err(EndCause::Session(end).into()),
@@ -311,9 +315,9 @@ impl<'a> Pump<'a> {
     ) -> Result<(), EndCause> {
         let duration_ms = members.get("duration").and_then(duration_ms);
         self.duration_ms = duration_ms.or(self.duration_ms);
-        self.tell_start();
+        self.report_start();
         self.report.metadata(&members);
-        if self.is_split_to_come() {
+        if self.may_split_next() {
             self.held_metadata = Some((members, payload));
             return Ok(());
         }
@@ -326,27 +330,27 @@ impl<'a> Pump<'a> {
         members: Object,
         payload: Payload,
     ) -> Result<(), EndCause> {
-        let at_ms = self.timeline.companion();
-        if !self.fits(FrameInfo::SCRIPT, at_ms, &payload) {
+        let at_ms = self.clock.companion();
+        if !self.fits_size_limit(FrameInfo::SCRIPT, at_ms, &payload) {
             return Err(EndCause::Limit);
         }
         let written = self.output.metadata(now, at_ms, members, payload);
         written.map_err(EndCause::Output)
     }
 
-    fn tell_start(&mut self) {
-        if !self.is_start_told {
-            self.is_start_told = true;
-            if self.sought().is_some() {
+    fn report_start(&mut self) {
+        if !self.is_start_reported {
+            self.is_start_reported = true;
+            if self.resume_target().is_some() {
                 let progress = self.progress();
                 self.report.resuming(&progress);
             } else {
-                self.report.started(self.is_live_wanted);
+                self.report.started(self.is_live_requested);
             }
         }
     }
 
-    /// The line that turns a message into a tag.
+    /// The connection that turns a message into a tag.
     fn message(&mut self, now: Instant, message: Message, info: FrameInfo) -> Result<(), EndCause> {
         self.frames += u64::from(info.carries_media);
         let arrival = Arrival {
@@ -354,54 +358,54 @@ impl<'a> Pump<'a> {
             timestamp: message.timestamp,
             payload: message.payload,
         };
-        match self.search {
-            Some(_) => self.compare(now, arrival),
-            None => self.take(now, arrival),
+        match self.rejoin {
+            Some(_) => self.match_arrival(now, arrival),
+            None => self.assign_time(now, arrival),
         }
     }
 
     /// Candidates a message on the output clock.
-    fn take(&mut self, now: Instant, arrival: Arrival) -> Result<(), EndCause> {
+    fn assign_time(&mut self, now: Instant, arrival: Arrival) -> Result<(), EndCause> {
         let info = arrival.info;
         let at_ms = if info.carries_media {
-            self.tell_start();
+            self.report_start();
             if self.first_timestamp_ms.is_none() {
-                self.begin(arrival.timestamp);
+                self.note_first_frame(arrival.timestamp);
             }
-            self.timeline.frame(info.track, arrival.timestamp)
+            self.clock.frame(info.track, arrival.timestamp)
         } else {
-            self.timeline.companion_of(info.track)
+            self.clock.companion_of(info.track)
         };
-        self.put(now, at_ms, arrival)
+        self.write(now, at_ms, arrival)
     }
 
     /// Writes a message at its place.
-    fn put(&mut self, now: Instant, at_ms: u64, arrival: Arrival) -> Result<(), EndCause> {
+    fn write(&mut self, now: Instant, at_ms: u64, arrival: Arrival) -> Result<(), EndCause> {
         let Arrival { info, payload, .. } = arrival;
         if info.carries_media {
             if self
-                .part
-                .ends_by(at_ms, self.first_timestamp_ms.unwrap_or(0))
+                .range
+                .is_past_end(at_ms, self.first_timestamp_ms.unwrap_or(0))
             {
                 return Err(EndCause::Limit);
             }
-            self.pace.frame(info.track, at_ms);
-        } else if self.has_gone_on && self.output.has_sequence_header(info, &payload) {
+            self.frame_interval.frame(info.track, at_ms);
+        } else if self.is_continuation && self.output.has_sequence_header(info, &payload) {
             self.output.recycle(payload);
             return Ok(());
         }
-        if !self.fits(info, at_ms, &payload) {
+        if !self.fits_size_limit(info, at_ms, &payload) {
             return Err(EndCause::Limit);
         }
-        if let Some(memory) = &mut self.memory {
-            memory.note((now, self.wall), info, at_ms, &payload);
+        if let Some(history) = &mut self.history {
+            history.note((now, self.wall_clock), info, at_ms, &payload);
         }
         let written = self.output.media(now, info, at_ms, payload);
         written.map_err(EndCause::Output)
     }
 
     /// Takes note of the first frame, and of what kind of stream it is.
-    fn begin(&mut self, timestamp: Timestamp) {
+    fn note_first_frame(&mut self, timestamp: Timestamp) {
         self.first_timestamp_ms = Some(timestamp.0);
         if self.is_live() {
             self.output.allow_backlog(self.backlog_bytes);
@@ -409,35 +413,35 @@ impl<'a> Pump<'a> {
     }
 
     /// Whether the output stays within its size with this message.
-    fn fits(&mut self, info: FrameInfo, at_ms: u64, payload: &Payload) -> bool {
+    fn fits_size_limit(&mut self, info: FrameInfo, at_ms: u64, payload: &Payload) -> bool {
         let most = self.limits.bytes;
         most.is_none_or(|most| self.output.bytes_with(info, at_ms, payload) <= most)
     }
 
     /// Whether the server closed during a digest handshake: very old ones know the plain one only. A
     /// silent server is not asked again, and an encrypted session does not become a plain one.
-    pub(super) fn is_hung_up_on(&self, last: &EndCause, session: &Config) -> bool {
-        self.reached == Reached::Handshake
+    pub(super) fn may_need_plain_handshake(&self, cause: &EndCause, session: &Config) -> bool {
+        self.stage == Stage::Handshake
             && session.handshake == handshake::Mode::Auto
             && session.encryption == Encryption::None
-            && last.is_hung_up()
+            && cause.is_disconnect()
     }
 
     /// Whether nothing that made sense came behind a handshake whose keys the server may not share.
-    pub(super) fn is_misunderstood(&self, last: &EndCause, client: &Client) -> bool {
+    pub(super) fn may_have_mismatched_keys(&self, cause: &EndCause, client: &Client) -> bool {
         let makes_no_sense = matches!(
-            last,
+            cause,
             EndCause::PeerClosed { .. }
                 | EndCause::Broken(_)
                 | EndCause::Protocol(Error::Chunk(_))
                 | EndCause::Session(End::TimedOut(Timeout::Connect))
         );
-        self.reached == Reached::Connect && client.keys_may_differ() && makes_no_sense
+        self.stage == Stage::Connect && client.keys_may_differ() && makes_no_sense
     }
 
     /// Whether the connection came no further than `connect`, and was not answered or not played to.
-    pub(super) fn is_hung_up_on_connect(&self) -> bool {
-        matches!(self.reached, Reached::Connect | Reached::Connected)
+    pub(super) fn has_failed_before_playing(&self) -> bool {
+        matches!(self.stage, Stage::Connect | Stage::Connected)
     }
 
     /// What is known of the stream.
@@ -446,21 +450,21 @@ impl<'a> Pump<'a> {
         let first_timestamp_ms = self.first_timestamp_ms.unwrap_or(0);
         Facts {
             is_live: self.is_live(),
-            is_connected: self.reached >= Reached::Connected,
-            is_shaking_hands: self.reached == Reached::Handshake,
-            is_playing: self.reached == Reached::Playing,
+            is_connected: self.stage >= Stage::Connected,
+            is_shaking_hands: self.stage == Stage::Handshake,
+            is_playing: self.stage == Stage::Playing,
             has_media,
-            first_timestamp_ms: self.part.place_of(first_timestamp_ms),
+            first_timestamp_ms: self.range.stream_position_ms(first_timestamp_ms),
             length_ms: self
-                .timeline
+                .clock
                 .position_ms()
-                .saturating_sub(self.part.begin_ms(first_timestamp_ms)),
+                .saturating_sub(self.range.output_start_ms(first_timestamp_ms)),
             // As long as the end of a file was not met, nothing is complete.
             duration_ms: self
-                .part
-                .end_of(self.duration_ms)
-                .filter(|_| self.sought().is_none()),
-            frame_interval_ms: self.pace.interval_ms(),
+                .range
+                .stream_end_ms(self.duration_ms)
+                .filter(|_| self.resume_target().is_none()),
+            frame_interval_ms: self.frame_interval.interval_ms(),
             timeouts: self.timeouts,
         }
     }
@@ -469,17 +473,17 @@ impl<'a> Pump<'a> {
         Progress {
             frames: self.frames,
             bytes: self.output.totals().bytes,
-            position_ms: match self.sought() {
+            position_ms: match self.resume_target() {
                 Some(recording) => recording.end_ms(),
-                None => self.timeline.position_ms(),
+                None => self.clock.position_ms(),
             },
             duration_ms: self.duration_ms,
         }
     }
 
     pub(super) fn report_progress(&mut self) {
-        while let Some(part) = self.output.take_segment() {
-            self.report.segment(&part);
+        while let Some(range) = self.output.take_segment() {
+            self.report.segment(&range);
         }
         while let Some(gap) = self.output.take_gap() {
             self.report.gap(&gap);
@@ -494,7 +498,7 @@ impl<'a> Pump<'a> {
     /// A stream that nobody calls recorded is taken for a live one, once there is a stream.
     fn is_live(&self) -> bool {
         let is_called_recorded = self.is_recorded || self.duration_ms.is_some();
-        self.is_live_wanted || self.has_media() && !is_called_recorded
+        self.is_live_requested || self.has_media() && !is_called_recorded
     }
 
     pub(super) fn has_media(&self) -> bool {
@@ -524,15 +528,15 @@ impl RequestedRange {
         }
     }
 
-    /// Whether a frame at this place of the output is behind the part's end.
-    fn ends_by(&self, at_ms: u64, first_timestamp_ms: u32) -> bool {
-        let begin_ms = self.begin_ms(first_timestamp_ms);
+    /// Whether a frame at this place of the output is behind the range's end.
+    fn is_past_end(&self, at_ms: u64, first_timestamp_ms: u32) -> bool {
+        let output_start_ms = self.output_start_ms(first_timestamp_ms);
         self.length_ms
-            .is_some_and(|length_ms| at_ms.saturating_sub(begin_ms) >= length_ms)
+            .is_some_and(|length_ms| at_ms.saturating_sub(output_start_ms) >= length_ms)
     }
 
     /// Where in the output the first frame is.
-    fn begin_ms(&self, first_timestamp_ms: u32) -> u64 {
+    fn output_start_ms(&self, first_timestamp_ms: u32) -> u64 {
         if self.keeps_timestamps {
             first_timestamp_ms.into()
         } else {
@@ -542,15 +546,15 @@ impl RequestedRange {
 
     /// Where in the stream the first frame is. Some servers count from the start that was asked for,
     /// others from the stream's own beginning.
-    fn place_of(&self, first_timestamp_ms: u32) -> u64 {
+    fn stream_position_ms(&self, first_timestamp_ms: u32) -> u64 {
         match u64::from(first_timestamp_ms) {
             first_ms if first_ms < self.start_ms / 2 => self.start_ms,
             first_ms => first_ms,
         }
     }
 
-    /// Where in the stream the part ends, if anybody knows.
-    fn end_of(&self, duration_ms: Option<u64>) -> Option<u64> {
+    /// Where in the stream the range ends, if anybody knows.
+    fn stream_end_ms(&self, duration_ms: Option<u64>) -> Option<u64> {
         let duration_ms = duration_ms?;
         let end_ms = self.length_ms.map(|length_ms| self.start_ms + length_ms);
         Some(end_ms.map_or(duration_ms, |end_ms| end_ms.min(duration_ms)))
@@ -558,7 +562,7 @@ impl RequestedRange {
 }
 
 /// A connection that closes while another publisher is waited for ended with what was told before.
-fn told(next: Next, client: &Client) -> Next {
+fn reported_end(next: Next, client: &Client) -> Next {
     match (next, client.pending_end()) {
         (Next::Finish(EndCause::PeerClosed { .. } | EndCause::Broken(_)), Some(end)) => {
             EndCause::Session(end.clone()).into()

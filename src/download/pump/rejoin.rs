@@ -8,7 +8,7 @@ use std::{
 
 use jiff::Timestamp as WallTime;
 
-use super::{Next, Pump, Reached};
+use super::{Next, Pump, Stage};
 use crate::{
     core::{
         flv::{FrameInfo, TagKind},
@@ -19,7 +19,7 @@ use crate::{
         outcome::EndCause,
         rejoin::{
             matcher::{Arrival, MatchPoint, Matcher, Verdict},
-            resume::{ExistingRecording, Resumption},
+            resume::{ExistingRecording, RecordedRejoin},
         },
     },
     output::{ExistingFile, Gap, GapPolicy, Gaps},
@@ -27,14 +27,14 @@ use crate::{
 
 /// What a stream is held against before anything of it is written.
 #[derive(Debug)]
-pub(super) enum Search {
+pub(super) enum Rejoin {
     /// A recording whose end the stream leads up to, if it is asked for at the right place.
-    Recorded(Box<Resumption>),
+    Recorded(Box<RecordedRejoin>),
     /// A live stream, which may repeat the last of what is written, or go on behind it.
     Live {
-        splice: Box<Matcher>,
+        matcher: Box<Matcher>,
         /// When the first frame came.
-        came_at: Option<Instant>,
+        first_at: Option<Instant>,
     },
     /// Nothing: another publisher goes on, with its first frame. What it says before waits for that.
     Republished { held: Vec<Arrival> },
@@ -42,7 +42,7 @@ pub(super) enum Search {
 
 /// What was written, as long as the stream may have to be found again.
 #[derive(Debug, Default)]
-pub(super) struct Memory {
+pub(super) struct RecordingHistory {
     recording: ExistingRecording,
     /// When the latest frame came.
     latest: Option<(Instant, WallTime)>,
@@ -51,7 +51,7 @@ pub(super) struct Memory {
     former: Option<(Instant, Duration, WallTime)>,
 }
 
-impl Memory {
+impl RecordingHistory {
     pub(super) fn note(
         &mut self,
         came: (Instant, WallTime),
@@ -79,55 +79,55 @@ impl Memory {
 
 impl Pump<'_> {
     /// Goes on with `file`, once the stream has led up to its end.
-    pub(in crate::download) fn go_on_with(
+    pub(in crate::download) fn continue_from(
         &mut self,
         recording: ExistingRecording,
         wish: Resume,
         file: ExistingFile,
     ) {
-        if self.is_live_wanted {
-            let memory = self.memory.get_or_insert_default();
-            memory.recording = recording;
-            memory.former =
+        if self.is_live_requested {
+            let history = self.history.get_or_insert_default();
+            history.recording = recording;
+            history.former =
                 last_change(&file.file).map(|(before, since)| (Instant::now(), before, since));
-            self.timeline.begin_at(memory.recording.end_ms());
-            self.search_again("the recording was gone on with");
+            self.clock.begin_at(history.recording.end_ms());
+            self.rejoin_after("the recording was gone on with");
         } else {
             // A live stream would not lead up to it.
             self.is_recorded = true;
-            let resumption = Resumption::new(recording, wish);
-            self.search = Some(Search::Recorded(Box::new(resumption)));
+            let rejoin = RecordedRejoin::new(recording, wish);
+            self.rejoin = Some(Rejoin::Recorded(Box::new(rejoin)));
         }
         self.output.resume_from(file);
     }
 
     /// The connection was lost, and another is to come: what it brings is held against what was written.
-    pub(in crate::download) fn search_again(&mut self, reason: &str) {
+    pub(in crate::download) fn rejoin_after(&mut self, reason: &str) {
         reason.clone_into(&mut self.gap_reason);
-        self.has_gone_on |= self.has_media();
-        self.begin_search();
+        self.is_continuation |= self.has_media();
+        self.start_rejoin();
     }
 
-    fn begin_search(&mut self) {
-        if let Some(Search::Recorded(resumption)) = &mut self.search {
-            return resumption.begin_again();
+    fn start_rejoin(&mut self) {
+        if let Some(Rejoin::Recorded(rejoin)) = &mut self.rejoin {
+            return rejoin.begin_again();
         }
         let is_live = self.is_live();
-        let Some(memory) = self
-            .memory
+        let Some(history) = self
+            .history
             .as_mut()
-            .filter(|memory| !memory.recording.is_empty())
+            .filter(|history| !history.recording.is_empty())
         else {
             return;
         };
-        self.search = Some(if is_live {
-            Search::Live {
-                splice: Box::new(memory.recording.live_splice()),
-                came_at: None,
+        self.rejoin = Some(if is_live {
+            Rejoin::Live {
+                matcher: Box::new(history.recording.live_matcher()),
+                first_at: None,
             }
         } else {
-            let recording = mem::take(&mut memory.recording);
-            Search::Recorded(Box::new(Resumption::new(recording, Resume::default())))
+            let recording = mem::take(&mut history.recording);
+            Rejoin::Recorded(Box::new(RecordedRejoin::new(recording, Resume::default())))
         });
     }
 
@@ -138,134 +138,134 @@ impl Pump<'_> {
 
     /// Whether anything was written since then.
     pub(in crate::download) fn has_media_since(&self, then: Instant) -> bool {
-        let latest = self.memory.as_ref().and_then(|memory| memory.latest);
+        let latest = self.history.as_ref().and_then(|history| history.latest);
         latest.is_some_and(|(at, _)| at >= then)
     }
 
     /// Another publisher goes on, on a clock of its own.
     pub(super) fn restart(&mut self) {
-        match &mut self.search {
-            Some(Search::Recorded(resumption)) => resumption.restart(),
-            Some(Search::Live { splice, .. }) => splice.restart(),
-            Some(Search::Republished { .. }) => {}
-            None if self.is_live_wanted && self.memory.is_some() => {
+        match &mut self.rejoin {
+            Some(Rejoin::Recorded(rejoin)) => rejoin.restart(),
+            Some(Rejoin::Live { matcher, .. }) => matcher.restart(),
+            Some(Rejoin::Republished { .. }) => {}
+            None if self.is_live_requested && self.history.is_some() => {
                 self.gap_reason = "the stream was published again".to_owned();
-                self.search = Some(Search::Republished { held: Vec::new() });
+                self.rejoin = Some(Rejoin::Republished { held: Vec::new() });
             }
-            None => self.timeline.restart(),
+            None => self.clock.restart(),
         }
     }
 
     /// Where the stream is to be asked for, as long as it has to lead up to the end of a recording.
-    pub(in crate::download) fn search_start_ms(&self) -> Option<u32> {
-        match &self.search {
-            Some(Search::Recorded(resumption)) => Some(resumption.start_ms()),
+    pub(in crate::download) fn resume_start_ms(&self) -> Option<u32> {
+        match &self.rejoin {
+            Some(Rejoin::Recorded(rejoin)) => Some(rejoin.start_ms()),
             _ => None,
         }
     }
 
     /// The recording that the stream has to lead up to the end of.
-    pub(super) fn sought(&self) -> Option<&ExistingRecording> {
-        match &self.search {
-            Some(Search::Recorded(resumption)) => Some(resumption.recording()),
+    pub(super) fn resume_target(&self) -> Option<&ExistingRecording> {
+        match &self.rejoin {
+            Some(Rejoin::Recorded(rejoin)) => Some(rejoin.recording()),
             _ => None,
         }
     }
 
     /// Holds a message against what is written.
     #[cold]
-    pub(super) fn compare(&mut self, now: Instant, arrival: Arrival) -> Result<(), EndCause> {
+    pub(super) fn match_arrival(&mut self, now: Instant, arrival: Arrival) -> Result<(), EndCause> {
         if arrival.info.carries_media {
             if self.first_timestamp_ms.is_none() {
-                self.begin(Timestamp(0));
+                self.note_first_frame(Timestamp(0));
             }
-            self.tell_start();
+            self.report_start();
         } else {
             self.output
                 .prepare_pipe(now, arrival.info, &arrival.payload);
         }
-        let verdict = match &mut self.search {
-            Some(Search::Recorded(resumption)) => resumption.offer(arrival),
-            Some(Search::Live { splice, came_at }) => {
+        let verdict = match &mut self.rejoin {
+            Some(Rejoin::Recorded(rejoin)) => rejoin.offer(arrival),
+            Some(Rejoin::Live { matcher, first_at }) => {
                 if arrival.info.carries_media {
-                    came_at.get_or_insert(now);
+                    first_at.get_or_insert(now);
                 }
-                splice.offer(arrival)
+                matcher.offer(arrival)
             }
-            Some(Search::Republished { held }) if can_wait(held, &arrival) => {
+            Some(Rejoin::Republished { held }) if can_wait(held, &arrival) => {
                 held.push(arrival);
                 return Ok(());
             }
-            Some(Search::Republished { held }) if arrival.info.carries_media => {
+            Some(Rejoin::Republished { held }) if arrival.info.carries_media => {
                 let mut arrivals = mem::take(held);
                 arrivals.push(arrival);
-                self.search = None;
-                return self.go_on_behind_gap(now, now, arrivals);
+                self.rejoin = None;
+                return self.continue_after_gap(now, now, arrivals);
             }
-            Some(Search::Republished { .. }) | None => return self.take(now, arrival),
+            Some(Rejoin::Republished { .. }) | None => return self.assign_time(now, arrival),
         };
         match verdict {
-            Verdict::Known(payload) => self.output.recycle(payload),
-            Verdict::Proved(joint) => return self.join(now, joint),
-            Verdict::Hopeless if self.sought().is_some() => return Err(EndCause::Hopeless),
-            Verdict::Hopeless => return self.give_up(now),
-            Verdict::Held => {}
+            Verdict::AlreadyWritten(payload) => self.output.recycle(payload),
+            Verdict::Matched(match_point) => return self.join(now, match_point),
+            Verdict::NoMatch if self.resume_target().is_some() => return Err(EndCause::NoMatch),
+            Verdict::NoMatch => return self.give_up(now),
+            Verdict::Undecided => {}
         }
         Ok(())
     }
 
     /// What the end of a connection is where it was not found yet where the stream goes on.
-    pub(super) fn after_search(&mut self, next: Next) -> Next {
+    pub(super) fn conclude_rejoin(&mut self, next: Next) -> Next {
         let Next::Finish(last) = &next else {
             return next;
         };
-        let joint = match &mut self.search {
-            Some(Search::Recorded(resumption)) => resumption.finish(),
-            Some(Search::Live { came_at: None, .. }) => {
+        let match_point = match &mut self.rejoin {
+            Some(Rejoin::Recorded(rejoin)) => rejoin.finish(),
+            Some(Rejoin::Live { first_at: None, .. }) => {
                 // Nothing was seen of it: the next connection is the first that may show it.
-                self.begin_search();
+                self.start_rejoin();
                 return next;
             }
-            Some(Search::Live { splice, .. }) => splice.finish(),
-            Some(Search::Republished { .. }) | None => return next,
+            Some(Rejoin::Live { matcher, .. }) => matcher.finish(),
+            Some(Rejoin::Republished { .. }) | None => return next,
         };
-        let is_live = self.sought().is_none();
-        let concluded = match joint {
-            Some(joint) => self.join(Instant::now(), joint),
+        let is_live = self.resume_target().is_none();
+        let conclude = match match_point {
+            Some(match_point) => self.join(Instant::now(), match_point),
             None if is_live => self.give_up(Instant::now()),
-            None => return self.ask_elsewhere(last).unwrap_or(next),
+            None => return self.next_resume_start(last).unwrap_or(next),
         };
-        match concluded {
+        match conclude {
             Ok(()) => next,
             Err(last) => last.into(),
         }
     }
 
     /// Where to look for the end of a recording that was not in a stream which ended like this.
-    fn ask_elsewhere(&mut self, last: &EndCause) -> Option<Next> {
-        let Some(Search::Recorded(resumption)) = &mut self.search else {
+    fn next_resume_start(&mut self, cause: &EndCause) -> Option<Next> {
+        let Some(Rejoin::Recorded(rejoin)) = &mut self.rejoin else {
             return None;
         };
         let has_ended = matches!(
-            last,
+            cause,
             EndCause::Session(End::Complete(_) | End::Unpublished(_) | End::Closed(_))
         );
-        let is_closed = matches!(last, EndCause::PeerClosed { between_messages } if *between_messages)
-            && self.reached == Reached::Playing
-            && !resumption.is_running();
-        if !has_ended && !is_closed && !matches!(last, EndCause::Hopeless) {
+        let is_closed = matches!(cause, EndCause::PeerClosed { between_messages } if *between_messages)
+            && self.stage == Stage::Playing
+            && !rejoin.is_running();
+        if !has_ended && !is_closed && !matches!(cause, EndCause::NoMatch) {
             return None;
         }
-        match resumption.next_start() {
-            Some(start_ms) => Some(Next::AskAgain { start_ms }),
+        match rejoin.next_start() {
+            Some(start_ms) => Some(Next::PlayFrom { start_ms }),
             None if is_closed => None,
-            None => Some(EndCause::Hopeless.into()),
+            None => Some(EndCause::NoMatch.into()),
         }
     }
 
-    /// Whether what comes may belong to another part than what is written.
-    pub(super) fn is_split_to_come(&self) -> bool {
-        let is_searching = self.search.is_some() && self.sought().is_none();
+    /// Whether what comes may belong to another range than what is written.
+    pub(super) fn may_split_next(&self) -> bool {
+        let is_searching = self.rejoin.is_some() && self.resume_target().is_none();
         is_searching && self.gap_policy == GapPolicy::Split
     }
 
@@ -279,75 +279,75 @@ impl Pump<'_> {
 
     /// The stream has led up to the last of what is written: from here on it goes on as if it had never
     /// been interrupted.
-    fn join(&mut self, now: Instant, joint: MatchPoint) -> Result<(), EndCause> {
-        let end_ms = match self.search.take() {
-            Some(Search::Recorded(resumption)) => {
-                let recording = resumption.into_recording();
+    fn join(&mut self, now: Instant, match_point: MatchPoint) -> Result<(), EndCause> {
+        let end_ms = match self.rejoin.take() {
+            Some(Rejoin::Recorded(rejoin)) => {
+                let recording = rejoin.into_recording();
                 let (first_ms, end_ms) = (recording.first_ms(), recording.end_ms());
-                if let Some(memory) = &mut self.memory {
-                    memory.recording = recording;
+                if let Some(history) = &mut self.history {
+                    history.recording = recording;
                 }
-                let first_ms = if self.part.keeps_timestamps {
+                let first_ms = if self.range.keeps_timestamps {
                     u32::try_from(first_ms).unwrap_or(0)
                 } else {
-                    u32::try_from(-joint.offset_ms).unwrap_or(0)
+                    u32::try_from(-match_point.offset_ms).unwrap_or(0)
                 };
                 self.first_timestamp_ms = Some(first_ms);
                 end_ms
             }
-            _ => self.timeline.position_ms(),
+            _ => self.clock.position_ms(),
         };
         tracing::info!("the stream goes on where the recording ends, at {end_ms} ms");
-        self.has_gone_on = true;
-        self.timeline = joint.timeline;
+        self.is_continuation = true;
+        self.clock = match_point.clock;
         self.write_held_metadata(now)?;
-        for (at_ms, arrival) in joint.arrivals {
-            self.put(now, at_ms, arrival)?;
+        for (at_ms, arrival) in match_point.arrivals {
+            self.write(now, at_ms, arrival)?;
         }
         Ok(())
     }
 
     /// The stream does not lead up to what is written: it goes on behind a gap.
     fn give_up(&mut self, now: Instant) -> Result<(), EndCause> {
-        let Some(Search::Live { splice, came_at }) = self.search.take() else {
+        let Some(Rejoin::Live { matcher, first_at }) = self.rejoin.take() else {
             return Ok(());
         };
-        self.go_on_behind_gap(now, came_at.unwrap_or(now), splice.give_up())
+        self.continue_after_gap(now, first_at.unwrap_or(now), matcher.give_up())
     }
 
-    /// Goes on with a stream of which something is missing. Its first frame came at `came_at`.
-    fn go_on_behind_gap(
+    /// Goes on with a stream of which something is missing. Its first frame came at `first_at`.
+    fn continue_after_gap(
         &mut self,
         now: Instant,
-        came_at: Instant,
+        first_at: Instant,
         arrivals: Vec<Arrival>,
     ) -> Result<(), EndCause> {
         let first = arrivals.iter().find(|arrival| arrival.info.carries_media);
         if let Some(first) = first {
-            self.leave_gap(came_at, first.info.track, first.timestamp);
+            self.leave_gap(first_at, first.info.track, first.timestamp);
         }
         self.write_held_metadata(now)?;
         for arrival in arrivals {
-            self.take(now, arrival)?;
+            self.assign_time(now, arrival)?;
         }
         Ok(())
     }
 
     /// Leaves a gap, unless the first frame is the next one by the server's clock.
-    fn leave_gap(&mut self, came_at: Instant, kind: TagKind, first: Timestamp) {
-        let memory = self.memory.as_ref();
-        let silence = memory.and_then(|memory| memory.silence(came_at));
-        let (waited, began) = silence.unwrap_or((Duration::ZERO, self.wall));
-        let by_server_ms = self.timeline.since_latest(first);
+    fn leave_gap(&mut self, first_at: Instant, kind: TagKind, first: Timestamp) {
+        let history = self.history.as_ref();
+        let silence = history.and_then(|history| history.silence(first_at));
+        let (waited, began) = silence.unwrap_or((Duration::ZERO, self.wall_clock));
+        let by_server_ms = self.clock.since_latest(first);
         let by_server_ms = by_server_ms.filter(|ms| is_plausible(waited, *ms));
-        self.has_gone_on = true;
+        self.is_continuation = true;
         if by_server_ms.is_some_and(|ms| self.is_next(kind, ms)) {
             tracing::info!("the stream goes on with the next frame");
             return;
         }
         let length_ms = gap_ms(waited, by_server_ms);
         let gap = Gap {
-            at_ms: self.timeline.position_ms(),
+            at_ms: self.clock.position_ms(),
             began,
             length_ms,
             reason: mem::take(&mut self.gap_reason),
@@ -355,10 +355,10 @@ impl Pump<'_> {
         self.report.gap(&gap);
         self.gaps.push(gap);
         match self.gap_policy {
-            GapPolicy::Keep => self.timeline.restart_after(length_ms),
-            GapPolicy::Close => self.timeline.restart(),
+            GapPolicy::Keep => self.clock.restart_after(length_ms),
+            GapPolicy::Close => self.clock.restart(),
             GapPolicy::Split => {
-                self.timeline.restart();
+                self.clock.restart();
                 self.output.request_split();
             }
         }
@@ -366,8 +366,8 @@ impl Pump<'_> {
 
     /// Whether a frame so far behind the latest one, by the server's clock, is the next one.
     fn is_next(&self, kind: TagKind, step_ms: i64) -> bool {
-        let at_ms = self.timeline.companion().checked_add_signed(step_ms);
-        at_ms.is_some_and(|at_ms| self.pace.is_next(kind, at_ms))
+        let at_ms = self.clock.companion().checked_add_signed(step_ms);
+        at_ms.is_some_and(|at_ms| self.frame_interval.is_next(kind, at_ms))
     }
 }
 

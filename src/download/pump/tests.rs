@@ -14,7 +14,7 @@ use crate::{
         Resume, Retry,
         connection::{MAX_LEFT_OVER, READ_BYTES},
         outcome::{Ending, judge},
-        rejoin::resume::{self, Found},
+        rejoin::resume::{self, ScanResult},
         retry::RetryPolicy,
         tests::session,
     },
@@ -23,9 +23,9 @@ use crate::{
 };
 
 /// Keeps quiet.
-struct Deaf;
+struct Silent;
 
-impl Report for Deaf {
+impl Report for Silent {
     fn connecting(&mut self, _: &Endpoint) {}
     fn connected(&mut self) {}
     fn metadata(&mut self, _: &Object) {}
@@ -101,7 +101,7 @@ fn job(destination: Destination) -> Job {
         retry: RetryPolicy::default(),
         gap: GapPolicy::default(),
         keep_timestamps: false,
-        alternatives: Vec::new(),
+        candidates: Vec::new(),
         stop_ms: None,
         limits: Limits::default(),
         parts: SegmentOptions::none(),
@@ -132,20 +132,21 @@ fn a_warm_pipe_allocates_nothing_per_message_and_neither_does_a_file_beside_it()
 
 /// Panics where more is allocated for [`MESSAGES`] messages once they flow.
 fn assert_allocates(job: &Job, most: u64) {
-    let mut deaf = Deaf;
-    let mut pump = Pump::new(job, &mut deaf);
-    let mut line = Connection::new();
+    let mut report = Silent;
+    let mut pump = Pump::new(job, &mut report);
+    let mut connection = Connection::new();
     let mut outbox = BytesMut::with_capacity(4096);
     let mut second = |number| {
-        line.send_second(number);
-        pump.turn(&mut line.client, &mut line.inbox).unwrap();
+        connection.send_second(number);
+        pump.process_input(&mut connection.client, &mut connection.inbox)
+            .unwrap();
         while !pump.output.is_drained() {
             std::thread::yield_now();
             pump.output.flush_due(Instant::now()).unwrap();
         }
-        line.client.poll_transmit(&mut outbox).unwrap();
+        connection.client.poll_transmit(&mut outbox).unwrap();
         outbox.clear();
-        line.inbox.reserve(READ_BYTES);
+        connection.inbox.reserve(READ_BYTES);
     };
     (0..60).for_each(&mut second);
     let allocations = allocation_counter::measure(|| (60..120).for_each(&mut second));
@@ -163,16 +164,17 @@ const MESSAGES: u64 = 3_000;
 fn configuration_and_script_data_do_not_move_the_clock() {
     let folder = tempfile::tempdir().unwrap();
     let job = job(Destination::Path(folder.path().join("out.flv")));
-    let mut deaf = Deaf;
-    let mut pump = Pump::new(&job, &mut deaf);
-    let mut line = Connection::new();
-    line.send(Kind::VIDEO, 0, &[0x17, 0, 0, 0, 0, 1, 2]);
-    line.send(Kind::VIDEO, 90_000, &[0x17, 1, 0, 0, 0, 5]);
-    line.send(Kind::AUDIO, 0, &[]);
-    line.send(Kind::VIDEO, 90_040, &[0x27, 1, 0, 0, 0, 5]);
-    line.send(Kind::VIDEO, 0, &[0x17, 0, 0, 0, 0, 1, 2]);
-    line.send(Kind::VIDEO, 90_080, &[0x27, 1, 0, 0, 0, 5]);
-    pump.turn(&mut line.client, &mut line.inbox).unwrap();
+    let mut report = Silent;
+    let mut pump = Pump::new(&job, &mut report);
+    let mut connection = Connection::new();
+    connection.send(Kind::VIDEO, 0, &[0x17, 0, 0, 0, 0, 1, 2]);
+    connection.send(Kind::VIDEO, 90_000, &[0x17, 1, 0, 0, 0, 5]);
+    connection.send(Kind::AUDIO, 0, &[]);
+    connection.send(Kind::VIDEO, 90_040, &[0x27, 1, 0, 0, 0, 5]);
+    connection.send(Kind::VIDEO, 0, &[0x17, 0, 0, 0, 0, 1, 2]);
+    connection.send(Kind::VIDEO, 90_080, &[0x27, 1, 0, 0, 0, 5]);
+    pump.process_input(&mut connection.client, &mut connection.inbox)
+        .unwrap();
     let facts = pump.facts();
     assert_eq!((facts.length_ms, facts.frame_interval_ms), (80, 40));
     assert!(facts.has_media && facts.is_live);
@@ -191,15 +193,17 @@ fn no_gap_is_left_in_front_of_the_next_frame() {
             },
             ..job(Destination::Path(folder.path().join("out.flv")))
         };
-        let mut deaf = Deaf;
-        let mut pump = Pump::new(&job, &mut deaf);
-        let mut line = Connection::new();
-        (0..5).for_each(|number| line.send(Kind::VIDEO, number * 40, &frame(number)));
-        pump.turn(&mut line.client, &mut line.inbox).unwrap();
-        pump.search_again("cut");
-        let mut line = Connection::new();
-        (5 + lost..55).for_each(|number| line.send(Kind::VIDEO, number * 40, &frame(number)));
-        pump.turn(&mut line.client, &mut line.inbox).unwrap();
+        let mut report = Silent;
+        let mut pump = Pump::new(&job, &mut report);
+        let mut connection = Connection::new();
+        (0..5).for_each(|number| connection.send(Kind::VIDEO, number * 40, &frame(number)));
+        pump.process_input(&mut connection.client, &mut connection.inbox)
+            .unwrap();
+        pump.rejoin_after("cut");
+        let mut connection = Connection::new();
+        (5 + lost..55).for_each(|number| connection.send(Kind::VIDEO, number * 40, &frame(number)));
+        pump.process_input(&mut connection.client, &mut connection.inbox)
+            .unwrap();
         let gap = pump.take_gaps().latest().next().map(|gap| gap.length_ms);
         assert_eq!(gap, expected, "{lost} lost");
         let length_ms = pump.facts().length_ms;
@@ -207,7 +211,7 @@ fn no_gap_is_left_in_front_of_the_next_frame() {
     }
 }
 
-/// What is behind the gap is a new part, also where the gap is between two runs of the program.
+/// What is behind the gap is a new range, also where the gap is between two runs of the program.
 #[test]
 fn a_recording_that_is_gone_on_with_is_split_at_the_gap() {
     let frame = |number: u32| [&[0x17, 1, 0, 0, 0][..], &number.to_be_bytes()].concat();
@@ -222,18 +226,19 @@ fn a_recording_that_is_gone_on_with_is_split_at_the_gap() {
         job.session.start = Start::Live;
         job.gap = GapPolicy::Split;
         job.parts.manifest = Some(folder.path().join("list"));
-        let mut deaf = Deaf;
-        let mut pump = Pump::new(&job, &mut deaf);
-        if let Found::ExistingRecording(recording, former) = resume::read(&path).unwrap() {
-            pump.go_on_with(recording, Resume::default(), *former);
+        let mut report = Silent;
+        let mut pump = Pump::new(&job, &mut report);
+        if let ScanResult::ExistingRecording(recording, former) = resume::read(&path).unwrap() {
+            pump.continue_from(recording, Resume::default(), *former);
         }
-        let mut line = Connection::new();
-        line.send(Kind::VIDEO, 0, &[0x17, 0, 0, 0, 0, 1, 100 + run]);
+        let mut connection = Connection::new();
+        connection.send(Kind::VIDEO, 0, &[0x17, 0, 0, 0, 0, 1, 100 + run]);
         for number in 0..60 {
             let content = u32::from(run) * 1_000 + number;
-            line.send(Kind::VIDEO, number * 40, &frame(content));
+            connection.send(Kind::VIDEO, number * 40, &frame(content));
         }
-        pump.turn(&mut line.client, &mut line.inbox).unwrap();
+        pump.process_input(&mut connection.client, &mut connection.inbox)
+            .unwrap();
         runtime.block_on(pump.output.finish(None)).unwrap();
     }
     let tags = |name: &str| {
@@ -248,7 +253,7 @@ fn a_recording_that_is_gone_on_with_is_split_at_the_gap() {
     assert_eq!(list.lines().count(), 2, "each is told once: {list}");
 }
 
-/// What a stream tells of itself is not true of the part that the gap before it ends.
+/// What a stream tells of itself is not true of the range that the gap before it ends.
 #[test]
 fn metadata_behind_a_gap_is_that_of_the_new_part() {
     let frame = |number: u32| [&[0x17, 1, 0, 0, 0][..], &number.to_be_bytes()].concat();
@@ -264,16 +269,17 @@ fn metadata_behind_a_gap_is_that_of_the_new_part() {
     job.session.start = Start::Live;
     job.retry.attempts = None;
     job.gap = GapPolicy::Split;
-    let mut deaf = Deaf;
-    let mut pump = Pump::new(&job, &mut deaf);
+    let mut report = Silent;
+    let mut pump = Pump::new(&job, &mut report);
     for (run, encoder) in [(0, "former"), (1, "latter")] {
-        let mut line = Connection::new();
-        line.send(Kind::DATA, 0, &metadata(encoder));
+        let mut connection = Connection::new();
+        connection.send(Kind::DATA, 0, &metadata(encoder));
         for number in 0..60 {
-            line.send(Kind::VIDEO, number * 40, &frame(run * 1_000 + number));
+            connection.send(Kind::VIDEO, number * 40, &frame(run * 1_000 + number));
         }
-        pump.turn(&mut line.client, &mut line.inbox).unwrap();
-        pump.search_again("cut");
+        pump.process_input(&mut connection.client, &mut connection.inbox)
+            .unwrap();
+        pump.rejoin_after("cut");
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -307,15 +313,16 @@ fn configuration_of_another_publisher_belongs_to_what_follows_it() {
         job.session.start = Start::Live;
         job.retry.attempts = None;
         job.gap = policy;
-        let mut deaf = Deaf;
-        let mut pump = Pump::new(&job, &mut deaf);
+        let mut report = Silent;
+        let mut pump = Pump::new(&job, &mut report);
         for (run, configuration) in [(0, 7), (1, other)] {
-            let mut line = Connection::new();
-            line.send(Kind::VIDEO, 0, &[0x17, 0, 0, 0, 0, 1, configuration]);
+            let mut connection = Connection::new();
+            connection.send(Kind::VIDEO, 0, &[0x17, 0, 0, 0, 0, 1, configuration]);
             for number in 0..10 {
-                line.send(Kind::VIDEO, number * 40, &frame(run * 1_000 + number));
+                connection.send(Kind::VIDEO, number * 40, &frame(run * 1_000 + number));
             }
-            pump.turn(&mut line.client, &mut line.inbox).unwrap();
+            pump.process_input(&mut connection.client, &mut connection.inbox)
+                .unwrap();
             pump.restart();
         }
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -356,39 +363,45 @@ fn a_part_ends_on_the_output_s_clock() {
             keep_timestamps,
             ..job(Destination::Path(folder.path().join("out.flv")))
         };
-        let mut deaf = Deaf;
-        let mut pump = Pump::new(&job, &mut deaf);
-        let mut line = Connection::new();
-        line.send(Kind::VIDEO, first_ms, &[0x17; 9]);
-        line.send(Kind::VIDEO, first_ms + 999, &[0x27; 9]);
-        pump.turn(&mut line.client, &mut line.inbox).unwrap();
-        line.send(Kind::VIDEO, first_ms + 1_000, &[0x27; 9]);
-        let over = pump.turn(&mut line.client, &mut line.inbox).unwrap_err();
+        let mut report = Silent;
+        let mut pump = Pump::new(&job, &mut report);
+        let mut connection = Connection::new();
+        connection.send(Kind::VIDEO, first_ms, &[0x17; 9]);
+        connection.send(Kind::VIDEO, first_ms + 999, &[0x27; 9]);
+        pump.process_input(&mut connection.client, &mut connection.inbox)
+            .unwrap();
+        connection.send(Kind::VIDEO, first_ms + 1_000, &[0x27; 9]);
+        let over = pump
+            .process_input(&mut connection.client, &mut connection.inbox)
+            .unwrap_err();
         assert!(matches!(over, Next::Finish(EndCause::Limit)), "{over:?}");
     }
 }
 
 #[test]
 fn a_part_is_judged_by_its_own_end() {
-    let part = RequestedRange {
+    let range = RequestedRange {
         start_ms: 10_000,
         length_ms: Some(5_000),
         keeps_timestamps: false,
     };
     assert_eq!(
-        [0, 4_999, 9_000, 10_000].map(|first_ms| part.place_of(first_ms)),
+        [0, 4_999, 9_000, 10_000].map(|first_ms| range.stream_position_ms(first_ms)),
         [10_000, 10_000, 9_000, 10_000]
     );
-    assert_eq!(part.end_of(Some(30_000)), Some(15_000));
-    assert_eq!(part.end_of(Some(12_000)), Some(12_000));
-    assert_eq!(part.end_of(None), None);
+    assert_eq!(range.stream_end_ms(Some(30_000)), Some(15_000));
+    assert_eq!(range.stream_end_ms(Some(12_000)), Some(12_000));
+    assert_eq!(range.stream_end_ms(None), None);
     let whole = RequestedRange {
         start_ms: 0,
         length_ms: None,
-        ..part
+        ..range
     };
     assert_eq!(
-        (whole.place_of(7), whole.end_of(Some(30_000))),
+        (
+            whole.stream_position_ms(7),
+            whole.stream_end_ms(Some(30_000))
+        ),
         (7, Some(30_000))
     );
 }
@@ -403,15 +416,16 @@ fn a_cut_stream_is_cut_on_whichever_clock_it_is_written() {
                 keep_timestamps,
                 ..job(Destination::Path(folder.path().join("out.flv")))
             };
-            let mut deaf = Deaf;
-            let mut pump = Pump::new(&job, &mut deaf);
-            let mut line = Connection::new();
+            let mut report = Silent;
+            let mut pump = Pump::new(&job, &mut report);
+            let mut connection = Connection::new();
             for at_ms in (10_000..=last_ms).step_by(200) {
-                line.send(Kind::VIDEO, at_ms, &[0x27; 9]);
+                connection.send(Kind::VIDEO, at_ms, &[0x27; 9]);
             }
-            pump.turn(&mut line.client, &mut line.inbox).unwrap();
+            pump.process_input(&mut connection.client, &mut connection.inbox)
+                .unwrap();
             pump.duration_ms = Some(30_000);
-            pump.reached = Reached::Playing;
+            pump.stage = Stage::Playing;
             let closed = EndCause::PeerClosed {
                 between_messages: true,
             };
@@ -429,13 +443,13 @@ fn limited(limits: Limits) -> (Vec<u8>, Option<Next>) {
         limits,
         ..job(Destination::Path(file.clone()))
     };
-    let mut deaf = Deaf;
-    let mut pump = Pump::new(&job, &mut deaf);
-    let mut line = Connection::new();
+    let mut report = Silent;
+    let mut pump = Pump::new(&job, &mut report);
+    let mut connection = Connection::new();
     let mut over = None;
     for frame in 0..100 {
-        line.send(Kind::VIDEO, 7_000 + frame * 40, &[0x17; 1_000]);
-        if let Err(next) = pump.turn(&mut line.client, &mut line.inbox) {
+        connection.send(Kind::VIDEO, 7_000 + frame * 40, &[0x17; 1_000]);
+        if let Err(next) = pump.process_input(&mut connection.client, &mut connection.inbox) {
             over = Some(next);
             break;
         }

@@ -7,7 +7,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::core::flv::{FrameInfo, TagKind};
 
 /// The latest frames of an output, and what follows them: 24 bytes for each, and never more than
-/// [`MAX_REMEMBERED`] of them.
+/// [`MAX_FRAMES`] of them.
 #[derive(Debug, Clone, Default)]
 pub(in crate::download) struct History {
     /// The first few frames of all.
@@ -17,14 +17,14 @@ pub(in crate::download) struct History {
     end_ms: i64,
     /// How many frames were written, remembered or not.
     frames: u64,
-    recent: VecDeque<Print>,
+    recent: VecDeque<Fingerprint>,
     /// Configuration and script data behind the last frame.
     tail: VecDeque<Content>,
 }
 
 /// A frame that was written: what it is, and its place on the output clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::download) struct Print {
+pub(in crate::download) struct Fingerprint {
     pub(in crate::download) content: Content,
     pub(in crate::download) at_ms: i64,
 }
@@ -53,7 +53,7 @@ pub(in crate::download) struct Index {
 /// The frames of one track, in the order in which they were written.
 #[derive(Debug, Default)]
 pub(in crate::download) struct Track {
-    prints: Vec<Print>,
+    fingerprints: Vec<Fingerprint>,
     /// Their indices in the order of content, then time.
     by_content: Vec<usize>,
 }
@@ -73,13 +73,13 @@ impl History {
         if self.frames == 0 {
             self.first_ms = at_ms;
         }
-        if self.head.len() < HEAD_FRAMES {
+        if self.head.len() < FIRST_FRAMES {
             self.head.push(content);
         }
-        if self.recent.len() == MAX_REMEMBERED {
+        if self.recent.len() == MAX_FRAMES {
             self.recent.pop_front();
         }
-        self.recent.push_back(Print { content, at_ms });
+        self.recent.push_back(Fingerprint { content, at_ms });
         self.frames += 1;
         self.end_ms = self.end_ms.max(at_ms);
         self.tail.clear();
@@ -96,9 +96,9 @@ impl History {
     }
 
     pub(in crate::download) fn into_index(self) -> Index {
-        let mut tracks = <[Vec<Print>; 2]>::default();
-        for print in self.recent {
-            tracks[track_of(TagKind(print.content.kind))].push(print);
+        let mut tracks = <[Vec<Fingerprint>; 2]>::default();
+        for fingerprints in self.recent {
+            tracks[track_of(TagKind(fingerprints.content.kind))].push(fingerprints);
         }
         Index {
             head: self.head,
@@ -129,54 +129,61 @@ impl Index {
 }
 
 impl Track {
-    fn new(prints: Vec<Print>) -> Self {
-        let mut by_content: Vec<usize> = (0..prints.len()).collect();
-        by_content.sort_by_key(|index| (prints[*index].content, prints[*index].at_ms));
-        Self { prints, by_content }
+    fn new(fingerprints: Vec<Fingerprint>) -> Self {
+        let mut by_content: Vec<usize> = (0..fingerprints.len()).collect();
+        by_content.sort_by_key(|index| (fingerprints[*index].content, fingerprints[*index].at_ms));
+        Self {
+            fingerprints,
+            by_content,
+        }
     }
 
-    pub(in crate::download) fn get(&self, index: usize) -> Option<&Print> {
-        self.prints.get(index)
+    pub(in crate::download) fn get(&self, index: usize) -> Option<&Fingerprint> {
+        self.fingerprints.get(index)
     }
 
     pub(in crate::download) fn len(&self) -> usize {
-        self.prints.len()
+        self.fingerprints.len()
     }
 
-    pub(in crate::download) fn first(&self) -> Option<&Print> {
-        self.prints.first()
+    pub(in crate::download) fn first(&self) -> Option<&Fingerprint> {
+        self.fingerprints.first()
     }
 
-    pub(in crate::download) fn last(&self) -> Option<&Print> {
-        self.prints.last()
+    pub(in crate::download) fn last(&self) -> Option<&Fingerprint> {
+        self.fingerprints.last()
     }
 
     /// The place of a frame that was written exactly once.
-    pub(in crate::download) fn only_place_of(&self, content: Content) -> Option<i64> {
-        let mut found = self.places_from(content, i64::MIN);
-        let (_, print) = found.next()?;
-        found.next().is_none().then_some(print.at_ms)
+    pub(in crate::download) fn unique_time_of(&self, content: Content) -> Option<i64> {
+        let mut found = self.matches_from(content, i64::MIN);
+        let (_, fingerprints) = found.next()?;
+        found.next().is_none().then_some(fingerprints.at_ms)
     }
 
     /// The frame that was written at this time.
     pub(in crate::download) fn find(&self, content: Content, at_ms: i64) -> Option<usize> {
         let earliest_ms = at_ms.saturating_sub(TOLERANCE_MS);
-        let (index, print) = self.places_from(content, earliest_ms).next()?;
-        print.is(content, at_ms).then_some(index)
+        let (index, fingerprints) = self.matches_from(content, earliest_ms).next()?;
+        fingerprints.is(content, at_ms).then_some(index)
     }
 
-    fn places_from(&self, content: Content, from_ms: i64) -> impl Iterator<Item = (usize, &Print)> {
-        let at = |index: &usize| &self.prints[*index];
+    fn matches_from(
+        &self,
+        content: Content,
+        from_ms: i64,
+    ) -> impl Iterator<Item = (usize, &Fingerprint)> {
+        let at = |index: &usize| &self.fingerprints[*index];
         let is_before = |index: &usize| (at(index).content, at(index).at_ms) < (content, from_ms);
         let start = self.by_content.partition_point(is_before);
         self.by_content[start..]
             .iter()
             .map(move |index| (*index, at(index)))
-            .take_while(move |(_, print)| print.content == content)
+            .take_while(move |(_, fingerprints)| fingerprints.content == content)
     }
 }
 
-impl Print {
+impl Fingerprint {
     pub(in crate::download) fn is(&self, content: Content, at_ms: i64) -> bool {
         self.content == content && self.at_ms.abs_diff(at_ms) <= TOLERANCE_MS.unsigned_abs()
     }
@@ -188,10 +195,10 @@ pub(in crate::download) fn track_of(kind: TagKind) -> usize {
 }
 
 /// Frames that are remembered: a quarter of an hour of video and audio, in 1.5 MiB.
-pub(in crate::download) const MAX_REMEMBERED: usize = 1 << 16;
+pub(in crate::download) const MAX_FRAMES: usize = 1 << 16;
 
 /// By so many frames a stream that begins where the output began is recognized.
-pub(in crate::download) const HEAD_FRAMES: usize = 8;
+pub(in crate::download) const FIRST_FRAMES: usize = 8;
 
 /// More messages behind the last frame are not remembered.
 const MAX_TAIL: usize = 64;

@@ -19,9 +19,9 @@ use crate::{
 
 /// What is in a file.
 #[derive(Debug)]
-pub(in crate::download) enum Found {
+pub(in crate::download) enum ScanResult {
     /// No media: nothing that would be lost.
-    Nothing,
+    NoMedia,
     /// Media, and the file itself.
     ExistingRecording(ExistingRecording, Box<ExistingFile>),
     /// Something that nobody can go on with, and why.
@@ -31,7 +31,7 @@ pub(in crate::download) enum Found {
 /// The media of a file, as far as it matters for going on.
 #[derive(Debug, Default)]
 pub(in crate::download) struct ExistingRecording {
-    past: History,
+    history: History,
     first_ms: Option<u64>,
     /// The latest keyframes, in order.
     keyframes: VecDeque<Keyframe>,
@@ -47,15 +47,15 @@ struct Keyframe {
 }
 
 /// Reads the file at `path`, a piece at a time, up to where it is no longer intact. Changes nothing.
-pub(in crate::download) fn read(path: &Path) -> io::Result<Found> {
+pub(in crate::download) fn read(path: &Path) -> io::Result<ScanResult> {
     let mut options = OpenOptions::new();
     let mut file = match options.read(true).write(true).open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(ScanResult::NoMedia),
         Err(error) => return Err(error),
     };
     if !file.metadata()?.is_file() {
-        return Ok(Found::Nothing);
+        return Ok(ScanResult::NoMedia);
     }
     lock(&file)?;
     let mut scan = Scan::default();
@@ -65,9 +65,9 @@ pub(in crate::download) fn read(path: &Path) -> io::Result<Found> {
             "it is damaged at byte {}, and more than a torn tag lies behind (--repair keeps that)",
             scan.reader.intact_end()
         );
-        return Ok(Found::Unusable(why));
+        return Ok(ScanResult::Unusable(why));
     }
-    Ok(scan.into_found(file, &rest))
+    Ok(scan.into_result(file, &rest))
 }
 
 /// The walk through the file.
@@ -78,7 +78,7 @@ struct Scan {
     recording: ExistingRecording,
     writer: Option<HeadWriter>,
     /// Whether the head is.
-    is_ours: bool,
+    has_own_head: bool,
     tags: u64,
     has_video: bool,
     fault: Option<Error>,
@@ -113,7 +113,7 @@ impl Scan {
         }
         while let Some(tag) = self.reader.read(rest)? {
             let is_head = self.tags == 0 && self.writer.is_some();
-            self.is_ours |= is_head;
+            self.has_own_head |= is_head;
             self.writer
                 .get_or_insert_with(|| HeadWriter::with_foreign_head(tag.offset));
             self.tags += 1;
@@ -136,7 +136,7 @@ impl Scan {
 
     /// Whether there is more behind the last intact tag than a writer may leave there when it is killed:
     /// whoever went on there would cut it off. rtmpdump writes over the end of a file that it goes on
-    /// with, and leaves the tags of the former one behind where it is killed before their end.
+    /// with, and leaves the tags of the existing_file one behind where it is killed before their end.
     fn is_damaged(&self, file: &mut File) -> io::Result<bool> {
         let Some(header) = self.reader.header() else {
             return Ok(false);
@@ -148,52 +148,52 @@ impl Scan {
         file.seek(SeekFrom::Start(self.reader.intact_end()))?;
         file.take(MAX_TAG_LENGTH as u64 + 1)
             .read_to_end(&mut rest)?;
-        let may_be_stale = !self.is_ours && !self.recording.is_empty();
+        let may_be_stale = !self.has_own_head && !self.recording.is_empty();
         let has_tag = || rest.get(1..).is_some_and(salvage::contains_tag);
         Ok(rest.len() > MAX_TAG_LENGTH || !may_be_stale && has_tag())
     }
 
-    fn into_found(mut self, file: File, rest: &[u8]) -> Found {
+    fn into_result(mut self, file: File, rest: &[u8]) -> ScanResult {
         let length = self.reader.intact_end();
-        if self.recording.past.frames() == 0 {
+        if self.recording.history.frames() == 0 {
             return self.without_media(rest);
         }
         self.recording.length = length;
         // The tags behind a head of ours.
-        let tags = self.tags - u64::from(self.is_ours);
+        let tags = self.tags - u64::from(self.has_own_head);
         let writer = self
             .writer
             .unwrap_or_else(|| HeadWriter::with_foreign_head(length));
-        let former = ExistingFile {
+        let existing_file = ExistingFile {
             file,
             writer,
             tags,
             has_video: self.has_video,
         };
-        Found::ExistingRecording(self.recording, Box::new(former))
+        ScanResult::ExistingRecording(self.recording, Box::new(existing_file))
     }
 
     /// A file whose first frame is not whole yet may be begun afresh. Anything else is somebody's.
-    fn without_media(&self, rest: &[u8]) -> Found {
+    fn without_media(&self, rest: &[u8]) -> ScanResult {
         let why = match (self.fault, rest.first()) {
             (Some(Error::PreviousTagSize { .. }), _) => "there is no tag behind its head",
-            (Some(error), _) => return Found::Unusable(error.to_string()),
+            (Some(error), _) => return ScanResult::Unusable(error.to_string()),
             (None, Some(kind)) if self.reader.header().is_some() && !KINDS.contains(kind) => {
                 "there is no tag behind its head"
             }
             (None, _) if self.reader.header().is_none() && !SIGNATURE.starts_with(first(rest)) => {
                 "it is no FLV file"
             }
-            _ => return Found::Nothing,
+            _ => return ScanResult::NoMedia,
         };
-        Found::Unusable(why.to_owned())
+        ScanResult::Unusable(why.to_owned())
     }
 }
 
 impl ExistingRecording {
     /// The place of its last frame, in milliseconds.
     pub(in crate::download) fn end_ms(&self) -> u64 {
-        self.past.end_ms()
+        self.history.end_ms()
     }
 
     /// The place of its first frame.
@@ -206,9 +206,9 @@ impl ExistingRecording {
     /// the file, at the keyframes before that one; and at last from the beginning.
     pub(in crate::download) fn starts(&self, skip: u32) -> Vec<u32> {
         let mut starts = if self.keyframes.is_empty() {
-            self.starts_of_audio(skip)
+            self.start_candidates_audio(skip)
         } else {
-            self.starts_of_video(skip)
+            self.start_candidates_video(skip)
         };
         starts.retain(|start_ms| *start_ms > 0);
         starts.dedup();
@@ -216,9 +216,9 @@ impl ExistingRecording {
         starts
     }
 
-    fn starts_of_video(&self, skip: u32) -> Vec<u32> {
+    fn start_candidates_video(&self, skip: u32) -> Vec<u32> {
         let has_frames_behind =
-            |keyframe: &Keyframe| self.past.frames() - keyframe.number >= 2 * MIN_RUN;
+            |keyframe: &Keyframe| self.history.frames() - keyframe.number >= 2 * MIN_RUN;
         let last = self.keyframes.iter().rposition(has_frames_behind);
         let skip = usize::try_from(skip).unwrap_or(usize::MAX);
         let count = last.map_or(0, |last| (last + 1).saturating_sub(skip));
@@ -229,38 +229,38 @@ impl ExistingRecording {
     }
 
     /// Every frame of audio can be begun with.
-    fn starts_of_audio(&self, skip: u32) -> Vec<u32> {
+    fn start_candidates_audio(&self, skip: u32) -> Vec<u32> {
         let back_ms = AUDIO_BACK_MS * (u64::from(skip) + 1);
         let steps = (0..MAX_STARTS).map(|step| back_ms << step);
-        let end_ms = self.past.end_ms();
+        let end_ms = self.history.end_ms();
         steps
             .map(|back_ms| u32::try_from(end_ms.saturating_sub(back_ms)).unwrap_or(u32::MAX))
             .collect()
     }
 
     /// The search for the end of the recording in a stream that was asked for at `start_ms`.
-    pub(in crate::download) fn splice(&self, start_ms: u32) -> Matcher {
+    pub(in crate::download) fn matcher(&self, start_ms: u32) -> Matcher {
         let end_ms = i64::try_from(self.end_ms()).unwrap_or(i64::MAX);
         let expectation = Expectation {
             is_from_start: start_ms == 0,
-            patience_ms: match start_ms {
-                0 => end_ms.saturating_mul(2).saturating_add(LONG_PATIENCE_MS),
-                _ => end_ms.saturating_sub(start_ms.into()) + PATIENCE_MS,
+            limit_ms: match start_ms {
+                0 => end_ms.saturating_mul(2).saturating_add(START_LIMIT_MS),
+                _ => end_ms.saturating_sub(start_ms.into()) + LIMIT_MS,
             },
-            patience_bytes: self.length.saturating_mul(2).saturating_add(PATIENCE_BYTES),
+            limit_bytes: self.length.saturating_mul(2).saturating_add(LIMIT_BYTES),
             is_live: false,
         };
-        Matcher::new(self.past.clone(), expectation)
+        Matcher::new(self.history.clone(), expectation)
     }
 
     /// The search for the end of the recording in a live stream.
-    pub(in crate::download) fn live_splice(&self) -> Matcher {
-        Matcher::new(self.past.clone(), Expectation::LIVE)
+    pub(in crate::download) fn live_matcher(&self) -> Matcher {
+        Matcher::new(self.history.clone(), Expectation::LIVE)
     }
 
     /// Whether it has no frame yet.
     pub(in crate::download) fn is_empty(&self) -> bool {
-        self.past.frames() == 0
+        self.history.frames() == 0
     }
 
     /// Adds a message at its place.
@@ -269,14 +269,14 @@ impl ExistingRecording {
             if self.keyframes.len() == MAX_KEYFRAMES {
                 self.keyframes.pop_front();
             }
-            let number = self.past.frames();
+            let number = self.history.frames();
             self.keyframes.push_back(Keyframe { at_ms, number });
         }
         if info.carries_media {
             self.first_ms.get_or_insert(at_ms);
         }
         self.length = self.length.saturating_add(body.len() as u64);
-        self.past.note(info, at_ms, body);
+        self.history.note(info, at_ms, body);
     }
 }
 
@@ -309,10 +309,10 @@ const AUDIO_BACK_MS: u64 = 5_000;
 
 /// How much of a stream may come, behind the file's end by its own clock, before anything is
 /// recognized: a server that begins a keyframe too early or too late is within.
-const PATIENCE_MS: i64 = 20_000;
+const LIMIT_MS: i64 = 20_000;
 
 /// The same where the stream was asked for from its beginning, and the file may begin later.
-const LONG_PATIENCE_MS: i64 = 600_000;
+const START_LIMIT_MS: i64 = 600_000;
 
 /// The same in bytes, for streams whose clock stands still.
-const PATIENCE_BYTES: u64 = 64 * 1024 * 1024;
+const LIMIT_BYTES: u64 = 64 * 1024 * 1024;

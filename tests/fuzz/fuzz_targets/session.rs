@@ -24,7 +24,7 @@ struct Input<'a> {
     is_subscribing: bool,
     is_buffer_growing: bool,
     start: PlayFrom,
-    patience: Patience,
+    patience: WaitPolicy,
     steps: Vec<Step<'a>>,
 }
 
@@ -36,7 +36,7 @@ enum PlayFrom {
 }
 
 #[derive(Debug, Clone, Copy, Arbitrary)]
-enum Patience {
+enum WaitPolicy {
     Usual,
     Short(u8),
     Endless,
@@ -421,7 +421,7 @@ fn config(input: &Input<'_>) -> Config {
     }
 }
 
-impl Patience {
+impl WaitPolicy {
     fn timeouts(self) -> Timeouts {
         match self {
             Self::Usual => Timeouts::default(),

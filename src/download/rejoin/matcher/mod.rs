@@ -10,7 +10,7 @@
 //! alone. A frame whose content was written exactly once, the anchor, says where. From there on all
 //! frames have to be those that were written, track by track, one after the other and each at its
 //! time: that is what tells silence, which is equal everywhere, apart. A frame that is not the next one
-//! lets the search begin anew. The splice is proved once the last written frame of both tracks has come
+//! lets the search begin anew. The matcher is with_swf_proof once the last written frame of both tracks has come
 //! again in such a run; what came behind it is new.
 //!
 //! The tracks are followed on their own since servers do not always interleave them alike; they
@@ -23,7 +23,7 @@ mod tests;
 use std::{collections::VecDeque, mem};
 
 pub(in crate::download) use super::history::History;
-use super::history::{Content, HEAD_FRAMES, Index, track_of};
+use super::history::{Content, FIRST_FRAMES, Index, track_of};
 use crate::core::{
     flv::{FrameInfo, TagKind},
     payload::Payload,
@@ -46,9 +46,9 @@ pub(in crate::download) struct Expectation {
     pub(in crate::download) is_from_start: bool,
     /// How much of it may come, in milliseconds of its own clock, before anything is recognized. Where
     /// it turns out to begin as the output did, the output's length is added.
-    pub(in crate::download) patience_ms: i64,
+    pub(in crate::download) limit_ms: i64,
     /// How many bytes of it may.
-    pub(in crate::download) patience_bytes: u64,
+    pub(in crate::download) limit_bytes: u64,
     /// Whether it may begin anywhere, as a live stream does: behind the last written frame of one
     /// track, while it leads up to that of the other, and with no more frames in front of that than a
     /// server repeats.
@@ -59,8 +59,8 @@ impl Expectation {
     /// What a server sends of a live stream to somebody who comes back.
     pub(in crate::download) const LIVE: Self = Self {
         is_from_start: false,
-        patience_ms: LIVE_PATIENCE_MS,
-        patience_bytes: LIVE_PATIENCE_BYTES,
+        limit_ms: LIVE_LIMIT_MS,
+        limit_bytes: LIVE_LIMIT_BYTES,
         is_live: true,
     };
 }
@@ -69,44 +69,44 @@ impl Expectation {
 #[derive(Debug)]
 pub(in crate::download) enum Verdict {
     /// It is written already, or lies before what is remembered. Here it is back.
-    Known(Payload),
+    AlreadyWritten(Payload),
     /// That shows later.
-    Held,
-    /// The splice is proved, and nothing is to be offered any more.
-    Proved(MatchPoint),
+    Undecided,
+    /// The matcher is with_swf_proof, and nothing is to be offered any more.
+    Matched(MatchPoint),
     /// The stream does not lead up to what was written last: it begins behind it, or is another one.
-    Hopeless,
+    NoMatch,
 }
 
 /// Where the new stream joins what was written.
 #[derive(Debug)]
 pub(in crate::download) struct MatchPoint {
     /// The clock, as if the stream had never been interrupted.
-    pub(in crate::download) timeline: OutputClock,
+    pub(in crate::download) clock: OutputClock,
     /// How far the output clock is ahead of the server's.
     pub(in crate::download) offset_ms: i64,
     /// What is to be written, in order of arrival, each at its place in milliseconds.
     pub(in crate::download) arrivals: Vec<(u64, Arrival)>,
 }
 
-/// The search for the splice. Messages are offered to it in order of arrival until it is proved or
+/// The search for the matcher. Messages are offered to it in order of arrival until it is with_swf_proof or
 /// hopeless; what it holds back is bounded.
 #[derive(Debug)]
 pub(in crate::download) struct Matcher {
-    past: Index,
+    history: Index,
     expectation: Expectation,
     run: Option<Run>,
     held: VecDeque<Held>,
     held_bytes: usize,
     /// The latest frames that there was no room for: audio, video.
-    let_go: [Option<Timestamp>; 2],
-    begin: Option<Begin>,
+    evicted: [Option<Timestamp>; 2],
+    begin: Option<StreamStart>,
 }
 
 /// An unbroken row of frames that were written.
 #[derive(Debug)]
 struct Run {
-    timeline: OutputClock,
+    clock: OutputClock,
     /// The frame that says where the clock lies.
     anchor: (Timestamp, i64),
     /// The place of its first frame.
@@ -120,7 +120,7 @@ struct Run {
 
 /// How the new stream begins.
 #[derive(Debug)]
-struct Begin {
+struct StreamStart {
     first: Timestamp,
     latest: Timestamp,
     elapsed_ms: i64,
@@ -139,13 +139,13 @@ struct Held {
 
 /// What a frame is to a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Class {
+enum FrameMatch {
     /// The next one of its track, or one that lies before all that is remembered.
     Known,
     /// Behind its track's last one.
     New,
     /// Neither: the run is broken.
-    Stranger,
+    Unknown,
 }
 
 /// How far a run has come.
@@ -154,20 +154,20 @@ enum Reach {
     Within,
     /// It has met the last frames.
     End,
-    /// It goes past them without having met them, or is too short to prove anything.
-    History,
+    /// It goes history them without having met them, or is too short to prove anything.
+    Missed,
 }
 
 impl Matcher {
-    /// Looks for the end of `past` in a stream of which this may be expected.
-    pub(in crate::download) fn new(past: History, expectation: Expectation) -> Self {
+    /// Looks for the end of `history` in a stream of which this may be expected.
+    pub(in crate::download) fn new(history: History, expectation: Expectation) -> Self {
         Self {
-            past: past.into_index(),
+            history: history.into_index(),
             expectation,
             run: None,
             held: VecDeque::new(),
             held_bytes: 0,
-            let_go: [None; 2],
+            evicted: [None; 2],
             begin: None,
         }
     }
@@ -178,14 +178,14 @@ impl Matcher {
         if arrival.info.carries_media {
             self.offer_frame(arrival, content)
         } else {
-            self.offer_companion(arrival, content)
+            self.offer_other(arrival, content)
         }
     }
 
     /// The stream begins anew, on a clock of its own.
     pub(in crate::download) fn restart(&mut self) {
         if let Some(run) = &mut self.run {
-            run.timeline.restart();
+            run.clock.restart();
         }
     }
 
@@ -194,16 +194,16 @@ impl Matcher {
         self.run.is_some()
     }
 
-    /// The stream ends here: the joint, if it has led up to the last of what was written. A live stream
+    /// The stream ends here: the match_point, if it has led up to the last of what was written. A live stream
     /// need not have come as far in both tracks: up to here it is unbroken, and will be asked for again.
     pub(in crate::download) fn finish(&mut self) -> Option<MatchPoint> {
         let run = self.run.as_ref()?;
         let leads_on = match self.reach(run) {
             Reach::End => true,
-            Reach::Within | Reach::History => self.expectation.is_live && run.has_new(),
+            Reach::Within | Reach::Missed => self.expectation.is_live && run.has_new(),
         };
         let run = self.run.take_if(|_| leads_on)?;
-        Some(self.joint(run))
+        Some(self.match_point(run))
     }
 
     /// What is held back, in order of arrival: nobody knows where it belongs.
@@ -217,14 +217,14 @@ impl Matcher {
         let (kind, timestamp) = (arrival.info.track, arrival.timestamp);
         self.count(&arrival, content);
         let (class, at_ms) = match &mut self.run {
-            Some(run) => run.take(&self.past, kind, timestamp, content),
-            None => (Class::Stranger, 0),
+            Some(run) => run.take(&self.history, kind, timestamp, content),
+            None => (FrameMatch::Unknown, 0),
         };
         let mut known = None;
         match class {
-            Class::Known => known = Some(arrival.payload),
-            Class::New => self.hold(arrival, content, at_ms, true),
-            Class::Stranger => {
+            FrameMatch::Known => known = Some(arrival.payload),
+            FrameMatch::New => self.hold(arrival, content, at_ms, true),
+            FrameMatch::Unknown => {
                 self.run = None;
                 self.hold(arrival, content, 0, false);
                 if let Some(at_ms) = self.anchor(content, kind, timestamp) {
@@ -237,17 +237,16 @@ impl Matcher {
 
     /// Configuration and script data, whose times say nothing: what comes in between frames that are
     /// known is known too.
-    fn offer_companion(&mut self, arrival: Arrival, content: Content) -> Verdict {
+    fn offer_other(&mut self, arrival: Arrival, content: Content) -> Verdict {
         let Some(run) = &self.run else {
             self.hold(arrival, content, 0, false);
-            return Verdict::Held;
+            return Verdict::Undecided;
         };
-        let at_ms =
-            i64::try_from(run.timeline.companion_of(arrival.info.track)).unwrap_or(i64::MAX);
+        let at_ms = i64::try_from(run.clock.companion_of(arrival.info.track)).unwrap_or(i64::MAX);
         match (run.has_new(), self.reach(run)) {
-            (false, Reach::Within | Reach::History) => Verdict::Known(arrival.payload),
-            (false, Reach::End) if self.past.tail.front() == Some(&content) => {
-                self.past.tail.pop_front();
+            (false, Reach::Within | Reach::Missed) => Verdict::AlreadyWritten(arrival.payload),
+            (false, Reach::End) if self.history.tail.front() == Some(&content) => {
+                self.history.tail.pop_front();
                 self.verdict(Some(arrival.payload))
             }
             _ => {
@@ -260,28 +259,28 @@ impl Matcher {
     /// What it comes to once a message was taken, which is `known` if it is to be given back.
     fn verdict(&mut self, known: Option<Payload>) -> Verdict {
         let is_over = match &self.run {
-            None if self.is_out_of_patience() => return Verdict::Hopeless,
+            None if self.has_exceeded_limits() => return Verdict::NoMatch,
             None => false,
             Some(run) => match self.reach(run) {
-                Reach::History => return Verdict::Hopeless,
+                Reach::Missed => return Verdict::NoMatch,
                 Reach::Within => false,
                 // What was written behind the last frame is waited for, until the next frame comes.
-                Reach::End => self.past.tail.is_empty() || run.has_new(),
+                Reach::End => self.history.tail.is_empty() || run.has_new(),
             },
         };
         match self.run.take_if(|_| is_over) {
-            Some(run) => Verdict::Proved(self.joint(run)),
-            None if self.has_lost_new() => Verdict::Hopeless,
-            None => known.map_or(Verdict::Held, Verdict::Known),
+            Some(run) => Verdict::Matched(self.match_point(run)),
+            None if self.has_evicted_new_frame() => Verdict::NoMatch,
+            None => known.map_or(Verdict::Undecided, Verdict::AlreadyWritten),
         }
     }
 
-    fn joint(&mut self, run: Run) -> MatchPoint {
+    fn match_point(&mut self, run: Run) -> MatchPoint {
         let held = mem::take(&mut self.held).into_iter();
         let new = held.filter(|held| held.is_new);
         MatchPoint {
-            offset_ms: run.place_of(Timestamp(0)),
-            timeline: run.timeline,
+            offset_ms: run.output_time(Timestamp(0)),
+            clock: run.clock,
             arrivals: new
                 .map(|held| (held.at_ms.max(0).unsigned_abs(), held.arrival))
                 .collect(),
@@ -291,11 +290,11 @@ impl Matcher {
     /// Where a frame was written, if that is certain: it was written once. A stream that begins where
     /// the output began says that of all of its frames.
     fn anchor(&self, content: Content, kind: TagKind, timestamp: Timestamp) -> Option<i64> {
-        let track = &self.past.tracks[track_of(kind)];
-        track.only_place_of(content).or_else(|| {
+        let track = &self.history.tracks[track_of(kind)];
+        track.unique_time_of(content).or_else(|| {
             let begin = self.begin.as_ref();
             let begin = begin.filter(|_| self.expectation.is_from_start)?;
-            let at_ms = self.past.first_ms + i64::from(timestamp.since(begin.first));
+            let at_ms = self.history.first_ms + i64::from(timestamp.since(begin.first));
             track.find(content, at_ms).map(|_| at_ms)
         })
     }
@@ -305,7 +304,7 @@ impl Matcher {
     fn align(&mut self, timestamp: Timestamp, anchor_ms: i64) -> Option<Payload> {
         let mut run = Run::at(timestamp, anchor_ms);
         let mut latest_ms = anchor_ms;
-        let mut latest = Class::Stranger;
+        let mut latest = FrameMatch::Unknown;
         for held in &mut self.held {
             held.is_new = run.has_new();
             held.at_ms = latest_ms;
@@ -317,15 +316,15 @@ impl Matcher {
             if !info.carries_media {
                 continue;
             }
-            latest_ms = run.place_of(at);
-            latest = run.judge(&self.past, info.track, held.content, latest_ms);
+            latest_ms = run.output_time(at);
+            latest = run.judge(&self.history, info.track, held.content, latest_ms);
             held.at_ms = latest_ms;
-            held.is_new = latest == Class::New;
-            if latest == Class::Stranger {
-                run.begin_anew();
+            held.is_new = latest == FrameMatch::New;
+            if latest == FrameMatch::Unknown {
+                run.restart();
             }
         }
-        if latest != Class::Known {
+        if latest != FrameMatch::Known {
             return None;
         }
         self.run = Some(run);
@@ -348,51 +347,51 @@ impl Matcher {
             };
             self.held_bytes -= arrival.payload.capacity();
             if arrival.info.carries_media {
-                self.let_go[track_of(arrival.info.track)] = Some(arrival.timestamp);
+                self.evicted[track_of(arrival.info.track)] = Some(arrival.timestamp);
             }
         }
     }
 
     /// Whether a frame that there was no room for lies behind the last one of its track.
-    fn has_lost_new(&self) -> bool {
+    fn has_evicted_new_frame(&self) -> bool {
         let Some(run) = &self.run else {
             return false;
         };
-        let tracks = self.let_go.iter().zip(&self.past.tracks);
+        let tracks = self.evicted.iter().zip(&self.history.tracks);
         tracks.into_iter().any(|(frame, track)| {
             let end_ms = track.last().map_or(i64::MIN, |last| last.at_ms);
-            frame.is_some_and(|frame| run.place_of(frame) > end_ms)
+            frame.is_some_and(|frame| run.output_time(frame) > end_ms)
         })
     }
 
     fn reach(&self, run: &Run) -> Reach {
         let mut reach = Reach::End;
-        for (index, track) in self.past.tracks.iter().enumerate() {
+        for (index, track) in self.history.tracks.iter().enumerate() {
             let Some(last) = track.last() else {
                 continue;
             };
             match run.next[index] {
                 Some(next) if next == track.len() => {}
                 // It does not come back, and all of the other one would wait for it.
-                _ if self.expectation.is_live && run.is_far_behind(last.at_ms) => {}
+                _ if self.expectation.is_live && run.is_far_past(last.at_ms) => {}
                 // It had been over for long.
                 None if last.at_ms < run.begin_ms - MAX_LAG_MS => {}
                 None if run.new[index] > 0 && self.expectation.is_live => {}
-                None if run.new[index] > 0 => return Reach::History,
+                None if run.new[index] > 0 => return Reach::Missed,
                 _ => reach = Reach::Within,
             }
         }
         let least = if self.expectation.is_live { 1 } else { MIN_RUN };
-        let is_proof = run.matched >= least.min(self.past.frames);
+        let is_proof = run.matched >= least.min(self.history.frames);
         match reach {
-            Reach::End if !is_proof && !self.expectation.is_from_start => Reach::History,
+            Reach::End if !is_proof && !self.expectation.is_from_start => Reach::Missed,
             reach => reach,
         }
     }
 
     fn count(&mut self, arrival: &Arrival, content: Content) {
         let timestamp = arrival.timestamp;
-        let begin = self.begin.get_or_insert(Begin {
+        let begin = self.begin.get_or_insert(StreamStart {
             first: timestamp,
             latest: timestamp,
             elapsed_ms: 0,
@@ -406,25 +405,25 @@ impl Matcher {
             begin.latest = timestamp;
         }
         begin.bytes += arrival.payload.len() as u64;
-        begin.is_head |= begin.frames < HEAD_FRAMES && self.past.is_head(content);
+        begin.is_head |= begin.frames < FIRST_FRAMES && self.history.is_head(content);
         begin.frames += 1;
     }
 
-    fn is_out_of_patience(&self) -> bool {
+    fn has_exceeded_limits(&self) -> bool {
         let Some(begin) = &self.begin else {
             return false;
         };
         let begins_alike = begin.is_head && !self.expectation.is_live;
-        let length_ms = if begins_alike { self.past.end_ms } else { 0 };
-        let patience_ms = self.expectation.patience_ms.saturating_add(length_ms);
-        begin.elapsed_ms > patience_ms || begin.bytes > self.expectation.patience_bytes
+        let length_ms = if begins_alike { self.history.end_ms } else { 0 };
+        let limit_ms = self.expectation.limit_ms.saturating_add(length_ms);
+        begin.elapsed_ms > limit_ms || begin.bytes > self.expectation.limit_bytes
     }
 }
 
 impl Run {
     fn at(timestamp: Timestamp, at_ms: i64) -> Self {
         Self {
-            timeline: OutputClock::at(timestamp, at_ms),
+            clock: OutputClock::at(timestamp, at_ms),
             anchor: (timestamp, at_ms),
             begin_ms: at_ms,
             matched: 0,
@@ -436,23 +435,29 @@ impl Run {
     /// Candidates a frame on the clock, and judges it.
     fn take(
         &mut self,
-        past: &Index,
+        history: &Index,
         kind: TagKind,
         timestamp: Timestamp,
         content: Content,
-    ) -> (Class, i64) {
-        let at_ms = self.timeline.frame(kind, timestamp);
+    ) -> (FrameMatch, i64) {
+        let at_ms = self.clock.frame(kind, timestamp);
         let at_ms = i64::try_from(at_ms).unwrap_or(i64::MAX);
-        (self.judge(past, kind, content, at_ms), at_ms)
+        (self.judge(history, kind, content, at_ms), at_ms)
     }
 
-    fn judge(&mut self, past: &Index, kind: TagKind, content: Content, at_ms: i64) -> Class {
+    fn judge(
+        &mut self,
+        history: &Index,
+        kind: TagKind,
+        content: Content,
+        at_ms: i64,
+    ) -> FrameMatch {
         let index = track_of(kind);
-        let track = &past.tracks[index];
+        let track = &history.tracks[index];
         let found = match self.next[index] {
             Some(next) => match track.get(next) {
-                Some(print) if print.is(content, at_ms) => next,
-                Some(_) => return Class::Stranger,
+                Some(fingerprints) if fingerprints.is(content, at_ms) => next,
+                Some(_) => return FrameMatch::Unknown,
                 None => return self.note_new(index),
             },
             None => match track.find(content, at_ms) {
@@ -461,9 +466,9 @@ impl Run {
                     return self.note_new(index);
                 }
                 None if track.first().is_some_and(|first| at_ms < first.at_ms) => {
-                    return Class::Known;
+                    return FrameMatch::Known;
                 }
-                None => return Class::Stranger,
+                None => return FrameMatch::Unknown,
             },
         };
         if self.matched == 0 {
@@ -471,27 +476,27 @@ impl Run {
         }
         self.matched += 1;
         self.next[index] = Some(found + 1);
-        Class::Known
+        FrameMatch::Known
     }
 
     /// Where a frame is as long as the server's clock does not jump.
-    fn place_of(&self, timestamp: Timestamp) -> i64 {
+    fn output_time(&self, timestamp: Timestamp) -> i64 {
         let (anchor, at_ms) = self.anchor;
         at_ms + i64::from(timestamp.since(anchor))
     }
 
     /// Whether the run has left this place behind for longer than tracks lie apart.
-    fn is_far_behind(&self, at_ms: i64) -> bool {
-        let position_ms = i64::try_from(self.timeline.position_ms()).unwrap_or(i64::MAX);
+    fn is_far_past(&self, at_ms: i64) -> bool {
+        let position_ms = i64::try_from(self.clock.position_ms()).unwrap_or(i64::MAX);
         self.has_new() && at_ms < position_ms.saturating_sub(MAX_LAG_MS)
     }
 
-    fn note_new(&mut self, track: usize) -> Class {
+    fn note_new(&mut self, track: usize) -> FrameMatch {
         self.new[track] += 1;
-        Class::New
+        FrameMatch::New
     }
 
-    fn begin_anew(&mut self) {
+    fn restart(&mut self) {
         self.matched = 0;
         self.next = [None; 2];
     }
@@ -501,7 +506,7 @@ impl Run {
     }
 }
 
-/// So many frames in a row prove a splice; fewer of them where all that was written is no more.
+/// So many frames in a row prove a matcher; fewer of them where all that was written is no more.
 pub(in crate::download) const MIN_RUN: u64 = 8;
 
 /// How far the last frame of one track may be from the frames of the other: a track that is further
@@ -509,13 +514,13 @@ pub(in crate::download) const MIN_RUN: u64 = 8;
 const MAX_LAG_MS: i64 = 10_000;
 
 /// What may be held back until it shows whether it is new: more than servers send of one track before
-/// they send the other, little of the memory that a download may take.
+/// they send the other, little of the history that a download may take.
 const MAX_HELD: usize = 4096;
 const MAX_HELD_BYTES: usize = 32 * 1024 * 1024;
 
 /// How much of a live stream may come before anything of it is recognized. What a server repeats, it
 /// repeats first.
-const LIVE_PATIENCE_MS: i64 = 1_000;
+const LIVE_LIMIT_MS: i64 = 1_000;
 
 /// The same in bytes, for streams whose clock stands still.
-const LIVE_PATIENCE_BYTES: u64 = 4 * 1024 * 1024;
+const LIVE_LIMIT_BYTES: u64 = 4 * 1024 * 1024;

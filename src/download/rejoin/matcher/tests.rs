@@ -23,19 +23,19 @@ fn info(kind: TagKind, body: &[u8]) -> FrameInfo {
     FrameParser::new().parse(kind, body)
 }
 
-fn past(frames: &[Frame]) -> History {
-    let mut past = History::default();
+fn history(frames: &[Frame]) -> History {
+    let mut history = History::default();
     for (kind, at_ms, content) in frames {
         let body = body(*kind, *content);
-        past.note(info(*kind, &body), u64::from(*at_ms), &body);
+        history.note(info(*kind, &body), u64::from(*at_ms), &body);
     }
-    past
+    history
 }
 
 const ANYWHERE: Expectation = Expectation {
     is_from_start: false,
-    patience_ms: 1_000,
-    patience_bytes: 1 << 20,
+    limit_ms: 1_000,
+    limit_bytes: 1 << 20,
     is_live: false,
 };
 
@@ -52,14 +52,21 @@ fn arrival((kind, timestamp, content): Frame) -> Arrival {
 #[test]
 fn what_is_behind_the_end_of_one_track_is_not_lost_with_the_connection() {
     let old = [(V, 0, 1), (A, 10, 2), (V, 40, 3), (A, 50, 4)];
-    let mut live = Matcher::new(past(&old), Expectation::LIVE);
+    let mut live = Matcher::new(history(&old), Expectation::LIVE);
     for frame in [(V, 1000, 1), (V, 1040, 3), (V, 1080, 5), (A, 1010, 2)] {
         let verdict = live.offer(arrival(frame));
-        assert!(matches!(verdict, Verdict::Known(_) | Verdict::Held));
+        assert!(matches!(
+            verdict,
+            Verdict::AlreadyWritten(_) | Verdict::Undecided
+        ));
     }
-    let joint = live.finish().expect("it leads on");
-    let places: Vec<_> = joint.arrivals.iter().map(|(at_ms, _)| *at_ms).collect();
-    assert_eq!(places, [80]);
+    let match_point = live.finish().expect("it leads on");
+    let candidates: Vec<_> = match_point
+        .arrivals
+        .iter()
+        .map(|(at_ms, _)| *at_ms)
+        .collect();
+    assert_eq!(candidates, [80]);
 }
 
 /// A track that is gone when the connection comes back would else keep all of the other one waiting.
@@ -70,14 +77,14 @@ fn a_track_that_does_not_come_back_is_not_waited_for() {
         let at_ms = u32::from(number) * 40;
         old.extend([(V, at_ms, number), (A, at_ms, number)]);
     }
-    let mut live = Matcher::new(past(&old), Expectation::LIVE);
+    let mut live = Matcher::new(history(&old), Expectation::LIVE);
     for number in 0..20 {
         live.offer(arrival((V, 5_000 + u32::from(number) * 40, number)));
     }
     let new = (20..250_u8).chain(0..200).enumerate();
     let held = new
         .map(|(count, content)| live.offer(arrival((V, 5_800 + 40 * count as u32, content))))
-        .take_while(|verdict| matches!(verdict, Verdict::Held));
+        .take_while(|verdict| matches!(verdict, Verdict::Undecided));
     assert!(held.count() <= 10_000 / 40 + 1, "ten seconds are enough");
 }
 
@@ -85,9 +92,9 @@ fn a_track_that_does_not_come_back_is_not_waited_for() {
 #[test]
 fn a_live_stream_that_sounds_like_the_beginning_is_not_waited_for_any_longer() {
     let old: Vec<Frame> = (0..500).map(|number| (A, number * 20, 2)).collect();
-    let mut live = Matcher::new(past(&old), Expectation::LIVE);
+    let mut live = Matcher::new(history(&old), Expectation::LIVE);
     let verdicts = (0..60).map(|number| live.offer(arrival((A, 5_000 + number * 20, 2))));
-    let held = verdicts.take_while(|verdict| matches!(verdict, Verdict::Held));
+    let held = verdicts.take_while(|verdict| matches!(verdict, Verdict::Undecided));
     assert_eq!(held.count(), 51);
     assert_eq!(live.give_up().len(), 52);
 }
@@ -96,7 +103,7 @@ fn a_live_stream_that_sounds_like_the_beginning_is_not_waited_for_any_longer() {
 #[test]
 fn a_stream_that_ends_within_what_is_known_has_nothing_new() {
     let old = [(A, 0, 2), (A, 20, 2), (V, 20, 3), (A, 40, 2), (V, 60, 4)];
-    let mut live = Matcher::new(past(&old), Expectation::LIVE);
+    let mut live = Matcher::new(history(&old), Expectation::LIVE);
     for frame in [(A, 1000, 2), (A, 1020, 2), (V, 1020, 3)] {
         live.offer(arrival(frame));
     }
@@ -105,14 +112,18 @@ fn a_stream_that_ends_within_what_is_known_has_nothing_new() {
 }
 
 /// What came of it: the frames that are new, each with its place, or where it became hopeless.
-fn splice(old: &[Frame], expectation: Expectation, new: &[Frame]) -> Result<Vec<(u64, u8)>, usize> {
-    let mut splice = Matcher::new(past(old), expectation);
+fn matcher(
+    old: &[Frame],
+    expectation: Expectation,
+    new: &[Frame],
+) -> Result<Vec<(u64, u8)>, usize> {
+    let mut matcher = Matcher::new(history(old), expectation);
     for (index, frame) in new.iter().enumerate() {
-        match splice.offer(arrival(*frame)) {
-            Verdict::Known(_) | Verdict::Held => {}
-            Verdict::Hopeless => return Err(index),
-            Verdict::Proved(MatchPoint {
-                mut timeline,
+        match matcher.offer(arrival(*frame)) {
+            Verdict::AlreadyWritten(_) | Verdict::Undecided => {}
+            Verdict::NoMatch => return Err(index),
+            Verdict::Matched(MatchPoint {
+                mut clock,
                 arrivals,
                 ..
             }) => {
@@ -121,13 +132,13 @@ fn splice(old: &[Frame], expectation: Expectation, new: &[Frame]) -> Result<Vec<
                 };
                 let mut found: Vec<_> = arrivals.into_iter().map(told).collect();
                 for (kind, timestamp, content) in &new[index + 1..] {
-                    found.push((timeline.frame(*kind, Timestamp(*timestamp)), *content));
+                    found.push((clock.frame(*kind, Timestamp(*timestamp)), *content));
                 }
                 return Ok(found);
             }
         }
     }
-    assert!(splice.finish().is_none());
+    assert!(matcher.finish().is_none());
     Err(new.len())
 }
 
@@ -149,14 +160,14 @@ fn moved(frames: &[Frame], by_ms: u32) -> Vec<Frame> {
     frames.iter().map(on).collect()
 }
 
-fn places(frames: &[Frame]) -> Vec<(u64, u8)> {
+fn candidates(frames: &[Frame]) -> Vec<(u64, u8)> {
     let place = |(_, at_ms, content): &Frame| (u64::from(*at_ms), *content);
     frames.iter().map(place).collect()
 }
 
 #[test]
 fn the_overlap_is_known_whatever_the_clock() {
-    let expected = places(&frames(30..40));
+    let expected = candidates(&frames(30..40));
     for by_ms in [
         0,
         0_u32.wrapping_sub(200),
@@ -166,7 +177,7 @@ fn the_overlap_is_known_whatever_the_clock() {
     ] {
         let new = moved(&frames(10..40), by_ms);
         assert_eq!(
-            splice(&frames(0..30), ANYWHERE, &new),
+            matcher(&frames(0..30), ANYWHERE, &new),
             Ok(expected.clone()),
             "{by_ms}"
         );
@@ -175,23 +186,23 @@ fn the_overlap_is_known_whatever_the_clock() {
 
 #[test]
 fn a_gap_behind_the_end_is_no_splice() {
-    assert_eq!(splice(&frames(0..30), ANYWHERE, &frames(30..90)), Err(51));
+    assert_eq!(matcher(&frames(0..30), ANYWHERE, &frames(30..90)), Err(51));
     // The frames that video goes on with are there, those of audio are not.
     let mut new = frames(12..60);
     new.retain(|(kind, at_ms, _)| *kind == V || *at_ms > 600);
-    assert_eq!(splice(&frames(0..30), ANYWHERE, &new), Err(10));
+    assert_eq!(matcher(&frames(0..30), ANYWHERE, &new), Err(10));
 }
 
 #[test]
 fn a_few_equal_frames_prove_nothing() {
-    assert_eq!(splice(&frames(0..30), ANYWHERE, &frames(25..60)), Err(4));
+    assert_eq!(matcher(&frames(0..30), ANYWHERE, &frames(25..60)), Err(4));
     let from_start = Expectation {
         is_from_start: true,
         ..ANYWHERE
     };
-    assert!(splice(&frames(0..30), from_start, &frames(25..60)).is_ok());
+    assert!(matcher(&frames(0..30), from_start, &frames(25..60)).is_ok());
     // All there is does.
-    assert!(splice(&frames(0..3), ANYWHERE, &frames(0..60)).is_ok());
+    assert!(matcher(&frames(0..3), ANYWHERE, &frames(0..60)).is_ok());
 }
 
 #[test]
@@ -200,9 +211,12 @@ fn silence_is_told_apart_by_its_order_and_spacing() {
         let hush = |(kind, at_ms, content)| (kind, at_ms, if kind == A { 0 } else { content });
         frames.into_iter().map(hush).collect()
     };
-    let expected = places(&silent(frames(31..50)));
+    let expected = candidates(&silent(frames(31..50)));
     let new = moved(&silent(frames(8..50)), 777);
-    assert_eq!(splice(&silent(frames(0..31)), ANYWHERE, &new), Ok(expected));
+    assert_eq!(
+        matcher(&silent(frames(0..31)), ANYWHERE, &new),
+        Ok(expected)
+    );
 }
 
 #[test]
@@ -210,14 +224,14 @@ fn silence_alone_has_a_place_only_from_the_start() {
     let silence = |range: std::ops::Range<u32>| -> Vec<Frame> {
         range.map(|number| (A, number * 23, 0)).collect()
     };
-    assert!(splice(&silence(0..30), ANYWHERE, &silence(10..40)).is_err());
+    assert!(matcher(&silence(0..30), ANYWHERE, &silence(10..40)).is_err());
     let from_start = Expectation {
         is_from_start: true,
         ..ANYWHERE
     };
     assert_eq!(
-        splice(&silence(0..30), from_start, &moved(&silence(0..40), 5)),
-        Ok(places(&silence(30..40)))
+        matcher(&silence(0..30), from_start, &moved(&silence(0..40), 5)),
+        Ok(candidates(&silence(30..40)))
     );
 }
 
@@ -226,12 +240,12 @@ fn a_stranger_lets_the_search_begin_anew() {
     let mut new = frames(5..50);
     // One of the old frames comes early, as if it were the first one of all.
     new.insert(0, (V, 0, 20));
-    let expected = places(&frames(30..50));
-    assert_eq!(splice(&frames(0..30), ANYWHERE, &new), Ok(expected));
+    let expected = candidates(&frames(30..50));
+    assert_eq!(matcher(&frames(0..30), ANYWHERE, &new), Ok(expected));
     // The last frame of all is another one.
     let mut new = frames(5..90);
     new[24].2 = 200;
-    assert!(splice(&frames(0..30), ANYWHERE, &new).is_err());
+    assert!(matcher(&frames(0..30), ANYWHERE, &new).is_err());
 }
 
 #[test]
@@ -248,19 +262,19 @@ fn audio_that_comes_before_the_keyframe_is_not_lost() {
             .map(|(_, frame)| frame)
             .collect::<Vec<Frame>>()
     };
-    let found = splice(&frames(0..30), ANYWHERE, &late(frames(10..50)));
-    let mut found = found.expect("a splice");
+    let found = matcher(&frames(0..30), ANYWHERE, &late(frames(10..50)));
+    let mut found = found.expect("a matcher");
     found.sort_unstable();
-    assert_eq!(found, places(&frames(30..50)));
+    assert_eq!(found, candidates(&frames(30..50)));
 }
 
 #[test]
 fn what_is_held_back_is_bounded() {
-    let mut splice = Matcher::new(
-        past(&frames(0..30)),
+    let mut matcher = Matcher::new(
+        history(&frames(0..30)),
         Expectation {
-            patience_ms: i64::MAX,
-            patience_bytes: u64::MAX,
+            limit_ms: i64::MAX,
+            limit_bytes: u64::MAX,
             ..ANYWHERE
         },
     );
@@ -268,13 +282,13 @@ fn what_is_held_back_is_bounded() {
         let mut arrival = arrival((V, number, 99));
         arrival.payload.extend_from_slice(&number.to_be_bytes());
         arrival.payload.extend_from_slice(&vec![0; 10_000]);
-        assert!(matches!(splice.offer(arrival), Verdict::Held));
-        assert!(splice.held.len() <= MAX_HELD && splice.held_bytes <= MAX_HELD_BYTES);
+        assert!(matches!(matcher.offer(arrival), Verdict::Undecided));
+        assert!(matcher.held.len() <= MAX_HELD && matcher.held_bytes <= MAX_HELD_BYTES);
     }
-    // What is then found is proved only if nothing that had to go was new.
+    // What is then found is with_swf_proof only if nothing that had to go was new.
     let mut verdicts = frames(10..40).into_iter().map(|frame| {
         let moved = (frame.0, frame.1 + 30_000, frame.2);
-        matches!(splice.offer(arrival(moved)), Verdict::Proved(_))
+        matches!(matcher.offer(arrival(moved)), Verdict::Matched(_))
     });
     assert!(verdicts.any(|is_proved| is_proved));
 }
@@ -288,41 +302,41 @@ fn configuration_and_script_data_come_once() {
         timestamp: Timestamp(timestamp),
         payload: Payload::from(body),
     };
-    let mut old = past(&frames(0..30));
+    let mut old = history(&frames(0..30));
     old.note(info(TagKind::SCRIPT, b"cue"), 580, b"cue");
     old.note(info(V, end_of_sequence), 580, end_of_sequence);
-    let mut splice = Matcher::new(old, ANYWHERE);
+    let mut matcher = Matcher::new(old, ANYWHERE);
     assert!(matches!(
-        splice.offer(message(V, 0, configuration)),
-        Verdict::Held
+        matcher.offer(message(V, 0, configuration)),
+        Verdict::Undecided
     ));
     for frame in frames(10..30) {
-        splice.offer(arrival(frame));
-        let script = splice.offer(message(TagKind::SCRIPT, 0, b"cue"));
-        assert!(matches!(script, Verdict::Known(_)));
+        matcher.offer(arrival(frame));
+        let script = matcher.offer(message(TagKind::SCRIPT, 0, b"cue"));
+        assert!(matches!(script, Verdict::AlreadyWritten(_)));
     }
-    let end = splice.offer(message(V, 580, end_of_sequence));
-    let Verdict::Proved(joint) = end else {
+    let end = matcher.offer(message(V, 580, end_of_sequence));
+    let Verdict::Matched(match_point) = end else {
         panic!("{end:?}");
     };
-    assert!(joint.arrivals.is_empty());
-    assert_eq!(joint.offset_ms, 0);
+    assert!(match_point.arrivals.is_empty());
+    assert_eq!(match_point.offset_ms, 0);
 }
 
 #[test]
 fn what_is_remembered_is_bounded() {
-    let mut past = History::default();
-    for number in 0..(super::super::history::MAX_REMEMBERED as u64 + 100) {
+    let mut history = History::default();
+    for number in 0..(super::super::history::MAX_FRAMES as u64 + 100) {
         let body = [&[0xAF, 1][..], &number.to_be_bytes()].concat();
-        past.note(info(A, &body), number, &body);
+        history.note(info(A, &body), number, &body);
     }
     assert_eq!(
-        past.frames(),
-        super::super::history::MAX_REMEMBERED as u64 + 100
+        history.frames(),
+        super::super::history::MAX_FRAMES as u64 + 100
     );
-    assert_eq!(past.end_ms(), past.frames() - 1);
-    let index = past.into_index();
-    assert_eq!(index.tracks[0].len(), super::super::history::MAX_REMEMBERED);
+    assert_eq!(history.end_ms(), history.frames() - 1);
+    let index = history.into_index();
+    assert_eq!(index.tracks[0].len(), super::super::history::MAX_FRAMES);
     // Its beginning is known all the same.
     assert!(index.is_head(Content::of(A, &[0xAF, 1, 0, 0, 0, 0, 0, 0, 0, 1])));
 }
@@ -333,26 +347,26 @@ fn a_live_stream_may_repeat_less_than_proves_a_recording() {
     // The keyframe is repeated, the sound before it is not.
     let old = [old, vec![(AUDIO, 50, 4), (VIDEO, 80, 5)]].concat();
     let new = [(VIDEO, 7080, 5), (AUDIO, 7090, 6), (VIDEO, 7120, 7)];
-    let found = splice(&old, Expectation::LIVE, &new);
+    let found = matcher(&old, Expectation::LIVE, &new);
     assert_eq!(found, Ok(vec![(90, 6), (120, 7)]));
-    assert!(splice(&old, ANYWHERE, &new).is_err());
+    assert!(matcher(&old, ANYWHERE, &new).is_err());
 }
 
 #[test]
 fn what_a_live_stream_brings_behind_a_gap_is_given_back() {
     let old: Vec<Frame> = vec![(VIDEO, 0, 1), (AUDIO, 10, 2), (VIDEO, 40, 3)];
-    let mut splice = Matcher::new(past(&old), Expectation::LIVE);
+    let mut matcher = Matcher::new(history(&old), Expectation::LIVE);
     let mut given = 0;
     for number in 0..100_u8 {
         given += 1;
         let frame = (VIDEO, 9000 + 40 * u32::from(number), 100 + number % 50);
-        match splice.offer(arrival(frame)) {
-            Verdict::Held => {}
-            Verdict::Hopeless => break,
+        match matcher.offer(arrival(frame)) {
+            Verdict::Undecided => {}
+            Verdict::NoMatch => break,
             verdict => panic!("{verdict:?}"),
         }
     }
     // A second of it, and the frame behind.
     assert_eq!(given, 27);
-    assert_eq!(splice.give_up().len(), given);
+    assert_eq!(matcher.give_up().len(), given);
 }

@@ -5,29 +5,29 @@
 mod tests;
 
 use super::matcher::{Arrival, MatchPoint, Matcher, Verdict};
-pub(in crate::download) use super::scan::{ExistingRecording, Found, read};
+pub(in crate::download) use super::scan::{ExistingRecording, ScanResult, read};
 use crate::core::rtmp::message::Timestamp;
 use crate::download::Resume;
 
 /// A file that is gone on with, as long as the stream has not been found to lead up to its end.
 #[derive(Debug)]
-pub(in crate::download) struct Resumption {
+pub(in crate::download) struct RecordedRejoin {
     recording: ExistingRecording,
     start_ms: u32,
     /// Where the stream can still be asked for: the next one last.
     starts: Vec<u32>,
-    splice: Matcher,
+    matcher: Matcher,
     /// The timestamp of the first frame that came.
     first: Option<Timestamp>,
 }
 
-impl Resumption {
+impl RecordedRejoin {
     pub(in crate::download) fn new(recording: ExistingRecording, wish: Resume) -> Self {
         let mut starts = recording.starts(wish.skip_keyframes);
         starts.reverse();
         let start_ms = starts.pop().unwrap_or(0);
         Self {
-            splice: recording.splice(start_ms),
+            matcher: recording.matcher(start_ms),
             recording,
             start_ms,
             starts,
@@ -49,7 +49,7 @@ impl Resumption {
 
     /// The connection was lost: the stream is asked for at the same place again.
     pub(in crate::download) fn begin_again(&mut self) {
-        self.splice = self.recording.splice(self.start_ms);
+        self.matcher = self.recording.matcher(self.start_ms);
         self.first = None;
     }
 
@@ -58,35 +58,35 @@ impl Resumption {
         if arrival.info.carries_media {
             self.first.get_or_insert(arrival.timestamp);
         }
-        match self.splice.offer(arrival) {
-            Verdict::Proved(joint) if !self.is_plausible(&joint) => Verdict::Hopeless,
+        match self.matcher.offer(arrival) {
+            Verdict::Matched(match_point) if !self.is_plausible(&match_point) => Verdict::NoMatch,
             verdict => verdict,
         }
     }
 
     /// The stream begins anew, on a clock of its own.
     pub(in crate::download) fn restart(&mut self) {
-        self.splice.restart();
+        self.matcher.restart();
     }
 
     /// Whether the stream is that of the file as far as it came.
     pub(in crate::download) fn is_running(&self) -> bool {
-        self.splice.is_running()
+        self.matcher.is_running()
     }
 
-    /// The joint, if the stream that ends here has led up to the file's end.
+    /// The match_point, if the stream that ends here has led up to the file's end.
     pub(in crate::download) fn finish(&mut self) -> Option<MatchPoint> {
-        let joint = self.splice.finish()?;
-        self.is_plausible(&joint).then_some(joint)
+        let match_point = self.matcher.finish()?;
+        self.is_plausible(&match_point).then_some(match_point)
     }
 
     /// Where a picture stands still in silence, keyframe after keyframe looks alike, and a stream that
     /// begins behind the end of the file seems to begin before it. A server whose clock neither began
     /// at 0 nor has another beginning than the file's gives that away. A stream from its
     /// beginning is beyond doubt.
-    fn is_plausible(&self, joint: &MatchPoint) -> bool {
+    fn is_plausible(&self, match_point: &MatchPoint) -> bool {
         let has_begun_at_0 = self.first.is_none_or(|first| first.0 < AT_ONCE_MS);
-        let differs_by_ms = joint.offset_ms.unsigned_abs();
+        let differs_by_ms = match_point.offset_ms.unsigned_abs();
         let is_suspicious = (u64::from(AT_ONCE_MS)..OTHER_CLOCK_MS).contains(&differs_by_ms);
         self.start_ms == 0 || has_begun_at_0 || !is_suspicious
     }

@@ -3,7 +3,7 @@ use std::{fs, path::Path, time::Instant};
 use proptest::prelude::*;
 
 use super::*;
-use crate::download::rejoin::scan::{Found, read};
+use crate::download::rejoin::scan::{ScanResult, read};
 use crate::{
     core::{
         flv::{FrameInfo, FrameParser, TagKind, TagReader, head, salvage::MAX_TAG_LENGTH},
@@ -176,8 +176,8 @@ impl Style {
 /// What is done with an output over one or more connections: what the pump does, without a network.
 struct Recorder {
     output: Recording,
-    timeline: OutputClock,
-    resumption: Option<Resumption>,
+    clock: OutputClock,
+    rejoin: Option<RecordedRejoin>,
     now: Instant,
 }
 
@@ -185,8 +185,8 @@ impl Recorder {
     fn new(file: &Path) -> Self {
         Self {
             output: Recording::new(Destination::Path(file.to_owned()), &SegmentOptions::none()),
-            timeline: OutputClock::new(false),
-            resumption: None,
+            clock: OutputClock::new(false),
+            rejoin: None,
             now: Instant::now(),
         }
     }
@@ -194,13 +194,13 @@ impl Recorder {
     fn resuming(file: &Path, skip_keyframes: u32) -> Self {
         let mut recorder = Self::new(file);
         match read(file).expect("a file that can be read") {
-            Found::ExistingRecording(recording, former) => {
+            ScanResult::ExistingRecording(recording, existing_file) => {
                 let wish = Resume { skip_keyframes };
-                recorder.resumption = Some(Resumption::new(recording, wish));
-                recorder.output.resume_from(*former);
+                recorder.rejoin = Some(RecordedRejoin::new(recording, wish));
+                recorder.output.resume_from(*existing_file);
             }
-            Found::Nothing => {}
-            Found::Unusable(why) => panic!("{why}"),
+            ScanResult::NoMedia => {}
+            ScanResult::Unusable(why) => panic!("{why}"),
         }
         recorder
     }
@@ -210,11 +210,11 @@ impl Recorder {
         let info = message.info();
         let payload = Payload::from(&message.body[..]);
         let timestamp = Timestamp(message.at_ms);
-        let Some(resumption) = &mut self.resumption else {
+        let Some(rejoin) = &mut self.rejoin else {
             let at_ms = if info.carries_media {
-                self.timeline.frame(info.track, timestamp)
+                self.clock.frame(info.track, timestamp)
             } else {
-                self.timeline.companion_of(info.track)
+                self.clock.companion_of(info.track)
             };
             self.output.media(self.now, info, at_ms, payload).unwrap();
             return true;
@@ -224,18 +224,18 @@ impl Recorder {
             timestamp,
             payload,
         };
-        match resumption.offer(arrival) {
-            Verdict::Proved(joint) => self.join(joint),
-            Verdict::Known(_) | Verdict::Held => {}
-            Verdict::Hopeless => return false,
+        match rejoin.offer(arrival) {
+            Verdict::Matched(match_point) => self.join(match_point),
+            Verdict::AlreadyWritten(_) | Verdict::Undecided => {}
+            Verdict::NoMatch => return false,
         }
         true
     }
 
-    fn join(&mut self, joint: MatchPoint) {
-        self.resumption = None;
-        self.timeline = joint.timeline;
-        for (at_ms, arrival) in joint.arrivals {
+    fn join(&mut self, match_point: MatchPoint) {
+        self.rejoin = None;
+        self.clock = match_point.clock;
+        for (at_ms, arrival) in match_point.arrivals {
             self.output
                 .media(self.now, arrival.info, at_ms, arrival.payload)
                 .unwrap();
@@ -244,17 +244,17 @@ impl Recorder {
 
     /// Plays to the end, again and again; false where the stream is not that of the file.
     fn play(&mut self, serve: impl Fn(u32) -> Vec<Message>) -> bool {
-        let mut start_ms = self.resumption.as_ref().map_or(0, Resumption::start_ms);
+        let mut start_ms = self.rejoin.as_ref().map_or(0, RecordedRejoin::start_ms);
         loop {
             let is_over = serve(start_ms).iter().all(|message| self.take(message));
-            let Some(resumption) = &mut self.resumption else {
+            let Some(rejoin) = &mut self.rejoin else {
                 return true;
             };
-            if is_over && let Some(joint) = resumption.finish() {
-                self.join(joint);
+            if is_over && let Some(match_point) = rejoin.finish() {
+                self.join(match_point);
                 return true;
             }
-            match resumption.next_start() {
+            match rejoin.next_start() {
                 Some(next_ms) => start_ms = next_ms,
                 None => return false,
             }
@@ -390,7 +390,7 @@ fn recorded(shape: &Shape, cut: usize) -> (tempfile::TempDir, std::path::PathBuf
 
 fn starts(file: &Path, skip: u32) -> Vec<u32> {
     match read(file).unwrap() {
-        Found::ExistingRecording(recording, _) => recording.starts(skip),
+        ScanResult::ExistingRecording(recording, _) => recording.starts(skip),
         found => panic!("{found:?}"),
     }
 }
@@ -500,7 +500,7 @@ fn a_cut_in_the_overlap_changes_nothing() {
     for count in 0..=20 {
         let mut recorder = Recorder::resuming(&file, 0);
         assert!(served[..count].iter().all(|message| recorder.take(message)));
-        assert!(recorder.resumption.is_some());
+        assert!(recorder.rejoin.is_some());
         block_on(recorder.finish());
         assert!(fs::read(&file).unwrap() == before);
     }
@@ -538,7 +538,7 @@ fn a_foreign_head_stays_as_it_is() {
 fn what_holds_no_media_is_begun_afresh_and_what_is_no_flv_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("out.flv");
-    assert!(matches!(read(&file).unwrap(), Found::Nothing));
+    assert!(matches!(read(&file).unwrap(), ScanResult::NoMedia));
     let (_folder, media) = recorded(&FILM, 200);
     let media = fs::read(media).unwrap();
     let nothing: [&[u8]; 7] = [
@@ -555,7 +555,7 @@ fn what_holds_no_media_is_begun_afresh_and_what_is_no_flv_is_refused() {
         fs::write(&file, bytes).unwrap();
         let found = read(&file).unwrap();
         assert!(
-            matches!(found, Found::Nothing),
+            matches!(found, ScanResult::NoMedia),
             "{} bytes: {found:?}",
             bytes.len()
         );
@@ -570,7 +570,10 @@ fn what_holds_no_media_is_begun_afresh_and_what_is_no_flv_is_refused() {
     for bytes in unusable {
         fs::write(&file, bytes).unwrap();
         let found = read(&file).unwrap();
-        assert!(matches!(found, Found::Unusable(_)), "{bytes:?}: {found:?}");
+        assert!(
+            matches!(found, ScanResult::Unusable(_)),
+            "{bytes:?}: {found:?}"
+        );
     }
 }
 
@@ -602,7 +605,7 @@ fn what_lies_behind_a_fault_in_the_middle_is_not_cut_off() {
     let refused = |bytes: &[u8]| {
         fs::write(&file, bytes).unwrap();
         let found = read(&file).unwrap();
-        let is_refused = matches!(&found, Found::Unusable(why) if why.contains("--repair"));
+        let is_refused = matches!(&found, ScanResult::Unusable(why) if why.contains("--repair"));
         assert!(is_refused, "{found:?}");
         assert!(fs::read(&file).unwrap() == bytes);
     };
@@ -644,11 +647,11 @@ fn what_rtmpdump_leaves_behind_the_end_of_a_file_is_cut_off() {
         &ours[middle + 20..],
     ];
     fs::write(&file, foreign.concat()).unwrap();
-    let Found::ExistingRecording(recording, _) = read(&file).unwrap() else {
+    let ScanResult::ExistingRecording(recording, _) = read(&file).unwrap() else {
         panic!("it is refused");
     };
     let (_folder, shorter) = recorded(&FILM, ends.len() / 2);
-    let Found::ExistingRecording(expected, _) = read(&shorter).unwrap() else {
+    let ScanResult::ExistingRecording(expected, _) = read(&shorter).unwrap() else {
         panic!("it is refused");
     };
     assert!(recording.end_ms() > 0);
@@ -663,7 +666,11 @@ fn more_than_a_tag_behind_a_fault_is_not_cut_off_and_a_tag_s_worth_is() {
         let torn = fs::OpenOptions::new().write(true).open(&file).unwrap();
         torn.set_len((sound.len() + garbage) as u64).unwrap();
         let found = read(&file).unwrap();
-        assert_eq!(matches!(found, Found::Unusable(_)), is_refused, "{found:?}");
+        assert_eq!(
+            matches!(found, ScanResult::Unusable(_)),
+            is_refused,
+            "{found:?}"
+        );
     }
 }
 
