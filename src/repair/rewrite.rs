@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    Error, Findings, Method, Repaired, on_meta_data, record,
+    Error, Findings, Method, Repaired, ignore_unsupported_sync, on_meta_data, record,
     source::{Piece, Source},
     write_patches,
 };
@@ -129,9 +129,12 @@ impl<'o> TemporaryFile<'o> {
         self.write(|file| {
             if let Ok(before) = fs::metadata(output) {
                 keep_owner(file, &before);
-                file.set_permissions(before.permissions())?;
+                // Some file systems reject every change of permissions.
+                if file.metadata()?.permissions() != before.permissions() {
+                    file.set_permissions(before.permissions())?;
+                }
             }
-            file.sync_all()?;
+            ignore_unsupported_sync(file.sync_all())?;
             fs::rename(path, output)
         })?;
         self.is_finished = true;

@@ -291,6 +291,20 @@ fn files_without_media_stay_unchanged() {
 }
 
 #[test]
+fn only_an_unsupported_sync_is_ignored() {
+    use io::ErrorKind::{InvalidInput, StorageFull, Unsupported};
+
+    for (kind, is_ignored) in [
+        (InvalidInput, true),
+        (Unsupported, true),
+        (StorageFull, false),
+    ] {
+        let result = ignore_unsupported_sync(Err(kind.into()));
+        assert_eq!(result.is_ok(), is_ignored, "{kind}");
+    }
+}
+
+#[test]
 #[cfg(unix)]
 fn a_locked_file_stays_unchanged() {
     for intact in [rtmpull_file(30), CLIP.to_vec()] {

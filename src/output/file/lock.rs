@@ -2,14 +2,16 @@
 
 use std::{
     fs::{File, TryLockError},
-    io, thread,
+    io,
+    sync::Once,
+    thread,
     time::Duration,
 };
 
 /// Locks a file until it is closed, so that two processes of rtmpull never write into it.
 ///
 /// The lock is advisory: other programs can still read and write the file. On Windows it would keep
-/// players from reading, so the file is not locked there. A file system without locks is not an error.
+/// players from reading, so the file is not locked there. A file system without locks causes a warning.
 ///
 /// # Errors
 ///
@@ -22,7 +24,12 @@ pub(crate) fn lock(file: &File) -> io::Result<()> {
         match file.try_lock() {
             Err(TryLockError::WouldBlock) => thread::sleep(RETRY_INTERVAL),
             Err(TryLockError::Error(error)) => {
-                tracing::debug!("the file cannot be locked: {error}");
+                WARN_ONCE.call_once(|| {
+                    tracing::warn!(
+                        "the file system cannot lock files ({error}); \
+                         make sure that no other program writes the same file"
+                    );
+                });
                 return Ok(());
             }
             Ok(()) => return Ok(()),
@@ -37,6 +44,9 @@ pub(crate) fn lock(file: &File) -> io::Result<()> {
 const MAX_RETRIES: u32 = 10;
 
 const RETRY_INTERVAL: Duration = Duration::from_millis(10);
+
+/// A recording with many segments locks many files of the same file system.
+static WARN_ONCE: Once = Once::new();
 
 #[cfg(all(test, unix))]
 mod tests {
