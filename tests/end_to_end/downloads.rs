@@ -1,4 +1,4 @@
-//! Downloads from our own server: well-behaved, peculiar, and broken.
+//! Downloads from the test server: correct, unusual and faulty.
 
 use std::{thread, time::Duration};
 
@@ -356,7 +356,7 @@ fn cut_stream_keeps_the_received_media() {
             "cut",
         );
     }
-    // The duration tells that a recorded stream is not over.
+    // The announced duration shows that the recorded stream is not over.
     assert_keeps_received(
         recorded(),
         FaultPoint::Boundary(25_000),
@@ -400,7 +400,7 @@ fn every_live_end_signal_has_its_ending() {
     }
 }
 
-/// Some servers send it in the middle of a session too: only silence makes it an end.
+/// Some servers send Stream EOF in mid-session too, so only the following silence makes it an end.
 #[test]
 fn stream_eof_then_silence_ends_a_live_stream() {
     let stream = live().ending(&[EndSignal::StreamEof]);
@@ -440,7 +440,7 @@ fn signal_finishes_the_file() {
         let stream = stream.paced(Pace::Speed(1.0));
         let server = Server::start(Config::serving(stream));
         let mut running = program::start(&server.url("clip"), options);
-        // The head alone is 49,159 bytes.
+        // The head alone has 49,159 bytes.
         running.wait_for_bytes(53_000);
         running.process.signal("INT");
         let download = running.finish();
@@ -450,7 +450,7 @@ fn signal_finishes_the_file() {
     }
 }
 
-/// Runs `test` for each of `cases` at the same time: they wait more than they work.
+/// Runs `test` for all `cases` in parallel, because most of them only wait.
 pub fn at_once<T: Send>(cases: impl IntoIterator<Item = T>, test: impl Fn(T) + Sync) {
     let test = &test;
     thread::scope(|scope| {
@@ -460,7 +460,7 @@ pub fn at_once<T: Send>(cases: impl IntoIterator<Item = T>, test: impl Fn(T) + S
     });
 }
 
-/// Downloads `clip` from a server like `config` and holds it against the source.
+/// Downloads `clip` from a server with this configuration and compares the file with the source.
 #[track_caller]
 fn assert_complete_download(config: Config, options: &[&str]) -> Server {
     let server = Server::start(config);
@@ -473,7 +473,7 @@ fn assert_complete_download(config: Config, options: &[&str]) -> Server {
     server
 }
 
-/// Downloads `stream`, which breaks in its middle.
+/// Downloads `stream` with a fault and checks that the file starts like the source.
 #[track_caller]
 fn assert_keeps_received(stream: Stream, at: FaultPoint, then: FaultAction, code: i32, word: &str) {
     let server = Server::start(Config::serving(stream).with_fault(at, then));
@@ -482,13 +482,14 @@ fn assert_keeps_received(stream: Stream, at: FaultPoint, then: FaultAction, code
     assert_starts_like(&download.clip(), &Clip::sample(), 100);
 }
 
-/// Panics unless `ours` has the audio and video of `source`, tag for tag, from time 0.
+/// Panics unless `ours` has the audio and video tags of `source`, starting at time 0.
 #[track_caller]
 pub fn assert_same_media(ours: &Clip, source: &Clip) {
     assert_starts_like(ours, source, source.media().count());
 }
 
-/// Panics unless `ours` begins as `source` does, at least so many tags of it.
+/// Panics unless `ours` has at least `at_least` tags and all of them equal the first tags of
+/// `source`.
 #[track_caller]
 pub fn assert_starts_like(ours: &Clip, source: &Clip, at_least: usize) {
     let ours: Vec<_> = ours.media().collect();
@@ -498,7 +499,7 @@ pub fn assert_starts_like(ours: &Clip, source: &Clip, at_least: usize) {
         ours.len()
     );
     for (index, (ours, source)) in ours.iter().zip(source.media()).enumerate() {
-        // A tag that carries nothing has the time of its neighbour.
+        // An end-of-sequence tag takes the time of its neighbor.
         let time = |tag: &Tag| (!is_empty(tag)).then_some(tag.timestamp_ms);
         let header = |tag: &Tag| (tag.kind, time(tag), tag.body.len());
         assert_eq!(header(ours), header(source), "tag {index}");
@@ -506,7 +507,7 @@ pub fn assert_starts_like(ours: &Clip, source: &Clip, at_least: usize) {
     }
 }
 
-/// The end of an AVC sequence: a header and nothing behind it.
+/// Returns whether the tag is an AVC end-of-sequence tag, which only has a header.
 fn is_empty(tag: &Tag) -> bool {
     tag.kind == Tag::VIDEO && tag.body.len() <= 5
 }

@@ -1,4 +1,4 @@
-//! Called `rtmpdump`, and with rtmpdump's options.
+//! rtmpull called as `rtmpdump`, and rtmpull with the options of rtmpdump.
 
 use std::{
     fs,
@@ -20,7 +20,7 @@ use crate::{
 
 #[test]
 fn stop_ends_a_server_that_sends_more() {
-    // The test server sends all there is, whatever length it is asked for.
+    // The test server ignores the requested length and sends everything.
     let server = Server::start(Config::serving(recorded()));
     for (options, ms) in [
         (&["--stop", "1"][..], 1000),
@@ -444,7 +444,7 @@ fn rtmpdump_name_resumes_without_a_file_from_the_start() {
     );
 }
 
-/// Those of the wiki page that first described the protocol, word for word, but for the server.
+/// Command lines of the wiki page that first described the protocol, except for the server address.
 #[test]
 fn wiki_command_lines_run() {
     let cases: [(&[&str], &str, &str); 3] = [
@@ -561,13 +561,13 @@ fn manual_and_completions_are_generated() {
         let text = printed(&format!("complete-{shell}"));
         assert!(text.contains(start), "{shell}: {text}");
     }
-    // Bash is everywhere; the others' notation is checked by their own people.
+    // Bash is installed everywhere; the other shells may be missing.
     let mut bash = Command::new("bash");
     bash.args(["-n", "-c", &printed("complete-bash")]);
     Process::start(&mut bash).finish(LIMIT).succeeded();
 }
 
-/// The program under rtmpdump's name, in a folder of its own where it runs.
+/// Link to rtmpull under the name rtmpdump, in a temporary working folder.
 pub struct RtmpdumpLink {
     folder: TempDir,
 }
@@ -581,7 +581,7 @@ impl RtmpdumpLink {
         Self { folder }
     }
 
-    /// The folder to be in PATH.
+    /// Returns the folder to add to PATH.
     pub fn bin(&self) -> PathBuf {
         self.folder.path().join("bin")
     }

@@ -1,4 +1,5 @@
-//! Encrypted sessions: our program and those of others, with our own server and with theirs.
+//! Encrypted sessions of rtmpull, rtmpdump and ffmpeg with the test server, and of rtmpull with
+//! rtmpsrv.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -25,7 +26,7 @@ use crate::{
     verify::{self, Media},
 };
 
-/// All that S0 and S1 can be in an encrypted session.
+/// All combinations of handshake type and digest position.
 const VARIANTS: [(u8, Scheme); 6] = [
     (6, Scheme::DigestFirst),
     (6, Scheme::KeyFirst),
@@ -281,7 +282,7 @@ fn permanently_misaligned_secret_is_retried_once() {
     assert_eq!(server.clients().len(), 2);
 }
 
-/// What a recent ffmpeg fails with: it leaves the zero out.
+/// Recent versions of ffmpeg drop the zero and fail.
 #[test]
 fn secret_with_leading_zero_keeps_the_zero() {
     let server = Server::start(Config {
@@ -442,14 +443,14 @@ fn rtmpdump_fetches_and_proves_its_player() {
     let output = folder.path().join("out.flv");
     let url = serve_once(player);
     let mut command = rtmpdump.command(&server.encrypted_url("clip"), &output, &["-W", &url]);
-    // Where it writes down what it has fetched.
+    // rtmpdump writes its cache file to this folder.
     command.env("HOME", folder.path());
     let stderr = Process::start(&mut command).finish(LIMIT);
     assert!(server.only_client().swf_proof.is_some(), "{stderr}");
     verify::assert_complete_copy(&ffmpeg, &source, &output);
 }
 
-/// rtmpsrv says how C2 was, and shows whether it understood what came behind it. It plays nothing.
+/// rtmpsrv logs whether it accepts C2 and which commands it decrypts. It plays nothing.
 #[test]
 fn rtmpsrv_accepts_the_handshake() {
     let rtmpsrv = require!(Rtmpsrv::find());
@@ -474,7 +475,7 @@ fn rtmpsrv_accepts_the_handshake() {
     }
 }
 
-/// A server whose answer to everybody is in the clear.
+/// Starts a server that never encrypts.
 fn unencrypted_server(handshake: Handshake) -> Server {
     Server::start(Config {
         handshake,
@@ -493,7 +494,7 @@ fn requiring_player(source: &Path, handshake: Handshake, player: SwfProof) -> Co
     }
 }
 
-/// Serves `body` by HTTP to one client; the URL.
+/// Serves `body` over HTTP to one client and returns the URL.
 fn serve_once(body: Vec<u8>) -> String {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let port = listener.local_addr().expect("an address").port();
@@ -527,7 +528,7 @@ fn assert_sample_tags(download: &Download) {
     assert_same_media(&download.clip(), &Clip::sample());
 }
 
-/// The player that servers here ask for.
+/// SWF player required by the servers of this module.
 const PLAYER: SwfProof = SwfProof {
     hash: [0x5A; 32],
     size: 123_456,

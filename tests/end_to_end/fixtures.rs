@@ -1,4 +1,4 @@
-//! Source clips, made by ffmpeg when first asked for and kept under `target/`.
+//! Source clips, encoded by ffmpeg on first use and kept under `target/`.
 
 use std::{
     ffi::OsString,
@@ -10,12 +10,12 @@ use std::{
 
 use crate::peers::ffmpeg::Ffmpeg;
 
-/// H.264 and AAC, four seconds with a keyframe each second.
+/// Returns four seconds of H.264 and AAC with a keyframe every second.
 pub fn avc_aac_flv(ffmpeg: &Ffmpeg) -> PathBuf {
     encode(ffmpeg, "avc_aac.flv", &[AVC, AAC])
 }
 
-/// H.264 with B-frames and AAC, in an MP4 that can be played while it is read.
+/// Returns H.264 with B-frames and AAC in an MP4 file that can be played progressively.
 pub fn avc_aac_mp4(ffmpeg: &Ffmpeg) -> PathBuf {
     encode(
         ffmpeg,
@@ -24,17 +24,17 @@ pub fn avc_aac_mp4(ffmpeg: &Ffmpeg) -> PathBuf {
     )
 }
 
-/// MP3 alone.
+/// Returns MP3 without video.
 pub fn mp3_flv(ffmpeg: &Ffmpeg) -> PathBuf {
     encode(ffmpeg, "mp3.flv", &[&["-vn"], MP3])
 }
 
-/// Sorenson H.263 and MP3: codecs without configuration.
+/// Returns Sorenson H.263 and MP3, which have no sequence headers.
 pub fn h263_mp3_flv(ffmpeg: &Ffmpeg) -> PathBuf {
     encode(ffmpeg, "h263_mp3.flv", &[&["-c:v", "flv", "-g", "25"], MP3])
 }
 
-/// H.264 and AAC, ten minutes of 8 Mbit/s: 600 MB.
+/// Returns ten minutes of H.264 and AAC at 8 Mbit/s: 600 MB.
 pub fn big_flv(ffmpeg: &Ffmpeg) -> PathBuf {
     let rate = [
         "-b:v", "8M", "-minrate", "8M", "-maxrate", "8M", "-bufsize", "8M",
@@ -57,8 +57,8 @@ pub fn big_flv(ffmpeg: &Ffmpeg) -> PathBuf {
     )
 }
 
-/// H.264 and AAC, `seconds` of a small picture with a keyframe each second; no two frames are alike, nor
-/// are those of the mirrored picture.
+/// Returns `seconds` of small H.264 video and AAC with a keyframe every second. All frames differ,
+/// also from those of the mirrored picture.
 pub fn live_flv(ffmpeg: &Ffmpeg, is_mirrored: bool, seconds: u32) -> PathBuf {
     let (name, filter) = if is_mirrored {
         ("mirrored", ",hflip")
@@ -76,7 +76,7 @@ pub fn live_flv(ffmpeg: &Ffmpeg, is_mirrored: bool, seconds: u32) -> PathBuf {
     encode_with(ffmpeg, &name, arguments.map(OsString::from))
 }
 
-/// HEVC and AAC as Enhanced RTMP has it; asks for a recent ffmpeg, as do all below.
+/// Returns HEVC and AAC in Enhanced RTMP. Requires a recent ffmpeg, like the functions below.
 pub fn hevc_aac_flv(recent: &Ffmpeg) -> PathBuf {
     let hevc = [
         "-c:v",
@@ -91,7 +91,7 @@ pub fn hevc_aac_flv(recent: &Ffmpeg) -> PathBuf {
     encode(recent, "hevc_aac.flv", &[&hevc, AAC])
 }
 
-/// AV1 and Opus.
+/// Returns AV1 and Opus.
 pub fn av1_opus_flv(recent: &Ffmpeg) -> PathBuf {
     let av1 = [
         "-c:v",
@@ -106,7 +106,7 @@ pub fn av1_opus_flv(recent: &Ffmpeg) -> PathBuf {
     encode(recent, "av1_opus.flv", &[&av1, OPUS])
 }
 
-/// VP9 and Opus.
+/// Returns VP9 and Opus.
 pub fn vp9_opus_flv(recent: &Ffmpeg) -> PathBuf {
     let vp9 = [
         "-c:v",
@@ -121,7 +121,7 @@ pub fn vp9_opus_flv(recent: &Ffmpeg) -> PathBuf {
     encode(recent, "vp9_opus.flv", &[&vp9, OPUS])
 }
 
-/// Encodes a test picture and a tone as `name`, unless a run before did.
+/// Encodes a test picture and a tone as `name`, unless the file exists.
 fn encode(ffmpeg: &Ffmpeg, name: &str, codecs: &[&[&str]]) -> PathBuf {
     let arguments = SOURCE.iter().chain(codecs.iter().copied().flatten());
     encode_with(ffmpeg, name, arguments.map(OsString::from))
@@ -134,7 +134,7 @@ fn encode_with(ffmpeg: &Ffmpeg, name: &str, arguments: impl Iterator<Item = OsSt
     let _guard = LOCK.lock();
     if !clip.exists() {
         fs::create_dir_all(&folder).expect("the folder can be created");
-        // Another test process may be at it too: what has its name is whole.
+        // Another test process may encode the same clip, so only complete files get the final name.
         let unfinished = folder.join(format!("{}-{name}", process::id()));
         let output = unfinished.clone().into_os_string();
         ffmpeg.run(arguments.chain([output])).succeeded();

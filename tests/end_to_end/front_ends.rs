@@ -1,4 +1,4 @@
-//! Programs that run rtmpdump, with ours in its place; and rtmpdump itself beside ours.
+//! Programs that run rtmpdump, with rtmpull in its place, and comparisons with rtmpdump.
 
 use std::{fs, path::Path};
 
@@ -44,7 +44,7 @@ fn yt_dlp_downloads_from_nginx() {
     assert_same_media(&Clip::read(&ours.file("clip.flv")), &Clip::read(&source));
 }
 
-/// It runs us again, with `--resume --skip 1`, as long as that makes the file longer.
+/// yt-dlp runs rtmpdump again with `--resume --skip 1` as long as the file grows.
 #[test]
 fn yt_dlp_resumes_a_cut_download() {
     let yt_dlp = require!(YtDlp::find());
@@ -66,7 +66,7 @@ fn yt_dlp_resumes_a_cut_download() {
     assert_same_media(&Clip::read(&ours.file("clip.flv")), &Clip::sample());
 }
 
-/// nginx-rtmp knows the app by its whole name, and hangs up where it has no such app.
+/// nginx-rtmp compares the complete app name and closes the connection for an unknown app.
 #[test]
 fn nginx_app_is_found_by_trying_candidates() {
     let (ffmpeg, nginx) = (require!(Ffmpeg::find()), require!(Nginx::find()));
@@ -127,7 +127,7 @@ fn yt_dlp_reports_a_refused_download() {
         finished.stderr.contains("rtmpdump exited with code 1"),
         "{finished}"
     );
-    // Twice: it tries again as long as the file grows.
+    // yt-dlp runs rtmpdump again as long as the file grows, here once.
     assert_eq!(server.clients().len(), 2);
 
     let url = "rtmp://127.0.0.1:1/app/clip";
@@ -138,7 +138,7 @@ fn yt_dlp_reports_a_refused_download() {
     );
 }
 
-/// streamlink, up to 2.4, reads where it is sent from what rtmpdump tells.
+/// streamlink up to 2.4 parses this property to find the redirect target.
 #[test]
 fn verbose_prints_the_redirect_property() {
     let server = Server::start(Config {
@@ -216,8 +216,9 @@ fn commands_match_rtmpdump() {
     }
 }
 
-/// What is not in this order with both, or told by one alone, is left out: `_checkbw`, whose time is
-/// the server's to choose, and `deleteStream`, which a client that is told to go may leave out.
+/// Returns the commands that both programs must send in this order. `_checkbw` is excluded because
+/// the server decides when to request it, and `deleteStream` because a client may omit it after a
+/// final status.
 fn comparable_commands(server: &Server) -> Vec<Command> {
     let port = server.port().to_string();
     let client = server.only_client();
@@ -235,11 +236,11 @@ fn comparable_commands(server: &Server) -> Vec<Command> {
         .collect()
 }
 
-/// tcUrl has the port in it, which is another one for each server.
+/// Replaces the port, which differs between servers, in values such as tcUrl.
 fn comparable_value(value: &Value, port: &str) -> Value {
     match value {
         Value::String(text) => text.to_string().replace(port, "PORT").as_str().into(),
-        // The one documented difference: we claim all the codecs that there are numbers for.
+        // The only documented difference: rtmpull announces every codec with a number.
         Value::Number(RTMPULL_AUDIO_CODECS) => Value::Number(RTMPDUMP_AUDIO_CODECS),
         Value::Object(members) => members
             .iter()
@@ -282,6 +283,6 @@ fn run_yt_dlp(yt_dlp: &YtDlp, ours: &RtmpdumpLink, arguments: &[&str]) -> Finish
     yt_dlp.start(folder, &ours.bin(), arguments).finish(LIMIT)
 }
 
-/// `audioCodecs` of connect.
+/// `audioCodecs` in `connect`.
 const RTMPULL_AUDIO_CODECS: f64 = 4071.0;
 const RTMPDUMP_AUDIO_CODECS: f64 = 3191.0;

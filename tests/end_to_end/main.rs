@@ -1,78 +1,78 @@
-//! The real program against our own server and against servers that others wrote.
+//! End-to-end tests: the rtmpull program against the test server and against real servers.
 //!
-//! One binary, so that it links once; a module for each subject.
+//! All tests form one binary, which links faster than one binary per subject.
 
 #![allow(unreachable_pub, reason = "nothing reaches into a test binary")]
 
-/// Runs programs.
+/// Processes started by tests.
 mod process;
 
-/// Servers and players that others wrote.
+/// Real servers, players and proxies.
 mod peers;
 
-/// The program itself.
+/// The rtmpull program.
 mod program;
 
 /// Source clips.
 mod fixtures;
 
-/// What a file holds, compared with its source.
+/// Comparison of a file with its source.
 mod verify;
 
-/// Our own server.
+/// Test server.
 #[path = "../server/mod.rs"]
 mod server;
 
-/// Our own server, held against players that others wrote.
+/// Test server, verified with rtmpdump and ffmpeg.
 mod test_server;
 
-/// Downloads from our own server.
+/// Downloads from the test server.
 mod downloads;
 
-/// Recordings in parts, and limits.
+/// Segments, hooks and limits.
 #[cfg(unix)]
 mod segments;
 
 /// Encrypted sessions.
 mod encrypted;
 
-/// Downloads through HTTP.
+/// Downloads through RTMPT.
 mod tunnels;
 
-/// The program in the place of rtmpdump.
+/// rtmpull in place of rtmpdump.
 mod drop_in;
 
 /// Front ends of rtmpdump.
 mod front_ends;
 
-/// Pipes whose readers pause.
+/// Pipes with slow readers, and `--tee`.
 #[cfg(unix)]
 mod pipes;
 
-/// Live recordings that are gone on with.
+/// Live recordings across lost connections.
 mod rejoin;
 
-/// Files that are gone on with.
+/// Resumed downloads.
 mod resume;
 
-/// Every way to a server.
+/// Protocols, proxies and TLS.
 mod transport;
 
-/// What scripts and supervisors read.
+/// JSON events, heartbeat and service messages.
 mod scripts;
 
-/// What a session can play with, from servers that want it.
+/// Session options set through the library.
 mod session_options;
 
-/// Players that are proved: their files, and what is remembered of them.
+/// SWF player verification.
 mod swf_players;
 
-/// Downloads from servers that others wrote.
+/// Downloads from real servers.
 mod real_servers;
 
-/// Files that are cut off, repaired, and written by two at once.
+/// Files after kills, and `--repair`.
 #[cfg(unix)]
 mod durability;
 
-/// Peers that break the rules, and ends that nobody wished for.
+/// Hostile peers, broken networks and unwritable outputs.
 mod hostile;

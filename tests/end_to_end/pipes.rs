@@ -1,4 +1,4 @@
-//! A pipe whose reader pauses.
+//! Pipes whose readers pause or leave, and `--tee`.
 
 use std::{
     fs,
@@ -258,7 +258,7 @@ fn signal_finishes_file_and_pipe_promptly() {
     let server = Server::start(Config::serving(
         Stream::live(large_clip()).paced(Pace::Speed(4.0)),
     ));
-    // A reader that never comes back, too.
+    // Also with a reader that does not resume.
     for is_reading in [true, false] {
         let tee = Tee::new();
         let mut child = tee.start(&server, &["-v"]);
@@ -271,7 +271,7 @@ fn signal_finishes_file_and_pipe_promptly() {
             child.wait().expect("the child process can be waited for");
             finish(&mut child)
         };
-        // A busy machine has its own seconds.
+        // One second plus a margin for a busy machine.
         assert!(sent.elapsed() < Duration::from_millis(1800));
         assert_eq!(read.code, Some(0), "{}", read.stderr);
         assert!(read.stderr.contains("interrupted"), "{}", read.stderr);
@@ -314,7 +314,7 @@ fn invalid_tee_combinations_are_usage_errors() {
         ),
     ];
     for (output, flags, error) in cases {
-        // Nobody listens there.
+        // No server listens on this port.
         let mut command = program::command();
         command.args(["rtmp://127.0.0.1:1/app/clip", "-o", output]);
         let finished = Process::start(command.args(flags)).finish(program::LIMIT);
@@ -339,7 +339,7 @@ fn signal_flushes_the_queued_tags() {
     assert_eq!(read.code, Some(0), "{}", read.stderr);
     assert!(read.stderr.contains("interrupted"), "{}", read.stderr);
     let (clip, read) = (large_clip(), Clip::parse(&read.bytes));
-    // Four times as fast as time goes by, less what starting up takes.
+    // Four times real time, minus the start-up time.
     assert!(
         read.last_timestamp_ms() > 5_000,
         "{}",
@@ -352,16 +352,16 @@ fn signal_flushes_the_queued_tags() {
     assert!(is_prefix, "the output is a prefix of the stream");
 }
 
-/// What came out of a download.
+/// Output of a finished download.
 struct PipeOutput {
     bytes: Vec<u8>,
     stderr: String,
     code: Option<i32>,
 }
 
-/// `rtmpull URL -o - --tee FILE`.
+/// Command `rtmpull URL -o - --tee FILE`.
 struct Tee {
-    /// The program, and what stands in front of its options.
+    /// Program and arguments before the options.
     program: Vec<&'static str>,
     folder: TempDir,
     name: &'static str,
@@ -376,7 +376,7 @@ impl Tee {
         }
     }
 
-    /// Into a file of this name.
+    /// Uses `name` as the name of the tee file.
     fn into(self, name: &'static str) -> Self {
         Self { name, ..self }
     }
@@ -385,7 +385,7 @@ impl Tee {
         self.folder.path().join(name)
     }
 
-    /// The tags of a file behind its metadata.
+    /// Returns the audio and video tags of a file.
     fn tags(&self, name: &str) -> Vec<Tag> {
         media(&Clip::read(&self.path(name)))
     }
@@ -406,7 +406,7 @@ impl Tee {
         )
     }
 
-    /// Starts to read only after `pause`.
+    /// Starts a download and reads the pipe after `pause`.
     fn read_after(&self, pause: Duration, server: &Server, options: &[&str]) -> PipeOutput {
         let mut child = self.start(server, options);
         thread::sleep(pause);
@@ -414,20 +414,23 @@ impl Tee {
     }
 }
 
-/// Audio and video of the sample, but for the mark at its end, which carries nothing.
+/// Returns the audio and video tags of the sample without the end-of-sequence tag.
 fn sample() -> Vec<Tag> {
     let mut media = media(&Clip::sample());
     media.retain(|tag| tag.body.len() > 5);
     media
 }
 
-/// Audio and video.
+/// Returns the audio and video tags.
 fn media(clip: &Clip) -> Vec<Tag> {
     clip.media().cloned().collect()
 }
 
-/// Where the large clip's tags are missing from `read`: from where, and to where. Panics unless what is
-/// there is as it was, and goes on with a keyframe behind each gap.
+/// Returns the start and end times of the gaps in `read`, compared with the large clip.
+///
+/// # Panics
+///
+/// Panics if a tag was changed or reordered, or if a gap does not end at a keyframe.
 #[track_caller]
 fn gaps(read: &Clip) -> Vec<(u32, u32)> {
     let mut kept = read.media().peekable();
@@ -454,7 +457,7 @@ fn start(server: &Server, options: &[&str]) -> Child {
     spawn(program::command().arg(server.url("clip")).args(options))
 }
 
-/// Starts it, into a pipe.
+/// Starts the command with stdout as a pipe.
 fn spawn(command: &mut Command) -> Child {
     command
         .args(["-o", "-"])
@@ -465,7 +468,7 @@ fn spawn(command: &mut Command) -> Child {
         .expect("rtmpull can be started")
 }
 
-/// Starts to read only after `pause`.
+/// Starts a download and reads the pipe after `pause`.
 fn read_after(pause: Duration, server: &Server, options: &[&str]) -> PipeOutput {
     let mut child = start(server, options);
     thread::sleep(pause);
@@ -492,7 +495,7 @@ fn finish(child: &mut Child) -> PipeOutput {
     }
 }
 
-/// Twelve seconds with a keyframe in each, 6 MB.
+/// Returns twelve seconds with a keyframe every second, 6 MB.
 fn large_clip() -> Clip {
     let audio_header = tag(Tag::AUDIO, 0, &[0xAF, 0, 0x12, 0x10]);
     let video_header = tag(Tag::VIDEO, 0, &[0x17, 0, 0, 0, 0, 1]);

@@ -1,4 +1,4 @@
-//! Programs that a test starts: ended with it, never waited for without a bound.
+//! Processes that a test starts. All waits are bounded, and dropping a process kills it.
 
 use std::{
     fmt,
@@ -8,14 +8,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A program that runs beside the test and is killed when this is dropped.
+/// Running process, killed when dropped.
 pub struct Process {
     child: Child,
     stdout: Option<JoinHandle<Vec<u8>>>,
     stderr: Option<JoinHandle<Vec<u8>>>,
 }
 
-/// What a program left behind.
+/// Result of a finished process.
 pub struct Finished {
     pub status: ExitStatus,
     pub stdout: Vec<u8>,
@@ -24,7 +24,7 @@ pub struct Finished {
 }
 
 impl Process {
-    /// Starts `command` with its output gathered and nothing to read.
+    /// Starts `command` with captured output and an empty standard input.
     pub fn start(command: &mut Command) -> Self {
         let mut child = command
             .stdin(Stdio::null())
@@ -41,12 +41,12 @@ impl Process {
         }
     }
 
-    /// Whether it has not ended yet.
+    /// Returns whether the process is still running.
     pub fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Sends it a signal, "INT".
+    /// Sends a signal by name, for example "INT".
     pub fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
         let sent = Command::new("kill").args(["-s", name, &id]).status();
@@ -56,7 +56,7 @@ impl Process {
         );
     }
 
-    /// Waits until it ends by itself; panics with what it said where that takes longer than `limit`.
+    /// Waits until the process ends. Panics with its output if this takes longer than `limit`.
     pub fn finish(mut self, limit: Duration) -> Finished {
         let start = Instant::now();
         while self.is_running() && start.elapsed() < limit {
@@ -68,7 +68,7 @@ impl Process {
         finished
     }
 
-    /// The most memory that it had at a time, in bytes.
+    /// Returns the peak memory of the process so far, in bytes.
     #[cfg(target_os = "linux")]
     pub fn peak_memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
@@ -78,13 +78,13 @@ impl Process {
         1024 * kilobytes.map_or(0, |kilobytes| kilobytes.parse().expect("a number"))
     }
 
-    /// Ends it now.
+    /// Kills the process.
     pub fn kill_and_wait(&mut self) {
         self.child.kill().expect("the process can be killed");
         let _ = self.child.wait();
     }
 
-    /// Ends it now and says what it had said.
+    /// Kills the process and returns its output.
     pub fn kill(mut self) -> Finished {
         self.end(Instant::now())
     }
@@ -117,12 +117,12 @@ impl Drop for Process {
 }
 
 impl Finished {
-    /// The exit code; none where a signal ended it.
+    /// Returns the exit code, or `None` after a signal.
     pub fn code(&self) -> Option<i32> {
         self.status.code()
     }
 
-    /// Panics unless it ended well.
+    /// Panics unless the process exited with code 0.
     #[track_caller]
     pub fn succeeded(self) -> Self {
         assert!(self.status.success(), "{self}");

@@ -1,4 +1,4 @@
-//! Runs the program itself.
+//! Runs rtmpull.
 
 use std::{fs, path::PathBuf, process::Command, thread, time::Duration};
 
@@ -9,19 +9,19 @@ use crate::{
     server::Clip,
 };
 
-/// `rtmpull URL -o FILE`, running.
+/// Running `rtmpull URL -o FILE`.
 pub struct Running {
     pub process: Process,
     folder: TempDir,
 }
 
-/// `rtmpull URL -o FILE`, done.
+/// Finished `rtmpull URL -o FILE`.
 pub struct Download {
     pub finished: Finished,
     folder: TempDir,
 }
 
-/// The program, with no proxy around it.
+/// Returns the command, without proxy variables in its environment.
 pub fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rtmpull"));
     for variable in ["all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"] {
@@ -30,7 +30,7 @@ pub fn command() -> Command {
     command
 }
 
-/// Starts to download `url`.
+/// Starts a download of `url`.
 pub fn start(url: &str, options: &[&str]) -> Running {
     start_in(
         tempfile::tempdir().expect("a temporary folder"),
@@ -56,7 +56,7 @@ pub fn download(url: &str, options: &[&str]) -> Download {
 }
 
 impl Running {
-    /// Waits for its end.
+    /// Waits for the end of the download.
     #[track_caller]
     pub fn finish(self) -> Download {
         Download {
@@ -65,26 +65,26 @@ impl Running {
         }
     }
 
-    /// The file, there or not.
+    /// Returns the path of the output file, which may not exist.
     pub fn file(&self) -> PathBuf {
         self.folder.path().join(FILE)
     }
 
-    /// Asks it to end, and waits until it has.
+    /// Sends SIGINT and waits for the end of the download.
     #[track_caller]
     pub fn interrupt(self) -> Download {
         self.process.signal("INT");
         self.finish()
     }
 
-    /// Waits until it has written so many bytes more than now.
+    /// Waits until the file has grown by `bytes`.
     #[track_caller]
     pub fn wait_for_more(&mut self, bytes: u64) {
         let now = fs::metadata(self.file()).map_or(0, |file| file.len());
         self.wait_for_bytes(now + bytes);
     }
 
-    /// Waits until it has written `bytes`.
+    /// Waits until the file has `bytes`.
     #[track_caller]
     pub fn wait_for_bytes(&mut self, bytes: u64) {
         let file = self.folder.path().join(FILE);
@@ -99,12 +99,12 @@ impl Running {
 }
 
 impl Download {
-    /// Starts to download `url` to the same file.
+    /// Starts a download of `url` to the same file.
     pub fn start_again(self, url: &str, options: &[&str]) -> Running {
         start_in(self.folder, url, options)
     }
 
-    /// Panics unless it ended with this exit code and this word in the last line that it wrote.
+    /// Panics unless the program ended with this exit code and this ending word in its last line.
     #[track_caller]
     pub fn assert_ended(&self, code: i32, word: &str) {
         assert_eq!(self.finished.code(), Some(code), "{}", self.finished);
@@ -117,12 +117,12 @@ impl Download {
         );
     }
 
-    /// The file, there or not.
+    /// Returns the path of the output file, which may not exist.
     pub fn file(&self) -> PathBuf {
         self.folder.path().join(FILE)
     }
 
-    /// The tags of the file.
+    /// Reads the output file.
     #[track_caller]
     pub fn clip(&self) -> Clip {
         Clip::read(&self.file())
@@ -131,5 +131,5 @@ impl Download {
 
 const FILE: &str = "out.flv";
 
-/// How long a download may take: more than any timer of its own that a test waits for.
+/// Time limit of a download, longer than all timeouts that tests wait for.
 pub const LIMIT: Duration = Duration::from_secs(45);

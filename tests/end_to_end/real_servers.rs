@@ -1,4 +1,4 @@
-//! Downloads from servers that others wrote: every packet of the source, in order, bit for bit.
+//! Downloads from real servers: every packet of the source arrives in order and unchanged.
 
 use std::{
     path::{Path, PathBuf},
@@ -33,8 +33,8 @@ fn nginx_plays_sorenson_h263_and_mp3() {
     assert_nginx_plays(fixtures::h263_mp3_flv);
 }
 
-/// Whoever plays it, nginx-rtmp keeps the last audio packets of an MP4 to itself and leaves its edit
-/// list aside: the times are those that ffmpeg gets, not those of the file.
+/// nginx-rtmp does not send the last audio packets of an MP4 and ignores its edit list. The
+/// expected times are therefore those of ffmpeg playing the same URL.
 #[test]
 fn nginx_plays_an_mp4() {
     let (ffmpeg, nginx) = (require!(Ffmpeg::find()), require!(Nginx::find()));
@@ -58,7 +58,7 @@ fn missing_file_on_nginx_is_not_found() {
     assert!(!download.file().exists());
 }
 
-/// Where nobody publishes, nginx-rtmp says Play.Start and then nothing.
+/// nginx-rtmp sends Play.Start and then nothing for an unpublished stream.
 #[test]
 fn unpublished_stream_on_nginx_stalls() {
     let nginx = require!(Nginx::find());
@@ -68,7 +68,7 @@ fn unpublished_stream_on_nginx_stalls() {
     assert!(!download.file().exists());
 }
 
-/// With `idle_streams off` it says that there is no such stream.
+/// With `idle_streams off`, nginx-rtmp reports a missing stream.
 #[test]
 fn unpublished_stream_on_nginx_without_idle_streams_is_not_found() {
     let nginx = require!(Nginx::find());
@@ -77,7 +77,7 @@ fn unpublished_stream_on_nginx_without_idle_streams_is_not_found() {
     download.assert_ended(1, "not-found");
 }
 
-/// A wrong application: nginx-rtmp closes without an answer.
+/// nginx-rtmp closes the connection without an answer for an unknown application.
 #[test]
 fn unknown_application_on_nginx_is_cut() {
     let nginx = require!(Nginx::find());
@@ -86,7 +86,7 @@ fn unknown_application_on_nginx_is_cut() {
     download.assert_ended(1, "cut");
 }
 
-/// The publisher's end shows as Stream EOF alone.
+/// nginx-rtmp only sends Stream EOF when the publisher leaves.
 #[test]
 fn nginx_relays_a_live_stream() {
     let (ffmpeg, nginx) = (require!(Ffmpeg::find()), require!(Nginx::find()));
@@ -111,14 +111,14 @@ fn nginx_relays_a_live_stream_to_a_late_joiner() {
     join_late(&ffmpeg, &nginx.start(&[]), "live").assert_ended(0, "unpublished");
 }
 
-/// With `publish_notify` and `play_restart` the publisher's end is told.
+/// With `publish_notify` and `play_restart`, nginx-rtmp reports the end of the publisher.
 #[test]
 fn nginx_relays_a_live_stream_with_publish_notify() {
     let (ffmpeg, nginx) = (require!(Ffmpeg::find()), require!(Nginx::find()));
     join_late(&ffmpeg, &nginx.start(&[]), "notify").assert_ended(0, "unpublished");
 }
 
-/// Media on message stream 0, `@setDataFrame` in front of the metadata, no word at the end.
+/// Node-Media-Server uses message stream 0, keeps `@setDataFrame`, and sends nothing at the end.
 #[test]
 fn node_media_server_relays_a_live_stream() {
     let ffmpeg = require!(Ffmpeg::find());
@@ -145,7 +145,7 @@ fn node_media_server_relays_enhanced_codecs() {
     });
 }
 
-/// ffmpeg as the server ends with FCUnpublish, without a status.
+/// ffmpeg as a server ends with FCUnpublish and no status.
 #[test]
 fn ffmpeg_serves_a_file() {
     let ffmpeg = require!(Ffmpeg::find());
@@ -157,7 +157,7 @@ fn ffmpeg_serves_a_file() {
     server.finish(PUBLISH_LIMIT);
 }
 
-/// A buffer announced far ahead makes nginx-rtmp drop what its queue cannot hold.
+/// With a large announced buffer, nginx-rtmp drops what its queue cannot hold.
 #[test]
 fn nginx_plays_a_600_mb_file_completely() {
     assert_nginx_plays(fixtures::big_flv);
@@ -176,7 +176,7 @@ fn assert_nginx_plays(fixture: impl Fn(&Ffmpeg) -> PathBuf) {
     verify::assert_complete_copy(&ffmpeg, &source, &download.file());
 }
 
-/// Joins after the publisher began, who leaves once there is something of it.
+/// Joins after the publisher has started and interrupts the publisher after some media.
 #[track_caller]
 fn join_late(ffmpeg: &Ffmpeg, server: &nginx::Instance, application: &str) -> Download {
     let source = fixtures::live_flv(ffmpeg, false, 120);
@@ -194,7 +194,7 @@ fn join_late(ffmpeg: &Ffmpeg, server: &nginx::Instance, application: &str) -> Do
     download
 }
 
-/// Joins a stream whose end will not be told.
+/// Joins a stream whose end the server does not report.
 #[track_caller]
 fn assert_relayed(ffmpeg: &Ffmpeg, url: &str, source: &Path) {
     let publisher = ffmpeg.publish(source, url);
@@ -205,5 +205,5 @@ fn assert_relayed(ffmpeg: &Ffmpeg, url: &str, source: &Path) {
     Media::read(ffmpeg, &download.file()).assert_tail_of(&Media::read(ffmpeg, source));
 }
 
-/// How long it takes at most to send a clip at twice its speed.
+/// Time limit to publish a clip at twice its speed.
 const PUBLISH_LIMIT: Duration = Duration::from_secs(20);

@@ -1,5 +1,5 @@
-//! Files that are gone on with: whatever the server does with the start that it is asked for, the file is
-//! in the end that of an uninterrupted download.
+//! Resumed downloads: for any handling of the requested start, the final file equals that of an
+//! uninterrupted download.
 
 use std::{fs, path::PathBuf, process::Command};
 
@@ -123,7 +123,7 @@ fn audio_only_file_is_resumed() {
     }
 }
 
-/// On the server's own clock, which begins anywhere.
+/// The clock of the server starts at an arbitrary time.
 #[test]
 fn kept_timestamps_are_resumed() {
     let mut clip = Clip::sample();
@@ -147,14 +147,14 @@ fn kept_timestamps_are_resumed() {
         let partial = PartialFile::of(&complete_file[..at]);
         partial.resume(&server, &options).assert_ended(0, "ended");
         assert!(partial.read() == complete_file, "cut at {at}");
-        // Whoever forgets to say it again gets the same.
+        // The option is not needed to resume.
         let partial = PartialFile::of(&complete_file[..at]);
         partial.resume(&server, &[]).assert_ended(0, "ended");
         assert!(partial.read() == complete_file, "cut at {at}");
     }
 }
 
-/// Connection after connection is cut, some before the end of the file is reached.
+/// Connections are cut repeatedly, some within the part that is already in the file.
 #[test]
 fn cut_during_the_overlap_loses_nothing() {
     let complete_file = complete_file(&Clip::sample());
@@ -220,7 +220,7 @@ fn file_of_another_stream_is_left_unchanged() {
         partial.resume(&server, &[]).assert_ended(1, "mismatch");
         assert!(partial.read() == file && !partial.is_modified());
     }
-    // The very stream, but damaged in the middle.
+    // The same stream, damaged in the middle.
     let mut damaged = complete_file(&Clip::sample());
     let middle = 49_159 + (damaged.len() - 49_159) / 2;
     damaged[middle..middle + 4_000].fill(0);
@@ -345,12 +345,12 @@ fn unwritable_output_fails_before_connecting() {
     );
 }
 
-/// A part of a recording, in a folder of its own.
+/// Partial recording in a temporary folder.
 struct PartialFile {
     folder: TempDir,
 }
 
-/// What the program said.
+/// Finished run of the program.
 struct Run {
     finished: Finished,
 }
@@ -367,7 +367,7 @@ impl PartialFile {
         partial
     }
 
-    /// What is there after a connection that broke after so many bytes.
+    /// Creates the partial file of a connection that is reset after `bytes`.
     fn cut_at(bytes: u64) -> Self {
         let partial = Self::of(b"");
         let config = Config {
@@ -402,7 +402,7 @@ impl PartialFile {
         fs::read(self.file()).expect("a file")
     }
 
-    /// Whether it was written to since it was made.
+    /// Returns whether the file was modified since its creation.
     fn is_modified(&self) -> bool {
         let modified = fs::metadata(self.file()).and_then(|file| file.modified());
         let age = modified.expect("a time").elapsed().unwrap_or_default();
@@ -419,7 +419,7 @@ impl Run {
     }
 }
 
-/// The file of an uninterrupted download of `clip`.
+/// Returns the file of an uninterrupted download of `clip`.
 fn complete_file(clip: &Clip) -> Vec<u8> {
     let stream = Stream::recorded(clip.clone()).paced(Pace::Unbounded);
     let server = Server::start(Config::serving(stream));
@@ -434,7 +434,7 @@ fn recorded() -> Stream {
     Stream::recorded(Clip::sample()).paced(Pace::Unbounded)
 }
 
-/// Panics unless `ours` has the audio and video of `source`, tag for tag.
+/// Panics unless `ours` has the audio and video tags of `source` and the same frame times.
 #[track_caller]
 fn assert_same_tags(ours: &Clip, source: &Clip) {
     let tags = |clip: &Clip| -> Vec<(u8, Vec<u8>)> {

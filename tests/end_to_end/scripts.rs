@@ -1,4 +1,4 @@
-//! What scripts and supervisors read.
+//! Output for scripts and supervisors.
 
 use std::{fs, process::Command, time::Duration};
 
@@ -73,7 +73,7 @@ fn summary_matches_the_file() {
     let bytes = fs::metadata(&file).expect("the file exists").len();
     assert_eq!(summary["bytes"], bytes);
     let clip = Clip::read(&file);
-    // Without the head's.
+    // Without the onMetaData in the head.
     assert_eq!(summary["tags"], clip.tags.len() - 1);
     assert_eq!(summary["duration_ms"], clip.last_timestamp_ms());
     assert_eq!(summary["position_ms"], clip.last_timestamp_ms());
@@ -211,7 +211,7 @@ mod descriptors {
         assert_eq!(server.clients().len(), 0);
     }
 
-    /// More lines than a pipe and the queue take: whoever reads again gets the summary in any case.
+    /// The download creates more lines than the pipe and the queue hold; the summary still arrives.
     #[test]
     fn paused_reader_still_gets_the_summary() {
         let server = Server::start(Config::serving(many_messages().ending(&[])));
@@ -252,7 +252,7 @@ mod descriptors {
         }
     }
 
-    /// Nobody has the other end of the pipe any more, when it is to be opened again.
+    /// The other end of the pipe is closed before rtmpull reopens the descriptor.
     #[test]
     fn reader_closed_before_the_start_delays_nothing() {
         let server = Server::start(Config::serving(recorded()));
@@ -274,7 +274,7 @@ mod descriptors {
         fifo
     }
 
-    /// Waits until all of `clip` is in `file`.
+    /// Waits until `file` contains all of `clip`.
     fn wait_for(file: &Path, clip: &Clip) {
         let bytes: usize = clip.media().map(|tag| tag.body.len() + 15).sum();
         let length = || fs::metadata(file).map_or(0, |file| file.len());
@@ -285,12 +285,12 @@ mod descriptors {
         }
     }
 
-    /// As fast as it can, with more messages than there is room for lines about them.
+    /// Stream at full speed with more messages than the queue has space for lines.
     fn many_messages() -> Stream {
         Stream::live(long_clip()).paced(Pace::Unbounded)
     }
 
-    /// The sample many times over.
+    /// Returns the sample repeated 60 times.
     fn long_clip() -> Clip {
         let sample = Clip::sample();
         let mut clip = sample.clone();
@@ -316,7 +316,7 @@ fn heartbeat_is_written_while_media_arrives() {
     assert_eq!(run.code(), Some(2), "{run}");
     let text = fs::read_to_string(folder.path().join("beat")).expect("a heartbeat");
     let beat: Json = serde_json::from_str(&text).expect("valid JSON");
-    // The second one, two seconds after the first; none came in the silence.
+    // The second heartbeat, two seconds after the first; the silence that follows has none.
     let position_ms = beat["position_ms"].as_u64().expect("a number");
     assert!((1_500..2_900).contains(&position_ms), "{text}");
     let bytes = fs::metadata(folder.path().join("out.flv"))
@@ -416,7 +416,7 @@ mod service {
         assert!(position("STATUS=Recording, 0:00:0") > ready);
         let is_watchdog = |(_, text): &&(Instant, String)| text == "WATCHDOG=1\n";
         let pings: Vec<_> = messages.iter().filter(is_watchdog).collect();
-        // Three seconds of media, two of silence.
+        // Three seconds of media, two seconds of silence.
         assert!((6..=13).contains(&pings.len()), "{texts:?}");
         let [.., (stalled, status), (_, stopping)] = messages.as_slice() else {
             panic!("{texts:?}")
@@ -472,7 +472,7 @@ mod service {
         run.finish().succeeded();
     }
 
-    /// Hears what `run` says, until it is asked what that was.
+    /// Records the messages of `run` until the returned closure is called.
     fn service_manager(run: &mut Run) -> impl FnOnce() -> Vec<(Instant, String)> + use<> {
         let path = run.folder.path().join("notify");
         let socket = UnixDatagram::bind(&path).expect("a socket");
@@ -499,7 +499,7 @@ struct Run {
     folder: TempDir,
 }
 
-/// The program, running, and its folder.
+/// Running program and its folder.
 struct Started {
     process: Process,
     folder: TempDir,
@@ -515,7 +515,7 @@ impl Run {
         Self { command, folder }
     }
 
-    /// Through a shell that redirects something.
+    /// Runs the program through a shell with a redirection.
     #[cfg(unix)]
     fn redirected(url: &str, redirection: &str, options: &[&str]) -> Self {
         let Self { command, folder } = Self::new(url, options, &[]);
@@ -556,7 +556,7 @@ impl Started {
     }
 }
 
-/// The events. Panics where a line is none, or has something in it that a terminal would obey.
+/// Parses the events. Panics if a line is not JSON or contains unescaped control characters.
 #[track_caller]
 fn events(text: &str) -> Vec<Json> {
     let is_harmful =
@@ -571,7 +571,7 @@ fn event_name(event: &Json) -> &str {
     event["event"].as_str().expect("every event has a name")
 }
 
-/// The only event of this name.
+/// Returns the only event with this name.
 #[track_caller]
 fn only_event<'a>(events: &'a [Json], wanted: &str) -> &'a Json {
     let mut found = events.iter().filter(|event| event_name(event) == wanted);

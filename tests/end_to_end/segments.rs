@@ -1,4 +1,4 @@
-//! Recordings in parts, the list of them, the program that is run for each, and limits.
+//! Recordings in segments, manifests, hooks and limits.
 
 use std::{
     fs,
@@ -53,7 +53,7 @@ fn segments_by_size_are_numbered_by_default() {
 
 #[test]
 fn segments_by_clock_are_named_after_local_time() {
-    // As fast as time goes by, so that a full second of the clock passes.
+    // Real time, so that the wall clock passes a full second.
     let stream = Stream::live(Clip::sample());
     let server = Server::start(Config::serving(stream));
     let job = SegmentJob::new("%Y%m%e-%H%M%S.flv").with_options(&["-v", "--segment-clock", "1"]);
@@ -169,7 +169,7 @@ fn failing_hook_warns_and_changes_nothing() {
 fn hanging_hook_delays_neither_recording_nor_signal() {
     let server = Server::start(Config::serving(Stream::live(looped_clip())));
     let job = SegmentJob::new("cam-%d.flv").with_options(&["-v", "--segment-time", "1"]);
-    // Each shell becomes what hangs, for a while.
+    // Each shell becomes a hook that hangs for a while.
     let mut running = job
         .with_script(r#"echo $RTMPULL_SEGMENT >> "$0"; exec sleep 5 > /dev/null 2>&1"#)
         .start(&server);
@@ -185,7 +185,7 @@ fn hanging_hook_delays_neither_recording_nor_signal() {
     job.assert_ended(0, "interrupted");
     let stderr = &job.finished.stderr;
     assert!(stderr.contains("is left running"), "{stderr}");
-    // The last part has its line and its program too.
+    // The last segment has a manifest line and a hook too.
     let manifest = job.manifest();
     assert_eq!(manifest.len(), 4, "{manifest:?}");
     let mut lines = job.script_lines();
@@ -308,7 +308,7 @@ fn low_free_space_ends_with_disk_full() {
 fn full_disk_keeps_the_complete_segments() {
     let server = Server::start(Config::serving(recorded()));
     let mut job = SegmentJob::new("%d.flv");
-    // The second part gets no further than its head.
+    // The second segment does not get past its head.
     let script = r#"trap "" XFSZ; ulimit -f 116; exec "$0" "$@""#;
     job.command = Command::new("sh");
     job.command
@@ -420,7 +420,7 @@ fn contradictory_options_are_usage_errors() {
         ),
     ];
     for (output, flags, why) in cases {
-        // Nobody listens there.
+        // No server listens on this port.
         let mut command = Command::new(env!("CARGO_BIN_EXE_rtmpull"));
         command
             .args(["rtmp://127.0.0.1:1/app/clip", "-o", output])
@@ -468,20 +468,20 @@ fn ineffective_options_are_warned_about() {
     }
 }
 
-/// `rtmpull URL -o NAME --manifest manifest` before it starts.
+/// Command `rtmpull URL -o NAME --manifest manifest` before its start.
 struct SegmentJob {
     command: Command,
     folder: TempDir,
     name: &'static str,
 }
 
-/// The same, running.
+/// Running command.
 struct RunningJob {
     process: Process,
     folder: TempDir,
 }
 
-/// The same, done.
+/// Finished command.
 struct FinishedJob {
     finished: Finished,
     folder: TempDir,
@@ -506,7 +506,7 @@ impl SegmentJob {
         self
     }
 
-    /// Runs a script for each part; `$0` is the file `lines`.
+    /// Runs a script for each segment; `$0` is the file `lines`.
     fn with_script(self, script: &str) -> Self {
         let lines = self.folder.path().join("lines");
         let words = [
@@ -523,7 +523,7 @@ impl SegmentJob {
         let folder = self.folder.path();
         self.command.arg("-r").arg(server.url("clip"));
         self.command.arg("-o").arg(folder.join(self.name));
-        // Under rtmpdump's name there is one file, and no need for a list.
+        // Under the name rtmpdump there is one file and no manifest.
         self.command.arg("--manifest").arg(folder.join("list"));
         RunningJob {
             process: Process::start(&mut self.command),
@@ -538,7 +538,7 @@ impl SegmentJob {
 }
 
 impl RunningJob {
-    /// Waits until the script has said so many lines.
+    /// Waits until the script has written `count` lines.
     #[track_caller]
     fn wait_for_lines(&mut self, count: usize) {
         let lines = self.folder.path().join("lines");
@@ -573,7 +573,7 @@ impl FinishedJob {
         assert!(last.contains(&format!(": {word}")), "{}", self.finished);
     }
 
-    /// The lines of the list.
+    /// Returns the lines of the manifest.
     #[track_caller]
     fn manifest(&self) -> Vec<Value> {
         let manifest = fs::read_to_string(self.folder.path().join("list")).expect("a manifest");
@@ -581,7 +581,7 @@ impl FinishedJob {
         manifest.lines().map(parse).collect()
     }
 
-    /// The files in the list.
+    /// Returns the files in the manifest.
     fn files(&self) -> Vec<PathBuf> {
         let path = |line: &Value| PathBuf::from(line["path"].as_str().expect("a path"));
         self.manifest().iter().map(path).collect()
@@ -605,8 +605,8 @@ impl FinishedJob {
         lines.lines().map(str::to_owned).collect()
     }
 
-    /// Panics unless the parts, at their offsets and without the configuration that each begins with,
-    /// are what one file would have, tag for tag.
+    /// Panics unless the segments, at their offsets and without repeated sequence headers, have the
+    /// tags of one unsplit file.
     #[track_caller]
     fn assert_same_as_unsplit(&self, server: &Server) {
         let unsplit = program::download(&server.url("clip"), &[]);
@@ -626,8 +626,8 @@ impl FinishedJob {
         assert!(joined == unsplit, "the segments contain other tags");
     }
 
-    /// Panics unless each part begins with configuration and a keyframe, has its size and its duration
-    /// in the list, and pleases ffprobe.
+    /// Panics unless each segment starts with sequence headers and a keyframe, matches size and
+    /// duration in the manifest, and is accepted by ffprobe.
     #[track_caller]
     fn assert_each_plays(&self) {
         for (line, file) in self.manifest().iter().zip(self.files()) {
@@ -660,7 +660,7 @@ impl FinishedJob {
     }
 }
 
-/// The tags of a file behind its metadata.
+/// Returns the tags of a file without `onMetaData`.
 #[track_caller]
 fn tags_of_file(file: &Path) -> Vec<Tag> {
     let mut tags = Clip::read(file).tags;
@@ -672,7 +672,7 @@ fn recorded() -> Stream {
     Stream::recorded(Clip::sample()).paced(Pace::Unbounded)
 }
 
-/// The sample five times over.
+/// Returns the sample repeated five times.
 fn looped_clip() -> Clip {
     let sample = Clip::sample();
     let round = |number: u32| {

@@ -1,5 +1,4 @@
-//! Downloads from servers that want more than `play`: through the library, which has each wish as a
-//! field.
+//! Downloads that need more than `play`. The tests set the session options through the library.
 
 use std::time::{Duration, Instant};
 
@@ -225,7 +224,7 @@ fn playpath_of_10_000_characters_is_played() {
     assert_eq!(play.values[1], Value::from(playpath.as_str()));
 }
 
-/// Downloads `clip` from a server like `config` as `configure` has it, and holds it against the source.
+/// Downloads `clip` with the options set by `configure` and compares the file with the source.
 #[track_caller]
 fn assert_complete_with(config: Config, configure: impl FnOnce(&mut Session)) -> Server {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -237,7 +236,7 @@ fn assert_complete_with(config: Config, configure: impl FnOnce(&mut Session)) ->
     server
 }
 
-/// Downloads `clip` from a server like `config` as `configure` has it.
+/// Downloads `clip` with the options set by `configure`.
 fn play(config: Config, configure: impl FnOnce(&mut Session)) -> (Outcome, Server) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let server = Server::start(config);
@@ -268,7 +267,7 @@ fn download(
     runtime.block_on(download::run(&job, &mut NoReport, stop_request))
 }
 
-/// Nobody who wants to know.
+/// Report that ignores all events.
 struct NoReport;
 
 impl Report for NoReport {
@@ -303,7 +302,7 @@ fn user(user: &str, password: &str) -> Option<User> {
     })
 }
 
-/// All commands of the only client, each with all that it says; of `connect`'s object the names.
+/// Returns all commands of the only client as text; for `connect`, only the member names.
 fn comparable_commands(server: &Server) -> Vec<String> {
     let client = server.only_client();
     let describe = |call: &Command| match call.values.first().and_then(Value::as_object) {
@@ -313,7 +312,7 @@ fn comparable_commands(server: &Server) -> Vec<String> {
         }
         None => format!("{call:?}"),
     };
-    // When a bandwidth check is answered depends on the server's own message.
+    // The server decides when a bandwidth check is requested.
     let is_compared = |call: &&Command| call.name != "_checkbw" && call.name != "deleteStream";
     client
         .commands
@@ -323,7 +322,7 @@ fn comparable_commands(server: &Server) -> Vec<String> {
         .collect()
 }
 
-/// The app that a client connected to.
+/// Returns the app in the client's `connect`.
 fn app_of(client: &ClientRecord) -> String {
     let connect = client.command("connect").expect("the client sends connect");
     let app = connect.values[0].member("app").and_then(Value::as_text);

@@ -1,5 +1,5 @@
-//! A server of players' files, and mostly nobody behind the stream's address: that the program gets as
-//! far as dialling says that it has its proof, and `-V` prints it.
+//! SWF player verification. Most tests use a closed port as the stream: if rtmpull gets as far as
+//! connecting, the proof was computed, and `-V` prints it.
 
 use std::{
     fs,
@@ -30,13 +30,13 @@ use crate::{
     },
 };
 
-/// The body of every player here: by Python 3, the bytes `(i * i // 7 + i) & 255` for `i` below 1000.
+/// Body of every player: the bytes `(i * i // 7 + i) & 255` for `i` below 1000, in Python 3.
 fn body() -> Vec<u8> {
     (0..1000_u32).map(|i| (i * i / 7 + i) as u8).collect()
 }
 
-/// `hmac.new(b"Genuine Adobe Flash Player 001", player, hashlib.sha256)` of the unpacked player by Python
-/// 3, as `-V` prints it.
+/// `hmac.new(b"Genuine Adobe Flash Player 001", player, hashlib.sha256)` of the uncompressed player
+/// in Python 3, as `-V` prints it.
 const PROOF: [&str; 3] = [
     "DEBUG: 39 47 ea f2 d9 bb 2d 4e 9f 80 bb ec be 62 88 70",
     "DEBUG: b5 36 85 c5 0f 0d 51 78 4c 81 15 df 5e 63 87 58",
@@ -77,22 +77,22 @@ fn zws() -> Vec<u8> {
     file
 }
 
-/// A web server whose answers are written down byte for byte.
+/// HTTP server with scripted responses.
 struct WebServer {
     listener: Listener,
     requests: Arc<Mutex<Vec<String>>>,
 }
 
-/// What a server does once it was asked.
+/// Response to a request.
 enum Reply {
-    /// Sends this and closes.
+    /// Sends these bytes and closes the connection.
     Bytes(Vec<u8>),
-    /// Sends this and says no more.
+    /// Sends these bytes and keeps the connection open.
     Silence(Vec<u8>),
 }
 
 impl WebServer {
-    /// `answer` is called with the path and the whole head of each request.
+    /// Calls `answer` with the path and the complete head of each request.
     fn start(answer: impl Fn(&str, &str) -> Reply + Send + Sync + 'static) -> Self {
         let requests = Arc::new(Mutex::new(Vec::new()));
         let heads = requests.clone();
@@ -104,7 +104,7 @@ impl WebServer {
             let (Reply::Bytes(bytes) | Reply::Silence(bytes)) = &answer;
             let _ = (&*socket).write_all(bytes);
             if let Reply::Silence(_) = answer {
-                // Until the other side has left, or the test is over.
+                // Wait until the client disconnects or the test ends.
                 let _ = BufReader::new(&*socket).fill_buf();
             }
             let _ = socket.shutdown(Shutdown::Both);
@@ -113,7 +113,7 @@ impl WebServer {
         Self { listener, requests }
     }
 
-    /// Answers with the same always.
+    /// Sends the same response to every request.
     fn always_replying(answer: Vec<u8>) -> Self {
         Self::start(move |_, _| Reply::Bytes(answer.clone()))
     }
@@ -122,7 +122,7 @@ impl WebServer {
         format!("http://127.0.0.1:{}{path}", self.listener.port())
     }
 
-    /// The heads of the requests since it was asked last.
+    /// Returns the heads of the requests since the previous call.
     fn requests(&self) -> Vec<String> {
         std::mem::take(&mut self.requests.lock().expect("the lock is not poisoned"))
     }
@@ -140,7 +140,7 @@ fn answer(headers: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-/// The folder that players are remembered in.
+/// Home folder with the player cache.
 struct Home(TempDir);
 
 impl Home {
@@ -152,7 +152,7 @@ impl Home {
         self.0.path().join(".swfinfo")
     }
 
-    /// The lines that are remembered.
+    /// Returns the lines of the cache file.
     fn cache_lines(&self) -> Vec<String> {
         let text = fs::read_to_string(self.cache_file()).expect("the cache file exists");
         text.lines().map(str::to_owned).collect()
@@ -196,7 +196,7 @@ fn assert_proved(finished: &Finished) {
     assert_eq!(finished.code(), Some(3), "{finished}");
 }
 
-/// What is printed of the player.
+/// Returns the printed hash and size of the player.
 fn proof(finished: &Finished) -> Vec<&str> {
     let lines = finished
         .stderr
@@ -205,7 +205,7 @@ fn proof(finished: &Finished) -> Vec<&str> {
     lines.skip(1).take(3).map(str::trim_end).collect()
 }
 
-/// Ended before it connected, with a line that has these words.
+/// Panics unless the program ended before connecting, with `words` in its last line.
 #[track_caller]
 fn assert_player_refused(finished: &Finished, words: &str) {
     assert_eq!(finished.code(), Some(1), "{finished}");
@@ -347,7 +347,7 @@ fn stale_cache_entry_is_revalidated() {
         fs::write(home.cache_file(), text).expect("the file can be written");
     };
 
-    // The last byte of the hash tells that it is the remembered one.
+    // The last byte of the hash identifies the cached entry.
     let other_hash = format!("{}59", &entry[4][..entry[4].len() - 2]);
     write(&[&old[..4], &[&other_hash]].concat());
     assert_eq!(web.requests().len(), 1);
@@ -363,13 +363,13 @@ fn stale_cache_entry_is_revalidated() {
         ("# mine", "url: else")
     );
 
-    // Fresh is fresh, unless nothing is to be.
+    // A fresh entry needs no request, unless the maximum age is 0.
     home.run(&["-W", url]);
     assert_eq!(web.requests().len(), 0);
     home.run(&["-W", url, "-X", "0"]);
     assert_eq!(web.requests().len(), 1);
 
-    // It has changed.
+    // The player on the server has changed.
     write(
         &[
             &old[..2],
@@ -550,5 +550,5 @@ fn signal_interrupts_the_fetch() {
     assert!(finished.stderr.contains("interrupted"), "{finished}");
 }
 
-/// Where no stream is.
+/// URL of a closed port.
 const CLOSED_URL: &str = "rtmp://127.0.0.1:1/app/name";

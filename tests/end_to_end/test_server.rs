@@ -1,4 +1,4 @@
-//! Our own server, held against players that others wrote: what they save is what it serves.
+//! Verifies the test server with rtmpdump and ffmpeg: they save what it serves.
 
 use std::{
     io::{self, ErrorKind, Read, Write},
@@ -52,7 +52,7 @@ fn rtmpdump_accepts_the_server_digest() {
             ..Config::serving(Stream::recorded(Clip::read(&source)))
         });
         let (_folder, output) = output();
-        // It signs where it has a player to prove.
+        // rtmpdump signs C2 only if it has a player to prove.
         let hash = "00".repeat(32);
         let options = ["--swfhash", &hash, "--swfsize", "1000", "-V"];
         let player = rtmpdump.play(&server.url("clip"), &output, &options);
@@ -259,7 +259,7 @@ fn answered_ping_keeps_the_connection() {
     rtmpdump
         .play(&server.url("clip"), &output, &[])
         .finish(LIMIT);
-    // It leaves video out that carries nothing, as the end-of-sequence tag.
+    // rtmpdump drops video without content, such as the end-of-sequence tag.
     let (ours, source) = (Clip::read(&output), Clip::sample());
     assert!(
         ours.media()
@@ -340,7 +340,7 @@ fn scripted_peer_plays_raw_chunks() {
     let peer = ScriptedPeer::start(move |peer, _| {
         peer.start_playing();
         peer.queue(6, Kind(tag.kind), 1, 0, &tag.body).unwrap();
-        // The same once more, its chunk header spelled out: type 1, 40 ms later.
+        // The same tag again with explicit chunk bytes: type 1 header, 40 ms later.
         let length = u8::try_from(tag.body.len()).unwrap();
         peer.send(&[0x46, 0, 0, 40, 0, 0, length, tag.kind])
             .unwrap();
@@ -357,7 +357,7 @@ fn scripted_peer_plays_raw_chunks() {
     assert_eq!(tags, [(0, &body), (40, &body)]);
 }
 
-/// A client that knows the handshake and nothing else.
+/// Client that only implements the handshake.
 struct BareClient(TcpStream);
 
 impl BareClient {
@@ -390,7 +390,7 @@ impl BareClient {
     }
 }
 
-/// A live stream a quarter of an hour old, joined in its second second.
+/// Returns a live stream that has run for 15 minutes, joined after 1.5 s of the clip.
 fn late_join(source: &Path) -> Config {
     let stream = Stream::live_joined(Clip::read(source), 900_000, 1_500);
     Config::serving(
@@ -400,7 +400,7 @@ fn late_join(source: &Path) -> Config {
     )
 }
 
-/// A name for a file that is not there yet.
+/// Returns a temporary folder and the path of a new file in it.
 fn output() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let output = folder.path().join("out.flv");

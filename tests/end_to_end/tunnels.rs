@@ -1,4 +1,4 @@
-//! Downloads through HTTP, from our own server behind a front that speaks RTMPT.
+//! Downloads through RTMPT, from the test server behind an RTMPT front.
 
 use std::time::Duration;
 
@@ -174,7 +174,7 @@ fn redirect_into_a_tunnel_is_followed() {
     assert_eq!(front.requests().opens, 1);
 }
 
-/// Downloads `stream` through a front.
+/// Downloads `stream` through an RTMPT front.
 fn download_through_tunnel(
     stream: Stream,
     config: TunnelConfig,
@@ -186,7 +186,7 @@ fn download_through_tunnel(
     (download, front)
 }
 
-/// Panics unless all that was sent has come, and in its order.
+/// Panics unless the file has all tags of the sample in order.
 #[track_caller]
 fn assert_complete(download: &Download, is_live: bool) {
     let word = if is_live { "unpublished" } else { "ended" };
@@ -214,7 +214,7 @@ fn recorded() -> Stream {
 }
 
 fn live() -> Stream {
-    // The session stays open, for us to close it.
+    // The server leaves the session open, so that rtmpull closes it.
     Stream::live(Clip::sample())
         .paced(Pace::Speed(4.0))
         .ending(&[EndSignal::UnpublishNotify])

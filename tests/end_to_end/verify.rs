@@ -1,26 +1,26 @@
-//! Whether a file holds what its source holds, in the eyes of ffmpeg's demuxer.
+//! Compares a file with its source, as demuxed by ffmpeg.
 
 use std::{collections::BTreeMap, path::Path};
 
 use crate::peers::ffmpeg::{Ffmpeg, ffprobe};
 
-/// The audio and video packets of a file, track by track, as ffmpeg's demuxer finds them.
+/// Audio and video packets of a file, as demuxed by ffmpeg.
 #[derive(Debug, PartialEq)]
 pub struct Media {
     pub video: Track,
     pub audio: Track,
 }
 
-/// One track; without packets where the file has none.
+/// Track of a file, without packets if the file has no such track.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Track {
     pub codec: String,
-    /// The hash of the codec's configuration, where it has one.
+    /// Hash of the codec's sequence header, if it has one.
     pub sequence_header: Option<String>,
     pub packets: Vec<Packet>,
 }
 
-/// One packet.
+/// Demuxed packet.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Packet {
     pub dts_ms: i64,
@@ -81,15 +81,16 @@ impl Media {
         }
     }
 
-    /// Panics unless this is every packet of `source`, in order, bit for bit and at its time.
+    /// Panics unless all packets of `source` are present, in order, unchanged and at the same
+    /// times.
     #[track_caller]
     pub fn assert_equals(&self, source: &Self) {
         self.assert_start_of(source, 0);
         self.assert_same_times(source, |_, _| 0);
     }
 
-    /// Panics unless each track begins as that of `source` does, at whatever time, and lacks at most
-    /// `missing` packets.
+    /// Panics unless each track starts like that of `source` and lacks at most `missing` packets.
+    /// Times are not compared.
     #[track_caller]
     pub fn assert_start_of(&self, source: &Self, missing: usize) {
         for (kind, found, expected) in self.tracks(source) {
@@ -101,8 +102,8 @@ impl Media {
         }
     }
 
-    /// Panics unless each track is an unbroken run of that of `source` and lasts to its end: what a
-    /// player gets that joins late.
+    /// Panics unless each track is the end of that of `source`, as received by a player that joins
+    /// late.
     #[track_caller]
     pub fn assert_tail_of(&self, source: &Self) {
         for (kind, found, expected) in self.tracks(source) {
@@ -117,8 +118,8 @@ impl Media {
         self.assert_same_times(source, |found, expected| expected - found);
     }
 
-    /// Panics unless each track is an unbroken run of that of `source`: what a player gets that joins
-    /// late, from somebody who leaves early.
+    /// Panics unless each track is a contiguous excerpt of that of `source`, as received by a
+    /// player that joins late from a publisher that leaves early.
     #[track_caller]
     pub fn assert_excerpt_of(&self, source: &Self) {
         let [video, audio] = self
@@ -127,8 +128,8 @@ impl Media {
         self.assert_equals(&Self { video, audio });
     }
 
-    /// Panics unless one shift moves every packet of `source`, audio and video alike, to its time
-    /// here. `first` says which packet of a track of so many is the first one of so many in `source`.
+    /// Panics unless all packets are shifted by the same time against `source`. `first` maps the
+    /// packet counts of both tracks to the index of the first matching packet in `source`.
     #[track_caller]
     fn assert_same_times(&self, source: &Self, first: impl Fn(usize, usize) -> usize) {
         let shifts = self
@@ -149,7 +150,7 @@ impl Media {
         );
     }
 
-    /// The tracks of both, side by side; panics unless their codecs are the same.
+    /// Returns the pairs of tracks. Panics unless their codecs and sequence headers are equal.
     #[track_caller]
     fn tracks<'a>(&'a self, source: &'a Self) -> [(&'static str, &'a Track, &'a Track); 2] {
         let tracks = [
@@ -168,7 +169,7 @@ impl Media {
 }
 
 impl Track {
-    /// What it has from the first packet of `other` on, as many packets.
+    /// Returns the packets from the first packet of `other` on, as many as `other` has.
     #[track_caller]
     fn excerpt_matching(&self, other: &Self, kind: &str) -> Self {
         let first = other.hashes().first().copied();
@@ -186,8 +187,8 @@ impl Track {
     }
 }
 
-/// Panics unless `ours` holds every packet of `source`, lasts as long, and is a file that ffprobe
-/// finds no fault with.
+/// Panics unless `ours` has every packet of `source`, the same duration, and is accepted by
+/// ffprobe.
 #[track_caller]
 pub fn assert_complete_copy(ffmpeg: &Ffmpeg, source: &Path, ours: &Path) {
     Media::read(ffmpeg, ours).assert_equals(&Media::read(ffmpeg, source));
@@ -199,14 +200,14 @@ pub fn assert_complete_copy(ffmpeg: &Ffmpeg, source: &Path, ours: &Path) {
     assert_ffprobe_accepts(ours);
 }
 
-/// Panics where ffprobe finds a fault with `file`.
+/// Panics if ffprobe reports an error in `file`.
 #[track_caller]
 pub fn assert_ffprobe_accepts(file: &Path) {
     let finished = ffprobe(&["-show_packets"], file).succeeded();
     assert_eq!(finished.stderr, "", "ffprobe on {}", file.display());
 }
 
-/// How long `file` lasts in seconds, by its container.
+/// Returns the duration of `file` in seconds, as stored in the container.
 #[track_caller]
 pub fn duration(file: &Path) -> f64 {
     let finished = ffprobe(
@@ -218,12 +219,12 @@ pub fn duration(file: &Path) -> f64 {
         .unwrap_or_else(|_| panic!("{} lasts {text:?}", file.display()))
 }
 
-/// A time base, "1/1000", as milliseconds for a tick.
+/// Converts a time base such as "1/1000" to milliseconds per tick.
 fn milliseconds(time_base: &str) -> f64 {
     let (numerator, denominator) = time_base.split_once('/').expect("a fraction");
     let parse = |text: &str| text.trim().parse::<f64>().expect("a number");
     1000.0 * parse(numerator) / parse(denominator)
 }
 
-/// Packets are not always at whole milliseconds.
+/// Packet times are not always integral milliseconds.
 const ROUNDING_MS: i64 = 1;

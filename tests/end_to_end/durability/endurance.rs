@@ -1,4 +1,4 @@
-//! Recordings that go on for a day, in seconds.
+//! Recordings of a day of media, sent within seconds.
 
 use std::{
     sync::Arc,
@@ -20,9 +20,9 @@ use crate::{
 #[test]
 fn day_long_recording_has_constant_memory_and_a_full_index() {
     let day = Day::new();
-    // The 32 bits of the server's clock are over at noon.
+    // The 32-bit clock of the server wraps at noon.
     let replay = Replay::looping(&day.clip, ROUNDS).on_clock(0u32.wrapping_sub(DAY_MS / 2));
-    // Without an end: the memory of a program that is gone is not told.
+    // No end signal: the peak memory of an exited process cannot be read.
     let stream = Stream::replay(Arc::new(replay)).ending(&[]);
     let server = Server::start(Config::serving(stream));
     let mut running = program::start(&server.url("clip"), &["--live", "--retry", "forever"]);
@@ -59,7 +59,7 @@ fn day_long_recording_has_constant_memory_and_a_full_index() {
 fn segments_of_three_hours_contain_every_frame() {
     let clip = three_hours();
     let source: Vec<Tag> = frames(&clip).cloned().collect();
-    // A server that counts with a sign is at its end after half of it.
+    // The timestamps exceed 2^31 in the middle, where a signed clock would end.
     let clock = PublisherClock::From((1 << 31) - 3 * HALF_HOUR_MS);
     let broadcast = Broadcast::new(clip, 3000.0, false).on_clock(clock);
     let server = Server::start(Config::serving(Stream::broadcast(broadcast)));
@@ -86,7 +86,7 @@ fn segments_of_three_hours_contain_every_frame() {
     }
 }
 
-/// [`Clip::thin`] over and over.
+/// Returns [`Clip::thin`] repeated for three hours.
 fn three_hours() -> Clip {
     let thin = Clip::thin();
     let sequence_headers = thin.media().filter(|tag| tag.is_sequence_header());
@@ -99,8 +99,11 @@ fn three_hours() -> Clip {
     }
 }
 
-/// The frames of a part, at their places in the whole. `line` is the part's in the list; panics where
-/// the part is no good file or not what that says.
+/// Returns the frames of a segment at their times in the recording.
+///
+/// # Panics
+///
+/// Panics if the segment is not valid or differs from its manifest line `line`.
 #[track_caller]
 fn segment_frames(line: &str) -> Vec<Tag> {
     let segment: serde_json::Value = serde_json::from_str(line).expect("a line of JSON");
@@ -117,7 +120,7 @@ fn segment_frames(line: &str) -> Vec<Tag> {
     frames.iter().map(in_recording).collect()
 }
 
-/// What a recording of a day is to hold.
+/// Expected contents of a recording of a day.
 struct Day {
     clip: Clip,
 }
@@ -147,7 +150,7 @@ impl Day {
         bytes.sum()
     }
 
-    /// Where the first frame begins, which is one of video.
+    /// Returns the offset of the first frame, which is a video frame.
     fn first_position(&self) -> u64 {
         self.file_bytes() - ROUNDS * self.round_bytes()
     }
@@ -168,7 +171,8 @@ impl Day {
         }
     }
 
-    /// Panics unless the head of `file` tells how long it is, and of keyframes all along.
+    /// Panics unless the head of `file` has the correct duration and an index that covers the
+    /// complete file.
     #[track_caller]
     fn assert_indexed(&self, file: &[u8]) {
         assert!(
@@ -203,15 +207,15 @@ impl Day {
         }
     }
 
-    /// The time in seconds and the position of the keyframe of a round.
+    /// Returns the time in seconds and the offset of the keyframe of a round.
     fn keyframe(&self, round: u64) -> (f64, u64) {
         let position = self.first_position() + round * self.round_bytes();
         let milliseconds = round as f64 * f64::from(ROUND_MS);
         (milliseconds / 1000.0, position)
     }
 
-    /// The keyframe at `found` seconds; panics unless there is one, and the table brings a player there
-    /// who wants to be at `at`.
+    /// Returns the keyframe at `found` seconds. Panics if there is none, or if it is too far before
+    /// the requested time `at`.
     #[track_caller]
     fn keyframe_before(&self, at: f64, found: f64) -> (f64, u64) {
         let round = (found * 1000.0 / f64::from(ROUND_MS)).round();
@@ -223,7 +227,7 @@ impl Day {
         keyframe
     }
 
-    /// Panics unless mpv begins with a keyframe where it is to begin elsewhere.
+    /// Panics unless mpv starts at a keyframe shortly before each requested time.
     #[track_caller]
     fn assert_mpv_seeks(&self, mpv: &Mpv, file: &Path) {
         for at in seek_times() {
@@ -231,28 +235,28 @@ impl Day {
         }
     }
 
-    /// Panics unless ffmpeg's demuxer finds a keyframe at or shortly before each place, and that without
-    /// reading the file.
+    /// Panics unless ffprobe finds a keyframe shortly before each requested time without reading
+    /// the complete file.
     #[track_caller]
     fn assert_ffprobe_seeks(&self, file: &Path) {
         for at in seek_times() {
             let found = SeekResult::new(file, at);
             assert!(found.flags.starts_with('K'), "{at} s: {found:?}");
             let (_, position) = self.keyframe_before(at, found.seconds);
-            // ffmpeg tells where the header begins, or the body.
+            // ffprobe reports the offset of the tag header or of the body.
             assert!((position..position + 16).contains(&found.position));
             assert!(found.bytes_read < 1 << 20, "{at} s: {found:?}");
         }
     }
 }
 
-/// What ffmpeg's demuxer finds where it seeks a place.
+/// Packet found by ffprobe after seeking.
 #[derive(Debug)]
 struct SeekResult {
     seconds: f64,
     position: u64,
     flags: String,
-    /// Of the file, for all that.
+    /// Number of bytes read from the file.
     bytes_read: u64,
 }
 
@@ -273,7 +277,7 @@ impl SeekResult {
             let value = fields.find_map(|field| field.strip_prefix(name)?.strip_prefix('='));
             value.unwrap_or_else(|| panic!("no {name} in {packet:?}"))
         };
-        // "Statistics: 163840 bytes read, 2 seeks"
+        // Example: "Statistics: 163840 bytes read, 2 seeks"
         let mut statistics = finished.stderr.split("Statistics: ").skip(1);
         let statistics = statistics.find_map(|line| line.split_once(" bytes read"));
         let (bytes_read, _) = statistics.expect("ffprobe prints how much it read");
@@ -286,14 +290,14 @@ impl SeekResult {
     }
 }
 
-/// Places all over the day, in seconds: the first behind the first keyframes, the last in the last
-/// second.
+/// Returns times spread over the day, in seconds: the first after the first keyframes, the last in
+/// the final second.
 fn seek_times() -> impl Iterator<Item = f64> {
     let day = f64::from(DAY_MS) / 1000.0;
     (0..10).map(move |place| 3.3 + f64::from(place) * (day - 4.0) / 9.0)
 }
 
-/// Waits until the file has `bytes`; panics where it no longer grows.
+/// Waits until the file has `bytes`. Panics if it stops growing.
 #[track_caller]
 fn wait_for_growth(running: &mut Running, bytes: u64) {
     let file = running.file();
@@ -317,7 +321,7 @@ fn frames(clip: &Clip) -> impl Iterator<Item = &Tag> {
     clip.media().filter(|tag| !tag.is_sequence_header())
 }
 
-/// The same tag at another time.
+/// Returns the same tag at another time.
 fn retimed(tag: &Tag, timestamp_ms: u32) -> Tag {
     Tag {
         timestamp_ms,
@@ -325,7 +329,7 @@ fn retimed(tag: &Tag, timestamp_ms: u32) -> Tag {
     }
 }
 
-/// A whole tag (FLV E.4.1).
+/// Appends a complete tag (FLV E.4.1).
 fn put_tag(out: &mut Vec<u8>, timestamp_ms: u32, tag: &Tag) {
     let length = tag.body.len() as u32;
     let [high, low @ ..] = timestamp_ms.to_be_bytes();
@@ -343,14 +347,15 @@ const HALF_HOUR_MS: u32 = 1_800_000;
 
 const DAY_MS: u32 = 24 * 3_600_000;
 
-/// How long [`Clip::thin`] is.
+/// Duration of [`Clip::thin`].
 const ROUND_MS: u32 = 2048;
 
-/// So often it makes a day.
+/// Number of rounds in a day.
 const ROUNDS: u64 = DAY_MS.div_ceil(ROUND_MS) as u64;
 
-/// What a tag has around its body.
+/// Length of tag header and PreviousTagSize.
 const FRAMING: u64 = 15;
 
-/// The table has room for every 32nd keyframe of a day, of which there are 42,188.
+/// Upper bound for the mean distance of index entries in seconds: the index has space for every
+/// 32nd of the 42,188 keyframes of a day.
 const INDEX_INTERVAL: f64 = 70.0;

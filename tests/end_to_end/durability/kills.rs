@@ -1,6 +1,6 @@
-//! `kill -9` at any moment costs a second at most.
+//! `kill -9` at any moment loses at most one second.
 //!
-//! `RTMPULL_KILLS=500` has so many recordings killed, each somewhere in its first 25 seconds.
+//! `RTMPULL_KILLS=500` kills 500 recordings, each at a random moment in its first 25 seconds.
 
 use std::{
     env, fs,
@@ -58,16 +58,16 @@ fn kill_at_any_moment_loses_at_most_one_second() {
     println!("{count} kills: median {median} ms missing, maximum {most} ms");
 }
 
-/// A recording that was killed.
+/// Recording that was killed.
 struct Kill {
     folder: tempfile::TempDir,
-    /// From the arrival of the first frame to the kill.
+    /// Time from the arrival of the first frame to the kill.
     played: Duration,
     file: Vec<u8>,
 }
 
 impl Kill {
-    /// Records `url`, and kills that `after` the first frame.
+    /// Records `url` and kills the process this long after the first frame.
     fn new(url: &str, after: Duration) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let output = folder.path().join("out.flv");
@@ -92,7 +92,7 @@ impl Kill {
         }
     }
 
-    /// What the server had sent at the kill and the file lacks.
+    /// Returns the media sent before the kill that the file lacks, in milliseconds.
     fn missing_ms(&self) -> u64 {
         let last_ms = u64::from(IndexedFile::read(&self.file).last_ms());
         (self.played.as_millis() as u64).saturating_sub(last_ms)
@@ -135,8 +135,8 @@ impl Kill {
     }
 }
 
-/// Panics unless only the torn end, the flags, our own fields and the keyframes behind the last known
-/// one have changed.
+/// Panics unless only the torn end, the flags, rtmpull's own metadata fields, and index slots after
+/// the last known keyframe changed.
 #[track_caller]
 fn assert_repaired(before: &[u8], after: &[u8]) {
     let (old, new) = (IndexedFile::read(before), IndexedFile::read(after));
@@ -152,7 +152,7 @@ fn assert_repaired(before: &[u8], after: &[u8]) {
     assert_eq!(old.slots()[..known], new.slots()[..known]);
 }
 
-/// Panics where ffmpeg finds a fault with a frame of `file`, but for its end.
+/// Panics if ffmpeg fails to decode a frame of `file` before its end.
 #[track_caller]
 fn assert_decodes(ffmpeg: &Ffmpeg, file: &Path) {
     let arguments = ["-xerror", "-i"].map(AsRef::as_ref);
@@ -162,10 +162,10 @@ fn assert_decodes(ffmpeg: &Ffmpeg, file: &Path) {
         .succeeded();
 }
 
-/// The sample ten times, one after the other.
+/// Returns the sample repeated ten times.
 fn long_clip() -> Clip {
     let sample = Clip::sample();
-    // The mark at its end is none when more follows.
+    // An end-of-sequence tag in mid-stream would be wrong.
     let frames = || sample.media().filter(|tag| tag.body.len() > 5);
     let tags = (0..10).flat_map(|round| {
         frames()
@@ -180,8 +180,8 @@ fn long_clip() -> Clip {
     }
 }
 
-/// Recordings that run at a time.
+/// Number of parallel recordings.
 const PARALLEL: usize = 25;
 
-/// How late a program may be on a machine that has many of them to run.
+/// Tolerance for a machine busy with many processes, in milliseconds.
 const JITTER_MS: u64 = 300;

@@ -1,16 +1,16 @@
-//! A file is valid at every instant, and repaired where it is not.
+//! Files are valid at every instant, and `--repair` completes truncated ones.
 
-/// Recordings that go on for a day.
+/// Recordings of a day.
 #[cfg(target_os = "linux")]
 mod endurance;
 
-/// Recordings that are killed.
+/// Killed recordings.
 mod kills;
 
-/// Files of others that were cut off.
+/// Repairs of truncated files from other programs.
 mod repairs;
 
-/// How a file is written: locked, plain, brought to the disk.
+/// Writing options: lock, `--no-index` and `--sync`.
 mod writing;
 
 use std::{
@@ -31,7 +31,7 @@ use crate::{
     server::{Clip, Tag},
 };
 
-/// Runs `rtmpull --repair` with what follows.
+/// Runs `rtmpull --repair` with these arguments.
 fn repair<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Finished {
     start_repair(arguments).finish(LIMIT)
 }
@@ -41,7 +41,7 @@ fn start_repair<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Proc
     Process::start(command.arg("--repair").args(arguments))
 }
 
-/// Panics unless `finished` ended with `code` and told `text` in a single line.
+/// Panics unless `finished` exited with `code` and printed a single line that contains `text`.
 #[track_caller]
 fn assert_single_line(finished: &Finished, code: i32, text: &str) {
     assert_eq!(finished.code(), Some(code), "{finished}");
@@ -49,9 +49,8 @@ fn assert_single_line(finished: &Finished, code: i32, text: &str) {
     assert!(finished.stderr.contains(text), "no {text:?} in {finished}");
 }
 
-/// The tags of a file of ours behind its head, its head's fields, and how many bytes behind the last
-/// whole tag belong to none. Panics where the head is not whole, or points at anything but keyframes in
-/// the file.
+/// Parsed file with an index: tags after the head, metadata fields, and the number of bytes after
+/// the last complete tag.
 struct IndexedFile {
     tags: Vec<Tag>,
     fields: Object,
@@ -101,7 +100,7 @@ impl IndexedFile {
         assert!(slots.is_sorted_by_key(|(time, _)| *time));
     }
 
-    /// The keyframes of the head: seconds and positions.
+    /// Returns the keyframe index of the head: seconds and offsets.
     fn slots(&self) -> Vec<(f64, u64)> {
         let keyframes = self.fields.get("keyframes").expect("a keyframe index");
         let numbers = |name| {
@@ -126,7 +125,7 @@ impl IndexedFile {
             .unwrap_or(0)
     }
 
-    /// Panics unless the head tells what is in the file, which has `length` bytes.
+    /// Panics unless the head matches the file, which has `length` bytes.
     #[track_caller]
     fn assert_head_matches(&self, length: usize) {
         assert_eq!(self.torn_bytes, 0, "torn bytes");
@@ -143,7 +142,7 @@ impl IndexedFile {
     }
 }
 
-/// The fields of an `onMetaData`.
+/// Returns the fields of an `onMetaData` tag.
 #[track_caller]
 fn fields(metadata: &Tag) -> Object {
     let (values, error) = amf0::decode_all(metadata.body.clone().into());
@@ -152,7 +151,7 @@ fn fields(metadata: &Tag) -> Object {
     fields.expect("a name and an array").clone()
 }
 
-/// The whole tags in front of a cut, but for `onMetaData`: of any FLV file.
+/// Returns the complete tags of a truncated FLV file without `onMetaData`.
 fn intact_tags(file: &[u8]) -> Vec<Tag> {
     let mut end = 13;
     while let Some([_, a, b, c]) = file.get(end..end + 4) {
@@ -168,13 +167,13 @@ fn intact_tags(file: &[u8]) -> Vec<Tag> {
         .collect()
 }
 
-/// Writes `bytes` as `name` into `folder`.
+/// Writes `bytes` to the file `name` in `folder`.
 fn write(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
     let file = folder.join(name);
     fs::write(&file, bytes).expect("the file can be written");
     file
 }
 
-/// What the last frame may last, in seconds: as long as the one before it, between two rounds of a clip
-/// 140 ms.
+/// Largest assumed duration of the last frame, in seconds: the interval before it, which is 140 ms
+/// between two rounds of a clip.
 const MAX_FRAME_S: f64 = 0.15;

@@ -121,7 +121,7 @@ fn interrupted_repair_leaves_the_file_unchanged() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let clip = include_bytes!("../../server/clip.flv");
     let file = write(folder.path(), "clip.flv", clip);
-    // Room for nothing, which takes its time to be read.
+    // Zeros at the end, which take a while to read.
     let grow = |length| {
         let file = fs::File::options().write(true).open(&file);
         file.expect("the file exists")
@@ -151,7 +151,8 @@ fn interrupted_repair_leaves_the_file_unchanged() {
     assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1);
 }
 
-/// Panics unless `file`, whole and cut off anywhere, is repaired to what was whole of it.
+/// Panics unless the complete `file` and truncated copies of it are repaired without losing a
+/// complete tag.
 #[track_caller]
 fn assert_cuts_are_repaired(ffmpeg: &Ffmpeg, file: &Path) {
     let complete = fs::read(file).expect("the file was written");
@@ -169,7 +170,7 @@ fn assert_cuts_are_repaired(ffmpeg: &Ffmpeg, file: &Path) {
         assert_complete_copy(ffmpeg, file, &repaired);
     }
     for number in 0..6 {
-        // What ffmpeg looks at has every track.
+        // Files checked by ffmpeg must contain every track.
         let least = if number < 2 {
             complete.len() / 2
         } else {
@@ -194,7 +195,7 @@ fn assert_cuts_are_repaired(ffmpeg: &Ffmpeg, file: &Path) {
     }
 }
 
-/// Panics unless ffmpeg's demuxer finds each keyframe where the table has it.
+/// Panics unless ffprobe finds each keyframe of the index at its offset.
 #[track_caller]
 fn assert_index_seeks(file: &Path, indexed: &IndexedFile) {
     if !indexed.tags.iter().any(Tag::is_keyframe) {
@@ -203,7 +204,8 @@ fn assert_index_seeks(file: &Path, indexed: &IndexedFile) {
     let mut slots = indexed.slots();
     slots.dedup();
     for (seconds, position) in slots {
-        // A little later, since what is shown at the time of the keyframe is decoded from it.
+        // Seek slightly later: the picture shown at the keyframe's time is decoded from that
+        // keyframe.
         let interval = format!("{:.3}%+#1", seconds + 0.1);
         let entries = ["-select_streams", "v", "-show_entries", "packet=flags,pos"];
         let arguments = [
@@ -215,7 +217,7 @@ fn assert_index_seeks(file: &Path, indexed: &IndexedFile) {
         let packet = String::from_utf8_lossy(&finished.stdout).trim().to_owned();
         let (found, flags) = packet.split_once(',').expect("a packet");
         assert!(flags.starts_with('K'), "{seconds} s: {packet}");
-        // ffmpeg tells where the header begins, or the body.
+        // ffprobe reports the offset of the tag header or of the body.
         let found: u64 = found.parse().expect("a position");
         assert!(
             (position..position + 16).contains(&found),

@@ -78,8 +78,8 @@ fn sync_interval_does_not_change_the_file() {
     );
 }
 
-/// Panics unless these are the sample's frames. The mark at its end, which carries nothing, gets the
-/// time of what is before it.
+/// Panics unless these are the frames of the sample. The end-of-sequence tag is ignored, because
+/// its time changes.
 #[track_caller]
 fn assert_sample(tags: &[Tag]) {
     let is_frame = |tag: &&Tag| tag.body.len() > 5;

@@ -20,7 +20,7 @@ fn unfinished_large_message_ends_with_close_or_timeout() {
     ];
     at_once(cases, |(then, word, cause)| {
         let peer = playing_peer(10, move |peer| {
-            // 0xFFFFFF bytes are announced, three come.
+            // The header announces 0xFFFFFF bytes, three follow.
             peer.send(&[6, 0, 0, 0, 0xFF, 0xFF, 0xFF, 8, 1, 0, 0, 0, 1, 2, 3])?;
             peer.fail(then)
         });
@@ -52,7 +52,7 @@ fn too_many_unfinished_bytes_cut_the_download() {
         peer.queue_chunk_size(128)?;
         let begun = (320..4320).map(|id| begun(id, 20_000, &[1; 128]));
         peer.send(&begun.collect::<Vec<_>>().concat())?;
-        // Each of 4,000 messages goes on, 128 bytes at a time, until 20,000 would be whole.
+        // Continue each of the 4,000 messages by 128 bytes at a time, up to almost 20,000 bytes.
         let continuations: Vec<u8> = (320..4320)
             .flat_map(|id| [&header(3, id)[..], &[1; 128]].concat())
             .collect();
@@ -73,7 +73,7 @@ fn announced_lengths_allocate_no_memory() {
 
     let (sender, media_sent) = mpsc::sync_channel(1);
     let peer = playing_peer(10, move |peer| {
-        // 4,000 messages of 16 MiB each, were they to come.
+        // Headers of 4,000 messages of 16 MiB each.
         let bytes: Vec<u8> = (320..4320)
             .flat_map(|id| begun(id, 0xFF_FFFF, &[1]))
             .collect();
@@ -109,7 +109,7 @@ fn unusual_control_messages_are_harmless() {
     }
 }
 
-/// Panics unless it was cut for `cause` once `count` tags had come.
+/// Panics unless the download was cut for `cause` after `count` tags.
 #[track_caller]
 fn assert_cut(ended: &Ended, count: usize, cause: &str) {
     let code = if count == 0 { 1 } else { 2 };
@@ -120,7 +120,7 @@ fn assert_cut(ended: &Ended, count: usize, cause: &str) {
     }
 }
 
-/// The first chunk of a message of type 8 (RTMP 5.3.1.2.1).
+/// Encodes the first chunk of an audio message (RTMP 5.3.1.2.1).
 fn begun(id: u32, length: u32, bytes: &[u8]) -> Vec<u8> {
     let [_, length @ ..] = length.to_be_bytes();
     [
@@ -133,13 +133,13 @@ fn begun(id: u32, length: u32, bytes: &[u8]) -> Vec<u8> {
     .concat()
 }
 
-/// A basic header of three bytes (RTMP 5.3.1.1).
+/// Encodes a basic header of three bytes (RTMP 5.3.1.1).
 fn header(format: u8, id: u32) -> [u8; 3] {
     let [low, high, ..] = (id - 64).to_le_bytes();
     [format << 6 | 1, low, high]
 }
 
-/// Chunks, and why they cannot be.
+/// Invalid chunks and the expected errors.
 const INVALID_CHUNKS: [(&[u8], &str); 6] = [
     // Set Chunk Size (RTMP 5.4.1).
     (
@@ -154,7 +154,7 @@ const INVALID_CHUNKS: [(&[u8], &str); 6] = [
         &[2, 0, 0, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 9],
         "set chunk size",
     ),
-    // Continuations of nothing (RTMP 5.3.1.2).
+    // Type 3 and type 2 chunks on a new chunk stream (RTMP 5.3.1.2).
     (&[0xC9], "chunk stream 9 starts with a type 3 chunk"),
     (
         &[0x89, 0, 0, 1],
@@ -166,25 +166,25 @@ const INVALID_CHUNKS: [(&[u8], &str); 6] = [
     ),
 ];
 
-/// Messages on chunk stream 2 that are not as they should be.
+/// Unusual messages on chunk stream 2 that must be ignored.
 const UNUSUAL_MESSAGES: [&[u8]; 13] = [
-    // Abort of a chunk stream that was never begun, and of no chunk stream at all.
+    // Abort of an unused chunk stream, and Abort without a chunk stream id.
     &[2, 0, 0, 0, 0, 0, 4, 2, 0, 0, 0, 0, 0, 0, 0, 99],
     &[2, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0],
-    // Window Acknowledgement Size 0, 1, the largest, and one byte of it.
+    // Window Acknowledgement Size 0, 1, the maximum, and truncated to one byte.
     &[2, 0, 0, 0, 0, 0, 4, 5, 0, 0, 0, 0, 0, 0, 0, 0],
     &[2, 0, 0, 0, 0, 0, 4, 5, 0, 0, 0, 0, 0, 0, 0, 1],
     &[2, 0, 0, 0, 0, 0, 4, 5, 0, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF],
     &[2, 0, 0, 0, 0, 0, 1, 5, 0, 0, 0, 0, 7],
-    // Set Peer Bandwidth 0 with an unknown limit, and without a limit.
+    // Set Peer Bandwidth 0 with an unknown limit type, and without a limit type.
     &[2, 0, 0, 0, 0, 0, 5, 6, 0, 0, 0, 0, 0, 0, 0, 0, 77],
     &[2, 0, 0, 0, 0, 0, 4, 6, 0, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF],
-    // An unknown user control event, and half of one.
+    // An unknown user control event, and a truncated one.
     &[2, 0, 0, 0, 0, 0, 3, 4, 0, 0, 0, 0, 0xFF, 0xFF, 1],
     &[2, 0, 0, 0, 0, 0, 1, 4, 0, 0, 0, 0, 0],
-    // A message of a type that does not exist.
+    // Unknown message type.
     &[2, 0, 0, 0, 0, 0, 2, 0xEE, 9, 9, 9, 9, 1, 2],
-    // Aggregates: one whose only part claims 0xFFFFFF bytes, and one in an aggregate.
+    // Aggregates: a tag with a false length of 0xFFFFFF bytes, and a nested aggregate.
     &[
         2, 0, 0, 0, 0, 0, 12, 22, 1, 0, 0, 0, 9, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0, 0, 0, 0, 1,
     ],

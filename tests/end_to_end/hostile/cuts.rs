@@ -55,11 +55,11 @@ fn close_or_reset_at_every_step_is_named() {
     });
 }
 
-/// How a connection ends.
+/// Way to end a connection.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum End {
     Fin,
-    /// On Linux what was sent arrives nevertheless; others throw it away.
+    /// Sent bytes arrive before the reset on Linux; other systems discard them.
     #[cfg(target_os = "linux")]
     Rst,
 }
@@ -69,15 +69,15 @@ const ENDS: [End; 2] = [End::Fin, End::Rst];
 #[cfg(not(target_os = "linux"))]
 const ENDS: [End; 1] = [End::Fin];
 
-/// All that a server sent in a session.
+/// All bytes that a server sent in a session.
 struct RecordedSession {
     bytes: Vec<u8>,
-    /// The messages and where each one ends.
+    /// Messages and the offsets of their ends.
     messages: Vec<(usize, Message)>,
 }
 
 impl RecordedSession {
-    /// Records a whole download.
+    /// Records a complete download.
     fn record() -> Self {
         let metadata = Clip::sample().metadata().cloned();
         let clip = Clip {
@@ -103,7 +103,8 @@ impl RecordedSession {
         Self { bytes, messages }
     }
 
-    /// Where to cut: around the borders of the handshake and of messages, and here and there.
+    /// Returns the positions to cut at: around the ends of the handshake and of messages, and
+    /// evenly spaced.
     fn cut_positions(&self) -> BTreeSet<usize> {
         let handshake = [0, 1, 2, 1536, 1537, 1538, HANDSHAKE - 1, HANDSHAKE];
         let ends: Vec<usize> = self.messages.iter().map(|(end, _)| *end).collect();
@@ -127,7 +128,7 @@ impl RecordedSession {
             .collect()
     }
 
-    /// Replays the first `at` bytes. Panics unless the download ends as it has to.
+    /// Replays the first `at` bytes. Panics unless the download ends as expected.
     #[track_caller]
     fn cut(&self, at: usize, end: End) {
         let bytes = self.bytes[..at].to_vec();
@@ -147,7 +148,7 @@ impl RecordedSession {
         );
         ended.assert_ended(code, word, "");
         let received: Vec<Tag> = self.media_before(at).map(to_tag).collect();
-        // Configuration alone is no media.
+        // Sequence headers alone do not start a file.
         if received.iter().all(Tag::is_sequence_header) {
             ended.assert_unchanged();
         } else {
@@ -199,14 +200,15 @@ fn to_tag(message: &Message) -> Tag {
     }
 }
 
-/// Says `bytes`, each part once the client has said what comes before it, and ends.
+/// Sends the handshake part of `bytes` after C1 and the rest after the start of `connect`, then
+/// ends the connection.
 fn replay(socket: Arc<TcpStream>, bytes: &[u8], end: End) -> std::io::Result<()> {
     let (handshake, rest) = bytes.split_at(bytes.len().min(HANDSHAKE));
     let mut socket = &*socket;
     socket.read_exact(&mut [0; 1 + 1536])?;
     socket.write_all(handshake)?;
     if !rest.is_empty() {
-        // C2, and the beginning of connect.
+        // C2 and the start of connect.
         socket.read_exact(&mut [0; 1536 + 12])?;
         socket.write_all(rest)?;
     }
@@ -217,14 +219,14 @@ fn replay(socket: Arc<TcpStream>, bytes: &[u8], end: End) -> std::io::Result<()>
         }
         #[cfg(target_os = "linux")]
         End::Rst => {
-            // What was sent shall be read before the reset comes.
+            // Let the client read everything before the reset.
             thread::sleep(Duration::from_millis(50));
             socket2::SockRef::from(socket).set_linger(Some(Duration::ZERO))
         }
     }
 }
 
-/// A way to a server that keeps what comes back on it.
+/// Relay to a server that records the bytes of the server.
 struct Recorder {
     listener: Listener,
     bytes: Arc<Mutex<Vec<u8>>>,
@@ -255,14 +257,14 @@ impl Recorder {
         format!("rtmp://127.0.0.1:{}/app/clip", self.listener.port())
     }
 
-    /// What has come, once the client has left.
+    /// Returns the recorded bytes after the client has disconnected.
     fn bytes(self) -> Vec<u8> {
         drop(self.listener);
         self.bytes.lock().unwrap().clone()
     }
 }
 
-/// Carries bytes until one side has enough, then closes the other.
+/// Copies bytes and passes them to `note`; shuts both sockets down at the end.
 fn copy_and_record(mut from: &TcpStream, mut to: &TcpStream, mut note: impl FnMut(&[u8])) {
     let mut buffer = [0; 16_384];
     while let Ok(count @ 1..) = from.read(&mut buffer) {
@@ -275,11 +277,11 @@ fn copy_and_record(mut from: &TcpStream, mut to: &TcpStream, mut note: impl FnMu
     let _ = to.shutdown(Shutdown::Both);
 }
 
-/// S0, S1 and S2.
+/// Length of S0, S1 and S2.
 const HANDSHAKE: usize = 1 + 1536 + 1536;
 
-/// What the sample's metadata say.
+/// Duration in the metadata of the sample.
 const DURATION_MS: u32 = 3080;
 
-/// How many downloads run beside each other.
+/// Number of parallel downloads.
 const PARALLEL: usize = 6;

@@ -8,7 +8,7 @@ fn other_protocol_on_the_port_is_named() {
             b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n",
             "server answered with HTTP",
         ),
-        // A fatal alert: unexpected message.
+        // Fatal TLS alert: unexpected_message.
         (
             &[0x15, 3, 1, 0, 2, 2, 10],
             "server answered with TLS instead of RTMP",
@@ -53,7 +53,7 @@ fn garbage_after_the_handshake_cuts_the_download() {
     let cases: [(&'static [u8], &str); 3] = [
         (&[0xFF; 5000], "chunk stream 63 starts with a type 3 chunk"),
         (&[0x81; 5000], "starts with a type"),
-        // Cut off in a message that would be 0x070707 bytes long.
+        // Truncated in a message of 0x070707 bytes.
         (&[0x07; 5000], "in the middle of a message"),
     ];
     for (bytes, cause) in cases {
@@ -70,7 +70,7 @@ fn garbage_after_the_handshake_cuts_the_download() {
 
 #[test]
 fn closed_port_and_unknown_host_are_no_connection() {
-    // A port that was free a moment ago.
+    // A port that has just been closed.
     let port = peer_sending(b"", FaultAction::Fin).port();
     let refused = format!("rtmp://127.0.0.1:{port}/app/clip");
     let cases = [
@@ -91,7 +91,7 @@ fn closed_port_and_unknown_host_are_no_connection() {
     }
 }
 
-/// A peer that says `bytes` to whoever comes.
+/// Starts a peer that sends `bytes` to every client.
 fn peer_sending(bytes: &[u8], then: FaultAction) -> ScriptedPeer {
     let bytes = bytes.to_vec();
     ScriptedPeer::start(move |peer, _| {

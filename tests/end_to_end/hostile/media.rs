@@ -25,7 +25,7 @@ fn impossible_duration_is_ignored() {
         });
         let ended = Invocation::new(&peer.url("clip")).run();
         ended.assert_tags(&sample_media());
-        // Of a stream without a duration nothing is known to be missing.
+        // Without a duration, the stream is not known to be incomplete.
         ended.assert_ended(0, "closed", "the server closed the connection");
         let head = ended.metadata();
         let duration = head.get("duration").and_then(Value::as_number);
@@ -42,7 +42,7 @@ fn output_clock_survives_wraps_and_jumps() {
         (&[0xFFFF_FFF0, 0, 40], &[0, 16, 56]),
         (&[0xFFFF_FFFF, 0, 40], &[0, 1, 41]),
         (&[0x00FF_FFFE, 0x00FF_FFFF, 0x0100_0000], &[0, 1, 2]),
-        // Restarts, and jumps of days: in either direction the file goes on with the last step.
+        // Restarts and jumps of days: the output continues with the last frame interval.
         (&[1_000_000, 1_000_040, 0, 40], &[0, 40, 80, 120]),
         (&[0, 40, 0x7FFF_FFFF, 0x8000_0027], &[0, 40, 80, 120]),
         (&[0, 40, 0x8000_0028, 0], &[0, 40, 80, 120]),

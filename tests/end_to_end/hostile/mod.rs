@@ -1,41 +1,41 @@
-//! Peers that break the rules, networks that break, and outputs that cannot be written.
+//! Hostile peers, broken networks and unwritable outputs.
 //!
-//! Whatever happens, a download ends in its time with its exit code and its word, tells the cause in
-//! one line that does no terminal any harm, and keeps every whole message that had come; where no
-//! media had come, an existing file is as it was.
+//! In every case, a download ends in time with its exit code and ending word, names the cause in
+//! one line without control characters, and keeps every complete received tag. If no media arrived,
+//! an existing file is unchanged.
 
-/// What a connection begins with.
+/// Invalid handshakes.
 mod handshakes;
 
-/// Chunks that lie.
+/// Invalid chunks.
 mod chunks;
 
-/// Values that lie.
+/// Invalid AMF values.
 mod values;
 
-/// Media that no decoder would want.
+/// Invalid media.
 mod media;
 
-/// Text that a terminal would obey.
+/// Text with terminal escapes.
 mod text;
 
-/// Peers that say nothing, or nothing that matters.
+/// Silent peers, and peers without media.
 mod silence;
 
-/// Connections that are closed and reset.
+/// Closed and reset connections.
 mod cuts;
 
-/// Being sent elsewhere.
+/// Redirects.
 mod redirects;
 
-/// Web servers that carry no stream, or not to its end.
+/// HTTP servers without RTMPT, and faulty tunnels.
 mod tunnels;
 
-/// Outputs that take nothing.
+/// Unwritable outputs.
 #[cfg(unix)]
 mod outputs;
 
-/// The user's wish to end.
+/// Signals of the user.
 #[cfg(unix)]
 mod signals;
 
@@ -59,21 +59,21 @@ use crate::{
     server::{Clip, Connection, Disconnected, ScriptedPeer, Tag},
 };
 
-/// `rtmpull URL -o FILE` before it starts. The file holds something already.
+/// Command `rtmpull URL -o FILE` before its start. The file has content.
 struct Invocation {
     command: Command,
     folder: TempDir,
     output: PathBuf,
 }
 
-/// `rtmpull URL -o FILE`, running.
+/// Running `rtmpull URL -o FILE`.
 struct Running {
     process: Process,
     folder: TempDir,
     output: PathBuf,
 }
 
-/// `rtmpull URL -o FILE`, and what became of it.
+/// Finished `rtmpull URL -o FILE`.
 struct Ended {
     finished: Finished,
     _folder: TempDir,
@@ -94,19 +94,19 @@ impl Invocation {
         }
     }
 
-    /// With more on the command line.
+    /// Adds options.
     fn options<S: AsRef<OsStr>>(mut self, options: impl IntoIterator<Item = S>) -> Self {
         self.command.args(options);
         self
     }
 
-    /// Into `file`; a relative one stands in the temporary folder.
+    /// Sets the output; a relative path is resolved in the temporary folder.
     fn into(mut self, file: impl AsRef<Path>) -> Self {
         self.output = self.folder.path().join(file);
         self
     }
 
-    /// Into a file that is not there yet.
+    /// Sets the output to a new file.
     fn into_new_file(self) -> Self {
         self.into("new.flv")
     }
@@ -138,8 +138,8 @@ impl Running {
 }
 
 impl Ended {
-    /// Panics unless it ended with this exit code and told `word` and `cause` in its last line, the
-    /// only one that speaks of trouble.
+    /// Panics unless the program ended with this exit code, with `word` and `cause` in its last
+    /// line and no other error or warning.
     #[track_caller]
     fn assert_ended(&self, code: i32, word: &str, cause: &str) -> &Self {
         assert_eq!(self.finished.code(), Some(code), "{}", self.finished);
@@ -161,7 +161,7 @@ impl Ended {
         self.assert_safe_output()
     }
 
-    /// Panics where it panicked, or let something through that a terminal would obey.
+    /// Panics if the program panicked or printed control characters.
     #[track_caller]
     fn assert_safe_output(&self) -> &Self {
         let stderr = &self.finished.stderr;
@@ -172,28 +172,27 @@ impl Ended {
         self
     }
 
-    /// Panics where it took longer.
+    /// Panics unless the program ended within `limit`.
     #[track_caller]
     fn assert_within(&self, limit: Duration) -> &Self {
         assert!(self.finished.took < limit, "{}", self.finished);
         self
     }
 
-    /// Panics unless the file is as it was before.
+    /// Panics if the file changed.
     #[track_caller]
     fn assert_unchanged(&self) {
         let file = fs::read(&self.output).expect("the file exists");
         assert!(file == OLD_CONTENT, "the file changed");
     }
 
-    /// Panics where there is a file.
+    /// Panics if the file exists.
     #[track_caller]
     fn assert_no_file(&self) {
         assert!(!self.output.exists(), "the file exists");
     }
 
-    /// The tags of the file behind its metadata. Panics unless the file holds whole tags and nothing
-    /// else.
+    /// Returns the tags after `onMetaData`. Panics unless the file consists of complete tags.
     #[track_caller]
     fn tags(&self) -> Vec<Tag> {
         let mut tags = Clip::read(&self.output).tags;
@@ -202,7 +201,7 @@ impl Ended {
         tags
     }
 
-    /// The members of the file's `onMetaData`.
+    /// Returns the members of the file's `onMetaData`.
     #[track_caller]
     fn metadata(&self) -> Object {
         let body = Clip::read(&self.output).tags.swap_remove(0).body;
@@ -212,7 +211,7 @@ impl Ended {
         members.expect("a name and an array").clone()
     }
 
-    /// Panics unless the file has the tags that came, all of them and no more.
+    /// Panics unless the file has exactly the received tags.
     #[track_caller]
     fn assert_tags(&self, received: &[Tag]) {
         let kept = self.tags();
@@ -227,7 +226,7 @@ impl Ended {
     }
 }
 
-/// Into a FIFO.
+/// Sets the output to a new FIFO.
 #[cfg(unix)]
 fn into_fifo(invocation: Invocation) -> Invocation {
     let invocation = invocation.into("fifo");
@@ -236,14 +235,15 @@ fn into_fifo(invocation: Invocation) -> Invocation {
     invocation
 }
 
-/// Audio and video of the sample, but for the mark at its end, which carries nothing.
+/// Returns the audio and video tags of the sample without the end-of-sequence tag.
 fn sample_media() -> Vec<Tag> {
     let clip = Clip::sample();
     let sample_media = clip.media().filter(|tag| tag.body.len() > 5);
     sample_media.cloned().collect()
 }
 
-/// A peer that plays, sends the first `count` tags of [`sample_media`], and goes on as `then` says.
+/// Starts a peer that plays, sends the first `count` tags of [`sample_media`], and then runs
+/// `then`.
 fn playing_peer(
     count: usize,
     then: impl Fn(&mut Connection) -> Result<(), Disconnected> + Send + Sync + 'static,
@@ -272,12 +272,12 @@ fn send_metadata(peer: &mut Connection, metadata: Object) -> Result<(), Disconne
     peer.flush()
 }
 
-/// Runs `check` for all of `cases` at once: most of them only wait.
+/// Runs `check` for all `cases` in parallel, because most of them only wait.
 pub fn at_once<T: Send + Sync>(cases: impl IntoIterator<Item = T>, check: impl Fn(T) + Sync) {
     thread::scope(|scope| {
         let check = &check;
         let cases = cases.into_iter().map(|case| scope.spawn(|| check(case)));
-        // All have to be started before the first is waited for.
+        // Collect first, so that all threads start before the first join.
         for case in cases.collect::<Vec<_>>() {
             if let Err(cause) = case.join() {
                 std::panic::resume_unwind(cause);
@@ -286,14 +286,14 @@ pub fn at_once<T: Send + Sync>(cases: impl IntoIterator<Item = T>, check: impl F
     });
 }
 
-/// What is in an output file beforehand.
+/// Initial content of an output file.
 const OLD_CONTENT: &[u8] = b"existing content";
 
-/// How long a download may take: more than any timer of its own that a test waits for.
+/// Time limit of a download, longer than all timeouts that tests wait for.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// How long a download may take where a second is set for its timers, on a busy machine.
+/// Time limit of a download with one-second timeouts on a busy machine.
 const ONE_SECOND_LIMIT: Duration = Duration::from_secs(6);
 
-/// Has the program wait a second for whatever it waits for.
+/// Sets all timeouts to one second.
 const ONE_SECOND_TIMEOUT: [&str; 2] = ["-m", "1"];

@@ -30,7 +30,7 @@ fn read_only_file_is_left_unchanged() {
     let invocation = Invocation::new(&server.url("clip"));
     let read_only = fs::Permissions::from_mode(0o444);
     fs::set_permissions(&invocation.output, read_only).expect("the permissions can be changed");
-    // Whoever may do everything may write this, too.
+    // Root may write to a read-only file.
     let is_allowed = OpenOptions::new()
         .write(true)
         .open(&invocation.output)
@@ -49,8 +49,8 @@ fn read_only_file_is_left_unchanged() {
 fn running_program_is_rejected_as_output() {
     let server = Server::start(Config::serving(recorded()));
     let invocation = Invocation::new(&server.url("clip")).into("program");
-    // Not copied by ourselves: a program that another test starts meanwhile would inherit the open
-    // file, and nobody can run a file that is being written.
+    // Copy with cp, not in this process: another test's child could inherit the open file, and a
+    // file open for writing cannot be executed.
     let copied = Command::new("cp")
         .arg("/bin/sleep")
         .arg(&invocation.output)
@@ -179,7 +179,7 @@ fn leaving_reader_ends_with_reader_gone() {
     ended.assert_ended(0, "reader-gone", "the reader of the output has left");
 }
 
-/// An attempt whose files must not grow beyond `bytes`, give or take half a kilobyte.
+/// Returns an invocation whose files cannot exceed `bytes`, rounded down to blocks of 512 bytes.
 #[cfg(target_os = "linux")]
 fn with_file_size_limit(bytes: usize, url: &str) -> Invocation {
     let blocks = bytes / 512;

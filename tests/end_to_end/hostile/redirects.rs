@@ -77,7 +77,7 @@ fn redirect_to_a_closed_port_is_no_connection() {
         .assert_unchanged();
 }
 
-/// Answers `connect` with another place.
+/// Answers `connect` with a redirect to `url`.
 fn redirect(peer: &mut Connection, url: &str) -> Result<(), Disconnected> {
     peer.accept_plain_handshake();
     let call = peer.expect_command("connect");

@@ -28,7 +28,7 @@ fn signal_interrupts_every_session_step() {
 fn signal_interrupts_connecting() {
     use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 
-    // Nobody accepts, and two connections fill the queue: the next is not answered.
+    // Nothing is accepted, and two connections fill the backlog: the next one is not answered.
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     socket2::SockRef::from(&listener)
         .listen(0)
@@ -86,7 +86,7 @@ fn signal_finishes_the_file() {
 
 #[test]
 fn second_signal_exits_at_once() {
-    // Nobody reads from it, so that finishing takes its time.
+    // The FIFO has no reader, so finishing takes time.
     let server = Server::start(Config::serving(live()));
     let running = into_fifo(Invocation::new(&server.url("clip")).options(["-v"])).start();
     thread::sleep(STEP_DELAY);
@@ -130,7 +130,7 @@ fn kill_loses_at_most_the_write_interval() {
 }
 
 impl Running {
-    /// Waits until the file has so many bytes behind the room for its metadata.
+    /// Waits until the file has `bytes` after the head.
     #[track_caller]
     fn wait_for(&self, bytes: u64) {
         let has_bytes = || {
@@ -146,8 +146,8 @@ impl Running {
         panic!("the file did not reach {bytes} bytes");
     }
 
-    /// Sends it `signal`. Panics unless it ends within a second, as it should on a machine that has
-    /// nothing else to do.
+    /// Sends `signal`. Panics unless the program ends within two seconds; it needs less than one on
+    /// an idle machine.
     #[track_caller]
     fn interrupt(self, signal: &str) -> Ended {
         self.process.signal(signal);
@@ -157,7 +157,7 @@ impl Running {
     }
 }
 
-/// The timestamp of the last whole tag. Panics unless the tags are those that came.
+/// Returns the timestamp of the last complete tag. Panics unless the tags are those of the sample.
 #[track_caller]
 fn last_ms(output: &Path) -> u32 {
     let file = fs::read(output).expect("the stream plays");
@@ -170,7 +170,7 @@ fn last_ms(output: &Path) -> u32 {
     tags.last().map_or(0, |tag| tag.timestamp_ms)
 }
 
-/// The file without the tag that was being written.
+/// Returns the file without its incomplete last tag.
 fn whole_tags(file: &[u8]) -> &[u8] {
     let mut end = 13;
     while let Some([_, a, b, c]) = file.get(end..end + 4) {
@@ -191,14 +191,14 @@ fn recorded() -> Stream {
     Stream::recorded(Clip::sample()).paced(Pace::Speed(1.0))
 }
 
-/// Live, whatever is in the file.
+/// Records live and replaces the existing file.
 const LIVE: [&str; 2] = ["-v", "--overwrite"];
 
-/// Long enough to be in the middle of something.
+/// Delay after which the program waits in the tested step.
 const STEP_DELAY: Duration = Duration::from_millis(400);
 
-/// How long a stream plays before the kill: more than what a tag waits for company.
+/// Playing time before the kill, in milliseconds, longer than tags wait in the write queue.
 const PLAYED_MS: u64 = 1_200;
 
-/// What the head of a file takes. A file that is shorter is one whose head is being written.
+/// Length of the head. A shorter file is still being created.
 const HEAD_LEN: u64 = rtmpull::core::flv::head::LENGTH as u64;

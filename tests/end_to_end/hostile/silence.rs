@@ -39,9 +39,9 @@ fn pings_do_not_extend_the_timeout() {
 #[test]
 fn messages_without_media_do_not_extend_the_timeout() {
     let messages: [Script; 4] = [
-        // Messages of length 0 and type 0, without end.
+        // Messages with length 0 and type 0.
         |peer| peer.send(&[0; 65_000]),
-        // Empty audio and video.
+        // Empty audio and video messages.
         |peer| {
             peer.queue(6, Kind::AUDIO, 1, 0, &[])?;
             peer.queue(7, Kind::VIDEO, 1, 0, &[])
@@ -113,7 +113,7 @@ fn unread_answers_cut_the_download() {
 
 type Script = fn(&mut Connection) -> Result<(), Disconnected>;
 
-/// What is said before the silence, how many tags of media that has, and the ending.
+/// Scripts before the silence, the number of media tags they send, and the expected ending.
 fn steps() -> [(Script, usize, i32, &'static str, &'static str); 10] {
     let handshake = "the server does not answer the handshake";
     let connect = "the server does not answer connect";
@@ -196,7 +196,7 @@ fn create_stream(peer: &mut Connection) -> Result<(), Disconnected> {
     peer.flush()
 }
 
-/// Panics unless the download of `url` ends so, in its time, with the first `count` tags.
+/// Panics unless the download of `url` ends in time with this ending and the first `count` tags.
 #[track_caller]
 fn assert_times_out(url: &str, count: usize, (code, word, cause): (i32, &str, &str)) {
     let ended = Invocation::new(url).options(ONE_SECOND_TIMEOUT).run();

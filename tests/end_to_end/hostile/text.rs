@@ -105,7 +105,7 @@ fn repeated_metadata_is_limited_on_the_terminal() {
     assert!(lines < 1000, "{lines} lines");
 }
 
-/// Panics unless [`TERMINAL_ESCAPES`] was told, and spelt out.
+/// Panics unless the text of [`TERMINAL_ESCAPES`] was printed and escaped.
 #[track_caller]
 fn assert_escaped(ended: &Ended) {
     let stderr = &ended.assert_safe_output().finished.stderr;
@@ -115,5 +115,5 @@ fn assert_escaped(ended: &Ended) {
     assert_eq!(forged, 0, "{stderr}");
 }
 
-/// A colour, a title, lines of its own, C1 controls, a backspace, and words in another order.
+/// Color, window title, line breaks, C1 controls, backspace and bidirectional overrides.
 const TERMINAL_ESCAPES: &str = "\x1b[31mmine\x1b]0;mine\x07\nforged\r\nforged\rforged\u{9b}2J\u{85}\x08\x7f\u{202e}mine\u{2066}\u{2028}\0";

@@ -94,7 +94,7 @@ fn tunnel_fault_during_the_handshake_is_no_connection() {
     });
 }
 
-/// Only who hangs up may not have liked the handshake.
+/// Only a closed connection may mean that the server rejects the handshake.
 #[test]
 fn http_error_during_the_handshake_tries_no_other_handshake() {
     let cases = [
@@ -117,7 +117,8 @@ fn http_error_during_the_handshake_tries_no_other_handshake() {
     });
 }
 
-/// The next answer's head is taken for what is missing, until what is left of it makes no sense.
+/// The head of the next answer is read as the missing bytes, until the remaining bytes are not
+/// valid HTTP.
 #[test]
 fn short_answer_on_an_open_connection_is_detected() {
     let wrong_length = "does not have the announced length";
@@ -132,7 +133,7 @@ fn short_answer_on_an_open_connection_is_detected() {
         ended.assert_ended(2, "cut", wrong_length);
         let kept = ended.tags();
         assert!(!kept.is_empty() && kept.len() < sample_media().len());
-        // The last one may have been filled up.
+        // The last tag may contain bytes of the next head.
         let intact = kept.len() - 1;
         assert!(
             kept[..intact] == sample_media()[..intact],
@@ -209,7 +210,7 @@ fn faulty_config(fault: (u64, TunnelFault)) -> TunnelConfig {
     }
 }
 
-/// Slow enough that it is not over before the fault.
+/// Slow enough that the fault occurs before the end.
 fn recorded() -> Stream {
     Stream::recorded(Clip::sample()).paced(Pace::Speed(2.0))
 }

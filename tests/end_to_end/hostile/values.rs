@@ -28,7 +28,7 @@ fn false_counts_and_lengths_are_dropped() {
 
 #[test]
 fn excessive_numbers_of_values_are_dropped() {
-    // 300,000 times null, in an array that says so.
+    // An array with 300,000 nulls and a correct count.
     let nulls = [&[0x0A, 0, 4, 0x93, 0xE0][..], &[5; 300_000]].concat();
     let members = [&[3][..], &b"\0\x01a\x05".repeat(300_000), &[0, 0, 9]].concat();
     for value in [nulls, members] {
@@ -54,7 +54,7 @@ fn impossible_stream_id_is_refused() {
     }
 }
 
-/// Where a value stands that is not as it should be.
+/// Position of the faulty value in the session.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Position {
     Connect,
@@ -63,7 +63,7 @@ enum Position {
     Metadata,
 }
 
-/// Panics unless a stream comes whole though `value` stands in `position`.
+/// Panics unless the stream is complete despite `value` at `position`.
 #[track_caller]
 fn assert_complete_despite(position: Position, value: Vec<u8>) {
     let start: [u8; 16] = value[..value.len().min(16)].try_into().unwrap_or_default();
@@ -105,7 +105,7 @@ fn serve_with(peer: &mut Connection, position: Position, value: &[u8]) -> Result
     peer.fail(FaultAction::Silence)
 }
 
-/// Answers `call` with a null and `values`.
+/// Answers `call` with null followed by the encoded `values`.
 fn answer_with(peer: &mut Connection, call: &str, values: &[u8]) -> Result<(), Disconnected> {
     let call = peer.expect_command(call);
     let payload = command_payload("_result", call.transaction, &[Value::Null]);
@@ -113,8 +113,8 @@ fn answer_with(peer: &mut Connection, call: &str, values: &[u8]) -> Result<(), D
     peer.flush()
 }
 
-/// One level of nesting: an object, an ECMA array, a strict array and a typed object of AMF0, an
-/// object and an array of AMF3 behind its marker.
+/// One level of nesting: AMF0 object, ECMA array, strict array and typed object; AMF3 object and
+/// array after their AMF0 marker.
 const NESTING: [&[u8]; 6] = [
     b"\x03\0\x01a",
     b"\x08\0\0\0\x01\0\x01a",
@@ -124,9 +124,9 @@ const NESTING: [&[u8]; 6] = [
     b"\x11\x09\x03\x01",
 ];
 
-/// A strict array and an ECMA array of 0xFFFFFFFF values, a long string, an XML document and a string
-/// that end early, references to nothing, markers that do not exist, an object without an end, and
-/// of AMF3 an array, a byte array, a vector, a dictionary, a string and a class that are not there.
+/// Strict array and ECMA array with 0xFFFFFFFF values, truncated long string, XML document and
+/// string, references to nothing, unknown markers, object without an end; truncated AMF3 array,
+/// byte array, vector, dictionary, string and class.
 const FALSE_LENGTHS: [&[u8]; 16] = [
     b"\x0a\xff\xff\xff\xff",
     b"\x08\xff\xff\xff\xff",

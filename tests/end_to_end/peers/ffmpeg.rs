@@ -1,4 +1,4 @@
-//! ffmpeg: encoder, publisher, player, server, and the judge of what came out.
+//! ffmpeg as encoder, publisher, player, server and reference demuxer.
 
 use std::{
     ffi::OsStr,
@@ -12,31 +12,31 @@ use std::{
 use super::{find_program, folder, free_port};
 use crate::process::{Finished, Process};
 
-/// An ffmpeg as installed here.
+/// Installed ffmpeg.
 pub struct Ffmpeg {
     program: PathBuf,
 }
 
 impl Ffmpeg {
-    /// The system's ffmpeg with its ffprobe.
+    /// Finds the ffmpeg and ffprobe of the system.
     pub fn find() -> Option<Self> {
         find_program("ffprobe")?;
         find_program("ffmpeg").map(|program| Self { program })
     }
 
-    /// PyPI's ffmpeg, recent enough for Enhanced RTMP.
+    /// Finds the ffmpeg from PyPI, which supports Enhanced RTMP.
     pub fn find_recent() -> Option<Self> {
         let program = folder().join("ffmpeg");
         program.is_file().then_some(Self { program })
     }
 
-    /// Runs it to its end; it is quiet but for errors.
+    /// Runs ffmpeg to its end; it only prints errors.
     #[track_caller]
     pub fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Finished {
         Process::start(self.command().args(arguments)).finish(RUN_LIMIT)
     }
 
-    /// Starts to send `clip` to `url` at twice its speed.
+    /// Starts to publish `clip` to `url` at twice its speed.
     pub fn publish(&self, clip: &Path, url: &str) -> Process {
         let mut command = self.command();
         command.args(["-readrate", "2", "-i"]).arg(clip);
@@ -44,7 +44,7 @@ impl Ffmpeg {
         Process::start(&mut command)
     }
 
-    /// Panics unless it decodes all of `file` without a fault, and the pictures' times go up.
+    /// Panics unless ffmpeg decodes `file` without errors and with increasing picture times.
     #[track_caller]
     pub fn assert_plays(&self, file: &Path) {
         let arguments = ["-xerror", "-i"].map(AsRef::as_ref).into_iter();
@@ -54,7 +54,7 @@ impl Ffmpeg {
         assert_eq!(finished.stderr, "", "ffmpeg on {}", file.display());
     }
 
-    /// Starts a server for one client that sends `clip` at twice its speed, and gives its URL.
+    /// Starts a server that sends `clip` to one client at twice its speed; returns its URL.
     pub fn listen(&self, clip: &Path) -> (Process, String) {
         let port = free_port();
         let url = format!("rtmp://127.0.0.1:{port}/listen/clip");
@@ -73,7 +73,7 @@ impl Ffmpeg {
     }
 }
 
-/// Runs ffprobe, quiet but for errors.
+/// Runs ffprobe, which only prints errors.
 pub fn ffprobe(arguments: &[&str], file: &Path) -> Finished {
     let program = find_program("ffprobe").expect("ffprobe comes with ffmpeg");
     let mut command = Command::new(program);
@@ -81,7 +81,8 @@ pub fn ffprobe(arguments: &[&str], file: &Path) -> Finished {
     Process::start(command.args(arguments).arg(file)).finish(RUN_LIMIT)
 }
 
-/// Waits until somebody listens on `port`, without connecting: that would use the one client up.
+/// Waits until a process listens on `port`, without connecting, because ffmpeg serves only one
+/// client.
 fn wait_for_listener(port: u16) {
     let listens = format!("0100007F:{port:04X} 00000000:0000 0A");
     for _ in 0..100 {
@@ -92,8 +93,8 @@ fn wait_for_listener(port: u16) {
     }
 }
 
-/// Nowhere, with times as fine as they came: in ticks of the frame rate two frames may fall together.
-/// Sound that is longer than the time up to the next one is none of its concern.
+/// Null output with a time base of 1 ms, because two frames may share a tick of the frame rate.
+/// Audio times are recomputed, because overlapping audio frames are not tested here.
 const SINK: [&str; 7] = [
     "-enc_time_base",
     "1:1000",
@@ -104,5 +105,5 @@ const SINK: [&str; 7] = [
     "-",
 ];
 
-/// How long an encoder or a demuxer may take over a clip of seconds.
+/// Time limit to encode or demux a short clip.
 const RUN_LIMIT: Duration = Duration::from_secs(60);

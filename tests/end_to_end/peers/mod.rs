@@ -1,7 +1,7 @@
-//! Servers and players that others wrote, each test with instances of its own.
+//! Real servers, players and proxies; each test starts its own instances.
 //!
-//! `tests/peers.sh` installs them. A test asks for its peer first; where it is missing, the test
-//! says so and is over, unless `RTMPULL_REQUIRE_PEERS=1` says that all must be here.
+//! `tests/peers.sh` installs them. A test whose peer is missing prints a message and is skipped.
+//! With `RTMPULL_REQUIRE_PEERS=1`, it fails instead.
 
 pub mod ffmpeg;
 pub mod mpv;
@@ -24,7 +24,7 @@ use std::{
 
 use crate::process::Process;
 
-/// Ends the test where its peer is not installed.
+/// Skips the test if its peer is not installed.
 macro_rules! require {
     ($peer:expr) => {
         match $peer {
@@ -35,7 +35,7 @@ macro_rules! require {
 }
 pub(crate) use require;
 
-/// Says that a test is skipped for want of `peer`; fails it where peers are required.
+/// Prints that a test is skipped; fails the test if peers are required.
 pub fn skip(peer: &str) {
     let peer = peer.trim_end_matches("()").trim_end_matches("::find");
     assert!(
@@ -45,12 +45,12 @@ pub fn skip(peer: &str) {
     println!("skipped: {peer} is not installed (tests/peers.sh installs it)");
 }
 
-/// The folder that `tests/peers.sh` installs npm and PyPI packages into.
+/// Returns the folder with the npm and PyPI packages installed by `tests/peers.sh`.
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("peers")
 }
 
-/// Looks a program up in the PATH and where Debian keeps servers.
+/// Finds a program in PATH or in Debian's folders for servers.
 fn find_program(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)
@@ -59,8 +59,8 @@ fn find_program(name: &str) -> Option<PathBuf> {
         .find(|program| program.is_file())
 }
 
-/// Starts a server on a port that was free a moment ago; on another one where somebody else was
-/// quicker. `command` is asked for the program with the port.
+/// Starts a server on a free port and retries with another port if the server does not accept
+/// connections. `command` returns the program for a port.
 fn start_server(mut command: impl FnMut(u16) -> Command) -> (Process, u16) {
     for _ in 0..5 {
         let port = free_port();
@@ -73,7 +73,7 @@ fn start_server(mut command: impl FnMut(u16) -> Command) -> (Process, u16) {
     panic!("the server did not start");
 }
 
-/// Starts a server that was ended on its port again.
+/// Restarts a server on its port.
 fn restart_server(command: &mut Command, port: u16) -> Process {
     let mut process = Process::start(command);
     assert!(
@@ -84,7 +84,7 @@ fn restart_server(command: &mut Command, port: u16) -> Process {
     process
 }
 
-/// Who is connected to `port` now.
+/// Returns the addresses connected to `port`.
 pub fn connected_clients(port: u16) -> HashSet<String> {
     let sockets = fs::read_to_string("/proc/net/tcp").unwrap_or_default();
     let server = format!("0100007F:{port:04X}");
@@ -97,7 +97,7 @@ pub fn connected_clients(port: u16) -> HashSet<String> {
     connected_clients.collect()
 }
 
-/// Waits until one of `connected_clients` of `port` is no longer connected.
+/// Waits until one of `connected_clients` of `port` has disconnected.
 #[track_caller]
 pub fn wait_for_disconnect(port: u16, connected_clients: &HashSet<String>) {
     let start = Instant::now();
@@ -107,11 +107,11 @@ pub fn wait_for_disconnect(port: u16, connected_clients: &HashSet<String>) {
     }
 }
 
-/// A port that nobody listens on, and that the system gives to nobody who asks for any: our own
-/// servers do, and would be taken for the one that is to come up.
+/// Returns an unused port outside the range of ephemeral ports, because the ports of parallel test
+/// servers come from that range.
 fn free_port() -> u16 {
     static ASKED: AtomicU16 = AtomicU16::new(0);
-    // Other test processes begin elsewhere.
+    // Each test process starts at another port.
     let first = (process::id() % 199) as u16 * 101;
     loop {
         let number = first.wrapping_add(ASKED.fetch_add(1, Ordering::Relaxed));
@@ -133,15 +133,15 @@ fn accepts(port: u16, process: &mut Process) -> bool {
     false
 }
 
-/// Systems give away ports from 32768 or 49152 on.
+/// First port; systems assign ephemeral ports from 32768 or 49152 on.
 const FIRST_PORT: u16 = 12_000;
 const PORTS: u16 = 20_000;
 
-/// How long a server may take until it accepts: node needs two seconds on a busy machine.
+/// Time limit until a server accepts connections. Node.js needs two seconds on a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(20);
 
-/// More than any client waits for a silent server.
+/// Time limit for clients of a silent server to disconnect.
 const LEAVE_LIMIT: Duration = Duration::from_secs(40);
 
-/// As the system's table of sockets has it.
+/// TCP state ESTABLISHED in /proc/net/tcp.
 const ESTABLISHED: &str = "01";

@@ -9,18 +9,19 @@ use std::{
 use super::find_program;
 use crate::process::Process;
 
-/// mpv as installed here.
+/// Installed mpv.
 pub struct Mpv {
     program: PathBuf,
 }
 
 impl Mpv {
-    /// mpv, where it is installed.
+    /// Finds mpv.
     pub fn find() -> Option<Self> {
         find_program("mpv").map(|program| Self { program })
     }
 
-    /// Where it begins to show `file` when it is to begin near `seconds`: a person's arrow keys seek so.
+    /// Returns the position at which mpv starts to show `file` when it seeks to `seconds` by
+    /// keyframes, as the arrow keys do.
     #[track_caller]
     pub fn seek(&self, file: &Path, seconds: f64) -> f64 {
         let mut command = Command::new(&self.program);
@@ -36,5 +37,5 @@ impl Mpv {
     }
 }
 
-/// How long a player may take until it shows something.
+/// Time limit until the first picture.
 const LIMIT: Duration = Duration::from_secs(60);

@@ -14,15 +14,15 @@ use tempfile::TempDir;
 use super::{find_program, restart_server, start_server};
 use crate::process::Process;
 
-/// nginx as installed here.
+/// Installed nginx.
 #[derive(Clone, Copy)]
 pub struct Nginx {
     program: &'static Path,
     module: &'static Path,
 }
 
-/// A running nginx: application `vod` plays files of a folder, `live` relays with default
-/// directives, `record` records, too, `notify` with `play_restart` and `publish_notify`.
+/// Running nginx. Application `vod` plays files, `live` relays with default directives, `record`
+/// also records, `notify` uses `play_restart` and `publish_notify`.
 pub struct Instance {
     process: Process,
     program: &'static Path,
@@ -30,7 +30,7 @@ pub struct Instance {
     port: u16,
 }
 
-/// A running nginx that takes TLS off in front of a port.
+/// Running nginx that terminates TLS in front of a port.
 pub struct TlsInstance {
     _process: Process,
     _folder: TempDir,
@@ -38,7 +38,7 @@ pub struct TlsInstance {
 }
 
 impl Nginx {
-    /// nginx and its RTMP module, where both are installed.
+    /// Finds nginx and its RTMP module.
     pub fn find() -> Option<Self> {
         static FOUND: OnceLock<Option<(PathBuf, PathBuf)>> = OnceLock::new();
         let (program, module) = FOUND
@@ -70,8 +70,8 @@ impl Nginx {
         }
     }
 
-    /// Starts an instance of its stream module in front of `target_port`, with the certificate and key of
-    /// `identity` and `directives` for TLS; `None` where the module is not installed.
+    /// Starts an instance of the stream module in front of `target_port`, with the certificate and
+    /// key of `identity` and TLS `directives`. Returns `None` if the module is not installed.
     pub fn start_tls(
         self,
         target_port: u16,
@@ -111,7 +111,7 @@ impl Nginx {
         })
     }
 
-    /// Starts a web proxy before the web server on `target_port`, with `directives` of its own.
+    /// Starts a web proxy for the web server on `target_port` with additional `directives`.
     pub fn start_proxy(self, target_port: u16, directives: &str) -> Instance {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let (process, port) = start_server(|port| {
@@ -156,7 +156,7 @@ impl Nginx {
     }
 }
 
-/// What is not given a place of its own stands in a folder of the system.
+// The default temporary paths are system folders that need root.
 fn proxy_configuration(folder: &Path, port: u16, target_port: u16, directives: &str) -> String {
     let folder = folder.display();
     format!(
@@ -181,17 +181,17 @@ fn proxy_configuration(folder: &Path, port: u16, target_port: u16, directives: &
 }
 
 impl Instance {
-    /// The port that RTMP is spoken on, or HTTP by a web proxy.
+    /// Returns the RTMP port, or the HTTP port of a web proxy.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Sends it a signal.
+    /// Sends a signal.
     pub fn signal(&self, name: &str) {
         self.process.signal(name);
     }
 
-    /// Kills it, and starts it again on the same port, with an empty log.
+    /// Kills nginx and restarts it on the same port with an empty log.
     pub fn kill_and_restart(&mut self) {
         self.process.kill_and_wait();
         fs::write(self.folder.path().join("error.log"), "").expect("the log can be cleared");
@@ -200,12 +200,12 @@ impl Instance {
         self.process = restart_server(&mut command, self.port);
     }
 
-    /// The URL of stream or file `name` in `application`.
+    /// Returns the URL of stream or file `name` in `application`.
     pub fn url(&self, application: &str, name: &str) -> String {
         format!("rtmp://127.0.0.1:{}/{application}/{name}", self.port)
     }
 
-    /// What nginx has recorded of stream `name` of application `record`.
+    /// Returns the recording of stream `name` in application `record`.
     pub fn recording(&self, name: &str) -> PathBuf {
         self.folder.path().join(name).with_extension("flv")
     }

@@ -1,5 +1,5 @@
-//! Node-Media-Server 4: media on message stream 0, `@setDataFrame` left in place, and not a word
-//! when the publisher leaves.
+//! Node-Media-Server 4, which uses message stream 0, keeps `@setDataFrame`, and sends nothing when
+//! the publisher leaves.
 
 use std::{
     fs,
@@ -12,13 +12,13 @@ use tempfile::TempDir;
 use super::{find_program, folder, restart_server, start_server};
 use crate::process::Process;
 
-/// Node-Media-Server as installed here.
+/// Installed Node-Media-Server.
 pub struct NodeMediaServer {
     node: PathBuf,
     script: PathBuf,
 }
 
-/// A running Node-Media-Server.
+/// Running Node-Media-Server.
 pub struct Instance {
     process: Process,
     peer: NodeMediaServer,
@@ -27,14 +27,14 @@ pub struct Instance {
 }
 
 impl NodeMediaServer {
-    /// Node.js and the package, where both are installed.
+    /// Finds Node.js and the package.
     pub fn find() -> Option<Self> {
         let script = folder().join("npm/node_modules/node-media-server/bin/app.js");
         let node = find_program("node")?;
         script.is_file().then_some(Self { node, script })
     }
 
-    /// Starts an instance; whatever is published plays under the same name.
+    /// Starts an instance, which plays every published stream under its name.
     pub fn start(self) -> Instance {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let (process, port) = start_server(|port| {
@@ -61,24 +61,24 @@ impl NodeMediaServer {
 }
 
 impl Instance {
-    /// The port that RTMP is spoken on.
+    /// Returns the RTMP port.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Sends it a signal.
+    /// Sends a signal.
     pub fn signal(&self, name: &str) {
         self.process.signal(name);
     }
 
-    /// Kills it, and starts it again on the same port.
+    /// Kills the server and restarts it on the same port.
     pub fn kill_and_restart(&mut self) {
         self.process.kill_and_wait();
         let mut command = self.peer.command(self.folder.path());
         self.process = restart_server(&mut command, self.port);
     }
 
-    /// The URL of stream `name`.
+    /// Returns the URL of stream `name`.
     pub fn url(&self, name: &str) -> String {
         format!("rtmp://127.0.0.1:{}/live/{name}", self.port)
     }

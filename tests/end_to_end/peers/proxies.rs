@@ -7,23 +7,23 @@ use tempfile::TempDir;
 use super::{find_program, start_server};
 use crate::process::Process;
 
-/// A running proxy.
+/// Running proxy.
 pub struct Proxy {
     pub port: u16,
     _process: Process,
     _folder: TempDir,
 }
 
-/// microsocks: SOCKS 5 alone.
+/// microsocks: SOCKS 5 only.
 pub struct Microsocks(PathBuf);
 
 impl Microsocks {
-    /// microsocks, where it is installed.
+    /// Finds microsocks.
     pub fn find() -> Option<Self> {
         find_program("microsocks").map(Self)
     }
 
-    /// Starts one that takes anybody, or only whoever knows user and password.
+    /// Starts a proxy that accepts every client, or only clients with this user and password.
     pub fn start(&self, login: Option<(&str, &str)>) -> Proxy {
         start(|_, port| {
             let mut command = Command::new(&self.0);
@@ -40,12 +40,12 @@ impl Microsocks {
 pub struct Dante(PathBuf);
 
 impl Dante {
-    /// Dante's server, where it is installed.
+    /// Finds Dante's server.
     pub fn find() -> Option<Self> {
         find_program("danted").map(Self)
     }
 
-    /// Starts one that lets everybody go to loopback, but not to `forbidden`.
+    /// Starts a proxy that allows connections to loopback, except to port `forbidden`.
     pub fn start(&self, forbidden: u16) -> Proxy {
         start(|folder, port| {
             let file = folder.path().join("danted.conf");
@@ -73,12 +73,12 @@ impl Dante {
 pub struct Tinyproxy(PathBuf);
 
 impl Tinyproxy {
-    /// tinyproxy, where it is installed.
+    /// Finds tinyproxy.
     pub fn find() -> Option<Self> {
         find_program("tinyproxy").map(Self)
     }
 
-    /// Starts one with more lines of configuration.
+    /// Starts a proxy with additional configuration lines.
     pub fn start(&self, extra_lines: &str) -> Proxy {
         start(|folder, port| {
             let file = folder.path().join("tinyproxy.conf");

@@ -1,4 +1,4 @@
-//! rtmpdump, the predecessor, as a player of our test server; and the server that comes with it.
+//! rtmpdump, the predecessor, as a player of the test server, and its server rtmpsrv.
 
 use std::{
     fs,
@@ -10,18 +10,18 @@ use std::{
 use super::find_program;
 use crate::process::Process;
 
-/// rtmpdump as installed here.
+/// Installed rtmpdump.
 pub struct Rtmpdump {
     program: PathBuf,
 }
 
 impl Rtmpdump {
-    /// rtmpdump, where it is installed.
+    /// Finds rtmpdump.
     pub fn find() -> Option<Self> {
         find_program("rtmpdump").map(|program| Self { program })
     }
 
-    /// The program.
+    /// Returns the path of the program.
     pub fn program(&self) -> &Path {
         &self.program
     }
@@ -31,7 +31,7 @@ impl Rtmpdump {
         Process::start(&mut self.command(url, output, options))
     }
 
-    /// What saves `url` as `output`, to be started.
+    /// Returns the command that saves `url` as `output`.
     pub fn command(&self, url: &str, output: &Path, options: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.args(["-r", url, "-m", "5"]).args(options);
@@ -40,19 +40,19 @@ impl Rtmpdump {
     }
 }
 
-/// rtmpsrv, which shakes hands and plays nothing. It listens on port 1935 of all addresses, so that
-/// it needs a network of its own.
+/// rtmpsrv, which performs the handshake and plays nothing. It listens on port 1935 of all
+/// addresses and therefore needs its own network namespace.
 pub struct Rtmpsrv {
     program: PathBuf,
 }
 
 impl Rtmpsrv {
-    /// rtmpsrv, where it is installed.
+    /// Finds rtmpsrv.
     pub fn find() -> Option<Self> {
         find_program("rtmpsrv").map(|program| Self { program })
     }
 
-    /// Whether it can be given a network of its own.
+    /// Returns whether a network namespace can be created.
     pub fn can_run(&self) -> bool {
         let mut command = Command::new("unshare");
         command.args(["-rn", "ip", "link", "set", "lo", "up"]);
@@ -60,7 +60,7 @@ impl Rtmpsrv {
         status.is_ok_and(|status| status.success())
     }
 
-    /// Runs `player` beside it; what the player said, and what it said itself.
+    /// Runs `player` against rtmpsrv and returns the stderr of the player and the log of rtmpsrv.
     #[track_caller]
     pub fn run(&self, player: &[&str]) -> [String; 2] {
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -68,7 +68,7 @@ impl Rtmpsrv {
         let mut command = Command::new("unshare");
         command.args(["-rn", "sh", "-c", SCRIPT, "sh"]);
         command.arg(&self.program).arg(&log).args(player);
-        // It has rtmpdump save what it was asked for, where it is.
+        // rtmpsrv runs rtmpdump for each requested stream, which writes to the current folder.
         command.current_dir(folder.path());
         let finished = Process::start(&mut command).finish(LIMIT);
         let theirs = fs::read(&log).expect("rtmpsrv wrote a log");
@@ -79,8 +79,8 @@ impl Rtmpsrv {
     }
 }
 
-/// Starts `$1` with `$2` for a log, waits until it listens (on port 0x078F), and runs the rest. It
-/// reads commands, of which there are none, but no end of them either.
+/// Starts `$1` with `$2` as its log, waits until it listens on port 0x078F, and runs the remaining
+/// arguments. The FIFO is a standard input without data and without an end.
 const SCRIPT: &str = r#"
     ip link set lo up
     program=$1 log=$2
@@ -96,5 +96,5 @@ const SCRIPT: &str = r#"
     kill $!
 "#;
 
-/// How long a player that is played nothing may take.
+/// Time limit of a player that receives no media.
 const LIMIT: Duration = Duration::from_secs(20);

@@ -1,4 +1,4 @@
-//! yt-dlp, which has rtmpdump do its RTMP downloads.
+//! yt-dlp, which runs rtmpdump for RTMP downloads.
 
 use std::{
     env,
@@ -11,19 +11,19 @@ use std::{
 use super::folder;
 use crate::process::Process;
 
-/// yt-dlp as `tests/peers.sh` installs it.
+/// yt-dlp installed by `tests/peers.sh`.
 pub struct YtDlp {
     program: PathBuf,
 }
 
 impl YtDlp {
-    /// yt-dlp, where it is installed.
+    /// Finds yt-dlp.
     pub fn find() -> Option<Self> {
         let program = folder().join("venv/bin/yt-dlp");
         program.is_file().then_some(Self { program })
     }
 
-    /// Starts it in `folder`, with the rtmpdump that is in `bin`.
+    /// Starts yt-dlp in `folder` with the rtmpdump in `bin`.
     pub fn start(&self, folder: &Path, bin: &Path, arguments: &[&str]) -> Process {
         let mut command = Command::new(&self.program);
         command.args(["--ignore-config", "--no-update", "--newline", "-v"]);
@@ -33,7 +33,7 @@ impl YtDlp {
     }
 }
 
-/// The PATH with `first` in front.
+/// Returns PATH with `first` prepended.
 fn path_from(first: &Path) -> OsString {
     let path = env::var_os("PATH").unwrap_or_default();
     let folders = iter::once(first.to_owned()).chain(env::split_paths(&path));

@@ -1,4 +1,4 @@
-//! Attempts that are cut short, used up, or not wanted; and recorded streams that go on where they were.
+//! Limits and interruption of retries, and recorded streams that continue after cuts.
 
 use std::{thread, time::Duration};
 
@@ -9,7 +9,7 @@ use crate::{
     server::{Clip, Config, CutConnection, FaultAction, Pace, Server, Stream},
 };
 
-/// A recorded stream that is cut is what it would have been, in a file and down a pipe.
+/// A recorded stream with cuts gives the same output as without, in a file and in a pipe.
 #[test]
 fn cut_recorded_stream_is_rejoined_in_file_and_pipe() {
     let server = Server::start(Config::serving(Stream::recorded(Clip::sample())));
@@ -40,7 +40,7 @@ fn cut_recorded_stream_is_rejoined_in_file_and_pipe() {
 fn signal_during_a_retry_wait_keeps_the_first_ending() {
     let (_server, connection) = failing_connection();
     let running = program::start(&url(&connection), &["-v", "--retry", "forever"]);
-    // The next wait takes two seconds, those behind it longer.
+    // The next wait takes two seconds, later ones more.
     while connection.carried().len() < 2 {
         thread::sleep(Duration::from_millis(10));
     }
@@ -66,7 +66,7 @@ fn retry_limits_the_number_of_attempts() {
     });
 }
 
-/// The third wait begins after three seconds at the latest, and lasts for three at least.
+/// The third wait starts after at most three seconds and takes at least three.
 #[test]
 fn until_ends_a_retry_wait() {
     let ended = || -> Download {
@@ -78,17 +78,18 @@ fn until_ends_a_retry_wait() {
         ended.assert_ended(0, "limit");
         ended
     };
-    // A machine that has no time for us is none of our concern.
+    // Retried, because a busy machine may delay a run.
     let is_prompt = (0..3).any(|_| ended().finished.took < Duration::from_secs(5));
     assert!(is_prompt, "the wait continued past --until");
 }
 
-/// A live stream whose connection is lost after some media, as is each that follows, before any.
+/// Starts a live stream whose first connection is lost after some media and all later ones before
+/// any media.
 fn failing_connection() -> (Server, CutConnection) {
     let stream = Stream::live(Clip::sample()).paced(Pace::Speed(8.0));
     let server = Server::start(Config::serving(stream));
     let mut cuts = vec![(30_000, FaultAction::Fin)];
-    // Behind the handshake, which would be tried in another way at once.
+    // After the handshake, because a cut handshake is retried at once.
     cuts.resize(99, (3_300, FaultAction::Fin));
     let connection = CutConnection::start(server.port(), cuts);
     (server, connection)

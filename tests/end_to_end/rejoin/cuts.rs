@@ -1,5 +1,5 @@
-//! Live recordings whose connection is cut at any byte, again and again: what came through is in the
-//! file once and in order, and the gaps that are told are those that were made.
+//! Live recordings with repeated cuts at random bytes: every received frame is in the file once and
+//! in order, and the reported gaps are exactly the missing frames.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -98,7 +98,7 @@ fn repeated_cuts_lose_nothing_received_and_report_every_gap() {
     });
 }
 
-/// A server, a stream and a recording of it.
+/// Server, stream and recording options of one case.
 #[derive(Clone, Copy)]
 struct Case {
     name: &'static str,
@@ -110,14 +110,15 @@ struct Case {
     options: &'static [&'static str],
 }
 
-/// What a recording that was cut again and again came to.
+/// Result of a recording with repeated cuts.
 struct Recorded {
-    /// The connections that brought each frame first, in the order of the clip.
+    /// Received frames (time and track) in clip order, with the first connection that delivered
+    /// each.
     received: BTreeMap<(u32, u8), usize>,
     broadcast: Arc<Broadcast>,
-    /// Audio and video of all parts, on the recording's clock.
+    /// Audio and video tags of all segments, on the clock of the recording.
     tags: Vec<Tag>,
-    /// How many parts there are.
+    /// Number of segments.
     segments: usize,
     events: Vec<Json>,
     context: String,
@@ -220,7 +221,7 @@ impl Recorded {
         self.check_gaps(case, &frames, is_known(Tag::AUDIO));
     }
 
-    /// Configuration is written again only where a file begins.
+    /// Sequence headers are only repeated at the start of a file.
     fn check_sequence_headers(&self, case: &Case) {
         let found = self
             .tags
@@ -236,7 +237,8 @@ impl Recorded {
         );
     }
 
-    /// Where two neighbours came over different connections, and something between them did not come.
+    /// A gap lies between neighbors that arrived on different connections if a frame between them
+    /// is missing.
     fn check_gaps(&self, case: &Case, frames: &[&Tag], is_audio_known: bool) {
         let context: Vec<_> = self
             .events
@@ -300,7 +302,7 @@ impl Recorded {
         }
     }
 
-    /// Whether every frame of the clip between these two came.
+    /// Returns whether every frame of the clip between these two was received.
     fn is_gapless(&self, before: &Tag, after: &Tag) -> bool {
         let (from, to) = (clip_time_ms(before), clip_time_ms(after));
         let between = self
@@ -313,7 +315,7 @@ impl Recorded {
     }
 }
 
-/// After how many bytes a connection is cut, and how. Some break before any media.
+/// Returns a random cut: number of bytes and action. Some cuts occur before any media.
 fn cut(rng: &mut StdRng, case: &Case, has_media: bool) -> (u64, FaultAction) {
     let most = if case.has_video { 60_000 } else { 10_000 };
     let bytes = match rng.random_range(0..8) {
@@ -329,7 +331,7 @@ fn cut(rng: &mut StdRng, case: &Case, has_media: bool) -> (u64, FaultAction) {
     (bytes, then)
 }
 
-/// The frames that came through whole, and over which connection first.
+/// Returns the completely received frames and the first connection of each.
 fn received(carried: &[u64], sent: &[SentFrame]) -> BTreeMap<(u32, u8), usize> {
     let mut received = BTreeMap::new();
     for (connection, bytes) in carried.iter().enumerate() {
@@ -378,7 +380,8 @@ fn tags(case: &Case, finished: &Finished, events: &[Json], folder: &Path) -> (Ve
     (tags.collect(), count)
 }
 
-/// `frames` of video with B-frames, a keyframe every eight seconds, audio between them.
+/// Creates `frames` video frames with B-frames and a keyframe every eight seconds, interleaved with
+/// audio.
 fn clip(frames: u32, case: &Case) -> Clip {
     let tag = |kind, timestamp_ms, head: &[u8], number: u32, length| {
         let mut body = [head, &number.to_be_bytes()].concat();
@@ -411,13 +414,13 @@ fn clip(frames: u32, case: &Case) -> Clip {
     Clip { tags }
 }
 
-/// The number of the frame, as it was written into it.
+/// Returns the frame number stored in the body.
 fn frame_number(tag: &Tag) -> u32 {
     let at = if tag.kind == Tag::VIDEO { 5 } else { 2 };
     u32::from_be_bytes(tag.body[at..at + 4].try_into().expect("four bytes"))
 }
 
-/// Where it is in the clip.
+/// Returns the clip time of the frame, in milliseconds.
 fn clip_time_ms(tag: &Tag) -> u32 {
     let lag_ms = if tag.kind == Tag::VIDEO {
         0
@@ -431,8 +434,8 @@ fn number(variable: &str) -> Option<u64> {
     env::var(variable).ok()?.parse().ok()
 }
 
-/// How many times as fast as time goes by. The shortest wait is three seconds of it.
+/// Playback speed relative to real time. The shortest retry wait is three seconds of the clip.
 const SPEED: f64 = 4.0;
 
-/// How far audio lies behind the video of the same number.
+/// Offset of audio against the video frame with the same number, in milliseconds.
 const AUDIO_LAG_MS: u32 = 13;

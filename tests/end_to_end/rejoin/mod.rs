@@ -1,4 +1,4 @@
-//! Live recordings that go on: after cuts, silence, and publishers who leave and come back.
+//! Live recordings that continue after cuts, silence, and publishers that leave and return.
 
 mod attempts;
 mod cuts;
@@ -18,7 +18,7 @@ use crate::{
 
 #[test]
 fn cut_within_the_server_cache_leaves_no_gap() {
-    // One keyframe, and all since then for whoever comes.
+    // One keyframe only: the server repeats everything since then to each new client.
     let clip = unique_clip(800, 800);
     let download = record_with_cuts(
         &clip,
@@ -38,8 +38,7 @@ fn cut_within_the_server_cache_leaves_no_gap() {
     );
 }
 
-/// A connection that breaks before it has shown how far the stream was written, in the handshake or
-/// in what is repeated, says nothing of it.
+/// A connection that breaks during the handshake or the repeated frames does not end the rejoin.
 #[test]
 fn cut_during_the_rejoin_is_retried_by_the_next_attempt() {
     let clip = unique_clip(800, 800);
@@ -58,7 +57,7 @@ fn cut_during_the_rejoin_is_retried_by_the_next_attempt() {
 
 #[test]
 fn long_cuts_leave_the_reported_gaps() {
-    // A keyframe every second, so that a second's wait leaves a gap.
+    // A keyframe every second, so that a wait of one second leaves a gap.
     let clip = unique_clip(1000, 25);
     let cuts = [(50_000, FaultAction::Fin), (70_007, FaultAction::Rst)];
     let download = record_with_cuts(&clip, &cuts, &["--gap", "close"]);
@@ -86,7 +85,7 @@ fn long_cuts_leave_the_reported_gaps() {
 fn failed_attempts_keep_the_first_ending() {
     let stream = Stream::live(Clip::sample());
     let server = Server::start(Config::serving(stream));
-    // A handshake that is hung up on is tried once more, as a plain one.
+    // A close during the handshake is retried once with a plain handshake.
     let cuts = [30_000, 0, 0].map(|bytes| (bytes, FaultAction::Fin));
     let connection = CutConnection::start(server.port(), cuts.to_vec());
     let url = format!("rtmp://127.0.0.1:{}/app/clip", connection.port());
@@ -127,12 +126,13 @@ fn unpublish_then_close_does_not_reconnect() {
     assert_eq!(server.clients().len(), 1, "the client did not reconnect");
 }
 
-/// What another run left is gone on with as what a lost connection left: as long after it as it is.
+/// `--append` continues a file of an earlier run like a recording after a lost connection, with the
+/// time since its modification as the gap.
 #[test]
 fn append_records_the_time_between_runs_as_a_gap() {
     for (policy, is_kept) in [("keep", true), ("close", false)] {
         let [first, mut second] = [50, 60].map(|frames| unique_clip(frames, 25));
-        // Another stream.
+        // Different content, as of another stream.
         let frames = second
             .tags
             .iter_mut()
@@ -171,7 +171,7 @@ fn append_records_the_time_between_runs_as_a_gap() {
     }
 }
 
-/// What comes of a broadcast of `clip`, over a line that is cut again and again, until it is over.
+/// Records a broadcast of `clip` over a connection with cuts until its end.
 #[track_caller]
 fn record_with_cuts(clip: &Clip, cuts: &[(u64, FaultAction)], options: &[&str]) -> Download {
     let broadcast = Broadcast::new(clip.clone(), 8.0, true);
@@ -184,8 +184,8 @@ fn record_with_cuts(clip: &Clip, cuts: &[(u64, FaultAction)], options: &[&str]) 
     download
 }
 
-/// Frames of which each is different, `frames` of video, every `gop_len`-th a keyframe, with a frame of
-/// audio beside each.
+/// Creates a clip of unique frames: `frames` video frames, a keyframe at every `gop_len`-th, and an
+/// audio frame after each.
 fn unique_clip(frames: u32, gop_len: u32) -> Clip {
     let frame = |kind, number: u32, header: &[u8], length| {
         let mut body = header.to_vec();

@@ -1,5 +1,5 @@
-//! Live recordings from servers that others wrote: publishers who leave and come back, servers that
-//! are killed, stopped, or have nothing yet.
+//! Live recordings from real servers whose publishers leave and return, and that are killed,
+//! stopped or still without a stream.
 
 use std::{collections::HashMap, fs, path::Path, thread, time::Duration};
 
@@ -71,7 +71,7 @@ fn publisher_leaves(sources: &Sources<'_>, server: &nginx::Instance) {
     sources.assert_spans(&download, &[Complete(First)], 0);
 }
 
-/// Its clock begins at 0 again.
+/// The clock restarts at 0.
 fn publisher_returns_to_nginx(sources: &Sources<'_>, server: &nginx::Instance) {
     let url = server.url("live", "returns");
     let options = ["-v", "-m", "60", "--republish-wait", "60"];
@@ -89,7 +89,8 @@ fn publisher_returns_to_nginx(sources: &Sources<'_>, server: &nginx::Instance) {
     sources.assert_spans(&download, &[Complete(First), Complete(Second)], 1);
 }
 
-/// Which says nothing when a publisher leaves, and goes on with the clock of each track by itself.
+/// Node-Media-Server sends nothing when a publisher leaves, and continues the clock of each track
+/// separately.
 fn publisher_returns_to_node_media_server(
     sources: &Sources<'_>,
     server: &node_media_server::Instance,
@@ -100,7 +101,7 @@ fn publisher_returns_to_node_media_server(
         .publish(First, &url)
         .finish(PUBLISH_LIMIT)
         .succeeded();
-    // Whoever comes late gets the last second.
+    // A late player receives the last second.
     running.wait_for_bytes(5_000);
     sources
         .publish(Second, &url)
@@ -134,7 +135,7 @@ fn second_session_is_appended(sources: &Sources<'_>, server: &nginx::Instance) {
     sources.assert_spans(&download, &[Complete(First), Complete(Second)], 1);
 }
 
-/// One application says nothing until somebody publishes, the other one that there is no such stream.
+/// Application `live` is silent until a publisher starts; `notify` reports a missing stream.
 fn publisher_starts_late_on_nginx(
     sources: &Sources<'_>,
     server: &nginx::Instance,
@@ -231,7 +232,7 @@ fn recording_survives_stopped_node_media_server(
     sources.assert_gaps_reported(&download);
 }
 
-/// Stops a server for longer than silence may last.
+/// Stops a server for longer than the media timeout.
 fn stop_and_continue(running: &mut Running, port: u16, signal: impl Fn(&str)) {
     running.wait_for_bytes(50_000);
     let clients = peers::connected_clients(port);
@@ -241,18 +242,18 @@ fn stop_and_continue(running: &mut Running, port: u16, signal: impl Fn(&str)) {
     running.wait_for_more(50_000);
 }
 
-/// What is published, at twice its speed.
+/// Published clip, sent at twice its speed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Source {
     First,
     Second,
-    /// A minute of it.
+    /// Two minutes of media, published in one minute.
     Long,
     OtherLong,
 }
 use Source::{First, Long, OtherLong, Second};
 
-/// How much of a source a recording has, without a hole.
+/// Contiguous frames of a source that a recording contains.
 #[derive(Debug, Clone, Copy)]
 enum Span {
     Complete(Source),
@@ -292,7 +293,7 @@ impl<'a> Sources<'a> {
         frame_bodies(&self.files[&source].1, kind)
     }
 
-    /// Interrupts a recording once the last frames of `source` are written.
+    /// Interrupts a recording after it has written the last frames of `source`.
     #[track_caller]
     fn interrupt_after(&self, source: Source, mut running: Running) -> Download {
         for kind in [Tag::AUDIO, Tag::VIDEO] {
@@ -311,7 +312,7 @@ impl<'a> Sources<'a> {
         download
     }
 
-    /// Panics unless the file consists of `spans`, has a clock that never goes back, and plays.
+    /// Panics unless the file consists of `spans`, its timestamps never decrease, and it plays.
     #[track_caller]
     fn assert_spans(&self, download: &Download, spans: &[Span], gaps: usize) {
         let stderr = &download.finished.stderr;
@@ -348,7 +349,8 @@ impl<'a> Sources<'a> {
         self.assert_plays(download);
     }
 
-    /// Panics unless a hole was told, as often as there is one.
+    /// Panics unless the number of reported gaps is positive and equals the number of gaps in the
+    /// file.
     #[track_caller]
     fn assert_gaps_reported(&self, download: &Download) {
         let clip = download.clip();
@@ -385,7 +387,7 @@ impl<'a> Sources<'a> {
     }
 }
 
-/// The bodies of the frames; the mark of a track's end is none.
+/// Returns the bodies of the frames, without sequence headers and end-of-sequence tags.
 fn frame_bodies(clip: &Clip, kind: u8) -> Vec<&[u8]> {
     let tags = clip.media().filter(|tag| tag.kind == kind);
     let frame_bodies = tags.filter(|tag| !tag.is_sequence_header() && tag.body.len() > 5);
@@ -396,14 +398,14 @@ fn index_of(frame: Option<&[u8]>, frame_bodies: &[&[u8]]) -> Option<usize> {
     frame_bodies.iter().position(|other| Some(*other) == frame)
 }
 
-/// Whether a file that is being written has this frame among its last.
+/// Returns whether the last bytes of a growing file contain this frame.
 fn ends_with(file: &Path, frame: &[u8]) -> bool {
     let bytes = fs::read(file).unwrap_or_default();
     let tail = &bytes[bytes.len().saturating_sub(20_000)..];
     tail.windows(frame.len()).any(|window| window == frame)
 }
 
-/// Silence is over soon, and whoever was lost comes back as long as it takes.
+/// Short media timeout and unlimited attempts.
 const STALL_OPTIONS: [&str; 7] = [
     "-v",
     "-m",
@@ -414,5 +416,5 @@ const STALL_OPTIONS: [&str; 7] = [
     "1",
 ];
 
-/// More than any publisher takes.
+/// Time limit of a publisher.
 const PUBLISH_LIMIT: Duration = Duration::from_secs(30);

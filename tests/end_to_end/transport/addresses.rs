@@ -47,7 +47,7 @@ fn assert_complete_over_ipv6(stream: Stream, options: &[&str], word: &str) {
     }
 }
 
-/// A port on `::1` for the server at `port` on 127.0.0.1, as long as the test runs.
+/// Opens a port on `::1` that relays to `port` on 127.0.0.1 until the test process ends.
 fn start_ipv6_relay(port: u16) -> io::Result<u16> {
     let listener = TcpListener::bind((Ipv6Addr::LOCALHOST, 0))?;
     let relay_port = listener.local_addr()?.port();
@@ -72,7 +72,7 @@ fn start_ipv6_relay(port: u16) -> io::Result<u16> {
     Ok(relay_port)
 }
 
-/// Where no room is left for those who wait to be accepted, Linux answers nobody.
+/// Linux does not answer connections while the backlog of the listener is full.
 #[cfg(target_os = "linux")]
 #[test]
 fn unanswered_tcp_connect_times_out() {
@@ -101,7 +101,7 @@ fn unanswered_tcp_connect_times_out() {
     }
 }
 
-/// A port that nobody is accepted on any more, and what holds it.
+/// Returns a port with a full backlog and the sockets that keep it full.
 #[cfg(target_os = "linux")]
 fn port_with_full_backlog() -> (u16, (socket2::Socket, Vec<socket2::Socket>)) {
     use socket2::{Domain, Socket, Type};

@@ -8,7 +8,7 @@ use crate::{
     },
 };
 
-/// Downloads from nobody by way of a proxy that answers with `answer`.
+/// Downloads through a proxy that answers with `answer`.
 #[track_caller]
 fn download_through(kind: &str, answer: &[u8], after: AfterAnswer) -> Download {
     let proxy = CannedPeer::start(answer, after);
@@ -69,7 +69,7 @@ fn unreachable_proxy_is_named() {
     }
 }
 
-/// `-m` bounds each step of connecting, too.
+/// `-m` also limits each dialing step.
 #[test]
 fn silent_tls_server_times_out() {
     let silent = CannedPeer::start(b"", AfterAnswer::Open);
@@ -104,7 +104,7 @@ fn plain_rtmp_on_a_tls_port_is_named() {
     assert_no_way(&download(&url, &["-m", "2"]), "TLS");
 }
 
-/// The same end of TCP is an end of the stream or a cut, as TLS says.
+/// With TLS, a FIN is the end of the stream only after close_notify.
 #[test]
 fn missing_close_notify_is_a_cut() {
     let authority = Authority::new("Authority");
@@ -128,7 +128,7 @@ fn missing_close_notify_is_a_cut() {
     }
 }
 
-/// Ctrl-C is heard while a proxy, a TLS handshake or nobody at all is waited for.
+/// SIGINT ends the wait for a proxy and for a TLS handshake.
 #[cfg(unix)]
 #[test]
 fn signal_interrupts_every_dialing_step() {

@@ -1,15 +1,15 @@
-//! Every way to a server: each protocol, directly and through proxies, recorded and live.
+//! Protocols, each with a recorded and a live stream, directly and through proxies.
 
-/// TLS of a server that others wrote, and what is wrong with certificates.
+/// TLS with nginx, and invalid certificates.
 mod tls;
 
-/// Proxies that others wrote.
+/// Real proxies.
 mod proxies;
 
-/// IPv6, and addresses where nobody answers.
+/// IPv6 and unresponsive addresses.
 mod addresses;
 
-/// Proxies and servers that do not do what they should.
+/// Faulty proxies and servers.
 mod failures;
 
 use std::{any::Any, thread};
@@ -55,10 +55,10 @@ fn rtmpte_works_directly_and_through_proxies() {
     assert_works_with_proxies("rtmpte", http_front);
 }
 
-/// What stands in front of a plain server.
+/// Component in front of a plain server.
 struct Front {
     port: u16,
-    /// What a client has to be told for it.
+    /// Options that a client needs for it.
     options: Vec<String>,
     _running: Box<dyn Any + Sync>,
 }
@@ -101,7 +101,7 @@ fn https_front(port: u16) -> Front {
     }
 }
 
-/// Downloads a recorded and a live stream directly, by way of SOCKS 5 and by way of CONNECT.
+/// Downloads a recorded and a live stream directly, through SOCKS 5 and through CONNECT.
 fn assert_works_with_proxies(scheme: &str, front: fn(u16) -> Front) {
     let clip = Clip::sample();
     let recorded = Stream::recorded(clip.clone());
@@ -112,7 +112,7 @@ fn assert_works_with_proxies(scheme: &str, front: fn(u16) -> Front) {
                 let (stream, clip) = (stream.clone(), &clip);
                 scope.spawn(move || {
                     let server = Server::start(Config {
-                        // For those who ask for it.
+                        // Used by the encrypted protocols.
                         handshake: Handshake::encrypted(8, Scheme::KeyFirst),
                         ..Config::serving(stream)
                     });
@@ -156,7 +156,7 @@ fn assert_downloads_through(
     );
     assert_same_media(&download.clip(), clip);
     if let Some(proxy) = proxy {
-        // The name is the proxy's to look up. A tunnel may connect more than once.
+        // The proxy resolves the name. A tunnel may open several connections.
         let requested = proxy.requested();
         assert!(!requested.is_empty() && requested.iter().all(|requested| *requested == address));
     }

@@ -12,7 +12,7 @@ fn server() -> Server {
     Server::start(Config::serving(Stream::recorded(Clip::sample())))
 }
 
-/// Downloads by a name, so that the proxy has to look it up.
+/// Downloads from `localhost`, so that the proxy may have to resolve the name.
 #[track_caller]
 fn download_through_proxy(proxy: &str, server: &Server) -> Download {
     let url = server.url("clip").replace("127.0.0.1", "localhost");
@@ -76,7 +76,7 @@ fn dante_relays_socks_4_and_5() {
     let forbidden = server();
     let proxy = require!(Dante::find()).start(forbidden.port());
     let port = proxy.port;
-    // It takes SOCKS 4a's names for addresses, whoever asks.
+    // Dante treats the names of SOCKS 4a as addresses.
     for prefix in ["-S ", "--proxy socks4://", "--proxy socks5://"] {
         assert_complete_through(&format!("{prefix}127.0.0.1:{port}"));
     }

@@ -12,7 +12,7 @@ use crate::{
     verify::{self, Media},
 };
 
-/// TLS 1.3 sends session tickets behind the handshake, which rtmpdump takes for the end.
+/// TLS 1.3 sends session tickets after the handshake, which rtmpdump mistakes for the end.
 #[test]
 fn nginx_plays_over_tls_1_2_and_1_3() {
     let (ffmpeg, nginx) = (require!(Ffmpeg::find()), require!(Nginx::find()));
@@ -62,7 +62,7 @@ fn invalid_certificate_ends_before_the_handshake() {
         let front = require!(start_tls_front(&server, &identity, ""));
         let url = format!("rtmps://localhost:{}/vod/clip.flv", front.port);
         assert_tls_refused(&download_trusting(&authority, &url), cause);
-        // Who pins it, or does not care, gets as far as the server, which has no such file.
+        // With a pin or --insecure, the download reaches the server, which has no such file.
         let pinned = download(&url, &["--tls-pin", &identity.sha256()]);
         pinned.assert_ended(1, "not-found");
         let insecure = download(&url, &["--insecure"]);
@@ -115,7 +115,8 @@ fn tls_1_1_is_rejected() {
     );
 }
 
-/// nginx closes TCP on who speaks no TLS, and answers in HTTP; nginx-rtmp waits for a whole C1.
+/// On the TLS port, nginx answers plain RTMP with an HTTP error and closes; nginx-rtmp waits for a
+/// complete C1.
 #[test]
 fn swapped_tls_and_plain_ports_are_named() {
     let nginx = require!(Nginx::find());
