@@ -9,27 +9,27 @@ use crate::{
     transport::Endpoint,
 };
 
-/// Somebody who wants to know what goes on.
+/// Receives the events of a download. Each method does nothing unless it is implemented.
 pub trait Report {
     /// A connection to this server is being made.
-    fn connecting(&mut self, endpoint: &Endpoint);
+    fn connecting(&mut self, _endpoint: &Endpoint) {}
     /// The server accepted `connect`.
-    fn connected(&mut self);
+    fn connected(&mut self) {}
     /// The stream's `onMetaData`.
-    fn metadata(&mut self, metadata: &Object);
+    fn metadata(&mut self, _metadata: &Object) {}
     /// The stream has begun to come; tells whether a live one was asked for.
-    fn started(&mut self, is_live: bool);
+    fn started(&mut self, _is_live: bool) {}
     /// The stream has begun to come, and is to go on with a file that holds so much. Called instead of
     /// [`Report::started`].
     fn resuming(&mut self, _progress: &Progress) {
         self.started(false);
     }
     /// Something is missing before what comes next.
-    fn gap(&mut self, gap: &Gap);
+    fn gap(&mut self, _gap: &Gap) {}
     /// Another attempt follows after a wait, which begins now.
-    fn retry(&mut self, retry: &Retry);
+    fn retry(&mut self, _retry: &Retry) {}
     /// More has come. Called for each read from the network.
-    fn progress(&mut self, progress: &Progress);
+    fn progress(&mut self, _progress: &Progress) {}
     /// A file is whole: a part of the recording, or all of it.
     fn segment(&mut self, _facts: &SegmentFacts) {}
 }

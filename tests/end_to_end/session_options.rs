@@ -8,11 +8,10 @@ use rtmpull::{
         job::{Environment, resolve},
     },
     core::{
-        amf::{Object, Value},
+        amf::Value,
         rtmp::client::config::{Config as Session, Login as User, Start, Timeouts},
     },
-    download::{self, Ending, Outcome, Progress, Report, Retry, Stop},
-    output::Gap,
+    download::{self, Ending, Outcome, Report, Retry, Stop},
     transport::Endpoint,
 };
 
@@ -271,13 +270,9 @@ fn download(
 struct NoReport;
 
 impl Report for NoReport {
-    fn connecting(&mut self, _: &Endpoint) {}
     fn connected(&mut self) {}
-    fn metadata(&mut self, _: &Object) {}
     fn started(&mut self, _: bool) {}
-    fn gap(&mut self, _: &Gap) {}
     fn retry(&mut self, _: &Retry) {}
-    fn progress(&mut self, _: &Progress) {}
 }
 
 fn recorded() -> Config {

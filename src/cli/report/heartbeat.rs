@@ -1,11 +1,9 @@
-//! A file that is rewritten while media arrives, for whoever looks whether it still does.
+//! A file that is rewritten while media arrives, for programs that watch the download.
 
 use std::{
     fs, io,
     path::{Path, PathBuf},
     process,
-    sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender},
-    thread,
     time::{Duration, Instant},
 };
 
@@ -13,26 +11,23 @@ use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::listeners::Listener;
+use super::{
+    listeners::Listener,
+    worker::{ProgressTimer, Worker},
+};
 use crate::{
     cli::terminal::time_format::utc,
-    core::amf::Object,
-    download::{Outcome, Progress, Report, Retry},
-    output::Gap,
-    transport::Endpoint,
+    download::{Outcome, Progress, Report},
 };
 
-/// Rewrites the file, from a thread of its own: a disk that hangs delays nothing but this.
+/// Rewrites the file from a thread of its own.
 #[derive(Debug)]
 pub struct Heartbeat {
-    /// None once it is over.
-    beats: Option<SyncSender<Beat>>,
-    thread_ends: Receiver<()>,
-    seen: Progress,
-    last: Option<Instant>,
+    worker: Worker<Beat>,
+    timer: ProgressTimer,
 }
 
-/// What stands in the file.
+/// Content of the file.
 #[derive(Debug, Serialize)]
 struct Beat {
     time: String,
@@ -41,112 +36,83 @@ struct Beat {
 }
 
 impl Heartbeat {
-    /// Nothing is written before the first media. Fails where `file` cannot be one.
+    /// Starts the thread. The file is written when the first media arrives.
+    ///
+    /// # Errors
+    ///
+    /// Fails if `file` cannot be a regular file in an existing folder.
     pub fn start(file: &Path) -> Result<Self> {
-        let name = file.file_name().context("a heartbeat needs a file")?;
+        let name = file.file_name().context("the value names no file")?;
         let folder = match file.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         };
-        ensure!(folder.is_dir(), "{folder:?} is no folder");
-        ensure!(!file.exists() || file.is_file(), "{file:?} is no file");
-        let mut unfinished = name.to_owned();
-        unfinished.push(format!(".{}", process::id()));
-        let (file, unfinished) = (file.to_owned(), folder.join(unfinished));
-        let (beats, received) = mpsc::sync_channel(1);
-        let (sender, thread_ends) = mpsc::sync_channel(0);
-        thread::Builder::new()
-            .name("heartbeat".to_owned())
-            .spawn(move || {
-                let _until_the_end: SyncSender<()> = sender;
-                write_all(&received, &file, &unfinished);
-            })?;
+        ensure!(folder.is_dir(), "{folder:?} is not a folder");
+        ensure!(!file.exists() || file.is_file(), "{file:?} is not a file");
+        let mut temporary = name.to_owned();
+        temporary.push(format!(".{}", process::id()));
+        let (file, temporary) = (file.to_owned(), folder.join(temporary));
+        // One beat may wait while the disk is slow. More would be outdated.
+        let worker = Worker::start("heartbeat", 1, move |beats| {
+            write_all(beats.iter(), &file, &temporary);
+        })?;
         Ok(Self {
-            beats: Some(beats),
-            thread_ends,
-            seen: Progress::default(),
-            last: None,
+            worker,
+            timer: ProgressTimer::new(INTERVAL),
         })
     }
 
     fn progress_at(&mut self, progress: &Progress, now: Instant) {
-        let has_media = progress.frames != self.seen.frames;
-        self.seen = *progress;
-        let is_due = self
-            .last
-            .is_none_or(|last| now.duration_since(last) >= INTERVAL);
-        if has_media && is_due {
-            self.last = Some(now);
-            self.beat();
-        }
-    }
-
-    fn beat(&self) {
-        let beat = Beat {
-            time: utc(Timestamp::now()),
-            position_ms: self.seen.position_ms,
-            bytes: self.seen.bytes,
-        };
-        if let Some(beats) = &self.beats {
-            // Where the beat before is still being written, this one comes too soon.
-            let _ = beats.try_send(beat);
+        if self.timer.is_due(progress, now) {
+            self.worker.send(Beat {
+                time: utc(Timestamp::now()),
+                position_ms: progress.position_ms,
+                bytes: progress.bytes,
+            });
         }
     }
 }
 
 impl Listener for Heartbeat {
     fn finished(&mut self, _: &Outcome) {
-        self.beats = None;
-        let ended = self.thread_ends.recv_timeout(DISK_PATIENCE);
-        if ended == Err(RecvTimeoutError::Timeout) {
-            tracing::warn!("the heartbeat is still being written");
+        if !self.worker.finish(DISK_TIMEOUT) {
+            tracing::warn!("the heartbeat file is still being written");
         }
     }
 }
 
 impl Report for Heartbeat {
-    fn connecting(&mut self, _: &Endpoint) {}
-
-    fn connected(&mut self) {}
-
-    fn metadata(&mut self, _: &Object) {}
-
-    fn started(&mut self, _: bool) {}
-
-    fn gap(&mut self, _: &Gap) {}
-
-    fn retry(&mut self, _: &Retry) {}
-
     fn progress(&mut self, progress: &Progress) {
         self.progress_at(progress, Instant::now());
     }
 }
 
-fn write_all(beats: &Receiver<Beat>, file: &PathBuf, unfinished: &Path) {
+/// Writes each beat. Only the first failure is logged.
+fn write_all(beats: impl Iterator<Item = Beat>, file: &PathBuf, temporary: &Path) {
     let mut has_failed = false;
     for beat in beats {
-        let written = write(&beat, file, unfinished);
+        let written = write(&beat, file, temporary);
         if let Err(error) = written
             && !has_failed
         {
             has_failed = true;
-            tracing::warn!("cannot write the heartbeat {file:?}: {error}");
-            let _ = fs::remove_file(unfinished);
+            tracing::warn!("cannot write the heartbeat file {file:?}: {error}");
+            let _ = fs::remove_file(temporary);
         }
     }
 }
 
-fn write(beat: &Beat, file: &Path, unfinished: &Path) -> io::Result<()> {
+fn write(beat: &Beat, file: &Path, temporary: &Path) -> io::Result<()> {
     let text = serde_json::to_string(beat)? + "\n";
-    fs::write(unfinished, text)?;
-    fs::rename(unfinished, file)
+    fs::write(temporary, text)?;
+    fs::rename(temporary, file)
 }
 
-/// How much time is between two beats at the least.
+/// Minimum time between two beats.
 const INTERVAL: Duration = Duration::from_secs(2);
 
-/// How long the last beat may take.
-const DISK_PATIENCE: Duration = Duration::from_millis(200);
+/// Time for the last beat to be written.
+const DISK_TIMEOUT: Duration = Duration::from_millis(200);
 
 #[cfg(test)]
 mod tests {
@@ -162,7 +128,7 @@ mod tests {
         }
     }
 
-    /// What the file holds after progress at these milliseconds.
+    /// Returns the content of the file after progress at these milliseconds.
     fn written(moments: &[(u64, u64)]) -> String {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("beat");
@@ -171,8 +137,7 @@ mod tests {
         for (ms, bytes) in moments {
             heartbeat.progress_at(&progress(*bytes), start + Duration::from_millis(*ms));
         }
-        heartbeat.beats = None;
-        let _ = heartbeat.thread_ends.recv();
+        assert!(heartbeat.worker.finish(Duration::from_secs(60)));
         let files = fs::read_dir(folder.path()).unwrap().count();
         let text = fs::read_to_string(&file).unwrap_or_default();
         assert_eq!(files, usize::from(!text.is_empty()), "no other file");
@@ -180,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn beats_while_media_arrives() {
+    fn a_beat_is_written_when_media_arrives() {
         assert_eq!(written(&[(0, 0)]), "");
         let beat: serde_json::Value = serde_json::from_str(&written(&[(0, 5)])).unwrap();
         assert_eq!(
@@ -189,13 +154,13 @@ mod tests {
         );
         let time = beat["time"].as_str().unwrap();
         assert!(time.parse::<Timestamp>().is_ok(), "{time}");
-        // Too soon for another, and nothing new.
+        // The second progress is too early, and the third one has no new media.
         let text = written(&[(0, 5), (1_999, 6), (2_500, 6)]);
         assert!(text.contains(r#""bytes":5}"#), "{text}");
     }
 
     #[test]
-    fn has_a_place_to_be_written_to() {
+    fn the_path_must_be_a_file_in_a_folder() {
         let folder = tempfile::tempdir().unwrap();
         for file in [
             "",

@@ -8,6 +8,7 @@ mod listeners;
 #[cfg(unix)]
 pub mod systemd;
 pub mod text;
+mod worker;
 
 pub use self::{
     display_options::DisplayOptions,

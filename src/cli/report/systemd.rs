@@ -1,12 +1,11 @@
-//! What systemd, or another manager of services that takes its notifications, is told.
+//! Notifications to systemd, or to another service manager with the same protocol.
 
 use std::{
     env,
     sync::{
         Arc, Mutex, PoisonError,
-        mpsc::{self, Receiver, RecvTimeoutError, SyncSender},
+        mpsc::{Receiver, RecvTimeoutError},
     },
-    thread,
     time::{Duration, Instant},
 };
 
@@ -16,32 +15,27 @@ use sd_notify::NotifyState;
 use super::{
     listeners::Listener,
     text::{reason_suffix, retry_text},
+    worker::{ProgressTimer, Worker},
 };
 use crate::{
     cli::terminal::{sanitize::escaped, screen::Screen, time_format::hms},
-    core::amf::Object,
     download::{Outcome, Progress, Report, Retry},
-    output::Gap,
     transport::Endpoint,
 };
 
-/// Tells the manager once media arrives, how far it is, and that it still does. A thread of its own
-/// sends it all, so that a manager that does not read delays nothing.
+/// Notifies the service manager when media first arrives, of the progress, and that the download is alive.
 #[derive(Debug)]
 pub struct SystemdNotifier {
-    /// Knows the secrets.
+    /// Removes secrets from messages.
     screen: Arc<Screen>,
-    /// None once it is over.
-    messages: Option<SyncSender<Message>>,
-    thread_ends: Receiver<()>,
-    /// Half of the time within which the manager wants to hear of us.
+    worker: Worker<Message>,
+    /// Half of the watchdog timeout; zero without a watchdog.
     interval: Duration,
-    /// Until when no media is no trouble.
+    /// Time until which the download counts as alive without further media.
     alive_until: Arc<Mutex<Option<Instant>>>,
-    seen_frames: u64,
     is_ready: bool,
-    /// When progress was told last.
-    last_status: Option<Instant>,
+    media_timer: ProgressTimer,
+    status_timer: ProgressTimer,
 }
 
 #[derive(Debug)]
@@ -52,46 +46,32 @@ enum Message {
 }
 
 impl SystemdNotifier {
-    /// To the manager that the environment names, if it does.
+    /// Starts notifying the service manager, if the environment names one.
     pub fn start(screen: Arc<Screen>) -> Option<Self> {
         env::var_os(SOCKET).filter(|socket| !socket.is_empty())?;
         let watchdog = sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero());
         let interval = watchdog.map(|limit| (limit / 2).max(MIN_INTERVAL));
         let alive_until = Arc::new(Mutex::new(None));
-        let (messages, received) = mpsc::sync_channel(MESSAGES);
-        let (sender, thread_ends) = mpsc::sync_channel(0);
         let alive = Arc::clone(&alive_until);
-        let thread = thread::Builder::new().name("service".to_owned());
-        let spawned = thread.spawn(move || {
-            let _until_the_end: SyncSender<()> = sender;
-            send_all(&received, interval, &alive);
-        });
-        spawned.ok()?;
+        let deliver = move |messages: &Receiver<_>| deliver_all(messages, interval, &alive);
         Some(Self {
             screen,
-            messages: Some(messages),
-            thread_ends,
+            worker: Worker::start("systemd", QUEUE_LENGTH, deliver).ok()?,
             interval: interval.unwrap_or_default(),
             alive_until,
-            seen_frames: 0,
             is_ready: false,
-            last_status: None,
+            media_timer: ProgressTimer::new(Duration::ZERO),
+            status_timer: ProgressTimer::new(STATUS_INTERVAL),
         })
     }
 
     fn status(&self, text: &str) {
-        // A line end would begin another message.
+        // A line break would start another message.
         let text = escaped(&self.screen.redacted(text));
-        self.send(Message::Status(text));
+        self.worker.send(Message::Status(text));
     }
 
-    /// Tells whether there is room for it.
-    fn send(&self, message: Message) -> bool {
-        let messages = self.messages.as_ref();
-        messages.is_some_and(|messages| messages.try_send(message).is_ok())
-    }
-
-    fn is_alive_for(&self, time: Duration) {
+    fn set_alive_for(&self, time: Duration) {
         let until = Instant::now().checked_add(time);
         let alive_until = self.alive_until.lock();
         *alive_until.unwrap_or_else(PoisonError::into_inner) = until;
@@ -102,52 +82,38 @@ impl Listener for SystemdNotifier {
     fn finished(&mut self, outcome: &Outcome) {
         let reason = reason_suffix(&outcome.reason);
         self.status(&format!("{}{reason}", outcome.ending));
-        self.send(Message::Stopping);
-        self.messages = None;
-        let _ = self.thread_ends.recv_timeout(MANAGER_PATIENCE);
+        self.worker.send(Message::Stopping);
+        self.worker.finish(DELIVERY_TIMEOUT);
     }
 }
 
 impl Report for SystemdNotifier {
     fn connecting(&mut self, endpoint: &Endpoint) {
-        self.is_alive_for(ATTEMPT);
+        self.set_alive_for(ATTEMPT_TIME);
         self.status(&format!("Connecting to {endpoint}"));
     }
 
-    fn connected(&mut self) {}
-
-    fn metadata(&mut self, _: &Object) {}
-
-    fn started(&mut self, _: bool) {}
-
-    fn gap(&mut self, _: &Gap) {}
-
     fn retry(&mut self, retry: &Retry) {
-        self.is_alive_for(retry.wait.saturating_add(self.interval));
-        self.last_status = None;
+        self.set_alive_for(retry.wait.saturating_add(self.interval));
+        self.status_timer.restart();
         self.status(&retry_text(retry));
     }
 
     fn progress(&mut self, progress: &Progress) {
-        if progress.frames == self.seen_frames {
-            return;
+        let now = Instant::now();
+        if self.media_timer.is_due(progress, now) {
+            self.set_alive_for(self.interval);
+            self.is_ready = self.is_ready || self.worker.send(Message::Ready);
         }
-        self.seen_frames = progress.frames;
-        self.is_alive_for(self.interval);
-        self.is_ready = self.is_ready || self.send(Message::Ready);
-        let is_due = self
-            .last_status
-            .is_none_or(|last| last.elapsed() >= STATUS_INTERVAL);
-        if is_due {
-            self.last_status = Some(Instant::now());
+        if self.status_timer.is_due(progress, now) {
             let (at, bytes) = (hms(progress.position_ms), HumanBytes(progress.bytes));
             self.status(&format!("Recording, {at}, {bytes}"));
         }
     }
 }
 
-/// Sends what is to be told, and in between that all is well as long as it is.
-fn send_all(
+/// Delivers the messages, and in between a watchdog notification per interval while the download is alive.
+fn deliver_all(
     messages: &Receiver<Message>,
     interval: Option<Duration>,
     alive_until: &Mutex<Option<Instant>>,
@@ -173,7 +139,7 @@ fn send_all(
     }
 }
 
-/// A manager that does not listen is no reason to stop.
+/// Sends one message. A failure is only logged, since the download does not depend on the manager.
 fn notify(message: &Message) {
     let sent = sd_notify::notify(&[match message {
         Message::Ready => NotifyState::Ready,
@@ -185,20 +151,20 @@ fn notify(message: &Message) {
     }
 }
 
-/// Where the manager listens.
+/// Variable with the address of the service manager.
 const SOCKET: &str = "NOTIFY_SOCKET";
 
-/// How much time is between two statuses of progress.
+/// Minimum time between two progress messages.
 const STATUS_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How long an attempt may take up to its first media: longer than our own timers need to end it.
-const ATTEMPT: Duration = Duration::from_secs(90);
+/// Time for an attempt up to its first media: more than the timeouts of the session need to end it.
+const ATTEMPT_TIME: Duration = Duration::from_secs(90);
 
-/// How often the manager is told that all is well at the most, whatever it wants.
+/// Minimum time between two watchdog notifications, however short the watchdog timeout is.
 const MIN_INTERVAL: Duration = Duration::from_millis(10);
 
-/// What waits for the manager at the most.
-const MESSAGES: usize = 32;
+/// Messages that may wait for the service manager.
+const QUEUE_LENGTH: usize = 32;
 
-/// How long the manager may take for the last messages.
-const MANAGER_PATIENCE: Duration = Duration::from_millis(200);
+/// Time for the last messages to be delivered.
+const DELIVERY_TIMEOUT: Duration = Duration::from_millis(200);

@@ -18,7 +18,7 @@ use crate::{
         retry::RetryPolicy,
         tests::session,
     },
-    output::{Destination, FileOptions, Gap, SegmentOptions},
+    output::{Destination, FileOptions, SegmentOptions},
     transport::{Carrier, Dialer, Endpoint, Route},
 };
 
@@ -26,13 +26,8 @@ use crate::{
 struct Silent;
 
 impl Report for Silent {
-    fn connecting(&mut self, _: &Endpoint) {}
     fn connected(&mut self) {}
-    fn metadata(&mut self, _: &Object) {}
-    fn started(&mut self, _: bool) {}
-    fn gap(&mut self, _: &Gap) {}
     fn retry(&mut self, _: &Retry) {}
-    fn progress(&mut self, _: &Progress) {}
 }
 
 /// A session behind its plain handshake, and the server's side of the chunk stream.

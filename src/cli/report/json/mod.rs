@@ -14,7 +14,7 @@ use std::{
 };
 
 use self::event::{Event, EventWriter, GapFacts, Summary};
-use super::{display_options::DisplayOptions, listeners::Listener};
+use super::{display_options::DisplayOptions, listeners::Listener, worker::ProgressTimer};
 use crate::{
     cli::{
         exit_code::Exit,
@@ -34,10 +34,7 @@ pub struct JsonReport {
     screen: Arc<Screen>,
     display: DisplayOptions,
     endpoint: Option<Endpoint>,
-    /// When progress was told last.
-    last_progress: Option<Instant>,
-    /// How many frames had come then.
-    frames: u64,
+    timer: ProgressTimer,
     /// How often metadata is still told.
     metadata_left: u32,
 }
@@ -50,8 +47,7 @@ impl JsonReport {
             screen,
             display,
             endpoint: None,
-            last_progress: None,
-            frames: 0,
+            timer: ProgressTimer::new(PROGRESS_INTERVAL),
             metadata_left: METADATA_EVENTS,
         }
     }
@@ -65,12 +61,7 @@ impl JsonReport {
 
     fn progress_at(&mut self, progress: &Progress, now: Instant) {
         self.events.set_position(progress.position_ms);
-        let is_due = self
-            .last_progress
-            .is_none_or(|last| now.duration_since(last) >= PROGRESS_INTERVAL);
-        if is_due && progress.frames != self.frames {
-            self.last_progress = Some(now);
-            self.frames = progress.frames;
+        if self.timer.is_due(progress, now) {
             self.write_progress(progress.bytes, progress.duration_ms);
         }
     }
@@ -88,7 +79,7 @@ impl JsonReport {
 impl Listener for JsonReport {
     fn finished(&mut self, outcome: &Outcome) {
         self.events.set_position(outcome.position_ms);
-        if self.last_progress.is_some() {
+        if self.timer.has_fired() {
             self.write_progress(outcome.bytes, outcome.duration_ms);
         }
         self.events.finish(Summary {
@@ -129,8 +120,6 @@ impl Report for JsonReport {
         let (members, is_whole) = metadata::to_json(metadata, &clean);
         self.events.write(&Event::Metadata { members, is_whole });
     }
-
-    fn started(&mut self, _: bool) {}
 
     fn gap(&mut self, gap: &Gap) {
         self.events.write(&Event::Gap(self.facts(gap)));
