@@ -1,7 +1,7 @@
 //! The stream that [`super::Dialer::dial`] returns.
 
 use std::{
-    io::{self, ErrorKind},
+    io,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -12,7 +12,7 @@ use tokio::{
 };
 use tokio_rustls::client::TlsStream;
 
-use super::Tunnel;
+use super::{Tunnel, tls};
 
 /// Byte stream to a server. Written bytes may be buffered until the stream is flushed.
 #[derive(Debug)]
@@ -116,23 +116,12 @@ impl BufferedTls {
                 Poll::Ready(Ok(())) if buffer.filled().len() > before && buffer.remaining() > 0 => {
                 }
                 Poll::Ready(Err(_)) | Poll::Pending if has_read => return Poll::Ready(Ok(())),
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(explain_end(error))),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(tls::explain(error))),
                 read => return read,
             }
         }
     }
 }
 
-/// Replaces rustls' error for a missing close_notify. Without close_notify, the data may be truncated.
-fn explain_end(error: io::Error) -> io::Error {
-    if error.kind() == ErrorKind::UnexpectedEof {
-        io::Error::new(ErrorKind::UnexpectedEof, NO_CLOSE_NOTIFY)
-    } else {
-        error
-    }
-}
-
 /// Capacity of the buffer between the socket and rustls, which reads only 4 KiB at a time.
 pub(super) const READ_AHEAD_BYTES: usize = 128 * 1024;
-
-const NO_CLOSE_NOTIFY: &str = "the connection ended without a TLS close_notify";

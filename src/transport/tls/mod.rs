@@ -24,7 +24,7 @@ use tokio_rustls::{
     },
 };
 
-pub(super) use self::diagnosis::diagnose;
+pub(super) use self::diagnosis::{diagnose, explain};
 use self::verify::TrustVerifier;
 use super::stream::READ_AHEAD_BYTES;
 

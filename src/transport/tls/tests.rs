@@ -319,7 +319,7 @@ async fn servers_without_compatible_tls_are_described() {
     );
     assert_eq!(
         diagnosis_of(&alert(80)).await,
-        "the server aborted with the alert InternalError"
+        "the server aborted with the alert 80 (internal error)"
     );
     assert_eq!(
         diagnosis_of(&[]).await,

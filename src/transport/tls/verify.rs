@@ -141,7 +141,7 @@ pub(super) fn is_ca_certificate(error: &CertificateError) -> bool {
 /// Error for a certificate other than the pinned one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("its certificate is not the pinned one; its SHA-256 is {}", Hex(.sha256))]
-struct PinMismatch {
+pub(super) struct PinMismatch {
     sha256: [u8; 32],
 }
 
