@@ -167,10 +167,15 @@ pub(super) fn judge(cause: &EndCause, facts: &Facts) -> (Ending, String) {
         }
         EndCause::Protocol(error) => (Ending::Cut, error.to_string()),
         EndCause::PeerClosed { between_messages } => judge_close(*between_messages, facts),
-        EndCause::Broken(error) if facts.is_shaking_hands => (
-            Ending::NoConnection,
-            format!("the connection broke during the handshake: {error}"),
-        ),
+        EndCause::Broken(error) if facts.is_shaking_hands => {
+            let hint = if cause.is_disconnect() {
+                format!(" ({NO_RTMP})")
+            } else {
+                String::new()
+            };
+            let reason = format!("the connection broke during the handshake{hint}: {error}");
+            (Ending::NoConnection, reason)
+        }
         EndCause::Broken(error) if !facts.is_connected => (
             Ending::Cut,
             format!("the connection broke instead of an answer to connect ({NO_APP}): {error}"),
@@ -447,7 +452,9 @@ mod tests {
         };
         assert_eq!(closed(facts), Ending::NoConnection);
         let broken = EndCause::Broken(io::ErrorKind::ConnectionReset.into());
-        assert_eq!(judge(&broken, &facts).0, Ending::NoConnection);
+        let (ending, reason) = judge(&broken, &facts);
+        assert_eq!(ending, Ending::NoConnection);
+        assert!(reason.contains(NO_RTMP), "{reason}");
         assert_eq!(judge(&broken, &RECORDED).0, Ending::Cut);
         let timed_out = End::TimedOut(Timeout::Handshake);
         assert_eq!(ended(timed_out, facts), Ending::NoConnection);
