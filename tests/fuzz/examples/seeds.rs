@@ -1,4 +1,4 @@
-//! Writes the bytes of the test vectors to `corpus/`, as first inputs of the targets that read bytes:
+//! Writes the test vectors to `corpus/` as first inputs of the fuzz targets:
 //! `cargo run --locked --example seeds`.
 
 use std::{fs, io, path::Path};
@@ -15,7 +15,7 @@ fn main() -> io::Result<()> {
         let (Some(name), Some(area)) = (vector["name"].as_str(), vector["area"].as_str()) else {
             continue;
         };
-        // Some inputs are lists of pieces, and not all of these are bytes.
+        // Some vectors have lists as input instead of bytes; these are skipped.
         if let (Some((target, first)), Some(bytes)) = (target(area), bytes(&vector["input"])) {
             write(target, name, &[first, &bytes].concat())?;
         }
@@ -29,7 +29,7 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// The target that reads an area's bytes, and the byte in front that has it read them so.
+/// Returns the target for the vectors of an area, and the prefix that selects the check.
 fn target(area: &str) -> Option<(&'static str, &'static [u8])> {
     match area {
         "amf0" | "command" | "data" => Some(("amf0", &[])),
@@ -56,7 +56,7 @@ fn write(target: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
     fs::write(folder.join(name), bytes)
 }
 
-/// The marker in AMF0 of a value in AMF3.
+/// AMF0 marker before an AMF3 value.
 const AVM_PLUS: u8 = 0x11;
 
 const URLS: [(&str, &str); 6] = [
@@ -74,7 +74,7 @@ const URLS: [(&str, &str); 6] = [
     ("letters", "rtmpts://b%C3%BCcher.example/app/name.f4v?q"),
 ];
 
-/// "rtmpull" ten times, unpacked and packed by Python 3.
+/// "rtmpull" ten times, uncompressed and compressed with Python 3.
 const PLAYERS: [(&str, &[u8]); 3] = [
     (
         "plain",

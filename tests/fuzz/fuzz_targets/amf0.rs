@@ -1,4 +1,4 @@
-//! AMF0, and the AMF3 inside it: what was read is written, and reads the same again.
+//! AMF0 and the AMF3 in it: decoded values encode and decode to the same values.
 
 #![no_main]
 
@@ -10,10 +10,10 @@ fuzz_target!(|message: &[u8]| {
     let (values, fault) = amf0::decode_all(Bytes::copy_from_slice(message));
     check_position(message, values.len(), fault);
     let length: usize = values.iter().map(amf0::encoded_len).sum();
-    // References can stand for one string thousands of times.
+    // A reference may repeat a string thousands of times, so limit the encoded length.
     if message.len() <= MAX_MESSAGE && length <= MAX_ENCODED {
-        again_in_amf0(&values, length);
-        again_in_amf3(&values);
+        check_amf0(&values, length);
+        check_amf3(&values);
     }
 });
 
@@ -21,7 +21,7 @@ fn check_position(message: &[u8], count: usize, fault: Option<Error>) {
     let mut decoder = amf0::Decoder::new(Bytes::copy_from_slice(message));
     for _ in 0..count {
         let before = decoder.position();
-        decoder.value().expect("a value that was read before");
+        decoder.value().expect("a value decoded before");
         assert!(decoder.position() > before, "a value without bytes");
     }
     assert!(decoder.position() <= message.len());
@@ -31,7 +31,7 @@ fn check_position(message: &[u8], count: usize, fault: Option<Error>) {
     }
 }
 
-fn again_in_amf0(values: &[Value], length: usize) {
+fn check_amf0(values: &[Value], length: usize) {
     let mut encoded = Vec::new();
     values
         .iter()
@@ -45,18 +45,18 @@ fn again_in_amf0(values: &[Value], length: usize) {
     );
 }
 
-/// The first time some kinds become others; from then on nothing changes any more.
-fn again_in_amf3(values: &[Value]) {
-    let (Some(once), encoded) = through_amf3(values) else {
+/// The first conversion to AMF3 may change the types of values; further ones must not.
+fn check_amf3(values: &[Value]) {
+    let (Some(once), encoded) = encode_and_decode_amf3(values) else {
         return;
     };
-    let (again, encoded_again) = through_amf3(&once);
-    let again = again.expect("what AMF3 could say before");
+    let (again, encoded_again) = encode_and_decode_amf3(&once);
+    let again = again.expect("values decoded from AMF3");
     assert_eq!(encoded, encoded_again);
     assert!(are_same(&once, &again, is_same), "{once:?}\n{again:?}");
 }
 
-fn through_amf3(values: &[Value]) -> (Option<Vec<Value>>, Vec<u8>) {
+fn encode_and_decode_amf3(values: &[Value]) -> (Option<Vec<Value>>, Vec<u8>) {
     let mut encoded = Vec::new();
     values
         .iter()
@@ -66,7 +66,7 @@ fn through_amf3(values: &[Value]) -> (Option<Vec<Value>>, Vec<u8>) {
     while !decoder.is_empty() {
         match decoder.value() {
             Ok(value) => again.push(value),
-            // The names of a class count as values.
+            // The member names of a class count as values.
             Err(Error::TooManyNodes) => return (None, encoded),
             Err(fault) => panic!("{fault} in {values:?}"),
         }
@@ -83,12 +83,12 @@ fn are_same<T>(one: &[T], other: &[T], is_same: fn(&T, &T) -> bool) -> bool {
             .all(|(one, other)| is_same(one, other))
 }
 
-/// What AMF0 has no kind for becomes the nearest.
+/// Compares values after AMF0, which converts types it lacks to the nearest type.
 fn is_same_in_amf0(value: &Value, again: &Value) -> bool {
     match (value, again) {
         (Value::Integer(number), Value::Number(again)) => f64::from(*number) == *again,
         (Value::Bytes(_) | Value::Dictionary(_), Value::Undefined) => true,
-        _ => is_alike(value, again, is_same_in_amf0),
+        _ => is_same_with(value, again, is_same_in_amf0),
     }
 }
 
@@ -99,12 +99,12 @@ fn is_same(value: &Value, again: &Value) -> bool {
                 is_same(key, key_again) && is_same(value, again)
             })
         }
-        _ => is_alike(value, again, is_same),
+        _ => is_same_with(value, again, is_same),
     }
 }
 
-/// Equality, but numbers that are none equal themselves, and values inside are compared by `is_same`.
-fn is_alike(value: &Value, again: &Value, is_same: fn(&Value, &Value) -> bool) -> bool {
+/// Compares values with NaN equal to itself, and nested values with `is_same`.
+fn is_same_with(value: &Value, again: &Value, is_same: fn(&Value, &Value) -> bool) -> bool {
     match (value, again) {
         (Value::Number(number), Value::Number(again)) => number.to_bits() == again.to_bits(),
         (
@@ -119,7 +119,7 @@ fn is_alike(value: &Value, again: &Value, is_same: fn(&Value, &Value) -> bool) -
         ) => unix_ms.to_bits() == again.to_bits() && zone_minutes == zone_again,
         (Value::Object(members), Value::Object(again))
         | (Value::EcmaArray(members), Value::EcmaArray(again)) => {
-            are_alike(members, again, is_same)
+            are_same_members(members, again, is_same)
         }
         (
             Value::Typed { class, members },
@@ -127,13 +127,13 @@ fn is_alike(value: &Value, again: &Value, is_same: fn(&Value, &Value) -> bool) -
                 class: class_again,
                 members: again,
             },
-        ) => class == class_again && are_alike(members, again, is_same),
+        ) => class == class_again && are_same_members(members, again, is_same),
         (Value::StrictArray(values), Value::StrictArray(again)) => are_same(values, again, is_same),
         _ => value == again,
     }
 }
 
-fn are_alike(members: &Object, again: &Object, is_same: fn(&Value, &Value) -> bool) -> bool {
+fn are_same_members(members: &Object, again: &Object, is_same: fn(&Value, &Value) -> bool) -> bool {
     members.len() == again.len()
         && members
             .iter()
@@ -141,7 +141,7 @@ fn are_alike(members: &Object, again: &Object, is_same: fn(&Value, &Value) -> bo
             .all(|((name, value), (name_again, again))| name == name_again && is_same(value, again))
 }
 
-/// Longer names than AMF0 can write come in longer messages alone.
+/// Largest message to encode again: names in it fit the 16-bit length of AMF0.
 const MAX_MESSAGE: usize = 0xFFFF;
 
 const MAX_ENCODED: usize = 1 << 20;

@@ -1,7 +1,6 @@
-//! Chunks: how bytes are cut into reads changes nothing, and what the encoder writes the decoder
-//! reads.
+//! Chunks: decoding in pieces changes nothing, and the decoder reads what the encoder writes.
 //!
-//! The first byte of the input says which of the two, and how the bytes are cut.
+//! The first byte of the input selects one of the two checks and the sizes of the pieces.
 
 #![no_main]
 
@@ -11,7 +10,10 @@ use arbitrary::{Arbitrary, Unstructured};
 use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
 use pieces::pieces;
-use rtmpull::core::rtmp::{chunk::{Decoder, EncodeError, Encoder, Error, MAX_CHUNK_SIZE}, message::{Kind, Message, Timestamp}};
+use rtmpull::core::rtmp::{
+    chunk::{Decoder, EncodeError, Encoder, Error, MAX_CHUNK_SIZE},
+    message::{Kind, Message, Timestamp},
+};
 
 fuzz_target!(|data: &[u8]| {
     let Some((first, data)) = data.split_first() else {
@@ -19,30 +21,30 @@ fuzz_target!(|data: &[u8]| {
     };
     let cut = first >> 1;
     if first & 1 == 0 {
-        from_the_network(data, cut);
+        decode_bytes(data, cut);
     } else if let Ok(operations) = Vec::arbitrary_take_rest(Unstructured::new(data)) {
-        there_and_back(operations, cut);
+        decode_encoded(operations, cut);
     }
 });
 
-fn from_the_network(bytes: &[u8], cut: u8) {
+fn decode_bytes(bytes: &[u8], cut: u8) {
     let whole = Received::from([bytes].into_iter());
     let in_pieces = Received::from(pieces(bytes, cut));
     assert_eq!(whole.messages, in_pieces.messages);
     assert_eq!(whole.error, in_pieces.error);
     if whole.error.is_none() {
-        assert_eq!(whole.left, in_pieces.left);
+        assert_eq!(whole.rest, in_pieces.rest);
         assert_eq!(whole.unfinished_bytes, in_pieces.unfinished_bytes);
         assert_eq!(whole.is_between_messages, in_pieces.is_between_messages);
     }
 }
 
-/// All that a decoder makes of some bytes.
+/// Result of decoding some bytes.
 struct Received {
     messages: Vec<Message>,
     error: Option<Error>,
-    /// What is left in the inbox.
-    left: BytesMut,
+    /// Remaining bytes in the inbox.
+    rest: BytesMut,
     unfinished_bytes: usize,
     is_between_messages: bool,
 }
@@ -53,12 +55,12 @@ impl Received {
         let mut received = Self {
             messages: Vec::new(),
             error: None,
-            left: BytesMut::new(),
+            rest: BytesMut::new(),
             unfinished_bytes: 0,
             is_between_messages: true,
         };
         for read in reads {
-            received.left.extend_from_slice(read);
+            received.rest.extend_from_slice(read);
             if let Err(error) = received.receive(&mut decoder) {
                 received.error = Some(error);
                 break;
@@ -71,11 +73,14 @@ impl Received {
     }
 
     fn receive(&mut self, decoder: &mut Decoder) -> Result<(), Error> {
-        while let Some(message) = decoder.decode(&mut self.left)? {
+        while let Some(message) = decoder.decode(&mut self.rest)? {
             self.messages.push(message.clone());
             decoder.recycle(message.payload);
         }
-        assert!(self.left.len() < LONGEST_HEADER, "payload waits to be read");
+        assert!(
+            self.rest.len() < MAX_HEADER_LEN,
+            "payload remains in the inbox"
+        );
         Ok(())
     }
 }
@@ -108,12 +113,12 @@ enum Time {
     Leap(u32),
 }
 
-fn there_and_back(operations: Vec<Operation<'_>>, cut: u8) {
+fn decode_encoded(operations: Vec<Operation<'_>>, cut: u8) {
     let mut encoder = Encoder::new();
     let mut wire = BytesMut::new();
     let mut sent = Vec::new();
     let mut now = Timestamp::default();
-    // No more than there may be chunk streams.
+    // The decoder limits the number of chunk streams.
     for operation in operations.into_iter().take(MAX_OPERATIONS) {
         match operation {
             Operation::Send {
@@ -127,8 +132,8 @@ fn there_and_back(operations: Vec<Operation<'_>>, cut: u8) {
                 now = time.after(now);
                 let message = Message {
                     chunk_stream: chunk_stream.id(),
-                    kind: not_a_chunk_size(kind),
-                    stream: stream.into(),
+                    kind: without_chunk_size(kind),
+                    message_stream: stream.into(),
                     timestamp: now,
                     payload: payload.repeat(usize::from(repeats)).as_slice().into(),
                 };
@@ -152,7 +157,7 @@ fn there_and_back(operations: Vec<Operation<'_>>, cut: u8) {
     let received = Received::from(pieces(&wire, cut));
     assert_eq!(received.error, None);
     assert_eq!(received.messages, sent);
-    assert!(received.left.is_empty());
+    assert!(received.rest.is_empty());
     assert!(received.is_between_messages);
 }
 
@@ -176,7 +181,7 @@ impl Time {
     }
 }
 
-fn not_a_chunk_size(kind: u8) -> Kind {
+fn without_chunk_size(kind: u8) -> Kind {
     match Kind(kind) {
         Kind::SET_CHUNK_SIZE => Kind::AUDIO,
         kind => kind,
@@ -187,7 +192,7 @@ fn announce(encoder: &mut Encoder, size: u32, wire: &mut BytesMut) -> Message {
     let message = Message {
         chunk_stream: 2,
         kind: Kind::SET_CHUNK_SIZE,
-        stream: 0,
+        message_stream: 0,
         timestamp: Timestamp(0),
         payload: size.to_be_bytes().as_slice().into(),
     };
@@ -211,7 +216,7 @@ fn encode(
     )
 }
 
-/// Basic header, message header and extended timestamp: 3 + 11 + 4 bytes.
-const LONGEST_HEADER: usize = 18;
+/// Length of the largest basic header, message header and extended timestamp: 3 + 11 + 4 bytes.
+const MAX_HEADER_LEN: usize = 18;
 
 const MAX_OPERATIONS: usize = 4000;

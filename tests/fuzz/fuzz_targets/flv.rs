@@ -1,6 +1,6 @@
-//! FLV: files from anywhere, bodies of tags from anywhere, and what the writer writes read back.
+//! FLV: arbitrary files, arbitrary tag bodies, and written files that are read back.
 //!
-//! The first byte of the input says which of the three, and how bytes are cut.
+//! The first byte of the input selects one of the three checks and the sizes of the pieces.
 
 #![no_main]
 
@@ -12,7 +12,16 @@ use arbitrary::{Arbitrary, Unstructured};
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use pieces::pieces;
-use rtmpull::core::{amf::{Object, Text, Value, amf0}, flv::{Error, FrameParser, Layout, TagReader, Tag, TagHeader, TagKind, HeadWriter, codec::{AudioTag, VideoTag, audio, video}, head, reader::Torn, head_writer::Patch}};
+use rtmpull::core::{
+    amf::{Object, Text, Value, amf0},
+    flv::{
+        Error, FrameParser, HeadWriter, Layout, Tag, TagHeader, TagKind, TagReader,
+        codec::{AudioTag, VideoTag, audio, video},
+        head,
+        head_writer::Patch,
+        reader::Torn,
+    },
+};
 
 fuzz_target!(|data: &[u8]| {
     let Some((first, data)) = data.split_first() else {
@@ -20,7 +29,7 @@ fuzz_target!(|data: &[u8]| {
     };
     match first % 3 {
         0 => read_file(data, first / 3),
-        1 => look_into(data),
+        1 => parse_body(data),
         _ => {
             if let Ok(file) = File::arbitrary_take_rest(Unstructured::new(data)) {
                 write_file(file);
@@ -30,15 +39,15 @@ fuzz_target!(|data: &[u8]| {
 });
 
 fn read_file(bytes: &[u8], cut: u8) {
-    let whole = FileRead::of([bytes].into_iter());
-    assert_eq!(whole, FileRead::of(pieces(bytes, cut)));
+    let at_once = FileRead::of([bytes].into_iter());
+    assert_eq!(at_once, FileRead::of(pieces(bytes, cut)));
     assert_eq!(
-        whole.intact_end + whole.torn.map_or(0, |torn| torn.bytes as u64),
+        at_once.intact_end + at_once.torn.map_or(0, |torn| torn.bytes as u64),
         bytes.len() as u64
     );
 }
 
-/// All that a reader makes of a file.
+/// Result of reading a file.
 #[derive(Debug, PartialEq)]
 struct FileRead {
     tags: Vec<(u64, TagHeader, Vec<u8>)>,
@@ -79,7 +88,7 @@ impl FileRead {
     }
 }
 
-fn look_into(body: &[u8]) {
+fn parse_body(body: &[u8]) {
     if let Ok(tag) = VideoTag::parse(body) {
         assert!(!(tag.command.is_some() && tag.carries_media()));
         assert!(tag.tracks().count() <= MAX_TRACKS);
@@ -102,11 +111,11 @@ fn look_into(body: &[u8]) {
             black_box((track.sound(), track.channel_layout()));
         }
     }
-    look_into_records(body);
+    parse_records(body);
 }
 
-/// The parsers below, without a tag around what they read.
-fn look_into_records(bytes: &[u8]) {
+/// Calls the parsers of codec records directly, without a tag around the bytes.
+fn parse_records(bytes: &[u8]) {
     black_box((
         video::avc::picture_size(bytes),
         video::hevc::picture_size(bytes),
@@ -145,7 +154,7 @@ enum Operation<'a> {
         body: &'a [u8],
     },
     Metadata(Vec<Field<'a>>),
-    /// Rewrites the head; of the patches, those are lost whose bit is set.
+    /// Rewrites the head; patches whose bit is set are lost.
     Rewrite {
         lost: u16,
     },
@@ -208,15 +217,17 @@ fn write_file(file: File<'_>) {
                 now_ms = timestamp.after(now_ms);
                 let tag = Tag::new(kind.kind(), now_ms, body.into());
                 bytes.extend_from_slice(tag.as_bytes());
-                // The tag has five bits for its kind and 31 for its timestamp.
-                let header = TagHeader::read(&mut rtmpull::core::wire::Reader::new(tag.as_bytes())).expect("a header");
+                // `Tag::new` masks the type to five bits and clamps the timestamp to 31 bits, so record the
+                // values of the tag, not those passed to it.
+                let header = TagHeader::read(&mut rtmpull::core::wire::Reader::new(tag.as_bytes()))
+                    .expect("a header");
                 let timestamp_ms = header.timestamp_ms.cast_unsigned();
                 writer.tag_written(parser.parse(header.kind, body), timestamp_ms, body.len());
                 sent.push((header.kind, timestamp_ms, body));
             }
             Operation::Metadata(metadata) => {
-                let is_taken = writer.set_metadata(&fields(metadata));
-                assert_eq!(is_taken, !file.is_pipe);
+                let is_accepted = writer.set_metadata(&fields(metadata));
+                assert_eq!(is_accepted, !file.is_pipe);
             }
             Operation::Rewrite { lost } if rewrites < MAX_REWRITES => {
                 rewrites += 1;
@@ -239,7 +250,7 @@ fn write_file(file: File<'_>) {
     }
 }
 
-/// Writes the patches; the file would be good without some of them too.
+/// Writes the patches, and checks that the head is valid without the lost ones too.
 fn rewrite(writer: &mut HeadWriter, bytes: &mut [u8], lost: u16) {
     let patches = writer.patches();
     check_patches(&patches);
@@ -258,13 +269,17 @@ fn rewrite(writer: &mut HeadWriter, bytes: &mut [u8], lost: u16) {
     }
 }
 
-/// Those of the file's end come first.
+/// Panics unless the patches are ordered from the end of the file to its start and stay within pages.
 fn check_patches(patches: &[Patch]) {
     let mut start = head::LENGTH as u64;
     for patch in patches {
         let last = patch.offset + patch.bytes.len() as u64 - 1;
         assert!(last < start, "patches out of order");
-        assert_eq!(patch.offset / PAGE, last / PAGE, "a patch across a border");
+        assert_eq!(
+            patch.offset / PAGE,
+            last / PAGE,
+            "a patch across a page border"
+        );
         start = patch.offset;
     }
 }
@@ -274,7 +289,7 @@ fn apply(patch: &Patch, bytes: &mut [u8]) {
     bytes[offset..offset + patch.bytes.len()].copy_from_slice(&patch.bytes);
 }
 
-/// A file of ours begins with one whole `onMetaData`, and is known as ours. Gives the members.
+/// Panics unless the head is one complete `onMetaData` tag written by rtmpull; returns its members.
 fn check_head(head: &[u8]) -> Object {
     assert!(head::is_rewritable(head));
     assert!(HeadWriter::reopen(head).is_some());
@@ -283,7 +298,7 @@ fn check_head(head: &[u8]) -> Object {
     let (values, fault) = amf0::decode_all(Bytes::copy_from_slice(&read.tags[0].2));
     assert_eq!(fault, None);
     let [Value::String(name), Value::EcmaArray(members)] = values.as_slice() else {
-        panic!("no onMetaData");
+        panic!("not onMetaData");
     };
     assert!(*name == "onMetaData");
     assert_eq!(members.len(), HEAD_MEMBERS);
@@ -306,7 +321,7 @@ fn check_file(bytes: &[u8], head_length: usize, sent: &[(TagKind, u32, &[u8])]) 
     }
 }
 
-/// A writer that goes on with the file knows what the first one knew.
+/// Panics unless a writer reopened from the head has the state of the first one.
 fn reopen(head: &[u8], sent: &[(TagKind, u32, &[u8])], writer: &HeadWriter) {
     let mut reopened = HeadWriter::reopen(head).expect("a head written by rtmpull");
     let mut parser = FrameParser::new();
@@ -376,12 +391,12 @@ const NAMES: [&str; 10] = [
     "_",
 ];
 
-/// A track has a number of eight bits.
+/// Track ids have eight bits.
 const MAX_TRACKS: usize = 256;
 
 const MAX_REWRITES: usize = 6;
 
-/// Writes are cut between pages.
+/// Patches do not cross page borders.
 const PAGE: u64 = 4096;
 
 const HEAD_MEMBERS: usize = 73;

@@ -1,8 +1,8 @@
-//! Bytes as a network brings them: in pieces of any size.
+//! Splits bytes into pieces of random sizes, as a network delivers them.
 
 use std::iter;
 
-/// Cuts `bytes` into pieces, some hundreds at most, other ones for each `seed`.
+/// Splits `bytes` into at most some hundred pieces; the sizes depend on `seed`.
 pub(crate) fn pieces(bytes: &[u8], seed: u8) -> impl Iterator<Item = &[u8]> {
     let longest = LONGEST[usize::from(seed) % LONGEST.len()].max(bytes.len() / 512);
     let mut state = u32::from(seed);
@@ -10,11 +10,11 @@ pub(crate) fn pieces(bytes: &[u8], seed: u8) -> impl Iterator<Item = &[u8]> {
     iter::from_fn(move || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         let length = 1 + (state >> 16) as usize % longest;
-        let (piece, behind) = rest.split_at(length.min(rest.len()));
-        rest = behind;
+        let (piece, after) = rest.split_at(length.min(rest.len()));
+        rest = after;
         (!piece.is_empty()).then_some(piece)
     })
 }
 
-/// Byte by byte, within headers, about a chunk, about a packet.
+/// Largest piece: one byte, a part of a header, a chunk, or a packet.
 const LONGEST: [usize; 4] = [1, 12, 150, 1500];

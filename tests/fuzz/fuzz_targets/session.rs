@@ -1,8 +1,7 @@
-//! Sessions: a server that says whatever it likes, whenever it likes, to a client that is driven as a
-//! download drives it.
+//! Sessions: arbitrary messages of a server at arbitrary times, to a client driven like a download.
 //!
-//! What must hold all the time: what the client sends can be read; as long as the session lasts
-//! something is waited for, and not longer than the configuration says; nothing comes behind its end.
+//! Invariants: all sent bytes decode; a session that is not over has a deadline within the
+//! configured limits; no event follows the end.
 
 #![no_main]
 
@@ -15,7 +14,20 @@ use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
 use pieces::pieces;
 use rand::{SeedableRng, rngs::StdRng};
-use rtmpull::core::{amf::{Object, Value, amf0}, rtmp::{chunk::{Decoder, Encoder}, client::{Client, Event, config::{BufferLength, Config, Connect, Encryption, Start, Timeouts}}, command::Command, error::Error, handshake::{Mode, block::Block}, message::{Kind, Timestamp}}};
+use rtmpull::core::{
+    amf::{Object, Value, amf0},
+    rtmp::{
+        chunk::{Decoder, Encoder},
+        client::{
+            Client, Event,
+            config::{BufferLength, Config, Connect, Encryption, Start, Timeouts},
+        },
+        command::Command,
+        error::Error,
+        handshake::{Mode, block::Block},
+        message::{Kind, Timestamp},
+    },
+};
 
 #[derive(Debug, Arbitrary)]
 struct Input<'a> {
@@ -24,7 +36,7 @@ struct Input<'a> {
     is_subscribing: bool,
     is_buffer_growing: bool,
     start: PlayFrom,
-    patience: WaitPolicy,
+    wait_policy: WaitPolicy,
     steps: Vec<Step<'a>>,
 }
 
@@ -42,19 +54,19 @@ enum WaitPolicy {
     Endless,
 }
 
-/// What happens next. Messages are sent well-formed, so that what follows them is read too.
+/// Next step. Messages are well-formed, so that later messages are decoded too.
 #[derive(Debug, Arbitrary)]
 enum Step<'a> {
     Wait {
         ms: u16,
     },
     WaitForDeadline,
-    /// From now on the server's last bytes are on their way.
-    HoldBack(u16),
+    /// From now on, the last bytes of the server are in flight.
+    Delay(u16),
     Bytes(&'a [u8]),
-    /// The answer to `connect`.
+    /// Answer to `connect`.
     Accept,
-    /// The answer to a `createStream`.
+    /// Answer to `createStream`.
     Created {
         transaction: u8,
         stream: u8,
@@ -88,7 +100,7 @@ enum Step<'a> {
     },
     Aggregate {
         timestamp: u32,
-        parts: Vec<(u8, u16, &'a [u8])>,
+        tags: Vec<(u8, u16, &'a [u8])>,
     },
     Resume,
     Leave,
@@ -110,73 +122,73 @@ enum Argument<'a> {
     Metadata {
         duration: f64,
     },
-    /// AMF0, or not.
+    /// Arbitrary bytes, which may be AMF0.
     Encoded(&'a [u8]),
 }
 
 fuzz_target!(|input: Input<'_>| {
-    let mut conversation = ScriptedPeer::new(&input);
+    let mut session = Session::new(&input);
     for step in &input.steps {
-        conversation.step(step);
-        if conversation.deliver().is_err() {
+        session.step(step);
+        if session.deliver().is_err() {
             return;
         }
     }
-    conversation.held_back = 0;
-    if conversation.deliver().is_ok() {
-        conversation.leave();
+    session.in_flight = 0;
+    if session.deliver().is_ok() {
+        session.leave();
     }
 });
 
-/// A session, the server that it talks to, and the time.
-struct ScriptedPeer {
+/// Session with its server and its clock.
+struct Session {
     client: Client,
     now: Instant,
-    /// The longest that the client may wait for anything; `None` if it may do so for ever.
+    /// Longest permitted wait of the client; `None` if waits are unlimited.
     longest_wait: Option<Duration>,
     cut: u8,
     encoder: Encoder,
     decoder: Decoder,
     wire: BytesMut,
-    /// Of the wire, so many bytes have not arrived yet.
-    held_back: usize,
+    /// Number of bytes of `wire` still in flight.
+    in_flight: usize,
     inbox: BytesMut,
     outbox: BytesMut,
     has_connected: bool,
     is_over: bool,
 }
 
-impl ScriptedPeer {
-    /// Begins with the plain handshake done.
+impl Session {
+    /// Starts a session after a plain handshake.
     fn new(input: &Input<'_>) -> Self {
         let now = Instant::now();
         let mut rng = StdRng::seed_from_u64(0);
-        let mut conversation = Self {
+        let mut session = Self {
             client: Client::new(config(input), now, &mut rng),
             now,
-            longest_wait: input.patience.longest_wait(),
+            longest_wait: input.wait_policy.longest_wait(),
             cut: input.cut,
             encoder: Encoder::new(),
             decoder: Decoder::new(),
             wire: BytesMut::new(),
-            held_back: 0,
+            in_flight: 0,
             inbox: BytesMut::new(),
             outbox: BytesMut::new(),
             has_connected: false,
             is_over: false,
         };
-        let client = &mut conversation.client;
+        let client = &mut session.client;
         assert!(client.is_handshaking() && !client.is_between_messages());
-        client.poll_transmit(&mut conversation.outbox).expect("C1");
-        conversation.inbox.extend_from_slice(&[3]);
-        conversation.inbox.resize(1 + 2 * Block::LEN, 0);
-        conversation.outbox.clear();
+        client.poll_transmit(&mut session.outbox).expect("C1");
+        session.inbox.extend_from_slice(&[3]);
+        session.inbox.resize(1 + 2 * Block::LEN, 0);
+        session.outbox.clear();
         client
-            .receive(now, &mut conversation.inbox)
+            .receive(now, &mut session.inbox)
             .expect("a handshake");
-        client.poll_transmit(&mut conversation.outbox).expect("C2");
-        let _c2 = conversation.outbox.split_to(Block::LEN);
-        conversation
+        client.poll_transmit(&mut session.outbox).expect("C2");
+        let _c2 = session.outbox.split_to(Block::LEN);
+        session
     }
 
     fn step(&mut self, step: &Step<'_>) {
@@ -185,7 +197,7 @@ impl ScriptedPeer {
             Step::WaitForDeadline => {
                 self.now = self.client.poll_timeout().unwrap_or(self.now).max(self.now);
             }
-            Step::HoldBack(count) => self.held_back = (*count).into(),
+            Step::Delay(count) => self.in_flight = (*count).into(),
             Step::Bytes(bytes) => self.wire.extend_from_slice(bytes),
             Step::Accept => self.answer(1, status(0, 0, "", None).into()),
             Step::Created {
@@ -201,7 +213,7 @@ impl ScriptedPeer {
                 self.send(Kind::SET_CHUNK_SIZE, 0, 0, &size.to_be_bytes());
                 self.encoder.set_chunk_size(size);
             }
-            // A chunk size that the encoder does not know of would be bytes of no meaning.
+            // The encoder must know a new chunk size, so only `Step::ChunkSize` sends one.
             Step::Control { kind, payload } if *kind != Kind::SET_CHUNK_SIZE.0 => {
                 self.send(Kind(*kind), 0, 0, payload);
             }
@@ -245,9 +257,9 @@ impl ScriptedPeer {
                 let payload = payload.repeat(usize::from(*repeats) / 8 + 1);
                 self.send(kind, (*stream).into(), *timestamp, &payload);
             }
-            Step::Aggregate { timestamp, parts } => {
+            Step::Aggregate { timestamp, tags } => {
                 let mut payload = Vec::new();
-                for (kind, time, body) in parts {
+                for (kind, time, body) in tags {
                     let length = (body.len() as u32).to_be_bytes();
                     let [high, low] = time.to_be_bytes();
                     payload.push(*kind);
@@ -283,9 +295,9 @@ impl ScriptedPeer {
             .expect("a valid message");
     }
 
-    /// Brings what the server has sent, in pieces.
+    /// Delivers the sent bytes of the server in pieces.
     fn deliver(&mut self) -> Result<(), Error> {
-        let arrived = self.wire.len().saturating_sub(self.held_back);
+        let arrived = self.wire.len().saturating_sub(self.in_flight);
         let arrived = self.wire.split_to(arrived);
         for piece in pieces(&arrived, self.cut) {
             self.inbox.extend_from_slice(piece);
@@ -294,34 +306,34 @@ impl ScriptedPeer {
         self.turn()
     }
 
-    /// What a download does after each read.
+    /// Performs the steps of a download after a read.
     fn turn(&mut self) -> Result<(), Error> {
         loop {
             let before = self.inbox.len();
             let received = self.client.receive(self.now, &mut self.inbox);
             assert!(!self.is_over || self.inbox.len() == before);
-            let had_events = self.events();
+            let had_events = self.handle_events();
             received?;
             if !had_events {
                 break;
             }
         }
-        assert!(self.is_over || self.inbox.len() < LONGEST_HEADER);
+        assert!(self.is_over || self.inbox.len() < MAX_HEADER_LEN);
         let is_due = |deadline| deadline <= self.now;
         if self.client.poll_timeout().is_some_and(is_due) {
             self.client.handle_timeout(self.now);
-            self.events();
+            self.handle_events();
         }
         self.client.poll_transmit(&mut self.outbox)?;
-        self.check_what_was_sent();
+        self.check_sent_bytes();
         self.check_deadline();
         Ok(())
     }
 
-    fn events(&mut self) -> bool {
+    fn handle_events(&mut self) -> bool {
         let mut had_events = false;
         while let Some(event) = self.client.poll_event() {
-            assert!(!self.is_over, "{event:?} behind the end");
+            assert!(!self.is_over, "{event:?} after the end");
             had_events = true;
             match event {
                 Event::Connected => {
@@ -349,7 +361,7 @@ impl ScriptedPeer {
         had_events
     }
 
-    fn check_what_was_sent(&mut self) {
+    fn check_sent_bytes(&mut self) {
         while let Some(message) = self.decoder.decode(&mut self.outbox).expect("valid chunks") {
             if message.kind == Kind::COMMAND {
                 let command = Command::read(message.kind, &message.payload);
@@ -366,20 +378,20 @@ impl ScriptedPeer {
         }
         assert!(deadline.is_none_or(|deadline| deadline > self.now));
         if let Some(longest) = self.longest_wait {
-            let deadline = deadline.expect("something that is waited for");
+            let deadline = deadline.expect("a session that is not over has a deadline");
             assert!(deadline <= self.now + longest);
         }
     }
 
     fn leave(&mut self) {
         self.client.close();
-        // What was told before is still to be had.
-        self.events();
+        // Events queued before the close are still delivered.
+        self.handle_events();
         self.is_over = true;
         self.client
             .poll_transmit(&mut self.outbox)
             .expect("the final messages");
-        self.check_what_was_sent();
+        self.check_sent_bytes();
         self.check_deadline();
     }
 }
@@ -417,7 +429,7 @@ fn config(input: &Input<'_>) -> Config {
         encryption: Encryption::None,
         pipelining: input.is_pipelining,
         republish_wait: Duration::ZERO,
-        timeouts: input.patience.timeouts(),
+        timeouts: input.wait_policy.timeouts(),
     }
 }
 
@@ -430,7 +442,7 @@ impl WaitPolicy {
         }
     }
 
-    /// The session has short waits of its own.
+    /// Returns the longest wait; the session has additional short waits of its own.
     fn longest_wait(self) -> Option<Duration> {
         match self {
             Self::Usual => Some(Duration::from_secs(30)),
@@ -532,5 +544,5 @@ const CODES: [&str; 22] = [
     "",
 ];
 
-/// Basic header, message header and extended timestamp: 3 + 11 + 4 bytes.
-const LONGEST_HEADER: usize = 18;
+/// Length of the largest basic header, message header and extended timestamp: 3 + 11 + 4 bytes.
+const MAX_HEADER_LEN: usize = 18;

@@ -1,4 +1,4 @@
-//! SWF: whatever a file holds, it has one fingerprint or none, and packing does not change it.
+//! SWF: every file has at most one fingerprint, and compressing it does not change the fingerprint.
 
 #![no_main]
 
@@ -23,13 +23,13 @@ fuzz_target!(|file: &[u8]| {
     }
 });
 
-/// What stands behind the signature of an unpacked file gives the same packed.
+/// Compresses the uncompressed file with these bytes after its signature and compares the fingerprints.
 fn check(rest: &[u8], fingerprint: Fingerprint) {
     assert_eq!(fingerprint.size as usize, 3 + rest.len());
     let (header, body) = rest.split_at(5);
-    let packed = [b"CWS", header].concat();
-    let mut zlib = ZlibEncoder::new(packed, Compression::fast());
+    let compressed = [b"CWS", header].concat();
+    let mut zlib = ZlibEncoder::new(compressed, Compression::fast());
     zlib.write_all(body).expect("writing to memory succeeds");
-    let packed = zlib.finish().expect("writing to memory succeeds");
-    assert_eq!(Fingerprint::of(&packed), Ok(fingerprint));
+    let compressed = zlib.finish().expect("writing to memory succeeds");
+    assert_eq!(Fingerprint::of(&compressed), Ok(fingerprint));
 }

@@ -1,4 +1,4 @@
-//! URLs: whatever one says, the tcUrl made of it leads to the same place.
+//! URLs: the tcUrl of a parsed URL parses to the same server.
 
 #![no_main]
 
