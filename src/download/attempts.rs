@@ -1,4 +1,4 @@
-//! Connection after connection: redirects, logins, other candidates, and the search for a stream that was lost.
+//! The series of attempts: redirects, logins, other candidates, and reconnects after a loss.
 
 use std::time::{Duration, Instant};
 
@@ -23,9 +23,9 @@ use crate::core::{
     swf::Fingerprint,
 };
 
-/// Plays the stream to its end, also where its connection is lost and there are attempts to make.
+/// Plays the stream until it ends, and reconnects after a loss as often as the retry policy allows.
 ///
-/// However a series of attempts ends, what began it is what happened, unless media came in between.
+/// A failed series reports the loss that started it, unless media arrived in between.
 pub(super) async fn play(
     job: &Job,
     pump: &mut Pump<'_>,
@@ -74,7 +74,7 @@ pub(super) async fn play(
     }
 }
 
-/// The session, with what is known of the player.
+/// Returns the session configuration, completed with the hash and size of the SWF player.
 async fn with_swf_proof(
     job: &Job,
     pump: &mut Pump<'_>,
@@ -96,20 +96,19 @@ async fn with_swf_proof(
     Ok(session)
 }
 
-/// What a series of attempts comes to that began with `lost` and ended with `last`.
+/// Returns the end cause of a series that started with `lost` and ended with `last`.
 fn conclude(lost: Option<(Ending, String)>, last: EndCause, reason: &str) -> EndCause {
     match (lost, last) {
         (None, last) | (Some(_), last @ (EndCause::Output(_) | EndCause::Limit)) => last,
         (Some((ending, began)), _) if began == reason => EndCause::Told(ending, began),
-        (Some((ending, began)), _) => {
-            EndCause::Told(ending, format!("{began}; trying again: {reason}"))
-        }
+        (Some((ending, began)), _) => EndCause::Told(ending, format!("{began}; then: {reason}")),
     }
 }
 
-/// Connects and plays, again where a redirect, a login, keys that do not fit or a handshake that was hung
-/// up on asks for it, or where the stream may be at another session_template. `session_template` is what is known without
-/// redirects and logins.
+/// Connects and plays, and reconnects at once for a redirect, a login, a plain handshake, fresh
+/// keys or another candidate.
+///
+/// `session_template` is the configuration without redirects and logins.
 async fn find(
     job: &Job,
     session_template: &mut Config,
@@ -136,13 +135,15 @@ async fn find(
         let mut client = Client::new(session.clone(), begin, &mut rng);
         match pump.run(stream, &mut client, stop).await {
             Next::Finish(last) if pump.may_need_plain_handshake(&last, &session) => {
-                tracing::info!("the server hung up on the handshake, trying the plain one");
+                tracing::info!(
+                    "the server closed the connection during the handshake, trying the plain handshake"
+                );
                 session.handshake = handshake::Mode::Plain;
             }
             Next::Finish(last)
                 if !has_fresh_keys && pump.may_have_mismatched_keys(&last, &client) =>
             {
-                tracing::info!("the server may have come to other keys, trying fresh ones");
+                tracing::info!("the two sides may have derived different keys, trying fresh ones");
                 has_fresh_keys = true;
             }
             Next::Finish(last) => {
@@ -160,7 +161,7 @@ async fn find(
             }
             Next::PlayFrom { start_ms } => {
                 tracing::info!(
-                    "the stream does not lead up to the end of the file, asking for it again at {}.{:03} s",
+                    "the stream does not contain the end of the file, requesting it again from {}.{:03} s",
                     start_ms / 1000,
                     start_ms % 1000
                 );
@@ -189,7 +190,7 @@ async fn find(
     }
 }
 
-/// A session that asks for the stream from `start_ms` on.
+/// Returns a session that requests the stream from `start_ms` on.
 fn session_starting_at(start_ms: u32, session: &Config) -> Config {
     let rest_ms = |length_ms: u32| length_ms.saturating_sub(start_ms);
     Config {
@@ -199,7 +200,7 @@ fn session_starting_at(start_ms: u32, session: &Config) -> Config {
     }
 }
 
-/// Tells what is known of the player, in rtmpdump's layout.
+/// Logs the hash and the size of the player, in rtmpdump's layout.
 fn log_swf_proof(proof: &SwfProof) {
     tracing::debug!("SWFSHA256:");
     for series in proof.hash.chunks(16) {
@@ -209,8 +210,9 @@ fn log_swf_proof(proof: &SwfProof) {
     tracing::debug!("SWFSize  : {}", proof.size);
 }
 
-/// Redirects and logins that are followed.
+/// Largest number of redirects and logins that are followed.
 const MAX_HOPS: u32 = 5;
 
-/// How soon a server hangs up on an app that it does not have. Later it may have any reason.
+/// Time within which a close counts as the answer to an unknown app. A later close may have any
+/// cause.
 const PROMPT: Duration = Duration::from_secs(5);

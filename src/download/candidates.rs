@@ -1,11 +1,11 @@
-//! The candidates on a server that may have the stream, where its URL does not say which it is.
+//! Candidates: the splits of a URL path into app and playpath that may exist on the server.
 
 use std::collections::VecDeque;
 
 use super::{Candidate, outcome::EndCause};
 use crate::core::rtmp::client::{End, config::Config};
 
-/// The candidates that are left, and what is known of the others.
+/// The untried candidates, and descriptions of the tried ones.
 #[derive(Debug)]
 pub(super) struct Candidates {
     left: VecDeque<Candidate>,
@@ -20,7 +20,7 @@ impl Candidates {
         }
     }
 
-    /// The session at the next candidate, where there is one, told as it is tried.
+    /// Returns the session for the next candidate, and logs the attempt.
     pub(super) fn next(&mut self, session: &Config) -> Option<Config> {
         let candidate = self.left.pop_front()?;
         if self.tried.is_empty() {
@@ -41,12 +41,12 @@ impl Candidates {
         Some(session)
     }
 
-    /// Nothing else is tried any more.
+    /// Drops the remaining candidates.
     pub(super) fn clear(&mut self) {
         self.left.clear();
     }
 
-    /// `reason`, and what was tried before it came to that.
+    /// Appends the list of tried candidates to `reason`.
     pub(super) fn describe_tried(&self, reason: String) -> String {
         match self.tried.as_slice() {
             [] => reason,
@@ -59,8 +59,8 @@ fn described(session: &Config) -> String {
     format!("{:?} in app {:?}", session.playpath, session.connect.app)
 }
 
-/// Whether the server says that it has no such app or no such stream. A server that hangs up says
-/// that too, `is_prompt` if it did so at once: some know no other way.
+/// Whether `cause` means that the app or the stream does not exist. Some servers answer an unknown
+/// app by closing the connection; such a close counts only if it `is_prompt`.
 pub(super) fn suggests_other_candidate(cause: &EndCause, is_prompt: bool) -> bool {
     match cause {
         EndCause::Session(End::NotFound(_)) => true,
@@ -70,7 +70,7 @@ pub(super) fn suggests_other_candidate(cause: &EndCause, is_prompt: bool) -> boo
     }
 }
 
-/// What Flash Media Server calls it.
+/// Code that Flash Media Server sends for an unknown app.
 const INVALID_APP: &str = "NetConnection.Connect.InvalidApp";
 
 #[cfg(test)]
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn names_all_that_was_tried() {
+    fn the_reason_lists_all_tried_candidates() {
         let mut candidates = Candidates::new(&[candidate("a/b/c", "d"), candidate("a", "b/c/d")]);
         assert_eq!(candidates.describe_tried("gone".into()), "gone");
         let first = Config {
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn keeps_a_name_to_subscribe_to_that_is_another() {
+    fn an_explicit_subscribe_name_is_kept() {
         let first = Config {
             subscribe: Some("other".into()),
             ..session()
@@ -119,14 +119,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_left_of_what_is_settled() {
+    fn clear_drops_the_remaining_candidates() {
         let mut candidates = Candidates::new(&[candidate("a", "b")]);
         candidates.clear();
         assert!(candidates.next(&session()).is_none());
     }
 
     #[test]
-    fn neither_silence_nor_a_refusal_says_elsewhere() {
+    fn silence_and_rejections_do_not_suggest_another_candidate() {
         let refused = |reason: &str| EndCause::Session(End::Refused(reason.into()));
         let closed = || EndCause::PeerClosed {
             between_messages: true,

@@ -1,4 +1,4 @@
-//! The two directions of a connection, and the bytes that wait at either end.
+//! One connection to a server with its inbox and outbox.
 
 use std::{
     future::poll_fn,
@@ -16,25 +16,26 @@ use tokio::{
 
 use crate::transport::Stream;
 
-/// A connection with what has come and is not yet understood, and what is not yet sent.
+/// A stream with the received bytes that are not parsed yet and the bytes that are not sent yet.
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: Stream,
     pub(super) inbox: BytesMut,
     pub(super) outbox: BytesMut,
     is_writable: bool,
-    /// A reset that sending met: the system tells of it once, and reading would then meet an end.
+    /// A reset that was reported to a write. The system reports a reset only once, and the next
+    /// read would return an end of stream instead.
     reset: Option<io::Error>,
-    /// Whether the stream may hold back some of what it has taken.
+    /// Whether the stream holds no unflushed bytes.
     is_flushed: bool,
 }
 
-/// What moved.
+/// Result of [`Connection::exchange`].
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Moved {
-    /// Some bytes, in one direction or the other.
+    /// Bytes moved in one of the two directions.
     Bytes,
-    /// The peer has closed its side, and all that it sent is in the inbox.
+    /// The peer closed its side, and the inbox holds everything that it sent.
     Closed,
 }
 
@@ -50,18 +51,20 @@ impl Connection {
         }
     }
 
-    /// Sends or, where `is_reading`, receives: whichever can be done first. Cancelling loses nothing.
+    /// Sends, or receives if `is_reading`, whichever is possible first. Cancelling loses nothing.
     ///
-    /// A connection that takes no more bytes is no error yet: what had arrived is still to be read,
-    /// and the end of it says what happened.
+    /// A failed write is not an error yet: the bytes that arrived must still be read, and the
+    /// following read reports how the connection ended.
     pub(super) async fn exchange(&mut self, is_reading: bool) -> io::Result<Moved> {
         if !self.is_writable {
             self.outbox.clear();
         }
-        // What is left over is a part of a header: this moves it to the front, and never grows.
+        // At most a partial chunk header remains in the inbox. `reserve` moves it to the front and
+        // never grows the buffer.
         self.inbox.reserve(READ_BYTES);
         poll_fn(|context| {
-            // Sending first: answers must not wait until a server that sends and sends is done.
+            // Sending comes first: a server that sends without pause must not delay
+            // acknowledgements and pings.
             if self.poll_send(context).is_ready() {
                 return Poll::Ready(Ok(Moved::Bytes));
             }
@@ -74,7 +77,7 @@ impl Connection {
         .await
     }
 
-    /// Ready when something was sent, or cannot be any more.
+    /// Resolves after bytes were sent or after sending became impossible.
     fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let has_more = !self.outbox.is_empty();
         let sent = if has_more {
@@ -115,7 +118,7 @@ impl Connection {
         })
     }
 
-    /// Sends what is left. A peer that does not read is not waited for.
+    /// Flushes the outbox and shuts the stream down, within 200 ms.
     pub(super) async fn close(mut self) {
         let closing = async {
             self.stream.write_all(&self.outbox).await?;
@@ -127,14 +130,13 @@ impl Connection {
     }
 }
 
-/// Read at a time: enough to make system calls rare, little enough to stay in the cache.
+/// Bytes per read: enough to make system calls rare, and small enough for the cache.
 pub(super) const READ_BYTES: usize = 256 * 1024;
 
-/// More than a chunk header, which is all that is left over from one read to the next; a handshake
-/// is left over once, and fits too.
+/// Largest remainder between two reads: a partial chunk header, or once a handshake.
 pub(super) const MAX_LEFT_OVER: usize = 4096;
 
-/// How long the last words may take.
+/// Time limit for the final messages and the shutdown.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(200);
 
 #[cfg(test)]
@@ -151,7 +153,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn answers_go_out_while_more_can_be_read() {
+    async fn answers_are_sent_while_more_bytes_can_be_read() {
         let (mut connection, mut far) = pair().await;
         far.write_all(&[7; 1000]).await.unwrap();
         connection.stream.tcp().readable().await.unwrap();
@@ -166,7 +168,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_had_arrived_is_read_though_nothing_can_be_sent() {
+    async fn arrived_bytes_are_read_after_a_failed_write() {
         let (mut connection, mut far) = pair().await;
         far.write_all(b"last words").await.unwrap();
         drop(far);
@@ -179,10 +181,11 @@ mod tests {
         assert_eq!(&connection.inbox[..], b"last words");
     }
 
-    /// The system tells of a reset once, to whoever asks first, and then only of an end.
+    /// Linux reports a reset once, to the first call that meets it, and an end of stream
+    /// afterwards.
     #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn a_reset_that_sending_met_is_no_end() {
+    async fn a_reset_reported_to_a_write_is_not_an_end_of_stream() {
         let (mut connection, far) = pair().await;
         socket2::SockRef::from(&far)
             .set_linger(Some(Duration::ZERO))
@@ -196,7 +199,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_read_while_nobody_wants_it() {
+    async fn nothing_is_read_while_reading_is_off() {
         let (mut connection, mut far) = pair().await;
         far.write_all(b"later").await.unwrap();
         let waited = timeout(Duration::from_millis(20), connection.exchange(false)).await;

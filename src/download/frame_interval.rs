@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_pace_is_that_of_the_track_that_is_ahead() {
+    fn the_interval_is_that_of_the_leading_track() {
         let mut pace = FrameInterval::default();
         for at_ms in [0, 23, 46] {
             pace.frame(TagKind::AUDIO, at_ms);
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_frame_is_the_one_before_which_none_is_due() {
+    fn the_next_frame_has_no_due_frame_before_it() {
         let mut pace = FrameInterval::default();
         let frames = [
             (TagKind::AUDIO, 0),

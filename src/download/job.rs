@@ -1,4 +1,4 @@
-//! What a download is asked to do.
+//! The resolved request for one download.
 
 use jiff::Timestamp;
 use tokio::sync::watch;
@@ -10,100 +10,101 @@ use crate::{
     transport::{Dialer, Route},
 };
 
-/// One download, with nothing left to decide.
+/// One download with all defaults applied.
 #[derive(Debug, Clone)]
 pub struct Job {
-    /// Where to connect, and what to travel in.
+    /// Server, and the transport to reach it.
     pub route: Route,
-    /// What to say there.
+    /// Configuration of the RTMP session.
     pub session: Config,
-    /// The player that the session proves to be, where it is not known yet.
+    /// SWF player whose hash must be determined before connecting (`-W`).
     pub player: Option<Player>,
     /// How connections are made.
     pub dialer: Dialer,
-    /// Where the recording goes.
+    /// Destination of the recording.
     pub output: Destination,
-    /// What gets the stream too, beside a recording in files: standard output, a FIFO or a device.
+    /// Pipe that receives the same frames as a recording in files (`--tee`).
     pub pipe: Option<Destination>,
-    /// How much of a live stream waits for the reader of a pipe before frames are left out.
+    /// Bytes of a live stream that may wait for the reader of a pipe before frames are dropped.
     pub backlog_bytes: usize,
-    /// How it is written there if that is a file.
+    /// How files are written.
     pub file: FileOptions,
-    /// What is tried again.
+    /// When to reconnect.
     pub retry: RetryPolicy,
-    /// What becomes of the time that is missing from a live stream.
+    /// How a gap in a live stream appears in the recording.
     pub gap: GapPolicy,
-    /// Whether the server's timestamps are written as they are.
+    /// Whether output times are the server's timestamps.
     pub keep_timestamps: bool,
-    /// What else app and playpath may be, to be tried in turn where the server knows them not.
+    /// Other splits of the URL path, tried in turn if the server does not know the app or the
+    /// stream.
     pub candidates: Vec<Candidate>,
-    /// Where on the output's clock the recording ends, in milliseconds.
+    /// Output time at which the recording ends, in milliseconds (`-B`).
     pub stop_ms: Option<u64>,
-    /// Where else the recording ends.
+    /// Further limits of the recording.
     pub limits: Limits,
-    /// How the output is cut, and who hears of it.
+    /// When a segment ends, and which program and manifest are notified.
     pub parts: SegmentOptions,
-    /// How the recording that is in the output is gone on with; `None` writes it anew. What is no
-    /// regular file has none.
+    /// How to continue the recording in the output; `None` replaces it. Always `None` for pipes and
+    /// devices.
     pub resume: Option<Resume>,
 }
 
 impl Job {
-    /// How long the recording may become on the output's clock, in milliseconds.
+    /// Returns the largest length of the recording on the output clock, in milliseconds.
     pub fn length_ms(&self) -> Option<u64> {
         let lengths = self.stop_ms.into_iter().chain(self.limits.duration_ms);
         lengths.min()
     }
 }
 
-/// What ends a recording that the server would go on with.
+/// Limits set by the user that end a recording before the server does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Limits {
-    /// How long it may become on the output's clock, in milliseconds.
+    /// Largest length on the output clock, in milliseconds.
     pub duration_ms: Option<u64>,
-    /// How many bytes the output may have, all parts together.
+    /// Largest size of the output in bytes, all segments together.
     pub bytes: Option<u64>,
-    /// When it ends.
+    /// Time of day at which the recording ends.
     pub until: Option<Timestamp>,
-    /// How many bytes are to stay free on the output's disk. Fewer are a failure.
+    /// Free space to keep on the output's disk, in bytes. Falling below it is a failure.
     pub min_free: Option<u64>,
 }
 
-/// One place on a server that may have the stream.
+/// One split of a URL path into app and playpath.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
-    /// The application.
+    /// Application.
     pub app: String,
-    /// The stream's name in it.
+    /// Stream name within the application.
     pub playpath: String,
-    /// The address of the application.
+    /// `tcUrl` of the application.
     pub tc_url: String,
 }
 
-/// How an earlier recording is gone on with.
+/// How to continue an existing recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Resume {
-    /// How many keyframes before the last one the old recording and the new one are joined.
+    /// Number of keyframes before the last one at which the old and the new stream are joined.
     pub skip_keyframes: u32,
 }
 
-/// The user's wish to end.
+/// The user's request to end the download.
 #[derive(Debug, Clone)]
 pub struct Stop(watch::Receiver<bool>);
 
 impl Stop {
-    /// A wish, and the handle that says it by sending `true`.
+    /// Creates a stop request, and the handle that sets it by sending `true`.
     pub fn new() -> (watch::Sender<bool>, Self) {
         let (sender, receiver) = watch::channel(false);
         (sender, Self(receiver))
     }
 
-    /// Whether the user wishes to end.
+    /// Whether the user requested the end.
     pub fn is_requested(&self) -> bool {
         *self.0.borrow()
     }
 
-    /// Waits until the user wishes to end; for ever where nobody can wish it any more.
+    /// Waits for the stop request. Never returns if the sending handle is gone.
     pub(crate) async fn requested(&mut self) {
         if self.0.wait_for(|is_requested| *is_requested).await.is_err() {
             std::future::pending().await

@@ -1,4 +1,4 @@
-//! The shell: the only candidate where sockets meet protocol and files.
+//! Downloads: the only module that connects the network, the protocol and the output.
 
 mod attempts;
 mod candidates;
@@ -33,7 +33,7 @@ pub use self::{
 };
 use crate::output::Destination;
 
-/// Runs a download to its end. What had arrived is in the output, however it ends.
+/// Runs a download until it ends. Everything that arrived is in the output, whatever the ending.
 pub async fn run(job: &Job, report: &mut dyn Report, mut stop: Stop) -> Outcome {
     let mut pump = Pump::new(job, report);
     let mut candidates = Candidates::new(&job.candidates);
@@ -43,7 +43,8 @@ pub async fn run(job: &Job, report: &mut dyn Report, mut stop: Stop) -> Outcome 
     };
     let cause = match (finish(&mut pump, &cause, &mut stop).await, cause) {
         (Ok(()), cause) | (Err(_), cause @ EndCause::Output(_)) => cause,
-        // The reader had its time, and it was the user who did not want to wait for it.
+        // The user stopped the download and the reader of the pipe used up its grace period: that
+        // is an interruption, not a failed output.
         (Err(error), _) if error.kind() == io::ErrorKind::TimedOut => EndCause::Stopped,
         (Err(error), _) => EndCause::Output(error),
     };
@@ -69,8 +70,7 @@ pub async fn run(job: &Job, report: &mut dyn Report, mut stop: Stop) -> Outcome 
     }
 }
 
-/// Looks at the output before anybody is connected to: whether it can be written, and what there is to
-/// go on with.
+/// Checks the output before connecting: whether it can be written, and which recording to continue.
 async fn prepare(job: &Job, pump: &mut Pump<'_>, stop: &mut Stop) -> Result<(), EndCause> {
     let destinations = job.pipe.iter().chain([&job.output]);
     destinations
@@ -81,7 +81,7 @@ async fn prepare(job: &Job, pump: &mut Pump<'_>, stop: &mut Stop) -> Result<(), 
         return Ok(());
     };
     let path = path.clone();
-    // A large file is read for seconds.
+    // Reading a large file takes seconds and must not block the signal handling.
     let reading = tokio::task::spawn_blocking(move || resume::read(&path));
     let read = tokio::select! {
         read = reading => read.map_err(io::Error::other).flatten(),
@@ -91,7 +91,7 @@ async fn prepare(job: &Job, pump: &mut Pump<'_>, stop: &mut Stop) -> Result<(), 
         ScanResult::NoMedia => {}
         ScanResult::Unusable(why) => {
             return Err(EndCause::Mismatch(format!(
-                "the file is not gone on with: {why}"
+                "the file cannot be continued: {why}"
             )));
         }
         ScanResult::ExistingRecording(recording, file) => {
@@ -107,7 +107,8 @@ async fn prepare(job: &Job, pump: &mut Pump<'_>, stop: &mut Stop) -> Result<(), 
     Ok(())
 }
 
-/// Writes what is left. A pipe's reader may take any time for it, until the user wishes to end.
+/// Writes the remaining data. The reader of a pipe may take any time until the user stops the
+/// download.
 async fn finish(pump: &mut Pump<'_>, cause: &EndCause, stop: &mut Stop) -> io::Result<()> {
     if !matches!(cause, EndCause::Stopped) {
         tokio::select! {
@@ -119,7 +120,7 @@ async fn finish(pump: &mut Pump<'_>, cause: &EndCause, stop: &mut Stop) -> io::R
     pump.output.finish(Some(deadline)).await
 }
 
-/// Waits for the programs that were run for parts, not for long once the user wishes to end.
+/// Waits for the running hooks, up to a limit that is shorter after a stop request.
 async fn finish_hooks(pump: &mut Pump<'_>, cause: &EndCause, stop: &mut Stop) {
     let is_stopped = matches!(cause, EndCause::Stopped);
     let patience = if is_stopped {
@@ -134,14 +135,15 @@ async fn finish_hooks(pump: &mut Pump<'_>, cause: &EndCause, stop: &mut Stop) {
     pump.output.abandon_hooks();
 }
 
-/// How long a pipe's reader may take for what is left, once the user wishes to end. The process is to
-/// be gone within a second, and the server may have had its range of that.
+/// Time that the reader of a pipe gets for the remaining data after a stop request. The process
+/// must exit within one second, and closing the session may have taken a part of it.
 const READER_PATIENCE: Duration = Duration::from_millis(750);
 
-/// How long the programs that were run for parts may take once the recording is over.
+/// Time that hooks get after the recording has ended.
 const HOOK_PATIENCE: Duration = Duration::from_secs(10);
 
-/// The same once the user wishes to end: with all else it has to be done within a second.
+/// Time that hooks get after a stop request; together with the other steps it must fit into one
+/// second.
 const LAST_HOOK_PATIENCE: Duration = Duration::from_millis(400);
 
 #[cfg(test)]
@@ -152,7 +154,7 @@ mod tests {
     };
     use crate::core::rtmp::handshake;
 
-    /// A session for tests that need one.
+    /// Returns a session configuration with defaults for all tests.
     pub(super) fn session() -> Config {
         Config {
             connect: Connect {

@@ -1,4 +1,4 @@
-//! How a download ended, judged from what happened cause and from what had arrived.
+//! How a download ended, judged from the end cause and from what arrived before.
 
 use std::{fmt, io};
 
@@ -12,94 +12,94 @@ use crate::{
     transport::DialError,
 };
 
-/// How a download went.
+/// The result of a download.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
-    /// What it ended with.
+    /// The word for the ending.
     pub ending: Ending,
-    /// Why, in the server's own words where it had any. Not escaped.
+    /// The cause, in the server's own words if it gave any. Not escaped.
     pub reason: String,
     /// Whether audio or video was written.
     pub media_arrived: bool,
-    /// Whether the stream was a live one, as far as anybody said.
+    /// Whether the stream counts as live.
     pub is_live: bool,
     /// Bytes written.
     pub bytes: u64,
     /// Tags written.
     pub tags: u64,
-    /// How far the output's clock came, in milliseconds.
+    /// Position of the output clock, in milliseconds.
     pub position_ms: u64,
-    /// The duration that the server claims.
+    /// Duration that the server announced, in milliseconds.
     pub duration_ms: Option<u64>,
-    /// What is missing in between.
+    /// Gaps in the recording.
     pub gaps: Gaps,
 }
 
-/// The endings that are told apart; each has one word and one exit code.
+/// All endings. Each has its own word and an exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// The server said that the stream is over.
+    /// The server reported the end of the stream.
     Ended,
-    /// The server said that the publisher has left.
+    /// The server reported that the publisher left.
     Unpublished,
-    /// A limit of the user's own was reached.
+    /// A limit set by the user was reached.
     Limit,
-    /// The peer closed between two messages, and nothing is known to be missing.
+    /// The peer closed at a message boundary, and nothing is known to be missing.
     Closed,
-    /// The reader of the pipe has left.
+    /// The reader of the output pipe closed it.
     ReaderGone,
-    /// The user asked to stop.
+    /// The user stopped the download.
     Interrupted,
-    /// The connection broke, or closed before its time.
+    /// The connection broke or closed before the end of the stream.
     Cut,
-    /// No media came for too long.
+    /// No media arrived within the timeout.
     Stalled,
-    /// The server will not let us play.
+    /// The server rejected the request.
     Refused,
-    /// There is no such stream.
+    /// The stream does not exist.
     NotFound,
-    /// The file that was to be gone on with holds something else than the stream. It stays as it was.
+    /// The stream does not contain the end of the existing recording, which stays unchanged.
     Mismatch,
-    /// The disk is full; what had fit is kept.
+    /// The disk is full; the written part is kept.
     DiskFull,
     /// The output cannot be opened or written.
     OutputFailed,
-    /// The player that was to be with_swf_proof cannot be had.
+    /// The SWF player for `-W` is not available.
     NoPlayer,
-    /// No connection, or no handshake, came about.
+    /// Connecting or the handshake failed.
     NoConnection,
 }
 
-/// What happened cause.
+/// The event that ended a download.
 #[derive(Debug)]
 pub(super) enum EndCause {
     Player(PlayerError),
     Dial(DialError),
     Session(End),
     Protocol(Error),
-    /// The peer closed its side.
+    /// The peer closed its side of the connection.
     PeerClosed {
         between_messages: bool,
     },
     /// The connection broke.
     Broken(io::Error),
     Output(io::Error),
-    /// The recording is as long as the user wants it.
+    /// The recording reached a limit set by the user.
     Limit,
     Stopped,
-    /// What attempts in vain began with.
+    /// The loss that started a series of failed attempts, already judged.
     Told(Ending, String),
-    /// A redirect that is not followed, and why.
+    /// A redirect that must not be followed, and why.
     RedirectRefused(String),
-    /// The stream does not lead up to the end of the file.
+    /// The stream does not contain the end of the existing recording.
     NoMatch,
-    /// The file cannot be gone on with, and why.
+    /// The existing file cannot be continued, and why.
     Mismatch(String),
 }
 
 impl EndCause {
-    /// Whether the peer left without a word, as those do that do not like what they heard. A tunnel or TLS
-    /// that goes wrong is something else.
+    /// Whether the peer disconnected without giving a reason. Servers do this if they reject a
+    /// request. Errors of a tunnel or of TLS do not count.
     pub(super) fn is_disconnect(&self) -> bool {
         match self {
             Self::PeerClosed { .. } => true,
@@ -121,29 +121,30 @@ pub(super) struct Facts {
     pub(super) is_live: bool,
     pub(super) is_connected: bool,
     pub(super) is_shaking_hands: bool,
-    /// Whether the server said so, in this connection.
+    /// Whether the server reported the start of playback on this connection.
     pub(super) is_playing: bool,
     pub(super) has_media: bool,
-    /// The server's own place of the first frame.
+    /// Position of the first frame in the server's stream, in milliseconds.
     pub(super) first_timestamp_ms: u64,
-    /// From there to the latest frame.
+    /// Time from the first to the latest frame, in milliseconds.
     pub(super) length_ms: u64,
     pub(super) duration_ms: Option<u64>,
-    /// The time between two frames.
+    /// Time between two frames, in milliseconds.
     pub(super) frame_interval_ms: u64,
-    /// How long was waited.
+    /// The timeouts in force.
     pub(super) timeouts: Timeouts,
 }
 
 impl Facts {
-    /// Whether a recorded stream has come as far as its duration says. The duration may count the
-    /// cause frame's own length, and rounds.
+    /// Whether a recorded stream has arrived up to its announced duration. The tolerance covers
+    /// rounding and the duration of the last frame, which some servers count.
     fn has_reached_duration(&self) -> bool {
         let Some(duration_ms) = self.duration_ms else {
             return false;
         };
         let tolerance_ms = DURATION_TOLERANCE_MS.max(2 * self.frame_interval_ms);
-        // A stream whose clock begins behind 0 reaches its duration on that clock, not on ours.
+        // A stream whose timestamps do not start at 0 reaches its duration on the server's clock,
+        // not on the output clock.
         let start_ms = match self.first_timestamp_ms {
             first_ms if first_ms < duration_ms => first_ms,
             _ => 0,
@@ -156,7 +157,8 @@ impl Facts {
     }
 }
 
-/// The ending, and why: in the server's own words where it had any. The words are not escaped.
+/// Returns the ending and its cause, in the server's own words if it gave any. The words are not
+/// escaped.
 pub(super) fn judge(cause: &EndCause, facts: &Facts) -> (Ending, String) {
     match cause {
         EndCause::Player(error) => (Ending::NoPlayer, error.to_string()),
@@ -182,7 +184,7 @@ pub(super) fn judge(cause: &EndCause, facts: &Facts) -> (Ending, String) {
         ),
         EndCause::Broken(error) => (Ending::Cut, format!("the connection broke: {error}")),
         EndCause::Output(error) => judge_output(error),
-        EndCause::Limit => (Ending::Limit, "as much as was asked for".to_owned()),
+        EndCause::Limit => (Ending::Limit, "the requested limit is reached".to_owned()),
         EndCause::Stopped => (Ending::Interrupted, "stopped by the user".to_owned()),
         EndCause::RedirectRefused(why) => (Ending::Refused, why.clone()),
         EndCause::NoMatch => (Ending::Mismatch, OTHER_STREAM.to_owned()),
@@ -215,7 +217,7 @@ fn judge_end(end: &End, facts: &Facts) -> (Ending, String) {
     }
 }
 
-/// What did not come, and the timer that waited for it.
+/// Describes the missing answer and the timer that expired.
 fn silence(wait: Timeout, timeouts: &Timeouts) -> String {
     let (what, timer, bound) = match wait {
         Timeout::Handshake => (
@@ -234,13 +236,13 @@ fn silence(wait: Timeout, timeouts: &Timeouts) -> String {
             timeouts.command,
         ),
         Timeout::FirstMedia => (
-            "no media came; perhaps nobody publishes this stream",
+            "no media arrived; perhaps the stream is not being published",
             "first media",
             timeouts.first_media,
         ),
-        Timeout::Silence => ("no more media came", "silence", timeouts.silence),
+        Timeout::Silence => ("no more media arrived", "silence", timeouts.silence),
         Timeout::EndOfStream | Timeout::Pause | Timeout::Republish => {
-            ("no more media came", "", None)
+            ("no more media arrived", "", None)
         }
     };
     match bound {
@@ -284,7 +286,7 @@ fn judge_output(error: &io::Error) -> (Ending, String) {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
             (
                 Ending::DiskFull,
-                format!("the output takes no more: {error}"),
+                format!("no space for the output: {error}"),
             )
         }
         _ => (
@@ -295,7 +297,7 @@ fn judge_output(error: &io::Error) -> (Ending, String) {
 }
 
 impl fmt::Display for Ending {
-    /// The ending's word, as it stands in the summary.
+    /// Writes the word that stands in the summary.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Ended => "ended",
@@ -317,16 +319,17 @@ impl fmt::Display for Ending {
     }
 }
 
-/// What servers do when they do not know the app: some say nothing.
-const NO_APP: &str = "perhaps it has no such app; else --no-pipelining may help";
+/// Hint for servers that close the connection instead of rejecting an unknown app.
+const NO_APP: &str = "the app may not exist; otherwise try --no-pipelining";
 
-/// What is wrong with a file that ends with other media than the stream has.
-const OTHER_STREAM: &str = "what the file ends with is not in the stream; the file stays as it was";
+/// Reason of a failed resume.
+const OTHER_STREAM: &str = "the end of the file is not in the stream; the file is unchanged";
 
-/// What hangs up on a handshake, and so does a server that wants TLS.
-const NO_RTMP: &str = "perhaps it speaks something else on this port, or rtmps";
+/// Hint for servers that close during the handshake, for example because they expect TLS.
+const NO_RTMP: &str = "the port may serve another protocol, or rtmps";
 
-/// How much a recorded stream's cause timestamp may fall short of its duration.
+/// How far the last timestamp of a complete recorded stream may fall short of the duration, in
+/// milliseconds.
 const DURATION_TOLERANCE_MS: u64 = 500;
 
 #[cfg(test)]
@@ -411,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn a_recorded_stream_without_duration_that_closes_is_not_known_to_be_complete() {
+    fn a_closed_recorded_stream_without_duration_is_cut() {
         let duration_ms = None;
         assert_eq!(
             closed(Facts {
@@ -423,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn a_live_stream_that_closes_is_closed_between_messages_and_cut_within_one() {
+    fn a_live_stream_is_closed_between_messages_and_cut_within_one() {
         assert_eq!(closed(LIVE), Ending::Closed);
         let within = EndCause::PeerClosed {
             between_messages: false,
@@ -433,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn a_close_without_media_is_no_success() {
+    fn a_close_without_media_is_cut() {
         for facts in [LIVE, RECORDED] {
             let has_media = false;
             assert_eq!(closed(Facts { has_media, ..facts }), Ending::Cut);
@@ -443,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn before_the_handshake_is_done_there_is_no_connection() {
+    fn a_close_during_the_handshake_is_no_connection() {
         let facts = Facts {
             is_shaking_hands: true,
             is_connected: false,
@@ -461,7 +464,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_behind_the_duration_is_an_end_and_before_it_a_stall() {
+    fn silence_after_the_duration_is_an_end_and_before_it_a_stall() {
         let silence = || End::TimedOut(Timeout::Silence);
         assert_eq!(ended(silence(), RECORDED), Ending::Ended);
         assert_eq!(ended(silence(), LIVE), Ending::Stalled);
@@ -473,7 +476,7 @@ mod tests {
     }
 
     #[test]
-    fn the_timer_that_fired_is_named() {
+    fn the_reason_names_the_expired_timer() {
         for (wait, end) in [
             (Timeout::Handshake, "handshake (handshake timeout of 7 s)"),
             (Timeout::Connect, "answer connect (command timeout of 8 s)"),
@@ -483,9 +486,9 @@ mod tests {
             ),
             (
                 Timeout::FirstMedia,
-                "this stream (first media timeout of 9 s)",
+                "is not being published (first media timeout of 9 s)",
             ),
-            (Timeout::Republish, "no more media came"),
+            (Timeout::Republish, "no more media arrived"),
         ] {
             let cause = EndCause::Session(End::TimedOut(wait));
             let told = judge(&cause, &LIVE).1;
@@ -494,7 +497,7 @@ mod tests {
     }
 
     #[test]
-    fn output_errors_are_told_apart() {
+    fn output_errors_have_different_endings() {
         let output = |kind: io::ErrorKind| judge(&EndCause::Output(kind.into()), &LIVE).0;
         assert_eq!(output(io::ErrorKind::BrokenPipe), Ending::ReaderGone);
         assert_eq!(output(io::ErrorKind::StorageFull), Ending::DiskFull);

@@ -1,4 +1,4 @@
-//! What a download reports while it runs.
+//! The events that a download reports while it runs.
 
 use std::time::Duration;
 
@@ -9,55 +9,55 @@ use crate::{
     transport::Endpoint,
 };
 
-/// Receives the events of a download. Each method does nothing unless it is implemented.
+/// A receiver of progress events. Each method does nothing unless it is implemented.
 pub trait Report {
     /// A connection to this server is being made.
     fn connecting(&mut self, _endpoint: &Endpoint) {}
     /// The server accepted `connect`.
     fn connected(&mut self) {}
-    /// The stream's `onMetaData`.
+    /// The stream's `onMetaData` arrived.
     fn metadata(&mut self, _metadata: &Object) {}
-    /// The stream has begun to come; tells whether a live one was asked for.
+    /// The stream started. `_is_live` is whether the user requested a live stream.
     fn started(&mut self, _is_live: bool) {}
-    /// The stream has begun to come, and is to go on with a file that holds so much. Called instead of
+    /// The stream started and must continue an existing recording of this size. Called instead of
     /// [`Report::started`].
     fn resuming(&mut self, _progress: &Progress) {
         self.started(false);
     }
-    /// Something is missing before what comes next.
+    /// Stream time is missing before the next frame.
     fn gap(&mut self, _gap: &Gap) {}
-    /// Another attempt follows after a wait, which begins now.
+    /// Another attempt follows after a wait that starts now.
     fn retry(&mut self, _retry: &Retry) {}
-    /// More has come. Called for each read from the network.
+    /// More data was processed. Called once per read from the network.
     fn progress(&mut self, _progress: &Progress) {}
-    /// A file is whole: a part of the recording, or all of it.
+    /// A file of the recording is complete.
     fn segment(&mut self, _facts: &SegmentFacts) {}
 }
 
-/// How far a download is.
+/// Progress of a download.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Progress {
-    /// Messages of audio and video that have come.
+    /// Number of received audio and video messages.
     pub frames: u64,
     /// Bytes written.
     pub bytes: u64,
-    /// How far the output's clock has come, in milliseconds.
+    /// Position of the output clock, in milliseconds.
     pub position_ms: u64,
-    /// The duration that the server claims.
+    /// Duration that the server announced, in milliseconds.
     pub duration_ms: Option<u64>,
 }
 
-/// Another attempt that is going to be made.
+/// An attempt that is about to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retry {
-    /// Its number, from 1 on; counted anew once media has come.
+    /// Its number, from 1. The count restarts after media has arrived.
     pub attempt: u32,
-    /// How many there are at the most; `None` is no limit.
+    /// Largest number of attempts; `None` means no limit.
     pub limit: Option<u32>,
-    /// The time until then.
+    /// Time until the attempt.
     pub wait: Duration,
-    /// What the attempt before ended with.
+    /// Ending of the previous attempt.
     pub ending: Ending,
-    /// Why, in the server's own words where it had any. Not escaped.
+    /// Cause of the previous ending, in the server's own words if it gave any. Not escaped.
     pub reason: String,
 }

@@ -1,4 +1,4 @@
-//! Which endings are worth another try, and when.
+//! Retry policy: which endings are worth another attempt, and when.
 
 use std::time::{Duration, Instant};
 
@@ -10,13 +10,12 @@ use super::{
 };
 use crate::core::rtmp::client::{End, Timeout};
 
-/// What is tried again: nothing, unless it is said.
+/// When to reconnect. The default never does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryPolicy {
-    /// How many attempts in a series may bring no media, once a connection was lost; `None` is as many as
-    /// it takes.
+    /// Number of consecutive attempts without media after a lost connection; `None` means no limit.
     pub attempts: Option<u32>,
-    /// How long a stream that is not there yet is polls for.
+    /// How long to poll for a stream that does not exist yet.
     pub wait: WaitPolicy,
 }
 
@@ -29,47 +28,47 @@ impl Default for RetryPolicy {
     }
 }
 
-/// How long something is waited for.
+/// How long to wait for a missing stream (`--wait`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum WaitPolicy {
-    /// Not at all.
+    /// Do not wait.
     #[default]
     None,
-    /// So long.
+    /// Wait for this long.
     UpTo(Duration),
-    /// As long as it takes.
+    /// Wait without limit.
     Forever,
 }
 
-/// Another connection to come.
+/// The next attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Attempt {
     /// Its number in the series, from 1.
     pub(super) number: u32,
-    /// How many there will be at the most.
+    /// Largest number of attempts.
     pub(super) limit: Option<u32>,
-    /// How long to wait before.
+    /// Delay before the attempt.
     pub(super) wait: Duration,
 }
 
-/// The series of connections since media came last.
+/// The attempts since media last arrived.
 #[derive(Debug)]
 pub(super) struct AttemptSeries {
     policy: RetryPolicy,
-    /// Attempts that a lost connection was worth.
+    /// Number of attempts after a lost connection.
     attempts: u32,
-    /// Those for a stream that was not there, and is waited for.
+    /// Number of polls for a missing stream.
     polls: u32,
-    /// Since when the stream is known not to be there.
+    /// Time at which the stream was first found missing.
     missing_since: Option<Instant>,
 }
 
-/// What an ending is to the series.
+/// What an ending means for the series.
 #[derive(Debug, PartialEq, Eq)]
 enum Loss {
-    /// The connection was lost, or none came about.
+    /// The connection was lost or could not be made.
     Lost,
-    /// The stream is not there, or not yet.
+    /// The stream does not exist, or not yet.
     Missing,
     Over,
 }
@@ -84,14 +83,14 @@ impl AttemptSeries {
         }
     }
 
-    /// Media flows: the series is over.
+    /// Restarts the count after media has arrived.
     pub(super) fn reset(&mut self) {
         self.attempts = 0;
         self.polls = 0;
         self.missing_since = None;
     }
 
-    /// The attempt that follows a connection which ended like this; none where that was the end.
+    /// Returns the attempt that follows this ending, or `None` if the download is over.
     pub(super) fn next(
         &mut self,
         (ending, cause): (Ending, &EndCause),
@@ -127,7 +126,7 @@ impl AttemptSeries {
         })
     }
 
-    /// How long until a stream that is not there is polls for again; none where it is not any more.
+    /// Delay before the next poll for a missing stream; `None` once `--wait` has expired.
     fn poll_delay(&mut self, now: Instant) -> Option<Duration> {
         let patience = match self.policy.wait {
             WaitPolicy::None => return None,
@@ -148,7 +147,7 @@ fn loss(ending: Ending, cause: &EndCause, facts: &Facts) -> Loss {
         {
             Loss::Missing
         }
-        // An end that is told before any media: nobody publishes.
+        // An end before any media means that nobody publishes the stream.
         Ending::Cut
             if !facts.has_media && matches!(cause, EndCause::Session(End::Unpublished(_))) =>
         {
@@ -161,7 +160,8 @@ fn loss(ending: Ending, cause: &EndCause, facts: &Facts) -> Loss {
     }
 }
 
-/// 1, 2, 4 … 30 s, a quarter more or less, so that those whom a server lost do not come back all at once.
+/// Backoff of 1, 2, 4 … 30 s with ±25 % jitter, so that clients of a restarted server do not
+/// reconnect simultaneously.
 fn backoff(attempt: u32, rng: &mut impl Rng) -> Duration {
     let doublings = attempt.saturating_sub(1).min(MAX_DOUBLINGS);
     let pause = (SHORTEST_PAUSE * (1 << doublings)).min(LONGEST_PAUSE);
@@ -171,10 +171,10 @@ fn backoff(attempt: u32, rng: &mut impl Rng) -> Duration {
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// More would be longer than the longest pause.
+/// Largest exponent; one more would exceed the longest backoff.
 const MAX_DOUBLINGS: u32 = 5;
 
-/// How often a stream that is not there is polls for, and how long each time.
+/// Interval between polls for a missing stream, and the time that each poll waits for media.
 pub const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn pauses_double_up_to_half_a_minute() {
+    fn backoff_doubles_up_to_30_seconds() {
         let mut series = series(Some(8), WaitPolicy::None);
         for seconds in [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0] {
             let pause = next(&mut series, Ending::Cut, &closed(), &PLAYED).unwrap();
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_lost_is_tried_again_and_what_is_over_is_not() {
+    fn lost_connections_are_retried_and_final_endings_are_not() {
         let stopped = || EndCause::Session(End::Unpublished(String::new()));
         let cases = [
             (Ending::Cut, closed(), PLAYED, true),
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_hangs_up_on_connect_has_no_such_app() {
+    fn a_close_after_connect_is_not_retried() {
         let facts = Facts {
             is_playing: false,
             is_connected: false,
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_recorded_stream_that_is_complete_is_over() {
+    fn a_complete_recorded_stream_is_not_retried() {
         let recorded = Facts {
             is_live: false,
             ..PLAYED
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_is_not_there_is_asked_for_as_long_as_somebody_wants_to_wait() {
+    fn a_missing_stream_is_polled_as_long_as_wait_allows() {
         let not_found = EndCause::Session(End::NotFound(String::new()));
         let silent = silent(Timeout::FirstMedia);
         let missing = [(Ending::NotFound, &not_found), (Ending::Stalled, &silent)];
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_time_is_asked_when_patience_ends() {
+    fn the_last_poll_happens_when_wait_expires() {
         let not_found = EndCause::Session(End::NotFound(String::new()));
         let began = Instant::now();
         let mut series = series(Some(0), WaitPolicy::UpTo(Duration::from_secs(7)));
@@ -339,9 +339,9 @@ mod tests {
         }
     }
 
-    /// An hour in which nobody published is none of the attempts that a lost connection is worth.
+    /// Polls for a missing stream must not use up the attempts that a lost connection is worth.
     #[test]
-    fn waiting_for_a_stream_uses_up_no_attempts() {
+    fn polls_do_not_use_up_attempts() {
         let not_found = EndCause::Session(End::NotFound(String::new()));
         let mut series = series(Some(2), WaitPolicy::Forever);
         for _ in 0..100 {

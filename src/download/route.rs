@@ -1,11 +1,11 @@
-//! Which way an RTMP URL goes.
+//! The route to a server, derived from the URL scheme.
 
 use crate::{
     core::rtmp::target::{Scheme, Target},
     transport::{Carrier, Endpoint, Route},
 };
 
-/// What a scheme's bytes travel in.
+/// Returns the transport of a scheme.
 pub fn carrier(scheme: Scheme) -> Carrier {
     match scheme {
         Scheme::Rtmp | Scheme::Rtmpe => Carrier::Tcp,
@@ -15,7 +15,7 @@ pub fn carrier(scheme: Scheme) -> Carrier {
     }
 }
 
-/// The way to `target`.
+/// Returns the route to `target`.
 pub fn to(target: &Target) -> Route {
     Route {
         endpoint: Endpoint {

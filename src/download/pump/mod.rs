@@ -1,4 +1,4 @@
-//! The one loop: network → session → tags → output, with the timers and the user's wish to end.
+//! The main loop: network → session → output, with timers and the stop request.
 
 mod rejoin;
 
@@ -41,7 +41,7 @@ use crate::{
     transport::Stream,
 };
 
-/// The output that is asked for.
+/// Creates the output of a job.
 fn output(job: &Job) -> Tee {
     let mut output = Tee::new(job.output.clone(), &job.parts, job.pipe.clone());
     output.set_file_options(job.file);
@@ -51,16 +51,16 @@ fn output(job: &Job) -> Tee {
     output
 }
 
-/// What follows one connection.
+/// What follows the end of one connection.
 #[derive(Debug)]
 pub(super) enum Next {
-    /// The download is over.
+    /// End of this attempt.
     Finish(EndCause),
-    /// Another connection, elsewhere.
+    /// Connect to another server.
     Follow(Redirect),
-    /// Another connection to the same server, with a login.
+    /// Connect to the same server again, with a login.
     Reconnect(Box<Connect>),
-    /// Another connection, with the stream from this place on.
+    /// Connect again and request the stream from this position.
     PlayFrom { start_ms: u32 },
 }
 
@@ -70,7 +70,7 @@ impl From<EndCause> for Next {
     }
 }
 
-/// What outlives a connection: the output, its clock, and what is known of the stream.
+/// State that outlives a connection: the output, its clock, and the facts about the stream.
 pub(super) struct Pump<'a> {
     pub(super) output: Tee,
     pub(super) report: &'a mut dyn Report,
@@ -87,22 +87,22 @@ pub(super) struct Pump<'a> {
     limits: Limits,
     frame_interval: FrameInterval,
     stage: Stage,
-    /// The time of day.
+    /// Time of day.
     wall_clock: jiff::Timestamp,
-    /// What was written, where the stream may have to be found again.
+    /// Frames written so far; kept only if a rejoin may need them.
     history: Option<RecordingHistory>,
-    /// What the stream is held against, as long as it is not known where it goes on.
+    /// The rejoin in progress; `None` while frames are written directly.
     rejoin: Option<Rejoin>,
     gap_policy: GapPolicy,
     gap_reason: String,
     gaps: Gaps,
-    /// The stream's `onMetaData`, as long as it is not known which range it belongs to.
+    /// The stream's `onMetaData` until it is decided which segment it belongs to.
     held_metadata: Option<(Object, Payload)>,
-    /// Whether this is not the first stream that is written.
+    /// Whether an earlier stream was written to this recording.
     is_continuation: bool,
 }
 
-/// What range of the stream is wanted.
+/// The part of the stream that the user requested.
 #[derive(Debug)]
 struct RequestedRange {
     start_ms: u64,
@@ -110,13 +110,13 @@ struct RequestedRange {
     keeps_timestamps: bool,
 }
 
-/// How far the last connection came.
+/// How far the latest connection got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
     Handshake,
     Connect,
     Connected,
-    /// The server said that it plays.
+    /// The server reported the start of playback.
     Playing,
 }
 
@@ -150,7 +150,7 @@ impl<'a> Pump<'a> {
         }
     }
 
-    /// Plays over `stream` until something ends it.
+    /// Plays over `stream` until an event ends the connection.
     pub(super) async fn run(
         &mut self,
         stream: Stream,
@@ -171,7 +171,7 @@ impl<'a> Pump<'a> {
         self.conclude_rejoin(next)
     }
 
-    /// Keeps the output going while there is no connection.
+    /// Runs `work` while the output continues to be flushed and limits are checked.
     pub(super) async fn meanwhile<T>(
         &mut self,
         work: impl Future<Output = T>,
@@ -205,7 +205,8 @@ impl<'a> Pump<'a> {
             client
                 .poll_transmit(&mut connection.outbox)
                 .map_err(EndCause::Protocol)?;
-            // While a pipe's reader pauses nothing is read, and silence says nothing.
+            // While the reader of a pipe pauses, nothing is read from the network, so silence is
+            // not the server's fault.
             let (is_full, is_behind) = (self.output.is_full(), self.output.is_behind());
             let session_deadline = client.poll_timeout().filter(|_| !is_full);
             let deadline = earliest(session_deadline, self.output.deadline());
@@ -232,7 +233,7 @@ impl<'a> Pump<'a> {
         }
     }
 
-    /// Brings everything that has come to where it belongs, and acts on what is due.
+    /// Processes all received bytes, then everything that is due.
     fn process_input(&mut self, client: &mut Client, inbox: &mut BytesMut) -> Result<(), Next> {
         let now = self.check_limits()?;
         loop {
@@ -243,7 +244,8 @@ impl<'a> Pump<'a> {
                 break;
             }
         }
-        // A server that talks without end must not hide what does not come.
+        // Timers are checked even if messages keep arriving: pings alone must not postpone the
+        // media timeout.
         let is_due = client
             .poll_timeout()
             .is_some_and(|deadline| deadline <= now);
@@ -256,7 +258,7 @@ impl<'a> Pump<'a> {
         Ok(())
     }
 
-    /// Ends what is to end by now.
+    /// Updates the clocks, and returns an error once `--until` has passed or free space is too low.
     fn check_limits(&mut self) -> Result<Instant, EndCause> {
         let now = Instant::now();
         self.wall_clock = jiff::Timestamp::now();
@@ -274,7 +276,7 @@ impl<'a> Pump<'a> {
         Ok(now)
     }
 
-    /// Acts on all that the session has to say; tells whether that was anything.
+    /// Handles all pending events of the session, and returns whether there were any.
     fn handle_events(&mut self, now: Instant, client: &mut Client) -> Result<bool, Next> {
         let mut had_events = false;
         while let Some(event) = client.poll_event() {
@@ -350,7 +352,7 @@ impl<'a> Pump<'a> {
         }
     }
 
-    /// The connection that turns a message into a tag.
+    /// Passes a media message to the rejoin in progress or to the output.
     fn message(&mut self, now: Instant, message: Message, info: FrameInfo) -> Result<(), EndCause> {
         self.frames += u64::from(info.carries_media);
         let arrival = Arrival {
@@ -364,7 +366,7 @@ impl<'a> Pump<'a> {
         }
     }
 
-    /// Candidates a message on the output clock.
+    /// Assigns an output time to a message and writes it.
     fn assign_time(&mut self, now: Instant, arrival: Arrival) -> Result<(), EndCause> {
         let info = arrival.info;
         let at_ms = if info.carries_media {
@@ -379,7 +381,7 @@ impl<'a> Pump<'a> {
         self.write(now, at_ms, arrival)
     }
 
-    /// Writes a message at its place.
+    /// Writes a message at its output time.
     fn write(&mut self, now: Instant, at_ms: u64, arrival: Arrival) -> Result<(), EndCause> {
         let Arrival { info, payload, .. } = arrival;
         if info.carries_media {
@@ -404,7 +406,7 @@ impl<'a> Pump<'a> {
         written.map_err(EndCause::Output)
     }
 
-    /// Takes note of the first frame, and of what kind of stream it is.
+    /// Records the first frame, and with it whether the stream counts as live.
     fn note_first_frame(&mut self, timestamp: Timestamp) {
         self.first_timestamp_ms = Some(timestamp.0);
         if self.is_live() {
@@ -412,14 +414,15 @@ impl<'a> Pump<'a> {
         }
     }
 
-    /// Whether the output stays within its size with this message.
+    /// Whether the output stays within `--max-size` with this message.
     fn fits_size_limit(&mut self, info: FrameInfo, at_ms: u64, payload: &Payload) -> bool {
         let most = self.limits.bytes;
         most.is_none_or(|most| self.output.bytes_with(info, at_ms, payload) <= most)
     }
 
-    /// Whether the server closed during a digest handshake: very old ones know the plain one only. A
-    /// silent server is not asked again, and an encrypted session does not become a plain one.
+    /// Whether to retry with a plain handshake: the server disconnected during a digest handshake,
+    /// which very old servers do not know. Silence is not a reason, and an encrypted session never
+    /// becomes a plain one.
     pub(super) fn may_need_plain_handshake(&self, cause: &EndCause, session: &Config) -> bool {
         self.stage == Stage::Handshake
             && session.handshake == handshake::Mode::Auto
@@ -427,7 +430,8 @@ impl<'a> Pump<'a> {
             && cause.is_disconnect()
     }
 
-    /// Whether nothing that made sense came behind a handshake whose keys the server may not share.
+    /// Whether the session failed right after a handshake in which the two sides may have derived
+    /// different keys.
     pub(super) fn may_have_mismatched_keys(&self, cause: &EndCause, client: &Client) -> bool {
         let makes_no_sense = matches!(
             cause,
@@ -439,12 +443,12 @@ impl<'a> Pump<'a> {
         self.stage == Stage::Connect && client.keys_may_differ() && makes_no_sense
     }
 
-    /// Whether the connection came no further than `connect`, and was not answered or not played to.
+    /// Whether the connection ended before the server started playback.
     pub(super) fn has_failed_before_playing(&self) -> bool {
         matches!(self.stage, Stage::Connect | Stage::Connected)
     }
 
-    /// What is known of the stream.
+    /// Returns the facts that the judgement of the ending needs.
     pub(super) fn facts(&self) -> Facts {
         let has_media = self.has_media();
         let first_timestamp_ms = self.first_timestamp_ms.unwrap_or(0);
@@ -459,7 +463,8 @@ impl<'a> Pump<'a> {
                 .clock
                 .position_ms()
                 .saturating_sub(self.range.output_start_ms(first_timestamp_ms)),
-            // As long as the end of a file was not met, nothing is complete.
+            // Until the stream contains the end of the existing recording, nothing counts as
+            // complete.
             duration_ms: self
                 .range
                 .stream_end_ms(self.duration_ms)
@@ -495,7 +500,7 @@ impl<'a> Pump<'a> {
         }
     }
 
-    /// A stream that nobody calls recorded is taken for a live one, once there is a stream.
+    /// A stream that the server does not call recorded counts as live once media has arrived.
     fn is_live(&self) -> bool {
         let is_called_recorded = self.is_recorded || self.duration_ms.is_some();
         self.is_live_requested || self.has_media() && !is_called_recorded
@@ -507,8 +512,8 @@ impl<'a> Pump<'a> {
 }
 
 impl Limits {
-    /// When to look whether the time has come. Clocks are set, and computers sleep: it is not waited for
-    /// in one piece.
+    /// Time of the next check of `--until`. The system clock can be set and computers sleep, so the
+    /// wait is split.
     fn deadline(&self) -> Option<Instant> {
         let left = self.until?.duration_since(jiff::Timestamp::now());
         let left = Duration::try_from(left).unwrap_or_default();
@@ -528,14 +533,14 @@ impl RequestedRange {
         }
     }
 
-    /// Whether a frame at this place of the output is behind the range's end.
+    /// Whether a frame at this output time lies after the requested range.
     fn is_past_end(&self, at_ms: u64, first_timestamp_ms: u32) -> bool {
         let output_start_ms = self.output_start_ms(first_timestamp_ms);
         self.length_ms
             .is_some_and(|length_ms| at_ms.saturating_sub(output_start_ms) >= length_ms)
     }
 
-    /// Where in the output the first frame is.
+    /// Output time of the first frame.
     fn output_start_ms(&self, first_timestamp_ms: u32) -> u64 {
         if self.keeps_timestamps {
             first_timestamp_ms.into()
@@ -544,8 +549,8 @@ impl RequestedRange {
         }
     }
 
-    /// Where in the stream the first frame is. Some servers count from the start that was asked for,
-    /// others from the stream's own beginning.
+    /// Position of the first frame in the stream. Some servers count from the requested start,
+    /// others from the start of the stream.
     fn stream_position_ms(&self, first_timestamp_ms: u32) -> u64 {
         match u64::from(first_timestamp_ms) {
             first_ms if first_ms < self.start_ms / 2 => self.start_ms,
@@ -553,7 +558,7 @@ impl RequestedRange {
         }
     }
 
-    /// Where in the stream the range ends, if anybody knows.
+    /// Position at which the requested range ends in the stream, if the duration is known.
     fn stream_end_ms(&self, duration_ms: Option<u64>) -> Option<u64> {
         let duration_ms = duration_ms?;
         let end_ms = self.length_ms.map(|length_ms| self.start_ms + length_ms);
@@ -561,7 +566,7 @@ impl RequestedRange {
     }
 }
 
-/// A connection that closes while another publisher is waited for ended with what was told before.
+/// A close while the client waits for another publisher ends with the end that was reported before.
 fn reported_end(next: Next, client: &Client) -> Next {
     match (next, client.pending_end()) {
         (Next::Finish(EndCause::PeerClosed { .. } | EndCause::Broken(_)), Some(end)) => {
@@ -571,7 +576,7 @@ fn reported_end(next: Next, client: &Client) -> Next {
     }
 }
 
-/// A claimed duration in seconds, as milliseconds. 0 is what live servers send.
+/// Converts an announced duration from seconds to milliseconds. Live servers announce 0.
 fn duration_ms(value: &Value) -> Option<u64> {
     let seconds = value.as_number()?;
     let is_plausible = seconds.is_finite() && seconds > 0.0 && seconds < MAX_DURATION_SECONDS;
@@ -589,10 +594,10 @@ async fn sleep_until(deadline: Option<Instant>) {
     }
 }
 
-/// How long the time of day is not looked at.
+/// Longest sleep between two checks of the time of day.
 const LONGEST_SLEEP: Duration = Duration::from_secs(5);
 
-/// A century: longer durations are nonsense.
+/// Largest plausible duration: a century.
 const MAX_DURATION_SECONDS: f64 = 3.2e9;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Finding the place in the stream of a new connection where what is already written ends.
+//! Continues an existing recording with the stream of a new connection.
 
 use std::{
     fs::File,
@@ -25,29 +25,31 @@ use crate::{
     output::{ExistingFile, Gap, GapPolicy, Gaps},
 };
 
-/// What a stream is held against before anything of it is written.
+/// What a new stream is compared with before any of it is written.
 #[derive(Debug)]
 pub(super) enum Rejoin {
-    /// A recording whose end the stream leads up to, if it is asked for at the right place.
+    /// A recorded stream: it must contain the end of the recording if requested from the right
+    /// position.
     Recorded(Box<RecordedRejoin>),
-    /// A live stream, which may repeat the last of what is written, or go on behind it.
+    /// A live stream: it may repeat the last frames of the recording, or continue after them.
     Live {
         matcher: Box<Matcher>,
-        /// When the first frame came.
+        /// Arrival time of the first frame.
         first_at: Option<Instant>,
     },
-    /// Nothing: another publisher goes on, with its first frame. What it says before waits for that.
+    /// A new publisher on the same connection: its first frame continues the recording. Messages
+    /// before that frame are held.
     Republished { held: Vec<Arrival> },
 }
 
-/// What was written, as long as the stream may have to be found again.
+/// The frames written so far, kept while a rejoin may need them.
 #[derive(Debug, Default)]
 pub(super) struct RecordingHistory {
     recording: ExistingRecording,
-    /// When the latest frame came.
+    /// Arrival time of the latest frame.
     latest: Option<(Instant, WallTime)>,
-    /// Where an earlier run wrote the recording: when we began, how long it had been over by then, and
-    /// when that was.
+    /// For a recording of an earlier run: the start of this run, the time since the last write at
+    /// that moment, and the time of the last write.
     former: Option<(Instant, Duration, WallTime)>,
 }
 
@@ -65,7 +67,7 @@ impl RecordingHistory {
         self.recording.note(info, at_ms, body);
     }
 
-    /// How long nothing had come by `now`, and since when.
+    /// Returns how long no frame had arrived by `now`, and since when.
     fn silence(&self, now: Instant) -> Option<(Duration, WallTime)> {
         let of_former = self.former.map(|(began_at, before, since)| {
             (now.saturating_duration_since(began_at) + before, since)
@@ -78,7 +80,7 @@ impl RecordingHistory {
 }
 
 impl Pump<'_> {
-    /// Goes on with `file`, once the stream has led up to its end.
+    /// Continues `file` once the stream contains its end.
     pub(in crate::download) fn continue_from(
         &mut self,
         recording: ExistingRecording,
@@ -91,9 +93,9 @@ impl Pump<'_> {
             history.former =
                 last_change(&file.file).map(|(before, since)| (Instant::now(), before, since));
             self.clock.begin_at(history.recording.end_ms());
-            self.rejoin_after("the recording was gone on with");
+            self.rejoin_after("the recording was continued");
         } else {
-            // A live stream would not lead up to it.
+            // A live stream would not contain the end of a recorded one.
             self.is_recorded = true;
             let rejoin = RecordedRejoin::new(recording, wish);
             self.rejoin = Some(Rejoin::Recorded(Box::new(rejoin)));
@@ -101,7 +103,7 @@ impl Pump<'_> {
         self.output.resume_from(file);
     }
 
-    /// The connection was lost, and another is to come: what it brings is held against what was written.
+    /// Compares the stream of the next connection with the recording.
     pub(in crate::download) fn rejoin_after(&mut self, reason: &str) {
         reason.clone_into(&mut self.gap_reason);
         self.is_continuation |= self.has_media();
@@ -131,18 +133,18 @@ impl Pump<'_> {
         });
     }
 
-    /// What is missing from the recording.
+    /// Takes the gaps of the recording.
     pub(in crate::download) fn take_gaps(&mut self) -> Gaps {
         mem::take(&mut self.gaps)
     }
 
-    /// Whether anything was written since then.
+    /// Whether a frame was written after `then`.
     pub(in crate::download) fn has_media_since(&self, then: Instant) -> bool {
         let latest = self.history.as_ref().and_then(|history| history.latest);
         latest.is_some_and(|(at, _)| at >= then)
     }
 
-    /// Another publisher goes on, on a clock of its own.
+    /// Handles the start of a new publisher, which uses its own clock.
     pub(super) fn restart(&mut self) {
         match &mut self.rejoin {
             Some(Rejoin::Recorded(rejoin)) => rejoin.restart(),
@@ -156,7 +158,8 @@ impl Pump<'_> {
         }
     }
 
-    /// Where the stream is to be asked for, as long as it has to lead up to the end of a recording.
+    /// Position from which the stream must be requested while a resume is in progress, in
+    /// milliseconds.
     pub(in crate::download) fn resume_start_ms(&self) -> Option<u32> {
         match &self.rejoin {
             Some(Rejoin::Recorded(rejoin)) => Some(rejoin.start_ms()),
@@ -164,7 +167,7 @@ impl Pump<'_> {
         }
     }
 
-    /// The recording that the stream has to lead up to the end of.
+    /// The recording whose end the stream must contain, while a resume is in progress.
     pub(super) fn resume_target(&self) -> Option<&ExistingRecording> {
         match &self.rejoin {
             Some(Rejoin::Recorded(rejoin)) => Some(rejoin.recording()),
@@ -172,7 +175,7 @@ impl Pump<'_> {
         }
     }
 
-    /// Holds a message against what is written.
+    /// Compares a message with the recording.
     #[cold]
     pub(super) fn match_arrival(&mut self, now: Instant, arrival: Arrival) -> Result<(), EndCause> {
         if arrival.info.carries_media {
@@ -214,7 +217,7 @@ impl Pump<'_> {
         Ok(())
     }
 
-    /// What the end of a connection is where it was not found yet where the stream goes on.
+    /// Decides an open rejoin when the connection ends.
     pub(super) fn conclude_rejoin(&mut self, next: Next) -> Next {
         let Next::Finish(last) = &next else {
             return next;
@@ -222,7 +225,7 @@ impl Pump<'_> {
         let match_point = match &mut self.rejoin {
             Some(Rejoin::Recorded(rejoin)) => rejoin.finish(),
             Some(Rejoin::Live { first_at: None, .. }) => {
-                // Nothing was seen of it: the next connection is the first that may show it.
+                // No frame arrived on this connection, so the next one decides.
                 self.start_rejoin();
                 return next;
             }
@@ -241,7 +244,7 @@ impl Pump<'_> {
         }
     }
 
-    /// Where to look for the end of a recording that was not in a stream which ended like this.
+    /// Returns the next position to request after a stream without the end of the recording.
     fn next_resume_start(&mut self, cause: &EndCause) -> Option<Next> {
         let Some(Rejoin::Recorded(rejoin)) = &mut self.rejoin else {
             return None;
@@ -263,13 +266,13 @@ impl Pump<'_> {
         }
     }
 
-    /// Whether what comes may belong to another range than what is written.
+    /// Whether the next message may belong to a new segment.
     pub(super) fn may_split_next(&self) -> bool {
         let is_searching = self.rejoin.is_some() && self.resume_target().is_none();
         is_searching && self.gap_policy == GapPolicy::Split
     }
 
-    /// Writes what the stream told of itself, now that it is known where that belongs.
+    /// Writes the held metadata once its segment is known.
     fn write_held_metadata(&mut self, now: Instant) -> Result<(), EndCause> {
         match self.held_metadata.take() {
             Some((members, payload)) => self.write_metadata(now, members, payload),
@@ -277,8 +280,7 @@ impl Pump<'_> {
         }
     }
 
-    /// The stream has led up to the last of what is written: from here on it goes on as if it had never
-    /// been interrupted.
+    /// Continues the recording at the match point, as if the stream had not been interrupted.
     fn join(&mut self, now: Instant, match_point: MatchPoint) -> Result<(), EndCause> {
         let end_ms = match self.rejoin.take() {
             Some(Rejoin::Recorded(rejoin)) => {
@@ -297,7 +299,7 @@ impl Pump<'_> {
             }
             _ => self.clock.position_ms(),
         };
-        tracing::info!("the stream goes on where the recording ends, at {end_ms} ms");
+        tracing::info!("the stream continues the recording at {end_ms} ms");
         self.is_continuation = true;
         self.clock = match_point.clock;
         self.write_held_metadata(now)?;
@@ -307,7 +309,7 @@ impl Pump<'_> {
         Ok(())
     }
 
-    /// The stream does not lead up to what is written: it goes on behind a gap.
+    /// Continues the recording after a gap, because the stream does not contain its end.
     fn give_up(&mut self, now: Instant) -> Result<(), EndCause> {
         let Some(Rejoin::Live { matcher, first_at }) = self.rejoin.take() else {
             return Ok(());
@@ -315,7 +317,7 @@ impl Pump<'_> {
         self.continue_after_gap(now, first_at.unwrap_or(now), matcher.give_up())
     }
 
-    /// Goes on with a stream of which something is missing. Its first frame came at `first_at`.
+    /// Writes `arrivals` after a gap. The first frame arrived at `first_at`.
     fn continue_after_gap(
         &mut self,
         now: Instant,
@@ -333,7 +335,7 @@ impl Pump<'_> {
         Ok(())
     }
 
-    /// Leaves a gap, unless the first frame is the next one by the server's clock.
+    /// Inserts a gap, unless the first frame is the next one by the server's clock.
     fn leave_gap(&mut self, first_at: Instant, kind: TagKind, first: Timestamp) {
         let history = self.history.as_ref();
         let silence = history.and_then(|history| history.silence(first_at));
@@ -342,7 +344,7 @@ impl Pump<'_> {
         let by_server_ms = by_server_ms.filter(|ms| is_plausible(waited, *ms));
         self.is_continuation = true;
         if by_server_ms.is_some_and(|ms| self.is_next(kind, ms)) {
-            tracing::info!("the stream goes on with the next frame");
+            tracing::info!("the stream continues with the next frame, without a gap");
             return;
         }
         let length_ms = gap_ms(waited, by_server_ms);
@@ -364,35 +366,37 @@ impl Pump<'_> {
         }
     }
 
-    /// Whether a frame so far behind the latest one, by the server's clock, is the next one.
+    /// Whether a frame `step_ms` after the latest one, by the server's clock, is the next frame of
+    /// its track.
     fn is_next(&self, kind: TagKind, step_ms: i64) -> bool {
         let at_ms = self.clock.companion().checked_add_signed(step_ms);
         at_ms.is_some_and(|at_ms| self.frame_interval.is_next(kind, at_ms))
     }
 }
 
-/// How long a file has not been written, and since when, as far as clocks can be trusted.
+/// Returns the time since the last write to a file, and the time of that write, if the clocks are
+/// plausible.
 fn last_change(file: &File) -> Option<(Duration, WallTime)> {
     let changed = file.metadata().ok()?.modified().ok()?;
     Some((changed.elapsed().ok()?, changed.try_into().ok()?))
 }
 
-/// Whether a message of another publisher waits for his first frame.
+/// Whether a message of a new publisher can be held until its first frame.
 fn can_wait(held: &[Arrival], arrival: &Arrival) -> bool {
     let has_room = held.len() < MAX_HELD && arrival.payload.capacity() <= MAX_HELD_BYTES;
     has_room && !arrival.info.carries_media
 }
 
-/// Whether the server's clock, which has counted so much since the latest frame, is the one of before:
-/// then it is not far from the time that has passed. What a server repeats of a live stream came before
-/// that.
+/// Whether the server's clock continued during the gap: then its difference is close to the time
+/// that passed. The difference may be smaller by the frames that a server repeats of a live stream.
 fn is_plausible(waited: Duration, by_server_ms: i64) -> bool {
     let waited_ms = i64::try_from(waited.as_millis()).unwrap_or(i64::MAX);
     let least_ms = waited_ms.saturating_sub(MAX_REPEATED_MS);
     (least_ms..=waited_ms.saturating_add(MAX_DRIFT_MS)).contains(&by_server_ms)
 }
 
-/// How long a gap is: as the server's clock says, or the time that has passed.
+/// Returns the length of a gap: the difference of the server's clock if plausible, otherwise the
+/// time that passed.
 fn gap_ms(waited: Duration, by_server_ms: Option<i64>) -> u64 {
     let by_server_ms = by_server_ms.and_then(|ms| u64::try_from(ms).ok());
     by_server_ms
@@ -400,16 +404,16 @@ fn gap_ms(waited: Duration, by_server_ms: Option<i64>) -> u64 {
         .unwrap_or_else(|| u64::try_from(waited.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// How many messages before its first frame wait for another publisher: one or two are configuration.
+/// Largest number of held messages of a new publisher; sequence headers take one or two.
 const MAX_HELD: usize = 16;
 
-/// How large each of them may be: configuration has a few hundred bytes.
+/// Largest size of a held message; a sequence header has a few hundred bytes.
 const MAX_HELD_BYTES: usize = 64 * 1024;
 
-/// How much of a live stream servers repeat to whoever comes.
+/// Largest part of a live stream that servers repeat to a new client, in milliseconds.
 const MAX_REPEATED_MS: i64 = 10_000;
 
-/// How far a server's clock may run ahead of ours during a gap.
+/// Largest lead of a server's clock over ours during a gap, in milliseconds.
 const MAX_DRIFT_MS: i64 = 1_000;
 
 #[cfg(test)]
@@ -417,7 +421,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_gap_is_as_long_as_the_server_counts_unless_its_clock_is_another() {
+    fn a_gap_has_the_length_of_the_server_clock_if_plausible() {
         let waited = Duration::from_secs(60);
         let length_ms = |waited, by_server_ms: Option<i64>| {
             gap_ms(waited, by_server_ms.filter(|ms| is_plausible(waited, *ms)))

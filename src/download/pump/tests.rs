@@ -22,7 +22,7 @@ use crate::{
     transport::{Carrier, Dialer, Endpoint, Route},
 };
 
-/// Keeps quiet.
+/// A receiver that ignores all events.
 struct Silent;
 
 impl Report for Silent {
@@ -30,7 +30,7 @@ impl Report for Silent {
     fn retry(&mut self, _: &Retry) {}
 }
 
-/// A session behind its plain handshake, and the server's side of the chunk stream.
+/// A session after its plain handshake, and the server's side of the chunk stream.
 struct Connection {
     client: Client,
     encoder: chunk::Encoder,
@@ -41,7 +41,7 @@ impl Connection {
     fn new() -> Self {
         let session = Config {
             handshake: handshake::Mode::Plain,
-            // Growing announcements allocate a few bytes a second.
+            // A growing buffer length allocates a few bytes per second.
             buffer: BufferLength::Fixed { ms: 5_000 },
             ..session()
         };
@@ -67,7 +67,7 @@ impl Connection {
             .unwrap();
     }
 
-    /// A second of video and audio in chunks of 128 bytes.
+    /// Sends one second of video and audio in chunks of 128 bytes.
     fn send_second(&mut self, second: u32) {
         for frame in 0..25 {
             let at_ms = second * 1_000 + frame * 40;
@@ -113,9 +113,9 @@ fn a_warm_download_allocates_nothing_per_message() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_warm_pipe_allocates_nothing_per_message_and_neither_does_a_file_beside_it() {
+fn a_warm_pipe_with_or_without_a_file_allocates_nothing_per_message() {
     let pipe = || Destination::Path("/dev/null".into());
-    // How far the thread is, and so how many buffers are under way, is another each time.
+    // The number of buffers in flight depends on the progress of the pipe's thread.
     assert_allocates(&job(pipe()), MESSAGES / 100);
     let folder = tempfile::tempdir().unwrap();
     let job = Job {
@@ -125,7 +125,8 @@ fn a_warm_pipe_allocates_nothing_per_message_and_neither_does_a_file_beside_it()
     assert_allocates(&job, MESSAGES / 100);
 }
 
-/// Panics where more is allocated for [`MESSAGES`] messages once they flow.
+/// Panics if processing [`MESSAGES`] messages of a warm download takes more allocations than
+/// `most`.
 fn assert_allocates(job: &Job, most: u64) {
     let mut report = Silent;
     let mut pump = Pump::new(job, &mut report);
@@ -152,11 +153,11 @@ fn assert_allocates(job: &Job, most: u64) {
     );
 }
 
-/// In a minute.
+/// Messages in one minute.
 const MESSAGES: u64 = 3_000;
 
 #[test]
-fn configuration_and_script_data_do_not_move_the_clock() {
+fn sequence_headers_and_script_data_do_not_move_the_clock() {
     let folder = tempfile::tempdir().unwrap();
     let job = job(Destination::Path(folder.path().join("out.flv")));
     let mut report = Silent;
@@ -175,9 +176,10 @@ fn configuration_and_script_data_do_not_move_the_clock() {
     assert!(facts.has_media && facts.is_live);
 }
 
-/// A server repeats a live stream from a keyframe on, which may be the first frame that is not written.
+/// A live stream starts at a keyframe, and that keyframe may be the first frame that is not written
+/// yet.
 #[test]
-fn no_gap_is_left_in_front_of_the_next_frame() {
+fn a_reconnect_at_the_next_frame_leaves_no_gap() {
     let frame = |number: u32| [&[0x27, 1, 0, 0, 0][..], &number.to_be_bytes()].concat();
     for (lost, expected) in [(0, None), (1, Some(80)), (3, Some(160))] {
         let folder = tempfile::tempdir().unwrap();
@@ -206,9 +208,9 @@ fn no_gap_is_left_in_front_of_the_next_frame() {
     }
 }
 
-/// What is behind the gap is a new range, also where the gap is between two runs of the program.
+/// The frames after a gap form a new segment, even if the gap lies between two runs of the program.
 #[test]
-fn a_recording_that_is_gone_on_with_is_split_at_the_gap() {
+fn appending_with_gap_split_starts_a_new_segment() {
     let frame = |number: u32| [&[0x17, 1, 0, 0, 0][..], &number.to_be_bytes()].concat();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("out.flv");
@@ -248,9 +250,9 @@ fn a_recording_that_is_gone_on_with_is_split_at_the_gap() {
     assert_eq!(list.lines().count(), 2, "each is told once: {list}");
 }
 
-/// What a stream tells of itself is not true of the range that the gap before it ends.
+/// Metadata after a gap does not describe the segment before it.
 #[test]
-fn metadata_behind_a_gap_is_that_of_the_new_part() {
+fn metadata_after_a_gap_belongs_to_the_new_segment() {
     let frame = |number: u32| [&[0x17, 1, 0, 0, 0][..], &number.to_be_bytes()].concat();
     let metadata = |encoder: &str| {
         let mut body = Vec::new();
@@ -293,10 +295,10 @@ fn metadata_behind_a_gap_is_that_of_the_new_part() {
     }
 }
 
-/// How another publisher's frames are to be decoded is told before them, and is written with them, if
-/// it is not what is known already.
+/// A sequence header precedes the frames of a new publisher, and is written with them unless the
+/// decoder has it already.
 #[test]
-fn configuration_of_another_publisher_belongs_to_what_follows_it() {
+fn a_changed_sequence_header_of_a_new_publisher_is_written_with_its_frames() {
     let frame = |number: u32| [&[0x17, 1, 0, 0, 0][..], &number.to_be_bytes()].concat();
     for (policy, other, expected) in [
         (GapPolicy::Split, 8, (1, 1)),
@@ -340,7 +342,7 @@ fn configuration_of_another_publisher_belongs_to_what_follows_it() {
 }
 
 #[test]
-fn durations_that_are_none_are_not_believed() {
+fn implausible_durations_are_ignored() {
     let claimed = |seconds: f64| duration_ms(&Value::Number(seconds));
     assert_eq!(claimed(30.08), Some(30_080));
     for nonsense in [0.0, -5.0, f64::NAN, f64::INFINITY, 1e300] {
@@ -350,7 +352,7 @@ fn durations_that_are_none_are_not_believed() {
 }
 
 #[test]
-fn a_part_ends_on_the_output_s_clock() {
+fn the_requested_range_ends_on_the_output_clock() {
     let folder = tempfile::tempdir().unwrap();
     for (keep_timestamps, first_ms) in [(false, 0), (false, 5_000), (true, 5_000)] {
         let job = Job {
@@ -374,7 +376,7 @@ fn a_part_ends_on_the_output_s_clock() {
 }
 
 #[test]
-fn a_part_is_judged_by_its_own_end() {
+fn the_requested_range_has_its_own_end() {
     let range = RequestedRange {
         start_ms: 10_000,
         length_ms: Some(5_000),
@@ -401,9 +403,9 @@ fn a_part_is_judged_by_its_own_end() {
     );
 }
 
-/// The place where a stream begins counts once, whether it stands in the output's clock or not.
+/// The start position of the stream counts once, whether or not it is part of the output time.
 #[test]
-fn a_cut_stream_is_cut_on_whichever_clock_it_is_written() {
+fn kept_timestamps_do_not_change_the_judgement_of_a_cut() {
     let folder = tempfile::tempdir().unwrap();
     for keep_timestamps in [false, true] {
         for (last_ms, ending) in [(20_000, Ending::Cut), (30_000, Ending::Closed)] {
@@ -430,7 +432,8 @@ fn a_cut_stream_is_cut_on_whichever_clock_it_is_written() {
     }
 }
 
-/// The tags of a download with these limits, and how it ended: frames of 1,000 bytes, 40 ms apart.
+/// Returns the bytes of a download with these limits, and how it ended. Frames have 1,000 bytes and
+/// are 40 ms apart.
 fn limited(limits: Limits) -> (Vec<u8>, Option<Next>) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("out.flv");
@@ -455,7 +458,7 @@ fn limited(limits: Limits) -> (Vec<u8>, Option<Next>) {
 }
 
 #[test]
-fn a_recording_ends_before_it_is_too_long_or_too_large() {
+fn duration_and_size_limits_end_the_recording_before_the_exceeding_frame() {
     let (whole, over) = limited(Limits::default());
     assert!(over.is_none());
     assert_eq!(whole.len(), HEAD + 100 * 1_015);
@@ -485,7 +488,7 @@ fn a_recording_ends_before_it_is_too_long_or_too_large() {
 }
 
 #[test]
-fn a_recording_ends_at_its_time_even_in_silence() {
+fn until_ends_a_silent_recording() {
     let past = jiff::Timestamp::now() - Duration::from_millis(1);
     let until = |until| Limits {
         until: Some(until),
@@ -502,12 +505,12 @@ fn a_recording_ends_at_its_time_even_in_silence() {
     let now = Instant::now();
     let left = |ahead: Duration| until(jiff::Timestamp::now() + ahead).deadline().unwrap() - now;
     assert!(left(Duration::from_secs(2)) <= Duration::from_secs(3));
-    // A clock that is set is noticed.
+    // A system clock that is set must be noticed.
     assert!(left(Duration::from_secs(86_400)) <= LONGEST_SLEEP + Duration::from_secs(1));
 }
 
 #[test]
-fn too_little_room_ends_it_as_a_full_disk_does() {
+fn low_free_space_ends_with_disk_full() {
     let (file, over) = limited(Limits {
         min_free: Some(u64::MAX),
         ..Limits::default()
@@ -521,5 +524,5 @@ fn too_little_room_ends_it_as_a_full_disk_does() {
     assert!(file.is_empty());
 }
 
-/// What the head of a file takes.
+/// Length of the head of a file.
 const HEAD: usize = crate::core::flv::head::LENGTH;

@@ -1,4 +1,4 @@
-//! What was written, as far as it is remembered.
+//! Fingerprints of the last written frames.
 
 use std::collections::VecDeque;
 
@@ -6,31 +6,31 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::core::flv::{FrameInfo, TagKind};
 
-/// The latest frames of an output, and what follows them: 24 bytes for each, and never more than
-/// [`MAX_FRAMES`] of them.
+/// The last frames of a recording and the messages after them: 24 bytes per frame, at most
+/// [`MAX_FRAMES`] frames.
 #[derive(Debug, Clone, Default)]
 pub(in crate::download) struct History {
-    /// The first few frames of all.
+    /// The first frames of the recording.
     head: Vec<Content>,
-    /// The place of the first frame of all.
+    /// Output time of the first frame.
     first_ms: i64,
     end_ms: i64,
-    /// How many frames were written, remembered or not.
+    /// Number of frames written, including forgotten ones.
     frames: u64,
     recent: VecDeque<Fingerprint>,
-    /// Configuration and script data behind the last frame.
+    /// Sequence headers and script data after the last frame.
     tail: VecDeque<Content>,
 }
 
-/// A frame that was written: what it is, and its place on the output clock.
+/// A written frame: its content and its output time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::download) struct Fingerprint {
     pub(in crate::download) content: Content,
     pub(in crate::download) at_ms: i64,
 }
 
-/// What tells messages apart: the length, and 64 bits of hash. Two that are different look equal once
-/// in 10^19 times, or where somebody makes them so; who does that gets what he sent.
+/// Identity of a message: track, length and a 64-bit hash. Two different messages collide once in
+/// 10^19 pairs by chance. A server that provokes a collision only damages its own stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::download) struct Content {
     kind: u8,
@@ -38,29 +38,29 @@ pub(in crate::download) struct Content {
     hash: u64,
 }
 
-/// The same in an order that can be searched.
+/// The same frames in a searchable order.
 #[derive(Debug)]
 pub(in crate::download) struct Index {
     head: Vec<Content>,
     pub(in crate::download) first_ms: i64,
     pub(in crate::download) end_ms: i64,
     pub(in crate::download) frames: u64,
-    /// Audio, video.
+    /// Audio, then video.
     pub(in crate::download) tracks: [Track; 2],
     pub(in crate::download) tail: VecDeque<Content>,
 }
 
-/// The frames of one track, in the order in which they were written.
+/// The frames of one track in the order of writing.
 #[derive(Debug, Default)]
 pub(in crate::download) struct Track {
     fingerprints: Vec<Fingerprint>,
-    /// Their indices in the order of content, then time.
+    /// Frame indices sorted by content, then by output time.
     by_content: Vec<usize>,
 }
 
 impl History {
-    /// Remembers a message that was written at its place on the output clock. What carries no media
-    /// counts only behind the last frame.
+    /// Adds a message that was written at `at_ms`. Messages without media count only after the last
+    /// frame.
     pub(in crate::download) fn note(&mut self, info: FrameInfo, at_ms: u64, body: &[u8]) {
         let content = Content::of(info.track, body);
         if !info.carries_media {
@@ -85,12 +85,12 @@ impl History {
         self.tail.clear();
     }
 
-    /// How many frames were written.
+    /// Number of frames written.
     pub(in crate::download) fn frames(&self) -> u64 {
         self.frames
     }
 
-    /// The latest place of a frame, in milliseconds.
+    /// Highest output time of a frame, in milliseconds.
     pub(in crate::download) fn end_ms(&self) -> u64 {
         self.end_ms.max(0).unsigned_abs()
     }
@@ -122,7 +122,7 @@ impl Content {
 }
 
 impl Index {
-    /// Whether this is among the first frames of all.
+    /// Whether `content` is one of the first frames of the recording.
     pub(in crate::download) fn is_head(&self, content: Content) -> bool {
         self.head.contains(&content)
     }
@@ -154,14 +154,14 @@ impl Track {
         self.fingerprints.last()
     }
 
-    /// The place of a frame that was written exactly once.
+    /// Output time of a frame whose content was written exactly once.
     pub(in crate::download) fn unique_time_of(&self, content: Content) -> Option<i64> {
         let mut found = self.matches_from(content, i64::MIN);
         let (_, fingerprints) = found.next()?;
         found.next().is_none().then_some(fingerprints.at_ms)
     }
 
-    /// The frame that was written at this time.
+    /// Index of the frame with this content at this output time.
     pub(in crate::download) fn find(&self, content: Content, at_ms: i64) -> Option<usize> {
         let earliest_ms = at_ms.saturating_sub(TOLERANCE_MS);
         let (index, fingerprints) = self.matches_from(content, earliest_ms).next()?;
@@ -189,20 +189,19 @@ impl Fingerprint {
     }
 }
 
-/// Which of the two tracks a frame of this kind is in.
+/// Index of the track of a frame.
 pub(in crate::download) fn track_of(kind: TagKind) -> usize {
     usize::from(kind == TagKind::VIDEO)
 }
 
-/// Frames that are remembered: a quarter of an hour of video and audio, in 1.5 MiB.
+/// Largest number of frames: a quarter of an hour of video and audio in 1.5 MiB.
 pub(in crate::download) const MAX_FRAMES: usize = 1 << 16;
 
-/// By so many frames a stream that begins where the output began is recognized.
+/// Number of frames that identify a stream starting at the beginning of the recording.
 pub(in crate::download) const FIRST_FRAMES: usize = 8;
 
-/// More messages behind the last frame are not remembered.
+/// Largest number of messages kept after the last frame.
 const MAX_TAIL: usize = 64;
 
-/// How far the time between two frames may be from what it was: some servers count in other units, and
-/// round.
+/// Tolerance for the time of a repeated frame: some servers convert between time units and round.
 const TOLERANCE_MS: i64 = 2;

@@ -1,4 +1,4 @@
-//! What an earlier recording holds.
+//! Reads an existing recording to find where it ends.
 
 use std::{
     collections::VecDeque,
@@ -17,36 +17,36 @@ use crate::{
     output::{ExistingFile, lock},
 };
 
-/// What is in a file.
+/// Result of reading a file.
 #[derive(Debug)]
 pub(in crate::download) enum ScanResult {
-    /// No media: nothing that would be lost.
+    /// The file contains no media, so nothing can be lost.
     NoMedia,
-    /// Media, and the file itself.
+    /// The file contains media.
     ExistingRecording(ExistingRecording, Box<ExistingFile>),
-    /// Something that nobody can go on with, and why.
+    /// The file cannot be continued, and why.
     Unusable(String),
 }
 
-/// The media of a file, as far as it matters for going on.
+/// The facts about existing media that a rejoin needs.
 #[derive(Debug, Default)]
 pub(in crate::download) struct ExistingRecording {
     history: History,
     first_ms: Option<u64>,
     /// The latest keyframes, in order.
     keyframes: VecDeque<Keyframe>,
-    /// How many bytes were read.
+    /// Number of bytes read.
     length: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Keyframe {
     at_ms: u64,
-    /// How many frames are in front of it.
+    /// Number of frames before this keyframe.
     number: u64,
 }
 
-/// Reads the file at `path`, a piece at a time, up to where it is no longer intact. Changes nothing.
+/// Reads the file at `path` in pieces up to the first damage. Changes nothing.
 pub(in crate::download) fn read(path: &Path) -> io::Result<ScanResult> {
     let mut options = OpenOptions::new();
     let mut file = match options.read(true).write(true).open(path) {
@@ -62,7 +62,7 @@ pub(in crate::download) fn read(path: &Path) -> io::Result<ScanResult> {
     let rest = scan.run(&mut file)?;
     if scan.is_damaged(&mut file)? {
         let why = format!(
-            "it is damaged at byte {}, and more than a torn tag lies behind (--repair keeps that)",
+            "it is damaged at byte {}, and more than a torn tag follows (--repair keeps the rest)",
             scan.reader.intact_end()
         );
         return Ok(ScanResult::Unusable(why));
@@ -70,14 +70,14 @@ pub(in crate::download) fn read(path: &Path) -> io::Result<ScanResult> {
     Ok(scan.into_result(file, &rest))
 }
 
-/// The walk through the file.
+/// The state of one pass through a file.
 #[derive(Debug, Default)]
 struct Scan {
     reader: TagReader,
     parser: FrameParser,
     recording: ExistingRecording,
     writer: Option<HeadWriter>,
-    /// Whether the head is.
+    /// Whether the head was written by rtmpull.
     has_own_head: bool,
     tags: u64,
     has_video: bool,
@@ -85,7 +85,7 @@ struct Scan {
 }
 
 impl Scan {
-    /// Reads as much as is intact, and returns the beginning of what is not.
+    /// Reads the intact part, and returns the start of the rest.
     fn run(&mut self, file: &mut File) -> io::Result<Vec<u8>> {
         let mut buffer = Vec::new();
         loop {
@@ -106,7 +106,7 @@ impl Scan {
     }
 
     fn tags_in(&mut self, rest: &mut &[u8]) -> Result<(), Error> {
-        // A head that is not whole yet may still be one of ours.
+        // An incomplete head may still be one written by rtmpull.
         let is_head_whole = rest.len() >= head::LENGTH || !head::is_rewritable(rest);
         if self.reader.intact_end() == 0 && !is_head_whole {
             return Ok(());
@@ -134,9 +134,9 @@ impl Scan {
         self.recording.note(info, timestamp_ms.into(), tag.body);
     }
 
-    /// Whether there is more behind the last intact tag than a writer may leave there when it is killed:
-    /// whoever went on there would cut it off. rtmpdump writes over the end of a file that it goes on
-    /// with, and leaves the tags of the existing_file one behind where it is killed before their end.
+    /// Whether more than a torn tag follows the last intact tag; continuing there would destroy it.
+    /// A killed rtmpdump may leave stale tags of a previous run after its own, so these do not
+    /// count in files of other programs.
     fn is_damaged(&self, file: &mut File) -> io::Result<bool> {
         let Some(header) = self.reader.header() else {
             return Ok(false);
@@ -159,7 +159,7 @@ impl Scan {
             return self.without_media(rest);
         }
         self.recording.length = length;
-        // The tags behind a head of ours.
+        // The tags after a head written by rtmpull.
         let tags = self.tags - u64::from(self.has_own_head);
         let writer = self
             .writer
@@ -173,16 +173,17 @@ impl Scan {
         ScanResult::ExistingRecording(self.recording, Box::new(existing_file))
     }
 
-    /// A file whose first frame is not whole yet may be begun afresh. Anything else is somebody's.
+    /// A file whose first frame is incomplete may be overwritten. Any other content may be
+    /// valuable.
     fn without_media(&self, rest: &[u8]) -> ScanResult {
         let why = match (self.fault, rest.first()) {
-            (Some(Error::PreviousTagSize { .. }), _) => "there is no tag behind its head",
+            (Some(Error::PreviousTagSize { .. }), _) => "no tag follows its head",
             (Some(error), _) => return ScanResult::Unusable(error.to_string()),
             (None, Some(kind)) if self.reader.header().is_some() && !KINDS.contains(kind) => {
-                "there is no tag behind its head"
+                "no tag follows its head"
             }
             (None, _) if self.reader.header().is_none() && !SIGNATURE.starts_with(first(rest)) => {
-                "it is no FLV file"
+                "it is not an FLV file"
             }
             _ => return ScanResult::NoMedia,
         };
@@ -191,19 +192,18 @@ impl Scan {
 }
 
 impl ExistingRecording {
-    /// The place of its last frame, in milliseconds.
+    /// Output time of the last frame, in milliseconds.
     pub(in crate::download) fn end_ms(&self) -> u64 {
         self.history.end_ms()
     }
 
-    /// The place of its first frame.
+    /// Output time of the first frame, in milliseconds.
     pub(in crate::download) fn first_ms(&self) -> u64 {
         self.first_ms.unwrap_or(0)
     }
 
-    /// Where to ask for the stream, in turn: at the last keyframe that has frames enough behind it,
-    /// or as many keyframes earlier as are to be skipped; where that does not lead up to the end of
-    /// the file, at the keyframes before that one; and at last from the beginning.
+    /// Returns the positions from which to request the stream, in order: the last keyframe with
+    /// enough frames after it (or `skip` keyframes earlier), up to three earlier keyframes, and 0.
     pub(in crate::download) fn starts(&self, skip: u32) -> Vec<u32> {
         let mut starts = if self.keyframes.is_empty() {
             self.start_candidates_audio(skip)
@@ -228,7 +228,7 @@ impl ExistingRecording {
             .collect()
     }
 
-    /// Every frame of audio can be begun with.
+    /// A stream of audio alone can start at any frame.
     fn start_candidates_audio(&self, skip: u32) -> Vec<u32> {
         let back_ms = AUDIO_BACK_MS * (u64::from(skip) + 1);
         let steps = (0..MAX_STARTS).map(|step| back_ms << step);
@@ -238,7 +238,7 @@ impl ExistingRecording {
             .collect()
     }
 
-    /// The search for the end of the recording in a stream that was asked for at `start_ms`.
+    /// Returns a matcher for a stream that was requested from `start_ms`.
     pub(in crate::download) fn matcher(&self, start_ms: u32) -> Matcher {
         let end_ms = i64::try_from(self.end_ms()).unwrap_or(i64::MAX);
         let expectation = Expectation {
@@ -253,17 +253,17 @@ impl ExistingRecording {
         Matcher::new(self.history.clone(), expectation)
     }
 
-    /// The search for the end of the recording in a live stream.
+    /// Returns a matcher for a live stream.
     pub(in crate::download) fn live_matcher(&self) -> Matcher {
         Matcher::new(self.history.clone(), Expectation::LIVE)
     }
 
-    /// Whether it has no frame yet.
+    /// Whether no frame was written yet.
     pub(in crate::download) fn is_empty(&self) -> bool {
         self.history.frames() == 0
     }
 
-    /// Adds a message at its place.
+    /// Adds a message at its output time.
     pub(in crate::download) fn note(&mut self, info: FrameInfo, at_ms: u64, body: &[u8]) {
         if info.is_keyframe {
             if self.keyframes.len() == MAX_KEYFRAMES {
@@ -284,10 +284,10 @@ fn first(rest: &[u8]) -> &[u8] {
     rest.get(..SIGNATURE.len()).unwrap_or(rest)
 }
 
-/// What a file has to begin with.
+/// The first bytes of an FLV file (FLV E.2).
 const SIGNATURE: &[u8] = b"FLV";
 
-/// The kinds of tags that there are (FLV E.4.1).
+/// All tag types (FLV E.4.1).
 const KINDS: [u8; 4] = [
     TagKind::AUDIO.0,
     TagKind::VIDEO.0,
@@ -295,24 +295,25 @@ const KINDS: [u8; 4] = [
     TagKind::SCRIPT.0,
 ];
 
-/// Read at a time.
+/// Bytes per read.
 const READ_BYTES: u64 = 256 * 1024;
 
-/// Keyframes that are remembered, for those who skip some: hours of them, in 64 KiB.
+/// Largest number of remembered keyframes, for `--skip`: hours of video in 64 KiB.
 const MAX_KEYFRAMES: usize = 1 << 12;
 
-/// Starts that are tried before the beginning.
+/// Largest number of start positions before 0.
 const MAX_STARTS: usize = 4;
 
-/// How far before the end a recording of audio alone is asked for; twice as far each time.
+/// Distance from the end at which a recording of audio alone is requested; it doubles with each
+/// further try.
 const AUDIO_BACK_MS: u64 = 5_000;
 
-/// How much of a stream may come, behind the file's end by its own clock, before anything is
-/// recognized: a server that begins a keyframe too early or too late is within.
+/// Stream time that may arrive beyond the end of the file before a frame is recognized. It covers
+/// servers that start a keyframe too early or too late.
 const LIMIT_MS: i64 = 20_000;
 
-/// The same where the stream was asked for from its beginning, and the file may begin later.
+/// The same limit for a stream requested from 0, whose file may start later.
 const START_LIMIT_MS: i64 = 600_000;
 
-/// The same in bytes, for streams whose clock stands still.
+/// The same limit in bytes, for streams whose clock does not advance.
 const LIMIT_BYTES: u64 = 64 * 1024 * 1024;

@@ -16,7 +16,7 @@ fn invalid_chunks_cut_the_download() {
 fn unfinished_large_message_ends_with_close_or_timeout() {
     let cases = [
         (FaultAction::Fin, "cut", "in the middle of a message"),
-        (FaultAction::Silence, "stalled", "no more media came"),
+        (FaultAction::Silence, "stalled", "no more media arrived"),
     ];
     at_once(cases, |(then, word, cause)| {
         let peer = playing_peer(10, move |peer| {

@@ -68,7 +68,7 @@ fn full_disk_ends_with_disk_full() {
     for stream in [recorded(), recorded().paced(Pace::Speed(1.0))] {
         let server = Server::start(Config::serving(stream));
         let ended = Invocation::new(&server.url("clip")).into("/dev/full").run();
-        let cause = "the output takes no more: No space left on device";
+        let cause = "no space for the output: No space left on device";
         ended.assert_ended(1, "disk-full", cause);
     }
 }
@@ -79,7 +79,7 @@ fn full_disk_keeps_the_written_tags() {
     for pace in [Pace::Unbounded, Pace::Speed(10.0)] {
         let server = Server::start(Config::serving(recorded().paced(pace)));
         let ended = with_file_size_limit(60_000, &server.url("clip")).run();
-        let cause = "the output takes no more: File too large";
+        let cause = "no space for the output: File too large";
         ended.assert_ended(1, "disk-full", cause);
         let tags = ended.tags();
         assert!(
@@ -105,7 +105,7 @@ fn full_disk_keeps_the_written_tags() {
 fn full_disk_before_the_head_leaves_an_empty_file() {
     let server = Server::start(Config::serving(recorded()));
     let ended = with_file_size_limit(20_000, &server.url("clip")).run();
-    let cause = "the output takes no more: File too large";
+    let cause = "no space for the output: File too large";
     ended.assert_ended(1, "disk-full", cause);
     let file = fs::read(&ended.output).expect("the file exists");
     assert_eq!(file.len(), 0);

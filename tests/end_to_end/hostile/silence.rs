@@ -26,14 +26,18 @@ fn pings_do_not_extend_the_timeout() {
             let cause = match step {
                 Step::Connect => "the server does not answer connect",
                 Step::CreateStream => "the server does not answer createStream",
-                _ => "no media came",
+                _ => "no media arrived",
             };
             assert_times_out(&server.url("clip"), 0, (1, "stalled", cause));
             assert!(!server.only_client().pongs.is_empty());
         },
     );
     let peer = playing_peer(10, move |peer| peer.fail(FaultAction::PingsOnly(every)));
-    assert_times_out(&peer.url("clip"), 10, (2, "stalled", "no more media came"));
+    assert_times_out(
+        &peer.url("clip"),
+        10,
+        (2, "stalled", "no more media arrived"),
+    );
 }
 
 #[test]
@@ -65,7 +69,7 @@ fn messages_without_media_do_not_extend_the_timeout() {
                 .options(ONE_SECOND_TIMEOUT)
                 .run();
             ended
-                .assert_ended(code, "stalled", "media came")
+                .assert_ended(code, "stalled", "media arrived")
                 .assert_within(ONE_SECOND_LIMIT);
         }
     });
@@ -88,7 +92,11 @@ fn trickled_bytes_do_not_extend_the_timeout() {
         peer.send(&[6, 0, 0, 0, 0, 1, 0, 8, 1, 0, 0, 0])?;
         trickle(peer, &[0xAF; 256])
     });
-    assert_times_out(&peer.url("clip"), 10, (2, "stalled", "no more media came"));
+    assert_times_out(
+        &peer.url("clip"),
+        10,
+        (2, "stalled", "no more media arrived"),
+    );
 }
 
 #[test]
@@ -157,7 +165,7 @@ fn steps() -> [(Script, usize, i32, &'static str, &'static str); 10] {
             0,
             1,
             "stalled",
-            "no media came",
+            "no media arrived",
         ),
         (
             |peer| {
@@ -167,7 +175,7 @@ fn steps() -> [(Script, usize, i32, &'static str, &'static str); 10] {
             0,
             1,
             "stalled",
-            "no media came",
+            "no media arrived",
         ),
         (
             |peer| {
@@ -177,7 +185,7 @@ fn steps() -> [(Script, usize, i32, &'static str, &'static str); 10] {
             10,
             2,
             "stalled",
-            "no more media came",
+            "no more media arrived",
         ),
     ]
 }

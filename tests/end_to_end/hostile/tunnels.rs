@@ -157,7 +157,7 @@ fn tunnel_fault_keeps_the_received_media() {
             "does not have the announced length",
         ),
         (TunnelFault::BodyTooShort, "cut", "shorter than announced"),
-        (TunnelFault::Silence, "stalled", "no more media came"),
+        (TunnelFault::Silence, "stalled", "no more media arrived"),
     ];
     at_once(cases, |(fault, word, cause)| {
         let (ended, _front) = download_with_fault((20, fault), &["-m", "2"]);

@@ -92,7 +92,7 @@ fn failed_attempts_keep_the_first_ending() {
     let download = download(&url, &["-v", "--retry", "1"]);
     download.assert_ended(2, "cut");
     let stderr = &download.finished.stderr;
-    assert!(stderr.contains("trying again: "), "{stderr}");
+    assert!(stderr.contains("; then: "), "{stderr}");
     assert!(download.clip().media().count() > 10);
 }
 

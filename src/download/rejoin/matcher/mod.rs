@@ -1,21 +1,21 @@
-//! Where a stream that begins again goes on with what is already written.
+//! Finds where a new stream continues an existing recording, by content.
 //!
 //! ```text
-//! written   … k──p──p──p──p──K──p──p──p│                 k, K keyframes; p other frames
-//! comes                      K──p──p──p──p──p──p──p …
-//!                            └─ known ─┘└─ new
+//! written      … k──p──p──p──p──K──p──p──p│              k, K keyframes; p other frames
+//! new stream                    K──p──p──p──p──p──p──p …
+//!                               └─ known ─┘└─ new
 //! ```
 //!
-//! Where the new stream's clock lies is what is to be found out, so frames are known by their content
-//! alone. A frame whose content was written exactly once, the anchor, says where. From there on all
-//! frames have to be those that were written, track by track, one after the other and each at its
-//! time: that is what tells silence, which is equal everywhere, apart. A frame that is not the next one
-//! lets the search begin anew. The matcher is with_swf_proof once the last written frame of both tracks has come
-//! again in such a run; what came behind it is new.
+//! The clock of the new stream is unknown, so frames are identified by content alone. A frame whose
+//! content was written exactly once is the anchor: it maps the new clock to the output clock. From
+//! the anchor on, every frame must be the next one of its track, at its recorded time. Order and
+//! spacing distinguish frames with equal content, such as silence. Any other frame breaks the run,
+//! and the search for an anchor restarts. The match is proved once the last written frame of both
+//! tracks was repeated within such a run. The frames after it are new.
 //!
-//! The tracks are followed on their own since servers do not always interleave them alike; they
-//! share the clock. Nothing here knows where the written frames are: in a file that is read, or
-//! gone down a pipe, [`History`] remembers them.
+//! Each track is followed on its own, because servers do not always interleave the tracks alike.
+//! Both tracks share the clock. The [`History`] holds fingerprints of the written frames, so the
+//! matcher does not depend on whether they went to a file or to a pipe.
 
 #[cfg(test)]
 mod tests;
@@ -39,24 +39,23 @@ pub(in crate::download) struct Arrival {
     pub(in crate::download) payload: Payload,
 }
 
-/// What may be expected of the new stream.
+/// What the new stream may look like.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::download) struct Expectation {
-    /// Whether it is to begin where the output once began.
+    /// Whether the stream starts where the recording started.
     pub(in crate::download) is_from_start: bool,
-    /// How much of it may come, in milliseconds of its own clock, before anything is recognized. Where
-    /// it turns out to begin as the output did, the output's length is added.
+    /// Stream time that may arrive before a frame is recognized, in milliseconds. If the stream
+    /// starts like the recording, the length of the recording is added.
     pub(in crate::download) limit_ms: i64,
-    /// How many bytes of it may.
+    /// The same limit in bytes.
     pub(in crate::download) limit_bytes: u64,
-    /// Whether it may begin anywhere, as a live stream does: behind the last written frame of one
-    /// track, while it leads up to that of the other, and with no more frames in front of that than a
-    /// server repeats.
+    /// Whether the stream may start at any frame, as a live stream does: after the last written
+    /// frame of one track while it still repeats the other track.
     pub(in crate::download) is_live: bool,
 }
 
 impl Expectation {
-    /// What a server sends of a live stream to somebody who comes back.
+    /// What a server sends of a live stream to a client that reconnects.
     pub(in crate::download) const LIVE: Self = Self {
         is_from_start: false,
         limit_ms: LIVE_LIMIT_MS,
@@ -65,32 +64,34 @@ impl Expectation {
     };
 }
 
-/// What a message is.
+/// The decision about a message.
 #[derive(Debug)]
 pub(in crate::download) enum Verdict {
-    /// It is written already, or lies before what is remembered. Here it is back.
+    /// The message is already written, or lies before the remembered frames. The payload is
+    /// returned.
     AlreadyWritten(Payload),
-    /// That shows later.
+    /// Not decided yet.
     Undecided,
-    /// The matcher is with_swf_proof, and nothing is to be offered any more.
+    /// The match is proved. The matcher takes no more messages.
     Matched(MatchPoint),
-    /// The stream does not lead up to what was written last: it begins behind it, or is another one.
+    /// The stream does not contain the end of the recording: it starts after it, or is a different
+    /// stream.
     NoMatch,
 }
 
-/// Where the new stream joins what was written.
+/// Where the new stream continues the recording.
 #[derive(Debug)]
 pub(in crate::download) struct MatchPoint {
-    /// The clock, as if the stream had never been interrupted.
+    /// The output clock, as if the stream had not been interrupted.
     pub(in crate::download) clock: OutputClock,
-    /// How far the output clock is ahead of the server's.
+    /// Difference between the output clock and the server's clock, in milliseconds.
     pub(in crate::download) offset_ms: i64,
-    /// What is to be written, in order of arrival, each at its place in milliseconds.
+    /// The messages to write, in order of arrival, with their output times in milliseconds.
     pub(in crate::download) arrivals: Vec<(u64, Arrival)>,
 }
 
-/// The search for the matcher. Messages are offered to it in order of arrival until it is with_swf_proof or
-/// hopeless; what it holds back is bounded.
+/// The search for the match point. It takes messages in order of arrival until the match is proved
+/// or impossible, and holds a bounded number of them.
 #[derive(Debug)]
 pub(in crate::download) struct Matcher {
     history: Index,
@@ -98,27 +99,27 @@ pub(in crate::download) struct Matcher {
     run: Option<Run>,
     held: VecDeque<Held>,
     held_bytes: usize,
-    /// The latest frames that there was no room for: audio, video.
+    /// Timestamp of the latest evicted frame of audio and of video.
     evicted: [Option<Timestamp>; 2],
     begin: Option<StreamStart>,
 }
 
-/// An unbroken row of frames that were written.
+/// An unbroken run of frames that match the recording.
 #[derive(Debug)]
 struct Run {
     clock: OutputClock,
-    /// The frame that says where the clock lies.
+    /// The timestamp of the anchor and its output time.
     anchor: (Timestamp, i64),
-    /// The place of its first frame.
+    /// Output time of the first frame of the run.
     begin_ms: i64,
     matched: u64,
-    /// Of audio and video, the frame that has to come next; none where none has come yet.
+    /// Index of the expected next frame of audio and of video; `None` before the first one.
     next: [Option<usize>; 2],
-    /// How many frames of audio and video lie behind the last ones written.
+    /// Number of frames of audio and of video after the last written ones.
     new: [usize; 2],
 }
 
-/// How the new stream begins.
+/// Measures of the start of the new stream.
 #[derive(Debug)]
 struct StreamStart {
     first: Timestamp,
@@ -137,29 +138,30 @@ struct Held {
     is_new: bool,
 }
 
-/// What a frame is to a run.
+/// What a frame means for a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum FrameMatch {
-    /// The next one of its track, or one that lies before all that is remembered.
+    /// The expected next frame of its track, or a frame before all remembered ones.
     Known,
-    /// Behind its track's last one.
+    /// A frame after the last written frame of its track.
     New,
-    /// Neither: the run is broken.
+    /// Any other frame. It breaks the run.
     Unknown,
 }
 
-/// How far a run has come.
+/// How far a run has got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reach {
     Within,
-    /// It has met the last frames.
+    /// The run has reached the last written frames.
     End,
-    /// It goes history them without having met them, or is too short to prove anything.
+    /// The run passed the last written frames without matching them, or is too short to prove a
+    /// match.
     Missed,
 }
 
 impl Matcher {
-    /// Looks for the end of `history` in a stream of which this may be expected.
+    /// Creates a matcher that looks for the end of `history`.
     pub(in crate::download) fn new(history: History, expectation: Expectation) -> Self {
         Self {
             history: history.into_index(),
@@ -172,7 +174,7 @@ impl Matcher {
         }
     }
 
-    /// Takes the next message of the stream and tells what it is.
+    /// Takes the next message of the stream and decides about it.
     pub(in crate::download) fn offer(&mut self, arrival: Arrival) -> Verdict {
         let content = Content::of(arrival.info.track, &arrival.payload);
         if arrival.info.carries_media {
@@ -182,20 +184,21 @@ impl Matcher {
         }
     }
 
-    /// The stream begins anew, on a clock of its own.
+    /// The stream restarts with a new clock.
     pub(in crate::download) fn restart(&mut self) {
         if let Some(run) = &mut self.run {
             run.clock.restart();
         }
     }
 
-    /// Whether the stream is known up to here: it is the right one.
+    /// Whether the frames so far match the recording.
     pub(in crate::download) fn is_running(&self) -> bool {
         self.run.is_some()
     }
 
-    /// The stream ends here: the match_point, if it has led up to the last of what was written. A live stream
-    /// need not have come as far in both tracks: up to here it is unbroken, and will be asked for again.
+    /// Returns the match point if the ended stream contained the end of the recording. A live
+    /// stream need not have reached the end in both tracks: it is unbroken so far, and the next
+    /// connection continues from here.
     pub(in crate::download) fn finish(&mut self) -> Option<MatchPoint> {
         let run = self.run.as_ref()?;
         let leads_on = match self.reach(run) {
@@ -206,7 +209,7 @@ impl Matcher {
         Some(self.match_point(run))
     }
 
-    /// What is held back, in order of arrival: nobody knows where it belongs.
+    /// Returns the held messages in order of arrival, after a failed match.
     pub(in crate::download) fn give_up(self) -> Vec<Arrival> {
         let is_new = |held: &Held| held.is_new || self.run.is_none();
         let held = self.held.into_iter().filter(is_new);
@@ -235,8 +238,8 @@ impl Matcher {
         self.verdict(known)
     }
 
-    /// Configuration and script data, whose times say nothing: what comes in between frames that are
-    /// known is known too.
+    /// Takes a sequence header or script data. Their timestamps are not reliable, so a message
+    /// between known frames counts as known.
     fn offer_other(&mut self, arrival: Arrival, content: Content) -> Verdict {
         let Some(run) = &self.run else {
             self.hold(arrival, content, 0, false);
@@ -256,7 +259,8 @@ impl Matcher {
         }
     }
 
-    /// What it comes to once a message was taken, which is `known` if it is to be given back.
+    /// Decides after a message was taken. `known` is the payload to return if it was already
+    /// written.
     fn verdict(&mut self, known: Option<Payload>) -> Verdict {
         let is_over = match &self.run {
             None if self.has_exceeded_limits() => return Verdict::NoMatch,
@@ -264,7 +268,8 @@ impl Matcher {
             Some(run) => match self.reach(run) {
                 Reach::Missed => return Verdict::NoMatch,
                 Reach::Within => false,
-                // What was written behind the last frame is waited for, until the next frame comes.
+                // The messages written after the last frame are expected until the next frame
+                // arrives.
                 Reach::End => self.history.tail.is_empty() || run.has_new(),
             },
         };
@@ -287,8 +292,11 @@ impl Matcher {
         }
     }
 
-    /// Where a frame was written, if that is certain: it was written once. A stream that begins where
-    /// the output began says that of all of its frames.
+    /// Returns the output time of a frame if it is certain: its content was written exactly once.
+    /// For a stream that starts where the recording started, the distance from the first frame
+    /// decides as well.
+    ///
+    /// Silence produces identical frames, so a repeated content cannot be the anchor.
     fn anchor(&self, content: Content, kind: TagKind, timestamp: Timestamp) -> Option<i64> {
         let track = &self.history.tracks[track_of(kind)];
         track.unique_time_of(content).or_else(|| {
@@ -299,8 +307,9 @@ impl Matcher {
         })
     }
 
-    /// Begins a run at the latest frame, which is given back, and sees what those before it are on that
-    /// clock. Those that are strange are of no concern: the run begins behind them.
+    /// Starts a run at the latest frame, and classifies the held frames on that clock. Held frames
+    /// that do not match are ignored, because the run starts after them. Returns the payload of the
+    /// latest frame.
     fn align(&mut self, timestamp: Timestamp, anchor_ms: i64) -> Option<Payload> {
         let mut run = Run::at(timestamp, anchor_ms);
         let mut latest_ms = anchor_ms;
@@ -352,7 +361,7 @@ impl Matcher {
         }
     }
 
-    /// Whether a frame that there was no room for lies behind the last one of its track.
+    /// Whether an evicted frame lies after the last written frame of its track.
     fn has_evicted_new_frame(&self) -> bool {
         let Some(run) = &self.run else {
             return false;
@@ -372,9 +381,10 @@ impl Matcher {
             };
             match run.next[index] {
                 Some(next) if next == track.len() => {}
-                // It does not come back, and all of the other one would wait for it.
+                // The track does not continue, and waiting for it would hold back all frames of the
+                // other track.
                 _ if self.expectation.is_live && run.is_far_past(last.at_ms) => {}
-                // It had been over for long.
+                // The track had ended long before the run started.
                 None if last.at_ms < run.begin_ms - MAX_LAG_MS => {}
                 None if run.new[index] > 0 && self.expectation.is_live => {}
                 None if run.new[index] > 0 => return Reach::Missed,
@@ -432,7 +442,7 @@ impl Run {
         }
     }
 
-    /// Candidates a frame on the clock, and judges it.
+    /// Assigns an output time to a frame and classifies it.
     fn take(
         &mut self,
         history: &Index,
@@ -479,13 +489,13 @@ impl Run {
         FrameMatch::Known
     }
 
-    /// Where a frame is as long as the server's clock does not jump.
+    /// Output time of a frame, provided that the server's clock does not jump.
     fn output_time(&self, timestamp: Timestamp) -> i64 {
         let (anchor, at_ms) = self.anchor;
         at_ms + i64::from(timestamp.since(anchor))
     }
 
-    /// Whether the run has left this place behind for longer than tracks lie apart.
+    /// Whether the run is past `at_ms` by more than the largest lag between two tracks.
     fn is_far_past(&self, at_ms: i64) -> bool {
         let position_ms = i64::try_from(self.clock.position_ms()).unwrap_or(i64::MAX);
         self.has_new() && at_ms < position_ms.saturating_sub(MAX_LAG_MS)
@@ -506,21 +516,20 @@ impl Run {
     }
 }
 
-/// So many frames in a row prove a matcher; fewer of them where all that was written is no more.
+/// Number of consecutive frames that prove a match; fewer if the recording has fewer.
 pub(in crate::download) const MIN_RUN: u64 = 8;
 
-/// How far the last frame of one track may be from the frames of the other: a track that is further
-/// behind is over.
+/// Largest lag between two tracks in milliseconds. A track that lags more has ended.
 const MAX_LAG_MS: i64 = 10_000;
 
-/// What may be held back until it shows whether it is new: more than servers send of one track before
-/// they send the other, little of the history that a download may take.
+/// Limits of the held messages: more than servers send of one track before the other, and a small
+/// part of a download's memory.
 const MAX_HELD: usize = 4096;
 const MAX_HELD_BYTES: usize = 32 * 1024 * 1024;
 
-/// How much of a live stream may come before anything of it is recognized. What a server repeats, it
-/// repeats first.
+/// Stream time of a live stream that may arrive before a frame is recognized. Servers repeat old
+/// frames first.
 const LIVE_LIMIT_MS: i64 = 1_000;
 
-/// The same in bytes, for streams whose clock stands still.
+/// The same limit in bytes, for streams whose clock does not advance.
 const LIVE_LIMIT_BYTES: u64 = 4 * 1024 * 1024;

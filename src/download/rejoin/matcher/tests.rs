@@ -1,7 +1,7 @@
 use super::*;
 use crate::core::flv::FrameParser;
 
-/// A frame of a track: its kind, time and what makes its content.
+/// A frame: track, timestamp, and the byte that makes its content.
 type Frame = (TagKind, u32, u8);
 
 const AUDIO: TagKind = TagKind::AUDIO;
@@ -48,9 +48,9 @@ fn arrival((kind, timestamp, content): Frame) -> Arrival {
     }
 }
 
-/// A live stream that breaks while one track is still repeated is unbroken as far as it came.
+/// A live stream that breaks while one track is still repeated is unbroken so far.
 #[test]
-fn what_is_behind_the_end_of_one_track_is_not_lost_with_the_connection() {
+fn new_frames_of_one_track_survive_a_lost_connection() {
     let old = [(V, 0, 1), (A, 10, 2), (V, 40, 3), (A, 50, 4)];
     let mut live = Matcher::new(history(&old), Expectation::LIVE);
     for frame in [(V, 1000, 1), (V, 1040, 3), (V, 1080, 5), (A, 1010, 2)] {
@@ -69,9 +69,9 @@ fn what_is_behind_the_end_of_one_track_is_not_lost_with_the_connection() {
     assert_eq!(candidates, [80]);
 }
 
-/// A track that is gone when the connection comes back would else keep all of the other one waiting.
+/// A track that ended during the interruption must not hold back the other track.
 #[test]
-fn a_track_that_does_not_come_back_is_not_waited_for() {
+fn an_ended_track_does_not_delay_the_match() {
     let mut old = Vec::new();
     for number in 0..20 {
         let at_ms = u32::from(number) * 40;
@@ -88,9 +88,9 @@ fn a_track_that_does_not_come_back_is_not_waited_for() {
     assert!(held.count() <= 10_000 / 40 + 1, "ten seconds are enough");
 }
 
-/// Silence is how many recordings begin, and says nothing of where a live stream is.
+/// Many recordings start with silence, so silence does not identify the position of a live stream.
 #[test]
-fn a_live_stream_that_sounds_like_the_beginning_is_not_waited_for_any_longer() {
+fn initial_silence_does_not_extend_the_limit_of_a_live_match() {
     let old: Vec<Frame> = (0..500).map(|number| (A, number * 20, 2)).collect();
     let mut live = Matcher::new(history(&old), Expectation::LIVE);
     let verdicts = (0..60).map(|number| live.offer(arrival((A, 5_000 + number * 20, 2))));
@@ -99,9 +99,9 @@ fn a_live_stream_that_sounds_like_the_beginning_is_not_waited_for_any_longer() {
     assert_eq!(live.give_up().len(), 52);
 }
 
-/// What was held before its place was known, and then was, is not new because the stream ends.
+/// Frames that were held before the anchor was found are not new because the stream ends.
 #[test]
-fn a_stream_that_ends_within_what_is_known_has_nothing_new() {
+fn a_stream_that_ends_within_known_frames_has_no_new_ones() {
     let old = [(A, 0, 2), (A, 20, 2), (V, 20, 3), (A, 40, 2), (V, 60, 4)];
     let mut live = Matcher::new(history(&old), Expectation::LIVE);
     for frame in [(A, 1000, 2), (A, 1020, 2), (V, 1020, 3)] {
@@ -111,7 +111,8 @@ fn a_stream_that_ends_within_what_is_known_has_nothing_new() {
     assert!(live.give_up().is_empty());
 }
 
-/// What came of it: the frames that are new, each with its place, or where it became hopeless.
+/// Returns the new frames with their output times, or the index of the message that made a match
+/// impossible.
 fn matcher(
     old: &[Frame],
     expectation: Expectation,
@@ -154,7 +155,7 @@ fn frames(numbers: std::ops::Range<u8>) -> Vec<Frame> {
     numbers.map(frame).collect()
 }
 
-/// The same on another clock.
+/// The same frames on another clock.
 fn moved(frames: &[Frame], by_ms: u32) -> Vec<Frame> {
     let on = |(kind, at_ms, content): &Frame| (*kind, at_ms.wrapping_add(by_ms), *content);
     frames.iter().map(on).collect()
@@ -166,7 +167,7 @@ fn candidates(frames: &[Frame]) -> Vec<(u64, u8)> {
 }
 
 #[test]
-fn the_overlap_is_known_whatever_the_clock() {
+fn the_overlap_matches_on_any_clock() {
     let expected = candidates(&frames(30..40));
     for by_ms in [
         0,
@@ -185,28 +186,28 @@ fn the_overlap_is_known_whatever_the_clock() {
 }
 
 #[test]
-fn a_gap_behind_the_end_is_no_splice() {
+fn a_stream_that_starts_after_the_end_does_not_match() {
     assert_eq!(matcher(&frames(0..30), ANYWHERE, &frames(30..90)), Err(51));
-    // The frames that video goes on with are there, those of audio are not.
+    // Video continues with known frames, but the audio frames are missing.
     let mut new = frames(12..60);
     new.retain(|(kind, at_ms, _)| *kind == V || *at_ms > 600);
     assert_eq!(matcher(&frames(0..30), ANYWHERE, &new), Err(10));
 }
 
 #[test]
-fn a_few_equal_frames_prove_nothing() {
+fn a_few_equal_frames_do_not_prove_a_match() {
     assert_eq!(matcher(&frames(0..30), ANYWHERE, &frames(25..60)), Err(4));
     let from_start = Expectation {
         is_from_start: true,
         ..ANYWHERE
     };
     assert!(matcher(&frames(0..30), from_start, &frames(25..60)).is_ok());
-    // All there is does.
+    // All frames of a short recording are sufficient.
     assert!(matcher(&frames(0..3), ANYWHERE, &frames(0..60)).is_ok());
 }
 
 #[test]
-fn silence_is_told_apart_by_its_order_and_spacing() {
+fn order_and_spacing_distinguish_silent_frames() {
     let silent = |frames: Vec<Frame>| -> Vec<Frame> {
         let hush = |(kind, at_ms, content)| (kind, at_ms, if kind == A { 0 } else { content });
         frames.into_iter().map(hush).collect()
@@ -220,7 +221,7 @@ fn silence_is_told_apart_by_its_order_and_spacing() {
 }
 
 #[test]
-fn silence_alone_has_a_place_only_from_the_start() {
+fn silence_alone_matches_only_from_the_start() {
     let silence = |range: std::ops::Range<u32>| -> Vec<Frame> {
         range.map(|number| (A, number * 23, 0)).collect()
     };
@@ -236,21 +237,21 @@ fn silence_alone_has_a_place_only_from_the_start() {
 }
 
 #[test]
-fn a_stranger_lets_the_search_begin_anew() {
+fn unknown_frame_restarts_the_match() {
     let mut new = frames(5..50);
-    // One of the old frames comes early, as if it were the first one of all.
+    // One of the old frames arrives early, as if it were the first one of the stream.
     new.insert(0, (V, 0, 20));
     let expected = candidates(&frames(30..50));
     assert_eq!(matcher(&frames(0..30), ANYWHERE, &new), Ok(expected));
-    // The last frame of all is another one.
+    // The last written frame differs.
     let mut new = frames(5..90);
     new[24].2 = 200;
     assert!(matcher(&frames(0..30), ANYWHERE, &new).is_err());
 }
 
 #[test]
-fn audio_that_comes_before_the_keyframe_is_not_lost() {
-    // Everything of audio comes a second early.
+fn audio_before_the_keyframe_is_not_lost() {
+    // All audio arrives one second early.
     let late = |frames: Vec<Frame>| {
         let (audio, video): (Vec<_>, Vec<_>) =
             frames.into_iter().partition(|(kind, ..)| *kind == A);
@@ -269,7 +270,7 @@ fn audio_that_comes_before_the_keyframe_is_not_lost() {
 }
 
 #[test]
-fn what_is_held_back_is_bounded() {
+fn held_messages_are_bounded() {
     let mut matcher = Matcher::new(
         history(&frames(0..30)),
         Expectation {
@@ -285,7 +286,7 @@ fn what_is_held_back_is_bounded() {
         assert!(matches!(matcher.offer(arrival), Verdict::Undecided));
         assert!(matcher.held.len() <= MAX_HELD && matcher.held_bytes <= MAX_HELD_BYTES);
     }
-    // What is then found is with_swf_proof only if nothing that had to go was new.
+    // A later match counts only if no evicted frame was new.
     let mut verdicts = frames(10..40).into_iter().map(|frame| {
         let moved = (frame.0, frame.1 + 30_000, frame.2);
         matches!(matcher.offer(arrival(moved)), Verdict::Matched(_))
@@ -294,7 +295,7 @@ fn what_is_held_back_is_bounded() {
 }
 
 #[test]
-fn configuration_and_script_data_come_once() {
+fn sequence_headers_and_script_data_are_written_once() {
     let configuration: &[u8] = &[0x17, 0, 0, 0, 0, 1];
     let end_of_sequence: &[u8] = &[0x17, 2, 0, 0, 0];
     let message = |kind, timestamp, body: &[u8]| Arrival {
@@ -324,7 +325,7 @@ fn configuration_and_script_data_come_once() {
 }
 
 #[test]
-fn what_is_remembered_is_bounded() {
+fn the_history_is_bounded() {
     let mut history = History::default();
     for number in 0..(super::super::history::MAX_FRAMES as u64 + 100) {
         let body = [&[0xAF, 1][..], &number.to_be_bytes()].concat();
@@ -337,14 +338,14 @@ fn what_is_remembered_is_bounded() {
     assert_eq!(history.end_ms(), history.frames() - 1);
     let index = history.into_index();
     assert_eq!(index.tracks[0].len(), super::super::history::MAX_FRAMES);
-    // Its beginning is known all the same.
+    // The first frames are still known.
     assert!(index.is_head(Content::of(A, &[0xAF, 1, 0, 0, 0, 0, 0, 0, 0, 1])));
 }
 
 #[test]
-fn a_live_stream_may_repeat_less_than_proves_a_recording() {
+fn a_live_match_needs_fewer_frames_than_a_recorded_one() {
     let old: Vec<Frame> = vec![(VIDEO, 0, 1), (AUDIO, 10, 2), (VIDEO, 40, 3)];
-    // The keyframe is repeated, the sound before it is not.
+    // The keyframe is repeated, but the audio before it is not.
     let old = [old, vec![(AUDIO, 50, 4), (VIDEO, 80, 5)]].concat();
     let new = [(VIDEO, 7080, 5), (AUDIO, 7090, 6), (VIDEO, 7120, 7)];
     let found = matcher(&old, Expectation::LIVE, &new);
@@ -353,7 +354,7 @@ fn a_live_stream_may_repeat_less_than_proves_a_recording() {
 }
 
 #[test]
-fn what_a_live_stream_brings_behind_a_gap_is_given_back() {
+fn frames_after_a_gap_are_returned() {
     let old: Vec<Frame> = vec![(VIDEO, 0, 1), (AUDIO, 10, 2), (VIDEO, 40, 3)];
     let mut matcher = Matcher::new(history(&old), Expectation::LIVE);
     let mut given = 0;
@@ -366,7 +367,7 @@ fn what_a_live_stream_brings_behind_a_gap_is_given_back() {
             verdict => panic!("{verdict:?}"),
         }
     }
-    // A second of it, and the frame behind.
+    // One second of frames, and the frame after it.
     assert_eq!(given, 27);
     assert_eq!(matcher.give_up().len(), given);
 }

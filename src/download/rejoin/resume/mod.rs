@@ -1,5 +1,5 @@
-//! Going on with a file: what it holds, where to ask for the stream again, and whether the stream leads
-//! up to the file's end.
+//! Resumes a recorded stream: which position to request, and whether the stream contains the end of
+//! the file.
 
 #[cfg(test)]
 mod tests;
@@ -9,15 +9,15 @@ pub(in crate::download) use super::scan::{ExistingRecording, ScanResult, read};
 use crate::core::rtmp::message::Timestamp;
 use crate::download::Resume;
 
-/// A file that is gone on with, as long as the stream has not been found to lead up to its end.
+/// A recorded file that is to be continued, until the stream contains its end.
 #[derive(Debug)]
 pub(in crate::download) struct RecordedRejoin {
     recording: ExistingRecording,
     start_ms: u32,
-    /// Where the stream can still be asked for: the next one last.
+    /// The remaining start positions, the next one last.
     starts: Vec<u32>,
     matcher: Matcher,
-    /// The timestamp of the first frame that came.
+    /// Timestamp of the first received frame.
     first: Option<Timestamp>,
 }
 
@@ -35,25 +35,26 @@ impl RecordedRejoin {
         }
     }
 
-    /// Where the stream is to be asked for, in milliseconds.
+    /// Position from which the stream is requested, in milliseconds.
     pub(in crate::download) fn start_ms(&self) -> u32 {
         self.start_ms
     }
 
-    /// The stream led nowhere. Where it is to be asked for next, unless it came from its beginning.
+    /// Advances to the next start position after a stream without the end of the file. Returns
+    /// `None` after position 0.
     pub(in crate::download) fn next_start(&mut self) -> Option<u32> {
         self.start_ms = self.starts.pop()?;
         self.begin_again();
         Some(self.start_ms)
     }
 
-    /// The connection was lost: the stream is asked for at the same place again.
+    /// Restarts the comparison at the same position after a lost connection.
     pub(in crate::download) fn begin_again(&mut self) {
         self.matcher = self.recording.matcher(self.start_ms);
         self.first = None;
     }
 
-    /// Holds a message of the stream against the file.
+    /// Compares a message with the file.
     pub(in crate::download) fn offer(&mut self, arrival: Arrival) -> Verdict {
         if arrival.info.carries_media {
             self.first.get_or_insert(arrival.timestamp);
@@ -64,26 +65,27 @@ impl RecordedRejoin {
         }
     }
 
-    /// The stream begins anew, on a clock of its own.
+    /// The stream restarts with a new clock.
     pub(in crate::download) fn restart(&mut self) {
         self.matcher.restart();
     }
 
-    /// Whether the stream is that of the file as far as it came.
+    /// Whether the stream matches the file so far.
     pub(in crate::download) fn is_running(&self) -> bool {
         self.matcher.is_running()
     }
 
-    /// The match_point, if the stream that ends here has led up to the file's end.
+    /// Returns the match point if the ended stream contained the end of the file.
     pub(in crate::download) fn finish(&mut self) -> Option<MatchPoint> {
         let match_point = self.matcher.finish()?;
         self.is_plausible(&match_point).then_some(match_point)
     }
 
-    /// Where a picture stands still in silence, keyframe after keyframe looks alike, and a stream that
-    /// begins behind the end of the file seems to begin before it. A server whose clock neither began
-    /// at 0 nor has another beginning than the file's gives that away. A stream from its
-    /// beginning is beyond doubt.
+    /// Whether the match fits the server's clock.
+    ///
+    /// In a still picture with silence all keyframes look alike, so a stream that starts after the
+    /// end of the file seems to start before it. The server's clock reveals this case: it neither
+    /// started at 0 nor agrees with the file. A stream requested from 0 is certain.
     fn is_plausible(&self, match_point: &MatchPoint) -> bool {
         let has_begun_at_0 = self.first.is_none_or(|first| first.0 < AT_ONCE_MS);
         let differs_by_ms = match_point.offset_ms.unsigned_abs();
@@ -91,19 +93,20 @@ impl RecordedRejoin {
         self.start_ms == 0 || has_begun_at_0 || !is_suspicious
     }
 
-    /// The recording, once its end was found in the stream.
+    /// Returns the recording after its end was found in the stream.
     pub(in crate::download) fn into_recording(self) -> ExistingRecording {
         self.recording
     }
 
-    /// What the file holds.
+    /// The contents of the file.
     pub(in crate::download) fn recording(&self) -> &ExistingRecording {
         &self.recording
     }
 }
 
-/// Up to where a clock is taken for one that began at 0, or two for the same.
+/// Largest distance from 0 of a clock that counts from 0, and largest difference of two clocks that
+/// count as equal.
 const AT_ONCE_MS: u32 = 1_000;
 
-/// What a server's clock may differ by from the file's only because it is another one.
+/// Difference between the clocks of server and file that can only mean a different clock.
 const OTHER_CLOCK_MS: u64 = 60_000;

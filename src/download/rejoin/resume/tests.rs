@@ -22,29 +22,30 @@ struct Message {
     body: Vec<u8>,
 }
 
-/// A recorded stream of so many frames: a picture every 40 ms, a sound every 23, in the order of time.
+/// A recorded stream: a video frame every 40 ms and an audio frame every 23 ms, in order of time.
 #[derive(Debug, Clone)]
 struct Shape {
     frames: u32,
-    /// A keyframe is every so many-th picture.
+    /// Distance of keyframes in video frames.
     keyframe_every: u32,
     has_audio: bool,
     has_video: bool,
-    /// From so many ms on there is silence, and the picture stands still.
+    /// Time from which audio is silent and the picture is still.
     silent_from_ms: u32,
     has_cues: bool,
 }
 
-/// How a server serves it from a place on.
+/// How a server plays the stream from a requested position.
 #[derive(Debug, Clone, Copy)]
 struct Style {
-    /// By how many keyframes it misses what is asked for; none where it begins at 0 whatever is asked for.
+    /// Number of keyframes by which the server misses the requested position; `None` for a server
+    /// that always starts at 0.
     misses_by: Option<i32>,
-    /// Whether its clock begins at 0 where it begins to play.
+    /// Whether the clock starts at 0 at the requested position.
     restarts_clock: bool,
     clock_ms: u32,
     sends_configuration: bool,
-    /// Whether sounds that are older than the picture it begins with are left out.
+    /// Whether audio frames older than the first video frame are dropped.
     drops_early_audio: bool,
 }
 
@@ -129,7 +130,8 @@ impl Shape {
 }
 
 impl Style {
-    /// What comes to somebody who asks for `stream` from `start_ms` on, with the server's timestamps.
+    /// Returns the messages for a client that requests `stream` from `start_ms`, with the server's
+    /// timestamps.
     fn serve(&self, shape: &Shape, stream: &[Message], start_ms: u32) -> Vec<Message> {
         let is_entry = |message: &Message| {
             if shape.has_video {
@@ -173,7 +175,7 @@ impl Style {
     }
 }
 
-/// What is done with an output over one or more connections: what the pump does, without a network.
+/// Writes the messages of one or more connections as the pump does, without a network.
 struct Recorder {
     output: Recording,
     clock: OutputClock,
@@ -205,7 +207,7 @@ impl Recorder {
         recorder
     }
 
-    /// Takes a message; false where the stream is hopeless.
+    /// Takes a message, and returns false if the stream does not match.
     fn take(&mut self, message: &Message) -> bool {
         let info = message.info();
         let payload = Payload::from(&message.body[..]);
@@ -242,7 +244,7 @@ impl Recorder {
         }
     }
 
-    /// Plays to the end, again and again; false where the stream is not that of the file.
+    /// Plays until the end, repeatedly, and returns false if the stream does not match the file.
     fn play(&mut self, serve: impl Fn(u32) -> Vec<Message>) -> bool {
         let mut start_ms = self.rejoin.as_ref().map_or(0, RecordedRejoin::start_ms);
         loop {
@@ -330,7 +332,7 @@ fn styles() -> impl Strategy<Value = Style> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
-    /// Any clip, any cut, any torn tail, any server: the file is the one of an uninterrupted download.
+    /// For any clip, cut, torn tail and server, the file equals an uninterrupted download.
     #[test]
     fn a_resumed_file_equals_an_uninterrupted_one(
         shape in shapes(),
@@ -401,7 +403,7 @@ fn the_stream_is_asked_for_at_keyframes_before_the_end_and_at_last_from_0() {
     assert_eq!(starts(&file, 0), [4000, 3000, 2000, 1000, 0]);
     assert_eq!(starts(&file, 2), [2000, 1000, 0]);
     assert_eq!(starts(&file, u32::MAX), [0]);
-    // Hardly anything lies behind the last keyframe.
+    // Only a few frames follow the last keyframe.
     let cut = FILM
         .messages()
         .iter()
@@ -422,10 +424,10 @@ fn the_stream_is_asked_for_at_keyframes_before_the_end_and_at_last_from_0() {
     assert_eq!(starts(&file, 1)[0], end - 10_000);
 }
 
-/// The picture stands still, in silence: each second keyframe is the same again, and so are the frames
-/// behind them. Only the clock tells that the stream begins behind the end of the file.
+/// The picture is still and audio is silent: every second keyframe is identical, and so are the
+/// frames after it. Only the clock reveals that the stream starts after the end of the file.
 #[test]
-fn a_still_picture_in_silence_is_not_taken_for_an_earlier_one() {
+fn a_still_picture_with_silence_does_not_match_at_an_earlier_position() {
     let still = |messages: Vec<Message>| -> Vec<Message> {
         let repeat = |mut message: Message| {
             let number = message.at_ms / 40;
@@ -462,7 +464,7 @@ fn a_still_picture_in_silence_is_not_taken_for_an_earlier_one() {
 }
 
 #[test]
-fn another_stream_s_file_stays_as_it_is() {
+fn a_file_of_another_stream_stays_unchanged() {
     let other = Shape {
         keyframe_every: 24,
         ..FILM
@@ -481,7 +483,7 @@ fn another_stream_s_file_stays_as_it_is() {
 }
 
 #[test]
-fn a_complete_file_stays_as_it_is() {
+fn a_complete_file_stays_unchanged() {
     let (_folder, file) = recorded(&FILM, 302);
     let mut before = fs::read(&file).unwrap();
     before.extend([0; 700]);
@@ -493,7 +495,7 @@ fn a_complete_file_stays_as_it_is() {
 }
 
 #[test]
-fn a_cut_in_the_overlap_changes_nothing() {
+fn a_cut_within_the_overlap_changes_nothing() {
     let (_folder, file) = recorded(&FILM, 200);
     let before = fs::read(&file).unwrap();
     let served = FAITHFUL.serve(&FILM, &FILM.messages(), starts(&file, 0)[0]);
@@ -507,7 +509,7 @@ fn a_cut_in_the_overlap_changes_nothing() {
 }
 
 #[test]
-fn a_foreign_head_stays_as_it_is() {
+fn a_foreign_head_stays_unchanged() {
     let (_folder, file) = recorded(&FILM, 200);
     let ours = fs::read(&file).unwrap();
     // A head of nine bytes, two onMetaData, and the tags.
@@ -535,7 +537,7 @@ fn a_foreign_head_stays_as_it_is() {
 }
 
 #[test]
-fn what_holds_no_media_is_begun_afresh_and_what_is_no_flv_is_refused() {
+fn a_file_without_media_is_overwritten_and_a_non_flv_file_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("out.flv");
     assert!(matches!(read(&file).unwrap(), ScanResult::NoMedia));
@@ -548,7 +550,7 @@ fn what_holds_no_media_is_begun_afresh_and_what_is_no_flv_is_refused() {
         b"FLV\x01\x05\0\0\0\x09",
         b"FLV\x01\x05\0\0\0\x09\0\0\0\0",
         &media[..20_000],
-        // The head, configuration and a torn frame.
+        // The head, a sequence header and a torn frame.
         &media[..head::LENGTH + 25 + 19 + 20],
     ];
     for bytes in nothing {
@@ -578,7 +580,7 @@ fn what_holds_no_media_is_begun_afresh_and_what_is_no_flv_is_refused() {
 }
 
 #[test]
-fn what_lies_behind_the_last_intact_tag_is_cut_off_with_the_first_new_one() {
+fn garbage_after_the_last_intact_tag_is_cut_off_with_the_first_new_tag() {
     for garbage in [
         &[0; 5000][..],
         &[9, 0, 0],
@@ -596,9 +598,9 @@ fn what_lies_behind_the_last_intact_tag_is_cut_off_with_the_first_new_one() {
     }
 }
 
-/// A fault in the middle of a file is no torn tail: what lies behind it is somebody's recording.
+/// Damage in the middle of a file is not a torn tail: the tags after it belong to a recording.
 #[test]
-fn what_lies_behind_a_fault_in_the_middle_is_not_cut_off() {
+fn tags_after_damage_in_the_middle_are_not_cut_off() {
     let (_folder, file) = recorded(&FILM, 200);
     let sound = fs::read(&file).unwrap();
     let ends = ends(&sound);
@@ -609,38 +611,38 @@ fn what_lies_behind_a_fault_in_the_middle_is_not_cut_off() {
         assert!(is_refused, "{found:?}");
         assert!(fs::read(&file).unwrap() == bytes);
     };
-    // Each back pointer but the last one, in turn.
+    // Each PreviousTagSize except the last one, in turn.
     for end in &ends[..ends.len() - 1] {
         let mut bytes = sound.clone();
         bytes[end - 1] ^= 1;
         refused(&bytes);
     }
-    // A length that leads nowhere, up to the end of the file or beyond it.
+    // A length that points to no tag, up to the end of the file or beyond it.
     let middle = ends[ends.len() / 2];
     for length in [[0xFF; 3], [0, 0xFF, 0xFF], [0, 0, 3]] {
         let mut bytes = sound.clone();
         bytes[middle + 1..middle + 4].copy_from_slice(&length);
         refused(&bytes);
     }
-    // The length of the first tag, and of what is in front of it.
+    // The length of the first tag, and the bytes before it.
     for (at, damage) in [(head::LENGTH + 2, 0xFF), (5, 1), (6, 1), (7, 0x20)] {
         let mut bytes = sound.clone();
         bytes[at] = damage;
         refused(&bytes);
     }
-    // Zeros where a page was not written.
+    // Zeros instead of a page that was not written.
     let mut bytes = sound;
     bytes[middle - 9..middle + 100].fill(0);
     refused(&bytes);
 }
 
 #[test]
-fn what_rtmpdump_leaves_behind_the_end_of_a_file_is_cut_off() {
+fn stale_tags_of_a_killed_rtmpdump_are_cut_off() {
     let (_folder, file) = recorded(&FILM, 200);
     let ours = fs::read(&file).unwrap();
     let ends = ends(&ours);
     let middle = ends[ends.len() / 2];
-    // Its own head, half a tag where it was killed, and what had been there before.
+    // Its own head, half a tag where it was killed, and the previous contents.
     let foreign = [
         b"FLV\x01\x05\0\0\0\x09\0\0\0\0",
         &ours[head::LENGTH..middle + 9],
@@ -659,7 +661,7 @@ fn what_rtmpdump_leaves_behind_the_end_of_a_file_is_cut_off() {
 }
 
 #[test]
-fn more_than_a_tag_behind_a_fault_is_not_cut_off_and_a_tag_s_worth_is() {
+fn at_most_one_torn_tag_is_cut_off() {
     let (_folder, file) = recorded(&FILM, 200);
     let sound = fs::read(&file).unwrap();
     for (garbage, is_refused) in [(MAX_TAG_LENGTH, false), (MAX_TAG_LENGTH + 1, true)] {
@@ -674,7 +676,7 @@ fn more_than_a_tag_behind_a_fault_is_not_cut_off_and_a_tag_s_worth_is() {
     }
 }
 
-/// Where each tag of a recording ends, behind its back pointer.
+/// Offset of the end of each tag, PreviousTagSize included.
 fn ends(file: &[u8]) -> Vec<usize> {
     let (mut reader, mut rest) = (TagReader::new(), file);
     let mut ends = Vec::new();
