@@ -139,7 +139,7 @@ fn live_recording_requires_overwrite() {
         (&live_in_url, &[]),
     ] {
         let ended = Invocation::new(url).options(options).run();
-        ended.assert_ended(1, "usage", "is not empty: --overwrite replaces it");
+        ended.assert_ended(1, "usage", "is not empty: use --overwrite to replace it");
         ended.assert_unchanged();
     }
     assert_eq!(server.clients().len(), 0, "no server was contacted");

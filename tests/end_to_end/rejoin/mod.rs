@@ -32,7 +32,7 @@ fn cut_within_the_server_cache_leaves_no_gap() {
     );
     let stderr = &download.finished.stderr;
     assert_eq!(
-        stderr.matches("goes on where the recording ends").count(),
+        stderr.matches("the stream continues the recording").count(),
         2,
         "{stderr}"
     );
