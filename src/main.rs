@@ -1,4 +1,4 @@
-//! The `rtmpull` program: parse, run, exit.
+//! The `rtmpull` program.
 
 use std::process::ExitCode;
 

@@ -1,21 +1,20 @@
-//! Every exit code once, and which ending gives which.
+//! Exit codes, and the code of each ending.
 
 use std::{fmt, process::ExitCode};
 
 use crate::download::{Ending, Outcome};
 
-/// What the process returns. The numbers are rtmpdump's, which front ends depend on.
+/// Exit code of the process. The numbers are those of rtmpdump, which front ends depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Exit {
-    /// The recording is complete, or its end was the wish of the user or the reader; or help was asked
-    /// for.
+    /// The recording is complete, or the user or the reader of the pipe ended it; or help was printed.
     Success = 0,
-    /// Wrong usage, refused, failed before any media came, or the output could not be written.
+    /// Usage error, refused, failed before any media arrived, or the output could not be written.
     Failure = 1,
-    /// Something is missing at the end of the recording.
+    /// The end of the recording is missing.
     Incomplete = 2,
-    /// There never was a connection.
+    /// No connection was made.
     NoConnection = 3,
 }
 
@@ -48,19 +47,19 @@ impl From<&Outcome> for Exit {
     }
 }
 
-/// Why there was nothing that could end. All of it is a failure.
+/// Reason why no download was started. The exit code is [`Exit::Failure`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotStarted {
-    /// The command line asks for what cannot be.
+    /// The command line is invalid.
     Usage,
-    /// There can be no output file.
+    /// The output file cannot be created.
     OutputFailed,
-    /// The system lacks what every download needs.
+    /// A system call failed that every download needs.
     Failed,
 }
 
 impl fmt::Display for NotStarted {
-    /// The word, as it stands in the summary.
+    /// Writes the ending word of the summary.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Usage => f.write_str("usage"),
@@ -77,7 +76,7 @@ mod tests {
     use super::*;
     use crate::output::Gaps;
 
-    /// For each ending: recorded and live before any media, then recorded and live with some.
+    /// For each ending, the codes of a recorded and a live stream without media, then with media.
     const CODES: [(Ending, [u8; 4]); 15] = [
         (Ending::Ended, [0, 0, 0, 0]),
         (Ending::Unpublished, [0, 0, 0, 0]),
@@ -96,7 +95,7 @@ mod tests {
         (Ending::NoConnection, [3, 3, 3, 3]),
     ];
 
-    /// All endings: the compiler asks for the place of a new one.
+    /// Iterates over all endings. The `match` fails to compile if one is missing.
     fn all() -> impl Iterator<Item = Ending> {
         std::iter::successors(Some(Ending::Ended), |ending| match ending {
             Ending::Ended => Some(Ending::Unpublished),
@@ -118,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_in_the_readme_is_true() {
+    fn the_readme_documents_every_exit_code() {
         let words = |codes: [u8; 4]| match codes {
             [2, 0, 2, 0] => "0 live, 2 recorded".to_owned(),
             [1, 1, 2, 2] => "2, or 1 if no media had come".to_owned(),
@@ -131,11 +130,11 @@ mod tests {
             NotStarted::Failed,
         ]
         .map(|word| (word.to_string(), (Exit::Failure as u8).to_string()));
-        let told: BTreeMap<_, _> = endings.into_iter().chain(not_started).collect();
-        assert_eq!(told, documented());
+        let expected: BTreeMap<_, _> = endings.into_iter().chain(not_started).collect();
+        assert_eq!(expected, documented());
     }
 
-    /// The code of each word.
+    /// Returns the exit code of each word in the README.
     fn documented() -> BTreeMap<String, String> {
         let (_, table) = README
             .split_once("| word | what happened | exit |")
@@ -146,7 +145,7 @@ mod tests {
             let cells: Vec<_> = row.split('|').map(str::trim).collect();
             for word in cells[1].split(", ") {
                 let before = codes.insert(word.replace('`', ""), cells[3].to_owned());
-                assert_eq!(before, None, "{word} is there twice");
+                assert_eq!(before, None, "{word} is listed twice");
             }
         }
         codes
@@ -155,8 +154,11 @@ mod tests {
     const README: &str = include_str!("../../README.md");
 
     #[test]
-    fn gives_each_ending_its_code() {
-        assert!(all().eq(CODES.map(|(ending, _)| ending)), "all endings");
+    fn every_ending_has_its_exit_code() {
+        assert!(
+            all().eq(CODES.map(|(ending, _)| ending)),
+            "the table lists all endings"
+        );
         for (ending, codes) in CODES {
             let cases = [(false, false), (false, true), (true, false), (true, true)];
             let exits = cases.map(|(media_arrived, is_live)| {

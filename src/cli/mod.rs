@@ -1,4 +1,4 @@
-//! People and scripts: what was typed, what is told, and the exit code.
+//! Command line: arguments, output for people and scripts, and exit codes.
 
 pub mod args;
 pub mod exit_code;
@@ -32,12 +32,12 @@ use self::{
         DisplayOptions, Listener, Listeners,
         heartbeat::Heartbeat,
         json::{
-            JsonReport,
+            JsonReport, descriptor,
             event::{EventWriter, Summary},
         },
         text::TextReport,
     },
-    terminal::screen::Screen,
+    terminal::{log, screen::Screen},
 };
 use crate::{
     core::rtmp::client::config::Start,
@@ -49,19 +49,19 @@ use crate::{
 pub fn main() -> ExitCode {
     match Args::read(env::args_os()) {
         Ok(args) => run(&args).into(),
-        Err(no_args) => {
+        Err(no_download) => {
             let name = env::args_os()
                 .next()
                 .map_or(ProgramName::Rtmpull, |name| ProgramName::of(&name));
-            print(name, &no_args);
-            no_args.exit().into()
+            print(name, &no_download);
+            no_download.exit().into()
         }
     }
 }
 
-/// Downloads what `args` ask for.
+/// Runs the download or the repair that `args` ask for.
 pub fn run(args: &Args) -> Exit {
-    let (screen, events) = match open_displays(args) {
+    let displays = match Displays::open(args) {
         Ok(displays) => displays,
         Err(error) => {
             let screen = Screen::stderr(args.verbosity(), false);
@@ -69,69 +69,120 @@ pub fn run(args: &Args) -> Exit {
             return Exit::Failure;
         }
     };
-    match run_job(args, &screen, events.as_ref()) {
-        Ok(exit) => exit,
-        Err((word, error)) => {
-            let reason = format!("{error:#}");
-            match word {
-                _ if screen.writes_events() => {}
-                // In rtmpdump's words, whose name it only happens under.
-                NotStarted::OutputFailed => screen.line(&format!("ERROR: {reason}")),
-                _ => screen.line(&format!("ERROR: {word}: {reason}")),
+    run_job(args, &displays).unwrap_or_else(|(word, error)| {
+        displays.not_started(word, &error);
+        Exit::Failure
+    })
+}
+
+/// Output for people and for scripts.
+struct Displays {
+    screen: Arc<Screen>,
+    events: Option<Arc<EventWriter>>,
+}
+
+impl Displays {
+    fn open(args: &Args) -> Result<Self> {
+        let has_media_on_stdout = job::paths::is_stdout(args.flv.as_deref());
+        let events = match args.progress_fd {
+            Some(number) => Some(descriptor::to_descriptor(number, has_media_on_stdout)?),
+            None if args.progress == Some(ProgressKind::Json) => Some(descriptor::to_stderr()?),
+            None => None,
+        };
+        let events = events.map(Arc::new);
+        let verbosity = args.verbosity();
+        let screen = match &events {
+            Some(events) if args.progress_fd.is_none() => {
+                Screen::events(verbosity, Arc::clone(events))
             }
-            if let Some(events) = events {
-                events.finish(Summary {
-                    ending: word.to_string(),
-                    reason: screen.redacted(&reason),
-                    exit_code: Exit::Failure as u8,
-                    ..Summary::default()
-                });
+            _ => {
+                let may_have_bar = matches!(args.progress, None | Some(ProgressKind::Bar));
+                Screen::stderr(verbosity, may_have_bar)
             }
-            Exit::Failure
+        };
+        Ok(Self {
+            screen: Arc::new(screen),
+            events,
+        })
+    }
+
+    /// Prints the banner of rtmpdump under that name, and starts logging.
+    fn start_logging(&self, args: &Args) -> Result<()> {
+        if let Some(banner) = args.name.banner()
+            && !self.screen.writes_events()
+        {
+            banner.lines().for_each(|line| self.screen.line(line));
+        }
+        job::paths::ensure_distinct(args)?;
+        if let Some(file) = &args.log_file {
+            self.screen
+                .open_log_file(file)
+                .with_context(|| format!("cannot write --log-file {}", file.display()))?;
+        }
+        log::install(&self.screen);
+        Ok(())
+    }
+
+    /// Returns everything that is notified of the events of `job`.
+    fn listeners(&self, args: &Args, job: &Job) -> Result<Listeners> {
+        let options = display_options(args, job);
+        let mut listeners = Listeners::default();
+        if !self.screen.writes_events() {
+            listeners.push(TextReport::new(Arc::clone(&self.screen), options));
+        }
+        if let Some(file) = &args.heartbeat {
+            listeners.push(Heartbeat::start(file).context("--heartbeat")?);
+        }
+        #[cfg(unix)]
+        if let Some(notifier) = report::systemd::SystemdNotifier::start(Arc::clone(&self.screen)) {
+            listeners.push(notifier);
+        }
+        // The last one, so that the summary follows whatever the others log.
+        if let Some(events) = &self.events {
+            let (events, screen) = (Arc::clone(events), Arc::clone(&self.screen));
+            listeners.push(JsonReport::new(events, screen, options));
+        }
+        Ok(listeners)
+    }
+
+    /// Prints why nothing was downloaded.
+    fn not_started(&self, word: NotStarted, error: &anyhow::Error) {
+        let reason = format!("{error:#}");
+        if !self.screen.writes_events() {
+            self.screen.line(&match word {
+                // Only under the name of rtmpdump, which prints no word here.
+                NotStarted::OutputFailed => format!("ERROR: {reason}"),
+                _ => format!("ERROR: {word}: {reason}"),
+            });
+        }
+        if let Some(events) = &self.events {
+            events.finish(Summary {
+                ending: word.to_string(),
+                reason: self.screen.redacted(&reason),
+                exit_code: Exit::Failure as u8,
+                ..Summary::default()
+            });
         }
     }
 }
 
-/// Where people are told what goes on, and where scripts.
-fn open_displays(args: &Args) -> Result<(Arc<Screen>, Option<Arc<EventWriter>>)> {
-    let has_media_on_stdout = job::paths::is_stdout(args.flv.as_deref());
-    let events = match args.progress_fd {
-        Some(number) => Some(report::json::descriptor::to_descriptor(
-            number,
-            has_media_on_stdout,
-        )?),
-        None if args.progress == Some(ProgressKind::Json) => {
-            Some(report::json::descriptor::to_stderr()?)
-        }
-        None => None,
-    };
-    let events = events.map(Arc::new);
-    let verbosity = args.verbosity();
-    let screen = match &events {
-        Some(events) if args.progress_fd.is_none() => Screen::events(verbosity, Arc::clone(events)),
-        _ => {
-            let may_have_bar = matches!(args.progress, None | Some(ProgressKind::Bar));
-            Screen::stderr(verbosity, may_have_bar)
-        }
-    };
-    Ok((Arc::new(screen), events))
-}
-
-fn run_job(
-    args: &Args,
-    screen: &Arc<Screen>,
-    events: Option<&Arc<EventWriter>>,
-) -> Result<Exit, (NotStarted, anyhow::Error)> {
-    start_logging(args, screen).map_err(usage)?;
+fn run_job(args: &Args, displays: &Displays) -> Result<Exit, (NotStarted, anyhow::Error)> {
+    displays.start_logging(args).map_err(usage)?;
     if !args.repair.is_empty() {
         repair::check(args).map_err(usage)?;
-        return repair::run(args, screen).map_err(failure);
+        return repair::run(args, &displays.screen).map_err(failure);
     }
-    let (job, listeners) = prepare(args, screen, events)?;
+    let (args, job) = resolve(args, &displays.screen).map_err(usage)?;
+    let listeners = displays.listeners(&args, &job).map_err(usage)?;
+    if args.name == ProgramName::Rtmpdump
+        && let Destination::Path(file) = &job.output
+    {
+        create(file).map_err(|error| (NotStarted::OutputFailed, error))?;
+    }
     if job.stop_ms == Some(0) {
-        screen.line("Already Completed");
-        screen.line("Download complete");
-        if let Some(events) = events {
+        displays.screen.line("Already Completed");
+        displays.screen.line("Download complete");
+        if let Some(events) = &displays.events {
             events.finish(Summary {
                 ending: Ending::Limit.to_string(),
                 ..Summary::default()
@@ -139,7 +190,7 @@ fn run_job(
         }
         return Ok(Exit::Success);
     }
-    download(&job, listeners, screen).map_err(failure)
+    download(&job, listeners, &displays.screen).map_err(failure)
 }
 
 fn usage(error: anyhow::Error) -> (NotStarted, anyhow::Error) {
@@ -150,69 +201,11 @@ fn failure(error: anyhow::Error) -> (NotStarted, anyhow::Error) {
     (NotStarted::Failed, error)
 }
 
-/// Has everything that is told go where it belongs.
-fn start_logging(args: &Args, screen: &Arc<Screen>) -> Result<()> {
-    if let Some(banner) = args.name.banner()
-        && !screen.writes_events()
-    {
-        banner.lines().for_each(|line| screen.line(line));
-    }
-    job::paths::ensure_distinct(args)?;
-    if let Some(file) = &args.log_file {
-        screen
-            .open_log_file(file)
-            .with_context(|| format!("cannot write --log-file {}", file.display()))?;
-    }
-    terminal::log::install(screen);
-    Ok(())
-}
-
-/// Everything before the first packet.
-fn prepare(
-    args: &Args,
-    screen: &Arc<Screen>,
-    events: Option<&Arc<EventWriter>>,
-) -> Result<(Job, Listeners), (NotStarted, anyhow::Error)> {
-    let (args, job) = resolve(args, &Environment::here(), screen).map_err(usage)?;
-    let listeners = listeners(&args, &job, screen, events).map_err(usage)?;
-    if args.name == ProgramName::Rtmpdump
-        && let Destination::Path(file) = &job.output
-    {
-        create(file).map_err(|error| (NotStarted::OutputFailed, error))?;
-    }
-    Ok((job, listeners))
-}
-
-fn listeners(
-    args: &Args,
-    job: &Job,
-    screen: &Arc<Screen>,
-    events: Option<&Arc<EventWriter>>,
-) -> Result<Listeners> {
-    let display = display_options(args, job);
-    let mut listeners = Listeners::default();
-    if !screen.writes_events() {
-        listeners.push(TextReport::new(Arc::clone(screen), display));
-    }
-    if let Some(file) = &args.heartbeat {
-        listeners.push(Heartbeat::start(file).context("--heartbeat")?);
-    }
-    #[cfg(unix)]
-    if let Some(notifier) = report::systemd::SystemdNotifier::start(Arc::clone(screen)) {
-        listeners.push(notifier);
-    }
-    // Last, since what the others log comes before the summary.
-    if let Some(events) = events {
-        let (events, screen) = (Arc::clone(events), Arc::clone(screen));
-        listeners.push(JsonReport::new(events, screen, display));
-    }
-    Ok(listeners)
-}
-
-fn resolve(args: &Args, environment: &Environment, screen: &Screen) -> Result<(Args, Job)> {
+/// Resolves the arguments, and hides their secrets on `screen` as soon as they are known.
+fn resolve(args: &Args, screen: &Screen) -> Result<(Args, Job)> {
     let args = rtmpdump::librtmp::apply_url_options(args)?;
     screen.add_secrets(job::secrets(&args));
-    let job = job::resolve(&args, environment)?;
+    let job = job::resolve(&args, &Environment::here())?;
     screen.add_secrets(job.session.login.iter().map(|login| login.password.clone()));
     let proxy = job.dialer.proxy.as_ref();
     let proxy_login = proxy.and_then(|proxy| proxy.login.as_ref());
@@ -220,7 +213,8 @@ fn resolve(args: &Args, environment: &Environment, screen: &Screen) -> Result<(A
     Ok((args, job))
 }
 
-/// Callers of rtmpdump ask the size of a file that may never get anything.
+/// Creates the output file, as rtmpdump does at the start: its callers read the size of that file even if
+/// no media arrives.
 fn create(file: &Path) -> Result<()> {
     if !file.exists() {
         File::create_new(file)
@@ -239,7 +233,7 @@ fn display_options(args: &Args, job: &Job) -> DisplayOptions {
             Start::Live | Start::LiveElseRecorded => 0,
         },
         length_ms: job.length_ms(),
-        parts: job.parts.has_split_condition(),
+        is_split: job.parts.has_split_condition(),
     }
 }
 
@@ -247,24 +241,25 @@ fn download(job: &Job, mut listeners: Listeners, screen: &Arc<Screen>) -> Result
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .context("cannot start")?;
+        .context("cannot start the network runtime")?;
     let (sender, stop) = Stop::new();
-    signals::watch(sender, Arc::clone(screen)).context("cannot watch for signals")?;
+    signals::watch(sender, Arc::clone(screen)).context("cannot handle signals")?;
     let outcome: Outcome = runtime.block_on(download::run(job, &mut listeners, stop));
-    // A name that is still being looked up is not waited for.
+    // A name lookup may still block a thread; exit without waiting for it.
     runtime.shutdown_background();
     listeners.finished(&outcome);
     Ok(Exit::from(&outcome))
 }
 
-/// Help goes where it can be piped from. Who closed the other end did not want to read it.
-fn print(name: ProgramName, no_args: &NoDownload) {
+/// Prints help and errors of command lines that start no download. Write errors are ignored: if the pipe is
+/// closed, its reader has seen enough.
+fn print(name: ProgramName, no_download: &NoDownload) {
     let banner = name
         .banner()
         .map_or_else(String::new, |banner| format!("{banner}\n"));
-    let _ = match no_args {
-        NoDownload::Stdout(answer) => write!(io::stdout(), "{answer}"),
-        NoDownload::Stderr(answer) => write!(io::stderr(), "{banner}\n{answer}"),
+    let _ = match no_download {
+        NoDownload::Stdout(text) => write!(io::stdout(), "{text}"),
+        NoDownload::Stderr(text) => write!(io::stderr(), "{banner}\n{text}"),
         NoDownload::Usage(message) => {
             let screen = Screen::stderr(Verbosity::Normal, false);
             banner.lines().for_each(|line| screen.line(line));

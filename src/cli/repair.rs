@@ -1,6 +1,7 @@
-//! `--repair FILE...`: what is told of it, and its exit code.
+//! Runs `--repair FILE...` and prints the results.
 
 use std::{
+    fs,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -15,11 +16,11 @@ use crate::{
     repair::{self, Error, Method, Repaired},
 };
 
-/// Repairs each of the files that `args` name, and tells of each in one line.
+/// Repairs the files of `args`, and prints one line for each. Returns the worst exit code.
 pub(super) fn run(args: &Args, screen: &Arc<Screen>) -> Result<Exit> {
     let output = args.flv.as_deref();
     let (sender, stop) = Stop::new();
-    signals::watch(sender, Arc::clone(screen)).context("cannot watch for signals")?;
+    signals::watch(sender, Arc::clone(screen)).context("cannot handle signals")?;
     let mut worst = Exit::Success;
     for file in &args.repair {
         let mut progress = Progress::new(screen);
@@ -28,32 +29,21 @@ pub(super) fn run(args: &Args, screen: &Arc<Screen>) -> Result<Exit> {
             !stop.is_requested()
         });
         progress.clear();
-        let file = file.display();
-        let exit = match &outcome {
-            Ok(repaired) => {
-                screen.line(&format!("INFO: {file}: {}", told(repaired, output)));
-                Exit::Success
-            }
-            Err(error @ Error::Interrupted) => {
-                screen.line(&format!("WARNING: {file}: {error}, left as it was"));
-                return Ok(Exit::Incomplete);
-            }
-            // Nothing is there, or nothing that could be looked at.
-            Err(error @ Error::Open(_)) => {
-                screen.line(&format!("ERROR: {file}: {error}"));
-                Exit::Failure
-            }
-            Err(error) => {
-                screen.line(&format!("ERROR: {file}: {error}; left as it was"));
-                Exit::Failure
-            }
+        let (level, text, exit) = match &outcome {
+            Ok(repaired) => ("INFO", summary(repaired, output), Exit::Success),
+            Err(error @ Error::Interrupted) => ("WARNING", failure(error, file), Exit::Incomplete),
+            Err(error) => ("ERROR", failure(error, file), Exit::Failure),
         };
+        screen.line(&format!("{level}: {}: {text}", file.display()));
         worst = worst.max(exit);
+        if exit == Exit::Incomplete {
+            break;
+        }
     }
     Ok(worst)
 }
 
-/// Whether there is one file where one is to be written.
+/// Checks that `-o`, if given, is a file name and applies to a single file.
 pub(super) fn check(args: &Args) -> Result<()> {
     let files = &args.repair;
     let Some(output) = args.flv.as_deref() else {
@@ -61,41 +51,55 @@ pub(super) fn check(args: &Args) -> Result<()> {
     };
     ensure!(
         files.len() == 1,
-        "--repair of {} files has no use for --flv, which names one",
+        "-o names one file, but --repair has {} files",
         files.len()
     );
     ensure!(
         output != STDOUT && !output.as_os_str().is_empty(),
-        "--repair needs the name of a file for --flv: its head is written last"
+        "--repair cannot write to a pipe: -o must name a file"
     );
     Ok(())
 }
 
-fn told(repaired: &Repaired, output: Option<&Path>) -> String {
+fn summary(repaired: &Repaired, output: Option<&Path>) -> String {
     let seconds = f64::from(repaired.duration_ms) / 1000.0;
-    let holds = format!("{} tags, {seconds:.3} s", repaired.tags);
-    let done = match (repaired.method, output) {
-        (Method::Unchanged, _) => return format!("is whole, nothing to do: {holds}"),
+    let content = format!("{} tags, {seconds:.3} s", repaired.tags);
+    let action = match (repaired.method, output) {
+        (Method::Unchanged, _) => return format!("is complete, nothing to repair: {content}"),
         (Method::InPlace, _) => "repaired in place".to_owned(),
-        (Method::Rewritten, None) => "repaired, written anew".to_owned(),
+        (Method::Rewritten, None) => "repaired, rewritten".to_owned(),
         (Method::Rewritten, Some(output)) => format!("repaired, written to {}", output.display()),
     };
     let torn = match repaired.torn_bytes {
         0 => String::new(),
-        bytes => format!(", {bytes} bytes of a torn tag cut off"),
+        bytes => format!(", {bytes} bytes of an incomplete tag cut off"),
     };
     let garbage = match repaired.garbage_bytes {
         0 => String::new(),
-        bytes => format!(", {bytes} bytes between tags left out"),
+        bytes => format!(", {bytes} bytes between tags removed"),
     };
-    let mended = match repaired.corrected_sizes {
+    let sizes = match repaired.corrected_sizes {
         0 => String::new(),
-        tags => format!(", {tags} back pointers corrected"),
+        tags => format!(", {tags} PreviousTagSize fields corrected"),
     };
-    format!("{done}: {holds}{torn}{garbage}{mended}")
+    format!("{action}: {content}{torn}{garbage}{sizes}")
 }
 
-/// How far the reading of one file is.
+/// Describes an error, and whether the file is still the same, if that is known.
+fn failure(error: &Error, file: &Path) -> String {
+    let is_unknown = match error {
+        Error::Open(_) => true,
+        // A repair in place writes to the file itself.
+        Error::Write { path, .. } => fs::canonicalize(file).is_ok_and(|file| file == *path),
+        _ => false,
+    };
+    if is_unknown {
+        return error.to_string();
+    }
+    format!("{error}; the file is unchanged")
+}
+
+/// Progress of reading one file.
 struct Progress<'s> {
     screen: &'s Screen,
     shown_at: Instant,
@@ -144,5 +148,5 @@ impl<'s> Progress<'s> {
 
 const BAR: &str = "{bar:30} {bytes} of {total_bytes} read";
 
-/// How often progress is shown, and how long a repair may take before it is shown at all.
+/// Time between two updates, and before the first one: a short repair shows no progress.
 const INTERVAL: Duration = Duration::from_millis(500);

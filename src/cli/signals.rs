@@ -1,4 +1,4 @@
-//! What the user, the shell or the system says to the process.
+//! Signals that end the download.
 
 use std::{io, process, sync::Arc, thread};
 
@@ -9,8 +9,12 @@ use tokio::{
 
 use super::{exit_code::Exit, terminal::screen::Screen};
 
-/// Sends `true` to `stop` at the first INT, TERM or HUP, and ends the process at the second. A thread
-/// of its own waits for them, so that nothing that hangs can keep the second from being heard.
+/// Sends `true` to `stop` at the first INT, TERM or HUP, and exits the process at the second one. The
+/// signals are received on a separate thread, so the second one works even if the download hangs.
+///
+/// # Errors
+///
+/// Fails if the signal handlers or the thread cannot be installed.
 pub fn watch(stop: watch::Sender<bool>, screen: Arc<Screen>) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let mut signals = Signals::new(&runtime)?;
@@ -44,7 +48,7 @@ impl Signals {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
-            // nohup has it ignored, and means it.
+            // nohup ignores SIGHUP so that the process survives it.
             hang_up: if is_hang_up_ignored() {
                 None
             } else {
@@ -53,7 +57,7 @@ impl Signals {
         })
     }
 
-    /// Waits for the next signal and gives its number.
+    /// Waits for the next signal and returns its number.
     async fn next(&mut self) -> i32 {
         let hang_up = async {
             match &mut self.hang_up {
@@ -69,13 +73,13 @@ impl Signals {
     }
 }
 
-/// Whether the process was started with SIGHUP ignored. Only Linux tells without C.
+/// Returns whether the process was started with SIGHUP ignored. Without C code, only Linux reports that.
 #[cfg(unix)]
 fn is_hang_up_ignored() -> bool {
     std::fs::read_to_string("/proc/self/status").is_ok_and(|status| ignores_hang_up(&status))
 }
 
-/// The mask of ignored signals has signal 1 in its lowest bit.
+/// Parses the mask of ignored signals, whose lowest bit is signal 1.
 #[cfg(unix)]
 fn ignores_hang_up(status: &str) -> bool {
     status
@@ -94,9 +98,9 @@ impl Signals {
         Ok(Self)
     }
 
-    /// Waits for Ctrl-C and gives the number of SIGINT.
+    /// Waits for Ctrl-C and returns the number of SIGINT.
     async fn next(&mut self) -> i32 {
-        // An error means that it can never come.
+        // An error means that Ctrl-C cannot be received.
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
@@ -109,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_the_mask_of_ignored_signals() {
+    fn ignored_signals_are_read_from_the_status() {
         assert!(ignores_hang_up("Name:\tx\nSigIgn:\t0000000000001001\n"));
         assert!(!ignores_hang_up(
             "SigBlk:\t0000000000000001\nSigIgn:\t0000000000001000\n"

@@ -1,4 +1,4 @@
-//! Everything that is notified of a download's events.
+//! List of everything that is notified of a download's events.
 
 use std::fmt::Debug;
 
@@ -9,24 +9,24 @@ use crate::{
     transport::Endpoint,
 };
 
-/// Somebody who hears how a download goes, and how it ended.
+/// Receives the events of a download, and its outcome.
 pub trait Listener: Report + Debug {
-    /// It is over.
+    /// Called once, when the download has ended.
     fn finished(&mut self, outcome: &Outcome);
 }
 
-/// All who listen, in the order in which they are told.
+/// All listeners, in the order in which they are notified.
 #[derive(Debug, Default)]
 pub struct Listeners(Vec<Box<dyn Listener>>);
 
 impl Listeners {
-    /// Adds one.
+    /// Adds a listener after the others.
     pub fn push(&mut self, listener: impl Listener + 'static) {
         self.0.push(Box::new(listener));
     }
 
-    fn each(&mut self, tell: impl FnMut(&mut Box<dyn Listener>)) {
-        self.0.iter_mut().for_each(tell);
+    fn each(&mut self, notify: impl FnMut(&mut Box<dyn Listener>)) {
+        self.0.iter_mut().for_each(notify);
     }
 }
 
@@ -81,17 +81,17 @@ mod tests {
     use super::*;
     use crate::{download::Ending, output::Gaps};
 
-    /// Notes what it hears.
+    /// Records the names of its events.
     #[derive(Debug, Clone, Default)]
-    struct Ear(Arc<Mutex<Vec<&'static str>>>);
+    struct Recorder(Arc<Mutex<Vec<&'static str>>>);
 
-    impl Ear {
+    impl Recorder {
         fn note(&self, what: &'static str) {
             self.0.lock().unwrap().push(what);
         }
     }
 
-    impl Report for Ear {
+    impl Report for Recorder {
         fn connecting(&mut self, _: &Endpoint) {
             self.note("connecting");
         }
@@ -129,17 +129,19 @@ mod tests {
         }
     }
 
-    impl Listener for Ear {
+    impl Listener for Recorder {
         fn finished(&mut self, _: &Outcome) {
             self.note("finished");
         }
     }
 
     #[test]
-    fn all_hear_everything() {
-        let ears = [Ear::default(), Ear::default()];
+    fn every_listener_receives_every_event() {
+        let recorders = [Recorder::default(), Recorder::default()];
         let mut listeners = Listeners::default();
-        ears.iter().for_each(|ear| listeners.push(ear.clone()));
+        recorders
+            .iter()
+            .for_each(|recorder| listeners.push(recorder.clone()));
         let endpoint = Endpoint {
             host: "host".to_owned(),
             port: 1935,
@@ -195,8 +197,8 @@ mod tests {
             "segment",
             "finished",
         ];
-        for ear in ears {
-            assert_eq!(*ear.0.lock().unwrap(), expected);
+        for recorder in recorders {
+            assert_eq!(*recorder.0.lock().unwrap(), expected);
         }
     }
 }

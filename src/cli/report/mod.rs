@@ -1,5 +1,5 @@
-//! What is told while a download runs, and when it is over: to people and front ends, to scripts, and
-//! to whoever watches over the process.
+//! Reports of a download: text for people and front ends, JSON for scripts, a heartbeat file and systemd
+//! notifications for supervisors.
 
 mod display_options;
 pub mod heartbeat;

@@ -114,7 +114,10 @@ mod tests {
             [1, 2, 3].map(|message| worker.send(message)),
             [true, true, false]
         );
-        assert!(!worker.finish(Duration::from_millis(10)), "it still waits");
+        assert!(
+            !worker.finish(Duration::from_millis(10)),
+            "the last message is still waiting"
+        );
         drop(go);
         assert!(worker.finish(Duration::from_secs(10)));
         assert_eq!(received.iter().collect::<Vec<_>>(), [1, 2]);

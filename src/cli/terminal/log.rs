@@ -1,4 +1,4 @@
-//! The log layer: what the program logs, as lines on the screen and in the log file.
+//! Prints log events on the screen and writes them to the log file.
 
 use std::{
     fmt::{self, Write},
@@ -23,7 +23,7 @@ use crate::{
     core::rtmp::properties,
 };
 
-/// Sends what the program logs to `screen`, as much as it shows and logs.
+/// Sends the log events that `screen` prints or logs to it.
 pub fn install(screen: &Arc<Screen>) {
     let level = match screen.logged() {
         Verbosity::Quiet => LevelFilter::OFF,
@@ -33,12 +33,12 @@ pub fn install(screen: &Arc<Screen>) {
     };
     let log = LogLayer::new(Arc::clone(screen));
     let subscriber = tracing_subscriber::registry().with(level).with(log);
-    // Fails where there is a log already, which then stays.
+    // Fails if a subscriber is already installed, which only happens in tests.
     let _ = tracing::subscriber::set_global_default(subscriber);
 }
 
-/// Events as rtmpdump's lines: `LEVEL: text`. A server can cause them without end, so those that
-/// nobody asked for have a limit.
+/// Formats events as rtmpdump does: `LEVEL: text`. A server can cause any number of them, so messages that
+/// are printed by default have a limit.
 struct LogLayer {
     screen: Arc<Screen>,
     default_lines: AtomicUsize,
@@ -97,11 +97,11 @@ impl Visit for Line {
             "message" => write!(self.0, " {value:?}"),
             name => write!(self.0, " {name}={value:?}"),
         };
-        written.expect("a string takes everything");
+        written.expect("writing to a string never fails");
     }
 }
 
-/// Messages without -V: more than any honest download brings about.
+/// Number of messages printed without -V: more than a normal download causes.
 const MAX_DEFAULT_LINES: usize = 1000;
 
 #[cfg(test)]
@@ -117,7 +117,7 @@ pub(in crate::cli) mod tests {
     }
 
     #[test]
-    fn logs_what_verbose_prints_with_the_time() {
+    fn the_log_file_has_the_output_of_verbose_with_times() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("log");
         for verbosity in [Verbosity::Quiet, Verbosity::Debug] {
@@ -155,7 +155,7 @@ pub(in crate::cli) mod tests {
     }
 
     #[test]
-    fn a_server_that_warns_and_warns_is_not_listened_to_for_ever() {
+    fn the_number_of_warnings_is_limited() {
         let (screen, written) = plain(Verbosity::Normal);
         logged(&screen, || {
             (0..5 * MAX_DEFAULT_LINES).for_each(|_| tracing::warn!("again"));
@@ -166,7 +166,7 @@ pub(in crate::cli) mod tests {
     }
 
     #[test]
-    fn names_levels_as_rtmpdump_does() {
+    fn levels_have_the_names_of_rtmpdump() {
         let (screen, written) = plain(Verbosity::Debug);
         logged(&screen, || {
             tracing::error!("server said {:?}", "no\x1b");

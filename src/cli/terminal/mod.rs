@@ -1,4 +1,4 @@
-//! The terminal: the lines that are kept on it, and what may be printed to it.
+//! Output to the terminal: lines and status, log messages, and the removal of escapes and secrets.
 
 pub mod log;
 pub mod sanitize;

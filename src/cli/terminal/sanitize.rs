@@ -1,36 +1,36 @@
-//! What may be printed: text from servers made harmless, secrets taken out.
+//! Makes text safe to print: escapes control characters and masks secrets.
 
 use std::fmt::Write;
 
-/// `text` with everything spelt out that would move the cursor, change colours, answer as if typed,
-/// or show words in another order than they have. Tabs stay.
+/// Escapes all characters that a terminal interprets: control characters other than tabs, and marks that
+/// change the direction of text.
 pub fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     push_escaped(&mut out, text);
     out
 }
 
-/// [`escaped`] for what should be UTF-8: other bytes become `\xff`.
+/// Escapes text that should be UTF-8 as [`escaped`] does. Bytes that are not UTF-8 become `\xff`.
 pub fn escaped_bytes(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         push_escaped(&mut out, chunk.valid());
         for byte in chunk.invalid() {
-            write!(out, "\\x{byte:02x}").expect("a string takes everything");
+            write!(out, "\\x{byte:02x}").expect("writing to a string never fails");
         }
     }
     out
 }
 
-/// A JSON text with what a terminal would obey spelt out: that only occurs within its strings, and JSON
-/// itself leaves DEL, C1 and marks of direction as they are.
+/// Escapes characters that a terminal interprets in a JSON text. They occur only in its strings. JSON
+/// itself escapes neither DEL nor C1 controls nor direction marks.
 pub fn escaped_json(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {
         if must_escape(c) {
             let mut units = [0; 2];
             for unit in c.encode_utf16(&mut units) {
-                write!(out, "\\u{unit:04x}").expect("a string takes everything");
+                write!(out, "\\u{unit:04x}").expect("writing to a string never fails");
             }
         } else {
             out.push(c);
@@ -52,21 +52,22 @@ fn push_escaped(out: &mut String, text: &str) {
 fn must_escape(c: char) -> bool {
     match c {
         '\t' => false,
-        // Line and paragraph separator; marks, embeddings, overrides and isolates of direction.
+        // Line and paragraph separators; direction marks, embeddings, overrides and isolates.
         '\u{2028}' | '\u{2029}' | '\u{61c}' | '\u{200e}' | '\u{200f}' => true,
         '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
-        // C0, DEL and C1: a terminal may take U+009B for ESC [.
+        // C0, DEL and C1: terminals may interpret U+009B as ESC [.
         c => c.is_control(),
     }
 }
 
-/// `text` with who logs in taken out of the URLs in it, and the values of those parameters that grant
-/// access: of queries, of the options behind librtmp's URLs, of the items of `--conn`.
+/// Masks the user info of URLs in `text`, and the values of parameters with secret names: in queries, in
+/// options that follow a librtmp URL, and in items of `--conn`.
 pub fn redacted(text: &str) -> String {
     redact_items(&redact_queries(&redact_user_info(text)))
 }
 
-/// `text` without `secrets`. A short one may be a part of any word, and is looked for as a whole one.
+/// Masks `secrets` in `text`. A secret of up to three characters is only masked as a separate word, since
+/// it may occur in any word.
 pub fn without_secrets(text: &str, secrets: &[String]) -> String {
     let mut text = text.to_owned();
     for secret in secrets {
@@ -93,7 +94,7 @@ fn without_word(text: &str, word: &str) -> String {
     out + &text[end..]
 }
 
-/// Whether something of this name proves who somebody is, or that he may do something.
+/// Returns whether a value of this name is a credential.
 pub fn is_secret_name(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     SECRET_NAMES.iter().any(|secret| name.contains(secret))
@@ -112,7 +113,7 @@ fn redact_user_info(text: &str) -> String {
     out
 }
 
-/// What stands behind the user info of a URL whose scheme is cut off.
+/// Returns the rest of a URL from the `@` on, if user info precedes it. `url` starts after the scheme.
 fn host_onwards(url: &str) -> Option<&str> {
     let end = url
         .find(|c: char| is_end_of_value(c) || "/?".contains(c))
@@ -121,7 +122,7 @@ fn host_onwards(url: &str) -> Option<&str> {
     (at > 0).then(|| &url[at..])
 }
 
-/// `NS:name:text` and the like, up to the end of the text or the quotes around it.
+/// Masks the values of items such as `NS:name:text`, up to the next space or quote.
 fn redact_items(text: &str) -> String {
     let mut pieces = text.split_inclusive(['"', '\'', ' ']);
     let mut out = String::with_capacity(text.len());
@@ -172,10 +173,10 @@ fn is_end_of_value(c: char) -> bool {
     c.is_whitespace() || "#\"'<>".contains(c)
 }
 
-/// What stands where a secret stood.
+/// Replacement for a secret.
 const REDACTED: &str = "***";
 
-/// What the names of such parameters contain.
+/// Parts of the names of secret parameters.
 const SECRET_NAMES: [&str; 20] = [
     "auth",
     "token",
@@ -199,7 +200,7 @@ const SECRET_NAMES: [&str; 20] = [
     "jtv",
 ];
 
-/// The options behind librtmp's URLs that are secret.
+/// Secret options that may follow a librtmp URL.
 const SECRET_KEYS: [&str; 4] = ["token", "jtv", "pubUser", "pubPasswd"];
 
 #[cfg(test)]
@@ -209,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spells_out_what_a_terminal_would_obey() {
+    fn control_characters_are_escaped() {
         let cases = [
             ("NetStream.Play.Stop", "NetStream.Play.Stop"),
             ("größer\tübel 日本", "größer\tübel 日本"),
@@ -233,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn json_stays_what_it_says() {
+    fn escaped_json_has_the_same_value() {
         let text = "C1 \u{9b}31m, DEL \x7f, ESC \x1b, mark \u{202e}, \u{1f600}, \"quote\\";
         let json = escaped_json(&serde_json::to_string(text).unwrap());
         assert!(!json.contains(must_escape), "{json}");
@@ -241,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn spells_out_lone_bytes() {
+    fn invalid_utf8_is_escaped() {
         let cases: [(&[u8], &str); 4] = [
             (b"caf\xe9!", "caf\\xe9!"),
             (b"\x9b31m", "\\x9b31m"),
@@ -254,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_secrets_out() {
+    fn secret_parameters_and_user_info_are_masked() {
         let cases = [
             ("rtmp://host/app/name", "rtmp://host/app/name"),
             ("rtmp://me:pw@host:1/app", "rtmp://***@host:1/app"),
@@ -305,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn hides_secrets_wherever_they_are() {
+    fn known_secrets_are_masked_everywhere() {
         let without_secrets =
             |text, secret: &str| without_secrets(text, &[String::new(), secret.to_owned()]);
         assert_eq!(without_secrets("xs3crety s3cret", "s3cret"), "x***y ***");
@@ -319,12 +320,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn lets_nothing_harmful_through(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+        fn escaped_text_has_no_control_characters(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
             prop_assert!(!escaped_bytes(&bytes).contains(must_escape));
         }
 
         #[test]
-        fn redacts_any_text(text in ".*", url in "[a:/@?&=# é]{0,20}") {
+        fn redacting_arbitrary_text_never_panics(text in ".*", url in "[a:/@?&=# é]{0,20}") {
             let _ = redacted(&text);
             let _ = redacted(&format!("://{url}"));
             let _ = redacted(&format!("NS:key:{url}"));

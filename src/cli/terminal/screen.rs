@@ -1,5 +1,4 @@
-//! Standard error, one line at a time: the only way out for what the report and the log have to say.
-//! A log file may stand beside it.
+//! Standard error, one line at a time, and the log file. Reports and log messages both go through it.
 
 use std::{
     fmt,
@@ -22,8 +21,8 @@ use crate::cli::{
     report::json::event::{Event, EventWriter},
 };
 
-/// What people and front ends look at. On a terminal a bar stays below the lines; elsewhere a status
-/// line is written over and over.
+/// Standard error for people and front ends. On a terminal, a bar stays below the lines; otherwise a
+/// status line is rewritten in place.
 pub struct Screen {
     verbosity: Verbosity,
     has_bar: bool,
@@ -31,25 +30,25 @@ pub struct Screen {
     out: Mutex<Out>,
     log: OnceLock<Mutex<File>>,
     secrets: Mutex<Vec<String>>,
-    /// Lines are events, and nothing else is written.
+    /// If set, each line becomes a log event, and nothing else is written.
     events: Option<Arc<EventWriter>>,
 }
 
 struct Out {
     sink: Box<dyn Write + Send>,
-    /// Whether the last thing written has no line end.
+    /// Whether the last output did not end a line.
     is_in_status: bool,
 }
 
 impl Screen {
-    /// Standard error, as `verbosity` wants it; `may_have_bar` where it is a terminal.
+    /// Creates a screen on standard error, with a bar if `may_have_bar` and standard error is a terminal.
     pub fn stderr(verbosity: Verbosity, may_have_bar: bool) -> Self {
         let stderr = io::stderr();
         let has_bar = may_have_bar && stderr.is_terminal();
         Self::new(verbosity, has_bar, Box::new(stderr))
     }
 
-    /// Standard error for scripts: each line is an event.
+    /// Creates a screen whose lines become log events.
     pub fn events(verbosity: Verbosity, events: Arc<EventWriter>) -> Self {
         Self {
             events: Some(events),
@@ -61,7 +60,7 @@ impl Screen {
         Self {
             verbosity,
             has_bar,
-            // The bar is not drawn before there is something to show.
+            // `show_bar` makes it visible.
             bar: ProgressBar::hidden(),
             out: Mutex::new(Out {
                 sink,
@@ -73,12 +72,12 @@ impl Screen {
         }
     }
 
-    /// Whether each line is an event.
+    /// Returns whether lines become log events.
     pub fn writes_events(&self) -> bool {
         self.events.is_some()
     }
 
-    /// Adds each line to `file` from now on, with the time, whatever is printed.
+    /// Appends each further line to `file` with the time, whatever is printed.
     pub fn open_log_file(&self, file: &Path) -> io::Result<()> {
         let file = File::options().append(true).create(true).open(file)?;
         self.log.get_or_init(|| Mutex::new(file));
@@ -93,23 +92,23 @@ impl Screen {
         }
     }
 
-    /// Has these words printed nowhere from now on.
+    /// Masks these texts in all further output.
     pub fn add_secrets(&self, secrets: impl IntoIterator<Item = String>) {
         let mut known = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
         known.extend(secrets);
     }
 
-    /// Prints a line, without secrets, no longer than anybody reads, and escaped.
+    /// Prints a line, shortened, escaped and without secrets.
     pub fn line(&self, text: &str) {
         self.print(Verbosity::Normal, &Level::INFO, &self.cleaned(text));
     }
 
-    /// `text` without secrets and no longer than anybody reads, but not escaped.
+    /// Returns `text` shortened and without secrets, but not escaped.
     pub fn redacted(&self, text: &str) -> String {
         cut(&self.redact(text))
     }
 
-    /// Without secrets, no longer than anybody reads, and escaped.
+    /// Returns `text` shortened, escaped and without secrets.
     pub(in crate::cli) fn cleaned(&self, text: &str) -> String {
         cut_and_escape(&self.redact(text))
     }
@@ -119,7 +118,7 @@ impl Screen {
         redacted(&without_secrets(text, &secrets))
     }
 
-    /// Prints what is asked for by `verbosity`, and logs what is worth logging.
+    /// Prints a clean line if the verbosity includes it, and writes it to the log file.
     pub(super) fn print(&self, verbosity: Verbosity, level: &Level, text: &str) {
         match &self.events {
             _ if verbosity > self.verbosity => {}
@@ -138,29 +137,29 @@ impl Screen {
         }
     }
 
-    /// Prints a line of status, which the next one overwrites.
+    /// Prints a status line, which the next one overwrites.
     pub fn status(&self, text: &str) {
         self.write(text, LineEnd::Status);
     }
 
-    /// Prints a mark behind those that stand there already.
+    /// Prints a progress mark after the previous ones.
     pub fn mark(&self, text: &str) {
         self.write(text, LineEnd::Mark);
     }
 
-    /// The bar to show instead of status lines, if there is one.
+    /// Returns the bar to show instead of status lines, if any.
     pub fn bar(&self) -> Option<&ProgressBar> {
         (self.has_bar && self.verbosity > Verbosity::Quiet).then_some(&self.bar)
     }
 
-    /// Draws the bar from now on.
+    /// Makes the bar visible.
     pub fn show_bar(&self) {
         if let Some(bar) = self.bar() {
             bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(BAR_HZ));
         }
     }
 
-    /// A screen that nobody sees any more is no reason to stop: errors are ignored.
+    /// Writes to standard error. Errors are ignored: the download continues if the terminal is closed.
     fn write(&self, text: &str, ending: LineEnd) {
         if self.verbosity == Verbosity::Quiet {
             return;
@@ -203,20 +202,20 @@ fn cut(text: &str) -> String {
     start.to_owned() + " …"
 }
 
-/// A server may put 16 MiB into a single status.
+/// Maximum length of a line: a server may put 16 MiB into a single status.
 const LINE_BYTES: usize = 8192;
 
-/// How often the bar is drawn at the most.
+/// Maximum number of times per second that the bar is drawn.
 const BAR_HZ: u8 = 10;
 
-/// What a log file has in it, however little is printed.
+/// Verbosity of the log file.
 const LOGGED: Verbosity = Verbosity::Verbose;
 
 #[cfg(test)]
 pub(in crate::cli) mod tests {
     use super::*;
 
-    /// What a screen wrote.
+    /// Collects the output of a screen.
     #[derive(Clone, Default)]
     pub(in crate::cli) struct Written(Arc<Mutex<Vec<u8>>>);
 
@@ -244,7 +243,7 @@ pub(in crate::cli) mod tests {
     }
 
     #[test]
-    fn writes_status_lines_over_each_other_and_lines_below() {
+    fn a_status_line_overwrites_the_previous_one() {
         let (screen, written) = plain(Verbosity::Normal);
         screen.line("one");
         screen.status("1.000 kB");
@@ -255,7 +254,7 @@ pub(in crate::cli) mod tests {
     }
 
     #[test]
-    fn lets_neither_commands_nor_secrets_through() {
+    fn lines_are_escaped_and_without_secrets() {
         let (screen, written) = plain(Verbosity::Normal);
         screen.line("a\x1b[2Jb\nc rtmp://me:pw@host/?token=t");
         assert_eq!(
@@ -265,7 +264,7 @@ pub(in crate::cli) mod tests {
     }
 
     #[test]
-    fn cuts_what_nobody_reads_after_the_secrets_are_out() {
+    fn lines_are_shortened_after_secrets_are_masked() {
         let (screen, written) = plain(Verbosity::Normal);
         screen.line(&format!("rtmp://me:{}@host/", "pw".repeat(LINE_BYTES)));
         assert_eq!(written.take(), "rtmp://***@host/\n");
@@ -277,7 +276,7 @@ pub(in crate::cli) mod tests {
     }
 
     #[test]
-    fn hides_what_it_is_told_to() {
+    fn added_secrets_are_masked() {
         let (screen, written) = plain(Verbosity::Normal);
         screen.add_secrets(vec!["s3cret".to_owned()]);
         screen.line("no s3cret here");
@@ -285,7 +284,7 @@ pub(in crate::cli) mod tests {
     }
 
     #[test]
-    fn marks_stand_in_a_row() {
+    fn marks_form_a_row() {
         let (screen, written) = plain(Verbosity::Normal);
         (0..3).for_each(|_| screen.mark("#"));
         screen.line("done");
@@ -293,7 +292,7 @@ pub(in crate::cli) mod tests {
     }
 
     #[test]
-    fn says_nothing_where_it_is_quiet() {
+    fn a_quiet_screen_writes_nothing() {
         let (screen, written) = plain(Verbosity::Quiet);
         screen.line("one");
         screen.status("two");

@@ -2,12 +2,12 @@
 
 use jiff::Timestamp;
 
-/// The time in Greenwich as RFC 3339 has it: `2026-11-22T15:04:05.678Z`.
+/// Formats a time in UTC as in RFC 3339: `2026-11-22T15:04:05.678Z`.
 pub fn utc(now: Timestamp) -> String {
     format!("{now:.3}")
 }
 
-/// Hours, minutes and seconds.
+/// Formats a duration as hours, minutes and seconds: `1:02:03`.
 pub fn hms(ms: u64) -> String {
     let seconds = ms / 1000;
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
@@ -19,7 +19,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn knows_the_date() {
+    fn utc_has_date_and_milliseconds() {
         let at = |seconds: i64| utc(Timestamp::from_millisecond(seconds * 1000 + 7).unwrap());
         assert_eq!(at(0), "1970-01-01T00:00:00.007Z");
         assert_eq!(at(951_782_400), "2000-02-29T00:00:00.007Z");

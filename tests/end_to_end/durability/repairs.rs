@@ -78,9 +78,7 @@ fn repair_reports_each_file_and_exits_with_the_worst_code() {
     assert_eq!(finished.code(), Some(1), "{finished}");
     let lines: Vec<_> = finished.stderr.lines().collect();
     assert_eq!(lines.len(), 2, "{finished}");
-    assert!(
-        lines[0].starts_with("INFO: ") && lines[0].contains("torn.flv: repaired, written anew")
-    );
+    assert!(lines[0].starts_with("INFO: ") && lines[0].contains("torn.flv: repaired, rewritten"));
     assert!(lines[1].starts_with("ERROR: ") && lines[1].contains("text.flv: not an FLV file"));
     assert_eq!(
         fs::read(&text).expect("the file exists"),
@@ -90,12 +88,12 @@ fn repair_reports_each_file_and_exits_with_the_worst_code() {
     assert_single_line(
         &repair([&empty]),
         1,
-        "empty.flv: it is empty; left as it was\n",
+        "empty.flv: it is empty; the file is unchanged\n",
     );
     let missing = folder.path().join("missing.flv");
     let message = "missing.flv: cannot open it: No such file or directory (os error 2)\n";
     assert_single_line(&repair([&missing]), 1, message);
-    assert_single_line(&repair([&torn]), 0, "is whole, nothing to do");
+    assert_single_line(&repair([&torn]), 0, "is complete, nothing to repair");
     let output = folder.path().join("output.flv");
     let before = fs::read(&torn).expect("the file exists");
     let arguments = [torn.as_os_str(), "-o".as_ref(), output.as_os_str()];
@@ -112,7 +110,7 @@ fn repair_reports_each_file_and_exits_with_the_worst_code() {
     assert_single_line(
         &repair(two),
         1,
-        "ERROR: usage: --repair of 2 files has no use for --flv",
+        "ERROR: usage: -o names one file, but --repair has 2 files",
     );
 }
 

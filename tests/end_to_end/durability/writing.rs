@@ -22,7 +22,7 @@ fn file_is_locked_while_it_is_recorded() {
     assert_single_line(
         &repair([&file]),
         1,
-        "another program is writing it; left as it was",
+        "another program is writing it; the file is unchanged",
     );
     let download = running.finish();
     download.assert_ended(0, "unpublished");
@@ -30,7 +30,7 @@ fn file_is_locked_while_it_is_recorded() {
     let indexed = IndexedFile::read(&bytes);
     indexed.assert_head_matches(bytes.len());
     assert_sample(&indexed.tags);
-    assert_single_line(&repair([&file]), 0, "is whole, nothing to do");
+    assert_single_line(&repair([&file]), 0, "is complete, nothing to repair");
 }
 
 #[test]

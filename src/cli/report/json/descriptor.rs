@@ -1,8 +1,8 @@
-//! File descriptors that the caller has opened, by their numbers.
+//! File descriptors that the caller has opened, by number.
 //!
-//! To take one for one's own is beyond what safe code may do, since nobody knows who else uses it; so it
-//! is opened once more by its name in `/dev/fd`. That works for files, devices and pipes, not for
-//! sockets. Standard output and error are everybody's, and can be duplicated.
+//! Safe code cannot take ownership of a descriptor by its number. So the descriptor is opened again by its
+//! name in `/dev/fd`, which works for files, devices and pipes, but not for sockets. Standard output and
+//! standard error are duplicated instead.
 
 use std::io::{self, Write};
 
@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use super::event::EventWriter;
 
-/// Events to descriptor `number`.
+/// Writes events to descriptor `number`.
 pub(in crate::cli) fn to_descriptor(number: u32, has_media_on_stdout: bool) -> Result<EventWriter> {
     let option = format!("--progress-fd {number}");
     let events = match number {
@@ -24,13 +24,13 @@ pub(in crate::cli) fn to_descriptor(number: u32, has_media_on_stdout: bool) -> R
                 EventWriter::start(move || opened::again(&path))
             }
             #[cfg(not(unix))]
-            bail!("{option}: this system has no descriptors but 1")
+            bail!("{option}: on this system, only descriptor 1 is supported")
         }
     };
     events.context(option)
 }
 
-/// Events to standard error.
+/// Writes events to standard error.
 pub(in crate::cli) fn to_stderr() -> Result<EventWriter> {
     EventWriter::start(stderr).context("--progress json")
 }
@@ -40,7 +40,8 @@ fn stdout() -> io::Result<impl Write> {
     opened::duplicate(io::stdout())
 }
 
-/// Not [`io::stderr`], whose lock a reader that does not read would have us hold for ever.
+/// Duplicates the descriptor: with a reader that does not read, a write would hold the lock of
+/// [`io::stderr`] forever.
 #[cfg(unix)]
 fn stderr() -> io::Result<impl Write> {
     opened::duplicate(io::stderr())
@@ -67,7 +68,7 @@ mod opened {
 
     use anyhow::{Context, Result, ensure};
 
-    /// The name of a descriptor that is open, and can be opened again.
+    /// Returns the path to open a descriptor again. Fails if the descriptor is closed or a socket.
     pub(super) fn path(number: u32) -> Result<PathBuf> {
         let path = PathBuf::from(format!("/dev/fd/{number}"));
         let kind = fs::metadata(&path).context("no such descriptor is open")?;
@@ -78,7 +79,7 @@ mod opened {
         Ok(path)
     }
 
-    /// A file is added to, wherever its caller is.
+    /// Opens the descriptor again. A file is appended to, whatever the offset of the caller is.
     pub(super) fn again(path: &Path) -> io::Result<File> {
         File::options().append(true).open(path)
     }
@@ -93,31 +94,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_open_is_told() {
-        let error =
+    fn unusable_descriptors_are_errors() {
+        let message =
             |number, has_media| format!("{:#}", to_descriptor(number, has_media).unwrap_err());
         assert_eq!(
-            error(1, true),
+            message(1, true),
             "--progress-fd 1: the recording goes to standard output"
         );
         assert_eq!(
-            error(2, false),
+            message(2, false),
             "--progress-fd 2: --progress json writes to standard error"
         );
         for number in [100_000, u32::MAX] {
-            let told = error(number, false);
+            let error = message(number, false);
             let expected = format!("--progress-fd {number}: no such descriptor is open: ");
-            assert!(told.starts_with(&expected), "{told}");
+            assert!(error.starts_with(&expected), "{error}");
         }
     }
 
     #[test]
-    fn a_socket_is_told() {
+    fn sockets_are_errors() {
         use std::os::{fd::AsRawFd, unix::net::UnixStream};
 
         let (one, _other) = UnixStream::pair().unwrap();
         let number = one.as_raw_fd().try_into().unwrap();
-        let told = format!("{:#}", to_descriptor(number, false).unwrap_err());
-        assert!(told.contains("a socket cannot be opened again"), "{told}");
+        let error = format!("{:#}", to_descriptor(number, false).unwrap_err());
+        assert!(error.contains("a socket cannot be opened again"), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! What scripts are told: one JSON object a line. The README has a table of all members.
+//! JSON events, one object per line. The README lists all members.
 
 use std::{
     io::{self, Write},
@@ -16,7 +16,7 @@ use crate::{
     output::SegmentFacts,
 };
 
-/// What happened.
+/// Event of a download.
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
 pub enum Event<'a> {
@@ -27,87 +27,87 @@ pub enum Event<'a> {
         /// Its port.
         port: u16,
     },
-    /// What the server tells of the stream.
+    /// The server sent metadata of the stream.
     Metadata {
-        /// Its members.
+        /// Members of the metadata.
         members: Map<String, Value>,
-        /// Whether that is all of them.
+        /// Whether nothing was left out.
         is_whole: bool,
     },
-    /// A file is whole.
+    /// A segment is complete.
     Segment(&'a SegmentFacts),
-    /// Something is missing.
+    /// Time is missing in the recording.
     Gap(GapFacts),
     /// Another attempt follows.
     Retry {
-        /// Its number.
+        /// Number of the attempt.
         attempt: u32,
-        /// The highest number.
+        /// Maximum number of attempts; `None` is unlimited.
         limit: Option<u32>,
-        /// The time until then.
+        /// Time until the attempt, in milliseconds.
         wait_ms: u64,
-        /// The word of what the attempt before ended with.
+        /// Ending word of the previous attempt.
         ending: String,
-        /// Why.
+        /// Reason of that ending.
         reason: String,
     },
-    /// How far it is.
+    /// Progress of the download.
     Progress {
         /// Bytes written.
         bytes: u64,
-        /// How long the recording will be, where the server told.
+        /// Expected duration of the recording in milliseconds, if the server announced one.
         expected_ms: Option<u64>,
     },
-    /// A message, where standard error has events and nothing else.
+    /// A message, if standard error holds nothing but events.
     Log {
-        /// error, warn, info, debug or trace.
+        /// One of error, warn, info, debug and trace.
         level: &'a str,
-        /// The line that it would have been.
+        /// The line that would have been printed.
         text: &'a str,
     },
-    /// How it ended.
+    /// The download has ended.
     Summary(Summary),
 }
 
-/// Where something is missing.
+/// Facts of a gap.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct GapFacts {
-    /// Where it is.
+    /// Position in the recording, in milliseconds.
     pub at_ms: u64,
-    /// When it began.
+    /// Time of day at which it began.
     pub began: String,
-    /// How much is missing.
+    /// Missing time in milliseconds.
     pub length_ms: u64,
-    /// What it came from.
+    /// Reason of the gap.
     pub reason: String,
 }
 
-/// How it ended.
+/// Outcome of the download.
 #[derive(Debug, Default, Serialize)]
 pub struct Summary {
-    /// The ending's word.
+    /// Ending word.
     pub ending: String,
-    /// Why.
+    /// Reason of the ending.
     pub reason: String,
-    /// What the process returns.
+    /// Exit code of the process.
     pub exit_code: u8,
     /// Bytes written.
     pub bytes: u64,
     /// Tags written.
     pub tags: u64,
-    /// How far the recording came.
+    /// Duration of the recording in milliseconds.
     pub duration_ms: u64,
-    /// How many gaps it has.
+    /// Number of gaps.
     pub gap_count: u64,
-    /// How much is missing in all.
+    /// Total missing time in milliseconds.
     pub gap_total_ms: u64,
     /// The latest gaps.
     pub gaps: Vec<GapFacts>,
-    /// Lines that the reader was too slow for.
+    /// Number of lines that were dropped because the reader was too slow.
     pub left_out: u64,
 }
 
-/// A line: the event, and what all have.
+/// Line of JSON: the event, and the members that all events have.
 #[derive(Serialize)]
 struct Line<'a> {
     time: String,
@@ -116,7 +116,7 @@ struct Line<'a> {
     event: &'a Event<'a>,
 }
 
-/// The way of the events to their reader.
+/// Writes events to a reader.
 #[derive(Debug)]
 pub struct EventWriter {
     lines: LineWriter,
@@ -124,7 +124,7 @@ pub struct EventWriter {
 }
 
 impl EventWriter {
-    /// To what `open` gives; fails as [`LineWriter::start`] does.
+    /// Starts to write to the sink that `open` returns. Fails as [`LineWriter::start`] does.
     pub fn start<W: Write>(
         open: impl FnOnce() -> io::Result<W> + Send + 'static,
     ) -> io::Result<Self> {
@@ -134,12 +134,12 @@ impl EventWriter {
         })
     }
 
-    /// Sets how far the recording has come, in milliseconds.
+    /// Sets the position of all further events, in milliseconds.
     pub fn set_position(&self, position_ms: u64) {
         self.position_ms.store(position_ms, Ordering::Relaxed);
     }
 
-    /// Tells of an event that is happening.
+    /// Writes an event with the current time.
     pub fn write(&self, event: &Event<'_>) {
         let priority = match event {
             Event::Progress { .. } | Event::Log { .. } => Priority::Low,
@@ -151,20 +151,20 @@ impl EventWriter {
             position_ms: self.position_ms.load(Ordering::Relaxed),
             event,
         };
-        let json = serde_json::to_string(&line).expect("every key is a text");
+        let json = serde_json::to_string(&line).expect("all keys are strings");
         self.lines.push(escaped_json(&json) + "\n", priority);
     }
 
-    /// Tells how it ended, and lets a reader that reads have what is left.
+    /// Writes the summary, and waits for the reader to receive the remaining lines.
     pub fn finish(&self, summary: Summary) {
         let left_out = self.lines.left_out();
         self.write(&Event::Summary(Summary {
             left_out,
             ..summary
         }));
-        self.lines.finish(READER_PATIENCE);
+        self.lines.finish(READER_TIMEOUT);
     }
 }
 
-/// How long the reader may take for what is left: a stopped process ends within a second.
-const READER_PATIENCE: Duration = Duration::from_millis(500);
+/// Time for the reader to receive the remaining lines: a stopped process must exit within a second.
+const READER_TIMEOUT: Duration = Duration::from_millis(500);

@@ -1,4 +1,4 @@
-//! Lines for a reader that may be slow, or gone, and must not delay anything.
+//! Writes lines to a reader that may be slow or gone, without delaying the download.
 
 use std::{
     collections::VecDeque,
@@ -8,18 +8,18 @@ use std::{
     time::Duration,
 };
 
-/// A queue of lines, and a thread that writes them. What a slow reader has no room for is left out.
+/// Queue of lines, and a thread that writes them. If the queue is full, lines are dropped.
 #[derive(Debug)]
 pub struct LineWriter(Arc<Shared>);
 
-/// What is left out first.
+/// Order in which lines are dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Priority {
-    /// One of many: another like it comes soon.
+    /// Frequent lines, dropped first.
     Low,
-    /// What happens now and then.
+    /// Rare lines.
     Normal,
-    /// What must not be missed, once.
+    /// The last line, which is never dropped.
     Final,
 }
 
@@ -32,17 +32,20 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Queue {
     lines: VecDeque<String>,
-    /// In the lines, and in the one that is being written.
+    /// Bytes of all lines, including the one that is being written.
     bytes: usize,
     left_out: u64,
     is_closed: bool,
-    /// Everything is written, or the reader is gone.
+    /// The thread has ended: everything is written, or the reader is gone.
     is_over: bool,
 }
 
 impl LineWriter {
-    /// Has a thread write to what `open` gives. Fails where that fails at once: a FIFO without a reader
-    /// opens when one comes.
+    /// Starts a thread that writes to the sink that `open` returns.
+    ///
+    /// # Errors
+    ///
+    /// Fails if `open` fails at once. A FIFO without a reader blocks it instead; then lines are queued.
     pub fn start<W: Write>(
         open: impl FnOnce() -> io::Result<W> + Send + 'static,
     ) -> io::Result<Self> {
@@ -53,7 +56,7 @@ impl LineWriter {
         thread.spawn(move || {
             let written = open().map(|sink| {
                 let _ = sender.try_send(Ok(()));
-                // Whoever does not read any more wants to know no more.
+                // An error means that the reader is gone, so nothing is lost.
                 let _ = shared.write_to(sink);
             });
             if let Err(error) = written {
@@ -61,24 +64,24 @@ impl LineWriter {
             }
             shared.end();
         })?;
-        match opened.recv_timeout(OPEN_PATIENCE) {
+        match opened.recv_timeout(OPEN_TIMEOUT) {
             Ok(Err(error)) => Err(error),
             Ok(Ok(())) | Err(_) => Ok(writer),
         }
     }
 
-    /// Adds a line, unless there is no room.
+    /// Adds a line unless the queue is full.
     pub fn push(&self, line: String, priority: Priority) {
         let mut queue = self.0.lock();
         if queue.is_over || queue.is_closed {
             return;
         }
-        let room = match priority {
+        let limit = match priority {
             Priority::Low => QUEUE_BYTES / 2,
             Priority::Normal => QUEUE_BYTES,
             Priority::Final => usize::MAX,
         };
-        if queue.bytes.saturating_add(line.len()) > room {
+        if queue.bytes.saturating_add(line.len()) > limit {
             queue.left_out += 1;
             return;
         }
@@ -87,20 +90,20 @@ impl LineWriter {
         self.0.changed.notify_all();
     }
 
-    /// How many lines were left out.
+    /// Returns the number of dropped lines.
     pub fn left_out(&self) -> u64 {
         self.0.lock().left_out
     }
 
-    /// Waits until all lines are written, but no longer than `patience`. None is taken any more.
-    pub fn finish(&self, patience: Duration) {
+    /// Waits until all lines are written, up to `timeout`. Later lines are ignored.
+    pub fn finish(&self, timeout: Duration) {
         let mut queue = self.0.lock();
         queue.is_closed = true;
         self.0.changed.notify_all();
         let waited = self
             .0
             .changed
-            .wait_timeout_while(queue, patience, |queue| !queue.is_over);
+            .wait_timeout_while(queue, timeout, |queue| !queue.is_over);
         drop(waited);
     }
 }
@@ -119,7 +122,7 @@ impl Shared {
         Ok(())
     }
 
-    /// The next line, once there is one; none where there will be none.
+    /// Waits for the next line. `None` means that no line will follow.
     fn next(&self) -> Option<String> {
         let queue = self.lock();
         let waited = self
@@ -139,11 +142,11 @@ impl Shared {
     }
 }
 
-/// What waits for a slow reader at the most: some minutes of events.
+/// Size of the queue: some minutes of events.
 const QUEUE_BYTES: usize = 1 << 20;
 
-/// How long an error may take that says that the reader cannot be written to.
-const OPEN_PATIENCE: Duration = Duration::from_millis(200);
+/// Time for `open` to fail; a sink that opens later than that is assumed to work.
+const OPEN_TIMEOUT: Duration = Duration::from_millis(200);
 
 #[cfg(test)]
 mod tests {
@@ -151,7 +154,7 @@ mod tests {
 
     use super::*;
 
-    /// A reader that takes a line whenever it is let.
+    /// Reader that takes a line per permit.
     struct Reader {
         may_read: mpsc::Receiver<()>,
         read: mpsc::Sender<String>,
@@ -177,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn leaves_out_what_a_slow_reader_has_no_room_for_but_not_the_last_line() {
+    fn a_full_queue_drops_lines_but_not_the_last_one() {
         let (reader, permit, read) = reader();
         let writer = LineWriter::start(|| Ok(reader)).unwrap();
         let line = "x".repeat(QUEUE_BYTES / 8);
@@ -194,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn waits_no_longer_than_it_should() {
+    fn finish_waits_no_longer_than_its_timeout() {
         let (reader, permit, _read) = reader();
         let writer = LineWriter::start(|| Ok(reader)).unwrap();
         writer.push("line".to_owned(), Priority::Final);
@@ -205,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_is_gone_is_waited_for_no_more() {
+    fn finish_does_not_wait_for_a_reader_that_is_gone() {
         let (reader, permit, read) = reader();
         let writer = LineWriter::start(|| Ok(reader)).unwrap();
         drop((permit, read));
@@ -217,14 +220,14 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_opened_is_told() {
+    fn an_error_of_open_is_returned() {
         let open = || Err::<Vec<u8>, _>(io::ErrorKind::PermissionDenied.into());
         let error = LineWriter::start(open).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
     }
 
     #[test]
-    fn what_opens_late_gets_everything() {
+    fn a_sink_that_opens_late_receives_every_line() {
         let (reader, permit, read) = reader();
         let (sender, is_there) = mpsc::channel();
         let writer = LineWriter::start(move || {

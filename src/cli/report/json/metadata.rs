@@ -1,12 +1,13 @@
-//! What servers tell of a stream, as JSON.
+//! Converts metadata to JSON.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value as Json};
 
 use crate::core::amf::{Object, Text, Value};
 
-/// `object` as JSON, its texts through `clean`, and whether that is all of it: what is too long, too
-/// deep or no text is left out. Of members with the same name the last one counts.
+/// Converts `object` to JSON, applying `clean` to its texts. Also returns whether the result is complete:
+/// values that are too long, too deeply nested or have no JSON type are left out. Of members with the
+/// same name, the last one is kept.
 pub(super) fn to_json(
     object: &Object,
     clean: &dyn Fn(&str) -> String,
@@ -23,9 +24,9 @@ pub(super) fn to_json(
 
 struct Conversion<'a> {
     clean: &'a dyn Fn(&str) -> String,
-    /// Values that may still follow.
+    /// Number of values that may still follow.
     items: usize,
-    /// Bytes of text that may still follow.
+    /// Number of bytes of text that may still follow.
     bytes: usize,
     is_whole: bool,
 }
@@ -73,7 +74,7 @@ impl Conversion<'_> {
     }
 
     fn text(&mut self, text: &Text) -> String {
-        // Cut after the secrets are out: half of one is one, too.
+        // Secrets are removed first: the start of a secret is a secret too.
         let mut clean = (self.clean)(&text.to_str_lossy());
         let end = clean.floor_char_boundary(TEXT_BYTES.min(self.bytes));
         self.bytes -= end;
@@ -95,7 +96,7 @@ impl Conversion<'_> {
     }
 }
 
-/// A whole number without a fraction; what JSON has no number for is null.
+/// Writes an integer without a fraction. Infinity and NaN become null.
 fn json_number(number: f64) -> Json {
     let is_whole = number.fract() == 0.0 && number.abs() < 2f64.powi(53);
     if is_whole {
@@ -106,23 +107,23 @@ fn json_number(number: f64) -> Json {
 }
 
 fn date(unix_ms: f64) -> Json {
-    // The conversion saturates, and what is that far off is no date.
+    // The cast saturates, and jiff rejects such extreme dates.
     match Timestamp::from_millisecond(unix_ms as i64) {
         Ok(date) if unix_ms.is_finite() => date.to_string().into(),
         _ => Json::Null,
     }
 }
 
-/// Values that are told: some servers send the whole keyframe index.
+/// Number of values: some servers send the complete keyframe index.
 const ITEMS: usize = 1000;
 
-/// Bytes of texts that are told. In JSON a byte may take six.
+/// Bytes of all texts. In JSON, a byte may take six.
 const BYTES: usize = 64 << 10;
 
-/// Bytes of a single text that are told.
+/// Bytes of a single text.
 const TEXT_BYTES: usize = 4096;
 
-/// Objects within objects that are told.
+/// Depth of nested objects.
 const DEPTH: usize = 8;
 
 #[cfg(test)]
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn keeps_what_json_has_a_word_for() {
+    fn values_keep_their_types() {
         let inner: Object = [("a", 1.0)].into_iter().collect();
         let date = |unix_ms| Value::Date {
             unix_ms,
@@ -175,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn leaves_out_what_nobody_wants() {
+    fn long_and_deep_values_are_left_out() {
         let (json, is_whole) = to_json(vec![("times", vec![Value::from(0.0); 5000].into())]);
         assert_eq!(json["times"].as_array().map(Vec::len), Some(ITEMS - 1));
         assert!(!is_whole);

@@ -1,4 +1,4 @@
-//! Events for scripts.
+//! JSON events for scripts.
 
 pub mod descriptor;
 pub mod event;
@@ -26,21 +26,21 @@ use crate::{
     transport::Endpoint,
 };
 
-/// Tells each event as it comes, progress once a second.
+/// Writes each event as a line of JSON, and progress once a second.
 #[derive(Debug)]
 pub struct JsonReport {
     events: Arc<EventWriter>,
-    /// Knows the secrets.
+    /// Removes secrets from texts.
     screen: Arc<Screen>,
     display: DisplayOptions,
     endpoint: Option<Endpoint>,
     timer: ProgressTimer,
-    /// How often metadata is still told.
+    /// Number of metadata events that may still be written.
     metadata_left: u32,
 }
 
 impl JsonReport {
-    /// Nothing is told yet. What `screen` hides is hidden.
+    /// Creates a report to `events`. Secrets known to `screen` are masked.
     pub fn new(events: Arc<EventWriter>, screen: Arc<Screen>, display: DisplayOptions) -> Self {
         Self {
             events,
@@ -144,8 +144,8 @@ impl Report for JsonReport {
     }
 }
 
-/// How much time is between two events of progress.
+/// Minimum time between two progress events.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// More metadata is not told: some servers send it again and again.
+/// Number of metadata events: some servers send the same metadata repeatedly.
 const METADATA_EVENTS: u32 = 1000;

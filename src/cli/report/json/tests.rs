@@ -12,16 +12,16 @@ use crate::{
     output::Gaps,
 };
 
-/// Has `tell` tell events, and gives the lines.
-fn lines(tell: impl FnOnce(&mut JsonReport)) -> Vec<Json> {
+/// Returns the lines that `write` writes.
+fn lines(write: impl FnOnce(&mut JsonReport)) -> Vec<Json> {
     let written = Written::default();
     let sink = written.clone();
     let events = Arc::new(EventWriter::start(move || Ok(sink)).unwrap());
     let (screen, _) = plain(Verbosity::Normal);
     screen.add_secrets(["s3cret".to_owned()]);
     let mut report = JsonReport::new(Arc::clone(&events), screen, DisplayOptions::default());
-    tell(&mut report);
-    // Waits for the lines, where there was no summary.
+    write(&mut report);
+    // Waits for the lines if `write` wrote no summary.
     events.finish(Summary::default());
     let text = written.take();
     assert!(
@@ -78,7 +78,7 @@ fn outcome() -> Outcome {
     }
 }
 
-/// Each event, with each member of every kind that it may be.
+/// Returns every event, and members that may be null with and without a value.
 fn all_events() -> Vec<Json> {
     lines(|report| {
         let endpoint = Endpoint {
@@ -107,8 +107,8 @@ fn all_events() -> Vec<Json> {
 }
 
 #[test]
-fn tells_each_event_in_a_line() {
-    let told: Vec<_> = all_events()
+fn every_event_is_a_line_of_json() {
+    let written: Vec<_> = all_events()
         .into_iter()
         .map(|mut line| {
             let members = line.as_object_mut().unwrap();
@@ -143,15 +143,15 @@ fn tells_each_event_in_a_line() {
             "exit_code": 2, "bytes": 39561, "tags": 150, "duration_ms": 3000, "gap_count": 2,
             "gap_total_ms": 500, "gaps": [gap, gap], "left_out": 0}),
     ];
-    assert_eq!(told.len(), expected.len());
-    for (told, expected) in told.iter().zip(&expected) {
-        assert_eq!(told, expected);
+    assert_eq!(written.len(), expected.len());
+    for (line, expected) in written.iter().zip(&expected) {
+        assert_eq!(line, expected);
     }
 }
 
 #[test]
-fn the_table_in_the_readme_is_true() {
-    let mut told = BTreeSet::new();
+fn the_readme_documents_every_member() {
+    let mut written = BTreeSet::new();
     for line in all_events() {
         let event = line["event"].as_str().unwrap();
         for (member, value) in line.as_object().unwrap() {
@@ -159,10 +159,10 @@ fn the_table_in_the_readme_is_true() {
                 "event" | "time" | "position_ms" => "all",
                 _ => event,
             };
-            told.insert([event, member, kind(value)].map(str::to_owned));
+            written.insert([event, member, kind(value)].map(str::to_owned));
         }
     }
-    assert_eq!(told, documented());
+    assert_eq!(written, documented());
 }
 
 fn kind(value: &Json) -> &'static str {
@@ -176,7 +176,7 @@ fn kind(value: &Json) -> &'static str {
     }
 }
 
-/// Event, member and kind of each row.
+/// Returns event, member and kind of each row of the table.
 fn documented() -> BTreeSet<[String; 3]> {
     let (_, table) = README.split_once("| event | member | kind |").unwrap();
     let (table, _) = table.split_once("\n\n").unwrap();
@@ -194,18 +194,18 @@ fn documented() -> BTreeSet<[String; 3]> {
 }
 
 #[test]
-fn progress_is_told_once_a_second_and_at_the_end() {
-    let told = lines(|report| {
+fn progress_is_written_once_a_second_and_at_the_end() {
+    let written = lines(|report| {
         let start = Instant::now();
         for ms in [0, 1, 999, 1_000, 1_001, 1_999, 2_500] {
             let now = start + Duration::from_millis(ms);
             report.progress_at(&progress(ms, None), now);
         }
-        // Nothing but a ping.
+        // A ping brings no media.
         report.progress_at(&progress(2_500, None), start + Duration::from_secs(5));
         report.finished(&outcome());
     });
-    let positions: Vec<_> = told
+    let positions: Vec<_> = written
         .iter()
         .map(|line| {
             (
@@ -225,24 +225,24 @@ fn progress_is_told_once_a_second_and_at_the_end() {
 }
 
 #[test]
-fn nothing_is_in_progress_where_no_media_comes() {
-    let told = lines(|report| report.finished(&outcome()));
-    assert_eq!(told.len(), 1);
-    assert_eq!(told[0]["event"], "summary");
+fn without_media_there_is_no_progress_event() {
+    let written = lines(|report| report.finished(&outcome()));
+    assert_eq!(written.len(), 1);
+    assert_eq!(written[0]["event"], "summary");
 }
 
 #[test]
-fn metadata_without_end_is_not_told_without_end() {
-    let told = lines(|report| {
+fn the_number_of_metadata_events_is_limited() {
+    let written = lines(|report| {
         for _ in 0..METADATA_EVENTS + 5 {
             report.metadata(&Object::new());
         }
     });
-    assert_eq!(told.len(), METADATA_EVENTS as usize + 1);
+    assert_eq!(written.len(), METADATA_EVENTS as usize + 1);
 }
 
 #[test]
-fn a_part_of_the_stream_is_expected_where_a_part_is_wished_for() {
+fn the_expected_duration_is_that_of_the_requested_range() {
     let display = |start_ms, length_ms| DisplayOptions {
         start_ms,
         length_ms,

@@ -1,4 +1,4 @@
-//! What people and front ends see. The lines are rtmpdump's, which front ends read.
+//! Text for people and front ends. The lines are those of rtmpdump, which front ends parse.
 
 #[cfg(test)]
 mod tests;
@@ -26,25 +26,25 @@ use crate::{
     transport::Endpoint,
 };
 
-/// A report on the screen.
+/// Prints the events of a download on the screen.
 #[derive(Debug)]
 pub struct TextReport {
     screen: Arc<Screen>,
     display: DisplayOptions,
-    /// The hundredth of the recording, or the moment, that the last `#` stands for.
-    marked: u64,
-    /// When the first media came.
+    /// Number of `#` printed so far.
+    marks: u64,
+    /// Time of the first media.
     started: Option<Instant>,
-    /// What the file held before.
+    /// Progress of the file before this download.
     before: Progress,
-    /// When progress was shown last.
+    /// Time of the last progress update.
     shown: Option<Instant>,
-    /// Lines of metadata that are still printed.
+    /// Number of metadata lines that may still be printed.
     metadata_lines: usize,
 }
 
 impl TextReport {
-    /// Nothing is told yet.
+    /// Creates a report that has printed nothing yet.
     pub fn new(screen: Arc<Screen>, display: DisplayOptions) -> Self {
         if let Some(bar) = screen.bar() {
             bar.set_style(style(None));
@@ -52,7 +52,7 @@ impl TextReport {
         Self {
             screen,
             display,
-            marked: 0,
+            marks: 0,
             started: None,
             before: Progress::default(),
             shown: None,
@@ -60,7 +60,7 @@ impl TextReport {
         }
     }
 
-    /// Progress in what was asked for.
+    /// Returns the progress relative to the requested range.
     fn within_request(&self, progress: &Progress) -> Progress {
         Progress {
             duration_ms: self.display.expected_ms(progress.duration_ms),
@@ -80,14 +80,14 @@ impl TextReport {
         }
     }
 
-    /// A `#` for each hundredth; where nobody knows the whole, one now and then.
+    /// Prints a `#` for each percent, or at each update if the duration is unknown.
     fn mark(&mut self, progress: &Progress) {
-        let hundredth = match tenths_of_percent(progress) {
+        let total = match tenths_of_percent(progress) {
             Some(tenths) => tenths / 10,
-            None => self.marked + 1,
+            None => self.marks + 1,
         };
-        let marks = hundredth.saturating_sub(self.marked);
-        self.marked = self.marked.max(hundredth);
+        let marks = total.saturating_sub(self.marks);
+        self.marks = self.marks.max(total);
         if marks > 0 {
             self.screen.mark(&"#".repeat(marks as usize));
         }
@@ -116,7 +116,7 @@ impl TextReport {
 }
 
 impl Listener for TextReport {
-    /// The last line has the ending's word, and the server's own.
+    /// Prints the ending word and the reason in the last line.
     fn finished(&mut self, outcome: &Outcome) {
         let exit = Exit::from(outcome);
         let progress = self.within_request(&Progress {
@@ -173,7 +173,7 @@ impl Report for TextReport {
 
     fn resuming(&mut self, progress: &Progress) {
         self.before = *progress;
-        let line = resuming(&self.within_request(progress));
+        let line = resuming_text(&self.within_request(progress));
         self.screen.line(&line);
         self.begin(false);
     }
@@ -191,8 +191,8 @@ impl Report for TextReport {
     }
 
     fn segment(&mut self, facts: &SegmentFacts) {
-        if self.display.parts || facts.segment > 1 {
-            self.screen.line(&part_line(facts));
+        if self.display.is_split || facts.segment > 1 {
+            self.screen.line(&segment_text(facts));
         }
     }
 }
@@ -214,8 +214,8 @@ impl TextReport {
     }
 }
 
-/// From where on; the position only where the whole is known, as rtmpdump has it.
-fn resuming(progress: &Progress) -> String {
+/// Formats where a download resumes. Like rtmpdump, it gives the position only if the duration is known.
+fn resuming_text(progress: &Progress) -> String {
     let kilobytes = progress.bytes as f64 / 1024.0;
     let seconds = progress.position_ms as f64 / 1000.0;
     match tenths_of_percent(progress) {
@@ -228,8 +228,8 @@ fn resuming(progress: &Progress) -> String {
     }
 }
 
-/// `INFO: segment 2 is complete: cam-002.flv, 600.04 sec from 1200.00 sec, 12345.678 kB`
-fn part_line(facts: &SegmentFacts) -> String {
+/// Formats a segment: `INFO: segment 2 is complete: cam-002.flv, 600.04 sec from 1200.00 sec, 12345.678 kB`
+fn segment_text(facts: &SegmentFacts) -> String {
     let SegmentFacts { segment, path, .. } = facts;
     let seconds = f64::from(facts.duration_ms) / 1000.0;
     let offset = facts.offset_ms as f64 / 1000.0;
@@ -240,7 +240,7 @@ fn part_line(facts: &SegmentFacts) -> String {
     )
 }
 
-/// `kB / sec (percent)`. A kB has 1024 bytes; the percentage is of the duration.
+/// Formats progress as `kB / sec (percent)`. A kB has 1024 bytes; the percentage is that of the duration.
 fn status(progress: &Progress) -> String {
     let kilobytes = progress.bytes as f64 / 1024.0;
     let seconds = progress.position_ms as f64 / 1000.0;
@@ -254,7 +254,7 @@ fn status(progress: &Progress) -> String {
     }
 }
 
-/// Rounded down, so that 100 % means all of it.
+/// Returns the progress in tenths of a percent, rounded down so that 100 % means all of it.
 fn tenths_of_percent(progress: &Progress) -> Option<u64> {
     let duration_ms = progress
         .duration_ms
@@ -279,10 +279,10 @@ fn style(duration_ms: Option<u64>) -> ProgressStyle {
         Some(_) => "{bar:20} {percent:>3}%  {wide_msg}",
         None => "{spinner} {wide_msg}",
     };
-    ProgressStyle::with_template(template).expect("a template of ours")
+    ProgressStyle::with_template(template).expect("the template is valid")
 }
 
-/// Bytes, position, rate, and how long the rest takes at that rate.
+/// Formats bytes, position, rate, and the remaining time at that rate.
 fn bar_text(progress: &Progress, before: &Progress, elapsed: Duration) -> String {
     let seconds = elapsed.as_secs_f64();
     let mut text = format!(
@@ -303,17 +303,17 @@ fn bar_text(progress: &Progress, before: &Progress, elapsed: Duration) -> String
     text
 }
 
-/// How long it will take if it goes on as it went.
+/// Estimates the remaining time from the average pace so far.
 fn rest_ms(progress: &Progress, before: &Progress, elapsed_seconds: f64) -> Option<u64> {
     let rest_ms = progress.duration_ms?.checked_sub(progress.position_ms)?;
     let gone_ms = progress.position_ms.saturating_sub(before.position_ms);
-    let has_pace = elapsed_seconds >= 1.0 && gone_ms > 0;
+    let is_known = elapsed_seconds >= 1.0 && gone_ms > 0;
     let pace = gone_ms as f64 / elapsed_seconds;
-    has_pace.then_some((rest_ms as f64 * 1000.0 / pace) as u64)
+    is_known.then_some((rest_ms as f64 * 1000.0 / pace) as u64)
 }
 
-/// One line for each member. Objects, and arrays of objects, stand below their name; of other arrays
-/// the length is told.
+/// Formats metadata with one line per member. The members of objects follow the name of the object; other
+/// arrays are represented by their length.
 fn describe(members: &Object, lines: &mut Vec<String>) {
     for (name, value) in members {
         describe_member(&shortened(name), value, lines);
@@ -350,12 +350,13 @@ fn shortened(text: &Text) -> String {
     escaped_bytes(bytes.get(..TEXT_BYTES).unwrap_or(bytes))
 }
 
-/// rtmpdump's words. There are none for an end that is somebody's wish, and for no media at all.
+/// Returns the final line of rtmpdump. It has none if the user or the reader ended the download, or if no
+/// media arrived.
 fn verdict(exit: Exit, outcome: &Outcome, progress: &Progress) -> Option<String> {
-    let is_wish = matches!(outcome.ending, Ending::Interrupted | Ending::ReaderGone);
+    let is_requested = matches!(outcome.ending, Ending::Interrupted | Ending::ReaderGone);
     match exit {
         _ if !outcome.media_arrived => None,
-        Exit::Success => (!is_wish).then(|| "Download complete".to_owned()),
+        Exit::Success => (!is_requested).then(|| "Download complete".to_owned()),
         Exit::Incomplete => {
             let about = tenths_of_percent(progress).map_or_else(String::new, |tenths| {
                 format!(" (downloaded about {}.{}0%)", tenths / 10, tenths % 10)
@@ -383,7 +384,7 @@ fn gap_text(gap: &Gap) -> String {
     format!("gap of {seconds:.1} sec at {at}, since {began}{because}")
 }
 
-/// `retry 2 of 5 in 2.0 sec, after cut: the connection broke`
+/// Formats a retry: `retry 2 of 5 in 2.0 sec, after cut: the connection was lost`
 pub(super) fn retry_text(retry: &Retry) -> String {
     let seconds = retry.wait.as_secs_f64();
     let of = retry.limit.map(|limit| format!(" of {limit}"));
@@ -396,7 +397,7 @@ pub(super) fn retry_text(retry: &Retry) -> String {
     )
 }
 
-/// `: reason`, where there is one.
+/// Formats a reason as `: reason`, or as nothing if it is empty.
 pub(super) fn reason_suffix(reason: &str) -> String {
     let reason = redacted(reason);
     let end = reason.floor_char_boundary(REASON_BYTES);
@@ -407,15 +408,15 @@ pub(super) fn reason_suffix(reason: &str) -> String {
     }
 }
 
-/// How much time is between two status lines at the least.
+/// Minimum time between two updates of the status line.
 const STATUS_INTERVAL: Duration = Duration::from_millis(200);
 
-/// More of the metadata is not printed: some servers send the whole keyframe index, some send all of
-/// it again and again.
+/// Number of metadata lines: some servers send the complete keyframe index, and some send the same
+/// metadata repeatedly.
 const METADATA_LINES: usize = 200;
 
-/// More of the reason is not printed: one clear line is not a page. -V tells it all.
+/// Length of a reason, so that it stays one readable line. -V logs the full text.
 const REASON_BYTES: usize = 500;
 
-/// More of a single text is not printed.
+/// Length of a text in the metadata.
 const TEXT_BYTES: usize = 255;

@@ -1,6 +1,8 @@
 use super::*;
-use crate::cli::{args::Verbosity, terminal::screen::tests::plain};
-use crate::output::Gaps;
+use crate::{
+    cli::{args::Verbosity, terminal::screen::tests::plain},
+    output::Gaps,
+};
 
 fn progress(bytes: u64, position_ms: u64, duration_ms: Option<u64>) -> Progress {
     Progress {
@@ -26,7 +28,7 @@ fn outcome(ending: Ending, reason: &str) -> Outcome {
 }
 
 #[test]
-fn writes_status_as_rtmpdump_does() {
+fn status_has_the_layout_of_rtmpdump() {
     let cases = [
         (progress(0, 0, None), "0.000 kB / 0.00 sec"),
         (
@@ -65,19 +67,19 @@ fn writes_status_as_rtmpdump_does() {
 }
 
 #[test]
-fn tells_a_download_as_rtmpdump_does() {
+fn a_download_has_the_lines_of_rtmpdump() {
     let (screen, written) = plain(Verbosity::Normal);
-    let mut console = TextReport::new(screen, DisplayOptions::default());
+    let mut report = TextReport::new(screen, DisplayOptions::default());
     let endpoint = Endpoint {
         host: "host".to_owned(),
         port: 1935,
     };
-    console.connecting(&endpoint);
-    console.connected();
-    console.started(false);
-    console.metadata(&[("duration", 3.02)].into_iter().collect());
-    console.progress(&progress(2_602, 26, Some(3_020)));
-    console.finished(&outcome(Ending::Ended, "NetStream.Play.Stop: Stopped"));
+    report.connecting(&endpoint);
+    report.connected();
+    report.started(false);
+    report.metadata(&[("duration", 3.02)].into_iter().collect());
+    report.progress(&progress(2_602, 26, Some(3_020)));
+    report.finished(&outcome(Ending::Ended, "NetStream.Play.Stop: Stopped"));
     assert_eq!(
         written.take(),
         "Connecting ...\n\
@@ -93,18 +95,18 @@ fn tells_a_download_as_rtmpdump_does() {
 }
 
 #[test]
-fn shows_progress_at_most_every_200_ms_and_the_first_at_once() {
+fn progress_is_shown_at_once_and_then_every_200_ms() {
     let (screen, written) = plain(Verbosity::Normal);
-    let mut console = TextReport::new(screen, DisplayOptions::default());
-    console.progress(&progress(0, 0, None));
+    let mut report = TextReport::new(screen, DisplayOptions::default());
+    report.progress(&progress(0, 0, None));
     assert_eq!(written.take(), "");
 
-    console.started(true);
+    report.started(true);
     assert_eq!(written.take(), "Starting Live Stream\n");
     let start = Instant::now();
     for ms in [0, 1, 199, 200, 201, 300, 401, 402] {
         let now = start + Duration::from_millis(ms);
-        console.progress_at(&progress(ms << 10, ms, None), now);
+        report.progress_at(&progress(ms << 10, ms, None), now);
     }
     assert_eq!(
         written.take(),
@@ -113,7 +115,7 @@ fn shows_progress_at_most_every_200_ms_and_the_first_at_once() {
 }
 
 #[test]
-fn ends_with_the_ending_s_word_and_the_server_s() {
+fn the_last_line_has_ending_word_and_reason() {
     let cases = [
         (
             outcome(Ending::Unpublished, "NetStream.Play.UnpublishNotify"),
@@ -166,10 +168,10 @@ fn ends_with_the_ending_s_word_and_the_server_s() {
 }
 
 #[test]
-fn tells_of_gaps_and_retries_in_a_line_each() {
+fn gaps_and_retries_are_one_line_each() {
     let (screen, written) = plain(Verbosity::Normal);
-    let mut console = TextReport::new(screen, DisplayOptions::default());
-    console.gap(&Gap {
+    let mut report = TextReport::new(screen, DisplayOptions::default());
+    report.gap(&Gap {
         at_ms: 3_723_456,
         began: "2026-11-22T15:04:05.678Z".parse().unwrap(),
         length_ms: 12_345,
@@ -182,8 +184,8 @@ fn tells_of_gaps_and_retries_in_a_line_each() {
         ending: Ending::Cut,
         reason: "rtmp://me:pw@host is gone".to_owned(),
     };
-    console.retry(&retry);
-    console.retry(&Retry {
+    report.retry(&retry);
+    report.retry(&Retry {
         limit: None,
         reason: String::new(),
         ..retry
@@ -197,7 +199,7 @@ fn tells_of_gaps_and_retries_in_a_line_each() {
 }
 
 #[test]
-fn shows_no_progress_where_none_is_wanted() {
+fn progress_can_be_hidden() {
     let (screen, written) = plain(Verbosity::Normal);
     let no_progress = true;
     let display = DisplayOptions {
@@ -205,10 +207,10 @@ fn shows_no_progress_where_none_is_wanted() {
         hashes: true,
         ..DisplayOptions::default()
     };
-    let mut console = TextReport::new(screen, display);
-    console.started(true);
-    console.progress(&progress(1, 1, None));
-    console.finished(&outcome(Ending::Ended, ""));
+    let mut report = TextReport::new(screen, display);
+    report.started(true);
+    report.progress(&progress(1, 1, None));
+    report.finished(&outcome(Ending::Ended, ""));
     assert_eq!(
         written.take(),
         "Starting Live Stream\nDownload complete\nINFO: ended\n"
@@ -216,19 +218,19 @@ fn shows_no_progress_where_none_is_wanted() {
 }
 
 #[test]
-fn is_quiet_when_told_so() {
+fn a_quiet_report_prints_nothing() {
     let (screen, written) = plain(Verbosity::Quiet);
-    let mut console = TextReport::new(screen, DisplayOptions::default());
-    console.connected();
-    console.started(true);
-    console.metadata(&[("duration", 1.0)].into_iter().collect());
-    console.progress(&progress(1, 1, None));
-    console.finished(&outcome(Ending::Refused, "no"));
+    let mut report = TextReport::new(screen, DisplayOptions::default());
+    report.connected();
+    report.started(true);
+    report.metadata(&[("duration", 1.0)].into_iter().collect());
+    report.progress(&progress(1, 1, None));
+    report.finished(&outcome(Ending::Refused, "no"));
     assert_eq!(written.take(), "");
 }
 
 #[test]
-fn prints_metadata_as_rtmpdump_does() {
+fn metadata_has_the_layout_of_rtmpdump() {
     let track: Object = [("language", "eng")].into_iter().collect();
     let mut metadata = Object::new();
     metadata.push("width", 640.0);
@@ -275,15 +277,15 @@ fn prints_metadata_as_rtmpdump_does() {
 }
 
 #[test]
-fn prints_no_more_metadata_than_anybody_reads() {
+fn metadata_is_limited() {
     let (screen, written) = plain(Verbosity::Normal);
     let mut metadata = Object::new();
     for _ in 0..METADATA_LINES + 5 {
         metadata.push("text", "x".repeat(TEXT_BYTES + 5));
     }
-    let mut console = TextReport::new(screen, DisplayOptions::default());
-    console.metadata(&metadata);
-    console.metadata(&metadata);
+    let mut report = TextReport::new(screen, DisplayOptions::default());
+    report.metadata(&metadata);
+    report.metadata(&metadata);
     let written = written.take();
     assert_eq!(written.lines().count(), 1 + METADATA_LINES + 1);
     assert!(written.ends_with("INFO:   (5 more)\n"));
@@ -295,7 +297,7 @@ fn prints_no_more_metadata_than_anybody_reads() {
 }
 
 #[test]
-fn tells_bytes_position_rate_and_rest_on_the_bar() {
+fn the_bar_has_bytes_position_rate_and_remaining_time() {
     let second = Duration::from_secs(1);
     let cases = [
         (progress(0, 0, None), Duration::ZERO, "0 B  0:00:00"),
@@ -336,7 +338,7 @@ fn tells_bytes_position_rate_and_rest_on_the_bar() {
 }
 
 #[test]
-fn tells_from_where_it_goes_on() {
+fn resuming_prints_where_the_file_ends() {
     for (display, duration_ms, expected) in [
         (
             DisplayOptions::default(),
@@ -358,14 +360,14 @@ fn tells_from_where_it_goes_on() {
         ),
     ] {
         let (screen, written) = plain(Verbosity::Normal);
-        let mut console = TextReport::new(screen, display);
-        console.resuming(&progress(2_560, 12_345, duration_ms));
+        let mut report = TextReport::new(screen, display);
+        report.resuming(&progress(2_560, 12_345, duration_ms));
         assert_eq!(written.take(), expected);
     }
 }
 
 #[test]
-fn draws_a_bar_once_the_duration_is_known() {
+fn the_bar_needs_a_duration() {
     let bar = ProgressBar::hidden();
     let before = Progress::default();
     draw(&bar, &progress(1, 5_000, None), &before, Duration::ZERO);
