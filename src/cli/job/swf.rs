@@ -36,6 +36,7 @@ pub(super) fn resolve(args: &Args, environment: &Environment) -> Result<Swf> {
         cache: cache(args, environment).filter(|_| matches!(source, Source::Web(_))),
         source,
         timeout: args.timeout.map_or(Some(FETCH_TIMEOUT), time_limit),
+        total_timeout: args.timeout.map_or(Some(TOTAL_FETCH_TIMEOUT), time_limit),
     };
     Ok(Swf {
         proof: None,
@@ -116,3 +117,6 @@ const AGE_DAYS: u32 = 30;
 
 /// Timeout of each step of fetching the player.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Default limit of the complete fetch. It ends a server that trickles bytes.
+const TOTAL_FETCH_TIMEOUT: Duration = Duration::from_secs(600);

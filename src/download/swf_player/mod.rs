@@ -33,6 +33,8 @@ pub struct Player {
     pub cache: Option<Cache>,
     /// Limit for each part of the web server's response; `None` means no limit.
     pub timeout: Option<Duration>,
+    /// Limit for the complete fetch; `None` means no limit.
+    pub total_timeout: Option<Duration>,
 }
 
 /// Location of a player.
@@ -119,6 +121,7 @@ impl Player {
         let fetcher = Fetcher {
             dialer,
             timeout: self.timeout,
+            total_timeout: self.total_timeout,
             max_bytes: swf::MAX_BYTES,
         };
         let cached = cached.filter(|entry| entry.last_modified().is_some());

@@ -11,7 +11,7 @@ use std::{
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::BytesMut;
-use flate2::write::MultiGzDecoder;
+use flate2::write::GzDecoder;
 use percent_encoding::percent_decode_str;
 use thiserror::Error;
 use tokio::{
@@ -21,7 +21,7 @@ use tokio::{
 use url::{Host, Position, Url};
 
 pub use self::response::ResponseError;
-use self::response::{Body, Head, Status};
+use self::response::{Body, Head, MAX_HEAD, Status};
 use super::{Carrier, DialError, Dialer, Endpoint, Route, Stream};
 
 /// File from a web server.
@@ -40,7 +40,9 @@ pub struct Fetcher<'a> {
     pub dialer: &'a Dialer,
     /// Limit for each part of a response; `None` means no limit.
     pub timeout: Option<Duration>,
-    /// Largest accepted file in bytes.
+    /// Limit for the complete fetch; `None` means no limit.
+    pub total_timeout: Option<Duration>,
+    /// Largest accepted file in bytes, with and without its coding.
     pub max_bytes: usize,
 }
 
@@ -62,9 +64,12 @@ pub enum HttpError {
     /// The connection ended inside the response.
     #[error("the response is cut off")]
     CutOff,
-    /// The timeout expired.
+    /// The timeout for a part of the response expired.
     #[error("no answer within {} s", .0.as_secs_f32())]
     TimedOut(Duration),
+    /// The timeout for the complete fetch expired.
+    #[error("no complete answer within {} s", .0.as_secs_f32())]
+    TotalTimedOut(Duration),
     /// The status of the response is neither success nor a redirect.
     #[error("the server answers {0}")]
     Status(String),
@@ -92,8 +97,13 @@ impl Fetcher<'_> {
         url: &Url,
         last_modified: Option<&str>,
     ) -> Result<Option<File>, HttpError> {
-        let total = self.timeout.map(|timeout| timeout.max(TOTAL_TIMEOUT));
-        within(total, self.follow_redirects(url, last_modified)).await
+        let fetch = self.follow_redirects(url, last_modified);
+        match self.total_timeout {
+            Some(limit) => timeout(limit, fetch)
+                .await
+                .unwrap_or(Err(HttpError::TotalTimedOut(limit))),
+            None => fetch.await,
+        }
     }
 
     async fn follow_redirects(
@@ -124,6 +134,8 @@ impl Fetcher<'_> {
             stream: self.dialer.dial(&route(url)?).await?,
             inbox: BytesMut::new(),
             timeout: self.timeout,
+            received_bytes: 0,
+            max_bytes: self.max_bytes,
         };
         connection.send(&request(url, last_modified)).await?;
         let head = connection.head().await?;
@@ -173,6 +185,8 @@ struct Connection {
     stream: Stream,
     inbox: BytesMut,
     timeout: Option<Duration>,
+    received_bytes: usize,
+    max_bytes: usize,
 }
 
 impl Connection {
@@ -232,14 +246,21 @@ impl Connection {
     async fn read(&mut self) -> Result<usize, HttpError> {
         self.inbox.reserve(READ_BYTES);
         let read = self.stream.read_buf(&mut self.inbox);
-        within(self.timeout, async {
+        let read = within(self.timeout, async {
             read.await.map_err(|error| match error.kind() {
                 // TLS without close_notify: the response may lack its end.
                 ErrorKind::UnexpectedEof => HttpError::CutOff,
                 _ => HttpError::Broken(error),
             })
-        })
-        .await
+        });
+        let count = read.await?;
+        // Heads and chunk framing count too, so that a server cannot send them endlessly.
+        self.received_bytes = self.received_bytes.saturating_add(count);
+        let max_bytes = self.max_bytes.saturating_mul(2).saturating_add(MAX_HEAD);
+        if self.received_bytes > max_bytes {
+            return Err(HttpError::TooLarge(self.max_bytes));
+        }
+        Ok(count)
     }
 }
 
@@ -310,9 +331,15 @@ async fn within<T>(
 }
 
 /// Decoder of the content coding, which collects the file.
-enum Decoder {
+struct Decoder {
+    coding: Coding,
+    /// Number of bytes that may still be written.
+    coded_bytes_left: usize,
+}
+
+enum Coding {
     Identity(Limited),
-    Gzip(Box<MultiGzDecoder<Limited>>),
+    Gzip(Box<GzDecoder<Limited>>),
 }
 
 impl Decoder {
@@ -325,27 +352,39 @@ impl Decoder {
             max_bytes,
             is_full: false,
         };
-        match &head.codings[..] {
-            [] => Ok(Self::Identity(limited)),
+        let coding = match &head.codings[..] {
+            [] => Coding::Identity(limited),
             [gzip] if gzip == "gzip" || gzip == "x-gzip" => {
-                Ok(Self::Gzip(Box::new(MultiGzDecoder::new(limited))))
+                Coding::Gzip(Box::new(GzDecoder::new(limited)))
             }
-            _ => Err(HttpError::Coding),
-        }
+            _ => return Err(HttpError::Coding),
+        };
+        Ok(Self {
+            coding,
+            coded_bytes_left: max_bytes,
+        })
     }
 
     fn write(&mut self, content: &[u8]) -> Result<(), HttpError> {
-        let (written, limited) = match self {
-            Self::Identity(limited) => (limited.write_all(content), limited),
-            Self::Gzip(gzip) => (gzip.write_all(content), gzip.get_mut()),
+        let (written, limited) = match &mut self.coding {
+            Coding::Identity(limited) => (limited.write_all(content), limited),
+            Coding::Gzip(gzip) => (gzip.write_all(content), gzip.get_mut()),
         };
-        written.map_err(|_| limited.error())
+        // Bytes after the first gzip member are ignored, as in browsers: decoding millions of empty
+        // members would take minutes.
+        let is_after_member = |error: &io::Error| error.kind() == ErrorKind::WriteZero;
+        if written.is_err_and(|error| !is_after_member(&error)) {
+            return Err(limited.error());
+        }
+        let left = self.coded_bytes_left.checked_sub(content.len());
+        self.coded_bytes_left = left.ok_or(HttpError::TooLarge(limited.max_bytes))?;
+        Ok(())
     }
 
     fn finish(self) -> Result<Vec<u8>, HttpError> {
-        match self {
-            Self::Identity(limited) => Ok(limited.bytes),
-            Self::Gzip(mut gzip) => match gzip.try_finish() {
+        match self.coding {
+            Coding::Identity(limited) => Ok(limited.bytes),
+            Coding::Gzip(mut gzip) => match gzip.try_finish() {
                 Ok(()) => Ok(std::mem::take(&mut gzip.get_mut().bytes)),
                 Err(_) => Err(gzip.get_ref().error()),
             },
@@ -391,6 +430,3 @@ const MAX_REDIRECTS: usize = 10;
 
 /// Bytes per read.
 const READ_BYTES: usize = 16 * 1024;
-
-/// Limit for the complete fetch, so that a server that trickles bytes does not delay it forever.
-const TOTAL_TIMEOUT: Duration = Duration::from_secs(600);

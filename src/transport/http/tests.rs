@@ -46,6 +46,7 @@ async fn fetch(server: &Server, date: Option<&str>) -> Result<Option<File>, Http
     let fetcher = Fetcher {
         dialer: &dialer,
         timeout: Some(Duration::from_secs(5)),
+        total_timeout: None,
         max_bytes: 1000,
     };
     fetcher.fetch(&server.url, date).await
@@ -260,7 +261,7 @@ async fn each_failure_has_its_message() {
 async fn an_endless_head_is_an_error() {
     let head = format!(
         "HTTP/1.1 200 OK\r\nx: {}\r\n\r\n",
-        "y".repeat(16 * response::MAX_HEAD)
+        "y".repeat(16 * MAX_HEAD)
     );
     let error = fetch_from(&[head]).await.unwrap_err();
     assert_eq!(error, "the head of the server's HTTP response is too long");
@@ -274,6 +275,7 @@ async fn a_server_that_sends_first_does_not_speak_http() {
     let fetcher = Fetcher {
         dialer: &dialer,
         timeout: None,
+        total_timeout: None,
         max_bytes: 1000,
     };
     let url = Url::parse(&url).unwrap();
@@ -291,6 +293,54 @@ async fn a_server_that_sends_first_does_not_speak_http() {
 }
 
 #[tokio::test]
+async fn raw_bytes_count_towards_the_limit() {
+    let empty_members = gzipped(b"").repeat(100);
+    let trailing = [&gzipped(b"player")[..], &[0; 2000]].concat();
+    for body in [empty_members, trailing] {
+        let error = fetch_from(&[ok("Content-Encoding: gzip\r\n", &body)])
+            .await
+            .unwrap_err();
+        assert_eq!(error, "the response has more than 0 MiB");
+    }
+    let hints = b"HTTP/1.1 103 Early Hints\r\n\r\n".repeat(1000);
+    let error = fetch_from(&[hints]).await.unwrap_err();
+    assert_eq!(error, "the response has more than 0 MiB");
+}
+
+#[tokio::test]
+async fn bytes_after_the_gzip_member_are_ignored() {
+    let body = [&gzipped(b"player")[..], b"extra"].concat();
+    let file = fetch_from(&[ok("Content-Encoding: gzip\r\n", &body)]).await;
+    assert_eq!(file.as_deref(), Ok(&b"player"[..]));
+}
+
+#[tokio::test]
+async fn a_trickling_server_exceeds_the_total_timeout() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+    let dialer = Dialer::default();
+    let fetcher = Fetcher {
+        dialer: &dialer,
+        timeout: Some(Duration::from_secs(5)),
+        total_timeout: Some(Duration::from_millis(200)),
+        max_bytes: 1000,
+    };
+    let server = async {
+        let (mut peer, _) = listener.accept().await.unwrap();
+        peer.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+        loop {
+            peer.write_all(b"x").await.unwrap();
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let error = tokio::select! {
+        fetched = fetcher.fetch(&url, None) => fetched.unwrap_err(),
+        () = server => unreachable!(),
+    };
+    assert_eq!(error.to_string(), "no complete answer within 0.2 s");
+}
+
+#[tokio::test]
 async fn a_silent_server_times_out() {
     for sent in ["", "HTTP/1.1 200 OK\r\n\r\nplay"] {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -300,6 +350,7 @@ async fn a_silent_server_times_out() {
         let fetcher = Fetcher {
             dialer: &dialer,
             timeout: Some(timeout),
+            total_timeout: None,
             max_bytes: 1000,
         };
         let url = Url::parse(&url).unwrap();
