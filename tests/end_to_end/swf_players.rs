@@ -529,7 +529,7 @@ fn invalid_player_fails_before_connecting() {
 fn silent_web_server_times_out() {
     let web = WebServer::start(|_, _| Reply::Silence(answer("", &fws())[..500].to_vec()));
     let finished = Home::new().run(&["-m", "1", "-W", &web.url("/p.swf")]);
-    assert_player_refused(&finished, "no answer within 1 s");
+    assert_player_refused(&finished, "no complete answer within 1 s");
     assert!(finished.took < Duration::from_secs(5), "{finished}");
 }
 
