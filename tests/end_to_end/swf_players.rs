@@ -498,7 +498,7 @@ fn invalid_player_fails_before_connecting() {
         (truncated, "the response is cut off"),
         (large, "the response has more than 64 MiB"),
         (html, "it is a web page, not an SWF file"),
-        (unknown, "not a SWF file"),
+        (unknown, "not an SWF file"),
         (cut, "the SWF file is truncated"),
         (bomb, "the SWF file has more than 64 MiB"),
         (

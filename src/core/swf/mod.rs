@@ -72,8 +72,8 @@ impl Fingerprint {
 /// Why a file has no fingerprint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Error {
-    /// The file does not start with the signature of a SWF file.
-    #[error("not a SWF file")]
+    /// The file does not start with the signature of an SWF file.
+    #[error("not an SWF file")]
     Signature,
     /// The end of the file is missing.
     #[error("the SWF file is truncated")]
