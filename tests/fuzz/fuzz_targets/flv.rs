@@ -108,7 +108,7 @@ fn parse_body(body: &[u8]) {
         black_box((tag.codec(), tag.is_sequence_header(), tag.carries_media()));
         for track in tag.tracks().flatten() {
             assert!(!(track.is_sequence_header() && track.carries_media()));
-            black_box((track.sound(), track.channel_layout()));
+            black_box((track.format(), track.channel_layout()));
         }
     }
     parse_records(body);
@@ -122,20 +122,20 @@ fn parse_records(bytes: &[u8]) {
         video::vvc::picture_size(bytes),
         video::av1::picture_size(bytes),
         video::av1::Configuration::parse(bytes).and_then(|record| record.picture_size()),
-        video::av1::is_key(bytes),
+        video::av1::is_keyframe(bytes),
         video::vp8::picture_size(bytes),
         video::vp9::picture_size(bytes),
         video::vp9::Configuration::parse(bytes),
         video::screen::Header::parse(bytes),
-        video::vp6::picture_size(bytes),
-        video::vp6::picture_size_with_alpha(bytes),
+        video::vp6::Frame::parse(bytes).and_then(|frame| frame.picture_size()),
+        video::vp6::Frame::parse_with_alpha(bytes).and_then(|frame| frame.picture_size()),
     ));
     black_box((
-        audio::aac::AudioSpecificConfig::parse(bytes).and_then(|config| config.sound()),
-        audio::ac3::sound(bytes),
-        audio::flac::StreamInfo::parse(bytes).map(|info| info.sound()),
-        audio::mp3::FrameHeader::parse(bytes).map(|header| header.sound()),
-        audio::opus::Head::parse(bytes).map(|head| head.sound()),
+        audio::aac::AudioSpecificConfig::parse(bytes).and_then(|config| config.format()),
+        audio::ac3::format(bytes),
+        audio::flac::StreamInfo::parse(bytes).map(|info| info.format()),
+        audio::mp3::FrameHeader::parse(bytes).map(|header| header.format()),
+        audio::opus::Head::parse(bytes).map(|head| head.format()),
     ));
 }
 

@@ -1,23 +1,23 @@
-//! What Enhanced RTMP puts between the first byte of a tag's body and its tracks; the same for audio
-//! and video but for the codes.
+//! Header of Enhanced RTMP between the first byte of a tag body and its tracks. Audio and video share the
+//! layout and differ in the codes.
 
-use super::{Error, FourCc, codes};
+use super::{Error, FourCc, codes::codes};
 use crate::core::wire::{Missing, Reader, U24};
 
 codes! {
-    /// How several tracks share one tag (E-RTMP, "AvMultitrackType").
+    /// How several tracks share one tag (E-RTMP "AvMultitrackType").
     Multitrack {
-        /// One track, with an id.
+        /// One track with an id.
         ONE_TRACK = 0, "OneTrack";
-        /// Several tracks of one codec.
+        /// Several tracks with the same codec.
         MANY_TRACKS = 1, "ManyTracks";
-        /// Several tracks, each with its codec.
+        /// Several tracks, each with its own codec.
         MANY_TRACKS_MANY_CODECS = 2, "ManyTracksManyCodecs";
     }
 }
 
-/// Reads the packet type from the low bits of `first`, and from behind the ModEx packets that may
-/// stand before it. Returns it with the nanosecond offset, 0 where there is none.
+/// Reads the packet type, which is in the low bits of `first` or after ModEx packets. Returns it with the
+/// nanosecond offset, or 0 if there is none.
 pub(super) fn read_packet_type(first: u8, reader: &mut Reader<'_>) -> Result<(u8, u32), Error> {
     let mut packet = first & 0x0F;
     let mut nano_offset_ns = 0;
@@ -35,7 +35,7 @@ pub(super) fn read_packet_type(first: u8, reader: &mut Reader<'_>) -> Result<(u8
     Err(Error::TooManyModEx)
 }
 
-/// The length is kept less one, and 256 means that 16 bits of length follow.
+/// Reads the data of a ModEx packet. The field holds the length minus one; 255 means that 16 bits follow.
 fn read_mod_ex_data<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Error> {
     let length = match reader.u8("ModEx size")? {
         u8::MAX => usize::from(reader.u16("ModEx size")?),
@@ -44,16 +44,16 @@ fn read_mod_ex_data<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Error> {
     Ok(reader.take(length.saturating_add(1), "ModEx data")?)
 }
 
-/// Reads what stands before the tracks, given the packet type so far; `multitrack` is the one that
-/// announces several tracks. Returns the packet type that holds for the tracks.
+/// Reads the header after the packet type. `multitrack` is the packet type of multitrack tags. Returns the
+/// packet type of the tracks, and the tracks.
 pub(super) fn read_tracks<'a, C: From<FourCc>>(
     packet: u8,
     multitrack: u8,
     mut reader: Reader<'a>,
-) -> Result<(u8, Pieces<'a, C>), Error> {
+) -> Result<(u8, RawTracks<'a, C>), Error> {
     if packet != multitrack {
         let codec = read_codec(&mut reader)?;
-        return Ok((packet, Pieces::single(codec, reader.rest())));
+        return Ok((packet, RawTracks::single(codec, reader.rest())));
     }
     let byte = reader.u8("multitrack type")?;
     let packet = byte & 0x0F;
@@ -66,42 +66,40 @@ pub(super) fn read_tracks<'a, C: From<FourCc>>(
         Multitrack::MANY_TRACKS => (Some(read_codec(&mut reader)?), MAX_TRACKS),
         _ => (None, MAX_TRACKS),
     };
-    Ok((
-        packet,
-        Pieces {
-            multitrack: Some(kind),
-            codec,
-            left,
-            reader,
-        },
-    ))
+    let tracks = RawTracks {
+        multitrack: Some(kind),
+        codec,
+        left,
+        reader,
+    };
+    Ok((packet, tracks))
 }
 
 fn read_codec<C: From<FourCc>>(reader: &mut Reader<'_>) -> Result<C, Error> {
     Ok(C::from(FourCc(reader.array("FourCC")?)))
 }
 
-/// The tracks of a tag, cut apart and not yet looked into. Ends behind the first that is damaged.
+/// Iterator over the unparsed tracks of a tag. It ends after the first track that is damaged.
 #[derive(Debug, Clone)]
-pub(super) struct Pieces<'a, C> {
-    /// How they are packed; `None` for one track without an id.
+pub(super) struct RawTracks<'a, C> {
+    /// Multitrack type; `None` if the tag has one track without an id.
     pub(super) multitrack: Option<Multitrack>,
-    /// The codec of all of them, if it stands before them.
-    pub(super) codec: Option<C>,
+    /// Codec of all tracks; `None` if each track names its own.
+    codec: Option<C>,
     left: u16,
     reader: Reader<'a>,
 }
 
-/// One track's part of a tag.
+/// One unparsed track of a tag.
 #[derive(Debug)]
-pub(super) struct Piece<'a, C> {
+pub(super) struct RawTrack<'a, C> {
     pub(super) id: u8,
     pub(super) codec: C,
     pub(super) body: &'a [u8],
 }
 
-impl<'a, C> Pieces<'a, C> {
-    /// The one track of a tag that is all its body.
+impl<'a, C> RawTracks<'a, C> {
+    /// Returns the single track of a tag that is not multitrack.
     pub(super) fn single(codec: C, body: &'a [u8]) -> Self {
         Self {
             multitrack: None,
@@ -111,7 +109,7 @@ impl<'a, C> Pieces<'a, C> {
         }
     }
 
-    /// No track; `codec` is only told.
+    /// Returns no tracks, for a command.
     pub(super) fn none(codec: Option<C>) -> Self {
         Self {
             multitrack: None,
@@ -121,18 +119,23 @@ impl<'a, C> Pieces<'a, C> {
         }
     }
 
-    fn are_many(&self) -> bool {
+    fn has_sizes(&self) -> bool {
         !matches!(self.multitrack, None | Some(Multitrack::ONE_TRACK))
     }
 }
 
-impl<'a, C: Copy + From<FourCc>> Pieces<'a, C> {
-    fn read(&mut self) -> Result<Piece<'a, C>, Error> {
+impl<'a, C: Copy + From<FourCc>> RawTracks<'a, C> {
+    /// Returns the codec of all tracks, or of the first one if they differ.
+    pub(super) fn codec(&self) -> Option<C> {
+        let first = || Some(self.clone().next()?.ok()?.codec);
+        self.codec.or_else(first)
+    }
+
+    fn read(&mut self) -> Result<RawTrack<'a, C>, Error> {
         let Some(kind) = self.multitrack else {
-            let codec = self.codec.ok_or(Error::Missing(Missing("FourCC")))?;
-            return Ok(Piece {
+            return Ok(RawTrack {
                 id: DEFAULT_TRACK,
-                codec,
+                codec: self.codec.ok_or(Error::Missing(Missing("FourCC")))?,
                 body: self.reader.rest(),
             });
         };
@@ -144,44 +147,44 @@ impl<'a, C: Copy + From<FourCc>> Pieces<'a, C> {
             None => read_codec(&mut self.reader)?,
         };
         let id = self.reader.u8("track id")?;
-        let body = if self.are_many() {
+        let body = if self.has_sizes() {
             let size = self.reader.u24("track size")?.get();
             self.reader.take(size as usize, "track body")?
         } else {
             self.reader.rest()
         };
-        Ok(Piece { id, codec, body })
+        Ok(RawTrack { id, codec, body })
     }
 }
 
-impl<'a, C: Copy + From<FourCc>> Iterator for Pieces<'a, C> {
-    type Item = Result<Piece<'a, C>, Error>;
+impl<'a, C: Copy + From<FourCc>> Iterator for RawTracks<'a, C> {
+    type Item = Result<RawTrack<'a, C>, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.left == 0 || (self.are_many() && self.reader.is_empty()) {
+        if self.left == 0 || (self.has_sizes() && self.reader.is_empty()) {
             return None;
         }
         self.left = self.left.saturating_sub(1);
-        let piece = self.read();
-        if piece.is_err() {
+        let track = self.read();
+        if track.is_err() {
             self.left = 0;
         }
-        Some(piece)
+        Some(track)
     }
 }
 
-/// The track of a tag that names none, and the one that a player shows (E-RTMP, "Multitrack").
+/// Id of the main track, and of a track without an id (E-RTMP "Multitrack").
 pub(in crate::core::flv) const DEFAULT_TRACK: u8 = 0;
 
-/// The packet type that stands before another; the same code for audio and video.
+/// Packet type of a ModEx packet, which precedes another packet type; the same in audio and video.
 const MOD_EX: u8 = 7;
 
-/// ModEx whose data is a number of nanoseconds to add to the timestamp.
+/// ModEx type whose data is a number of nanoseconds to add to the timestamp.
 const TIMESTAMP_OFFSET_NANO: u8 = 0;
 
-/// ModEx packets followed before one packet. One kind of them is defined, so that even a few are
-/// more than anybody needs; without a bound a message of 16 MiB could chain five million.
+/// Most ModEx packets in one header. E-RTMP defines one type, so a few are plenty. Without a limit a message
+/// of 16 MiB could chain five million.
 pub(super) const MAX_MOD_EX: usize = 16;
 
-/// Tracks read from one tag: as many as there are ids. What follows them is passed over.
+/// Most tracks in one tag: the number of track ids. Further tracks are ignored.
 const MAX_TRACKS: u16 = 256;

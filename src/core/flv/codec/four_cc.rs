@@ -1,8 +1,8 @@
-//! The name of a codec in four characters.
+//! Names of codecs with four characters.
 
 use std::fmt;
 
-/// A codec's name as Enhanced RTMP sends it; any four bytes are kept.
+/// Name of a codec in Enhanced RTMP. Unknown names are kept.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FourCc(pub [u8; 4]);
 
@@ -32,13 +32,13 @@ impl FourCc {
     /// E-AC-3.
     pub const EC_3: Self = Self(*b"ec-3");
 
-    /// The four bytes as a big-endian number, which is how onMetaData names a codec (E-RTMP).
+    /// Returns the four bytes as a big-endian number, the form that onMetaData uses (E-RTMP).
     pub const fn to_u32(self) -> u32 {
         u32::from_be_bytes(self.0)
     }
 }
 
-/// The characters, or the bytes in hexadecimal where they are no printable ASCII.
+/// Prints the characters, or hexadecimal digits if they are not printable ASCII.
 impl fmt::Display for FourCc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match str::from_utf8(&self.0) {
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_four_bytes_have_a_name_and_a_number() {
+    fn any_four_bytes_are_printed_and_have_a_number() {
         assert_eq!(FourCc::HVC1.to_string(), "hvc1");
         assert_eq!(FourCc::AC_3.to_string(), "ac-3");
         assert_eq!(FourCc(*b"a\x1b[m").to_string(), "0x611b5b6d");

@@ -9,21 +9,21 @@ use super::{
     *,
 };
 
-/// What `parse` makes of `bytes`, having checked that of each beginning of them it makes the same or
-/// nothing.
+/// Returns the result of `parse` for `bytes`. Checks that the result for `bytes` cut at any byte is the same or
+/// `None`.
 pub(super) fn when_cut<'a, T: PartialEq + Debug>(
     bytes: &'a [u8],
     parse: impl Fn(&'a [u8]) -> Option<T>,
 ) -> Option<T> {
-    let whole = parse(bytes);
+    let complete = parse(bytes);
     for length in 0..bytes.len() {
         let cut = parse(&bytes[..length]);
         assert!(
-            cut.is_none() || cut == whole,
-            "{cut:?} of {length} bytes, {whole:?} of all"
+            cut.is_none() || cut == complete,
+            "{cut:?} from {length} bytes, {complete:?} from all"
         );
     }
-    whole
+    complete
 }
 
 pub(super) fn hex(text: &str) -> Vec<u8> {
@@ -39,7 +39,7 @@ pub(super) fn hex(text: &str) -> Vec<u8> {
         .collect()
 }
 
-/// A vector whose input is the body of a tag.
+/// Vector whose input is the body of a tag.
 struct Vector {
     name: String,
     is_video: bool,
@@ -47,7 +47,7 @@ struct Vector {
     expected: serde_json::Map<String, Value>,
 }
 
-/// The vectors about bodies of tags: two areas whole, and those of "flv" that name a kind of tag.
+/// Returns the vectors of tag bodies: two areas, and those of area "flv" with a tag type.
 fn vectors() -> Vec<Vector> {
     let file: Value = serde_json::from_str(include_str!(concat!(
         env!("CARGO_MANIFEST_DIR"),
@@ -55,19 +55,19 @@ fn vectors() -> Vec<Vector> {
     )))
     .expect("the file is JSON");
     let all = file["vectors"].as_array().expect("an array of vectors");
-    let is_ours = |vector: &&Value| {
+    let has_tag_body = |vector: &&Value| {
         let area = vector["area"].as_str().unwrap_or_default();
         matches!(area, "ertmp-video" | "ertmp-audio")
             || area == "flv" && !vector["params"]["tag"].is_null()
     };
     all.iter()
-        .filter(is_ours)
+        .filter(has_tag_body)
         .map(|vector| Vector {
             name: vector["name"].as_str().expect("a name").to_owned(),
             is_video: match vector["params"]["tag"].as_str() {
                 Some("video") => true,
                 Some("audio") => false,
-                other => panic!("a tag of kind {other:?}"),
+                other => panic!("unexpected tag type {other:?}"),
             },
             input: hex(vector["input"].as_str().expect("an input")),
             expected: vector["expected"].as_object().expect("fields").clone(),
@@ -81,7 +81,7 @@ fn vectors_of_video_tags() {
         .into_iter()
         .filter(|vector| vector.is_video)
         .collect();
-    assert_eq!(vectors.len(), 23 + 9, "of areas ertmp-video and flv");
+    assert_eq!(vectors.len(), 23 + 9, "vectors of ertmp-video and flv");
     for vector in vectors {
         match VideoTag::parse(&vector.input) {
             Ok(tag) => check_video(&vector, &tag),
@@ -101,7 +101,7 @@ fn vectors_of_audio_tags() {
         .into_iter()
         .filter(|vector| !vector.is_video)
         .collect();
-    assert_eq!(vectors.len(), 12 + 4, "of areas ertmp-audio and flv");
+    assert_eq!(vectors.len(), 12 + 4, "vectors of ertmp-audio and flv");
     for vector in vectors {
         match AudioTag::parse(&vector.input) {
             Ok(tag) => check_audio(&vector, &tag),
@@ -113,7 +113,7 @@ fn vectors_of_audio_tags() {
     }
 }
 
-/// Checks each field that a vector expects; one that is not known here fails.
+/// Checks each expected field of a vector. An unknown field fails.
 fn check_video(vector: &Vector, tag: &VideoTag<'_>) {
     let name = &vector.name;
     let tracks: Vec<VideoTrack<'_>> = tag
@@ -227,7 +227,7 @@ fn check_audio(vector: &Vector, tag: &AudioTag<'_>) {
             }
             "size" => (flags().sample_bits() / 8 - 1).into(),
             "type" => (flags().channels() - 1).into(),
-            "rate" => sound(track).rate_hz.into(),
+            "rate" => format(track).rate_hz.into(),
             "channel_config" | "audio_specific_config" => {
                 check_specific_config(name, track.body, expected);
                 continue;
@@ -237,13 +237,13 @@ fn check_audio(vector: &Vector, tag: &AudioTag<'_>) {
                 assert_eq!(expected["rate"], header.rate_hz);
                 assert_eq!(expected["channels"], header.channels);
                 assert_eq!(expected["layer"], header.layer);
-                assert_eq!(sound(track), header.sound());
+                assert_eq!(format(track), header.format());
                 continue;
             }
             "channels" if tag.packet == AudioPacket::MULTICHANNEL_CONFIG => {
                 layout().channels.into()
             }
-            "channels" => sound(track).channels.into(),
+            "channels" => format(track).channels.into(),
             "preskip" => head().pre_skip.into(),
             "input_rate" => head().input_rate_hz.into(),
             "bits" => flac::StreamInfo::parse(track.body)
@@ -301,8 +301,8 @@ fn check_specific_config(name: &str, record: &[u8], expected: &Value) {
     }
 }
 
-fn sound(track: &AudioTrack<'_>) -> Sound {
-    track.sound().expect("rate and channels")
+fn format(track: &AudioTrack<'_>) -> AudioFormat {
+    track.format().expect("rate and channels")
 }
 
 fn h263_header(track: &VideoTrack<'_>) -> h263::PictureHeader {
@@ -317,8 +317,8 @@ fn encode_hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Of a body that is cut off, no head, size or rate may be read that is not the whole body's, and no
-/// track that does not begin like the whole one.
+/// A cut body must give the same header, size and rate as the complete one or none, and each track must be a
+/// prefix of the complete one.
 #[test]
 fn vectors_cut_at_every_byte() {
     for vector in vectors() {
@@ -337,36 +337,36 @@ fn check_cut_video(vector: &Vector, length: usize) {
     let Ok(cut) = VideoTag::parse(&vector.input[..length]) else {
         return;
     };
-    let whole = VideoTag::parse(&vector.input).expect("the whole has a head");
-    assert_eq!(cut.packet, whole.packet, "{name} at {length}");
+    let complete = VideoTag::parse(&vector.input).expect("the complete body has a header");
+    assert_eq!(cut.packet, complete.packet, "{name} at {length}");
     assert_eq!(
-        cut.nano_offset_ns, whole.nano_offset_ns,
+        cut.nano_offset_ns, complete.nano_offset_ns,
         "{name} at {length}"
     );
-    assert_eq!(cut.command, whole.command, "{name} at {length}");
-    for (cut, whole) in cut.tracks().flatten().zip(whole.tracks().flatten()) {
+    assert_eq!(cut.command, complete.command, "{name} at {length}");
+    for (cut, complete) in cut.tracks().flatten().zip(complete.tracks().flatten()) {
         assert_eq!(
             (cut.id, cut.codec),
-            (whole.id, whole.codec),
+            (complete.id, complete.codec),
             "{name} at {length}"
         );
         assert_eq!(
-            cut.composition_time_ms, whole.composition_time_ms,
+            cut.composition_time_ms, complete.composition_time_ms,
             "{name} at {length}"
         );
-        assert!(whole.body.starts_with(cut.body), "{name} at {length}");
+        assert!(complete.body.starts_with(cut.body), "{name} at {length}");
         let size = cut.picture_size();
         assert!(
-            size.is_none() || size == whole.picture_size(),
+            size.is_none() || size == complete.picture_size(),
             "{name} at {length}: {size:?}"
         );
         assert!(
-            !cut.is_keyframe(4) || whole.is_keyframe(4),
+            !cut.is_keyframe(4) || complete.is_keyframe(4),
             "{name} at {length}"
         );
     }
     assert!(
-        cut.tracks().count() <= whole.tracks().count(),
+        cut.tracks().count() <= complete.tracks().count(),
         "{name} at {length}"
     );
 }
@@ -376,38 +376,38 @@ fn check_cut_audio(vector: &Vector, length: usize) {
     let Ok(cut) = AudioTag::parse(&vector.input[..length]) else {
         return;
     };
-    let whole = AudioTag::parse(&vector.input).expect("the whole has a head");
-    assert_eq!(cut.packet, whole.packet, "{name} at {length}");
+    let complete = AudioTag::parse(&vector.input).expect("the complete body has a header");
+    assert_eq!(cut.packet, complete.packet, "{name} at {length}");
     assert_eq!(
-        cut.nano_offset_ns, whole.nano_offset_ns,
+        cut.nano_offset_ns, complete.nano_offset_ns,
         "{name} at {length}"
     );
-    for (cut, whole) in cut.tracks().flatten().zip(whole.tracks().flatten()) {
+    for (cut, complete) in cut.tracks().flatten().zip(complete.tracks().flatten()) {
         assert_eq!(
             (cut.id, cut.codec),
-            (whole.id, whole.codec),
+            (complete.id, complete.codec),
             "{name} at {length}"
         );
-        assert!(whole.body.starts_with(cut.body), "{name} at {length}");
-        let sound = cut.sound();
+        assert!(complete.body.starts_with(cut.body), "{name} at {length}");
+        let format = cut.format();
         assert!(
-            sound.is_none() || sound == whole.sound(),
-            "{name} at {length}: {sound:?}"
+            format.is_none() || format == complete.format(),
+            "{name} at {length}: {format:?}"
         );
         let layout = cut.channel_layout();
         assert!(
-            layout.is_none() || layout == whole.channel_layout(),
+            layout.is_none() || layout == complete.channel_layout(),
             "{name} at {length}"
         );
     }
     assert!(
-        cut.tracks().count() <= whole.tracks().count(),
+        cut.tracks().count() <= complete.tracks().count(),
         "{name} at {length}"
     );
 }
 
 #[test]
-fn frame_type_0_asks_the_bits() {
+fn frame_type_0_is_resolved_by_the_content() {
     for (body, is_key) in [
         ("8161766331000000000000026588", true),
         ("8161766331000000000000024188", false),
@@ -430,13 +430,13 @@ fn frame_type_0_asks_the_bits() {
         ("817878787800000002658800", false),
     ] {
         let body = hex(body);
-        let tag = VideoTag::parse(&body).expect("a head");
+        let tag = VideoTag::parse(&body).expect("a header");
         assert_eq!(tag.is_keyframe(4), is_key, "{}", encode_hex(&body));
     }
 }
 
 #[test]
-fn a_frame_type_other_than_0_is_believed() {
+fn frame_types_other_than_0_are_trusted() {
     for (body, is_key) in [
         ("1701000000000000024100", true),
         ("2701000000000000026500", false),
@@ -449,22 +449,22 @@ fn a_frame_type_other_than_0_is_believed() {
         ("92687663310000", false),
     ] {
         let body = hex(body);
-        let tag = VideoTag::parse(&body).expect("a head");
+        let tag = VideoTag::parse(&body).expect("a header");
         assert_eq!(tag.is_keyframe(4), is_key, "{}", encode_hex(&body));
     }
 }
 
 #[test]
-fn the_length_of_lengths_comes_from_the_configuration() {
-    let configuration = hex("17000000000164000dfde000");
-    let configuration = VideoTag::parse(&configuration).expect("a head");
-    let size = configuration
+fn nal_length_size_comes_from_the_sequence_header() {
+    let sequence_header = hex("17000000000164000dfde000");
+    let sequence_header = VideoTag::parse(&sequence_header).expect("a header");
+    let size = sequence_header
         .tracks()
         .flatten()
         .find_map(|track| track.nal_length_size());
     assert_eq!(size, Some(2));
     let frame = hex("0701000000000265b8");
-    let frame = VideoTag::parse(&frame).expect("a head");
+    let frame = VideoTag::parse(&frame).expect("a header");
     assert!(frame.is_keyframe(2));
     assert!(!frame.is_keyframe(4));
     assert_eq!(
@@ -477,16 +477,16 @@ fn the_length_of_lengths_comes_from_the_configuration() {
 }
 
 #[test]
-fn only_the_default_track_makes_a_keyframe() {
+fn only_the_main_track_makes_a_keyframe() {
     let second = hex("96016176633101000000000000026588");
-    let second = VideoTag::parse(&second).expect("a head");
+    let second = VideoTag::parse(&second).expect("a header");
     assert!(!second.is_keyframe(4));
     assert!(second.carries_media());
     assert!(second.tracks().flatten().all(|track| track.is_keyframe(4)));
 }
 
 #[test]
-fn what_carries_media() {
+fn sequence_headers_and_media_are_distinguished() {
     for (body, is_sequence_header, carries_media) in [
         ("17000000000164000d", true, false),
         ("27000000000164000d", true, false),
@@ -510,7 +510,7 @@ fn what_carries_media() {
         ),
     ] {
         let body = hex(body);
-        let tag = VideoTag::parse(&body).expect("a head");
+        let tag = VideoTag::parse(&body).expect("a header");
         assert_eq!(
             tag.is_sequence_header(),
             is_sequence_header,
@@ -533,7 +533,7 @@ fn what_carries_media() {
         ("984f70757300", false, true),
     ] {
         let body = hex(body);
-        let tag = AudioTag::parse(&body).expect("a head");
+        let tag = AudioTag::parse(&body).expect("a header");
         assert_eq!(
             tag.is_sequence_header(),
             is_sequence_header,
@@ -545,7 +545,7 @@ fn what_carries_media() {
 }
 
 #[test]
-fn sound_without_configuration() {
+fn format_without_sequence_header() {
     for (body, rate_hz, channels) in [
         ("0f00", 44_100, 2),
         ("1600", 11_025, 1),
@@ -561,11 +561,11 @@ fn sound_without_configuration() {
         ("9165632d330b7703ce7f87", 44_100, 6),
     ] {
         let body = hex(body);
-        let tag = AudioTag::parse(&body).expect("a head");
-        let sound = tag.tracks().flatten().find_map(|track| track.sound());
+        let tag = AudioTag::parse(&body).expect("a header");
+        let format = tag.tracks().flatten().find_map(|track| track.format());
         assert_eq!(
-            sound,
-            Some(Sound { rate_hz, channels }),
+            format,
+            Some(AudioFormat { rate_hz, channels }),
             "{}",
             encode_hex(&body)
         );
@@ -576,12 +576,12 @@ fn sound_without_configuration() {
 fn channel_layouts() {
     let layout = |body: &str| {
         let body = hex(body);
-        let tag = AudioTag::parse(&body).expect("a head");
+        let tag = AudioTag::parse(&body).expect("a header");
         let track = tag
             .tracks()
             .next()
             .expect("a track")
-            .expect("a whole track");
+            .expect("a complete track");
         track
             .channel_layout()
             .map(|ChannelLayout { channels, order }| (channels, format!("{order:?}")))
@@ -598,7 +598,7 @@ fn channel_layouts() {
 #[test]
 fn unknown_codes_are_kept_and_printed() {
     let body = hex("f9786d656700");
-    let tag = VideoTag::parse(&body).expect("a head");
+    let tag = VideoTag::parse(&body).expect("a header");
     assert_eq!(tag.frame.to_string(), "7");
     assert_eq!(tag.packet.to_string(), "9");
     assert_eq!(format!("{:?}", tag.packet), "VideoPacket(9)");
@@ -611,9 +611,9 @@ fn unknown_codes_are_kept_and_printed() {
 }
 
 #[test]
-fn an_unknown_way_to_multiplex_is_kept_and_not_looked_into() {
+fn unknown_multitrack_type_is_kept_and_not_parsed() {
     let body = hex("9631617663310000000000");
-    let tag = VideoTag::parse(&body).expect("a head");
+    let tag = VideoTag::parse(&body).expect("a header");
     assert_eq!(tag.multitrack(), Some(Multitrack(3)));
     let tracks: Vec<_> = tag.tracks().collect();
     assert_eq!(tracks, [Err(Error::UnknownMultitrack(3))]);
@@ -621,9 +621,9 @@ fn an_unknown_way_to_multiplex_is_kept_and_not_looked_into() {
 }
 
 #[test]
-fn a_damaged_track_ends_the_tag_and_leaves_those_before() {
+fn damaged_track_ends_the_tag_and_keeps_earlier_tracks() {
     let body = hex("961368766331000000060000000226010200000900000003260102");
-    let tag = VideoTag::parse(&body).expect("a head");
+    let tag = VideoTag::parse(&body).expect("a header");
     let tracks: Vec<_> = tag.tracks().collect();
     assert_eq!(tracks.len(), 2);
     assert!(tracks[0].is_ok());
@@ -631,7 +631,7 @@ fn a_damaged_track_ends_the_tag_and_leaves_those_before() {
 }
 
 #[test]
-fn chains_and_tracks_without_end_have_one() {
+fn mod_ex_packets_and_tracks_are_limited() {
     let mut chain = vec![0x97];
     chain.extend([0, 0, 0x07].repeat(1000));
     assert_eq!(VideoTag::parse(&chain).err(), Some(Error::TooManyModEx));
@@ -644,23 +644,23 @@ fn chains_and_tracks_without_end_have_one() {
     let mut many = hex("961168766331");
     many.extend([0; 4].repeat(1000));
     assert_eq!(
-        VideoTag::parse(&many).expect("a head").tracks().count(),
+        VideoTag::parse(&many).expect("a header").tracks().count(),
         256
     );
 }
 
 #[test]
-fn a_nano_offset_may_stand_in_longer_data() {
+fn nano_offset_is_read_from_longer_data() {
     let body = hex("970407a120ffff0368766331000000022601");
     assert_eq!(
-        VideoTag::parse(&body).expect("a head").nano_offset_ns,
+        VideoTag::parse(&body).expect("a header").nano_offset_ns,
         500_000
     );
     let body = hex("970107a10368766331000000022601");
-    assert_eq!(VideoTag::parse(&body).expect("a head").nano_offset_ns, 0);
+    assert_eq!(VideoTag::parse(&body).expect("a header").nano_offset_ns, 0);
 }
 
-/// Bodies that get further than random bytes: a head that is known, then anything.
+/// Generates bodies with a valid header and arbitrary data, which get further than random bytes.
 fn bodies() -> impl Strategy<Value = Vec<u8>> {
     let heads: Vec<Vec<u8>> = vectors().into_iter().map(|vector| vector.input).collect();
     let random = proptest::collection::vec(any::<u8>(), 0..64);
@@ -686,9 +686,9 @@ fn bodies() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4096))]
 
-    /// Whatever the bytes, everything answers, and tracks are parts of the body.
+    /// Tracks of arbitrary bodies are part of the body, and no function panics.
     #[test]
-    fn any_bytes_are_answered(body in bodies(), nal_length_size: u8) {
+    fn arbitrary_bodies_do_not_panic(body in bodies(), nal_length_size: u8) {
         if let Ok(tag) = VideoTag::parse(&body) {
             tag.is_keyframe(nal_length_size);
             prop_assert!(tag.command.is_none() || tag.tracks().next().is_none());
@@ -704,15 +704,15 @@ proptest! {
             for track in tag.tracks().flatten() {
                 prop_assert!(!(track.is_sequence_header() && track.carries_media()));
                 prop_assert!(track.body.len() < body.len());
-                track.sound();
+                track.format();
                 track.channel_layout();
             }
         }
     }
 
-    /// The same for each codec's own records and frames, without a tag around them.
+    /// The same for records and frames of each codec, without a tag.
     #[test]
-    fn any_record_is_answered(body in bodies(), start in any::<proptest::sample::Index>()) {
+    fn arbitrary_records_do_not_panic(body in bodies(), start in any::<proptest::sample::Index>()) {
         let record = &body[start.index(body.len() + 1)..];
         for codec in [
             VideoCodec::H263, VideoCodec::SCREEN, VideoCodec::VP6, VideoCodec::VP6_ALPHA,
@@ -731,7 +731,7 @@ proptest! {
             AudioCodec::AAC, AudioCodec::OPUS, AudioCodec::FLAC, AudioCodec::MP3, AudioCodec::AC_3,
         ] {
             for packet in [AudioPacket::SEQUENCE_START, AudioPacket::CODED_FRAMES] {
-                AudioTrack { id: 0, codec, packet, flags: None, body: record }.sound();
+                AudioTrack { id: 0, codec, packet, flags: None, body: record }.format();
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The body of an audio tag.
+//! Body of an audio tag.
 
 pub mod aac;
 pub mod ac3;
@@ -6,30 +6,27 @@ pub mod flac;
 pub mod mp3;
 pub mod opus;
 
-use std::fmt;
-
 use super::{
-    Error, FourCc, Multitrack, codes,
-    enhanced::{self, Piece, Pieces},
+    Error, FourCc, Multitrack,
+    codes::{codecs, codes},
+    enhanced::{self, RawTrack, RawTracks},
 };
-use crate::core::wire::Reader;
+use crate::core::wire::{Missing, Reader};
 
-/// The body of an audio tag (FLV E.4.2, E-RTMP "ExAudioTagHeader"), its head read and its tracks
-/// borrowed.
+/// Body of an audio tag (FLV E.4.2, E-RTMP "ExAudioTagHeader"): the parsed header and the borrowed tracks.
 #[derive(Debug, Clone)]
 pub struct AudioTag<'a> {
-    /// What the tracks carry. A codec of legacy FLV that knows no packet types has coded frames.
+    /// Packet type of all tracks. Legacy codecs without packet types have coded frames.
     pub packet: AudioPacket,
-    /// Nanoseconds to add to the timestamp for presentation, 0 to 999,999 where the sender keeps to
-    /// E-RTMP.
+    /// Nanoseconds to add to the timestamp for presentation; 0 to 999,999 in a valid tag.
     pub nano_offset_ns: u32,
-    /// What a legacy tag says of its sound; `None` if the head is one of Enhanced RTMP.
+    /// Format flags of a legacy tag; `None` in an enhanced tag.
     pub flags: Option<SoundFlags>,
-    pieces: Pieces<'a, AudioCodec>,
+    tracks: RawTracks<'a, AudioCodec>,
 }
 
 impl<'a> AudioTag<'a> {
-    /// Reads the head of an audio tag's body. The tracks are read by [`AudioTag::tracks`].
+    /// Parses the header of a body. [`AudioTag::tracks`] parses the tracks.
     pub fn parse(body: &'a [u8]) -> Result<Self, Error> {
         let (first, rest) = body.split_first().ok_or(Error::Empty)?;
         if first >> 4 == ENHANCED {
@@ -49,85 +46,82 @@ impl<'a> AudioTag<'a> {
             packet,
             nano_offset_ns: 0,
             flags: Some(SoundFlags(first & 0x0F)),
-            pieces: Pieces::single(codec, reader.rest()),
+            tracks: RawTracks::single(codec, reader.rest()),
         })
     }
 
     fn parse_enhanced(first: u8, mut reader: Reader<'a>) -> Result<Self, Error> {
         let (packet, nano_offset_ns) = enhanced::read_packet_type(first, &mut reader)?;
-        let (packet, pieces) = enhanced::read_tracks(packet, AudioPacket::MULTITRACK.0, reader)?;
+        let (packet, tracks) = enhanced::read_tracks(packet, AudioPacket::MULTITRACK.0, reader)?;
         Ok(Self {
             packet: AudioPacket(packet),
             nano_offset_ns,
             flags: None,
-            pieces,
+            tracks,
         })
     }
 
-    /// The tracks, in the order of the tag: one, unless it is multitrack. Ends behind the first that
-    /// is damaged.
+    /// Returns the tracks in the order of the tag. The iterator ends after the first damaged track.
     pub fn tracks(&self) -> impl Iterator<Item = Result<AudioTrack<'a>, Error>> + '_ {
-        self.pieces.clone().map(|piece| Ok(self.track(piece?)))
+        self.tracks.clone().map(|track| Ok(self.track(track?)))
     }
 
-    fn track(&self, piece: Piece<'a, AudioCodec>) -> AudioTrack<'a> {
+    fn track(&self, track: RawTrack<'a, AudioCodec>) -> AudioTrack<'a> {
         AudioTrack {
-            id: piece.id,
-            codec: piece.codec,
+            id: track.id,
+            codec: track.codec,
             packet: self.packet,
             flags: self.flags,
-            body: piece.body,
+            body: track.body,
         }
     }
 
-    /// The codec of all tracks, or of the first where they differ.
+    /// Returns the codec of all tracks, or of the first one if they differ.
     pub fn codec(&self) -> Option<AudioCodec> {
-        let first = || Some(self.pieces.clone().next()?.ok()?.codec);
-        self.pieces.codec.or_else(first)
+        self.tracks.codec()
     }
 
-    /// How several tracks share the tag; `None` for a tag of one track without an id.
+    /// Returns the multitrack type; `None` if the tag has one track without an id.
     pub fn multitrack(&self) -> Option<Multitrack> {
-        self.pieces.multitrack
+        self.tracks.multitrack
     }
 
-    /// Whether a decoder must have seen this tag before the frames that follow.
+    /// Returns whether a decoder needs this tag before the frames that follow.
     pub fn is_sequence_header(&self) -> bool {
-        self.tracks()
-            .flatten()
-            .any(|track| track.is_sequence_header())
+        let mut tracks = self.tracks().flatten();
+        tracks.any(|track| track.is_sequence_header())
     }
 
-    /// Whether there is sound in it: false for configuration, the end of a sequence, channel
-    /// layouts and empty frames.
+    /// Returns whether any track contains audio, see [`AudioTrack::carries_media`].
     pub fn carries_media(&self) -> bool {
         self.tracks().flatten().any(|track| track.carries_media())
     }
 }
 
-/// One track's part of an audio tag.
+/// One track of an audio tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AudioTrack<'a> {
-    /// Which track; 0 is the default one, and the only one of a tag that is not multitrack.
+    /// Id of the track; 0 is the main track, and the only one without multitrack.
     pub id: u8,
-    /// What its frames are coded with.
+    /// Codec of the frames.
     pub codec: AudioCodec,
-    /// What `body` is.
+    /// Type of `body`.
     pub packet: AudioPacket,
-    /// What a legacy tag says of its sound.
+    /// Format flags of a legacy tag.
     pub flags: Option<SoundFlags>,
-    /// A configuration record, frames, or what else `packet` says.
+    /// Configuration record, frames, or other data of the packet type.
     pub body: &'a [u8],
 }
 
 impl<'a> AudioTrack<'a> {
-    /// Whether a decoder must have seen this before the frames that follow. An empty record is none.
+    /// Returns whether a decoder needs this packet before the frames that follow. An empty record does not
+    /// count.
     pub fn is_sequence_header(&self) -> bool {
         self.packet == AudioPacket::SEQUENCE_START && !self.body.is_empty()
     }
 
-    /// Whether there is sound in it: false for configuration, the end of a sequence, channel
-    /// layouts and empty frames. Packet types that nobody knows yet count as sound.
+    /// Returns whether the packet contains audio. Sequence headers, ends of sequence, channel layouts and
+    /// empty frames do not; unknown packet types do.
     pub fn carries_media(&self) -> bool {
         let is_other = matches!(
             self.packet,
@@ -138,76 +132,64 @@ impl<'a> AudioTrack<'a> {
         !is_other && !self.body.is_empty()
     }
 
-    /// Rate and channels, from a configuration, a frame or the tag's own flags, whichever of the
-    /// codec's knows them. Channels may be told otherwise by [`AudioTrack::channel_layout`].
-    pub fn sound(&self) -> Option<Sound> {
+    /// Returns sample rate and channels, from a sequence header, a frame or the flags of the tag, depending
+    /// on the codec. [`AudioTrack::channel_layout`] may override the channels.
+    pub fn format(&self) -> Option<AudioFormat> {
         if self.is_sequence_header() {
             return match self.codec {
                 AudioCodec::AAC | AudioCodec::MP4A => {
-                    aac::AudioSpecificConfig::parse(self.body)?.sound()
+                    aac::AudioSpecificConfig::parse(self.body)?.format()
                 }
-                AudioCodec::OPUS => Some(opus::Head::parse(self.body)?.sound()),
-                AudioCodec::FLAC => Some(flac::StreamInfo::parse(self.body)?.sound()),
+                AudioCodec::OPUS => Some(opus::Head::parse(self.body)?.format()),
+                AudioCodec::FLAC => Some(flac::StreamInfo::parse(self.body)?.format()),
                 _ => None,
             };
         }
         if !self.carries_media() {
             return None;
         }
-        match self.codec {
+        let (rate_hz, channels) = match self.codec {
             AudioCodec::MP3 | AudioCodec::MP3_8_KHZ | AudioCodec::MP3_NAMED => {
-                Some(mp3::FrameHeader::parse(self.body)?.sound())
+                return Some(mp3::FrameHeader::parse(self.body)?.format());
             }
-            AudioCodec::AC_3 | AudioCodec::EC_3 => ac3::sound(self.body),
-            AudioCodec::SPEEX | AudioCodec::NELLYMOSER_16_KHZ => Some(Sound::mono(16_000)),
-            AudioCodec::NELLYMOSER_8_KHZ => Some(Sound::mono(8_000)),
-            AudioCodec::NELLYMOSER => Some(Sound::mono(self.flags?.rate_hz())),
-            AudioCodec::G711_A_LAW | AudioCodec::G711_MU_LAW => Some(Sound {
-                rate_hz: 8_000,
-                channels: self.flags?.channels(),
-            }),
-            AudioCodec::PCM | AudioCodec::PCM_LITTLE_ENDIAN | AudioCodec::ADPCM => Some(Sound {
-                rate_hz: self.flags?.rate_hz(),
-                channels: self.flags?.channels(),
-            }),
-            _ => None,
-        }
+            AudioCodec::AC_3 | AudioCodec::EC_3 => return ac3::format(self.body),
+            AudioCodec::SPEEX | AudioCodec::NELLYMOSER_16_KHZ => (16_000, 1),
+            AudioCodec::NELLYMOSER_8_KHZ => (8_000, 1),
+            AudioCodec::NELLYMOSER => (self.flags?.rate_hz(), 1),
+            AudioCodec::G711_A_LAW | AudioCodec::G711_MU_LAW => (8_000, self.flags?.channels()),
+            AudioCodec::PCM | AudioCodec::PCM_LITTLE_ENDIAN | AudioCodec::ADPCM => {
+                (self.flags?.rate_hz(), self.flags?.channels())
+            }
+            _ => return None,
+        };
+        Some(AudioFormat { rate_hz, channels })
     }
 
-    /// Which speakers the channels are for; `None` if this is not about that.
+    /// Returns the speakers of the channels; `None` if this is not a channel layout.
     pub fn channel_layout(&self) -> Option<ChannelLayout<'a>> {
         if self.packet != AudioPacket::MULTICHANNEL_CONFIG {
             return None;
         }
-        ChannelLayout::parse(self.body)
+        ChannelLayout::read(&mut Reader::new(self.body)).ok()
     }
 }
 
-/// How fast sound is sampled and for how many speakers.
+/// Sample rate and channels of decoded audio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sound {
+pub struct AudioFormat {
     /// Samples per second and channel.
     pub rate_hz: u32,
-    /// Channels, those for low frequencies included.
+    /// Number of channels, including low-frequency channels.
     pub channels: u8,
 }
 
-impl Sound {
-    fn mono(rate_hz: u32) -> Self {
-        Self {
-            rate_hz,
-            channels: 1,
-        }
-    }
-}
-
-/// The low four bits of a legacy tag's first byte (FLV E.4.2.1). Of a codec with a record or frame
-/// headers of its own they say nothing.
+/// The low four bits of the first byte of a legacy tag (FLV E.4.2.1). They are not meaningful for codecs
+/// with a configuration record or frame headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SoundFlags(pub u8);
 
 impl SoundFlags {
-    /// Samples per second: 5,512, 11,025, 22,050 or 44,100.
+    /// Returns the samples per second: 5,512, 11,025, 22,050 or 44,100.
     pub const fn rate_hz(self) -> u32 {
         match self.0 >> 2 & 3 {
             0 => 5_512,
@@ -217,158 +199,115 @@ impl SoundFlags {
         }
     }
 
-    /// Bits in a sample that is not compressed: 8 or 16.
+    /// Returns the bits per uncompressed sample: 8 or 16.
     pub const fn sample_bits(self) -> u8 {
         if self.0 & 2 == 0 { 8 } else { 16 }
     }
 
-    /// 1 or 2.
+    /// Returns the number of channels: 1 or 2.
     pub const fn channels(self) -> u8 {
         if self.0 & 1 == 0 { 1 } else { 2 }
     }
 }
 
-/// Which speakers the channels are for (E-RTMP, "AudioPacketType.MultichannelConfig").
+/// Speakers of the channels (E-RTMP "AudioPacketType.MultichannelConfig").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChannelLayout<'a> {
-    /// How many channels.
+    /// Number of channels.
     pub channels: u8,
-    /// In which order.
+    /// Order of the channels.
     pub order: ChannelOrder<'a>,
 }
 
-/// The order that channels stand in (E-RTMP, "AudioChannelOrder").
+/// Order of channels (E-RTMP "AudioChannelOrder").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChannelOrder<'a> {
-    /// Nobody knows.
+    /// Not specified.
     Unspecified,
-    /// By speaker, of those whose bit is set; bit 0 is front left.
+    /// In the order of the set bits, one per speaker; bit 0 is front left.
     Native(u32),
-    /// A speaker's number for each channel; 254 is an unused one, 255 an unknown one.
+    /// The number of a speaker for each channel; 254 is unused, 255 is unknown.
     Custom(&'a [u8]),
-    /// An order that E-RTMP does not know.
+    /// An order that E-RTMP does not define.
     Other(u8),
 }
 
 impl<'a> ChannelLayout<'a> {
-    fn parse(body: &'a [u8]) -> Option<Self> {
-        let mut reader = Reader::new(body);
-        let order = reader.u8("channel order").ok()?;
-        let channels = reader.u8("number of channels").ok()?;
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Missing> {
+        let order = reader.u8("channel order")?;
+        let channels = reader.u8("channel count")?;
         let order = match order {
             0 => ChannelOrder::Unspecified,
-            1 => ChannelOrder::Native(reader.u32("channel mask").ok()?),
-            2 => ChannelOrder::Custom(reader.take(channels.into(), "channel mapping").ok()?),
+            1 => ChannelOrder::Native(reader.u32("channel mask")?),
+            2 => ChannelOrder::Custom(reader.take(channels.into(), "channel mapping")?),
             other => ChannelOrder::Other(other),
         };
-        Some(Self { channels, order })
+        Ok(Self { channels, order })
     }
 }
 
-/// What audio is coded with, as its tags say it; unknown ones are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum AudioCodec {
-    /// A number of legacy FLV, 0 to 15 but for 9 (FLV E.4.2.1).
-    Legacy(u8),
-    /// A name of Enhanced RTMP.
-    FourCc(FourCc),
-}
-
-impl AudioCodec {
-    /// Samples, in the byte order of whoever recorded them: little-endian, as all did.
-    pub const PCM: Self = Self::Legacy(0);
-    /// Adobe's ADPCM.
-    pub const ADPCM: Self = Self::Legacy(1);
-    /// MP3 by its legacy number.
-    pub const MP3: Self = Self::Legacy(2);
-    /// Samples, little-endian.
-    pub const PCM_LITTLE_ENDIAN: Self = Self::Legacy(3);
-    /// Nellymoser, 16 kHz.
-    pub const NELLYMOSER_16_KHZ: Self = Self::Legacy(4);
-    /// Nellymoser, 8 kHz.
-    pub const NELLYMOSER_8_KHZ: Self = Self::Legacy(5);
-    /// Nellymoser at the rate of the tag's flags.
-    pub const NELLYMOSER: Self = Self::Legacy(6);
-    /// G.711, A-law.
-    pub const G711_A_LAW: Self = Self::Legacy(7);
-    /// G.711, µ-law.
-    pub const G711_MU_LAW: Self = Self::Legacy(8);
-    /// AAC by its legacy number.
-    pub const AAC: Self = Self::Legacy(10);
-    /// Speex.
-    pub const SPEEX: Self = Self::Legacy(11);
-    /// MP3 at 8 kHz, a rate that the tag's flags cannot say.
-    pub const MP3_8_KHZ: Self = Self::Legacy(14);
-    /// What only the device knows that made it.
-    pub const DEVICE_SPECIFIC: Self = Self::Legacy(15);
-    /// AAC by its name.
-    pub const MP4A: Self = Self::FourCc(FourCc::MP4A);
-    /// MP3 by its name.
-    pub const MP3_NAMED: Self = Self::FourCc(FourCc::MP3);
-    /// Opus.
-    pub const OPUS: Self = Self::FourCc(FourCc::OPUS);
-    /// FLAC.
-    pub const FLAC: Self = Self::FourCc(FourCc::FLAC);
-    /// AC-3.
-    pub const AC_3: Self = Self::FourCc(FourCc::AC_3);
-    /// E-AC-3.
-    pub const EC_3: Self = Self::FourCc(FourCc::EC_3);
-
-    /// The number that `audiocodecid` in onMetaData has for it (FLV E.5, E-RTMP).
-    pub const fn id(self) -> u32 {
-        match self {
-            Self::Legacy(id) => id as u32,
-            Self::FourCc(name) => name.to_u32(),
-        }
-    }
-}
-
-impl From<FourCc> for AudioCodec {
-    fn from(name: FourCc) -> Self {
-        Self::FourCc(name)
-    }
-}
-
-impl fmt::Display for AudioCodec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match *self {
-            Self::PCM | Self::PCM_LITTLE_ENDIAN => "PCM",
-            Self::ADPCM => "ADPCM",
-            Self::MP3 | Self::MP3_8_KHZ | Self::MP3_NAMED => "MP3",
-            Self::NELLYMOSER_16_KHZ | Self::NELLYMOSER_8_KHZ | Self::NELLYMOSER => "Nellymoser",
-            Self::G711_A_LAW => "G.711 A-law",
-            Self::G711_MU_LAW => "G.711 mu-law",
-            Self::AAC | Self::MP4A => "AAC",
-            Self::SPEEX => "Speex",
-            Self::DEVICE_SPECIFIC => "device-specific sound",
-            Self::OPUS => "Opus",
-            Self::FLAC => "FLAC",
-            Self::AC_3 => "AC-3",
-            Self::EC_3 => "E-AC-3",
-            Self::Legacy(id) => return write!(f, "audio codec {id}"),
-            Self::FourCc(name) => return write!(f, "audio codec {name}"),
-        })
+codecs! {
+    /// Audio codec of a tag (FLV E.4.2.1, E-RTMP "AudioFourCc"). Unknown codecs are kept.
+    AudioCodec, "audio codec" {
+        /// PCM in the byte order of the recording computer, in practice little-endian.
+        PCM = Legacy(0), "PCM";
+        /// ADPCM of Adobe.
+        ADPCM = Legacy(1), "ADPCM";
+        /// MP3, legacy number.
+        MP3 = Legacy(2), "MP3";
+        /// PCM, little-endian.
+        PCM_LITTLE_ENDIAN = Legacy(3), "PCM";
+        /// Nellymoser at 16 kHz.
+        NELLYMOSER_16_KHZ = Legacy(4), "Nellymoser";
+        /// Nellymoser at 8 kHz.
+        NELLYMOSER_8_KHZ = Legacy(5), "Nellymoser";
+        /// Nellymoser at the sample rate in the flags.
+        NELLYMOSER = Legacy(6), "Nellymoser";
+        /// G.711 A-law.
+        G711_A_LAW = Legacy(7), "G.711 A-law";
+        /// G.711 µ-law.
+        G711_MU_LAW = Legacy(8), "G.711 mu-law";
+        /// AAC, legacy number.
+        AAC = Legacy(10), "AAC";
+        /// Speex.
+        SPEEX = Legacy(11), "Speex";
+        /// MP3 at 8 kHz, a rate that the flags cannot express.
+        MP3_8_KHZ = Legacy(14), "MP3";
+        /// Format of the recording device.
+        DEVICE_SPECIFIC = Legacy(15), "device-specific sound";
+        /// AAC, name.
+        MP4A = FourCc(FourCc::MP4A), "AAC";
+        /// MP3, name.
+        MP3_NAMED = FourCc(FourCc::MP3), "MP3";
+        /// Opus.
+        OPUS = FourCc(FourCc::OPUS), "Opus";
+        /// FLAC.
+        FLAC = FourCc(FourCc::FLAC), "FLAC";
+        /// AC-3.
+        AC_3 = FourCc(FourCc::AC_3), "AC-3";
+        /// E-AC-3.
+        EC_3 = FourCc(FourCc::EC_3), "E-AC-3";
     }
 }
 
 codes! {
-    /// What an audio tag carries (E-RTMP "AudioPacketType"; FLV E.4.2.1 "AACPacketType", whose 0 and
-    /// 1 mean the same).
+    /// Packet type of an audio tag (E-RTMP "AudioPacketType"). 0 and 1 mean the same in FLV E.4.2.1
+    /// "AACPacketType".
     AudioPacket {
-        /// A configuration record.
+        /// Configuration record.
         SEQUENCE_START = 0, "SequenceStart";
         /// Frames.
         CODED_FRAMES = 1, "CodedFrames";
-        /// Nothing: the sequence is over, or silence.
+        /// End of the sequence, or silence.
         SEQUENCE_END = 2, "SequenceEnd";
-        /// Which speakers the channels are for.
+        /// Channel layout.
         MULTICHANNEL_CONFIG = 4, "MultichannelConfig";
-        /// Several tracks; [`AudioTag::packet`] has the packet type behind it.
+        /// Several tracks. [`AudioTag::packet`] is the packet type of the tracks.
         MULTITRACK = 5, "Multitrack";
-        /// Something before the packet; [`AudioTag::packet`] has the packet type behind it.
+        /// Extension of the header. [`AudioTag::packet`] is the packet type after it.
         MOD_EX = 7, "ModEx";
     }
 }
 
-/// The legacy codec number that says that the head is one of E-RTMP ("SoundFormat.ExHeader").
+/// Legacy codec number of an enhanced tag (E-RTMP "SoundFormat.ExHeader").
 const ENHANCED: u8 = 9;

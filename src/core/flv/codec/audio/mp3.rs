@@ -1,23 +1,23 @@
 //! MP3: frame headers.
 
-use super::{super::bits::Bits, Sound};
+use super::{super::bits::BitReader, AudioFormat};
 
-/// The header of an MPEG audio frame (ISO 11172-3 2.4.1.3, ISO 13818-3 2.4.1.3).
+/// Header of an MPEG audio frame (ISO 11172-3 2.4.1.3, ISO 13818-3 2.4.1.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FrameHeader {
-    /// 1 to 3.
+    /// Layer, 1 to 3.
     pub layer: u8,
     /// Samples per second.
     pub rate_hz: u32,
-    /// 1 or 2.
+    /// Number of channels, 1 or 2.
     pub channels: u8,
 }
 
 impl FrameHeader {
-    /// Reads the four bytes that a frame starts with; `None` if they are no header.
+    /// Parses the four bytes at the start of a frame; `None` if they are not a frame header.
     pub fn parse(frame: &[u8]) -> Option<Self> {
-        let mut bits = Bits::new(frame.get(..4)?);
-        if bits.u16(11)? != SYNC_WORD {
+        let mut bits = BitReader::new(frame.get(..4)?);
+        if bits.u32(11)? != SYNC_WORD {
             return None;
         }
         let version = bits.u8(2)?;
@@ -44,23 +44,24 @@ impl FrameHeader {
         })
     }
 
-    /// What comes out of the decoder.
-    pub fn sound(&self) -> Sound {
-        Sound {
+    /// Returns the output format of a decoder.
+    pub fn format(&self) -> AudioFormat {
+        AudioFormat {
             rate_hz: self.rate_hz,
             channels: self.channels,
         }
     }
 }
 
-const SYNC_WORD: u16 = 0x7FF;
+/// The first eleven bits of a frame.
+const SYNC_WORD: u32 = 0x7FF;
 
 /// Versions; 1 is reserved.
 const MPEG_2_5: u8 = 0;
 const MPEG_2: u8 = 2;
 const MPEG_1: u8 = 3;
 
-/// A mode; the others are of two channels.
+/// The mode with one channel; all others have two.
 const SINGLE_CHANNEL: u8 = 3;
 
 #[cfg(test)]
@@ -68,7 +69,7 @@ mod tests {
     use super::{super::super::tests::when_cut, *};
 
     #[test]
-    fn later_versions_halve_the_rate() {
+    fn mpeg_2_and_2_5_halve_the_rate() {
         for (header, rate_hz, channels) in [
             ([0xFF, 0xFB, 0x50, 0x04], 44_100, 2),
             ([0xFF, 0xF3, 0x70, 0x00], 22_050, 2),
@@ -84,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn reserved_values_are_no_header() {
+    fn reserved_values_are_rejected() {
         for header in [
             [0xFF, 0xDB, 0x50, 0xC4], // sync word
             [0xFF, 0xEB, 0x50, 0xC4], // version

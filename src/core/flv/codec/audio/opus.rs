@@ -1,35 +1,38 @@
 //! Opus: the configuration record.
 
-use super::Sound;
+use super::AudioFormat;
+use crate::core::wire::{Missing, Reader};
 
-/// An OpusHead (RFC 7845 5.1), which is little-endian, read up to the rate of the input.
+/// An OpusHead (RFC 7845 5.1) up to the input sample rate. Numbers are little-endian.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {
-    /// How many channels.
+    /// Number of channels.
     pub channels: u8,
-    /// Samples of 48 kHz to drop at the start.
+    /// Number of samples at 48 kHz to drop at the start.
     pub pre_skip: u16,
-    /// How fast the sound was sampled before it was coded; says nothing of how it is decoded.
+    /// Sample rate before encoding in Hz. It does not affect decoding.
     pub input_rate_hz: u32,
 }
 
 impl Head {
-    /// Reads the record, magic signature first.
+    /// Parses a record, which starts with the magic signature.
     pub fn parse(record: &[u8]) -> Option<Self> {
-        let (_version, rest) = record.strip_prefix(b"OpusHead")?.split_first()?;
-        let (&channels, rest) = rest.split_first()?;
-        let (pre_skip, rest) = rest.split_first_chunk()?;
-        let (rate, _) = rest.split_first_chunk()?;
-        Some(Self {
-            channels,
-            pre_skip: u16::from_le_bytes(*pre_skip),
-            input_rate_hz: u32::from_le_bytes(*rate),
+        let rest = record.strip_prefix(b"OpusHead")?;
+        Self::read(&mut Reader::new(rest)).ok()
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Missing> {
+        reader.u8("version")?;
+        Ok(Self {
+            channels: reader.u8("channel count")?,
+            pre_skip: reader.array("pre-skip").map(u16::from_le_bytes)?,
+            input_rate_hz: reader.u32_le("input sample rate")?,
         })
     }
 
-    /// What comes out of the decoder, whatever went into the encoder.
-    pub fn sound(&self) -> Sound {
-        Sound {
+    /// Returns the output format of a decoder, which is always 48 kHz.
+    pub fn format(&self) -> AudioFormat {
+        AudioFormat {
             rate_hz: 48_000,
             channels: self.channels,
         }

@@ -1,18 +1,18 @@
-//! AV1: the configuration record, sequence headers, keyframes.
+//! AV1: configuration record, sequence headers, keyframes.
 
-use super::{super::bits::Bits, PictureSize};
+use super::super::{PictureSize, bits::BitReader};
 
 /// An AV1CodecConfigurationRecord (AV1 in ISOBMFF 2.3.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Configuration<'a> {
-    /// The profile: 0 main, 1 high, 2 professional.
+    /// Profile: 0 main, 1 high, 2 professional.
     pub profile: u8,
-    /// A sequence header, in most records, and metadata.
+    /// Open bitstream units: in most records a sequence header, and metadata.
     pub units: &'a [u8],
 }
 
 impl<'a> Configuration<'a> {
-    /// Reads a record of version 1, the only one.
+    /// Parses a record of version 1, the only one.
     pub fn parse(record: &'a [u8]) -> Option<Self> {
         let [MARKER_AND_VERSION, profile_and_level, _, _, units @ ..] = record else {
             return None;
@@ -23,27 +23,27 @@ impl<'a> Configuration<'a> {
         })
     }
 
-    /// The size of the picture, if the record has a sequence header.
+    /// Returns the size of the picture, if the record has a sequence header.
     pub fn picture_size(&self) -> Option<PictureSize> {
         picture_size(self.units)
     }
 }
 
-/// The size of the picture, from the sequence header that stands before a keyframe.
+/// Returns the size of the picture, from the sequence header before a keyframe.
 pub fn picture_size(units: &[u8]) -> Option<PictureSize> {
     Units::new(units)
         .find(|unit| unit.kind == SEQUENCE_HEADER)
         .and_then(|unit| read_picture_size(unit.payload))
 }
 
-/// Whether a temporal unit starts a sequence: a sequence header, then a frame that needs no other.
-pub fn is_key(units: &[u8]) -> bool {
+/// Returns whether a temporal unit starts a sequence: a sequence header, then a key frame.
+pub fn is_keyframe(units: &[u8]) -> bool {
     let mut is_still = None;
     for unit in Units::new(units) {
         match (unit.kind, is_still) {
             (SEQUENCE_HEADER, _) => is_still = Some(is_reduced_still_picture(unit.payload)),
             (FRAME_HEADER | FRAME, Some(is_still)) => {
-                return is_still || starts_with_a_key_frame(unit.payload);
+                return is_still || is_key_frame(unit.payload);
             }
             _ => {}
         }
@@ -51,12 +51,13 @@ pub fn is_key(units: &[u8]) -> bool {
     false
 }
 
-/// Reads a sequence header up to the size of its largest frame (AV1 5.5.1).
+/// Reads a sequence header up to max_frame_height_minus_1 (AV1 5.5.1).
 fn read_picture_size(sequence_header: &[u8]) -> Option<PictureSize> {
-    let mut bits = Bits::new(sequence_header);
-    bits.skip(3 + 1)?; // profile, still picture
-    if bits.bit()? {
-        bits.skip(5)?; // level
+    let mut bits = BitReader::new(sequence_header);
+    bits.skip(3 + 1)?; // seq_profile, still_picture
+    let is_reduced = bits.bit()?;
+    if is_reduced {
+        bits.skip(5)?; // seq_level_idx
     } else {
         skip_operating_points(&mut bits)?;
     }
@@ -67,8 +68,8 @@ fn read_picture_size(sequence_header: &[u8]) -> Option<PictureSize> {
     PictureSize::new(width, height)
 }
 
-/// Passes over timing and operating points of a sequence header that is not reduced (AV1 5.5.1).
-fn skip_operating_points(bits: &mut Bits<'_>) -> Option<()> {
+/// Skips timing and operating points of a sequence header that is not reduced (AV1 5.5.1).
+fn skip_operating_points(bits: &mut BitReader<'_>) -> Option<()> {
     let mut delay_bits = None;
     if bits.bit()? {
         skip_timing(bits)?;
@@ -78,54 +79,53 @@ fn skip_operating_points(bits: &mut Bits<'_>) -> Option<()> {
     }
     let has_display_delays = bits.bit()?;
     for _ in 0..=bits.u8(5)? {
-        bits.skip(12)?; // which layers
+        bits.skip(12)?; // operating_point_idc
         if bits.u8(5)? > HIGHEST_LEVEL_WITHOUT_TIERS {
-            bits.skip(1)?;
+            bits.skip(1)?; // seq_tier
         }
         if let Some(delay_bits) = delay_bits
             && bits.bit()?
         {
-            bits.skip(delay_bits)?; // of the decoder's buffer
-            bits.skip(delay_bits)?; // of the encoder's
-            bits.skip(1)?; // low delay
+            bits.skip(delay_bits)?; // decoder_buffer_delay
+            bits.skip(delay_bits)?; // encoder_buffer_delay
+            bits.skip(1)?; // low_delay_mode_flag
         }
         if has_display_delays && bits.bit()? {
-            bits.skip(4)?;
+            bits.skip(4)?; // initial_display_delay_minus_1
         }
     }
     Some(())
 }
 
-/// Passes over timing_info (AV1 5.5.3).
-fn skip_timing(bits: &mut Bits<'_>) -> Option<()> {
-    bits.skip(32 + 32)?; // units in a display tick, time scale
+/// Skips timing_info (AV1 5.5.3).
+fn skip_timing(bits: &mut BitReader<'_>) -> Option<()> {
+    bits.skip(32 + 32)?; // num_units_in_display_tick, time_scale
     if bits.bit()? {
-        bits.ue()?; // ticks in a picture
+        bits.ue()?; // num_ticks_per_picture_minus_1
     }
     Some(())
 }
 
-/// Reads decoder_model_info (AV1 5.5.4) and returns how many bits the delays of operating points
-/// have.
-fn read_decoder_model(bits: &mut Bits<'_>) -> Option<u32> {
+/// Reads decoder_model_info (AV1 5.5.4) and returns the number of bits of the buffer delays.
+fn read_decoder_model(bits: &mut BitReader<'_>) -> Option<u32> {
     let delay_bits = bits.u32(5)?.saturating_add(1);
-    bits.skip(32 + 5 + 5)?; // units in a decoding tick, lengths of fields of frame headers
+    // num_units_in_decoding_tick, and the lengths of two fields of frame headers
+    bits.skip(32 + 5 + 5)?;
     Some(delay_bits)
 }
 
+/// Returns reduced_still_picture_header (AV1 5.5.1).
 fn is_reduced_still_picture(sequence_header: &[u8]) -> bool {
-    sequence_header
-        .first()
-        .is_some_and(|first| first & 0x08 != 0)
+    matches!(sequence_header, [first, ..] if first & 0x08 != 0)
 }
 
-/// show_existing_frame is 0, and so is frame_type (AV1 5.9.2).
-fn starts_with_a_key_frame(frame_header: &[u8]) -> bool {
-    frame_header.first().is_some_and(|first| first & 0xE0 == 0)
+/// Returns whether show_existing_frame and frame_type are 0 (AV1 5.9.2).
+fn is_key_frame(frame_header: &[u8]) -> bool {
+    matches!(frame_header, [first, ..] if first & 0xE0 == 0)
 }
 
-/// The open bitstream units of a record or a temporal unit (AV1 5.3). Ends at the first that is
-/// damaged, and after as many as a frame can need.
+/// Iterator over the open bitstream units of a record or a temporal unit (AV1 5.3). Ends at the first damaged
+/// unit, and after [`MAX_UNITS`].
 struct Units<'a> {
     rest: &'a [u8],
     left: u16,
@@ -172,8 +172,7 @@ impl<'a> Iterator for Units<'a> {
     }
 }
 
-/// Reads a size: seven bits a byte, the lowest first. Eight bytes at most, of which five have bits
-/// of a number below 2^32 (AV1 4.10.5).
+/// Reads a size with seven bits per byte, lowest bits first, in at most eight bytes (AV1 4.10.5).
 fn read_leb128(bytes: &mut &[u8]) -> Option<usize> {
     let mut value = 0_u64;
     for shift in [0_u32, 7, 14, 21, 28, 35, 42, 49] {
@@ -187,23 +186,23 @@ fn read_leb128(bytes: &mut &[u8]) -> Option<usize> {
     None
 }
 
-/// The first byte of a configuration record.
+/// First byte of a configuration record.
 const MARKER_AND_VERSION: u8 = 0x81;
 
-/// obu_type (AV1 6.2.2).
+/// Values of obu_type (AV1 6.2.2).
 const SEQUENCE_HEADER: u8 = 1;
 const FRAME_HEADER: u8 = 3;
 const FRAME: u8 = 6;
 
-/// obu_extension_flag and obu_has_size_field (AV1 5.3.2).
+/// Bits of obu_extension_flag and obu_has_size_field (AV1 5.3.2).
 const HAS_EXTENSION: u8 = 0x04;
 const HAS_SIZE: u8 = 0x02;
 
-/// Levels above 3.3 come in two tiers (AV1 5.5.1).
+/// Levels above 3.3 have a tier (AV1 5.5.1).
 const HIGHEST_LEVEL_WITHOUT_TIERS: u8 = 7;
 
-/// Units looked at in one message: a temporal unit has a few, with tile groups perhaps hundreds; a
-/// message of 16 MiB could hold eight million empty ones.
+/// Most units parsed in one message. A temporal unit has a few, or hundreds with tile groups. A message of
+/// 16 MiB could contain eight million empty ones.
 const MAX_UNITS: u16 = 4096;
 
 #[cfg(test)]
@@ -216,7 +215,7 @@ mod tests {
         *,
     };
 
-    /// A temporal delimiter, a sequence header, and the start of a keyframe.
+    /// A temporal delimiter, a sequence header, and the start of a key frame.
     const AOM: &str = "12000a0d200000043d06d4daf92021a00432021000";
 
     #[test]
@@ -233,17 +232,17 @@ mod tests {
     }
 
     #[test]
-    fn a_still_picture_has_a_reduced_header_and_is_key() {
+    fn still_picture_has_a_reduced_header_and_is_a_keyframe() {
         let still = hex("12000a093821e836ad2021a00432021000");
         assert_eq!(
             when_cut(&still, picture_size),
             PictureSize::new(322_u32, 182_u32)
         );
-        assert!(is_key(&still));
+        assert!(is_keyframe(&still));
     }
 
     #[test]
-    fn timing_and_operating_points_are_passed_over() {
+    fn timing_and_operating_points_are_skipped() {
         let payload = bytes(
             "000 0 0                profile 0, a moving picture with a full header
              1                      timing:
@@ -272,22 +271,22 @@ mod tests {
     }
 
     #[test]
-    fn keyframes_have_a_sequence_header_and_a_frame_of_type_0() {
+    fn keyframe_has_a_sequence_header_and_a_frame_of_type_0() {
         let mut unit = hex(AOM);
-        assert!(is_key(&unit));
+        assert!(is_keyframe(&unit));
         let frame = unit.len() - 2;
         unit[frame] = 0x30; // an inter frame
-        assert!(!is_key(&unit));
-        unit[frame] = 0x80; // one that was shown before
-        assert!(!is_key(&unit));
-        assert!(!is_key(&hex("120032021000")));
+        assert!(!is_keyframe(&unit));
+        unit[frame] = 0x80; // show_existing_frame
+        assert!(!is_keyframe(&unit));
+        assert!(!is_keyframe(&hex("120032021000")));
     }
 
     #[test]
-    fn units_may_have_extensions_and_the_last_no_size() {
+    fn units_have_optional_extensions_and_sizes() {
         let units: Vec<(u8, usize)> = Units::new(&[
             0x16, 0x08, 0x00, // temporal delimiter with extension
-            0x2A, 0x81, 0x00, 0xEE, // metadata; a size longer than need be
+            0x2A, 0x81, 0x00, 0xEE, // metadata; a size in more bytes than needed
             0x30, 1, 2, 3, // frame without size
         ])
         .map(|unit| (unit.kind, unit.payload.len()))
@@ -296,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn damaged_sizes_and_endless_units_end() {
+    fn damaged_sizes_end_the_units_and_their_number_is_limited() {
         assert_eq!(
             Units::new(&[0x0A, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0]).count(),
             0

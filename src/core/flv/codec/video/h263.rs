@@ -1,27 +1,27 @@
-//! Sorenson's H.263: picture headers (FLV E.4.3.1, "H263VIDEOPACKET").
+//! Sorenson H.263: picture headers (FLV E.4.3.1, "H263VIDEOPACKET").
 
-use super::{super::bits::Bits, PictureSize};
+use super::super::{PictureSize, bits::BitReader};
 
-/// The header that each picture starts with.
+/// Header at the start of each picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PictureHeader {
-    /// 0 or 1.
+    /// Version of the format, 0 or 1.
     pub version: u8,
-    /// The size of the picture.
+    /// Size of the picture.
     pub size: PictureSize,
-    /// 0 for a keyframe, 1 for one that needs others, 2 for one that is needed by none.
+    /// Picture type: 0 is a keyframe, 1 an inter frame, 2 a disposable inter frame.
     pub picture_type: u8,
 }
 
 impl PictureHeader {
-    /// Reads a header up to the picture type.
+    /// Parses a header up to the picture type.
     pub fn parse(frame: &[u8]) -> Option<Self> {
-        let mut bits = Bits::new(frame);
+        let mut bits = BitReader::new(frame);
         if bits.u32(17)? != START_CODE {
             return None;
         }
         let version = bits.u8(5)?;
-        bits.skip(8)?; // temporal reference
+        bits.skip(8)?; // TemporalReference
         Some(Self {
             version,
             size: read_size(&mut bits)?,
@@ -30,15 +30,15 @@ impl PictureHeader {
     }
 }
 
-/// Whether a frame needs no other.
-pub fn is_key(frame: &[u8]) -> bool {
+/// Returns whether a frame is a keyframe.
+pub fn is_keyframe(frame: &[u8]) -> bool {
     PictureHeader::parse(frame).is_some_and(|header| header.picture_type == 0)
 }
 
-fn read_size(bits: &mut Bits<'_>) -> Option<PictureSize> {
+fn read_size(bits: &mut BitReader<'_>) -> Option<PictureSize> {
     match bits.u8(3)? {
         0 => PictureSize::new(bits.u8(8)?, bits.u8(8)?),
-        1 => PictureSize::new(bits.u16(16)?, bits.u16(16)?),
+        1 => PictureSize::new(bits.u32(16)?, bits.u32(16)?),
         2 => PictureSize::new(352_u32, 288_u32),
         3 => PictureSize::new(176_u32, 144_u32),
         4 => PictureSize::new(128_u32, 96_u32),
@@ -48,6 +48,7 @@ fn read_size(bits: &mut Bits<'_>) -> Option<PictureSize> {
     }
 }
 
+/// First 17 bits of a picture.
 const START_CODE: u32 = 1;
 
 #[cfg(test)]
@@ -58,7 +59,7 @@ mod tests {
     };
 
     #[test]
-    fn sizes_have_codes() {
+    fn size_codes_are_mapped() {
         for (code, size) in [
             ("000 00100000 00010000", (32, 16)),
             ("001 0000001000000000 0000000100000000", (512, 256)),
@@ -73,12 +74,12 @@ mod tests {
             let size = PictureSize::new(size.0 as u32, size.1 as u32);
             assert_eq!(header.map(|header| header.size), size);
             assert_eq!(header.map(|header| header.picture_type), Some(1));
-            assert!(!is_key(&frame));
+            assert!(!is_keyframe(&frame));
         }
     }
 
     #[test]
-    fn another_start_code_or_a_reserved_size_is_no_header() {
+    fn other_start_codes_and_reserved_sizes_are_rejected() {
         assert_eq!(
             PictureHeader::parse(&bytes("00000000000000011 00001 00000000 011 00 0")),
             None

@@ -1,104 +1,90 @@
-//! HEVC (H.265): the configuration record, the sequence parameter set in it, keyframes.
+//! HEVC (H.265): configuration record, sequence parameter set, keyframes.
 
-use super::{super::bits::Bits, PictureSize, nal};
+use std::ops::RangeInclusive;
+
+use super::{
+    super::{PictureSize, bits::BitReader},
+    nal::{self, CHROMA_4_4_4},
+};
 use crate::core::wire::Reader;
 
-/// How many bytes hold a NAL unit's length, from an HEVCDecoderConfigurationRecord
+/// Returns the size of NAL unit lengths in bytes, from an HEVCDecoderConfigurationRecord
 /// (ISO 14496-15 8.3.3.1).
 pub fn nal_length_size(record: &[u8]) -> Option<u8> {
     let (head, _) = split(record)?;
     Some(nal::length_size(*head.last()?))
 }
 
-/// The size of the picture, from the first sequence parameter set of an
+/// Returns the size of the picture, from the first sequence parameter set of an
 /// HEVCDecoderConfigurationRecord.
 pub fn picture_size(record: &[u8]) -> Option<PictureSize> {
     let (_, arrays) = split(record)?;
-    let [_, _, payload @ ..] = find_sequence_parameter_set(&mut Reader::new(arrays))? else {
-        return None;
-    };
-    read_picture_size(&mut Bits::of_nal_unit(payload))
+    let mut arrays = Reader::new(arrays);
+    let unit = nal::find_parameter_set(&mut arrays, 0x3F, &[], SEQUENCE_PARAMETER_SET)?;
+    read_picture_size(&mut BitReader::of_nal_unit(unit.get(2..)?))
 }
 
-/// Whether a frame has a slice of a picture at which decoding can start (IRAP, H.265 table 7-1).
-pub fn is_key(frame: &[u8], nal_length_size: u8) -> bool {
-    nal::units(frame, nal_length_size).any(|unit| {
-        unit.first()
-            .is_some_and(|header| IRAP.contains(&(header >> 1 & 0x3F)))
-    })
+/// Returns whether a frame has a slice of an IRAP picture, with which a decoder can start.
+pub fn is_keyframe(frame: &[u8], nal_length_size: u8) -> bool {
+    nal::units(frame, nal_length_size)
+        .any(|unit| matches!(unit, [header, ..] if IRAP.contains(&(header >> 1 & 0x3F))))
 }
 
-/// The head, whose last bits are the size of lengths, and the arrays of parameter sets.
+/// Splits a record into its head, which ends with lengthSizeMinusOne, and its arrays of parameter sets.
 fn split(record: &[u8]) -> Option<(&[u8; HEAD], &[u8])> {
     let version = record.first()?;
-    // 1; records from before the standard was final have 0.
+    // Version 1. Records from before the standard was final have 0.
     if *version > 1 {
         return None;
     }
     record.split_first_chunk()
 }
 
-fn find_sequence_parameter_set<'a>(reader: &mut Reader<'a>) -> Option<&'a [u8]> {
-    for _ in 0..reader.u8("number of arrays").ok()? {
-        let kind = reader.u8("NAL unit type").ok()? & 0x3F;
-        for _ in 0..reader.u16("number of NAL units").ok()? {
-            let unit = nal::read_parameter_set(reader)?;
-            if kind == SEQUENCE_PARAMETER_SET {
-                return Some(unit);
-            }
-        }
-    }
-    None
-}
-
 /// Reads a sequence parameter set up to the conformance window (H.265 7.3.2.2.1).
-fn read_picture_size(bits: &mut Bits<'_>) -> Option<PictureSize> {
-    bits.skip(4)?; // id of the video parameter set
+fn read_picture_size(bits: &mut BitReader<'_>) -> Option<PictureSize> {
+    bits.skip(4)?; // sps_video_parameter_set_id
     let sub_layers = bits.u8(3)?;
-    bits.skip(1)?; // temporal id nesting
+    bits.skip(1)?; // sps_temporal_id_nesting_flag
     skip_profile_tier_level(bits, sub_layers)?;
-    bits.ue()?; // id
+    bits.ue()?; // sps_seq_parameter_set_id
     let chroma_format = bits.ue()?;
     if chroma_format == CHROMA_4_4_4 {
-        bits.skip(1)?; // separate colour planes
+        bits.skip(1)?; // separate_colour_plane_flag
     }
-    let coded = (bits.ue()?, bits.ue()?);
-    nal::read_cropping(bits, coded, nal::subsampling(chroma_format))
+    let coded_size = (bits.ue()?, bits.ue()?);
+    nal::read_cropped_size(bits, coded_size, nal::subsampling(chroma_format))
 }
 
-/// Passes over profile, tier and level of the stream and of its sub-layers below the highest
-/// (H.265 7.3.3).
-fn skip_profile_tier_level(bits: &mut Bits<'_>, sub_layers: u8) -> Option<()> {
-    bits.skip(PROFILE + LEVEL)?;
+/// Skips profile, tier and level of the stream and of `sub_layers` lower sub-layers (H.265 7.3.3).
+fn skip_profile_tier_level(bits: &mut BitReader<'_>, sub_layers: u8) -> Option<()> {
+    bits.skip(PROFILE_BITS + LEVEL_BITS)?;
     if sub_layers == 0 {
         return Some(());
     }
-    // Two flags for each of eight, in use or not.
+    // Two presence flags for each of eight sub-layers, whether or not they exist.
     let mut flags = bits.clone();
     bits.skip(2 * 8)?;
     for _ in 0..sub_layers {
         if flags.bit()? {
-            bits.skip(PROFILE)?;
+            bits.skip(PROFILE_BITS)?;
         }
         if flags.bit()? {
-            bits.skip(LEVEL)?;
+            bits.skip(LEVEL_BITS)?;
         }
     }
     Some(())
 }
 
 /// NAL unit types (H.265 table 7-1).
-const IRAP: std::ops::RangeInclusive<u8> = 16..=23;
+const IRAP: RangeInclusive<u8> = 16..=23;
 const SEQUENCE_PARAMETER_SET: u8 = 33;
 
-/// Bytes of a configuration record before its arrays.
+/// Length of a configuration record before its arrays, in bytes.
 const HEAD: usize = 22;
 
-/// Bits of a profile and its tier, and of a level.
-const PROFILE: u32 = 88;
-const LEVEL: u32 = 8;
-
-const CHROMA_4_4_4: u32 = 3;
+/// Bits of a profile with its tier, and of a level.
+const PROFILE_BITS: u32 = 88;
+const LEVEL_BITS: u32 = 8;
 
 #[cfg(test)]
 mod tests {
@@ -110,8 +96,7 @@ mod tests {
         *,
     };
 
-    /// A record with the lengths in two bytes, an array of one video parameter set and one of one
-    /// sequence parameter set.
+    /// Builds a record with lengths of two bytes, one video parameter set and one sequence parameter set.
     fn record(set: &[u8]) -> Vec<u8> {
         let mut record = vec![0; 22];
         record[0] = 1;
@@ -127,25 +112,25 @@ mod tests {
     }
 
     #[test]
-    fn monochrome_crops_by_single_pixels() {
+    fn monochrome_is_cropped_by_single_pixels() {
         let set = hex("4201010408000003009fc800000300003cc029202e73de5959a4932bc05b02");
         assert_eq!(size_of(&set), PictureSize::new(322_u32, 182_u32));
     }
 
     #[test]
-    fn chroma_of_4_2_2_crops_by_two_columns() {
+    fn chroma_4_2_2_is_cropped_by_two_columns() {
         let set = hex("4201010408000003009d0800000300003cb00a480b9c9796566924caf01680");
         assert_eq!(size_of(&set), PictureSize::new(322_u32, 182_u32));
     }
 
     #[test]
-    fn chroma_of_4_4_4_says_whether_its_planes_are_separate() {
+    fn chroma_4_4_4_has_a_separate_planes_flag() {
         let set = hex("4201010408000003009e0800000300003c90014901739ef2cacd24995e02d010");
         assert_eq!(size_of(&set), PictureSize::new(322_u32, 182_u32));
     }
 
     #[test]
-    fn sub_layers_have_profiles_and_levels_of_their_own() {
+    fn profiles_and_levels_of_sub_layers_are_skipped() {
         let mut lines =
             String::from("0000 010 1               video parameter set 0, 3 layers, nested\n");
         lines += &"1".repeat(96);
@@ -164,12 +149,12 @@ mod tests {
     fn keyframes_have_irap_slices() {
         for kind in 0..64 {
             let frame = [0, 0, 0, 2, 0x46, 0x01, 0, 0, 0, 3, kind << 1, 0x01, 0xAF];
-            assert_eq!(is_key(&frame, 4), (16..=23).contains(&kind), "{kind}");
+            assert_eq!(is_keyframe(&frame, 4), (16..=23).contains(&kind), "{kind}");
         }
     }
 
     #[test]
-    fn a_head_alone_has_a_length_size() {
+    fn record_without_arrays_has_a_length_size() {
         let record = record(&[]);
         assert_eq!(when_cut(&record[..22], nal_length_size), Some(2));
         assert_eq!(picture_size(&record[..23]), None);

@@ -1,37 +1,63 @@
-//! NAL units, which AVC, HEVC and VVC have in common.
+//! NAL units and parameter sets of AVC, HEVC and VVC.
 
-use super::{super::bits::Bits, PictureSize};
-use crate::core::wire::Reader;
+use super::super::{PictureSize, bits::BitReader};
+use crate::core::wire::{Missing, Reader};
 
-/// The NAL units of a frame, each behind its length (ISO 14496-15 5.3.3). Ends at the first that the
-/// frame does not hold whole, and after as many as one frame can need.
+/// Returns the NAL units of a frame, each after its length (ISO 14496-15 5.3.3). Ends at the first incomplete
+/// unit, and after [`MAX_UNITS`].
 pub(super) fn units(frame: &[u8], length_size: u8) -> impl Iterator<Item = &[u8]> {
     let mut reader = Reader::new(frame);
-    std::iter::from_fn(move || read_unit(&mut reader, length_size)).take(MAX_UNITS)
+    std::iter::from_fn(move || read_unit(&mut reader, length_size).ok()).take(MAX_UNITS)
 }
 
-fn read_unit<'a>(reader: &mut Reader<'a>, length_size: u8) -> Option<&'a [u8]> {
+fn read_unit<'a>(reader: &mut Reader<'a>, length_size: u8) -> Result<&'a [u8], Missing> {
     let length = match length_size {
-        1 => reader.u8(LENGTH).ok()?.into(),
-        2 => reader.u16(LENGTH).ok()?.into(),
-        3 => reader.u24(LENGTH).ok()?.get(),
-        _ => reader.u32(LENGTH).ok()?,
+        1 => reader.u8(LENGTH)?.into(),
+        2 => reader.u16(LENGTH)?.into(),
+        3 => reader.u24(LENGTH)?.get(),
+        _ => reader.u32(LENGTH)?,
     };
-    reader.take(usize::try_from(length).ok()?, "NAL unit").ok()
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    reader.take(length, "NAL unit")
 }
 
-/// Reads one NAL unit of a configuration record, behind its length in two bytes.
-pub(super) fn read_parameter_set<'a>(reader: &mut Reader<'a>) -> Option<&'a [u8]> {
+/// Reads a NAL unit of a configuration record, after its length of two bytes.
+pub(super) fn read_parameter_set<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Missing> {
     read_unit(reader, 2)
 }
 
-/// How many bytes hold a length, from the two bits of a configuration record that say so.
+/// Finds the first NAL unit of type `wanted` in the arrays of a configuration record (ISO 14496-15 8.3.3.1
+/// and 11.2.4.2). The low bits of `type_mask` are the type of an array; arrays of the types in `single` have
+/// one unit and no count.
+pub(super) fn find_parameter_set<'a>(
+    reader: &mut Reader<'a>,
+    type_mask: u8,
+    single: &[u8],
+    wanted: u8,
+) -> Option<&'a [u8]> {
+    for _ in 0..reader.u8("number of arrays").ok()? {
+        let kind = reader.u8("NAL unit type").ok()? & type_mask;
+        let count = match single.contains(&kind) {
+            true => 1,
+            false => reader.u16("number of NAL units").ok()?,
+        };
+        for _ in 0..count {
+            let unit = read_parameter_set(reader).ok()?;
+            if kind == wanted {
+                return Some(unit);
+            }
+        }
+    }
+    None
+}
+
+/// Returns the size of NAL unit lengths in bytes, from the two low bits of `bits`.
 pub(super) fn length_size(bits: u8) -> u8 {
     (bits & 3).saturating_add(1)
 }
 
-/// How many pixels of luma one sample of chroma stands for, horizontally and vertically
-/// (H.264 table 6-1); 1 without chroma.
+/// Returns the horizontal and vertical number of luma samples per chroma sample (H.264 table 6-1); 1 without
+/// chroma.
 pub(super) fn subsampling(chroma_format: u32) -> (u32, u32) {
     match chroma_format {
         1 => (2, 2),
@@ -40,10 +66,10 @@ pub(super) fn subsampling(chroma_format: u32) -> (u32, u32) {
     }
 }
 
-/// Reads the margins that a sequence parameter set cuts off a coded picture, in units of
-/// `(horizontal, vertical)` pixels, and returns what is left of it.
-pub(super) fn read_cropping(
-    bits: &mut Bits<'_>,
+/// Reads the cropping of a sequence parameter set, in units of `(horizontal, vertical)` pixels, and returns
+/// the size of the cropped picture.
+pub(super) fn read_cropped_size(
+    bits: &mut BitReader<'_>,
     (width, height): (u32, u32),
     (horizontal, vertical): (u32, u32),
 ) -> Option<PictureSize> {
@@ -61,16 +87,19 @@ pub(super) fn read_cropping(
 
 const LENGTH: &str = "NAL unit length";
 
-/// NAL units looked at in one frame: many more than encoders make slices. A message of 16 MiB could
-/// hold four million empty ones.
+/// Chroma format 4:4:4 (H.264 table 6-1, H.265 table 6-1).
+pub(super) const CHROMA_4_4_4: u32 = 3;
+
+/// Most NAL units parsed in one frame. Encoders produce far fewer slices, but a message of 16 MiB could
+/// contain four million empty units.
 const MAX_UNITS: usize = 4096;
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::super::bits::tests::bytes, *};
 
     #[test]
-    fn units_stand_behind_lengths_of_one_to_four_bytes() {
+    fn lengths_of_one_to_four_bytes_are_read() {
         let frames: [(&[u8], u8); 4] = [
             (&[2, 0xAA, 0xBB, 1, 0xCC], 1),
             (&[0, 2, 0xAA, 0xBB, 0, 1, 0xCC], 2),
@@ -86,15 +115,15 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_of_empty_units_has_an_end() {
+    fn number_of_units_in_a_frame_is_limited() {
         assert_eq!(units(&vec![0; 1 << 20], 1).count(), MAX_UNITS);
     }
 
     #[test]
-    fn margins_larger_than_the_picture_leave_none() {
-        // cropped; 0 left, 7 right, 0 above and below
-        let margins = super::super::super::bits::tests::bytes("1 1 0001000 1 1");
-        let read = |width| read_cropping(&mut Bits::new(&margins), (width, 16), (2, 2));
+    fn cropping_larger_than_the_picture_is_rejected() {
+        // cropped: 0 left, 7 right, 0 above and below
+        let cropping = bytes("1 1 0001000 1 1");
+        let read = |width| read_cropped_size(&mut BitReader::new(&cropping), (width, 16), (2, 2));
         assert_eq!(read(16), PictureSize::new(2_u32, 16_u32));
         assert_eq!(read(14), None);
         assert_eq!(read(12), None);

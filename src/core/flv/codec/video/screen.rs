@@ -1,18 +1,18 @@
 //! Screen video, both versions: frame headers (FLV E.4.3.1, "SCREENVIDEOPACKET").
 
-use super::PictureSize;
+use super::super::PictureSize;
 
-/// The header that each frame starts with.
+/// Header at the start of each frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
-    /// The size of the blocks that change, 16 to 256 pixels.
+    /// Size of a block, 16 to 256 pixels.
     pub block: PictureSize,
-    /// The size of the picture.
+    /// Size of the picture.
     pub size: PictureSize,
 }
 
 impl Header {
-    /// Reads a header: for width and height, four bits of block size and twelve of picture size.
+    /// Parses a header: four bits of block size and twelve of picture size, for width and height.
     pub fn parse(frame: &[u8]) -> Option<Self> {
         let [width_high, width_low, height_high, height_low, ..] = frame else {
             return None;
@@ -32,7 +32,7 @@ mod tests {
     use super::{super::super::tests::when_cut, *};
 
     #[test]
-    fn blocks_are_sixteen_pixels_and_more() {
+    fn block_and_picture_size_are_read() {
         let header = when_cut(&[0x01, 0x40, 0xF0, 0xF0, 0x00], Header::parse);
         let block = PictureSize::new(16_u32, 256_u32);
         assert_eq!(

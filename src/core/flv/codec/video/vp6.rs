@@ -1,73 +1,68 @@
-//! VP6, with and without alpha: frames as FLV wraps them (FLV E.4.3.1, "VP6FLVVIDEOPACKET").
+//! VP6 with and without alpha: frames as in FLV E.4.3.1, "VP6FLVVIDEOPACKET".
 
-use super::PictureSize;
+use super::super::PictureSize;
 
-/// Whether a frame needs no other.
-pub fn is_key(body: &[u8]) -> bool {
-    split(body).is_some_and(|(_, frame)| starts_with_a_key_frame(frame))
+/// Start of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Frame<'a> {
+    /// Whether the frame is a keyframe.
+    pub is_keyframe: bool,
+    /// Pixels to cut off on the right (high four bits) and at the bottom (low four bits).
+    adjustment: u8,
+    data: &'a [u8],
 }
 
-/// [`is_key`] of a frame that comes with an alpha channel.
-pub fn is_key_with_alpha(body: &[u8]) -> bool {
-    split_with_alpha(body).is_some_and(|(_, frame)| starts_with_a_key_frame(frame))
-}
-
-/// The size of the picture, which only keyframes have.
-pub fn picture_size(body: &[u8]) -> Option<PictureSize> {
-    let (adjustment, frame) = split(body)?;
-    read_picture_size(adjustment, frame)
-}
-
-/// [`picture_size`] of a frame that comes with an alpha channel.
-pub fn picture_size_with_alpha(body: &[u8]) -> Option<PictureSize> {
-    let (adjustment, frame) = split_with_alpha(body)?;
-    read_picture_size(adjustment, frame)
-}
-
-/// The margins, and the frame behind them.
-fn split(body: &[u8]) -> Option<(u8, &[u8])> {
-    let (adjustment, frame) = body.split_first()?;
-    Some((*adjustment, frame))
-}
-
-/// As [`split`]; between the two stands how far off the alpha channel is.
-fn split_with_alpha(body: &[u8]) -> Option<(u8, &[u8])> {
-    let [adjustment, _, _, _, frame @ ..] = body else {
-        return None;
-    };
-    Some((*adjustment, frame))
-}
-
-fn starts_with_a_key_frame(frame: &[u8]) -> bool {
-    frame.first().is_some_and(|first| first & 0x80 == 0)
-}
-
-/// `adjustment` is how many pixels are cut off on the right and below, four bits each.
-fn read_picture_size(adjustment: u8, frame: &[u8]) -> Option<PictureSize> {
-    let [first, profile, rest @ ..] = frame else {
-        return None;
-    };
-    if !starts_with_a_key_frame(frame) {
-        return None;
+impl<'a> Frame<'a> {
+    /// Parses the body of a VP6 packet.
+    pub fn parse(body: &'a [u8]) -> Option<Self> {
+        let [adjustment, data @ ..] = body else {
+            return None;
+        };
+        Self::new(*adjustment, data)
     }
-    // The offset of the second partition is left out where there is none.
-    let has_offset = first & 1 != 0 || profile & 0x06 == 0;
-    let sizes = if has_offset { rest.get(2..)? } else { rest };
-    let [rows, columns, ..] = sizes else {
-        return None;
-    };
-    let pixels = |blocks: u8, cut: u8| {
-        u32::from(blocks)
-            .saturating_mul(MACROBLOCK)
-            .saturating_sub(cut.into())
-    };
-    PictureSize::new(
-        pixels(*columns, adjustment >> 4),
-        pixels(*rows, adjustment & 0x0F),
-    )
+
+    /// Parses the body of a VP6 packet with alpha, in which an offset of three bytes precedes the frame.
+    pub fn parse_with_alpha(body: &'a [u8]) -> Option<Self> {
+        let [adjustment, _, _, _, data @ ..] = body else {
+            return None;
+        };
+        Self::new(*adjustment, data)
+    }
+
+    fn new(adjustment: u8, data: &'a [u8]) -> Option<Self> {
+        Some(Self {
+            is_keyframe: data.first()? & 0x80 == 0,
+            adjustment,
+            data,
+        })
+    }
+
+    /// Returns the size of the picture; `None` unless the frame is a keyframe.
+    pub fn picture_size(&self) -> Option<PictureSize> {
+        let [first, profile, rest @ ..] = self.data else {
+            return None;
+        };
+        if !self.is_keyframe {
+            return None;
+        }
+        // The offset of the second partition is present if coefficients are separate, or in the simple profile.
+        let has_offset = first & 1 != 0 || profile & 0x06 == 0;
+        let sizes = if has_offset { rest.get(2..)? } else { rest };
+        let [rows, columns, ..] = sizes else {
+            return None;
+        };
+        let pixels = |blocks: u8, cut: u8| {
+            let pixels = u32::from(blocks).saturating_mul(MACROBLOCK);
+            pixels.saturating_sub(cut.into())
+        };
+        PictureSize::new(
+            pixels(*columns, self.adjustment >> 4),
+            pixels(*rows, self.adjustment & 0x0F),
+        )
+    }
 }
 
-/// The side of a macroblock, in pixels.
+/// Width and height of a macroblock in pixels.
 const MACROBLOCK: u32 = 16;
 
 #[cfg(test)]
@@ -75,23 +70,24 @@ mod tests {
     use super::{super::super::tests::when_cut, *};
 
     #[test]
-    fn alpha_has_an_offset_before_the_frame() {
+    fn offset_of_alpha_precedes_the_frame() {
         let body = [0xEA, 0, 0x10, 0, 0x00, 0x46, 0x0B, 0x15, 0x0B, 0x15];
-        let size = when_cut(&body, picture_size_with_alpha);
+        let size = when_cut(&body, |body| Frame::parse_with_alpha(body)?.picture_size());
         assert_eq!(size, PictureSize::new(322_u32, 166_u32));
-        assert!(is_key_with_alpha(&body));
+        assert!(Frame::parse_with_alpha(&body).is_some_and(|frame| frame.is_keyframe));
     }
 
     #[test]
-    fn inter_frames_are_not_key_and_have_no_size() {
-        let body = [0xEA, 0x80, 0x46, 0x0B, 0x15, 0x0B, 0x15];
-        assert!(!is_key(&body));
-        assert_eq!(picture_size(&body), None);
-        assert!(!is_key(&[0xEA]));
+    fn inter_frames_have_no_size() {
+        let frame = Frame::parse(&[0xEA, 0x80, 0x46, 0x0B, 0x15, 0x0B, 0x15]).expect("a frame");
+        assert!(!frame.is_keyframe);
+        assert_eq!(frame.picture_size(), None);
+        assert_eq!(Frame::parse(&[0xEA]), None);
     }
 
     #[test]
-    fn a_picture_smaller_than_its_margins_is_none() {
-        assert_eq!(picture_size(&[0xFF, 0x00, 0x46, 0, 0]), None);
+    fn picture_smaller_than_its_adjustment_is_rejected() {
+        let frame = Frame::parse(&[0xFF, 0x00, 0x46, 0, 0]).expect("a frame");
+        assert_eq!(frame.picture_size(), None);
     }
 }

@@ -1,49 +1,37 @@
 //! VP8: frame headers (RFC 6386 9.1).
 
-use super::PictureSize;
+use super::super::PictureSize;
 
-/// Whether a frame needs no other.
-pub fn is_key(frame: &[u8]) -> bool {
+/// Returns whether a frame is a keyframe.
+pub fn is_keyframe(frame: &[u8]) -> bool {
     frame.first().is_some_and(|first| first & 1 == 0)
 }
 
-/// The size of the picture, which only keyframes have.
+/// Returns the size of the picture; `None` unless the frame is a keyframe.
 pub fn picture_size(frame: &[u8]) -> Option<PictureSize> {
-    let [
-        _,
-        _,
-        _,
-        0x9D,
-        0x01,
-        0x2A,
-        width_low,
-        width_high,
-        height_low,
-        height_high,
-        ..,
-    ] = frame
-    else {
+    let sizes = frame.get(3..)?.strip_prefix(START_CODE)?;
+    let [w0, w1, h0, h1, ..] = sizes else {
         return None;
     };
-    if !is_key(frame) {
+    if !is_keyframe(frame) {
         return None;
     }
-    let pixels = |low: u8, high: u8| u16::from_le_bytes([low, high]) & WITHOUT_SCALE;
-    PictureSize::new(
-        pixels(*width_low, *width_high),
-        pixels(*height_low, *height_high),
-    )
+    let pixels = |low: u8, high: u8| u16::from_le_bytes([low, high]) & SIZE_BITS;
+    PictureSize::new(pixels(*w0, *w1), pixels(*h0, *h1))
 }
 
-/// The two bits above the size ask for upscaling.
-const WITHOUT_SCALE: u16 = 0x3FFF;
+/// Bytes after the frame tag of a keyframe.
+const START_CODE: &[u8] = &[0x9D, 0x01, 0x2A];
+
+/// Mask of width and height; the two bits above are the upscaling.
+const SIZE_BITS: u16 = 0x3FFF;
 
 #[cfg(test)]
 mod tests {
     use super::{super::super::tests::when_cut, *};
 
     #[test]
-    fn the_size_is_told_without_its_scale() {
+    fn upscaling_bits_are_not_part_of_the_size() {
         let frame = [0xD0, 0x01, 0x00, 0x9D, 0x01, 0x2A, 0x42, 0x41, 0xB6, 0xC0];
         assert_eq!(
             when_cut(&frame, picture_size),
@@ -52,10 +40,10 @@ mod tests {
     }
 
     #[test]
-    fn inter_frames_are_not_key_and_have_no_size() {
+    fn inter_frames_have_no_size() {
         let frame = [0xD1, 0x01, 0x00, 0x9D, 0x01, 0x2A, 0x42, 0x01, 0xB6, 0x00];
-        assert!(!is_key(&frame));
+        assert!(!is_keyframe(&frame));
         assert_eq!(picture_size(&frame), None);
-        assert!(!is_key(&[]));
+        assert!(!is_keyframe(&[]));
     }
 }

@@ -1,30 +1,27 @@
-//! VP9: the configuration record and frame headers.
+//! VP9: configuration record and frame headers.
 
-use super::{super::bits::Bits, PictureSize};
+use super::super::{PictureSize, bits::BitReader};
 
-/// A VPCodecConfigurationRecord (VP Codec ISO Media File Format Binding 2.2). It does not say how
-/// large the picture is.
+/// A VPCodecConfigurationRecord (VP Codec ISO Media File Format Binding 2.2). It does not contain the size of
+/// the picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Configuration {
-    /// 0 to 3.
+    /// Profile, 0 to 3.
     pub profile: u8,
-    /// Ten times the level.
+    /// Level times ten.
     pub level: u8,
-    /// 8, 10 or 12.
+    /// Bits per sample: 8, 10 or 12.
     pub bit_depth: u8,
 }
 
 impl Configuration {
-    /// Reads a record: the bare eight bytes, or behind the four of an ISO box's version and flags,
-    /// which most senders leave in front, or behind the version alone.
+    /// Parses a record: eight bytes, alone or after the version and flags of an ISO box, as most senders
+    /// write it, or after the version only.
     pub fn parse(record: &[u8]) -> Option<Self> {
-        let bare = match record {
-            [1, 0, 0, 0, bare @ ..] if bare.len() == BARE => bare,
-            [1, bare @ ..] if bare.len() == BARE => bare,
-            bare if bare.len() == BARE => bare,
-            _ => return None,
-        };
-        let [profile, level, depth_and_chroma, ..] = bare else {
+        let ([profile, level, depth_and_chroma, _, _, _, _, _]
+        | [1, profile, level, depth_and_chroma, _, _, _, _, _]
+        | [1, 0, 0, 0, profile, level, depth_and_chroma, _, _, _, _, _]) = record
+        else {
             return None;
         };
         let bit_depth = depth_and_chroma >> 4;
@@ -36,27 +33,27 @@ impl Configuration {
     }
 }
 
-/// Whether a frame needs no other.
-pub fn is_key(frame: &[u8]) -> bool {
-    read_key_profile(&mut Bits::new(frame)).is_some()
+/// Returns whether a frame is a keyframe.
+pub fn is_keyframe(frame: &[u8]) -> bool {
+    read_keyframe_profile(&mut BitReader::new(frame)).is_some()
 }
 
-/// The size of the picture, which only keyframes have.
+/// Returns the size of the picture; `None` unless the frame is a keyframe.
 pub fn picture_size(frame: &[u8]) -> Option<PictureSize> {
-    let mut bits = Bits::new(frame);
-    let profile = read_key_profile(&mut bits)?;
-    bits.skip(1 + 1)?; // show frame, error resilience
+    let mut bits = BitReader::new(frame);
+    let profile = read_keyframe_profile(&mut bits)?;
+    bits.skip(1 + 1)?; // show_frame, error_resilient_mode
     if bits.u32(24)? != SYNC_CODE {
         return None;
     }
-    skip_colours(&mut bits, profile)?;
+    skip_color_config(&mut bits, profile)?;
     let width = bits.u32(16)?.saturating_add(1);
     let height = bits.u32(16)?.saturating_add(1);
     PictureSize::new(width, height)
 }
 
-/// Reads the header's start (VP9 6.2) and returns the profile, if the frame is a keyframe.
-fn read_key_profile(bits: &mut Bits<'_>) -> Option<u8> {
+/// Reads the start of a frame header (VP9 6.2) and returns the profile if the frame is a keyframe.
+fn read_keyframe_profile(bits: &mut BitReader<'_>) -> Option<u8> {
     if bits.u8(2)? != FRAME_MARKER {
         return None;
     }
@@ -70,13 +67,13 @@ fn read_key_profile(bits: &mut Bits<'_>) -> Option<u8> {
     (!shows_existing_frame && !is_inter).then_some(profile)
 }
 
-/// Passes over color_config (VP9 6.2.2).
-fn skip_colours(bits: &mut Bits<'_>, profile: u8) -> Option<()> {
+/// Skips color_config (VP9 6.2.2).
+fn skip_color_config(bits: &mut BitReader<'_>, profile: u8) -> Option<()> {
     if profile >= 2 {
-        bits.skip(1)?; // 10 or 12 bits
+        bits.skip(1)?; // ten_or_twelve_bit
     }
-    let says_subsampling = profile & 1 == 1;
-    match (bits.u8(3)?, says_subsampling) {
+    let has_subsampling = profile & 1 == 1;
+    match (bits.u8(3)?, has_subsampling) {
         (RGB, true) => bits.skip(1),           // reserved
         (RGB, false) => Some(()),              // always 4:4:4, full range
         (_, true) => bits.skip(1 + 1 + 1 + 1), // range, subsampling twice, reserved
@@ -84,16 +81,13 @@ fn skip_colours(bits: &mut Bits<'_>, profile: u8) -> Option<()> {
     }
 }
 
-/// Bytes of a record without an ISO box's version and flags.
-const BARE: usize = 8;
-
-/// The first two bits of each frame.
+/// First two bits of each frame.
 const FRAME_MARKER: u8 = 2;
 
-/// What follows the flags of a keyframe.
+/// Bytes after the flags of a keyframe.
 const SYNC_CODE: u32 = 0x49_8342;
 
-/// The colour space that is not subsampled.
+/// Color space without subsampling.
 const RGB: u8 = 7;
 
 #[cfg(test)]
@@ -120,17 +114,17 @@ mod tests {
     }
 
     #[test]
-    fn keyframes_are_neither_inter_nor_shown_before() {
-        assert!(is_key(&bytes("10 00 0 0")));
-        assert!(is_key(&bytes("10 11 0 0 0")));
-        assert!(!is_key(&bytes("10 00 0 1")));
-        assert!(!is_key(&bytes("10 00 1 0")));
-        assert!(!is_key(&bytes("11 00 0 0")));
+    fn inter_frames_and_repeated_frames_are_not_keyframes() {
+        assert!(is_keyframe(&bytes("10 00 0 0")));
+        assert!(is_keyframe(&bytes("10 11 0 0 0")));
+        assert!(!is_keyframe(&bytes("10 00 0 1")));
+        assert!(!is_keyframe(&bytes("10 00 1 0")));
+        assert!(!is_keyframe(&bytes("11 00 0 0")));
         assert_eq!(picture_size(&hex("824983430014100b5608")), None);
     }
 
     #[test]
-    fn records_of_8_9_and_12_bytes_are_one() {
+    fn records_of_8_9_and_12_bytes_are_equal() {
         let expected = Some(Configuration {
             profile: 2,
             level: 41,

@@ -1,107 +1,91 @@
-//! VVC (H.266): the configuration record, the sequence parameter set in it, keyframes.
+//! VVC (H.266): configuration record, sequence parameter set, keyframes.
 
-use super::{super::bits::Bits, PictureSize, nal};
-use crate::core::wire::Reader;
+use std::ops::RangeInclusive;
 
-/// How many bytes hold a NAL unit's length, from a VvcDecoderConfigurationRecord
+use super::{
+    super::{PictureSize, bits::BitReader},
+    nal,
+};
+use crate::core::wire::{Missing, Reader};
+
+/// Returns the size of NAL unit lengths in bytes, from a VvcDecoderConfigurationRecord
 /// (ISO 14496-15 11.2.4.2).
 pub fn nal_length_size(record: &[u8]) -> Option<u8> {
-    let first = record
-        .first()
-        .filter(|first| **first & RESERVED == RESERVED)?;
+    let (first, _) = split(record)?;
     Some(nal::length_size(first >> 1))
 }
 
-/// The size of the picture, from the first sequence parameter set of a
-/// VvcDecoderConfigurationRecord, or else the largest that the record announces.
+/// Returns the size of the picture, from the first sequence parameter set of a
+/// VvcDecoderConfigurationRecord, or else the largest size that the record announces.
 pub fn picture_size(record: &[u8]) -> Option<PictureSize> {
-    let (first, rest) = record.split_first()?;
-    if first & RESERVED != RESERVED {
-        return None;
-    }
-    let mut reader = Reader::new(rest);
-    let mut largest = None;
-    if first & 1 == 1 {
-        largest = read_largest_size(&mut reader)?;
-    }
-    find_sequence_parameter_set(&mut reader)
-        .and_then(|unit| read_picture_size(&mut Bits::of_nal_unit(unit.get(2..)?)))
+    let (first, mut reader) = split(record)?;
+    let has_profile_tier_level = first & 1 == 1;
+    let largest = match has_profile_tier_level {
+        true => read_largest_size(&mut reader).ok()?,
+        false => None,
+    };
+    nal::find_parameter_set(&mut reader, 0x1F, &SINGLE_UNITS, SEQUENCE_PARAMETER_SET)
+        .and_then(|unit| read_picture_size(&mut BitReader::of_nal_unit(unit.get(2..)?)))
         .or(largest)
 }
 
-/// Whether a frame has a slice of a picture at which decoding can start at once (IRAP, H.266
-/// table 5), not only bit by bit.
-pub fn is_key(frame: &[u8], nal_length_size: u8) -> bool {
-    nal::units(frame, nal_length_size).any(|unit| {
-        unit.get(1)
-            .is_some_and(|header| IRAP.contains(&(header >> 3)))
-    })
+/// Returns whether a frame has a slice of an IDR or CRA picture, with which a decoder can start at once.
+pub fn is_keyframe(frame: &[u8], nal_length_size: u8) -> bool {
+    nal::units(frame, nal_length_size)
+        .any(|unit| matches!(unit, [_, header, ..] if IRAP.contains(&(header >> 3))))
 }
 
-/// Reads what a record has that tells profile, tier and level: its last part is the largest picture.
-/// The inner option is empty where that has no pixels.
-fn read_largest_size(reader: &mut Reader<'_>) -> Option<Option<PictureSize>> {
-    let [high, low, _] = reader.array("ols_idx").ok()?;
+/// Returns the first byte of a record and a reader for the rest.
+fn split(record: &[u8]) -> Option<(u8, Reader<'_>)> {
+    let (first, rest) = record.split_first()?;
+    (first & RESERVED == RESERVED).then_some((*first, Reader::new(rest)))
+}
+
+/// Reads the part of a record with profile, tier and level. It ends with the largest size of a picture, which
+/// is `None` if it is 0.
+fn read_largest_size(reader: &mut Reader<'_>) -> Result<Option<PictureSize>, Missing> {
+    let [high, low, _] = reader.array("ols_idx")?;
     let sub_layers = u16::from_be_bytes([high, low]) >> 4 & 7;
-    let constraints = usize::from(reader.u8("num_bytes_constraint_info").ok()? & 0x3F);
-    reader.take(2, "profile and level").ok()?;
-    reader.take(constraints.max(1), "constraint info").ok()?;
+    let constraints = usize::from(reader.u8("num_bytes_constraint_info")? & 0x3F);
+    reader.take(2, "profile and level")?;
+    reader.take(constraints.max(1), "constraint info")?;
     if sub_layers > 1 {
-        let flags = reader.u8("sub-layer level flags").ok()?;
-        reader
-            .take(flags.count_ones() as usize, "sub-layer levels")
-            .ok()?;
+        let flags = reader.u8("sub-layer level flags")?;
+        reader.take(flags.count_ones() as usize, "sub-layer levels")?;
     }
-    for _ in 0..reader.u8("number of sub-profiles").ok()? {
-        reader.u32("sub-profile").ok()?;
+    for _ in 0..reader.u8("number of sub-profiles")? {
+        reader.u32("sub-profile")?;
     }
-    let width = reader.u16("width").ok()?;
-    let height = reader.u16("height").ok()?;
-    reader.u16("frame rate").ok()?;
-    Some(PictureSize::new(width, height))
-}
-
-fn find_sequence_parameter_set<'a>(reader: &mut Reader<'a>) -> Option<&'a [u8]> {
-    for _ in 0..reader.u8("number of arrays").ok()? {
-        let kind = reader.u8("NAL unit type").ok()? & 0x1F;
-        let units = match kind {
-            OPERATING_POINTS | DECODING_CAPABILITIES => 1,
-            _ => reader.u16("number of NAL units").ok()?,
-        };
-        for _ in 0..units {
-            let unit = nal::read_parameter_set(reader)?;
-            if kind == SEQUENCE_PARAMETER_SET {
-                return Some(unit);
-            }
-        }
-    }
-    None
+    let (width, height) = (reader.u16("width")?, reader.u16("height")?);
+    reader.u16("frame rate")?;
+    Ok(PictureSize::new(width, height))
 }
 
 /// Reads a sequence parameter set up to the conformance window (H.266 7.3.2.4).
-fn read_picture_size(bits: &mut Bits<'_>) -> Option<PictureSize> {
-    bits.skip(4 + 4)?; // ids of this and the video parameter set
+fn read_picture_size(bits: &mut BitReader<'_>) -> Option<PictureSize> {
+    bits.skip(4 + 4)?; // sps_seq_parameter_set_id, sps_video_parameter_set_id
     let sub_layers = bits.u8(3)?;
     let chroma_format = bits.u32(2)?;
-    bits.skip(2)?; // size of coding tree units
+    bits.skip(2)?; // sps_log2_ctu_size_minus5
     if bits.bit()? {
         skip_profile_tier_level(bits, sub_layers)?;
     }
-    bits.skip(1)?; // gradual decoding refresh
-    if bits.bit()? {
-        bits.skip(1)?; // resolution may change within a sequence
+    bits.skip(1)?; // sps_gdr_enabled_flag
+    let may_resample = bits.bit()?;
+    if may_resample {
+        bits.skip(1)?; // sps_res_change_in_clvs_allowed_flag
     }
-    let coded = (bits.ue()?, bits.ue()?);
-    nal::read_cropping(bits, coded, nal::subsampling(chroma_format))
+    let coded_size = (bits.ue()?, bits.ue()?);
+    nal::read_cropped_size(bits, coded_size, nal::subsampling(chroma_format))
 }
 
-/// Passes over profile, tier and level, with the levels of `sub_layers` below the highest
-/// (H.266 7.3.3.1).
-fn skip_profile_tier_level(bits: &mut Bits<'_>, sub_layers: u8) -> Option<()> {
+/// Skips profile, tier and level, with the levels of `sub_layers` lower sub-layers (H.266 7.3.3.1).
+fn skip_profile_tier_level(bits: &mut BitReader<'_>, sub_layers: u8) -> Option<()> {
     bits.skip(7 + 1 + 8)?; // profile, tier, level
-    bits.skip(1 + 1)?; // frame only, multilayer
-    if bits.bit()? {
-        bits.skip(CONSTRAINTS)?;
+    bits.skip(1 + 1)?; // ptl_frame_only_constraint_flag, ptl_multilayer_enabled_flag
+    let has_constraints = bits.bit()?;
+    if has_constraints {
+        bits.skip(CONSTRAINT_BITS)?;
         let additional = bits.u8(8)?;
         bits.skip(additional.into())?;
     }
@@ -116,18 +100,21 @@ fn skip_profile_tier_level(bits: &mut Bits<'_>, sub_layers: u8) -> Option<()> {
     bits.skip(sub_profiles.saturating_mul(32))
 }
 
-/// The bits of a record's first byte that are always set.
+/// Bits of the first byte of a record that are always set.
 const RESERVED: u8 = 0xF8;
 
 /// NAL unit types (H.266 table 5): IDR with and without leading pictures, and CRA.
-const IRAP: std::ops::RangeInclusive<u8> = 7..=9;
+const IRAP: RangeInclusive<u8> = 7..=9;
 const OPERATING_POINTS: u8 = 12;
 const DECODING_CAPABILITIES: u8 = 13;
 const SEQUENCE_PARAMETER_SET: u8 = 15;
 
+/// Types whose arrays in a record have one NAL unit and no count (ISO 14496-15 11.2.4.2).
+const SINGLE_UNITS: [u8; 2] = [OPERATING_POINTS, DECODING_CAPABILITIES];
+
 /// Bits of general_constraints_info, from gci_intra_only_constraint_flag to
 /// gci_no_virtual_boundaries_constraint_flag (H.266 7.3.3.2).
-const CONSTRAINTS: u32 = 71;
+const CONSTRAINT_BITS: u32 = 71;
 
 #[cfg(test)]
 mod tests {
@@ -136,7 +123,7 @@ mod tests {
         *,
     };
 
-    /// 328 by 184 pixels of 4:2:0, of which 322 by 182 are shown.
+    /// A sequence parameter set of 328 by 184 pixels in 4:2:0, of which 322 by 182 are displayed.
     const SET: &str = "
         0000 0000               nuh_layer_id 0
         01111 001               sequence parameter set
@@ -156,7 +143,7 @@ mod tests {
         1                       cropped:
         1 00100                 3 units on the right
         1 010                   1 unit below
-        1                       and so on";
+        1                       next field";
 
     fn record(head: &[u8]) -> Vec<u8> {
         let set = bytes(SET);
@@ -169,7 +156,7 @@ mod tests {
         record
     }
 
-    /// A head with profile, tier and level of two layers, and a largest picture of 640 by 360.
+    /// Start of a record with profile, tier and level of two sub-layers, and a largest picture of 640 by 360.
     fn head_with_largest_size() -> Vec<u8> {
         bytes(
             "11111 11 1             lengths in 4 bytes, with profile, tier and level
@@ -188,14 +175,14 @@ mod tests {
     }
 
     #[test]
-    fn the_parameter_set_knows_what_is_shown() {
+    fn parameter_set_has_the_displayed_size() {
         let size = PictureSize::new(322_u32, 182_u32);
         assert_eq!(when_cut(&record(&[0xFE]), picture_size), size);
         assert_eq!(picture_size(&record(&head_with_largest_size())), size);
     }
 
     #[test]
-    fn without_a_parameter_set_the_largest_picture_has_to_do() {
+    fn largest_size_is_used_without_a_parameter_set() {
         let mut record = head_with_largest_size();
         record.push(0);
         assert_eq!(
@@ -210,7 +197,7 @@ mod tests {
     fn keyframes_have_irap_slices() {
         for kind in 0..32 {
             let frame = [0, 3, 0, kind << 3 | 1, 0x80];
-            assert_eq!(is_key(&frame, 2), (7..=9).contains(&kind), "{kind}");
+            assert_eq!(is_keyframe(&frame, 2), (7..=9).contains(&kind), "{kind}");
         }
     }
 }
