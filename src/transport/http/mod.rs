@@ -64,12 +64,9 @@ pub enum HttpError {
     /// The connection ended inside the response.
     #[error("the response is cut off")]
     CutOff,
-    /// The timeout for a part of the response expired.
-    #[error("no answer within {} s", .0.as_secs_f32())]
-    TimedOut(Duration),
-    /// The timeout for the complete fetch expired.
+    /// The timeout for a part of the response or for the complete fetch expired.
     #[error("no complete answer within {} s", .0.as_secs_f32())]
-    TotalTimedOut(Duration),
+    TimedOut(Duration),
     /// The status of the response is neither success nor a redirect.
     #[error("the server answers {0}")]
     Status(String),
@@ -98,12 +95,7 @@ impl Fetcher<'_> {
         last_modified: Option<&str>,
     ) -> Result<Option<File>, HttpError> {
         let fetch = self.follow_redirects(url, last_modified);
-        match self.total_timeout {
-            Some(limit) => timeout(limit, fetch)
-                .await
-                .unwrap_or(Err(HttpError::TotalTimedOut(limit))),
-            None => fetch.await,
-        }
+        within(self.total_timeout, fetch).await
     }
 
     async fn follow_redirects(

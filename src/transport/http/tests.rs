@@ -365,7 +365,7 @@ async fn a_silent_server_times_out() {
             () = server => unreachable!(),
         };
         let error = error.to_string();
-        assert_eq!(error, "no answer within 0.05 s", "after {sent:?}");
+        assert_eq!(error, "no complete answer within 0.05 s", "after {sent:?}");
     }
 }
 
