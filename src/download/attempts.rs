@@ -31,27 +31,27 @@ pub(super) async fn play(
     pump: &mut Pump<'_>,
     candidates: &mut Candidates,
     stop: &mut Stop,
-) -> EndCause {
+) -> (Ending, String) {
     let mut series = AttemptSeries::new(job.retry);
     let mut rng: StdRng = rand::make_rng();
     let session = match with_swf_proof(job, pump, stop).await {
         Ok(session) => session,
-        Err(last) => return last,
+        Err(cause) => return judge(&cause, &pump.facts()),
     };
     let mut session_template = session.clone();
     let mut lost = None;
     loop {
         let began = Instant::now();
-        let last = find(job, &mut session_template, pump, candidates, stop).await;
+        let cause = find(job, &mut session_template, pump, candidates, stop).await;
         if pump.has_media_since(began) {
             series.reset();
             lost = None;
         }
         let facts = pump.facts();
-        let (ending, reason) = judge(&last, &facts);
-        let attempt = series.next((ending, &last), &facts, Instant::now(), &mut rng);
+        let (ending, reason) = judge(&cause, &facts);
+        let attempt = series.next((ending, &cause), &facts, Instant::now(), &mut rng);
         let Some(attempt) = attempt else {
-            return conclude(lost, last, &reason);
+            return conclude(lost, (ending, reason));
         };
         let retry = Retry {
             attempt: attempt.number,
@@ -68,8 +68,8 @@ pub(super) async fn play(
         }
         lost.get_or_insert((retry.ending, retry.reason));
         let wait = tokio::time::sleep(attempt.wait);
-        if let Err(last) = pump.meanwhile(wait, stop).await {
-            return conclude(lost, last, "stopped by the user");
+        if let Err(cause) = pump.meanwhile(wait, stop).await {
+            return conclude(lost, judge(&cause, &pump.facts()));
         }
     }
 }
@@ -96,12 +96,17 @@ async fn with_swf_proof(
     Ok(session)
 }
 
-/// Returns the end cause of a series that started with `lost` and ended with `last`.
-fn conclude(lost: Option<(Ending, String)>, last: EndCause, reason: &str) -> EndCause {
-    match (lost, last) {
-        (None, last) | (Some(_), last @ (EndCause::Output(_) | EndCause::Limit)) => last,
-        (Some((ending, began)), _) if began == reason => EndCause::Told(ending, began),
-        (Some((ending, began)), _) => EndCause::Told(ending, format!("{began}; then: {reason}")),
+/// Returns the judgement of a series that started with the loss `lost` and ended with `last`.
+fn conclude(lost: Option<(Ending, String)>, last: (Ending, String)) -> (Ending, String) {
+    match lost {
+        Some((ending, reason)) if !last.0.is_final() => {
+            if reason == last.1 {
+                (ending, reason)
+            } else {
+                (ending, format!("{reason}; then: {}", last.1))
+            }
+        }
+        _ => last,
     }
 }
 

@@ -55,6 +55,11 @@ impl Job {
         let lengths = self.stop_ms.into_iter().chain(self.limits.duration_ms);
         lengths.min()
     }
+
+    /// Whether the recording may continue after a loss or with another publisher.
+    pub(super) fn may_rejoin(&self) -> bool {
+        self.retry != RetryPolicy::default() || !self.session.republish_wait.is_zero()
+    }
 }
 
 /// Limits set by the user that end a recording before the server does.

@@ -37,22 +37,20 @@ use crate::output::Destination;
 pub async fn run(job: &Job, report: &mut dyn Report, mut stop: Stop) -> Outcome {
     let mut pump = Pump::new(job, report);
     let mut candidates = Candidates::new(&job.candidates);
-    let cause = match prepare(job, &mut pump, &mut stop).await {
+    let mut judgement = match prepare(job, &mut pump, &mut stop).await {
         Ok(()) => attempts::play(job, &mut pump, &mut candidates, &mut stop).await,
-        Err(cause) => cause,
+        Err(cause) => judge(&cause, &pump.facts()),
     };
-    let cause = match (finish(&mut pump, &cause, &mut stop).await, cause) {
-        (Ok(()), cause) | (Err(_), cause @ EndCause::Output(_)) => cause,
-        // The user stopped the download and the reader of the pipe used up its grace period: that
-        // is an interruption, not a failed output.
-        (Err(error), _) if error.kind() == io::ErrorKind::TimedOut => EndCause::Stopped,
-        (Err(error), _) => EndCause::Output(error),
-    };
+    if let Err(cause) = finish(&mut pump, &mut stop).await
+        && !judgement.0.is_of_output()
+    {
+        judgement = judge(&cause, &pump.facts());
+    }
     pump.report_progress();
-    finish_hooks(&mut pump, &cause, &mut stop).await;
+    finish_hooks(&mut pump, &mut stop).await;
+    let (ending, reason) = judgement;
     let facts = pump.facts();
-    let (ending, reason) = judge(&cause, &facts);
-    let written = pump.output.totals();
+    let totals = pump.output.totals();
     Outcome {
         ending,
         reason: if facts.has_media {
@@ -62,8 +60,8 @@ pub async fn run(job: &Job, report: &mut dyn Report, mut stop: Stop) -> Outcome 
         },
         media_arrived: facts.has_media,
         is_live: facts.is_live,
-        bytes: written.bytes,
-        tags: written.tags,
+        bytes: totals.bytes,
+        tags: totals.tags,
         position_ms: pump.progress().position_ms,
         duration_ms: pump.progress().duration_ms,
         gaps: pump.take_gaps(),
@@ -109,20 +107,23 @@ async fn prepare(job: &Job, pump: &mut Pump<'_>, stop: &mut Stop) -> Result<(), 
 
 /// Writes the remaining data. The reader of a pipe may take any time until the user stops the
 /// download.
-async fn finish(pump: &mut Pump<'_>, cause: &EndCause, stop: &mut Stop) -> io::Result<()> {
-    if !matches!(cause, EndCause::Stopped) {
-        tokio::select! {
-            finished = pump.output.finish(None) => return finished,
-            () = stop.requested() => {}
-        }
+async fn finish(pump: &mut Pump<'_>, stop: &mut Stop) -> Result<(), EndCause> {
+    tokio::select! {
+        biased;
+        () = stop.requested() => {}
+        finished = pump.output.finish(None) => return finished.map_err(EndCause::Output),
     }
     let deadline = Instant::now() + READER_PATIENCE;
-    pump.output.finish(Some(deadline)).await
+    match pump.output.finish(Some(deadline)).await {
+        // The user did not want to wait for the reader, so this is not a failed output.
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(EndCause::Stopped),
+        finished => finished.map_err(EndCause::Output),
+    }
 }
 
 /// Waits for the running hooks, up to a limit that is shorter after a stop request.
-async fn finish_hooks(pump: &mut Pump<'_>, cause: &EndCause, stop: &mut Stop) {
-    let is_stopped = matches!(cause, EndCause::Stopped);
+async fn finish_hooks(pump: &mut Pump<'_>, stop: &mut Stop) {
+    let is_stopped = stop.is_requested();
     let patience = if is_stopped {
         LAST_HOOK_PATIENCE
     } else {

@@ -70,6 +70,18 @@ pub enum Ending {
     NoConnection,
 }
 
+impl Ending {
+    /// Whether this ending stands even if a series of attempts started with another loss.
+    pub(super) fn is_final(self) -> bool {
+        self == Self::Limit || self.is_of_output()
+    }
+
+    /// Whether the output ended the download.
+    pub(super) fn is_of_output(self) -> bool {
+        matches!(self, Self::ReaderGone | Self::DiskFull | Self::OutputFailed)
+    }
+}
+
 /// The event that ended a download.
 #[derive(Debug)]
 pub(super) enum EndCause {
@@ -87,8 +99,6 @@ pub(super) enum EndCause {
     /// The recording reached a limit set by the user.
     Limit,
     Stopped,
-    /// The loss that started a series of failed attempts, already judged.
-    Told(Ending, String),
     /// A redirect that must not be followed, and why.
     RedirectRefused(String),
     /// The stream does not contain the end of the existing recording.
@@ -188,7 +198,6 @@ pub(super) fn judge(cause: &EndCause, facts: &Facts) -> (Ending, String) {
         EndCause::Stopped => (Ending::Interrupted, "stopped by the user".to_owned()),
         EndCause::RedirectRefused(why) => (Ending::Refused, why.clone()),
         EndCause::NoMatch => (Ending::Mismatch, OTHER_STREAM.to_owned()),
-        EndCause::Told(ending, reason) => (*ending, reason.clone()),
         EndCause::Mismatch(why) => (Ending::Mismatch, why.clone()),
     }
 }

@@ -18,7 +18,6 @@ use super::{
     outcome::{EndCause, Facts},
     output_clock::OutputClock,
     rejoin::matcher::Arrival,
-    retry::RetryPolicy,
 };
 use crate::output::Tee;
 use crate::output::{GapPolicy, Gaps};
@@ -35,7 +34,7 @@ use crate::{
             command::Redirect,
             error::Error,
             handshake,
-            message::{Message, Timestamp},
+            message::Message,
         },
     },
     transport::Stream,
@@ -79,6 +78,9 @@ pub(super) struct Pump<'a> {
     backlog_bytes: usize,
     is_recorded: bool,
     is_start_reported: bool,
+    /// Whether a frame has arrived.
+    has_media: bool,
+    /// Timestamp of the first frame; `None` if the recording existed before.
     first_timestamp_ms: Option<u32>,
     timeouts: Timeouts,
     frames: u64,
@@ -130,6 +132,7 @@ impl<'a> Pump<'a> {
             backlog_bytes: job.backlog_bytes,
             is_recorded: false,
             is_start_reported: false,
+            has_media: false,
             first_timestamp_ms: None,
             timeouts: job.session.timeouts,
             frames: 0,
@@ -139,8 +142,7 @@ impl<'a> Pump<'a> {
             frame_interval: FrameInterval::default(),
             stage: Stage::Handshake,
             wall_clock: jiff::Timestamp::now(),
-            history: (job.retry != RetryPolicy::default() || !job.session.republish_wait.is_zero())
-                .then(RecordingHistory::default),
+            history: job.may_rejoin().then(RecordingHistory::default),
             rejoin: None,
             gap_policy: job.gap,
             gap_reason: String::new(),
@@ -371,8 +373,9 @@ impl<'a> Pump<'a> {
         let info = arrival.info;
         let at_ms = if info.carries_media {
             self.report_start();
-            if self.first_timestamp_ms.is_none() {
-                self.note_first_frame(arrival.timestamp);
+            if !self.has_media {
+                self.first_timestamp_ms = Some(arrival.timestamp.0);
+                self.note_first_frame();
             }
             self.clock.frame(info.track, arrival.timestamp)
         } else {
@@ -406,9 +409,9 @@ impl<'a> Pump<'a> {
         written.map_err(EndCause::Output)
     }
 
-    /// Records the first frame, and with it whether the stream counts as live.
-    fn note_first_frame(&mut self, timestamp: Timestamp) {
-        self.first_timestamp_ms = Some(timestamp.0);
+    /// Notes that media arrived. From now on it is known whether the stream counts as live.
+    fn note_first_frame(&mut self) {
+        self.has_media = true;
         if self.is_live() {
             self.output.allow_backlog(self.backlog_bytes);
         }
@@ -450,14 +453,13 @@ impl<'a> Pump<'a> {
 
     /// Returns the facts that the judgement of the ending needs.
     pub(super) fn facts(&self) -> Facts {
-        let has_media = self.has_media();
         let first_timestamp_ms = self.first_timestamp_ms.unwrap_or(0);
         Facts {
             is_live: self.is_live(),
             is_connected: self.stage >= Stage::Connected,
             is_shaking_hands: self.stage == Stage::Handshake,
             is_playing: self.stage == Stage::Playing,
-            has_media,
+            has_media: self.has_media,
             first_timestamp_ms: self.range.stream_position_ms(first_timestamp_ms),
             length_ms: self
                 .clock
@@ -494,7 +496,7 @@ impl<'a> Pump<'a> {
             self.report.gap(&gap);
             self.gaps.push(gap);
         }
-        if self.has_media() {
+        if self.has_media {
             let progress = self.progress();
             self.report.progress(&progress);
         }
@@ -503,11 +505,11 @@ impl<'a> Pump<'a> {
     /// A stream that the server does not call recorded counts as live once media has arrived.
     fn is_live(&self) -> bool {
         let is_called_recorded = self.is_recorded || self.duration_ms.is_some();
-        self.is_live_requested || self.has_media() && !is_called_recorded
+        self.is_live_requested || self.has_media && !is_called_recorded
     }
 
     pub(super) fn has_media(&self) -> bool {
-        self.first_timestamp_ms.is_some()
+        self.has_media
     }
 }
 

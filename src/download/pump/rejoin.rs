@@ -106,7 +106,7 @@ impl Pump<'_> {
     /// Compares the stream of the next connection with the recording.
     pub(in crate::download) fn rejoin_after(&mut self, reason: &str) {
         reason.clone_into(&mut self.gap_reason);
-        self.is_continuation |= self.has_media();
+        self.is_continuation |= self.has_media;
         self.start_rejoin();
     }
 
@@ -179,8 +179,8 @@ impl Pump<'_> {
     #[cold]
     pub(super) fn match_arrival(&mut self, now: Instant, arrival: Arrival) -> Result<(), EndCause> {
         if arrival.info.carries_media {
-            if self.first_timestamp_ms.is_none() {
-                self.note_first_frame(Timestamp(0));
+            if !self.has_media {
+                self.note_first_frame();
             }
             self.report_start();
         } else {
