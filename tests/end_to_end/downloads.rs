@@ -1,10 +1,11 @@
 //! Downloads from the test server: correct, unusual and faulty.
 
-use std::{thread, time::Duration};
+use std::time::Duration;
 
 use rtmpull::core::rtmp::handshake::digest::Scheme;
 
 use crate::{
+    parallel,
     program::{self, download},
     server::{
         C2, Clip, Config, EndSignal, FaultAction, FaultPoint, Handshake, OnConnect, OnMissing,
@@ -14,13 +15,13 @@ use crate::{
 
 #[test]
 fn recorded_stream_is_complete() {
-    assert_complete_download(Config::serving(recorded()), &[]);
+    assert_complete_download(Config::serving(Stream::recorded_sample()), &[]);
 }
 
 #[test]
 fn any_chunk_size_gives_a_complete_file() {
     for chunk_size in [1, 127, 128, 65_536, 0x7FFF_FFFF] {
-        let config = Config::serving(recorded());
+        let config = Config::serving(Stream::recorded_sample());
         assert_complete_download(
             Config {
                 chunk_size,
@@ -41,7 +42,7 @@ fn any_handshake_gives_a_complete_file() {
         (Handshake::Digest(Scheme::DigestFirst), "plain", C2::Echo),
         (Handshake::DigestUnderVersionZero, "auto", C2::Signed),
     ] {
-        let config = Config::serving(recorded());
+        let config = Config::serving(Stream::recorded_sample());
         let server = assert_complete_download(
             Config {
                 handshake,
@@ -59,7 +60,7 @@ fn any_handshake_gives_a_complete_file() {
 
 #[test]
 fn closed_digest_handshake_is_retried_as_plain() {
-    let config = Config::serving(recorded());
+    let config = Config::serving(Stream::recorded_sample());
     let handshake = Handshake::ClosesOnDigest;
     let server = assert_complete_download(
         Config {
@@ -78,7 +79,7 @@ fn media_on_message_stream_0_is_recorded() {
         Config {
             media_stream_id: Some(0),
             keeps_set_data_frame: true,
-            ..Config::serving(recorded())
+            ..Config::serving(Stream::recorded_sample())
         },
         &[],
     );
@@ -87,7 +88,7 @@ fn media_on_message_stream_0_is_recorded() {
 #[test]
 fn long_chunk_stream_ids_are_read() {
     for media_chunk_stream in [64, 318, 400, 65_000] {
-        let config = Config::serving(recorded());
+        let config = Config::serving(Stream::recorded_sample());
         assert_complete_download(
             Config {
                 media_chunk_stream,
@@ -103,7 +104,7 @@ fn aggregate_messages_are_split_into_tags() {
     assert_complete_download(
         Config {
             tags_per_aggregate: 7,
-            ..Config::serving(recorded())
+            ..Config::serving(Stream::recorded_sample())
         },
         &[],
     );
@@ -114,7 +115,7 @@ fn amf3_message_types_are_read() {
     assert_complete_download(
         Config {
             sends_amf3: true,
-            ..Config::serving(recorded())
+            ..Config::serving(Stream::recorded_sample())
         },
         &[],
     );
@@ -125,7 +126,7 @@ fn media_before_play_start_is_recorded() {
     assert_complete_download(
         Config {
             tags_before_start: 10,
-            ..Config::serving(recorded())
+            ..Config::serving(Stream::recorded_sample())
         },
         &[],
     );
@@ -137,7 +138,7 @@ fn small_window_is_acknowledged() {
         Config {
             window: 4096,
             enforces_window: true,
-            ..Config::serving(recorded())
+            ..Config::serving(Stream::recorded_sample())
         },
         &[],
     );
@@ -149,7 +150,7 @@ fn pings_are_answered() {
     let server = assert_complete_download(
         Config {
             ping_every: Some(Duration::from_millis(200)),
-            ..Config::serving(recorded().paced(Pace::Speed(4.0)))
+            ..Config::serving(Stream::recorded_sample().paced(Pace::Speed(4.0)))
         },
         &[],
     );
@@ -158,7 +159,7 @@ fn pings_are_answered() {
 
 #[test]
 fn commands_are_pipelined() {
-    let server = assert_complete_download(Config::serving(recorded()), &[]);
+    let server = assert_complete_download(Config::serving(Stream::recorded_sample()), &[]);
     let client = server.only_client();
     assert_eq!(client.names()[..3], ["connect", "createStream", "play"]);
     assert_eq!(client.command("play").map(|play| play.stream), Some(1));
@@ -170,10 +171,10 @@ fn commands_are_pipelined() {
 
 #[test]
 fn dropped_pipelined_commands_are_sent_again() {
-    at_once(
+    parallel::for_each(
         [Pipelining::Dropped, Pipelining::DroppedAfterC1],
         |pipelining| {
-            let config = Config::serving(recorded());
+            let config = Config::serving(Stream::recorded_sample());
             assert_complete_download(
                 Config {
                     pipelining,
@@ -187,7 +188,7 @@ fn dropped_pipelined_commands_are_sent_again() {
 
 #[test]
 fn no_pipelining_waits_for_each_answer() {
-    let config = Config::serving(recorded());
+    let config = Config::serving(Stream::recorded_sample());
     let pipelining = Pipelining::Refused;
     assert_complete_download(
         Config {
@@ -204,7 +205,7 @@ fn message_stream_ids_other_than_1_are_played() {
         assert_complete_download(
             Config {
                 stream_id,
-                ..Config::serving(recorded())
+                ..Config::serving(Stream::recorded_sample())
             },
             &[],
         );
@@ -213,7 +214,7 @@ fn message_stream_ids_other_than_1_are_played() {
 
 #[test]
 fn redirects_are_followed() {
-    let target = Server::start(Config::serving(recorded()));
+    let target = Server::start(Config::serving(Stream::recorded_sample()));
     let application = target.url("").trim_end_matches('/').to_owned();
     for connect in [
         OnConnect::RedirectInError {
@@ -279,7 +280,7 @@ fn missing_stream_ends_with_the_matching_word() {
         (OnMissing::StartThenSilence, "stalled"),
         (OnMissing::StartThenFin, "cut"),
     ];
-    at_once(cases, |(missing, word)| {
+    parallel::for_each(cases, |(missing, word)| {
         let server = Server::start(Config {
             missing,
             ..Config::default()
@@ -304,8 +305,9 @@ fn silence_at_every_step_times_out() {
         (Step::Media, FaultAction::Silence, 1, "stalled"),
         (Step::Media, pings, 1, "stalled"),
     ];
-    at_once(cases, |(step, then, code, word)| {
-        let config = Config::serving(recorded()).with_fault(FaultPoint::Step(step), then);
+    parallel::for_each(cases, |(step, then, code, word)| {
+        let config =
+            Config::serving(Stream::recorded_sample()).with_fault(FaultPoint::Step(step), then);
         let server = Server::start(config);
         let download = download(&server.url("clip"), &["-m", "1"]);
         download.assert_ended(code, word);
@@ -326,14 +328,14 @@ fn stalled_stream_keeps_the_received_media() {
         (FaultPoint::Boundary(25_000), FaultAction::Silence),
         (FaultPoint::Boundary(25_000), pings),
     ];
-    at_once(cases, |(at, then)| {
-        assert_keeps_received(recorded(), at, then, 2, "stalled")
+    parallel::for_each(cases, |(at, then)| {
+        assert_keeps_received(Stream::recorded_sample(), at, then, 2, "stalled")
     });
 }
 
 #[test]
 fn cut_stream_keeps_the_received_media() {
-    for stream in [recorded(), live()] {
+    for stream in [Stream::recorded_sample(), Stream::live_sample()] {
         assert_keeps_received(
             stream.clone(),
             FaultPoint::Byte(25_001),
@@ -358,7 +360,7 @@ fn cut_stream_keeps_the_received_media() {
     }
     // The announced duration shows that the recorded stream is not over.
     assert_keeps_received(
-        recorded(),
+        Stream::recorded_sample(),
         FaultPoint::Boundary(25_000),
         FaultAction::Fin,
         2,
@@ -368,7 +370,7 @@ fn cut_stream_keeps_the_received_media() {
 
 #[test]
 fn close_at_the_announced_end_is_closed() {
-    let stream = recorded().ending(&[EndSignal::Fin]);
+    let stream = Stream::recorded_sample().ending(&[EndSignal::Fin]);
     let server = Server::start(Config::serving(stream));
     let download = download(&server.url("clip"), &[]);
     download.assert_ended(0, "closed");
@@ -393,7 +395,7 @@ fn every_live_end_signal_has_its_ending() {
         (&[EndSignal::Rst], 2, "cut"),
         (&[], 2, "stalled"),
     ] {
-        let server = Server::start(Config::serving(live().ending(end)));
+        let server = Server::start(Config::serving(Stream::live_sample().ending(end)));
         let download = download(&server.url("clip"), &["-v", "-m", "1"]);
         download.assert_ended(code, word);
         assert_same_media(&download.clip(), &Clip::sample());
@@ -403,7 +405,7 @@ fn every_live_end_signal_has_its_ending() {
 /// Some servers send Stream EOF in mid-session too, so only the following silence makes it an end.
 #[test]
 fn stream_eof_then_silence_ends_a_live_stream() {
-    let stream = live().ending(&[EndSignal::StreamEof]);
+    let stream = Stream::live_sample().ending(&[EndSignal::StreamEof]);
     let server = Server::start(Config::serving(stream));
     let download = download(&server.url("clip"), &["-v"]);
     download.assert_ended(0, "unpublished");
@@ -436,7 +438,10 @@ fn late_join_starts_at_time_0() {
 #[test]
 #[cfg(unix)]
 fn signal_finishes_the_file() {
-    for (stream, options, code) in [(live(), &["-v"][..], 0), (recorded(), &[], 2)] {
+    for (stream, options, code) in [
+        (Stream::live_sample(), &["-v"][..], 0),
+        (Stream::recorded_sample(), &[], 2),
+    ] {
         let stream = stream.paced(Pace::Speed(1.0));
         let server = Server::start(Config::serving(stream));
         let mut running = program::start(&server.url("clip"), options);
@@ -448,16 +453,6 @@ fn signal_finishes_the_file() {
         assert!(download.finished.took < Duration::from_secs(2));
         assert_starts_like(&download.clip(), &Clip::sample(), 5);
     }
-}
-
-/// Runs `test` for all `cases` in parallel, because most of them only wait.
-pub fn at_once<T: Send>(cases: impl IntoIterator<Item = T>, test: impl Fn(T) + Sync) {
-    let test = &test;
-    thread::scope(|scope| {
-        for case in cases {
-            scope.spawn(move || test(case));
-        }
-    });
 }
 
 /// Downloads `clip` from a server with this configuration and compares the file with the source.
@@ -510,12 +505,4 @@ pub fn assert_starts_like(ours: &Clip, source: &Clip, at_least: usize) {
 /// Returns whether the tag is an AVC end-of-sequence tag, which only has a header.
 fn is_empty(tag: &Tag) -> bool {
     tag.kind == Tag::VIDEO && tag.body.len() <= 5
-}
-
-fn recorded() -> Stream {
-    Stream::recorded(Clip::sample()).paced(Pace::Unbounded)
-}
-
-fn live() -> Stream {
-    Stream::live(Clip::sample()).paced(Pace::Unbounded)
 }

@@ -21,7 +21,7 @@ use crate::{
 #[test]
 fn stop_ends_a_server_that_sends_more() {
     // The test server ignores the requested length and sends everything.
-    let server = Server::start(Config::serving(recorded()));
+    let server = Server::start(Config::serving(Stream::recorded_sample()));
     for (options, ms) in [
         (&["--stop", "1"][..], 1000),
         (&["-A", "1", "-B", "1.5"], 500),
@@ -218,7 +218,7 @@ fn login_data_is_masked_in_every_output() {
                     user: "joe",
                     password: "s3cret",
                 }),
-                ..Config::serving(recorded())
+                ..Config::serving(Stream::recorded_sample())
             });
             let url_with_login = server
                 .url("clip")
@@ -254,7 +254,7 @@ fn login_data_is_masked_in_every_output() {
 #[test]
 fn realtime_sends_no_pause() {
     for (options, code, pauses) in [(&["-m", "1"][..], 0, true), (&["-m", "1", "-R"], 2, false)] {
-        let stream = recorded().paced(Pace::UntilEmpty { ms: 700 });
+        let stream = Stream::recorded_sample().paced(Pace::UntilEmpty { ms: 700 });
         let server = Server::start(Config::serving(stream));
         let download = download(&server.url("clip"), options);
         assert_eq!(
@@ -282,7 +282,7 @@ fn failed_login_is_refused_without_printing_secrets() {
                 user: "joe",
                 password: "s3cret",
             }),
-            ..Config::serving(recorded())
+            ..Config::serving(Stream::recorded_sample())
         });
         let download = download(&server.url("clip"), &[options, &["-V"]].concat());
         download.assert_ended(code, word);
@@ -343,7 +343,9 @@ fn long_playpath_is_sent_unchanged() {
 
 #[test]
 fn hashes_option_prints_a_progress_row() {
-    let server = Server::start(Config::serving(recorded().paced(Pace::Speed(3.0))));
+    let server = Server::start(Config::serving(
+        Stream::recorded_sample().paced(Pace::Speed(3.0)),
+    ));
     let download = download(&server.url("clip"), &["-#"]);
     download.assert_ended(0, "ended");
     let stderr = &download.finished.stderr;
@@ -422,7 +424,7 @@ fn rtmpdump_name_creates_the_file_at_once_and_plays_from_0() {
 #[test]
 fn rtmpdump_name_resumes_without_a_file_from_the_start() {
     let rtmpdump = RtmpdumpLink::new();
-    let server = Server::start(Config::serving(recorded()));
+    let server = Server::start(Config::serving(Stream::recorded_sample()));
     let url = server.url("clip");
     let line = [
         "--verbose",
@@ -509,7 +511,7 @@ fn assert_wiki_line_runs(line: &[&str], app: &str, name: &str) {
     let stream = if is_live {
         Stream::live(Clip::sample()).paced(Pace::Speed(20.0))
     } else {
-        recorded()
+        Stream::recorded_sample()
     };
     let server = Server::start(Config {
         streams: [(name.to_owned(), stream)].into(),
@@ -612,10 +614,6 @@ fn app(peer: &mut Connection) -> String {
     let connect = peer.expect_command("connect");
     let app = connect.values[0].member("app").and_then(Value::as_text);
     app.map(ToString::to_string).unwrap_or_default()
-}
-
-fn recorded() -> Stream {
-    Stream::recorded(Clip::sample()).paced(Pace::Unbounded)
 }
 
 fn folder() -> TempDir {

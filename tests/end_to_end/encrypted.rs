@@ -43,7 +43,7 @@ fn recorded_stream_is_complete() {
             let server = Server::start(Config {
                 handshake: Handshake::encrypted(version, scheme),
                 chunk_size,
-                ..Config::serving(Stream::recorded(Clip::sample()).paced(Pace::Unbounded))
+                ..Config::serving(Stream::recorded_sample())
             });
             let download = program::download(&server.encrypted_url("clip"), &[]);
             download.assert_ended(0, "ended");
@@ -91,7 +91,7 @@ fn pings_and_acknowledgements_stay_encrypted_in_order() {
 fn protocol_option_selects_encryption() {
     let server = Server::start(Config {
         handshake: Handshake::encrypted(8, Scheme::KeyFirst),
-        ..Config::serving(Stream::recorded(Clip::sample()).paced(Pace::Unbounded))
+        ..Config::serving(Stream::recorded_sample())
     });
     for protocol in ["rtmpe", "2"] {
         program::download(&server.url("clip"), &["--protocol", protocol]).assert_ended(0, "ended");
@@ -145,7 +145,7 @@ fn allow_plain_accepts_an_unencrypted_server() {
     }
     let server = Server::start(Config {
         handshake: Handshake::encrypted(6, Scheme::KeyFirst),
-        ..Config::serving(Stream::recorded(Clip::sample()).paced(Pace::Unbounded))
+        ..Config::serving(Stream::recorded_sample())
     });
     let download = program::download(&server.encrypted_url("clip"), &["--allow-plain"]);
     download.assert_ended(0, "ended");
@@ -237,7 +237,7 @@ fn cut_session_keeps_the_received_media() {
         let server = Server::start(
             Config {
                 handshake: Handshake::encrypted(9, Scheme::DigestFirst),
-                ..Config::serving(Stream::recorded(Clip::sample()).paced(Pace::Unbounded))
+                ..Config::serving(Stream::recorded_sample())
             }
             .with_fault(FaultPoint::Byte(at), FaultAction::Fin),
         );
@@ -257,7 +257,7 @@ fn misaligned_secret_is_retried_with_fresh_keys() {
     let server = Server::start(Config {
         handshake: Handshake::flawed(HandshakeFlaw::LeftAlignedSecret),
         faulty_connections: 1,
-        ..Config::serving(Stream::recorded(Clip::sample()).paced(Pace::Unbounded))
+        ..Config::serving(Stream::recorded_sample())
     });
     let download = program::download(&server.encrypted_url("clip"), &["-m", "2"]);
     download.assert_ended(0, "ended");
@@ -288,7 +288,7 @@ fn secret_with_leading_zero_keeps_the_zero() {
     let server = Server::start(Config {
         handshake: Handshake::flawed(HandshakeFlaw::SecretWithLeadingZero),
         faulty_connections: usize::MAX,
-        ..Config::serving(Stream::recorded(Clip::sample()).paced(Pace::Unbounded))
+        ..Config::serving(Stream::recorded_sample())
     });
     let download = program::download(&server.encrypted_url("clip"), &[]);
     download.assert_ended(0, "ended");
@@ -301,7 +301,7 @@ fn redirect_keeps_the_encryption() {
     let handshake = Handshake::encrypted(8, Scheme::KeyFirst);
     let target = Server::start(Config {
         handshake,
-        ..Config::serving(Stream::recorded(Clip::sample()).paced(Pace::Unbounded))
+        ..Config::serving(Stream::recorded_sample())
     });
     let server = Server::start(Config {
         handshake,
@@ -479,7 +479,7 @@ fn rtmpsrv_accepts_the_handshake() {
 fn unencrypted_server(handshake: Handshake) -> Server {
     Server::start(Config {
         handshake,
-        ..Config::serving(Stream::recorded(Clip::sample()).paced(Pace::Unbounded))
+        ..Config::serving(Stream::recorded_sample())
     })
 }
 

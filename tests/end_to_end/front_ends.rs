@@ -48,7 +48,7 @@ fn yt_dlp_downloads_from_nginx() {
 #[test]
 fn yt_dlp_resumes_a_cut_download() {
     let yt_dlp = require!(YtDlp::find());
-    let stream = Stream::recorded(Clip::sample()).paced(Pace::Unbounded);
+    let stream = Stream::recorded_sample();
     let config = Config::serving(stream.seeking(Seeking {
         restarts_clock: true,
         ..Seeking::default()

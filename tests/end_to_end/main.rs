@@ -13,6 +13,9 @@ mod peers;
 /// The rtmpull program.
 mod program;
 
+/// Parallel test cases.
+mod parallel;
+
 /// Source clips.
 mod fixtures;
 

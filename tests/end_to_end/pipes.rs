@@ -181,7 +181,7 @@ fn full_disk_ends_file_and_pipe_at_the_same_tag() {
 
 #[test]
 fn segments_apply_to_the_tee_file_only() {
-    let stream = Stream::recorded(Clip::sample()).paced(Pace::Unbounded);
+    let stream = Stream::recorded_sample();
     let server = Server::start(Config::serving(stream));
     let tee = Tee::new().into("cam-%d.flv");
     let manifest = tee.path("list");

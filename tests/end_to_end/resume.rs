@@ -35,7 +35,8 @@ fn every_seek_behavior_gives_the_same_file() {
                 };
                 for cut in [18_000, 33_333] {
                     let partial = PartialFile::cut_at(cut);
-                    let server = Server::start(Config::serving(recorded().seeking(seeking)));
+                    let server =
+                        Server::start(Config::serving(Stream::recorded_sample().seeking(seeking)));
                     partial.resume(&server, &[]).assert_ended(0, "ended");
                     assert!(partial.read() == complete_file, "{seeking:?}, cut at {cut}");
                 }
@@ -47,7 +48,7 @@ fn every_seek_behavior_gives_the_same_file() {
 #[test]
 fn resume_after_any_cut_gives_the_same_file() {
     let complete_file = complete_file(&Clip::sample());
-    let server = Server::start(Config::serving(recorded()));
+    let server = Server::start(Config::serving(Stream::recorded_sample()));
     for at in (49_170..complete_file.len())
         .step_by(1_777)
         .chain([complete_file.len() - 1])
@@ -71,7 +72,7 @@ fn resume_starts_at_a_keyframe_minus_skip() {
         (&["--skip", "1"], 1000.0),
         (&["-k", "9"], 0.0),
     ] {
-        let server = Server::start(Config::serving(recorded()));
+        let server = Server::start(Config::serving(Stream::recorded_sample()));
         let partial = PartialFile::of(&partial.read());
         let resumed = partial.resume(&server, options);
         resumed.assert_ended(0, "ended");
@@ -91,7 +92,7 @@ fn resume_starts_at_a_keyframe_minus_skip() {
 #[test]
 fn stop_limits_a_resumed_file_and_skips_the_connection_when_reached() {
     let partial = PartialFile::cut_at(33_333);
-    let server = Server::start(Config::serving(recorded()));
+    let server = Server::start(Config::serving(Stream::recorded_sample()));
     partial
         .resume(&server, &["-B", "2.5"])
         .assert_ended(0, "limit");
@@ -161,18 +162,18 @@ fn cut_during_the_overlap_loses_nothing() {
     let partial = PartialFile::cut_at(33_333);
     let before = partial.read();
     for bytes in [8_500, 9_500] {
-        let config = Config::serving(recorded());
+        let config = Config::serving(Stream::recorded_sample());
         let server = Server::start(config.with_fault(FaultPoint::Byte(bytes), FaultAction::Fin));
         partial.resume(&server, &[]).assert_ended(2, "cut");
         assert!(partial.read() == before, "cut after {bytes}");
     }
     for bytes in [20_000, 21_000, 22_000] {
-        let config = Config::serving(recorded());
+        let config = Config::serving(Stream::recorded_sample());
         let server = Server::start(config.with_fault(FaultPoint::Byte(bytes), FaultAction::Fin));
         partial.resume(&server, &[]);
     }
     assert!(partial.read().len() > before.len());
-    let server = Server::start(Config::serving(recorded()));
+    let server = Server::start(Config::serving(Stream::recorded_sample()));
     partial.resume(&server, &[]).assert_ended(0, "ended");
     assert!(partial.read() == complete_file);
 }
@@ -188,7 +189,7 @@ fn complete_file_is_left_unchanged() {
         (&[EndSignal::Fin], "closed"),
     ] {
         let partial = PartialFile::of(&complete_file);
-        let server = Server::start(Config::serving(recorded().ending(end)));
+        let server = Server::start(Config::serving(Stream::recorded_sample().ending(end)));
         let resumed = partial.resume(&server, &[]);
         resumed.assert_ended(0, word);
         let stderr = &resumed.finished.stderr;
@@ -206,7 +207,7 @@ fn file_of_another_stream_is_left_unchanged() {
             tag.body.push(0);
         }
     }
-    let server = Server::start(Config::serving(recorded()));
+    let server = Server::start(Config::serving(Stream::recorded_sample()));
     let partial = PartialFile::of(&complete_file(&other)[..80_000]);
     partial.resume(&server, &[]).assert_ended(1, "mismatch");
     assert!(!partial.is_modified());
@@ -240,7 +241,7 @@ fn file_of_another_stream_is_left_unchanged() {
 #[test]
 fn file_without_media_is_restarted() {
     let complete_file = complete_file(&Clip::sample());
-    let server = Server::start(Config::serving(recorded()));
+    let server = Server::start(Config::serving(Stream::recorded_sample()));
     let header = b"FLV\x01\x05\0\0\0\x09\0\0\0\0";
     for file in [
         &b""[..],
@@ -262,7 +263,7 @@ fn rtmpdump_file_is_resumed_with_its_own_head() {
     let rtmpdump = require!(Rtmpdump::find());
     for (cut, torn) in [(25_000, 0), (41_000, 0), (41_000, 700)] {
         let partial = PartialFile::of(b"");
-        let config = Config::serving(recorded());
+        let config = Config::serving(Stream::recorded_sample());
         let server = Server::start(config.with_fault(FaultPoint::Byte(cut), FaultAction::Fin));
         rtmpdump
             .play(&server.url("clip"), &partial.file(), &[])
@@ -270,7 +271,7 @@ fn rtmpdump_file_is_resumed_with_its_own_head() {
         let theirs = partial.read();
         let theirs = &theirs[..theirs.len() - torn];
         fs::write(partial.file(), theirs).expect("a file");
-        let server = Server::start(Config::serving(recorded()));
+        let server = Server::start(Config::serving(Stream::recorded_sample()));
         partial.resume(&server, &[]).assert_ended(0, "ended");
         let ours = partial.read();
         assert!(ours.len() > theirs.len());
@@ -321,7 +322,7 @@ fn assert_nginx_resumes(server: &Instance, name: &str) {
 
 #[test]
 fn unwritable_output_fails_before_connecting() {
-    let server = Server::start(Config::serving(recorded()));
+    let server = Server::start(Config::serving(Stream::recorded_sample()));
     let folder = tempfile::tempdir().expect("a temporary folder");
     fs::write(folder.path().join("file"), "old").expect("a file");
     fs::create_dir(folder.path().join("folder")).expect("a folder");
@@ -375,7 +376,7 @@ impl PartialFile {
                 at: FaultPoint::Byte(bytes),
                 then: FaultAction::Rst,
             }),
-            ..Config::serving(recorded())
+            ..Config::serving(Stream::recorded_sample())
         };
         let server = Server::start(config);
         partial.run(&server.url("clip"), &[]).assert_ended(2, "cut");
@@ -428,10 +429,6 @@ fn complete_file(clip: &Clip) -> Vec<u8> {
         .run(&server.url("clip"), &[])
         .assert_ended(0, "ended");
     partial.read()
-}
-
-fn recorded() -> Stream {
-    Stream::recorded(Clip::sample()).paced(Pace::Unbounded)
 }
 
 /// Panics unless `ours` has the audio and video tags of `source` and the same frame times.

@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
 use crate::{
-    downloads::at_once,
+    parallel,
     process::{Finished, Process},
     program::LIMIT,
     server::{Clip, Config, FaultAction, FaultPoint, OnConnect, Pace, Server, Step, Stream},
@@ -21,7 +21,7 @@ fn json_progress_writes_only_events_to_stderr() {
         &["-q"],
         &["--log-file", "/dev/null"],
     ];
-    at_once(cases, |options: &[&str]| {
+    parallel::for_each(cases, |options: &[&str]| {
         let server = Server::start(Config::serving(recorded()));
         let run = Run::new(&server.url("clip"), &["--progress", "json"], options).finish();
         assert_eq!(run.code(), Some(0), "{run}");
@@ -93,7 +93,7 @@ fn every_ending_has_a_summary() {
         },
         ..Config::default()
     };
-    let live = || Config::serving(Stream::live(Clip::sample()).paced(Pace::Unbounded));
+    let live = || Config::serving(Stream::live_sample());
     let cases = [
         (live(), &["-v"][..], "unpublished", 0),
         (cut, &[], "cut", 2),
@@ -107,7 +107,7 @@ fn every_ending_has_a_summary() {
         (live(), &["--heartbeat", "/no/such/folder/x"], "usage", 1),
         (live(), &["--log-file", "/no/such/folder/x"], "usage", 1),
     ];
-    at_once(cases, |(config, options, ending, code)| {
+    parallel::for_each(cases, |(config, options, ending, code)| {
         let server = Server::start(config);
         let run = Run::new(&server.url("clip"), &["--progress", "json"], options).finish();
         assert_eq!(run.code(), Some(code), "{ending}: {run}");

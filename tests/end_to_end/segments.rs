@@ -21,7 +21,7 @@ use crate::{
 
 #[test]
 fn segments_by_time_join_to_the_recording() {
-    let server = Server::start(Config::serving(recorded()));
+    let server = Server::start(Config::serving(Stream::recorded_sample()));
     let job = SegmentJob::new("cam-%03d.flv")
         .with_options(&["--segment-time", "1"])
         .run(&server);
@@ -41,7 +41,7 @@ fn segments_by_time_join_to_the_recording() {
 
 #[test]
 fn segments_by_size_are_numbered_by_default() {
-    let server = Server::start(Config::serving(recorded()));
+    let server = Server::start(Config::serving(Stream::recorded_sample()));
     let job = SegmentJob::new("out.flv")
         .with_options(&["--segment-size", "50kB"])
         .run(&server);
@@ -77,7 +77,7 @@ fn segments_by_clock_are_named_after_local_time() {
 
 #[test]
 fn time_in_the_name_works_without_segments() {
-    let server = Server::start(Config::serving(recorded()));
+    let server = Server::start(Config::serving(Stream::recorded_sample()));
     let job = SegmentJob::new("100%%-%Y.flv").run(&server);
     job.assert_ended(0, "ended");
     let name = job.names().swap_remove(0);
@@ -93,7 +93,7 @@ fn time_in_the_name_works_without_segments() {
 
 #[test]
 fn rtmpdump_name_disables_name_templates() {
-    let server = Server::start(Config::serving(recorded()));
+    let server = Server::start(Config::serving(Stream::recorded_sample()));
     let mut job = SegmentJob::new("%Y-%d.flv");
     let program = job.folder.path().join("rtmpdump");
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_rtmpull"), &program)
@@ -105,7 +105,7 @@ fn rtmpdump_name_disables_name_templates() {
 
 #[test]
 fn existing_files_are_skipped_by_the_numbering() {
-    let server = Server::start(Config::serving(recorded()));
+    let server = Server::start(Config::serving(Stream::recorded_sample()));
     let job = SegmentJob::new("cam-%d.flv").with_options(&["--segment-time", "1"]);
     let existing = job.folder.path().join("cam-2.flv");
     fs::write(&existing, "existing content").expect("the file can be written");
@@ -119,7 +119,7 @@ fn existing_files_are_skipped_by_the_numbering() {
 
 #[test]
 fn hook_runs_for_every_segment() {
-    let server = Server::start(Config::serving(recorded()));
+    let server = Server::start(Config::serving(Stream::recorded_sample()));
     let job = SegmentJob::new("cam-%d.flv").with_options(&["--segment-time", "1"]);
     let script = r#"echo "$RTMPULL_PATH $RTMPULL_SEGMENT $RTMPULL_OFFSET_MS $RTMPULL_DURATION_MS $RTMPULL_BYTES $RTMPULL_START" >> "$0"; echo heard"#;
     let job = job.with_script(script).run(&server);
@@ -146,7 +146,7 @@ fn hook_runs_for_every_segment() {
 
 #[test]
 fn failing_hook_warns_and_changes_nothing() {
-    let server = Server::start(Config::serving(recorded()));
+    let server = Server::start(Config::serving(Stream::recorded_sample()));
     for (command, warning) in [
         ("sh -c 'exit 3'", "exit status: 3"),
         ("/nowhere/at/all", "No such file or directory"),
@@ -249,7 +249,7 @@ fn flv_clock_overflow_starts_a_new_segment() {
 
 #[test]
 fn duration_and_size_limits_end_with_limit() {
-    let server = Server::start(Config::serving(recorded()));
+    let server = Server::start(Config::serving(Stream::recorded_sample()));
     let job = SegmentJob::new("out.flv")
         .with_options(&["--duration", "1500ms"])
         .run(&server);
@@ -291,7 +291,7 @@ fn until_ends_the_recording() {
 
 #[test]
 fn low_free_space_ends_with_disk_full() {
-    let server = Server::start(Config::serving(recorded()));
+    let server = Server::start(Config::serving(Stream::recorded_sample()));
     let job = SegmentJob::new("out.flv")
         .with_options(&["--min-free", "9000PB"])
         .run(&server);
@@ -306,7 +306,7 @@ fn low_free_space_ends_with_disk_full() {
 #[test]
 #[cfg(target_os = "linux")]
 fn full_disk_keeps_the_complete_segments() {
-    let server = Server::start(Config::serving(recorded()));
+    let server = Server::start(Config::serving(Stream::recorded_sample()));
     let mut job = SegmentJob::new("%d.flv");
     // The second segment does not get past its head.
     let script = r#"trap "" XFSZ; ulimit -f 116; exec "$0" "$@""#;
@@ -666,10 +666,6 @@ fn tags_of_file(file: &Path) -> Vec<Tag> {
     let mut tags = Clip::read(file).tags;
     assert_eq!(tags.remove(0).kind, Tag::SCRIPT);
     tags
-}
-
-fn recorded() -> Stream {
-    Stream::recorded(Clip::sample()).paced(Pace::Unbounded)
 }
 
 /// Returns the sample repeated five times.

@@ -276,7 +276,7 @@ impl Report for NoReport {
 }
 
 fn recorded() -> Config {
-    Config::serving(Stream::recorded(Clip::sample()).paced(Pace::Unbounded))
+    Config::serving(Stream::recorded_sample())
 }
 
 fn with_login(scheme: LoginScheme) -> Config {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    hostile::at_once,
+    parallel,
     peers::{nginx, require},
     program::{Download, download},
     server::{
@@ -64,8 +64,8 @@ fn streams_pass_through_every_http_variant() {
         closing(7, true),
         closing(7, false),
     ];
-    at_once(fronts, |front| {
-        for stream in [recorded(), live()] {
+    parallel::for_each(fronts, |front| {
+        for stream in [Stream::recorded_sample(), live()] {
             let context = format!("{front:?}");
             let is_live = stream.pace != Pace::Unbounded;
             let (download, front) = download_through_tunnel(stream, front.clone(), is_live);
@@ -81,13 +81,13 @@ fn streams_pass_through_every_http_variant() {
 
 #[test]
 fn lost_request_is_repeated_unchanged() {
-    at_once([1, 2, 3, 5, 8], |number| {
+    parallel::for_each([1, 2, 3, 5, 8], |number| {
         let config = TunnelConfig {
             fault: Some((number, TunnelFault::LoseAnswer)),
             bytes_per_answer: 4_000,
             ..TunnelConfig::default()
         };
-        let (download, front) = download_through_tunnel(recorded(), config, false);
+        let (download, front) = download_through_tunnel(Stream::recorded_sample(), config, false);
         assert_complete(&download, false);
         let requests = front.requests();
         assert!(requests.repeats >= 1, "{requests:?}");
@@ -104,7 +104,7 @@ fn refused_pipelined_request_does_not_end_the_stream() {
         delay: Duration::from_millis(2),
         ..TunnelConfig::default()
     };
-    let (download, front) = download_through_tunnel(recorded(), config, false);
+    let (download, front) = download_through_tunnel(Stream::recorded_sample(), config, false);
     assert_complete(&download, false);
     assert_eq!(front.requests().altered, 0);
 }
@@ -122,7 +122,7 @@ fn closed_tunnel_session_ends_the_stream() {
 
 #[test]
 fn tunnel_over_a_slow_connection_is_complete() {
-    let server = Server::start(Config::serving(recorded()));
+    let server = Server::start(Config::serving(Stream::recorded_sample()));
     let front = Tunnel::start(server.port(), TunnelConfig::default());
     let line = DelayedConnection::start(front.port(), Duration::from_millis(50));
     let url = format!("rtmpt://127.0.0.1:{}/app/clip", line.port());
@@ -143,7 +143,7 @@ fn streams_pass_through_a_web_proxy_that_closes_connections() {
             bytes_per_answer: 2_000,
             ..TunnelConfig::default()
         };
-        for stream in [recorded(), live()] {
+        for stream in [Stream::recorded_sample(), live()] {
             let is_live = stream.pace != Pace::Unbounded;
             let server = Server::start(Config::serving(stream));
             let front = Tunnel::start(server.port(), config.clone());
@@ -163,7 +163,7 @@ fn streams_pass_through_a_web_proxy_that_closes_connections() {
 
 #[test]
 fn redirect_into_a_tunnel_is_followed() {
-    let server = Server::start(Config::serving(recorded()));
+    let server = Server::start(Config::serving(Stream::recorded_sample()));
     let front = Tunnel::start(server.port(), TunnelConfig::default());
     let redirect = format!("rtmpt://127.0.0.1:{}/app", front.port());
     let first = Server::start(Config {
@@ -207,10 +207,6 @@ fn live_option(is_live: bool) -> &'static [&'static str] {
     } else {
         &[]
     }
-}
-
-fn recorded() -> Stream {
-    Stream::recorded(Clip::sample()).paced(Pace::Unbounded)
 }
 
 fn live() -> Stream {

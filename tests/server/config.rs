@@ -365,6 +365,16 @@ impl Stream {
         }
     }
 
+    /// Returns the sample clip as a recorded stream, sent as fast as the client reads.
+    pub fn recorded_sample() -> Self {
+        Self::recorded(Clip::sample()).paced(Pace::Unbounded)
+    }
+
+    /// Returns the sample clip as a live stream, sent as fast as the client reads.
+    pub fn live_sample() -> Self {
+        Self::live(Clip::sample()).paced(Pace::Unbounded)
+    }
+
     /// Returns a live stream that the client joins at its start and that is unpublished at the end
     /// of the clip.
     pub fn live(clip: Clip) -> Self {

@@ -35,9 +35,7 @@ fn file_is_locked_while_it_is_recorded() {
 
 #[test]
 fn no_index_file_is_indexed_by_repair() {
-    let server = Server::start(Config::serving(
-        Stream::recorded(Clip::sample()).paced(Pace::Unbounded),
-    ));
+    let server = Server::start(Config::serving(Stream::recorded_sample()));
     let download = program::download(&server.url("clip"), &["--no-index"]);
     download.assert_ended(0, "ended");
     let file = download.file();

@@ -18,7 +18,7 @@ fn unfinished_large_message_ends_with_close_or_timeout() {
         (FaultAction::Fin, "cut", "in the middle of a message"),
         (FaultAction::Silence, "stalled", "no more media arrived"),
     ];
-    at_once(cases, |(then, word, cause)| {
+    parallel::for_each(cases, |(then, word, cause)| {
         let peer = playing_peer(10, move |peer| {
             // The header announces 0xFFFFFF bytes, three follow.
             peer.send(&[6, 0, 0, 0, 0xFF, 0xFF, 0xFF, 8, 1, 0, 0, 0, 1, 2, 3])?;

@@ -18,7 +18,7 @@ fn cut_at_any_byte_keeps_the_received_media() {
     let session = RecordedSession::record();
     let cuts = session.cut_positions().into_iter().enumerate();
     let cuts: Vec<_> = cuts.map(|(n, at)| (at, ENDS[n % ENDS.len()])).collect();
-    at_once(cuts.chunks(cuts.len().div_ceil(PARALLEL)), |cuts| {
+    parallel::for_each(cuts.chunks(cuts.len().div_ceil(PARALLEL)), |cuts| {
         for (at, end) in cuts {
             session.cut(*at, *end);
         }
@@ -36,7 +36,7 @@ fn close_or_reset_at_every_step_is_named() {
         (Step::Play, 1, "cut", sample_media),
         (Step::Media, 1, "cut", sample_media),
     ];
-    at_once(cases, |(step, code, word, cause)| {
+    parallel::for_each(cases, |(step, code, word, cause)| {
         for then in [FaultAction::Fin, FaultAction::Rst] {
             let stream = Stream::recorded(Clip::sample());
             let point = FaultPoint::Step(step);

@@ -18,7 +18,7 @@ fn other_protocol_on_the_port_is_named() {
         (&[8; 3073], "handshake version 8 "),
         (b"SSH-2.0-OpenSSH_9.2p1\r\n", "handshake version 83 "),
     ];
-    at_once(cases, |(bytes, cause)| {
+    parallel::for_each(cases, |(bytes, cause)| {
         for then in [FaultAction::Fin, FaultAction::Silence] {
             let ended = Invocation::new(&peer_sending(bytes, then).url("clip"))
                 .options(ONE_SECOND_TIMEOUT)

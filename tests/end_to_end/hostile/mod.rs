@@ -55,6 +55,7 @@ use rtmpull::core::{
 use tempfile::TempDir;
 
 use crate::{
+    parallel,
     process::{Finished, Process},
     server::{Clip, Connection, Disconnected, ScriptedPeer, Tag},
 };
@@ -270,20 +271,6 @@ fn send_metadata(peer: &mut Connection, metadata: Object) -> Result<(), Disconne
     amf0::encode(&metadata.into(), &mut payload);
     peer.queue(4, Kind::DATA, 1, 0, &payload)?;
     peer.flush()
-}
-
-/// Runs `check` for all `cases` in parallel, because most of them only wait.
-pub fn at_once<T: Send + Sync>(cases: impl IntoIterator<Item = T>, check: impl Fn(T) + Sync) {
-    thread::scope(|scope| {
-        let check = &check;
-        let cases = cases.into_iter().map(|case| scope.spawn(|| check(case)));
-        // Collect first, so that all threads start before the first join.
-        for case in cases.collect::<Vec<_>>() {
-            if let Err(cause) = case.join() {
-                std::panic::resume_unwind(cause);
-            }
-        }
-    });
 }
 
 /// Initial content of an output file.

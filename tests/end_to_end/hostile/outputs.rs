@@ -9,7 +9,7 @@ use crate::server::{Config, Pace, Server, Stream};
 
 #[test]
 fn unopenable_output_is_named() {
-    let server = Server::start(Config::serving(recorded()));
+    let server = Server::start(Config::serving(Stream::recorded_sample()));
     let cases = [
         ("no/such/folder/out.flv", "No such file or directory"),
         (".", "Is a directory"),
@@ -26,7 +26,7 @@ fn unopenable_output_is_named() {
 
 #[test]
 fn read_only_file_is_left_unchanged() {
-    let server = Server::start(Config::serving(recorded()));
+    let server = Server::start(Config::serving(Stream::recorded_sample()));
     let invocation = Invocation::new(&server.url("clip"));
     let read_only = fs::Permissions::from_mode(0o444);
     fs::set_permissions(&invocation.output, read_only).expect("the permissions can be changed");
@@ -47,7 +47,7 @@ fn read_only_file_is_left_unchanged() {
 #[test]
 #[cfg(target_os = "linux")]
 fn running_program_is_rejected_as_output() {
-    let server = Server::start(Config::serving(recorded()));
+    let server = Server::start(Config::serving(Stream::recorded_sample()));
     let invocation = Invocation::new(&server.url("clip")).into("program");
     // Copy with cp, not in this process: another test's child could inherit the open file, and a
     // file open for writing cannot be executed.
@@ -65,7 +65,10 @@ fn running_program_is_rejected_as_output() {
 #[test]
 #[cfg(target_os = "linux")]
 fn full_disk_ends_with_disk_full() {
-    for stream in [recorded(), recorded().paced(Pace::Speed(1.0))] {
+    for stream in [
+        Stream::recorded_sample(),
+        Stream::recorded_sample().paced(Pace::Speed(1.0)),
+    ] {
         let server = Server::start(Config::serving(stream));
         let ended = Invocation::new(&server.url("clip")).into("/dev/full").run();
         let cause = "no space for the output: No space left on device";
@@ -77,7 +80,7 @@ fn full_disk_ends_with_disk_full() {
 #[cfg(target_os = "linux")]
 fn full_disk_keeps_the_written_tags() {
     for pace in [Pace::Unbounded, Pace::Speed(10.0)] {
-        let server = Server::start(Config::serving(recorded().paced(pace)));
+        let server = Server::start(Config::serving(Stream::recorded_sample().paced(pace)));
         let ended = with_file_size_limit(60_000, &server.url("clip")).run();
         let cause = "no space for the output: File too large";
         ended.assert_ended(1, "disk-full", cause);
@@ -103,7 +106,7 @@ fn full_disk_keeps_the_written_tags() {
 #[test]
 #[cfg(target_os = "linux")]
 fn full_disk_before_the_head_leaves_an_empty_file() {
-    let server = Server::start(Config::serving(recorded()));
+    let server = Server::start(Config::serving(Stream::recorded_sample()));
     let ended = with_file_size_limit(20_000, &server.url("clip")).run();
     let cause = "no space for the output: File too large";
     ended.assert_ended(1, "disk-full", cause);
@@ -130,7 +133,7 @@ fn missing_stream_leaves_the_file_unchanged() {
 
 #[test]
 fn live_recording_requires_overwrite() {
-    let server = Server::start(Config::serving(live()));
+    let server = Server::start(Config::serving(Stream::live_sample()));
     let url = server.url("clip");
     let live_in_url = format!("{url} live=1");
     for (url, options) in [
@@ -165,7 +168,9 @@ fn live_recording_requires_overwrite() {
 
 #[test]
 fn leaving_reader_ends_with_reader_gone() {
-    let server = Server::start(Config::serving(recorded().paced(Pace::Speed(1.0))));
+    let server = Server::start(Config::serving(
+        Stream::recorded_sample().paced(Pace::Speed(1.0)),
+    ));
     let invocation = Invocation::new(&server.url("clip"));
     let invocation = into_fifo(invocation);
     let fifo = invocation.output.clone();
@@ -188,12 +193,4 @@ fn with_file_size_limit(bytes: usize, url: &str) -> Invocation {
     invocation.command = Command::new("sh");
     let program = env!("CARGO_BIN_EXE_rtmpull");
     invocation.options(["-c", &script, program, url])
-}
-
-fn live() -> Stream {
-    Stream::live(Clip::sample()).paced(Pace::Unbounded)
-}
-
-fn recorded() -> Stream {
-    Stream::recorded(Clip::sample()).paced(Pace::Unbounded)
 }

@@ -11,7 +11,7 @@ fn signal_interrupts_every_session_step() {
         (Step::CreateStream, "HUP"),
         (Step::Media, "INT"),
     ];
-    at_once(steps, |(step, signal)| {
+    parallel::for_each(steps, |(step, signal)| {
         let fault = FaultPoint::Step(step);
         let server = Server::start(Config::serving(live()).with_fault(fault, FaultAction::Silence));
         let running = Invocation::new(&server.url("clip")).options(LIVE).start();
@@ -59,7 +59,7 @@ fn signal_finishes_the_file() {
         (recorded(), &[], "INT", 2),
         (recorded(), &[], "TERM", 2),
     ];
-    at_once(cases, |(stream, options, signal, code)| {
+    parallel::for_each(cases, |(stream, options, signal, code)| {
         let server = Server::start(Config::serving(stream));
         let running = Invocation::new(&server.url("clip"))
             .options(options)
@@ -115,7 +115,7 @@ fn missing_and_blocked_readers_do_not_delay_a_signal() {
 
 #[test]
 fn kill_loses_at_most_the_write_interval() {
-    at_once([0, 70, 150, 210], |more_ms| {
+    parallel::for_each([0, 70, 150, 210], |more_ms| {
         let server = Server::start(Config::serving(live()));
         let mut running = Invocation::new(&server.url("clip")).start();
         running.wait_for(0);

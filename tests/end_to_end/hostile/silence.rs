@@ -1,11 +1,11 @@
 use rtmpull::core::amf::Value;
 
 use super::*;
-use crate::server::{Config, FaultAction, FaultPoint, Pace, Server, Step, Stream, status};
+use crate::server::{Config, FaultAction, FaultPoint, Server, Step, Stream, status};
 
 #[test]
 fn silence_at_every_step_times_out() {
-    at_once(steps(), |(script, count, code, word, cause)| {
+    parallel::for_each(steps(), |(script, count, code, word, cause)| {
         let peer = ScriptedPeer::start(move |peer, _| {
             let _ = script(peer).and_then(|()| peer.wait_for_close::<()>());
         });
@@ -16,10 +16,10 @@ fn silence_at_every_step_times_out() {
 #[test]
 fn pings_do_not_extend_the_timeout() {
     let every = Duration::from_millis(50);
-    at_once(
+    parallel::for_each(
         [Step::Connect, Step::CreateStream, Step::Play, Step::Media],
         |step| {
-            let stream = Stream::recorded(Clip::sample()).paced(Pace::Unbounded);
+            let stream = Stream::recorded_sample();
             let config = Config::serving(stream)
                 .with_fault(FaultPoint::Step(step), FaultAction::PingsOnly(every));
             let server = Server::start(config);
@@ -56,7 +56,7 @@ fn messages_without_media_do_not_extend_the_timeout() {
             peer.queue_command(1, "onStatus", 0.0, &[Value::Null, start.into()])
         },
     ];
-    at_once(messages, |messages| {
+    parallel::for_each(messages, |messages| {
         for count in [0, 10] {
             let peer = playing_peer(count, move |peer| {
                 loop {

@@ -29,7 +29,7 @@ fn non_tunnel_server_is_named_and_the_file_untouched() {
         ("SSH-2.0-OpenSSH_9.2\r\n", "the server does not speak HTTP"),
         ("\x03\0\0\0\0", "the server does not speak HTTP"),
     ];
-    at_once(cases, |(answer, cause)| {
+    parallel::for_each(cases, |(answer, cause)| {
         let fault = (0, TunnelFault::Answer(answer));
         download_with_fault(fault, &[])
             .0
@@ -84,7 +84,7 @@ fn tunnel_fault_during_the_handshake_is_no_connection() {
         (TunnelFault::BodyTooShort, "shorter than announced"),
         (TunnelFault::Silence, "does not answer the handshake"),
     ];
-    at_once(cases, |(fault, cause)| {
+    parallel::for_each(cases, |(fault, cause)| {
         let options = ["-m", "1", "--handshake", "plain"];
         let (ended, _front) = download_with_fault((1, fault), &options);
         ended
@@ -108,7 +108,7 @@ fn http_error_during_the_handshake_tries_no_other_handshake() {
             "does not have the announced length",
         ),
     ];
-    at_once(cases, |(fault, cause)| {
+    parallel::for_each(cases, |(fault, cause)| {
         let (ended, front) = download_with_fault((1, fault), &["-m", "1"]);
         ended
             .assert_ended(3, "no-connection", cause)
@@ -122,7 +122,7 @@ fn http_error_during_the_handshake_tries_no_other_handshake() {
 #[test]
 fn short_answer_on_an_open_connection_is_detected() {
     let wrong_length = "does not have the announced length";
-    at_once([1, 5, 12], |missing| {
+    parallel::for_each([1, 5, 12], |missing| {
         let fault = TunnelFault::BytesMissing(missing);
         let (ended, _front) = download_with_fault((1, fault), &["-m", "1"]);
         ended
@@ -159,7 +159,7 @@ fn tunnel_fault_keeps_the_received_media() {
         (TunnelFault::BodyTooShort, "cut", "shorter than announced"),
         (TunnelFault::Silence, "stalled", "no more media arrived"),
     ];
-    at_once(cases, |(fault, word, cause)| {
+    parallel::for_each(cases, |(fault, word, cause)| {
         let (ended, _front) = download_with_fault((20, fault), &["-m", "2"]);
         ended.assert_ended(2, word, cause);
         let kept = ended.tags();
@@ -174,7 +174,7 @@ fn tunnel_fault_keeps_the_received_media() {
 #[test]
 #[cfg(unix)]
 fn signal_interrupts_every_tunnel_step() {
-    at_once([0, 1, 2, 3, 4, 20], |number| {
+    parallel::for_each([0, 1, 2, 3, 4, 20], |number| {
         let stream = Stream::live(Clip::sample());
         let server = Server::start(Config::serving(stream));
         let front = Tunnel::start(server.port(), faulty_config((number, TunnelFault::Silence)));

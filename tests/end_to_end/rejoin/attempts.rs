@@ -3,7 +3,7 @@
 use std::{thread, time::Duration};
 
 use crate::{
-    downloads::at_once,
+    parallel,
     process::{Finished, Process},
     program::{self, Download, LIMIT, command, download},
     server::{Clip, Config, CutConnection, FaultAction, Pace, Server, Stream},
@@ -14,7 +14,7 @@ use crate::{
 fn cut_recorded_stream_is_rejoined_in_file_and_pipe() {
     let server = Server::start(Config::serving(Stream::recorded(Clip::sample())));
     let complete = download(&server.url("clip"), &[]).clip();
-    at_once([false, true], |is_piped| {
+    parallel::for_each([false, true], |is_piped| {
         let connection = CutConnection::start(
             server.port(),
             vec![(25_000, FaultAction::Fin), (20_000, FaultAction::Rst)],
@@ -53,7 +53,7 @@ fn signal_during_a_retry_wait_keeps_the_first_ending() {
 
 #[test]
 fn retry_limits_the_number_of_attempts() {
-    at_once([("0", 0), ("2", 2)], |(retry, attempts)| {
+    parallel::for_each([("0", 0), ("2", 2)], |(retry, attempts)| {
         let (_server, connection) = failing_connection();
         let ended = download(&url(&connection), &["-v", "--retry", retry]);
         ended.assert_ended(2, "cut");

@@ -14,7 +14,7 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde_json::Value as Json;
 
 use crate::{
-    downloads::at_once,
+    parallel,
     process::{Finished, Process},
     program::{LIMIT, command},
     server::{
@@ -93,7 +93,7 @@ fn repeated_cuts_lose_nothing_received_and_report_every_gap() {
         .into_iter()
         .enumerate()
         .filter(|(_, case)| only.as_deref().is_none_or(|only| only == case.name));
-    at_once(cases, |(index, case)| {
+    parallel::for_each(cases, |(index, case)| {
         Recorded::new(&case, seed + index as u64, cuts as usize).check(&case);
     });
 }

@@ -115,11 +115,7 @@ fn wait_polls_for_a_missing_stream() {
 #[test]
 fn unpublish_then_close_does_not_reconnect() {
     let end = [EndSignal::UnpublishNotify, EndSignal::Fin];
-    let server = Server::start(Config::serving(
-        Stream::live(Clip::sample())
-            .paced(Pace::Unbounded)
-            .ending(&end),
-    ));
+    let server = Server::start(Config::serving(Stream::live_sample().ending(&end)));
     let ended = download(&server.url("clip"), &["-v"]);
     ended.assert_ended(0, "unpublished");
     assert!(ended.finished.took < Duration::from_secs(3));

@@ -4,8 +4,7 @@
 use std::{collections::HashMap, fs, path::Path, thread, time::Duration};
 
 use crate::{
-    downloads::at_once,
-    fixtures,
+    fixtures, parallel,
     peers::{
         self,
         ffmpeg::Ffmpeg,
@@ -34,7 +33,7 @@ fn recordings_follow_publishers_that_leave_and_return() {
         &|| publisher_starts_late_on_nginx(&sources, &nginx, "notify"),
         &|| publisher_starts_late_on_node_media_server(&sources, &node),
     ];
-    at_once(cases, |case| case());
+    parallel::for_each(cases, |case| case());
 }
 
 #[test]
@@ -54,7 +53,7 @@ fn recordings_survive_killed_and_stopped_servers() {
         &|| recording_survives_stopped_nginx(&sources, &nginx.start(&[])),
         &|| recording_survives_stopped_node_media_server(&sources, &node()),
     ];
-    at_once(cases, |case| case());
+    parallel::for_each(cases, |case| case());
 }
 
 fn publisher_leaves(sources: &Sources<'_>, server: &nginx::Instance) {

@@ -3,8 +3,8 @@ use std::time::Duration;
 use crate::{
     program::{self, Download, download},
     server::{
-        AfterAnswer, Authority, CannedPeer, Clip, Config, EndSignal, Pace, Server, Stream,
-        TlsClose, TlsFront, Validity,
+        AfterAnswer, Authority, CannedPeer, Clip, Config, EndSignal, Server, Stream, TlsClose,
+        TlsFront, Validity,
     },
 };
 
@@ -110,9 +110,7 @@ fn missing_close_notify_is_a_cut() {
     let authority = Authority::new("Authority");
     let identity = authority.identity(Validity::Valid);
     let file = authority.file().display().to_string();
-    let live = Stream::live(Clip::sample())
-        .paced(Pace::Unbounded)
-        .ending(&[EndSignal::Fin]);
+    let live = Stream::live_sample().ending(&[EndSignal::Fin]);
     for (close, code, word) in [
         (TlsClose::CloseNotify, 0, "closed"),
         (TlsClose::TcpOnly, 2, "cut"),
