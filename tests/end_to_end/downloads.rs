@@ -495,14 +495,9 @@ pub fn assert_starts_like(ours: &Clip, source: &Clip, at_least: usize) {
     );
     for (index, (ours, source)) in ours.iter().zip(source.media()).enumerate() {
         // An end-of-sequence tag takes the time of its neighbor.
-        let time = |tag: &Tag| (!is_empty(tag)).then_some(tag.timestamp_ms);
+        let time = |tag: &Tag| (!tag.is_end_of_sequence()).then_some(tag.timestamp_ms);
         let header = |tag: &Tag| (tag.kind, time(tag), tag.body.len());
         assert_eq!(header(ours), header(source), "tag {index}");
         assert!(ours.body == source.body, "tag {index} has other bytes");
     }
-}
-
-/// Returns whether the tag is an AVC end-of-sequence tag, which only has a header.
-fn is_empty(tag: &Tag) -> bool {
-    tag.kind == Tag::VIDEO && tag.body.len() <= 5
 }

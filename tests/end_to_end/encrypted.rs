@@ -1,13 +1,7 @@
 //! Encrypted sessions of rtmpull, rtmpdump and ffmpeg with the test server, and of rtmpull with
 //! rtmpsrv.
 
-use std::{
-    io::{BufRead, BufReader, Write},
-    net::{Ipv4Addr, TcpListener},
-    path::Path,
-    thread,
-    time::Duration,
-};
+use std::{path::Path, time::Duration};
 
 use hmac::{Hmac, KeyInit, Mac};
 use rtmpull::core::rtmp::{challenge::SwfProof, handshake::digest::Scheme};
@@ -23,6 +17,7 @@ use crate::{
         C2, Clip, Config, EndSignal, FaultAction, FaultPoint, Handshake, HandshakeFlaw, OnConnect,
         Pace, Server, Stream, Tunnel, TunnelConfig, prime_plus,
     },
+    swf_players::{WebServer, answer},
     verify::{self, Media},
 };
 
@@ -118,10 +113,8 @@ fn unencrypted_server_is_an_error() {
         Handshake::Digest(Scheme::KeyFirst),
     ] {
         let server = unencrypted_server(handshake);
-        assert_no_connection(
-            &program::download(&server.encrypted_url("clip"), &[]),
-            "server does not encrypt",
-        );
+        program::download(&server.encrypted_url("clip"), &[])
+            .assert_no_connection("server does not encrypt");
         assert_eq!(server.only_client().c0, Some(6), "{handshake:?}");
         assert_eq!(server.only_client().c2, None, "nothing is sent unencrypted");
     }
@@ -190,7 +183,7 @@ fn every_handshake_flaw_is_named() {
                 ..Config::default()
             });
             let download = program::download(&server.encrypted_url("clip"), options);
-            assert_no_connection(&download, cause);
+            download.assert_no_connection(cause);
             assert_eq!(
                 server.only_client().c2,
                 None,
@@ -208,7 +201,7 @@ fn unknown_handshake_type_is_named() {
             ..Config::default()
         });
         let download = program::download(&server.encrypted_url("clip"), &[]);
-        assert_no_connection(&download, &format!("handshake type {version} "));
+        download.assert_no_connection(&format!("handshake type {version} "));
     }
 }
 
@@ -224,7 +217,7 @@ fn cut_handshake_is_not_retried_in_the_clear() {
                 .with_fault(FaultPoint::Byte(at), then),
             );
             let download = program::download(&server.encrypted_url("clip"), &["--allow-plain"]);
-            assert_no_connection(&download, "during the handshake");
+            download.assert_no_connection("during the handshake");
             assert_eq!(server.only_client().c0, Some(6), "at {at}");
         }
     }
@@ -441,7 +434,8 @@ fn rtmpdump_fetches_and_proves_its_player() {
     let server = Server::start(requiring_player(&source, handshake, proof));
     let folder = tempfile::tempdir().expect("a temporary folder");
     let output = folder.path().join("out.flv");
-    let url = serve_once(player);
+    let web = WebServer::always_replying(answer("", &player));
+    let url = web.url("/player.swf");
     let mut command = rtmpdump.command(&server.encrypted_url("clip"), &output, &["-W", &url]);
     // rtmpdump writes its cache file to this folder.
     command.env("HOME", folder.path());
@@ -492,35 +486,6 @@ fn requiring_player(source: &Path, handshake: Handshake, player: SwfProof) -> Co
                 .ending(&[EndSignal::PlayComplete, EndSignal::PlayStop]),
         )
     }
-}
-
-/// Serves `body` over HTTP to one client and returns the URL.
-fn serve_once(body: Vec<u8>) -> String {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    let port = listener.local_addr().expect("an address").port();
-    thread::spawn(move || {
-        let (mut socket, _) = listener.accept().expect("a client");
-        let lines = BufReader::new(socket.try_clone().expect("a socket")).lines();
-        for line in lines.map_while(Result::ok) {
-            if line.is_empty() {
-                break;
-            }
-        }
-        let head = format!("HTTP/1.0 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
-        let _ = socket.write_all(&[head.as_bytes(), &body].concat());
-    });
-    format!("http://127.0.0.1:{port}/player.swf")
-}
-
-#[track_caller]
-fn assert_no_connection(download: &Download, cause: &str) {
-    download.assert_ended(3, "no-connection");
-    let stderr = &download.finished.stderr;
-    assert!(
-        stderr.lines().last().unwrap_or_default().contains(cause),
-        "{stderr}"
-    );
-    assert!(!download.file().exists(), "{stderr}");
 }
 
 #[track_caller]

@@ -416,9 +416,7 @@ impl Tee {
 
 /// Returns the audio and video tags of the sample without the end-of-sequence tag.
 fn sample() -> Vec<Tag> {
-    let mut media = media(&Clip::sample());
-    media.retain(|tag| tag.body.len() > 5);
-    media
+    Clip::sample().media_with_content().cloned().collect()
 }
 
 /// Returns the audio and video tags.

@@ -122,6 +122,17 @@ impl Finished {
         self.status.code()
     }
 
+    /// Panics unless the process exited with this code and printed this ending word in its last line.
+    #[track_caller]
+    pub fn assert_ended(&self, code: i32, word: &str) {
+        assert_eq!(self.code(), Some(code), "{self}");
+        let last = self.stderr.lines().last().unwrap_or_default();
+        assert!(
+            last.contains(&format!(": {word}: ")),
+            "no {word:?} in the last line of {self}"
+        );
+    }
+
     /// Panics unless the process exited with code 0.
     #[track_caller]
     pub fn succeeded(self) -> Self {

@@ -107,14 +107,22 @@ impl Download {
     /// Panics unless the program ended with this exit code and this ending word in its last line.
     #[track_caller]
     pub fn assert_ended(&self, code: i32, word: &str) {
-        assert_eq!(self.finished.code(), Some(code), "{}", self.finished);
-        let last = self.finished.stderr.lines().last().unwrap_or_default();
-        let mut words = last.split(|c: char| !c.is_alphanumeric() && c != '-');
+        self.finished.assert_ended(code, word);
+    }
+
+    /// Panics unless the program created no file and ended with "no-connection" and one error, which
+    /// contains `cause`.
+    #[track_caller]
+    pub fn assert_no_connection(&self, cause: &str) {
+        self.assert_ended(3, "no-connection");
+        let stderr = &self.finished.stderr;
+        let errors = stderr.lines().filter(|line| line.starts_with("ERROR"));
+        assert_eq!(errors.count(), 1, "{stderr}");
         assert!(
-            words.any(|this| this == word),
-            "no {word:?} in the last line of {}",
-            self.finished
+            stderr.lines().last().unwrap_or_default().contains(cause),
+            "no {cause:?} in the last line of {stderr}"
         );
+        assert!(!self.file().exists(), "the file exists");
     }
 
     /// Returns the path of the output file, which may not exist.

@@ -79,7 +79,7 @@ fn resume_starts_at_a_keyframe_minus_skip() {
         let client = server.only_client();
         let play = client.command("play").expect("the stream plays");
         assert_eq!(play.values[2].as_number(), Some(expected), "{options:?}");
-        let stderr = &resumed.finished.stderr;
+        let stderr = &resumed.stderr;
         let line = stderr
             .lines()
             .find(|line| line.starts_with("Resuming download at: "))
@@ -192,7 +192,7 @@ fn complete_file_is_left_unchanged() {
         let server = Server::start(Config::serving(Stream::recorded_sample().ending(end)));
         let resumed = partial.resume(&server, &[]);
         resumed.assert_ended(0, word);
-        let stderr = &resumed.finished.stderr;
+        let stderr = &resumed.stderr;
         assert!(stderr.contains("Download complete"), "{stderr}");
         assert!(partial.read() == complete_file);
         assert!(!partial.is_modified());
@@ -228,7 +228,7 @@ fn file_of_another_stream_is_left_unchanged() {
     let partial = PartialFile::of(&damaged);
     let resumed = partial.resume(&server, &[]);
     resumed.assert_ended(1, "mismatch");
-    let stderr = &resumed.finished.stderr;
+    let stderr = &resumed.stderr;
     assert!(stderr.contains("(--repair keeps the rest)"), "{stderr}");
     assert!(partial.read() == damaged && !partial.is_modified());
     assert_eq!(
@@ -336,7 +336,7 @@ fn unwritable_output_fails_before_connecting() {
                 .arg(name);
             command.current_dir(folder.path());
             let finished = Process::start(&mut command).finish(LIMIT);
-            Run { finished }.assert_ended(1, "output-failed");
+            finished.assert_ended(1, "output-failed");
         }
     }
     assert_eq!(server.clients().len(), 0);
@@ -349,11 +349,6 @@ fn unwritable_output_fails_before_connecting() {
 /// Partial recording in a temporary folder.
 struct PartialFile {
     folder: TempDir,
-}
-
-/// Finished run of the program.
-struct Run {
-    finished: Finished,
 }
 
 impl PartialFile {
@@ -383,16 +378,14 @@ impl PartialFile {
         partial
     }
 
-    fn resume(&self, server: &Server, options: &[&str]) -> Run {
+    fn resume(&self, server: &Server, options: &[&str]) -> Finished {
         self.run(&server.url("clip"), &[&["-e"], options].concat())
     }
 
-    fn run(&self, url: &str, options: &[&str]) -> Run {
+    fn run(&self, url: &str, options: &[&str]) -> Finished {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rtmpull"));
         command.arg(url).args(options).arg("-o").arg(self.file());
-        Run {
-            finished: Process::start(&mut command).finish(LIMIT),
-        }
+        Process::start(&mut command).finish(LIMIT)
     }
 
     fn file(&self) -> PathBuf {
@@ -408,15 +401,6 @@ impl PartialFile {
         let modified = fs::metadata(self.file()).and_then(|file| file.modified());
         let age = modified.expect("a time").elapsed().unwrap_or_default();
         age.as_secs() < 100_000_000
-    }
-}
-
-impl Run {
-    #[track_caller]
-    fn assert_ended(&self, code: i32, word: &str) {
-        assert_eq!(self.finished.code(), Some(code), "{}", self.finished);
-        let last = self.finished.stderr.lines().last().unwrap_or_default();
-        assert!(last.contains(&format!(" {word}: ")), "{}", self.finished);
     }
 }
 
@@ -441,7 +425,7 @@ fn assert_same_tags(ours: &Clip, source: &Clip) {
     };
     assert!(tags(ours) == tags(source));
     let times = |clip: &Clip| -> Vec<u32> {
-        let frames = clip.media().filter(|tag| tag.body.len() > 5);
+        let frames = clip.media_with_content();
         frames.map(|tag| tag.timestamp_ms).collect()
     };
     assert_eq!(times(ours), times(source));

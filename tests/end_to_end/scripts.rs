@@ -157,7 +157,6 @@ mod descriptors {
     };
 
     use super::*;
-    use crate::server::Tag;
 
     #[test]
     fn events_are_written_to_a_descriptor() {
@@ -220,7 +219,7 @@ mod descriptors {
         let (file, fifo) = (run.file(), fifo(&run));
         let started = run.start();
         let mut reader = File::open(fifo).expect("a FIFO");
-        wait_for(&file, &long_clip());
+        wait_for(&file, &Clip::repeated_sample(60, 3_040));
         started.process.signal("INT");
         let mut text = String::new();
         reader.read_to_string(&mut text).expect("valid UTF-8");
@@ -246,7 +245,7 @@ mod descriptors {
             let (run, _folder) = started.finish();
             assert_eq!(run.code(), Some(0));
             assert!(run.took < Duration::from_secs(10), "{run}");
-            let last_ms = long_clip().last_timestamp_ms();
+            let last_ms = Clip::repeated_sample(60, 3_040).last_timestamp_ms();
             assert_eq!(Clip::read(&file).last_timestamp_ms(), last_ms);
             drop(reader);
         }
@@ -287,21 +286,7 @@ mod descriptors {
 
     /// Stream at full speed with more messages than the queue has space for lines.
     fn many_messages() -> Stream {
-        Stream::live(long_clip()).paced(Pace::Unbounded)
-    }
-
-    /// Returns the sample repeated 60 times.
-    fn long_clip() -> Clip {
-        let sample = Clip::sample();
-        let mut clip = sample.clone();
-        for round in 1..60 {
-            let media = sample.media().filter(|tag| !tag.is_sequence_header());
-            clip.tags.extend(media.cloned().map(|tag| Tag {
-                timestamp_ms: tag.timestamp_ms + 3_040 * round,
-                ..tag
-            }));
-        }
-        clip
+        Stream::live(Clip::repeated_sample(60, 3_040)).paced(Pace::Unbounded)
     }
 }
 
@@ -558,7 +543,7 @@ impl Started {
 
 /// Parses the events. Panics if a line is not JSON or contains unescaped control characters.
 #[track_caller]
-fn events(text: &str) -> Vec<Json> {
+pub fn events(text: &str) -> Vec<Json> {
     let is_harmful =
         |c: char| c.is_control() && c != '\n' || ('\u{202a}'..='\u{202e}').contains(&c);
     assert!(!text.contains(is_harmful), "{text:?}");

@@ -167,7 +167,9 @@ fn failing_hook_warns_and_changes_nothing() {
 
 #[test]
 fn hanging_hook_delays_neither_recording_nor_signal() {
-    let server = Server::start(Config::serving(Stream::live(looped_clip())));
+    let server = Server::start(Config::serving(Stream::live(Clip::repeated_sample(
+        5, 3_000,
+    ))));
     let job = SegmentJob::new("cam-%d.flv").with_options(&["-v", "--segment-time", "1"]);
     // Each shell becomes a hook that hangs for a while.
     let mut running = job
@@ -197,7 +199,9 @@ fn hanging_hook_delays_neither_recording_nor_signal() {
 #[test]
 fn signal_finishes_the_last_segment() {
     for signal in ["HUP", "TERM"] {
-        let server = Server::start(Config::serving(Stream::live(looped_clip())));
+        let server = Server::start(Config::serving(Stream::live(Clip::repeated_sample(
+            5, 3_000,
+        ))));
         let job = SegmentJob::new("cam-%d.flv").with_options(&["-v", "--segment-time", "1"]);
         let mut running = job
             .with_script(r#"echo $RTMPULL_SEGMENT >> "$0""#)
@@ -278,7 +282,9 @@ fn duration_and_size_limits_end_with_limit() {
 
 #[test]
 fn until_ends_the_recording() {
-    let server = Server::start(Config::serving(Stream::live(looped_clip())));
+    let server = Server::start(Config::serving(Stream::live(Clip::repeated_sample(
+        5, 3_000,
+    ))));
     let until = jiff::Timestamp::now() + Duration::from_secs(2);
     let job = SegmentJob::new("out.flv")
         .with_options(&["-v", "--until", &until.to_string()])
@@ -568,9 +574,7 @@ impl RunningJob {
 impl FinishedJob {
     #[track_caller]
     fn assert_ended(&self, code: i32, word: &str) {
-        assert_eq!(self.finished.code(), Some(code), "{}", self.finished);
-        let last = self.finished.stderr.lines().last().unwrap_or_default();
-        assert!(last.contains(&format!(": {word}")), "{}", self.finished);
+        self.finished.assert_ended(code, word);
     }
 
     /// Returns the lines of the manifest.
@@ -666,22 +670,4 @@ fn tags_of_file(file: &Path) -> Vec<Tag> {
     let mut tags = Clip::read(file).tags;
     assert_eq!(tags.remove(0).kind, Tag::SCRIPT);
     tags
-}
-
-/// Returns the sample repeated five times.
-fn looped_clip() -> Clip {
-    let sample = Clip::sample();
-    let round = |number: u32| {
-        let tags = sample
-            .media()
-            .filter(move |tag| number == 0 || !tag.is_sequence_header());
-        let tags = tags.filter(|tag| tag.body.len() > 5);
-        tags.map(move |tag| Tag {
-            timestamp_ms: tag.timestamp_ms + number * 3_000,
-            ..tag.clone()
-        })
-    };
-    Clip {
-        tags: (0..5).flat_map(round).collect(),
-    }
 }

@@ -78,7 +78,7 @@ fn zws() -> Vec<u8> {
 }
 
 /// HTTP server with scripted responses.
-struct WebServer {
+pub struct WebServer {
     listener: Listener,
     requests: Arc<Mutex<Vec<String>>>,
 }
@@ -114,11 +114,12 @@ impl WebServer {
     }
 
     /// Sends the same response to every request.
-    fn always_replying(answer: Vec<u8>) -> Self {
+    pub fn always_replying(answer: Vec<u8>) -> Self {
         Self::start(move |_, _| Reply::Bytes(answer.clone()))
     }
 
-    fn url(&self, path: &str) -> String {
+    /// Returns the URL of `path`.
+    pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.listener.port())
     }
 
@@ -134,7 +135,8 @@ fn head(socket: &TcpStream) -> String {
     head.collect::<Vec<_>>().join("\n")
 }
 
-fn answer(headers: &str, body: &[u8]) -> Vec<u8> {
+/// Encodes a response with `headers` (each with CR LF) and `body`.
+pub fn answer(headers: &str, body: &[u8]) -> Vec<u8> {
     let length = body.len();
     let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n{headers}\r\n");
     [head.as_bytes(), body].concat()

@@ -198,7 +198,7 @@ fn assert_complete(download: &Download, is_live: bool) {
 }
 
 fn media_with_content(clip: &Clip) -> Vec<&Tag> {
-    clip.media().filter(|tag| tag.body.len() > 5).collect()
+    clip.media_with_content().collect()
 }
 
 fn live_option(is_live: bool) -> &'static [&'static str] {

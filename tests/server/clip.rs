@@ -50,6 +50,24 @@ impl Clip {
         clip
     }
 
+    /// Returns the media of the sample `rounds` times, one round every `round_ms` milliseconds.
+    ///
+    /// The sequence headers occur only in the first round, and the clip has no metadata.
+    pub fn repeated_sample(rounds: u32, round_ms: u32) -> Self {
+        let sample = Self::sample();
+        let round = |number: u32| {
+            let tags = sample.media_with_content();
+            let tags = tags.filter(move |tag| number == 0 || !tag.is_sequence_header());
+            tags.map(move |tag| Tag {
+                timestamp_ms: tag.timestamp_ms + number * round_ms,
+                ..tag.clone()
+            })
+        };
+        Self {
+            tags: (0..rounds).flat_map(round).collect(),
+        }
+    }
+
     /// Reads an FLV file.
     ///
     /// # Panics
@@ -83,6 +101,19 @@ impl Clip {
         Self { tags }
     }
 
+    /// Returns the part of an FLV file before its first incomplete tag.
+    pub fn complete_part(file: &[u8]) -> &[u8] {
+        let mut end = 13;
+        while let Some([_, a, b, c]) = file.get(end..end + 4) {
+            let next = end + 15 + u32::from_be_bytes([0, *a, *b, *c]) as usize;
+            if next > file.len() {
+                break;
+            }
+            end = next;
+        }
+        &file[..end]
+    }
+
     /// Returns the `onMetaData` tag.
     pub fn metadata(&self) -> Option<&Tag> {
         self.tags.iter().find(|tag| tag.kind == Tag::SCRIPT)
@@ -99,6 +130,11 @@ impl Clip {
     /// Returns the audio and video tags, including sequence headers.
     pub fn media(&self) -> impl Iterator<Item = &Tag> {
         self.tags.iter().filter(|tag| tag.kind != Tag::SCRIPT)
+    }
+
+    /// Returns the audio and video tags without the end-of-sequence tag, which carries nothing.
+    pub fn media_with_content(&self) -> impl Iterator<Item = &Tag> {
+        self.media().filter(|tag| !tag.is_end_of_sequence())
     }
 
     /// Returns the largest timestamp of the audio and video tags.
@@ -121,6 +157,11 @@ impl Tag {
             (Self::VIDEO, Some(first), Some(0)) => first & 0x0F == 7,
             _ => false,
         }
+    }
+
+    /// Returns whether the tag is the AVC end-of-sequence tag, which only has a header.
+    pub fn is_end_of_sequence(&self) -> bool {
+        self.kind == Self::VIDEO && self.body.len() <= 5
     }
 
     /// Returns whether a decoder can start at this tag. The AVC end-of-sequence tag has the frame

@@ -30,7 +30,7 @@ fn kill_at_any_moment_loses_at_most_one_second() {
     let requested = env::var("RTMPULL_KILLS").ok();
     let requested = requested.map(|count| count.parse().expect("RTMPULL_KILLS is a number"));
     let (count, up_to_ms) = requested.map_or((12, 4_000), |count| (count, 25_000));
-    let clip = long_clip();
+    let clip = Clip::repeated_sample(10, 3_100);
     let media: Vec<Tag> = clip.media().cloned().collect();
     let server = Server::start(Config::serving(Stream::live(clip)));
     let ffmpeg = Ffmpeg::find();
@@ -160,24 +160,6 @@ fn assert_decodes(ffmpeg: &Ffmpeg, file: &Path) {
     ffmpeg
         .run(arguments.into_iter().chain([file.as_os_str()]).chain(sink))
         .succeeded();
-}
-
-/// Returns the sample repeated ten times.
-fn long_clip() -> Clip {
-    let sample = Clip::sample();
-    // An end-of-sequence tag in mid-stream would be wrong.
-    let frames = || sample.media().filter(|tag| tag.body.len() > 5);
-    let tags = (0..10).flat_map(|round| {
-        frames()
-            .filter(move |tag| round == 0 || !tag.is_sequence_header())
-            .map(move |tag| Tag {
-                timestamp_ms: tag.timestamp_ms + round * 3_100,
-                ..tag.clone()
-            })
-    });
-    Clip {
-        tags: tags.collect(),
-    }
 }
 
 /// Number of parallel recordings.

@@ -153,15 +153,7 @@ fn fields(metadata: &Tag) -> Object {
 
 /// Returns the complete tags of a truncated FLV file without `onMetaData`.
 fn intact_tags(file: &[u8]) -> Vec<Tag> {
-    let mut end = 13;
-    while let Some([_, a, b, c]) = file.get(end..end + 4) {
-        let next = end + 15 + u32::from_be_bytes([0, *a, *b, *c]) as usize;
-        if next > file.len() {
-            break;
-        }
-        end = next;
-    }
-    Clip::parse(&file[..end])
+    Clip::parse(Clip::complete_part(file))
         .tags_after_metadata()
         .cloned()
         .collect()

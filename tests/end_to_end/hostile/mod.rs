@@ -238,9 +238,7 @@ fn into_fifo(invocation: Invocation) -> Invocation {
 
 /// Returns the audio and video tags of the sample without the end-of-sequence tag.
 fn sample_media() -> Vec<Tag> {
-    let clip = Clip::sample();
-    let sample_media = clip.media().filter(|tag| tag.body.len() > 5);
-    sample_media.cloned().collect()
+    Clip::sample().media_with_content().cloned().collect()
 }
 
 /// Starts a peer that plays, sends the first `count` tags of [`sample_media`], and then runs

@@ -58,16 +58,7 @@ impl Nginx {
                 .or_else(|_| fs::copy(file, media.join(name)).map(drop))
                 .expect("the clip can be linked or copied");
         }
-        let (process, port) = start_server(|port| {
-            let text = self.config_text(folder.path(), port);
-            self.command(folder.path(), &text)
-        });
-        Instance {
-            process,
-            program: self.program,
-            folder,
-            port,
-        }
+        self.instance(folder, |folder, port| self.config_text(folder, port))
     }
 
     /// Starts an instance of the stream module in front of `target_port`, with the certificate and
@@ -114,8 +105,15 @@ impl Nginx {
     /// Starts a web proxy for the web server on `target_port` with additional `directives`.
     pub fn start_proxy(self, target_port: u16, directives: &str) -> Instance {
         let folder = tempfile::tempdir().expect("a temporary folder");
+        self.instance(folder, |folder, port| {
+            proxy_configuration(folder, port, target_port, directives)
+        })
+    }
+
+    /// Starts an instance in `folder` with the configuration for its port.
+    fn instance(self, folder: TempDir, config: impl Fn(&Path, u16) -> String) -> Instance {
         let (process, port) = start_server(|port| {
-            let text = proxy_configuration(folder.path(), port, target_port, directives);
+            let text = config(folder.path(), port);
             self.command(folder.path(), &text)
         });
         Instance {

@@ -17,6 +17,7 @@ use crate::{
     parallel,
     process::{Finished, Process},
     program::{LIMIT, command},
+    scripts,
     server::{
         Broadcast, Clip, Config, CutConnection, FaultAction, PublisherClock, SentFrame, Server,
         Stream, Tag,
@@ -157,7 +158,7 @@ impl Recorded {
         }
         let finished = process.finish(Duration::from_secs(2));
         let context = format!("{} (seed {seed}, cuts {cuts:?})\n{finished}", case.name);
-        let events = events(&finished);
+        let events = scripts::events(&finished.stderr);
         let (tags, segments) = tags(case, &finished, &events, folder.path());
         Self {
             received: received(&line.carried(), &broadcast.sent()),
@@ -345,13 +346,6 @@ fn received(carried: &[u64], sent: &[SentFrame]) -> BTreeMap<(u32, u8), usize> {
         }
     }
     received
-}
-
-fn events(finished: &Finished) -> Vec<Json> {
-    let lines = finished.stderr.lines();
-    lines
-        .map(|line| serde_json::from_str(line).expect(line))
-        .collect()
 }
 
 fn tags(case: &Case, finished: &Finished, events: &[Json], folder: &Path) -> (Vec<Tag>, usize) {

@@ -388,8 +388,8 @@ impl<'a> Sources<'a> {
 
 /// Returns the bodies of the frames, without sequence headers and end-of-sequence tags.
 fn frame_bodies(clip: &Clip, kind: u8) -> Vec<&[u8]> {
-    let tags = clip.media().filter(|tag| tag.kind == kind);
-    let frame_bodies = tags.filter(|tag| !tag.is_sequence_header() && tag.body.len() > 5);
+    let tags = clip.media_with_content().filter(|tag| tag.kind == kind);
+    let frame_bodies = tags.filter(|tag| !tag.is_sequence_header());
     frame_bodies.map(|tag| &tag.body[..]).collect()
 }
 

@@ -19,16 +19,6 @@ fn download_through(kind: &str, answer: &[u8], after: AfterAnswer) -> Download {
     download
 }
 
-#[track_caller]
-fn assert_no_way(download: &Download, cause: &str) {
-    download.assert_ended(3, "no-connection");
-    let stderr = &download.finished.stderr;
-    let errors = stderr.lines().filter(|line| line.starts_with("ERROR"));
-    assert_eq!(errors.count(), 1, "{stderr}");
-    assert!(stderr.lines().last().unwrap().contains(cause), "{stderr}");
-    assert!(!download.file().exists());
-}
-
 #[test]
 fn every_proxy_failure_is_named() {
     let garbage = b"\x7fELF\x02\x01\x01\0\0\0\0\0\r\n\r\n";
@@ -39,18 +29,14 @@ fn every_proxy_failure_is_named() {
         ("http", b"HTTP/1.1 403 Forbidden\r\n\r\n", "HTTP"),
     ] {
         let refused = download_through(kind, refusal, AfterAnswer::Open);
-        assert_no_way(&refused, "the proxy refused: ");
+        refused.assert_no_connection("the proxy refused: ");
         let invalid = download_through(kind, garbage, AfterAnswer::Open);
         let cause = format!("the proxy sent an answer that is not {word}");
-        assert_no_way(&invalid, &cause);
+        invalid.assert_no_connection(&cause);
         let closed = download_through(kind, &refusal[..1], AfterAnswer::Closed);
-        assert_no_way(
-            &closed,
-            "the proxy closed the connection instead of answering",
-        );
+        closed.assert_no_connection("the proxy closed the connection instead of answering");
         let hanging = download_through(kind, &refusal[..1], AfterAnswer::Open);
-        assert_no_way(
-            &hanging,
+        hanging.assert_no_connection(
             "the request to the proxy failed: no answer within the connect timeout of 1 s",
         );
     }
@@ -65,7 +51,7 @@ fn unreachable_proxy_is_named() {
         let cause = format!(
             "cannot reach 127.0.0.1:9 through {proxy}: cannot connect to 127.0.0.1:{closed_port}: "
         );
-        assert_no_way(&download, &cause);
+        download.assert_no_connection(&cause);
     }
 }
 
@@ -79,7 +65,7 @@ fn silent_tls_server_times_out() {
         "cannot establish TLS with 127.0.0.1:{}: no answer within the connect timeout of 1 s",
         silent.port()
     );
-    assert_no_way(&download, &cause);
+    download.assert_no_connection(&cause);
 }
 
 #[test]
@@ -91,7 +77,7 @@ fn non_tls_server_is_named() {
         (garbage.port(), "the server does not speak TLS on this port"),
     ] {
         let url = format!("rtmps://127.0.0.1:{port}/app/clip");
-        assert_no_way(&download(&url, &["--connect-timeout", "1"]), cause);
+        download(&url, &["--connect-timeout", "1"]).assert_no_connection(cause);
     }
 }
 
@@ -101,7 +87,7 @@ fn plain_rtmp_on_a_tls_port_is_named() {
     let identity = Authority::new("Authority").identity(Validity::Valid);
     let front = TlsFront::start(plain.port(), &identity, TlsClose::CloseNotify);
     let url = format!("rtmp://127.0.0.1:{}/app/clip", front.port());
-    assert_no_way(&download(&url, &["-m", "2"]), "TLS");
+    download(&url, &["-m", "2"]).assert_no_connection("TLS");
 }
 
 /// With TLS, a FIN is the end of the stream only after close_notify.

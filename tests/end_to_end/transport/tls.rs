@@ -61,7 +61,7 @@ fn invalid_certificate_ends_before_the_handshake() {
         let identity = issuer.identity(validity);
         let front = require!(start_tls_front(&server, &identity, ""));
         let url = format!("rtmps://localhost:{}/vod/clip.flv", front.port);
-        assert_tls_refused(&download_trusting(&authority, &url), cause);
+        download_trusting(&authority, &url).assert_no_connection(cause);
         // With a pin or --insecure, the download reaches the server, which has no such file.
         let pinned = download(&url, &["--tls-pin", &identity.sha256()]);
         pinned.assert_ended(1, "not-found");
@@ -70,7 +70,7 @@ fn invalid_certificate_ends_before_the_handshake() {
         assert!(insecure.finished.stderr.contains("WARNING: --insecure: "));
         let pin = "ab".repeat(32);
         let seen = format!("its SHA-256 is {}", identity.sha256());
-        assert_tls_refused(&download(&url, &["--tls-pin", &pin, "--insecure"]), &seen);
+        download(&url, &["--tls-pin", &pin, "--insecure"]).assert_no_connection(&seen);
     }
 }
 
@@ -91,10 +91,9 @@ fn self_signed_certificate_can_be_trusted() {
         let download_trusting = download(&url, &["--ca-file", &file.display().to_string()]);
         match cause {
             None => download_trusting.assert_ended(0, "ended"),
-            Some(cause) => assert_tls_refused(&download_trusting, cause),
+            Some(cause) => download_trusting.assert_no_connection(cause),
         }
-        assert_tls_refused(
-            &download(&url, &[]),
+        download(&url, &[]).assert_no_connection(
             "is a CA certificate; use --ca-file with this certificate, or --tls-pin, to trust it",
         );
     }
@@ -109,10 +108,8 @@ fn tls_1_1_is_rejected() {
     let old = "ssl_protocols TLSv1 TLSv1.1; ssl_ciphers DEFAULT@SECLEVEL=0;";
     let front = require!(start_tls_front(&server, &identity, old));
     let url = format!("rtmps://localhost:{}/vod/clip.flv", front.port);
-    assert_tls_refused(
-        &download_trusting(&authority, &url),
-        "the server supports neither TLS 1.2 nor 1.3, only older versions",
-    );
+    download_trusting(&authority, &url)
+        .assert_no_connection("the server supports neither TLS 1.2 nor 1.3, only older versions");
 }
 
 /// On the TLS port, nginx answers plain RTMP with an HTTP error and closes; nginx-rtmp waits for a
@@ -127,10 +124,7 @@ fn swapped_tls_and_plain_ports_are_named() {
     let refused = download(&plain, &["-m", "2"]);
     refused.assert_ended(3, "no-connection");
     let tls_url = server.url("vod", "clip.flv").replace("rtmp:", "rtmps:");
-    assert_tls_refused(
-        &download(&tls_url, &["--connect-timeout", "1"]),
-        "no answer within the connect timeout of 1 s (a server without TLS on this port may stay silent)",
-    );
+    download(&tls_url, &["--connect-timeout", "1"]).assert_no_connection("no answer within the connect timeout of 1 s (a server without TLS on this port may stay silent)");
 }
 
 fn start_tls_front(
@@ -147,16 +141,4 @@ fn download_trusting(authority: &Authority, url: &str) -> Download {
     let file = authority.file();
     let file: &Path = file.as_ref();
     download(url, &["--ca-file", &file.display().to_string()])
-}
-
-#[track_caller]
-fn assert_tls_refused(download: &Download, cause: &str) {
-    download.assert_ended(3, "no-connection");
-    let stderr = &download.finished.stderr;
-    let last = stderr.lines().last().unwrap_or_default();
-    assert!(
-        last.contains(cause),
-        "no {cause:?} in the last line of {stderr}"
-    );
-    assert!(!download.file().exists());
 }
