@@ -189,12 +189,12 @@ pub struct Args {
     #[arg(long, help_heading = "Recording")]
     pub keep_timestamps: bool,
 
-    /// Also write the recording to this file while -o names a pipe
+    /// Also write the recording to this file, while -o names a pipe
     ///
     /// Use it with -o -, a FIFO or a device. Everything that applies to output files applies to this file: its
-    /// name, index, segments and limits, --resume, --append, --overwrite and --manifest. A pipe reader that
-    /// pauses holds up a recorded stream; of a live stream, the file still receives every frame. If the
-    /// reader closes the pipe, the file recording continues.
+    /// name, index, segments and limits, --resume, --append, --overwrite and --manifest. If the reader of the
+    /// pipe pauses, a recorded stream waits for it, and the file of a live stream still receives every frame.
+    /// If the reader closes the pipe, the recording in the file continues.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     #[arg(help_heading = "Recording", allow_hyphen_values = true)]
     pub tee: Option<PathBuf>,
@@ -319,7 +319,7 @@ pub struct Args {
     /// rtmpull cuts off an incomplete last tag and rebuilds the metadata and the keyframe index. Complete
     /// tags stay unchanged. A file written by rtmpull is repaired in place. Any other file is rewritten to a
     /// temporary file in the same folder, which then replaces it, so that the disk needs free space of the
-    /// same size. -o takes only one file to repair and leaves that file unchanged.
+    /// same size. With -o, --repair takes a single file, which stays unchanged.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Recording")]
     #[arg(num_args = 1.., action = ArgAction::Append)]
     pub repair: Vec<PathBuf>,

@@ -106,7 +106,10 @@ fn redact_user_info(text: &str) -> String {
     for piece in pieces {
         out.push_str("://");
         match host_onwards(piece) {
-            Some(rest) => out.extend([REDACTED, rest]),
+            Some(rest) => {
+                let end = piece.find(is_end_of_word).unwrap_or(piece.len());
+                out.extend([REDACTED, rest, &piece[end..]]);
+            }
             None => out.push_str(piece),
         }
     }
@@ -114,12 +117,31 @@ fn redact_user_info(text: &str) -> String {
 }
 
 /// Returns the rest of a URL from the `@` on, if user info precedes it. `url` starts after the scheme.
+///
+/// An unescaped password may contain `@`, `/`, `?` and `#`, which makes the URL ambiguous. After a colon,
+/// everything up to the last `@` before a host is masked: a path that contains `@` is masked too, but no
+/// password is ever shown.
 fn host_onwards(url: &str) -> Option<&str> {
-    let end = url
-        .find(|c: char| is_end_of_value(c) || "/?".contains(c))
-        .unwrap_or(url.len());
-    let at = url[..end].rfind('@')?;
+    let url = &url[..url.find(is_end_of_word).unwrap_or(url.len())];
+    let authority = &url[..url.find(['/', '?', '#']).unwrap_or(url.len())];
+    let before_host = |(at, _): &(usize, &str)| is_host(&url[at + 1..]);
+    let at = match authority.contains(':') {
+        true => url.rmatch_indices('@').find(before_host),
+        false => None,
+    };
+    let at = at.map(|(at, _)| at).or_else(|| authority.rfind('@'))?;
     (at > 0).then(|| &url[at..])
+}
+
+/// Returns whether `text` starts with a host and perhaps a port, and then a path, a query or nothing.
+fn is_host(text: &str) -> bool {
+    let authority = text.split(['/', '?', '#', ';']).next().unwrap_or_default();
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, port),
+        _ => (authority, ""),
+    };
+    let is_name = |c: char| c.is_alphanumeric() || "-._[]:%".contains(c);
+    !host.is_empty() && host.chars().all(is_name) && port.bytes().all(|c| c.is_ascii_digit())
 }
 
 /// Masks the values of items such as `NS:name:text`, up to the next space or quote.
@@ -144,7 +166,7 @@ fn redact_items(text: &str) -> String {
 fn redact_queries(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(mark) = rest.find(['?', '&', ' ']) {
+    while let Some(mark) = rest.find(['?', '&', ';', ' ']) {
         let (before, parameter) = rest.split_at(mark + 1);
         out.push_str(before);
         rest = parameter;
@@ -152,32 +174,61 @@ fn redact_queries(text: &str) -> String {
         let Some((name, value)) = name_end.map(|end| parameter.split_at(end)) else {
             continue;
         };
-        let is_secret = match before.ends_with(' ') {
-            true => SECRET_KEYS.iter().any(|key| name.eq_ignore_ascii_case(key)),
-            false => is_secret_name(name),
+        let Some(value) = value.strip_prefix('=') else {
+            continue;
         };
-        if value.starts_with('=') && is_secret {
+        let is_option = before.ends_with(' ');
+        let is_end = |c| is_end_of_word(c) || !is_option && "&;#".contains(c);
+        let end = value.find(is_end).unwrap_or(value.len());
+        let is_secret = match is_option {
+            true => SECRET_KEYS.iter().any(|key| name.eq_ignore_ascii_case(key)),
+            false => is_secret_name(name) || is_random(&value[..end]),
+        };
+        if is_secret {
             out.extend([name, "=", REDACTED]);
-            rest = value.trim_start_matches(|c| c != '&' && !is_end_of_value(c));
+            rest = &value[end..];
         }
     }
     out.push_str(rest);
     out
 }
 
+/// Returns whether a value looks like a generated token: long, and either without a word boundary or with
+/// frequent changes between letters and digits or from lower to upper case, unlike words and numbers.
+fn is_random(value: &str) -> bool {
+    let is_url_safe = |c: u8| c.is_ascii_alphanumeric() || b"-._~%+/=".contains(&c);
+    if value.len() < MIN_TOKEN_LENGTH || !value.bytes().all(is_url_safe) {
+        return false;
+    }
+    if value.len() >= 2 * MIN_TOKEN_LENGTH && value.bytes().all(|c| c.is_ascii_alphanumeric()) {
+        return true;
+    }
+    let letters: Vec<u8> = value.bytes().filter(u8::is_ascii_alphanumeric).collect();
+    let is_change = |pair: &&[u8]| {
+        pair[0].is_ascii_digit() != pair[1].is_ascii_digit()
+            || pair[0].is_ascii_lowercase() && pair[1].is_ascii_uppercase()
+    };
+    let changes = letters.windows(2).filter(is_change).count();
+    changes * 5 >= letters.len()
+}
+
 fn is_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || "_-.[]".contains(c)
 }
 
-fn is_end_of_value(c: char) -> bool {
-    c.is_whitespace() || "#\"'<>".contains(c)
+/// Returns whether a URL or a value ends before `c` in running text.
+fn is_end_of_word(c: char) -> bool {
+    c.is_whitespace() || "\"'<>".contains(c)
 }
 
 /// Replacement for a secret.
 const REDACTED: &str = "***";
 
+/// Length from which a value may be a generated token.
+const MIN_TOKEN_LENGTH: usize = 16;
+
 /// Parts of the names of secret parameters.
-const SECRET_NAMES: [&str; 20] = [
+const SECRET_NAMES: [&str; 24] = [
     "auth",
     "token",
     "key",
@@ -198,6 +249,10 @@ const SECRET_NAMES: [&str; 20] = [
     "challenge",
     "opaque",
     "jtv",
+    "jwt",
+    "hdnea",
+    "hdntl",
+    "hdnts",
 ];
 
 /// Secret options that may follow a librtmp URL.
@@ -295,6 +350,35 @@ mod tests {
             (
                 "name?channel=0&user=admin&password=",
                 "name?channel=0&user=***&password=***",
+            ),
+            ("rtmp://me:p#w@host/app", "rtmp://***@host/app"),
+            ("rtmp://me:p/w@host/app", "rtmp://***@host/app"),
+            ("rtmp://me:p?w@host/app", "rtmp://***@host/app"),
+            (
+                "rtmp://me:p@s/w@host:1/app?x=1",
+                "rtmp://***@host:1/app?x=1",
+            ),
+            ("rtmp://me:1935/w@host", "rtmp://***@host"),
+            ("rtmp://h/a/b;token=abc;x=1", "rtmp://h/a/b;token=***;x=1"),
+            ("b?hdnts=st=1~exp=2~hmac=3&x=1", "b?hdnts=***&x=1"),
+            (
+                "b?hdnea=st=1;hdntl=2&jwt=a.b.c",
+                "b?hdnea=***;hdntl=***&jwt=***",
+            ),
+            ("b?x=Zm9vYmFyMTIzNDU2Nzg&y=1", "b?x=***&y=1"),
+            ("b?x=4bf92f3577b34da6a3ce929d0e0e4736", "b?x=***"),
+            ("b;x=123e4567-e89b-12d3-a456-426614174000", "b;x=***"),
+            (
+                "b?file=some-long-movie-name-2019.mp4",
+                "b?file=some-long-movie-name-2019.mp4",
+            ),
+            (
+                "b?vhost=media.example.com/stream",
+                "b?vhost=media.example.com/stream",
+            ),
+            (
+                "b?t=1699999999999123&size=1920x1080",
+                "b?t=1699999999999123&size=1920x1080",
             ),
             ("name?token", "name?token"),
             ("what? keys & tokens", "what? keys & tokens"),
