@@ -37,7 +37,7 @@ use self::{
         },
         text::TextReport,
     },
-    terminal::{log, screen::Screen},
+    terminal::{log, sanitize::secrets_in, screen::Screen},
 };
 use crate::{
     core::rtmp::client::config::Start,
@@ -65,6 +65,7 @@ pub fn run(args: &Args) -> Exit {
         Ok(displays) => displays,
         Err(error) => {
             let screen = Screen::stderr(args.verbosity(), false);
+            screen.add_secrets(job::secrets(args));
             screen.line(&format!("ERROR: usage: {error:#}"));
             return Exit::Failure;
         }
@@ -100,6 +101,7 @@ impl Displays {
                 Screen::stderr(verbosity, may_have_bar)
             }
         };
+        screen.add_secrets(job::secrets(args));
         Ok(Self {
             screen: Arc::new(screen),
             events,
@@ -262,6 +264,9 @@ fn print(name: ProgramName, no_download: &NoDownload) {
         NoDownload::Stderr(text) => write!(io::stderr(), "{banner}\n{text}"),
         NoDownload::Usage(message) => {
             let screen = Screen::stderr(Verbosity::Normal, false);
+            // The command line is invalid, so any of its words may hold a URL.
+            let words = env::args_os().map(|word| word.to_string_lossy().into_owned());
+            screen.add_secrets(words.flat_map(|word| secrets_in(&word)));
             banner.lines().for_each(|line| screen.line(line));
             screen.line(&format!("ERROR: usage: {message}"));
             Ok(())

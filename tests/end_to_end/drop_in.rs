@@ -209,6 +209,55 @@ fn secrets_are_masked_in_every_output() {
 }
 
 #[test]
+fn secrets_that_the_server_echoes_are_masked() {
+    let server = Server::start(Config {
+        connect: OnConnect::Reject {
+            code: "NetConnection.Connect.Rejected",
+            description: "s3cretkey, s3cretconn, s3cret:pass?word and s3cretmember",
+        },
+        ..Config::default()
+    });
+    let port = server.port();
+    let url = format!("rtmp://s3cretuser:s3cret%3Apass%3Fword@127.0.0.1:{port}/a/b;key=s3cretkey");
+    let conn = [
+        "-C",
+        "S:s3cretconn",
+        "-C",
+        "O:1",
+        "-C",
+        "NS:token:s3cretmember",
+    ];
+    let download = download(&url, &[&["-z"], &conn[..]].concat());
+    assert!(
+        !download.finished.stderr.contains("s3cret"),
+        "{}",
+        download.finished
+    );
+    assert_eq!(download.finished.code(), Some(1));
+}
+
+#[test]
+fn secrets_of_invalid_command_lines_are_masked() {
+    let cases: [&[&str]; 6] = [
+        &["rtmp://me:s3cret#1@host/a/b", "x"],
+        &["rtmp://me:s3cret/1@host/a/b"],
+        &["rtmp://me:s3cret 1@host/a/b", "-o", "x"],
+        &["rtmp://me:s3 \"cret@host/a/b", "-o", "x"],
+        &["rtmp://h/a/b", "-C", "Q:s3cret"],
+        &["rtmp://h/a/b", "-C", "NQ:name:s3cret", "-o", "x"],
+    ];
+    for line in cases {
+        let mut command = program::command();
+        let finished = Process::start(command.args(line)).finish(LIMIT);
+        assert_eq!(finished.code(), Some(1), "{finished}");
+        let is_shown = ["s3cret", "cret@"]
+            .iter()
+            .any(|secret| finished.stderr.contains(secret));
+        assert!(!is_shown, "{finished}");
+    }
+}
+
+#[test]
 fn login_data_is_masked_in_every_output() {
     for scheme in [LoginScheme::Adobe, LoginScheme::Limelight] {
         for password in ["s3cret", "wrong!"] {
@@ -307,7 +356,7 @@ fn usage_errors_name_option_and_value_in_one_line() {
             "invalid value \"ftp://h/p.swf\" for --swfVfy: not an http or https URL, nor a file",
         ),
         (&["-w", "0"], "invalid value '0' for '--swfhash"),
-        (&["-C", "X:1"], "invalid value \"X:1\" for --conn"),
+        (&["-C", "X:1"], "invalid value \"X:***\" for --conn"),
         (
             &["--fl", "x"],
             "--fl is ambiguous: it may mean --flashVer or --flv",

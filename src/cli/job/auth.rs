@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use crate::{
     cli::{
         args::{Args, values::non_empty},
-        rtmpdump::conn::Values,
+        rtmpdump::conn::{self, Values},
     },
     core::{
         amf::Value,
@@ -22,7 +22,7 @@ pub(super) fn arguments(args: &Args) -> Result<Vec<Value>> {
     for item in &args.conn {
         values
             .push(item)
-            .with_context(|| format!("invalid value {item:?} for --conn"))?;
+            .with_context(|| format!("invalid value {:?} for --conn", conn::masked(item)))?;
     }
     let auth = non_empty(args.auth.as_ref());
     let auth = auth.map(|auth| [true.into(), auth.as_str().into()]);

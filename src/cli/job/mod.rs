@@ -25,6 +25,8 @@ use self::{
 use super::{
     args::{Args, values::non_empty},
     program_name::ProgramName,
+    rtmpdump::conn,
+    terminal::sanitize::secrets_in,
 };
 use crate::{
     core::{
@@ -119,12 +121,28 @@ fn connect(args: &Args, candidate: &download::Candidate) -> Result<Connect> {
     })
 }
 
-/// Returns the secrets in `args`, which must not be printed.
-pub fn secrets(args: &Args) -> impl Iterator<Item = String> {
-    [&args.auth, &args.token, &args.jtv, &args.password]
-        .into_iter()
-        .flatten()
-        .cloned()
+/// Returns the secrets in `args`, which must not be printed, not even if the server repeats them.
+pub fn secrets(args: &Args) -> Vec<String> {
+    let credentials = [&args.auth, &args.token, &args.jtv, &args.password];
+    let urls = [
+        &args.stream,
+        &args.rtmp,
+        &args.url,
+        &args.app,
+        &args.playpath,
+        &args.tc_url,
+        &args.swf_url,
+        &args.swf_vfy,
+        &args.page_url,
+        &args.proxy,
+    ];
+    let of_urls = urls.into_iter().flatten().flat_map(|url| secrets_in(url));
+    let items = args.conn.iter().filter_map(|item| conn::secret(item));
+    let credentials = credentials.into_iter().flatten().cloned();
+    credentials
+        .chain(of_urls)
+        .chain(items.map(str::to_owned))
+        .collect()
 }
 
 /// Returns the name to subscribe to. By default, live streams are subscribed to under their playpath: CDNs

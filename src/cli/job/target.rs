@@ -3,9 +3,12 @@
 use anyhow::{Context, Result, bail};
 
 use crate::{
-    cli::args::{
-        Args,
-        values::{self, non_empty},
+    cli::{
+        args::{
+            Args,
+            values::{self, non_empty},
+        },
+        terminal::sanitize::redacted_url,
     },
     core::rtmp::target::Target,
     download,
@@ -51,7 +54,7 @@ fn target(args: &Args) -> Result<Target> {
     });
     let (url, host) = (url(args), host.transpose()?);
     let mut target = match (url, &host) {
-        (Some(url), _) => Target::parse(url).with_context(|| format!("{url:?}"))?,
+        (Some(url), _) => Target::parse(url).with_context(|| format!("{:?}", redacted_url(url)))?,
         (None, Some(_)) => {
             if args.protocol.is_none() {
                 tracing::warn!("neither a URL nor --protocol is given, using rtmp");
@@ -108,7 +111,10 @@ fn playpath(args: &Args, target: &Target) -> Result<String> {
         bail!("--host needs a stream name: add --playpath");
     };
     playpath.with_context(|| {
-        format!("{url:?} has no stream name: use rtmp://host/app/stream, or add --playpath")
+        format!(
+            "{:?} has no stream name: use rtmp://host/app/stream, or add --playpath",
+            redacted_url(url)
+        )
     })
 }
 

@@ -262,11 +262,11 @@ fn errors_name_the_option_and_the_reason() {
         ),
         (
             &["rtmp://host/app/name", "-C", "Q:1"],
-            "invalid value \"Q:1\" for --conn: the type must be B, N, S, Z, O, NB, NN, NS or NO",
+            "invalid value \"Q:***\" for --conn: the type must be B, N, S, Z, O, NB, NN, NS or NO",
         ),
         (
             &["rtmp://host/app/name", "-C", "NS:a:b"],
-            "invalid value \"NS:a:b\" for --conn: a value with a name must be inside an object, \
+            "invalid value \"NS:a:***\" for --conn: a value with a name must be inside an object, \
              which O:1 starts",
         ),
         (
@@ -614,9 +614,22 @@ fn swf_age_without_a_player_is_ignored() {
 
 #[test]
 fn secrets_are_listed() {
-    let line = "rtmp://h/a/b -u one -T two -j three --user four --password five";
+    let line = "rtmp://me:pw@h/a/b?key=long-enough -u one -T two -j three --user four \
+                --password five -C S:long-text -s http://me:pw2@h/";
     let args = args(&line.split_whitespace().collect::<Vec<_>>());
-    assert!(secrets(&args).eq(["one", "two", "three", "five"]));
+    assert_eq!(
+        secrets(&args),
+        [
+            "one",
+            "two",
+            "three",
+            "five",
+            "me:pw",
+            "long-enough",
+            "me:pw2",
+            "long-text"
+        ]
+    );
 }
 
 #[test]

@@ -12,7 +12,10 @@
 
 use thiserror::Error;
 
-use crate::core::amf::{self, Object, Value};
+use crate::{
+    cli::terminal::sanitize::{MIN_ECHOED_LENGTH, is_secret_name},
+    core::amf::{self, Object, Value},
+};
 
 /// Reason why an item is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -98,6 +101,31 @@ impl Values {
         object.push(name, scalar(kind, data)?);
         Ok(())
     }
+}
+
+/// Returns `item` with type and name, but without its value, which may be secret.
+pub fn masked(item: &str) -> String {
+    let (kind, name) = item.split_once(':').unwrap_or(("", ""));
+    match name.split_once(':') {
+        Some((name, _)) if kind.starts_with('N') && kind.len() > 1 => format!("{kind}:{name}:***"),
+        _ => format!("{kind}:***"),
+    }
+}
+
+/// Returns the string in `item` if it may be a credential: any string without a name, and a string with the
+/// name of a credential. Short strings occur in ordinary words.
+pub fn secret(item: &str) -> Option<&str> {
+    let (kind, data) = item.split_once(':')?;
+    let text = match kind {
+        "S" => data,
+        "NS" => {
+            data.split_once(':')
+                .filter(|(name, _)| is_secret_name(name))?
+                .1
+        }
+        _ => return None,
+    };
+    (text.len() >= MIN_ECHOED_LENGTH).then_some(text)
 }
 
 /// Splits a member into its name and its value.
@@ -236,6 +264,26 @@ mod tests {
         ];
         for (items, expected) in cases {
             assert_eq!(values(items), Err(expected), "{items:?}");
+        }
+    }
+
+    #[test]
+    fn values_are_masked_in_messages() {
+        let cases = [
+            ("S:a:b", "S:***", None),
+            ("S:long-enough", "S:***", Some("long-enough")),
+            ("NS:name:long-enough", "NS:name:***", None),
+            ("NS:token:long:enough", "NS:token:***", Some("long:enough")),
+            ("N:5", "N:***", None),
+            ("NQ:name:x", "NQ:name:***", None),
+            ("x", ":***", None),
+        ];
+        for (item, expected, text) in cases {
+            assert_eq!(
+                (masked(item).as_str(), secret(item)),
+                (expected, text),
+                "{item}"
+            );
         }
     }
 

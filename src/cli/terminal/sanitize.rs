@@ -1,6 +1,6 @@
 //! Makes text safe to print: escapes control characters and masks secrets.
 
-use std::fmt::Write;
+use std::{fmt::Write, ops::Range};
 
 /// Escapes all characters that a terminal interprets: control characters other than tabs, and marks that
 /// change the direction of text.
@@ -100,29 +100,50 @@ pub fn is_secret_name(name: &str) -> bool {
     SECRET_NAMES.iter().any(|secret| name.contains(secret))
 }
 
+/// Masks the secrets in a complete URL. Unlike a URL in running text, it may contain spaces and quotes.
+pub fn redacted_url(url: &str) -> String {
+    match url.split_once("://") {
+        Some((scheme, rest)) if let Some(info) = user_info(rest) => {
+            let rest = redact_queries(&rest[info.len()..]);
+            format!("{scheme}://{REDACTED}{rest}")
+        }
+        _ => redact_queries(url),
+    }
+}
+
+/// Returns the texts in an argument that a server may repeat and that must not be printed then: user info
+/// of URLs, and secret values in queries unless they are so short that they occur in ordinary words.
+pub fn secrets_in(argument: &str) -> Vec<String> {
+    let mut urls = argument.split("://").skip(1);
+    let infos = urls.by_ref().filter_map(user_info);
+    let infos = infos.filter(|info| info.contains(':'));
+    let values = secret_values(argument)
+        .into_iter()
+        .map(|range| &argument[range]);
+    let values = values.filter(|value| value.len() >= MIN_ECHOED_LENGTH);
+    infos.chain(values).map(str::to_owned).collect()
+}
+
 fn redact_user_info(text: &str) -> String {
     let mut pieces = text.split("://");
     let mut out = pieces.next().unwrap_or_default().to_owned();
     for piece in pieces {
         out.push_str("://");
-        match host_onwards(piece) {
-            Some(rest) => {
-                let end = piece.find(is_end_of_word).unwrap_or(piece.len());
-                out.extend([REDACTED, rest, &piece[end..]]);
-            }
+        let end = piece.find(is_end_of_word).unwrap_or(piece.len());
+        match user_info(&piece[..end]) {
+            Some(info) => out.extend([REDACTED, &piece[info.len()..]]),
             None => out.push_str(piece),
         }
     }
     out
 }
 
-/// Returns the rest of a URL from the `@` on, if user info precedes it. `url` starts after the scheme.
+/// Returns the user info at the start of `url`, which is a URL without its scheme.
 ///
 /// An unescaped password may contain `@`, `/`, `?` and `#`, which makes the URL ambiguous. After a colon,
-/// everything up to the last `@` before a host is masked: a path that contains `@` is masked too, but no
+/// everything up to the last `@` before a host is user info: a path that contains `@` is masked too, but no
 /// password is ever shown.
-fn host_onwards(url: &str) -> Option<&str> {
-    let url = &url[..url.find(is_end_of_word).unwrap_or(url.len())];
+fn user_info(url: &str) -> Option<&str> {
     let authority = &url[..url.find(['/', '?', '#']).unwrap_or(url.len())];
     let before_host = |(at, _): &(usize, &str)| is_host(&url[at + 1..]);
     let at = match authority.contains(':') {
@@ -130,7 +151,7 @@ fn host_onwards(url: &str) -> Option<&str> {
         false => None,
     };
     let at = at.map(|(at, _)| at).or_else(|| authority.rfind('@'))?;
-    (at > 0).then(|| &url[at..])
+    (at > 0).then(|| &url[..at])
 }
 
 /// Returns whether `text` starts with a host and perhaps a port, and then a path, a query or nothing.
@@ -165,32 +186,39 @@ fn redact_items(text: &str) -> String {
 
 fn redact_queries(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(mark) = rest.find(['?', '&', ';', ' ']) {
-        let (before, parameter) = rest.split_at(mark + 1);
-        out.push_str(before);
-        rest = parameter;
-        let name_end = parameter.find(|c: char| !is_name(c));
-        let Some((name, value)) = name_end.map(|end| parameter.split_at(end)) else {
+    let mut end = 0;
+    for range in secret_values(text) {
+        out.extend([&text[end..range.start], REDACTED]);
+        end = range.end;
+    }
+    out + &text[end..]
+}
+
+/// Finds the values of secret parameters in queries and in options that follow a librtmp URL.
+fn secret_values(text: &str) -> Vec<Range<usize>> {
+    let mut values = Vec::new();
+    let mut at = 0;
+    while let Some(mark) = text[at..].find(['?', '&', ';', ' ']) {
+        let is_option = text[at + mark..].starts_with(' ');
+        at += mark + 1;
+        let parameter = &text[at..];
+        let name = &parameter[..parameter.find(|c| !is_name(c)).unwrap_or(0)];
+        let Some(value) = parameter[name.len()..].strip_prefix('=') else {
             continue;
         };
-        let Some(value) = value.strip_prefix('=') else {
-            continue;
-        };
-        let is_option = before.ends_with(' ');
         let is_end = |c| is_end_of_word(c) || !is_option && "&;#".contains(c);
-        let end = value.find(is_end).unwrap_or(value.len());
+        let value = &value[..value.find(is_end).unwrap_or(value.len())];
         let is_secret = match is_option {
             true => SECRET_KEYS.iter().any(|key| name.eq_ignore_ascii_case(key)),
-            false => is_secret_name(name) || is_random(&value[..end]),
+            false => is_secret_name(name) || is_random(value),
         };
         if is_secret {
-            out.extend([name, "=", REDACTED]);
-            rest = &value[end..];
+            let start = at + name.len() + 1;
+            at = start + value.len();
+            values.push(start..at);
         }
     }
-    out.push_str(rest);
-    out
+    values
 }
 
 /// Returns whether a value looks like a generated token: long, and either without a word boundary or with
@@ -226,6 +254,9 @@ const REDACTED: &str = "***";
 
 /// Length from which a value may be a generated token.
 const MIN_TOKEN_LENGTH: usize = 16;
+
+/// Length from which a value is also masked outside the parameter it was given for.
+pub const MIN_ECHOED_LENGTH: usize = 8;
 
 /// Parts of the names of secret parameters.
 const SECRET_NAMES: [&str; 24] = [
@@ -402,6 +433,40 @@ mod tests {
         assert_eq!(without_secrets("", "x"), "");
     }
 
+    #[test]
+    fn complete_urls_may_contain_spaces_and_quotes() {
+        let cases = [
+            (
+                "rtmp://me:p w\"x@host/a b?token=t",
+                "rtmp://***@host/a b?token=***",
+            ),
+            ("rtmp://host/a/b c", "rtmp://host/a/b c"),
+            ("no url?key=a b", "no url?key=*** b"),
+        ];
+        for (url, expected) in cases {
+            assert_eq!(redacted_url(url), expected);
+        }
+    }
+
+    #[test]
+    fn secrets_that_a_server_may_echo_are_found() {
+        let cases: [(&str, &[&str]); 4] = [
+            (
+                "rtmp://me:p w@host/a?token=long-enough&key=short",
+                &["me:p w", "long-enough"],
+            ),
+            ("rtmp://me@host/a", &[]),
+            (
+                "rtmp://h/a/b token=a&b;c-long swfUrl=http://me:pw@h/",
+                &["me:pw", "a&b;c-long"],
+            ),
+            ("name?x=Zm9vYmFyMTIzNDU2Nzg", &["Zm9vYmFyMTIzNDU2Nzg"]),
+        ];
+        for (argument, expected) in cases {
+            assert_eq!(secrets_in(argument), expected, "{argument}");
+        }
+    }
+
     proptest! {
         #[test]
         fn escaped_text_has_no_control_characters(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
@@ -412,6 +477,7 @@ mod tests {
         fn redacting_arbitrary_text_never_panics(text in ".*", url in "[a:/@?&=# é]{0,20}") {
             let _ = redacted(&text);
             let _ = redacted(&format!("://{url}"));
+            let _ = (redacted_url(&text), secrets_in(&text), secrets_in(&format!("://{url}")));
             let _ = redacted(&format!("NS:key:{url}"));
             let _ = without_secrets(&text, &[url]);
         }
