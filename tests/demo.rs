@@ -16,7 +16,7 @@ fn main() -> ExitCode {
     let url = server.url("clip");
     let file = env::temp_dir().join("rtmpull-demo.flv");
     let output = file.display().to_string();
-    println!("A server on this machine plays three seconds of H.264 and AAC as {url}.");
+    println!("A server on loopback plays three seconds of H.264 and AAC at {url}.");
     println!("$ rtmpull {url} -o {output}");
 
     let Ok(args) = Args::read(["rtmpull", &url, "-o", &output].map(Into::into)) else {
@@ -27,11 +27,11 @@ fn main() -> ExitCode {
     let took = start.elapsed();
 
     let Ok(bytes) = fs::read(&file) else {
-        println!("There is no file.");
+        println!("The download created no file.");
         return ExitCode::FAILURE;
     };
     let ours = Clip::parse(&bytes);
-    let is_whole = ours
+    let is_complete = ours
         .media()
         .map(|tag| &tag.body)
         .eq(clip.media().map(|tag| &tag.body));
@@ -40,14 +40,14 @@ fn main() -> ExitCode {
         bytes.len(),
         ours.media().count(),
         clip.media().count(),
-        if is_whole {
-            "each as the server has it"
+        if is_complete {
+            "all equal to the source"
         } else {
-            "not all as the server has them"
+            "not equal to the source"
         }
     );
     println!("Play it with: ffplay {output}");
-    if is_whole {
+    if is_complete {
         exit.into()
     } else {
         ExitCode::FAILURE

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Installs the programs that the tests run beside rtmpull: servers, players, encoders that others wrote.
+# Installs the programs that the tests use: servers, players, encoders and proxies.
 #
-# Quick where all is there, so it may run before each test run. Needs Debian or Ubuntu, and root or
-# sudo for what is missing there; npm and pip packages go to target/peers and touch nothing else.
+# Fast if everything is installed, so it can run before every test run. Needs Debian or Ubuntu, and root
+# or sudo for missing packages. npm and pip packages are installed into target/peers.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 peers="${CARGO_TARGET_DIR:-target}/peers"
@@ -12,8 +12,7 @@ as_root() {
     if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -n "$@"; fi
 }
 
-# Debian: a server and TLS in front of it, an encoder, players, the predecessor, proxies, plain
-# copies to measure against.
+# Debian: nginx with RTMP and TLS, ffmpeg, players, rtmpdump, proxies, and copy programs for the benches.
 debian=(nginx libnginx-mod-rtmp libnginx-mod-stream ffmpeg mpv rtmpdump socat openssl)
 debian+=(microsocks dante-server tinyproxy)
 has_command() { command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ]; }
@@ -26,7 +25,7 @@ for package in "${debian[@]}"; do
 done
 if [ "${#missing[@]}" -gt 0 ]; then
     as_root apt-get update -qq
-    # The tests start what they need themselves: no service is to start by being installed.
+    # The tests start their own instances, so installed services must not start.
     policy=/usr/sbin/policy-rc.d
     if [ ! -e "$policy" ]; then
         printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
@@ -36,13 +35,12 @@ if [ "${#missing[@]}" -gt 0 ]; then
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
 fi
 
-# npm: a second server, which names neither message stream nor codec as nginx-rtmp does.
+# npm: Node-Media-Server, which numbers message streams and names codecs differently from nginx-rtmp.
 if [ ! -f "$peers/npm/node_modules/node-media-server/package.json" ]; then
     npm install --silent --no-audit --no-fund --prefix "$peers/npm" node-media-server@4
 fi
 
-# PyPI: a front end of rtmpdump's, and an ffmpeg that writes and reads Enhanced RTMP (Debian's may be
-# older).
+# PyPI: yt-dlp, a front end of rtmpdump, and an ffmpeg with Enhanced RTMP, which Debian's may lack.
 from_pypi() {
     [ -x "$peers/venv/bin/pip" ] || python3 -m venv "$peers/venv"
     "$peers/venv/bin/pip" install --quiet --disable-pip-version-check "$1"

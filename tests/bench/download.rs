@@ -201,9 +201,9 @@ fn first_byte() {
             "first byte of {}: {} after {} ms, {round_trips:.2} round trips",
             program.name,
             if matches!(read, Some(Ok(1))) {
-                "came"
+                "arrived"
             } else {
-                "did not come"
+                "missing"
             },
             elapsed.as_millis(),
         );

@@ -29,7 +29,7 @@ fn main() {
     let is_quick = !env::args().any(|argument| argument == "--bench");
     let seconds = if is_quick { 2 } else { 10 };
     println!("2 MB/s through answers of 32 KiB, {seconds} s of stream\n");
-    println!("| line | source | program | s | MB/s | of the pace | requests/s |");
+    println!("| round trip | source | program | s | MB/s | of its pace | requests/s |");
     println!("| --- | --- | --- | --- | --- | --- | --- |");
     for (round_trip_ms, pace) in [
         (50, Pace::Speed(1.0)),
@@ -84,8 +84,8 @@ fn pull(round_trip_ms: u64, pace: Pace, seconds: u32) {
             requests(&front) / elapsed,
         );
         // Other programs may be so slow that the server closes the connection first.
-        let is_whole = megabytes > 1.99 * f64::from(seconds);
-        assert!(is_whole || program != "rtmpull", "{megabytes} MB");
+        let is_complete = megabytes > 1.99 * f64::from(seconds);
+        assert!(is_complete || program != "rtmpull", "{megabytes} MB");
         fs::remove_file(&file).expect("the file was written");
     }
 }
@@ -109,10 +109,10 @@ fn wait(name: &str, is_silent: bool, waited: Duration) {
         };
         // Exclude the start of the program.
         thread::sleep(Duration::from_secs(1));
-        let (cpu, asked) = (cpu_seconds(child.id()), requests(&front));
+        let (cpu, sent) = (cpu_seconds(child.id()), requests(&front));
         thread::sleep(waited);
         let cpu = cpu_seconds(child.id()) - cpu;
-        let asked = requests(&front) - asked;
+        let sent = requests(&front) - sent;
         child
             .kill()
             .and_then(|()| child.wait())
@@ -121,7 +121,7 @@ fn wait(name: &str, is_silent: bool, waited: Duration) {
         println!(
             "| {name} | {program} | {:.2} % | {:.1} |",
             100.0 * cpu / waited,
-            asked / waited
+            sent / waited
         );
     }
 }

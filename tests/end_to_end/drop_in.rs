@@ -198,9 +198,9 @@ fn secrets_are_masked_in_every_output() {
     let finished = Process::start(&mut command).finish(LIMIT);
     assert_eq!(finished.code(), Some(1), "{finished}");
     let logged = fs::read_to_string(&log).expect("the log file exists");
-    for (place, text) in [("screen", &finished.stderr), ("log", &logged)] {
-        assert!(text.contains("neither *** nor"), "{place}: {text}");
-        assert!(!text.contains("s3cret"), "{place}: {text}");
+    for (output, text) in [("screen", &finished.stderr), ("log", &logged)] {
+        assert!(text.contains("neither *** nor"), "{output}: {text}");
+        assert!(!text.contains("s3cret"), "{output}: {text}");
     }
     assert!(
         logged.lines().all(|line| line.get(10..11) == Some("T")),

@@ -46,8 +46,8 @@ fn full_queue_drops_up_to_the_next_keyframe_and_warns() {
     let options = ["-v", "--queue-size", "1MiB"];
     let read = read_after(Duration::from_millis(1800), &server, &options);
     assert_eq!(read.code, Some(0), "{}", read.stderr);
-    let told = "WARNING: gap of ";
-    assert_eq!(read.stderr.matches(told).count(), 1, "{}", read.stderr);
+    let warning = "WARNING: gap of ";
+    assert_eq!(read.stderr.matches(warning).count(), 1, "{}", read.stderr);
     assert_eq!(gaps(&Clip::parse(&read.bytes)).len(), 1);
 }
 
@@ -66,15 +66,15 @@ fn slow_reader_gap_is_reported_as_json() {
     let [(from_ms, to_ms)] = gaps(&Clip::parse(&read.bytes))[..] else {
         panic!("not one gap: {}", read.stderr);
     };
-    let told = events.iter().find(|event| event["event"] == "gap");
-    let told = told.expect("a gap");
-    assert_eq!(told["at_ms"], from_ms);
-    assert_eq!(told["length_ms"], to_ms - from_ms);
-    assert_eq!(told["reason"], "the reader of the output is too slow");
+    let gap = events.iter().find(|event| event["event"] == "gap");
+    let gap = gap.expect("a gap");
+    assert_eq!(gap["at_ms"], from_ms);
+    assert_eq!(gap["length_ms"], to_ms - from_ms);
+    assert_eq!(gap["reason"], "the reader of the output is too slow");
     let summary = events.last().expect("a summary");
     assert_eq!(summary["gap_count"], 1);
     assert_eq!(summary["gap_total_ms"], to_ms - from_ms);
-    assert_eq!(summary["gaps"][0]["began"], told["began"]);
+    assert_eq!(summary["gaps"][0]["began"], gap["began"]);
 }
 
 #[test]
@@ -115,8 +115,8 @@ fn slow_reader_does_not_affect_the_tee_file() {
     assert_eq!(read.code, Some(0), "{}", read.stderr);
     assert_eq!(gaps(&Clip::parse(&read.bytes)).len(), 1);
     assert!(tee.tags("out.flv") == media(&large_clip()));
-    let told = "WARNING: the reader of the pipe is too slow: it lacks ";
-    assert_eq!(read.stderr.matches(told).count(), 1, "{}", read.stderr);
+    let warning = "WARNING: the reader of the pipe is too slow: it lacks ";
+    assert_eq!(read.stderr.matches(warning).count(), 1, "{}", read.stderr);
     assert!(!read.stderr.contains("gap of"), "{}", read.stderr);
 }
 
@@ -155,8 +155,8 @@ fn tee_file_continues_after_the_reader_leaves() {
             .expect("the child process can be waited for");
         let stderr = String::from_utf8_lossy(&finished.stderr);
         assert_eq!(finished.status.code(), Some(0), "{stderr}");
-        let told = "the reader of the pipe has left, the recording goes on in the file";
-        assert_eq!(stderr.matches(told).count(), 1, "{stderr}");
+        let message = "the reader of the pipe has left, the recording goes on in the file";
+        assert_eq!(stderr.matches(message).count(), 1, "{stderr}");
         assert!(!stderr.contains("reader-gone"), "{stderr}");
         assert!(tee.tags("out.flv") == media(&large_clip()));
     }
@@ -475,10 +475,10 @@ fn read_after(pause: Duration, server: &Server, options: &[&str]) -> PipeOutput 
 
 fn finish(child: &mut Child) -> PipeOutput {
     let mut stderr = child.stderr.take().expect("a pipe");
-    let told = thread::spawn(move || {
-        let mut told = String::new();
-        let _ = stderr.read_to_string(&mut told);
-        told
+    let reader = thread::spawn(move || {
+        let mut text = String::new();
+        let _ = stderr.read_to_string(&mut text);
+        text
     });
     let mut bytes = Vec::new();
     let mut stdout = child.stdout.take().expect("a pipe");
@@ -488,7 +488,7 @@ fn finish(child: &mut Child) -> PipeOutput {
     let status = child.wait().expect("the child process can be waited for");
     PipeOutput {
         bytes,
-        stderr: told.join().expect("the reader thread does not panic"),
+        stderr: reader.join().expect("the reader thread does not panic"),
         code: status.code(),
     }
 }

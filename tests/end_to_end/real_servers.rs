@@ -63,7 +63,7 @@ fn missing_file_on_nginx_is_not_found() {
 fn unpublished_stream_on_nginx_stalls() {
     let nginx = require!(Nginx::find());
     let server = nginx.start(&[]);
-    let download = download(&server.url("live", "nobody"), &["-v", "-m", "1"]);
+    let download = download(&server.url("live", "unpublished"), &["-v", "-m", "1"]);
     download.assert_ended(1, "stalled");
     assert!(!download.file().exists());
 }
@@ -73,7 +73,7 @@ fn unpublished_stream_on_nginx_stalls() {
 fn unpublished_stream_on_nginx_without_idle_streams_is_not_found() {
     let nginx = require!(Nginx::find());
     let server = nginx.start(&[]);
-    let download = download(&server.url("notify", "nobody"), &["-v"]);
+    let download = download(&server.url("notify", "unpublished"), &["-v"]);
     download.assert_ended(1, "not-found");
 }
 

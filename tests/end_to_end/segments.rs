@@ -121,7 +121,7 @@ fn existing_files_are_skipped_by_the_numbering() {
 fn hook_runs_for_every_segment() {
     let server = Server::start(Config::serving(Stream::recorded_sample()));
     let job = SegmentJob::new("cam-%d.flv").with_options(&["--segment-time", "1"]);
-    let script = r#"echo "$RTMPULL_PATH $RTMPULL_SEGMENT $RTMPULL_OFFSET_MS $RTMPULL_DURATION_MS $RTMPULL_BYTES $RTMPULL_START" >> "$0"; echo heard"#;
+    let script = r#"echo "$RTMPULL_PATH $RTMPULL_SEGMENT $RTMPULL_OFFSET_MS $RTMPULL_DURATION_MS $RTMPULL_BYTES $RTMPULL_START" >> "$0"; echo hook"#;
     let job = job.with_script(script).run(&server);
     job.assert_ended(0, "ended");
     let mut lines: Vec<String> = job.script_lines();
@@ -140,7 +140,7 @@ fn hook_runs_for_every_segment() {
     });
     assert_eq!(lines, expected.collect::<Vec<_>>());
     let stderr = &job.finished.stderr;
-    assert_eq!(stderr.matches("heard").count(), 3, "{stderr}");
+    assert_eq!(stderr.matches("hook\n").count(), 3, "{stderr}");
     assert!(job.finished.stdout.is_empty());
 }
 

@@ -395,8 +395,8 @@ impl Connection {
                 at: FaultPoint::Byte(at),
                 then,
             }) if self.written >= at => {
-                let whole = at.saturating_sub(start) as usize;
-                self.write_encrypted(&bytes[..whole])?;
+                let allowed = at.saturating_sub(start) as usize;
+                self.write_encrypted(&bytes[..allowed])?;
                 self.fail(then)
             }
             _ => self.write_encrypted(bytes),
@@ -408,9 +408,9 @@ impl Connection {
             return (&*self.socket).write_all(bytes).map_err(|_| Disconnected);
         };
         let mut encrypted = [0; FLUSH_AT];
-        for part in bytes.chunks(FLUSH_AT) {
-            let encrypted = &mut encrypted[..part.len()];
-            encrypted.copy_from_slice(part);
+        for piece in bytes.chunks(FLUSH_AT) {
+            let encrypted = &mut encrypted[..piece.len()];
+            encrypted.copy_from_slice(piece);
             cipher.apply(encrypted);
             (&*self.socket)
                 .write_all(encrypted)

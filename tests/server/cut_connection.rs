@@ -101,8 +101,8 @@ fn copy_up_to(mut from: &TcpStream, mut to: &TcpStream, bytes: u64) -> u64 {
 
 /// Waits until the peer has acknowledged everything that was written.
 fn wait_until_sent(socket: &TcpStream) {
-    let began = Instant::now();
-    while began.elapsed() < ACK_TIMEOUT && unacknowledged(socket) != Some(0) {
+    let start = Instant::now();
+    while start.elapsed() < ACK_TIMEOUT && unacknowledged(socket) != Some(0) {
         thread::sleep(Duration::from_millis(5));
     }
 }
@@ -110,12 +110,12 @@ fn wait_until_sent(socket: &TcpStream) {
 /// Returns the number of unacknowledged bytes as listed by Linux in /proc/net/tcp
 /// (proc_net_tcp(5)).
 fn unacknowledged(socket: &TcpStream) -> Option<u64> {
-    let client = format!(":{:04X}", socket.local_addr().ok()?.port());
-    let server = format!(":{:04X}", socket.peer_addr().ok()?.port());
+    let local = format!(":{:04X}", socket.local_addr().ok()?.port());
+    let remote = format!(":{:04X}", socket.peer_addr().ok()?.port());
     let table = fs::read_to_string("/proc/net/tcp").ok()?;
     let queues = table.lines().find_map(|line| {
         let mut fields = line.split_whitespace().skip(1);
-        let is_this = fields.next()?.ends_with(&client) && fields.next()?.ends_with(&server);
+        let is_this = fields.next()?.ends_with(&local) && fields.next()?.ends_with(&remote);
         fields.nth(1).filter(|_| is_this)
     })?;
     let (to_be_sent, _) = queues.split_once(':')?;

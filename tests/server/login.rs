@@ -67,15 +67,15 @@ impl Login {
             LoginScheme::AdobeOpaque if param("opaque") == "b3BhcXVl" => {
                 base64(format!("{secret}b3BhcXVl{}", param("challenge")))
             }
-            LoginScheme::AdobeOpaque => "no opaque value came back".to_owned(),
+            LoginScheme::AdobeOpaque => "no opaque value was returned".to_owned(),
             LoginScheme::Limelight => {
                 let secret = hexadecimal(format!("{}:live:{}", self.user, self.password));
-                let place = match path.contains('/') {
+                let target = match path.contains('/') {
                     true => hexadecimal(format!("publish:/{path}")),
                     false => hexadecimal(format!("publish:/{path}/_definst_")),
                 };
                 let [count, nonce] = [param("nc"), param("cnonce")];
-                hexadecimal(format!("{secret}:4294967296:{count}:{nonce}:auth:{place}"))
+                hexadecimal(format!("{secret}:4294967296:{count}:{nonce}:auth:{target}"))
             }
         }
     }

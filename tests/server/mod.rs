@@ -12,7 +12,7 @@
     dead_code,
     unreachable_pub,
     unused_imports,
-    reason = "each target that includes this uses a part of it"
+    reason = "each target that includes this module uses only some of it"
 )]
 
 mod broadcast;

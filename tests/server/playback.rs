@@ -145,9 +145,11 @@ fn keyframe_index(tags: &[&Tag], start_ms: u32, after: i32) -> usize {
     let entries: Vec<_> = entries
         .map(|(index, tag)| (index, tag.timestamp_ms))
         .collect();
-    let asked = entries.iter().rposition(|(_, at_ms)| *at_ms <= start_ms);
-    let meant = asked.unwrap_or(0).saturating_add_signed(after as isize);
-    entries.get(meant).map_or(tags.len(), |(index, _)| *index)
+    let requested = entries.iter().rposition(|(_, at_ms)| *at_ms <= start_ms);
+    let selected = requested.unwrap_or(0).saturating_add_signed(after as isize);
+    entries
+        .get(selected)
+        .map_or(tags.len(), |(index, _)| *index)
 }
 
 /// Returns the sequence headers, then audio from `joined_ms` on and video from the next keyframe

@@ -174,11 +174,11 @@ impl Replay {
 
     /// Returns the chunks of all rounds, one item per write.
     fn chunks(&self) -> impl Iterator<Item = &[u8]> {
-        let whole = self.rounds / self.rounds_per_write;
+        let full = self.rounds / self.rounds_per_write;
         let rest = (self.rounds % self.rounds_per_write) as usize;
         let length = self.round.chunks.len() / self.rounds_per_write as usize;
-        let whole = (0..whole).map(|_| &self.round.chunks[..]);
-        whole.chain([&self.round.chunks[..rest * length]])
+        let full = (0..full).map(|_| &self.round.chunks[..]);
+        full.chain([&self.round.chunks[..rest * length]])
     }
 }
 

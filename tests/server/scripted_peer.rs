@@ -79,7 +79,7 @@ impl Connection {
         self.flush()?;
         self.expect_command("play");
         self.queue_event(STREAM_BEGIN, 1)?;
-        let start = status("status", "NetStream.Play.Start", "Here it comes.");
+        let start = status("status", "NetStream.Play.Start", "Started playing.");
         self.queue_command(1, "onStatus", 0.0, &[Value::Null, start.into()])?;
         self.flush()
     }

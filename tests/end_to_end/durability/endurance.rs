@@ -294,7 +294,7 @@ impl SeekResult {
 /// the final second.
 fn seek_times() -> impl Iterator<Item = f64> {
     let day = f64::from(DAY_MS) / 1000.0;
-    (0..10).map(move |place| 3.3 + f64::from(place) * (day - 4.0) / 9.0)
+    (0..10).map(move |index| 3.3 + f64::from(index) * (day - 4.0) / 9.0)
 }
 
 /// Waits until the file has `bytes`. Panics if it stops growing.

@@ -155,7 +155,7 @@ fn interrupted_repair_leaves_the_file_unchanged() {
 fn assert_cuts_are_repaired(ffmpeg: &Ffmpeg, file: &Path) {
     let complete = fs::read(file).expect("the file was written");
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let repaired = folder.path().join("whole.flv");
+    let repaired = folder.path().join("repaired.flv");
     let arguments = [file.as_os_str(), "-o".as_ref(), repaired.as_os_str()];
     repair(arguments).succeeded();
     if intact_tags(&complete)

@@ -38,7 +38,9 @@ fn unfinished_large_message_ends_with_close_or_timeout() {
 fn too_many_chunk_streams_cut_the_download() {
     let peer = playing_peer(10, |peer| {
         let streams = 320..5320_u32;
-        let bytes: Vec<u8> = streams.flat_map(|id| begun(id, 0xFF_FFFF, &[1])).collect();
+        let bytes: Vec<u8> = streams
+            .flat_map(|id| first_chunk(id, 0xFF_FFFF, &[1]))
+            .collect();
         peer.queue_chunk_size(1)?;
         peer.send(&bytes)
     });
@@ -50,8 +52,8 @@ fn too_many_chunk_streams_cut_the_download() {
 fn too_many_unfinished_bytes_cut_the_download() {
     let peer = playing_peer(10, |peer| {
         peer.queue_chunk_size(128)?;
-        let begun = (320..4320).map(|id| begun(id, 20_000, &[1; 128]));
-        peer.send(&begun.collect::<Vec<_>>().concat())?;
+        let messages = (320..4320).map(|id| first_chunk(id, 20_000, &[1; 128]));
+        peer.send(&messages.collect::<Vec<_>>().concat())?;
         // Continue each of the 4,000 messages by 128 bytes at a time, up to almost 20,000 bytes.
         let continuations: Vec<u8> = (320..4320)
             .flat_map(|id| [&header(3, id)[..], &[1; 128]].concat())
@@ -75,7 +77,7 @@ fn announced_lengths_allocate_no_memory() {
     let peer = playing_peer(10, move |peer| {
         // Headers of 4,000 messages of 16 MiB each.
         let bytes: Vec<u8> = (320..4320)
-            .flat_map(|id| begun(id, 0xFF_FFFF, &[1]))
+            .flat_map(|id| first_chunk(id, 0xFF_FFFF, &[1]))
             .collect();
         peer.queue_chunk_size(1)?;
         peer.send(&bytes)?;
@@ -121,7 +123,7 @@ fn assert_cut(ended: &Ended, count: usize, cause: &str) {
 }
 
 /// Encodes the first chunk of an audio message (RTMP 5.3.1.2.1).
-fn begun(id: u32, length: u32, bytes: &[u8]) -> Vec<u8> {
+fn first_chunk(id: u32, length: u32, bytes: &[u8]) -> Vec<u8> {
     let [_, length @ ..] = length.to_be_bytes();
     [
         &header(0, id)[..],

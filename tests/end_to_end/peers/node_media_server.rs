@@ -38,9 +38,9 @@ impl NodeMediaServer {
     pub fn start(self) -> Instance {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let (process, port) = start_server(|port| {
-            let configuration = folder.path().join("config.json");
+            let config = folder.path().join("config.json");
             let settings = format!(r#"{{ "bind": "127.0.0.1", "rtmp": {{ "port": {port} }} }}"#);
-            fs::write(&configuration, settings).expect("the file can be written");
+            fs::write(&config, settings).expect("the file can be written");
             self.command(folder.path())
         });
         Instance {

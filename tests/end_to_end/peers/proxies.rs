@@ -49,7 +49,7 @@ impl Dante {
     pub fn start(&self, forbidden: u16) -> Proxy {
         start(|folder, port| {
             let file = folder.path().join("danted.conf");
-            let configuration = format!(
+            let config = format!(
                 "logoutput: stderr
                  internal: 127.0.0.1 port = {port}
                  external: lo
@@ -60,7 +60,7 @@ impl Dante {
                  socks block {{ from: 0.0.0.0/0 to: localhost port = {forbidden} }}
                  socks pass {{ from: 127.0.0.0/8 to: 0.0.0.0/0 }}\n"
             );
-            fs::write(&file, configuration).expect("the file can be written");
+            fs::write(&file, config).expect("the file can be written");
             let mut command = Command::new(&self.0);
             command.arg("-p").arg(folder.path().join("pid"));
             command.arg("-f").arg(file);
@@ -82,9 +82,8 @@ impl Tinyproxy {
     pub fn start(&self, extra_lines: &str) -> Proxy {
         start(|folder, port| {
             let file = folder.path().join("tinyproxy.conf");
-            let configuration =
-                format!("Port {port}\nListen 127.0.0.1\nMaxClients 20\n{extra_lines}\n");
-            fs::write(&file, configuration).expect("the file can be written");
+            let config = format!("Port {port}\nListen 127.0.0.1\nMaxClients 20\n{extra_lines}\n");
+            fs::write(&file, config).expect("the file can be written");
             let mut command = Command::new(&self.0);
             command.args(["-d", "-c"]).arg(file);
             command

@@ -82,7 +82,7 @@ fn repeated_cuts_lose_nothing_received_and_report_every_gap() {
             ..plain
         },
         Case {
-            name: "parts",
+            name: "segments",
             options: &["--segment-time", "20"],
             ..plain
         },

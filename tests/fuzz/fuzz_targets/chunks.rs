@@ -28,14 +28,14 @@ fuzz_target!(|data: &[u8]| {
 });
 
 fn decode_bytes(bytes: &[u8], cut: u8) {
-    let whole = Received::from([bytes].into_iter());
+    let at_once = Received::from([bytes].into_iter());
     let in_pieces = Received::from(pieces(bytes, cut));
-    assert_eq!(whole.messages, in_pieces.messages);
-    assert_eq!(whole.error, in_pieces.error);
-    if whole.error.is_none() {
-        assert_eq!(whole.rest, in_pieces.rest);
-        assert_eq!(whole.unfinished_bytes, in_pieces.unfinished_bytes);
-        assert_eq!(whole.is_between_messages, in_pieces.is_between_messages);
+    assert_eq!(at_once.messages, in_pieces.messages);
+    assert_eq!(at_once.error, in_pieces.error);
+    if at_once.error.is_none() {
+        assert_eq!(at_once.rest, in_pieces.rest);
+        assert_eq!(at_once.unfinished_bytes, in_pieces.unfinished_bytes);
+        assert_eq!(at_once.is_between_messages, in_pieces.is_between_messages);
     }
 }
 

@@ -448,11 +448,11 @@ fn take_request(inbox: &mut Vec<u8>) -> Option<Request> {
         let is_length = name.eq_ignore_ascii_case("Content-Length");
         is_length.then(|| value.trim().parse().expect("a length"))
     });
-    let whole = end + 4 + length.unwrap_or(0);
-    if inbox.len() < whole {
+    let request_len = end + 4 + length.unwrap_or(0);
+    if inbox.len() < request_len {
         return None;
     }
-    let body = inbox.drain(..whole).skip(end + 4).collect();
+    let body = inbox.drain(..request_len).skip(end + 4).collect();
     let line = head.lines().next().unwrap_or_default();
     let line = line
         .trim_end_matches(" HTTP/1.1")
