@@ -239,7 +239,7 @@ fn silence(wait: Timeout, timeouts: &Timeouts) -> String {
             "command",
             timeouts.command,
         ),
-        Timeout::CreateStream | Timeout::CreateStreamAgain => (
+        Timeout::CreateStream => (
             "the server does not answer createStream",
             "command",
             timeouts.command,
@@ -250,9 +250,6 @@ fn silence(wait: Timeout, timeouts: &Timeouts) -> String {
             timeouts.first_media,
         ),
         Timeout::Silence => ("no more media arrived", "silence", timeouts.silence),
-        Timeout::EndOfStream | Timeout::Pause | Timeout::Republish => {
-            ("no more media arrived", "", None)
-        }
     };
     match bound {
         Some(bound) => format!("{what} ({timer} timeout of {} s)", bound.as_secs_f32()),
@@ -497,7 +494,7 @@ mod tests {
                 Timeout::FirstMedia,
                 "is not being published (first media timeout of 9 s)",
             ),
-            (Timeout::Republish, "no more media arrived"),
+            (Timeout::Silence, "no more media arrived"),
         ] {
             let cause = EndCause::Session(End::TimedOut(wait));
             let told = judge(&cause, &LIVE).1;

@@ -318,7 +318,7 @@ fn unanswered_player_verification_stalls() {
     let download = program::download(&server.encrypted_url("clip"), &["-m", "1"]);
     download.assert_ended(1, "stalled");
     let stderr = &download.finished.stderr;
-    assert!(stderr.contains("asks for proof of the player"), "{stderr}");
+    assert!(stderr.contains("requests SWF verification"), "{stderr}");
 }
 
 #[test]

@@ -54,6 +54,18 @@ pub struct Config {
     pub timeouts: Timeouts,
 }
 
+impl Config {
+    /// Returns true if `createStream` and `play` are sent together with `connect`: pipelining is
+    /// enabled, and nothing must be sent between them.
+    pub(super) fn pipelines(&self) -> bool {
+        let must_wait = self.playlist
+            || self.secure_token.is_some()
+            || self.usher_token.is_some()
+            || self.login.is_some();
+        self.pipelining && !must_wait
+    }
+}
+
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config")

@@ -1,59 +1,46 @@
-//! What the player says.
+//! Messages from the client.
 
-use std::time::Instant;
-
-use super::{Client, Phase, Timeout};
+use super::Client;
 use crate::core::rtmp::{
     command::Command,
     message::{Acknowledgement, Kind, Timestamp, UserControl},
 };
 
+/// Transaction ids of the client's calls: 1, 2, 3 …
+#[derive(Debug, Default)]
+pub(super) struct TransactionIds {
+    last: u32,
+}
+
+impl TransactionIds {
+    pub(super) fn next(&mut self) -> u32 {
+        self.last = self.last.saturating_add(1);
+        self.last
+    }
+}
+
 impl Client {
-    pub(super) fn connect(&mut self, now: Instant) {
-        self.phase = Phase::Connecting;
-        self.deadlines.stop(Timeout::Handshake);
-        self.deadlines
-            .start(Timeout::Connect, now, self.config.timeouts.command);
-        let transaction = self.calls.next();
-        self.calls.connect = Some(transaction);
-        let command = Command::connect(transaction, &self.config.connect, self.config.enhanced);
-        self.send_command(NETWORK_CONNECTION, 0, &command);
-        if self.may_pipeline() {
-            let transaction = self.call_create_stream();
-            self.calls.early_create_stream = Some(transaction);
-            self.play_on(USUAL_STREAM);
-        }
-    }
-
-    /// Whether nothing has to come between `connect` and `play`.
-    fn may_pipeline(&self) -> bool {
-        let config = &self.config;
-        let must_wait = config.playlist
-            || config.secure_token.is_some()
-            || config.usher_token.is_some()
-            || config.login.is_some();
-        config.pipelining && !must_wait
-    }
-
-    /// `createStream`, and what servers want to hear before `play`.
+    /// Sends `createStream` and the calls that servers require before `play`. Returns the
+    /// transaction id of `createStream`.
     pub(super) fn call_create_stream(&mut self) -> u32 {
-        let transaction = self.calls.next();
+        let transaction = self.transaction_ids.next();
         let create_stream = Command::create_stream(transaction);
         self.send_command(NETWORK_CONNECTION, 0, &create_stream);
         if let Some(token) = &self.config.usher_token {
-            let usher_token = Command::usher_token(self.calls.next(), token);
+            let usher_token = Command::usher_token(self.transaction_ids.next(), token);
             self.send_command(NETWORK_CONNECTION, 0, &usher_token);
         }
         if let Some(name) = &self.config.subscribe {
-            let subscribe = Command::fc_subscribe(self.calls.next(), name);
+            let subscribe = Command::fc_subscribe(self.transaction_ids.next(), name);
             self.send_command(NETWORK_CONNECTION, 0, &subscribe);
         }
         transaction
     }
 
-    pub(super) fn play_on(&mut self, stream: u32) {
+    /// Sends `play` and the first buffer length on a message stream. Returns the transaction id.
+    pub(super) fn play_on(&mut self, stream: u32) -> u32 {
+        let transaction = self.transaction_ids.next();
         let config = &self.config;
-        let transaction = self.calls.next();
         let play = Command::play(
             transaction,
             &config.playpath,
@@ -66,21 +53,23 @@ impl Client {
         if let Some(set_playlist) = playlist {
             self.send_command(PLAYING, stream, &set_playlist);
         }
-        self.calls.play = Some(transaction);
-        self.playing_on = Some(stream);
+        self.message_stream = Some(stream);
         self.send_command(PLAYING, stream, &play);
-        self.announce_buffer_length(self.buffer_length_control.initial_ms());
+        self.announce_buffer_length(self.buffer_length.initial_ms());
+        transaction
     }
 
+    /// Sends `pause` if `is_pause`, otherwise the unpause.
     pub(super) fn call_pause(&mut self, is_pause: bool, at: Timestamp) {
-        if let Some(stream) = self.playing_on {
-            let pause = Command::pause(self.calls.next(), is_pause, at.0);
+        if let Some(stream) = self.message_stream {
+            let pause = Command::pause(self.transaction_ids.next(), is_pause, at.0);
             self.send_command(PLAYING, stream, &pause);
         }
     }
 
+    /// Sends Set Buffer Length.
     pub(super) fn announce_buffer_length(&mut self, ms: u32) {
-        if let Some(stream) = self.playing_on {
+        if let Some(stream) = self.message_stream {
             self.send_user_control(UserControl::SetBufferLength {
                 stream,
                 buffer_ms: ms,
@@ -88,8 +77,9 @@ impl Client {
         }
     }
 
-    /// An acknowledgement is due at the latest after a whole window (RTMP 5.4.3); half a window
-    /// leaves the server room while ours is under way.
+    /// Sends an acknowledgement if one is due. RTMP 5.4.3: it must be sent after each window of
+    /// received bytes. The client sends it after half a window, so that the server does not stop
+    /// while the acknowledgement is in flight.
     pub(super) fn acknowledge(&mut self) {
         let unacknowledged = self.flow.received.wrapping_sub(self.flow.acknowledged);
         if unacknowledged == 0 || unacknowledged < u64::from(self.flow.window / 2) {
@@ -113,7 +103,7 @@ impl Client {
             &mut self.outgoing,
         );
         if let Err(error) = sent {
-            tracing::warn!("{} is not sent: {error}", command.name);
+            tracing::warn!("cannot send {}: {error}", command.name);
         }
     }
 
@@ -130,18 +120,15 @@ impl Client {
             payload,
             &mut self.outgoing,
         );
-        debug_assert!(sent.is_ok(), "a control message is a few bytes long");
+        debug_assert!(sent.is_ok(), "control messages are short");
     }
 }
 
-/// The chunk stream of protocol control messages (RTMP 5.4).
+/// Chunk stream of protocol control messages (RTMP 5.4).
 const PROTOCOL_CONTROL: u32 = 2;
 
-/// The chunk stream on which players send their NetConnection commands.
+/// Chunk stream on which players send NetConnection commands.
 pub(super) const NETWORK_CONNECTION: u32 = 3;
 
-/// The chunk stream on which players send `play`.
+/// Chunk stream on which players send NetStream commands.
 const PLAYING: u32 = 8;
-
-/// What `createStream` nearly always answers.
-const USUAL_STREAM: u32 = 1;

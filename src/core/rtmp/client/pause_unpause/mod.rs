@@ -17,28 +17,18 @@ use crate::core::{
     rtmp::message::{Kind, Message, Timestamp},
 };
 
-/// The state of pause/unpause and the progress of each track.
+/// The progress of each track, which decides where to pause and which messages are repeated.
+///
+/// Whether a pause is in flight is part of the state of the session.
 #[derive(Debug)]
 pub(super) struct PauseUnpause {
     is_enabled: bool,
     is_recorded: bool,
-    state: State,
     /// Number of tries since the last new frame.
     tries: u32,
     audio: Track,
     video: Track,
     data: Track,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Idle,
-    /// `pause` was sent; the server has not confirmed it.
-    Pausing {
-        at: Timestamp,
-    },
-    /// The unpause was sent; no new frame has arrived.
-    Resuming,
 }
 
 /// Whether a message is new to the recording.
@@ -78,7 +68,6 @@ impl PauseUnpause {
         Self {
             is_enabled,
             is_recorded,
-            state: State::Idle,
             tries: 0,
             audio: Track::default(),
             video: Track::default(),
@@ -96,45 +85,51 @@ impl PauseUnpause {
         self.tries == 0 && self.next_position().is_some()
     }
 
-    /// Starts a pause if possible. Returns the position at which the server must pause.
-    pub(super) fn pause(&mut self) -> Option<Timestamp> {
-        let at = self.next_position()?;
-        self.state = State::Pausing { at };
-        self.tries = self.tries.saturating_add(1);
-        Some(at)
+    /// Returns the position for the next pause, if one can help. The first try names the earlier
+    /// track, because the server then sends everything that either track lacks. If that brings
+    /// nothing new, the buffer is shorter than the distance between the tracks, or the earlier track
+    /// has ended; the second try names the later track.
+    pub(super) fn next_position(&self) -> Option<Timestamp> {
+        if !self.is_enabled || !self.is_recorded {
+            return None;
+        }
+        let (earlier, later) = self.positions()?;
+        match self.tries {
+            0 => Some(earlier),
+            1 if earlier != later => Some(later),
+            _ => None,
+        }
     }
 
-    /// Ends the pause. Returns the position from which the server must continue, or `None` if no
-    /// pause was started.
-    pub(super) fn unpause(&mut self) -> Option<Timestamp> {
-        let State::Pausing { at } = self.state else {
-            return None;
-        };
-        self.state = State::Resuming;
+    /// Records that a pause was sent.
+    pub(super) fn record_try(&mut self) {
+        self.tries = self.tries.saturating_add(1);
+    }
+
+    /// Records that the unpause was sent: from now on the server repeats messages.
+    pub(super) fn expect_repeats(&mut self) {
         for track in [&mut self.audio, &mut self.video, &mut self.data] {
             track.expected_repeats = track.latest.map(|_| track.at_latest.clone());
             track.latest_repeat = None;
         }
-        Some(at)
     }
 
-    /// Returns true between the pause and the unpause.
-    pub(super) fn is_pausing(&self) -> bool {
-        matches!(self.state, State::Pausing { .. })
+    /// Records a new frame, after which pause/unpause may be tried again.
+    pub(super) fn record_new_frame(&mut self) {
+        self.tries = 0;
     }
 
-    /// Returns true from the pause until the next new frame. A Stream Begin in this time belongs to
-    /// the paused stream.
-    pub(super) fn is_active(&self) -> bool {
-        self.state != State::Idle
-    }
-
-    /// Decides whether `message` is new or repeats an earlier one.
-    pub(super) fn classify(&mut self, message: &Message, info: FrameInfo) -> Novelty {
+    /// Decides whether `message` is new or repeats an earlier one. `is_resuming` is true between the
+    /// unpause and the next new frame.
+    pub(super) fn classify(
+        &mut self,
+        message: &Message,
+        info: FrameInfo,
+        is_resuming: bool,
+    ) -> Novelty {
         if !self.is_enabled {
             return Novelty::New;
         }
-        let is_resuming = self.state == State::Resuming;
         // Script data has no sequence headers: each message of it is taken for a frame.
         let is_frame = info.carries_media || message.kind == Kind::DATA;
         let track = match message.kind {
@@ -157,36 +152,12 @@ impl PauseUnpause {
             let is_progress = is_frame && track.record_repeat(message.timestamp);
             return Novelty::Repeated { is_progress };
         }
-        if info.carries_media {
-            if !self.is_pausing() {
-                self.tries = 0;
-            }
-            if is_resuming {
-                self.state = State::Idle;
-            }
-        }
         Novelty::New
     }
 
     /// Discards all progress: the following media has a new clock.
     pub(super) fn restart(&mut self) {
         *self = Self::new(self.is_enabled, self.is_recorded);
-    }
-
-    /// Returns the position for the next pause. The first try names the earlier track, because the
-    /// server then sends everything that either track lacks. If that brings nothing new, the buffer
-    /// is shorter than the distance between the tracks, or the earlier track has ended; the second
-    /// try names the later track.
-    fn next_position(&self) -> Option<Timestamp> {
-        if !self.is_enabled || !self.is_recorded || self.is_pausing() {
-            return None;
-        }
-        let (earlier, later) = self.positions()?;
-        match self.tries {
-            0 => Some(earlier),
-            1 if earlier != later => Some(later),
-            _ => None,
-        }
     }
 
     /// Returns the latest timestamps of audio and video, the earlier one first. A track that ended

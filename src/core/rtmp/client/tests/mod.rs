@@ -10,6 +10,8 @@ mod start_up;
 mod streams;
 mod timers;
 
+use std::time::Duration;
+
 use rand::{SeedableRng, rngs::StdRng};
 
 use super::{

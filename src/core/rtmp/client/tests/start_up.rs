@@ -181,6 +181,18 @@ fn media_makes_the_create_stream_answer_optional() {
 }
 
 #[test]
+fn media_before_the_connect_result_counts_as_accepted() {
+    let mut conversation = Conversation::connecting(config());
+    conversation.send(Kind::VIDEO, 1, 0, &[0x27, 1]);
+    conversation.accept();
+    let events = conversation.advance(15 * SECOND);
+    assert!(
+        matches!(events[..], [Event::Connected, Event::Media { .. }]),
+        "{events:?}"
+    );
+}
+
+#[test]
 fn create_stream_answer_before_connect_result_plays_once() {
     let mut conversation = Conversation::connecting(config());
     conversation.sent();

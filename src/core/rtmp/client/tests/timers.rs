@@ -142,3 +142,28 @@ fn user_timeout_applies_to_every_state_and_none_waits_forever() {
     let mut conversation = Conversation::playing(bounded(None));
     assert_eq!(timed_out(conversation.advance(10_000 * SECOND)), []);
 }
+
+#[test]
+fn events_do_not_depend_on_timeouts() {
+    let events = |timeouts| {
+        let mut conversation = Conversation::playing(Config {
+            pause_unpause: true,
+            timeouts,
+            ..config()
+        });
+        conversation.user_control(4, 1);
+        conversation.send(Kind::VIDEO, 1, 0, &[0x27, 1]);
+        conversation.user_control(31, 1);
+        conversation.status("NetStream.Pause.Notify");
+        conversation.user_control(1, 1);
+        conversation.user_control(0, 1);
+        conversation.send(Kind::VIDEO, 1, 40, &[0x27, 1]);
+        conversation.user_control(1, 1);
+        conversation.user_control(0, 1);
+        conversation.user_control(1, 1);
+        format!("{:?}", conversation.advance(4 * SECOND))
+    };
+    let expected = events(Timeouts::default());
+    assert!(expected.contains("Complete(\"Stream EOF\")"), "{expected}");
+    assert_eq!(events(Timeouts::all(None)), expected);
+}

@@ -1,0 +1,191 @@
+//! Received command messages: answers, statuses and calls of the server.
+
+use std::time::Instant;
+
+use super::{
+    Client,
+    config::Start,
+    event::{End, Event},
+    outgoing::NETWORK_CONNECTION,
+    start_up::CONNECT,
+    state::State,
+};
+use crate::core::{
+    amf::{Text, Value},
+    rtmp::{
+        challenge::is_login_required,
+        command::{Command, Meaning, Status},
+        message::Message,
+        properties,
+    },
+};
+
+impl Client {
+    pub(super) fn command(&mut self, now: Instant, message: &Message) {
+        let Some(command) = Command::read(message.kind, &message.payload) else {
+            tracing::debug!("command message of {} bytes skipped", message.payload.len());
+            return;
+        };
+        tracing::debug!(
+            "received {}, transaction {}",
+            command.name,
+            command.transaction
+        );
+        properties::log(&command.arguments);
+        match command.name.as_bytes() {
+            b"_result" => self.result(now, &command),
+            b"_error" => self.error(now, &command),
+            b"onStatus" => self.status(now, &command.arguments),
+            b"onBWDone" => {
+                let check = Command::check_bandwidth(self.transaction_ids.next());
+                self.send_command(NETWORK_CONNECTION, 0, &check);
+            }
+            b"_onbwcheck" => self.answer("_result", &command),
+            b"ping" => self.answer("pong", &command),
+            b"close" => self.end(End::Closed(reason(&command.arguments, "close"))),
+            // Commands of the publisher, which ffmpeg as a server forwards to its player.
+            b"onFCUnsubscribe" | b"FCUnpublish" | b"deleteStream" | b"closeStream" => {
+                self.publisher_left(now, End::Unpublished(command.name.to_string()));
+            }
+            name => tracing::debug!("command {} ignored", String::from_utf8_lossy(name)),
+        }
+    }
+
+    /// Handles a status. The code alone decides: message stream id and position differ between
+    /// servers.
+    pub(super) fn status(&mut self, now: Instant, arguments: &[Value]) {
+        let Some(status) = Status::find(arguments) else {
+            return;
+        };
+        if status.level == "warning" {
+            tracing::warn!("server: {status}");
+        } else if !is_login_required(&status.description) {
+            tracing::debug!("server: {status}");
+        }
+        let is_live = self.config.start == Start::Live;
+        let has_media = self.state.has_media();
+        match Meaning::of(&status) {
+            Meaning::Started => {
+                self.stream_begun(now);
+                self.events.push_back(Event::Started);
+            }
+            Meaning::Paused => self.unpause(),
+            Meaning::Complete if is_live => {
+                self.publisher_left(now, End::Unpublished(status.to_string()));
+            }
+            Meaning::Complete => self.end(End::Complete(status.to_string())),
+            Meaning::Unpublished => {
+                self.publisher_left(now, End::Unpublished(status.to_string()));
+            }
+            Meaning::Closed => self.end(End::Closed(status.to_string())),
+            Meaning::NotFound | Meaning::Refused if has_media => {
+                self.end(End::Failed(status.to_string()));
+            }
+            Meaning::NotFound | Meaning::Refused => self.refused(&status),
+            Meaning::Unknown if status.is_error() && !has_media => self.refused(&status),
+            Meaning::Unknown | Meaning::Information => {}
+        }
+    }
+
+    fn answer(&mut self, name: &str, command: &Command) {
+        let answer = Command::answer(name, command.transaction, Value::Number(0.0));
+        self.send_command(NETWORK_CONNECTION, 0, &answer);
+    }
+
+    fn result(&mut self, now: Instant, command: &Command) {
+        if matches!(self.state, State::Connecting { .. }) && is_connect_answer(command) {
+            return self.connect_result(now, command);
+        }
+        let transaction = command.transaction_id();
+        match transaction.filter(|transaction| self.state.is_create_stream(*transaction)) {
+            Some(transaction) => match stream_id(command) {
+                Some(stream) => self.stream_created(now, transaction, stream),
+                None => self.end(End::Refused(reason(
+                    &command.arguments,
+                    "the answer to createStream contains no stream id",
+                ))),
+            },
+            None => tracing::debug!("answer to transaction {} ignored", command.transaction),
+        }
+    }
+
+    /// Handles the `_result` of `connect`. It means success for all codes except refusals.
+    fn connect_result(&mut self, now: Instant, command: &Command) {
+        let status = Status::find(&command.arguments).unwrap_or_default();
+        if Meaning::of(&status) == Meaning::Refused {
+            return self.refused(&status);
+        }
+        if let Some(token) = command.arguments.iter().find_map(secure_token) {
+            self.answer_secure_token(token);
+        }
+        self.connected(now);
+    }
+
+    fn error(&mut self, now: Instant, command: &Command) {
+        let status = Status::find(&command.arguments).unwrap_or_default();
+        if matches!(self.state, State::Connecting { .. }) && is_connect_answer(command) {
+            return self.refused(&status);
+        }
+        match command.transaction_id() {
+            Some(transaction) if self.state.is_create_stream(transaction) => {
+                let reason = reason(&command.arguments, "createStream failed");
+                self.create_stream_refused(now, transaction, reason);
+            }
+            Some(transaction) if self.state.play_transaction() == Some(transaction) => {
+                self.end(End::Refused(reason(&command.arguments, "play failed")));
+            }
+            _ => tracing::debug!("error of the server ignored: {status}"),
+        }
+    }
+
+    /// Ends a session that the server refuses, or follows its redirect or login request.
+    fn refused(&mut self, status: &Status) {
+        if let Some(redirect) = status.redirect() {
+            // SRS waits for a call with a string before it closes the connection.
+            let answer = Command::answer("redirected", 0.0, "accepted".into());
+            self.send_command(NETWORK_CONNECTION, 0, &answer);
+            return self.finish(Event::Redirected(redirect));
+        }
+        let is_connecting = matches!(self.state, State::Connecting { .. });
+        if is_connecting && is_login_required(&status.description) {
+            return self.request_login(&status.description);
+        }
+        let reason = match status.to_string() {
+            reason if reason.is_empty() => "the server gives no reason".to_owned(),
+            reason => reason,
+        };
+        self.end(match Meaning::of(status) {
+            Meaning::NotFound => End::NotFound(reason),
+            _ => End::Refused(reason),
+        });
+    }
+}
+
+/// Returns true if a command that arrives in [`State::Connecting`] answers `connect`. Some servers
+/// answer with a wrong transaction id, but the status code still identifies the answer.
+fn is_connect_answer(command: &Command) -> bool {
+    command.transaction_id() == Some(CONNECT)
+        || Status::find(&command.arguments)
+            .is_some_and(|status| status.code.starts_with("NetConnection.Connect."))
+}
+
+/// Finds `secureToken` anywhere in a value. The AMF decoder bounds the depth of the recursion.
+fn secure_token(value: &Value) -> Option<&Text> {
+    let members = value.as_object()?;
+    let token = members.get("secureToken").and_then(Value::as_text);
+    token.or_else(|| members.iter().find_map(|(_, member)| secure_token(member)))
+}
+
+/// Returns the stream id of a `createStream` answer: the first number after the command object
+/// (RTMP 7.2.1.3).
+fn stream_id(command: &Command) -> Option<u32> {
+    let id = command.arguments.iter().find_map(Value::as_number)?;
+    (id >= 0.0 && id <= f64::from(u32::MAX)).then_some(id as u32)
+}
+
+fn reason(arguments: &[Value], otherwise: &str) -> String {
+    match Status::find(arguments) {
+        Some(status) => status.to_string(),
+        None => otherwise.to_owned(),
+    }
+}

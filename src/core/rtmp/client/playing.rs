@@ -1,0 +1,174 @@
+//! The transitions once media arrives: pause/unpause, the end of the stream, another publisher.
+
+use std::{mem, time::Instant};
+
+use super::{
+    Client,
+    config::Start,
+    event::{End, Event},
+    state::{CreatingStream, State},
+};
+use crate::core::rtmp::message::Timestamp;
+
+impl Client {
+    /// Records an audio or video message with a payload.
+    pub(super) fn record_media(&mut self, now: Instant, timestamp: Timestamp, is_frame: bool) {
+        match &mut self.state {
+            // Media without `play` does not start the stream.
+            State::Connecting { early: None, .. }
+            | State::CreatingStream(CreatingStream {
+                early_play: None, ..
+            }) => return,
+            // Media shows that the server has accepted all early calls. Their answers may be late
+            // or missing.
+            State::Connecting { .. } => {
+                self.events.push_back(Event::Connected);
+                self.state = State::Playing;
+            }
+            State::CreatingStream(_) | State::AwaitingMedia { .. } => self.state = State::Playing,
+            State::AwaitingPublisher { .. } => self.publisher_returned(),
+            State::Resuming if is_frame => self.state = State::Playing,
+            _ => {}
+        }
+        self.record_activity(now);
+        if let Some(announcement) = self.buffer_length.record_media(now, timestamp) {
+            if announcement.gave_up_growing {
+                tracing::info!(
+                    "the server sends in real time, announcing a buffer of {} s",
+                    announcement.ms / 1000
+                );
+            }
+            self.announce_buffer_length(announcement.ms);
+        }
+    }
+
+    /// Restarts the silence timeout, and takes back a Stream EOF.
+    pub(super) fn record_activity(&mut self, now: Instant) {
+        self.unfinished_bytes = 0;
+        self.alive_at = now;
+        if let State::EndOfStream { is_resuming, .. } = self.state {
+            self.state = if is_resuming {
+                State::Resuming
+            } else {
+                State::Playing
+            };
+        }
+    }
+
+    /// Restarts the media timeouts if an unfinished message has grown. A large keyframe takes time
+    /// on a slow connection, although it is not media before it is complete.
+    pub(super) fn record_progress(&mut self, now: Instant) {
+        let unfinished_bytes = self.decoder.unfinished_bytes();
+        let grown = unfinished_bytes.saturating_sub(self.unfinished_bytes);
+        if grown >= PROGRESS_BYTES {
+            self.unfinished_bytes = unfinished_bytes;
+            self.restart_media_timeouts(now);
+        }
+    }
+
+    /// Starts pause/unpause if it can help: the server then sends the next buffer at once.
+    pub(super) fn pause(&mut self, now: Instant) {
+        if !matches!(self.state, State::Playing | State::Resuming) {
+            return;
+        }
+        if let Some(at) = self.pause_unpause.next_position() {
+            tracing::debug!("pausing at {at} to get the next buffer");
+            self.pause_unpause.record_try();
+            self.state = State::Pausing { at, since: now };
+            self.call_pause(true, at);
+        }
+    }
+
+    /// Ends a pause.
+    pub(super) fn unpause(&mut self) {
+        if let State::Pausing { at, .. } = self.state {
+            self.pause_unpause.expect_repeats();
+            self.state = State::Resuming;
+            self.call_pause(false, at);
+        }
+    }
+
+    /// Handles a Stream EOF: the publisher has left, or the stream is about to end.
+    pub(super) fn stream_eof(&mut self, now: Instant) {
+        if !self.state.has_media() {
+            return;
+        }
+        if !self.config.republish_wait.is_zero() {
+            return self.publisher_left(now, End::Unpublished(STREAM_EOF.to_owned()));
+        }
+        // Stream EOF alone does not end the session: nginx-rtmp sends it before a seek, and other
+        // servers send it before the publisher returns.
+        let is_resuming = self.state.is_resuming();
+        if matches!(
+            self.state,
+            State::Playing | State::Resuming | State::EndOfStream { .. }
+        ) {
+            self.state = State::EndOfStream {
+                since: now,
+                is_resuming,
+            };
+        }
+    }
+
+    /// Ends the session after a Stream EOF that nothing contradicted.
+    pub(super) fn confirm_end_of_stream(&mut self) {
+        let reason = STREAM_EOF.to_owned();
+        self.end(match self.config.start {
+            Start::Live => End::Unpublished(reason),
+            Start::LiveElseRecorded | Start::At { .. } => End::Complete(reason),
+        });
+    }
+
+    /// Handles Stream Begin or Play.Start: an ended stream starts again, perhaps with another
+    /// publisher.
+    pub(super) fn stream_begun(&mut self, now: Instant) {
+        match self.state {
+            State::AwaitingPublisher { .. } => {
+                self.publisher_returned();
+                self.record_activity(now);
+            }
+            State::EndOfStream { is_resuming, .. } => {
+                self.record_activity(now);
+                // During pause/unpause, Stream EOF and Stream Begin frame the seek of the server.
+                if !is_resuming {
+                    self.pause_unpause.restart();
+                    self.events.push_back(Event::Restarted);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Waits for another publisher on the same connection, or ends the session with `end`.
+    pub(super) fn publisher_left(&mut self, now: Instant, end: End) {
+        if self.config.republish_wait.is_zero() || !self.state.has_media() {
+            return self.end(end);
+        }
+        // The first notification counts: servers send up to three of them.
+        if !matches!(self.state, State::AwaitingPublisher { .. }) {
+            tracing::info!("the publisher left, waiting for another one");
+            self.state = State::AwaitingPublisher { since: now, end };
+        }
+    }
+
+    /// Ends the session because no other publisher has arrived.
+    pub(super) fn publisher_gone(&mut self) {
+        if let State::AwaitingPublisher { end, .. } = mem::replace(&mut self.state, State::Playing)
+        {
+            self.end(end);
+        }
+    }
+
+    fn publisher_returned(&mut self) {
+        tracing::info!("the stream is published again");
+        self.state = State::Playing;
+        self.events.push_back(Event::Restarted);
+    }
+}
+
+/// Growth of an unfinished message that counts as activity. A peer that sends single bytes must not
+/// keep a dead stream alive.
+const PROGRESS_BYTES: usize = 4096;
+
+/// The reason reported if Stream EOF is the only notification of the end.
+const STREAM_EOF: &str = "Stream EOF";

@@ -1,0 +1,172 @@
+//! The calls from `connect` to `play`, and the transitions up to the first media.
+
+use std::{mem, time::Instant};
+
+use super::{
+    Client,
+    event::{End, Event},
+    outgoing::NETWORK_CONNECTION,
+    state::{CreatingStream, EarlyAnswer, EarlyCalls, SentCall, State},
+};
+use crate::core::{
+    amf::Text,
+    rtmp::{
+        challenge::{answer_login, secure_token_answer},
+        command::Command,
+    },
+};
+
+impl Client {
+    /// Sends `connect`, and `createStream` and `play` with it if nothing must be sent in between.
+    pub(super) fn connect(&mut self, now: Instant) {
+        let transaction = self.transaction_ids.next();
+        debug_assert_eq!(transaction, CONNECT, "connect is the first call");
+        let command = Command::connect(transaction, &self.config.connect, self.config.enhanced);
+        self.send_command(NETWORK_CONNECTION, 0, &command);
+        let early = self.config.pipelines().then(|| EarlyCalls {
+            create_stream: EarlyAnswer::Pending(self.call_create_stream()),
+            play: self.play_on(USUAL_STREAM),
+        });
+        self.state = State::Connecting { since: now, early };
+    }
+
+    /// Continues after the server has accepted `connect`.
+    pub(super) fn connected(&mut self, now: Instant) {
+        let State::Connecting { early, .. } = mem::replace(&mut self.state, State::Closed) else {
+            return;
+        };
+        self.events.push_back(Event::Connected);
+        let mut creating = CreatingStream {
+            since: now,
+            early: None,
+            call: None,
+            early_play: early.as_ref().map(|early| early.play),
+        };
+        self.state = match early {
+            Some(EarlyCalls {
+                create_stream: EarlyAnswer::Accepted,
+                play,
+            }) => State::AwaitingMedia { since: now, play },
+            Some(EarlyCalls {
+                create_stream: EarlyAnswer::Pending(transaction),
+                ..
+            }) => {
+                creating.early = Some(transaction);
+                State::CreatingStream(creating)
+            }
+            Some(EarlyCalls {
+                create_stream: EarlyAnswer::Refused,
+                ..
+            })
+            | None => {
+                creating.call = Some(self.create_stream(now));
+                State::CreatingStream(creating)
+            }
+        };
+    }
+
+    /// Sends `createStream` in [`State::CreatingStream`] again.
+    pub(super) fn create_stream_again(&mut self, now: Instant) {
+        let call = self.create_stream(now);
+        if let State::CreatingStream(creating) = &mut self.state {
+            creating.call = Some(call);
+        }
+    }
+
+    /// Handles the answer to a `createStream` for which [`State::is_create_stream`] is true.
+    pub(super) fn stream_created(&mut self, now: Instant, transaction: u32, stream: u32) {
+        let is_early = self.state.is_early_create_stream(transaction);
+        // The early play was sent on the stream with this id, so nothing has to be sent.
+        let early_play = self
+            .state
+            .play_transaction()
+            .filter(|_| is_early && self.message_stream == Some(stream));
+        let play = early_play.unwrap_or_else(|| self.play_on_created(stream));
+        match &mut self.state {
+            State::Connecting {
+                early: Some(early), ..
+            } => {
+                early.create_stream = EarlyAnswer::Accepted;
+                early.play = play;
+            }
+            State::CreatingStream(creating) => {
+                let since = if early_play.is_some() {
+                    creating.since
+                } else {
+                    now
+                };
+                self.state = State::AwaitingMedia { since, play };
+            }
+            _ => {}
+        }
+    }
+
+    /// Handles an `_error` for a `createStream` for which [`State::is_create_stream`] is true.
+    pub(super) fn create_stream_refused(&mut self, now: Instant, transaction: u32, reason: String) {
+        let is_early = self.state.is_early_create_stream(transaction);
+        match &mut self.state {
+            State::Connecting {
+                early: Some(early), ..
+            } => early.create_stream = EarlyAnswer::Refused,
+            // The call arrived before the server had accepted connect.
+            State::CreatingStream(creating) if is_early => {
+                creating.early = None;
+                if creating.call.is_none() {
+                    self.create_stream_again(now);
+                }
+            }
+            _ => self.end(End::Refused(reason)),
+        }
+    }
+
+    /// Answers Wowza's secure token.
+    pub(super) fn answer_secure_token(&mut self, token: &Text) {
+        let Some(key) = &self.config.secure_token else {
+            tracing::warn!("the server requires a secure token and may stop: --token sets the key");
+            return;
+        };
+        match secure_token_answer(key, token.as_bytes()) {
+            Some(answer) => {
+                let response = Command::secure_token_response(answer);
+                self.send_command(NETWORK_CONNECTION, 0, &response);
+            }
+            None => tracing::warn!("the server's secure token is not hexadecimal"),
+        }
+    }
+
+    /// Requests a new connection with a login, or ends the session if no login is possible.
+    pub(super) fn request_login(&mut self, description: &str) {
+        let config = &self.config;
+        let login = config.login.as_ref();
+        match answer_login(&config.connect, login, description, self.nonce) {
+            Ok(connect) => {
+                tracing::info!("the server requires a login, connecting again with it");
+                self.finish(Event::Reconnect {
+                    connect: Box::new(connect),
+                });
+            }
+            Err(error) => self.end(End::Refused(error.to_string())),
+        }
+    }
+
+    /// Sends `play` on a stream that the server has created. Returns the transaction id.
+    fn play_on_created(&mut self, stream: u32) -> u32 {
+        if let Some(guess) = self.message_stream.filter(|guess| *guess != stream) {
+            self.send_command(NETWORK_CONNECTION, 0, &Command::delete_stream(guess));
+        }
+        self.play_on(stream)
+    }
+
+    fn create_stream(&mut self, now: Instant) -> SentCall {
+        SentCall {
+            transaction: self.call_create_stream(),
+            at: now,
+        }
+    }
+}
+
+/// Transaction id of `connect` (RTMP 7.2.1.1: always 1).
+pub(super) const CONNECT: u32 = 1;
+
+/// The id that nearly all servers return for the first `createStream`.
+const USUAL_STREAM: u32 = 1;

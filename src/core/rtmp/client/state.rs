@@ -1,0 +1,282 @@
+//! The state of a session and the deadline that each state has.
+
+use std::time::{Duration, Instant};
+
+use super::{Client, config::Timeouts, event::End};
+use crate::core::rtmp::{handshake::Handshake, message::Timestamp};
+
+/// The state of a session, with the data that only this state needs.
+///
+/// A state stores the time at which it started to wait, not a deadline: the deadline follows from
+/// the configured timeout and may be absent. Removing a timeout therefore never changes a state.
+#[derive(Debug)]
+pub(super) enum State {
+    /// C0 and C1 are sent, S0, S1 and S2 have not all arrived.
+    Handshake {
+        handshake: Box<Handshake>,
+        since: Instant,
+    },
+    /// `connect` is sent and not answered.
+    Connecting {
+        since: Instant,
+        /// The calls that were sent together with `connect`.
+        early: Option<EarlyCalls>,
+    },
+    /// `connect` is accepted, `createStream` is not answered.
+    CreatingStream(CreatingStream),
+    /// `play` is sent on an existing message stream, no media has arrived.
+    AwaitingMedia {
+        since: Instant,
+        /// Transaction id of `play`.
+        play: u32,
+    },
+    /// Media arrives.
+    Playing,
+    /// `pause` is sent and not confirmed.
+    Pausing {
+        /// The position that `pause` names.
+        at: Timestamp,
+        since: Instant,
+    },
+    /// The unpause is sent, no new frame has arrived.
+    Resuming,
+    /// Stream EOF has arrived, and no confirmation or new media.
+    EndOfStream {
+        since: Instant,
+        /// The Stream EOF arrived in [`State::Resuming`].
+        is_resuming: bool,
+    },
+    /// The publisher has left and another one may arrive.
+    AwaitingPublisher {
+        since: Instant,
+        /// The end to report if no publisher arrives.
+        end: End,
+    },
+    /// The session is over.
+    Closed,
+}
+
+/// Calls that are sent together with `connect`, without waiting for its answer.
+#[derive(Debug)]
+pub(super) struct EarlyCalls {
+    pub(super) create_stream: EarlyAnswer,
+    /// Transaction id of `play`.
+    pub(super) play: u32,
+}
+
+/// The answer to an early `createStream`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum EarlyAnswer {
+    /// Not answered yet; holds the transaction id.
+    Pending(u32),
+    /// The message stream exists.
+    Accepted,
+    /// Refused, because it arrived before the server accepted `connect`.
+    Refused,
+}
+
+/// [`State::CreatingStream`]: the calls in flight.
+#[derive(Debug)]
+pub(super) struct CreatingStream {
+    pub(super) since: Instant,
+    /// Transaction id of the `createStream` sent together with `connect`.
+    pub(super) early: Option<u32>,
+    /// The `createStream` sent after the answer to `connect`.
+    pub(super) call: Option<SentCall>,
+    /// Transaction id of the `play` sent together with `connect`.
+    pub(super) early_play: Option<u32>,
+}
+
+/// A call and the time at which it was sent.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SentCall {
+    pub(super) transaction: u32,
+    pub(super) at: Instant,
+}
+
+/// The message that the server failed to send in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Timeout {
+    /// The server's handshake.
+    Handshake,
+    /// The answer to `connect`.
+    Connect,
+    /// The answer to `createStream`.
+    CreateStream,
+    /// The first media message.
+    FirstMedia,
+    /// The next media message.
+    Silence,
+}
+
+/// The action at a deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Due {
+    /// End the session.
+    TimedOut(Timeout),
+    /// Send `createStream` again.
+    CreateStreamAgain,
+    /// Start pause/unpause.
+    Pause,
+    /// End a pause that the server did not confirm.
+    Unpause,
+    /// Take a Stream EOF for the end of the stream.
+    ConfirmEndOfStream,
+    /// End the session because no publisher arrived.
+    PublisherGone,
+}
+
+impl State {
+    /// Returns true if media has arrived and the session is not over.
+    pub(super) fn has_media(&self) -> bool {
+        matches!(
+            self,
+            Self::Playing
+                | Self::Pausing { .. }
+                | Self::Resuming
+                | Self::EndOfStream { .. }
+                | Self::AwaitingPublisher { .. }
+        )
+    }
+
+    /// Returns true between an unpause and the next new frame, when the server repeats media.
+    pub(super) fn is_resuming(&self) -> bool {
+        matches!(
+            self,
+            Self::Resuming
+                | Self::EndOfStream {
+                    is_resuming: true,
+                    ..
+                }
+        )
+    }
+
+    /// Returns true if `transaction` is an unanswered `createStream`.
+    pub(super) fn is_create_stream(&self, transaction: u32) -> bool {
+        let call = match self {
+            Self::CreatingStream(creating) => creating.call,
+            _ => None,
+        };
+        call.is_some_and(|call| call.transaction == transaction)
+            || self.is_early_create_stream(transaction)
+    }
+
+    /// Returns true if `transaction` is an unanswered `createStream` that was sent together with
+    /// `connect`.
+    pub(super) fn is_early_create_stream(&self, transaction: u32) -> bool {
+        match self {
+            Self::Connecting {
+                early: Some(early), ..
+            } => early.create_stream == EarlyAnswer::Pending(transaction),
+            Self::CreatingStream(creating) => creating.early == Some(transaction),
+            _ => false,
+        }
+    }
+
+    /// Returns the transaction id of the last `play`, if no media has arrived.
+    pub(super) fn play_transaction(&self) -> Option<u32> {
+        match self {
+            Self::Connecting { early, .. } => early.as_ref().map(|early| early.play),
+            Self::CreatingStream(creating) => creating.early_play,
+            Self::AwaitingMedia { play, .. } => Some(*play),
+            _ => None,
+        }
+    }
+}
+
+impl CreatingStream {
+    fn next_deadline(&self, timeouts: &Timeouts) -> Option<(Instant, Due)> {
+        let unanswered = Due::TimedOut(Timeout::CreateStream);
+        let call = match self.call {
+            Some(call) => after(call.at, timeouts.command, unanswered),
+            None => after(
+                self.since,
+                Some(EARLY_CALL_PATIENCE),
+                Due::CreateStreamAgain,
+            ),
+        };
+        // An early play may bring media without an answer to createStream. If neither arrives, the
+        // missing answer is the cause to report.
+        let media = self
+            .early_play
+            .and_then(|_| after(self.since, timeouts.first_media, unanswered));
+        earlier(call, media)
+    }
+}
+
+impl Client {
+    /// Returns the next deadline of the current state and the action that it requires.
+    pub(super) fn next_deadline(&self) -> Option<(Instant, Due)> {
+        let timeouts = &self.config.timeouts;
+        match &self.state {
+            State::Handshake { since, .. } => after(
+                *since,
+                timeouts.handshake,
+                Due::TimedOut(Timeout::Handshake),
+            ),
+            State::Connecting { since, .. } => {
+                after(*since, timeouts.command, Due::TimedOut(Timeout::Connect))
+            }
+            State::CreatingStream(creating) => creating.next_deadline(timeouts),
+            State::AwaitingMedia { since, .. } => after(
+                *since,
+                timeouts.first_media,
+                Due::TimedOut(Timeout::FirstMedia),
+            ),
+            // Half of the timeout passes before the pause, so that the other half is left to see
+            // whether it helps.
+            State::Playing if self.pause_unpause.is_first_try_available() => {
+                let limit = fraction(timeouts.silence, 2).unwrap_or(SILENCE_BEFORE_PAUSE);
+                after(self.alive_at, Some(limit), Due::Pause)
+            }
+            State::Playing | State::Resuming => self.silence_deadline(),
+            State::Pausing { since, .. } => {
+                let limit = fraction(timeouts.silence, 4)
+                    .map_or(PAUSE_PATIENCE, |limit| limit.min(PAUSE_PATIENCE));
+                let unpause = after(*since, Some(limit), Due::Unpause);
+                earlier(unpause, self.silence_deadline())
+            }
+            State::EndOfStream { since, .. } => {
+                let limit = timeouts.silence.unwrap_or(END_OF_STREAM_GRACE);
+                let limit = limit.min(END_OF_STREAM_GRACE);
+                after(*since, Some(limit), Due::ConfirmEndOfStream)
+            }
+            State::AwaitingPublisher { since, .. } => {
+                after(*since, Some(self.config.republish_wait), Due::PublisherGone)
+            }
+            State::Closed => None,
+        }
+    }
+
+    fn silence_deadline(&self) -> Option<(Instant, Due)> {
+        let silence = self.config.timeouts.silence;
+        after(self.alive_at, silence, Due::TimedOut(Timeout::Silence))
+    }
+}
+
+/// Returns the deadline `limit` after `since`; `None` without a limit.
+fn after(since: Instant, limit: Option<Duration>, due: Due) -> Option<(Instant, Due)> {
+    Some((since.checked_add(limit?)?, due))
+}
+
+/// Returns the earlier of two deadlines, and the first one if they are equal.
+fn earlier(one: Option<(Instant, Due)>, other: Option<(Instant, Due)>) -> Option<(Instant, Due)> {
+    one.into_iter().chain(other).min_by_key(|(at, _)| *at)
+}
+
+fn fraction(limit: Option<Duration>, divisor: u32) -> Option<Duration> {
+    limit.and_then(|limit| limit.checked_div(divisor))
+}
+
+/// How long after the answer to `connect` an early `createStream` may stay unanswered. Some servers
+/// drop calls that arrive before they have accepted `connect`.
+const EARLY_CALL_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long the client waits for the confirmation of `pause`. Some servers never send it.
+const PAUSE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Silence before pause/unpause if no silence timeout is set.
+const SILENCE_BEFORE_PAUSE: Duration = Duration::from_secs(15);
+
+/// How long a server may take to confirm a Stream EOF or to continue after it.
+const END_OF_STREAM_GRACE: Duration = Duration::from_secs(3);
