@@ -74,7 +74,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::output::Gaps;
+    use crate::{cli::generate::MANUAL, output::Gaps};
 
     /// For each ending, the codes of a recorded and a live stream without media, then with media.
     const CODES: [(Ending, [u8; 4]); 15] = [
@@ -117,10 +117,10 @@ mod tests {
     }
 
     #[test]
-    fn the_readme_documents_every_exit_code() {
+    fn readme_and_manual_document_every_exit_code() {
         let words = |codes: [u8; 4]| match codes {
             [2, 0, 2, 0] => "0 live, 2 recorded".to_owned(),
-            [1, 1, 2, 2] => "2, or 1 if no media had come".to_owned(),
+            [1, 1, 2, 2] => "2, or 1 before any media".to_owned(),
             [code, ..] => code.to_string(),
         };
         let endings = CODES.map(|(ending, codes)| (ending.to_string(), words(codes)));
@@ -131,22 +131,40 @@ mod tests {
         ]
         .map(|word| (word.to_string(), (Exit::Failure as u8).to_string()));
         let expected: BTreeMap<_, _> = endings.into_iter().chain(not_started).collect();
-        assert_eq!(expected, documented());
+        assert_eq!(readme_table(), expected);
+        assert_eq!(manual_list(), expected);
     }
 
     /// Returns the exit code of each word in the README.
-    fn documented() -> BTreeMap<String, String> {
+    fn readme_table() -> BTreeMap<String, String> {
         let (_, table) = README
             .split_once("| word | what happened | exit |")
             .unwrap();
         let (table, _) = table.split_once("\n\n").unwrap();
-        let mut codes = BTreeMap::new();
-        for row in table.lines().skip(2) {
+        unique(table.lines().skip(2).flat_map(|row| {
             let cells: Vec<_> = row.split('|').map(str::trim).collect();
-            for word in cells[1].split(", ") {
-                let before = codes.insert(word.replace('`', ""), cells[3].to_owned());
-                assert_eq!(before, None, "{word} is listed twice");
-            }
+            let words = cells[1].split(", ").map(|word| word.replace('`', ""));
+            words.map(move |word| (word, cells[3].to_owned()))
+        }))
+    }
+
+    /// Returns the exit code of each word in the manual, which has items such as "- `ended` (0): text".
+    fn manual_list() -> BTreeMap<String, String> {
+        let (_, section) = MANUAL.split_once("\n# Exit status\n").unwrap();
+        let (section, _) = section.split_once("\n# ").unwrap();
+        let items = section.lines().filter_map(|line| line.strip_prefix("- `"));
+        unique(items.map(|item| {
+            let (word, rest) = item.split_once("` (").unwrap();
+            let (code, _) = rest.split_once("): ").unwrap();
+            (word.to_owned(), code.to_owned())
+        }))
+    }
+
+    fn unique(rows: impl Iterator<Item = (String, String)>) -> BTreeMap<String, String> {
+        let mut codes = BTreeMap::new();
+        for (word, code) in rows {
+            let previous = codes.insert(word.clone(), code);
+            assert_eq!(previous, None, "{word} is listed twice");
         }
         codes
     }

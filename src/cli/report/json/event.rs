@@ -1,4 +1,4 @@
-//! JSON events, one object per line. The README lists all members.
+//! JSON events, one object per line. The manual lists all members.
 
 use std::{
     io::{self, Write},

@@ -6,6 +6,7 @@ use super::*;
 use crate::{
     cli::{
         args::Verbosity,
+        generate::MANUAL,
         terminal::screen::tests::{Written, plain},
     },
     download::Ending,
@@ -150,7 +151,7 @@ fn every_event_is_a_line_of_json() {
 }
 
 #[test]
-fn the_readme_documents_every_member() {
+fn manual_documents_every_event() {
     let mut written = BTreeSet::new();
     for line in all_events() {
         let event = line["event"].as_str().unwrap();
@@ -176,21 +177,28 @@ fn kind(value: &Json) -> &'static str {
     }
 }
 
-/// Returns event, member and kind of each row of the table.
+/// Returns event, member and kind of each item in the manual, such as "- `port` (number): text". A member with
+/// two kinds has two entries.
 fn documented() -> BTreeSet<[String; 3]> {
-    let (_, table) = README.split_once("| event | member | kind |").unwrap();
-    let (table, _) = table.split_once("\n\n").unwrap();
-    let rows = table.lines().skip(2).flat_map(|row| {
-        let cells: Vec<_> = row
-            .split('|')
-            .map(|cell| cell.trim().replace('`', ""))
-            .collect();
-        let kinds: Vec<_> = cells[3].split(" or ").map(str::to_owned).collect();
-        kinds
-            .into_iter()
-            .map(move |kind| [cells[1].clone(), cells[2].clone(), kind])
-    });
-    rows.collect()
+    let (_, section) = MANUAL.split_once("\n# JSON events\n").unwrap();
+    let (section, _) = section.split_once("\n# ").unwrap();
+    let mut members = BTreeSet::new();
+    for event in section.split("\n## ").skip(1) {
+        let (heading, items) = event.split_once('\n').unwrap();
+        let event = match heading {
+            "Every event" => "all",
+            event => event,
+        };
+        for item in items.lines().filter_map(|line| line.strip_prefix("- `")) {
+            let (member, rest) = item.split_once("` (").unwrap();
+            let (kinds, _) = rest.split_once("): ").unwrap();
+            for kind in kinds.split(" or ") {
+                let is_new = members.insert([event, member, kind].map(str::to_owned));
+                assert!(is_new, "{event} lists {member} twice");
+            }
+        }
+    }
+    members
 }
 
 #[test]
@@ -255,5 +263,3 @@ fn the_expected_duration_is_that_of_the_requested_range() {
     assert_eq!(display(4, Some(7)).expected_ms(Some(10)), Some(6));
     assert_eq!(display(4, Some(7)).expected_ms(None), Some(7));
 }
-
-const README: &str = include_str!("../../../../README.md");
