@@ -1,8 +1,8 @@
 //! AMF0, the format of commands and script data.
 //!
-//! Read more kindly than the specification asks, as peers do what it does not say: the count of an
-//! ECMA array is not believed and its end may be missing where the message ends, a member may have an
-//! empty name, a string need not be UTF-8, and "unsupported" is undefined.
+//! The decoder accepts deviations of real peers: the count of an ECMA array is ignored, and its object end
+//! may be missing at the end of the message; a member may have an empty name; a string need not be UTF-8;
+//! the "unsupported" marker is decoded as undefined.
 
 use bytes::Bytes;
 
@@ -11,20 +11,20 @@ use super::{
     input::{Input, References},
 };
 
-/// Reads all values of a message. Those before a fault are kept, and the fault is told beside them.
+/// Decodes all values of a message. Returns the values before the first error, and the error.
 pub fn decode_all(message: Bytes) -> (Vec<Value>, Option<Error>) {
     let mut decoder = Decoder::new(message);
     let mut values = Vec::new();
     while !decoder.is_empty() {
         match decoder.value() {
             Ok(value) => values.push(value),
-            Err(fault) => return (values, Some(fault)),
+            Err(error) => return (values, Some(error)),
         }
     }
     (values, None)
 }
 
-/// Reads the values of one message. Reference tables and limits are the message's: the next one needs
+/// Decodes the values of one message. Reference tables and limits belong to a message, so each message needs
 /// a new decoder (AMF0 2.9, AMF3 4.1).
 #[derive(Debug)]
 pub struct Decoder {
@@ -32,46 +32,50 @@ pub struct Decoder {
     references: References,
     amf3: amf3::Tables,
     position: usize,
-    fault: Option<Error>,
+    error: Option<Error>,
 }
 
 impl Decoder {
-    /// Starts at the first byte of `message`.
+    /// Creates a decoder that starts at the first byte of `message`.
     pub fn new(message: Bytes) -> Self {
         Self {
             input: Input::new(message),
             references: References::default(),
             amf3: amf3::Tables::default(),
             position: 0,
-            fault: None,
+            error: None,
         }
     }
 
-    /// Reads the next value. Behind an error nothing can be read any more: the same one comes again.
+    /// Decodes the next value.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the value cannot be decoded. Every later call returns the same error.
     pub fn value(&mut self) -> Result<Value, Error> {
-        if let Some(fault) = &self.fault {
-            return Err(fault.clone());
+        if let Some(error) = &self.error {
+            return Err(error.clone());
         }
         let result = self.read_value();
         match &result {
             Ok(_) => self.position = self.input.position(),
-            Err(fault) => self.fault = Some(fault.clone()),
+            Err(error) => self.error = Some(error.clone()),
         }
         result
     }
 
-    /// How many bytes the values read so far take.
+    /// Returns the offset after the last decoded value.
     pub fn position(&self) -> usize {
         self.position
     }
 
-    /// Whether every byte belongs to a value that was read.
+    /// Returns whether all bytes of the message were decoded.
     pub fn is_empty(&self) -> bool {
-        self.fault.is_none() && self.input.is_empty()
+        self.error.is_none() && self.input.is_empty()
     }
 
     fn read_value(&mut self) -> Result<Value, Error> {
-        self.input.count_node()?;
+        self.input.count_value()?;
         let start = self.input.position();
         match self.input.u8("AMF0 marker")? {
             NUMBER => self.input.f64("number").map(Value::Number),
@@ -80,24 +84,24 @@ impl Decoder {
                 .u8("boolean")
                 .map(|byte| Value::Boolean(byte != 0)),
             STRING => self.short_text("string").map(Value::String),
-            OBJECT => self.referable(start, Self::object),
+            OBJECT => self.referenceable(start, Self::object),
             NULL => Ok(Value::Null),
             UNDEFINED | UNSUPPORTED => Ok(Value::Undefined),
-            REFERENCE => self.referred(),
-            ECMA_ARRAY => self.referable(start, Self::ecma_array),
-            STRICT_ARRAY => self.referable(start, Self::strict_array),
+            REFERENCE => self.reference(),
+            ECMA_ARRAY => self.referenceable(start, Self::ecma_array),
+            STRICT_ARRAY => self.referenceable(start, Self::strict_array),
             DATE => self.date(),
             LONG_STRING => self.long_text("long string").map(Value::String),
             XML_DOCUMENT => self.long_text("XML document").map(Value::Xml),
-            TYPED_OBJECT => self.referable(start, Self::typed_object),
-            // AMF0 3.1: the switch holds for one value.
+            TYPED_OBJECT => self.referenceable(start, Self::typed_object),
+            // AMF0 3.1: the switch to AMF3 applies to one value.
             AVM_PLUS => self.amf3.value(&mut self.input),
             reserved => Err(Error::ReservedMarker(reserved)),
         }
     }
 
-    /// Reads a value that references can point to, and enters it.
-    fn referable(
+    /// Reads a value that references can refer to, and adds it to the table.
+    fn referenceable(
         &mut self,
         start: usize,
         read: fn(&mut Self) -> Result<Value, Error>,
@@ -108,13 +112,13 @@ impl Decoder {
         Ok(value)
     }
 
-    /// Reads a reference, and the value that it points to again.
-    fn referred(&mut self) -> Result<Value, Error> {
+    /// Reads a reference and decodes the value that it refers to.
+    fn reference(&mut self) -> Result<Value, Error> {
         let index = self.input.u16("reference")?.into();
         let start = self.references.position(index)?;
-        let resume = self.input.replay(start);
+        let return_to = self.input.replay(start);
         let value = self.read_value()?;
-        self.input.resume(resume);
+        self.input.return_to(return_to);
         Ok(value)
     }
 
@@ -125,10 +129,10 @@ impl Decoder {
     }
 
     fn ecma_array(&mut self) -> Result<Value, Error> {
-        // A hint at most: encoders write 0, or a count that is too large.
+        // The count is only a hint: encoders write 0 or too large a number.
         self.input.u32("ECMA array count")?;
         let mut members = Object::new();
-        // Some encoders leave the object end out where the message ends.
+        // Some encoders omit the object end at the end of the message.
         while !self.input.is_empty() && self.member(&mut members)? {}
         Ok(Value::EcmaArray(members))
     }
@@ -140,10 +144,10 @@ impl Decoder {
         Ok(Value::Typed { class, members })
     }
 
-    /// Reads one member, or the object end, and tells whether it was a member.
+    /// Reads one member or the object end. Returns whether it was a member.
     fn member(&mut self, members: &mut Object) -> Result<bool, Error> {
         let key = self.short_text("member name")?;
-        // An empty name without the end marker behind it is a name.
+        // An empty name without the end marker is a valid name.
         if key.is_empty() && self.input.take_if(OBJECT_END) {
             return Ok(false);
         }
@@ -183,9 +187,11 @@ impl Decoder {
     }
 }
 
-/// Appends `value`. A string of more than 65,535 bytes becomes a long string, a name of more is cut
-/// there. Kinds that AMF3 alone has: an integer becomes a number, byte arrays and dictionaries become
-/// "unsupported" (AMF0 2.15), which is read as undefined.
+/// Appends the encoded `value`.
+///
+/// A string of more than 65,535 bytes becomes a long string; a longer name is truncated. Types that only AMF3
+/// has are converted: an integer becomes a number, byte arrays and dictionaries become "unsupported"
+/// (AMF0 2.15), which is decoded as undefined.
 pub fn encode(value: &Value, out: &mut Vec<u8>) {
     match value {
         Value::Number(number) => encode_number(*number, out),
@@ -236,7 +242,7 @@ pub fn encode(value: &Value, out: &mut Vec<u8>) {
     }
 }
 
-/// How many bytes [`encode`] appends for `value`.
+/// Returns the number of bytes that [`encode`] appends for `value`.
 pub fn encoded_len(value: &Value) -> usize {
     let body = match value {
         Value::Number(_) | Value::Integer(_) => 8,
@@ -293,15 +299,15 @@ fn encode_long_text(text: &Text, out: &mut Vec<u8>) {
     out.extend_from_slice(text.as_bytes());
 }
 
-/// Saturates: more than 32 bits count comes in no message and from nowhere else.
+/// Appends a count. It saturates, but no value from a message exceeds 32 bits.
 fn encode_count(count: usize, out: &mut Vec<u8>) {
     out.extend(u32::try_from(count).unwrap_or(u32::MAX).to_be_bytes());
 }
 
-/// Bytes of a string with a length of 16 bits.
+/// Longest string with a length of 16 bits, in bytes.
 const MAX_SHORT: usize = 0xFFFF;
 
-// Markers (AMF0 2.1). Reserved and without a known size: 0x04 movie clip, 0x0E record set.
+// Markers (AMF0 2.1). The reserved ones have no known size: 0x04 movie clip, 0x0E record set.
 const NUMBER: u8 = 0x00;
 const BOOLEAN: u8 = 0x01;
 const STRING: u8 = 0x02;
@@ -328,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn both_directions_share_these_bytes() {
+    fn values_encode_to_and_decode_from_these_bytes() {
         #[rustfmt::skip]
         let bytes = [
             0x03,                                       // object
@@ -373,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn a_string_of_65_536_bytes_is_long() {
+    fn string_of_65_536_bytes_is_a_long_string() {
         for (length, header) in [(65_535, &[2, 0xFF, 0xFF][..]), (65_536, &[12, 0, 1, 0, 0])] {
             let value = Value::from("x".repeat(length));
             let mut encoded = Vec::new();
@@ -386,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_cut_where_its_length_field_ends() {
+    fn long_name_is_truncated_to_65_535_bytes() {
         let value = Value::from(Object::from_iter([("k".repeat(70_000), true)]));
         let mut encoded = Vec::new();
         encode(&value, &mut encoded);
@@ -396,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn kinds_of_amf3_become_the_nearest() {
+    fn types_of_amf3_are_converted() {
         let mut encoded = Vec::new();
         encode(&Value::Integer(-1), &mut encoded);
         encode(&Value::Bytes(Bytes::from_static(b"abc")), &mut encoded);
@@ -407,33 +413,33 @@ mod tests {
     }
 
     #[test]
-    fn only_an_ecma_array_may_lack_its_end_and_only_where_the_message_ends() {
+    fn only_an_ecma_array_at_the_end_of_the_message_may_lack_its_object_end() {
         let array = |key: &str| Value::EcmaArray(Object::from_iter([(key, Value::Null)]));
         assert_eq!(
             decode(&[8, 0, 0, 0, 1, 0, 1, b'a', 5]),
             (vec![array("a")], None)
         );
-        // The outer array lacks its end too.
+        // The outer array has no object end either.
         let nested = Value::EcmaArray(Object::from_iter([("o", array("a"))]));
         assert_eq!(
             decode(&[8, 0, 0, 0, 1, 0, 1, b'o', 8, 0, 0, 0, 1, 0, 1, b'a', 5]),
             (vec![nested], None)
         );
-        // Half an end, a value cut, an object around it: all faults.
+        // Errors: an incomplete object end, an incomplete value, an object around the array.
         for bytes in [
             &[8, 0, 0, 0, 1, 0, 1, b'a', 5, 0][..],
             &[8, 0, 0, 0, 1, 0, 1, b'a', 5, 0, 0],
             &[8, 0, 0, 0, 1, 0, 1, b'a'],
             &[3, 0, 1, b'o', 8, 0, 0, 0, 1, 0, 1, b'a', 5],
         ] {
-            let (values, fault) = decode(bytes);
+            let (values, error) = decode(bytes);
             assert_eq!(values, []);
-            assert!(matches!(fault, Some(Error::Missing(_))), "{fault:?}");
+            assert!(matches!(error, Some(Error::Missing(_))), "{error:?}");
         }
     }
 
     #[test]
-    fn a_fault_stays_and_the_position_stays_before_it() {
+    fn error_repeats_and_the_position_stays_before_it() {
         let mut decoder = Decoder::new(Bytes::from_static(&[5, 0x04, 5]));
         assert_eq!(decoder.value(), Ok(Value::Null));
         for _ in 0..2 {
@@ -444,24 +450,24 @@ mod tests {
     }
 
     #[test]
-    fn no_value_at_the_end_is_an_error() {
+    fn decoding_at_the_end_of_the_message_is_an_error() {
         let mut decoder = Decoder::new(Bytes::new());
         assert!(decoder.is_empty());
         assert!(matches!(decoder.value(), Err(Error::Missing(_))));
     }
 
     #[test]
-    fn references_count_complex_values_alone_and_not_those_read_again() {
+    fn only_complex_values_enter_the_reference_table_and_only_once() {
         #[rustfmt::skip]
         let bytes = [
             0x02, 0, 1, b's',                       // a string: not in the table
             0x0A, 0, 0, 0, 1,                       // 0: strict array of
                 0x03, 0, 0, 0x09,                   // 1: an empty object
-            0x07, 0, 0,                             // 0 again; enters nothing
+            0x07, 0, 0,                             // 0 again; not added to the table
             0x10, 0, 1, b'C', 0, 0, 0x09,           // 2: typed object
             0x07, 0, 2,
             0x07, 0, 1,
-            0x07, 0, 3,                             // nothing there
+            0x07, 0, 3,                             // does not exist
         ];
         let object = Value::Object(Object::new());
         let array = Value::StrictArray(vec![object.clone()]);
@@ -469,7 +475,7 @@ mod tests {
             class: "C".into(),
             members: Object::new(),
         };
-        let (values, fault) = decode(&bytes);
+        let (values, error) = decode(&bytes);
         assert_eq!(
             values,
             [
@@ -481,11 +487,11 @@ mod tests {
                 object
             ]
         );
-        assert_eq!(fault, Some(Error::BadReference(3)));
+        assert_eq!(error, Some(Error::BadReference(3)));
     }
 
     #[test]
-    fn a_reference_to_the_value_around_it_is_refused() {
+    fn reference_to_an_enclosing_value_is_an_error() {
         let bytes = [3, 0, 1, b'a', 3, 0, 1, b'b', 7, 0, 0, 0, 0, 9, 0, 0, 9];
         assert_eq!(decode(&bytes), (vec![], Some(Error::Cycle(0))));
     }

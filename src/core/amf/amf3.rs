@@ -1,16 +1,16 @@
-//! AMF3: met behind marker 0x11 of AMF0, from servers that take us for a newer player.
+//! AMF3. Some servers send AMF3 values after marker 0x11 of AMF0.
 //!
-//! | on the wire | [`Value`] |
+//! | on the wire | decoded |
 //! | --- | --- |
 //! | array without names, vectors | [`Value::StrictArray`] |
-//! | array with names | [`Value::EcmaArray`], its numbered values last, named "0", "1" … |
+//! | array with names | [`Value::EcmaArray`], with the indexed values last, named "0", "1" … |
 //! | object without a class name | [`Value::Object`] |
-//! | object of a class | [`Value::Typed`] |
-//! | externalizable `ArrayCollection`, `ObjectProxy` of Flex | [`Value::Typed`] with the one member "source", "object" |
-//! | any other externalizable object | [`Error::Externalizable`] |
-//! | vector of uint, its items | [`Value::Number`] |
-//! | reference to a string | the same bytes |
-//! | reference to anything else | what it refers to, read again |
+//! | object with a class name | [`Value::Typed`] |
+//! | externalizable `ArrayCollection` or `ObjectProxy` of Flex | [`Value::Typed`] with the single member "source" or "object" |
+//! | other externalizable object | [`Error::Externalizable`] |
+//! | item of a uint vector | [`Value::Number`] |
+//! | reference to a string | a slice of the same bytes |
+//! | other reference | the referenced value, decoded again |
 
 use std::sync::Arc;
 
@@ -21,51 +21,55 @@ use super::{
     input::{Input, References},
 };
 
-/// Reads values of AMF3 alone. Inside a message of AMF0 values, [`super::amf0::Decoder`] does.
+/// Decodes a message of AMF3 values. For AMF3 inside AMF0, use [`super::amf0::Decoder`].
 #[derive(Debug)]
 pub struct Decoder {
     input: Input,
     tables: Tables,
     position: usize,
-    fault: Option<Error>,
+    error: Option<Error>,
 }
 
 impl Decoder {
-    /// Starts at the first byte of `message`.
+    /// Creates a decoder that starts at the first byte of `message`.
     pub fn new(message: Bytes) -> Self {
         Self {
             input: Input::new(message),
             tables: Tables::default(),
             position: 0,
-            fault: None,
+            error: None,
         }
     }
 
-    /// Reads the next value. Behind an error nothing can be read any more: the same one comes again.
+    /// Decodes the next value.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the value cannot be decoded. Every later call returns the same error.
     pub fn value(&mut self) -> Result<Value, Error> {
-        if let Some(fault) = &self.fault {
-            return Err(fault.clone());
+        if let Some(error) = &self.error {
+            return Err(error.clone());
         }
         let result = self.tables.value(&mut self.input);
         match &result {
             Ok(_) => self.position = self.input.position(),
-            Err(fault) => self.fault = Some(fault.clone()),
+            Err(error) => self.error = Some(error.clone()),
         }
         result
     }
 
-    /// How many bytes the values read so far take.
+    /// Returns the offset after the last decoded value.
     pub fn position(&self) -> usize {
         self.position
     }
 
-    /// Whether every byte belongs to a value that was read.
+    /// Returns whether all bytes of the message were decoded.
     pub fn is_empty(&self) -> bool {
-        self.fault.is_none() && self.input.is_empty()
+        self.error.is_none() && self.input.is_empty()
     }
 }
 
-/// What references of one message can point to (AMF3 2).
+/// Reference tables of one message (AMF3 2.2).
 #[derive(Debug, Default)]
 pub(super) struct Tables {
     strings: Vec<Text>,
@@ -76,7 +80,7 @@ pub(super) struct Tables {
 impl Tables {
     /// Reads one value with its marker.
     pub(super) fn value(&mut self, input: &mut Input) -> Result<Value, Error> {
-        input.count_node()?;
+        input.count_value()?;
         let start = input.position();
         match input.u8("AMF3 marker")? {
             UNDEFINED => Ok(Value::Undefined),
@@ -86,35 +90,39 @@ impl Tables {
             INTEGER => u29(input).map(|bits| Value::Integer(sign_extend(bits))),
             DOUBLE => input.f64("double").map(Value::Number),
             STRING => self.string(input).map(Value::String),
-            marker @ XML_DOCUMENT..=DICTIONARY => self.referable(marker, start, input),
+            marker @ XML_DOCUMENT..=DICTIONARY => self.referenceable(marker, start, input),
             reserved => Err(Error::ReservedMarker(reserved)),
         }
     }
 
-    /// Reads a value that the object table knows, or a reference to one.
-    fn referable(&mut self, marker: u8, start: usize, input: &mut Input) -> Result<Value, Error> {
+    /// Reads a value that belongs into the object table, or a reference to one.
+    fn referenceable(
+        &mut self,
+        marker: u8,
+        start: usize,
+        input: &mut Input,
+    ) -> Result<Value, Error> {
         let header = u29(input)?;
         if header & 1 == 0 {
-            return self.referred(header >> 1, input);
+            return self.reference(header >> 1, input);
         }
-        // A value is entered before what it holds.
+        // A value is added to the table before the values inside it.
         let index = self.objects.enter(start, input);
         let value = self.body(marker, header, input)?;
         self.objects.complete(index);
         Ok(value)
     }
 
-    /// Reads the value at `index` of the object table again.
-    fn referred(&mut self, index: u32, input: &mut Input) -> Result<Value, Error> {
+    /// Decodes the value at `index` of the object table again.
+    fn reference(&mut self, index: u32, input: &mut Input) -> Result<Value, Error> {
         let start = self.objects.position(index)?;
-        let resume = input.replay(start);
+        let return_to = input.replay(start);
         let value = self.value(input)?;
-        input.resume(resume);
+        input.return_to(return_to);
         Ok(value)
     }
 
-    /// Reads what follows marker and header. But for objects, the header is the lowest bit set and a
-    /// count above it.
+    /// Reads the value after marker and header. Except for objects, the header is a count and a low bit of 1.
     fn body(&mut self, marker: u8, header: u32, input: &mut Input) -> Result<Value, Error> {
         let count = header >> 1;
         match marker {
@@ -198,8 +206,8 @@ impl Tables {
         })
     }
 
-    /// Reads the traits of an object, or a reference to them (AMF3 3.12). Bits of the header from the
-    /// lowest: the object is inline, its traits are inline, externalizable, dynamic, sealed members.
+    /// Reads the traits of an object, or a reference to them (AMF3 3.12). The bits of the header from the lowest:
+    /// inline object, inline traits, externalizable, dynamic, number of sealed members.
     fn traits(&mut self, header: u32, input: &mut Input) -> Result<Arc<Traits>, Error> {
         if header & 2 == 0 {
             return element(&self.traits, header >> 2);
@@ -225,7 +233,7 @@ impl Tables {
     fn names(&mut self, count: u32, input: &mut Input) -> Result<Vec<Text>, Error> {
         input.check_count(count, 1)?;
         let name = |_| {
-            input.count_node()?;
+            input.count_value()?;
             self.string(input)
         };
         (0..count).map(name).collect()
@@ -263,16 +271,17 @@ impl Tables {
     }
 }
 
-/// What objects of a class have in common (AMF3 3.12).
+/// Properties shared by the objects of a class (AMF3 3.12).
 #[derive(Debug)]
 struct Traits {
     class: Text,
     is_externalizable: bool,
     is_dynamic: bool,
+    /// Names of the sealed members.
     sealed: Vec<Text>,
 }
 
-/// The name of the one value that an externalizable object of `class` writes.
+/// Returns a name for the single value of an externalizable object of `class`.
 fn externalized(class: &Text) -> Result<&'static str, Error> {
     match class.as_bytes() {
         b"flex.messaging.io.ArrayCollection" => Ok("source"),
@@ -291,7 +300,7 @@ fn numbers(
     input.u8("vector flag")?;
     input.check_count(count, size)?;
     let item = |_| {
-        input.count_node()?;
+        input.count_value()?;
         number(input)
     };
     let values: Result<_, Error> = (0..count).map(item).collect();
@@ -299,13 +308,13 @@ fn numbers(
 }
 
 fn element<T: Clone>(table: &[T], index: u32) -> Result<T, Error> {
-    let place = usize::try_from(index).ok();
-    let element = place.and_then(|place| table.get(place));
+    let position = usize::try_from(index).ok();
+    let element = position.and_then(|position| table.get(position));
     element.cloned().ok_or(Error::BadReference(index))
 }
 
-/// Reads 29 bits: 7 in each of up to three bytes, with the high bit set where another follows, and 8
-/// in a fourth (AMF3 1.3.1).
+/// Reads 29 bits: 7 in each of up to three bytes, whose high bit means that another byte follows, and 8 in a
+/// fourth byte (AMF3 1.3.1).
 fn u29(input: &mut Input) -> Result<u32, Error> {
     let mut value = 0;
     for _ in 0..3 {
@@ -322,9 +331,11 @@ fn sign_extend(bits: u32) -> i32 {
     (bits << 3).cast_signed() >> 3
 }
 
-/// Appends `value`, with no reference ever. What AMF3 cannot say: the time zone of a date is dropped,
-/// an integer of more than 29 bits becomes a double, an array without members one without names, and
-/// one with an empty name an object.
+/// Appends the encoded `value`, without references.
+///
+/// Values that AMF3 cannot express are converted: a date loses its time zone, an integer of more than 29 bits
+/// becomes a double, an array with an empty name becomes an object, and an empty array with names becomes one
+/// without names.
 pub fn encode(value: &Value, out: &mut Vec<u8>) {
     match value {
         Value::Number(number) => encode_double(*number, out),
@@ -390,7 +401,8 @@ fn encode_integer(number: i32, out: &mut Vec<u8>) {
     encode_u29(bits, out);
 }
 
-/// Members of a class are sealed, others dynamic; an empty name can only be sealed.
+/// Appends an object. The members of a class are sealed, others are dynamic. An empty name must be sealed,
+/// because it ends the dynamic members.
 fn encode_object(class: &Text, members: &Object, out: &mut Vec<u8>) {
     out.push(OBJECT);
     if class.is_empty() && !has_empty_key(members) {
@@ -425,7 +437,7 @@ fn encode_bytes(bytes: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(bytes);
 }
 
-/// Counts and lengths have 28 bits; more comes in no message and from nowhere else.
+/// Appends a count or length, which has 28 bits. No value from a message has more.
 fn encode_count(count: usize, out: &mut Vec<u8>) {
     let count = u32::try_from(count).unwrap_or(u32::MAX);
     encode_u29(count << 1 | 1, out);
@@ -442,10 +454,10 @@ fn encode_u29(value: u32, out: &mut Vec<u8>) {
     }
 }
 
-/// The largest number in 29 bits.
+/// Largest number in 29 bits.
 const MAX_U29: u32 = 0x1FFF_FFFF;
 
-/// A string of no bytes: a length of 0, not a reference.
+/// The empty string: length 0, not a reference.
 const EMPTY_STRING: u8 = 1;
 
 // Markers (AMF3 3.1).
@@ -486,7 +498,7 @@ mod tests {
     }
 
     #[test]
-    fn u29_at_its_edges() {
+    fn u29_has_one_to_four_bytes() {
         for (number, bytes) in [
             (0, &[0][..]),
             (0x7F, &[0x7F]),
@@ -509,7 +521,7 @@ mod tests {
                 assert!(matches!(u29(&mut input), Err(Error::Missing(_))));
             }
         }
-        // Longer than it need be.
+        // More bytes than needed.
         let mut input = Input::new(Bytes::from_static(&[0x80, 0x80, 0x05]));
         assert_eq!(u29(&mut input), Ok(5));
     }
@@ -530,7 +542,7 @@ mod tests {
     }
 
     #[test]
-    fn both_directions_share_these_bytes() {
+    fn values_encode_to_and_decode_from_these_bytes() {
         #[rustfmt::skip]
         let bytes = [
             0x0A, 0x0B, 0x01,                       // object: dynamic, no class
@@ -575,7 +587,7 @@ mod tests {
     }
 
     #[test]
-    fn vectors_are_arrays() {
+    fn vectors_become_arrays() {
         let array = |values: &[Value]| Ok(Value::StrictArray(values.to_vec()));
         #[rustfmt::skip]
         let cases = [
@@ -606,7 +618,7 @@ mod tests {
                 0x03, b'y', 0x04, 0x02, 0x01,       // y: 2
             0x0A, 0x01, 0x04, 0x03, 0x01,           // the same traits: x: 3
             0x0A, 0x00,                             // the first object again
-            0x0A, 0x05,                             // traits 1: nothing there
+            0x0A, 0x05,                             // traits 1: do not exist
         ];
         let object = |members: &[(&str, i32)]| Value::Typed {
             class: "P".into(),
@@ -624,7 +636,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_again_enters_no_table() {
+    fn values_decoded_again_do_not_enter_the_tables() {
         #[rustfmt::skip]
         let bytes = [
             0x09, 0x05, 0x01,                       // 0: array of
@@ -648,7 +660,7 @@ mod tests {
     }
 
     #[test]
-    fn externalizable_classes_with_one_value_inside() {
+    fn externalizable_classes_of_flex_have_one_member() {
         for (class, member) in [
             ("flex.messaging.io.ArrayCollection", "source"),
             ("flex.messaging.io.ObjectProxy", "object"),
@@ -666,7 +678,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reference_to_the_value_around_it_is_refused() {
+    fn reference_to_an_enclosing_value_is_an_error() {
         assert_eq!(
             decode(&[0x09, 0x03, 0x01, 0x09, 0x00]),
             Err(Error::Cycle(0))

@@ -1,17 +1,17 @@
-//! One message being read: where, how deep, and what it may still cost.
+//! The message that is being decoded, with position and limits.
 
 use bytes::Bytes;
 
-use super::{Error, MAX_DEPTH, MAX_NODES, Text};
+use super::{Error, MAX_DEPTH, MAX_VALUES, Text};
 use crate::core::wire::{Missing, Reader};
 
-/// The bytes of a message, and the limits of reading it.
+/// Bytes of a message, the position in them, and the limits of decoding.
 #[derive(Debug)]
 pub(super) struct Input {
     message: Bytes,
     position: usize,
     depth: usize,
-    nodes_left: usize,
+    values_left: usize,
     is_replay: bool,
 }
 
@@ -21,7 +21,7 @@ impl Input {
             message,
             position: 0,
             depth: 0,
-            nodes_left: MAX_NODES,
+            values_left: MAX_VALUES,
             is_replay: false,
         }
     }
@@ -42,7 +42,7 @@ impl Input {
         self.read(|reader| reader.f64(what))
     }
 
-    /// Takes `length` bytes, as a slice of the message.
+    /// Reads `length` bytes as a slice of the message.
     pub(super) fn bytes(&mut self, length: u32, what: &'static str) -> Result<Bytes, Error> {
         let start = self.position;
         let length = usize::try_from(length).unwrap_or(usize::MAX);
@@ -50,12 +50,12 @@ impl Input {
         Ok(self.message.slice(start..self.position))
     }
 
-    /// Takes `length` bytes as a string.
+    /// Reads `length` bytes as a string.
     pub(super) fn text(&mut self, length: u32, what: &'static str) -> Result<Text, Error> {
         self.bytes(length, what).map(Text)
     }
 
-    /// Takes the next byte if it is `byte`.
+    /// Skips the next byte if it is `byte`, and returns whether it was.
     pub(super) fn take_if(&mut self, byte: u8) -> bool {
         let is_next = self.rest().first() == Some(&byte);
         if is_next {
@@ -64,7 +64,7 @@ impl Input {
         is_next
     }
 
-    /// Refuses a count of items, each of `item_size` bytes or more, that cannot all be there.
+    /// Returns an error if the remaining bytes cannot contain `count` items of at least `item_size` bytes.
     pub(super) fn check_count(&self, count: u32, item_size: usize) -> Result<(), Error> {
         let items = usize::try_from(count).unwrap_or(usize::MAX);
         if items.saturating_mul(item_size) > self.rest().len() {
@@ -73,14 +73,14 @@ impl Input {
         Ok(())
     }
 
-    /// Takes one node from the message's budget.
-    pub(super) fn count_node(&mut self) -> Result<(), Error> {
-        let left = self.nodes_left.checked_sub(1);
-        self.nodes_left = left.ok_or(Error::TooManyNodes)?;
+    /// Counts one value. Returns an error if the message contains too many.
+    pub(super) fn count_value(&mut self) -> Result<(), Error> {
+        let left = self.values_left.checked_sub(1);
+        self.values_left = left.ok_or(Error::TooManyValues)?;
         Ok(())
     }
 
-    /// Goes inside a value. [`Input::ascend`] comes back out.
+    /// Enters a value. Returns an error if values nest too deep.
     pub(super) fn descend(&mut self) -> Result<(), Error> {
         self.depth = self.depth.saturating_add(1);
         if self.depth > MAX_DEPTH {
@@ -89,39 +89,40 @@ impl Input {
         Ok(())
     }
 
-    /// Comes out of a value.
+    /// Leaves a value entered with [`Input::descend`].
     pub(super) fn ascend(&mut self) {
         self.depth = self.depth.saturating_sub(1);
     }
 
-    /// Goes back to read a value again. [`Input::resume`] with what this returns goes on from here.
-    pub(super) fn replay(&mut self, position: usize) -> Resume {
-        let resume = Resume {
+    /// Moves back to `position` to decode a value again. Pass the returned position to
+    /// [`Input::return_to`] afterwards.
+    pub(super) fn replay(&mut self, position: usize) -> ReturnPosition {
+        let return_to = ReturnPosition {
             position: self.position,
             is_replay: self.is_replay,
         };
         self.position = position;
         self.is_replay = true;
-        resume
+        return_to
     }
 
-    /// Goes on from where a reference was met.
-    pub(super) fn resume(&mut self, resume: Resume) {
-        self.position = resume.position;
-        self.is_replay = resume.is_replay;
+    /// Continues after a reference.
+    pub(super) fn return_to(&mut self, return_to: ReturnPosition) {
+        self.position = return_to.position;
+        self.is_replay = return_to.is_replay;
     }
 
-    /// Whether this is a value read again: what it holds is in the tables already.
+    /// Returns whether a value is being decoded again, so that its contents are already in the tables.
     pub(super) fn is_replay(&self) -> bool {
         self.is_replay
     }
 
-    /// How many bytes stand before the next one.
+    /// Returns the offset of the next byte in the message.
     pub(super) fn position(&self) -> usize {
         self.position
     }
 
-    /// Whether all bytes were read.
+    /// Returns whether all bytes were read.
     pub(super) fn is_empty(&self) -> bool {
         self.rest().is_empty()
     }
@@ -141,15 +142,14 @@ impl Input {
     }
 }
 
-/// Where reading goes on after a reference.
+/// Position after a reference.
 #[derive(Debug)]
-pub(super) struct Resume {
+pub(super) struct ReturnPosition {
     position: usize,
     is_replay: bool,
 }
 
-/// The values that references may point to, in order of appearance: where each begins, and whether it
-/// was read to its end.
+/// Table of the values that references can refer to, in order of appearance.
 #[derive(Debug, Default)]
 pub(super) struct References {
     targets: Vec<Target>,
@@ -157,12 +157,14 @@ pub(super) struct References {
 
 #[derive(Debug)]
 struct Target {
+    /// Offset of the value in the message.
     position: usize,
+    /// Whether the value was decoded to its end. A reference to an incomplete value is a cycle.
     is_complete: bool,
 }
 
 impl References {
-    /// Enters the value that begins at `position`, unless it is only read again.
+    /// Adds the value that begins at `position`, unless it is being decoded again. Returns its index.
     pub(super) fn enter(&mut self, position: usize, input: &Input) -> Option<usize> {
         if input.is_replay() {
             return None;
@@ -175,17 +177,17 @@ impl References {
         Some(index)
     }
 
-    /// Makes the value that [`References::enter`] gave `index` good to refer to.
+    /// Marks the value with the `index` from [`References::enter`] as complete.
     pub(super) fn complete(&mut self, index: Option<usize>) {
         if let Some(target) = index.and_then(|index| self.targets.get_mut(index)) {
             target.is_complete = true;
         }
     }
 
-    /// Where the value at `index` begins.
+    /// Returns the offset of the value with this index.
     pub(super) fn position(&self, index: u32) -> Result<usize, Error> {
-        let place = usize::try_from(index).ok();
-        match place.and_then(|place| self.targets.get(place)) {
+        let target = usize::try_from(index).ok();
+        match target.and_then(|target| self.targets.get(target)) {
             None => Err(Error::BadReference(index)),
             Some(target) if !target.is_complete => Err(Error::Cycle(index)),
             Some(target) => Ok(target.position),

@@ -1,24 +1,22 @@
-//! AMF0 and AMF3: values ⇄ bytes.
+//! Decoding and encoding of AMF0 and AMF3 values.
 //!
-//! [`amf0::Decoder`] reads the values of one message and hands over to [`amf3`] for one value where
-//! marker 0x11 says so. Both give the same [`Value`]: order and repeats of members are kept, strings
-//! keep the bytes that came and are slices of the message, not copies.
+//! [`amf0::Decoder`] decodes the values of one message. After marker 0x11 it decodes one AMF3 value. Both
+//! formats use the same [`Value`]. Order and repeats of members are kept. Strings are slices of the message,
+//! not copies, and need not be UTF-8.
 //!
-//! # What a hostile message can cost
+//! # Limits
 //!
-//! Memory in proportion to its size, and no more work than its bytes and [`MAX_NODES`] values are
-//! worth, whatever it claims:
+//! A hostile message costs memory and time in proportion to its size:
 //!
-//! * No count sizes an allocation. Counts are compared with the bytes left, vectors grow as values
-//!   arrive.
-//! * Values nest at most [`MAX_DEPTH`] deep, AMF3 inside AMF0 included; so does what walks or drops them.
-//! * A message holds at most [`MAX_NODES`] values.
-//! * References never share values. The decoder notes only where each value begins, and resolves a
-//!   reference by reading there again. What it reads so counts like any other value, towards both
-//!   limits: references to references run out of nodes, and one to the value around it (a cycle) is
-//!   an error.
+//! * A count from the message never sizes an allocation. It is compared with the remaining bytes, and
+//!   vectors grow as values are decoded.
+//! * Values nest at most [`MAX_DEPTH`] levels deep, including AMF3 inside AMF0. This limits the recursion of
+//!   every function that walks or drops a value.
+//! * A message contains at most [`MAX_VALUES`] values.
+//! * A reference is resolved by decoding the referenced bytes again. The resulting values count towards both
+//!   limits. A reference to an enclosing value (a cycle) is an error.
 //!
-//! A string keeps its whole message in memory: who stores one for long stores up to 16 MiB.
+//! A string keeps its complete message in memory, up to 16 MiB. Copy it before storing it for long.
 
 pub mod amf0;
 pub mod amf3;
@@ -33,52 +31,51 @@ use thiserror::Error;
 
 use super::wire::Missing;
 
-/// A value of AMF0 or AMF3.
+/// An AMF0 or AMF3 value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
     /// A double (AMF0 2.2, AMF3 3.7).
     Number(f64),
-    /// A whole number of 29 bits, or an item of a vector of 32 (AMF3 3.6 and 3.15). AMF0 has no such kind.
+    /// An integer of 29 bits, or an item of an integer vector (AMF3 3.6 and 3.15). AMF3 only.
     Integer(i32),
     /// A boolean (AMF0 2.3, AMF3 3.4 and 3.5).
     Boolean(bool),
-    /// A string, short or long (AMF0 2.4 and 2.14, AMF3 3.8).
+    /// A string or long string (AMF0 2.4 and 2.14, AMF3 3.8).
     String(Text),
     /// An object without a class (AMF0 2.5, AMF3 3.12).
     Object(Object),
-    /// An array with names (AMF0 2.10), or with names and numbers: the latter are names like "0"
-    /// (AMF3 3.11).
+    /// An array with names (AMF0 2.10, AMF3 3.11). Ordinal indices of AMF3 become names such as "0".
     EcmaArray(Object),
-    /// An array with numbers alone (AMF0 2.12, AMF3 3.11), or a vector (AMF3 3.15).
+    /// An array without names (AMF0 2.12, AMF3 3.11), or a vector (AMF3 3.15).
     StrictArray(Vec<Self>),
     /// Null (AMF0 2.7, AMF3 3.3).
     Null,
-    /// Undefined, or of a kind that the sender could not write (AMF0 2.8 and 2.15, AMF3 3.2).
+    /// Undefined, or a value that the sender could not encode (AMF0 2.8 and 2.15, AMF3 3.2).
     Undefined,
-    /// A point in time (AMF0 2.13, AMF3 3.10).
+    /// A date (AMF0 2.13, AMF3 3.10).
     Date {
         /// Milliseconds since 1970-01-01 UTC.
         unix_ms: f64,
-        /// Reserved, to be 0 and ignored; AMF3 has none.
+        /// Time zone; reserved, should be 0. AMF0 only.
         zone_minutes: i16,
     },
     /// An XML document (AMF0 2.17, AMF3 3.9 and 3.13).
     Xml(Text),
-    /// An object of a class (AMF0 2.18, AMF3 3.12). An externalizable one has a single member.
+    /// An object with a class (AMF0 2.18, AMF3 3.12). An externalizable object has a single member.
     Typed {
-        /// The name under which its class is registered.
+        /// Name of the class.
         class: Text,
-        /// Its members: the sealed ones, then the dynamic ones.
+        /// Sealed members, then dynamic members.
         members: Object,
     },
-    /// A byte array (AMF3 3.14). AMF0 has no such kind.
+    /// A byte array (AMF3 3.14). AMF3 only.
     Bytes(Bytes),
-    /// A dictionary: anything may be a key (AMF3 3.16). AMF0 has no such kind.
+    /// A dictionary, with keys of any type (AMF3 3.16). AMF3 only.
     Dictionary(Vec<(Self, Self)>),
 }
 
 impl Value {
-    /// The number, be it a double or an integer.
+    /// Returns the number, if this is a double or an integer.
     pub fn as_number(&self) -> Option<f64> {
         match self {
             Self::Number(number) => Some(*number),
@@ -87,7 +84,7 @@ impl Value {
         }
     }
 
-    /// The boolean.
+    /// Returns the boolean, if this is one.
     pub fn as_boolean(&self) -> Option<bool> {
         match self {
             Self::Boolean(boolean) => Some(*boolean),
@@ -95,7 +92,7 @@ impl Value {
         }
     }
 
-    /// The string.
+    /// Returns the string, if this is one.
     pub fn as_text(&self) -> Option<&Text> {
         match self {
             Self::String(text) => Some(text),
@@ -103,12 +100,12 @@ impl Value {
         }
     }
 
-    /// The string, with U+FFFD for what is not UTF-8.
+    /// Returns the string, if this is one. Bytes that are not UTF-8 become U+FFFD.
     pub fn as_str_lossy(&self) -> Option<Cow<'_, str>> {
         self.as_text().map(Text::to_str_lossy)
     }
 
-    /// The members of an object with or without a class, or of an array with names.
+    /// Returns the members, if this is an object, a typed object or an array with names.
     pub fn as_object(&self) -> Option<&Object> {
         match self {
             Self::Object(members) | Self::EcmaArray(members) | Self::Typed { members, .. } => {
@@ -118,7 +115,7 @@ impl Value {
         }
     }
 
-    /// The values of an array without names.
+    /// Returns the values, if this is an array without names.
     pub fn as_array(&self) -> Option<&[Self]> {
         match self {
             Self::StrictArray(values) => Some(values),
@@ -126,12 +123,12 @@ impl Value {
         }
     }
 
-    /// The member under `key`, if this has members.
+    /// Returns the member `key`, if this has members.
     pub fn member(&self, key: &str) -> Option<&Self> {
         self.as_object()?.get(key)
     }
 
-    /// Whether it is null or undefined: peers send either where there is nothing.
+    /// Returns whether this is null or undefined. Peers use both for an absent value.
     pub fn is_null(&self) -> bool {
         matches!(self, Self::Null | Self::Undefined)
     }
@@ -179,25 +176,25 @@ impl From<Vec<Self>> for Value {
     }
 }
 
-/// Members by name, in the order in which they were sent, repeats included.
+/// Named members in the order in which they were sent, including repeats.
 #[derive(Clone, PartialEq, Default)]
 pub struct Object {
     members: Vec<(Text, Value)>,
 }
 
 impl Object {
-    /// An object without members.
+    /// Creates an object without members.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Appends a member, also where there is one of the name.
+    /// Appends a member, even if one of this name exists.
     pub fn push(&mut self, key: impl Into<Text>, value: impl Into<Value>) {
         self.members.push((key.into(), value.into()));
     }
 
-    /// Replaces the member that [`Object::get`] finds, in its place, or appends one. Gives back the
-    /// value replaced.
+    /// Replaces the value of the member that [`Object::get`] returns, or appends a member. Returns the old
+    /// value.
     pub fn insert(&mut self, key: impl Into<Text>, value: impl Into<Value>) -> Option<Value> {
         let (key, value) = (key.into(), value.into());
         let mut from_last = self.members.iter_mut().rev();
@@ -208,13 +205,13 @@ impl Object {
         None
     }
 
-    /// Removes all members of the name and gives back the value of the last.
+    /// Removes all members of this name and returns the value of the last one.
     pub fn remove(&mut self, key: &str) -> Option<Value> {
         let removed = self.members.extract_if(.., |(name, _)| name == key);
         removed.last().map(|(_, value)| value)
     }
 
-    /// The value of the last member of the name: repeats overwrite.
+    /// Returns the value of the last member of this name, which overrides the earlier ones.
     pub fn get(&self, key: &str) -> Option<&Value> {
         let mut from_last = self.members.iter().rev();
         from_last
@@ -222,17 +219,17 @@ impl Object {
             .map(|(_, value)| value)
     }
 
-    /// All members in order.
+    /// Iterates over all members in order.
     pub fn iter(&self) -> slice::Iter<'_, (Text, Value)> {
         self.members.iter()
     }
 
-    /// How many members there are, repeats counted.
+    /// Returns the number of members, including repeats.
     pub fn len(&self) -> usize {
         self.members.len()
     }
 
-    /// Whether there is none.
+    /// Returns whether the object has no members.
     pub fn is_empty(&self) -> bool {
         self.members.is_empty()
     }
@@ -272,30 +269,30 @@ impl fmt::Debug for Object {
     }
 }
 
-/// A string: UTF-8 by the book, in truth whatever bytes the sender wrote. They are kept as they came;
-/// [`fmt::Display`] puts U+FFFD for what is not UTF-8.
+/// A string. The specification requires UTF-8, but peers send other bytes, so the bytes are kept unchanged.
+/// [`fmt::Display`] replaces invalid ones with U+FFFD.
 ///
 /// Clones share the bytes.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Text(Bytes);
 
 impl Text {
-    /// The bytes as they came.
+    /// Returns the unchanged bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// The string, with U+FFFD for what is not UTF-8.
+    /// Returns the string. Bytes that are not UTF-8 become U+FFFD.
     pub fn to_str_lossy(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(&self.0)
     }
 
-    /// Its length in bytes.
+    /// Returns the length in bytes.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether it has no bytes.
+    /// Returns whether the string is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -343,39 +340,39 @@ impl fmt::Debug for Text {
     }
 }
 
-/// Why a message cannot be read to its end. The values before stay good, and so does the connection.
+/// Why a message cannot be decoded completely. The values before the error are valid.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Error {
     /// The message ends inside a value.
     #[error(transparent)]
     Missing(#[from] Missing),
-    /// A marker whose value cannot be sized (AMF0 2.1), or an object end outside an object.
+    /// A marker whose value has an unknown size (AMF0 2.1), or an object end outside an object.
     #[error("reserved marker {0:#04x}")]
     ReservedMarker(u8),
-    /// More than [`MAX_DEPTH`] values around one.
-    #[error("values nest more than {MAX_DEPTH} deep")]
+    /// Values nest more than [`MAX_DEPTH`] levels deep.
+    #[error("values nest more than {MAX_DEPTH} levels deep")]
     TooDeep,
-    /// More than [`MAX_NODES`] values in one message.
-    #[error("more than {MAX_NODES} values in one message")]
-    TooManyNodes,
-    /// An array, vector, dictionary or list of names that claims more items than bytes are left for.
+    /// The message contains more than [`MAX_VALUES`] values.
+    #[error("more than {MAX_VALUES} values in one message")]
+    TooManyValues,
+    /// An array, vector, dictionary or list of names announces more items than the message can contain.
     #[error("count {0} exceeds the data")]
     Count(u32),
-    /// A reference to a place in a table where nothing is.
-    #[error("reference {0} to nothing")]
+    /// A reference to an entry that does not exist.
+    #[error("reference {0} does not exist")]
     BadReference(u32),
-    /// A reference to a value that is not complete yet.
-    #[error("reference {0} to the value around it")]
+    /// A reference to an enclosing value.
+    #[error("reference {0} refers to an enclosing value")]
     Cycle(u32),
-    /// An object of a class with a wire form of its own (AMF3 3.12), which cannot be skipped.
-    #[error("externalizable class {0} has an unknown form")]
+    /// An object of a class with its own encoding (AMF3 3.12), which cannot be skipped.
+    #[error("externalizable class {0} has an unknown encoding")]
     Externalizable(Text),
 }
 
-/// How many values may be around a value. What servers send nests four deep; each level costs stack
-/// wherever values are read, written or dropped.
+/// Largest number of values around a value. Messages of real servers nest four levels deep. Each level uses
+/// stack when a value is decoded, encoded or dropped.
 pub const MAX_DEPTH: usize = 64;
 
-/// How many values a message may hold, the names of an AMF3 class counted too. A keyframe index of
-/// eight hours has some 30,000. One costs up to 200 bytes while its list grows; on the wire, one byte.
-pub const MAX_NODES: usize = 100_000;
+/// Largest number of values in a message, including the names of AMF3 classes. A keyframe index of eight
+/// hours has about 30,000. A value has at least one byte in the message, and uses up to 200 bytes of memory.
+pub const MAX_VALUES: usize = 100_000;

@@ -11,12 +11,12 @@ enum Format {
     Amf3,
 }
 
-/// What a message held: the values, where each ends, and the fault behind them.
+/// Result of decoding a message: the values, the offset after each, and the error after them.
 #[derive(Debug)]
 struct Decoded {
     values: Vec<Value>,
     ends: Vec<usize>,
-    fault: Option<Error>,
+    error: Option<Error>,
 }
 
 impl Format {
@@ -29,10 +29,10 @@ impl Format {
                     let next = (!decoder.is_empty()).then(|| decoder.value())?;
                     Some((next, decoder.position()))
                 });
-                let (values, fault) = amf0::decode_all(message);
+                let (values, error) = amf0::decode_all(message);
                 assert_eq!(
-                    format!("{values:?}{fault:?}"),
-                    format!("{:?}{:?}", decoded.values, decoded.fault)
+                    format!("{values:?}{error:?}"),
+                    format!("{:?}{:?}", decoded.values, decoded.error)
                 );
                 decoded
             }
@@ -59,8 +59,8 @@ impl Format {
 }
 
 fn collect(mut next: impl FnMut() -> Option<(Result<Value, Error>, usize)>) -> Decoded {
-    let (mut values, mut ends, mut fault) = (Vec::new(), Vec::new(), None);
-    while fault.is_none()
+    let (mut values, mut ends, mut error) = (Vec::new(), Vec::new(), None);
+    while error.is_none()
         && let Some((value, position)) = next()
     {
         match value {
@@ -68,35 +68,35 @@ fn collect(mut next: impl FnMut() -> Option<(Result<Value, Error>, usize)>) -> D
                 values.push(value);
                 ends.push(position);
             }
-            Err(error) => fault = Some(error),
+            Err(found) => error = Some(found),
         }
     }
     Decoded {
         values,
         ends,
-        fault,
+        error,
     }
 }
 
 // ---- vectors ----
 
 #[test]
-fn all_vectors_of_amf0() {
+fn amf0_vectors() {
     assert_eq!(run_vectors("amf0"), 16);
 }
 
 #[test]
-fn all_vectors_of_amf3() {
+fn amf3_vectors() {
     assert_eq!(run_vectors("amf3"), 10);
 }
 
 #[test]
-fn all_vectors_of_commands() {
+fn commands_vectors() {
     assert_eq!(run_vectors("command"), 13);
 }
 
 #[test]
-fn all_vectors_of_data_messages() {
+fn data_messages_vectors() {
     assert_eq!(run_vectors("data"), 6);
 }
 
@@ -124,10 +124,10 @@ fn run_vector(vector: &Json) {
 
     let decoded = format.decode(&message);
     if let Some(error) = expected["error"].as_str() {
-        assert!(is_error(&decoded.fault, error), "{name}: {decoded:?}");
+        assert!(is_error(&decoded.error, error), "{name}: {decoded:?}");
         return;
     }
-    assert_eq!(decoded.fault, None, "{name}");
+    assert_eq!(decoded.error, None, "{name}");
     assert_same(&decoded.values, &expected["values"], name);
     cut_everywhere(format, &message);
     if vector["kind"] == "encode" {
@@ -138,7 +138,7 @@ fn run_vector(vector: &Json) {
     }
 }
 
-/// U29 is no value by itself: read as the bits of an integer.
+/// Decodes U29 numbers as integers, because a U29 is not a value by itself.
 fn run_u29_vector(inputs: &Json, numbers: &[Json]) {
     let inputs = inputs.as_array().unwrap();
     assert_eq!(inputs.len(), numbers.len());
@@ -152,14 +152,14 @@ fn run_u29_vector(inputs: &Json, numbers: &[Json]) {
     }
 }
 
-fn is_error(fault: &Option<Error>, expected: &str) -> bool {
-    match fault {
+fn is_error(error: &Option<Error>, expected: &str) -> bool {
+    match error {
         Some(Error::Missing(_)) => expected == "eof",
         Some(Error::TooDeep) => expected == "too deep",
         Some(Error::Count(_)) => expected == "count exceeds data",
         Some(Error::BadReference(_)) => expected == "bad reference",
         Some(Error::Externalizable(class)) => expected == format!("externalizable {class}"),
-        Some(fault) => expected == fault.to_string(),
+        Some(error) => expected == error.to_string(),
         None => false,
     }
 }
@@ -231,57 +231,53 @@ fn hex(json: &Json) -> Vec<u8> {
     (0..digits.len()).step_by(2).map(byte).collect()
 }
 
-/// Whatever the cut, the values before it are there and right, and the one it goes through is a fault;
-/// unless that is an ECMA array whose end is missing.
+/// Checks that a message cut at any byte gives the complete values before the cut, and an error unless an ECMA
+/// array without an object end is at the cut.
 fn cut_everywhere(format: Format, message: &[u8]) {
-    let whole = format.decode(message);
+    let all = format.decode(message);
     for cut in 0..message.len() {
         let decoded = format.decode(&message[..cut]);
-        let complete = whole.ends.iter().filter(|end| **end <= cut).count();
+        let complete = all.ends.iter().filter(|end| **end <= cut).count();
         let (same, more) = decoded.values.split_at(complete);
-        assert_eq!(
-            format.encode(same),
-            format.encode(&whole.values[..complete])
-        );
-        let is_between = cut == 0 || whole.ends.contains(&cut);
+        assert_eq!(format.encode(same), format.encode(&all.values[..complete]));
+        let is_between = cut == 0 || all.ends.contains(&cut);
         match more {
-            [] if is_between => assert_eq!(decoded.fault, None),
+            [] if is_between => assert_eq!(decoded.error, None),
             [] => assert!(matches!(
-                decoded.fault,
+                decoded.error,
                 Some(Error::Missing(_) | Error::Count(_))
             )),
             [value] => {
-                assert!(!is_between && decoded.fault.is_none());
-                assert!(is_front(value, &whole.values[complete]), "{value:?}");
+                assert!(!is_between && decoded.error.is_none());
+                assert!(is_prefix(value, &all.values[complete]), "{value:?}");
             }
-            _ => panic!("{more:?} out of a cut at {cut}"),
+            _ => panic!("{more:?} decoded from a cut at {cut}"),
         }
     }
 }
 
-/// Whether `cut` is what is left of `whole` where its last innermost array has no end: an ECMA array
-/// that is the message's end.
-fn is_front(cut: &Value, whole: &Value) -> bool {
-    match (cut, whole) {
-        (Value::EcmaArray(cut), Value::EcmaArray(whole)) => {
+/// Returns whether `cut` is a prefix of `complete` that ends inside an ECMA array at the end of the message.
+fn is_prefix(cut: &Value, complete: &Value) -> bool {
+    match (cut, complete) {
+        (Value::EcmaArray(cut), Value::EcmaArray(complete)) => {
             let Some(((last_key, last), before)) = cut.members.split_last() else {
                 return true;
             };
-            let (key, value) = &whole.members[before.len()];
-            *before == whole.members[..before.len()]
+            let (key, value) = &complete.members[before.len()];
+            *before == complete.members[..before.len()]
                 && last_key == key
-                && (last == value || is_front(last, value))
+                && (last == value || is_prefix(last, value))
         }
-        (Value::StrictArray(cut), Value::StrictArray(whole)) => {
-            let ((last, before), (value, whole_before)) =
-                (cut.split_last().unwrap(), whole.split_last().unwrap());
-            before == whole_before && is_front(last, value)
+        (Value::StrictArray(cut), Value::StrictArray(complete)) => {
+            let ((last, before), (value, complete_before)) =
+                (cut.split_last().unwrap(), complete.split_last().unwrap());
+            before == complete_before && is_prefix(last, value)
         }
         _ => false,
     }
 }
 
-/// The command as a client builds it, not as it was decoded.
+/// Builds the command as the client does, instead of decoding it.
 #[test]
 fn connect_is_encoded_byte_for_byte() {
     let file: Json = serde_json::from_str(VECTORS).unwrap();
@@ -320,42 +316,42 @@ fn connect_is_encoded_byte_for_byte() {
 // ---- limits ----
 
 #[test]
-fn values_nest_64_deep_and_no_deeper() {
+fn values_nest_at_most_64_levels_deep() {
     let nested = |depth| [[0x0A, 0, 0, 0, 1].repeat(depth), vec![0x05]].concat();
-    assert_eq!(Format::Amf0.decode(&nested(MAX_DEPTH)).fault, None);
-    let fault = Format::Amf0.decode(&nested(MAX_DEPTH + 1)).fault;
-    assert_eq!(fault, Some(Error::TooDeep));
+    assert_eq!(Format::Amf0.decode(&nested(MAX_DEPTH)).error, None);
+    let error = Format::Amf0.decode(&nested(MAX_DEPTH + 1)).error;
+    assert_eq!(error, Some(Error::TooDeep));
 
     let nested = |depth| [[0x09, 0x03, 0x01].repeat(depth), vec![0x01]].concat();
-    assert_eq!(Format::Amf3.decode(&nested(MAX_DEPTH)).fault, None);
-    let fault = Format::Amf3.decode(&nested(MAX_DEPTH + 1)).fault;
-    assert_eq!(fault, Some(Error::TooDeep));
+    assert_eq!(Format::Amf3.decode(&nested(MAX_DEPTH)).error, None);
+    let error = Format::Amf3.decode(&nested(MAX_DEPTH + 1)).error;
+    assert_eq!(error, Some(Error::TooDeep));
 }
 
 #[test]
-fn amf3_inside_amf0_goes_on_counting() {
+fn depth_includes_amf3_inside_amf0() {
     let nested = |outer, inner| {
         let outer = [0x0A, 0, 0, 0, 1].repeat(outer);
         let inner = [0x09, 0x03, 0x01].repeat(inner);
         [outer, vec![0x11], inner, vec![0x01]].concat()
     };
-    assert_eq!(Format::Amf0.decode(&nested(40, 24)).fault, None);
-    let fault = Format::Amf0.decode(&nested(40, 25)).fault;
-    assert_eq!(fault, Some(Error::TooDeep));
+    assert_eq!(Format::Amf0.decode(&nested(40, 24)).error, None);
+    let error = Format::Amf0.decode(&nested(40, 25)).error;
+    assert_eq!(error, Some(Error::TooDeep));
 }
 
 #[test]
-fn a_reference_nests_as_deep_as_what_it_refers_to() {
-    // An array 40 deep, then one that holds the first at 30 deep.
+fn depth_includes_the_referenced_value() {
+    // An array of 40 levels, then one that refers to it at level 30.
     let first = [[0x0A, 0, 0, 0, 1].repeat(40), vec![0x05]].concat();
     let second = [[0x0A, 0, 0, 0, 1].repeat(30), vec![0x07, 0, 0]].concat();
     let decoded = Format::Amf0.decode(&[first, second].concat());
     assert_eq!(decoded.values.len(), 1);
-    assert_eq!(decoded.fault, Some(Error::TooDeep));
+    assert_eq!(decoded.error, Some(Error::TooDeep));
 }
 
 #[test]
-fn two_hundred_thousand_nested_values_are_refused_at_the_65th() {
+fn nested_values_are_rejected_at_level_65() {
     for (format, level) in [
         (Format::Amf0, &[0x03, 0, 1, b'a'][..]),
         (Format::Amf0, &[0x08, 0, 0, 0, 1, 0, 1, b'a']),
@@ -369,40 +365,44 @@ fn two_hundred_thousand_nested_values_are_refused_at_the_65th() {
         (Format::Amf3, &[0x11, 0x03, 0x00]),
         (Format::Amf3, &[0x11, 0x03, 0x00, 0x01]),
     ] {
-        let fault = format.decode(&level.repeat(200_000)).fault;
-        assert_eq!(fault, Some(Error::TooDeep), "{level:x?}");
+        let error = format.decode(&level.repeat(200_000)).error;
+        assert_eq!(error, Some(Error::TooDeep), "{level:x?}");
     }
 }
 
 #[test]
-fn a_message_holds_100_000_values_and_no_more() {
-    let decoded = Format::Amf0.decode(&[0x05; MAX_NODES]);
-    assert_eq!(decoded.fault, None);
-    let decoded = Format::Amf0.decode(&[0x05; MAX_NODES + 1]);
-    assert_eq!(decoded.values.len(), MAX_NODES);
-    assert_eq!(decoded.fault, Some(Error::TooManyNodes));
+fn message_contains_at_most_100_000_values() {
+    let decoded = Format::Amf0.decode(&[0x05; MAX_VALUES]);
+    assert_eq!(decoded.error, None);
+    let decoded = Format::Amf0.decode(&[0x05; MAX_VALUES + 1]);
+    assert_eq!(decoded.values.len(), MAX_VALUES);
+    assert_eq!(decoded.error, Some(Error::TooManyValues));
 
-    let count = u32::try_from(MAX_NODES).unwrap().to_be_bytes();
-    let array = [&[0x0A][..], &count, &[0x05; MAX_NODES]].concat();
-    let fault = Format::Amf0.decode(&array).fault;
-    assert_eq!(fault, Some(Error::TooManyNodes), "the array counts too");
+    let count = u32::try_from(MAX_VALUES).unwrap().to_be_bytes();
+    let array = [&[0x0A][..], &count, &[0x05; MAX_VALUES]].concat();
+    let error = Format::Amf0.decode(&array).error;
+    assert_eq!(
+        error,
+        Some(Error::TooManyValues),
+        "the array counts as well"
+    );
 }
 
 #[test]
-fn names_of_a_class_and_numbers_of_a_vector_count_too() {
+fn names_of_a_class_and_items_of_a_vector_are_counted() {
     // No class, 100,000 sealed members with empty names.
-    let names = [0x01].repeat(2 * MAX_NODES);
+    let names = [0x01].repeat(2 * MAX_VALUES);
     let message = [vec![0x0A, 0xE1, 0xD4, 0x03, 0x01], names].concat();
-    let fault = Format::Amf3.decode(&message).fault;
-    assert_eq!(fault, Some(Error::TooManyNodes));
+    let error = Format::Amf3.decode(&message).error;
+    assert_eq!(error, Some(Error::TooManyValues));
 
-    let numbers = [&[0x0D, 0x8C, 0x9A, 0x41, 0x00][..], &[0; 4 * MAX_NODES]].concat();
-    let fault = Format::Amf3.decode(&numbers).fault;
-    assert_eq!(fault, Some(Error::TooManyNodes));
+    let numbers = [&[0x0D, 0x8C, 0x9A, 0x41, 0x00][..], &[0; 4 * MAX_VALUES]].concat();
+    let error = Format::Amf3.decode(&numbers).error;
+    assert_eq!(error, Some(Error::TooManyValues));
 }
 
 #[test]
-fn counts_that_exceed_the_data_cost_nothing() {
+fn counts_that_exceed_the_data_are_errors() {
     for (format, message) in [
         (Format::Amf0, &[0x0A, 0xFF, 0xFF, 0xFF, 0xFF][..]),
         (Format::Amf3, &[0x09, 0xFF, 0xFF, 0xFF, 0xFF, 0x01]),
@@ -415,7 +415,7 @@ fn counts_that_exceed_the_data_cost_nothing() {
     ] {
         let decoded = format.decode(message);
         assert!(
-            matches!(decoded.fault, Some(Error::Count(_))),
+            matches!(decoded.error, Some(Error::Count(_))),
             "{decoded:?}"
         );
     }
@@ -427,42 +427,42 @@ fn counts_that_exceed_the_data_cost_nothing() {
         (Format::Amf3, &[0x0C, 0xFF, 0xFF, 0xFF, 0xFF, 0]),
     ];
     for (format, message) in lengths {
-        let fault = format.decode(message).fault;
-        assert!(matches!(fault, Some(Error::Missing(_))), "{fault:?}");
+        let error = format.decode(message).error;
+        assert!(matches!(error, Some(Error::Missing(_))), "{error:?}");
     }
 }
 
 #[test]
-fn nested_arrays_that_claim_much_allocate_little() {
-    // Each of 64 arrays claims the 90,000 bytes behind it, which are nulls.
+fn counts_of_nested_arrays_do_not_size_allocations() {
+    // Each of 64 nested arrays announces 90,000 items. The rest of the message is nulls.
     let message = [
         [0x0A, 0, 1, 0x5F, 0x90].repeat(MAX_DEPTH),
         vec![0x05; 90_000 - 5 * MAX_DEPTH],
     ];
     let message = Bytes::from(message.concat());
     let allocated = allocation_counter::measure(|| {
-        let (values, fault) = amf0::decode_all(message.clone());
+        let (values, error) = amf0::decode_all(message.clone());
         assert!(values.is_empty());
-        assert!(matches!(fault, Some(Error::Count(_))), "{fault:?}");
+        assert!(matches!(error, Some(Error::Count(_))), "{error:?}");
     });
     assert!(allocated.bytes_max < 1 << 20, "{allocated:?}");
 }
 
 #[test]
-fn the_fullest_message_stays_within_bounds() {
-    // Three bytes a member: the most memory for the fewest bytes.
-    let members = [0, 0, 0x05].repeat(MAX_NODES);
+fn memory_for_the_most_expensive_message_is_limited() {
+    // A member of three bytes uses the most memory per byte.
+    let members = [0, 0, 0x05].repeat(MAX_VALUES);
     let message = Bytes::from([vec![0x03], members].concat());
     let allocated = allocation_counter::measure(|| {
-        let (_, fault) = amf0::decode_all(message.clone());
-        assert_eq!(fault, Some(Error::TooManyNodes));
+        let (_, error) = amf0::decode_all(message.clone());
+        assert_eq!(error, Some(Error::TooManyValues));
     });
     assert!(allocated.bytes_max < 32 << 20, "{allocated:?}");
 }
 
 #[test]
-fn references_to_references_run_out_of_nodes() {
-    // Ten nulls, then arrays of ten references to the array before: 10 to the 20th values.
+fn nested_references_are_limited() {
+    // Ten nulls, then arrays of ten references to the previous array: 10²⁰ values.
     let mut message = vec![0x0A, 0, 0, 0, 10];
     message.extend([0x05; 10]);
     for index in 0..20 {
@@ -471,7 +471,7 @@ fn references_to_references_run_out_of_nodes() {
     }
     let decoded = Format::Amf0.decode(&message);
     assert_eq!(decoded.values.len(), 4);
-    assert_eq!(decoded.fault, Some(Error::TooManyNodes));
+    assert_eq!(decoded.error, Some(Error::TooManyValues));
 
     let mut message = vec![0x09, 0x15, 0x01];
     message.extend([0x01; 10]);
@@ -481,19 +481,19 @@ fn references_to_references_run_out_of_nodes() {
     }
     let decoded = Format::Amf3.decode(&message);
     assert_eq!(decoded.values.len(), 4);
-    assert_eq!(decoded.fault, Some(Error::TooManyNodes));
+    assert_eq!(decoded.error, Some(Error::TooManyValues));
 }
 
 #[test]
-fn a_class_read_again_is_paid_again() {
-    // An object of 1,000 sealed members, all null, referred to 1,000 times.
+fn names_of_a_class_are_counted_for_each_reference() {
+    // An object of 1,000 sealed members, all null, and 1,000 references to it.
     let mut message = vec![0x0A, 0xFD, 0x03, 0x01];
     message.extend([0x01].repeat(1000));
     message.extend([0x01].repeat(1000));
     message.extend([0x0A, 0x00].repeat(1000));
     let decoded = Format::Amf3.decode(&message);
     assert!(decoded.values.len() < 60, "{}", decoded.values.len());
-    assert_eq!(decoded.fault, Some(Error::TooManyNodes));
+    assert_eq!(decoded.error, Some(Error::TooManyValues));
 }
 
 #[test]
@@ -515,14 +515,14 @@ fn strings_are_slices_of_the_message() {
 }
 
 #[test]
-fn a_value_is_small() {
+fn value_has_at_most_64_bytes() {
     assert!(size_of::<Value>() <= 64);
 }
 
 // ---- objects and strings ----
 
 #[test]
-fn objects_keep_order_and_repeats_and_the_last_wins() {
+fn objects_keep_order_and_repeats_and_the_last_member_overrides() {
     let mut object = Object::from_iter([("a", 1.0), ("b", 2.0), ("a", 3.0)]);
     assert_eq!(object.get("a"), Some(&Value::Number(3.0)));
     assert_eq!(object.insert("a", "new"), Some(Value::Number(3.0)));
@@ -539,7 +539,7 @@ fn objects_keep_order_and_repeats_and_the_last_wins() {
 }
 
 #[test]
-fn strings_print_what_is_not_utf8_as_replacement() {
+fn invalid_utf8_is_printed_as_replacement_characters() {
     let text = Text::from(Bytes::from_static(b"\xC3(\n"));
     assert_eq!(text.to_string(), "\u{FFFD}(\n");
     assert_eq!(format!("{text:?}"), "\"\u{FFFD}(\\n\"");
@@ -550,7 +550,7 @@ fn strings_print_what_is_not_utf8_as_replacement() {
 }
 
 #[test]
-fn values_are_asked_for_what_they_are() {
+fn accessors_return_values_of_their_type_only() {
     let object = Object::from_iter([("n", Value::Integer(7))]);
     for value in [
         Value::Object(object.clone()),
@@ -576,79 +576,79 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
 
     #[test]
-    fn amf0_comes_back(values in prop::collection::vec(value(Format::Amf0), 0..4)) {
+    fn amf0_round_trip(values in prop::collection::vec(value(Format::Amf0), 0..4)) {
         let message = Format::Amf0.encode(&values);
         let lengths: usize = values.iter().map(amf0::encoded_len).sum();
         prop_assert_eq!(lengths, message.len());
         let decoded = Format::Amf0.decode(&message);
-        prop_assert_eq!(decoded.fault, None);
+        prop_assert_eq!(decoded.error, None);
         prop_assert_eq!(decoded.values, values);
     }
 
     #[test]
-    fn amf3_comes_back(values in prop::collection::vec(value(Format::Amf3), 0..4)) {
+    fn amf3_round_trip(values in prop::collection::vec(value(Format::Amf3), 0..4)) {
         let message = Format::Amf3.encode(&values);
         let decoded = Format::Amf3.decode(&message);
-        prop_assert_eq!(decoded.fault, None);
+        prop_assert_eq!(decoded.error, None);
         prop_assert_eq!(decoded.values, values);
     }
 
     #[test]
-    fn amf3_comes_back_inside_amf0(value in value(Format::Amf3)) {
+    fn amf3_inside_amf0_round_trip(value in value(Format::Amf3)) {
         let mut message = vec![0x11];
         amf3::encode(&value, &mut message);
         message.push(0x05);
         let decoded = Format::Amf0.decode(&message);
-        prop_assert_eq!(decoded.fault, None);
+        prop_assert_eq!(decoded.error, None);
         prop_assert_eq!(decoded.values, [value, Value::Null]);
     }
 
     #[test]
-    fn no_cut_makes_a_wrong_value(value in value(Format::Amf0)) {
+    fn cut_message_gives_no_wrong_value(value in value(Format::Amf0)) {
         let mut message = Format::Amf0.encode(&[value]);
         message.truncate(400);
         cut_everywhere(Format::Amf0, &message);
     }
 
     #[test]
-    fn arbitrary_bytes_are_no_danger(message in hostile()) {
-        stays_sound(Format::Amf0, &message);
-        stays_sound(Format::Amf3, &message);
-        stays_sound(Format::Amf0, &[&[0x11], &message[..]].concat());
+    fn arbitrary_messages_decode_to_encodable_values(message in hostile()) {
+        check_round_trip(Format::Amf0, &message);
+        check_round_trip(Format::Amf3, &message);
+        check_round_trip(Format::Amf0, &[&[0x11], &message[..]].concat());
     }
 
     #[test]
-    fn damaged_messages_are_no_danger(
+    fn damaged_messages_decode_to_encodable_values(
         value in value(Format::Amf3),
         damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
     ) {
         for format in [Format::Amf0, Format::Amf3] {
             let mut message = format.encode(slice::from_ref(&value));
-            for (place, byte) in &damage {
-                let place = place.index(message.len());
-                message[place] = *byte;
+            for (index, byte) in &damage {
+                let index = index.index(message.len());
+                message[index] = *byte;
             }
-            stays_sound(format, &message);
+            check_round_trip(format, &message);
         }
     }
 }
 
-/// What was read, whatever it was, can be written, and what was written is read as the same.
-fn stays_sound(format: Format, message: &[u8]) {
+/// Checks that the values of any message can be encoded, and decode to the same values.
+fn check_round_trip(format: Format, message: &[u8]) {
     let decoded = format.decode(message);
     for to in [Format::Amf0, Format::Amf3] {
-        // The first time, kinds that the format lacks become others.
+        // The first encoding converts types that the format does not have.
         let again = to.decode(&to.encode(&decoded.values));
-        assert_eq!(again.fault, None);
+        assert_eq!(again.error, None);
         assert_eq!(again.values.len(), decoded.values.len());
         let message = to.encode(&again.values);
         let again = to.decode(&message);
-        assert_eq!(again.fault, None);
+        assert_eq!(again.error, None);
         assert_eq!(to.encode(&again.values), message);
     }
 }
 
-/// Bytes that are markers, small counts and references more often than not.
+/// Generates bytes that are mostly markers, small counts and references.
 fn hostile() -> impl Strategy<Value = Vec<u8>> {
     let byte = prop_oneof![4 => 0_u8..0x12, 1 => Just(0), 1 => any::<u8>()];
     prop::collection::vec(byte, 0..200)
@@ -709,7 +709,7 @@ fn members(
     members.prop_map(|members| Object { members })
 }
 
-/// In AMF3 an array without names is another kind, and no name is empty.
+/// Generates an array with names. In AMF3 it has at least one name, and no empty name.
 fn ecma_array(format: Format, inner: impl Strategy<Value = Value>) -> impl Strategy<Value = Value> {
     let least = match format {
         Format::Amf0 => 0,
@@ -719,7 +719,7 @@ fn ecma_array(format: Format, inner: impl Strategy<Value = Value>) -> impl Strat
     members.prop_map(|members| Value::EcmaArray(Object { members }))
 }
 
-/// In AMF3 an object whose class has no name has no class.
+/// Generates the name of a class. In AMF3 an empty name means an object without a class.
 fn class(format: Format) -> impl Strategy<Value = Text> {
     match format {
         Format::Amf0 => text(0..6),

@@ -7,8 +7,8 @@ use libfuzzer_sys::fuzz_target;
 use rtmpull::core::amf::{Error, Object, Value, amf0, amf3};
 
 fuzz_target!(|message: &[u8]| {
-    let (values, fault) = amf0::decode_all(Bytes::copy_from_slice(message));
-    check_position(message, values.len(), fault);
+    let (values, error) = amf0::decode_all(Bytes::copy_from_slice(message));
+    check_position(message, values.len(), error);
     let length: usize = values.iter().map(amf0::encoded_len).sum();
     // A reference may repeat a string thousands of times, so limit the encoded length.
     if message.len() <= MAX_MESSAGE && length <= MAX_ENCODED {
@@ -17,7 +17,7 @@ fuzz_target!(|message: &[u8]| {
     }
 });
 
-fn check_position(message: &[u8], count: usize, fault: Option<Error>) {
+fn check_position(message: &[u8], count: usize, error: Option<Error>) {
     let mut decoder = amf0::Decoder::new(Bytes::copy_from_slice(message));
     for _ in 0..count {
         let before = decoder.position();
@@ -25,8 +25,8 @@ fn check_position(message: &[u8], count: usize, fault: Option<Error>) {
         assert!(decoder.position() > before, "a value without bytes");
     }
     assert!(decoder.position() <= message.len());
-    match fault {
-        Some(fault) => assert_eq!(decoder.value(), Err(fault)),
+    match error {
+        Some(error) => assert_eq!(decoder.value(), Err(error)),
         None => assert_eq!(decoder.position(), message.len()),
     }
 }
@@ -37,8 +37,8 @@ fn check_amf0(values: &[Value], length: usize) {
         .iter()
         .for_each(|value| amf0::encode(value, &mut encoded));
     assert_eq!(encoded.len(), length);
-    let (again, fault) = amf0::decode_all(encoded.into());
-    assert_eq!(fault, None);
+    let (again, error) = amf0::decode_all(encoded.into());
+    assert_eq!(error, None);
     assert!(
         are_same(values, &again, is_same_in_amf0),
         "{values:?}\n{again:?}"
@@ -67,8 +67,8 @@ fn encode_and_decode_amf3(values: &[Value]) -> (Option<Vec<Value>>, Vec<u8>) {
         match decoder.value() {
             Ok(value) => again.push(value),
             // The member names of a class count as values.
-            Err(Error::TooManyNodes) => return (None, encoded),
-            Err(fault) => panic!("{fault} in {values:?}"),
+            Err(Error::TooManyValues) => return (None, encoded),
+            Err(error) => panic!("{error} in {values:?}"),
         }
     }
     assert_eq!(again.len(), values.len());
