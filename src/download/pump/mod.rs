@@ -122,6 +122,15 @@ enum Stage {
     Playing,
 }
 
+/// How a turn of the main loop ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// All received bytes were processed.
+    Complete,
+    /// The time of the turn is used up, and the inbox may hold more messages.
+    Interrupted,
+}
+
 impl<'a> Pump<'a> {
     pub(super) fn new(job: &Job, report: &'a mut dyn Report) -> Self {
         Self {
@@ -203,6 +212,7 @@ impl<'a> Pump<'a> {
         client: &mut Client,
         stop: &mut Stop,
     ) -> Result<Infallible, Next> {
+        let mut turn = Turn::Complete;
         loop {
             client
                 .poll_transmit(&mut connection.outbox)
@@ -216,7 +226,7 @@ impl<'a> Pump<'a> {
             tokio::select! {
                 biased;
                 () = stop.requested() => return Err(EndCause::Stopped.into()),
-                moved = connection.exchange(!is_full) => {
+                moved = connection.exchange(!is_full && turn == Turn::Complete) => {
                     if moved.map_err(EndCause::Broken)? == Moved::Closed {
                         let between_messages =
                             connection.inbox.is_empty() && client.is_between_messages();
@@ -226,26 +236,32 @@ impl<'a> Pump<'a> {
                 waited = self.output.wait_for_reader(), if is_full || is_behind => {
                     waited.map_err(EndCause::Output)?;
                 }
+                () = tokio::task::yield_now(), if turn == Turn::Interrupted => {}
                 () = sleep_until(deadline) => {}
             }
             if is_full && !self.output.is_full() {
                 client.restart_media_timeouts(Instant::now());
             }
-            self.process_input(client, &mut connection.inbox)?;
+            turn = self.process_input(client, &mut connection.inbox)?;
         }
     }
 
-    /// Processes all received bytes, then everything that is due.
-    fn process_input(&mut self, client: &mut Client, inbox: &mut BytesMut) -> Result<(), Next> {
+    /// Processes received bytes for up to [`TURN_BUDGET`], then everything that is due.
+    fn process_input(&mut self, client: &mut Client, inbox: &mut BytesMut) -> Result<Turn, Next> {
         let now = self.check_limits()?;
-        loop {
+        let turn = loop {
             let received = client.receive(now, inbox);
             let had_events = self.handle_events(now, client)?;
             received.map_err(EndCause::Protocol)?;
             if !had_events {
-                break;
+                break Turn::Complete;
             }
-        }
+            // A server can pack minutes of work into one read: a stop request, the limits and the
+            // timers must not wait for the end of it.
+            if now.elapsed() >= TURN_BUDGET {
+                break Turn::Interrupted;
+            }
+        };
         // Timers are checked even if messages keep arriving: pings alone must not postpone the
         // media timeout.
         let is_due = client
@@ -257,7 +273,7 @@ impl<'a> Pump<'a> {
         }
         self.report_progress();
         self.output.flush_due(now).map_err(EndCause::Output)?;
-        Ok(())
+        Ok(turn)
     }
 
     /// Updates the clocks, and returns an error once `--until` has passed or free space is too low.
@@ -595,6 +611,9 @@ async fn sleep_until(deadline: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
+
+/// Time after which a turn is interrupted to check the stop request, the limits and the timers.
+const TURN_BUDGET: Duration = Duration::from_millis(50);
 
 /// Longest sleep between two checks of the time of day.
 const LONGEST_SLEEP: Duration = Duration::from_secs(5);

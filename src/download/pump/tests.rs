@@ -60,6 +60,12 @@ impl Connection {
         }
     }
 
+    /// Lets `pump` process all messages.
+    fn process(&mut self, pump: &mut Pump<'_>) -> Result<(), Next> {
+        while pump.process_input(&mut self.client, &mut self.inbox)? == Turn::Interrupted {}
+        Ok(())
+    }
+
     fn send(&mut self, kind: Kind, timestamp: u32, payload: &[u8]) {
         let timestamp = Timestamp(timestamp);
         self.encoder
@@ -134,8 +140,7 @@ fn assert_allocates(job: &Job, most: u64) {
     let mut outbox = BytesMut::with_capacity(4096);
     let mut second = |number| {
         connection.send_second(number);
-        pump.process_input(&mut connection.client, &mut connection.inbox)
-            .unwrap();
+        connection.process(&mut pump).unwrap();
         while !pump.output.is_drained() {
             std::thread::yield_now();
             pump.output.flush_due(Instant::now()).unwrap();
@@ -169,11 +174,39 @@ fn sequence_headers_and_script_data_do_not_move_the_clock() {
     connection.send(Kind::VIDEO, 90_040, &[0x27, 1, 0, 0, 0, 5]);
     connection.send(Kind::VIDEO, 0, &[0x17, 0, 0, 0, 0, 1, 2]);
     connection.send(Kind::VIDEO, 90_080, &[0x27, 1, 0, 0, 0, 5]);
-    pump.process_input(&mut connection.client, &mut connection.inbox)
-        .unwrap();
+    connection.process(&mut pump).unwrap();
     let facts = pump.facts();
     assert_eq!((facts.length_ms, facts.frame_interval_ms), (80, 40));
     assert!(facts.has_media && facts.is_live);
+}
+
+/// A receiver that takes 5 ms for each metadata.
+struct Slow;
+
+impl Report for Slow {
+    fn metadata(&mut self, _: &Object) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_turn_with_many_messages_is_interrupted() {
+    let folder = tempfile::tempdir().unwrap();
+    let job = job(Destination::Path(folder.path().join("out.flv")));
+    let mut report = Slow;
+    let mut pump = Pump::new(&job, &mut report);
+    let mut connection = Connection::new();
+    let mut body = Vec::new();
+    amf0::encode(&Value::from("onMetaData"), &mut body);
+    amf0::encode(&Value::EcmaArray(Object::default()), &mut body);
+    for _ in 0..100 {
+        connection.send(Kind::DATA, 0, &body);
+    }
+    let turn = pump.process_input(&mut connection.client, &mut connection.inbox);
+    assert_eq!(turn.unwrap(), Turn::Interrupted);
+    assert!(!connection.inbox.is_empty());
+    connection.process(&mut pump).unwrap();
+    assert!(connection.inbox.is_empty());
 }
 
 /// A live stream starts at a keyframe, and that keyframe may be the first frame that is not written
@@ -194,13 +227,11 @@ fn a_reconnect_at_the_next_frame_leaves_no_gap() {
         let mut pump = Pump::new(&job, &mut report);
         let mut connection = Connection::new();
         (0..5).for_each(|number| connection.send(Kind::VIDEO, number * 40, &frame(number)));
-        pump.process_input(&mut connection.client, &mut connection.inbox)
-            .unwrap();
+        connection.process(&mut pump).unwrap();
         pump.rejoin_after("cut");
         let mut connection = Connection::new();
         (5 + lost..55).for_each(|number| connection.send(Kind::VIDEO, number * 40, &frame(number)));
-        pump.process_input(&mut connection.client, &mut connection.inbox)
-            .unwrap();
+        connection.process(&mut pump).unwrap();
         let gap = pump.take_gaps().latest().next().map(|gap| gap.length_ms);
         assert_eq!(gap, expected, "{lost} lost");
         let length_ms = pump.facts().length_ms;
@@ -234,8 +265,7 @@ fn appending_with_gap_split_starts_a_new_segment() {
             let content = u32::from(run) * 1_000 + number;
             connection.send(Kind::VIDEO, number * 40, &frame(content));
         }
-        pump.process_input(&mut connection.client, &mut connection.inbox)
-            .unwrap();
+        connection.process(&mut pump).unwrap();
         runtime.block_on(pump.output.finish(None)).unwrap();
     }
     let tags = |name: &str| {
@@ -274,8 +304,7 @@ fn metadata_after_a_gap_belongs_to_the_new_segment() {
         for number in 0..60 {
             connection.send(Kind::VIDEO, number * 40, &frame(run * 1_000 + number));
         }
-        pump.process_input(&mut connection.client, &mut connection.inbox)
-            .unwrap();
+        connection.process(&mut pump).unwrap();
         pump.rejoin_after("cut");
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -318,8 +347,7 @@ fn a_changed_sequence_header_of_a_new_publisher_is_written_with_its_frames() {
             for number in 0..10 {
                 connection.send(Kind::VIDEO, number * 40, &frame(run * 1_000 + number));
             }
-            pump.process_input(&mut connection.client, &mut connection.inbox)
-                .unwrap();
+            connection.process(&mut pump).unwrap();
             pump.restart();
         }
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -365,12 +393,9 @@ fn the_requested_range_ends_on_the_output_clock() {
         let mut connection = Connection::new();
         connection.send(Kind::VIDEO, first_ms, &[0x17; 9]);
         connection.send(Kind::VIDEO, first_ms + 999, &[0x27; 9]);
-        pump.process_input(&mut connection.client, &mut connection.inbox)
-            .unwrap();
+        connection.process(&mut pump).unwrap();
         connection.send(Kind::VIDEO, first_ms + 1_000, &[0x27; 9]);
-        let over = pump
-            .process_input(&mut connection.client, &mut connection.inbox)
-            .unwrap_err();
+        let over = connection.process(&mut pump).unwrap_err();
         assert!(matches!(over, Next::Finish(EndCause::Limit)), "{over:?}");
     }
 }
@@ -419,8 +444,7 @@ fn kept_timestamps_do_not_change_the_judgement_of_a_cut() {
             for at_ms in (10_000..=last_ms).step_by(200) {
                 connection.send(Kind::VIDEO, at_ms, &[0x27; 9]);
             }
-            pump.process_input(&mut connection.client, &mut connection.inbox)
-                .unwrap();
+            connection.process(&mut pump).unwrap();
             pump.duration_ms = Some(30_000);
             pump.stage = Stage::Playing;
             let closed = EndCause::PeerClosed {
@@ -447,7 +471,7 @@ fn limited(limits: Limits) -> (Vec<u8>, Option<Next>) {
     let mut over = None;
     for frame in 0..100 {
         connection.send(Kind::VIDEO, 7_000 + frame * 40, &[0x17; 1_000]);
-        if let Err(next) = pump.process_input(&mut connection.client, &mut connection.inbox) {
+        if let Err(next) = connection.process(&mut pump) {
             over = Some(next);
             break;
         }
