@@ -374,6 +374,7 @@ impl<'a> Pump<'a> {
     fn message(&mut self, now: Instant, message: Message, info: FrameInfo) -> Result<(), EndCause> {
         self.frames += u64::from(info.carries_media);
         let arrival = Arrival {
+            at: now,
             info,
             timestamp: message.timestamp,
             payload: message.payload,

@@ -12,7 +12,7 @@ use super::{Next, Pump, Stage};
 use crate::{
     core::{
         flv::{FrameInfo, TagKind},
-        rtmp::{client::End, message::Timestamp},
+        rtmp::client::End,
     },
     download::{
         Resume,
@@ -34,8 +34,8 @@ pub(super) enum Rejoin {
     /// A live stream: it may repeat the last frames of the recording, or continue after them.
     Live {
         matcher: Box<Matcher>,
-        /// Arrival time of the first frame.
-        first_at: Option<Instant>,
+        /// Whether a frame of the stream arrived.
+        has_frame: bool,
     },
     /// A new publisher on the same connection: its first frame continues the recording. Messages
     /// before that frame are held.
@@ -125,7 +125,7 @@ impl Pump<'_> {
         self.rejoin = Some(if is_live {
             Rejoin::Live {
                 matcher: Box::new(history.recording.live_matcher()),
-                first_at: None,
+                has_frame: false,
             }
         } else {
             let recording = mem::take(&mut history.recording);
@@ -189,10 +189,8 @@ impl Pump<'_> {
         }
         let verdict = match &mut self.rejoin {
             Some(Rejoin::Recorded(rejoin)) => rejoin.offer(arrival),
-            Some(Rejoin::Live { matcher, first_at }) => {
-                if arrival.info.carries_media {
-                    first_at.get_or_insert(now);
-                }
+            Some(Rejoin::Live { matcher, has_frame }) => {
+                *has_frame |= arrival.info.carries_media;
                 matcher.offer(arrival)
             }
             Some(Rejoin::Republished { held }) if can_wait(held, &arrival) => {
@@ -203,7 +201,7 @@ impl Pump<'_> {
                 let mut arrivals = mem::take(held);
                 arrivals.push(arrival);
                 self.rejoin = None;
-                return self.continue_after_gap(now, now, arrivals);
+                return self.continue_after_gap(now, arrivals);
             }
             Some(Rejoin::Republished { .. }) | None => return self.assign_time(now, arrival),
         };
@@ -224,7 +222,9 @@ impl Pump<'_> {
         };
         let match_point = match &mut self.rejoin {
             Some(Rejoin::Recorded(rejoin)) => rejoin.finish(),
-            Some(Rejoin::Live { first_at: None, .. }) => {
+            Some(Rejoin::Live {
+                has_frame: false, ..
+            }) => {
                 // No frame arrived on this connection, so the next one decides.
                 self.start_rejoin();
                 return next;
@@ -311,22 +311,18 @@ impl Pump<'_> {
 
     /// Continues the recording after a gap, because the stream does not contain its end.
     fn give_up(&mut self, now: Instant) -> Result<(), EndCause> {
-        let Some(Rejoin::Live { matcher, first_at }) = self.rejoin.take() else {
+        let Some(Rejoin::Live { matcher, .. }) = self.rejoin.take() else {
             return Ok(());
         };
-        self.continue_after_gap(now, first_at.unwrap_or(now), matcher.give_up())
+        self.continue_after_gap(now, matcher.give_up())
     }
 
-    /// Writes `arrivals` after a gap. The first frame arrived at `first_at`.
-    fn continue_after_gap(
-        &mut self,
-        now: Instant,
-        first_at: Instant,
-        arrivals: Vec<Arrival>,
-    ) -> Result<(), EndCause> {
-        let first = arrivals.iter().find(|arrival| arrival.info.carries_media);
-        if let Some(first) = first {
-            self.leave_gap(first_at, first.info.track, first.timestamp);
+    /// Writes `arrivals` after a gap.
+    fn continue_after_gap(&mut self, now: Instant, arrivals: Vec<Arrival>) -> Result<(), EndCause> {
+        let mut frames = arrivals.iter().filter(|arrival| arrival.info.carries_media);
+        if let Some(first) = frames.next() {
+            let newest = frames.next_back().unwrap_or(first);
+            self.leave_gap(first, age(first, newest));
         }
         self.write_held_metadata(now)?;
         for arrival in arrivals {
@@ -335,19 +331,20 @@ impl Pump<'_> {
         Ok(())
     }
 
-    /// Inserts a gap, unless the first frame is the next one by the server's clock.
-    fn leave_gap(&mut self, first_at: Instant, kind: TagKind, first: Timestamp) {
+    /// Inserts a gap, unless the first frame is the next one by the server's clock. The first frame
+    /// was `age` old when it arrived.
+    fn leave_gap(&mut self, first: &Arrival, age: Duration) {
         let history = self.history.as_ref();
-        let silence = history.and_then(|history| history.silence(first_at));
+        let silence = history.and_then(|history| history.silence(first.at));
         let (waited, began) = silence.unwrap_or((Duration::ZERO, self.wall_clock));
-        let by_server_ms = self.clock.since_latest(first);
+        let by_server_ms = self.clock.since_latest(first.timestamp);
         let by_server_ms = by_server_ms.filter(|ms| is_plausible(waited, *ms));
         self.is_continuation = true;
-        if by_server_ms.is_some_and(|ms| self.is_next(kind, ms)) {
+        if by_server_ms.is_some_and(|ms| self.is_next(first.info.track, ms)) {
             tracing::info!("the stream continues with the next frame, without a gap");
             return;
         }
-        let length_ms = gap_ms(waited, by_server_ms);
+        let length_ms = gap_ms(waited.saturating_sub(age), by_server_ms);
         let gap = Gap {
             at_ms: self.clock.position_ms(),
             began,
@@ -393,6 +390,16 @@ fn is_plausible(waited: Duration, by_server_ms: i64) -> bool {
     let waited_ms = i64::try_from(waited.as_millis()).unwrap_or(i64::MAX);
     let least_ms = waited_ms.saturating_sub(MAX_REPEATED_MS);
     (least_ms..=waited_ms.saturating_add(MAX_DRIFT_MS)).contains(&by_server_ms)
+}
+
+/// Returns how old the first of a burst of frames was when it arrived.
+///
+/// A server repeats the recent past of a live stream to a new client. That part of the stream did
+/// not go missing after the first frame, so it does not belong to the gap.
+fn age(first: &Arrival, newest: &Arrival) -> Duration {
+    let span_ms = newest.timestamp.since(first.timestamp);
+    let span = Duration::from_millis(u64::try_from(span_ms).unwrap_or(0));
+    span.saturating_sub(newest.at.saturating_duration_since(first.at))
 }
 
 /// Returns the length of a gap: the difference of the server's clock if plausible, otherwise the

@@ -239,6 +239,30 @@ fn a_reconnect_at_the_next_frame_leaves_no_gap() {
     }
 }
 
+/// A server whose timestamps start at 0 for each client, with one second of its cache in a burst.
+#[test]
+fn the_age_of_a_repeated_cache_shortens_the_gap() {
+    let frame = |number: u32| [&[0x27, 1, 0, 0, 0][..], &number.to_be_bytes()].concat();
+    let folder = tempfile::tempdir().unwrap();
+    let mut job = job(Destination::Path(folder.path().join("out.flv")));
+    job.retry.attempts = None;
+    let mut report = Silent;
+    let mut pump = Pump::new(&job, &mut report);
+    let mut connection = Connection::new();
+    (0..50).for_each(|number| connection.send(Kind::VIDEO, 90_000 + number * 40, &frame(number)));
+    let began = Instant::now();
+    connection.process(&mut pump).unwrap();
+    std::thread::sleep(Duration::from_millis(1_500));
+    pump.rejoin_after("cut");
+    let mut connection = Connection::new();
+    (0..50).for_each(|number| connection.send(Kind::VIDEO, number * 40, &frame(1_000 + number)));
+    connection.process(&mut pump).unwrap();
+    let gap_ms = pump.take_gaps().latest().next().unwrap().length_ms;
+    // The match is given up after 27 frames, the newest of which is 1,040 ms younger than the first.
+    let elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap();
+    assert!(400 < gap_ms && gap_ms + 1_000 <= elapsed_ms, "{gap_ms}");
+}
+
 /// The frames after a gap form a new segment, even if the gap lies between two runs of the program.
 #[test]
 fn appending_with_gap_split_starts_a_new_segment() {

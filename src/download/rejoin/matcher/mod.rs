@@ -20,7 +20,11 @@
 #[cfg(test)]
 mod tests;
 
-use std::{collections::VecDeque, mem};
+use std::{
+    collections::VecDeque,
+    mem,
+    time::{Duration, Instant},
+};
 
 pub(in crate::download) use super::history::History;
 use super::history::{Content, FIRST_FRAMES, Index, track_of};
@@ -34,6 +38,8 @@ use crate::download::output_clock::OutputClock;
 /// A message of the new stream.
 #[derive(Debug)]
 pub(in crate::download) struct Arrival {
+    /// Time at which the message was received.
+    pub(in crate::download) at: Instant,
     pub(in crate::download) info: FrameInfo,
     pub(in crate::download) timestamp: Timestamp,
     pub(in crate::download) payload: Payload,
@@ -102,6 +108,8 @@ pub(in crate::download) struct Matcher {
     /// Timestamp of the latest evicted frame of audio and of video.
     evicted: [Option<Timestamp>; 2],
     begin: Option<StreamStart>,
+    /// The first frame since the stream last arrived faster than it plays.
+    real_time_since: Option<(Instant, Timestamp)>,
 }
 
 /// An unbroken run of frames that match the recording.
@@ -171,6 +179,7 @@ impl Matcher {
             held_bytes: 0,
             evicted: [None; 2],
             begin: None,
+            real_time_since: None,
         }
     }
 
@@ -219,13 +228,14 @@ impl Matcher {
     fn offer_frame(&mut self, arrival: Arrival, content: Content) -> Verdict {
         let (kind, timestamp) = (arrival.info.track, arrival.timestamp);
         self.count(&arrival, content);
+        let plays_in_real_time = self.expectation.is_live && self.plays_in_real_time(&arrival);
         let (class, at_ms) = match &mut self.run {
             Some(run) => run.take(&self.history, kind, timestamp, content),
             None => (FrameMatch::Unknown, 0),
         };
         let mut known = None;
         match class {
-            FrameMatch::Known => known = Some(arrival.payload),
+            FrameMatch::Known => known = self.keep_known(arrival, content, at_ms),
             FrameMatch::New => self.hold(arrival, content, at_ms, true),
             FrameMatch::Unknown => {
                 self.run = None;
@@ -235,7 +245,31 @@ impl Matcher {
                 }
             }
         }
-        self.verdict(known)
+        match self.verdict(known) {
+            Verdict::Undecided if plays_in_real_time => {
+                // Without a run, all held messages are new.
+                self.run = None;
+                Verdict::NoMatch
+            }
+            verdict => verdict,
+        }
+    }
+
+    /// Whether the stream has arrived at play speed for [`REAL_TIME`].
+    ///
+    /// A server repeats the recent past of a live stream in a burst. Frames that arrive at play
+    /// speed are therefore new, whatever they contain: a publisher that starts the same file again
+    /// sends the same frames.
+    fn plays_in_real_time(&mut self, arrival: &Arrival) -> bool {
+        let (at, timestamp) = (arrival.at, arrival.timestamp);
+        let (since, first) = *self.real_time_since.get_or_insert((at, timestamp));
+        let waited = at.saturating_duration_since(since);
+        let waited_ms = i64::try_from(waited.as_millis()).unwrap_or(i64::MAX);
+        if i64::from(timestamp.since(first)).saturating_sub(waited_ms) > MAX_LEAD_MS {
+            self.real_time_since = Some((at, timestamp));
+            return false;
+        }
+        waited >= REAL_TIME
     }
 
     /// Takes a sequence header or script data. Their timestamps are not reliable, so a message
@@ -247,10 +281,14 @@ impl Matcher {
         };
         let at_ms = i64::try_from(run.clock.companion_of(arrival.info.track)).unwrap_or(i64::MAX);
         match (run.has_new(), self.reach(run)) {
-            (false, Reach::Within | Reach::Missed) => Verdict::AlreadyWritten(arrival.payload),
+            (false, Reach::Within | Reach::Missed) => {
+                let known = self.keep_known(arrival, content, at_ms);
+                known.map_or(Verdict::Undecided, Verdict::AlreadyWritten)
+            }
             (false, Reach::End) if self.history.tail.front() == Some(&content) => {
                 self.history.tail.pop_front();
-                self.verdict(Some(arrival.payload))
+                let known = self.keep_known(arrival, content, at_ms);
+                self.verdict(known)
             }
             _ => {
                 self.hold(arrival, content, at_ms, true);
@@ -337,9 +375,22 @@ impl Matcher {
             return None;
         }
         self.run = Some(run);
+        if self.expectation.is_live {
+            return None;
+        }
         let anchor = self.held.pop_back()?;
         self.held_bytes -= anchor.arrival.payload.capacity();
         Some(anchor.arrival.payload)
+    }
+
+    /// Takes a known message: returns its payload, or holds it if the stream is live, because a
+    /// live stream may turn out to be new.
+    fn keep_known(&mut self, arrival: Arrival, content: Content, at_ms: i64) -> Option<Payload> {
+        if !self.expectation.is_live {
+            return Some(arrival.payload);
+        }
+        self.hold(arrival, content, at_ms, false);
+        None
     }
 
     fn hold(&mut self, arrival: Arrival, content: Content, at_ms: i64, is_new: bool) {
@@ -521,6 +572,13 @@ pub(in crate::download) const MIN_RUN: u64 = 8;
 
 /// Largest lag between two tracks in milliseconds. A track that lags more has ended.
 const MAX_LAG_MS: i64 = 10_000;
+
+/// Time at play speed after which a live stream is new.
+const REAL_TIME: Duration = Duration::from_secs(2);
+
+/// Largest lead of a stream that plays in real time, in milliseconds: more is a burst. It covers
+/// the distance of two interleaved tracks.
+const MAX_LEAD_MS: i64 = 500;
 
 /// Limits of the held messages: more than servers send of one track before the other, and a small
 /// part of a download's memory.

@@ -42,6 +42,7 @@ const ANYWHERE: Expectation = Expectation {
 fn arrival((kind, timestamp, content): Frame) -> Arrival {
     let body = body(kind, content);
     Arrival {
+        at: Instant::now(),
         info: info(kind, &body),
         timestamp: Timestamp(timestamp),
         payload: Payload::from(&body[..]),
@@ -299,6 +300,7 @@ fn sequence_headers_and_script_data_are_written_once() {
     let configuration: &[u8] = &[0x17, 0, 0, 0, 0, 1];
     let end_of_sequence: &[u8] = &[0x17, 2, 0, 0, 0];
     let message = |kind, timestamp, body: &[u8]| Arrival {
+        at: Instant::now(),
         info: info(kind, body),
         timestamp: Timestamp(timestamp),
         payload: Payload::from(body),
@@ -370,4 +372,42 @@ fn frames_after_a_gap_are_returned() {
     // One second of frames, and the frame after it.
     assert_eq!(given, 27);
     assert_eq!(matcher.give_up().len(), given);
+}
+
+/// Offers the last 100 of 250 written frames, one every `pace`, and returns the index of the frame
+/// that decided, with the number of frames that a failed match returned.
+fn repeat_at(pace: Duration) -> (usize, Option<usize>) {
+    let frame = |number: u32| (V, 40 * number, number as u8);
+    let old: Vec<Frame> = (0..250).map(frame).collect();
+    let mut matcher = Matcher::new(history(&old), Expectation::LIVE);
+    let began = Instant::now();
+    for index in 0..100 {
+        let (kind, at_ms, content) = frame(150 + index);
+        let arrival = Arrival {
+            at: began + pace * index,
+            ..arrival((kind, at_ms + 5_000, content))
+        };
+        match matcher.offer(arrival) {
+            Verdict::Undecided => {}
+            Verdict::NoMatch => return (index as usize, Some(matcher.give_up().len())),
+            verdict => {
+                assert!(matches!(verdict, Verdict::Matched(_)), "{verdict:?}");
+                return (index as usize, None);
+            }
+        }
+    }
+    panic!("100 frames decide nothing");
+}
+
+#[test]
+fn a_burst_of_known_frames_is_a_repetition() {
+    assert_eq!(repeat_at(Duration::from_millis(1)), (99, None));
+    // A slow network delivers the burst at twice the play speed.
+    assert_eq!(repeat_at(Duration::from_millis(20)), (99, None));
+}
+
+#[test]
+fn known_frames_at_play_speed_are_new() {
+    // Two seconds of 25 frames each, and every frame is returned.
+    assert_eq!(repeat_at(Duration::from_millis(40)), (50, Some(51)));
 }

@@ -222,6 +222,7 @@ impl Recorder {
             return true;
         };
         let arrival = Arrival {
+            at: Instant::now(),
             info,
             timestamp,
             payload,
