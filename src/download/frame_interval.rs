@@ -1,8 +1,8 @@
-//! How the frames of a stream follow each other.
+//! Intervals between the frames of a stream.
 
 use crate::core::flv::TagKind;
 
-/// The latest frames of both tracks, and the times between them.
+/// Latest frame of each track and the interval before it.
 #[derive(Debug, Default)]
 pub(super) struct FrameInterval {
     audio: Track,
@@ -17,8 +17,8 @@ struct Track {
 }
 
 impl FrameInterval {
-    /// Takes note of a frame at this place of the output.
-    pub(super) fn frame(&mut self, kind: TagKind, at_ms: u64) {
+    /// Records a frame at this output time.
+    pub(super) fn record(&mut self, kind: TagKind, at_ms: u64) {
         let (track, other) = self.tracks(kind);
         if let Some(latest_ms) = track.latest_ms.replace(at_ms) {
             track.interval_ms = at_ms.saturating_sub(latest_ms).min(MAX_INTERVAL_MS);
@@ -28,13 +28,13 @@ impl FrameInterval {
         }
     }
 
-    /// The time between two frames of the track that is ahead, in milliseconds.
+    /// Returns the interval between two frames of the leading track, in milliseconds.
     pub(super) fn interval_ms(&self) -> u64 {
         self.interval_ms
     }
 
-    /// Whether a frame at this place follows what was noted without a gap: it is the next one of its
-    /// track, and none of the other track is due before it.
+    /// Whether a frame at this output time follows the recorded frames without a gap: it is the next
+    /// frame of its track, and no frame of the other track is due before it.
     pub(super) fn is_next(&self, kind: TagKind, at_ms: u64) -> bool {
         let (own, other) = match kind {
             TagKind::VIDEO => (self.video, self.audio),
@@ -46,11 +46,12 @@ impl FrameInterval {
             .is_none_or(|(latest_ms, due_ms)| {
                 latest_ms < at_ms && at_ms <= due_ms + MAX_UNEVENNESS_MS
             });
-        let lacks_other = other.due_ms().is_some_and(|due_ms| {
+        let misses_other = other.due_ms().is_some_and(|due_ms| {
+            // A track that is late by more than the largest interval has ended: nothing is missing.
             let late_ms = at_ms.saturating_sub(due_ms);
             (MAX_UNEVENNESS_MS + 1..=MAX_INTERVAL_MS).contains(&late_ms)
         });
-        is_own && !lacks_other
+        is_own && !misses_other
     }
 
     fn tracks(&mut self, kind: TagKind) -> (&mut Track, Track) {
@@ -62,16 +63,17 @@ impl FrameInterval {
 }
 
 impl Track {
+    /// Returns the output time at which the next frame is due.
     fn due_ms(&self) -> Option<u64> {
         let latest_ms = self.latest_ms?;
         Some(latest_ms.saturating_add(self.interval_ms))
     }
 }
 
-/// The longest time between two frames that tells a pace; more is a gap.
+/// Largest interval between two frames, in milliseconds. A longer one is a gap.
 const MAX_INTERVAL_MS: u64 = 10_000;
 
-/// How far times that were rounded to milliseconds are from even ones.
+/// Largest deviation from an even interval, in milliseconds, because times are rounded.
 const MAX_UNEVENNESS_MS: u64 = 1;
 
 #[cfg(test)]
@@ -79,24 +81,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_interval_is_that_of_the_leading_track() {
-        let mut pace = FrameInterval::default();
+    fn interval_is_that_of_the_leading_track() {
+        let mut interval = FrameInterval::default();
         for at_ms in [0, 23, 46] {
-            pace.frame(TagKind::AUDIO, at_ms);
+            interval.record(TagKind::AUDIO, at_ms);
         }
-        assert_eq!(pace.interval_ms(), 23);
-        pace.frame(TagKind::VIDEO, 0);
-        pace.frame(TagKind::VIDEO, 40);
-        assert_eq!(pace.interval_ms(), 23);
-        pace.frame(TagKind::VIDEO, 80);
-        assert_eq!(pace.interval_ms(), 40);
-        pace.frame(TagKind::VIDEO, 100_000);
-        assert_eq!(pace.interval_ms(), MAX_INTERVAL_MS);
+        assert_eq!(interval.interval_ms(), 23);
+        interval.record(TagKind::VIDEO, 0);
+        interval.record(TagKind::VIDEO, 40);
+        assert_eq!(interval.interval_ms(), 23);
+        interval.record(TagKind::VIDEO, 80);
+        assert_eq!(interval.interval_ms(), 40);
+        interval.record(TagKind::VIDEO, 100_000);
+        assert_eq!(interval.interval_ms(), MAX_INTERVAL_MS);
     }
 
     #[test]
-    fn the_next_frame_has_no_due_frame_before_it() {
-        let mut pace = FrameInterval::default();
+    fn next_frame_has_no_due_frame_before_it() {
+        let mut interval = FrameInterval::default();
         let frames = [
             (TagKind::AUDIO, 0),
             (TagKind::VIDEO, 0),
@@ -106,27 +108,27 @@ mod tests {
             (TagKind::AUDIO, 70),
         ];
         for (kind, at_ms) in frames {
-            pace.frame(kind, at_ms);
+            interval.record(kind, at_ms);
         }
         for at_ms in 71..=95 {
             assert!(
-                pace.is_next(TagKind::AUDIO, at_ms) == (at_ms <= 81),
+                interval.is_next(TagKind::AUDIO, at_ms) == (at_ms <= 81),
                 "{at_ms}"
             );
         }
         for at_ms in 41..=130 {
             assert!(
-                pace.is_next(TagKind::VIDEO, at_ms) == (at_ms <= 81),
+                interval.is_next(TagKind::VIDEO, at_ms) == (at_ms <= 81),
                 "{at_ms}"
             );
         }
-        assert!(!pace.is_next(TagKind::AUDIO, 70));
-        assert!(!pace.is_next(TagKind::VIDEO, 40));
-        // Audio alone goes on once video is over.
+        assert!(!interval.is_next(TagKind::AUDIO, 70));
+        assert!(!interval.is_next(TagKind::VIDEO, 40));
+        // Audio continues alone after the end of the video.
         for at_ms in (94..12_000).step_by(24) {
-            pace.frame(TagKind::AUDIO, at_ms);
+            interval.record(TagKind::AUDIO, at_ms);
         }
-        assert!(pace.is_next(TagKind::AUDIO, 12_014));
-        assert!(!pace.is_next(TagKind::AUDIO, 12_100));
+        assert!(interval.is_next(TagKind::AUDIO, 12_014));
+        assert!(!interval.is_next(TagKind::AUDIO, 12_100));
     }
 }

@@ -1,66 +1,74 @@
-//! The server's 32-bit clock, which wraps, restarts and jumps → one 64-bit output clock.
+//! Converts the server's 32-bit timestamps, which wrap, restart and jump, to output times on one
+//! 64-bit clock.
+//!
+//! Audio and video share the clock, so that lip sync survives. Each track has a path of its own, the
+//! sequence of its output times: servers interleave the tracks, and one of them may lag by seconds,
+//! so only a step within a track reveals that the server's clock jumped.
+//!
+//! A restart never moves the clock back. The first frame after it continues from the highest output
+//! time, and each track continues after its own last frame, because readers of FLV expect the times
+//! of a track to increase.
 
 use crate::core::{flv::TagKind, rtmp::message::Timestamp};
 
-/// Candidates each message on the output clock. Audio and video share it, so that lip sync survives.
-///
-/// They come interleaved, and each may lag behind the other, so a jump shows only where a track
-/// leaves its own path.
+/// Assigns an output time to each message. Only frames advance the clock.
 #[derive(Debug)]
 pub(super) struct OutputClock {
     keeps_timestamps: bool,
     clock: Option<Clock>,
-    has_told_of_jumps: bool,
+    has_logged_jump: bool,
 }
 
-/// The clock once the first frame has come.
+/// State of the clock from the first frame on.
 #[derive(Debug)]
 struct Clock {
-    /// The latest frame's timestamp, as the server gave it; none where the next frame sets the clock.
+    /// Server timestamp of the latest frame; `None` if the next frame sets the clock.
     timestamp: Option<Timestamp>,
-    /// The latest frame's place.
+    /// Output time of the latest frame; after a restart, of the next one.
     output_ms: i64,
-    /// The highest place so far.
+    /// Highest output time so far.
     high_ms: i64,
-    /// The latest step forward of a track: what a restart continues with.
+    /// Latest step forward within a track: the distance from the last frame before a restart to the
+    /// first one after it.
     step_ms: i64,
     audio: Track,
     video: Track,
 }
 
-/// The path of one track since the clock's last restart.
+/// Path of one track since the last restart of the clock.
 #[derive(Debug, Default, Clone, Copy)]
 struct Track {
-    /// The highest place of its frames; none where it has no path yet.
+    /// Highest output time on the path; `None` before its first frame.
     high_ms: Option<i64>,
-    /// The highest place of all that came before that path: the track is over there, and goes on
-    /// behind it.
-    floor_ms: Option<i64>,
-    /// Frames in a row from far off, before the track has a path.
-    strays: u32,
+    /// Highest output time before the path started. The path must stay after it.
+    end_ms: Option<i64>,
+    /// Number of consecutive leftovers before the first frame of the path.
+    leftovers: u32,
 }
 
-/// What a frame is to the clock.
+/// What a frame means for the clock.
 #[derive(Debug, PartialEq, Eq)]
 enum Verdict {
     OnPath,
-    /// A leftover of another clock: it takes the place of the frame before, and drives nothing.
-    Stray,
+    /// A frame timed by the clock before the last restart. It takes the output time of the frame
+    /// before it and does not move the clock: servers send a few such frames of one track after the
+    /// other one restarted, and a jump to each of them and back would add up.
+    Leftover,
     Restart,
 }
 
 impl OutputClock {
-    /// A clock that begins at 0, or at the server's first timestamp.
+    /// Creates a clock that starts at 0, or at the server's first timestamp if timestamps are kept.
     pub(super) fn new(keeps_timestamps: bool) -> Self {
         Self {
             keeps_timestamps,
             clock: None,
-            has_told_of_jumps: false,
+            has_logged_jump: false,
         }
     }
 
-    /// A clock that goes on where another one was: a frame of `timestamp` is at `output_ms`, which is
-    /// below 0 where the stream begins before the output does.
+    /// Creates a clock on which `timestamp` has the output time `output_ms`, which is negative if the
+    /// stream starts before the recording.
     pub(super) fn at(timestamp: Timestamp, output_ms: i64) -> Self {
         Self {
             keeps_timestamps: false,
@@ -68,15 +76,15 @@ impl OutputClock {
                 timestamp: Some(timestamp),
                 ..Clock::starting_at(output_ms)
             }),
-            has_told_of_jumps: false,
+            has_logged_jump: false,
         }
     }
 
-    /// Has the first frame go on where a recording ends.
-    pub(super) fn begin_at(&mut self, output_ms: u64) {
+    /// Sets the output time at which an existing recording ends. The next frame continues it.
+    pub(super) fn continue_from(&mut self, output_ms: u64) {
         let output_ms = i64::try_from(output_ms).unwrap_or(i64::MAX);
         let written = Track {
-            floor_ms: Some(output_ms),
+            end_ms: Some(output_ms),
             ..Track::default()
         };
         self.clock = Some(Clock {
@@ -86,8 +94,8 @@ impl OutputClock {
         });
     }
 
-    /// The place in milliseconds of a frame of this kind. Frames drive the clock.
-    pub(super) fn frame(&mut self, kind: TagKind, timestamp: Timestamp) -> u64 {
+    /// Advances the clock to a frame and returns its output time in milliseconds.
+    pub(super) fn frame_time(&mut self, kind: TagKind, timestamp: Timestamp) -> u64 {
         let start_ms = if self.keeps_timestamps {
             i64::from(timestamp.0)
         } else {
@@ -99,12 +107,12 @@ impl OutputClock {
         let step_ms = clock.step_to(timestamp);
         match clock.judge(kind, step_ms) {
             Verdict::OnPath => clock.advance(kind, timestamp, step_ms),
-            Verdict::Stray => return clock.stray(kind),
+            Verdict::Leftover => return clock.leftover_time(kind),
             Verdict::Restart => {
-                if !self.has_told_of_jumps {
-                    self.has_told_of_jumps = true;
+                if !self.has_logged_jump {
+                    self.has_logged_jump = true;
                     tracing::info!(
-                        "the server's clock jumps by {step_ms} ms at {} ms: taken for a restart",
+                        "the server's clock jumps by {step_ms} ms at {} ms, handled as a restart",
                         clock.high_ms
                     );
                 }
@@ -112,43 +120,44 @@ impl OutputClock {
                 clock.advance(kind, timestamp, clock.step_to(timestamp));
             }
         }
-        self.companion()
+        self.script_time()
     }
 
-    /// The place of script data, which servers send with any timestamp, 0 in mid-stream too: that of
-    /// the frame before.
-    pub(super) fn companion(&self) -> u64 {
+    /// Returns the output time of script data in milliseconds: that of the latest frame. Servers send
+    /// script data with any timestamp, in mid-stream often with 0.
+    pub(super) fn script_time(&self) -> u64 {
         self.clock
             .as_ref()
             .map_or(0, |clock| clock.output_ms.max(0).unsigned_abs())
     }
 
-    /// The place of configuration, the mark of a track's end or an empty message, whose timestamps are
-    /// as good: that of the frame before, of the same track, unless the track has long been silent.
-    pub(super) fn companion_of(&self, kind: TagKind) -> u64 {
+    /// Returns the output time of a sequence header, a message that ends a track, or an empty
+    /// message, in milliseconds: that of the latest frame of the track, unless the track has been
+    /// silent for a second. The timestamps of such messages are as unreliable as those of script
+    /// data.
+    pub(super) fn header_time(&self, kind: TagKind) -> u64 {
         let Some(clock) = &self.clock else {
             return 0;
         };
         let track = match kind {
             TagKind::AUDIO => clock.audio,
             TagKind::VIDEO => clock.video,
-            _ => return self.companion(),
+            _ => return self.script_time(),
         };
-        let latest_ms = || track.floor_ms.unwrap_or(0).max(clock.output_ms);
-        let place_ms = track.high_ms.unwrap_or_else(latest_ms);
-        let place_ms = place_ms.max(clock.output_ms - MAX_STEP_BACK_MS);
-        place_ms.max(0).unsigned_abs()
+        let latest_ms = || track.end_ms.unwrap_or(0).max(clock.output_ms);
+        let at_ms = track.high_ms.unwrap_or_else(latest_ms);
+        let at_ms = at_ms.max(clock.output_ms - MAX_STEP_BACK_MS);
+        at_ms.max(0).unsigned_abs()
     }
 
-    /// The next frame belongs to a new session, whose clock has nothing to do with the last one's.
+    /// Restarts the clock: the next frame belongs to a new session with a clock of its own.
     pub(super) fn restart(&mut self) {
         if let Some(clock) = &mut self.clock {
             clock.restart();
         }
     }
 
-    /// As [`OutputClock::restart`], after a while in which nothing came: the next frame's place is so much
-    /// behind the latest.
+    /// Restarts the clock after a gap: the next frame lies `gap_ms` after the highest output time.
     pub(super) fn restart_after(&mut self, gap_ms: u64) {
         let Some(clock) = &mut self.clock else {
             return;
@@ -158,13 +167,13 @@ impl OutputClock {
         clock.output_ms = clock.output_ms.max(clock.high_ms.saturating_add(gap_ms));
     }
 
-    /// How far `timestamp` lies behind the latest frame's, as the server counts.
+    /// Returns the milliseconds from the latest frame to `timestamp` on the server's clock.
     pub(super) fn since_latest(&self, timestamp: Timestamp) -> Option<i64> {
         let latest = self.clock.as_ref()?.timestamp?;
         Some(timestamp.since(latest).into())
     }
 
-    /// How far the clock has come, in milliseconds.
+    /// Returns the highest output time so far, in milliseconds.
     pub(super) fn position_ms(&self) -> u64 {
         self.clock
             .as_ref()
@@ -184,23 +193,25 @@ impl Clock {
         }
     }
 
-    /// From the latest frame to `timestamp`. Serial arithmetic: 2^32 ms are 49.7 days, and half of it
-    /// lies ahead, half behind (ERR).
+    /// Returns the step from the latest frame to `timestamp`.
+    ///
+    /// Timestamps wrap after 2^32 ms, which is 49.7 days, so they have no order of their own. Serial
+    /// arithmetic takes the shorter way around: half of the values lie ahead, half lie in the past.
     fn step_to(&self, timestamp: Timestamp) -> i64 {
         self.timestamp
             .map_or(0, |latest| i64::from(timestamp.since(latest)))
     }
 
     fn judge(&mut self, kind: TagKind, step_ms: i64) -> Verdict {
-        let place_ms = self.output_ms + step_ms;
+        let at_ms = self.output_ms + step_ms;
         let has_path = self.audio.high_ms.is_some() || self.video.high_ms.is_some();
         let high_ms = self.high_ms;
         let track = self.track(kind);
         match track.high_ms {
-            Some(track_ms) if is_on_path(place_ms - track_ms) => Verdict::OnPath,
+            Some(track_ms) if is_on_path(at_ms - track_ms) => Verdict::OnPath,
             Some(_) => Verdict::Restart,
-            None if !has_path || (place_ms - high_ms).abs() <= MAX_FIRST_LAG_MS => Verdict::OnPath,
-            None if track.strays < MAX_STRAYS => Verdict::Stray,
+            None if !has_path || (at_ms - high_ms).abs() <= MAX_FIRST_LAG_MS => Verdict::OnPath,
+            None if track.leftovers < MAX_LEFTOVERS => Verdict::Leftover,
             None => Verdict::Restart,
         }
     }
@@ -208,41 +219,40 @@ impl Clock {
     fn advance(&mut self, kind: TagKind, timestamp: Timestamp, step_ms: i64) {
         self.timestamp = Some(timestamp);
         self.output_ms += step_ms;
-        let floor_ms = self.track(kind).floor_ms;
-        if let Some(floor_ms) = floor_ms.filter(|floor_ms| self.output_ms <= *floor_ms) {
-            self.shift_to(floor_ms.saturating_add(1));
+        let end_ms = self.track(kind).end_ms;
+        if let Some(end_ms) = end_ms.filter(|end_ms| self.output_ms <= *end_ms) {
+            self.shift_to(end_ms.saturating_add(1));
         }
-        let place_ms = self.output_ms;
+        let at_ms = self.output_ms;
         let track = self.track(kind);
-        let track_ms = track.high_ms.unwrap_or(place_ms);
-        let track_step_ms = place_ms - track_ms;
-        track.high_ms = Some(track_ms.max(place_ms));
-        track.strays = 0;
+        let track_ms = track.high_ms.unwrap_or(at_ms);
+        let track_step_ms = at_ms - track_ms;
+        track.high_ms = Some(track_ms.max(at_ms));
+        track.leftovers = 0;
         if track_step_ms > 0 {
             self.step_ms = track_step_ms.min(MAX_RESTART_STEP_MS);
         }
-        self.high_ms = self.high_ms.max(place_ms);
+        self.high_ms = self.high_ms.max(at_ms);
     }
 
-    /// A track that begins earlier than the other one would step back behind a restart. The clock moves
-    /// on for both tracks, so that they stay together.
+    /// Moves the clock forward for both tracks, because a track that starts earlier than the other
+    /// one would step back at a restart. Moving only that track would break lip sync.
     fn shift_to(&mut self, output_ms: i64) {
         self.output_ms = output_ms;
-        self.audio.floor_ms = self.audio.end_ms();
-        self.video.floor_ms = self.video.end_ms();
+        self.audio.end_ms = self.audio.latest_ms();
+        self.video.end_ms = self.video.latest_ms();
     }
 
-    /// The place of a frame from far off.
-    fn stray(&mut self, kind: TagKind) -> u64 {
+    fn leftover_time(&mut self, kind: TagKind) -> u64 {
         let output_ms = self.output_ms;
         let track = self.track(kind);
-        track.strays += 1;
-        let place_ms = track.floor_ms.unwrap_or(output_ms).max(output_ms);
-        track.floor_ms = Some(place_ms);
-        place_ms.max(0).unsigned_abs()
+        track.leftovers += 1;
+        let at_ms = track.end_ms.unwrap_or(output_ms).max(output_ms);
+        track.end_ms = Some(at_ms);
+        at_ms.max(0).unsigned_abs()
     }
 
-    /// The next frame, whatever its timestamp, continues the clock.
+    /// Continues the clock with the next frame, whatever its timestamp.
     fn restart(&mut self) {
         self.timestamp = None;
         self.output_ms = self.high_ms + self.step_ms;
@@ -259,14 +269,14 @@ impl Clock {
 }
 
 impl Track {
-    /// The highest place of all that came.
-    fn end_ms(self) -> Option<i64> {
-        self.high_ms.max(self.floor_ms)
+    /// Returns the highest output time, before or since the last restart.
+    fn latest_ms(self) -> Option<i64> {
+        self.high_ms.max(self.end_ms)
     }
 
     fn restarted(self) -> Self {
         Self {
-            floor_ms: self.end_ms(),
+            end_ms: self.latest_ms(),
             ..Self::default()
         }
     }
@@ -276,20 +286,22 @@ fn is_on_path(track_step_ms: i64) -> bool {
     (-MAX_STEP_BACK_MS..=MAX_STEP_MS).contains(&track_step_ms)
 }
 
-/// How far back a track may step; what is further back is a restart.
+/// Largest step back within a track, in milliseconds. Servers that send presentation times step back
+/// by a few frames; a larger step is a restart.
 const MAX_STEP_BACK_MS: i64 = 1_000;
 
-/// The longest pause between two frames of a track, an hour; what is longer is a jump of the clock: 24
-/// days where a server counts in 31 bits.
+/// Largest pause between two frames of a track, in milliseconds: an hour. A longer one is a jump of
+/// the clock, such as the 24 days of a server that counts in 31 bits.
 const MAX_STEP_MS: i64 = 3_600_000;
 
-/// How far a track's first frame may lie from the other track: more than servers buffer.
+/// Largest distance of a track's first frame from the other track, in milliseconds: more than servers
+/// buffer.
 const MAX_FIRST_LAG_MS: i64 = 60_000;
 
-/// Frames from far off that are taken for leftovers; with more of them the clock has changed.
-const MAX_STRAYS: u32 = 100;
+/// Number of consecutive frames that can be leftovers. With more of them the clock has changed.
+const MAX_LEFTOVERS: u32 = 100;
 
-/// The longest step from the last frame before a restart to the first one behind it.
+/// Largest step from the last frame before a restart to the first one after it, in milliseconds.
 const MAX_RESTART_STEP_MS: i64 = 100;
 
 #[cfg(test)]

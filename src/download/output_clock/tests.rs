@@ -5,41 +5,47 @@ use super::*;
 const AUDIO: TagKind = TagKind::AUDIO;
 const VIDEO: TagKind = TagKind::VIDEO;
 
-/// The candidates of video frames with these timestamps.
-fn candidates(timestamps: &[u32]) -> Vec<u64> {
+/// Returns the output times of video frames with these timestamps.
+fn video_times(timestamps: &[u32]) -> Vec<u64> {
     let frames: Vec<_> = timestamps.iter().map(|&at| (VIDEO, at)).collect();
-    places_of(&frames)
+    times_of(&frames)
 }
 
-fn places_of(frames: &[(TagKind, u32)]) -> Vec<u64> {
+fn times_of(frames: &[(TagKind, u32)]) -> Vec<u64> {
     let mut clock = OutputClock::new(false);
     frames
         .iter()
-        .map(|&(kind, timestamp)| clock.frame(kind, Timestamp(timestamp)))
+        .map(|&(kind, timestamp)| clock.frame_time(kind, Timestamp(timestamp)))
         .collect()
 }
 
 #[test]
-fn the_file_starts_at_0_whatever_the_server_counts_from() {
+fn output_starts_at_zero() {
     assert_eq!(
-        candidates(&[16_772_000, 16_772_040, 16_772_080]),
+        video_times(&[16_772_000, 16_772_040, 16_772_080]),
         [0, 40, 80]
     );
 }
 
 #[test]
-fn the_servers_timestamps_are_kept_on_demand() {
+fn kept_timestamps_start_at_the_first_server_timestamp() {
     let mut clock = OutputClock::new(true);
-    assert_eq!(clock.frame(VIDEO, Timestamp(4_000_000_000)), 4_000_000_000);
-    assert_eq!(clock.frame(VIDEO, Timestamp(4_000_000_040)), 4_000_000_040);
+    assert_eq!(
+        clock.frame_time(VIDEO, Timestamp(4_000_000_000)),
+        4_000_000_000
+    );
+    assert_eq!(
+        clock.frame_time(VIDEO, Timestamp(4_000_000_040)),
+        4_000_000_040
+    );
 }
 
 #[test]
-fn the_clock_goes_on_over_every_border_of_its_bits() {
+fn timestamps_continue_across_24_31_and_32_bits() {
     for border in [1 << 24, 1 << 31, 0_u32] {
         let before = border.wrapping_sub(20);
         assert_eq!(
-            candidates(&[before, border, border.wrapping_add(20)]),
+            video_times(&[before, border, border.wrapping_add(20)]),
             [0, 20, 40],
             "border {border:#x}"
         );
@@ -47,62 +53,62 @@ fn the_clock_goes_on_over_every_border_of_its_bits() {
 }
 
 #[test]
-fn audio_and_video_cross_a_border_one_after_the_other() {
+fn tracks_wrap_one_after_the_other() {
     let last = u32::MAX;
     assert_eq!(
-        places_of(&[(VIDEO, last - 19), (AUDIO, 0), (VIDEO, last), (AUDIO, 20)]),
+        times_of(&[(VIDEO, last - 19), (AUDIO, 0), (VIDEO, last), (AUDIO, 20)]),
         [0, 20, 19, 40]
     );
 }
 
 #[test]
-fn a_server_that_counts_in_31_bits_does_not_jump_24_days() {
+fn wrap_at_31_bits_is_a_restart() {
     let last = 0x7FFF_FFF0;
-    assert_eq!(candidates(&[last - 40, last, 24, 64]), [0, 40, 80, 120]);
+    assert_eq!(video_times(&[last - 40, last, 24, 64]), [0, 40, 80, 120]);
 }
 
 #[test]
-fn a_track_may_step_back_by_up_to_a_second() {
+fn steps_back_of_up_to_a_second_are_kept() {
     assert_eq!(
-        candidates(&[0, 1_000, 2_000, 1_000, 2_040]),
+        video_times(&[0, 1_000, 2_000, 1_000, 2_040]),
         [0, 1_000, 2_000, 1_000, 2_040]
     );
 }
 
 #[test]
-fn a_larger_step_back_is_a_restart_that_continues_the_clock() {
+fn larger_step_back_restarts_after_the_highest_time() {
     assert_eq!(
-        candidates(&[10_000, 10_040, 10_080, 0, 40, 20]),
+        video_times(&[10_000, 10_040, 10_080, 0, 40, 20]),
         [0, 40, 80, 120, 160, 140]
     );
 }
 
 #[test]
-fn tracks_in_blocks_of_seconds_stay_together() {
+fn tracks_interleaved_in_blocks_keep_their_times() {
     let block = |kind, from: u32| (0..50).map(move |frame| (kind, from + frame * 40));
     let frames: Vec<_> = (0..5)
         .flat_map(|second| block(AUDIO, second * 2_000).chain(block(VIDEO, second * 2_000)))
         .collect();
     let expected: Vec<u64> = frames.iter().map(|&(_, at)| at.into()).collect();
-    assert_eq!(places_of(&frames), expected);
+    assert_eq!(times_of(&frames), expected);
 }
 
 #[test]
-fn a_track_that_begins_late_keeps_its_distance() {
+fn track_that_starts_late_keeps_its_distance() {
     assert_eq!(
-        places_of(&[(AUDIO, 0), (AUDIO, 9_000), (VIDEO, 5_000), (VIDEO, 5_040)]),
+        times_of(&[(AUDIO, 0), (AUDIO, 9_000), (VIDEO, 5_000), (VIDEO, 5_040)]),
         [0, 9_000, 5_000, 5_040]
     );
 }
 
 #[test]
-fn what_is_left_of_the_old_clock_after_a_restart_moves_nothing() {
+fn leftover_of_the_old_clock_does_not_move_the_clock() {
     assert_eq!(
-        places_of(&[
+        times_of(&[
             (VIDEO, 500_000),
             (AUDIO, 500_010),
             (VIDEO, 500_040),
-            (VIDEO, 0), // the restart
+            (VIDEO, 0), // restart
             (AUDIO, 500_033),
             (VIDEO, 40),
             (AUDIO, 30),
@@ -112,60 +118,61 @@ fn what_is_left_of_the_old_clock_after_a_restart_moves_nothing() {
 }
 
 #[test]
-fn a_track_whose_clock_is_another_for_good_is_a_restart_in_the_end() {
+fn track_that_stays_on_another_clock_restarts_the_clock() {
     let mut clock = OutputClock::new(false);
-    clock.frame(AUDIO, Timestamp(0));
-    let candidates: Vec<u64> = (0..=MAX_STRAYS + 1)
-        .map(|frame| clock.frame(VIDEO, Timestamp(9_000_000 + frame * 40)))
+    clock.frame_time(AUDIO, Timestamp(0));
+    let times: Vec<u64> = (0..=MAX_LEFTOVERS + 1)
+        .map(|frame| clock.frame_time(VIDEO, Timestamp(9_000_000 + frame * 40)))
         .collect();
-    assert_eq!(candidates[..100], [0; 100]);
-    assert_eq!(candidates[100..], [1, 41]);
+    assert_eq!(times[..100], [0; 100]);
+    assert_eq!(times[100..], [1, 41]);
 }
 
 #[test]
-fn a_new_session_is_a_restart_whichever_way_its_clock_lies() {
+fn new_session_restarts_at_any_timestamp() {
     for first in [0, 900_000, 500_020] {
         let mut clock = OutputClock::new(false);
         for at in [500_000, 500_040] {
-            clock.frame(VIDEO, Timestamp(at));
+            clock.frame_time(VIDEO, Timestamp(at));
         }
         clock.restart();
-        assert_eq!(clock.frame(VIDEO, Timestamp(first)), 80, "{first}");
-        assert_eq!(clock.frame(AUDIO, Timestamp(first + 10)), 90);
-        assert_eq!(clock.frame(VIDEO, Timestamp(first + 40)), 120);
+        assert_eq!(clock.frame_time(VIDEO, Timestamp(first)), 80, "{first}");
+        assert_eq!(clock.frame_time(AUDIO, Timestamp(first + 10)), 90);
+        assert_eq!(clock.frame_time(VIDEO, Timestamp(first + 40)), 120);
     }
 }
 
-/// The track that comes first behind the restart is continued; the other one begins before it.
+/// After the restart, the second track starts before the first one.
 #[test]
-fn no_track_goes_on_before_its_own_end() {
+fn each_track_continues_after_its_own_end() {
     let before = [(VIDEO, 2_983), (AUDIO, 2_995)];
     for restart in [OutputClock::restart, |clock: &mut OutputClock| {
         clock.restart_after(5)
     }] {
         let mut clock = OutputClock::new(true);
         for (kind, at) in before {
-            clock.frame(kind, Timestamp(at));
+            clock.frame_time(kind, Timestamp(at));
         }
         restart(&mut clock);
-        let first_ms = clock.frame(AUDIO, Timestamp(40));
+        let first_ms = clock.frame_time(AUDIO, Timestamp(40));
         assert!(first_ms >= 2_995, "{first_ms}");
-        assert_eq!(clock.frame(VIDEO, Timestamp(0)), 2_984);
-        assert_eq!(clock.frame(AUDIO, Timestamp(63)), 2_984 + 63);
-        assert_eq!(clock.frame(VIDEO, Timestamp(40)), 2_984 + 40);
+        assert_eq!(clock.frame_time(VIDEO, Timestamp(0)), 2_984);
+        assert_eq!(clock.frame_time(AUDIO, Timestamp(63)), 2_984 + 63);
+        assert_eq!(clock.frame_time(VIDEO, Timestamp(40)), 2_984 + 40);
     }
 }
 
-/// A frame of the former publisher that comes behind the restart is taken for the new one's first.
+/// The last frame of the old publisher arrives after the restart, so it counts as the first frame of
+/// the new one.
 #[test]
-fn what_the_former_publisher_left_behind_takes_no_track_back() {
+fn late_frame_of_the_old_publisher_moves_no_track_back() {
     assert_eq!(
-        places_restarted(&[
+        times_with_restarts(&[
             (AUDIO, 0, false),
             (VIDEO, 0, false),
             (AUDIO, 2_977, false),
             (VIDEO, 3_000, false),
-            (AUDIO, 3_000, true), // the leftover
+            (AUDIO, 3_000, true), // late frame
             (VIDEO, 0, false),
             (AUDIO, 0, false),
             (VIDEO, 40, false),
@@ -176,112 +183,108 @@ fn what_the_former_publisher_left_behind_takes_no_track_back() {
 }
 
 #[test]
-fn a_recording_that_is_gone_on_with_is_over_in_both_tracks() {
+fn existing_recording_ends_in_both_tracks() {
     let mut clock = OutputClock::new(false);
-    clock.begin_at(9_000);
-    assert_eq!(clock.frame(AUDIO, Timestamp(100)), 9_001);
-    assert_eq!(clock.frame(VIDEO, Timestamp(40)), 9_001);
-    assert_eq!(clock.frame(AUDIO, Timestamp(123)), 9_084);
+    clock.continue_from(9_000);
+    assert_eq!(clock.frame_time(AUDIO, Timestamp(100)), 9_001);
+    assert_eq!(clock.frame_time(VIDEO, Timestamp(40)), 9_001);
+    assert_eq!(clock.frame_time(AUDIO, Timestamp(123)), 9_084);
 }
 
-/// A restart of the clock in front of those frames that say so.
-fn places_restarted(frames: &[(TagKind, u32, bool)]) -> Vec<u64> {
+/// Returns the output times of frames. The clock restarts before each frame marked `true`.
+fn times_with_restarts(frames: &[(TagKind, u32, bool)]) -> Vec<u64> {
     let mut clock = OutputClock::new(false);
     let frames = frames.iter().map(|&(kind, timestamp, is_restart)| {
         if is_restart {
             clock.restart();
         }
-        clock.frame(kind, Timestamp(timestamp))
+        clock.frame_time(kind, Timestamp(timestamp))
     });
     frames.collect()
 }
 
 #[test]
-fn small_steps_back_do_not_add_up_unseen() {
+fn small_steps_back_do_not_add_up() {
     let mut timestamps = vec![10_000, 20_000];
     timestamps.extend((1..=5).map(|step| 20_000 - step * 400));
-    let candidates = candidates(&timestamps);
+    let times = video_times(&timestamps);
     assert!(
-        candidates.iter().skip(1).all(|&place| place >= 8_000),
-        "{candidates:?}"
+        times.iter().skip(1).all(|&at_ms| at_ms >= 8_000),
+        "{times:?}"
     );
 }
 
 #[test]
-fn a_jump_of_days_is_no_pause() {
+fn jump_of_days_is_a_restart_and_a_pause_of_minutes_is_kept() {
     assert_eq!(
-        candidates(&[0, 40, 500_000_000, 500_000_040]),
+        video_times(&[0, 40, 500_000_000, 500_000_040]),
         [0, 40, 80, 120]
     );
-    assert_eq!(candidates(&[0, 40, 600_040]), [0, 40, 600_040]);
+    assert_eq!(video_times(&[0, 40, 600_040]), [0, 40, 600_040]);
 }
 
 #[test]
-fn what_is_no_frame_takes_the_place_of_the_frame_before() {
+fn script_data_has_the_time_of_the_latest_frame() {
     let mut clock = OutputClock::new(false);
-    assert_eq!(clock.companion(), 0);
-    clock.frame(VIDEO, Timestamp(5_000));
-    clock.frame(VIDEO, Timestamp(5_040));
-    assert_eq!(clock.companion(), 40);
+    assert_eq!(clock.script_time(), 0);
+    clock.frame_time(VIDEO, Timestamp(5_000));
+    clock.frame_time(VIDEO, Timestamp(5_040));
+    assert_eq!(clock.script_time(), 40);
     assert_eq!(clock.position_ms(), 40);
 }
 
-/// The mark of a track's end, or its configuration, between two of its frames.
 #[test]
-fn a_companion_of_a_track_stays_with_it() {
+fn sequence_header_has_the_time_of_the_latest_frame_of_its_track() {
     let mut clock = OutputClock::new(false);
-    assert_eq!(clock.companion_of(VIDEO), 0);
-    clock.frame(AUDIO, Timestamp(0));
-    clock.frame(VIDEO, Timestamp(23));
-    clock.frame(AUDIO, Timestamp(46));
-    assert_eq!(clock.companion_of(VIDEO), 23);
-    assert_eq!(clock.companion_of(AUDIO), 46);
-    assert_eq!(clock.companion_of(TagKind::SCRIPT), 46);
-    clock.frame(AUDIO, Timestamp(60_046));
-    assert_eq!(clock.companion_of(VIDEO), 59_046);
+    assert_eq!(clock.header_time(VIDEO), 0);
+    clock.frame_time(AUDIO, Timestamp(0));
+    clock.frame_time(VIDEO, Timestamp(23));
+    clock.frame_time(AUDIO, Timestamp(46));
+    assert_eq!(clock.header_time(VIDEO), 23);
+    assert_eq!(clock.header_time(AUDIO), 46);
+    assert_eq!(clock.header_time(TagKind::SCRIPT), 46);
+    clock.frame_time(AUDIO, Timestamp(60_046));
+    assert_eq!(clock.header_time(VIDEO), 59_046);
     clock.restart();
-    assert_eq!(clock.companion_of(VIDEO), 60_046 + 100);
+    assert_eq!(clock.header_time(VIDEO), 60_046 + 100);
 }
 
 #[test]
-fn an_early_frame_before_the_first_is_not_before_0() {
-    assert_eq!(candidates(&[500, 300, 540]), [0, 0, 40]);
+fn frame_before_the_first_one_is_not_before_zero() {
+    assert_eq!(video_times(&[500, 300, 540]), [0, 0, 40]);
 }
 
 #[test]
-fn months_go_by_on_one_clock() {
-    // Half an hour a step, over 2^24, 2^31 and 2^32 ms several times.
+fn clock_runs_for_months() {
+    // Steps of half an hour pass 2^24, 2^31 and 2^32 ms several times.
     let mut clock = OutputClock::new(false);
     for step in 0..10_000_u64 {
         let at_ms = step * 1_800_000;
         let timestamp = Timestamp(4_000_000_000_u32.wrapping_add(at_ms as u32));
-        assert_eq!(clock.frame(VIDEO, timestamp), at_ms);
+        assert_eq!(clock.frame_time(VIDEO, timestamp), at_ms);
     }
     assert!(clock.position_ms() > 4 << 32);
 }
 
 #[test]
-fn kept_timestamps_go_on_where_32_bits_end() {
+fn kept_timestamps_continue_after_32_bits() {
     let mut clock = OutputClock::new(true);
     let last = u32::MAX - 19;
-    let candidates = [last, 20, 60].map(|at| clock.frame(VIDEO, Timestamp(at)));
-    assert_eq!(
-        candidates,
-        [u64::from(last), (1 << 32) + 20, (1 << 32) + 60]
-    );
+    let times = [last, 20, 60].map(|at| clock.frame_time(VIDEO, Timestamp(at)));
+    assert_eq!(times, [u64::from(last), (1 << 32) + 20, (1 << 32) + 60]);
 }
 
 #[test]
-fn restarts_and_jumps_at_a_border_continue_the_clock() {
+fn restarts_and_jumps_next_to_a_wrap_continue_the_clock() {
     for border in [1 << 24, 1 << 31, 0_u32] {
         let before = border.wrapping_sub(40);
-        // From 0 again, half of the clock ahead, and back by an hour.
+        // A restart near 0, a jump by half of the range, and a step back by an hour.
         for again in [
             5_000,
             before.wrapping_add(1 << 31),
             before.wrapping_sub(3_600_000),
         ] {
-            let candidates = candidates(&[
+            let times = video_times(&[
                 before.wrapping_sub(40),
                 before,
                 border,
@@ -289,12 +292,12 @@ fn restarts_and_jumps_at_a_border_continue_the_clock() {
                 again.wrapping_add(40),
             ]);
             let expected = if border == 0 && again == 5_000 {
-                // No further than a step over the border goes.
+                // Serial arithmetic sees a pause of 5 s here, not a restart.
                 [0, 40, 80, 5_080, 5_120]
             } else {
                 [0, 40, 80, 120, 160]
             };
-            assert_eq!(candidates, expected, "{border:#x}, {again:#x}");
+            assert_eq!(times, expected, "{border:#x}, {again:#x}");
         }
     }
 }
@@ -303,22 +306,22 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn steps_add_up_wherever_the_server_counts_from(
+    fn steps_add_up_from_any_first_timestamp(
         start: u32,
         steps in prop::collection::vec(0..=3_600_000_u64, 1..50),
     ) {
         let mut clock = OutputClock::new(false);
-        clock.frame(VIDEO, Timestamp(start));
+        clock.frame_time(VIDEO, Timestamp(start));
         let mut at_ms = 0;
         for step in steps {
             at_ms += step;
             let timestamp = Timestamp(start.wrapping_add(at_ms as u32));
-            prop_assert_eq!(clock.frame(VIDEO, timestamp), at_ms);
+            prop_assert_eq!(clock.frame_time(VIDEO, timestamp), at_ms);
         }
     }
 
     #[test]
-    fn no_restart_takes_a_track_back(
+    fn restart_never_moves_a_track_back(
         frames in prop::collection::vec((any::<bool>(), event(), 0..3_000_u32), 1..100),
     ) {
         let mut clock = OutputClock::new(false);
@@ -338,22 +341,22 @@ proptest! {
             }
             let kind = if is_video { VIDEO } else { AUDIO };
             let track = usize::from(is_video);
-            let at_ms = clock.frame(kind, Timestamp(latest));
-            prop_assert!(at_ms >= ends[track], "{kind:?} at {at_ms} behind {}", ends[track]);
-            prop_assert!(clock.companion_of(kind) >= at_ms.max(ends[track]));
+            let at_ms = clock.frame_time(kind, Timestamp(latest));
+            prop_assert!(at_ms >= ends[track], "{kind:?} at {at_ms} after {}", ends[track]);
+            prop_assert!(clock.header_time(kind) >= at_ms.max(ends[track]));
             written[track] = written[track].max(at_ms);
         }
     }
 
     #[test]
-    fn the_clock_never_leaps_whatever_the_server_sends(
+    fn clock_never_leaps_for_any_timestamps(
         timestamps in prop::collection::vec((any::<bool>(), any::<u32>()), 1..100),
     ) {
         let mut clock = OutputClock::new(false);
         let mut high_ms = 0;
         for (is_video, timestamp) in timestamps {
             let kind = if is_video { VIDEO } else { AUDIO };
-            clock.frame(kind, Timestamp(timestamp));
+            clock.frame_time(kind, Timestamp(timestamp));
             let position_ms = clock.position_ms();
             prop_assert!(position_ms >= high_ms);
             prop_assert!(position_ms - high_ms <= 3_600_000 + 60_000);
@@ -362,14 +365,14 @@ proptest! {
     }
 }
 
-/// What comes in front of a frame.
+/// What happens before a frame.
 #[derive(Debug, Clone, Copy)]
 enum Event {
-    /// Nothing: it is a little later than the one before, or earlier.
+    /// A small step forward or back.
     Step,
-    /// The server's clock goes anywhere.
+    /// A jump of the server's clock.
     Jump,
-    /// Another publisher, after a while or not.
+    /// A new publisher, with or without a gap before it.
     Restart(Option<u64>),
 }
 

@@ -350,7 +350,7 @@ impl<'a> Pump<'a> {
         members: Object,
         payload: Payload,
     ) -> Result<(), EndCause> {
-        let at_ms = self.clock.companion();
+        let at_ms = self.clock.script_time();
         if !self.fits_size_limit(FrameInfo::SCRIPT, at_ms, &payload) {
             return Err(EndCause::Limit);
         }
@@ -394,9 +394,9 @@ impl<'a> Pump<'a> {
                 self.first_timestamp_ms = Some(arrival.timestamp.0);
                 self.note_first_frame();
             }
-            self.clock.frame(info.track, arrival.timestamp)
+            self.clock.frame_time(info.track, arrival.timestamp)
         } else {
-            self.clock.companion_of(info.track)
+            self.clock.header_time(info.track)
         };
         self.write(now, at_ms, arrival)
     }
@@ -411,7 +411,7 @@ impl<'a> Pump<'a> {
             {
                 return Err(EndCause::Limit);
             }
-            self.frame_interval.frame(info.track, at_ms);
+            self.frame_interval.record(info.track, at_ms);
         } else if self.is_continuation && self.output.has_sequence_header(info, &payload) {
             self.output.recycle(payload);
             return Ok(());

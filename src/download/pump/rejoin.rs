@@ -92,7 +92,7 @@ impl Pump<'_> {
             history.recording = recording;
             history.former =
                 last_change(&file.file).map(|(before, since)| (Instant::now(), before, since));
-            self.clock.begin_at(history.recording.end_ms());
+            self.clock.continue_from(history.recording.end_ms());
             self.rejoin_after("the recording was continued");
         } else {
             // A live stream would not contain the end of a recorded one.
@@ -366,7 +366,7 @@ impl Pump<'_> {
     /// Whether a frame `step_ms` after the latest one, by the server's clock, is the next frame of
     /// its track.
     fn is_next(&self, kind: TagKind, step_ms: i64) -> bool {
-        let at_ms = self.clock.companion().checked_add_signed(step_ms);
+        let at_ms = self.clock.script_time().checked_add_signed(step_ms);
         at_ms.is_some_and(|at_ms| self.frame_interval.is_next(kind, at_ms))
     }
 }

@@ -279,7 +279,7 @@ impl Matcher {
             self.hold(arrival, content, 0, false);
             return Verdict::Undecided;
         };
-        let at_ms = i64::try_from(run.clock.companion_of(arrival.info.track)).unwrap_or(i64::MAX);
+        let at_ms = i64::try_from(run.clock.header_time(arrival.info.track)).unwrap_or(i64::MAX);
         match (run.has_new(), self.reach(run)) {
             (false, Reach::Within | Reach::Missed) => {
                 let known = self.keep_known(arrival, content, at_ms);
@@ -501,7 +501,7 @@ impl Run {
         timestamp: Timestamp,
         content: Content,
     ) -> (FrameMatch, i64) {
-        let at_ms = self.clock.frame(kind, timestamp);
+        let at_ms = self.clock.frame_time(kind, timestamp);
         let at_ms = i64::try_from(at_ms).unwrap_or(i64::MAX);
         (self.judge(history, kind, content, at_ms), at_ms)
     }

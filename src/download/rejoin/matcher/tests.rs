@@ -134,7 +134,7 @@ fn matcher(
                 };
                 let mut found: Vec<_> = arrivals.into_iter().map(told).collect();
                 for (kind, timestamp, content) in &new[index + 1..] {
-                    found.push((clock.frame(*kind, Timestamp(*timestamp)), *content));
+                    found.push((clock.frame_time(*kind, Timestamp(*timestamp)), *content));
                 }
                 return Ok(found);
             }

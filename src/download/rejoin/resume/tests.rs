@@ -214,9 +214,9 @@ impl Recorder {
         let timestamp = Timestamp(message.at_ms);
         let Some(rejoin) = &mut self.rejoin else {
             let at_ms = if info.carries_media {
-                self.clock.frame(info.track, timestamp)
+                self.clock.frame_time(info.track, timestamp)
             } else {
-                self.clock.companion_of(info.track)
+                self.clock.header_time(info.track)
             };
             self.output.media(self.now, info, at_ms, payload).unwrap();
             return true;
