@@ -367,7 +367,7 @@ fn rtmpdump_and_ffmpeg_play_through_a_tunnel() {
             ..Config::serving(Stream::recorded(Clip::read(&source)).paced(Pace::Unbounded))
         });
         let tunnel = Tunnel::start(server.port(), TunnelConfig::default());
-        let url = format!("rtmpte://127.0.0.1:{}/app/clip", tunnel.port());
+        let url = tunnel.url("clip").replace("rtmpt:", "rtmpte:");
         let played = Media::read(&recent, url.as_ref());
         played.assert_equals(&Media::read(&ffmpeg, &source));
 

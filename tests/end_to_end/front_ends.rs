@@ -252,7 +252,7 @@ fn comparable_value(value: &Value, port: &str) -> Value {
 }
 
 fn commands_of_rtmpdump(rtmpdump: &Rtmpdump, options: &[&str]) -> Vec<Command> {
-    let server = start_server(options);
+    let server = start_stream_server(options);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let player = rtmpdump.play(&server.url("clip"), &folder.path().join("f"), options);
     player.finish(LIMIT);
@@ -260,14 +260,14 @@ fn commands_of_rtmpdump(rtmpdump: &Rtmpdump, options: &[&str]) -> Vec<Command> {
 }
 
 fn commands_of_rtmpull(options: &[&str]) -> Vec<Command> {
-    let server = start_server(options);
+    let server = start_stream_server(options);
     let url = server.url("clip");
     let common = ["-r", &url, "-m", "5", "-o", "f"];
     RtmpdumpLink::new().run(&[&common, options].concat());
     comparable_commands(&server)
 }
 
-fn start_server(options: &[&str]) -> Server {
+fn start_stream_server(options: &[&str]) -> Server {
     let clip = Clip::sample();
     let stream = if options.contains(&"--live") {
         Stream::live(clip).paced(Pace::Speed(20.0))

@@ -219,8 +219,8 @@ fn segments_apply_to_the_tee_file_only() {
 fn gap_split_starts_a_new_file_and_continues_the_pipe() {
     let stream = Stream::broadcast(Broadcast::new(large_clip(), 4.0, true));
     let server = Server::start(Config::serving(stream));
-    let line = CutConnection::start(server.port(), vec![(1_500_000, FaultAction::Fin)]);
-    let url = format!("rtmp://127.0.0.1:{}/app/clip", line.port());
+    let connection = CutConnection::start(server.port(), vec![(1_500_000, FaultAction::Fin)]);
+    let url = connection.url("clip");
     let tee = Tee::new();
     let options = ["-v", "--republish-wait", "0", "--gap", "split"];
     let read = finish(&mut tee.start_from(&url, &options));

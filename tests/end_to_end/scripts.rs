@@ -22,7 +22,7 @@ fn json_progress_writes_only_events_to_stderr() {
         &["--log-file", "/dev/null"],
     ];
     parallel::for_each(cases, |options: &[&str]| {
-        let server = Server::start(Config::serving(recorded()));
+        let server = Server::start(Config::serving(recorded_at_4x()));
         let run = Run::new(&server.url("clip"), &["--progress", "json"], options).finish();
         assert_eq!(run.code(), Some(0), "{run}");
         let events = events(&run.stderr);
@@ -64,7 +64,7 @@ fn json_progress_writes_only_events_to_stderr() {
 
 #[test]
 fn summary_matches_the_file() {
-    let server = Server::start(Config::serving(recorded()));
+    let server = Server::start(Config::serving(recorded_at_4x()));
     let run = Run::new(&server.url("clip"), &["--progress", "json"], &[]);
     let file = run.file();
     let folder = run.finish_keeping_folder();
@@ -81,10 +81,11 @@ fn summary_matches_the_file() {
 
 #[test]
 fn every_ending_has_a_summary() {
-    let cut = Config::serving(recorded()).with_fault(FaultPoint::Byte(25_001), FaultAction::Fin);
-    let silent =
-        Config::serving(recorded()).with_fault(FaultPoint::Step(Step::Media), FaultAction::Silence);
-    let unanswered = Config::serving(recorded())
+    let cut =
+        Config::serving(recorded_at_4x()).with_fault(FaultPoint::Byte(25_001), FaultAction::Fin);
+    let silent = Config::serving(recorded_at_4x())
+        .with_fault(FaultPoint::Step(Step::Media), FaultAction::Silence);
+    let unanswered = Config::serving(recorded_at_4x())
         .with_fault(FaultPoint::Step(Step::Handshake), FaultAction::Silence);
     let rejecting = Config {
         connect: OnConnect::Reject {
@@ -126,7 +127,7 @@ fn every_ending_has_a_summary() {
 
 #[test]
 fn progress_modes_select_the_status_output() {
-    let server = Server::start(Config::serving(recorded()));
+    let server = Server::start(Config::serving(recorded_at_4x()));
     for (options, has_status) in [
         (&[][..], true),
         (&["--progress", "bar"], true),
@@ -160,7 +161,7 @@ mod descriptors {
 
     #[test]
     fn events_are_written_to_a_descriptor() {
-        let server = Server::start(Config::serving(recorded()));
+        let server = Server::start(Config::serving(recorded_at_4x()));
         for options in [&["--progress-fd", "3"][..], &["--progress-fd", "3", "-q"]] {
             let run = Run::redirected(&server.url("clip"), "3>>events", options);
             let path = run.folder.path().join("events");
@@ -180,7 +181,7 @@ mod descriptors {
 
     #[test]
     fn stdout_is_accepted_as_the_descriptor() {
-        let server = Server::start(Config::serving(recorded()));
+        let server = Server::start(Config::serving(recorded_at_4x()));
         let options = ["--progress", "json", "--progress-fd", "1"];
         let run = Run::new(&server.url("clip"), &[], &options)
             .finish()
@@ -193,7 +194,7 @@ mod descriptors {
 
     #[test]
     fn invalid_descriptor_is_a_usage_error() {
-        let server = Server::start(Config::serving(recorded()));
+        let server = Server::start(Config::serving(recorded_at_4x()));
         let cases = [
             ("", "17", "no such descriptor is open"),
             ("", "2", "--progress json writes to standard error"),
@@ -254,7 +255,7 @@ mod descriptors {
     /// The other end of the pipe is closed before rtmpull reopens the descriptor.
     #[test]
     fn reader_closed_before_the_start_delays_nothing() {
-        let server = Server::start(Config::serving(recorded()));
+        let server = Server::start(Config::serving(recorded_at_4x()));
         let run = Run::new(&server.url("clip"), &[], &["--progress-fd", "3"]);
         let mut command = Command::new("sh");
         command.args(["-c", r#"{ sleep 0.2; "$@" 3>&1 >&2; } | true"#, "sh"]);
@@ -441,7 +442,7 @@ mod service {
 
     #[test]
     fn unresponsive_service_manager_delays_nothing() {
-        let server = Server::start(Config::serving(recorded().paced(Pace::Unbounded)));
+        let server = Server::start(Config::serving(recorded_at_4x().paced(Pace::Unbounded)));
         let mut run = Run::new(&server.url("clip"), &[], &[]);
         let path = run.folder.path().join("notify");
         let _unread = UnixDatagram::bind(&path).expect("a socket");
@@ -567,6 +568,6 @@ fn only_event<'a>(events: &'a [Json], wanted: &str) -> &'a Json {
     event
 }
 
-fn recorded() -> Stream {
+fn recorded_at_4x() -> Stream {
     Stream::recorded(Clip::sample()).paced(Pace::Speed(4.0))
 }

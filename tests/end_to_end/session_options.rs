@@ -31,7 +31,7 @@ fn secure_token_is_answered() {
             token: "8049bb59d3efe4da975fd0e9db9485c864e81cc57441f57b3ba9c6ce0780ab6f",
             answer: b"A secure token of Wowza's kind..",
         }),
-        ..recorded()
+        ..recorded_config()
     };
     let server = assert_complete_with(config.clone(), |session| {
         session.secure_token = Some("0123456789abcdef".into());
@@ -132,7 +132,7 @@ fn server_that_needs_pause_unpause_stalls_without_it() {
 fn playlist_is_set_when_required() {
     let config = Config {
         requires_playlist: true,
-        ..recorded()
+        ..recorded_config()
     };
     let (outcome, _) = play(config.clone(), |_| {});
     assert_eq!(outcome.ending, Ending::NotFound);
@@ -141,7 +141,7 @@ fn playlist_is_set_when_required() {
 
 #[test]
 fn commands_follow_the_order_of_rtmpdump() {
-    let server = assert_complete_with(recorded(), |session| {
+    let server = assert_complete_with(recorded_config(), |session| {
         session.playlist = true;
         session.usher_token = Some("usher".into());
         session.subscribe = Some("clip".into());
@@ -178,7 +178,7 @@ fn commands_match_rtmpdump() {
             token: "c1d2e3f40011223344556677",
             answer: b"\x17\xAB\xD7\x58\x1F\xD3\x0B\xA6\x26\x4F\x89\x95",
         }),
-        ..recorded()
+        ..recorded_config()
     };
     let theirs = Server::start(config.clone());
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -217,7 +217,9 @@ fn commands_match_rtmpdump() {
 #[test]
 fn playpath_of_10_000_characters_is_played() {
     let playpath = format!("clip?token={}", "x".repeat(10_000));
-    let server = assert_complete_with(recorded(), |session| session.playpath = playpath.clone());
+    let server = assert_complete_with(recorded_config(), |session| {
+        session.playpath = playpath.clone()
+    });
     let client = server.only_client();
     let play = client.command("play").expect("the client sends play");
     assert_eq!(play.values[1], Value::from(playpath.as_str()));
@@ -275,7 +277,7 @@ impl Report for NoReport {
     fn retry(&mut self, _: &Retry) {}
 }
 
-fn recorded() -> Config {
+fn recorded_config() -> Config {
     Config::serving(Stream::recorded_sample())
 }
 
@@ -286,7 +288,7 @@ fn with_login(scheme: LoginScheme) -> Config {
             user: "joe",
             password: "s3cret",
         }),
-        ..recorded()
+        ..recorded_config()
     }
 }
 

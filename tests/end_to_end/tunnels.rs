@@ -65,7 +65,7 @@ fn streams_pass_through_every_http_variant() {
         closing(7, false),
     ];
     parallel::for_each(fronts, |front| {
-        for stream in [Stream::recorded_sample(), live()] {
+        for stream in [Stream::recorded_sample(), live_without_close()] {
             let context = format!("{front:?}");
             let is_live = stream.pace != Pace::Unbounded;
             let (download, front) = download_through_tunnel(stream, front.clone(), is_live);
@@ -111,7 +111,7 @@ fn refused_pipelined_request_does_not_end_the_stream() {
 
 #[test]
 fn closed_tunnel_session_ends_the_stream() {
-    let stream = live().ending(&[EndSignal::Fin]);
+    let stream = live_without_close().ending(&[EndSignal::Fin]);
     let (download, _front) = download_through_tunnel(stream, TunnelConfig::default(), true);
     download.assert_ended(0, "closed");
     assert_eq!(
@@ -143,7 +143,7 @@ fn streams_pass_through_a_web_proxy_that_closes_connections() {
             bytes_per_answer: 2_000,
             ..TunnelConfig::default()
         };
-        for stream in [Stream::recorded_sample(), live()] {
+        for stream in [Stream::recorded_sample(), live_without_close()] {
             let is_live = stream.pace != Pace::Unbounded;
             let server = Server::start(Config::serving(stream));
             let front = Tunnel::start(server.port(), config.clone());
@@ -209,7 +209,7 @@ fn live_option(is_live: bool) -> &'static [&'static str] {
     }
 }
 
-fn live() -> Stream {
+fn live_without_close() -> Stream {
     // The server leaves the session open, so that rtmpull closes it.
     Stream::live(Clip::sample())
         .paced(Pace::Speed(4.0))

@@ -65,9 +65,9 @@ impl CutConnection {
         }
     }
 
-    /// Returns the port that clients connect to.
-    pub fn port(&self) -> u16 {
-        self.listener.port()
+    /// Returns the URL of stream `name` through the relay.
+    pub fn url(&self, name: &str) -> String {
+        self.listener.url("rtmp", name)
     }
 
     /// Returns the number of server bytes relayed by each finished connection. If connections

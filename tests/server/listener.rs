@@ -51,6 +51,11 @@ impl Listener {
     pub fn port(&self) -> u16 {
         self.address.port()
     }
+
+    /// Returns the URL of stream `name` on this port.
+    pub fn url(&self, scheme: &str, name: &str) -> String {
+        format!("{scheme}://127.0.0.1:{}/app/{name}", self.port())
+    }
 }
 
 impl Drop for Listener {

@@ -34,12 +34,12 @@ impl ScriptedPeer {
 
     /// Returns the URL of stream `name`.
     pub fn url(&self, name: &str) -> String {
-        format!("rtmp://127.0.0.1:{}/app/{name}", self.listener.port())
+        self.listener.url("rtmp", name)
     }
 
     /// Returns the rtmpe URL of stream `name`.
     pub fn encrypted_url(&self, name: &str) -> String {
-        format!("rtmpe://127.0.0.1:{}/app/{name}", self.listener.port())
+        self.listener.url("rtmpe", name)
     }
 
     /// Returns the port.

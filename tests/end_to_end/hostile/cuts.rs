@@ -136,7 +136,7 @@ impl RecordedSession {
             let _ = replay(socket, &bytes, end);
         });
         let peer = peer.expect("a loopback port is free");
-        let url = format!("rtmp://127.0.0.1:{}/app/clip", peer.port());
+        let url = peer.url("rtmp", "clip");
         let ended = Invocation::new(&url).run();
         let (code, word) = self.expected(at, end);
         let context = format!("{end:?} after {at} bytes");
@@ -254,7 +254,7 @@ impl Recorder {
     }
 
     fn url(&self) -> String {
-        format!("rtmp://127.0.0.1:{}/app/clip", self.listener.port())
+        self.listener.url("rtmp", "clip")
     }
 
     /// Returns the recorded bytes after the client has disconnected.

@@ -13,7 +13,9 @@ fn signal_interrupts_every_session_step() {
     ];
     parallel::for_each(steps, |(step, signal)| {
         let fault = FaultPoint::Step(step);
-        let server = Server::start(Config::serving(live()).with_fault(fault, FaultAction::Silence));
+        let server = Server::start(
+            Config::serving(live_in_real_time()).with_fault(fault, FaultAction::Silence),
+        );
         let running = Invocation::new(&server.url("clip")).options(LIVE).start();
         thread::sleep(STEP_DELAY);
         running
@@ -53,11 +55,11 @@ fn signal_interrupts_connecting() {
 #[test]
 fn signal_finishes_the_file() {
     let cases = [
-        (live(), &LIVE[..], "INT", 0),
-        (live(), &LIVE, "TERM", 0),
-        (live(), &LIVE, "HUP", 0),
-        (recorded(), &[], "INT", 2),
-        (recorded(), &[], "TERM", 2),
+        (live_in_real_time(), &LIVE[..], "INT", 0),
+        (live_in_real_time(), &LIVE, "TERM", 0),
+        (live_in_real_time(), &LIVE, "HUP", 0),
+        (recorded_in_real_time(), &[], "INT", 2),
+        (recorded_in_real_time(), &[], "TERM", 2),
     ];
     parallel::for_each(cases, |(stream, options, signal, code)| {
         let server = Server::start(Config::serving(stream));
@@ -87,7 +89,7 @@ fn signal_finishes_the_file() {
 #[test]
 fn second_signal_exits_at_once() {
     // The FIFO has no reader, so finishing takes time.
-    let server = Server::start(Config::serving(live()));
+    let server = Server::start(Config::serving(live_in_real_time()));
     let running = into_fifo(Invocation::new(&server.url("clip")).options(["-v"])).start();
     thread::sleep(STEP_DELAY);
     running.process.signal("INT");
@@ -100,7 +102,7 @@ fn second_signal_exits_at_once() {
 
 #[test]
 fn missing_and_blocked_readers_do_not_delay_a_signal() {
-    let server = Server::start(Config::serving(live()));
+    let server = Server::start(Config::serving(live_in_real_time()));
     for has_reader in [false, true] {
         let running = into_fifo(Invocation::new(&server.url("clip")).options(["-v"])).start();
         let fifo = running.output.clone();
@@ -116,7 +118,7 @@ fn missing_and_blocked_readers_do_not_delay_a_signal() {
 #[test]
 fn kill_loses_at_most_the_write_interval() {
     parallel::for_each([0, 70, 150, 210], |more_ms| {
-        let server = Server::start(Config::serving(live()));
+        let server = Server::start(Config::serving(live_in_real_time()));
         let mut running = Invocation::new(&server.url("clip")).start();
         running.wait_for(0);
         let written_ms = last_ms(&running.output);
@@ -170,11 +172,11 @@ fn last_ms(output: &Path) -> u32 {
     tags.last().map_or(0, |tag| tag.timestamp_ms)
 }
 
-fn live() -> Stream {
+fn live_in_real_time() -> Stream {
     Stream::live(Clip::sample())
 }
 
-fn recorded() -> Stream {
+fn recorded_in_real_time() -> Stream {
     Stream::recorded(Clip::sample()).paced(Pace::Speed(1.0))
 }
 

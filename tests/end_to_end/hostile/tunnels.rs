@@ -53,7 +53,7 @@ fn unanswered_open_times_out() {
 
 #[test]
 fn swapped_rtmp_and_rtmpt_ports_are_no_connection() {
-    let server = Server::start(Config::serving(recorded()));
+    let server = Server::start(Config::serving(recorded_at_2x()));
     let url = format!("rtmpt://127.0.0.1:{}/app/clip", server.port());
     let ended = Invocation::new(&url).options(ONE_SECOND_TIMEOUT).run();
     ended
@@ -71,19 +71,10 @@ fn swapped_rtmp_and_rtmpt_ports_are_no_connection() {
 
 #[test]
 fn tunnel_fault_during_the_handshake_is_no_connection() {
-    let cases = [
-        (TunnelFault::ForgetSessions, "404 Not Found"),
-        (
-            TunnelFault::Answer("nonsense"),
-            "does not have the announced length",
-        ),
-        (
-            TunnelFault::BodyTooLong,
-            "does not have the announced length",
-        ),
+    let cases = HTTP_ERRORS.into_iter().chain([
         (TunnelFault::BodyTooShort, "shorter than announced"),
         (TunnelFault::Silence, "does not answer the handshake"),
-    ];
+    ]);
     parallel::for_each(cases, |(fault, cause)| {
         let options = ["-m", "1", "--handshake", "plain"];
         let (ended, _front) = download_with_fault((1, fault), &options);
@@ -97,18 +88,7 @@ fn tunnel_fault_during_the_handshake_is_no_connection() {
 /// Only a closed connection may mean that the server rejects the handshake.
 #[test]
 fn http_error_during_the_handshake_tries_no_other_handshake() {
-    let cases = [
-        (TunnelFault::ForgetSessions, "404 Not Found"),
-        (
-            TunnelFault::Answer("nonsense"),
-            "does not have the announced length",
-        ),
-        (
-            TunnelFault::BodyTooLong,
-            "does not have the announced length",
-        ),
-    ];
-    parallel::for_each(cases, |(fault, cause)| {
+    parallel::for_each(HTTP_ERRORS, |(fault, cause)| {
         let (ended, front) = download_with_fault((1, fault), &["-m", "1"]);
         ended
             .assert_ended(3, "no-connection", cause)
@@ -144,21 +124,11 @@ fn short_answer_on_an_open_connection_is_detected() {
 
 #[test]
 fn tunnel_fault_keeps_the_received_media() {
-    let cases = [
-        (TunnelFault::ForgetSessions, "cut", "404 Not Found"),
-        (
-            TunnelFault::Answer("nonsense"),
-            "cut",
-            "does not have the announced length",
-        ),
-        (
-            TunnelFault::BodyTooLong,
-            "cut",
-            "does not have the announced length",
-        ),
+    let errors = HTTP_ERRORS.map(|(fault, cause)| (fault, "cut", cause));
+    let cases = errors.into_iter().chain([
         (TunnelFault::BodyTooShort, "cut", "shorter than announced"),
         (TunnelFault::Silence, "stalled", "no more media arrived"),
-    ];
+    ]);
     parallel::for_each(cases, |(fault, word, cause)| {
         let (ended, _front) = download_with_fault((20, fault), &["-m", "2"]);
         ended.assert_ended(2, word, cause);
@@ -196,7 +166,7 @@ fn download_with_fault(fault: (u64, TunnelFault), options: &[&str]) -> (Ended, T
 }
 
 fn download_through_tunnel(config: TunnelConfig, options: &[&str]) -> (Ended, Tunnel) {
-    let server = Server::start(Config::serving(recorded()));
+    let server = Server::start(Config::serving(recorded_at_2x()));
     let front = Tunnel::start(server.port(), config);
     let invocation = Invocation::new(&front.url("clip")).options(options);
     (invocation.run(), front)
@@ -211,8 +181,21 @@ fn faulty_config(fault: (u64, TunnelFault)) -> TunnelConfig {
 }
 
 /// Slow enough that the fault occurs before the end.
-fn recorded() -> Stream {
+fn recorded_at_2x() -> Stream {
     Stream::recorded(Clip::sample()).paced(Pace::Speed(2.0))
 }
 
 const NOT_FOUND: &str = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+
+/// Faults that end the session at once, and the named causes.
+const HTTP_ERRORS: [(TunnelFault, &str); 3] = [
+    (TunnelFault::ForgetSessions, "404 Not Found"),
+    (
+        TunnelFault::Answer("nonsense"),
+        "does not have the announced length",
+    ),
+    (
+        TunnelFault::BodyTooLong,
+        "does not have the announced length",
+    ),
+];

@@ -20,11 +20,11 @@ fn cut_recorded_stream_is_rejoined_in_file_and_pipe() {
             vec![(25_000, FaultAction::Fin), (20_000, FaultAction::Rst)],
         );
         let (finished, clip) = if is_piped {
-            let piped = record_to_pipe(&url(&connection), &["--retry", "3"]);
+            let piped = record_to_pipe(&connection.url("clip"), &["--retry", "3"]);
             let clip = Clip::parse(&piped.stdout);
             (piped, clip)
         } else {
-            let in_file = download(&url(&connection), &["--retry", "3"]);
+            let in_file = download(&connection.url("clip"), &["--retry", "3"]);
             in_file.assert_ended(0, "ended");
             let clip = in_file.clip();
             (in_file.finished, clip)
@@ -39,7 +39,7 @@ fn cut_recorded_stream_is_rejoined_in_file_and_pipe() {
 #[test]
 fn signal_during_a_retry_wait_keeps_the_first_ending() {
     let (_server, connection) = failing_connection();
-    let running = program::start(&url(&connection), &["-v", "--retry", "forever"]);
+    let running = program::start(&connection.url("clip"), &["-v", "--retry", "forever"]);
     // The next wait takes two seconds, later ones more.
     while connection.carried().len() < 2 {
         thread::sleep(Duration::from_millis(10));
@@ -55,7 +55,7 @@ fn signal_during_a_retry_wait_keeps_the_first_ending() {
 fn retry_limits_the_number_of_attempts() {
     parallel::for_each([("0", 0), ("2", 2)], |(retry, attempts)| {
         let (_server, connection) = failing_connection();
-        let ended = download(&url(&connection), &["-v", "--retry", retry]);
+        let ended = download(&connection.url("clip"), &["-v", "--retry", retry]);
         ended.assert_ended(2, "cut");
         assert_eq!(
             connection.carried().len(),
@@ -74,7 +74,7 @@ fn until_ends_a_retry_wait() {
         let until = jiff::Timestamp::now() + Duration::from_secs(4);
         let until = until.to_string();
         let options = ["-v", "--retry", "forever", "--until", &until];
-        let ended = download(&url(&connection), &options);
+        let ended = download(&connection.url("clip"), &options);
         ended.assert_ended(0, "limit");
         ended
     };
@@ -93,10 +93,6 @@ fn failing_connection() -> (Server, CutConnection) {
     cuts.resize(99, (3_300, FaultAction::Fin));
     let connection = CutConnection::start(server.port(), cuts);
     (server, connection)
-}
-
-fn url(connection: &CutConnection) -> String {
-    format!("rtmp://127.0.0.1:{}/app/clip", connection.port())
 }
 
 fn record_to_pipe(url: &str, options: &[&str]) -> Finished {

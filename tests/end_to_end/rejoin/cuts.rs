@@ -136,10 +136,10 @@ impl Recorded {
         let broadcast = Broadcast::new(clip, SPEED, case.has_cache).on_clock(case.clock);
         let broadcast = Arc::new(broadcast);
         let server = Server::start(Config::serving(Stream::broadcast(broadcast.clone())));
-        let line = CutConnection::start(server.port(), cuts.clone());
+        let connection = CutConnection::start(server.port(), cuts.clone());
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut command = command();
-        command.arg(format!("rtmp://127.0.0.1:{}/app/clip", line.port()));
+        command.arg(connection.url("clip"));
         command
             .args(["-v", "--retry", "forever", "--progress", "json"])
             .args(case.options);
@@ -147,7 +147,7 @@ impl Recorded {
         command.args(["-o", output]).current_dir(folder.path());
         let mut process = Process::start(&mut command);
         let start = Instant::now();
-        while line.carried().len() < cuts.len() && process.is_running() {
+        while connection.carried().len() < cuts.len() && process.is_running() {
             let limit = LIMIT * (1 + cuts.len() as u32 / 6);
             assert!(start.elapsed() < limit, "{}: {}", case.name, process.kill());
             thread::sleep(Duration::from_millis(20));
@@ -161,7 +161,7 @@ impl Recorded {
         let events = scripts::events(&finished.stderr);
         let (tags, segments) = tags(case, &finished, &events, folder.path());
         Self {
-            received: received(&line.carried(), &broadcast.sent()),
+            received: received(&connection.carried(), &broadcast.sent()),
             broadcast,
             tags,
             segments,

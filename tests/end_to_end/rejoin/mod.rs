@@ -88,8 +88,7 @@ fn failed_attempts_keep_the_first_ending() {
     // A close during the handshake is retried once with a plain handshake.
     let cuts = [30_000, 0, 0].map(|bytes| (bytes, FaultAction::Fin));
     let connection = CutConnection::start(server.port(), cuts.to_vec());
-    let url = format!("rtmp://127.0.0.1:{}/app/clip", connection.port());
-    let download = download(&url, &["-v", "--retry", "1"]);
+    let download = download(&connection.url("clip"), &["-v", "--retry", "1"]);
     download.assert_ended(2, "cut");
     let stderr = &download.finished.stderr;
     assert!(stderr.contains("; then: "), "{stderr}");
@@ -174,9 +173,8 @@ fn record_with_cuts(clip: &Clip, cuts: &[(u64, FaultAction)], options: &[&str]) 
     let broadcast = Broadcast::new(clip.clone(), 8.0, true);
     let server = Server::start(Config::serving(Stream::broadcast(broadcast)));
     let connection = CutConnection::start(server.port(), cuts.to_vec());
-    let url = format!("rtmp://127.0.0.1:{}/app/clip", connection.port());
     let live = ["-v", "--republish-wait", "0"];
-    let download = download(&url, &[&live[..], options].concat());
+    let download = download(&connection.url("clip"), &[&live[..], options].concat());
     download.assert_ended(0, "unpublished");
     download
 }

@@ -178,7 +178,7 @@ impl Tunnel {
 
     /// Returns the rtmpt URL of stream `name`.
     pub fn url(&self, name: &str) -> String {
-        format!("rtmpt://127.0.0.1:{}/app/{name}", self.port())
+        self.listener.url("rtmpt", name)
     }
 
     /// Returns the current counts.
