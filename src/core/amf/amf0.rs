@@ -75,9 +75,10 @@ impl Decoder {
     }
 
     fn read_value(&mut self) -> Result<Value, Error> {
-        self.input.count_value()?;
         let start = self.input.position();
-        match self.input.u8("AMF0 marker")? {
+        let marker = self.input.u8("AMF0 marker")?;
+        self.input.count_value()?;
+        match marker {
             NUMBER => self.input.f64("number").map(Value::Number),
             BOOLEAN => self
                 .input

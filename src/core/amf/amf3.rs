@@ -80,9 +80,10 @@ pub(super) struct Tables {
 impl Tables {
     /// Reads one value with its marker.
     pub(super) fn value(&mut self, input: &mut Input) -> Result<Value, Error> {
-        input.count_value()?;
         let start = input.position();
-        match input.u8("AMF3 marker")? {
+        let marker = input.u8("AMF3 marker")?;
+        input.count_value()?;
+        match marker {
             UNDEFINED => Ok(Value::Undefined),
             NULL => Ok(Value::Null),
             FALSE => Ok(Value::Boolean(false)),
@@ -90,7 +91,7 @@ impl Tables {
             INTEGER => u29(input).map(|bits| Value::Integer(sign_extend(bits))),
             DOUBLE => input.f64("double").map(Value::Number),
             STRING => self.string(input).map(Value::String),
-            marker @ XML_DOCUMENT..=DICTIONARY => self.referenceable(marker, start, input),
+            XML_DOCUMENT..=DICTIONARY => self.referenceable(marker, start, input),
             reserved => Err(Error::ReservedMarker(reserved)),
         }
     }

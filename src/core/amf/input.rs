@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Error, MAX_DEPTH, MAX_VALUES, Text};
+use super::{Error, MAX_DEPTH, MAX_VALUES, Text, VALUES_PER_BYTE};
 use crate::core::wire::{Missing, Reader};
 
 /// Bytes of a message, the position in them, and the limits of decoding.
@@ -18,10 +18,13 @@ pub(super) struct Input {
 impl Input {
     pub(super) fn new(message: Bytes) -> Self {
         Self {
+            values_left: message
+                .len()
+                .saturating_mul(VALUES_PER_BYTE)
+                .min(MAX_VALUES),
             message,
             position: 0,
             depth: 0,
-            values_left: MAX_VALUES,
             is_replay: false,
         }
     }

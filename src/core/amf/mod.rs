@@ -12,7 +12,7 @@
 //!   vectors grow as values are decoded.
 //! * Values nest at most [`MAX_DEPTH`] levels deep, including AMF3 inside AMF0. This limits the recursion of
 //!   every function that walks or drops a value.
-//! * A message contains at most [`MAX_VALUES`] values.
+//! * A message contains at most [`MAX_VALUES`] values, and at most [`VALUES_PER_BYTE`] per byte.
 //! * A reference is resolved by decoding the referenced bytes again. The resulting values count towards both
 //!   limits. A reference to an enclosing value (a cycle) is an error.
 //!
@@ -352,8 +352,8 @@ pub enum Error {
     /// Values nest more than [`MAX_DEPTH`] levels deep.
     #[error("values nest more than {MAX_DEPTH} levels deep")]
     TooDeep,
-    /// The message contains more than [`MAX_VALUES`] values.
-    #[error("more than {MAX_VALUES} values in one message")]
+    /// The message contains more than [`MAX_VALUES`] values, or more than [`VALUES_PER_BYTE`] per byte.
+    #[error("too many values for the length of the message")]
     TooManyValues,
     /// An array, vector, dictionary or list of names announces more items than the message can contain.
     #[error("count {0} exceeds the data")]
@@ -376,3 +376,7 @@ pub const MAX_DEPTH: usize = 64;
 /// Largest number of values in a message, including the names of AMF3 classes. A keyframe index of eight
 /// hours has about 30,000. A value has at least one byte in the message, and uses up to 200 bytes of memory.
 pub const MAX_VALUES: usize = 100_000;
+
+/// Largest number of values per byte of a message. Without references every value has at least one byte. A
+/// reference stands for many values, so that 500 bytes could otherwise cost [`MAX_VALUES`].
+pub const VALUES_PER_BYTE: usize = 8;

@@ -470,7 +470,7 @@ fn nested_references_are_limited() {
         message.extend([0x07, 0, index].repeat(10));
     }
     let decoded = Format::Amf0.decode(&message);
-    assert_eq!(decoded.values.len(), 4);
+    assert_eq!(decoded.values.len(), 3, "11 + 111 + 1111 values");
     assert_eq!(decoded.error, Some(Error::TooManyValues));
 
     let mut message = vec![0x09, 0x15, 0x01];
@@ -480,8 +480,27 @@ fn nested_references_are_limited() {
         message.extend([0x09, index << 1].repeat(10));
     }
     let decoded = Format::Amf3.decode(&message);
-    assert_eq!(decoded.values.len(), 4);
+    assert_eq!(decoded.values.len(), 3, "11 + 111 + 1111 values");
     assert_eq!(decoded.error, Some(Error::TooManyValues));
+}
+
+#[test]
+fn references_cost_values_in_proportion_to_the_message() {
+    // An array of 90 nulls, and 140 references to it: 12,600 values from fewer than 500 bytes.
+    let array = [&[0x09, 0x81, 0x35, 0x01][..], &[0x01; 90]].concat();
+    let references = [0x09, 0x00].repeat(140);
+    let short = Format::Amf3.decode(&[array.clone(), references.clone()].concat());
+    assert_eq!(short.error, Some(Error::TooManyValues));
+    assert!(short.values.len() * 91 <= 8 * 500, "{}", short.values.len());
+    // The same references in a longer message are within its limit.
+    let long = Format::Amf3.decode(&[array, references, vec![0x01; 2000]].concat());
+    assert_eq!(long.error, None);
+    assert_eq!(long.values.len(), 1 + 140 + 2000);
+
+    let array = [&[0x0A, 0, 0, 0, 90][..], &[0x05; 90]].concat();
+    let references = [0x07, 0, 0].repeat(130);
+    let short = Format::Amf0.decode(&[array, references].concat());
+    assert_eq!(short.error, Some(Error::TooManyValues));
 }
 
 #[test]
