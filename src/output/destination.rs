@@ -1,4 +1,4 @@
-//! Where an output goes, and how its files are written.
+//! Destination of a recording, and options of its files.
 
 use std::{
     fs::{self, File},
@@ -10,52 +10,58 @@ use std::{
 use super::naming::Template;
 use crate::core::flv::Layout;
 
-/// Where the stream is written to.
+/// Destination of a recording.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Destination {
     /// Standard output.
     Stdout,
     /// A file, a FIFO or a device.
     Path(PathBuf),
-    /// Files that are called after their number or their time. None takes the place of another.
+    /// Files whose names contain their number or the time. They never replace existing files.
     Template(Template),
 }
 
 impl Destination {
-    /// Whether it looks as if it could be written: of a file that is there the permission is asked for, of
-    /// one that is not yet only the folder is looked at. Nothing is created or changed.
+    /// Checks that the destination can probably be written: that an existing file can be opened, or that
+    /// the directory of a new file exists. Does not create or change anything.
     pub(crate) fn check(&self) -> io::Result<()> {
         let Self::Path(path) = self else {
             return Ok(());
         };
         let checked = match fs::metadata(path) {
-            // A folder says what it is.
+            // Opening a directory fails with a suitable error.
             Ok(found) if found.is_file() || found.is_dir() => {
                 File::options().write(true).open(path).map(drop)
             }
-            // Opening a FIFO waits for its reader.
+            // Opening a FIFO would block until it has a reader.
             Ok(_) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => match path.parent() {
-                Some(folder) if folder != Path::new("") => fs::metadata(folder).map(drop),
+                Some(directory) if directory != Path::new("") => fs::metadata(directory).map(drop),
                 _ => Ok(()),
             },
             Err(error) => Err(error),
         };
-        checked.map_err(|error| naming(path, &error))
+        checked.map_err(|error| with_path(path, &error))
     }
 }
 
-/// The same error, which says what it is about.
-pub(super) fn naming(path: &Path, error: &io::Error) -> io::Error {
+/// Whether the path is a FIFO, a device or a socket. It is then written as a pipe: without seeking,
+/// truncation or index.
+pub(super) fn is_special(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())
+}
+
+/// Adds the path to the text of an error.
+pub(super) fn with_path(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
-/// How a file is written.
+/// Options of the files of a recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileOptions {
-    /// Whether its head is rewritten.
+    /// Whether the head of a file is updated in place.
     pub layout: Layout,
-    /// How often it is brought to the disk; `None` leaves that to the system.
+    /// Interval at which a file is synced; `None` leaves that to the system.
     pub sync_interval: Option<Duration>,
 }
 

@@ -1,35 +1,35 @@
-//! What a recording lacks, and the waits in which it came to lack it.
+//! Gaps in a recording, and the policy for them.
 
 use std::collections::VecDeque;
 
 use jiff::Timestamp;
 
-/// A place where the recording lacks what the stream had.
+/// Missing time in a recording.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gap {
-    /// Where on the output's clock it is, in milliseconds.
+    /// Output time of the gap in milliseconds.
     pub at_ms: u64,
-    /// When it began.
+    /// Wall-clock time of its start.
     pub began: Timestamp,
-    /// How much is missing, in milliseconds of wall-clock time.
+    /// Length in milliseconds of wall-clock time.
     pub length_ms: u64,
-    /// What it came from. Not escaped.
+    /// Cause of the gap. Not escaped.
     pub reason: String,
 }
 
-/// What becomes of the time that is missing.
+/// Effect of a gap on the recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum GapPolicy {
-    /// The output's clock counts it.
+    /// The output clock includes the missing time.
     #[default]
     Keep,
-    /// What follows is joined to what came before.
+    /// The output continues without the missing time.
     Close,
-    /// What follows is a new part.
+    /// A new segment starts after the gap.
     Split,
 }
 
-/// The gaps of a recording: all are counted, the latest are kept.
+/// Gaps of a recording: the number and length of all, and the details of the latest.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Gaps {
     count: u64,
@@ -38,7 +38,7 @@ pub struct Gaps {
 }
 
 impl Gaps {
-    /// Adds the next one.
+    /// Adds the next gap.
     pub fn push(&mut self, gap: Gap) {
         self.count = self.count.saturating_add(1);
         self.total_ms = self.total_ms.saturating_add(gap.length_ms);
@@ -48,23 +48,23 @@ impl Gaps {
         self.latest.push_back(gap);
     }
 
-    /// How many there were.
+    /// Number of all gaps.
     pub fn count(&self) -> u64 {
         self.count
     }
 
-    /// How much is missing in all, in milliseconds.
+    /// Total length of all gaps in milliseconds.
     pub fn total_ms(&self) -> u64 {
         self.total_ms
     }
 
-    /// The latest, the oldest of them first.
+    /// Returns the latest gaps in order.
     pub fn latest(&self) -> impl ExactSizeIterator<Item = &Gap> {
         self.latest.iter()
     }
 }
 
-/// How many gaps are kept: a bad line makes thousands in some days.
+/// Number of gaps with details. A bad connection causes thousands in a few days.
 const LATEST_GAPS: usize = 100;
 
 #[cfg(test)]
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_all_gaps_and_keeps_the_latest() {
+    fn all_gaps_are_counted_and_the_latest_are_kept() {
         let mut gaps = Gaps::default();
         let all = LATEST_GAPS as u64 + 5;
         for number in 1..=all {

@@ -1,4 +1,4 @@
-//! The program that is run for each part.
+//! The program that runs for each finished segment (`--on-segment`).
 
 use std::{
     io,
@@ -16,68 +16,73 @@ use tokio::sync::mpsc as async_mpsc;
 
 use super::SegmentFacts;
 
-/// Runs a program for one part after another, beside the recording, which never waits for it.
+/// Runs a program for each segment, in order of completion.
+///
+/// The recording never waits for a program: up to [`MAX_RUNNING`] threads start the programs and wait for
+/// them, and further segments are queued.
 #[derive(Debug)]
 pub(super) struct Hook {
     words: Arc<[String]>,
-    parts: mpsc::Sender<SegmentFacts>,
-    waiting: Arc<Mutex<mpsc::Receiver<SegmentFacts>>>,
+    segments: mpsc::Sender<SegmentFacts>,
+    /// Shared by the threads.
+    queue: Arc<Mutex<mpsc::Receiver<SegmentFacts>>>,
+    /// A message for each program that has ended.
     ended: async_mpsc::UnboundedReceiver<()>,
-    ending: async_mpsc::UnboundedSender<()>,
-    begun: Arc<AtomicUsize>,
+    ended_sender: async_mpsc::UnboundedSender<()>,
+    started: Arc<AtomicUsize>,
     threads: usize,
-    sent: usize,
+    queued: usize,
     done: usize,
 }
 
 impl Hook {
-    /// A program and its arguments; none without words.
+    /// Creates a hook for a program and its arguments. Returns `None` if `words` is empty.
     pub(super) fn new(words: &[String]) -> Option<Self> {
         if words.is_empty() {
             return None;
         }
-        let (parts, waiting) = mpsc::channel();
-        let (ending, ended) = async_mpsc::unbounded_channel();
+        let (segments, queue) = mpsc::channel();
+        let (ended_sender, ended) = async_mpsc::unbounded_channel();
         Some(Self {
             words: words.into(),
-            parts,
-            waiting: Arc::new(Mutex::new(waiting)),
+            segments,
+            queue: Arc::new(Mutex::new(queue)),
             ended,
-            ending,
-            begun: Arc::default(),
+            ended_sender,
+            started: Arc::default(),
             threads: 0,
-            sent: 0,
+            queued: 0,
             done: 0,
         })
     }
 
-    /// Has the program run for a part, as soon as few enough others run.
+    /// Queues a run of the program for a segment.
     pub(super) fn run(&mut self, facts: SegmentFacts) {
         while self.ended.try_recv().is_ok() {
             self.done += 1;
         }
-        let under_way = self.sent - self.done;
-        if under_way >= MAX_WAITING {
+        let pending = self.queued - self.done;
+        if pending >= MAX_PENDING {
             tracing::warn!(
-                "--on-segment is not run for {}: {under_way} wait",
+                "--on-segment does not run for {}: {pending} segments are waiting",
                 facts.path
             );
             return;
         }
-        if under_way >= self.threads && self.threads < MAX_RUNNING {
+        if pending >= self.threads && self.threads < MAX_RUNNING {
             match self.start_thread() {
                 Ok(()) => self.threads += 1,
-                Err(error) => tracing::warn!("no thread for --on-segment: {error}"),
+                Err(error) => tracing::warn!("cannot start a thread for --on-segment: {error}"),
             }
         }
-        if self.threads > 0 && self.parts.send(facts).is_ok() {
-            self.sent += 1;
+        if self.threads > 0 && self.segments.send(facts).is_ok() {
+            self.queued += 1;
         }
     }
 
-    /// Waits until none runs any more, or until `deadline`. Cancelling loses nothing.
+    /// Waits until all programs have ended, or until `deadline`. The future may be dropped and created again.
     pub(super) async fn finish(&mut self, deadline: Instant) {
-        while self.done < self.sent {
+        while self.done < self.queued {
             let ended = tokio::time::timeout_at(deadline.into(), self.ended.recv());
             if !matches!(ended.await, Ok(Some(()))) {
                 return;
@@ -86,34 +91,31 @@ impl Hook {
         }
     }
 
-    /// Tells of those that still run, and of parts that it never was run for.
-    pub(super) fn leave(&self) {
-        let begun = self.begun.load(Ordering::SeqCst);
-        match begun.saturating_sub(self.done) {
-            0 => {}
-            1 => tracing::warn!("--on-segment still runs for a part, and is left running"),
-            running => {
-                tracing::warn!("--on-segment still runs for {running} parts, and is left running")
-            }
+    /// Logs the programs that are still running, and the segments that none was started for.
+    pub(super) fn abandon(&self) {
+        let started = self.started.load(Ordering::SeqCst);
+        let running = started.saturating_sub(self.done);
+        if running > 0 {
+            tracing::warn!("--on-segment is still running for {running} segments");
         }
-        let never_begun = self.sent.saturating_sub(begun);
-        if never_begun > 0 {
+        let not_started = self.queued.saturating_sub(started);
+        if not_started > 0 {
             tracing::warn!(
-                "--on-segment was not run for {never_begun} parts, since others took long"
+                "--on-segment did not run for {not_started} segments: earlier runs took too long"
             );
         }
     }
 
     fn start_thread(&self) -> io::Result<()> {
         let words = Arc::clone(&self.words);
-        let waiting = Arc::clone(&self.waiting);
-        let begun = Arc::clone(&self.begun);
-        let ending = self.ending.clone();
+        let queue = Arc::clone(&self.queue);
+        let started = Arc::clone(&self.started);
+        let ended = self.ended_sender.clone();
         let serve = move || {
-            while let Some(facts) = next(&waiting) {
-                begun.fetch_add(1, Ordering::SeqCst);
+            while let Some(facts) = next(&queue) {
+                started.fetch_add(1, Ordering::SeqCst);
                 run(&words, &facts);
-                if ending.send(()).is_err() {
+                if ended.send(()).is_err() {
                     return;
                 }
             }
@@ -123,13 +125,13 @@ impl Hook {
     }
 }
 
-/// The next part, in order; none once the recording is over.
-fn next(waiting: &Mutex<mpsc::Receiver<SegmentFacts>>) -> Option<SegmentFacts> {
-    let waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
-    waiting.recv().ok()
+/// Returns the next segment, or `None` after the end of the recording.
+fn next(queue: &Mutex<mpsc::Receiver<SegmentFacts>>) -> Option<SegmentFacts> {
+    let queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
+    queue.recv().ok()
 }
 
-/// Runs the program to its end. What goes wrong is told, and changes nothing else.
+/// Runs the program to its end. Failures are logged and have no other effect.
 fn run(words: &[String], facts: &SegmentFacts) {
     let SegmentFacts { path, .. } = facts;
     match command(words, facts).and_then(|mut command| command.status()) {
@@ -151,28 +153,29 @@ fn command(words: &[String], facts: &SegmentFacts) -> io::Result<Command> {
         .env("RTMPULL_BYTES", facts.bytes.to_string())
         .env("RTMPULL_START", &facts.start)
         .stdin(Stdio::null())
-        // Ours may be where a recording goes.
+        // The standard output of rtmpull may be a recording.
         .stdout(io::stderr());
-    leave_alone(&mut command);
+    detach(&mut command);
     Ok(command)
 }
 
-/// A Ctrl-C that ends the recording is not for a program that has to do with a part of it.
+/// Puts the program into its own process group: Ctrl-C ends the recording, not the program that processes
+/// a finished segment.
 #[cfg(unix)]
-fn leave_alone(command: &mut Command) {
+fn detach(command: &mut Command) {
     use std::os::unix::process::CommandExt;
     command.process_group(0);
 }
 
 #[cfg(not(unix))]
-fn leave_alone(_: &mut Command) {}
+fn detach(_: &mut Command) {}
 
-/// Programs at a time: some upload, and one that hangs does not hold up the others.
+/// Number of programs at a time. Uploads are slow, and a program that hangs must not block the others.
 const MAX_RUNNING: usize = 4;
 
-/// Parts that wait for a program: months of parts of an hour, or what a server whose clock leaps can
-/// cause in a moment.
-const MAX_WAITING: usize = 10_000;
+/// Number of segments that wait for a program: months with segments of an hour. A server whose clock jumps
+/// can cause many segments at once.
+const MAX_PENDING: usize = 10_000;
 
 #[cfg(all(test, unix))]
 mod tests {
@@ -197,7 +200,7 @@ mod tests {
 
     async fn finish(hook: &mut Hook) {
         hook.finish(Instant::now() + Duration::from_secs(20)).await;
-        assert_eq!(hook.done, hook.sent, "all have ended");
+        assert_eq!(hook.done, hook.queued, "all programs have ended");
     }
 
     fn read(file: &Path) -> String {
@@ -205,10 +208,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_facts_are_in_its_environment() {
+    async fn the_facts_are_environment_variables() {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("said");
-        // The tests' own variable is none of its facts.
+        let file = folder.path().join("environment");
+        // A variable of the tests themselves.
         let facts_of = "env | grep ^RTMPULL_ | grep -v ^RTMPULL_REQUIRE_PEERS | sort";
         let mut hook = script(&format!("{facts_of} > {}", file.display()));
         hook.run(facts(3));
@@ -219,7 +222,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_that_fails_or_is_not_there_holds_up_nothing() {
+    async fn a_program_that_fails_or_does_not_exist_blocks_nothing() {
         for words in [&["false"][..], &["/nowhere/at/all"]] {
             let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
             let mut hook = Hook::new(&words).unwrap();
@@ -230,29 +233,29 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn four_at_a_time_run_and_the_others_wait() {
+    async fn four_programs_run_at_a_time() {
         let folder = tempfile::tempdir().unwrap();
-        let (began, go) = (folder.path().join("began"), folder.path().join("go"));
+        let (started, go) = (folder.path().join("started"), folder.path().join("go"));
         let text = format!(
             "echo $RTMPULL_SEGMENT >> {}; until [ -e {} ]; do sleep 0.01; done",
-            began.display(),
+            started.display(),
             go.display()
         );
         let mut hook = script(&text);
         (1..=6).for_each(|segment| hook.run(facts(segment)));
-        while read(&began).lines().count() < 4 {
+        while read(&started).lines().count() < 4 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         hook.finish(Instant::now() + Duration::from_millis(100))
             .await;
-        assert_eq!(read(&began).lines().count(), 4);
-        assert_eq!((hook.sent, hook.begun.load(Ordering::SeqCst)), (6, 4));
+        assert_eq!(read(&started).lines().count(), 4);
+        assert_eq!((hook.queued, hook.started.load(Ordering::SeqCst)), (6, 4));
         fs::write(go, "").unwrap();
         finish(&mut hook).await;
-        assert_eq!(read(&began).lines().count(), 6);
-        // What is idle again is used again.
+        assert_eq!(read(&started).lines().count(), 6);
+        // Idle threads are reused.
         hook.run(facts(7));
         finish(&mut hook).await;
-        assert!(hook.threads <= 4 && read(&began).ends_with("7\n"));
+        assert!(hook.threads <= 4 && read(&started).ends_with("7\n"));
     }
 }

@@ -1,4 +1,4 @@
-//! The list of parts, beside them.
+//! The list of finished segments (`--manifest`).
 
 use std::{
     fs::File,
@@ -8,7 +8,7 @@ use std::{
 
 use super::SegmentFacts;
 
-/// A file that gets a line of JSON for each part.
+/// A file with a line of JSON for each segment.
 #[derive(Debug)]
 pub(super) struct Manifest {
     path: PathBuf,
@@ -16,7 +16,7 @@ pub(super) struct Manifest {
     has_failed: bool,
 }
 
-/// Opens a list to add to, which is made where there is none.
+/// Opens a manifest for appending, and creates it if it does not exist.
 pub fn open_manifest(path: &Path) -> io::Result<File> {
     File::options().append(true).create(true).open(path)
 }
@@ -30,7 +30,7 @@ impl Manifest {
         }
     }
 
-    /// Adds a line. The recording does not depend on it: a failure is told once.
+    /// Appends a line. The recording does not depend on it: only the first failure is logged.
     pub(super) fn add(&mut self, facts: &SegmentFacts) {
         if let Err(error) = self.append(facts)
             && !std::mem::replace(&mut self.has_failed, true)
@@ -41,7 +41,7 @@ impl Manifest {
 
     fn append(&mut self, facts: &SegmentFacts) -> io::Result<()> {
         let mut line = Vec::new();
-        // A file that takes no more is looked at anew for the next line.
+        // After a failed write, the file is opened again and may end with a torn line.
         let mut file = match self.file.take() {
             Some(file) => file,
             None => {
@@ -54,17 +54,17 @@ impl Manifest {
         };
         serde_json::to_writer(&mut line, facts)?;
         line.push(b'\n');
-        // One write for a whole line: whoever follows the file sees no half of it.
+        // A single write per line, so that a program that reads the file sees complete lines.
         file.write_all(&line)?;
         self.file = Some(file);
         Ok(())
     }
 }
 
-/// Whether the last line has no end, as a kill or a full disk leaves it.
+/// Whether the last line is incomplete, after a kill or on a full disk.
 fn is_torn(path: &Path, file: &File) -> io::Result<bool> {
-    let found = file.metadata()?;
-    if !found.is_file() || found.len() == 0 {
+    let metadata = file.metadata()?;
+    if !metadata.is_file() || metadata.len() == 0 {
         return Ok(false);
     }
     let mut reader = File::open(path)?;

@@ -1,14 +1,26 @@
-//! Where a recording goes: files with one segment each, or a pipe.
+//! Recordings: segments in files, a pipe, or both.
+//!
+//! ```text
+//!                ┌─ FileRecording ── Segment ──┬─ WriteQueue ── Muxer ── MediaFile
+//! frames ── Tee ─┤  (split policy, names,      │
+//!                │   manifest, hook)           │
+//!                └─ PipeRecording ─────────────┴─ WriteQueue ── Muxer ── PipeWriter ── Backlog
+//! ```
+//!
+//! A frame arrives with its [`FrameInfo`](crate::core::flv::FrameInfo) and its output time. The recording
+//! chooses its segment, the queue collects frames until a write is worthwhile, and the muxer converts them
+//! in their buffers. Written buffers return to the caller for reuse.
 
 mod destination;
 mod existing_file;
 mod file;
+mod finished_segments;
 mod gap;
 mod hook;
+mod latest_frames;
 mod manifest;
 mod muxer;
 mod naming;
-mod open_segment;
 mod pending;
 mod pipe;
 mod recording;
@@ -27,9 +39,7 @@ pub use self::{
     segment::SegmentFacts,
     split_policy::SegmentOptions,
 };
-pub(crate) use self::{
-    existing_file::ExistingFile, file::lock::lock, recording::Recording, tee::Tee, totals::Totals,
-};
+pub(crate) use self::{existing_file::ExistingFile, file::lock::lock, tee::Tee, totals::Totals};
 
 #[cfg(test)]
 mod tests;

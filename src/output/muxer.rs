@@ -1,59 +1,141 @@
-//! Bytes of the container.
+//! The boundary between a recording and its container format.
 
+use super::write_queue::Message;
 use crate::core::{
-    flv::{FrameInfo, Tag, TagHeader},
+    amf::Object,
+    flv::{FrameInfo, HeadWriter, Layout, Metadata, Tag, head, head_writer::Patch},
     payload::Payload,
-    wire::U24,
 };
 
-/// One frame as the container has it. A unit is written complete or not at all.
+/// Turns the messages of one file or pipe into the bytes of its container.
+///
+/// The caller writes [`Muxer::head`], then the units of [`Muxer::frame`] in order, and passes each unit to
+/// [`Muxer::written`] once the file contains it. [`Muxer::patches`] then updates the head in place.
+#[derive(Debug)]
+pub(super) enum Muxer {
+    Flv(HeadWriter),
+}
+
+/// One message in the form of the container. A unit is written complete or not at all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Unit {
     pub(super) bytes: Vec<u8>,
     pub(super) info: FrameInfo,
-    /// Counts from the start of the segment.
-    pub(super) timestamp_ms: u32,
+    /// Output time in milliseconds.
+    pub(super) at_ms: u64,
+    /// Time since the start of the segment.
+    timestamp_ms: u32,
 }
 
-impl Unit {
-    /// Puts the bytes around a frame that it has in a file, in the buffer of its payload.
-    pub(super) fn new(info: FrameInfo, timestamp_ms: u32, payload: Payload) -> Self {
-        Self {
+impl Muxer {
+    /// Largest timestamp that the container can represent: 24 days, 20 hours, 31 minutes (FLV E.4.1).
+    pub(super) const LARGEST_TIMESTAMP_MS: u64 = i32::MAX as u64;
+
+    /// Time before the largest timestamp in which the timestamps restart at the next keyframe.
+    pub(super) const KEYFRAME_SEARCH_MS: u64 = 60_000;
+
+    /// Largest size of [`Muxer::head`] without the fields of the server.
+    pub(super) const HEAD_BYTES: u64 = head::LENGTH as u64;
+
+    /// Creates a muxer for a new file or pipe.
+    pub(super) fn new(layout: Layout, metadata: &Metadata) -> Self {
+        let mut writer = HeadWriter::new(layout);
+        writer.inherit_metadata(metadata);
+        Self::Flv(writer)
+    }
+
+    /// Size of the unit for a payload of `payload` bytes.
+    pub(super) fn unit_bytes(payload: usize) -> u64 {
+        Tag::length(payload)
+    }
+
+    /// Returns the first bytes of the file. Must be called once, before any unit is written.
+    pub(super) fn head(&mut self) -> Vec<u8> {
+        let Self::Flv(writer) = self;
+        writer.head()
+    }
+
+    /// Converts a message in the buffer of its payload. `start_ms` is the output time of timestamp 0.
+    ///
+    /// A later time than [`Muxer::LARGEST_TIMESTAMP_MS`] is written as that.
+    pub(super) fn frame(&self, message: Message, start_ms: u64) -> Unit {
+        let Message {
+            info,
+            at_ms,
+            payload,
+        } = message;
+        let at_ms = at_ms.unwrap_or(start_ms);
+        let since_start_ms = at_ms.saturating_sub(start_ms);
+        let timestamp_ms = since_start_ms.min(Self::LARGEST_TIMESTAMP_MS) as u32;
+        let Self::Flv(_) = self;
+        Unit {
             bytes: Tag::new(info.track, timestamp_ms, payload).into_bytes(),
             info,
+            at_ms,
             timestamp_ms,
         }
     }
 
-    /// The start of a file, for a pipe.
+    /// Adds a unit to the statistics, once the file contains it.
+    pub(super) fn written(&mut self, unit: &Unit) {
+        let Self::Flv(writer) = self;
+        let payload = unit.bytes.len().saturating_sub(Tag::FRAMING);
+        writer.tag_written(unit.info, unit.timestamp_ms, payload);
+    }
+
+    /// Merges fields of the server's `onMetaData` into the head.
+    ///
+    /// Returns false if the head can no longer change; the fields must then be written as script data.
+    pub(super) fn set_metadata(&mut self, fields: &Object) -> bool {
+        let Self::Flv(writer) = self;
+        writer.set_metadata(fields)
+    }
+
+    /// Merges all fields that the server sent before, see [`Muxer::set_metadata`].
+    pub(super) fn inherit_metadata(&mut self, metadata: &Metadata) {
+        let Self::Flv(writer) = self;
+        writer.inherit_metadata(metadata);
+    }
+
+    /// Returns the changes that make the head describe all written units, in the order in which they must
+    /// be written.
+    pub(super) fn patches(&self) -> Vec<Patch> {
+        let Self::Flv(writer) = self;
+        writer.patches()
+    }
+
+    /// Records that the file contains `patch`.
+    pub(super) fn patched(&mut self, patch: &Patch) {
+        let Self::Flv(writer) = self;
+        writer.patch_written(patch);
+    }
+
+    /// Size of the head and all written units: the end of the intact file.
+    pub(super) fn file_bytes(&self) -> u64 {
+        let Self::Flv(writer) = self;
+        writer.length()
+    }
+
+    /// Duration of the written frames in milliseconds.
+    pub(super) fn duration_ms(&self) -> u32 {
+        let Self::Flv(writer) = self;
+        writer.duration_ms()
+    }
+}
+
+impl Unit {
+    /// Wraps the head of a pipe.
     pub(super) fn head(bytes: Vec<u8>) -> Self {
         Self {
             bytes,
             info: FrameInfo::SCRIPT,
+            at_ms: 0,
             timestamp_ms: 0,
         }
     }
 
-    /// Gives the buffer back, empty.
+    /// Returns the buffer as an empty payload.
     pub(super) fn into_payload(self) -> Payload {
         Payload::reuse(self.bytes)
-    }
-
-    /// Length of the payload in bytes.
-    pub(super) fn payload_len(&self) -> usize {
-        self.bytes.len().saturating_sub(Tag::FRAMING)
-    }
-
-    pub(super) fn set_timestamp(&mut self, timestamp_ms: u32) {
-        self.timestamp_ms = timestamp_ms;
-        let header = TagHeader {
-            kind: self.info.track,
-            is_filtered: false,
-            length: U24::saturate(u32::try_from(self.payload_len()).unwrap_or(u32::MAX)),
-            timestamp_ms: i32::try_from(timestamp_ms).unwrap_or(i32::MAX),
-        };
-        if let Some(place) = self.bytes.first_chunk_mut() {
-            *place = header.to_bytes();
-        }
     }
 }

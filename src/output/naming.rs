@@ -1,4 +1,4 @@
-//! What the files of an output are called.
+//! Names of the files of a recording.
 
 use std::{
     fs::{self, File},
@@ -8,26 +8,26 @@ use std::{
 
 use jiff::Zoned;
 
-use super::{destination::naming, file};
+use super::{destination::with_path, file};
 
-/// A file name with a counter or the time in it.
+/// A file name with fields for the number of the segment or the time.
 ///
-/// | field | what stands there |
+/// | field | value |
 /// | --- | --- |
-/// | `%d`, `%03d` | the number of the part, from 1 |
+/// | `%d`, `%03d` | number of the segment, from 1 |
 /// | `%Y` `%y` `%m` `%e` `%j` | year, its last two digits, month, day of the month, day of the year |
-/// | `%H` `%I` `%p` `%M` `%S` | hour, hour of twelve, AM or PM, minute, second |
-/// | `%F` `%T` `%s` `%z` | date, time of day, seconds since 1970, offset from Greenwich |
+/// | `%H` `%I` `%p` `%M` `%S` | hour, hour on a 12-hour clock, AM or PM, minute, second |
+/// | `%F` `%T` `%s` `%z` | date, time of day, seconds since 1970, offset from UTC |
 /// | `%%` | a percent sign |
 ///
-/// Each is of constant width, the day of the month too.
+/// Every time field has a constant width, including the day of the month.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
-    /// The name as it was given.
+    /// The name as the user specified it.
     source: PathBuf,
     pieces: Vec<Piece>,
-    /// Whether a field is in a folder's name.
-    names_folders: bool,
+    /// Whether the name of a directory contains a field.
+    has_directory_fields: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,41 +38,41 @@ enum Piece {
 }
 
 impl Template {
-    /// Reads a name; `None` where it has no field, or a percent sign that begins none: such a name is
-    /// taken as it is.
+    /// Parses a name. Returns `None` if it has no field, or a percent sign that does not start one: such a
+    /// name is used unchanged.
     pub fn parse(name: &Path) -> Option<Self> {
         let mut rest = name.to_str()?;
         let mut pieces = Vec::new();
-        while let Some((text, behind)) = rest.split_once('%') {
+        while let Some((text, field)) = rest.split_once('%') {
             pieces.push(Piece::Text(text.to_owned()));
-            let (piece, length) = Piece::read(behind)?;
+            let (piece, length) = Piece::parse(field)?;
             pieces.push(piece);
-            rest = &behind[length..];
+            rest = &field[length..];
         }
         if pieces.is_empty() {
             return None;
         }
         pieces.push(Piece::Text(rest.to_owned()));
         let is_field = |piece: &Piece| !matches!(piece, Piece::Text(_));
-        let behind_field = pieces.iter().skip_while(|piece| !is_field(piece));
-        let is_folder = |c| c == '/' || c == MAIN_SEPARATOR;
-        let names_folders = behind_field
+        let from_field = pieces.iter().skip_while(|piece| !is_field(piece));
+        let is_separator = |c| c == '/' || c == MAIN_SEPARATOR;
+        let has_directory_fields = from_field
             .into_iter()
-            .any(|piece| matches!(piece, Piece::Text(text) if text.contains(is_folder)));
+            .any(|piece| matches!(piece, Piece::Text(text) if text.contains(is_separator)));
         Some(Self {
             source: name.to_owned(),
             pieces,
-            names_folders,
+            has_directory_fields,
         })
     }
 
-    /// Whether each part has another name.
+    /// Whether the name contains the number of the segment.
     pub fn has_counter(&self) -> bool {
         let is_counter = |piece: &Piece| matches!(piece, Piece::Counter { .. });
         self.pieces.iter().any(is_counter)
     }
 
-    /// For how many seconds the name stays the same; `None` without a time in it.
+    /// Number of seconds for which the name stays the same; `None` if it does not contain the time.
     pub fn constant_seconds(&self) -> Option<u32> {
         let seconds = |piece: &Piece| match piece {
             Piece::Time('S' | 's' | 'T') => Some(1),
@@ -84,17 +84,12 @@ impl Template {
         self.pieces.iter().filter_map(seconds).min()
     }
 
-    /// The name as it was given, fields and all.
-    pub(super) fn source(&self) -> &Path {
-        &self.source
-    }
-
-    /// The name of part `number` that begins at `start`.
+    /// Name of segment `number`, whose first frame arrived at `start`.
     fn name(&self, number: u32, start: &Zoned) -> PathBuf {
         let text = |piece: &Piece| match piece {
             Piece::Text(text) => text.clone(),
             Piece::Counter { width } => format!("{number:0width$}"),
-            // The system's %d has the zero in front that its %e has not.
+            // In strftime, %d has a leading zero and %e a space. Here %d is the number.
             Piece::Time('e') => start.strftime("%d").to_string(),
             Piece::Time(field) => start.strftime(&format!("%{field}")).to_string(),
         };
@@ -104,8 +99,8 @@ impl Template {
 }
 
 impl Piece {
-    /// What stands behind a percent sign, and how many bytes of it belong to it.
-    fn read(text: &str) -> Option<(Self, usize)> {
+    /// Parses the field at the start of `text`, after its percent sign. Returns its length as well.
+    fn parse(text: &str) -> Option<(Self, usize)> {
         let mut chars = text.chars();
         match chars.next()? {
             '%' => Some((Self::Text("%".to_owned()), 1)),
@@ -125,86 +120,135 @@ impl Piece {
     }
 }
 
-/// Names for one file after another, none of which takes the place of anything.
+/// Opens the files of a recording. Only a plain first name replaces an existing file.
 #[derive(Debug)]
-pub(super) struct Names {
+pub(super) struct SegmentNames {
     pattern: Pattern,
-    /// How many files there may be.
+    /// Largest number of files.
     most: u32,
-    /// How many there are.
-    made: u32,
-    /// The number in the latest name.
+    /// Number of files so far.
+    opened: u32,
+    /// Number in the latest name.
     number: u32,
-    /// The latest name made of the time alone.
+    /// Latest name that consists of the time alone.
     latest: PathBuf,
 }
 
+/// Names of the segments.
 #[derive(Debug)]
 pub(super) enum Pattern {
-    /// `name.flv`, then `name.2.flv`, `name.3.flv` …; the first name is the caller's business.
+    /// `name.flv`, then `name.2.flv`, `name.3.flv` …
     Numbered(PathBuf),
     Template(Template),
 }
 
-impl Names {
+/// A locked, empty file.
+#[derive(Debug)]
+pub(super) struct OpenedFile {
+    pub(super) path: PathBuf,
+    pub(super) file: File,
+    /// Whether the file did not exist before.
+    pub(super) is_new: bool,
+}
+
+impl SegmentNames {
     pub(super) fn new(pattern: Pattern, most: u32) -> Self {
-        let number = match pattern {
-            Pattern::Numbered(_) => 1,
-            Pattern::Template(_) => 0,
-        };
         Self {
-            made: number,
-            number,
             pattern,
             most,
+            opened: 0,
+            number: 0,
             latest: PathBuf::new(),
         }
     }
 
-    /// Lets there be at least so many files.
+    /// Allows at least `most` files.
     pub(super) fn allow(&mut self, most: u32) {
         self.most = self.most.max(most);
     }
 
-    /// Makes a file under the next name where nothing is yet.
-    pub(super) fn create(&mut self, start: &Zoned) -> io::Result<(PathBuf, File)> {
-        if self.made >= self.most {
-            let why = format!("there are {} parts already", self.made);
-            return Err(io::Error::new(io::ErrorKind::AlreadyExists, why));
-        }
-        self.begin(start)?;
-        while self.number < MAX_NUMBER {
-            self.number += 1;
-            let path = self.name(start);
-            match file::open_new(&path) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                opened => {
-                    let file = opened.map_err(|error| naming(&path, &error))?;
-                    self.made += 1;
-                    return Ok((path, file));
-                }
-            }
-        }
-        let why = format!("no free name up to number {MAX_NUMBER}");
-        Err(io::Error::new(io::ErrorKind::AlreadyExists, why))
+    /// Replaces the limit of the number of files.
+    #[cfg(test)]
+    pub(super) fn limit(&mut self, most: u32) {
+        self.most = most;
     }
 
-    /// Makes the folders that the time names, and counts anew where it names another file.
-    fn begin(&mut self, start: &Zoned) -> io::Result<()> {
+    /// The name as the user specified it.
+    pub(super) fn source(&self) -> &Path {
+        match &self.pattern {
+            Pattern::Numbered(path) => path,
+            Pattern::Template(template) => &template.source,
+        }
+    }
+
+    /// Counts the file of an earlier run as the first one.
+    pub(super) fn use_existing(&mut self) {
+        self.opened = 1;
+        self.number = 1;
+    }
+
+    /// Opens the next file. `start` is the arrival time of its first frame.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`io::ErrorKind::AlreadyExists`] if there are too many files, or no free name.
+    pub(super) fn open(&mut self, start: &Zoned) -> io::Result<OpenedFile> {
+        if let (Pattern::Numbered(path), 0) = (&self.pattern, self.opened) {
+            let path = path.clone();
+            let file = file::open(&path).map_err(|error| with_path(&path, &error))?;
+            self.use_existing();
+            return Ok(OpenedFile {
+                path,
+                file,
+                is_new: false,
+            });
+        }
+        if self.opened >= self.most {
+            let why = format!("the recording has {} segments already", self.opened);
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, why));
+        }
+        self.prepare(start)?;
+        self.create_next(start)
+    }
+
+    /// Creates the directories that the time names, and restarts the numbers if it names another file.
+    fn prepare(&mut self, start: &Zoned) -> io::Result<()> {
         let Pattern::Template(template) = &self.pattern else {
             return Ok(());
         };
         let name = template.name(self.number + 1, start);
-        if template.names_folders
-            && let Some(folder) = name.parent()
+        if template.has_directory_fields
+            && let Some(directory) = name.parent()
         {
-            fs::create_dir_all(folder)?;
+            fs::create_dir_all(directory)?;
         }
         if !template.has_counter() && name != self.latest {
             self.number = 0;
             self.latest = name;
         }
         Ok(())
+    }
+
+    /// Creates a file with the next number that is not in use.
+    fn create_next(&mut self, start: &Zoned) -> io::Result<OpenedFile> {
+        while self.number < MAX_NUMBER {
+            self.number += 1;
+            let path = self.name(start);
+            match file::open_new(&path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                opened => {
+                    let file = opened.map_err(|error| with_path(&path, &error))?;
+                    self.opened += 1;
+                    return Ok(OpenedFile {
+                        path,
+                        file,
+                        is_new: true,
+                    });
+                }
+            }
+        }
+        let why = format!("all names up to number {MAX_NUMBER} are in use");
+        Err(io::Error::new(io::ErrorKind::AlreadyExists, why))
     }
 
     fn name(&self, start: &Zoned) -> PathBuf {
@@ -219,7 +263,7 @@ impl Names {
     }
 }
 
-/// `name.flv` with a number: `name.2.flv`.
+/// Inserts a number into `name.flv`: `name.2.flv`.
 fn numbered(path: &Path, number: u32) -> PathBuf {
     let mut name = path.file_stem().unwrap_or_default().to_owned();
     name.push(format!(".{number}"));
@@ -230,11 +274,11 @@ fn numbered(path: &Path, number: u32) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// The highest number in a name, those that others have taken included.
+/// Largest number in a name. Numbers that are in use count as well.
 const MAX_NUMBER: u32 = 10_000_000;
 
-/// The fields of strftime that are known. Those that begin a byte of UTF-8 in percent notation are
-/// not among them, so that `%C3%A9` stays what it is.
+/// Supported fields of strftime. None of them starts a percent-encoded byte of UTF-8, so that `%C3%A9` is
+/// not a field.
 const TIME_FIELDS: &str = "YymejHIpMSFTsz";
 
 #[cfg(test)]
@@ -250,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn counter_and_time_are_filled_in() {
+    fn number_and_time_are_inserted() {
         let cases = [
             ("cam-%d.flv", "cam-7.flv"),
             ("cam-%03d.flv", "cam-007.flv"),
@@ -266,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_with_any_other_percent_sign_is_taken_as_it_is() {
+    fn a_name_with_another_percent_sign_is_not_a_template() {
         let names = [
             "cam.flv",
             "100%.flv",
@@ -290,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_known_how_long_a_name_lasts() {
+    fn the_time_field_with_the_finest_unit_determines_the_constant_seconds() {
         let cases = [
             ("%d", None, true),
             ("%F", Some(86_400), false),
@@ -306,62 +350,67 @@ mod tests {
         }
     }
 
-    /// The names of so many files in a folder where `there` are already.
-    fn created(pattern: &str, there: &[&str], starts: &[Zoned]) -> Vec<String> {
+    /// Names of the files that are opened after the first in a directory that contains `existing`.
+    fn opened(pattern: &str, existing: &[&str], starts: &[Zoned]) -> Vec<String> {
         let folder = tempfile::tempdir().unwrap();
-        for name in there {
+        for name in existing {
             fs::write(folder.path().join(name), "precious").unwrap();
         }
         let path = folder.path().join(pattern);
         let pattern = Template::parse(&path).map_or(Pattern::Numbered(path), Pattern::Template);
-        let mut names = Names::new(pattern, 100);
-        let created = starts.iter().map(|start| names.create(start).unwrap().0);
-        let relative = created.map(|path| path.strip_prefix(folder.path()).unwrap().to_owned());
-        let created = relative
+        let mut names = SegmentNames::new(pattern, 100);
+        if let Pattern::Numbered(_) = names.pattern {
+            names.use_existing();
+        }
+        let opened = starts.iter().map(|start| names.open(start).unwrap().path);
+        let relative = opened.map(|path| path.strip_prefix(folder.path()).unwrap().to_owned());
+        let opened = relative
             .map(|path| path.to_str().unwrap().to_owned())
             .collect();
-        for name in there {
+        for name in existing {
             assert_eq!(fs::read(folder.path().join(name)).unwrap(), b"precious");
         }
-        created
+        opened
     }
 
     #[test]
-    fn no_name_is_taken_twice() {
+    fn names_in_use_are_skipped() {
         let now = start();
         let later = now
             .checked_add(jiff::SignedDuration::from_hours(1))
             .unwrap();
         let starts = [now.clone(), now, later];
         assert_eq!(
-            created("a.flv", &["a.flv", "a.3.flv"], &starts),
+            opened("a.flv", &["a.flv", "a.3.flv"], &starts),
             ["a.2.flv", "a.4.flv", "a.5.flv"]
         );
         assert_eq!(
-            created("%02d.flv", &["02.flv"], &starts),
+            opened("%02d.flv", &["02.flv"], &starts),
             ["01.flv", "03.flv", "04.flv"]
         );
         assert_eq!(
-            created("%H.flv", &["08.flv"], &starts),
+            opened("%H.flv", &["08.flv"], &starts),
             ["07.flv", "07.2.flv", "08.2.flv"]
         );
         assert_eq!(
-            created("%e/%H-%d", &[], &starts),
+            opened("%e/%H-%d", &[], &starts),
             ["05/07-1", "05/07-2", "05/08-3"]
         );
     }
 
     #[test]
-    fn names_come_to_an_end() {
+    fn the_number_of_files_is_limited() {
         let folder = tempfile::tempdir().unwrap();
-        let mut names = Names::new(Pattern::Numbered(folder.path().join("a")), 2);
-        assert!(names.create(&start()).is_ok());
-        let error = names.create(&start()).unwrap_err();
+        let mut names = SegmentNames::new(Pattern::Numbered(folder.path().join("a")), 2);
+        for is_new in [false, true] {
+            assert_eq!(names.open(&start()).unwrap().is_new, is_new);
+        }
+        let error = names.open(&start()).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
     }
 
     #[test]
-    fn numbers_stand_before_the_extension() {
+    fn the_number_precedes_the_extension() {
         let numbered = |path: &str, number| numbered(Path::new(path), number);
         assert_eq!(numbered("a/name.flv", 2), Path::new("a/name.2.flv"));
         assert_eq!(numbered("name", 3), Path::new("name.3"));

@@ -1,8 +1,9 @@
-//! What comes before the first frame.
+//! Messages before the first frame.
 
+use super::muxer::Muxer;
 use crate::core::{flv::FrameInfo, payload::Payload};
 
-/// SequenceHeaders and script data that wait, in order of arrival, for the frame that opens the output.
+/// Sequence headers and script data, in order of arrival, that wait for the first frame of a segment.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     messages: Vec<Message>,
@@ -16,22 +17,22 @@ struct Message {
 }
 
 impl Pending {
-    /// Holds a message as long as there is room. SequenceHeaders makes room for itself, since nothing can
-    /// be decoded without: the oldest script data goes, then the oldest configuration.
+    /// Holds a message if it fits. Payloads that are not held are added to `dropped`.
     ///
-    /// What has to go is added to `dropped`.
+    /// A sequence header displaces the oldest script data, then the oldest sequence header: a decoder
+    /// needs the header, and only the latest one of a track counts. Script data displaces nothing.
     pub(super) fn hold(&mut self, info: FrameInfo, payload: Payload, dropped: &mut Vec<Payload>) {
         let length = payload.capacity();
+        if payload.is_empty() {
+            return dropped.push(payload);
+        }
         if info.is_sequence_header && length <= MAX_BYTES {
-            while !self.has_room(length) {
-                dropped.push(self.give_up_oldest());
+            while !self.fits(length) {
+                dropped.push(self.remove_oldest());
             }
         }
-        if !self.has_room(length) {
-            tracing::debug!(
-                "a message of kind {} before the first frame is dropped",
-                info.track
-            );
+        if !self.fits(length) {
+            tracing::debug!("dropped a message before the first frame: {}", info.track);
             return dropped.push(payload);
         }
         self.bytes += length;
@@ -42,7 +43,7 @@ impl Pending {
         self.messages.is_empty()
     }
 
-    /// Gives away all that is held.
+    /// Removes and returns all messages.
     pub(super) fn take(&mut self) -> impl Iterator<Item = (FrameInfo, Payload)> + use<> {
         let Self { messages, .. } = std::mem::take(self);
         messages
@@ -50,52 +51,50 @@ impl Pending {
             .map(|message| (message.info, message.payload))
     }
 
-    /// The lengths of all that is held.
-    pub(super) fn lengths(&self) -> impl Iterator<Item = usize> {
-        self.messages.iter().map(|message| message.payload.len())
+    /// Size of all messages in the container.
+    pub(super) fn unit_bytes(&self) -> u64 {
+        let payloads = self.messages.iter().map(|message| message.payload.len());
+        payloads.map(Muxer::unit_bytes).sum()
     }
 
-    fn has_room(&self, length: usize) -> bool {
+    fn fits(&self, length: usize) -> bool {
         self.messages.len() < MAX_MESSAGES && length <= MAX_BYTES - self.bytes
     }
 
-    fn give_up_oldest(&mut self) -> Payload {
+    fn remove_oldest(&mut self) -> Payload {
         let mut messages = self.messages.iter();
         let oldest = messages.position(|message| !message.info.is_sequence_header);
         let Message { info, payload } = self.messages.remove(oldest.unwrap_or(0));
-        tracing::debug!(
-            "a message of kind {} before the first frame gives way to another",
-            info.track
-        );
+        tracing::debug!("displaced a message before the first frame: {}", info.track);
         self.bytes -= payload.capacity();
         payload
     }
 }
 
-/// Messages that wait: a server that sends cue points or captions for minutes before its first frame
-/// is no recording.
+/// Number of messages. A server may send cue points or captions for minutes before its first frame.
 const MAX_MESSAGES: usize = 64;
 
-/// Memory that they may take: configuration has a few hundred bytes, and what scripts send few more.
+/// Memory of all messages. Sequence headers and script data have a few hundred bytes each.
 pub(super) const MAX_BYTES: usize = 1024 * 1024;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// What is held of messages that are told apart by their lengths, and how many were dropped.
+    /// Lengths of the messages that are held, and the number of dropped ones. Each message is a sequence
+    /// header or script data of a length.
     fn held(messages: impl IntoIterator<Item = (bool, usize)>) -> (Vec<usize>, usize) {
-        let (mut early, mut dropped) = (Pending::default(), Vec::new());
+        let (mut pending, mut dropped) = (Pending::default(), Vec::new());
         for (is_sequence_header, length) in messages {
             let payload = Payload::from(&vec![7; length][..]);
             let info = FrameInfo {
                 is_sequence_header,
                 ..FrameInfo::SCRIPT
             };
-            early.hold(info, payload, &mut dropped);
+            pending.hold(info, payload, &mut dropped);
         }
-        let held = early.take().map(|(_, payload)| payload.len()).collect();
-        assert!(early.messages.is_empty() && early.bytes == 0);
+        let held = pending.take().map(|(_, payload)| payload.len()).collect();
+        assert!(pending.messages.is_empty() && pending.bytes == 0);
         (held, dropped.len())
     }
 
@@ -106,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn number_and_bytes_are_bounded() {
+    fn number_and_bytes_are_limited() {
         let (lengths, dropped) = held((1..=70).map(|length| (false, length)));
         assert_eq!((lengths, dropped), ((1..=64).collect(), 6));
         let large = [600_000, 300_000, 200_000, 100_000];
@@ -116,13 +115,13 @@ mod tests {
     }
 
     #[test]
-    fn script_data_gives_way_to_configuration_and_never_the_other_way() {
+    fn sequence_headers_displace_script_data_but_not_vice_versa() {
         let script = (1..=64).map(|length| (false, length));
         let (lengths, dropped) = held(script.chain([(true, 100), (false, 200)]));
         assert_eq!(lengths, (2..=64).chain([100]).collect::<Vec<_>>());
         assert_eq!(dropped, 2);
-        let configuration = (1..=64).map(|length| (true, length));
-        let (lengths, _) = held(configuration.chain([(false, 200), (true, 100)]));
+        let headers = (1..=64).map(|length| (true, length));
+        let (lengths, _) = held(headers.chain([(false, 200), (true, 100)]));
         assert_eq!(lengths, (2..=64).chain([100]).collect::<Vec<_>>());
     }
 }

@@ -1,251 +1,207 @@
-//! One FLV: the whole output, or a part of it.
+//! One file of a recording.
 
-use std::{io, path::PathBuf, time::Instant};
+use std::{
+    io,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use jiff::Zoned;
 use serde::Serialize;
 
-use super::{Totals, file::TagFile, muxer::Unit, pipe::Pipe, write_queue::WriteQueue};
+use super::{
+    ExistingFile, Totals,
+    file::MediaFile,
+    muxer::Unit,
+    write_queue::{Message, WriteQueue},
+};
 use crate::core::{
-    flv::{FrameInfo, Tag, TagKind},
+    amf::Object,
+    flv::{Metadata, TagKind},
     payload::Payload,
 };
 
-/// What is known of a part once it is whole.
+/// Facts about a finished segment, as the manifest, the hook and the JSON events publish them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SegmentFacts {
-    /// The file. What of its name is no UTF-8 is replaced.
+    /// Path of the file. Bytes that are not UTF-8 are replaced.
     pub path: String,
     /// Number of the segment, from 1.
     pub segment: u32,
-    /// Where the file's 0 is on the output's clock, in milliseconds: what its timestamps lack.
+    /// Output time of the file's timestamp 0, in milliseconds.
     pub offset_ms: u64,
-    /// How long it plays, in milliseconds.
+    /// Duration in milliseconds.
     pub duration_ms: u32,
-    /// The size of the file.
+    /// Size of the file.
     pub bytes: u64,
-    /// When its first frame came: RFC 3339, with the local offset.
+    /// Arrival of the first frame: RFC 3339 with the local offset.
     pub start: String,
 }
 
+/// A segment that is being written.
 #[derive(Debug)]
 pub(super) struct Segment {
-    pub(super) sink: Sink,
-    pub(super) queue: WriteQueue,
-    /// The place of its 0 on the output clock.
-    start_ms: u64,
-    opening: Option<Opening>,
-    has_video: bool,
-    /// With what waits, and with the head.
-    bytes: u64,
+    file: MediaFile,
+    queue: WriteQueue,
+    /// Empty between two writes; kept for its memory.
+    units: Vec<Unit>,
     origin: Origin,
-    /// How many tags an earlier recording left in it.
-    former_tags: u64,
-    /// Whether its facts were told.
-    is_over: bool,
+    /// Number of tags that an earlier run wrote.
+    existing_tags: u64,
+    is_finished: bool,
 }
 
+/// Identity of a segment.
 #[derive(Debug)]
-pub(super) enum Sink {
-    File(Box<TagFile>),
-    Pipe(Box<Pipe>),
-}
-
-/// Where a part comes from.
-#[derive(Debug, Clone)]
 pub(super) struct Origin {
-    /// None for a pipe.
-    pub(super) path: Option<PathBuf>,
+    pub(super) path: PathBuf,
     pub(super) number: u32,
-    pub(super) began: Zoned,
-}
-
-/// The first tags of a part, as long as they wait in the queue. They come interleaved, and one behind
-/// the first frame may belong before it: the earliest becomes the part's 0.
-#[derive(Debug)]
-struct Opening {
-    kind: TagKind,
-    /// Before this nothing of the other kind is to be expected.
-    other_ms: u64,
-    has_other: bool,
-    earliest_ms: u64,
-    /// The place of each tag in the queue; none for configuration that is repeated.
-    places: Vec<Option<u64>>,
+    pub(super) started: Zoned,
 }
 
 impl Segment {
-    /// The first part, whose 0 is at `start_ms`.
-    pub(super) fn first(sink: Sink, head: u64, origin: Origin, start_ms: u64) -> Self {
-        Self {
-            sink,
-            queue: WriteQueue::default(),
-            start_ms,
-            opening: None,
-            has_video: false,
-            bytes: head,
-            origin,
-            former_tags: 0,
-            is_over: false,
-        }
+    /// Creates the first segment, whose timestamp 0 is at `start_ms`.
+    pub(super) fn first(file: MediaFile, origin: Origin, start_ms: u64) -> Self {
+        Self::new(file, origin, WriteQueue::new(start_ms))
     }
 
-    /// A file that was there and has so many bytes, whose 0 is that of the output clock.
-    pub(super) fn resumed(sink: Sink, bytes: u64, origin: Origin, has_video: bool) -> Self {
-        Self {
-            has_video,
-            former_tags: sink.written().tags,
-            ..Self::first(sink, bytes, origin, 0)
-        }
-    }
-
-    /// A later part, which a frame of `kind` at `at_ms` begins. Frames of the other kind have come up
-    /// to `other_ms`.
+    /// Creates a later segment, which starts with a frame of `track` at `at_ms`. `other_ms` is the output
+    /// time of the last frame of the other track.
     pub(super) fn later(
-        sink: Sink,
-        head: u64,
+        file: MediaFile,
         origin: Origin,
-        (kind, at_ms): (TagKind, u64),
+        track: TagKind,
+        at_ms: u64,
         other_ms: Option<u64>,
     ) -> Self {
-        let mut part = Self::first(sink, head, origin, at_ms);
-        part.begin_anew(kind, at_ms, other_ms);
-        part
+        let queue = WriteQueue::starting_with(track, at_ms, other_ms);
+        Self::new(file, origin, queue)
     }
 
-    /// Has the timestamps begin at 0 with what comes next. Nothing may wait.
-    pub(super) fn begin_anew(&mut self, kind: TagKind, at_ms: u64, other_ms: Option<u64>) {
-        let is_near = |other_ms: &u64| at_ms.abs_diff(*other_ms) <= MAX_LAG_MS;
-        self.start_ms = at_ms;
-        self.opening = Some(Opening {
-            kind,
-            other_ms: other_ms.filter(is_near).unwrap_or(at_ms),
-            has_other: false,
-            earliest_ms: at_ms,
-            places: Vec::new(),
-        });
-    }
-
-    /// Adds a tag at its place on the output's clock, or at the part's 0.
-    pub(super) fn push(
-        &mut self,
+    /// Reopens an existing file. Its timestamp 0 is at output time 0.
+    pub(super) fn existing(
+        existing: ExistingFile,
+        origin: Origin,
+        sync_interval: Option<Duration>,
         now: Instant,
-        info: FrameInfo,
-        at_ms: Option<u64>,
-        payload: Payload,
-    ) {
-        self.has_video |= info.track == TagKind::VIDEO;
-        self.bytes += tag_length(payload.len());
-        let timestamp_ms = at_ms.map_or(0, |at_ms| self.timestamp_ms(at_ms));
-        self.queue.push(now, Unit::new(info, timestamp_ms, payload));
-        if let Some(opening) = &mut self.opening {
-            opening.push(info, at_ms);
-        }
-    }
-
-    /// Settles where the part's 0 is: what waits is about to be written, and is all of it where
-    /// `is_all`.
-    pub(super) fn settle_start(&mut self, is_all: bool) {
-        let Some(opening) = self.opening.take() else {
-            return;
-        };
-        self.start_ms = if is_all || opening.has_other {
-            opening.earliest_ms
-        } else {
-            opening.earliest_ms.min(opening.other_ms)
-        };
-        let units = self.queue.units_mut().iter_mut();
-        for (unit, place) in units.zip(opening.places) {
-            if let Some(at_ms) = place {
-                unit.set_timestamp(u32_ms(at_ms.saturating_sub(self.start_ms)));
-            }
-        }
-    }
-
-    /// Whether a player can begin with this frame.
-    pub(super) fn can_begin_with(&self, info: FrameInfo) -> bool {
-        match info.track {
-            TagKind::VIDEO => info.is_keyframe,
-            _ => !self.has_video,
-        }
-    }
-
-    /// How far behind the part's 0 this place is.
-    pub(super) fn since_start_ms(&self, at_ms: u64) -> u64 {
-        at_ms.saturating_sub(self.start_ms)
-    }
-
-    /// The place of its 0 on the output clock.
-    pub(super) fn start_ms(&self) -> u64 {
-        self.start_ms
-    }
-
-    /// How many bytes it has, with what waits.
-    pub(super) fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// Ends it, once: its facts, where it is a file that has come to hold anything.
-    pub(super) fn end(&mut self) -> Option<SegmentFacts> {
-        let (Sink::File(file), Some(path)) = (&mut self.sink, &self.origin.path) else {
-            return None;
-        };
-        let written = file.written();
-        if std::mem::replace(&mut self.is_over, true) || written.tags == self.former_tags {
-            return None;
-        }
-        Some(SegmentFacts {
-            path: path.to_string_lossy().into_owned(),
-            segment: self.origin.number,
-            offset_ms: self.start_ms,
-            duration_ms: file.writer().duration_ms(),
-            bytes: written.bytes,
-            start: self.origin.began.strftime(RFC_3339).to_string(),
+    ) -> io::Result<Self> {
+        let existing_tags = existing.tags;
+        let file = MediaFile::resume(existing, sync_interval, now)?;
+        Ok(Self {
+            existing_tags,
+            ..Self::first(file, origin, 0)
         })
     }
 
-    fn timestamp_ms(&self, at_ms: u64) -> u32 {
-        u32_ms(self.since_start_ms(at_ms))
-    }
-}
-
-impl Sink {
-    pub(super) fn written(&self) -> Totals {
-        match self {
-            Self::File(file) => file.written(),
-            Self::Pipe(pipe) => pipe.written(),
+    fn new(file: MediaFile, origin: Origin, queue: WriteQueue) -> Self {
+        Self {
+            file,
+            queue,
+            units: Vec::new(),
+            origin,
+            existing_tags: 0,
+            is_finished: false,
         }
     }
 
-    /// Makes the head of a file true.
-    pub(super) fn patch(&mut self) -> io::Result<()> {
-        match self {
-            Self::File(file) => file.patch(),
-            Self::Pipe(_) => Ok(()),
+    /// Queues a message. Writes the queue if that is due; written payloads are added to `spent`.
+    pub(super) fn push(
+        &mut self,
+        now: Instant,
+        message: Message,
+        spent: &mut Vec<Payload>,
+    ) -> io::Result<()> {
+        self.queue.push(now, message);
+        if self.queue.is_due(now) {
+            return self.flush(now, spent);
         }
+        Ok(())
+    }
+
+    /// Time at which [`Segment::flush_due`] must be called.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let deadlines = self.queue.deadline().into_iter();
+        deadlines.chain(self.file.deadline()).min()
+    }
+
+    /// Writes the queue, updates the head and syncs the file, if a deadline has passed.
+    pub(super) fn flush_due(&mut self, now: Instant, spent: &mut Vec<Payload>) -> io::Result<()> {
+        if self.deadline().is_some_and(|deadline| deadline <= now) {
+            return self.flush(now, spent);
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self, now: Instant, spent: &mut Vec<Payload>) -> io::Result<()> {
+        self.write(false, spent)?;
+        self.file.maintain(now)
+    }
+
+    fn write(&mut self, is_last: bool, spent: &mut Vec<Payload>) -> io::Result<()> {
+        let muxer = self.file.muxer();
+        self.queue.drain_into(muxer, is_last, &mut self.units);
+        let appended = self.file.append(&self.units);
+        spent.extend(self.units.drain(..).map(Unit::into_payload));
+        appended
+    }
+
+    /// Writes the queue and updates the head, even if the disk is full.
+    ///
+    /// Returns the facts of the segment, once, if it has got new tags.
+    pub(super) fn finish(
+        &mut self,
+        spent: &mut Vec<Payload>,
+    ) -> (io::Result<()>, Option<SegmentFacts>) {
+        let written = self.write(true, spent);
+        let updated = self.file.update_head();
+        (written.and(updated), self.take_facts())
+    }
+
+    /// Syncs the finished file, until `deadline`. The future may be dropped and created again.
+    pub(super) async fn sync_at_end(&mut self, deadline: Option<Instant>) -> io::Result<()> {
+        self.file.sync_at_end(deadline).await
+    }
+
+    /// Merges fields of the server's `onMetaData` into the head. Returns false if they must be written as
+    /// script data.
+    pub(super) fn set_metadata(&mut self, fields: &Object) -> bool {
+        self.file.set_metadata(fields)
+    }
+
+    /// Adds the fields that the server sent before the existing file was reopened.
+    pub(super) fn inherit_metadata(&mut self, metadata: &Metadata) {
+        self.file.inherit_metadata(metadata);
+    }
+
+    /// Time from the start of the segment to `at_ms`.
+    pub(super) fn since_start_ms(&self, at_ms: u64) -> u64 {
+        at_ms.saturating_sub(self.queue.start_ms())
+    }
+
+    /// Bytes and tags in the file.
+    pub(super) fn totals(&self) -> Totals {
+        self.file.totals()
+    }
+
+    /// Size of the queued messages.
+    pub(super) fn queued_bytes(&self) -> u64 {
+        self.queue.bytes()
+    }
+
+    fn take_facts(&mut self) -> Option<SegmentFacts> {
+        let Totals { bytes, tags } = self.totals();
+        if std::mem::replace(&mut self.is_finished, true) || tags == self.existing_tags {
+            return None;
+        }
+        Some(SegmentFacts {
+            path: self.origin.path.to_string_lossy().into_owned(),
+            segment: self.origin.number,
+            offset_ms: self.queue.start_ms(),
+            duration_ms: self.file.muxer().duration_ms(),
+            bytes,
+            start: self.origin.started.strftime(RFC_3339).to_string(),
+        })
     }
 }
-
-impl Opening {
-    fn push(&mut self, info: FrameInfo, at_ms: Option<u64>) {
-        if info.carries_media {
-            self.has_other |= info.track != self.kind;
-            let at_ms = at_ms.unwrap_or(self.earliest_ms);
-            self.earliest_ms = self.earliest_ms.min(at_ms);
-        }
-        self.places.push(at_ms);
-    }
-}
-
-/// How many bytes a tag with so many of payload has.
-pub(super) fn tag_length(payload: usize) -> u64 {
-    Tag::length(payload)
-}
-
-fn u32_ms(ms: u64) -> u32 {
-    u32::try_from(ms).unwrap_or(u32::MAX)
-}
-
-/// How far audio and video may lie apart; a kind that is further behind has ended.
-const MAX_LAG_MS: u64 = 10_000;
 
 const RFC_3339: &str = "%Y-%m-%dT%H:%M:%S%.3f%:z";

@@ -1,6 +1,6 @@
-//! What a decoder must have seen before it can begin: kept for the parts to come.
+//! Sequence headers, which each new segment repeats.
 
-use super::pending;
+use super::{muxer::Muxer, pending};
 use crate::core::{
     flv::{
         FrameInfo, TagKind,
@@ -9,7 +9,7 @@ use crate::core::{
     payload::Payload,
 };
 
-/// The latest configuration of each track, in the order in which the tracks came.
+/// The latest sequence headers of each track, in order of first arrival.
 #[derive(Debug, Default)]
 pub(super) struct SequenceHeaders {
     kept: Vec<Kept>,
@@ -23,7 +23,7 @@ struct Kept {
     payload: Payload,
 }
 
-/// What a message sets up: a later one of the same role replaces it.
+/// Purpose of a message. A later message of the same role replaces it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
     Video,
@@ -37,21 +37,24 @@ enum Role {
 struct Tracks([u128; 2]);
 
 impl SequenceHeaders {
-    /// Whether it would change nothing to keep this message.
-    pub(super) fn holds(&self, info: FrameInfo, payload: &Payload) -> bool {
+    /// Whether this message is already stored.
+    pub(super) fn contains(&self, info: FrameInfo, payload: &Payload) -> bool {
         let role = Role::of(info.track, payload).map(|(role, _)| role);
         let mut kept = self.kept.iter();
         kept.any(|kept| Some(kept.role) == role && kept.payload == *payload)
     }
 
-    /// Keeps a message if it is configuration. It takes the place of those that it makes obsolete; of
-    /// too many the oldest goes.
+    /// Stores a message if it sets up a decoder. It replaces the messages whose tracks it covers; if there
+    /// are too many, the oldest is removed.
     pub(super) fn keep(&mut self, info: FrameInfo, payload: &Payload) {
         let Some((role, tracks)) = Role::of(info.track, payload) else {
             return;
         };
         if payload.len() > pending::MAX_BYTES {
-            tracing::debug!("configuration of {} bytes is not kept", payload.len());
+            tracing::debug!(
+                "a sequence header of {} bytes is not repeated",
+                payload.len()
+            );
             return;
         }
         let is_obsolete = |kept: &Kept| kept.role == role && kept.tracks.are_within(tracks);
@@ -73,24 +76,28 @@ impl SequenceHeaders {
         self.kept
             .retain(|kept| !is_obsolete(kept) || std::mem::take(&mut is_first));
         while self.kept.len() > MAX_MESSAGES || self.bytes() > pending::MAX_BYTES {
-            tracing::debug!("the oldest configuration gives way to another");
+            tracing::debug!("the oldest sequence header is not repeated");
             self.kept.remove(0);
         }
     }
 
-    /// Copies of all that is kept.
-    pub(super) fn all(&self) -> Vec<(FrameInfo, Payload)> {
+    /// Returns copies of all messages.
+    pub(super) fn copies(&self) -> Vec<(FrameInfo, Payload)> {
         let copy = |kept: &Kept| (kept.info, kept.payload.clone());
         self.kept.iter().map(copy).collect()
     }
 
-    /// The lengths of the messages.
-    pub(super) fn lengths(&self) -> impl Iterator<Item = usize> {
-        self.kept.iter().map(|kept| kept.payload.len())
+    /// Size of all messages in the container.
+    pub(super) fn unit_bytes(&self) -> u64 {
+        self.lengths().map(Muxer::unit_bytes).sum()
     }
 
     fn bytes(&self) -> usize {
         self.lengths().sum()
+    }
+
+    fn lengths(&self) -> impl Iterator<Item = usize> {
+        self.kept.iter().map(|kept| kept.payload.len())
     }
 }
 
@@ -139,8 +146,7 @@ impl FromIterator<u8> for Tracks {
     }
 }
 
-/// Messages that are kept: a few for each of the tracks that a publisher has, which are fewer than
-/// ten.
+/// Number of messages: a few for each track. Publishers send fewer than ten tracks.
 const MAX_MESSAGES: usize = 64;
 
 #[cfg(test)]
@@ -163,18 +169,18 @@ mod tests {
         body
     }
 
-    fn kept(messages: &[(TagKind, &[u8])]) -> Vec<Vec<u8>> {
-        let mut configuration = SequenceHeaders::default();
+    fn stored(messages: &[(TagKind, &[u8])]) -> Vec<Vec<u8>> {
+        let mut headers = SequenceHeaders::default();
         for (kind, body) in messages {
             let info = FrameParser::new().parse(*kind, body);
-            configuration.keep(info, &Payload::from(*body));
+            headers.keep(info, &Payload::from(*body));
         }
-        let all = configuration.all();
-        all.iter().map(|(_, payload)| payload.to_vec()).collect()
+        let copies = headers.copies();
+        copies.iter().map(|(_, payload)| payload.to_vec()).collect()
     }
 
     #[test]
-    fn the_latest_of_each_kind_stays_in_its_place() {
+    fn a_later_message_replaces_the_earlier_one_in_its_position() {
         let newer = [&AVC[..6], &[3]].concat();
         let messages: [(TagKind, &[u8]); 4] = [
             (TagKind::VIDEO, &AVC),
@@ -182,55 +188,55 @@ mod tests {
             (TagKind::VIDEO, &newer),
             (TagKind::VIDEO, &[0x17, 1, 0, 0, 0, 1, 2]),
         ];
-        assert_eq!(kept(&messages), [&newer[..], &AAC]);
+        assert_eq!(stored(&messages), [&newer[..], &AAC]);
     }
 
     #[test]
-    fn each_track_has_its_own() {
+    fn each_track_has_its_own_header() {
         let [first, second, again] = [(0, 1), (1, 2), (0, 3)].map(|(id, of)| one_track(id, of));
         let messages = [&first, &second, &again].map(|body| (TagKind::VIDEO, &body[..]));
-        assert_eq!(kept(&messages), [again, second]);
+        assert_eq!(stored(&messages), [again, second]);
     }
 
     #[test]
-    fn one_message_for_all_tracks_makes_those_for_each_obsolete_and_not_the_other_way() {
+    fn a_header_for_all_tracks_replaces_those_of_single_tracks() {
         let [first, second] = [0, 1].map(|id| one_track(id, 1));
         let both = many_tracks(&[0, 1]);
         let messages = [&first, &second, &both].map(|body| (TagKind::VIDEO, &body[..]));
-        assert!(kept(&messages) == std::slice::from_ref(&both));
+        assert!(stored(&messages) == std::slice::from_ref(&both));
         let messages = [&both, &second].map(|body| (TagKind::VIDEO, &body[..]));
-        assert_eq!(kept(&messages), [both, second]);
+        assert_eq!(stored(&messages), [both, second]);
     }
 
     #[test]
-    fn colours_and_channels_are_kept_beside_the_records() {
-        let colours = [0xD4, b'h', b'v', b'c', b'1', 2, 0, 9];
+    fn colors_and_channels_are_stored_in_addition() {
+        let colors = [0xD4, b'h', b'v', b'c', b'1', 2, 0, 9];
         let record = [0x90, b'h', b'v', b'c', b'1', 1];
         let channels = [0x94, b'O', b'p', b'u', b's', 1, 6, 0, 0, 0, 0];
         let messages: [(TagKind, &[u8]); 3] = [
-            (TagKind::VIDEO, &colours),
+            (TagKind::VIDEO, &colors),
             (TagKind::VIDEO, &record),
             (TagKind::AUDIO, &channels),
         ];
-        assert_eq!(kept(&messages), [&colours[..], &record, &channels]);
+        assert_eq!(stored(&messages), [&colors[..], &record, &channels]);
     }
 
     #[test]
-    fn number_and_bytes_are_bounded() {
+    fn number_and_bytes_are_limited() {
         let messages: Vec<_> = (0..=255).map(|id| one_track(id, 1)).collect();
         let all: Vec<_> = messages
             .iter()
             .map(|body| (TagKind::VIDEO, &body[..]))
             .collect();
-        assert_eq!(kept(&all), messages[256 - MAX_MESSAGES..]);
+        assert_eq!(stored(&all), messages[256 - MAX_MESSAGES..]);
         let large = |id| [one_track(id, 1), vec![0; 600_000]].concat();
         let messages = [large(0), large(1)];
         let all: Vec<_> = messages
             .iter()
             .map(|body| (TagKind::VIDEO, &body[..]))
             .collect();
-        assert!(kept(&all) == [large(1)]);
+        assert!(stored(&all) == [large(1)]);
         let huge = [&AVC[..], &vec![0; pending::MAX_BYTES]].concat();
-        assert!(kept(&[(TagKind::VIDEO, &huge)]).is_empty());
+        assert!(stored(&[(TagKind::VIDEO, &huge)]).is_empty());
     }
 }

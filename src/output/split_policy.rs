@@ -1,28 +1,28 @@
-//! Where an output is cut.
+//! Conditions that end a segment.
 
 use std::path::PathBuf;
 
 use jiff::{Timestamp, tz::TimeZone};
 
-/// How an output is cut into parts, and who hears of them.
+/// Conditions that split a recording into segments, and the receivers of their facts.
 #[derive(Debug, Clone)]
 pub struct SegmentOptions {
-    /// A part ends where the output's clock passes a multiple of so many milliseconds.
+    /// A segment ends when the output time passes a multiple of this many milliseconds.
     pub every_ms: Option<u64>,
-    /// A part ends once it has so many bytes.
+    /// A segment ends when it has this many bytes.
     pub bytes: Option<u64>,
-    /// A part ends where the time of day passes a multiple of so many seconds, a day at most.
+    /// A segment ends when the time of day passes a multiple of this many seconds, at most a day.
     pub clock_seconds: Option<u32>,
-    /// Where the time of day is.
+    /// Time zone of the time of day.
     pub zone: TimeZone,
-    /// The file that gets a line for each part.
+    /// File that gets a line of JSON for each segment.
     pub manifest: Option<PathBuf>,
-    /// The program that is run for each part, and its arguments; none where it is empty.
+    /// Program that runs for each segment, and its arguments; empty for none.
     pub hook: Vec<String>,
 }
 
 impl SegmentOptions {
-    /// One part, and nobody who hears of it.
+    /// A single segment without manifest and hook.
     pub fn none() -> Self {
         Self {
             every_ms: None,
@@ -34,79 +34,83 @@ impl SegmentOptions {
         }
     }
 
-    /// Whether the output is to be cut.
+    /// Whether any split condition is set.
     pub fn has_split_condition(&self) -> bool {
         self.every_ms.is_some() || self.bytes.is_some() || self.clock_seconds.is_some()
     }
 }
 
-/// The marks behind which the next keyframe begins a new part.
+/// Decides when the next keyframe starts a new segment.
 #[derive(Debug)]
 pub(super) struct SplitPolicy {
     every_ms: Option<u64>,
     bytes: Option<u64>,
     clock: Option<Clock>,
-    /// The place of the output's first frame, from which [`SplitPolicy::every_ms`] counts.
+    /// Output time of the first frame, from which [`SplitPolicy::every_ms`] counts.
     origin_ms: Option<u64>,
     next_ms: Option<u64>,
-    is_wished: bool,
+    is_requested: bool,
 }
 
 #[derive(Debug)]
 struct Clock {
     every_seconds: i64,
     zone: TimeZone,
+    /// Next boundary.
     next: Timestamp,
 }
 
 impl SplitPolicy {
-    pub(super) fn new(parts: &SegmentOptions) -> Self {
+    pub(super) fn new(options: &SegmentOptions) -> Self {
         let clock = |seconds: u32| Clock {
             every_seconds: i64::from(seconds).clamp(1, DAY),
-            zone: parts.zone.clone(),
+            zone: options.zone.clone(),
             next: Timestamp::MAX,
         };
         Self {
-            every_ms: parts.every_ms.filter(|ms| *ms > 0),
-            bytes: parts.bytes,
-            clock: parts.clock_seconds.map(clock),
+            every_ms: options.every_ms.filter(|ms| *ms > 0),
+            bytes: options.bytes,
+            clock: options.clock_seconds.map(clock),
             origin_ms: None,
             next_ms: None,
-            is_wished: false,
+            is_requested: false,
         }
     }
 
-    /// A part begins with a frame at this place, at this time.
-    pub(super) fn begin(&mut self, at_ms: u64, wall: Timestamp) {
-        self.is_wished = false;
+    /// Records that a segment started at this output time and wall-clock time.
+    pub(super) fn segment_started(&mut self, at_ms: u64, wall: Timestamp) {
         let origin_ms = *self.origin_ms.get_or_insert(at_ms);
         self.next_ms = self.every_ms.map(|every_ms| {
             let count = at_ms.saturating_sub(origin_ms) / every_ms + 1;
             origin_ms.saturating_add(count.saturating_mul(every_ms))
         });
         if let Some(clock) = &mut self.clock {
-            clock.begin(wall);
+            clock.start(wall);
         }
     }
 
-    /// Has a new part begin at the next keyframe.
-    pub(super) fn wish(&mut self) {
-        self.is_wished = true;
+    /// Requests a new segment at the next keyframe.
+    pub(super) fn request(&mut self) {
+        self.is_requested = true;
     }
 
-    /// Whether a new part is to begin at the next keyframe, whatever the marks say.
-    pub(super) fn has_wish(&self) -> bool {
-        self.is_wished
+    /// Records that the requested segment has started.
+    pub(super) fn clear_request(&mut self) {
+        self.is_requested = false;
     }
 
-    /// Whether there ever is one, but for wishes.
-    pub(super) fn has_split_condition(&self) -> bool {
+    pub(super) fn is_requested(&self) -> bool {
+        self.is_requested
+    }
+
+    /// Whether any split condition is set, explicit requests aside.
+    pub(super) fn has_condition(&self) -> bool {
         self.every_ms.is_some() || self.bytes.is_some() || self.clock.is_some()
     }
 
-    /// Whether a part of `bytes` is to end before a frame at this place that comes at this time.
-    pub(super) fn are_passed(&mut self, at_ms: u64, bytes: u64, wall: Timestamp) -> bool {
-        self.is_wished
+    /// Whether a segment of `bytes` must end before a frame at this output time and wall-clock time.
+    pub(super) fn is_due(&mut self, at_ms: u64, bytes: u64, wall: Timestamp) -> bool {
+        self.is_requested
             || self.next_ms.is_some_and(|next_ms| at_ms >= next_ms)
             || self.bytes.is_some_and(|most| bytes >= most)
             || self
@@ -117,23 +121,28 @@ impl SplitPolicy {
 }
 
 impl Clock {
-    fn begin(&mut self, wall: Timestamp) {
-        self.next = next_cut(wall, self.every_seconds, &self.zone);
+    fn start(&mut self, wall: Timestamp) {
+        self.next = next_boundary(wall, self.every_seconds, &self.zone);
     }
 
-    /// A clock that is set back by a little cuts nothing twice; one that was far ahead counts anew.
+    /// Whether the next boundary has passed.
+    ///
+    /// A clock that is set back by a little must not split twice at one boundary. A boundary that is
+    /// further away than any legal shift of the clock was computed while the clock was wrong, and is
+    /// computed again.
     fn is_passed(&mut self, wall: Timestamp) -> bool {
-        if self.next.as_second() - wall.as_second() > self.every_seconds + LONGEST_SHIFT {
-            self.begin(wall);
+        if self.next.as_second() - wall.as_second() > self.every_seconds + MAX_SHIFT {
+            self.start(wall);
         }
         wall >= self.next
     }
 }
 
-/// When the time of day, after this moment, first is a multiple of `every_seconds`, counted from
-/// midnight. An hour that comes twice in a night has its cuts both times, and one that is left out
-/// leaves its cuts out.
-fn next_cut(after: Timestamp, every_seconds: i64, zone: &TimeZone) -> Timestamp {
+/// Returns the first time after `after` at which the time of day is a multiple of `every_seconds`, counted
+/// from midnight.
+///
+/// An hour that occurs twice in a night has its boundaries both times; a skipped hour has none.
+fn next_boundary(after: Timestamp, every_seconds: i64, zone: &TimeZone) -> Timestamp {
     let local = |at: Timestamp| at.as_second() + i64::from(zone.to_offset(at).seconds());
     let slot = |at: Timestamp| {
         let local = local(at);
@@ -157,13 +166,13 @@ fn next_cut(after: Timestamp, every_seconds: i64, zone: &TimeZone) -> Timestamp 
     Timestamp::MAX
 }
 
-/// In seconds.
+/// Seconds of a day.
 const DAY: i64 = 86_400;
 
-/// More than clocks are ever put forward or back by law, in seconds.
-const LONGEST_SHIFT: i64 = 3 * 3_600;
+/// Larger than any legal shift of a clock, in seconds.
+const MAX_SHIFT: i64 = 3 * 3_600;
 
-/// Changes of a zone's offset within a day: one, where laws are sane.
+/// Number of offset changes of a time zone within a day. One is usual.
 const MAX_TRANSITIONS: usize = 10;
 
 #[cfg(test)]
@@ -176,118 +185,119 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn marks(change: impl FnOnce(&mut SegmentOptions)) -> SplitPolicy {
-        let mut parts = SegmentOptions::none();
-        change(&mut parts);
-        SplitPolicy::new(&parts)
+    fn policy(change: impl FnOnce(&mut SegmentOptions)) -> SplitPolicy {
+        let mut options = SegmentOptions::none();
+        change(&mut options);
+        SplitPolicy::new(&options)
     }
 
     #[test]
-    fn without_a_wish_nothing_is_cut() {
-        let mut marks = marks(|_| {});
-        marks.begin(0, Timestamp::UNIX_EPOCH);
-        assert!(!marks.are_passed(u64::MAX, u64::MAX, Timestamp::MAX));
-        marks.wish();
-        assert!(marks.are_passed(0, 0, Timestamp::UNIX_EPOCH));
-        marks.begin(1, Timestamp::UNIX_EPOCH);
-        assert!(!marks.are_passed(2, 0, Timestamp::UNIX_EPOCH));
+    fn without_a_condition_only_a_request_splits() {
+        let mut policy = policy(|_| {});
+        policy.segment_started(0, Timestamp::UNIX_EPOCH);
+        assert!(!policy.is_due(u64::MAX, u64::MAX, Timestamp::MAX));
+        policy.request();
+        assert!(policy.is_due(0, 0, Timestamp::UNIX_EPOCH));
+        policy.clear_request();
+        assert!(!policy.is_due(2, 0, Timestamp::UNIX_EPOCH));
     }
 
     #[test]
-    fn time_counts_from_the_first_frame_and_marks_do_not_drift() {
-        let mut marks = marks(|parts| parts.every_ms = Some(10_000));
+    fn time_boundaries_count_from_the_first_frame_without_drift() {
+        let mut policy = policy(|options| options.every_ms = Some(10_000));
         let now = Timestamp::UNIX_EPOCH;
-        marks.begin(500, now);
-        assert!(!marks.are_passed(10_499, u64::MAX, Timestamp::MAX));
-        assert!(marks.are_passed(10_500, 0, now));
-        marks.begin(13_000, now);
-        assert!(!marks.are_passed(20_499, 0, now));
-        assert!(marks.are_passed(20_500, 0, now));
-        marks.begin(99_000, now);
-        assert!(!marks.are_passed(100_499, 0, now));
-        assert!(marks.are_passed(100_500, 0, now));
+        policy.segment_started(500, now);
+        assert!(!policy.is_due(10_499, u64::MAX, Timestamp::MAX));
+        assert!(policy.is_due(10_500, 0, now));
+        policy.segment_started(13_000, now);
+        assert!(!policy.is_due(20_499, 0, now));
+        assert!(policy.is_due(20_500, 0, now));
+        policy.segment_started(99_000, now);
+        assert!(!policy.is_due(100_499, 0, now));
+        assert!(policy.is_due(100_500, 0, now));
     }
 
     #[test]
-    fn size_counts_from_each_parts_own_0() {
-        let mut marks = marks(|parts| parts.bytes = Some(1_000));
-        marks.begin(0, Timestamp::UNIX_EPOCH);
-        assert!(!marks.are_passed(0, 999, Timestamp::MAX));
-        assert!(marks.are_passed(0, 1_000, Timestamp::UNIX_EPOCH));
+    fn size_counts_from_the_start_of_each_segment() {
+        let mut policy = policy(|options| options.bytes = Some(1_000));
+        policy.segment_started(0, Timestamp::UNIX_EPOCH);
+        assert!(!policy.is_due(0, 999, Timestamp::MAX));
+        assert!(policy.is_due(0, 1_000, Timestamp::UNIX_EPOCH));
     }
 
     #[test]
-    fn the_time_of_day_cuts_at_full_hours_of_the_place() {
-        // Nepal is 5:45 ahead of Greenwich.
+    fn clock_boundaries_are_full_hours_of_local_time() {
+        // Nepal is at UTC+5:45.
         let zone = TimeZone::fixed(jiff::tz::Offset::from_seconds(20_700).unwrap());
-        let mut marks = marks(|parts| (parts.clock_seconds, parts.zone) = (Some(3_600), zone));
-        marks.begin(0, at("2026-11-22T10:20:00Z"));
-        assert!(!marks.are_passed(0, 0, at("2026-11-22T11:14:59.9Z")));
-        assert!(marks.are_passed(0, 0, at("2026-11-22T11:15:00Z")));
-        marks.begin(0, at("2026-11-22T11:15:00Z"));
-        assert!(!marks.are_passed(0, 0, at("2026-11-22T12:14:59Z")));
-        assert!(marks.are_passed(0, 0, at("2026-11-22T13:00:00Z")));
+        let mut policy =
+            policy(|options| (options.clock_seconds, options.zone) = (Some(3_600), zone));
+        policy.segment_started(0, at("2026-11-22T10:20:00Z"));
+        assert!(!policy.is_due(0, 0, at("2026-11-22T11:14:59.9Z")));
+        assert!(policy.is_due(0, 0, at("2026-11-22T11:15:00Z")));
+        policy.segment_started(0, at("2026-11-22T11:15:00Z"));
+        assert!(!policy.is_due(0, 0, at("2026-11-22T12:14:59Z")));
+        assert!(policy.is_due(0, 0, at("2026-11-22T13:00:00Z")));
     }
 
     #[test]
-    fn a_clock_that_is_set_back_cuts_nothing_twice_and_one_that_was_wrong_counts_anew() {
-        let mut marks = marks(|parts| parts.clock_seconds = Some(3_600));
-        marks.begin(0, at("2026-11-22T11:00:00.1Z"));
-        assert!(!marks.are_passed(0, 0, at("2026-11-22T10:59:59Z")));
-        assert!(!marks.are_passed(0, 0, at("2026-11-22T11:00:01Z")));
-        marks.begin(0, at("2036-01-01T00:00:00Z"));
-        assert!(!marks.are_passed(0, 0, at("2026-11-22T11:30:00Z")));
-        assert!(marks.are_passed(0, 0, at("2026-11-22T12:00:00Z")));
+    fn a_clock_that_is_set_back_does_not_split_twice() {
+        let mut policy = policy(|options| options.clock_seconds = Some(3_600));
+        policy.segment_started(0, at("2026-11-22T11:00:00.1Z"));
+        assert!(!policy.is_due(0, 0, at("2026-11-22T10:59:59Z")));
+        assert!(!policy.is_due(0, 0, at("2026-11-22T11:00:01Z")));
+        policy.segment_started(0, at("2036-01-01T00:00:00Z"));
+        assert!(!policy.is_due(0, 0, at("2026-11-22T11:30:00Z")));
+        assert!(policy.is_due(0, 0, at("2026-11-22T12:00:00Z")));
     }
 
     #[test]
-    fn nights_in_which_clocks_are_changed_have_all_their_cuts() {
+    fn daylight_saving_changes_keep_all_boundaries() {
         let zone = TimeZone::get("Europe/Berlin").unwrap();
-        let cuts = |from: &str, seconds: i64, count: usize| -> Vec<String> {
-            let first = next_cut(at(from), seconds, &zone);
+        let boundaries = |from: &str, seconds: i64, count: usize| -> Vec<String> {
+            let first = next_boundary(at(from), seconds, &zone);
             let all =
-                std::iter::successors(Some(first), |cut| Some(next_cut(*cut, seconds, &zone)));
-            all.take(count).map(|cut| cut.to_string()).collect()
+                std::iter::successors(Some(first), |at| Some(next_boundary(*at, seconds, &zone)));
+            all.take(count).map(|at| at.to_string()).collect()
         };
-        // 2:00 to 3:00 comes twice.
+        // 2:00 to 3:00 occurs twice.
         let hours = [
             "2026-10-25T00:00:00Z",
             "2026-10-25T01:00:00Z",
             "2026-10-25T02:00:00Z",
         ];
-        assert_eq!(cuts("2026-10-24T23:10:00Z", 3_600, 3), hours);
-        // 2:00 to 3:00 is left out.
+        assert_eq!(boundaries("2026-10-24T23:10:00Z", 3_600, 3), hours);
+        // 2:00 to 3:00 is skipped.
         let hours = [
             "2026-03-29T00:00:00Z",
             "2026-03-29T01:00:00Z",
             "2026-03-29T02:00:00Z",
         ];
-        assert_eq!(cuts("2026-03-28T23:10:00Z", 3_600, 3), hours);
-        // Days of 25 and of 23 hours end at midnight.
+        assert_eq!(boundaries("2026-03-28T23:10:00Z", 3_600, 3), hours);
+        // Days of 25 and 23 hours end at midnight.
         let days = ["2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z"];
-        assert_eq!(cuts("2026-10-24T10:00:00Z", DAY, 2), days);
+        assert_eq!(boundaries("2026-10-24T10:00:00Z", DAY, 2), days);
         let days = ["2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z"];
-        assert_eq!(cuts("2026-03-28T10:00:00Z", DAY, 2), days);
-        // What does not fit into a day begins anew at midnight.
+        assert_eq!(boundaries("2026-03-28T10:00:00Z", DAY, 2), days);
+        // An interval that does not divide a day restarts at midnight.
         let steps = [
             "2026-11-22T19:00:00Z",
             "2026-11-22T23:00:00Z",
             "2026-11-23T04:00:00Z",
         ];
-        assert_eq!(cuts("2026-11-22T17:00:00Z", 5 * 3_600, 3), steps);
+        assert_eq!(boundaries("2026-11-22T17:00:00Z", 5 * 3_600, 3), steps);
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn a_cut_is_ahead_and_no_further_than_it_may_be(
+        fn the_next_boundary_is_within_one_interval(
             second in 0..4_000_000_000_i64,
             every in 1..=DAY,
         ) {
             let zone = TimeZone::get("America/New_York").unwrap();
             let now = Timestamp::from_second(second).unwrap();
-            let ahead = next_cut(now, every, &zone).as_second() - second;
+            let ahead = next_boundary(now, every, &zone).as_second() - second;
             prop_assert!(0 < ahead && ahead <= every + 3_600, "{ahead} s");
         }
     }

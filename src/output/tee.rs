@@ -1,12 +1,15 @@
-//! All that one download is written to: the recording, and a pipe beside it.
+//! The outputs of one download: files, a pipe, or both.
 
 use std::{io, time::Instant};
 
 use jiff::Timestamp;
 
-use super::Gap;
 use super::{
-    Destination, ExistingFile, FileOptions, Recording, SegmentFacts, SegmentOptions, Totals,
+    Destination, ExistingFile, FileOptions, Gap, SegmentFacts, SegmentOptions, Totals,
+    destination::is_special,
+    naming::Pattern,
+    pipe::{PipeRecording, PipeTarget},
+    recording::FileRecording,
 };
 use crate::core::{
     amf::Object,
@@ -14,120 +17,156 @@ use crate::core::{
     payload::{Payload, Pool},
 };
 
-/// The recording, which everything that is asked of an output is asked of, and perhaps a pipe that gets
-/// the same tags.
-///
-/// The recording is what must not be lost: a pipe beside it that is slow lacks frames, or has the
-/// network wait, and one that breaks is given up.
+/// A recording in files or in a pipe. Files may have a pipe with the same frames (`--tee`).
 #[derive(Debug)]
-pub(crate) struct Tee {
-    recording: Recording,
-    beside: Option<Beside>,
-    /// What went wrong with the recording while the pipe was still waited for.
-    failure: Option<io::Error>,
+pub(crate) enum Tee {
+    Pipe(Box<PipeRecording>),
+    Files {
+        /// The recording. All queries refer to it, not to the pipe.
+        files: Box<FileRecording>,
+        /// A slow pipe lacks frames or stops the network. A broken pipe is given up.
+        pipe: Option<Box<PipeCopy>>,
+        /// Error of the files, while the pipe is still being finished.
+        failure: Option<io::Error>,
+    },
 }
 
-/// A pipe beside a recording in files.
+/// A pipe that gets copies of all payloads.
 #[derive(Debug)]
-struct Beside {
-    output: Recording,
-    /// Spent copies, for the next ones.
+pub(crate) struct PipeCopy {
+    pipe: PipeRecording,
+    /// Buffers for the copies.
     pool: Pool,
 }
 
 impl Tee {
-    /// A recording into `destination`, and a pipe to `beside`.
+    /// Creates a recording to `destination`, and optionally a pipe with the same frames. Opens nothing.
+    ///
+    /// `min_free` is the number of bytes that must stay free on the disk of the files.
     pub(crate) fn new(
         destination: Destination,
-        parts: &SegmentOptions,
-        beside: Option<Destination>,
+        pipe: Option<Destination>,
+        segments: &SegmentOptions,
+        options: FileOptions,
+        min_free: Option<u64>,
     ) -> Self {
-        Self {
-            recording: Recording::new(destination, parts),
-            beside: beside.map(Beside::new),
+        let pattern = match destination {
+            Destination::Template(template) => Pattern::Template(template),
+            Destination::Path(path) if !is_special(&path) => Pattern::Numbered(path),
+            Destination::Path(path) => return Self::to_pipe(PipeTarget::Path(path)),
+            Destination::Stdout => return Self::to_pipe(PipeTarget::Stdout),
+        };
+        let target = pipe.and_then(|pipe| match pipe {
+            Destination::Stdout => Some(PipeTarget::Stdout),
+            Destination::Path(path) => Some(PipeTarget::Path(path)),
+            Destination::Template(_) => None,
+        });
+        Self::Files {
+            files: Box::new(FileRecording::new(pattern, segments, options, min_free)),
+            pipe: target.map(|target| Box::new(PipeCopy::new(target))),
             failure: None,
         }
     }
 
-    /// See [`Recording::allow_backlog`].
-    pub(crate) fn allow_backlog(&mut self, backlog_bytes: usize) {
-        self.pipe().allow_backlog(backlog_bytes);
+    fn to_pipe(target: PipeTarget) -> Self {
+        Self::Pipe(Box::new(PipeRecording::new(target)))
     }
 
-    /// See [`Recording::resume_from`]. The pipe gets what is new.
+    /// Lets up to `bytes` wait for a slow reader of the pipe while the stream continues.
+    pub(crate) fn allow_backlog(&mut self, bytes: usize) {
+        if let Some(pipe) = self.pipe_mut() {
+            pipe.allow_backlog(bytes);
+        }
+    }
+
+    /// Continues `file` after its last intact tag. A pipe gets only the new frames.
     pub(crate) fn resume_from(&mut self, file: ExistingFile) {
-        self.recording.resume_from(file);
+        if let Some(files) = self.files_mut() {
+            files.resume_from(file);
+        }
     }
 
-    /// See [`Recording::set_file_options`].
-    pub(crate) fn set_file_options(&mut self, options: FileOptions) {
-        self.recording.set_file_options(options);
-    }
-
-    /// See [`Recording::keep_free`].
-    pub(crate) fn keep_free(&mut self, bytes: u64) {
-        self.recording.keep_free(bytes);
-    }
-
-    /// See [`Recording::check_free_space`].
+    /// Fails if the disk has too little free space. The check is cheap and can be called often.
     pub(crate) fn check_free_space(&mut self, now: Instant) -> io::Result<()> {
-        self.recording.check_free_space(now)
+        let files = self.files_mut();
+        files.map_or(Ok(()), |files| files.check_free_space(now))
     }
 
-    /// See [`Recording::set_wall_clock`].
+    /// Sets the wall-clock time of the following messages.
     pub(crate) fn set_wall_clock(&mut self, wall: Timestamp) {
-        self.recording.set_wall_clock(wall);
-        if let Some(beside) = &mut self.beside {
-            beside.output.set_wall_clock(wall);
+        if let Some(files) = self.files_mut() {
+            files.set_wall_clock(wall);
+        }
+        if let Some(pipe) = self.pipe_mut() {
+            pipe.set_wall_clock(wall);
         }
     }
 
-    /// See [`Recording::request_split`].
+    /// Starts a new segment at the next keyframe. A pipe is never split.
     pub(crate) fn request_split(&mut self) {
-        self.recording.request_split();
-    }
-
-    /// See [`Recording::bytes_with`].
-    pub(crate) fn bytes_with(&mut self, info: FrameInfo, at_ms: u64, payload: &Payload) -> u64 {
-        self.recording.bytes_with(info, at_ms, payload)
-    }
-
-    /// What is in the recording.
-    pub(crate) fn totals(&self) -> Totals {
-        self.recording.totals()
-    }
-
-    /// See [`Recording::take_segment`].
-    pub(crate) fn take_segment(&mut self) -> Option<SegmentFacts> {
-        self.recording.take_segment()
-    }
-
-    /// What the recording lacks. What a pipe beside it lacks is only logged.
-    pub(crate) fn take_gap(&mut self) -> Option<Gap> {
-        if let Some(beside) = &mut self.beside {
-            while let Some(gap) = beside.output.take_gap() {
-                tell(&gap);
-            }
+        if let Some(files) = self.files_mut() {
+            files.request_split();
         }
-        self.recording.take_gap()
     }
 
-    /// See [`Recording::metadata`].
+    /// Returns the size of the recording if this message were written, with heads and queued messages.
+    pub(crate) fn bytes_with(&mut self, info: FrameInfo, at_ms: u64, payload: &Payload) -> u64 {
+        match self {
+            Self::Pipe(pipe) => pipe.bytes_with(info, at_ms, payload),
+            Self::Files { files, .. } => files.bytes_with(info, at_ms, payload),
+        }
+    }
+
+    /// Bytes and tags in the recording. Queued messages do not count.
+    pub(crate) fn totals(&self) -> Totals {
+        match self {
+            Self::Pipe(pipe) => pipe.totals(),
+            Self::Files { files, .. } => files.totals(),
+        }
+    }
+
+    /// Returns the oldest finished segment that was not returned before.
+    pub(crate) fn take_segment(&mut self) -> Option<SegmentFacts> {
+        self.files_mut()?.take_segment()
+    }
+
+    /// Returns the oldest gap of the recording that was not returned before. A pipe beside files only logs
+    /// its gaps.
+    pub(crate) fn take_gap(&mut self) -> Option<Gap> {
+        let copy = match self {
+            Self::Pipe(pipe) => return pipe.take_gap(),
+            Self::Files { pipe, .. } => pipe.as_mut()?,
+        };
+        while let Some(gap) = copy.pipe.take_gap() {
+            tracing::warn!(
+                "the reader of the pipe is too slow: {:.1} s from {:.1} s on are only in the file",
+                gap.length_ms as f64 / 1000.0,
+                gap.at_ms as f64 / 1000.0
+            );
+        }
+        None
+    }
+
+    /// Merges fields of the server's `onMetaData` into the heads. `payload` is the same in its encoded form.
     pub(crate) fn metadata(
         &mut self,
         now: Instant,
         at_ms: u64,
-        members: Object,
+        fields: &Object,
         payload: Payload,
     ) -> io::Result<()> {
-        self.with_pipe(|beside| {
-            let copy = beside.copy(&payload);
-            beside.output.metadata(now, at_ms, members.clone(), copy)
+        self.with_copy(&payload, |pipe, copy| {
+            pipe.metadata(now, at_ms, fields, copy)
         });
-        self.recording.metadata(now, at_ms, members, payload)
+        match self {
+            Self::Pipe(pipe) => pipe.metadata(now, at_ms, fields, payload),
+            Self::Files { files, .. } => files.metadata(now, at_ms, fields, payload),
+        }
     }
 
-    /// See [`Recording::media`]. The pipe comes first: it gets what a full disk does not take.
+    /// Writes a message at its output time. Messages before the first frame are pending and get its time.
+    ///
+    /// The pipe comes first: it gets the frames that a full disk cannot store.
     pub(crate) fn media(
         &mut self,
         now: Instant,
@@ -135,170 +174,189 @@ impl Tee {
         at_ms: u64,
         payload: Payload,
     ) -> io::Result<()> {
-        self.with_pipe(|beside| beside.media(now, info, at_ms, &payload));
-        self.recording.media(now, info, at_ms, payload)
-    }
-
-    /// SequenceHeaders that the recording may have already: a pipe that has not begun does not.
-    pub(crate) fn prepare_pipe(&mut self, now: Instant, info: FrameInfo, payload: &Payload) {
-        if info.is_sequence_header {
-            self.with_pipe(|beside| match beside.output.part {
-                None => beside.media(now, info, 0, payload),
-                Some(_) => Ok(()),
-            });
+        self.with_copy(&payload, |pipe, copy| pipe.media(now, info, at_ms, copy));
+        match self {
+            Self::Pipe(pipe) => pipe.media(now, info, at_ms, payload),
+            Self::Files { files, .. } => files.media(now, info, at_ms, payload),
         }
     }
 
-    /// See [`Recording::has_sequence_header`].
+    /// Passes a sequence header to a pipe beside files that has not started. A resumed file contains the
+    /// header already, and the stream may not repeat it.
+    pub(crate) fn prepare_pipe(&mut self, now: Instant, info: FrameInfo, payload: &Payload) {
+        let is_needed = self.pipe_mut().is_some_and(|pipe| !pipe.is_open());
+        if is_needed && info.is_sequence_header {
+            self.with_copy(payload, |pipe, copy| pipe.media(now, info, 0, copy));
+        }
+    }
+
+    /// Whether the latest sequence header of this kind has the same payload.
     pub(crate) fn has_sequence_header(&self, info: FrameInfo, payload: &Payload) -> bool {
-        self.recording.has_sequence_header(info, payload)
+        match self {
+            Self::Pipe(pipe) => pipe.has_sequence_header(info, payload),
+            Self::Files { files, .. } => files.has_sequence_header(info, payload),
+        }
     }
 
-    /// When [`Tee::flush_due`] has something to do.
+    /// Time at which [`Tee::flush_due`] must be called.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        let beside = self.beside.as_ref();
-        let of_pipe = beside.and_then(|beside| beside.output.deadline());
-        self.recording.deadline().into_iter().chain(of_pipe).min()
+        let pipe = self.pipe().and_then(PipeRecording::deadline);
+        let files = match self {
+            Self::Pipe(_) => None,
+            Self::Files { files, .. } => files.deadline(),
+        };
+        pipe.into_iter().chain(files).min()
     }
 
-    /// See [`Recording::flush_due`].
+    /// Writes queued messages, updates the head and syncs the file, each if it is due.
     pub(crate) fn flush_due(&mut self, now: Instant) -> io::Result<()> {
-        self.with_pipe(|beside| beside.output.flush_due(now));
-        self.recording.flush_due(now)
+        match self {
+            Self::Pipe(pipe) => pipe.flush_due(now),
+            Self::Files { files, pipe, .. } => {
+                if let Some(copy) = pipe {
+                    let flushed = copy.pipe.flush_due(now);
+                    give_up_broken(pipe, flushed);
+                }
+                files.flush_due(now)
+            }
+        }
     }
 
-    /// See [`Recording::is_full`].
+    /// Whether the network must not be read until the reader of the pipe has accepted more.
     pub(crate) fn is_full(&self) -> bool {
-        let beside = self.beside.as_ref();
-        beside
-            .map_or(&self.recording, |beside| &beside.output)
-            .is_full()
+        self.pipe().is_some_and(PipeRecording::is_full)
     }
 
-    /// See [`Recording::is_behind`].
+    /// Whether the stream continues although the reader of the pipe is slow.
     pub(crate) fn is_behind(&self) -> bool {
-        let beside = self.beside.as_ref();
-        beside
-            .map_or(&self.recording, |beside| &beside.output)
-            .is_behind()
+        self.pipe().is_some_and(PipeRecording::is_behind)
     }
 
-    /// See [`Recording::wait_for_reader`].
+    /// Waits until the reader of the pipe accepts something. The future may be dropped and created again.
     pub(crate) async fn wait_for_reader(&mut self) -> io::Result<()> {
-        let Some(beside) = &mut self.beside else {
-            return self.recording.wait_for_reader().await;
-        };
-        let waited = beside.output.wait_for_reader().await;
-        self.with_pipe(|_| waited);
-        Ok(())
+        match self {
+            Self::Pipe(pipe) => pipe.wait_for_reader().await,
+            Self::Files { pipe, .. } => {
+                if let Some(copy) = pipe {
+                    let waited = copy.pipe.wait_for_reader().await;
+                    give_up_broken(pipe, waited);
+                }
+                Ok(())
+            }
+        }
     }
 
-    /// See [`Recording::recycle`].
+    /// Accepts a payload that must not be written.
     pub(crate) fn recycle(&mut self, payload: Payload) {
-        self.recording.recycle(payload);
+        match self {
+            Self::Pipe(pipe) => pipe.recycle(payload),
+            Self::Files { files, .. } => files.recycle(payload),
+        }
     }
 
-    /// See [`Recording::take_spent`].
+    /// Returns the buffer of a written payload.
     pub(crate) fn take_spent(&mut self) -> Option<Payload> {
-        self.recording.take_spent()
+        match self {
+            Self::Pipe(pipe) => pipe.take_spent(),
+            Self::Files { files, .. } => files.take_spent(),
+        }
     }
 
-    /// See [`Recording::finish`]. The recording waits for no reader, and an error is its own.
+    /// Writes everything and finishes the outputs. The reader of a pipe may take until `deadline`; the files
+    /// do not wait for it. The future may be dropped and created again.
     pub(crate) async fn finish(&mut self, deadline: Option<Instant>) -> io::Result<()> {
-        let Some(beside) = &mut self.beside else {
-            return self.recording.finish(deadline).await;
+        let (files, pipe, failure) = match self {
+            Self::Pipe(pipe) => return pipe.finish(deadline).await,
+            Self::Files {
+                files,
+                pipe,
+                failure,
+            } => (files, pipe, failure),
         };
-        let (recording, failure) = (&mut self.recording, &mut self.failure);
-        // Whoever waits for the reader may lose patience and call again: nothing is to be forgotten.
-        let finished = async {
-            if let Err(error) = recording.finish(deadline).await {
+        let Some(copy) = pipe else {
+            return files.finish(deadline).await;
+        };
+        // The error is stored, because the caller may drop this future while it waits for the reader.
+        let finish_files = async {
+            if let Err(error) = files.finish(deadline).await {
                 failure.get_or_insert(error);
             }
         };
-        let ((), taken) = tokio::join!(finished, beside.output.finish(deadline));
-        self.with_pipe(|_| taken);
-        self.failure.take().map_or(Ok(()), Err)
+        let ((), finished) = tokio::join!(finish_files, copy.pipe.finish(deadline));
+        give_up_broken(pipe, finished);
+        failure.take().map_or(Ok(()), Err)
     }
 
-    /// Whether a pipe's reader has taken all that was sent.
+    /// Whether the reader of the pipe has accepted everything that was sent.
     #[cfg(test)]
-    pub(crate) fn is_drained(&mut self) -> bool {
-        self.pipe().pipe().is_none_or(super::pipe::Pipe::is_idle)
+    pub(crate) fn is_drained(&self) -> bool {
+        self.pipe().is_none_or(PipeRecording::is_drained)
     }
 
-    /// See [`Recording::finish_hooks`].
+    /// Waits for the running hooks, until `deadline`. The future may be dropped and created again.
     pub(crate) async fn finish_hooks(&mut self, deadline: Instant) {
-        self.recording.finish_hooks(deadline).await;
+        if let Some(files) = self.files_mut() {
+            files.finish_hooks(deadline).await;
+        }
     }
 
-    /// See [`Recording::abandon_hooks`].
+    /// Logs the hooks that are still running or were never started.
     pub(crate) fn abandon_hooks(&self) {
-        self.recording.abandon_hooks();
-    }
-
-    /// The output that may be a pipe.
-    fn pipe(&mut self) -> &mut Recording {
-        match &mut self.beside {
-            Some(beside) => &mut beside.output,
-            None => &mut self.recording,
+        if let Self::Files { files, .. } = self {
+            files.abandon_hooks();
         }
     }
 
-    /// Does something with the pipe beside the recording, and gives it up where that fails.
-    fn with_pipe(&mut self, work: impl FnOnce(&mut Beside) -> io::Result<()>) {
-        let worked = self.beside.as_mut().map_or(Ok(()), work);
-        if let Err(error) = worked {
-            self.give_up_pipe(&error);
+    /// Passes a copy of `payload` to a pipe beside files.
+    fn with_copy(
+        &mut self,
+        payload: &Payload,
+        write: impl FnOnce(&mut PipeRecording, Payload) -> io::Result<()>,
+    ) {
+        if let Self::Files {
+            pipe: pipe @ Some(_),
+            ..
+        } = self
+            && let Some(copy) = pipe
+        {
+            let payload = copy.copy(payload);
+            let written = write(&mut copy.pipe, payload);
+            give_up_broken(pipe, written);
         }
     }
 
-    #[cold]
-    fn give_up_pipe(&mut self, error: &io::Error) {
-        match error.kind() {
-            io::ErrorKind::BrokenPipe => {
-                tracing::info!(
-                    "the reader of the pipe has left, the recording goes on in the file"
-                );
-            }
-            io::ErrorKind::TimedOut => {
-                tracing::warn!("the reader of the pipe did not take all; the file has it");
-            }
-            _ => tracing::warn!(
-                "the pipe cannot be written, the recording goes on in the file: {error}"
-            ),
+    fn files_mut(&mut self) -> Option<&mut FileRecording> {
+        match self {
+            Self::Pipe(_) => None,
+            Self::Files { files, .. } => Some(files),
         }
-        self.beside = None;
+    }
+
+    fn pipe(&self) -> Option<&PipeRecording> {
+        match self {
+            Self::Pipe(pipe) => Some(pipe),
+            Self::Files { pipe, .. } => pipe.as_ref().map(|copy| &copy.pipe),
+        }
+    }
+
+    fn pipe_mut(&mut self) -> Option<&mut PipeRecording> {
+        match self {
+            Self::Pipe(pipe) => Some(pipe),
+            Self::Files { pipe, .. } => pipe.as_mut().map(|copy| &mut copy.pipe),
+        }
     }
 }
 
-impl Beside {
-    fn new(destination: Destination) -> Self {
+impl PipeCopy {
+    fn new(target: PipeTarget) -> Self {
         Self {
-            output: Recording::new(destination, &SegmentOptions::none()),
+            pipe: PipeRecording::new(target),
             pool: Pool::default(),
         }
     }
 
-    fn media(
-        &mut self,
-        now: Instant,
-        info: FrameInfo,
-        at_ms: u64,
-        payload: &Payload,
-    ) -> io::Result<()> {
-        if self.is_foretold(info, payload) {
-            return Ok(());
-        }
-        let copy = self.copy(payload);
-        self.output.media(now, info, at_ms, copy)
-    }
-
-    fn is_foretold(&self, info: FrameInfo, payload: &Payload) -> bool {
-        self.output.part.is_none() && self.output.has_sequence_header(info, payload)
-    }
-
     fn copy(&mut self, payload: &Payload) -> Payload {
-        while let Some(spent) = self.output.take_spent() {
+        while let Some(spent) = self.pipe.take_spent() {
             self.pool.put(spent);
         }
         let mut copy = self.pool.take(payload.len());
@@ -307,13 +365,25 @@ impl Beside {
     }
 }
 
-/// A gap of the pipe alone.
-fn tell(gap: &Gap) {
-    tracing::warn!(
-        "the reader of the pipe is too slow: it lacks {:.1} s from {:.1} s on, which the file has",
-        gap.length_ms as f64 / 1000.0,
-        gap.at_ms as f64 / 1000.0
-    );
+/// Removes a pipe beside files after an error: the recording continues in the files.
+fn give_up_broken(pipe: &mut Option<Box<PipeCopy>>, result: io::Result<()>) {
+    let Err(error) = result else {
+        return;
+    };
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => {
+            tracing::info!("the reader closed the pipe, the recording continues in the file");
+        }
+        io::ErrorKind::TimedOut => {
+            tracing::warn!(
+                "the reader of the pipe did not accept everything, the file is complete"
+            );
+        }
+        _ => {
+            tracing::warn!("cannot write the pipe, the recording continues in the file: {error}");
+        }
+    }
+    *pipe = None;
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -329,12 +399,12 @@ mod tests {
     use super::*;
     use crate::core::flv::{FrameParser, TagKind};
 
-    const CONFIGURATION: [u8; 12] = [0x17, 0, 0, 0, 0, 1, 0x64, 0, 13, 0xFF, 0xE0, 0];
+    const SEQUENCE_HEADER: [u8; 12] = [0x17, 0, 0, 0, 0, 1, 0x64, 0, 13, 0xFF, 0xE0, 0];
     const KEYFRAME: [u8; 10] = [0x17, 1, 0, 0, 0, 0, 0, 0, 1, 0x65];
 
-    /// A file, and a pipe beside it whose far end is held here.
+    /// A file and a pipe with the same frames.
     struct Fixture {
-        outputs: Tee,
+        tee: Tee,
         folder: tempfile::TempDir,
         writer: PipeWriter,
         reader: PipeReader,
@@ -352,7 +422,13 @@ mod tests {
             let (reader, writer) = io::pipe().unwrap();
             let pipe = Destination::Path(format!("/dev/fd/{}", writer.as_raw_fd()).into());
             Self {
-                outputs: Tee::new(Destination::Path(file), &SegmentOptions::none(), Some(pipe)),
+                tee: Tee::new(
+                    Destination::Path(file),
+                    Some(pipe),
+                    &SegmentOptions::none(),
+                    FileOptions::default(),
+                    None,
+                ),
                 folder,
                 writer,
                 reader,
@@ -362,19 +438,18 @@ mod tests {
 
         fn video(&mut self, at_ms: u64, body: &[u8]) -> io::Result<()> {
             let info = FrameParser::new().parse(TagKind::VIDEO, body);
-            self.outputs
-                .media(self.now, info, at_ms, Payload::from(body))
+            self.tee.media(self.now, info, at_ms, Payload::from(body))
         }
 
-        /// The tags of the file.
+        /// Tags of the file.
         fn file(&self) -> Vec<u8> {
             let file = fs::read(self.folder.path().join("out.flv")).unwrap();
             file[crate::core::flv::head::LENGTH..].to_vec()
         }
 
-        /// All that has gone through the pipe.
+        /// All bytes of the pipe.
         fn piped(self) -> Vec<u8> {
-            drop((self.outputs, self.writer));
+            drop((self.tee, self.writer));
             let (mut bytes, mut reader) = (Vec::new(), self.reader);
             reader.read_to_end(&mut bytes).unwrap();
             bytes
@@ -382,70 +457,70 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn both_get_the_same_tags() {
+    async fn both_outputs_get_the_same_tags() {
         let mut fixture = Fixture::new();
-        fixture.video(0, &CONFIGURATION).unwrap();
+        fixture.video(0, &SEQUENCE_HEADER).unwrap();
         for at_ms in [0, 40, 80] {
             fixture.video(at_ms, &KEYFRAME).unwrap();
         }
-        fixture.outputs.finish(None).await.unwrap();
+        fixture.tee.finish(None).await.unwrap();
         let file = fixture.file();
         assert_eq!(file.len(), 12 + 3 * 10 + 4 * 15);
-        let written = fixture.outputs.totals();
-        assert_eq!(written.tags, 4, "the file's alone");
+        let written = fixture.tee.totals();
+        assert_eq!(written.tags, 4, "only the file counts");
         assert!(fixture.piped().ends_with(&file));
     }
 
     #[tokio::test]
-    async fn a_reader_that_leaves_costs_the_file_nothing() {
+    async fn the_file_is_complete_after_the_reader_closed_the_pipe() {
         let mut fixture = Fixture::new();
         fixture.video(0, &KEYFRAME).unwrap();
         (fixture.reader, fixture.writer) = io::pipe().unwrap();
         for at_ms in 1..500 {
             fixture.video(at_ms, &KEYFRAME).unwrap();
-            fixture.outputs.flush_due(fixture.now).unwrap();
+            fixture.tee.flush_due(fixture.now).unwrap();
             std::thread::sleep(Duration::from_micros(100));
         }
-        assert!(fixture.outputs.beside.is_none(), "given up");
-        fixture.outputs.finish(None).await.unwrap();
+        assert!(fixture.tee.pipe().is_none(), "the pipe is given up");
+        fixture.tee.finish(None).await.unwrap();
         assert_eq!(fixture.file().len(), 500 * 25);
     }
 
     #[tokio::test]
-    async fn a_reader_that_pauses_keeps_the_file_from_nothing_at_the_end() {
+    async fn a_paused_reader_does_not_delay_the_end_of_the_file() {
         let mut fixture = Fixture::new();
         fixture.video(0, &[0x17; 300_000]).unwrap();
         let deadline = Instant::now() + Duration::from_millis(20);
-        fixture.outputs.finish(Some(deadline)).await.unwrap();
+        fixture.tee.finish(Some(deadline)).await.unwrap();
         assert_eq!(fixture.file().len(), 300_015);
     }
 
     #[tokio::test]
-    async fn what_cannot_be_recorded_goes_down_the_pipe() {
+    async fn the_pipe_gets_frames_that_the_file_cannot_store() {
         let folder = tempfile::tempdir().unwrap();
         let mut fixture = Fixture::into("/nowhere/at/all.flv".into(), folder);
         let error = fixture.video(0, &KEYFRAME).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
-        fixture.outputs.finish(None).await.unwrap();
+        fixture.tee.finish(None).await.unwrap();
         assert!(fixture.piped().ends_with(&[0, 0, 0, 21]));
     }
 
     #[tokio::test]
-    async fn configuration_that_the_file_has_is_news_to_a_pipe_that_begins() {
+    async fn a_new_pipe_gets_sequence_headers_that_the_file_has() {
         let mut fixture = Fixture::new();
-        let info = FrameParser::new().parse(TagKind::VIDEO, &CONFIGURATION);
-        let payload = Payload::from(&CONFIGURATION[..]);
+        let info = FrameParser::new().parse(TagKind::VIDEO, &SEQUENCE_HEADER);
+        let payload = Payload::from(&SEQUENCE_HEADER[..]);
         for _ in 0..2 {
-            fixture.outputs.prepare_pipe(fixture.now, info, &payload);
+            fixture.tee.prepare_pipe(fixture.now, info, &payload);
         }
-        fixture.video(0, &CONFIGURATION).unwrap();
+        fixture.video(0, &SEQUENCE_HEADER).unwrap();
         fixture.video(0, &KEYFRAME).unwrap();
-        fixture.outputs.prepare_pipe(fixture.now, info, &payload);
-        fixture.outputs.finish(None).await.unwrap();
+        fixture.tee.prepare_pipe(fixture.now, info, &payload);
+        fixture.tee.finish(None).await.unwrap();
         let file = fixture.file();
         let piped = fixture.piped();
         assert!(piped.ends_with(&file));
-        let times = piped.windows(12).filter(|bytes| **bytes == CONFIGURATION);
+        let times = piped.windows(12).filter(|bytes| **bytes == SEQUENCE_HEADER);
         assert_eq!(times.count(), 1);
     }
 }

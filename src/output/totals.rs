@@ -1,23 +1,21 @@
-//! How much an output has, and had before.
+//! Bytes and tags of a recording.
 
-use std::ops::Add;
+use std::ops::{Add, AddAssign};
 
 use super::muxer::Unit;
 
-/// How much went into an output.
+/// Number of bytes and tags in a recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Totals {
     pub(crate) bytes: u64,
-    /// Those behind the heads.
+    /// Tags after the heads.
     pub(crate) tags: u64,
 }
 
 impl Totals {
-    pub(super) fn add(&mut self, units: &[Unit]) {
-        self.bytes += units
-            .iter()
-            .map(|unit| unit.bytes.len() as u64)
-            .sum::<u64>();
+    pub(super) fn add_units(&mut self, units: &[Unit]) {
+        let bytes = units.iter().map(|unit| unit.bytes.len() as u64);
+        self.bytes += bytes.sum::<u64>();
         self.tags += units.len() as u64;
     }
 }
@@ -30,5 +28,11 @@ impl Add for Totals {
             bytes: self.bytes + other.bytes,
             tags: self.tags + other.tags,
         }
+    }
+}
+
+impl AddAssign for Totals {
+    fn add_assign(&mut self, other: Self) {
+        *self = *self + other;
     }
 }

@@ -1,76 +1,167 @@
-//! Buffers on their way out: gathered until it is worth a system call, written from where they stand.
+//! Messages that wait for a write, and the start time of their segment.
 
 use std::{
     io::{self, IoSlice, Write},
     time::{Duration, Instant},
 };
 
-use super::muxer::Unit;
+use super::muxer::{Muxer, Unit};
+use crate::core::{
+    flv::{FrameInfo, TagKind},
+    payload::Payload,
+};
 
-/// Whole tags that wait to be written.
-#[derive(Debug, Default)]
+/// A message on its way into a segment.
+#[derive(Debug)]
+pub(super) struct Message {
+    pub(super) info: FrameInfo,
+    /// Output time in milliseconds; `None` for the start of the segment.
+    pub(super) at_ms: Option<u64>,
+    pub(super) payload: Payload,
+}
+
+/// Messages of one segment that are collected until a system call is worthwhile.
+///
+/// They are muxed when they are written, because the start time of a segment may depend on messages that
+/// arrive after its first frame.
+#[derive(Debug)]
 pub(super) struct WriteQueue {
-    units: Vec<Unit>,
-    bytes: usize,
+    messages: Vec<Message>,
+    /// Size of the units of all messages.
+    bytes: u64,
+    /// Memory of the payloads.
     capacity: usize,
     oldest_at: Option<Instant>,
+    start: Start,
+}
+
+/// Output time of timestamp 0.
+#[derive(Debug, Clone, Copy)]
+enum Start {
+    At(u64),
+    /// The first frame of the segment is queued, and an earlier frame of the other track may follow.
+    Undecided {
+        track: TagKind,
+        first_ms: u64,
+        /// Frames of the other track have arrived up to this time: none before it can follow.
+        other_ms: u64,
+    },
 }
 
 impl WriteQueue {
-    pub(super) fn push(&mut self, now: Instant, unit: Unit) {
-        self.bytes += unit.bytes.len();
-        self.capacity += unit.bytes.capacity();
+    /// Creates the queue of a segment whose timestamp 0 is at `start_ms`.
+    pub(super) fn new(start_ms: u64) -> Self {
+        Self {
+            messages: Vec::new(),
+            bytes: 0,
+            capacity: 0,
+            oldest_at: None,
+            start: Start::At(start_ms),
+        }
+    }
+
+    /// Creates the queue of a segment that starts with a frame of `track` at `at_ms`, see
+    /// [`WriteQueue::restart`].
+    pub(super) fn starting_with(track: TagKind, at_ms: u64, other_ms: Option<u64>) -> Self {
+        let mut queue = Self::new(at_ms);
+        queue.restart(track, at_ms, other_ms);
+        queue
+    }
+
+    /// Restarts the timestamps with a frame of `track` at `at_ms`. The queue must be empty. `other_ms` is
+    /// the output time of the last frame of the other track.
+    pub(super) fn restart(&mut self, track: TagKind, first_ms: u64, other_ms: Option<u64>) {
+        debug_assert!(self.is_empty(), "queued messages belong to the old start");
+        let is_near = |other_ms: &u64| first_ms.abs_diff(*other_ms) <= MAX_TRACK_DISTANCE_MS;
+        self.start = Start::Undecided {
+            track,
+            first_ms,
+            other_ms: other_ms.filter(is_near).unwrap_or(first_ms),
+        };
+    }
+
+    pub(super) fn push(&mut self, now: Instant, message: Message) {
+        self.bytes += Muxer::unit_bytes(message.payload.len());
+        self.capacity += message.payload.capacity();
         self.oldest_at.get_or_insert(now);
-        self.units.push(unit);
+        self.messages.push(message);
     }
 
-    /// Whether enough is gathered. Capacity counts too: a small message may sit in a large buffer.
+    /// Whether the messages are worth a system call. Memory counts as well: a small message may use a
+    /// large buffer.
     pub(super) fn is_full(&self) -> bool {
-        self.bytes >= WORTH_A_WRITE
+        self.bytes >= WORTHWHILE_BYTES
             || self.capacity >= MAX_CAPACITY
-            || self.units.len() >= MAX_SLICES
+            || self.messages.len() >= MAX_SLICES
     }
 
-    /// When the oldest buffer has waited long enough.
+    /// Whether the messages must be written now.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.is_full() || self.deadline().is_some_and(|deadline| deadline <= now)
+    }
+
+    /// Time at which the oldest message must be written.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        Some(self.oldest_at? + LONGEST_WAIT)
+        Some(self.oldest_at? + MAX_WAIT)
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.units.is_empty()
+        self.messages.is_empty()
     }
 
-    /// What waits.
-    pub(super) fn units(&self) -> &[Unit] {
-        &self.units
+    /// Size of the queued messages in the container.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
-    /// What waits, to be put right before it is written.
-    pub(super) fn units_mut(&mut self) -> &mut [Unit] {
-        &mut self.units
+    /// Output time of timestamp 0, as far as it is known.
+    pub(super) fn start_ms(&self) -> u64 {
+        match self.start {
+            Start::At(start_ms) => start_ms,
+            Start::Undecided { first_ms, .. } => first_ms,
+        }
     }
 
-    /// Gives away what waits.
-    pub(super) fn drain(&mut self) -> impl Iterator<Item = Unit> {
-        self.forget();
-        self.units.drain(..)
-    }
-
-    /// Gives away what waits, and uses the room of `empty` from now on.
-    pub(super) fn take(&mut self, empty: Vec<Unit>) -> Vec<Unit> {
-        debug_assert!(empty.is_empty(), "buffers would be written twice");
-        self.forget();
-        std::mem::replace(&mut self.units, empty)
-    }
-
-    fn forget(&mut self) {
+    /// Muxes all messages into `units`. `is_last` means that no further message of the segment follows.
+    pub(super) fn drain_into(&mut self, muxer: &Muxer, is_last: bool, units: &mut Vec<Unit>) {
+        let start_ms = self.decided_start_ms(is_last);
+        self.start = Start::At(start_ms);
         self.bytes = 0;
         self.capacity = 0;
         self.oldest_at = None;
+        let messages = self.messages.drain(..);
+        units.extend(messages.map(|message| muxer.frame(message, start_ms)));
+    }
+
+    /// The tracks arrive interleaved: an audio frame after the first keyframe may belong before it. The
+    /// earliest queued frame gets timestamp 0. If no frame of the other track is queued yet, one may
+    /// still follow that is as early as the last one before it.
+    fn decided_start_ms(&self, is_last: bool) -> u64 {
+        let (track, first_ms, other_ms) = match self.start {
+            Start::At(start_ms) => return start_ms,
+            Start::Undecided {
+                track,
+                first_ms,
+                other_ms,
+            } => (track, first_ms, other_ms),
+        };
+        let mut has_other = false;
+        let mut earliest_ms = first_ms;
+        for message in &self.messages {
+            if message.info.carries_media {
+                has_other |= message.info.track != track;
+                earliest_ms = earliest_ms.min(message.at_ms.unwrap_or(first_ms));
+            }
+        }
+        if is_last || has_other {
+            earliest_ms
+        } else {
+            earliest_ms.min(other_ms)
+        }
     }
 }
 
-/// Writes all of `units`. An error says how many bytes were written before.
+/// Writes all of `units`. An error contains the number of bytes that were written before it.
 pub(super) fn write_all(writer: &mut impl Write, units: &[Unit]) -> Result<(), (usize, io::Error)> {
     let mut written = 0;
     for units in units.chunks(MAX_SLICES) {
@@ -79,7 +170,7 @@ pub(super) fn write_all(writer: &mut impl Write, units: &[Unit]) -> Result<(), (
             *slice = IoSlice::new(&unit.bytes);
         }
         let mut slices = &mut slices[..units.len()];
-        // Empty slices at the front would look like a writer that takes nothing.
+        // An empty slice at the front would look like a writer that accepts nothing.
         IoSlice::advance_slices(&mut slices, 0);
         while !slices.is_empty() {
             match writer.write_vectored(slices) {
@@ -96,7 +187,7 @@ pub(super) fn write_all(writer: &mut impl Write, units: &[Unit]) -> Result<(), (
     Ok(())
 }
 
-/// Those tags that are whole within the first `written` bytes.
+/// Returns the units that are complete within the first `written` bytes.
 pub(super) fn complete_units(units: &[Unit], written: usize) -> &[Unit] {
     let mut end = 0;
     let complete = units.iter().take_while(|unit| {
@@ -106,35 +197,48 @@ pub(super) fn complete_units(units: &[Unit], written: usize) -> &[Unit] {
     &units[..complete.count()]
 }
 
-/// Bytes at which a write is worth its system call.
-const WORTH_A_WRITE: usize = 256 * 1024;
+/// Bytes that are worth a system call.
+const WORTHWHILE_BYTES: u64 = 256 * 1024;
 
-/// Memory that may wait in buffers, however little of it is filled.
+/// Memory that may wait in buffers, however small the messages in them are.
 const MAX_CAPACITY: usize = 1024 * 1024;
 
-/// Buffers written at a time; systems take 1,024.
+/// Buffers written at a time. Systems accept 1,024.
 const MAX_SLICES: usize = 128;
 
-/// How long a tag waits for company: what a kill can cost.
-const LONGEST_WAIT: Duration = Duration::from_millis(500);
+/// Longest time that a message is queued: what is lost if rtmpull is killed.
+const MAX_WAIT: Duration = Duration::from_millis(500);
+
+/// Largest distance between audio and video. A track that is further away has ended.
+const MAX_TRACK_DISTANCE_MS: u64 = 10_000;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::flv::{Layout, Metadata};
 
-    /// Takes a few bytes at a time, then fails.
-    struct Stubborn {
-        taken: Vec<u8>,
+    /// Accepts a few bytes at a time, up to a limit.
+    struct SlowWriter {
+        accepted: Vec<u8>,
         limit: usize,
     }
 
-    impl Write for Stubborn {
+    impl SlowWriter {
+        fn new(limit: usize) -> Self {
+            Self {
+                accepted: Vec::new(),
+                limit,
+            }
+        }
+    }
+
+    impl Write for SlowWriter {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            if self.taken.len() == self.limit {
+            if self.accepted.len() == self.limit {
                 return Err(io::ErrorKind::StorageFull.into());
             }
-            let count = bytes.len().min(3).min(self.limit - self.taken.len());
-            self.taken.extend_from_slice(&bytes[..count]);
+            let count = bytes.len().min(3).min(self.limit - self.accepted.len());
+            self.accepted.extend_from_slice(&bytes[..count]);
             Ok(count)
         }
 
@@ -148,57 +252,104 @@ mod tests {
         (0..300).map(unit).collect()
     }
 
-    #[test]
-    fn everything_is_written_in_order_however_little_is_taken_at_a_time() {
-        let mut writer = Stubborn {
-            taken: Vec::new(),
-            limit: usize::MAX,
-        };
-        write_all(&mut writer, &units()).unwrap();
-        assert_eq!(
-            writer.taken,
-            units()
-                .into_iter()
-                .flat_map(|unit| unit.bytes)
-                .collect::<Vec<u8>>()
-        );
+    fn message(track: TagKind, at_ms: Option<u64>, payload: usize) -> Message {
+        Message {
+            info: FrameInfo {
+                carries_media: at_ms.is_some(),
+                ..FrameInfo::opaque(track)
+            },
+            at_ms,
+            payload: Payload::from(&vec![0; payload][..]),
+        }
     }
 
     #[test]
-    fn an_error_says_how_much_was_written() {
-        let mut writer = Stubborn {
-            taken: Vec::new(),
-            limit: 100,
-        };
+    fn partial_writes_are_continued_in_order() {
+        let mut writer = SlowWriter::new(usize::MAX);
+        write_all(&mut writer, &units()).unwrap();
+        let bytes: Vec<u8> = units().into_iter().flat_map(|unit| unit.bytes).collect();
+        assert_eq!(writer.accepted, bytes);
+    }
+
+    #[test]
+    fn a_failed_write_returns_the_number_of_written_bytes() {
+        let mut writer = SlowWriter::new(100);
         let (written, error) = write_all(&mut writer, &units()).unwrap_err();
         assert_eq!((written, error.kind()), (100, io::ErrorKind::StorageFull));
     }
 
     #[test]
-    fn a_torn_tag_is_not_counted() {
+    fn a_torn_unit_is_not_complete() {
         let units = [vec![1; 10], vec![2; 20], vec![3; 5]].map(Unit::head);
-        let whole: Vec<usize> = [0, 9, 10, 29, 30, 34, 35]
+        let complete: Vec<usize> = [0, 9, 10, 29, 30, 34, 35]
             .into_iter()
             .map(|written| complete_units(&units, written).len())
             .collect();
-        assert_eq!(whole, [0, 0, 1, 1, 2, 2, 3]);
+        assert_eq!(complete, [0, 0, 1, 1, 2, 2, 3]);
     }
 
     #[test]
     fn a_queue_is_full_by_bytes_by_memory_or_by_number() {
         let now = Instant::now();
-        let mut queue = WriteQueue::default();
+        let muxer = Muxer::new(Layout::Plain, &Metadata::default());
+        let mut queue = WriteQueue::new(0);
         assert!(!queue.is_full() && queue.deadline().is_none());
-        queue.push(now, Unit::head(vec![0; WORTH_A_WRITE]));
+        queue.push(
+            now,
+            message(TagKind::VIDEO, Some(0), WORTHWHILE_BYTES as usize),
+        );
+        assert!(queue.is_full() && queue.is_due(now));
+        assert_eq!(queue.deadline(), Some(now + MAX_WAIT));
+        queue.drain_into(&muxer, false, &mut Vec::new());
+        assert!(queue.is_empty() && !queue.is_full() && queue.bytes() == 0);
+        let payload = Payload::reuse(Vec::with_capacity(MAX_CAPACITY + Payload::HEADROOM));
+        queue.push(
+            now,
+            Message {
+                payload,
+                ..message(TagKind::VIDEO, Some(0), 0)
+            },
+        );
         assert!(queue.is_full());
-        assert_eq!(queue.deadline(), Some(now + LONGEST_WAIT));
-        assert_eq!(queue.take(Vec::new()).len(), 1);
-        queue.push(now, Unit::head(Vec::with_capacity(MAX_CAPACITY)));
-        assert!(queue.is_full());
-        queue.take(Vec::new());
+        queue.drain_into(&muxer, false, &mut Vec::new());
         for _ in 0..MAX_SLICES {
-            queue.push(now, Unit::head(Vec::new()));
+            queue.push(now, message(TagKind::VIDEO, Some(0), 0));
         }
         assert!(queue.is_full());
+    }
+
+    /// Timestamps of units for these frames of a segment that starts with video at 1,000 ms.
+    fn timestamps(messages: Vec<Message>, other_ms: Option<u64>, is_last: bool) -> Vec<u32> {
+        let muxer = Muxer::new(Layout::Plain, &Metadata::default());
+        let mut queue = WriteQueue::starting_with(TagKind::VIDEO, 1_000, other_ms);
+        for message in messages {
+            queue.push(Instant::now(), message);
+        }
+        let mut units = Vec::new();
+        queue.drain_into(&muxer, is_last, &mut units);
+        let start_ms = queue.start_ms();
+        units
+            .iter()
+            .map(|unit| (unit.at_ms - start_ms) as u32)
+            .collect()
+    }
+
+    #[test]
+    fn the_earliest_queued_frame_starts_the_segment() {
+        let (audio, video) = (TagKind::AUDIO, TagKind::VIDEO);
+        let queued = || {
+            vec![
+                message(video, None, 1),
+                message(video, Some(1_000), 1),
+                message(audio, Some(960), 1),
+            ]
+        };
+        assert_eq!(timestamps(queued(), Some(900), false), [0, 40, 0]);
+        let queued = || vec![message(video, None, 1), message(video, Some(1_000), 1)];
+        assert_eq!(timestamps(queued(), Some(900), false), [0, 100]);
+        assert_eq!(timestamps(queued(), Some(900), true), [0, 0]);
+        assert_eq!(timestamps(queued(), None, false), [0, 0]);
+        let track_has_ended = 1_000 + MAX_TRACK_DISTANCE_MS + 1;
+        assert_eq!(timestamps(queued(), Some(track_has_ended), false), [0, 0]);
     }
 }

@@ -186,7 +186,7 @@ fn hanging_hook_delays_neither_recording_nor_signal() {
     );
     job.assert_ended(0, "interrupted");
     let stderr = &job.finished.stderr;
-    assert!(stderr.contains("is left running"), "{stderr}");
+    assert!(stderr.contains("is still running for"), "{stderr}");
     // The last segment has a manifest line and a hook too.
     let manifest = job.manifest();
     assert_eq!(manifest.len(), 4, "{manifest:?}");

@@ -42,12 +42,13 @@ use crate::{
 
 /// Creates the output of a job.
 fn output(job: &Job) -> Tee {
-    let mut output = Tee::new(job.output.clone(), &job.parts, job.pipe.clone());
-    output.set_file_options(job.file);
-    if let Some(bytes) = job.limits.min_free {
-        output.keep_free(bytes);
-    }
-    output
+    Tee::new(
+        job.output.clone(),
+        job.pipe.clone(),
+        &job.parts,
+        job.file,
+        job.limits.min_free,
+    )
 }
 
 /// What follows the end of one connection.
@@ -354,7 +355,7 @@ impl<'a> Pump<'a> {
         if !self.fits_size_limit(FrameInfo::SCRIPT, at_ms, &payload) {
             return Err(EndCause::Limit);
         }
-        let written = self.output.metadata(now, at_ms, members, payload);
+        let written = self.output.metadata(now, at_ms, &members, payload);
         written.map_err(EndCause::Output)
     }
 

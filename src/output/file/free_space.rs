@@ -1,4 +1,4 @@
-//! The free room on the disk that an output is on.
+//! Free space on the disk of a recording.
 
 use std::{
     io,
@@ -8,51 +8,56 @@ use std::{
 
 use bytesize::ByteSize;
 
-/// Watches that enough room stays free.
+/// Checks that the disk keeps enough free space (`--min-free`).
 #[derive(Debug)]
 pub(in crate::output) struct FreeSpace {
-    folder: PathBuf,
-    least: u64,
-    /// When it was looked at last, and how many bytes the output had.
-    looked: Option<(Instant, u64)>,
+    directory: PathBuf,
+    required: u64,
+    /// Time of the last check, and the size of the recording then.
+    checked: Option<(Instant, u64)>,
     has_failed: bool,
 }
 
 impl FreeSpace {
-    /// `least` bytes are to stay free where `output` is.
-    pub(in crate::output) fn new(output: &Path, least: u64) -> Self {
+    /// Requires `required` free bytes on the disk of `output`.
+    pub(in crate::output) fn new(output: &Path, required: u64) -> Self {
         Self {
-            folder: folder_of(output),
-            least,
-            looked: None,
+            directory: existing_directory(output),
+            required,
+            checked: None,
             has_failed: false,
         }
     }
 
-    /// Looks every few seconds, and more often where the output grows fast. An error where too little
-    /// is left; a disk that does not tell has enough.
+    /// Checks the free space every two seconds, and more often if the recording grows fast.
+    ///
+    /// # Errors
+    ///
+    /// Fails if too little space is free. A file system that does not report its free space passes.
     pub(in crate::output) fn check(&mut self, now: Instant, written: u64) -> io::Result<()> {
-        let is_due = self.looked.is_none_or(|(at, before)| {
+        let is_due = self.checked.is_none_or(|(at, before)| {
             now.saturating_duration_since(at) >= INTERVAL
-                || written.saturating_sub(before) >= GROWTH.min(self.least / 4)
+                || written.saturating_sub(before) >= MAX_GROWTH.min(self.required / 4)
         });
         if !is_due {
             return Ok(());
         }
-        self.looked = Some((now, written));
-        match fs4::available_space(&self.folder) {
-            Ok(free) if free < self.least => Err(io::Error::new(
+        self.checked = Some((now, written));
+        match fs4::available_space(&self.directory) {
+            Ok(free) if free < self.required => Err(io::Error::new(
                 io::ErrorKind::StorageFull,
                 format!(
-                    "{} are free, {} are to stay so",
+                    "only {} free; --min-free requires {}",
                     ByteSize(free),
-                    ByteSize(self.least)
+                    ByteSize(self.required)
                 ),
             )),
             Ok(_) => Ok(()),
             Err(error) => {
                 if !std::mem::replace(&mut self.has_failed, true) {
-                    tracing::warn!("the free room is not known: {error}");
+                    tracing::warn!(
+                        "cannot check the free space, --min-free has no effect: {error}"
+                    );
                 }
                 Ok(())
             }
@@ -60,49 +65,52 @@ impl FreeSpace {
     }
 }
 
-/// The nearest folder that is there.
-fn folder_of(output: &Path) -> PathBuf {
-    let mut folders = output.ancestors().skip(1);
-    let found = folders.find(|folder| folder.is_dir());
+/// Returns the nearest directory above `output` that exists.
+fn existing_directory(output: &Path) -> PathBuf {
+    let mut directories = output.ancestors().skip(1);
+    let found = directories.find(|directory| directory.is_dir());
     found.map_or_else(|| PathBuf::from("."), Path::to_owned)
 }
 
-/// How often the disk is asked.
+/// Time between two checks.
 const INTERVAL: Duration = Duration::from_secs(2);
 
-/// How much may be written before it is asked again.
-const GROWTH: u64 = 16 * 1024 * 1024;
+/// Bytes that may be written between two checks.
+const MAX_GROWTH: u64 = 16 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn too_little_room_is_an_error_and_enough_is_none() {
+    fn too_little_free_space_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
-        let output = folder.path().join("not/there/yet.flv");
+        let output = folder.path().join("not/created/yet.flv");
         let now = Instant::now();
         let error = FreeSpace::new(&output, u64::MAX).check(now, 0).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
         assert!(FreeSpace::new(&output, 1).check(now, 0).is_ok());
-        assert_eq!(folder_of(&output), folder.path());
-        assert_eq!(folder_of(Path::new("out.flv")), Path::new("."));
+        assert_eq!(existing_directory(&output), folder.path());
+        assert_eq!(existing_directory(Path::new("out.flv")), Path::new("."));
     }
 
     #[test]
-    fn the_disk_is_asked_by_time_and_by_growth() {
+    fn the_disk_is_checked_by_time_and_by_growth() {
         let now = Instant::now();
-        let mut room = FreeSpace::new(Path::new("out.flv"), 1 << 30);
-        room.folder = "/nowhere/at/all".into();
-        let mut is_asked = |at: Duration, written| {
-            let before = room.looked;
-            room.check(now + at, written).unwrap();
-            room.looked != before
+        let mut free_space = FreeSpace::new(Path::new("out.flv"), 1 << 30);
+        free_space.directory = "/nowhere/at/all".into();
+        let mut is_checked = |at: Duration, written| {
+            let before = free_space.checked;
+            free_space.check(now + at, written).unwrap();
+            free_space.checked != before
         };
-        assert!(is_asked(Duration::ZERO, 0));
-        assert!(!is_asked(INTERVAL - Duration::from_millis(1), GROWTH - 1));
-        assert!(is_asked(INTERVAL, GROWTH - 1));
-        assert!(!is_asked(INTERVAL, GROWTH));
-        assert!(is_asked(INTERVAL, 2 * GROWTH));
+        assert!(is_checked(Duration::ZERO, 0));
+        assert!(!is_checked(
+            INTERVAL - Duration::from_millis(1),
+            MAX_GROWTH - 1
+        ));
+        assert!(is_checked(INTERVAL, MAX_GROWTH - 1));
+        assert!(!is_checked(INTERVAL, MAX_GROWTH));
+        assert!(is_checked(INTERVAL, 2 * MAX_GROWTH));
     }
 }

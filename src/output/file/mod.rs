@@ -1,4 +1,4 @@
-//! A regular file: opened in place, written inline, rewritten at its head.
+//! A regular file: opened in place, written inline, its head updated in place.
 
 pub(super) mod free_space;
 pub(super) mod lock;
@@ -14,123 +14,122 @@ use std::{
 
 use self::{
     lock::lock,
-    sync::{Disk, State},
+    sync::{SyncState, Syncer},
 };
 use super::{
     ExistingFile, Totals,
-    muxer::Unit,
+    muxer::{Muxer, Unit},
     write_queue::{complete_units, write_all},
 };
 use crate::core::{
     amf::Object,
-    flv::{HeadWriter, head_writer::Patch},
+    flv::{Metadata, head_writer::Patch},
 };
 
-/// A file that holds a head, whole tags and nothing else, and the books that the head is made of.
+/// A file that consists of a head and complete units at every instant.
 #[derive(Debug)]
-pub(super) struct TagFile<S = File> {
+pub(super) struct MediaFile<S = File> {
     storage: S,
-    /// Knows of the tags that are in the file, and of no others.
-    writer: HeadWriter,
-    written: Totals,
-    patched_at: Instant,
-    /// `None` where the system is to see to it when the file gets to the disk.
-    disk: Option<Disk>,
-    /// What makes the head speak of tags that are on their way to the disk.
-    held: Vec<Patch>,
-    /// Whether an earlier recording began it.
-    is_gone_on_with: bool,
+    /// Its statistics describe the units that the file contains, and no others.
+    muxer: Muxer,
+    totals: Totals,
+    head_updated_at: Instant,
+    /// `None` if the system decides when the file is synced.
+    syncer: Option<Syncer>,
+    /// Patches that describe units whose sync is running.
+    unsynced_patches: Vec<Patch>,
+    is_resumed: bool,
 }
 
-/// What a file has to be able to do.
+/// Operations that a file must support.
 pub(super) trait Storage: Write + Seek {
-    /// Cuts it off behind `length` bytes.
+    /// Truncates the file to `length` bytes.
     fn set_len(&mut self, length: u64) -> io::Result<()>;
 
-    /// What brings all that was written to where no power failure reaches it, from any thread.
+    /// Returns a function that syncs all written data and can be called from any thread.
     fn syncer(&self) -> io::Result<Arc<dyn Fn() -> io::Result<()> + Send + Sync>>;
 }
 
-/// Opens a file, locks it, and empties it.
+/// Opens a file, locks it, and truncates it.
 pub(super) fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false);
     let file = options.open(path)?;
     lock(&file)?;
-    // What was cut off, if only behind nothing, ext4 brings to the disk while it is closed.
+    // ext4 flushes a file that was truncated when it is closed, even if it was empty before.
     if file.metadata()?.len() > 0 {
         file.set_len(0)?;
     }
     Ok(file)
 }
 
-/// Opens a file where nothing is yet, and locks it.
+/// Creates a file that does not exist yet, and locks it.
 pub(super) fn open_new(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().write(true).create_new(true).open(path)?;
     lock(&file)?;
     Ok(file)
 }
 
-impl TagFile {
-    /// Goes on with a file, and cuts off what is behind its last whole tag.
-    pub(super) fn go_on(
-        former: ExistingFile,
+impl MediaFile {
+    /// Continues an existing file. Truncates it to the end of its last complete unit.
+    pub(super) fn resume(
+        existing: ExistingFile,
         sync_interval: Option<Duration>,
         now: Instant,
     ) -> io::Result<Self> {
         let mut file = Self {
-            written: former.written(),
-            storage: former.file,
-            writer: former.writer,
-            patched_at: now,
-            disk: None,
-            held: Vec::new(),
-            is_gone_on_with: true,
+            totals: existing.totals(),
+            storage: existing.file,
+            muxer: Muxer::Flv(existing.writer),
+            head_updated_at: now,
+            syncer: None,
+            unsynced_patches: Vec::new(),
+            is_resumed: true,
         };
-        file.bring_to_disk(sync_interval, now)?;
-        file.cut()?;
+        file.sync_every(sync_interval, now)?;
+        file.truncate()?;
         Ok(file)
     }
 }
 
-impl<S: Storage> TagFile<S> {
-    /// Writes the head into an empty file, which is then brought to the disk every `sync_interval`.
-    pub(super) fn begin(
+impl<S: Storage> MediaFile<S> {
+    /// Writes the head into an empty file, which is then synced every `sync_interval`.
+    pub(super) fn create(
         mut storage: S,
-        mut writer: HeadWriter,
+        mut muxer: Muxer,
         sync_interval: Option<Duration>,
         now: Instant,
     ) -> io::Result<Self> {
-        let head = writer.head();
+        let head = muxer.head();
         if let Err(error) = storage.write_all(&head) {
-            let _stays_torn = storage.set_len(0);
+            let _keeps_torn_head = storage.set_len(0);
             return Err(error);
         }
         let mut file = Self {
             storage,
-            writer,
-            written: Totals {
+            muxer,
+            totals: Totals {
                 bytes: head.len() as u64,
                 tags: 0,
             },
-            patched_at: now,
-            disk: None,
-            held: Vec::new(),
-            is_gone_on_with: false,
+            head_updated_at: now,
+            syncer: None,
+            unsynced_patches: Vec::new(),
+            is_resumed: false,
         };
-        file.bring_to_disk(sync_interval, now)?;
+        file.sync_every(sync_interval, now)?;
         Ok(file)
     }
 
-    fn bring_to_disk(&mut self, interval: Option<Duration>, now: Instant) -> io::Result<()> {
+    fn sync_every(&mut self, interval: Option<Duration>, now: Instant) -> io::Result<()> {
         if let Some(interval) = interval {
-            self.disk = Some(Disk::new(self.storage.syncer()?, interval, now));
+            self.syncer = Some(Syncer::new(self.storage.syncer()?, interval, now));
         }
         Ok(())
     }
 
-    /// Appends `tags`, each a whole one. Where the disk fills up, those that fit stay, and the torn one
-    /// is cut off.
+    /// Appends units. If the disk is full, the file keeps the units that fit, and the torn one is
+    /// removed.
     pub(super) fn append(&mut self, units: &[Unit]) -> io::Result<()> {
         match write_all(&mut self.storage, units) {
             Ok(()) => {
@@ -139,143 +138,149 @@ impl<S: Storage> TagFile<S> {
             }
             Err((written, error)) => {
                 self.note(complete_units(units, written));
-                if let Err(error) = self.cut() {
-                    tracing::warn!("cannot cut off a torn tag: {error}");
+                if let Err(error) = self.truncate() {
+                    tracing::warn!("cannot remove a torn tag: {error}");
                 }
                 Err(error)
             }
         }
     }
 
-    /// Removes what is behind the last whole tag.
-    fn cut(&mut self) -> io::Result<()> {
-        self.seek_end()?;
-        self.storage.set_len(self.writer.length())
+    /// Removes everything after the last complete unit.
+    fn truncate(&mut self) -> io::Result<()> {
+        self.seek_to_end()?;
+        self.storage.set_len(self.muxer.file_bytes())
     }
 
-    /// When [`TagFile::keep_up`] has something to do, whether or not more comes.
+    /// Time at which [`MediaFile::maintain`] must be called, even if nothing is written.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.disk.as_ref()?.deadline()
+        self.syncer.as_ref()?.deadline()
     }
 
-    /// Makes the head true and brings the file to the disk, each if that was not done for long.
+    /// Updates the head and syncs the file, each if it is due.
     ///
-    /// The disk comes first: a head that speaks of tags which a power failure took would send players
-    /// to where nothing is. Where the disk is wanted less often than the head, the head waits for it.
-    pub(super) fn keep_up(&mut self, now: Instant) -> io::Result<()> {
-        let is_patch_due = now.saturating_duration_since(self.patched_at) >= PATCH_INTERVAL;
-        let disk = self.look_at_disk(now)?;
-        if disk == Some(State::Done) {
-            let held = std::mem::take(&mut self.held);
-            self.rewrite(held)?;
+    /// The head must describe synced units only: after a power failure, a head that describes lost units
+    /// would make players seek beyond the end. Patches are therefore computed when a sync starts and
+    /// written when it has finished. If syncs are rarer than head updates, the head waits for the sync.
+    pub(super) fn maintain(&mut self, now: Instant) -> io::Result<()> {
+        let is_update_due = now.saturating_duration_since(self.head_updated_at) >= UPDATE_INTERVAL;
+        let state = self.poll_syncer(now)?;
+        if state == Some(SyncState::Done) {
+            let patches = std::mem::take(&mut self.unsynced_patches);
+            self.write_patches(patches)?;
         }
-        let is_in_step = |disk: &Disk| disk.interval() <= PATCH_INTERVAL;
-        match &mut self.disk {
-            Some(_) if disk == Some(State::Running) => return Ok(()),
-            Some(disk) if disk.is_due(now) || is_patch_due && is_in_step(disk) => {
-                if is_patch_due {
-                    self.patched_at = now;
-                    self.held = self.writer.patches();
+        let is_frequent = |syncer: &Syncer| syncer.interval() <= UPDATE_INTERVAL;
+        match &mut self.syncer {
+            Some(_) if state == Some(SyncState::Running) => return Ok(()),
+            Some(syncer) if syncer.is_due(now) || is_update_due && is_frequent(syncer) => {
+                if is_update_due {
+                    self.head_updated_at = now;
+                    self.unsynced_patches = self.muxer.patches();
                 }
-                disk.start(now);
+                syncer.start(now);
             }
-            None if is_patch_due => {
-                self.patched_at = now;
-                self.patch()?;
+            None if is_update_due => {
+                self.head_updated_at = now;
+                self.update_head()?;
             }
             _ => {}
         }
         Ok(())
     }
 
-    /// What becomes of the file on its way to the disk. Where there is no such way, that is said once.
-    fn look_at_disk(&mut self, now: Instant) -> io::Result<Option<State>> {
-        let Some(disk) = &mut self.disk else {
+    /// Returns the state of the sync, or `None` if the file is not synced.
+    fn poll_syncer(&mut self, now: Instant) -> io::Result<Option<SyncState>> {
+        let Some(syncer) = &mut self.syncer else {
             return Ok(None);
         };
-        let looked = disk.look(now);
-        self.settle_with_disk(looked.map(Some))
+        let state = syncer.poll(now);
+        self.check_sync(state.map(Some))
     }
 
-    fn settle_with_disk<T: Default>(&mut self, looked: io::Result<T>) -> io::Result<T> {
-        let Err(error) = looked else {
-            return looked;
+    /// Stops syncing after an error. A file system that cannot sync is not an error.
+    fn check_sync<T: Default>(&mut self, result: io::Result<T>) -> io::Result<T> {
+        let Err(error) = result else {
+            return result;
         };
-        self.disk = None;
+        self.syncer = None;
         match error.kind() {
             io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported => {
-                tracing::warn!("the file cannot be brought to the disk at will: {error}");
+                tracing::warn!("the file system cannot sync the recording: {error}");
                 Ok(T::default())
             }
             _ => Err(error),
         }
     }
 
-    /// Brings all that is in the file to the disk, until `deadline`. Cancelling loses nothing.
+    /// Syncs the complete file, until `deadline`. The future may be dropped and created again.
     pub(super) async fn sync_at_end(&mut self, deadline: Option<Instant>) -> io::Result<()> {
-        let Some(disk) = &mut self.disk else {
+        let Some(syncer) = &mut self.syncer else {
             return Ok(());
         };
-        let finished = disk.finish(deadline).await;
-        self.settle_with_disk(finished)
+        let finished = syncer.finish(deadline).await;
+        self.check_sync(finished)
     }
 
-    /// Makes the head true: rewrites those parts of it that changed. It takes no more room on a disk
-    /// that is full.
-    pub(super) fn patch(&mut self) -> io::Result<()> {
-        self.held.clear();
-        self.rewrite(self.writer.patches())
+    /// Makes the head describe all units. Rewrites the parts that changed in place, which is possible on a
+    /// full disk.
+    pub(super) fn update_head(&mut self) -> io::Result<()> {
+        self.unsynced_patches.clear();
+        self.write_patches(self.muxer.patches())
     }
 
-    fn rewrite(&mut self, patches: Vec<Patch>) -> io::Result<()> {
-        if let (Some(disk), false) = (&mut self.disk, patches.is_empty()) {
-            disk.note_write();
+    fn write_patches(&mut self, patches: Vec<Patch>) -> io::Result<()> {
+        if let (Some(syncer), false) = (&mut self.syncer, patches.is_empty()) {
+            syncer.mark_dirty();
         }
-        let rewritten = self.rewrite_head(patches);
-        let sought = self.seek_end();
-        rewritten.and(sought)
+        let written = self.overwrite(patches);
+        let sought = self.seek_to_end();
+        written.and(sought)
     }
 
-    fn rewrite_head(&mut self, patches: Vec<Patch>) -> io::Result<()> {
+    /// Writes the patches in the order of [`Muxer::patches`]. A patch that fails stays pending there.
+    fn overwrite(&mut self, patches: Vec<Patch>) -> io::Result<()> {
         for patch in patches {
             self.storage.seek(SeekFrom::Start(patch.offset))?;
             self.storage.write_all(&patch.bytes)?;
-            self.writer.patch_written(&patch);
+            self.muxer.patched(&patch);
         }
         Ok(())
     }
 
-    /// Goes behind the last whole tag.
-    fn seek_end(&mut self) -> io::Result<()> {
-        let end = SeekFrom::Start(self.writer.length());
+    fn seek_to_end(&mut self) -> io::Result<()> {
+        let end = SeekFrom::Start(self.muxer.file_bytes());
         self.storage.seek(end).map(drop)
     }
 
-    /// Takes the fields of a server's `onMetaData`; false where they are to be written as a tag. A file
-    /// that somebody else began keeps the one that it has.
+    /// Merges fields of the server's `onMetaData` into the head.
+    ///
+    /// Returns false if they must be written as script data. An existing file whose head was not written
+    /// by rtmpull keeps its own fields.
     pub(super) fn set_metadata(&mut self, fields: &Object) -> bool {
-        self.writer.set_metadata(fields) || self.is_gone_on_with
+        self.muxer.set_metadata(fields) || self.is_resumed
     }
 
-    /// The books, for what is to stand in the head.
-    pub(super) fn writer(&mut self) -> &mut HeadWriter {
-        &mut self.writer
+    /// Adds the fields that the server sent before the existing file was reopened.
+    pub(super) fn inherit_metadata(&mut self, metadata: &Metadata) {
+        self.muxer.inherit_metadata(metadata);
     }
 
-    /// What is in the file.
-    pub(super) fn written(&self) -> Totals {
-        self.written
+    pub(super) fn muxer(&self) -> &Muxer {
+        &self.muxer
+    }
+
+    /// Bytes and tags in the file.
+    pub(super) fn totals(&self) -> Totals {
+        self.totals
     }
 
     fn note(&mut self, units: &[Unit]) {
-        if let Some(disk) = &mut self.disk {
-            disk.note_write();
+        if let Some(syncer) = &mut self.syncer {
+            syncer.mark_dirty();
         }
-        self.written.add(units);
+        self.totals.add_units(units);
         for unit in units {
-            let length = unit.payload_len();
-            self.writer
-                .tag_written(unit.info, unit.timestamp_ms, length);
+            self.muxer.written(unit);
         }
     }
 }
@@ -291,8 +296,8 @@ impl Storage for File {
     }
 }
 
-/// How often the head is made true while the file grows.
-const PATCH_INTERVAL: Duration = Duration::from_secs(10);
+/// Time between two updates of the head while the file grows.
+const UPDATE_INTERVAL: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {
@@ -303,25 +308,26 @@ mod tests {
         flv::{FrameParser, Layout, TagKind, TagReader, head},
         payload::Payload,
     };
+    use crate::output::write_queue::Message;
 
-    /// A disk with room for a few bytes.
+    /// A disk of limited size.
     #[derive(Debug)]
     struct MemoryDisk {
         bytes: Vec<u8>,
         cursor: usize,
-        room: usize,
-        /// A byte that cannot be written.
+        size: usize,
+        /// Offset of a byte that cannot be written.
         bad_byte: Option<usize>,
-        cannot_be_cut: bool,
-        /// How each sync ends, once it does.
+        cannot_truncate: bool,
+        /// Results of the syncs, which finish when they arrive.
         syncs: Arc<Mutex<mpsc::Receiver<io::Result<()>>>>,
     }
 
     impl Write for MemoryDisk {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let room = self.room - self.cursor;
+            let free = self.size - self.cursor;
             let good = self.bad_byte.and_then(|bad| bad.checked_sub(self.cursor));
-            let count = bytes.len().min(room).min(good.unwrap_or(room));
+            let count = bytes.len().min(free).min(good.unwrap_or(free));
             if count == 0 && good == Some(0) {
                 return Err(io::ErrorKind::TimedOut.into());
             }
@@ -345,7 +351,7 @@ mod tests {
             self.cursor = match to {
                 SeekFrom::Start(offset) => offset as usize,
                 SeekFrom::End(0) => self.bytes.len(),
-                _ => panic!("nobody seeks like this"),
+                _ => panic!("unexpected seek"),
             };
             Ok(self.cursor as u64)
         }
@@ -361,7 +367,7 @@ mod tests {
         }
 
         fn set_len(&mut self, length: u64) -> io::Result<()> {
-            if self.cannot_be_cut {
+            if self.cannot_truncate {
                 return Err(io::ErrorKind::InvalidInput.into());
             }
             self.bytes.resize(length as usize, 0);
@@ -381,9 +387,9 @@ mod tests {
             let disk = Self {
                 bytes: Vec::new(),
                 cursor: 0,
-                room: 1 << 20,
+                size: 1 << 20,
                 bad_byte: None,
-                cannot_be_cut: false,
+                cannot_truncate: false,
                 syncs: Arc::new(Mutex::new(syncs)),
             };
             (disk, sender)
@@ -395,25 +401,28 @@ mod tests {
         let mut body = vec![0x17, 1, 0, 0, 0];
         body.resize(1000 - 15, 7);
         let info = FrameParser::new().parse(TagKind::VIDEO, &body);
-        Unit::new(info, number * 1000, Payload::from(&body[..]))
+        let message = Message {
+            info,
+            at_ms: Some(u64::from(number) * 1000),
+            payload: Payload::from(&body[..]),
+        };
+        muxer().frame(message, 0)
     }
 
-    fn file_on(room: usize) -> TagFile<MemoryDisk> {
+    fn file_on(size: usize) -> MediaFile<MemoryDisk> {
         let disk = MemoryDisk {
-            room,
+            size,
             ..MemoryDisk::default()
         };
-        TagFile::begin(
-            disk,
-            HeadWriter::new(Layout::Seekable),
-            None,
-            Instant::now(),
-        )
-        .unwrap()
+        MediaFile::create(disk, muxer(), None, Instant::now()).unwrap()
     }
 
-    /// A number of the head.
-    fn told(file: &[u8], name: &str) -> f64 {
+    fn muxer() -> Muxer {
+        Muxer::new(Layout::Seekable, &Metadata::default())
+    }
+
+    /// Value of a number in the head.
+    fn head_number(file: &[u8], name: &str) -> f64 {
         let name = [&[0, name.len() as u8], name.as_bytes(), &[0]].concat();
         let found = file.windows(name.len()).position(|window| window == name);
         let at = found.unwrap() + name.len();
@@ -421,25 +430,25 @@ mod tests {
     }
 
     #[test]
-    fn the_head_of_a_full_disk_speaks_of_what_is_in_the_file() {
+    fn the_head_on_a_full_disk_describes_the_units_in_the_file() {
         for torn in [0, 1, 999] {
             let mut file = file_on(head::LENGTH + 4000 + torn);
             let tags: Vec<Unit> = (0..10).map(keyframe).collect();
             file.append(&tags[..3]).unwrap();
             let error = file.append(&tags[3..]).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::StorageFull);
-            file.patch().unwrap();
+            file.update_head().unwrap();
             let bytes = &file.storage.bytes;
             assert_eq!(bytes.len(), head::LENGTH + 4000);
             assert_eq!(
-                (file.written().bytes, file.written().tags),
+                (file.totals().bytes, file.totals().tags),
                 (bytes.len() as u64, 4)
             );
-            assert_eq!(told(bytes, "filesize"), bytes.len() as f64);
-            assert_eq!(told(bytes, "videosize"), 4000.0);
-            assert_eq!(told(bytes, "duration"), 4.0);
-            assert_eq!(told(bytes, "lastkeyframetimestamp"), 3.0);
-            let last = told(bytes, "lastkeyframelocation") as usize;
+            assert_eq!(head_number(bytes, "filesize"), bytes.len() as f64);
+            assert_eq!(head_number(bytes, "videosize"), 4000.0);
+            assert_eq!(head_number(bytes, "duration"), 4.0);
+            assert_eq!(head_number(bytes, "lastkeyframetimestamp"), 3.0);
+            let last = head_number(bytes, "lastkeyframelocation") as usize;
             assert_eq!(last, head::LENGTH + 3000);
             assert_eq!(bytes[last..], tags[3].bytes);
             let (mut reader, mut rest) = (TagReader::new(), &bytes[..]);
@@ -448,107 +457,106 @@ mod tests {
         }
     }
     #[test]
-    fn a_file_that_cannot_be_cut_still_tells_why_it_took_no_more() {
+    fn a_failed_truncation_does_not_hide_the_write_error() {
         let mut file = file_on(head::LENGTH + 1500);
-        file.storage.cannot_be_cut = true;
+        file.storage.cannot_truncate = true;
         let error = file.append(&[keyframe(0), keyframe(1)]).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
-        // What comes next goes over the torn tag.
-        file.storage.room += 1000;
+        // The next unit overwrites the torn one.
+        file.storage.size += 1000;
         file.append(&[keyframe(2)]).unwrap();
         assert_eq!(
             file.storage.bytes[head::LENGTH + 1000..],
             keyframe(2).bytes,
-            "what follows the whole tags"
+            "the bytes after the complete units"
         );
     }
 
     #[test]
-    fn a_head_that_cannot_be_rewritten_leaves_the_tags_alone_and_is_tried_again() {
+    fn a_failed_head_update_keeps_the_units_and_is_repeated() {
         let mut file = file_on(1 << 20);
         file.append(&[keyframe(0), keyframe(1)]).unwrap();
-        // Among the positions of the keyframes.
+        // In the file positions of the keyframe index.
         file.storage.bad_byte = Some(21_000);
-        let error = file.patch().unwrap_err();
+        let error = file.update_head().unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         file.storage.bad_byte = None;
         file.append(&[keyframe(2)]).unwrap();
         let tags = [0, 1, 2].map(|number| keyframe(number).bytes).concat();
         assert_eq!(file.storage.bytes[head::LENGTH..], tags);
-        file.patch().unwrap();
-        let mut perfect = file_on(1 << 20);
-        perfect
+        file.update_head().unwrap();
+        let mut expected = file_on(1 << 20);
+        expected
             .append(&[keyframe(0), keyframe(1), keyframe(2)])
             .unwrap();
-        perfect.patch().unwrap();
-        assert!(file.storage.bytes == perfect.storage.bytes);
+        expected.update_head().unwrap();
+        assert!(file.storage.bytes == expected.storage.bytes);
     }
 
-    /// A file on a disk whose syncs end as the sender says, and that is looked at so many seconds after
-    /// it was begun.
-    struct Synced {
-        file: TagFile<MemoryDisk>,
+    /// A file on a disk whose syncs finish with the results of the sender.
+    struct SyncedFile {
+        file: MediaFile<MemoryDisk>,
         syncs: mpsc::Sender<io::Result<()>>,
-        began: Instant,
+        created_at: Instant,
     }
 
-    impl Synced {
+    impl SyncedFile {
         fn every(seconds: u64) -> Self {
             let (disk, syncs) = MemoryDisk::syncing();
-            let began = Instant::now();
+            let created_at = Instant::now();
             let interval = Some(Duration::from_secs(seconds));
-            let writer = HeadWriter::new(Layout::Seekable);
             Self {
-                file: TagFile::begin(disk, writer, interval, began).unwrap(),
+                file: MediaFile::create(disk, muxer(), interval, created_at).unwrap(),
                 syncs,
-                began,
+                created_at,
             }
         }
 
-        fn keep_up_at(&mut self, seconds: u64) -> io::Result<()> {
-            self.file.keep_up(self.began + Duration::from_secs(seconds))
+        fn maintain_at(&mut self, seconds: u64) -> io::Result<()> {
+            self.file
+                .maintain(self.created_at + Duration::from_secs(seconds))
         }
 
-        /// Ends the sync that is running and waits until its thread has.
-        fn end_sync(&self, how: io::Result<()>) {
-            self.syncs.send(how).unwrap();
+        /// Finishes the running sync and waits for its thread.
+        fn finish_sync(&self, result: io::Result<()>) {
+            self.syncs.send(result).unwrap();
             self.wait();
         }
 
         fn wait(&self) {
-            let disk = self.file.disk.as_ref().unwrap();
-            while disk.is_at_work() {
+            let syncer = self.file.syncer.as_ref().unwrap();
+            while syncer.is_running() {
                 std::thread::yield_now();
             }
         }
 
         fn is_syncing(&self) -> bool {
-            self.file.disk.as_ref().is_some_and(Disk::is_at_work)
+            self.file.syncer.as_ref().is_some_and(Syncer::is_running)
         }
 
         fn duration(&self) -> f64 {
-            told(&self.file.storage.bytes, "duration")
+            head_number(&self.file.storage.bytes, "duration")
         }
     }
 
     #[test]
-    fn a_head_speaks_of_tags_once_they_are_on_the_disk() {
-        let mut synced = Synced::every(10);
+    fn the_head_describes_units_after_their_sync() {
+        let mut synced = SyncedFile::every(10);
         synced.file.append(&[keyframe(0), keyframe(1)]).unwrap();
-        synced.keep_up_at(9).unwrap();
+        synced.maintain_at(9).unwrap();
         assert!(!synced.is_syncing());
-        synced.keep_up_at(10).unwrap();
+        synced.maintain_at(10).unwrap();
         assert!(synced.is_syncing());
-        // The disk takes its time, and the file grows on.
+        // The sync is slow, and the file grows meanwhile.
         synced.file.append(&[keyframe(2)]).unwrap();
-        synced.keep_up_at(25).unwrap();
+        synced.maintain_at(25).unwrap();
         assert_eq!(synced.duration(), 0.0);
-        synced.end_sync(Ok(()));
-        synced.keep_up_at(26).unwrap();
+        synced.finish_sync(Ok(()));
+        synced.maintain_at(26).unwrap();
         assert_eq!(synced.duration(), 2.0);
-        assert!(synced.is_syncing(), "it was due for long");
-        synced.end_sync(Ok(()));
-        synced.keep_up_at(27).unwrap();
+        assert!(synced.is_syncing(), "the next sync is overdue");
+        synced.finish_sync(Ok(()));
+        synced.maintain_at(27).unwrap();
         assert_eq!(synced.duration(), 3.0);
         let mut rest = &synced.file.storage.bytes[head::LENGTH..];
         assert_eq!(rest.len(), 3000);
@@ -559,61 +567,61 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_brought_to_the_disk_twice() {
-        let mut synced = Synced::every(1);
-        let at = |seconds| Some(synced.began + Duration::from_secs(seconds));
+    fn an_unchanged_file_is_not_synced_again() {
+        let mut synced = SyncedFile::every(1);
+        let at = |seconds| Some(synced.created_at + Duration::from_secs(seconds));
         let (first, second) = (at(1), at(2));
-        assert_eq!(synced.file.deadline(), first, "the head");
-        synced.keep_up_at(1).unwrap();
-        synced.end_sync(Ok(()));
-        synced.keep_up_at(1).unwrap();
+        assert_eq!(synced.file.deadline(), first, "the head is not synced");
+        synced.maintain_at(1).unwrap();
+        synced.finish_sync(Ok(()));
+        synced.maintain_at(1).unwrap();
         assert_eq!(synced.file.deadline(), None);
-        synced.keep_up_at(5).unwrap();
+        synced.maintain_at(5).unwrap();
         assert!(!synced.is_syncing());
         synced.file.append(&[keyframe(0)]).unwrap();
         assert_eq!(synced.file.deadline(), second);
     }
 
     #[test]
-    fn a_head_waits_for_a_disk_that_is_wanted_seldom() {
-        let mut synced = Synced::every(60);
+    fn the_head_waits_for_rare_syncs() {
+        let mut synced = SyncedFile::every(60);
         synced.file.append(&[keyframe(0), keyframe(1)]).unwrap();
-        synced.keep_up_at(10).unwrap();
+        synced.maintain_at(10).unwrap();
         assert!(!synced.is_syncing());
         assert_eq!(synced.duration(), 0.0);
-        synced.keep_up_at(60).unwrap();
+        synced.maintain_at(60).unwrap();
         assert_eq!(synced.duration(), 0.0);
-        synced.end_sync(Ok(()));
-        synced.keep_up_at(61).unwrap();
+        synced.finish_sync(Ok(()));
+        synced.maintain_at(61).unwrap();
         assert_eq!(synced.duration(), 2.0);
     }
 
     #[test]
-    fn a_disk_that_fails_is_told_once() {
-        let mut synced = Synced::every(1);
-        synced.keep_up_at(1).unwrap();
-        synced.end_sync(Err(io::Error::from_raw_os_error(5)));
-        let error = synced.keep_up_at(2).unwrap_err();
+    fn a_failed_sync_is_reported_once() {
+        let mut synced = SyncedFile::every(1);
+        synced.maintain_at(1).unwrap();
+        synced.finish_sync(Err(io::Error::from_raw_os_error(5)));
+        let error = synced.maintain_at(2).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(5));
         synced.file.append(&[keyframe(0)]).unwrap();
-        synced.keep_up_at(20).unwrap();
+        synced.maintain_at(20).unwrap();
         assert_eq!(synced.file.deadline(), None);
-        // What cannot be had is done without.
-        let mut synced = Synced::every(1);
-        synced.keep_up_at(1).unwrap();
-        synced.end_sync(Err(io::ErrorKind::Unsupported.into()));
-        synced.keep_up_at(2).unwrap();
+        // A file system without fsync is not an error.
+        let mut synced = SyncedFile::every(1);
+        synced.maintain_at(1).unwrap();
+        synced.finish_sync(Err(io::ErrorKind::Unsupported.into()));
+        synced.maintain_at(2).unwrap();
         assert_eq!(synced.file.deadline(), None);
     }
 
     #[tokio::test]
-    async fn the_end_is_brought_to_the_disk_too_but_not_waited_for_without_end() {
-        let mut synced = Synced::every(10);
+    async fn the_end_of_the_file_is_synced_until_the_deadline() {
+        let mut synced = SyncedFile::every(10);
         synced.file.append(&[keyframe(0)]).unwrap();
         synced.file.sync_at_end(None).await.unwrap();
-        synced.keep_up_at(10).unwrap();
+        synced.maintain_at(10).unwrap();
         synced.file.append(&[keyframe(1)]).unwrap();
-        synced.file.patch().unwrap();
+        synced.file.update_head().unwrap();
         assert_eq!(synced.duration(), 2.0);
         synced.file.sync_at_end(Some(Instant::now())).await.unwrap();
         assert!(synced.is_syncing());

@@ -1,4 +1,4 @@
-//! Bringing a file to the disk, beside the writing of it.
+//! Syncing a file to the disk while it is written.
 
 use std::{
     fmt, io,
@@ -7,32 +7,31 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Brings what a file has to its disk, every now and then and on request: by a thread, since a slow disk
-/// takes seconds for it, and never by two at once.
-pub(super) struct Disk {
+/// Syncs a file at an interval, in a thread: a slow disk takes seconds for it. At most one sync runs at a
+/// time.
+pub(super) struct Syncer {
     sync: Arc<dyn Fn() -> io::Result<()> + Send + Sync>,
     interval: Duration,
-    /// When the last sync began, or the file.
-    since: Instant,
-    /// Whether the file has what the last sync did not find in it.
+    /// Start of the last sync, or of the file.
+    started_at: Instant,
+    /// Whether the file has changed since the start of the last sync.
     is_dirty: bool,
     has_synced: bool,
     running: Option<JoinHandle<io::Result<()>>>,
-    /// When the thread was looked at last.
-    looked_at: Instant,
+    polled_at: Instant,
 }
 
-/// What the thread is at.
+/// State of the sync.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum SyncState {
     Idle,
     Running,
-    /// Just done: all that was written when it began is on the disk.
+    /// A sync has just finished: all data that was written before its start is on the disk.
     Done,
 }
 
-impl Disk {
-    /// Has `sync` called every `interval`, from `now` on.
+impl Syncer {
+    /// Calls `sync` every `interval`, starting at `now`.
     pub(super) fn new(
         sync: Arc<dyn Fn() -> io::Result<()> + Send + Sync>,
         interval: Duration,
@@ -41,11 +40,11 @@ impl Disk {
         Self {
             sync,
             interval,
-            since: now,
+            started_at: now,
             is_dirty: true,
             has_synced: false,
             running: None,
-            looked_at: now,
+            polled_at: now,
         }
     }
 
@@ -53,35 +52,34 @@ impl Disk {
         self.interval
     }
 
-    /// Notes that something was written.
-    pub(super) fn note_write(&mut self) {
+    /// Records that the file has changed.
+    pub(super) fn mark_dirty(&mut self) {
         self.is_dirty = true;
     }
 
     pub(super) fn is_due(&self, now: Instant) -> bool {
-        self.is_dirty && now.saturating_duration_since(self.since) >= self.interval
+        self.is_dirty && now.saturating_duration_since(self.started_at) >= self.interval
     }
 
-    /// Whether the thread has not ended yet.
     #[cfg(test)]
-    pub(super) fn is_at_work(&self) -> bool {
+    pub(super) fn is_running(&self) -> bool {
         let running = self.running.as_ref();
         running.is_some_and(|thread| !thread.is_finished())
     }
 
-    /// When [`Disk::look`] or a sync is due.
+    /// Time at which [`Syncer::poll`] must be called or a sync is due.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self.running {
-            Some(_) => Some(self.looked_at + LOOK_INTERVAL),
-            None if self.is_dirty => self.since.checked_add(self.interval),
+            Some(_) => Some(self.polled_at + POLL_INTERVAL),
+            None if self.is_dirty => self.started_at.checked_add(self.interval),
             None => None,
         }
     }
 
-    /// Begins to bring to the disk all that is written by now.
+    /// Starts a sync of all data that is written by now.
     pub(super) fn start(&mut self, now: Instant) {
-        self.since = now;
-        self.looked_at = now;
+        self.started_at = now;
+        self.polled_at = now;
         let sync = Arc::clone(&self.sync);
         let thread = thread::Builder::new().name("sync".to_owned());
         match thread.spawn(move || sync()) {
@@ -90,37 +88,39 @@ impl Disk {
                 self.is_dirty = false;
                 self.has_synced = true;
             }
-            Err(error) => tracing::warn!("cannot bring the file to the disk now: {error}"),
+            Err(error) => tracing::warn!("cannot start a thread to sync the file: {error}"),
         }
     }
 
-    /// Looks at what the thread is at. An error is told once.
-    pub(super) fn look(&mut self, now: Instant) -> io::Result<State> {
-        self.looked_at = now;
+    /// Returns the state of the sync, or its error, which is returned once.
+    pub(super) fn poll(&mut self, now: Instant) -> io::Result<SyncState> {
+        self.polled_at = now;
         match self.running.take() {
-            None => Ok(State::Idle),
+            None => Ok(SyncState::Idle),
             Some(thread) if !thread.is_finished() => {
                 self.running = Some(thread);
-                Ok(State::Running)
+                Ok(SyncState::Running)
             }
             Some(thread) => match thread.join() {
-                Ok(synced) => synced.map(|()| State::Done),
-                Err(_) => Err(io::Error::other("bringing the file to the disk failed")),
+                Ok(synced) => synced.map(|()| SyncState::Done),
+                Err(_) => Err(io::Error::other("the thread that syncs the file panicked")),
             },
         }
     }
 
-    /// Brings all that is written to the disk, until `deadline`. A file that is younger than the first
-    /// sync is left to the system.
+    /// Syncs all written data, until `deadline`.
+    ///
+    /// A file that ends before its first sync is left to the system, so that short downloads do not wait
+    /// for the disk.
     pub(super) async fn finish(&mut self, deadline: Option<Instant>) -> io::Result<()> {
         loop {
             let now = Instant::now();
-            if self.look(now)? == State::Running {
+            if self.poll(now)? == SyncState::Running {
                 if deadline.is_some_and(|deadline| deadline <= now) {
-                    tracing::debug!("the disk is not waited for any longer");
+                    tracing::debug!("the last sync takes too long and is not awaited");
                     return Ok(());
                 }
-                tokio::time::sleep(LOOK_INTERVAL).await;
+                tokio::time::sleep(POLL_INTERVAL).await;
             } else if self.is_dirty && self.has_synced {
                 self.start(now);
                 self.is_dirty = false;
@@ -131,20 +131,20 @@ impl Disk {
     }
 }
 
-impl Drop for Disk {
-    /// A part that is over may be given up while its end is still on the way to the disk.
+impl Drop for Syncer {
+    /// A segment is dropped when the next one starts, and its last units are not synced yet.
     fn drop(&mut self) {
         if self.is_dirty && self.has_synced {
-            self.start(self.since);
+            self.start(self.started_at);
         }
     }
 }
 
-impl fmt::Debug for Disk {
+impl fmt::Debug for Syncer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Disk").finish_non_exhaustive()
+        f.debug_struct("Syncer").finish_non_exhaustive()
     }
 }
 
-/// How often a thread that is at work is looked at.
-const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+/// Time between two polls of a running sync.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);

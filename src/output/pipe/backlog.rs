@@ -1,4 +1,4 @@
-//! What waits for a pipe's reader while a live stream goes on.
+//! Units that wait for a slow reader of a pipe while a live stream continues.
 
 use std::collections::VecDeque;
 
@@ -6,222 +6,191 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     core::flv::TagKind,
-    output::{muxer::Unit, recording::MAX_PICTURE_PAUSE_MS},
+    output::{latest_frames::LatestFrames, muxer::Unit},
 };
 
-/// Tags in order, up to a limit. Behind it whole groups of pictures are left out, of audio alone whole
-/// seconds, so that what the reader gets begins with a keyframe after each gap.
+/// Units in order, up to a limit.
+///
+/// When the limit is reached, complete GOPs are dropped (one second at a time if there is only audio), so
+/// that the reader gets a keyframe after each gap. Sequence headers and script data are kept.
 #[derive(Debug)]
 pub(super) struct Backlog {
-    tags: VecDeque<Unit>,
-    /// The memory of the tags.
+    units: VecDeque<Unit>,
+    /// Memory of the units.
     bytes: usize,
     limit: usize,
-    /// Where in `tags` the latest group begins; none where its beginning has left.
-    group: Option<usize>,
-    group_began_ms: u64,
-    /// The place of the latest frame.
+    /// Index in `units` of the first unit of the latest GOP; `None` if that was already taken.
+    gop: Option<usize>,
+    gop_start_ms: u64,
+    latest: LatestFrames,
     latest_ms: u64,
-    /// The place of the latest frame of video.
-    picture_ms: Option<u64>,
-    gap: Option<Dropped>,
-    /// The place of the timestamps' 0 on the output's clock.
-    start_ms: u64,
-    /// The time of day.
+    gap: Option<DroppedFrames>,
+    /// Wall-clock time.
     wall: Timestamp,
 }
 
-/// What was left out in one go.
+/// Frames that were dropped in one gap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(in crate::output) struct Dropped {
-    /// Audio and video tags.
-    pub(in crate::output) tags: u64,
+pub(in crate::output) struct DroppedFrames {
+    pub(in crate::output) frames: u64,
     pub(in crate::output) bytes: u64,
-    /// The places on the output's clock of the first that is missing, and of the first that is there
-    /// again.
+    /// Output time of the first dropped frame.
     pub(in crate::output) from_ms: u64,
+    /// Output time of the first frame after the gap.
     pub(in crate::output) to_ms: u64,
-    /// When the first that is missing came.
+    /// Arrival of the first dropped frame.
     pub(in crate::output) began: Timestamp,
 }
 
-/// What a tag is to a backlog.
-struct Place {
-    at_ms: u64,
-    is_frame: bool,
-    begins_group: bool,
-}
-
 impl Backlog {
-    /// An empty one that takes `limit` bytes.
+    /// Creates an empty backlog with a limit in bytes.
     pub(super) fn new(limit: usize) -> Self {
         Self {
-            tags: VecDeque::new(),
+            units: VecDeque::new(),
             bytes: 0,
             limit,
-            group: None,
-            group_began_ms: 0,
+            gop: None,
+            gop_start_ms: 0,
+            latest: LatestFrames::default(),
             latest_ms: 0,
-            picture_ms: None,
             gap: None,
-            start_ms: 0,
             wall: Timestamp::UNIX_EPOCH,
         }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.tags.is_empty()
+        self.units.is_empty()
     }
 
-    /// Whether the next tag has to come here too.
+    /// Whether the next unit must wait as well.
     pub(super) fn is_needed(&self) -> bool {
-        !self.tags.is_empty() || self.gap.is_some()
+        !self.units.is_empty() || self.gap.is_some()
     }
 
-    /// Tells where on the output's clock the timestamps' 0 is, and what time of day it is, for what comes
-    /// next.
-    pub(super) fn set_clocks(&mut self, start_ms: u64, wall: Timestamp) {
-        self.start_ms = start_ms;
+    /// Sets the wall-clock time of the following units.
+    pub(super) fn set_wall_clock(&mut self, wall: Timestamp) {
         self.wall = wall;
     }
 
-    /// Lets a tag wait, or leaves it out; the buffers of those that were left out are added to
-    /// `dropped`. Tells of a gap once it is over.
-    pub(super) fn push(&mut self, tag: Unit, dropped: &mut Vec<Unit>) -> Option<Dropped> {
-        let place = self.place(&tag);
-        let over = self.end_gap(&place, tag.bytes.capacity());
-        if place.begins_group {
-            self.group_began_ms = place.at_ms;
-            self.group = Some(self.tags.len());
-        }
-        if place.is_frame {
-            self.latest_ms = place.at_ms;
-        }
-        if !place.is_frame {
-            // Without configuration nothing can be decoded behind the gap.
-            if self.bytes + tag.bytes.capacity() <= self.limit + CONFIGURATION_RESERVE {
-                self.append(tag);
-            } else {
-                dropped.push(tag);
-            }
-        } else if self.gap.is_none() && self.has_room(tag.bytes.capacity()) {
-            self.append(tag);
+    /// Adds a unit or drops it. Dropped units are added to `dropped`. Returns the gap that this unit ends.
+    pub(super) fn push(&mut self, unit: Unit, dropped: &mut Vec<Unit>) -> Option<DroppedFrames> {
+        let starts_gop = self.starts_gop(&unit);
+        let capacity = unit.bytes.capacity();
+        let finished = if starts_gop {
+            self.end_gap(unit.at_ms, capacity)
         } else {
-            self.begin_gap(place.at_ms, dropped);
-            self.leave_out(tag, dropped);
+            None
+        };
+        if starts_gop {
+            self.gop_start_ms = unit.at_ms;
+            self.gop = Some(self.units.len());
         }
-        over
+        self.latest.note(unit.info, unit.at_ms);
+        if unit.info.carries_media {
+            self.latest_ms = unit.at_ms;
+            if self.gap.is_none() && self.bytes + capacity <= self.limit {
+                self.append(unit);
+            } else {
+                self.begin_gap(unit.at_ms, dropped);
+                self.drop_frame(unit, dropped);
+            }
+        } else if self.bytes + capacity <= self.limit + HEADER_RESERVE {
+            // A decoder needs the sequence headers to continue after the gap.
+            self.append(unit);
+        } else {
+            dropped.push(unit);
+        }
+        finished
     }
 
-    /// The oldest tags, about `bytes` of them.
+    /// Moves the oldest units, about `bytes` of them, to `batch`.
     pub(super) fn take(&mut self, bytes: usize, batch: &mut Vec<Unit>) {
         let mut taken = 0;
         while taken < bytes
-            && let Some(tag) = self.tags.pop_front()
+            && let Some(unit) = self.units.pop_front()
         {
-            taken += tag.bytes.len();
-            self.bytes -= tag.bytes.capacity();
-            self.group = self.group.and_then(|at| at.checked_sub(1));
-            batch.push(tag);
+            taken += unit.bytes.len();
+            self.bytes -= unit.bytes.capacity();
+            self.gop = self.gop.and_then(|index| index.checked_sub(1));
+            batch.push(unit);
         }
     }
 
-    /// Whether frames are left out at the moment.
+    /// Whether frames are being dropped.
     pub(super) fn has_gap(&self) -> bool {
         self.gap.is_some()
     }
 
-    /// What is left out at the moment, which nothing comes behind.
-    pub(super) fn take_gap(&mut self) -> Option<Dropped> {
+    /// Ends the current gap without a following frame, at the end of the stream.
+    pub(super) fn take_gap(&mut self) -> Option<DroppedFrames> {
         let gap = self.gap.take()?;
-        Some(Dropped {
+        Some(DroppedFrames {
             to_ms: self.latest_ms.max(gap.from_ms),
             ..gap
         })
     }
 
-    fn place(&mut self, unit: &Unit) -> Place {
-        let (info, at_ms) = (unit.info, self.start_ms + u64::from(unit.timestamp_ms));
-        let is_frame = info.carries_media;
-        if is_frame && info.track == TagKind::VIDEO {
-            self.picture_ms = self.picture_ms.max(Some(at_ms));
-        }
-        let begins_group = is_frame
-            && match info.track {
-                TagKind::VIDEO => info.is_keyframe,
-                _ if self.has_picture(at_ms) => false,
-                _ => at_ms.abs_diff(self.group_began_ms) >= AUDIO_GROUP_MS,
-            };
-        Place {
-            at_ms,
-            is_frame,
-            begins_group,
-        }
+    /// Whether a gap may end at this unit. Audio without video is divided into seconds.
+    fn starts_gop(&self, unit: &Unit) -> bool {
+        let is_apart = unit.at_ms.abs_diff(self.gop_start_ms) >= AUDIO_GOP_MS;
+        self.latest.is_start(unit.info, unit.at_ms)
+            && (unit.info.track == TagKind::VIDEO || is_apart)
     }
 
-    /// Whether a keyframe is to be expected around this place.
-    fn has_picture(&self, at_ms: u64) -> bool {
-        self.picture_ms
-            .is_some_and(|picture_ms| at_ms.saturating_sub(picture_ms) <= MAX_PICTURE_PAUSE_MS)
-    }
-
-    /// A gap ends where a group begins and a good part of the room is free again: else the next group
-    /// would fall into the next gap.
-    fn end_gap(&mut self, place: &Place, capacity: usize) -> Option<Dropped> {
-        let has_drained = self.bytes + capacity <= self.limit / 2;
-        if !(place.begins_group && has_drained) {
+    /// Ends the gap before a GOP if half of the limit is free. With less free space, the GOP would not fit
+    /// and would start the next gap at once.
+    fn end_gap(&mut self, at_ms: u64, capacity: usize) -> Option<DroppedFrames> {
+        if self.bytes + capacity > self.limit / 2 {
             return None;
         }
         let gap = self.gap.take()?;
-        Some(Dropped {
-            to_ms: place.at_ms.max(gap.from_ms),
+        Some(DroppedFrames {
+            to_ms: at_ms.max(gap.from_ms),
             ..gap
         })
     }
 
-    /// Takes the group that does not fit out again.
+    /// Starts a gap at the beginning of the latest GOP, if that still waits: the frames of an incomplete
+    /// GOP would show a picture that stops in the middle. If its beginning was already taken, the
+    /// waiting frames stay, and only the following ones are dropped.
     fn begin_gap(&mut self, at_ms: u64, dropped: &mut Vec<Unit>) {
         if self.gap.is_some() {
             return;
         }
-        self.gap = Some(Dropped {
+        self.gap = Some(DroppedFrames {
             from_ms: at_ms,
             began: self.wall,
-            ..Dropped::default()
+            ..DroppedFrames::default()
         });
-        let Some(group) = self.group.take() else {
+        let Some(gop) = self.gop.take() else {
             return;
         };
-        for tag in self.tags.split_off(group.min(self.tags.len())) {
-            self.bytes -= tag.bytes.capacity();
-            if self.place(&tag).is_frame {
-                self.leave_out(tag, dropped);
+        for unit in self.units.split_off(gop.min(self.units.len())) {
+            self.bytes -= unit.bytes.capacity();
+            if unit.info.carries_media {
+                self.drop_frame(unit, dropped);
             } else {
-                self.append(tag);
+                self.append(unit);
             }
         }
-        if let Some(gap) = self.gap.as_mut().filter(|gap| gap.tags > 0) {
-            let waited_ms = at_ms.saturating_sub(self.group_began_ms);
-            gap.from_ms = self.group_began_ms;
+        if let Some(gap) = self.gap.as_mut().filter(|gap| gap.frames > 0) {
+            let waited_ms = at_ms.saturating_sub(self.gop_start_ms);
+            gap.from_ms = self.gop_start_ms;
             gap.began = earlier(gap.began, waited_ms);
         }
     }
 
-    fn append(&mut self, tag: Unit) {
-        self.bytes += tag.bytes.capacity();
-        self.tags.push_back(tag);
+    fn append(&mut self, unit: Unit) {
+        self.bytes += unit.bytes.capacity();
+        self.units.push_back(unit);
     }
 
-    fn leave_out(&mut self, tag: Unit, dropped: &mut Vec<Unit>) {
+    fn drop_frame(&mut self, unit: Unit, dropped: &mut Vec<Unit>) {
         if let Some(gap) = &mut self.gap {
-            gap.tags += 1;
-            gap.bytes += tag.bytes.len() as u64;
+            gap.frames += 1;
+            gap.bytes += unit.bytes.len() as u64;
         }
-        dropped.push(tag);
-    }
-
-    fn has_room(&self, capacity: usize) -> bool {
-        self.bytes + capacity <= self.limit
+        dropped.push(unit);
     }
 }
 
@@ -230,56 +199,51 @@ fn earlier(than: Timestamp, by_ms: u64) -> Timestamp {
     than.checked_sub(by).unwrap_or(than)
 }
 
-/// What audio alone is left out in.
-const AUDIO_GROUP_MS: u64 = 1000;
+/// Length of a GOP if there is only audio.
+const AUDIO_GOP_MS: u64 = 1000;
 
-/// FreeSpace for configuration and script data above the limit.
-const CONFIGURATION_RESERVE: usize = 1024 * 1024;
+/// Memory above the limit that is reserved for sequence headers and script data.
+const HEADER_RESERVE: usize = 1024 * 1024;
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::core::{flv::FrameParser, payload::Payload};
+    use crate::{
+        core::{
+            flv::{FrameParser, Layout, Metadata},
+            payload::Payload,
+        },
+        output::{muxer::Muxer, write_queue::Message},
+    };
 
-    fn tag(kind: TagKind, timestamp_ms: u32, body: &[u8]) -> Unit {
-        let info = FrameParser::new().parse(kind, body);
-        let mut unit = Unit::new(info, timestamp_ms, Payload::from(body));
+    fn unit(kind: TagKind, at_ms: u64, body: &[u8]) -> Unit {
+        let message = Message {
+            info: FrameParser::new().parse(kind, body),
+            at_ms: Some(at_ms),
+            payload: Payload::from(body),
+        };
+        let muxer = Muxer::new(Layout::Plain, &Metadata::default());
+        let mut unit = muxer.frame(message, 0);
         unit.bytes.shrink_to_fit();
         unit
     }
 
-    fn keyframe(timestamp_ms: u32) -> Unit {
-        tag(
-            TagKind::VIDEO,
-            timestamp_ms,
-            &[&[0x17, 1][..], &[7; 83]].concat(),
-        )
+    fn keyframe(at_ms: u64) -> Unit {
+        unit(TagKind::VIDEO, at_ms, &[&[0x17, 1][..], &[7; 83]].concat())
     }
 
-    fn inter_frame(timestamp_ms: u32) -> Unit {
-        tag(
-            TagKind::VIDEO,
-            timestamp_ms,
-            &[&[0x27, 1][..], &[7; 83]].concat(),
-        )
+    fn inter_frame(at_ms: u64) -> Unit {
+        unit(TagKind::VIDEO, at_ms, &[&[0x27, 1][..], &[7; 83]].concat())
     }
 
-    fn sound(timestamp_ms: u32) -> Unit {
-        tag(
-            TagKind::AUDIO,
-            timestamp_ms,
-            &[&[0xAF, 1][..], &[7; 83]].concat(),
-        )
+    fn audio(at_ms: u64) -> Unit {
+        unit(TagKind::AUDIO, at_ms, &[&[0xAF, 1][..], &[7; 83]].concat())
     }
 
-    fn configuration(timestamp_ms: u32) -> Unit {
-        tag(
-            TagKind::VIDEO,
-            timestamp_ms,
-            &[&[0x17, 0][..], &[7; 83]].concat(),
-        )
+    fn sequence_header(at_ms: u64) -> Unit {
+        unit(TagKind::VIDEO, at_ms, &[&[0x17, 0][..], &[7; 83]].concat())
     }
 
     fn drained(backlog: &mut Backlog) -> Vec<Unit> {
@@ -288,53 +252,53 @@ mod tests {
         batch
     }
 
-    /// Each tag takes 100 bytes.
-    fn backlog_of(tags: usize) -> Backlog {
+    /// Each unit has 100 bytes.
+    fn backlog_of(units: usize) -> Backlog {
         assert_eq!(keyframe(0).bytes.capacity(), 100);
-        Backlog::new(100 * tags)
+        Backlog::new(100 * units)
     }
 
     #[test]
-    fn what_fits_comes_out_in_order() {
+    fn units_that_fit_are_taken_in_order() {
         let mut backlog = backlog_of(4);
-        let tags = [configuration(0), keyframe(0), sound(20), inter_frame(40)];
-        for tag in tags.clone() {
-            assert_eq!(backlog.push(tag, &mut Vec::new()), None);
+        let units = [sequence_header(0), keyframe(0), audio(20), inter_frame(40)];
+        for unit in units.clone() {
+            assert_eq!(backlog.push(unit, &mut Vec::new()), None);
         }
         let mut batch = Vec::new();
         backlog.take(150, &mut batch);
         assert_eq!(batch.len(), 2);
         backlog.take(usize::MAX, &mut batch);
-        assert_eq!(batch, tags);
+        assert_eq!(batch, units);
         assert!(backlog.is_empty() && backlog.bytes == 0);
     }
 
     #[test]
-    fn the_group_that_does_not_fit_is_left_out_from_its_beginning_on() {
+    fn a_gop_that_does_not_fit_is_dropped_from_its_keyframe() {
         let mut backlog = backlog_of(5);
         let mut dropped = Vec::new();
-        for tag in [
+        for unit in [
             keyframe(0),
             inter_frame(40),
             keyframe(80),
-            configuration(80),
-            sound(100),
+            sequence_header(80),
+            audio(100),
             inter_frame(120),
             inter_frame(160),
         ] {
-            assert_eq!(backlog.push(tag, &mut dropped), None);
+            assert_eq!(backlog.push(unit, &mut dropped), None);
         }
         assert_eq!(
             drained(&mut backlog),
-            [keyframe(0), inter_frame(40), configuration(80)]
+            [keyframe(0), inter_frame(40), sequence_header(80)]
         );
         assert_eq!(
             dropped,
-            [keyframe(80), sound(100), inter_frame(120), inter_frame(160)]
+            [keyframe(80), audio(100), inter_frame(120), inter_frame(160)]
         );
         assert_eq!(backlog.push(inter_frame(200), &mut dropped), None);
-        let gap = Dropped {
-            tags: 5,
+        let gap = DroppedFrames {
+            frames: 5,
             bytes: 500,
             from_ms: 80,
             to_ms: 240,
@@ -345,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_whose_beginning_has_left_stays_as_far_as_it_fits() {
+    fn a_gop_whose_keyframe_was_taken_is_kept_as_far_as_it_fits() {
         let mut backlog = backlog_of(2);
         backlog.push(keyframe(0), &mut Vec::new());
         drained(&mut backlog);
@@ -358,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_goes_on_until_half_of_the_room_is_free() {
+    fn a_gap_lasts_until_half_of_the_limit_is_free() {
         let mut backlog = backlog_of(4);
         for at_ms in 0..5 {
             backlog.push(keyframe(at_ms), &mut Vec::new());
@@ -366,66 +330,66 @@ mod tests {
         backlog.take(200, &mut Vec::new());
         assert_eq!(backlog.push(keyframe(5), &mut Vec::new()), None);
         backlog.take(100, &mut Vec::new());
-        let over = backlog.push(keyframe(6), &mut Vec::new()).unwrap();
-        assert_eq!((over.tags, over.from_ms, over.to_ms), (2, 4, 6));
+        let gap = backlog.push(keyframe(6), &mut Vec::new()).unwrap();
+        assert_eq!((gap.frames, gap.from_ms, gap.to_ms), (2, 4, 6));
     }
 
     #[test]
-    fn a_gap_is_on_the_outputs_clock_and_began_when_its_first_frame_came() {
+    fn a_gap_starts_at_the_first_dropped_frame() {
         let at = |seconds| Timestamp::from_second(seconds).unwrap();
         let mut backlog = backlog_of(3);
-        backlog.set_clocks(5_000, at(100));
-        for at_ms in [0, 1_000, 1_040] {
+        backlog.set_wall_clock(at(100));
+        for at_ms in [5_000, 6_000, 6_040] {
             backlog.push(keyframe(at_ms), &mut Vec::new());
         }
-        // The latest group, which began a second ago, goes with the frame that does not fit.
-        backlog.push(inter_frame(2_040), &mut Vec::new());
+        // The GOP that started a second ago is dropped with the frame that does not fit.
+        backlog.push(inter_frame(7_040), &mut Vec::new());
         assert!(backlog.has_gap());
         drained(&mut backlog);
-        backlog.set_clocks(5_000, at(300));
-        let over = backlog.push(keyframe(9_000), &mut Vec::new()).unwrap();
-        assert_eq!((over.from_ms, over.to_ms), (6_040, 14_000));
-        assert_eq!((over.began, over.tags), (at(99), 2));
+        backlog.set_wall_clock(at(300));
+        let gap = backlog.push(keyframe(14_000), &mut Vec::new()).unwrap();
+        assert_eq!((gap.from_ms, gap.to_ms), (6_040, 14_000));
+        assert_eq!((gap.began, gap.frames), (at(99), 2));
         assert_eq!(backlog.take_gap(), None);
     }
 
     #[test]
-    fn a_gap_that_nothing_comes_behind_ends_with_its_last_frame() {
+    fn a_gap_at_the_end_ends_with_its_last_frame() {
         let mut backlog = backlog_of(1);
         for at_ms in [0, 40, 80, 120] {
             backlog.push(keyframe(at_ms), &mut Vec::new());
         }
         let gap = backlog.take_gap().unwrap();
-        assert_eq!((gap.from_ms, gap.to_ms, gap.tags), (40, 120, 3));
+        assert_eq!((gap.from_ms, gap.to_ms, gap.frames), (40, 120, 3));
         assert!(!backlog.has_gap());
     }
 
     #[test]
-    fn audio_alone_is_left_out_by_seconds() {
+    fn audio_only_is_dropped_by_seconds() {
         let mut backlog = backlog_of(5);
         let mut dropped = Vec::new();
         for number in 0..8 {
-            backlog.push(sound(1000 + 400 * number), &mut dropped);
+            backlog.push(audio(1000 + 400 * number), &mut dropped);
         }
-        // The groups begin at 1,000 and 2,200 ms, and the second one did not fit.
+        // The seconds start at 1,000 and 2,200 ms, and the second one does not fit.
         let kept = drained(&mut backlog);
-        assert_eq!(kept, [sound(1000), sound(1400), sound(1800)]);
+        assert_eq!(kept, [audio(1000), audio(1400), audio(1800)]);
         assert_eq!(dropped.len(), 5);
     }
 
-    /// A publisher whose camera is off sends no keyframe that a gap could end with.
+    /// A publisher whose camera is off does not send the keyframe that a gap usually ends with.
     #[test]
-    fn a_gap_ends_with_audio_once_the_picture_is_gone() {
+    fn a_gap_ends_with_audio_after_a_minute_without_video() {
         let mut backlog = backlog_of(4);
         (0..8).for_each(|at_ms| {
             backlog.push(keyframe(at_ms), &mut Vec::new());
         });
         drained(&mut backlog);
-        let over: Vec<_> = (1..100)
-            .filter_map(|second| backlog.push(sound(second * 1_000), &mut Vec::new()))
+        let gaps: Vec<_> = (1..100)
+            .filter_map(|second| backlog.push(audio(second * 1_000), &mut Vec::new()))
             .collect();
-        assert_eq!(over.len(), 1);
-        assert_eq!(over[0].to_ms, 61_000);
+        assert_eq!(gaps.len(), 1);
+        assert_eq!(gaps[0].to_ms, 61_000);
     }
 
     #[derive(Debug, Clone)]
@@ -436,7 +400,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn each_gap_is_followed_by_a_keyframe_and_memory_is_bounded(
+        fn each_gap_is_followed_by_a_keyframe_and_memory_is_limited(
             steps in prop::collection::vec(
                 prop_oneof![
                     4 => (0..20_u8).prop_map(Step::Push),
@@ -450,19 +414,19 @@ mod tests {
             backlog.push(keyframe(0), &mut dropped);
             let mut pushed = vec![keyframe(0)];
             for (number, step) in steps.into_iter().enumerate() {
-                let at_ms = 40 + number as u32 * 40;
+                let at_ms = 40 + number as u64 * 40;
                 match step {
                     Step::Take(bytes) => backlog.take(bytes, &mut out),
                     Step::Push(kind) => {
-                        let tag = match kind {
+                        let unit = match kind {
                             0..=2 => keyframe(at_ms),
-                            3 => configuration(at_ms),
-                            4..=9 => sound(at_ms),
+                            3 => sequence_header(at_ms),
+                            4..=9 => audio(at_ms),
                             _ => inter_frame(at_ms),
                         };
-                        pushed.push(tag.clone());
-                        backlog.push(tag, &mut dropped);
-                        prop_assert!(backlog.bytes <= backlog.limit + CONFIGURATION_RESERVE);
+                        pushed.push(unit.clone());
+                        backlog.push(unit, &mut dropped);
+                        prop_assert!(backlog.bytes <= backlog.limit + HEADER_RESERVE);
                     }
                 }
             }
@@ -470,12 +434,12 @@ mod tests {
             prop_assert_eq!(out.len() + dropped.len(), pushed.len());
             let mut follows_gap = false;
             let mut kept = out.iter().peekable();
-            for tag in &pushed {
-                if kept.next_if_eq(&tag).is_none() {
-                    prop_assert!(tag.bytes[12] != 0, "configuration is kept");
+            for unit in &pushed {
+                if kept.next_if_eq(&unit).is_none() {
+                    prop_assert!(unit.bytes[12] != 0, "sequence headers are kept");
                     follows_gap = true;
-                } else if tag.bytes[12] != 0 {
-                    let is_keyframe = tag.bytes.starts_with(&[9]) && tag.bytes[11] == 0x17;
+                } else if unit.bytes[12] != 0 {
+                    let is_keyframe = unit.bytes.starts_with(&[9]) && unit.bytes[11] == 0x17;
                     prop_assert!(!follows_gap || is_keyframe);
                     follows_gap = false;
                 }

@@ -1,360 +1,329 @@
-//! A pipe, a FIFO, a device: written by a thread of its own, so that a reader that pauses holds up
-//! nothing but itself.
+//! A recording in a pipe, a FIFO or a device.
 
 mod backlog;
+mod writer;
 
-use std::{
-    collections::VecDeque,
-    fs::{File, OpenOptions},
-    io,
-    path::PathBuf,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{io, time::Instant};
 
 use jiff::Timestamp;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use self::backlog::{Backlog, Dropped};
+pub(super) use self::writer::PipeTarget;
+use self::writer::PipeWriter;
 use super::{
-    Totals,
-    muxer::Unit,
-    write_queue::{complete_units, write_all},
+    Gap, Totals,
+    latest_frames::LatestFrames,
+    muxer::{Muxer, Unit},
+    pending::Pending,
+    sequence_headers::SequenceHeaders,
+    write_queue::{Message, WriteQueue},
 };
-use crate::core::payload::Payload;
+use crate::core::{
+    amf::Object,
+    flv::{FrameInfo, Layout, Metadata, TagKind},
+    payload::Payload,
+};
 
-/// What the pipe's thread writes to.
-#[derive(Debug, Clone)]
-pub(super) enum PipeTarget {
-    Stdout,
-    Path(PathBuf),
-}
-
-/// The near end of the thread.
+/// A recording in a pipe. The pipe is opened at the first frame.
 #[derive(Debug)]
-pub(super) struct Pipe {
-    batches: UnboundedSender<Vec<Unit>>,
-    outcomes: UnboundedReceiver<io::Result<Vec<Unit>>>,
-    /// Empty batches, to be filled again.
-    spare: Vec<Vec<Unit>>,
-    in_flight: usize,
-    written: Totals,
-    is_head_written: bool,
-    /// What waits while a live stream goes on without its reader; none where the network waits.
-    backlog: Option<Backlog>,
-    /// Since when the reader is known to have taken nothing.
-    paused_since: Option<Instant>,
-    is_behind: bool,
-    /// What was left out, and not told of yet.
-    gaps: VecDeque<Dropped>,
-}
-
-impl Pipe {
-    /// Starts the thread, and sends `head` in front of all tags. Opening is the thread's first work: a
-    /// FIFO opens when somebody reads it.
-    pub(super) fn start(target: PipeTarget, head: Vec<u8>) -> io::Result<Self> {
-        // A channel that uses its memory again.
-        let (batches, incoming) = unbounded_channel();
-        let (outgoing, outcomes) = unbounded_channel();
-        thread::Builder::new()
-            .name("pipe".to_owned())
-            .stack_size(128 * 1024)
-            .spawn(move || serve(target, incoming, &outgoing))?;
-        let mut pipe = Self {
-            batches,
-            outcomes,
-            spare: Vec::new(),
-            in_flight: 0,
-            written: Totals::default(),
-            is_head_written: false,
-            backlog: None,
-            paused_since: None,
-            is_behind: false,
-            gaps: VecDeque::new(),
-        };
-        pipe.pass_on(vec![Unit::head(head)])?;
-        Ok(pipe)
-    }
-
-    /// Lets the stream go on when the reader pauses, with as much waiting for it as `limit` bytes.
-    pub(super) fn allow_backlog(&mut self, limit: usize) {
-        self.backlog.get_or_insert_with(|| Backlog::new(limit));
-    }
-
-    /// Tells where on the output's clock the timestamps' 0 is, and what time of day it is, for what is
-    /// sent next.
-    pub(super) fn set_clocks(&mut self, start_ms: u64, wall: Timestamp) {
-        if let Some(backlog) = &mut self.backlog {
-            backlog.set_clocks(start_ms, wall);
-        }
-    }
-
-    /// Sends a batch, or lets it wait; what had to be left out is added to `dropped`.
-    pub(super) fn send(&mut self, mut batch: Vec<Unit>, dropped: &mut Vec<Unit>) -> io::Result<()> {
-        match &mut self.backlog {
-            Some(backlog) if self.is_behind => {
-                for tag in batch.drain(..) {
-                    self.gaps.extend(keep(backlog, tag, dropped));
-                }
-                self.set_aside(batch);
-                self.catch_up()
-            }
-            _ => self.pass_on(batch),
-        }
-    }
-
-    /// What was left out, once it is over.
-    pub(super) fn take_gap(&mut self) -> Option<Dropped> {
-        self.gaps.pop_front()
-    }
-
-    /// Nothing comes any more that could end a gap.
-    pub(super) fn end_gap(&mut self) {
-        let gap = self.backlog.as_mut().and_then(Backlog::take_gap);
-        self.gaps.extend(gap);
-    }
-
-    /// An empty batch.
-    pub(super) fn spare(&mut self) -> Vec<Unit> {
-        self.spare.pop().unwrap_or_default()
-    }
-
-    /// Whether the reader is so far behind that no more is to be read from the network.
-    pub(super) fn is_full(&self) -> bool {
-        self.in_flight >= MAX_IN_FLIGHT && !self.is_behind
-    }
-
-    /// Whether the stream goes on while the reader does not.
-    pub(super) fn is_behind(&self) -> bool {
-        self.is_behind
-    }
-
-    /// When [`Pipe::settle`] is due.
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        let may_go_on = self.backlog.is_some() && !self.is_behind;
-        Some(self.paused_since.filter(|_| may_go_on)? + PATIENCE)
-    }
-
-    /// Stops waiting for a reader that takes nothing for long, or waits again for one that has caught up.
-    pub(super) fn settle(&mut self, now: Instant) {
-        if self.in_flight < MAX_IN_FLIGHT {
-            self.paused_since = None;
-            self.is_behind &= self.backlog.as_ref().is_some_and(Backlog::is_needed);
-        } else {
-            self.paused_since.get_or_insert(now);
-        }
-        if self.deadline().is_some_and(|deadline| deadline <= now) {
-            tracing::debug!("the reader of the output pauses, the stream goes on without it");
-            self.is_behind = true;
-        }
-    }
-
-    /// Whether all that was sent is written.
-    pub(super) fn is_idle(&self) -> bool {
-        self.in_flight == 0 && self.backlog.as_ref().is_none_or(Backlog::is_empty)
-    }
-
-    /// What the thread has written, as far as it was heard of.
-    pub(super) fn written(&self) -> Totals {
-        self.written
-    }
-
-    /// Waits until a batch was written, whose buffers are added to `spent`. Cancelling loses nothing.
-    pub(super) async fn wait(&mut self, spent: &mut Vec<Payload>) -> io::Result<()> {
-        match self.outcomes.recv().await {
-            Some(outcome) => self.note(outcome, spent),
-            None => Err(io::ErrorKind::BrokenPipe.into()),
-        }
-    }
-
-    /// Looks what was written by now; its buffers are added to `spent`.
-    pub(super) fn poll(&mut self, spent: &mut Vec<Payload>) -> io::Result<()> {
-        while let Ok(outcome) = self.outcomes.try_recv() {
-            self.note(outcome, spent)?;
-        }
-        Ok(())
-    }
-
-    /// Why the thread is gone. It told before it went.
-    fn failure(&mut self) -> io::Error {
-        while let Ok(outcome) = self.outcomes.try_recv() {
-            match outcome {
-                Ok(batch) => self.count(&batch),
-                Err(error) => return error,
-            }
-        }
-        io::ErrorKind::BrokenPipe.into()
-    }
-
-    fn pass_on(&mut self, batch: Vec<Unit>) -> io::Result<()> {
-        let length = total(&batch);
-        if self.batches.send(batch).is_err() {
-            return Err(self.failure());
-        }
-        self.in_flight += length;
-        Ok(())
-    }
-
-    /// Sends of the backlog what the thread can have.
-    fn catch_up(&mut self) -> io::Result<()> {
-        while self.in_flight < MAX_IN_FLIGHT
-            && let Some(backlog) = self.backlog.as_mut().filter(|backlog| !backlog.is_empty())
-        {
-            let mut batch = self.spare.pop().unwrap_or_default();
-            backlog.take(MAX_IN_FLIGHT / 2, &mut batch);
-            self.pass_on(batch)?;
-        }
-        Ok(())
-    }
-
-    fn note(&mut self, outcome: io::Result<Vec<Unit>>, spent: &mut Vec<Payload>) -> io::Result<()> {
-        let mut batch = outcome?;
-        self.count(&batch);
-        spent.extend(batch.drain(..).map(Unit::into_payload));
-        self.set_aside(batch);
-        self.catch_up()
-    }
-
-    fn count(&mut self, batch: &[Unit]) {
-        self.in_flight -= total(batch);
-        self.paused_since = None;
-        self.written.add(batch);
-        if !self.is_head_written {
-            self.is_head_written = true;
-            self.written.tags = 0;
-        }
-    }
-
-    fn set_aside(&mut self, empty: Vec<Unit>) {
-        if self.spare.len() < MAX_SPARE {
-            self.spare.push(empty);
-        }
-    }
-}
-
-/// Lets a tag wait; a gap that ends with it is handed out.
-fn keep(backlog: &mut Backlog, tag: Unit, dropped: &mut Vec<Unit>) -> Option<Dropped> {
-    let had_gap = backlog.has_gap();
-    let over = backlog.push(tag, dropped);
-    if !had_gap && backlog.has_gap() {
-        tracing::info!("the reader of the output is too slow, frames are left out");
-    }
-    over
-}
-
-/// The thread: writes each batch, and gives its buffers back; of one that fails those that went out.
-fn serve(
+pub(crate) struct PipeRecording {
     target: PipeTarget,
-    mut batches: UnboundedReceiver<Vec<Unit>>,
-    outcomes: &UnboundedSender<io::Result<Vec<Unit>>>,
-) {
-    let opened = match target {
-        PipeTarget::Stdout => unbuffered_stdout(),
-        PipeTarget::Path(path) => OpenOptions::new().write(true).open(path),
-    };
-    let mut writer = match opened {
-        Ok(writer) => writer,
-        Err(error) => {
-            let _nobody_waits = outcomes.send(Err(error));
-            return;
-        }
-    };
-    while let Some(mut batch) = batches.blocking_recv() {
-        let outcome = write_all(&mut writer, &batch);
-        if let Err((written, _)) = outcome {
-            batch.truncate(complete_units(&batch, written).len());
-        }
-        let is_heard = outcomes.send(Ok(batch)).is_ok();
-        if let Err((_, error)) = outcome {
-            let _nobody_waits = outcomes.send(Err(error));
-            return;
-        }
-        if !is_heard {
-            return;
-        }
-    }
+    muxer: Muxer,
+    sequence_headers: SequenceHeaders,
+    pending: Pending,
+    latest: LatestFrames,
+    open: Option<OpenPipe>,
+    /// Number of bytes that may wait for the reader while the stream continues; `None` if the stream waits.
+    backlog_bytes: Option<usize>,
+    /// Wall-clock time.
+    wall: Timestamp,
+    /// Payloads whose buffers can be reused.
+    spent: Vec<Payload>,
 }
 
-/// The standard library's stdout looks for line ends, and keeps back what follows the last one.
-#[cfg(unix)]
-fn unbuffered_stdout() -> io::Result<File> {
-    use std::os::fd::AsFd;
-    Ok(io::stdout().as_fd().try_clone_to_owned()?.into())
+/// A pipe that frames are written to.
+#[derive(Debug)]
+struct OpenPipe {
+    writer: PipeWriter,
+    queue: WriteQueue,
+    /// Size of the head and all units that were sent to the writer.
+    sent_bytes: u64,
 }
 
-#[cfg(windows)]
-fn unbuffered_stdout() -> io::Result<File> {
-    use std::os::windows::io::AsHandle;
-    Ok(io::stdout().as_handle().try_clone_to_owned()?.into())
-}
-
-fn total(batch: &[Unit]) -> usize {
-    batch.iter().map(|unit| unit.bytes.len()).sum()
-}
-
-/// Bytes under way to the reader before the network is no longer read: two writes, so that the thread
-/// has one while the next is gathered, and little of the memory that a download may take.
-const MAX_IN_FLIGHT: usize = 512 * 1024;
-
-/// Empty batches that are kept: as many as an attentive reader has under way.
-const MAX_SPARE: usize = 8;
-
-/// How long a live stream waits for its reader. One that is merely slow takes something sooner; a
-/// server notices no sooner.
-const PATIENCE: Duration = Duration::from_millis(250);
-
-#[cfg(all(test, target_os = "linux"))]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    #[test]
-    fn a_thread_that_failed_tells_why() {
-        for (path, kind) in [
-            ("/dev/full", io::ErrorKind::StorageFull),
-            ("/nowhere/at/all", io::ErrorKind::NotFound),
-        ] {
-            let error = failure(PipeTarget::Path(path.into()));
-            assert_eq!(error.kind(), kind, "{path}");
+impl PipeRecording {
+    pub(super) fn new(target: PipeTarget) -> Self {
+        Self {
+            target,
+            muxer: Muxer::new(Layout::Plain, &Metadata::default()),
+            sequence_headers: SequenceHeaders::default(),
+            pending: Pending::default(),
+            latest: LatestFrames::default(),
+            open: None,
+            backlog_bytes: None,
+            wall: Timestamp::UNIX_EPOCH,
+            spent: Vec::new(),
         }
     }
 
-    /// A thread that is quick fails before it is sent the head.
-    fn failure(target: PipeTarget) -> io::Error {
-        let mut pipe = match Pipe::start(target, vec![0; 10]) {
-            Ok(pipe) => pipe,
-            Err(error) => return error,
-        };
-        loop {
-            if let Err(error) = pipe.send(vec![Unit::head(vec![0; 10])], &mut Vec::new()) {
-                return error;
+    /// Lets up to `bytes` wait for a slow reader while the stream continues.
+    pub(super) fn allow_backlog(&mut self, bytes: usize) {
+        self.backlog_bytes = Some(bytes);
+        if let Some(open) = &mut self.open {
+            open.writer.allow_backlog(bytes);
+        }
+    }
+
+    /// Sets the wall-clock time of the following messages.
+    pub(super) fn set_wall_clock(&mut self, wall: Timestamp) {
+        self.wall = wall;
+    }
+
+    /// Whether a frame has arrived.
+    pub(super) fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Merges fields of the server's `onMetaData` into the head, or writes `payload`, the same in its
+    /// encoded form, if the head is already written.
+    pub(super) fn metadata(
+        &mut self,
+        now: Instant,
+        at_ms: u64,
+        fields: &Object,
+        payload: Payload,
+    ) -> io::Result<()> {
+        if self.muxer.set_metadata(fields) {
+            self.spent.push(payload);
+            return Ok(());
+        }
+        self.push(now, FrameInfo::SCRIPT, Some(at_ms), payload)
+    }
+
+    /// Writes a message at its output time. Messages before the first frame are pending and get its time.
+    pub(super) fn media(
+        &mut self,
+        now: Instant,
+        info: FrameInfo,
+        at_ms: u64,
+        payload: Payload,
+    ) -> io::Result<()> {
+        if info.carries_media {
+            match &self.open {
+                None => self.start(now, at_ms)?,
+                Some(open) if self.must_restart(open, info, at_ms) => {
+                    self.restart(now, info.track, at_ms)?;
+                }
+                Some(_) => {}
             }
-            thread::sleep(Duration::from_millis(1));
+        } else if self.open.is_some() {
+            self.sequence_headers.keep(info, &payload);
+        } else {
+            // A rejoin repeats the sequence headers that `Tee::prepare_pipe` passed on before.
+            if self.sequence_headers.contains(info, &payload) {
+                self.spent.push(payload);
+                return Ok(());
+            }
+            self.sequence_headers.keep(info, &payload);
+            self.pending.hold(info, payload, &mut self.spent);
+            return Ok(());
+        }
+        self.latest.note(info, at_ms);
+        self.push(now, info, Some(at_ms), payload)
+    }
+
+    /// Whether the latest sequence header of this kind has the same payload.
+    pub(super) fn has_sequence_header(&self, info: FrameInfo, payload: &Payload) -> bool {
+        info.is_sequence_header && self.sequence_headers.contains(info, payload)
+    }
+
+    /// Returns the largest possible size of the output if this message were written.
+    pub(super) fn bytes_with(&self, info: FrameInfo, at_ms: u64, payload: &Payload) -> u64 {
+        let unit = Muxer::unit_bytes(payload.len());
+        let more = match &self.open {
+            None if !info.carries_media => 0,
+            None => Muxer::HEAD_BYTES + self.pending.unit_bytes() + unit,
+            Some(open) if info.carries_media && self.must_restart(open, info, at_ms) => {
+                self.sequence_headers.unit_bytes() + unit
+            }
+            Some(_) => unit,
+        };
+        let open = self.open.as_ref();
+        open.map_or(0, |open| open.sent_bytes + open.queue.bytes()) + more
+    }
+
+    /// Bytes and tags that the reader or the system has accepted.
+    pub(super) fn totals(&self) -> Totals {
+        let open = self.open.as_ref();
+        open.map_or_else(Totals::default, |open| open.writer.written())
+    }
+
+    /// Time at which [`PipeRecording::flush_due`] must be called.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let open = self.open.as_ref()?;
+        let deadlines = open.queue.deadline().into_iter();
+        deadlines.chain(open.writer.deadline()).min()
+    }
+
+    /// Sends queued messages to the writer, and checks whether the reader keeps up.
+    pub(super) fn flush_due(&mut self, now: Instant) -> io::Result<()> {
+        self.flush(false)?;
+        if let Some(open) = &mut self.open {
+            open.writer.check_reader(now);
+        }
+        Ok(())
+    }
+
+    /// Whether the network must not be read until the reader has accepted more.
+    pub(super) fn is_full(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.writer.is_full())
+    }
+
+    /// Whether the stream continues although the reader is slow.
+    pub(super) fn is_behind(&self) -> bool {
+        let open = self.open.as_ref();
+        open.is_some_and(|open| open.writer.is_behind())
+    }
+
+    /// Whether the reader has accepted everything that was sent.
+    pub(super) fn is_drained(&self) -> bool {
+        self.open.as_ref().is_none_or(|open| open.writer.is_idle())
+    }
+
+    /// Waits until the reader accepts something. The future may be dropped and created again.
+    pub(super) async fn wait_for_reader(&mut self) -> io::Result<()> {
+        match &mut self.open {
+            Some(open) => open.writer.wait(&mut self.spent).await,
+            None => Ok(()),
         }
     }
 
-    #[tokio::test]
-    async fn what_went_out_before_a_failure_counts() {
-        let (reader, writer) = io::pipe().unwrap();
-        let path = format!("/dev/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&writer));
-        let mut pipe = Pipe::start(PipeTarget::Path(path.into()), vec![0; 13]).unwrap();
-        pipe.wait(&mut Vec::new()).await.unwrap();
-        // More than the reader and the system take.
-        let batch = [1000, 1 << 24, 1000].map(|length| Unit::head(vec![0; length]));
-        pipe.send(batch.into(), &mut Vec::new()).unwrap();
-        read_exactly(reader, 1013);
-        drop(writer);
-        let error = loop {
-            if let Err(error) = pipe.wait(&mut Vec::new()).await {
-                break error;
-            }
-        };
-        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
-        assert_eq!((pipe.written().bytes, pipe.written().tags), (1013, 1));
+    /// Returns the oldest gap that was not returned before. A gap is complete once the reader has got the
+    /// frame after it.
+    pub(super) fn take_gap(&mut self) -> Option<Gap> {
+        let gap = self.open.as_mut()?.writer.take_gap()?;
+        tracing::debug!("dropped {} frames ({} bytes)", gap.frames, gap.bytes);
+        Some(Gap {
+            at_ms: gap.from_ms,
+            began: gap.began,
+            length_ms: gap.to_ms - gap.from_ms,
+            reason: SLOW_READER.to_owned(),
+        })
     }
 
-    fn read_exactly(mut reader: io::PipeReader, count: usize) {
-        io::Read::read_exact(&mut reader, &mut vec![0; count]).unwrap();
+    /// Returns the buffer of a written payload.
+    pub(super) fn take_spent(&mut self) -> Option<Payload> {
+        self.spent.pop()
+    }
+
+    /// Accepts a payload that must not be written.
+    pub(super) fn recycle(&mut self, payload: Payload) {
+        self.spent.push(payload);
+    }
+
+    /// Sends all messages, and waits until the reader has accepted them or until `deadline`. The future may
+    /// be dropped and created again.
+    pub(super) async fn finish(&mut self, deadline: Option<Instant>) -> io::Result<()> {
+        self.flush(true)?;
+        if let Some(open) = &mut self.open {
+            open.writer.end_gap();
+        }
+        while !self.is_drained() {
+            let wait = self.wait_for_reader();
+            match deadline {
+                None => wait.await?,
+                Some(deadline) => tokio::time::timeout_at(deadline.into(), wait).await??,
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens the pipe. Its timestamp 0 is at output time 0, unless the first frame is too late for the
+    /// container.
+    fn start(&mut self, now: Instant, at_ms: u64) -> io::Result<()> {
+        let start_ms = if at_ms > Muxer::LARGEST_TIMESTAMP_MS {
+            at_ms
+        } else {
+            0
+        };
+        let head = self.muxer.head();
+        let sent_bytes = head.len() as u64;
+        let mut writer = PipeWriter::start(self.target.clone(), head)?;
+        if let Some(bytes) = self.backlog_bytes {
+            writer.allow_backlog(bytes);
+        }
+        self.open = Some(OpenPipe {
+            writer,
+            queue: WriteQueue::new(start_ms),
+            sent_bytes,
+        });
+        for (info, payload) in self.pending.take() {
+            self.latest.note(info, at_ms);
+            self.push(now, info, Some(at_ms), payload)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the timestamps must restart at this frame, see `FileRecording::must_split`.
+    fn must_restart(&self, open: &OpenPipe, info: FrameInfo, at_ms: u64) -> bool {
+        let timestamp_ms = at_ms.saturating_sub(open.queue.start_ms());
+        timestamp_ms > Muxer::LARGEST_TIMESTAMP_MS
+            || timestamp_ms > Muxer::LARGEST_TIMESTAMP_MS - Muxer::KEYFRAME_SEARCH_MS
+                && self.latest.is_start(info, at_ms)
+    }
+
+    /// Restarts the timestamps at 0. A second head would be garbage between two tags.
+    fn restart(&mut self, now: Instant, track: TagKind, at_ms: u64) -> io::Result<()> {
+        self.flush(false)?;
+        if let Some(open) = &mut self.open {
+            let other_ms = self.latest.other_than(track);
+            open.queue.restart(track, at_ms, other_ms);
+        }
+        for (info, payload) in self.sequence_headers.copies() {
+            self.push(now, info, None, payload)?;
+        }
+        Ok(())
+    }
+
+    fn push(
+        &mut self,
+        now: Instant,
+        info: FrameInfo,
+        at_ms: Option<u64>,
+        payload: Payload,
+    ) -> io::Result<()> {
+        let Some(open) = &mut self.open else {
+            return Ok(());
+        };
+        let message = Message {
+            info,
+            at_ms,
+            payload,
+        };
+        open.queue.push(now, message);
+        if open.queue.is_due(now) {
+            self.flush(false)?;
+        }
+        Ok(())
+    }
+
+    /// Sends all queued messages to the writer. `is_last` means that no further message follows.
+    fn flush(&mut self, is_last: bool) -> io::Result<()> {
+        let Some(open) = &mut self.open else {
+            return Ok(());
+        };
+        open.writer.poll(&mut self.spent)?;
+        if open.queue.is_empty() {
+            return Ok(());
+        }
+        open.sent_bytes += open.queue.bytes();
+        let mut units = open.writer.spare_batch();
+        open.queue.drain_into(&self.muxer, is_last, &mut units);
+        let mut dropped = Vec::new();
+        let sent = open.writer.send(units, self.wall, &mut dropped);
+        let dropped = dropped.into_iter().map(Unit::into_payload);
+        self.spent.extend(dropped);
+        sent
     }
 }
+
+/// Cause of the gaps in a pipe.
+const SLOW_READER: &str = "the reader of the output is too slow";

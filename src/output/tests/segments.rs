@@ -1,27 +1,26 @@
-//! SegmentOptions: where they are cut, what they begin with, and what is told of them.
+//! Segments: where they start and end, and how they are reported.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// An output that is cut.
-struct Cut {
+/// A recording that is split.
+struct Split {
     folder: tempfile::TempDir,
-    output: Recording,
+    output: FileRecording,
     now: Instant,
 }
 
-impl Cut {
+impl Split {
     fn new(name: &str, change: impl FnOnce(&mut SegmentOptions)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
-        let mut parts = SegmentOptions::none();
-        parts.manifest = Some(folder.path().join("list"));
-        change(&mut parts);
-        let destination =
-            Template::parse(&path).map_or(Destination::Path(path), Destination::Template);
+        let mut options = SegmentOptions::none();
+        options.manifest = Some(folder.path().join("list"));
+        change(&mut options);
+        let pattern = Template::parse(&path).map_or(Pattern::Numbered(path), Pattern::Template);
         Self {
-            output: Recording::new(destination, &parts),
+            output: recording(pattern, &options),
             folder,
             now: Instant::now(),
         }
@@ -52,7 +51,7 @@ impl Cut {
         runtime.unwrap().block_on(finished).unwrap();
     }
 
-    /// The lines of the manifest.
+    /// Lines of the manifest.
     fn listed(&self) -> Vec<serde_json::Value> {
         let lines = fs::read_to_string(self.folder.path().join("list")).unwrap_or_default();
         assert!(lines.is_empty() || lines.ends_with('\n'));
@@ -60,7 +59,7 @@ impl Cut {
         lines.lines().map(parse).collect()
     }
 
-    /// The files by the manifest, relative to the folder.
+    /// Files in the manifest, relative to the directory.
     fn files(&self) -> Vec<String> {
         let paths = self.listed().into_iter();
         let paths = paths.map(|line| PathBuf::from(line["path"].as_str().unwrap()));
@@ -70,16 +69,15 @@ impl Cut {
             .collect()
     }
 
-    /// The tags of one file, without its metadata.
+    /// Tags of a file, without its metadata.
     fn tags(&self, name: &str) -> Vec<(u8, u32, Vec<u8>)> {
         let mut tags = tags(&fs::read(self.folder.path().join(name)).unwrap());
         assert!(tags.remove(0).2.starts_with(b"\x02\0\x0aonMetaData"));
         tags
     }
 
-    /// All frames, at their places by the manifest; of the parts behind the first, those that are no
-    /// configuration.
-    fn put_together(&self) -> Vec<Frame> {
+    /// Frames of all segments at their output times, computed from the offsets in the manifest.
+    fn joined(&self) -> Vec<Frame> {
         let mut all = Vec::new();
         for (line, name) in self.listed().iter().zip(self.files()) {
             let offset_ms = line["offset_ms"].as_u64().unwrap();
@@ -98,40 +96,40 @@ impl Cut {
 struct Frame(TagKind, u64, Vec<u8>);
 
 fn seconds(count: u64) -> impl FnOnce(&mut SegmentOptions) {
-    move |parts| parts.every_ms = Some(count * 1_000)
+    move |options| options.every_ms = Some(count * 1_000)
 }
 
-const SOUND: [u8; 3] = [0xAF, 1, 0x21];
+const AUDIO: [u8; 3] = [0xAF, 1, 0x21];
 
 #[test]
-fn each_part_begins_with_configuration_and_a_keyframe_at_0() {
-    let mut cut = Cut::new("a.flv", seconds(1));
-    cut.video(0, &VIDEO_CONFIGURATION);
-    cut.audio(0, &AUDIO_CONFIGURATION);
+fn each_segment_starts_with_sequence_headers_and_a_keyframe_at_0() {
+    let mut split = Split::new("a.flv", seconds(1));
+    split.video(0, &VIDEO_HEADER);
+    split.audio(0, &AUDIO_HEADER);
     for at_ms in (0..2_000).step_by(40) {
         let is_key = at_ms % 600 == 0;
-        cut.video(at_ms, if is_key { &KEYFRAME } else { &INTER_FRAME });
-        cut.audio(at_ms + 7, &SOUND);
+        split.video(at_ms, if is_key { &KEYFRAME } else { &INTER_FRAME });
+        split.audio(at_ms + 7, &AUDIO);
     }
-    cut.finish();
-    assert_eq!(cut.files(), ["a.flv", "a.2.flv"]);
-    let second = cut.tags("a.2.flv");
+    split.finish();
+    assert_eq!(split.files(), ["a.flv", "a.2.flv"]);
+    let second = split.tags("a.2.flv");
     let expected = [
-        (9, 0, VIDEO_CONFIGURATION.to_vec()),
-        (8, 0, AUDIO_CONFIGURATION.to_vec()),
+        (9, 0, VIDEO_HEADER.to_vec()),
+        (8, 0, AUDIO_HEADER.to_vec()),
         (9, 0, KEYFRAME.to_vec()),
-        (8, 7, SOUND.to_vec()),
+        (8, 7, AUDIO.to_vec()),
         (9, 40, INTER_FRAME.to_vec()),
     ];
     assert_eq!(second[..5], expected);
-    let list = cut.listed();
+    let list = split.listed();
     let place =
         |line: &serde_json::Value| (line["offset_ms"].as_u64(), line["duration_ms"].as_u64());
     assert_eq!(
         [place(&list[0]), place(&list[1])],
         [(Some(0), Some(1_207)), (Some(1_200), Some(807))]
     );
-    let size = fs::metadata(cut.folder.path().join("a.2.flv"))
+    let size = fs::metadata(split.folder.path().join("a.2.flv"))
         .unwrap()
         .len();
     assert_eq!(list[1]["bytes"].as_u64(), Some(size));
@@ -139,50 +137,56 @@ fn each_part_begins_with_configuration_and_a_keyframe_at_0() {
 }
 
 #[test]
-fn audio_that_comes_behind_a_keyframe_and_belongs_before_it_is_the_parts_0() {
-    let mut cut = Cut::new("a.flv", seconds(1));
-    cut.video(0, &KEYFRAME);
-    cut.audio(900, &SOUND);
-    cut.video(1_000, &KEYFRAME);
-    cut.video(1_040, &INTER_FRAME);
-    cut.audio(960, &SOUND);
-    cut.audio(980, &SOUND);
-    cut.finish();
-    let times: Vec<u32> = cut.tags("a.2.flv").iter().map(|tag| tag.1).collect();
+fn audio_before_the_keyframe_starts_the_segment_at_0() {
+    let mut split = Split::new("a.flv", seconds(1));
+    split.video(0, &KEYFRAME);
+    split.audio(900, &AUDIO);
+    split.video(1_000, &KEYFRAME);
+    split.video(1_040, &INTER_FRAME);
+    split.audio(960, &AUDIO);
+    split.audio(980, &AUDIO);
+    split.finish();
+    let times: Vec<u32> = split.tags("a.2.flv").iter().map(|tag| tag.1).collect();
     assert_eq!(times, [40, 80, 0, 20]);
-    assert_eq!(cut.listed()[1]["offset_ms"].as_u64(), Some(960));
+    assert_eq!(split.listed()[1]["offset_ms"].as_u64(), Some(960));
 }
 
 #[test]
-fn a_keyframe_that_is_written_at_once_leaves_room_for_audio_that_belongs_before_it() {
-    let mut cut = Cut::new("a.flv", seconds(1));
+fn a_keyframe_that_is_written_at_once_leaves_time_for_earlier_audio() {
+    let mut split = Split::new("a.flv", seconds(1));
     let large = [&KEYFRAME[..], &[7; 300_000]].concat();
-    cut.video(0, &KEYFRAME);
-    cut.audio(970, &SOUND);
-    cut.video(1_000, &large);
-    cut.audio(990, &SOUND);
-    cut.video(2_000, &large);
-    cut.video(30_000, &large);
-    cut.finish();
-    let times = |name| cut.tags(name).iter().map(|tag| tag.1).collect::<Vec<u32>>();
+    split.video(0, &KEYFRAME);
+    split.audio(970, &AUDIO);
+    split.video(1_000, &large);
+    split.audio(990, &AUDIO);
+    split.video(2_000, &large);
+    split.video(30_000, &large);
+    split.finish();
+    let times = |name| {
+        split
+            .tags(name)
+            .iter()
+            .map(|tag| tag.1)
+            .collect::<Vec<u32>>()
+    };
     assert_eq!(times("a.2.flv"), [30, 20]);
-    assert_eq!(cut.listed()[1]["offset_ms"].as_u64(), Some(970));
-    // The sound ended long ago: nothing is left room for.
+    assert_eq!(split.listed()[1]["offset_ms"].as_u64(), Some(970));
+    // The audio ended long ago, so that no time is left for it.
     assert_eq!(times("a.4.flv"), [0]);
 }
 
 #[test]
-fn sound_alone_is_cut_at_any_frame() {
-    let mut cut = Cut::new("a-%02d.flv", seconds(1));
-    cut.audio(0, &AUDIO_CONFIGURATION);
-    (0..100).for_each(|frame| cut.audio(frame * 23, &SOUND));
-    cut.finish();
-    assert_eq!(cut.files(), ["a-01.flv", "a-02.flv", "a-03.flv"]);
+fn audio_only_is_split_at_any_frame() {
+    let mut split = Split::new("a-%02d.flv", seconds(1));
+    split.audio(0, &AUDIO_HEADER);
+    (0..100).for_each(|frame| split.audio(frame * 23, &AUDIO));
+    split.finish();
+    assert_eq!(split.files(), ["a-01.flv", "a-02.flv", "a-03.flv"]);
     assert_eq!(
-        cut.tags("a-02.flv")[..2],
-        [(8, 0, AUDIO_CONFIGURATION.to_vec()), (8, 0, SOUND.to_vec()),]
+        split.tags("a-02.flv")[..2],
+        [(8, 0, AUDIO_HEADER.to_vec()), (8, 0, AUDIO.to_vec()),]
     );
-    let offsets: Vec<_> = cut
+    let offsets: Vec<_> = split
         .listed()
         .iter()
         .map(|line| line["offset_ms"].as_u64())
@@ -191,28 +195,28 @@ fn sound_alone_is_cut_at_any_frame() {
 }
 
 #[test]
-fn other_tracks_than_the_main_one_cut_nothing() {
+fn only_keyframes_of_the_main_track_split() {
     // Multitrack, coded frames, one track of AVC with this id.
     let keyframe = |id| [0x96, 0x01, b'a', b'v', b'c', b'1', id, 0, 0, 0, 0x65];
     let record = |id| [0x96, 0x00, b'a', b'v', b'c', b'1', id, 1, 0, 0, 0];
-    let mut cut = Cut::new("a.flv", seconds(1));
-    [0, 1].iter().for_each(|id| cut.video(0, &record(*id)));
+    let mut split = Split::new("a.flv", seconds(1));
+    [0, 1].iter().for_each(|id| split.video(0, &record(*id)));
     for at_ms in [0, 1_000] {
-        cut.video(at_ms, &keyframe(1));
-        cut.video(at_ms, &keyframe(0));
+        split.video(at_ms, &keyframe(1));
+        split.video(at_ms, &keyframe(0));
     }
-    cut.finish();
+    split.finish();
     let second = [record(0), record(1), keyframe(0)].map(|body| (9, 0, body.to_vec()));
-    assert_eq!(cut.tags("a.2.flv"), second);
+    assert_eq!(split.tags("a.2.flv"), second);
 }
 
 #[test]
-fn size_cuts_at_the_first_keyframe_behind_it() {
-    let mut cut = Cut::new("a.flv", |parts| {
-        parts.bytes = Some(head::LENGTH as u64 + 60)
+fn the_first_keyframe_after_the_size_limit_splits() {
+    let mut split = Split::new("a.flv", |options| {
+        options.bytes = Some(head::LENGTH as u64 + 60)
     });
     for at_ms in 0..9 {
-        cut.video(
+        split.video(
             at_ms,
             if at_ms % 2 == 0 {
                 &KEYFRAME
@@ -221,21 +225,21 @@ fn size_cuts_at_the_first_keyframe_behind_it() {
             },
         );
     }
-    cut.finish();
-    let sizes: Vec<_> = cut
+    split.finish();
+    let sizes: Vec<_> = split
         .files()
         .iter()
-        .map(|name| cut.tags(name).len())
+        .map(|name| split.tags(name).len())
         .collect();
-    // 25 bytes a tag: three of them are enough.
+    // A tag has 25 bytes: three of them reach the limit.
     assert_eq!(sizes, [4, 4, 1]);
 }
 
 #[test]
-fn the_clock_cuts_and_names() {
-    let mut cut = Cut::new("%F/%H-%M.flv", |parts| {
-        parts.clock_seconds = Some(3_600);
-        parts.zone = jiff::tz::TimeZone::fixed(jiff::tz::offset(-5));
+fn clock_boundaries_split_and_name_the_files() {
+    let mut split = Split::new("%F/%H-%M.flv", |options| {
+        options.clock_seconds = Some(3_600);
+        options.zone = jiff::tz::TimeZone::fixed(jiff::tz::offset(-5));
     });
     let frames = [
         ("2026-11-23T03:59:59Z", 0),
@@ -245,74 +249,77 @@ fn the_clock_cuts_and_names() {
         ("2026-11-23T06:00:00Z", 4_000),
     ];
     for (wall, at_ms) in frames {
-        cut.at(wall);
-        cut.video(at_ms, &KEYFRAME);
+        split.at(wall);
+        split.video(at_ms, &KEYFRAME);
     }
-    cut.finish();
+    split.finish();
     let names = [
         "2026-11-22/22-59.flv",
         "2026-11-22/23-59.flv",
         "2026-11-23/00-00.flv",
         "2026-11-23/01-00.flv",
     ];
-    assert_eq!(cut.files(), names);
-    assert_eq!(cut.listed()[2]["start"], "2026-11-23T00:00:01.000-05:00");
-    assert_eq!(cut.tags(names[2]).len(), 2);
+    assert_eq!(split.files(), names);
+    assert_eq!(split.listed()[2]["start"], "2026-11-23T00:00:01.000-05:00");
+    assert_eq!(split.tags(names[2]).len(), 2);
 }
 
 #[test]
-fn a_part_can_be_wished_for() {
-    let mut cut = Cut::new("a.flv", |_| {});
-    cut.video(0, &KEYFRAME);
-    cut.output.request_split();
-    cut.video(40, &INTER_FRAME);
-    cut.video(80, &KEYFRAME);
-    cut.video(120, &KEYFRAME);
-    cut.finish();
-    let sizes: Vec<_> = cut
+fn a_requested_split_starts_at_the_next_keyframe() {
+    let mut split = Split::new("a.flv", |_| {});
+    split.video(0, &KEYFRAME);
+    split.output.request_split();
+    split.video(40, &INTER_FRAME);
+    split.video(80, &KEYFRAME);
+    split.video(120, &KEYFRAME);
+    split.finish();
+    let sizes: Vec<_> = split
         .files()
         .iter()
-        .map(|name| cut.tags(name).len())
+        .map(|name| split.tags(name).len())
         .collect();
     assert_eq!(sizes, [2, 2]);
 }
 
-/// A bad line makes thousands of gaps in a week, and a program that is started anew each time as many
-/// files.
+/// A bad connection causes thousands of gaps in a week, and a front end that restarts rtmpull as many files.
 #[test]
-fn names_that_were_asked_for_do_not_come_to_an_end_soon() {
-    for (name, wish, next) in [
+fn requested_segments_have_a_high_limit() {
+    for (name, is_requested, next) in [
         ("a.flv", true, "a.1001.flv"),
         ("a.%d.flv", false, "a.1001.flv"),
     ] {
-        let mut cut = Cut::new(name, |_| {});
-        if wish {
-            cut.video(0, &KEYFRAME);
-            cut.output.request_split();
+        let mut split = Split::new(name, |_| {});
+        if is_requested {
+            split.video(0, &KEYFRAME);
+            split.output.request_split();
         }
         for number in 1..=1000 {
-            fs::write(cut.folder.path().join(format!("a.{number}.flv")), []).unwrap();
+            fs::write(split.folder.path().join(format!("a.{number}.flv")), []).unwrap();
         }
-        cut.video(40, &KEYFRAME);
-        cut.finish();
-        assert_eq!(cut.files().last().map(String::as_str), Some(next), "{name}");
+        split.video(40, &KEYFRAME);
+        split.finish();
+        assert_eq!(
+            split.files().last().map(String::as_str),
+            Some(next),
+            "{name}"
+        );
     }
 }
 
-/// A camera whose picture is gone for long is not waited for: what is left is sound.
+/// A publisher may switch its camera off and continue with audio.
 #[test]
-fn sound_is_cut_at_any_frame_once_the_picture_is_gone() {
-    let mut cut = Cut::new("%d.flv", seconds(30));
-    cut.video(0, &VIDEO_CONFIGURATION);
-    cut.audio(0, &AUDIO_CONFIGURATION);
+fn audio_splits_after_a_minute_without_video() {
+    let mut split = Split::new("%d.flv", seconds(30));
+    split.video(0, &VIDEO_HEADER);
+    split.audio(0, &AUDIO_HEADER);
     for second in 0..10 {
-        cut.video(second * 1_000, &KEYFRAME);
+        split.video(second * 1_000, &KEYFRAME);
     }
     for second in 0..200 {
-        cut.audio(second * 1_000, &SOUND);
+        split.audio(second * 1_000, &AUDIO);
     }
-    cut.finish();
-    let offsets: Vec<_> = cut
+    split.finish();
+    let offsets: Vec<_> = split
         .listed()
         .iter()
         .map(|line| line["offset_ms"].as_u64().unwrap())
@@ -320,70 +327,70 @@ fn sound_is_cut_at_any_frame_once_the_picture_is_gone() {
     assert_eq!(offsets, [0, 70_000, 90_000, 120_000, 150_000, 180_000]);
 }
 
-/// The new stream tells how it is to be decoded before its first frame, which is in the next part.
+/// The new stream sends its sequence headers before its first frame, which is in the next segment.
 #[test]
-fn a_part_that_a_gap_ends_has_nothing_of_what_comes_behind() {
+fn a_segment_before_a_gap_has_no_sequence_header_of_the_stream_after_it() {
     let other = [0x17, 0, 0, 0, 0, 1, 0x4D, 0, 13, 0xFF, 0xE0, 0];
-    let mut cut = Cut::new("a.flv", |_| {});
-    cut.audio(0, &AUDIO_CONFIGURATION);
-    cut.audio(0, &SOUND);
-    cut.output.request_split();
-    cut.video(20, &other);
-    cut.video(20, &KEYFRAME);
-    cut.finish();
-    assert_eq!(cut.tags("a.flv").len(), 2);
-    let head = fs::read(cut.folder.path().join("a.flv")).unwrap();
-    assert_eq!(head[4], 4, "there is no video");
-    let kinds: Vec<u8> = cut.tags("a.2.flv").iter().map(|tag| tag.0).collect();
+    let mut split = Split::new("a.flv", |_| {});
+    split.audio(0, &AUDIO_HEADER);
+    split.audio(0, &AUDIO);
+    split.output.request_split();
+    split.video(20, &other);
+    split.video(20, &KEYFRAME);
+    split.finish();
+    assert_eq!(split.tags("a.flv").len(), 2);
+    let head = fs::read(split.folder.path().join("a.flv")).unwrap();
+    assert_eq!(head[4], 4, "the header has no video flag");
+    let kinds: Vec<u8> = split.tags("a.2.flv").iter().map(|tag| tag.0).collect();
     assert_eq!(kinds, [8, 9, 9]);
 }
 
 #[test]
-fn where_flvs_clock_ends_the_next_part_is_listed_too() {
-    let mut cut = Cut::new("a.flv", |_| {});
-    cut.video(0, &KEYFRAME);
-    cut.video(1 << 24, &INTER_FRAME);
-    cut.video(LAST_TIMESTAMP_MS, &INTER_FRAME);
-    cut.video(1 << 31, &KEYFRAME);
-    cut.video(1 << 32, &KEYFRAME);
-    cut.finish();
-    let offsets: Vec<_> = cut
+fn segments_at_the_largest_timestamp_are_in_the_manifest() {
+    let mut split = Split::new("a.flv", |_| {});
+    split.video(0, &KEYFRAME);
+    split.video(1 << 24, &INTER_FRAME);
+    split.video(LAST_TIMESTAMP_MS, &INTER_FRAME);
+    split.video(1 << 31, &KEYFRAME);
+    split.video(1 << 32, &KEYFRAME);
+    split.finish();
+    let offsets: Vec<_> = split
         .listed()
         .iter()
         .map(|line| line["offset_ms"].as_u64())
         .collect();
     assert_eq!(offsets, [Some(0), Some(1 << 31), Some(1 << 32)]);
-    let places: Vec<u64> = cut.put_together().iter().map(|frame| frame.1).collect();
-    assert_eq!(places, [0, 1 << 24, LAST_TIMESTAMP_MS, 1 << 31, 1 << 32]);
+    let times: Vec<u64> = split.joined().iter().map(|frame| frame.1).collect();
+    assert_eq!(times, [0, 1 << 24, LAST_TIMESTAMP_MS, 1 << 31, 1 << 32]);
 }
 
 #[test]
-fn what_an_output_will_have_is_known_before() {
-    let mut cut = Cut::new("a.flv", seconds(1));
+fn the_size_with_a_message_is_predicted() {
+    let mut split = Split::new("a.flv", seconds(1));
     let mut expected = 0;
-    let mut send = |cut: &mut Cut, at_ms, body: &[u8]| {
+    let mut send = |split: &mut Split, at_ms, body: &[u8]| {
         let payload = Payload::from(body);
-        expected = cut.output.bytes_with(
+        expected = split.output.bytes_with(
             FrameParser::new().parse(TagKind::VIDEO, body),
             at_ms,
             &payload,
         );
-        cut.video(at_ms, body);
+        split.video(at_ms, body);
     };
-    send(&mut cut, 0, &VIDEO_CONFIGURATION);
+    send(&mut split, 0, &VIDEO_HEADER);
     for at_ms in [0, 400, 800, 1_200, 1_600] {
-        send(&mut cut, at_ms, &KEYFRAME);
+        send(&mut split, at_ms, &KEYFRAME);
     }
-    cut.finish();
-    assert_eq!(cut.files().len(), 2);
-    assert_eq!(cut.output.totals().bytes, expected);
-    assert_eq!(cut.output.bytes(), expected);
+    split.finish();
+    assert_eq!(split.files().len(), 2);
+    assert_eq!(split.output.totals().bytes, expected);
+    assert_eq!(split.output.bytes(), expected);
 }
 
 #[cfg(unix)]
 #[test]
-fn a_pipe_is_not_cut() {
-    let mut pipe = PipeFixture::with(|parts| parts.every_ms = Some(1));
+fn a_pipe_is_not_split() {
+    let mut pipe = PipeFixture::new();
     pipe.video(0, &KEYFRAME);
     pipe.video(40, &KEYFRAME);
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -397,38 +404,38 @@ fn a_pipe_is_not_cut() {
 }
 
 #[test]
-fn a_list_that_cannot_be_written_holds_up_nothing() {
-    let mut cut = Cut::new("a.flv", |parts| {
-        seconds(1)(parts);
-        parts.manifest = Some("/nowhere/at/all".into());
+fn a_manifest_that_cannot_be_written_does_not_stop_the_recording() {
+    let mut split = Split::new("a.flv", |options| {
+        seconds(1)(options);
+        options.manifest = Some("/nowhere/at/all".into());
     });
-    cut.video(0, &KEYFRAME);
-    cut.video(1_000, &KEYFRAME);
-    cut.finish();
-    assert_eq!(cut.tags("a.2.flv").len(), 1);
-    let told: Vec<u32> = std::iter::from_fn(|| cut.output.take_segment())
+    split.video(0, &KEYFRAME);
+    split.video(1_000, &KEYFRAME);
+    split.finish();
+    assert_eq!(split.tags("a.2.flv").len(), 1);
+    let numbers: Vec<u32> = std::iter::from_fn(|| split.output.take_segment())
         .map(|facts| facts.segment)
         .collect();
-    assert_eq!(told, [1, 2]);
+    assert_eq!(numbers, [1, 2]);
 }
 
-/// Two tracks, each with steps of its own, that lag behind each other as they like.
-/// A line that a kill or a full disk tore costs nobody the next one.
+/// A kill or a full disk can leave a torn line.
 #[test]
-fn a_torn_line_of_the_list_is_ended_before_the_next() {
-    let mut cut = Cut::new("a.flv", |_| {});
-    let list = cut.folder.path().join("list");
+fn a_torn_line_of_the_manifest_is_terminated_first() {
+    let mut split = Split::new("a.flv", |_| {});
+    let list = split.folder.path().join("list");
     fs::write(&list, "{}\n{\"path\":\"tor").unwrap();
-    cut.video(0, &KEYFRAME);
-    cut.output.request_split();
-    cut.video(40, &KEYFRAME);
-    cut.finish();
+    split.video(0, &KEYFRAME);
+    split.output.request_split();
+    split.video(40, &KEYFRAME);
+    split.finish();
     let lines = fs::read_to_string(&list).unwrap();
-    let is_whole = |line: &str| serde_json::from_str::<serde_json::Value>(line).is_ok();
-    let whole: Vec<bool> = lines.lines().map(is_whole).collect();
-    assert_eq!(whole, [true, false, true, true], "{lines}");
+    let is_complete = |line: &str| serde_json::from_str::<serde_json::Value>(line).is_ok();
+    let complete: Vec<bool> = lines.lines().map(is_complete).collect();
+    assert_eq!(complete, [true, false, true, true], "{lines}");
 }
 
+/// Two tracks with independent frame intervals, interleaved in any order.
 fn clips() -> impl Strategy<Value = Vec<Frame>> {
     let video = prop::collection::vec((0..400_u64, prop::bool::weighted(0.3)), 1..60);
     let audio = prop::collection::vec(0..300_u64, 0..60);
@@ -448,7 +455,7 @@ fn clips() -> impl Strategy<Value = Vec<Frame>> {
         let mut at_ms = lag;
         let audio = audio.into_iter().enumerate().map(|(number, step)| {
             at_ms += step;
-            let body = [&SOUND[..], &number.to_be_bytes()].concat();
+            let body = [&AUDIO[..], &number.to_be_bytes()].concat();
             Frame(TagKind::AUDIO, at_ms, body)
         });
         let mut audio: VecDeque<_> = audio.collect();
@@ -471,17 +478,17 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn parts_put_together_are_the_unsplit_recording(clip in clips(), every_ms in 1..6_000_u64) {
-        let mut cut = Cut::new("%d.flv", |parts| parts.every_ms = Some(every_ms));
-        cut.video(0, &VIDEO_CONFIGURATION);
-        cut.audio(0, &AUDIO_CONFIGURATION);
-        clip.iter().for_each(|frame| cut.send(frame.clone()));
-        cut.finish();
-        prop_assert_eq!(cut.put_together(), clip);
-        for name in cut.files().iter().skip(1) {
-            let tags = cut.tags(name);
-            prop_assert_eq!(&tags[0].2, &VIDEO_CONFIGURATION);
-            prop_assert_eq!(&tags[1].2, &AUDIO_CONFIGURATION);
+    fn joined_segments_equal_the_unsplit_recording(clip in clips(), every_ms in 1..6_000_u64) {
+        let mut split = Split::new("%d.flv", |options| options.every_ms = Some(every_ms));
+        split.video(0, &VIDEO_HEADER);
+        split.audio(0, &AUDIO_HEADER);
+        clip.iter().for_each(|frame| split.send(frame.clone()));
+        split.finish();
+        prop_assert_eq!(split.joined(), clip);
+        for name in split.files().iter().skip(1) {
+            let tags = split.tags(name);
+            prop_assert_eq!(&tags[0].2, &VIDEO_HEADER);
+            prop_assert_eq!(&tags[1].2, &AUDIO_HEADER);
             let first = &tags[2];
             let has_video = tags.iter().skip(2).any(|tag| tag.0 == 9);
             prop_assert!(!has_video || first.2.starts_with(&KEYFRAME), "{first:?}");

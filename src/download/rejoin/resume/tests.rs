@@ -6,12 +6,13 @@ use super::*;
 use crate::download::rejoin::scan::{ScanResult, read};
 use crate::{
     core::{
+        amf::Object,
         flv::{FrameInfo, FrameParser, TagKind, TagReader, head, salvage::MAX_TAG_LENGTH},
         payload::Payload,
         rtmp::message::Timestamp,
     },
     download::output_clock::OutputClock,
-    output::{Destination, Recording, SegmentOptions},
+    output::{Destination, FileOptions, SegmentOptions, Tee},
 };
 
 /// A message of a recorded stream.
@@ -177,7 +178,7 @@ impl Style {
 
 /// Writes the messages of one or more connections as the pump does, without a network.
 struct Recorder {
-    output: Recording,
+    output: Tee,
     clock: OutputClock,
     rejoin: Option<RecordedRejoin>,
     now: Instant,
@@ -186,7 +187,13 @@ struct Recorder {
 impl Recorder {
     fn new(file: &Path) -> Self {
         Self {
-            output: Recording::new(Destination::Path(file.to_owned()), &SegmentOptions::none()),
+            output: Tee::new(
+                Destination::Path(file.to_owned()),
+                None,
+                &SegmentOptions::none(),
+                FileOptions::default(),
+                None,
+            ),
             clock: OutputClock::new(false),
             rejoin: None,
             now: Instant::now(),
@@ -523,11 +530,11 @@ fn a_foreign_head_stays_unchanged() {
     foreign.extend(&ours[head::LENGTH..]);
     fs::write(&file, &foreign).unwrap();
     let mut recorder = Recorder::resuming(&file, 0);
-    let metadata = [("duration", 12.0)].into_iter().collect();
+    let metadata: Object = [("duration", 12.0)].into_iter().collect();
     let now = recorder.now;
     recorder
         .output
-        .metadata(now, 0, metadata, Payload::new())
+        .metadata(now, 0, &metadata, Payload::new())
         .unwrap();
     assert!(recorder.play(|start_ms| FAITHFUL.serve(&FILM, &FILM.messages(), start_ms)));
     block_on(recorder.finish());
