@@ -186,7 +186,7 @@ async fn find(
                 hops += 1;
                 candidates.clear();
                 session.handshake = job.session.handshake;
-                match follow(&redirect, &session, route.carrier) {
+                match follow(&redirect, &session, &route) {
                     Ok((to, next)) => (route, session) = (to, next),
                     Err(why) => return EndCause::RedirectRefused(why),
                 }

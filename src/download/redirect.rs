@@ -7,21 +7,22 @@ use crate::{
         command::Redirect,
         target::{Scheme, Target},
     },
-    transport::{Carrier, Route},
+    transport::Route,
 };
 
 /// Returns the route and the session that `redirect` requests, or the reason why it is not followed.
 ///
-/// A redirect may change the scheme, but not lead out of TLS.
+/// A redirect may change the scheme, but not lead out of TLS. A warning names the kinds of credentials that
+/// another host receives.
 pub(super) fn follow(
     redirect: &Redirect,
     session: &Config,
-    carrier: Carrier,
+    from: &Route,
 ) -> Result<(Route, Config), String> {
     let (Redirect::Application(url) | Redirect::Stream(url)) = redirect;
     let target = Target::parse(url).map_err(|error| format!("redirected to {url}: {error}"))?;
     let route = route::to(&target);
-    if carrier.is_tls() && !route.carrier.is_tls() {
+    if from.carrier.is_tls() && !route.carrier.is_tls() {
         return Err(format!(
             "redirected from TLS to {url}, which is not followed because it is not encrypted"
         ));
@@ -33,6 +34,7 @@ pub(super) fn follow(
             None => (target.split.app.clone(), target.split.playpath.clone()),
         },
     };
+    let credentials = credentials(session, playpath.is_none());
     let mut session = session.clone();
     session.encryption = encryption(session.encryption, target.scheme);
     session.connect.tc_url = target.tc_url(&app);
@@ -44,7 +46,37 @@ pub(super) fn follow(
         session.playpath = playpath;
     }
     tracing::info!("redirected to {}", session.connect.tc_url);
+    if route.endpoint.host != from.endpoint.host && !credentials.is_empty() {
+        tracing::warn!(
+            "redirected to another host: {} receives {}",
+            route.endpoint,
+            credentials.join(", ")
+        );
+    }
     Ok((route, session))
+}
+
+/// Returns the kinds of credentials that the next server receives or may request.
+fn credentials(session: &Config, keeps_playpath: bool) -> Vec<&'static str> {
+    [
+        (
+            !session.connect.arguments.is_empty(),
+            "the arguments of connect (auth, conn)",
+        ),
+        (session.login.is_some(), "a proof of the login"),
+        (
+            session.secure_token.is_some(),
+            "a proof of the secure token",
+        ),
+        (session.usher_token.is_some(), "the usher token"),
+        (
+            keeps_playpath && session.playpath.contains('?'),
+            "the parameters of the playpath",
+        ),
+    ]
+    .into_iter()
+    .filter_map(|(is_sent, kind)| is_sent.then_some(kind))
+    .collect()
 }
 
 /// Returns the encryption after a redirect. An encrypted session stays encrypted, by RTMPE or TLS.
@@ -70,10 +102,24 @@ fn app_before<'a>(url: &'a str, playpath: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::download::tests::session;
+    use crate::{
+        core::rtmp::client::config::Login,
+        download::tests::session,
+        transport::{Carrier, Endpoint},
+    };
+
+    fn from(carrier: Carrier) -> Route {
+        Route {
+            endpoint: Endpoint {
+                host: "first.example".into(),
+                port: 1935,
+            },
+            carrier,
+        }
+    }
 
     fn follow_redirect(redirect: Redirect) -> (Route, Config) {
-        follow(&redirect, &session(), Carrier::Tcp).unwrap()
+        follow(&redirect, &session(), &from(Carrier::Tcp)).unwrap()
     }
 
     #[test]
@@ -107,10 +153,29 @@ mod tests {
     }
 
     #[test]
+    fn the_kinds_of_shared_credentials_are_named() {
+        assert!(credentials(&session(), true).is_empty());
+        let mut session = session();
+        session.connect.arguments.push("s3cret".into());
+        session.login = Some(Login {
+            user: "joe".into(),
+            password: "s3cret".into(),
+        });
+        session.secure_token = Some("s3cret".into());
+        session.usher_token = Some("s3cret".into());
+        session.playpath = "stream?key=s3cret".into();
+        let kinds = credentials(&session, true);
+        assert_eq!(kinds.len(), 5);
+        assert!(!kinds.concat().contains("s3cret"));
+        // A redirect with its own playpath replaces the old one.
+        assert_eq!(credentials(&session, false).len(), 4);
+    }
+
+    #[test]
     fn a_redirect_never_leads_out_of_tls() {
         let to = |url: &str, carrier| {
             let redirect = Redirect::Application(url.into());
-            follow(&redirect, &session(), carrier).map(|(route, _)| route.carrier)
+            follow(&redirect, &session(), &from(carrier)).map(|(route, _)| route.carrier)
         };
         let (plain, encrypted) = ("rtmp://other.example/live", "rtmps://other.example/live");
         assert_eq!(to(encrypted, Carrier::Tcp), Ok(Carrier::Tls));
@@ -127,7 +192,7 @@ mod tests {
                 ..session()
             };
             let redirect = Redirect::Application(url.into());
-            let (_, next) = follow(&redirect, &session, Carrier::Tcp).unwrap();
+            let (_, next) = follow(&redirect, &session, &from(Carrier::Tcp)).unwrap();
             next.encryption
         };
         for (url, before, after) in [
@@ -152,7 +217,7 @@ mod tests {
         for url in ["http://other.example/live", "nonsense"] {
             let redirect = Redirect::Application(url.into());
             assert!(
-                follow(&redirect, &session(), Carrier::Tcp).is_err(),
+                follow(&redirect, &session(), &from(Carrier::Tcp)).is_err(),
                 "{url}"
             );
         }

@@ -237,6 +237,33 @@ fn redirects_are_followed() {
 }
 
 #[test]
+fn redirect_to_another_host_names_the_shared_credentials() {
+    let target = Server::start(Config::serving(Stream::recorded_sample()));
+    let server = Server::start(Config {
+        connect: OnConnect::RedirectInError {
+            redirect: target.url("").trim_end_matches('/').to_owned(),
+        },
+        ..Config::default()
+    });
+    let warning = |url: &str| {
+        let download = download(url, &["--conn", "S:s3cret"]);
+        download.assert_ended(0, "ended");
+        let stderr = &download.finished.stderr;
+        let line = stderr.lines().find(|line| line.starts_with("WARNING"));
+        line.map(str::to_owned)
+    };
+    let url = server.url("clip");
+    assert_eq!(warning(&url), None, "the host is the same");
+    assert_eq!(
+        warning(&url.replace("127.0.0.1", "localhost")),
+        Some(format!(
+            "WARNING: redirected to another host: 127.0.0.1:{} receives the arguments of connect (auth, conn)",
+            target.port()
+        ))
+    );
+}
+
+#[test]
 fn redirect_loop_ends_after_five_hops() {
     let server = Server::start(Config {
         connect: OnConnect::RedirectToItself,
