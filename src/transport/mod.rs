@@ -30,10 +30,18 @@ use self::{proxy::connect_through, stream::BufferedTls, timeout::Timeout};
 /// Host and port of a server or proxy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
-    /// Name or address; IPv6 addresses have no brackets.
+    /// Name or address. IPv6 addresses have no brackets, and may have a zone as in `fe80::1%eth0`.
     pub host: String,
     /// TCP port.
     pub port: u16,
+}
+
+impl Endpoint {
+    /// Returns the host without the zone of an IPv6 address, which has no meaning for other machines
+    /// (RFC 6874 4).
+    fn host_without_zone(&self) -> &str {
+        self.host.split('%').next().unwrap_or_default()
+    }
 }
 
 impl fmt::Display for Endpoint {
@@ -122,7 +130,11 @@ impl Dialer {
                 stream.map_err(io::Error::other)
             })
         };
-        let open = Tunnel::open(stream, route.endpoint.to_string(), Box::new(dial));
+        let host = Endpoint {
+            host: route.endpoint.host_without_zone().to_owned(),
+            port: route.endpoint.port,
+        };
+        let open = Tunnel::open(stream, host.to_string(), Box::new(dial));
         match self.timeout().run(open).await {
             Ok(tunnel) => Ok(Stream::Tunnel(Box::new(tunnel))),
             Err(source) => Err(DialError::Tunnel {
@@ -136,7 +148,7 @@ impl Dialer {
     async fn connect(&self, endpoint: &Endpoint, is_tls: bool) -> Result<Stream, DialError> {
         let timeout = self.timeout();
         let proxy = self.proxy.as_ref();
-        let tcp = match proxy.filter(|_| !self.bypass.contains(&endpoint.host)) {
+        let tcp = match proxy.filter(|_| !self.bypass.contains(endpoint.host_without_zone())) {
             Some(proxy) => {
                 tracing::debug!("connecting to {endpoint} through {proxy}");
                 connect_through(proxy, endpoint, self.family, timeout).await?
@@ -146,7 +158,7 @@ impl Dialer {
         if !is_tls {
             return Ok(Stream::Tcp(tcp));
         }
-        let handshake = self.tls.connect(&endpoint.host, tcp);
+        let handshake = self.tls.connect(endpoint.host_without_zone(), tcp);
         match timeout.run(handshake).await {
             Ok(stream) => Ok(Stream::Tls(Box::new(BufferedTls::new(stream)))),
             Err(error) => Err(DialError::Tls {

@@ -302,6 +302,22 @@ mod tests {
         );
     }
 
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_zone_becomes_the_scope_id() {
+        let endpoint = Endpoint {
+            host: "fe80::1%lo".into(),
+            port: 1935,
+        };
+        let timeout = Timeout { limit: None };
+        let addresses = lookup(&endpoint, Family::Any, timeout).await.unwrap();
+        let [SocketAddr::V6(address)] = addresses[..] else {
+            panic!("one IPv6 address: {addresses:?}");
+        };
+        assert_eq!(address.ip().to_string(), "fe80::1");
+        assert_ne!(address.scope_id(), 0);
+    }
+
     #[test]
     fn a_short_timeout_shortens_the_attempt_delay() {
         let delay = |limit_ms: Option<u64>| {

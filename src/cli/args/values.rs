@@ -215,8 +215,9 @@ pub fn socks(text: &str) -> Result<Endpoint, Error> {
 /// Parses a host name or address without a port. An IPv6 address may have brackets; the result has
 /// none.
 pub fn host(text: &str) -> Result<String, Error> {
-    let text = match text.parse::<Ipv6Addr>() {
-        Ok(address) => format!("[{address}]"),
+    let address = text.split('%').next().unwrap_or_default();
+    let text = match address.parse::<Ipv6Addr>() {
+        Ok(_) => format!("[{text}]"),
         Err(_) => text.to_owned(),
     };
     match authority(&text)? {
@@ -469,6 +470,7 @@ mod tests {
             ("host", "host"),
             ("127.0.0.1", "127.0.0.1"),
             ("::1", "::1"),
+            ("fe80::1%eth0", "fe80::1%eth0"),
             ("[::1]", "::1"),
         ] {
             assert_eq!(host(text).as_deref(), Ok(expected), "{text}");

@@ -108,7 +108,7 @@ impl FromStr for Scheme {
 pub struct Target {
     /// The scheme.
     pub scheme: Scheme,
-    /// The host name or address; an IPv6 address without brackets.
+    /// The host name or address; an IPv6 address without brackets, with its zone as `fe80::1%eth0`.
     pub host: String,
     /// The port; the default port of the scheme if the URL has none or 0.
     pub port: u16,
@@ -129,13 +129,13 @@ impl Target {
         let (scheme, rest) = url.split_once("://").ok_or(Error::NoScheme)?;
         let scheme: Scheme = scheme.parse()?;
         let (authority, resource) = split_before(rest, ['/', '?', '#']);
-        let authority = parse_authority(authority)?;
+        let (authority, host) = parse_authority(authority)?;
         let resource = Resource::parse(resource);
         let (split, other_splits) = resource.splits();
         let port = port(&authority);
         Ok(Self {
             scheme,
-            host: host(&authority)?,
+            host,
             port: port.unwrap_or_else(|| scheme.default_port()),
             has_explicit_port: port.is_some(),
             user_info: UserInfo::of(&authority),
@@ -171,6 +171,8 @@ impl Target {
 
     fn scheme_and_host(&self) -> String {
         let Self { scheme, host, .. } = self;
+        // RFC 6874 4: a zone has no meaning outside of this machine.
+        let host = host.split('%').next().unwrap_or_default();
         if host.contains(':') {
             format!("{scheme}://[{host}]")
         } else {
@@ -186,8 +188,8 @@ impl Target {
 
 /// Parses `text` as host and optional port. The host has no brackets; port 0 counts as no port.
 pub fn host_and_port(text: &str) -> Result<(String, Option<u16>), Error> {
-    let authority = parse_authority(text)?;
-    Ok((host(&authority)?, port(&authority)))
+    let (authority, host) = parse_authority(text)?;
+    Ok((host, port(&authority)))
 }
 
 /// One split of the path and query of a URL into app and playpath.
@@ -387,7 +389,8 @@ fn prefixed(prefix: &str, stem: &str, bare: &str) -> String {
     }
 }
 
-fn parse_authority(text: &str) -> Result<Url, Error> {
+/// Parses host, port and user info. Returns the host separately, because [`Url`] does not support zones.
+fn parse_authority(text: &str) -> Result<(Url, String), Error> {
     // The url crate would silently remove tabs and line breaks.
     if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
         return Err(Error::Whitespace);
@@ -395,10 +398,30 @@ fn parse_authority(text: &str) -> Result<Url, Error> {
     if text.is_empty() {
         return Err(Error::NoHost);
     }
-    Url::parse(&format!("rtmp://{text}/")).map_err(|error| match error {
+    let (text, zone) = split_zone(text);
+    let authority = Url::parse(&format!("rtmp://{text}/")).map_err(|error| match error {
         url::ParseError::EmptyHost => Error::NoHost,
         error => Error::Authority(error),
-    })
+    })?;
+    let host = host(&authority)? + &zone;
+    Ok((authority, host))
+}
+
+/// Splits the zone off an IPv6 address: `[fe80::1%25eth0]` (RFC 6874) or `[fe80::1%eth0]`. Returns it
+/// decoded, after a `%`. An invalid zone stays in the text, where it is a syntax error.
+fn split_zone(text: &str) -> (Cow<'_, str>, String) {
+    let split = text.rsplit_once('[').and_then(|(before, rest)| {
+        let (address, after) = rest.split_once(']')?;
+        let (address, zone) = address.split_once('%')?;
+        let zone = percent_decoded(zone.strip_prefix("25").unwrap_or(zone));
+        let is_valid = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
+        let is_zone = !zone.is_empty() && zone.chars().all(is_valid);
+        is_zone.then(|| (format!("{before}[{address}]{after}"), zone))
+    });
+    match split {
+        Some((text, zone)) => (text.into(), format!("%{zone}")),
+        None => (text.into(), String::new()),
+    }
 }
 
 fn port(authority: &Url) -> Option<u16> {

@@ -295,6 +295,13 @@ fn host_and_port_are_parsed() {
         ("rtmp://[::1]/a/b", "::1", 1935),
         ("rtmp://[2001:db8::1]:1936/a/b", "2001:db8::1", 1936),
         ("rtmp://user:p%40ss@[::1]:1936/a/b", "::1", 1936),
+        ("rtmp://[fe80::1%25eth0]/a/b", "fe80::1%eth0", 1935),
+        (
+            "rtmp://u:[p@[fe80::1%eth0.2]:1936/a/b",
+            "fe80::1%eth0.2",
+            1936,
+        ),
+        ("rtmp://[fe80::1%257]/a/b", "fe80::1%7", 1935),
         ("rtmp://my_camera/a/b", "my_camera", 1935),
         ("rtmp://müller.example/a/b", "xn--mller-kva.example", 1935),
     ];
@@ -312,6 +319,9 @@ fn tc_url_has_a_port_and_no_user_info() {
         "rtmp://[::1]:1935/app/inst"
     );
     assert_eq!(target.librtmp_tc_url("app"), "rtmp://[::1]/app");
+    // A zone means nothing to the server (RFC 6874 4).
+    let target = Target::parse("rtmp://[fe80::1%25eth0]/app/name").unwrap();
+    assert_eq!(target.tc_url("app"), "rtmp://[fe80::1]:1935/app");
     let target = Target::parse("rtmp://me@host:1936/app/name").unwrap();
     assert_eq!(target.librtmp_tc_url("app"), "rtmp://host:1936/app");
 }
@@ -388,6 +398,15 @@ fn error_texts_name_the_problem() {
         ("rtmp://host:19x/a/b", "invalid port number in the URL"),
         ("rtmp://host:-1/a/b", "invalid port number in the URL"),
         ("rtmp://[::1/a/b", "invalid IPv6 address in the URL"),
+        ("rtmp://[fe80::1%25]/a/b", "invalid IPv6 address in the URL"),
+        (
+            "rtmp://[fe80::1%25a%00]/a/b",
+            "invalid IPv6 address in the URL",
+        ),
+        (
+            "rtmp://[fe80::x%25eth0]/a/b",
+            "invalid IPv6 address in the URL",
+        ),
         ("rtmp://[::g]/a/b", "invalid IPv6 address in the URL"),
         (
             "rtmp://ho st/a/b",
