@@ -249,6 +249,7 @@ fn download(job: &Job, mut listeners: Listeners, screen: &Arc<Screen>) -> Result
     let outcome: Outcome = runtime.block_on(download::run(job, &mut listeners, stop));
     // A name lookup may still block a thread; exit without waiting for it.
     runtime.shutdown_background();
+    screen.report_suppressed();
     listeners.finished(&outcome);
     Ok(Exit::from(&outcome))
 }

@@ -700,7 +700,7 @@ pub enum ProgressKind {
 }
 
 /// How much to print.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Verbosity {
     /// Nothing.
     Quiet,

@@ -2,10 +2,7 @@
 
 use std::{
     fmt::{self, Write},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
 };
 
 use tracing::{
@@ -17,7 +14,7 @@ use tracing_subscriber::{
     layer::{Context, Layer, SubscriberExt},
 };
 
-use super::screen::Screen;
+use super::screen::{Kind, Screen};
 use crate::{
     cli::{args::Verbosity, rtmpdump::property_log::Property},
     core::rtmp::properties,
@@ -31,26 +28,17 @@ pub fn install(screen: &Arc<Screen>) {
         Verbosity::Verbose => LevelFilter::DEBUG,
         Verbosity::Debug => LevelFilter::TRACE,
     };
-    let log = LogLayer::new(Arc::clone(screen));
+    let log = LogLayer {
+        screen: Arc::clone(screen),
+    };
     let subscriber = tracing_subscriber::registry().with(level).with(log);
     // Fails if a subscriber is already installed, which only happens in tests.
     let _ = tracing::subscriber::set_global_default(subscriber);
 }
 
-/// Formats events as rtmpdump does: `LEVEL: text`. A server can cause any number of them, so messages that
-/// are printed by default have a limit.
+/// Formats events as rtmpdump does: `LEVEL: text`.
 struct LogLayer {
     screen: Arc<Screen>,
-    default_lines: AtomicUsize,
-}
-
-impl LogLayer {
-    fn new(screen: Arc<Screen>) -> Self {
-        Self {
-            screen,
-            default_lines: AtomicUsize::new(0),
-        }
-    }
 }
 
 impl<S: Subscriber> Layer<S> for LogLayer {
@@ -63,25 +51,19 @@ impl<S: Subscriber> Layer<S> for LogLayer {
             Level::DEBUG => ("DEBUG", Verbosity::Verbose),
             Level::TRACE => ("DEBUG2", Verbosity::Debug),
         };
-        if verbosity == Verbosity::Normal {
-            match self.default_lines.fetch_add(1, Ordering::Relaxed) {
-                0..MAX_DEFAULT_LINES => {}
-                MAX_DEFAULT_LINES => {
-                    return self.screen.line("INFO: more messages are not printed");
-                }
-                _ => return,
+        let line = || {
+            if metadata.target() == properties::TARGET {
+                let mut property = Property::default();
+                event.record(&mut property);
+                return property.line(name, &self.screen);
             }
-        }
-        if metadata.target() == properties::TARGET {
-            let mut property = Property::default();
-            event.record(&mut property);
-            let line = property.line(name, &self.screen);
-            return self.screen.print(verbosity, metadata.level(), &line);
-        }
-        let mut line = Line(format!("{name}:"));
-        event.record(&mut line);
-        let line = self.screen.cleaned(&line.0);
-        self.screen.print(verbosity, metadata.level(), &line);
+            let mut line = Line(format!("{name}:"));
+            event.record(&mut line);
+            self.screen.cleaned(&line.0)
+        };
+        let kind = Kind::Log(metadata.callsite());
+        self.screen
+            .print_limited(verbosity, metadata.level(), kind, line);
     }
 }
 
@@ -101,9 +83,6 @@ impl Visit for Line {
     }
 }
 
-/// Number of messages printed without -V: more than a normal download causes.
-const MAX_DEFAULT_LINES: usize = 1000;
-
 #[cfg(test)]
 pub(in crate::cli) mod tests {
     use super::*;
@@ -111,7 +90,9 @@ pub(in crate::cli) mod tests {
 
     /// Runs `log` with its messages on `screen`.
     pub(in crate::cli) fn logged(screen: &Arc<Screen>, log: impl FnOnce()) {
-        let layer = LogLayer::new(Arc::clone(screen));
+        let layer = LogLayer {
+            screen: Arc::clone(screen),
+        };
         let subscriber = tracing_subscriber::registry().with(layer);
         tracing::subscriber::with_default(subscriber, log);
     }
@@ -155,14 +136,36 @@ pub(in crate::cli) mod tests {
     }
 
     #[test]
-    fn the_number_of_warnings_is_limited() {
+    fn a_flood_of_one_kind_does_not_hide_another_kind() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("log");
         let (screen, written) = plain(Verbosity::Normal);
+        screen.open_log_file(&file).unwrap();
         logged(&screen, || {
-            (0..5 * MAX_DEFAULT_LINES).for_each(|_| tracing::warn!("again"));
+            for _ in 0..40_000 {
+                tracing::warn!("again");
+                tracing::debug!("and again");
+            }
+            tracing::warn!("once");
+            screen.report_suppressed();
         });
-        let lines = written.take();
-        assert_eq!(lines.lines().count(), MAX_DEFAULT_LINES + 1);
-        assert!(lines.ends_with("INFO: more messages are not printed\n"));
+        let text = written.take();
+        assert!(text.len() < 128 << 10, "{} bytes", text.len());
+        let lines: Vec<_> = text.lines().collect();
+        let [first, .., once, total] = lines.as_slice() else {
+            panic!("{text}")
+        };
+        assert_eq!((*first, *once), ("WARNING: again", "WARNING: once"));
+        let notice = "INFO: too many messages of this kind, suppressing some";
+        assert_eq!(lines.iter().filter(|line| **line == notice).count(), 1);
+        let suppressed = 40_000 - (lines.len() - 3);
+        assert_eq!(
+            *total,
+            format!("INFO: {suppressed} messages were suppressed")
+        );
+        let log = std::fs::read_to_string(&file).unwrap();
+        assert!(log.len() < 4 << 20, "{} bytes", log.len());
+        assert!(log.ends_with(" messages were suppressed\n"), "{log}");
     }
 
     #[test]

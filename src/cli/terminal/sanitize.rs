@@ -39,6 +39,33 @@ pub fn escaped_json(json: &str) -> String {
     out
 }
 
+/// Returns the longest start of `text` that has at most `limit` bytes after [`escaped`].
+pub fn start_of_escaped(text: &str, limit: usize) -> &str {
+    start_of(text, limit, |c| match must_escape(c) {
+        true => c.escape_default().len(),
+        false => c.len_utf8(),
+    })
+}
+
+/// Returns the longest start of `text` that has at most `limit` bytes in a JSON string after
+/// [`escaped_json`].
+pub fn start_of_json(text: &str, limit: usize) -> &str {
+    start_of(text, limit, |c| match c {
+        '"' | '\\' => 2,
+        _ if c.is_control() || must_escape(c) => 6 * c.len_utf16(),
+        _ => c.len_utf8(),
+    })
+}
+
+fn start_of(text: &str, limit: usize, escaped_len: impl Fn(char) -> usize) -> &str {
+    let mut bytes = 0;
+    let is_too_long = |c| {
+        bytes += escaped_len(c);
+        bytes > limit
+    };
+    &text[..text.find(is_too_long).unwrap_or(text.len())]
+}
+
 fn push_escaped(out: &mut String, text: &str) {
     for c in text.chars() {
         if must_escape(c) {
@@ -471,6 +498,15 @@ mod tests {
         #[test]
         fn escaped_text_has_no_control_characters(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
             prop_assert!(!escaped_bytes(&bytes).contains(must_escape));
+        }
+
+        #[test]
+        fn starts_keep_to_their_limit(text in ".{0,40}", limit in 0..40_usize) {
+            let start = start_of_escaped(&text, limit);
+            prop_assert!(escaped(start).len() <= limit && text.starts_with(start));
+            let start = start_of_json(&text, limit);
+            let json = escaped_json(&serde_json::to_string(start).unwrap());
+            prop_assert!(json.len() <= limit + 2, "{json}");
         }
 
         #[test]

@@ -6,14 +6,16 @@ use std::{
     io::{self, IsTerminal, Write},
     path::Path,
     sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::Instant,
 };
 
 use indicatif::{ProgressBar, ProgressDrawTarget};
 use jiff::Timestamp;
-use tracing::Level;
+use tracing::{Level, callsite::Identifier};
 
 use super::{
-    sanitize::{escaped, redacted, without_secrets},
+    rate_limit::{Admission, Budget, RateLimits},
+    sanitize::{escaped, redacted, start_of_escaped, start_of_json, without_secrets},
     time_format::utc,
 };
 use crate::cli::{
@@ -30,8 +32,18 @@ pub struct Screen {
     out: Mutex<Out>,
     log: OnceLock<Mutex<File>>,
     secrets: Mutex<Vec<String>>,
+    limits: RateLimits<(Verbosity, Kind)>,
     /// If set, each line becomes a log event, and nothing else is written.
     events: Option<Arc<EventWriter>>,
+}
+
+/// Kind of line that is limited separately.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Kind {
+    /// A log message from one place in the code.
+    Log(Identifier),
+    /// An event in a report.
+    Report(&'static str),
 }
 
 struct Out {
@@ -68,6 +80,7 @@ impl Screen {
             }),
             log: OnceLock::new(),
             secrets: Mutex::default(),
+            limits: RateLimits::default(),
             events: None,
         }
     }
@@ -105,7 +118,9 @@ impl Screen {
 
     /// Returns `text` shortened and without secrets, but not escaped.
     pub fn redacted(&self, text: &str) -> String {
-        cut(&self.redact(text))
+        let text = self.redact(text);
+        let start = start_of_json(&text, LINE_BYTES);
+        start.to_owned() + ellipsis(&text, start)
     }
 
     /// Returns `text` shortened, escaped and without secrets.
@@ -116,6 +131,53 @@ impl Screen {
     fn redact(&self, text: &str) -> String {
         let secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
         redacted(&without_secrets(text, &secrets))
+    }
+
+    /// Prints a line about an event that a server can cause repeatedly. Each kind of event has a limit.
+    pub fn event_line(&self, kind: &'static str, text: &str) {
+        let line = || self.cleaned(text);
+        self.print_limited(Verbosity::Normal, &Level::INFO, Kind::Report(kind), line);
+    }
+
+    /// Prints the line that `line` returns, unless there were too many lines of its kind.
+    pub(super) fn print_limited(
+        &self,
+        verbosity: Verbosity,
+        level: &Level,
+        kind: Kind,
+        line: impl FnOnce() -> String,
+    ) {
+        let budget = match verbosity {
+            Verbosity::Quiet | Verbosity::Normal => DEFAULT_BUDGET,
+            Verbosity::Verbose => VERBOSE_BUDGET,
+            Verbosity::Debug => DEBUG_BUDGET,
+        };
+        let kind = (verbosity, kind);
+        match self.limits.admit(kind.clone(), budget, Instant::now()) {
+            Admission::Admitted => {
+                let line = line();
+                self.print(verbosity, level, &line);
+                self.limits.charge(&kind, line.len());
+            }
+            Admission::FirstSuppressed => {
+                let notice = "INFO: too many messages of this kind, suppressing some";
+                self.print(verbosity, &Level::INFO, notice);
+            }
+            Admission::Suppressed => {}
+        }
+    }
+
+    /// Prints how many lines were suppressed, on the screen and in the log file.
+    pub fn report_suppressed(&self) {
+        let is_printed = |(verbosity, _): &(Verbosity, Kind)| *verbosity <= self.verbosity;
+        let printed = self.limits.suppressed(is_printed);
+        let logged = self.limits.suppressed(|kind| !is_printed(kind));
+        for (suppressed, verbosity) in [(printed, Verbosity::Normal), (logged, LOGGED)] {
+            if suppressed > 0 {
+                let total = format!("INFO: {suppressed} messages were suppressed");
+                self.print(verbosity, &Level::INFO, &total);
+            }
+        }
     }
 
     /// Prints a clean line if the verbosity includes it, and writes it to the log file.
@@ -191,18 +253,37 @@ enum LineEnd {
 }
 
 pub(in crate::cli) fn cut_and_escape(text: &str) -> String {
-    escaped(&cut(text))
+    let start = start_of_escaped(text, LINE_BYTES);
+    escaped(start) + ellipsis(text, start)
 }
 
-fn cut(text: &str) -> String {
-    if text.len() <= LINE_BYTES {
-        return text.to_owned();
+/// Returns a mark that `text` continues after `start`.
+fn ellipsis(text: &str, start: &str) -> &'static str {
+    match start.len() < text.len() {
+        true => " …",
+        false => "",
     }
-    let (start, _) = text.split_at(text.floor_char_boundary(LINE_BYTES));
-    start.to_owned() + " …"
 }
 
-/// Maximum length of a line: a server may put 16 MiB into a single status.
+/// Output of each kind of line that is printed by default: some hundred lines.
+const DEFAULT_BUDGET: Budget = Budget {
+    burst: 64 << 10,
+    per_second: 1 << 10,
+};
+
+/// Output of each kind of line in the log file.
+const VERBOSE_BUDGET: Budget = Budget {
+    burst: 1 << 20,
+    per_second: 16 << 10,
+};
+
+/// Output of each kind of line that describes single messages.
+const DEBUG_BUDGET: Budget = Budget {
+    burst: 16 << 20,
+    per_second: 256 << 10,
+};
+
+/// Maximum length of a line after escaping: a server may put 16 MiB into a single status.
 const LINE_BYTES: usize = 8192;
 
 /// Maximum number of times per second that the bar is drawn.
@@ -272,6 +353,19 @@ pub(in crate::cli) mod tests {
         assert_eq!(
             written.take(),
             format!("{} …\n", "x".repeat(LINE_BYTES - 1))
+        );
+    }
+
+    #[test]
+    fn lines_are_shortened_after_escaping() {
+        let (screen, written) = plain(Verbosity::Normal);
+        screen.line(&"\x1b".repeat(LINE_BYTES));
+        let line = written.take();
+        assert!(line.starts_with("\\u{1b}") && line.ends_with(" …\n"));
+        assert!(
+            line.len() <= LINE_BYTES + " …\n".len(),
+            "{} bytes",
+            line.len()
         );
     }
 

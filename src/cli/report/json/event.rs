@@ -3,7 +3,7 @@
 use std::{
     io::{self, Write},
     sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
@@ -12,7 +12,11 @@ use serde_json::{Map, Value};
 
 use super::line_writer::{LineWriter, Priority};
 use crate::{
-    cli::terminal::{sanitize::escaped_json, time_format::utc},
+    cli::terminal::{
+        rate_limit::{Admission, Budget, RateLimits},
+        sanitize::escaped_json,
+        time_format::utc,
+    },
     output::SegmentFacts,
 };
 
@@ -23,7 +27,7 @@ pub enum Event<'a> {
     /// The server accepted the connection.
     Connected {
         /// Its name or address.
-        host: &'a str,
+        host: String,
         /// Its port.
         port: u16,
     },
@@ -103,7 +107,7 @@ pub struct Summary {
     pub gap_total_ms: u64,
     /// The latest gaps.
     pub gaps: Vec<GapFacts>,
-    /// Number of lines that were dropped because the reader was too slow.
+    /// Number of events that were dropped because the reader was too slow, or because there were too many.
     pub left_out: u64,
 }
 
@@ -121,6 +125,7 @@ struct Line<'a> {
 pub struct EventWriter {
     lines: LineWriter,
     position_ms: AtomicU64,
+    limits: RateLimits<&'static str>,
 }
 
 impl EventWriter {
@@ -131,6 +136,7 @@ impl EventWriter {
         Ok(Self {
             lines: LineWriter::start(open)?,
             position_ms: AtomicU64::new(0),
+            limits: RateLimits::default(),
         })
     }
 
@@ -146,18 +152,31 @@ impl EventWriter {
             Event::Summary(_) => Priority::Final,
             _ => Priority::Normal,
         };
+        self.lines.push(self.line(event), priority);
+    }
+
+    /// Writes the event that `event` returns, unless there were too many of its kind.
+    pub fn write_limited<'a>(&self, kind: &'static str, event: impl FnOnce() -> Event<'a>) {
+        if self.limits.admit(kind, BUDGET, Instant::now()) == Admission::Admitted {
+            let line = self.line(&event());
+            self.limits.charge(&kind, line.len());
+            self.lines.push(line, Priority::Normal);
+        }
+    }
+
+    fn line(&self, event: &Event<'_>) -> String {
         let line = Line {
             time: utc(Timestamp::now()),
             position_ms: self.position_ms.load(Ordering::Relaxed),
             event,
         };
         let json = serde_json::to_string(&line).expect("all keys are strings");
-        self.lines.push(escaped_json(&json) + "\n", priority);
+        escaped_json(&json) + "\n"
     }
 
     /// Writes the summary, and waits for the reader to receive the remaining lines.
     pub fn finish(&self, summary: Summary) {
-        let left_out = self.lines.left_out();
+        let left_out = self.lines.left_out() + self.limits.suppressed(|_| true);
         self.write(&Event::Summary(Summary {
             left_out,
             ..summary
@@ -165,6 +184,12 @@ impl EventWriter {
         self.lines.finish(READER_TIMEOUT);
     }
 }
+
+/// Output of each kind of event: about a thousand events.
+const BUDGET: Budget = Budget {
+    burst: 128 << 10,
+    per_second: 2 << 10,
+};
 
 /// Time for the reader to receive the remaining lines: a stopped process must exit within a second.
 const READER_TIMEOUT: Duration = Duration::from_millis(500);

@@ -3,7 +3,10 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value as Json};
 
-use crate::core::amf::{Object, Text, Value};
+use crate::{
+    cli::terminal::sanitize::start_of_json,
+    core::amf::{Object, Text, Value},
+};
 
 /// Converts `object` to JSON, applying `clean` to its texts. Also returns whether the result is complete:
 /// values that are too long, too deeply nested or have no JSON type are left out. Of members with the
@@ -76,7 +79,7 @@ impl Conversion<'_> {
     fn text(&mut self, text: &Text) -> String {
         // Secrets are removed first: the start of a secret is a secret too.
         let mut clean = (self.clean)(&text.to_str_lossy());
-        let end = clean.floor_char_boundary(TEXT_BYTES.min(self.bytes));
+        let end = start_of_json(&clean, TEXT_BYTES.min(self.bytes)).len();
         self.bytes -= end;
         self.is_whole &= end == clean.len();
         clean.truncate(end);
@@ -117,10 +120,10 @@ fn date(unix_ms: f64) -> Json {
 /// Number of values: some servers send the complete keyframe index.
 const ITEMS: usize = 1000;
 
-/// Bytes of all texts. In JSON, a byte may take six.
+/// Bytes of all texts before escaping.
 const BYTES: usize = 64 << 10;
 
-/// Bytes of a single text.
+/// Bytes of a single text after escaping.
 const TEXT_BYTES: usize = 4096;
 
 /// Depth of nested objects.

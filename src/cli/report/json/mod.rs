@@ -35,8 +35,6 @@ pub struct JsonReport {
     display: DisplayOptions,
     endpoint: Option<Endpoint>,
     timer: ProgressTimer,
-    /// Number of metadata events that may still be written.
-    metadata_left: u32,
 }
 
 impl JsonReport {
@@ -48,7 +46,6 @@ impl JsonReport {
             display,
             endpoint: None,
             timer: ProgressTimer::new(PROGRESS_INTERVAL),
-            metadata_left: METADATA_EVENTS,
         }
     }
 
@@ -104,29 +101,28 @@ impl Report for JsonReport {
 
     fn connected(&mut self) {
         if let Some(endpoint) = &self.endpoint {
-            self.events.write(&Event::Connected {
-                host: &self.screen.redacted(&endpoint.host),
+            self.events.write_limited("connected", || Event::Connected {
+                host: self.screen.redacted(&endpoint.host),
                 port: endpoint.port,
             });
         }
     }
 
     fn metadata(&mut self, metadata: &Object) {
-        let Some(left) = self.metadata_left.checked_sub(1) else {
-            return;
-        };
-        self.metadata_left = left;
-        let clean = |text: &str| self.screen.redacted(text);
-        let (members, is_whole) = metadata::to_json(metadata, &clean);
-        self.events.write(&Event::Metadata { members, is_whole });
+        self.events.write_limited("metadata", || {
+            let clean = |text: &str| self.screen.redacted(text);
+            let (members, is_whole) = metadata::to_json(metadata, &clean);
+            Event::Metadata { members, is_whole }
+        });
     }
 
     fn gap(&mut self, gap: &Gap) {
-        self.events.write(&Event::Gap(self.facts(gap)));
+        self.events
+            .write_limited("gap", || Event::Gap(self.facts(gap)));
     }
 
     fn retry(&mut self, retry: &Retry) {
-        self.events.write(&Event::Retry {
+        self.events.write_limited("retry", || Event::Retry {
             attempt: retry.attempt,
             limit: retry.limit,
             wait_ms: retry.wait.as_millis().try_into().unwrap_or(u64::MAX),
@@ -140,12 +136,10 @@ impl Report for JsonReport {
     }
 
     fn segment(&mut self, facts: &SegmentFacts) {
-        self.events.write(&Event::Segment(facts));
+        self.events
+            .write_limited("segment", || Event::Segment(facts));
     }
 }
 
 /// Minimum time between two progress events.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
-
-/// Number of metadata events: some servers send the same metadata repeatedly.
-const METADATA_EVENTS: u32 = 1000;

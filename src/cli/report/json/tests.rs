@@ -53,6 +53,17 @@ fn retry(limit: Option<u32>) -> Retry {
     }
 }
 
+fn segment() -> SegmentFacts {
+    SegmentFacts {
+        path: "a \u{202e}b.flv".to_owned(),
+        segment: 2,
+        offset_ms: 20,
+        duration_ms: 10,
+        bytes: 1_000,
+        start: "2026-11-22T16:04:05.678+01:00".to_owned(),
+    }
+}
+
 fn progress(position_ms: u64, duration_ms: Option<u64>) -> Progress {
     Progress {
         frames: 1 + position_ms,
@@ -90,14 +101,7 @@ fn all_events() -> Vec<Json> {
         report.connected();
         report.metadata(&[("title", "a s3cret\x7f")].into_iter().collect());
         report.progress(&progress(40, Some(3_000)));
-        report.segment(&SegmentFacts {
-            path: "a \u{202e}b.flv".to_owned(),
-            segment: 2,
-            offset_ms: 20,
-            duration_ms: 10,
-            bytes: 1_000,
-            start: "2026-11-22T16:04:05.678+01:00".to_owned(),
-        });
+        report.segment(&segment());
         report.gap(&gap());
         report.retry(&retry(Some(5)));
         report.retry(&retry(None));
@@ -240,13 +244,24 @@ fn without_media_there_is_no_progress_event() {
 }
 
 #[test]
-fn the_number_of_metadata_events_is_limited() {
-    let written = lines(|report| {
-        for _ in 0..METADATA_EVENTS + 5 {
-            report.metadata(&Object::new());
+fn each_kind_of_event_has_a_limited_output() {
+    let lines = lines(|report| {
+        let members = ["a", "b", "c", "d"].map(|name| (name, "\x1b".repeat(4_096)));
+        let metadata = members.into_iter().collect();
+        for _ in 0..5_000 {
+            report.gap(&gap());
+            report.retry(&retry(None));
+            report.metadata(&metadata);
         }
+        report.segment(&segment());
+        report.finished(&outcome());
     });
-    assert_eq!(written.len(), METADATA_EVENTS as usize + 1);
+    let bytes: usize = lines.iter().map(|line| line.to_string().len()).sum();
+    assert!(bytes < 1 << 20, "{bytes} bytes");
+    let names: Vec<_> = lines.iter().map(|line| &line["event"]).collect();
+    assert_eq!(names[names.len() - 2..], ["segment", "summary"]);
+    let left_out = lines[lines.len() - 1]["left_out"].as_u64().unwrap();
+    assert_eq!(left_out, 15_002 - lines.len() as u64);
 }
 
 #[test]

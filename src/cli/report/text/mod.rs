@@ -137,12 +137,12 @@ impl Listener for TextReport {
 
 impl Report for TextReport {
     fn connecting(&mut self, endpoint: &Endpoint) {
-        self.screen.line("Connecting ...");
+        self.screen.event_line("connecting", "Connecting ...");
         tracing::debug!("connecting to {endpoint}");
     }
 
     fn connected(&mut self) {
-        self.screen.line("INFO: Connected...");
+        self.screen.event_line("connected", "INFO: Connected...");
     }
 
     fn metadata(&mut self, metadata: &Object) {
@@ -179,11 +179,13 @@ impl Report for TextReport {
     }
 
     fn gap(&mut self, gap: &Gap) {
-        self.screen.line(&format!("WARNING: {}", gap_text(gap)));
+        let line = format!("WARNING: {}", gap_text(gap));
+        self.screen.event_line("gap", &line);
     }
 
     fn retry(&mut self, retry: &Retry) {
-        self.screen.line(&format!("INFO: {}", retry_text(retry)));
+        let line = format!("INFO: {}", retry_text(retry));
+        self.screen.event_line("retry", &line);
     }
 
     fn progress(&mut self, progress: &Progress) {
@@ -192,7 +194,7 @@ impl Report for TextReport {
 
     fn segment(&mut self, facts: &SegmentFacts) {
         if self.display.is_split || facts.segment > 1 {
-            self.screen.line(&segment_text(facts));
+            self.screen.event_line("segment", &segment_text(facts));
         }
     }
 }

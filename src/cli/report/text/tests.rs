@@ -199,6 +199,35 @@ fn gaps_and_retries_are_one_line_each() {
 }
 
 #[test]
+fn gaps_and_segments_have_a_limited_output() {
+    let (screen, written) = plain(Verbosity::Normal);
+    let mut report = TextReport::new(screen, DisplayOptions::default());
+    let gap = Gap {
+        at_ms: 0,
+        began: "2026-11-22T15:04:05.678Z".parse().unwrap(),
+        length_ms: 12_345,
+        reason: "\x1b".repeat(1_000),
+    };
+    let segment = SegmentFacts {
+        path: "cam.flv".to_owned(),
+        segment: 2,
+        offset_ms: 0,
+        duration_ms: 0,
+        bytes: 0,
+        start: String::new(),
+    };
+    for _ in 0..5_000 {
+        report.gap(&gap);
+        report.segment(&segment);
+    }
+    let text = written.take();
+    for line in ["WARNING: gap of 12.3 sec", "INFO: segment 2 is complete"] {
+        assert!(text.contains(line), "{text}");
+    }
+    assert!(text.len() < 256 << 10, "{} bytes", text.len());
+}
+
+#[test]
 fn progress_can_be_hidden() {
     let (screen, written) = plain(Verbosity::Normal);
     let no_progress = true;
