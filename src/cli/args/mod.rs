@@ -522,9 +522,9 @@ pub struct Args {
     #[arg(value_parser = values::socks)]
     pub socks: Option<Endpoint>,
 
-    /// Connect through this proxy: socks5://, socks4a://, socks4:// or http://[USER:PASSWORD@]HOST[:PORT]
+    /// Connect through this proxy, such as socks5://USER:PASSWORD@HOST:PORT (also socks4a, socks4 and http)
     ///
-    /// http:// uses the CONNECT method. The proxy looks up host names, except with socks4://. Without
+    /// With http://, rtmpull uses the CONNECT method. The proxy looks up host names, except with socks4://. Without
     /// --proxy and --socks, ALL_PROXY names the proxy and NO_PROXY the hosts that need none; an empty value
     /// of --proxy disables both. The process list shows --proxy to other users, but not ALL_PROXY.
     /// [default port: 1080]

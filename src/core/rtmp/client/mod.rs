@@ -7,9 +7,9 @@
 //! `createStream` and `play` are sent together with `connect`. The client guesses the message
 //! stream id that `createStream` will return. If the guess is wrong, it sends `play` again.
 //!
-//! [`state`] holds the state of the session. Transitions up to the first media are in [`start_up`],
-//! later ones in [`playing`]. [`incoming`] and [`commands`] translate received messages into
-//! transitions, and [`outgoing`] builds the messages that transitions send.
+//! `state` holds the state of the session. Transitions up to the first media are in `start_up`,
+//! later ones in `playing`. `incoming` and `commands` translate received messages into
+//! transitions, and `outgoing` builds the messages that transitions send.
 
 mod buffer_length;
 mod commands;
