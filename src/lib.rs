@@ -1,33 +1,61 @@
-//! `rtmpull` pulls recorded and live RTMP streams and writes them to FLV.
+//! `rtmpull` downloads recorded and live RTMP streams and writes them to FLV.
 //!
-//! # The map
+//! This library is not a public API. The package is a program; its library exists for the program,
+//! the tests, the benchmarks and the fuzz targets. Any item may change in any release.
 //!
-//! Four floors; arrows point down only, and `.ci/run` checks them.
+//! # Modules
 //!
-//! | floor | module | what it knows |
+//! | layer | module | content |
 //! | --- | --- | --- |
-//! | 4 | [`cli`] | people and scripts: flags, what is told while it runs, exit codes |
-//! | 3 | [`download`] | the only place where sockets meet protocol and files |
-//! | 3 | [`repair`] | files of ours and of others made whole and seekable; knows no network |
-//! | 2 | [`transport`] | a byte pipe to a host; knows tokio, knows no RTMP |
-//! | 2 | [`rtmp`] | the protocol; knows no tokio, no clock, no socket |
-//! | 1 | [`amf`] | AMF0 and AMF3 values ⇄ bytes |
-//! | 1 | [`flv`] | FLV tags ⇄ bytes, codec configuration, keyframes |
-//! | 1 | [`swf`] | a player's file → what proves that we have it |
-//! | 0 | [`wire`], [`payload`] | checked reading; the buffer that a message is kept in |
+//! | 4 | [`cli`] | options, output for people and scripts, exit codes |
+//! | 3 | [`download`] | the main loop: connects network, protocol and output; reconnects and resumes |
+//! | 3 | [`repair`] | repair of FLV files |
+//! | 2 | [`output`] | recordings: segments in files, or a pipe |
+//! | 1 | [`transport`] | byte streams to a host: TCP, TLS, proxies, HTTP tunnel |
+//! | 1 | [`core`] | protocol and formats, without I/O |
 //!
-//! `flv` and `transport` know no `rtmp`. The core (`rtmp`, `amf`, `flv`, `swf`, `wire`,
-//! `payload`) never asks for the time or for random bytes: both are arguments.
+//! A module depends only on modules of lower layers: `cli` on all of them, `download` on `transport`,
+//! `output` and `core`, `repair` on `output` and `core`, `output` on `core` without
+//! [`core::rtmp`]. `transport` depends on no other module of the crate.
 //!
-//! # The way of a byte
+//! Inside `core`, [`rtmp`](core::rtmp) (the protocol) depends on [`flv`](core::flv) (the file format), and
+//! both depend on [`amf`](core::amf) (values). [`swf`](core::swf) hashes players for SWF verification.
+//! [`wire`](core::wire) and [`payload`](core::payload) provide checked reading and message buffers. `core`
+//! never reads a clock, a socket, a file or a global random generator: the current time and the random
+//! generator are arguments. `.ci/run` checks these rules.
 //!
-//! The socket is read into one inbox. The chunk decoder moves a message's bytes from there into a
-//! [`payload::Payload`], which has the room of a tag header in front: the one copy in user space.
-//! [`flv::Tag`] puts 11 bytes before and 4 after them in place, and the tag is written from where it
-//! stands. The buffer then goes back to the decoder's pool, so that a warm download allocates
-//! nothing per message.
+//! # Data path
 //!
-//! # Specifications cited
+//! 1. The pump ([`download`]) reads from the connection into one buffer.
+//! 2. The client ([`core::rtmp::client`]) decodes the chunks. It copies each message into a
+//!    [`Payload`](core::payload::Payload), which reserves space for a tag header. This is the only copy in
+//!    user space, except with `--tee`.
+//! 3. The client parses the [`FrameInfo`](core::flv::FrameInfo) of each frame once. Later stages use it and
+//!    do not parse the frame again.
+//! 4. The output clock assigns an output time to the frame.
+//! 5. The recording ([`output`]) chooses the segment. The muxer adds the tag header and the
+//!    PreviousTagSize to the payload, in place.
+//! 6. The write queue collects tags and writes many of them with one system call. The buffers then
+//!    return to the decoder, so that a running download allocates nothing per message.
+//!
+//! # Glossary
+//!
+//! | term | meaning |
+//! | --- | --- |
+//! | session | everything from the handshake to the close of one connection |
+//! | attempt | one try to connect and play; several attempts form a series |
+//! | message | an RTMP message: type, timestamp, message stream id, payload |
+//! | frame | an audio or video message that carries media |
+//! | sequence header | the codec configuration that a decoder needs before the first frame |
+//! | recording | everything that one download writes: one or more segments in files, or a pipe |
+//! | segment | one file of a recording |
+//! | output clock | the 64-bit clock that assigns output times, independent of the server's clock |
+//! | rejoin | finding where a new stream continues an existing recording, by comparing frames |
+//! | ending | the word for how a download ended, which determines the exit code |
+//!
+//! # Specifications
+//!
+//! Comments cite these documents by their short names:
 //!
 //! | name | document |
 //! | --- | --- |
