@@ -285,6 +285,11 @@ impl Status {
         self.level == "error"
     }
 
+    /// Returns true if the status is that of a stream and not of the connection.
+    pub fn is_of_stream(&self) -> bool {
+        self.code.starts_with("NetStream.")
+    }
+
     /// Returns the redirect that the status contains, if any.
     pub fn redirect(&self) -> Option<Redirect> {
         let ex = self.info.get("ex").and_then(Value::as_object)?;

@@ -81,6 +81,11 @@ impl Client {
             Meaning::NotFound | Meaning::Refused if has_media => {
                 self.end(End::Failed(status.to_string()));
             }
+            Meaning::NotFound | Meaning::Refused
+                if status.is_of_stream() && self.state.is_connecting_with_early_play() =>
+            {
+                self.play_refused(now, status.to_string());
+            }
             Meaning::NotFound | Meaning::Refused => self.refused(&status),
             Meaning::Unknown if status.is_error() && !has_media => self.refused(&status),
             Meaning::Unknown | Meaning::Information => {}
@@ -132,7 +137,7 @@ impl Client {
                 self.create_stream_refused(now, transaction, reason);
             }
             Some(transaction) if self.state.play_transaction() == Some(transaction) => {
-                self.end(End::Refused(reason(&command.arguments, "play failed")));
+                self.play_refused(now, reason(&command.arguments, "play failed"));
             }
             _ => tracing::debug!("error of the server ignored: {status}"),
         }

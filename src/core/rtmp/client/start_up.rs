@@ -25,7 +25,7 @@ impl Client {
         self.send_command(NETWORK_CONNECTION, 0, &command);
         let early = self.config.pipelines().then(|| EarlyCalls {
             create_stream: EarlyAnswer::Pending(self.call_create_stream()),
-            play: self.play_on(USUAL_STREAM),
+            play: Some(self.play_on(USUAL_STREAM)),
         });
         self.state = State::Connecting { since: now, early };
     }
@@ -36,38 +36,30 @@ impl Client {
             return;
         };
         self.events.push_back(Event::Connected);
-        let mut creating = CreatingStream {
-            since: now,
-            early: None,
-            call: None,
-            early_play: early.as_ref().map(|early| early.play),
+        let Some(EarlyCalls {
+            create_stream,
+            play,
+        }) = early
+        else {
+            return self.create_stream(now, None);
         };
-        self.state = match early {
-            Some(EarlyCalls {
-                create_stream: EarlyAnswer::Accepted,
-                play,
-            }) => State::AwaitingMedia { since: now, play },
-            Some(EarlyCalls {
-                create_stream: EarlyAnswer::Pending(transaction),
-                ..
-            }) => {
-                creating.early = Some(transaction);
-                State::CreatingStream(creating)
+        match create_stream {
+            EarlyAnswer::Accepted => self.await_media(now, play),
+            EarlyAnswer::Refused => self.create_stream(now, play),
+            EarlyAnswer::Pending(transaction) => {
+                self.state = State::CreatingStream(CreatingStream {
+                    since: now,
+                    early: Some(transaction),
+                    call: None,
+                    early_play: play,
+                });
             }
-            Some(EarlyCalls {
-                create_stream: EarlyAnswer::Refused,
-                ..
-            })
-            | None => {
-                creating.call = Some(self.create_stream(now));
-                State::CreatingStream(creating)
-            }
-        };
+        }
     }
 
     /// Sends `createStream` in [`State::CreatingStream`] again.
     pub(super) fn create_stream_again(&mut self, now: Instant) {
-        let call = self.create_stream(now);
+        let call = self.call_create_stream_at(now);
         if let State::CreatingStream(creating) = &mut self.state {
             creating.call = Some(call);
         }
@@ -76,26 +68,25 @@ impl Client {
     /// Handles the answer to a `createStream` for which [`State::is_create_stream`] is true.
     pub(super) fn stream_created(&mut self, now: Instant, transaction: u32, stream: u32) {
         let is_early = self.state.is_early_create_stream(transaction);
-        // The early play was sent on the stream with this id, so nothing has to be sent.
-        let early_play = self
-            .state
-            .play_transaction()
-            .filter(|_| is_early && self.message_stream == Some(stream));
-        let play = early_play.unwrap_or_else(|| self.play_on_created(stream));
+        let is_guessed = self.message_stream == Some(stream);
+        if let Some(guess) = self.message_stream.filter(|_| !is_guessed) {
+            self.send_command(NETWORK_CONNECTION, 0, &Command::delete_stream(guess));
+        }
+        self.message_stream = Some(stream);
+        // An early play on another message stream is lost, and so is one that was sent together with
+        // a lost createStream.
+        let is_played = is_early && is_guessed;
         match &mut self.state {
             State::Connecting {
                 early: Some(early), ..
             } => {
                 early.create_stream = EarlyAnswer::Accepted;
-                early.play = play;
+                early.play = early.play.filter(|_| is_played);
             }
             State::CreatingStream(creating) => {
-                let since = if early_play.is_some() {
-                    creating.since
-                } else {
-                    now
-                };
-                self.state = State::AwaitingMedia { since, play };
+                let play = creating.early_play.filter(|_| is_played);
+                let since = if play.is_some() { creating.since } else { now };
+                self.await_media(since, play);
             }
             _ => {}
         }
@@ -108,15 +99,30 @@ impl Client {
             State::Connecting {
                 early: Some(early), ..
             } => early.create_stream = EarlyAnswer::Refused,
-            // The call arrived before the server had accepted connect.
             State::CreatingStream(creating) if is_early => {
                 creating.early = None;
                 if creating.call.is_none() {
                     self.create_stream_again(now);
                 }
             }
-            _ => self.end(End::Refused(reason)),
+            _ => return self.end(End::Refused(reason)),
         }
+        tracing::debug!("early createStream refused, sending it again after connect: {reason}");
+    }
+
+    /// Handles an `_error` for the `play` with the id [`State::play_transaction`].
+    pub(super) fn play_refused(&mut self, now: Instant, reason: String) {
+        match &mut self.state {
+            State::Connecting {
+                early: Some(early), ..
+            } => early.play = None,
+            State::CreatingStream(creating) => creating.early_play = None,
+            // The server may have refused the early play before it accepted connect, although the
+            // answers arrive in another order.
+            State::AwaitingMedia { is_early: true, .. } => self.await_media(now, None),
+            _ => return self.end(End::Refused(reason)),
+        }
+        tracing::debug!("early play refused, sending it again after connect: {reason}");
     }
 
     /// Answers Wowza's secure token.
@@ -149,15 +155,28 @@ impl Client {
         }
     }
 
-    /// Sends `play` on a stream that the server has created. Returns the transaction id.
-    fn play_on_created(&mut self, stream: u32) -> u32 {
-        if let Some(guess) = self.message_stream.filter(|guess| *guess != stream) {
-            self.send_command(NETWORK_CONNECTION, 0, &Command::delete_stream(guess));
-        }
-        self.play_on(stream)
+    /// Sends `createStream` after the answer to `connect`.
+    fn create_stream(&mut self, now: Instant, early_play: Option<u32>) {
+        let call = self.call_create_stream_at(now);
+        self.state = State::CreatingStream(CreatingStream {
+            since: now,
+            early: None,
+            call: Some(call),
+            early_play,
+        });
     }
 
-    fn create_stream(&mut self, now: Instant) -> SentCall {
+    /// Waits for media on an existing message stream. Sends `play` unless an early one is in flight.
+    fn await_media(&mut self, since: Instant, early_play: Option<u32>) {
+        let stream = self.message_stream.unwrap_or(USUAL_STREAM);
+        self.state = State::AwaitingMedia {
+            since,
+            play: early_play.unwrap_or_else(|| self.play_on(stream)),
+            is_early: early_play.is_some(),
+        };
+    }
+
+    fn call_create_stream_at(&mut self, now: Instant) -> SentCall {
         SentCall {
             transaction: self.call_create_stream(),
             at: now,

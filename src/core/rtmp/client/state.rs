@@ -29,6 +29,8 @@ pub(super) enum State {
         since: Instant,
         /// Transaction id of `play`.
         play: u32,
+        /// `play` was sent together with `connect`.
+        is_early: bool,
     },
     /// Media arrives.
     Playing,
@@ -60,8 +62,8 @@ pub(super) enum State {
 #[derive(Debug)]
 pub(super) struct EarlyCalls {
     pub(super) create_stream: EarlyAnswer,
-    /// Transaction id of `play`.
-    pub(super) play: u32,
+    /// Transaction id of `play`; `None` if it must be sent again.
+    pub(super) play: Option<u32>,
 }
 
 /// The answer to an early `createStream`.
@@ -83,7 +85,7 @@ pub(super) struct CreatingStream {
     pub(super) early: Option<u32>,
     /// The `createStream` sent after the answer to `connect`.
     pub(super) call: Option<SentCall>,
-    /// Transaction id of the `play` sent together with `connect`.
+    /// Transaction id of the `play` sent together with `connect`; `None` if it must be sent.
     pub(super) early_play: Option<u32>,
 }
 
@@ -173,10 +175,21 @@ impl State {
         }
     }
 
+    /// Returns true if `play` was sent and `connect` is not answered.
+    pub(super) fn is_connecting_with_early_play(&self) -> bool {
+        matches!(
+            self,
+            Self::Connecting {
+                early: Some(EarlyCalls { play: Some(_), .. }),
+                ..
+            }
+        )
+    }
+
     /// Returns the transaction id of the last `play`, if no media has arrived.
     pub(super) fn play_transaction(&self) -> Option<u32> {
         match self {
-            Self::Connecting { early, .. } => early.as_ref().map(|early| early.play),
+            Self::Connecting { early, .. } => early.as_ref().and_then(|early| early.play),
             Self::CreatingStream(creating) => creating.early_play,
             Self::AwaitingMedia { play, .. } => Some(*play),
             _ => None,

@@ -221,3 +221,103 @@ fn close_sends_delete_stream_on_message_stream_0() {
     assert_eq!(sent, [Sent::Command(0, Command::delete_stream(1))]);
     assert_eq!(conversation.client.poll_timeout(), None);
 }
+
+/// An `_error` that names the reason in the words of Node-Media-Server.
+fn too_early(transaction: f64) -> Command {
+    let Value::Object(mut info) = info("error", "NetStream.Play.Failed") else {
+        unreachable!()
+    };
+    info.push("description", "Can't play before connecting");
+    answer(
+        "_error",
+        transaction,
+        vec![Value::Null, Value::Object(info)],
+    )
+}
+
+#[test]
+fn early_play_refused_before_the_connect_result_is_sent_again() {
+    let mut conversation = Conversation::connecting(config());
+    conversation.sent();
+    conversation.stream_created(2, 1.0);
+    conversation.command(too_early(3.0));
+    assert_eq!(conversation.sent(), []);
+    conversation.accept();
+    let sent = conversation.sent();
+    assert_eq!(sent[0].summary(), Some((&b"play"[..], 4.0, 1)));
+    assert_eq!(sent[1..], [Sent::buffer_length(1, 3_000)]);
+    conversation.status("NetStream.Play.Start");
+    conversation.send(Kind::VIDEO, 1, 0, &[0x27, 1]);
+    assert!(matches!(
+        conversation.events()[..],
+        [Event::Started, Event::Media { .. }]
+    ));
+}
+
+#[test]
+fn early_play_refused_before_create_stream_is_answered_waits_for_the_answer() {
+    let mut conversation = Conversation::connecting(config());
+    conversation.sent();
+    conversation.command(too_early(3.0));
+    conversation.accept();
+    assert_eq!(conversation.sent(), []);
+    conversation.stream_created(2, 1.0);
+    assert_eq!(
+        conversation.sent()[0].summary(),
+        Some((&b"play"[..], 4.0, 1))
+    );
+}
+
+#[test]
+fn all_early_calls_refused_are_sent_again_in_turn() {
+    let mut conversation = Conversation::connecting(config());
+    conversation.sent();
+    conversation.command(too_early(2.0));
+    conversation.command(too_early(3.0));
+    conversation.accept();
+    let sent = conversation.sent();
+    assert_eq!(sent[0].summary(), Some((&b"createStream"[..], 4.0, 0)));
+    assert_eq!(sent.len(), 1);
+    conversation.stream_created(4, 1.0);
+    assert_eq!(
+        conversation.sent()[0].summary(),
+        Some((&b"play"[..], 5.0, 1))
+    );
+}
+
+#[test]
+fn early_play_refused_by_status_before_the_connect_result_is_sent_again() {
+    let mut conversation = Conversation::connecting(config());
+    conversation.sent();
+    conversation.stream_created(2, 1.0);
+    conversation.status("NetStream.Play.StreamNotFound");
+    conversation.accept();
+    assert!(matches!(conversation.only_event(), Event::Connected));
+    assert_eq!(
+        conversation.sent()[0].summary(),
+        Some((&b"play"[..], 4.0, 1))
+    );
+    conversation.status("NetStream.Play.StreamNotFound");
+    assert!(matches!(end(conversation.only_event()), End::NotFound(_)));
+}
+
+#[test]
+fn early_play_is_sent_again_only_once() {
+    for is_stream_created in [true, false] {
+        let mut conversation = Conversation::connecting(config());
+        conversation.accept();
+        if is_stream_created {
+            conversation.stream_created(2, 1.0);
+        }
+        conversation.command(too_early(3.0));
+        if !is_stream_created {
+            conversation.stream_created(2, 1.0);
+        }
+        let sent = conversation.sent();
+        let last_call = sent.iter().rev().find_map(Sent::summary);
+        assert_eq!(last_call, Some((&b"play"[..], 4.0, 1)));
+        conversation.command(too_early(4.0));
+        let reason = "NetStream.Play.Failed: Can't play before connecting";
+        assert_eq!(end(conversation.only_event()), End::Refused(reason.into()));
+    }
+}
