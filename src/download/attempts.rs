@@ -12,15 +12,18 @@ use super::{
     redirect::follow,
     retry::AttemptSeries,
 };
-use crate::core::{
-    rtmp::{
-        client::{
-            Client,
-            config::{Config, Start, SwfProof},
+use crate::{
+    core::{
+        rtmp::{
+            client::{
+                Client,
+                config::{Config, Start, SwfProof},
+            },
+            handshake,
         },
-        handshake,
+        swf::Fingerprint,
     },
-    swf::Fingerprint,
+    transport::Endpoint,
 };
 
 /// Plays the stream until it ends, and reconnects after a loss as often as the retry policy allows.
@@ -40,9 +43,18 @@ pub(super) async fn play(
     };
     let mut session_template = session.clone();
     let mut lost = None;
+    let mut unpipelined = Vec::new();
     loop {
         let began = Instant::now();
-        let cause = find(job, &mut session_template, pump, candidates, stop).await;
+        let cause = find(
+            job,
+            &mut session_template,
+            pump,
+            candidates,
+            &mut unpipelined,
+            stop,
+        )
+        .await;
         if pump.has_media_since(began) {
             series.reset();
             lost = None;
@@ -111,14 +123,16 @@ fn conclude(lost: Option<(Ending, String)>, last: (Ending, String)) -> (Ending, 
 }
 
 /// Connects and plays, and reconnects at once for a redirect, a login, a plain handshake, fresh
-/// keys or another candidate.
+/// keys, a server that cannot handle pipelining, or another candidate.
 ///
-/// `session_template` is the configuration without redirects and logins.
+/// `session_template` is the configuration without redirects and logins. `unpipelined` lists the
+/// servers that failed with pipelining.
 async fn find(
     job: &Job,
     session_template: &mut Config,
     pump: &mut Pump<'_>,
     candidates: &mut Candidates,
+    unpipelined: &mut Vec<Endpoint>,
     stop: &mut Stop,
 ) -> EndCause {
     let mut route = job.route.clone();
@@ -137,7 +151,12 @@ async fn find(
         };
         let mut rng: StdRng = rand::make_rng();
         let begin = Instant::now();
-        let mut client = Client::new(session.clone(), begin, &mut rng);
+        let config = Config {
+            pipelining: session.pipelining && !unpipelined.contains(&route.endpoint),
+            ..session.clone()
+        };
+        let is_pipelined = config.pipelines();
+        let mut client = Client::new(config, begin, &mut rng);
         match pump.run(stream, &mut client, stop).await {
             Next::Finish(last) if pump.may_need_plain_handshake(&last, &session) => {
                 tracing::info!(
@@ -150,6 +169,12 @@ async fn find(
             {
                 tracing::info!("the two sides may have derived different keys, trying fresh ones");
                 has_fresh_keys = true;
+            }
+            Next::Finish(last) if is_pipelined && pump.may_need_serial_commands(&last, &client) => {
+                tracing::debug!(
+                    "connect was not answered, connecting again to send one command at a time"
+                );
+                unpipelined.push(route.endpoint.clone());
             }
             Next::Finish(last) => {
                 let is_prompt = begin.elapsed() < PROMPT && pump.has_failed_before_playing();

@@ -326,7 +326,7 @@ impl fmt::Display for Ending {
 }
 
 /// Hint for servers that close the connection instead of rejecting an unknown app.
-const NO_APP: &str = "the app may not exist; otherwise try --no-pipelining";
+const NO_APP: &str = "the app may not exist";
 
 /// Reason of a failed resume.
 const OTHER_STREAM: &str = "the end of the file is not in the stream; the file is unchanged";

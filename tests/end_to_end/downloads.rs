@@ -170,9 +170,33 @@ fn commands_are_pipelined() {
 }
 
 #[test]
+fn refused_pipelining_reconnects_without_it_for_the_rest_of_the_run() {
+    let config = Config {
+        pipelining: Pipelining::Refused,
+        faulty_connections: 2,
+        ..Config::serving(Stream::recorded_sample())
+    };
+    let server = Server::start(config.with_fault(FaultPoint::Byte(25_000), FaultAction::Fin));
+    let download = download(&server.url("clip"), &["--retry", "1"]);
+    download.assert_ended(0, "ended");
+    assert_same_media(&download.clip(), &Clip::sample());
+    // The first connection is refused, the second is cut, and the third is complete.
+    let plays = server
+        .clients()
+        .iter()
+        .map(|client| client.command("play").is_some())
+        .collect::<Vec<_>>();
+    assert_eq!(plays, [false, true, true]);
+}
+
+#[test]
 fn dropped_pipelined_commands_are_sent_again() {
     parallel::for_each(
-        [Pipelining::Dropped, Pipelining::DroppedAfterC1],
+        [
+            Pipelining::Dropped,
+            Pipelining::DroppedAfterC1,
+            Pipelining::Rejected,
+        ],
         |pipelining| {
             let config = Config::serving(Stream::recorded_sample());
             assert_complete_download(

@@ -60,12 +60,14 @@ fn empty_requested_range_is_complete() {
 #[test]
 fn other_candidates_are_tried_in_turn() {
     let peer = ScriptedPeer::start(|peer, number| match number {
-        0 => {
+        // The close may mean that the server cannot handle pipelining, so the first candidate is
+        // tried again without it.
+        0 | 1 => {
             peer.accept_plain_handshake();
             assert_eq!(app(peer), "a/b");
             let _ = peer.fail::<()>(FaultAction::Fin);
         }
-        1 => {
+        2 => {
             peer.accept_plain_handshake();
             assert_eq!(app(peer), "a/b/c");
             let invalid = status("error", "NetConnection.Connect.InvalidApp", "no such");

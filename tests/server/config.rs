@@ -241,6 +241,8 @@ pub enum Pipelining {
     Answered,
     /// Messages that arrive before `connect` is answered are discarded.
     Dropped,
+    /// They are answered with `_error`.
+    Rejected,
     /// The connection is closed.
     Refused,
     /// Bytes read together with C1 are discarded.

@@ -243,12 +243,23 @@ impl<'a> Session<'a> {
     /// defines.
     fn handle_pipelined_commands(&mut self) -> Result<(), Disconnected> {
         let pipelining = self.config.pipelining;
-        if !matches!(pipelining, Pipelining::Dropped | Pipelining::Refused) {
+        if matches!(
+            pipelining,
+            Pipelining::Answered | Pipelining::DroppedAfterC1
+        ) {
             return Ok(());
         }
         while let Some(message) = self.connection.receive(Duration::from_millis(100))? {
-            if pipelining == Pipelining::Refused && Command::read(&message).is_some() {
-                return self.connection.fail(FaultAction::Fin);
+            match Command::read(&message) {
+                Some(command) if pipelining == Pipelining::Rejected => {
+                    let info = status("error", "NetConnection.Call.Failed", "not connected");
+                    let values = [Value::Null, info.into()];
+                    self.queue_command(0, "_error", command.transaction, &values)?;
+                }
+                Some(_) if pipelining == Pipelining::Refused => {
+                    return self.connection.fail(FaultAction::Fin);
+                }
+                _ => {}
             }
         }
         Ok(())

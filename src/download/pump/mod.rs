@@ -454,14 +454,14 @@ impl<'a> Pump<'a> {
     /// Whether the session failed right after a handshake in which the two sides may have derived
     /// different keys.
     pub(super) fn may_have_mismatched_keys(&self, cause: &EndCause, client: &Client) -> bool {
-        let makes_no_sense = matches!(
-            cause,
-            EndCause::PeerClosed { .. }
-                | EndCause::Broken(_)
-                | EndCause::Protocol(Error::Chunk(_))
-                | EndCause::Session(End::TimedOut(Timeout::Connect))
-        );
-        self.stage == Stage::Connect && client.keys_may_differ() && makes_no_sense
+        self.stage == Stage::Connect && client.keys_may_differ() && failed_to_communicate(cause)
+    }
+
+    /// Whether to send one command at a time on a new connection: the server did not answer
+    /// `connect` in a way that can be decoded. Some servers do not expect commands before their
+    /// answer to `connect`. Different keys explain such a failure better.
+    pub(super) fn may_need_serial_commands(&self, cause: &EndCause, client: &Client) -> bool {
+        self.stage == Stage::Connect && !client.keys_may_differ() && failed_to_communicate(cause)
     }
 
     /// Whether the connection ended before the server started playback.
@@ -601,6 +601,17 @@ fn duration_ms(value: &Value) -> Option<u64> {
     let seconds = value.as_number()?;
     let is_plausible = seconds.is_finite() && seconds > 0.0 && seconds < MAX_DURATION_SECONDS;
     is_plausible.then(|| (seconds * 1000.0).round() as u64)
+}
+
+/// Whether the peer disconnected, sent bytes that are not chunks, or did not answer `connect`.
+fn failed_to_communicate(cause: &EndCause) -> bool {
+    matches!(
+        cause,
+        EndCause::PeerClosed { .. }
+            | EndCause::Broken(_)
+            | EndCause::Protocol(Error::Chunk(_))
+            | EndCause::Session(End::TimedOut(Timeout::Connect))
+    )
 }
 
 fn earliest(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {

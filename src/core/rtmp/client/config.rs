@@ -57,7 +57,7 @@ pub struct Config {
 impl Config {
     /// Returns true if `createStream` and `play` are sent together with `connect`: pipelining is
     /// enabled, and nothing must be sent between them.
-    pub(super) fn pipelines(&self) -> bool {
+    pub fn pipelines(&self) -> bool {
         let must_wait = self.playlist
             || self.secure_token.is_some()
             || self.usher_token.is_some()

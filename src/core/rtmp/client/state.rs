@@ -227,8 +227,14 @@ impl Client {
                 timeouts.handshake,
                 Due::TimedOut(Timeout::Handshake),
             ),
-            State::Connecting { since, .. } => {
-                after(*since, timeouts.command, Due::TimedOut(Timeout::Connect))
+            State::Connecting { since, early } => {
+                // A server that cannot handle early calls may stay silent. Half of the timeout
+                // leaves time for another connection without them.
+                let limit = match early {
+                    Some(_) => fraction(timeouts.command, 2),
+                    None => timeouts.command,
+                };
+                after(*since, limit, Due::TimedOut(Timeout::Connect))
             }
             State::CreatingStream(creating) => creating.next_deadline(timeouts),
             State::AwaitingMedia { since, .. } => after(

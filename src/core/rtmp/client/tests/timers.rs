@@ -144,6 +144,19 @@ fn user_timeout_applies_to_every_state_and_none_waits_forever() {
 }
 
 #[test]
+fn pipelined_connect_times_out_after_half_the_limit() {
+    for (pipelining, limit) in [(true, 5 * SECOND), (false, 10 * SECOND)] {
+        let mut conversation = Conversation::connecting(Config {
+            pipelining,
+            ..config()
+        });
+        assert_eq!(timed_out(conversation.advance(limit - SECOND)), []);
+        let expected = [Timeout::Connect];
+        assert_eq!(timed_out(conversation.advance(SECOND)), expected);
+    }
+}
+
+#[test]
 fn events_do_not_depend_on_timeouts() {
     let events = |timeouts| {
         let mut conversation = Conversation::playing(Config {
