@@ -134,11 +134,11 @@ fn kept_timestamps_are_resumed() {
     let stream = Stream::recorded(clip.clone()).paced(Pace::Unbounded);
     let server = Server::start(Config::serving(stream));
     let options = ["--keep-timestamps"];
-    let complete_file = PartialFile::of(b"");
-    complete_file
+    let partial = PartialFile::of(b"");
+    partial
         .run(&server.url("clip"), &options)
         .assert_ended(0, "ended");
-    let complete_file = complete_file.read();
+    let complete_file = partial.read();
     let first_ms = Clip::parse(&complete_file)
         .media()
         .map(|tag| tag.timestamp_ms)

@@ -15,7 +15,7 @@ use super::{config::FaultAction, listener::Listener};
 #[derive(Debug)]
 pub struct CutConnection {
     listener: Listener,
-    carried: Arc<Mutex<Vec<u64>>>,
+    relayed: Arc<Mutex<Vec<u64>>>,
 }
 
 impl CutConnection {
@@ -24,8 +24,8 @@ impl CutConnection {
     /// Connection N is cut after the bytes of `cuts[N]`; connections after the last entry are not
     /// cut.
     pub fn start(port: u16, cuts: Vec<(u64, FaultAction)>) -> Self {
-        let carried = Arc::new(Mutex::new(Vec::new()));
-        let all = carried.clone();
+        let relayed = Arc::new(Mutex::new(Vec::new()));
+        let all = relayed.clone();
         let listener = Listener::start(move |number, client| {
             let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).map(Arc::new) else {
                 return;
@@ -33,7 +33,7 @@ impl CutConnection {
             // Without this option, a reset could discard bytes that wait for an acknowledgement.
             let _ = client.set_nodelay(true);
             let (from, to) = (client.clone(), server.clone());
-            let there = thread::spawn(move || {
+            let upstream = thread::spawn(move || {
                 copy_up_to(&from, &to, u64::MAX);
                 let _already_closed = to.shutdown(Shutdown::Both);
             });
@@ -50,18 +50,18 @@ impl CutConnection {
             // system has not sent yet.
             wait_until_sent(&client);
             // SO_LINGER 0 makes the close send RST instead of FIN.
-            let ways = if then == FaultAction::Rst {
+            let directions = if then == FaultAction::Rst {
                 let _ = socket2::SockRef::from(&*client).set_linger(Some(Duration::ZERO));
                 Shutdown::Read
             } else {
                 Shutdown::Both
             };
-            let _already_closed = client.shutdown(ways);
-            there.join().expect("the relay thread does not panic");
+            let _already_closed = client.shutdown(directions);
+            upstream.join().expect("the relay thread does not panic");
         });
         Self {
             listener: listener.expect("a loopback port is free"),
-            carried,
+            relayed,
         }
     }
 
@@ -72,8 +72,8 @@ impl CutConnection {
 
     /// Returns the number of server bytes relayed by each finished connection. If connections
     /// follow one another, the order equals that of the server's connection numbers.
-    pub fn carried(&self) -> Vec<u64> {
-        self.carried
+    pub fn relayed(&self) -> Vec<u64> {
+        self.relayed
             .lock()
             .expect("the lock is not poisoned")
             .clone()

@@ -118,27 +118,27 @@ impl<'a> Playback<'a> {
 fn tags_from_seek(clip: &Clip, start_ms: u32, seeking: Seeking) -> Vec<Tag> {
     let tags: Vec<_> = clip.tags_after_metadata().collect();
     let start = match seeking.to {
-        SeekTo::Keyframe(after) if start_ms > 0 => keyframe_index(&tags, start_ms, after),
+        SeekTo::Keyframe(offset) if start_ms > 0 => keyframe_index(&tags, start_ms, offset),
         _ => 0,
     };
     let (before, after) = tags.split_at(start);
     let at_ms = after.first().map_or(0, |tag| tag.timestamp_ms);
     let sequence_headers =
         sequence_headers(before, at_ms).filter(|_| seeking.sends_sequence_headers);
-    let mut tags_from_seek: Vec<_> = sequence_headers
+    let mut selected: Vec<_> = sequence_headers
         .chain(after.iter().copied().cloned())
         .collect();
     if seeking.restarts_clock {
-        for tag in &mut tags_from_seek {
+        for tag in &mut selected {
             tag.timestamp_ms = tag.timestamp_ms.saturating_sub(at_ms);
         }
     }
-    tags_from_seek
+    selected
 }
 
-/// Returns the index of the keyframe at or before `start_ms`, moved by `after` keyframes. In an
+/// Returns the index of the keyframe at or before `start_ms`, moved by `offset` keyframes. In an
 /// audio-only clip, every audio frame counts as a keyframe.
-fn keyframe_index(tags: &[&Tag], start_ms: u32, after: i32) -> usize {
+fn keyframe_index(tags: &[&Tag], start_ms: u32, offset: i32) -> usize {
     let has_video = tags.iter().any(|tag| tag.is_keyframe());
     let is_entry = |tag: &&Tag| tag.is_keyframe() || !has_video && tag.kind == Tag::AUDIO;
     let entries = tags.iter().enumerate().filter(|(_, tag)| is_entry(tag));
@@ -146,7 +146,9 @@ fn keyframe_index(tags: &[&Tag], start_ms: u32, after: i32) -> usize {
         .map(|(index, tag)| (index, tag.timestamp_ms))
         .collect();
     let requested = entries.iter().rposition(|(_, at_ms)| *at_ms <= start_ms);
-    let selected = requested.unwrap_or(0).saturating_add_signed(after as isize);
+    let selected = requested
+        .unwrap_or(0)
+        .saturating_add_signed(offset as isize);
     entries
         .get(selected)
         .map_or(tags.len(), |(index, _)| *index)

@@ -69,7 +69,7 @@ impl<'a> Session<'a> {
     /// Serves the client until one side disconnects.
     pub fn serve(mut self, is_faulty: bool) -> Disconnected {
         match self.handshake(is_faulty).and_then(|()| self.run()) {
-            Err(over) => over,
+            Err(disconnected) => disconnected,
         }
     }
 

@@ -31,7 +31,7 @@ fn cut_recorded_stream_is_rejoined_in_file_and_pipe() {
         };
         assert_eq!(finished.code(), Some(0), "{finished}");
         assert!(clip.media().eq(complete.media()), "{finished}");
-        let cut: Vec<_> = connection.carried().into_iter().take(2).collect();
+        let cut: Vec<_> = connection.relayed().into_iter().take(2).collect();
         assert_eq!(cut, [25_000, 20_000], "{finished}");
     });
 }
@@ -41,12 +41,12 @@ fn signal_during_a_retry_wait_keeps_the_first_ending() {
     let (_server, connection) = failing_connection();
     let running = program::start(&connection.url("clip"), &["-v", "--retry", "forever"]);
     // The next wait takes two seconds, later ones more.
-    while connection.carried().len() < 2 {
+    while connection.relayed().len() < 2 {
         thread::sleep(Duration::from_millis(10));
     }
     running.interrupt().assert_ended(2, "cut");
     assert!(
-        connection.carried().len() < 5,
+        connection.relayed().len() < 5,
         "attempts continued after the signal"
     );
 }
@@ -58,7 +58,7 @@ fn retry_limits_the_number_of_attempts() {
         let ended = download(&connection.url("clip"), &["-v", "--retry", retry]);
         ended.assert_ended(2, "cut");
         assert_eq!(
-            connection.carried().len(),
+            connection.relayed().len(),
             1 + attempts,
             "{}",
             ended.finished

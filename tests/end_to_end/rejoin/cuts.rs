@@ -147,7 +147,7 @@ impl Recorded {
         command.args(["-o", output]).current_dir(folder.path());
         let mut process = Process::start(&mut command);
         let start = Instant::now();
-        while connection.carried().len() < cuts.len() && process.is_running() {
+        while connection.relayed().len() < cuts.len() && process.is_running() {
             let limit = LIMIT * (1 + cuts.len() as u32 / 6);
             assert!(start.elapsed() < limit, "{}: {}", case.name, process.kill());
             thread::sleep(Duration::from_millis(20));
@@ -161,7 +161,7 @@ impl Recorded {
         let events = scripts::events(&finished.stderr);
         let (tags, segments) = tags(case, &finished, &events, folder.path());
         Self {
-            received: received(&connection.carried(), &broadcast.sent()),
+            received: received(&connection.relayed(), &broadcast.sent()),
             broadcast,
             tags,
             segments,
@@ -241,13 +241,13 @@ impl Recorded {
     /// A gap lies between neighbors that arrived on different connections if a frame between them
     /// is missing.
     fn check_gaps(&self, case: &Case, frames: &[&Tag], is_audio_known: bool) {
-        let context: Vec<_> = self
+        let reported: Vec<_> = self
             .events
             .iter()
             .filter(|event| event["event"] == "gap")
             .collect();
         let summary = self.events.last().expect("a summary");
-        assert_eq!(summary["gap_count"], context.len(), "{}", self.context);
+        assert_eq!(summary["gap_count"], reported.len(), "{}", self.context);
         let mut expected_gaps = Vec::new();
         let mut latest: HashMap<u8, u32> = HashMap::new();
         let known = frames
@@ -270,18 +270,18 @@ impl Recorded {
         }
         if !is_audio_known {
             return assert!(
-                context.len() >= expected_gaps.len(),
+                reported.len() >= expected_gaps.len(),
                 "{expected_gaps:?}: {}",
                 self.context
             );
         }
         assert_eq!(
-            context.len(),
+            reported.len(),
             expected_gaps.len(),
             "{expected_gaps:?}: {}",
             self.context
         );
-        for (gap, (before_ms, after_ms)) in context.iter().zip(expected_gaps) {
+        for (gap, (before_ms, after_ms)) in reported.iter().zip(expected_gaps) {
             let member = |name: &str| gap[name].as_u64().expect("a number");
             let (at_ms, length_ms) = (member("at_ms"), member("length_ms"));
             assert!(
