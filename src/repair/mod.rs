@@ -5,6 +5,17 @@
 //! temporary file, which replaces the original at the end. Both ways keep all intact tags readable at
 //! every instant, so the repair may be killed at any time.
 
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic
+    )
+)]
+
 mod rewrite;
 mod source;
 
@@ -161,14 +172,21 @@ struct Findings {
 
 impl Findings {
     fn garbage(&mut self, bytes: u64) {
-        self.garbage_bytes += bytes;
+        self.garbage_bytes = self.garbage_bytes.saturating_add(bytes);
     }
 
     fn tag(&mut self, tag: &TagView<'_>, is_size_wrong: bool) {
-        self.repaired.garbage_bytes += std::mem::take(&mut self.garbage_bytes);
-        self.repaired.corrected_sizes += u64::from(is_size_wrong);
+        let Repaired {
+            garbage_bytes,
+            corrected_sizes,
+            tags,
+            ..
+        } = &mut self.repaired;
         let is_media = matches!(tag.header.kind, TagKind::AUDIO | TagKind::VIDEO);
-        self.repaired.tags += u64::from(is_media);
+        let garbage = std::mem::take(&mut self.garbage_bytes);
+        *garbage_bytes = garbage_bytes.saturating_add(garbage);
+        *corrected_sizes = corrected_sizes.saturating_add(is_size_wrong.into());
+        *tags = tags.saturating_add(is_media.into());
     }
 
     fn finish(self, method: Method, writer: &HeadWriter) -> Result<Repaired, Error> {
@@ -210,7 +228,7 @@ fn in_place(
             }
         }
         // Garbage between tags cannot be removed in place without moving all later tags.
-        if findings.repaired.garbage_bytes + findings.repaired.corrected_sizes > 0 {
+        if findings.repaired.garbage_bytes > 0 || findings.repaired.corrected_sizes > 0 {
             return rewrite::write(&file, path, progress);
         }
     }
@@ -288,7 +306,9 @@ fn on_meta_data(tag: &TagView<'_>) -> Option<Object> {
         .position(|value| value == &ON_META_DATA.into())?;
     // Some servers record the publisher's command, with the name `@setDataFrame` before it.
     let is_first = name == 0 || name == 1 && values.first() == Some(&"@setDataFrame".into());
-    let fields = values.get(name + 1).and_then(Value::as_object);
+    let fields = values
+        .get(name.saturating_add(1))
+        .and_then(Value::as_object);
     is_first.then(|| fields.cloned().unwrap_or_default())
 }
 

@@ -67,7 +67,9 @@ fn copy(
             continue;
         }
         let previous_tag_size = tag.header.previous_tag_size();
-        out.write_all(&bytes[..previous_tag_size as usize])
+        // PreviousTagSize is the length of header and body.
+        let tag_bytes = bytes.get(..previous_tag_size as usize).unwrap_or(bytes);
+        out.write_all(tag_bytes)
             .and_then(|()| out.write_all(&previous_tag_size.to_be_bytes()))
             .map_err(cannot_write)?;
         record(&mut writer, &mut parser, &tag);

@@ -23,8 +23,6 @@ pub(super) struct Source<'f> {
     reported_to: u64,
     salvage: SalvageReader,
     window: Vec<u8>,
-    /// Offset of the window in the file.
-    window_offset: u64,
     /// Number of bytes at the start of the window that were returned.
     consumed: usize,
 }
@@ -51,7 +49,6 @@ impl<'f> Source<'f> {
             reported_to: 0,
             salvage: SalvageReader::new(),
             window: Vec::new(),
-            window_offset: 0,
             consumed: 0,
         })
     }
@@ -74,7 +71,7 @@ impl<'f> Source<'f> {
         &mut self,
         progress: &mut dyn FnMut(u64, u64) -> bool,
     ) -> Result<Option<Piece<'_>>, Error> {
-        let (offset, header, length, is_size_wrong) = loop {
+        let (offset, header, range, is_size_wrong) = loop {
             if self.reported_to != self.read_to {
                 self.reported_to = self.read_to;
                 if !progress(self.read_to, self.length) {
@@ -82,32 +79,30 @@ impl<'f> Source<'f> {
                 }
             }
             let is_end = self.is_at_end();
-            let mut rest = self.window.get(self.consumed..).unwrap_or_default();
+            let start = self.consumed;
+            let mut rest = self.window.get(start..).unwrap_or_default();
             let found = self
                 .salvage
                 .read(&mut rest, is_end)
                 .map_err(Error::NotFlv)?;
-            let left = rest.len();
+            let end = self.window.len().saturating_sub(rest.len());
             match found {
-                Some(Salvaged::Tag(tag)) => break (tag.offset, tag.header, tag.length(), false),
+                Some(Salvaged::Tag(tag)) => break (tag.offset, tag.header, start..end, false),
                 Some(Salvaged::WrongPreviousTagSize(tag)) => {
-                    break (tag.offset, tag.header, tag.length(), true);
+                    break (tag.offset, tag.header, start..end, true);
                 }
                 Some(Salvaged::Garbage(bytes)) => {
-                    self.consumed = self.window.len() - left;
+                    self.consumed = end;
                     return Ok(Some(Piece::Garbage(bytes)));
                 }
                 None if is_end => return Ok(None),
-                None => {
-                    self.consumed = self.window.len() - left;
-                    self.fill().map_err(Error::Read)?;
-                }
+                None => self.fill().map_err(Error::Read)?,
             }
         };
-        let begin = (offset - self.window_offset) as usize;
-        self.consumed = begin + length;
-        let bytes = &self.window[begin..self.consumed];
-        let body = &bytes[TagHeader::LENGTH..][..header.length.get() as usize];
+        self.consumed = range.end;
+        let bytes = self.window.get(range).unwrap_or_default();
+        let mut body = bytes.get(TagHeader::LENGTH..).unwrap_or_default();
+        body = body.get(..header.length.get() as usize).unwrap_or_default();
         Ok(Some(Piece::Tag {
             tag: TagView {
                 offset,
@@ -126,11 +121,10 @@ impl<'f> Source<'f> {
     /// Drops the consumed bytes and reads more.
     fn fill(&mut self) -> io::Result<()> {
         self.window.drain(..self.consumed);
-        self.window_offset += self.consumed as u64;
         self.consumed = 0;
-        let count = (self.length - self.read_to).min(BUFFER_BYTES);
+        let count = self.length.saturating_sub(self.read_to).min(BUFFER_BYTES);
         let read = self.file.take(count).read_to_end(&mut self.window)? as u64;
-        self.read_to += read;
+        self.read_to = self.read_to.saturating_add(read);
         if read < count {
             // Another program truncated the file.
             self.length = self.read_to;

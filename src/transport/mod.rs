@@ -3,6 +3,17 @@
 //! [`Dialer::dial`] connects in up to five steps: name lookup, TCP, proxy, TLS and tunnel. The connect
 //! timeout applies to each step separately, and [`DialError`] names the step that failed.
 
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic
+    )
+)]
+
 mod error;
 pub mod http;
 pub mod proxy;

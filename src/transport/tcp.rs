@@ -108,7 +108,8 @@ fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
 /// addresses can be tried.
 fn attempt_delay(timeout: Timeout) -> Duration {
     let limit = timeout.limit.unwrap_or(Duration::MAX);
-    ATTEMPT_DELAY.min(limit / 8).max(MIN_ATTEMPT_DELAY)
+    let share = limit.checked_div(8).unwrap_or_default();
+    ATTEMPT_DELAY.min(share).max(MIN_ATTEMPT_DELAY)
 }
 
 /// Starts an attempt every `delay`, or as soon as one fails, and returns the first connection.

@@ -231,7 +231,7 @@ impl Body {
                 },
                 Self::Trailer(left) => match take_line(inbox, left)? {
                     Some(line) if line.is_empty() => Self::Done,
-                    Some(line) => Self::Trailer(left.saturating_sub(line.len() + 1)),
+                    Some(line) => Self::Trailer(left.saturating_sub(line.len()).saturating_sub(1)),
                     None => return Ok(()),
                 },
                 Self::Length(_) | Self::Chunk(_) | Self::UntilClose | Self::Done => return Ok(()),
@@ -271,7 +271,7 @@ fn take_line(inbox: &mut BytesMut, limit: usize) -> Result<Option<BytesMut>, Res
     let mut line = inbox.split_to(length);
     inbox.advance(1);
     if line.last() == Some(&b'\r') {
-        line.truncate(length - 1);
+        line.truncate(length.saturating_sub(1));
     }
     Ok(Some(line))
 }

@@ -78,7 +78,7 @@ fn network_part(address: IpAddr, bits: u32) -> u128 {
         IpAddr::V6(address) => address.to_bits(),
     };
     left_aligned
-        .checked_shr(u128::BITS - bits)
+        .checked_shr(u128::BITS.saturating_sub(bits))
         .unwrap_or_default()
 }
 

@@ -48,13 +48,14 @@ async fn read_head(tcp: &mut TcpStream) -> Result<Head, Error> {
             return Err(Error::Closed);
         }
         let known = bytes.len();
-        bytes.extend_from_slice(&peeked[..count]);
+        bytes.extend_from_slice(peeked.get(..count).unwrap_or_default());
         let parsed = Head::parse(&bytes).map_err(|error| {
             tracing::debug!("invalid response of the proxy: {error}");
             Error::Malformed("HTTP")
         })?;
         let end = parsed.as_ref().map_or(bytes.len(), |(_, length)| *length);
-        tcp.read_exact(&mut peeked[..end - known]).await?;
+        let unread = peeked.get_mut(..end.saturating_sub(known));
+        tcp.read_exact(unread.unwrap_or_default()).await?;
         if let Some((head, _)) = parsed {
             return Ok(head);
         }

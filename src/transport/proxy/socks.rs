@@ -136,26 +136,25 @@ fn connect_request(endpoint: &Endpoint) -> Result<Vec<u8>, Error> {
 
 /// Reads the reply (RFC 1928 6). The bound address in it is read and ignored.
 async fn read_reply<S: AsyncRead + Unpin>(stream: &mut S) -> Result<(), Error> {
-    let mut head = [0; 4];
     // Some proxies close after the code of a refusal.
-    stream.read_exact(&mut head[..2]).await?;
-    let [5, code, ..] = head else {
+    let mut version_and_code = [0; 2];
+    stream.read_exact(&mut version_and_code).await?;
+    let [5, code] = version_and_code else {
         return Err(Error::Malformed("SOCKS 5"));
     };
     if code != 0 {
         return refused(reply_text(code));
     }
-    stream.read_exact(&mut head[2..]).await?;
-    let length = match head {
-        [_, _, _, IPV4] => 4,
-        [_, _, _, IPV6] => 16,
-        [_, _, _, NAME] => stream.read_u8().await?,
+    let mut reserved_and_type = [0; 2];
+    stream.read_exact(&mut reserved_and_type).await?;
+    let length = match reserved_and_type {
+        [_, IPV4] => 4,
+        [_, IPV6] => 16,
+        [_, NAME] => stream.read_u8().await?,
         _ => return Err(Error::Malformed("SOCKS 5")),
     };
-    let mut address_and_port = [0; 255 + 2];
-    stream
-        .read_exact(&mut address_and_port[..usize::from(length) + 2])
-        .await?;
+    let mut address_and_port = vec![0; usize::from(length).saturating_add(2)];
+    stream.read_exact(&mut address_and_port).await?;
     Ok(())
 }
 

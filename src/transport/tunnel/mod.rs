@@ -234,14 +234,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Tunnel<S> {
             if !self.inbox.is_empty() {
                 let left = usize::try_from(left).unwrap_or(usize::MAX);
                 let count = left.min(self.inbox.len()).min(buffer.remaining());
-                buffer.put_slice(&self.inbox[..count]);
+                buffer.put_slice(self.inbox.get(..count).unwrap_or_default());
                 self.inbox.advance(count);
             } else if left >= READ_BYTES as u64 {
                 ready!(self.poll_read_direct(context, left, buffer, now))?;
             } else {
                 ready!(self.poll_receive(context, now))?;
             }
-            let count = buffer.filled().len() - had;
+            let count = buffer.filled().len().saturating_sub(had);
             if count > 0 {
                 self.session.consume_data(count as u64);
                 // Send the next request before the caller processes this data.

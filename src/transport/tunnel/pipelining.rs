@@ -33,7 +33,7 @@ impl Pipelining {
 
     /// Returns whether another request may be sent while `in_flight` are unanswered.
     pub(super) fn may_send(&self, in_flight: usize) -> bool {
-        let expected = self.responses + in_flight as u64;
+        let expected = self.responses.saturating_add(in_flight as u64);
         let is_within_limit = self.response_limit.is_none_or(|limit| expected < limit);
         in_flight == 0 || in_flight < self.max_in_flight && is_within_limit
     }
@@ -45,7 +45,7 @@ impl Pipelining {
 
     /// Counts a response after which `in_flight` requests are unanswered.
     pub(super) fn answered(&mut self, in_flight: usize) {
-        self.responses += 1;
+        self.responses = self.responses.saturating_add(1);
         self.has_pipelined &= in_flight > 0;
         if self
             .response_limit
@@ -89,7 +89,7 @@ impl Pipelining {
 
     fn limit_was_wrong(&mut self) {
         self.response_limit = None;
-        self.wrong_limits += 1;
+        self.wrong_limits = self.wrong_limits.saturating_add(1);
         if self.wrong_limits == MAX_WRONG_LIMITS {
             self.disable();
         }

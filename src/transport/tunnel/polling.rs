@@ -39,13 +39,13 @@ impl Polling {
     pub(super) fn answered(&mut self, has_data: bool, in_flight: usize, now: Instant) {
         if has_data {
             if self.is_flowing {
-                self.window = MAX_IN_FLIGHT.min(self.window + 1);
+                self.window = MAX_IN_FLIGHT.min(self.window.saturating_add(1));
             }
             self.waits = 0;
             self.due = now;
         } else {
-            self.window = 1.max(self.window - 1);
-            self.due = now + self.wait();
+            self.window = 1.max(self.window.saturating_sub(1));
+            self.due = now.checked_add(self.wait()).unwrap_or(now);
             // Empty responses to requests that were in flight together count as one wait.
             if in_flight == 0 {
                 self.waits = self.waits.saturating_add(1);
@@ -70,8 +70,7 @@ impl Polling {
     }
 
     fn wait(&self) -> Duration {
-        let suggested = UNIT * u32::from(self.interval.max(1));
-        suggested
+        UNIT.saturating_mul(self.interval.max(1).into())
             .saturating_mul(1 << self.waits.min(6))
             .min(MAX_WAIT)
     }

@@ -115,7 +115,8 @@ impl Session {
     pub(super) fn write(&mut self, bytes: &[u8]) -> usize {
         let capacity = MAX_WRITTEN.saturating_sub(self.written.len());
         let count = bytes.len().min(capacity);
-        self.written.extend_from_slice(&bytes[..count]);
+        self.written
+            .extend_from_slice(bytes.get(..count).unwrap_or_default());
         count
     }
 
@@ -138,7 +139,7 @@ impl Session {
             && let Some((command, body)) = self.next_request(now)
         {
             let request = Request::new(command, self.next_number, body);
-            self.next_number += 1;
+            self.next_number = self.next_number.saturating_add(1);
             self.requests.push_back(request);
         }
     }
@@ -187,11 +188,11 @@ impl Session {
                 return;
             }
             is_retry_in_flight = request.transmissions > 0;
-            request.transmissions += 1;
+            request.transmissions = request.transmissions.saturating_add(1);
             request.is_pipelined = self.in_flight > 0;
             request.encode(&self.host, self.id.as_deref().unwrap_or_default(), outbox);
             self.pipelining.sent(self.in_flight);
-            self.in_flight += 1;
+            self.in_flight = self.in_flight.saturating_add(1);
         }
     }
 
@@ -321,7 +322,7 @@ impl Session {
             return Err(Error::Surplus);
         };
         if head.status.is_interim() {
-            self.interim_responses += 1;
+            self.interim_responses = self.interim_responses.saturating_add(1);
             return if self.interim_responses > MAX_INTERIM_RESPONSES {
                 Err(ResponseError::NotHttp.into())
             } else {
@@ -364,7 +365,7 @@ impl Session {
         else {
             return Ok(());
         };
-        self.in_flight -= 1;
+        self.in_flight = self.in_flight.saturating_sub(1);
         self.is_connection_over = is_last;
         self.pipelining.answered(self.in_flight);
         match content {
@@ -418,17 +419,19 @@ fn consume_content(
     let mut count = left.min(inbox.len());
     match content {
         Content::SessionId(id) => {
-            if id.len() + count > MAX_ID {
+            if id.len().saturating_add(count) > MAX_ID {
                 return Err(Error::NoSessionId);
             }
-            id.extend_from_slice(&inbox[..count]);
+            id.extend_from_slice(inbox.get(..count).unwrap_or_default());
         }
         Content::Interval => {
-            count = 1;
-            *content = Content::Data {
-                interval: inbox[0],
-                has_data: false,
-            };
+            count = count.min(1);
+            if let Some(&interval) = inbox.first() {
+                *content = Content::Data {
+                    interval,
+                    has_data: false,
+                };
+            }
         }
         Content::Data { has_data, .. } => *has_data = true,
         Content::Ignored | Content::Refusal => {}
