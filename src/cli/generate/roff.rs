@@ -9,19 +9,20 @@ use clap_mangen::roff::{Inline, Roff, bold, roman};
 /// an indented description. Lines of a paragraph or of a list item are joined.
 pub(super) fn from_markdown(markdown: &str) -> String {
     let mut roff = Roff::new();
-    let mut is_first = true;
+    let mut after_heading = true;
     let mut lines = markdown.lines().peekable();
     while let Some(line) = lines.next() {
         if line.is_empty() {
             continue;
         }
-        let follows_heading = std::mem::replace(&mut is_first, false);
+        // man(7): .SH and .SS start a paragraph themselves.
+        let needs_paragraph = !std::mem::take(&mut after_heading);
         if let Some(heading) = line.strip_prefix("# ") {
             roff.control("SH", [heading.to_uppercase().as_str()]);
-            is_first = true;
+            after_heading = true;
         } else if let Some(heading) = line.strip_prefix("## ") {
             roff.control("SS", [heading]);
-            is_first = true;
+            after_heading = true;
         } else if line == FENCE {
             code_block(&mut roff, lines.by_ref().take_while(|line| *line != FENCE));
         } else {
@@ -32,8 +33,12 @@ pub(super) fn from_markdown(markdown: &str) -> String {
             }
             match text.strip_prefix("- ") {
                 Some(item) => list_item(&mut roff, item),
-                None if follows_heading => drop(roff.text(inlines(&text))),
-                None => drop(roff.control("PP", []).text(inlines(&text))),
+                None => {
+                    if needs_paragraph {
+                        roff.control("PP", []);
+                    }
+                    roff.text(inlines(&text));
+                }
             }
         }
     }
