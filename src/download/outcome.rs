@@ -214,20 +214,20 @@ fn judge_end(end: &End, facts: &Facts) -> (Ending, String) {
         End::NotFound(reason) => (Ending::NotFound, reason.clone()),
         End::Refused(reason) => (Ending::Refused, reason.clone()),
         End::Failed(reason) => (Ending::Cut, reason.clone()),
-        End::TimedOut(Timeout::Handshake) => (
-            Ending::NoConnection,
-            silence(Timeout::Handshake, &facts.timeouts),
-        ),
+        End::TimedOut(Timeout::Handshake) => {
+            (Ending::NoConnection, silence(Timeout::Handshake, facts))
+        }
         End::TimedOut(Timeout::Silence) if !facts.is_live && facts.has_reached_duration() => (
             Ending::Ended,
             "the duration is reached and the server is silent".to_owned(),
         ),
-        End::TimedOut(wait) => (Ending::Stalled, silence(*wait, &facts.timeouts)),
+        End::TimedOut(wait) => (Ending::Stalled, silence(*wait, facts)),
     }
 }
 
 /// Describes the missing answer and the timer that expired.
-fn silence(wait: Timeout, timeouts: &Timeouts) -> String {
+fn silence(wait: Timeout, facts: &Facts) -> String {
+    let timeouts = &facts.timeouts;
     let (what, timer, bound) = match wait {
         Timeout::Handshake => (
             "the server does not answer the handshake",
@@ -247,7 +247,11 @@ fn silence(wait: Timeout, timeouts: &Timeouts) -> String {
         Timeout::FirstMedia => (
             "no media arrived; perhaps the stream is not being published",
             "first media",
-            timeouts.first_media,
+            if facts.is_playing {
+                timeouts.first_media_after_start
+            } else {
+                timeouts.first_media
+            },
         ),
         Timeout::Silence => ("no more media arrived", "silence", timeouts.silence),
     };
@@ -358,6 +362,7 @@ mod tests {
             handshake: Some(Duration::from_secs(7)),
             command: Some(Duration::from_secs(8)),
             first_media: Some(Duration::from_secs(9)),
+            first_media_after_start: Some(Duration::from_secs(9)),
             silence: None,
         },
     };

@@ -59,18 +59,8 @@ pub(super) struct AttemptSeries {
     attempts: u32,
     /// Number of polls for a missing stream.
     polls: u32,
-    /// Time at which the stream was first found missing.
-    missing_since: Option<Instant>,
-}
-
-/// What an ending means for the series.
-#[derive(Debug, PartialEq, Eq)]
-enum Loss {
-    /// The connection was lost or could not be made.
-    Lost,
-    /// The stream does not exist, or not yet.
-    Missing,
-    Over,
+    /// Time at which the wait for a missing stream started.
+    waiting_since: Option<Instant>,
 }
 
 impl AttemptSeries {
@@ -79,7 +69,7 @@ impl AttemptSeries {
             policy,
             attempts: 0,
             polls: 0,
-            missing_since: None,
+            waiting_since: None,
         }
     }
 
@@ -87,7 +77,7 @@ impl AttemptSeries {
     pub(super) fn reset(&mut self) {
         self.attempts = 0;
         self.polls = 0;
-        self.missing_since = None;
+        self.waiting_since = None;
     }
 
     /// Returns the attempt that follows this ending, or `None` if the download is over.
@@ -98,10 +88,8 @@ impl AttemptSeries {
         now: Instant,
         rng: &mut impl Rng,
     ) -> Option<Attempt> {
-        let loss = loss(ending, cause, facts);
-        if loss == Loss::Missing
-            && let Some(wait) = self.poll_delay(now)
-        {
+        if self.policy.wait != WaitPolicy::None && is_missing(ending, cause, facts) {
+            let wait = self.remaining_wait(now)?.min(POLL_INTERVAL);
             self.polls = self.polls.saturating_add(1);
             return Some(Attempt {
                 number: self.polls,
@@ -109,11 +97,8 @@ impl AttemptSeries {
                 wait,
             });
         }
-        let is_lost = match loss {
-            Loss::Lost => true,
-            Loss::Missing => facts.has_media && ending == Ending::Stalled,
-            Loss::Over => false,
-        };
+        self.waiting_since = None;
+        let is_lost = is_lost(ending, cause, facts);
         let limit = self.policy.attempts;
         if !is_lost || limit.is_some_and(|limit| self.attempts >= limit) {
             return None;
@@ -126,37 +111,64 @@ impl AttemptSeries {
         })
     }
 
-    /// Delay before the next poll for a missing stream; `None` once `--wait` has expired.
-    fn poll_delay(&mut self, now: Instant) -> Option<Duration> {
-        let patience = match self.policy.wait {
+    /// Time that the next attempt may wait for the first media of a started stream; `None` without
+    /// limit. `default` applies without `--wait`.
+    pub(super) fn first_media_limit(
+        &mut self,
+        now: Instant,
+        default: Option<Duration>,
+    ) -> Option<Duration> {
+        match self.policy.wait {
+            WaitPolicy::None => default,
+            WaitPolicy::Forever => None,
+            WaitPolicy::UpTo(_) => self.remaining_wait(now).or(default),
+        }
+    }
+
+    /// Rest of `--wait`; `None` once it has expired.
+    fn remaining_wait(&mut self, now: Instant) -> Option<Duration> {
+        let wait = match self.policy.wait {
             WaitPolicy::None => return None,
-            WaitPolicy::UpTo(patience) => patience,
-            WaitPolicy::Forever => Duration::MAX,
+            WaitPolicy::UpTo(wait) => wait,
+            WaitPolicy::Forever => return Some(Duration::MAX),
         };
-        let since = *self.missing_since.get_or_insert(now);
-        let left = patience.saturating_sub(now.saturating_duration_since(since));
-        (!left.is_zero()).then(|| left.min(POLL_INTERVAL))
+        let since = *self.waiting_since.get_or_insert(now);
+        let rest = wait.saturating_sub(now.saturating_duration_since(since));
+        (!rest.is_zero()).then_some(rest)
     }
 }
 
-fn loss(ending: Ending, cause: &EndCause, facts: &Facts) -> Loss {
+/// Whether the stream does not exist, or not yet.
+///
+/// Servers report a missing stream in different ways: with a status, with an end before any media,
+/// with silence, or by closing the connection.
+fn is_missing(ending: Ending, cause: &EndCause, facts: &Facts) -> bool {
     match ending {
-        Ending::NotFound => Loss::Missing,
+        Ending::NotFound => true,
+        Ending::Stalled => {
+            matches!(cause, EndCause::Session(End::TimedOut(Timeout::FirstMedia)))
+        }
+        Ending::Cut if !facts.has_media => {
+            cause.is_disconnect() || matches!(cause, EndCause::Session(End::Unpublished(_)))
+        }
+        _ => false,
+    }
+}
+
+/// Whether the connection was lost or could not be made.
+fn is_lost(ending: Ending, cause: &EndCause, facts: &Facts) -> bool {
+    match ending {
+        // An end before any media means that nobody publishes the stream.
+        Ending::Cut if matches!(cause, EndCause::Session(End::Unpublished(_))) => facts.has_media,
         Ending::Stalled
             if matches!(cause, EndCause::Session(End::TimedOut(Timeout::FirstMedia))) =>
         {
-            Loss::Missing
+            facts.has_media
         }
-        // An end before any media means that nobody publishes the stream.
-        Ending::Cut
-            if !facts.has_media && matches!(cause, EndCause::Session(End::Unpublished(_))) =>
-        {
-            Loss::Missing
-        }
-        Ending::Cut | Ending::Stalled if facts.has_media || facts.is_playing => Loss::Lost,
-        Ending::Closed if facts.is_live => Loss::Lost,
-        Ending::NoConnection if facts.has_media => Loss::Lost,
-        _ => Loss::Over,
+        Ending::Cut | Ending::Stalled => facts.has_media || facts.is_playing,
+        Ending::Closed => facts.is_live,
+        Ending::NoConnection => facts.has_media,
+        _ => false,
     }
 }
 
@@ -174,8 +186,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// Largest exponent; one more would exceed the longest backoff.
 const MAX_DOUBLINGS: u32 = 5;
 
-/// Interval between polls for a missing stream, and the time that each poll waits for media.
-pub const POLL_INTERVAL: Duration = Duration::from_secs(5);
+/// Interval between polls for a missing stream.
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
@@ -198,6 +210,7 @@ mod tests {
             handshake: None,
             command: None,
             first_media: None,
+            first_media_after_start: None,
             silence: None,
         },
     };
@@ -337,6 +350,44 @@ mod tests {
             let expected = wait.map(Duration::from_secs);
             assert_eq!(attempt.map(|attempt| attempt.wait), expected, "{passed}");
         }
+    }
+
+    /// One server closes after `createStream`, another after Play.Start, if a stream is missing.
+    #[test]
+    fn wait_polls_after_a_close_before_any_media() {
+        let reset = EndCause::Broken(std::io::ErrorKind::ConnectionReset.into());
+        for cause in [closed(), reset] {
+            for is_playing in [false, true] {
+                let facts = Facts {
+                    is_playing,
+                    ..NOTHING_CAME
+                };
+                let mut patient = series(Some(0), WaitPolicy::Forever);
+                for _ in 0..10 {
+                    let wait = next(&mut patient, Ending::Cut, &cause, &facts);
+                    assert_eq!(wait, Some(POLL_INTERVAL));
+                }
+                let mut expired = series(None, WaitPolicy::UpTo(Duration::ZERO));
+                assert_eq!(next(&mut expired, Ending::Cut, &cause, &facts), None);
+            }
+        }
+    }
+
+    #[test]
+    fn an_attempt_waits_for_media_as_long_as_wait_allows() {
+        let default = Some(Duration::from_secs(30));
+        let now = Instant::now();
+        let limit = |wait, passed| {
+            let mut series = series(None, wait);
+            series.first_media_limit(now, default);
+            series.first_media_limit(now + Duration::from_secs(passed), default)
+        };
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        assert_eq!(limit(WaitPolicy::None, 5), default);
+        assert_eq!(limit(WaitPolicy::Forever, 5), None);
+        let minute = WaitPolicy::UpTo(Duration::from_secs(60));
+        assert_eq!(limit(minute, 15), seconds(45));
+        assert_eq!(limit(minute, 60), default, "another loss follows the wait");
     }
 
     /// Polls for a missing stream must not use up the attempts that a lost connection is worth.

@@ -8,7 +8,6 @@ use super::environment::Environment;
 use crate::{
     cli::args::{Args, values::time_limit},
     core::rtmp::client::config::Timeouts,
-    download::retry::POLL_INTERVAL,
     transport::{
         Bypass, Dialer, Family, Proxy, Tls,
         proxy::Protocol,
@@ -34,19 +33,11 @@ pub(super) fn dialer(args: &Args, environment: &Environment) -> Result<Dialer> {
     })
 }
 
-/// Returns the timeouts of the session. With `--wait`, each attempt waits for media only until the next
-/// one is due.
+/// Returns the timeouts of the session.
 pub(super) fn timeouts(args: &Args) -> Timeouts {
-    let timeouts = match args.timeout {
+    match args.timeout {
         Some(seconds) => Timeouts::all(time_limit(seconds)),
         None => Timeouts::default(),
-    };
-    Timeouts {
-        first_media: match args.wait {
-            Some(_) => Some(POLL_INTERVAL),
-            None => timeouts.first_media,
-        },
-        ..timeouts
     }
 }
 

@@ -170,6 +170,7 @@ impl<'a> Pump<'a> {
         stop: &mut Stop,
     ) -> Next {
         self.stage = Stage::Handshake;
+        self.timeouts = client.timeouts();
         let mut connection = Connection::new(stream);
         let Err(next) = self.play(&mut connection, client, stop).await;
         if self.stage == Stage::Handshake && !client.is_handshaking() {

@@ -67,6 +67,9 @@ impl Client {
         match Meaning::of(&status) {
             Meaning::Started => {
                 self.stream_begun(now);
+                if let State::AwaitingMedia { is_started, .. } = &mut self.state {
+                    *is_started = true;
+                }
                 self.events.push_back(Event::Started);
             }
             Meaning::Paused => self.unpause(),

@@ -99,6 +99,9 @@ pub struct Timeouts {
     pub command: Option<Duration>,
     /// From `play` to the first media message.
     pub first_media: Option<Duration>,
+    /// The same once the server has reported the start of playback. A client that waits for a
+    /// publisher waits longer on such a connection.
+    pub first_media_after_start: Option<Duration>,
     /// From one media message to the next.
     pub silence: Option<Duration>,
 }
@@ -110,6 +113,7 @@ impl Timeouts {
             handshake: limit,
             command: limit,
             first_media: limit,
+            first_media_after_start: limit,
             silence: limit,
         }
     }
@@ -121,6 +125,7 @@ impl Default for Timeouts {
             handshake: Some(Duration::from_secs(10)),
             command: Some(Duration::from_secs(10)),
             first_media: Some(Duration::from_secs(30)),
+            first_media_after_start: Some(Duration::from_secs(30)),
             silence: Some(Duration::from_secs(30)),
         }
     }

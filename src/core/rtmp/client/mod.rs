@@ -30,7 +30,7 @@ use rand::Rng;
 
 use self::{
     buffer_length::BufferLengthControl,
-    config::{Config, Start},
+    config::{Config, Start, Timeouts},
     encrypted::SessionCipher,
     outgoing::{NETWORK_CONNECTION, TransactionIds},
     pause_unpause::PauseUnpause,
@@ -227,6 +227,11 @@ impl Client {
                 Due::PublisherGone => self.publisher_gone(),
             }
         }
+    }
+
+    /// Returns the timeouts of the session.
+    pub fn timeouts(&self) -> Timeouts {
+        self.config.timeouts
     }
 
     /// Restarts the timeouts that wait for media. Call it after the caller has stopped reading for a

@@ -171,6 +171,7 @@ impl Client {
         let stream = self.message_stream.unwrap_or(USUAL_STREAM);
         self.state = State::AwaitingMedia {
             since,
+            is_started: false,
             play: early_play.unwrap_or_else(|| self.play_on(stream)),
             is_early: early_play.is_some(),
         };

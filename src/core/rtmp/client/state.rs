@@ -27,6 +27,8 @@ pub(super) enum State {
     /// `play` is sent on an existing message stream, no media has arrived.
     AwaitingMedia {
         since: Instant,
+        /// The server has reported the start of playback.
+        is_started: bool,
         /// Transaction id of `play`.
         play: u32,
         /// `play` was sent together with `connect`.
@@ -237,11 +239,16 @@ impl Client {
                 after(*since, limit, Due::TimedOut(Timeout::Connect))
             }
             State::CreatingStream(creating) => creating.next_deadline(timeouts),
-            State::AwaitingMedia { since, .. } => after(
-                *since,
-                timeouts.first_media,
-                Due::TimedOut(Timeout::FirstMedia),
-            ),
+            State::AwaitingMedia {
+                since, is_started, ..
+            } => {
+                let limit = if *is_started {
+                    timeouts.first_media_after_start
+                } else {
+                    timeouts.first_media
+                };
+                after(*since, limit, Due::TimedOut(Timeout::FirstMedia))
+            }
             // Half of the timeout passes before the pause, so that the other half is left to see
             // whether it helps.
             State::Playing if self.pause_unpause.is_first_try_available() => {

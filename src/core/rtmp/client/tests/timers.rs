@@ -70,6 +70,31 @@ fn repeated_play_start_does_not_extend_the_first_media_timeout() {
     assert_eq!(timed_out(events), [Timeout::FirstMedia]);
 }
 
+/// A server sends Play.Start for a stream that nobody publishes yet.
+#[test]
+fn a_started_stream_waits_longer_for_its_first_media() {
+    let timeouts = Timeouts {
+        first_media_after_start: Some(100 * SECOND),
+        ..Timeouts::default()
+    };
+    for (is_started, limit) in [(false, 30), (true, 100)] {
+        let mut conversation = Conversation::connecting(Config {
+            timeouts,
+            ..config()
+        });
+        conversation.accept();
+        conversation.stream_created(2, 1.0);
+        conversation.events();
+        let start = conversation.now;
+        if is_started {
+            conversation.status("NetStream.Play.Start");
+            conversation.events();
+        }
+        let deadline = conversation.client.poll_timeout();
+        assert_eq!(deadline, Some(start + limit * SECOND));
+    }
+}
+
 #[test]
 fn large_message_on_a_slow_connection_is_not_silence() {
     for has_media in [false, true] {
