@@ -59,9 +59,11 @@ impl Connection {
         if !self.is_writable {
             self.outbox.clear();
         }
-        // At most a partial chunk header remains in the inbox. `reserve` moves it to the front and
-        // never grows the buffer.
-        self.inbox.reserve(READ_BYTES);
+        // Before a read, at most a partial chunk header remains in the inbox. `reserve` moves it to the
+        // front and never grows the buffer. After an interrupted turn the inbox is still full.
+        if is_reading {
+            self.inbox.reserve(READ_BYTES);
+        }
         poll_fn(|context| {
             // Sending comes first: a server that sends without pause must not delay
             // acknowledgements and pings.
