@@ -10,6 +10,7 @@ use super::{
     Error, Object, Text, Value, amf3,
     input::{Input, References},
 };
+use crate::core::wire::Missing;
 
 /// Decodes all values of a message. Returns the values before the first error, and the error.
 pub fn decode_all(message: Bytes) -> (Vec<Value>, Option<Error>) {
@@ -32,7 +33,6 @@ pub struct Decoder {
     references: References,
     amf3: amf3::Tables,
     position: usize,
-    error: Option<Error>,
 }
 
 impl Decoder {
@@ -43,7 +43,6 @@ impl Decoder {
             references: References::default(),
             amf3: amf3::Tables::default(),
             position: 0,
-            error: None,
         }
     }
 
@@ -53,15 +52,27 @@ impl Decoder {
     ///
     /// Returns an error if the value cannot be decoded. Every later call returns the same error.
     pub fn value(&mut self) -> Result<Value, Error> {
-        if let Some(error) = &self.error {
-            return Err(error.clone());
+        match self.partial_value() {
+            (Some(value), None) => Ok(value),
+            (_, Some(error)) => Err(error),
+            (None, None) => Err(Missing("value").into()),
         }
-        let result = self.read_value();
-        match &result {
-            Ok(_) => self.position = self.input.position(),
-            Err(error) => self.error = Some(error.clone()),
+    }
+
+    /// Decodes the next value as far as possible, and returns it with the first error.
+    ///
+    /// Objects and arrays contain the values before the error. A reference that cannot be resolved is
+    /// decoded as undefined. Every later call returns the same error and no value.
+    pub fn partial_value(&mut self) -> (Option<Value>, Option<Error>) {
+        if let Some(error) = self.input.error() {
+            return (None, Some(error.clone()));
         }
-        result
+        let value = self.read_value();
+        let error = self.input.error().cloned();
+        if error.is_none() {
+            self.position = self.input.position();
+        }
+        (value, error)
     }
 
     /// Returns the offset after the last decoded value.
@@ -71,23 +82,23 @@ impl Decoder {
 
     /// Returns whether all bytes of the message were decoded.
     pub fn is_empty(&self) -> bool {
-        self.error.is_none() && self.input.is_empty()
+        self.input.error().is_none() && self.input.is_empty()
     }
 
-    fn read_value(&mut self) -> Result<Value, Error> {
+    fn read_value(&mut self) -> Option<Value> {
         let start = self.input.position();
         let marker = self.input.u8("AMF0 marker")?;
         self.input.count_value()?;
         match marker {
             NUMBER => self.input.f64("number").map(Value::Number),
-            BOOLEAN => self
-                .input
-                .u8("boolean")
-                .map(|byte| Value::Boolean(byte != 0)),
+            BOOLEAN => {
+                let byte = self.input.u8("boolean")?;
+                Some(Value::Boolean(byte != 0))
+            }
             STRING => self.short_text("string").map(Value::String),
-            OBJECT => self.referenceable(start, Self::object),
-            NULL => Ok(Value::Null),
-            UNDEFINED | UNSUPPORTED => Ok(Value::Undefined),
+            OBJECT => self.referenceable(start, |decoder| Some(Value::Object(decoder.members()))),
+            NULL => Some(Value::Null),
+            UNDEFINED | UNSUPPORTED => Some(Value::Undefined),
             REFERENCE => self.reference(),
             ECMA_ARRAY => self.referenceable(start, Self::ecma_array),
             STRICT_ARRAY => self.referenceable(start, Self::strict_array),
@@ -97,7 +108,7 @@ impl Decoder {
             TYPED_OBJECT => self.referenceable(start, Self::typed_object),
             // AMF0 3.1: the switch to AMF3 applies to one value.
             AVM_PLUS => self.amf3.value(&mut self.input),
-            reserved => Err(Error::ReservedMarker(reserved)),
+            reserved => self.input.fail(Error::ReservedMarker(reserved)),
         }
     }
 
@@ -105,84 +116,86 @@ impl Decoder {
     fn referenceable(
         &mut self,
         start: usize,
-        read: fn(&mut Self) -> Result<Value, Error>,
-    ) -> Result<Value, Error> {
+        read: fn(&mut Self) -> Option<Value>,
+    ) -> Option<Value> {
         let index = self.references.enter(start, &self.input);
         let value = read(self)?;
         self.references.complete(index);
-        Ok(value)
+        Some(value)
     }
 
     /// Reads a reference and decodes the value that it refers to.
-    fn reference(&mut self) -> Result<Value, Error> {
-        let index = self.input.u16("reference")?.into();
-        let start = self.references.position(index)?;
-        let return_to = self.input.replay(start);
-        let value = self.read_value()?;
-        self.input.return_to(return_to);
-        Ok(value)
+    fn reference(&mut self) -> Option<Value> {
+        let index = self.input.u16("reference")?;
+        let Some(replay) = self.references.replay(index.into(), &mut self.input) else {
+            return Some(Value::Undefined);
+        };
+        let value = self.read_value();
+        self.input.return_to(replay);
+        value
     }
 
-    fn object(&mut self) -> Result<Value, Error> {
-        let mut members = Object::new();
-        while self.member(&mut members)? {}
-        Ok(Value::Object(members))
-    }
-
-    fn ecma_array(&mut self) -> Result<Value, Error> {
+    fn ecma_array(&mut self) -> Option<Value> {
         // The count is only a hint: encoders write 0 or too large a number.
         self.input.u32("ECMA array count")?;
         let mut members = Object::new();
         // Some encoders omit the object end at the end of the message.
-        while !self.input.is_empty() && self.member(&mut members)? {}
-        Ok(Value::EcmaArray(members))
+        while !self.input.is_empty()
+            && let Some((key, value)) = self.member()
+        {
+            members.push(key, value);
+        }
+        Some(Value::EcmaArray(members))
     }
 
-    fn typed_object(&mut self) -> Result<Value, Error> {
-        let class = self.short_text("class name")?;
-        let mut members = Object::new();
-        while self.member(&mut members)? {}
-        Ok(Value::Typed { class, members })
+    fn typed_object(&mut self) -> Option<Value> {
+        Some(Value::Typed {
+            class: self.short_text("class name")?,
+            members: self.members(),
+        })
     }
 
-    /// Reads one member or the object end. Returns whether it was a member.
-    fn member(&mut self, members: &mut Object) -> Result<bool, Error> {
+    fn members(&mut self) -> Object {
+        std::iter::from_fn(|| self.member()).collect()
+    }
+
+    /// Reads one member. Returns `None` at the object end, or after an error.
+    fn member(&mut self) -> Option<(Text, Value)> {
         let key = self.short_text("member name")?;
         // An empty name without the end marker is a valid name.
         if key.is_empty() && self.input.take_if(OBJECT_END) {
-            return Ok(false);
+            return None;
         }
-        members.push(key, self.inner_value()?);
-        Ok(true)
+        Some((key, self.inner_value()?))
     }
 
-    fn strict_array(&mut self) -> Result<Value, Error> {
+    fn strict_array(&mut self) -> Option<Value> {
         let count = self.input.u32("strict array count")?;
         self.input.check_count(count, 1)?;
-        let values: Result<_, Error> = (0..count).map(|_| self.inner_value()).collect();
-        values.map(Value::StrictArray)
+        let values = (0..count).map_while(|_| self.inner_value());
+        Some(Value::StrictArray(values.collect()))
     }
 
-    fn inner_value(&mut self) -> Result<Value, Error> {
+    fn inner_value(&mut self) -> Option<Value> {
         self.input.descend()?;
-        let value = self.read_value()?;
+        let value = self.read_value();
         self.input.ascend();
-        Ok(value)
+        value
     }
 
-    fn date(&mut self) -> Result<Value, Error> {
-        Ok(Value::Date {
+    fn date(&mut self) -> Option<Value> {
+        Some(Value::Date {
             unix_ms: self.input.f64("date")?,
             zone_minutes: self.input.u16("time zone")?.cast_signed(),
         })
     }
 
-    fn short_text(&mut self, what: &'static str) -> Result<Text, Error> {
+    fn short_text(&mut self, what: &'static str) -> Option<Text> {
         let length = self.input.u16(what)?;
         self.input.text(length.into(), what)
     }
 
-    fn long_text(&mut self, what: &'static str) -> Result<Text, Error> {
+    fn long_text(&mut self, what: &'static str) -> Option<Text> {
         let length = self.input.u32(what)?;
         self.input.text(length, what)
     }

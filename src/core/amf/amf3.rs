@@ -14,60 +14,10 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::{
     Error, Object, Text, Value,
     input::{Input, References},
 };
-
-/// Decodes a message of AMF3 values. For AMF3 inside AMF0, use [`super::amf0::Decoder`].
-#[derive(Debug)]
-pub struct Decoder {
-    input: Input,
-    tables: Tables,
-    position: usize,
-    error: Option<Error>,
-}
-
-impl Decoder {
-    /// Creates a decoder that starts at the first byte of `message`.
-    pub fn new(message: Bytes) -> Self {
-        Self {
-            input: Input::new(message),
-            tables: Tables::default(),
-            position: 0,
-            error: None,
-        }
-    }
-
-    /// Decodes the next value.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the value cannot be decoded. Every later call returns the same error.
-    pub fn value(&mut self) -> Result<Value, Error> {
-        if let Some(error) = &self.error {
-            return Err(error.clone());
-        }
-        let result = self.tables.value(&mut self.input);
-        match &result {
-            Ok(_) => self.position = self.input.position(),
-            Err(error) => self.error = Some(error.clone()),
-        }
-        result
-    }
-
-    /// Returns the offset after the last decoded value.
-    pub fn position(&self) -> usize {
-        self.position
-    }
-
-    /// Returns whether all bytes of the message were decoded.
-    pub fn is_empty(&self) -> bool {
-        self.error.is_none() && self.input.is_empty()
-    }
-}
 
 /// Reference tables of one message (AMF3 2.2).
 #[derive(Debug, Default)]
@@ -79,30 +29,25 @@ pub(super) struct Tables {
 
 impl Tables {
     /// Reads one value with its marker.
-    pub(super) fn value(&mut self, input: &mut Input) -> Result<Value, Error> {
+    pub(super) fn value(&mut self, input: &mut Input) -> Option<Value> {
         let start = input.position();
         let marker = input.u8("AMF3 marker")?;
         input.count_value()?;
         match marker {
-            UNDEFINED => Ok(Value::Undefined),
-            NULL => Ok(Value::Null),
-            FALSE => Ok(Value::Boolean(false)),
-            TRUE => Ok(Value::Boolean(true)),
+            UNDEFINED => Some(Value::Undefined),
+            NULL => Some(Value::Null),
+            FALSE => Some(Value::Boolean(false)),
+            TRUE => Some(Value::Boolean(true)),
             INTEGER => u29(input).map(|bits| Value::Integer(sign_extend(bits))),
             DOUBLE => input.f64("double").map(Value::Number),
             STRING => self.string(input).map(Value::String),
             XML_DOCUMENT..=DICTIONARY => self.referenceable(marker, start, input),
-            reserved => Err(Error::ReservedMarker(reserved)),
+            reserved => input.fail(Error::ReservedMarker(reserved)),
         }
     }
 
     /// Reads a value that belongs into the object table, or a reference to one.
-    fn referenceable(
-        &mut self,
-        marker: u8,
-        start: usize,
-        input: &mut Input,
-    ) -> Result<Value, Error> {
+    fn referenceable(&mut self, marker: u8, start: usize, input: &mut Input) -> Option<Value> {
         let header = u29(input)?;
         if header & 1 == 0 {
             return self.reference(header >> 1, input);
@@ -111,20 +56,21 @@ impl Tables {
         let index = self.objects.enter(start, input);
         let value = self.body(marker, header, input)?;
         self.objects.complete(index);
-        Ok(value)
+        Some(value)
     }
 
     /// Decodes the value at `index` of the object table again.
-    fn reference(&mut self, index: u32, input: &mut Input) -> Result<Value, Error> {
-        let start = self.objects.position(index)?;
-        let return_to = input.replay(start);
-        let value = self.value(input)?;
-        input.return_to(return_to);
-        Ok(value)
+    fn reference(&mut self, index: u32, input: &mut Input) -> Option<Value> {
+        let Some(replay) = self.objects.replay(index, input) else {
+            return Some(Value::Undefined);
+        };
+        let value = self.value(input);
+        input.return_to(replay);
+        value
     }
 
     /// Reads the value after marker and header. Except for objects, the header is a count and a low bit of 1.
-    fn body(&mut self, marker: u8, header: u32, input: &mut Input) -> Result<Value, Error> {
+    fn body(&mut self, marker: u8, header: u32, input: &mut Input) -> Option<Value> {
         let count = header >> 1;
         match marker {
             XML_DOCUMENT | XML => input.text(count, "XML document").map(Value::Xml),
@@ -137,71 +83,77 @@ impl Tables {
             BYTE_ARRAY => input.bytes(count, "byte array").map(Value::Bytes),
             VECTOR_INT => numbers(count, 4, input, |input| {
                 let bits = input.u32("int")?;
-                Ok(Value::Integer(bits.cast_signed()))
+                Some(Value::Integer(bits.cast_signed()))
             }),
             VECTOR_UINT => numbers(count, 4, input, |input| {
                 let number = input.u32("uint")?;
-                Ok(Value::Number(number.into()))
+                Some(Value::Number(number.into()))
             }),
             VECTOR_DOUBLE => numbers(count, 8, input, |input| {
                 input.f64("double").map(Value::Number)
             }),
             VECTOR_OBJECT => self.vector(count, input),
             DICTIONARY => self.dictionary(count, input),
-            reserved => Err(Error::ReservedMarker(reserved)),
+            reserved => input.fail(Error::ReservedMarker(reserved)),
         }
     }
 
-    fn array(&mut self, count: u32, input: &mut Input) -> Result<Value, Error> {
+    fn array(&mut self, count: u32, input: &mut Input) -> Option<Value> {
         let mut members = Object::new();
-        self.dynamic_members(&mut members, input)?;
-        let values = self.values(count, input)?;
+        self.dynamic_members(&mut members, input);
+        let values = self.values(count, input).unwrap_or_default();
         if members.is_empty() {
-            return Ok(Value::StrictArray(values));
+            return Some(Value::StrictArray(values));
         }
         // AMF0 2.10: all indices, ordinal or not, are names.
         for (index, value) in values.into_iter().enumerate() {
             members.push(index.to_string(), value);
         }
-        Ok(Value::EcmaArray(members))
+        Some(Value::EcmaArray(members))
     }
 
-    fn vector(&mut self, count: u32, input: &mut Input) -> Result<Value, Error> {
+    fn vector(&mut self, count: u32, input: &mut Input) -> Option<Value> {
         input.u8("vector flag")?;
-        self.string(input)?;
+        self.string(input)?; // class of the items
         self.values(count, input).map(Value::StrictArray)
     }
 
-    fn values(&mut self, count: u32, input: &mut Input) -> Result<Vec<Value>, Error> {
+    fn values(&mut self, count: u32, input: &mut Input) -> Option<Vec<Value>> {
         input.check_count(count, 1)?;
-        (0..count).map(|_| self.inner_value(input)).collect()
+        let values = (0..count).map_while(|_| self.inner_value(input));
+        Some(values.collect())
     }
 
-    fn dictionary(&mut self, count: u32, input: &mut Input) -> Result<Value, Error> {
+    fn dictionary(&mut self, count: u32, input: &mut Input) -> Option<Value> {
         input.u8("dictionary flag")?;
         input.check_count(count, 2)?;
-        let entry = |_| Ok((self.inner_value(input)?, self.inner_value(input)?));
-        let entries: Result<_, Error> = (0..count).map(entry).collect();
-        entries.map(Value::Dictionary)
+        let entry = |_| Some((self.inner_value(input)?, self.inner_value(input)?));
+        let entries = (0..count).map_while(entry);
+        Some(Value::Dictionary(entries.collect()))
     }
 
-    fn object(&mut self, header: u32, input: &mut Input) -> Result<Value, Error> {
+    fn object(&mut self, header: u32, input: &mut Input) -> Option<Value> {
         let traits = self.traits(header, input)?;
         let mut members = Object::new();
         if traits.is_externalizable {
-            let only = externalized(&traits.class)?;
+            let Some(only) = externalized(&traits.class) else {
+                return input.fail(Error::Externalizable(traits.class.clone()));
+            };
             members.push(only, self.inner_value(input)?);
         }
         for name in &traits.sealed {
-            members.push(name.clone(), self.inner_value(input)?);
+            let Some(value) = self.inner_value(input) else {
+                break;
+            };
+            members.push(name.clone(), value);
         }
         if traits.is_dynamic {
-            self.dynamic_members(&mut members, input)?;
+            self.dynamic_members(&mut members, input);
         }
         if traits.class.is_empty() {
-            return Ok(Value::Object(members));
+            return Some(Value::Object(members));
         }
-        Ok(Value::Typed {
+        Some(Value::Typed {
             class: traits.class.clone(),
             members,
         })
@@ -209,9 +161,9 @@ impl Tables {
 
     /// Reads the traits of an object, or a reference to them (AMF3 3.12). The bits of the header from the lowest:
     /// inline object, inline traits, externalizable, dynamic, number of sealed members.
-    fn traits(&mut self, header: u32, input: &mut Input) -> Result<Arc<Traits>, Error> {
+    fn traits(&mut self, header: u32, input: &mut Input) -> Option<Arc<Traits>> {
         if header & 2 == 0 {
-            return element(&self.traits, header >> 2);
+            return element(&self.traits, header >> 2, input);
         }
         let class = self.string(input)?;
         let is_externalizable = header & 4 != 0;
@@ -219,19 +171,18 @@ impl Tables {
             class,
             is_externalizable,
             is_dynamic: !is_externalizable && header & 8 != 0,
-            sealed: if is_externalizable {
-                Vec::new()
-            } else {
-                self.names(header >> 4, input)?
+            sealed: match is_externalizable {
+                true => Vec::new(),
+                false => self.names(header >> 4, input)?,
             },
         });
         if !input.is_replay() {
             self.traits.push(Arc::clone(&traits));
         }
-        Ok(traits)
+        Some(traits)
     }
 
-    fn names(&mut self, count: u32, input: &mut Input) -> Result<Vec<Text>, Error> {
+    fn names(&mut self, count: u32, input: &mut Input) -> Option<Vec<Text>> {
         input.check_count(count, 1)?;
         let name = |_| {
             input.count_value()?;
@@ -240,35 +191,33 @@ impl Tables {
         (0..count).map(name).collect()
     }
 
-    /// Reads names and values until an empty name.
-    fn dynamic_members(&mut self, members: &mut Object, input: &mut Input) -> Result<(), Error> {
-        loop {
-            let key = self.string(input)?;
-            if key.is_empty() {
-                return Ok(());
-            }
-            members.push(key, self.inner_value(input)?);
+    /// Reads names and values until an empty name, or until an error.
+    fn dynamic_members(&mut self, members: &mut Object, input: &mut Input) {
+        while let Some(key) = self.string(input).filter(|key| !key.is_empty())
+            && let Some(value) = self.inner_value(input)
+        {
+            members.push(key, value);
         }
     }
 
-    fn inner_value(&mut self, input: &mut Input) -> Result<Value, Error> {
+    fn inner_value(&mut self, input: &mut Input) -> Option<Value> {
         input.descend()?;
-        let value = self.value(input)?;
+        let value = self.value(input);
         input.ascend();
-        Ok(value)
+        value
     }
 
-    fn string(&mut self, input: &mut Input) -> Result<Text, Error> {
+    fn string(&mut self, input: &mut Input) -> Option<Text> {
         let header = u29(input)?;
         if header & 1 == 0 {
-            return element(&self.strings, header >> 1);
+            return element(&self.strings, header >> 1, input);
         }
         let text = input.text(header >> 1, "string")?;
         // AMF3 1.3.2: the empty string is never sent by reference.
         if !text.is_empty() && !input.is_replay() {
             self.strings.push(text.clone());
         }
-        Ok(text)
+        Some(text)
     }
 }
 
@@ -282,12 +231,12 @@ struct Traits {
     sealed: Vec<Text>,
 }
 
-/// Returns a name for the single value of an externalizable object of `class`.
-fn externalized(class: &Text) -> Result<&'static str, Error> {
+/// Returns a name for the single value of an externalizable object of `class`, if its encoding is known.
+fn externalized(class: &Text) -> Option<&'static str> {
     match class.as_bytes() {
-        b"flex.messaging.io.ArrayCollection" => Ok("source"),
-        b"flex.messaging.io.ObjectProxy" => Ok("object"),
-        _ => Err(Error::Externalizable(class.clone())),
+        b"flex.messaging.io.ArrayCollection" => Some("source"),
+        b"flex.messaging.io.ObjectProxy" => Some("object"),
+        _ => None,
     }
 }
 
@@ -296,33 +245,35 @@ fn numbers(
     count: u32,
     size: usize,
     input: &mut Input,
-    number: impl Fn(&mut Input) -> Result<Value, Error>,
-) -> Result<Value, Error> {
+    number: impl Fn(&mut Input) -> Option<Value>,
+) -> Option<Value> {
     input.u8("vector flag")?;
     input.check_count(count, size)?;
     let item = |_| {
         input.count_value()?;
         number(input)
     };
-    let values: Result<_, Error> = (0..count).map(item).collect();
-    values.map(Value::StrictArray)
+    let values = (0..count).map_while(item);
+    Some(Value::StrictArray(values.collect()))
 }
 
-fn element<T: Clone>(table: &[T], index: u32) -> Result<T, Error> {
+fn element<T: Clone>(table: &[T], index: u32, input: &mut Input) -> Option<T> {
     let position = usize::try_from(index).ok();
-    let element = position.and_then(|position| table.get(position));
-    element.cloned().ok_or(Error::BadReference(index))
+    match position.and_then(|position| table.get(position)) {
+        Some(element) => Some(element.clone()),
+        None => input.fail(Error::BadReference(index)),
+    }
 }
 
 /// Reads 29 bits: 7 in each of up to three bytes, whose high bit means that another byte follows, and 8 in a
 /// fourth byte (AMF3 1.3.1).
-fn u29(input: &mut Input) -> Result<u32, Error> {
+fn u29(input: &mut Input) -> Option<u32> {
     let mut value = 0;
     for _ in 0..3 {
         let byte = input.u8("U29")?;
         value = value << 7 | u32::from(byte & 0x7F);
         if byte & 0x80 == 0 {
-            return Ok(value);
+            return Some(value);
         }
     }
     input.u8("U29").map(|byte| value << 8 | u32::from(byte))
@@ -482,8 +433,44 @@ const VECTOR_OBJECT: u8 = 0x10;
 const DICTIONARY: u8 = 0x11;
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use bytes::Bytes;
+
     use super::*;
+
+    /// Decodes a message of AMF3 values.
+    pub(in super::super) struct Decoder {
+        input: Input,
+        tables: Tables,
+        position: usize,
+    }
+
+    impl Decoder {
+        pub(in super::super) fn new(message: Bytes) -> Self {
+            Self {
+                input: Input::new(message),
+                tables: Tables::default(),
+                position: 0,
+            }
+        }
+
+        pub(in super::super) fn value(&mut self) -> Result<Value, Error> {
+            let value = self.tables.value(&mut self.input);
+            if let Some(error) = self.input.error() {
+                return Err(error.clone());
+            }
+            self.position = self.input.position();
+            Ok(value.expect("a value without an error"))
+        }
+
+        pub(in super::super) fn position(&self) -> usize {
+            self.position
+        }
+
+        pub(in super::super) fn is_empty(&self) -> bool {
+            self.input.error().is_none() && self.input.is_empty()
+        }
+    }
 
     fn decode(bytes: &[u8]) -> Result<Value, Error> {
         Decoder::new(Bytes::copy_from_slice(bytes)).value()
@@ -515,16 +502,17 @@ mod tests {
             encode_u29(number, &mut encoded);
             assert_eq!(encoded, bytes, "{number:#x}");
             let mut input = Input::new(Bytes::copy_from_slice(bytes));
-            assert_eq!(u29(&mut input), Ok(number));
+            assert_eq!(u29(&mut input), Some(number));
             assert!(input.is_empty());
             for cut in 0..bytes.len() {
                 let mut input = Input::new(Bytes::copy_from_slice(&bytes[..cut]));
-                assert!(matches!(u29(&mut input), Err(Error::Missing(_))));
+                assert_eq!(u29(&mut input), None);
+                assert!(matches!(input.error(), Some(Error::Missing(_))));
             }
         }
         // More bytes than needed.
         let mut input = Input::new(Bytes::from_static(&[0x80, 0x80, 0x05]));
-        assert_eq!(u29(&mut input), Ok(5));
+        assert_eq!(u29(&mut input), Some(5));
     }
 
     #[test]

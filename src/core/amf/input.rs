@@ -5,7 +5,10 @@ use bytes::Bytes;
 use super::{Error, MAX_DEPTH, MAX_VALUES, Text, VALUES_PER_BYTE};
 use crate::core::wire::{Missing, Reader};
 
-/// Bytes of a message, the position in them, and the limits of decoding.
+/// Bytes of a message, the position in them, the limits of decoding, and the first error.
+///
+/// A function that returns `None` has recorded an error. The message then cannot be decoded any further, and
+/// every later read returns `None` as well, so that the values read before it can be kept.
 #[derive(Debug)]
 pub(super) struct Input {
     message: Bytes,
@@ -13,6 +16,8 @@ pub(super) struct Input {
     depth: usize,
     values_left: usize,
     is_replay: bool,
+    error: Option<Error>,
+    has_failed: bool,
 }
 
 impl Input {
@@ -26,35 +31,54 @@ impl Input {
             position: 0,
             depth: 0,
             is_replay: false,
+            error: None,
+            has_failed: false,
         }
     }
 
-    pub(super) fn u8(&mut self, what: &'static str) -> Result<u8, Error> {
+    /// Records an error and ends decoding.
+    pub(super) fn fail<T>(&mut self, error: Error) -> Option<T> {
+        self.record(error);
+        self.has_failed = true;
+        None
+    }
+
+    /// Records an error after which decoding can continue.
+    pub(super) fn record(&mut self, error: Error) {
+        self.error.get_or_insert(error);
+    }
+
+    /// Returns the first recorded error.
+    pub(super) fn error(&self) -> Option<&Error> {
+        self.error.as_ref()
+    }
+
+    pub(super) fn u8(&mut self, what: &'static str) -> Option<u8> {
         self.read(|reader| reader.u8(what))
     }
 
-    pub(super) fn u16(&mut self, what: &'static str) -> Result<u16, Error> {
+    pub(super) fn u16(&mut self, what: &'static str) -> Option<u16> {
         self.read(|reader| reader.u16(what))
     }
 
-    pub(super) fn u32(&mut self, what: &'static str) -> Result<u32, Error> {
+    pub(super) fn u32(&mut self, what: &'static str) -> Option<u32> {
         self.read(|reader| reader.u32(what))
     }
 
-    pub(super) fn f64(&mut self, what: &'static str) -> Result<f64, Error> {
+    pub(super) fn f64(&mut self, what: &'static str) -> Option<f64> {
         self.read(|reader| reader.f64(what))
     }
 
     /// Reads `length` bytes as a slice of the message.
-    pub(super) fn bytes(&mut self, length: u32, what: &'static str) -> Result<Bytes, Error> {
+    pub(super) fn bytes(&mut self, length: u32, what: &'static str) -> Option<Bytes> {
         let start = self.position;
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         self.read(|reader| reader.take(length, what).map(drop))?;
-        Ok(self.message.slice(start..self.position))
+        Some(self.message.slice(start..self.position))
     }
 
     /// Reads `length` bytes as a string.
-    pub(super) fn text(&mut self, length: u32, what: &'static str) -> Result<Text, Error> {
+    pub(super) fn text(&mut self, length: u32, what: &'static str) -> Option<Text> {
         self.bytes(length, what).map(Text)
     }
 
@@ -67,29 +91,31 @@ impl Input {
         is_next
     }
 
-    /// Returns an error if the remaining bytes cannot contain `count` items of at least `item_size` bytes.
-    pub(super) fn check_count(&self, count: u32, item_size: usize) -> Result<(), Error> {
+    /// Fails if the remaining bytes cannot contain `count` items of at least `item_size` bytes.
+    pub(super) fn check_count(&mut self, count: u32, item_size: usize) -> Option<()> {
         let items = usize::try_from(count).unwrap_or(usize::MAX);
         if items.saturating_mul(item_size) > self.rest().len() {
-            return Err(Error::Count(count));
+            return self.fail(Error::Count(count));
         }
-        Ok(())
+        Some(())
     }
 
-    /// Counts one value. Returns an error if the message contains too many.
-    pub(super) fn count_value(&mut self) -> Result<(), Error> {
-        let left = self.values_left.checked_sub(1);
-        self.values_left = left.ok_or(Error::TooManyValues)?;
-        Ok(())
+    /// Counts one value. Fails if the message contains too many.
+    pub(super) fn count_value(&mut self) -> Option<()> {
+        match self.values_left.checked_sub(1) {
+            Some(left) => self.values_left = left,
+            None => return self.fail(Error::TooManyValues),
+        }
+        Some(())
     }
 
-    /// Enters a value. Returns an error if values nest too deep.
-    pub(super) fn descend(&mut self) -> Result<(), Error> {
+    /// Enters a value. Fails if values nest too deep.
+    pub(super) fn descend(&mut self) -> Option<()> {
         self.depth = self.depth.saturating_add(1);
         if self.depth > MAX_DEPTH {
-            return Err(Error::TooDeep);
+            return self.fail(Error::TooDeep);
         }
-        Ok(())
+        Some(())
     }
 
     /// Leaves a value entered with [`Input::descend`].
@@ -99,20 +125,20 @@ impl Input {
 
     /// Moves back to `position` to decode a value again. Pass the returned position to
     /// [`Input::return_to`] afterwards.
-    pub(super) fn replay(&mut self, position: usize) -> ReturnPosition {
-        let return_to = ReturnPosition {
+    fn replay(&mut self, position: usize) -> ReturnPosition {
+        let return_position = ReturnPosition {
             position: self.position,
             is_replay: self.is_replay,
         };
         self.position = position;
         self.is_replay = true;
-        return_to
+        return_position
     }
 
     /// Continues after a reference.
-    pub(super) fn return_to(&mut self, return_to: ReturnPosition) {
-        self.position = return_to.position;
-        self.is_replay = return_to.is_replay;
+    pub(super) fn return_to(&mut self, return_position: ReturnPosition) {
+        self.position = return_position.position;
+        self.is_replay = return_position.is_replay;
     }
 
     /// Returns whether a value is being decoded again, so that its contents are already in the tables.
@@ -125,23 +151,29 @@ impl Input {
         self.position
     }
 
-    /// Returns whether all bytes were read.
+    /// Returns whether no byte is left to decode.
     pub(super) fn is_empty(&self) -> bool {
         self.rest().is_empty()
     }
 
-    fn read<T>(
-        &mut self,
-        field: impl FnOnce(&mut Reader<'_>) -> Result<T, Missing>,
-    ) -> Result<T, Error> {
+    fn read<T>(&mut self, field: impl FnOnce(&mut Reader<'_>) -> Result<T, Missing>) -> Option<T> {
         let mut reader = Reader::new(self.rest());
-        let value = field(&mut reader)?;
-        self.position = self.message.len().saturating_sub(reader.len());
-        Ok(value)
+        let value = field(&mut reader);
+        let left = reader.len();
+        match value {
+            Ok(value) => {
+                self.position = self.message.len().saturating_sub(left);
+                Some(value)
+            }
+            Err(missing) => self.fail(missing.into()),
+        }
     }
 
     fn rest(&self) -> &[u8] {
-        self.message.get(self.position..).unwrap_or_default()
+        match self.has_failed {
+            true => &[],
+            false => self.message.get(self.position..).unwrap_or_default(),
+        }
     }
 }
 
@@ -187,13 +219,15 @@ impl References {
         }
     }
 
-    /// Returns the offset of the value with this index.
-    pub(super) fn position(&self, index: u32) -> Result<usize, Error> {
+    /// Moves `input` to the value with this index, to decode it again. Records an error and returns `None` if
+    /// there is no such value, or if it encloses the reference.
+    pub(super) fn replay(&self, index: u32, input: &mut Input) -> Option<ReturnPosition> {
         let target = usize::try_from(index).ok();
         match target.and_then(|target| self.targets.get(target)) {
-            None => Err(Error::BadReference(index)),
-            Some(target) if !target.is_complete => Err(Error::Cycle(index)),
-            Some(target) => Ok(target.position),
+            Some(target) if target.is_complete => return Some(input.replay(target.position)),
+            Some(_) => input.record(Error::Cycle(index)),
+            None => input.record(Error::BadReference(index)),
         }
+        None
     }
 }

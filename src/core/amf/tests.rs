@@ -37,7 +37,7 @@ impl Format {
                 decoded
             }
             Self::Amf3 => {
-                let mut decoder = amf3::Decoder::new(message);
+                let mut decoder = amf3::tests::Decoder::new(message);
                 collect(|| {
                     let next = (!decoder.is_empty()).then(|| decoder.value())?;
                     Some((next, decoder.position()))
@@ -521,7 +521,7 @@ fn strings_are_slices_of_the_message() {
     let string = [&[0x06, 0x88, 0x80, 0x01][..], &[b'x'; 65_536]].concat();
     let message = Bytes::from([string, [0x06, 0x00].repeat(50_000)].concat());
     let allocated = allocation_counter::measure(|| {
-        let mut decoder = amf3::Decoder::new(message.clone());
+        let mut decoder = amf3::tests::Decoder::new(message.clone());
         let first = decoder.value().unwrap();
         let text = first.as_text().unwrap();
         assert_eq!(text.as_bytes().as_ptr(), message[4..].as_ptr());

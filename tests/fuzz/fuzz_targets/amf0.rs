@@ -145,3 +145,6 @@ fn are_same_members(members: &Object, again: &Object, is_same: fn(&Value, &Value
 const MAX_MESSAGE: usize = 0xFFFF;
 
 const MAX_ENCODED: usize = 1 << 20;
+
+/// The marker of one AMF3 value in a message of AMF0 values.
+const AVM_PLUS: u8 = 0x11;
