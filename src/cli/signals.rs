@@ -1,5 +1,7 @@
 //! Signals that end the download.
 
+#[cfg(unix)]
+use std::{future::poll_fn, task::Poll};
 use std::{io, process, sync::Arc, thread};
 
 use tokio::{
@@ -9,7 +11,7 @@ use tokio::{
 
 use super::{exit_code::Exit, terminal::screen::Screen};
 
-/// Sends `true` to `stop` at the first INT, TERM or HUP, and exits the process at the second one. The
+/// Sends `true` to `stop` at the first INT, TERM, QUIT or HUP, and exits the process at the second one. The
 /// signals are received on a separate thread, so the second one works even if the download hangs.
 ///
 /// # Errors
@@ -32,12 +34,9 @@ pub fn watch(stop: watch::Sender<bool>, screen: Arc<Screen>) -> io::Result<()> {
     Ok(())
 }
 
+/// Signals with their numbers.
 #[cfg(unix)]
-struct Signals {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-    hang_up: Option<tokio::signal::unix::Signal>,
-}
+struct Signals(Vec<(i32, tokio::signal::unix::Signal)>);
 
 #[cfg(unix)]
 impl Signals {
@@ -45,31 +44,32 @@ impl Signals {
         use tokio::signal::unix::{SignalKind, signal};
 
         let _context = runtime.enter();
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            // nohup ignores SIGHUP so that the process survives it.
-            hang_up: if is_hang_up_ignored() {
-                None
-            } else {
-                Some(signal(SignalKind::hangup())?)
-            },
-        })
+        let mut kinds = vec![
+            SignalKind::interrupt(),
+            SignalKind::terminate(),
+            SignalKind::quit(),
+        ];
+        // nohup ignores SIGHUP so that the process survives it.
+        if !is_hang_up_ignored() {
+            kinds.push(SignalKind::hangup());
+        }
+        let signals = kinds
+            .into_iter()
+            .map(|kind| Ok((kind.as_raw_value(), signal(kind)?)));
+        signals.collect::<io::Result<_>>().map(Self)
     }
 
     /// Waits for the next signal and returns its number.
     async fn next(&mut self) -> i32 {
-        let hang_up = async {
-            match &mut self.hang_up {
-                Some(hang_up) => hang_up.recv().await,
-                None => std::future::pending().await,
+        poll_fn(|context| {
+            for (number, signal) in &mut self.0 {
+                if signal.poll_recv(context).is_ready() {
+                    return Poll::Ready(*number);
+                }
             }
-        };
-        tokio::select! {
-            _ = self.interrupt.recv() => 2,
-            _ = self.terminate.recv() => 15,
-            _ = hang_up => 1,
-        }
+            Poll::Pending
+        })
+        .await
     }
 }
 
@@ -89,21 +89,19 @@ fn ignores_hang_up(status: &str) -> bool {
         .is_some_and(|mask| mask & 1 == 1)
 }
 
-#[cfg(not(unix))]
-struct Signals;
+#[cfg(windows)]
+struct Signals(tokio::signal::windows::CtrlC);
 
-#[cfg(not(unix))]
+#[cfg(windows)]
 impl Signals {
-    fn new(_: &Runtime) -> io::Result<Self> {
-        Ok(Self)
+    fn new(runtime: &Runtime) -> io::Result<Self> {
+        let _context = runtime.enter();
+        tokio::signal::windows::ctrl_c().map(Self)
     }
 
     /// Waits for Ctrl-C and returns the number of SIGINT.
     async fn next(&mut self) -> i32 {
-        // An error means that Ctrl-C cannot be received.
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
+        self.0.recv().await;
         2
     }
 }

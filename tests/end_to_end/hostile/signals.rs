@@ -58,6 +58,7 @@ fn signal_finishes_the_file() {
         (live_in_real_time(), &LIVE[..], "INT", 0),
         (live_in_real_time(), &LIVE, "TERM", 0),
         (live_in_real_time(), &LIVE, "HUP", 0),
+        (live_in_real_time(), &LIVE, "QUIT", 0),
         (recorded_in_real_time(), &[], "INT", 2),
         (recorded_in_real_time(), &[], "TERM", 2),
     ];
