@@ -458,11 +458,33 @@ mod service {
         run.finish().succeeded();
     }
 
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn service_manager_may_have_an_abstract_address() {
+        use std::os::{linux::net::SocketAddrExt, unix::net::SocketAddr};
+
+        let server = Server::start(Config::serving(recorded_at_4x()));
+        let mut run = Run::new(&server.url("clip"), &[], &[]);
+        let name = run.folder.path().to_str().expect("a UTF-8 path").to_owned();
+        let address = SocketAddr::from_abstract_name(&name).expect("a short name");
+        let socket = UnixDatagram::bind_addr(&address).expect("a socket");
+        run.command.env("NOTIFY_SOCKET", format!("@{name}"));
+        let messages = recorded_messages(socket);
+        run.finish().succeeded();
+        let texts: Vec<_> = messages().into_iter().map(|(_, text)| text).collect();
+        assert!(texts.iter().any(|text| text == "READY=1\n"), "{texts:?}");
+    }
+
     /// Records the messages of `run` until the returned closure is called.
     fn service_manager(run: &mut Run) -> impl FnOnce() -> Vec<(Instant, String)> + use<> {
         let path = run.folder.path().join("notify");
         let socket = UnixDatagram::bind(&path).expect("a socket");
         run.command.env("NOTIFY_SOCKET", &path);
+        recorded_messages(socket)
+    }
+
+    /// Records the messages to `socket` until the returned closure is called.
+    fn recorded_messages(socket: UnixDatagram) -> impl FnOnce() -> Vec<(Instant, String)> + use<> {
         let receiver = socket.try_clone().expect("the same socket");
         let thread = thread::spawn(move || {
             let mut messages = Vec::new();

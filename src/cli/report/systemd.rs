@@ -2,6 +2,10 @@
 
 use std::{
     env,
+    ffi::OsStr,
+    io,
+    os::unix::net::{SocketAddr, UnixDatagram},
+    process,
     sync::{
         Arc, Mutex, PoisonError,
         mpsc::{Receiver, RecvTimeoutError},
@@ -10,7 +14,6 @@ use std::{
 };
 
 use indicatif::HumanBytes;
-use sd_notify::NotifyState;
 
 use super::{
     listeners::Listener,
@@ -38,22 +41,35 @@ pub struct SystemdNotifier {
     status_timer: ProgressTimer,
 }
 
+/// Message to the service manager.
 #[derive(Debug)]
 enum Message {
     Ready,
     Status(String),
+    Watchdog,
     Stopping,
+}
+
+/// Socket of the service manager, with the protocol of sd_notify(3).
+#[derive(Debug)]
+struct Manager {
+    socket: UnixDatagram,
+    address: SocketAddr,
 }
 
 impl SystemdNotifier {
     /// Starts notifying the service manager, if the environment names one.
     pub fn start(screen: Arc<Screen>) -> Option<Self> {
-        env::var_os(SOCKET).filter(|socket| !socket.is_empty())?;
-        let watchdog = sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero());
-        let interval = watchdog.map(|limit| (limit / 2).max(MIN_INTERVAL));
+        let address = env::var_os(SOCKET).filter(|address| !address.is_empty())?;
+        let manager = Manager::at(&address)
+            .inspect_err(|error| tracing::warn!("cannot use NOTIFY_SOCKET: {error}"));
+        let manager = manager.ok()?;
+        let interval = watchdog_timeout().map(|timeout| (timeout / 2).max(MIN_INTERVAL));
         let alive_until = Arc::new(Mutex::new(None));
         let alive = Arc::clone(&alive_until);
-        let deliver = move |messages: &Receiver<_>| deliver_all(messages, interval, &alive);
+        let deliver = move |messages: &Receiver<_>| {
+            deliver_all(messages, &manager, interval, &alive);
+        };
         Some(Self {
             screen,
             worker: Worker::start("systemd", QUEUE_LENGTH, deliver).ok()?,
@@ -115,6 +131,7 @@ impl Report for SystemdNotifier {
 /// Delivers the messages, and in between a watchdog notification per interval while the download is alive.
 fn deliver_all(
     messages: &Receiver<Message>,
+    manager: &Manager,
     interval: Option<Duration>,
     alive_until: &Mutex<Option<Instant>>,
 ) {
@@ -126,12 +143,12 @@ fn deliver_all(
             None => messages.recv().map_err(RecvTimeoutError::from),
         };
         match message {
-            Ok(message) => notify(&message),
+            Ok(message) => manager.notify(&message),
             Err(RecvTimeoutError::Disconnected) => return,
             Err(RecvTimeoutError::Timeout) => {
                 let until = *alive_until.lock().unwrap_or_else(PoisonError::into_inner);
                 if until > Some(Instant::now()) {
-                    let _ = sd_notify::notify(&[NotifyState::Watchdog]);
+                    manager.notify(&Message::Watchdog);
                 }
                 next = Instant::now() + interval.unwrap_or_default();
             }
@@ -139,16 +156,49 @@ fn deliver_all(
     }
 }
 
-/// Sends one message. A failure is only logged, since the download does not depend on the manager.
-fn notify(message: &Message) {
-    let sent = sd_notify::notify(&[match message {
-        Message::Ready => NotifyState::Ready,
-        Message::Status(text) => NotifyState::Status(text),
-        Message::Stopping => NotifyState::Stopping,
-    }]);
-    if let Err(error) = sent {
-        tracing::debug!("cannot notify the service manager: {error}");
+impl Manager {
+    /// Returns the manager at an address from the environment: a path, or `@` and an abstract name.
+    fn at(address: &OsStr) -> io::Result<Self> {
+        let address = match address.as_encoded_bytes() {
+            [b'@', name @ ..] => abstract_address(name)?,
+            _ => SocketAddr::from_pathname(address)?,
+        };
+        let socket = UnixDatagram::unbound()?;
+        Ok(Self { socket, address })
     }
+
+    /// Sends one message. A failure is only logged, since the download does not depend on the manager.
+    fn notify(&self, message: &Message) {
+        let text = match message {
+            Message::Ready => "READY=1\n",
+            Message::Status(text) => &format!("STATUS={text}\n"),
+            Message::Watchdog => "WATCHDOG=1\n",
+            Message::Stopping => "STOPPING=1\n",
+        };
+        if let Err(error) = self.socket.send_to_addr(text.as_bytes(), &self.address) {
+            tracing::debug!("cannot notify the service manager: {error}");
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn abstract_address(name: &[u8]) -> io::Result<SocketAddr> {
+    use std::os::linux::net::SocketAddrExt;
+
+    SocketAddr::from_abstract_name(name)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn abstract_address(_: &[u8]) -> io::Result<SocketAddr> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Returns the time within which the manager expects a watchdog notification from this process.
+fn watchdog_timeout() -> Option<Duration> {
+    let number = |name| env::var(name).ok()?.parse::<u64>().ok();
+    let is_meant = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(process::id()));
+    let timeout = number("WATCHDOG_USEC").filter(|_| is_meant)?;
+    Some(Duration::from_micros(timeout)).filter(|timeout| !timeout.is_zero())
 }
 
 /// Variable with the address of the service manager.
