@@ -5,8 +5,8 @@ use clap_mangen::roff::{Inline, Roff, bold, roman};
 /// Converts a subset of Markdown to the macros of man(7): headings of two levels, paragraphs, list items,
 /// code spans, and fenced code blocks.
 ///
-/// A list item that starts with a code span and a colon, as in "`--flag`: text", becomes a term with
-/// an indented description. Lines of a paragraph or of a list item are joined.
+/// A list item that starts with code spans and a colon, as in "`--flag`: text" or "`word` (0): text", becomes
+/// a term with an indented description. Lines of a paragraph or of a list item are joined.
 pub(super) fn from_markdown(markdown: &str) -> String {
     let mut roff = Roff::new();
     let mut after_heading = true;
@@ -61,7 +61,7 @@ fn code_block<'a>(roff: &mut Roff, lines: impl Iterator<Item = &'a str>) {
 
 fn list_item(roff: &mut Roff, item: &str) {
     match item.split_once(": ") {
-        Some((term, text)) if term.starts_with('`') => {
+        Some((term, text)) if term.starts_with('`') && term.ends_with(['`', ')']) => {
             roff.control("TP", [])
                 .text(inlines(term))
                 .text(inlines(text));
@@ -107,6 +107,7 @@ Second.
 
 - `word` (0): a description
   in two lines
+- `-m` limits two steps: lookup and connect
 - plain
 
 ```
@@ -122,6 +123,8 @@ Second.
 .TP
 \fBword\fR (0)
 a description in two lines
+.IP \(bu 2
+\fB\-m\fR limits two steps: lookup and connect
 .IP \(bu 2
 plain
 .PP
