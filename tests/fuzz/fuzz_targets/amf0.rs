@@ -58,21 +58,19 @@ fn check_amf3(values: &[Value]) {
 
 fn encode_and_decode_amf3(values: &[Value]) -> (Option<Vec<Value>>, Vec<u8>) {
     let mut encoded = Vec::new();
-    values
-        .iter()
-        .for_each(|value| amf3::encode(value, &mut encoded));
-    let mut decoder = amf3::Decoder::new(encoded.clone().into());
-    let mut again = Vec::new();
-    while !decoder.is_empty() {
-        match decoder.value() {
-            Ok(value) => again.push(value),
-            // The member names of a class count as values.
-            Err(Error::TooManyValues) => return (None, encoded),
-            Err(error) => panic!("{error} in {values:?}"),
-        }
+    for value in values {
+        encoded.push(AVM_PLUS);
+        amf3::encode(value, &mut encoded);
     }
-    assert_eq!(again.len(), values.len());
-    (Some(again), encoded)
+    match amf0::decode_all(encoded.clone().into()) {
+        (again, None) => {
+            assert_eq!(again.len(), values.len());
+            (Some(again), encoded)
+        }
+        // The member names of a class count as values.
+        (_, Some(Error::TooManyValues)) => (None, encoded),
+        (_, Some(error)) => panic!("{error} in {values:?}"),
+    }
 }
 
 fn are_same<T>(one: &[T], other: &[T], is_same: fn(&T, &T) -> bool) -> bool {
@@ -145,6 +143,9 @@ fn are_same_members(members: &Object, again: &Object, is_same: fn(&Value, &Value
 const MAX_MESSAGE: usize = 0xFFFF;
 
 const MAX_ENCODED: usize = 1 << 20;
+
+/// Marker of one AMF3 value in a message of AMF0 values.
+const AVM_PLUS: u8 = 0x11;
 
 /// The marker of one AMF3 value in a message of AMF0 values.
 const AVM_PLUS: u8 = 0x11;
