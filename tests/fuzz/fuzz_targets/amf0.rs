@@ -146,6 +146,3 @@ const MAX_ENCODED: usize = 1 << 20;
 
 /// Marker of one AMF3 value in a message of AMF0 values.
 const AVM_PLUS: u8 = 0x11;
-
-/// The marker of one AMF3 value in a message of AMF0 values.
-const AVM_PLUS: u8 = 0x11;
