@@ -374,6 +374,29 @@ fn same_file_for_two_purposes_is_a_usage_error() {
     assert!(old.expect("the file exists") == recording);
 }
 
+#[test]
+#[cfg(unix)]
+fn log_is_not_written_into_the_recording() {
+    let server = Server::start(Config::serving(recorded_at_4x()));
+    let log_to_stdout = r#"exec "$0" "$1" -o - --log-file /dev/stdout"#;
+    let log_to_file = r#"exec "$0" "$1" -o - --log-file out > out"#;
+    for (script, code) in [
+        (log_to_stdout, 1),
+        (log_to_file, 1),
+        (&format!("{log_to_stdout} > /dev/null")[..], 0),
+    ] {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut command = Command::new("sh");
+        command.args(["-c", script, env!("CARGO_BIN_EXE_rtmpull")]);
+        command.arg(server.url("clip")).current_dir(&folder);
+        let finished = Process::start(&mut command).finish(LIMIT);
+        assert_eq!(finished.code(), Some(code), "{script}: {finished}");
+        let expected = "ERROR: usage: --log-file names standard output, where the recording goes\n";
+        assert_eq!(finished.stderr == expected, code == 1, "{finished}");
+        assert!(finished.stdout.is_empty(), "nothing is written");
+    }
+}
+
 #[cfg(unix)]
 mod service {
     use std::{net::Shutdown, os::unix::net::UnixDatagram, thread, time::Instant};

@@ -133,7 +133,8 @@ impl Output {
     }
 }
 
-/// Fails if two options name the same file, before anything is written to it.
+/// Fails if two options name the same file, or if one names standard output while the recording goes there.
+/// Runs before anything is written.
 pub(in crate::cli) fn ensure_distinct(args: &Args) -> Result<()> {
     let output = args.flv.as_ref().filter(|file| !is_stdout(Some(file)));
     let named = [
@@ -149,6 +150,10 @@ pub(in crate::cli) fn ensure_distinct(args: &Args) -> Result<()> {
         .filter_map(|(option, file)| Some((option, file?)));
     let mut seen: Vec<(&str, PathBuf)> = Vec::new();
     for (option, file) in named.chain(repaired) {
+        ensure!(
+            !is_stdout(args.flv.as_deref()) || !args.repair.is_empty() || !is_stdout_file(file),
+            "{option} names standard output, where the recording goes"
+        );
         let Some(path) = canonical(file) else {
             continue;
         };
@@ -174,6 +179,26 @@ fn canonical(file: &Path) -> Option<PathBuf> {
         _ => Path::new("."),
     };
     Some(fs::canonicalize(folder).ok()?.join(file.file_name()?))
+}
+
+/// Returns whether `file` is the pipe or the file that standard output goes to. Devices do not count: the
+/// output of several writers to `/dev/null` does not mix.
+#[cfg(unix)]
+fn is_stdout_file(file: &Path) -> bool {
+    use std::os::unix::fs::{FileTypeExt, MetadataExt};
+
+    let identity = |path: &Path| {
+        let found = fs::metadata(path).ok()?;
+        let is_mixed = found.is_file() || found.file_type().is_fifo();
+        is_mixed.then(|| (found.dev(), found.ino()))
+    };
+    let identity_of_file = identity(file);
+    identity_of_file.is_some() && identity_of_file == identity(Path::new("/dev/stdout"))
+}
+
+#[cfg(not(unix))]
+fn is_stdout_file(_: &Path) -> bool {
+    false
 }
 
 /// Returns whether the recording goes to standard output if `-o` has this value.
