@@ -1,9 +1,9 @@
 //! A file that is rewritten while media arrives, for programs that watch the download.
 
 use std::{
-    fs, io,
+    fs::{self, File},
+    io::{self, Write},
     path::{Path, PathBuf},
-    process,
     time::{Duration, Instant},
 };
 
@@ -42,20 +42,16 @@ impl Heartbeat {
     ///
     /// Fails if `file` cannot be a regular file in an existing folder.
     pub fn start(file: &Path) -> Result<Self> {
-        let name = file.file_name().context("the value names no file")?;
+        file.file_name().context("the value names no file")?;
         let folder = match file.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         };
         ensure!(folder.is_dir(), "{folder:?} is not a folder");
         ensure!(!file.exists() || file.is_file(), "{file:?} is not a file");
-        let mut temporary = name.to_owned();
-        temporary.push(format!(".{}", process::id()));
-        let (file, temporary) = (file.to_owned(), folder.join(temporary));
+        let file = file.to_owned();
         // One beat may wait while the disk is slow. More would be outdated.
-        let worker = Worker::start("heartbeat", 1, move |beats| {
-            write_all(beats.iter(), &file, &temporary);
-        })?;
+        let worker = Worker::start("heartbeat", 1, move |beats| write_all(beats.iter(), &file))?;
         Ok(Self {
             worker,
             timer: ProgressTimer::new(INTERVAL),
@@ -88,24 +84,37 @@ impl Report for Heartbeat {
 }
 
 /// Writes each beat. Only the first failure is logged.
-fn write_all(beats: impl Iterator<Item = Beat>, file: &PathBuf, temporary: &Path) {
+fn write_all(beats: impl Iterator<Item = Beat>, file: &Path) {
     let mut has_failed = false;
     for beat in beats {
-        let written = write(&beat, file, temporary);
+        let written = write(&beat, file, &temporary(file));
         if let Err(error) = written
             && !has_failed
         {
             has_failed = true;
             tracing::warn!("cannot write the heartbeat file {file:?}: {error}");
-            let _ = fs::remove_file(temporary);
         }
     }
 }
 
+/// Returns the name of a new temporary file. It is unpredictable, so that other users cannot occupy it in a
+/// shared folder.
+fn temporary(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(format!(".{:016x}", rand::random::<u64>()));
+    name.into()
+}
+
+/// Replaces the file atomically. `create_new` does not follow links.
 fn write(beat: &Beat, file: &Path, temporary: &Path) -> io::Result<()> {
     let text = serde_json::to_string(beat)? + "\n";
-    fs::write(temporary, text)?;
-    fs::rename(temporary, file)
+    let mut new = File::create_new(temporary)?;
+    let written = new
+        .write_all(text.as_bytes())
+        .and_then(|()| fs::rename(temporary, file));
+    written.inspect_err(|_| {
+        let _ = fs::remove_file(temporary);
+    })
 }
 
 /// Minimum time between two beats.
@@ -157,6 +166,25 @@ mod tests {
         // The second progress is too early, and the third one has no new media.
         let text = written(&[(0, 5), (1_999, 6), (2_500, 6)]);
         assert!(text.contains(r#""bytes":5}"#), "{text}");
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_link_with_the_name_of_the_temporary_file_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let [file, link, target] = ["beat", "link", "target"].map(|name| folder.path().join(name));
+        fs::write(&target, "precious").unwrap();
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        let beat = || Beat {
+            time: String::new(),
+            position_ms: 0,
+            bytes: 0,
+        };
+        write(&beat(), &file, &link).unwrap_err();
+        write(&beat(), &file, &temporary(&file)).unwrap();
+        assert_ne!(temporary(&file), temporary(&file), "unpredictable");
+        assert_eq!(fs::read_to_string(&target).unwrap(), "precious");
+        assert!(link.is_symlink() && file.is_file());
     }
 
     #[test]
