@@ -334,6 +334,8 @@ pub enum Meaning {
     Unknown,
     /// Media starts or starts again.
     Started,
+    /// A publisher has started, so media will start or start again.
+    Published,
     /// The server has executed `pause`.
     Paused,
     /// The server has sent the stream up to its end.
@@ -352,7 +354,8 @@ impl Meaning {
     /// Classifies a status by its code.
     pub fn of(status: &Status) -> Self {
         match status.code.as_str() {
-            "NetStream.Play.Start" | "NetStream.Play.PublishNotify" => Self::Started,
+            "NetStream.Play.Start" => Self::Started,
+            "NetStream.Play.PublishNotify" => Self::Published,
             "NetStream.Pause.Notify" => Self::Paused,
             "NetStream.Play.Complete" | "NetStream.Play.Stop" => Self::Complete,
             "NetStream.Play.UnpublishNotify" => Self::Unpublished,

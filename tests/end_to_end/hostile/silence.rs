@@ -43,6 +43,24 @@ fn pings_do_not_extend_the_timeout() {
     );
 }
 
+/// A file server that answers the start "live, else recorded" with Play.Start alone.
+#[test]
+fn silence_after_play_start_is_met_with_start_0() {
+    let peer = playing_peer(0, |peer| {
+        let play = peer.expect_command("play");
+        assert_eq!(play.values[2], Value::Number(0.0));
+        send_tags(peer, &sample_media()[..10])?;
+        let stop = status("status", "NetStream.Play.Stop", "over");
+        peer.queue_command(1, "onStatus", 0.0, &[Value::Null, stop.into()])?;
+        peer.flush()
+    });
+    let ended = Invocation::new(&peer.url("clip"))
+        .options(["-m", "3"])
+        .run();
+    ended.assert_ended(0, "ended", "NetStream.Play.Stop");
+    ended.assert_tags(&sample_media()[..10]);
+}
+
 #[test]
 fn messages_without_media_do_not_extend_the_timeout() {
     let messages: [Script; 4] = [

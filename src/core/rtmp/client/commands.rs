@@ -64,12 +64,24 @@ impl Client {
         }
         let is_live = self.config.start == Start::Live;
         let has_media = self.state.has_media();
-        match Meaning::of(&status) {
-            Meaning::Started => {
-                self.stream_begun(now);
-                if let State::AwaitingMedia { is_started, .. } = &mut self.state {
-                    *is_started = true;
+        let meaning = Meaning::of(&status);
+        match meaning {
+            // These statuses may belong to the first play, which another start position replaced.
+            Meaning::Complete
+            | Meaning::Unpublished
+            | Meaning::NotFound
+            | Meaning::Refused
+            | Meaning::Unknown
+                if self.state.has_tried_other_starts() && status.is_of_stream() =>
+            {
+                if status.is_error() {
+                    self.play_refused(now, status.to_string());
                 }
+            }
+            Meaning::Started | Meaning::Published => {
+                self.is_published |= meaning == Meaning::Published;
+                self.stream_begun(now);
+                self.play_started(now);
                 self.events.push_back(Event::Started);
             }
             Meaning::Paused => self.unpause(),

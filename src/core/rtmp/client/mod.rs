@@ -70,6 +70,8 @@ pub struct Client {
     /// The message stream on which `play` was sent. With pipelining it is a guess until
     /// `createStream` is answered, so that it outlives several states.
     message_stream: Option<u32>,
+    /// The server has reported that the stream is published, so it is live.
+    is_published: bool,
     buffer_length: BufferLengthControl,
     pause_unpause: PauseUnpause,
     frame_parser: FrameParser,
@@ -129,6 +131,7 @@ impl Client {
             },
             transaction_ids: TransactionIds::default(),
             message_stream: None,
+            is_published: false,
             frame_parser: FrameParser::new(),
             alive_at: now,
             unfinished_bytes: 0,
@@ -221,6 +224,7 @@ impl Client {
                     tracing::debug!("createStream is not answered, sending it again");
                     self.create_stream_again(now);
                 }
+                Due::PlayFromNextStart => self.play_from_next_start(now),
                 Due::Pause => self.pause(now),
                 Due::Unpause => self.unpause(),
                 Due::ConfirmEndOfStream => self.confirm_end_of_stream(),
@@ -238,8 +242,8 @@ impl Client {
     /// while, because the server is then not to blame for the silence.
     pub fn restart_media_timeouts(&mut self, now: Instant) {
         self.alive_at = now;
-        if let State::AwaitingMedia { since, .. } = &mut self.state {
-            *since = now;
+        if let State::AwaitingMedia(awaiting) = &mut self.state {
+            awaiting.since = now;
         }
     }
 

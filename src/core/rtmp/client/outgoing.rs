@@ -1,6 +1,6 @@
 //! Messages from the client.
 
-use super::Client;
+use super::{Client, config::Start};
 use crate::core::rtmp::{
     command::Command,
     message::{Acknowledgement, Kind, Timestamp, UserControl},
@@ -38,15 +38,10 @@ impl Client {
     }
 
     /// Sends `play` and the first buffer length on a message stream. Returns the transaction id.
-    pub(super) fn play_on(&mut self, stream: u32) -> u32 {
+    pub(super) fn play_on(&mut self, stream: u32, start: Start) -> u32 {
         let transaction = self.transaction_ids.next();
         let config = &self.config;
-        let play = Command::play(
-            transaction,
-            &config.playpath,
-            config.start,
-            config.length_ms,
-        );
+        let play = Command::play(transaction, &config.playpath, start, config.length_ms);
         let playlist = config
             .playlist
             .then(|| Command::set_playlist(&config.playpath));

@@ -25,7 +25,7 @@ impl Client {
                 self.events.push_back(Event::Connected);
                 self.state = State::Playing;
             }
-            State::CreatingStream(_) | State::AwaitingMedia { .. } => self.state = State::Playing,
+            State::CreatingStream(_) | State::AwaitingMedia(_) => self.state = State::Playing,
             State::AwaitingPublisher { .. } => self.publisher_returned(),
             State::Resuming if is_frame => self.state = State::Playing,
             _ => {}

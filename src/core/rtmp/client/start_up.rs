@@ -4,9 +4,10 @@ use std::{mem, time::Instant};
 
 use super::{
     Client,
+    config::Start,
     event::{End, Event},
     outgoing::NETWORK_CONNECTION,
-    state::{CreatingStream, EarlyAnswer, EarlyCalls, SentCall, State},
+    state::{AwaitingMedia, CreatingStream, EarlyAnswer, EarlyCalls, SentCall, State},
 };
 use crate::core::{
     amf::Text,
@@ -25,7 +26,7 @@ impl Client {
         self.send_command(NETWORK_CONNECTION, 0, &command);
         let early = self.config.pipelines().then(|| EarlyCalls {
             create_stream: EarlyAnswer::Pending(self.call_create_stream()),
-            play: Some(self.play_on(USUAL_STREAM)),
+            play: Some(self.play_on(USUAL_STREAM, self.config.start)),
         });
         self.state = State::Connecting { since: now, early };
     }
@@ -119,10 +120,55 @@ impl Client {
             State::CreatingStream(creating) => creating.early_play = None,
             // The server may have refused the early play before it accepted connect, although the
             // answers arrive in another order.
-            State::AwaitingMedia { is_early: true, .. } => self.await_media(now, None),
+            State::AwaitingMedia(awaiting) if awaiting.is_early => self.await_media(now, None),
+            State::AwaitingMedia(awaiting) if awaiting.starts_tried > 0 => {
+                tracing::debug!("play from another start position refused: {reason}");
+                return self.play_from_next_start(now);
+            }
             _ => return self.end(End::Refused(reason)),
         }
         tracing::debug!("early play refused, sending it again after connect: {reason}");
+    }
+
+    /// Returns the start position to try after Play.Start and silence.
+    ///
+    /// Without a start position, `play` requests "live, else recorded" (−2). Some file servers answer
+    /// that with Play.Start and never send media; they need a start of at least 0. The last choice is
+    /// live only, which restores the subscription on servers that treat 0 as a request for a file.
+    pub(super) fn next_start(&self) -> Option<Start> {
+        let State::AwaitingMedia(awaiting) = &self.state else {
+            return None;
+        };
+        if self.config.start != Start::LiveElseRecorded || self.is_published {
+            return None;
+        }
+        OTHER_STARTS.get(awaiting.starts_tried).copied()
+    }
+
+    /// Sends `play` again with the next start position, if one is left.
+    pub(super) fn play_from_next_start(&mut self, now: Instant) {
+        let Some((start, stream)) = self.next_start().zip(self.message_stream) else {
+            return;
+        };
+        tracing::debug!(
+            "no media after Play.Start, playing from {} ms",
+            start.wire_ms()
+        );
+        let play = self.play_on(stream, start);
+        if let State::AwaitingMedia(awaiting) = &mut self.state {
+            awaiting.play = play;
+            awaiting.is_early = false;
+            // Some servers do not repeat Play.Start.
+            awaiting.started_at = Some(now);
+            awaiting.starts_tried = awaiting.starts_tried.saturating_add(1);
+        }
+    }
+
+    /// Records Play.Start.
+    pub(super) fn play_started(&mut self, now: Instant) {
+        if let State::AwaitingMedia(awaiting) = &mut self.state {
+            awaiting.started_at.get_or_insert(now);
+        }
     }
 
     /// Answers Wowza's secure token.
@@ -169,12 +215,13 @@ impl Client {
     /// Waits for media on an existing message stream. Sends `play` unless an early one is in flight.
     fn await_media(&mut self, since: Instant, early_play: Option<u32>) {
         let stream = self.message_stream.unwrap_or(USUAL_STREAM);
-        self.state = State::AwaitingMedia {
+        self.state = State::AwaitingMedia(AwaitingMedia {
             since,
-            is_started: false,
-            play: early_play.unwrap_or_else(|| self.play_on(stream)),
+            play: early_play.unwrap_or_else(|| self.play_on(stream, self.config.start)),
             is_early: early_play.is_some(),
-        };
+            started_at: None,
+            starts_tried: 0,
+        });
     }
 
     fn call_create_stream_at(&mut self, now: Instant) -> SentCall {
@@ -187,6 +234,9 @@ impl Client {
 
 /// Transaction id of `connect` (RTMP 7.2.1.1: always 1).
 pub(super) const CONNECT: u32 = 1;
+
+/// Start positions to try after Play.Start and silence.
+const OTHER_STARTS: [Start; 2] = [Start::At { ms: 0 }, Start::Live];
 
 /// The id that nearly all servers return for the first `createStream`.
 const USUAL_STREAM: u32 = 1;

@@ -25,15 +25,7 @@ pub(super) enum State {
     /// `connect` is accepted, `createStream` is not answered.
     CreatingStream(CreatingStream),
     /// `play` is sent on an existing message stream, no media has arrived.
-    AwaitingMedia {
-        since: Instant,
-        /// The server has reported the start of playback.
-        is_started: bool,
-        /// Transaction id of `play`.
-        play: u32,
-        /// `play` was sent together with `connect`.
-        is_early: bool,
-    },
+    AwaitingMedia(AwaitingMedia),
     /// Media arrives.
     Playing,
     /// `pause` is sent and not confirmed.
@@ -91,6 +83,20 @@ pub(super) struct CreatingStream {
     pub(super) early_play: Option<u32>,
 }
 
+/// [`State::AwaitingMedia`]: the `play` in flight.
+#[derive(Debug)]
+pub(super) struct AwaitingMedia {
+    pub(super) since: Instant,
+    /// Transaction id of `play`.
+    pub(super) play: u32,
+    /// `play` was sent together with `connect`.
+    pub(super) is_early: bool,
+    /// Time of the first Play.Start after `play`.
+    pub(super) started_at: Option<Instant>,
+    /// Other start positions that were tried after Play.Start and silence.
+    pub(super) starts_tried: usize,
+}
+
 /// A call and the time at which it was sent.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SentCall {
@@ -120,6 +126,8 @@ pub(super) enum Due {
     TimedOut(Timeout),
     /// Send `createStream` again.
     CreateStreamAgain,
+    /// Send `play` with another start position.
+    PlayFromNextStart,
     /// Start pause/unpause.
     Pause,
     /// End a pause that the server did not confirm.
@@ -188,12 +196,17 @@ impl State {
         )
     }
 
+    /// Returns true if no media has arrived, even after `play` with another start position.
+    pub(super) fn has_tried_other_starts(&self) -> bool {
+        matches!(self, Self::AwaitingMedia(awaiting) if awaiting.starts_tried > 0)
+    }
+
     /// Returns the transaction id of the last `play`, if no media has arrived.
     pub(super) fn play_transaction(&self) -> Option<u32> {
         match self {
             Self::Connecting { early, .. } => early.as_ref().and_then(|early| early.play),
             Self::CreatingStream(creating) => creating.early_play,
-            Self::AwaitingMedia { play, .. } => Some(*play),
+            Self::AwaitingMedia(awaiting) => Some(awaiting.play),
             _ => None,
         }
     }
@@ -239,15 +252,21 @@ impl Client {
                 after(*since, limit, Due::TimedOut(Timeout::Connect))
             }
             State::CreatingStream(creating) => creating.next_deadline(timeouts),
-            State::AwaitingMedia {
-                since, is_started, ..
-            } => {
-                let limit = if *is_started {
-                    timeouts.first_media_after_start
-                } else {
-                    timeouts.first_media
+            State::AwaitingMedia(awaiting) => {
+                let limit = match awaiting.started_at {
+                    Some(_) => timeouts.first_media_after_start,
+                    None => timeouts.first_media,
                 };
-                after(*since, limit, Due::TimedOut(Timeout::FirstMedia))
+                let next_start = match awaiting.started_at {
+                    Some(started_at) if self.next_start().is_some() => {
+                        let quiet = fraction(limit, 3).unwrap_or(LONGEST_QUIET_START);
+                        let quiet = quiet.clamp(SHORTEST_QUIET_START, LONGEST_QUIET_START);
+                        after(started_at, Some(quiet), Due::PlayFromNextStart)
+                    }
+                    _ => None,
+                };
+                let media = after(awaiting.since, limit, Due::TimedOut(Timeout::FirstMedia));
+                earlier(next_start, media)
             }
             // Half of the timeout passes before the pause, so that the other half is left to see
             // whether it helps.
@@ -297,6 +316,13 @@ fn fraction(limit: Option<Duration>, divisor: u32) -> Option<Duration> {
 /// How long after the answer to `connect` an early `createStream` may stay unanswered. Some servers
 /// drop calls that arrive before they have accepted `connect`.
 const EARLY_CALL_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Shortest silence after Play.Start before another start position is tried. A second `play` restarts
+/// a stream that is only slow to start.
+const SHORTEST_QUIET_START: Duration = Duration::from_secs(1);
+
+/// Longest silence after Play.Start before another start position is tried.
+const LONGEST_QUIET_START: Duration = Duration::from_secs(10);
 
 /// How long the client waits for the confirmation of `pause`. Some servers never send it.
 const PAUSE_PATIENCE: Duration = Duration::from_secs(1);

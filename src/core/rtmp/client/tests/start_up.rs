@@ -321,3 +321,72 @@ fn early_play_is_sent_again_only_once() {
         assert_eq!(end(conversation.only_event()), End::Refused(reason.into()));
     }
 }
+
+/// Returns the `start` arguments of the `play` commands that the client has sent.
+fn starts(conversation: &mut Conversation) -> Vec<i32> {
+    let sent = conversation.sent();
+    let plays = sent.iter().filter_map(|sent| match sent {
+        Sent::Command(1, command) if command.name == "play" => command.arguments[2].as_number(),
+        _ => None,
+    });
+    plays.map(|start| start as i32).collect()
+}
+
+#[test]
+fn silence_after_play_start_tries_start_0_and_then_live_only() {
+    let mut conversation = Conversation::playing(config());
+    assert!(conversation.advance(SECOND * 99 / 10).is_empty());
+    assert_eq!(starts(&mut conversation), [0; 0]);
+    conversation.advance(SECOND);
+    assert_eq!(starts(&mut conversation), [0]);
+    // Neither a refusal nor the end of the first play ends the session.
+    conversation.status("NetStream.Play.Stop");
+    conversation.status("NetStream.Play.StreamNotFound");
+    assert!(conversation.events().is_empty());
+    assert_eq!(starts(&mut conversation), [-1000]);
+    conversation.command(answer("_error", 5.0, vec![Value::Null]));
+    let mut events = conversation.advance(20 * SECOND);
+    let timed_out = End::TimedOut(Timeout::FirstMedia);
+    assert_eq!(end(events.remove(0)), timed_out);
+    assert_eq!(starts(&mut conversation), [0; 0]);
+}
+
+#[test]
+fn media_after_another_start_plays_the_stream() {
+    let mut conversation = Conversation::playing(Config {
+        timeouts: Timeouts::all(Some(3 * SECOND)),
+        ..config()
+    });
+    conversation.advance(SECOND * 11 / 10);
+    assert_eq!(starts(&mut conversation), [0]);
+    conversation.status("NetStream.Play.Start");
+    conversation.advance(SECOND / 2);
+    conversation.send(Kind::VIDEO, 1, 0, &[0x27, 1]);
+    assert!(matches!(conversation.events()[..], [Event::Media { .. }]));
+    conversation.advance(SECOND * 29 / 10);
+    assert_eq!(starts(&mut conversation), [0; 0]);
+}
+
+#[test]
+fn other_starts_are_tried_only_after_play_start_and_without_a_given_start() {
+    let mut without_play_start = Conversation::connecting(config());
+    without_play_start.accept();
+    without_play_start.stream_created(2, 1.0);
+    without_play_start.sent();
+    let mut live_after_all = Conversation::playing(config());
+    live_after_all.status("NetStream.Play.PublishNotify");
+    let at = Config {
+        start: Start::At { ms: 5_000 },
+        ..config()
+    };
+    let live = Conversation::playing(live());
+    for mut conversation in [
+        without_play_start,
+        live_after_all,
+        live,
+        Conversation::playing(at),
+    ] {
+        conversation.advance(SECOND * 29);
+        assert_eq!(starts(&mut conversation), [0; 0]);
+    }
+}

@@ -72,16 +72,13 @@ fn repeated_play_start_does_not_extend_the_first_media_timeout() {
 
 /// A server sends Play.Start for a stream that nobody publishes yet.
 #[test]
-fn a_started_stream_waits_longer_for_its_first_media() {
+fn started_stream_has_its_own_first_media_timeout() {
     let timeouts = Timeouts {
         first_media_after_start: Some(100 * SECOND),
         ..Timeouts::default()
     };
     for (is_started, limit) in [(false, 30), (true, 100)] {
-        let mut conversation = Conversation::connecting(Config {
-            timeouts,
-            ..config()
-        });
+        let mut conversation = Conversation::connecting(Config { timeouts, ..live() });
         conversation.accept();
         conversation.stream_created(2, 1.0);
         conversation.events();
