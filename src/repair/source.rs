@@ -71,7 +71,7 @@ impl<'f> Source<'f> {
         &mut self,
         progress: &mut dyn FnMut(u64, u64) -> bool,
     ) -> Result<Option<Piece<'_>>, Error> {
-        let (offset, header, range, is_size_wrong) = loop {
+        let (offset, header, length, is_size_wrong) = loop {
             if self.reported_to != self.read_to {
                 self.reported_to = self.read_to;
                 if !progress(self.read_to, self.length) {
@@ -79,27 +79,24 @@ impl<'f> Source<'f> {
                 }
             }
             let is_end = self.is_at_end();
-            let start = self.consumed;
-            let mut rest = self.window.get(start..).unwrap_or_default();
+            let mut rest = self.window.get(self.consumed..).unwrap_or_default();
             let found = self
                 .salvage
                 .read(&mut rest, is_end)
                 .map_err(Error::NotFlv)?;
-            let end = self.window.len().saturating_sub(rest.len());
+            // The reader skips a file header together with the next piece, or alone.
+            self.consumed = self.window.len().saturating_sub(rest.len());
             match found {
-                Some(Salvaged::Tag(tag)) => break (tag.offset, tag.header, start..end, false),
+                Some(Salvaged::Tag(tag)) => break (tag.offset, tag.header, tag.length(), false),
                 Some(Salvaged::WrongPreviousTagSize(tag)) => {
-                    break (tag.offset, tag.header, start..end, true);
+                    break (tag.offset, tag.header, tag.length(), true);
                 }
-                Some(Salvaged::Garbage(bytes)) => {
-                    self.consumed = end;
-                    return Ok(Some(Piece::Garbage(bytes)));
-                }
+                Some(Salvaged::Garbage(bytes)) => return Ok(Some(Piece::Garbage(bytes))),
                 None if is_end => return Ok(None),
                 None => self.fill().map_err(Error::Read)?,
             }
         };
-        self.consumed = range.end;
+        let range = self.consumed.saturating_sub(length)..self.consumed;
         let bytes = self.window.get(range).unwrap_or_default();
         let mut body = bytes.get(TagHeader::LENGTH..).unwrap_or_default();
         body = body.get(..header.length.get() as usize).unwrap_or_default();
