@@ -5,6 +5,7 @@ mod writer;
 
 use std::{io, time::Instant};
 
+use bytes::Bytes;
 use jiff::Timestamp;
 
 pub(super) use self::writer::PipeTarget;
@@ -18,7 +19,7 @@ use super::{
     write_queue::{Message, WriteQueue},
 };
 use crate::core::{
-    amf::Object,
+    amf::{Object, amf0},
     flv::{FrameInfo, Layout, Metadata, TagKind},
     payload::Payload,
 };
@@ -83,7 +84,7 @@ impl PipeRecording {
     }
 
     /// Merges fields of the server's `onMetaData` into the head, or writes `payload`, the same in its
-    /// encoded form, if the head is already written.
+    /// encoded form, if the head is already written or `payload` does not decode completely.
     pub(super) fn metadata(
         &mut self,
         now: Instant,
@@ -91,6 +92,11 @@ impl PipeRecording {
         fields: &Object,
         payload: Payload,
     ) -> io::Result<()> {
+        if !self.is_open() && !decodes(&payload) {
+            self.pending
+                .hold(FrameInfo::SCRIPT, payload, &mut self.spent);
+            return Ok(());
+        }
         if self.muxer.set_metadata(fields) {
             self.spent.push(payload);
             return Ok(());
@@ -327,3 +333,9 @@ impl PipeRecording {
 
 /// Cause of the gaps in a pipe.
 const SLOW_READER: &str = "the reader of the output is too slow";
+
+/// Whether script data decodes without an error.
+fn decodes(payload: &Payload) -> bool {
+    let (_, error) = amf0::decode_all(Bytes::copy_from_slice(payload));
+    error.is_none()
+}

@@ -329,6 +329,24 @@ async fn timestamps_of_a_pipe_restart_without_a_second_head() {
 
 #[cfg(unix)]
 #[tokio::test]
+async fn metadata_that_does_not_decode_completely_follows_the_head_of_a_pipe_unchanged() {
+    let mut pipe = PipeFixture::new();
+    // The value of "b" has a marker without a known size (AMF0 2.1).
+    let body = b"\x02\0\x0aonMetaData\x03\0\x01a\x05\0\x01b\x04\0\0\x09";
+    let members = Object::from_iter([("a", Value::Null)]);
+    let payload = Payload::from(&body[..]);
+    pipe.output
+        .metadata(pipe.now, 0, &members, payload)
+        .unwrap();
+    pipe.video(0, &KEYFRAME);
+    let tags = tags(&pipe.finish().await);
+    assert_eq!(tags[0], (18, 0, body.to_vec()));
+    assert_eq!(tags[1].0, 9);
+    assert_eq!(tags.len(), 2);
+}
+
+#[cfg(unix)]
+#[tokio::test]
 async fn metadata_is_in_the_head_of_a_pipe_or_follows_unchanged() {
     let mut pipe = PipeFixture::new();
     let early = object(&["early"]);

@@ -1,6 +1,6 @@
 //! Received messages: media, data and control messages.
 
-use std::time::Instant;
+use std::{mem, time::Instant};
 
 use bytes::Bytes;
 
@@ -181,19 +181,7 @@ impl Client {
             .and_then(Value::as_text)
             .map(|name| name.as_bytes())
         {
-            Some(b"onMetaData") => match decoder.value().ok().as_ref().and_then(Value::as_object) {
-                Some(members) => {
-                    properties::log_object(members);
-                    if has_duration(members) {
-                        self.pause_unpause.set_recorded();
-                    }
-                    return self.events.push_back(Event::Metadata {
-                        members: members.clone(),
-                        payload: message.payload,
-                    });
-                }
-                None => tracing::debug!("undecodable onMetaData skipped"),
-            },
+            Some(b"onMetaData") => return self.metadata(&mut decoder, message.payload),
             Some(b"onStatus" | b"onPlayStatus") => {
                 let mut arguments = Vec::new();
                 while let Ok(argument) = decoder.value() {
@@ -220,6 +208,30 @@ impl Client {
             None => tracing::debug!("data message of {} bytes skipped", message.payload.len()),
         }
         self.recycle(message.payload);
+    }
+
+    /// Reports the metadata of the stream. If it does not decode completely, the values before the error are
+    /// reported, and the payload is passed on unchanged.
+    fn metadata(&mut self, decoder: &mut amf0::Decoder, payload: Payload) {
+        let (value, error) = decoder.partial_value();
+        let members = match (value.as_ref().and_then(Value::as_object), &error) {
+            (Some(members), _) => members.clone(),
+            (None, Some(_)) => Object::new(),
+            (None, None) => {
+                tracing::debug!("onMetaData without members skipped");
+                return self.recycle(payload);
+            }
+        };
+        if let Some(error) = error
+            && !mem::replace(&mut self.has_warned_of_metadata, true)
+        {
+            tracing::warn!("onMetaData is incomplete: {error} (the values before it are kept)");
+        }
+        properties::log_object(&members);
+        if has_duration(&members) {
+            self.pause_unpause.set_recorded();
+        }
+        self.events.push_back(Event::Metadata { members, payload });
     }
 }
 

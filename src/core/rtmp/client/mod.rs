@@ -82,6 +82,7 @@ pub struct Client {
     /// An aggregate whose messages have not all been handled.
     aggregate: Option<AggregateUnpacker>,
     has_warned_of_swf: bool,
+    has_warned_of_metadata: bool,
     /// A random number for the answer to a login challenge.
     nonce: u32,
 }
@@ -137,6 +138,7 @@ impl Client {
             unfinished_bytes: 0,
             aggregate: None,
             has_warned_of_swf: false,
+            has_warned_of_metadata: false,
             nonce: rng.next_u32(),
         }
     }

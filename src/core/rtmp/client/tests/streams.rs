@@ -51,6 +51,57 @@ fn metadata_is_recognized_with_and_without_set_data_frame() {
 }
 
 #[test]
+fn metadata_that_does_not_decode_completely_keeps_the_values_before_the_error() {
+    let array = |members: &[u8]| [b"\x02\0\x0aonMetaData\x08\0\0\0\0\0\x01w", members].concat();
+    let width = b"\0\x40\x30\0\0\0\0\0\0"; // 16
+    #[rustfmt::skip]
+    let bodies: [(&str, Vec<u8>); 7] = [
+        ("reference to the enclosing array", array(&[&width[..], b"\0\x01r\x07\0\0\0\0\x09"].concat())),
+        ("reference that does not exist", array(&[&width[..], b"\0\x01r\x07\0\x09\0\0\x09"].concat())),
+        ("movie clip marker", array(&[&width[..], b"\0\x01m\x04\0\x01x\x05\0\0\x09"].concat())),
+        ("array shorter than announced", array(&[&width[..], b"\0\x01a\x0a\0\0\0\x63\x05\x05\0\0\x09"].concat())),
+        ("truncated text", array(&[&width[..], b"\0\x01t\x02\0\x20text"].concat())),
+        ("truncated name", array(&[&width[..], b"\0\x20na"].concat())),
+        ("externalizable AMF3 object", array(&[&width[..], b"\0\x01e\x11\x0a\x07\x03X\x05\0\0\x09"].concat())),
+    ];
+    for (name, body) in bodies {
+        let mut conversation = Conversation::playing(config());
+        conversation.send(Kind::DATA, 1, 0, &body);
+        let events = conversation.events();
+        let [Event::Metadata { members, payload }] = &events[..] else {
+            panic!("{name}: {events:?}");
+        };
+        assert_eq!(members.get("w"), Some(&Value::Number(16.0)), "{name}");
+        assert_eq!(**payload, body, "{name}");
+    }
+}
+
+#[test]
+fn members_after_an_unresolvable_reference_are_kept() {
+    let body =
+        b"\x02\0\x0aonMetaData\x08\0\0\0\0\0\x01r\x07\0\0\0\x01h\0\x40\x30\0\0\0\0\0\0\0\0\x09";
+    let mut conversation = Conversation::playing(config());
+    conversation.send(Kind::DATA, 1, 0, body);
+    let Event::Metadata { members, .. } = conversation.only_event() else {
+        panic!("no metadata");
+    };
+    assert_eq!(members.get("r"), Some(&Value::Undefined));
+    assert_eq!(members.get("h"), Some(&Value::Number(16.0)));
+}
+
+#[test]
+fn metadata_without_a_decodable_value_is_passed_on_without_members() {
+    let body = b"\x02\0\x0aonMetaData\x04";
+    let mut conversation = Conversation::playing(config());
+    conversation.send(Kind::DATA, 1, 0, body);
+    let Event::Metadata { members, payload } = conversation.only_event() else {
+        panic!("no metadata");
+    };
+    assert!(members.is_empty());
+    assert_eq!(*payload, body[..]);
+}
+
+#[test]
 fn other_script_data_is_passed_on_unchanged() {
     let cue: [Value; 2] = ["onCuePoint".into(), info("x", "y")];
     let body = encoded(&cue);
