@@ -295,21 +295,23 @@ fn record(writer: &mut HeadWriter, parser: &mut FrameParser, tag: &TagView<'_>) 
     writer.tag_written(info, timestamp_ms, tag.body.len());
 }
 
-/// Returns the fields of an `onMetaData` tag, or an empty object if they are damaged.
+/// Returns the fields of an `onMetaData` tag up to the first damage.
 fn on_meta_data(tag: &TagView<'_>) -> Option<Object> {
     if tag.header.kind != TagKind::SCRIPT || tag.header.is_filtered {
         return None;
     }
-    let (values, _) = amf0::decode_all(tag.body.to_vec().into());
-    let name = values
-        .iter()
-        .position(|value| value == &ON_META_DATA.into())?;
+    let mut decoder = amf0::Decoder::new(tag.body.to_vec().into());
+    let mut name = decoder.value().ok()?;
     // Some servers record the publisher's command, with the name `@setDataFrame` before it.
-    let is_first = name == 0 || name == 1 && values.first() == Some(&"@setDataFrame".into());
-    let fields = values
-        .get(name.saturating_add(1))
-        .and_then(Value::as_object);
-    is_first.then(|| fields.cloned().unwrap_or_default())
+    if name == "@setDataFrame".into() {
+        name = decoder.value().ok()?;
+    }
+    if name != ON_META_DATA.into() {
+        return None;
+    }
+    let (fields, _) = decoder.partial_value();
+    let fields = fields.as_ref().and_then(Value::as_object);
+    Some(fields.cloned().unwrap_or_default())
 }
 
 const ON_META_DATA: &str = "onMetaData";

@@ -448,3 +448,14 @@ fn later_metadata_updates_the_head_and_encrypted_tags_are_kept() {
     assert!(file.ends_with(&[&encrypted, cue.as_bytes()].concat()));
     assert!(file.windows(8).any(|window| window == b"\x05title\x02\0"));
 }
+
+#[test]
+fn fields_before_damage_in_the_metadata_are_kept() {
+    let body = b"\x02\0\x0aonMetaData\x03\0\x05title\x02\0\x04kept\0\x01x\x04\0\0\x09";
+    let metadata = Tag::new(TagKind::SCRIPT, 20, Payload::from(&body[..]));
+    let directory = Directory::with(&[CLIP, metadata.as_bytes()].concat());
+    directory.repair().unwrap();
+    let file = directory.bytes();
+    let title = b"\x05title\x02\0\x04kept";
+    assert!(file.windows(title.len()).any(|window| window == title));
+}
