@@ -12,11 +12,66 @@ fn video_times(timestamps: &[u32]) -> Vec<u64> {
 }
 
 fn times_of(frames: &[(TagKind, u32)]) -> Vec<u64> {
-    let mut clock = OutputClock::new(false);
-    frames
-        .iter()
-        .map(|&(kind, timestamp)| clock.frame_time(kind, Timestamp(timestamp)))
-        .collect()
+    let mut stream = Stream::new(false);
+    for &(kind, timestamp) in frames {
+        stream.frame(kind, timestamp);
+    }
+    stream.end()
+}
+
+/// A stream whose frames arrive at the same time, and the output times of all frames in order of
+/// arrival. Holds a frame as the pump does.
+struct Stream {
+    clock: OutputClock,
+    now: Instant,
+    times: Vec<Option<u64>>,
+    held: Option<usize>,
+}
+
+impl Stream {
+    fn new(keeps_timestamps: bool) -> Self {
+        Self {
+            clock: OutputClock::new(keeps_timestamps),
+            now: Instant::now(),
+            times: Vec::new(),
+            held: None,
+        }
+    }
+
+    /// Returns the output time of the frame, unless it is held.
+    fn frame(&mut self, kind: TagKind, timestamp: u32) -> Option<u64> {
+        let times = self.clock.frame(kind, Timestamp(timestamp), self.now);
+        assert!(
+            times.held.is_none() || self.held.is_some(),
+            "no frame is held"
+        );
+        if let Some(held) = self.held.take_if(|_| times.held.is_some()) {
+            self.times[held] = times.held;
+        }
+        self.times.push(times.frame);
+        if times.frame.is_none() {
+            assert_eq!(self.held, None, "one frame is held at most");
+            self.held = Some(self.times.len() - 1);
+        }
+        assert_eq!(self.held.is_some(), self.clock.release_at().is_some());
+        times.frame
+    }
+
+    fn release(&mut self) {
+        let released = self.clock.release();
+        assert_eq!(self.held.is_some(), released.is_some());
+        if let Some(held) = self.held.take() {
+            self.times[held] = released;
+        }
+    }
+
+    fn end(mut self) -> Vec<u64> {
+        self.release();
+        let times = self.times.into_iter();
+        times
+            .map(|at_ms| at_ms.expect("every frame has a time"))
+            .collect()
+    }
 }
 
 #[test]
@@ -31,11 +86,11 @@ fn output_starts_at_zero() {
 fn kept_timestamps_start_at_the_first_server_timestamp() {
     let mut clock = OutputClock::new(true);
     assert_eq!(
-        clock.frame_time(VIDEO, Timestamp(4_000_000_000)),
+        clock.compared_frame(VIDEO, Timestamp(4_000_000_000)),
         4_000_000_000
     );
     assert_eq!(
-        clock.frame_time(VIDEO, Timestamp(4_000_000_040)),
+        clock.compared_frame(VIDEO, Timestamp(4_000_000_040)),
         4_000_000_040
     );
 }
@@ -113,19 +168,27 @@ fn leftover_of_the_old_clock_does_not_move_the_clock() {
             (VIDEO, 40),
             (AUDIO, 30),
         ]),
-        [0, 10, 40, 80, 80, 120, 110]
+        [0, 10, 40, 80, 33, 120, 110]
     );
 }
 
 #[test]
-fn track_that_stays_on_another_clock_restarts_the_clock() {
-    let mut clock = OutputClock::new(false);
-    clock.frame_time(AUDIO, Timestamp(0));
-    let times: Vec<u64> = (0..=MAX_LEFTOVERS + 1)
-        .map(|frame| clock.frame_time(VIDEO, Timestamp(9_000_000 + frame * 40)))
+fn track_that_stays_on_another_clock_keeps_its_intervals() {
+    let video = (0..200).map(|frame| (VIDEO, 9_000_000 + frame * 40));
+    let frames: Vec<_> = [(AUDIO, 0)].into_iter().chain(video).collect();
+    let expected: Vec<u64> = [0]
+        .into_iter()
+        .chain((0..200).map(|frame| 1 + frame * 40))
         .collect();
-    assert_eq!(times[..100], [0; 100]);
-    assert_eq!(times[100..], [1, 41]);
+    assert_eq!(times_of(&frames), expected);
+    // Both tracks go on, each on its own clock.
+    let frames: Vec<_> = (0..200)
+        .flat_map(|frame| [(AUDIO, frame * 40), (VIDEO, 9_000_000 + frame * 40)])
+        .collect();
+    let expected: Vec<u64> = (0..200)
+        .flat_map(|frame| [frame * 40, 1 + frame * 40])
+        .collect();
+    assert_eq!(times_of(&frames), expected);
 }
 
 #[test]
@@ -133,12 +196,12 @@ fn new_session_restarts_at_any_timestamp() {
     for first in [0, 900_000, 500_020] {
         let mut clock = OutputClock::new(false);
         for at in [500_000, 500_040] {
-            clock.frame_time(VIDEO, Timestamp(at));
+            clock.compared_frame(VIDEO, Timestamp(at));
         }
         clock.restart();
-        assert_eq!(clock.frame_time(VIDEO, Timestamp(first)), 80, "{first}");
-        assert_eq!(clock.frame_time(AUDIO, Timestamp(first + 10)), 90);
-        assert_eq!(clock.frame_time(VIDEO, Timestamp(first + 40)), 120);
+        assert_eq!(clock.compared_frame(VIDEO, Timestamp(first)), 80, "{first}");
+        assert_eq!(clock.compared_frame(AUDIO, Timestamp(first + 10)), 90);
+        assert_eq!(clock.compared_frame(VIDEO, Timestamp(first + 40)), 120);
     }
 }
 
@@ -151,14 +214,14 @@ fn each_track_continues_after_its_own_end() {
     }] {
         let mut clock = OutputClock::new(true);
         for (kind, at) in before {
-            clock.frame_time(kind, Timestamp(at));
+            clock.compared_frame(kind, Timestamp(at));
         }
         restart(&mut clock);
-        let first_ms = clock.frame_time(AUDIO, Timestamp(40));
+        let first_ms = clock.compared_frame(AUDIO, Timestamp(40));
         assert!(first_ms >= 2_995, "{first_ms}");
-        assert_eq!(clock.frame_time(VIDEO, Timestamp(0)), 2_984);
-        assert_eq!(clock.frame_time(AUDIO, Timestamp(63)), 2_984 + 63);
-        assert_eq!(clock.frame_time(VIDEO, Timestamp(40)), 2_984 + 40);
+        assert_eq!(clock.compared_frame(VIDEO, Timestamp(0)), 2_984);
+        assert_eq!(clock.compared_frame(AUDIO, Timestamp(63)), 2_984 + 63);
+        assert_eq!(clock.compared_frame(VIDEO, Timestamp(40)), 2_984 + 40);
     }
 }
 
@@ -186,9 +249,9 @@ fn late_frame_of_the_old_publisher_moves_no_track_back() {
 fn existing_recording_ends_in_both_tracks() {
     let mut clock = OutputClock::new(false);
     clock.continue_from(9_000);
-    assert_eq!(clock.frame_time(AUDIO, Timestamp(100)), 9_001);
-    assert_eq!(clock.frame_time(VIDEO, Timestamp(40)), 9_001);
-    assert_eq!(clock.frame_time(AUDIO, Timestamp(123)), 9_084);
+    assert_eq!(clock.compared_frame(AUDIO, Timestamp(100)), 9_001);
+    assert_eq!(clock.compared_frame(VIDEO, Timestamp(40)), 9_001);
+    assert_eq!(clock.compared_frame(AUDIO, Timestamp(123)), 9_084);
 }
 
 /// Returns the output times of frames. The clock restarts before each frame marked `true`.
@@ -198,7 +261,7 @@ fn times_with_restarts(frames: &[(TagKind, u32, bool)]) -> Vec<u64> {
         if is_restart {
             clock.restart();
         }
-        clock.frame_time(kind, Timestamp(timestamp))
+        clock.compared_frame(kind, Timestamp(timestamp))
     });
     frames.collect()
 }
@@ -227,8 +290,8 @@ fn jump_of_days_is_a_restart_and_a_pause_of_minutes_is_kept() {
 fn script_data_has_the_time_of_the_latest_frame() {
     let mut clock = OutputClock::new(false);
     assert_eq!(clock.script_time(), 0);
-    clock.frame_time(VIDEO, Timestamp(5_000));
-    clock.frame_time(VIDEO, Timestamp(5_040));
+    clock.compared_frame(VIDEO, Timestamp(5_000));
+    clock.compared_frame(VIDEO, Timestamp(5_040));
     assert_eq!(clock.script_time(), 40);
     assert_eq!(clock.position_ms(), 40);
 }
@@ -237,16 +300,16 @@ fn script_data_has_the_time_of_the_latest_frame() {
 fn sequence_header_has_the_time_of_the_latest_frame_of_its_track() {
     let mut clock = OutputClock::new(false);
     assert_eq!(clock.header_time(VIDEO), 0);
-    clock.frame_time(AUDIO, Timestamp(0));
-    clock.frame_time(VIDEO, Timestamp(23));
-    clock.frame_time(AUDIO, Timestamp(46));
+    clock.compared_frame(AUDIO, Timestamp(0));
+    clock.compared_frame(VIDEO, Timestamp(23));
+    clock.compared_frame(AUDIO, Timestamp(46));
     assert_eq!(clock.header_time(VIDEO), 23);
     assert_eq!(clock.header_time(AUDIO), 46);
     assert_eq!(clock.header_time(TagKind::SCRIPT), 46);
-    clock.frame_time(AUDIO, Timestamp(60_046));
+    clock.compared_frame(AUDIO, Timestamp(60_046));
     assert_eq!(clock.header_time(VIDEO), 59_046);
     clock.restart();
-    assert_eq!(clock.header_time(VIDEO), 60_046 + 100);
+    assert_eq!(clock.header_time(VIDEO), 60_046 + 46);
 }
 
 #[test]
@@ -261,7 +324,7 @@ fn clock_runs_for_months() {
     for step in 0..10_000_u64 {
         let at_ms = step * 1_800_000;
         let timestamp = Timestamp(4_000_000_000_u32.wrapping_add(at_ms as u32));
-        assert_eq!(clock.frame_time(VIDEO, timestamp), at_ms);
+        assert_eq!(clock.compared_frame(VIDEO, timestamp), at_ms);
     }
     assert!(clock.position_ms() > 4 << 32);
 }
@@ -270,7 +333,7 @@ fn clock_runs_for_months() {
 fn kept_timestamps_continue_after_32_bits() {
     let mut clock = OutputClock::new(true);
     let last = u32::MAX - 19;
-    let times = [last, 20, 60].map(|at| clock.frame_time(VIDEO, Timestamp(at)));
+    let times = [last, 20, 60].map(|at| clock.compared_frame(VIDEO, Timestamp(at)));
     assert_eq!(times, [u64::from(last), (1 << 32) + 20, (1 << 32) + 60]);
 }
 
@@ -302,6 +365,140 @@ fn restarts_and_jumps_next_to_a_wrap_continue_the_clock() {
     }
 }
 
+/// Returns timestamps of video frames with an interval of 40 ms, one of which is replaced.
+fn with_stray(index: usize, stray: u32) -> Vec<u32> {
+    let mut timestamps: Vec<u32> = (0..50).map(|frame| 500_000 + frame * 40).collect();
+    timestamps[index] = stray;
+    timestamps
+}
+
+#[test]
+fn stray_frame_lies_between_its_neighbors_and_shifts_nothing() {
+    let expected: Vec<u64> = (0..50).map(|frame| frame * 40).collect();
+    for index in [2, 20, 48] {
+        let at_ms = 500_000 + 40 * index as u32;
+        for stray in [
+            0,
+            at_ms - 5_000,
+            at_ms + 5_000,
+            at_ms + 60_000,
+            at_ms + 3_000_000,
+            at_ms + 30_000_000,
+            1 << 31,
+            u32::MAX,
+        ] {
+            let times = video_times(&with_stray(index, stray));
+            assert_eq!(times, expected, "{stray} at {index}");
+        }
+    }
+}
+
+/// Once a second, an audio frame has the timestamp 0, then a frame of both tracks.
+#[test]
+fn repeated_stray_frames_do_not_add_up() {
+    for both in [false, true] {
+        let mut frames = Vec::new();
+        for frame in 0..300_u32 {
+            let is_stray = frame % 25 == 24;
+            let at_ms = 90_000 + frame * 40;
+            frames.push((AUDIO, if is_stray { 0 } else { at_ms }));
+            frames.push((VIDEO, if is_stray && both { 0 } else { at_ms }));
+        }
+        let times = times_of(&frames);
+        for (index, at_ms) in times.iter().enumerate() {
+            let expected_ms = index as u64 / 2 * 40;
+            assert!(
+                at_ms.abs_diff(expected_ms) <= 1,
+                "{index}: {at_ms}, both: {both}"
+            );
+        }
+        assert_eq!(times[598..], [299 * 40 - 40 + 40; 2], "both: {both}");
+    }
+}
+
+#[test]
+fn extra_stray_frame_is_not_after_the_next_one() {
+    for stray in [0, 130_080] {
+        let times = video_times(&[70_000, 70_040, 70_080, stray, 70_120, 70_160]);
+        assert!((80..=120).contains(&times[3]), "{times:?}");
+        assert_eq!(times[4..], [120, 160]);
+    }
+}
+
+#[test]
+fn confirmed_pause_keeps_its_length() {
+    assert_eq!(
+        video_times(&[0, 40, 600_040, 600_080, 1_200_000]),
+        [0, 40, 600_040, 600_080, 1_200_000]
+    );
+    // The other track confirms the pause.
+    assert_eq!(
+        times_of(&[
+            (AUDIO, 0),
+            (VIDEO, 0),
+            (VIDEO, 9_000),
+            (AUDIO, 9_010),
+            (VIDEO, 9_040)
+        ]),
+        [0, 0, 9_000, 9_010, 9_040]
+    );
+}
+
+/// The other track is at the time of the frame, so nothing is held.
+#[test]
+fn slide_show_with_sound_is_not_held() {
+    let mut stream = Stream::new(false);
+    for at_ms in (0..60_000).step_by(20) {
+        assert!(stream.frame(AUDIO, at_ms).is_some());
+        if at_ms % 7_000 == 0 {
+            assert_eq!(stream.frame(VIDEO, at_ms), Some(at_ms.into()));
+        }
+    }
+}
+
+#[test]
+fn held_frame_is_released_after_a_second() {
+    let mut stream = Stream::new(false);
+    stream.frame(VIDEO, 0);
+    stream.frame(AUDIO, 0);
+    stream.frame(VIDEO, 40);
+    assert_eq!(stream.frame(VIDEO, 60_000), None);
+    assert_eq!(stream.clock.release_at(), Some(stream.now + MAX_HOLD));
+    stream.frame(AUDIO, 23);
+    stream.now += MAX_HOLD;
+    stream.frame(AUDIO, 46);
+    assert_eq!(stream.held, None);
+    stream.frame(VIDEO, 120);
+    assert_eq!(stream.end(), [0, 0, 40, 80, 23, 46, 120]);
+}
+
+#[test]
+fn last_frame_after_a_pause_keeps_its_time() {
+    assert_eq!(video_times(&[0, 40, 600_040]), [0, 40, 600_040]);
+}
+
+#[test]
+fn restart_is_followed_from_its_first_frame() {
+    let mut stream = Stream::new(false);
+    let frames = [
+        (VIDEO, 70_000),
+        (AUDIO, 70_000),
+        (VIDEO, 70_040),
+        (AUDIO, 70_023),
+    ];
+    let again = [
+        (VIDEO, 0),
+        (AUDIO, 0),
+        (VIDEO, 40),
+        (AUDIO, 23),
+        (VIDEO, 80),
+    ];
+    for (kind, timestamp) in frames.into_iter().chain(again) {
+        assert!(stream.frame(kind, timestamp).is_some(), "nothing is held");
+    }
+    assert_eq!(stream.end(), [0, 0, 40, 23, 80, 80, 120, 103, 160]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -311,12 +508,12 @@ proptest! {
         steps in prop::collection::vec(0..=3_600_000_u64, 1..50),
     ) {
         let mut clock = OutputClock::new(false);
-        clock.frame_time(VIDEO, Timestamp(start));
+        clock.compared_frame(VIDEO, Timestamp(start));
         let mut at_ms = 0;
         for step in steps {
             at_ms += step;
             let timestamp = Timestamp(start.wrapping_add(at_ms as u32));
-            prop_assert_eq!(clock.frame_time(VIDEO, timestamp), at_ms);
+            prop_assert_eq!(clock.compared_frame(VIDEO, timestamp), at_ms);
         }
     }
 
@@ -341,7 +538,7 @@ proptest! {
             }
             let kind = if is_video { VIDEO } else { AUDIO };
             let track = usize::from(is_video);
-            let at_ms = clock.frame_time(kind, Timestamp(latest));
+            let at_ms = clock.compared_frame(kind, Timestamp(latest));
             prop_assert!(at_ms >= ends[track], "{kind:?} at {at_ms} after {}", ends[track]);
             prop_assert!(clock.header_time(kind) >= at_ms.max(ends[track]));
             written[track] = written[track].max(at_ms);
@@ -349,14 +546,59 @@ proptest! {
     }
 
     #[test]
+    fn single_stray_frames_lie_between_their_neighbors(
+        start: u32,
+        audio in prop::collection::vec(20..=26_u32, 0..100),
+        video in prop::collection::vec(30..=60_u32, 10..60),
+        strays in prop::collection::vec((0..160_usize, 1_001..0xFFFF_FC00_u32), 0..8),
+    ) {
+        let path = |kind, steps: Vec<u32>| {
+            let times = steps.into_iter().scan(0, |at_ms, step_ms| {
+                *at_ms += step_ms;
+                Some(*at_ms)
+            });
+            times.map(move |at_ms| (kind, at_ms))
+        };
+        let mut frames: Vec<_> = path(AUDIO, audio).chain(path(VIDEO, video)).collect();
+        frames.sort_by_key(|(_, at_ms)| *at_ms);
+        let mut expected: Vec<_> = frames.iter().map(|(_, at_ms)| Some(u64::from(*at_ms))).collect();
+        frames.iter_mut().for_each(|(_, at_ms)| *at_ms = start.wrapping_add(*at_ms));
+        let first_ms = expected[0].unwrap_or_default();
+        for (index, off_ms) in strays {
+            // Frames that confirm the path surround each stray one.
+            let near = index.saturating_sub(8)..=(index + 8).min(frames.len() - 1);
+            if index < 8 || index + 8 >= frames.len() || expected[near].contains(&None) {
+                continue;
+            }
+            frames[index].1 = frames[index].1.wrapping_add(off_ms);
+            expected[index] = None;
+        }
+        let times = times_of(&frames);
+        let mut latest = [0, 0];
+        for (index, (at_ms, expected)) in times.iter().zip(&expected).enumerate() {
+            let track = usize::from(frames[index].0 == VIDEO);
+            if let Some(expected_ms) = expected {
+                prop_assert_eq!(*at_ms, expected_ms - first_ms, "{}", index);
+            }
+            prop_assert!(*at_ms >= latest[track], "{:?} at {}", times, index);
+            latest[track] = *at_ms;
+        }
+    }
+
+    #[test]
     fn clock_never_leaps_for_any_timestamps(
-        timestamps in prop::collection::vec((any::<bool>(), any::<u32>()), 1..100),
+        timestamps in prop::collection::vec((any::<bool>(), any::<u32>(), any::<bool>()), 1..100),
     ) {
         let mut clock = OutputClock::new(false);
-        let mut high_ms = 0;
-        for (is_video, timestamp) in timestamps {
+        let (mut high_ms, now) = (0, Instant::now());
+        for (is_video, timestamp, is_compared) in timestamps {
             let kind = if is_video { VIDEO } else { AUDIO };
-            clock.frame_time(kind, Timestamp(timestamp));
+            if is_compared {
+                clock.release();
+                clock.compared_frame(kind, Timestamp(timestamp));
+            } else {
+                let _ = clock.frame(kind, Timestamp(timestamp), now);
+            }
             let position_ms = clock.position_ms();
             prop_assert!(position_ms >= high_ms);
             prop_assert!(position_ms - high_ms <= 3_600_000 + 60_000);

@@ -103,6 +103,8 @@ pub(super) struct Pump<'a> {
     held_metadata: Option<(Object, Payload)>,
     /// Whether an earlier stream was written to this recording.
     is_continuation: bool,
+    /// The frame whose output time depends on the next frame.
+    held_frame: Option<Arrival>,
 }
 
 /// The part of the stream that the user requested.
@@ -159,6 +161,7 @@ impl<'a> Pump<'a> {
             gaps: Gaps::default(),
             held_metadata: None,
             is_continuation: false,
+            held_frame: None,
         }
     }
 
@@ -181,7 +184,11 @@ impl<'a> Pump<'a> {
         if client.poll_transmit(&mut connection.outbox).is_ok() {
             connection.close().await;
         }
-        self.conclude_rejoin(next)
+        let next = self.conclude_rejoin(next);
+        match self.release_held_frame(Instant::now()) {
+            Ok(()) => next,
+            Err(cause) => cause.into(),
+        }
     }
 
     /// Runs `work` while the output continues to be flushed and limits are checked.
@@ -225,6 +232,7 @@ impl<'a> Pump<'a> {
             let session_deadline = client.poll_timeout().filter(|_| !is_full);
             let deadline = earliest(session_deadline, self.output.deadline());
             let deadline = earliest(deadline, self.limits.deadline());
+            let deadline = earliest(deadline, self.clock.release_at());
             tokio::select! {
                 biased;
                 () = stop.requested() => return Err(EndCause::Stopped.into()),
@@ -273,6 +281,9 @@ impl<'a> Pump<'a> {
             client.handle_timeout(now);
             self.handle_events(now, client)?;
         }
+        if self.clock.release_at().is_some_and(|at| at <= now) {
+            self.release_held_frame(now)?;
+        }
         self.report_progress();
         self.output.flush_due(now).map_err(EndCause::Output)?;
         Ok(turn)
@@ -320,7 +331,10 @@ impl<'a> Pump<'a> {
                 self.report.connected();
             }
             Event::Recorded => self.is_recorded = true,
-            Event::Restarted => self.restart(),
+            Event::Restarted => {
+                self.release_held_frame(now)?;
+                self.restart();
+            }
             Event::Started => self.stage = Stage::Playing,
             Event::Redirected(redirect) => return Err(Next::Follow(redirect)),
             Event::Reconnect { connect } => return Err(Next::Reconnect(connect)),
@@ -387,20 +401,42 @@ impl<'a> Pump<'a> {
         }
     }
 
-    /// Assigns an output time to a message and writes it.
+    /// Assigns an output time to a message and writes it, or holds it until its time is known.
     fn assign_time(&mut self, now: Instant, arrival: Arrival) -> Result<(), EndCause> {
         let info = arrival.info;
-        let at_ms = if info.carries_media {
-            self.report_start();
-            if !self.has_media {
-                self.first_timestamp_ms = Some(arrival.timestamp.0);
-                self.note_first_frame();
+        if !info.carries_media {
+            // A decoder applies a sequence header to the frames after it.
+            let held = self.held_frame.as_ref();
+            if held.is_some_and(|held| held.info.track == info.track) {
+                self.release_held_frame(now)?;
             }
-            self.clock.frame_time(info.track, arrival.timestamp)
-        } else {
-            self.clock.header_time(info.track)
+            let at_ms = self.clock.header_time(info.track);
+            return self.write(now, at_ms, arrival);
+        }
+        self.report_start();
+        if !self.has_media {
+            self.first_timestamp_ms = Some(arrival.timestamp.0);
+            self.note_first_frame();
+        }
+        let times = self.clock.frame(info.track, arrival.timestamp, arrival.at);
+        if let Some(at_ms) = times.held
+            && let Some(held) = self.held_frame.take()
+        {
+            self.write(now, at_ms, held)?;
+        }
+        let Some(at_ms) = times.frame else {
+            self.held_frame = Some(arrival);
+            return Ok(());
         };
         self.write(now, at_ms, arrival)
+    }
+
+    /// Writes the frame that is held for its output time, if any.
+    fn release_held_frame(&mut self, now: Instant) -> Result<(), EndCause> {
+        match self.clock.release().zip(self.held_frame.take()) {
+            Some((at_ms, held)) => self.write(now, at_ms, held),
+            None => Ok(()),
+        }
     }
 
     /// Writes a message at its output time.

@@ -10,10 +10,7 @@ use jiff::Timestamp as WallTime;
 
 use super::{Next, Pump, Stage};
 use crate::{
-    core::{
-        flv::{FrameInfo, TagKind},
-        rtmp::client::End,
-    },
+    core::{flv::FrameInfo, rtmp::client::End},
     download::{
         Resume,
         outcome::EndCause,
@@ -207,7 +204,7 @@ impl Pump<'_> {
         };
         match verdict {
             Verdict::AlreadyWritten(payload) => self.output.recycle(payload),
-            Verdict::Matched(match_point) => return self.join(now, match_point),
+            Verdict::Matched(match_point) => return self.join(now, *match_point),
             Verdict::NoMatch if self.resume_target().is_some() => return Err(EndCause::NoMatch),
             Verdict::NoMatch => return self.give_up(now),
             Verdict::Undecided => {}
@@ -340,7 +337,7 @@ impl Pump<'_> {
         let by_server_ms = self.clock.since_latest(first.timestamp);
         let by_server_ms = by_server_ms.filter(|ms| is_plausible(waited, *ms));
         self.is_continuation = true;
-        if by_server_ms.is_some_and(|ms| self.is_next(first.info.track, ms)) {
+        if by_server_ms.is_some() && self.is_next(first) {
             tracing::info!("the stream continues with the next frame, without a gap");
             return;
         }
@@ -363,11 +360,10 @@ impl Pump<'_> {
         }
     }
 
-    /// Whether a frame `step_ms` after the latest one, by the server's clock, is the next frame of
-    /// its track.
-    fn is_next(&self, kind: TagKind, step_ms: i64) -> bool {
-        let at_ms = self.clock.script_time().checked_add_signed(step_ms);
-        at_ms.is_some_and(|at_ms| self.frame_interval.is_next(kind, at_ms))
+    /// Whether a frame is the next one of its track by the server's clock.
+    fn is_next(&self, frame: &Arrival) -> bool {
+        let at_ms = self.clock.time_of(frame.timestamp);
+        at_ms.is_some_and(|at_ms| self.frame_interval.is_next(frame.info.track, at_ms))
     }
 }
 

@@ -180,6 +180,40 @@ fn sequence_headers_and_script_data_do_not_move_the_clock() {
     assert!(facts.has_media && facts.is_live);
 }
 
+/// The frame after a pause waits for the next one, and it may be the last frame.
+#[test]
+fn frame_after_a_pause_is_written_in_order_and_at_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("out.flv");
+    let job = job(Destination::Path(path.clone()));
+    let mut report = Silent;
+    let mut pump = Pump::new(&job, &mut report);
+    let mut connection = Connection::new();
+    connection.send(Kind::VIDEO, 0, &[0x17, 0, 0, 0, 0, 1, 2]);
+    let frame = |number: u8| [0x17, 1, 0, 0, 0, number];
+    connection.send(Kind::VIDEO, 0, &frame(0));
+    connection.send(Kind::VIDEO, 9_000, &frame(1));
+    connection.process(&mut pump).unwrap();
+    assert_eq!(pump.clock.position_ms(), 0);
+    connection.send(Kind::VIDEO, 9_000, &[0x17, 0, 0, 0, 0, 1, 3]);
+    connection.send(Kind::VIDEO, 9_040, &frame(2));
+    connection.send(Kind::VIDEO, 19_000, &frame(3));
+    connection.process(&mut pump).unwrap();
+    assert_eq!(pump.clock.position_ms(), 9_040);
+    std::thread::sleep(Duration::from_millis(1_050));
+    connection.process(&mut pump).unwrap();
+    assert_eq!(pump.clock.position_ms(), 19_000);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    runtime.block_on(pump.output.finish(None)).unwrap();
+    let bytes = std::fs::read(path).unwrap();
+    let bodies = bytes[HEAD..].windows(6).filter(|body| body[0] == 0x17);
+    let order: Vec<u8> = bodies.map(|body| body[1] * 10 + body[5]).collect();
+    assert_eq!(order, [1, 10, 11, 1, 12, 13]);
+}
+
 /// A receiver that takes 5 ms for each metadata.
 struct Slow;
 

@@ -45,22 +45,38 @@ fn output_clock_survives_wraps_and_jumps() {
         // Restarts and jumps of days: the output continues with the last frame interval.
         (&[1_000_000, 1_000_040, 0, 40], &[0, 40, 80, 120]),
         (&[0, 40, 0x7FFF_FFFF, 0x8000_0027], &[0, 40, 80, 120]),
-        (&[0, 40, 0x8000_0028, 0], &[0, 40, 80, 120]),
+        (&[0, 40, 0x8000_0028, 0x8000_0050], &[0, 40, 80, 120]),
     ];
     for (sent, expected) in cases {
-        let peer = playing_peer(0, move |peer| {
-            let frame = [0x27, 1, 0, 0, 0, 0, 0, 0, 1, 0x41];
-            for timestamp_ms in sent {
-                peer.queue(7, Kind::VIDEO, 1, *timestamp_ms, &frame)?;
-            }
-            peer.flush()?;
-            peer.fail(FaultAction::Fin)
-        });
-        let ended = Invocation::new(&peer.url("clip")).run();
-        ended.assert_ended(0, "closed", "the server closed the connection");
-        let times: Vec<u32> = ended.tags().iter().map(|tag| tag.timestamp_ms).collect();
-        assert_eq!(times, expected, "of {sent:x?}");
+        assert_output_times(sent, expected);
     }
+}
+
+#[test]
+fn stray_timestamps_do_not_shift_later_frames() {
+    let expected: Vec<u32> = (0..20).map(|frame| frame * 40).collect();
+    for stray in [0, 9_395_400, 9_460_400, u32::MAX] {
+        let mut sent: Vec<u32> = (0..20).map(|frame| 9_400_000 + frame * 40).collect();
+        sent[10] = stray;
+        assert_output_times(&sent, &expected);
+    }
+}
+
+/// Panics unless keyframes with the timestamps `sent` have the times `expected` in the file.
+fn assert_output_times(sent: &[u32], expected: &[u32]) {
+    let timestamps = sent.to_vec();
+    let peer = playing_peer(0, move |peer| {
+        let frame = [0x27, 1, 0, 0, 0, 0, 0, 0, 1, 0x41];
+        for timestamp_ms in &timestamps {
+            peer.queue(7, Kind::VIDEO, 1, *timestamp_ms, &frame)?;
+        }
+        peer.flush()?;
+        peer.fail(FaultAction::Fin)
+    });
+    let ended = Invocation::new(&peer.url("clip")).run();
+    ended.assert_ended(0, "closed", "the server closed the connection");
+    let times: Vec<u32> = ended.tags().iter().map(|tag| tag.timestamp_ms).collect();
+    assert_eq!(times, expected, "of {sent:x?}");
 }
 
 #[test]

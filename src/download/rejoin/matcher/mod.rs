@@ -79,7 +79,7 @@ pub(in crate::download) enum Verdict {
     /// Not decided yet.
     Undecided,
     /// The match is proved. The matcher takes no more messages.
-    Matched(MatchPoint),
+    Matched(Box<MatchPoint>),
     /// The stream does not contain the end of the recording: it starts after it, or is a different
     /// stream.
     NoMatch,
@@ -312,7 +312,7 @@ impl Matcher {
             },
         };
         match self.run.take_if(|_| is_over) {
-            Some(run) => Verdict::Matched(self.match_point(run)),
+            Some(run) => Verdict::Matched(Box::new(self.match_point(run))),
             None if self.has_evicted_new_frame() => Verdict::NoMatch,
             None => known.map_or(Verdict::Undecided, Verdict::AlreadyWritten),
         }
@@ -501,7 +501,7 @@ impl Run {
         timestamp: Timestamp,
         content: Content,
     ) -> (FrameMatch, i64) {
-        let at_ms = self.clock.frame_time(kind, timestamp);
+        let at_ms = self.clock.compared_frame(kind, timestamp);
         let at_ms = i64::try_from(at_ms).unwrap_or(i64::MAX);
         (self.judge(history, kind, content, at_ms), at_ms)
     }

@@ -124,17 +124,18 @@ fn matcher(
         match matcher.offer(arrival(*frame)) {
             Verdict::AlreadyWritten(_) | Verdict::Undecided => {}
             Verdict::NoMatch => return Err(index),
-            Verdict::Matched(MatchPoint {
-                mut clock,
-                arrivals,
-                ..
-            }) => {
+            Verdict::Matched(match_point) => {
+                let MatchPoint {
+                    mut clock,
+                    arrivals,
+                    ..
+                } = *match_point;
                 let told = |(at_ms, arrival): (u64, Arrival)| {
                     (at_ms, *arrival.payload.last().expect("a body"))
                 };
                 let mut found: Vec<_> = arrivals.into_iter().map(told).collect();
                 for (kind, timestamp, content) in &new[index + 1..] {
-                    found.push((clock.frame_time(*kind, Timestamp(*timestamp)), *content));
+                    found.push((clock.compared_frame(*kind, Timestamp(*timestamp)), *content));
                 }
                 return Ok(found);
             }

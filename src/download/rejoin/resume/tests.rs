@@ -221,7 +221,7 @@ impl Recorder {
         let timestamp = Timestamp(message.at_ms);
         let Some(rejoin) = &mut self.rejoin else {
             let at_ms = if info.carries_media {
-                self.clock.frame_time(info.track, timestamp)
+                self.clock.compared_frame(info.track, timestamp)
             } else {
                 self.clock.header_time(info.track)
             };
@@ -235,7 +235,7 @@ impl Recorder {
             payload,
         };
         match rejoin.offer(arrival) {
-            Verdict::Matched(match_point) => self.join(match_point),
+            Verdict::Matched(match_point) => self.join(*match_point),
             Verdict::AlreadyWritten(_) | Verdict::Undecided => {}
             Verdict::NoMatch => return false,
         }
