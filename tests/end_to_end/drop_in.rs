@@ -210,6 +210,49 @@ fn secrets_are_masked_in_every_output() {
     );
 }
 
+/// Streams of old servers have names in Latin-1.
+#[test]
+#[cfg(unix)]
+fn bytes_that_are_not_utf8_are_sent_unchanged() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+
+    // All characters are in Latin-1, which is the first page of Unicode.
+    let latin1 = |text: &str| text.chars().map(|c| c as u8).collect::<Vec<u8>>();
+    let cases: [(&[&str], Option<&str>); 4] = [
+        (&["-r", "URL"], None),
+        (&["URL"], None),
+        (
+            &["-r", "URL", "-y", "café", "-p", "http://é/"],
+            Some("http://é/"),
+        ),
+        (
+            &["-i", r"rtmp://HOST/x app=ap\e9 playpath=caf\e9 pageUrl=\e9"],
+            Some("é"),
+        ),
+    ];
+    for (line, page_url) in cases {
+        let server = Server::start(Config::default());
+        let mut command = program::command();
+        for text in line {
+            let text = text.replace("URL", "rtmp://HOST/apé/café");
+            let text = text.replace("HOST", &format!("127.0.0.1:{}", server.port()));
+            command.arg(OsStr::from_bytes(&latin1(&text)));
+        }
+        Process::start(command.args(["-o", "/dev/null"])).finish(LIMIT);
+        let client = server.only_client();
+        let connect = client.command("connect").expect("it connects");
+        let member = |name| {
+            let text = connect.values[0].member(name).and_then(Value::as_text);
+            text.map(|text| text.as_bytes().to_owned())
+        };
+        assert_eq!(member("app"), Some(latin1("apé")), "{line:?}");
+        assert_eq!(member("pageUrl"), page_url.map(latin1), "{line:?}");
+        let play = client.command("play").expect("it plays");
+        let name = play.values[1].as_text().expect("a name");
+        assert_eq!(name.as_bytes(), latin1("café"), "{line:?}");
+    }
+}
+
 #[test]
 fn secrets_that_the_server_echoes_are_masked() {
     let server = Server::start(Config {

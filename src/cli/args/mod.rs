@@ -51,11 +51,13 @@ pub struct Args {
     ///
     /// Options of librtmp may follow the URL in the same argument; see --url.
     #[arg(value_name = "URL", value_hint = ValueHint::Url, conflicts_with_all = ["rtmp", "url"])]
+    #[arg(value_parser = values::text())]
     pub stream: Option<String>,
 
     /// Stream to download; the same as the URL argument, for compatibility with rtmpdump
     #[arg(short, long, value_name = "URL", value_hint = ValueHint::Url, help_heading = "Stream")]
     #[arg(allow_hyphen_values = true)]
+    #[arg(value_parser = values::text())]
     pub rtmp: Option<String>,
 
     /// Stream to download, with librtmp options: "rtmp://host/app/stream live=1 swfUrl=URL"
@@ -66,6 +68,7 @@ pub struct Args {
     /// and two hex digits stand for one byte: \20 is a space. Options of the command line take precedence.
     #[arg(short = 'i', long, value_name = "TEXT", help_heading = "Stream")]
     #[arg(allow_hyphen_values = true)]
+    #[arg(value_parser = values::text())]
     pub url: Option<String>,
 
     /// Record a live stream until it ends or you press Ctrl-C
@@ -96,11 +99,13 @@ pub struct Args {
     /// App on the server, instead of the one in the URL
     #[arg(short, long, value_name = "NAME", help_heading = "Stream")]
     #[arg(allow_hyphen_values = true)]
+    #[arg(value_parser = values::text())]
     pub app: Option<String>,
 
     /// Stream name, instead of the one in the URL; sent exactly as given
     #[arg(short = 'y', long, value_name = "NAME", help_heading = "Stream")]
     #[arg(allow_hyphen_values = true)]
+    #[arg(value_parser = values::text())]
     pub playpath: Option<String>,
 
     /// Start this far into a recorded stream: seconds, or a duration such as 1h30m
@@ -332,6 +337,7 @@ pub struct Args {
         help_heading = "Connect parameters"
     )]
     #[arg(allow_hyphen_values = true)]
+    #[arg(value_parser = values::text())]
     pub swf_url: Option<String>,
 
     /// URL of the web page to send to the server as pageUrl
@@ -342,6 +348,7 @@ pub struct Args {
         help_heading = "Connect parameters"
     )]
     #[arg(allow_hyphen_values = true)]
+    #[arg(value_parser = values::text())]
     pub page_url: Option<String>,
 
     /// URL of the app to send to the server as tcUrl [default: derived from the stream URL]
@@ -352,11 +359,13 @@ pub struct Args {
         help_heading = "Connect parameters"
     )]
     #[arg(allow_hyphen_values = true)]
+    #[arg(value_parser = values::text())]
     pub tc_url: Option<String>,
 
     /// Flash Player version to send to the server [default: "LNX 10,0,32,18" on Linux]
     #[arg(short, long = "flashVer", value_name = "VERSION")]
     #[arg(help_heading = "Connect parameters", allow_hyphen_values = true)]
+    #[arg(value_parser = values::text())]
     pub flash_ver: Option<String>,
 
     /// Stream name for FCSubscribe, sent before playing [default: the playpath with --live]
@@ -367,6 +376,7 @@ pub struct Args {
         help_heading = "Connect parameters"
     )]
     #[arg(allow_hyphen_values = true)]
+    #[arg(value_parser = values::text())]
     pub subscribe: Option<String>,
 
     /// Send set_playlist with the stream name before playing
@@ -380,6 +390,7 @@ pub struct Args {
     /// NO:name:1 for a nested object.
     #[arg(short = 'C', long = "conn", value_name = "TYPE:DATA", action = ArgAction::Append)]
     #[arg(help_heading = "Connect parameters", allow_hyphen_values = true)]
+    #[arg(value_parser = values::text())]
     pub conn: Vec<String>,
 
     /// Do not announce Enhanced RTMP in the connect command, for servers that reject it
@@ -394,11 +405,13 @@ pub struct Args {
         help_heading = "Authentication"
     )]
     #[arg(allow_hyphen_values = true)]
+    #[arg(value_parser = values::text())]
     pub auth: Option<String>,
 
     /// Key to answer the SecureToken of the server
     #[arg(short = 'T', long, value_name = "KEY", help_heading = "Authentication")]
     #[arg(allow_hyphen_values = true)]
+    #[arg(value_parser = values::text())]
     pub token: Option<String>,
 
     /// Usher token for the servers of Justin.tv
@@ -409,16 +422,19 @@ pub struct Args {
         help_heading = "Authentication"
     )]
     #[arg(allow_hyphen_values = true)]
+    #[arg(value_parser = values::text())]
     pub jtv: Option<String>,
 
     /// User name to log in with, instead of the one in the URL
     #[arg(long, value_name = "NAME", help_heading = "Authentication")]
     #[arg(allow_hyphen_values = true)]
+    #[arg(value_parser = values::text())]
     pub user: Option<String>,
 
     /// Password to log in with; the process list shows it to other users
     #[arg(long, value_name = "TEXT", help_heading = "Authentication")]
     #[arg(allow_hyphen_values = true, overrides_with = "password_file")]
+    #[arg(value_parser = values::text())]
     pub password: Option<String>,
 
     /// Read the password from the first line of this file

@@ -3,14 +3,17 @@
 use std::{net::Ipv6Addr, str::FromStr, time::Duration};
 
 use bytesize::ByteSize;
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::builder::{OsStringValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
 use jiff::{Span, SpanRelativeTo, Timestamp, ToSpan, Zoned, civil};
 use thiserror::Error;
 
 use crate::{
-    core::rtmp::{
-        handshake::Mode,
-        target::{self, Scheme},
+    core::{
+        amf::raw_bytes,
+        rtmp::{
+            handshake::Mode,
+            target::{self, Scheme},
+        },
     },
     output::GapPolicy,
     transport::Endpoint,
@@ -275,6 +278,11 @@ pub(super) fn handshake() -> impl TypedValueParser<Value = Mode> {
         "digest" => Mode::Digest,
         _ => Mode::Auto,
     })
+}
+
+/// Parses text in any encoding; see [`raw_bytes`].
+pub(super) fn text() -> impl TypedValueParser<Value = String> {
+    OsStringValueParser::new().map(|text| raw_bytes::decode(text.as_encoded_bytes()))
 }
 
 /// Returns `text` unless it is empty. Front ends pass an empty text for an unknown value.

@@ -9,7 +9,10 @@
 
 use thiserror::Error;
 
-use crate::cli::args::{Args, values};
+use crate::{
+    cli::args::{Args, values},
+    core::amf::raw_bytes,
+};
 
 /// Reason why the options are rejected.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -20,9 +23,6 @@ pub enum Error {
     /// A backslash without two hex digits after it.
     #[error("in the value of {0}, a backslash is not followed by two hex digits")]
     Escape(String),
-    /// A value that is not UTF-8 after unescaping.
-    #[error("the value of {0} is not UTF-8 after unescaping")]
-    Text(String),
     /// A value that does not fit its key.
     #[error("invalid value {value:?} for {key}: {why}")]
     Value {
@@ -92,7 +92,7 @@ fn unescaped(key: &str, value: &str) -> Result<String, Error> {
         bytes.push(byte);
         bytes.extend_from_slice(rest.as_bytes());
     }
-    String::from_utf8(bytes).map_err(|_| Error::Text(key.to_owned()))
+    Ok(raw_bytes::decode(&bytes))
 }
 
 fn set(args: &mut Args, key: &str, value: &str) -> Result<(), Error> {
@@ -265,11 +265,8 @@ mod tests {
             let expected = Err(Error::Escape("app".to_owned()));
             assert_eq!(applied(&["-i", &text]).map(|_| ()), expected, "{broken}");
         }
-        let expected = Err(Error::Text("app".to_owned()));
-        assert_eq!(
-            applied(&["-i", r"rtmp://h/a/b app=\c3"]).map(|_| ()),
-            expected
-        );
+        let args = applied(&["-i", r"rtmp://h/a/b app=caf\e9"]).unwrap();
+        assert_eq!(args.app, Some(raw_bytes::decode(b"caf\xe9")));
     }
 
     #[test]

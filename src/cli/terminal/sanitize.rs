@@ -2,6 +2,8 @@
 
 use std::{fmt::Write, ops::Range};
 
+use crate::core::amf::raw_bytes;
+
 /// Escapes all characters that a terminal interprets: control characters other than tabs, and marks that
 /// change the direction of text.
 pub fn escaped(text: &str) -> String {
@@ -15,9 +17,10 @@ pub fn escaped_bytes(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         push_escaped(&mut out, chunk.valid());
-        for byte in chunk.invalid() {
-            write!(out, "\\x{byte:02x}").expect("writing to a string never fails");
-        }
+        chunk
+            .invalid()
+            .iter()
+            .for_each(|byte| push_byte(&mut out, *byte));
     }
     out
 }
@@ -68,12 +71,18 @@ fn start_of(text: &str, limit: usize, escaped_len: impl Fn(char) -> usize) -> &s
 
 fn push_escaped(out: &mut String, text: &str) {
     for c in text.chars() {
-        if must_escape(c) {
+        if let Some(byte) = raw_bytes::byte_of(c) {
+            push_byte(out, byte);
+        } else if must_escape(c) {
             out.extend(c.escape_default());
         } else {
             out.push(c);
         }
     }
+}
+
+fn push_byte(out: &mut String, byte: u8) {
+    write!(out, "\\x{byte:02x}").expect("writing to a string never fails");
 }
 
 fn must_escape(c: char) -> bool {
@@ -334,6 +343,7 @@ mod tests {
                 "\u{9b}31m\u{80}\u{9f}\x7f",
                 "\\u{9b}31m\\u{80}\\u{9f}\\u{7f}",
             ),
+            ("caf\u{10ffe9}", "caf\\xe9"),
             ("a\u{202e}vlf.exe\u{2066}", "a\\u{202e}vlf.exe\\u{2066}"),
             (
                 "a\u{200f}b\u{61c}c\u{2028}",

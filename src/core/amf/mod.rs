@@ -21,6 +21,7 @@
 pub mod amf0;
 pub mod amf3;
 mod input;
+pub mod raw_bytes;
 #[cfg(test)]
 mod tests;
 
@@ -298,15 +299,19 @@ impl Text {
     }
 }
 
+/// Characters that represent other bytes become these bytes; see [`raw_bytes`].
 impl From<&str> for Text {
     fn from(string: &str) -> Self {
-        Self(Bytes::copy_from_slice(string.as_bytes()))
+        Self(Bytes::copy_from_slice(&raw_bytes::encode(string)))
     }
 }
 
 impl From<String> for Text {
     fn from(string: String) -> Self {
-        Self(string.into())
+        match raw_bytes::encode(&string) {
+            Cow::Borrowed(_) => Self(string.into()),
+            Cow::Owned(bytes) => Self(bytes.into()),
+        }
     }
 }
 
