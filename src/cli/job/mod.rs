@@ -66,7 +66,7 @@ pub fn resolve(args: &Args, environment: &Environment) -> Result<Job> {
     warn_about_ignored_options(args, &recording);
     let start_ms = start_ms(args, resume);
     let stop_ms = args.stop_ms.filter(|stop_ms| *stop_ms > 0);
-    let length_ms = stop_ms.map(|stop_ms| stop_ms.saturating_sub(start_ms));
+    let length_ms = stop_ms.map(|stop_ms| stop_ms.saturating_sub(start_ms.unwrap_or(0)));
     let job = Job {
         file: file_options(args),
         session: Config {
@@ -212,23 +212,26 @@ fn warn_about_ignored_options(args: &Args, output: &Output) {
     }
 }
 
-fn start_ms(args: &Args, resume: Option<Resume>) -> u32 {
+/// Returns the given start position, unless it does not apply.
+fn start_ms(args: &Args, resume: Option<Resume>) -> Option<u32> {
     let why_not = match args.start_ms {
-        None => return 0,
+        None => return None,
         Some(_) if args.live => "a live stream starts now",
         Some(_) if resume.is_some() => "a resumed recording continues where the file ends",
-        Some(start_ms) => return start_ms,
+        start_ms => return start_ms,
     };
     tracing::warn!("{why_not}, ignoring --start");
-    0
+    None
 }
 
 /// Returns what to ask `play` for. rtmpdump asks for a recorded stream unless `--live` is given.
-fn start(args: &Args, start_ms: u32) -> Start {
-    match args.name {
+fn start(args: &Args, start_ms: Option<u32>) -> Start {
+    match (args.name, start_ms) {
         _ if args.live => Start::Live,
-        ProgramName::Rtmpull if start_ms == 0 => Start::LiveElseRecorded,
-        _ => Start::At { ms: start_ms },
+        (ProgramName::Rtmpull, None) => Start::LiveElseRecorded,
+        (_, start_ms) => Start::At {
+            ms: start_ms.unwrap_or(0),
+        },
     }
 }
 

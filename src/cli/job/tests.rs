@@ -412,7 +412,7 @@ fn the_requested_range_is_in_milliseconds() {
     let at = |ms| Start::At { ms };
     let cases: [(&[&str], _); 7] = [
         (&["-A", "1.5"], (at(1500), None, None)),
-        (&["-A", "0"], (Start::LiveElseRecorded, None, None)),
+        (&["-A", "0"], (at(0), None, None)),
         (
             &["-B", "10"],
             (Start::LiveElseRecorded, Some(10_000), Some(10_000)),
