@@ -180,7 +180,7 @@ async fn find(
             }
             Next::Finish(last) => {
                 let is_prompt = begin.elapsed() < PROMPT && pump.has_failed_before_playing();
-                if pump.has_media() || !suggests_other_candidate(&last, is_prompt) {
+                if pump.has_media() || !suggests_other_candidate(&last, &session, is_prompt) {
                     return last;
                 }
                 match candidates.next(&session) {

@@ -60,15 +60,26 @@ fn described(session: &Config) -> String {
 }
 
 /// Whether `cause` means that the app or the stream does not exist. Some servers answer an unknown
-/// app by closing the connection; such a close counts only if it `is_prompt`.
-pub(super) fn suggests_other_candidate(cause: &EndCause, is_prompt: bool) -> bool {
+/// app by closing the connection; such a close counts only if it `is_prompt`. Some servers refuse the
+/// empty playpath of a URL with one path component like any malformed call.
+pub(super) fn suggests_other_candidate(
+    cause: &EndCause,
+    session: &Config,
+    is_prompt: bool,
+) -> bool {
     match cause {
         EndCause::Session(End::NotFound(_)) => true,
-        EndCause::Session(End::Refused(reason)) => reason.starts_with(INVALID_APP),
+        EndCause::Session(End::Refused(reason)) => {
+            reason.starts_with(INVALID_APP)
+                || session.playpath.is_empty() && reason.starts_with(OF_STREAM)
+        }
         cause if cause.is_disconnect() => is_prompt,
         _ => false,
     }
 }
+
+/// Prefix of the codes that concern a stream.
+const OF_STREAM: &str = "NetStream.";
 
 /// Code that Flash Media Server sends for an unknown app.
 const INVALID_APP: &str = "NetConnection.Connect.InvalidApp";
@@ -131,24 +142,41 @@ mod tests {
         let closed = || EndCause::PeerClosed {
             between_messages: true,
         };
-        assert!(suggests_other_candidate(
+        let suggests =
+            |cause: &EndCause, is_prompt| suggests_other_candidate(cause, &session(), is_prompt);
+        assert!(suggests(
             &EndCause::Session(End::NotFound("x".into())),
             false
         ));
-        assert!(suggests_other_candidate(
+        assert!(suggests(
             &refused("NetConnection.Connect.InvalidApp: x"),
             false
         ));
-        assert!(!suggests_other_candidate(
+        assert!(!suggests(
             &refused("NetConnection.Connect.Rejected: x"),
             true
         ));
-        assert!(suggests_other_candidate(&closed(), true));
-        assert!(!suggests_other_candidate(&closed(), false));
-        assert!(!suggests_other_candidate(
+        assert!(suggests(&closed(), true));
+        assert!(!suggests(&closed(), false));
+        assert!(!suggests(
             &EndCause::Session(End::TimedOut(Timeout::Connect)),
             true
         ));
-        assert!(!suggests_other_candidate(&EndCause::Stopped, true));
+        assert!(!suggests(&EndCause::Stopped, true));
+    }
+    #[test]
+    fn refusal_of_an_empty_playpath_suggests_another_candidate() {
+        let empty = Config {
+            playpath: String::new(),
+            ..session()
+        };
+        for (reason, expected) in [
+            ("NetStream.Play.Failed: x", true),
+            ("NetConnection.Connect.Rejected: x", false),
+        ] {
+            let refused = EndCause::Session(End::Refused(reason.into()));
+            assert_eq!(suggests_other_candidate(&refused, &empty, false), expected);
+            assert!(!suggests_other_candidate(&refused, &session(), false));
+        }
     }
 }

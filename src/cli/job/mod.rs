@@ -149,7 +149,7 @@ pub fn secrets(args: &Args) -> Vec<String> {
 /// require it, and other servers ignore it.
 fn subscribe(args: &Args, playpath: &str) -> Option<String> {
     let name = args.subscribe.as_deref();
-    name.or_else(|| args.live.then_some(playpath))
+    name.or_else(|| Some(playpath).filter(|name| args.live && !name.is_empty()))
         .map(str::to_owned)
 }
 

@@ -30,14 +30,28 @@ impl Candidates {
             playpath,
             tc_url: tc_url(args, &target, app),
         };
-        let app = args.app.as_deref().unwrap_or(&target.split.app);
-        let first = candidate(app, playpath(args, &target)?);
-        // An explicit app or playpath is exact: no other split is tried.
-        let is_exact = args.app.is_some() || args.playpath.is_some();
-        let others = target.other_splits.iter().filter(|_| !is_exact);
-        let candidates = others
-            .filter_map(|split| Some(candidate(&split.app, split.playpath.clone()?)))
-            .collect();
+        let playpath = playpath(args, &target)?;
+        let url_app = &target.split.app;
+        let (first, candidates) = match (&args.app, &args.playpath) {
+            // An explicit app or playpath is exact: no other split is tried.
+            (Some(app), _) => (candidate(app, playpath), Vec::new()),
+            (None, Some(_)) => match target.app_with_slash() {
+                // Few servers have an app whose name ends in a slash.
+                Some(app) => {
+                    let trimmed = app.replacen("/?", "?", 1);
+                    let trimmed = candidate(trimmed.trim_end_matches('/'), playpath.clone());
+                    (candidate(&app, playpath), vec![trimmed])
+                }
+                None => (candidate(url_app, playpath), Vec::new()),
+            },
+            (None, None) => {
+                let others = target.other_splits.iter();
+                let others = others
+                    .filter_map(|split| Some(candidate(&split.app, split.playpath.clone()?)))
+                    .collect();
+                (candidate(url_app, playpath), others)
+            }
+        };
         Ok(Self {
             first,
             candidates,
@@ -106,7 +120,9 @@ fn playpath(args: &Args, target: &Target) -> Result<String> {
     }
     let app = args.app.as_deref();
     let after_app = app.and_then(|app| target.playpath_after(app));
-    let playpath = after_app.or_else(|| target.split.playpath.clone());
+    let playpath = after_app
+        .or_else(|| target.split.playpath.clone())
+        .or_else(|| target.is_single_component().then(String::new));
     let Some(url) = url(args) else {
         bail!("--host needs a stream name: add --playpath");
     };

@@ -169,7 +169,14 @@ fn app_and_playpath_replace_those_of_the_url() {
         let tc_url = format!("rtmp://h:1935/{app}");
         (app.to_owned(), playpath.to_owned(), tc_url)
     };
-    let cases: [(&[&str], _); 8] = [
+    let cases: [(&[&str], _); 12] = [
+        (&["rtmp://h/mystream"], expected("mystream", "")),
+        (
+            &["rtmp://h/mystream?user=a&pass=b"],
+            expected("mystream?user=a&pass=b", ""),
+        ),
+        (&["rtmp://h/a/", "-y", "x"], expected("a/", "x")),
+        (&["rtmp://h/a/b/c/", "-y", "x"], expected("a/b/c/", "x")),
         (&["rtmp://h/a/b/c/d"], expected("a/b", "c/d")),
         (&["rtmp://h/a/b/c/d", "-a", "a/b/c"], expected("a/b/c", "d")),
         (&["rtmp://h/a/b/c/d", "-a", "x"], expected("x", "c/d")),
@@ -257,8 +264,8 @@ fn errors_name_the_option_and_the_reason() {
             "\"rtmp://host:99999/app/name\": invalid port number in the URL",
         ),
         (
-            &["rtmp://host/app"],
-            "\"rtmp://host/app\" has no stream name: use rtmp://host/app/stream, or add --playpath",
+            &["rtmp://host/app/"],
+            "\"rtmp://host/app/\" has no stream name: use rtmp://host/app/stream, or add --playpath",
         ),
         (
             &["rtmp://host/app/name", "-C", "Q:1"],
@@ -392,6 +399,15 @@ fn other_splits_are_alternatives_unless_one_is_chosen() {
         ]
     );
     assert_eq!(places(&[url, "-t", "t"])[0], place("a/b/c", "d", "t"));
+    assert_eq!(
+        places(&["rtmp://h/mystream?x"]),
+        [place("", "mystream?x", "rtmp://h:1935/")]
+    );
+    // Most servers know the app without the slash.
+    assert_eq!(
+        places(&["rtmp://h/a/", "-y", "x"]),
+        [place("a", "x", "rtmp://h:1935/a")]
+    );
     let chosen: [&[&str]; 4] = [
         &[url, "-a", "a/b"],
         &[url, "-y", "c/d"],

@@ -11,6 +11,7 @@
 //!
 //! * `ondemand/…` is Akamai's app, and `slist=` in a query names the playpath;
 //! * a component with a stream type (`mp4:`, `mp3:`, `flv:` …) starts the playpath;
+//! * in a query that follows the app, the last slash ends the app (`/live?vhost=x.net/stream`, SRS);
 //! * `_definst_`, the name of the default instance of an app, ends the app, and so does `//`;
 //! * a fragment is the name of the stream, and path and query are then the app.
 //!
@@ -180,6 +181,17 @@ impl Target {
         }
     }
 
+    /// Returns true if the path has one component and does not mark a stream. ffmpeg then sends the
+    /// component as app and an empty playpath, which MediaMTX and some cameras expect.
+    pub fn is_single_component(&self) -> bool {
+        self.resource.is_single_component()
+    }
+
+    /// Returns the path as app, with its final slash and the query, if it ends in a slash.
+    pub fn app_with_slash(&self) -> Option<String> {
+        self.resource.app_with_slash()
+    }
+
     /// Returns the playpath if the path starts with `app`.
     pub fn playpath_after(&self, app: &str) -> Option<String> {
         self.resource.playpath_after(app)
@@ -254,6 +266,13 @@ impl Resource {
             return (split, Vec::new());
         }
         let first = self.split_at_level(2);
+        if self.is_single_component() {
+            let whole = Split {
+                app: String::new(),
+                playpath: Some(playpath(&self.with_query(&self.path), FlvExtension::Drop)),
+            };
+            return (first, vec![whole]);
+        }
         let mut others: Vec<Split> = Vec::new();
         for split in [3, 1].map(|levels| self.split_at_level(levels)) {
             if split.playpath.is_some() && split != first && !others.contains(&split) {
@@ -297,9 +316,31 @@ impl Resource {
         self.split(&app.join("/"), name.join("/").trim_start_matches('/'))
     }
 
+    fn is_single_component(&self) -> bool {
+        let is_marked = self.explicit_split().is_some() || self.split_in_query().is_some();
+        !is_marked && !self.path.is_empty() && !self.path.contains('/')
+    }
+
+    fn app_with_slash(&self) -> Option<String> {
+        let ends_in_slash = self.path.len() > 1 && self.path.ends_with('/');
+        ends_in_slash.then(|| self.with_query(&self.path))
+    }
+
+    /// Splits the query at its last slash: the app up to there, and the name of the stream.
+    fn split_in_query(&self) -> Option<(&str, &str)> {
+        let (query, name) = self.query.as_deref()?.rsplit_once('/')?;
+        (!name.is_empty()).then_some((query, name))
+    }
+
     /// Builds a split. The query belongs to the playpath, or to the app if no playpath is left.
     fn split(&self, app: &str, name: &str) -> Split {
         if name.is_empty() {
+            if let Some((query, name)) = self.split_in_query() {
+                return Split {
+                    app: format!("{app}?{query}"),
+                    playpath: Some(playpath(name, FlvExtension::Drop)),
+                };
+            }
             return Split {
                 app: self.with_query(app),
                 playpath: None,
@@ -314,6 +355,10 @@ impl Resource {
     fn playpath_after(&self, app: &str) -> Option<String> {
         if let Some(split) = self.explicit_split() {
             return split.playpath;
+        }
+        if app.contains('?') {
+            let split = self.split_at_level(2);
+            return split.playpath.filter(|_| split.app == app);
         }
         let name = self.path.strip_prefix(app)?.strip_prefix('/')?;
         self.split(app, name.trim_start_matches('/')).playpath

@@ -153,7 +153,6 @@ fn alternatives_are_three_components_then_one() {
     assert_eq!(others("rtmp://h/a/b/c?x=/y"), [split("a", "b/c?x=/y")]);
     for unambiguous in [
         "rtmp://h/live/stream",
-        "rtmp://h/live",
         "rtmp://h",
         "rtmp://h/ondemand/a/b/c/d",
         "rtmp://h/a/b/c?slist=x",
@@ -200,6 +199,11 @@ fn path_and_query_split_into_app_and_playpath() {
         ("/app/inst/dir//file", "app/inst", "dir//file"),
         ("//app/play", "", "app/play"),
         ("/app#stream", "app", "stream"),
+        // The notation of SRS: the stream follows the query.
+        ("/live?vhost=x.net/stream", "live?vhost=x.net", "stream"),
+        ("/live/?vhost=x.net/stream", "live?vhost=x.net", "stream"),
+        ("/app?a=b/c&d=e/name.mp4", "app?a=b/c&d=e", "mp4:name"),
+        ("/app/_definst_?x=1/play", "app/_definst_?x=1", "play"),
         ("/app/inst?a=b#str%65am.flv", "app/inst?a=b", "stream.flv"),
         ("#stream", "", "stream"),
     ];
@@ -219,7 +223,7 @@ fn url_without_a_stream_has_no_playpath() {
         ("/live/", "live"),
         ("/app/_definst_", "app/_definst_"),
         ("/app/_definst_/", "app/_definst_"),
-        ("/app?x=1/play", "app?x=1/play"),
+        ("/app?x=1/", "app?x=1/"),
         ("/ondemand?x=1", "ondemand?x=1"),
         ("/ondemand/", "ondemand"),
         ("/a?slist=", "a?slist="),
@@ -232,6 +236,41 @@ fn url_without_a_stream_has_no_playpath() {
             playpath: None,
         };
         assert_eq!(target.split, expected, "{resource}");
+    }
+}
+
+/// Cameras and MediaMTX publish streams with a path of one component, which ffmpeg sends as app.
+#[test]
+fn single_component_is_an_app_with_an_empty_playpath_or_the_reverse() {
+    for resource in ["mystream", "mystream?user=a&pass=b"] {
+        let target = Target::parse(&format!("rtmp://h/{resource}")).unwrap();
+        assert!(target.is_single_component());
+        assert_eq!(target.split.app, resource);
+        assert_eq!(target.other_splits, [split("", resource)]);
+    }
+    for url in [
+        "rtmp://h",
+        "rtmp://h/",
+        "rtmp://h/live/",
+        "rtmp://h/live/stream",
+        "rtmp://h/live?vhost=x/stream",
+        "rtmp://h/live#stream",
+        "rtmp://h/?a=b",
+    ] {
+        let target = Target::parse(url).unwrap();
+        assert!(!target.is_single_component(), "{url}");
+        assert_eq!(target.other_splits, [], "{url}");
+    }
+}
+
+#[test]
+fn path_with_a_final_slash_names_an_app() {
+    let app = |url| Target::parse(url).unwrap().app_with_slash();
+    assert_eq!(app("rtmp://h/live/").as_deref(), Some("live/"));
+    assert_eq!(app("rtmp://h/a/b/c/").as_deref(), Some("a/b/c/"));
+    assert_eq!(app("rtmp://h/live/?x=1").as_deref(), Some("live/?x=1"));
+    for url in ["rtmp://h", "rtmp://h/", "rtmp://h/live", "rtmp://h/a/b"] {
+        assert_eq!(app(url), None, "{url}");
     }
 }
 
@@ -445,6 +484,7 @@ proptest! {
         prop_assume!(!query.contains("slist="));
         for split in target.other_splits.iter().chain([&target.split]) {
             let joined = match &split.playpath {
+                Some(playpath) if split.app.is_empty() => playpath.clone(),
                 Some(playpath) => format!("{}/{playpath}", split.app),
                 None => split.app.clone(),
             };
