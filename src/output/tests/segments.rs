@@ -123,10 +123,10 @@ fn each_segment_starts_with_sequence_headers_and_a_keyframe_at_0() {
     ];
     assert_eq!(second[..5], expected);
     let list = split.listed();
-    let place =
+    let span =
         |line: &serde_json::Value| (line["offset_ms"].as_u64(), line["duration_ms"].as_u64());
     assert_eq!(
-        [place(&list[0]), place(&list[1])],
+        [span(&list[0]), span(&list[1])],
         [(Some(0), Some(1_207)), (Some(1_200), Some(807))]
     );
     let size = fs::metadata(split.folder.path().join("a.2.flv"))
