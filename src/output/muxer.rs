@@ -3,7 +3,7 @@
 use super::write_queue::Message;
 use crate::core::{
     amf::Object,
-    flv::{FrameInfo, HeadWriter, Layout, Metadata, Tag, head, head_writer::Patch},
+    flv::{FrameInfo, HeadWriter, Layout, Metadata, Tag, TagKind, head, head_writer::Patch},
     payload::Payload,
 };
 
@@ -27,6 +27,13 @@ pub(super) struct Unit {
     timestamp_ms: u32,
 }
 
+/// Tracks of a stream, as far as they have arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Tracks {
+    audio: bool,
+    video: bool,
+}
+
 impl Muxer {
     /// Largest timestamp that the container can represent: 24 days, 20 hours, 31 minutes (FLV E.4.1).
     pub(super) const LARGEST_TIMESTAMP_MS: u64 = i32::MAX as u64;
@@ -44,14 +51,22 @@ impl Muxer {
         Self::Flv(writer)
     }
 
+    /// Whether [`Muxer::patches`] rewrites the head.
+    pub(super) fn rewrites_head(&self) -> bool {
+        let Self::Flv(writer) = self;
+        writer.layout() == Layout::Seekable
+    }
+
     /// Size of the unit for a payload of `payload` bytes.
     pub(super) fn unit_bytes(payload: usize) -> u64 {
         Tag::length(payload)
     }
 
-    /// Returns the first bytes of the file. Must be called once, before any unit is written.
-    pub(super) fn head(&mut self) -> Vec<u8> {
+    /// Returns the first bytes of the file. Must be called once, before any unit is written. A head that is
+    /// not rewritten keeps the flags of `tracks`.
+    pub(super) fn head(&mut self, tracks: Tracks) -> Vec<u8> {
         let Self::Flv(writer) = self;
+        writer.expect_tracks(tracks.audio, tracks.video);
         writer.head()
     }
 
@@ -120,6 +135,20 @@ impl Muxer {
     pub(super) fn duration_ms(&self) -> u32 {
         let Self::Flv(writer) = self;
         writer.duration_ms()
+    }
+}
+
+impl Tracks {
+    /// Records a message. An empty one does not count.
+    pub(super) fn note(&mut self, message: &Message) {
+        let has_data = !message.payload.is_empty();
+        self.audio |= has_data && message.info.track == TagKind::AUDIO;
+        self.video |= has_data && message.info.track == TagKind::VIDEO;
+    }
+
+    /// Whether both tracks have arrived.
+    pub(super) fn are_both(self) -> bool {
+        self.audio && self.video
     }
 }
 

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::{
     ExistingFile, Totals,
     file::MediaFile,
-    muxer::Unit,
+    muxer::{Muxer, Unit},
     write_queue::{Message, WriteQueue},
 };
 use crate::core::{
@@ -133,6 +133,12 @@ impl Segment {
     }
 
     fn flush(&mut self, now: Instant, spent: &mut Vec<Payload>) -> io::Result<()> {
+        if !self.file.has_head() {
+            let Some(tracks) = self.queue.known_tracks(now) else {
+                return Ok(());
+            };
+            self.file.write_head(tracks)?;
+        }
         self.write(false, spent)?;
         self.file.maintain(now)
     }
@@ -145,6 +151,13 @@ impl Segment {
         appended
     }
 
+    fn write_last(&mut self, spent: &mut Vec<Payload>) -> io::Result<()> {
+        if !self.file.has_head() {
+            self.file.write_head(self.queue.tracks())?;
+        }
+        self.write(true, spent)
+    }
+
     /// Writes the queue and updates the head, even if the disk is full.
     ///
     /// Returns the facts of the segment, once, if it has got new tags.
@@ -152,7 +165,7 @@ impl Segment {
         &mut self,
         spent: &mut Vec<Payload>,
     ) -> (io::Result<()>, Option<SegmentFacts>) {
-        let written = self.write(true, spent);
+        let written = self.write_last(spent);
         let updated = self.file.update_head();
         (written.and(updated), self.take_facts())
     }
@@ -183,9 +196,14 @@ impl Segment {
         self.file.totals()
     }
 
-    /// Size of the queued messages.
+    /// Size of the queued messages, and of a head that is not written yet.
     pub(super) fn queued_bytes(&self) -> u64 {
-        self.queue.bytes()
+        let head = if self.file.has_head() {
+            0
+        } else {
+            Muxer::HEAD_BYTES
+        };
+        self.queue.bytes() + head
     }
 
     fn take_facts(&mut self) -> Option<SegmentFacts> {

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::muxer::{Muxer, Unit};
+use super::muxer::{Muxer, Tracks, Unit};
 use crate::core::{
     flv::{FrameInfo, TagKind},
     payload::Payload,
@@ -33,6 +33,10 @@ pub(super) struct WriteQueue {
     capacity: usize,
     oldest_at: Option<Instant>,
     start: Start,
+    /// Tracks of all messages so far.
+    tracks: Tracks,
+    /// Output times of the first and the latest frame.
+    frames_ms: Option<(u64, u64)>,
 }
 
 /// Output time of timestamp 0.
@@ -57,6 +61,8 @@ impl WriteQueue {
             capacity: 0,
             oldest_at: None,
             start: Start::At(start_ms),
+            tracks: Tracks::default(),
+            frames_ms: None,
         }
     }
 
@@ -84,6 +90,11 @@ impl WriteQueue {
         self.bytes += Muxer::unit_bytes(message.payload.len());
         self.capacity += message.payload.capacity();
         self.oldest_at.get_or_insert(now);
+        self.tracks.note(&message);
+        if let Some(at_ms) = message.at_ms.filter(|_| message.info.carries_media) {
+            let (first_ms, _) = self.frames_ms.unwrap_or((at_ms, at_ms));
+            self.frames_ms = Some((first_ms, at_ms));
+        }
         self.messages.push(message);
     }
 
@@ -112,6 +123,27 @@ impl WriteQueue {
     /// Size of the queued messages in the container.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Returns the tracks for the flags of a head, or `None` if it is too early to decide.
+    ///
+    /// The flags of a head that is not rewritten must be correct at once: players wait for an announced
+    /// track that does not exist, and some ignore a track that was not announced. If only one track has
+    /// arrived, the head waits for the other one.
+    pub(super) fn known_tracks(&self, now: Instant) -> Option<Tracks> {
+        let span_ms = self
+            .frames_ms
+            .map_or(0, |(first_ms, latest_ms)| latest_ms.abs_diff(first_ms));
+        let is_known = self.tracks.are_both()
+            || span_ms >= MAX_TRACK_WAIT_MS
+            || self.bytes >= MAX_TRACK_WAIT_BYTES
+            || self.deadline().is_some_and(|deadline| deadline <= now);
+        is_known.then_some(self.tracks)
+    }
+
+    /// Tracks of all messages so far.
+    pub(super) fn tracks(&self) -> Tracks {
+        self.tracks
     }
 
     /// Output time of timestamp 0, as far as it is known.
@@ -208,6 +240,12 @@ const MAX_SLICES: usize = 128;
 
 /// Longest time that a message is queued: what is lost if rtmpull is killed.
 const MAX_WAIT: Duration = Duration::from_millis(500);
+
+/// Time of one track after which the other one is not expected any more.
+const MAX_TRACK_WAIT_MS: u64 = 500;
+
+/// The same in bytes, for streams whose clock stands still.
+const MAX_TRACK_WAIT_BYTES: u64 = 2 * 1024 * 1024;
 
 /// Largest distance between audio and video. A track that is further away has ended.
 const MAX_TRACK_DISTANCE_MS: u64 = 10_000;

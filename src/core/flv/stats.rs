@@ -96,6 +96,12 @@ impl Stats {
         &self.index
     }
 
+    /// Records that a track has data, before any of its tags is written.
+    pub(super) fn expect_tracks(&mut self, has_audio: bool, has_video: bool) {
+        self.audio.has_data |= has_audio;
+        self.video.has_data |= has_video;
+    }
+
     /// Returns a header with the flags of the tracks that have data, or with both flags if none has.
     pub(super) fn file_header(&self) -> FileHeader {
         let (audio, video) = (self.audio.has_data, self.video.has_data);
@@ -126,6 +132,15 @@ impl Stats {
         match (self.audio.last_ms, self.video.last_ms) {
             (Some(_), None) => &VIDEO_FIELDS,
             (None, Some(_)) => &AUDIO_FIELDS,
+            _ => &[],
+        }
+    }
+
+    /// Returns the fields of the track whose flag the header lacks.
+    pub(super) fn fields_of_missing_track(&self) -> &'static [&'static str] {
+        match (self.audio.has_data, self.video.has_data) {
+            (true, false) => &VIDEO_FIELDS,
+            (false, true) => &AUDIO_FIELDS,
             _ => &[],
         }
     }

@@ -18,7 +18,7 @@ use self::{
 };
 use super::{
     ExistingFile, Totals,
-    muxer::{Muxer, Unit},
+    muxer::{Muxer, Tracks, Unit},
     write_queue::{complete_units, write_all},
 };
 use crate::core::{
@@ -38,6 +38,7 @@ pub(super) struct MediaFile<S = File> {
     syncer: Option<Syncer>,
     /// Patches that describe units whose sync is running.
     unsynced_patches: Vec<Patch>,
+    has_head: bool,
     is_resumed: bool,
 }
 
@@ -84,6 +85,7 @@ impl MediaFile {
             head_updated_at: now,
             syncer: None,
             unsynced_patches: Vec::new(),
+            has_head: true,
             is_resumed: true,
         };
         file.sync_every(sync_interval, now)?;
@@ -93,32 +95,46 @@ impl MediaFile {
 }
 
 impl<S: Storage> MediaFile<S> {
-    /// Writes the head into an empty file, which is then synced every `sync_interval`.
+    /// Starts an empty file, which is synced every `sync_interval`. A head that is rewritten is written at
+    /// once; any other waits for [`MediaFile::write_head`].
     pub(super) fn create(
-        mut storage: S,
-        mut muxer: Muxer,
+        storage: S,
+        muxer: Muxer,
         sync_interval: Option<Duration>,
         now: Instant,
     ) -> io::Result<Self> {
-        let head = muxer.head();
-        if let Err(error) = storage.write_all(&head) {
-            let _keeps_torn_head = storage.set_len(0);
-            return Err(error);
-        }
         let mut file = Self {
             storage,
             muxer,
-            totals: Totals {
-                bytes: head.len() as u64,
-                tags: 0,
-            },
+            totals: Totals::default(),
             head_updated_at: now,
             syncer: None,
             unsynced_patches: Vec::new(),
+            has_head: false,
             is_resumed: false,
         };
+        if file.muxer.rewrites_head() {
+            file.write_head(Tracks::default())?;
+        }
         file.sync_every(sync_interval, now)?;
         Ok(file)
+    }
+
+    /// Whether the head is written. Units can only be appended after it.
+    pub(super) fn has_head(&self) -> bool {
+        self.has_head
+    }
+
+    /// Writes the head of a file with these tracks.
+    pub(super) fn write_head(&mut self, tracks: Tracks) -> io::Result<()> {
+        let head = self.muxer.head(tracks);
+        if let Err(error) = self.storage.write_all(&head) {
+            let _keeps_torn_head = self.storage.set_len(0);
+            return Err(error);
+        }
+        self.has_head = true;
+        self.totals.bytes = head.len() as u64;
+        Ok(())
     }
 
     fn sync_every(&mut self, interval: Option<Duration>, now: Instant) -> io::Result<()> {

@@ -13,7 +13,7 @@ use self::writer::PipeWriter;
 use super::{
     Gap, Totals,
     latest_frames::LatestFrames,
-    muxer::{Muxer, Unit},
+    muxer::{Muxer, Tracks, Unit},
     pending::Pending,
     sequence_headers::SequenceHeaders,
     write_queue::{Message, WriteQueue},
@@ -46,6 +46,7 @@ pub(crate) struct PipeRecording {
 struct OpenPipe {
     writer: PipeWriter,
     queue: WriteQueue,
+    has_head: bool,
     /// Size of the head and all units that were sent to the writer.
     sent_bytes: u64,
 }
@@ -152,8 +153,7 @@ impl PipeRecording {
             }
             Some(_) => unit,
         };
-        let open = self.open.as_ref();
-        open.map_or(0, |open| open.sent_bytes + open.queue.bytes()) + more
+        self.open.as_ref().map_or(0, OpenPipe::bytes) + more
     }
 
     /// Bytes and tags that the reader or the system has accepted.
@@ -171,7 +171,7 @@ impl PipeRecording {
 
     /// Sends queued messages to the writer, and checks whether the reader keeps up.
     pub(super) fn flush_due(&mut self, now: Instant) -> io::Result<()> {
-        self.flush(false)?;
+        self.flush(now)?;
         if let Some(open) = &mut self.open {
             open.writer.check_reader(now);
         }
@@ -228,7 +228,10 @@ impl PipeRecording {
     /// Sends all messages, and waits until the reader has accepted them or until `deadline`. The future may
     /// be dropped and created again.
     pub(super) async fn finish(&mut self, deadline: Option<Instant>) -> io::Result<()> {
-        self.flush(true)?;
+        if let Some(open) = &self.open {
+            let tracks = open.queue.tracks();
+            self.send(tracks, true)?;
+        }
         if let Some(open) = &mut self.open {
             open.writer.end_gap();
         }
@@ -250,16 +253,15 @@ impl PipeRecording {
         } else {
             0
         };
-        let head = self.muxer.head();
-        let sent_bytes = head.len() as u64;
-        let mut writer = PipeWriter::start(self.target.clone(), head)?;
+        let mut writer = PipeWriter::start(self.target.clone())?;
         if let Some(bytes) = self.backlog_bytes {
             writer.allow_backlog(bytes);
         }
         self.open = Some(OpenPipe {
             writer,
             queue: WriteQueue::new(start_ms),
-            sent_bytes,
+            has_head: false,
+            sent_bytes: 0,
         });
         for (info, payload) in self.pending.take() {
             self.latest.note(info, at_ms);
@@ -278,7 +280,10 @@ impl PipeRecording {
 
     /// Restarts the timestamps at 0. A second head would be garbage between two tags.
     fn restart(&mut self, now: Instant, track: TagKind, at_ms: u64) -> io::Result<()> {
-        self.flush(false)?;
+        if let Some(open) = &self.open {
+            let tracks = open.queue.tracks();
+            self.send(tracks, false)?;
+        }
         if let Some(open) = &mut self.open {
             let other_ms = self.latest.other_than(track);
             open.queue.restart(track, at_ms, other_ms);
@@ -306,19 +311,39 @@ impl PipeRecording {
         };
         open.queue.push(now, message);
         if open.queue.is_due(now) {
-            self.flush(false)?;
+            return self.flush(now);
         }
         Ok(())
     }
 
-    /// Sends all queued messages to the writer. `is_last` means that no further message follows.
-    fn flush(&mut self, is_last: bool) -> io::Result<()> {
+    /// Processes the results of the writer, and sends all queued messages once the tracks are known.
+    fn flush(&mut self, now: Instant) -> io::Result<()> {
         let Some(open) = &mut self.open else {
             return Ok(());
         };
         open.writer.poll(&mut self.spent)?;
-        if open.queue.is_empty() {
+        let tracks = if open.has_head {
+            Some(open.queue.tracks())
+        } else {
+            open.queue.known_tracks(now)
+        };
+        match tracks {
+            Some(tracks) => self.send(tracks, false),
+            None => Ok(()),
+        }
+    }
+
+    /// Sends all queued messages to the writer, after a head with these tracks. `is_last` means that no
+    /// further message follows.
+    fn send(&mut self, tracks: Tracks, is_last: bool) -> io::Result<()> {
+        let Some(open) = self.open.as_mut().filter(|open| !open.queue.is_empty()) else {
             return Ok(());
+        };
+        if !open.has_head {
+            let head = self.muxer.head(tracks);
+            open.has_head = true;
+            open.sent_bytes = head.len() as u64;
+            open.writer.send_head(head)?;
         }
         open.sent_bytes += open.queue.bytes();
         let mut units = open.writer.spare_batch();
@@ -328,6 +353,14 @@ impl PipeRecording {
         let dropped = dropped.into_iter().map(Unit::into_payload);
         self.spent.extend(dropped);
         sent
+    }
+}
+
+impl OpenPipe {
+    /// Size of everything that was sent or is queued, and of a head that is not sent yet.
+    fn bytes(&self) -> u64 {
+        let head = if self.has_head { 0 } else { Muxer::HEAD_BYTES };
+        self.sent_bytes + self.queue.bytes() + head
     }
 }
 

@@ -54,9 +54,8 @@ pub(super) struct PipeWriter {
 }
 
 impl PipeWriter {
-    /// Starts the thread and sends `head`. The thread opens the target, because opening a FIFO blocks until
-    /// it has a reader.
-    pub(super) fn start(target: PipeTarget, head: Vec<u8>) -> io::Result<Self> {
+    /// Starts the thread, which opens the target: opening a FIFO blocks until it has a reader.
+    pub(super) fn start(target: PipeTarget) -> io::Result<Self> {
         // These channels reuse their memory: a warm download does not allocate.
         let (batches, incoming) = unbounded_channel();
         let (outgoing, results) = unbounded_channel();
@@ -64,7 +63,7 @@ impl PipeWriter {
             .name("pipe".to_owned())
             .stack_size(128 * 1024)
             .spawn(move || run(target, incoming, &outgoing))?;
-        let mut pipe = Self {
+        Ok(Self {
             batches,
             results,
             spare: Vec::new(),
@@ -75,9 +74,12 @@ impl PipeWriter {
             paused_since: None,
             is_behind: false,
             gaps: VecDeque::new(),
-        };
-        pipe.send_batch(vec![Unit::head(head)])?;
-        Ok(pipe)
+        })
+    }
+
+    /// Sends the head. Must be called once, before any unit is sent.
+    pub(super) fn send_head(&mut self, head: Vec<u8>) -> io::Result<()> {
+        self.send_batch(vec![Unit::head(head)])
     }
 
     /// Lets up to `limit` bytes wait for a slow reader while the stream continues.
@@ -327,10 +329,10 @@ mod tests {
 
     /// Returns the error of a pipe. A fast thread fails before the head is sent.
     fn failure(target: PipeTarget) -> io::Error {
-        let mut pipe = match PipeWriter::start(target, vec![0; 10]) {
-            Ok(pipe) => pipe,
-            Err(error) => return error,
-        };
+        let mut pipe = PipeWriter::start(target).unwrap();
+        if let Err(error) = pipe.send_head(vec![0; 10]) {
+            return error;
+        }
         loop {
             if let Err(error) = pipe.send(
                 vec![Unit::head(vec![0; 10])],
@@ -347,7 +349,8 @@ mod tests {
     async fn units_written_before_a_failure_count() {
         let (reader, writer) = io::pipe().unwrap();
         let path = format!("/dev/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&writer));
-        let mut pipe = PipeWriter::start(PipeTarget::Path(path.into()), vec![0; 13]).unwrap();
+        let mut pipe = PipeWriter::start(PipeTarget::Path(path.into())).unwrap();
+        pipe.send_head(vec![0; 13]).unwrap();
         pipe.wait(&mut Vec::new()).await.unwrap();
         // More than the reader and the pipe buffer accept.
         let batch = [1000, 1 << 24, 1000].map(|length| Unit::head(vec![0; length]));

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::core::{
     amf::{Object, Value, amf0},
-    flv::{FrameInfo, FrameParser, TagKind, head},
+    flv::{FrameInfo, FrameParser, Layout, TagKind, head},
     payload::Payload,
 };
 
@@ -36,24 +36,32 @@ struct Fixture {
 
 impl Fixture {
     fn new() -> Self {
+        Self::with(FileOptions {
+            sync_interval: None,
+            ..FileOptions::default()
+        })
+    }
+
+    fn with(options: FileOptions) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("out.flv");
+        let pattern = Pattern::Numbered(folder.path().join("out.flv"));
         Self {
             folder,
-            output: recording(Pattern::Numbered(path), &SegmentOptions::none()),
+            output: FileRecording::new(pattern, &SegmentOptions::none(), options, None),
             now: Instant::now(),
         }
     }
 
     fn video(&mut self, at_ms: u64, body: &[u8]) {
-        let info = FrameParser::new().parse(TagKind::VIDEO, body);
-        self.output
-            .media(self.now, info, at_ms, Payload::from(body))
-            .unwrap();
+        self.send(TagKind::VIDEO, at_ms, body);
     }
 
     fn audio(&mut self, at_ms: u64, body: &[u8]) {
-        let info = FrameParser::new().parse(TagKind::AUDIO, body);
+        self.send(TagKind::AUDIO, at_ms, body);
+    }
+
+    fn send(&mut self, kind: TagKind, at_ms: u64, body: &[u8]) {
+        let info = FrameParser::new().parse(kind, body);
         self.output
             .media(self.now, info, at_ms, Payload::from(body))
             .unwrap();
@@ -149,7 +157,15 @@ impl PipeFixture {
     }
 
     fn video(&mut self, at_ms: u64, body: &[u8]) {
-        let info = FrameParser::new().parse(TagKind::VIDEO, body);
+        self.send(TagKind::VIDEO, at_ms, body);
+    }
+
+    fn audio(&mut self, at_ms: u64, body: &[u8]) {
+        self.send(TagKind::AUDIO, at_ms, body);
+    }
+
+    fn send(&mut self, kind: TagKind, at_ms: u64, body: &[u8]) {
+        let info = FrameParser::new().parse(kind, body);
         self.output
             .media(self.now, info, at_ms, Payload::from(body))
             .unwrap();
@@ -353,6 +369,8 @@ async fn metadata_is_in_the_head_of_a_pipe_or_follows_unchanged() {
     let payload = script_data("onMetaData", &early);
     pipe.output.metadata(pipe.now, 0, &early, payload).unwrap();
     pipe.video(0, &KEYFRAME);
+    pipe.audio(0, &[0xAF, 1, 0x21]);
+    pipe.output.flush_due(pipe.now).unwrap();
     // Encoded again, the reference (AMF0 2.9) would become a copy of the object.
     let body = b"\x02\0\x0aonMetaData\x03\0\x01a\x03\0\0\x09\0\x01b\x07\0\x01\0\0\x09";
     let mut values = amf0::Decoder::new(bytes::Bytes::from_static(&body[13..]));
@@ -363,8 +381,8 @@ async fn metadata_is_in_the_head_of_a_pipe_or_follows_unchanged() {
         .unwrap();
     let tags = tags(&pipe.finish().await);
     assert_eq!(tags[0].2, &*script_data("onMetaData", &object(&["early"])));
-    assert_eq!(tags[1].0, 9);
-    assert_eq!(tags[2..], [(18, 7, body.to_vec())]);
+    assert_eq!((tags[1].0, tags[2].0), (9, 8));
+    assert_eq!(tags[3..], [(18, 7, body.to_vec())]);
 }
 
 #[tokio::test]
@@ -456,4 +474,92 @@ async fn write_keyframe(output: &mut Tee) -> io::Result<()> {
     output.media(now, info, 0, Payload::from(&KEYFRAME[..]))?;
     output.flush_due(now)?;
     output.finish(None).await
+}
+
+/// Ten frames at 40 ms intervals of each track whose letter is in `tracks`.
+#[cfg(unix)]
+async fn piped(tracks: &str) -> Vec<u8> {
+    let mut pipe = PipeFixture::new();
+    for at_ms in (0..400).step_by(40) {
+        if tracks.contains('v') {
+            pipe.video(at_ms, &KEYFRAME);
+        }
+        if tracks.contains('a') {
+            pipe.audio(at_ms + 10, &[0xAF, 1, 0x21]);
+        }
+        pipe.output.flush_due(pipe.now).unwrap();
+    }
+    pipe.finish().await
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn header_flags_of_a_pipe_are_the_tracks_that_arrive() {
+    for (tracks, flags) in [("a", 4), ("v", 1), ("av", 5)] {
+        let bytes = piped(tracks).await;
+        assert_eq!(bytes[4], flags, "{tracks}");
+        assert_eq!(tags(&bytes).len(), 10 * tracks.len(), "{tracks}");
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn metadata_of_a_missing_track_is_not_in_the_head_of_a_pipe() {
+    let mut pipe = PipeFixture::new();
+    let fields = object(&["audiocodecid", "videocodecid", "title"]);
+    let payload = script_data("onMetaData", &fields);
+    pipe.output.metadata(pipe.now, 0, &fields, payload).unwrap();
+    pipe.video(0, &KEYFRAME);
+    pipe.video(600, &KEYFRAME);
+    let tags = tags(&pipe.finish().await);
+    let expected = script_data("onMetaData", &object(&["videocodecid", "title"]));
+    assert_eq!(tags[0].2, &*expected);
+}
+
+#[tokio::test]
+async fn header_flags_of_a_file_without_index_are_the_tracks_that_arrive() {
+    for (first, flags) in [(&KEYFRAME[..], 1), (&[0xAF, 1, 0x21], 4)] {
+        let mut fixture = Fixture::with(FileOptions {
+            layout: Layout::Plain,
+            sync_interval: None,
+        });
+        let kind = if flags == 1 {
+            TagKind::VIDEO
+        } else {
+            TagKind::AUDIO
+        };
+        fixture.send(kind, 0, first);
+        fixture.finish().await;
+        let bytes = fixture.read("out.flv");
+        assert_eq!(bytes[4], flags);
+        assert_eq!(tags(&bytes), [(kind.0, 0, first.to_vec())]);
+        assert_eq!(fixture.output.totals().bytes, bytes.len() as u64);
+    }
+}
+
+/// The reader of a pipe gets the head when the tracks are known, or half a second of one track.
+#[cfg(unix)]
+#[tokio::test]
+async fn the_head_of_a_pipe_waits_for_the_second_track_for_half_a_second() {
+    for (body, at_ms) in [(&KEYFRAME[..], 500), (&[0x27, 1, 0, 0, 0, 7], 40)] {
+        let mut pipe = PipeFixture::new();
+        pipe.video(0, &KEYFRAME);
+        pipe.output.flush_due(pipe.now).unwrap();
+        assert!(pipe.output.is_drained());
+        assert_eq!(pipe.output.totals().bytes, 0);
+        if at_ms == 500 {
+            pipe.video(at_ms, body);
+        } else {
+            pipe.audio(at_ms, &[0xAF, 1, 0x21]);
+        }
+        pipe.output.flush_due(pipe.now).unwrap();
+        pipe.output.wait_for_reader().await.unwrap();
+        assert!(pipe.output.totals().bytes >= 13);
+    }
+    let mut pipe = PipeFixture::new();
+    pipe.video(0, &KEYFRAME);
+    let deadline = pipe.output.deadline().unwrap();
+    assert_eq!(deadline, pipe.now + Duration::from_millis(500));
+    pipe.output.flush_due(deadline).unwrap();
+    pipe.output.wait_for_reader().await.unwrap();
 }

@@ -74,6 +74,17 @@ impl HeadWriter {
         }
     }
 
+    /// Returns how the head is written.
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// Sets the tracks that the stream has, before any of their tags is written. Without any, the header of
+    /// a [`Layout::Plain`] file has the flags of both.
+    pub fn expect_tracks(&mut self, has_audio: bool, has_video: bool) {
+        self.stats.expect_tracks(has_audio, has_video);
+    }
+
     /// Renders the head, which the caller writes at the start of the file. Must be called once, before
     /// any tag.
     pub fn head(&mut self) -> Vec<u8> {
@@ -199,7 +210,9 @@ impl HeadWriter {
         let mut out = Vec::new();
         out.extend(self.stats.file_header().to_bytes());
         out.extend(PREVIOUS_TAG_SIZE_0);
-        let fields: Vec<&Field> = self.metadata.pages().flatten().collect();
+        let untrue = self.stats.fields_of_missing_track();
+        let is_true = |field: &&Field| untrue.iter().all(|name| name.as_bytes() != field.name());
+        let fields: Vec<&Field> = self.metadata.pages().flatten().filter(is_true).collect();
         if !fields.is_empty() {
             let tag = Tag::new(TagKind::SCRIPT, 0, head::on_meta_data(&fields));
             out.extend_from_slice(tag.as_bytes());
