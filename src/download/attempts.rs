@@ -112,15 +112,17 @@ async fn with_swf_proof(
 
 /// Returns the judgement of a series that started with the loss `lost` and ended with `last`.
 fn conclude(lost: Option<(Ending, String)>, last: (Ending, String)) -> (Ending, String) {
-    match lost {
-        Some((ending, reason)) if !last.0.is_final() => {
-            if reason == last.1 {
-                (ending, reason)
-            } else {
-                (ending, format!("{reason}; then: {}", last.1))
-            }
-        }
-        _ => last,
+    let Some((ending, reason)) = lost else {
+        return last;
+    };
+    match (ending, last.0) {
+        (_, final_ending) if final_ending.is_final() => last,
+        // Silence means that the publisher has left if the next connection confirms it, or if the
+        // user stops waiting for it.
+        (Ending::Stalled, Ending::Unpublished | Ending::Interrupted) => last,
+        (Ending::Stalled, Ending::NotFound) => (Ending::Unpublished, last.1),
+        _ if reason == last.1 => (ending, reason),
+        _ => (ending, format!("{reason}; then: {}", last.1)),
     }
 }
 
@@ -172,7 +174,12 @@ async fn find(
                 tracing::info!("the two sides may have derived different keys, trying fresh ones");
                 has_fresh_keys = true;
             }
-            Next::Finish(last) if is_pipelined && pump.may_need_serial_commands(&last, &client) => {
+            // A server that has sent media can handle pipelining.
+            Next::Finish(last)
+                if is_pipelined
+                    && !pump.has_media()
+                    && pump.may_need_serial_commands(&last, &client) =>
+            {
                 tracing::debug!(
                     "connect was not answered, connecting again to send one command at a time"
                 );
@@ -248,3 +255,37 @@ const MAX_HOPS: u32 = 5;
 /// Time within which a close counts as the answer to an unknown app. A later close may have any
 /// cause.
 const PROMPT: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_series_reports_the_loss_that_started_it() {
+        let judged = |lost: Ending, last: Ending| {
+            conclude(Some((lost, "lost".into())), (last, "last".into()))
+        };
+        let then = || "lost; then: last".to_owned();
+        assert_eq!(judged(Ending::Cut, Ending::Cut), (Ending::Cut, then()));
+        assert_eq!(
+            judged(Ending::Cut, Ending::Interrupted),
+            (Ending::Cut, then())
+        );
+        assert_eq!(judged(Ending::Cut, Ending::Limit).0, Ending::Limit);
+        assert_eq!(judged(Ending::Cut, Ending::DiskFull).0, Ending::DiskFull);
+    }
+
+    #[test]
+    fn silence_is_the_end_of_a_publisher_if_nothing_follows() {
+        for last in [Ending::Unpublished, Ending::NotFound] {
+            let judged = conclude(
+                Some((Ending::Stalled, "silence".into())),
+                (last, "last".into()),
+            );
+            assert_eq!(judged, (Ending::Unpublished, "last".to_owned()));
+        }
+        let stopped = (Ending::Interrupted, "stopped".to_owned());
+        let silence = Some((Ending::Stalled, "silence".into()));
+        assert_eq!(conclude(silence, stopped.clone()), stopped);
+    }
+}

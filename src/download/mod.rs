@@ -1,5 +1,6 @@
 //! Downloads: the only module that connects the network, the protocol and the output.
 
+mod arrival_speed;
 mod attempts;
 mod candidates;
 mod connection;

@@ -128,7 +128,10 @@ impl EndCause {
 /// What is known of the stream when it ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Facts {
+    /// Whether the ending is judged like that of a live stream.
     pub(super) is_live: bool,
+    /// Whether the server called the stream recorded.
+    pub(super) is_recorded: bool,
     pub(super) is_connected: bool,
     pub(super) is_shaking_hands: bool,
     /// Whether the server reported the start of playback on this connection.
@@ -209,7 +212,15 @@ fn judge_end(end: &End, facts: &Facts) -> (Ending, String) {
         {
             (Ending::Cut, format!("{reason}, before any media"))
         }
-        End::Complete(reason) | End::Closed(reason) => (Ending::Ended, reason.clone()),
+        End::Complete(reason) => (Ending::Ended, reason.clone()),
+        // The server closed the session, not the stream: whether the stream is complete is judged
+        // as after a close without a word.
+        End::Closed(reason) if facts.is_live => (Ending::Closed, reason.clone()),
+        End::Closed(reason) if facts.has_reached_duration() => (Ending::Ended, reason.clone()),
+        End::Closed(reason) => (
+            Ending::Cut,
+            format!("{reason}, before the end of the stream"),
+        ),
         End::Unpublished(reason) => (Ending::Unpublished, reason.clone()),
         End::NotFound(reason) => (Ending::NotFound, reason.clone()),
         End::Refused(reason) => (Ending::Refused, reason.clone()),
@@ -221,6 +232,11 @@ fn judge_end(end: &End, facts: &Facts) -> (Ending, String) {
             Ending::Ended,
             "the duration is reached and the server is silent".to_owned(),
         ),
+        // After a silent connection, another one brings no media either: some servers do not report
+        // that the publisher has left.
+        End::TimedOut(Timeout::FirstMedia) if facts.is_live && facts.has_media => {
+            (Ending::Unpublished, silence(Timeout::FirstMedia, facts))
+        }
         End::TimedOut(wait) => (Ending::Stalled, silence(*wait, facts)),
     }
 }
@@ -245,7 +261,11 @@ fn silence(wait: Timeout, facts: &Facts) -> String {
             timeouts.command,
         ),
         Timeout::FirstMedia => (
-            "no media arrived; perhaps the stream is not being published",
+            if facts.is_recorded {
+                "no media arrived"
+            } else {
+                "no media arrived; perhaps the stream is not being published"
+            },
             "first media",
             if facts.is_playing {
                 timeouts.first_media_after_start
@@ -350,6 +370,7 @@ mod tests {
 
     const RECORDED: Facts = Facts {
         is_live: false,
+        is_recorded: true,
         is_connected: true,
         is_shaking_hands: false,
         is_playing: true,
@@ -369,6 +390,7 @@ mod tests {
 
     const LIVE: Facts = Facts {
         is_live: true,
+        is_recorded: false,
         duration_ms: None,
         ..RECORDED
     };
@@ -504,6 +526,27 @@ mod tests {
             let cause = EndCause::Session(End::TimedOut(wait));
             let told = judge(&cause, &LIVE).1;
             assert!(told.ends_with(end), "{told}");
+        }
+    }
+
+    #[test]
+    fn a_closed_session_is_complete_only_at_the_duration() {
+        let closed = || End::Closed("NetConnection.Connect.Closed".to_owned());
+        assert_eq!(ended(closed(), RECORDED), Ending::Ended);
+        assert_eq!(ended(closed(), LIVE), Ending::Closed);
+        let early = Facts {
+            length_ms: 3_000,
+            ..RECORDED
+        };
+        assert_eq!(ended(closed(), early), Ending::Cut);
+    }
+
+    #[test]
+    fn only_an_unrecorded_stream_may_lack_a_publisher() {
+        let silent = EndCause::Session(End::TimedOut(Timeout::FirstMedia));
+        for (facts, may_lack) in [(LIVE, true), (RECORDED, false)] {
+            let reason = judge(&silent, &facts).1;
+            assert_eq!(reason.contains("published"), may_lack, "{reason}");
         }
     }
 

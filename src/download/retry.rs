@@ -98,8 +98,8 @@ impl AttemptSeries {
             });
         }
         self.waiting_since = None;
-        let is_lost = is_lost(ending, cause, facts);
         let limit = self.policy.attempts;
+        let is_lost = is_lost(ending, cause, facts, limit.is_none());
         if !is_lost || limit.is_some_and(|limit| self.attempts >= limit) {
             return None;
         }
@@ -145,7 +145,7 @@ impl AttemptSeries {
 fn is_missing(ending: Ending, cause: &EndCause, facts: &Facts) -> bool {
     match ending {
         Ending::NotFound => true,
-        Ending::Stalled => {
+        Ending::Stalled | Ending::Unpublished => {
             matches!(cause, EndCause::Session(End::TimedOut(Timeout::FirstMedia)))
         }
         Ending::Cut if !facts.has_media => {
@@ -156,7 +156,10 @@ fn is_missing(ending: Ending, cause: &EndCause, facts: &Facts) -> bool {
 }
 
 /// Whether the connection was lost or could not be made.
-fn is_lost(ending: Ending, cause: &EndCause, facts: &Facts) -> bool {
+///
+/// A live stream that stays silent on a new connection has no publisher any more. Only an unlimited
+/// series (`is_unlimited`) waits for it.
+fn is_lost(ending: Ending, cause: &EndCause, facts: &Facts, is_unlimited: bool) -> bool {
     match ending {
         // An end before any media means that nobody publishes the stream.
         Ending::Cut if matches!(cause, EndCause::Session(End::Unpublished(_))) => facts.has_media,
@@ -164,6 +167,11 @@ fn is_lost(ending: Ending, cause: &EndCause, facts: &Facts) -> bool {
             if matches!(cause, EndCause::Session(End::TimedOut(Timeout::FirstMedia))) =>
         {
             facts.has_media
+        }
+        Ending::Unpublished
+            if matches!(cause, EndCause::Session(End::TimedOut(Timeout::FirstMedia))) =>
+        {
+            is_unlimited
         }
         Ending::Cut | Ending::Stalled => facts.has_media || facts.is_playing,
         Ending::Closed => facts.is_live,
@@ -198,6 +206,7 @@ mod tests {
 
     const PLAYED: Facts = Facts {
         is_live: true,
+        is_recorded: false,
         is_connected: true,
         is_shaking_hands: false,
         is_playing: true,
@@ -269,7 +278,12 @@ mod tests {
             (Ending::Cut, closed(), PLAYED, true),
             (Ending::Closed, closed(), PLAYED, true),
             (Ending::Stalled, silent(Timeout::Silence), PLAYED, true),
-            (Ending::Stalled, silent(Timeout::FirstMedia), PLAYED, true),
+            (
+                Ending::Unpublished,
+                silent(Timeout::FirstMedia),
+                PLAYED,
+                true,
+            ),
             (Ending::NoConnection, closed(), PLAYED, true),
             (Ending::Cut, closed(), NOTHING_CAME, true),
             (Ending::NoConnection, closed(), NOTHING_CAME, false),
@@ -290,6 +304,19 @@ mod tests {
             let attempt = next(&mut series(None, WaitPolicy::None), ending, &cause, &facts);
             assert_eq!(attempt.is_some(), expected, "{ending} after {cause:?}");
         }
+    }
+
+    /// Two silent connections are one minute with the default timeouts.
+    #[test]
+    fn a_silent_stream_is_given_up_after_the_second_silent_connection() {
+        let mut limited = series(Some(5), WaitPolicy::None);
+        let first = silent(Timeout::Silence);
+        assert!(next(&mut limited, Ending::Stalled, &first, &PLAYED).is_some());
+        let second = silent(Timeout::FirstMedia);
+        assert_eq!(
+            next(&mut limited, Ending::Unpublished, &second, &PLAYED),
+            None
+        );
     }
 
     #[test]

@@ -14,6 +14,7 @@ use self::rejoin::{RecordingHistory, Rejoin};
 use super::frame_interval::FrameInterval;
 use super::{
     Job, Limits, Progress, Report, Stop,
+    arrival_speed::ArrivalSpeed,
     connection::{Connection, Moved},
     outcome::{EndCause, Facts},
     output_clock::OutputClock,
@@ -78,6 +79,9 @@ pub(super) struct Pump<'a> {
     is_live_requested: bool,
     backlog_bytes: usize,
     is_recorded: bool,
+    /// Whether the server announced a publisher.
+    is_published: bool,
+    arrival_speed: ArrivalSpeed,
     is_start_reported: bool,
     /// Whether a frame has arrived.
     has_media: bool,
@@ -143,6 +147,8 @@ impl<'a> Pump<'a> {
             is_live_requested: job.session.start == Start::Live,
             backlog_bytes: job.backlog_bytes,
             is_recorded: false,
+            is_published: false,
+            arrival_speed: ArrivalSpeed::default(),
             is_start_reported: false,
             has_media: false,
             first_timestamp_ms: None,
@@ -331,6 +337,7 @@ impl<'a> Pump<'a> {
                 self.report.connected();
             }
             Event::Recorded => self.is_recorded = true,
+            Event::Published => self.is_published = true,
             Event::Restarted => {
                 self.release_held_frame(now)?;
                 self.restart();
@@ -449,6 +456,7 @@ impl<'a> Pump<'a> {
             {
                 return Err(EndCause::Limit);
             }
+            self.arrival_speed.frame(now, at_ms);
             self.frame_interval.record(info.track, at_ms);
         } else if self.is_continuation && self.output.has_sequence_header(info, &payload) {
             self.output.recycle(payload);
@@ -510,7 +518,8 @@ impl<'a> Pump<'a> {
     pub(super) fn facts(&self) -> Facts {
         let first_timestamp_ms = self.first_timestamp_ms.unwrap_or(0);
         Facts {
-            is_live: self.is_live(),
+            is_live: self.is_live() || self.behaves_like_live(),
+            is_recorded: self.is_recorded,
             is_connected: self.stage >= Stage::Connected,
             is_shaking_hands: self.stage == Stage::Handshake,
             is_playing: self.stage == Stage::Playing,
@@ -561,6 +570,15 @@ impl<'a> Pump<'a> {
     fn is_live(&self) -> bool {
         let is_called_recorded = self.is_recorded || self.duration_ms.is_some();
         self.is_live_requested || self.has_media && !is_called_recorded
+    }
+
+    /// Whether the ending is judged like that of a live stream, whatever the server calls it. Some
+    /// servers call every stream recorded, and encoders that play a file announce its duration.
+    ///
+    /// A recorded stream that arrives in real time from the start is judged the same, because the
+    /// two cannot be distinguished.
+    fn behaves_like_live(&self) -> bool {
+        self.has_media && (self.is_published || self.arrival_speed.is_real_time())
     }
 
     pub(super) fn has_media(&self) -> bool {

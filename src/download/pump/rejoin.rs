@@ -248,10 +248,14 @@ impl Pump<'_> {
         };
         let has_ended = matches!(
             cause,
-            EndCause::Session(End::Complete(_) | End::Unpublished(_) | End::Closed(_))
+            EndCause::Session(End::Complete(_) | End::Unpublished(_))
         );
-        let is_closed = matches!(cause, EndCause::PeerClosed { between_messages } if *between_messages)
-            && self.stage == Stage::Playing
+        let is_closed = matches!(
+            cause,
+            EndCause::PeerClosed {
+                between_messages: true
+            } | EndCause::Session(End::Closed(_))
+        ) && self.stage == Stage::Playing
             && !rejoin.is_running();
         if !has_ended && !is_closed && !matches!(cause, EndCause::NoMatch) {
             return None;

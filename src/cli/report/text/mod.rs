@@ -363,7 +363,13 @@ fn verdict(exit: Exit, outcome: &Outcome, progress: &Progress) -> Option<String>
             let about = tenths_of_percent(progress).map_or_else(String::new, |tenths| {
                 format!(" (downloaded about {}.{}0%)", tenths / 10, tenths % 10)
             });
-            Some(format!("Download may be incomplete{about}, try resuming"))
+            // A live stream cannot be resumed.
+            let advice = if outcome.is_live {
+                ""
+            } else {
+                ", try resuming"
+            };
+            Some(format!("Download may be incomplete{about}{advice}"))
         }
         Exit::Failure | Exit::NoConnection => None,
     }

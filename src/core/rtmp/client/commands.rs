@@ -82,6 +82,9 @@ impl Client {
                 self.is_published |= meaning == Meaning::Published;
                 self.stream_begun(now);
                 self.play_started(now);
+                if meaning == Meaning::Published {
+                    self.events.push_back(Event::Published);
+                }
                 self.events.push_back(Event::Started);
             }
             Meaning::Paused => self.unpause(),

@@ -18,6 +18,8 @@ pub enum Event {
     Connected,
     /// The server has announced media (`NetStream.Play.Start`).
     Started,
+    /// The server has announced a publisher (`NetStream.Play.PublishNotify`): the stream is live.
+    Published,
     /// The server has announced a recorded stream (Stream Is Recorded).
     Recorded,
     /// The `onMetaData` of the stream.
