@@ -351,6 +351,11 @@ pub enum Meaning {
 }
 
 impl Meaning {
+    /// Returns true if the stream cannot be played.
+    pub fn is_refusal(self) -> bool {
+        matches!(self, Self::NotFound | Self::Refused)
+    }
+
     /// Classifies a status by its code.
     pub fn of(status: &Status) -> Self {
         match status.code.as_str() {

@@ -36,6 +36,7 @@ impl Client {
             b"_result" => self.result(now, &command),
             b"_error" => self.error(now, &command),
             b"onStatus" => self.status(now, &command.arguments),
+            b"onFCSubscribe" => self.subscribed(&command),
             b"onBWDone" => {
                 let check = Command::check_bandwidth(self.transaction_ids.next());
                 self.send_command(NETWORK_CONNECTION, 0, &check);
@@ -157,7 +158,27 @@ impl Client {
             Some(transaction) if self.state.play_transaction() == Some(transaction) => {
                 self.play_refused(now, reason(&command.arguments, "play failed"));
             }
+            Some(transaction) if self.state.is_pause(transaction) => {
+                tracing::debug!("pause refused: {status}");
+                self.pause_refused();
+            }
+            _ if self.state.is_before_media() && Meaning::of(&status).is_refusal() => {
+                self.refused(&status);
+            }
+            // Most servers do not know all calls that some servers require.
             _ => tracing::debug!("error of the server ignored: {status}"),
+        }
+    }
+
+    /// Handles the answer to `FCSubscribe`. CDNs report here that a stream is not published.
+    fn subscribed(&mut self, command: &Command) {
+        let refusal = Status::find(&command.arguments).filter(Status::is_error);
+        if let Some(status) = refusal {
+            if self.state.is_before_media() {
+                self.end(End::NotFound(status.to_string()));
+            } else {
+                tracing::debug!("subscription refused: {status}");
+            }
         }
     }
 

@@ -54,12 +54,14 @@ impl Client {
         transaction
     }
 
-    /// Sends `pause` if `is_pause`, otherwise the unpause.
-    pub(super) fn call_pause(&mut self, is_pause: bool, at: Timestamp) {
+    /// Sends `pause` if `is_pause`, otherwise the unpause. Returns the transaction id.
+    pub(super) fn call_pause(&mut self, is_pause: bool, at: Timestamp) -> u32 {
+        let transaction = self.transaction_ids.next();
         if let Some(stream) = self.message_stream {
-            let pause = Command::pause(self.transaction_ids.next(), is_pause, at.0);
+            let pause = Command::pause(transaction, is_pause, at.0);
             self.send_command(PLAYING, stream, &pause);
         }
+        transaction
     }
 
     /// Sends Set Buffer Length.

@@ -74,9 +74,18 @@ impl Client {
         if let Some(at) = self.pause_unpause.next_position() {
             tracing::debug!("pausing at {at} to get the next buffer");
             self.pause_unpause.record_try();
-            self.state = State::Pausing { at, since: now };
-            self.call_pause(true, at);
+            self.state = State::Pausing {
+                at,
+                transaction: self.call_pause(true, at),
+                since: now,
+            };
         }
+    }
+
+    /// Ends a pause that the server refused, and pauses no more.
+    pub(super) fn pause_refused(&mut self) {
+        self.pause_unpause.disable();
+        self.unpause();
     }
 
     /// Ends a pause.

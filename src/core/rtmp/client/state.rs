@@ -32,6 +32,8 @@ pub(super) enum State {
     Pausing {
         /// The position that `pause` names.
         at: Timestamp,
+        /// Transaction id of `pause`.
+        transaction: u32,
         since: Instant,
     },
     /// The unpause is sent, no new frame has arrived.
@@ -181,6 +183,22 @@ impl State {
                 early: Some(early), ..
             } => early.create_stream == EarlyAnswer::Pending(transaction),
             Self::CreatingStream(creating) => creating.early == Some(transaction),
+            _ => false,
+        }
+    }
+
+    /// Returns true if `transaction` is an unconfirmed `pause`.
+    pub(super) fn is_pause(&self, transaction: u32) -> bool {
+        matches!(self, Self::Pausing { transaction: pause, .. } if *pause == transaction)
+    }
+
+    /// Returns true if `connect` is accepted and no media has arrived, so that the refusal of any
+    /// call can concern the stream. Earlier refusals, and those after another start position, may
+    /// only concern the early or the first call.
+    pub(super) fn is_before_media(&self) -> bool {
+        match self {
+            Self::CreatingStream(_) => true,
+            Self::AwaitingMedia(awaiting) => awaiting.starts_tried == 0,
             _ => false,
         }
     }

@@ -24,6 +24,8 @@ use crate::core::{
 pub(super) struct PauseUnpause {
     is_enabled: bool,
     is_recorded: bool,
+    /// The server has refused `pause`.
+    is_refused: bool,
     /// Number of tries since the last new frame.
     tries: u32,
     audio: Track,
@@ -68,6 +70,7 @@ impl PauseUnpause {
         Self {
             is_enabled,
             is_recorded,
+            is_refused: false,
             tries: 0,
             audio: Track::default(),
             video: Track::default(),
@@ -80,6 +83,11 @@ impl PauseUnpause {
         self.is_recorded = true;
     }
 
+    /// Prevents further tries: the server does not support `pause`.
+    pub(super) fn disable(&mut self) {
+        self.is_refused = true;
+    }
+
     /// Returns true if pause/unpause is possible and was not tried since the last new frame.
     pub(super) fn is_first_try_available(&self) -> bool {
         self.tries == 0 && self.next_position().is_some()
@@ -90,7 +98,7 @@ impl PauseUnpause {
     /// nothing new, the buffer is shorter than the distance between the tracks, or the earlier track
     /// has ended; the second try names the later track.
     pub(super) fn next_position(&self) -> Option<Timestamp> {
-        if !self.is_enabled || !self.is_recorded {
+        if !self.is_enabled || !self.is_recorded || self.is_refused {
             return None;
         }
         let (earlier, later) = self.positions()?;
@@ -157,7 +165,10 @@ impl PauseUnpause {
 
     /// Discards all progress: the following media has a new clock.
     pub(super) fn restart(&mut self) {
-        *self = Self::new(self.is_enabled, self.is_recorded);
+        *self = Self {
+            is_refused: self.is_refused,
+            ..Self::new(self.is_enabled, self.is_recorded)
+        };
     }
 
     /// Returns the latest timestamps of audio and video, the earlier one first. A track that ended

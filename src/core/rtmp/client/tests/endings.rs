@@ -107,6 +107,59 @@ fn unknown_error_code_refuses_only_before_media() {
     );
 }
 
+/// A status with a description, as the server's own words.
+fn described(level: &str, code: &str, description: &str) -> Value {
+    let Value::Object(mut info) = info(level, code) else {
+        unreachable!()
+    };
+    info.push("description", description);
+    Value::Object(info)
+}
+
+#[test]
+fn refused_subscription_ends_with_the_servers_words() {
+    let mut conversation = Conversation::playing(live());
+    let refusal = described("error", "NetStream.Play.StreamNotFound", "clip is not live");
+    conversation.command(answer("onFCSubscribe", 0.0, vec![Value::Null, refusal]));
+    let reason = "NetStream.Play.StreamNotFound: clip is not live";
+    assert_eq!(end(conversation.only_event()), End::NotFound(reason.into()));
+}
+
+#[test]
+fn accepted_subscription_and_refusals_after_media_are_ignored() {
+    let mut conversation = Conversation::playing(live());
+    let accepted = described("status", "NetStream.Play.Start", "subscribed");
+    conversation.command(answer("onFCSubscribe", 0.0, vec![Value::Null, accepted]));
+    assert!(conversation.events().is_empty());
+    conversation.send(Kind::VIDEO, 1, 0, &[0x17, 1]);
+    let refusal = described("error", "NetStream.Play.StreamNotFound", "too late");
+    conversation.command(answer("onFCSubscribe", 0.0, vec![Value::Null, refusal]));
+    assert_eq!(conversation.events().len(), 1);
+}
+
+#[test]
+fn error_for_any_other_call_ends_only_with_the_code_of_a_missing_stream() {
+    // connect is 1, createStream 2, FCSubscribe 3, play 4.
+    for (code, expected) in [
+        ("NetConnection.Call.Failed", None),
+        ("Vendor.Odd", None),
+        (
+            "NetStream.Play.StreamNotFound",
+            Some(End::NotFound("NetStream.Play.StreamNotFound".into())),
+        ),
+        (
+            "NetStream.Authenticate.UsherToken",
+            Some(End::Refused("NetStream.Authenticate.UsherToken".into())),
+        ),
+    ] {
+        let mut conversation = Conversation::playing(live());
+        let error = vec![Value::Null, info("error", code)];
+        conversation.command(answer("_error", 3.0, error));
+        let ends: Vec<_> = conversation.events().into_iter().map(end).collect();
+        assert_eq!(ends.first(), expected.as_ref(), "{code}");
+    }
+}
+
 #[test]
 fn stream_eof_is_confirmed_by_three_seconds_of_silence() {
     let mut conversation = Conversation::playing(live());

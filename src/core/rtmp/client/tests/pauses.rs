@@ -203,3 +203,21 @@ fn pause_and_unpause_fit_into_a_short_timeout() {
     let mut events = conversation.advance(SECOND / 50);
     assert_eq!(end(events.remove(0)), End::TimedOut(Timeout::Silence));
 }
+
+#[test]
+fn refused_pause_is_ended_and_not_tried_again() {
+    let mut conversation = recorded();
+    buffer_empty(&mut conversation);
+    assert_eq!(conversation.sent(), [pause(4, true, 1_000)]);
+    conversation.command(answer("_error", 4.0, vec![Value::Null]));
+    assert_eq!(conversation.sent(), [pause(5, false, 1_000)]);
+    frame(&mut conversation, 1_040);
+    conversation.user_control(4, 1);
+    conversation.events();
+    buffer_empty(&mut conversation);
+    assert_eq!(conversation.sent(), []);
+    // The silence timeout is not halved any more.
+    assert_eq!(conversation.advance(SECOND * 29).len(), 0);
+    let mut events = conversation.advance(SECOND);
+    assert_eq!(end(events.remove(0)), End::TimedOut(Timeout::Silence));
+}
