@@ -207,115 +207,111 @@ impl Decoder {
 /// has are converted: an integer becomes a number, byte arrays and dictionaries become "unsupported"
 /// (AMF0 2.15), which is decoded as undefined.
 pub fn encode(value: &Value, out: &mut Vec<u8>) {
-    match value {
-        Value::Number(number) => encode_number(*number, out),
-        Value::Integer(number) => encode_number(f64::from(*number), out),
-        Value::Boolean(boolean) => out.extend([BOOLEAN, u8::from(*boolean)]),
-        Value::String(text) if text.len() > MAX_SHORT => {
-            out.push(LONG_STRING);
-            encode_long_text(text, out);
-        }
-        Value::String(text) => {
-            out.push(STRING);
-            encode_short_text(text, out);
-        }
-        Value::Object(members) => {
-            out.push(OBJECT);
-            encode_members(members, out);
-        }
-        Value::EcmaArray(members) => {
-            out.push(ECMA_ARRAY);
-            encode_count(members.len(), out);
-            encode_members(members, out);
-        }
-        Value::StrictArray(values) => {
-            out.push(STRICT_ARRAY);
-            encode_count(values.len(), out);
-            values.iter().for_each(|value| encode(value, out));
-        }
-        Value::Null => out.push(NULL),
-        Value::Undefined => out.push(UNDEFINED),
-        Value::Date {
-            unix_ms,
-            zone_minutes,
-        } => {
-            out.push(DATE);
-            out.extend(unix_ms.to_be_bytes());
-            out.extend(zone_minutes.to_be_bytes());
-        }
-        Value::Xml(text) => {
-            out.push(XML_DOCUMENT);
-            encode_long_text(text, out);
-        }
-        Value::Typed { class, members } => {
-            out.push(TYPED_OBJECT);
-            encode_short_text(class, out);
-            encode_members(members, out);
-        }
-        Value::Bytes(_) | Value::Dictionary(_) => out.push(UNSUPPORTED),
-    }
+    write(value, out);
 }
 
 /// Returns the number of bytes that [`encode`] appends for `value`.
 pub fn encoded_len(value: &Value) -> usize {
-    let body = match value {
-        Value::Number(_) | Value::Integer(_) => 8,
-        Value::Boolean(_) => 1,
-        Value::String(text) if text.len() > MAX_SHORT => text.len().saturating_add(4),
-        Value::String(text) => text.len().saturating_add(2),
-        Value::Object(members) => members_len(members),
-        Value::EcmaArray(members) => members_len(members).saturating_add(4),
-        Value::StrictArray(values) => sum(values.iter().map(encoded_len)).saturating_add(4),
-        Value::Null | Value::Undefined | Value::Bytes(_) | Value::Dictionary(_) => 0,
-        Value::Date { .. } => 10,
-        Value::Xml(text) => text.len().saturating_add(4),
-        Value::Typed { class, members } => name_len(class).saturating_add(members_len(members)),
-    };
-    body.saturating_add(1)
+    let mut length = Length(0);
+    write(value, &mut length);
+    length.0
 }
 
-fn encode_number(number: f64, out: &mut Vec<u8>) {
-    out.push(NUMBER);
-    out.extend(number.to_be_bytes());
+/// Destination of encoded bytes.
+trait Output {
+    fn put(&mut self, bytes: &[u8]);
 }
 
-fn encode_members(members: &Object, out: &mut Vec<u8>) {
-    for (key, value) in members {
-        encode_short_text(key, out);
-        encode(value, out);
+impl Output for Vec<u8> {
+    fn put(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
     }
-    out.extend([0, 0, OBJECT_END]);
 }
 
-fn members_len(members: &Object) -> usize {
-    let member_len =
-        |(key, value): &(Text, Value)| name_len(key).saturating_add(encoded_len(value));
-    sum(members.iter().map(member_len)).saturating_add(3)
+/// Counts the bytes without storing them.
+struct Length(usize);
+
+impl Output for Length {
+    fn put(&mut self, bytes: &[u8]) {
+        self.0 = self.0.saturating_add(bytes.len());
+    }
 }
 
-fn name_len(name: &Text) -> usize {
-    name.len().min(MAX_SHORT).saturating_add(2)
+fn write(value: &Value, out: &mut impl Output) {
+    match value {
+        Value::Number(number) => write_number(*number, out),
+        Value::Integer(number) => write_number(f64::from(*number), out),
+        Value::Boolean(boolean) => out.put(&[BOOLEAN, u8::from(*boolean)]),
+        Value::String(text) if text.len() > MAX_SHORT => write_long_text(LONG_STRING, text, out),
+        Value::String(text) => {
+            out.put(&[STRING]);
+            write_short_text(text, out);
+        }
+        Value::Object(members) => {
+            out.put(&[OBJECT]);
+            write_members(members, out);
+        }
+        Value::EcmaArray(members) => {
+            out.put(&[ECMA_ARRAY]);
+            write_count(members.len(), out);
+            write_members(members, out);
+        }
+        Value::StrictArray(values) => {
+            out.put(&[STRICT_ARRAY]);
+            write_count(values.len(), out);
+            values.iter().for_each(|value| write(value, out));
+        }
+        Value::Null => out.put(&[NULL]),
+        Value::Undefined => out.put(&[UNDEFINED]),
+        Value::Date {
+            unix_ms,
+            zone_minutes,
+        } => {
+            out.put(&[DATE]);
+            out.put(&unix_ms.to_be_bytes());
+            out.put(&zone_minutes.to_be_bytes());
+        }
+        Value::Xml(text) => write_long_text(XML_DOCUMENT, text, out),
+        Value::Typed { class, members } => {
+            out.put(&[TYPED_OBJECT]);
+            write_short_text(class, out);
+            write_members(members, out);
+        }
+        Value::Bytes(_) | Value::Dictionary(_) => out.put(&[UNSUPPORTED]),
+    }
 }
 
-fn sum(lengths: impl Iterator<Item = usize>) -> usize {
-    lengths.fold(0, usize::saturating_add)
+fn write_number(number: f64, out: &mut impl Output) {
+    out.put(&[NUMBER]);
+    out.put(&number.to_be_bytes());
 }
 
-fn encode_short_text(text: &Text, out: &mut Vec<u8>) {
+fn write_members(members: &Object, out: &mut impl Output) {
+    for (key, value) in members {
+        write_short_text(key, out);
+        write(value, out);
+    }
+    out.put(&[0, 0, OBJECT_END]);
+}
+
+fn write_short_text(text: &Text, out: &mut impl Output) {
     let bytes = text.as_bytes();
     let bytes = bytes.get(..MAX_SHORT).unwrap_or(bytes);
-    out.extend(u16::try_from(bytes.len()).unwrap_or(u16::MAX).to_be_bytes());
-    out.extend_from_slice(bytes);
+    let length = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
+    out.put(&length.to_be_bytes());
+    out.put(bytes);
 }
 
-fn encode_long_text(text: &Text, out: &mut Vec<u8>) {
-    encode_count(text.len(), out);
-    out.extend_from_slice(text.as_bytes());
+fn write_long_text(marker: u8, text: &Text, out: &mut impl Output) {
+    out.put(&[marker]);
+    write_count(text.len(), out);
+    out.put(text.as_bytes());
 }
 
-/// Appends a count. It saturates, but no value from a message exceeds 32 bits.
-fn encode_count(count: usize, out: &mut Vec<u8>) {
-    out.extend(u32::try_from(count).unwrap_or(u32::MAX).to_be_bytes());
+/// Writes a count. It saturates, but no value from a message exceeds 32 bits.
+fn write_count(count: usize, out: &mut impl Output) {
+    let count = u32::try_from(count).unwrap_or(u32::MAX);
+    out.put(&count.to_be_bytes());
 }
 
 /// Longest string with a length of 16 bits, in bytes.
