@@ -19,7 +19,7 @@
 //! A string keeps its complete message in memory, up to 16 MiB. Copy it before storing it for long.
 
 pub mod amf0;
-pub mod amf3;
+mod amf3;
 mod input;
 pub mod raw_bytes;
 #[cfg(test)]
@@ -101,11 +101,6 @@ impl Value {
         }
     }
 
-    /// Returns the string, if this is one. Bytes that are not UTF-8 become U+FFFD.
-    pub fn as_str_lossy(&self) -> Option<Cow<'_, str>> {
-        self.as_text().map(Text::to_str_lossy)
-    }
-
     /// Returns the members, if this is an object, a typed object or an array with names.
     pub fn as_object(&self) -> Option<&Object> {
         match self {
@@ -128,53 +123,26 @@ impl Value {
     pub fn member(&self, key: &str) -> Option<&Self> {
         self.as_object()?.get(key)
     }
-
-    /// Returns whether this is null or undefined. Peers use both for an absent value.
-    pub fn is_null(&self) -> bool {
-        matches!(self, Self::Null | Self::Undefined)
-    }
 }
 
-impl From<f64> for Value {
-    fn from(number: f64) -> Self {
-        Self::Number(number)
-    }
+macro_rules! from {
+    ($($source:ty => $variant:ident;)*) => {
+        $(impl From<$source> for Value {
+            fn from(value: $source) -> Self {
+                Self::$variant(value.into())
+            }
+        })*
+    };
 }
 
-impl From<bool> for Value {
-    fn from(boolean: bool) -> Self {
-        Self::Boolean(boolean)
-    }
-}
-
-impl From<&str> for Value {
-    fn from(string: &str) -> Self {
-        Self::String(string.into())
-    }
-}
-
-impl From<String> for Value {
-    fn from(string: String) -> Self {
-        Self::String(string.into())
-    }
-}
-
-impl From<Text> for Value {
-    fn from(text: Text) -> Self {
-        Self::String(text)
-    }
-}
-
-impl From<Object> for Value {
-    fn from(members: Object) -> Self {
-        Self::Object(members)
-    }
-}
-
-impl From<Vec<Self>> for Value {
-    fn from(values: Vec<Self>) -> Self {
-        Self::StrictArray(values)
-    }
+from! {
+    f64 => Number;
+    bool => Boolean;
+    &str => String;
+    String => String;
+    Text => String;
+    Object => Object;
+    Vec<Value> => StrictArray;
 }
 
 /// Named members in the order in which they were sent, including repeats.
