@@ -282,13 +282,13 @@ impl FileRecording {
             return false;
         };
         let timestamp_ms = segment.since_start_ms(at_ms);
-        if timestamp_ms > Muxer::LARGEST_TIMESTAMP_MS {
-            return true;
-        }
         let bytes = segment.totals().bytes + segment.queued_bytes();
         let is_due = timestamp_ms > Muxer::LARGEST_TIMESTAMP_MS - Muxer::KEYFRAME_SEARCH_MS
             || self.policy.is_due(at_ms, bytes, self.wall);
-        is_due && self.latest.is_start(info, at_ms)
+        let is_split = timestamp_ms > Muxer::LARGEST_TIMESTAMP_MS
+            || is_due && self.latest.is_start(info, at_ms);
+        let overhead = Muxer::HEAD_BYTES + self.sequence_headers.unit_bytes();
+        is_split && self.policy.may_split(bytes, overhead, self.wall)
     }
 
     fn open_first(&mut self, now: Instant, at_ms: u64) -> io::Result<()> {

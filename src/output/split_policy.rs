@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
 /// Conditions that split a recording into segments, and the receivers of their facts.
 #[derive(Debug, Clone)]
@@ -50,6 +50,18 @@ pub(super) struct SplitPolicy {
     origin_ms: Option<u64>,
     next_ms: Option<u64>,
     is_requested: bool,
+    rate: StartRate,
+}
+
+/// Limits the number of small segments: a burst of [`MAX_BURST`], then one per second.
+///
+/// Each segment costs a head and the sequence headers. Without a limit, a server whose clock jumps could turn
+/// every keyframe of a few bytes into a file of 49 KB.
+#[derive(Debug, Default)]
+struct StartRate {
+    /// Time at which all starts so far are paid for, at one per second.
+    paid_at: Option<Timestamp>,
+    has_warned: bool,
 }
 
 #[derive(Debug)]
@@ -74,11 +86,13 @@ impl SplitPolicy {
             origin_ms: None,
             next_ms: None,
             is_requested: false,
+            rate: StartRate::default(),
         }
     }
 
     /// Records that a segment started at this output time and wall-clock time.
     pub(super) fn segment_started(&mut self, at_ms: u64, wall: Timestamp) {
+        self.rate.note(wall);
         let origin_ms = *self.origin_ms.get_or_insert(at_ms);
         self.next_ms = self.every_ms.map(|every_ms| {
             let count = at_ms.saturating_sub(origin_ms) / every_ms + 1;
@@ -117,6 +131,34 @@ impl SplitPolicy {
                 .clock
                 .as_mut()
                 .is_some_and(|clock| clock.is_passed(wall))
+    }
+
+    /// Whether another segment may start after one of `bytes`, of which `overhead` are the head and the
+    /// repeated sequence headers. If not, its frames join the current segment.
+    pub(super) fn may_split(&mut self, bytes: u64, overhead: u64, wall: Timestamp) -> bool {
+        // A segment that is at least half media is worth its file, however soon it ends: a fast download of
+        // a recorded stream has many of them per second.
+        bytes >= overhead.saturating_mul(2) || self.rate.is_within(wall)
+    }
+}
+
+impl StartRate {
+    fn note(&mut self, wall: Timestamp) {
+        self.paid_at = wall.max(self.paid_at(wall)).checked_add(SECOND).ok();
+    }
+
+    fn is_within(&mut self, wall: Timestamp) -> bool {
+        let is_within = self.paid_at(wall).duration_since(wall) < MAX_BURST;
+        if !is_within && !std::mem::replace(&mut self.has_warned, true) {
+            tracing::warn!("too many segments: now at most one starts per second");
+        }
+        is_within
+    }
+
+    /// A clock that was set back must not block segments for longer than the burst lasts.
+    fn paid_at(&self, wall: Timestamp) -> Timestamp {
+        let latest = wall.checked_add(MAX_BURST).unwrap_or(Timestamp::MAX);
+        self.paid_at.unwrap_or(wall).min(latest)
     }
 }
 
@@ -165,6 +207,11 @@ fn next_boundary(after: Timestamp, every_seconds: i64, zone: &TimeZone) -> Times
     }
     Timestamp::MAX
 }
+
+const SECOND: SignedDuration = SignedDuration::from_secs(1);
+
+/// Small segments that may start at once, in seconds of their rate.
+const MAX_BURST: SignedDuration = SignedDuration::from_secs(60);
 
 /// Seconds of a day.
 const DAY: i64 = 86_400;

@@ -476,8 +476,8 @@ mod tests {
         let mut fixture = Fixture::new();
         fixture.video(0, &KEYFRAME).unwrap();
         (fixture.reader, fixture.writer) = io::pipe().unwrap();
-        for at_ms in 1..500 {
-            fixture.video(at_ms, &KEYFRAME).unwrap();
+        for number in 1..500 {
+            fixture.video(number * 40, &KEYFRAME).unwrap();
             fixture.tee.flush_due(fixture.now).unwrap();
             std::thread::sleep(Duration::from_micros(100));
         }

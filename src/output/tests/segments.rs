@@ -345,6 +345,50 @@ fn a_segment_before_a_gap_has_no_sequence_header_of_the_stream_after_it() {
     assert_eq!(kinds, [8, 9, 9]);
 }
 
+/// Each segment costs a head of 49 KB. A server whose clock jumps must not turn a few bytes into many.
+#[test]
+fn small_segments_start_at_most_once_per_second_after_a_burst() {
+    let mut split = Split::new("%d.flv", seconds(1));
+    split.at("2026-11-22T20:00:00Z");
+    let keyframes = |split: &mut Split, hours: std::ops::Range<u64>| {
+        for hour in hours {
+            split.video(hour * 3_600_000, &KEYFRAME);
+        }
+    };
+    keyframes(&mut split, 0..500);
+    let burst = split.listed().len() + 1;
+    assert!((20..=100).contains(&burst), "{burst} segments");
+    split.at("2026-11-22T20:00:01Z");
+    keyframes(&mut split, 500..510);
+    split.at("2026-11-22T20:00:03Z");
+    keyframes(&mut split, 510..520);
+    split.finish();
+    assert_eq!(split.listed().len(), burst + 3);
+    assert_eq!(split.joined().len(), 520);
+}
+
+/// A fast download of a recorded stream has many segments per second, but few per megabyte.
+#[test]
+fn large_segments_start_at_any_rate() {
+    let mut split = Split::new("%d.flv", seconds(1));
+    let keyframe = [&KEYFRAME[..], &[7; 100_000]].concat();
+    (0..150).for_each(|second| split.video(second * 1_000, &keyframe));
+    split.finish();
+    assert_eq!(split.listed().len(), 150);
+}
+
+#[test]
+fn a_delayed_segment_at_the_largest_timestamp_keeps_all_frames() {
+    let mut split = Split::new("%d.flv", |_| {});
+    for number in 0..200 {
+        split.video(number << 31, &KEYFRAME);
+    }
+    split.finish();
+    let tags = split.files().into_iter().flat_map(|name| split.tags(&name));
+    assert_eq!(tags.filter(|tag| tag.2 == KEYFRAME).count(), 200);
+    assert!(split.listed().len() < 100, "{}", split.listed().len());
+}
+
 #[test]
 fn segments_at_the_largest_timestamp_are_in_the_manifest() {
     let mut split = Split::new("a.flv", |_| {});
