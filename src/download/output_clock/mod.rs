@@ -20,8 +20,11 @@
 //!   beginning: a recorded slide show has hardly any other frames, and a rejoin would not recognize
 //!   them by their times.
 //!
-//! A pause needs no confirmation if the other track has reached the same time, or if the frame
-//! arrives as much later as its timestamp indicates.
+//! How far forward is plausible depends on the stream. Recorded streams contain pauses of any length.
+//! In a live stream, a frame that arrives 10 ms after the previous one cannot be 16 minutes later,
+//! apart from the few seconds that servers repeat to a new client. A pause needs no confirmation if
+//! the other track has reached the same time, or if a frame of a live stream arrives as much later as
+//! its timestamp indicates.
 //!
 //! A restart never moves the clock back, and each track continues after its own last frame, because
 //! readers of FLV expect the times of a track to increase.
@@ -61,6 +64,8 @@ struct Clock {
     latest_ms: i64,
     /// Highest output time so far.
     high_ms: i64,
+    /// Arrival and output time of the frame with the smallest delay since the last restart.
+    earliest: Option<(Instant, i64)>,
     audio: Track,
     video: Track,
     has_logged_jump: bool,
@@ -175,10 +180,12 @@ impl OutputClock {
         kind: TagKind,
         timestamp: Timestamp,
         now: Instant,
+        is_live: bool,
     ) -> FrameTimes {
         let clock = self.start(timestamp);
-        let held = clock.decide_pause(kind, timestamp, now);
-        match clock.judge(kind, timestamp) {
+        let due_ms = is_live.then(|| clock.due_ms(now));
+        let held = clock.decide_pause(kind, timestamp, now, due_ms);
+        match clock.judge(kind, timestamp, due_ms) {
             Verdict::AfterPause(output_ms) => {
                 let held = held.or_else(|| clock.release());
                 let anchor = Anchor {
@@ -196,10 +203,14 @@ impl OutputClock {
                     frame: None,
                 }
             }
-            verdict => FrameTimes {
-                held: held.map(output_time),
-                frame: Some(output_time(clock.advance(kind, timestamp, verdict))),
-            },
+            verdict => {
+                let output_ms = clock.advance(kind, timestamp, verdict);
+                clock.record_arrival(now, output_ms);
+                FrameTimes {
+                    held: held.map(output_time),
+                    frame: Some(output_time(output_ms)),
+                }
+            }
         }
     }
 
@@ -207,7 +218,7 @@ impl OutputClock {
     /// output time in milliseconds. No frame is held, because the comparison detects wrong times.
     pub(super) fn compared_frame(&mut self, kind: TagKind, timestamp: Timestamp) -> u64 {
         let clock = self.start(timestamp);
-        let verdict = clock.judge(kind, timestamp);
+        let verdict = clock.judge(kind, timestamp, None);
         output_time(clock.advance(kind, timestamp, verdict))
     }
 
@@ -304,6 +315,7 @@ impl Clock {
             pause: None,
             latest_ms: start_ms,
             high_ms: start_ms,
+            earliest: None,
             audio: Track::default(),
             video: Track::default(),
             has_logged_jump: false,
@@ -311,18 +323,19 @@ impl Clock {
         }
     }
 
-    fn judge(&self, kind: TagKind, timestamp: Timestamp) -> Verdict {
+    /// Judges a frame. `due_ms` is the output time of a live stream that is due now.
+    fn judge(&self, kind: TagKind, timestamp: Timestamp, due_ms: Option<i64>) -> Verdict {
         let Some(anchor) = self.anchor else {
             return Verdict::OnPath(self.latest_ms);
         };
         let at_ms = anchor.time_of(timestamp);
-        let on_path = self.fit(kind, at_ms);
+        let on_path = self.fit(kind, at_ms, due_ms);
         if on_path == Fit::OnPath {
             return Verdict::OnPath(at_ms);
         }
         let jump = self.jump.as_ref().map(|jump| {
             let at_ms = jump.anchor.time_of(timestamp);
-            (at_ms, self.fit(kind, at_ms))
+            (at_ms, self.fit(kind, at_ms, due_ms))
         });
         match (on_path, jump) {
             (_, Some((at_ms, Fit::OnPath))) => Verdict::OnJump(at_ms),
@@ -344,24 +357,49 @@ impl Clock {
         }
     }
 
-    fn fit(&self, kind: TagKind, at_ms: i64) -> Fit {
+    fn fit(&self, kind: TagKind, at_ms: i64, due_ms: Option<i64>) -> Fit {
+        // The other track confirms a step forward that catches up with it.
+        let high_ms = self.high_ms;
+        let limit_ms = match due_ms {
+            Some(due_ms) => high_ms.max(due_ms).saturating_add(MAX_BURST_MS),
+            None => high_ms.saturating_add(MAX_PAUSE_MS),
+        };
         let Some(track_ms) = self.track(kind).high_ms else {
             let has_path = self.audio.high_ms.is_some() || self.video.high_ms.is_some();
-            let is_near = (at_ms - self.high_ms).abs() <= MAX_FIRST_LAG_MS;
+            let is_near = (at_ms - high_ms).abs() <= MAX_FIRST_LAG_MS && at_ms <= limit_ms;
             return if !has_path || is_near {
                 Fit::OnPath
             } else {
                 Fit::OffPath
             };
         };
-        // The other track confirms a step forward that catches up with it.
-        let expected_ms = track_ms.max(self.high_ms);
-        if at_ms < track_ms - MAX_STEP_BACK_MS || at_ms > expected_ms + MAX_PAUSE_MS {
+        let is_due = due_ms.is_some_and(|due_ms| (at_ms - due_ms).abs() <= MAX_STEP_MS);
+        if at_ms < track_ms - MAX_STEP_BACK_MS || at_ms > limit_ms {
             Fit::OffPath
-        } else if at_ms > expected_ms + MAX_STEP_MS {
+        } else if at_ms > high_ms + MAX_STEP_MS && !is_due {
             Fit::AfterPause
         } else {
             Fit::OnPath
+        }
+    }
+
+    /// Returns the output time of a live stream that is due at `now`: that of a frame without delay.
+    ///
+    /// The network delays frames, and a server that falls behind drops some. The frame with the
+    /// smallest delay so far shows how far a later frame can catch up.
+    fn due_ms(&self, now: Instant) -> i64 {
+        let Some((at, output_ms)) = self.earliest else {
+            return self.high_ms;
+        };
+        let elapsed = now.saturating_duration_since(at);
+        // The clock of the server may be slower than that of the client, by up to 0.1 %.
+        let elapsed = elapsed - (elapsed / 1_000).min(MAX_DRIFT);
+        output_ms.saturating_add(i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    fn record_arrival(&mut self, now: Instant, output_ms: i64) {
+        if self.earliest.is_none() || output_ms >= self.due_ms(now) {
+            self.earliest = Some((now, output_ms));
         }
     }
 
@@ -464,6 +502,7 @@ impl Clock {
         if mem::replace(&mut jump.is_confirmed, true) {
             return;
         }
+        self.earliest = None;
         let (kind, has_other_track, step_ms) = (jump.kind, jump.has_other_track, jump.step_ms);
         if !has_other_track {
             let other = self.track_mut(other(kind));
@@ -478,7 +517,13 @@ impl Clock {
     }
 
     /// Decides about the held frame if the next frame allows it, and returns its output time.
-    fn decide_pause(&mut self, kind: TagKind, timestamp: Timestamp, now: Instant) -> Option<i64> {
+    fn decide_pause(
+        &mut self,
+        kind: TagKind,
+        timestamp: Timestamp,
+        now: Instant,
+        due_ms: Option<i64>,
+    ) -> Option<i64> {
         let pause = self.pause.as_mut()?;
         let at_ms = self.anchor?.time_of(timestamp);
         let since_pause_ms = at_ms - pause.anchor.output_ms;
@@ -491,7 +536,7 @@ impl Clock {
             // known.
             let next_ms = self.next_ms(kind);
             let output_ms = match self.track(kind).high_ms {
-                Some(track_ms) if self.fit(kind, at_ms) == Fit::OnPath => {
+                Some(track_ms) if self.fit(kind, at_ms, due_ms) == Fit::OnPath => {
                     track_ms.midpoint(track_ms.max(at_ms))
                 }
                 _ => next_ms,
@@ -548,6 +593,7 @@ impl Clock {
         self.anchor = None;
         self.jump = None;
         self.pause = None;
+        self.earliest = None;
         self.latest_ms = self.high_ms + interval_ms;
         self.audio = self.audio.restarted();
         self.video = self.video.restarted();
@@ -634,6 +680,14 @@ const MAX_STEP_MS: i64 = 1_000;
 /// Largest pause between two frames of a track, in milliseconds: an hour. A longer one is a jump of
 /// the clock, such as the 24 days of a server that counts in 31 bits.
 const MAX_PAUSE_MS: i64 = 3_600_000;
+
+/// Longest part of a live stream that servers repeat to a new client, in milliseconds. It arrives
+/// faster than it plays.
+const MAX_BURST_MS: i64 = 10_000;
+
+/// Largest drift of the server's clock that [`Clock::due_ms`] allows for. The smallest delay is
+/// measured again well before the drift exceeds it.
+const MAX_DRIFT: Duration = Duration::from_millis(500);
 
 /// Largest distance of a track's first frame from the other track, in milliseconds: more than servers
 /// buffer.

@@ -19,9 +19,10 @@ fn times_of(frames: &[(TagKind, u32)]) -> Vec<u64> {
     stream.end()
 }
 
-/// A stream whose frames arrive at the same time, and the output times of all frames in order of
-/// arrival. Holds a frame as the pump does.
+/// A recorded stream, all frames of which arrive at the same time unless `now` is set, and the
+/// output times of all frames in order of arrival. Holds a frame as the pump does.
 struct Stream {
+    is_live: bool,
     clock: OutputClock,
     now: Instant,
     times: Vec<Option<u64>>,
@@ -31,6 +32,7 @@ struct Stream {
 impl Stream {
     fn new(keeps_timestamps: bool) -> Self {
         Self {
+            is_live: false,
             clock: OutputClock::new(keeps_timestamps),
             now: Instant::now(),
             times: Vec::new(),
@@ -38,9 +40,24 @@ impl Stream {
         }
     }
 
+    fn live() -> Self {
+        Self {
+            is_live: true,
+            ..Self::new(false)
+        }
+    }
+
+    /// A frame arrives `after_ms` after the previous one.
+    fn frame_after(&mut self, after_ms: u64, kind: TagKind, timestamp: u32) -> Option<u64> {
+        self.now += Duration::from_millis(after_ms);
+        self.frame(kind, timestamp)
+    }
+
     /// Returns the output time of the frame, unless it is held.
     fn frame(&mut self, kind: TagKind, timestamp: u32) -> Option<u64> {
-        let times = self.clock.frame(kind, Timestamp(timestamp), self.now);
+        let times = self
+            .clock
+            .frame(kind, Timestamp(timestamp), self.now, self.is_live);
         assert!(
             times.held.is_none() || self.held.is_some(),
             "no frame is held"
@@ -499,6 +516,114 @@ fn restart_is_followed_from_its_first_frame() {
     assert_eq!(stream.end(), [0, 0, 40, 23, 80, 80, 120, 103, 160]);
 }
 
+#[test]
+fn live_frame_cannot_be_later_than_its_arrival() {
+    let times = |mut stream: Stream| {
+        for timestamp in [0, 1_000_040, 1_000_080, 1_000_120] {
+            stream.frame_after(10, VIDEO, timestamp);
+        }
+        stream.end()
+    };
+    assert_eq!(times(Stream::live()), [0, 1, 41, 81]);
+    assert_eq!(
+        times(Stream::new(false)),
+        [0, 1_000_040, 1_000_080, 1_000_120]
+    );
+}
+
+/// The first frames of both tracks are wrong, or that of one track.
+#[test]
+fn wrong_start_of_a_live_stream_leaves_no_gap() {
+    for first_audio in [0, 1_000_000] {
+        let mut stream = Stream::live();
+        stream.frame_after(10, VIDEO, 0);
+        stream.frame_after(1, AUDIO, first_audio);
+        for frame in 0..50 {
+            stream.frame_after(20, AUDIO, 1_000_020 + frame * 20);
+            stream.frame_after(0, VIDEO, 1_000_020 + frame * 20);
+        }
+        let times = stream.end();
+        assert!(times[101].abs_diff(1_000) <= 20, "{times:?}");
+    }
+}
+
+#[test]
+fn live_pause_keeps_its_length_without_holding() {
+    let mut stream = Stream::live();
+    for (after_ms, timestamp) in [
+        (0, 70_000),
+        (40, 70_040),
+        (9_000, 79_000),
+        (7_200_000, 7_279_100),
+    ] {
+        assert!(
+            stream.frame_after(after_ms, VIDEO, timestamp).is_some(),
+            "{timestamp}"
+        );
+    }
+    assert_eq!(stream.end(), [0, 40, 9_000, 7_209_100]);
+}
+
+/// Servers send the recent past of a live stream in a burst, and it may have few frames.
+#[test]
+fn burst_of_a_live_slide_show_keeps_its_intervals() {
+    let mut stream = Stream::live();
+    for timestamp in [90_000, 94_000, 98_000, 107_000] {
+        stream.frame_after(1, VIDEO, timestamp);
+    }
+    assert_eq!(stream.end(), [0, 4_000, 8_000, 17_000]);
+}
+
+/// A slow network delays all frames, and the server drops frames until the stream is up to date.
+#[test]
+fn dropped_frames_of_a_delayed_live_stream_leave_a_gap() {
+    let mut stream = Stream::live();
+    for frame in 0..100 {
+        stream.frame_after(40, VIDEO, 70_000 + frame * 40);
+    }
+    for frame in 100..200 {
+        stream.frame_after(440, VIDEO, 70_000 + frame * 40);
+    }
+    assert_eq!(
+        stream.frame_after(440, VIDEO, 70_000 + 48_200),
+        Some(48_200)
+    );
+}
+
+#[test]
+fn live_stray_frame_shifts_nothing() {
+    for stray in [0, 68_000, 79_000, 133_000, u32::MAX] {
+        let mut stream = Stream::live();
+        for frame in 0..50 {
+            let is_stray = frame == 25;
+            stream.frame_after(
+                40,
+                VIDEO,
+                if is_stray { stray } else { 72_000 + frame * 40 },
+            );
+        }
+        let expected: Vec<u64> = (0..50).map(|frame| frame * 40).collect();
+        assert_eq!(stream.end(), expected, "{stray}");
+    }
+}
+
+/// The clock of the server is slower or faster than that of the client.
+#[test]
+fn drift_does_not_change_what_is_due() {
+    for step_ms in [39_980, 40_020] {
+        let mut stream = Stream::live();
+        for frame in 0..10_000 {
+            stream.frame_after(40_000, AUDIO, frame * step_ms);
+            assert_eq!(stream.held, None, "frame {frame}");
+        }
+        let high_ms = u64::from(9_999 * step_ms);
+        assert_eq!(stream.clock.position_ms(), high_ms);
+        let clock = stream.clock.clock.as_ref().unwrap();
+        let due_ms = clock.due_ms(stream.now).unsigned_abs();
+        assert!(due_ms.abs_diff(high_ms) <= 500, "{due_ms} at {high_ms}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -587,6 +712,7 @@ proptest! {
 
     #[test]
     fn clock_never_leaps_for_any_timestamps(
+        is_live: bool,
         timestamps in prop::collection::vec((any::<bool>(), any::<u32>(), any::<bool>()), 1..100),
     ) {
         let mut clock = OutputClock::new(false);
@@ -597,7 +723,7 @@ proptest! {
                 clock.release();
                 clock.compared_frame(kind, Timestamp(timestamp));
             } else {
-                let _ = clock.frame(kind, Timestamp(timestamp), now);
+                let _ = clock.frame(kind, Timestamp(timestamp), now, is_live);
             }
             let position_ms = clock.position_ms();
             prop_assert!(position_ms >= high_ms);

@@ -425,7 +425,8 @@ impl<'a> Pump<'a> {
             self.first_timestamp_ms = Some(arrival.timestamp.0);
             self.note_first_frame();
         }
-        let times = self.clock.frame(info.track, arrival.timestamp, arrival.at);
+        let (timestamp, at, is_live) = (arrival.timestamp, arrival.at, self.is_live());
+        let times = self.clock.frame(info.track, timestamp, at, is_live);
         if let Some(at_ms) = times.held
             && let Some(held) = self.held_frame.take()
         {

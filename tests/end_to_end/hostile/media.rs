@@ -48,7 +48,7 @@ fn output_clock_survives_wraps_and_jumps() {
         (&[0, 40, 0x8000_0028, 0x8000_0050], &[0, 40, 80, 120]),
     ];
     for (sent, expected) in cases {
-        assert_output_times(sent, expected);
+        assert_output_times(None, sent, expected);
     }
 }
 
@@ -58,14 +58,26 @@ fn stray_timestamps_do_not_shift_later_frames() {
     for stray in [0, 9_395_400, 9_460_400, u32::MAX] {
         let mut sent: Vec<u32> = (0..20).map(|frame| 9_400_000 + frame * 40).collect();
         sent[10] = stray;
-        assert_output_times(&sent, &expected);
+        assert_output_times(None, &sent, &expected);
     }
 }
 
-/// Panics unless keyframes with the timestamps `sent` have the times `expected` in the file.
-fn assert_output_times(sent: &[u32], expected: &[u32]) {
+#[test]
+fn jump_after_the_first_frame_is_a_gap_of_a_recorded_stream_only() {
+    let sent = [0, 1_000_040, 1_000_080, 1_000_120];
+    assert_output_times(None, &sent, &[0, 1, 41, 81]);
+    assert_output_times(Some(1_000.16), &sent, &sent);
+}
+
+/// Panics unless keyframes with the timestamps `sent` have the times `expected` in the file. Without
+/// a duration, the stream is live.
+#[track_caller]
+fn assert_output_times(duration: Option<f64>, sent: &[u32], expected: &[u32]) {
     let timestamps = sent.to_vec();
     let peer = playing_peer(0, move |peer| {
+        if let Some(seconds) = duration {
+            send_metadata(peer, object([("duration", seconds.into())]))?;
+        }
         let frame = [0x27, 1, 0, 0, 0, 0, 0, 0, 1, 0x41];
         for timestamp_ms in &timestamps {
             peer.queue(7, Kind::VIDEO, 1, *timestamp_ms, &frame)?;
