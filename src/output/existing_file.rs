@@ -1,6 +1,6 @@
 //! A file of an earlier run that the recording continues.
 
-use std::fs::File;
+use std::{fs::File, io};
 
 use super::totals::Totals;
 use crate::core::flv::HeadWriter;
@@ -18,6 +18,15 @@ pub(crate) struct ExistingFile {
 }
 
 impl ExistingFile {
+    /// Cuts off a torn tag or garbage after the last intact tag. An intact file is not touched.
+    pub(super) fn cut_garbage(&self) -> io::Result<()> {
+        let end = self.writer.length();
+        if self.file.metadata()?.len() > end {
+            self.file.set_len(end)?;
+        }
+        Ok(())
+    }
+
     pub(super) fn totals(&self) -> Totals {
         Totals {
             bytes: self.writer.length(),

@@ -95,6 +95,15 @@ impl FileRecording {
         self.existing = Some(file);
     }
 
+    /// Cuts off everything after the last intact tag of the existing file. Call it once the stream
+    /// is proved to continue the file, because no new message may follow.
+    pub(super) fn cut_garbage(&self) -> io::Result<()> {
+        match &self.existing {
+            Some(file) => file.cut_garbage(),
+            None => Ok(()),
+        }
+    }
+
     /// Fails if the disk has too little free space. The check is cheap and can be called often.
     pub(super) fn check_free_space(&mut self, now: Instant) -> io::Result<()> {
         let bytes = self.bytes();

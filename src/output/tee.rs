@@ -86,6 +86,12 @@ impl Tee {
         }
     }
 
+    /// Cuts off everything after the last intact tag of the existing file.
+    pub(crate) fn cut_garbage(&mut self) -> io::Result<()> {
+        let files = self.files_mut();
+        files.map_or(Ok(()), |files| files.cut_garbage())
+    }
+
     /// Fails if the disk has too little free space. The check is cheap and can be called often.
     pub(crate) fn check_free_space(&mut self, now: Instant) -> io::Result<()> {
         let files = self.files_mut();

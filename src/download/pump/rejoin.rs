@@ -296,6 +296,8 @@ impl Pump<'_> {
                     u32::try_from(-match_point.offset_ms).unwrap_or(0)
                 };
                 self.first_timestamp_ms = Some(first_ms);
+                // A complete file gets no new tag that would overwrite the garbage after its end.
+                self.output.cut_garbage().map_err(EndCause::Output)?;
                 end_ms
             }
             _ => self.clock.position_ms(),

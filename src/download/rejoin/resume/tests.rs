@@ -245,6 +245,7 @@ impl Recorder {
     fn join(&mut self, match_point: MatchPoint) {
         self.rejoin = None;
         self.clock = match_point.clock;
+        self.output.cut_garbage().unwrap();
         for (at_ms, arrival) in match_point.arrivals {
             self.output
                 .media(self.now, arrival.info, at_ms, arrival.payload)
@@ -491,15 +492,17 @@ fn a_file_of_another_stream_stays_unchanged() {
 }
 
 #[test]
-fn a_complete_file_stays_unchanged() {
+fn a_complete_file_stays_unchanged_and_garbage_after_it_is_cut_off() {
     let (_folder, file) = recorded(&FILM, 302);
-    let mut before = fs::read(&file).unwrap();
-    before.extend([0; 700]);
-    fs::write(&file, &before).unwrap();
-    let mut recorder = Recorder::resuming(&file, 0);
-    assert!(recorder.play(|start_ms| FAITHFUL.serve(&FILM, &FILM.messages(), start_ms)));
-    block_on(recorder.finish());
-    assert!(fs::read(&file).unwrap() == before);
+    let complete = fs::read(&file).unwrap();
+    let torn_tag = [9, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0x27, 1];
+    for garbage in [&[][..], &[0; 700], &torn_tag] {
+        fs::write(&file, [&complete, garbage].concat()).unwrap();
+        let mut recorder = Recorder::resuming(&file, 0);
+        assert!(recorder.play(|start_ms| FAITHFUL.serve(&FILM, &FILM.messages(), start_ms)));
+        block_on(recorder.finish());
+        assert!(fs::read(&file).unwrap() == complete);
+    }
 }
 
 #[test]
