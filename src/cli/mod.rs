@@ -263,6 +263,7 @@ fn print(name: ProgramName, no_download: &NoDownload) {
     let _ = match no_download {
         NoDownload::Stdout(text) => write!(io::stdout(), "{text}"),
         NoDownload::Stderr(text) => write!(io::stderr(), "{banner}\n{text}"),
+        NoDownload::NoArguments(text) => write!(io::stderr(), "{text}"),
         NoDownload::Usage(message) => {
             let screen = Screen::stderr(Verbosity::Normal, false);
             // The command line is invalid, so any of its words may hold a URL.

@@ -7,6 +7,7 @@
 
 mod abbreviations;
 mod no_download;
+mod short_help;
 pub mod values;
 
 #[cfg(test)]
@@ -661,6 +662,9 @@ impl Args {
         let name = command_line
             .first()
             .map_or(ProgramName::Rtmpull, ProgramName::of);
+        if command_line.len() < 2 && name == ProgramName::Rtmpull {
+            return Err(NoDownload::NoArguments(short_help::INTRODUCTION));
+        }
         let command = Self::command();
         let mut args = abbreviations::expand(&command, command_line).and_then(|line| {
             Self::parsed(line).map_err(|error| NoDownload::of(name, &command, &error))

@@ -2,6 +2,8 @@
 
 use clap::{Command, error::ErrorKind};
 
+use super::short_help::SHORT_HELP;
+
 use crate::cli::{exit_code::Exit, program_name::ProgramName, rtmpdump};
 
 /// Outcome of a command line that does not start a download.
@@ -11,6 +13,8 @@ pub enum NoDownload {
     Stdout(String),
     /// Text for standard error: help under the name of rtmpdump, which prints it there.
     Stderr(String),
+    /// Text for standard error: an introduction for a command line without arguments.
+    NoArguments(&'static str),
     /// A usage error, described in one line.
     Usage(String),
 }
@@ -20,7 +24,7 @@ impl NoDownload {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Stdout(_) | Self::Stderr(_) => Exit::Success,
-            Self::Usage(_) => Exit::Failure,
+            Self::NoArguments(_) | Self::Usage(_) => Exit::Failure,
         }
     }
 
@@ -28,6 +32,9 @@ impl NoDownload {
         match error.kind() {
             ErrorKind::DisplayHelp if name == ProgramName::Rtmpdump => {
                 Self::Stderr(rtmpdump::help::help(command))
+            }
+            ErrorKind::DisplayHelp if is_short_help(command, error) => {
+                Self::Stdout(SHORT_HELP.to_owned())
             }
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
                 Self::Stdout(error.render().to_string())
@@ -38,6 +45,12 @@ impl NoDownload {
             _ => Self::Usage(first_paragraph(error)),
         }
     }
+}
+
+/// Returns whether clap would print the help of `-h`.
+fn is_short_help(command: &Command, error: &clap::Error) -> bool {
+    let short = command.clone().render_help().to_string();
+    error.render().to_string() == short
 }
 
 /// Returns the message of clap without the usage and the tips that follow it.

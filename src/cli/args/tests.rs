@@ -26,29 +26,66 @@ fn flags_are_consistent() {
 
 #[test]
 fn help_explains_every_flag() {
-    for help in ["-h", "--help"] {
-        let no_args = read(&[help]).unwrap_err();
-        assert_eq!(no_args.exit(), Exit::Success);
-        let NoDownload::Stdout(help) = no_args else {
+    let no_download = read(&["--help"]).unwrap_err();
+    assert_eq!(no_download.exit(), Exit::Success);
+    let NoDownload::Stdout(help) = no_download else {
+        panic!()
+    };
+    for argument in Args::command().get_arguments() {
+        for name in argument.get_long_and_visible_aliases().unwrap_or_default() {
+            assert!(help.contains(&format!("--{name}")), "{name}");
+        }
+        for letter in argument.get_short_and_visible_aliases().unwrap_or_default() {
+            assert!(help.contains(&format!("-{letter}")), "{letter}");
+        }
+        assert!(argument.get_help().is_some(), "{argument}");
+        let is_option = !argument.is_positional();
+        assert_eq!(
+            argument.get_help_heading().is_some(),
+            is_option,
+            "{argument}"
+        );
+    }
+    assert!(help.contains("Exit codes:"));
+}
+
+#[test]
+fn short_help_fits_on_one_screen_and_names_existing_options() {
+    for line in [&["-h"][..], &["-vh"]] {
+        let NoDownload::Stdout(help) = read(line).unwrap_err() else {
             panic!()
         };
-        for argument in Args::command().get_arguments() {
-            for name in argument.get_long_and_visible_aliases().unwrap_or_default() {
-                assert!(help.contains(&format!("--{name}")), "{name}");
-            }
-            for letter in argument.get_short_and_visible_aliases().unwrap_or_default() {
-                assert!(help.contains(&format!("-{letter}")), "{letter}");
-            }
-            assert!(argument.get_help().is_some(), "{argument}");
-            let is_option = !argument.is_positional();
-            assert_eq!(
-                argument.get_help_heading().is_some(),
-                is_option,
-                "{argument}"
-            );
+        assert!(help.lines().count() <= 30, "{help}");
+        assert!(help.lines().all(|line| line.len() <= 80), "{help}");
+        assert!(help.contains("--help shows all options"), "{help}");
+        let command = Args::command();
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        let words = help.split(|c| !is_name(c));
+        for name in words.filter_map(|word| word.strip_prefix("--")) {
+            let is_known = |arg: &Arg| {
+                let names = arg.get_long_and_visible_aliases().unwrap_or_default();
+                names.contains(&name)
+            };
+            assert!(command.get_arguments().any(is_known), "--{name}");
         }
-        assert!(help.contains("Exit codes:"));
     }
+}
+
+#[test]
+fn no_arguments_print_an_introduction() {
+    let no_download = read(&[]).unwrap_err();
+    assert_eq!(no_download.exit(), Exit::Failure);
+    let NoDownload::NoArguments(text) = no_download else {
+        panic!("{no_download:?}")
+    };
+    for line in text.lines().filter(|line| line.starts_with("  rtmpull ")) {
+        let arguments: Vec<&str> = line.split_whitespace().skip(1).collect();
+        assert!(read(&arguments).is_ok(), "{line}");
+    }
+    assert_eq!(
+        Args::read([OsString::from("rtmpdump")]).unwrap().stream,
+        None
+    );
 }
 
 #[test]

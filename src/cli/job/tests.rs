@@ -248,7 +248,7 @@ fn video_is_not_written_to_a_terminal() {
 #[test]
 fn errors_name_the_option_and_the_reason() {
     let cases: [(&[&str], &str); 23] = [
-        (&[], "no URL given (try --help)"),
+        (&["-v"], "no URL given (try --help)"),
         (&["-v", "-y", "x"], "no URL given (try --help)"),
         (
             &["host/app/name"],

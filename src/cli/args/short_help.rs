@@ -1,0 +1,42 @@
+//! Help on one screen.
+
+/// Text of a command line without arguments.
+pub(super) const INTRODUCTION: &str = "\
+rtmpull downloads recorded and live RTMP streams to FLV files.
+
+  rtmpull rtmp://example.com/vod/film.flv -o film.flv
+  rtmpull --live rtmp://example.com/live/camera -o camera.flv
+
+For the most common options, use -h; for all of them, --help.
+";
+
+/// Text of `-h`: the common options.
+pub(super) const SHORT_HELP: &str = "\
+Download recorded and live RTMP streams to FLV files
+
+Usage: rtmpull [OPTIONS] <URL> -o <FILE>
+
+  -o, --flv <FILE>            Write the recording to FILE; - is standard output
+  -v, --live                  Record a live stream until it ends or Ctrl-C
+  -e, --resume                Continue the recording in the output file
+      --append                The same, also for a live stream
+      --overwrite             Replace an existing file with a live recording
+  -A, --start <TIME>          Start this far into a recorded stream
+      --duration <DURATION>   Stop when the recording has this duration
+      --segment-time <DURATION>
+                              Start a new file after every DURATION
+      --wait[=<DURATION>]     Wait for a stream that does not exist yet
+      --retry <ATTEMPTS>      Reconnect after a lost connection
+  -m, --timeout <SECONDS>     Timeout for each network step
+      --progress <KIND>       Show progress as bar, lines, json or none
+  -q, --quiet                 Print nothing
+  -V, --verbose               Print what is sent and received
+      --repair <FILE>...      Repair truncated files
+
+Examples:
+  rtmpull rtmp://example.com/vod/film.flv -o film.flv --resume
+  rtmpull -v rtmp://example.com/live/camera | ffplay -
+
+A DURATION is a number of seconds, or has units, as in 1h30m.
+--help shows all options, and --generate man prints the manual.
+";
