@@ -382,7 +382,7 @@ fn contradictory_options_are_usage_errors() {
         (
             "a",
             &["--manifest", "/nowhere/at/all"],
-            "cannot write --manifest /nowhere/at/all: No such file or directory (os error 2)",
+            "cannot write --manifest /nowhere/at/all: No such file or directory",
         ),
         (
             "a",

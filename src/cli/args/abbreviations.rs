@@ -62,7 +62,10 @@ fn in_full(command: &Command, option: &str) -> Result<Option<OsString>, NoDownlo
 }
 
 fn longs(command: &Command) -> impl Iterator<Item = &str> {
-    command.get_arguments().filter_map(Arg::get_long)
+    let names = command
+        .get_arguments()
+        .map(Arg::get_long_and_visible_aliases);
+    names.flatten().flatten()
 }
 
 fn is_called(arg: &Arg, name: &str) -> bool {

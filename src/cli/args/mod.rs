@@ -142,6 +142,7 @@ pub struct Args {
     /// %p %F %T %s %z are as in date(1), and %% is a percent sign. Such a name never replaces a file: if the
     /// file exists, a number is added. A name with any other percent sign is used literally.
     #[arg(short = 'o', long = "flv", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(visible_alias = "output")]
     #[arg(help_heading = "Recording", allow_hyphen_values = true)]
     pub flv: Option<PathBuf>,
 

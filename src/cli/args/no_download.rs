@@ -1,6 +1,9 @@
 //! Command lines that do not start a download.
 
-use clap::{Command, error::ErrorKind};
+use clap::{
+    Command,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
 
 use super::short_help::SHORT_HELP;
 
@@ -39,10 +42,10 @@ impl NoDownload {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
                 Self::Stdout(error.render().to_string())
             }
-            ErrorKind::UnknownArgument => {
-                Self::Usage(format!("{} (try --help)", first_paragraph(error)))
+            kind => {
+                let hint = hint(kind, error).unwrap_or_default();
+                Self::Usage(first_paragraph(error) + &hint)
             }
-            _ => Self::Usage(first_paragraph(error)),
         }
     }
 }
@@ -51,6 +54,24 @@ impl NoDownload {
 fn is_short_help(command: &Command, error: &clap::Error) -> bool {
     let short = command.clone().render_help().to_string();
     error.render().to_string() == short
+}
+
+/// Returns what may be meant by the rejected word.
+fn hint(kind: ErrorKind, error: &clap::Error) -> Option<String> {
+    let word = |kind| match error.get(kind)? {
+        ContextValue::String(word) => Some(word),
+        ContextValue::Strings(words) => words.first(),
+        _ => None,
+    };
+    let suggestion = word(ContextKind::SuggestedArg).or_else(|| word(ContextKind::SuggestedValue));
+    if let Some(suggestion) = suggestion {
+        return Some(format!("; did you mean '{suggestion}'?"));
+    }
+    let argument = word(ContextKind::InvalidArg).filter(|_| kind == ErrorKind::UnknownArgument)?;
+    Some(match argument.starts_with('-') {
+        true => " (try --help)".to_owned(),
+        false => ": rtmpull records one stream at a time".to_owned(),
+    })
 }
 
 /// Returns the message of clap without the usage and the tips that follow it.

@@ -16,7 +16,7 @@ Download recorded and live RTMP streams to FLV files
 
 Usage: rtmpull [OPTIONS] <URL> -o <FILE>
 
-  -o, --flv <FILE>            Write the recording to FILE; - is standard output
+  -o, --output <FILE>         Write the recording to FILE; - is standard output
   -v, --live                  Record a live stream until it ends or Ctrl-C
   -e, --resume                Continue the recording in the output file
       --append                The same, also for a live stream

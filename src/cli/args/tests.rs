@@ -174,7 +174,7 @@ fn the_last_verbosity_applies() {
 
 #[test]
 fn usage_errors_are_one_line() {
-    let cases: [(&[&str], &str); 22] = [
+    let cases: [(&[&str], &str); 26] = [
         (
             &["-r", "a", "b"],
             "the argument '--rtmp <URL>' cannot be used with '[URL]'",
@@ -183,10 +183,25 @@ fn usage_errors_are_one_line() {
             &["b", "-i", "a"],
             "the argument '[URL]' cannot be used with '--url <TEXT>'",
         ),
-        (&["a", "b"], "unexpected argument 'b' found (try --help)"),
+        (
+            &["a", "b"],
+            "unexpected argument 'b' found: rtmpull records one stream at a time",
+        ),
+        (
+            &["-v", "a", "b c"],
+            "unexpected argument 'b c' found: rtmpull records one stream at a time",
+        ),
         (
             &["a", "--swfurl", "b"],
-            "unexpected argument '--swfurl' found (try --help)",
+            "unexpected argument '--swfurl' found; did you mean '--swfUrl'?",
+        ),
+        (
+            &["a", "--segmenttime", "b"],
+            "unexpected argument '--segmenttime' found; did you mean '--segment-time'?",
+        ),
+        (
+            &["a", "--xyz"],
+            "unexpected argument '--xyz' found (try --help)",
         ),
         (&["a", "-Q"], "unexpected argument '-Q' found (try --help)"),
         (
@@ -204,6 +219,11 @@ fn usage_errors_are_one_line() {
         (
             &["a", "-b", "-5"],
             "invalid value '-5' for '--buffer <MS>': not a whole number from 0 to 4294967295",
+        ),
+        (
+            &["a", "--progress", "jsn"],
+            "invalid value 'jsn' for '--progress <KIND>' [possible values: bar, lines, json, none]; \
+             did you mean 'json'?",
         ),
         (
             &["a", "--handshake", "x"],
@@ -349,6 +369,21 @@ fn rtmpdump_prints_help_to_standard_error() {
         };
         assert!(help.starts_with("--rtmp|-r url "), "{help}");
         assert!(matches!(helped("rtmpull", option), NoDownload::Stdout(_)));
+    }
+}
+
+#[test]
+fn output_is_another_name_of_flv() {
+    for line in [
+        &["u", "--output", "-x"][..],
+        &["u", "--outp=-x"],
+        &["u", "-o-x"],
+    ] {
+        assert_eq!(
+            read(line).unwrap().flv,
+            Some(PathBuf::from("-x")),
+            "{line:?}"
+        );
     }
 }
 

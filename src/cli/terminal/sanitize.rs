@@ -102,6 +102,19 @@ pub fn redacted(text: &str) -> String {
     redact_items(&redact_queries(&redact_user_info(text)))
 }
 
+/// Removes the numbers of system errors, which Rust appends to their descriptions.
+pub fn without_error_numbers(text: &str) -> String {
+    let mut pieces = text.split(OS_ERROR);
+    let mut out = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        match piece.split_once(')') {
+            Some((number, rest)) if number.parse::<i32>().is_ok() => out.push_str(rest),
+            _ => out.extend([OS_ERROR, piece]),
+        }
+    }
+    out
+}
+
 /// Masks `secrets` in `text`. A secret of up to three characters is only masked as a separate word, since
 /// it may occur in any word.
 pub fn without_secrets(text: &str, secrets: &[String]) -> String {
@@ -284,6 +297,9 @@ fn is_name(c: char) -> bool {
 fn is_end_of_word(c: char) -> bool {
     c.is_whitespace() || "\"'<>".contains(c)
 }
+
+/// Start of the number of a system error in its description.
+const OS_ERROR: &str = " (os error ";
 
 /// Replacement for a secret.
 const REDACTED: &str = "***";

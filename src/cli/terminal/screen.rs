@@ -15,7 +15,9 @@ use tracing::{Level, callsite::Identifier};
 
 use super::{
     rate_limit::{Admission, Budget, RateLimits},
-    sanitize::{escaped, redacted, start_of_escaped, start_of_json, without_secrets},
+    sanitize::{
+        escaped, redacted, start_of_escaped, start_of_json, without_error_numbers, without_secrets,
+    },
     time_format::utc,
 };
 use crate::cli::{
@@ -130,7 +132,7 @@ impl Screen {
 
     fn redact(&self, text: &str) -> String {
         let secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
-        redacted(&without_secrets(text, &secrets))
+        redacted(&without_secrets(&without_error_numbers(text), &secrets))
     }
 
     /// Prints a line about an event that a server can cause repeatedly. Each kind of event has a limit.
@@ -367,6 +369,16 @@ pub(in crate::cli) mod tests {
             "{} bytes",
             line.len()
         );
+    }
+
+    #[test]
+    fn error_numbers_of_the_system_are_removed() {
+        let (screen, written) = plain(Verbosity::Normal);
+        screen.line("cannot write x: No space left on device (os error 28) (keep it)");
+        screen.line("a (os error x) (os error 1");
+        let expected = "cannot write x: No space left on device (keep it)\n\
+                        a (os error x) (os error 1\n";
+        assert_eq!(written.take(), expected);
     }
 
     #[test]

@@ -91,7 +91,7 @@ fn repair_reports_each_file_and_exits_with_the_worst_code() {
         "empty.flv: it is empty; the file is unchanged\n",
     );
     let missing = folder.path().join("missing.flv");
-    let message = "missing.flv: cannot open it: No such file or directory (os error 2)\n";
+    let message = "missing.flv: cannot open it: No such file or directory\n";
     assert_single_line(&repair([&missing]), 1, message);
     assert_single_line(&repair([&torn]), 0, "is complete, nothing to repair");
     let output = folder.path().join("output.flv");
