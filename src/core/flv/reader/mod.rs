@@ -44,7 +44,7 @@ impl TagReader {
         if !self.pass_header(input)? {
             return Ok(None);
         }
-        match self.tag(&mut Reader::new(input)) {
+        match self.tag(input) {
             Ok(tag) => {
                 self.pass(input, tag.length());
                 Ok(Some(tag))
@@ -74,7 +74,7 @@ impl TagReader {
         } else if rest.is_empty() {
             None
         } else {
-            self.tag(&mut Reader::new(rest)).err()
+            self.tag(rest).err()
         }?;
         Some(Torn {
             offset: self.position,
@@ -101,11 +101,9 @@ impl TagReader {
         Ok(self.skip == 0)
     }
 
-    fn tag<'a>(&self, reader: &mut Reader<'a>) -> Result<TagView<'a>, Error> {
-        let header = TagHeader::read(reader)?;
-        let body = reader.take(header.length.get() as usize, "tag body")?;
-        let found = reader.u32("PreviousTagSize")?;
-        let expected = header.previous_tag_size();
+    fn tag<'a>(&self, input: &'a [u8]) -> Result<TagView<'a>, Error> {
+        let (tag, found) = TagView::parse(self.position, input)?;
+        let expected = tag.header.previous_tag_size();
         if found != expected {
             return Err(Error::PreviousTagSize {
                 tag_offset: self.position,
@@ -113,11 +111,7 @@ impl TagReader {
                 found,
             });
         }
-        Ok(TagView {
-            offset: self.position,
-            header,
-            body,
-        })
+        Ok(tag)
     }
 
     fn pass(&mut self, input: &mut &[u8], count: usize) {
@@ -137,7 +131,19 @@ pub struct TagView<'a> {
     pub body: &'a [u8],
 }
 
-impl TagView<'_> {
+impl<'a> TagView<'a> {
+    /// Parses the tag at the start of `bytes`. Returns it with the value of its PreviousTagSize field.
+    pub(super) fn parse(offset: u64, bytes: &'a [u8]) -> Result<(Self, u32), Missing> {
+        let mut reader = Reader::new(bytes);
+        let header = TagHeader::read(&mut reader)?;
+        let tag = Self {
+            offset,
+            header,
+            body: reader.take(header.length.get() as usize, "tag body")?,
+        };
+        Ok((tag, reader.u32("PreviousTagSize")?))
+    }
+
     /// Returns the length of header, body and PreviousTagSize, in bytes.
     pub fn length(&self) -> usize {
         [TagHeader::LENGTH, self.body.len(), PREVIOUS_TAG_SIZE_LENGTH]

@@ -258,17 +258,10 @@ fn find_tag(input: &[u8], from: usize, until: usize, is_end: bool) -> Search {
 
 /// Parses `bytes` as a tag and its PreviousTagSize.
 fn parse_tag(offset: u64, bytes: &[u8]) -> Result<ParsedTag<'_>, Missing> {
-    let mut reader = Reader::new(bytes);
-    let header = TagHeader::read(&mut reader)?;
-    let body = reader.take(header.length.get() as usize, "tag body")?;
-    let previous_tag_size = reader.u32("PreviousTagSize")?;
+    let (tag, previous_tag_size) = TagView::parse(offset, bytes)?;
     Ok(ParsedTag {
-        tag: TagView {
-            offset,
-            header,
-            body,
-        },
-        is_intact: previous_tag_size == header.previous_tag_size(),
+        tag,
+        is_intact: previous_tag_size == tag.header.previous_tag_size(),
     })
 }
 

@@ -210,7 +210,7 @@ mod tests {
     use super::{
         super::super::{
             bits::tests::bytes,
-            tests::{hex, when_cut},
+            tests::{hex, pixels, when_cut},
         },
         *,
     };
@@ -224,20 +224,14 @@ mod tests {
         let svt = hex("12000a0b000000043d06d4fbf90040");
         let rav1e = hex("12000a0d200000fa1e836a210ad0202025");
         for units in [aom, svt, rav1e] {
-            assert_eq!(
-                when_cut(&units, picture_size),
-                PictureSize::new(322_u32, 182_u32)
-            );
+            assert_eq!(when_cut(&units, picture_size), pixels(322, 182));
         }
     }
 
     #[test]
     fn still_picture_has_a_reduced_header_and_is_a_keyframe() {
         let still = hex("12000a093821e836ad2021a00432021000");
-        assert_eq!(
-            when_cut(&still, picture_size),
-            PictureSize::new(322_u32, 182_u32)
-        );
+        assert_eq!(when_cut(&still, picture_size), pixels(322, 182));
         assert!(is_keyframe(&still));
     }
 
@@ -264,10 +258,7 @@ mod tests {
         );
         let mut units = vec![SEQUENCE_HEADER << 3 | HAS_SIZE, payload.len() as u8];
         units.extend(payload);
-        assert_eq!(
-            when_cut(&units, picture_size),
-            PictureSize::new(256_u32, 124_u32)
-        );
+        assert_eq!(when_cut(&units, picture_size), pixels(256, 124));
     }
 
     #[test]

@@ -133,7 +133,7 @@ mod tests {
     use super::{
         super::super::{
             bits::tests::bytes,
-            tests::{hex, when_cut},
+            tests::{hex, pixels, when_cut},
         },
         *,
     };
@@ -150,33 +150,33 @@ mod tests {
     }
 
     #[test]
-    fn baseline_4_2_0() {
-        let set = hex("6742c00dda05467889b011000003000100000300320f142aa0");
-        assert_eq!(size_of(&set), PictureSize::new(322_u32, 182_u32));
-    }
-
-    #[test]
-    fn high_4_2_2_with_ten_bits() {
-        let set = hex("677a000db6cb40a8cf111780880000030008000003019078a155");
-        assert_eq!(size_of(&set), PictureSize::new(322_u32, 182_u32));
-    }
-
-    #[test]
-    fn high_4_4_4_is_cropped_by_single_pixels() {
-        let set = hex("67f4000d919681519e3e2f011000000300100000030320f142aa");
-        assert_eq!(size_of(&set), PictureSize::new(322_u32, 182_u32));
-    }
-
-    #[test]
-    fn monochrome() {
-        let set = hex("6764000df2d02a33c7c5e02d9000000300100000030320f142aa");
-        assert_eq!(size_of(&set), PictureSize::new(322_u32, 182_u32));
+    fn cropping_depends_on_the_chroma_format() {
+        for (chroma, set) in [
+            (
+                "4:2:0",
+                "6742c00dda05467889b011000003000100000300320f142aa0",
+            ),
+            (
+                "4:2:2",
+                "677a000db6cb40a8cf111780880000030008000003019078a155",
+            ),
+            (
+                "4:4:4",
+                "67f4000d919681519e3e2f011000000300100000030320f142aa",
+            ),
+            (
+                "monochrome",
+                "6764000df2d02a33c7c5e02d9000000300100000030320f142aa",
+            ),
+        ] {
+            assert_eq!(size_of(&hex(set)), pixels(322, 182), "{chroma}");
+        }
     }
 
     #[test]
     fn interlaced_picture_has_two_fields() {
         let set = hex("67f40028919d00f0089f97011000000300100000030321f162ea");
-        assert_eq!(size_of(&set), PictureSize::new(1920_u32, 1080_u32));
+        assert_eq!(size_of(&set), pixels(1920, 1080));
     }
 
     #[test]
@@ -194,7 +194,7 @@ mod tests {
              1 0                       reference frames, no gaps
              00101 00110 1 1 0         5 by 6 macroblocks, frames only, not cropped",
         );
-        assert_eq!(size_of(&set), PictureSize::new(80_u32, 96_u32));
+        assert_eq!(size_of(&set), pixels(80, 96));
     }
 
     #[test]

@@ -54,13 +54,16 @@ const START_CODE: u32 = 1;
 #[cfg(test)]
 mod tests {
     use super::{
-        super::super::{bits::tests::bytes, tests::when_cut},
+        super::super::{
+            bits::tests::bytes,
+            tests::{pixels, when_cut},
+        },
         *,
     };
 
     #[test]
     fn size_codes_are_mapped() {
-        for (code, size) in [
+        for (code, (width, height)) in [
             ("000 00100000 00010000", (32, 16)),
             ("001 0000001000000000 0000000100000000", (512, 256)),
             ("010", (352, 288)),
@@ -71,7 +74,7 @@ mod tests {
         ] {
             let frame = bytes(&format!("00000000000000001 00001 11111111 {code} 01"));
             let header = when_cut(&frame, PictureHeader::parse);
-            let size = PictureSize::new(size.0 as u32, size.1 as u32);
+            let size = pixels(width, height);
             assert_eq!(header.map(|header| header.size), size);
             assert_eq!(header.map(|header| header.picture_type), Some(1));
             assert!(!is_keyframe(&frame));

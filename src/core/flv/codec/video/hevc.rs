@@ -91,7 +91,7 @@ mod tests {
     use super::{
         super::super::{
             bits::tests::bytes,
-            tests::{hex, when_cut},
+            tests::{hex, pixels, when_cut},
         },
         *,
     };
@@ -112,21 +112,23 @@ mod tests {
     }
 
     #[test]
-    fn monochrome_is_cropped_by_single_pixels() {
-        let set = hex("4201010408000003009fc800000300003cc029202e73de5959a4932bc05b02");
-        assert_eq!(size_of(&set), PictureSize::new(322_u32, 182_u32));
-    }
-
-    #[test]
-    fn chroma_4_2_2_is_cropped_by_two_columns() {
-        let set = hex("4201010408000003009d0800000300003cb00a480b9c9796566924caf01680");
-        assert_eq!(size_of(&set), PictureSize::new(322_u32, 182_u32));
-    }
-
-    #[test]
-    fn chroma_4_4_4_has_a_separate_planes_flag() {
-        let set = hex("4201010408000003009e0800000300003c90014901739ef2cacd24995e02d010");
-        assert_eq!(size_of(&set), PictureSize::new(322_u32, 182_u32));
+    fn cropping_depends_on_the_chroma_format() {
+        for (chroma, set) in [
+            (
+                "monochrome",
+                "4201010408000003009fc800000300003cc029202e73de5959a4932bc05b02",
+            ),
+            (
+                "4:2:2",
+                "4201010408000003009d0800000300003cb00a480b9c9796566924caf01680",
+            ),
+            (
+                "4:4:4",
+                "4201010408000003009e0800000300003c90014901739ef2cacd24995e02d010",
+            ),
+        ] {
+            assert_eq!(size_of(&hex(set)), pixels(322, 182), "{chroma}");
+        }
     }
 
     #[test]
@@ -142,7 +144,7 @@ mod tests {
                     1 1 010 1 00101        cropped: 1 unit on the right, 4 below";
         let mut set = vec![0x42, 0x01];
         set.extend(bytes(&lines));
-        assert_eq!(size_of(&set), PictureSize::new(318_u32, 172_u32));
+        assert_eq!(size_of(&set), pixels(318, 172));
     }
 
     #[test]

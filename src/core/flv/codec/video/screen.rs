@@ -29,16 +29,16 @@ impl Header {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::super::tests::when_cut, *};
+    use super::{
+        super::super::tests::{pixels, when_cut},
+        *,
+    };
 
     #[test]
     fn block_and_picture_size_are_read() {
         let header = when_cut(&[0x01, 0x40, 0xF0, 0xF0, 0x00], Header::parse);
-        let block = PictureSize::new(16_u32, 256_u32);
-        assert_eq!(
-            header.map(|header| header.size),
-            PictureSize::new(320_u32, 240_u32)
-        );
+        let block = pixels(16, 256);
+        assert_eq!(header.map(|header| header.size), pixels(320, 240));
         assert_eq!(header.map(|header| header.block), block);
         assert_eq!(Header::parse(&[0x30, 0, 0x30, 0]), None);
     }

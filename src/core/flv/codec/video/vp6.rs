@@ -67,13 +67,16 @@ const MACROBLOCK: u32 = 16;
 
 #[cfg(test)]
 mod tests {
-    use super::{super::super::tests::when_cut, *};
+    use super::{
+        super::super::tests::{pixels, when_cut},
+        *,
+    };
 
     #[test]
     fn offset_of_alpha_precedes_the_frame() {
         let body = [0xEA, 0, 0x10, 0, 0x00, 0x46, 0x0B, 0x15, 0x0B, 0x15];
         let size = when_cut(&body, |body| Frame::parse_with_alpha(body)?.picture_size());
-        assert_eq!(size, PictureSize::new(322_u32, 166_u32));
+        assert_eq!(size, pixels(322, 166));
         assert!(Frame::parse_with_alpha(&body).is_some_and(|frame| frame.is_keyframe));
     }
 

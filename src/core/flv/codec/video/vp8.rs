@@ -28,15 +28,15 @@ const SIZE_BITS: u16 = 0x3FFF;
 
 #[cfg(test)]
 mod tests {
-    use super::{super::super::tests::when_cut, *};
+    use super::{
+        super::super::tests::{pixels, when_cut},
+        *,
+    };
 
     #[test]
     fn upscaling_bits_are_not_part_of_the_size() {
         let frame = [0xD0, 0x01, 0x00, 0x9D, 0x01, 0x2A, 0x42, 0x41, 0xB6, 0xC0];
-        assert_eq!(
-            when_cut(&frame, picture_size),
-            PictureSize::new(322_u32, 182_u32)
-        );
+        assert_eq!(when_cut(&frame, picture_size), pixels(322, 182));
     }
 
     #[test]

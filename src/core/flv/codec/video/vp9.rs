@@ -95,7 +95,7 @@ mod tests {
     use super::{
         super::super::{
             bits::tests::bytes,
-            tests::{hex, when_cut},
+            tests::{hex, pixels, when_cut},
         },
         *,
     };
@@ -109,7 +109,7 @@ mod tests {
             "92498342000a0805ab03", // 2, 10 bits
         ] {
             let size = when_cut(&hex(frame), picture_size);
-            assert_eq!(size, PictureSize::new(322_u32, 182_u32), "{frame}");
+            assert_eq!(size, pixels(322, 182), "{frame}");
         }
     }
 

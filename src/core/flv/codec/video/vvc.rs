@@ -119,7 +119,10 @@ const CONSTRAINT_BITS: u32 = 71;
 #[cfg(test)]
 mod tests {
     use super::{
-        super::super::{bits::tests::bytes, tests::when_cut},
+        super::super::{
+            bits::tests::bytes,
+            tests::{pixels, when_cut},
+        },
         *,
     };
 
@@ -176,7 +179,7 @@ mod tests {
 
     #[test]
     fn parameter_set_has_the_displayed_size() {
-        let size = PictureSize::new(322_u32, 182_u32);
+        let size = pixels(322, 182);
         assert_eq!(when_cut(&record(&[0xFE]), picture_size), size);
         assert_eq!(picture_size(&record(&head_with_largest_size())), size);
     }
@@ -185,10 +188,7 @@ mod tests {
     fn largest_size_is_used_without_a_parameter_set() {
         let mut record = head_with_largest_size();
         record.push(0);
-        assert_eq!(
-            when_cut(&record, picture_size),
-            PictureSize::new(640_u32, 360_u32)
-        );
+        assert_eq!(when_cut(&record, picture_size), pixels(640, 360));
         assert_eq!(nal_length_size(&record), Some(4));
         assert_eq!(nal_length_size(&[0x01]), None);
     }
