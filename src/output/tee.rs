@@ -487,6 +487,12 @@ mod tests {
             fixture.tee.flush_due(fixture.now).unwrap();
             std::thread::sleep(Duration::from_micros(100));
         }
+        // The thread of the pipe reports the closed reader.
+        let deadline = std::time::Instant::now() + Duration::from_secs(10);
+        while fixture.tee.pipe().is_some() && std::time::Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+            fixture.tee.flush_due(fixture.now).unwrap();
+        }
         assert!(fixture.tee.pipe().is_none(), "the pipe is given up");
         fixture.tee.finish(None).await.unwrap();
         assert_eq!(fixture.file().len(), 500 * 25);
