@@ -1,6 +1,11 @@
 //! A recording in files.
 
-use std::{fs, io, time::Instant};
+use std::{
+    fs,
+    hash::{DefaultHasher, Hash, Hasher},
+    io,
+    time::Instant,
+};
 
 use jiff::{Timestamp, Zoned, tz::TimeZone};
 
@@ -30,6 +35,8 @@ pub(crate) struct FileRecording {
     options: FileOptions,
     /// Fields of the server's `onMetaData`, for the heads of new segments.
     metadata: Metadata,
+    /// Hash of the latest `onMetaData`.
+    latest_metadata: Option<u64>,
     sequence_headers: SequenceHeaders,
     pending: Pending,
     latest: LatestFrames,
@@ -70,6 +77,7 @@ impl FileRecording {
             names,
             options,
             metadata: Metadata::default(),
+            latest_metadata: None,
             sequence_headers: SequenceHeaders::default(),
             pending: Pending::default(),
             latest: LatestFrames::default(),
@@ -131,6 +139,9 @@ impl FileRecording {
     }
 
     /// Merges fields of the server's `onMetaData` into the head. `payload` is the same in its encoded form.
+    ///
+    /// Later metadata, such as a new title, is also written at its time. A reconnect usually repeats the
+    /// latest metadata, which is not written again.
     pub(super) fn metadata(
         &mut self,
         now: Instant,
@@ -139,16 +150,18 @@ impl FileRecording {
         payload: Payload,
     ) -> io::Result<()> {
         self.metadata.merge(fields);
-        let is_in_head = match &mut self.segment {
-            // After a requested split, the fields describe the next segment, not this one.
-            Some(segment) => self.policy.is_requested() || segment.set_metadata(fields),
-            None => true,
-        };
-        if is_in_head {
-            self.spent.push(payload);
-            return Ok(());
+        let hash = hash(&payload);
+        let is_repeated = self.latest_metadata.replace(hash) == Some(hash);
+        // After a requested split, the fields describe the next segment, not this one.
+        let is_for_next = self.policy.is_requested();
+        if let Some(segment) = self.segment.as_mut().filter(|_| !is_for_next) {
+            segment.set_metadata(fields);
+            if !is_repeated {
+                return self.push(now, FrameInfo::SCRIPT, Some(at_ms), payload);
+            }
         }
-        self.push(now, FrameInfo::SCRIPT, Some(at_ms), payload)
+        self.spent.push(payload);
+        Ok(())
     }
 
     /// Writes a message at its output time. Messages before the first frame are pending and get its time.
@@ -407,6 +420,12 @@ impl FileRecording {
         };
         segment.push(now, message, &mut self.spent)
     }
+}
+
+fn hash(payload: &Payload) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    payload[..].hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Output time of timestamp 0 in the first segment: 0, unless the first frame is too late for the

@@ -175,10 +175,9 @@ impl Segment {
         self.file.sync_at_end(deadline).await
     }
 
-    /// Merges fields of the server's `onMetaData` into the head. Returns false if they must be written as
-    /// script data.
-    pub(super) fn set_metadata(&mut self, fields: &Object) -> bool {
-        self.file.set_metadata(fields)
+    /// Merges fields of the server's `onMetaData` into the head, if that can change.
+    pub(super) fn set_metadata(&mut self, fields: &Object) {
+        self.file.set_metadata(fields);
     }
 
     /// Adds the fields that the server sent before the existing file was reopened.

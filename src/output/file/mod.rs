@@ -39,7 +39,6 @@ pub(super) struct MediaFile<S = File> {
     /// Patches that describe units whose sync is running.
     unsynced_patches: Vec<Patch>,
     has_head: bool,
-    is_resumed: bool,
 }
 
 /// Operations that a file must support.
@@ -86,7 +85,6 @@ impl MediaFile {
             syncer: None,
             unsynced_patches: Vec::new(),
             has_head: true,
-            is_resumed: true,
         };
         file.sync_every(sync_interval, now)?;
         file.truncate()?;
@@ -111,7 +109,6 @@ impl<S: Storage> MediaFile<S> {
             syncer: None,
             unsynced_patches: Vec::new(),
             has_head: false,
-            is_resumed: false,
         };
         if file.muxer.rewrites_head() {
             file.write_head(Tracks::default())?;
@@ -268,12 +265,10 @@ impl<S: Storage> MediaFile<S> {
         self.storage.seek(end).map(drop)
     }
 
-    /// Merges fields of the server's `onMetaData` into the head.
-    ///
-    /// Returns false if they must be written as script data. An existing file whose head was not written
-    /// by rtmpull keeps its own fields.
-    pub(super) fn set_metadata(&mut self, fields: &Object) -> bool {
-        self.muxer.set_metadata(fields) || self.is_resumed
+    /// Merges fields of the server's `onMetaData` into the head, if that can change. An existing file whose
+    /// head was not written by rtmpull keeps its own fields.
+    pub(super) fn set_metadata(&mut self, fields: &Object) {
+        self.muxer.set_metadata(fields);
     }
 
     /// Adds the fields that the server sent before the existing file was reopened.

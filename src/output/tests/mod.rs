@@ -407,6 +407,30 @@ async fn each_head_contains_all_metadata_so_far() {
     }
 }
 
+/// A radio stream sends its titles as metadata. Reconnects repeat the latest metadata.
+#[tokio::test]
+async fn later_metadata_is_in_the_head_and_at_its_time() {
+    let mut fixture = Fixture::new();
+    fixture.metadata(&object(&["first"]));
+    fixture.audio(0, &[0xAF, 1, 0x21]);
+    let second = object(&["second"]);
+    for at_ms in [40, 80] {
+        let payload = script_data("onMetaData", &second);
+        fixture
+            .output
+            .metadata(fixture.now, at_ms, &second, payload)
+            .unwrap();
+    }
+    fixture.audio(100, &[0xAF, 1, 0x21]);
+    fixture.finish().await;
+    let tags = fixture.tags("out.flv");
+    let title = (18, 40, script_data("onMetaData", &second).to_vec());
+    assert_eq!(tags.len(), 3, "the repetition is not written");
+    assert_eq!(tags[1], title);
+    let head = String::from_utf8_lossy(&fixture.read("out.flv")[..head::LENGTH]).into_owned();
+    assert!(head.contains("first") && head.contains("second"));
+}
+
 fn object(names: &[&str]) -> Object {
     names.iter().map(|name| (*name, 1.0)).collect()
 }
