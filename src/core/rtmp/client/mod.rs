@@ -227,6 +227,7 @@ impl Client {
                     self.create_stream_again(now);
                 }
                 Due::PlayFromNextStart => self.play_from_next_start(now),
+                Due::LengthenBuffer => self.lengthen_buffer(now),
                 Due::Pause => self.pause(now),
                 Due::Unpause => self.unpause(),
                 Due::ConfirmEndOfStream => self.confirm_end_of_stream(),

@@ -66,6 +66,17 @@ impl Client {
         }
     }
 
+    /// Announces a buffer length of minutes to a server that is silent after a burst.
+    pub(super) fn lengthen_buffer(&mut self, now: Instant) {
+        if let Some(ms) = self.buffer_length.lengthen(now) {
+            tracing::debug!(
+                "silence after a burst, announcing a buffer of {} s",
+                ms / 1000
+            );
+            self.announce_buffer_length(ms);
+        }
+    }
+
     /// Starts pause/unpause if it can help: the server then sends the next buffer at once.
     pub(super) fn pause(&mut self, now: Instant) {
         if !matches!(self.state, State::Playing | State::Resuming) {

@@ -130,6 +130,8 @@ pub(super) enum Due {
     CreateStreamAgain,
     /// Send `play` with another start position.
     PlayFromNextStart,
+    /// Announce a longer buffer length.
+    LengthenBuffer,
     /// Start pause/unpause.
     Pause,
     /// End a pause that the server did not confirm.
@@ -290,9 +292,11 @@ impl Client {
             // whether it helps.
             State::Playing if self.pause_unpause.is_first_try_available() => {
                 let limit = fraction(timeouts.silence, 2).unwrap_or(SILENCE_BEFORE_PAUSE);
-                after(self.alive_at, Some(limit), Due::Pause)
+                let pause = after(self.alive_at, Some(limit), Due::Pause);
+                earlier(self.buffer_deadline(), pause)
             }
-            State::Playing | State::Resuming => self.silence_deadline(),
+            State::Playing => earlier(self.buffer_deadline(), self.silence_deadline()),
+            State::Resuming => self.silence_deadline(),
             State::Pausing { since, .. } => {
                 let limit = fraction(timeouts.silence, 4)
                     .map_or(PAUSE_PATIENCE, |limit| limit.min(PAUSE_PATIENCE));
@@ -309,6 +313,11 @@ impl Client {
             }
             State::Closed => None,
         }
+    }
+
+    fn buffer_deadline(&self) -> Option<(Instant, Due)> {
+        let at = self.buffer_length.deadline()?;
+        Some((at, Due::LengthenBuffer))
     }
 
     fn silence_deadline(&self) -> Option<(Instant, Due)> {

@@ -4,6 +4,11 @@
 //! first media. A player that announces hours, as other clients do, loses data on nginx-rtmp: it
 //! silently drops what exceeds its queue of 256 messages. An announcement a few seconds ahead of
 //! the received media, repeated as media arrives, gets the complete stream at the same speed.
+//!
+//! Two kinds of servers ignore small steps. One sends in real time regardless; it gets the largest
+//! buffer length. Another sends several seconds at once and reads the buffer length again only when a
+//! player would have played most of them. If such a burst is followed by a second of silence, the
+//! client announces minutes.
 
 use std::time::{Duration, Instant};
 
@@ -15,13 +20,17 @@ use crate::core::rtmp::message::Timestamp;
 pub(super) struct BufferLengthControl {
     policy: Policy,
     first: Option<(Timestamp, Instant)>,
-    /// The last two announcements, the older one first.
-    sent: [Option<Sent>; 2],
+    /// Progress at the last two announcements, the older one first.
+    announced_at: [Option<Progress>; 2],
+    /// The last announcement. A shorter one would make a server pause that has already sent more.
+    announced_ms: u32,
+    /// Progress at the last frame, if the silence after it may need a longer buffer length.
+    latest: Option<Progress>,
 }
 
-/// A sent announcement: how much media had arrived, and when.
+/// How much media had arrived at a time.
 #[derive(Debug, Clone, Copy)]
-struct Sent {
+struct Progress {
     arrived_ms: u32,
     at: Instant,
 }
@@ -45,14 +54,17 @@ impl BufferLengthControl {
     /// Creates the control for one stream. A live stream arrives at the pace of its publisher, so a
     /// single announcement is enough.
     pub(super) fn new(buffer: BufferLength, is_live: bool) -> Self {
+        let policy = match buffer {
+            BufferLength::Fixed { ms } => Policy::Once { ms },
+            BufferLength::Growing if is_live => Policy::Once { ms: AHEAD_MS },
+            BufferLength::Growing => Policy::Growing,
+        };
         Self {
-            policy: match buffer {
-                BufferLength::Fixed { ms } => Policy::Once { ms },
-                BufferLength::Growing if is_live => Policy::Once { ms: AHEAD_MS },
-                BufferLength::Growing => Policy::Growing,
-            },
+            policy,
             first: None,
-            sent: [None; 2],
+            announced_at: [None; 2],
+            announced_ms: 0,
+            latest: None,
         }
     }
 
@@ -75,25 +87,26 @@ impl BufferLengthControl {
         }
         let (first, started_at) = *self.first.get_or_insert((timestamp, now));
         let arrived_ms = u32::try_from(timestamp.since(first)).unwrap_or(0);
-        let now = Sent {
+        let now = Progress {
             arrived_ms,
             at: now,
         };
-        let [before_last, last] = self.sent;
+        let [before_last, last] = self.announced_at;
         let Some(last) = last else {
-            self.sent = [None, Some(now)];
+            self.announced_at = [None, Some(now)];
             return None;
         };
         let progress_ms = arrived_ms.saturating_sub(last.arrived_ms);
-        if progress_ms < STEP_MS {
-            return None;
-        }
         if progress_ms > JUMP_MS {
             let first = timestamp.wrapping_add(last.arrived_ms.wrapping_neg());
             self.first = Some((first, started_at));
             return None;
         }
-        self.sent = [Some(last), Some(now)];
+        self.latest = Some(now);
+        if progress_ms < STEP_MS {
+            return None;
+        }
+        self.announced_at = [Some(last), Some(now)];
         // The first buffer arrives at once from every server, so only the pace after the last
         // announcement shows its effect.
         if before_last.is_some_and(|before_last| is_real_time(before_last, now)) {
@@ -103,26 +116,52 @@ impl BufferLengthControl {
                 gave_up_growing: true,
             });
         }
+        let ms = self.buffered_ms(now).saturating_add(AHEAD_MS);
         Some(Announcement {
-            ms: length_ms(arrived_ms, now.at.saturating_duration_since(started_at)),
+            ms: self.grow_to(ms)?,
             gave_up_growing: false,
         })
     }
-}
 
-/// Returns the content of a player's buffer that has been playing since the first media arrived,
-/// plus the margin.
-fn length_ms(arrived_ms: u32, playing: Duration) -> u32 {
-    let played_ms = u32::try_from(playing.as_millis()).unwrap_or(u32::MAX);
-    arrived_ms
-        .saturating_sub(played_ms)
-        .saturating_add(AHEAD_MS)
+    /// Returns the time at which to call [`BufferLengthControl::lengthen`]: a second after a burst.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let latest = self.latest.filter(|_| self.policy == Policy::Growing)?;
+        let is_burst = self.buffered_ms(latest) >= BURST_MS;
+        latest.at.checked_add(SILENCE).filter(|_| is_burst)
+    }
+
+    /// Returns a buffer length of minutes, to be announced to a server that is silent after a burst.
+    pub(super) fn lengthen(&mut self, now: Instant) -> Option<u32> {
+        let latest = self.latest.take()?;
+        let buffered_ms = self.buffered_ms(Progress { at: now, ..latest });
+        self.grow_to(buffered_ms.saturating_add(MINUTES_AHEAD_MS))
+    }
+
+    /// Returns the content of the buffer of a player that has been playing since the first media
+    /// arrived.
+    fn buffered_ms(&self, progress: Progress) -> u32 {
+        let playing = self
+            .first
+            .map(|(_, started_at)| progress.at.saturating_duration_since(started_at));
+        let played_ms = playing.unwrap_or_default().as_millis();
+        let played_ms = u32::try_from(played_ms).unwrap_or(u32::MAX);
+        progress.arrived_ms.saturating_sub(played_ms)
+    }
+
+    /// Returns `ms` unless a longer buffer length was announced.
+    fn grow_to(&mut self, ms: u32) -> Option<u32> {
+        if ms < self.announced_ms {
+            return None;
+        }
+        self.announced_ms = ms;
+        Some(ms)
+    }
 }
 
 /// Returns true if media arrived at play speed ±10 %: the server follows its clock and ignores the
 /// announcements. Media that arrives more slowly indicates a slow connection, where a larger buffer
 /// length would only fill queues.
-fn is_real_time(from: Sent, to: Sent) -> bool {
+fn is_real_time(from: Progress, to: Progress) -> bool {
     let media_ms = u128::from(to.arrived_ms.saturating_sub(from.arrived_ms));
     let elapsed_ms = to.at.saturating_duration_since(from.at).as_millis();
     let tenth_ms = media_ms / 10;
@@ -139,6 +178,16 @@ const STEP_MS: u32 = 1_250;
 /// A step larger than this is a clock change, for example sequence headers at 0 before frames at
 /// hours.
 const JUMP_MS: u32 = 30_000;
+
+/// Media ahead of real time that counts as a burst.
+const BURST_MS: u32 = 2_000;
+
+/// Silence after a burst before a longer buffer length is announced.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// Margin announced to a server that is silent after a burst. Servers of this kind sent a complete file
+/// for it; with hours, one of them lost what its queue of 2 MB did not hold.
+const MINUTES_AHEAD_MS: u32 = 300_000;
 
 /// Ten hours, the value that rtmpdump announces and that old servers expect.
 const EVERYTHING_MS: u32 = 36_000_000;

@@ -85,3 +85,64 @@ fn clock_jump_does_not_count_as_received_media() {
     let announced = control.record_media(start, Timestamp(3_601_250));
     assert_eq!(announced.map(|announcement| announcement.ms), Some(4_250));
 }
+
+/// Records `seconds` of media that arrive at once.
+fn burst(control: &mut BufferLengthControl, now: Instant, from_s: u32, seconds: u32) -> Vec<u32> {
+    let frames = from_s * 4..=(from_s + seconds) * 4;
+    let announced = frames.filter_map(|frame| control.record_media(now, Timestamp(frame * 250)));
+    announced.map(|announcement| announcement.ms).collect()
+}
+
+#[test]
+fn silence_after_a_burst_announces_minutes() {
+    let start = Instant::now();
+    let mut control = BufferLengthControl::new(BufferLength::Growing, false);
+    assert_eq!(control.deadline(), None);
+    burst(&mut control, start, 0, 12);
+    let silent = start + Duration::from_secs(1);
+    assert_eq!(control.deadline(), Some(silent));
+    assert_eq!(control.lengthen(silent), Some(311_000));
+    assert_eq!(control.deadline(), None, "once per silence");
+}
+
+#[test]
+fn announcements_never_get_shorter() {
+    let start = Instant::now();
+    let mut control = BufferLengthControl::new(BufferLength::Growing, false);
+    burst(&mut control, start, 0, 12);
+    let mut last = control.lengthen(start + Duration::from_secs(1)).unwrap();
+    for round in 1..20 {
+        let now = start + Duration::from_secs(7 * u64::from(round));
+        let mut announced = burst(&mut control, now, 12 * round, 12);
+        announced.extend(control.lengthen(now + Duration::from_secs(1)));
+        for ms in announced {
+            assert!(ms >= last, "{ms} after {last}");
+            last = ms;
+        }
+    }
+    let before = burst(&mut control, start, 300, 8).pop();
+    // The media that plays during a pause of the connection must not shorten it either.
+    let later = burst(&mut control, start + Duration::from_secs(300), 308, 2);
+    assert!(later.iter().all(|ms| Some(*ms) >= before));
+}
+
+#[test]
+fn silence_without_a_burst_announces_nothing() {
+    let start = Instant::now();
+    for ms_per_frame in [250, 300, 2_000] {
+        let mut control = BufferLengthControl::new(BufferLength::Growing, false);
+        for frame in 0..40 {
+            let now = start + Duration::from_millis(u64::from(frame * ms_per_frame));
+            control.record_media(now, Timestamp(frame * 250));
+            assert_eq!(control.deadline(), None, "frame {frame}");
+        }
+    }
+    for (buffer, is_live) in [
+        (BufferLength::Growing, true),
+        (BufferLength::Fixed { ms: 777 }, false),
+    ] {
+        let mut control = BufferLengthControl::new(buffer, is_live);
+        burst(&mut control, start, 0, 12);
+        assert_eq!(control.deadline(), None);
+    }
+}

@@ -202,3 +202,21 @@ fn events_do_not_depend_on_timeouts() {
     assert!(expected.contains("Complete(\"Stream EOF\")"), "{expected}");
     assert_eq!(events(Timeouts::all(None)), expected);
 }
+
+#[test]
+fn silence_after_a_burst_announces_a_buffer_of_minutes() {
+    let mut conversation = Conversation::playing(config());
+    for second in 0..=12 {
+        conversation.send(Kind::VIDEO, 1, second * 1_000, &[0x27, 1]);
+    }
+    conversation.sent();
+    conversation.advance(SECOND * 9 / 10);
+    assert_eq!(conversation.sent(), []);
+    conversation.advance(SECOND);
+    assert_eq!(conversation.sent(), [Sent::buffer_length(1, 311_000)]);
+    // A stream that is about to end needs no more.
+    conversation.send(Kind::VIDEO, 1, 13_000, &[0x27, 1]);
+    conversation.user_control(1, 1);
+    conversation.advance(SECOND * 2);
+    assert_eq!(conversation.sent(), []);
+}
