@@ -488,8 +488,8 @@ mod tests {
             std::thread::sleep(Duration::from_micros(100));
         }
         // The thread of the pipe reports the closed reader.
-        let deadline = std::time::Instant::now() + Duration::from_secs(10);
-        while fixture.tee.pipe().is_some() && std::time::Instant::now() < deadline {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while fixture.tee.pipe().is_some() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(1));
             fixture.tee.flush_due(fixture.now).unwrap();
         }
