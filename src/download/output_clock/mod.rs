@@ -243,21 +243,11 @@ impl OutputClock {
     }
 
     /// Returns the output time of a sequence header, a message that ends a track, or an empty
-    /// message, in milliseconds: that of the latest frame of the track, unless the track has been
-    /// silent for a second. The timestamps of such messages are as unreliable as those of script
-    /// data.
-    pub(super) fn header_time(&self, kind: TagKind) -> u64 {
-        let Some(clock) = &self.clock else {
-            return 0;
-        };
-        let track = match kind {
-            TagKind::AUDIO => clock.audio,
-            TagKind::VIDEO => clock.video,
-            _ => return self.script_time(),
-        };
-        let latest_ms = || track.end_ms.unwrap_or(0).max(clock.latest_ms);
-        let at_ms = track.high_ms.unwrap_or_else(latest_ms);
-        output_time(at_ms.max(clock.latest_ms - MAX_STEP_BACK_MS))
+    /// message, in milliseconds. Servers send such messages with the time of the frames around them,
+    /// or with any other timestamp.
+    pub(super) fn header_time(&mut self, kind: TagKind, timestamp: Timestamp) -> u64 {
+        let clock = self.clock.as_mut();
+        output_time(clock.map_or(0, |clock| clock.header_time(kind, timestamp)))
     }
 
     /// Restarts the clock: the next frame belongs to a new session with a clock of its own.
@@ -321,6 +311,20 @@ impl Clock {
             has_logged_jump: false,
             has_logged_stray: false,
         }
+    }
+
+    /// Returns the time of the server if it lies on one of the paths, otherwise that of the latest
+    /// message. The file then steps back only where the server does.
+    fn header_time(&mut self, kind: TagKind, timestamp: Timestamp) -> i64 {
+        let track_ms = self.track(kind).latest_ms().unwrap_or(self.latest_ms);
+        let range_ms = track_ms..=self.high_ms.saturating_add(MAX_STEP_MS);
+        let jump = self.jump.as_ref().map(|jump| jump.anchor);
+        let anchors = self.anchor.into_iter().chain(jump);
+        let mut times_ms = anchors.map(|anchor| anchor.time_of(timestamp));
+        self.latest_ms = times_ms
+            .find(|at_ms| range_ms.contains(at_ms))
+            .unwrap_or_else(|| self.latest_ms.max(track_ms));
+        self.latest_ms
     }
 
     /// Judges a frame. `due_ms` is the output time of a live stream that is due now.

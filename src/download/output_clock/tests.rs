@@ -314,19 +314,66 @@ fn script_data_has_the_time_of_the_latest_frame() {
 }
 
 #[test]
-fn sequence_header_has_the_time_of_the_latest_frame_of_its_track() {
+fn sequence_header_on_the_path_has_the_time_of_the_server() {
     let mut clock = OutputClock::new(false);
-    assert_eq!(clock.header_time(VIDEO), 0);
-    clock.compared_frame(AUDIO, Timestamp(0));
-    clock.compared_frame(VIDEO, Timestamp(23));
-    clock.compared_frame(AUDIO, Timestamp(46));
-    assert_eq!(clock.header_time(VIDEO), 23);
-    assert_eq!(clock.header_time(AUDIO), 46);
-    assert_eq!(clock.header_time(TagKind::SCRIPT), 46);
-    clock.compared_frame(AUDIO, Timestamp(60_046));
-    assert_eq!(clock.header_time(VIDEO), 59_046);
+    let first = 70_000;
+    assert_eq!(clock.header_time(VIDEO, Timestamp(first)), 0);
+    for (kind, at_ms) in [
+        (AUDIO, 0),
+        (VIDEO, 0),
+        (VIDEO, 40),
+        (AUDIO, 23),
+        (AUDIO, 194),
+    ] {
+        clock.compared_frame(kind, Timestamp(first + at_ms));
+    }
+    let mut header = |kind, at_ms: u32| clock.header_time(kind, Timestamp(first + at_ms));
+    // The video lags behind the audio.
+    assert_eq!(header(VIDEO, 80), 80);
+    assert_eq!(header(VIDEO, 40), 40);
+    assert_eq!(header(VIDEO, 194), 194);
+    assert_eq!(header(AUDIO, 217), 217);
+    assert_eq!(clock.script_time(), 217);
+    assert_eq!(clock.position_ms(), 194);
+}
+
+#[test]
+fn sequence_header_off_the_path_is_not_before_the_latest_message() {
+    let mut clock = OutputClock::new(false);
+    for (kind, at_ms) in [
+        (AUDIO, 70_000),
+        (VIDEO, 70_023),
+        (AUDIO, 70_046),
+        (VIDEO, 70_040),
+    ] {
+        clock.compared_frame(kind, Timestamp(at_ms));
+    }
+    for timestamp in [0, 69_900, 79_000, u32::MAX] {
+        assert_eq!(
+            clock.header_time(VIDEO, Timestamp(timestamp)),
+            40,
+            "{timestamp}"
+        );
+        assert_eq!(clock.script_time(), 40);
+    }
+    // Each track continues after its own latest frame.
+    assert_eq!(clock.header_time(AUDIO, Timestamp(0)), 46);
+    clock.compared_frame(AUDIO, Timestamp(130_046));
+    assert_eq!(clock.header_time(VIDEO, Timestamp(0)), 60_046);
     clock.restart();
-    assert_eq!(clock.header_time(VIDEO), 60_046 + 46);
+    assert_eq!(clock.header_time(VIDEO, Timestamp(0)), 60_046 + 46);
+}
+
+/// The sequence header precedes the first frame of the new clock, or follows it.
+#[test]
+fn sequence_header_of_a_restarted_clock_lies_next_to_its_frames() {
+    let mut clock = OutputClock::new(false);
+    for at_ms in [70_000, 70_040] {
+        clock.compared_frame(VIDEO, Timestamp(at_ms));
+    }
+    assert_eq!(clock.header_time(VIDEO, Timestamp(0)), 40);
+    assert_eq!(clock.compared_frame(VIDEO, Timestamp(0)), 80);
+    assert_eq!(clock.header_time(VIDEO, Timestamp(10)), 90);
 }
 
 #[test]
@@ -644,6 +691,7 @@ proptest! {
 
     #[test]
     fn restart_never_moves_a_track_back(
+        header: u32,
         frames in prop::collection::vec((any::<bool>(), event(), 0..3_000_u32), 1..100),
     ) {
         let mut clock = OutputClock::new(false);
@@ -665,7 +713,8 @@ proptest! {
             let track = usize::from(is_video);
             let at_ms = clock.compared_frame(kind, Timestamp(latest));
             prop_assert!(at_ms >= ends[track], "{kind:?} at {at_ms} after {}", ends[track]);
-            prop_assert!(clock.header_time(kind) >= at_ms.max(ends[track]));
+            let header_ms = clock.header_time(kind, Timestamp(latest.wrapping_add(header)));
+            prop_assert!(header_ms >= at_ms.max(ends[track]));
             written[track] = written[track].max(at_ms);
         }
     }
