@@ -242,9 +242,9 @@ fn session_starting_at(start_ms: u32, session: &Config) -> Config {
 /// Logs the hash and the size of the player, in rtmpdump's layout.
 fn log_swf_proof(proof: &SwfProof) {
     tracing::debug!("SWFSHA256:");
-    for series in proof.hash.chunks(16) {
-        let series: Vec<String> = series.iter().map(|byte| format!("{byte:02x}")).collect();
-        tracing::debug!("{}", series.join(" "));
+    for row in proof.hash.chunks(16) {
+        let row: Vec<String> = row.iter().map(|byte| format!("{byte:02x}")).collect();
+        tracing::debug!("{}", row.join(" "));
     }
     tracing::debug!("SWFSize  : {}", proof.size);
 }

@@ -524,8 +524,8 @@ mod tests {
             (Timeout::Silence, "no more media arrived"),
         ] {
             let cause = EndCause::Session(End::TimedOut(wait));
-            let told = judge(&cause, &LIVE).1;
-            assert!(told.ends_with(end), "{told}");
+            let reason = judge(&cause, &LIVE).1;
+            assert!(reason.ends_with(end), "{reason}");
         }
     }
 

@@ -230,7 +230,8 @@ pub struct Args {
 
     /// Wait for a stream that does not exist yet [default DURATION: forever]
     ///
-    /// rtmpull asks for the stream every 5 seconds. DURATION is a number of seconds, a duration such as
+    /// rtmpull asks for a missing stream every 5 seconds, and stays connected if the server accepts
+    /// the request. DURATION is a number of seconds, a duration such as
     /// 1h30m, or forever.
     #[arg(
         long,

@@ -335,7 +335,7 @@ fn appending_with_gap_split_starts_a_new_segment() {
     };
     assert_eq!((tags("out.flv"), tags("out.2.flv")), (60, 60));
     let list = std::fs::read_to_string(folder.path().join("list")).unwrap();
-    assert_eq!(list.lines().count(), 2, "each is told once: {list}");
+    assert_eq!(list.lines().count(), 2, "each segment has one line: {list}");
 }
 
 /// Metadata after a gap does not describe the segment before it.
@@ -372,10 +372,10 @@ fn metadata_after_a_gap_belongs_to_the_new_segment() {
     runtime.block_on(pump.output.finish(None)).unwrap();
     for (name, encoder) in [("out.flv", "former"), ("out.2.flv", "latter")] {
         let bytes = std::fs::read(folder.path().join(name)).unwrap();
-        let tells = |word: &str| bytes.windows(6).any(|bytes| bytes == word.as_bytes());
-        let told = ["former", "latter"].map(tells);
+        let has = |word: &str| bytes.windows(6).any(|bytes| bytes == word.as_bytes());
+        let found = ["former", "latter"].map(has);
         assert_eq!(
-            told,
+            found,
             ["former", "latter"].map(|word| word == encoder),
             "{name}"
         );
@@ -508,8 +508,8 @@ fn kept_timestamps_do_not_change_the_judgement_of_a_cut() {
             let closed = EndCause::PeerClosed {
                 between_messages: true,
             };
-            let told = judge(&closed, &pump.facts()).0;
-            assert_eq!(told, ending, "{keep_timestamps} {last_ms}");
+            let judged = judge(&closed, &pump.facts()).0;
+            assert_eq!(judged, ending, "{keep_timestamps} {last_ms}");
         }
     }
 }

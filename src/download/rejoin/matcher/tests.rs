@@ -130,10 +130,10 @@ fn matcher(
                     arrivals,
                     ..
                 } = *match_point;
-                let told = |(at_ms, arrival): (u64, Arrival)| {
+                let with_content = |(at_ms, arrival): (u64, Arrival)| {
                     (at_ms, *arrival.payload.last().expect("a body"))
                 };
-                let mut found: Vec<_> = arrivals.into_iter().map(told).collect();
+                let mut found: Vec<_> = arrivals.into_iter().map(with_content).collect();
                 for (kind, timestamp, content) in &new[index + 1..] {
                     found.push((clock.compared_frame(*kind, Timestamp(*timestamp)), *content));
                 }

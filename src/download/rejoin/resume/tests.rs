@@ -164,14 +164,14 @@ impl Style {
             true => 0_u32.wrapping_sub(from_ms),
             false => self.clock_ms,
         };
-        let behind = stream[start..].iter().cloned();
-        let mut behind: Vec<Message> = behind
+        let remaining = stream[start..].iter().cloned();
+        let mut remaining: Vec<Message> = remaining
             .filter(|message| !self.drops_early_audio || message.at_ms >= from_ms)
             .collect();
-        for message in &mut behind {
+        for message in &mut remaining {
             message.at_ms = message.at_ms.wrapping_add(clock_ms);
         }
-        served.extend(behind);
+        served.extend(remaining);
         served
     }
 }
@@ -283,7 +283,7 @@ fn tags(file: &[u8]) -> Vec<(TagKind, i32, Vec<u8>)> {
     while let Some(tag) = reader.read(&mut rest).unwrap() {
         tags.push((tag.header.kind, tag.header.timestamp_ms, tag.body.to_vec()));
     }
-    assert!(rest.is_empty(), "{} bytes behind the last tag", rest.len());
+    assert!(rest.is_empty(), "{} bytes after the last tag", rest.len());
     tags
 }
 
