@@ -41,6 +41,8 @@ pub(crate) struct FileRecording {
     pending: Pending,
     latest: LatestFrames,
     policy: SplitPolicy,
+    /// Whether the next frame starts a new segment, whatever the policy is.
+    is_split_requested: bool,
     /// File of an earlier run, until it is reopened.
     existing: Option<ExistingFile>,
     segment: Option<Segment>,
@@ -82,6 +84,7 @@ impl FileRecording {
             pending: Pending::default(),
             latest: LatestFrames::default(),
             policy,
+            is_split_requested: false,
             existing: None,
             segment: None,
             number: 0,
@@ -132,10 +135,10 @@ impl FileRecording {
         self.names.limit(most);
     }
 
-    /// Starts a new segment at the next keyframe, whatever the split conditions are.
+    /// Starts a new segment at the next frame: the frames after a gap must not follow those before it.
     pub(super) fn request_split(&mut self) {
         self.names.allow(MAX_SEGMENTS);
-        self.policy.request();
+        self.is_split_requested = true;
     }
 
     /// Merges fields of the server's `onMetaData` into the head. `payload` is the same in its encoded form.
@@ -153,7 +156,7 @@ impl FileRecording {
         let hash = hash(&payload);
         let is_repeated = self.latest_metadata.replace(hash) == Some(hash);
         // After a requested split, the fields describe the next segment, not this one.
-        let is_for_next = self.policy.is_requested();
+        let is_for_next = self.is_split_requested;
         if let Some(segment) = self.segment.as_mut().filter(|_| !is_for_next) {
             segment.set_metadata(fields);
             if !is_repeated {
@@ -194,7 +197,7 @@ impl FileRecording {
     /// Returns the size of the recording if this message were written, with heads and queued messages.
     pub(super) fn bytes_with(&mut self, info: FrameInfo, at_ms: u64, payload: &Payload) -> u64 {
         let unit = Muxer::unit_bytes(payload.len());
-        let more = if self.existing.is_some() && !self.policy.is_requested() {
+        let more = if self.existing.is_some() && !self.is_split_requested {
             unit
         } else if self.segment.is_none() && !info.carries_media {
             0
@@ -273,8 +276,8 @@ impl FileRecording {
     /// header after a gap describes the stream after it.
     fn is_for_next_segment(&self, info: FrameInfo) -> bool {
         match &self.segment {
-            None => self.existing.is_none() || self.policy.is_requested(),
-            Some(_) => info.is_sequence_header && self.policy.is_requested(),
+            None => self.existing.is_none() || self.is_split_requested,
+            Some(_) => info.is_sequence_header && self.is_split_requested,
         }
     }
 
@@ -297,8 +300,9 @@ impl FileRecording {
 
     /// Whether this frame starts a new segment.
     ///
-    /// The container has a largest timestamp. In the last minute before it, a segment ends at the next
-    /// frame that a player can start with; at the limit itself, at any frame.
+    /// A requested split and the largest timestamp of the container end a segment at any frame. The split
+    /// conditions, and the last minute before the largest timestamp, end it at the next frame that a player
+    /// can start with.
     fn must_split(&mut self, info: FrameInfo, at_ms: u64) -> bool {
         let Some(segment) = &self.segment else {
             return false;
@@ -308,6 +312,7 @@ impl FileRecording {
         let is_due = timestamp_ms > Muxer::LARGEST_TIMESTAMP_MS - Muxer::KEYFRAME_SEARCH_MS
             || self.policy.is_due(at_ms, bytes, self.wall);
         let is_split = timestamp_ms > Muxer::LARGEST_TIMESTAMP_MS
+            || self.is_split_requested
             || is_due && self.latest.is_start(info, at_ms);
         let overhead = Muxer::HEAD_BYTES + self.sequence_headers.unit_bytes();
         is_split && self.policy.may_split(bytes, overhead, self.wall)
@@ -316,7 +321,7 @@ impl FileRecording {
     fn open_first(&mut self, now: Instant, at_ms: u64) -> io::Result<()> {
         let (file, origin) = self.create_file(now)?;
         self.set_segment(Segment::first(file, origin, first_start_ms(at_ms)), at_ms);
-        self.policy.clear_request();
+        self.is_split_requested = false;
         Ok(())
     }
 
@@ -325,7 +330,7 @@ impl FileRecording {
         let (file, origin) = self.create_file(now)?;
         let other_ms = self.latest.other_than(track);
         self.set_segment(Segment::later(file, origin, track, at_ms, other_ms), at_ms);
-        self.policy.clear_request();
+        self.is_split_requested = false;
         // Pending sequence headers are among the repeated ones.
         let pending = self.pending.take();
         self.spent.extend(pending.map(|(_, payload)| payload));
@@ -348,7 +353,7 @@ impl FileRecording {
         let sync_interval = self.options.sync_interval;
         let mut segment = Segment::existing(existing, origin, sync_interval, now)?;
         // With a requested split, the fields describe the next segment, not this one.
-        if !self.policy.is_requested() {
+        if !self.is_split_requested {
             segment.inherit_metadata(&self.metadata);
         }
         self.set_segment(segment, at_ms);

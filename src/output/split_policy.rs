@@ -40,7 +40,7 @@ impl SegmentOptions {
     }
 }
 
-/// Decides when the next keyframe starts a new segment.
+/// Decides when a new segment starts.
 #[derive(Debug)]
 pub(super) struct SplitPolicy {
     every_ms: Option<u64>,
@@ -49,7 +49,6 @@ pub(super) struct SplitPolicy {
     /// Output time of the first frame, from which [`SplitPolicy::every_ms`] counts.
     origin_ms: Option<u64>,
     next_ms: Option<u64>,
-    is_requested: bool,
     rate: StartRate,
 }
 
@@ -85,7 +84,6 @@ impl SplitPolicy {
             clock: options.clock_seconds.map(clock),
             origin_ms: None,
             next_ms: None,
-            is_requested: false,
             rate: StartRate::default(),
         }
     }
@@ -103,29 +101,15 @@ impl SplitPolicy {
         }
     }
 
-    /// Requests a new segment at the next keyframe.
-    pub(super) fn request(&mut self) {
-        self.is_requested = true;
-    }
-
-    /// Records that the requested segment has started.
-    pub(super) fn clear_request(&mut self) {
-        self.is_requested = false;
-    }
-
-    pub(super) fn is_requested(&self) -> bool {
-        self.is_requested
-    }
-
-    /// Whether any split condition is set, explicit requests aside.
+    /// Whether any split condition is set.
     pub(super) fn has_condition(&self) -> bool {
         self.every_ms.is_some() || self.bytes.is_some() || self.clock.is_some()
     }
 
-    /// Whether a segment of `bytes` must end before a frame at this output time and wall-clock time.
+    /// Whether a condition ends a segment of `bytes` before the next keyframe, at this output time and
+    /// wall-clock time.
     pub(super) fn is_due(&mut self, at_ms: u64, bytes: u64, wall: Timestamp) -> bool {
-        self.is_requested
-            || self.next_ms.is_some_and(|next_ms| at_ms >= next_ms)
+        self.next_ms.is_some_and(|next_ms| at_ms >= next_ms)
             || self.bytes.is_some_and(|most| bytes >= most)
             || self
                 .clock
@@ -239,14 +223,11 @@ mod tests {
     }
 
     #[test]
-    fn without_a_condition_only_a_request_splits() {
+    fn without_a_condition_a_segment_never_ends() {
         let mut policy = policy(|_| {});
         policy.segment_started(0, Timestamp::UNIX_EPOCH);
+        assert!(!policy.has_condition());
         assert!(!policy.is_due(u64::MAX, u64::MAX, Timestamp::MAX));
-        policy.request();
-        assert!(policy.is_due(0, 0, Timestamp::UNIX_EPOCH));
-        policy.clear_request();
-        assert!(!policy.is_due(2, 0, Timestamp::UNIX_EPOCH));
     }
 
     #[test]

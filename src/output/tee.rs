@@ -108,7 +108,7 @@ impl Tee {
         }
     }
 
-    /// Starts a new segment at the next keyframe. A pipe is never split.
+    /// Starts a new segment at the next frame. A pipe is never split.
     pub(crate) fn request_split(&mut self) {
         if let Some(files) = self.files_mut() {
             files.request_split();
