@@ -158,7 +158,7 @@ fn class_of(capacity: usize) -> usize {
 /// Length of headroom and trailer, in bytes.
 const FRAMING: usize = Payload::HEADROOM + 4;
 
-/// Most memory of a pool, in bytes: the limit of the write queue.
+/// Largest memory of a pool, in bytes. The write queue has the same limit.
 const MAX_MEMORY: usize = 1 << 20;
 
 /// Number of size classes. The pool keeps no buffer larger than [`MAX_MEMORY`].

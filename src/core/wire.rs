@@ -90,7 +90,7 @@ impl<'a> Reader<'a> {
 pub struct U24(u32);
 
 impl U24 {
-    /// 16,777,215. As a timestamp it means that an extended timestamp follows (RTMP 5.3.1.3).
+    /// Largest number, 16,777,215. As a timestamp it means that an extended timestamp follows (RTMP 5.3.1.3).
     pub const MAX: Self = Self(0xFF_FFFF);
 
     /// Returns the low 24 bits of `value`.

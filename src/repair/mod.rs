@@ -1,6 +1,6 @@
-//! Repair of truncated or damaged FLV files, and keyframe indexes for files of other programs.
+//! Repair of truncated or damaged FLV files, and keyframe indexes for files written by other programs.
 //!
-//! A file with a head of rtmpull is repaired in place: a torn tag at its end is cut off, and the
+//! A file with a head written by rtmpull is repaired in place: a torn tag at its end is cut off, and the
 //! head is updated. Any other file, and a file with garbage between its tags, is copied tag by tag into a
 //! temporary file, which replaces the original at the end. Both ways keep all intact tags readable at
 //! every instant, so the repair may be killed at any time.
@@ -183,6 +183,7 @@ impl Findings {
             ..
         } = &mut self.repaired;
         let is_media = matches!(tag.header.kind, TagKind::AUDIO | TagKind::VIDEO);
+        // A tag follows, so the garbage is not a torn end.
         let garbage = std::mem::take(&mut self.garbage_bytes);
         *garbage_bytes = garbage_bytes.saturating_add(garbage);
         *corrected_sizes = corrected_sizes.saturating_add(is_size_wrong.into());
@@ -291,6 +292,7 @@ fn record(writer: &mut HeadWriter, parser: &mut FrameParser, tag: &TagView<'_>) 
     } else {
         parser.parse(tag.header.kind, tag.body)
     };
+    // FLV allows negative timestamps; the stats do not support them.
     let timestamp_ms = u32::try_from(tag.header.timestamp_ms).unwrap_or(0);
     writer.tag_written(info, timestamp_ms, tag.body.len());
 }

@@ -28,7 +28,7 @@ pub(super) fn write(
     let mut temporary = TemporaryFile::create(&output)?;
     let (findings, writer) = copy(&mut source, &temporary, progress)?;
     let repaired = findings.finish(Method::Rewritten, &writer)?;
-    // The rename would hide the bytes that another program, which does not lock, appended meanwhile.
+    // A program that does not lock the file may have appended bytes, which the rename would hide.
     if source.has_grown().map_err(Error::Read)? {
         return Err(Error::Grew);
     }

@@ -84,7 +84,7 @@ impl<'f> Source<'f> {
                 .salvage
                 .read(&mut rest, is_end)
                 .map_err(Error::NotFlv)?;
-            // The reader skips a file header together with the next piece, or alone.
+            // Derived from `rest`, not from the piece: the reader may also have skipped a file header.
             self.consumed = self.window.len().saturating_sub(rest.len());
             match found {
                 Some(Salvaged::Tag(tag)) => break (tag.offset, tag.header, tag.length(), false),
@@ -96,6 +96,7 @@ impl<'f> Source<'f> {
                 None => self.fill().map_err(Error::Read)?,
             }
         };
+        // The borrow of the window ends inside the loop, so the tag is rebuilt here.
         let range = self.consumed.saturating_sub(length)..self.consumed;
         let bytes = self.window.get(range).unwrap_or_default();
         let mut body = bytes.get(TagHeader::LENGTH..).unwrap_or_default();

@@ -171,6 +171,7 @@ impl Input {
 
     fn rest(&self) -> &[u8] {
         match self.has_failed {
+            // After an error, every later read finds no bytes and fails.
             true => &[],
             false => self.message.get(self.position..).unwrap_or_default(),
         }

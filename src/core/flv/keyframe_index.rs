@@ -47,6 +47,7 @@ impl KeyframeIndex {
             return;
         }
         self.last = Some(entry);
+        // Thin even if this keyframe is skipped, because the last keyframe needs a slot.
         if self.entries.len() >= Self::SLOTS {
             self.thin();
         }

@@ -117,6 +117,7 @@ impl Metadata {
     }
 
     fn put(&mut self, name: &Text, value: &Value) -> bool {
+        // The old field is removed even if the new one does not fit: its value is no longer true.
         self.remove(name.as_bytes());
         // The length is checked before encoding: a small message can refer to one large string a
         // thousand times.
@@ -186,7 +187,8 @@ fn has_empty_name(value: &Value) -> bool {
         .is_some_and(|values| values.iter().any(has_empty_name))
 }
 
-/// Returns whether rtmpull writes the field itself, or it describes the file on the server.
+/// Returns whether a field must not be copied: rtmpull writes it, or it describes the file on the
+/// server.
 pub(super) fn is_own_field(name: &[u8]) -> bool {
     name == b"duration" || describes_source_file(name)
 }
@@ -234,10 +236,10 @@ const OMITTED: &str = "fields of the server's metadata do not fit into the file"
 /// Size of the length before a name, in bytes.
 const NAME_LENGTH: usize = 2;
 
-/// Most names in one log message.
+/// Largest number of names in one log message.
 const MAX_LOGGED_NAMES: usize = 8;
 
-/// Most characters of a name in a log message.
+/// Largest number of characters of a name in a log message.
 const MAX_LOGGED_NAME_LENGTH: usize = 40;
 
 /// Limits of the metadata tag in a pipe: more than any known server sends, and small enough for the

@@ -64,6 +64,7 @@ impl Stats {
             return;
         }
         self.audio.add_frame(entry.time_ms);
+        // In a file with video, only keyframes are entries.
         if self.video.last_ms.is_none() && self.is_audio_entry_due(entry.time_ms) {
             self.index.add(entry);
         }
@@ -102,7 +103,7 @@ impl Stats {
         self.video.has_data |= has_video;
     }
 
-    /// Returns a header with the flags of the tracks that have data, or with both flags if none has.
+    /// Returns a header with the flags of the tracks that have data, or both flags if neither has data.
     pub(super) fn file_header(&self) -> FileHeader {
         let (audio, video) = (self.audio.has_data, self.video.has_data);
         let is_unknown = !audio && !video;
@@ -136,7 +137,7 @@ impl Stats {
         }
     }
 
-    /// Returns the fields of the track whose flag the header lacks.
+    /// Returns the fields of the track whose flag is not set in the file header.
     pub(super) fn fields_of_missing_track(&self) -> &'static [&'static str] {
         match (self.audio.has_data, self.video.has_data) {
             (true, false) => &VIDEO_FIELDS,
@@ -145,7 +146,8 @@ impl Stats {
         }
     }
 
-    /// Returns the own fields of the head, for a file of `filesize` bytes of which `head` are the head.
+    /// Returns the own fields of the head, for a file of `filesize` bytes, of which the head has
+    /// `head` bytes.
     pub(super) fn fields(&self, head: u64, filesize: u64) -> Vec<Field> {
         let mut fields = Fields::default();
         let FileHeader {
@@ -154,6 +156,7 @@ impl Stats {
             ..
         } = self.file_header();
         let has_index = self.index.last().is_some();
+        // Without video, a decoder can start at any frame.
         let can_seek_to_end = has_index && (self.ends_on_keyframe || self.video.last_ms.is_none());
         fields.number("duration", seconds(self.duration_ms()));
         fields.number(

@@ -10,7 +10,7 @@
 //!   ZWS  compressed length, 4, LE │ LZMA properties, 5 │ an LZMA stream
 //! ```
 //!
-//! The length is the one of the uncompressed file including these eight bytes (SWF 19, "The SWF header").
+//! The length is that of the uncompressed file, including these eight bytes (SWF 19, "The SWF header").
 //! Servers compute hash and size of the uncompressed file, whose signature is FWS.
 
 #[cfg(test)]

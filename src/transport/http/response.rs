@@ -126,6 +126,7 @@ impl Head {
                 head.codings.extend(codings(header.value));
                 is_chunked = Some(head.codings.pop_if(|last| last == "chunked").is_some());
             } else if is("Connection") {
+                // RFC 9112 9.3: "close" takes precedence, and HTTP/1.0 persists only with "keep-alive".
                 head.is_last = match () {
                     () if contains_token(header.value, "close") => true,
                     () if contains_token(header.value, "keep-alive") => false,
@@ -157,6 +158,7 @@ impl Head {
 
 fn content_length(value: &[u8]) -> Result<u64, ResponseError> {
     let text = str::from_utf8(value.trim_ascii()).unwrap_or_default();
+    // `parse` also accepts a plus sign.
     let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
     let length = text.parse().ok().filter(|_| is_number);
     length.ok_or(ResponseError::Framing)
@@ -279,6 +281,7 @@ fn take_line(inbox: &mut BytesMut, limit: usize) -> Result<Option<BytesMut>, Res
 fn chunk_size(line: &[u8]) -> Result<u64, ResponseError> {
     let digits = line.split(|&byte| byte == b';').next().unwrap_or_default();
     let text = str::from_utf8(digits.trim_ascii()).unwrap_or_default();
+    // `from_str_radix` also accepts a plus sign.
     let is_number = text.bytes().all(|byte| byte.is_ascii_hexdigit());
     let size = u64::from_str_radix(text, 16).ok();
     size.filter(|_| is_number).ok_or(ResponseError::Framing)

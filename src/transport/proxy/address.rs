@@ -42,7 +42,7 @@ impl FromStr for Proxy {
         {
             return Err(AddressError::Authority);
         }
-        // With a scheme that it knows, the url crate would drop that scheme's default port.
+        // The url crate drops the default port of a known scheme, so an unknown one replaces it.
         let url = Url::parse(&format!("proxy://{authority}/"));
         let url = url.map_err(|_| AddressError::Authority)?;
         let host = match url.host() {

@@ -127,6 +127,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Tunnel<S> {
             if self.session.is_over() || is_done(&self.session) {
                 return Poll::Ready(Ok(()));
             }
+            // The task may sleep only if both the connection and the timer are pending.
             if self.poll_receive(context, now)?.is_pending() {
                 ready!(self.poll_timer(context));
             }

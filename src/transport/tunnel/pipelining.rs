@@ -81,6 +81,7 @@ impl Pipelining {
             {
                 self.limit_was_wrong();
             }
+            // With a limit of 0, every new connection would be exhausted.
             self.response_limit = Some(self.responses.max(1));
         }
         self.responses = 0;

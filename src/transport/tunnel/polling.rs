@@ -70,6 +70,7 @@ impl Polling {
     }
 
     fn wait(&self) -> Duration {
+        // Doubling six times exceeds the longest wait even for the shortest interval.
         UNIT.saturating_mul(self.interval.max(1).into())
             .saturating_mul(1 << self.waits.min(6))
             .min(MAX_WAIT)

@@ -46,7 +46,7 @@ impl Tables {
         }
     }
 
-    /// Reads a value that belongs into the object table, or a reference to one.
+    /// Reads a value that belongs in the object table, or a reference to one.
     fn referenceable(&mut self, marker: u8, start: usize, input: &mut Input) -> Option<Value> {
         let header = u29(input)?;
         if header & 1 == 0 {
@@ -69,7 +69,8 @@ impl Tables {
         value
     }
 
-    /// Reads the value after marker and header. Except for objects, the header is a count and a low bit of 1.
+    /// Reads the value after marker and header. For all types except
+    /// objects, the header consists of a count and a low bit of 1.
     fn body(&mut self, marker: u8, header: u32, input: &mut Input) -> Option<Value> {
         let count = header >> 1;
         match marker {
@@ -99,6 +100,8 @@ impl Tables {
     }
 
     fn array(&mut self, count: u32, input: &mut Input) -> Option<Value> {
+        // AMF3 3.11: the members with names precede the values without names. After an error, the
+        // members before it are kept.
         let mut members = Object::new();
         self.dynamic_members(&mut members, input);
         let values = self.values(count, input).unwrap_or_default();
@@ -170,12 +173,14 @@ impl Tables {
         let traits = Arc::new(Traits {
             class,
             is_externalizable,
+            // AMF3 3.12: the other bits have no meaning for an externalizable object.
             is_dynamic: !is_externalizable && header & 8 != 0,
             sealed: match is_externalizable {
                 true => Vec::new(),
                 false => self.names(header >> 4, input)?,
             },
         });
+        // A value that is decoded again is already in the tables.
         if !input.is_replay() {
             self.traits.push(Arc::clone(&traits));
         }
@@ -280,6 +285,7 @@ fn u29(input: &mut Input) -> Option<u32> {
 }
 
 fn sign_extend(bits: u32) -> i32 {
+    // The top bit of 29 is the sign. The right shift copies it into the three bits above.
     (bits << 3).cast_signed() >> 3
 }
 

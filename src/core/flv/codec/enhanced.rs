@@ -182,9 +182,9 @@ const MOD_EX: u8 = 7;
 /// ModEx type whose data is a number of nanoseconds to add to the timestamp.
 const TIMESTAMP_OFFSET_NANO: u8 = 0;
 
-/// Most ModEx packets in one header. E-RTMP defines one type, so a few are plenty. Without a limit a message
-/// of 16 MiB could chain five million.
+/// Largest number of ModEx packets in one header. E-RTMP defines one type. Without a limit, a message of
+/// 16 MiB could chain five million.
 pub(super) const MAX_MOD_EX: usize = 16;
 
-/// Most tracks in one tag: the number of track ids. Further tracks are ignored.
+/// Largest number of tracks in one tag: the number of track ids. Further tracks are ignored.
 const MAX_TRACKS: u16 = 256;

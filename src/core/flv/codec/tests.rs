@@ -419,7 +419,7 @@ fn frame_types_other_than_0_are_trusted() {
 }
 
 #[test]
-fn nal_length_size_comes_from_the_sequence_header() {
+fn nal_length_size_is_that_of_the_sequence_header() {
     let sequence_header = hex("17000000000164000dfde000");
     let sequence_header = VideoTag::parse(&sequence_header).expect("a header");
     let size = sequence_header

@@ -72,6 +72,7 @@ pub fn is_rewritable(start: &[u8]) -> bool {
         return false;
     };
     let mut front = front.to_vec();
+    // Before the creator, heads differ only in the flags.
     if let Some(flags) = front.get_mut(FLAGS_AT) {
         *flags = 0;
     }
@@ -144,8 +145,8 @@ pub(super) fn on_meta_data(fields: &[&Field]) -> Payload {
     payload
 }
 
-/// Capacities of the pages of server fields: together 4 KiB in 2 to 48 fields, or one field of 3,900
-/// bytes.
+/// Capacities of the pages of server fields. Together they hold 4 KiB in 2 to 48 fields of equal size,
+/// or one field of 3,900 bytes.
 pub(super) const SERVER_PAGES: [Capacity; 2] = {
     let unused = FIELDS_PER_PAGE * UNUSED.len();
     let room = Capacity {

@@ -137,6 +137,7 @@ impl HeadWriter {
     /// is then valid even if some of the patches are lost, and keyframes ascend after each of them, see
     /// [`head`]. A patch that is not confirmed with [`HeadWriter::patch_written`] is returned again.
     pub fn patches(&self) -> Vec<Patch> {
+        // A plain head and the head of another program are never rewritten.
         if self.head.is_empty() {
             return Vec::new();
         }
@@ -147,6 +148,7 @@ impl HeadWriter {
             .zip(pages)
             .filter_map(|(offset, (old, new))| Patch::between(offset, old, new))
             .collect();
+        // The last page first: if a rewrite is interrupted, the keyframes still ascend (see `head`).
         patches.reverse();
         patches
     }

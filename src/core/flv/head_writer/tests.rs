@@ -433,7 +433,7 @@ fn keyframes_of_every_codec_are_indexed() {
 }
 
 #[test]
-fn every_audio_codec_is_told_and_its_configuration_no_frame() {
+fn head_names_every_audio_codec_and_sequence_headers_are_not_frames() {
     let vectors: [(u32, &[u8], &[u8]); 19] = [
         (0, b"", b"\x0e\0\0"),
         (1, b"", b"\x1e\0\0"),

@@ -9,7 +9,7 @@ use crate::core::wire::{Missing, Reader};
 /// The caller must be able to hold the largest tag, which has 16 MiB.
 ///
 /// ```
-/// use rtmpull::core::flv::Reader;
+/// use rtmpull::core::flv::TagReader;
 ///
 /// let file = b"FLV\x01\x04\0\0\0\x09\0\0\0\0\x08\0\0\x01\0\0\0\0\0\0\0\x72\0\0\0\x0c\x08\0\0";
 /// let (mut reader, mut rest) = (TagReader::new(), &file[..]);

@@ -171,7 +171,7 @@ pub fn contains_tag(bytes: &[u8]) -> bool {
     matches!(find_tag(bytes, 0, bytes.len(), true), Search::Found(_))
 }
 
-/// What directly follows a tag.
+/// Bytes that directly follow a tag: another tag or not.
 enum Following<'a> {
     Tag(Salvaged<'a>),
     No,
@@ -203,8 +203,9 @@ enum Search {
     NotFound,
 }
 
-/// Returns the number of bytes before the start of a file without a header, or as many bytes as cannot
-/// contain it. `None` if `input` is too short to decide, or if it is the end of the file.
+/// Returns the number of bytes before the first run of tags in a file without a header. If the run is not
+/// found yet, returns the number of bytes that cannot be part of it. `None` if `input` is too short to
+/// decide, or if it is the end of the file.
 fn find_start(input: &[u8], is_end: bool) -> Option<usize> {
     let mut from = 0;
     loop {
@@ -215,7 +216,9 @@ fn find_start(input: &[u8], is_end: bool) -> Option<usize> {
         };
         match is_run {
             Some(true) => return Some(at),
+            // A single tag, or bytes that resemble one.
             Some(false) => from = at.saturating_add(1),
+            // No run begins before `at`, so the caller may drop the bytes before it.
             None => return (at > 0).then_some(at),
         }
     }
@@ -299,8 +302,8 @@ const KINDS: [u8; 4] = [
 /// contain a single tag.
 const MIN_RUN: usize = 3;
 
-/// Largest difference between the timestamps of two tags, if only their order suggests that the first
-/// one is complete.
+/// Largest difference between the timestamps of a tag with a wrong PreviousTagSize and the next tag, if
+/// the next tag shows that the first one is complete.
 const MAX_STEP_MS: u32 = 60_000;
 
 #[cfg(test)]

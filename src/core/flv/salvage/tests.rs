@@ -132,7 +132,7 @@ fn second_recording_in_the_same_file_is_found() {
 }
 
 #[test]
-fn torn_tag_does_not_swallow_tags_that_end_where_it_would() {
+fn torn_tag_does_not_hide_later_tags_that_end_at_its_announced_end() {
     let torn = &tag(60)[..100];
     let left = tag(60).len() - torn.len() - tag(1).len() - tag(2).len();
     let filling = Tag::new(TagKind::AUDIO, 0, Payload::from(&vec![7; left - 15][..]));

@@ -100,6 +100,7 @@ impl Decoder {
 
     /// Consumes a chunk header if it is complete.
     fn read_header(&mut self, input: &mut Reader<'_>) -> Result<Option<Chunk>, Error> {
+        // An incomplete header must stay in the inbox, so it is read ahead of `input`.
         let mut ahead = input.clone();
         let Ok((chunk_stream, header)) = header::read(&mut ahead) else {
             return Ok(None);
@@ -156,6 +157,7 @@ impl Decoder {
             if missing == 0 {
                 return Ok(Progress::MessageEnded);
             }
+            // The next chunk usually continues this message. Other headers take the general path.
             if !stream.skip_continuation(chunk.chunk_stream, input, &mut self.omits_extended) {
                 return Ok(Progress::ChunkEnded);
             }
@@ -234,8 +236,8 @@ enum Progress {
     MessageEnded,
 }
 
-/// Chunk streams with one-byte ids are indexed, because nearly all chunks use them; the others are
-/// looked up.
+/// The chunk streams. Those with one-byte ids are indexed, because nearly all chunks use them; the
+/// others are looked up in a map.
 #[derive(Debug)]
 struct ChunkStreams {
     low: Box<[ChunkStream]>,
@@ -351,6 +353,7 @@ impl ChunkStream {
     /// the unfinished one.
     fn apply(&mut self, header: MessageHeader, pool: &mut Pool) -> Option<Payload> {
         self.has_header = true;
+        // A type 3 header has no time, so the extended timestamp of an earlier header still applies.
         if let Some(time) = header.time() {
             self.extended = time.extended();
         }
@@ -394,12 +397,14 @@ impl ChunkStream {
             } => {
                 self.message_stream = message_stream;
                 self.timestamp = Timestamp(timestamp.value_ms());
+                // The timestamp is absolute: the step applies only to a type 3 chunk that starts a message.
                 self.timestamp_step = TimestampStep::Absolute(timestamp.value_ms());
                 return;
             }
             MessageHeader::Type1 { delta, .. } | MessageHeader::Type2 { delta } => {
                 self.timestamp_step = TimestampStep::Delta(delta.value_ms());
             }
+            // RTMP 5.3.1.2.4: a type 3 chunk that starts a message repeats the previous step.
             MessageHeader::Type3 => {}
         }
         self.timestamp = self.timestamp.wrapping_add(self.timestamp_step.step_ms());

@@ -83,6 +83,7 @@ impl Encoder {
 
     /// Chooses the shortest header and stores its fields.
     fn header(&mut self, chunk_stream: u32, message: SentHeader) -> MessageHeader {
+        // RTMP 5.3.1.2.1: only a type 0 header contains the message stream id.
         let before = self
             .sent
             .get(&chunk_stream)
@@ -172,5 +173,6 @@ impl SentHeader {
 /// Returns the step from one timestamp to the next if it is not negative and fits into 24 bits.
 fn short_delta(from: Timestamp, to: Timestamp) -> Option<u32> {
     let step = u32::try_from(to.since(from)).ok()?;
+    // RTMP 5.3.1.3: 0xFFFFFF announces an extended timestamp.
     (step < U24::MAX.get()).then_some(step)
 }

@@ -89,6 +89,7 @@ impl Client {
                 self.events.push_back(Event::Started);
             }
             Meaning::Paused => self.unpause(),
+            // A live stream has no end of its own: its publisher has left.
             Meaning::Complete if is_live => {
                 self.publisher_left(now, End::Unpublished(status.to_string()));
             }

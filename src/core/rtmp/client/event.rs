@@ -66,6 +66,6 @@ pub enum End {
     Refused(String),
     /// The server reported an error after media had arrived.
     Failed(String),
-    /// The server did not send what the state requires in time.
+    /// The server did not send the required message in time.
     TimedOut(Timeout),
 }

@@ -139,7 +139,7 @@ impl Client {
     }
 
     fn window_size(&mut self, payload: &[u8]) {
-        // A size of 0 comes from servers that do not configure one.
+        // Servers that do not configure a size send 0.
         if let Ok(WindowAcknowledgementSize(window @ 1..)) =
             WindowAcknowledgementSize::read(payload)
         {

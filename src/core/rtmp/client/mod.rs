@@ -159,6 +159,7 @@ impl Client {
                 Progress::Done(summary) => {
                     handshake.poll_transmit(&mut self.outgoing);
                     let ciphers = handshake.take_ciphers();
+                    // `outgoing` contains only bytes of the handshake, which are sent in the clear.
                     self.encrypted =
                         ciphers.map(|ciphers| SessionCipher::new(ciphers, self.outgoing.len()));
                     self.s1_tail = summary.s1_tail;
@@ -172,6 +173,7 @@ impl Client {
         }
         let received = self.receive_messages(now, inbox);
         if let Some(encrypted) = &mut self.encrypted {
+            // The remaining bytes are decrypted, and the next call must not decrypt them again.
             encrypted.set_decrypted_len(inbox.len());
         }
         received
@@ -285,7 +287,8 @@ impl Client {
     }
 
     /// Returns true if the server may have derived other keys than the client, through no fault of
-    /// either side. If neither understands the other, a new session has other keys.
+    /// either side. If the messages then cannot be decoded, a new session with fresh keys is the
+    /// remedy.
     pub fn keys_may_differ(&self) -> bool {
         self.keys_may_differ
     }
@@ -293,6 +296,7 @@ impl Client {
     /// Handles messages up to the first that causes an event.
     fn receive_messages(&mut self, now: Instant, inbox: &mut BytesMut) -> Result<(), Error> {
         while self.events.is_empty() && !matches!(self.state, State::Closed) {
+            // The messages of an aggregate precede those in the inbox.
             if self.unpack_aggregate(now) {
                 continue;
             }

@@ -42,7 +42,7 @@ impl Client {
         }
     }
 
-    /// Restarts the silence timeout, and takes back a Stream EOF.
+    /// Restarts the silence timeout, and cancels a Stream EOF that is not confirmed.
     pub(super) fn record_activity(&mut self, now: Instant) {
         self.unfinished_bytes = 0;
         self.alive_at = now;
@@ -133,6 +133,7 @@ impl Client {
     /// Ends the session after a Stream EOF that nothing contradicted.
     pub(super) fn confirm_end_of_stream(&mut self) {
         let reason = STREAM_EOF.to_owned();
+        // Stream EOF does not name a cause. A live stream ends when its publisher leaves.
         self.end(match self.config.start {
             Start::Live => End::Unpublished(reason),
             Start::LiveElseRecorded | Start::At { .. } => End::Complete(reason),
@@ -173,6 +174,7 @@ impl Client {
 
     /// Ends the session because no other publisher has arrived.
     pub(super) fn publisher_gone(&mut self) {
+        // Not replaced by `Closed`, because `end` reports nothing in that state.
         if let State::AwaitingPublisher { end, .. } = mem::replace(&mut self.state, State::Playing)
         {
             self.end(end);

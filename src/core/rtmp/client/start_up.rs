@@ -33,6 +33,7 @@ impl Client {
 
     /// Continues after the server has accepted `connect`.
     pub(super) fn connected(&mut self, now: Instant) {
+        // Called only in `Connecting`. Each branch below sets the next state.
         let State::Connecting { early, .. } = mem::replace(&mut self.state, State::Closed) else {
             return;
         };
@@ -70,6 +71,7 @@ impl Client {
     pub(super) fn stream_created(&mut self, now: Instant, transaction: u32, stream: u32) {
         let is_early = self.state.is_early_create_stream(transaction);
         let is_guessed = self.message_stream == Some(stream);
+        // An early play may have started on the guessed message stream.
         if let Some(guess) = self.message_stream.filter(|_| !is_guessed) {
             self.send_command(NETWORK_CONNECTION, 0, &Command::delete_stream(guess));
         }

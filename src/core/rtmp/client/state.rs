@@ -38,7 +38,7 @@ pub(super) enum State {
     },
     /// The unpause is sent, no new frame has arrived.
     Resuming,
-    /// Stream EOF has arrived, and no confirmation or new media.
+    /// Stream EOF has arrived. Neither a confirmation nor new media has arrived after it.
     EndOfStream {
         since: Instant,
         /// The Stream EOF arrived in [`State::Resuming`].
@@ -298,12 +298,15 @@ impl Client {
             State::Playing => earlier(self.buffer_deadline(), self.silence_deadline()),
             State::Resuming => self.silence_deadline(),
             State::Pausing { since, .. } => {
+                // If silence caused the pause, half of the timeout has passed. A quarter must be left
+                // for media after the unpause.
                 let limit = fraction(timeouts.silence, 4)
                     .map_or(PAUSE_PATIENCE, |limit| limit.min(PAUSE_PATIENCE));
                 let unpause = after(*since, Some(limit), Due::Unpause);
                 earlier(unpause, self.silence_deadline())
             }
             State::EndOfStream { since, .. } => {
+                // A silence timeout below the grace must not turn an ended stream into a stalled one.
                 let limit = timeouts.silence.unwrap_or(END_OF_STREAM_GRACE);
                 let limit = limit.min(END_OF_STREAM_GRACE);
                 after(*since, Some(limit), Due::ConfirmEndOfStream)

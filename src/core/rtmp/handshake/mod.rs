@@ -157,6 +157,7 @@ impl Handshake {
     /// Returns `None` if more bytes are needed.
     fn classify_reply(&self, inbox: &[u8]) -> Result<Option<Reply>, Error> {
         match inbox {
+            // The first byte of a TLS record could also be an unknown S0.
             [] | [TLS_ALERT | TLS_HANDSHAKE] => Ok(None),
             [TLS_ALERT | TLS_HANDSHAKE, TLS_MAJOR_VERSION, ..] => Err(Error::Tls),
             _ if inbox.starts_with(HTTP) => Err(Error::Http),

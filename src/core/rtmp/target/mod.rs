@@ -15,8 +15,8 @@
 //! * `_definst_`, the name of the default instance of an app, ends the app, and so does `//`;
 //! * a fragment is the name of the stream, and path and query are then the app.
 //!
-//! The url crate parses only the authority. To it, `rtmp:` is an unknown scheme, and it would
-//! escape and normalize paths that servers compare byte by byte.
+//! The url crate parses only the authority. It treats `rtmp:` as an unknown scheme, and it would escape
+//! and normalize paths, which servers compare byte by byte.
 
 #[cfg(test)]
 mod tests;
@@ -267,11 +267,11 @@ impl Resource {
         }
         let first = self.split_at_level(2);
         if self.is_single_component() {
-            let whole = Split {
+            let playpath_only = Split {
                 app: String::new(),
                 playpath: Some(playpath(&self.with_query(&self.path), FlvExtension::Drop)),
             };
-            return (first, vec![whole]);
+            return (first, vec![playpath_only]);
         }
         let mut others: Vec<Split> = Vec::new();
         for split in [3, 1].map(|levels| self.split_at_level(levels)) {
@@ -326,7 +326,7 @@ impl Resource {
         ends_in_slash.then(|| self.with_query(&self.path))
     }
 
-    /// Splits the query at its last slash: the app up to there, and the name of the stream.
+    /// Splits the query at its last slash into the end of the app and the name of the stream.
     fn split_in_query(&self) -> Option<(&str, &str)> {
         let (query, name) = self.query.as_deref()?.rsplit_once('/')?;
         (!name.is_empty()).then_some((query, name))
@@ -372,12 +372,13 @@ impl Resource {
     }
 }
 
-/// Returns the number of path components that form the app if it may have `levels` of them. The app
-/// never takes all of two or more components.
+/// Returns the number of path components in the app. Without a mark, the app has up to `levels`
+/// components and leaves at least one of several components for the playpath.
 fn app_len(parts: &[&str], levels: usize) -> usize {
     let max_len = parts.len().saturating_sub(1).max(1);
     let end = app_end(parts).unwrap_or_else(|| levels.min(max_len));
     let border = parts.iter().position(|part| part.is_empty());
+    // An empty component, as in `//`, also ends the app.
     border.map_or(end, |border| end.min(border))
 }
 
@@ -387,6 +388,7 @@ fn app_end(parts: &[&str]) -> Option<usize> {
         if *part == DEFAULT_INSTANCE {
             return index.checked_add(1);
         }
+        // The app has at least one component.
         (index > 0 && has_stream_type(part)).then_some(index)
     })
 }

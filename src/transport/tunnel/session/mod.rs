@@ -182,8 +182,8 @@ impl Session {
         while self.pipelining.may_send(self.in_flight)
             && let Some(request) = self.requests.get_mut(self.in_flight)
         {
-            // A retry has no further attempt: it shares the connection with no other request, whose
-            // response could end the connection.
+            // A retry is the last attempt. It shares the connection with no other request, because
+            // the response to that request could end the connection.
             if self.in_flight > 0 && (request.transmissions > 0 || is_retry_in_flight) {
                 return;
             }
@@ -235,6 +235,7 @@ impl Session {
                     if body.content_left() == 0 || inbox.is_empty() {
                         return Ok(());
                     }
+                    // The caller takes tunnel data. After `close`, the data is dropped.
                     let is_data = matches!(content, Content::Data { .. });
                     if is_data && self.closing == Closing::NotRequested {
                         return Ok(());
@@ -297,6 +298,7 @@ impl Session {
     /// Requests without a response will be sent again. Fails if the first of them was a retry.
     pub(super) fn disconnected(&mut self, now: Instant) -> Result<(), Error> {
         if let Response::ReadingBody { body, .. } = &mut self.response {
+            // RFC 9112 8: any other body that ends with the connection is incomplete.
             if *body != Body::UntilClose {
                 return Err(Error::Short);
             }
@@ -316,7 +318,7 @@ impl Session {
         }
     }
 
-    /// Decides what the body after `head` means.
+    /// Determines the content of the body after `head`.
     fn begin_response(&mut self, head: Head) -> Result<(), Error> {
         let Some(request) = self.requests.front() else {
             return Err(Error::Surplus);

@@ -201,8 +201,8 @@ const HAS_SIZE: u8 = 0x02;
 /// Levels above 3.3 have a tier (AV1 5.5.1).
 const HIGHEST_LEVEL_WITHOUT_TIERS: u8 = 7;
 
-/// Most units parsed in one message. A temporal unit has a few, or hundreds with tile groups. A message of
-/// 16 MiB could contain eight million empty ones.
+/// Largest number of units parsed in one message. A temporal unit has a few, or hundreds with tile
+/// groups. A message of 16 MiB could contain eight million empty ones.
 const MAX_UNITS: u16 = 4096;
 
 #[cfg(test)]

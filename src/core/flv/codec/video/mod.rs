@@ -58,8 +58,8 @@ impl<'a> VideoTag<'a> {
             composition_time_ms: 0,
             tracks: RawTracks::none(Some(codec)),
         };
-        // In FLV E.4.3.1 the packet type and composition time of AVC precede the command, in E-RTMP the
-        // command comes first. Nothing depends on the difference, because no picture follows.
+        // In FLV E.4.3.1 the packet type and composition time of AVC precede the command; in E-RTMP the
+        // command is first. Nothing depends on the difference, because no picture follows.
         if tag.frame == FrameType::COMMAND {
             tag.command = Some(reader.u8("command")?);
             return Ok(tag);

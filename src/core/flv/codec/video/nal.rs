@@ -90,8 +90,8 @@ const LENGTH: &str = "NAL unit length";
 /// Chroma format 4:4:4 (H.264 table 6-1, H.265 table 6-1).
 pub(super) const CHROMA_4_4_4: u32 = 3;
 
-/// Most NAL units parsed in one frame. Encoders produce far fewer slices, but a message of 16 MiB could
-/// contain four million empty units.
+/// Largest number of NAL units parsed in one frame. Encoders produce far fewer slices, but a message of
+/// 16 MiB could contain four million empty units.
 const MAX_UNITS: usize = 4096;
 
 #[cfg(test)]

@@ -191,7 +191,7 @@ struct Sender {
     /// One entry for each of [`IDS`].
     streams: Vec<Stream>,
     omits_extended: bool,
-    /// Whether the decoder has had a chance to notice that.
+    /// Whether a chunk that continues a message has revealed the omission to the decoder.
     has_omitted: bool,
 }
 

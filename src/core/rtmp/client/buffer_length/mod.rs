@@ -1,8 +1,8 @@
 //! The buffer length that the client announces.
 //!
 //! A server sends a recorded stream up to the buffer length ahead of real time, counted from the
-//! first media. A player that announces hours, as other clients do, loses data on nginx-rtmp: it
-//! silently drops what exceeds its queue of 256 messages. An announcement a few seconds ahead of
+//! first media. A player that announces hours, as other clients do, loses data on nginx-rtmp: the
+//! server silently drops messages that exceed its queue of 256. An announcement a few seconds ahead of
 //! the received media, repeated as media arrives, gets the complete stream at the same speed.
 //!
 //! Two kinds of servers ignore small steps. One sends in real time regardless; it gets the largest
@@ -92,12 +92,14 @@ impl BufferLengthControl {
             at: now,
         };
         let [before_last, last] = self.announced_at;
+        // The announcement sent with `play` covers the first step.
         let Some(last) = last else {
             self.announced_at = [None, Some(now)];
             return None;
         };
         let progress_ms = arrived_ms.saturating_sub(last.arrived_ms);
         if progress_ms > JUMP_MS {
+            // Move the origin, so that the jump does not count as received media.
             let first = timestamp.wrapping_add(last.arrived_ms.wrapping_neg());
             self.first = Some((first, started_at));
             return None;
@@ -137,8 +139,8 @@ impl BufferLengthControl {
         self.grow_to(buffered_ms.saturating_add(MINUTES_AHEAD_MS))
     }
 
-    /// Returns the content of the buffer of a player that has been playing since the first media
-    /// arrived.
+    /// Returns the media that a player still holds if it has played since the first media arrived, in
+    /// milliseconds.
     fn buffered_ms(&self, progress: Progress) -> u32 {
         let playing = self
             .first

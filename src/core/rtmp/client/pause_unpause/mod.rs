@@ -117,6 +117,7 @@ impl PauseUnpause {
     /// Records that the unpause was sent: from now on the server repeats messages.
     pub(super) fn expect_repeats(&mut self) {
         for track in [&mut self.audio, &mut self.video, &mut self.data] {
+            // A track without frames has no messages to repeat.
             track.expected_repeats = track.latest.map(|_| track.at_latest.clone());
             track.latest_repeat = None;
         }
@@ -183,6 +184,7 @@ impl PauseUnpause {
         };
         match later.since(earlier) {
             0..=MAX_LAG_MS => Some((earlier, later)),
+            // The earlier track has ended, so it must not determine the position.
             _ => Some((later, later)),
         }
     }
@@ -190,6 +192,7 @@ impl PauseUnpause {
 
 impl Track {
     fn is_new_sequence_header(&mut self, message: Fingerprint) -> bool {
+        // The server repeats sequence headers too. A changed one is new even among repetitions.
         let before = self.sequence_header.replace(message);
         self.expected_repeats.is_none() || before != Some(message)
     }
@@ -199,8 +202,11 @@ impl Track {
         match step_ms {
             0 if self.take_expected_repeat(message) => return false,
             0 => {}
+            // Without a preceding unpause, a step back is reordering, and the message is new.
             ..0 if !self.is_clock_change(step_ms) => return self.expected_repeats.is_none(),
+            // Only frames advance a track.
             _ if !is_frame => return true,
+            // A later frame, or one on a new clock, ends the repetition.
             _ => self.advance(timestamp),
         }
         if self.at_latest.len() < MAX_AT_ONCE {
@@ -222,7 +228,7 @@ impl Track {
         index.is_some()
     }
 
-    /// Records a repeated frame. Returns true if it is closer to new frames than all before it.
+    /// Records a repeated frame. Returns true if it is later than all earlier repetitions.
     fn record_repeat(&mut self, timestamp: Timestamp) -> bool {
         let step_ms = self
             .latest_repeat
@@ -236,8 +242,8 @@ impl Track {
         step_ms > 0
     }
 
-    /// Returns true if a step back is larger than reordering, or than the distance to the previous
-    /// keyframe while repetition is expected.
+    /// Returns true if a step back is too large for reordering, or, while repetition is expected, too
+    /// large for a restart at a keyframe.
     fn is_clock_change(&self, step_ms: i32) -> bool {
         let usual_ms = match self.expected_repeats {
             Some(_) => MAX_REWIND_MS,
@@ -265,7 +271,8 @@ fn fingerprint(body: &[u8]) -> Fingerprint {
     Fingerprint(hasher.finish())
 }
 
-/// Largest lag of one track behind the other that still counts: more than servers interleave.
+/// Largest distance between two tracks that are both active: servers interleave more closely. With a
+/// larger distance, the earlier track counts as ended.
 const MAX_LAG_MS: i32 = 5_000;
 
 /// Largest distance between the named position and the keyframe at which a server may restart: the

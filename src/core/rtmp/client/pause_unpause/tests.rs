@@ -218,7 +218,7 @@ fn timestamps_may_wrap_during_the_pause() {
 }
 
 #[test]
-fn ended_track_does_not_hold_the_position_back() {
+fn ended_track_does_not_determine_the_pause_position() {
     let (_, at_ms) = resumed(&[audio(0, 1), video(0, 1), video(5_001, 2)]);
     assert_eq!(at_ms, 5_001);
     let (_, at_ms) = resumed(&[audio(0, 1), video(0, 1), video(5_000, 2)]);

@@ -70,7 +70,7 @@ fn repeated_play_start_does_not_extend_the_first_media_timeout() {
     assert_eq!(timed_out(events), [Timeout::FirstMedia]);
 }
 
-/// A server sends Play.Start for a stream that nobody publishes yet.
+/// Some servers send Play.Start for a stream without a publisher.
 #[test]
 fn started_stream_has_its_own_first_media_timeout() {
     let timeouts = Timeouts {
