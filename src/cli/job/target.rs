@@ -68,7 +68,10 @@ fn target(args: &Args) -> Result<Target> {
     });
     let (url, host) = (url(args), host.transpose()?);
     let mut target = match (url, &host) {
-        (Some(url), _) => Target::parse(url).with_context(|| format!("{:?}", redacted_url(url)))?,
+        (Some(url), _) => {
+            ensure_rtmp(url)?;
+            Target::parse(url).with_context(|| format!("{:?}", redacted_url(url)))?
+        }
         (None, Some(_)) => {
             if args.protocol.is_none() {
                 tracing::warn!("neither a URL nor --protocol is given, using rtmp");
@@ -92,6 +95,24 @@ fn target(args: &Args) -> Result<Target> {
         };
     }
     Ok(target)
+}
+
+/// Rejects URLs of other protocols, and names programs that support them.
+fn ensure_rtmp(url: &str) -> Result<()> {
+    let lower = url.to_ascii_lowercase();
+    let scheme = lower.split("://").next().unwrap_or_default();
+    let path = lower.split(['?', '#']).next().unwrap_or_default();
+    let (kind, tools) = match scheme {
+        "http" | "https" if path.ends_with(".m3u8") => {
+            ("HLS playlist", "ffmpeg, streamlink or yt-dlp")
+        }
+        "http" | "https" => ("HTTP URL", "curl for a file, or yt-dlp for a video page"),
+        "rtsp" | "rtsps" => ("RTSP URL", "ffmpeg"),
+        "srt" => ("SRT URL", "ffmpeg"),
+        _ => return Ok(()),
+    };
+    let url = redacted_url(url);
+    bail!("{url:?} is an {kind}, not an RTMP stream: use {tools}")
 }
 
 fn url(args: &Args) -> Option<&str> {

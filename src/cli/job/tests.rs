@@ -333,6 +333,31 @@ fn errors_name_the_option_and_the_reason() {
 }
 
 #[test]
+fn urls_of_other_protocols_name_the_right_tool() {
+    let hls = "is an HLS playlist, not an RTMP stream: use ffmpeg, streamlink or yt-dlp";
+    let cases = [
+        ("https://h/x.m3u8?key=long-enough", hls),
+        ("HTTP://h/x.M3U8", hls),
+        (
+            "http://h/x.flv",
+            "is an HTTP URL, not an RTMP stream: use curl for a file, or yt-dlp for a video page",
+        ),
+        (
+            "rtsp://me:pw@h/x",
+            "is an RTSP URL, not an RTMP stream: use ffmpeg",
+        ),
+    ];
+    for (url, expected) in cases {
+        let error = error(&[url, "-o", "x"]);
+        assert!(error.ends_with(&format!("\" {expected}")), "{error}");
+        assert!(
+            !error.contains("long-enough") && !error.contains("pw"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn options_replace_host_port_and_scheme() {
     let place = |line: &[&str]| {
         let job = job(line);
