@@ -84,7 +84,7 @@ struct Displays {
 
 impl Displays {
     fn open(args: &Args) -> Result<Self> {
-        let has_media_on_stdout = job::paths::is_stdout(args.flv.as_deref());
+        let has_media_on_stdout = job::paths::writes_to_stdout(args, &Environment::here());
         let events = match args.progress_fd {
             Some(number) => Some(descriptor::to_descriptor(number, has_media_on_stdout)?),
             None if args.progress == Some(ProgressKind::Json) => Some(descriptor::to_stderr()?),

@@ -35,7 +35,7 @@ pub use self::{
     destination::{Destination, FileOptions},
     gap::{Gap, GapPolicy, Gaps},
     manifest::open_manifest,
-    naming::Template,
+    naming::{Template, numbered_name},
     segment::SegmentFacts,
     split_policy::SegmentOptions,
 };

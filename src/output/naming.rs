@@ -66,6 +66,16 @@ impl Template {
         })
     }
 
+    /// Creates a template without fields: every segment gets the first free name of `name.flv`, `name.2.flv`
+    /// and so on.
+    pub fn literal(name: &Path) -> Self {
+        Self {
+            source: name.to_owned(),
+            pieces: vec![Piece::Text(name.to_string_lossy().into_owned())],
+            has_directory_fields: false,
+        }
+    }
+
     /// Whether the name contains the number of the segment.
     pub fn has_counter(&self) -> bool {
         let is_counter = |piece: &Piece| matches!(piece, Piece::Counter { .. });
@@ -91,7 +101,15 @@ impl Template {
             Piece::Counter { width } => format!("{number:0width$}"),
             // In strftime, %d has a leading zero and %e a space. Here %d is the number.
             Piece::Time('e') => start.strftime("%d").to_string(),
-            Piece::Time(field) => start.strftime(&format!("%{field}")).to_string(),
+            Piece::Time(field) => {
+                let time = start.strftime(&format!("%{field}")).to_string();
+                // NTFS takes a colon for the start of a stream name.
+                if cfg!(windows) {
+                    time.replace(':', "-")
+                } else {
+                    time
+                }
+            }
         };
         let name: String = self.pieces.iter().map(text).collect();
         name.into()
@@ -253,18 +271,18 @@ impl SegmentNames {
 
     fn name(&self, start: &Zoned) -> PathBuf {
         match &self.pattern {
-            Pattern::Numbered(path) => numbered(path, self.number),
+            Pattern::Numbered(path) => numbered_name(path, self.number),
             Pattern::Template(template) if template.has_counter() => {
                 template.name(self.number, start)
             }
             Pattern::Template(_) if self.number == 1 => self.latest.clone(),
-            Pattern::Template(_) => numbered(&self.latest, self.number),
+            Pattern::Template(_) => numbered_name(&self.latest, self.number),
         }
     }
 }
 
 /// Inserts a number into `name.flv`: `name.2.flv`.
-fn numbered(path: &Path, number: u32) -> PathBuf {
+pub fn numbered_name(path: &Path, number: u32) -> PathBuf {
     let mut name = path.file_stem().unwrap_or_default().to_owned();
     name.push(format!(".{number}"));
     if let Some(extension) = path.extension() {
@@ -307,6 +325,18 @@ mod tests {
             let template = template(name).unwrap();
             assert_eq!(template.name(7, &start()), Path::new(expected), "{name}");
         }
+    }
+
+    #[test]
+    fn a_literal_name_never_replaces_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("100%.flv");
+        fs::write(&path, "precious").unwrap();
+        let pattern = Pattern::Template(Template::literal(&path));
+        let mut names = SegmentNames::new(pattern, 9);
+        let opened = [(); 2].map(|()| names.open(&start()).unwrap().path);
+        assert_eq!(opened, [2, 3].map(|number| numbered_name(&path, number)));
+        assert_eq!(fs::read(&path).unwrap(), b"precious");
     }
 
     #[test]
@@ -411,7 +441,7 @@ mod tests {
 
     #[test]
     fn the_number_precedes_the_extension() {
-        let numbered = |path: &str, number| numbered(Path::new(path), number);
+        let numbered = |path: &str, number| numbered_name(Path::new(path), number);
         assert_eq!(numbered("a/name.flv", 2), Path::new("a/name.2.flv"));
         assert_eq!(numbered("name", 3), Path::new("name.3"));
     }

@@ -41,7 +41,7 @@ use crate::{
     disable_help_flag = true,
     args_override_self = true,
     after_help = AFTER_HELP,
-    override_usage = "rtmpull [OPTIONS] <URL> -o <FILE>"
+    override_usage = "rtmpull [OPTIONS] <URL> [-o <FILE>]"
 )]
 pub struct Args {
     /// Stream to download, such as rtmp://host/app/stream
@@ -133,14 +133,17 @@ pub struct Args {
 
     /// Write the recording to this file; - is standard output
     ///
-    /// By default, the recording goes to standard output unless that is a terminal. An existing file is
-    /// replaced when the first media arrives, not before. With --live, a file that is not empty is replaced
-    /// only with --overwrite.
+    /// Without -o, the recording goes to standard output. If that is a terminal, it goes to a file named after
+    /// the stream instead, such as clip.flv, or clip.2.flv if that exists. A FILE that ends with a slash is a
+    /// folder for such a file.
     ///
-    /// The name may contain a counter and the local time: %d is the number of the segment (%03d pads it with
+    /// An existing FILE is replaced when the first media arrives, not before. With --live, a FILE that is not
+    /// empty is replaced only with --overwrite.
+    ///
+    /// The name may contain {host}, {app} and {stream}, a counter, and the local time: %d is the number of the segment (%03d pads it with
     /// zeros), %Y %m %e are year, month and day of the month, %H %M %S are hour, minute and second, %y %j %I
-    /// %p %F %T %s %z are as in date(1), and %% is a percent sign. Such a name never replaces a file: if the
-    /// file exists, a number is added. A name with any other percent sign is used literally.
+    /// %p %F %T %s %z are as in date(1), and %% is a percent sign. A name with a counter or a time never replaces
+    /// a file: if the file exists, a number is added. A name with any other percent sign is used literally.
     #[arg(short = 'o', long = "flv", value_name = "FILE", value_hint = ValueHint::FilePath)]
     #[arg(visible_alias = "output")]
     #[arg(help_heading = "Recording", allow_hyphen_values = true)]

@@ -14,7 +14,7 @@ For the most common options, use -h; for all of them, --help.
 pub(super) const SHORT_HELP: &str = "\
 Download recorded and live RTMP streams to FLV files
 
-Usage: rtmpull [OPTIONS] <URL> -o <FILE>
+Usage: rtmpull [OPTIONS] <URL> [-o <FILE>]
 
   -o, --output <FILE>         Write the recording to FILE; - is standard output
   -v, --live                  Record a live stream until it ends or Ctrl-C

@@ -6,6 +6,7 @@ mod network;
 pub mod paths;
 mod retry;
 mod segments;
+mod stream_name;
 mod swf;
 mod target;
 
@@ -20,6 +21,7 @@ use jiff::Zoned;
 pub use self::environment::Environment;
 use self::{
     paths::{Kind, Output, Outputs},
+    stream_name::StreamName,
     target::Candidates,
 };
 use super::{
@@ -55,7 +57,8 @@ pub fn resolve(args: &Args, environment: &Environment) -> Result<Job> {
     } = Candidates::of(args)?;
     let connect = connect(args, &first)?;
     let login = auth::login(args, &target)?;
-    let Outputs { recording, pipe } = Outputs::of(args, environment)?;
+    let stream = StreamName::new(&target.host, &first);
+    let Outputs { recording, pipe } = Outputs::of(args, environment, &stream)?;
     let route = download::route::to(&target);
     let dialer = network::dialer(args, environment)?;
     ensure_replaceable(args, &recording)?;

@@ -7,10 +7,10 @@ use std::{
 
 use anyhow::{Result, bail, ensure};
 
-use super::environment::Environment;
+use super::{environment::Environment, stream_name::StreamName};
 use crate::{
     cli::{args::Args, program_name::ProgramName},
-    output::{Destination, Template},
+    output::{Destination, Template, numbered_name},
 };
 
 /// Outputs of a download.
@@ -41,11 +41,11 @@ pub(super) enum Kind {
 
 impl Outputs {
     /// Resolves `-o` and `--tee`.
-    pub(super) fn of(args: &Args, environment: &Environment) -> Result<Self> {
+    pub(super) fn of(args: &Args, environment: &Environment, stream: &StreamName) -> Result<Self> {
         let output = args.flv.as_deref();
         let Some(tee) = args.tee.as_deref() else {
             return Ok(Self {
-                recording: Output::of(args, environment)?,
+                recording: Output::of(args, environment, stream)?,
                 pipe: None,
             });
         };
@@ -54,13 +54,13 @@ impl Outputs {
             "--tee needs a pipe as the output, but standard output is a terminal; \
              to write only a file, use -o"
         );
-        let pipe = Output::of(args, environment)?;
+        let pipe = Output::of(args, environment, stream)?;
         ensure!(
             pipe.kind == Kind::Special,
             "--tee needs a pipe as the output: use -o - or a FIFO; to write only a file, use -o"
         );
         ensure!(!is_stdout(Some(tee)), "--tee needs the name of a file");
-        let recording = Output::at(tee, args.name);
+        let recording = Output::at(tee, args, stream);
         recording.ensure_file("--tee")?;
         Ok(Self {
             recording,
@@ -70,14 +70,18 @@ impl Outputs {
 }
 
 impl Output {
-    fn of(args: &Args, environment: &Environment) -> Result<Self> {
+    fn of(args: &Args, environment: &Environment, stream: &StreamName) -> Result<Self> {
         let path = args.flv.as_deref();
         if let Some(path) = path.filter(|path| !is_stdout(Some(path))) {
             ensure!(
                 !path.as_os_str().is_empty(),
                 "-o needs the name of a file, but its value is empty"
             );
-            return Ok(Self::at(path, args.name));
+            return Ok(Self::at(path, args, stream));
+        }
+        if path.is_none() && !writes_to_stdout(args, environment) {
+            let path = Path::new(&stream.file_name()).to_owned();
+            return Ok(Self::named_after_stream(path, args));
         }
         ensure!(
             !environment.stdout_is_terminal,
@@ -92,16 +96,48 @@ impl Output {
         })
     }
 
-    /// Under the name of rtmpdump, a percent sign in a path has no meaning.
-    fn at(path: &Path, name: ProgramName) -> Self {
-        if name == ProgramName::Rtmpull
-            && let Some(template) = Template::parse(path)
-        {
-            return Self {
-                destination: Destination::Template(template),
-                kind: Kind::Empty,
-            };
+    /// Under the name of rtmpdump, a path has no fields and names no folder.
+    fn at(path: &Path, args: &Args, stream: &StreamName) -> Self {
+        if args.name == ProgramName::Rtmpdump {
+            return Self::file(path);
         }
+        if path.as_os_str().as_encoded_bytes().ends_with(b"/") || is_windows_folder(path) {
+            return Self::named_after_stream(path.join(stream.file_name()), args);
+        }
+        let path = match path.to_str() {
+            Some(name) => PathBuf::from(stream.insert_into(name)),
+            None => path.to_owned(),
+        };
+        match Template::parse(&path) {
+            Some(template) => Self::template(template),
+            None => Self::file(&path),
+        }
+    }
+
+    /// Returns an output whose name the user did not choose. It replaces no file, unless an option asks for
+    /// exactly that.
+    fn named_after_stream(path: PathBuf, args: &Args) -> Self {
+        if args.resume || args.append || args.overwrite {
+            tracing::info!("recording to {}", path.display());
+            return Self::file(&path);
+        }
+        let mut numbered = (2..).map(|number| numbered_name(&path, number));
+        let free = match path.exists() {
+            true => numbered.find(|path| !path.exists()).unwrap_or(path),
+            false => path,
+        };
+        tracing::info!("recording to {}", free.display());
+        Self::template(Template::literal(&free))
+    }
+
+    fn template(template: Template) -> Self {
+        Self {
+            destination: Destination::Template(template),
+            kind: Kind::Empty,
+        }
+    }
+
+    fn file(path: &Path) -> Self {
         let kind = match fs::metadata(path) {
             Ok(found) if found.is_file() && found.len() > 0 => Kind::Filled,
             Ok(found) if !found.is_file() && !found.is_dir() => Kind::Special,
@@ -199,6 +235,21 @@ fn is_stdout_file(file: &Path) -> bool {
 #[cfg(not(unix))]
 fn is_stdout_file(_: &Path) -> bool {
     false
+}
+
+/// Returns whether the path ends with the separator of Windows.
+fn is_windows_folder(path: &Path) -> bool {
+    cfg!(windows) && path.as_os_str().as_encoded_bytes().ends_with(b"\\")
+}
+
+/// Returns whether the recording goes to standard output: also by default, unless that is a terminal and
+/// the recording gets the name of the stream.
+pub(in crate::cli) fn writes_to_stdout(args: &Args, environment: &Environment) -> bool {
+    let has_default_name = args.flv.is_none()
+        && args.tee.is_none()
+        && environment.stdout_is_terminal
+        && args.name == ProgramName::Rtmpull;
+    is_stdout(args.flv.as_deref()) && !has_default_name
 }
 
 /// Returns whether the recording goes to standard output if `-o` has this value.

@@ -8,6 +8,7 @@ use crate::{
         rtmp::client::config::{Login, Timeouts},
     },
     download::{Candidate, swf_player::Source},
+    output::Template,
     transport::{Carrier, Family, tls::Trust},
 };
 
@@ -227,12 +228,13 @@ fn conn_items_become_arguments() {
 #[test]
 fn video_is_not_written_to_a_terminal() {
     let resolve = |line: &[&str], environment| resolve(&args(line), environment);
-    for line in [&["rtmp://h/a/b"][..], &["rtmp://h/a/b", "-o", "-"]] {
-        let error = resolve(line, &ON_TERMINAL).unwrap_err().to_string();
-        assert!(
-            error.starts_with("refusing to write video to the terminal"),
-            "{error}"
-        );
+    let line = ["rtmp://h/a/b", "-o", "-"];
+    let error = resolve(&line, &ON_TERMINAL).unwrap_err().to_string();
+    assert!(
+        error.starts_with("refusing to write video to the terminal"),
+        "{error}"
+    );
+    for line in [&["rtmp://h/a/b"][..], &line] {
         assert_eq!(resolve(line, &PIPED).unwrap().output, Destination::Stdout);
     }
     let tee = ["rtmp://h/a/b", "--tee", "x"];
@@ -243,6 +245,46 @@ fn video_is_not_written_to_a_terminal() {
     );
     let file = resolve(&["rtmp://h/a/b", "-o", "x"], &ON_TERMINAL).unwrap();
     assert_eq!(file.output, Destination::Path("x".into()));
+}
+
+#[test]
+fn the_output_is_named_after_the_stream_on_a_terminal_and_in_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let inside = |name: &str| folder.path().join(name);
+    let directory = format!("{}/", folder.path().display());
+    let url = "rtmp://h/vod/mp4:b/no-such-clip.mp4?key=x";
+    let output = |options: &[&str], environment| {
+        let line = [&[url], options].concat();
+        resolve(&args(&line), environment).unwrap().output
+    };
+    let free = |path: &Path| Destination::Template(Template::literal(path));
+    let expected = free(Path::new("no-such-clip.flv"));
+    assert_eq!(output(&[], &ON_TERMINAL), expected);
+    assert_eq!(output(&["-v"], &ON_TERMINAL), expected);
+    assert_eq!(output(&[], &PIPED), Destination::Stdout);
+
+    let clip = inside("no-such-clip.flv");
+    assert_eq!(output(&["-o", &directory], &PIPED), free(&clip));
+    fs::write(&clip, "precious").unwrap();
+    let second = free(&inside("no-such-clip.2.flv"));
+    assert_eq!(output(&["-o", &directory], &PIPED), second);
+    for option in ["--resume", "--append", "--overwrite"] {
+        let expected = Destination::Path(clip.clone());
+        assert_eq!(
+            output(&["-o", &directory, option], &PIPED),
+            expected,
+            "{option}"
+        );
+    }
+    let name = format!("{directory}{{host}}-{{app}}-{{stream}}.flv");
+    let expected = Destination::Path(inside("h-vod-no-such-clip.flv"));
+    assert_eq!(output(&["-o", &name], &PIPED), expected);
+    let name = ProgramName::Rtmpdump;
+    let arguments = Args {
+        name,
+        ..args(&[url])
+    };
+    assert!(resolve(&arguments, &ON_TERMINAL).is_err());
 }
 
 #[test]
