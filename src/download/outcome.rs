@@ -105,6 +105,10 @@ pub(super) enum EndCause {
     NoMatch,
     /// The existing file cannot be continued, and why.
     Mismatch(String),
+    /// The server sent the stream from its beginning, not from the requested start.
+    StartIgnored {
+        start_ms: u64,
+    },
 }
 
 impl EndCause {
@@ -202,6 +206,13 @@ pub(super) fn judge(cause: &EndCause, facts: &Facts) -> (Ending, String) {
         EndCause::RedirectRefused(why) => (Ending::Refused, why.clone()),
         EndCause::NoMatch => (Ending::Mismatch, OTHER_STREAM.to_owned()),
         EndCause::Mismatch(why) => (Ending::Mismatch, why.clone()),
+        EndCause::StartIgnored { start_ms } => (
+            Ending::Cut,
+            format!(
+                "the server ignored --start: the recording is the stream from 0 s on, not from {} s",
+                *start_ms as f64 / 1000.0
+            ),
+        ),
     }
 }
 
@@ -360,7 +371,7 @@ const NO_RTMP: &str = "the port may serve another protocol, or rtmps";
 
 /// How far the last timestamp of a complete recorded stream may fall short of the duration, in
 /// milliseconds.
-const DURATION_TOLERANCE_MS: u64 = 500;
+pub(super) const DURATION_TOLERANCE_MS: u64 = 500;
 
 #[cfg(test)]
 mod tests {

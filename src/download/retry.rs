@@ -161,6 +161,8 @@ fn is_missing(ending: Ending, cause: &EndCause, facts: &Facts) -> bool {
 /// series (`is_unlimited`) waits for it.
 fn is_lost(ending: Ending, cause: &EndCause, facts: &Facts, is_unlimited: bool) -> bool {
     match ending {
+        // The next connection would bring the same stream.
+        Ending::Cut if matches!(cause, EndCause::StartIgnored { .. }) => false,
         // An end before any media means that nobody publishes the stream.
         Ending::Cut if matches!(cause, EndCause::Session(End::Unpublished(_))) => facts.has_media,
         Ending::Stalled

@@ -14,7 +14,7 @@ use crate::{
     program::{self, LIMIT, download},
     server::{
         Clip, Config, Connection, FaultAction, Login, LoginScheme, OnConnect, OnMissing, Pace,
-        ScriptedPeer, Server, Stream, status,
+        ScriptedPeer, SeekTo, Seeking, Server, Stream, status,
     },
 };
 
@@ -42,6 +42,28 @@ fn stop_ends_a_server_that_sends_more() {
             "{last_ms:?}"
         );
     }
+}
+
+/// The server sends all three seconds, from 0 on, whatever start is requested.
+#[test]
+fn ignored_start_is_reported_as_cut() {
+    let seeking = |to| Seeking {
+        to,
+        restarts_clock: true,
+        ..Seeking::default()
+    };
+    let stream = |to| Stream::recorded_sample().seeking(seeking(to));
+    let server = Server::start(Config::serving(stream(SeekTo::Beginning)));
+    let ignored = download(&server.url("clip"), &["-A", "2"]);
+    ignored.assert_ended(2, "cut");
+    let stderr = &ignored.finished.stderr;
+    assert!(stderr.contains("the server ignored --start"), "{stderr}");
+    assert!(!stderr.contains("Download complete"), "{stderr}");
+    let server = Server::start(Config::serving(stream(SeekTo::Keyframe(0))));
+    let honored = download(&server.url("clip"), &["-A", "2"]);
+    honored.assert_ended(0, "ended");
+    let last_ms = honored.clip().last_timestamp_ms();
+    assert!(last_ms < 1_100, "{last_ms}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The main loop: network → session → output, with timers and the stop request.
 
 mod rejoin;
+mod start_check;
 
 use std::{
     convert::Infallible,
@@ -10,7 +11,10 @@ use std::{
 
 use bytes::BytesMut;
 
-use self::rejoin::{RecordingHistory, Rejoin};
+use self::{
+    rejoin::{RecordingHistory, Rejoin},
+    start_check::StartCheck,
+};
 use super::frame_interval::FrameInterval;
 use super::{
     Job, Limits, Progress, Report, Stop,
@@ -91,6 +95,7 @@ pub(super) struct Pump<'a> {
     frames: u64,
     duration_ms: Option<u64>,
     range: RequestedRange,
+    start_check: StartCheck,
     limits: Limits,
     frame_interval: FrameInterval,
     stage: Stage,
@@ -156,6 +161,7 @@ impl<'a> Pump<'a> {
             frames: 0,
             duration_ms: None,
             range: RequestedRange::of(job),
+            start_check: StartCheck::default(),
             limits: job.limits,
             frame_interval: FrameInterval::default(),
             stage: Stage::Handshake,
@@ -192,7 +198,7 @@ impl<'a> Pump<'a> {
         }
         let next = self.conclude_rejoin(next);
         match self.release_held_frame(Instant::now()) {
-            Ok(()) => next,
+            Ok(()) => self.reject_ignored_start(next),
             Err(cause) => cause.into(),
         }
     }
@@ -459,6 +465,7 @@ impl<'a> Pump<'a> {
             }
             self.arrival_speed.frame(now, at_ms);
             self.frame_interval.record(info.track, at_ms);
+            self.start_check.record(info, at_ms, self.range.start_ms);
         } else if self.is_continuation && self.output.has_sequence_header(info, &payload) {
             self.output.recycle(payload);
             return Ok(());

@@ -486,6 +486,50 @@ fn the_requested_range_has_its_own_end() {
     );
 }
 
+/// Returns the ending of a recorded stream of 30 s after `--start 20`. The received frames have these
+/// times, and a keyframe comes every `gop_ms`. An audio-only stream has no keyframes.
+fn ending_of_range(frames_ms: std::ops::RangeInclusive<u32>, gop_ms: Option<u32>) -> Ending {
+    let folder = tempfile::tempdir().unwrap();
+    let mut job = job(Destination::Path(folder.path().join("out.flv")));
+    job.session.start = Start::At { ms: 20_000 };
+    let mut report = Silent;
+    let mut pump = Pump::new(&job, &mut report);
+    let mut connection = Connection::new();
+    for at_ms in frames_ms.step_by(200) {
+        match gop_ms {
+            Some(gop_ms) if at_ms % gop_ms == 0 => connection.send(Kind::VIDEO, at_ms, &[0x12; 9]),
+            Some(_) => connection.send(Kind::VIDEO, at_ms, &[0x22; 9]),
+            None => connection.send(Kind::AUDIO, at_ms, &[0x2F; 9]),
+        }
+    }
+    connection.process(&mut pump).unwrap();
+    pump.duration_ms = Some(30_000);
+    pump.stage = Stage::Playing;
+    let complete = EndCause::Session(End::Complete(String::new()));
+    let Next::Finish(cause) = pump.reject_ignored_start(complete.into()) else {
+        panic!("a reconnect");
+    };
+    judge(&cause, &pump.facts()).0
+}
+
+#[test]
+fn a_stream_of_the_complete_duration_proves_that_the_start_was_ignored() {
+    assert_eq!(ending_of_range(0..=30_000, Some(2_000)), Ending::Cut);
+    assert_eq!(ending_of_range(0..=29_600, Some(2_000)), Ending::Cut);
+    assert_eq!(ending_of_range(0..=30_000, None), Ending::Cut);
+}
+
+#[test]
+fn a_stream_that_may_be_the_requested_range_is_complete() {
+    // The server counts from the requested start, or from a keyframe before it.
+    assert_eq!(ending_of_range(0..=10_000, Some(2_000)), Ending::Ended);
+    assert_eq!(ending_of_range(0..=18_000, Some(10_000)), Ending::Ended);
+    // The server counts from the beginning of the stream.
+    assert_eq!(ending_of_range(20_000..=30_000, Some(2_000)), Ending::Ended);
+    // The keyframe before the requested start is the first one.
+    assert_eq!(ending_of_range(0..=30_000, Some(25_000)), Ending::Ended);
+}
+
 /// The start position of the stream counts once, whether or not it is part of the output time.
 #[test]
 fn kept_timestamps_do_not_change_the_judgement_of_a_cut() {
