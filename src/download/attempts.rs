@@ -8,7 +8,7 @@ use super::{
     Ending, Job, Retry, Stop,
     candidates::{Candidates, suggests_other_candidate},
     outcome::{EndCause, judge},
-    pump::{Next, Pump},
+    pump::{HeaderSource, Next, Pump},
     redirect::follow,
     retry::AttemptSeries,
 };
@@ -160,8 +160,13 @@ async fn find(
             ..session.clone()
         };
         let is_pipelined = config.pipelines();
-        let mut client = Client::new(config, begin, &mut rng);
-        match pump.run(stream, &mut client, stop).await {
+        let mut client = Client::new(config.clone(), begin, &mut rng);
+        let source = HeaderSource {
+            dialer: &job.dialer,
+            route: &route,
+            session: &config,
+        };
+        match pump.run(stream, &mut client, &source, stop).await {
             Next::Finish(last) if pump.may_need_plain_handshake(&last, &session) => {
                 tracing::info!(
                     "the server closed the connection during the handshake, trying the plain handshake"

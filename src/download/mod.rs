@@ -66,6 +66,7 @@ pub async fn run(job: &Job, report: &mut dyn Report, mut stop: Stop) -> Outcome 
         position_ms: pump.progress().position_ms,
         duration_ms: pump.progress().duration_ms,
         gaps: pump.take_gaps(),
+        missing_sequence_headers: pump.missing_sequence_headers(),
     }
 }
 

@@ -4,9 +4,12 @@ use std::{fmt, io};
 
 use super::swf_player::PlayerError;
 use crate::{
-    core::rtmp::{
-        client::{End, Timeout, config::Timeouts},
-        error::Error,
+    core::{
+        flv::TagKind,
+        rtmp::{
+            client::{End, Timeout, config::Timeouts},
+            error::Error,
+        },
     },
     output::Gaps,
     transport::DialError,
@@ -33,6 +36,8 @@ pub struct Outcome {
     pub duration_ms: Option<u64>,
     /// Gaps in the recording.
     pub gaps: Gaps,
+    /// Tracks that players cannot decode, because no sequence header arrived.
+    pub missing_sequence_headers: Vec<TagKind>,
 }
 
 /// All endings. Each has its own word and an exit code.

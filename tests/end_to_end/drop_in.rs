@@ -14,7 +14,7 @@ use crate::{
     program::{self, LIMIT, download},
     server::{
         Clip, Config, Connection, FaultAction, Login, LoginScheme, OnConnect, OnMissing, Pace,
-        ScriptedPeer, SeekTo, Seeking, Server, Stream, status,
+        ScriptedPeer, SeekTo, Seeking, Server, Stream, Tag, status,
     },
 };
 
@@ -41,6 +41,57 @@ fn stop_ends_a_server_that_sends_more() {
             (ms - 100..ms).contains(&last_ms.unwrap_or(0)),
             "{last_ms:?}"
         );
+    }
+}
+
+/// The server sends sequence headers only to clients that play from 0.
+#[test]
+fn missing_sequence_headers_are_fetched_from_the_beginning() {
+    let seeking = Seeking {
+        sends_sequence_headers: false,
+        ..Seeking::default()
+    };
+    let stream = Stream::recorded_sample().seeking(seeking);
+    let server = Server::start(Config::serving(stream));
+    let download = download(&server.url("clip"), &["-A", "2"]);
+    download.assert_ended(0, "ended");
+    let clients = server.clients();
+    let starts: Vec<_> = clients
+        .iter()
+        .map(|client| client.command("play").expect("a play").values[2].clone())
+        .collect();
+    assert_eq!(starts, [2_000.0, 0.0].map(Value::Number));
+    let clip = download.clip();
+    let media: Vec<_> = clip.media().collect();
+    let headers = media.iter().filter(|tag| tag.is_sequence_header());
+    assert_eq!(headers.count(), 2);
+    for kind in [Tag::AUDIO, Tag::VIDEO] {
+        let first = media.iter().find(|tag| tag.kind == kind);
+        assert!(first.is_some_and(|tag| tag.is_sequence_header()), "{kind}");
+    }
+    let expected = Clip::sample();
+    let expected = expected.media().filter(|tag| tag.timestamp_ms >= 2_000);
+    assert!(media.len() >= expected.count() + 2);
+}
+
+/// The stream has no sequence headers, not even at its beginning.
+#[test]
+fn missing_sequence_headers_are_reported() {
+    let mut clip = Clip::sample();
+    clip.tags.retain(|tag| !tag.is_sequence_header());
+    for (stream, options, ending) in [
+        (Stream::live(clip.clone()), &["-v"][..], "unpublished"),
+        (Stream::recorded(clip.clone()), &["-A", "1"], "ended"),
+    ] {
+        let server = Server::start(Config::serving(stream.paced(Pace::Unbounded)));
+        let download = download(&server.url("clip"), options);
+        download.assert_ended(0, ending);
+        let stderr = &download.finished.stderr;
+        let last = stderr.lines().last().unwrap_or_default();
+        let suffix = "(no sequence header for video and audio)";
+        assert!(last.ends_with(suffix), "{stderr}");
+        let warnings = stderr.matches("WARNING: no video sequence header arrived");
+        assert_eq!(warnings.count(), 1, "{stderr}");
     }
 }
 

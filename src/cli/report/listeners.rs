@@ -184,6 +184,7 @@ mod tests {
             position_ms: 0,
             duration_ms: None,
             gaps: Gaps::default(),
+            missing_sequence_headers: Vec::new(),
         });
         let expected = [
             "connecting",

@@ -66,6 +66,23 @@ impl FrameInfo {
 }
 
 impl Codec {
+    /// Whether a decoder needs a sequence header before the first frame.
+    pub const fn needs_sequence_header(self) -> bool {
+        match self {
+            Self::Audio(codec) => {
+                matches!(codec, AudioCodec::AAC | AudioCodec::MP4A | AudioCodec::FLAC)
+            }
+            Self::Video(codec) => matches!(
+                codec,
+                VideoCodec::AVC
+                    | VideoCodec::AVC1
+                    | VideoCodec::HEVC
+                    | VideoCodec::HVC1
+                    | VideoCodec::VVC1
+            ),
+        }
+    }
+
     /// Returns the number of the codec in the `audiocodecid` or `videocodecid` field of onMetaData (FLV E.5).
     pub const fn id(self) -> u32 {
         match self {

@@ -1,6 +1,7 @@
 //! The main loop: network → session → output, with timers and the stop request.
 
 mod rejoin;
+mod sequence_headers;
 mod start_check;
 
 use std::{
@@ -13,6 +14,7 @@ use bytes::BytesMut;
 
 use self::{
     rejoin::{RecordingHistory, Rejoin},
+    sequence_headers::HeaderCheck,
     start_check::StartCheck,
 };
 use super::frame_interval::FrameInterval;
@@ -29,7 +31,7 @@ use crate::output::{GapPolicy, Gaps};
 use crate::{
     core::{
         amf::{Object, Value},
-        flv::FrameInfo,
+        flv::{FrameInfo, TagKind},
         payload::Payload,
         rtmp::{
             client::{
@@ -44,6 +46,8 @@ use crate::{
     },
     transport::Stream,
 };
+
+pub(super) use self::sequence_headers::HeaderSource;
 
 /// Creates the output of a job.
 fn output(job: &Job) -> Tee {
@@ -96,6 +100,7 @@ pub(super) struct Pump<'a> {
     duration_ms: Option<u64>,
     range: RequestedRange,
     start_check: StartCheck,
+    headers: HeaderCheck,
     limits: Limits,
     frame_interval: FrameInterval,
     stage: Stage,
@@ -162,6 +167,7 @@ impl<'a> Pump<'a> {
             duration_ms: None,
             range: RequestedRange::of(job),
             start_check: StartCheck::default(),
+            headers: HeaderCheck::default(),
             limits: job.limits,
             frame_interval: FrameInterval::default(),
             stage: Stage::Handshake,
@@ -182,12 +188,13 @@ impl<'a> Pump<'a> {
         &mut self,
         stream: Stream,
         client: &mut Client,
+        source: &HeaderSource<'_>,
         stop: &mut Stop,
     ) -> Next {
         self.stage = Stage::Handshake;
         self.timeouts = client.timeouts();
         let mut connection = Connection::new(stream);
-        let Err(next) = self.play(&mut connection, client, stop).await;
+        let Err(next) = self.play(&mut connection, client, source, stop).await;
         if self.stage == Stage::Handshake && !client.is_handshaking() {
             self.stage = Stage::Connect;
         }
@@ -231,6 +238,7 @@ impl<'a> Pump<'a> {
         &mut self,
         connection: &mut Connection,
         client: &mut Client,
+        source: &HeaderSource<'_>,
         stop: &mut Stop,
     ) -> Result<Infallible, Next> {
         let mut turn = Turn::Complete;
@@ -265,6 +273,10 @@ impl<'a> Pump<'a> {
                 client.restart_media_timeouts(Instant::now());
             }
             turn = self.process_input(client, &mut connection.inbox)?;
+            if self.fetch_due_headers(source, stop).await? {
+                client.restart_media_timeouts(Instant::now());
+                turn = Turn::Interrupted;
+            }
         }
     }
 
@@ -322,7 +334,9 @@ impl<'a> Pump<'a> {
     /// Handles all pending events of the session, and returns whether there were any.
     fn handle_events(&mut self, now: Instant, client: &mut Client) -> Result<bool, Next> {
         let mut had_events = false;
-        while let Some(event) = client.poll_event() {
+        while !self.headers.is_fetch_due()
+            && let Some(event) = client.poll_event()
+        {
             had_events = true;
             self.handle_event(now, event)?;
             while let Some(payload) = self.output.take_spent() {
@@ -334,6 +348,9 @@ impl<'a> Pump<'a> {
 
     fn handle_event(&mut self, now: Instant, event: Event) -> Result<(), Next> {
         match event {
+            Event::Media { message, info } if self.must_fetch_headers(info) => {
+                self.headers.postpone(message, info);
+            }
             Event::Media { message, info } => self.message(now, message, info)?,
             Event::Metadata { members, payload } => {
                 self.metadata(now, members, payload)?;
@@ -402,6 +419,7 @@ impl<'a> Pump<'a> {
     /// Passes a media message to the rejoin in progress or to the output.
     fn message(&mut self, now: Instant, message: Message, info: FrameInfo) -> Result<(), EndCause> {
         self.frames += u64::from(info.carries_media);
+        self.headers.record(info);
         let arrival = Arrival {
             at: now,
             info,
@@ -591,6 +609,11 @@ impl<'a> Pump<'a> {
 
     pub(super) fn has_media(&self) -> bool {
         self.has_media
+    }
+
+    /// Returns the tracks with frames that cannot be decoded.
+    pub(super) fn missing_sequence_headers(&self) -> Vec<TagKind> {
+        self.headers.missing()
     }
 }
 

@@ -97,6 +97,7 @@ impl Pump<'_> {
             let rejoin = RecordedRejoin::new(recording, wish);
             self.rejoin = Some(Rejoin::Recorded(Box::new(rejoin)));
         }
+        self.headers.assume_present();
         self.output.resume_from(file);
     }
 

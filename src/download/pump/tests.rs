@@ -486,6 +486,35 @@ fn the_requested_range_has_its_own_end() {
     );
 }
 
+/// A pump that requested a stream from this position and received frames of AVC and AAC.
+fn undecodable(start: Start, frames: u32) -> (bool, Vec<TagKind>) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut job = job(Destination::Path(folder.path().join("out.flv")));
+    job.session.start = start;
+    let mut report = Silent;
+    let mut pump = Pump::new(&job, &mut report);
+    let mut connection = Connection::new();
+    for number in 0..frames {
+        connection.send(Kind::VIDEO, number * 40, &[0x17, 1, 0, 0, 0, 5]);
+        connection.send(Kind::AUDIO, number * 40, &[0xAF, 1, 5]);
+    }
+    connection.send(Kind::AUDIO, frames * 40, &[0xAF, 0, 0x11, 0x90]);
+    connection.process(&mut pump).unwrap();
+    (pump.headers.is_fetch_due(), pump.missing_sequence_headers())
+}
+
+#[test]
+fn a_missing_sequence_header_is_reported_and_a_late_one_is_not() {
+    assert_eq!(undecodable(Start::Live, 30), (false, vec![TagKind::VIDEO]));
+}
+
+#[test]
+fn only_a_stream_after_its_beginning_waits_for_its_sequence_header() {
+    assert!(undecodable(Start::At { ms: 20_000 }, 1).0);
+    assert!(!undecodable(Start::At { ms: 0 }, 1).0);
+    assert!(!undecodable(Start::At { ms: 20_000 }, 0).0);
+}
+
 /// Returns the ending of a recorded stream of 30 s after `--start 20`. The received frames have these
 /// times, and a keyframe comes every `gop_ms`. An audio-only stream has no keyframes.
 fn ending_of_range(frames_ms: std::ops::RangeInclusive<u32>, gop_ms: Option<u32>) -> Ending {

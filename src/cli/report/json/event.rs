@@ -107,6 +107,8 @@ pub struct Summary {
     pub gap_total_ms: u64,
     /// The latest gaps.
     pub gaps: Vec<GapFacts>,
+    /// Tracks that players cannot decode, because no sequence header arrived.
+    pub missing_sequence_headers: Vec<String>,
     /// Number of events that were dropped because the reader was too slow, or because there were too many.
     pub left_out: u64,
 }

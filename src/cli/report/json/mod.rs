@@ -79,6 +79,7 @@ impl Listener for JsonReport {
         if self.timer.has_fired() {
             self.write_progress(outcome.bytes, outcome.duration_ms);
         }
+        let missing = outcome.missing_sequence_headers.iter();
         self.events.finish(Summary {
             ending: outcome.ending.to_string(),
             reason: self.screen.redacted(&outcome.reason),
@@ -89,6 +90,7 @@ impl Listener for JsonReport {
             gap_count: outcome.gaps.count(),
             gap_total_ms: outcome.gaps.total_ms(),
             gaps: outcome.gaps.latest().map(|gap| self.facts(gap)).collect(),
+            missing_sequence_headers: missing.map(ToString::to_string).collect(),
             left_out: 0,
         });
     }

@@ -9,6 +9,7 @@ use crate::{
         generate::MANUAL,
         terminal::screen::tests::{Written, plain},
     },
+    core::flv::TagKind,
     download::Ending,
     output::Gaps,
 };
@@ -87,6 +88,7 @@ fn outcome() -> Outcome {
         position_ms: 3_000,
         duration_ms: None,
         gaps,
+        missing_sequence_headers: vec![TagKind::VIDEO, TagKind::AUDIO],
     }
 }
 
@@ -146,7 +148,8 @@ fn every_event_is_a_line_of_json() {
         json!({"event": "progress", "position_ms": 3000, "bytes": 39561, "expected_ms": null}),
         json!({"event": "summary", "position_ms": 3000, "ending": "cut", "reason": "a\nb ***",
             "exit_code": 2, "bytes": 39561, "tags": 150, "duration_ms": 3000, "gap_count": 2,
-            "gap_total_ms": 500, "gaps": [gap, gap], "left_out": 0}),
+            "gap_total_ms": 500, "gaps": [gap, gap],
+            "missing_sequence_headers": ["video", "audio"], "left_out": 0}),
     ];
     assert_eq!(written.len(), expected.len());
     for (line, expected) in written.iter().zip(&expected) {

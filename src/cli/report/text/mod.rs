@@ -20,7 +20,10 @@ use crate::{
             time_format::{hms, utc},
         },
     },
-    core::amf::{Object, Text, Value},
+    core::{
+        amf::{Object, Text, Value},
+        flv::TagKind,
+    },
     download::{Ending, Outcome, Progress, Report, Retry},
     output::{Gap, SegmentFacts},
     transport::Endpoint,
@@ -382,7 +385,17 @@ fn last_line(exit: Exit, outcome: &Outcome) -> String {
         Exit::Failure | Exit::NoConnection => "ERROR",
     };
     let Outcome { ending, reason, .. } = outcome;
-    format!("{level}: {ending}{}", reason_suffix(reason))
+    let missing = missing_suffix(&outcome.missing_sequence_headers);
+    format!("{level}: {ending}{}{missing}", reason_suffix(reason))
+}
+
+/// Formats the tracks without a sequence header: ` (no sequence header for video and audio)`
+fn missing_suffix(tracks: &[TagKind]) -> String {
+    if tracks.is_empty() {
+        return String::new();
+    }
+    let tracks: Vec<_> = tracks.iter().map(ToString::to_string).collect();
+    format!(" (no sequence header for {})", tracks.join(" and "))
 }
 
 fn gap_text(gap: &Gap) -> String {

@@ -24,7 +24,20 @@ fn outcome(ending: Ending, reason: &str) -> Outcome {
         position_ms: 3_000,
         duration_ms: Some(3_020),
         gaps: Gaps::default(),
+        missing_sequence_headers: Vec::new(),
     }
+}
+
+#[test]
+fn last_line_names_tracks_without_a_sequence_header() {
+    let outcome = Outcome {
+        missing_sequence_headers: vec![TagKind::VIDEO, TagKind::AUDIO],
+        ..outcome(Ending::Ended, "over")
+    };
+    assert_eq!(
+        last_line(Exit::Success, &outcome),
+        "INFO: ended: over (no sequence header for video and audio)"
+    );
 }
 
 #[test]
