@@ -95,6 +95,36 @@ fn missing_sequence_headers_are_reported() {
     }
 }
 
+/// One frame has the timestamp 0.
+#[test]
+fn kept_timestamps_are_those_of_the_server_except_for_a_stray_frame() {
+    let mut clip = Clip::sample();
+    for tag in &mut clip.tags {
+        tag.timestamp_ms += 70_000;
+    }
+    let stray = clip.tags.len() / 2;
+    let expected_ms = clip.tags[stray].timestamp_ms;
+    let body = clip.tags[stray].body.clone();
+    clip.tags[stray].timestamp_ms = 0;
+    let stream = Stream::recorded(clip.clone()).paced(Pace::Unbounded);
+    let server = Server::start(Config::serving(stream));
+    let download = download(&server.url("clip"), &["--keep-timestamps"]);
+    download.assert_ended(0, "ended");
+    let recorded = download.clip();
+    let is_frame = |tag: &&Tag| !tag.is_sequence_header();
+    let recorded: Vec<_> = recorded.media_with_content().filter(is_frame).collect();
+    let sent: Vec<_> = clip.media_with_content().filter(is_frame).collect();
+    assert_eq!(recorded.len(), sent.len());
+    for (recorded, sent) in recorded.iter().zip(sent) {
+        if sent.body == body {
+            let distance_ms = recorded.timestamp_ms.abs_diff(expected_ms);
+            assert!(distance_ms < 200, "{distance_ms}");
+        } else {
+            assert_eq!(recorded.timestamp_ms, sent.timestamp_ms);
+        }
+    }
+}
+
 /// The server sends all three seconds, from 0 on, whatever start is requested.
 #[test]
 fn ignored_start_is_reported_as_cut() {

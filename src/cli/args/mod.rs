@@ -196,6 +196,9 @@ pub struct Args {
     pub sync: Option<Duration>,
 
     /// Keep the timestamps of the server instead of starting at 0
+    ///
+    /// They change where the server's clock restarts or jumps back, after a reconnect or a new publisher, and
+    /// for single frames with a wrong timestamp: the recording continues from its last frame.
     #[arg(long, help_heading = "Recording")]
     pub keep_timestamps: bool,
 

@@ -587,6 +587,28 @@ fn kept_timestamps_do_not_change_the_judgement_of_a_cut() {
     }
 }
 
+#[test]
+fn kept_timestamps_survive_a_stray_frame_and_continue_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let job = Job {
+        keep_timestamps: true,
+        ..job(Destination::Path(folder.path().join("out.flv")))
+    };
+    let mut report = Silent;
+    let mut pump = Pump::new(&job, &mut report);
+    let mut connection = Connection::new();
+    let mut position_after = |timestamps: &[u32]| {
+        for at_ms in timestamps {
+            connection.send(Kind::VIDEO, *at_ms, &[0x22; 9]);
+        }
+        connection.process(&mut pump).unwrap();
+        pump.progress().position_ms
+    };
+    assert_eq!(position_after(&[70_000, 70_040, 70_080]), 70_080);
+    assert_eq!(position_after(&[0, 70_160, 70_200]), 70_200);
+    assert_eq!(position_after(&[0, 40, 80]), 70_320);
+}
+
 /// Returns the bytes of a download with these limits, and how it ended. Frames have 1,000 bytes and
 /// are 40 ms apart.
 fn limited(limits: Limits) -> (Vec<u8>, Option<Next>) {
