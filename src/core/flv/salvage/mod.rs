@@ -171,7 +171,7 @@ pub fn contains_tag(bytes: &[u8]) -> bool {
     matches!(find_tag(bytes, 0, bytes.len(), true), Search::Found(_))
 }
 
-/// Bytes that directly follow a tag: another tag or not.
+/// Result of [`SalvageReader::following_tag`].
 enum Following<'a> {
     Tag(Salvaged<'a>),
     No,
