@@ -129,7 +129,7 @@ fn check_video(vector: &Vector, tag: &VideoTag<'_>) {
             .picture_size()
             .unwrap_or_else(|| panic!("{name} has no size"))
     };
-    let vp9 = || vp9::Configuration::parse(first().body).expect("a VP9 configuration");
+    let vp9 = || vp9::ConfigurationRecord::parse(first().body).expect("a VP9 configuration");
     for (field, expected) in &vector.expected {
         let actual: Value = match field.as_str() {
             "ex" => tag.is_enhanced.into(),
@@ -169,7 +169,7 @@ fn check_video(vector: &Vector, tag: &VideoTag<'_>) {
             "picture_type" => h263_header(first()).picture_type.into(),
             "block_w" => screen_header(first()).block.width.into(),
             "block_h" => screen_header(first()).block.height.into(),
-            "seq_profile" => av1::Configuration::parse(first().body)
+            "seq_profile" => av1::ConfigurationRecord::parse(first().body)
                 .map(|record| record.profile)
                 .into(),
             "profile" => vp9().profile.into(),

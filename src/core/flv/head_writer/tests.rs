@@ -666,7 +666,7 @@ fn note_tags(writer: &mut HeadWriter, file: &File) {
 }
 
 #[test]
-fn reopened_file_continues_stats_and_metadata() {
+fn reopened_file_keeps_stats_and_metadata() {
     let mut file = recorded();
     file.writer.set_metadata(&server_fields());
     file.patch();

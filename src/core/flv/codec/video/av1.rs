@@ -4,14 +4,14 @@ use super::super::{PictureSize, bits::BitReader};
 
 /// An AV1CodecConfigurationRecord (AV1 in ISOBMFF 2.3.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Configuration<'a> {
+pub struct ConfigurationRecord<'a> {
     /// Profile: 0 main, 1 high, 2 professional.
     pub profile: u8,
     /// Open bitstream units: in most records a sequence header, and metadata.
     pub units: &'a [u8],
 }
 
-impl<'a> Configuration<'a> {
+impl<'a> ConfigurationRecord<'a> {
     /// Parses a record of version 1, the only one.
     pub fn parse(record: &'a [u8]) -> Option<Self> {
         let [MARKER_AND_VERSION, profile_and_level, _, _, units @ ..] = record else {

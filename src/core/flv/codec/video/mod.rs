@@ -251,7 +251,7 @@ impl VideoTrack<'_> {
                 VideoCodec::AVC | VideoCodec::AVC1 => avc::picture_size(self.body),
                 VideoCodec::HEVC | VideoCodec::HVC1 => hevc::picture_size(self.body),
                 VideoCodec::VVC1 => vvc::picture_size(self.body),
-                VideoCodec::AV01 => av1::Configuration::parse(self.body)?.picture_size(),
+                VideoCodec::AV01 => av1::ConfigurationRecord::parse(self.body)?.picture_size(),
                 _ => None,
             };
         }

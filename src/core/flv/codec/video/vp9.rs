@@ -5,7 +5,7 @@ use super::super::{PictureSize, bits::BitReader};
 /// A VPCodecConfigurationRecord (VP Codec ISO Media File Format Binding 2.2). It does not contain the size of
 /// the picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Configuration {
+pub struct ConfigurationRecord {
     /// Profile, 0 to 3.
     pub profile: u8,
     /// Level times ten.
@@ -14,7 +14,7 @@ pub struct Configuration {
     pub bit_depth: u8,
 }
 
-impl Configuration {
+impl ConfigurationRecord {
     /// Parses a record: eight bytes, alone or after the version and flags of an ISO box, as most senders
     /// write it, or after the version only.
     pub fn parse(record: &[u8]) -> Option<Self> {
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn records_of_8_9_and_12_bytes_are_equal() {
-        let expected = Some(Configuration {
+        let expected = Some(ConfigurationRecord {
             profile: 2,
             level: 41,
             bit_depth: 10,
@@ -136,11 +136,14 @@ mod tests {
             "010000000229a20202020000",
         ] {
             assert_eq!(
-                when_cut(&hex(record), Configuration::parse),
+                when_cut(&hex(record), ConfigurationRecord::parse),
                 expected,
                 "{record}"
             );
         }
-        assert_eq!(Configuration::parse(&hex("000000000000000000000000")), None);
+        assert_eq!(
+            ConfigurationRecord::parse(&hex("000000000000000000000000")),
+            None
+        );
     }
 }
