@@ -27,14 +27,20 @@
 //! its timestamp indicates.
 //!
 //! A restart never moves the clock back, and each track continues after its own last frame, because
-//! readers of FLV expect the times of a track to increase.
+//! readers of FLV expect the times of a track to increase. A new publisher may also continue without
+//! a jump: a server that corrects its timestamps (SRS) lets the new stream start next to the last
+//! message of the old one, a few milliseconds before the last frame of the other track. Sequence
+//! headers reveal such a join.
 
 use std::{
     mem,
     time::{Duration, Instant},
 };
 
-use crate::core::{flv::TagKind, rtmp::message::Timestamp};
+use crate::core::{
+    flv::{FrameInfo, TagKind},
+    rtmp::message::Timestamp,
+};
 
 /// Assigns an output time to each message. Only frames advance the clock.
 #[derive(Debug)]
@@ -114,6 +120,8 @@ struct Track {
     end_ms: Option<i64>,
     /// The latest two steps forward, 0 before the first ones.
     steps_ms: [i64; 2],
+    /// Whether the next frame may be the first one of a new stream.
+    may_join: bool,
 }
 
 /// How a frame fits the paths, with its output time in milliseconds.
@@ -245,9 +253,13 @@ impl OutputClock {
     /// Returns the output time of a sequence header, a message that ends a track, or an empty
     /// message, in milliseconds. Servers send such messages with the time of the frames around them,
     /// or with any other timestamp.
-    pub(super) fn header_time(&mut self, kind: TagKind, timestamp: Timestamp) -> u64 {
-        let clock = self.clock.as_mut();
-        output_time(clock.map_or(0, |clock| clock.header_time(kind, timestamp)))
+    pub(super) fn header_time(&mut self, info: FrameInfo, timestamp: Timestamp) -> u64 {
+        let Some(clock) = &mut self.clock else {
+            return 0;
+        };
+        clock.audio.may_join |= info.is_sequence_header;
+        clock.video.may_join |= info.is_sequence_header;
+        output_time(clock.header_time(info.track, timestamp))
     }
 
     /// Restarts the clock: the next frame belongs to a new session with a clock of its own.
@@ -423,14 +435,19 @@ impl Clock {
     /// A track that starts earlier than the other one would step back at a restart. The anchor
     /// moves with the frame, so both tracks are shifted alike and lip sync survives.
     fn keep_after_end(&mut self, kind: TagKind, at_ms: i64) -> i64 {
-        match self.track(kind).end_ms {
-            Some(end_ms) if at_ms <= end_ms => {
-                self.audio.end_ms = self.audio.latest_ms();
-                self.video.end_ms = self.video.latest_ms();
-                end_ms.saturating_add(1)
-            }
-            _ => at_ms,
-        }
+        let track = self.track(kind);
+        let end_ms = track.end_ms.filter(|end_ms| at_ms <= *end_ms);
+        // Within a stream, steps back and repeated sequence headers are both common, but not at the
+        // same frame: a sequence header precedes a keyframe.
+        let join_ms = track
+            .high_ms
+            .filter(|high_ms| track.may_join && at_ms < *high_ms);
+        let Some(end_ms) = end_ms.max(join_ms) else {
+            return at_ms;
+        };
+        self.audio.end_ms = self.audio.latest_ms();
+        self.video.end_ms = self.video.latest_ms();
+        end_ms.saturating_add(1)
     }
 
     /// A frame of `kind` lies on the first path.
@@ -587,6 +604,7 @@ impl Clock {
             track.steps_ms = [track.steps_ms[1], at_ms - track_ms];
         }
         track.high_ms = Some(track_ms.max(at_ms));
+        track.may_join = false;
         self.high_ms = self.high_ms.max(at_ms);
         self.latest_ms = at_ms;
     }

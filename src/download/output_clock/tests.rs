@@ -11,6 +11,13 @@ fn video_times(timestamps: &[u32]) -> Vec<u64> {
     times_of(&frames)
 }
 
+fn header(track: TagKind) -> FrameInfo {
+    FrameInfo {
+        is_sequence_header: true,
+        ..FrameInfo::opaque(track)
+    }
+}
+
 fn times_of(frames: &[(TagKind, u32)]) -> Vec<u64> {
     let mut stream = Stream::new(false);
     for &(kind, timestamp) in frames {
@@ -317,7 +324,7 @@ fn script_data_has_the_time_of_the_latest_frame() {
 fn sequence_header_on_the_path_has_the_time_of_the_server() {
     let mut clock = OutputClock::new(false);
     let first = 70_000;
-    assert_eq!(clock.header_time(VIDEO, Timestamp(first)), 0);
+    assert_eq!(clock.header_time(header(VIDEO), Timestamp(first)), 0);
     for (kind, at_ms) in [
         (AUDIO, 0),
         (VIDEO, 0),
@@ -327,12 +334,12 @@ fn sequence_header_on_the_path_has_the_time_of_the_server() {
     ] {
         clock.compared_frame(kind, Timestamp(first + at_ms));
     }
-    let mut header = |kind, at_ms: u32| clock.header_time(kind, Timestamp(first + at_ms));
+    let mut time_of = |kind, at_ms: u32| clock.header_time(header(kind), Timestamp(first + at_ms));
     // The video lags behind the audio.
-    assert_eq!(header(VIDEO, 80), 80);
-    assert_eq!(header(VIDEO, 40), 40);
-    assert_eq!(header(VIDEO, 194), 194);
-    assert_eq!(header(AUDIO, 217), 217);
+    assert_eq!(time_of(VIDEO, 80), 80);
+    assert_eq!(time_of(VIDEO, 40), 40);
+    assert_eq!(time_of(VIDEO, 194), 194);
+    assert_eq!(time_of(AUDIO, 217), 217);
     assert_eq!(clock.script_time(), 217);
     assert_eq!(clock.position_ms(), 194);
 }
@@ -350,18 +357,18 @@ fn sequence_header_off_the_path_is_not_before_the_latest_message() {
     }
     for timestamp in [0, 69_900, 79_000, u32::MAX] {
         assert_eq!(
-            clock.header_time(VIDEO, Timestamp(timestamp)),
+            clock.header_time(header(VIDEO), Timestamp(timestamp)),
             40,
             "{timestamp}"
         );
         assert_eq!(clock.script_time(), 40);
     }
     // Each track continues after its own latest frame.
-    assert_eq!(clock.header_time(AUDIO, Timestamp(0)), 46);
+    assert_eq!(clock.header_time(header(AUDIO), Timestamp(0)), 46);
     clock.compared_frame(AUDIO, Timestamp(130_046));
-    assert_eq!(clock.header_time(VIDEO, Timestamp(0)), 60_046);
+    assert_eq!(clock.header_time(header(VIDEO), Timestamp(0)), 60_046);
     clock.restart();
-    assert_eq!(clock.header_time(VIDEO, Timestamp(0)), 60_046 + 46);
+    assert_eq!(clock.header_time(header(VIDEO), Timestamp(0)), 60_046 + 46);
 }
 
 /// The sequence header precedes the first frame of the new clock, or follows it.
@@ -371,9 +378,9 @@ fn sequence_header_of_a_restarted_clock_lies_next_to_its_frames() {
     for at_ms in [70_000, 70_040] {
         clock.compared_frame(VIDEO, Timestamp(at_ms));
     }
-    assert_eq!(clock.header_time(VIDEO, Timestamp(0)), 40);
+    assert_eq!(clock.header_time(header(VIDEO), Timestamp(0)), 40);
     assert_eq!(clock.compared_frame(VIDEO, Timestamp(0)), 80);
-    assert_eq!(clock.header_time(VIDEO, Timestamp(10)), 90);
+    assert_eq!(clock.header_time(header(VIDEO), Timestamp(10)), 90);
 }
 
 #[test]
@@ -671,6 +678,48 @@ fn drift_does_not_change_what_is_due() {
     }
 }
 
+/// A server that corrects its timestamps continues with those of a new publisher.
+#[test]
+fn joined_stream_starts_after_the_end_of_each_track() {
+    let mut clock = OutputClock::new(false);
+    for (kind, at_ms) in [(VIDEO, 0), (AUDIO, 0), (VIDEO, 3_000), (AUDIO, 2_977)] {
+        clock.compared_frame(kind, Timestamp(at_ms));
+    }
+    assert_eq!(clock.header_time(header(VIDEO), Timestamp(2_987)), 3_000);
+    assert_eq!(clock.header_time(header(AUDIO), Timestamp(2_987)), 2_987);
+    // Both tracks are shifted by 14 ms.
+    let frames = [
+        (VIDEO, 2_987),
+        (AUDIO, 2_990),
+        (AUDIO, 3_013),
+        (VIDEO, 3_027),
+    ];
+    let times = frames.map(|(kind, at_ms)| clock.compared_frame(kind, Timestamp(at_ms)));
+    assert_eq!(times, [3_001, 3_004, 3_027, 3_041]);
+}
+
+#[test]
+fn repeated_sequence_headers_shift_nothing() {
+    let mut clock = OutputClock::new(false);
+    // Presentation times in decoding order: a keyframe, then three frames that step back.
+    for group in 0..50_u32 {
+        for kind in [VIDEO, AUDIO] {
+            clock.header_time(header(kind), Timestamp(group * 200));
+        }
+        for (kind, at_ms) in [
+            (VIDEO, 160),
+            (AUDIO, 0),
+            (VIDEO, 80),
+            (VIDEO, 40),
+            (AUDIO, 23),
+        ] {
+            let at_ms = group * 200 + at_ms;
+            let found = clock.compared_frame(kind, Timestamp(at_ms + 70_000));
+            assert_eq!(found, u64::from(at_ms.saturating_sub(160)), "group {group}");
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -691,7 +740,7 @@ proptest! {
 
     #[test]
     fn restart_never_moves_a_track_back(
-        header: u32,
+        header_at: u32,
         frames in prop::collection::vec((any::<bool>(), event(), 0..3_000_u32), 1..100),
     ) {
         let mut clock = OutputClock::new(false);
@@ -713,7 +762,7 @@ proptest! {
             let track = usize::from(is_video);
             let at_ms = clock.compared_frame(kind, Timestamp(latest));
             prop_assert!(at_ms >= ends[track], "{kind:?} at {at_ms} after {}", ends[track]);
-            let header_ms = clock.header_time(kind, Timestamp(latest.wrapping_add(header)));
+            let header_ms = clock.header_time(header(kind), Timestamp(latest.wrapping_add(header_at)));
             prop_assert!(header_ms >= at_ms.max(ends[track]));
             written[track] = written[track].max(at_ms);
         }
@@ -756,6 +805,41 @@ proptest! {
             }
             prop_assert!(*at_ms >= latest[track], "{:?} at {}", times, index);
             latest[track] = *at_ms;
+        }
+    }
+
+    #[test]
+    fn no_track_steps_back_at_a_join(
+        audio in 1_000..3_000_u32,
+        video in 1_000..3_000_u32,
+        first in 1_500..4_000_u32,
+        lag_ms in 0..500_u32,
+        is_live: bool,
+    ) {
+        let mut clock = OutputClock::new(false);
+        let now = Instant::now();
+        let mut latest = [0; 2];
+        let mut take = |clock: &mut OutputClock, kind, at_ms| {
+            let times = clock.frame(kind, Timestamp(at_ms), now, is_live);
+            let track = usize::from(kind == VIDEO);
+            for at_ms in times.held.into_iter().chain(times.frame) {
+                prop_assert!(at_ms >= latest[track], "{at_ms} after {latest:?}");
+                latest[track] = at_ms;
+            }
+            Ok(())
+        };
+        for at_ms in (0..3_000).step_by(20) {
+            if at_ms <= audio {
+                take(&mut clock, AUDIO, at_ms)?;
+            }
+            if at_ms <= video {
+                take(&mut clock, VIDEO, at_ms)?;
+            }
+        }
+        clock.header_time(header(VIDEO), Timestamp(first));
+        for at_ms in (first..first + 2_000).step_by(40) {
+            take(&mut clock, VIDEO, at_ms)?;
+            take(&mut clock, AUDIO, at_ms + lag_ms)?;
         }
     }
 

@@ -441,7 +441,7 @@ impl<'a> Pump<'a> {
             if held.is_some_and(|held| held.info.track == info.track) {
                 self.release_held_frame(now)?;
             }
-            let at_ms = self.clock.header_time(info.track, arrival.timestamp);
+            let at_ms = self.clock.header_time(info, arrival.timestamp);
             return self.write(now, at_ms, arrival);
         }
         self.report_start();

@@ -69,6 +69,44 @@ fn jump_after_the_first_frame_is_a_gap_of_a_recorded_stream_only() {
     assert_output_times(Some(1_000.16), &sent, &sent);
 }
 
+/// A server that corrects timestamps continues with those of a new publisher, without a status.
+#[test]
+fn republish_without_a_status_moves_no_track_back() {
+    let peer = playing_peer(0, |peer| {
+        let mut video =
+            |at_ms, packet| peer.queue(7, Kind::VIDEO, 1, at_ms, &[0x17, packet, 0, 0, 0, 1]);
+        video(90_000, 0)?;
+        (0..=50).try_for_each(|frame| video(90_000 + frame * 40, 1))?;
+        let mut audio =
+            |at_ms, packet| peer.queue(6, Kind::AUDIO, 1, at_ms, &[0xAF, packet, 18, 8]);
+        audio(90_000, 0)?;
+        (0..=85).try_for_each(|frame| audio(90_000 + frame * 23, 1))?;
+        // The last audio frame has the time 91,955, so the new stream starts at 91,965.
+        audio(91_965, 0)?;
+        peer.queue(7, Kind::VIDEO, 1, 91_965, &[0x17, 0, 0, 0, 0, 2])?;
+        for frame in 0..50 {
+            let at_ms = 91_965 + frame * 40;
+            peer.queue(7, Kind::VIDEO, 1, at_ms, &[0x17, 1, 0, 0, 0, 2])?;
+            peer.queue(6, Kind::AUDIO, 1, at_ms + 5, &[0xAF, 1, 18, 8])?;
+        }
+        peer.flush()?;
+        peer.fail(FaultAction::Fin)
+    });
+    let ended = Invocation::new(&peer.url("clip")).run();
+    ended.assert_ended(0, "closed", "the server closed the connection");
+    for (kind, new_ms) in [(8, 2_006), (9, 2_001)] {
+        let tags = ended.tags();
+        let frames = tags
+            .iter()
+            .filter(|tag| tag.kind == kind && tag.body[1] == 1);
+        let times: Vec<u32> = frames.map(|tag| tag.timestamp_ms).collect();
+        assert!(times.is_sorted(), "{kind}: {times:?}");
+        // The new stream is shifted by 36 ms in both tracks.
+        let expected: Vec<u32> = (0..50).map(|frame| new_ms + frame * 40).collect();
+        assert_eq!(times[times.len() - 50..], expected, "{kind}");
+    }
+}
+
 /// Panics unless keyframes with the timestamps `sent` have the times `expected` in the file. Without
 /// a duration, the stream is live.
 #[track_caller]

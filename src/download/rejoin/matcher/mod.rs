@@ -275,9 +275,10 @@ impl Matcher {
     /// Takes a sequence header or script data. Their timestamps are not reliable, so a message
     /// between known frames counts as known.
     fn offer_other(&mut self, arrival: Arrival, content: Content) -> Verdict {
-        let kind = arrival.info.track;
         let clock = self.run.as_mut().map(|run| &mut run.clock);
-        let at_ms = clock.map_or(0, |clock| clock.header_time(kind, arrival.timestamp));
+        let at_ms = clock.map_or(0, |clock| {
+            clock.header_time(arrival.info, arrival.timestamp)
+        });
         let at_ms = i64::try_from(at_ms).unwrap_or(i64::MAX);
         let Some(run) = &self.run else {
             self.hold(arrival, content, 0, false);

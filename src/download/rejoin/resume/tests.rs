@@ -223,7 +223,7 @@ impl Recorder {
             let at_ms = if info.carries_media {
                 self.clock.compared_frame(info.track, timestamp)
             } else {
-                self.clock.header_time(info.track, timestamp)
+                self.clock.header_time(info, timestamp)
             };
             self.output.media(self.now, info, at_ms, payload).unwrap();
             return true;
