@@ -51,6 +51,13 @@ pub async fn run(job: &Job, report: &mut dyn Report, mut stop: Stop) -> Outcome 
     finish_hooks(&mut pump, &mut stop).await;
     let (ending, reason) = judgement;
     let facts = pump.facts();
+    if ending == Ending::Ended && !facts.is_nearly_complete() {
+        tracing::warn!(
+            "the server ended the stream after {:.1} s of {:.1} s",
+            facts.length_ms as f64 / 1000.0,
+            facts.duration_ms.unwrap_or_default() as f64 / 1000.0
+        );
+    }
     let totals = pump.output.totals();
     Outcome {
         ending,

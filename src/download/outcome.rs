@@ -158,6 +158,13 @@ pub(super) struct Facts {
 }
 
 impl Facts {
+    /// Whether a recorded stream has arrived up to nine tenths of its announced duration, or has no
+    /// duration. Announced durations are often inexact, so a smaller difference means nothing.
+    pub(super) fn is_nearly_complete(&self) -> bool {
+        let is_long = |duration_ms: u64| self.length_ms >= duration_ms / 10 * 9;
+        self.is_live || self.has_reached_duration() || self.duration_ms.is_none_or(is_long)
+    }
+
     /// Whether a recorded stream has arrived up to its announced duration. The tolerance covers
     /// rounding and the duration of the last frame, which some servers count.
     fn has_reached_duration(&self) -> bool {
@@ -555,6 +562,24 @@ mod tests {
             ..RECORDED
         };
         assert_eq!(ended(closed(), early), Ending::Cut);
+    }
+
+    #[test]
+    fn a_stream_that_ends_far_before_its_duration_is_not_nearly_complete() {
+        let at = |length_ms| Facts {
+            length_ms,
+            first_timestamp_ms: 0,
+            duration_ms: Some(30_000),
+            ..RECORDED
+        };
+        assert!(at(30_000).is_nearly_complete());
+        assert!(at(27_000).is_nearly_complete());
+        assert!(!at(3_000).is_nearly_complete());
+        let live = Facts {
+            is_live: true,
+            ..at(3_000)
+        };
+        assert!(live.is_nearly_complete());
     }
 
     #[test]

@@ -215,7 +215,15 @@ impl Ended {
     /// Panics unless the file has exactly the received tags.
     #[track_caller]
     fn assert_tags(&self, received: &[Tag]) {
-        let kept = self.tags();
+        self.assert_tags_with_metadata(received, 0);
+    }
+
+    /// Panics unless the file has the `received` tags and `later` metadata tags.
+    #[track_caller]
+    fn assert_tags_with_metadata(&self, received: &[Tag], later: usize) {
+        let is_metadata = |tag: &Tag| tag.body.starts_with(b"\x02\0\x0aonMetaData");
+        let (metadata, kept): (Vec<_>, Vec<_>) = self.tags().into_iter().partition(is_metadata);
+        assert_eq!(metadata.len(), later, "metadata tags after the first one");
         assert_eq!(kept.len(), received.len(), "tags in the file");
         let pairs = kept.iter().zip(received).enumerate();
         for (index, (kept, received)) in pairs {

@@ -29,7 +29,7 @@ fn server_text_is_escaped_for_the_terminal() {
         let ended = Invocation::new(&peer.url("clip")).options(options).run();
         assert_eq!(ended.finished.code(), Some(0), "{}", ended.finished);
         assert_escaped(&ended);
-        ended.assert_tags(&sample_media()[..10]);
+        ended.assert_tags_with_metadata(&sample_media()[..10], 1);
     }
 }
 
@@ -100,7 +100,9 @@ fn repeated_metadata_is_limited_on_the_terminal() {
     });
     let ended = Invocation::new(&peer.url("clip")).run();
     assert_eq!(ended.finished.code(), Some(0), "{}", ended.finished);
-    ended.assert_safe_output().assert_tags(&sample_media());
+    ended
+        .assert_safe_output()
+        .assert_tags_with_metadata(&sample_media(), 1);
     let lines = ended.finished.stderr.lines().count();
     assert!(lines < 1000, "{lines} lines");
 }
