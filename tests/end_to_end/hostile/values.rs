@@ -80,12 +80,12 @@ fn assert_complete_despite(position: Position, value: Vec<u8>) {
     let stderr = &ended.finished.stderr;
     let ending = "\nINFO: ended: NetStream.Play.Stop: Thank you.\n";
     assert!(stderr.ends_with(ending), "{stderr}");
-    // The metadata of this peer has a name and at most a faulty value.
-    assert!(
-        stderr.contains("WARNING: onMetaData is incomplete: "),
-        "{stderr}"
-    );
-    assert_eq!(stderr.matches("WARNING: ").count(), 1, "{stderr}");
+    // Metadata that does not decode completely is reported once. Some faulty values still decode.
+    let warnings = stderr.matches("WARNING: ").count();
+    let incomplete = stderr
+        .matches("WARNING: onMetaData is incomplete: ")
+        .count();
+    assert!(warnings == incomplete && warnings <= 1, "{stderr}");
     ended.assert_safe_output().assert_tags(&sample_media());
 }
 
