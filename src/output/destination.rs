@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::naming::Template;
+use super::naming::{Template, with_path};
 use crate::core::flv::Layout;
 
 /// Destination of a recording.
@@ -49,11 +49,6 @@ impl Destination {
 /// truncation or index.
 pub(super) fn is_special(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())
-}
-
-/// Adds the path to the text of an error.
-pub(super) fn with_path(path: &Path, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 /// Options of the files of a recording.

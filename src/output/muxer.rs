@@ -1,6 +1,5 @@
 //! The boundary between a recording and its container format.
 
-use super::write_queue::Message;
 use crate::core::{
     amf::Object,
     flv::{FrameInfo, HeadWriter, Layout, Metadata, Tag, TagKind, head, head_writer::Patch},
@@ -14,6 +13,15 @@ use crate::core::{
 #[derive(Debug)]
 pub(super) enum Muxer {
     Flv(HeadWriter),
+}
+
+/// A message on its way into a segment.
+#[derive(Debug)]
+pub(super) struct Message {
+    pub(super) info: FrameInfo,
+    /// Output time in milliseconds; `None` for the start of the segment.
+    pub(super) at_ms: Option<u64>,
+    pub(super) payload: Payload,
 }
 
 /// One message in the form of the container. A unit is written complete or not at all.

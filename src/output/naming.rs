@@ -8,7 +8,7 @@ use std::{
 
 use jiff::Zoned;
 
-use super::{destination::with_path, file};
+use super::file;
 
 /// A file name with fields for the number of the segment or the time.
 ///
@@ -298,6 +298,11 @@ const MAX_NUMBER: u32 = 10_000_000;
 /// Supported fields of strftime. None of them starts a percent-encoded byte of UTF-8, so that `%C3%A9` is
 /// not a field.
 const TIME_FIELDS: &str = "YymejHIpMSFTsz";
+
+/// Adds the path to the text of an error.
+pub(super) fn with_path(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
 
 #[cfg(test)]
 mod tests {

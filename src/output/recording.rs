@@ -14,13 +14,13 @@ use super::{
     file::{MediaFile, free_space::FreeSpace},
     finished_segments::FinishedSegments,
     latest_frames::LatestFrames,
+    muxer::Message,
     muxer::Muxer,
     naming::{OpenedFile, Pattern, SegmentNames},
     pending::Pending,
     segment::{Origin, Segment},
     sequence_headers::SequenceHeaders,
     split_policy::SplitPolicy,
-    write_queue::Message,
 };
 use crate::core::{
     amf::Object,

@@ -12,8 +12,9 @@ use serde::Serialize;
 use super::{
     ExistingFile, Totals,
     file::MediaFile,
+    muxer::Message,
     muxer::{Muxer, Unit},
-    write_queue::{Message, WriteQueue},
+    write_queue::WriteQueue,
 };
 use crate::core::{
     amf::Object,

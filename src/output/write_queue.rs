@@ -5,20 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::muxer::{Muxer, Tracks, Unit};
-use crate::core::{
-    flv::{FrameInfo, TagKind},
-    payload::Payload,
-};
-
-/// A message on its way into a segment.
-#[derive(Debug)]
-pub(super) struct Message {
-    pub(super) info: FrameInfo,
-    /// Output time in milliseconds; `None` for the start of the segment.
-    pub(super) at_ms: Option<u64>,
-    pub(super) payload: Payload,
-}
+use super::muxer::{Message, Muxer, Tracks, Unit};
+use crate::core::flv::TagKind;
 
 /// Messages of one segment that are collected until a system call is worthwhile.
 ///
@@ -254,6 +242,7 @@ const MAX_TRACK_DISTANCE_MS: u64 = 10_000;
 mod tests {
     use super::*;
     use crate::core::flv::{Layout, Metadata};
+    use crate::core::{flv::FrameInfo, payload::Payload};
 
     /// Accepts a few bytes at a time, up to a limit.
     struct SlowWriter {

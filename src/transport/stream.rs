@@ -122,6 +122,3 @@ impl BufferedTls {
         }
     }
 }
-
-/// Capacity of the buffer between the socket and rustls, which reads only 4 KiB at a time.
-pub(super) const READ_AHEAD_BYTES: usize = 128 * 1024;

@@ -319,7 +319,7 @@ mod tests {
         flv::{FrameParser, Layout, TagKind, TagReader, head},
         payload::Payload,
     };
-    use crate::output::write_queue::Message;
+    use crate::output::muxer::Message;
 
     /// A disk of limited size.
     #[derive(Debug)]

@@ -215,7 +215,7 @@ mod tests {
             flv::{FrameParser, Layout, Metadata},
             payload::Payload,
         },
-        output::{muxer::Muxer, write_queue::Message},
+        output::muxer::{Message, Muxer},
     };
 
     fn unit(kind: TagKind, at_ms: u64, body: &[u8]) -> Unit {

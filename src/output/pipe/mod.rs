@@ -13,10 +13,11 @@ use self::writer::PipeWriter;
 use super::{
     Gap, Totals,
     latest_frames::LatestFrames,
+    muxer::Message,
     muxer::{Muxer, Tracks, Unit},
     pending::Pending,
     sequence_headers::SequenceHeaders,
-    write_queue::{Message, WriteQueue},
+    write_queue::WriteQueue,
 };
 use crate::core::{
     amf::{Object, amf0},

@@ -26,7 +26,6 @@ use tokio_rustls::{
 
 pub(super) use self::diagnosis::{diagnose, explain};
 use self::verify::TrustVerifier;
-use super::stream::READ_AHEAD_BYTES;
 
 /// Rule for accepting the certificate of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,3 +142,6 @@ impl Tls {
         Ok(Arc::clone(self.config.get_or_init(|| Arc::new(config))))
     }
 }
+
+/// Capacity of the buffer between the socket and rustls, which reads only 4 KiB at a time.
+const READ_AHEAD_BYTES: usize = 128 * 1024;

@@ -7,7 +7,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use md5::{Digest, Md5};
 use thiserror::Error;
 
-use super::{command::Connect, handshake::digest::hmac_sha256};
+use super::{command::Connect, handshake::hmac::hmac_sha256};
 
 /// A user name and a password.
 #[derive(Clone, PartialEq, Eq)]

@@ -14,12 +14,13 @@
 //! The sum of the four offset bytes gives the position of the digest in its area. The digest is an
 //! HMAC-SHA256 over the block without the 32 bytes of the digest.
 
-use hmac::{Hmac, KeyInit, Mac};
+use ::hmac::{Hmac, Mac};
 use sha2::Sha256;
 
 use super::{
     block::Block,
     encryption::{SignatureCipher, dh::KEY_LEN},
+    hmac::{hmac, hmac_sha256},
 };
 
 /// Length of a digest and of a signature.
@@ -138,13 +139,6 @@ pub fn verify_reply(
     block.field(SIGNATURE_AT) == signature(block, digest, side, cipher)
 }
 
-/// Returns the HMAC-SHA256 of `bytes`.
-pub(in crate::core::rtmp) fn hmac_sha256(key: &[u8], bytes: &[u8]) -> [u8; DIGEST_LEN] {
-    let mut mac = hmac(key);
-    mac.update(bytes);
-    mac.finalize().into_bytes().into()
-}
-
 /// Returns the last 32 bytes of C2 or S2, computed from the bytes before them.
 fn signature(
     block: &Block,
@@ -178,11 +172,6 @@ fn hmac_without_digest(block: &Block, position: usize, side: Side) -> Hmac<Sha25
 fn offset(block: &Block, position: usize) -> usize {
     let bytes: [u8; OFFSET_LEN] = block.field(position);
     bytes.map(usize::from).iter().sum()
-}
-
-#[allow(clippy::expect_used, reason = "HMAC accepts keys of any length")]
-fn hmac(key: &[u8]) -> Hmac<Sha256> {
-    Hmac::new_from_slice(key).expect("HMAC accepts keys of any length")
 }
 
 /// Key of C1's digest. Followed by [`KEY_SUFFIX`] (62 bytes in total) it is the key of C2's

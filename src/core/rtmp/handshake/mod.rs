@@ -27,6 +27,7 @@
 pub mod block;
 pub mod digest;
 pub mod encryption;
+pub(super) mod hmac;
 
 use bytes::{Buf, BytesMut};
 use rand::Rng;

@@ -24,7 +24,7 @@ use self::{
     dh::{InvalidPublicKey, KeyPair},
     rc4::Rc4,
 };
-use super::{block::Block, digest};
+use super::{block::Block, hmac::hmac_sha256};
 
 /// Whether the session must be encrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -82,7 +82,7 @@ fn cipher_to(secret: &[u8; dh::KEY_LEN], public: &[u8; dh::KEY_LEN]) -> Rc4 {
 }
 
 fn stream_key(secret: &[u8; dh::KEY_LEN], public: &[u8; dh::KEY_LEN]) -> [u8; rc4::KEY_LEN] {
-    let hash = digest::hmac_sha256(secret, public);
+    let hash = hmac_sha256(secret, public);
     hash.first_chunk().copied().unwrap_or_default()
 }
 
