@@ -355,7 +355,7 @@ impl Session {
                 Event::Redirected(_) | Event::Reconnect { .. } | Event::Ended(_) => {
                     self.is_over = true;
                 }
-                Event::Started | Event::Recorded | Event::Restarted => {}
+                Event::Started | Event::Published | Event::Recorded | Event::Restarted => {}
             }
         }
         had_events
