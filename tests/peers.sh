@@ -36,9 +36,14 @@ if [ "${#missing[@]}" -gt 0 ]; then
 fi
 
 # npm: Node-Media-Server, which numbers message streams and names codecs differently from nginx-rtmp.
-if [ ! -f "$peers/npm/node_modules/node-media-server/package.json" ]; then
-    npm install --silent --no-audit --no-fund --prefix "$peers/npm" node-media-server@4
-fi
+# Version 2 reports the end of a publisher, version 4 does not.
+from_npm() {
+    if [ ! -f "$1/node_modules/node-media-server/package.json" ]; then
+        npm install --silent --no-audit --no-fund --prefix "$1" "node-media-server@$2"
+    fi
+}
+from_npm "$peers/npm" 4
+from_npm "$peers/npm-2" 2
 
 # PyPI: yt-dlp, a front end of rtmpdump, and an ffmpeg with Enhanced RTMP, which Debian's may lack.
 from_pypi() {
@@ -56,6 +61,6 @@ fi
 
 echo "peers: $(nginx -v 2>&1 | sed 's/.*: //'), $(ffmpeg -version | awk 'NR == 1 { print $1, $3 }')," \
     "$("$peers/ffmpeg" -version | awk 'NR == 1 { print $1, $3 }')," \
-    "node-media-server $(sed -n 's/^ *"version": "\(.*\)",*$/\1/p' "$peers/npm/node_modules/node-media-server/package.json")," \
+    "node-media-server $(sed -n 's/^ *"version": "\(.*\)",*$/\1/p' "$peers"/npm*/node_modules/node-media-server/package.json | xargs)," \
     "$(rtmpdump --help 2>&1 | sed -n 's/^RTMPDump \(v[^ ]*\).*/rtmpdump \1/p')," \
     "$(mpv --version | awk 'NR == 1 { print $1, $2 }'), yt-dlp $("$peers/venv/bin/yt-dlp" --version), socat"

@@ -22,13 +22,26 @@ pub struct Nginx {
 }
 
 /// Running nginx. Application `vod` plays files, `live` relays with default directives, `record`
-/// also records, `notify` uses `play_restart` and `publish_notify`.
+/// also records, `notify` uses `play_restart` and `publish_notify`. Each of `LIVE_DIRECTIVES` is an
+/// application too.
 pub struct Instance {
     process: Process,
     program: &'static Path,
     folder: TempDir,
     port: u16,
 }
+
+/// Names of applications with a directive that changes what players of live streams receive.
+pub const LIVE_DIRECTIVES: &[(&str, &str)] = &[
+    ("wait_key", "wait_key on"),
+    ("wait_video", "wait_video on"),
+    ("drop_idle_publisher", "drop_idle_publisher 3s"),
+    ("idle_streams", "idle_streams off"),
+    ("play_restart", "play_restart on"),
+    ("publish_notify", "publish_notify on"),
+    ("interleave", "interleave on"),
+    ("sync", "sync 0"),
+];
 
 /// Running nginx that terminates TLS in front of a port.
 pub struct TlsInstance {
@@ -49,6 +62,11 @@ impl Nginx {
 
     /// Starts an instance that plays `files` under their own names.
     pub fn start(self, files: &[&Path]) -> Instance {
+        self.start_with(files, "")
+    }
+
+    /// Starts an instance as `start` does, with RTMP server `directives`.
+    pub fn start_with(self, files: &[&Path], directives: &str) -> Instance {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let media = folder.path().join("media");
         fs::create_dir(&media).expect("the folder can be created");
@@ -58,7 +76,9 @@ impl Nginx {
                 .or_else(|_| fs::copy(file, media.join(name)).map(drop))
                 .expect("the clip can be linked or copied");
         }
-        self.instance(folder, |folder, port| self.config_text(folder, port))
+        self.instance(folder, |folder, port| {
+            self.config_text(folder, port, directives)
+        })
     }
 
     /// Starts an instance of the stream module in front of `target_port`, with the certificate and
@@ -131,9 +151,13 @@ impl Nginx {
         command
     }
 
-    fn config_text(self, folder: &Path, port: u16) -> String {
+    fn config_text(self, folder: &Path, port: u16, directives: &str) -> String {
         let module = self.module.display();
         let folder = folder.display();
+        let applications = LIVE_DIRECTIVES
+            .iter()
+            .map(|(name, directive)| format!("application {name} {{ live on; {directive}; }}\n"));
+        let applications: String = applications.collect();
         format!(
             "load_module {module};
              daemon off; master_process off;
@@ -144,10 +168,12 @@ impl Nginx {
                  access_log off;
                  server {{
                      listen 127.0.0.1:{port};
+                     {directives}
                      application vod {{ play {folder}/media; }}
                      application live {{ live on; }}
                      application record {{ live on; record all; record_path {folder}; }}
                      application notify {{ live on; play_restart on; publish_notify on; idle_streams off; }}
+                     {applications}
                  }}
              }}"
         )

@@ -1,5 +1,5 @@
-//! Node-Media-Server 4, which uses message stream 0, keeps `@setDataFrame`, and sends nothing when
-//! the publisher leaves.
+//! Node-Media-Server 2 and 4. Version 4 uses message stream 0, keeps `@setDataFrame`, and sends
+//! nothing when the publisher leaves. Version 2 reports the end of a publisher.
 
 use std::{
     fs,
@@ -15,7 +15,15 @@ use crate::process::Process;
 /// Installed Node-Media-Server.
 pub struct NodeMediaServer {
     node: PathBuf,
-    script: PathBuf,
+    package: PathBuf,
+    version: Version,
+}
+
+/// Major version.
+#[derive(Clone, Copy)]
+enum Version {
+    Two,
+    Four,
 }
 
 /// Running Node-Media-Server.
@@ -27,22 +35,30 @@ pub struct Instance {
 }
 
 impl NodeMediaServer {
-    /// Finds Node.js and the package.
+    /// Finds Node.js and version 4.
     pub fn find() -> Option<Self> {
-        let script = folder().join("npm/node_modules/node-media-server/bin/app.js");
+        Self::find_package("npm", Version::Four)
+    }
+
+    /// Finds Node.js and version 2.
+    pub fn find_2() -> Option<Self> {
+        Self::find_package("npm-2", Version::Two)
+    }
+
+    fn find_package(prefix: &str, version: Version) -> Option<Self> {
+        let package = folder().join(prefix).join("node_modules/node-media-server");
         let node = find_program("node")?;
-        script.is_file().then_some(Self { node, script })
+        package.is_dir().then_some(Self {
+            node,
+            package,
+            version,
+        })
     }
 
     /// Starts an instance, which plays every published stream under its name.
     pub fn start(self) -> Instance {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let (process, port) = start_server(|port| {
-            let config = folder.path().join("config.json");
-            let settings = format!(r#"{{ "bind": "127.0.0.1", "rtmp": {{ "port": {port} }} }}"#);
-            fs::write(&config, settings).expect("the file can be written");
-            self.command(folder.path())
-        });
+        let (process, port) = start_server(|port| self.command(folder.path(), port));
         Instance {
             process,
             peer: self,
@@ -51,10 +67,22 @@ impl NodeMediaServer {
         }
     }
 
-    fn command(&self, folder: &Path) -> Command {
+    fn command(&self, folder: &Path, port: u16) -> Command {
         let mut command = Command::new(&self.node);
-        command.arg(&self.script);
-        command.arg("--config").arg(folder.join("config.json"));
+        match self.version {
+            Version::Two => {
+                command.arg("-e").arg(SCRIPT_2).arg(&self.package);
+                command.arg(port.to_string());
+            }
+            Version::Four => {
+                let config = folder.join("config.json");
+                let settings =
+                    format!(r#"{{ "bind": "127.0.0.1", "rtmp": {{ "port": {port} }} }}"#);
+                fs::write(&config, settings).expect("the file can be written");
+                command.arg(self.package.join("bin/app.js"));
+                command.arg("--config").arg(config);
+            }
+        }
         command.current_dir(folder);
         command
     }
@@ -74,7 +102,7 @@ impl Instance {
     /// Kills the server and restarts it on the same port.
     pub fn kill_and_restart(&mut self) {
         self.process.kill_and_wait();
-        let mut command = self.peer.command(self.folder.path());
+        let mut command = self.peer.command(self.folder.path(), self.port);
         self.process = restart_server(&mut command, self.port);
     }
 
@@ -83,3 +111,11 @@ impl Instance {
         format!("rtmp://127.0.0.1:{}/live/{name}", self.port)
     }
 }
+
+/// Starts only the RTMP server, with the settings of version 2's own program.
+const SCRIPT_2: &str = "
+    const [, path, port] = process.argv;
+    const Server = require(path);
+    const rtmp = { port: +port, chunk_size: 60000, gop_cache: true, ping: 30, ping_timeout: 60 };
+    new Server({ rtmp }).run();
+";

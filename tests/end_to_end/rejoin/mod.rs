@@ -2,7 +2,9 @@
 
 mod attempts;
 mod cuts;
+mod directives;
 mod servers;
+mod sources;
 
 use std::{
     fs::File,
