@@ -70,6 +70,9 @@ pub struct Client {
     /// The message stream on which `play` was sent. With pipelining it is a guess until
     /// `createStream` is answered, so that it outlives several states.
     message_stream: Option<u32>,
+    /// The refusal of an early call that was sent again. It explains why the repeated call is not
+    /// answered.
+    refusal: Option<String>,
     /// The server has reported that the stream is published, so it is live.
     is_published: bool,
     buffer_length: BufferLengthControl,
@@ -132,6 +135,7 @@ impl Client {
             },
             transaction_ids: TransactionIds::default(),
             message_stream: None,
+            refusal: None,
             is_published: false,
             frame_parser: FrameParser::new(),
             alive_at: now,
@@ -223,7 +227,7 @@ impl Client {
             && at <= now
         {
             match due {
-                Due::TimedOut(timeout) => self.end(End::TimedOut(timeout)),
+                Due::TimedOut(timeout) => self.timed_out(timeout),
                 Due::CreateStreamAgain => {
                     tracing::debug!("createStream is not answered, sending it again");
                     self.create_stream_again(now);
@@ -311,6 +315,14 @@ impl Client {
             self.handle_message(now, message);
         }
         Ok(())
+    }
+
+    fn timed_out(&mut self, timeout: Timeout) {
+        let refusal = match timeout {
+            Timeout::CreateStream | Timeout::FirstMedia => self.refusal.take(),
+            _ => None,
+        };
+        self.end(refusal.map_or(End::TimedOut(timeout), End::Refused));
     }
 
     fn end(&mut self, end: End) {

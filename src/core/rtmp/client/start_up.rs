@@ -69,6 +69,7 @@ impl Client {
 
     /// Handles the answer to a `createStream` for which [`State::is_create_stream`] is true.
     pub(super) fn stream_created(&mut self, now: Instant, transaction: u32, stream: u32) {
+        self.refusal = None;
         let is_early = self.state.is_early_create_stream(transaction);
         let is_guessed = self.message_stream == Some(stream);
         // An early play may have started on the guessed message stream.
@@ -111,6 +112,7 @@ impl Client {
             _ => return self.end(End::Refused(reason)),
         }
         tracing::debug!("early createStream refused, sending it again after connect: {reason}");
+        self.refusal = Some(reason);
     }
 
     /// Handles an `_error` for the `play` with the id [`State::play_transaction`].
@@ -130,6 +132,7 @@ impl Client {
             _ => return self.end(End::Refused(reason)),
         }
         tracing::debug!("early play refused, sending it again after connect: {reason}");
+        self.refusal = Some(reason);
     }
 
     /// Returns the start position to try after Play.Start and silence.
@@ -168,6 +171,7 @@ impl Client {
 
     /// Records Play.Start.
     pub(super) fn play_started(&mut self, now: Instant) {
+        self.refusal = None;
         if let State::AwaitingMedia(awaiting) = &mut self.state {
             awaiting.started_at.get_or_insert(now);
         }

@@ -405,3 +405,41 @@ fn other_starts_are_tried_only_after_play_start_and_without_a_given_start() {
         assert_eq!(starts(&mut conversation), [0; 0]);
     }
 }
+
+#[test]
+fn silence_after_a_repeated_call_reports_the_earlier_refusal() {
+    let reason = "NetStream.Play.Failed: Can't play before connecting";
+    // createStream, refused before and after the answer to connect.
+    for is_early in [true, false] {
+        let mut conversation = Conversation::connecting(config());
+        if is_early {
+            conversation.command(too_early(2.0));
+        }
+        conversation.accept();
+        if !is_early {
+            conversation.command(too_early(2.0));
+        }
+        let end = conversation.advance(30 * SECOND).pop().map(end);
+        assert_eq!(end, Some(End::Refused(reason.into())));
+    }
+    // play.
+    let mut conversation = Conversation::connecting(config());
+    conversation.accept();
+    conversation.stream_created(2, 1.0);
+    conversation.command(too_early(3.0));
+    let end = conversation.advance(30 * SECOND).pop().map(end);
+    assert_eq!(end, Some(End::Refused(reason.into())));
+}
+
+#[test]
+fn accepted_repeated_call_clears_the_earlier_refusal() {
+    let mut conversation = Conversation::connecting(config());
+    conversation.command(too_early(2.0));
+    conversation.command(too_early(3.0));
+    conversation.accept();
+    conversation.sent();
+    conversation.stream_created(4, 1.0);
+    conversation.status("NetStream.Play.Start");
+    let end = conversation.advance(40 * SECOND).pop().map(end);
+    assert_eq!(end, Some(End::TimedOut(Timeout::FirstMedia)));
+}
