@@ -18,6 +18,7 @@ pub mod swf_player;
 
 use std::{
     io,
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
@@ -32,7 +33,10 @@ pub use self::{
     outcome::{Ending, Outcome},
     report::{Progress, Report, Retry},
 };
-use crate::output::Destination;
+use crate::{
+    core::rtmp::client::config::Start,
+    output::{Destination, existing_segments},
+};
 
 /// Runs a download until it ends. Everything that arrived is in the output, whatever the ending.
 pub async fn run(job: &Job, report: &mut dyn Report, mut stop: Stop) -> Outcome {
@@ -87,9 +91,13 @@ async fn prepare(job: &Job, pump: &mut Pump<'_>, stop: &mut Stop) -> Result<(), 
     let (Some(wish), Destination::Path(path)) = (job.resume, &job.output) else {
         return Ok(());
     };
-    let path = path.clone();
+    // A recorded stream is resumed in the file itself, as rtmpdump does.
+    let paths = match job.session.start {
+        Start::Live => existing_segments(path),
+        Start::At { .. } | Start::LiveElseRecorded => vec![path.clone()],
+    };
     // Reading a large file takes seconds and must not block the signal handling.
-    let reading = tokio::task::spawn_blocking(move || resume::read(&path));
+    let reading = tokio::task::spawn_blocking(move || read_latest(&paths));
     let read = tokio::select! {
         read = reading => read.map_err(io::Error::other).flatten(),
         () = stop.requested() => return Err(EndCause::Stopped),
@@ -112,6 +120,17 @@ async fn prepare(job: &Job, pump: &mut Pump<'_>, stop: &mut Stop) -> Result<(), 
         }
     }
     Ok(())
+}
+
+/// Reads the latest file of a recording that contains media.
+fn read_latest(paths: &[PathBuf]) -> io::Result<ScanResult> {
+    for path in paths {
+        match resume::read(path)? {
+            ScanResult::NoMedia => {}
+            found => return Ok(found),
+        }
+    }
+    Ok(ScanResult::NoMedia)
 }
 
 /// Writes the remaining data. The reader of a pipe may take any time until the user stops the

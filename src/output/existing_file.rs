@@ -1,6 +1,6 @@
 //! A file of an earlier run that the recording continues.
 
-use std::{fs::File, io};
+use std::{fs::File, io, path::PathBuf};
 
 use super::totals::Totals;
 use crate::core::flv::HeadWriter;
@@ -8,6 +8,7 @@ use crate::core::flv::HeadWriter;
 /// A file that an earlier run wrote.
 #[derive(Debug)]
 pub(crate) struct ExistingFile {
+    pub(crate) path: PathBuf,
     /// Open for reading and writing.
     pub(crate) file: File,
     /// Statistics of all intact tags; its length is the end of the last one.

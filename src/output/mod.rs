@@ -39,7 +39,10 @@ pub use self::{
     segment::SegmentFacts,
     split_policy::SegmentOptions,
 };
-pub(crate) use self::{existing_file::ExistingFile, file::lock::lock, tee::Tee, totals::Totals};
+pub(crate) use self::{
+    existing_file::ExistingFile, file::lock::lock, naming::existing_segments, tee::Tee,
+    totals::Totals,
+};
 
 #[cfg(test)]
 mod tests;

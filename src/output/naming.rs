@@ -1,6 +1,8 @@
 //! Names of the files of a recording.
 
 use std::{
+    cmp::Reverse,
+    ffi::OsStr,
     fs::{self, File},
     io,
     path::{MAIN_SEPARATOR, Path, PathBuf},
@@ -281,6 +283,46 @@ impl SegmentNames {
     }
 }
 
+/// Returns the files of an existing recording, the latest first: `name.flv` and its later segments
+/// `name.2.flv`, `name.3.flv` …
+///
+/// The modification time decides, not the number: a recording that replaced `name.flv` may have left later
+/// segments of an older one. Without `name.flv` there is no recording.
+pub(crate) fn existing_segments(path: &Path) -> Vec<PathBuf> {
+    let mut segments = Vec::new();
+    let directory = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    let modified = |path: &Path| fs::metadata(path).and_then(|found| found.modified());
+    if let (Ok(first), Ok(entries)) = (modified(path), fs::read_dir(directory)) {
+        for name in entries.flatten().map(|entry| entry.file_name()) {
+            let later = path.with_file_name(&name);
+            if let Some(number) = number_of(&name, path)
+                && let Ok(modified) = modified(&later)
+            {
+                segments.push((modified, number, later));
+            }
+        }
+        segments.push((first, 1, path.to_owned()));
+    }
+    segments.sort_by_key(|(modified, number, _)| Reverse((*modified, *number)));
+    segments.into_iter().map(|(_, _, path)| path).collect()
+}
+
+/// Returns the number in the name of a later segment of `path`.
+fn number_of(name: &OsStr, path: &Path) -> Option<u32> {
+    let stem = path.file_stem()?.to_str()?;
+    let rest = name.to_str()?.strip_prefix(stem)?.strip_prefix('.')?;
+    let number = match path.extension() {
+        Some(extension) => rest.strip_suffix(extension.to_str()?)?.strip_suffix('.')?,
+        None => rest,
+    };
+    let number = number.parse().ok()?;
+    let is_canonical = numbered(path, number).file_name() == Some(name);
+    (number > 1 && is_canonical).then_some(number)
+}
+
 /// Inserts a number into `name.flv`: `name.2.flv`.
 pub fn numbered_name(path: &Path, number: u32) -> PathBuf {
     let mut name = path.file_stem().unwrap_or_default().to_owned();
@@ -306,6 +348,8 @@ pub(super) fn with_path(path: &Path, error: &io::Error) -> io::Error {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, SystemTime};
+
     use super::*;
 
     fn start() -> Zoned {
@@ -442,6 +486,33 @@ mod tests {
         }
         let error = names.open(&start()).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+    }
+
+    #[test]
+    fn existing_segments_are_sorted_by_time_then_by_number() {
+        let folder = tempfile::tempdir().unwrap();
+        let now = SystemTime::now();
+        let create = |name: &str, seconds| {
+            let file = File::create(folder.path().join(name)).unwrap();
+            file.set_modified(now + Duration::from_secs(seconds))
+                .unwrap();
+        };
+        let path = folder.path().join("a.flv");
+        assert!(existing_segments(&path).is_empty());
+        create("a.2.flv", 1);
+        assert!(existing_segments(&path).is_empty(), "the first is missing");
+        let others = [
+            "b.2.flv", "a.02.flv", "a.1.flv", "a.x.flv", "a.3.mp4", "a.2",
+        ];
+        others.iter().for_each(|name| create(name, 9));
+        create("a.flv", 2);
+        create("a.10.flv", 3);
+        create("a.3.flv", 3);
+        let names: Vec<_> = existing_segments(&path)
+            .iter()
+            .map(|path| path.file_name().unwrap().to_owned())
+            .collect();
+        assert_eq!(names, ["a.10.flv", "a.3.flv", "a.flv", "a.2.flv"]);
     }
 
     #[test]

@@ -345,13 +345,9 @@ impl FileRecording {
         let Some(existing) = self.existing.take() else {
             return Ok(());
         };
-        let origin = Origin {
-            path: self.names.source().to_owned(),
-            number: self.number + 1,
-            started: self.started(),
-        };
+        let started = self.started();
         let sync_interval = self.options.sync_interval;
-        let mut segment = Segment::existing(existing, origin, sync_interval, now)?;
+        let mut segment = Segment::existing(existing, started, sync_interval, now)?;
         // With a requested split, the fields describe the next segment, not this one.
         if !self.is_split_requested {
             segment.inherit_metadata(&self.metadata);

@@ -79,14 +79,19 @@ impl Segment {
         Self::new(file, origin, queue)
     }
 
-    /// Reopens an existing file. Its timestamp 0 is at output time 0.
+    /// Reopens an existing file as the first segment. Its timestamp 0 is at output time 0.
     pub(super) fn existing(
         existing: ExistingFile,
-        origin: Origin,
+        started: Zoned,
         sync_interval: Option<Duration>,
         now: Instant,
     ) -> io::Result<Self> {
         let existing_tags = existing.tags;
+        let origin = Origin {
+            path: existing.path.clone(),
+            number: 1,
+            started,
+        };
         let file = MediaFile::resume(existing, sync_interval, now)?;
         Ok(Self {
             existing_tags,

@@ -67,7 +67,7 @@ pub(in crate::download) fn read(path: &Path) -> io::Result<ScanResult> {
         );
         return Ok(ScanResult::Unusable(why));
     }
-    Ok(scan.into_result(file, &rest))
+    Ok(scan.into_result(path, file, &rest))
 }
 
 /// The state of one pass through a file.
@@ -153,7 +153,7 @@ impl Scan {
         Ok(rest.len() > MAX_TAG_LENGTH || !may_be_stale && has_tag())
     }
 
-    fn into_result(mut self, file: File, rest: &[u8]) -> ScanResult {
+    fn into_result(mut self, path: &Path, file: File, rest: &[u8]) -> ScanResult {
         let length = self.reader.intact_end();
         if self.recording.history.frames() == 0 {
             return self.without_media(rest);
@@ -165,6 +165,7 @@ impl Scan {
             .writer
             .unwrap_or_else(|| HeadWriter::with_foreign_head(length));
         let existing_file = ExistingFile {
+            path: path.to_owned(),
             file,
             writer,
             tags,

@@ -7,7 +7,8 @@ mod servers;
 mod sources;
 
 use std::{
-    fs::File,
+    fs::{self, File},
+    path::Path,
     time::{Duration, SystemTime},
 };
 
@@ -121,6 +122,37 @@ fn unpublish_then_close_does_not_reconnect() {
     ended.assert_ended(0, "unpublished");
     assert!(ended.finished.took < Duration::from_secs(3));
     assert_eq!(server.clients().len(), 1, "the client did not reconnect");
+}
+
+/// A recording with several files continues in the latest of them.
+#[test]
+fn append_continues_the_latest_segment() {
+    let clips = [50, 60, 70].map(|frames| {
+        let mut clip = unique_clip(frames, 25);
+        let tags = clip.tags.iter_mut().filter(|tag| !tag.is_sequence_header());
+        tags.for_each(|tag| tag.body.push(frames as u8));
+        clip
+    });
+    let serve = |clip: &Clip| {
+        let stream = Stream::live(clip.clone()).paced(Pace::Unbounded);
+        Server::start(Config::serving(stream))
+    };
+    let options = ["-v", "--republish-wait", "0"];
+    let mut ended = download(&serve(&clips[0]).url("clip"), &options);
+    for (clip, more) in [(&clips[1], &["--gap", "split"][..]), (&clips[2], &[])] {
+        let server = serve(clip);
+        let options = [&options[..], &["--append"], more].concat();
+        ended = ended.start_again(&server.url("clip"), &options).finish();
+        ended.assert_ended(0, "unpublished");
+    }
+    let frames = |path: &Path| {
+        let clip = Clip::parse(&fs::read(path).expect("the segment exists"));
+        clip.media().filter(|tag| !tag.is_sequence_header()).count()
+    };
+    let first = ended.file();
+    let second = first.with_extension("2.flv");
+    assert_eq!(frames(&first), 2 * 50);
+    assert_eq!(frames(&second), 2 * (60 + 70));
 }
 
 /// `--append` continues a file of an earlier run like a recording after a lost connection, with the
