@@ -319,7 +319,7 @@ fn number_of(name: &OsStr, path: &Path) -> Option<u32> {
         None => rest,
     };
     let number = number.parse().ok()?;
-    let is_canonical = numbered(path, number).file_name() == Some(name);
+    let is_canonical = numbered_name(path, number).file_name() == Some(name);
     (number > 1 && is_canonical).then_some(number)
 }
 

@@ -143,6 +143,19 @@ impl Ended {
     /// line and no other error or warning.
     #[track_caller]
     fn assert_ended(&self, code: i32, word: &str, cause: &str) -> &Self {
+        self.assert_ended_with_warnings(code, word, cause, &[])
+    }
+
+    /// Panics unless the program ended like this and printed exactly these warnings before its last
+    /// line. Each text is the start of a warning.
+    #[track_caller]
+    fn assert_ended_with_warnings(
+        &self,
+        code: i32,
+        word: &str,
+        cause: &str,
+        warnings: &[&str],
+    ) -> &Self {
         assert_eq!(self.finished.code(), Some(code), "{}", self.finished);
         let stderr = &self.finished.stderr;
         let level = ["INFO", "ERROR", "WARNING", "ERROR"][code as usize];
@@ -153,10 +166,16 @@ impl Ended {
             "the last line is not \"{level}: {word}: …{cause}…\": {stderr}"
         );
         let is_trouble = |line: &&str| line.starts_with("ERROR") || line.starts_with("WARNING");
-        let lines = stderr.lines().filter(is_trouble).count();
-        assert_eq!(
-            lines,
-            usize::from(code > 0),
+        let mut lines: Vec<_> = stderr.lines().filter(is_trouble).collect();
+        if code > 0 {
+            lines.pop();
+        }
+        let is_expected = |(line, text): (&&str, &&str)| {
+            line.strip_prefix("WARNING: ")
+                .is_some_and(|line| line.starts_with(text))
+        };
+        assert!(
+            lines.len() == warnings.len() && lines.iter().zip(warnings).all(is_expected),
             "ERROR and WARNING lines in {stderr}"
         );
         self.assert_safe_output()
