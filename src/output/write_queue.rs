@@ -62,7 +62,7 @@ impl WriteQueue {
         queue
     }
 
-    /// Restarts the timestamps with a frame of `track` at `at_ms`. The queue must be empty. `other_ms` is
+    /// Restarts the timestamps with a frame of `track` at `first_ms`. The queue must be empty. `other_ms` is
     /// the output time of the last frame of the other track.
     pub(super) fn restart(&mut self, track: TagKind, first_ms: u64, other_ms: Option<u64>) {
         debug_assert!(self.is_empty(), "queued messages belong to the old start");
@@ -154,8 +154,8 @@ impl WriteQueue {
     }
 
     /// The tracks arrive interleaved: an audio frame after the first keyframe may belong before it. The
-    /// earliest queued frame gets timestamp 0. If no frame of the other track is queued yet, one may
-    /// still follow that is as early as the last one before it.
+    /// earliest queued frame gets timestamp 0. If no frame of the other track is queued yet, a frame as
+    /// early as the latest one of that track may still follow.
     fn decided_start_ms(&self, is_last: bool) -> u64 {
         let (track, first_ms, other_ms) = match self.start {
             Start::At(start_ms) => return start_ms,

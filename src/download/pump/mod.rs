@@ -513,7 +513,7 @@ impl<'a> Pump<'a> {
     }
 
     /// Whether to retry with a plain handshake: the server disconnected during a digest handshake,
-    /// which very old servers do not know. Silence is not a reason, and an encrypted session never
+    /// which very old servers lack. Silence is not a reason, and an encrypted session never
     /// becomes a plain one.
     pub(super) fn may_need_plain_handshake(&self, cause: &EndCause, session: &Config) -> bool {
         self.stage == Stage::Handshake
@@ -540,7 +540,7 @@ impl<'a> Pump<'a> {
         matches!(self.stage, Stage::Connect | Stage::Connected)
     }
 
-    /// Returns the facts that the judgement of the ending needs.
+    /// Returns the facts from which the ending is judged.
     pub(super) fn facts(&self) -> Facts {
         let first_timestamp_ms = self.first_timestamp_ms.unwrap_or(0);
         Facts {

@@ -423,7 +423,7 @@ const MAX_HELD_BYTES: usize = 64 * 1024;
 /// Largest part of a live stream that servers repeat to a new client, in milliseconds.
 const MAX_REPEATED_MS: i64 = 10_000;
 
-/// Largest lead of a server's clock over ours during a gap, in milliseconds.
+/// Largest lead of a server's clock over the local clock during a gap, in milliseconds.
 const MAX_DRIFT_MS: i64 = 1_000;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Missing sequence headers: how they are noticed, and fetched for a recorded stream.
+//! Detects missing sequence headers, and fetches them for a recorded stream.
 //!
 //! Some servers send the sequence headers only to clients that play a recorded stream from its
 //! beginning. If the first frame after `--start` lacks its header, rtmpull plays the beginning of
@@ -60,7 +60,7 @@ struct TrackHeaders {
 enum Fetch {
     #[default]
     NotTried,
-    /// The search must start. The frame that lacks its header follows afterwards.
+    /// The search must start. The frame that lacks its header is handled after it.
     Due(Box<(Message, FrameInfo)>),
     Tried,
 }
@@ -108,7 +108,7 @@ impl HeaderCheck {
         }
     }
 
-    /// Postpones a frame that lacks its header until the headers were searched for.
+    /// Postpones a frame that lacks its header until the search for headers has finished.
     pub(super) fn postpone(&mut self, message: Message, info: FrameInfo) {
         self.fetch = Fetch::Due(Box::new((message, info)));
     }

@@ -7,12 +7,12 @@
 //! 1. The first timestamp is nearer to 0 than to the requested start. Otherwise the server counts
 //!    from the beginning of the stream, and the timestamp shows where it started.
 //! 2. The requested start lies before the announced duration, and the received stream is as long as
-//!    that duration. From the requested start on, less would remain.
+//!    that duration. A stream from the requested start would be shorter.
 //! 3. The stream could have started later: at a keyframe at or before the requested start. A server
 //!    that starts at the keyframe before the requested start may have to start at 0.
 //!
-//! A range that ends early (`--stop`) is left before the second condition can hold, so nothing is
-//! known about it.
+//! With an early `--stop`, the download ends before the second condition can hold, so an ignored
+//! start is not detected.
 
 use super::{Next, Pump};
 use crate::{

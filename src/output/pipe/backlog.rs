@@ -19,7 +19,7 @@ pub(super) struct Backlog {
     /// Memory of the units.
     bytes: usize,
     limit: usize,
-    /// Index in `units` of the first unit of the latest GOP; `None` if that was already taken.
+    /// Index in `units` of the first unit of the latest GOP; `None` if that unit was already taken.
     gop: Option<usize>,
     gop_start_ms: u64,
     latest: LatestFrames,
@@ -130,7 +130,7 @@ impl Backlog {
         })
     }
 
-    /// Whether a gap may end at this unit. Audio without video is divided into seconds.
+    /// Whether a gap may end at this unit. Audio without video counts as GOPs of one second.
     fn starts_gop(&self, unit: &Unit) -> bool {
         let is_apart = unit.at_ms.abs_diff(self.gop_start_ms) >= AUDIO_GOP_MS;
         self.latest.is_start(unit.info, unit.at_ms)

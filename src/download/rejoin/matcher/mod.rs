@@ -61,7 +61,7 @@ pub(in crate::download) struct Expectation {
 }
 
 impl Expectation {
-    /// What a server sends of a live stream to a client that reconnects.
+    /// Expectation for a live stream after a reconnect.
     pub(in crate::download) const LIVE: Self = Self {
         is_from_start: false,
         limit_ms: LIVE_LIMIT_MS,
@@ -127,7 +127,7 @@ struct Run {
     new: [usize; 2],
 }
 
-/// Measures of the start of the new stream.
+/// Measurements of the new stream since its start.
 #[derive(Debug)]
 struct StreamStart {
     first: Timestamp,
@@ -157,7 +157,7 @@ enum FrameMatch {
     Unknown,
 }
 
-/// How far a run has got.
+/// Position of a run relative to the end of the recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reach {
     Within,
@@ -193,7 +193,7 @@ impl Matcher {
         }
     }
 
-    /// The stream restarts with a new clock.
+    /// Handles a stream that restarts with a new clock.
     pub(in crate::download) fn restart(&mut self) {
         if let Some(run) = &mut self.run {
             run.clock.restart();
@@ -338,7 +338,7 @@ impl Matcher {
     /// For a stream that starts where the recording started, the distance from the first frame
     /// decides as well.
     ///
-    /// Silence produces identical frames, so a repeated content cannot be the anchor.
+    /// Silence produces identical frames, so a frame with repeated content cannot be the anchor.
     fn anchor(&self, content: Content, kind: TagKind, timestamp: Timestamp) -> Option<i64> {
         let track = &self.history.tracks[track_of(kind)];
         track.unique_time_of(content).or_else(|| {
@@ -577,7 +577,7 @@ pub(in crate::download) const MIN_RUN: u64 = 8;
 /// Largest lag between two tracks in milliseconds. A track that lags more has ended.
 const MAX_LAG_MS: i64 = 10_000;
 
-/// Time at play speed after which a live stream is new.
+/// Time at play speed after which the frames of a live stream count as new.
 const REAL_TIME: Duration = Duration::from_secs(2);
 
 /// Largest lead of a stream that plays in real time, in milliseconds: more is a burst. It covers

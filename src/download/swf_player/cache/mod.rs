@@ -8,7 +8,7 @@
 //! hash: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
 //! ```
 //!
-//! A store changes only the lines of its player. A file in another format is not written.
+//! Storing an entry changes only the lines of that player. A file in another format is not written.
 
 #[cfg(test)]
 mod tests;
