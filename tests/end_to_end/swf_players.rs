@@ -509,7 +509,7 @@ fn invalid_player_fails_before_connecting() {
         ),
         (
             b"SSH-2.0-server\r\n\r\n".to_vec(),
-            "the server does not speak HTTP",
+            "the server answers in text (`SSH-2.0-server`), not HTTP",
         ),
     ] {
         let web = WebServer::always_replying(answer);

@@ -198,6 +198,7 @@ impl<'a> Pump<'a> {
         if self.stage == Stage::Handshake && !client.is_handshaking() {
             self.stage = Stage::Connect;
         }
+        let next = name_text_answer(next, self.stage, &connection.inbox);
         let next = reported_end(next, client);
         client.close();
         if client.poll_transmit(&mut connection.outbox).is_ok() {
@@ -679,6 +680,22 @@ fn reported_end(next: Next, client: &Client) -> Next {
             EndCause::Session(end.clone()).into()
         }
         (next, _) => next,
+    }
+}
+
+/// Replaces the cause of a handshake that ended while the line of a text answer was incomplete: the text
+/// explains more than the silence or the closed connection.
+fn name_text_answer(next: Next, stage: Stage, inbox: &[u8]) -> Next {
+    let is_unanswered = match &next {
+        Next::Finish(EndCause::PeerClosed { .. } | EndCause::Broken(_)) => {
+            stage == Stage::Handshake
+        }
+        Next::Finish(EndCause::Session(End::TimedOut(Timeout::Handshake))) => true,
+        _ => false,
+    };
+    match handshake::unfinished_text_answer(inbox) {
+        Some(error) if is_unanswered => EndCause::Protocol(error.into()).into(),
+        _ => next,
     }
 }
 

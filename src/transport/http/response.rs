@@ -31,11 +31,14 @@ pub(in crate::transport) struct Status {
 }
 
 /// Error in the head or the framing of a response.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ResponseError {
     /// The bytes are not an HTTP/1 response.
     #[error("the server does not speak HTTP")]
     NotHttp,
+    /// The bytes are text without an HTTP version, as in SSH or SMTP. Holds the first printable characters.
+    #[error("the server answers in text (`{0}`), not HTTP")]
+    Text(String),
     /// The head has more than 16 KiB or 100 fields.
     #[error("the head of the server's HTTP response is too long")]
     HeadTooLong,
@@ -92,6 +95,7 @@ impl Head {
             Ok(httparse::Status::Complete(length)) if length <= MAX_HEAD => length,
             Ok(httparse::Status::Partial) if bytes.len() < MAX_HEAD => return Ok(None),
             Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(ResponseError::HeadTooLong),
+            Err(httparse::Error::Version) => return Err(not_http(bytes)),
             Err(_) => return Err(ResponseError::NotHttp),
         };
         Ok(Some((Self::from_response(&response)?, length)))
@@ -180,6 +184,23 @@ fn codings(list: &[u8]) -> impl Iterator<Item = String> {
 /// Returns the value of a field if it is UTF-8.
 fn text(value: &[u8]) -> Option<String> {
     str::from_utf8(value).ok().map(str::to_owned)
+}
+
+/// Returns the error for bytes that do not start with an HTTP version.
+fn not_http(bytes: &[u8]) -> ResponseError {
+    let is_printable = |byte: &u8| matches!(byte, b' '..=b'~');
+    let end = bytes.iter().position(|byte| !is_printable(byte));
+    let printable = bytes.get(..end.unwrap_or(bytes.len())).unwrap_or_default();
+    if printable.len() < MIN_QUOTED {
+        return ResponseError::NotHttp;
+    }
+    let quoted = printable.get(..MAX_QUOTED).unwrap_or(printable);
+    let mark = if quoted.len() < printable.len() {
+        "…"
+    } else {
+        ""
+    };
+    ResponseError::Text(format!("{}{mark}", String::from_utf8_lossy(quoted)))
 }
 
 /// Returns the start of a text of the server, short enough for a message.
@@ -296,6 +317,12 @@ const MAX_HEADERS: usize = 100;
 /// Longest line with a chunk size and its extensions, which no known server sends.
 const MAX_CHUNK_LINE: usize = 256;
 
+/// Number of printable characters that binary data rarely starts with.
+const MIN_QUOTED: usize = 4;
+
+/// Number of characters of an answer in another protocol in messages.
+const MAX_QUOTED: usize = 60;
+
 /// Number of characters of a reason or a location in messages.
 const MAX_SHOWN: usize = 200;
 
@@ -382,7 +409,14 @@ mod tests {
         );
         assert_eq!(taken(&lines), Err(ResponseError::HeadTooLong));
         assert_eq!(taken("\x03\0\0\0\0"), Err(ResponseError::NotHttp));
-        assert_eq!(taken("SSH-2.0-OpenSSH"), Err(ResponseError::NotHttp));
+        let text = |text: &str| Err(ResponseError::Text(text.to_owned()));
+        assert_eq!(taken("SSH-2.0-OpenSSH\r\n"), text("SSH-2.0-OpenSSH"));
+        assert_eq!(taken("HTTP/1.1400 x\r\n"), text("HTTP/1.1400 x"));
+        let long = "x".repeat(100);
+        assert_eq!(taken(&long), text(&format!("{}…", &long[..60])));
+        assert_eq!(taken("SSH\0\0"), Err(ResponseError::NotHttp));
+        let no_field = "HTTP/1.1 200 OK\r\n\x01\r\n\r\n";
+        assert_eq!(taken(no_field), Err(ResponseError::NotHttp));
     }
 
     #[test]

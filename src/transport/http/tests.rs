@@ -252,7 +252,8 @@ async fn each_failure_has_its_message() {
     let error = fetch_from(&["220 smtp.example ready\r\n\r\n"])
         .await
         .unwrap_err();
-    assert_eq!(error, "the server does not speak HTTP");
+    let cause = "the server answers in text (`220 smtp.example ready`), not HTTP";
+    assert_eq!(error, cause);
     let largest = fetch_from(&[ok("", &[0; 1000])]).await;
     assert_eq!(largest.map(|file| file.len()), Ok(1000));
 }
@@ -289,7 +290,8 @@ async fn a_server_that_sends_first_does_not_speak_http() {
         () = server => unreachable!(),
         fetched = fetcher.fetch(&url, None) => fetched.unwrap_err(),
     };
-    assert_eq!(error.to_string(), "the server does not speak HTTP");
+    let cause = "the server answers in text (`SSH-2.0-server`), not HTTP";
+    assert_eq!(error.to_string(), cause);
 }
 
 #[tokio::test]

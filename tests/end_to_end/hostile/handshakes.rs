@@ -3,20 +3,46 @@ use crate::server::FaultAction;
 
 #[test]
 fn other_protocol_on_the_port_is_named() {
-    let cases: [(&[u8], &str); 6] = [
+    let tls = "server answered with TLS instead of RTMP: the port may serve rtmps";
+    let cases: [(&[u8], &str); 12] = [
         (
             b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n",
-            "server answered with HTTP",
+            "the server answers in text (`HTTP/1.1 400 Bad Request`), not RTMP",
+        ),
+        (
+            b"HTTP/1.1400 Bad Request\r\n\r\n",
+            "the server answers in text (`HTTP/1.1400 Bad Request`), not RTMP",
+        ),
+        (
+            b"<html>\n<body>400 Bad Request</body></html>",
+            "the server answers in text (`<html>`), not RTMP",
+        ),
+        (
+            b"RTSP/1.0 400 Bad Request\r\n\r\n",
+            "the server answers in text (`RTSP/1.0 400 Bad Request`), not RTMP",
+        ),
+        (
+            b"SSH-2.0-OpenSSH_9.2p1\r\n",
+            "the server answers in text (`SSH-2.0-OpenSSH_9.2p1`), not RTMP",
+        ),
+        (
+            b"220 mail.example.com ESMTP Postfix\x1b[31m\r\n",
+            "the server answers in text (`220 mail.example.com ESMTP Postfix`), not RTMP",
+        ),
+        (
+            b"220 (vsFTPd 3.0.3)\r\n",
+            "the server answers in text (`220 (vsFTPd 3.0.3)`), not RTMP",
         ),
         // Fatal TLS alert: unexpected_message.
-        (
-            &[0x15, 3, 1, 0, 2, 2, 10],
-            "server answered with TLS instead of RTMP",
-        ),
-        (b"\x16\x03\x03\x00\x7a\x02\x00", "server answered with TLS"),
+        (&[0x15, 3, 1, 0, 2, 2, 10], tls),
+        (b"\x16\x03\x03\x00\x7a\x02\x00", tls),
         (&[6; 3073], "handshake version 6 "),
         (&[8; 3073], "handshake version 8 "),
-        (b"SSH-2.0-OpenSSH_9.2p1\r\n", "handshake version 83 "),
+        // A prompt without a line end is complete when nothing follows.
+        (
+            b"login: ",
+            "the server answers in text (`login: `), not RTMP",
+        ),
     ];
     parallel::for_each(cases, |(bytes, cause)| {
         for then in [FaultAction::Fin, FaultAction::Silence] {
@@ -29,6 +55,18 @@ fn other_protocol_on_the_port_is_named() {
                 .assert_unchanged();
         }
     });
+}
+
+#[test]
+fn text_on_an_rtmpe_port_is_quoted() {
+    let text = b"SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3 and a comment that exceeds the limit\r\n";
+    let peer = peer_sending(text, FaultAction::Fin);
+    let ended = Invocation::new(&peer.encrypted_url("clip")).run();
+    let quoted = "`SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3 and a comment that ex…`";
+    let cause = format!("the server answers in text ({quoted}), not RTMP");
+    ended
+        .assert_ended(3, "no-connection", &cause)
+        .assert_unchanged();
 }
 
 #[test]

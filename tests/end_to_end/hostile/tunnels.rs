@@ -26,7 +26,14 @@ fn non_tunnel_server_is_named_and_the_file_untouched() {
             "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab",
             "shorter than announced",
         ),
-        ("SSH-2.0-OpenSSH_9.2\r\n", "the server does not speak HTTP"),
+        (
+            "SSH-2.0-OpenSSH_9.2\r\n",
+            "the server answers in text (`SSH-2.0-OpenSSH_9.2`), not HTTP",
+        ),
+        (
+            "HTTP/1.1400 Bad Request\r\n\r\n",
+            "the server answers in text (`HTTP/1.1400 Bad Request`), not HTTP",
+        ),
         ("\x03\0\0\0\0", "the server does not speak HTTP"),
     ];
     parallel::for_each(cases, |(answer, cause)| {

@@ -27,16 +27,19 @@ pub mod block;
 pub mod digest;
 pub mod encryption;
 pub(super) mod hmac;
+mod text_answer;
 
 use bytes::{Buf, BytesMut};
 use rand::Rng;
 use thiserror::Error;
 use tracing::{debug, warn};
 
+pub use self::text_answer::unfinished_text_answer;
 use self::{
     block::Block,
     digest::{DIGEST_LEN, Scheme, Side},
     encryption::{Ciphers, Encryption, KeyAgreement, SignatureCipher, dh::KeyPair},
+    text_answer::{TextAnswer, is_printable},
 };
 use crate::core::wire::{Missing, Reader};
 
@@ -161,8 +164,11 @@ impl Handshake {
             // The first byte of a TLS record could also be an unknown S0.
             [] | [TLS_ALERT | TLS_HANDSHAKE] => Ok(None),
             [TLS_ALERT | TLS_HANDSHAKE, TLS_MAJOR_VERSION, ..] => Err(Error::Tls),
-            _ if inbox.starts_with(HTTP) => Err(Error::Http),
-            _ if HTTP.starts_with(inbox) => Ok(None),
+            [first, ..] if is_printable(*first) => match TextAnswer::classify(inbox) {
+                TextAnswer::Unfinished => Ok(None),
+                TextAnswer::Line(error) => Err(error),
+                TextAnswer::Binary => self.check_version(*first).map(Some),
+            },
             [version, ..] => self.check_version(*version).map(Some),
         }
     }
@@ -312,13 +318,13 @@ pub enum ServerSignature {
 }
 
 /// A reply to C0 and C1 that rules out a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Error {
-    /// The reply is HTTP: a web server, or a proxy that refuses the connection.
-    #[error("server answered with HTTP instead of RTMP")]
-    Http,
+    /// The reply is text, as in SSH, RTSP, SMTP, FTP and HTTP. Holds its first printable characters.
+    #[error("the server answers in text (`{0}`), not RTMP")]
+    Text(String),
     /// The reply is a TLS record: the server expects rtmps.
-    #[error("server answered with TLS instead of RTMP")]
+    #[error("server answered with TLS instead of RTMP: the port may serve rtmps")]
     Tls,
     /// S0 is not the version of C0 (RTMP 5.2.2).
     #[error("server answered with handshake version {0} ({0:#04x}) instead of 3")]
@@ -383,9 +389,6 @@ const DIGEST_C1_VERSION: [u8; 4] = [10, 0, 45, 2];
 
 /// Version field of a C1 with a digest and a public key.
 const ENCRYPTED_C1_VERSION: [u8; 4] = [128, 0, 3, 2];
-
-/// Start of an HTTP response.
-const HTTP: &[u8] = b"HTTP/";
 
 /// Content types of a TLS record that a server can send first, and the major version byte of SSL
 /// 3.0 to TLS 1.3.

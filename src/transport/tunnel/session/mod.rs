@@ -221,7 +221,7 @@ impl Session {
                     Ok(None) => return Ok(()),
                     // Once the session is open, the server speaks HTTP: bytes that are not a head
                     // exceed the announced length of the previous response.
-                    Err(ResponseError::NotHttp) if self.id.is_some() => {
+                    Err(ResponseError::NotHttp | ResponseError::Text(_)) if self.id.is_some() => {
                         return Err(Error::Surplus);
                     }
                     Err(error) => return Err(error.into()),

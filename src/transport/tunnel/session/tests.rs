@@ -439,6 +439,10 @@ fn servers_without_rtmpt_are_described() {
         ),
         (b"\x03\0\0\0", "the server does not speak HTTP"),
         (
+            b"220 mail.example ESMTP\r\n",
+            "the server answers in text (`220 mail.example ESMTP`), not HTTP",
+        ),
+        (
             &b"HTTP/1.1 100 Continue\r\n\r\n".repeat(11),
             "the server does not speak HTTP",
         ),

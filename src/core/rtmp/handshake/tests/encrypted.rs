@@ -208,7 +208,8 @@ fn unknown_type_fails_on_the_first_byte() {
         }
     }
     let mut conversation = Conversation::start(Encryption::Required);
-    assert_eq!(conversation.receive(b"HTTP/1.1 400"), Err(Error::Http));
+    let text = Error::Text("HTTP/1.1 400".to_owned());
+    assert_eq!(conversation.receive(b"HTTP/1.1 400\r\n"), Err(text));
     assert_eq!(conversation.receive(&[0x15, 3, 1]), Err(Error::Tls));
 }
 

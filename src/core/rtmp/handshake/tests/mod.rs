@@ -244,11 +244,13 @@ fn digest_mode_fails_without_a_digest() {
 
 #[test]
 fn unknown_version_fails_on_the_first_byte() {
-    for s0 in [0, 2, 4, 6, 8, 9, 10, b'S', 0xFF] {
+    for s0 in [0, 2, 4, 6, 8, 9, 10, 0x1F, 0x7F, 0xFF] {
         for mode in [Mode::Auto, Mode::Plain, Mode::Digest] {
             let mut inbox = BytesMut::from(&[s0][..]);
             assert_eq!(client(mode).receive(&mut inbox), Err(Error::Version(s0)));
         }
+    }
+    for s0 in [0, 2, 4, 6, 8, 9, 10, b'S', 0xFF] {
         let (_, result) =
             run_handshake(Mode::Auto, &move |c1| [&[s0], &c1.as_bytes()[..]].concat());
         assert_eq!(result, Err(Error::Version(s0)));
@@ -257,10 +259,20 @@ fn unknown_version_fails_on_the_first_byte() {
 
 #[test]
 fn other_protocols_are_reported_by_their_first_bytes() {
+    let long = "x".repeat(100);
+    let text = |text: &str| Error::Text(text.to_owned());
     #[rustfmt::skip]
-    let answers: [(&[u8], usize, Error); 7] = [
-        (b"HTTP/1.1 400 Bad Request\r\n", 5, Error::Http),
-        (b"HTML", 3, Error::Version(b'H')),
+    let answers: [(&[u8], usize, Error); 15] = [
+        (b"HTTP/1.1 400 Bad Request\r\n", 25, text("HTTP/1.1 400 Bad Request")),
+        (b"HTTP/1.1400 Bad Request\n", 24, text("HTTP/1.1400 Bad Request")),
+        (b"RTSP/1.0 400 Bad Request\r\n", 25, text("RTSP/1.0 400 Bad Request")),
+        (b"SSH-2.0-OpenSSH_9.2p1\r\n", 22, text("SSH-2.0-OpenSSH_9.2p1")),
+        (b"220 mail ESMTP \xC3\xA9\r\n", 16, text("220 mail ESMTP ")),
+        (b"ICY 200 OK\r\n", 11, text("ICY 200 OK")),
+        (long.as_bytes(), 61, text(&format!("{}…", &long[..60]))),
+        (b"HTML\0", 5, text("HTML")),
+        (b"HTM\0", 4, Error::Version(b'H')),
+        (b"SS\x80", 3, Error::Version(b'S')),
         (&[0x15, 3, 1, 0, 2, 2, 70], 2, Error::Tls), // alert: fatal, protocol version
         (&[0x15, 3, 3, 0, 2, 2, 10], 2, Error::Tls), // alert: fatal, unexpected message
         (&[0x16, 3, 3, 0, 122], 2, Error::Tls), // handshake
@@ -272,7 +284,7 @@ fn other_protocols_are_reported_by_their_first_bytes() {
             let expected = if len < decided_at {
                 Ok(Progress::NeedsMore)
             } else {
-                Err(error)
+                Err(error.clone())
             };
             let mut inbox = BytesMut::from(&answer[..len]);
             assert_eq!(
@@ -281,6 +293,16 @@ fn other_protocols_are_reported_by_their_first_bytes() {
                 "{answer:?}"
             );
         }
+    }
+}
+
+#[test]
+fn unfinished_text_is_an_error_once_nothing_follows() {
+    let text = |text: &str| Some(Error::Text(text.to_owned()));
+    assert_eq!(unfinished_text_answer(b"login: "), text("login: "));
+    assert_eq!(unfinished_text_answer(b"HTTP"), text("HTTP"));
+    for other in [&b""[..], b"SSH", &[3; 100], b"HTTP\0"] {
+        assert_eq!(unfinished_text_answer(other), None, "{other:?}");
     }
 }
 
@@ -295,8 +317,14 @@ fn error_texts_are_complete() {
             Error::Version(b'S'),
             "server answered with handshake version 83 (0x53) instead of 3",
         ),
-        (Error::Http, "server answered with HTTP instead of RTMP"),
-        (Error::Tls, "server answered with TLS instead of RTMP"),
+        (
+            Error::Text("SSH-2.0-x".to_owned()),
+            "the server answers in text (`SSH-2.0-x`), not RTMP",
+        ),
+        (
+            Error::Tls,
+            "server answered with TLS instead of RTMP: the port may serve rtmps",
+        ),
         (
             Error::NoDigest,
             "server answered without a valid handshake digest",
