@@ -25,6 +25,8 @@ pub(super) struct Backlog {
     latest: LatestFrames,
     latest_ms: u64,
     gap: Option<DroppedFrames>,
+    /// Whether units were taken since the current gap began.
+    was_read_in_gap: bool,
     /// Wall-clock time.
     wall: Timestamp,
 }
@@ -54,6 +56,7 @@ impl Backlog {
             latest: LatestFrames::default(),
             latest_ms: 0,
             gap: None,
+            was_read_in_gap: false,
             wall: Timestamp::UNIX_EPOCH,
         }
     }
@@ -105,6 +108,7 @@ impl Backlog {
 
     /// Moves the oldest units, about `bytes` of them, to `batch`.
     pub(super) fn take(&mut self, bytes: usize, batch: &mut Vec<Unit>) {
+        self.was_read_in_gap = true;
         let mut taken = 0;
         while taken < bytes
             && let Some(unit) = self.units.pop_front()
@@ -137,10 +141,11 @@ impl Backlog {
             && (unit.info.track == TagKind::VIDEO || is_apart)
     }
 
-    /// Ends the gap before a GOP if half of the limit is free. With less free space, the GOP would not fit
-    /// and would start the next gap at once.
+    /// Ends the gap before a GOP if the reader is reading again and half of the limit is free. With less free
+    /// space, or while the reader still pauses, the GOP would not fit and would start the next gap at once.
     fn end_gap(&mut self, at_ms: u64, capacity: usize) -> Option<DroppedFrames> {
-        if self.bytes + capacity > self.limit / 2 {
+        let is_read = self.was_read_in_gap || self.units.is_empty();
+        if !is_read || self.bytes + capacity > self.limit / 2 {
             return None;
         }
         let gap = self.gap.take()?;
@@ -157,6 +162,7 @@ impl Backlog {
         if self.gap.is_some() {
             return;
         }
+        self.was_read_in_gap = false;
         self.gap = Some(DroppedFrames {
             from_ms: at_ms,
             began: self.wall,
@@ -271,6 +277,26 @@ mod tests {
         backlog.take(usize::MAX, &mut batch);
         assert_eq!(batch, units);
         assert!(backlog.is_empty() && backlog.bytes == 0);
+    }
+
+    #[test]
+    fn gap_lasts_until_the_reader_reads_again() {
+        let mut backlog = backlog_of(4);
+        let mut dropped = Vec::new();
+        backlog.push(keyframe(0), &mut dropped);
+        for at_ms in [80, 160, 240] {
+            // No GOP fits. After the removal of the first one, half of the limit is free.
+            backlog.push(keyframe(at_ms), &mut dropped);
+            for after_ms in [10, 20, 30] {
+                let finished = backlog.push(inter_frame(at_ms + after_ms), &mut dropped);
+                assert_eq!(finished, None);
+            }
+        }
+        backlog.take(1, &mut Vec::new());
+        let gap = backlog
+            .push(keyframe(320), &mut dropped)
+            .expect("the gap ends");
+        assert_eq!((gap.from_ms, gap.to_ms, gap.frames), (80, 320, 12));
     }
 
     #[test]
