@@ -301,7 +301,7 @@ fn total_bytes(batch: &[Unit]) -> usize {
 
 /// Bytes in flight at which the network is no longer read: two writes, so that the thread has one while
 /// the next is collected.
-const MAX_IN_FLIGHT: usize = 512 * 1024;
+const MAX_IN_FLIGHT: usize = 256 * 1024;
 
 /// Number of empty batches: as many as are in flight with a fast reader.
 const MAX_SPARE: usize = 8;
