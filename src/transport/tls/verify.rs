@@ -45,8 +45,9 @@ impl TrustVerifier {
             Trust::Roots(roots) => {
                 let roots = roots.clone();
                 let provider = Arc::clone(&provider);
+                let platform = Verifier::new_with_extra_roots(roots.iter().cloned(), provider);
                 Policy::Roots {
-                    platform: Verifier::new_with_extra_roots(roots.iter().cloned(), provider)?,
+                    platform: platform.map_err(name_missing_roots)?,
                     roots,
                 }
             }
@@ -131,6 +132,24 @@ impl ServerCertVerifier for TrustVerifier {
         algorithms.supported_schemes()
     }
 }
+
+/// Replaces the text of the platform verifier for a system without root certificates, which gives no advice.
+fn name_missing_roots(error: Error) -> Error {
+    match error {
+        Error::General(text) if text.starts_with("No CA certificates") => {
+            Error::Other(OtherError(Arc::new(MissingRoots)))
+        }
+        error => error,
+    }
+}
+
+/// Error for a system without root certificates, such as a minimal container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error(
+    "the system has no root certificates: install its package ca-certificates, check SSL_CERT_FILE and \
+     SSL_CERT_DIR, or use --ca-file"
+)]
+struct MissingRoots;
 
 /// Returns whether the server presented a CA certificate. The verifier reports this error only after it
 /// checked the date.

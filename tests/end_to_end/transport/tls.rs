@@ -7,7 +7,7 @@ use crate::{
         nginx::{self, Nginx, TlsInstance},
         require,
     },
-    program::{Download, download},
+    program::{self, Download, download},
     server::{Authority, Clip, Config, Identity, Server, Stream, TlsClose, TlsFront, Validity},
     verify::{self, Media},
 };
@@ -96,6 +96,45 @@ fn self_signed_certificate_can_be_trusted() {
         download(&url, &[]).assert_no_connection(
             "is a CA certificate; use --ca-file with this certificate, or --tls-pin, to trust it",
         );
+    }
+}
+
+/// Minimal containers have no root certificates.
+#[cfg(target_os = "linux")]
+#[test]
+fn missing_root_certificates_are_named() {
+    let server = Server::start(Config::serving(Stream::recorded(Clip::sample())));
+    let authority = Authority::new("Authority");
+    let identity = authority.identity(Validity::Valid);
+    let front = TlsFront::start(server.port(), &identity, TlsClose::CloseNotify);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let run = |scheme: &str, options: &[&str]| {
+        let mut command = program::command();
+        command
+            .arg(format!("{scheme}://localhost:{}/app/clip", front.port()))
+            .args(["-o", "out.flv"])
+            .args(options)
+            .current_dir(folder.path())
+            .env("SSL_CERT_FILE", "/nonexistent")
+            .env("SSL_CERT_DIR", "/nonexistent");
+        crate::process::Process::start(&mut command).finish(program::LIMIT)
+    };
+    for scheme in ["rtmps", "rtmpts"] {
+        let finished = run(scheme, &[]);
+        finished.assert_ended(3, "no-connection");
+        let stderr = &finished.stderr;
+        for words in ["no root certificates", "ca-certificates", "--ca-file"] {
+            assert!(stderr.contains(words), "no {words:?} in {stderr}");
+        }
+        assert_eq!(stderr.matches("ERROR").count(), 1, "{stderr}");
+    }
+    let file = authority.file().display().to_string();
+    for options in [
+        &["--ca-file", &*file][..],
+        &["--tls-pin", &identity.sha256()],
+        &["--insecure"],
+    ] {
+        run("rtmps", options).assert_ended(0, "ended");
     }
 }
 
