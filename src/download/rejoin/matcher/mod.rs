@@ -220,6 +220,7 @@ impl Matcher {
 
     /// Returns the held messages in order of arrival, after a failed match.
     pub(in crate::download) fn give_up(self) -> Vec<Arrival> {
+        // Only a run can show that a held message is already written.
         let is_new = |held: &Held| held.is_new || self.run.is_none();
         let held = self.held.into_iter().filter(is_new);
         held.map(|held| held.arrival).collect()
@@ -238,6 +239,7 @@ impl Matcher {
             FrameMatch::Known => known = self.keep_known(arrival, content, at_ms),
             FrameMatch::New => self.hold(arrival, content, at_ms, true),
             FrameMatch::Unknown => {
+                // The frame that breaks a run may be the anchor of the next one.
                 self.run = None;
                 self.hold(arrival, content, 0, false);
                 if let Some(at_ms) = self.anchor(content, kind, timestamp) {
@@ -266,6 +268,7 @@ impl Matcher {
         let waited = at.saturating_duration_since(since);
         let waited_ms = i64::try_from(waited.as_millis()).unwrap_or(i64::MAX);
         if i64::from(timestamp.since(first)).saturating_sub(waited_ms) > MAX_LEAD_MS {
+            // The stream runs ahead of the wall clock: the burst is not over.
             self.real_time_since = Some((at, timestamp));
             return false;
         }
@@ -285,10 +288,12 @@ impl Matcher {
             return Verdict::Undecided;
         };
         match (run.has_new(), self.reach(run)) {
+            // A message between two known frames was written with them.
             (false, Reach::Within | Reach::Missed) => {
                 let known = self.keep_known(arrival, content, at_ms);
                 known.map_or(Verdict::Undecided, Verdict::AlreadyWritten)
             }
+            // The recording ends with this message: it was written after the last frame.
             (false, Reach::End) if self.history.tail.front() == Some(&content) => {
                 self.history.tail.pop_front();
                 let known = self.keep_known(arrival, content, at_ms);
@@ -441,11 +446,16 @@ impl Matcher {
                 _ if self.expectation.is_live && run.is_far_past(last.at_ms) => {}
                 // The track had ended long before the run started.
                 None if last.at_ms < run.begin_ms - MAX_LAG_MS => {}
+                // A live stream may start after the last written frame of this track.
                 None if run.new[index] > 0 && self.expectation.is_live => {}
+                // A recorded stream repeats both tracks, so a run that starts after the end of one track
+                // cannot prove where that track continues.
                 None if run.new[index] > 0 => return Reach::Missed,
                 _ => reach = Reach::Within,
             }
         }
+        // The keyframe of a live stream may be the only repeated frame. Its content is unique, so one frame is
+        // enough.
         let least = if self.expectation.is_live { 1 } else { MIN_RUN };
         let is_proof = run.matched >= least.min(self.history.frames);
         match reach {
@@ -465,6 +475,7 @@ impl Matcher {
             is_head: false,
         });
         let step_ms = i64::from(timestamp.since(begin.latest));
+        // A leap of the server's clock is not stream time and must not use up the limit.
         begin.elapsed_ms += step_ms.clamp(0, MAX_LAG_MS);
         if step_ms > 0 {
             begin.latest = timestamp;
@@ -478,6 +489,7 @@ impl Matcher {
         let Some(begin) = &self.begin else {
             return false;
         };
+        // A stream that starts like the recording repeats all of it before the match point.
         let begins_alike = begin.is_head && !self.expectation.is_live;
         let length_ms = if begins_alike { self.history.end_ms } else { 0 };
         let limit_ms = self.expectation.limit_ms.saturating_add(length_ms);
@@ -527,6 +539,8 @@ impl Run {
             },
             None => match track.find(content, at_ms) {
                 Some(found) => found,
+                // The history remembers only the last frames of a track: a frame after them is new, and a frame
+                // before them cannot be compared.
                 None if track.last().is_none_or(|last| last.at_ms < at_ms) => {
                     return self.note_new(index);
                 }
@@ -584,9 +598,10 @@ const REAL_TIME: Duration = Duration::from_secs(2);
 /// the distance of two interleaved tracks.
 const MAX_LEAD_MS: i64 = 500;
 
-/// Limits of the held messages: more than servers send of one track before the other, and a small
-/// part of a download's memory.
+/// Largest number of held messages. Servers send fewer frames of one track before the other track.
 const MAX_HELD: usize = 4096;
+
+/// Largest memory of the held messages in bytes.
 const MAX_HELD_BYTES: usize = 32 * 1024 * 1024;
 
 /// Stream time of a live stream that may arrive before a frame is recognized. Servers repeat old
