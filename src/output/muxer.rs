@@ -46,7 +46,8 @@ impl Muxer {
     /// Largest timestamp that the container can represent: 24 days, 20 hours, 31 minutes (FLV E.4.1).
     pub(super) const LARGEST_TIMESTAMP_MS: u64 = i32::MAX as u64;
 
-    /// Time before the largest timestamp in which the timestamps restart at the next keyframe.
+    /// Length of the period before the largest timestamp in which a keyframe restarts the timestamps. A
+    /// stream without a keyframe in this period restarts at any frame.
     pub(super) const KEYFRAME_SEARCH_MS: u64 = 60_000;
 
     /// Largest size of [`Muxer::head`] without the fields of the server.

@@ -31,7 +31,8 @@ pub(super) struct WriteQueue {
 #[derive(Debug, Clone, Copy)]
 enum Start {
     At(u64),
-    /// The first frame of the segment is queued, and an earlier frame of the other track may follow.
+    /// The first frame of the segment is queued. An earlier frame of the other track may follow and then
+    /// gets timestamp 0.
     Undecided {
         track: TagKind,
         first_ms: u64,
@@ -226,7 +227,7 @@ const MAX_CAPACITY: usize = 1024 * 1024;
 /// Buffers written at a time. Systems accept 1,024.
 const MAX_SLICES: usize = 128;
 
-/// Longest time that a message is queued: what is lost if rtmpull is killed.
+/// Longest time that a message is queued. If rtmpull is killed, the queued messages are lost.
 const MAX_WAIT: Duration = Duration::from_millis(500);
 
 /// Time of one track after which the other one is not expected any more.

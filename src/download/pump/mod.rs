@@ -673,7 +673,8 @@ impl RequestedRange {
     }
 }
 
-/// A close while the client waits for another publisher ends with the end that was reported before.
+/// Replaces a close by the end that the server reported before, while the client waited for another
+/// publisher.
 fn reported_end(next: Next, client: &Client) -> Next {
     match (next, client.pending_end()) {
         (Next::Finish(EndCause::PeerClosed { .. } | EndCause::Broken(_)), Some(end)) => {
