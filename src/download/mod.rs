@@ -83,10 +83,11 @@ pub async fn run(job: &Job, report: &mut dyn Report, mut stop: Stop) -> Outcome 
 
 /// Checks the output before connecting: whether it can be written, and which recording to continue.
 async fn prepare(job: &Job, pump: &mut Pump<'_>, stop: &mut Stop) -> Result<(), EndCause> {
-    let destinations = job.pipe.iter().chain([&job.output]);
-    destinations
-        .into_iter()
-        .try_for_each(Destination::check)
+    let is_split = job.parts.has_split_condition();
+    let checked = job.pipe.iter().map(|pipe| pipe.check(false));
+    checked
+        .chain([job.output.check(is_split)])
+        .collect::<io::Result<()>>()
         .map_err(EndCause::Output)?;
     let (Some(wish), Destination::Path(path)) = (job.resume, &job.output) else {
         return Ok(());

@@ -4,8 +4,11 @@ use std::{
     fs::{self, File},
     io,
     path::{Path, PathBuf},
+    process,
     time::Duration,
 };
+
+use jiff::Zoned;
 
 use super::naming::{Template, with_path};
 use crate::core::flv::Layout;
@@ -22,27 +25,88 @@ pub enum Destination {
 }
 
 impl Destination {
-    /// Checks that the destination can probably be written: that an existing file can be opened, or that
-    /// the directory of a new file exists. Does not create or change anything.
-    pub(crate) fn check(&self) -> io::Result<()> {
-        let Self::Path(path) = self else {
-            return Ok(());
-        };
-        let checked = match fs::metadata(path) {
-            // Opening a directory fails with a suitable error.
-            Ok(found) if found.is_file() || found.is_dir() => {
-                File::options().write(true).open(path).map(drop)
+    /// Checks that the destination can probably be written: that an existing file can be opened, or that a
+    /// new file can be created in its folder. Changes nothing and leaves no file behind.
+    ///
+    /// `is_split` is whether more files follow the first one.
+    pub(crate) fn check(&self, is_split: bool) -> io::Result<()> {
+        match self {
+            Self::Stdout => Ok(()),
+            Self::Path(path) => check_path(path, is_split).map_err(|error| with_path(path, &error)),
+            Self::Template(template) => {
+                let name = template.name(1, &Zoned::now());
+                let checked = if template.has_directory_fields() {
+                    ensure_creatable_in(existing_ancestor(&name))
+                } else {
+                    ensure_creatable_in(folder_of(&name))
+                };
+                checked.map_err(|error| with_path(&name, &error))
             }
-            // Opening a FIFO would block until it has a reader.
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => match path.parent() {
-                Some(directory) if directory != Path::new("") => fs::metadata(directory).map(drop),
-                _ => Ok(()),
-            },
-            Err(error) => Err(error),
-        };
-        checked.map_err(|error| with_path(path, &error))
+        }
     }
+}
+
+fn check_path(path: &Path, is_split: bool) -> io::Result<()> {
+    match fs::metadata(path) {
+        // Opening a directory fails with a suitable error.
+        Ok(found) if found.is_file() || found.is_dir() => {
+            File::options().write(true).open(path)?;
+            match is_split {
+                true => ensure_creatable_in(folder_of(path)),
+                false => Ok(()),
+            }
+        }
+        // Opening a FIFO would block until it has a reader.
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match fs::read_link(path) {
+            // The file will be created where the link points to.
+            Ok(target) => check_path(&folder_of(path).join(target), is_split),
+            Err(_) => ensure_creatable_in(folder_of(path)),
+        },
+        Err(error) => Err(error),
+    }
+}
+
+/// Fails if no file can be created in `folder`.
+///
+/// Only creating one proves it: permission bits do not cover read-only file systems, access control lists and
+/// folders of the kernel. The file gets a name of its own, because another recorder may just have created the
+/// output.
+fn ensure_creatable_in(folder: &Path) -> io::Result<()> {
+    let probe = folder.join(format!(".rtmpull-{}", process::id()));
+    match File::create_new(&probe) {
+        Ok(file) => {
+            drop(file);
+            fs::remove_file(&probe)
+        }
+        // A process with the same number in another container is probing too.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => {
+            let folder_name = folder.display();
+            let why = match fs::metadata(folder) {
+                Err(missing) if missing.kind() == io::ErrorKind::NotFound => {
+                    format!("the folder {folder_name} does not exist")
+                }
+                _ => format!("cannot create a file in {folder_name}: {error}"),
+            };
+            Err(io::Error::new(error.kind(), why))
+        }
+    }
+}
+
+/// Returns the folder of a file.
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// Returns the nearest existing path above a file whose folders are created when they are needed.
+fn existing_ancestor(path: &Path) -> &Path {
+    let mut ancestors = path.ancestors().skip(1);
+    let existing = ancestors.find(|path| path.symlink_metadata().is_ok());
+    existing.unwrap_or_else(|| Path::new("."))
 }
 
 /// Whether the path is a FIFO, a device or a socket. It is then written as a pipe: without seeking,
@@ -66,5 +130,63 @@ impl Default for FileOptions {
             layout: Layout::Seekable,
             sync_interval: Some(Duration::from_secs(10)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(path: &Path) -> io::Result<()> {
+        match Template::parse(path) {
+            Some(template) => Destination::Template(template),
+            None => Destination::Path(path.to_owned()),
+        }
+        .check(true)
+    }
+
+    #[test]
+    fn a_check_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let inside = |name: &str| folder.path().join(name);
+        for name in ["out.flv", "cam-%d.flv", "%Y/%m/cam.flv", "%Y-%m/x/cam.flv"] {
+            check(&inside(name)).unwrap();
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        fs::write(inside("old.flv"), "old").unwrap();
+        check(&inside("old.flv")).unwrap();
+        assert_eq!(fs::read(inside("old.flv")).unwrap(), b"old");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn missing_folders_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("missing");
+        for name in ["out.flv", "cam-%d.flv"] {
+            let path = missing.join(name);
+            let error = check(&path).unwrap_err().to_string();
+            let expected = format!("the folder {} does not exist", missing.display());
+            assert!(error.ends_with(&expected), "{error}");
+        }
+        // Folders with a field are created later, with their parents.
+        check(&missing.join("%Y/cam.flv")).unwrap();
+        fs::write(&missing, "a file").unwrap();
+        for name in ["out.flv", "cam-%d.flv", "%Y/cam.flv"] {
+            assert!(check(&missing.join(name)).is_err(), "{name}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_dangling_link_is_checked_at_its_target() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("link.flv");
+        std::os::unix::fs::symlink("new.flv", &link).unwrap();
+        check(&link).unwrap();
+        fs::remove_file(&link).unwrap();
+        std::os::unix::fs::symlink("missing/new.flv", &link).unwrap();
+        let error = check(&link).unwrap_err().to_string();
+        assert!(error.ends_with("missing does not exist"), "{error}");
     }
 }

@@ -96,8 +96,13 @@ impl Template {
         self.pieces.iter().filter_map(seconds).min()
     }
 
+    /// Whether the name of a directory contains a field. Such directories are created.
+    pub(super) fn has_directory_fields(&self) -> bool {
+        self.has_directory_fields
+    }
+
     /// Name of segment `number`, whose first frame arrived at `start`.
-    fn name(&self, number: u32, start: &Zoned) -> PathBuf {
+    pub(super) fn name(&self, number: u32, start: &Zoned) -> PathBuf {
         let text = |piece: &Piece| match piece {
             Piece::Text(text) => text.clone(),
             Piece::Counter { width } => format!("{number:0width$}"),

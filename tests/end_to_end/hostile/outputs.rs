@@ -11,16 +11,112 @@ use crate::server::{Config, Pace, Server, Stream};
 fn unopenable_output_is_named() {
     let server = Server::start(Config::serving(Stream::recorded_sample()));
     let cases = [
-        ("no/such/folder/out.flv", "No such file or directory"),
+        (
+            "no/such/folder/out.flv",
+            "out.flv: the folder FOLDER/no/such/folder does not exist",
+        ),
+        (
+            "no/such/folder/",
+            "clip.flv: the folder FOLDER/no/such/folder does not exist",
+        ),
+        (
+            "none/cam-%d.flv",
+            "cam-1.flv: the folder FOLDER/none does not exist",
+        ),
         (".", "Is a directory"),
         ("out.flv/out.flv", "Not a directory"),
+        ("out.flv/%Y/cam.flv", "Not a directory"),
     ];
     for (output, cause) in cases {
         let invocation = Invocation::new(&server.url("clip")).into(output);
-        let output = invocation.output.display().to_string();
+        let folder = invocation.folder.path().display().to_string();
         let ended = invocation.run();
-        let cause = format!("cannot write the output: {output}: {cause}");
+        ended.assert_ended(
+            1,
+            "output-failed",
+            &format!("cannot write the output: {folder}"),
+        );
+        ended.assert_ended(1, "output-failed", &cause.replace("FOLDER", &folder));
+    }
+    assert_eq!(server.clients().len(), 0, "no server was contacted");
+}
+
+/// In these folders not even root can create a file.
+#[test]
+#[cfg(target_os = "linux")]
+fn folder_of_the_kernel_is_rejected_before_connecting() {
+    let server = Server::start(Config::serving(Stream::recorded_sample()));
+    for output in ["out.flv", "", "cam-%d.flv", "%Y/%m/cam.flv"] {
+        let output = format!("/proc/{output}");
+        let ended = Invocation::new(&server.url("clip")).into(output).run();
+        let cause = "cannot create a file in /proc: ";
+        ended.assert_ended(1, "output-failed", cause);
+    }
+    assert_eq!(server.clients().len(), 0, "no server was contacted");
+}
+
+#[test]
+fn read_only_folder_is_rejected_before_connecting() {
+    let server = Server::start(Config::serving(Stream::recorded_sample()));
+    let url = server.url("clip");
+    for (output, options) in [
+        ("new.flv", &[][..]),
+        ("", &[]),
+        ("cam-%d.flv", &[]),
+        ("%Y/%m/cam.flv", &[]),
+        ("out.flv", &["--segment-time", "1"]),
+    ] {
+        let Some(invocation) = without_privileges(&url) else {
+            return;
+        };
+        let folder = invocation.folder.path().to_owned();
+        set_mode(&folder, 0o555);
+        // Joining an empty name adds the slash of a folder.
+        let ended = invocation.into(output).options(options).run();
+        let cause = format!(
+            "cannot create a file in {}: Permission denied",
+            folder.display()
+        );
         ended.assert_ended(1, "output-failed", &cause);
+        set_mode(&folder, 0o755);
+    }
+    assert_eq!(server.clients().len(), 0, "no server was contacted");
+}
+
+#[test]
+fn existing_outputs_in_a_read_only_folder_are_written() {
+    let server = Server::start(Config::serving(Stream::recorded_sample()));
+    let Some(invocation) = without_privileges(&server.url("clip")) else {
+        return;
+    };
+    let folder = invocation.folder.path().to_owned();
+    set_mode(&folder, 0o555);
+    let ended = invocation.run();
+    ended.assert_ended(0, "ended", "");
+    assert!(ended.tags().starts_with(&sample_media()));
+    set_mode(&folder, 0o755);
+
+    let invocation = without_privileges(&server.url("clip")).map(into_fifo);
+    let invocation = invocation.expect("privileges were dropped before");
+    let folder = invocation.folder.path().to_owned();
+    set_mode(&folder, 0o555);
+    let fifo = invocation.output.clone();
+    let running = invocation.start();
+    let piped = fs::read(fifo).expect("the FIFO can be read");
+    assert!(piped.starts_with(b"FLV\x01"));
+    running.finish().assert_ended(0, "ended", "");
+    set_mode(&folder, 0o755);
+}
+
+#[test]
+fn folder_check_leaves_nothing_behind() {
+    let server = Server::start(Config::default());
+    for output in ["new.flv", "", "cam-%d.flv", "%Y/%m/cam.flv"] {
+        let invocation = Invocation::new(&server.url("nothing")).into(output);
+        let ended = invocation.run();
+        ended.assert_ended(1, "not-found", "");
+        let folder = fs::read_dir(ended._folder.path()).expect("the folder exists");
+        assert_eq!(folder.count(), 1, "only the old file");
     }
 }
 
@@ -182,6 +278,35 @@ fn leaving_reader_ends_with_reader_gone() {
     drop(reader);
     let ended = running.finish();
     ended.assert_ended(0, "reader-gone", "the reader of the output has left");
+}
+
+/// Returns an invocation that permission bits apply to, even if root runs the tests.
+fn without_privileges(url: &str) -> Option<Invocation> {
+    let mut invocation = Invocation::new(url);
+    let folder = invocation.folder.path().to_owned();
+    set_mode(&folder, 0o555);
+    let probe = folder.join("probe");
+    let is_privileged = File::create(&probe).is_ok();
+    set_mode(&folder, 0o755);
+    if !is_privileged {
+        return Some(invocation);
+    }
+    fs::remove_file(&probe).expect("the file can be removed");
+    let drop_override = ["--bounding-set", "-dac_override,-dac_read_search"];
+    let mut setpriv = Command::new("setpriv");
+    let status = setpriv.args(drop_override).arg("true").status();
+    if !status.is_ok_and(|status| status.success()) {
+        eprintln!("skipped: setpriv cannot drop privileges");
+        return None;
+    }
+    invocation.command = Command::new("setpriv");
+    let program = env!("CARGO_BIN_EXE_rtmpull");
+    Some(invocation.options(drop_override).options([program, url]))
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    let permissions = fs::Permissions::from_mode(mode);
+    fs::set_permissions(path, permissions).expect("the permissions can be changed");
 }
 
 /// Returns an invocation whose files cannot exceed `bytes`, rounded down to blocks of 512 bytes.
