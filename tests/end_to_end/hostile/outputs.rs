@@ -104,7 +104,8 @@ fn existing_outputs_in_a_read_only_folder_are_written() {
     let running = invocation.start();
     let piped = fs::read(fifo).expect("the FIFO can be read");
     assert!(piped.starts_with(b"FLV\x01"));
-    running.finish().assert_ended(0, "ended", "");
+    let ended = running.finish();
+    ended.assert_ended(0, "ended", "");
     set_mode(&folder, 0o755);
 }
 
