@@ -80,6 +80,35 @@ fn streams_pass_through_every_http_variant() {
 }
 
 #[test]
+fn server_without_pipelining_serves_one_session() {
+    let variants = [
+        OnPipelined::Closed,
+        OnPipelined::Refused,
+        OnPipelined::AllRefused,
+        OnPipelined::RefusedAndClosed,
+    ];
+    // Small answers fill the window of requests during the handshake.
+    let sizes = [300, 1000, 4000];
+    let cases = variants.map(|variant| sizes.map(|size| (variant, size)));
+    parallel::for_each(cases.as_flattened(), |&(pipelined, bytes_per_answer)| {
+        let config = TunnelConfig {
+            pipelined,
+            bytes_per_answer,
+            delay: Duration::from_millis(1),
+            ..TunnelConfig::default()
+        };
+        let (download, front) = download_through_tunnel(Stream::recorded_sample(), config, false);
+        assert_complete(&download, false);
+        let requests = front.requests();
+        assert_eq!(
+            (requests.opens, requests.altered),
+            (1, 0),
+            "{pipelined:?} {bytes_per_answer} {requests:?}"
+        );
+    });
+}
+
+#[test]
 fn lost_request_is_repeated_unchanged() {
     parallel::for_each([1, 2, 3, 5, 8], |number| {
         let config = TunnelConfig {

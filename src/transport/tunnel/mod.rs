@@ -44,6 +44,8 @@ pub struct Tunnel<S> {
     /// Requests that are not written to the connection yet.
     outbox: BytesMut,
     timer: Pin<Box<Sleep>>,
+    /// Error that follows the data of the last read.
+    failure: Option<io::Error>,
 }
 
 /// Opens the next connection.
@@ -104,6 +106,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Tunnel<S> {
             inbox: BytesMut::new(),
             outbox: BytesMut::new(),
             timer: Box::pin(sleep_until(now)),
+            failure: None,
         };
         let is_open =
             std::future::poll_fn(|context| tunnel.poll_until(context, |session| session.is_open()));
@@ -117,12 +120,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Tunnel<S> {
         context: &mut Context<'_>,
         is_done: impl Fn(&Session) -> bool,
     ) -> Poll<io::Result<()>> {
+        if let Some(failure) = self.failure.take() {
+            return Poll::Ready(Err(failure));
+        }
         loop {
             let now = Instant::now();
             self.session.advance(&mut self.inbox, now)?;
-            if self.session.is_connection_over() {
-                self.close_connection(now)?;
-            }
             self.poll_send(context, now)?;
             if self.session.is_over() || is_done(&self.session) {
                 return Poll::Ready(Ok(()));
@@ -134,8 +137,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Tunnel<S> {
         }
     }
 
-    /// Sends the due requests, over a new connection if none is open.
+    /// Sends the due requests, over a new connection if the current one is over or none is open.
     fn poll_send(&mut self, context: &mut Context<'_>, now: Instant) -> io::Result<()> {
+        if self.session.is_connection_over() {
+            self.close_connection(now)?;
+        }
         self.session.prepare(now);
         loop {
             match &mut self.connection {
@@ -208,7 +214,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Tunnel<S> {
         }
     }
 
-    /// Closes the connection after a response that announced its end.
+    /// Closes the connection after its last response.
     fn close_connection(&mut self, now: Instant) -> io::Result<()> {
         if !self.inbox.is_empty() {
             return Err(Error::Surplus.into());
@@ -246,10 +252,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Tunnel<S> {
             if count > 0 {
                 self.session.consume_data(count as u64);
                 // Send the next request before the caller processes this data.
-                self.session.advance(&mut self.inbox, now)?;
-                if !self.session.is_connection_over() {
-                    self.poll_send(context, now)?;
-                }
+                let advanced = self.session.advance(&mut self.inbox, now);
+                let sent = advanced.map_err(io::Error::from);
+                self.failure = sent.and_then(|()| self.poll_send(context, now)).err();
                 return Poll::Ready(Ok(()));
             }
         }

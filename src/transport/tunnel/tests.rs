@@ -126,6 +126,73 @@ async fn data_continues_over_the_next_connection() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn bytes_written_after_a_refusal_use_the_next_connection() {
+    let (near, mut peer) = Peer::pair();
+    let (second, mut next) = Peer::pair();
+    let served = async {
+        peer.path().await;
+        peer.answer(b"id\n").await;
+        let mut answered = 0;
+        // The first two answers with data let the client pipeline.
+        while answered < 2 {
+            assert_eq!(peer.path().await, format!("/idle/id/{answered}"));
+            peer.answer(b"\x01ab").await;
+            answered += 1;
+        }
+        assert_eq!(peer.path().await, "/idle/id/2");
+        assert_eq!(peer.path().await, "/idle/id/3");
+        peer.answer(b"\x01cd").await;
+        let refusal = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
+        peer.stream.write_all(refusal).await.unwrap();
+        assert_eq!(peer.request().await, None, "a request after the refusal");
+        assert_eq!(next.path().await, "/idle/id/3");
+        next.answer(b"\x01ef").await;
+        let send = next.request().await.expect("the written bytes");
+        assert_eq!(send, ("/send/id/4".into(), b"more".to_vec()));
+        next.answer(b"\x01gh").await;
+    };
+    let client = async {
+        let mut tunnel = open(vec![near, second]).await.unwrap();
+        let mut buffer = [0; 8];
+        for at in 0..3 {
+            tunnel.read_exact(&mut buffer[2 * at..][..2]).await.unwrap();
+        }
+        // Let the refusal arrive.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        tunnel.write_all(b"more").await.unwrap();
+        // The flush waits for the next connection.
+        let poll_flush = |context: &mut Context<'_>| {
+            let flushed = Pin::new(&mut tunnel).poll_flush(context);
+            Poll::Ready(flushed.is_pending())
+        };
+        assert!(std::future::poll_fn(poll_flush).await);
+        let mut rest = [0; 4];
+        tunnel.read_exact(&mut rest).await.unwrap();
+        assert_eq!((&buffer[..6], &rest), (&b"ababcd"[..], b"efgh"));
+    };
+    tokio::join!(served, client);
+}
+
+#[tokio::test(start_paused = true)]
+async fn data_before_an_error_is_delivered_first() {
+    let (mut tunnel, mut peer) = opened().await;
+    let served = async {
+        peer.path().await;
+        let data = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n\x01last";
+        let answer = [&data[..], b"surplus"].concat();
+        peer.stream.write_all(&answer).await.unwrap();
+    };
+    let client = async {
+        let mut data = [0; 9];
+        assert_eq!(tunnel.read(&mut data).await.unwrap(), 4);
+        assert_eq!(&data[..4], b"last");
+        tunnel.read(&mut data).await.unwrap_err().to_string()
+    };
+    let (error, ()) = tokio::join!(client, served);
+    assert_eq!(error, Error::Surplus.to_string());
+}
+
+#[tokio::test(start_paused = true)]
 async fn responses_of_any_length_arrive_unchanged() {
     let (mut tunnel, mut peer) = opened().await;
     let lengths = [1, 2, READ_BYTES - 1, READ_BYTES, READ_BYTES + 1, 100_000, 7];

@@ -69,6 +69,10 @@ pub enum OnPipelined {
     Closed,
     /// All requests after the first are answered with "400 Bad Request".
     Refused,
+    /// All requests that arrive together are answered with "400 Bad Request", the first one too.
+    AllRefused,
+    /// The first refused request is answered with "400 Bad Request", and the connection is closed.
+    RefusedAndClosed,
 }
 
 /// Fault of the front.
@@ -214,9 +218,15 @@ fn serve(shared: &Shared, socket: &TcpStream) {
             }
             _ => {}
         }
-        let (status, body) = match config.pipelined {
-            OnPipelined::Refused if is_pipelined => ("400 Bad Request", b"one at a time".to_vec()),
-            _ => answer(shared, &request),
+        let is_refused = match config.pipelined {
+            OnPipelined::Served | OnPipelined::Closed => false,
+            OnPipelined::Refused | OnPipelined::RefusedAndClosed => is_pipelined,
+            OnPipelined::AllRefused => is_pipelined || !inbox.is_empty(),
+        };
+        let (status, body) = if is_refused {
+            ("400 Bad Request", b"one at a time".to_vec())
+        } else {
+            answer(shared, &request)
         };
         if fault == Some(TunnelFault::LoseAnswer) {
             break;
@@ -224,7 +234,8 @@ fn serve(shared: &Shared, socket: &TcpStream) {
         answered += 1;
         let is_last = Some(answered) == config.answers_per_connection
             || config.framing == Framing::Close
-            || config.pipelined == OnPipelined::Closed && !inbox.is_empty();
+            || config.pipelined == OnPipelined::Closed && !inbox.is_empty()
+            || config.pipelined == OnPipelined::RefusedAndClosed && is_refused;
         let bytes = encode_answer(config, status, &body, is_last, fault);
         if (&*socket).write_all(&bytes).is_err()
             || is_last

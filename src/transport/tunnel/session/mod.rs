@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::time::Instant;
 
-use self::request::{Command, EMPTY_BODY, MAX_TRANSMISSIONS, Request};
+use self::request::{Command, EMPTY_BODY, MAX_LOSSES_ALONE, Request};
 use super::{Error, pipelining::Pipelining, polling::Polling};
 use crate::transport::http::{
     ResponseError,
@@ -22,11 +22,14 @@ use crate::transport::http::{
 ///
 /// # Retries
 ///
-/// A connection may close before all requests are answered. Unanswered requests are sent again, with
-/// the same number and body, over the next connection. Each request is sent at most twice, and only one
-/// `send` request is in flight at a time: the server then either ignores a repeated number or has not
-/// seen it, and data is never reordered. A retry is sent alone, so that it cannot fail because of
-/// another request.
+/// A connection may close before all requests are answered, and a server without support for pipelining
+/// refuses requests. Such requests are sent again, in order and with the same number and body, over the
+/// next connection. Only one `send` request is in flight at a time: the server then either ignores a
+/// repeated number or has not seen it, and data is never reordered.
+///
+/// A request that fails while others are in flight may fail because of them. This failure does not
+/// count. Each retry is sent alone, so that its failure has no other cause: the session ends when a
+/// request is refused alone, or lost alone twice. Each request is therefore sent at most three times.
 #[derive(Debug)]
 pub(super) struct Session {
     /// Value of the Host field.
@@ -46,9 +49,9 @@ pub(super) struct Session {
     has_intervals: bool,
     polling: Polling,
     pipelining: Pipelining,
-    /// Whether a request was refused on this connection and must be repeated.
+    /// Whether a request was refused on this connection and must be sent again.
     has_refusal: bool,
-    /// Whether the connection must be closed after the last response.
+    /// Whether the connection must be closed after the last response. No request may be sent over it.
     is_connection_over: bool,
     closing: Closing,
     is_over: bool,
@@ -76,7 +79,7 @@ enum Content {
     Data { interval: u8, has_data: bool },
     /// Content without a meaning.
     Ignored,
-    /// Text of a refusal. The request must be repeated.
+    /// Text of a refusal. The request must be sent again.
     Refusal,
 }
 
@@ -179,20 +182,24 @@ impl Session {
     pub(super) fn transmit(&mut self, outbox: &mut BytesMut) {
         let mut is_retry_in_flight =
             self.in_flight > 0 && self.requests.front().is_some_and(Request::is_retry);
-        while self.pipelining.may_send(self.in_flight)
+        while !self.is_connection_over
+            && self.pipelining.may_send(self.in_flight)
             && let Some(request) = self.requests.get_mut(self.in_flight)
         {
-            // A retry is the last attempt. It shares the connection with no other request, because
-            // the response to that request could end the connection.
+            // A retry shares the connection with no other request, because the response to that
+            // request could end the connection.
             if self.in_flight > 0 && (request.transmissions > 0 || is_retry_in_flight) {
                 return;
             }
-            is_retry_in_flight = request.transmissions > 0;
             request.transmissions = request.transmissions.saturating_add(1);
-            request.is_pipelined = self.in_flight > 0;
+            is_retry_in_flight = request.is_retry();
             request.encode(&self.host, self.id.as_deref().unwrap_or_default(), outbox);
             self.pipelining.sent(self.in_flight);
             self.in_flight = self.in_flight.saturating_add(1);
+            let is_shared = self.in_flight > 1;
+            for request in self.requests.iter_mut().take(self.in_flight) {
+                request.is_shared = is_shared;
+            }
         }
     }
 
@@ -277,9 +284,12 @@ impl Session {
         self.is_connection_over
     }
 
-    /// Returns whether the body of a response is incomplete.
+    /// Returns whether the body of a response is incomplete. The body of a refusal does not matter.
     pub(super) fn is_in_body(&self) -> bool {
-        matches!(self.response, Response::ReadingBody { .. })
+        match &self.response {
+            Response::ReadingBody { content, .. } => !matches!(content, Content::Refusal),
+            Response::AwaitingHead => false,
+        }
     }
 
     /// Returns whether the server has opened the session.
@@ -295,27 +305,35 @@ impl Session {
     /// Handles the end of the connection. All received bytes must have been passed to
     /// [`Session::advance`] before.
     ///
-    /// Requests without a response will be sent again. Fails if the first of them was a retry.
+    /// Requests without a response will be sent again. Fails if one of them was lost alone too often.
     pub(super) fn disconnected(&mut self, now: Instant) -> Result<(), Error> {
-        if let Response::ReadingBody { body, .. } = &mut self.response {
+        if let Response::ReadingBody { body, content, .. } = &mut self.response {
             // RFC 9112 8: any other body that ends with the connection is incomplete.
-            if *body != Body::UntilClose {
+            if *body != Body::UntilClose && !matches!(content, Content::Refusal) {
                 return Err(Error::Short);
             }
             *body = Body::Done;
             self.finish_response(now)?;
         }
         tracing::trace!("connection closed, {} unanswered", self.in_flight);
-        self.pipelining
-            .closed(self.in_flight, self.is_connection_over);
+        let is_announced = self.is_connection_over && !self.has_refusal;
+        self.pipelining.closed(self.in_flight, is_announced);
         self.is_connection_over = false;
         self.has_refusal = false;
-        self.in_flight = 0;
         self.interim_responses = 0;
-        match self.requests.front() {
-            Some(request) if request.is_retry() => Err(Error::Lost),
-            _ => Ok(()),
+        let in_flight = std::mem::take(&mut self.in_flight);
+        if let Some(request) = self.requests.front_mut()
+            && in_flight > 0
+            && !request.is_shared
+        {
+            request.losses_alone = request.losses_alone.saturating_add(1);
+            if request.losses_alone == MAX_LOSSES_ALONE {
+                return Err(Error::Lost);
+            }
         }
+        // Refused requests follow unanswered ones, although they may have lower numbers.
+        self.requests.make_contiguous().sort_by_key(|r| r.number);
+        Ok(())
     }
 
     /// Determines the content of the body after `head`.
@@ -333,18 +351,18 @@ impl Session {
         }
         self.interim_responses = 0;
         let content = match request.command {
+            // Some servers refuse pipelined requests. The same request may succeed alone.
+            _ if !head.status.is_success() && request.is_shared => {
+                tracing::debug!("the server refused a pipelined request: {}", head.status);
+                self.pipelining.disable();
+                Content::Refusal
+            }
             Command::Close => Content::Ignored,
             Command::Open if !head.status.is_success() => return Err(Error::NotRtmpt(head.status)),
             Command::Open if head.is_html => return Err(Error::WebPage),
             _ if head.status.is_success() && !head.codings.is_empty() => return Err(Error::Coding),
             Command::Open => Content::SessionId(Vec::new()),
             _ if head.status.is_success() => Content::Interval,
-            // Some servers reject pipelined requests. The same request may succeed alone.
-            _ if request.is_pipelined && request.transmissions < MAX_TRANSMISSIONS => {
-                tracing::debug!("the server refused a pipelined request: {}", head.status);
-                self.pipelining.disable();
-                Content::Refusal
-            }
             _ => return Err(Error::Ended(head.status)),
         };
         self.response = Response::ReadingBody {

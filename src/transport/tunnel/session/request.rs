@@ -13,8 +13,10 @@ pub(super) struct Request {
     pub(super) body: Bytes,
     /// How often the request was sent.
     pub(super) transmissions: u32,
-    /// Whether it was last sent before the previous request was answered.
-    pub(super) is_pipelined: bool,
+    /// Whether another request was in flight at any time since the last transmission.
+    pub(super) is_shared: bool,
+    /// How often the connection closed while only this request was in flight.
+    pub(super) losses_alone: u32,
 }
 
 /// Command of a request.
@@ -33,12 +35,14 @@ impl Request {
             number,
             body,
             transmissions: 0,
-            is_pipelined: false,
+            is_shared: false,
+            losses_alone: 0,
         }
     }
 
+    /// Returns whether the request is sent for the second time or later.
     pub(super) fn is_retry(&self) -> bool {
-        self.transmissions == MAX_TRANSMISSIONS
+        self.transmissions > 1
     }
 
     /// Appends the request to `out`. Servers recognize tunnels by Flash Player's header fields.
@@ -82,8 +86,9 @@ impl fmt::Display for Path<'_> {
 /// Body of a request without data; servers reject empty bodies.
 pub(super) const EMPTY_BODY: &[u8] = &[0];
 
-/// Largest number of transmissions of a request.
-pub(super) const MAX_TRANSMISSIONS: u32 = 2;
+/// Number of times that a connection may close while only one request is in flight. A server may
+/// close an idle connection at the moment of the first request.
+pub(super) const MAX_LOSSES_ALONE: u32 = 2;
 
 #[cfg(test)]
 mod tests {

@@ -62,13 +62,37 @@ impl Dialogue {
         requests
     }
 
-    /// Receives bytes from the connection.
+    /// Returns the numbers of the requests without a response.
+    fn numbers(&self) -> Vec<u64> {
+        self.session.requests.iter().map(|one| one.number).collect()
+    }
+
+    /// Panics unless `idle` requests with these numbers are sent in turn, each after the response to
+    /// the one before.
+    #[track_caller]
+    fn assert_sent_one_by_one(&mut self, numbers: &[u64]) {
+        for number in numbers {
+            assert_eq!(self.sent(), [format!("/idle/ab12/{number} 00")]);
+            self.receive(&ok(b"\x01y")).unwrap();
+        }
+    }
+
+    /// Receives bytes from the connection, and closes it when it is over.
     fn receive(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.receive_before_close(bytes)?;
+        if self.session.is_connection_over() {
+            return self.session.disconnected(self.now);
+        }
+        Ok(())
+    }
+
+    /// Receives bytes from the connection until it is over.
+    fn receive_before_close(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.inbox.extend_from_slice(bytes);
         loop {
             self.session.advance(&mut self.inbox, self.now)?;
             if self.session.is_connection_over() {
-                return self.session.disconnected(self.now);
+                return Ok(());
             }
             let left = usize::try_from(self.session.data_left()).unwrap_or(usize::MAX);
             let count = left.min(self.inbox.len());
@@ -307,20 +331,12 @@ fn closing_on_pipelined_requests_ends_pipelining() {
 #[test]
 fn refused_pipelined_requests_are_repeated_in_order() {
     let mut dialogue = Dialogue::busy();
-    let numbers: Vec<u64> = dialogue
-        .session
-        .requests
-        .iter()
-        .map(|one| one.number)
-        .collect();
+    let numbers = dialogue.numbers();
     dialogue.receive(&ok(b"\x01y")).unwrap();
     for _ in 0..3 {
         dialogue.receive(&refusal("400 Bad Request")).unwrap();
     }
-    for number in &numbers[1..] {
-        assert_eq!(dialogue.sent(), [format!("/idle/ab12/{number} 00")]);
-        dialogue.receive(&ok(b"\x01y")).unwrap();
-    }
+    dialogue.assert_sent_one_by_one(&numbers[1..]);
     let next = numbers[3] + 1;
     assert_eq!(dialogue.sent(), [format!("/idle/ab12/{next} 00")]);
     let refused = dialogue.receive(&refusal("400 Bad Request")).unwrap_err();
@@ -328,6 +344,109 @@ fn refused_pipelined_requests_are_repeated_in_order() {
         refused.to_string(),
         "the server ended the tunnel: 400 Bad Request"
     );
+}
+
+#[test]
+fn first_of_several_refused_requests_is_repeated_too() {
+    let mut dialogue = Dialogue::busy();
+    for _ in 0..4 {
+        dialogue.receive(&ok(b"\x01y")).unwrap();
+    }
+    assert_eq!(dialogue.sent().len(), 4);
+    let numbers = dialogue.numbers();
+    for _ in &numbers {
+        dialogue.receive(&refusal("400 Bad Request")).unwrap();
+    }
+    dialogue.assert_sent_one_by_one(&numbers);
+}
+
+#[test]
+fn nothing_is_sent_over_a_connection_that_refused_a_request() {
+    let mut dialogue = Dialogue::busy();
+    let numbers = dialogue.numbers();
+    let answers = [ok(b"\x01y"), refusal("400 Bad Request").repeat(3)].concat();
+    dialogue.receive_before_close(&answers).unwrap();
+    dialogue.session.write(b"more");
+    assert_eq!(dialogue.sent(), [""; 0]);
+    dialogue.disconnect().unwrap();
+    dialogue.assert_sent_one_by_one(&numbers[1..]);
+    let next = numbers[3] + 1;
+    assert_eq!(dialogue.sent(), [format!("/send/ab12/{next} 6d6f7265")]);
+}
+
+#[test]
+fn refused_and_lost_requests_are_repeated_in_order() {
+    let mut dialogue = Dialogue::busy();
+    let numbers = dialogue.numbers();
+    dialogue.receive(&ok(b"\x01y")).unwrap();
+    dialogue.receive(&refusal("400 Bad Request")).unwrap();
+    dialogue.disconnect().unwrap();
+    dialogue.assert_sent_one_by_one(&numbers[1..]);
+}
+
+#[test]
+fn refused_request_may_be_lost_once_when_sent_alone() {
+    let lose = |times: usize| {
+        let mut dialogue = Dialogue::busy();
+        let numbers = dialogue.numbers();
+        dialogue.receive(&ok(b"\x01y")).unwrap();
+        for _ in &numbers[1..] {
+            dialogue.receive(&refusal("400 Bad Request")).unwrap();
+        }
+        for _ in 0..times {
+            dialogue.sent();
+            dialogue.disconnect()?;
+        }
+        dialogue.assert_sent_one_by_one(&numbers[1..]);
+        Ok(())
+    };
+    assert_eq!(lose(1), Ok(()));
+    assert_eq!(lose(2), Err(Error::Lost));
+}
+
+#[test]
+fn request_refused_alone_ends_the_session_at_once() {
+    let mut dialogue = Dialogue::opened();
+    for refused in [false, true] {
+        dialogue.advance_ms(20);
+        assert_eq!(dialogue.sent().len(), 1);
+        let answer = if refused {
+            refusal("400 Bad Request")
+        } else {
+            ok(b"\x01")
+        };
+        let received = dialogue.receive(&answer);
+        assert_eq!(received.is_err(), refused);
+    }
+}
+
+#[test]
+fn refusal_cut_by_the_end_of_the_connection_is_a_refusal() {
+    let mut dialogue = Dialogue::busy();
+    let numbers = dialogue.numbers();
+    dialogue.receive(&ok(b"\x01y")).unwrap();
+    let cut = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 99\r\n\r\none at";
+    dialogue.receive(cut).unwrap();
+    assert!(!dialogue.session.is_in_body());
+    dialogue.disconnect().unwrap();
+    dialogue.assert_sent_one_by_one(&numbers[1..]);
+}
+
+#[test]
+fn refused_close_is_repeated() {
+    let mut dialogue = Dialogue::busy();
+    dialogue.receive(&ok(b"\x01y")).unwrap();
+    dialogue.session.close();
+    let close = dialogue.sent();
+    assert!(close.len() == 1 && close[0].starts_with("/close/"));
+    for _ in 0..3 {
+        dialogue.receive(&ok(b"\x01")).unwrap();
+    }
+    dialogue.receive(&refusal("400 Bad Request")).unwrap();
+    assert!(!dialogue.session.is_over());
+    assert_eq!(dialogue.sent(), close);
+    dialogue.receive(&refusal("400 Bad Request")).unwrap();
+    assert!(dialogue.session.is_over());
 }
 
 #[test]
