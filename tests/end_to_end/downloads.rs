@@ -9,7 +9,7 @@ use crate::{
     program::{self, download},
     server::{
         C2, Clip, Config, EndSignal, FaultAction, FaultPoint, Handshake, OnConnect, OnMissing,
-        Pace, Pipelining, Server, Step, Stream, Tag,
+        Pace, Pipelining, ScriptedPeer, Server, Step, Stream, Tag,
     },
 };
 
@@ -30,6 +30,60 @@ fn any_chunk_size_gives_a_complete_file() {
             &[],
         );
     }
+}
+
+#[test]
+fn s2_sent_after_c2_completes_the_handshake() {
+    let plain = [
+        (Handshake::Plain, C2::Echo),
+        (Handshake::Digest(Scheme::DigestFirst), C2::Signed),
+        (Handshake::Digest(Scheme::KeyFirst), C2::Signed),
+        (Handshake::DigestUnderVersionZero, C2::Signed),
+    ];
+    let encrypted = [6, 8, 9].map(|version| {
+        let handshake = Handshake::encrypted(version, Scheme::DigestFirst);
+        (handshake, C2::Signed)
+    });
+    parallel::for_each(plain.into_iter().chain(encrypted), |(handshake, c2)| {
+        let server = Server::start(Config {
+            handshake,
+            s2_after_c2: true,
+            ..Config::serving(Stream::recorded_sample())
+        });
+        let url = match handshake {
+            Handshake::Encrypted(_) => server.encrypted_url("clip"),
+            _ => server.url("clip"),
+        };
+        let download = download(&url, &["-m", "5"]);
+        download.assert_ended(0, "ended");
+        assert_eq!(
+            download.clip().media().count(),
+            Clip::sample().media().count()
+        );
+        let client = server.only_client();
+        assert_eq!(client.c2, Some(c2), "{handshake:?}");
+        assert_eq!(client.fault, None, "{handshake:?}");
+    });
+}
+
+/// The peer answers only after everything that the client can send without an answer has arrived.
+#[test]
+fn start_takes_two_round_trips() {
+    let peer = ScriptedPeer::start(|peer, number| {
+        assert_eq!(number, 0, "one connection");
+        peer.accept_plain_handshake();
+        let connect = peer.expect_command("connect");
+        let create = peer.expect_command("createStream");
+        peer.expect_command("play");
+        let _ = peer.answer_early_calls(&connect, &create);
+        let _ = peer.fail::<()>(FaultAction::Fin);
+    });
+    let download = download(&peer.url("clip"), &["-m", "5"]);
+    assert!(
+        download.finished.stderr.contains("Connected..."),
+        "{}",
+        download.finished.stderr
+    );
 }
 
 #[test]

@@ -11,6 +11,8 @@ use super::{broadcast::Broadcast, clip::Clip, login::Login, replay::Replay};
 pub struct Config {
     pub streams: BTreeMap<String, Stream>,
     pub handshake: Handshake,
+    /// Whether the server sends S2 only after C2.
+    pub s2_after_c2: bool,
     pub connect: OnConnect,
     /// Required login; `None` accepts every client.
     pub login: Option<Login>,
@@ -303,6 +305,7 @@ impl Default for Config {
         Self {
             streams: BTreeMap::new(),
             handshake: Handshake::Digest(Scheme::DigestFirst),
+            s2_after_c2: false,
             connect: OnConnect::Accept,
             login: None,
             secure_token: None,

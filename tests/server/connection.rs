@@ -43,6 +43,7 @@ pub struct Connection {
     incoming: Option<Rc4>,
     outgoing: Option<Rc4>,
     s1_tail: [u8; 32],
+    sends_s2_after_c2: bool,
 }
 
 /// Messages received from one client, in order.
@@ -116,7 +117,13 @@ impl Connection {
             incoming: None,
             outgoing: None,
             s1_tail: [0; 32],
+            sends_s2_after_c2: false,
         }
+    }
+
+    /// Sends S2 only after C2 in the following handshake.
+    pub fn withhold_s2(&mut self) {
+        self.sends_s2_after_c2 = true;
     }
 
     /// Performs the handshake. With `drops_early_bytes`, bytes read together with C1 are discarded.
@@ -153,7 +160,7 @@ impl Connection {
         }
     }
 
-    /// Sends S0, S1 and S2, then reads C2.
+    /// Sends S0, S1 and S2, and reads C2 after S1 or S2.
     fn exchange(
         &mut self,
         s0: u8,
@@ -165,9 +172,15 @@ impl Connection {
             .as_bytes()
             .last_chunk()
             .expect("S1 has more than 32 bytes");
-        self.send(&[&[s0], s1.as_bytes().as_slice(), s2.as_bytes()].concat())?;
+        let mut reply = [&[s0], s1.as_bytes().as_slice(), s2.as_bytes()].concat();
+        let withheld = match self.sends_s2_after_c2 {
+            true => reply.split_off(1 + Block::LEN),
+            false => Vec::new(),
+        };
+        self.send(&reply)?;
         self.fill(Block::LEN)?;
         let c2 = Block::from(self.take_array::<{ Block::LEN }>());
+        self.send(&withheld)?;
         self.update_record(|record| record.c2 = Some(classify_c2(s1, &c2, cipher)));
         Ok(())
     }

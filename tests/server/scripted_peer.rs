@@ -6,7 +6,7 @@ use rtmpull::core::amf::Value;
 
 use super::{
     config::Handshake,
-    connection::{ClientRecord, Connection, Disconnected, STREAM_BEGIN},
+    connection::{ClientRecord, Command, Connection, Disconnected, STREAM_BEGIN},
     listener::Listener,
     session::status,
 };
@@ -66,6 +66,25 @@ impl Connection {
     #[track_caller]
     fn answer_up_to_play(&mut self) -> Result<(), Disconnected> {
         let connect = self.expect_command("connect");
+        self.accept_connect(&connect)?;
+        let create = self.expect_command("createStream");
+        self.accept_create_stream(&create)?;
+        self.expect_command("play");
+        self.start_stream()
+    }
+
+    /// Answers calls that were sent without waiting for answers, up to Play.Start.
+    pub fn answer_early_calls(
+        &mut self,
+        connect: &Command,
+        create_stream: &Command,
+    ) -> Result<(), Disconnected> {
+        self.accept_connect(connect)?;
+        self.accept_create_stream(create_stream)?;
+        self.start_stream()
+    }
+
+    fn accept_connect(&mut self, connect: &Command) -> Result<(), Disconnected> {
         let success = status("status", "NetConnection.Connect.Success", "Welcome.");
         self.queue_command(
             0,
@@ -73,11 +92,15 @@ impl Connection {
             connect.transaction,
             &[Value::Null, success.into()],
         )?;
-        self.flush()?;
-        let create = self.expect_command("createStream");
+        self.flush()
+    }
+
+    fn accept_create_stream(&mut self, create: &Command) -> Result<(), Disconnected> {
         self.queue_command(0, "_result", create.transaction, &[Value::Null, 1.0.into()])?;
-        self.flush()?;
-        self.expect_command("play");
+        self.flush()
+    }
+
+    fn start_stream(&mut self) -> Result<(), Disconnected> {
         self.queue_event(STREAM_BEGIN, 1)?;
         let start = status("status", "NetStream.Play.Start", "Started playing.");
         self.queue_command(1, "onStatus", 0.0, &[Value::Null, start.into()])?;

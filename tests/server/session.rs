@@ -75,6 +75,9 @@ impl<'a> Session<'a> {
 
     fn handshake(&mut self, is_faulty: bool) -> Result<(), Disconnected> {
         self.connection.trigger_fault_at(Step::Handshake)?;
+        if self.config.s2_after_c2 {
+            self.connection.withhold_s2();
+        }
         let drops_early_bytes = self.config.pipelining == Pipelining::DroppedAfterC1;
         let handshake = match self.config.handshake {
             handshake if is_faulty => handshake,

@@ -147,8 +147,9 @@ impl Exchange {
         let mut in_pieces = Self::new(self.mode, self.encryption);
         let result = self.receive([answer].into_iter());
         assert_eq!(result, in_pieces.receive(pieces(answer, cut)));
-        assert_eq!(self.sent, in_pieces.sent);
+        // C2 follows S1 at once in pieces, and a checked S2 otherwise.
         if result.is_ok() {
+            assert_eq!(self.sent, in_pieces.sent);
             assert_eq!(self.inbox, in_pieces.inbox);
         }
         (self, result)
@@ -164,7 +165,10 @@ impl Exchange {
             let progress = self.handshake.receive(&mut self.inbox)?;
             self.handshake.poll_transmit(&mut self.sent);
             match progress {
-                Progress::NeedsMore => assert_eq!(self.sent.len(), 1 + Block::LEN),
+                Progress::NeedsMore => {
+                    let blocks = if self.inbox.len() > Block::LEN { 2 } else { 1 };
+                    assert_eq!(self.sent.len(), 1 + blocks * Block::LEN);
+                }
                 Progress::Done(done) => {
                     assert_eq!(self.sent.len(), 1 + 2 * Block::LEN);
                     assert_eq!(*summary.get_or_insert(done), done);

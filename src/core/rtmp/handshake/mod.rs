@@ -3,9 +3,10 @@
 //! ```text
 //! client                       server
 //!   │── C0 C1 ───────────────────▶│   immediately
-//!   │◀─────────────────── S0 S1 S2│
-//!   │── C2 ──────────────────────▶│   after S0, S1 and S2: one server discards everything that
-//!   │── chunks                    │   follows C1 in the same read
+//!   │◀──────────────────── S0 S1 ─│
+//!   │── C2 ──────────────────────▶│   after S1, because some servers send S2 only after C2
+//!   │◀─────────────────────── S2 ─│
+//!   │── chunks                    │   after S2: one server discards what follows C1 in one read
 //! ```
 //!
 //! C1 contains a [`digest`] unless [`Mode::Plain`] is chosen. A server that supports digests puts
@@ -67,6 +68,7 @@ pub struct Handshake {
     c1_digest: Option<(Scheme, [u8; DIGEST_LEN])>,
     /// Random bytes until S1 determines the content.
     c2: Block,
+    is_c2_sent: bool,
     outbox: BytesMut,
     summary: Option<Summary>,
     ciphers: Option<Ciphers>,
@@ -103,6 +105,7 @@ impl Handshake {
             c1,
             c1_digest,
             c2: Block::random(rng),
+            is_c2_sent: false,
             outbox,
             summary: None,
             ciphers: None,
@@ -110,7 +113,7 @@ impl Handshake {
     }
 
     /// Appends the bytes to send to `out`: 1537 bytes after [`Handshake::new`], 1536 bytes once
-    /// [`Handshake::receive`] has returned [`Progress::Done`], and nothing otherwise.
+    /// [`Handshake::receive`] has seen S1, and nothing otherwise.
     pub fn poll_transmit(&mut self, out: &mut BytesMut) {
         out.extend_from_slice(&self.outbox);
         self.outbox.clear();
@@ -131,13 +134,20 @@ impl Handshake {
         let Some(reply) = self.classify_reply(inbox)? else {
             return Ok(Progress::NeedsMore);
         };
-        let Ok((s1, s2)) = read_reply(inbox) else {
+        let mut input = Reader::new(inbox);
+        let Ok(s1) = read_s1(&mut input) else {
+            return Ok(Progress::NeedsMore);
+        };
+        let digests = self.check_s1(&s1, reply)?;
+        let Ok(s2) = Block::read(&mut input, "S2") else {
+            // S1 stays in the inbox, so that it is checked again. Its result does not change.
+            self.send_c2();
             return Ok(Progress::NeedsMore);
         };
         inbox.advance(REPLY_LEN);
         let summary = match reply {
-            Reply::Plain => self.finish_plain(&s1, &s2)?,
-            Reply::Encrypted(cipher) => self.finish_encrypted(&s1, &s2, cipher)?,
+            Reply::Plain => self.finish_plain(&s1, &s2, digests),
+            Reply::Encrypted(cipher) => self.finish_encrypted(&s1, &s2, digests, cipher)?,
         };
         debug!(
             scheme = ?summary.digest.map(|digest| digest.scheme),
@@ -146,7 +156,7 @@ impl Handshake {
             encryption = ?summary.encryption,
             "handshake done"
         );
-        self.outbox.extend_from_slice(self.c2.as_bytes());
+        self.send_c2();
         self.summary = Some(summary);
         Ok(Progress::Done(summary))
     }
@@ -184,24 +194,39 @@ impl Handshake {
         }
     }
 
-    /// Builds C2 and checks S2.
-    fn finish_plain(&mut self, s1: &Block, s2: &Block) -> Result<Summary, Error> {
+    /// Checks S1 and builds C2, which depends on nothing else.
+    fn check_s1(&mut self, s1: &Block, reply: Reply) -> Result<Option<Digests>, Error> {
+        let digests = self.find_digests(s1);
+        let (cipher, is_digest_required) = match reply {
+            Reply::Plain => (SignatureCipher::None, self.mode == Mode::Digest),
+            Reply::Encrypted(cipher) => (cipher, true),
+        };
+        match &digests {
+            Some(Digests { server, .. }) => {
+                digest::sign_reply(&mut self.c2, &server.bytes, Side::Client, cipher);
+            }
+            None if is_digest_required => return Err(Error::NoDigest),
+            None => self.c2.clone_from(s1),
+        }
+        Ok(digests)
+    }
+
+    fn send_c2(&mut self) {
+        if !self.is_c2_sent {
+            self.is_c2_sent = true;
+            self.outbox.extend_from_slice(self.c2.as_bytes());
+        }
+    }
+
+    fn finish_plain(&self, s1: &Block, s2: &Block, digests: Option<Digests>) -> Summary {
         if self.encryption == Encryption::AllowPlain {
             warn!("the server does not encrypt: the session continues in the clear");
         }
-        let digests = self.find_digests(s1);
         let server_signature = match &digests {
-            Some((client_digest, server_digest)) => {
-                self.sign(s2, client_digest, server_digest, SignatureCipher::None)
-            }
-            None if self.mode == Mode::Digest => return Err(Error::NoDigest),
-            None => {
-                self.c2.clone_from(s1);
-                self.check_echo(s2)
-            }
+            Some(digests) => check_signature(s2, digests, SignatureCipher::None),
+            None => self.check_echo(s2),
         };
-        let digest = digests.map(|(_, server_digest)| server_digest);
-        Ok(summarize(s1, digest, server_signature))
+        summarize(s1, digests.map(|digests| digests.server), server_signature)
     }
 
     /// Agrees on keys. A server that cannot sign C1's digest is rejected.
@@ -209,46 +234,32 @@ impl Handshake {
         &mut self,
         s1: &Block,
         s2: &Block,
+        digests: Option<Digests>,
         cipher: SignatureCipher,
     ) -> Result<Summary, Error> {
-        let (client_digest, server_digest) = self.find_digests(s1).ok_or(Error::NoDigest)?;
-        let server_signature = self.sign(s2, &client_digest, &server_digest, cipher);
+        let digests = digests.ok_or(Error::NoDigest)?;
+        let server_signature = check_signature(s2, &digests, cipher);
         if server_signature != ServerSignature::Verified {
             return Err(Error::Signature);
         }
         let pair = self.key_pair.as_ref().ok_or(Error::NotEncrypted)?;
-        let server_key = s1.field(server_digest.scheme.key_position(s1));
+        let server_key = s1.field(digests.server.scheme.key_position(s1));
         let agreement = KeyAgreement::new(pair, &server_key).map_err(|_| Error::PublicKey)?;
         self.ciphers = Some(agreement.ciphers);
         Ok(Summary {
             encryption: Some(cipher),
             keys_may_differ: agreement.secret_has_leading_zero,
-            ..summarize(s1, Some(server_digest), server_signature)
+            ..summarize(s1, Some(digests.server), server_signature)
         })
     }
 
     /// Returns the digests of C1 and S1 if both have one. S1 is searched first with the scheme of
     /// C1.
-    fn find_digests(&self, s1: &Block) -> Option<([u8; DIGEST_LEN], ServerDigest)> {
-        let (scheme, client_digest) = self.c1_digest?;
+    fn find_digests(&self, s1: &Block) -> Option<Digests> {
+        let (scheme, client) = self.c1_digest?;
         let (scheme, bytes) = digest::find(s1, scheme, Side::Server)?;
-        Some((client_digest, ServerDigest { scheme, bytes }))
-    }
-
-    /// Signs C2 and checks the signature of S2.
-    fn sign(
-        &mut self,
-        s2: &Block,
-        client_digest: &[u8; DIGEST_LEN],
-        server_digest: &ServerDigest,
-        cipher: SignatureCipher,
-    ) -> ServerSignature {
-        digest::sign_reply(&mut self.c2, &server_digest.bytes, Side::Client, cipher);
-        if digest::verify_reply(s2, client_digest, Side::Server, cipher) {
-            return ServerSignature::Verified;
-        }
-        debug!(?s2, "wrong signature in S2");
-        ServerSignature::Wrong
+        let server = ServerDigest { scheme, bytes };
+        Some(Digests { client, server })
     }
 
     /// A peer whose S2 is not an exact echo of C1 must not be rejected, although RTMP 5.2.4
@@ -259,6 +270,13 @@ impl Handshake {
         }
         ServerSignature::Absent
     }
+}
+
+/// The digests of C1 and S1.
+#[derive(Debug, Clone, Copy)]
+struct Digests {
+    client: [u8; DIGEST_LEN],
+    server: ServerDigest,
 }
 
 /// The kind of reply that S0 announces.
@@ -273,8 +291,8 @@ enum Reply {
 pub enum Progress {
     /// S2 has not arrived completely.
     NeedsMore,
-    /// C2 is ready to be sent and chunks may follow it. The inbox starts with the server's first
-    /// chunk.
+    /// C2 is sent or ready to be sent, and chunks may follow it. The inbox starts with the server's
+    /// first chunk.
     Done(Summary),
 }
 
@@ -348,13 +366,19 @@ pub enum Error {
     PublicKey,
 }
 
-/// Reads S1 and S2 if both are complete.
-fn read_reply(inbox: &[u8]) -> Result<(Block, Block), Missing> {
-    let mut reader = Reader::new(inbox);
-    reader.u8("S0")?;
-    let s1 = Block::read(&mut reader, "S1")?;
-    let s2 = Block::read(&mut reader, "S2")?;
-    Ok((s1, s2))
+/// Reads S0 and S1 and returns S1.
+fn read_s1(input: &mut Reader<'_>) -> Result<Block, Missing> {
+    input.u8("S0")?;
+    Block::read(input, "S1")
+}
+
+/// Checks the signature of S2.
+fn check_signature(s2: &Block, digests: &Digests, cipher: SignatureCipher) -> ServerSignature {
+    if digest::verify_reply(s2, &digests.client, Side::Server, cipher) {
+        return ServerSignature::Verified;
+    }
+    debug!(?s2, "wrong signature in S2");
+    ServerSignature::Wrong
 }
 
 fn summarize(

@@ -24,6 +24,21 @@ fn all_commands_follow_the_handshake_immediately() {
 }
 
 #[test]
+fn c2_follows_s1_and_connect_follows_s2() {
+    let mut conversation = Conversation::start(config());
+    let mut c0_c1 = BytesMut::new();
+    conversation.client.poll_transmit(&mut c0_c1).unwrap();
+    conversation.to_client.extend_from_slice(&[3]);
+    conversation.to_client.extend_from_slice(&[7; 1536]);
+    assert!(conversation.events().is_empty());
+    assert_eq!(conversation.to_server[..], [7; 1536]);
+    conversation.to_server.clear();
+    conversation.to_client.extend_from_slice(&c0_c1[1..]);
+    let sent = conversation.sent();
+    assert_eq!(sent[0].summary(), Some((&b"connect"[..], 1.0, 0)));
+}
+
+#[test]
 fn connect_announces_identity_and_capabilities() {
     let mut conversation = Conversation::connecting(Config {
         connect: Connect {
