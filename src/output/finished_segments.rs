@@ -2,7 +2,11 @@
 
 use std::{collections::VecDeque, time::Instant};
 
-use super::{SegmentFacts, SegmentOptions, hook::Hook, manifest::Manifest};
+use super::{
+    SegmentFacts, SegmentOptions,
+    hook::{Hook, HookFacts},
+    manifest::Manifest,
+};
 
 /// Reports each finished segment to the manifest, the hook, and the caller.
 #[derive(Debug)]
@@ -17,7 +21,7 @@ impl FinishedSegments {
     pub(super) fn new(options: &SegmentOptions) -> Self {
         Self {
             manifest: options.manifest.clone().map(Manifest::new),
-            hook: Hook::new(&options.hook),
+            hook: Hook::new("--on-segment", &options.on_segment),
             unreported: VecDeque::new(),
         }
     }
@@ -27,7 +31,7 @@ impl FinishedSegments {
             manifest.add(&facts);
         }
         if let Some(hook) = &mut self.hook {
-            hook.run(facts.clone());
+            hook.run(HookFacts::of_segment(facts.clone()));
         }
         self.unreported.push_back(facts);
     }

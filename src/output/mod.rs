@@ -34,6 +34,7 @@ mod write_queue;
 pub use self::{
     destination::{Destination, FileOptions},
     gap::{Gap, GapPolicy, Gaps},
+    hook::{SEGMENT_FACTS, START_FACTS},
     manifest::open_manifest,
     naming::{Template, numbered_name},
     segment::SegmentFacts,

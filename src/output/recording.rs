@@ -13,6 +13,7 @@ use super::{
     ExistingFile, FileOptions, SegmentFacts, SegmentOptions, Totals,
     file::{MediaFile, free_space::FreeSpace},
     finished_segments::FinishedSegments,
+    hook::{Hook, HookFacts, StartReason},
     latest_frames::LatestFrames,
     muxer::Message,
     muxer::Muxer,
@@ -51,6 +52,9 @@ pub(crate) struct FileRecording {
     /// Totals of all segments before the current one.
     previous: Totals,
     finished: FinishedSegments,
+    on_start: Option<Hook>,
+    /// Why the next frame runs [`FileRecording::on_start`].
+    start_due: Option<StartReason>,
     free_space: Option<FreeSpace>,
     /// Wall-clock time.
     wall: Timestamp,
@@ -90,6 +94,8 @@ impl FileRecording {
             number: 0,
             previous: Totals::default(),
             finished: FinishedSegments::new(segments),
+            on_start: Hook::new("--on-start", &segments.on_start),
+            start_due: Some(StartReason::Start),
             free_space,
             wall: Timestamp::UNIX_EPOCH,
             zone: segments.zone.clone(),
@@ -141,6 +147,11 @@ impl FileRecording {
         self.is_split_requested = true;
     }
 
+    /// Runs the start hook at the next frame: media returns after a gap.
+    pub(super) fn note_gap(&mut self) {
+        self.start_due.get_or_insert(StartReason::Gap);
+    }
+
     /// Merges fields of the server's `onMetaData` into the head. `payload` is the same in its encoded form.
     ///
     /// Later metadata, such as a new title, is also written at its time. A reconnect usually repeats the
@@ -186,7 +197,11 @@ impl FileRecording {
             self.reopen_existing(now, at_ms)?;
         }
         self.latest.note(info, at_ms);
-        self.push(now, info, Some(at_ms), payload)
+        self.push(now, info, Some(at_ms), payload)?;
+        if info.carries_media {
+            self.run_start_hook();
+        }
+        Ok(())
     }
 
     /// Whether the latest sequence header of this kind has the same payload.
@@ -265,11 +280,27 @@ impl FileRecording {
     /// Waits for the running hooks, until `deadline`. The future may be dropped and created again.
     pub(super) async fn finish_hooks(&mut self, deadline: Instant) {
         self.finished.finish_hooks(deadline).await;
+        if let Some(hook) = &mut self.on_start {
+            hook.finish(deadline).await;
+        }
     }
 
     /// Logs the hooks that are still running or were never started.
     pub(super) fn abandon_hooks(&self) {
         self.finished.abandon_hooks();
+        if let Some(hook) = &self.on_start {
+            hook.abandon();
+        }
+    }
+
+    /// Runs the start hook if media has just arrived for the first time or after a gap.
+    fn run_start_hook(&mut self) {
+        let Some(reason) = self.start_due.take() else {
+            return;
+        };
+        if let (Some(hook), Some(segment)) = (&mut self.on_start, &self.segment) {
+            hook.run(HookFacts::of_start(segment.facts(), reason));
+        }
     }
 
     /// Whether a message that is not a frame waits for the first frame of the next segment. A sequence

@@ -211,19 +211,24 @@ impl Segment {
         self.queue.bytes() + head
     }
 
-    fn take_facts(&mut self) -> Option<SegmentFacts> {
-        let Totals { bytes, tags } = self.totals();
-        if std::mem::replace(&mut self.is_finished, true) || tags == self.existing_tags {
-            return None;
-        }
-        Some(SegmentFacts {
+    /// Returns the facts as far as the segment is written.
+    pub(super) fn facts(&self) -> SegmentFacts {
+        SegmentFacts {
             path: self.origin.path.to_string_lossy().into_owned(),
             segment: self.origin.number,
             offset_ms: self.queue.start_ms(),
             duration_ms: self.file.muxer().duration_ms(),
-            bytes,
+            bytes: self.totals().bytes,
             start: self.origin.started.strftime(RFC_3339).to_string(),
-        })
+        }
+    }
+
+    fn take_facts(&mut self) -> Option<SegmentFacts> {
+        let tags = self.totals().tags;
+        if std::mem::replace(&mut self.is_finished, true) || tags == self.existing_tags {
+            return None;
+        }
+        Some(self.facts())
     }
 }
 

@@ -18,11 +18,13 @@ pub struct SegmentOptions {
     /// File that gets a line of JSON for each segment.
     pub manifest: Option<PathBuf>,
     /// Program that runs for each segment, and its arguments; empty for none.
-    pub hook: Vec<String>,
+    pub on_segment: Vec<String>,
+    /// Program that runs when media arrives, and its arguments; empty for none.
+    pub on_start: Vec<String>,
 }
 
 impl SegmentOptions {
-    /// A single segment without manifest and hook.
+    /// A single segment without manifest and hooks.
     pub fn none() -> Self {
         Self {
             every_ms: None,
@@ -30,7 +32,8 @@ impl SegmentOptions {
             clock_seconds: None,
             zone: TimeZone::UTC,
             manifest: None,
-            hook: Vec::new(),
+            on_segment: Vec::new(),
+            on_start: Vec::new(),
         }
     }
 

@@ -108,6 +108,13 @@ impl Tee {
         }
     }
 
+    /// Runs the start hook at the next frame: media returns after a gap.
+    pub(crate) fn note_gap(&mut self) {
+        if let Some(files) = self.files_mut() {
+            files.note_gap();
+        }
+    }
+
     /// Starts a new segment at the next frame. A pipe is never split.
     pub(crate) fn request_split(&mut self) {
         if let Some(files) = self.files_mut() {

@@ -147,9 +147,17 @@ fn hook_runs_for_every_segment() {
 #[test]
 fn failing_hook_warns_and_changes_nothing() {
     let server = Server::start(Config::serving(Stream::recorded_sample()));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let program = folder.path().join("program");
+    fs::write(&program, "#!/nowhere/at/all\n").expect("the file can be written");
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(&program, executable).expect("the file exists");
     for (command, warning) in [
         ("sh -c 'exit 3'", "exit status: 3"),
-        ("/nowhere/at/all", "No such file or directory"),
+        (
+            program.to_str().expect("the path is UTF-8"),
+            "No such file or directory",
+        ),
     ] {
         let job = SegmentJob::new("cam-%d.flv").with_options(&[
             "--segment-time",
@@ -163,6 +171,51 @@ fn failing_hook_warns_and_changes_nothing() {
         assert_eq!(stderr.matches(warning).count(), 3, "{stderr}");
         job.assert_same_as_unsplit(&server);
     }
+}
+
+#[test]
+fn start_hook_runs_once_for_a_stream_without_gaps() {
+    let server = Server::start(Config::serving(Stream::recorded_sample()));
+    let script = r#"echo "$0 $1 $2 $RTMPULL_SEGMENT $RTMPULL_OFFSET_MS" >> "$3""#;
+    let job = SegmentJob::new("cam-%d.flv").with_options(&["--segment-time", "1"]);
+    let lines = job.folder.path().join("lines");
+    let words = "{path} {reason} {start}";
+    let command = format!("sh -c '{script}' {words} '{}'", lines.display());
+    let job = job.with_options(&["--on-start", &command]).run(&server);
+    job.assert_ended(0, "ended");
+    let first = job.manifest().swap_remove(0);
+    let text = |name: &str| first[name].as_str().expect("a text").to_owned();
+    let expected = format!("{} start {} 1 0", text("path"), text("start"));
+    assert_eq!(job.script_lines(), [expected]);
+}
+
+#[test]
+fn failing_start_hook_warns_and_a_hanging_one_is_left_running() {
+    let server = Server::start(Config::serving(Stream::live(Clip::repeated_sample(
+        5, 3_000,
+    ))));
+    let failing = ["-v", "--duration", "1", "--on-start", "sh -c 'exit 3'"];
+    let job = SegmentJob::new("a.flv").with_options(&failing).run(&server);
+    job.assert_ended(0, "limit");
+    let stderr = &job.finished.stderr;
+    assert!(stderr.contains("WARNING: --on-start for "), "{stderr}");
+    assert!(stderr.contains(": exit status: 3"), "{stderr}");
+
+    let job = SegmentJob::new("a.flv").with_options(&["-v"]);
+    let lines = job.folder.path().join("lines");
+    let hanging = format!(
+        "sh -c 'echo >> \"$0\"; exec sleep 5 > /dev/null 2>&1' '{}'",
+        lines.display()
+    );
+    let mut running = job.with_options(&["--on-start", &hanging]).start(&server);
+    running.wait_for_lines(1);
+    let sent = Instant::now();
+    running.process.signal("TERM");
+    let job = running.finish();
+    assert!(sent.elapsed() < Duration::from_secs(2));
+    job.assert_ended(0, "interrupted");
+    let left = "WARNING: --on-start: programs still running: 1";
+    assert!(job.finished.stderr.contains(left), "{}", job.finished);
 }
 
 #[test]
@@ -186,7 +239,10 @@ fn hanging_hook_delays_neither_recording_nor_signal() {
     );
     job.assert_ended(0, "interrupted");
     let stderr = &job.finished.stderr;
-    assert!(stderr.contains("is still running for"), "{stderr}");
+    assert!(
+        stderr.contains("--on-segment: programs still running: "),
+        "{stderr}"
+    );
     // The last segment has a manifest line and a hook too.
     let manifest = job.manifest();
     assert_eq!(manifest.len(), 4, "{manifest:?}");
@@ -328,7 +384,7 @@ fn full_disk_keeps_the_complete_segments() {
 
 #[test]
 fn contradictory_options_are_usage_errors() {
-    let cases: [(&str, &[&str], &str); 19] = [
+    let cases: [(&str, &[&str], &str); 24] = [
         (
             "-",
             &["--segment-time", "1"],
@@ -396,6 +452,31 @@ fn contradictory_options_are_usage_errors() {
         ),
         (
             "a",
+            &["--on-segment", "no-such-program {path}"],
+            "--on-segment: the program \"no-such-program\" is not in a folder of PATH",
+        ),
+        (
+            "a",
+            &["--on-segment", "./no/such/program"],
+            "--on-segment: the program \"./no/such/program\" does not exist",
+        ),
+        (
+            "a",
+            &["--on-start", "/etc/passwd"],
+            "--on-start: \"/etc/passwd\" is not an executable program",
+        ),
+        (
+            "a",
+            &["--on-start", "no-such-program"],
+            "--on-start: the program \"no-such-program\" is not in a folder of PATH",
+        ),
+        (
+            "-",
+            &["--on-start", "true"],
+            "--on-start needs an output file: name one with -o",
+        ),
+        (
+            "a",
             &["--on-segment", ""],
             "--on-segment needs the name of a program, but its value is empty",
         ),
@@ -446,8 +527,18 @@ fn ineffective_options_are_warned_about() {
     let server = Server::start(Config::serving(Stream::recorded(Clip::sample())));
     let cases = [
         (
+            "a.flv",
+            &["--on-segment", "true $RTMPULL_PATH"][..],
+            "--on-segment runs without a shell, so $RTMPULL_PATH is not expanded: use {path} and the other facts in braces, or sh -c",
+        ),
+        (
+            "a.flv",
+            &["--on-start", "true --file={path}"],
+            "--on-start: {path} is only replaced as a separate word",
+        ),
+        (
             "%d.flv",
-            &["--append"][..],
+            &["--append"],
             "a file name with a counter or a time is always a new file, ignoring --append",
         ),
         (

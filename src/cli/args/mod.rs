@@ -140,10 +140,11 @@ pub struct Args {
     /// An existing FILE is replaced when the first media arrives, not before. With --live, a FILE that is not
     /// empty is replaced only with --overwrite.
     ///
-    /// The name may contain {host}, {app} and {stream}, a counter, and the local time: %d is the number of the segment (%03d pads it with
-    /// zeros), %Y %m %e are year, month and day of the month, %H %M %S are hour, minute and second, %y %j %I
-    /// %p %F %T %s %z are as in date(1), and %% is a percent sign. A name with a counter or a time never replaces
-    /// a file: if the file exists, a number is added. A name with any other percent sign is used literally.
+    /// The name may contain {host}, {app} and {stream}, a counter, and the local time: %d is the number of the
+    /// segment (%03d pads it with zeros), %Y %m %e are year, month and day of the month, %H %M %S are hour,
+    /// minute and second, %y %j %I %p %F %T %s %z are as in date(1), and %% is a percent sign. A name with a
+    /// counter or a time never replaces a file: if the file exists, a number is added. A name with any other
+    /// percent sign is used literally.
     #[arg(short = 'o', long = "flv", value_name = "FILE", value_hint = ValueHint::FilePath)]
     #[arg(visible_alias = "output")]
     #[arg(help_heading = "Recording", allow_hyphen_values = true)]
@@ -197,8 +198,8 @@ pub struct Args {
 
     /// Keep the timestamps of the server instead of starting at 0
     ///
-    /// They change where the server's clock restarts or jumps back, after a reconnect or a new publisher, and
-    /// for single frames with a wrong timestamp: the recording continues from its last frame.
+    /// The recording still continues from its last frame if the server's clock restarts or jumps back, after a
+    /// reconnect or a new publisher, and for single frames with a wrong timestamp.
     #[arg(long, help_heading = "Recording")]
     pub keep_timestamps: bool,
 
@@ -236,9 +237,8 @@ pub struct Args {
 
     /// Wait for a stream that does not exist yet [default DURATION: forever]
     ///
-    /// rtmpull asks for a missing stream every 5 seconds, and stays connected if the server accepts
-    /// the request. DURATION is a number of seconds, a duration such as
-    /// 1h30m, or forever.
+    /// rtmpull asks for a missing stream every 5 seconds, and stays connected if the server accepts the
+    /// request. DURATION is a number of seconds, a duration such as 1h30m, or forever.
     #[arg(
         long,
         value_name = "DURATION",
@@ -296,13 +296,22 @@ pub struct Args {
     /// Run a program for each completed segment
     ///
     /// COMMAND is a program and its arguments. It is split into words as in a shell, with quotes and
-    /// backslashes, but it is run without a shell: nothing is expanded. The environment contains
-    /// RTMPULL_PATH, RTMPULL_SEGMENT, RTMPULL_OFFSET_MS, RTMPULL_DURATION_MS, RTMPULL_BYTES and
-    /// RTMPULL_START. The output of the program goes to standard error. Up to four programs run at a time
-    /// without delaying the recording; at the end, rtmpull waits up to ten seconds for them.
+    /// backslashes, but it is run without a shell: no variable is expanded. The words {path}, {segment},
+    /// {offset_ms}, {duration_ms}, {bytes} and {start} are replaced by facts of the segment. The environment
+    /// contains the same facts as RTMPULL_PATH, RTMPULL_SEGMENT and so on. The output of the program goes to
+    /// standard error. Up to four programs run at a time without delaying the recording; at the end, rtmpull
+    /// waits up to ten seconds for them.
     #[arg(long, alias = "on-part", value_name = "COMMAND", value_hint = ValueHint::CommandString)]
     #[arg(help_heading = "Segments and limits", allow_hyphen_values = true)]
     pub on_segment: Option<String>,
+
+    /// Run a program when media arrives: at the start, and after each gap
+    ///
+    /// COMMAND works as in --on-segment, with the facts of the segment that is being written. One more fact,
+    /// {reason} or RTMPULL_REASON, is start for the first frame and gap for the first frame after a gap.
+    #[arg(long, value_name = "COMMAND", value_hint = ValueHint::CommandString)]
+    #[arg(help_heading = "Segments and limits", allow_hyphen_values = true)]
+    pub on_start: Option<String>,
 
     /// Stop when the recording has this duration: seconds, or a duration such as 1h30m
     #[arg(long, value_name = "DURATION", help_heading = "Segments and limits")]
@@ -549,9 +558,9 @@ pub struct Args {
 
     /// Connect through this proxy, such as socks5://USER:PASSWORD@HOST:PORT (also socks4a, socks4 and http)
     ///
-    /// With http://, rtmpull uses the CONNECT method. The proxy looks up host names, except with socks4://. Without
-    /// --proxy and --socks, ALL_PROXY names the proxy and NO_PROXY the hosts that need none; an empty value
-    /// of --proxy disables both. The process list shows --proxy to other users, but not ALL_PROXY.
+    /// With http://, rtmpull uses the CONNECT method. The proxy looks up host names, except with socks4://.
+    /// Without --proxy and --socks, ALL_PROXY names the proxy and NO_PROXY the hosts that need none; an empty
+    /// value of --proxy disables both. The process list shows --proxy to other users, but not ALL_PROXY.
     /// [default port: 1080]
     #[arg(long, value_name = "URL", help_heading = "Connection")]
     #[arg(allow_hyphen_values = true, overrides_with = "socks")]

@@ -6,6 +6,8 @@ use std::{
     path::PathBuf,
 };
 
+use super::hooks::ProgramSearch;
+
 /// Environment of the process, as far as it affects a download.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Environment {
@@ -19,6 +21,8 @@ pub struct Environment {
     pub home: Option<PathBuf>,
     /// Folder for caches, from `XDG_CACHE_HOME`.
     pub cache_home: Option<PathBuf>,
+    /// How programs are found, from `PATH` and `PATHEXT`.
+    pub programs: ProgramSearch,
 }
 
 impl Environment {
@@ -31,6 +35,7 @@ impl Environment {
             no_proxy: variable("no_proxy", "NO_PROXY"),
             home: home(),
             cache_home: env::var_os("XDG_CACHE_HOME").map(PathBuf::from),
+            programs: ProgramSearch::here(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod auth;
 mod environment;
+mod hooks;
 mod network;
 pub mod paths;
 mod retry;
@@ -18,7 +19,7 @@ use std::env;
 use anyhow::{Result, bail, ensure};
 use jiff::Zoned;
 
-pub use self::environment::Environment;
+pub use self::{environment::Environment, hooks::ProgramSearch};
 use self::{
     paths::{Kind, Output, Outputs},
     stream_name::StreamName,
@@ -63,7 +64,7 @@ pub fn resolve(args: &Args, environment: &Environment) -> Result<Job> {
     let dialer = network::dialer(args, environment)?;
     ensure_replaceable(args, &recording)?;
     let swf = swf::resolve(args, environment)?;
-    let parts = segments::segment_options(args, &recording)?;
+    let parts = segments::segment_options(args, environment, &recording)?;
     let limits = segments::limits(args, &recording, &Zoned::now())?;
     let resume = resume(args, &recording);
     warn_about_ignored_options(args, &recording);

@@ -5,23 +5,32 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use jiff::{Zoned, tz::TimeZone};
 
-use super::paths::Output;
+use super::{
+    environment::Environment,
+    hooks::{self, ProgramSearch},
+    paths::Output,
+};
 use crate::{
     cli::args::Args,
     core::flv::head,
     download::Limits,
-    output::{Destination, SegmentOptions, Template, open_manifest},
+    output::{Destination, SEGMENT_FACTS, START_FACTS, SegmentOptions, Template, open_manifest},
 };
 
 /// Returns how to split the recording, or fails if the options do not fit the output.
-pub(super) fn segment_options(args: &Args, output: &Output) -> Result<SegmentOptions> {
-    let segments = SegmentOptions {
+pub(super) fn segment_options(
+    args: &Args,
+    environment: &Environment,
+    output: &Output,
+) -> Result<SegmentOptions> {
+    let mut segments = SegmentOptions {
         every_ms: args.segment_time.map(milliseconds),
         bytes: args.segment_size,
         clock_seconds: args.segment_clock.map(clock_seconds).transpose()?,
         zone: TimeZone::system(),
         manifest: args.manifest.clone(),
-        hook: hook(args)?,
+        on_segment: Vec::new(),
+        on_start: Vec::new(),
     };
     let options = [
         ("--segment-time", segments.every_ms.is_some()),
@@ -29,6 +38,7 @@ pub(super) fn segment_options(args: &Args, output: &Output) -> Result<SegmentOpt
         ("--segment-clock", segments.clock_seconds.is_some()),
         ("--manifest", segments.manifest.is_some()),
         ("--on-segment", args.on_segment.is_some()),
+        ("--on-start", args.on_start.is_some()),
         ("--min-free", args.min_free.is_some()),
     ];
     if let Some((option, _)) = options.into_iter().find(|(_, is_given)| *is_given) {
@@ -50,6 +60,7 @@ pub(super) fn segment_options(args: &Args, output: &Output) -> Result<SegmentOpt
         );
         ensure_distinct_names(template, &segments)?;
     }
+    [segments.on_segment, segments.on_start] = hooks(args, &environment.programs)?;
     if let Some(manifest) = &segments.manifest {
         let opened = open_manifest(manifest);
         opened.with_context(|| format!("cannot write --manifest {}", manifest.display()))?;
@@ -89,16 +100,16 @@ fn clock_seconds(duration: Duration) -> Result<u32> {
     Ok(seconds)
 }
 
-fn hook(args: &Args) -> Result<Vec<String>> {
-    let Some(text) = &args.on_segment else {
-        return Ok(Vec::new());
+/// Returns the commands of `--on-segment` and `--on-start`.
+fn hooks(args: &Args, search: &ProgramSearch) -> Result<[Vec<String>; 2]> {
+    let command = |option, text: Option<&String>, facts| match text {
+        Some(text) => hooks::command(option, text, facts, search),
+        None => Ok(Vec::new()),
     };
-    let words = shell_words::split(text).with_context(|| format!("--on-segment {text:?}"))?;
-    ensure!(
-        words.first().is_some_and(|program| !program.is_empty()),
-        "--on-segment needs the name of a program, but its value is empty"
-    );
-    Ok(words)
+    Ok([
+        command("--on-segment", args.on_segment.as_ref(), &SEGMENT_FACTS)?,
+        command("--on-start", args.on_start.as_ref(), &START_FACTS)?,
+    ])
 }
 
 /// Returns whether the recording starts with space for metadata and a keyframe index.

@@ -18,6 +18,10 @@ const PIPED: Environment = Environment {
     no_proxy: None,
     home: None,
     cache_home: None,
+    programs: ProgramSearch {
+        folders: None,
+        extensions: None,
+    },
 };
 
 const ON_TERMINAL: Environment = Environment {

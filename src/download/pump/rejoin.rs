@@ -357,6 +357,7 @@ impl Pump<'_> {
         };
         self.report.gap(&gap);
         self.gaps.push(gap);
+        self.output.note_gap();
         match self.gap_policy {
             GapPolicy::Keep => self.clock.restart_after(length_ms),
             GapPolicy::Close => self.clock.restart(),

@@ -84,6 +84,35 @@ fn long_cuts_leave_the_reported_gaps() {
     assert!(times.is_sorted(), "timestamps never decrease");
 }
 
+#[cfg(unix)]
+#[test]
+fn start_hook_runs_at_the_start_and_after_each_gap() {
+    let repeated = unique_clip(800, 800);
+    let short_cuts = [(40_000, FaultAction::Fin), (200_000, FaultAction::Rst)];
+    let with_gaps = unique_clip(1000, 25);
+    let long_cuts = [(50_000, FaultAction::Fin), (70_007, FaultAction::Rst)];
+    for (clip, cuts, options, expected) in [
+        (&repeated, &short_cuts, &[][..], ["1 start"].as_slice()),
+        (&with_gaps, &long_cuts, &[], &["1 start", "1 gap", "1 gap"]),
+        (
+            &with_gaps,
+            &long_cuts,
+            &["--gap", "split"],
+            &["1 start", "2 gap", "3 gap"],
+        ),
+    ] {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let lines = folder.path().join("lines");
+        let script = r#"test -e "$1" || exit 1; echo "$RTMPULL_SEGMENT $RTMPULL_REASON" >> "$0""#;
+        let command = format!("sh -c '{script}' '{}' {{path}}", lines.display());
+        let options = [options, &["--on-start", &command]].concat();
+        let download = record_with_cuts(clip, cuts, &options);
+        let text = fs::read_to_string(&lines).expect("the hook ran");
+        let runs: Vec<&str> = text.lines().collect();
+        assert_eq!(runs, expected, "{}", download.finished);
+    }
+}
+
 #[test]
 fn failed_attempts_keep_the_first_ending() {
     let stream = Stream::live(Clip::sample());
