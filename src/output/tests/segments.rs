@@ -438,22 +438,6 @@ fn the_size_with_a_message_is_predicted() {
     assert_eq!(split.output.bytes(), expected);
 }
 
-#[cfg(unix)]
-#[test]
-fn a_pipe_is_not_split() {
-    let mut pipe = PipeFixture::new();
-    pipe.video(0, &KEYFRAME);
-    pipe.video(40, &KEYFRAME);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
-    let tags = tags(&runtime.block_on(pipe.finish()));
-    assert_eq!(
-        tags,
-        [(9, 0, KEYFRAME.to_vec()), (9, 40, KEYFRAME.to_vec())]
-    );
-}
-
 #[test]
 fn a_manifest_that_cannot_be_written_does_not_stop_the_recording() {
     let mut split = Split::new("a.flv", |options| {
