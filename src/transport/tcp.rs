@@ -178,8 +178,6 @@ mod tests {
         time::Instant,
     };
 
-    use socket2::{Domain, Socket, Type};
-
     use super::*;
 
     fn address(text: &str) -> SocketAddr {
@@ -198,7 +196,9 @@ mod tests {
     }
 
     /// Listener with a full accept queue, which neither accepts nor refuses connections.
-    fn black_hole() -> (Vec<Socket>, SocketAddr) {
+    #[cfg(target_os = "linux")]
+    fn black_hole() -> (Vec<socket2::Socket>, SocketAddr) {
+        use socket2::{Domain, Socket, Type};
         let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         listener
             .bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())

@@ -6,7 +6,7 @@ use rtmpull::core::rtmp::handshake::digest::Scheme;
 
 use crate::{
     parallel,
-    program::{self, download},
+    program::download,
     server::{
         C2, Clip, Config, EndSignal, FaultAction, FaultPoint, Handshake, OnConnect, OnMissing,
         Pace, Pipelining, ScriptedPeer, Server, Step, Stream, Tag,
@@ -549,7 +549,7 @@ fn signal_finishes_the_file() {
     ] {
         let stream = stream.paced(Pace::Speed(1.0));
         let server = Server::start(Config::serving(stream));
-        let mut running = program::start(&server.url("clip"), options);
+        let mut running = crate::program::start(&server.url("clip"), options);
         // The head alone has 49,159 bytes.
         running.wait_for_bytes(53_000);
         running.process.signal("INT");

@@ -1,6 +1,6 @@
 //! Output for scripts and supervisors.
 
-use std::{fs, process::Command, time::Duration};
+use std::{fs, process::Command};
 
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
@@ -154,7 +154,7 @@ mod descriptors {
         io::{Read, Write},
         path::Path,
         thread,
-        time::Instant,
+        time::{Duration, Instant},
     };
 
     use super::*;
@@ -399,7 +399,12 @@ fn log_is_not_written_into_the_recording() {
 
 #[cfg(unix)]
 mod service {
-    use std::{net::Shutdown, os::unix::net::UnixDatagram, thread, time::Instant};
+    use std::{
+        net::Shutdown,
+        os::unix::net::UnixDatagram,
+        thread,
+        time::{Duration, Instant},
+    };
 
     use super::*;
 

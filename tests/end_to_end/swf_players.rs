@@ -8,7 +8,6 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::{Arc, Mutex},
-    thread,
     time::Duration,
 };
 
@@ -544,7 +543,7 @@ fn signal_interrupts_the_fetch() {
     let mut process = home.start(env!("CARGO_BIN_EXE_rtmpull"), &["-W", &url]);
     while web.requests().is_empty() {
         assert!(process.is_running());
-        thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(Duration::from_millis(5));
     }
     process.signal("INT");
     let finished = process.finish(Duration::from_secs(2));

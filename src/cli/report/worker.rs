@@ -90,6 +90,7 @@ impl ProgressTimer {
     }
 
     /// Makes the next media due at once.
+    #[cfg(unix)]
     pub(super) fn restart(&mut self) {
         self.last = None;
     }

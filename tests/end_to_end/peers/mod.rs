@@ -4,6 +4,7 @@
 //! With `RTMPULL_REQUIRE_PEERS=1`, it fails instead.
 
 pub mod ffmpeg;
+#[cfg(target_os = "linux")]
 pub mod mpv;
 pub mod nginx;
 pub mod node_media_server;

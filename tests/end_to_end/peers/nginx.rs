@@ -230,6 +230,7 @@ impl Instance {
     }
 
     /// Returns the recording of stream `name` in application `record`.
+    #[cfg(unix)]
     pub fn recording(&self, name: &str) -> PathBuf {
         self.folder.path().join(name).with_extension("flv")
     }

@@ -1,7 +1,5 @@
-use std::time::Duration;
-
 use crate::{
-    program::{self, Download, download},
+    program::{Download, download},
     server::{
         AfterAnswer, Authority, CannedPeer, Clip, Config, EndSignal, Server, Stream, TlsClose,
         TlsFront, Validity,
@@ -116,6 +114,7 @@ fn missing_close_notify_is_a_cut() {
 #[cfg(unix)]
 #[test]
 fn signal_interrupts_every_dialing_step() {
+    use std::time::Duration;
     let silent = CannedPeer::start(b"", AfterAnswer::Open);
     let port = silent.port();
     let proxy_url = format!("socks5://127.0.0.1:{port}");
@@ -123,7 +122,7 @@ fn signal_interrupts_every_dialing_step() {
         (format!("rtmps://127.0.0.1:{port}/a/b"), &[][..]),
         ("rtmp://127.0.0.1:9/a/b".into(), &["--proxy", &proxy_url]),
     ] {
-        let running = program::start(&url, options);
+        let running = crate::program::start(&url, options);
         std::thread::sleep(Duration::from_millis(500));
         running.process.signal("INT");
         let download = running.finish();
@@ -137,6 +136,7 @@ fn signal_interrupts_every_dialing_step() {
 fn proxy_environment_variables_are_honored() {
     use crate::{
         process::Process,
+        program,
         server::{Proxy, ProxyKind},
     };
     let server = Server::start(Config::serving(Stream::recorded(Clip::sample())));

@@ -7,7 +7,7 @@ use crate::{
         nginx::{self, Nginx, TlsInstance},
         require,
     },
-    program::{self, Download, download},
+    program::{Download, download},
     server::{Authority, Clip, Config, Identity, Server, Stream, TlsClose, TlsFront, Validity},
     verify::{self, Media},
 };
@@ -103,6 +103,8 @@ fn self_signed_certificate_can_be_trusted() {
 #[cfg(target_os = "linux")]
 #[test]
 fn missing_root_certificates_are_named() {
+    use crate::{process::Process, program};
+
     let server = Server::start(Config::serving(Stream::recorded(Clip::sample())));
     let authority = Authority::new("Authority");
     let identity = authority.identity(Validity::Valid);
@@ -117,7 +119,7 @@ fn missing_root_certificates_are_named() {
             .current_dir(folder.path())
             .env("SSL_CERT_FILE", "/nonexistent")
             .env("SSL_CERT_DIR", "/nonexistent");
-        crate::process::Process::start(&mut command).finish(program::LIMIT)
+        Process::start(&mut command).finish(program::LIMIT)
     };
     for scheme in ["rtmps", "rtmpts"] {
         let finished = run(scheme, &[]);
