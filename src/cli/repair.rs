@@ -10,7 +10,12 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use indicatif::{HumanBytes, ProgressStyle};
 
-use super::{args::Args, exit_code::Exit, job::paths::STDOUT, signals, terminal::screen::Screen};
+use super::{
+    args::{Args, STDOUT},
+    exit_code::Exit,
+    signals,
+    terminal::screen::Screen,
+};
 use crate::{
     download::Stop,
     repair::{self, Error, Method, Repaired},

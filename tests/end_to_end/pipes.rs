@@ -283,9 +283,56 @@ fn signal_finishes_file_and_pipe_promptly() {
     }
 }
 
+/// `-o FILE --tee -` is the same as `-o - --tee FILE`, also for segments, folders and JSON events.
+#[test]
+fn tee_to_stdout_equals_a_tee_file() {
+    let server = Server::start(Config::serving(Stream::recorded_sample()));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (output, options, files) in [
+        ("out.flv", &["--progress", "json"][..], &["out.flv"][..]),
+        ("./", &[], &["clip.flv"]),
+        (
+            "cam-%d.flv",
+            &["--segment-time", "1"],
+            &["cam-1.flv", "cam-2.flv", "cam-3.flv"],
+        ),
+    ] {
+        let mut command = program::command();
+        command
+            .args([&server.url("clip"), "-o", output, "--tee", "-"])
+            .args(options)
+            .current_dir(folder.path());
+        let finished = Process::start(&mut command).finish(program::LIMIT);
+        assert_eq!(finished.code(), Some(0), "{finished}");
+        let piped = media(&Clip::parse(&finished.stdout));
+        assert!(piped.starts_with(&sample()), "{output}");
+        let files: Vec<Clip> = files
+            .iter()
+            .map(|name| Clip::read(&folder.path().join(name)))
+            .collect();
+        match &files[..] {
+            [file] => assert!(media(file) == piped, "{output}"),
+            segments => assert_eq!(segments.len(), 3),
+        }
+    }
+    let mut command = program::command();
+    command
+        .args([&server.url("clip"), "-o", "x", "--tee", "-"])
+        .args(["--progress-fd", "1"])
+        .current_dir(folder.path());
+    let finished = Process::start(&mut command).finish(program::LIMIT);
+    assert_eq!(finished.code(), Some(1), "{finished}");
+    assert!(finished.stdout.is_empty(), "the pipe holds no events");
+}
+
 #[test]
 fn invalid_tee_combinations_are_usage_errors() {
-    let cases: [(&str, &[&str], &str); 6] = [
+    let cases: [(&str, &[&str], &str); 7] = [
+        (
+            "/dev/null",
+            &["--tee", "-"],
+            "--tee needs an output file, but /dev/null is not a file",
+        ),
         (
             "out.flv",
             &["--tee", "tee.flv"],

@@ -13,7 +13,12 @@ pub mod values;
 #[cfg(test)]
 mod tests;
 
-use std::{ffi::OsString, path::PathBuf, time::Duration};
+use std::{
+    ffi::OsString,
+    mem,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::{
     Arg, ArgAction, CommandFactory, FromArgMatches, Parser, ValueEnum, builder::ValueHint,
@@ -205,7 +210,7 @@ pub struct Args {
 
     /// Also write the recording to this file, while -o names a pipe
     ///
-    /// Use it with -o -, a FIFO or a device. Everything that applies to output files applies to this file: its
+    /// Use it with -o -, a FIFO or a device; -o FILE --tee - means the same as -o - --tee FILE. Everything that applies to output files applies to this file: its
     /// name, index, segments and limits, --resume, --append, --overwrite and --manifest. If the reader of the
     /// pipe pauses, a recorded stream waits for it, and the file of a live stream still receives every frame.
     /// If the reader closes the pipe, the recording in the file continues.
@@ -690,7 +695,16 @@ impl Args {
             return Err(NoDownload::Stdout(what.text(command)));
         }
         args.name = name;
+        args.order_outputs();
         Ok(args)
+    }
+
+    /// Makes `-o FILE --tee -` the same as `-o - --tee FILE`.
+    fn order_outputs(&mut self) {
+        let is_stdout = |file: &Option<PathBuf>| file.as_deref() == Some(Path::new(STDOUT));
+        if is_stdout(&self.tee) && self.flv.is_some() {
+            mem::swap(&mut self.flv, &mut self.tee);
+        }
     }
 
     fn parsed(line: Vec<OsString>) -> Result<Self, clap::Error> {
@@ -748,6 +762,9 @@ pub enum Verbosity {
     /// Everything.
     Debug,
 }
+
+/// File name that stands for standard output.
+pub const STDOUT: &str = "-";
 
 /// Arguments that may be used together with --repair.
 const ALLOWED_WITH_REPAIR: [&str; 6] = ["repair", "flv", "quiet", "verbose", "debug", "log_file"];

@@ -9,7 +9,10 @@ use anyhow::{Result, bail, ensure};
 
 use super::{environment::Environment, stream_name::StreamName};
 use crate::{
-    cli::{args::Args, program_name::ProgramName},
+    cli::{
+        args::{Args, STDOUT},
+        program_name::ProgramName,
+    },
     output::{Destination, Template, numbered_name},
 };
 
@@ -256,9 +259,6 @@ pub(in crate::cli) fn writes_to_stdout(args: &Args, environment: &Environment) -
 pub(in crate::cli) fn is_stdout(file: Option<&Path>) -> bool {
     file.is_none_or(|file| file == STDOUT)
 }
-
-/// File name that stands for standard output.
-pub(in crate::cli) const STDOUT: &str = "-";
 
 const OUTPUT: &str = "--flv";
 const REPAIR: &str = "--repair";
