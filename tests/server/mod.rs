@@ -39,7 +39,10 @@ pub use self::{
         Config, Encryption, EndSignal, Fault, FaultAction, FaultPoint, Handshake, HandshakeFlaw,
         OnConnect, OnMissing, Pace, Pipelining, SecureToken, SeekTo, Seeking, Source, Step, Stream,
     },
-    connection::{C2, ClientRecord, Command, Connection, Disconnected, command_payload},
+    connection::{
+        C2, ClientRecord, Command, Connection, Disconnected, STREAM_BEGIN, STREAM_EOF,
+        command_payload,
+    },
     cut_connection::CutConnection,
     delayed_connection::DelayedConnection,
     encryption::prime_plus,

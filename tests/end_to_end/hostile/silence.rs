@@ -1,7 +1,9 @@
 use rtmpull::core::amf::Value;
 
 use super::*;
-use crate::server::{Config, FaultAction, FaultPoint, Server, Step, Stream, status};
+use crate::server::{
+    Config, FaultAction, FaultPoint, STREAM_BEGIN, STREAM_EOF, Server, Step, Stream, status,
+};
 
 #[test]
 fn silence_at_every_step_times_out() {
@@ -94,6 +96,67 @@ fn messages_without_media_do_not_extend_the_timeout() {
                 .assert_within(ONE_SECOND_LIMIT);
         }
     });
+}
+
+/// Pairs of messages that report an end and a new start would otherwise restart the timeout for ever.
+#[test]
+fn restarts_without_frames_do_not_extend_the_timeout() {
+    let eof_and_begin: Script = |peer| {
+        peer.queue_event(STREAM_EOF, 1)?;
+        peer.queue_event(STREAM_BEGIN, 1)
+    };
+    let unpublish_and_publish: Script = |peer| {
+        for code in ["UnpublishNotify", "PublishNotify"] {
+            let info = status("status", &format!("NetStream.Play.{code}"), "");
+            peer.queue_command(1, "onStatus", 0.0, &[Value::Null, info.into()])?;
+        }
+        Ok(())
+    };
+    let sequence_header: Script = |peer| peer.queue(4, Kind::AUDIO, 1, 0, &[0xAF, 0, 0x12, 0x10]);
+    let cases: [(Script, &[&str]); 4] = [
+        (eof_and_begin, &[]),
+        (eof_and_begin, &["-v", "--retry", "0"]),
+        (unpublish_and_publish, &["-v", "--retry", "0"]),
+        (sequence_header, &[]),
+    ];
+    parallel::for_each(cases, |(messages, options)| {
+        let peer = playing_peer(10, move |peer| {
+            loop {
+                thread::sleep(Duration::from_millis(700));
+                messages(peer)?;
+                peer.flush()?;
+            }
+        });
+        let ended = Invocation::new(&peer.url("clip"))
+            .options(ONE_SECOND_TIMEOUT)
+            .options(options)
+            .into_new_file()
+            .run();
+        ended
+            .assert_ended(2, "stalled", "no more media arrived")
+            .assert_within(ONE_SECOND_LIMIT);
+    });
+}
+
+#[test]
+fn growing_message_extends_the_timeout_up_to_ten_times() {
+    let peer = playing_peer(10, move |peer| {
+        // A video message of 16 MB in one chunk.
+        peer.queue_chunk_size(0x00FF_FFFF)?;
+        peer.flush()?;
+        peer.send(&[6, 0, 0, 0, 0xF0, 0, 0, 9, 1, 0, 0, 0])?;
+        loop {
+            peer.send(&[0x27; 5_000])?;
+            thread::sleep(Duration::from_millis(300));
+        }
+    });
+    let ended = Invocation::new(&peer.url("clip"))
+        .options(ONE_SECOND_TIMEOUT)
+        .run();
+    ended
+        .assert_ended(2, "stalled", "no more media arrived")
+        .assert_within(Duration::from_secs(15))
+        .assert_tags(&sample_media()[..10]);
 }
 
 #[test]

@@ -80,7 +80,7 @@ impl Client {
             self.pause_unpause.classify(&message, info, is_resuming)
         {
             if is_progress {
-                self.record_activity(now);
+                self.record_repeated_frame(now);
             }
             return self.recycle(message.payload);
         }

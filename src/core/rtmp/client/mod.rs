@@ -17,6 +17,7 @@ pub mod config;
 mod encrypted;
 mod event;
 mod incoming;
+mod liveness;
 mod outgoing;
 mod pause_unpause;
 mod playing;
@@ -32,6 +33,7 @@ use self::{
     buffer_length::BufferLengthControl,
     config::{Config, Start, Timeouts},
     encrypted::SessionCipher,
+    liveness::Liveness,
     outgoing::{NETWORK_CONNECTION, TransactionIds},
     pause_unpause::PauseUnpause,
     state::{Due, State},
@@ -78,10 +80,7 @@ pub struct Client {
     buffer_length: BufferLengthControl,
     pause_unpause: PauseUnpause,
     frame_parser: FrameParser,
-    /// The time from which the silence timeout counts.
-    alive_at: Instant,
-    /// Size of the unfinished messages when they last restarted the media timeouts.
-    unfinished_bytes: usize,
+    liveness: Liveness,
     /// An aggregate whose messages have not all been handled.
     aggregate: Option<AggregateUnpacker>,
     has_warned_of_swf: bool,
@@ -138,8 +137,7 @@ impl Client {
             refusal: None,
             is_published: false,
             frame_parser: FrameParser::new(),
-            alive_at: now,
-            unfinished_bytes: 0,
+            liveness: Liveness::new(now),
             aggregate: None,
             has_warned_of_swf: false,
             has_warned_of_metadata: false,
@@ -250,10 +248,8 @@ impl Client {
     /// Restarts the timeouts that wait for media. Call it after the caller has stopped reading for a
     /// while, because the server is then not to blame for the silence.
     pub fn restart_media_timeouts(&mut self, now: Instant) {
-        self.alive_at = now;
-        if let State::AwaitingMedia(awaiting) = &mut self.state {
-            awaiting.since = now;
-        }
+        self.liveness.restart(now);
+        self.restart_first_media_timeout(now);
     }
 
     /// Ends the session and deletes the stream on the server. Call [`Client::poll_transmit`] for the

@@ -23,14 +23,23 @@ impl Client {
             // or missing.
             State::Connecting { .. } => {
                 self.events.push_back(Event::Connected);
-                self.state = State::Playing;
+                self.start_playing(now);
             }
-            State::CreatingStream(_) | State::AwaitingMedia(_) => self.state = State::Playing,
-            State::AwaitingPublisher { .. } => self.publisher_returned(),
+            State::CreatingStream(_) | State::AwaitingMedia(_) => self.start_playing(now),
+            State::AwaitingPublisher { since, .. } => {
+                let since = *since;
+                self.publisher_returned(now, since);
+            }
+            State::EndOfStream { since, is_resuming } => {
+                let (since, is_resuming) = (*since, *is_resuming);
+                self.cancel_end_of_stream(now, since, is_resuming);
+            }
             State::Resuming if is_frame => self.state = State::Playing,
             _ => {}
         }
-        self.record_activity(now);
+        if is_frame {
+            self.liveness.record_frame(now);
+        }
         if let Some(announcement) = self.buffer_length.record_media(now, timestamp) {
             if announcement.gave_up_growing {
                 tracing::info!(
@@ -42,27 +51,35 @@ impl Client {
         }
     }
 
-    /// Restarts the silence timeout, and cancels a Stream EOF that is not confirmed.
-    pub(super) fn record_activity(&mut self, now: Instant) {
-        self.unfinished_bytes = 0;
-        self.alive_at = now;
-        if let State::EndOfStream { is_resuming, .. } = self.state {
-            self.state = if is_resuming {
-                State::Resuming
-            } else {
-                State::Playing
-            };
+    /// Records a repeated frame that advances towards new frames.
+    pub(super) fn record_repeated_frame(&mut self, now: Instant) {
+        if let State::EndOfStream { since, is_resuming } = self.state {
+            self.cancel_end_of_stream(now, since, is_resuming);
+        }
+        self.liveness.record_frame(now);
+    }
+
+    /// Extends the media timeouts if an unfinished message has grown. A large keyframe takes time on
+    /// a slow connection, although it is not media before it is complete.
+    pub(super) fn record_progress(&mut self, now: Instant) {
+        let timeouts = &self.config.timeouts;
+        let (since, limit) = match &self.state {
+            State::AwaitingMedia(awaiting) => (awaiting.since, awaiting.limit(timeouts)),
+            _ => (self.liveness.alive_at(), timeouts.silence),
+        };
+        let unfinished_bytes = self.decoder.unfinished_bytes();
+        if self
+            .liveness
+            .record_progress(now, unfinished_bytes, since, limit)
+        {
+            self.restart_first_media_timeout(now);
         }
     }
 
-    /// Restarts the media timeouts if an unfinished message has grown. A large keyframe takes time
-    /// on a slow connection, although it is not media before it is complete.
-    pub(super) fn record_progress(&mut self, now: Instant) {
-        let unfinished_bytes = self.decoder.unfinished_bytes();
-        let grown = unfinished_bytes.saturating_sub(self.unfinished_bytes);
-        if grown >= PROGRESS_BYTES {
-            self.unfinished_bytes = unfinished_bytes;
-            self.restart_media_timeouts(now);
+    /// Restarts the timeout for the first media if none has arrived.
+    pub(super) fn restart_first_media_timeout(&mut self, now: Instant) {
+        if let State::AwaitingMedia(awaiting) = &mut self.state {
+            awaiting.since = now;
         }
     }
 
@@ -118,14 +135,10 @@ impl Client {
         }
         // Stream EOF alone does not end the session: nginx-rtmp sends it before a seek, and other
         // servers send it before the publisher returns.
-        let is_resuming = self.state.is_resuming();
-        if matches!(
-            self.state,
-            State::Playing | State::Resuming | State::EndOfStream { .. }
-        ) {
+        if matches!(self.state, State::Playing | State::Resuming) {
             self.state = State::EndOfStream {
-                since: now,
-                is_resuming,
+                since: self.liveness.begin_wait(now),
+                is_resuming: self.state.is_resuming(),
             };
         }
     }
@@ -144,12 +157,9 @@ impl Client {
     /// publisher.
     pub(super) fn stream_begun(&mut self, now: Instant) {
         match self.state {
-            State::AwaitingPublisher { .. } => {
-                self.publisher_returned();
-                self.record_activity(now);
-            }
-            State::EndOfStream { is_resuming, .. } => {
-                self.record_activity(now);
+            State::AwaitingPublisher { since, .. } => self.publisher_returned(now, since),
+            State::EndOfStream { since, is_resuming } => {
+                self.cancel_end_of_stream(now, since, is_resuming);
                 // During pause/unpause, Stream EOF and Stream Begin frame the seek of the server.
                 if !is_resuming {
                     self.pause_unpause.restart();
@@ -168,7 +178,8 @@ impl Client {
         // The first notification counts: servers send up to three of them.
         if !matches!(self.state, State::AwaitingPublisher { .. }) {
             tracing::info!("the publisher left, waiting for another one");
-            self.state = State::AwaitingPublisher { since: now, end };
+            let since = self.liveness.begin_wait(now);
+            self.state = State::AwaitingPublisher { since, end };
         }
     }
 
@@ -181,16 +192,28 @@ impl Client {
         }
     }
 
-    fn publisher_returned(&mut self) {
+    fn publisher_returned(&mut self, now: Instant, since: Instant) {
         tracing::info!("the stream is published again");
+        self.liveness.end_wait(now, since);
         self.state = State::Playing;
         self.events.push_back(Event::Restarted);
     }
-}
 
-/// Growth of an unfinished message that counts as activity. A peer that sends single bytes must not
-/// keep a dead stream alive.
-const PROGRESS_BYTES: usize = 4096;
+    /// Continues after a Stream EOF that did not end the stream.
+    fn cancel_end_of_stream(&mut self, now: Instant, since: Instant, is_resuming: bool) {
+        self.liveness.end_wait(now, since);
+        self.state = if is_resuming {
+            State::Resuming
+        } else {
+            State::Playing
+        };
+    }
+
+    fn start_playing(&mut self, now: Instant) {
+        self.liveness.restart(now);
+        self.state = State::Playing;
+    }
+}
 
 /// The reason reported if Stream EOF is the only notification of the end.
 const STREAM_EOF: &str = "Stream EOF";

@@ -40,12 +40,14 @@ pub(super) enum State {
     Resuming,
     /// Stream EOF has arrived. Neither a confirmation nor new media has arrived after it.
     EndOfStream {
+        /// The start of the wait. See [`Liveness::begin_wait`](super::liveness::Liveness::begin_wait).
         since: Instant,
         /// The Stream EOF arrived in [`State::Resuming`].
         is_resuming: bool,
     },
     /// The publisher has left and another one may arrive.
     AwaitingPublisher {
+        /// The start of the wait. See [`Liveness::begin_wait`](super::liveness::Liveness::begin_wait).
         since: Instant,
         /// The end to report if no publisher arrives.
         end: End,
@@ -252,6 +254,16 @@ impl CreatingStream {
     }
 }
 
+impl AwaitingMedia {
+    /// Returns the timeout for the first media.
+    pub(super) fn limit(&self, timeouts: &Timeouts) -> Option<Duration> {
+        match self.started_at {
+            Some(_) => timeouts.first_media_after_start,
+            None => timeouts.first_media,
+        }
+    }
+}
+
 impl Client {
     /// Returns the next deadline of the current state and the action that it requires.
     pub(super) fn next_deadline(&self) -> Option<(Instant, Due)> {
@@ -273,10 +285,7 @@ impl Client {
             }
             State::CreatingStream(creating) => creating.next_deadline(timeouts),
             State::AwaitingMedia(awaiting) => {
-                let limit = match awaiting.started_at {
-                    Some(_) => timeouts.first_media_after_start,
-                    None => timeouts.first_media,
-                };
+                let limit = awaiting.limit(timeouts);
                 let next_start = match awaiting.started_at {
                     Some(started_at) if self.next_start().is_some() => {
                         let quiet = fraction(limit, 3).unwrap_or(LONGEST_QUIET_START);
@@ -292,7 +301,7 @@ impl Client {
             // whether it helps.
             State::Playing if self.pause_unpause.is_first_try_available() => {
                 let limit = fraction(timeouts.silence, 2).unwrap_or(SILENCE_BEFORE_PAUSE);
-                let pause = after(self.alive_at, Some(limit), Due::Pause);
+                let pause = after(self.liveness.alive_at(), Some(limit), Due::Pause);
                 earlier(self.buffer_deadline(), pause)
             }
             State::Playing => earlier(self.buffer_deadline(), self.silence_deadline()),
@@ -325,7 +334,8 @@ impl Client {
 
     fn silence_deadline(&self) -> Option<(Instant, Due)> {
         let silence = self.config.timeouts.silence;
-        after(self.alive_at, silence, Due::TimedOut(Timeout::Silence))
+        let timed_out = Due::TimedOut(Timeout::Silence);
+        after(self.liveness.alive_at(), silence, timed_out)
     }
 }
 

@@ -126,6 +126,164 @@ fn trickling_message_counts_as_silence() {
     assert_eq!(timed_out(events), [Timeout::FirstMedia]);
 }
 
+/// Lets `step` send messages every second until the client ends the session. Returns the seconds that
+/// have passed, and the end.
+fn seconds_until_end(
+    conversation: &mut Conversation,
+    mut step: impl FnMut(&mut Conversation),
+) -> (u64, End) {
+    let start = conversation.now;
+    for _ in 0..1_000 {
+        step(conversation);
+        let mut events = conversation.advance(SECOND);
+        if let Some(Event::Ended(end)) = events.pop() {
+            return ((conversation.now - start).as_secs(), end);
+        }
+    }
+    panic!("the session did not end");
+}
+
+#[test]
+fn end_and_begin_without_frames_restart_the_timeout_once() {
+    let stream_eof = |conversation: &mut Conversation| conversation.user_control(1, 1);
+    let stream_begin = |conversation: &mut Conversation| conversation.user_control(0, 1);
+    for begin in [stream_begin, |conversation: &mut Conversation| {
+        conversation.status("NetStream.Play.Start");
+    }] {
+        let mut conversation = Conversation::playing(config());
+        conversation.send(Kind::VIDEO, 1, 0, &[0x27, 1]);
+        conversation.advance(10 * SECOND);
+        let (seconds, end) = seconds_until_end(&mut conversation, |conversation| {
+            stream_eof(conversation);
+            begin(conversation);
+        });
+        assert_eq!((seconds, end), (30, End::TimedOut(Timeout::Silence)));
+    }
+}
+
+#[test]
+fn interrupted_end_of_stream_is_confirmed_after_three_seconds_in_all() {
+    let mut conversation = Conversation::playing(config());
+    conversation.send(Kind::VIDEO, 1, 0, &[0x27, 1]);
+    let mut is_over = false;
+    let (seconds, end) = seconds_until_end(&mut conversation, |conversation| {
+        is_over = !is_over;
+        conversation.user_control(u16::from(is_over), 1);
+    });
+    assert_eq!((seconds, end), (5, End::Complete("Stream EOF".into())));
+}
+
+#[test]
+fn repeated_stream_eof_does_not_postpone_the_end() {
+    let mut conversation = Conversation::playing(config());
+    conversation.send(Kind::VIDEO, 1, 0, &[0x27, 1]);
+    let eof = |conversation: &mut Conversation| conversation.user_control(1, 1);
+    let (seconds, end) = seconds_until_end(&mut conversation, eof);
+    assert_eq!((seconds, end), (3, End::Complete("Stream EOF".into())));
+}
+
+fn republishing() -> Conversation {
+    let mut conversation = Conversation::playing(Config {
+        republish_wait: SECOND * 100,
+        ..live()
+    });
+    conversation.send(Kind::VIDEO, 1, 0, &[0x27, 1]);
+    conversation.events();
+    conversation
+}
+
+#[test]
+fn unpublish_and_publish_without_frames_do_not_extend_the_waits() {
+    // The stream is unpublished for some seconds, then published for one.
+    let ends = [0, 1, 9].map(|unpublished| {
+        let mut conversation = republishing();
+        let mut seconds = 0..;
+        seconds_until_end(&mut conversation, |conversation| {
+            let second = seconds.next().unwrap_or(0) % (unpublished + 1);
+            if second == 0 {
+                conversation.status("NetStream.Play.UnpublishNotify");
+            }
+            if second == unpublished {
+                conversation.status("NetStream.Play.PublishNotify");
+            }
+        })
+    });
+    let silence = End::TimedOut(Timeout::Silence);
+    let unpublished = End::Unpublished("NetStream.Play.UnpublishNotify".into());
+    assert_eq!(
+        ends,
+        [(30, silence.clone()), (60, silence), (111, unpublished)]
+    );
+}
+
+#[test]
+fn wait_for_a_publisher_is_not_silence() {
+    let mut conversation = republishing();
+    for wait in [50, 40] {
+        conversation.status("NetStream.Play.UnpublishNotify");
+        assert_eq!(conversation.advance(SECOND * wait).len(), 0);
+        conversation.status("NetStream.Play.PublishNotify");
+        let events = conversation.advance(SECOND * 14);
+        assert!(!events.iter().any(|event| matches!(event, Event::Ended(_))));
+    }
+    // A frame restores both waits.
+    conversation.send(Kind::VIDEO, 1, 0, &[0x27, 1]);
+    conversation.status("NetStream.Play.UnpublishNotify");
+    assert_eq!(timed_out(conversation.advance(SECOND * 99)), []);
+    conversation.status("NetStream.Play.PublishNotify");
+    assert_eq!(timed_out(conversation.advance(SECOND * 29)), []);
+    assert_eq!(timed_out(conversation.advance(SECOND)), [Timeout::Silence]);
+}
+
+#[test]
+fn sequence_headers_do_not_extend_the_silence_timeout() {
+    let mut conversation = Conversation::playing(config());
+    conversation.send(Kind::VIDEO, 1, 0, &[0x27, 1]);
+    let (seconds, end) = seconds_until_end(&mut conversation, |conversation| {
+        conversation.send(Kind::AUDIO, 1, 0, &[0xAF, 0, 0x12, 0x10]);
+    });
+    assert_eq!((seconds, end), (30, End::TimedOut(Timeout::Silence)));
+}
+
+#[test]
+fn growing_message_extends_the_timeouts_up_to_ten_times() {
+    for (has_media, timeout) in [(true, Timeout::Silence), (false, Timeout::FirstMedia)] {
+        for kind in [Kind::VIDEO, Kind::DATA] {
+            let mut conversation = Conversation::playing(config());
+            if has_media {
+                conversation.send(Kind::AUDIO, 1, 0, &[0xAF, 1]);
+            }
+            conversation.events();
+            conversation.send(kind, 1, 0, &vec![0x17; 16_000_000]);
+            let mut line = conversation.to_client.split();
+            let (seconds, end) = seconds_until_end(&mut conversation, |conversation| {
+                let piece = line.split_to(5_000);
+                conversation.to_client.unsplit(piece);
+            });
+            assert!((300..=330).contains(&seconds), "{seconds}");
+            assert_eq!(end, End::TimedOut(timeout));
+        }
+    }
+}
+
+#[test]
+fn growing_messages_without_media_extend_the_timeout_up_to_ten_times() {
+    let mut conversation = Conversation::playing(config());
+    conversation.send(Kind::AUDIO, 1, 0, &[0xAF, 1]);
+    conversation.events();
+    let mut line = BytesMut::new();
+    let (seconds, end) = seconds_until_end(&mut conversation, |conversation| {
+        if line.len() < 5_000 {
+            conversation.send(Kind::DATA, 1, 0, &[0; 20_000]);
+            line.unsplit(conversation.to_client.split());
+        }
+        let piece = line.split_to(5_000);
+        conversation.to_client.unsplit(piece);
+    });
+    assert!((300..=330).contains(&seconds), "{seconds}");
+    assert_eq!(end, End::TimedOut(Timeout::Silence));
+}
+
 #[test]
 fn media_timeouts_restart_after_the_client_stopped_reading() {
     let mut conversation = Conversation::playing(config());
