@@ -183,8 +183,6 @@ const SHELLS: [&str; 10] = [
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     #[test]
@@ -206,7 +204,7 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn programs_are_found_by_name_and_by_path() {
-        use std::os::unix::fs::PermissionsExt;
+        use std::{fs, os::unix::fs::PermissionsExt};
 
         let folder = tempfile::tempdir().unwrap();
         let inside = |name: &str| folder.path().join(name);
@@ -234,7 +232,7 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn names_without_extension_get_those_of_windows_programs() {
-        use std::os::unix::fs::PermissionsExt;
+        use std::{fs, os::unix::fs::PermissionsExt};
 
         let folder = tempfile::tempdir().unwrap();
         let inside = |name: &str| folder.path().join(name);
