@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs the programs that the tests use: servers, players, encoders and proxies.
+# Installs the programs that the tests use: servers, players, encoders, proxies, and compilers and Wine for
+# the programs of other systems.
 #
 # Fast if everything is installed, so it can run before every test run. Needs Debian or Ubuntu, and root
 # or sudo for missing packages. npm and pip packages are installed into target/peers.
@@ -15,6 +16,8 @@ as_root() {
 # Debian: nginx with RTMP and TLS, ffmpeg, players, rtmpdump, proxies, and copy programs for the benches.
 debian=(nginx libnginx-mod-rtmp libnginx-mod-stream ffmpeg mpv rtmpdump socat openssl)
 debian+=(microsocks dante-server tinyproxy)
+# Static and Windows programs, and Wine to run the latter.
+debian+=(musl-tools gcc-mingw-w64-x86-64-win32 wine wine64)
 has_command() { command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ]; }
 has_command npm || debian+=(nodejs npm)
 has_command python3 || debian+=(python3)
