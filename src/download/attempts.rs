@@ -46,8 +46,7 @@ pub(super) async fn play(
     let mut unpipelined = Vec::new();
     loop {
         let began = Instant::now();
-        session_template.timeouts.first_media_after_start =
-            series.first_media_limit(Instant::now(), job.session.timeouts.first_media_after_start);
+        session_template.timeouts = series.limit_first_media(began, job.session.timeouts);
         let cause = find(
             job,
             &mut session_template,

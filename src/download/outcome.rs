@@ -299,7 +299,11 @@ fn silence(wait: Timeout, facts: &Facts) -> String {
         Timeout::Silence => ("no more media arrived", "silence", timeouts.silence),
     };
     match bound {
-        Some(bound) => format!("{what} ({timer} timeout of {} s)", bound.as_secs_f32()),
+        Some(bound) => {
+            // The rest of `--wait` is no round number.
+            let seconds = (bound.as_secs_f32() * 10.0).round() / 10.0;
+            format!("{what} ({timer} timeout of {seconds} s)")
+        }
         None => what.to_owned(),
     }
 }

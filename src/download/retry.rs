@@ -8,7 +8,10 @@ use super::{
     Ending,
     outcome::{EndCause, Facts},
 };
-use crate::core::rtmp::client::{End, Timeout};
+use crate::{
+    core::rtmp::client::{End, Timeout, config::Timeouts},
+    transport::DialError,
+};
 
 /// When to reconnect. The default never does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,17 +114,25 @@ impl AttemptSeries {
         })
     }
 
-    /// Time that the next attempt may wait for the first media of a started stream; `None` without
-    /// limit. `default` applies without `--wait`.
-    pub(super) fn first_media_limit(
-        &mut self,
-        now: Instant,
-        default: Option<Duration>,
-    ) -> Option<Duration> {
+    /// Returns `timeouts` with the time that the next attempt may wait for the first media.
+    ///
+    /// Without an answer to `play`, the server may be at fault, so that waiting without limit does not help.
+    pub(super) fn limit_first_media(&mut self, now: Instant, timeouts: Timeouts) -> Timeouts {
         match self.policy.wait {
-            WaitPolicy::None => default,
-            WaitPolicy::Forever => None,
-            WaitPolicy::UpTo(_) => self.remaining_wait(now).or(default),
+            WaitPolicy::None => timeouts,
+            WaitPolicy::Forever => Timeouts {
+                first_media_after_start: None,
+                ..timeouts
+            },
+            WaitPolicy::UpTo(_) => {
+                let rest = self.remaining_wait(now).unwrap_or(LAST_POLL_PATIENCE);
+                let unanswered = timeouts.first_media.unwrap_or(Duration::MAX);
+                Timeouts {
+                    first_media: Some(unanswered.min(rest)),
+                    first_media_after_start: Some(rest),
+                    ..timeouts
+                }
+            }
         }
     }
 
@@ -141,12 +152,15 @@ impl AttemptSeries {
 /// Whether the stream does not exist, or not yet.
 ///
 /// Servers report a missing stream in different ways: with a status, with an end before any media,
-/// with silence, or by closing the connection.
+/// with silence, or by closing the connection. A server that refuses connections is not running yet.
 fn is_missing(ending: Ending, cause: &EndCause, facts: &Facts) -> bool {
     match ending {
         Ending::NotFound => true,
         Ending::Stalled | Ending::Unpublished => {
             matches!(cause, EndCause::Session(End::TimedOut(Timeout::FirstMedia)))
+        }
+        Ending::NoConnection if !facts.has_media => {
+            matches!(cause, EndCause::Dial(DialError::Tcp { .. }))
         }
         Ending::Cut if !facts.has_media => {
             cause.is_disconnect() || matches!(cause, EndCause::Session(End::Unpublished(_)))
@@ -199,13 +213,14 @@ const MAX_DOUBLINGS: u32 = 5;
 /// Interval between polls for a missing stream.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
+/// Time for the first media after the last poll, which happens when `--wait` expires.
+const LAST_POLL_PATIENCE: Duration = Duration::from_secs(1);
+
 #[cfg(test)]
 mod tests {
     use rand::SeedableRng;
 
     use super::*;
-    use crate::core::rtmp::client::config::Timeouts;
-
     const PLAYED: Facts = Facts {
         is_live: true,
         is_recorded: false,
@@ -402,21 +417,60 @@ mod tests {
         }
     }
 
+    /// A server that is not running yet refuses connections. Other failures of dialing are permanent.
+    #[test]
+    fn wait_polls_a_server_that_refuses_connections() {
+        let endpoint = crate::transport::Endpoint {
+            host: "h".to_owned(),
+            port: 1935,
+        };
+        let refused = EndCause::Dial(DialError::Tcp {
+            endpoint: endpoint.clone(),
+            source: std::io::ErrorKind::ConnectionRefused.into(),
+        });
+        let no_tls = EndCause::Dial(DialError::Tls {
+            endpoint,
+            cause: String::new(),
+        });
+        let facts = Facts {
+            is_playing: false,
+            is_connected: false,
+            ..NOTHING_CAME
+        };
+        let wait_for = |cause, wait| {
+            let mut series = series(Some(0), wait);
+            next(&mut series, Ending::NoConnection, cause, &facts)
+        };
+        assert_eq!(wait_for(&refused, WaitPolicy::Forever), Some(POLL_INTERVAL));
+        assert_eq!(wait_for(&refused, WaitPolicy::None), None);
+        assert_eq!(wait_for(&no_tls, WaitPolicy::Forever), None);
+    }
+
     #[test]
     fn an_attempt_waits_for_media_as_long_as_wait_allows() {
-        let default = Some(Duration::from_secs(30));
-        let now = Instant::now();
-        let limit = |wait, passed| {
-            let mut series = series(None, wait);
-            series.first_media_limit(now, default);
-            series.first_media_limit(now + Duration::from_secs(passed), default)
-        };
         let seconds = |seconds| Some(Duration::from_secs(seconds));
-        assert_eq!(limit(WaitPolicy::None, 5), default);
-        assert_eq!(limit(WaitPolicy::Forever, 5), None);
+        let default = Timeouts {
+            first_media: seconds(30),
+            first_media_after_start: seconds(30),
+            ..PLAYED.timeouts
+        };
+        let now = Instant::now();
+        let limits = |wait, passed| {
+            let mut series = series(None, wait);
+            series.limit_first_media(now, default);
+            let limited = series.limit_first_media(now + Duration::from_secs(passed), default);
+            (limited.first_media, limited.first_media_after_start)
+        };
+        assert_eq!(limits(WaitPolicy::None, 5), (seconds(30), seconds(30)));
+        assert_eq!(limits(WaitPolicy::Forever, 5), (seconds(30), None));
         let minute = WaitPolicy::UpTo(Duration::from_secs(60));
-        assert_eq!(limit(minute, 15), seconds(45));
-        assert_eq!(limit(minute, 60), default, "another loss follows the wait");
+        assert_eq!(limits(minute, 15), (seconds(30), seconds(45)));
+        assert_eq!(limits(minute, 40), (seconds(20), seconds(20)));
+        assert_eq!(
+            limits(minute, 60),
+            (seconds(1), seconds(1)),
+            "the last poll"
+        );
     }
 
     /// Polls for a missing stream must not use up the attempts that a lost connection is worth.

@@ -59,6 +59,13 @@ impl Connection {
     /// Performs all steps up to Play.Start, with message stream 1.
     #[track_caller]
     pub fn start_playing(&mut self) {
+        self.accept_play();
+        self.start_stream().expect("the client is connected");
+    }
+
+    /// Performs all steps up to `play`, which it leaves unanswered, with message stream 1.
+    #[track_caller]
+    pub fn accept_play(&mut self) {
         self.accept_plain_handshake();
         self.answer_up_to_play().expect("the client sends play");
     }
@@ -70,7 +77,7 @@ impl Connection {
         let create = self.expect_command("createStream");
         self.accept_create_stream(&create)?;
         self.expect_command("play");
-        self.start_stream()
+        Ok(())
     }
 
     /// Answers calls that were sent without waiting for answers, up to Play.Start.

@@ -6,7 +6,10 @@ use crate::{
     parallel,
     process::{Finished, Process},
     program::{self, Download, LIMIT, command, download},
-    server::{Clip, Config, CutConnection, FaultAction, Pace, Server, Stream},
+    server::{
+        AfterAnswer, CannedPeer, Clip, Config, Connection, CutConnection, Disconnected,
+        FaultAction, Pace, ScriptedPeer, Server, Stream,
+    },
 };
 
 /// A recorded stream with cuts gives the same output as without, in a file and in a pipe.
@@ -81,6 +84,68 @@ fn until_ends_a_retry_wait() {
     // Retried, because a busy machine may delay a run.
     let is_prompt = (0..3).any(|_| ended().finished.took < Duration::from_secs(5));
     assert!(is_prompt, "the wait continued past --until");
+}
+
+/// With `--wait=3`, every state without media ends after three seconds and within the next one.
+#[test]
+fn wait_ends_when_it_expires() {
+    type Script = fn(&mut Connection) -> Result<(), Disconnected>;
+    let scripts: [(&str, Script, &str); 4] = [
+        (
+            "Play.Start without media",
+            |peer| {
+                peer.start_playing();
+                peer.wait_for_close()
+            },
+            "stalled",
+        ),
+        (
+            "unanswered play",
+            |peer| {
+                peer.accept_play();
+                peer.wait_for_close()
+            },
+            "stalled",
+        ),
+        (
+            "close after Play.Start",
+            |peer| {
+                peer.start_playing();
+                peer.fail(FaultAction::Fin)
+            },
+            "cut",
+        ),
+        (
+            "reset after Play.Start",
+            |peer| {
+                peer.start_playing();
+                peer.fail(FaultAction::Rst)
+            },
+            "cut",
+        ),
+    ];
+    let closed_port = CannedPeer::start(b"", AfterAnswer::Open).port();
+    let assert_prompt = |state: &str, url: &str, word: &str, code| {
+        // Retried, because a busy machine may delay a run.
+        let is_prompt = (0..3).any(|_| {
+            let ended = download(url, &["-v", "--wait=3"]);
+            ended.assert_ended(code, word);
+            let took = ended.finished.took;
+            assert!(took >= Duration::from_secs(3), "{state}: {took:?}");
+            took < Duration::from_millis(3_300)
+        });
+        assert!(is_prompt, "{state}");
+    };
+    parallel::for_each(scripts, |(state, script, word)| {
+        let peer = ScriptedPeer::start(move |peer, _| {
+            let _client_left = script(peer);
+        });
+        assert_prompt(state, &peer.url("clip"), word, 1);
+    });
+    let server = Server::start(Config::default());
+    assert_prompt("missing stream", &server.url("none"), "not-found", 1);
+    let url = format!("rtmp://127.0.0.1:{closed_port}/app/clip");
+    assert_prompt("closed port", &url, "no-connection", 3);
 }
 
 /// Starts a live stream whose first connection is lost after some media and all later ones before
