@@ -6,8 +6,9 @@ use rustls_platform_verifier::Verifier;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 use tokio_rustls::rustls::{
-    CertificateError, DigitallySignedStruct, Error, OtherError, SignatureScheme,
+    CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
     client::{
+        WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
         verify_server_name,
     },
@@ -27,10 +28,16 @@ pub(super) struct TrustVerifier {
 
 #[derive(Debug)]
 enum Policy {
-    /// Chain, name and date are valid.
-    Roots {
-        platform: Verifier,
+    /// Chain, name and date are valid, with a root of the platform.
+    Platform(Verifier),
+    /// Chain, name and date are valid, with a root of the list or of the platform.
+    Listed {
         roots: Vec<CertificateDer<'static>>,
+        /// The same on every system. The platform's verifier supports other roots only on some versions of
+        /// Windows, and reports other errors on each system.
+        verifier: Arc<WebPkiServerVerifier>,
+        /// `None` if the platform has no roots.
+        platform: Option<Verifier>,
     },
     /// The certificate has this SHA-256.
     Pin([u8; 32]),
@@ -43,12 +50,15 @@ impl TrustVerifier {
     pub(super) fn new(trust: &Trust, provider: Arc<CryptoProvider>) -> Result<Self, Error> {
         let policy = match trust {
             Trust::Roots(roots) => {
-                let roots = roots.clone();
-                let provider = Arc::clone(&provider);
-                let platform = Verifier::new_with_extra_roots(roots.iter().cloned(), provider);
-                Policy::Roots {
-                    platform: platform.map_err(name_missing_roots)?,
-                    roots,
+                let platform = Verifier::new(Arc::clone(&provider));
+                if roots.is_empty() {
+                    Policy::Platform(platform.map_err(name_missing_roots)?)
+                } else {
+                    Policy::Listed {
+                        roots: roots.clone(),
+                        verifier: verifier(roots, Arc::clone(&provider))?,
+                        platform: platform.ok(),
+                    }
                 }
             }
             Trust::Pin(sha256) => Policy::Pin(*sha256),
@@ -67,27 +77,35 @@ impl ServerCertVerifier for TrustVerifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        let verify = |verifier: &dyn ServerCertVerifier| {
+            verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        };
         match &self.policy {
-            Policy::Roots { platform, roots } => {
-                let verified = platform.verify_server_cert(
-                    end_entity,
-                    intermediates,
-                    server_name,
-                    ocsp_response,
-                    now,
-                );
-                match verified {
-                    // `openssl req -x509` creates CA certificates, which the platform verifier rejects
-                    // for servers (RFC 5280 4.2.1.9). Accepting a trusted one is safe, because its key
-                    // could also issue a certificate for the server.
-                    Err(Error::InvalidCertificate(error))
-                        if is_ca_certificate(&error) && roots.contains(end_entity) =>
-                    {
-                        verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
-                    }
-                    verified => return verified,
+            Policy::Platform(platform) => return verify(platform),
+            Policy::Listed {
+                roots,
+                verifier,
+                platform,
+            } => match (verify(&**verifier), platform) {
+                // `openssl req -x509` creates CA certificates, which the verifier rejects for servers
+                // (RFC 5280 4.2.1.9). Accepting a trusted one is safe, because its key could also issue a
+                // certificate for the server.
+                (Err(Error::InvalidCertificate(error)), _)
+                    if is_ca_certificate(&error) && roots.contains(end_entity) =>
+                {
+                    verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
                 }
-            }
+                (Err(error), Some(platform)) => {
+                    return verify(platform).map_err(|platform_error| match error {
+                        Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+                            platform_error
+                        }
+                        // A listed root issued the certificate, so its error is the cause.
+                        error => error,
+                    });
+                }
+                (verified, _) => return verified,
+            },
             Policy::Pin(pin) => {
                 let sha256 = Sha256::digest(end_entity).into();
                 if sha256 != *pin {
@@ -131,6 +149,20 @@ impl ServerCertVerifier for TrustVerifier {
         let algorithms = &self.provider.signature_verification_algorithms;
         algorithms.supported_schemes()
     }
+}
+
+/// Returns a verifier that trusts only `roots`.
+fn verifier(
+    roots: &[CertificateDer<'static>],
+    provider: Arc<CryptoProvider>,
+) -> Result<Arc<WebPkiServerVerifier>, Error> {
+    let mut store = RootCertStore::empty();
+    for root in roots {
+        store.add(root.clone())?;
+    }
+    WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider)
+        .build()
+        .map_err(|error| Error::General(error.to_string()))
 }
 
 /// Replaces the text of the platform verifier for a system without root certificates, which gives no advice.
