@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the programs that the tests use: servers, players, encoders, proxies, and compilers and Wine for
-# the programs of other systems.
+# Installs the programs that the tests use: servers, players, encoders and proxies, and the compilers and
+# Wine for the programs of other systems.
 #
 # Fast if everything is installed, so it can run before every test run. Needs Debian or Ubuntu, and root
 # or sudo for missing packages. npm and pip packages are installed into target/peers.
