@@ -8,13 +8,13 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use indicatif::{HumanBytes, ProgressStyle};
+use indicatif::ProgressStyle;
 
 use super::{
     args::{Args, STDOUT},
     exit_code::Exit,
     signals,
-    terminal::screen::Screen,
+    terminal::{screen::Screen, units::size},
 };
 use crate::{
     download::Stop,
@@ -128,8 +128,7 @@ impl<'s> Progress<'s> {
         let Some(bar) = self.screen.bar() else {
             let tenths = read.saturating_mul(1000) / length.max(1);
             let (percent, tenths) = (tenths / 10, tenths % 10);
-            let (read, length) = (HumanBytes(read), HumanBytes(length));
-            let status = format!("{percent}.{tenths}% ({read} of {length} read)");
+            let status = format!("{percent}.{tenths}% ({})", read_text(read, length));
             return self.screen.status(&status);
         };
         if !self.is_shown {
@@ -142,6 +141,7 @@ impl<'s> Progress<'s> {
         }
         bar.set_length(length);
         bar.set_position(read);
+        bar.set_message(read_text(read, length));
     }
 
     fn clear(&self) {
@@ -151,7 +151,11 @@ impl<'s> Progress<'s> {
     }
 }
 
-const BAR: &str = "{bar:30} {bytes} of {total_bytes} read";
+fn read_text(read: u64, length: u64) -> String {
+    format!("{} of {} read", size(read), size(length))
+}
+
+const BAR: &str = "{percent:>3}%  {msg}";
 
 /// Time between two updates, and before the first one: a short repair shows no progress.
 const INTERVAL: Duration = Duration::from_millis(500);

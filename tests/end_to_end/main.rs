@@ -64,6 +64,10 @@ mod transport;
 /// JSON events, heartbeat and service messages.
 mod scripts;
 
+/// Progress on a terminal.
+#[cfg(unix)]
+mod terminal;
+
 /// Session options set through the library.
 mod session_options;
 

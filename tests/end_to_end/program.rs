@@ -21,12 +21,13 @@ pub struct Download {
     folder: TempDir,
 }
 
-/// Returns the command, without proxy variables in its environment.
+/// Returns the command in a UTF-8 locale, without proxy variables in its environment.
 pub fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rtmpull"));
     for variable in ["all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"] {
         command.env_remove(variable);
     }
+    command.env("LC_ALL", "C.UTF-8");
     command
 }
 

@@ -13,15 +13,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use indicatif::HumanBytes;
-
 use super::{
     listeners::Listener,
     text::{reason_suffix, retry_text},
     worker::{ProgressTimer, Worker},
 };
 use crate::{
-    cli::terminal::{sanitize::escaped, screen::Screen, time_format::hms},
+    cli::terminal::{sanitize::escaped, screen::Screen, time_format::hms, units::size},
     download::{Outcome, Progress, Report, Retry},
     transport::Endpoint,
 };
@@ -122,7 +120,7 @@ impl Report for SystemdNotifier {
             self.is_ready = self.is_ready || self.worker.send(Message::Ready);
         }
         if self.status_timer.is_due(progress, now) {
-            let (at, bytes) = (hms(progress.position_ms), HumanBytes(progress.bytes));
+            let (at, bytes) = (hms(progress.position_ms), size(progress.bytes));
             self.status(&format!("Recording, {at}, {bytes}"));
         }
     }

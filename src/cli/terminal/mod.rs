@@ -5,3 +5,4 @@ pub mod rate_limit;
 pub mod sanitize;
 pub mod screen;
 pub mod time_format;
+pub mod units;

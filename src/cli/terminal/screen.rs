@@ -1,12 +1,12 @@
 //! Standard error, one line at a time, and the log file. Reports and log messages both go through it.
 
 use std::{
-    fmt,
+    env, fmt,
     fs::File,
     io::{self, IsTerminal, Write},
     path::Path,
     sync::{Arc, Mutex, OnceLock, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use indicatif::{ProgressBar, ProgressDrawTarget};
@@ -29,6 +29,7 @@ use crate::cli::{
 /// status line is rewritten in place.
 pub struct Screen {
     verbosity: Verbosity,
+    charset: Charset,
     has_bar: bool,
     bar: ProgressBar,
     out: Mutex<Out>,
@@ -37,6 +38,32 @@ pub struct Screen {
     limits: RateLimits<(Verbosity, Kind)>,
     /// If set, each line becomes a log event, and nothing else is written.
     events: Option<Arc<EventWriter>>,
+}
+
+/// Characters that the output may contain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Charset {
+    /// All characters.
+    Utf8,
+    /// ASCII only, because the locale has another encoding.
+    Ascii,
+}
+
+impl Charset {
+    /// Returns the character set of the locale. Windows converts from UTF-8 itself.
+    fn of_locale() -> Self {
+        let variables = ["LC_ALL", "LC_CTYPE", "LANG"].map(env::var_os);
+        let mut values = variables
+            .into_iter()
+            .flatten()
+            .filter(|value| !value.is_empty());
+        let locale = values.next().unwrap_or_default();
+        let locale = locale.to_string_lossy().to_ascii_lowercase();
+        match cfg!(windows) || locale.contains("utf-8") || locale.contains("utf8") {
+            true => Self::Utf8,
+            false => Self::Ascii,
+        }
+    }
 }
 
 /// Kind of line that is limited separately.
@@ -55,11 +82,20 @@ struct Out {
 }
 
 impl Screen {
-    /// Creates a screen on standard error, with a bar if `may_have_bar` and standard error is a terminal.
+    /// Creates a screen on standard error, with a bar if `may_have_bar` and standard error is a terminal that
+    /// can move its cursor.
     pub fn stderr(verbosity: Verbosity, may_have_bar: bool) -> Self {
         let stderr = io::stderr();
-        let has_bar = may_have_bar && stderr.is_terminal();
-        Self::new(verbosity, has_bar, Box::new(stderr))
+        let has_bar = may_have_bar && stderr.is_terminal() && !console::is_dumb();
+        Self {
+            charset: Charset::of_locale(),
+            ..Self::new(verbosity, has_bar, Box::new(stderr))
+        }
+    }
+
+    /// Returns the characters that lines may contain.
+    pub fn charset(&self) -> Charset {
+        self.charset
     }
 
     /// Creates a screen whose lines become log events.
@@ -73,6 +109,7 @@ impl Screen {
     fn new(verbosity: Verbosity, has_bar: bool, sink: Box<dyn Write + Send>) -> Self {
         Self {
             verbosity,
+            charset: Charset::Utf8,
             has_bar,
             // `show_bar` makes it visible.
             bar: ProgressBar::hidden(),
@@ -216,10 +253,11 @@ impl Screen {
         (self.has_bar && self.verbosity > Verbosity::Quiet).then_some(&self.bar)
     }
 
-    /// Makes the bar visible.
+    /// Makes the bar visible, and draws it regularly until it is finished.
     pub fn show_bar(&self) {
         if let Some(bar) = self.bar() {
             bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(BAR_HZ));
+            bar.enable_steady_tick(BAR_INTERVAL);
         }
     }
 
@@ -229,6 +267,10 @@ impl Screen {
             return;
         }
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = &match self.charset {
+            Charset::Utf8 => text.to_owned(),
+            Charset::Ascii => text.replace('…', "..."),
+        };
         let text = match (ending, out.is_in_status) {
             (LineEnd::Line, false) => format!("{text}\n"),
             (LineEnd::Line, true) => format!("\n{text}\n"),
@@ -290,6 +332,9 @@ const LINE_BYTES: usize = 8192;
 
 /// Maximum number of times per second that the bar is drawn.
 const BAR_HZ: u8 = 10;
+
+/// Time between two drawings of the bar.
+const BAR_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Verbosity of the log file.
 const LOGGED: Verbosity = Verbosity::Verbose;
@@ -395,6 +440,17 @@ pub(in crate::cli) mod tests {
         (0..3).for_each(|_| screen.mark("#"));
         screen.line("done");
         assert_eq!(written.take(), "###\ndone\n");
+    }
+
+    #[test]
+    fn ellipses_are_ascii_in_other_locales() {
+        let written = Written::default();
+        let screen = Screen {
+            charset: Charset::Ascii,
+            ..Screen::new(Verbosity::Normal, false, Box::new(written.clone()))
+        };
+        screen.line(&"x".repeat(LINE_BYTES + 1));
+        assert!(written.take().ends_with("x ...\n"));
     }
 
     #[test]

@@ -7,16 +7,33 @@ pub fn utc(now: Timestamp) -> String {
     format!("{now:.3}")
 }
 
-/// Formats a duration as hours, minutes and seconds: `1:02:03`.
+/// Formats a duration as minutes and seconds, `2:03`, or from one hour on as `1:02:03`.
 pub fn hms(ms: u64) -> String {
     let seconds = ms / 1000;
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    format!("{hours}:{minutes:02}:{seconds:02}")
+    match hours {
+        0 => format!("{minutes}:{seconds:02}"),
+        _ => format!("{hours}:{minutes:02}:{seconds:02}"),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn durations_have_hours_from_one_hour_on() {
+        let cases = [
+            (0, "0:00"),
+            (59_999, "0:59"),
+            (3_599_999, "59:59"),
+            (3_723_999, "1:02:03"),
+            (360_000_000, "100:00:00"),
+        ];
+        for (ms, expected) in cases {
+            assert_eq!(hms(ms), expected);
+        }
+    }
 
     #[test]
     fn utc_has_date_and_milliseconds() {

@@ -10,6 +10,8 @@ pub mod nginx;
 pub mod node_media_server;
 pub mod proxies;
 pub mod rtmpdump;
+#[cfg(unix)]
+pub mod tmux;
 pub mod yt_dlp;
 
 use std::{

@@ -1,22 +1,26 @@
 //! Text for people and front ends. The lines are those of rtmpdump, which front ends parse.
 
+mod bar;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    sync::Arc,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+use console::Term;
+use indicatif::{ProgressState, ProgressStyle};
 
+use self::bar::{BarFacts, Outage};
 use super::{display_options::DisplayOptions, listeners::Listener};
 use crate::{
     cli::{
         exit_code::Exit,
         terminal::{
             sanitize::{escaped_bytes, redacted},
-            screen::Screen,
+            screen::{Charset, Screen},
             time_format::{hms, utc},
         },
     },
@@ -42,6 +46,10 @@ pub struct TextReport {
     before: Progress,
     /// Time of the last progress update.
     shown: Option<Instant>,
+    /// Number of frames at the last progress.
+    frames: u64,
+    /// Facts that the bar shows when it is drawn next.
+    bar_facts: Arc<Mutex<BarFacts>>,
     /// Number of metadata lines that may still be printed.
     metadata_lines: usize,
 }
@@ -49,8 +57,9 @@ pub struct TextReport {
 impl TextReport {
     /// Creates a report that has printed nothing yet.
     pub fn new(screen: Arc<Screen>, display: DisplayOptions) -> Self {
+        let bar_facts = Arc::default();
         if let Some(bar) = screen.bar() {
-            bar.set_style(style(None));
+            bar.set_style(style(Arc::clone(&bar_facts), screen.charset()));
         }
         Self {
             screen,
@@ -59,6 +68,8 @@ impl TextReport {
             started: None,
             before: Progress::default(),
             shown: None,
+            frames: 0,
+            bar_facts,
             metadata_lines: METADATA_LINES,
         }
     }
@@ -75,9 +86,13 @@ impl TextReport {
         match self.screen.bar() {
             _ if self.display.no_progress => {}
             _ if self.display.hashes => self.mark(progress),
-            Some(bar) => {
+            Some(_) => {
                 let since_start = self.started.map(|started| now.duration_since(started));
-                draw(bar, progress, &self.before, since_start.unwrap_or_default());
+                let facts = bar_facts(progress, &self.before, since_start.unwrap_or_default());
+                self.update_bar(|bar| {
+                    let outage = bar.outage;
+                    *bar = BarFacts { outage, ..facts };
+                });
             }
             None => self.screen.status(&status(progress)),
         }
@@ -107,7 +122,16 @@ impl TextReport {
         }
     }
 
+    fn update_bar(&self, update: impl FnOnce(&mut BarFacts)) {
+        let facts = self.bar_facts.lock();
+        update(&mut facts.unwrap_or_else(PoisonError::into_inner));
+    }
+
     fn progress_at(&mut self, progress: &Progress, now: Instant) {
+        if progress.frames != self.frames {
+            self.frames = progress.frames;
+            self.update_bar(|bar| bar.outage = None);
+        }
         let is_due = self
             .shown
             .is_none_or(|shown| now.duration_since(shown) > STATUS_INTERVAL);
@@ -189,6 +213,13 @@ impl Report for TextReport {
     fn retry(&mut self, retry: &Retry) {
         let line = format!("INFO: {}", retry_text(retry));
         self.screen.event_line("retry", &line);
+        self.update_bar(|bar| {
+            bar.outage = Some(Outage {
+                attempt: retry.attempt,
+                limit: retry.limit,
+                starts: Instant::now() + retry.wait,
+            });
+        });
     }
 
     fn progress(&mut self, progress: &Progress) {
@@ -267,45 +298,29 @@ fn tenths_of_percent(progress: &Progress) -> Option<u64> {
     Some((progress.position_ms.saturating_mul(1000) / duration_ms).min(1000))
 }
 
-fn draw(bar: &ProgressBar, progress: &Progress, before: &Progress, elapsed: Duration) {
-    let duration_ms = progress.duration_ms.filter(|duration_ms| *duration_ms > 0);
-    if bar.length() != duration_ms {
-        bar.set_style(style(duration_ms));
-        if let Some(duration_ms) = duration_ms {
-            bar.set_length(duration_ms);
-        }
-    }
-    bar.set_message(bar_text(progress, before, elapsed));
-    bar.set_position(progress.position_ms.min(duration_ms.unwrap_or(u64::MAX)));
-}
-
-fn style(duration_ms: Option<u64>) -> ProgressStyle {
-    let template = match duration_ms {
-        Some(_) => "{bar:20} {percent:>3}%  {wide_msg}",
-        None => "{spinner} {wide_msg}",
+/// Returns a style that draws the current facts, in as many columns as the terminal has.
+fn style(facts: Arc<Mutex<BarFacts>>, charset: Charset) -> ProgressStyle {
+    let write = move |_: &ProgressState, out: &mut dyn fmt::Write| {
+        let facts = *facts.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_, columns) = Term::stderr().size();
+        let _ = out.write_str(&bar::line(&facts, Instant::now(), columns.into(), charset));
     };
-    ProgressStyle::with_template(template).expect("the template is valid")
+    ProgressStyle::with_template("{line}")
+        .expect("the template is valid")
+        .with_key("line", write)
 }
 
-/// Formats bytes, position, rate, and the remaining time at that rate.
-fn bar_text(progress: &Progress, before: &Progress, elapsed: Duration) -> String {
+fn bar_facts(progress: &Progress, before: &Progress, elapsed: Duration) -> BarFacts {
     let seconds = elapsed.as_secs_f64();
-    let mut text = format!(
-        "{}  {}",
-        HumanBytes(progress.bytes),
-        hms(progress.position_ms)
-    );
-    if let Some(duration_ms) = progress.duration_ms.filter(|duration_ms| *duration_ms > 0) {
-        text += &format!(" of {}", hms(duration_ms));
+    let bytes = progress.bytes.saturating_sub(before.bytes) as f64;
+    BarFacts {
+        position_ms: progress.position_ms,
+        total_ms: progress.duration_ms.filter(|duration_ms| *duration_ms > 0),
+        bytes: progress.bytes,
+        rate: (seconds >= 1.0).then(|| (bytes / seconds) as u64),
+        rest_ms: rest_ms(progress, before, seconds),
+        outage: None,
     }
-    if seconds >= 1.0 {
-        let rate = progress.bytes.saturating_sub(before.bytes) as f64 / seconds;
-        text += &format!("  {}/s", HumanBytes(rate as u64));
-    }
-    if let Some(rest_ms) = rest_ms(progress, before, seconds) {
-        text += &format!("  {} left", hms(rest_ms));
-    }
-    text
 }
 
 /// Estimates the remaining time from the average pace so far.

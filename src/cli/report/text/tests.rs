@@ -339,44 +339,69 @@ fn metadata_is_limited() {
 }
 
 #[test]
-fn the_bar_has_bytes_position_rate_and_remaining_time() {
+fn the_bar_shows_rate_and_remaining_time_after_a_second() {
     let second = Duration::from_secs(1);
-    let cases = [
-        (progress(0, 0, None), Duration::ZERO, "0 B  0:00:00"),
-        (
-            progress(2048, 3_723_999, None),
-            second,
-            "2.00 KiB  1:02:03  2.00 KiB/s",
-        ),
-        (
-            progress(3 << 20, 30_000, Some(90_000)),
-            3 * second,
-            "3.00 MiB  0:00:30 of 0:01:30  1.00 MiB/s  0:00:06 left",
-        ),
-        (
-            progress(3 << 20, 99_000, Some(90_000)),
-            3 * second,
-            "3.00 MiB  0:01:39 of 0:01:30  1.00 MiB/s",
-        ),
-        (
-            progress(1 << 10, 0, Some(1_000)),
-            second,
-            "1.00 KiB  0:00:00 of 0:00:01  1.00 KiB/s",
-        ),
-    ];
-    for (progress, elapsed, expected) in cases {
-        let before = Progress::default();
-        assert_eq!(bar_text(&progress, &before, elapsed), expected);
-    }
+    let facts = |progress: Progress, before: Progress, elapsed| {
+        let facts = bar_facts(&progress, &before, elapsed);
+        (facts.total_ms, facts.rate, facts.rest_ms)
+    };
+    let none = Progress::default();
+    assert_eq!(
+        facts(progress(0, 0, None), none, Duration::ZERO),
+        (None, None, None)
+    );
+    assert_eq!(
+        facts(progress(2048, 3_723_999, None), none, second),
+        (None, Some(2048), None)
+    );
+    let further = progress(3 << 20, 30_000, Some(90_000));
+    assert_eq!(
+        facts(further, none, 3 * second),
+        (Some(90_000), Some(1 << 20), Some(6_000))
+    );
     let before = progress(1 << 20, 10_000, None);
     assert_eq!(
-        bar_text(
-            &progress(3 << 20, 30_000, Some(90_000)),
-            &before,
-            2 * second
-        ),
-        "3.00 MiB  0:00:30 of 0:01:30  1.00 MiB/s  0:00:06 left"
+        facts(further, before, 2 * second),
+        (Some(90_000), Some(1 << 20), Some(6_000))
     );
+    let past_the_end = progress(3 << 20, 99_000, Some(90_000));
+    assert_eq!(
+        facts(past_the_end, none, 3 * second),
+        (Some(90_000), Some(1 << 20), None)
+    );
+    let at_the_start = progress(1 << 10, 0, Some(1_000));
+    assert_eq!(
+        facts(at_the_start, none, second),
+        (Some(1_000), Some(1 << 10), None)
+    );
+    assert_eq!(facts(progress(1, 1, Some(0)), none, second).0, None);
+}
+
+#[test]
+fn an_outage_is_shown_until_media_arrives() {
+    let (screen, _) = plain(Verbosity::Normal);
+    let mut report = TextReport::new(screen, DisplayOptions::default());
+    report.started(true);
+    let attempt = |report: &TextReport| {
+        let facts = report.bar_facts.lock().unwrap();
+        facts.outage.map(|outage| (outage.attempt, outage.limit))
+    };
+    let at = |frames| Progress {
+        frames,
+        ..Progress::default()
+    };
+    report.progress(&at(7));
+    report.retry(&Retry {
+        attempt: 3,
+        limit: Some(5),
+        wait: Duration::from_secs(4),
+        ending: Ending::Cut,
+        reason: String::new(),
+    });
+    report.progress(&at(7));
+    assert_eq!(attempt(&report), Some((3, Some(5))));
+    report.progress(&at(8));
+    assert_eq!(attempt(&report), None);
 }
 
 #[test]
@@ -406,16 +431,4 @@ fn resuming_prints_where_the_file_ends() {
         report.resuming(&progress(2_560, 12_345, duration_ms));
         assert_eq!(written.take(), expected);
     }
-}
-
-#[test]
-fn the_bar_needs_a_duration() {
-    let bar = ProgressBar::hidden();
-    let before = Progress::default();
-    draw(&bar, &progress(1, 5_000, None), &before, Duration::ZERO);
-    assert_eq!(bar.length(), None);
-    let further = progress(1, 5_000, Some(4_000));
-    draw(&bar, &further, &before, Duration::ZERO);
-    assert_eq!((bar.length(), bar.position()), (Some(4_000), 4_000));
-    assert_eq!(bar.message(), "1 B  0:00:05 of 0:00:04");
 }
