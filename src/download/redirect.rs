@@ -5,6 +5,7 @@ use crate::{
     core::rtmp::{
         client::config::{Config, Encryption},
         command::Redirect,
+        server_text::excerpt,
         target::{Scheme, Target},
     },
     transport::Route,
@@ -20,11 +21,15 @@ pub(super) fn follow(
     from: &Route,
 ) -> Result<(Route, Config), String> {
     let (Redirect::Application(url) | Redirect::Stream(url)) = redirect;
-    let target = Target::parse(url).map_err(|error| format!("redirected to {url}: {error}"))?;
+    let shown = excerpt(url.as_bytes());
+    let target = Target::parse(url).map_err(|error| {
+        let error = excerpt(error.to_string().as_bytes());
+        format!("redirected to {shown}: {error}")
+    })?;
     let route = route::to(&target);
     if from.carrier.is_tls() && !route.carrier.is_tls() {
         return Err(format!(
-            "redirected from TLS to {url}, which is not followed because it is not encrypted"
+            "redirected from TLS to {shown}, which is not followed because it is not encrypted"
         ));
     }
     let (app, playpath) = match redirect {

@@ -5,7 +5,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::message::Kind;
+use super::{challenge::is_login_required, message::Kind, server_text::excerpt};
 use crate::core::amf::{Object, Text, Value, amf0};
 
 /// A command message: name, transaction id and arguments (RTMP 7.1.1). The first argument is the
@@ -251,7 +251,7 @@ pub fn selector_len(kind: Kind, body: &[u8]) -> Option<usize> {
 }
 
 /// The status of a server, a connection or a stream: the object with a `code` in `onStatus`,
-/// `onPlayStatus`, `_result` and `_error`.
+/// `onPlayStatus`, `_result` and `_error`. Long texts are shortened.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Status {
     /// The level: `status`, `warning` or `error`.
@@ -260,8 +260,10 @@ pub struct Status {
     pub code: String,
     /// The server's description.
     pub description: String,
-    /// The complete object.
-    pub info: Object,
+    /// The redirect, if the status contains one.
+    pub redirect: Option<Redirect>,
+    /// The complete description, if it requests a login.
+    pub login_request: Option<String>,
 }
 
 impl Status {
@@ -272,11 +274,17 @@ impl Status {
             .find(|object| object.get("code").is_some())
             .or_else(|| objects().find(|object| object.get("level").is_some()))?;
         let text = |name| info.get(name).map_or_else(String::new, plain_text);
+        let description = info.get("description").and_then(Value::as_text);
+        let login_request = description
+            .filter(|text| text.len() <= MAX_ADDRESS_LEN)
+            .map(Text::to_string)
+            .filter(|text| is_login_required(text));
         Some(Self {
             level: text("level"),
             code: text("code"),
             description: text("description"),
-            info: info.clone(),
+            redirect: redirect(info),
+            login_request,
         })
     }
 
@@ -288,20 +296,6 @@ impl Status {
     /// Returns true if the status is that of a stream and not of the connection.
     pub fn is_of_stream(&self) -> bool {
         self.code.starts_with("NetStream.")
-    }
-
-    /// Returns the redirect that the status contains, if any.
-    pub fn redirect(&self) -> Option<Redirect> {
-        let ex = self.info.get("ex").and_then(Value::as_object)?;
-        if ex.get("code").and_then(Value::as_number) != Some(302.0) {
-            return None;
-        }
-        let address = |name| ex.get(name).map(plain_text).filter(|text| !text.is_empty());
-        match (address("redirect2"), address("redirect")) {
-            (Some(url), _) => Some(Redirect::Stream(url)),
-            (None, Some(tc_url)) => Some(Redirect::Application(tc_url)),
-            (None, None) => None,
-        }
     }
 }
 
@@ -388,10 +382,28 @@ impl Meaning {
     }
 }
 
-/// Returns a member as text. Servers send most codes as strings and some as numbers.
+/// Returns the redirect that a status contains, if any.
+fn redirect(info: &Object) -> Option<Redirect> {
+    let ex = info.get("ex").and_then(Value::as_object)?;
+    if ex.get("code").and_then(Value::as_number) != Some(302.0) {
+        return None;
+    }
+    let address = |name| {
+        let text = ex.get(name).and_then(Value::as_text);
+        let is_plausible = |text: &&Text| !text.is_empty() && text.len() <= MAX_ADDRESS_LEN;
+        text.filter(is_plausible).map(Text::to_string)
+    };
+    match (address("redirect2"), address("redirect")) {
+        (Some(url), _) => Some(Redirect::Stream(url)),
+        (None, Some(tc_url)) => Some(Redirect::Application(tc_url)),
+        (None, None) => None,
+    }
+}
+
+/// Returns a member as text, shortened. Servers send most codes as strings and some as numbers.
 fn plain_text(value: &Value) -> String {
     match (value.as_text(), value.as_number()) {
-        (Some(text), _) => text.to_string(),
+        (Some(text), _) => excerpt(text.as_bytes()),
         (None, Some(number)) => number.to_string(),
         (None, None) => String::new(),
     }
@@ -420,6 +432,10 @@ fn info_map(four_ccs: [&str; 6]) -> Value {
     }
     Value::Object(map)
 }
+
+/// Largest length of a redirect or a login request, which cannot be shortened. Servers of the web accept
+/// URLs up to this length.
+const MAX_ADDRESS_LEN: usize = 8 * 1024;
 
 /// Marker of a string (AMF0 2.4).
 const AMF0_STRING: u8 = 2;

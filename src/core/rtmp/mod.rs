@@ -11,4 +11,5 @@ pub mod error;
 pub mod handshake;
 pub mod message;
 pub mod properties;
+pub(crate) mod server_text;
 pub mod target;

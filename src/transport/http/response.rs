@@ -64,7 +64,7 @@ impl fmt::Display for Status {
             write!(f, " {}", self.reason)?;
         }
         match &self.location {
-            Some(location) => write!(f, ", to {location:.MAX_SHOWN$}"),
+            Some(location) => write!(f, ", to {}", shorten(location.as_bytes())),
             None => Ok(()),
         }
     }
@@ -204,9 +204,13 @@ fn not_http(bytes: &[u8]) -> ResponseError {
 }
 
 /// Returns the start of a text of the server, short enough for a message.
-fn shorten(text: &[u8]) -> String {
+pub(in crate::transport) fn shorten(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
-    text.trim().chars().take(MAX_SHOWN).collect()
+    let text = text.trim();
+    match text.char_indices().nth(MAX_SHOWN) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
 }
 
 /// Position in the body of a response.
@@ -323,7 +327,7 @@ const MIN_QUOTED: usize = 4;
 /// Number of characters of an answer in another protocol in messages.
 const MAX_QUOTED: usize = 60;
 
-/// Number of characters of a reason or a location in messages.
+/// Number of characters of a reason, a location or a name in messages.
 const MAX_SHOWN: usize = 200;
 
 #[cfg(test)]
@@ -344,6 +348,18 @@ mod tests {
             let head = format!("HTTP/1.1 200 OK\r\n{name}: 12\r\n\r\n");
             assert_eq!(body(&head), Body::Length(12));
         }
+    }
+
+    #[test]
+    fn long_text_of_the_server_is_shortened_in_messages() {
+        let shown = |head: &str| taken(head).unwrap().unwrap().status.to_string();
+        let refused = format!("HTTP/1.1 403 {}\r\n\r\n", "x".repeat(5_000));
+        let start = "x".repeat(MAX_SHOWN);
+        assert_eq!(shown(&refused), format!("403 {start}…"));
+        let (long, start) = ("é".repeat(5_000), "é".repeat(MAX_SHOWN));
+        let moved = format!("HTTP/1.1 302 Found\r\nLocation: {long}\r\n\r\n");
+        assert_eq!(shown(&moved), format!("302 Found, to {start}…"));
+        assert_eq!(shown("HTTP/1.1 403 No\r\n\r\n"), "403 No");
     }
 
     #[test]

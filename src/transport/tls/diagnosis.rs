@@ -10,6 +10,7 @@ use tokio_rustls::rustls::{
 };
 
 use super::verify::{PinMismatch, is_ca_certificate};
+use crate::transport::http::response::shorten;
 
 /// Describes why the handshake with `host` failed.
 pub(in crate::transport) fn diagnose(error: &io::Error, host: &str) -> String {
@@ -208,7 +209,7 @@ fn words(text: &str) -> String {
 fn names(presented: &[String]) -> String {
     let bare = |name: &String| {
         let inner = name.split_once('(').map_or(name.as_str(), |(_, rest)| rest);
-        inner.trim_matches(|c| matches!(c, '"' | ')')).to_owned()
+        shorten(inner.trim_matches(|c| matches!(c, '"' | ')')).as_bytes())
     };
     let shown: Vec<String> = presented.iter().take(MAX_NAMES).map(bare).collect();
     match presented.len().saturating_sub(MAX_NAMES) {

@@ -87,6 +87,62 @@ fn long_server_text_is_truncated() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn long_reasons_of_lost_connections_are_not_kept() {
+    use std::sync::mpsc;
+
+    const CONNECTIONS: usize = 6;
+    let (sender, media_sent) = mpsc::sync_channel(1);
+    let peer = ScriptedPeer::start(move |peer, number| {
+        peer.start_playing();
+        // Each connection continues after a gap.
+        let mut tags = sample_media()[10 * number..][..10].to_vec();
+        for tag in &mut tags {
+            tag.timestamp_ms += 1_000 * u32::try_from(number).expect("a small number");
+        }
+        let played = send_tags(peer, &tags).and_then(|()| {
+            thread::sleep(Duration::from_millis(300));
+            if number == 2 || number == CONNECTIONS {
+                sender.send(()).map_err(|_| Disconnected)?;
+                thread::sleep(Duration::from_millis(300));
+            }
+            if number == CONNECTIONS {
+                return peer.wait_for_close();
+            }
+            let words = "Some words here. ".repeat(900_000);
+            let closed = status("status", "NetConnection.Connect.Closed", &words);
+            peer.queue_chunk_size(1 << 16)?;
+            peer.queue_command(0, "onStatus", 0.0, &[Value::Null, closed.into()])?;
+            peer.flush()?;
+            peer.wait_for_close()
+        });
+        let _disconnected: Result<(), _> = played;
+    });
+    let running = Invocation::new(&peer.url("clip"))
+        .options(["-v", "--retry", "9", "--progress", "json"])
+        .into_new_file()
+        .start();
+    let [early, late] = [(); 2].map(|()| {
+        let limit = Duration::from_secs(60);
+        media_sent.recv_timeout(limit).expect("rtmpull reconnects");
+        running.process.peak_memory()
+    });
+    running.process.signal("INT");
+    let ended = running.finish();
+    let stderr = &ended.finished.stderr;
+    let growth = late.saturating_sub(early);
+    assert!(growth < 12 << 20, "{early} + {growth} bytes of memory");
+    let summary = stderr.lines().last().expect("a summary");
+    let reasons = summary.matches("Closed: Some words").count();
+    assert_eq!(reasons, CONNECTIONS, "{summary:.3000}");
+    assert!(
+        summary.len() < 1_000 * (CONNECTIONS + 1),
+        "{}",
+        summary.len()
+    );
+}
+
+#[test]
 fn repeated_metadata_is_limited_on_the_terminal() {
     let peer = playing_peer(10, |peer| {
         let fields: Object = (0..2_000)

@@ -7,7 +7,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use md5::{Digest, Md5};
 use thiserror::Error;
 
-use super::{command::Connect, handshake::hmac::hmac_sha256};
+use super::{command::Connect, handshake::hmac::hmac_sha256, server_text::excerpt};
 
 /// A user name and a password.
 #[derive(Clone, PartialEq, Eq)]
@@ -93,7 +93,7 @@ pub fn answer_login(
     let scheme = match request.scheme {
         "adobe" => Scheme::Adobe,
         "llnw" => Scheme::Limelight,
-        scheme => return Err(LoginError::UnknownScheme(scheme.to_owned())),
+        scheme => return Err(LoginError::UnknownScheme(excerpt(scheme.as_bytes()))),
     };
     let login = login.ok_or_else(|| LoginError::Missing(request.scheme.to_owned()))?;
     let (app, login_query) = split_login(&connect.app);

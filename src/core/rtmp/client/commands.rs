@@ -13,7 +13,6 @@ use super::{
 use crate::core::{
     amf::{Text, Value},
     rtmp::{
-        challenge::is_login_required,
         command::{Command, Meaning, Status},
         message::Message,
         properties,
@@ -27,7 +26,7 @@ impl Client {
             return;
         };
         tracing::debug!(
-            "received {}, transaction {}",
+            "received {:.MAX_NAME$}, transaction {}",
             command.name,
             command.transaction
         );
@@ -48,7 +47,7 @@ impl Client {
             b"onFCUnsubscribe" | b"FCUnpublish" | b"deleteStream" | b"closeStream" => {
                 self.publisher_left(now, End::Unpublished(command.name.to_string()));
             }
-            name => tracing::debug!("command {} ignored", String::from_utf8_lossy(name)),
+            _ => tracing::debug!("command {:.MAX_NAME$} ignored", command.name),
         }
     }
 
@@ -60,7 +59,7 @@ impl Client {
         };
         if status.level == "warning" {
             tracing::warn!("server: {status}");
-        } else if !is_login_required(&status.description) {
+        } else if status.login_request.is_none() {
             tracing::debug!("server: {status}");
         }
         let is_live = self.config.start == Start::Live;
@@ -185,15 +184,17 @@ impl Client {
 
     /// Ends a session that the server refuses, or follows its redirect or login request.
     fn refused(&mut self, status: &Status) {
-        if let Some(redirect) = status.redirect() {
+        if let Some(redirect) = &status.redirect {
             // SRS waits for a call with a string before it closes the connection.
             let answer = Command::answer("redirected", 0.0, "accepted".into());
             self.send_command(NETWORK_CONNECTION, 0, &answer);
-            return self.finish(Event::Redirected(redirect));
+            return self.finish(Event::Redirected(redirect.clone()));
         }
         let is_connecting = matches!(self.state, State::Connecting { .. });
-        if is_connecting && is_login_required(&status.description) {
-            return self.request_login(&status.description);
+        if let Some(request) = status.login_request.as_deref()
+            && is_connecting
+        {
+            return self.request_login(request);
         }
         let reason = match status.to_string() {
             reason if reason.is_empty() => "the server gives no reason".to_owned(),
@@ -234,3 +235,6 @@ fn reason(arguments: &[Value], otherwise: &str) -> String {
         None => otherwise.to_owned(),
     }
 }
+
+/// Number of characters of a command's name in the log.
+const MAX_NAME: usize = 100;

@@ -6,6 +6,7 @@ mod encrypted;
 mod endings;
 mod pauses;
 mod repertoire;
+mod server_text;
 mod start_up;
 mod streams;
 mod timers;
