@@ -260,8 +260,9 @@ pub struct Status {
     pub code: String,
     /// The server's description.
     pub description: String,
-    /// The redirect, if the status contains one.
-    pub redirect: Option<Redirect>,
+    /// The redirect, if the status contains one. An error contains the start of an address that is too
+    /// long.
+    pub redirect: Option<Result<Redirect, String>>,
     /// The complete description, if it requests a login.
     pub login_request: Option<String>,
 }
@@ -383,21 +384,25 @@ impl Meaning {
 }
 
 /// Returns the redirect that a status contains, if any.
-fn redirect(info: &Object) -> Option<Redirect> {
+fn redirect(info: &Object) -> Option<Result<Redirect, String>> {
     let ex = info.get("ex").and_then(Value::as_object)?;
     if ex.get("code").and_then(Value::as_number) != Some(302.0) {
         return None;
     }
     let address = |name| {
         let text = ex.get(name).and_then(Value::as_text);
-        let is_plausible = |text: &&Text| !text.is_empty() && text.len() <= MAX_ADDRESS_LEN;
-        text.filter(is_plausible).map(Text::to_string)
+        text.filter(|text| !text.is_empty())
     };
-    match (address("redirect2"), address("redirect")) {
-        (Some(url), _) => Some(Redirect::Stream(url)),
-        (None, Some(tc_url)) => Some(Redirect::Application(tc_url)),
-        (None, None) => None,
-    }
+    let (text, redirect): (_, fn(String) -> Redirect) =
+        match (address("redirect2"), address("redirect")) {
+            (Some(url), _) => (url, Redirect::Stream),
+            (None, Some(tc_url)) => (tc_url, Redirect::Application),
+            (None, None) => return None,
+        };
+    Some(match text.len() {
+        0..=MAX_ADDRESS_LEN => Ok(redirect(text.to_string())),
+        _ => Err(excerpt(text.as_bytes())),
+    })
 }
 
 /// Returns a member as text, shortened. Servers send most codes as strings and some as numbers.

@@ -188,7 +188,13 @@ impl Client {
             // SRS waits for a call with a string before it closes the connection.
             let answer = Command::answer("redirected", 0.0, "accepted".into());
             self.send_command(NETWORK_CONNECTION, 0, &answer);
-            return self.finish(Event::Redirected(redirect.clone()));
+            return match redirect {
+                Ok(redirect) => self.finish(Event::Redirected(redirect.clone())),
+                Err(start) => {
+                    let reason = format!("redirected to {start}, which is too long");
+                    self.end(End::Refused(reason));
+                }
+            };
         }
         let is_connecting = matches!(self.state, State::Connecting { .. });
         if let Some(request) = status.login_request.as_deref()
