@@ -31,9 +31,20 @@ impl From<&Outcome> for Exit {
             | Ending::Unpublished
             | Ending::Limit
             | Ending::Closed
-            | Ending::ReaderGone => Self::Success,
-            Ending::Interrupted if outcome.is_live => Self::Success,
-            Ending::Interrupted => Self::Incomplete,
+            | Ending::ReaderGone
+                if outcome.media_arrived =>
+            {
+                Self::Success
+            }
+            Ending::Ended
+            | Ending::Unpublished
+            | Ending::Limit
+            | Ending::Closed
+            | Ending::ReaderGone => Self::Failure,
+            Ending::Interrupted if outcome.media_arrived && outcome.is_live => Self::Success,
+            Ending::Interrupted if outcome.media_arrived => Self::Incomplete,
+            Ending::Interrupted if outcome.handshake_done => Self::Failure,
+            Ending::Interrupted => Self::NoConnection,
             Ending::Cut | Ending::Stalled if outcome.media_arrived => Self::Incomplete,
             Ending::Cut | Ending::Stalled => Self::Failure,
             Ending::Refused
@@ -78,12 +89,12 @@ mod tests {
 
     /// For each ending, the codes of a recorded and a live stream without media, then with media.
     const CODES: [(Ending, [u8; 4]); 15] = [
-        (Ending::Ended, [0, 0, 0, 0]),
-        (Ending::Unpublished, [0, 0, 0, 0]),
-        (Ending::Limit, [0, 0, 0, 0]),
-        (Ending::Closed, [0, 0, 0, 0]),
-        (Ending::ReaderGone, [0, 0, 0, 0]),
-        (Ending::Interrupted, [2, 0, 2, 0]),
+        (Ending::Ended, [1, 1, 0, 0]),
+        (Ending::Unpublished, [1, 1, 0, 0]),
+        (Ending::Limit, [1, 1, 0, 0]),
+        (Ending::Closed, [1, 1, 0, 0]),
+        (Ending::ReaderGone, [1, 1, 0, 0]),
+        (Ending::Interrupted, [1, 1, 2, 0]),
         (Ending::Cut, [1, 1, 2, 2]),
         (Ending::Stalled, [1, 1, 2, 2]),
         (Ending::Refused, [1, 1, 1, 1]),
@@ -118,12 +129,19 @@ mod tests {
 
     #[test]
     fn readme_and_manual_document_every_exit_code() {
-        let words = |codes: [u8; 4]| match codes {
-            [2, 0, 2, 0] => "0 live, 2 recorded".to_owned(),
+        let words = |ending, codes: [u8; 4]| match codes {
+            // Before any media, these ends are called `cut`.
+            _ if [Ending::Ended, Ending::Unpublished, Ending::Closed].contains(&ending) => {
+                "0".to_owned()
+            }
+            [1, 1, 0, 0] => "0, or 1 before any media".to_owned(),
+            [1, 1, 2, 0] => {
+                "0 live, 2 recorded, 1 before any media, 3 before the handshake".to_owned()
+            }
             [1, 1, 2, 2] => "2, or 1 before any media".to_owned(),
             [code, ..] => code.to_string(),
         };
-        let endings = CODES.map(|(ending, codes)| (ending.to_string(), words(codes)));
+        let endings = CODES.map(|(ending, codes)| (ending.to_string(), words(ending, codes)));
         let not_started = [
             NotStarted::Usage,
             NotStarted::OutputFailed,
@@ -181,20 +199,42 @@ mod tests {
             let cases = [(false, false), (false, true), (true, false), (true, true)];
             let exits = cases.map(|(media_arrived, is_live)| {
                 let outcome = Outcome {
-                    ending,
-                    reason: String::new(),
                     media_arrived,
                     is_live,
-                    bytes: 0,
-                    tags: 0,
-                    position_ms: 0,
-                    duration_ms: None,
-                    gaps: Gaps::default(),
-                    missing_sequence_headers: Vec::new(),
+                    ..outcome(ending)
                 };
                 Exit::from(&outcome) as u8
             });
             assert_eq!(exits, codes, "{ending}");
+        }
+    }
+
+    #[test]
+    fn an_interrupted_handshake_is_no_connection() {
+        for is_live in [false, true] {
+            let outcome = Outcome {
+                is_live,
+                media_arrived: false,
+                handshake_done: false,
+                ..outcome(Ending::Interrupted)
+            };
+            assert_eq!(Exit::from(&outcome), Exit::NoConnection);
+        }
+    }
+
+    fn outcome(ending: Ending) -> Outcome {
+        Outcome {
+            ending,
+            reason: String::new(),
+            media_arrived: true,
+            handshake_done: true,
+            is_live: false,
+            bytes: 0,
+            tags: 0,
+            position_ms: 0,
+            duration_ms: None,
+            gaps: Gaps::default(),
+            missing_sequence_headers: Vec::new(),
         }
     }
 }

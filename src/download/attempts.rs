@@ -64,7 +64,7 @@ pub(super) async fn play(
         let (ending, reason) = judge(&cause, &facts);
         let attempt = series.next((ending, &cause), &facts, Instant::now(), &mut rng);
         let Some(attempt) = attempt else {
-            return conclude(lost, (ending, reason));
+            return conclude(lost, (ending, reason), facts.has_media);
         };
         let retry = Retry {
             attempt: attempt.number,
@@ -82,7 +82,7 @@ pub(super) async fn play(
         lost.get_or_insert((retry.ending, retry.reason));
         let wait = tokio::time::sleep(attempt.wait);
         if let Err(cause) = pump.meanwhile(wait, stop).await {
-            return conclude(lost, judge(&cause, &pump.facts()));
+            return conclude(lost, judge(&cause, &pump.facts()), facts.has_media);
         }
     }
 }
@@ -110,7 +110,13 @@ async fn with_swf_proof(
 }
 
 /// Returns the judgement of a series that started with the loss `lost` and ended with `last`.
-fn conclude(lost: Option<(Ending, String)>, last: (Ending, String)) -> (Ending, String) {
+///
+/// `has_media` is whether any attempt of the download has received media.
+fn conclude(
+    lost: Option<(Ending, String)>,
+    last: (Ending, String),
+    has_media: bool,
+) -> (Ending, String) {
     let Some((ending, reason)) = lost else {
         return last;
     };
@@ -119,7 +125,8 @@ fn conclude(lost: Option<(Ending, String)>, last: (Ending, String)) -> (Ending, 
         // Silence means that the publisher has left if the next connection confirms it, or if the
         // user stops waiting for it.
         (Ending::Stalled, Ending::Unpublished | Ending::Interrupted) => last,
-        (Ending::Stalled, Ending::NotFound) => (Ending::Unpublished, last.1),
+        (Ending::Stalled, Ending::NotFound) if has_media => (Ending::Unpublished, last.1),
+        (Ending::Stalled, Ending::NotFound) => last,
         _ if reason == last.1 => (ending, reason),
         _ => (ending, format!("{reason}; then: {}", last.1)),
     }
@@ -267,7 +274,7 @@ mod tests {
     #[test]
     fn a_failed_series_reports_the_loss_that_started_it() {
         let judged = |lost: Ending, last: Ending| {
-            conclude(Some((lost, "lost".into())), (last, "last".into()))
+            conclude(Some((lost, "lost".into())), (last, "last".into()), true)
         };
         let then = || "lost; then: last".to_owned();
         assert_eq!(judged(Ending::Cut, Ending::Cut), (Ending::Cut, then()));
@@ -285,11 +292,16 @@ mod tests {
             let judged = conclude(
                 Some((Ending::Stalled, "silence".into())),
                 (last, "last".into()),
+                true,
             );
             assert_eq!(judged, (Ending::Unpublished, "last".to_owned()));
         }
         let stopped = (Ending::Interrupted, "stopped".to_owned());
         let silence = Some((Ending::Stalled, "silence".into()));
-        assert_eq!(conclude(silence, stopped.clone()), stopped);
+        assert_eq!(conclude(silence, stopped.clone(), true), stopped);
+        let silence = Some((Ending::Stalled, "silence".into()));
+        let missing = (Ending::NotFound, "missing".to_owned());
+        let judged = conclude(silence, missing.clone(), false);
+        assert_eq!(judged, missing, "there was no publisher");
     }
 }

@@ -42,9 +42,13 @@ use crate::{
 pub async fn run(job: &Job, report: &mut dyn Report, mut stop: Stop) -> Outcome {
     let mut pump = Pump::new(job, report);
     let mut candidates = Candidates::new(&job.candidates);
+    let mut was_complete = false;
     let mut judgement = match prepare(job, &mut pump, &mut stop).await {
         Ok(()) => attempts::play(job, &mut pump, &mut candidates, &mut stop).await,
-        Err(cause) => judge(&cause, &pump.facts()),
+        Err(cause) => {
+            was_complete = matches!(cause, EndCause::Limit);
+            judge(&cause, &pump.facts())
+        }
     };
     if let Err(cause) = finish(&mut pump, &mut stop).await
         && !judgement.0.is_of_output()
@@ -63,6 +67,9 @@ pub async fn run(job: &Job, report: &mut dyn Report, mut stop: Stop) -> Outcome 
         );
     }
     let totals = pump.output.totals();
+    // The first frame may exceed a limit, and the reader may leave before it.
+    let needs_written = matches!(ending, Ending::Limit | Ending::ReaderGone);
+    let is_written = totals.tags > 0;
     Outcome {
         ending,
         reason: if facts.has_media {
@@ -70,7 +77,8 @@ pub async fn run(job: &Job, report: &mut dyn Report, mut stop: Stop) -> Outcome 
         } else {
             candidates.describe_tried(reason)
         },
-        media_arrived: facts.has_media,
+        media_arrived: was_complete || facts.has_media && (is_written || !needs_written),
+        handshake_done: !facts.is_shaking_hands,
         is_live: facts.is_live,
         bytes: totals.bytes,
         tags: totals.tags,

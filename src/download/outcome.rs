@@ -22,8 +22,11 @@ pub struct Outcome {
     pub ending: Ending,
     /// The cause, in the server's own words if it gave any. Not escaped.
     pub reason: String,
-    /// Whether audio or video was written.
+    /// Whether audio or video arrived, and was written if a limit or the reader ended the download; or the
+    /// recording was complete before.
     pub media_arrived: bool,
+    /// Whether the handshake of the latest connection was completed.
+    pub handshake_done: bool,
     /// Whether the stream counts as live.
     pub is_live: bool,
     /// Bytes written.

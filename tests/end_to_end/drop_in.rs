@@ -789,10 +789,14 @@ impl RtmpdumpLink {
         self.folder.path().join(name)
     }
 
-    pub fn run(&self, options: &[&str]) -> Finished {
+    pub fn start(&self, options: &[&str]) -> Process {
         let mut command = Command::new(self.bin().join("rtmpdump"));
         command.args(options).current_dir(self.folder.path());
-        Process::start(&mut command).finish(LIMIT)
+        Process::start(&mut command)
+    }
+
+    pub fn run(&self, options: &[&str]) -> Finished {
+        self.start(options).finish(LIMIT)
     }
 }
 

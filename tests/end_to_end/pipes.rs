@@ -283,6 +283,23 @@ fn signal_finishes_file_and_pipe_promptly() {
     }
 }
 
+/// The first write fails, so the reader has received nothing.
+#[test]
+fn reader_that_left_before_any_media_is_a_failure() {
+    let server = Server::start(Config::serving(Stream::recorded_sample()));
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let finished = program::command()
+        .args([&server.url("clip"), "-o", "-"])
+        .stdout(writer)
+        .output()
+        .expect("rtmpull can be started");
+    let stderr = String::from_utf8_lossy(&finished.stderr);
+    assert_eq!(finished.status.code(), Some(1), "{stderr}");
+    let last = stderr.lines().last().unwrap_or_default();
+    assert!(last.starts_with("ERROR: reader-gone: "), "{stderr}");
+}
+
 /// `-o FILE --tee -` is the same as `-o - --tee FILE`, also for segments, folders and JSON events.
 #[test]
 fn tee_to_stdout_equals_a_tee_file() {

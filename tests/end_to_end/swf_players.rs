@@ -547,7 +547,7 @@ fn signal_interrupts_the_fetch() {
     }
     process.signal("INT");
     let finished = process.finish(Duration::from_secs(2));
-    assert_eq!(finished.code(), Some(2), "{finished}");
+    assert_eq!(finished.code(), Some(3), "{finished}");
     assert!(finished.stderr.contains("interrupted"), "{finished}");
 }
 

@@ -778,6 +778,6 @@ Examples:
 
 Exit codes:
   0  complete, or a live recording that you ended
-  1  usage error, refused by the server, or the output could not be written
+  1  usage error, refused by the server, no media, or the output could not be written
   2  incomplete: the file holds what arrived
   3  no connection";

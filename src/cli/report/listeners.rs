@@ -178,6 +178,7 @@ mod tests {
             ending: Ending::Cut,
             reason,
             media_arrived: true,
+            handshake_done: true,
             is_live: true,
             bytes: 0,
             tags: 0,

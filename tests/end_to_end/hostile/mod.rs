@@ -22,6 +22,9 @@ mod text;
 /// Silent peers, and peers without media.
 mod silence;
 
+/// Ends before any media.
+mod no_media;
+
 /// Closed and reset connections.
 mod cuts;
 

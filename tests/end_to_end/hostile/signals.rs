@@ -6,12 +6,12 @@ use crate::server::{Config, FaultAction, FaultPoint, Pace, Server, Step, Stream}
 #[test]
 fn signal_interrupts_every_session_step() {
     let steps = [
-        (Step::Handshake, "INT"),
-        (Step::Connect, "TERM"),
-        (Step::CreateStream, "HUP"),
-        (Step::Media, "INT"),
+        (Step::Handshake, "INT", 3),
+        (Step::Connect, "TERM", 1),
+        (Step::CreateStream, "HUP", 1),
+        (Step::Media, "INT", 1),
     ];
-    parallel::for_each(steps, |(step, signal)| {
+    parallel::for_each(steps, |(step, signal, code)| {
         let fault = FaultPoint::Step(step);
         let server = Server::start(
             Config::serving(live_in_real_time()).with_fault(fault, FaultAction::Silence),
@@ -20,7 +20,7 @@ fn signal_interrupts_every_session_step() {
         thread::sleep(STEP_DELAY);
         running
             .interrupt(signal)
-            .assert_ended(0, "interrupted", "stopped by the user")
+            .assert_ended(code, "interrupted", "stopped by the user")
             .assert_unchanged();
     });
 }
@@ -42,7 +42,7 @@ fn signal_interrupts_connecting() {
     thread::sleep(STEP_DELAY);
     running
         .interrupt("INT")
-        .assert_ended(0, "interrupted", "stopped by the user")
+        .assert_ended(3, "interrupted", "stopped by the user")
         .assert_unchanged();
     let ended = Invocation::new(&url).options(ONE_SECOND_TIMEOUT).run();
     let cause = format!("cannot connect to {address}: no answer within the connect timeout of 1 s");

@@ -151,7 +151,16 @@ fn tunnel_fault_keeps_the_received_media() {
 #[test]
 #[cfg(unix)]
 fn signal_interrupts_every_tunnel_step() {
-    parallel::for_each([0, 1, 2, 3, 4, 20], |number| {
+    // The handshake may end with the third or the fourth answer.
+    let steps = [
+        (0, &[3][..]),
+        (1, &[3]),
+        (2, &[1, 3]),
+        (3, &[1, 3]),
+        (4, &[1, 3]),
+        (20, &[0]),
+    ];
+    parallel::for_each(steps, |(number, codes)| {
         let stream = Stream::live(Clip::sample());
         let server = Server::start(Config::serving(stream));
         let front = Tunnel::start(server.port(), faulty_config((number, TunnelFault::Silence)));
@@ -160,8 +169,10 @@ fn signal_interrupts_every_tunnel_step() {
         thread::sleep(Duration::from_millis(600));
         running.process.signal("INT");
         let ended = running.finish();
+        let code = ended.finished.code().filter(|code| codes.contains(code));
+        let code = code.unwrap_or_else(|| panic!("{number}: {}", ended.finished));
         ended
-            .assert_ended(0, "interrupted", "stopped by the user")
+            .assert_ended(code, "interrupted", "stopped by the user")
             .assert_within(Duration::from_secs(2));
         drop(front);
     });

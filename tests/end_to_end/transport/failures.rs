@@ -127,7 +127,7 @@ fn signal_interrupts_every_dialing_step() {
         running.process.signal("INT");
         let download = running.finish();
         assert!(download.finished.took < Duration::from_secs(2));
-        download.assert_ended(2, "interrupted");
+        download.assert_ended(3, "interrupted");
     }
 }
 

@@ -82,6 +82,7 @@ fn outcome() -> Outcome {
         ending: Ending::Cut,
         reason: "a\nb s3cret".to_owned(),
         media_arrived: true,
+        handshake_done: true,
         is_live: true,
         bytes: 39_561,
         tags: 150,

@@ -18,6 +18,7 @@ fn outcome(ending: Ending, reason: &str) -> Outcome {
         ending,
         reason: reason.to_owned(),
         media_arrived: true,
+        handshake_done: true,
         is_live: false,
         bytes: 39_561,
         tags: 150,
@@ -158,7 +159,7 @@ fn the_last_line_has_ending_word_and_reason() {
                 media_arrived: false,
                 ..outcome(Ending::Interrupted, "stopped by the user")
             },
-            "WARNING: interrupted: stopped by the user\n",
+            "ERROR: interrupted: stopped by the user\n",
         ),
         (
             outcome(Ending::ReaderGone, "the reader has left"),
