@@ -235,7 +235,9 @@ fn display_options(args: &Args, job: &Job) -> DisplayOptions {
             Start::Live | Start::LiveElseRecorded => 0,
         },
         length_ms: job.length_ms(),
+        until: job.limits.until,
         is_split: job.parts.has_split_condition(),
+        name: args.name,
     }
 }
 

@@ -29,6 +29,11 @@ impl ArrivalSpeed {
         self.is_faster |= played > passed + MAX_LEAD;
     }
 
+    /// Whether the stream has arrived faster than it plays.
+    pub(super) fn is_faster(&self) -> bool {
+        self.is_faster
+    }
+
     /// Whether the stream arrived at play speed long enough to tell.
     pub(super) fn is_real_time(&self) -> bool {
         let reference_at = self.reference.map(|(at, _)| at);

@@ -45,6 +45,9 @@ pub struct Progress {
     pub position_ms: u64,
     /// Duration that the server announced, in milliseconds.
     pub duration_ms: Option<u64>,
+    /// Whether the stream is live as far as is known, so that the announced duration is that of the file
+    /// which the publisher plays.
+    pub is_live: bool,
 }
 
 /// An attempt that is about to be made.

@@ -147,6 +147,35 @@ fn progress_modes_select_the_status_output() {
     assert!(run.stderr.starts_with("ERROR: usage: "), "{run}");
 }
 
+#[test]
+fn a_live_stream_has_no_percentage_of_the_announced_duration() {
+    // The publisher plays a file and announces its duration.
+    let live = Stream::live(Clip::sample()).paced(Pace::Speed(1.0));
+    let server = Server::start(Config::serving(live));
+    let json = ["--progress-fd", "1"];
+    parallel::for_each([&["-v"][..], &[]], |options| {
+        let run = Run::new(&server.url("clip"), &json, options).finish();
+        assert_eq!(run.code(), Some(0), "{run}");
+        assert!(!run.stderr.contains('%'), "{run}");
+        let events = events(&String::from_utf8(run.stdout.clone()).expect("valid JSON"));
+        let mut progress = events
+            .iter()
+            .filter(|event| event_name(event) == "progress");
+        assert!(
+            progress.all(|event| event["expected_ms"].is_null()),
+            "{run}"
+        );
+    });
+    let run = Run::new(&server.url("clip"), &json, &["-v", "--duration", "2"]).finish();
+    assert_eq!(run.code(), Some(0), "{run}");
+    assert!(run.stderr.contains('%'), "{run}");
+    let events = events(&String::from_utf8(run.stdout.clone()).expect("valid JSON"));
+    let mut progress = events
+        .iter()
+        .filter(|event| event_name(event) == "progress");
+    assert!(progress.all(|event| event["expected_ms"] == 2000), "{run}");
+}
+
 #[cfg(unix)]
 mod descriptors {
     use std::{

@@ -133,7 +133,7 @@ mod tests {
             frames,
             bytes,
             position_ms: 10 * bytes,
-            duration_ms: None,
+            ..Progress::default()
         }
     }
 

@@ -576,6 +576,7 @@ impl<'a> Pump<'a> {
                 None => self.clock.position_ms(),
             },
             duration_ms: self.duration_ms,
+            is_live: self.seems_live(),
         }
     }
 
@@ -606,6 +607,12 @@ impl<'a> Pump<'a> {
     /// two cannot be distinguished.
     fn behaves_like_live(&self) -> bool {
         self.has_media && (self.is_published || self.arrival_speed.is_real_time())
+    }
+
+    /// Whether the stream is live as far as is known. Without an announcement, it counts as live until it
+    /// arrives faster than it plays.
+    fn seems_live(&self) -> bool {
+        self.is_live() || self.is_published || !self.is_recorded && !self.arrival_speed.is_faster()
     }
 
     pub(super) fn has_media(&self) -> bool {

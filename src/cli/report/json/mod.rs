@@ -13,6 +13,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use jiff::Timestamp;
+
 use self::event::{Event, EventWriter, GapFacts, Summary};
 use super::{display_options::DisplayOptions, listeners::Listener, worker::ProgressTimer};
 use crate::{
@@ -35,6 +37,8 @@ pub struct JsonReport {
     display: DisplayOptions,
     endpoint: Option<Endpoint>,
     timer: ProgressTimer,
+    /// Whether the stream was live at the last progress.
+    is_live: bool,
 }
 
 impl JsonReport {
@@ -46,20 +50,22 @@ impl JsonReport {
             display,
             endpoint: None,
             timer: ProgressTimer::new(PROGRESS_INTERVAL),
+            is_live: false,
         }
     }
 
-    fn write_progress(&self, bytes: u64, duration_ms: Option<u64>) {
+    fn write_progress(&self, progress: &Progress) {
         self.events.write(&Event::Progress {
-            bytes,
-            expected_ms: self.display.expected_ms(duration_ms),
+            bytes: progress.bytes,
+            expected_ms: self.display.expected_ms(progress, Timestamp::now()),
         });
     }
 
     fn progress_at(&mut self, progress: &Progress, now: Instant) {
+        self.is_live = progress.is_live;
         self.events.set_position(progress.position_ms);
         if self.timer.is_due(progress, now) {
-            self.write_progress(progress.bytes, progress.duration_ms);
+            self.write_progress(progress);
         }
     }
 
@@ -77,7 +83,13 @@ impl Listener for JsonReport {
     fn finished(&mut self, outcome: &Outcome) {
         self.events.set_position(outcome.position_ms);
         if self.timer.has_fired() {
-            self.write_progress(outcome.bytes, outcome.duration_ms);
+            self.write_progress(&Progress {
+                bytes: outcome.bytes,
+                position_ms: outcome.position_ms,
+                duration_ms: outcome.duration_ms,
+                is_live: self.is_live,
+                ..Progress::default()
+            });
         }
         let missing = outcome.missing_sequence_headers.iter();
         self.events.finish(Summary {

@@ -71,6 +71,7 @@ fn progress(position_ms: u64, duration_ms: Option<u64>) -> Progress {
         bytes: 5,
         position_ms,
         duration_ms,
+        is_live: false,
     }
 }
 
@@ -121,7 +122,7 @@ fn every_event_is_a_line_of_json() {
         .map(|mut line| {
             let members = line.as_object_mut().unwrap();
             let time = members.remove("time").unwrap();
-            assert!(time.as_str().unwrap().parse::<jiff::Timestamp>().is_ok());
+            assert!(time.as_str().unwrap().parse::<Timestamp>().is_ok());
             line
         })
         .collect();
@@ -275,10 +276,13 @@ fn the_expected_duration_is_that_of_the_requested_range() {
         length_ms,
         ..DisplayOptions::default()
     };
-    assert_eq!(display(0, None).expected_ms(None), None);
-    assert_eq!(display(0, None).expected_ms(Some(10)), Some(10));
-    assert_eq!(display(4, None).expected_ms(Some(10)), Some(6));
-    assert_eq!(display(4, Some(5)).expected_ms(Some(10)), Some(5));
-    assert_eq!(display(4, Some(7)).expected_ms(Some(10)), Some(6));
-    assert_eq!(display(4, Some(7)).expected_ms(None), Some(7));
+    let expected = |display: DisplayOptions, duration_ms| {
+        display.expected_ms(&progress(1, duration_ms), Timestamp::now())
+    };
+    assert_eq!(expected(display(0, None), None), None);
+    assert_eq!(expected(display(0, None), Some(10)), Some(10));
+    assert_eq!(expected(display(4, None), Some(10)), Some(6));
+    assert_eq!(expected(display(4, Some(5)), Some(10)), Some(5));
+    assert_eq!(expected(display(4, Some(7)), Some(10)), Some(6));
+    assert_eq!(expected(display(4, Some(7)), None), Some(7));
 }

@@ -12,6 +12,7 @@ use std::{
 
 use console::Term;
 use indicatif::{ProgressState, ProgressStyle};
+use jiff::Timestamp;
 
 use self::bar::{BarFacts, Outage};
 use super::{display_options::DisplayOptions, listeners::Listener};
@@ -48,6 +49,8 @@ pub struct TextReport {
     shown: Option<Instant>,
     /// Number of frames at the last progress.
     frames: u64,
+    /// Whether the stream was live at the last progress.
+    is_live: bool,
     /// Facts that the bar shows when it is drawn next.
     bar_facts: Arc<Mutex<BarFacts>>,
     /// Number of metadata lines that may still be printed.
@@ -69,6 +72,7 @@ impl TextReport {
             before: Progress::default(),
             shown: None,
             frames: 0,
+            is_live: false,
             bar_facts,
             metadata_lines: METADATA_LINES,
         }
@@ -77,7 +81,7 @@ impl TextReport {
     /// Returns the progress relative to the requested range.
     fn within_request(&self, progress: &Progress) -> Progress {
         Progress {
-            duration_ms: self.display.expected_ms(progress.duration_ms),
+            duration_ms: self.display.expected_ms(progress, Timestamp::now()),
             ..*progress
         }
     }
@@ -128,6 +132,7 @@ impl TextReport {
     }
 
     fn progress_at(&mut self, progress: &Progress, now: Instant) {
+        self.is_live = progress.is_live;
         if progress.frames != self.frames {
             self.frames = progress.frames;
             self.update_bar(|bar| bar.outage = None);
@@ -150,6 +155,7 @@ impl Listener for TextReport {
             bytes: outcome.bytes,
             position_ms: outcome.position_ms,
             duration_ms: outcome.duration_ms,
+            is_live: self.is_live,
             ..Progress::default()
         });
         if self.started.is_some() {
