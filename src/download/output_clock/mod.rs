@@ -242,6 +242,16 @@ impl OutputClock {
         Some(pause.arrived_at + MAX_HOLD)
     }
 
+    /// Takes account of a time during which the computer was suspended. A live stream continues
+    /// meanwhile, but [`Instant`] does not advance.
+    pub(super) fn skip_suspension(&mut self, suspended: Duration) {
+        let clock = self.clock.as_mut();
+        if let Some((_, output_ms)) = clock.and_then(|clock| clock.earliest.as_mut()) {
+            let suspended_ms = i64::try_from(suspended.as_millis()).unwrap_or(i64::MAX);
+            *output_ms = output_ms.saturating_add(suspended_ms);
+        }
+    }
+
     /// Returns the output time of script data in milliseconds: that of the latest message. Servers
     /// send script data with any timestamp, in mid-stream often with 0.
     pub(super) fn script_time(&self) -> u64 {

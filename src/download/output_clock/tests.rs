@@ -618,6 +618,17 @@ fn live_pause_keeps_its_length_without_holding() {
     assert_eq!(stream.end(), [0, 40, 9_000, 7_209_100]);
 }
 
+#[test]
+fn suspension_of_the_computer_is_a_live_pause() {
+    let mut stream = Stream::live();
+    stream.clock.skip_suspension(Duration::from_secs(1));
+    for frame in 0..50 {
+        stream.frame_after(40, VIDEO, 70_000 + frame * 40);
+    }
+    stream.clock.skip_suspension(Duration::from_secs(600));
+    assert_eq!(stream.frame_after(40, VIDEO, 672_000), Some(602_000));
+}
+
 /// Servers send the recent past of a live stream in a burst, and it may have few frames.
 #[test]
 fn burst_of_a_live_slide_show_keeps_its_intervals() {

@@ -104,8 +104,10 @@ pub(super) struct Pump<'a> {
     limits: Limits,
     frame_interval: FrameInterval,
     stage: Stage,
-    /// Time of day.
+    /// Time of day at `checked_at`.
     wall_clock: jiff::Timestamp,
+    /// Time of the latest check of the limits.
+    checked_at: Instant,
     /// Frames written so far; kept only if a rejoin may need them.
     history: Option<RecordingHistory>,
     /// The rejoin in progress; `None` while frames are written directly.
@@ -172,6 +174,7 @@ impl<'a> Pump<'a> {
             frame_interval: FrameInterval::default(),
             stage: Stage::Handshake,
             wall_clock: jiff::Timestamp::now(),
+            checked_at: Instant::now(),
             history: job.may_rejoin().then(RecordingHistory::default),
             rejoin: None,
             gap_policy: job.gap,
@@ -316,8 +319,14 @@ impl<'a> Pump<'a> {
 
     /// Updates the clocks, and returns an error once `--until` has passed or free space is too low.
     fn check_limits(&mut self) -> Result<Instant, EndCause> {
-        let now = Instant::now();
-        self.wall_clock = jiff::Timestamp::now();
+        let (now, wall_clock) = (Instant::now(), jiff::Timestamp::now());
+        let elapsed = now.saturating_duration_since(self.checked_at);
+        let suspended = rejoin::suspension(elapsed, self.wall_clock, wall_clock);
+        if suspended > Duration::ZERO {
+            tracing::info!("the computer was suspended for {} s", suspended.as_secs());
+            self.clock.skip_suspension(suspended);
+        }
+        (self.checked_at, self.wall_clock) = (now, wall_clock);
         self.output.set_wall_clock(self.wall_clock);
         if self
             .limits

@@ -50,29 +50,58 @@ pub(super) struct RecordingHistory {
     former: Option<(Instant, Duration, WallTime)>,
 }
 
+/// Time without frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Silence {
+    since: WallTime,
+    /// Length by the monotonic clock.
+    waited: Duration,
+    /// Additional time in which the computer was suspended.
+    suspended: Duration,
+}
+
 impl RecordingHistory {
     pub(super) fn note(
         &mut self,
-        came: (Instant, WallTime),
+        arrived: (Instant, WallTime),
         info: FrameInfo,
         at_ms: u64,
         body: &[u8],
     ) {
         if info.carries_media {
-            self.latest = Some(came);
+            self.latest = Some(arrived);
         }
         self.recording.note(info, at_ms, body);
     }
 
-    /// Returns how long no frame had arrived by `now`, and since when.
-    fn silence(&self, now: Instant) -> Option<(Duration, WallTime)> {
-        let of_former = self.former.map(|(began_at, before, since)| {
-            (now.saturating_duration_since(began_at) + before, since)
-        });
+    /// Returns how long no frame had arrived by `now`.
+    fn silence(&self, now: (Instant, WallTime)) -> Option<Silence> {
+        let (now, wall_clock) = now;
         let of_latest = self
             .latest
             .map(|(at, since)| (now.saturating_duration_since(at), since));
-        of_latest.or(of_former)
+        let of_former = self.former.map(|(began_at, before, since)| {
+            (now.saturating_duration_since(began_at) + before, since)
+        });
+        let (waited, since) = of_latest.or(of_former)?;
+        Some(Silence {
+            since,
+            waited,
+            suspended: suspension(waited, since, wall_clock),
+        })
+    }
+}
+
+impl Silence {
+    /// Returns the length of the silence. A server whose clock advanced by the time of the monotonic clock
+    /// shows that the computer was not suspended, and that the wall clock was set.
+    fn length(self, by_server_ms: Option<i64>) -> Duration {
+        let is_set = by_server_ms.is_some_and(|ms| ms > 0 && is_plausible(self.waited, ms));
+        if is_set {
+            self.waited
+        } else {
+            self.waited.saturating_add(self.suspended)
+        }
     }
 }
 
@@ -326,7 +355,7 @@ impl Pump<'_> {
         let mut frames = arrivals.iter().filter(|arrival| arrival.info.carries_media);
         if let Some(first) = frames.next() {
             let newest = frames.next_back().unwrap_or(first);
-            self.leave_gap(first, age(first, newest));
+            self.leave_gap(now, first, age(first, newest));
         }
         self.write_held_metadata(now)?;
         for arrival in arrivals {
@@ -337,11 +366,17 @@ impl Pump<'_> {
 
     /// Inserts a gap, unless the first frame is the next one by the server's clock. The first frame
     /// was `age` old when it arrived.
-    fn leave_gap(&mut self, first: &Arrival, age: Duration) {
+    fn leave_gap(&mut self, now: Instant, first: &Arrival, age: Duration) {
+        let arrived_at = self.wall_clock - now.saturating_duration_since(first.at);
         let history = self.history.as_ref();
-        let silence = history.and_then(|history| history.silence(first.at));
-        let (waited, began) = silence.unwrap_or((Duration::ZERO, self.wall_clock));
+        let silence = history.and_then(|history| history.silence((first.at, arrived_at)));
+        let silence = silence.unwrap_or(Silence {
+            since: self.wall_clock,
+            waited: Duration::ZERO,
+            suspended: Duration::ZERO,
+        });
         let by_server_ms = self.clock.since_latest(first.timestamp);
+        let waited = silence.length(by_server_ms);
         let by_server_ms = by_server_ms.filter(|ms| is_plausible(waited, *ms));
         self.is_continuation = true;
         if by_server_ms.is_some() && self.is_next(first) {
@@ -351,7 +386,7 @@ impl Pump<'_> {
         let length_ms = gap_ms(waited.saturating_sub(age), by_server_ms);
         let gap = Gap {
             at_ms: self.clock.position_ms(),
-            began,
+            began: silence.since,
             length_ms,
             reason: mem::take(&mut self.gap_reason),
         };
@@ -380,6 +415,21 @@ impl Pump<'_> {
 fn last_change(file: &File) -> Option<(Duration, WallTime)> {
     let changed = file.metadata().ok()?.modified().ok()?;
     Some((changed.elapsed().ok()?, changed.try_into().ok()?))
+}
+
+/// Returns how long the computer was suspended between `since` and `now`, of which the monotonic clock
+/// measured `monotonic`.
+///
+/// The monotonic clock stops while the computer is suspended (Linux, macOS), and the wall clock does not.
+/// The wall clock in turn can be corrected or set, so only a plausible lead of it counts.
+pub(super) fn suspension(monotonic: Duration, since: WallTime, now: WallTime) -> Duration {
+    let by_wall_clock = Duration::try_from(now.duration_since(since)).unwrap_or_default();
+    let lead = by_wall_clock.saturating_sub(monotonic);
+    if (MIN_SUSPENSION..=MAX_SUSPENSION).contains(&lead) {
+        lead
+    } else {
+        Duration::ZERO
+    }
 }
 
 /// Whether a message of a new publisher can be held until its first frame.
@@ -415,6 +465,13 @@ fn gap_ms(waited: Duration, by_server_ms: Option<i64>) -> u64 {
         .unwrap_or_else(|| u64::try_from(waited.as_millis()).unwrap_or(u64::MAX))
 }
 
+/// Smallest lead of the wall clock that counts as a suspension: time synchronization corrects less.
+const MIN_SUSPENSION: Duration = Duration::from_secs(2);
+
+/// Largest lead of the wall clock that counts as a suspension. A clock without a battery starts years in
+/// the past, so a larger lead means that the clock was set.
+const MAX_SUSPENSION: Duration = Duration::from_secs(7 * 24 * 3600);
+
 /// Largest number of held messages of a new publisher; sequence headers take one or two.
 const MAX_HELD: usize = 16;
 
@@ -430,6 +487,54 @@ const MAX_DRIFT_MS: i64 = 1_000;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn silence_includes_a_suspension_of_the_computer() {
+        let (at, since) = (Instant::now(), WallTime::now());
+        let info = FrameInfo {
+            carries_media: true,
+            ..FrameInfo::SCRIPT
+        };
+        let mut latest = RecordingHistory::default();
+        latest.note((at, since), info, 0, &[]);
+        let former = RecordingHistory {
+            former: Some((at, Duration::from_secs(5), since - Duration::from_secs(5))),
+            ..RecordingHistory::default()
+        };
+        // Seconds by the monotonic clock and by the wall clock.
+        for (monotonic, wall, expected) in [
+            (60, 60, 60),
+            (60, 61, 60),
+            (60, 7_200, 7_200),
+            (60, 50, 60),
+            (60, -3_600, 60),
+            (60, 8 * 24 * 3_600, 60),
+        ] {
+            let now = (
+                at + Duration::from_secs(monotonic),
+                since + jiff::SignedDuration::from_secs(wall),
+            );
+            for (history, before) in [(&latest, 0), (&former, 5)] {
+                let silence = history.silence(now).unwrap();
+                assert_eq!(silence.length(None).as_secs(), expected + before, "{wall}");
+                assert_eq!(silence.since, since - Duration::from_secs(before));
+            }
+        }
+    }
+
+    #[test]
+    fn server_clock_reveals_that_the_wall_clock_was_set() {
+        let silence = Silence {
+            since: WallTime::now(),
+            waited: Duration::from_secs(60),
+            suspended: Duration::from_secs(3_600),
+        };
+        let length = |by_server_ms| silence.length(by_server_ms).as_secs();
+        assert_eq!(length(Some(59_900)), 60);
+        assert_eq!(length(Some(3_660_000)), 3_660);
+        assert_eq!(length(Some(-500_000)), 3_660);
+        assert_eq!(length(None), 3_660);
+    }
 
     #[test]
     fn a_gap_has_the_length_of_the_server_clock_if_plausible() {
