@@ -105,6 +105,36 @@ fn tee_file_and_pipe_have_the_same_tags() {
 }
 
 #[test]
+#[cfg(unix)]
+fn closed_standard_output_is_an_error() {
+    let server = Server::start(Config::serving(Stream::recorded_sample()));
+    let run = |redirection: &str, options: &[&str]| {
+        let mut command = Command::new("sh");
+        let script = format!("\"$@\" {redirection}");
+        command.args(["-c", &script, "sh", env!("CARGO_BIN_EXE_rtmpull")]);
+        command.arg(server.url("clip")).args(options);
+        Process::start(&mut command).finish(program::LIMIT)
+    };
+    for redirection in [">&-", ">&- 2>/dev/stderr", "<&- >&-", "1<>/dev/null"] {
+        for options in [&["-o", "-"][..], &[]] {
+            let finished = run(redirection, options);
+            let context = format!("{redirection} {finished}");
+            assert_eq!(finished.code(), Some(1), "{context}");
+            let error = "ERROR: usage: standard output is closed";
+            assert!(finished.stderr.contains(error), "{context}");
+        }
+    }
+    assert!(server.clients().is_empty(), "a connection was opened");
+    for redirection in [">/dev/null", ">>/dev/null", "| cat >/dev/null", "<&-"] {
+        let finished = run(redirection, &["-o", "-"]);
+        assert_eq!(finished.code(), Some(0), "{redirection} {finished}");
+    }
+    // Another closed descriptor is not the output.
+    let finished = run(">&-", &["-o", "/dev/null"]);
+    assert_eq!(finished.code(), Some(0), "{finished}");
+}
+
+#[test]
 fn slow_reader_does_not_affect_the_tee_file() {
     let server = Server::start(Config::serving(
         Stream::live(large_clip()).paced(Pace::Speed(4.0)),

@@ -13,6 +13,8 @@ use super::hooks::ProgramSearch;
 pub struct Environment {
     /// Whether standard output is a terminal.
     pub stdout_is_terminal: bool,
+    /// Whether standard output is closed.
+    pub stdout_is_closed: bool,
     /// Proxy to use if no option names one, from `ALL_PROXY`.
     pub all_proxy: Option<String>,
     /// Hosts to reach without that proxy, from `NO_PROXY`.
@@ -31,6 +33,7 @@ impl Environment {
         let variable = |lower, upper| env::var(lower).or_else(|_| env::var(upper)).ok();
         Self {
             stdout_is_terminal: io::stdout().is_terminal(),
+            stdout_is_closed: is_closed(io::stdout()),
             all_proxy: variable("all_proxy", "ALL_PROXY"),
             no_proxy: variable("no_proxy", "NO_PROXY"),
             home: home(),
@@ -38,6 +41,28 @@ impl Environment {
             programs: ProgramSearch::here(),
         }
     }
+}
+
+/// Returns whether a standard output was closed when the program started.
+///
+/// The runtime of Rust opens `/dev/null` for reading and writing in its place. Shells open it only for
+/// writing. Some programs, such as Python with `subprocess.DEVNULL`, open it for both; a device opened by
+/// them cannot be distinguished from a closed output.
+#[cfg(unix)]
+fn is_closed(output: impl std::os::fd::AsFd) -> bool {
+    use rustix::fs::{OFlags, fcntl_getfl, fstat, stat};
+
+    let is_null = || {
+        let (output, null) = (fstat(output.as_fd()).ok()?, stat("/dev/null").ok()?);
+        Some(output.st_rdev == null.st_rdev)
+    };
+    let access = fcntl_getfl(output.as_fd()).map(|flags| flags & OFlags::ACCMODE);
+    access == Ok(OFlags::RDWR) && is_null() == Some(true)
+}
+
+#[cfg(not(unix))]
+fn is_closed(_: impl Sized) -> bool {
+    false
 }
 
 /// Returns the folder in which rtmpdump keeps `.swfinfo`.

@@ -90,6 +90,13 @@ impl Output {
             !environment.stdout_is_terminal,
             "refusing to write video to the terminal: name a file with -o, or redirect the output"
         );
+        // Callers of rtmpdump may discard the output, which they did not name.
+        let may_be_discarded = path.is_none() && args.name == ProgramName::Rtmpdump;
+        ensure!(
+            !environment.stdout_is_closed || may_be_discarded,
+            "standard output is closed, or is /dev/null opened for reading too: name a file with -o \
+             (-o /dev/null discards the recording)"
+        );
         if path.is_none() {
             tracing::warn!("no output file given (-o FILE), writing to standard output");
         }

@@ -14,6 +14,7 @@ use crate::{
 
 const PIPED: Environment = Environment {
     stdout_is_terminal: false,
+    stdout_is_closed: false,
     all_proxy: None,
     no_proxy: None,
     home: None,
@@ -26,6 +27,11 @@ const PIPED: Environment = Environment {
 
 const ON_TERMINAL: Environment = Environment {
     stdout_is_terminal: true,
+    ..PIPED
+};
+
+const CLOSED: Environment = Environment {
+    stdout_is_closed: true,
     ..PIPED
 };
 
@@ -917,3 +923,22 @@ fn schemes_select_tunnel_and_port() {
 }
 
 const HASH: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+#[test]
+fn closed_standard_output_is_an_error() {
+    let url = "rtmp://host/app/name";
+    let resolved = |line: &[&str], name| {
+        let args = Args {
+            name,
+            ..args(&[&[url], line].concat())
+        };
+        resolve(&args, &CLOSED).map_err(|error| error.to_string())
+    };
+    for line in [&[][..], &["-o", "-"], &["-o", "-", "--tee", "x.flv"]] {
+        let error = resolved(line, ProgramName::Rtmpull).unwrap_err();
+        assert!(error.starts_with("standard output is closed"), "{error}");
+    }
+    assert!(resolved(&["-o", "/dev/null"], ProgramName::Rtmpull).is_ok());
+    assert!(resolved(&["-o", "-"], ProgramName::Rtmpdump).is_err());
+    assert!(resolved(&[], ProgramName::Rtmpdump).is_ok());
+}
