@@ -102,10 +102,10 @@ fn ensure_rtmp(url: &str) -> Result<()> {
     let lower = url.to_ascii_lowercase();
     let scheme = lower.split("://").next().unwrap_or_default();
     let path = lower.split(['?', '#']).next().unwrap_or_default();
+    let is_playlist = path.ends_with(".m3u8");
     let (kind, tools) = match scheme {
-        "http" | "https" if path.ends_with(".m3u8") => {
-            ("HLS playlist", "ffmpeg, streamlink or yt-dlp")
-        }
+        "http" | "https" if is_playlist => ("HLS playlist", "ffmpeg, streamlink or yt-dlp"),
+        _ if is_playlist && !lower.contains("://") => ("HLS playlist", "ffmpeg"),
         "http" | "https" => ("HTTP URL", "curl for a file, or yt-dlp for a video page"),
         "rtsp" | "rtsps" => ("RTSP URL", "ffmpeg"),
         "srt" => ("SRT URL", "ffmpeg"),

@@ -391,6 +391,10 @@ fn urls_of_other_protocols_name_the_right_tool() {
         ("https://h/x.m3u8?key=long-enough", hls),
         ("HTTP://h/x.M3U8", hls),
         (
+            "folder/x.m3u8",
+            "is an HLS playlist, not an RTMP stream: use ffmpeg",
+        ),
+        (
             "http://h/x.flv",
             "is an HTTP URL, not an RTMP stream: use curl for a file, or yt-dlp for a video page",
         ),
