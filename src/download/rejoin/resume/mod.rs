@@ -1,6 +1,8 @@
 //! Resumes a recorded stream: which position to request, and whether the stream contains the end of
 //! the file.
 
+#[cfg(any(test, fuzzing))]
+pub(in crate::download) mod recorder;
 #[cfg(test)]
 mod tests;
 

@@ -1,27 +1,16 @@
-use std::{fs, path::Path, time::Instant};
+use std::{fs, path::Path};
 
 use proptest::prelude::*;
 
-use super::*;
-use crate::download::rejoin::scan::{ScanResult, read};
-use crate::{
-    core::{
-        amf::Object,
-        flv::{FrameInfo, FrameParser, TagKind, TagReader, head, salvage::MAX_TAG_LENGTH},
-        payload::Payload,
-        rtmp::message::Timestamp,
-    },
-    download::output_clock::OutputClock,
-    output::{Destination, FileOptions, SegmentOptions, Tee},
+use super::{
+    recorder::{Message, Recorder},
+    *,
 };
-
-/// A message of a recorded stream.
-#[derive(Debug, Clone, PartialEq)]
-struct Message {
-    kind: TagKind,
-    at_ms: u32,
-    body: Vec<u8>,
-}
+use crate::core::{
+    amf::Object,
+    flv::{TagKind, TagReader, head, salvage::MAX_TAG_LENGTH},
+    payload::Payload,
+};
 
 /// A recorded stream: a video frame every 40 ms and an audio frame every 23 ms, in order of time.
 #[derive(Debug, Clone)]
@@ -69,10 +58,6 @@ impl Message {
             at_ms,
             body: [&[0xAF, 1][..], &number.to_be_bytes()].concat(),
         }
-    }
-
-    fn info(&self) -> FrameInfo {
-        FrameParser::new().parse(self.kind, &self.body)
     }
 
     fn is_keyframe(&self) -> bool {
@@ -173,107 +158,6 @@ impl Style {
         }
         served.extend(remaining);
         served
-    }
-}
-
-/// Writes the messages of one or more connections as the pump does, without a network.
-struct Recorder {
-    output: Tee,
-    clock: OutputClock,
-    rejoin: Option<RecordedRejoin>,
-    now: Instant,
-}
-
-impl Recorder {
-    fn new(file: &Path) -> Self {
-        Self {
-            output: Tee::new(
-                Destination::Path(file.to_owned()),
-                None,
-                &SegmentOptions::none(),
-                FileOptions::default(),
-                None,
-            ),
-            clock: OutputClock::new(false),
-            rejoin: None,
-            now: Instant::now(),
-        }
-    }
-
-    fn resuming(file: &Path, skip_keyframes: u32) -> Self {
-        let mut recorder = Self::new(file);
-        match read(file).expect("a file that can be read") {
-            ScanResult::ExistingRecording(recording, existing_file) => {
-                let wish = Resume { skip_keyframes };
-                recorder.rejoin = Some(RecordedRejoin::new(recording, wish));
-                recorder.output.resume_from(*existing_file);
-            }
-            ScanResult::NoMedia => {}
-            ScanResult::Unusable(why) => panic!("{why}"),
-        }
-        recorder
-    }
-
-    /// Takes a message, and returns false if the stream does not match.
-    fn take(&mut self, message: &Message) -> bool {
-        let info = message.info();
-        let payload = Payload::from(&message.body[..]);
-        let timestamp = Timestamp(message.at_ms);
-        let Some(rejoin) = &mut self.rejoin else {
-            let at_ms = if info.carries_media {
-                self.clock.compared_frame(info.track, timestamp)
-            } else {
-                self.clock.header_time(info, timestamp)
-            };
-            self.output.media(self.now, info, at_ms, payload).unwrap();
-            return true;
-        };
-        let arrival = Arrival {
-            at: Instant::now(),
-            info,
-            timestamp,
-            payload,
-        };
-        match rejoin.offer(arrival) {
-            Verdict::Matched(match_point) => self.join(*match_point),
-            Verdict::AlreadyWritten(_) | Verdict::Undecided => {}
-            Verdict::NoMatch => return false,
-        }
-        true
-    }
-
-    fn join(&mut self, match_point: MatchPoint) {
-        self.rejoin = None;
-        self.clock = match_point.clock;
-        self.output.cut_garbage().unwrap();
-        for (at_ms, arrival) in match_point.arrivals {
-            self.output
-                .media(self.now, arrival.info, at_ms, arrival.payload)
-                .unwrap();
-        }
-    }
-
-    /// Plays until the end, repeatedly, and returns false if the stream does not match the file.
-    fn play(&mut self, serve: impl Fn(u32) -> Vec<Message>) -> bool {
-        let mut start_ms = self.rejoin.as_ref().map_or(0, RecordedRejoin::start_ms);
-        loop {
-            let is_over = serve(start_ms).iter().all(|message| self.take(message));
-            let Some(rejoin) = &mut self.rejoin else {
-                return true;
-            };
-            if is_over && let Some(match_point) = rejoin.finish() {
-                self.join(match_point);
-                return true;
-            }
-            match rejoin.next_start() {
-                Some(next_ms) => start_ms = next_ms,
-                None => return false,
-            }
-        }
-    }
-
-    async fn finish(mut self) {
-        self.output.finish(None).await.unwrap();
     }
 }
 
