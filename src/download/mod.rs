@@ -5,6 +5,8 @@ mod attempts;
 mod candidates;
 mod connection;
 mod frame_interval;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod job;
 mod outcome;
 mod output_clock;

@@ -28,6 +28,8 @@ mod tests;
 
 use std::{fmt, io, time::Duration};
 
+#[cfg(fuzzing)]
+pub use self::tunnel::fuzzing as tunnel_fuzzing;
 pub use self::{
     error::DialError,
     proxy::{Bypass, Proxy},

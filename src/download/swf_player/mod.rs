@@ -1,6 +1,8 @@
 //! Hash and size of the SWF player, for servers that verify it (`-W`).
 
 mod cache;
+#[cfg(fuzzing)]
+pub use self::cache::fuzzing;
 
 use std::{
     fs::File,

@@ -9,6 +9,8 @@
 //! | [`polling`] | when to send `idle` requests |
 //! | [`pipelining`] | how many requests a connection may have in flight |
 
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod pipelining;
 mod polling;
 mod session;

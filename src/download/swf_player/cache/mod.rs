@@ -10,6 +10,8 @@
 //!
 //! Storing an entry changes only the lines of that player. A file in another format is not written.
 
+#[cfg(fuzzing)]
+pub mod fuzzing;
 #[cfg(test)]
 mod tests;
 
