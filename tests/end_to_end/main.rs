@@ -2,6 +2,7 @@
 //!
 //! All tests form one binary, which links faster than one binary per subject.
 
+#![cfg(has_end_to_end_tests)]
 #![allow(unreachable_pub, reason = "nothing reaches into a test binary")]
 
 /// Processes started by tests.
