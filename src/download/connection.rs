@@ -201,6 +201,33 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::ConnectionReset);
     }
 
+    /// A server that closes with unread bytes resets the connection after its final messages.
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn bytes_before_a_reset_are_read_after_a_failed_write() {
+        for has_unread_bytes in [true, false] {
+            let (mut connection, mut far) = pair().await;
+            if has_unread_bytes {
+                connection.outbox.extend_from_slice(b"unread");
+                assert_eq!(connection.exchange(false).await.unwrap(), Moved::Bytes);
+                far.readable().await.unwrap();
+            } else {
+                let far = socket2::SockRef::from(&far);
+                far.set_linger(Some(Duration::ZERO)).unwrap();
+            }
+            far.write_all(b"last words").await.unwrap();
+            drop(far);
+            connection.stream.tcp().readable().await.unwrap();
+            connection.outbox.extend_from_slice(b"acknowledgement");
+            assert_eq!(connection.exchange(true).await.unwrap(), Moved::Bytes);
+            assert!(!connection.is_writable && connection.inbox.is_empty());
+            assert_eq!(connection.exchange(true).await.unwrap(), Moved::Bytes);
+            assert_eq!(&connection.inbox[..], b"last words");
+            let error = connection.exchange(true).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+        }
+    }
+
     #[tokio::test]
     async fn nothing_is_read_while_reading_is_off() {
         let (mut connection, mut far) = pair().await;
