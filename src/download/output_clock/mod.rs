@@ -494,7 +494,10 @@ impl Clock {
             is_confirmed: false,
             step_ms: at_ms - output_ms,
         });
+        let may_join = self.track(kind).may_join;
         self.record(kind, output_ms);
+        // The frame may be stray, so the next one may still be the first frame of a new stream.
+        self.track_mut(kind).may_join = may_join;
         output_ms
     }
 

@@ -709,6 +709,19 @@ fn joined_stream_starts_after_the_end_of_each_track() {
     assert_eq!(times, [3_001, 3_004, 3_027, 3_041]);
 }
 
+/// The first frame of the new stream lies too far back to continue the track, the second one does not.
+#[test]
+fn joined_stream_may_start_at_the_largest_step_back() {
+    let mut clock = OutputClock::new(false);
+    for at_ms in (0..=2_780).step_by(20) {
+        clock.compared_frame(AUDIO, Timestamp(at_ms));
+    }
+    clock.header_time(header(VIDEO), Timestamp(1_615));
+    let frames = [1_760, 1_800, 1_840];
+    let times = frames.map(|at_ms| clock.compared_frame(AUDIO, Timestamp(at_ms)));
+    assert_eq!(times, [2_800, 2_801, 2_841]);
+}
+
 #[test]
 fn repeated_sequence_headers_shift_nothing() {
     let mut clock = OutputClock::new(false);
