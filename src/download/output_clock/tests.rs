@@ -874,18 +874,23 @@ proptest! {
     ) {
         let mut clock = OutputClock::new(false);
         let (mut high_ms, now) = (0, Instant::now());
-        for (is_video, timestamp, is_compared) in timestamps {
-            let kind = if is_video { VIDEO } else { AUDIO };
-            if is_compared {
-                clock.release();
-                clock.compared_frame(kind, Timestamp(timestamp));
-            } else {
-                let _ = clock.frame(kind, Timestamp(timestamp), now, is_live);
-            }
+        let mut check = |clock: &OutputClock| {
             let position_ms = clock.position_ms();
             prop_assert!(position_ms >= high_ms);
             prop_assert!(position_ms - high_ms <= 3_600_000 + 60_000);
             high_ms = position_ms;
+            Ok(())
+        };
+        for (is_video, timestamp, is_compared) in timestamps {
+            let kind = if is_video { VIDEO } else { AUDIO };
+            if is_compared {
+                clock.release();
+                check(&clock)?;
+                clock.compared_frame(kind, Timestamp(timestamp));
+            } else {
+                let _ = clock.frame(kind, Timestamp(timestamp), now, is_live);
+            }
+            check(&clock)?;
         }
     }
 }
