@@ -130,7 +130,8 @@ impl Displays {
         let options = display_options(args, job);
         let mut listeners = Listeners::default();
         if !self.screen.writes_events() {
-            listeners.push(TextReport::new(Arc::clone(&self.screen), options));
+            let report = TextReport::new(Arc::clone(&self.screen), options);
+            listeners.push(report.with_output(job.output.clone()));
         }
         if let Some(file) = &args.heartbeat {
             listeners.push(Heartbeat::start(file).context("--heartbeat")?);

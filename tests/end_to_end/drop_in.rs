@@ -30,12 +30,18 @@ fn stop_ends_a_server_that_sends_more() {
         download.assert_ended(0, "limit");
         let stderr = &download.finished.stderr;
         let seconds = f64::from(ms) / 1000.0;
-        assert!(
-            stderr.contains(&format!("For duration: {seconds:.3} sec")),
-            "{stderr}"
-        );
-        assert!(stderr.contains("(100.0%)"), "{stderr}");
-        assert!(stderr.contains("Download complete"), "{stderr}");
+        let expected = format!("For duration: {seconds} s\n");
+        assert!(stderr.contains(&expected), "{stderr}");
+        assert!(stderr.contains("\nsaved "), "{stderr}");
+
+        let url = server.url("clip");
+        let line = [&["-r", &url, "-o", "f"], options].concat();
+        let finished = RtmpdumpLink::new().run(&line).succeeded();
+        let stderr = &finished.stderr;
+        let expected = format!("For duration: {seconds:.3} sec\n");
+        assert!(stderr.contains(&expected), "{stderr}");
+        let expected = "(100.0%)\nDownload complete\nINFO: limit: ";
+        assert!(stderr.contains(expected), "{stderr}");
         let last_ms = download.clip().media().map(|tag| tag.timestamp_ms).max();
         assert!(
             (ms - 100..ms).contains(&last_ms.unwrap_or(0)),

@@ -255,7 +255,12 @@ fn gap_split_starts_a_new_file_and_continues_the_pipe() {
     let options = ["-v", "--republish-wait", "0", "--gap", "split"];
     let read = finish(&mut tee.start_from(&url, &options));
     assert_eq!(read.code, Some(0), "{}", read.stderr);
-    assert_eq!(read.stderr.matches("gap of").count(), 1, "{}", read.stderr);
+    assert_eq!(
+        read.stderr.matches("WARNING: gap of").count(),
+        1,
+        "{}",
+        read.stderr
+    );
     let mut files = tee.tags("out.flv");
     let second = tee.tags("out.2.flv");
     files.extend(second.into_iter().skip_while(Tag::is_sequence_header));

@@ -126,9 +126,9 @@ impl Finished {
     #[track_caller]
     pub fn assert_ended(&self, code: i32, word: &str) {
         assert_eq!(self.code(), Some(code), "{self}");
-        let last = self.stderr.lines().last().unwrap_or_default();
+        let (_, ending, reason) = ending(&self.stderr);
         assert!(
-            last.contains(&format!(": {word}: ")),
+            ending == word && !reason.is_empty(),
             "no {word:?} in the last line of {self}"
         );
     }
@@ -139,6 +139,25 @@ impl Finished {
         assert!(self.status.success(), "{self}");
         self
     }
+}
+
+/// Returns level, ending word and reason in the last line of standard error: `LEVEL: WORD: REASON`, or
+/// `[LEVEL: ]saved FILE: SIZE, DURATION, WORD (REASON)...`.
+pub fn ending(stderr: &str) -> (&str, &str, &str) {
+    let last = stderr.lines().last().unwrap_or_default();
+    let is_level = |(level, _): &(&str, _)| ["INFO", "WARNING", "ERROR"].contains(level);
+    let (level, text) = last
+        .split_once(": ")
+        .filter(is_level)
+        .unwrap_or(("INFO", last));
+    if !text.starts_with("saved ") && !text.starts_with("sent to ") {
+        let (word, reason) = text.split_once(": ").unwrap_or((text, ""));
+        return (level, word, reason);
+    }
+    let (_, facts) = text.split_once(": ").unwrap_or_default();
+    let ending = facts.splitn(3, ", ").nth(2).unwrap_or_default();
+    let (word, reason) = ending.split_once(" (").unwrap_or((ending, ""));
+    (level, word, reason)
 }
 
 impl fmt::Display for Finished {

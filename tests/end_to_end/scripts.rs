@@ -137,10 +137,12 @@ fn progress_modes_select_the_status_output() {
         let run = Run::new(&server.url("clip"), &[], options)
             .finish()
             .succeeded();
-        assert_eq!(run.stderr.contains(" sec (99."), has_status, "{run}");
+        assert_eq!(run.stderr.contains(" of 0:03 ("), has_status, "{run}");
         assert!(run.stderr.contains("INFO: Connected..."), "{run}");
         let last = run.stderr.lines().last().expect("a line");
-        assert!(last.starts_with("INFO: ended: "), "{run}");
+        assert!(last.starts_with("saved "), "{run}");
+        let (_, facts) = last.split_once("out.flv: ").expect("the file");
+        assert!(facts.contains(" KiB, 0:03, ended (Net"), "{run}");
     }
     let run = Run::new(&server.url("clip"), &[], &["--progress", "xml"]).finish();
     assert_eq!(run.code(), Some(1));
@@ -204,7 +206,7 @@ mod descriptors {
             let events = events(text);
             assert_eq!(only_event(&events, "summary")["ending"], "ended");
             assert_eq!(run.stderr.is_empty(), options.contains(&"-q"), "{run}");
-            assert_eq!(run.stderr.contains(" sec (99."), !options.contains(&"-q"));
+            assert_eq!(run.stderr.contains(" of 0:03 ("), !options.contains(&"-q"));
         }
     }
 
@@ -217,8 +219,8 @@ mod descriptors {
             .succeeded();
         let text = String::from_utf8(run.stdout.clone()).expect("valid JSON");
         assert_eq!(only_event(&events(&text), "summary")["ending"], "ended");
-        assert!(!run.stderr.contains(" sec"), "{run}");
-        assert!(run.stderr.contains("INFO: ended"), "{run}");
+        assert!(!run.stderr.contains(" of 0:03"), "{run}");
+        assert!(run.stderr.contains("0:03, ended ("), "{run}");
     }
 
     #[test]
@@ -292,7 +294,7 @@ mod descriptors {
             .arg(run.command.get_program())
             .args(run.command.get_args());
         let finished = Process::start(&mut command).finish(LIMIT);
-        assert!(finished.stderr.contains("INFO: ended"), "{finished}");
+        assert!(finished.stderr.contains("0:03, ended ("), "{finished}");
         assert!(finished.took < Duration::from_secs(5), "{finished}");
     }
 

@@ -93,7 +93,7 @@ fn a_dumb_terminal_gets_lines() {
     let (mut command, _folder) = download(&server.url("clip"), &["-R"]);
     let terminal = tmux.run(80, command.env("TERM", "dumb"));
     let line = terminal.wait_for_line(|line| line.contains('%'));
-    assert!(line.contains(" kB / ") && line.is_ascii(), "{line}");
+    assert!(line.contains(" of 0:03 (") && line.is_ascii(), "{line}");
 }
 
 #[test]

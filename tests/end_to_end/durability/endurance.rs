@@ -71,7 +71,7 @@ fn segments_of_three_hours_contain_every_frame() {
     command.arg("--manifest").arg(&manifest);
     let finished = Process::start(&mut command).finish(5 * LIMIT).succeeded();
     let last = finished.stderr.lines().last().unwrap_or_default();
-    assert!(last.contains(": unpublished"), "{finished}");
+    assert!(last.contains(", unpublished"), "{finished}");
     let manifest = fs::read_to_string(manifest).expect("a manifest");
     assert_eq!(manifest.lines().count(), 6, "{manifest}");
     let joined: Vec<Tag> = manifest.lines().flat_map(segment_frames).collect();

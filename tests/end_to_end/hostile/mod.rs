@@ -59,7 +59,7 @@ use tempfile::TempDir;
 
 use crate::{
     parallel,
-    process::{Finished, Process},
+    process::{Finished, Process, ending},
     server::{Clip, Connection, Disconnected, ScriptedPeer, Tag},
 };
 
@@ -162,10 +162,9 @@ impl Ended {
         assert_eq!(self.finished.code(), Some(code), "{}", self.finished);
         let stderr = &self.finished.stderr;
         let level = ["INFO", "ERROR", "WARNING", "ERROR"][code as usize];
-        let last = stderr.lines().last().unwrap_or_default();
-        let message = last.strip_prefix(&format!("{level}: {word}: "));
+        let (last_level, last_word, reason) = ending(stderr);
         assert!(
-            message.is_some_and(|message| message.contains(cause)),
+            (last_level, last_word) == (level, word) && reason.contains(cause),
             "the last line is not \"{level}: {word}: …{cause}…\": {stderr}"
         );
         let is_trouble = |line: &&str| line.starts_with("ERROR") || line.starts_with("WARNING");

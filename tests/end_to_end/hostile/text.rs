@@ -81,7 +81,7 @@ fn long_server_text_is_truncated() {
         let ended = Invocation::new(&peer.url("clip")).options(options).run();
         assert_eq!(ended.finished.code(), Some(0), "{}", ended.finished);
         let stderr = &ended.assert_safe_output().finished.stderr;
-        assert!(stderr.contains("INFO: ended: NetStream.Play.Stop: Some words here. Some"));
+        assert!(stderr.contains(", ended (NetStream.Play.Stop: Some words here. Some"));
         assert!(stderr.len() < 64 << 10, "{} bytes", stderr.len());
     }
 }

@@ -1,6 +1,8 @@
-//! Text for people and front ends. The lines are those of rtmpdump, which front ends parse.
+//! Text for people, and under the name `rtmpdump` for front ends.
 
 mod bar;
+mod rtmpdump;
+mod summary;
 #[cfg(test)]
 mod tests;
 
@@ -14,23 +16,25 @@ use console::Term;
 use indicatif::{ProgressState, ProgressStyle};
 use jiff::Timestamp;
 
-use self::bar::{BarFacts, Outage};
+use self::{
+    bar::{BarFacts, Outage},
+    summary::{Saved, summary},
+};
 use super::{display_options::DisplayOptions, listeners::Listener};
 use crate::{
     cli::{
         exit_code::Exit,
+        program_name::ProgramName,
         terminal::{
             sanitize::{escaped_bytes, redacted},
             screen::{Charset, Screen},
             time_format::{hms, utc},
+            units::size,
         },
     },
-    core::{
-        amf::{Object, Text, Value},
-        flv::TagKind,
-    },
-    download::{Ending, Outcome, Progress, Report, Retry},
-    output::{Gap, SegmentFacts},
+    core::amf::{Object, Text, Value},
+    download::{Outcome, Progress, Report, Retry},
+    output::{Destination, Gap, SegmentFacts},
     transport::Endpoint,
 };
 
@@ -53,6 +57,10 @@ pub struct TextReport {
     is_live: bool,
     /// Facts that the bar shows when it is drawn next.
     bar_facts: Arc<Mutex<BarFacts>>,
+    /// Files written so far.
+    saved: Saved,
+    /// Number of characters of the latest status line.
+    status_columns: usize,
     /// Number of metadata lines that may still be printed.
     metadata_lines: usize,
 }
@@ -74,8 +82,24 @@ impl TextReport {
             frames: 0,
             is_live: false,
             bar_facts,
+            saved: Saved::default(),
+            status_columns: 0,
             metadata_lines: METADATA_LINES,
         }
+    }
+
+    /// Sets what the last line names if no file was completed.
+    #[must_use]
+    pub fn with_output(self, output: Destination) -> Self {
+        Self {
+            saved: Saved::to(output),
+            ..self
+        }
+    }
+
+    /// Whether front ends read the lines.
+    fn is_rtmpdump(&self) -> bool {
+        self.display.name == ProgramName::Rtmpdump
     }
 
     /// Returns the progress relative to the requested range.
@@ -98,8 +122,18 @@ impl TextReport {
                     *bar = BarFacts { outage, ..facts };
                 });
             }
-            None => self.screen.status(&status(progress)),
+            None if self.is_rtmpdump() => self.screen.status(&rtmpdump::status(progress)),
+            None => self.show_status(&status(progress)),
         }
+    }
+
+    /// Prints a status line that covers the previous one.
+    fn show_status(&mut self, text: &str) {
+        let columns = text.chars().count();
+        let padding = self.status_columns.saturating_sub(columns);
+        self.status_columns = columns;
+        self.screen
+            .status(&(text.to_owned() + &" ".repeat(padding)));
     }
 
     /// Prints a `#` for each percent, or at each update if the duration is unknown.
@@ -115,14 +149,22 @@ impl TextReport {
         }
     }
 
-    fn show_final(&self, progress: &Progress) {
+    fn show_final(&mut self, progress: &Progress) {
+        let is_rtmpdump = self.is_rtmpdump();
         match self.screen.bar() {
             _ if self.display.no_progress || self.display.hashes => {}
             Some(bar) => {
                 bar.finish_and_clear();
-                self.screen.line(&status(progress));
+                if is_rtmpdump {
+                    self.screen.line(&rtmpdump::status(progress));
+                }
             }
-            None => self.screen.status(&status(progress)),
+            None if is_rtmpdump => self.screen.status(&rtmpdump::status(progress)),
+            // A percentage next to "ended" would contradict it: durations are rarely exact.
+            None => self.show_status(&status(&Progress {
+                duration_ms: None,
+                ..*progress
+            })),
         }
     }
 
@@ -148,7 +190,7 @@ impl TextReport {
 }
 
 impl Listener for TextReport {
-    /// Prints the ending word and the reason in the last line.
+    /// Prints the ending word and the reason in the last line, for people also what was saved.
     fn finished(&mut self, outcome: &Outcome) {
         let exit = Exit::from(outcome);
         let progress = self.within_request(&Progress {
@@ -161,10 +203,14 @@ impl Listener for TextReport {
         if self.started.is_some() {
             self.show_final(&progress);
         }
-        if let Some(verdict) = verdict(exit, outcome, &progress) {
+        if !self.is_rtmpdump() {
+            let line = summary(exit, outcome, &progress, &self.saved);
+            return self.screen.line(&line);
+        }
+        if let Some(verdict) = rtmpdump::verdict(exit, outcome, &progress) {
             self.screen.line(&verdict);
         }
-        self.screen.line(&last_line(exit, outcome));
+        self.screen.line(&rtmpdump::last_line(exit, outcome));
     }
 }
 
@@ -196,17 +242,21 @@ impl Report for TextReport {
     }
 
     fn started(&mut self, is_live: bool) {
-        self.screen.line(if is_live {
-            "Starting Live Stream"
-        } else {
-            "Starting download at: 0.000 kB"
+        self.screen.line(match is_live {
+            true => "Starting Live Stream",
+            false if self.is_rtmpdump() => "Starting download at: 0.000 kB",
+            false => "Starting download",
         });
         self.begin(is_live);
     }
 
     fn resuming(&mut self, progress: &Progress) {
         self.before = *progress;
-        let line = resuming_text(&self.within_request(progress));
+        let progress = self.within_request(progress);
+        let line = match self.is_rtmpdump() {
+            true => rtmpdump::resuming_text(&progress),
+            false => format!("Resuming download at: {}", status(&progress)),
+        };
         self.screen.line(&line);
         self.begin(false);
     }
@@ -233,6 +283,7 @@ impl Report for TextReport {
     }
 
     fn segment(&mut self, facts: &SegmentFacts) {
+        self.saved.add(facts);
         if self.display.is_split || facts.segment > 1 {
             self.screen.event_line("segment", &segment_text(facts));
         }
@@ -247,7 +298,11 @@ impl TextReport {
         }
         if let Some(length_ms) = self.display.length_ms {
             let seconds = length_ms as f64 / 1000.0;
-            self.screen.line(&format!("For duration: {seconds:.3} sec"));
+            self.screen.line(&match self.is_rtmpdump() {
+                true => format!("For duration: {seconds:.3} sec"),
+                false if length_ms < 60_000 => format!("For duration: {seconds} s"),
+                false => format!("For duration: {}", hms(length_ms)),
+            });
         }
         self.started = Some(Instant::now());
         if !self.display.no_progress && !self.display.hashes {
@@ -256,43 +311,25 @@ impl TextReport {
     }
 }
 
-/// Formats where a download resumes. Like rtmpdump, it gives the position only if the duration is known.
-fn resuming_text(progress: &Progress) -> String {
-    let kilobytes = progress.bytes as f64 / 1024.0;
-    let seconds = progress.position_ms as f64 / 1000.0;
-    match tenths_of_percent(progress) {
-        Some(tenths) => format!(
-            "Resuming download at: {kilobytes:.3} kB / {seconds:.3} sec ({}.{}%)",
-            tenths / 10,
-            tenths % 10
-        ),
-        None => format!("Resuming download at: {kilobytes:.3} kB"),
-    }
-}
-
-/// Formats a segment: `INFO: segment 2 is complete: cam-002.flv, 600.04 sec from 1200.00 sec, 12345.678 kB`
+/// Formats a segment: `INFO: segment 2 is complete: cam-002.flv, 12.1 MiB, 10:00 from 20:00`
 fn segment_text(facts: &SegmentFacts) -> String {
     let SegmentFacts { segment, path, .. } = facts;
-    let seconds = f64::from(facts.duration_ms) / 1000.0;
-    let offset = facts.offset_ms as f64 / 1000.0;
-    let kilobytes = facts.bytes as f64 / 1024.0;
-    format!(
-        "INFO: segment {segment} is complete: {path}, {seconds:.2} sec from {offset:.2} sec, \
-         {kilobytes:.3} kB"
-    )
+    let bytes = size(facts.bytes);
+    let (duration, offset) = (hms(facts.duration_ms.into()), hms(facts.offset_ms));
+    format!("INFO: segment {segment} is complete: {path}, {bytes}, {duration} from {offset}")
 }
 
-/// Formats progress as `kB / sec (percent)`. A kB has 1024 bytes; the percentage is that of the duration.
+/// Formats progress: `3.0 MiB, 0:30 of 1:30 (33.3%)`
 fn status(progress: &Progress) -> String {
-    let kilobytes = progress.bytes as f64 / 1024.0;
-    let seconds = progress.position_ms as f64 / 1000.0;
-    match tenths_of_percent(progress) {
-        Some(tenths) => format!(
-            "{kilobytes:.3} kB / {seconds:.2} sec ({}.{}%)",
+    let (bytes, position) = (size(progress.bytes), hms(progress.position_ms));
+    match progress.duration_ms.zip(tenths_of_percent(progress)) {
+        Some((duration_ms, tenths)) => format!(
+            "{bytes}, {position} of {} ({}.{}%)",
+            hms(duration_ms),
             tenths / 10,
             tenths % 10
         ),
-        None => format!("{kilobytes:.3} kB / {seconds:.2} sec"),
+        None => format!("{bytes}, {position}"),
     }
 }
 
@@ -376,63 +413,20 @@ fn shortened(text: &Text) -> String {
     escaped_bytes(bytes.get(..TEXT_BYTES).unwrap_or(bytes))
 }
 
-/// Returns the final line of rtmpdump. It has none if the user or the reader ended the download, or if no
-/// media arrived.
-fn verdict(exit: Exit, outcome: &Outcome, progress: &Progress) -> Option<String> {
-    let is_requested = matches!(outcome.ending, Ending::Interrupted | Ending::ReaderGone);
-    match exit {
-        _ if !outcome.media_arrived => None,
-        Exit::Success => (!is_requested).then(|| "Download complete".to_owned()),
-        Exit::Incomplete => {
-            let about = tenths_of_percent(progress).map_or_else(String::new, |tenths| {
-                format!(" (downloaded about {}.{}0%)", tenths / 10, tenths % 10)
-            });
-            // A live stream cannot be resumed.
-            let advice = if outcome.is_live {
-                ""
-            } else {
-                ", try resuming"
-            };
-            Some(format!("Download may be incomplete{about}{advice}"))
-        }
-        Exit::Failure | Exit::NoConnection => None,
-    }
-}
-
-fn last_line(exit: Exit, outcome: &Outcome) -> String {
-    let level = match exit {
-        Exit::Success => "INFO",
-        Exit::Incomplete => "WARNING",
-        Exit::Failure | Exit::NoConnection => "ERROR",
-    };
-    let Outcome { ending, reason, .. } = outcome;
-    let missing = missing_suffix(&outcome.missing_sequence_headers);
-    format!("{level}: {ending}{}{missing}", reason_suffix(reason))
-}
-
-/// Formats the tracks without a sequence header: ` (no sequence header for video and audio)`
-fn missing_suffix(tracks: &[TagKind]) -> String {
-    if tracks.is_empty() {
-        return String::new();
-    }
-    let tracks: Vec<_> = tracks.iter().map(ToString::to_string).collect();
-    format!(" (no sequence header for {})", tracks.join(" and "))
-}
-
 fn gap_text(gap: &Gap) -> String {
     let seconds = gap.length_ms as f64 / 1000.0;
     let (at, began) = (hms(gap.at_ms), utc(gap.began));
     let because = reason_suffix(&gap.reason);
-    format!("gap of {seconds:.1} sec at {at}, since {began}{because}")
+    format!("gap of {seconds:.1} s at {at}, since {began}{because}")
 }
 
-/// Formats a retry: `retry 2 of 5 in 2.0 sec, after cut: the connection was lost`
+/// Formats a retry: `retry 2 of 5 in 2.0 s, after cut: the connection was lost`
 pub(super) fn retry_text(retry: &Retry) -> String {
     let seconds = retry.wait.as_secs_f64();
     let of = retry.limit.map(|limit| format!(" of {limit}"));
     let because = reason_suffix(&retry.reason);
     format!(
-        "retry {}{} in {seconds:.1} sec, after {}{because}",
+        "retry {}{} in {seconds:.1} s, after {}{because}",
         retry.attempt,
         of.unwrap_or_default(),
         retry.ending

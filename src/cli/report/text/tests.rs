@@ -1,7 +1,24 @@
-use super::*;
+use super::{
+    rtmpdump::{last_line, status as rtmpdump_status},
+    *,
+};
 use crate::{
     cli::{args::Verbosity, terminal::screen::tests::plain},
+    core::flv::TagKind,
+    download::Ending,
     output::Gaps,
+};
+
+/// Options under the name `rtmpdump`.
+const RTMPDUMP: DisplayOptions = DisplayOptions {
+    hashes: false,
+    no_progress: false,
+    realtime: false,
+    start_ms: 0,
+    length_ms: None,
+    until: None,
+    is_split: false,
+    name: ProgramName::Rtmpdump,
 };
 
 fn progress(bytes: u64, position_ms: u64, duration_ms: Option<u64>) -> Progress {
@@ -76,14 +93,14 @@ fn status_has_the_layout_of_rtmpdump() {
         ),
     ];
     for (progress, expected) in cases {
-        assert_eq!(status(&progress), expected);
+        assert_eq!(rtmpdump_status(&progress), expected);
     }
 }
 
 #[test]
 fn a_download_has_the_lines_of_rtmpdump() {
     let (screen, written) = plain(Verbosity::Normal);
-    let mut report = TextReport::new(screen, DisplayOptions::default());
+    let mut report = TextReport::new(screen, RTMPDUMP);
     let endpoint = Endpoint {
         host: "host".to_owned(),
         port: 1935,
@@ -109,9 +126,51 @@ fn a_download_has_the_lines_of_rtmpdump() {
 }
 
 #[test]
-fn progress_is_shown_at_once_and_then_every_200_ms() {
+fn people_read_what_was_saved() {
     let (screen, written) = plain(Verbosity::Normal);
     let mut report = TextReport::new(screen, DisplayOptions::default());
+    report.connected();
+    report.resuming(&progress(2_560, 1_234, Some(3_020)));
+    report.progress(&progress(2_602, 2_026, Some(3_020)));
+    report.segment(&SegmentFacts {
+        path: "clip.flv".to_owned(),
+        segment: 1,
+        offset_ms: 0,
+        duration_ms: 3_000,
+        bytes: 39_561,
+        start: String::new(),
+    });
+    report.finished(&outcome(Ending::Ended, "NetStream.Play.Stop: Stopped"));
+    assert_eq!(
+        written.take(),
+        "INFO: Connected...\n\
+         Resuming download at: 2 KiB, 0:01 of 0:03 (40.8%)\n\
+         \r2 KiB, 0:02 of 0:03 (67.0%)\
+         \r38 KiB, 0:03               \n\
+         saved clip.flv: 38 KiB, 0:03, ended (NetStream.Play.Stop: Stopped)\n"
+    );
+}
+
+#[test]
+fn a_segment_has_size_and_duration() {
+    let facts = SegmentFacts {
+        path: "cam-002.flv".to_owned(),
+        segment: 2,
+        offset_ms: 1_200_000,
+        duration_ms: 600_040,
+        bytes: 12_687_769,
+        start: String::new(),
+    };
+    assert_eq!(
+        segment_text(&facts),
+        "INFO: segment 2 is complete: cam-002.flv, 12.0 MiB, 10:00 from 20:00"
+    );
+}
+
+#[test]
+fn progress_is_shown_at_once_and_then_every_200_ms() {
+    let (screen, written) = plain(Verbosity::Normal);
+    let mut report = TextReport::new(screen, RTMPDUMP);
     report.progress(&progress(0, 0, None));
     assert_eq!(written.take(), "");
 
@@ -176,7 +235,7 @@ fn the_last_line_has_ending_word_and_reason() {
     ];
     for (outcome, expected) in cases {
         let (screen, written) = plain(Verbosity::Normal);
-        TextReport::new(screen, DisplayOptions::default()).finished(&outcome);
+        TextReport::new(screen, RTMPDUMP).finished(&outcome);
         assert_eq!(written.take(), expected);
     }
 }
@@ -206,9 +265,9 @@ fn gaps_and_retries_are_one_line_each() {
     });
     assert_eq!(
         written.take(),
-        "WARNING: gap of 12.3 sec at 1:02:03, since 2026-11-22T15:04:05.678Z: the connection broke\\n\n\
-         INFO: retry 2 of 5 in 1.9 sec, after cut: rtmp://***@host is gone\n\
-         INFO: retry 2 in 1.9 sec, after cut\n"
+        "WARNING: gap of 12.3 s at 1:02:03, since 2026-11-22T15:04:05.678Z: the connection broke\\n\n\
+         INFO: retry 2 of 5 in 1.9 s, after cut: rtmp://***@host is gone\n\
+         INFO: retry 2 in 1.9 s, after cut\n"
     );
 }
 
@@ -235,7 +294,7 @@ fn gaps_and_segments_have_a_limited_output() {
         report.segment(&segment);
     }
     let text = written.take();
-    for line in ["WARNING: gap of 12.3 sec", "INFO: segment 2 is complete"] {
+    for line in ["WARNING: gap of 12.3 s", "INFO: segment 2 is complete"] {
         assert!(text.contains(line), "{text}");
     }
     assert!(text.len() < 256 << 10, "{} bytes", text.len());
@@ -248,7 +307,7 @@ fn progress_can_be_hidden() {
     let display = DisplayOptions {
         no_progress,
         hashes: true,
-        ..DisplayOptions::default()
+        ..RTMPDUMP
     };
     let mut report = TextReport::new(screen, display);
     report.started(true);
@@ -409,23 +468,19 @@ fn an_outage_is_shown_until_media_arrives() {
 fn resuming_prints_where_the_file_ends() {
     for (display, duration_ms, expected) in [
         (
-            DisplayOptions::default(),
+            RTMPDUMP,
             Some(30_000),
             "Resuming download at: 2.500 kB / 12.345 sec (41.1%)\n",
         ),
         (
             DisplayOptions {
                 length_ms: Some(24_690),
-                ..DisplayOptions::default()
+                ..RTMPDUMP
             },
             None,
             "Resuming download at: 2.500 kB / 12.345 sec (50.0%)\nFor duration: 24.690 sec\n",
         ),
-        (
-            DisplayOptions::default(),
-            None,
-            "Resuming download at: 2.500 kB\n",
-        ),
+        (RTMPDUMP, None, "Resuming download at: 2.500 kB\n"),
     ] {
         let (screen, written) = plain(Verbosity::Normal);
         let mut report = TextReport::new(screen, display);
