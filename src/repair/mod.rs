@@ -65,7 +65,7 @@ pub fn repair(
         }
         Some(output) => {
             ensure_replaceable(output)?;
-            rewrite::write(&file, output, progress)
+            rewrite::write(file, output, progress)
         }
     }
 }
@@ -212,7 +212,7 @@ fn in_place(
     let mut source = Source::new(&file).map_err(Error::Read)?;
     let start = source.start().map_err(Error::Read)?;
     let Some(mut writer) = HeadWriter::reopen(start) else {
-        return rewrite::write(&file, path, progress);
+        return rewrite::write(file, path, progress);
     };
     let mut findings = Findings::default();
     let mut parser = FrameParser::new();
@@ -230,7 +230,7 @@ fn in_place(
         }
         // Garbage between tags cannot be removed in place without moving all later tags.
         if findings.repaired.garbage_bytes > 0 || findings.repaired.corrected_sizes > 0 {
-            return rewrite::write(&file, path, progress);
+            return rewrite::write(file, path, progress);
         }
     }
     let patches = writer.patches();

@@ -19,12 +19,12 @@ use crate::{
 
 /// Copies the intact tags of `file` to `output` after a new head.
 pub(super) fn write(
-    file: &File,
+    file: File,
     output: &Path,
     progress: &mut dyn FnMut(u64, u64) -> bool,
 ) -> Result<Repaired, Error> {
     let output = fs::canonicalize(output).unwrap_or_else(|_| output.to_owned());
-    let mut source = Source::new(file).map_err(Error::Read)?;
+    let mut source = Source::new(&file).map_err(Error::Read)?;
     let mut temporary = TemporaryFile::create(&output)?;
     let (findings, writer) = copy(&mut source, &temporary, progress)?;
     let repaired = findings.finish(Method::Rewritten, &writer)?;
@@ -33,7 +33,7 @@ pub(super) fn write(
         return Err(Error::Grew);
     }
     temporary.write(|file| write_patches(file, &writer))?;
-    temporary.finish()?;
+    temporary.finish(file)?;
     Ok(repaired)
 }
 
@@ -123,8 +123,9 @@ impl<'o> TemporaryFile<'o> {
         write(&mut self.file).map_err(|error| self.cannot_write(error))
     }
 
-    /// Renames the file to `output`, with the owner and permissions of the file that it replaces.
-    fn finish(mut self) -> Result<(), Error> {
+    /// Renames the file to `output`, with the owner and permissions of the file that it replaces. `source`
+    /// may be that file.
+    fn finish(mut self, source: File) -> Result<(), Error> {
         let output = self.output;
         let path = self.path.clone();
         // Sync before the rename: otherwise a crash could leave an empty file under the final name.
@@ -137,6 +138,8 @@ impl<'o> TemporaryFile<'o> {
                 }
             }
             ignore_unsupported_sync(file.sync_all())?;
+            // Windows replaces an open file only on NTFS. Elsewhere, the lock must last until the rename.
+            let _locked = Some(source).filter(|_| !cfg!(windows));
             fs::rename(path, output)
         })?;
         self.is_finished = true;
