@@ -81,7 +81,7 @@ impl ServerCertVerifier for TrustVerifier {
             verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
         };
         match &self.policy {
-            Policy::Platform(platform) => return verify(platform),
+            Policy::Platform(platform) => return verify(platform).map_err(name_windows_error),
             Policy::Listed {
                 roots,
                 verifier,
@@ -98,7 +98,7 @@ impl ServerCertVerifier for TrustVerifier {
                 (Err(error), Some(platform)) => {
                     return verify(platform).map_err(|platform_error| match error {
                         Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
-                            platform_error
+                            name_windows_error(platform_error)
                         }
                         // A listed root issued the certificate, so its error is the cause.
                         error => error,
@@ -175,6 +175,25 @@ fn name_missing_roots(error: Error) -> Error {
     }
 }
 
+/// Replaces errors of Windows that the platform verifier returns only as a text with their number.
+fn name_windows_error(error: Error) -> Error {
+    let Error::InvalidCertificate(CertificateError::Other(OtherError(cause))) = &error else {
+        return error;
+    };
+    let cause = cause.to_string();
+    // The issuer is missing if the server sends only its own certificate and its root is not installed.
+    if cause.contains(CERT_E_CHAINING) {
+        return CertificateError::UnknownIssuer.into();
+    }
+    if cause.contains(CERT_E_REVOCATION_FAILURE) {
+        return CertificateError::UnknownRevocationStatus.into();
+    }
+    error
+}
+
+const CERT_E_CHAINING: &str = "-2146762486";
+const CERT_E_REVOCATION_FAILURE: &str = "-2146762482";
+
 /// Error for a system without root certificates, such as a minimal container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error(
@@ -203,5 +222,34 @@ struct Hex<'a>(&'a [u8]);
 impl fmt::Display for Hex<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_windows_are_named() {
+        for (text, expected) in [
+            (
+                "A certificate chain could not be built. (os error -2146762486)",
+                CertificateError::UnknownIssuer,
+            ),
+            (
+                "OS Error -2146762482 (FormatMessageW() returned error 317)",
+                CertificateError::UnknownRevocationStatus,
+            ),
+        ] {
+            let cause = OtherError(Arc::from(Box::from(text.to_owned())));
+            let error = name_windows_error(CertificateError::Other(cause).into());
+            assert_eq!(error, Error::InvalidCertificate(expected));
+        }
+        for error in [
+            Error::from(CertificateError::Expired),
+            Error::General("-2146762486".to_owned()),
+        ] {
+            assert_eq!(name_windows_error(error.clone()), error);
+        }
     }
 }
