@@ -3,7 +3,7 @@
 # Wine for the programs of other systems.
 #
 # Fast if everything is installed, so it can run before every test run. Needs Debian or Ubuntu, and root
-# or sudo for missing packages. npm and pip packages are installed into target/peers.
+# or sudo for missing packages. npm and pip packages and the Wine prefix are installed into target/peers.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 peers="${CARGO_TARGET_DIR:-target}/peers"
@@ -63,8 +63,35 @@ if ! "$peers/ffmpeg" -version >/dev/null 2>&1; then
     ln -sf "$(cat "$peers/ffmpeg.path")" "$peers/ffmpeg"
 fi
 
+# Wine: a prefix without a display, Mono and Gecko.
+prepare_wine() {
+    local builtin file
+    builtin="$(echo /usr/lib/*/wine/x86_64-windows)"
+    rm -rf "$peers/wine"
+    WINEPREFIX="$(realpath "$peers")/wine"
+    export WINEPREFIX WINEDEBUG=-all WINEDLLOVERRIDES=mscoree,mshtml,winemenubuilder.exe=
+    wineboot --init >/dev/null 2>&1
+    wineserver -w
+    cd "$WINEPREFIX/drive_c/windows/system32"
+    # Links instead of copies save 600 MB.
+    for file in *; do
+        if cmp --silent "$file" "$builtin/$file"; then ln -sf "$builtin/$file" "$file"; fi
+    done
+    # Rust programs import this library, which Wine 8 lacks.
+    if [ ! -e bcryptprimitives.dll ]; then
+        x86_64-w64-mingw32-gcc -shared -s -x c - -o bcryptprimitives.dll -ladvapi32 <<'END'
+#include <windows.h>
+BOOLEAN WINAPI SystemFunction036(PVOID, ULONG);
+__declspec(dllexport) BOOL WINAPI ProcessPrng(PBYTE bytes, SIZE_T length) { return SystemFunction036(bytes, length); }
+END
+    fi
+    touch "$WINEPREFIX/ready"
+}
+[ -e "$peers/wine/ready" ] || (prepare_wine)
+
 echo "peers: $(nginx -v 2>&1 | sed 's/.*: //'), $(ffmpeg -version | awk 'NR == 1 { print $1, $3 }')," \
     "$("$peers/ffmpeg" -version | awk 'NR == 1 { print $1, $3 }')," \
     "node-media-server $(sed -n 's/^ *"version": "\(.*\)",*$/\1/p' "$peers"/npm*/node_modules/node-media-server/package.json | xargs)," \
     "$(rtmpdump --help 2>&1 | sed -n 's/^RTMPDump \(v[^ ]*\).*/rtmpdump \1/p')," \
-    "$(mpv --version | awk 'NR == 1 { print $1, $2 }'), yt-dlp $("$peers/venv/bin/yt-dlp" --version), $(tmux -V), socat"
+    "$(mpv --version | awk 'NR == 1 { print $1, $2 }'), yt-dlp $("$peers/venv/bin/yt-dlp" --version), $(tmux -V), socat," \
+    "$(wine --version 2>/dev/null)"

@@ -82,5 +82,9 @@ mod real_servers;
 #[cfg(unix)]
 mod durability;
 
+/// The Windows program, run by Wine.
+#[cfg(target_os = "linux")]
+mod windows;
+
 /// Hostile peers, broken networks and unwritable outputs.
 mod hostile;

@@ -1,4 +1,4 @@
-//! Real servers, players and proxies; each test starts its own instances.
+//! Real servers, players and proxies, and Wine; each test starts its own instances.
 //!
 //! `tests/peers.sh` installs them. A test whose peer is missing prints a message and is skipped.
 //! With `RTMPULL_REQUIRE_PEERS=1`, it fails instead.
@@ -12,6 +12,8 @@ pub mod proxies;
 pub mod rtmpdump;
 #[cfg(unix)]
 pub mod tmux;
+#[cfg(target_os = "linux")]
+pub mod wine;
 pub mod yt_dlp;
 
 use std::{
@@ -42,10 +44,29 @@ pub(crate) use require;
 pub fn skip(peer: &str) {
     let peer = peer.trim_end_matches("()").trim_end_matches("::find");
     assert!(
-        env::var_os("RTMPULL_REQUIRE_PEERS").is_none_or(|value| value != "1"),
+        !are_required(),
         "{peer} is not installed: tests/peers.sh installs it"
     );
     println!("skipped: {peer} is not installed (tests/peers.sh installs it)");
+}
+
+/// Returns the program for another system that the environment variable `variable` names. Without the
+/// variable, prints that the test is skipped, or fails the test if peers are required.
+#[cfg(target_os = "linux")]
+pub fn foreign_program(variable: &str) -> Option<PathBuf> {
+    let program = env::var_os(variable).map(PathBuf::from);
+    match &program {
+        Some(program) => assert!(program.is_file(), "{variable}: no {}", program.display()),
+        None => {
+            assert!(!are_required(), "{variable} is not set: see .ci/run");
+            println!("skipped: {variable} is not set (see .ci/run)");
+        }
+    }
+    program
+}
+
+fn are_required() -> bool {
+    env::var_os("RTMPULL_REQUIRE_PEERS").is_some_and(|value| value == "1")
 }
 
 /// Returns the folder with the npm and PyPI packages installed by `tests/peers.sh`.
