@@ -93,7 +93,7 @@ fn nginx_relays_a_live_stream() {
     let source = fixtures::avc_aac_flv(&ffmpeg);
     let server = nginx.start(&[]);
     let url = server.url("live", "clip");
-    let running = program::start(&url, &["-v", "--republish-wait", "1"]);
+    let running = program::start(&url, &["-v", "-V", "--republish-wait", "1"]);
     server.wait_for_log("play: name='clip'");
     ffmpeg
         .publish(&source, &url)

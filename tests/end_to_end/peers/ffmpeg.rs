@@ -57,13 +57,23 @@ impl Ffmpeg {
     /// Starts a server that sends `clip` to one client at twice its speed; returns its URL.
     pub fn listen(&self, clip: &Path) -> (Process, String) {
         let port = free_port();
-        let url = format!("rtmp://127.0.0.1:{port}/listen/clip");
+        (self.listen_on(port, clip), Self::listen_url(port))
+    }
+
+    /// Starts a server as `listen` does, on this port.
+    pub fn listen_on(&self, port: u16, clip: &Path) -> Process {
+        let url = Self::listen_url(port);
         let mut command = self.command();
         command.args(["-readrate", "2", "-i"]).arg(clip);
         command.args(["-map", "0", "-c", "copy", "-f", "flv", "-listen", "1", &url]);
         let process = Process::start(&mut command);
         wait_for_listener(port);
-        (process, url)
+        process
+    }
+
+    /// Returns the URL of a server on `port`.
+    pub fn listen_url(port: u16) -> String {
+        format!("rtmp://127.0.0.1:{port}/listen/clip")
     }
 
     fn command(&self) -> Command {

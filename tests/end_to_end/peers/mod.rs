@@ -133,7 +133,7 @@ pub fn wait_for_disconnect(port: u16, connected_clients: &HashSet<String>) {
 
 /// Returns an unused port outside the range of ephemeral ports, because the ports of parallel test
 /// servers come from that range.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     static ASKED: AtomicU16 = AtomicU16::new(0);
     // Each test process starts at another port.
     let first = (process::id() % 199) as u16 * 101;

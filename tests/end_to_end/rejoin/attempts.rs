@@ -2,13 +2,15 @@
 
 use std::{thread, time::Duration};
 
+use rtmpull::core::{amf::Value, rtmp::message::Kind};
+
 use crate::{
     parallel,
     process::{Finished, Process},
     program::{self, Download, LIMIT, command, download},
     server::{
         AfterAnswer, CannedPeer, Clip, Config, Connection, CutConnection, Disconnected,
-        FaultAction, Pace, ScriptedPeer, Server, Stream,
+        FaultAction, Pace, ScriptedPeer, Server, Stream, status,
     },
 };
 
@@ -146,6 +148,51 @@ fn wait_ends_when_it_expires() {
     assert_prompt("missing stream", &server.url("none"), "not-found", 1);
     let url = format!("rtmp://127.0.0.1:{closed_port}/app/clip");
     assert_prompt("closed port", &url, "no-connection", 3);
+}
+
+/// Akamai answers `FCSubscribe` with an error if the stream is not published, and `play` not at all.
+#[test]
+fn refused_subscription_is_reported_at_once_and_polled_by_wait() {
+    let peer = |refusals| {
+        ScriptedPeer::start(move |peer, number| {
+            peer.accept_play();
+            let _client_left = if number < refusals {
+                refuse_subscription(peer)
+            } else {
+                play_sample(peer)
+            };
+        })
+    };
+    let refused = peer(usize::MAX);
+    let ended = download(&refused.url("clip"), &["-v"]);
+    ended.assert_ended(1, "not-found");
+    let stderr = &ended.finished.stderr;
+    let last = stderr.lines().last().unwrap_or_default();
+    assert!(last.contains("clip is offline"), "{stderr}");
+    assert!(ended.finished.took < Duration::from_secs(5), "{stderr}");
+
+    let published_later = peer(1);
+    let ended = download(&published_later.url("clip"), &["-v", "--wait"]);
+    ended.assert_ended(0, "unpublished");
+    let clip = ended.clip();
+    assert!(clip.media().eq(Clip::sample().media()));
+}
+
+fn refuse_subscription(peer: &mut Connection) -> Result<(), Disconnected> {
+    let refusal = status("error", "NetStream.Play.StreamNotFound", "clip is offline");
+    peer.queue_command(0, "onFCSubscribe", 0.0, &[Value::Null, refusal.into()])?;
+    peer.flush()?;
+    peer.wait_for_close()
+}
+
+fn play_sample(peer: &mut Connection) -> Result<(), Disconnected> {
+    for tag in Clip::sample().media() {
+        peer.queue(6, Kind(tag.kind), 1, tag.timestamp_ms, &tag.body)?;
+    }
+    let end = status("status", "NetStream.Play.UnpublishNotify", "");
+    peer.queue_command(1, "onStatus", 0.0, &[Value::Null, end.into()])?;
+    peer.flush()?;
+    peer.fail(FaultAction::Fin)
 }
 
 /// Starts a live stream whose first connection is lost after some media and all later ones before

@@ -19,6 +19,7 @@ use crate::{
         require,
     },
     program::{self, Running},
+    server::{CutConnection, FaultAction},
 };
 
 #[test]
@@ -57,6 +58,60 @@ fn recordings_survive_killed_and_stopped_servers() {
         &|| recording_survives_stopped_node_media_server(&sources, &node()),
     ];
     parallel::for_each(cases, |case| case());
+}
+
+/// ffmpeg serves one client and then ends, so each publisher is a server of its own.
+#[test]
+fn recordings_from_listening_ffmpeg_hold_every_frame() {
+    let ffmpeg = require!(Ffmpeg::find());
+    let sources = Sources::encode(&ffmpeg);
+    let cases: [&(dyn Fn() + Sync); 3] = [
+        &|| listening_ffmpeg_starts_late(&sources),
+        &|| listening_ffmpeg_is_appended(&sources),
+        &|| listening_ffmpeg_is_rejoined(&sources),
+    ];
+    parallel::for_each(cases, |case| case());
+}
+
+/// The port refuses connections until ffmpeg starts.
+fn listening_ffmpeg_starts_late(sources: &Sources<'_>) {
+    let port = peers::free_port();
+    let running = program::start(&Ffmpeg::listen_url(port), &["-v", "--wait"]);
+    thread::sleep(Duration::from_secs(1));
+    let _server = sources.listen_on(port, First);
+    let download = running.finish();
+    download.assert_ended(0, "unpublished");
+    sources.assert_spans(&download, &[Complete(First)], 0);
+}
+
+fn listening_ffmpeg_is_appended(sources: &Sources<'_>) {
+    let port = peers::free_port();
+    let url = Ffmpeg::listen_url(port);
+    let first = sources.listen_on(port, First);
+    let download = program::download(&url, &["-v"]);
+    download.assert_ended(0, "unpublished");
+    first.finish(PUBLISH_LIMIT);
+    let _second = sources.listen_on(port, Second);
+    let download = download.start_again(&url, &["-v", "--append"]).finish();
+    download.assert_ended(0, "unpublished");
+    sources.assert_spans(&download, &[Complete(First), Complete(Second)], 1);
+}
+
+/// The first server ends with its connection.
+fn listening_ffmpeg_is_rejoined(sources: &Sources<'_>) {
+    let port = peers::free_port();
+    let first = sources.listen_on(port, Long);
+    let connection = CutConnection::start(port, vec![(60_000, FaultAction::Rst)]);
+    let options = ["-v", "--retry", "forever", "-a", "listen", "-y", "clip"];
+    let running = program::start(&connection.url("clip"), &options);
+    while connection.relayed().is_empty() {
+        thread::sleep(Duration::from_millis(10));
+    }
+    first.kill();
+    let _second = sources.listen_on(port, Second);
+    let download = running.finish();
+    download.assert_ended(0, "unpublished");
+    sources.assert_spans(&download, &[Excerpt(Long), Complete(Second)], 1);
 }
 
 fn publisher_leaves(sources: &Sources<'_>, server: &nginx::Instance) {

@@ -66,6 +66,11 @@ impl<'a> Sources<'a> {
         self.ffmpeg.publish(&self.files[&source].0, url)
     }
 
+    /// Starts a server that sends `source` to one client.
+    pub(super) fn listen_on(&self, port: u16, source: Source) -> Process {
+        self.ffmpeg.listen_on(port, &self.files[&source].0)
+    }
+
     fn frame_bodies(&self, source: Source, kind: u8) -> Vec<&[u8]> {
         frame_bodies(&self.files[&source].1, kind)
     }
