@@ -2,14 +2,19 @@
 
 use std::time::Duration;
 
-use rtmpull::core::rtmp::handshake::digest::Scheme;
+use rtmpull::core::{
+    amf::Value,
+    rtmp::{handshake::digest::Scheme, message::Kind},
+};
 
 use crate::{
+    drop_in::RtmpdumpLink,
     parallel,
     program::download,
     server::{
-        C2, Clip, Config, EndSignal, FaultAction, FaultPoint, Handshake, OnConnect, OnMissing,
-        Pace, Pipelining, ScriptedPeer, Server, Step, Stream, Tag,
+        C2, Clip, Command, Config, Connection, Disconnected, EndSignal, FaultAction, FaultPoint,
+        Handshake, OnConnect, OnMissing, Pace, Pipelining, ScriptedPeer, Server, Step, Stream, Tag,
+        status,
     },
 };
 
@@ -241,6 +246,77 @@ fn refused_pipelining_reconnects_without_it_for_the_rest_of_the_run() {
         .map(|client| client.command("play").is_some())
         .collect::<Vec<_>>();
     assert_eq!(plays, [false, true, true]);
+}
+
+/// One connection replaces the failed one, whatever the failure and whatever the name of the program.
+#[test]
+fn any_failure_before_the_answer_to_connect_is_retried_without_pipelining() {
+    type Failure = fn(&mut Connection) -> Result<(), Disconnected>;
+    let failures: [(&str, Failure); 4] = [
+        ("garbage", |peer| {
+            peer.send(&[0xFF; 3_000])?;
+            peer.wait_for_close()
+        }),
+        ("silence", |peer| peer.wait_for_close()),
+        ("close", |peer| peer.fail(FaultAction::Fin)),
+        ("reset", |peer| peer.fail(FaultAction::Rst)),
+    ];
+    let cases = failures
+        .into_iter()
+        .flat_map(|failure| [(failure, false), (failure, true)]);
+    parallel::for_each(cases, |((name, failure), is_rtmpdump)| {
+        let peer = ScriptedPeer::start(move |peer, number| {
+            peer.accept_plain_handshake();
+            let connect = peer.expect_command("connect");
+            let _client_left = match number {
+                0 => {
+                    peer.expect_command("createStream");
+                    failure(peer)
+                }
+                1 => play_in_turn(peer, &connect),
+                _ => panic!("connection {number}"),
+            };
+        });
+        let options = ["-V", "-m", "4"];
+        let (finished, clip) = if is_rtmpdump {
+            let rtmpdump = RtmpdumpLink::new();
+            let url = peer.url("clip");
+            let line = [&["-r", &url, "-o", "out.flv"][..], &options].concat();
+            let finished = rtmpdump.run(&line);
+            (finished, Clip::read(&rtmpdump.file("out.flv")))
+        } else {
+            let download = download(&peer.url("clip"), &options);
+            let clip = download.clip();
+            (download.finished, clip)
+        };
+        assert_eq!(finished.code(), Some(0), "{name}: {finished}");
+        let reconnects = finished.stderr.matches("to send one command at a time");
+        assert_eq!(reconnects.count(), 1, "{name}: {finished}");
+        assert!(
+            clip.media().eq(Clip::sample().media_with_content()),
+            "{name}"
+        );
+    });
+}
+
+/// Plays the sample to a client that must wait for each answer.
+fn play_in_turn(peer: &mut Connection, connect: &Command) -> Result<(), Disconnected> {
+    while let Some(message) = peer.receive(Duration::from_millis(200))? {
+        let early = Command::read(&message).map(|command| command.name);
+        assert_eq!(early, None, "a command before the answer to connect");
+    }
+    peer.accept_connect(connect)?;
+    let create = peer.expect_command("createStream");
+    peer.accept_create_stream(&create)?;
+    peer.expect_command("play");
+    peer.start_stream()?;
+    for tag in Clip::sample().media_with_content() {
+        peer.queue(6, Kind(tag.kind), 1, tag.timestamp_ms, &tag.body)?;
+    }
+    let stop = status("status", "NetStream.Play.Stop", "");
+    peer.queue_command(1, "onStatus", 0.0, &[Value::Null, stop.into()])?;
+    peer.flush()?;
+    peer.wait_for_close()
 }
 
 #[test]

@@ -41,7 +41,7 @@ pub use self::{
     },
     connection::{
         C2, ClientRecord, Command, Connection, Disconnected, STREAM_BEGIN, STREAM_EOF,
-        command_payload,
+        STREAM_IS_RECORDED, command_payload,
     },
     cut_connection::CutConnection,
     delayed_connection::DelayedConnection,

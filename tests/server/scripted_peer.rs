@@ -91,7 +91,8 @@ impl Connection {
         self.start_stream()
     }
 
-    fn accept_connect(&mut self, connect: &Command) -> Result<(), Disconnected> {
+    /// Answers `connect`.
+    pub fn accept_connect(&mut self, connect: &Command) -> Result<(), Disconnected> {
         let success = status("status", "NetConnection.Connect.Success", "Welcome.");
         self.queue_command(
             0,
@@ -102,12 +103,14 @@ impl Connection {
         self.flush()
     }
 
-    fn accept_create_stream(&mut self, create: &Command) -> Result<(), Disconnected> {
+    /// Answers `createStream` with message stream 1.
+    pub fn accept_create_stream(&mut self, create: &Command) -> Result<(), Disconnected> {
         self.queue_command(0, "_result", create.transaction, &[Value::Null, 1.0.into()])?;
         self.flush()
     }
 
-    fn start_stream(&mut self) -> Result<(), Disconnected> {
+    /// Answers `play`.
+    pub fn start_stream(&mut self) -> Result<(), Disconnected> {
         self.queue_event(STREAM_BEGIN, 1)?;
         let start = status("status", "NetStream.Play.Start", "Started playing.");
         self.queue_command(1, "onStatus", 0.0, &[Value::Null, start.into()])?;

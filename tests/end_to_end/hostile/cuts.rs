@@ -10,7 +10,8 @@ use rtmpull::core::rtmp::{chunk::Decoder, message::Message};
 
 use super::*;
 use crate::server::{
-    Config, FaultAction, FaultPoint, Handshake, Listener, Pace, Server, Step, Stream,
+    Config, FaultAction, FaultPoint, Handshake, Listener, Pace, STREAM_IS_RECORDED, Server, Step,
+    Stream, object, status,
 };
 
 #[test]
@@ -53,6 +54,57 @@ fn close_or_reset_at_every_step_is_named() {
             ended.assert_no_file();
         }
     });
+}
+
+/// Sign that a stream is live.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum LiveSign {
+    None,
+    PublisherBeforeMedia,
+    PublisherAfterMedia,
+    RealTime,
+}
+
+/// Some servers call every stream recorded, and encoders announce the duration of a played file.
+#[test]
+fn signs_of_a_live_stream_outweigh_the_announcement_of_a_recording() {
+    let cases = [
+        (LiveSign::None, 2, "cut"),
+        (LiveSign::PublisherBeforeMedia, 0, "closed"),
+        (LiveSign::PublisherAfterMedia, 0, "closed"),
+        (LiveSign::RealTime, 0, "closed"),
+    ];
+    parallel::for_each(cases, |(sign, code, word)| {
+        let peer = playing_peer(0, move |peer| {
+            peer.queue_event(STREAM_IS_RECORDED, 1)?;
+            send_metadata(peer, object([("duration", 100.0.into())]))?;
+            if sign == LiveSign::PublisherBeforeMedia {
+                announce_publisher(peer)?;
+            }
+            let interval_ms = if sign == LiveSign::RealTime { 50 } else { 0 };
+            for number in 0..120 {
+                let body = [0x27, 1, 0, 0, 0, number];
+                peer.queue(7, Kind::VIDEO, 1, u32::from(number) * 50, &body)?;
+                peer.flush()?;
+                thread::sleep(Duration::from_millis(interval_ms));
+            }
+            if sign == LiveSign::PublisherAfterMedia {
+                announce_publisher(peer)?;
+            }
+            peer.fail(FaultAction::Fin)
+        });
+        let ended = Invocation::new(&peer.url("clip")).run();
+        let cause = "the server closed the connection";
+        println!("{sign:?}");
+        ended.assert_ended_with_warnings(code, word, cause, &["no video sequence header"]);
+        assert_eq!(ended.tags().len(), 120);
+    });
+}
+
+fn announce_publisher(peer: &mut Connection) -> Result<(), Disconnected> {
+    let info = status("status", "NetStream.Play.PublishNotify", "");
+    peer.queue_command(1, "onStatus", 0.0, &[Value::Null, info.into()])?;
+    peer.flush()
 }
 
 /// Way to end a connection.

@@ -1,6 +1,13 @@
 //! Limits and interruption of retries, and recorded streams that continue after cuts.
 
-use std::{thread, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::Duration,
+};
 
 use rtmpull::core::{amf::Value, rtmp::message::Kind};
 
@@ -178,6 +185,35 @@ fn refused_subscription_is_reported_at_once_and_polled_by_wait() {
     assert!(clip.media().eq(Clip::sample().media()));
 }
 
+/// SRS and Node-Media-Server 4 send nothing when a publisher leaves, and nothing to new players.
+#[test]
+fn silence_after_the_publisher_has_left_ends_as_unpublished() {
+    parallel::for_each([false, true], |is_interrupted| {
+        let connections = Arc::new(AtomicUsize::new(0));
+        let count = connections.clone();
+        let peer = ScriptedPeer::start(move |peer, number| {
+            peer.start_playing();
+            count.store(number + 1, Ordering::Relaxed);
+            let _client_left = match number {
+                0 => send_sample(peer).and_then(|()| peer.wait_for_close::<()>()),
+                _ => peer.wait_for_close(),
+            };
+        });
+        let running = program::start(&peer.url("clip"), &["-v", "-m", "2"]);
+        let (ended, word) = if is_interrupted {
+            while connections.load(Ordering::Relaxed) < 2 {
+                thread::sleep(Duration::from_millis(10));
+            }
+            (running.interrupt(), "interrupted")
+        } else {
+            (running.finish(), "unpublished")
+        };
+        ended.assert_ended(0, word);
+        assert_eq!(connections.load(Ordering::Relaxed), 2, "{}", ended.finished);
+        assert!(ended.clip().media().eq(Clip::sample().media()));
+    });
+}
+
 fn refuse_subscription(peer: &mut Connection) -> Result<(), Disconnected> {
     let refusal = status("error", "NetStream.Play.StreamNotFound", "clip is offline");
     peer.queue_command(0, "onFCSubscribe", 0.0, &[Value::Null, refusal.into()])?;
@@ -185,10 +221,15 @@ fn refuse_subscription(peer: &mut Connection) -> Result<(), Disconnected> {
     peer.wait_for_close()
 }
 
-fn play_sample(peer: &mut Connection) -> Result<(), Disconnected> {
+fn send_sample(peer: &mut Connection) -> Result<(), Disconnected> {
     for tag in Clip::sample().media() {
         peer.queue(6, Kind(tag.kind), 1, tag.timestamp_ms, &tag.body)?;
     }
+    peer.flush()
+}
+
+fn play_sample(peer: &mut Connection) -> Result<(), Disconnected> {
+    send_sample(peer)?;
     let end = status("status", "NetStream.Play.UnpublishNotify", "");
     peer.queue_command(1, "onStatus", 0.0, &[Value::Null, end.into()])?;
     peer.flush()?;
