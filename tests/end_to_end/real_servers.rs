@@ -58,6 +58,29 @@ fn missing_file_on_nginx_is_not_found() {
     assert!(!download.file().exists());
 }
 
+/// nginx-rtmp seeks only in files with a keyframe index, and sends sequence headers only to players
+/// that start at 0.
+#[test]
+fn nginx_plays_from_a_start_time_with_sequence_headers() {
+    let (ffmpeg, nginx) = (require!(Ffmpeg::find()), require!(Nginx::find()));
+    let source = fixtures::live_flv(&ffmpeg, false, 30);
+    let server = nginx.start(&[&source]);
+    let url = server.url("vod", "live_30.flv");
+    let unindexed = download(&url, &["-A", "20"]);
+    unindexed.assert_ended(2, "cut");
+    let stderr = &unindexed.finished.stderr;
+    assert!(stderr.contains("the server ignored --start"), "{stderr}");
+
+    let indexed = download(&url, &[]);
+    let server = nginx.start(&[&indexed.file()]);
+    let part = download(&server.url("vod", "out.flv"), &["-A", "20"]);
+    part.assert_ended(0, "ended");
+    let ours = Media::read(&ffmpeg, &part.file());
+    ours.assert_tail_of(&Media::read(&ffmpeg, &source));
+    assert!(ours.video.packets.len() >= 250, "ten seconds");
+    ffmpeg.assert_plays(&part.file());
+}
+
 /// nginx-rtmp sends Play.Start and then nothing for an unpublished stream.
 #[test]
 fn unpublished_stream_on_nginx_stalls() {

@@ -55,6 +55,33 @@ fn day_long_recording_has_constant_memory_and_a_full_index() {
     day.assert_mpv_seeks(&mpv, &download.file());
 }
 
+/// Debug builds need more memory, for their code.
+#[test]
+fn peak_memory_is_limited_for_files_pipes_and_devices() {
+    let replay = Arc::new(Replay::new(4096, 200 * MIB));
+    let server = Server::start(Config::replaying(replay));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("out.flv");
+    let outputs = [&file.to_string_lossy(), "-", "/dev/null"];
+    let peaks = outputs.map(|output| {
+        let mut command = program::command();
+        command.args([&server.url("clip"), "-o", output]);
+        let mut process = Process::start(&mut command);
+        let mut peak = 0;
+        while process.is_running() {
+            peak = peak.max(process.peak_memory());
+            thread::sleep(Duration::from_millis(2));
+        }
+        let finished = process.finish(LIMIT).succeeded();
+        assert!(finished.stderr.contains(": ended: "), "{finished}");
+        peak
+    });
+    let limit = if cfg!(debug_assertions) { 20 } else { 8 };
+    assert!(peaks.iter().all(|peak| *peak <= limit * MIB), "{peaks:?}");
+    let differ = peaks.iter().any(|peak| peak.abs_diff(peaks[0]) > 2 * MIB);
+    assert!(!differ, "{outputs:?} need {peaks:?} bytes");
+}
+
 #[test]
 fn segments_of_three_hours_contain_every_frame() {
     let clip = three_hours();
