@@ -200,6 +200,17 @@ fn failing_start_hook_warns_and_a_hanging_one_is_left_running() {
     let stderr = &job.finished.stderr;
     assert!(stderr.contains("WARNING: --on-start for "), "{stderr}");
     assert!(stderr.contains(": exit status: 3"), "{stderr}");
+    let as_json = [&failing[..], &["--progress", "json"]].concat();
+    let job = SegmentJob::new("a.flv").with_options(&as_json).run(&server);
+    let lines = job.finished.stderr.lines();
+    let events: Vec<Value> = lines
+        .map(|line| serde_json::from_str(line).expect("a line of JSON"))
+        .collect();
+    let is_warning = |event: &&Value| {
+        let text = event["text"].as_str().unwrap_or_default();
+        event["event"] == "log" && event["level"] == "warn" && text.contains("--on-start for ")
+    };
+    assert_eq!(events.iter().filter(is_warning).count(), 1, "{events:?}");
 
     let job = SegmentJob::new("a.flv").with_options(&["-v"]);
     let lines = job.folder.path().join("lines");
