@@ -155,6 +155,11 @@ impl Screen {
         self.print(Verbosity::Normal, &Level::INFO, &self.cleaned(text));
     }
 
+    /// Prints a line with --verbose only, and writes it to the log file.
+    pub fn verbose_line(&self, text: &str) {
+        self.print(Verbosity::Verbose, &Level::INFO, &self.cleaned(text));
+    }
+
     /// Returns `text` shortened and without secrets, but not escaped.
     pub fn redacted(&self, text: &str) -> String {
         let text = self.redact(text);

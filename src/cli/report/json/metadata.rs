@@ -78,7 +78,9 @@ impl Conversion<'_> {
 
     fn text(&mut self, text: &Text) -> String {
         // Secrets are removed first: the start of a secret is a secret too.
-        let mut clean = (self.clean)(&text.to_str_lossy());
+        // Some servers fill a field with zero bytes.
+        let text = text.to_str_lossy();
+        let mut clean = (self.clean)(text.trim_end_matches('\0'));
         let end = start_of_json(&clean, TEXT_BYTES.min(self.bytes)).len();
         self.bytes -= end;
         self.is_whole &= end == clean.len();
@@ -161,6 +163,7 @@ mod tests {
                 "latin",
                 Value::String(Bytes::from_static(b"caf\xe9").into()),
             ),
+            ("filled", "high\0\0\0".into()),
             ("twice", 1.0.into()),
             ("twice", 2.0.into()),
             ("nothing", Value::Null),
@@ -171,7 +174,7 @@ mod tests {
         ];
         let expected = json!({
             "width": 640, "rate": 23.976, "odd": null, "huge": 1e300, "index": -5,
-            "stereo": true, "text": "a ***\u{1b}", "latin": "caf\u{fffd}", "twice": 2,
+            "stereo": true, "filled": "high", "text": "a ***\u{1b}", "latin": "caf\u{fffd}", "twice": 2,
             "nothing": null, "date": "1970-01-01T00:00:01.5Z", "no date": null,
             "inner": {"a": 1}, "list": [1, {"a": 1}],
         });

@@ -39,6 +39,8 @@ pub struct JsonReport {
     timer: ProgressTimer,
     /// Whether the stream was live at the last progress.
     is_live: bool,
+    /// The latest metadata, which is not repeated.
+    metadata: Option<Object>,
 }
 
 impl JsonReport {
@@ -51,6 +53,7 @@ impl JsonReport {
             endpoint: None,
             timer: ProgressTimer::new(PROGRESS_INTERVAL),
             is_live: false,
+            metadata: None,
         }
     }
 
@@ -123,6 +126,10 @@ impl Report for JsonReport {
     }
 
     fn metadata(&mut self, metadata: &Object) {
+        if self.metadata.as_ref() == Some(metadata) {
+            return;
+        }
+        self.metadata = Some(metadata.clone());
         self.events.write_limited("metadata", || {
             let clean = |text: &str| self.screen.redacted(text);
             let (members, is_whole) = metadata::to_json(metadata, &clean);

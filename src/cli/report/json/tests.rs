@@ -242,6 +242,22 @@ fn progress_is_written_once_a_second_and_at_the_end() {
 }
 
 #[test]
+fn unchanged_metadata_is_not_repeated() {
+    let metadata = |width: f64| [("width", width)].into_iter().collect();
+    let written = lines(|report| {
+        for width in [640.0, 640.0, 320.0] {
+            report.metadata(&metadata(width));
+        }
+        report.finished(&outcome());
+    });
+    let widths: Vec<_> = written
+        .iter()
+        .filter_map(|line| line["members"]["width"].as_u64())
+        .collect();
+    assert_eq!(widths, [640, 320]);
+}
+
+#[test]
 fn without_media_there_is_no_progress_event() {
     let written = lines(|report| report.finished(&outcome()));
     assert_eq!(written.len(), 1);
@@ -252,10 +268,13 @@ fn without_media_there_is_no_progress_event() {
 fn each_kind_of_event_has_a_limited_output() {
     let lines = lines(|report| {
         let members = ["a", "b", "c", "d"].map(|name| (name, "\x1b".repeat(4_096)));
-        let metadata = members.into_iter().collect();
-        for _ in 0..5_000 {
+        let metadata: Object = members.into_iter().collect();
+        for round in 0..5_000 {
             report.gap(&gap());
             report.retry(&retry(None));
+            // Unchanged metadata is not repeated.
+            let mut metadata = metadata.clone();
+            metadata.push("round", f64::from(round));
             report.metadata(&metadata);
         }
         report.segment(&segment());

@@ -1,6 +1,7 @@
 //! Text for people, and under the name `rtmpdump` for front ends.
 
 mod bar;
+mod metadata;
 mod rtmpdump;
 mod summary;
 #[cfg(test)]
@@ -18,6 +19,7 @@ use jiff::Timestamp;
 
 use self::{
     bar::{BarFacts, Outage},
+    metadata::{describe, one_line},
     summary::{Saved, summary},
 };
 use super::{display_options::DisplayOptions, listeners::Listener};
@@ -26,13 +28,13 @@ use crate::{
         exit_code::Exit,
         program_name::ProgramName,
         terminal::{
-            sanitize::{escaped_bytes, redacted},
+            sanitize::redacted,
             screen::{Charset, Screen},
             time_format::{hms, utc},
             units::size,
         },
     },
-    core::amf::{Object, Text, Value},
+    core::amf::Object,
     download::{Outcome, Progress, Report, Retry},
     output::{Destination, Gap, SegmentFacts},
     transport::Endpoint,
@@ -63,6 +65,8 @@ pub struct TextReport {
     status_columns: usize,
     /// Number of metadata lines that may still be printed.
     metadata_lines: usize,
+    /// The latest metadata.
+    metadata: Option<Object>,
 }
 
 impl TextReport {
@@ -85,6 +89,7 @@ impl TextReport {
             saved: Saved::default(),
             status_columns: 0,
             metadata_lines: METADATA_LINES,
+            metadata: None,
         }
     }
 
@@ -225,19 +230,16 @@ impl Report for TextReport {
     }
 
     fn metadata(&mut self, metadata: &Object) {
-        if self.metadata_lines == 0 {
-            return;
+        if self.is_rtmpdump() {
+            return self.print_block(metadata);
         }
-        self.screen.line("INFO: Metadata:");
-        let mut lines = Vec::new();
-        describe(metadata, &mut lines);
-        let left_out = lines.len().saturating_sub(self.metadata_lines);
-        for line in lines.iter().take(self.metadata_lines) {
-            self.screen.line(line);
-        }
-        self.metadata_lines = self.metadata_lines.saturating_sub(lines.len());
-        if left_out > 0 {
-            self.screen.line(&format!("INFO:   ({left_out} more)"));
+        if self.metadata.as_ref() != Some(metadata) {
+            self.metadata = Some(metadata.clone());
+            if let Some(line) = one_line(metadata) {
+                let line = format!("INFO: stream: {line}");
+                self.screen.event_line("metadata", &line);
+            }
+            self.print_block(metadata);
         }
     }
 
@@ -291,6 +293,30 @@ impl Report for TextReport {
 }
 
 impl TextReport {
+    /// Prints all members: for front ends always, for people only with --verbose.
+    fn print_block(&mut self, metadata: &Object) {
+        if self.metadata_lines == 0 {
+            return;
+        }
+        let is_always = self.is_rtmpdump();
+        let print = |screen: &Screen, line: &str| match is_always {
+            true => screen.line(line),
+            false => screen.verbose_line(line),
+        };
+        print(&self.screen, "INFO: Metadata:");
+        let mut lines = Vec::new();
+        describe(metadata, &mut lines);
+        let left_out = lines.len().saturating_sub(self.metadata_lines);
+        for line in lines.iter().take(self.metadata_lines) {
+            print(&self.screen, line);
+        }
+        self.metadata_lines = self.metadata_lines.saturating_sub(lines.len());
+        if left_out > 0 {
+            let line = format!("INFO:   ({left_out} more)");
+            print(&self.screen, &line);
+        }
+    }
+
     fn begin(&mut self, is_live: bool) {
         if self.display.realtime && !is_live {
             self.screen
@@ -373,44 +399,6 @@ fn rest_ms(progress: &Progress, before: &Progress, elapsed_seconds: f64) -> Opti
     let is_known = elapsed_seconds >= 1.0 && gone_ms > 0;
     let pace = gone_ms as f64 / elapsed_seconds;
     is_known.then_some((rest_ms as f64 * 1000.0 / pace) as u64)
-}
-
-/// Formats metadata with one line per member. The members of objects follow the name of the object; other
-/// arrays are represented by their length.
-fn describe(members: &Object, lines: &mut Vec<String>) {
-    for (name, value) in members {
-        describe_member(&shortened(name), value, lines);
-    }
-}
-
-fn describe_member(name: &str, value: &Value, lines: &mut Vec<String>) {
-    let text = match value {
-        Value::Object(members) | Value::EcmaArray(members) | Value::Typed { members, .. } => {
-            lines.push(format!("INFO: {name}:"));
-            return describe(members, lines);
-        }
-        Value::StrictArray(items) if items.iter().any(|item| item.as_object().is_some()) => {
-            lines.push(format!("INFO: {name}:"));
-            let objects = items.iter().filter_map(Value::as_object);
-            return objects.for_each(|members| describe(members, lines));
-        }
-        Value::StrictArray(items) => format!("({} values)", items.len()),
-        Value::Dictionary(entries) => format!("({} entries)", entries.len()),
-        Value::Bytes(bytes) => format!("({} bytes)", bytes.len()),
-        Value::Number(number) => format!("{number:.2}"),
-        Value::Integer(number) => format!("{number}.00"),
-        Value::Boolean(true) => "TRUE".to_owned(),
-        Value::Boolean(false) => "FALSE".to_owned(),
-        Value::String(text) | Value::Xml(text) => shortened(text),
-        Value::Date { unix_ms, .. } => format!("timestamp:{unix_ms:.2}"),
-        Value::Null | Value::Undefined => "null".to_owned(),
-    };
-    lines.push(format!("INFO:   {name:<22}{text}"));
-}
-
-fn shortened(text: &Text) -> String {
-    let bytes = text.as_bytes();
-    escaped_bytes(bytes.get(..TEXT_BYTES).unwrap_or(bytes))
 }
 
 fn gap_text(gap: &Gap) -> String {

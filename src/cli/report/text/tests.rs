@@ -4,7 +4,10 @@ use super::{
 };
 use crate::{
     cli::{args::Verbosity, terminal::screen::tests::plain},
-    core::flv::TagKind,
+    core::{
+        amf::{Text, Value},
+        flv::TagKind,
+    },
     download::Ending,
     output::Gaps,
 };
@@ -379,13 +382,48 @@ fn metadata_has_the_layout_of_rtmpdump() {
 }
 
 #[test]
+fn people_read_one_line_of_metadata_unless_it_is_repeated() {
+    let metadata = |width: f64| {
+        let mut metadata = Object::new();
+        metadata.push("width", width);
+        metadata.push("height", 360.0);
+        metadata.push("profile", "high\0\0");
+        metadata
+    };
+    for (verbosity, expected) in [
+        (
+            Verbosity::Normal,
+            "INFO: stream: 640x360\nINFO: stream: 320x360\n",
+        ),
+        (
+            Verbosity::Verbose,
+            "INFO: stream: 640x360\nINFO: Metadata:\n\
+             INFO:   width                 640.00\n\
+             INFO:   height                360.00\n\
+             INFO:   profile               high\n\
+             INFO: stream: 320x360\nINFO: Metadata:\n\
+             INFO:   width                 320.00\n\
+             INFO:   height                360.00\n\
+             INFO:   profile               high\n",
+        ),
+    ] {
+        let (screen, written) = plain(verbosity);
+        let mut report = TextReport::new(screen, DisplayOptions::default());
+        for width in [640.0, 640.0, 320.0] {
+            report.metadata(&metadata(width));
+        }
+        assert_eq!(written.take(), expected);
+    }
+}
+
+#[test]
 fn metadata_is_limited() {
     let (screen, written) = plain(Verbosity::Normal);
     let mut metadata = Object::new();
     for _ in 0..METADATA_LINES + 5 {
         metadata.push("text", "x".repeat(TEXT_BYTES + 5));
     }
-    let mut report = TextReport::new(screen, DisplayOptions::default());
+    let mut report = TextReport::new(screen, RTMPDUMP);
     report.metadata(&metadata);
     report.metadata(&metadata);
     let written = written.take();
