@@ -1,4 +1,4 @@
-//! `rtmpull` downloads recorded and live RTMP streams and writes them to FLV.
+//! `rtmpull` downloads recorded and live RTMP streams and writes them to FLV or MP4.
 //!
 //! This library is not a public API. The package is a program; its library exists for the program,
 //! the tests, the benchmarks and the fuzz targets. Any item may change in any release.
@@ -19,7 +19,7 @@
 //! [`core::rtmp`]. `transport` depends on no other module of the crate.
 //!
 //! Inside `core`, [`rtmp`](core::rtmp) (the protocol) depends on [`flv`](core::flv) (the file format), and
-//! both depend on [`amf`](core::amf) (values). [`swf`](core::swf) hashes players for SWF verification.
+//! both depend on [`amf`](core::amf) (values). [`mp4`](core::mp4), the other file format, depends on `flv`. [`swf`](core::swf) hashes players for SWF verification.
 //! [`wire`](core::wire) and [`payload`](core::payload) provide checked reading and message buffers. `core`
 //! never reads a clock, a socket, a file or a global random generator: the current time and the random
 //! generator are arguments. `.ci/run` checks these rules.
@@ -34,7 +34,7 @@
 //!    do not parse the frame again.
 //! 4. The output clock assigns an output time to the frame.
 //! 5. The recording ([`output`]) chooses the segment. The muxer adds the tag header and the
-//!    PreviousTagSize to the payload, in place.
+//!    PreviousTagSize to the payload, in place. The muxer for MP4 copies the frames of a second to a fragment.
 //! 6. The write queue collects tags and writes many of them with one system call. The buffers then
 //!    return to the decoder, so that a running download allocates nothing per message.
 //!
@@ -63,6 +63,7 @@
 //! | ERR | RTMP Errata and Addenda, M. Thornburgh, 2024 |
 //! | AMF0, AMF3 | Adobe's Action Message Format, 2007 and 2013 |
 //! | FLV | Adobe's Flash Video File Format 10.1, Annex E, 2010 |
+//! | ISO 14496-12 | ISO base media file format, 2022 |
 //! | E-RTMP | Enhanced RTMP v2, Veovera Software Organization, 2026 |
 
 pub mod cli;

@@ -17,6 +17,7 @@
 
 pub mod amf;
 pub mod flv;
+pub mod mp4;
 pub mod payload;
 pub mod rtmp;
 pub mod swf;

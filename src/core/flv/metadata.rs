@@ -1,5 +1,7 @@
 //! Fields of the server's `onMetaData`, stored in encoded form and within limits.
 
+use bytes::Bytes;
+
 use crate::core::amf::{Object, Text, Value, amf0};
 
 /// One field in its encoded form.
@@ -75,6 +77,18 @@ impl Metadata {
     /// Returns the fields of each page, in order of arrival.
     pub(super) fn pages(&self) -> impl Iterator<Item = &[Field]> {
         self.pages.iter().map(|page| page.fields.as_slice())
+    }
+
+    /// Returns the text of a field; `None` if it does not exist or is not a text.
+    pub fn text(&self, name: &str) -> Option<String> {
+        let field = self
+            .pages()
+            .flatten()
+            .find(|field| field.name == name.as_bytes())?;
+        let value = field.bytes.get(NAME_LENGTH.saturating_add(name.len())..)?;
+        let (values, _) = amf0::decode_all(Bytes::copy_from_slice(value));
+        let text = values.first()?.as_text()?;
+        Some(String::from_utf8_lossy(text.as_bytes()).into_owned())
     }
 
     /// Adds fields and replaces those of the same name. Fields that do not fit are omitted and logged.

@@ -1,0 +1,45 @@
+//! MP4 files: fragments while a recording grows, a plain file at the end.
+//!
+//! ```text
+//! during the recording
+//! ┌──────┬──────┬──────┬──────┬──────┬──────┬──────┬─
+//! │ ftyp │ free │ moov │ moof │ mdat │ moof │ mdat │ …
+//! └──────┴──────┴──────┴──────┴──────┴──────┴──────┴─
+//! finished
+//! ┌──────┬──────────────────────────────────────────┬──────┐
+//! │ ftyp │ mdat                                     │ moov │
+//! └──────┴──────────────────────────────────────────┴──────┘
+//! ```
+//!
+//! A fragment is appended with one write, so the file can be played at every instant. At the end, a `moov`
+//! box with sample tables is appended. Once it is on the disk, a single write at the start of the file turns
+//! the `free` box into an `mdat` box that covers all fragments. A pipe gets the fragments without `free`.
+//!
+//! Sections of ISO/IEC 14496-12 are cited with their number.
+//!
+//! | module | contents |
+//! | --- | --- |
+//! | [`writer`] | collects messages in fragments |
+//! | [`sample_entry`] | codec setup of a track |
+//! | `clock` | decoding times of a track |
+//! | [`fragment`] | movie fragments |
+//! | [`movie`] | the `moov` box |
+//! | `tables` | sample tables, encoded from the fragments of a file |
+
+mod boxes;
+mod clock;
+pub mod fragment;
+pub mod movie;
+pub mod sample_entry;
+mod tables;
+pub mod writer;
+
+pub use self::{
+    movie::Description,
+    sample_entry::Unsupported,
+    writer::{Options, Writer},
+};
+pub use super::flv::Layout;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,412 @@
+//! The `moov` box: of a fragmented file, and of a finished one (ISO 14496-12 8.2).
+
+use super::{
+    boxes::{put, put_full},
+    fragment::Run,
+    sample_entry::{MILLISECONDS, SampleEntry},
+    tables::{Kind, Table},
+};
+
+/// Facts about a movie that do not depend on its tracks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Description {
+    /// Creation time in seconds since 1970.
+    pub created: u64,
+    /// Title of the stream.
+    pub title: Option<String>,
+}
+
+/// What the `moov` box says about one track.
+#[derive(Debug)]
+pub(super) struct MovieTrack {
+    pub(super) id: u32,
+    pub(super) entry: SampleEntry,
+    /// Time on the track at which the movie starts, in ticks. Frames of a video track that reorders frames
+    /// are decoded before the movie starts.
+    pub(super) media_start: u64,
+    /// Time of the first sample, in ticks; `None` without samples.
+    first: Option<u64>,
+    /// Sum of the durations of all samples, in ticks.
+    duration: u64,
+    tables: Vec<Table>,
+}
+
+/// A part of the `moov` box of a finished file.
+#[derive(Debug)]
+pub(super) enum Part {
+    Bytes(Vec<u8>),
+    /// Entries of a table, from all fragments of the file.
+    Entries {
+        track: u32,
+        table: Table,
+    },
+}
+
+impl MovieTrack {
+    pub(super) fn new(id: u32, entry: SampleEntry) -> Self {
+        Self {
+            id,
+            entry,
+            media_start: 0,
+            first: None,
+            duration: 0,
+            tables: Vec::new(),
+        }
+    }
+
+    /// Adds the samples of a run in a fragment at this offset of the file. `scratch` is overwritten.
+    pub(super) fn add(&mut self, run: &Run, fragment: u64, scratch: &mut Vec<u8>) {
+        if self.first.is_none() {
+            self.first = Some(run.start);
+            self.tables = self.new_tables();
+        }
+        for table in &mut self.tables {
+            scratch.clear();
+            table.add(run, fragment, scratch);
+        }
+        let durations = run.samples.iter().map(|sample| u64::from(sample.duration));
+        self.duration = durations.fold(self.duration, u64::saturating_add);
+    }
+
+    fn new_tables(&self) -> Vec<Table> {
+        KINDS.map(|kind| Table::new(kind, self.lead())).into()
+    }
+
+    /// Ticks by which the first sample is longer, see [`Table::new`].
+    fn lead(&self) -> u32 {
+        let lead = self.first.filter(|_| self.entry.is_video()).unwrap_or(0);
+        u32::try_from(lead).unwrap_or(u32::MAX)
+    }
+
+    pub(super) fn has_samples(&self) -> bool {
+        self.first.is_some()
+    }
+
+    /// Returns the time from the start of the movie to the end of the last sample, in milliseconds.
+    pub(super) fn end_ms(&self) -> u64 {
+        self.start_ms().saturating_add(self.presented_ms())
+    }
+
+    /// Returns the delay of an audio track, in milliseconds.
+    fn start_ms(&self) -> u64 {
+        let first = self.first.filter(|_| !self.entry.is_video()).unwrap_or(0);
+        self.milliseconds(first)
+    }
+
+    fn presented_ms(&self) -> u64 {
+        let duration = self.duration.saturating_add(self.lead().into());
+        self.milliseconds(duration.saturating_sub(self.media_start))
+    }
+
+    fn milliseconds(&self, ticks: u64) -> u64 {
+        let timescale = u128::from(self.entry.timescale.max(1));
+        let product = u128::from(ticks).saturating_mul(1000);
+        let rounded = product.saturating_add(timescale.wrapping_shr(1));
+        u64::try_from(rounded.checked_div(timescale).unwrap_or(0)).unwrap_or(u64::MAX)
+    }
+
+    /// Tables that the finished file needs: `stss` only if some samples are not sync samples, `ctts` only if
+    /// an offset is not 0.
+    fn needed_tables(&self) -> impl Iterator<Item = (Kind, &Table)> {
+        let kinds = KINDS.into_iter().zip(&self.tables);
+        kinds.filter(|(kind, table)| match kind {
+            Kind::SyncSamples => table.entries() < table.items(),
+            Kind::Offsets => !table.is_constant(0),
+            _ => true,
+        })
+    }
+
+    fn tables_length(&self) -> u32 {
+        let lengths = self.needed_tables().map(|(_, table)| table.length());
+        lengths.fold(0, u32::saturating_add)
+    }
+
+    /// Appends the track header (ISO 14496-12 8.3.2).
+    fn put_header(&self, out: &mut Vec<u8>, created: u64, duration_ms: u64) {
+        let is_video = self.entry.is_video();
+        put_full(out, b"tkhd", 1, ENABLED_IN_MOVIE, |out| {
+            out.extend(mac_time(created).to_be_bytes());
+            out.extend(mac_time(created).to_be_bytes());
+            out.extend(self.id.to_be_bytes());
+            out.extend([0; 4]);
+            out.extend(duration_ms.to_be_bytes());
+            out.extend([0; 12]); // reserved, layer, alternate_group
+            out.extend(if is_video { [0, 0] } else { [1, 0] }); // volume
+            out.extend([0; 2]);
+            put_matrix(out);
+            let size = self.entry.picture_size;
+            let (width, height) = size.map_or((0, 0), |size| (size.width, size.height));
+            out.extend(width.wrapping_shl(16).to_be_bytes());
+            out.extend(height.wrapping_shl(16).to_be_bytes());
+        });
+    }
+
+    /// Appends the media box up to the sample tables, which have `tables` bytes (ISO 14496-12 8.4).
+    fn put_media(&self, out: &mut Vec<u8>, created: u64, duration: u64, tables: u32) {
+        put_open(out, b"mdia", tables, |out| {
+            put_full(out, b"mdhd", 1, 0, |out| {
+                out.extend(mac_time(created).to_be_bytes());
+                out.extend(mac_time(created).to_be_bytes());
+                out.extend(self.entry.timescale.to_be_bytes());
+                out.extend(duration.to_be_bytes());
+                out.extend(UNDETERMINED);
+                out.extend([0; 2]);
+            });
+            let (handler, name): (_, &[u8]) = match self.entry.is_video() {
+                true => (b"vide", b"video\0"),
+                false => (b"soun", b"audio\0"),
+            };
+            put_handler(out, handler, [0; 4], name);
+            put_open(out, b"minf", tables, |out| {
+                if self.entry.is_video() {
+                    put_full(out, b"vmhd", 0, 1, |out| out.extend([0; 8]));
+                } else {
+                    put_full(out, b"smhd", 0, 0, |out| out.extend([0; 4]));
+                }
+                put(out, b"dinf", |out| {
+                    put_full(out, b"dref", 0, 0, |out| {
+                        out.extend([0, 0, 0, 1]);
+                        // The samples are in this file.
+                        put_full(out, b"url ", 0, 1, |_| {});
+                    });
+                });
+                put_open(out, b"stbl", tables, |out| {
+                    put_full(out, b"stsd", 0, 0, |out| {
+                        out.extend([0, 0, 0, 1]);
+                        self.entry.put(out);
+                    });
+                });
+            });
+        });
+    }
+
+    /// Returns the `trak` box of a fragmented file.
+    fn initial(&self, created: u64) -> Vec<u8> {
+        let mut tables = Vec::new();
+        for kind in [Kind::Durations, Kind::Chunks, Kind::Sizes] {
+            tables.extend(Table::new(kind, 0).header());
+        }
+        put_full(&mut tables, b"stco", 0, 0, |out| out.extend([0; 4]));
+        let length = u32::try_from(tables.len()).unwrap_or(0);
+        let mut out = Vec::new();
+        put_open(&mut out, b"trak", length, |out| {
+            self.put_header(out, created, 0);
+            if self.media_start > 0 {
+                // A duration of 0 is that of all fragments (ISO 14496-12 8.6.6.1).
+                put_edits(out, &[(0, signed(self.media_start))]);
+            }
+            self.put_media(out, created, 0, length);
+        });
+        out.extend(tables);
+        out
+    }
+
+    /// Appends the parts of the `trak` box of a finished file, and returns their length.
+    fn put_final(&self, parts: &mut Vec<Part>, created: u64) -> u32 {
+        let tables = self.tables_length();
+        let presented_ms = self.presented_ms();
+        let mut out = Vec::new();
+        put_open(&mut out, b"trak", tables, |out| {
+            self.put_header(out, created, self.end_ms());
+            let edit = (presented_ms, signed(self.media_start));
+            match self.start_ms() {
+                0 if self.media_start == 0 => {}
+                0 => put_edits(out, &[edit]),
+                delay_ms => put_edits(out, &[(delay_ms, -1), edit]),
+            }
+            let duration = self.duration.saturating_add(self.lead().into());
+            self.put_media(out, created, duration, tables);
+        });
+        let length = u32::try_from(out.len()).unwrap_or(u32::MAX);
+        let length = length.saturating_add(tables);
+        for (kind, table) in self.needed_tables() {
+            out.extend(table.header());
+            parts.push(Part::Bytes(std::mem::take(&mut out)));
+            parts.push(Part::Entries {
+                track: self.id,
+                table: Table::new(kind, self.lead()),
+            });
+        }
+        length
+    }
+}
+
+/// Appends the `moov` box of a fragmented file.
+pub(super) fn put_initial<'a>(
+    out: &mut Vec<u8>,
+    tracks: impl Iterator<Item = &'a MovieTrack> + Clone,
+    description: &Description,
+) {
+    put(out, b"moov", |out| {
+        put_movie_header(out, tracks.clone(), description, 0);
+        for track in tracks.clone() {
+            out.extend(track.initial(description.created));
+        }
+        put(out, b"mvex", |out| {
+            for track in tracks {
+                put_full(out, b"trex", 0, 0, |out| {
+                    out.extend(track.id.to_be_bytes());
+                    out.extend([0, 0, 0, 1]); // default_sample_description_index
+                    out.extend([0; 12]);
+                });
+            }
+        });
+        put_metadata(out, description);
+    });
+}
+
+/// Returns the parts of the `moov` box of a finished file, without the tracks that have no samples.
+pub(super) fn final_parts<'a>(
+    tracks: impl Iterator<Item = &'a MovieTrack> + Clone,
+    description: &Description,
+) -> Vec<Part> {
+    let mut parts = vec![Part::Bytes(Vec::new())];
+    let tracks = tracks.filter(|track| track.has_samples());
+    let lengths = tracks
+        .clone()
+        .map(|track| track.put_final(&mut parts, description.created));
+    let length = lengths.fold(0, u32::saturating_add);
+    let duration_ms = tracks.clone().map(MovieTrack::end_ms).max().unwrap_or(0);
+    let mut metadata = Vec::new();
+    put_metadata(&mut metadata, description);
+    let length = length.saturating_add(u32::try_from(metadata.len()).unwrap_or(0));
+    if let Some(Part::Bytes(head)) = parts.first_mut() {
+        put_open(head, b"moov", length, |out| {
+            put_movie_header(out, tracks, description, duration_ms);
+        });
+    }
+    parts.push(Part::Bytes(metadata));
+    parts
+}
+
+/// Returns the length of the `moov` box of a finished file in bytes.
+pub(super) fn final_length<'a>(
+    tracks: impl Iterator<Item = &'a MovieTrack> + Clone,
+    description: &Description,
+) -> u64 {
+    let parts = final_parts(tracks, description);
+    let length = parts.first().and_then(|part| match part {
+        Part::Bytes(bytes) => bytes.first_chunk().copied(),
+        Part::Entries { .. } => None,
+    });
+    length.map_or(0, |length| u32::from_be_bytes(length).into())
+}
+
+/// Appends a box that continues for `rest` bytes after those that `write` appends.
+fn put_open(out: &mut Vec<u8>, kind: &[u8; 4], rest: u32, write: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    put(out, kind, write);
+    if let Some(field) = out.get_mut(start..).and_then(<[u8]>::first_chunk_mut) {
+        *field = u32::from_be_bytes(*field)
+            .saturating_add(rest)
+            .to_be_bytes();
+    }
+}
+
+/// Appends an edit list (ISO 14496-12 8.6.6) of edits: duration in milliseconds, and start on the track in
+/// ticks, or -1 for a delay.
+fn put_edits(out: &mut Vec<u8>, edits: &[(u64, i64)]) {
+    put(out, b"edts", |out| {
+        put_full(out, b"elst", 1, 0, |out| {
+            out.extend(u32::try_from(edits.len()).unwrap_or(0).to_be_bytes());
+            for (duration_ms, start) in edits {
+                out.extend(duration_ms.to_be_bytes());
+                out.extend(start.to_be_bytes());
+                out.extend([0, 1, 0, 0]); // rate 1.0
+            }
+        });
+    });
+}
+
+fn signed(ticks: u64) -> i64 {
+    i64::try_from(ticks).unwrap_or(i64::MAX)
+}
+
+/// Appends the movie header (ISO 14496-12 8.2.2).
+fn put_movie_header<'a>(
+    out: &mut Vec<u8>,
+    tracks: impl Iterator<Item = &'a MovieTrack>,
+    description: &Description,
+    duration_ms: u64,
+) {
+    put_full(out, b"mvhd", 1, 0, |out| {
+        let created = mac_time(description.created);
+        out.extend(created.to_be_bytes());
+        out.extend(created.to_be_bytes());
+        out.extend(MILLISECONDS.to_be_bytes());
+        out.extend(duration_ms.to_be_bytes());
+        out.extend([0, 1, 0, 0]); // rate 1.0
+        out.extend([1, 0]); // volume 1.0
+        out.extend([0; 10]);
+        put_matrix(out);
+        out.extend([0; 24]);
+        let largest = tracks.map(|track| track.id).max().unwrap_or(0);
+        out.extend(largest.saturating_add(1).to_be_bytes()); // next_track_ID
+    });
+}
+
+/// Appends the metadata that players show: title and program (QuickTime File Format, "Metadata").
+fn put_metadata(out: &mut Vec<u8>, description: &Description) {
+    put(out, b"udta", |out| {
+        put_full(out, b"meta", 0, 0, |out| {
+            put_handler(out, b"mdir", *b"appl", b"\0");
+            put(out, b"ilst", |out| {
+                if let Some(title) = &description.title {
+                    put_text(out, b"\xA9nam", title);
+                }
+                put_text(out, b"\xA9too", PROGRAM);
+            });
+        });
+    });
+}
+
+fn put_text(out: &mut Vec<u8>, kind: &[u8; 4], text: &str) {
+    put(out, kind, |out| {
+        put(out, b"data", |out| {
+            out.extend([0, 0, 0, 1, 0, 0, 0, 0]); // UTF-8, no locale
+            out.extend_from_slice(text.as_bytes());
+        });
+    });
+}
+
+/// Appends a handler (ISO 14496-12 8.4.3).
+fn put_handler(out: &mut Vec<u8>, kind: &[u8; 4], manufacturer: [u8; 4], name: &[u8]) {
+    put_full(out, b"hdlr", 0, 0, |out| {
+        out.extend([0; 4]);
+        out.extend(kind);
+        out.extend(manufacturer);
+        out.extend([0; 8]);
+        out.extend_from_slice(name);
+    });
+}
+
+/// Appends the identity matrix.
+fn put_matrix(out: &mut Vec<u8>) {
+    let one = 0x1_0000_u32;
+    for value in [one, 0, 0, 0, one, 0, 0, 0, 0x4000_0000] {
+        out.extend(value.to_be_bytes());
+    }
+}
+
+/// Converts seconds since 1970 to seconds since 1904.
+fn mac_time(seconds: u64) -> u64 {
+    seconds.saturating_add(2_082_844_800)
+}
+
+/// The tables in the order of the file.
+const KINDS: [Kind; 6] = [
+    Kind::Durations,
+    Kind::SyncSamples,
+    Kind::Offsets,
+    Kind::Chunks,
+    Kind::Sizes,
+    Kind::ChunkOffsets,
+];
+
+/// Flags of `tkhd`.
+const ENABLED_IN_MOVIE: u32 = 3;
+
+/// Language "und" in three times five bits.
+const UNDETERMINED: [u8; 2] = [0x55, 0xC4];
+
+const PROGRAM: &str = concat!("rtmpull ", env!("CARGO_PKG_VERSION"));

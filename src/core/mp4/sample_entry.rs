@@ -1,0 +1,446 @@
+//! Sample entries: the codec setup of a track, from RTMP sequence headers and frames.
+
+use thiserror::Error;
+
+use super::boxes::{put, put_full};
+use crate::core::flv::{
+    TagKind,
+    codec::{
+        AudioCodec, AudioTag, AudioTrack, PictureSize, VideoCodec, VideoPacket, VideoTag,
+        VideoTrack,
+        audio::{aac::AudioSpecificConfig, ac3, flac::StreamInfo, mp3, opus},
+        video::{av1, avc, hevc, vp9},
+    },
+    frame_info::Codec,
+};
+
+/// Codec setup of one track, and the encoded box that describes it (ISO 14496-12 8.5.2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SampleEntry {
+    /// Codec of the frames.
+    pub codec: Codec,
+    /// Number of ticks per second of the track.
+    pub timescale: u32,
+    /// Size of the picture, if the setup contains it.
+    pub picture_size: Option<PictureSize>,
+    pub(super) frame_length: FrameLength,
+    kind: [u8; 4],
+    /// Body of the box; without the fields of [`put_visual`] if the track is video.
+    body: Vec<u8>,
+}
+
+/// Number of ticks that a frame lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FrameLength {
+    /// The timestamps of the stream decide.
+    Unknown,
+    Constant(u32),
+    /// Each Opus packet contains its length.
+    Opus,
+}
+
+/// Why an MP4 file cannot hold a message.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Unsupported {
+    /// No sample entry exists for the codec.
+    #[error("it has no form for {0}")]
+    Codec(String),
+    /// Frames arrived before the setup of their decoder.
+    #[error("the {0} has no sequence header")]
+    NoSequenceHeader(String),
+    /// The setup of the decoder does not parse.
+    #[error("the sequence header of the {0} is damaged")]
+    DamagedSequenceHeader(String),
+    /// The setup of a decoder changed in the middle of a file.
+    #[error("its codec or resolution changes too often")]
+    Changed,
+    /// One message carries several tracks, or a track that is not the main one.
+    #[error("the stream has several {0} tracks, which only FLV files keep")]
+    Multitrack(TagKind),
+}
+
+impl SampleEntry {
+    /// Returns the setup of the track of an audio or video message: from a sequence header, or from a frame
+    /// of a codec that has none.
+    pub fn of(track: TagKind, body: &[u8]) -> Result<Self, Unsupported> {
+        if track == TagKind::VIDEO {
+            let tag = VideoTag::parse(body).ok();
+            let found = tag.and_then(|tag| tag.tracks().next()?.ok());
+            found.map_or_else(|| Err(unknown(track)), |track| Self::video(&track))
+        } else {
+            let tag = AudioTag::parse(body).ok();
+            let found = tag.and_then(|tag| tag.tracks().next()?.ok());
+            found.map_or_else(|| Err(unknown(track)), |track| Self::audio(&track))
+        }
+    }
+
+    fn video(track: &VideoTrack<'_>) -> Result<Self, Unsupported> {
+        let codec = track.codec;
+        let is_header = track.is_sequence_header() && track.packet == VideoPacket::SEQUENCE_START;
+        let record = track.body;
+        let setup = match codec {
+            VideoCodec::AVC | VideoCodec::AVC1 if is_header => {
+                avc::nal_length_size(record).map(|_| (b"avc1", plain(b"avcC", record)))
+            }
+            VideoCodec::HEVC | VideoCodec::HVC1 if is_header => {
+                hevc::nal_length_size(record).map(|_| (b"hvc1", plain(b"hvcC", record)))
+            }
+            VideoCodec::AV01 if is_header => {
+                av1::ConfigurationRecord::parse(record).map(|_| (b"av01", plain(b"av1C", record)))
+            }
+            VideoCodec::VP09 if is_header => {
+                let parsed = vp9::ConfigurationRecord::parse(record);
+                let fields = record.len().checked_sub(8).and_then(|at| record.get(at..));
+                parsed.and(fields).map(|fields| (b"vp09", vpcc(fields)))
+            }
+            VideoCodec::VP08 => Some((b"vp08", vpcc(&VP8))),
+            VideoCodec::AVC
+            | VideoCodec::AVC1
+            | VideoCodec::HEVC
+            | VideoCodec::HVC1
+            | VideoCodec::AV01
+            | VideoCodec::VP09 => return Err(Unsupported::NoSequenceHeader(codec.to_string())),
+            _ => return Err(Unsupported::Codec(codec.to_string())),
+        };
+        let Some((kind, record)) = setup else {
+            return Err(Unsupported::DamagedSequenceHeader(codec.to_string()));
+        };
+        Ok(Self {
+            codec: Codec::Video(codec),
+            timescale: MILLISECONDS,
+            picture_size: track.picture_size(),
+            frame_length: FrameLength::Unknown,
+            kind: *kind,
+            body: record,
+        })
+    }
+
+    fn audio(track: &AudioTrack<'_>) -> Result<Self, Unsupported> {
+        let codec = track.codec;
+        let is_header = track.is_sequence_header();
+        let setup = match codec {
+            AudioCodec::AAC | AudioCodec::MP4A if is_header => aac(track.body),
+            AudioCodec::OPUS if is_header => opus(track.body),
+            AudioCodec::FLAC if is_header => flac(track.body),
+            AudioCodec::AAC | AudioCodec::MP4A | AudioCodec::OPUS | AudioCodec::FLAC => {
+                return Err(Unsupported::NoSequenceHeader(codec.to_string()));
+            }
+            AudioCodec::MP3 | AudioCodec::MP3_8_KHZ | AudioCodec::MP3_NAMED => mp3(track.body),
+            AudioCodec::AC_3 => ac_3(track.body),
+            _ => return Err(Unsupported::Codec(codec.to_string())),
+        };
+        let Some(setup) = setup else {
+            return Err(Unsupported::DamagedSequenceHeader(codec.to_string()));
+        };
+        let mut body = Vec::new();
+        put_audio(&mut body, setup.channels, setup.sample_bits, setup.rate_hz);
+        body.extend(setup.record);
+        Ok(Self {
+            codec: Codec::Audio(codec),
+            timescale: setup.rate_hz.max(1),
+            picture_size: None,
+            frame_length: setup.frame_length,
+            kind: *setup.kind,
+            body,
+        })
+    }
+
+    /// Whether a decoder for this setup decodes frames of the other one. A size that only frames contain
+    /// does not count.
+    pub(super) fn is_same_as(&self, other: &Self) -> bool {
+        self.codec == other.codec && self.kind == other.kind && self.body == other.body
+    }
+
+    pub(super) fn is_avc(&self) -> bool {
+        self.kind == *b"avc1"
+    }
+
+    pub(super) fn is_video(&self) -> bool {
+        matches!(self.codec, Codec::Video(_))
+    }
+
+    /// Appends the box.
+    pub(super) fn put(&self, out: &mut Vec<u8>) {
+        put(out, &self.kind, |out| {
+            if self.is_video() {
+                put_visual(out, self.picture_size);
+            }
+            out.extend_from_slice(&self.body);
+        });
+    }
+}
+
+impl FrameLength {
+    /// Returns the number of ticks of this frame.
+    pub(super) fn of(self, frame: &[u8]) -> Option<u32> {
+        match self {
+            Self::Unknown => None,
+            Self::Constant(ticks) => Some(ticks),
+            Self::Opus => opus_ticks(frame),
+        }
+    }
+}
+
+/// Parts of the sample entry of an audio track.
+struct Audio {
+    kind: &'static [u8; 4],
+    channels: u8,
+    sample_bits: u8,
+    rate_hz: u32,
+    frame_length: FrameLength,
+    record: Vec<u8>,
+}
+
+fn unknown(track: TagKind) -> Unsupported {
+    Unsupported::Codec(format!("this {track}"))
+}
+
+fn plain(kind: &[u8; 4], record: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    put(&mut out, kind, |out| out.extend_from_slice(record));
+    out
+}
+
+/// VPCodecConfigurationBox (VP Codec ISO Media File Format Binding 2.1).
+fn vpcc(fields: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_full(&mut out, b"vpcC", 1, 0, |out| out.extend_from_slice(fields));
+    out
+}
+
+fn aac(record: &[u8]) -> Option<Audio> {
+    let config = AudioSpecificConfig::parse(record)?;
+    Some(Audio {
+        kind: b"mp4a",
+        channels: config.channels.unwrap_or(2),
+        sample_bits: 16,
+        // The rate before spectral band replication: a frame has 1,024 samples at this rate.
+        rate_hz: config.rate_hz,
+        frame_length: FrameLength::Constant(match config.object_type {
+            LOW_DELAY | ENHANCED_LOW_DELAY => 512,
+            _ => 1024,
+        }),
+        record: esds(MPEG_4_AUDIO, record),
+    })
+}
+
+fn mp3(frame: &[u8]) -> Option<Audio> {
+    let header = mp3::FrameHeader::parse(frame).filter(|header| header.layer == 3)?;
+    // MPEG-2 and MPEG-2.5 have rates up to 24 kHz and half of the samples (ISO 13818-3 2.4.2.3).
+    let is_mpeg_1 = header.rate_hz > 24_000;
+    Some(Audio {
+        kind: b"mp4a",
+        channels: header.channels,
+        sample_bits: 16,
+        rate_hz: header.rate_hz,
+        frame_length: FrameLength::Constant(if is_mpeg_1 { 1152 } else { 576 }),
+        record: esds(
+            if is_mpeg_1 {
+                MPEG_1_AUDIO
+            } else {
+                MPEG_2_AUDIO
+            },
+            &[],
+        ),
+    })
+}
+
+/// OpusSpecificBox ("Encapsulation of Opus in ISO Base Media File Format" 4.3.2): the fields of an OpusHead,
+/// big-endian.
+fn opus(record: &[u8]) -> Option<Audio> {
+    let head = opus::Head::parse(record)?;
+    let gain = *record.get(16..)?.first_chunk::<2>()?;
+    let mapping = record.get(18..)?;
+    let family = *mapping.first()?;
+    let mut out = Vec::new();
+    put(&mut out, b"dOps", |out| {
+        out.extend([0, head.channels]);
+        out.extend(head.pre_skip.to_be_bytes());
+        out.extend(head.input_rate_hz.to_be_bytes());
+        out.extend(u16::from_le_bytes(gain).to_be_bytes());
+        out.extend(if family == 0 { &[0] } else { mapping });
+    });
+    Some(Audio {
+        kind: b"Opus",
+        channels: head.channels,
+        sample_bits: 16,
+        rate_hz: OPUS_HZ,
+        frame_length: FrameLength::Opus,
+        record: out,
+    })
+}
+
+/// Number of samples of an Opus packet at 48 kHz, from its first bytes (RFC 6716 3.1 and 3.2).
+fn opus_ticks(packet: &[u8]) -> Option<u32> {
+    let (toc, rest) = packet.split_first()?;
+    let config = toc >> 3;
+    let frame: u32 = match (config, config & 3) {
+        (0..=11, size @ 0..=2) => 480_u32.checked_shl(size.into())?,
+        (0..=11, _) => 2880,
+        (12..=15, size) => 480_u32.checked_shl((size & 1).into())?,
+        (_, size) => 120_u32.checked_shl(size.into())?,
+    };
+    let frames = match toc & 3 {
+        0 => 1,
+        1 | 2 => 2,
+        _ => u32::from(rest.first()? & 0x3F),
+    };
+    // RFC 6716 3.2.5: a packet has at most 120 ms.
+    frame
+        .checked_mul(frames)
+        .filter(|ticks| (1..=5760).contains(ticks))
+}
+
+/// FLACSpecificBox ("Encapsulation of FLAC in ISO Base Media File Format" 3.3.2) with the STREAMINFO block.
+fn flac(record: &[u8]) -> Option<Audio> {
+    let info = StreamInfo::parse(record)?;
+    let block = match record.strip_prefix(b"fLaC") {
+        Some(blocks) => blocks.get(4..)?,
+        None => record,
+    };
+    let block: &[u8; 34] = block.first_chunk()?;
+    let [least_high, least_low, most_high, most_low, ..] = *block;
+    let least = u16::from_be_bytes([least_high, least_low]);
+    let most = u16::from_be_bytes([most_high, most_low]);
+    let mut out = Vec::new();
+    put_full(&mut out, b"dfLa", 0, 0, |out| {
+        out.extend(LAST_STREAMINFO);
+        out.extend(block);
+    });
+    Some(Audio {
+        kind: b"fLaC",
+        channels: info.channels,
+        sample_bits: info.sample_bits,
+        rate_hz: info.rate_hz,
+        frame_length: match least == most {
+            true => FrameLength::Constant(least.into()),
+            false => FrameLength::Unknown,
+        },
+        record: out,
+    })
+}
+
+/// AC3SpecificBox (ETSI TS 102 366 F.4).
+fn ac_3(frame: &[u8]) -> Option<Audio> {
+    let format = ac3::format(frame)?;
+    let [_, _, _, _, rate_and_size, id_and_mode, channels, ..] = frame else {
+        return None;
+    };
+    let (bsid, bsmod) = (id_and_mode >> 3, id_and_mode & 7);
+    if bsid > 10 {
+        return None;
+    }
+    let acmod = channels >> 5;
+    let has_low_frequencies = format.channels == full_range(acmod).saturating_add(1);
+    let fields = u32::from(rate_and_size >> 6) << 22
+        | u32::from(bsid) << 17
+        | u32::from(bsmod) << 14
+        | u32::from(acmod) << 11
+        | u32::from(has_low_frequencies) << 10
+        | u32::from(rate_and_size >> 1 & 0x1F) << 5;
+    let [_, fields @ ..] = fields.to_be_bytes();
+    Some(Audio {
+        kind: b"ac-3",
+        channels: format.channels,
+        sample_bits: 16,
+        rate_hz: format.rate_hz,
+        frame_length: FrameLength::Constant(1536),
+        record: plain(b"dac3", &fields),
+    })
+}
+
+/// Number of channels without the low-frequency one (ETSI TS 102 366 table 4.3).
+fn full_range(acmod: u8) -> u8 {
+    match acmod {
+        1 => 1,
+        0 | 2 => 2,
+        3 | 4 => 3,
+        5 | 6 => 4,
+        _ => 5,
+    }
+}
+
+/// Appends the fields of a visual sample entry (ISO 14496-12 12.1.3).
+fn put_visual(out: &mut Vec<u8>, size: Option<PictureSize>) {
+    let (width, height) = size.map_or((0, 0), |size| (size.width, size.height));
+    let pixels = |pixels: u32| u16::try_from(pixels).unwrap_or(u16::MAX).to_be_bytes();
+    out.extend([0; 6]); // reserved
+    out.extend([0, 1]); // data_reference_index
+    out.extend([0; 16]);
+    out.extend(pixels(width));
+    out.extend(pixels(height));
+    out.extend([0, 72, 0, 0, 0, 72, 0, 0]); // resolution in pixels per inch
+    out.extend([0; 4]);
+    out.extend([0, 1]); // frame_count
+    out.extend([0; 32]); // compressorname
+    out.extend([0, 24]); // depth
+    out.extend([0xFF, 0xFF]);
+}
+
+/// Appends the fields of an audio sample entry (ISO 14496-12 12.2.3).
+fn put_audio(out: &mut Vec<u8>, channels: u8, sample_bits: u8, rate_hz: u32) {
+    out.extend([0; 6]); // reserved
+    out.extend([0, 1]); // data_reference_index
+    out.extend([0; 8]);
+    out.extend(u16::from(channels).to_be_bytes());
+    out.extend(u16::from(sample_bits).to_be_bytes());
+    out.extend([0; 4]);
+    // 16.16 fixed point. Rates that do not fit are 0; the timescale of the track has the rate as well.
+    out.extend(u16::try_from(rate_hz).unwrap_or(0).to_be_bytes());
+    out.extend([0, 0]);
+}
+
+/// ESDBox (ISO 14496-14 6.7.2) with the descriptors of ISO 14496-1 7.2.6.
+fn esds(object_type: u8, specific: &[u8]) -> Vec<u8> {
+    let mut decoder = vec![object_type, AUDIO_STREAM, 0, 0, 0];
+    decoder.extend([0; 8]); // maximum and average bit rate: unknown
+    if !specific.is_empty() {
+        put_descriptor(&mut decoder, 0x05, specific);
+    }
+    let mut stream = vec![0, 0, 0]; // ES_ID, flags
+    put_descriptor(&mut stream, 0x04, &decoder);
+    put_descriptor(&mut stream, 0x06, &[2]); // SLConfigDescriptor of MP4 files
+    let mut out = Vec::new();
+    put_full(&mut out, b"esds", 0, 0, |out| {
+        put_descriptor(out, 0x03, &stream)
+    });
+    out
+}
+
+/// Appends a descriptor with a length of four bytes, seven bits each (ISO 14496-1 8.3.3).
+fn put_descriptor(out: &mut Vec<u8>, tag: u8, body: &[u8]) {
+    let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
+    let bits = |shift: u32| (length.wrapping_shr(shift) & 0x7F) as u8;
+    out.extend([
+        tag,
+        bits(21) | 0x80,
+        bits(14) | 0x80,
+        bits(7) | 0x80,
+        bits(0),
+    ]);
+    out.extend_from_slice(body);
+}
+
+/// Timescale of video, and of movies.
+pub(super) const MILLISECONDS: u32 = 1000;
+
+/// Record of VP8: profile 0, unknown level, 8 bits, 4:2:0, unspecified colors.
+const VP8: [u8; 8] = [0, 0, 0x82, 2, 2, 2, 0, 0];
+
+/// Audio object types of AAC with short frames (ISO 14496-3 table 1.17).
+const LOW_DELAY: u8 = 23;
+const ENHANCED_LOW_DELAY: u8 = 39;
+
+/// Object types of descriptors (ISO 14496-1 table 5).
+const MPEG_4_AUDIO: u8 = 0x40;
+const MPEG_2_AUDIO: u8 = 0x69;
+const MPEG_1_AUDIO: u8 = 0x6B;
+
+/// streamType 5, upStream 0, reserved 1 (ISO 14496-1 7.2.6.6).
+const AUDIO_STREAM: u8 = 0x15;
+
+/// Header of a STREAMINFO block that is the last one: 34 bytes (RFC 9639 8.1).
+const LAST_STREAMINFO: [u8; 4] = [0x80, 0, 0, 34];
+
+/// Samples per second of decoded Opus.
+const OPUS_HZ: u32 = 48_000;

@@ -1,0 +1,242 @@
+//! The sample tables of a finished file (ISO 14496-12 8.6 and 8.7).
+//!
+//! A recording of a day has millions of samples, so the tables never exist in memory. A [`Table`] converts
+//! the runs of the fragments one after another to the entries of one box. It runs twice: while the file
+//! grows, only for the size of the box, and at the end for the bytes.
+
+use super::fragment::{Run, Sample};
+
+/// One of the tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// `stts`: durations.
+    Durations,
+    /// `ctts`: composition offsets.
+    Offsets,
+    /// `stss`: numbers of the samples that a decoder can start with.
+    SyncSamples,
+    /// `stsc`: number of samples in each chunk.
+    Chunks,
+    /// `stsz`: sizes.
+    Sizes,
+    /// `co64`: offsets of the chunks in the file.
+    ChunkOffsets,
+}
+
+/// Encoder of the entries of one table. Every run is one chunk.
+#[derive(Debug, Clone)]
+pub(super) struct Table {
+    kind: Kind,
+    /// Repeated value that is not written yet, and the number of repetitions.
+    pending: Option<(u32, u32)>,
+    /// Number of samples, or of chunks in a table of chunks.
+    items: u32,
+    /// Time before the first sample, in ticks, which extends it; see [`Table::new`].
+    lead: u32,
+    entries: u32,
+}
+
+impl Table {
+    /// Creates an empty table. A video track that starts `lead` ticks after the movie gets a longer first
+    /// sample, because players show an empty edit of video as a black picture.
+    pub(super) fn new(kind: Kind, lead: u32) -> Self {
+        Self {
+            kind,
+            pending: None,
+            items: 0,
+            lead,
+            entries: 0,
+        }
+    }
+
+    /// Adds the samples of a run, whose fragment starts at `fragment` in the file. Appends entries to `out`.
+    pub(super) fn add(&mut self, run: &Run, fragment: u64, out: &mut Vec<u8>) {
+        match self.kind {
+            Kind::ChunkOffsets => {
+                let offset = fragment.saturating_add(run.offset.into());
+                self.put(out, &offset.to_be_bytes());
+            }
+            Kind::Chunks => {
+                self.items = self.items.saturating_add(1);
+                let samples = u32::try_from(run.samples.len()).unwrap_or(u32::MAX);
+                if self.pending.is_none_or(|(pending, _)| pending != samples) {
+                    self.pending = Some((samples, 1));
+                    let first = self.items.to_be_bytes();
+                    self.put(out, &[first, samples.to_be_bytes(), [0, 0, 0, 1]].concat());
+                }
+            }
+            _ => run
+                .samples
+                .iter()
+                .for_each(|sample| self.add_sample(sample, out)),
+        }
+    }
+
+    fn add_sample(&mut self, sample: &Sample, out: &mut Vec<u8>) {
+        let lead = std::mem::take(&mut self.lead);
+        self.items = self.items.saturating_add(1);
+        match self.kind {
+            Kind::Durations => self.repeat(sample.duration.saturating_add(lead), out),
+            Kind::Offsets => {
+                let lead = i32::try_from(lead).unwrap_or(i32::MAX);
+                let offset = sample.composition_offset.saturating_add(lead);
+                self.repeat(offset.cast_unsigned(), out);
+            }
+            Kind::SyncSamples if sample.is_sync => self.put(out, &self.items.to_be_bytes()),
+            Kind::Sizes => self.put(out, &sample.size.to_be_bytes()),
+            Kind::SyncSamples | Kind::Chunks | Kind::ChunkOffsets => {}
+        }
+    }
+
+    /// Appends the last entry to `out`.
+    pub(super) fn finish(&mut self, out: &mut Vec<u8>) {
+        if let (Kind::Durations | Kind::Offsets, Some((value, count))) =
+            (self.kind, self.pending.take())
+        {
+            self.put(out, &[count.to_be_bytes(), value.to_be_bytes()].concat());
+        }
+    }
+
+    fn repeat(&mut self, value: u32, out: &mut Vec<u8>) {
+        match &mut self.pending {
+            Some((pending, count)) if *pending == value => *count = count.saturating_add(1),
+            _ => {
+                self.finish(out);
+                self.pending = Some((value, 1));
+            }
+        }
+    }
+
+    fn put(&mut self, out: &mut Vec<u8>, entry: &[u8]) {
+        self.entries = self.entries.saturating_add(1);
+        out.extend_from_slice(entry);
+    }
+
+    /// Returns the header of the box: everything before its entries. All runs must have been added.
+    pub(super) fn header(&self) -> Vec<u8> {
+        let (kind, version, entry): (_, u8, u32) = match self.kind {
+            Kind::Durations => (b"stts", 0, 8),
+            // Version 1 has signed offsets.
+            Kind::Offsets => (b"ctts", 1, 8),
+            Kind::SyncSamples => (b"stss", 0, 4),
+            Kind::Chunks => (b"stsc", 0, 12),
+            Kind::Sizes => (b"stsz", 0, 4),
+            Kind::ChunkOffsets => (b"co64", 0, 8),
+        };
+        let is_pending =
+            matches!(self.kind, Kind::Durations | Kind::Offsets) && self.pending.is_some();
+        let entries = self.entries.saturating_add(is_pending.into());
+        let has_sample_size = self.kind == Kind::Sizes;
+        let header: u32 = if has_sample_size { 20 } else { 16 };
+        let length = entries.saturating_mul(entry).saturating_add(header);
+        let mut out = Vec::new();
+        out.extend(length.to_be_bytes());
+        out.extend(kind);
+        out.extend([version, 0, 0, 0]);
+        if has_sample_size {
+            out.extend([0; 4]); // sample_size: the sizes differ
+        }
+        out.extend(entries.to_be_bytes());
+        out
+    }
+
+    /// Returns the length of the box in bytes.
+    pub(super) fn length(&self) -> u32 {
+        let header = self.header();
+        header
+            .first_chunk()
+            .map_or(0, |length| u32::from_be_bytes(*length))
+    }
+
+    /// Returns the number of samples, or of chunks in a table of chunks.
+    pub(super) fn items(&self) -> u32 {
+        self.items
+    }
+
+    /// Returns whether all entries have this value. Counts an entry that is not written yet.
+    pub(super) fn is_constant(&self, value: u32) -> bool {
+        self.entries == 0 && self.pending.is_none_or(|(pending, _)| pending == value)
+    }
+
+    pub(super) fn entries(&self) -> u32 {
+        self.entries
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encode(kind: Kind, lead: u32, runs: &[Run]) -> Vec<u8> {
+        let (mut table, mut entries) = (Table::new(kind, lead), Vec::new());
+        runs.iter()
+            .for_each(|run| table.add(run, 1000, &mut entries));
+        let header = table.header();
+        table.finish(&mut entries);
+        assert_eq!(
+            header,
+            table.header(),
+            "the header is known before the last entry"
+        );
+        assert_eq!(table.length() as usize, header.len() + entries.len());
+        [header, entries].concat()
+    }
+
+    fn run(samples: &[(u32, u32, bool, i32)]) -> Run {
+        let sample = |&(duration, size, is_sync, composition_offset): &_| Sample {
+            duration,
+            size,
+            is_sync,
+            composition_offset,
+        };
+        Run {
+            track: 1,
+            start: 0,
+            offset: 0x20,
+            samples: samples.iter().map(sample).collect(),
+        }
+    }
+
+    #[test]
+    #[rustfmt::skip]
+    fn tables_have_these_bytes() {
+        let runs = [
+            run(&[(40, 9, true, 80), (40, 7, false, 80)]),
+            run(&[(40, 5, false, -40), (33, 4, true, 0)]),
+            run(&[(33, 1, false, 0)]),
+        ];
+        let encode = |kind, lead| encode(kind, lead, &runs);
+        assert_eq!(encode(Kind::Durations, 0), [
+            &[0, 0, 0, 32][..], b"stts", &[0, 0, 0, 0,  0, 0, 0, 2],
+            &[0, 0, 0, 3,  0, 0, 0, 40], // count, duration
+            &[0, 0, 0, 2,  0, 0, 0, 33],
+        ].concat());
+        assert_eq!(encode(Kind::Durations, 10)[16..32], [
+            0, 0, 0, 1,  0, 0, 0, 50,
+            0, 0, 0, 2,  0, 0, 0, 40,
+        ]);
+        assert_eq!(encode(Kind::Offsets, 0), [
+            &[0, 0, 0, 40][..], b"ctts", &[1, 0, 0, 0,  0, 0, 0, 3],
+            &[0, 0, 0, 2,  0, 0, 0, 80],
+            &[0, 0, 0, 1,  0xFF, 0xFF, 0xFF, 0xD8],
+            &[0, 0, 0, 2,  0, 0, 0, 0],
+        ].concat());
+        assert_eq!(encode(Kind::SyncSamples, 0), [
+            &[0, 0, 0, 24][..], b"stss", &[0, 0, 0, 0,  0, 0, 0, 2],
+            &[0, 0, 0, 1,  0, 0, 0, 4],
+        ].concat());
+        assert_eq!(encode(Kind::Chunks, 0), [
+            &[0, 0, 0, 40][..], b"stsc", &[0, 0, 0, 0,  0, 0, 0, 2],
+            &[0, 0, 0, 1,  0, 0, 0, 2,  0, 0, 0, 1], // first chunk, samples, description
+            &[0, 0, 0, 3,  0, 0, 0, 1,  0, 0, 0, 1],
+        ].concat());
+        assert_eq!(encode(Kind::Sizes, 0), [
+            &[0, 0, 0, 40][..], b"stsz", &[0, 0, 0, 0,  0, 0, 0, 0,  0, 0, 0, 5],
+            &[0, 0, 0, 9,  0, 0, 0, 7,  0, 0, 0, 5,  0, 0, 0, 4,  0, 0, 0, 1],
+        ].concat());
+        assert_eq!(encode(Kind::ChunkOffsets, 0)[..24], [
+            &[0, 0, 0, 40][..], b"co64", &[0, 0, 0, 0,  0, 0, 0, 3],
+            &[0, 0, 0, 0, 0, 0, 4, 8], // 1000 + 0x20
+        ].concat());
+    }
+}

@@ -1,0 +1,507 @@
+//! Files as other demuxers read them, and literal boxes.
+
+use mp4_atom::{Decode, DecodeMaybe};
+use proptest::prelude::*;
+use shiguredo_mp4::demux::{Input, Mp4FileDemuxer};
+
+use super::{
+    writer::{Fragment, Frame, MoviePart, ReadFragment, read_fragment},
+    *,
+};
+use crate::core::{
+    flv::{FrameParser, TagKind},
+    payload::Payload,
+};
+
+const AVC_RECORD: &[u8] = &[
+    1, 0x64, 0, 0x0C, 0xFF, 0xE1, 0, 0x1A, 0x67, 0x64, 0, 0x0C, 0xAC, 0xD9, 0x41, 0x41, 0x9F, 0x9F,
+    1, 0x10, 0, 0, 3, 0, 0x10, 0, 0, 3, 3, 0x20, 0xF1, 0x42, 0x99, 0x60, 1, 0, 4, 0x68, 0xEF, 0x8F,
+    0xCB, 0xFD, 0xF8, 0xF8, 0,
+];
+
+fn avc_header() -> Vec<u8> {
+    [&[0x17, 0, 0, 0, 0], AVC_RECORD].concat()
+}
+
+/// AAC-LC, 48 kHz, mono.
+const AAC_HEADER: &[u8] = &[0xAF, 0, 0x11, 0x88];
+
+fn options(layout: Layout, fragment_ms: u64) -> Options {
+    Options {
+        layout,
+        fragment_ms,
+        description: Description {
+            created: 1_700_000_000,
+            // mp4-atom does not know titles.
+            title: None,
+        },
+    }
+}
+
+/// A file in memory.
+struct File {
+    writer: Writer,
+    parser: FrameParser,
+    bytes: Vec<u8>,
+    fragments: Vec<Fragment>,
+}
+
+impl File {
+    fn new(options: Options) -> Self {
+        let mut writer = Writer::new(options);
+        Self {
+            bytes: writer.head(),
+            writer,
+            parser: FrameParser::new(),
+            fragments: Vec::new(),
+        }
+    }
+
+    fn send(&mut self, kind: TagKind, time_ms: u64, body: &[u8]) -> Result<(), Unsupported> {
+        let info = self.parser.parse(kind, body);
+        self.writer.admit(info, body)?;
+        let frame = Frame {
+            info,
+            at_ms: time_ms,
+            time_ms,
+            payload: Payload::from(body),
+        };
+        self.writer
+            .push(frame, &mut self.fragments, &mut Vec::new());
+        self.write();
+        Ok(())
+    }
+
+    fn write(&mut self) {
+        for fragment in self.fragments.drain(..) {
+            self.writer.written(&fragment.bytes);
+            self.bytes.extend(fragment.bytes);
+        }
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        self.writer.finish(&mut self.fragments, &mut Vec::new());
+        self.write();
+        let Some(first) = self.writer.first_fragment() else {
+            return self.bytes;
+        };
+        let mut movie = Vec::new();
+        for part in self.writer.final_movie() {
+            match part {
+                MoviePart::Bytes(bytes) => movie.extend(bytes),
+                MoviePart::Entries(mut entries) => {
+                    let mut offset = first as usize;
+                    while offset < self.bytes.len() {
+                        let ReadFragment::Complete(runs, length) =
+                            read_fragment(&self.bytes[offset..])
+                        else {
+                            panic!("not a fragment at {offset}");
+                        };
+                        entries.add(&runs, offset as u64, &mut movie);
+                        offset += length as usize;
+                    }
+                    entries.finish(&mut movie);
+                }
+            }
+        }
+        assert_eq!(movie.len() as u64, self.writer.tables_bytes());
+        let patch = self.writer.seal();
+        self.bytes[..patch.bytes.len()].copy_from_slice(&patch.bytes);
+        self.bytes.extend(movie);
+        self.bytes
+    }
+}
+
+/// A sample as a demuxer returns it.
+#[derive(Debug, Clone, PartialEq)]
+struct Demuxed {
+    is_video: bool,
+    data: Vec<u8>,
+    is_keyframe: bool,
+    shown_ms: f64,
+}
+
+fn demux(file: &[u8]) -> Vec<Demuxed> {
+    let mut demuxer = Mp4FileDemuxer::new();
+    while let Some(required) = demuxer.required_input() {
+        let position = required.position as usize;
+        let end = required.size.map_or(file.len(), |size| position + size);
+        demuxer.handle_input(Input {
+            position: required.position,
+            data: &file[position..end.min(file.len())],
+        });
+    }
+    demuxer.tracks().unwrap();
+    let mut samples = Vec::new();
+    while let Some(sample) = demuxer.next_sample().unwrap() {
+        let ticks = sample.timestamp as i64 + sample.composition_time_offset.unwrap_or(0);
+        let timescale = u32::from(sample.track.timescale);
+        let from = sample.data_offset as usize;
+        samples.push(Demuxed {
+            is_video: timescale == 1000,
+            data: file[from..from + sample.data_size].to_vec(),
+            is_keyframe: sample.keyframe,
+            shown_ms: ticks as f64 * 1000.0 / f64::from(timescale),
+        });
+    }
+    samples
+}
+
+/// A message of a random stream.
+#[derive(Debug, Clone)]
+struct Random {
+    is_video: bool,
+    step_ms: u64,
+    size: usize,
+    is_keyframe: bool,
+    composition_ms: i32,
+}
+
+impl Random {
+    fn body(&self, number: usize) -> Vec<u8> {
+        let mut body = if self.is_video {
+            let [_, high, middle, low] = self.composition_ms.to_be_bytes();
+            let first = if self.is_keyframe { 0x17 } else { 0x27 };
+            vec![first, 1, high, middle, low]
+        } else {
+            vec![0xAF, 1]
+        };
+        body.extend((0..self.size).map(|byte| (byte * 7 + number) as u8));
+        body
+    }
+
+    fn sample(&self, number: usize) -> Vec<u8> {
+        let header = if self.is_video { 5 } else { 2 };
+        self.body(number).split_off(header)
+    }
+}
+
+fn random() -> impl Strategy<Value = Random> {
+    (
+        any::<bool>(),
+        0_u64..150,
+        1_usize..60,
+        any::<bool>(),
+        -60_i32..200,
+    )
+        .prop_map(
+            |(is_video, step_ms, size, is_keyframe, composition_ms)| Random {
+                is_video,
+                step_ms,
+                size,
+                is_keyframe,
+                composition_ms,
+            },
+        )
+}
+
+proptest! {
+    #[test]
+    fn any_frames_are_demuxed_unchanged_and_at_their_times(
+        frames in proptest::collection::vec(random(), 1..120),
+        fragment_ms in prop_oneof![Just(100_u64), Just(1000)],
+    ) {
+        let mut file = File::new(options(Layout::Seekable, fragment_ms));
+        file.send(TagKind::VIDEO, 0, &avc_header()).unwrap();
+        file.send(TagKind::AUDIO, 0, AAC_HEADER).unwrap();
+        let mut time_ms = 0;
+        let mut expected = Vec::new();
+        let mut latest_ms = [None; 2];
+        for (number, frame) in frames.iter().enumerate() {
+            time_ms += frame.step_ms;
+            // Audio times do not repeat; the tick of a repeated time is later.
+            let latest = &mut latest_ms[usize::from(frame.is_video)];
+            if !frame.is_video && *latest == Some(time_ms) {
+                time_ms += 1;
+            }
+            *latest = Some(time_ms);
+            let kind = if frame.is_video { TagKind::VIDEO } else { TagKind::AUDIO };
+            file.send(kind, time_ms, &frame.body(number)).unwrap();
+            let composition_ms = if frame.is_video { frame.composition_ms } else { 0 };
+            expected.push(Demuxed {
+                is_video: frame.is_video,
+                data: frame.sample(number),
+                is_keyframe: frame.is_keyframe || !frame.is_video,
+                shown_ms: f64::from(composition_ms) + time_ms as f64,
+            });
+        }
+        let file = file.finish();
+        assert_strict(&file);
+        let demuxed = demux(&file);
+        for is_video in [false, true] {
+            let of = |samples: &[Demuxed]| -> Vec<Demuxed> {
+                samples.iter().filter(|sample| sample.is_video == is_video).cloned().collect()
+            };
+            let (demuxed, expected) = (of(&demuxed), of(&expected));
+            prop_assert_eq!(demuxed.len(), expected.len());
+            let Some((first, first_expected)) = demuxed.first().zip(expected.first()) else {
+                continue;
+            };
+            let shift_ms = first.shown_ms - first_expected.shown_ms;
+            for (found, expected) in demuxed.iter().zip(&expected) {
+                prop_assert_eq!(&found.data, &expected.data);
+                prop_assert_eq!(found.is_keyframe, expected.is_keyframe);
+                let error_ms = found.shown_ms - shift_ms - expected.shown_ms;
+                prop_assert!(error_ms.abs() <= 1.1, "{} ms", error_ms);
+            }
+        }
+    }
+}
+
+/// Decodes all boxes but `mdat` with mp4-atom, which rejects unknown and incomplete ones.
+fn assert_strict(file: &[u8]) {
+    let mut rest = file;
+    while let Some(atom) = mp4_atom::Any::decode_maybe(&mut rest).unwrap() {
+        let is_known = !matches!(atom, mp4_atom::Any::Unknown(..));
+        assert!(is_known, "{atom:?}");
+    }
+    assert!(rest.is_empty());
+}
+
+#[test]
+fn fragmented_files_decode_strictly() {
+    let mut file = File::new(options(Layout::Plain, 100));
+    file.send(TagKind::VIDEO, 0, &avc_header()).unwrap();
+    file.send(TagKind::AUDIO, 0, AAC_HEADER).unwrap();
+    for number in 0..50 {
+        let key = if number % 10 == 0 { 0x17 } else { 0x27 };
+        file.send(TagKind::VIDEO, number * 40, &[key, 1, 0, 0, 80, 1, 2, 3])
+            .unwrap();
+        file.send(TagKind::AUDIO, number * 40 + 3, &[0xAF, 1, 9])
+            .unwrap();
+    }
+    let bytes = file.finish();
+    assert_strict(&bytes);
+    let mut rest = &bytes[..];
+    let _ftyp = mp4_atom::Ftyp::decode(&mut rest).unwrap();
+    let moov = mp4_atom::Moov::decode(&mut rest).unwrap();
+    assert_eq!(moov.trak.len(), 2);
+    assert!(moov.mvex.is_some());
+    let moof = mp4_atom::Moof::decode(&mut rest).unwrap();
+    assert_eq!(moof.mfhd.sequence_number, 1);
+    assert_eq!(moof.traf.len(), 2);
+}
+
+#[test]
+fn first_picture_starts_the_movie_unless_sound_is_earlier() {
+    let edits = |sound_ms| {
+        let mut file = File::new(options(Layout::Seekable, 1000));
+        file.send(TagKind::VIDEO, 0, &avc_header()).unwrap();
+        file.send(TagKind::AUDIO, 0, AAC_HEADER).unwrap();
+        // Decoded at 20 ms, shown at 100 ms.
+        file.send(TagKind::VIDEO, 20, &[0x17, 1, 0, 0, 80, 1])
+            .unwrap();
+        file.send(TagKind::AUDIO, sound_ms, &[0xAF, 1, 9]).unwrap();
+        let file = file.finish();
+        let at = file
+            .windows(4)
+            .rposition(|window| window == b"moov")
+            .unwrap()
+            - 4;
+        let moov = mp4_atom::Moov::decode(&mut &file[at..]).unwrap();
+        moov.trak
+            .iter()
+            .map(|trak| {
+                let Some(elst) = trak.edts.as_ref().and_then(|edts| edts.elst.as_ref()) else {
+                    return Vec::new();
+                };
+                elst.entries.iter().map(|entry| entry.media_time).collect()
+            })
+            .collect::<Vec<Vec<_>>>()
+    };
+    assert_eq!(edits(100), [vec![Some(80)], vec![]]);
+    assert_eq!(edits(130)[0], [Some(80)]);
+    assert_eq!(edits(130)[1].len(), 2);
+    assert_eq!(edits(60)[0], []);
+    assert_eq!(edits(60)[1].len(), 2);
+    assert_eq!(edits(0), [vec![], vec![]]);
+}
+
+#[test]
+fn setups_cut_anywhere_are_rejected_or_parsed() {
+    let opus = [
+        &[0x90],
+        &b"Opus"[..],
+        b"OpusHead",
+        &[1, 2, 0x38, 1, 0x80, 0xBB, 0, 0, 0, 0, 0],
+    ];
+    let flac = [
+        &[0x90],
+        &b"fLaC"[..],
+        &[0x10, 0, 0x10, 0, 0, 0, 0, 0, 0, 0, 0x0B, 0xB8, 0x02, 0xF0],
+        &[0; 20],
+    ];
+    let hevc = [&[0x1C, 0, 0, 0, 0, 1][..], &[0; 20], &[3, 0]];
+    let av1 = [&[0x90], &b"av01"[..], &[0x81, 0, 0x0C, 0]];
+    let vp9 = [
+        &[0x90],
+        &b"vp09"[..],
+        &[1, 0, 0, 0, 0, 10, 0x82, 2, 2, 2, 0, 0],
+    ];
+    let mp3 = [0x2F, 0xFF, 0xFB, 0x50, 0x04, 0];
+    let ac3 = [
+        &[0x91],
+        &b"ac-3"[..],
+        &[0x0B, 0x77, 0x2F, 0xDE, 0x8C, 0x40, 0x2F, 0],
+    ];
+    let setups = [
+        (TagKind::VIDEO, avc_header(), &b"avc1"[..]),
+        (TagKind::VIDEO, hevc.concat(), b"hvc1"),
+        (TagKind::VIDEO, av1.concat(), b"av01"),
+        (TagKind::VIDEO, vp9.concat(), b"vp09"),
+        (TagKind::AUDIO, AAC_HEADER.to_vec(), b"mp4a"),
+        (TagKind::AUDIO, opus.concat(), b"Opus"),
+        (TagKind::AUDIO, flac.concat(), b"fLaC"),
+        (TagKind::AUDIO, mp3.to_vec(), b"mp4a"),
+        (TagKind::AUDIO, ac3.concat(), b"ac-3"),
+    ];
+    for (track, body, name) in setups {
+        for cut in 0..body.len() {
+            let _may_be_complete = sample_entry::SampleEntry::of(track, &body[..cut]);
+        }
+        let entry = sample_entry::SampleEntry::of(track, &body).unwrap();
+        let mut bytes = Vec::new();
+        entry.put(&mut bytes);
+        assert_eq!(&bytes[4..8], name);
+        let parsed = mp4_atom::Any::decode(&mut &bytes[..]);
+        let is_known = |atom: &_| !matches!(atom, mp4_atom::Any::Unknown(..));
+        assert!(parsed.as_ref().is_ok_and(is_known), "{parsed:?}");
+    }
+}
+
+#[test]
+#[rustfmt::skip]
+fn sample_entry_of_aac_has_these_bytes() {
+    let entry = sample_entry::SampleEntry::of(TagKind::AUDIO, AAC_HEADER).unwrap();
+    let mut bytes = Vec::new();
+    entry.put(&mut bytes);
+    let expected = [
+        &[0, 0, 0, 87][..], b"mp4a",
+        &[0, 0, 0, 0, 0, 0,  0, 1], // data_reference_index
+        &[0; 8],
+        &[0, 1,  0, 16], // channels, bits
+        &[0; 4],
+        &[0xBB, 0x80, 0, 0], // 48000.0
+        &[0, 0, 0, 51], b"esds", &[0; 4],
+            &[3, 0x80, 0x80, 0x80, 34,  0, 0,  0], // ES_Descriptor
+            &[4, 0x80, 0x80, 0x80, 20,  0x40, 0x15,  0, 0, 0,  0, 0, 0, 0,  0, 0, 0, 0], // decoder config
+            &[5, 0x80, 0x80, 0x80, 2,  0x11, 0x88], // AudioSpecificConfig
+            &[6, 0x80, 0x80, 0x80, 1,  2], // SLConfigDescriptor
+    ].concat();
+    assert_eq!(bytes, expected);
+}
+
+#[test]
+fn other_codecs_and_missing_headers_are_unsupported() {
+    let text = |kind, body: &[u8]| {
+        let mut file = File::new(options(Layout::Seekable, 1000));
+        file.send(kind, 0, body).unwrap_err().to_string()
+    };
+    assert_eq!(
+        text(TagKind::VIDEO, &[0x12, 1, 2]),
+        "it has no form for H.263"
+    );
+    assert_eq!(
+        text(TagKind::AUDIO, &[0xB6, 1, 2]),
+        "it has no form for Speex"
+    );
+    assert_eq!(
+        text(TagKind::VIDEO, &[0x17, 1, 0, 0, 0, 1]),
+        "the AVC has no sequence header"
+    );
+    assert_eq!(
+        text(TagKind::VIDEO, &[0x17, 0, 0, 0, 0, 9]),
+        "the sequence header of the AVC is damaged"
+    );
+    let multitrack = [0x96, 0x01, b'a', b'v', b'c', b'1', 0, 0, 0, 0, 1];
+    assert_eq!(
+        text(TagKind::VIDEO, &multitrack),
+        "the stream has several video tracks, which only FLV files keep"
+    );
+}
+
+#[test]
+fn another_setup_needs_another_file() {
+    let mut file = File::new(options(Layout::Seekable, 1000));
+    file.send(TagKind::VIDEO, 0, &avc_header()).unwrap();
+    file.send(TagKind::VIDEO, 0, &[0x17, 1, 0, 0, 0, 1])
+        .unwrap();
+    let mut other = avc_header();
+    other[8] += 1;
+    let mut parser = FrameParser::new();
+    let mut needs = |kind, body: &[u8]| {
+        let info = parser.parse(kind, body);
+        file.writer.needs_new_setup(info, body)
+    };
+    assert!(needs(TagKind::VIDEO, &other));
+    assert!(!needs(TagKind::VIDEO, &avc_header()));
+    assert!(needs(TagKind::VIDEO, &[0x12, 1, 2]));
+    assert!(!needs(TagKind::AUDIO, AAC_HEADER));
+    file.send(TagKind::VIDEO, 2000, &[0x27, 1, 0, 0, 0, 1])
+        .unwrap();
+    let mut needs = |kind, body: &[u8]| {
+        let info = parser.parse(kind, body);
+        file.writer.needs_new_setup(info, body)
+    };
+    assert!(needs(TagKind::AUDIO, AAC_HEADER));
+}
+
+#[test]
+fn late_video_extends_its_first_picture() {
+    let mut file = File::new(options(Layout::Seekable, 1000));
+    file.send(TagKind::AUDIO, 0, AAC_HEADER).unwrap();
+    file.send(TagKind::VIDEO, 0, &avc_header()).unwrap();
+    file.send(TagKind::AUDIO, 0, &[0xAF, 1, 9]).unwrap();
+    file.send(TagKind::VIDEO, 500, &[0x17, 1, 0, 0, 0, 1])
+        .unwrap();
+    file.send(TagKind::VIDEO, 540, &[0x27, 1, 0, 0, 0, 1])
+        .unwrap();
+    let demuxed = demux(&file.finish());
+    let shown: Vec<f64> = demuxed
+        .iter()
+        .filter(|sample| sample.is_video)
+        .map(|sample| sample.shown_ms)
+        .collect();
+    assert_eq!(shown, [500.0, 540.0]);
+}
+
+#[test]
+fn setup_of_a_pipe_can_change() {
+    let mut file = File::new(options(Layout::Plain, 0));
+    file.send(TagKind::VIDEO, 0, &avc_header()).unwrap();
+    file.send(TagKind::VIDEO, 0, &[0x17, 1, 0, 0, 0, 1])
+        .unwrap();
+    file.writer
+        .restart_setup(&mut file.fragments, &mut Vec::new());
+    file.write();
+    let mut other = avc_header();
+    other[8] += 1;
+    file.send(TagKind::VIDEO, 40, &other).unwrap();
+    file.send(TagKind::VIDEO, 40, &[0x17, 1, 0, 0, 0, 2])
+        .unwrap();
+    let bytes = file.finish();
+    assert_strict(&bytes);
+    let movies = bytes.windows(4).filter(|window| window == b"moov");
+    assert_eq!(movies.count(), 2);
+}
+
+#[test]
+fn title_and_program_are_metadata() {
+    let mut file = File::new(options(Layout::Seekable, 1000));
+    file.send(TagKind::AUDIO, 0, AAC_HEADER).unwrap();
+    file.send(TagKind::AUDIO, 0, &[0xAF, 1, 9]).unwrap();
+    file.writer.set_title("Où");
+    let bytes = file.finish();
+    #[rustfmt::skip]
+    let expected = [
+        &[0, 0, 0, 27][..], b"\xA9nam",
+        &[0, 0, 0, 19], b"data", &[0, 0, 0, 1,  0, 0, 0, 0], "Où".as_bytes(),
+    ]
+    .concat();
+    let count = bytes
+        .windows(expected.len())
+        .filter(|window| *window == expected);
+    assert_eq!(count.count(), 2);
+    let program = concat!("rtmpull ", env!("CARGO_PKG_VERSION")).as_bytes();
+    assert!(bytes.ends_with(program));
+}

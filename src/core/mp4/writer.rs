@@ -1,0 +1,683 @@
+//! Collects the messages of one file in fragments.
+
+use std::collections::VecDeque;
+
+use super::{
+    Layout,
+    boxes::{BoxHeader, put},
+    clock::Clock,
+    fragment::{Run, Sample, put_fragment, read_moof},
+    movie::{Description, MovieTrack, Part, final_length, final_parts, put_initial},
+    sample_entry::{SampleEntry, Unsupported},
+    tables::Table,
+};
+use crate::core::{
+    flv::{
+        FrameInfo, TagKind,
+        codec::{AudioPacket, AudioTag, VideoPacket, VideoTag},
+        head_writer::Patch,
+    },
+    payload::Payload,
+    wire::Reader,
+};
+
+/// Options of one file or pipe.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Whether the file is finished with sample tables.
+    pub layout: Layout,
+    /// Length of a fragment in milliseconds. With 0, each frame is a fragment.
+    pub fragment_ms: u64,
+    /// Description of the movie.
+    pub description: Description,
+}
+
+/// Converts the messages of one file or pipe to fragments. It does no I/O.
+///
+/// The caller announces each message with [`Writer::admit`] when it arrives, and passes it to
+/// [`Writer::push`] when its time in the file is known. In between, the setup of another track may arrive and
+/// still become part of the file.
+#[derive(Debug)]
+pub struct Writer {
+    options: Options,
+    tracks: Vec<Track>,
+    /// Whether the tracks are written.
+    has_setup: bool,
+    /// Time of the file at which the movie starts, in milliseconds, once the tracks are written.
+    origin_ms: Option<u64>,
+    /// Number of the latest fragment.
+    number: u32,
+    /// Time at which the current fragment started.
+    fragment_start_ms: Option<u64>,
+    /// Size of the frames that wait for their fragment.
+    held_bytes: u64,
+    /// Size of the file: the head and all fragments.
+    length: u64,
+    /// Offset of the first fragment.
+    first_fragment: Option<u64>,
+    scratch: Vec<u8>,
+    has_warned: bool,
+}
+
+/// A complete part of the file.
+#[derive(Debug)]
+pub struct Fragment {
+    /// The boxes.
+    pub bytes: Vec<u8>,
+    /// Facts of the first video frame, or of the first audio frame without video.
+    pub info: FrameInfo,
+    /// Output time of that frame in milliseconds.
+    pub at_ms: u64,
+    /// Number of frames.
+    pub frames: u32,
+}
+
+/// A message and its times.
+#[derive(Debug)]
+pub struct Frame {
+    /// Facts of the message.
+    pub info: FrameInfo,
+    /// Output time in milliseconds.
+    pub at_ms: u64,
+    /// Time since the start of the file in milliseconds.
+    pub time_ms: u64,
+    /// The message.
+    pub payload: Payload,
+}
+
+/// One track, and its frames that wait for the end of the fragment.
+#[derive(Debug)]
+struct Track {
+    kind: TagKind,
+    movie: MovieTrack,
+    clock: Clock,
+    /// Whether frames were announced.
+    has_frames: bool,
+    held: VecDeque<Held>,
+    /// Time of the file at which the times of the track start, in milliseconds.
+    base_ms: u64,
+    /// Ticks between the latest two frames.
+    interval: Option<u32>,
+}
+
+/// A frame without its duration, which the next frame of the track determines.
+#[derive(Debug)]
+struct Held {
+    frame: Frame,
+    /// Number of bytes before the sample in the payload: the header of an FLV tag body.
+    skip: usize,
+    /// Decoding time in ticks.
+    ticks: u64,
+    composition_offset: i32,
+    length: Option<u32>,
+}
+
+/// The `moov` box of a finished file, as a list of bytes and tables.
+#[derive(Debug)]
+pub struct FinalMovie {
+    parts: std::vec::IntoIter<Part>,
+}
+
+/// A part of a [`FinalMovie`].
+#[derive(Debug)]
+pub enum MoviePart {
+    /// Bytes to write.
+    Bytes(Vec<u8>),
+    /// Entries to write: pass all fragments of the file to it.
+    Entries(Entries),
+}
+
+/// Encoder of the entries of one table.
+#[derive(Debug)]
+pub struct Entries {
+    track: u32,
+    table: Table,
+}
+
+impl Writer {
+    /// Creates a writer for an empty file or pipe.
+    pub fn new(options: Options) -> Self {
+        Self {
+            options,
+            tracks: Vec::new(),
+            has_setup: false,
+            origin_ms: None,
+            number: 0,
+            fragment_start_ms: None,
+            held_bytes: 0,
+            length: 0,
+            first_fragment: None,
+            scratch: Vec::new(),
+            has_warned: false,
+        }
+    }
+
+    /// Sets the title of the movie.
+    pub fn set_title(&mut self, title: &str) {
+        self.options.description.title = Some(title.to_owned());
+    }
+
+    /// Returns the first bytes of the file, and counts them. Must be called once, before any frame is
+    /// pushed.
+    pub fn head(&mut self) -> Vec<u8> {
+        let mut head = file_type(b"iso5", [b"iso5", b"iso6", b"mp42", b"mp41"]);
+        if self.options.layout == Layout::Seekable {
+            // The space becomes the header of an `mdat` box, which needs 16 bytes for a length of 64 bits.
+            put(&mut head, b"free", |out| out.extend([0; 8]));
+        }
+        self.length = head.len() as u64;
+        head
+    }
+
+    /// Whether a message needs other tracks than those of the file: it must start a new file, or
+    /// [`Writer::restart_setup`] must be called in a pipe.
+    pub fn needs_new_setup(&self, info: FrameInfo, body: &[u8]) -> bool {
+        if !info.is_sequence_header && (!info.carries_media || info.codec.is_none()) {
+            return false;
+        }
+        let Some(track) = self.track(info.track) else {
+            return self.has_setup && is_media(info.track);
+        };
+        let entry = &track.movie.entry;
+        if info.is_sequence_header {
+            let is_fixed = self.has_setup || track.has_frames;
+            return is_fixed
+                && SampleEntry::of(info.track, body).is_ok_and(|new| !new.is_same_as(entry));
+        }
+        let is_resized = info.is_keyframe
+            && info.picture_size.is_some()
+            && entry.picture_size.is_some()
+            && info.picture_size != entry.picture_size;
+        is_resized || info.codec.is_some_and(|codec| codec != entry.codec)
+    }
+
+    /// Announces a message in order of arrival, or returns why an MP4 file cannot hold it.
+    pub fn admit(&mut self, info: FrameInfo, body: &[u8]) -> Result<(), Unsupported> {
+        let is_frame = info.carries_media && info.codec.is_some();
+        if !is_media(info.track) || !(is_frame || info.is_sequence_header) {
+            return Ok(());
+        }
+        if is_multitrack(info, body) {
+            return Err(Unsupported::Multitrack(info.track));
+        }
+        if self.needs_new_setup(info, body) {
+            return Err(Unsupported::Changed);
+        }
+        let number = u32::try_from(self.tracks.len()).unwrap_or(0);
+        let position = self
+            .tracks
+            .iter()
+            .position(|track| track.kind == info.track);
+        let is_known = position.is_some_and(|position| {
+            let track = self.tracks.get(position);
+            track.is_some_and(|track| Some(track.movie.entry.codec) == info.codec)
+        });
+        if !is_known || info.is_sequence_header {
+            let entry = SampleEntry::of(info.track, body)?;
+            match position.and_then(|position| self.tracks.get_mut(position)) {
+                Some(track) if track.movie.entry.is_same_as(&entry) => {}
+                Some(track) => track.replace(entry),
+                None => {
+                    let id = number.saturating_add(1);
+                    let base_ms = self.origin_ms.unwrap_or(0);
+                    self.tracks.push(Track::new(info.track, id, entry, base_ms));
+                }
+            }
+        }
+        let track = self
+            .tracks
+            .iter_mut()
+            .find(|track| track.kind == info.track);
+        if let Some(track) = track.filter(|_| is_frame) {
+            track.has_frames = true;
+            let size = &mut track.movie.entry.picture_size;
+            *size = size.or(info.picture_size);
+        }
+        Ok(())
+    }
+
+    /// Lets the following messages describe other tracks. The tracks are written again before the next
+    /// fragment. Frames that wait are added to `fragments`.
+    pub fn restart_setup(&mut self, fragments: &mut Vec<Fragment>, spent: &mut Vec<Payload>) {
+        self.finish(fragments, spent);
+        self.has_setup = false;
+        self.tracks
+            .iter_mut()
+            .for_each(|track| track.has_frames = false);
+    }
+
+    /// Adds a message that was admitted. Complete fragments are added to `fragments`, payloads that are no
+    /// longer used to `spent`.
+    pub fn push(&mut self, frame: Frame, fragments: &mut Vec<Fragment>, spent: &mut Vec<Payload>) {
+        let info = frame.info;
+        let Some((skip, composition_ms)) = find_sample(info, &frame.payload) else {
+            return spent.push(frame.payload);
+        };
+        let Some(track) = self
+            .tracks
+            .iter_mut()
+            .find(|track| track.kind == info.track)
+        else {
+            return spent.push(frame.payload);
+        };
+        let time_ms = frame.time_ms;
+        self.held_bytes = self.held_bytes.saturating_add(frame.payload.len() as u64);
+        track.hold(frame, skip, composition_ms);
+        let start_ms = *self.fragment_start_ms.get_or_insert(time_ms);
+        let elapsed_ms = time_ms.saturating_sub(start_ms);
+        let limit_ms = self.options.fragment_ms;
+        // A fragment that starts with a keyframe can be played alone.
+        let is_start = info.is_keyframe && elapsed_ms >= limit_ms.div_ceil(2);
+        let is_full = self.held_bytes >= MAX_FRAGMENT_BYTES;
+        if is_full || !self.expects_first_frame(elapsed_ms) && (elapsed_ms >= limit_ms || is_start)
+        {
+            let is_immediate = limit_ms == 0;
+            self.close_fragment(is_immediate, fragments, spent);
+            self.fragment_start_ms = Some(time_ms);
+        }
+    }
+
+    /// Whether the first frame of a track may still decide when the movie starts.
+    fn expects_first_frame(&self, elapsed_ms: u64) -> bool {
+        let is_expected = |track: &Track| track.held.is_empty();
+        self.origin_ms.is_none()
+            && elapsed_ms < MAX_TRACK_DISTANCE_MS
+            && self.tracks.iter().any(is_expected)
+    }
+
+    /// Adds all frames that wait to `fragments`: no frame follows.
+    pub fn finish(&mut self, fragments: &mut Vec<Fragment>, spent: &mut Vec<Payload>) {
+        self.close_fragment(true, fragments, spent);
+        self.fragment_start_ms = None;
+    }
+
+    /// Ends the current fragment. `is_last` means that it contains the latest frame of each track as well,
+    /// whose duration is estimated. Otherwise the next fragment starts with it.
+    fn close_fragment(
+        &mut self,
+        is_last: bool,
+        fragments: &mut Vec<Fragment>,
+        spent: &mut Vec<Payload>,
+    ) {
+        self.set_origin();
+        let mut runs = Vec::new();
+        let mut frames = Vec::new();
+        for track in &mut self.tracks {
+            runs.extend(track.take_run(is_last, &mut frames));
+        }
+        let Some(first) = frames.first().map(|held: &Held| &held.frame) else {
+            return;
+        };
+        let (info, at_ms) = (first.info, first.at_ms);
+        let data = frames.iter().map(|held| held.sample().len()).sum();
+        let mut bytes = Vec::with_capacity(FRAGMENT_HEADER.saturating_add(data));
+        if !std::mem::replace(&mut self.has_setup, true) {
+            let tracks = self.tracks.iter().map(|track| &track.movie);
+            put_initial(&mut bytes, tracks, &self.options.description);
+        }
+        self.number = self.number.saturating_add(1);
+        put_fragment(&mut bytes, self.number, &mut runs);
+        for held in frames.iter() {
+            bytes.extend_from_slice(held.sample());
+        }
+        fragments.push(Fragment {
+            bytes,
+            info,
+            at_ms,
+            frames: u32::try_from(frames.len()).unwrap_or(u32::MAX),
+        });
+        let payloads = frames.into_iter().map(|held| held.frame.payload);
+        spent.extend(payloads.inspect(|payload| {
+            self.held_bytes = self.held_bytes.saturating_sub(payload.len() as u64);
+        }));
+    }
+
+    /// Decides when the movie starts.
+    ///
+    /// If frames are reordered, the first picture is shown after it is decoded. If it is shown before the first
+    /// sound, the movie starts with it, and an edit list skips the time in between. Otherwise the movie starts
+    /// with the first frame of any track, and sound may be delayed: players show an empty edit of video as a
+    /// black picture, and ffmpeg expects an edit of video to start at a picture.
+    fn set_origin(&mut self) {
+        if self.origin_ms.is_some() {
+            return;
+        }
+        let first = |kind| {
+            let track = self.tracks.iter().find(|track| track.kind == kind);
+            track.and_then(|track| track.held.front())
+        };
+        let sound_ms = first(TagKind::AUDIO).map(|held| held.frame.time_ms);
+        let decoded_ms = first(TagKind::VIDEO).map(|held| held.frame.time_ms);
+        let shown_ms = first(TagKind::VIDEO).map(|held| {
+            let offset_ms = i64::from(held.composition_offset.max(0));
+            held.frame.time_ms.saturating_add_signed(offset_ms)
+        });
+        let origin_ms = match (shown_ms, sound_ms) {
+            (Some(shown_ms), None) => shown_ms,
+            (Some(shown_ms), Some(sound_ms)) if shown_ms <= sound_ms => shown_ms,
+            (_, Some(sound_ms)) => decoded_ms.unwrap_or(sound_ms).min(sound_ms),
+            (None, None) => return,
+        };
+        self.origin_ms = Some(origin_ms);
+        for track in &mut self.tracks {
+            track.set_origin(origin_ms);
+        }
+    }
+
+    /// Adds a fragment to the statistics, once the file contains it.
+    pub fn written(&mut self, fragment: &[u8]) {
+        let mut boxes = Reader::new(fragment);
+        while !boxes.is_empty() {
+            let before = boxes.rest();
+            let skipped = fragment.len().saturating_sub(before.len()) as u64;
+            let Ok((kind, body)) = BoxHeader::read_complete(&mut boxes) else {
+                break;
+            };
+            let length = before.len().saturating_sub(boxes.len());
+            if kind == *b"moof"
+                && let Some(Ok(runs)) = before.get(..length).map(read_moof)
+            {
+                debug_assert!(!body.is_empty());
+                let offset = self.length.saturating_add(skipped);
+                self.first_fragment.get_or_insert(offset);
+                self.note(&runs, offset);
+            }
+        }
+        self.length = self.length.saturating_add(fragment.len() as u64);
+    }
+
+    fn note(&mut self, runs: &[Run], offset: u64) {
+        if self.options.layout == Layout::Plain {
+            return;
+        }
+        for run in runs {
+            let mut tracks = self.tracks.iter_mut().map(|track| &mut track.movie);
+            if let Some(track) = tracks.find(|track| track.id == run.track) {
+                track.add(run, offset, &mut self.scratch);
+            }
+        }
+        if !self.has_warned && self.number.is_multiple_of(60) && self.tables_bytes() > LARGE_TABLES
+        {
+            self.has_warned = true;
+            tracing::warn!(
+                "the tables of the MP4 file will soon be too large for some players: \
+                 use --segment-time to split the recording"
+            );
+        }
+    }
+
+    /// Returns the size of the file without the final tables, in bytes.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Returns the size of the frames that wait for their fragment.
+    pub fn held_bytes(&self) -> u64 {
+        self.held_bytes
+    }
+
+    /// Returns the size of the tables that a finished file needs, in bytes.
+    pub fn tables_bytes(&self) -> u64 {
+        match self.options.layout {
+            Layout::Seekable => final_length(self.movies(), &self.options.description),
+            Layout::Plain => 0,
+        }
+    }
+
+    /// Returns the duration of all written frames in milliseconds.
+    pub fn duration_ms(&self) -> u64 {
+        let ends = self.movies().map(MovieTrack::end_ms);
+        ends.max().unwrap_or(0)
+    }
+
+    /// Returns the offset of the first fragment, if the file is finished with sample tables.
+    pub fn first_fragment(&self) -> Option<u64> {
+        self.first_fragment
+            .filter(|_| self.options.layout == Layout::Seekable)
+    }
+
+    /// Returns the `moov` box that finishes the file.
+    pub fn final_movie(&self) -> FinalMovie {
+        FinalMovie {
+            parts: final_parts(self.movies(), &self.options.description).into_iter(),
+        }
+    }
+
+    /// Returns the change that turns the fragmented file into a plain one. The file must contain all of
+    /// [`Writer::final_movie`], on the disk.
+    pub fn seal(&self) -> Patch {
+        let is_avc = self.movies().any(|track| track.entry.is_avc());
+        let third = if is_avc { b"avc1" } else { b"mp42" };
+        let mut bytes = file_type(b"isom", [b"isom", b"iso2", third, b"mp41"]);
+        let data = self.length.saturating_sub(bytes.len() as u64);
+        bytes.extend([0, 0, 0, 1]); // the length has 64 bits
+        bytes.extend(b"mdat");
+        bytes.extend(data.to_be_bytes());
+        Patch { offset: 0, bytes }
+    }
+
+    fn movies(&self) -> impl Iterator<Item = &MovieTrack> + Clone {
+        self.tracks.iter().map(|track| &track.movie)
+    }
+
+    fn track(&self, kind: TagKind) -> Option<&Track> {
+        self.tracks.iter().find(|track| track.kind == kind)
+    }
+}
+
+impl Track {
+    fn new(kind: TagKind, id: u32, entry: SampleEntry, base_ms: u64) -> Self {
+        Self {
+            kind,
+            clock: Clock::new(entry.timescale),
+            movie: MovieTrack::new(id, entry),
+            has_frames: false,
+            held: VecDeque::new(),
+            base_ms,
+            interval: None,
+        }
+    }
+
+    /// Sets another decoder setup, before any frame is written with the old one.
+    fn replace(&mut self, entry: SampleEntry) {
+        self.clock = Clock::new(entry.timescale);
+        self.movie.entry = entry;
+        self.interval = None;
+    }
+
+    fn hold(&mut self, frame: Frame, skip: usize, composition_ms: i32) {
+        let sample = frame.payload.get(skip..).unwrap_or_default();
+        let length = self.movie.entry.frame_length.of(sample);
+        let ticks = self.clock.next(frame.time_ms, length);
+        // The clock moves times that repeat or step back. The time of the presentation stays.
+        let moved = ticks.saturating_sub(self.clock.ticks(frame.time_ms));
+        let moved = i32::try_from(moved).unwrap_or(0);
+        let is_video = self.kind == TagKind::VIDEO;
+        self.held.push_back(Held {
+            frame,
+            skip,
+            ticks,
+            composition_offset: if is_video {
+                composition_ms.saturating_sub(moved)
+            } else {
+                0
+            },
+            length,
+        });
+    }
+
+    fn set_origin(&mut self, origin_ms: u64) {
+        let first = self.held.front().map(|held| held.frame.time_ms);
+        self.base_ms = match first {
+            Some(first_ms) if self.kind == TagKind::VIDEO => origin_ms.min(first_ms),
+            _ => origin_ms,
+        };
+        let skipped_ms = origin_ms.saturating_sub(self.base_ms);
+        self.movie.media_start = self.clock.ticks(skipped_ms);
+    }
+
+    /// Moves the frames of the current fragment to `frames`, and returns their run.
+    fn take_run(&mut self, is_last: bool, frames: &mut Vec<Held>) -> Option<Run> {
+        let count = self.held.len().saturating_sub(usize::from(!is_last));
+        let base = self.clock.ticks(self.base_ms);
+        let start = self.held.front()?.ticks.saturating_sub(base);
+        let mut samples = Vec::with_capacity(count);
+        for _ in 0..count {
+            let held = self.held.pop_front()?;
+            let ticks = held.ticks.saturating_sub(base);
+            let next = self
+                .held
+                .front()
+                .map(|next| next.ticks.saturating_sub(base));
+            let duration = match next {
+                Some(next) => u32::try_from(next.saturating_sub(ticks)).unwrap_or(u32::MAX),
+                None => self.estimate(&held),
+            };
+            self.interval = Some(duration);
+            samples.push(Sample {
+                duration,
+                size: u32::try_from(held.sample().len()).unwrap_or(u32::MAX),
+                is_sync: held.frame.info.is_keyframe || self.kind != TagKind::VIDEO,
+                composition_offset: held.composition_offset,
+            });
+            frames.push(held);
+        }
+        (count > 0).then_some(Run {
+            track: self.movie.id,
+            start,
+            offset: 0,
+            samples,
+        })
+    }
+
+    /// Returns the probable duration of the latest frame in ticks.
+    fn estimate(&self, held: &Held) -> u32 {
+        let usual = self.movie.entry.timescale.wrapping_div(25);
+        held.length.or(self.interval).unwrap_or(usual)
+    }
+}
+
+impl Held {
+    fn sample(&self) -> &[u8] {
+        self.frame.payload.get(self.skip..).unwrap_or_default()
+    }
+}
+
+impl Iterator for FinalMovie {
+    type Item = MoviePart;
+
+    fn next(&mut self) -> Option<MoviePart> {
+        Some(match self.parts.next()? {
+            Part::Bytes(bytes) => MoviePart::Bytes(bytes),
+            Part::Entries { track, table } => MoviePart::Entries(Entries { track, table }),
+        })
+    }
+}
+
+impl Entries {
+    /// Appends the entries for the fragment at this offset of the file to `out`.
+    pub fn add(&mut self, runs: &[Run], offset: u64, out: &mut Vec<u8>) {
+        for run in runs.iter().filter(|run| run.track == self.track) {
+            self.table.add(run, offset, out);
+        }
+    }
+
+    /// Appends the last entry to `out`.
+    pub fn finish(mut self, out: &mut Vec<u8>) {
+        self.table.finish(out);
+    }
+}
+
+/// Result of [`read_fragment`].
+#[derive(Debug, PartialEq, Eq)]
+pub enum ReadFragment {
+    /// The runs, and the length of the fragment in bytes.
+    Complete(Vec<Run>, u64),
+    /// At least this number of bytes is needed.
+    Needs(u64),
+    /// The bytes are not a fragment.
+    Invalid,
+}
+
+/// Reads the fragment at the start of `bytes`, which need not contain its samples.
+pub fn read_fragment(bytes: &[u8]) -> ReadFragment {
+    let Ok(moof) = BoxHeader::read(&mut Reader::new(bytes)) else {
+        return ReadFragment::Needs(BOX_HEADER);
+    };
+    if moof.kind != *b"moof" || moof.length < BOX_HEADER {
+        return ReadFragment::Invalid;
+    }
+    let needed = moof.length.saturating_add(BOX_HEADER);
+    let split = usize::try_from(moof.length)
+        .ok()
+        .and_then(|at| bytes.split_at_checked(at));
+    let Some((moof, rest)) = split.filter(|(_, rest)| rest.len() as u64 >= BOX_HEADER) else {
+        return ReadFragment::Needs(needed);
+    };
+    match (read_moof(moof), BoxHeader::read(&mut Reader::new(rest))) {
+        (Ok(runs), Ok(data)) if data.kind == *b"mdat" && data.length >= BOX_HEADER => {
+            ReadFragment::Complete(runs, data.length.saturating_add(moof.len() as u64))
+        }
+        _ => ReadFragment::Invalid,
+    }
+}
+
+/// Returns the offset of the sample in the payload, and its composition time in milliseconds; `None` if the
+/// message is not a frame.
+fn find_sample(info: FrameInfo, payload: &[u8]) -> Option<(usize, i32)> {
+    if !info.carries_media {
+        return None;
+    }
+    let (body, composition_ms) = if info.track == TagKind::VIDEO {
+        let tag = VideoTag::parse(payload).ok()?;
+        let track = tag.tracks().next()?.ok()?;
+        let is_coded = [VideoPacket::CODED_FRAMES, VideoPacket::CODED_FRAMES_X];
+        let is_coded = is_coded.contains(&track.packet);
+        (is_coded.then_some(track.body)?, track.composition_time_ms)
+    } else {
+        let tag = AudioTag::parse(payload).ok()?;
+        let track = tag.tracks().next()?.ok()?;
+        let is_coded = track.packet == AudioPacket::CODED_FRAMES;
+        (is_coded.then_some(track.body)?, 0)
+    };
+    Some((payload.len().checked_sub(body.len())?, composition_ms))
+}
+
+fn is_media(track: TagKind) -> bool {
+    matches!(track, TagKind::AUDIO | TagKind::VIDEO)
+}
+
+fn is_multitrack(info: FrameInfo, body: &[u8]) -> bool {
+    let multitrack = match info.track {
+        TagKind::VIDEO => VideoTag::parse(body).ok().and_then(|tag| tag.multitrack()),
+        _ => AudioTag::parse(body).ok().and_then(|tag| tag.multitrack()),
+    };
+    multitrack.is_some() || info.track_id != 0
+}
+
+/// Returns a file type box with four compatible brands (ISO 14496-12 4.3).
+fn file_type(major: &[u8; 4], compatible: [&[u8; 4]; 4]) -> Vec<u8> {
+    let mut out = Vec::new();
+    put(&mut out, b"ftyp", |out| {
+        out.extend(major);
+        out.extend(512_u32.to_be_bytes()); // minor_version
+        compatible.into_iter().for_each(|brand| out.extend(brand));
+    });
+    out
+}
+
+/// Length of a box header whose length has 32 bits.
+const BOX_HEADER: u64 = 8;
+
+/// Size at which a fragment ends early, so that a fast stream does not need much memory.
+const MAX_FRAGMENT_BYTES: u64 = 4 << 20;
+
+/// Largest distance of the first frames of both tracks.
+const MAX_TRACK_DISTANCE_MS: u64 = 1000;
+
+/// Usual size of the boxes before the samples of a fragment.
+const FRAGMENT_HEADER: usize = 4096;
+
+/// Size of the tables at which a warning is logged. iOS does not play a file whose tables are larger than
+/// about 34 MB.
+const LARGE_TABLES: u64 = 28_000_000;
