@@ -6,7 +6,7 @@ use tokio::sync::watch;
 use super::{retry::RetryPolicy, swf_player::Player};
 use crate::{
     core::rtmp::client::config::Config,
-    output::{Destination, FileOptions, GapPolicy, SegmentOptions},
+    output::{Destination, FileOptions, GapPolicy, PipeOptions, SegmentOptions},
     transport::{Dialer, Route},
 };
 
@@ -29,6 +29,8 @@ pub struct Job {
     pub backlog_bytes: usize,
     /// How files are written.
     pub file: FileOptions,
+    /// How pipes and devices are written.
+    pub pipe_options: PipeOptions,
     /// When to reconnect.
     pub retry: RetryPolicy,
     /// How a gap in a live stream appears in the recording.

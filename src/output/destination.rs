@@ -1,6 +1,7 @@
 //! Destination of a recording, and options of its files.
 
 use std::{
+    ffi::OsStr,
     fs::{self, File},
     io,
     path::{Path, PathBuf},
@@ -11,7 +12,7 @@ use std::{
 use jiff::Zoned;
 
 use super::naming::{Template, with_path};
-use crate::core::flv::Layout;
+use crate::core::flv::{Layout, Tag, head};
 
 /// Destination of a recording.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +26,15 @@ pub enum Destination {
 }
 
 impl Destination {
+    /// The extension of the file name.
+    pub fn extension(&self) -> Option<&OsStr> {
+        match self {
+            Self::Stdout => None,
+            Self::Path(path) => path.extension(),
+            Self::Template(template) => template.extension(),
+        }
+    }
+
     /// Checks that the destination can probably be written: that an existing file can be opened, or that a
     /// new file can be created in its folder. Changes nothing and leaves no file behind.
     ///
@@ -115,10 +125,47 @@ pub(super) fn is_special(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())
 }
 
+/// Container format of a file or a pipe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Format {
+    /// FLV, which holds every stream.
+    #[default]
+    Flv,
+    /// MP4, in fragments while it grows.
+    Mp4,
+}
+
+impl Format {
+    /// Returns the size of a message of `payload` bytes in the container; for MP4 an upper limit.
+    pub(super) fn message_bytes(self, payload: usize) -> u64 {
+        match self {
+            Self::Flv => Tag::length(payload),
+            Self::Mp4 => payload as u64 + MP4_MESSAGE_BYTES,
+        }
+    }
+
+    /// Returns the largest size of the first bytes, without the fields of the server.
+    pub(super) fn head_bytes(self) -> u64 {
+        match self {
+            Self::Flv => head::LENGTH as u64,
+            Self::Mp4 => MP4_HEAD_BYTES,
+        }
+    }
+}
+
+/// Size of the entries of a frame: 16 bytes in its fragment, up to 24 in the tables of the finished file, and
+/// its share of the boxes of a fragment.
+const MP4_MESSAGE_BYTES: u64 = 64;
+
+/// Size of all boxes that do not depend on the number of frames.
+const MP4_HEAD_BYTES: u64 = 4096;
+
 /// Options of the files of a recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileOptions {
-    /// Whether the head of a file is updated in place.
+    /// Container format.
+    pub format: Format,
+    /// Whether the head of a file is updated in place, and an MP4 file is finished with sample tables.
     pub layout: Layout,
     /// Interval at which a file is synced; `None` leaves that to the system.
     pub sync_interval: Option<Duration>,
@@ -127,6 +174,7 @@ pub struct FileOptions {
 impl Default for FileOptions {
     fn default() -> Self {
         Self {
+            format: Format::Flv,
             layout: Layout::Seekable,
             sync_interval: Some(Duration::from_secs(10)),
         }
@@ -188,5 +236,23 @@ mod tests {
         std::os::unix::fs::symlink("missing/new.flv", &link).unwrap();
         let error = check(&link).unwrap_err().to_string();
         assert!(error.ends_with("missing does not exist"), "{error}");
+    }
+}
+
+/// Options of a pipe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PipeOptions {
+    /// Container format.
+    pub format: Format,
+    /// Length of the fragments of MP4 in milliseconds. With 0, each frame is a fragment.
+    pub fragment_ms: u64,
+}
+
+impl Default for PipeOptions {
+    fn default() -> Self {
+        Self {
+            format: Format::Flv,
+            fragment_ms: 1000,
+        }
     }
 }

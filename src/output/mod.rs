@@ -32,7 +32,7 @@ mod totals;
 mod write_queue;
 
 pub use self::{
-    destination::{Destination, FileOptions},
+    destination::{Destination, FileOptions, Format, PipeOptions},
     gap::{Gap, GapPolicy, Gaps},
     hook::{SEGMENT_FACTS, START_FACTS},
     manifest::open_manifest,

@@ -1,18 +1,22 @@
 //! The boundary between a recording and its container format.
 
+use super::{FileOptions, Format};
 use crate::core::{
-    amf::Object,
-    flv::{FrameInfo, HeadWriter, Layout, Metadata, Tag, TagKind, head, head_writer::Patch},
+    amf::{Object, Value},
+    flv::{FrameInfo, HeadWriter, Layout, Metadata, Tag, TagKind, head_writer::Patch},
+    mp4::{self, Unsupported, writer::Frame},
     payload::Payload,
 };
 
 /// Turns the messages of one file or pipe into the bytes of its container.
 ///
-/// The caller writes [`Muxer::head`], then the units of [`Muxer::frame`] in order, and passes each unit to
-/// [`Muxer::written`] once the file contains it. [`Muxer::patches`] then updates the head in place.
+/// The caller writes [`Muxer::head`], then the units of [`Muxer::push`] and [`Muxer::finish`] in order, and
+/// passes each unit to [`Muxer::written`] once the file contains it. [`Muxer::patches`] then updates the head
+/// in place.
 #[derive(Debug)]
 pub(super) enum Muxer {
     Flv(HeadWriter),
+    Mp4(mp4::Writer),
 }
 
 /// A message on its way into a segment.
@@ -24,13 +28,16 @@ pub(super) struct Message {
     pub(super) payload: Payload,
 }
 
-/// One message in the form of the container. A unit is written complete or not at all.
+/// One or more messages in the form of the container. A unit is written complete or not at all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Unit {
     pub(super) bytes: Vec<u8>,
+    /// Facts of the first message.
     pub(super) info: FrameInfo,
-    /// Output time in milliseconds.
+    /// Output time of the first message in milliseconds.
     pub(super) at_ms: u64,
+    /// Number of messages.
+    pub(super) messages: u32,
     /// Time since the start of the segment.
     timestamp_ms: u32,
 }
@@ -50,39 +57,114 @@ impl Muxer {
     /// stream without a keyframe in this period restarts at any frame.
     pub(super) const KEYFRAME_SEARCH_MS: u64 = 60_000;
 
-    /// Largest size of [`Muxer::head`] without the fields of the server.
-    pub(super) const HEAD_BYTES: u64 = head::LENGTH as u64;
+    /// Creates a muxer for a new file. `created` is the current time in seconds since 1970.
+    pub(super) fn file(options: &FileOptions, metadata: &Metadata, created: u64) -> Self {
+        Self::new(
+            options.format,
+            options.layout,
+            FRAGMENT_MS,
+            metadata,
+            created,
+        )
+    }
 
-    /// Creates a muxer for a new file or pipe.
-    pub(super) fn new(layout: Layout, metadata: &Metadata) -> Self {
+    /// Creates a muxer for a pipe.
+    pub(super) fn pipe(format: Format, fragment_ms: u64) -> Self {
+        Self::new(format, Layout::Plain, fragment_ms, &Metadata::default(), 0)
+    }
+
+    /// Creates a muxer for FLV.
+    pub(super) fn flv(layout: Layout, metadata: &Metadata) -> Self {
         let mut writer = HeadWriter::new(layout);
         writer.inherit_metadata(metadata);
         Self::Flv(writer)
     }
 
-    /// Whether [`Muxer::patches`] rewrites the head.
-    pub(super) fn rewrites_head(&self) -> bool {
-        let Self::Flv(writer) = self;
-        writer.layout() == Layout::Seekable
+    fn new(
+        format: Format,
+        layout: Layout,
+        fragment_ms: u64,
+        metadata: &Metadata,
+        created: u64,
+    ) -> Self {
+        match format {
+            Format::Flv => Self::flv(layout, metadata),
+            Format::Mp4 => Self::Mp4(mp4::Writer::new(mp4::Options {
+                layout,
+                fragment_ms,
+                description: mp4::Description {
+                    created,
+                    title: metadata.text(TITLE),
+                },
+            })),
+        }
     }
 
-    /// Size of the unit for a payload of `payload` bytes.
-    pub(super) fn unit_bytes(payload: usize) -> u64 {
-        Tag::length(payload)
+    /// Container of the file.
+    pub(super) fn format(&self) -> Format {
+        match self {
+            Self::Flv(_) => Format::Flv,
+            Self::Mp4(_) => Format::Mp4,
+        }
+    }
+
+    /// Whether [`Muxer::patches`] rewrites the head. Such a head is valid before any message has arrived.
+    pub(super) fn rewrites_head(&self) -> bool {
+        match self {
+            Self::Flv(writer) => writer.layout() == Layout::Seekable,
+            Self::Mp4(_) => false,
+        }
     }
 
     /// Returns the first bytes of the file. Must be called once, before any unit is written. A head that is
     /// not rewritten keeps the flags of `tracks`.
     pub(super) fn head(&mut self, tracks: Tracks) -> Vec<u8> {
-        let Self::Flv(writer) = self;
-        writer.expect_tracks(tracks.audio, tracks.video);
-        writer.head()
+        match self {
+            Self::Flv(writer) => {
+                writer.expect_tracks(tracks.audio, tracks.video);
+                writer.head()
+            }
+            Self::Mp4(writer) => writer.head(),
+        }
     }
 
-    /// Converts a message in the buffer of its payload. `start_ms` is the output time of timestamp 0.
+    /// Announces a message when it arrives, before [`Muxer::push`], or returns why the container cannot hold
+    /// it.
+    pub(super) fn admit(&mut self, info: FrameInfo, body: &[u8]) -> Result<(), Unsupported> {
+        match self {
+            Self::Flv(_) => Ok(()),
+            Self::Mp4(writer) => writer.admit(info, body),
+        }
+    }
+
+    /// Whether the message needs tracks that the container cannot add to the file.
+    pub(super) fn needs_new_setup(&self, info: FrameInfo, body: &[u8]) -> bool {
+        match self {
+            Self::Flv(_) => false,
+            Self::Mp4(writer) => writer.needs_new_setup(info, body),
+        }
+    }
+
+    /// Prepares a pipe for messages that need other tracks.
+    pub(super) fn restart_setup(&mut self, units: &mut Vec<Unit>, spent: &mut Vec<Payload>) {
+        if let Self::Mp4(writer) = self {
+            let mut fragments = Vec::new();
+            writer.restart_setup(&mut fragments, spent);
+            units.extend(fragments.into_iter().map(Unit::from));
+        }
+    }
+
+    /// Converts a message, in the buffer of its payload if possible. Units that are complete are added to
+    /// `units`, payloads that are no longer used to `spent`. `start_ms` is the output time of timestamp 0.
     ///
     /// A later time than [`Muxer::LARGEST_TIMESTAMP_MS`] is written as that.
-    pub(super) fn frame(&self, message: Message, start_ms: u64) -> Unit {
+    pub(super) fn push(
+        &mut self,
+        message: Message,
+        start_ms: u64,
+        units: &mut Vec<Unit>,
+        spent: &mut Vec<Payload>,
+    ) {
         let Message {
             info,
             at_ms,
@@ -90,60 +172,111 @@ impl Muxer {
         } = message;
         let at_ms = at_ms.unwrap_or(start_ms);
         let since_start_ms = at_ms.saturating_sub(start_ms);
-        let timestamp_ms = since_start_ms.min(Self::LARGEST_TIMESTAMP_MS) as u32;
-        let Self::Flv(_) = self;
-        Unit {
-            bytes: Tag::new(info.track, timestamp_ms, payload).into_bytes(),
-            info,
-            at_ms,
-            timestamp_ms,
+        match self {
+            Self::Flv(_) => {
+                let timestamp_ms = since_start_ms.min(Self::LARGEST_TIMESTAMP_MS) as u32;
+                units.push(Unit {
+                    bytes: Tag::new(info.track, timestamp_ms, payload).into_bytes(),
+                    info,
+                    at_ms,
+                    messages: 1,
+                    timestamp_ms,
+                });
+            }
+            Self::Mp4(writer) => {
+                let frame = Frame {
+                    info,
+                    at_ms,
+                    time_ms: since_start_ms,
+                    payload,
+                };
+                let mut fragments = Vec::new();
+                writer.push(frame, &mut fragments, spent);
+                units.extend(fragments.into_iter().map(Unit::from));
+            }
+        }
+    }
+
+    /// Adds the last units: no further message follows.
+    pub(super) fn finish(&mut self, units: &mut Vec<Unit>, spent: &mut Vec<Payload>) {
+        if let Self::Mp4(writer) = self {
+            let mut fragments = Vec::new();
+            writer.finish(&mut fragments, spent);
+            units.extend(fragments.into_iter().map(Unit::from));
         }
     }
 
     /// Adds a unit to the statistics, once the file contains it.
     pub(super) fn written(&mut self, unit: &Unit) {
-        let Self::Flv(writer) = self;
-        let payload = unit.bytes.len().saturating_sub(Tag::FRAMING);
-        writer.tag_written(unit.info, unit.timestamp_ms, payload);
+        match self {
+            Self::Flv(writer) => {
+                let payload = unit.bytes.len().saturating_sub(Tag::FRAMING);
+                writer.tag_written(unit.info, unit.timestamp_ms, payload);
+            }
+            Self::Mp4(writer) => writer.written(&unit.bytes),
+        }
+    }
+
+    /// Size of the messages that wait in the muxer, and of the data that finishes the file.
+    pub(super) fn pending_bytes(&self) -> u64 {
+        match self {
+            Self::Flv(_) => 0,
+            Self::Mp4(writer) => writer.held_bytes() + writer.tables_bytes(),
+        }
     }
 
     /// Merges fields of the server's `onMetaData` into the head.
     ///
     /// Returns false if the head can no longer change; the fields must then be written as script data.
     pub(super) fn set_metadata(&mut self, fields: &Object) -> bool {
-        let Self::Flv(writer) = self;
-        writer.set_metadata(fields)
+        match self {
+            Self::Flv(writer) => writer.set_metadata(fields),
+            Self::Mp4(writer) => {
+                if let Some(title) = fields.get(TITLE).and_then(Value::as_text) {
+                    writer.set_title(&String::from_utf8_lossy(title.as_bytes()));
+                }
+                true
+            }
+        }
     }
 
     /// Merges all fields that the server sent before, see [`Muxer::set_metadata`].
     pub(super) fn inherit_metadata(&mut self, metadata: &Metadata) {
-        let Self::Flv(writer) = self;
-        writer.inherit_metadata(metadata);
+        if let Self::Flv(writer) = self {
+            writer.inherit_metadata(metadata);
+        }
     }
 
     /// Returns the changes that make the head describe all written units, in the order in which they must
     /// be written.
     pub(super) fn patches(&self) -> Vec<Patch> {
-        let Self::Flv(writer) = self;
-        writer.patches()
+        match self {
+            Self::Flv(writer) => writer.patches(),
+            Self::Mp4(_) => Vec::new(),
+        }
     }
 
     /// Records that the file contains `patch`.
     pub(super) fn patched(&mut self, patch: &Patch) {
-        let Self::Flv(writer) = self;
-        writer.patch_written(patch);
+        if let Self::Flv(writer) = self {
+            writer.patch_written(patch);
+        }
     }
 
     /// Size of the head and all written units: the end of the intact file.
     pub(super) fn file_bytes(&self) -> u64 {
-        let Self::Flv(writer) = self;
-        writer.length()
+        match self {
+            Self::Flv(writer) => writer.length(),
+            Self::Mp4(writer) => writer.length(),
+        }
     }
 
     /// Duration of the written frames in milliseconds.
     pub(super) fn duration_ms(&self) -> u32 {
-        let Self::Flv(writer) = self;
-        writer.duration_ms()
+        match self {
+            Self::Flv(writer) => writer.duration_ms(),
+            Self::Mp4(writer) => u32::try_from(writer.duration_ms()).unwrap_or(u32::MAX),
+        }
     }
 }
 
@@ -168,6 +301,7 @@ impl Unit {
             bytes,
             info: FrameInfo::SCRIPT,
             at_ms: 0,
+            messages: 1,
             timestamp_ms: 0,
         }
     }
@@ -177,3 +311,21 @@ impl Unit {
         Payload::reuse(self.bytes)
     }
 }
+
+impl From<mp4::writer::Fragment> for Unit {
+    fn from(fragment: mp4::writer::Fragment) -> Self {
+        Self {
+            bytes: fragment.bytes,
+            info: fragment.info,
+            at_ms: fragment.at_ms,
+            messages: fragment.frames,
+            timestamp_ms: 0,
+        }
+    }
+}
+
+/// Length of the fragments of a file, in milliseconds.
+const FRAGMENT_MS: u64 = 1000;
+
+/// Field of `onMetaData` with the title of the stream.
+const TITLE: &str = "title";

@@ -78,6 +78,11 @@ impl Template {
         }
     }
 
+    /// The extension of the name.
+    pub(super) fn extension(&self) -> Option<&OsStr> {
+        self.source.extension()
+    }
+
     /// Whether the name contains the number of the segment.
     pub fn has_counter(&self) -> bool {
         let is_counter = |piece: &Piece| matches!(piece, Piece::Counter { .. });
@@ -190,6 +195,24 @@ impl SegmentNames {
     /// Allows at least `most` files.
     pub(super) fn allow(&mut self, most: u32) {
         self.most = self.most.max(most);
+    }
+
+    /// Gives the following files another extension. They do not replace existing files.
+    pub(super) fn use_extension(&mut self, extension: &str) {
+        let mut template = match &self.pattern {
+            Pattern::Numbered(path) => Template::literal(path),
+            Pattern::Template(template) => template.clone(),
+        };
+        if let Some(Piece::Text(text)) = template.pieces.last_mut() {
+            let stem = match text.rsplit_once('.') {
+                Some((stem, old)) if !old.contains(['/', MAIN_SEPARATOR]) => stem,
+                _ => text.as_str(),
+            };
+            *text = format!("{stem}.{extension}");
+        }
+        self.pattern = Pattern::Template(template);
+        self.number = 0;
+        self.latest = PathBuf::new();
     }
 
     /// Replaces the limit of the number of files.

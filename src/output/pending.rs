@@ -1,6 +1,6 @@
 //! Messages before the first frame.
 
-use super::muxer::Muxer;
+use super::Format;
 use crate::core::{flv::FrameInfo, payload::Payload};
 
 /// Sequence headers and script data, in order of arrival, that wait for the first frame of a segment.
@@ -52,9 +52,9 @@ impl Pending {
     }
 
     /// Size of all messages in the container.
-    pub(super) fn unit_bytes(&self) -> u64 {
+    pub(super) fn bytes_in(&self, format: Format) -> u64 {
         let payloads = self.messages.iter().map(|message| message.payload.len());
-        payloads.map(Muxer::unit_bytes).sum()
+        payloads.map(|length| format.message_bytes(length)).sum()
     }
 
     fn fits(&self, length: usize) -> bool {

@@ -10,7 +10,7 @@ use std::{
 use jiff::{Timestamp, Zoned, tz::TimeZone};
 
 use super::{
-    ExistingFile, FileOptions, SegmentFacts, SegmentOptions, Totals,
+    ExistingFile, FileOptions, Format, SegmentFacts, SegmentOptions, Totals,
     file::{MediaFile, free_space::FreeSpace},
     finished_segments::FinishedSegments,
     hook::{Hook, HookFacts, StartReason},
@@ -26,6 +26,7 @@ use super::{
 use crate::core::{
     amf::Object,
     flv::{FrameInfo, Metadata, TagKind},
+    mp4::Unsupported,
     payload::Payload,
 };
 
@@ -56,6 +57,8 @@ pub(crate) struct FileRecording {
     /// Why the next frame runs [`FileRecording::on_start`].
     start_due: Option<StartReason>,
     free_space: Option<FreeSpace>,
+    /// Whether it was reported that script data is left out.
+    has_reported_script: bool,
     /// Wall-clock time.
     wall: Timestamp,
     zone: TimeZone,
@@ -97,6 +100,7 @@ impl FileRecording {
             on_start: Hook::new("--on-start", &segments.on_start),
             start_due: Some(StartReason::Start),
             free_space,
+            has_reported_script: false,
             wall: Timestamp::UNIX_EPOCH,
             zone: segments.zone.clone(),
             spent: Vec::new(),
@@ -186,6 +190,10 @@ impl FileRecording {
         at_ms: u64,
         payload: Payload,
     ) -> io::Result<()> {
+        let segment = self.segment.as_ref();
+        if segment.is_some_and(|segment| segment.needs_new_setup(info, &payload)) {
+            self.request_split();
+        }
         if info.carries_media {
             self.open_segment_for(now, info, at_ms)?;
         } else {
@@ -211,15 +219,16 @@ impl FileRecording {
 
     /// Returns the size of the recording if this message were written, with heads and queued messages.
     pub(super) fn bytes_with(&mut self, info: FrameInfo, at_ms: u64, payload: &Payload) -> u64 {
-        let unit = Muxer::unit_bytes(payload.len());
+        let format = self.options.format;
+        let unit = format.message_bytes(payload.len());
         let more = if self.existing.is_some() && !self.is_split_requested {
             unit
         } else if self.segment.is_none() && !info.carries_media {
             0
         } else if self.segment.is_none() {
-            Muxer::HEAD_BYTES + self.pending.unit_bytes() + unit
+            format.head_bytes() + self.pending.bytes_in(format) + unit
         } else if info.carries_media && self.must_split(info, at_ms) {
-            Muxer::HEAD_BYTES + self.sequence_headers.unit_bytes() + unit
+            format.head_bytes() + self.sequence_headers.bytes_in(format) + unit
         } else {
             unit
         };
@@ -270,11 +279,20 @@ impl FileRecording {
     /// Writes all queued messages and the final head, and syncs the file until `deadline`. The future may
     /// be dropped and created again.
     pub(super) async fn finish(&mut self, deadline: Option<Instant>) -> io::Result<()> {
-        self.finish_segment()?;
-        match &mut self.segment {
-            Some(segment) => segment.sync_at_end(deadline).await,
-            None => Ok(()),
+        let Some(segment) = &mut self.segment else {
+            return Ok(());
+        };
+        let completed = segment.complete(&mut self.spent);
+        let sealed = match &completed {
+            Ok(()) => segment.seal(deadline).await,
+            // The error would be lost if the caller dropped this future, so it does not wait.
+            Err(_) => segment.seal_now(),
+        };
+        if let Some(facts) = segment.take_facts() {
+            self.finished.add(facts);
         }
+        completed.and(sealed)?;
+        segment.sync_at_end(deadline).await
     }
 
     /// Waits for the running hooks, until `deadline`. The future may be dropped and created again.
@@ -345,7 +363,8 @@ impl FileRecording {
         let is_split = timestamp_ms > Muxer::LARGEST_TIMESTAMP_MS
             || self.is_split_requested
             || is_due && self.latest.is_start(info, at_ms);
-        let overhead = Muxer::HEAD_BYTES + self.sequence_headers.unit_bytes();
+        let format = self.options.format;
+        let overhead = format.head_bytes() + self.sequence_headers.bytes_in(format);
         is_split && self.policy.may_split(bytes, overhead, self.wall)
     }
 
@@ -393,7 +412,8 @@ impl FileRecording {
         if self.number > 0 && !self.policy.has_condition() {
             tracing::info!("continuing in {}", path.display());
         }
-        let muxer = Muxer::new(self.options.layout, &self.metadata);
+        let created = u64::try_from(self.wall.as_second()).unwrap_or(0);
+        let muxer = Muxer::file(&self.options, &self.metadata, created);
         match MediaFile::create(file, muxer, self.options.sync_interval, now) {
             Ok(file) => {
                 let number = self.number + 1;
@@ -428,11 +448,12 @@ impl FileRecording {
         let Some(segment) = &mut self.segment else {
             return Ok(());
         };
-        let (finished, facts) = segment.finish(&mut self.spent);
-        if let Some(facts) = facts {
+        let completed = segment.complete(&mut self.spent);
+        let sealed = segment.seal_now();
+        if let Some(facts) = segment.take_facts() {
             self.finished.add(facts);
         }
-        finished
+        completed.and(sealed)
     }
 
     fn push(
@@ -445,12 +466,64 @@ impl FileRecording {
         let Some(segment) = &mut self.segment else {
             return Ok(());
         };
+        if segment.format() == Format::Mp4 {
+            self.report_left_out(info);
+        }
+        let admitted = self
+            .segment
+            .as_mut()
+            .map(|segment| segment.admit(info, &payload));
+        if let Some(Err(why)) = admitted
+            && self.fall_back(now, info, at_ms, &why)?
+        {
+            self.spent.push(payload);
+            return Ok(());
+        }
+        let Some(segment) = &mut self.segment else {
+            return Ok(());
+        };
         let message = Message {
             info,
             at_ms,
             payload,
         };
         segment.push(now, message, &mut self.spent)
+    }
+
+    /// Continues in an FLV file, because MP4 cannot hold the stream. Nothing is lost: the messages that are
+    /// not written yet move to the new file. Returns whether the message is among them.
+    fn fall_back(
+        &mut self,
+        now: Instant,
+        info: FrameInfo,
+        at_ms: Option<u64>,
+        why: &Unsupported,
+    ) -> io::Result<bool> {
+        self.options.format = Format::Flv;
+        self.names.use_extension(FALLBACK_EXTENSION);
+        self.names.allow(MAX_SEGMENTS);
+        tracing::warn!("MP4 cannot hold this stream: {why}; the recording continues in FLV");
+        let Some(segment) = self.segment.as_ref() else {
+            return Ok(false);
+        };
+        if segment.is_empty() {
+            let (file, origin) = self.create_file(now)?;
+            if let Some(segment) = &mut self.segment {
+                let _empty_file_remains = fs::remove_file(segment.move_to(file, origin.path));
+            }
+            return Ok(false);
+        }
+        let at_ms = at_ms.unwrap_or_else(|| segment.start_ms());
+        self.open_next(now, info.track, at_ms)?;
+        Ok(info.is_sequence_header)
+    }
+
+    /// Reports once that MP4 files do not contain script data.
+    fn report_left_out(&mut self, info: FrameInfo) {
+        let is_script = !matches!(info.track, TagKind::AUDIO | TagKind::VIDEO);
+        if is_script && !std::mem::replace(&mut self.has_reported_script, true) {
+            tracing::info!("script data is left out of MP4 files, FLV files keep it");
+        }
     }
 }
 
@@ -469,6 +542,9 @@ fn first_start_ms(at_ms: u64) -> u64 {
     tracing::info!("the first timestamp, {at_ms} ms, is too large for FLV: the file starts at 0");
     at_ms
 }
+
+/// Extension of the file that a recording continues in if MP4 cannot hold it.
+const FALLBACK_EXTENSION: &str = "flv";
 
 /// Number of segments without a split condition: decades of them. Without a limit, a server whose clock
 /// jumps could create any number of files.

@@ -10,15 +10,13 @@ use jiff::Zoned;
 use serde::Serialize;
 
 use super::{
-    ExistingFile, Totals,
-    file::MediaFile,
-    muxer::Message,
-    muxer::{Muxer, Unit},
+    ExistingFile, Format, Totals, file::MediaFile, muxer::Message, muxer::Unit,
     write_queue::WriteQueue,
 };
 use crate::core::{
     amf::Object,
-    flv::{Metadata, TagKind},
+    flv::{FrameInfo, Metadata, TagKind},
+    mp4::Unsupported,
     payload::Payload,
 };
 
@@ -63,7 +61,8 @@ pub(super) struct Origin {
 impl Segment {
     /// Creates the first segment, whose timestamp 0 is at `start_ms`.
     pub(super) fn first(file: MediaFile, origin: Origin, start_ms: u64) -> Self {
-        Self::new(file, origin, WriteQueue::new(start_ms))
+        let queue = WriteQueue::new(file.muxer().format(), start_ms);
+        Self::new(file, origin, queue)
     }
 
     /// Creates a later segment, which starts with a frame of `track` at `at_ms`. `other_ms` is the output
@@ -75,7 +74,8 @@ impl Segment {
         at_ms: u64,
         other_ms: Option<u64>,
     ) -> Self {
-        let queue = WriteQueue::starting_with(track, at_ms, other_ms);
+        let format = file.muxer().format();
+        let queue = WriteQueue::starting_with(format, track, at_ms, other_ms);
         Self::new(file, origin, queue)
     }
 
@@ -150,8 +150,9 @@ impl Segment {
     }
 
     fn write(&mut self, is_last: bool, spent: &mut Vec<Payload>) -> io::Result<()> {
-        let muxer = self.file.muxer();
-        self.queue.drain_into(muxer, is_last, &mut self.units);
+        let muxer = self.file.muxer_mut();
+        self.queue
+            .drain_into(muxer, is_last, &mut self.units, spent);
         let appended = self.file.append(&self.units);
         spent.extend(self.units.drain(..).map(Unit::into_payload));
         appended
@@ -164,16 +165,50 @@ impl Segment {
         self.write(true, spent)
     }
 
-    /// Writes the queue and updates the head, even if the disk is full.
-    ///
-    /// Returns the facts of the segment, once, if it has got new tags.
-    pub(super) fn finish(
-        &mut self,
-        spent: &mut Vec<Payload>,
-    ) -> (io::Result<()>, Option<SegmentFacts>) {
+    /// Writes the queue and the end of the file or its head, even if the disk is full.
+    pub(super) fn complete(&mut self, spent: &mut Vec<Payload>) -> io::Result<()> {
         let written = self.write_last(spent);
-        let updated = self.file.update_head();
-        (written.and(updated), self.take_facts())
+        let completed = self.file.complete();
+        written.and(completed)
+    }
+
+    /// Makes a completed MP4 file a plain one once it is synced, and blocks until then.
+    pub(super) fn seal_now(&mut self) -> io::Result<()> {
+        self.file.seal_now()
+    }
+
+    /// Makes a completed MP4 file a plain one once it is synced, until `deadline`. The future may be dropped
+    /// and created again.
+    pub(super) async fn seal(&mut self, deadline: Option<Instant>) -> io::Result<()> {
+        self.file.seal(deadline).await
+    }
+
+    /// Announces a message that arrived, or returns why the container cannot hold it.
+    pub(super) fn admit(&mut self, info: FrameInfo, body: &[u8]) -> Result<(), Unsupported> {
+        self.file.muxer_mut().admit(info, body)
+    }
+
+    /// Whether the message needs tracks that the file cannot get any more.
+    pub(super) fn needs_new_setup(&self, info: FrameInfo, body: &[u8]) -> bool {
+        self.file.muxer().needs_new_setup(info, body)
+    }
+
+    /// Container of the file.
+    pub(super) fn format(&self) -> Format {
+        self.file.muxer().format()
+    }
+
+    /// Whether nothing is written yet.
+    pub(super) fn is_empty(&self) -> bool {
+        !self.file.has_head()
+    }
+
+    /// Writes the queued messages to another file. Must only be called while nothing is written. Returns the
+    /// path of the previous file, which is closed.
+    pub(super) fn move_to(&mut self, file: MediaFile, path: PathBuf) -> PathBuf {
+        self.queue.use_format(file.muxer().format());
+        self.file = file;
+        std::mem::replace(&mut self.origin.path, path)
     }
 
     /// Syncs the finished file, until `deadline`. The future may be dropped and created again.
@@ -191,6 +226,11 @@ impl Segment {
         self.file.inherit_metadata(metadata);
     }
 
+    /// Output time of timestamp 0.
+    pub(super) fn start_ms(&self) -> u64 {
+        self.queue.start_ms()
+    }
+
     /// Time from the start of the segment to `at_ms`.
     pub(super) fn since_start_ms(&self, at_ms: u64) -> u64 {
         at_ms.saturating_sub(self.queue.start_ms())
@@ -201,14 +241,14 @@ impl Segment {
         self.file.totals()
     }
 
-    /// Size of the queued messages, and of a head that is not written yet.
+    /// Size of the queued messages, of a head that is not written yet, and of the end of an MP4 file.
     pub(super) fn queued_bytes(&self) -> u64 {
         let head = if self.file.has_head() {
             0
         } else {
-            Muxer::HEAD_BYTES
+            self.format().head_bytes()
         };
-        self.queue.bytes() + head
+        self.queue.bytes() + self.file.muxer().pending_bytes() + head
     }
 
     /// Returns the facts as far as the segment is written.
@@ -223,7 +263,8 @@ impl Segment {
         }
     }
 
-    fn take_facts(&mut self) -> Option<SegmentFacts> {
+    /// Returns the facts of the segment, once, if it has got new tags.
+    pub(super) fn take_facts(&mut self) -> Option<SegmentFacts> {
         let tags = self.totals().tags;
         if std::mem::replace(&mut self.is_finished, true) || tags == self.existing_tags {
             return None;

@@ -1,6 +1,6 @@
 //! Sequence headers, which each new segment repeats.
 
-use super::{muxer::Muxer, pending};
+use super::{Format, pending};
 use crate::core::{
     flv::{
         FrameInfo, TagKind,
@@ -88,8 +88,10 @@ impl SequenceHeaders {
     }
 
     /// Size of all messages in the container.
-    pub(super) fn unit_bytes(&self) -> u64 {
-        self.lengths().map(Muxer::unit_bytes).sum()
+    pub(super) fn bytes_in(&self, format: Format) -> u64 {
+        self.lengths()
+            .map(|length| format.message_bytes(length))
+            .sum()
     }
 
     fn bytes(&self) -> usize {

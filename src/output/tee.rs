@@ -5,7 +5,7 @@ use std::{io, time::Instant};
 use jiff::Timestamp;
 
 use super::{
-    Destination, ExistingFile, FileOptions, Gap, SegmentFacts, SegmentOptions, Totals,
+    Destination, ExistingFile, FileOptions, Gap, PipeOptions, SegmentFacts, SegmentOptions, Totals,
     destination::is_special,
     naming::Pattern,
     pipe::{PipeRecording, PipeTarget},
@@ -47,14 +47,14 @@ impl Tee {
         destination: Destination,
         pipe: Option<Destination>,
         segments: &SegmentOptions,
-        options: FileOptions,
+        (options, pipe_options): (FileOptions, PipeOptions),
         min_free: Option<u64>,
     ) -> Self {
         let pattern = match destination {
             Destination::Template(template) => Pattern::Template(template),
             Destination::Path(path) if !is_special(&path) => Pattern::Numbered(path),
-            Destination::Path(path) => return Self::to_pipe(PipeTarget::Path(path)),
-            Destination::Stdout => return Self::to_pipe(PipeTarget::Stdout),
+            Destination::Path(path) => return Self::to_pipe(PipeTarget::Path(path), pipe_options),
+            Destination::Stdout => return Self::to_pipe(PipeTarget::Stdout, pipe_options),
         };
         let target = pipe.and_then(|pipe| match pipe {
             Destination::Stdout => Some(PipeTarget::Stdout),
@@ -63,13 +63,13 @@ impl Tee {
         });
         Self::Files {
             files: Box::new(FileRecording::new(pattern, segments, options, min_free)),
-            pipe: target.map(|target| Box::new(PipeCopy::new(target))),
+            pipe: target.map(|target| Box::new(PipeCopy::new(target, pipe_options))),
             failure: None,
         }
     }
 
-    fn to_pipe(target: PipeTarget) -> Self {
-        Self::Pipe(Box::new(PipeRecording::new(target)))
+    fn to_pipe(target: PipeTarget, options: PipeOptions) -> Self {
+        Self::Pipe(Box::new(PipeRecording::new(target, options)))
     }
 
     /// Lets up to `bytes` wait for a slow reader of the pipe while the stream continues.
@@ -361,9 +361,9 @@ impl Tee {
 }
 
 impl PipeCopy {
-    fn new(target: PipeTarget) -> Self {
+    fn new(target: PipeTarget, options: PipeOptions) -> Self {
         Self {
-            pipe: PipeRecording::new(target),
+            pipe: PipeRecording::new(target, options),
             pool: Pool::default(),
         }
     }
@@ -439,7 +439,7 @@ mod tests {
                     Destination::Path(file),
                     Some(pipe),
                     &SegmentOptions::none(),
-                    FileOptions::default(),
+                    (FileOptions::default(), PipeOptions::default()),
                     None,
                 ),
                 folder,

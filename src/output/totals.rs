@@ -16,7 +16,8 @@ impl Totals {
     pub(super) fn add_units(&mut self, units: &[Unit]) {
         let bytes = units.iter().map(|unit| unit.bytes.len() as u64);
         self.bytes += bytes.sum::<u64>();
-        self.tags += units.len() as u64;
+        let messages = units.iter().map(|unit| u64::from(unit.messages));
+        self.tags += messages.sum::<u64>();
     }
 }
 

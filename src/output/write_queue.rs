@@ -5,8 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::muxer::{Message, Muxer, Tracks, Unit};
-use crate::core::flv::TagKind;
+use super::{
+    Format,
+    muxer::{Message, Muxer, Tracks, Unit},
+};
+use crate::core::{flv::TagKind, payload::Payload};
 
 /// Messages of one segment that are collected until a system call is worthwhile.
 ///
@@ -14,12 +17,15 @@ use crate::core::flv::TagKind;
 /// arrive after its first frame.
 #[derive(Debug)]
 pub(super) struct WriteQueue {
+    format: Format,
     messages: Vec<Message>,
     /// Size of the units of all messages.
     bytes: u64,
     /// Memory of the payloads.
     capacity: usize,
     oldest_at: Option<Instant>,
+    /// Longest time that a message is queued.
+    max_wait: Duration,
     start: Start,
     /// Tracks of all messages so far.
     tracks: Tracks,
@@ -43,12 +49,14 @@ enum Start {
 
 impl WriteQueue {
     /// Creates the queue of a segment whose timestamp 0 is at `start_ms`.
-    pub(super) fn new(start_ms: u64) -> Self {
+    pub(super) fn new(format: Format, start_ms: u64) -> Self {
         Self {
+            format,
             messages: Vec::new(),
             bytes: 0,
             capacity: 0,
             oldest_at: None,
+            max_wait: MAX_WAIT,
             start: Start::At(start_ms),
             tracks: Tracks::default(),
             frames_ms: None,
@@ -57,8 +65,13 @@ impl WriteQueue {
 
     /// Creates the queue of a segment that starts with a frame of `track` at `at_ms`, see
     /// [`WriteQueue::restart`].
-    pub(super) fn starting_with(track: TagKind, at_ms: u64, other_ms: Option<u64>) -> Self {
-        let mut queue = Self::new(at_ms);
+    pub(super) fn starting_with(
+        format: Format,
+        track: TagKind,
+        at_ms: u64,
+        other_ms: Option<u64>,
+    ) -> Self {
+        let mut queue = Self::new(format, at_ms);
         queue.restart(track, at_ms, other_ms);
         queue
     }
@@ -76,7 +89,7 @@ impl WriteQueue {
     }
 
     pub(super) fn push(&mut self, now: Instant, message: Message) {
-        self.bytes += Muxer::unit_bytes(message.payload.len());
+        self.bytes += self.format.message_bytes(message.payload.len());
         self.capacity += message.payload.capacity();
         self.oldest_at.get_or_insert(now);
         self.tracks.note(&message);
@@ -102,7 +115,19 @@ impl WriteQueue {
 
     /// Time at which the oldest message must be written.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        Some(self.oldest_at? + MAX_WAIT)
+        Some(self.oldest_at? + self.max_wait)
+    }
+
+    /// Queues no message for longer than `max_wait`.
+    pub(super) fn wait_at_most(&mut self, max_wait: Duration) {
+        self.max_wait = self.max_wait.min(max_wait);
+    }
+
+    /// Sets the container that the messages are written to.
+    pub(super) fn use_format(&mut self, format: Format) {
+        self.format = format;
+        let bytes = self.messages.iter().map(|message| message.payload.len());
+        self.bytes = bytes.map(|bytes| format.message_bytes(bytes)).sum();
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -144,14 +169,25 @@ impl WriteQueue {
     }
 
     /// Muxes all messages into `units`. `is_last` means that no further message of the segment follows.
-    pub(super) fn drain_into(&mut self, muxer: &Muxer, is_last: bool, units: &mut Vec<Unit>) {
+    /// Payloads that are not part of a unit are added to `spent`.
+    pub(super) fn drain_into(
+        &mut self,
+        muxer: &mut Muxer,
+        is_last: bool,
+        units: &mut Vec<Unit>,
+        spent: &mut Vec<Payload>,
+    ) {
         let start_ms = self.decided_start_ms(is_last);
         self.start = Start::At(start_ms);
         self.bytes = 0;
         self.capacity = 0;
         self.oldest_at = None;
-        let messages = self.messages.drain(..);
-        units.extend(messages.map(|message| muxer.frame(message, start_ms)));
+        for message in self.messages.drain(..) {
+            muxer.push(message, start_ms, units, spent);
+        }
+        if is_last {
+            muxer.finish(units, spent);
+        }
     }
 
     /// The tracks arrive interleaved: an audio frame after the first keyframe may belong before it. The
@@ -242,8 +278,8 @@ const MAX_TRACK_DISTANCE_MS: u64 = 10_000;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::flv::FrameInfo;
     use crate::core::flv::{Layout, Metadata};
-    use crate::core::{flv::FrameInfo, payload::Payload};
 
     /// Accepts a few bytes at a time, up to a limit.
     struct SlowWriter {
@@ -319,8 +355,8 @@ mod tests {
     #[test]
     fn a_queue_is_full_by_bytes_by_memory_or_by_number() {
         let now = Instant::now();
-        let muxer = Muxer::new(Layout::Plain, &Metadata::default());
-        let mut queue = WriteQueue::new(0);
+        let mut muxer = Muxer::flv(Layout::Plain, &Metadata::default());
+        let mut queue = WriteQueue::new(Format::Flv, 0);
         assert!(!queue.is_full() && queue.deadline().is_none());
         queue.push(
             now,
@@ -328,7 +364,7 @@ mod tests {
         );
         assert!(queue.is_full() && queue.is_due(now));
         assert_eq!(queue.deadline(), Some(now + MAX_WAIT));
-        queue.drain_into(&muxer, false, &mut Vec::new());
+        queue.drain_into(&mut muxer, false, &mut Vec::new(), &mut Vec::new());
         assert!(queue.is_empty() && !queue.is_full() && queue.bytes() == 0);
         let payload = Payload::reuse(Vec::with_capacity(MAX_CAPACITY + Payload::HEADROOM));
         queue.push(
@@ -339,7 +375,7 @@ mod tests {
             },
         );
         assert!(queue.is_full());
-        queue.drain_into(&muxer, false, &mut Vec::new());
+        queue.drain_into(&mut muxer, false, &mut Vec::new(), &mut Vec::new());
         for _ in 0..MAX_SLICES {
             queue.push(now, message(TagKind::VIDEO, Some(0), 0));
         }
@@ -348,13 +384,13 @@ mod tests {
 
     /// Timestamps of units for these frames of a segment that starts with video at 1,000 ms.
     fn timestamps(messages: Vec<Message>, other_ms: Option<u64>, is_last: bool) -> Vec<u32> {
-        let muxer = Muxer::new(Layout::Plain, &Metadata::default());
-        let mut queue = WriteQueue::starting_with(TagKind::VIDEO, 1_000, other_ms);
+        let mut muxer = Muxer::flv(Layout::Plain, &Metadata::default());
+        let mut queue = WriteQueue::starting_with(Format::Flv, TagKind::VIDEO, 1_000, other_ms);
         for message in messages {
             queue.push(Instant::now(), message);
         }
         let mut units = Vec::new();
-        queue.drain_into(&muxer, is_last, &mut units);
+        queue.drain_into(&mut muxer, is_last, &mut units, &mut Vec::new());
         let start_ms = queue.start_ms();
         units
             .iter()

@@ -30,7 +30,7 @@ use self::values::{Attempts, Until};
 use super::{generate::Generate, program_name::ProgramName};
 use crate::{
     core::rtmp::{handshake::Mode, target::Scheme},
-    output::GapPolicy,
+    output::{Format, GapPolicy},
     transport::Endpoint,
 };
 
@@ -189,9 +189,30 @@ pub struct Args {
 
     /// Write a plain FLV file, without keyframe index and without rewriting anything
     ///
-    /// The file holds what a pipe would receive. --repair can add an index later.
+    /// The file holds what a pipe would receive. --repair can add an index later. An MP4 file stays
+    /// fragmented.
     #[arg(long, help_heading = "Recording")]
     pub no_index: bool,
+
+    /// Container format, if the file name does not select it [default: flv]
+    ///
+    /// A name that ends with .mp4, .m4v, .m4a or .mov selects MP4, and .flv selects FLV. Use this option for
+    /// other names and for pipes; with --tee, it applies to the pipe.
+    ///
+    /// An MP4 file consists of fragments of one second while it grows, so it can be played at any time, also
+    /// after a kill. At the end it becomes a plain, seekable MP4 file. With --no-index, it stays fragmented. A
+    /// change of codec or resolution starts a new file. A stream that MP4 cannot hold is recorded to a file
+    /// with the extension .flv instead. Script data is left out, except for the title.
+    #[arg(long, value_name = "FORMAT", help_heading = "Recording")]
+    #[arg(value_parser = values::format())]
+    pub format: Option<Format>,
+
+    /// Length of the MP4 fragments in a pipe; 0 writes each frame at once [default: 1s]
+    ///
+    /// A player that reads the pipe is at least this far behind the stream.
+    #[arg(long, value_name = "DURATION", help_heading = "Recording")]
+    #[arg(allow_hyphen_values = true, value_parser = values::interval)]
+    pub fragment: Option<Duration>,
 
     /// Sync the recording to disk at this interval; 0 leaves that to the system [default: 10s]
     ///

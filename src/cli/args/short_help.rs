@@ -2,7 +2,7 @@
 
 /// Text of a command line without arguments.
 pub(super) const INTRODUCTION: &str = "\
-rtmpull downloads recorded and live RTMP streams to FLV files.
+rtmpull downloads recorded and live RTMP streams to FLV or MP4 files.
 
   rtmpull rtmp://example.com/vod/film.flv -o film.flv
   rtmpull --live rtmp://example.com/live/camera -o camera.flv
@@ -12,7 +12,7 @@ For the most common options, use -h; for all of them, --help.
 
 /// Text of `-h`: the common options.
 pub(super) const SHORT_HELP: &str = "\
-Download recorded and live RTMP streams to FLV files
+Download recorded and live RTMP streams to FLV or MP4 files
 
 Usage: rtmpull [OPTIONS] <URL> [-o <FILE>]
 

@@ -15,7 +15,7 @@ use crate::{
             target::{self, Scheme},
         },
     },
-    output::GapPolicy,
+    output::{Format, GapPolicy},
     transport::Endpoint,
 };
 
@@ -263,6 +263,18 @@ pub(super) fn gap_policy() -> impl TypedValueParser<Value = GapPolicy> {
         "close" => GapPolicy::Close,
         "split" => GapPolicy::Split,
         _ => GapPolicy::Keep,
+    })
+}
+
+/// Parses a container format.
+pub(super) fn format() -> impl TypedValueParser<Value = Format> {
+    let values = [
+        PossibleValue::new("flv").help("FLV, which holds every stream"),
+        PossibleValue::new("mp4").help("MP4, which can be played while it grows"),
+    ];
+    PossibleValuesParser::new(values).map(|name| match name.as_str() {
+        "mp4" => Format::Mp4,
+        _ => Format::Flv,
     })
 }
 

@@ -2,6 +2,7 @@
 
 mod auth;
 mod environment;
+mod format;
 mod hooks;
 mod network;
 pub mod paths;
@@ -21,6 +22,7 @@ use jiff::Zoned;
 
 pub use self::{environment::Environment, hooks::ProgramSearch};
 use self::{
+    format::Formats,
     paths::{Kind, Output, Outputs},
     stream_name::StreamName,
     target::Candidates,
@@ -41,7 +43,7 @@ use crate::{
         },
     },
     download::{self, Job, Resume},
-    output::{Destination, FileOptions},
+    output::{Destination, FileOptions, Format},
 };
 
 /// Returns the download that `args` ask for. Options inside a librtmp URL must have been applied to
@@ -59,20 +61,23 @@ pub fn resolve(args: &Args, environment: &Environment) -> Result<Job> {
     let connect = connect(args, &first)?;
     let login = auth::login(args, &target)?;
     let stream = StreamName::new(&target.host, &first);
-    let Outputs { recording, pipe } = Outputs::of(args, environment, &stream)?;
+    let outputs = Outputs::of(args, environment, &stream)?;
+    let formats = Formats::of(args, &outputs)?;
+    let Outputs { recording, pipe } = outputs;
     let route = download::route::to(&target);
     let dialer = network::dialer(args, environment)?;
     ensure_replaceable(args, &recording)?;
     let swf = swf::resolve(args, environment)?;
-    let parts = segments::segment_options(args, environment, &recording)?;
-    let limits = segments::limits(args, &recording, &Zoned::now())?;
+    let parts = segments::segment_options(args, environment, &recording, formats.file)?;
+    let limits = segments::limits(args, &recording, formats.file, &Zoned::now())?;
     let resume = resume(args, &recording);
     warn_about_ignored_options(args, &recording);
     let start_ms = start_ms(args, resume);
     let stop_ms = args.stop_ms.filter(|stop_ms| *stop_ms > 0);
     let length_ms = stop_ms.map(|stop_ms| stop_ms.saturating_sub(start_ms.unwrap_or(0)));
     let job = Job {
-        file: file_options(args),
+        file: file_options(args, formats.file),
+        pipe_options: formats.pipe_options(args),
         session: Config {
             start: start(args, start_ms),
             length_ms,
@@ -174,9 +179,10 @@ fn ensure_replaceable(args: &Args, output: &Output) -> Result<()> {
     Ok(())
 }
 
-fn file_options(args: &Args) -> FileOptions {
+fn file_options(args: &Args, format: Format) -> FileOptions {
     let default = FileOptions::default();
     FileOptions {
+        format,
         layout: if args.no_index {
             Layout::Plain
         } else {

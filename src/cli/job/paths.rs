@@ -13,7 +13,7 @@ use crate::{
         args::{Args, STDOUT},
         program_name::ProgramName,
     },
-    output::{Destination, Template, numbered_name},
+    output::{Destination, Format, Template, numbered_name},
 };
 
 /// Outputs of a download.
@@ -126,7 +126,10 @@ impl Output {
 
     /// Returns an output whose name the user did not choose. It replaces no file, unless an option asks for
     /// exactly that.
-    fn named_after_stream(path: PathBuf, args: &Args) -> Self {
+    fn named_after_stream(mut path: PathBuf, args: &Args) -> Self {
+        if args.format == Some(Format::Mp4) {
+            path.set_extension("mp4");
+        }
         if args.resume || args.append || args.overwrite {
             tracing::info!("recording to {}", path.display());
             return Self::file(&path);

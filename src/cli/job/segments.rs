@@ -14,7 +14,9 @@ use crate::{
     cli::args::Args,
     core::flv::head,
     download::Limits,
-    output::{Destination, SEGMENT_FACTS, START_FACTS, SegmentOptions, Template, open_manifest},
+    output::{
+        Destination, Format, SEGMENT_FACTS, START_FACTS, SegmentOptions, Template, open_manifest,
+    },
 };
 
 /// Returns how to split the recording, or fails if the options do not fit the output.
@@ -22,6 +24,7 @@ pub(super) fn segment_options(
     args: &Args,
     environment: &Environment,
     output: &Output,
+    format: Format,
 ) -> Result<SegmentOptions> {
     let mut segments = SegmentOptions {
         every_ms: args.segment_time.map(milliseconds),
@@ -49,7 +52,7 @@ pub(super) fn segment_options(
         "--resume continues a single file, which cannot be split into segments"
     );
     if let Some(bytes) = segments.bytes
-        && has_head(args, output)
+        && has_head(args, output, format)
     {
         ensure_larger_than_head("--segment-size", bytes)?;
     }
@@ -69,13 +72,13 @@ pub(super) fn segment_options(
 }
 
 /// Returns the limits of the recording at the time `now`.
-pub(super) fn limits(args: &Args, output: &Output, now: &Zoned) -> Result<Limits> {
+pub(super) fn limits(args: &Args, output: &Output, format: Format, now: &Zoned) -> Result<Limits> {
     let until = match args.until {
         Some(until) => Some(until.after(now).context("the time of --until is past")?),
         None => None,
     };
     if let Some(bytes) = args.max_size
-        && has_head(args, output)
+        && has_head(args, output, format)
     {
         ensure_larger_than_head("--max-size", bytes)?;
     }
@@ -113,8 +116,8 @@ fn hooks(args: &Args, search: &ProgramSearch) -> Result<[Vec<String>; 2]> {
 }
 
 /// Returns whether the recording starts with space for metadata and a keyframe index.
-fn has_head(args: &Args, output: &Output) -> bool {
-    !args.no_index && output.is_file()
+fn has_head(args: &Args, output: &Output, format: Format) -> bool {
+    !args.no_index && output.is_file() && format == Format::Flv
 }
 
 fn ensure_larger_than_head(option: &str, bytes: u64) -> Result<()> {

@@ -55,7 +55,7 @@ fn output(job: &Job) -> Tee {
         job.output.clone(),
         job.pipe.clone(),
         &job.parts,
-        job.file,
+        (job.file, job.pipe_options),
         job.limits.min_free,
     )
 }

@@ -18,7 +18,7 @@ use crate::{
         retry::RetryPolicy,
         tests::session,
     },
-    output::{Destination, FileOptions, SegmentOptions},
+    output::{Destination, FileOptions, PipeOptions, SegmentOptions},
     transport::{Carrier, Dialer, Endpoint, Route},
 };
 
@@ -99,6 +99,7 @@ fn job(destination: Destination) -> Job {
         pipe: None,
         backlog_bytes: 1 << 20,
         file: FileOptions::default(),
+        pipe_options: PipeOptions::default(),
         retry: RetryPolicy::default(),
         gap: GapPolicy::default(),
         keep_timestamps: false,

@@ -2,13 +2,15 @@
 
 pub(super) mod free_space;
 pub(super) mod lock;
+mod movie;
 mod sync;
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, Seek, SeekFrom, Write},
+    io::{self, Read, Seek, SeekFrom, Write},
     path::Path,
     sync::Arc,
+    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
@@ -39,10 +41,23 @@ pub(super) struct MediaFile<S = File> {
     /// Patches that describe units whose sync is running.
     unsynced_patches: Vec<Patch>,
     has_head: bool,
+    ending: Ending,
+}
+
+/// Progress of the steps that finish an MP4 file.
+#[derive(Debug, Default)]
+enum Ending {
+    #[default]
+    Growing,
+    /// The tables are written, and may not be on the disk yet.
+    Complete,
+    /// A thread syncs the file.
+    Syncing(JoinHandle<io::Result<()>>),
+    Sealed,
 }
 
 /// Operations that a file must support.
-pub(super) trait Storage: Write + Seek {
+pub(super) trait Storage: Read + Write + Seek {
     /// Truncates the file to `length` bytes.
     fn set_len(&mut self, length: u64) -> io::Result<()>;
 
@@ -54,7 +69,7 @@ pub(super) trait Storage: Write + Seek {
 pub(super) fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false);
-    let file = options.open(path)?;
+    let file = open_readable(&mut options, path)?;
     lock(&file)?;
     // ext4 flushes a file that was truncated when it is closed, even if it was empty before.
     if file.metadata()?.len() > 0 {
@@ -65,9 +80,20 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
 
 /// Creates a file that does not exist yet, and locks it.
 pub(super) fn open_new(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    let file = open_readable(OpenOptions::new().write(true).create_new(true), path)?;
     lock(&file)?;
     Ok(file)
+}
+
+/// Opens a file for reading as well, if the permissions allow it. The end of an MP4 file is computed from its
+/// fragments.
+fn open_readable(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    match options.read(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            options.read(false).open(path)
+        }
+        opened => opened,
+    }
 }
 
 impl MediaFile {
@@ -85,6 +111,7 @@ impl MediaFile {
             syncer: None,
             unsynced_patches: Vec::new(),
             has_head: true,
+            ending: Ending::default(),
         };
         file.sync_every(sync_interval, now)?;
         file.truncate()?;
@@ -109,6 +136,7 @@ impl<S: Storage> MediaFile<S> {
             syncer: None,
             unsynced_patches: Vec::new(),
             has_head: false,
+            ending: Ending::default(),
         };
         if file.muxer.rewrites_head() {
             file.write_head(Tracks::default())?;
@@ -280,6 +308,10 @@ impl<S: Storage> MediaFile<S> {
         &self.muxer
     }
 
+    pub(super) fn muxer_mut(&mut self) -> &mut Muxer {
+        &mut self.muxer
+    }
+
     /// Bytes and tags in the file.
     pub(super) fn totals(&self) -> Totals {
         self.totals
@@ -332,6 +364,15 @@ mod tests {
         cannot_truncate: bool,
         /// Results of the syncs, which finish when they arrive.
         syncs: Arc<Mutex<mpsc::Receiver<io::Result<()>>>>,
+    }
+
+    impl Read for MemoryDisk {
+        fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+            let mut rest = self.bytes.get(self.cursor..).unwrap_or_default();
+            let count = rest.read(bytes)?;
+            self.cursor += count;
+            Ok(count)
+        }
     }
 
     impl Write for MemoryDisk {
@@ -417,7 +458,9 @@ mod tests {
             at_ms: Some(u64::from(number) * 1000),
             payload: Payload::from(&body[..]),
         };
-        muxer().frame(message, 0)
+        let mut units = Vec::new();
+        muxer().push(message, 0, &mut units, &mut Vec::new());
+        units.remove(0)
     }
 
     fn file_on(size: usize) -> MediaFile<MemoryDisk> {
@@ -429,7 +472,7 @@ mod tests {
     }
 
     fn muxer() -> Muxer {
-        Muxer::new(Layout::Seekable, &Metadata::default())
+        Muxer::flv(Layout::Seekable, &Metadata::default())
     }
 
     /// Value of a number in the head.

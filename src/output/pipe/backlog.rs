@@ -230,8 +230,10 @@ mod tests {
             at_ms: Some(at_ms),
             payload: Payload::from(body),
         };
-        let muxer = Muxer::new(Layout::Plain, &Metadata::default());
-        let mut unit = muxer.frame(message, 0);
+        let mut muxer = Muxer::flv(Layout::Plain, &Metadata::default());
+        let mut units = Vec::new();
+        muxer.push(message, 0, &mut units, &mut Vec::new());
+        let mut unit = units.remove(0);
         unit.bytes.shrink_to_fit();
         unit
     }

@@ -3,7 +3,10 @@
 mod backlog;
 mod writer;
 
-use std::{io, time::Instant};
+use std::{
+    io,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -11,7 +14,7 @@ use jiff::Timestamp;
 pub(super) use self::writer::PipeTarget;
 use self::writer::PipeWriter;
 use super::{
-    Gap, Totals,
+    Format, Gap, PipeOptions, Totals,
     latest_frames::LatestFrames,
     muxer::Message,
     muxer::{Muxer, Tracks, Unit},
@@ -21,7 +24,7 @@ use super::{
 };
 use crate::core::{
     amf::{Object, amf0},
-    flv::{FrameInfo, Layout, Metadata, TagKind},
+    flv::{FrameInfo, TagKind},
     payload::Payload,
 };
 
@@ -29,6 +32,7 @@ use crate::core::{
 #[derive(Debug)]
 pub(crate) struct PipeRecording {
     target: PipeTarget,
+    options: PipeOptions,
     muxer: Muxer,
     sequence_headers: SequenceHeaders,
     pending: Pending,
@@ -53,10 +57,11 @@ struct OpenPipe {
 }
 
 impl PipeRecording {
-    pub(super) fn new(target: PipeTarget) -> Self {
+    pub(super) fn new(target: PipeTarget, options: PipeOptions) -> Self {
         Self {
             target,
-            muxer: Muxer::new(Layout::Plain, &Metadata::default()),
+            options,
+            muxer: Muxer::pipe(options.format, options.fragment_ms),
             sequence_headers: SequenceHeaders::default(),
             pending: Pending::default(),
             latest: LatestFrames::default(),
@@ -145,16 +150,18 @@ impl PipeRecording {
 
     /// Returns the largest possible size of the output if this message were written.
     pub(super) fn bytes_with(&self, info: FrameInfo, at_ms: u64, payload: &Payload) -> u64 {
-        let unit = Muxer::unit_bytes(payload.len());
+        let format = self.options.format;
+        let unit = format.message_bytes(payload.len());
         let more = match &self.open {
             None if !info.carries_media => 0,
-            None => Muxer::HEAD_BYTES + self.pending.unit_bytes() + unit,
+            None => format.head_bytes() + self.pending.bytes_in(format) + unit,
             Some(open) if info.carries_media && self.must_restart(open, info, at_ms) => {
-                self.sequence_headers.unit_bytes() + unit
+                self.sequence_headers.bytes_in(format) + unit
             }
             Some(_) => unit,
         };
-        self.open.as_ref().map_or(0, OpenPipe::bytes) + more
+        let open = self.open.as_ref();
+        open.map_or(0, |open| open.bytes(format)) + self.muxer.pending_bytes() + more
     }
 
     /// Bytes and tags that the reader or the system has accepted.
@@ -260,7 +267,7 @@ impl PipeRecording {
         }
         self.open = Some(OpenPipe {
             writer,
-            queue: WriteQueue::new(start_ms),
+            queue: WriteQueue::new(self.options.format, start_ms),
             has_head: false,
             sent_bytes: 0,
         });
@@ -273,6 +280,9 @@ impl PipeRecording {
 
     /// Whether the timestamps must restart at this frame, see `FileRecording::must_split`.
     fn must_restart(&self, open: &OpenPipe, info: FrameInfo, at_ms: u64) -> bool {
+        if self.options.format == Format::Mp4 {
+            return false;
+        }
         let timestamp_ms = at_ms.saturating_sub(open.queue.start_ms());
         timestamp_ms > Muxer::LARGEST_TIMESTAMP_MS
             || timestamp_ms > Muxer::LARGEST_TIMESTAMP_MS - Muxer::KEYFRAME_SEARCH_MS
@@ -295,6 +305,20 @@ impl PipeRecording {
         Ok(())
     }
 
+    /// Sends everything that needs the current tracks. MP4 describes the new ones in another `moov` box.
+    fn restart_setup(&mut self) -> io::Result<()> {
+        if let Some(open) = &self.open {
+            let tracks = open.queue.tracks();
+            self.send(tracks, false)?;
+        }
+        let Some(open) = &mut self.open else {
+            return Ok(());
+        };
+        let mut units = open.writer.spare_batch();
+        self.muxer.restart_setup(&mut units, &mut self.spent);
+        self.send_units(units)
+    }
+
     fn push(
         &mut self,
         now: Instant,
@@ -302,6 +326,13 @@ impl PipeRecording {
         at_ms: Option<u64>,
         payload: Payload,
     ) -> io::Result<()> {
+        if self.open.is_some() && self.muxer.needs_new_setup(info, &payload) {
+            self.restart_setup()?;
+        }
+        if let Err(why) = self.muxer.admit(info, &payload) {
+            let why = format!("MP4 cannot hold this stream: {why} (--format flv holds it)");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        }
         let Some(open) = &mut self.open else {
             return Ok(());
         };
@@ -337,18 +368,39 @@ impl PipeRecording {
     /// Sends all queued messages to the writer, after a head with these tracks. `is_last` means that no
     /// further message follows.
     fn send(&mut self, tracks: Tracks, is_last: bool) -> io::Result<()> {
-        let Some(open) = self.open.as_mut().filter(|open| !open.queue.is_empty()) else {
+        let is_needed = |open: &&mut OpenPipe| is_last || !open.queue.is_empty();
+        let Some(open) = self.open.as_mut().filter(is_needed) else {
             return Ok(());
         };
         if !open.has_head {
+            if open.queue.is_empty() {
+                return Ok(());
+            }
             let head = self.muxer.head(tracks);
             open.has_head = true;
             open.sent_bytes = head.len() as u64;
             open.writer.send_head(head)?;
+            let max_wait = Duration::from_millis(self.options.fragment_ms);
+            if self.options.format == Format::Mp4 {
+                open.queue.wait_at_most(max_wait);
+            }
         }
-        open.sent_bytes += open.queue.bytes();
         let mut units = open.writer.spare_batch();
-        open.queue.drain_into(&self.muxer, is_last, &mut units);
+        let (muxer, spent) = (&mut self.muxer, &mut self.spent);
+        open.queue.drain_into(muxer, is_last, &mut units, spent);
+        self.send_units(units)
+    }
+
+    fn send_units(&mut self, units: Vec<Unit>) -> io::Result<()> {
+        let Some(open) = &mut self.open else {
+            return Ok(());
+        };
+        if units.is_empty() {
+            open.writer.recycle_batch(units);
+            return Ok(());
+        }
+        let bytes = units.iter().map(|unit| unit.bytes.len() as u64);
+        open.sent_bytes += bytes.sum::<u64>();
         let mut dropped = Vec::new();
         let sent = open.writer.send(units, self.wall, &mut dropped);
         let dropped = dropped.into_iter().map(Unit::into_payload);
@@ -359,8 +411,12 @@ impl PipeRecording {
 
 impl OpenPipe {
     /// Size of everything that was sent or is queued, and of a head that is not sent yet.
-    fn bytes(&self) -> u64 {
-        let head = if self.has_head { 0 } else { Muxer::HEAD_BYTES };
+    fn bytes(&self, format: Format) -> u64 {
+        let head = if self.has_head {
+            0
+        } else {
+            format.head_bytes()
+        };
         self.sent_bytes + self.queue.bytes() + head
     }
 }

@@ -124,6 +124,11 @@ impl PipeWriter {
         self.spare.pop().unwrap_or_default()
     }
 
+    /// Keeps an empty batch for [`PipeWriter::spare_batch`].
+    pub(super) fn recycle_batch(&mut self, empty: Vec<Unit>) {
+        self.reuse(empty);
+    }
+
     /// Whether the caller must stop reading from the network until the reader has accepted more.
     pub(super) fn is_full(&self) -> bool {
         self.in_flight >= MAX_IN_FLIGHT && !self.is_behind

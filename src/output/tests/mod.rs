@@ -1,3 +1,4 @@
+mod mp4;
 #[cfg(unix)]
 mod pipes;
 mod segments;
@@ -40,7 +41,11 @@ impl Fixture {
 
     fn with(options: FileOptions) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let pattern = Pattern::Numbered(folder.path().join("out.flv"));
+        let name = match options.format {
+            Format::Flv => "out.flv",
+            Format::Mp4 => "out.mp4",
+        };
+        let pattern = Pattern::Numbered(folder.path().join(name));
         Self {
             folder,
             output: FileRecording::new(pattern, &SegmentOptions::none(), options, None),
@@ -334,6 +339,7 @@ async fn a_second_finish_does_not_change_the_file() {
 async fn header_flags_of_a_file_without_index_are_the_tracks_that_arrive() {
     for (first, flags) in [(&KEYFRAME[..], 1), (&[0xAF, 1, 0x21], 4)] {
         let mut fixture = Fixture::with(FileOptions {
+            format: Format::Flv,
             layout: Layout::Plain,
             sync_interval: None,
         });

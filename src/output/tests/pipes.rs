@@ -22,7 +22,7 @@ impl PipeFixture {
         let (reader, writer) = io::pipe().unwrap();
         let path = format!("/dev/fd/{}", writer.as_raw_fd());
         Self {
-            output: PipeRecording::new(PipeTarget::Path(path.into())),
+            output: PipeRecording::new(PipeTarget::Path(path.into()), PipeOptions::default()),
             now: Instant::now(),
             writer,
             reader,
@@ -163,7 +163,13 @@ async fn a_full_device_ends_with_storage_full() {
 fn tee(path: &str) -> Tee {
     let destination = Destination::Path(path.into());
     let options = FileOptions::default();
-    Tee::new(destination, None, &SegmentOptions::none(), options, None)
+    Tee::new(
+        destination,
+        None,
+        &SegmentOptions::none(),
+        (options, PipeOptions::default()),
+        None,
+    )
 }
 
 async fn write_keyframe(output: &mut Tee) -> io::Result<()> {

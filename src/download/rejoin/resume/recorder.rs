@@ -13,7 +13,7 @@ use crate::{
         rtmp::message::Timestamp,
     },
     download::{Resume, output_clock::OutputClock},
-    output::{Destination, FileOptions, SegmentOptions, Tee},
+    output::{Destination, FileOptions, PipeOptions, SegmentOptions, Tee},
 };
 
 /// A message of a recorded stream.
@@ -45,7 +45,7 @@ impl Recorder {
                 Destination::Path(file.to_owned()),
                 None,
                 &SegmentOptions::none(),
-                FileOptions::default(),
+                (FileOptions::default(), PipeOptions::default()),
                 None,
             ),
             clock: OutputClock::new(false),

@@ -1,0 +1,95 @@
+//! Container formats of the outputs.
+
+use anyhow::{Result, ensure};
+
+use super::paths::{Output, Outputs};
+use crate::{
+    cli::{args::Args, program_name::ProgramName},
+    output::{Destination, Format, PipeOptions},
+};
+
+/// Container formats of a recording in files and of a pipe.
+#[derive(Debug)]
+pub(super) struct Formats {
+    /// Format of the files.
+    pub(super) file: Format,
+    /// Format of the pipe.
+    pipe: Format,
+}
+
+impl Formats {
+    /// Resolves the names of the outputs and `--format`, or fails if they contradict each other.
+    pub(super) fn of(args: &Args, outputs: &Outputs) -> Result<Self> {
+        let formats = Self::named(args, outputs)?;
+        let Outputs { recording, pipe } = outputs;
+        let is_file_mp4 = recording.is_file() && formats.file == Format::Mp4;
+        for (option, is_given) in [("--append", args.append), ("--resume", args.resume)] {
+            ensure!(
+                !is_given || !is_file_mp4,
+                "{option} cannot continue an MP4 file, whose end is already written: \
+                 record to an FLV file, or to another MP4 file without {option}"
+            );
+        }
+        let has_mp4_pipe = formats.pipe == Format::Mp4 && (pipe.is_some() || !recording.is_file());
+        ensure!(
+            args.fragment.is_none() || has_mp4_pipe,
+            "--fragment needs a pipe that gets MP4: use it with -o - --format mp4"
+        );
+        Ok(formats)
+    }
+
+    fn named(args: &Args, Outputs { recording, pipe }: &Outputs) -> Result<Self> {
+        if args.name == ProgramName::Rtmpdump {
+            ensure!(
+                args.format != Some(Format::Mp4),
+                "rtmpdump writes only FLV: use the name rtmpull for --format mp4"
+            );
+            return Ok(Self {
+                file: Format::Flv,
+                pipe: Format::Flv,
+            });
+        }
+        let option = args.format.unwrap_or_default();
+        let Some(pipe) = pipe else {
+            let Output { destination, .. } = recording;
+            let format = by_name(destination);
+            if let (Some(by_name), Some(given)) = (format, args.format) {
+                ensure!(
+                    by_name == given,
+                    "--format contradicts the extension of the file name"
+                );
+            }
+            let format = format.unwrap_or(option);
+            return Ok(Self {
+                file: format,
+                pipe: format,
+            });
+        };
+        Ok(Self {
+            file: by_name(&recording.destination).unwrap_or(option),
+            pipe: by_name(pipe).unwrap_or(option),
+        })
+    }
+
+    /// Returns the options of the pipe.
+    pub(super) fn pipe_options(&self, args: &Args) -> PipeOptions {
+        let default = PipeOptions::default();
+        let fragment_ms = args.fragment.map(|fragment| fragment.as_millis());
+        PipeOptions {
+            format: self.pipe,
+            fragment_ms: fragment_ms.map_or(default.fragment_ms, |milliseconds| {
+                u64::try_from(milliseconds).unwrap_or(u64::MAX)
+            }),
+        }
+    }
+}
+
+/// Returns the format that the extension of a name selects.
+fn by_name(destination: &Destination) -> Option<Format> {
+    let extension = destination.extension()?.to_str()?.to_ascii_lowercase();
+    match extension.as_str() {
+        "flv" => Some(Format::Flv),
+        "mp4" | "m4v" | "m4a" | "mov" => Some(Format::Mp4),
+        _ => None,
+    }
+}

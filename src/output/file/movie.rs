@@ -1,0 +1,214 @@
+//! The steps that finish an MP4 file.
+//!
+//! 1. The `moov` box is appended. Players still see the fragments.
+//! 2. The file is synced.
+//! 3. One write at the start of the file makes players use the `moov` box.
+//!
+//! After a kill or a power failure between any two of them, the file is either fragmented or finished.
+
+use std::{
+    io::{self, SeekFrom},
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::{Ending, MediaFile, Storage};
+use crate::{
+    core::mp4::{
+        fragment::Run,
+        writer::{MoviePart, ReadFragment, read_fragment},
+    },
+    output::muxer::Muxer,
+};
+
+impl<S: Storage> MediaFile<S> {
+    /// Writes the end of the file after its last unit. An FLV file gets an updated head.
+    pub(in crate::output) fn complete(&mut self) -> io::Result<()> {
+        let Muxer::Mp4(writer) = &self.muxer else {
+            return self.update_head();
+        };
+        if !matches!(self.ending, Ending::Growing) || !self.has_head {
+            return Ok(());
+        }
+        let Some(first) = writer.first_fragment() else {
+            return Ok(());
+        };
+        match self.append_movie(first) {
+            Ok(bytes) => {
+                self.totals.bytes += bytes;
+                self.ending = Ending::Complete;
+                Ok(())
+            }
+            Err(error) => {
+                if let Err(error) = self.truncate() {
+                    tracing::warn!("cannot remove torn tables: {error}");
+                }
+                let why = format!("{error} (the file stays fragmented, which most players accept)");
+                Err(io::Error::new(error.kind(), why))
+            }
+        }
+    }
+
+    /// Syncs a completed MP4 file and makes it a plain one. Blocks until the disk has the data.
+    pub(in crate::output) fn seal_now(&mut self) -> io::Result<()> {
+        match std::mem::replace(&mut self.ending, Ending::Sealed) {
+            Ending::Complete => {
+                let sync = self.storage.syncer()?;
+                self.seal_after(sync())
+            }
+            Ending::Syncing(thread) => self.seal_after(join(thread)),
+            other => {
+                self.ending = other;
+                Ok(())
+            }
+        }
+    }
+
+    /// Syncs a completed MP4 file and makes it a plain one. If the disk needs longer than `deadline`, the
+    /// file stays fragmented. The future may be dropped and created again.
+    pub(in crate::output) async fn seal(&mut self, deadline: Option<Instant>) -> io::Result<()> {
+        if matches!(self.ending, Ending::Complete) {
+            let sync = self.storage.syncer()?;
+            self.ending = Ending::Syncing(start_sync(sync)?);
+        }
+        while let Ending::Syncing(thread) = &self.ending {
+            if thread.is_finished() {
+                return self.seal_now();
+            }
+            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                tracing::warn!("the disk is too slow to finish the MP4 file: it stays fragmented");
+                self.ending = Ending::Sealed;
+                return Ok(());
+            }
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+        Ok(())
+    }
+
+    /// Writes the header that makes the file a plain one, unless the sync failed.
+    fn seal_after(&mut self, synced: io::Result<()>) -> io::Result<()> {
+        match synced {
+            Err(error) if is_unsupported(&error) => {
+                tracing::debug!("the file system cannot sync the recording: {error}");
+            }
+            other => other?,
+        }
+        let Muxer::Mp4(writer) = &self.muxer else {
+            return Ok(());
+        };
+        let patch = writer.seal();
+        self.storage.seek(SeekFrom::Start(patch.offset))?;
+        self.storage.write_all(&patch.bytes)?;
+        if let Some(syncer) = &mut self.syncer {
+            syncer.mark_dirty();
+        }
+        Ok(())
+    }
+
+    /// Appends the `moov` box after the fragments, of which the first one is at `first`. Returns its length.
+    ///
+    /// The tables are computed from the fragments in the file, one table after another: a long recording has
+    /// too many samples to keep them in memory.
+    fn append_movie(&mut self, first: u64) -> io::Result<u64> {
+        let Muxer::Mp4(writer) = &self.muxer else {
+            return Ok(0);
+        };
+        let end = writer.length();
+        let mut out = Appender {
+            storage: &mut self.storage,
+            bytes: Vec::with_capacity(2 * WRITE_BYTES),
+            end,
+        };
+        let mut window = Vec::new();
+        for part in writer.final_movie() {
+            match part {
+                MoviePart::Bytes(bytes) => out.bytes.extend(bytes),
+                MoviePart::Entries(mut entries) => {
+                    let mut fragment = first;
+                    while fragment < end {
+                        let (runs, length) = out.read(fragment, end, &mut window)?;
+                        entries.add(&runs, fragment, &mut out.bytes);
+                        out.flush(WRITE_BYTES)?;
+                        fragment += length;
+                    }
+                    entries.finish(&mut out.bytes);
+                }
+            }
+        }
+        out.flush(1)?;
+        Ok(out.end - end)
+    }
+}
+
+/// Appends bytes to a file while its fragments are read.
+struct Appender<'a, S> {
+    storage: &'a mut S,
+    /// Bytes that are not written yet.
+    bytes: Vec<u8>,
+    end: u64,
+}
+
+impl<S: Storage> Appender<'_, S> {
+    /// Writes the bytes if there are at least `least`.
+    fn flush(&mut self, least: usize) -> io::Result<()> {
+        if self.bytes.len() >= least {
+            self.storage.seek(SeekFrom::Start(self.end))?;
+            self.storage.write_all(&self.bytes)?;
+            self.end += self.bytes.len() as u64;
+            self.bytes.clear();
+        }
+        Ok(())
+    }
+
+    /// Reads the runs of the fragment at `offset`, and its length. `end` is the end of the last fragment.
+    fn read(&mut self, offset: u64, end: u64, window: &mut Vec<u8>) -> io::Result<(Vec<Run>, u64)> {
+        let mut needed = READ_BYTES;
+        loop {
+            let available = (end - offset).min(needed);
+            window.resize(usize::try_from(available).map_err(io::Error::other)?, 0);
+            self.storage.seek(SeekFrom::Start(offset))?;
+            self.storage.read_exact(window)?;
+            match read_fragment(window) {
+                ReadFragment::Complete(runs, length) if length <= end - offset => {
+                    return Ok((runs, length));
+                }
+                ReadFragment::Needs(more) if more > available && more <= end - offset => {
+                    needed = more;
+                }
+                _ => {
+                    let why = format!("another program has changed the file at byte {offset}");
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+                }
+            }
+        }
+    }
+}
+
+fn start_sync(
+    sync: Arc<dyn Fn() -> io::Result<()> + Send + Sync>,
+) -> io::Result<thread::JoinHandle<io::Result<()>>> {
+    let thread = thread::Builder::new().name("sync".to_owned());
+    thread.spawn(move || sync())
+}
+
+fn join(thread: thread::JoinHandle<io::Result<()>>) -> io::Result<()> {
+    let panicked = |_| Err(io::Error::other("the thread that syncs the file panicked"));
+    thread.join().unwrap_or_else(panicked)
+}
+
+fn is_unsupported(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported
+    )
+}
+
+/// Bytes of tables that are worth a write.
+const WRITE_BYTES: usize = 64 * 1024;
+
+/// Bytes that contain the boxes of most fragments of a second.
+const READ_BYTES: u64 = 4096;
+
+/// Time between two checks of a running sync.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);

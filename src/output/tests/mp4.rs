@@ -1,0 +1,380 @@
+//! MP4 files: crashes at any time, memory of long recordings, and files of other formats.
+
+use std::{
+    fs::File,
+    io::{self, Read, Seek, SeekFrom, Write},
+    sync::{Arc, Mutex},
+    time::Instant,
+};
+
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use shiguredo_mp4::demux::{Input, Mp4FileDemuxer};
+
+use super::*;
+use crate::{
+    core::{
+        flv::Metadata,
+        mp4::writer::{ReadFragment, read_fragment},
+    },
+    output::{
+        file::{MediaFile, Storage},
+        muxer::{Message, Muxer, Tracks, Unit},
+        segment::SegmentFacts,
+    },
+};
+
+/// AVC, 320 × 180, and AAC at 48 kHz.
+const AVC: &[u8] = &[
+    0x17, 0, 0, 0, 0, 1, 0x64, 0, 0x0C, 0xFF, 0xE1, 0, 0x1A, 0x67, 0x64, 0, 0x0C, 0xAC, 0xD9, 0x41,
+    0x41, 0x9F, 0x9F, 1, 0x10, 0, 0, 3, 0, 0x10, 0, 0, 3, 3, 0x20, 0xF1, 0x42, 0x99, 0x60, 1, 0, 4,
+    0x68, 0xEF, 0x8F, 0xCB, 0xFD, 0xF8, 0xF8, 0,
+];
+const AAC: &[u8] = &[0xAF, 0, 0x11, 0x88];
+
+/// An operation on a disk.
+#[derive(Debug, Clone)]
+enum Operation {
+    Write(u64, Vec<u8>),
+    SetLength(u64),
+    /// All earlier operations are on the disk. The file has this number of frames.
+    Sync(usize),
+}
+
+/// A disk that records all operations.
+#[derive(Debug, Clone, Default)]
+struct LogDisk {
+    bytes: Vec<u8>,
+    cursor: usize,
+    log: Arc<Mutex<Vec<Operation>>>,
+    frames: Arc<Mutex<usize>>,
+}
+
+impl LogDisk {
+    fn sync(&self) {
+        let frames = *self.frames.lock().unwrap();
+        self.log.lock().unwrap().push(Operation::Sync(frames));
+    }
+}
+
+impl Read for LogDisk {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let mut rest = self.bytes.get(self.cursor..).unwrap_or_default();
+        let count = rest.read(bytes)?;
+        self.cursor += count;
+        Ok(count)
+    }
+}
+
+impl Write for LogDisk {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let write = Operation::Write(self.cursor as u64, bytes.to_vec());
+        apply(&mut self.bytes, &write);
+        self.log.lock().unwrap().push(write);
+        self.cursor += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Seek for LogDisk {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let SeekFrom::Start(offset) = to else {
+            panic!("unexpected seek");
+        };
+        self.cursor = offset as usize;
+        Ok(offset)
+    }
+}
+
+impl Storage for LogDisk {
+    fn set_len(&mut self, length: u64) -> io::Result<()> {
+        let operation = Operation::SetLength(length);
+        apply(&mut self.bytes, &operation);
+        self.log.lock().unwrap().push(operation);
+        Ok(())
+    }
+
+    fn syncer(&self) -> io::Result<Arc<dyn Fn() -> io::Result<()> + Send + Sync>> {
+        let disk = self.clone();
+        Ok(Arc::new(move || {
+            disk.sync();
+            Ok(())
+        }))
+    }
+}
+
+fn apply(file: &mut Vec<u8>, operation: &Operation) {
+    match operation {
+        Operation::Write(offset, bytes) => {
+            let end = *offset as usize + bytes.len();
+            file.resize(file.len().max(end), 0);
+            file[*offset as usize..end].copy_from_slice(bytes);
+        }
+        Operation::SetLength(length) => file.resize(*length as usize, 0),
+        Operation::Sync(_) => {}
+    }
+}
+
+/// Messages of a stream with 25 pictures and 40 audio frames per second.
+fn messages(seconds: u64) -> impl Iterator<Item = (TagKind, u64, Vec<u8>)> {
+    (0..seconds * 1000).filter_map(|time_ms| {
+        let number = (time_ms / 5) as u8;
+        match time_ms {
+            _ if time_ms % 40 == 0 => {
+                let first = if time_ms % 2000 == 0 { 0x17 } else { 0x27 };
+                let body = vec![first, 1, 0, 0, 0, number, 7, 7, number];
+                Some((TagKind::VIDEO, time_ms, body))
+            }
+            _ if time_ms % 25 == 1 => Some((TagKind::AUDIO, time_ms, vec![0xAF, 1, number])),
+            _ => None,
+        }
+    })
+}
+
+fn options() -> FileOptions {
+    FileOptions {
+        format: Format::Mp4,
+        layout: Layout::Seekable,
+        sync_interval: None,
+    }
+}
+
+/// Writes a stream to a file as a segment does.
+fn record<S: Storage>(
+    file: &mut MediaFile<S>,
+    seconds: u64,
+    mut appended: impl FnMut(&[Unit], u64),
+) {
+    let mut parser = FrameParser::new();
+    let headers = [
+        (TagKind::VIDEO, 0, AVC.to_vec()),
+        (TagKind::AUDIO, 0, AAC.to_vec()),
+    ];
+    let (mut units, mut spent) = (Vec::new(), Vec::new());
+    file.write_head(Tracks::default()).unwrap();
+    for (kind, time_ms, body) in headers.into_iter().chain(messages(seconds)) {
+        let info = parser.parse(kind, &body);
+        let muxer = file.muxer_mut();
+        muxer.admit(info, &body).unwrap();
+        let message = Message {
+            info,
+            at_ms: Some(time_ms),
+            payload: Payload::from(&body[..]),
+        };
+        muxer.push(message, 0, &mut units, &mut spent);
+        spent.clear();
+        if !units.is_empty() {
+            file.append(&units).unwrap();
+            appended(&units, time_ms);
+            units.clear();
+        }
+    }
+    file.muxer_mut().finish(&mut units, &mut spent);
+    file.append(&units).unwrap();
+    appended(&units, seconds * 1000);
+}
+
+/// Number of frames that a player finds in a finished file, or in the fragments of an unfinished one.
+fn frames_in(file: &[u8]) -> usize {
+    if file.get(36..40) == Some(b"mdat") {
+        return demuxed(file);
+    }
+    let Some(free) = file.get(32..48) else {
+        return 0;
+    };
+    if &free[4..8] != b"free" {
+        return 0;
+    }
+    let length = |at: usize| {
+        file.get(at..at + 4)
+            .map(|bytes| u32::from_be_bytes(bytes.try_into().unwrap()))
+    };
+    let mut at = 48;
+    if file.get(at + 4..at + 8) == Some(b"moov") {
+        at += length(at).unwrap_or(0) as usize;
+    }
+    let mut frames = 0;
+    while let Some(ReadFragment::Complete(runs, length)) = file.get(at..).map(read_fragment) {
+        if at + length as usize > file.len() {
+            break;
+        }
+        frames += runs.iter().map(|run| run.samples.len()).sum::<usize>();
+        at += length as usize;
+    }
+    frames
+}
+
+fn demuxed(file: &[u8]) -> usize {
+    let mut demuxer = Mp4FileDemuxer::new();
+    while let Some(required) = demuxer.required_input() {
+        let position = required.position as usize;
+        let end = required.size.map_or(file.len(), |size| position + size);
+        demuxer.handle_input(Input {
+            position: required.position,
+            data: &file[position..end.min(file.len())],
+        });
+    }
+    let mut frames = 0;
+    while let Some(sample) = demuxer.next_sample().unwrap() {
+        assert!(sample.data_offset as usize + sample.data_size <= file.len());
+        frames += 1;
+    }
+    frames
+}
+
+#[test]
+fn any_crash_leaves_a_file_with_all_synced_frames() {
+    let disk = LogDisk::default();
+    let muxer = Muxer::file(&options(), &Metadata::default(), 0);
+    let mut file = MediaFile::create(disk.clone(), muxer, None, Instant::now()).unwrap();
+    let mut number = 0;
+    record(&mut file, 7, |units, _| {
+        let frames: u32 = units.iter().map(|unit| unit.messages).sum();
+        *disk.frames.lock().unwrap() += frames as usize;
+        number += 1;
+        if number % 3 == 0 {
+            disk.sync();
+        }
+    });
+    let total = messages(7).count();
+    assert_eq!(*disk.frames.lock().unwrap(), total);
+    file.complete().unwrap();
+    file.seal_now().unwrap();
+    let log = disk.log.lock().unwrap().clone();
+    let mut complete = Vec::new();
+    log.iter()
+        .for_each(|operation| apply(&mut complete, operation));
+    assert_eq!(frames_in(&complete), total);
+    let mut rng = StdRng::seed_from_u64(1);
+    let mut crashes = 0;
+    for crash in 0..=log.len() {
+        let is_sync = |operation: &Operation| matches!(operation, Operation::Sync(_));
+        let synced = log[..crash]
+            .iter()
+            .rposition(is_sync)
+            .map_or(0, |at| at + 1);
+        let least = match log[..synced].last() {
+            Some(Operation::Sync(frames)) => *frames,
+            _ => 0,
+        };
+        for round in 0..300 {
+            let mut image = Vec::new();
+            log[..synced]
+                .iter()
+                .for_each(|operation| apply(&mut image, operation));
+            for operation in &log[synced..crash] {
+                apply_unsynced(&mut image, operation, round, &mut rng);
+            }
+            let found = frames_in(&image);
+            assert!(
+                (least..=total).contains(&found),
+                "{found} of {least} frames"
+            );
+            crashes += 1;
+        }
+    }
+    assert!(crashes > 4000, "only {crashes} crashes");
+}
+
+/// Applies an operation that was not synced: in the first round completely, in others as any of its sectors.
+/// A lost sector contains zeros if the length of the file is already on the disk.
+fn apply_unsynced(image: &mut Vec<u8>, operation: &Operation, round: u32, rng: &mut StdRng) {
+    let Operation::Write(offset, bytes) = operation else {
+        return apply(image, operation);
+    };
+    if round == 0 {
+        return apply(image, operation);
+    }
+    if rng.random_bool(0.3) {
+        return;
+    }
+    let mut at = *offset;
+    for sector in bytes.chunks(512) {
+        if rng.random_bool(0.7) {
+            apply(image, &Operation::Write(at, sector.to_vec()));
+        } else if rng.random_bool(0.5) {
+            let end = at as usize + sector.len();
+            image.resize(image.len().max(end), 0);
+        }
+        at += sector.len() as u64;
+    }
+}
+
+#[test]
+fn memory_does_not_grow_with_the_recording() {
+    let hours = std::env::var("RTMPULL_HOURS").ok();
+    let seconds = hours.map_or(600, |hours| 3600 * hours.parse::<u64>().unwrap());
+    let disk = tempfile::tempfile().unwrap();
+    let mut finished: Option<MediaFile<File>> = None;
+    let memory = allocation_counter::measure(|| {
+        let muxer = Muxer::file(&options(), &Metadata::default(), 0);
+        let mut file = MediaFile::create(disk, muxer, None, Instant::now()).unwrap();
+        record(&mut file, seconds, |_, _| {});
+        let started = Instant::now();
+        file.complete().unwrap();
+        println!("finished in {:?}", started.elapsed());
+        finished = Some(file);
+    });
+    println!("{} bytes at most", memory.bytes_max);
+    assert!(memory.bytes_max < 1 << 20, "{} bytes", memory.bytes_max);
+    let totals = finished.unwrap().totals();
+    assert_eq!(totals.tags, messages(seconds).count() as u64);
+}
+
+#[tokio::test]
+async fn changed_resolution_starts_a_file() {
+    let mut fixture = Fixture::with(options());
+    let mut other = AVC.to_vec();
+    other[8] += 1;
+    for (kind, at_ms, body) in [
+        (TagKind::VIDEO, 0, AVC),
+        (TagKind::AUDIO, 0, AAC),
+        (TagKind::VIDEO, 0, &[0x17, 1, 0, 0, 0, 1][..]),
+        (TagKind::AUDIO, 20, &[0xAF, 1, 2]),
+        (TagKind::VIDEO, 2000, &other),
+        (TagKind::VIDEO, 2000, &[0x17, 1, 0, 0, 0, 3]),
+        (TagKind::AUDIO, 2020, &[0xAF, 1, 4]),
+    ] {
+        fixture.send(kind, at_ms, body);
+    }
+    fixture.finish().await;
+    assert_eq!(demuxed(&fixture.read("out.mp4")), 2);
+    assert_eq!(demuxed(&fixture.read("out.2.mp4")), 2);
+    let facts: Vec<SegmentFacts> = std::iter::from_fn(|| fixture.output.take_segment()).collect();
+    assert_eq!(facts.len(), 2);
+    assert_eq!(facts[1].bytes, fixture.read("out.2.mp4").len() as u64);
+}
+
+#[tokio::test]
+async fn unsupported_track_after_the_start_continues_in_flv() {
+    let mut fixture = Fixture::with(options());
+    fixture.send(TagKind::VIDEO, 0, AVC);
+    for number in 0..200 {
+        fixture.send(TagKind::VIDEO, number * 20, &[0x17, 1, 0, 0, 0, 1]);
+    }
+    // Speex.
+    fixture.send(TagKind::AUDIO, 4000, &[0xB6, 1]);
+    fixture.send(TagKind::VIDEO, 4000, &[0x17, 1, 0, 0, 0, 1]);
+    fixture.finish().await;
+    assert_eq!(demuxed(&fixture.read("out.mp4")), 200);
+    // The sequence header, the audio frame and the picture.
+    assert_eq!(fixture.tags("out.flv").len(), 3);
+}
+
+#[tokio::test]
+async fn unsupported_track_at_the_start_leaves_only_an_flv_file() {
+    let mut fixture = Fixture::with(options());
+    fixture.send(TagKind::VIDEO, 0, AVC);
+    fixture.send(TagKind::VIDEO, 0, &[0x17, 1, 0, 0, 0, 1]);
+    // Speex.
+    fixture.send(TagKind::AUDIO, 20, &[0xB6, 1]);
+    fixture.finish().await;
+    assert_eq!(fixture.tags("out.flv").len(), 3);
+    assert!(!fixture.folder.path().join("out.mp4").exists());
+    let facts = fixture.output.take_segment().unwrap();
+    assert!(facts.path.ends_with("out.flv"));
+    assert_eq!(facts.segment, 1);
+}
