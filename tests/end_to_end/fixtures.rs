@@ -24,6 +24,11 @@ pub fn avc_aac_mp4(ffmpeg: &Ffmpeg) -> PathBuf {
     )
 }
 
+/// Returns H.264 with B-frames and AAC.
+pub fn avc_b_frames_flv(ffmpeg: &Ffmpeg) -> PathBuf {
+    encode(ffmpeg, "avc_b_frames.flv", &[AVC, &["-bf", "2"], AAC])
+}
+
 /// Returns MP3 without video.
 pub fn mp3_flv(ffmpeg: &Ffmpeg) -> PathBuf {
     encode(ffmpeg, "mp3.flv", &[&["-vn"], MP3])
@@ -89,6 +94,16 @@ pub fn hevc_aac_flv(recent: &Ffmpeg) -> PathBuf {
         "log-level=none",
     ];
     encode(recent, "hevc_aac.flv", &[&hevc, AAC])
+}
+
+/// Returns H.264 and FLAC in Enhanced RTMP.
+pub fn avc_flac_flv(recent: &Ffmpeg) -> PathBuf {
+    encode(recent, "avc_flac.flv", &[AVC, &["-c:a", "flac"]])
+}
+
+/// Returns H.264 and AC-3 in Enhanced RTMP.
+pub fn avc_ac3_flv(recent: &Ffmpeg) -> PathBuf {
+    encode(recent, "avc_ac3.flv", &[AVC, &["-c:a", "ac3"]])
 }
 
 /// Returns AV1 and Opus.

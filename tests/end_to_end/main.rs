@@ -37,6 +37,10 @@ mod downloads;
 #[cfg(unix)]
 mod segments;
 
+/// MP4 files and pipes.
+#[cfg(unix)]
+mod mp4;
+
 /// Encrypted sessions.
 mod encrypted;
 

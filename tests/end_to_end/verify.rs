@@ -24,6 +24,7 @@ pub struct Track {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Packet {
     pub dts_ms: i64,
+    pub pts_ms: i64,
     pub hash: String,
 }
 
@@ -46,10 +47,16 @@ impl Media {
             let Some(comment) = line.strip_prefix('#') else {
                 let fields: Vec<_> = line.split(',').map(str::trim).collect();
                 let (track, _, tick_ms) = tracks.entry(fields[0]).or_default();
-                let ticks: f64 = fields[1].parse().expect("a decoding time");
-                let dts_ms = (ticks * *tick_ms).round() as i64;
+                let [dts_ms, pts_ms] = [fields[1], fields[2]].map(|ticks| {
+                    let ticks: f64 = ticks.parse().expect("a time");
+                    (ticks * *tick_ms).round() as i64
+                });
                 let hash = format!("{} bytes {}", fields[4], fields[5]);
-                track.packets.push(Packet { dts_ms, hash });
+                track.packets.push(Packet {
+                    dts_ms,
+                    pts_ms,
+                    hash,
+                });
                 continue;
             };
             if let Some((index, hash)) = comment
@@ -132,13 +139,41 @@ impl Media {
     /// packet counts of both tracks to the index of the first matching packet in `source`.
     #[track_caller]
     fn assert_same_times(&self, source: &Self, first: impl Fn(usize, usize) -> usize) {
+        self.assert_same(|packet| packet.dts_ms, source, first);
+    }
+
+    /// Panics unless all packets of `source` are present, in order, unchanged and presented at the same
+    /// times. Decoding times, which have no effect on the presentation, may differ.
+    #[track_caller]
+    pub fn assert_presents(&self, source: &Self) {
+        self.assert_start_of(source, 0);
+        self.assert_same(|packet| packet.pts_ms, source, |_, _| 0);
+    }
+
+    /// Like [`Media::assert_excerpt_of`], for decoding times that may differ.
+    #[track_caller]
+    pub fn assert_presents_excerpt_of(&self, source: &Self) {
+        let [video, audio] = self
+            .tracks(source)
+            .map(|(kind, found, expected)| expected.excerpt_matching(found, kind));
+        self.assert_presents(&Self { video, audio });
+    }
+
+    #[track_caller]
+    fn assert_same(
+        &self,
+        time: impl Fn(&Packet) -> i64,
+        source: &Self,
+        first: impl Fn(usize, usize) -> usize,
+    ) {
+        let time = &time;
         let shifts = self
             .tracks(source)
             .into_iter()
             .flat_map(|(_, found, expected)| {
                 let first = first(found.packets.len(), expected.packets.len());
                 let pairs = found.packets.iter().zip(&expected.packets[first..]);
-                pairs.map(|(found, expected)| found.dts_ms - expected.dts_ms)
+                pairs.map(|(found, expected)| time(found) - time(expected))
             });
         let shifts: Vec<_> = shifts.collect();
         let (Some(least), Some(most)) = (shifts.iter().min(), shifts.iter().max()) else {
@@ -195,6 +230,32 @@ pub fn assert_complete_copy(ffmpeg: &Ffmpeg, source: &Path, ours: &Path) {
     let (expected, found) = (duration(source), duration(ours));
     assert!(
         (expected - found).abs() < 0.1,
+        "lasts {found} s, source {expected} s"
+    );
+    assert_ffprobe_accepts(ours);
+}
+
+/// Panics unless the MP4 file `ours` presents every packet of `source` at its time, has the same duration, and
+/// is accepted by ffprobe.
+#[track_caller]
+pub fn assert_presents_copy(ffmpeg: &Ffmpeg, source: &Path, ours: &Path) {
+    let mut media = Media::read(ffmpeg, source);
+    // ffmpeg demuxes the sequence header of Opus as a packet without bytes.
+    let audio = &mut media.audio.packets;
+    audio.retain(|packet| !packet.hash.starts_with("0 bytes"));
+    // ffmpeg has no extradata for VP9 in MP4, because the decoder does not need the record.
+    if media.video.codec == "vp9" {
+        media.video.sequence_header = None;
+    }
+    Media::read(ffmpeg, ours).assert_presents(&media);
+    let tracks = [&media.video, &media.audio];
+    let times = tracks.map(|track| track.packets.iter().map(|packet| packet.pts_ms));
+    let times: Vec<_> = times.into_iter().flatten().collect();
+    let (first, last) = (times.iter().min(), times.iter().max());
+    let expected = (last.expect("a packet") - first.expect("a packet")) as f64 / 1000.0;
+    let found = duration(ours);
+    assert!(
+        (expected - found).abs() < 0.15,
         "lasts {found} s, source {expected} s"
     );
     assert_ffprobe_accepts(ours);

@@ -1,0 +1,312 @@
+//! MP4 files and pipes, read by ffmpeg.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
+
+use tempfile::TempDir;
+
+use crate::{
+    fixtures,
+    peers::{ffmpeg::Ffmpeg, require},
+    process::{Finished, Process},
+    program::{self, LIMIT},
+    server::{Clip, Config, Pace, Server, Stream},
+    verify::{Media, assert_complete_copy, assert_ffprobe_accepts, assert_presents_copy},
+};
+
+#[test]
+fn files_hold_the_same_packets_as_flv() {
+    let ffmpeg = require!(Ffmpeg::find());
+    for source in [
+        fixtures::avc_aac_flv(&ffmpeg),
+        fixtures::avc_b_frames_flv(&ffmpeg),
+        fixtures::mp3_flv(&ffmpeg),
+    ] {
+        assert_recorded_completely(&ffmpeg, &source);
+    }
+}
+
+#[test]
+fn files_hold_the_same_packets_of_enhanced_codecs() {
+    let recent = require!(Ffmpeg::find_recent());
+    for source in [
+        fixtures::hevc_aac_flv(&recent),
+        fixtures::av1_opus_flv(&recent),
+        fixtures::vp9_opus_flv(&recent),
+        fixtures::avc_flac_flv(&recent),
+        fixtures::avc_ac3_flv(&recent),
+    ] {
+        assert_recorded_completely(&recent, &source);
+    }
+}
+
+#[track_caller]
+fn assert_recorded_completely(ffmpeg: &Ffmpeg, source: &Path) {
+    println!("{}", source.display());
+    let recording = Recording::new("out.mp4", &[]).of(Clip::read(source));
+    recording.finished.assert_ended(0, "ended");
+    assert_eq!(recording.names(), ["out.mp4"]);
+    assert_presents_copy(ffmpeg, source, &recording.path("out.mp4"));
+    ffmpeg.assert_plays(&recording.path("out.mp4"));
+    assert_eq!(boxes(&recording.path("out.mp4")), ["ftyp", "mdat", "moov"]);
+    let fragmented = Recording::new("out.mp4", &["--no-index"]).of(Clip::read(source));
+    assert_presents_copy(ffmpeg, source, &fragmented.path("out.mp4"));
+    for fragment in ["0", "0.3"] {
+        let options = ["--format", "mp4", "--fragment", fragment];
+        let pipe = Recording::new("-", &options).of(Clip::read(source));
+        pipe.finished.assert_ended(0, "ended");
+        assert_presents_copy(ffmpeg, source, &pipe.path("stdout"));
+    }
+}
+
+#[test]
+fn frames_decode_as_in_flv() {
+    let ffmpeg = require!(Ffmpeg::find());
+    let source = fixtures::avc_b_frames_flv(&ffmpeg);
+    let recording = Recording::new("out.mp4", &[]).of(Clip::read(&source));
+    let frames = |file: &Path| {
+        let arguments = ["-i".as_ref(), file.as_os_str()].into_iter();
+        let sink = ["-f", "framemd5", "-"].map(AsRef::as_ref);
+        let finished = ffmpeg.run(arguments.chain(sink)).succeeded();
+        let text = String::from_utf8(finished.stdout).expect("framemd5 is text");
+        let hashes = text.lines().filter(|line| !line.starts_with('#'));
+        let hashes = hashes.map(|line| {
+            let track = line.split(',').next().expect("a track");
+            let hash = line.rsplit(',').next().expect("a hash");
+            format!("{track}{hash}")
+        });
+        let mut hashes: Vec<_> = hashes.collect();
+        // Both tracks are interleaved by their times, which have another rounding.
+        hashes.sort_by_key(|hash| hash.as_bytes()[0]);
+        hashes
+    };
+    let (found, expected) = (frames(&recording.path("out.mp4")), frames(&source));
+    assert!(expected.len() > 200);
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn killed_recordings_play() {
+    let ffmpeg = require!(Ffmpeg::find());
+    let clip = Clip::repeated_sample(10, 3_100);
+    let server = Server::start(Config::serving(Stream::live(clip)));
+    let whole = Recording::new("out.mp4", &[]).of(Clip::repeated_sample(10, 3_100));
+    let whole = Media::read(&ffmpeg, &whole.path("out.mp4"));
+    thread::scope(|scope| {
+        for round in 0..8_u64 {
+            let (ffmpeg, server, whole) = (&ffmpeg, &server, &whole);
+            scope.spawn(move || {
+                let recording = Recording::new("out.mp4", &["-v"]);
+                let after = Duration::from_millis(2_200 + 331 * round);
+                let mut process = recording.start(server);
+                thread::sleep(after);
+                process.kill_and_wait();
+                let file = recording.path("out.mp4");
+                assert_ffprobe_accepts(&file);
+                let media = Media::read(ffmpeg, &file);
+                assert!(media.video.packets.len() > 5, "after {after:?}");
+                media.assert_start_of(whole, usize::MAX);
+            });
+        }
+    });
+}
+
+#[test]
+fn unsupported_codecs_are_recorded_to_flv() {
+    let ffmpeg = require!(Ffmpeg::find());
+    let source = fixtures::h263_mp3_flv(&ffmpeg);
+    let recording = Recording::new("out.mp4", &[]).of(Clip::read(&source));
+    recording.finished.assert_ended(0, "ended");
+    assert_eq!(recording.names(), ["out.flv"]);
+    assert_complete_copy(&ffmpeg, &source, &recording.path("out.flv"));
+    let lines = &recording.finished.stderr;
+    assert_eq!(
+        lines.matches("MP4 cannot hold this stream").count(),
+        1,
+        "{lines}"
+    );
+    let pipe = Recording::new("-", &["--format", "mp4"]).of(Clip::read(&source));
+    pipe.finished.assert_ended(1, "output-failed");
+    let lines = &pipe.finished.stderr;
+    assert!(lines.contains("--format flv holds it"), "{lines}");
+}
+
+#[test]
+fn segments_of_mp4_join_to_the_recording() {
+    let ffmpeg = require!(Ffmpeg::find());
+    let source = fixtures::avc_aac_flv(&ffmpeg);
+    let options = ["--segment-time", "1", "--progress", "json"];
+    let recording = Recording::new("out-%d.mp4", &options).of(Clip::read(&source));
+    assert_eq!(
+        recording.finished.code(),
+        Some(0),
+        "{}",
+        recording.finished.stderr
+    );
+    let names = ["out-1.mp4", "out-2.mp4", "out-3.mp4", "out-4.mp4"];
+    assert_eq!(recording.names(), names);
+    let whole = Media::read(&ffmpeg, &source);
+    let (mut video, mut audio) = (0, 0);
+    for name in names {
+        let file = recording.path(name);
+        ffmpeg.assert_plays(&file);
+        assert_eq!(boxes(&file), ["ftyp", "mdat", "moov"]);
+        let media = Media::read(&ffmpeg, &file);
+        video += media.video.packets.len();
+        audio += media.audio.packets.len();
+        media.assert_presents_excerpt_of(&whole);
+    }
+    assert_eq!(video, whole.video.packets.len());
+    assert_eq!(audio, whole.audio.packets.len());
+}
+
+#[test]
+fn tee_writes_a_format_to_each_output() {
+    let ffmpeg = require!(Ffmpeg::find());
+    let source = fixtures::avc_aac_flv(&ffmpeg);
+    for (name, options) in [("out.mp4", &[][..]), ("out.flv", &["--format", "mp4"])] {
+        let recording = Recording::new("-", options)
+            .tee(name)
+            .of(Clip::read(&source));
+        recording.finished.assert_ended(0, "ended");
+        for output in [name, "stdout"] {
+            assert_presents_copy(&ffmpeg, &source, &recording.path(output));
+        }
+        let starts_with = |name: &str, magic: &[u8], at: usize| {
+            let bytes = fs::read(recording.path(name)).expect("the file exists");
+            bytes[at..].starts_with(magic)
+        };
+        let is_mp4 = name == "out.mp4";
+        assert_eq!(starts_with(name, b"ftyp", 4), is_mp4);
+        assert_eq!(starts_with("stdout", b"FLV", 0), is_mp4);
+    }
+}
+
+#[test]
+fn contradictions_are_errors() {
+    for (output, options, error) in [
+        (
+            "out.mp4",
+            &["--append"][..],
+            "--append cannot continue an MP4 file",
+        ),
+        (
+            "out.mp4",
+            &["--resume"],
+            "--resume cannot continue an MP4 file",
+        ),
+        ("out.mp4", &["--format", "flv"], "--format contradicts"),
+        (
+            "out.mp4",
+            &["--fragment", "1"],
+            "--fragment needs a pipe that gets MP4",
+        ),
+        (
+            "-",
+            &["--fragment", "1"],
+            "--fragment needs a pipe that gets MP4",
+        ),
+    ] {
+        let recording = Recording::new(output, options).of(Clip::sample());
+        assert_eq!(recording.finished.code(), Some(1));
+        let lines = &recording.finished.stderr;
+        assert!(lines.contains(error), "{lines}");
+        assert!(recording.names().is_empty());
+    }
+}
+
+/// Names of the top-level boxes of a file.
+fn boxes(file: &Path) -> Vec<String> {
+    let bytes = fs::read(file).expect("the file exists");
+    let mut rest = &bytes[..];
+    let mut names = Vec::new();
+    while let [a, b, c, d, kind @ ..] = rest {
+        names.push(String::from_utf8_lossy(&kind[..4]).into_owned());
+        let length = match u32::from_be_bytes([*a, *b, *c, *d]) {
+            1 => u64::from_be_bytes(rest[8..16].try_into().expect("eight bytes")),
+            length => length.into(),
+        };
+        rest = &rest[length as usize..];
+    }
+    names
+}
+
+/// A recording in a folder of its own.
+struct Recording<'a> {
+    output: &'a str,
+    options: &'a [&'a str],
+    tee: Option<&'a str>,
+    folder: TempDir,
+}
+
+struct Recorded {
+    finished: Finished,
+    folder: TempDir,
+}
+
+impl<'a> Recording<'a> {
+    fn new(output: &'a str, options: &'a [&'a str]) -> Self {
+        Self {
+            output,
+            options,
+            tee: None,
+            folder: tempfile::tempdir().expect("a temporary folder"),
+        }
+    }
+
+    fn tee(self, name: &'a str) -> Self {
+        Self {
+            tee: Some(name),
+            ..self
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn start(&self, server: &Server) -> Process {
+        let mut command = program::command();
+        command.arg(server.url("clip")).args(self.options);
+        command
+            .current_dir(self.folder.path())
+            .args(["-o", self.output]);
+        if let Some(name) = self.tee {
+            command.args(["--tee", name]);
+        }
+        Process::start(&mut command)
+    }
+
+    fn of(self, clip: Clip) -> Recorded {
+        let stream = Stream::recorded(clip).paced(Pace::Unbounded);
+        let server = Server::start(Config::serving(stream));
+        let finished = self.start(&server).finish(LIMIT);
+        if self.output == "-" {
+            fs::write(self.path("stdout"), &finished.stdout).expect("a file");
+        }
+        Recorded {
+            finished,
+            folder: self.folder,
+        }
+    }
+}
+
+impl Recorded {
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.folder.path())
+            .expect("a folder")
+            .flatten();
+        let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let mut names: Vec<_> = names.filter(|name| name != "stdout").collect();
+        names.sort();
+        names
+    }
+}
