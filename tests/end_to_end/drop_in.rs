@@ -206,6 +206,43 @@ fn other_candidates_are_tried_in_turn() {
     assert!(stderr.contains("trying \"b/c/d\" in app \"a\""), "{stderr}");
 }
 
+/// Cameras and MediaMTX expect the component as app, some servers as playpath.
+#[test]
+fn single_component_is_tried_as_app_and_as_playpath() {
+    let peer = ScriptedPeer::start(|peer, number| {
+        peer.accept_plain_handshake();
+        let connect = peer.expect_command("connect");
+        let resource = "mystream?user=a&pass=b";
+        let (app, playpath) = [(resource, ""), ("", resource)][number];
+        let requested = connect.values[0].member("app").and_then(Value::as_text);
+        assert_eq!(
+            requested.map(|app| app.to_string()).unwrap_or_default(),
+            app
+        );
+        let _ = peer.accept_connect(&connect);
+        let create = peer.expect_command("createStream");
+        let _ = peer.accept_create_stream(&create);
+        let play = peer.expect_command("play");
+        let requested = play.values[1].as_text().map(|name| name.to_string());
+        assert_eq!(requested.as_deref(), Some(playpath));
+        if number == 0 {
+            let refusal = status("error", "NetStream.Play.StreamNotFound", "no such");
+            let _ = peer.queue_command(1, "onStatus", 0.0, &[Value::Null, refusal.into()]);
+        } else {
+            let _ = peer.start_stream();
+            let _ = peer.queue(6, Kind::AUDIO, 1, 0, &[0x2F, 1, 2, 3]);
+            let stop = status("status", "NetStream.Play.Stop", "over");
+            let _ = peer.queue_command(1, "onStatus", 0.0, &[Value::Null, stop.into()]);
+        }
+        let _ = peer.flush();
+        let _ = peer.wait_for_close::<()>();
+    });
+    let url = format!("rtmp://127.0.0.1:{}/mystream?user=a&pass=b", peer.port());
+    let download = download(&url, &[]);
+    download.assert_ended(0, "ended");
+    assert_eq!(download.clip().media().count(), 1);
+}
+
 #[test]
 fn tried_candidates_are_listed_at_the_end() {
     let server = Server::start(Config::default());

@@ -56,6 +56,9 @@ fn close_or_reset_at_every_step_is_named() {
     });
 }
 
+/// Sends the messages that end a session.
+type Script = fn(&mut Connection) -> Result<(), Disconnected>;
+
 /// Sign that a stream is live.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum LiveSign {
@@ -99,6 +102,54 @@ fn signs_of_a_live_stream_outweigh_the_announcement_of_a_recording() {
         ended.assert_ended_with_warnings(code, word, cause, &["no video sequence header"]);
         assert_eq!(ended.tags().len(), 120);
     });
+}
+
+/// A server closes the session for its own reasons, so the end of the stream decides.
+#[test]
+fn closed_session_before_the_announced_end_is_a_cut() {
+    let closed: Script = |peer| end_session(peer, "NetConnection.Connect.Closed");
+    let idle: Script = |peer| end_session(peer, "NetConnection.Connect.IdleTimeOut");
+    let close: Script = |peer| peer.queue_command(0, "close", 0.0, &[Value::Null]);
+    let stop: Script = |peer| end_session(peer, "NetStream.Play.Stop");
+    let cases = [
+        (closed, "NetConnection.Connect.Closed"),
+        (idle, "NetConnection.Connect.IdleTimeOut"),
+        (close, "close"),
+        (stop, "NetStream.Play.Stop"),
+    ];
+    let cases = cases
+        .into_iter()
+        .flat_map(|case| [(case, 0.1, true), (case, 1.0, false)]);
+    parallel::for_each(cases, |((end, reason), share, is_early)| {
+        let tags = sample_media();
+        let length_s = f64::from(tags.last().map_or(0, |tag| tag.timestamp_ms)) / 1_000.0;
+        let peer = playing_peer(0, move |peer| {
+            peer.queue_event(STREAM_IS_RECORDED, 1)?;
+            send_metadata(peer, object([("duration", (length_s / share).into())]))?;
+            send_tags(peer, &sample_media())?;
+            end(peer)?;
+            peer.flush()
+        });
+        let ended = Invocation::new(&peer.url("clip")).run();
+        println!("{reason} after {share} of the duration");
+        let is_stop = reason == "NetStream.Play.Stop";
+        match (is_early, is_stop) {
+            (false, _) => ended.assert_ended(0, "ended", reason),
+            (true, false) => ended.assert_ended(2, "cut", reason),
+            (true, true) => ended.assert_ended_with_warnings(
+                0,
+                "ended",
+                reason,
+                &["the server ended the stream after"],
+            ),
+        };
+        ended.assert_tags(&tags);
+    });
+}
+
+fn end_session(peer: &mut Connection, code: &str) -> Result<(), Disconnected> {
+    let info = status("status", code, "");
+    peer.queue_command(1, "onStatus", 0.0, &[Value::Null, info.into()])
 }
 
 fn announce_publisher(peer: &mut Connection) -> Result<(), Disconnected> {

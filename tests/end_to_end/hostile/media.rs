@@ -129,6 +129,38 @@ fn assert_output_times(duration: Option<f64>, sent: &[u32], expected: &[u32]) {
     assert_eq!(times, expected, "of {sent:x?}");
 }
 
+/// Each keyframe of 7 bytes would otherwise become a file with a head of 48 KiB.
+#[test]
+fn leaping_clock_creates_few_segments() {
+    for options in [["--segment-time", "1"], ["--gap", "split"]] {
+        let peer = playing_peer(0, |peer| {
+            send_metadata(peer, object([("duration", 36_000_000.0.into())]))?;
+            for number in 0..5_000_u32 {
+                let body = [0x27, 1, 0, 0, 0, (number >> 8) as u8, number as u8];
+                let key = [0x17, 1, 0, 0, 0, (number >> 8) as u8, number as u8];
+                let body = if number % 2 == 0 { key } else { body };
+                // Two frames, then a leap of 50 minutes.
+                let at_ms = (number / 2).wrapping_mul(3_000_000) + number % 2 * 40;
+                peer.queue(7, Kind::VIDEO, 1, at_ms, &body)?;
+            }
+            peer.flush()?;
+            peer.fail(FaultAction::Fin)
+        });
+        let ended = Invocation::new(&peer.url("clip"))
+            .options(options)
+            .into("out-%d.flv")
+            .run();
+        let folder = ended.output.parent().expect("a folder");
+        let files = fs::read_dir(folder).expect("the folder exists");
+        let sizes: Vec<u64> = files
+            .map(|file| file.and_then(|file| file.metadata()).expect("a file").len())
+            .collect();
+        println!("{options:?}: {} files", sizes.len());
+        assert!(sizes.len() <= 150, "{options:?}: {} files", sizes.len());
+        ended.assert_safe_output();
+    }
+}
+
 #[test]
 fn empty_messages_neither_start_nor_end_a_file() {
     let empty = |peer: &mut Connection| {

@@ -185,6 +185,44 @@ fn refused_subscription_is_reported_at_once_and_polled_by_wait() {
     assert!(clip.media().eq(Clip::sample().media()));
 }
 
+/// A publisher that starts again with the same content is not the server's repetition, because it
+/// arrives at play speed.
+#[test]
+fn same_content_in_real_time_after_a_cut_is_recorded_again() {
+    let peer = ScriptedPeer::start(|peer, number| {
+        peer.start_playing();
+        let _client_left = publish_in_real_time(peer).and_then(|()| match number {
+            0 => peer.fail::<()>(FaultAction::Fin),
+            _ => end_publication(peer),
+        });
+    });
+    let ended = download(&peer.url("clip"), &["-v", "--republish-wait", "0"]);
+    ended.assert_ended(0, "unpublished");
+    let stderr = &ended.finished.stderr;
+    assert_eq!(stderr.matches("WARNING: gap of").count(), 1, "{stderr}");
+    let clip = ended.clip();
+    let frames = clip.media().filter(|tag| !tag.is_sequence_header());
+    let numbers: Vec<u8> = frames.map(|tag| tag.body[5]).collect();
+    let once: Vec<u8> = (0..REAL_TIME_FRAMES).collect();
+    assert_eq!(numbers, [&once[..], &once].concat(), "{stderr}");
+}
+
+/// Sends video frames that all differ, one every 40 ms.
+fn publish_in_real_time(peer: &mut Connection) -> Result<(), Disconnected> {
+    peer.queue(6, Kind::VIDEO, 1, 0, &[0x17, 0, 0, 0, 0, 1])?;
+    for number in 0..REAL_TIME_FRAMES {
+        let first = if number == 0 { 0x17 } else { 0x27 };
+        let body = [first, 1, 0, 0, 0, number];
+        peer.queue(6, Kind::VIDEO, 1, u32::from(number) * 40, &body)?;
+        peer.flush()?;
+        thread::sleep(Duration::from_millis(40));
+    }
+    Ok(())
+}
+
+/// Three seconds.
+const REAL_TIME_FRAMES: u8 = 75;
+
 /// SRS and Node-Media-Server 4 send nothing when a publisher leaves, and nothing to new players.
 #[test]
 fn silence_after_the_publisher_has_left_ends_as_unpublished() {
@@ -230,6 +268,10 @@ fn send_sample(peer: &mut Connection) -> Result<(), Disconnected> {
 
 fn play_sample(peer: &mut Connection) -> Result<(), Disconnected> {
     send_sample(peer)?;
+    end_publication(peer)
+}
+
+fn end_publication(peer: &mut Connection) -> Result<(), Disconnected> {
     let end = status("status", "NetStream.Play.UnpublishNotify", "");
     peer.queue_command(1, "onStatus", 0.0, &[Value::Null, end.into()])?;
     peer.flush()?;
