@@ -72,8 +72,7 @@ fn peak_memory_is_limited_for_files_pipes_and_devices() {
             peak = peak.max(process.peak_memory());
             thread::sleep(Duration::from_millis(2));
         }
-        let finished = process.finish(LIMIT).succeeded();
-        assert!(finished.stderr.contains(": ended: "), "{finished}");
+        process.finish(LIMIT).assert_ended(0, "ended");
         peak
     });
     let limit = if cfg!(debug_assertions) { 20 } else { 8 };
