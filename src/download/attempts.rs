@@ -8,7 +8,7 @@ use super::{
     Ending, Job, Retry, Stop,
     candidates::{Candidates, suggests_other_candidate},
     outcome::{EndCause, judge},
-    pump::{HeaderSource, Next, Pump},
+    pump::{Next, Pump, StreamSource},
     redirect::follow,
     retry::AttemptSeries,
 };
@@ -167,7 +167,7 @@ async fn find(
         };
         let is_pipelined = config.pipelines();
         let mut client = Client::new(config.clone(), begin, &mut rng);
-        let source = HeaderSource {
+        let source = StreamSource {
             dialer: &job.dialer,
             route: &route,
             session: &config,

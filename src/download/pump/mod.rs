@@ -3,6 +3,7 @@
 mod rejoin;
 mod sequence_headers;
 mod start_check;
+mod stream_source;
 
 use std::{
     convert::Infallible,
@@ -47,7 +48,7 @@ use crate::{
     transport::Stream,
 };
 
-pub(super) use self::sequence_headers::HeaderSource;
+pub(super) use self::stream_source::StreamSource;
 
 /// Creates the output of a job.
 fn output(job: &Job) -> Tee {
@@ -191,7 +192,7 @@ impl<'a> Pump<'a> {
         &mut self,
         stream: Stream,
         client: &mut Client,
-        source: &HeaderSource<'_>,
+        source: &StreamSource<'_>,
         stop: &mut Stop,
     ) -> Next {
         self.stage = Stage::Handshake;
@@ -242,7 +243,7 @@ impl<'a> Pump<'a> {
         &mut self,
         connection: &mut Connection,
         client: &mut Client,
-        source: &HeaderSource<'_>,
+        source: &StreamSource<'_>,
         stop: &mut Stop,
     ) -> Result<Infallible, Next> {
         let mut turn = Turn::Complete;

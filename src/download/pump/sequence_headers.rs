@@ -5,40 +5,16 @@
 //! the stream on a second connection until both headers are known. Meanwhile it does not read from
 //! the first connection, so TCP holds the frames and nothing needs to be buffered here.
 
-use std::{
-    mem,
-    time::{Duration, Instant},
-};
+use std::mem;
 
-use rand::rngs::StdRng;
-use tokio::time::timeout;
-
-use super::Pump;
+use super::{Pump, StreamSource};
 use crate::{
     core::{
         flv::{FrameInfo, TagKind},
-        rtmp::{
-            client::{
-                Client, Event,
-                config::{Config, Start},
-            },
-            message::Message,
-        },
+        rtmp::message::Message,
     },
-    download::{
-        Stop,
-        connection::{Connection, Moved},
-        outcome::EndCause,
-    },
-    transport::{Dialer, Route},
+    download::{Stop, outcome::EndCause},
 };
-
-/// Where the same stream can be played once more.
-pub(in crate::download) struct HeaderSource<'a> {
-    pub(in crate::download) dialer: &'a Dialer,
-    pub(in crate::download) route: &'a Route,
-    pub(in crate::download) session: &'a Config,
-}
 
 /// Sequence headers that arrived, and frames that need one. All tracks of a kind count as one.
 #[derive(Debug, Default)]
@@ -149,7 +125,7 @@ impl Pump<'_> {
     /// Returns whether a search was due.
     pub(super) async fn fetch_due_headers(
         &mut self,
-        source: &HeaderSource<'_>,
+        source: &StreamSource<'_>,
         stop: &mut Stop,
     ) -> Result<bool, EndCause> {
         if !self.headers.is_fetch_due() {
@@ -158,10 +134,9 @@ impl Pump<'_> {
         tracing::info!(
             "the stream has no sequence header, playing its beginning on another connection"
         );
-        let reading = timeout(FETCH_TIMEOUT, read_headers(source));
-        let found = self.meanwhile(reading, stop).await?;
+        let found = self.meanwhile(read_headers(source), stop).await?;
         let now = self.check_limits()?;
-        for (message, info) in found.ok().flatten().unwrap_or_default() {
+        for (message, info) in found.unwrap_or_default() {
             if !self.headers.has_header(info.track) {
                 self.message(now, message, info)?;
             }
@@ -173,34 +148,12 @@ impl Pump<'_> {
     }
 }
 
-/// Plays the beginning of the stream, and returns the headers before the first frames. Returns
-/// `None` if the connection fails.
-async fn read_headers(source: &HeaderSource<'_>) -> Option<Vec<(Message, FrameInfo)>> {
-    let config = Config {
-        start: Start::At { ms: 0 },
-        length_ms: None,
-        ..source.session.clone()
-    };
-    let dialed = source.dialer.dial(source.route).await;
-    let stream = dialed
-        .inspect_err(|error| tracing::debug!("no connection for the sequence headers: {error}"))
-        .ok()?;
-    let mut connection = Connection::new(stream);
-    let mut rng: StdRng = rand::make_rng();
-    let mut client = Client::new(config, Instant::now(), &mut rng);
+/// Returns the headers before the first frames of the stream, or `None` if no connection works.
+async fn read_headers(source: &StreamSource<'_>) -> Option<Vec<(Message, FrameInfo)>> {
     let mut found = Found::default();
-    while !found.is_complete {
-        client.poll_transmit(&mut connection.outbox).ok()?;
-        let moved = connection.exchange(true).await.ok()?;
-        found.receive(&mut client, &mut connection)?;
-        if moved == Moved::Closed {
-            break;
-        }
-    }
-    client.close();
-    if client.poll_transmit(&mut connection.outbox).is_ok() {
-        connection.close().await;
-    }
+    source
+        .play_beginning(|message, info| found.add(message, info))
+        .await?;
     Some(found.headers)
 }
 
@@ -211,36 +164,12 @@ struct Found {
     frames: u32,
     has_video: bool,
     has_audio: bool,
-    is_complete: bool,
 }
 
 impl Found {
-    /// Handles everything in the inbox.
-    fn receive(&mut self, client: &mut Client, connection: &mut Connection) -> Option<()> {
-        while !self.is_complete {
-            let received = client.receive(Instant::now(), &mut connection.inbox);
-            let mut had_events = false;
-            while let Some(event) = client.poll_event() {
-                had_events = true;
-                match event {
-                    Event::Media { message, info } => self.add(message, info),
-                    Event::Ended(_) | Event::Redirected(_) | Event::Reconnect { .. } => {
-                        self.is_complete = true;
-                    }
-                    _ => {}
-                }
-            }
-            received.ok()?;
-            if !had_events {
-                break;
-            }
-        }
-        Some(())
-    }
-
-    /// Servers send the header of a track before its first frame. A track may be missing, so the
-    /// number of frames is limited too.
-    fn add(&mut self, message: Message, info: FrameInfo) {
+    /// Adds a message, and returns whether no further header is expected. Servers send the header of a
+    /// track before its first frame. A track may be missing, so the number of frames is limited too.
+    fn add(&mut self, message: Message, info: FrameInfo) -> bool {
         if info.is_sequence_header
             && self.headers.len() < MAX_HEADERS
             && message.payload.len() <= MAX_HEADER_BYTES
@@ -250,13 +179,10 @@ impl Found {
             self.frames += 1;
             self.has_video |= info.track == TagKind::VIDEO;
             self.has_audio |= info.track == TagKind::AUDIO;
-            self.is_complete |= self.has_video && self.has_audio || self.frames >= MAX_FRAMES;
         }
+        self.has_video && self.has_audio || self.frames >= MAX_FRAMES
     }
 }
-
-/// Time within which the headers must arrive on the other connection.
-const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Largest number of headers that are kept.
 const MAX_HEADERS: usize = 16;
