@@ -153,6 +153,27 @@ fn ignored_start_is_reported_as_cut() {
     assert!(last_ms < 1_100, "{last_ms}");
 }
 
+/// The range ends before the length of the stream can show that the start was ignored. The beginning of the
+/// stream on another connection shows it.
+#[test]
+fn ignored_start_of_a_range_is_reported_as_cut() {
+    let seeking = |to| Seeking {
+        to,
+        restarts_clock: true,
+        ..Seeking::default()
+    };
+    let stream = |to| Stream::recorded_sample().seeking(seeking(to));
+    let range = ["-A", "1.5", "-B", "2.8"];
+    let server = Server::start(Config::serving(stream(SeekTo::Beginning)));
+    let ignored = download(&server.url("clip"), &range);
+    ignored.assert_ended(2, "cut");
+    let stderr = &ignored.finished.stderr;
+    assert!(stderr.contains("the server ignored --start"), "{stderr}");
+    assert!(ignored.clip().last_timestamp_ms() >= 1_200, "media is kept");
+    let server = Server::start(Config::serving(stream(SeekTo::Keyframe(0))));
+    download(&server.url("clip"), &range).assert_ended(0, "limit");
+}
+
 #[test]
 fn empty_requested_range_is_complete() {
     let download = download("rtmp://127.0.0.1:1/a/b", &["-A", "5", "-B", "3"]);

@@ -210,7 +210,7 @@ impl<'a> Pump<'a> {
         }
         let next = self.conclude_rejoin(next);
         match self.release_held_frame(Instant::now()) {
-            Ok(()) => self.reject_ignored_start(next),
+            Ok(()) => self.reject_ignored_start(next, source, stop).await,
             Err(cause) => cause.into(),
         }
     }
@@ -494,7 +494,8 @@ impl<'a> Pump<'a> {
             }
             self.arrival_speed.frame(now, at_ms);
             self.frame_interval.record(info.track, at_ms);
-            self.start_check.record(info, at_ms, self.range.start_ms);
+            self.start_check
+                .record(info, at_ms, &payload, self.range.start_ms);
         } else if self.is_continuation && self.output.has_sequence_header(info, &payload) {
             self.output.recycle(payload);
             return Ok(());

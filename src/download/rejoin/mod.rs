@@ -1,6 +1,6 @@
 //! Finds where a new stream continues an existing recording.
 
-mod history;
+pub(super) mod history;
 pub(super) mod matcher;
 pub(super) mod resume;
 mod scan;
