@@ -21,7 +21,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::{borrow::Cow, fmt, str::FromStr};
+use std::{borrow::Cow, fmt, iter, str::FromStr};
 
 use percent_encoding::percent_decode_str;
 use thiserror::Error;
@@ -357,8 +357,11 @@ impl Resource {
             return split.playpath;
         }
         if app.contains('?') {
-            let split = self.split_at_level(2);
-            return split.playpath.filter(|_| split.app == app);
+            let (first, others) = self.splits();
+            let split = iter::once(first)
+                .chain(others)
+                .find(|split| split.app == app);
+            return split?.playpath;
         }
         let name = self.path.strip_prefix(app)?.strip_prefix('/')?;
         self.split(app, name.trim_start_matches('/')).playpath

@@ -414,6 +414,17 @@ fn playpath_follows_a_given_app() {
 }
 
 #[test]
+fn playpath_follows_an_app_of_three_components_that_ends_in_the_query() {
+    let target = Target::parse("rtmp://h/a/b/c:/?d/e").unwrap();
+    let split = Split {
+        app: "a/b/c:?d".to_owned(),
+        playpath: Some("e".to_owned()),
+    };
+    assert!(target.other_splits.contains(&split));
+    assert_eq!(target.playpath_after(&split.app), split.playpath);
+}
+
+#[test]
 fn error_texts_name_the_problem() {
     let cases = [
         (
