@@ -24,7 +24,7 @@ use anyhow::{Context, Result};
 use tokio::runtime;
 
 use self::{
-    args::{Args, NoDownload, ProgressKind, Verbosity},
+    args::{Args, NoDownload, ProgressKind, STDOUT, Verbosity},
     exit_code::{Exit, NotStarted},
     job::Environment,
     program_name::ProgramName,
@@ -33,11 +33,11 @@ use self::{
         heartbeat::Heartbeat,
         json::{
             JsonReport, descriptor,
-            event::{EventWriter, Summary},
+            event::{Event, EventWriter, Options, SCHEMA_VERSION, Start as StartEvent, Summary},
         },
         text::TextReport,
     },
-    terminal::{log, sanitize::secrets_in, screen::Screen},
+    terminal::{log, sanitize::secrets_in, screen::Screen, time_format::utc},
 };
 use crate::{
     core::rtmp::client::config::Start,
@@ -176,6 +176,9 @@ fn run_job(args: &Args, displays: &Displays) -> Result<Exit, (NotStarted, anyhow
         return repair::run(args, &displays.screen).map_err(failure);
     }
     let (args, job) = resolve(args, &displays.screen).map_err(usage)?;
+    if let Some(events) = &displays.events {
+        events.write(&Event::Start(start_event(&args, &job, &displays.screen)));
+    }
     let listeners = displays.listeners(&args, &job).map_err(usage)?;
     if args.name == ProgramName::Rtmpdump
         && let Destination::Path(file) = &job.output
@@ -226,15 +229,54 @@ fn create(file: &Path) -> Result<()> {
     Ok(())
 }
 
+fn start_event(args: &Args, job: &Job, screen: &Screen) -> StartEvent {
+    let connect = &job.session.connect;
+    let given = args.stream.as_ref().or(args.rtmp.as_ref());
+    let url = given.map_or_else(
+        || format!("{}/{}", connect.tc_url, job.session.playpath),
+        String::clone,
+    );
+    let output = match &job.output {
+        Destination::Stdout => STDOUT.into(),
+        Destination::Path(path) => path.display().to_string(),
+        Destination::Template(_) => {
+            let file = args.tee.as_ref().or(args.flv.as_ref());
+            file.map_or_else(String::new, |file| file.display().to_string())
+        }
+    };
+    StartEvent {
+        schema_version: SCHEMA_VERSION,
+        version: env!("CARGO_PKG_VERSION"),
+        url: screen.redacted(&url),
+        output: screen.redacted(&output),
+        options: Options {
+            live: args.live,
+            resume: job.resume.is_some(),
+            start_ms: start_ms(job),
+            length_ms: job.length_ms(),
+            max_bytes: job.limits.bytes,
+            until: job.limits.until.map(utc),
+            segment_ms: job.parts.every_ms,
+            segment_bytes: job.parts.bytes,
+            segment_clock_seconds: job.parts.clock_seconds,
+        },
+    }
+}
+
+/// Start of the requested range of a recorded stream, in milliseconds.
+fn start_ms(job: &Job) -> u64 {
+    match job.session.start {
+        Start::At { ms } => ms.into(),
+        Start::Live | Start::LiveElseRecorded => 0,
+    }
+}
+
 fn display_options(args: &Args, job: &Job) -> DisplayOptions {
     DisplayOptions {
         hashes: args.hashes,
         no_progress: matches!(args.progress, Some(ProgressKind::None | ProgressKind::Json)),
         realtime: args.realtime,
-        start_ms: match job.session.start {
-            Start::At { ms } => ms.into(),
-            Start::Live | Start::LiveElseRecorded => 0,
-        },
+        start_ms: start_ms(job),
         length_ms: job.length_ms(),
         until: job.limits.until,
         is_split: job.parts.has_split_condition(),
@@ -270,11 +312,90 @@ fn print(name: ProgramName, no_download: &NoDownload) {
         NoDownload::Usage(message) => {
             let screen = Screen::stderr(Verbosity::Normal, false);
             // The command line is invalid, so any of its words may hold a URL.
-            let words = env::args_os().map(|word| word.to_string_lossy().into_owned());
-            screen.add_secrets(words.flat_map(|word| secrets_in(&word)));
+            let words: Vec<String> = env::args_os()
+                .map(|word| word.to_string_lossy().into_owned())
+                .collect();
+            screen.add_secrets(words.iter().flat_map(|word| secrets_in(word)));
+            let is_read_from_stderr = requested_json(&words).is_some_and(|request| {
+                if let Ok(events) = request.open() {
+                    events.finish(Summary {
+                        ending: NotStarted::Usage.to_string(),
+                        reason: screen.redacted(message),
+                        exit_code: Exit::Failure as u8,
+                        ..Summary::default()
+                    });
+                }
+                request == JsonRequest::Stderr
+            });
+            if is_read_from_stderr {
+                return;
+            }
             banner.lines().for_each(|line| screen.line(line));
             screen.line(&format!("ERROR: usage: {message}"));
             Ok(())
         }
     };
+}
+
+/// Destination of JSON events in a command line that is invalid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum JsonRequest {
+    Stderr,
+    Descriptor(u32),
+}
+
+impl JsonRequest {
+    fn open(self) -> Result<EventWriter> {
+        match self {
+            Self::Stderr => descriptor::to_stderr(),
+            Self::Descriptor(number) => descriptor::to_descriptor(number, false),
+        }
+    }
+}
+
+/// Returns where an invalid command line requests JSON events.
+fn requested_json(words: &[String]) -> Option<JsonRequest> {
+    let value = |name: &str| {
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            match word.strip_prefix(name).map(|rest| rest.strip_prefix('=')) {
+                Some(Some(value)) => return Some(value),
+                Some(None) if word == name => return words.next().map(String::as_str),
+                _ => {}
+            }
+        }
+        None
+    };
+    let descriptor = value("--progress-fd").and_then(|number| number.parse().ok());
+    match value("--progress") {
+        _ if descriptor.is_some() => descriptor.map(JsonRequest::Descriptor),
+        Some("json") => Some(JsonRequest::Stderr),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_requested_by_either_option() {
+        let request = |line: &str| {
+            let words: Vec<_> = line.split(' ').map(str::to_owned).collect();
+            requested_json(&words)
+        };
+        assert_eq!(request("rtmpull --nonsense"), None);
+        assert_eq!(request("rtmpull --progress bar"), None);
+        assert_eq!(request("rtmpull --progress"), None);
+        for line in ["rtmpull --progress json", "rtmpull -x --progress=json"] {
+            assert_eq!(request(line), Some(JsonRequest::Stderr));
+        }
+        let descriptor = Some(JsonRequest::Descriptor(3));
+        for line in [
+            "rtmpull --progress-fd 3",
+            "rtmpull --progress json --progress-fd=3",
+        ] {
+            assert_eq!(request(line), descriptor);
+        }
+    }
 }

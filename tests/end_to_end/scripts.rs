@@ -40,7 +40,13 @@ fn json_progress_writes_only_events_to_stderr() {
             .into_iter()
             .filter(|event_name| *event_name != "progress")
             .collect();
-        assert_eq!(names, ["connected", "metadata", "segment", "summary"]);
+        let expected = ["start", "connected", "metadata", "segment", "summary"];
+        assert_eq!(names, expected);
+        let start = only_event(&events, "start");
+        assert_eq!(start["schema_version"], 1);
+        assert_eq!(start["version"], env!("CARGO_PKG_VERSION"));
+        assert_eq!(start["url"], server.url("clip"));
+        assert_eq!(start["options"]["live"], false);
         let logs = events
             .iter()
             .filter(|event| event_name(event) == "log")
@@ -147,6 +153,74 @@ fn progress_modes_select_the_status_output() {
     let run = Run::new(&server.url("clip"), &[], &["--progress", "xml"]).finish();
     assert_eq!(run.code(), Some(1));
     assert!(run.stderr.starts_with("ERROR: usage: "), "{run}");
+}
+
+#[test]
+fn usage_errors_are_json_if_requested() {
+    let url = "rtmp://me:pw@127.0.0.1:1/a/b";
+    for options in [
+        &["--progress", "json", "--nonsense"][..],
+        &["--progress=json", "-m", "pw"],
+        &["--progress", "json", "-a"],
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rtmpull"));
+        let finished = Process::start(command.arg(url).args(options)).finish(LIMIT);
+        assert_eq!(finished.code(), Some(1), "{finished}");
+        let events = events(&finished.stderr);
+        assert_eq!(events.len(), 1, "{finished}");
+        let summary = only_event(&events, "summary");
+        assert_eq!(
+            (&summary["ending"], &summary["exit_code"]),
+            (&json!("usage"), &json!(1))
+        );
+        assert!(
+            summary["reason"]
+                .as_str()
+                .is_some_and(|reason| !reason.is_empty())
+        );
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rtmpull"));
+    let options = ["--progress-fd", "1", "--nonsense"];
+    let finished = Process::start(command.arg(url).args(options)).finish(LIMIT);
+    assert!(finished.stderr.starts_with("ERROR: usage: "), "{finished}");
+    let events = events(&String::from_utf8(finished.stdout).expect("valid JSON"));
+    assert_eq!(only_event(&events, "summary")["ending"], "usage");
+}
+
+/// Runs each `jq` example of the manual on the events of a real download.
+#[cfg(unix)]
+#[test]
+fn the_jq_examples_of_the_manual_work() {
+    let manual = include_str!("../../src/cli/generate/manual.md");
+    let filters: Vec<_> = manual
+        .lines()
+        .filter_map(|line| line.split_once("| jq -r '"))
+        .filter_map(|(_, filter)| filter.strip_suffix('\''))
+        .collect();
+    assert_eq!(filters.len(), 4, "{filters:?}");
+    if Command::new("jq").arg("--version").output().is_err() {
+        return crate::peers::skip("jq");
+    }
+    let server = Server::start(Config::serving(recorded_at_4x()));
+    let options = ["--progress", "json"];
+    let run = Run::new(&server.url("clip"), &options, &[]);
+    let (run, folder) = run.finish_keeping_folder();
+    let events = folder.path().join("events");
+    fs::write(&events, &run.stderr).expect("a file");
+    for filter in filters {
+        let mut command = Command::new("jq");
+        command.args(["-r", filter]).arg(&events);
+        let output = command.output().expect("jq runs");
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{filter}: {output:?}");
+        let is_empty_for_one_file = filter.contains("\"gap\"");
+        assert_eq!(
+            text.trim().is_empty(),
+            is_empty_for_one_file,
+            "{filter}: {text}"
+        );
+        assert!(!text.contains("null"), "{filter}: {text}");
+    }
 }
 
 #[test]

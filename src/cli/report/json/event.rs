@@ -24,6 +24,8 @@ use crate::{
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
 pub enum Event<'a> {
+    /// The command line is valid, and the download starts.
+    Start(Start),
     /// The server accepted the connection.
     Connected {
         /// Its name or address.
@@ -72,6 +74,48 @@ pub enum Event<'a> {
     /// The download has ended.
     Summary(Summary),
 }
+
+/// Program and request.
+#[derive(Debug, Serialize)]
+pub struct Start {
+    /// Version of the events, see [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// Version of the program.
+    pub version: &'static str,
+    /// Requested stream, without secrets.
+    pub url: String,
+    /// Output as requested; `-` is standard output.
+    pub output: String,
+    /// Options that affect the recording.
+    pub options: Options,
+}
+
+/// Options that affect the recording.
+#[derive(Debug, Serialize)]
+pub struct Options {
+    /// Whether a live stream is requested.
+    pub live: bool,
+    /// Whether an existing recording is continued.
+    pub resume: bool,
+    /// Start of the requested range, in milliseconds.
+    pub start_ms: u64,
+    /// Largest duration of the recording in milliseconds.
+    pub length_ms: Option<u64>,
+    /// Largest size of the recording in bytes.
+    pub max_bytes: Option<u64>,
+    /// Time of day at which the recording ends.
+    pub until: Option<String>,
+    /// Duration of a segment in milliseconds.
+    pub segment_ms: Option<u64>,
+    /// Size of a segment in bytes.
+    pub segment_bytes: Option<u64>,
+    /// Interval of the time of day at which a segment ends, in seconds.
+    pub segment_clock_seconds: Option<u32>,
+}
+
+/// Version of the events. It increases if a member is removed, renamed or changes its meaning; new events and
+/// members may appear at any time.
+pub const SCHEMA_VERSION: u32 = 1;
 
 /// Facts of a gap.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

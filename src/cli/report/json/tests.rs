@@ -2,7 +2,10 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value as Json, json};
 
-use super::*;
+use super::{
+    event::{Options, SCHEMA_VERSION, Start},
+    *,
+};
 use crate::{
     cli::{
         args::Verbosity,
@@ -94,6 +97,26 @@ fn outcome() -> Outcome {
     }
 }
 
+fn start() -> Start {
+    Start {
+        schema_version: SCHEMA_VERSION,
+        version: "1.2.3",
+        url: "rtmp://***@host/app/clip".to_owned(),
+        output: "-".to_owned(),
+        options: Options {
+            live: true,
+            resume: false,
+            start_ms: 0,
+            length_ms: Some(5),
+            max_bytes: None,
+            until: Some("2026-11-22T15:04:05.678Z".to_owned()),
+            segment_ms: None,
+            segment_bytes: Some(6),
+            segment_clock_seconds: None,
+        },
+    }
+}
+
 /// Returns every event, and members that may be null with and without a value.
 fn all_events() -> Vec<Json> {
     lines(|report| {
@@ -101,6 +124,7 @@ fn all_events() -> Vec<Json> {
             host: "host".to_owned(),
             port: 1935,
         };
+        report.events.write(&Event::Start(start()));
         report.connecting(&endpoint);
         report.connected();
         report.metadata(&[("title", "a s3cret\x7f")].into_iter().collect());
@@ -134,6 +158,11 @@ fn every_event_is_a_line_of_json() {
     gap_event["event"] = "gap".into();
     gap_event["position_ms"] = 40.into();
     let expected = [
+        json!({"event": "start", "position_ms": 0, "schema_version": 1, "version": "1.2.3",
+            "url": "rtmp://***@host/app/clip", "output": "-", "options": {
+                "live": true, "resume": false, "start_ms": 0, "length_ms": 5, "max_bytes": null,
+                "until": "2026-11-22T15:04:05.678Z", "segment_ms": null, "segment_bytes": 6,
+                "segment_clock_seconds": null}}),
         json!({"event": "connected", "position_ms": 0, "host": "host", "port": 1935}),
         json!({"event": "metadata", "position_ms": 0, "members": {"title": "a ***\u{7f}"},
             "is_whole": true}),
