@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, ErrorKind},
-    net::SocketAddr,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     time::Duration,
 };
 
@@ -68,9 +68,9 @@ pub(super) async fn lookup(
     family: Family,
     timeout: Timeout,
 ) -> Result<Vec<SocketAddr>, DialError> {
-    let found = timeout.run(lookup_host((endpoint.host.as_str(), endpoint.port)));
-    let addresses = found.await.and_then(|found| {
-        let addresses: Vec<SocketAddr> = found.filter(|address| family.contains(address)).collect();
+    let found = timeout.run(resolve(&endpoint.host, endpoint.port));
+    let addresses = found.await.and_then(|mut addresses| {
+        addresses.retain(|address| family.contains(address));
         if addresses.is_empty() {
             let cause = format!("it has no {}", family.name());
             return Err(io::Error::new(ErrorKind::NotFound, cause));
@@ -81,6 +81,19 @@ pub(super) async fn lookup(
         endpoint: endpoint.clone(),
         source,
     })
+}
+
+/// Returns the addresses of `host` in the order of the system.
+async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    // RFC 6761 6.3: name resolution "SHOULD always return the IP loopback address". The system asks a DNS
+    // server if the name is not in /etc/hosts, which an empty root folder lacks.
+    if host.eq_ignore_ascii_case("localhost") {
+        let loopback = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+        return Ok(loopback
+            .map(|address| SocketAddr::new(address, port))
+            .into());
+    }
+    Ok(lookup_host((host, port)).await?.collect())
 }
 
 /// Interleaves IPv6 and IPv4 addresses.
@@ -173,10 +186,7 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        net::{Ipv4Addr, TcpListener},
-        time::Instant,
-    };
+    use std::{net::TcpListener, time::Instant};
 
     use super::*;
 
@@ -301,6 +311,24 @@ mod tests {
             addresses("::1", Family::V4).await.unwrap_err(),
             "cannot find [::1]:1935: it has no IPv4 address"
         );
+    }
+
+    #[tokio::test]
+    async fn localhost_is_the_loopback_address() {
+        let timeout = Timeout { limit: None };
+        for (family, expected) in [
+            (Family::Any, &["127.0.0.1:1935", "[::1]:1935"][..]),
+            (Family::V4, &["127.0.0.1:1935"]),
+            (Family::V6, &["[::1]:1935"]),
+        ] {
+            let endpoint = Endpoint {
+                host: "LocalHost".to_owned(),
+                port: 1935,
+            };
+            let addresses = lookup(&endpoint, family, timeout).await.unwrap();
+            let expected: Vec<_> = expected.iter().map(|text| address(text)).collect();
+            assert_eq!(addresses, expected);
+        }
     }
 
     #[cfg(target_os = "linux")]
