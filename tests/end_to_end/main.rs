@@ -86,6 +86,10 @@ mod real_servers;
 #[cfg(unix)]
 mod durability;
 
+/// The static Linux program in an empty root folder.
+#[cfg(target_os = "linux")]
+mod empty_root;
+
 /// The Windows program, run by Wine.
 #[cfg(target_os = "linux")]
 mod windows;
