@@ -127,6 +127,12 @@ impl SampleEntry {
             }
             AudioCodec::MP3 | AudioCodec::MP3_8_KHZ | AudioCodec::MP3_NAMED => mp3(track.body),
             AudioCodec::AC_3 => ac_3(track.body),
+            AudioCodec::EC_3 if has_dependent_substream(track.body) => {
+                return Err(Unsupported::Codec(format!(
+                    "{codec} with dependent substreams"
+                )));
+            }
+            AudioCodec::EC_3 => ec_3(track.body),
             _ => return Err(Unsupported::Codec(codec.to_string())),
         };
         let Some(setup) = setup else {
@@ -347,6 +353,66 @@ fn ac_3(frame: &[u8]) -> Option<Audio> {
         frame_length: FrameLength::Constant(1536),
         record: plain(b"dac3", &fields),
     })
+}
+
+/// EC3SpecificBox (ETSI TS 102 366 F.6) with one independent substream.
+fn ec_3(sample: &[u8]) -> Option<Audio> {
+    let format = ac3::format(sample)?;
+    let [_, _, _, _, rate_and_mode, id_and_level, ..] = sample else {
+        return None;
+    };
+    let bsid = id_and_level >> 3;
+    if bsid <= 10 {
+        return None;
+    }
+    let fscod = rate_and_mode >> 6;
+    let blocks = match rate_and_mode >> 4 & 3 {
+        _ if fscod == 3 => 6,
+        0 => 1,
+        1 => 2,
+        2 => 3,
+        _ => 6_u32,
+    };
+    let samples = blocks.saturating_mul(256);
+    let length = ec_3_frame_length(sample)?;
+    let frames = sample
+        .len()
+        .checked_div(length)
+        .filter(|frames| *frames > 0)?;
+    let bits = u64::try_from(length).ok()?.saturating_mul(8);
+    let per_second = bits.saturating_mul(format.rate_hz.into());
+    let kilobits = per_second.checked_div(u64::from(samples).saturating_mul(1000))?;
+    let kilobits = u16::try_from(kilobits).unwrap_or(u16::MAX).min(0x1FFF);
+    let [rate_high, rate_low] = kilobits.wrapping_shl(3).to_be_bytes();
+    let mode = rate_and_mode & 0x0F; // acmod, lfeon
+    Some(Audio {
+        kind: b"ec-3",
+        channels: format.channels,
+        sample_bits: 16,
+        rate_hz: format.rate_hz,
+        frame_length: FrameLength::Constant(
+            samples.saturating_mul(u32::try_from(frames).unwrap_or(u32::MAX)),
+        ),
+        record: plain(
+            b"dec3",
+            &[rate_high, rate_low, fscod << 6 | bsid << 1, mode, 0],
+        ),
+    })
+}
+
+/// Returns the length of the E-AC-3 frame at the start of `bytes` (ETSI TS 102 366 E.1.2.2).
+fn ec_3_frame_length(bytes: &[u8]) -> Option<usize> {
+    let [0x0B, 0x77, high, low, ..] = bytes else {
+        return None;
+    };
+    let words = u16::from_be_bytes([high & 7, *low]).saturating_add(1);
+    Some(usize::from(words).saturating_mul(2))
+}
+
+/// Whether the second frame of a sample extends the first one.
+fn has_dependent_substream(sample: &[u8]) -> bool {
+    let second = ec_3_frame_length(sample).and_then(|length| sample.get(length..));
+    matches!(second, Some([0x0B, 0x77, first, ..]) if first >> 6 == 1)
 }
 
 /// Number of channels without the low-frequency one (ETSI TS 102 366 table 4.3).

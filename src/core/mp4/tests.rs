@@ -344,11 +344,23 @@ fn setups_cut_anywhere_are_rejected_or_parsed() {
         &b"ac-3"[..],
         &[0x0B, 0x77, 0x2F, 0xDE, 0x8C, 0x40, 0x2F, 0],
     ];
+    let vp8 = [
+        &[0x91],
+        &b"vp08"[..],
+        &[0xD0, 1, 0, 0x9D, 1, 0x2A, 0x40, 1, 0xB4, 0],
+    ];
+    let ec3 = [
+        &[0x91],
+        &b"ec-3"[..],
+        &[0x0B, 0x77, 0, 3, 0x3F, 0x87, 0xC0, 0],
+    ];
     let setups = [
         (TagKind::VIDEO, avc_header(), &b"avc1"[..]),
         (TagKind::VIDEO, hevc.concat(), b"hvc1"),
         (TagKind::VIDEO, av1.concat(), b"av01"),
         (TagKind::VIDEO, vp9.concat(), b"vp09"),
+        (TagKind::VIDEO, vp8.concat(), b"vp08"),
+        (TagKind::AUDIO, ec3.concat(), b"ec-3"),
         (TagKind::AUDIO, AAC_HEADER.to_vec(), b"mp4a"),
         (TagKind::AUDIO, opus.concat(), b"Opus"),
         (TagKind::AUDIO, flac.concat(), b"fLaC"),
@@ -504,4 +516,35 @@ fn title_and_program_are_metadata() {
     assert_eq!(count.count(), 2);
     let program = concat!("rtmpull ", env!("CARGO_PKG_VERSION")).as_bytes();
     assert!(bytes.ends_with(program));
+}
+
+#[test]
+fn fragments_start_with_keyframes_although_sound_is_ahead() {
+    let mut file = File::new(options(Layout::Plain, 1000));
+    file.send(TagKind::VIDEO, 0, &avc_header()).unwrap();
+    file.send(TagKind::AUDIO, 0, AAC_HEADER).unwrap();
+    for number in 0..250 {
+        // Sound of the same or a later time arrives first.
+        file.send(TagKind::AUDIO, number * 40 + 30, &[0xAF, 1, 9])
+            .unwrap();
+        let key = if number % 25 == 0 { 0x17 } else { 0x27 };
+        file.send(TagKind::VIDEO, number * 40, &[key, 1, 0, 0, 0, 1])
+            .unwrap();
+    }
+    let bytes = file.finish();
+    let at = bytes
+        .windows(4)
+        .position(|window| window == b"moof")
+        .unwrap()
+        - 4;
+    let mut rest = &bytes[at..];
+    let mut fragments = 0;
+    while let ReadFragment::Complete(runs, length) = read_fragment(rest) {
+        let video = runs.iter().find(|run| run.track == 1).unwrap();
+        assert!(video.samples[0].is_sync);
+        assert!(video.samples.len() <= 25);
+        rest = &rest[length as usize..];
+        fragments += 1;
+    }
+    assert_eq!(fragments, 10);
 }

@@ -265,16 +265,27 @@ impl Writer {
         track.hold(frame, skip, composition_ms);
         let start_ms = *self.fragment_start_ms.get_or_insert(time_ms);
         let elapsed_ms = time_ms.saturating_sub(start_ms);
-        let limit_ms = self.options.fragment_ms;
-        // A fragment that starts with a keyframe can be played alone.
-        let is_start = info.is_keyframe && elapsed_ms >= limit_ms.div_ceil(2);
         let is_full = self.held_bytes >= MAX_FRAGMENT_BYTES;
-        if is_full || !self.expects_first_frame(elapsed_ms) && (elapsed_ms >= limit_ms || is_start)
-        {
-            let is_immediate = limit_ms == 0;
+        if is_full || !self.expects_first_frame(elapsed_ms) && self.is_end(info, elapsed_ms) {
+            let is_immediate = self.options.fragment_ms == 0;
             self.close_fragment(is_immediate, fragments, spent);
             self.fragment_start_ms = Some(time_ms);
         }
+    }
+
+    /// Whether the next fragment starts with a frame of these facts.
+    ///
+    /// A fragment that starts with a keyframe can be played alone, and a reader can continue with it after a
+    /// gap. Sound that arrives before a keyframe must not end the fragment instead.
+    fn is_end(&self, info: FrameInfo, elapsed_ms: u64) -> bool {
+        let limit_ms = self.options.fragment_ms;
+        let is_video = |track: &Track| track.kind == TagKind::VIDEO && !track.held.is_empty();
+        let patience_ms = match info.track {
+            TagKind::AUDIO if self.tracks.iter().any(is_video) => limit_ms.wrapping_div(4),
+            _ => 0,
+        };
+        let is_start = info.is_keyframe && elapsed_ms >= limit_ms.wrapping_div(4);
+        is_start || elapsed_ms >= limit_ms.saturating_add(patience_ms)
     }
 
     /// Whether the first frame of a track may still decide when the movie starts.
