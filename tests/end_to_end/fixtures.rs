@@ -106,6 +106,11 @@ pub fn avc_ac3_flv(recent: &Ffmpeg) -> PathBuf {
     encode(recent, "avc_ac3.flv", &[AVC, &["-c:a", "ac3"]])
 }
 
+/// Returns H.264 and E-AC-3 in Enhanced RTMP.
+pub fn avc_eac3_flv(recent: &Ffmpeg) -> PathBuf {
+    encode(recent, "avc_eac3.flv", &[AVC, &["-c:a", "eac3"]])
+}
+
 /// Returns AV1 and Opus.
 pub fn av1_opus_flv(recent: &Ffmpeg) -> PathBuf {
     let av1 = [

@@ -14,7 +14,7 @@ use crate::{
     peers::{ffmpeg::Ffmpeg, require},
     process::{Finished, Process},
     program::{self, LIMIT},
-    server::{Clip, Config, Pace, Server, Stream},
+    server::{Clip, Config, CutConnection, FaultAction, Pace, Server, Stream},
     verify::{Media, assert_complete_copy, assert_ffprobe_accepts, assert_presents_copy},
 };
 
@@ -39,6 +39,7 @@ fn files_hold_the_same_packets_of_enhanced_codecs() {
         fixtures::vp9_opus_flv(&recent),
         fixtures::avc_flac_flv(&recent),
         fixtures::avc_ac3_flv(&recent),
+        fixtures::avc_eac3_flv(&recent),
     ] {
         assert_recorded_completely(&recent, &source);
     }
@@ -102,7 +103,7 @@ fn killed_recordings_play() {
             scope.spawn(move || {
                 let recording = Recording::new("out.mp4", &["-v"]);
                 let after = Duration::from_millis(2_200 + 331 * round);
-                let mut process = recording.start(server);
+                let mut process = recording.start(&server.url("clip"));
                 thread::sleep(after);
                 process.kill_and_wait();
                 let file = recording.path("out.mp4");
@@ -113,6 +114,23 @@ fn killed_recordings_play() {
             });
         }
     });
+}
+
+#[test]
+fn lost_connections_continue_in_the_same_file() {
+    let ffmpeg = require!(Ffmpeg::find());
+    let server = Server::start(Config::serving(Stream::recorded(Clip::sample())));
+    let cuts = vec![(25_000, FaultAction::Fin), (20_000, FaultAction::Rst)];
+    let connection = CutConnection::start(server.port(), cuts);
+    let recording = Recording::new("out.mp4", &["--retry", "3"]);
+    let finished = recording.start(&connection.url("clip")).finish(LIMIT);
+    finished.assert_ended(0, "ended");
+    assert!(connection.relayed().len() > 2, "{finished}");
+    assert_eq!(boxes(&recording.path("out.mp4")), ["ftyp", "mdat", "moov"]);
+    let complete = Recording::new("out.mp4", &[]).of(Clip::sample());
+    let [found, expected] = [recording.path("out.mp4"), complete.path("out.mp4")]
+        .map(|file| Media::read(&ffmpeg, &file));
+    found.assert_presents(&expected);
 }
 
 #[test]
@@ -269,9 +287,9 @@ impl<'a> Recording<'a> {
         self.folder.path().join(name)
     }
 
-    fn start(&self, server: &Server) -> Process {
+    fn start(&self, url: &str) -> Process {
         let mut command = program::command();
-        command.arg(server.url("clip")).args(self.options);
+        command.arg(url).args(self.options);
         command
             .current_dir(self.folder.path())
             .args(["-o", self.output]);
@@ -284,7 +302,7 @@ impl<'a> Recording<'a> {
     fn of(self, clip: Clip) -> Recorded {
         let stream = Stream::recorded(clip).paced(Pace::Unbounded);
         let server = Server::start(Config::serving(stream));
-        let finished = self.start(&server).finish(LIMIT);
+        let finished = self.start(&server.url("clip")).finish(LIMIT);
         if self.output == "-" {
             fs::write(self.path("stdout"), &finished.stdout).expect("a file");
         }

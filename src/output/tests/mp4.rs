@@ -45,6 +45,8 @@ enum Operation {
 struct LogDisk {
     bytes: Vec<u8>,
     cursor: usize,
+    /// Largest size of the file.
+    size: Option<usize>,
     log: Arc<Mutex<Vec<Operation>>>,
     frames: Arc<Mutex<usize>>,
 }
@@ -67,6 +69,11 @@ impl Read for LogDisk {
 
 impl Write for LogDisk {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let free = self.size.map(|size| size - self.cursor);
+        let bytes = &bytes[..bytes.len().min(free.unwrap_or(usize::MAX))];
+        if bytes.is_empty() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         let write = Operation::Write(self.cursor as u64, bytes.to_vec());
         apply(&mut self.bytes, &write);
         self.log.lock().unwrap().push(write);
@@ -146,15 +153,15 @@ fn options() -> FileOptions {
 fn record<S: Storage>(
     file: &mut MediaFile<S>,
     seconds: u64,
-    mut appended: impl FnMut(&[Unit], u64),
-) {
+    mut appended: impl FnMut(&[Unit]),
+) -> io::Result<()> {
     let mut parser = FrameParser::new();
     let headers = [
         (TagKind::VIDEO, 0, AVC.to_vec()),
         (TagKind::AUDIO, 0, AAC.to_vec()),
     ];
     let (mut units, mut spent) = (Vec::new(), Vec::new());
-    file.write_head(Tracks::default()).unwrap();
+    file.write_head(Tracks::default())?;
     for (kind, time_ms, body) in headers.into_iter().chain(messages(seconds)) {
         let info = parser.parse(kind, &body);
         let muxer = file.muxer_mut();
@@ -167,14 +174,15 @@ fn record<S: Storage>(
         muxer.push(message, 0, &mut units, &mut spent);
         spent.clear();
         if !units.is_empty() {
-            file.append(&units).unwrap();
-            appended(&units, time_ms);
+            file.append(&units)?;
+            appended(&units);
             units.clear();
         }
     }
     file.muxer_mut().finish(&mut units, &mut spent);
-    file.append(&units).unwrap();
-    appended(&units, seconds * 1000);
+    file.append(&units)?;
+    appended(&units);
+    Ok(())
 }
 
 /// Number of frames that a player finds in a finished file, or in the fragments of an unfinished one.
@@ -231,14 +239,15 @@ fn any_crash_leaves_a_file_with_all_synced_frames() {
     let muxer = Muxer::file(&options(), &Metadata::default(), 0);
     let mut file = MediaFile::create(disk.clone(), muxer, None, Instant::now()).unwrap();
     let mut number = 0;
-    record(&mut file, 7, |units, _| {
+    record(&mut file, 7, |units| {
         let frames: u32 = units.iter().map(|unit| unit.messages).sum();
         *disk.frames.lock().unwrap() += frames as usize;
         number += 1;
         if number % 3 == 0 {
             disk.sync();
         }
-    });
+    })
+    .unwrap();
     let total = messages(7).count();
     assert_eq!(*disk.frames.lock().unwrap(), total);
     file.complete().unwrap();
@@ -312,7 +321,7 @@ fn memory_does_not_grow_with_the_recording() {
     let memory = allocation_counter::measure(|| {
         let muxer = Muxer::file(&options(), &Metadata::default(), 0);
         let mut file = MediaFile::create(disk, muxer, None, Instant::now()).unwrap();
-        record(&mut file, seconds, |_, _| {});
+        record(&mut file, seconds, |_| {}).unwrap();
         let started = Instant::now();
         file.complete().unwrap();
         println!("finished in {:?}", started.elapsed());
@@ -377,4 +386,34 @@ async fn unsupported_track_at_the_start_leaves_only_an_flv_file() {
     let facts = fixture.output.take_segment().unwrap();
     assert!(facts.path.ends_with("out.flv"));
     assert_eq!(facts.segment, 1);
+}
+
+#[test]
+fn full_disk_leaves_all_frames_that_fit() {
+    let (mut sealed, mut full) = (0, 0);
+    for size in (0..16_000).step_by(97) {
+        let disk = LogDisk {
+            size: Some(size),
+            ..LogDisk::default()
+        };
+        let muxer = Muxer::file(&options(), &Metadata::default(), 0);
+        let mut file = MediaFile::create(disk.clone(), muxer, None, Instant::now()).unwrap();
+        let mut frames = 0;
+        let recorded = record(&mut file, 7, |units| {
+            frames += units.iter().map(|unit| unit.messages).sum::<u32>() as usize;
+        });
+        let completed = file.complete();
+        file.seal_now().unwrap();
+        let mut image = Vec::new();
+        let log = disk.log.lock().unwrap();
+        log.iter()
+            .for_each(|operation| apply(&mut image, operation));
+        assert_eq!(frames_in(&image), frames, "{size} bytes");
+        assert_eq!(file.totals().bytes, image.len() as u64, "{size} bytes");
+        let is_sealed = image.get(36..40) == Some(b"mdat");
+        assert_eq!(is_sealed, completed.is_ok() && frames > 0, "{size} bytes");
+        sealed += usize::from(is_sealed);
+        full += usize::from(recorded.is_err());
+    }
+    assert!(sealed > 0 && full > 0);
 }
