@@ -16,7 +16,7 @@ use crate::{
     core::{
         rtmp::{
             client::{
-                Client,
+                Client, End, Timeout,
                 config::{Config, Start, SwfProof},
             },
             handshake,
@@ -61,6 +61,14 @@ pub(super) async fn play(
             lost = None;
         }
         let facts = pump.facts();
+        let is_without_publisher = lost.is_some() && facts.is_live && facts.has_media;
+        let cause = match cause {
+            // Node-Media-Server repeats its cache to each player after the publisher has left.
+            EndCause::Session(End::TimedOut(Timeout::Silence)) if is_without_publisher => {
+                EndCause::Session(End::TimedOut(Timeout::FirstMedia))
+            }
+            cause => cause,
+        };
         let (ending, reason) = judge(&cause, &facts);
         let attempt = series.next((ending, &cause), &facts, Instant::now(), &mut rng);
         let Some(attempt) = attempt else {

@@ -153,6 +153,21 @@ fn node_media_server_relays_a_live_stream() {
     );
 }
 
+/// Node-Media-Server 4 reports neither that a publisher left nor that a stream has none.
+#[test]
+fn silent_node_media_server_without_a_publisher_ends_as_unpublished() {
+    let ffmpeg = require!(Ffmpeg::find());
+    let server = require!(NodeMediaServer::find()).start();
+    let source = fixtures::avc_aac_flv(&ffmpeg);
+    let url = server.url("clip");
+    let publisher = ffmpeg.publish(&source, &url);
+    thread::sleep(Duration::from_millis(600));
+    let download = download(&url, &["-v", "-m", "3"]);
+    download.assert_ended(0, "unpublished");
+    publisher.finish(PUBLISH_LIMIT).succeeded();
+    Media::read(&ffmpeg, &download.file()).assert_tail_of(&Media::read(&ffmpeg, &source));
+}
+
 #[test]
 fn node_media_server_relays_enhanced_codecs() {
     let recent = require!(Ffmpeg::find_recent());

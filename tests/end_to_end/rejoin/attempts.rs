@@ -223,17 +223,21 @@ fn publish_in_real_time(peer: &mut Connection) -> Result<(), Disconnected> {
 /// Three seconds.
 const REAL_TIME_FRAMES: u8 = 75;
 
-/// SRS and Node-Media-Server 4 send nothing when a publisher leaves, and nothing to new players.
+/// SRS and Node-Media-Server 4 send nothing when a publisher leaves. New players receive nothing or,
+/// from Node-Media-Server 4, the cached frames.
 #[test]
 fn silence_after_the_publisher_has_left_ends_as_unpublished() {
-    parallel::for_each([false, true], |is_interrupted| {
+    let cases = [(false, false), (false, true), (true, false), (true, true)];
+    parallel::for_each(cases, |(is_interrupted, has_cache)| {
         let connections = Arc::new(AtomicUsize::new(0));
         let count = connections.clone();
         let peer = ScriptedPeer::start(move |peer, number| {
             peer.start_playing();
             count.store(number + 1, Ordering::Relaxed);
             let _client_left = match number {
-                0 => send_sample(peer).and_then(|()| peer.wait_for_close::<()>()),
+                number if number == 0 || has_cache => {
+                    send_sample(peer).and_then(|()| peer.wait_for_close::<()>())
+                }
                 _ => peer.wait_for_close(),
             };
         });
