@@ -4,7 +4,7 @@ use std::{mem, time::Instant};
 
 use bytes::Bytes;
 
-use super::{Client, event::Event, pause_unpause::Novelty, state::State};
+use super::{Client, event::Event, pause_unpause::Novelty, state::State, trace::Frame};
 use crate::core::{
     amf::{Object, Value, amf0},
     flv::{FrameInfo, TagKind},
@@ -23,13 +23,15 @@ impl Client {
     /// Handles one message. The type alone decides: some servers send control messages on any chunk
     /// stream.
     pub(super) fn handle_message(&mut self, now: Instant, message: Message) {
-        tracing::trace!(
-            "{} of {} bytes at {} on message stream {}",
-            message.kind,
-            message.payload.len(),
-            message.timestamp,
-            message.message_stream
-        );
+        if message.kind != Kind::AUDIO && message.kind != Kind::VIDEO {
+            tracing::trace!(
+                "{} of {} bytes at {} on message stream {}",
+                message.kind,
+                message.payload.len(),
+                message.timestamp,
+                message.message_stream
+            );
+        }
         match message.kind {
             Kind::AUDIO | Kind::VIDEO => return self.media(now, message),
             Kind::DATA | Kind::DATA_AMF3 => return self.data(now, message),
@@ -75,6 +77,11 @@ impl Client {
         let info = self
             .frame_parser
             .parse(TagKind(message.kind.0), &message.payload);
+        let frame = Frame {
+            message: &message,
+            info,
+        };
+        tracing::trace!("{frame}");
         let is_resuming = self.state.is_resuming();
         if let Novelty::Repeated { is_progress } =
             self.pause_unpause.classify(&message, info, is_resuming)

@@ -23,6 +23,7 @@ mod pause_unpause;
 mod playing;
 mod start_up;
 mod state;
+mod trace;
 
 use std::{collections::VecDeque, time::Instant};
 

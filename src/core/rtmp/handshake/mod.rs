@@ -30,6 +30,8 @@ pub mod encryption;
 pub(super) mod hmac;
 mod text_answer;
 
+use std::fmt;
+
 use bytes::{Buf, BytesMut};
 use rand::Rng;
 use thiserror::Error;
@@ -149,13 +151,7 @@ impl Handshake {
             Reply::Plain => self.finish_plain(&s1, &s2, digests),
             Reply::Encrypted(cipher) => self.finish_encrypted(&s1, &s2, digests, cipher)?,
         };
-        debug!(
-            scheme = ?summary.digest.map(|digest| digest.scheme),
-            version = ?summary.server_version,
-            signature = ?summary.server_signature,
-            encryption = ?summary.encryption,
-            "handshake done"
-        );
+        debug!("handshake done: {summary}");
         self.send_c2();
         self.summary = Some(summary);
         Ok(Progress::Done(summary))
@@ -313,6 +309,30 @@ pub struct Summary {
     /// (1 in 256 sessions), and some servers drop that byte. Neither side can then decode the
     /// other, and a new handshake with fresh keys is the remedy.
     pub keys_may_differ: bool,
+}
+
+impl fmt::Display for Summary {
+    /// Writes the facts for the log: `digest scheme 0, server version 3.5.1.1, signature verified`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.digest.map(|digest| digest.scheme) {
+            Some(Scheme::DigestFirst) => f.write_str("digest scheme 0")?,
+            Some(Scheme::KeyFirst) => f.write_str("digest scheme 1")?,
+            None => f.write_str("no digest")?,
+        }
+        let [a, b, c, d] = self.server_version;
+        write!(f, ", server version {a}.{b}.{c}.{d}, ")?;
+        f.write_str(match self.server_signature {
+            ServerSignature::Verified => "signature verified",
+            ServerSignature::Wrong => "wrong signature",
+            ServerSignature::Absent => "no signature",
+        })?;
+        match self.encryption {
+            Some(SignatureCipher::None) => f.write_str(", encrypted (type 6)"),
+            Some(SignatureCipher::Xtea) => f.write_str(", encrypted (type 8)"),
+            Some(SignatureCipher::Blowfish) => f.write_str(", encrypted (type 9)"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// A verified digest of S1.

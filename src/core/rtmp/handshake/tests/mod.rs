@@ -134,6 +134,27 @@ fn plain_handshake_echoes_s1() {
 }
 
 #[test]
+fn the_summary_is_logged_in_words() {
+    let summary = Summary {
+        digest: None,
+        server_version: [3, 5, 1, 1],
+        server_signature: ServerSignature::Absent,
+        s1_tail: [0; 32],
+        encryption: None,
+        keys_may_differ: false,
+    };
+    let text = "no digest, server version 3.5.1.1, no signature";
+    assert_eq!(summary.to_string(), text);
+    let summary = Summary {
+        server_signature: ServerSignature::Verified,
+        encryption: Some(SignatureCipher::Xtea),
+        ..summary
+    };
+    let text = "no digest, server version 3.5.1.1, signature verified, encrypted (type 8)";
+    assert_eq!(summary.to_string(), text);
+}
+
+#[test]
 fn plain_mode_ignores_a_digest_in_s1() {
     let s1 = signed_opening([3, 5, 1, 1], Scheme::DigestFirst);
     let expected = s1.clone();
