@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rtmpull::core::mp4::writer::{ReadFragment, read_fragment};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -49,6 +50,41 @@ fn full_queue_drops_up_to_the_next_keyframe_and_warns() {
     let warning = "WARNING: gap of ";
     assert_eq!(read.stderr.matches(warning).count(), 1, "{}", read.stderr);
     assert_eq!(gaps(&Clip::parse(&read.bytes)).len(), 1);
+}
+
+#[test]
+fn full_queue_of_mp4_drops_fragments_up_to_a_keyframe() {
+    let mut clip = large_clip();
+    let header = |tag: &&mut Tag| tag.kind == Tag::VIDEO && tag.is_sequence_header();
+    let header = clip.tags.iter_mut().find(header).expect("a header");
+    header.body = vec![0x17, 0, 0, 0, 0, 1, 0x64, 0, 13, 0xFF, 0xE0, 0];
+    let stream = Stream::live(clip).paced(Pace::Speed(4.0));
+    let server = Server::start(Config::serving(stream));
+    let options = ["-v", "--queue-size", "1MiB", "--format", "mp4"];
+    let read = read_after(Duration::from_millis(1800), &server, &options);
+    assert_eq!(read.code, Some(0), "{}", read.stderr);
+    let warning = "WARNING: gap of ";
+    assert_eq!(read.stderr.matches(warning).count(), 1, "{}", read.stderr);
+    let mut rest = &read.bytes[..];
+    let (mut end, mut gaps) = (0, 0);
+    while let [a, b, c, d, ..] = rest {
+        let mut length = u32::from_be_bytes([*a, *b, *c, *d]).into();
+        if let ReadFragment::Complete(runs, fragment) = read_fragment(rest) {
+            length = fragment;
+            let video = runs.iter().find(|run| run.track == 2).expect("video");
+            if video.start > end {
+                gaps += 1;
+                assert!(video.samples[0].is_sync, "at {} ms", video.start);
+            }
+            let durations = video
+                .samples
+                .iter()
+                .map(|sample| u64::from(sample.duration));
+            end = video.start + durations.sum::<u64>();
+        }
+        rest = &rest[length as usize..];
+    }
+    assert_eq!((end, gaps), (12_000, 1));
 }
 
 #[test]
