@@ -25,6 +25,7 @@ pub fn avc_aac_mp4(ffmpeg: &Ffmpeg) -> PathBuf {
 }
 
 /// Returns H.264 with B-frames and AAC.
+#[cfg(unix)]
 pub fn avc_b_frames_flv(ffmpeg: &Ffmpeg) -> PathBuf {
     encode(ffmpeg, "avc_b_frames.flv", &[AVC, &["-bf", "2"], AAC])
 }
@@ -97,16 +98,19 @@ pub fn hevc_aac_flv(recent: &Ffmpeg) -> PathBuf {
 }
 
 /// Returns H.264 and FLAC in Enhanced RTMP.
+#[cfg(unix)]
 pub fn avc_flac_flv(recent: &Ffmpeg) -> PathBuf {
     encode(recent, "avc_flac.flv", &[AVC, &["-c:a", "flac"]])
 }
 
 /// Returns H.264 and AC-3 in Enhanced RTMP.
+#[cfg(unix)]
 pub fn avc_ac3_flv(recent: &Ffmpeg) -> PathBuf {
     encode(recent, "avc_ac3.flv", &[AVC, &["-c:a", "ac3"]])
 }
 
 /// Returns H.264 and E-AC-3 in Enhanced RTMP.
+#[cfg(unix)]
 pub fn avc_eac3_flv(recent: &Ffmpeg) -> PathBuf {
     encode(recent, "avc_eac3.flv", &[AVC, &["-c:a", "eac3"]])
 }

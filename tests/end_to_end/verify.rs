@@ -144,6 +144,7 @@ impl Media {
 
     /// Panics unless all packets of `source` are present, in order, unchanged and presented at the same
     /// times. Decoding times, which have no effect on the presentation, may differ.
+    #[cfg(unix)]
     #[track_caller]
     pub fn assert_presents(&self, source: &Self) {
         self.assert_start_of(source, 0);
@@ -151,6 +152,7 @@ impl Media {
     }
 
     /// Like [`Media::assert_excerpt_of`], for decoding times that may differ.
+    #[cfg(unix)]
     #[track_caller]
     pub fn assert_presents_excerpt_of(&self, source: &Self) {
         let [video, audio] = self
@@ -237,6 +239,7 @@ pub fn assert_complete_copy(ffmpeg: &Ffmpeg, source: &Path, ours: &Path) {
 
 /// Panics unless the MP4 file `ours` presents every packet of `source` at its time, has the same duration, and
 /// is accepted by ffprobe.
+#[cfg(unix)]
 #[track_caller]
 pub fn assert_presents_copy(ffmpeg: &Ffmpeg, source: &Path, ours: &Path) {
     let mut media = Media::read(ffmpeg, source);
