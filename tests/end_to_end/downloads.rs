@@ -216,6 +216,28 @@ fn pings_are_answered() {
     assert_eq!(server.only_client().pongs[..2], [1001, 1002]);
 }
 
+/// Without a longer announcement, each refill asks for 3 s more, and the file takes 12 refills.
+#[test]
+fn silence_after_a_burst_gets_the_rest_with_the_next_refill() {
+    let clip = Clip::repeated_sample(18, 3_000);
+    let every = Duration::from_millis(1_500);
+    let pace = Pace::Refilled {
+        first_ms: 3_000,
+        every,
+    };
+    let server = Server::start(Config::serving(Stream::recorded(clip.clone()).paced(pace)));
+    let download = download(&server.url("clip"), &[]);
+    download.assert_ended(0, "ended");
+    assert_same_media(&download.clip(), &clip);
+    let took = download.finished.took;
+    assert!(took < 5 * every, "{took:?}");
+    let client = server.only_client();
+    let announced_ms: Vec<u32> = client.buffer_lengths.iter().map(|(_, ms)| *ms).collect();
+    assert!(announced_ms.is_sorted(), "{announced_ms:?}");
+    let longest_ms = announced_ms.last().copied().unwrap_or_default();
+    assert!((60_000..=600_000).contains(&longest_ms), "{announced_ms:?}");
+}
+
 #[test]
 fn commands_are_pipelined() {
     let server = assert_complete_download(Config::serving(Stream::recorded_sample()), &[]);

@@ -120,6 +120,9 @@ pub enum Pace {
     /// This many milliseconds at once, then Buffer Empty and a stop until the client pauses and
     /// unpauses.
     UntilEmpty { ms: u32 },
+    /// This many milliseconds of media at once. At this interval, the server then reads the
+    /// announced buffer length and sends the media up to that far ahead of real time.
+    Refilled { first_ms: u32, every: Duration },
 }
 
 /// Signal of a server at the end of a stream.

@@ -18,6 +18,10 @@ pub struct Playback<'a> {
     shift_ms: u32,
     /// Clip time at which the buffer of [`Pace::UntilEmpty`] ends.
     buffer_end_ms: Option<u32>,
+    /// Media that [`Pace::Refilled`] allows until the next refill.
+    allowed: Duration,
+    /// Number of refills of [`Pace::Refilled`] so far.
+    refills: u32,
     start: Instant,
 }
 
@@ -60,6 +64,11 @@ impl<'a> Playback<'a> {
                 Pace::UntilEmpty { ms } => Some(start_ms.max(0.0) as u32 + ms),
                 _ => None,
             },
+            allowed: match stream.pace {
+                Pace::Refilled { first_ms, .. } => Duration::from_millis(first_ms.into()),
+                _ => Duration::ZERO,
+            },
+            refills: 0,
             first_ms: match &stream.source {
                 Source::Broadcast(_) => 0,
                 _ => tags.last().map_or(0, |tag| tag.timestamp_ms),
@@ -96,7 +105,7 @@ impl<'a> Playback<'a> {
 
     /// Returns the time until the next tag is due for a client with this buffer length, or `None`
     /// after the last tag.
-    pub fn wait(&self, buffer: Duration) -> Option<Duration> {
+    pub fn wait(&mut self, buffer: Duration) -> Option<Duration> {
         let next = self.tags.last()?;
         let position = next
             .timestamp_ms
@@ -108,8 +117,26 @@ impl<'a> Playback<'a> {
             Pace::Unbounded | Pace::UntilEmpty { .. } => Duration::ZERO,
             Pace::Buffered => position.saturating_sub(buffer),
             Pace::Speed(speed) => position.div_f64(speed),
+            Pace::Refilled { every, .. } => {
+                self.refill(every, buffer);
+                if position > self.allowed {
+                    every * (self.refills + 1)
+                } else {
+                    Duration::ZERO
+                }
+            }
         };
         Some(due.saturating_sub(self.start.elapsed()))
+    }
+
+    /// Extends the allowed media to the buffer length ahead of real time if a refill is due.
+    fn refill(&mut self, every: Duration, buffer: Duration) {
+        let elapsed = self.start.elapsed();
+        let refills = (elapsed.as_millis() / every.as_millis()) as u32;
+        if refills > self.refills {
+            self.refills = refills;
+            self.allowed = self.allowed.max(elapsed + buffer);
+        }
     }
 }
 
