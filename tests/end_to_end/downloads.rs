@@ -582,27 +582,34 @@ fn close_at_the_announced_end_is_closed() {
 
 #[test]
 fn every_live_end_signal_has_its_ending() {
-    for (end, code, word) in [
-        (&[EndSignal::UnpublishNotify][..], 0, "unpublished"),
+    let cases = [
+        (&[EndSignal::UnpublishNotify][..], "2", 0, "unpublished"),
         (
             &[
                 EndSignal::StreamEof,
                 EndSignal::PlayStop,
                 EndSignal::UnpublishNotify,
             ],
+            "2",
             0,
             "unpublished",
         ),
-        (&[EndSignal::PlayComplete], 0, "unpublished"),
-        (&[EndSignal::Fin], 0, "closed"),
-        (&[EndSignal::Rst], 2, "cut"),
-        (&[], 2, "stalled"),
-    ] {
+        (&[EndSignal::PlayComplete], "2", 0, "unpublished"),
+        (&[EndSignal::Fin], "0", 0, "closed"),
+        (&[EndSignal::Fin], "2", 0, "closed"),
+        (&[EndSignal::Rst], "0", 2, "cut"),
+        (&[EndSignal::Rst], "2", 2, "cut"),
+        (&[], "0", 2, "stalled"),
+        // The next connection is silent too, so the publisher has left.
+        (&[], "2", 0, "unpublished"),
+    ];
+    parallel::for_each(cases, |(end, retry, code, word)| {
         let server = Server::start(Config::serving(Stream::live_sample().ending(end)));
-        let download = download(&server.url("clip"), &["-v", "-m", "1"]);
+        let options = ["-v", "-m", "1", "--retry", retry];
+        let download = download(&server.url("clip"), &options);
         download.assert_ended(code, word);
         assert_same_media(&download.clip(), &Clip::sample());
-    }
+    });
 }
 
 /// Some servers send Stream EOF in mid-session too, so only the following silence makes it an end.

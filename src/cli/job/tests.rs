@@ -56,6 +56,15 @@ fn error(line: &[&str]) -> String {
 }
 
 #[test]
+fn rtmpull_retries_a_live_stream_five_times_by_default() {
+    let attempts = |line| resolve(&args(line), &PIPED).unwrap().retry.attempts;
+    assert_eq!(attempts(&["-v", "rtmp://host/app/name"]), Some(5));
+    assert_eq!(attempts(&["rtmp://host/app/name"]), Some(0));
+    let as_rtmpdump = job_as_rtmpdump(&["-v", "-r", "rtmp://host/app/name"]);
+    assert_eq!(as_rtmpdump.retry.attempts, Some(0));
+}
+
+#[test]
 fn defaults_are_applied() {
     let job = job(&["rtmp://host/app/name.flv"]);
     assert_eq!(job.route.endpoint.to_string(), "host:1935");
