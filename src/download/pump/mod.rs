@@ -617,7 +617,8 @@ impl<'a> Pump<'a> {
     /// A recorded stream that arrives in real time from the start is judged the same, because the
     /// two cannot be distinguished.
     fn behaves_like_live(&self) -> bool {
-        self.has_media && (self.is_published || self.arrival_speed.is_real_time())
+        let has_duration = self.duration_ms.is_some();
+        self.has_media && (self.is_published || !has_duration || self.arrival_speed.is_real_time())
     }
 
     /// Whether the stream is live as far as is known. Without an announcement, it counts as live until it

@@ -66,6 +66,7 @@ enum LiveSign {
     PublisherBeforeMedia,
     PublisherAfterMedia,
     RealTime,
+    NoDuration,
 }
 
 /// Some servers call every stream recorded, and encoders announce the duration of a played file.
@@ -76,11 +77,17 @@ fn signs_of_a_live_stream_outweigh_the_announcement_of_a_recording() {
         (LiveSign::PublisherBeforeMedia, 0, "closed"),
         (LiveSign::PublisherAfterMedia, 0, "closed"),
         (LiveSign::RealTime, 0, "closed"),
+        (LiveSign::NoDuration, 0, "closed"),
     ];
     parallel::for_each(cases, |(sign, code, word)| {
         let peer = playing_peer(0, move |peer| {
             peer.queue_event(STREAM_IS_RECORDED, 1)?;
-            send_metadata(peer, object([("duration", 100.0.into())]))?;
+            let duration = if sign == LiveSign::NoDuration {
+                0.0
+            } else {
+                100.0
+            };
+            send_metadata(peer, object([("duration", duration.into())]))?;
             if sign == LiveSign::PublisherBeforeMedia {
                 announce_publisher(peer)?;
             }
