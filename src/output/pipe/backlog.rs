@@ -113,7 +113,7 @@ impl Backlog {
         while taken < bytes
             && let Some(unit) = self.units.pop_front()
         {
-            taken += unit.bytes.len();
+            taken += unit.as_bytes().len();
             self.bytes -= unit.bytes.capacity();
             self.gop = self.gop.and_then(|index| index.checked_sub(1));
             batch.push(unit);
@@ -142,10 +142,13 @@ impl Backlog {
     }
 
     /// Ends the gap before a GOP if the reader is reading again and half of the limit is free. With less free
-    /// space, or while the reader still pauses, the GOP would not fit and would start the next gap at once.
+    /// space, or while the reader still pauses, the GOP would not fit and would start the next gap at once. A
+    /// fragment of MP4 contains a complete second, and only needs to fit into an empty backlog.
     fn end_gap(&mut self, at_ms: u64, capacity: usize) -> Option<DroppedFrames> {
         let is_read = self.was_read_in_gap || self.units.is_empty();
-        if !is_read || self.bytes + capacity > self.limit / 2 {
+        let fits_alone = self.units.is_empty() && capacity <= self.limit;
+        let is_small = self.bytes + capacity <= self.limit / 2;
+        if !is_read || !is_small && !fits_alone {
             return None;
         }
         let gap = self.gap.take()?;
@@ -194,7 +197,7 @@ impl Backlog {
     fn drop_frame(&mut self, unit: Unit, dropped: &mut Vec<Unit>) {
         if let Some(gap) = &mut self.gap {
             gap.frames += 1;
-            gap.bytes += unit.bytes.len() as u64;
+            gap.bytes += unit.as_bytes().len() as u64;
         }
         dropped.push(unit);
     }
