@@ -32,6 +32,8 @@ pub(super) struct Message {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Unit {
     pub(super) bytes: Vec<u8>,
+    /// Number of bytes at the start of the buffer that are not part of the unit.
+    unused: usize,
     /// Facts of the first message.
     pub(super) info: FrameInfo,
     /// Output time of the first message in milliseconds.
@@ -146,10 +148,10 @@ impl Muxer {
     }
 
     /// Prepares a pipe for messages that need other tracks.
-    pub(super) fn restart_setup(&mut self, units: &mut Vec<Unit>, spent: &mut Vec<Payload>) {
+    pub(super) fn restart_setup(&mut self, units: &mut Vec<Unit>) {
         if let Self::Mp4(writer) = self {
             let mut fragments = Vec::new();
-            writer.restart_setup(&mut fragments, spent);
+            writer.restart_setup(&mut fragments);
             units.extend(fragments.into_iter().map(Unit::from));
         }
     }
@@ -177,6 +179,7 @@ impl Muxer {
                 let timestamp_ms = since_start_ms.min(Self::LARGEST_TIMESTAMP_MS) as u32;
                 units.push(Unit {
                     bytes: Tag::new(info.track, timestamp_ms, payload).into_bytes(),
+                    unused: 0,
                     info,
                     at_ms,
                     messages: 1,
@@ -198,10 +201,10 @@ impl Muxer {
     }
 
     /// Adds the last units: no further message follows.
-    pub(super) fn finish(&mut self, units: &mut Vec<Unit>, spent: &mut Vec<Payload>) {
+    pub(super) fn finish(&mut self, units: &mut Vec<Unit>) {
         if let Self::Mp4(writer) = self {
             let mut fragments = Vec::new();
-            writer.finish(&mut fragments, spent);
+            writer.finish(&mut fragments);
             units.extend(fragments.into_iter().map(Unit::from));
         }
     }
@@ -210,10 +213,18 @@ impl Muxer {
     pub(super) fn written(&mut self, unit: &Unit) {
         match self {
             Self::Flv(writer) => {
-                let payload = unit.bytes.len().saturating_sub(Tag::FRAMING);
+                let payload = unit.as_bytes().len().saturating_sub(Tag::FRAMING);
                 writer.tag_written(unit.info, unit.timestamp_ms, payload);
             }
-            Self::Mp4(writer) => writer.written(&unit.bytes),
+            Self::Mp4(writer) => writer.written(unit.as_bytes()),
+        }
+    }
+
+    /// Accepts a written unit. Its buffer is reused, as a payload or for the next unit.
+    pub(super) fn recycle(&mut self, unit: Unit, spent: &mut Vec<Payload>) {
+        match self {
+            Self::Flv(_) => spent.push(unit.into_payload()),
+            Self::Mp4(writer) => writer.recycle(unit.bytes),
         }
     }
 
@@ -299,11 +310,17 @@ impl Unit {
     pub(super) fn head(bytes: Vec<u8>) -> Self {
         Self {
             bytes,
+            unused: 0,
             info: FrameInfo::SCRIPT,
             at_ms: 0,
             messages: 1,
             timestamp_ms: 0,
         }
+    }
+
+    /// Returns the bytes to write.
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.bytes[self.unused..]
     }
 
     /// Returns the buffer as an empty payload.
@@ -315,7 +332,8 @@ impl Unit {
 impl From<mp4::writer::Fragment> for Unit {
     fn from(fragment: mp4::writer::Fragment) -> Self {
         Self {
-            bytes: fragment.bytes,
+            bytes: fragment.buffer,
+            unused: fragment.unused,
             info: fragment.info,
             at_ms: fragment.at_ms,
             messages: fragment.frames,

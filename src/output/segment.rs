@@ -154,7 +154,10 @@ impl Segment {
         self.queue
             .drain_into(muxer, is_last, &mut self.units, spent);
         let appended = self.file.append(&self.units);
-        spent.extend(self.units.drain(..).map(Unit::into_payload));
+        let muxer = self.file.muxer_mut();
+        for unit in self.units.drain(..) {
+            muxer.recycle(unit, spent);
+        }
         appended
     }
 

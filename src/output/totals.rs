@@ -14,7 +14,7 @@ pub(crate) struct Totals {
 
 impl Totals {
     pub(super) fn add_units(&mut self, units: &[Unit]) {
-        let bytes = units.iter().map(|unit| unit.bytes.len() as u64);
+        let bytes = units.iter().map(|unit| unit.as_bytes().len() as u64);
         self.bytes += bytes.sum::<u64>();
         let messages = units.iter().map(|unit| u64::from(unit.messages));
         self.tags += messages.sum::<u64>();

@@ -186,7 +186,7 @@ impl WriteQueue {
             muxer.push(message, start_ms, units, spent);
         }
         if is_last {
-            muxer.finish(units, spent);
+            muxer.finish(units);
         }
     }
 
@@ -224,7 +224,7 @@ pub(super) fn write_all(writer: &mut impl Write, units: &[Unit]) -> Result<(), (
     for units in units.chunks(MAX_SLICES) {
         let mut slices = [IoSlice::new(&[]); MAX_SLICES];
         for (slice, unit) in slices.iter_mut().zip(units) {
-            *slice = IoSlice::new(&unit.bytes);
+            *slice = IoSlice::new(unit.as_bytes());
         }
         let mut slices = &mut slices[..units.len()];
         // An empty slice at the front would look like a writer that accepts nothing.
@@ -248,7 +248,7 @@ pub(super) fn write_all(writer: &mut impl Write, units: &[Unit]) -> Result<(), (
 pub(super) fn complete_units(units: &[Unit], written: usize) -> &[Unit] {
     let mut end = 0;
     let complete = units.iter().take_while(|unit| {
-        end += unit.bytes.len();
+        end += unit.as_bytes().len();
         end <= written
     });
     &units[..complete.count()]

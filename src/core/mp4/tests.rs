@@ -74,13 +74,14 @@ impl File {
 
     fn write(&mut self) {
         for fragment in self.fragments.drain(..) {
-            self.writer.written(&fragment.bytes);
-            self.bytes.extend(fragment.bytes);
+            let bytes = &fragment.buffer[fragment.unused..];
+            self.writer.written(bytes);
+            self.bytes.extend_from_slice(bytes);
         }
     }
 
     fn finish(mut self) -> Vec<u8> {
-        self.writer.finish(&mut self.fragments, &mut Vec::new());
+        self.writer.finish(&mut self.fragments);
         self.write();
         let Some(first) = self.writer.first_fragment() else {
             return self.bytes;
@@ -483,8 +484,7 @@ fn setup_of_a_pipe_can_change() {
     file.send(TagKind::VIDEO, 0, &avc_header()).unwrap();
     file.send(TagKind::VIDEO, 0, &[0x17, 1, 0, 0, 0, 1])
         .unwrap();
-    file.writer
-        .restart_setup(&mut file.fragments, &mut Vec::new());
+    file.writer.restart_setup(&mut file.fragments);
     file.write();
     let mut other = avc_header();
     other[8] += 1;

@@ -1,6 +1,6 @@
 //! Collects the messages of one file in fragments.
 
-use std::collections::VecDeque;
+use std::{cmp::Reverse, collections::VecDeque};
 
 use super::{
     Layout,
@@ -56,14 +56,18 @@ pub struct Writer {
     /// Offset of the first fragment.
     first_fragment: Option<u64>,
     scratch: Vec<u8>,
+    /// Buffer of a written fragment.
+    spare: Option<Vec<u8>>,
     has_warned: bool,
 }
 
 /// A complete part of the file.
 #[derive(Debug)]
 pub struct Fragment {
-    /// The boxes.
-    pub bytes: Vec<u8>,
+    /// Buffer of the boxes.
+    pub buffer: Vec<u8>,
+    /// Number of bytes at the start of the buffer that are not part of the fragment.
+    pub unused: usize,
     /// Facts of the first video frame, or of the first audio frame without video.
     pub info: FrameInfo,
     /// Output time of that frame in milliseconds.
@@ -94,6 +98,8 @@ struct Track {
     /// Whether frames were announced.
     has_frames: bool,
     held: VecDeque<Held>,
+    /// Samples of the frames, one after another, after [`HEADROOM`] bytes for the boxes before them.
+    samples: Vec<u8>,
     /// Time of the file at which the times of the track start, in milliseconds.
     base_ms: u64,
     /// Ticks between the latest two frames.
@@ -101,11 +107,12 @@ struct Track {
 }
 
 /// A frame without its duration, which the next frame of the track determines.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Held {
-    frame: Frame,
-    /// Number of bytes before the sample in the payload: the header of an FLV tag body.
-    skip: usize,
+    info: FrameInfo,
+    at_ms: u64,
+    time_ms: u64,
+    size: u32,
     /// Decoding time in ticks.
     ticks: u64,
     composition_offset: i32,
@@ -148,6 +155,7 @@ impl Writer {
             length: 0,
             first_fragment: None,
             scratch: Vec::new(),
+            spare: None,
             has_warned: false,
         }
     }
@@ -238,16 +246,16 @@ impl Writer {
 
     /// Lets the following messages describe other tracks. The tracks are written again before the next
     /// fragment. Frames that wait are added to `fragments`.
-    pub fn restart_setup(&mut self, fragments: &mut Vec<Fragment>, spent: &mut Vec<Payload>) {
-        self.finish(fragments, spent);
+    pub fn restart_setup(&mut self, fragments: &mut Vec<Fragment>) {
+        self.finish(fragments);
         self.has_setup = false;
         self.tracks
             .iter_mut()
             .for_each(|track| track.has_frames = false);
     }
 
-    /// Adds a message that was admitted. Complete fragments are added to `fragments`, payloads that are no
-    /// longer used to `spent`.
+    /// Adds a message that was admitted. Complete fragments are added to `fragments`, and the payload to
+    /// `spent`.
     pub fn push(&mut self, frame: Frame, fragments: &mut Vec<Fragment>, spent: &mut Vec<Payload>) {
         let info = frame.info;
         let Some((skip, composition_ms)) = find_sample(info, &frame.payload) else {
@@ -261,14 +269,16 @@ impl Writer {
             return spent.push(frame.payload);
         };
         let time_ms = frame.time_ms;
-        self.held_bytes = self.held_bytes.saturating_add(frame.payload.len() as u64);
-        track.hold(frame, skip, composition_ms);
+        let sample = frame.payload.get(skip..).unwrap_or_default();
+        self.held_bytes = self.held_bytes.saturating_add(sample.len() as u64);
+        track.hold(&frame, sample, composition_ms);
+        spent.push(frame.payload);
         let start_ms = *self.fragment_start_ms.get_or_insert(time_ms);
         let elapsed_ms = time_ms.saturating_sub(start_ms);
         let is_full = self.held_bytes >= MAX_FRAGMENT_BYTES;
         if is_full || !self.expects_first_frame(elapsed_ms) && self.is_end(info, elapsed_ms) {
             let is_immediate = self.options.fragment_ms == 0;
-            self.close_fragment(is_immediate, fragments, spent);
+            self.close_fragment(is_immediate, fragments);
             self.fragment_start_ms = Some(time_ms);
         }
     }
@@ -297,50 +307,45 @@ impl Writer {
     }
 
     /// Adds all frames that wait to `fragments`: no frame follows.
-    pub fn finish(&mut self, fragments: &mut Vec<Fragment>, spent: &mut Vec<Payload>) {
-        self.close_fragment(true, fragments, spent);
+    pub fn finish(&mut self, fragments: &mut Vec<Fragment>) {
+        self.close_fragment(true, fragments);
         self.fragment_start_ms = None;
     }
 
     /// Ends the current fragment. `is_last` means that it contains the latest frame of each track as well,
     /// whose duration is estimated. Otherwise the next fragment starts with it.
-    fn close_fragment(
-        &mut self,
-        is_last: bool,
-        fragments: &mut Vec<Fragment>,
-        spent: &mut Vec<Payload>,
-    ) {
+    fn close_fragment(&mut self, is_last: bool, fragments: &mut Vec<Fragment>) {
         self.set_origin();
-        let mut runs = Vec::new();
-        let mut frames = Vec::new();
-        for track in &mut self.tracks {
-            runs.extend(track.take_run(is_last, &mut frames));
+        // The samples of the largest track stay in their buffer.
+        let mut tracks: Vec<&mut Track> = self.tracks.iter_mut().collect();
+        tracks.sort_by_key(|track| Reverse(track.samples.len()));
+        let (mut runs, mut first, mut buffer) = (Vec::new(), None::<Held>, Vec::new());
+        for track in tracks {
+            let frame = track.take_run(is_last, &mut runs);
+            let is_video = |held: &Held| held.info.track == TagKind::VIDEO;
+            first = first.filter(is_video).or(frame).or(first);
+            track.take_samples(&mut buffer, &mut self.spare);
         }
-        let Some(first) = frames.first().map(|held: &Held| &held.frame) else {
+        let Some(first) = first else {
             return;
         };
-        let (info, at_ms) = (first.info, first.at_ms);
-        let data = frames.iter().map(|held| held.sample().len()).sum();
-        let mut bytes = Vec::with_capacity(FRAGMENT_HEADER.saturating_add(data));
+        let mut boxes = Vec::with_capacity(HEADROOM);
         if !std::mem::replace(&mut self.has_setup, true) {
             let tracks = self.tracks.iter().map(|track| &track.movie);
-            put_initial(&mut bytes, tracks, &self.options.description);
+            put_initial(&mut boxes, tracks, &self.options.description);
         }
         self.number = self.number.saturating_add(1);
-        put_fragment(&mut bytes, self.number, &mut runs);
-        for held in frames.iter() {
-            bytes.extend_from_slice(held.sample());
-        }
+        put_fragment(&mut boxes, self.number, &mut runs);
+        let frames = runs.iter().map(|run| run.samples.len()).sum::<usize>();
+        let data = buffer.len().saturating_sub(HEADROOM) as u64;
+        self.held_bytes = self.held_bytes.saturating_sub(data);
         fragments.push(Fragment {
-            bytes,
-            info,
-            at_ms,
-            frames: u32::try_from(frames.len()).unwrap_or(u32::MAX),
+            unused: put_before(&mut buffer, &boxes),
+            buffer,
+            info: first.info,
+            at_ms: first.at_ms,
+            frames: u32::try_from(frames).unwrap_or(u32::MAX),
         });
-        let payloads = frames.into_iter().map(|held| held.frame.payload);
-        spent.extend(payloads.inspect(|payload| {
-            self.held_bytes = self.held_bytes.saturating_sub(payload.len() as u64);
-        }));
     }
 
     /// Decides when the movie starts.
@@ -357,11 +362,11 @@ impl Writer {
             let track = self.tracks.iter().find(|track| track.kind == kind);
             track.and_then(|track| track.held.front())
         };
-        let sound_ms = first(TagKind::AUDIO).map(|held| held.frame.time_ms);
-        let decoded_ms = first(TagKind::VIDEO).map(|held| held.frame.time_ms);
+        let sound_ms = first(TagKind::AUDIO).map(|held| held.time_ms);
+        let decoded_ms = first(TagKind::VIDEO).map(|held| held.time_ms);
         let shown_ms = first(TagKind::VIDEO).map(|held| {
             let offset_ms = i64::from(held.composition_offset.max(0));
-            held.frame.time_ms.saturating_add_signed(offset_ms)
+            held.time_ms.saturating_add_signed(offset_ms)
         });
         let origin_ms = match (shown_ms, sound_ms) {
             (Some(shown_ms), None) => shown_ms,
@@ -373,6 +378,12 @@ impl Writer {
         for track in &mut self.tracks {
             track.set_origin(origin_ms);
         }
+    }
+
+    /// Accepts the buffer of a written fragment for reuse: a new one for each fragment would cost more time
+    /// than copying the samples.
+    pub fn recycle(&mut self, buffer: Vec<u8>) {
+        self.spare = Some(buffer);
     }
 
     /// Adds a fragment to the statistics, once the file contains it.
@@ -484,6 +495,7 @@ impl Track {
             movie: MovieTrack::new(id, entry),
             has_frames: false,
             held: VecDeque::new(),
+            samples: vec![0; HEADROOM],
             base_ms,
             interval: None,
         }
@@ -496,17 +508,19 @@ impl Track {
         self.interval = None;
     }
 
-    fn hold(&mut self, frame: Frame, skip: usize, composition_ms: i32) {
-        let sample = frame.payload.get(skip..).unwrap_or_default();
+    fn hold(&mut self, frame: &Frame, sample: &[u8], composition_ms: i32) {
         let length = self.movie.entry.frame_length.of(sample);
         let ticks = self.clock.next(frame.time_ms, length);
         // The clock moves times that repeat or step back. The time of the presentation stays.
         let moved = ticks.saturating_sub(self.clock.ticks(frame.time_ms));
         let moved = i32::try_from(moved).unwrap_or(0);
         let is_video = self.kind == TagKind::VIDEO;
+        self.samples.extend_from_slice(sample);
         self.held.push_back(Held {
-            frame,
-            skip,
+            info: frame.info,
+            at_ms: frame.at_ms,
+            time_ms: frame.time_ms,
+            size: u32::try_from(sample.len()).unwrap_or(u32::MAX),
             ticks,
             composition_offset: if is_video {
                 composition_ms.saturating_sub(moved)
@@ -518,7 +532,7 @@ impl Track {
     }
 
     fn set_origin(&mut self, origin_ms: u64) {
-        let first = self.held.front().map(|held| held.frame.time_ms);
+        let first = self.held.front().map(|held| held.time_ms);
         self.base_ms = match first {
             Some(first_ms) if self.kind == TagKind::VIDEO => origin_ms.min(first_ms),
             _ => origin_ms,
@@ -527,11 +541,12 @@ impl Track {
         self.movie.media_start = self.clock.ticks(skipped_ms);
     }
 
-    /// Moves the frames of the current fragment to `frames`, and returns their run.
-    fn take_run(&mut self, is_last: bool, frames: &mut Vec<Held>) -> Option<Run> {
+    /// Adds the run of the current fragment to `runs`, and returns its first frame. [`Track::take_samples`]
+    /// must follow.
+    fn take_run(&mut self, is_last: bool, runs: &mut Vec<Run>) -> Option<Held> {
         let count = self.held.len().saturating_sub(usize::from(!is_last));
         let base = self.clock.ticks(self.base_ms);
-        let start = self.held.front()?.ticks.saturating_sub(base);
+        let first = *self.held.front().filter(|_| count > 0)?;
         let mut samples = Vec::with_capacity(count);
         for _ in 0..count {
             let held = self.held.pop_front()?;
@@ -547,30 +562,48 @@ impl Track {
             self.interval = Some(duration);
             samples.push(Sample {
                 duration,
-                size: u32::try_from(held.sample().len()).unwrap_or(u32::MAX),
-                is_sync: held.frame.info.is_keyframe || self.kind != TagKind::VIDEO,
+                size: held.size,
+                is_sync: held.info.is_keyframe || self.kind != TagKind::VIDEO,
                 composition_offset: held.composition_offset,
             });
-            frames.push(held);
         }
-        (count > 0).then_some(Run {
+        runs.push(Run {
             track: self.movie.id,
-            start,
+            start: first.ticks.saturating_sub(base),
             offset: 0,
             samples,
-        })
+        });
+        Some(first)
+    }
+
+    /// Moves the samples before those of the held frames to `buffer`. An empty buffer gets the headroom as
+    /// well.
+    fn take_samples(&mut self, buffer: &mut Vec<u8>, spare: &mut Option<Vec<u8>>) {
+        let held: usize = self.held.iter().map(|held| held.size as usize).sum();
+        let end = self.samples.len().saturating_sub(held);
+        if buffer.is_empty() {
+            // The next fragment probably has a similar size. A buffer that does not return, in a pipe, uses
+            // no more memory than necessary.
+            let usual = end.saturating_add(end.wrapping_div(8));
+            let mut next = spare.take().unwrap_or_else(|| {
+                self.samples.shrink_to(usual);
+                Vec::with_capacity(usual)
+            });
+            next.clear();
+            next.resize(HEADROOM, 0);
+            next.extend_from_slice(self.samples.get(end..).unwrap_or_default());
+            self.samples.truncate(end);
+            *buffer = std::mem::replace(&mut self.samples, next);
+        } else {
+            buffer.extend_from_slice(self.samples.get(HEADROOM..end).unwrap_or_default());
+            self.samples.drain(HEADROOM.min(end)..end);
+        }
     }
 
     /// Returns the probable duration of the latest frame in ticks.
     fn estimate(&self, held: &Held) -> u32 {
         let usual = self.movie.entry.timescale.wrapping_div(25);
         held.length.or(self.interval).unwrap_or(usual)
-    }
-}
-
-impl Held {
-    fn sample(&self) -> &[u8] {
-        self.frame.payload.get(self.skip..).unwrap_or_default()
     }
 }
 
@@ -633,6 +666,16 @@ pub fn read_fragment(bytes: &[u8]) -> ReadFragment {
     }
 }
 
+/// Writes `boxes` before the data in a buffer with [`HEADROOM`], and returns the number of bytes before them.
+fn put_before(buffer: &mut Vec<u8>, boxes: &[u8]) -> usize {
+    let unused = HEADROOM.saturating_sub(boxes.len());
+    match buffer.get_mut(unused..HEADROOM) {
+        Some(headroom) if headroom.len() == boxes.len() => headroom.copy_from_slice(boxes),
+        _ => drop(buffer.splice(..HEADROOM.min(buffer.len()), boxes.iter().copied())),
+    }
+    unused
+}
+
 /// Returns the offset of the sample in the payload, and its composition time in milliseconds; `None` if the
 /// message is not a frame.
 fn find_sample(info: FrameInfo, payload: &[u8]) -> Option<(usize, i32)> {
@@ -686,8 +729,8 @@ const MAX_FRAGMENT_BYTES: u64 = 4 << 20;
 /// Largest distance of the first frames of both tracks.
 const MAX_TRACK_DISTANCE_MS: u64 = 1000;
 
-/// Usual size of the boxes before the samples of a fragment.
-const FRAGMENT_HEADER: usize = 4096;
+/// Space for the boxes before the samples of a fragment: enough for 500 frames and the tracks.
+const HEADROOM: usize = 16 * 1024;
 
 /// Size of the tables at which a warning is logged. iOS does not play a file whose tables are larger than
 /// about 34 MB.

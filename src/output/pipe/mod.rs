@@ -315,7 +315,7 @@ impl PipeRecording {
             return Ok(());
         };
         let mut units = open.writer.spare_batch();
-        self.muxer.restart_setup(&mut units, &mut self.spent);
+        self.muxer.restart_setup(&mut units);
         self.send_units(units)
     }
 
@@ -399,7 +399,7 @@ impl PipeRecording {
             open.writer.recycle_batch(units);
             return Ok(());
         }
-        let bytes = units.iter().map(|unit| unit.bytes.len() as u64);
+        let bytes = units.iter().map(|unit| unit.as_bytes().len() as u64);
         open.sent_bytes += bytes.sum::<u64>();
         let mut dropped = Vec::new();
         let sent = open.writer.send(units, self.wall, &mut dropped);

@@ -301,7 +301,7 @@ fn unbuffered_stdout() -> io::Result<File> {
 }
 
 fn total_bytes(batch: &[Unit]) -> usize {
-    batch.iter().map(|unit| unit.bytes.len()).sum()
+    batch.iter().map(|unit| unit.as_bytes().len()).sum()
 }
 
 /// Bytes in flight at which the network is no longer read: two writes, so that the thread has one while

@@ -179,7 +179,7 @@ fn record<S: Storage>(
             units.clear();
         }
     }
-    file.muxer_mut().finish(&mut units, &mut spent);
+    file.muxer_mut().finish(&mut units);
     file.append(&units)?;
     appended(&units);
     Ok(())
