@@ -4,6 +4,9 @@
 //! first media. A player that announces hours, as other clients do, loses data on nginx-rtmp: the
 //! server silently drops messages that exceed its queue of 256. An announcement a few seconds ahead of
 //! the received media, repeated as media arrives, gets the complete stream at the same speed.
+//! An announcement that arrives while a server closes its socket turns the close into a reset, which
+//! can discard the last messages. A server that does not use up the announced media therefore gets
+//! fewer announcements.
 //!
 //! Two kinds of servers ignore small steps. One sends in real time regardless; it gets the largest
 //! buffer length. Another sends several seconds at once and reads the buffer length again only when a
@@ -20,8 +23,8 @@ use crate::core::rtmp::message::Timestamp;
 pub(super) struct BufferLengthControl {
     policy: Policy,
     first: Option<(Timestamp, Instant)>,
-    /// Progress at the last two announcements, the older one first.
-    announced_at: [Option<Progress>; 2],
+    /// Progress at the last two steps, the older one first.
+    steps: [Option<Progress>; 2],
     /// The last announcement. A shorter one would make a server pause that has already sent more.
     announced_ms: u32,
     /// Progress at the last frame, if the silence after it may need a longer buffer length.
@@ -62,8 +65,8 @@ impl BufferLengthControl {
         Self {
             policy,
             first: None,
-            announced_at: [None; 2],
-            announced_ms: 0,
+            steps: [None; 2],
+            announced_ms: AHEAD_MS,
             latest: None,
         }
     }
@@ -91,10 +94,10 @@ impl BufferLengthControl {
             arrived_ms,
             at: now,
         };
-        let [before_last, last] = self.announced_at;
+        let [before_last, last] = self.steps;
         // The announcement sent with `play` covers the first step.
         let Some(last) = last else {
-            self.announced_at = [None, Some(now)];
+            self.steps = [None, Some(now)];
             return None;
         };
         let progress_ms = arrived_ms.saturating_sub(last.arrived_ms);
@@ -108,9 +111,9 @@ impl BufferLengthControl {
         if progress_ms < STEP_MS {
             return None;
         }
-        self.announced_at = [Some(last), Some(now)];
-        // The first buffer arrives at once from every server, so only the pace after the last
-        // announcement shows its effect.
+        self.steps = [Some(last), Some(now)];
+        // The first buffer arrives at once from every server, so only the pace after the first step
+        // shows the effect of the announcements.
         if before_last.is_some_and(|before_last| is_real_time(before_last, now)) {
             self.policy = Policy::Once { ms: EVERYTHING_MS };
             return Some(Announcement {
@@ -118,7 +121,11 @@ impl BufferLengthControl {
                 gave_up_growing: true,
             });
         }
-        let ms = self.buffered_ms(now).saturating_add(AHEAD_MS);
+        let buffered_ms = self.buffered_ms(now);
+        if self.announced_ms.saturating_sub(buffered_ms) > ENOUGH_AHEAD_MS {
+            return None;
+        }
+        let ms = buffered_ms.saturating_add(AHEAD_MS);
         Some(Announcement {
             ms: self.grow_to(ms)?,
             gave_up_growing: false,
@@ -174,7 +181,11 @@ fn is_real_time(from: Progress, to: Progress) -> bool {
 /// messages of nginx-rtmp.
 const AHEAD_MS: u32 = 3_000;
 
-/// Received media between two announcements.
+/// Margin that makes another announcement unnecessary. A server that sends as fast as it may uses up
+/// more than this in one step.
+const ENOUGH_AHEAD_MS: u32 = 2_000;
+
+/// Received media between two checks of the margin and the pace.
 const STEP_MS: u32 = 1_250;
 
 /// A step larger than this is a clock change, for example sequence headers at 0 before frames at

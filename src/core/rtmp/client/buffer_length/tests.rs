@@ -35,9 +35,21 @@ fn buffer_length_stays_three_seconds_ahead_of_received_media() {
 }
 
 #[test]
+fn slow_server_gets_fewer_announcements() {
+    // At twice the play speed, half of the received media is in the buffer. An announcement follows only
+    // when less than two of the three announced seconds are left.
+    let announced = announcements(BufferLength::Growing, false, 2, 11);
+    let lengths: Vec<u32> = announced
+        .iter()
+        .map(|announcement| announcement.ms)
+        .collect();
+    assert_eq!(lengths, [4_250, 5_500, 6_750, 8_000]);
+}
+
+#[test]
 fn real_time_server_gets_the_largest_buffer_length_once() {
     let announced = announcements(BufferLength::Growing, false, 1, 20);
-    let expected = [(3_000, false), (36_000_000, true)];
+    let expected = [(36_000_000, true)];
     let got: Vec<(u32, bool)> = announced
         .iter()
         .map(|announcement| (announcement.ms, announcement.gave_up_growing))
