@@ -72,6 +72,8 @@ struct Clock {
     high_ms: i64,
     /// Arrival and output time of the frame with the smallest delay since the last restart.
     earliest: Option<(Instant, i64)>,
+    /// End of the latest suspension of the computer, and its length in milliseconds.
+    suspension: Option<(Instant, i64)>,
     audio: Track,
     video: Track,
     has_logged_jump: bool,
@@ -242,13 +244,12 @@ impl OutputClock {
         Some(pause.arrived_at + MAX_HOLD)
     }
 
-    /// Takes account of a time during which the computer was suspended. A live stream continues
-    /// meanwhile, but [`Instant`] does not advance.
-    pub(super) fn skip_suspension(&mut self, suspended: Duration) {
-        let clock = self.clock.as_mut();
-        if let Some((_, output_ms)) = clock.and_then(|clock| clock.earliest.as_mut()) {
+    /// Allows a jump of a live stream for the time in which the computer was suspended before `now`. The
+    /// stream continued meanwhile, but [`Instant`] did not advance.
+    pub(super) fn allow_suspension(&mut self, now: Instant, suspended: Duration) {
+        if let Some(clock) = &mut self.clock {
             let suspended_ms = i64::try_from(suspended.as_millis()).unwrap_or(i64::MAX);
-            *output_ms = output_ms.saturating_add(suspended_ms);
+            clock.suspension = Some((now, suspended_ms));
         }
     }
 
@@ -328,6 +329,7 @@ impl Clock {
             latest_ms: start_ms,
             high_ms: start_ms,
             earliest: None,
+            suspension: None,
             audio: Track::default(),
             video: Track::default(),
             has_logged_jump: false,
@@ -420,12 +422,25 @@ impl Clock {
         let elapsed = now.saturating_duration_since(at);
         // The clock of the server may be slower than that of the client, by up to 0.1 %.
         let elapsed = elapsed - (elapsed / 1_000).min(MAX_DRIFT);
-        output_ms.saturating_add(i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX))
+        let elapsed_ms = i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX);
+        output_ms
+            .saturating_add(elapsed_ms)
+            .saturating_add(self.suspended_ms(now))
+    }
+
+    /// Returns the length of a suspension whose jump may still follow, in milliseconds. The limit in time
+    /// keeps a wall clock that was set, and only looks like a suspension, from allowing jumps for ever.
+    fn suspended_ms(&self, now: Instant) -> i64 {
+        let is_recent = |at: &Instant| now.saturating_duration_since(*at) <= MAX_SUSPENSION_WAIT;
+        self.suspension
+            .filter(|(at, _)| is_recent(at))
+            .map_or(0, |(_, length_ms)| length_ms)
     }
 
     fn record_arrival(&mut self, now: Instant, output_ms: i64) {
         if self.earliest.is_none() || output_ms >= self.due_ms(now) {
             self.earliest = Some((now, output_ms));
+            self.suspension = None;
         }
     }
 
@@ -723,6 +738,10 @@ const MAX_BURST_MS: i64 = 10_000;
 /// Largest drift of the server's clock that [`Clock::due_ms`] allows for. The smallest delay is
 /// measured again well before the drift exceeds it.
 const MAX_DRIFT: Duration = Duration::from_millis(500);
+
+/// Time after a suspension in which a live stream jumps: first the frames arrive that the system had received
+/// before it.
+const MAX_SUSPENSION_WAIT: Duration = Duration::from_secs(60);
 
 /// Largest distance of a track's first frame from the other track, in milliseconds: more than servers
 /// buffer.

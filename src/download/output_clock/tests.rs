@@ -621,12 +621,27 @@ fn live_pause_keeps_its_length_without_holding() {
 #[test]
 fn suspension_of_the_computer_is_a_live_pause() {
     let mut stream = Stream::live();
-    stream.clock.skip_suspension(Duration::from_secs(1));
     for frame in 0..50 {
         stream.frame_after(40, VIDEO, 70_000 + frame * 40);
     }
-    stream.clock.skip_suspension(Duration::from_secs(600));
+    let suspended = Duration::from_secs(600);
+    stream.clock.allow_suspension(stream.now, suspended);
+    // This frame was received before the suspension.
+    assert_eq!(stream.frame(VIDEO, 72_000), Some(2_000));
     assert_eq!(stream.frame_after(40, VIDEO, 672_000), Some(602_000));
+}
+
+#[test]
+fn set_wall_clock_allows_jumps_for_a_minute_only() {
+    let mut stream = Stream::live();
+    stream.frame(VIDEO, 0);
+    let suspended = Duration::from_secs(600);
+    stream.clock.allow_suspension(stream.now, suspended);
+    for frame in 1..2_000 {
+        stream.frame_after(40, VIDEO, frame * 40);
+    }
+    assert_eq!(stream.frame_after(40, VIDEO, 680_000), Some(80_000));
+    assert_eq!(stream.frame_after(40, VIDEO, 80_040), Some(80_040));
 }
 
 /// Servers send the recent past of a live stream in a burst, and it may have few frames.

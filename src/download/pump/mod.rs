@@ -325,7 +325,7 @@ impl<'a> Pump<'a> {
         let suspended = rejoin::suspension(elapsed, self.wall_clock, wall_clock);
         if suspended > Duration::ZERO {
             tracing::info!("the computer was suspended for {} s", suspended.as_secs());
-            self.clock.skip_suspension(suspended);
+            self.clock.allow_suspension(now, suspended);
         }
         (self.checked_at, self.wall_clock) = (now, wall_clock);
         self.output.set_wall_clock(self.wall_clock);
