@@ -166,7 +166,10 @@ impl Pump<'_> {
         let playing = source.play_beginning(|message, info| beginning.add(info, &message.payload));
         match self.meanwhile(playing, stop).await {
             Ok(Some(())) => self.start_check.beginning.is_like(&beginning),
-            _ => false,
+            _ => {
+                tracing::warn!("cannot check whether the server honored --start");
+                false
+            }
         }
     }
 }
