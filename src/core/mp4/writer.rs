@@ -53,6 +53,8 @@ pub struct Writer {
     held_bytes: u64,
     /// Size of the file: the head and all fragments.
     length: u64,
+    /// Size of the tables that finish the file.
+    tables_bytes: u64,
     /// Offset of the first fragment.
     first_fragment: Option<u64>,
     scratch: Vec<u8>,
@@ -153,6 +155,7 @@ impl Writer {
             fragment_start_ms: None,
             held_bytes: 0,
             length: 0,
+            tables_bytes: 0,
             first_fragment: None,
             scratch: Vec::new(),
             spare: None,
@@ -418,8 +421,8 @@ impl Writer {
                 track.add(run, offset, &mut self.scratch);
             }
         }
-        if !self.has_warned && self.number.is_multiple_of(60) && self.tables_bytes() > LARGE_TABLES
-        {
+        self.tables_bytes = final_length(self.movies(), &self.options.description);
+        if !self.has_warned && self.tables_bytes > LARGE_TABLES {
             self.has_warned = true;
             tracing::warn!(
                 "the tables of the MP4 file will soon be too large for some players: \
@@ -440,10 +443,7 @@ impl Writer {
 
     /// Returns the size of the tables that a finished file needs, in bytes.
     pub fn tables_bytes(&self) -> u64 {
-        match self.options.layout {
-            Layout::Seekable => final_length(self.movies(), &self.options.description),
-            Layout::Plain => 0,
-        }
+        self.tables_bytes
     }
 
     /// Returns the duration of all written frames in milliseconds.
