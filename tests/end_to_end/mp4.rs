@@ -9,6 +9,8 @@ use std::{
 
 use tempfile::TempDir;
 
+#[cfg(target_os = "linux")]
+use crate::peers::mpv::Mpv;
 use crate::{
     fixtures,
     peers::{ffmpeg::Ffmpeg, require},
@@ -114,6 +116,34 @@ fn killed_recordings_play() {
             });
         }
     });
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn players_seek_in_finished_and_killed_recordings() {
+    let ffmpeg = require!(Ffmpeg::find());
+    let mpv = require!(Mpv::find());
+    let source = fixtures::live_flv(&ffmpeg, false, 120);
+    let finished = Recording::new("out.mp4", &[]).of(Clip::read(&source));
+    let stream = Stream::live(Clip::read(&source)).paced(Pace::Speed(20.0));
+    let server = Server::start(Config::serving(stream));
+    let killed = Recording::new("out.mp4", &["-v"]);
+    let mut process = killed.start(&server.url("clip"));
+    thread::sleep(Duration::from_secs(3));
+    process.kill_and_wait();
+    for file in [finished.path("out.mp4"), killed.path("out.mp4")] {
+        let seconds = crate::verify::duration(&file);
+        assert!(seconds > 30.0, "lasts {seconds} s");
+        for number in 0..10 {
+            let wanted = f64::from(number) * (seconds - 1.0) / 10.0;
+            let found = mpv.seek(&file, wanted);
+            // A keyframe every second.
+            assert!(
+                (wanted - found).abs() <= 1.1,
+                "{found} s instead of {wanted} s"
+            );
+        }
+    }
 }
 
 #[test]

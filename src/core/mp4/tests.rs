@@ -548,3 +548,69 @@ fn fragments_start_with_keyframes_although_sound_is_ahead() {
     }
     assert_eq!(fragments, 10);
 }
+
+/// The start of a message that parses, and random bytes.
+fn hostile_body() -> impl Strategy<Value = (TagKind, Vec<u8>)> {
+    let starts: Vec<(TagKind, Vec<u8>)> = vec![
+        (TagKind::VIDEO, avc_header()),
+        (TagKind::VIDEO, vec![0x17, 1, 0x80, 0, 0]),
+        (TagKind::VIDEO, vec![0x27, 1, 0x7F, 0xFF, 0xFF]),
+        (TagKind::VIDEO, vec![0x1C, 0, 0, 0, 0, 1]),
+        (TagKind::VIDEO, vec![0x1C, 1, 0, 0, 0]),
+        (TagKind::VIDEO, b"\x90vp09".to_vec()),
+        (TagKind::VIDEO, b"\x91vp08".to_vec()),
+        (TagKind::VIDEO, b"\x90av01\x81".to_vec()),
+        (TagKind::VIDEO, b"\x96\x00avc1".to_vec()),
+        (TagKind::AUDIO, AAC_HEADER.to_vec()),
+        (TagKind::AUDIO, vec![0xAF, 1]),
+        (TagKind::AUDIO, b"\x90OpusOpusHead".to_vec()),
+        (TagKind::AUDIO, b"\x91Opus".to_vec()),
+        (TagKind::AUDIO, b"\x90fLaC".to_vec()),
+        (TagKind::AUDIO, b"\x91ac-3\x0B\x77".to_vec()),
+        (TagKind::AUDIO, b"\x91ec-3\x0B\x77".to_vec()),
+        (TagKind::AUDIO, vec![0x2F, 0xFF, 0xFB]),
+        (TagKind::SCRIPT, Vec::new()),
+    ];
+    let bytes = proptest::collection::vec(any::<u8>(), 0..50);
+    (proptest::sample::select(starts), bytes).prop_map(|((kind, mut body), bytes)| {
+        body.extend(bytes);
+        (kind, body)
+    })
+}
+
+proptest! {
+    #[test]
+    fn any_messages_give_complete_fragments(
+        messages in proptest::collection::vec((hostile_body(), any::<u64>()), 0..80),
+        has_setup in any::<bool>(),
+        fragment_ms in prop_oneof![Just(0_u64), Just(1), Just(1000)],
+    ) {
+        let mut file = File::new(options(Layout::Plain, fragment_ms));
+        if has_setup {
+            file.send(TagKind::VIDEO, 0, &avc_header()).unwrap();
+            file.send(TagKind::AUDIO, 0, AAC_HEADER).unwrap();
+        }
+        for ((kind, body), time) in messages {
+            // Times of all sizes.
+            let time_ms = time >> (time % 64);
+            let info = file.parser.parse(kind, &body);
+            if file.writer.needs_new_setup(info, &body) {
+                file.writer.restart_setup(&mut file.fragments);
+                file.write();
+            }
+            let _may_be_unsupported = file.send(kind, time_ms, &body);
+        }
+        let bytes = file.finish();
+        let mut rest = &bytes[..];
+        while let [a, b, c, d, ..] = rest {
+            let length = u32::from_be_bytes([*a, *b, *c, *d]) as usize;
+            prop_assert!(length >= 8 && length <= rest.len());
+            if rest[4..].starts_with(b"moof") {
+                let is_complete = matches!(read_fragment(rest), ReadFragment::Complete(..));
+                prop_assert!(is_complete);
+            }
+            rest = &rest[length..];
+        }
+        prop_assert!(rest.is_empty());
+    }
+}
