@@ -8,8 +8,8 @@
 //! ```
 //!
 //! A frame arrives with its [`FrameInfo`](crate::core::flv::FrameInfo) and its output time. The recording
-//! chooses its segment, the queue collects frames until a write is worthwhile, and the muxer converts them
-//! in their buffers. Written buffers return to the caller for reuse.
+//! chooses its segment, the queue collects frames until a write is worthwhile, and the muxer converts them to
+//! FLV in their buffers or collects them in MP4 fragments. Written buffers return to the caller for reuse.
 
 mod destination;
 mod existing_file;
