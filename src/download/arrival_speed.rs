@@ -26,7 +26,7 @@ impl ArrivalSpeed {
         let (reference_at, reference_ms) = *self.reference.get_or_insert((at, output_ms));
         let played = Duration::from_millis(output_ms.saturating_sub(reference_ms));
         let passed = at.saturating_duration_since(reference_at);
-        self.is_faster |= played > passed + MAX_LEAD;
+        self.is_faster |= played > passed.saturating_add(MAX_LEAD);
     }
 
     /// Whether the stream has arrived faster than it plays.

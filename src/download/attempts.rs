@@ -231,12 +231,12 @@ async fn find(
                 return EndCause::RedirectRefused(format!("redirected more than {MAX_HOPS} times"));
             }
             Next::Reconnect(connect) => {
-                hops += 1;
+                hops = hops.saturating_add(1);
                 candidates.clear();
                 session.connect = *connect;
             }
             Next::Follow(redirect) => {
-                hops += 1;
+                hops = hops.saturating_add(1);
                 candidates.clear();
                 session.handshake = job.session.handshake;
                 match follow(&redirect, &session, &route) {

@@ -44,7 +44,7 @@ impl FrameInterval {
             .latest_ms
             .zip(own.due_ms())
             .is_none_or(|(latest_ms, due_ms)| {
-                latest_ms < at_ms && at_ms <= due_ms + MAX_UNEVENNESS_MS
+                latest_ms < at_ms && at_ms <= due_ms.saturating_add(MAX_UNEVENNESS_MS)
             });
         let misses_other = other.due_ms().is_some_and(|due_ms| {
             // A track that is late by more than the largest interval has ended: nothing is missing.

@@ -1,5 +1,16 @@
 //! Downloads: the only module that connects the network, the protocol and the output.
 
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic
+    )
+)]
+
 mod arrival_speed;
 mod attempts;
 mod candidates;
@@ -152,8 +163,8 @@ async fn finish(pump: &mut Pump<'_>, stop: &mut Stop) -> Result<(), EndCause> {
         () = stop.requested() => {}
         finished = pump.output.finish(None) => return finished.map_err(EndCause::Output),
     }
-    let deadline = Instant::now() + READER_PATIENCE;
-    match pump.output.finish(Some(deadline)).await {
+    let deadline = Instant::now().checked_add(READER_PATIENCE);
+    match pump.output.finish(deadline).await {
         // The user did not want to wait for the reader, so this is not a failed output.
         Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(EndCause::Stopped),
         finished => finished.map_err(EndCause::Output),
@@ -168,8 +179,10 @@ async fn finish_hooks(pump: &mut Pump<'_>, stop: &mut Stop) {
     } else {
         HOOK_PATIENCE
     };
+    let now = Instant::now();
+    let deadline = now.checked_add(patience).unwrap_or(now);
     tokio::select! {
-        () = pump.output.finish_hooks(Instant::now() + patience) => {}
+        () = pump.output.finish_hooks(deadline) => {}
         () = stop.requested(), if !is_stopped => {}
     }
     pump.output.abandon_hooks();

@@ -164,7 +164,7 @@ impl Facts {
     /// Whether a recorded stream has arrived up to nine tenths of its announced duration, or has no
     /// duration. Announced durations are often inexact, so a smaller difference means nothing.
     pub(super) fn is_nearly_complete(&self) -> bool {
-        let is_long = |duration_ms: u64| self.length_ms >= duration_ms / 10 * 9;
+        let is_long = |duration_ms: u64| self.length_ms >= (duration_ms / 10).saturating_mul(9);
         self.is_live || self.has_reached_duration() || self.duration_ms.is_none_or(is_long)
     }
 
@@ -174,14 +174,15 @@ impl Facts {
         let Some(duration_ms) = self.duration_ms else {
             return false;
         };
-        let tolerance_ms = DURATION_TOLERANCE_MS.max(2 * self.frame_interval_ms);
+        let tolerance_ms = DURATION_TOLERANCE_MS.max(self.frame_interval_ms.saturating_mul(2));
         // A stream whose timestamps do not start at 0 reaches its duration on the server's clock,
         // not on the output clock.
         let start_ms = match self.first_timestamp_ms {
             first_ms if first_ms < duration_ms => first_ms,
             _ => 0,
         };
-        start_ms + self.length_ms + tolerance_ms >= duration_ms
+        let end_ms = start_ms.saturating_add(self.length_ms);
+        end_ms.saturating_add(tolerance_ms) >= duration_ms
     }
 
     fn may_be_complete(&self) -> bool {

@@ -200,7 +200,9 @@ fn is_lost(ending: Ending, cause: &EndCause, facts: &Facts, is_unlimited: bool) 
 /// reconnect simultaneously.
 fn backoff(attempt: u32, rng: &mut impl Rng) -> Duration {
     let doublings = attempt.saturating_sub(1).min(MAX_DOUBLINGS);
-    let pause = (SHORTEST_PAUSE * (1 << doublings)).min(LONGEST_PAUSE);
+    let pause = SHORTEST_PAUSE
+        .saturating_mul(1 << doublings)
+        .min(LONGEST_PAUSE);
     pause.mul_f64(rng.random_range(0.75..=1.25))
 }
 

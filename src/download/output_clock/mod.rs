@@ -241,7 +241,7 @@ impl OutputClock {
     /// Time at which the caller must call [`OutputClock::release`] if no frame arrives.
     pub(super) fn release_at(&self) -> Option<Instant> {
         let pause = self.clock.as_ref()?.pause?;
-        Some(pause.arrived_at + MAX_HOLD)
+        pause.arrived_at.checked_add(MAX_HOLD)
     }
 
     /// Allows a jump of a live stream for the time in which the computer was suspended before `now`. The
@@ -394,17 +394,18 @@ impl Clock {
         };
         let Some(track_ms) = self.track(kind).high_ms else {
             let has_path = self.audio.high_ms.is_some() || self.video.high_ms.is_some();
-            let is_near = (at_ms - high_ms).abs() <= MAX_FIRST_LAG_MS && at_ms <= limit_ms;
+            let is_near = at_ms.abs_diff(high_ms) <= MAX_FIRST_LAG_MS && at_ms <= limit_ms;
             return if !has_path || is_near {
                 Fit::OnPath
             } else {
                 Fit::OffPath
             };
         };
-        let is_due = due_ms.is_some_and(|due_ms| (at_ms - due_ms).abs() <= MAX_STEP_MS);
-        if at_ms < track_ms - MAX_STEP_BACK_MS || at_ms > limit_ms {
+        let is_due =
+            due_ms.is_some_and(|due_ms| at_ms.abs_diff(due_ms) <= MAX_STEP_MS.unsigned_abs());
+        if at_ms < track_ms.saturating_sub(MAX_STEP_BACK_MS) || at_ms > limit_ms {
             Fit::OffPath
-        } else if at_ms > high_ms + MAX_STEP_MS && !is_due {
+        } else if at_ms > high_ms.saturating_add(MAX_STEP_MS) && !is_due {
             Fit::AfterPause
         } else {
             Fit::OnPath
@@ -421,7 +422,8 @@ impl Clock {
         };
         let elapsed = now.saturating_duration_since(at);
         // The clock of the server may be slower than that of the client, by up to 0.1 %.
-        let elapsed = elapsed - (elapsed / 1_000).min(MAX_DRIFT);
+        let drift = elapsed.checked_div(1_000).unwrap_or_default();
+        let elapsed = elapsed.saturating_sub(drift.min(MAX_DRIFT));
         let elapsed_ms = i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX);
         output_ms
             .saturating_add(elapsed_ms)
@@ -507,7 +509,7 @@ impl Clock {
             has_other_track: false,
             frames: 1,
             is_confirmed: false,
-            step_ms: at_ms - output_ms,
+            step_ms: at_ms.saturating_sub(output_ms),
         });
         let may_join = self.track(kind).may_join;
         self.record(kind, output_ms);
@@ -533,7 +535,7 @@ impl Clock {
             output_ms,
         };
         jump.has_other_track |= jump.kind != kind;
-        jump.frames += 1;
+        jump.frames = jump.frames.saturating_add(1);
         if jump.frames >= MIN_JUMP_FRAMES {
             self.confirm_jump();
         }
@@ -575,7 +577,7 @@ impl Clock {
     ) -> Option<i64> {
         let pause = self.pause.as_mut()?;
         let at_ms = self.anchor?.time_of(timestamp);
-        let since_pause_ms = at_ms - pause.anchor.output_ms;
+        let since_pause_ms = at_ms.saturating_sub(pause.anchor.output_ms);
         if (-MAX_STEP_BACK_MS..=MAX_PAUSE_MS).contains(&since_pause_ms) {
             // The stream continues after the pause.
             return self.end_pause();
@@ -592,11 +594,11 @@ impl Clock {
             };
             return self.ignore_pause(output_ms);
         }
-        if at_ms > self.high_ms + MAX_STEP_MS {
+        if at_ms > self.high_ms.saturating_add(MAX_STEP_MS) {
             // The other track has left its path as well.
             return self.end_pause();
         }
-        pause.earlier_frames += 1;
+        pause.earlier_frames = pause.earlier_frames.saturating_add(1);
         let is_over = now.saturating_duration_since(pause.arrived_at) >= MAX_HOLD;
         if is_over { self.release() } else { None }
     }
@@ -629,7 +631,7 @@ impl Clock {
         let track = self.track_mut(kind);
         let track_ms = track.high_ms.unwrap_or(at_ms);
         if at_ms > track_ms {
-            track.steps_ms = [track.steps_ms[1], at_ms - track_ms];
+            track.steps_ms = [track.steps_ms[1], at_ms.saturating_sub(track_ms)];
         }
         track.high_ms = Some(track_ms.max(at_ms));
         track.may_join = false;
@@ -644,7 +646,7 @@ impl Clock {
         self.jump = None;
         self.pause = None;
         self.earliest = None;
-        self.latest_ms = self.high_ms + interval_ms;
+        self.latest_ms = self.high_ms.saturating_add(interval_ms);
         self.audio = self.audio.restarted();
         self.video = self.video.restarted();
     }
@@ -652,7 +654,8 @@ impl Clock {
     /// Returns the output time at which the next frame of a track is assumed.
     fn next_ms(&self, kind: TagKind) -> i64 {
         let track = self.track(kind);
-        track.latest_ms().unwrap_or(self.high_ms) + track.interval_ms()
+        let latest_ms = track.latest_ms().unwrap_or(self.high_ms);
+        latest_ms.saturating_add(track.interval_ms())
     }
 
     fn track(&self, kind: TagKind) -> &Track {
@@ -676,7 +679,8 @@ impl Anchor {
     /// Timestamps wrap after 2^32 ms, which is 49.7 days, so they have no order of their own. Serial
     /// arithmetic takes the shorter way around: half of the values lie ahead, half lie in the past.
     fn time_of(self, timestamp: Timestamp) -> i64 {
-        self.output_ms + i64::from(timestamp.since(self.timestamp))
+        let passed_ms = timestamp.since(self.timestamp);
+        self.output_ms.saturating_add(passed_ms.into())
     }
 }
 
@@ -745,7 +749,7 @@ const MAX_SUSPENSION_WAIT: Duration = Duration::from_secs(60);
 
 /// Largest distance of a track's first frame from the other track, in milliseconds: more than servers
 /// buffer.
-const MAX_FIRST_LAG_MS: i64 = 60_000;
+const MAX_FIRST_LAG_MS: u64 = 60_000;
 
 /// Number of frames that confirm a jump. Two of them can be stray, if a server sends a frame of both
 /// tracks with a wrong timestamp.

@@ -429,7 +429,7 @@ impl<'a> Pump<'a> {
 
     /// Passes a media message to the rejoin in progress or to the output.
     fn message(&mut self, now: Instant, message: Message, info: FrameInfo) -> Result<(), EndCause> {
-        self.frames += u64::from(info.carries_media);
+        self.frames = self.frames.saturating_add(info.carries_media.into());
         self.headers.record(info);
         let arrival = Arrival {
             at: now,
@@ -643,7 +643,7 @@ impl Limits {
     fn deadline(&self) -> Option<Instant> {
         let left = self.until?.duration_since(jiff::Timestamp::now());
         let left = Duration::try_from(left).unwrap_or_default();
-        Some(Instant::now() + left.min(LONGEST_SLEEP))
+        Instant::now().checked_add(left.min(LONGEST_SLEEP))
     }
 }
 
@@ -687,7 +687,9 @@ impl RequestedRange {
     /// Position at which the requested range ends in the stream, if the duration is known.
     fn stream_end_ms(&self, duration_ms: Option<u64>) -> Option<u64> {
         let duration_ms = duration_ms?;
-        let end_ms = self.length_ms.map(|length_ms| self.start_ms + length_ms);
+        let end_ms = self
+            .length_ms
+            .map(|length_ms| self.start_ms.saturating_add(length_ms));
         Some(end_ms.map_or(duration_ms, |end_ms| end_ms.min(duration_ms)))
     }
 }

@@ -81,7 +81,8 @@ impl RecordingHistory {
             .latest
             .map(|(at, since)| (now.saturating_duration_since(at), since));
         let of_former = self.former.map(|(began_at, before, since)| {
-            (now.saturating_duration_since(began_at) + before, since)
+            let waited = now.saturating_duration_since(began_at);
+            (waited.saturating_add(before), since)
         });
         let (waited, since) = of_latest.or(of_former)?;
         Some(Silence {
@@ -323,7 +324,7 @@ impl Pump<'_> {
                 let first_ms = if self.range.keeps_timestamps {
                     u32::try_from(first_ms).unwrap_or(0)
                 } else {
-                    u32::try_from(-match_point.offset_ms).unwrap_or(0)
+                    u32::try_from(match_point.offset_ms.saturating_neg()).unwrap_or(0)
                 };
                 self.first_timestamp_ms = Some(first_ms);
                 // A complete file gets no new tag that would overwrite the garbage after its end.
@@ -367,7 +368,9 @@ impl Pump<'_> {
     /// Inserts a gap, unless the first frame is the next one by the server's clock. The first frame
     /// was `age` old when it arrived.
     fn leave_gap(&mut self, now: Instant, first: &Arrival, age: Duration) {
-        let arrived_at = self.wall_clock - now.saturating_duration_since(first.at);
+        let since_arrival = now.saturating_duration_since(first.at);
+        let arrived_at = self.wall_clock.checked_sub(since_arrival);
+        let arrived_at = arrived_at.unwrap_or(self.wall_clock);
         let history = self.history.as_ref();
         let silence = history.and_then(|history| history.silence((first.at, arrived_at)));
         let silence = silence.unwrap_or(Silence {

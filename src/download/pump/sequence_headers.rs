@@ -176,7 +176,7 @@ impl Found {
         {
             self.headers.push((message, info));
         } else if info.carries_media {
-            self.frames += 1;
+            self.frames = self.frames.saturating_add(1);
             self.has_video |= info.track == TagKind::VIDEO;
             self.has_audio |= info.track == TagKind::AUDIO;
         }

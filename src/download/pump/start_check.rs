@@ -92,7 +92,7 @@ impl Beginning {
     }
 
     fn is_full(&self) -> bool {
-        self.audio.len() + self.video.len() >= COMPARED_FRAMES
+        self.audio.len().saturating_add(self.video.len()) >= COMPARED_FRAMES
     }
 
     /// Whether both streams start with the same frames. A single frame proves nothing.
@@ -156,7 +156,7 @@ impl Pump<'_> {
     }
 
     fn tolerance_ms(&self) -> u64 {
-        DURATION_TOLERANCE_MS.max(2 * self.facts().frame_interval_ms)
+        DURATION_TOLERANCE_MS.max(self.facts().frame_interval_ms.saturating_mul(2))
     }
 
     /// Whether the recording starts with the beginning of the stream.

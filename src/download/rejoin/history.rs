@@ -45,9 +45,15 @@ pub(in crate::download) struct Index {
     pub(in crate::download) first_ms: i64,
     pub(in crate::download) end_ms: i64,
     pub(in crate::download) frames: u64,
-    /// Audio, then video.
-    pub(in crate::download) tracks: [Track; 2],
+    pub(in crate::download) tracks: PerTrack<Track>,
     pub(in crate::download) tail: VecDeque<Content>,
+}
+
+/// A value for audio and one for video.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(in crate::download) struct PerTrack<T> {
+    pub(in crate::download) audio: T,
+    pub(in crate::download) video: T,
 }
 
 /// The frames of one track in the order of writing.
@@ -80,7 +86,7 @@ impl History {
             self.recent.pop_front();
         }
         self.recent.push_back(Fingerprint { content, at_ms });
-        self.frames += 1;
+        self.frames = self.frames.saturating_add(1);
         self.end_ms = self.end_ms.max(at_ms);
         self.tail.clear();
     }
@@ -96,16 +102,20 @@ impl History {
     }
 
     pub(in crate::download) fn into_index(self) -> Index {
-        let mut tracks = <[Vec<Fingerprint>; 2]>::default();
-        for fingerprints in self.recent {
-            tracks[track_of(TagKind(fingerprints.content.kind))].push(fingerprints);
+        let mut tracks = PerTrack::<Vec<Fingerprint>>::default();
+        for fingerprint in self.recent {
+            let kind = TagKind(fingerprint.content.kind);
+            tracks.get_mut(kind).push(fingerprint);
         }
         Index {
             head: self.head,
             first_ms: self.first_ms,
             end_ms: self.end_ms,
             frames: self.frames,
-            tracks: tracks.map(Track::new),
+            tracks: PerTrack {
+                audio: Track::new(tracks.audio),
+                video: Track::new(tracks.video),
+            },
             tail: self.tail,
         }
     }
@@ -131,7 +141,7 @@ impl Index {
 impl Track {
     fn new(fingerprints: Vec<Fingerprint>) -> Self {
         let mut by_content: Vec<usize> = (0..fingerprints.len()).collect();
-        by_content.sort_by_key(|index| (fingerprints[*index].content, fingerprints[*index].at_ms));
+        by_content.sort_by_key(|index| fingerprints.get(*index).map(Fingerprint::sort_key));
         Self {
             fingerprints,
             by_content,
@@ -173,25 +183,42 @@ impl Track {
         content: Content,
         from_ms: i64,
     ) -> impl Iterator<Item = (usize, &Fingerprint)> {
-        let at = |index: &usize| &self.fingerprints[*index];
-        let is_before = |index: &usize| (at(index).content, at(index).at_ms) < (content, from_ms);
+        let is_before = |index: &usize| {
+            let key = self.get(*index).map(Fingerprint::sort_key);
+            key < Some((content, from_ms))
+        };
         let start = self.by_content.partition_point(is_before);
-        self.by_content[start..]
-            .iter()
-            .map(move |index| (*index, at(index)))
+        let indices = self.by_content.iter().skip(start);
+        indices
+            .filter_map(|index| Some((*index, self.get(*index)?)))
             .take_while(move |(_, fingerprints)| fingerprints.content == content)
     }
 }
 
 impl Fingerprint {
+    fn sort_key(&self) -> (Content, i64) {
+        (self.content, self.at_ms)
+    }
+
     pub(in crate::download) fn is(&self, content: Content, at_ms: i64) -> bool {
         self.content == content && self.at_ms.abs_diff(at_ms) <= TOLERANCE_MS.unsigned_abs()
     }
 }
 
-/// Index of the track of a frame.
-pub(in crate::download) fn track_of(kind: TagKind) -> usize {
-    usize::from(kind == TagKind::VIDEO)
+impl<T> PerTrack<T> {
+    pub(in crate::download) fn get(&self, kind: TagKind) -> &T {
+        match kind {
+            TagKind::VIDEO => &self.video,
+            _ => &self.audio,
+        }
+    }
+
+    pub(in crate::download) fn get_mut(&mut self, kind: TagKind) -> &mut T {
+        match kind {
+            TagKind::VIDEO => &mut self.video,
+            _ => &mut self.audio,
+        }
+    }
 }
 
 /// Largest number of frames: a quarter of an hour of video and audio in 1.5 MiB.

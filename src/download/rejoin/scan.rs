@@ -100,7 +100,7 @@ impl Scan {
             if is_over || self.fault.is_some() {
                 return Ok(rest.to_vec());
             }
-            let read = buffer.len() - rest.len();
+            let read = buffer.len().saturating_sub(rest.len());
             buffer.drain(..read);
         }
     }
@@ -116,7 +116,7 @@ impl Scan {
             self.has_own_head |= is_head;
             self.writer
                 .get_or_insert_with(|| HeadWriter::with_foreign_head(tag.offset));
-            self.tags += 1;
+            self.tags = self.tags.saturating_add(1);
             if !is_head {
                 self.note(&tag);
             }
@@ -146,7 +146,7 @@ impl Scan {
         }
         let mut rest = Vec::new();
         file.seek(SeekFrom::Start(self.reader.intact_end()))?;
-        file.take(MAX_TAG_LENGTH as u64 + 1)
+        file.take((MAX_TAG_LENGTH as u64).saturating_add(1))
             .read_to_end(&mut rest)?;
         let may_be_stale = !self.has_own_head && !self.recording.is_empty();
         let has_tag = || rest.get(1..).is_some_and(salvage::contains_tag);
@@ -160,7 +160,7 @@ impl Scan {
         }
         self.recording.length = length;
         // The tags after a head written by rtmpull.
-        let tags = self.tags - u64::from(self.has_own_head);
+        let tags = self.tags.saturating_sub(self.has_own_head.into());
         let writer = self
             .writer
             .unwrap_or_else(|| HeadWriter::with_foreign_head(length));
@@ -218,11 +218,12 @@ impl ExistingRecording {
     }
 
     fn start_candidates_video(&self, skip: u32) -> Vec<u32> {
-        let has_frames_behind =
-            |keyframe: &Keyframe| self.history.frames() - keyframe.number >= 2 * MIN_RUN;
-        let last = self.keyframes.iter().rposition(has_frames_behind);
+        let frames = self.history.frames();
+        let has_frames_after =
+            |keyframe: &Keyframe| frames.saturating_sub(keyframe.number) >= 2 * MIN_RUN;
+        let last = self.keyframes.iter().rposition(has_frames_after);
         let skip = usize::try_from(skip).unwrap_or(usize::MAX);
-        let count = last.map_or(0, |last| (last + 1).saturating_sub(skip));
+        let count = last.map_or(0, |last| last.saturating_add(1).saturating_sub(skip));
         let keyframes = self.keyframes.iter().take(count).rev().take(MAX_STARTS);
         keyframes
             .map(|keyframe| u32::try_from(keyframe.at_ms).unwrap_or(u32::MAX))
@@ -231,7 +232,7 @@ impl ExistingRecording {
 
     /// A stream of audio alone can start at any frame.
     fn start_candidates_audio(&self, skip: u32) -> Vec<u32> {
-        let back_ms = AUDIO_BACK_MS * (u64::from(skip) + 1);
+        let back_ms = AUDIO_BACK_MS.saturating_mul(u64::from(skip).saturating_add(1));
         let steps = (0..MAX_STARTS).map(|step| back_ms << step);
         let end_ms = self.history.end_ms();
         steps
@@ -246,7 +247,9 @@ impl ExistingRecording {
             is_from_start: start_ms == 0,
             limit_ms: match start_ms {
                 0 => end_ms.saturating_mul(2).saturating_add(START_LIMIT_MS),
-                _ => end_ms.saturating_sub(start_ms.into()) + LIMIT_MS,
+                _ => end_ms
+                    .saturating_sub(start_ms.into())
+                    .saturating_add(LIMIT_MS),
             },
             limit_bytes: self.length.saturating_mul(2).saturating_add(LIMIT_BYTES),
             is_live: false,

@@ -177,7 +177,7 @@ async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
 /// Reads a file, and at most one byte more than the limit, which then fails as too large.
 fn read(file: &PathBuf) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let limit = swf::MAX_BYTES as u64 + 1;
+    let limit = (swf::MAX_BYTES as u64).saturating_add(1);
     File::open(file)?.take(limit).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

@@ -27,7 +27,7 @@ use std::{
 };
 
 pub(in crate::download) use super::history::History;
-use super::history::{Content, FIRST_FRAMES, Index, track_of};
+use super::history::{Content, FIRST_FRAMES, Index, PerTrack};
 use crate::core::{
     flv::{FrameInfo, TagKind},
     payload::Payload,
@@ -105,8 +105,8 @@ pub(in crate::download) struct Matcher {
     run: Option<Run>,
     held: VecDeque<Held>,
     held_bytes: usize,
-    /// Timestamp of the latest evicted frame of audio and of video.
-    evicted: [Option<Timestamp>; 2],
+    /// Timestamp of the latest evicted frame.
+    evicted: PerTrack<Option<Timestamp>>,
     begin: Option<StreamStart>,
     /// The first frame since the stream last arrived faster than it plays.
     real_time_since: Option<(Instant, Timestamp)>,
@@ -121,10 +121,10 @@ struct Run {
     /// Output time of the first frame of the run.
     begin_ms: i64,
     matched: u64,
-    /// Index of the expected next frame of audio and of video; `None` before the first one.
-    next: [Option<usize>; 2],
-    /// Number of frames of audio and of video after the last written ones.
-    new: [usize; 2],
+    /// Index of the expected next frame; `None` before the first one.
+    next: PerTrack<Option<usize>>,
+    /// Number of frames after the last written one.
+    new: PerTrack<usize>,
 }
 
 /// Measurements of the new stream since its start.
@@ -177,7 +177,7 @@ impl Matcher {
             run: None,
             held: VecDeque::new(),
             held_bytes: 0,
-            evicted: [None; 2],
+            evicted: PerTrack::default(),
             begin: None,
             real_time_since: None,
         }
@@ -345,11 +345,12 @@ impl Matcher {
     ///
     /// Silence produces identical frames, so a frame with repeated content cannot be the anchor.
     fn anchor(&self, content: Content, kind: TagKind, timestamp: Timestamp) -> Option<i64> {
-        let track = &self.history.tracks[track_of(kind)];
+        let track = self.history.tracks.get(kind);
         track.unique_time_of(content).or_else(|| {
             let begin = self.begin.as_ref();
             let begin = begin.filter(|_| self.expectation.is_from_start)?;
-            let at_ms = self.history.first_ms + i64::from(timestamp.since(begin.first));
+            let passed_ms = i64::from(timestamp.since(begin.first));
+            let at_ms = self.history.first_ms.saturating_add(passed_ms);
             track.find(content, at_ms).map(|_| at_ms)
         })
     }
@@ -388,7 +389,8 @@ impl Matcher {
             return None;
         }
         let anchor = self.held.pop_back()?;
-        self.held_bytes -= anchor.arrival.payload.capacity();
+        let freed_bytes = anchor.arrival.payload.capacity();
+        self.held_bytes = self.held_bytes.saturating_sub(freed_bytes);
         Some(anchor.arrival.payload)
     }
 
@@ -403,7 +405,8 @@ impl Matcher {
     }
 
     fn hold(&mut self, arrival: Arrival, content: Content, at_ms: i64, is_new: bool) {
-        self.held_bytes += arrival.payload.capacity();
+        let bytes = arrival.payload.capacity();
+        self.held_bytes = self.held_bytes.saturating_add(bytes);
         self.held.push_back(Held {
             arrival,
             content,
@@ -414,9 +417,10 @@ impl Matcher {
             let Some(Held { arrival, .. }) = self.held.pop_front() else {
                 break;
             };
-            self.held_bytes -= arrival.payload.capacity();
+            let freed_bytes = arrival.payload.capacity();
+            self.held_bytes = self.held_bytes.saturating_sub(freed_bytes);
             if arrival.info.carries_media {
-                self.evicted[track_of(arrival.info.track)] = Some(arrival.timestamp);
+                *self.evicted.get_mut(arrival.info.track) = Some(arrival.timestamp);
             }
         }
     }
@@ -426,31 +430,34 @@ impl Matcher {
         let Some(run) = &self.run else {
             return false;
         };
-        let tracks = self.evicted.iter().zip(&self.history.tracks);
-        tracks.into_iter().any(|(frame, track)| {
-            let end_ms = track.last().map_or(i64::MIN, |last| last.at_ms);
+        TRACKS.into_iter().any(|kind| {
+            let last = self.history.tracks.get(kind).last();
+            let end_ms = last.map_or(i64::MIN, |last| last.at_ms);
+            let frame = self.evicted.get(kind);
             frame.is_some_and(|frame| run.output_time(frame) > end_ms)
         })
     }
 
     fn reach(&self, run: &Run) -> Reach {
         let mut reach = Reach::End;
-        for (index, track) in self.history.tracks.iter().enumerate() {
+        for kind in TRACKS {
+            let track = self.history.tracks.get(kind);
+            let has_new = *run.new.get(kind) > 0;
             let Some(last) = track.last() else {
                 continue;
             };
-            match run.next[index] {
+            match *run.next.get(kind) {
                 Some(next) if next == track.len() => {}
                 // The track does not continue, and waiting for it would hold back all frames of the
                 // other track.
                 _ if self.expectation.is_live && run.is_far_past(last.at_ms) => {}
                 // The track had ended long before the run started.
-                None if last.at_ms < run.begin_ms - MAX_LAG_MS => {}
+                None if last.at_ms < run.begin_ms.saturating_sub(MAX_LAG_MS) => {}
                 // A live stream may start after the last written frame of this track.
-                None if run.new[index] > 0 && self.expectation.is_live => {}
+                None if has_new && self.expectation.is_live => {}
                 // A recorded stream repeats both tracks, so a run that starts after the end of one track
                 // cannot prove where that track continues.
-                None if run.new[index] > 0 => return Reach::Missed,
+                None if has_new => return Reach::Missed,
                 _ => reach = Reach::Within,
             }
         }
@@ -476,13 +483,15 @@ impl Matcher {
         });
         let step_ms = i64::from(timestamp.since(begin.latest));
         // A leap of the server's clock is not stream time and must not use up the limit.
-        begin.elapsed_ms += step_ms.clamp(0, MAX_LAG_MS);
+        let counted_ms = step_ms.clamp(0, MAX_LAG_MS);
+        begin.elapsed_ms = begin.elapsed_ms.saturating_add(counted_ms);
         if step_ms > 0 {
             begin.latest = timestamp;
         }
-        begin.bytes += arrival.payload.len() as u64;
+        let bytes = arrival.payload.len() as u64;
+        begin.bytes = begin.bytes.saturating_add(bytes);
         begin.is_head |= begin.frames < FIRST_FRAMES && self.history.is_head(content);
-        begin.frames += 1;
+        begin.frames = begin.frames.saturating_add(1);
     }
 
     fn has_exceeded_limits(&self) -> bool {
@@ -504,8 +513,8 @@ impl Run {
             anchor: (timestamp, at_ms),
             begin_ms: at_ms,
             matched: 0,
-            next: [None; 2],
-            new: [0; 2],
+            next: PerTrack::default(),
+            new: PerTrack::default(),
         }
     }
 
@@ -529,20 +538,19 @@ impl Run {
         content: Content,
         at_ms: i64,
     ) -> FrameMatch {
-        let index = track_of(kind);
-        let track = &history.tracks[index];
-        let found = match self.next[index] {
+        let track = history.tracks.get(kind);
+        let found = match *self.next.get(kind) {
             Some(next) => match track.get(next) {
                 Some(fingerprints) if fingerprints.is(content, at_ms) => next,
                 Some(_) => return FrameMatch::Unknown,
-                None => return self.note_new(index),
+                None => return self.note_new(kind),
             },
             None => match track.find(content, at_ms) {
                 Some(found) => found,
                 // The history remembers only the last frames of a track: a frame after them is new, and a frame
                 // before them cannot be compared.
                 None if track.last().is_none_or(|last| last.at_ms < at_ms) => {
-                    return self.note_new(index);
+                    return self.note_new(kind);
                 }
                 None if track.first().is_some_and(|first| at_ms < first.at_ms) => {
                     return FrameMatch::Known;
@@ -553,15 +561,15 @@ impl Run {
         if self.matched == 0 {
             self.begin_ms = at_ms;
         }
-        self.matched += 1;
-        self.next[index] = Some(found + 1);
+        self.matched = self.matched.saturating_add(1);
+        *self.next.get_mut(kind) = Some(found.saturating_add(1));
         FrameMatch::Known
     }
 
     /// Output time of a frame, provided that the server's clock does not jump.
     fn output_time(&self, timestamp: Timestamp) -> i64 {
         let (anchor, at_ms) = self.anchor;
-        at_ms + i64::from(timestamp.since(anchor))
+        at_ms.saturating_add(timestamp.since(anchor).into())
     }
 
     /// Whether the run is past `at_ms` by more than the largest lag between two tracks.
@@ -570,20 +578,24 @@ impl Run {
         self.has_new() && at_ms < position_ms.saturating_sub(MAX_LAG_MS)
     }
 
-    fn note_new(&mut self, track: usize) -> FrameMatch {
-        self.new[track] += 1;
+    fn note_new(&mut self, kind: TagKind) -> FrameMatch {
+        let new = self.new.get_mut(kind);
+        *new = new.saturating_add(1);
         FrameMatch::New
     }
 
     fn restart(&mut self) {
         self.matched = 0;
-        self.next = [None; 2];
+        self.next = PerTrack::default();
     }
 
     fn has_new(&self) -> bool {
-        self.new != [0; 2]
+        self.new != PerTrack::default()
     }
 }
+
+/// The tracks whose frames are compared.
+const TRACKS: [TagKind; 2] = [TagKind::AUDIO, TagKind::VIDEO];
 
 /// Number of consecutive frames that prove a match; fewer if the recording has fewer.
 pub(in crate::download) const MIN_RUN: u64 = 8;

@@ -340,7 +340,7 @@ fn the_history_is_bounded() {
     );
     assert_eq!(history.end_ms(), history.frames() - 1);
     let index = history.into_index();
-    assert_eq!(index.tracks[0].len(), super::super::history::MAX_FRAMES);
+    assert_eq!(index.tracks.audio.len(), super::super::history::MAX_FRAMES);
     // The first frames are still known.
     assert!(index.is_head(Content::of(A, &[0xAF, 1, 0, 0, 0, 0, 0, 0, 0, 1])));
 }

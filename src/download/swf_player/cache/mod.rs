@@ -200,12 +200,12 @@ fn find(text: &str, key: &str) -> Result<Option<Found>, Damaged> {
             let length: usize = lines.iter().map(|line| line.len()).sum();
             return Ok(Some(Found {
                 start,
-                end: start + length,
+                end: start.saturating_add(length),
                 line_end: if line.ends_with("\r\n") { "\r\n" } else { "\n" },
                 entry: Entry::read(lines.into_iter().skip(1)).ok_or(Damaged)?,
             }));
         }
-        start += line.len();
+        start = start.saturating_add(line.len());
     }
     if is_swfinfo { Ok(None) } else { Err(Damaged) }
 }
