@@ -283,6 +283,10 @@ impl FileRecording {
             return Ok(());
         };
         let completed = segment.complete(&mut self.spent);
+        self.run_start_hook();
+        let Some(segment) = &mut self.segment else {
+            return completed;
+        };
         let sealed = match &completed {
             Ok(()) => segment.seal(deadline).await,
             // The error would be lost if the caller dropped this future, so it does not wait.
@@ -313,6 +317,11 @@ impl FileRecording {
 
     /// Runs the start hook if media has just arrived for the first time or after a gap.
     fn run_start_hook(&mut self) {
+        // An MP4 file that is still empty may yet be replaced by an FLV file with another name.
+        let may_change = |segment: &Segment| segment.format() == Format::Mp4 && segment.is_empty();
+        if self.segment.as_ref().is_some_and(may_change) {
+            return;
+        }
         let Some(reason) = self.start_due.take() else {
             return;
         };
@@ -449,6 +458,10 @@ impl FileRecording {
             return Ok(());
         };
         let completed = segment.complete(&mut self.spent);
+        self.run_start_hook();
+        let Some(segment) = &mut self.segment else {
+            return completed;
+        };
         let sealed = segment.seal_now();
         if let Some(facts) = segment.take_facts() {
             self.finished.add(facts);

@@ -16,7 +16,7 @@ use crate::{
     peers::{ffmpeg::Ffmpeg, require},
     process::{Finished, Process},
     program::{self, LIMIT},
-    server::{Clip, Config, CutConnection, FaultAction, Pace, Server, Stream},
+    server::{Clip, Config, CutConnection, FaultAction, Pace, Server, Stream, Tag},
     verify::{Media, assert_complete_copy, assert_ffprobe_accepts, assert_presents_copy},
 };
 
@@ -181,6 +181,25 @@ fn unsupported_codecs_are_recorded_to_flv() {
     pipe.finished.assert_ended(1, "output-failed");
     let lines = &pipe.finished.stderr;
     assert!(lines.contains("--format flv holds it"), "{lines}");
+}
+
+#[test]
+fn start_hook_gets_the_name_after_the_fallback() {
+    let mut clip = Clip::sample();
+    clip.tags.retain(|tag| tag.kind == Tag::VIDEO);
+    let speex = Tag {
+        kind: Tag::AUDIO,
+        timestamp_ms: 100,
+        body: vec![0xB6, 1, 2],
+    };
+    let at = clip.tags.iter().position(|tag| tag.timestamp_ms > 100);
+    clip.tags.insert(at.expect("a later picture"), speex);
+    let options = ["--on-start", "sh -c 'echo $RTMPULL_PATH >> stdout'"];
+    let recording = Recording::new("out.mp4", &options).of(clip);
+    recording.finished.assert_ended(0, "ended");
+    assert_eq!(recording.names(), ["out.flv"]);
+    let paths = fs::read_to_string(recording.path("stdout")).expect("the hook ran");
+    assert_eq!(paths, "out.flv\n");
 }
 
 #[test]
