@@ -140,7 +140,7 @@ impl Format {
     pub(super) fn message_bytes(self, payload: usize) -> u64 {
         match self {
             Self::Flv => Tag::length(payload),
-            Self::Mp4 => payload as u64 + MP4_MESSAGE_BYTES,
+            Self::Mp4 => (payload as u64).saturating_add(MP4_MESSAGE_BYTES),
         }
     }
 

@@ -128,9 +128,9 @@ impl Hook {
     pub(super) fn run(&mut self, facts: HookFacts) {
         let option = self.command.option;
         while self.ended.try_recv().is_ok() {
-            self.done += 1;
+            self.done = self.done.saturating_add(1);
         }
-        let pending = self.queued - self.done;
+        let pending = self.queued.saturating_sub(self.done);
         if pending >= MAX_PENDING {
             tracing::warn!(
                 "{option} does not run for {}: {pending} earlier runs are waiting",
@@ -140,12 +140,12 @@ impl Hook {
         }
         if pending >= self.threads && self.threads < MAX_RUNNING {
             match self.start_thread() {
-                Ok(()) => self.threads += 1,
+                Ok(()) => self.threads = self.threads.saturating_add(1),
                 Err(error) => tracing::warn!("cannot start a thread for {option}: {error}"),
             }
         }
         if self.threads > 0 && self.runs.send(facts).is_ok() {
-            self.queued += 1;
+            self.queued = self.queued.saturating_add(1);
         }
     }
 
@@ -156,7 +156,7 @@ impl Hook {
             if !matches!(ended.await, Ok(Some(()))) {
                 return;
             }
-            self.done += 1;
+            self.done = self.done.saturating_add(1);
         }
     }
 

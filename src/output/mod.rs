@@ -11,6 +11,17 @@
 //! chooses its segment, the queue collects frames until a write is worthwhile, and the muxer converts them to
 //! FLV in their buffers or collects them in MP4 fragments. Written buffers return to the caller for reuse.
 
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic
+    )
+)]
+
 mod destination;
 mod existing_file;
 mod file;

@@ -232,7 +232,7 @@ impl Muxer {
     pub(super) fn pending_bytes(&self) -> u64 {
         match self {
             Self::Flv(_) => 0,
-            Self::Mp4(writer) => writer.held_bytes() + writer.tables_bytes(),
+            Self::Mp4(writer) => writer.held_bytes().saturating_add(writer.tables_bytes()),
         }
     }
 
@@ -320,7 +320,7 @@ impl Unit {
 
     /// Returns the bytes to write.
     pub(super) fn as_bytes(&self) -> &[u8] {
-        &self.bytes[self.unused..]
+        self.bytes.get(self.unused..).unwrap_or_default()
     }
 
     /// Returns the buffer as an empty payload.

@@ -264,7 +264,7 @@ impl SegmentNames {
         let Pattern::Template(template) = &self.pattern else {
             return Ok(());
         };
-        let name = template.name(self.number + 1, start);
+        let name = template.name(self.number.saturating_add(1), start);
         if template.has_directory_fields
             && let Some(directory) = name.parent()
         {
@@ -280,13 +280,13 @@ impl SegmentNames {
     /// Creates a file with the next number that is not in use.
     fn create_next(&mut self, start: &Zoned) -> io::Result<OpenedFile> {
         while self.number < MAX_NUMBER {
-            self.number += 1;
+            self.number = self.number.saturating_add(1);
             let path = self.name(start);
             match file::open_new(&path) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 opened => {
                     let file = opened.map_err(|error| with_path(&path, &error))?;
-                    self.opened += 1;
+                    self.opened = self.opened.saturating_add(1);
                     return Ok(OpenedFile {
                         path,
                         file,

@@ -35,7 +35,7 @@ impl Pending {
             tracing::debug!("dropped a message before the first frame: {}", info.track);
             return dropped.push(payload);
         }
-        self.bytes += length;
+        self.bytes = self.bytes.saturating_add(length);
         self.messages.push(Message { info, payload });
     }
 
@@ -58,7 +58,7 @@ impl Pending {
     }
 
     fn fits(&self, length: usize) -> bool {
-        self.messages.len() < MAX_MESSAGES && length <= MAX_BYTES - self.bytes
+        self.messages.len() < MAX_MESSAGES && length <= MAX_BYTES.saturating_sub(self.bytes)
     }
 
     fn remove_oldest(&mut self) -> Payload {
@@ -66,7 +66,7 @@ impl Pending {
         let oldest = messages.position(|message| !message.info.is_sequence_header);
         let Message { info, payload } = self.messages.remove(oldest.unwrap_or(0));
         tracing::debug!("displaced a message before the first frame: {}", info.track);
-        self.bytes -= payload.capacity();
+        self.bytes = self.bytes.saturating_sub(payload.capacity());
         payload
     }
 }

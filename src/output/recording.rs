@@ -226,26 +226,36 @@ impl FileRecording {
         } else if self.segment.is_none() && !info.carries_media {
             0
         } else if self.segment.is_none() {
-            format.head_bytes() + self.pending.bytes_in(format) + unit
+            let pending = self.pending.bytes_in(format);
+            format
+                .head_bytes()
+                .saturating_add(pending)
+                .saturating_add(unit)
         } else if info.carries_media && self.must_split(info, at_ms) {
-            format.head_bytes() + self.sequence_headers.bytes_in(format) + unit
+            let headers = self.sequence_headers.bytes_in(format);
+            format
+                .head_bytes()
+                .saturating_add(headers)
+                .saturating_add(unit)
         } else {
             unit
         };
-        self.bytes() + more
+        self.bytes().saturating_add(more)
     }
 
     /// Bytes and tags in all files. Queued messages do not count.
     pub(super) fn totals(&self) -> Totals {
         let existing = self.existing.as_ref().map(ExistingFile::totals);
         let current = self.segment.as_ref().map(Segment::totals);
-        self.previous + current.or(existing).unwrap_or_default()
+        self.previous
+            .saturating_add(current.or(existing).unwrap_or_default())
     }
 
     /// Size of the recording with queued messages.
     pub(super) fn bytes(&self) -> u64 {
         let queued = self.segment.as_ref().map(Segment::queued_bytes);
-        self.totals().bytes + queued.unwrap_or_default()
+        let totals = self.totals();
+        totals.bytes.saturating_add(queued.unwrap_or_default())
     }
 
     /// Time at which [`FileRecording::flush_due`] must be called.
@@ -366,14 +376,17 @@ impl FileRecording {
             return false;
         };
         let timestamp_ms = segment.since_start_ms(at_ms);
-        let bytes = segment.totals().bytes + segment.queued_bytes();
-        let is_due = timestamp_ms > Muxer::LARGEST_TIMESTAMP_MS - Muxer::KEYFRAME_SEARCH_MS
+        let written = segment.totals().bytes;
+        let bytes = written.saturating_add(segment.queued_bytes());
+        let is_due = timestamp_ms
+            > Muxer::LARGEST_TIMESTAMP_MS.saturating_sub(Muxer::KEYFRAME_SEARCH_MS)
             || self.policy.is_due(at_ms, bytes, self.wall);
         let is_split = timestamp_ms > Muxer::LARGEST_TIMESTAMP_MS
             || self.is_split_requested
             || is_due && self.latest.is_start(info, at_ms);
         let format = self.options.format;
-        let overhead = format.head_bytes() + self.sequence_headers.bytes_in(format);
+        let headers = self.sequence_headers.bytes_in(format);
+        let overhead = format.head_bytes().saturating_add(headers);
         is_split && self.policy.may_split(bytes, overhead, self.wall)
     }
 
@@ -425,7 +438,7 @@ impl FileRecording {
         let muxer = Muxer::file(&self.options, &self.metadata, created);
         match MediaFile::create(file, muxer, self.options.sync_interval, now) {
             Ok(file) => {
-                let number = self.number + 1;
+                let number = self.number.saturating_add(1);
                 let origin = Origin {
                     path,
                     number,
@@ -448,7 +461,7 @@ impl FileRecording {
 
     fn set_segment(&mut self, segment: Segment, at_ms: u64) {
         self.previous = self.totals();
-        self.number += 1;
+        self.number = self.number.saturating_add(1);
         self.policy.segment_started(at_ms, self.wall);
         self.segment = Some(segment);
     }

@@ -251,7 +251,10 @@ impl Segment {
         } else {
             self.format().head_bytes()
         };
-        self.queue.bytes() + self.file.muxer().pending_bytes() + head
+        self.queue
+            .bytes()
+            .saturating_add(self.file.muxer().pending_bytes())
+            .saturating_add(head)
     }
 
     /// Returns the facts as far as the segment is written.

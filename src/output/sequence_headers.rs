@@ -142,7 +142,9 @@ impl FromIterator<u8> for Tracks {
     fn from_iter<I: IntoIterator<Item = u8>>(ids: I) -> Self {
         let mut tracks = Self::default();
         for id in ids {
-            tracks.0[usize::from(id >> 7)] |= 1 << (id & 0x7F);
+            let [low, high] = &mut tracks.0;
+            let half = if id < 0x80 { low } else { high };
+            *half |= 1 << (id & 0x7F);
         }
         tracks
     }

@@ -96,7 +96,11 @@ impl SplitPolicy {
         self.rate.note(wall);
         let origin_ms = *self.origin_ms.get_or_insert(at_ms);
         self.next_ms = self.every_ms.map(|every_ms| {
-            let count = at_ms.saturating_sub(origin_ms) / every_ms + 1;
+            let passed_ms = at_ms.saturating_sub(origin_ms);
+            let count = passed_ms
+                .checked_div(every_ms)
+                .unwrap_or(0)
+                .saturating_add(1);
             origin_ms.saturating_add(count.saturating_mul(every_ms))
         });
         if let Some(clock) = &mut self.clock {
@@ -160,7 +164,8 @@ impl Clock {
     /// further away than any legal shift of the clock was computed while the clock was wrong, and is
     /// computed again.
     fn is_passed(&mut self, wall: Timestamp) -> bool {
-        if self.next.as_second() - wall.as_second() > self.every_seconds + MAX_SHIFT {
+        let wait_seconds = self.next.as_second().saturating_sub(wall.as_second());
+        if wait_seconds > self.every_seconds.saturating_add(MAX_SHIFT) {
             self.start(wall);
         }
         wall >= self.next
@@ -172,16 +177,22 @@ impl Clock {
 ///
 /// An hour that occurs twice in a night has its boundaries both times; a skipped hour has none.
 fn next_boundary(after: Timestamp, every_seconds: i64, zone: &TimeZone) -> Timestamp {
-    let local = |at: Timestamp| at.as_second() + i64::from(zone.to_offset(at).seconds());
+    let local = |at: Timestamp| {
+        let offset_seconds = zone.to_offset(at).seconds();
+        at.as_second().saturating_add(offset_seconds.into())
+    };
     let slot = |at: Timestamp| {
         let local = local(at);
-        (local.div_euclid(DAY), local.rem_euclid(DAY) / every_seconds)
+        let second = local.rem_euclid(DAY);
+        (local.div_euclid(DAY), second.checked_div(every_seconds))
     };
     let mut from = after;
     for _ in 0..MAX_TRANSITIONS {
         let second = local(from).rem_euclid(DAY);
-        let next_second = ((second / every_seconds + 1) * every_seconds).min(DAY);
-        let next = from.as_second() + next_second - second;
+        let slots = second.checked_div(every_seconds).unwrap_or(0);
+        let next_second = slots.saturating_add(1).saturating_mul(every_seconds);
+        let wait_seconds = next_second.min(DAY).saturating_sub(second);
+        let next = from.as_second().saturating_add(wait_seconds);
         match zone.following(from).next().map(|change| change.timestamp()) {
             Some(change) if change.as_second() < next => {
                 if slot(change) != slot(after) {

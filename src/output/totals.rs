@@ -1,7 +1,5 @@
 //! Bytes and tags of a recording.
 
-use std::ops::{Add, AddAssign};
-
 use super::muxer::Unit;
 
 /// Number of bytes and tags in a recording.
@@ -15,25 +13,16 @@ pub(crate) struct Totals {
 impl Totals {
     pub(super) fn add_units(&mut self, units: &[Unit]) {
         let bytes = units.iter().map(|unit| unit.as_bytes().len() as u64);
-        self.bytes += bytes.sum::<u64>();
+        self.bytes = self.bytes.saturating_add(bytes.sum());
         let messages = units.iter().map(|unit| u64::from(unit.messages));
-        self.tags += messages.sum::<u64>();
+        self.tags = self.tags.saturating_add(messages.sum());
     }
-}
 
-impl Add for Totals {
-    type Output = Self;
-
-    fn add(self, other: Self) -> Self {
+    /// Returns the sum of both totals.
+    pub(super) fn saturating_add(self, other: Self) -> Self {
         Self {
-            bytes: self.bytes + other.bytes,
-            tags: self.tags + other.tags,
+            bytes: self.bytes.saturating_add(other.bytes),
+            tags: self.tags.saturating_add(other.tags),
         }
-    }
-}
-
-impl AddAssign for Totals {
-    fn add_assign(&mut self, other: Self) {
-        *self = *self + other;
     }
 }

@@ -89,8 +89,10 @@ impl WriteQueue {
     }
 
     pub(super) fn push(&mut self, now: Instant, message: Message) {
-        self.bytes += self.format.message_bytes(message.payload.len());
-        self.capacity += message.payload.capacity();
+        let bytes = self.format.message_bytes(message.payload.len());
+        self.bytes = self.bytes.saturating_add(bytes);
+        let capacity = message.payload.capacity();
+        self.capacity = self.capacity.saturating_add(capacity);
         self.oldest_at.get_or_insert(now);
         self.tracks.note(&message);
         if let Some(at_ms) = message.at_ms.filter(|_| message.info.carries_media) {
@@ -115,7 +117,7 @@ impl WriteQueue {
 
     /// Time at which the oldest message must be written.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        Some(self.oldest_at? + self.max_wait)
+        self.oldest_at?.checked_add(self.max_wait)
     }
 
     /// Queues no message for longer than `max_wait`.
@@ -226,14 +228,14 @@ pub(super) fn write_all(writer: &mut impl Write, units: &[Unit]) -> Result<(), (
         for (slice, unit) in slices.iter_mut().zip(units) {
             *slice = IoSlice::new(unit.as_bytes());
         }
-        let mut slices = &mut slices[..units.len()];
+        let mut slices = slices.get_mut(..units.len()).unwrap_or_default();
         // An empty slice at the front would look like a writer that accepts nothing.
         IoSlice::advance_slices(&mut slices, 0);
         while !slices.is_empty() {
             match writer.write_vectored(slices) {
                 Ok(0) => return Err((written, io::ErrorKind::WriteZero.into())),
                 Ok(count) => {
-                    written += count;
+                    written = written.saturating_add(count);
                     IoSlice::advance_slices(&mut slices, count);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -248,10 +250,10 @@ pub(super) fn write_all(writer: &mut impl Write, units: &[Unit]) -> Result<(), (
 pub(super) fn complete_units(units: &[Unit], written: usize) -> &[Unit] {
     let mut end = 0;
     let complete = units.iter().take_while(|unit| {
-        end += unit.as_bytes().len();
+        end = unit.as_bytes().len().saturating_add(end);
         end <= written
     });
-    &units[..complete.count()]
+    units.get(..complete.count()).unwrap_or(units)
 }
 
 /// Bytes that are worth a system call.

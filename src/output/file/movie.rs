@@ -36,7 +36,7 @@ impl<S: Storage> MediaFile<S> {
         };
         match self.append_movie(first) {
             Ok(bytes) => {
-                self.totals.bytes += bytes;
+                self.totals.bytes = self.totals.bytes.saturating_add(bytes);
                 self.ending = Ending::Complete;
                 Ok(())
             }
@@ -130,14 +130,14 @@ impl<S: Storage> MediaFile<S> {
                         let (runs, length) = out.read(fragment, end, &mut window)?;
                         entries.add(&runs, fragment, &mut out.bytes);
                         out.flush(WRITE_BYTES)?;
-                        fragment += length;
+                        fragment = fragment.saturating_add(length);
                     }
                     entries.finish(&mut out.bytes);
                 }
             }
         }
         out.flush(1)?;
-        Ok(out.end - end)
+        Ok(out.end.saturating_sub(end))
     }
 }
 
@@ -155,7 +155,7 @@ impl<S: Storage> Appender<'_, S> {
         if self.bytes.len() >= least {
             self.storage.seek(SeekFrom::Start(self.end))?;
             self.storage.write_all(&self.bytes)?;
-            self.end += self.bytes.len() as u64;
+            self.end = self.end.saturating_add(self.bytes.len() as u64);
             self.bytes.clear();
         }
         Ok(())
@@ -163,17 +163,18 @@ impl<S: Storage> Appender<'_, S> {
 
     /// Reads the runs of the fragment at `offset`, and its length. `end` is the end of the last fragment.
     fn read(&mut self, offset: u64, end: u64, window: &mut Vec<u8>) -> io::Result<(Vec<Run>, u64)> {
+        let rest = end.saturating_sub(offset);
         let mut needed = READ_BYTES;
         loop {
-            let available = (end - offset).min(needed);
+            let available = rest.min(needed);
             window.resize(usize::try_from(available).map_err(io::Error::other)?, 0);
             self.storage.seek(SeekFrom::Start(offset))?;
             self.storage.read_exact(window)?;
             match read_fragment(window) {
-                ReadFragment::Complete(runs, length) if length <= end - offset => {
+                ReadFragment::Complete(runs, length) if length <= rest => {
                     return Ok((runs, length));
                 }
-                ReadFragment::Needs(more) if more > available && more <= end - offset => {
+                ReadFragment::Needs(more) if more > available && more <= rest => {
                     needed = more;
                 }
                 _ => {

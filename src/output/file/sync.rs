@@ -70,7 +70,7 @@ impl Syncer {
     /// Time at which [`Syncer::poll`] must be called or a sync is due.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self.running {
-            Some(_) => Some(self.polled_at + POLL_INTERVAL),
+            Some(_) => self.polled_at.checked_add(POLL_INTERVAL),
             None if self.is_dirty => self.started_at.checked_add(self.interval),
             None => None,
         }

@@ -89,15 +89,16 @@ impl Backlog {
             self.gop = Some(self.units.len());
         }
         self.latest.note(unit.info, unit.at_ms);
+        let bytes = self.bytes.saturating_add(capacity);
         if unit.info.carries_media {
             self.latest_ms = unit.at_ms;
-            if self.gap.is_none() && self.bytes + capacity <= self.limit {
+            if self.gap.is_none() && bytes <= self.limit {
                 self.append(unit);
             } else {
                 self.begin_gap(unit.at_ms, dropped);
                 self.drop_frame(unit, dropped);
             }
-        } else if self.bytes + capacity <= self.limit + HEADER_RESERVE {
+        } else if bytes <= self.limit.saturating_add(HEADER_RESERVE) {
             // A decoder needs the sequence headers to continue after the gap.
             self.append(unit);
         } else {
@@ -113,8 +114,8 @@ impl Backlog {
         while taken < bytes
             && let Some(unit) = self.units.pop_front()
         {
-            taken += unit.as_bytes().len();
-            self.bytes -= unit.bytes.capacity();
+            taken = unit.as_bytes().len().saturating_add(taken);
+            self.bytes = self.bytes.saturating_sub(unit.bytes.capacity());
             self.gop = self.gop.and_then(|index| index.checked_sub(1));
             batch.push(unit);
         }
@@ -147,7 +148,7 @@ impl Backlog {
     fn end_gap(&mut self, at_ms: u64, capacity: usize) -> Option<DroppedFrames> {
         let is_read = self.was_read_in_gap || self.units.is_empty();
         let fits_alone = self.units.is_empty() && capacity <= self.limit;
-        let is_small = self.bytes + capacity <= self.limit / 2;
+        let is_small = self.bytes.saturating_add(capacity) <= self.limit / 2;
         if !is_read || !is_small && !fits_alone {
             return None;
         }
@@ -175,7 +176,7 @@ impl Backlog {
             return;
         };
         for unit in self.units.split_off(gop.min(self.units.len())) {
-            self.bytes -= unit.bytes.capacity();
+            self.bytes = self.bytes.saturating_sub(unit.bytes.capacity());
             if unit.info.carries_media {
                 self.drop_frame(unit, dropped);
             } else {
@@ -190,14 +191,15 @@ impl Backlog {
     }
 
     fn append(&mut self, unit: Unit) {
-        self.bytes += unit.bytes.capacity();
+        self.bytes = self.bytes.saturating_add(unit.bytes.capacity());
         self.units.push_back(unit);
     }
 
     fn drop_frame(&mut self, unit: Unit, dropped: &mut Vec<Unit>) {
         if let Some(gap) = &mut self.gap {
-            gap.frames += 1;
-            gap.bytes += unit.as_bytes().len() as u64;
+            gap.frames = gap.frames.saturating_add(1);
+            let bytes = unit.as_bytes().len() as u64;
+            gap.bytes = gap.bytes.saturating_add(bytes);
         }
         dropped.push(unit);
     }

@@ -154,14 +154,22 @@ impl PipeRecording {
         let unit = format.message_bytes(payload.len());
         let more = match &self.open {
             None if !info.carries_media => 0,
-            None => format.head_bytes() + self.pending.bytes_in(format) + unit,
+            None => {
+                let pending = self.pending.bytes_in(format);
+                format
+                    .head_bytes()
+                    .saturating_add(pending)
+                    .saturating_add(unit)
+            }
             Some(open) if info.carries_media && self.must_restart(open, info, at_ms) => {
-                self.sequence_headers.bytes_in(format) + unit
+                self.sequence_headers.bytes_in(format).saturating_add(unit)
             }
             Some(_) => unit,
         };
         let open = self.open.as_ref();
-        open.map_or(0, |open| open.bytes(format)) + self.muxer.pending_bytes() + more
+        open.map_or(0, |open| open.bytes(format))
+            .saturating_add(self.muxer.pending_bytes())
+            .saturating_add(more)
     }
 
     /// Bytes and tags that the reader or the system has accepted.
@@ -218,7 +226,7 @@ impl PipeRecording {
         Some(Gap {
             at_ms: gap.from_ms,
             began: gap.began,
-            length_ms: gap.to_ms - gap.from_ms,
+            length_ms: gap.to_ms.saturating_sub(gap.from_ms),
             reason: SLOW_READER.to_owned(),
         })
     }
@@ -400,7 +408,7 @@ impl PipeRecording {
             return Ok(());
         }
         let bytes = units.iter().map(|unit| unit.as_bytes().len() as u64);
-        open.sent_bytes += bytes.sum::<u64>();
+        open.sent_bytes = open.sent_bytes.saturating_add(bytes.sum());
         let mut dropped = Vec::new();
         let sent = open.writer.send(units, self.wall, &mut dropped);
         let dropped = dropped.into_iter().map(Unit::into_payload);
@@ -417,7 +425,9 @@ impl OpenPipe {
         } else {
             format.head_bytes()
         };
-        self.sent_bytes + self.queue.bytes() + head
+        self.sent_bytes
+            .saturating_add(self.queue.bytes())
+            .saturating_add(head)
     }
 }
 

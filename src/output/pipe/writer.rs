@@ -142,7 +142,8 @@ impl PipeWriter {
     /// Time at which [`PipeWriter::check_reader`] must be called.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let may_fall_behind = self.backlog.is_some() && !self.is_behind;
-        Some(self.paused_since.filter(|_| may_fall_behind)? + MAX_PAUSE)
+        let paused_since = self.paused_since.filter(|_| may_fall_behind)?;
+        paused_since.checked_add(MAX_PAUSE)
     }
 
     /// Starts to use the backlog if the reader has paused for too long, and stops once it has caught up.
@@ -202,7 +203,7 @@ impl PipeWriter {
         if self.batches.send(batch).is_err() {
             return Err(self.failure());
         }
-        self.in_flight += length;
+        self.in_flight = self.in_flight.saturating_add(length);
         Ok(())
     }
 
@@ -227,7 +228,7 @@ impl PipeWriter {
     }
 
     fn count(&mut self, batch: &[Unit]) {
-        self.in_flight -= total_bytes(batch);
+        self.in_flight = self.in_flight.saturating_sub(total_bytes(batch));
         self.paused_since = None;
         self.written.add_units(batch);
         if !self.is_head_written {
