@@ -148,7 +148,7 @@ impl Dialer {
             port: route.endpoint.port,
         };
         let open = Tunnel::open(stream, host.to_string(), Box::new(dial));
-        match self.timeout().run(open).await {
+        match self.timeout().run_timed("tunnel opened", open).await {
             Ok(tunnel) => Ok(Stream::Tunnel(Box::new(tunnel))),
             Err(source) => Err(DialError::Tunnel {
                 endpoint: route.endpoint.clone(),
@@ -172,7 +172,7 @@ impl Dialer {
             return Ok(Stream::Tcp(tcp));
         }
         let handshake = self.tls.connect(endpoint.host_without_zone(), tcp);
-        match timeout.run(handshake).await {
+        match timeout.run_timed("TLS handshake done", handshake).await {
             Ok(stream) => Ok(Stream::Tls(Box::new(BufferedTls::new(stream)))),
             Err(error) => Err(DialError::Tls {
                 endpoint: endpoint.clone(),

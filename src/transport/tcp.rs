@@ -54,7 +54,7 @@ pub(super) async fn connect(
 ) -> Result<TcpStream, DialError> {
     let addresses = lookup(endpoint, family, timeout).await?;
     timeout
-        .run(race(addresses, attempt_delay(timeout)))
+        .run_timed("TCP connected", race(addresses, attempt_delay(timeout)))
         .await
         .map_err(|source| DialError::Tcp {
             endpoint: endpoint.clone(),
@@ -68,7 +68,7 @@ pub(super) async fn lookup(
     family: Family,
     timeout: Timeout,
 ) -> Result<Vec<SocketAddr>, DialError> {
-    let found = timeout.run(resolve(&endpoint.host, endpoint.port));
+    let found = timeout.run_timed("name resolved", resolve(&endpoint.host, endpoint.port));
     let addresses = found.await.and_then(|mut addresses| {
         addresses.retain(|address| family.contains(address));
         if addresses.is_empty() {

@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, ErrorKind},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Limit of one dialing step.
@@ -13,6 +13,19 @@ pub(super) struct Timeout {
 }
 
 impl Timeout {
+    /// Runs `step` as [`Timeout::run`] does, and logs how long it took.
+    pub(super) async fn run_timed<T>(
+        self,
+        name: &str,
+        step: impl Future<Output = io::Result<T>>,
+    ) -> io::Result<T> {
+        let start = Instant::now();
+        let done = self.run(step).await?;
+        let ms = start.elapsed().as_secs_f64() * 1000.0;
+        tracing::debug!("{name} after {ms:.1} ms");
+        Ok(done)
+    }
+
     /// Runs `step`, and fails with [`ErrorKind::TimedOut`] if it exceeds the limit.
     pub(super) async fn run<T>(self, step: impl Future<Output = io::Result<T>>) -> io::Result<T> {
         let Some(limit) = self.limit else {

@@ -155,6 +155,6 @@ async fn connect(
             }
         })
     };
-    timeout.run(request).await??;
+    timeout.run_timed("proxy answered", request).await??;
     Ok(tcp)
 }

@@ -18,7 +18,7 @@ use tokio_rustls::{
     TlsConnector,
     client::TlsStream,
     rustls::{
-        ClientConfig, RootCertStore,
+        ClientConfig, ProtocolVersion, RootCertStore,
         crypto::ring,
         pki_types::{CertificateDer, ServerName, pem::PemObject},
     },
@@ -37,6 +37,26 @@ pub enum Trust {
     Pin([u8; 32]),
     /// Every certificate is accepted, so the server is not authenticated.
     Any,
+}
+
+impl Trust {
+    /// Returns the check of the certificate in words, after it has succeeded.
+    fn description(&self) -> &'static str {
+        match self {
+            Self::Roots(_) => "certificate verified",
+            Self::Pin(_) => "certificate matches the pin",
+            Self::Any => "certificate not checked",
+        }
+    }
+}
+
+/// Returns the usual name of a TLS version.
+fn version_name(version: ProtocolVersion) -> &'static str {
+    match version {
+        ProtocolVersion::TLSv1_2 => "TLS 1.2",
+        ProtocolVersion::TLSv1_3 => "TLS 1.3",
+        _ => "another version",
+    }
 }
 
 impl Default for Trust {
@@ -121,7 +141,12 @@ impl Tls {
             session.protocol_version(),
             session.negotiated_cipher_suite(),
         ) {
-            tracing::debug!("TLS with {host}: {version:?}, {:?}", suite.suite());
+            let cipher = suite.suite().as_str().unwrap_or("unknown cipher");
+            tracing::debug!(
+                "TLS with {host}: {}, {cipher}, {}",
+                version_name(version),
+                self.trust.description()
+            );
         }
         Ok(stream)
     }
