@@ -243,8 +243,12 @@ pub fn selector_len(kind: Kind, body: &[u8]) -> Option<usize> {
     match body.first() {
         Some(&AMF0_STRING) => Some(0),
         Some(0) => Some(1),
-        selector => {
-            tracing::debug!("message with unknown format selector {selector:?} skipped");
+        Some(selector) => {
+            tracing::debug!("message with unknown format selector {selector} skipped");
+            None
+        }
+        None => {
+            tracing::debug!("empty message skipped");
             None
         }
     }

@@ -192,6 +192,7 @@ impl Decoder {
         if !(1..=MAX_CHUNK_SIZE).contains(&size) {
             return Err(Error::ChunkSize(size));
         }
+        debug!("received chunk size {size} B");
         self.chunk_size = to_usize(size);
         Ok(())
     }

@@ -31,6 +31,7 @@ impl Client {
             command.transaction
         );
         properties::log(&command.arguments);
+        self.log_round_trip(now, &command);
         match command.name.as_bytes() {
             b"_result" => self.result(now, &command),
             b"_error" => self.error(now, &command),
@@ -108,6 +109,32 @@ impl Client {
             Meaning::NotFound | Meaning::Refused => self.refused(&status),
             Meaning::Unknown if status.is_error() && !has_media => self.refused(&status),
             Meaning::Unknown | Meaning::Information => {}
+        }
+    }
+
+    /// Logs the round-trip time of the call that `command` answers first.
+    fn log_round_trip(&mut self, now: Instant, command: &Command) {
+        let is_connecting = matches!(self.state, State::Connecting { .. });
+        let transaction = command.transaction_id();
+        match command.name.as_bytes() {
+            b"_result" | b"_error" if is_connecting && is_connect_answer(command) => {
+                self.round_trips.connect.end(now, "connect answered");
+            }
+            b"_result" | b"_error" => {
+                if transaction.is_some_and(|id| self.state.is_create_stream(id)) {
+                    let create_stream = &mut self.round_trips.create_stream;
+                    create_stream.end(now, "createStream answered");
+                } else if transaction.is_some() && transaction == self.state.play_transaction() {
+                    self.round_trips.play.end(now, "play answered");
+                }
+            }
+            b"onStatus" => {
+                let status = Status::find(&command.arguments);
+                if status.is_some_and(|status| status.is_of_stream()) {
+                    self.round_trips.play.end(now, "play answered");
+                }
+            }
+            _ => {}
         }
     }
 

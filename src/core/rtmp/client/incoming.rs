@@ -107,7 +107,7 @@ impl Client {
             tracing::debug!("user control message of {} bytes skipped", payload.len());
             return;
         };
-        tracing::debug!("user control: {event:?}");
+        tracing::debug!("received user control: {event}");
         match event {
             UserControl::PingRequest(time) => {
                 self.send_user_control(UserControl::PingResponse(time));
@@ -150,6 +150,7 @@ impl Client {
         if let Ok(WindowAcknowledgementSize(window @ 1..)) =
             WindowAcknowledgementSize::read(payload)
         {
+            tracing::debug!("received window acknowledgement size {window} B");
             self.flow.window = window;
         }
     }
@@ -157,11 +158,13 @@ impl Client {
     /// RTMP 5.4.5: the answer to Set Peer Bandwidth is a Window Acknowledgement Size if the size
     /// differs from the last one sent.
     fn peer_bandwidth(&mut self, payload: &[u8]) {
-        let Ok(SetPeerBandwidth { window, .. }) = SetPeerBandwidth::read(payload) else {
+        let Ok(SetPeerBandwidth { window, limit }) = SetPeerBandwidth::read(payload) else {
             return;
         };
+        tracing::debug!("received peer bandwidth {window} B{}", limit_name(limit));
         if window > 0 && self.flow.announced_window != Some(window) {
             self.flow.announced_window = Some(window);
+            tracing::debug!("sending window acknowledgement size {window} B");
             let size = WindowAcknowledgementSize(window);
             self.send_control(Kind::WINDOW_ACKNOWLEDGEMENT_SIZE, &size.to_bytes());
         }
@@ -239,6 +242,17 @@ impl Client {
             self.pause_unpause.set_recorded();
         }
         self.events.push_back(Event::Metadata { members, payload });
+    }
+}
+
+/// Returns the limit type of Set Peer Bandwidth in words (RTMP 5.4.5).
+fn limit_name(limit: Option<u8>) -> &'static str {
+    match limit {
+        None => "",
+        Some(0) => ", hard limit",
+        Some(1) => ", soft limit",
+        Some(2) => ", dynamic limit",
+        Some(_) => ", unknown limit type",
     }
 }
 

@@ -38,6 +38,7 @@ use self::{
     outgoing::{NETWORK_CONNECTION, TransactionIds},
     pause_unpause::PauseUnpause,
     state::{Due, State},
+    trace::{Elapsed, RoundTrips},
 };
 pub use self::{
     event::{End, Event},
@@ -82,6 +83,7 @@ pub struct Client {
     pause_unpause: PauseUnpause,
     frame_parser: FrameParser,
     liveness: Liveness,
+    round_trips: RoundTrips,
     /// An aggregate whose messages have not all been handled.
     aggregate: Option<AggregateUnpacker>,
     has_warned_of_swf: bool,
@@ -139,6 +141,7 @@ impl Client {
             is_published: false,
             frame_parser: FrameParser::new(),
             liveness: Liveness::new(now),
+            round_trips: RoundTrips::default(),
             aggregate: None,
             has_warned_of_swf: false,
             has_warned_of_metadata: false,
@@ -156,10 +159,12 @@ impl Client {
     ///
     /// After an error the connection cannot be used. Events that precede it can still be polled.
     pub fn receive(&mut self, now: Instant, inbox: &mut BytesMut) -> Result<(), Error> {
-        if let State::Handshake { handshake, .. } = &mut self.state {
+        if let State::Handshake { handshake, since } = &mut self.state {
+            let since = *since;
             match handshake.receive(inbox)? {
                 Progress::NeedsMore => return Ok(()),
                 Progress::Done(summary) => {
+                    tracing::debug!("handshake answered after {}", Elapsed { since, now });
                     handshake.poll_transmit(&mut self.outgoing);
                     let ciphers = handshake.take_ciphers();
                     // `outgoing` contains only bytes of the handshake, which are sent in the clear.

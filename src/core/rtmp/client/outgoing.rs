@@ -1,6 +1,8 @@
 //! Messages from the client.
 
-use super::{Client, config::Start};
+use std::time::Instant;
+
+use super::{Client, config::Start, trace::Call};
 use crate::core::rtmp::{
     command::Command,
     message::{Acknowledgement, Kind, Timestamp, UserControl},
@@ -22,7 +24,8 @@ impl TransactionIds {
 impl Client {
     /// Sends `createStream` and the calls that servers require before `play`. Returns the
     /// transaction id of `createStream`.
-    pub(super) fn call_create_stream(&mut self) -> u32 {
+    pub(super) fn call_create_stream(&mut self, now: Instant) -> u32 {
+        self.round_trips.create_stream.begin(now);
         let transaction = self.transaction_ids.next();
         let create_stream = Command::create_stream(transaction);
         self.send_command(NETWORK_CONNECTION, 0, &create_stream);
@@ -38,7 +41,9 @@ impl Client {
     }
 
     /// Sends `play` and the first buffer length on a message stream. Returns the transaction id.
-    pub(super) fn play_on(&mut self, stream: u32, start: Start) -> u32 {
+    pub(super) fn play_on(&mut self, now: Instant, stream: u32, start: Start) -> u32 {
+        self.round_trips.play.begin(now);
+        self.round_trips.first_media.begin(now);
         let transaction = self.transaction_ids.next();
         let config = &self.config;
         let play = Command::play(transaction, &config.playpath, start, config.length_ms);
@@ -83,12 +88,13 @@ impl Client {
             return;
         }
         self.flow.acknowledged = self.flow.received;
+        tracing::trace!("sending acknowledgement of {} B", self.flow.received);
         let sequence_number = Acknowledgement::of_total(self.flow.received);
         self.send_control(Kind::ACKNOWLEDGEMENT, &sequence_number.to_bytes());
     }
 
     pub(super) fn send_command(&mut self, chunk_stream: u32, stream: u32, command: &Command) {
-        tracing::debug!("sending {} on message stream {stream}", command.name);
+        tracing::debug!("sending on message stream {stream}: {}", Call(command));
         self.command_body.clear();
         command.write(&mut self.command_body);
         let sent = self.encoder.encode(
@@ -105,6 +111,7 @@ impl Client {
     }
 
     pub(super) fn send_user_control(&mut self, event: UserControl) {
+        tracing::debug!("sending user control: {event}");
         self.send_control(Kind::USER_CONTROL, &event.to_bytes());
     }
 

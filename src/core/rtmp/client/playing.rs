@@ -210,6 +210,7 @@ impl Client {
     }
 
     fn start_playing(&mut self, now: Instant) {
+        self.round_trips.first_media.end(now, "first media");
         self.liveness.restart(now);
         self.state = State::Playing;
     }

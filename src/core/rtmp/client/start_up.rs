@@ -14,6 +14,7 @@ use crate::core::{
     rtmp::{
         challenge::{answer_login, secure_token_answer},
         command::Command,
+        properties,
     },
 };
 
@@ -24,9 +25,11 @@ impl Client {
         debug_assert_eq!(transaction, CONNECT, "connect is the first call");
         let command = Command::connect(transaction, &self.config.connect, self.config.enhanced);
         self.send_command(NETWORK_CONNECTION, 0, &command);
+        properties::log(&command.arguments);
+        self.round_trips.connect.begin(now);
         let early = self.config.pipelines().then(|| EarlyCalls {
-            create_stream: EarlyAnswer::Pending(self.call_create_stream()),
-            play: Some(self.play_on(USUAL_STREAM, self.config.start)),
+            create_stream: EarlyAnswer::Pending(self.call_create_stream(now)),
+            play: Some(self.play_on(now, USUAL_STREAM, self.config.start)),
         });
         self.state = State::Connecting { since: now, early };
     }
@@ -159,7 +162,7 @@ impl Client {
             "no media after Play.Start, playing from {} ms",
             start.wire_ms()
         );
-        let play = self.play_on(stream, start);
+        let play = self.play_on(now, stream, start);
         if let State::AwaitingMedia(awaiting) = &mut self.state {
             awaiting.play = play;
             awaiting.is_early = false;
@@ -223,7 +226,7 @@ impl Client {
         let stream = self.message_stream.unwrap_or(USUAL_STREAM);
         self.state = State::AwaitingMedia(AwaitingMedia {
             since,
-            play: early_play.unwrap_or_else(|| self.play_on(stream, self.config.start)),
+            play: early_play.unwrap_or_else(|| self.play_on(since, stream, self.config.start)),
             is_early: early_play.is_some(),
             started_at: None,
             starts_tried: 0,
@@ -232,7 +235,7 @@ impl Client {
 
     fn call_create_stream_at(&mut self, now: Instant) -> SentCall {
         SentCall {
-            transaction: self.call_create_stream(),
+            transaction: self.call_create_stream(now),
             at: now,
         }
     }

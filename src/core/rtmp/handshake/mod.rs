@@ -262,7 +262,7 @@ impl Handshake {
     /// requires the echo: many servers send random bytes.
     fn check_echo(&self, s2: &Block) -> ServerSignature {
         if *s2 != self.c1 {
-            debug!(?s2, "S2 is not an echo of C1");
+            debug!("S2 is not an echo of C1");
         }
         ServerSignature::Absent
     }
@@ -397,7 +397,7 @@ fn check_signature(s2: &Block, digests: &Digests, cipher: SignatureCipher) -> Se
     if digest::verify_reply(s2, &digests.client, Side::Server, cipher) {
         return ServerSignature::Verified;
     }
-    debug!(?s2, "wrong signature in S2");
+    debug!("wrong signature in S2");
     ServerSignature::Wrong
 }
 

@@ -1,5 +1,7 @@
 //! Payloads of protocol control messages (RTMP 5.4) and user control messages (RTMP 7.1.7).
 
+use std::fmt;
+
 use crate::core::wire::{Missing, Reader};
 
 /// Set Chunk Size: the largest chunk payload from now on, 1 to 0x7FFF_FFFF bytes (RTMP 5.4.1).
@@ -142,6 +144,32 @@ pub enum UserControl {
         /// The event number.
         event: u16,
     },
+}
+
+impl fmt::Display for UserControl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::StreamBegin(stream) => write!(f, "Stream Begin, message stream {stream}"),
+            Self::StreamEof(stream) => write!(f, "Stream EOF, message stream {stream}"),
+            Self::StreamDry(stream) => write!(f, "Stream Dry, message stream {stream}"),
+            Self::SetBufferLength { stream, buffer_ms } => write!(
+                f,
+                "Set Buffer Length, message stream {stream}, {buffer_ms} ms"
+            ),
+            Self::StreamIsRecorded(stream) => {
+                write!(f, "Stream Is Recorded, message stream {stream}")
+            }
+            Self::PingRequest(number) => write!(f, "Ping Request {number}"),
+            Self::PingResponse(number) => write!(f, "Ping Response {number}"),
+            Self::SwfVerificationRequest(kind) => {
+                write!(f, "SWF Verification Request, type {kind}")
+            }
+            Self::SwfVerificationResponse(_) => f.write_str("SWF Verification Response"),
+            Self::BufferEmpty(stream) => write!(f, "Buffer Empty, message stream {stream}"),
+            Self::BufferReady(stream) => write!(f, "Buffer Ready, message stream {stream}"),
+            Self::Other { event } => write!(f, "event {event}"),
+        }
+    }
 }
 
 impl UserControl {

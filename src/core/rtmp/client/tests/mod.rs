@@ -4,6 +4,7 @@ mod answers;
 mod challenges;
 mod encrypted;
 mod endings;
+mod log;
 mod pauses;
 mod repertoire;
 mod server_text;
