@@ -21,7 +21,7 @@ mod source;
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, ErrorKind, Seek, SeekFrom, Write},
+    io::{self, ErrorKind, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
 
@@ -58,6 +58,9 @@ pub fn repair(
     let file = options.read(true).write(output.is_none()).open(&path);
     let file = file.map_err(Error::Open)?;
     output::lock(&file).map_err(|_| Error::Busy)?;
+    if is_mp4(&file).map_err(Error::Read)? {
+        return Err(Error::Mp4);
+    }
     match output {
         None => in_place(file, &path, progress),
         Some(output) if fs::canonicalize(output).is_ok_and(|output| output == path) => {
@@ -68,6 +71,16 @@ pub fn repair(
             rewrite::write(file, output, progress)
         }
     }
+}
+
+/// Returns whether the file starts with a file type box (ISO 14496-12 4.3).
+///
+/// The media of an MP4 file can contain bytes that look like FLV tags. A repair as FLV would keep only these.
+fn is_mp4(mut file: &File) -> io::Result<bool> {
+    let mut start = Vec::new();
+    file.rewind()?;
+    file.take(FILE_TYPE_END).read_to_end(&mut start)?;
+    Ok(start.ends_with(b"ftyp") && start.len() as u64 == FILE_TYPE_END)
 }
 
 /// Checks that `output` may be replaced. A rename would delete the file of a running recording.
@@ -136,6 +149,9 @@ pub enum Error {
     /// The file is not FLV.
     #[error(transparent)]
     NotFlv(flv::Error),
+    /// The file is MP4.
+    #[error("an MP4 file: --repair supports only FLV files")]
+    Mp4,
     /// The file has neither audio nor video.
     #[error("it contains no complete audio or video tag")]
     NoMedia,
@@ -315,6 +331,9 @@ fn on_meta_data(tag: &TagView<'_>) -> Option<Object> {
     let fields = fields.as_ref().and_then(Value::as_object);
     Some(fields.cloned().unwrap_or_default())
 }
+
+/// Offset after length and type of the first box of an MP4 file.
+const FILE_TYPE_END: u64 = 8;
 
 const ON_META_DATA: &str = "onMetaData";
 

@@ -239,6 +239,20 @@ fn tags_after_a_foreign_start_are_recovered() {
 }
 
 #[test]
+fn mp4_files_are_refused_by_name_and_stay_unchanged() {
+    let start = b"\0\0\0\x18ftypiso5\0\0\0\0iso5mp42\0\0\0\x10free\0\0\0\0\0\0\0\0";
+    // Tags in the media of the file are not a reason to rewrite it as FLV.
+    let complete = [&start[..], &CLIP[13..]].concat();
+    for file in [&complete[..], start, &start[..8]] {
+        let directory = Directory::with(file);
+        let error = directory.repair().unwrap_err().to_string();
+        assert_eq!(error, "an MP4 file: --repair supports only FLV files");
+        assert!(directory.bytes() == file);
+        directory.assert_tidy();
+    }
+}
+
+#[test]
 fn two_tags_without_a_file_header_are_not_flv() {
     let tag = Tag::new(TagKind::AUDIO, 0, Payload::from(&[0xAF, 1, 0][..]));
     let directory = Directory::with(&[b"noise", tag.as_bytes(), tag.as_bytes()].concat());
