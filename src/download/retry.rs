@@ -177,7 +177,7 @@ fn is_lost(ending: Ending, cause: &EndCause, facts: &Facts, is_unlimited: bool) 
     match ending {
         // The next connection would bring the same stream.
         Ending::Cut if matches!(cause, EndCause::StartIgnored { .. }) => false,
-        // An end before any media means that nobody publishes the stream.
+        // An end before any media means that the stream has no publisher.
         Ending::Cut if matches!(cause, EndCause::Session(End::Unpublished(_))) => facts.has_media,
         Ending::Stalled
             if matches!(cause, EndCause::Session(End::TimedOut(Timeout::FirstMedia))) =>

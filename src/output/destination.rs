@@ -36,7 +36,7 @@ impl Destination {
     }
 
     /// Checks that the destination can probably be written: that an existing file can be opened, or that a
-    /// new file can be created in its folder. Changes nothing and leaves no file behind.
+    /// new file can be created in its folder. Changes no existing file, and removes its own test file.
     ///
     /// `is_split` is whether more files follow the first one.
     pub(crate) fn check(&self, is_split: bool) -> io::Result<()> {
@@ -181,6 +181,24 @@ impl Default for FileOptions {
     }
 }
 
+/// Options of a pipe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PipeOptions {
+    /// Container format.
+    pub format: Format,
+    /// Length of the fragments of MP4 in milliseconds. With 0, each frame is a fragment.
+    pub fragment_ms: u64,
+}
+
+impl Default for PipeOptions {
+    fn default() -> Self {
+        Self {
+            format: Format::Flv,
+            fragment_ms: 1000,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_check_leaves_nothing_behind() {
+    fn a_check_leaves_no_files() {
         let folder = tempfile::tempdir().unwrap();
         let inside = |name: &str| folder.path().join(name);
         for name in ["out.flv", "cam-%d.flv", "%Y/%m/cam.flv", "%Y-%m/x/cam.flv"] {
@@ -236,23 +254,5 @@ mod tests {
         std::os::unix::fs::symlink("missing/new.flv", &link).unwrap();
         let error = check(&link).unwrap_err().to_string();
         assert!(error.ends_with("missing does not exist"), "{error}");
-    }
-}
-
-/// Options of a pipe.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PipeOptions {
-    /// Container format.
-    pub format: Format,
-    /// Length of the fragments of MP4 in milliseconds. With 0, each frame is a fragment.
-    pub fragment_ms: u64,
-}
-
-impl Default for PipeOptions {
-    fn default() -> Self {
-        Self {
-            format: Format::Flv,
-            fragment_ms: 1000,
-        }
     }
 }

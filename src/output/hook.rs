@@ -277,11 +277,11 @@ pub const START_FACTS: [&str; 7] = [
     "reason",
 ];
 
-/// Number of programs at a time. Uploads are slow, and a program that hangs must not block the others.
+/// Largest number of programs that run at the same time. Uploads are slow, and a program that hangs must not block the others.
 const MAX_RUNNING: usize = 4;
 
-/// Number of runs that wait for a program: months with segments of an hour. A server whose clock jumps
-/// can cause many segments at once.
+/// Largest number of runs that wait to be started: more than a year of segments of one hour. A server whose
+/// clock jumps can cause many segments at once.
 const MAX_PENDING: usize = 10_000;
 
 #[cfg(all(test, unix))]

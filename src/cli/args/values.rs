@@ -174,7 +174,7 @@ impl FromStr for Until {
 
     fn from_str(text: &str) -> Result<Self, Error> {
         let text = text.trim();
-        // jiff parses "20" as an hour and "2026-11-22" as midnight, which nobody means here.
+        // jiff parses "20" as an hour and "2026-11-22" as midnight. Users mean neither here.
         if !text.contains(':') {
             return Err(Error::Until);
         }

@@ -16,7 +16,7 @@ pub struct Description {
     pub title: Option<String>,
 }
 
-/// What the `moov` box says about one track.
+/// Setup and statistics of one track, from which its `trak` box is built (ISO 14496-12 8.3.1).
 #[derive(Debug)]
 pub(super) struct MovieTrack {
     pub(super) id: u32,

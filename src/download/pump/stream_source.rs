@@ -1,4 +1,4 @@
-//! Plays the beginning of the stream once more, on a connection of its own.
+//! Plays the beginning of the stream again, on a second connection.
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ use crate::{
     transport::{Dialer, Route},
 };
 
-/// Where the same stream can be played once more.
+/// Server, route and session settings for a second connection to the same stream.
 pub(in crate::download) struct StreamSource<'a> {
     pub(in crate::download) dialer: &'a Dialer,
     pub(in crate::download) route: &'a Route,

@@ -42,7 +42,7 @@ impl<S: Storage> MediaFile<S> {
             }
             Err(error) => {
                 if let Err(error) = self.truncate() {
-                    tracing::warn!("cannot remove torn tables: {error}");
+                    tracing::warn!("cannot remove the incomplete tables of the MP4 file: {error}");
                 }
                 let why = format!("{error} (the file stays fragmented, which most players accept)");
                 Err(io::Error::new(error.kind(), why))
@@ -144,8 +144,9 @@ impl<S: Storage> MediaFile<S> {
 /// Appends bytes to a file while its fragments are read.
 struct Appender<'a, S> {
     storage: &'a mut S,
-    /// Bytes that are not written yet.
+    /// Table bytes that are not written yet.
     bytes: Vec<u8>,
+    /// Offset at which the next bytes are written.
     end: u64,
 }
 
@@ -205,10 +206,10 @@ fn is_unsupported(error: &io::Error) -> bool {
     )
 }
 
-/// Bytes of tables that are worth a write.
+/// Number of collected table bytes at which they are written to the file.
 const WRITE_BYTES: usize = 64 * 1024;
 
-/// Bytes that contain the boxes of most fragments of a second.
+/// Number of bytes read first from a fragment: enough for the boxes of most fragments of one second.
 const READ_BYTES: u64 = 4096;
 
 /// Time between two checks of a running sync.

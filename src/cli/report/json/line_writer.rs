@@ -32,7 +32,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Queue {
     lines: VecDeque<String>,
-    /// Bytes of all lines, including the one that is being written.
+    /// Number of bytes of all lines, including the line in progress.
     bytes: usize,
     left_out: u64,
     is_closed: bool,

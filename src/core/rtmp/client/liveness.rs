@@ -1,4 +1,4 @@
-//! What counts as activity of the server while media is expected.
+//! Activity of the server that extends the timeouts while media is expected.
 //!
 //! Each frame restarts the silence timeout. Nothing else may extend it without a limit, because a
 //! server could then hold the connection open without sending media:

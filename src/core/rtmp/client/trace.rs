@@ -74,7 +74,7 @@ impl fmt::Display for Call<'_> {
     }
 }
 
-/// Times at which the steps began that the server has not answered yet.
+/// Start times of the steps that the server has not answered yet.
 #[derive(Debug, Default)]
 pub(super) struct RoundTrips {
     pub(super) connect: RoundTrip,
