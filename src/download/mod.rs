@@ -110,7 +110,7 @@ async fn prepare(job: &Job, pump: &mut Pump<'_>, stop: &mut Stop) -> Result<(), 
         .chain([job.output.check(is_split)])
         .collect::<io::Result<()>>()
         .map_err(EndCause::Output)?;
-    let (Some(wish), Destination::Path(path)) = (job.resume, &job.output) else {
+    let (Some(resume), Destination::Path(path)) = (job.resume, &job.output) else {
         return Ok(());
     };
     // A recorded stream is resumed in the file itself, as rtmpdump does.
@@ -135,7 +135,7 @@ async fn prepare(job: &Job, pump: &mut Pump<'_>, stop: &mut Stop) -> Result<(), 
             let is_long_enough = job.length_ms().is_some_and(|length_ms| {
                 recording.end_ms().saturating_sub(recording.first_ms()) >= length_ms
             });
-            pump.continue_from(recording, wish, *file);
+            pump.continue_from(recording, resume, *file);
             if is_long_enough {
                 return Err(EndCause::Limit);
             }

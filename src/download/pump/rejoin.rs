@@ -111,7 +111,7 @@ impl Pump<'_> {
     pub(in crate::download) fn continue_from(
         &mut self,
         recording: ExistingRecording,
-        wish: Resume,
+        resume: Resume,
         file: ExistingFile,
     ) {
         if self.is_live_requested {
@@ -124,7 +124,7 @@ impl Pump<'_> {
         } else {
             // A live stream would not contain the end of a recorded one.
             self.is_recorded = true;
-            let rejoin = RecordedRejoin::new(recording, wish);
+            let rejoin = RecordedRejoin::new(recording, resume);
             self.rejoin = Some(Rejoin::Recorded(Box::new(rejoin)));
         }
         self.headers.assume_present();

@@ -24,8 +24,8 @@ pub(in crate::download) struct RecordedRejoin {
 }
 
 impl RecordedRejoin {
-    pub(in crate::download) fn new(recording: ExistingRecording, wish: Resume) -> Self {
-        let mut starts = recording.starts(wish.skip_keyframes);
+    pub(in crate::download) fn new(recording: ExistingRecording, resume: Resume) -> Self {
+        let mut starts = recording.starts(resume.skip_keyframes);
         starts.reverse();
         let start_ms = starts.pop().unwrap_or(0);
         Self {

@@ -58,8 +58,8 @@ impl Recorder {
         let mut recorder = Self::new(file);
         match read(file).expect("a file that can be read") {
             ScanResult::ExistingRecording(recording, existing_file) => {
-                let wish = Resume { skip_keyframes };
-                recorder.rejoin = Some(RecordedRejoin::new(recording, wish));
+                let resume = Resume { skip_keyframes };
+                recorder.rejoin = Some(RecordedRejoin::new(recording, resume));
                 recorder.output.resume_from(*existing_file);
             }
             ScanResult::NoMedia => {}
