@@ -98,7 +98,12 @@ impl Displays {
             }
             _ => {
                 let may_have_bar = matches!(args.progress, None | Some(ProgressKind::Bar));
-                Screen::stderr(verbosity, may_have_bar)
+                let screen = Screen::stderr(verbosity, may_have_bar);
+                match args.name {
+                    ProgramName::Rtmpull => screen.with_times(),
+                    // Front ends of rtmpdump read its lines.
+                    ProgramName::Rtmpdump => screen,
+                }
             }
         };
         screen.add_secrets(job::secrets(args));

@@ -53,6 +53,9 @@ mod drop_in;
 /// Front ends of rtmpdump.
 mod front_ends;
 
+/// Output of `--verbose`.
+mod verbose;
+
 /// Pipes with slow readers, and `--tee`.
 #[cfg(unix)]
 mod pipes;

@@ -141,10 +141,25 @@ impl Finished {
     }
 }
 
+/// Removes the time of day with which the line starts, `15:04:05.678 `. Returns `None` if the line does not
+/// start with one.
+pub fn without_time(line: &str) -> Option<&str> {
+    let (time, text) = line.split_at_checked(TIME.len())?;
+    let is_time = time
+        .bytes()
+        .zip(TIME.bytes())
+        .all(|(byte, pattern)| match pattern {
+            b'0' => byte.is_ascii_digit(),
+            separator => byte == separator,
+        });
+    is_time.then_some(text)
+}
+
 /// Returns level, ending word and reason in the last line of standard error: `LEVEL: WORD: REASON`, or
-/// `[LEVEL: ]saved FILE: SIZE, DURATION, WORD (REASON)...`.
+/// `[LEVEL: ]saved FILE: SIZE, DURATION, WORD (REASON)...`. With `--verbose` the line starts with a time.
 pub fn ending(stderr: &str) -> (&str, &str, &str) {
     let last = stderr.lines().last().unwrap_or_default();
+    let last = without_time(last).unwrap_or(last);
     let is_level = |(level, _): &(&str, _)| ["INFO", "WARNING", "ERROR"].contains(level);
     let (level, text) = last
         .split_once(": ")
@@ -177,3 +192,6 @@ fn gather(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
         bytes
     })
 }
+
+/// Layout of a time; 0 stands for a digit.
+const TIME: &str = "00:00:00.000 ";

@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf, process::Command, thread, time::Duration};
 use tempfile::TempDir;
 
 use crate::{
-    process::{Finished, Process},
+    process::{Finished, Process, without_time},
     server::Clip,
 };
 
@@ -117,7 +117,10 @@ impl Download {
     pub fn assert_no_connection(&self, cause: &str) {
         self.assert_ended(3, "no-connection");
         let stderr = &self.finished.stderr;
-        let errors = stderr.lines().filter(|line| line.starts_with("ERROR"));
+        let texts = stderr
+            .lines()
+            .map(|line| without_time(line).unwrap_or(line));
+        let errors = texts.filter(|line| line.starts_with("ERROR"));
         assert_eq!(errors.count(), 1, "{stderr}");
         assert!(
             stderr.lines().last().unwrap_or_default().contains(cause),

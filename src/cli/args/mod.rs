@@ -668,7 +668,7 @@ pub struct Args {
     #[arg(short, long, help_heading = "Messages", overrides_with_all = ["verbose", "debug"])]
     pub quiet: bool,
 
-    /// Print what is sent to the server and what it answers
+    /// Print what is sent to the server and what it answers, with times
     #[arg(short = 'V', long, help_heading = "Messages", overrides_with_all = ["quiet", "debug"])]
     pub verbose: bool,
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressDrawTarget};
-use jiff::Timestamp;
+use jiff::{Timestamp, Zoned};
 use tracing::{Level, callsite::Identifier};
 
 use super::{
@@ -18,7 +18,7 @@ use super::{
     sanitize::{
         escaped, redacted, start_of_escaped, start_of_json, without_error_numbers, without_secrets,
     },
-    time_format::utc,
+    time_format::{time_of_day, utc},
 };
 use crate::cli::{
     args::Verbosity,
@@ -31,6 +31,8 @@ pub struct Screen {
     verbosity: Verbosity,
     charset: Charset,
     has_bar: bool,
+    /// Whether each line starts with the time of day.
+    has_times: bool,
     bar: ProgressBar,
     out: Mutex<Out>,
     log: OnceLock<Mutex<File>>,
@@ -111,6 +113,7 @@ impl Screen {
             verbosity,
             charset: Charset::Utf8,
             has_bar,
+            has_times: false,
             // `show_bar` makes it visible.
             bar: ProgressBar::hidden(),
             out: Mutex::new(Out {
@@ -121,6 +124,14 @@ impl Screen {
             secrets: Mutex::default(),
             limits: RateLimits::default(),
             events: None,
+        }
+    }
+
+    /// Starts each line with the time of day if --verbose or --debug is given.
+    pub fn with_times(self) -> Self {
+        Self {
+            has_times: self.verbosity >= Verbosity::Verbose,
+            ..self
         }
     }
 
@@ -232,6 +243,10 @@ impl Screen {
                 level: &level.as_str().to_ascii_lowercase(),
                 text,
             }),
+            None if self.has_times => {
+                let line = format!("{} {text}", time_of_day(&Zoned::now()));
+                self.bar.suspend(|| self.write(&line, LineEnd::Line));
+            }
             None => self.bar.suspend(|| self.write(text, LineEnd::Line)),
         }
         if verbosity <= self.verbosity.max(LOGGED)
@@ -437,6 +452,26 @@ pub(in crate::cli) mod tests {
         screen.add_secrets(vec!["s3cret".to_owned()]);
         screen.line("no s3cret here");
         assert_eq!(written.take(), "no *** here\n");
+    }
+
+    #[test]
+    fn lines_of_verbose_start_with_the_time() {
+        for (verbosity, has_times) in [
+            (Verbosity::Normal, false),
+            (Verbosity::Verbose, true),
+            (Verbosity::Debug, true),
+        ] {
+            let written = Written::default();
+            let screen = Screen::new(verbosity, false, Box::new(written.clone())).with_times();
+            screen.line("text");
+            let line = written.take();
+            let (time, text) = line.split_at(line.len() - "text\n".len());
+            assert_eq!(text, "text\n");
+            assert_eq!(
+                time.len(),
+                if has_times { "15:04:05.678 ".len() } else { 0 }
+            );
+        }
     }
 
     #[test]

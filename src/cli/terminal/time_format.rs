@@ -1,10 +1,15 @@
 //! Times as they are printed.
 
-use jiff::Timestamp;
+use jiff::{Timestamp, Zoned};
 
 /// Formats a time in UTC as in RFC 3339: `2026-11-22T15:04:05.678Z`.
 pub fn utc(now: Timestamp) -> String {
     format!("{now:.3}")
+}
+
+/// Formats the time of day in the local time zone: `15:04:05.678`.
+pub fn time_of_day(now: &Zoned) -> String {
+    now.strftime("%H:%M:%S%.3f").to_string()
 }
 
 /// Formats a duration as minutes and seconds, `2:03`, or from one hour on as `1:02:03`.
@@ -33,6 +38,15 @@ mod tests {
         for (ms, expected) in cases {
             assert_eq!(hms(ms), expected);
         }
+    }
+
+    #[test]
+    fn time_of_day_has_milliseconds() {
+        let zone = jiff::tz::TimeZone::fixed(jiff::tz::offset(2));
+        let now = Timestamp::from_millisecond(3_723_007).unwrap();
+        assert_eq!(time_of_day(&now.to_zoned(zone.clone())), "03:02:03.007");
+        let midnight = Timestamp::from_millisecond(79_200_000).unwrap();
+        assert_eq!(time_of_day(&midnight.to_zoned(zone)), "00:00:00.000");
     }
 
     #[test]

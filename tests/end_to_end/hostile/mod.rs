@@ -59,7 +59,7 @@ use tempfile::TempDir;
 
 use crate::{
     parallel,
-    process::{Finished, Process, ending},
+    process::{Finished, Process, ending, without_time},
     server::{Clip, Connection, Disconnected, ScriptedPeer, Tag},
 };
 
@@ -168,7 +168,10 @@ impl Ended {
             "the last line is not \"{level}: {word}: …{cause}…\": {stderr}"
         );
         let is_trouble = |line: &&str| line.starts_with("ERROR") || line.starts_with("WARNING");
-        let mut lines: Vec<_> = stderr.lines().filter(is_trouble).collect();
+        let texts = stderr
+            .lines()
+            .map(|line| without_time(line).unwrap_or(line));
+        let mut lines: Vec<_> = texts.filter(is_trouble).collect();
         if code > 0 {
             lines.pop();
         }
