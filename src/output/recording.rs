@@ -54,8 +54,10 @@ pub(crate) struct FileRecording {
     previous: Totals,
     finished: FinishedSegments,
     on_start: Option<Hook>,
-    /// Why the next frame runs [`FileRecording::on_start`].
+    /// Why the next frame starts the media.
     start_due: Option<StartReason>,
+    /// Why the media has started, until [`FileRecording::on_start`] runs.
+    start: Option<StartReason>,
     free_space: Option<FreeSpace>,
     /// Whether it was reported that script data is left out.
     has_reported_script: bool,
@@ -99,6 +101,7 @@ impl FileRecording {
             finished: FinishedSegments::new(segments),
             on_start: Hook::new("--on-start", &segments.on_start),
             start_due: Some(StartReason::Start),
+            start: None,
             free_space,
             has_reported_script: false,
             wall: Timestamp::UNIX_EPOCH,
@@ -206,9 +209,12 @@ impl FileRecording {
         }
         self.latest.note(info, at_ms);
         self.push(now, info, Some(at_ms), payload)?;
-        if info.carries_media {
-            self.run_start_hook();
+        if info.carries_media
+            && let Some(reason) = self.start_due.take()
+        {
+            self.start.get_or_insert(reason);
         }
+        self.run_start_hook();
         Ok(())
     }
 
@@ -325,14 +331,18 @@ impl FileRecording {
         }
     }
 
-    /// Runs the start hook if media has just arrived for the first time or after a gap.
+    /// Runs the start hook if media has arrived for the first time or after a gap, and the name of the file is
+    /// final.
     fn run_start_hook(&mut self) {
+        if self.start.is_none() {
+            return;
+        }
         // An MP4 file that is still empty may yet be replaced by an FLV file with another name.
         let may_change = |segment: &Segment| segment.format() == Format::Mp4 && segment.is_empty();
         if self.segment.as_ref().is_some_and(may_change) {
             return;
         }
-        let Some(reason) = self.start_due.take() else {
+        let Some(reason) = self.start.take() else {
             return;
         };
         if let (Some(hook), Some(segment)) = (&mut self.on_start, &self.segment) {
