@@ -498,6 +498,18 @@ fn setup_of_a_pipe_can_change() {
 }
 
 #[test]
+fn many_tiny_frames_at_one_time_end_a_fragment() {
+    let mut file = File::new(options(Layout::Plain, 1000));
+    let head = file.bytes.len();
+    file.send(TagKind::VIDEO, 0, &avc_header()).unwrap();
+    for _ in 0..10_000 {
+        file.send(TagKind::VIDEO, 0, &[0x27, 1, 0, 0, 0, 0])
+            .unwrap();
+    }
+    assert!(file.bytes.len() > head, "the frames are not held");
+}
+
+#[test]
 fn title_and_program_are_metadata() {
     let mut file = File::new(options(Layout::Seekable, 1000));
     file.send(TagKind::AUDIO, 0, AAC_HEADER).unwrap();

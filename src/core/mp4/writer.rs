@@ -278,7 +278,8 @@ impl Writer {
         spent.push(frame.payload);
         let start_ms = *self.fragment_start_ms.get_or_insert(time_ms);
         let elapsed_ms = time_ms.saturating_sub(start_ms);
-        let is_full = self.held_bytes >= MAX_FRAGMENT_BYTES;
+        let is_full =
+            self.held_bytes >= MAX_FRAGMENT_BYTES || track.held.len() >= MAX_FRAGMENT_FRAMES;
         if is_full || !self.expects_first_frame(elapsed_ms) && self.is_end(info, elapsed_ms) {
             let is_immediate = self.options.fragment_ms == 0;
             self.close_fragment(is_immediate, fragments);
@@ -725,6 +726,10 @@ const BOX_HEADER: u64 = 8;
 
 /// Size at which a fragment ends early, so that a fast stream does not need much memory.
 const MAX_FRAGMENT_BYTES: u64 = 4 << 20;
+
+/// Number of frames of a track at which a fragment ends early. A server that sends tiny frames with the same
+/// timestamp would otherwise fill the memory.
+const MAX_FRAGMENT_FRAMES: usize = 5_000;
 
 /// Largest distance of the first frames of both tracks.
 const MAX_TRACK_DISTANCE_MS: u64 = 1000;
