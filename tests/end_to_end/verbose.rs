@@ -6,7 +6,7 @@ use crate::{
     drop_in::RtmpdumpLink,
     process::without_time,
     program::download,
-    server::{Config, Server, Stream},
+    server::{Authority, Config, Server, Stream, TlsClose, TlsFront, Validity},
 };
 
 #[test]
@@ -71,6 +71,30 @@ fn verbose_prints_each_step_in_order() {
     }
     for debug_text in ["Some(", "None", "Ok(", "{ ", " }", "::"] {
         assert!(!stderr.contains(debug_text), "{debug_text:?} in {stderr}");
+    }
+}
+
+#[test]
+fn verbose_names_the_tls_session_in_words() {
+    let server = Server::start(Config::serving(Stream::recorded_sample()));
+    let authority = Authority::new("Authority");
+    let identity = authority.identity(Validity::Valid);
+    let front = TlsFront::start(server.port(), &identity, TlsClose::CloseNotify);
+    let url = format!("rtmps://localhost:{}/app/clip", front.port());
+    let file = authority.file().display().to_string();
+    for (trust, check) in [
+        (&["--ca-file", &file][..], "certificate verified"),
+        (&["--insecure"], "certificate not checked"),
+    ] {
+        let download = download(&url, &[&["-V"], trust].concat());
+        assert_eq!(download.finished.code(), Some(0), "{}", download.finished);
+        let stderr = &download.finished.stderr;
+        let start = "DEBUG: TLS with localhost: TLS 1.3, TLS_";
+        let mut lines = stderr.lines().filter_map(without_time);
+        let is_found = lines.any(|line| line.starts_with(start) && line.ends_with(check));
+        assert!(is_found, "{stderr}");
+        let is_timed = lines.any(|line| line.starts_with("DEBUG: TLS handshake done after "));
+        assert!(is_timed, "{stderr}");
     }
 }
 

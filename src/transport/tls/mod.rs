@@ -142,9 +142,11 @@ impl Tls {
             session.negotiated_cipher_suite(),
         ) {
             let cipher = suite.suite().as_str().unwrap_or("unknown cipher");
+            // RFC 8446 B.4: the prefix of a TLS 1.3 suite is TLS_, which rustls extends.
             tracing::debug!(
-                "TLS with {host}: {}, {cipher}, {}",
+                "TLS with {host}: {}, {}, {}",
                 version_name(version),
+                cipher.replacen("TLS13_", "TLS_", 1),
                 self.trust.description()
             );
         }
