@@ -13,11 +13,13 @@ use indicatif::ProgressStyle;
 use super::{
     args::{Args, STDOUT},
     exit_code::Exit,
+    job::format_by_name,
     signals,
     terminal::{screen::Screen, units::size},
 };
 use crate::{
     download::Stop,
+    output::{Destination, Format},
     repair::{self, Error, Method, Repaired},
 };
 
@@ -62,6 +64,11 @@ pub(super) fn check(args: &Args) -> Result<()> {
     ensure!(
         output != STDOUT && !output.as_os_str().is_empty(),
         "--repair cannot write to a pipe: -o must name a file"
+    );
+    ensure!(
+        format_by_name(&Destination::Path(output.to_owned())) != Some(Format::Mp4),
+        "--repair writes FLV files, but the name {} selects MP4",
+        output.display()
     );
     Ok(())
 }

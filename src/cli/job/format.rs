@@ -85,7 +85,7 @@ impl Formats {
 }
 
 /// Returns the format that the extension of a name selects.
-fn by_name(destination: &Destination) -> Option<Format> {
+pub(in crate::cli) fn by_name(destination: &Destination) -> Option<Format> {
     let extension = destination.extension()?.to_str()?.to_ascii_lowercase();
     match extension.as_str() {
         "flv" => Some(Format::Flv),

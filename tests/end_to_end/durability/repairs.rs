@@ -112,6 +112,11 @@ fn repair_reports_each_file_and_exits_with_the_worst_code() {
         1,
         "ERROR: usage: -o names one file, but --repair has 2 files",
     );
+    let output = folder.path().join("output.MP4");
+    let arguments = [torn.as_os_str(), "-o".as_ref(), output.as_os_str()];
+    let message = "output.MP4 selects MP4";
+    assert_single_line(&repair(arguments), 1, message);
+    assert!(!output.exists());
 }
 
 #[test]
