@@ -590,6 +590,14 @@ fn hostile_body() -> impl Strategy<Value = (TagKind, Vec<u8>)> {
     })
 }
 
+#[test]
+fn length_of_a_foreign_fragment_is_not_trusted() {
+    let header = |length: u32| [&length.to_be_bytes()[..], b"moof"].concat();
+    assert_eq!(read_fragment(&header(100)), ReadFragment::Needs(108));
+    assert_eq!(read_fragment(&header(u32::MAX)), ReadFragment::Invalid);
+    assert_eq!(read_fragment(&header(7)), ReadFragment::Invalid);
+}
+
 proptest! {
     #[test]
     fn any_messages_give_complete_fragments(

@@ -638,9 +638,9 @@ impl Entries {
 pub enum ReadFragment {
     /// The runs, and the length of the fragment in bytes.
     Complete(Vec<Run>, u64),
-    /// At least this number of bytes is needed.
+    /// At least this number of bytes is needed, about 1 MiB at most.
     Needs(u64),
-    /// The bytes are not a fragment.
+    /// The bytes are not a fragment of this writer.
     Invalid,
 }
 
@@ -649,7 +649,7 @@ pub fn read_fragment(bytes: &[u8]) -> ReadFragment {
     let Ok(moof) = BoxHeader::read(&mut Reader::new(bytes)) else {
         return ReadFragment::Needs(BOX_HEADER);
     };
-    if moof.kind != *b"moof" || moof.length < BOX_HEADER {
+    if moof.kind != *b"moof" || !(BOX_HEADER..=MAX_MOOF).contains(&moof.length) {
         return ReadFragment::Invalid;
     }
     let needed = moof.length.saturating_add(BOX_HEADER);
@@ -730,6 +730,9 @@ const MAX_FRAGMENT_BYTES: u64 = 4 << 20;
 /// Number of frames of a track at which a fragment ends early. A server that sends tiny frames with the same
 /// timestamp would otherwise fill the memory.
 const MAX_FRAGMENT_FRAMES: usize = 5_000;
+
+/// Largest length of a `moof` box that is read. [`MAX_FRAGMENT_FRAMES`] of two tracks need 160 kB.
+const MAX_MOOF: u64 = 1 << 20;
 
 /// Largest distance of the first frames of both tracks.
 const MAX_TRACK_DISTANCE_MS: u64 = 1000;
