@@ -1,5 +1,7 @@
 //! Facts about a frame, parsed once and passed on with its bytes.
 
+use std::fmt;
+
 use super::{
     TagKind,
     codec::{
@@ -88,6 +90,19 @@ impl Codec {
         match self {
             Self::Audio(codec) => codec.id(),
             Self::Video(codec) => codec.id(),
+        }
+    }
+}
+
+impl fmt::Display for Codec {
+    /// Writes the usual name in lower case, which is the same for the legacy number and the FourCC of a codec.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Video(VideoCodec::AVC | VideoCodec::AVC1) => f.write_str("h264"),
+            Self::Video(VideoCodec::HEVC | VideoCodec::HVC1) => f.write_str("h265"),
+            Self::Video(VideoCodec::VVC1) => f.write_str("h266"),
+            Self::Video(codec) => f.write_str(&codec.to_string().to_lowercase()),
+            Self::Audio(codec) => f.write_str(&codec.to_string().to_lowercase()),
         }
     }
 }

@@ -7,11 +7,7 @@ use std::{
 
 use crate::core::{
     amf::Value,
-    flv::{
-        FrameInfo, TagKind,
-        codec::{VideoCodec, VideoTag},
-        frame_info::Codec,
-    },
+    flv::{FrameInfo, TagKind, codec::VideoTag},
     rtmp::{command::Command, message::Message},
 };
 
@@ -26,7 +22,7 @@ impl fmt::Display for Frame<'_> {
         let Self { message, info } = self;
         write!(f, "{}", info.track)?;
         if let Some(codec) = info.codec {
-            write!(f, " {}", name(codec))?;
+            write!(f, " {codec}")?;
         }
         if info.is_sequence_header {
             f.write_str(" header")?;
@@ -121,17 +117,6 @@ fn composition_time_ms(body: &[u8], info: FrameInfo) -> Option<i32> {
     let tag = VideoTag::parse(body).ok()?;
     let track = tag.tracks().flatten().next()?;
     Some(track.composition_time_ms)
-}
-
-/// Returns the usual name of a codec in lower case.
-fn name(codec: Codec) -> String {
-    match codec {
-        Codec::Video(VideoCodec::AVC | VideoCodec::AVC1) => "h264".to_owned(),
-        Codec::Video(VideoCodec::HEVC | VideoCodec::HVC1) => "h265".to_owned(),
-        Codec::Video(VideoCodec::VVC1) => "h266".to_owned(),
-        Codec::Video(codec) => codec.to_string().to_lowercase(),
-        Codec::Audio(codec) => codec.to_string().to_lowercase(),
-    }
 }
 
 /// Formats a number with a comma between groups of three digits.
