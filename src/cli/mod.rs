@@ -264,6 +264,7 @@ fn start_event(args: &Args, job: &Job, screen: &Screen) -> StartEvent {
             segment_ms: job.parts.every_ms,
             segment_bytes: job.parts.bytes,
             segment_clock_seconds: job.parts.clock_seconds,
+            split_on_change: job.parts.on_change,
         },
     }
 }

@@ -27,6 +27,7 @@ mod rejoin;
 mod report;
 pub mod retry;
 pub mod route;
+mod stream_format;
 pub mod swf_player;
 
 use std::{
@@ -45,6 +46,7 @@ pub use self::{
     job::{Candidate, Job, Limits, Resume, Stop},
     outcome::{Ending, Outcome},
     report::{Progress, Report, Retry},
+    stream_format::{FormatChange, TrackFormat},
 };
 use crate::{
     core::rtmp::client::config::Start,

@@ -13,6 +13,8 @@ pub struct SegmentOptions {
     pub bytes: Option<u64>,
     /// A segment ends when the time of day passes a multiple of this many seconds, at most a day.
     pub clock_seconds: Option<u32>,
+    /// A segment ends when the codec, resolution or sample rate changes.
+    pub on_change: bool,
     /// Time zone of the time of day.
     pub zone: TimeZone,
     /// File that gets a line of JSON for each segment.
@@ -30,6 +32,7 @@ impl SegmentOptions {
             every_ms: None,
             bytes: None,
             clock_seconds: None,
+            on_change: false,
             zone: TimeZone::UTC,
             manifest: None,
             on_segment: Vec::new(),
@@ -39,7 +42,10 @@ impl SegmentOptions {
 
     /// Whether any split condition is set.
     pub fn has_split_condition(&self) -> bool {
-        self.every_ms.is_some() || self.bytes.is_some() || self.clock_seconds.is_some()
+        self.every_ms.is_some()
+            || self.bytes.is_some()
+            || self.clock_seconds.is_some()
+            || self.on_change
     }
 }
 

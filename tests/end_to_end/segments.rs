@@ -51,6 +51,42 @@ fn segments_by_size_are_numbered_by_default() {
     job.assert_each_plays();
 }
 
+/// The sample, followed by a clip with another resolution and sample rate.
+#[test]
+fn changed_format_is_reported_and_starts_a_segment_on_request() {
+    let mut clip = Clip::sample();
+    let end_ms = clip.last_timestamp_ms() + 40;
+    clip.tags
+        .extend(Clip::thin().tags.into_iter().map(|tag| Tag {
+            timestamp_ms: tag.timestamp_ms + end_ms,
+            ..tag
+        }));
+    let frames = |clip: &Clip| clip.media().filter(|tag| !tag.is_sequence_header()).count();
+    let sent = frames(&clip);
+    let server = Server::start(Config::serving(Stream::recorded(clip)));
+    for (option, names) in [
+        (&["--split-on-change"][..], &["out.2.flv", "out.flv"][..]),
+        (&[], &["out.flv"]),
+    ] {
+        let job = SegmentJob::new("out.flv").with_options(option).run(&server);
+        job.assert_ended(0, "ended");
+        let mut found = job.names();
+        found.sort();
+        assert_eq!(found, names);
+        let lines = &job.finished.stderr;
+        let change = "INFO: the video changes from h264 320x180 to h264 ";
+        assert_eq!(lines.matches(change).count(), 1, "{lines}");
+        let files = job.files().into_iter();
+        let clips = files.map(|file| Clip {
+            tags: tags_of_file(&file),
+        });
+        assert_eq!(clips.map(|clip| frames(&clip)).sum::<usize>(), sent);
+        if names.len() > 1 {
+            job.assert_each_plays();
+        }
+    }
+}
+
 #[test]
 fn segments_by_clock_are_named_after_local_time() {
     // Real time, so that the wall clock passes a full second.

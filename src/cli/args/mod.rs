@@ -314,6 +314,12 @@ pub struct Args {
     #[arg(allow_hyphen_values = true, value_parser = values::duration)]
     pub segment_clock: Option<Duration>,
 
+    /// Start a new file if the codec, resolution or sample rate changes
+    ///
+    /// Most players do not follow such a change within a file. Each change is reported also without this option.
+    #[arg(long, help_heading = "Segments and limits")]
+    pub split_on_change: bool,
+
     /// Append a line of JSON to this file for each completed segment
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     #[arg(help_heading = "Segments and limits", allow_hyphen_values = true)]

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use crate::{
     core::amf::Object,
-    download::{Outcome, Progress, Report, Retry},
+    download::{FormatChange, Outcome, Progress, Report, Retry},
     output::{Gap, SegmentFacts},
     transport::Endpoint,
 };
@@ -59,6 +59,10 @@ impl Report for Listeners {
 
     fn gap(&mut self, gap: &Gap) {
         self.each(|listener| listener.gap(gap));
+    }
+
+    fn format_changed(&mut self, change: &FormatChange) {
+        self.each(|listener| listener.format_changed(change));
     }
 
     fn retry(&mut self, retry: &Retry) {
@@ -116,6 +120,10 @@ mod tests {
             self.note("gap");
         }
 
+        fn format_changed(&mut self, _: &FormatChange) {
+            self.note("format");
+        }
+
         fn retry(&mut self, _: &Retry) {
             self.note("retry");
         }
@@ -158,6 +166,7 @@ mod tests {
             length_ms: 0,
             reason: reason.clone(),
         });
+        listeners.format_changed(&crate::cli::report::change());
         listeners.retry(&Retry {
             attempt: 1,
             limit: None,
@@ -194,6 +203,7 @@ mod tests {
             "started",
             "resuming",
             "gap",
+            "format",
             "retry",
             "progress",
             "segment",

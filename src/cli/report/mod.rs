@@ -14,3 +14,27 @@ pub use self::{
     display_options::DisplayOptions,
     listeners::{Listener, Listeners},
 };
+
+/// A change of the picture size.
+#[cfg(test)]
+fn change() -> crate::download::FormatChange {
+    use crate::{
+        core::flv::{
+            TagKind,
+            codec::{PictureSize, VideoCodec},
+            frame_info::Codec,
+        },
+        download::{FormatChange, TrackFormat},
+    };
+    let format = |width, height| TrackFormat {
+        codec: Codec::Video(VideoCodec::AVC),
+        picture_size: Some(PictureSize { width, height }),
+        audio: None,
+    };
+    FormatChange {
+        track: TagKind::VIDEO,
+        from: format(1920, 1080),
+        to: format(1280, 720),
+        at_ms: 12_000,
+    }
+}

@@ -26,6 +26,7 @@ use super::{
     outcome::{EndCause, Facts},
     output_clock::OutputClock,
     rejoin::matcher::Arrival,
+    stream_format::FormatCheck,
 };
 use crate::output::Tee;
 use crate::output::{GapPolicy, Gaps};
@@ -104,6 +105,8 @@ pub(super) struct Pump<'a> {
     headers: HeaderCheck,
     limits: Limits,
     frame_interval: FrameInterval,
+    formats: FormatCheck,
+    splits_on_change: bool,
     stage: Stage,
     /// Time of day at `checked_at`.
     wall_clock: jiff::Timestamp,
@@ -173,6 +176,8 @@ impl<'a> Pump<'a> {
             headers: HeaderCheck::default(),
             limits: job.limits,
             frame_interval: FrameInterval::default(),
+            formats: FormatCheck::default(),
+            splits_on_change: job.parts.on_change,
             stage: Stage::Handshake,
             wall_clock: jiff::Timestamp::now(),
             checked_at: Instant::now(),
@@ -499,6 +504,12 @@ impl<'a> Pump<'a> {
         } else if self.is_continuation && self.output.has_sequence_header(info, &payload) {
             self.output.recycle(payload);
             return Ok(());
+        }
+        if let Some(change) = self.formats.record(info, at_ms, &payload) {
+            self.report.format_changed(&change);
+            if self.splits_on_change {
+                self.output.request_split();
+            }
         }
         if !self.fits_size_limit(info, at_ms, &payload) {
             return Err(EndCause::Limit);

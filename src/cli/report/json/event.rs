@@ -44,6 +44,17 @@ pub enum Event<'a> {
     Segment(&'a SegmentFacts),
     /// Time is missing in the recording.
     Gap(GapFacts),
+    /// The codec, resolution or sample rate changes.
+    Format {
+        /// `video` or `audio`.
+        track: String,
+        /// Format before the change.
+        from: String,
+        /// Format after the change.
+        to: String,
+        /// Position of the change in the recording, in milliseconds.
+        at_ms: u64,
+    },
     /// Another attempt follows.
     Retry {
         /// Number of the attempt.
@@ -111,6 +122,8 @@ pub struct Options {
     pub segment_bytes: Option<u64>,
     /// Interval of the time of day at which a segment ends, in seconds.
     pub segment_clock_seconds: Option<u32>,
+    /// Whether a segment ends if the codec, resolution or sample rate changes.
+    pub split_on_change: bool,
 }
 
 /// Version of the events. It increases if a member is removed, renamed or changes its meaning; new events and

@@ -23,7 +23,7 @@ use crate::{
         terminal::{screen::Screen, time_format::utc},
     },
     core::amf::Object,
-    download::{Outcome, Progress, Report, Retry},
+    download::{FormatChange, Outcome, Progress, Report, Retry},
     output::{Gap, SegmentFacts},
     transport::Endpoint,
 };
@@ -140,6 +140,15 @@ impl Report for JsonReport {
     fn gap(&mut self, gap: &Gap) {
         self.events
             .write_limited("gap", || Event::Gap(self.facts(gap)));
+    }
+
+    fn format_changed(&mut self, change: &FormatChange) {
+        self.events.write_limited("format", || Event::Format {
+            track: change.track.to_string(),
+            from: change.from.to_string(),
+            to: change.to.to_string(),
+            at_ms: change.at_ms,
+        });
     }
 
     fn retry(&mut self, retry: &Retry) {

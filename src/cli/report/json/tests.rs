@@ -113,6 +113,7 @@ fn start() -> Start {
             segment_ms: None,
             segment_bytes: Some(6),
             segment_clock_seconds: None,
+            split_on_change: false,
         },
     }
 }
@@ -131,6 +132,7 @@ fn all_events() -> Vec<Json> {
         report.progress(&progress(40, Some(3_000)));
         report.segment(&segment());
         report.gap(&gap());
+        report.format_changed(&crate::cli::report::change());
         report.retry(&retry(Some(5)));
         report.retry(&retry(None));
         let (level, text) = ("info", "text");
@@ -162,7 +164,7 @@ fn every_event_is_a_line_of_json() {
             "url": "rtmp://***@host/app/clip", "output": "-", "options": {
                 "live": true, "resume": false, "start_ms": 0, "length_ms": 5, "max_bytes": null,
                 "until": "2026-11-22T15:04:05.678Z", "segment_ms": null, "segment_bytes": 6,
-                "segment_clock_seconds": null}}),
+                "segment_clock_seconds": null, "split_on_change": false}}),
         json!({"event": "connected", "position_ms": 0, "host": "host", "port": 1935}),
         json!({"event": "metadata", "position_ms": 0, "members": {"title": "a ***\u{7f}"},
             "is_whole": true}),
@@ -171,6 +173,8 @@ fn every_event_is_a_line_of_json() {
             "offset_ms": 20, "duration_ms": 10, "bytes": 1000,
             "start": "2026-11-22T16:04:05.678+01:00"}),
         gap_event,
+        json!({"event": "format", "position_ms": 40, "track": "video", "from": "h264 1920x1080",
+            "to": "h264 1280x720", "at_ms": 12_000}),
         json!({"event": "retry", "position_ms": 40, "attempt": 1, "limit": 5, "wait_ms": 1500,
             "ending": "no-connection", "reason": "?token=***"}),
         json!({"event": "retry", "position_ms": 40, "attempt": 1, "limit": null, "wait_ms": 1500,

@@ -35,7 +35,7 @@ use crate::{
         },
     },
     core::amf::Object,
-    download::{Outcome, Progress, Report, Retry},
+    download::{FormatChange, Outcome, Progress, Report, Retry},
     output::{Destination, Gap, SegmentFacts},
     transport::Endpoint,
 };
@@ -268,6 +268,12 @@ impl Report for TextReport {
         self.screen.event_line("gap", &line);
     }
 
+    fn format_changed(&mut self, change: &FormatChange) {
+        if !self.is_rtmpdump() {
+            self.screen.event_line("format", &format_text(change));
+        }
+    }
+
     fn retry(&mut self, retry: &Retry) {
         let line = format!("INFO: {}", retry_text(retry));
         self.screen.event_line("retry", &line);
@@ -343,6 +349,15 @@ fn segment_text(facts: &SegmentFacts) -> String {
     let bytes = size(facts.bytes);
     let (duration, offset) = (hms(facts.duration_ms.into()), hms(facts.offset_ms));
     format!("INFO: segment {segment} is complete: {path}, {bytes}, {duration} from {offset}")
+}
+
+/// Formats a change: `INFO: the video changes from h264 1920x1080 to h264 1280x720 at 0:12`
+fn format_text(change: &FormatChange) -> String {
+    let FormatChange {
+        track, from, to, ..
+    } = change;
+    let at = hms(change.at_ms);
+    format!("INFO: the {track} changes from {from} to {to} at {at}")
 }
 
 /// Formats progress: `3.0 MiB, 0:30 of 1:30 (33.3%)`
