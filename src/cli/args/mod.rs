@@ -316,7 +316,7 @@ pub struct Args {
 
     /// Start a new file if the codec, resolution or sample rate changes
     ///
-    /// Most players do not follow such a change within a file. Each change is reported also without this option.
+    /// Most players do not follow such a change within a file. Changes are reported even without this option.
     #[arg(long, help_heading = "Segments and limits")]
     pub split_on_change: bool,
 
