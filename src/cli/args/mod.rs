@@ -34,7 +34,7 @@ use crate::{
     transport::Endpoint,
 };
 
-/// Download recorded and live RTMP streams to FLV files
+/// Download recorded and live RTMP streams to FLV or MP4 files
 ///
 /// The file plays however the download ends. The last line on standard error and the exit code report how
 /// it ended.
@@ -216,8 +216,8 @@ pub struct Args {
 
     /// Sync the recording to disk at this interval; 0 leaves that to the system [default: 10s]
     ///
-    /// The interval limits what a power failure can cost. If only rtmpull is killed or crashes, at most one
-    /// second is lost, whatever the interval.
+    /// After a power failure, about one interval of the recording may be missing. If only rtmpull is killed or
+    /// crashes, at most one second of an FLV file or two seconds of an MP4 file are lost, at any interval.
     #[arg(long, value_name = "DURATION", help_heading = "Recording")]
     #[arg(allow_hyphen_values = true, value_parser = values::interval)]
     pub sync: Option<Duration>,
@@ -231,10 +231,10 @@ pub struct Args {
 
     /// Also write the recording to this file, while -o names a pipe
     ///
-    /// Use it with -o -, a FIFO or a device; -o FILE --tee - means the same as -o - --tee FILE. Everything that applies to output files applies to this file: its
-    /// name, index, segments and limits, --resume, --append, --overwrite and --manifest. If the reader of the
-    /// pipe pauses, a recorded stream waits for it, and the file of a live stream still receives every frame.
-    /// If the reader closes the pipe, the recording in the file continues.
+    /// Use it with -o -, a FIFO or a device. -o FILE --tee - means the same as -o - --tee FILE. All options for
+    /// output files apply to this file: its name, index, segments and limits, --resume, --append, --overwrite
+    /// and --manifest. If the reader of the pipe pauses, a recorded stream waits for it, and the file of a live
+    /// stream still receives every frame. If the reader closes the pipe, the recording in the file continues.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     #[arg(help_heading = "Recording", allow_hyphen_values = true)]
     pub tee: Option<PathBuf>,
@@ -316,7 +316,8 @@ pub struct Args {
 
     /// Start a new file if the codec, resolution or sample rate changes
     ///
-    /// Most players do not follow such a change within a file. Changes are reported even without this option.
+    /// Most players do not follow such a change within a file. Without this option, rtmpull still reports each
+    /// change.
     #[arg(long, help_heading = "Segments and limits")]
     pub split_on_change: bool,
 
@@ -328,7 +329,7 @@ pub struct Args {
     /// Run a program for each completed segment
     ///
     /// COMMAND is a program and its arguments. It is split into words as in a shell, with quotes and
-    /// backslashes, but it is run without a shell: no variable is expanded. The words {path}, {segment},
+    /// backslashes, but it runs without a shell: variables are not expanded. The words {path}, {segment},
     /// {offset_ms}, {duration_ms}, {bytes} and {start} are replaced by facts of the segment. The environment
     /// contains the same facts as RTMPULL_PATH, RTMPULL_SEGMENT and so on. The output of the program goes to
     /// standard error. Up to four programs run at a time without delaying the recording; at the end, rtmpull
@@ -682,7 +683,7 @@ pub struct Args {
     #[arg(short = 'z', long, help_heading = "Messages", overrides_with_all = ["quiet", "verbose"])]
     pub debug: bool,
 
-    /// Append the output of --verbose to this file, with timestamps, whatever is printed
+    /// Append the output of --verbose to this file, with timestamps, even with --quiet
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Messages")]
     #[arg(allow_hyphen_values = true)]
     pub log_file: Option<PathBuf>,

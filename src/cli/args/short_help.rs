@@ -19,7 +19,7 @@ Usage: rtmpull [OPTIONS] <URL> [-o <FILE>]
   -o, --output <FILE>         Write the recording to FILE; - is standard output
   -v, --live                  Record a live stream until it ends or Ctrl-C
   -e, --resume                Continue the recording in the output file
-      --append                The same, also for a live stream
+      --append                Like --resume, also for a live stream
       --overwrite             Replace an existing file with a live recording
   -A, --start <TIME>          Start this far into a recorded stream
       --duration <DURATION>   Stop when the recording has this duration
