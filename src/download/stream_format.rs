@@ -1,6 +1,6 @@
 //! Detects changes of codec, resolution or sample rate in mid-stream.
 
-use std::fmt;
+use std::{fmt, mem};
 
 use crate::core::flv::{
     FrameInfo, TagKind,
@@ -37,7 +37,7 @@ pub struct FormatChange {
 pub(super) struct FormatCheck {
     video: Option<TrackFormat>,
     audio: Option<TrackFormat>,
-    /// First byte of the latest audio message without a sequence header: its format, in legacy tags.
+    /// First byte of the latest audio message if it contains the format: in legacy tags without sequence headers.
     audio_flags: Option<u8>,
 }
 
@@ -92,11 +92,11 @@ impl FormatCheck {
             return None;
         };
         let is_legacy = matches!(codec, AudioCodec::Legacy(_)) && codec != AudioCodec::AAC;
-        if !info.is_sequence_header {
-            let flags = body.first().copied().filter(|_| is_legacy)?;
-            if self.audio_flags.replace(flags) == Some(flags) {
-                return None;
-            }
+        let flags = body.first().copied().filter(|_| is_legacy);
+        // Any other message clears the flags, so that a return to the same legacy format is a change.
+        let is_known = mem::replace(&mut self.audio_flags, flags) == flags;
+        if !info.is_sequence_header && (flags.is_none() || is_known) {
+            return None;
         }
         let tag = AudioTag::parse(body).ok()?;
         let track = tag.tracks().flatten().next()?;
@@ -192,6 +192,17 @@ mod tests {
             (TagKind::AUDIO, &[0x3E, 0]),
         ];
         assert_eq!(changes(messages).len(), 1);
+    }
+
+    #[test]
+    fn return_to_a_legacy_codec_is_a_change() {
+        let header = aac(3, 2);
+        let messages: &[(TagKind, &[u8])] = &[
+            (TagKind::AUDIO, &[0x3A, 0]),
+            (TagKind::AUDIO, &header),
+            (TagKind::AUDIO, &[0x3A, 1]),
+        ];
+        assert_eq!(changes(messages).len(), 2);
     }
 
     #[test]
