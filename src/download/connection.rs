@@ -132,8 +132,8 @@ impl Connection {
     }
 }
 
-/// Bytes per read: enough to make system calls rare, and few enough that the inbox and the payloads stay in
-/// the second-level cache. 32 and 64 KiB cost more CPU, 512 KiB costs more CPU and memory.
+/// Bytes per read: enough to make system calls rare. 256 KiB cost 5 % less CPU, but then a download into a pipe
+/// needs more than 8 MiB of memory.
 pub(super) const READ_BYTES: usize = 128 * 1024;
 
 /// Largest remainder between two reads: a partial chunk header, or once a handshake.

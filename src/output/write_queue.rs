@@ -257,7 +257,7 @@ pub(super) fn complete_units(units: &[Unit], written: usize) -> &[Unit] {
 }
 
 /// Bytes that are worth a system call.
-const WORTHWHILE_BYTES: u64 = 128 * 1024;
+const WORTHWHILE_BYTES: u64 = 256 * 1024;
 
 /// Memory that may wait in buffers, however small the messages in them are.
 const MAX_CAPACITY: usize = 1024 * 1024;
