@@ -244,10 +244,7 @@ impl PipeRecording {
     /// Sends all messages, and waits until the reader has accepted them or until `deadline`. The future may
     /// be dropped and created again.
     pub(super) async fn finish(&mut self, deadline: Option<Instant>) -> io::Result<()> {
-        if let Some(open) = &self.open {
-            let tracks = open.queue.tracks();
-            self.send(tracks, true)?;
-        }
+        self.send_queue(true)?;
         if let Some(open) = &mut self.open {
             open.writer.end_gap();
         }
@@ -299,10 +296,7 @@ impl PipeRecording {
 
     /// Restarts the timestamps at 0. A second head would be garbage between two tags.
     fn restart(&mut self, now: Instant, track: TagKind, at_ms: u64) -> io::Result<()> {
-        if let Some(open) = &self.open {
-            let tracks = open.queue.tracks();
-            self.send(tracks, false)?;
-        }
+        self.send_queue(false)?;
         if let Some(open) = &mut self.open {
             let other_ms = self.latest.other_than(track);
             open.queue.restart(track, at_ms, other_ms);
@@ -315,10 +309,7 @@ impl PipeRecording {
 
     /// Sends everything that needs the current tracks. MP4 describes the new ones in another `moov` box.
     fn restart_setup(&mut self) -> io::Result<()> {
-        if let Some(open) = &self.open {
-            let tracks = open.queue.tracks();
-            self.send(tracks, false)?;
-        }
+        self.send_queue(false)?;
         let Some(open) = &mut self.open else {
             return Ok(());
         };
@@ -369,6 +360,14 @@ impl PipeRecording {
         };
         match tracks {
             Some(tracks) => self.send(tracks, false),
+            None => Ok(()),
+        }
+    }
+
+    /// Sends all queued messages to the writer, after a head with the tracks so far, see [`PipeRecording::send`].
+    fn send_queue(&mut self, is_last: bool) -> io::Result<()> {
+        match &self.open {
+            Some(open) => self.send(open.queue.tracks(), is_last),
             None => Ok(()),
         }
     }
