@@ -363,15 +363,18 @@ fn format_text(change: &FormatChange) -> String {
 /// Formats progress: `3.0 MiB, 0:30 of 1:30 (33.3%)`
 fn status(progress: &Progress) -> String {
     let (bytes, position) = (size(progress.bytes), hms(progress.position_ms));
-    match progress.duration_ms.zip(tenths_of_percent(progress)) {
-        Some((duration_ms, tenths)) => format!(
-            "{bytes}, {position} of {} ({}.{}%)",
-            hms(duration_ms),
-            tenths / 10,
-            tenths % 10
-        ),
+    match progress.duration_ms.zip(percent(progress)) {
+        Some((duration_ms, percent)) => {
+            format!("{bytes}, {position} of {} ({percent}%)", hms(duration_ms))
+        }
         None => format!("{bytes}, {position}"),
     }
+}
+
+/// Formats the progress in percent, without the sign: `33.3`
+fn percent(progress: &Progress) -> Option<String> {
+    let tenths = tenths_of_percent(progress)?;
+    Some(format!("{}.{}", tenths / 10, tenths % 10))
 }
 
 /// Returns the progress in tenths of a percent, rounded down so that 100 % means all of it.

@@ -1,9 +1,8 @@
 //! The lines of rtmpdump, which front ends parse. They must not change.
 
 use super::{
-    reason_suffix,
+    percent, reason_suffix,
     summary::{level, missing_suffix},
-    tenths_of_percent,
 };
 use crate::{
     cli::exit_code::Exit,
@@ -14,12 +13,10 @@ use crate::{
 pub(super) fn resuming_text(progress: &Progress) -> String {
     let kilobytes = progress.bytes as f64 / 1024.0;
     let seconds = progress.position_ms as f64 / 1000.0;
-    match tenths_of_percent(progress) {
-        Some(tenths) => format!(
-            "Resuming download at: {kilobytes:.3} kB / {seconds:.3} sec ({}.{}%)",
-            tenths / 10,
-            tenths % 10
-        ),
+    match percent(progress) {
+        Some(percent) => {
+            format!("Resuming download at: {kilobytes:.3} kB / {seconds:.3} sec ({percent}%)")
+        }
         None => format!("Resuming download at: {kilobytes:.3} kB"),
     }
 }
@@ -28,12 +25,8 @@ pub(super) fn resuming_text(progress: &Progress) -> String {
 pub(super) fn status(progress: &Progress) -> String {
     let kilobytes = progress.bytes as f64 / 1024.0;
     let seconds = progress.position_ms as f64 / 1000.0;
-    match tenths_of_percent(progress) {
-        Some(tenths) => format!(
-            "{kilobytes:.3} kB / {seconds:.2} sec ({}.{}%)",
-            tenths / 10,
-            tenths % 10
-        ),
+    match percent(progress) {
+        Some(percent) => format!("{kilobytes:.3} kB / {seconds:.2} sec ({percent}%)"),
         None => format!("{kilobytes:.3} kB / {seconds:.2} sec"),
     }
 }
@@ -46,8 +39,8 @@ pub(super) fn verdict(exit: Exit, outcome: &Outcome, progress: &Progress) -> Opt
         _ if !outcome.media_arrived => None,
         Exit::Success => (!is_requested).then(|| "Download complete".to_owned()),
         Exit::Incomplete => {
-            let about = tenths_of_percent(progress).map_or_else(String::new, |tenths| {
-                format!(" (downloaded about {}.{}0%)", tenths / 10, tenths % 10)
+            let about = percent(progress).map_or_else(String::new, |percent| {
+                format!(" (downloaded about {percent}0%)")
             });
             // A live stream cannot be resumed.
             let advice = if outcome.is_live {
