@@ -209,7 +209,7 @@ pub struct Args {
 
     /// Length of the MP4 fragments in a pipe; 0 writes each frame at once [default: 1s]
     ///
-    /// A player that reads the pipe is at least this far behind the stream.
+    /// The delay of a player that reads the pipe is at least one fragment.
     #[arg(long, value_name = "DURATION", help_heading = "Recording")]
     #[arg(allow_hyphen_values = true, value_parser = values::interval)]
     pub fragment: Option<Duration>,

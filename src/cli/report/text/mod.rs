@@ -195,7 +195,7 @@ impl TextReport {
 }
 
 impl Listener for TextReport {
-    /// Prints the ending word and the reason in the last line, for people also what was saved.
+    /// Prints the last line: the ending word and the reason, and for people the saved files before them.
     fn finished(&mut self, outcome: &Outcome) {
         let exit = Exit::from(outcome);
         let progress = self.within_request(&Progress {

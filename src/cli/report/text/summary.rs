@@ -1,4 +1,4 @@
-//! The last line for people: what was saved, and how the download ended.
+//! The last line for people: the saved files, and the ending of the download.
 
 use super::reason_suffix;
 use crate::{
