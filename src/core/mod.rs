@@ -18,7 +18,9 @@
 pub mod amf;
 pub mod flv;
 pub mod mp4;
+pub(crate) mod output_clock;
 pub mod payload;
+pub(crate) mod rejoin;
 pub mod rtmp;
 pub mod swf;
 pub mod wire;

@@ -20,7 +20,6 @@ mod frame_interval;
 pub mod fuzzing;
 mod job;
 mod outcome;
-mod output_clock;
 mod pump;
 mod redirect;
 mod rejoin;

@@ -24,8 +24,6 @@ use super::{
     arrival_speed::ArrivalSpeed,
     connection::{Connection, Moved},
     outcome::{EndCause, Facts},
-    output_clock::OutputClock,
-    rejoin::matcher::Arrival,
     stream_format::FormatCheck,
 };
 use crate::output::Tee;
@@ -34,7 +32,9 @@ use crate::{
     core::{
         amf::{Object, Value},
         flv::{FrameInfo, TagKind},
+        output_clock::OutputClock,
         payload::Payload,
+        rejoin::matcher::Arrival,
         rtmp::{
             client::{
                 Client, End, Event, Timeout,

@@ -10,14 +10,15 @@ use jiff::Timestamp as WallTime;
 
 use super::{Next, Pump, Stage};
 use crate::{
-    core::{flv::FrameInfo, rtmp::client::End},
+    core::{
+        flv::FrameInfo,
+        rejoin::matcher::{Arrival, MatchPoint, Matcher, Verdict},
+        rtmp::client::End,
+    },
     download::{
         Resume,
         outcome::EndCause,
-        rejoin::{
-            matcher::{Arrival, MatchPoint, Matcher, Verdict},
-            resume::{ExistingRecording, RecordedRejoin},
-        },
+        rejoin::resume::{ExistingRecording, RecordedRejoin},
     },
     output::{ExistingFile, Gap, GapPolicy, Gaps},
 };

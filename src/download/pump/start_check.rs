@@ -19,12 +19,12 @@ use super::{Next, Pump, StreamSource};
 use crate::{
     core::{
         flv::{FrameInfo, TagKind},
+        rejoin::history::Content,
         rtmp::client::{End, Timeout},
     },
     download::{
         Stop,
         outcome::{DURATION_TOLERANCE_MS, EndCause},
-        rejoin::history::Content,
     },
 };
 

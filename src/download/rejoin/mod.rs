@@ -1,6 +1,4 @@
-//! Finds where a new stream continues an existing recording.
+//! Continues an existing recording with a new stream.
 
-pub(super) mod history;
-pub(super) mod matcher;
 pub(super) mod resume;
 mod scan;

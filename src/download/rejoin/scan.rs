@@ -7,12 +7,14 @@ use std::{
     path::Path,
 };
 
-use super::matcher::{Expectation, History, MIN_RUN, Matcher};
 use crate::{
-    core::flv::{
-        Error, FrameInfo, FrameParser, HeadWriter, TagKind, TagReader, head,
-        reader::TagView,
-        salvage::{self, MAX_DATA_OFFSET, MAX_TAG_LENGTH},
+    core::{
+        flv::{
+            Error, FrameInfo, FrameParser, HeadWriter, TagKind, TagReader, head,
+            reader::TagView,
+            salvage::{self, MAX_DATA_OFFSET, MAX_TAG_LENGTH},
+        },
+        rejoin::matcher::{Expectation, History, MIN_RUN, Matcher},
     },
     output::{ExistingFile, lock},
 };

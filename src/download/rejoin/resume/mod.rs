@@ -6,10 +6,14 @@ pub(in crate::download) mod recorder;
 #[cfg(test)]
 mod tests;
 
-use super::matcher::{Arrival, MatchPoint, Matcher, Verdict};
 pub(in crate::download) use super::scan::{ExistingRecording, ScanResult, read};
-use crate::core::rtmp::message::Timestamp;
-use crate::download::Resume;
+use crate::{
+    core::{
+        rejoin::matcher::{Arrival, MatchPoint, Matcher, Verdict},
+        rtmp::message::Timestamp,
+    },
+    download::Resume,
+};
 
 /// A recorded file that is to be continued, until the stream contains its end.
 #[derive(Debug)]

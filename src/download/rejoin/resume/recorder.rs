@@ -2,17 +2,16 @@
 
 use std::{path::Path, time::Instant};
 
-use super::{
-    super::matcher::{Arrival, MatchPoint, Verdict},
-    RecordedRejoin, ScanResult, read,
-};
+use super::{RecordedRejoin, ScanResult, read};
 use crate::{
     core::{
         flv::{FrameInfo, FrameParser, TagKind},
+        output_clock::OutputClock,
         payload::Payload,
+        rejoin::matcher::{Arrival, MatchPoint, Verdict},
         rtmp::message::Timestamp,
     },
-    download::{Resume, output_clock::OutputClock},
+    download::Resume,
     output::{Destination, FileOptions, PipeOptions, SegmentOptions, Tee},
 };
 

@@ -26,43 +26,43 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub(in crate::download) use super::history::History;
+pub(crate) use super::history::History;
 use super::history::{Content, FIRST_FRAMES, Index, PerTrack};
 use crate::core::{
     flv::{FrameInfo, TagKind},
+    output_clock::OutputClock,
     payload::Payload,
     rtmp::message::Timestamp,
 };
-use crate::download::output_clock::OutputClock;
 
 /// A message of the new stream.
 #[derive(Debug)]
-pub(in crate::download) struct Arrival {
+pub(crate) struct Arrival {
     /// Time at which the message was received.
-    pub(in crate::download) at: Instant,
-    pub(in crate::download) info: FrameInfo,
-    pub(in crate::download) timestamp: Timestamp,
-    pub(in crate::download) payload: Payload,
+    pub(crate) at: Instant,
+    pub(crate) info: FrameInfo,
+    pub(crate) timestamp: Timestamp,
+    pub(crate) payload: Payload,
 }
 
 /// What the new stream may look like.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::download) struct Expectation {
+pub(crate) struct Expectation {
     /// Whether the stream starts where the recording started.
-    pub(in crate::download) is_from_start: bool,
+    pub(crate) is_from_start: bool,
     /// Stream time that may arrive before a frame is recognized, in milliseconds. If the stream
     /// starts like the recording, the length of the recording is added.
-    pub(in crate::download) limit_ms: i64,
+    pub(crate) limit_ms: i64,
     /// The same limit in bytes.
-    pub(in crate::download) limit_bytes: u64,
+    pub(crate) limit_bytes: u64,
     /// Whether the stream may start at any frame, as a live stream does: after the last written
     /// frame of one track while it still repeats the other track.
-    pub(in crate::download) is_live: bool,
+    pub(crate) is_live: bool,
 }
 
 impl Expectation {
     /// Expectation for a live stream after a reconnect.
-    pub(in crate::download) const LIVE: Self = Self {
+    pub(crate) const LIVE: Self = Self {
         is_from_start: false,
         limit_ms: LIVE_LIMIT_MS,
         limit_bytes: LIVE_LIMIT_BYTES,
@@ -72,7 +72,7 @@ impl Expectation {
 
 /// The decision about a message.
 #[derive(Debug)]
-pub(in crate::download) enum Verdict {
+pub(crate) enum Verdict {
     /// The message is already written, or lies before the remembered frames. The payload is
     /// returned.
     AlreadyWritten(Payload),
@@ -87,19 +87,19 @@ pub(in crate::download) enum Verdict {
 
 /// Where the new stream continues the recording.
 #[derive(Debug)]
-pub(in crate::download) struct MatchPoint {
+pub(crate) struct MatchPoint {
     /// The output clock, as if the stream had not been interrupted.
-    pub(in crate::download) clock: OutputClock,
+    pub(crate) clock: OutputClock,
     /// Difference between the output clock and the server's clock, in milliseconds.
-    pub(in crate::download) offset_ms: i64,
+    pub(crate) offset_ms: i64,
     /// The messages to write, in order of arrival, with their output times in milliseconds.
-    pub(in crate::download) arrivals: Vec<(u64, Arrival)>,
+    pub(crate) arrivals: Vec<(u64, Arrival)>,
 }
 
 /// The search for the match point. It takes messages in order of arrival until the match is proved
 /// or impossible, and holds a bounded number of them.
 #[derive(Debug)]
-pub(in crate::download) struct Matcher {
+pub(crate) struct Matcher {
     history: Index,
     expectation: Expectation,
     run: Option<Run>,
@@ -170,7 +170,7 @@ enum Reach {
 
 impl Matcher {
     /// Creates a matcher that looks for the end of `history`.
-    pub(in crate::download) fn new(history: History, expectation: Expectation) -> Self {
+    pub(crate) fn new(history: History, expectation: Expectation) -> Self {
         Self {
             history: history.into_index(),
             expectation,
@@ -184,7 +184,7 @@ impl Matcher {
     }
 
     /// Takes the next message of the stream and decides about it.
-    pub(in crate::download) fn offer(&mut self, arrival: Arrival) -> Verdict {
+    pub(crate) fn offer(&mut self, arrival: Arrival) -> Verdict {
         let content = Content::of(arrival.info.track, &arrival.payload);
         if arrival.info.carries_media {
             self.offer_frame(arrival, content)
@@ -194,21 +194,21 @@ impl Matcher {
     }
 
     /// Handles a stream that restarts with a new clock.
-    pub(in crate::download) fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         if let Some(run) = &mut self.run {
             run.clock.restart();
         }
     }
 
     /// Whether the frames so far match the recording.
-    pub(in crate::download) fn is_running(&self) -> bool {
+    pub(crate) fn is_running(&self) -> bool {
         self.run.is_some()
     }
 
     /// Returns the match point if the ended stream contained the end of the recording. A live
     /// stream need not have reached the end in both tracks: it is unbroken so far, and the next
     /// connection continues from here.
-    pub(in crate::download) fn finish(&mut self) -> Option<MatchPoint> {
+    pub(crate) fn finish(&mut self) -> Option<MatchPoint> {
         let run = self.run.as_ref()?;
         let leads_on = match self.reach(run) {
             Reach::End => true,
@@ -219,7 +219,7 @@ impl Matcher {
     }
 
     /// Returns the held messages in order of arrival, after a failed match.
-    pub(in crate::download) fn give_up(self) -> Vec<Arrival> {
+    pub(crate) fn give_up(self) -> Vec<Arrival> {
         // Only a run can show that a held message is already written.
         let is_new = |held: &Held| held.is_new || self.run.is_none();
         let held = self.held.into_iter().filter(is_new);
@@ -598,7 +598,7 @@ impl Run {
 const TRACKS: [TagKind; 2] = [TagKind::AUDIO, TagKind::VIDEO];
 
 /// Number of consecutive frames that prove a match; fewer if the recording has fewer.
-pub(in crate::download) const MIN_RUN: u64 = 8;
+pub(crate) const MIN_RUN: u64 = 8;
 
 /// Largest lag between two tracks in milliseconds. A track that lags more has ended.
 const MAX_LAG_MS: i64 = 10_000;

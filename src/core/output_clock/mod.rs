@@ -44,7 +44,7 @@ use crate::core::{
 
 /// Assigns an output time to each message. Only frames advance the clock.
 #[derive(Debug)]
-pub(super) struct OutputClock {
+pub(crate) struct OutputClock {
     keeps_timestamps: bool,
     clock: Option<Clock>,
 }
@@ -52,11 +52,11 @@ pub(super) struct OutputClock {
 /// Output times that a frame decides, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
-pub(super) struct FrameTimes {
+pub(crate) struct FrameTimes {
     /// Time of the frame that the caller holds, now that it is known. That frame is written first.
-    pub(super) held: Option<u64>,
+    pub(crate) held: Option<u64>,
     /// Time of the frame itself; `None` if the caller must hold it.
-    pub(super) frame: Option<u64>,
+    pub(crate) frame: Option<u64>,
 }
 
 /// State of the clock from the first frame on.
@@ -147,7 +147,7 @@ enum Fit {
 
 impl OutputClock {
     /// Creates a clock that starts at 0, or at the server's first timestamp if timestamps are kept.
-    pub(super) fn new(keeps_timestamps: bool) -> Self {
+    pub(crate) fn new(keeps_timestamps: bool) -> Self {
         Self {
             keeps_timestamps,
             clock: None,
@@ -156,7 +156,7 @@ impl OutputClock {
 
     /// Creates a clock on which `timestamp` has the output time `output_ms`, which is negative if the
     /// stream starts before the recording.
-    pub(super) fn at(timestamp: Timestamp, output_ms: i64) -> Self {
+    pub(crate) fn at(timestamp: Timestamp, output_ms: i64) -> Self {
         Self {
             keeps_timestamps: false,
             clock: Some(Clock {
@@ -170,7 +170,7 @@ impl OutputClock {
     }
 
     /// Sets the output time at which an existing recording ends. The next frame continues it.
-    pub(super) fn continue_from(&mut self, output_ms: u64) {
+    pub(crate) fn continue_from(&mut self, output_ms: u64) {
         let output_ms = i64::try_from(output_ms).unwrap_or(i64::MAX);
         let written = Track {
             end_ms: Some(output_ms),
@@ -185,7 +185,7 @@ impl OutputClock {
 
     /// Advances the clock to a frame that arrived at `now`. If the frame has no output time yet, the
     /// caller must hold it until [`OutputClock::frame`] or [`OutputClock::release`] returns its time.
-    pub(super) fn frame(
+    pub(crate) fn frame(
         &mut self,
         kind: TagKind,
         timestamp: Timestamp,
@@ -226,7 +226,7 @@ impl OutputClock {
 
     /// Advances the clock to a frame that the caller compares with a recording, and returns its
     /// output time in milliseconds. No frame is held, because the comparison detects wrong times.
-    pub(super) fn compared_frame(&mut self, kind: TagKind, timestamp: Timestamp) -> u64 {
+    pub(crate) fn compared_frame(&mut self, kind: TagKind, timestamp: Timestamp) -> u64 {
         let clock = self.start(timestamp);
         let verdict = clock.judge(kind, timestamp, None);
         output_time(clock.advance(kind, timestamp, verdict))
@@ -234,19 +234,19 @@ impl OutputClock {
 
     /// Decides about a held frame without waiting any longer, and returns its output time in
     /// milliseconds.
-    pub(super) fn release(&mut self) -> Option<u64> {
+    pub(crate) fn release(&mut self) -> Option<u64> {
         self.clock.as_mut()?.release().map(output_time)
     }
 
     /// Time at which the caller must call [`OutputClock::release`] if no frame arrives.
-    pub(super) fn release_at(&self) -> Option<Instant> {
+    pub(crate) fn release_at(&self) -> Option<Instant> {
         let pause = self.clock.as_ref()?.pause?;
         pause.arrived_at.checked_add(MAX_HOLD)
     }
 
     /// Allows a jump of a live stream for the time in which the computer was suspended before `now`. The
     /// stream continued meanwhile, but [`Instant`] did not advance.
-    pub(super) fn allow_suspension(&mut self, now: Instant, suspended: Duration) {
+    pub(crate) fn allow_suspension(&mut self, now: Instant, suspended: Duration) {
         if let Some(clock) = &mut self.clock {
             let suspended_ms = i64::try_from(suspended.as_millis()).unwrap_or(i64::MAX);
             clock.suspension = Some((now, suspended_ms));
@@ -255,7 +255,7 @@ impl OutputClock {
 
     /// Returns the output time of script data in milliseconds: that of the latest message. Servers
     /// send script data with any timestamp, in mid-stream often with 0.
-    pub(super) fn script_time(&self) -> u64 {
+    pub(crate) fn script_time(&self) -> u64 {
         self.clock
             .as_ref()
             .map_or(0, |clock| output_time(clock.latest_ms))
@@ -264,7 +264,7 @@ impl OutputClock {
     /// Returns the output time of a sequence header, a message that ends a track, or an empty
     /// message, in milliseconds. Servers send such messages with the time of the frames around them,
     /// or with any other timestamp.
-    pub(super) fn header_time(&mut self, info: FrameInfo, timestamp: Timestamp) -> u64 {
+    pub(crate) fn header_time(&mut self, info: FrameInfo, timestamp: Timestamp) -> u64 {
         let Some(clock) = &mut self.clock else {
             return 0;
         };
@@ -274,14 +274,14 @@ impl OutputClock {
     }
 
     /// Restarts the clock: the next frame belongs to a new session with a clock of its own.
-    pub(super) fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         if let Some(clock) = &mut self.clock {
             clock.restart();
         }
     }
 
     /// Restarts the clock after a gap: the next frame lies `gap_ms` after the highest output time.
-    pub(super) fn restart_after(&mut self, gap_ms: u64) {
+    pub(crate) fn restart_after(&mut self, gap_ms: u64) {
         let Some(clock) = &mut self.clock else {
             return;
         };
@@ -291,19 +291,19 @@ impl OutputClock {
     }
 
     /// Returns the milliseconds from the latest frame to `timestamp` on the server's clock.
-    pub(super) fn since_latest(&self, timestamp: Timestamp) -> Option<i64> {
+    pub(crate) fn since_latest(&self, timestamp: Timestamp) -> Option<i64> {
         let latest = self.clock.as_ref()?.anchor?.timestamp;
         Some(timestamp.since(latest).into())
     }
 
     /// Returns the output time of `timestamp` in milliseconds if the server's clock has not jumped.
-    pub(super) fn time_of(&self, timestamp: Timestamp) -> Option<u64> {
+    pub(crate) fn time_of(&self, timestamp: Timestamp) -> Option<u64> {
         let at_ms = self.clock.as_ref()?.anchor?.time_of(timestamp);
         u64::try_from(at_ms).ok()
     }
 
     /// Returns the highest output time so far, in milliseconds.
-    pub(super) fn position_ms(&self) -> u64 {
+    pub(crate) fn position_ms(&self) -> u64 {
         self.clock
             .as_ref()
             .map_or(0, |clock| output_time(clock.high_ms))

@@ -9,7 +9,7 @@ use crate::core::flv::{FrameInfo, TagKind};
 /// The last frames of a recording and the messages after them: 24 bytes per frame, at most
 /// [`MAX_FRAMES`] frames.
 #[derive(Debug, Clone, Default)]
-pub(in crate::download) struct History {
+pub(crate) struct History {
     /// The first frames of the recording.
     head: Vec<Content>,
     /// Output time of the first frame.
@@ -24,15 +24,15 @@ pub(in crate::download) struct History {
 
 /// A written frame: its content and its output time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::download) struct Fingerprint {
-    pub(in crate::download) content: Content,
-    pub(in crate::download) at_ms: i64,
+pub(crate) struct Fingerprint {
+    pub(crate) content: Content,
+    pub(crate) at_ms: i64,
 }
 
 /// Identity of a message: track, length and a 64-bit hash. Two different messages collide once in
 /// 10^19 pairs by chance. A server that provokes a collision only damages its own stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::download) struct Content {
+pub(crate) struct Content {
     kind: u8,
     length: u32,
     hash: u64,
@@ -40,25 +40,25 @@ pub(in crate::download) struct Content {
 
 /// The same frames in a searchable order.
 #[derive(Debug)]
-pub(in crate::download) struct Index {
+pub(crate) struct Index {
     head: Vec<Content>,
-    pub(in crate::download) first_ms: i64,
-    pub(in crate::download) end_ms: i64,
-    pub(in crate::download) frames: u64,
-    pub(in crate::download) tracks: PerTrack<Track>,
-    pub(in crate::download) tail: VecDeque<Content>,
+    pub(crate) first_ms: i64,
+    pub(crate) end_ms: i64,
+    pub(crate) frames: u64,
+    pub(crate) tracks: PerTrack<Track>,
+    pub(crate) tail: VecDeque<Content>,
 }
 
 /// A value for audio and one for video.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(in crate::download) struct PerTrack<T> {
-    pub(in crate::download) audio: T,
-    pub(in crate::download) video: T,
+pub(crate) struct PerTrack<T> {
+    pub(crate) audio: T,
+    pub(crate) video: T,
 }
 
 /// The frames of one track in the order of writing.
 #[derive(Debug, Default)]
-pub(in crate::download) struct Track {
+pub(crate) struct Track {
     fingerprints: Vec<Fingerprint>,
     /// Frame indices sorted by content, then by output time.
     by_content: Vec<usize>,
@@ -67,7 +67,7 @@ pub(in crate::download) struct Track {
 impl History {
     /// Adds a message that was written at `at_ms`. Messages without media count only after the last
     /// frame.
-    pub(in crate::download) fn note(&mut self, info: FrameInfo, at_ms: u64, body: &[u8]) {
+    pub(crate) fn note(&mut self, info: FrameInfo, at_ms: u64, body: &[u8]) {
         let content = Content::of(info.track, body);
         if !info.carries_media {
             if self.tail.len() < MAX_TAIL {
@@ -92,16 +92,16 @@ impl History {
     }
 
     /// Number of frames written.
-    pub(in crate::download) fn frames(&self) -> u64 {
+    pub(crate) fn frames(&self) -> u64 {
         self.frames
     }
 
     /// Highest output time of a frame, in milliseconds.
-    pub(in crate::download) fn end_ms(&self) -> u64 {
+    pub(crate) fn end_ms(&self) -> u64 {
         self.end_ms.max(0).unsigned_abs()
     }
 
-    pub(in crate::download) fn into_index(self) -> Index {
+    pub(crate) fn into_index(self) -> Index {
         let mut tracks = PerTrack::<Vec<Fingerprint>>::default();
         for fingerprint in self.recent {
             let kind = TagKind(fingerprint.content.kind);
@@ -122,7 +122,7 @@ impl History {
 }
 
 impl Content {
-    pub(in crate::download) fn of(kind: TagKind, body: &[u8]) -> Self {
+    pub(crate) fn of(kind: TagKind, body: &[u8]) -> Self {
         Self {
             kind: kind.0,
             length: u32::try_from(body.len()).unwrap_or(u32::MAX),
@@ -133,7 +133,7 @@ impl Content {
 
 impl Index {
     /// Whether `content` is one of the first frames of the recording.
-    pub(in crate::download) fn is_head(&self, content: Content) -> bool {
+    pub(crate) fn is_head(&self, content: Content) -> bool {
         self.head.contains(&content)
     }
 }
@@ -148,31 +148,31 @@ impl Track {
         }
     }
 
-    pub(in crate::download) fn get(&self, index: usize) -> Option<&Fingerprint> {
+    pub(crate) fn get(&self, index: usize) -> Option<&Fingerprint> {
         self.fingerprints.get(index)
     }
 
-    pub(in crate::download) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.fingerprints.len()
     }
 
-    pub(in crate::download) fn first(&self) -> Option<&Fingerprint> {
+    pub(crate) fn first(&self) -> Option<&Fingerprint> {
         self.fingerprints.first()
     }
 
-    pub(in crate::download) fn last(&self) -> Option<&Fingerprint> {
+    pub(crate) fn last(&self) -> Option<&Fingerprint> {
         self.fingerprints.last()
     }
 
     /// Output time of a frame whose content was written exactly once.
-    pub(in crate::download) fn unique_time_of(&self, content: Content) -> Option<i64> {
+    pub(crate) fn unique_time_of(&self, content: Content) -> Option<i64> {
         let mut found = self.matches_from(content, i64::MIN);
         let (_, fingerprints) = found.next()?;
         found.next().is_none().then_some(fingerprints.at_ms)
     }
 
     /// Index of the frame with this content at this output time.
-    pub(in crate::download) fn find(&self, content: Content, at_ms: i64) -> Option<usize> {
+    pub(crate) fn find(&self, content: Content, at_ms: i64) -> Option<usize> {
         let earliest_ms = at_ms.saturating_sub(TOLERANCE_MS);
         let (index, fingerprints) = self.matches_from(content, earliest_ms).next()?;
         fingerprints.is(content, at_ms).then_some(index)
@@ -200,20 +200,20 @@ impl Fingerprint {
         (self.content, self.at_ms)
     }
 
-    pub(in crate::download) fn is(&self, content: Content, at_ms: i64) -> bool {
+    pub(crate) fn is(&self, content: Content, at_ms: i64) -> bool {
         self.content == content && self.at_ms.abs_diff(at_ms) <= TOLERANCE_MS.unsigned_abs()
     }
 }
 
 impl<T> PerTrack<T> {
-    pub(in crate::download) fn get(&self, kind: TagKind) -> &T {
+    pub(crate) fn get(&self, kind: TagKind) -> &T {
         match kind {
             TagKind::VIDEO => &self.video,
             _ => &self.audio,
         }
     }
 
-    pub(in crate::download) fn get_mut(&mut self, kind: TagKind) -> &mut T {
+    pub(crate) fn get_mut(&mut self, kind: TagKind) -> &mut T {
         match kind {
             TagKind::VIDEO => &mut self.video,
             _ => &mut self.audio,
@@ -222,10 +222,10 @@ impl<T> PerTrack<T> {
 }
 
 /// Largest number of frames: a quarter of an hour of video and audio in 1.5 MiB.
-pub(in crate::download) const MAX_FRAMES: usize = 1 << 16;
+pub(crate) const MAX_FRAMES: usize = 1 << 16;
 
 /// Number of frames that identify a stream starting at the beginning of the recording.
-pub(in crate::download) const FIRST_FRAMES: usize = 8;
+pub(crate) const FIRST_FRAMES: usize = 8;
 
 /// Largest number of messages kept after the last frame.
 const MAX_TAIL: usize = 64;
