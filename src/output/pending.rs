@@ -31,7 +31,9 @@ impl Pending {
                 dropped.push(self.remove_oldest());
             }
         }
-        if !self.fits(length) {
+        let has_space =
+            self.fits(length) && (info.is_sequence_header || self.scripts() < MAX_SCRIPTS);
+        if !has_space {
             tracing::debug!("dropped a message before the first frame: {}", info.track);
             return dropped.push(payload);
         }
@@ -57,6 +59,14 @@ impl Pending {
         payloads.map(|length| format.message_bytes(length)).sum()
     }
 
+    /// Number of messages other than sequence headers.
+    fn scripts(&self) -> usize {
+        let scripts = self.messages.iter();
+        scripts
+            .filter(|message| !message.info.is_sequence_header)
+            .count()
+    }
+
     fn fits(&self, length: usize) -> bool {
         self.messages.len() < MAX_MESSAGES && length <= MAX_BYTES.saturating_sub(self.bytes)
     }
@@ -71,8 +81,12 @@ impl Pending {
     }
 }
 
-/// Number of messages. A server may send cue points or captions for minutes before its first frame.
-const MAX_MESSAGES: usize = 64;
+/// Number of messages other than sequence headers. A server may send cue points or captions for minutes
+/// before its first frame.
+const MAX_SCRIPTS: usize = 64;
+
+/// Number of all messages: sequence headers of 256 audio and 256 video tracks, and as many again.
+const MAX_MESSAGES: usize = 1024;
 
 /// Memory of all messages. Sequence headers and script data have a few hundred bytes each.
 pub(super) const MAX_BYTES: usize = 1024 * 1024;
@@ -118,10 +132,18 @@ mod tests {
     fn sequence_headers_displace_script_data_but_not_vice_versa() {
         let script = (1..=64).map(|length| (false, length));
         let (lengths, dropped) = held(script.chain([(true, 100), (false, 200)]));
-        assert_eq!(lengths, (2..=64).chain([100]).collect::<Vec<_>>());
-        assert_eq!(dropped, 2);
-        let headers = (1..=64).map(|length| (true, length));
+        assert_eq!(lengths, (1..=64).chain([100]).collect::<Vec<_>>());
+        assert_eq!(dropped, 1);
+        let large = [(false, 500_000), (true, 500_000), (true, 500_000)];
+        assert_eq!(held(large), (vec![500_000, 500_000], 1));
+        let headers = (1..=MAX_MESSAGES).map(|length| (true, length));
         let (lengths, _) = held(headers.chain([(false, 200), (true, 100)]));
-        assert_eq!(lengths, (2..=64).chain([100]).collect::<Vec<_>>());
+        assert_eq!(lengths, (2..=MAX_MESSAGES).chain([100]).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn sequence_headers_of_all_tracks_fit() {
+        let (lengths, dropped) = held((0..512).map(|_| (true, 100)));
+        assert_eq!((lengths.len(), dropped), (512, 0));
     }
 }

@@ -10,6 +10,9 @@ use crate::core::{
 };
 
 /// The latest sequence headers of each track, in order of first arrival.
+///
+/// One message may contain the headers of several tracks. It is kept as long as it is the latest one of any
+/// of them, so that the messages in their order set up every track.
 #[derive(Debug, Default)]
 pub(super) struct SequenceHeaders {
     kept: Vec<Kept>,
@@ -19,11 +22,14 @@ pub(super) struct SequenceHeaders {
 struct Kept {
     info: FrameInfo,
     role: Role,
-    tracks: Tracks,
+    /// Tracks in this message.
+    all: Tracks,
+    /// Tracks whose latest header is in this message. Never empty.
+    latest: Tracks,
     payload: Payload,
 }
 
-/// Purpose of a message. A later message of the same role replaces it.
+/// Purpose of a message. A later message of the same role and track replaces it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
     Video,
@@ -37,15 +43,18 @@ enum Role {
 struct Tracks([u128; 2]);
 
 impl SequenceHeaders {
-    /// Whether this message is already stored.
+    /// Whether this message is already stored, and is the latest one of all its tracks.
     pub(super) fn contains(&self, info: FrameInfo, payload: &Payload) -> bool {
-        let role = Role::of(info.track, payload).map(|(role, _)| role);
-        let mut kept = self.kept.iter();
-        kept.any(|kept| Some(kept.role) == role && kept.payload == *payload)
+        let Some((role, tracks)) = Role::of(info.track, payload) else {
+            return false;
+        };
+        let is_same = |kept: &Kept| kept.role == role && kept.latest == tracks;
+        let mut kept = self.kept.iter().filter(|kept| is_same(kept));
+        kept.any(|kept| kept.payload == *payload)
     }
 
-    /// Stores a message if it sets up a decoder. It replaces the messages whose tracks it covers; if there
-    /// are too many, the oldest is removed.
+    /// Stores a message if it sets up a decoder. It replaces the messages whose tracks it covers. If there
+    /// are too many bytes, the oldest message without the main track is removed.
     pub(super) fn keep(&mut self, info: FrameInfo, payload: &Payload) {
         let Some((role, tracks)) = Role::of(info.track, payload) else {
             return;
@@ -57,27 +66,32 @@ impl SequenceHeaders {
             );
             return;
         }
-        let is_obsolete = |kept: &Kept| kept.role == role && kept.tracks.are_within(tracks);
-        match self.kept.iter_mut().find(|kept| is_obsolete(kept)) {
-            Some(kept) => {
-                kept.info = info;
-                kept.tracks = tracks;
-                kept.payload.clear();
-                kept.payload.extend_from_slice(payload);
-            }
-            None => self.kept.push(Kept {
-                info,
-                role,
-                tracks,
-                payload: payload.clone(),
-            }),
+        let of_role = self.kept.iter_mut().filter(|kept| kept.role == role);
+        of_role.for_each(|kept| kept.latest = kept.latest.without(tracks));
+        let new = Kept {
+            info,
+            role,
+            all: tracks,
+            latest: tracks,
+            payload: payload.clone(),
+        };
+        // A message that keeps an older header of one of these tracks must precede the new one.
+        let mut older = self.kept.iter().rev();
+        let is_older = |kept: &Kept| kept.role == role && kept.has_older(tracks);
+        let after = older
+            .position(is_older)
+            .map_or(0, |from_end| self.kept.len().saturating_sub(from_end));
+        let mut replaceable = self.kept.iter_mut().skip(after);
+        match replaceable.find(|kept| kept.latest.is_empty()) {
+            Some(kept) => *kept = new,
+            None => self.kept.push(new),
         }
-        let mut is_first = true;
-        self.kept
-            .retain(|kept| !is_obsolete(kept) || std::mem::take(&mut is_first));
-        while self.kept.len() > MAX_MESSAGES || self.bytes() > pending::MAX_BYTES {
+        self.kept.retain(|kept| !kept.latest.is_empty());
+        while self.bytes() > pending::MAX_BYTES {
             tracing::debug!("the oldest sequence header is not repeated");
-            self.kept.remove(0);
+            let is_other = |kept: &Kept| !kept.latest.has_main();
+            let oldest = self.kept.iter().position(is_other);
+            self.kept.remove(oldest.unwrap_or(0));
         }
     }
 
@@ -103,6 +117,13 @@ impl SequenceHeaders {
     }
 }
 
+impl Kept {
+    /// Whether the message stays and contains a header of one of these tracks.
+    fn has_older(&self, tracks: Tracks) -> bool {
+        !self.latest.is_empty() && self.all.without(tracks) != self.all
+    }
+}
+
 impl Role {
     fn of(kind: TagKind, body: &[u8]) -> Option<(Self, Tracks)> {
         match kind {
@@ -113,8 +134,7 @@ impl Role {
                     _ if tag.is_sequence_header() => Self::Video,
                     _ => return None,
                 };
-                let ids = tag.tracks().flatten().map(|track| track.id);
-                Some((role, ids.collect()))
+                Self::with_tracks(role, tag.tracks().flatten().map(|track| track.id))
             }
             TagKind::AUDIO => {
                 let tag = AudioTag::parse(body).ok()?;
@@ -123,18 +143,33 @@ impl Role {
                     _ if tag.is_sequence_header() => Self::Audio,
                     _ => return None,
                 };
-                let ids = tag.tracks().flatten().map(|track| track.id);
-                Some((role, ids.collect()))
+                Self::with_tracks(role, tag.tracks().flatten().map(|track| track.id))
             }
             _ => None,
         }
     }
+
+    /// Returns the role with the tracks of a message, or `None` if the message has no track that parses.
+    fn with_tracks(self, ids: impl Iterator<Item = u8>) -> Option<(Self, Tracks)> {
+        let tracks: Tracks = ids.collect();
+        (!tracks.is_empty()).then_some((self, tracks))
+    }
 }
 
 impl Tracks {
-    fn are_within(self, other: Self) -> bool {
-        let pairs = self.0.iter().zip(other.0);
-        pairs.into_iter().all(|(these, those)| these & !those == 0)
+    fn is_empty(self) -> bool {
+        self == Self::default()
+    }
+
+    fn has_main(self) -> bool {
+        let [low, _] = self.0;
+        low & 1 != 0
+    }
+
+    fn without(self, other: Self) -> Self {
+        let [low, high] = self.0;
+        let [other_low, other_high] = other.0;
+        Self([low & !other_low, high & !other_high])
     }
 }
 
@@ -149,9 +184,6 @@ impl FromIterator<u8> for Tracks {
         tracks
     }
 }
-
-/// Number of messages: a few for each track. Publishers send fewer than ten tracks.
-const MAX_MESSAGES: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -213,6 +245,28 @@ mod tests {
     }
 
     #[test]
+    fn a_header_for_all_tracks_is_removed_once_each_track_has_a_newer_one() {
+        let [first, second] = [0, 1].map(|id| one_track(id, 1));
+        let both = many_tracks(&[0, 1]);
+        let messages = [&both, &second, &first].map(|body| (TagKind::VIDEO, &body[..]));
+        assert_eq!(stored(&messages), [first, second]);
+    }
+
+    #[test]
+    fn a_message_is_contained_while_it_is_the_latest_of_all_its_tracks() {
+        let (both, second) = (many_tracks(&[0, 1]), one_track(1, 1));
+        let mut headers = SequenceHeaders::default();
+        let info = FrameParser::new().parse(TagKind::VIDEO, &both);
+        let contains = |headers: &SequenceHeaders| {
+            [&both, &second].map(|body| headers.contains(info, &Payload::from(&body[..])))
+        };
+        headers.keep(info, &Payload::from(&both[..]));
+        assert_eq!(contains(&headers), [true, false]);
+        headers.keep(info, &Payload::from(&second[..]));
+        assert_eq!(contains(&headers), [false, true]);
+    }
+
+    #[test]
     fn colors_and_channels_are_stored_in_addition() {
         let colors = [0xD4, b'h', b'v', b'c', b'1', 2, 0, 9];
         let record = [0x90, b'h', b'v', b'c', b'1', 1];
@@ -226,21 +280,63 @@ mod tests {
     }
 
     #[test]
-    fn number_and_bytes_are_limited() {
+    fn every_track_id_has_its_header() {
         let messages: Vec<_> = (0..=255).map(|id| one_track(id, 1)).collect();
-        let all: Vec<_> = messages
-            .iter()
-            .map(|body| (TagKind::VIDEO, &body[..]))
+        let twice = messages.iter().chain(&messages);
+        let twice: Vec<_> = twice.map(|body| (TagKind::VIDEO, &body[..])).collect();
+        assert_eq!(stored(&twice), messages);
+        let ids: Vec<u8> = (0..=255).collect();
+        let all = many_tracks(&ids);
+        let with_all: Vec<_> = twice
+            .into_iter()
+            .chain([(TagKind::VIDEO, &all[..])])
             .collect();
-        assert_eq!(stored(&all), messages[256 - MAX_MESSAGES..]);
+        assert_eq!(stored(&with_all), [&all[..]]);
+    }
+
+    #[test]
+    fn bytes_are_limited_and_the_main_track_stays() {
         let large = |id| [one_track(id, 1), vec![0; 600_000]].concat();
-        let messages = [large(0), large(1)];
-        let all: Vec<_> = messages
-            .iter()
-            .map(|body| (TagKind::VIDEO, &body[..]))
-            .collect();
-        assert!(stored(&all) == [large(1)]);
+        for (ids, expected) in [([1, 2], 2), ([0, 2], 0), ([2, 0], 0)] {
+            let messages = ids.map(large);
+            let all = messages.each_ref().map(|body| (TagKind::VIDEO, &body[..]));
+            // A new header of another track does not displace that of the main track.
+            assert!(stored(&all) == [large(expected)], "{ids:?}");
+        }
         let huge = [&AVC[..], &vec![0; pending::MAX_BYTES]].concat();
         assert!(stored(&[(TagKind::VIDEO, &huge)]).is_empty());
+    }
+
+    proptest::proptest! {
+        /// The stored messages, in order, set up each track as all messages do.
+        #[test]
+        fn stored_messages_set_up_each_track_like_all_messages(
+            messages in proptest::collection::vec(
+                (proptest::collection::btree_set(0_u8..6, 1..4), 0_u8..3),
+                0..40,
+            ),
+        ) {
+            let bodies: Vec<_> = messages.iter().map(|(ids, record)| {
+                let ids: Vec<u8> = ids.iter().copied().collect();
+                match ids[..] {
+                    [id] => one_track(id, *record),
+                    _ => many_tracks(&ids),
+                }
+            }).collect();
+            let setup = |bodies: &[Vec<u8>]| {
+                let mut setup = std::collections::BTreeMap::new();
+                for body in bodies {
+                    let tag = VideoTag::parse(body).unwrap();
+                    for track in tag.tracks().flatten() {
+                        setup.insert(track.id, track.body.to_vec());
+                    }
+                }
+                setup
+            };
+            let all: Vec<_> = bodies.iter().map(|body| (TagKind::VIDEO, &body[..])).collect();
+            let stored = stored(&all);
+            proptest::prop_assert_eq!(setup(&stored), setup(&bodies));
+            proptest::prop_assert!(stored.len() <= 6);
+        }
     }
 }

@@ -136,10 +136,11 @@ impl Pump<'_> {
         );
         let found = self.meanwhile(read_headers(source), stop).await?;
         let now = self.check_limits()?;
-        for (message, info) in found.unwrap_or_default() {
-            if !self.headers.has_header(info.track) {
-                self.message(now, message, info)?;
-            }
+        let mut found = found.unwrap_or_default();
+        // Each of several tracks has a header, so the first one must not exclude the others.
+        found.retain(|(_, info)| !self.headers.has_header(info.track));
+        for (message, info) in found {
+            self.message(now, message, info)?;
         }
         if let Fetch::Due(frame) = mem::replace(&mut self.headers.fetch, Fetch::Tried) {
             self.message(now, frame.0, frame.1)?;
@@ -161,6 +162,8 @@ async fn read_headers(source: &StreamSource<'_>) -> Option<Vec<(Message, FrameIn
 #[derive(Default)]
 struct Found {
     headers: Vec<(Message, FrameInfo)>,
+    /// Size of all headers.
+    bytes: usize,
     frames: u32,
     has_video: bool,
     has_audio: bool,
@@ -172,8 +175,9 @@ impl Found {
     fn add(&mut self, message: Message, info: FrameInfo) -> bool {
         if info.is_sequence_header
             && self.headers.len() < MAX_HEADERS
-            && message.payload.len() <= MAX_HEADER_BYTES
+            && message.payload.len() <= MAX_HEADER_BYTES.saturating_sub(self.bytes)
         {
+            self.bytes = self.bytes.saturating_add(message.payload.len());
             self.headers.push((message, info));
         } else if info.carries_media {
             self.frames = self.frames.saturating_add(1);
@@ -184,11 +188,11 @@ impl Found {
     }
 }
 
-/// Largest number of headers that are kept.
-const MAX_HEADERS: usize = 16;
+/// Largest number of headers that are kept: those of 256 audio and 256 video tracks.
+const MAX_HEADERS: usize = 512;
 
-/// Largest size of a header; usual ones have a few hundred bytes.
-const MAX_HEADER_BYTES: usize = 64 * 1024;
+/// Largest size of all headers; a usual one has a few hundred bytes.
+const MAX_HEADER_BYTES: usize = 1024 * 1024;
 
 /// Number of frames after which no further track is expected at the beginning of the stream.
 const MAX_FRAMES: u32 = 50;
