@@ -5,8 +5,8 @@ use std::fmt;
 use super::{
     TagKind,
     codec::{
-        AudioCodec, AudioTag, DEFAULT_TRACK, PictureSize, VideoCodec, VideoTag,
-        video::USUAL_NAL_LENGTH_SIZE,
+        AudioCodec, AudioPacket, AudioTag, DEFAULT_TRACK, PictureSize, VideoCodec, VideoPacket,
+        VideoTag, video::USUAL_NAL_LENGTH_SIZE,
     },
 };
 
@@ -19,6 +19,8 @@ pub struct FrameInfo {
     pub track: TagKind,
     /// Id of the track; of the first one if a multitrack tag carries several. 0 without multitrack.
     pub track_id: u8,
+    /// Whether the tag is multitrack. Such a tag may carry several tracks, or one that is not the main one.
+    pub is_multitrack: bool,
     /// Codec of the track; `None` if the body does not parse or does not name a codec.
     pub codec: Option<Codec>,
     /// Whether the message sets up a decoder for the frames that follow.
@@ -31,6 +33,17 @@ pub struct FrameInfo {
     pub is_keyframe: bool,
     /// Size of the picture, if this is a sequence header or a keyframe that contains it.
     pub picture_size: Option<PictureSize>,
+    /// Position of the coded frame in the body; `None` without one, and in a multitrack tag.
+    pub sample: Option<SamplePosition>,
+}
+
+/// Position of a coded frame, which extends to the end of the body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SamplePosition {
+    /// Number of bytes before the frame.
+    pub start: u32,
+    /// Presentation time minus decoding time, in milliseconds; 0 for audio.
+    pub composition_ms: i32,
 }
 
 /// Codec of an audio or video message.
@@ -51,11 +64,13 @@ impl FrameInfo {
         Self {
             track,
             track_id: DEFAULT_TRACK,
+            is_multitrack: false,
             codec: None,
             is_sequence_header: false,
             carries_media: false,
             is_keyframe: false,
             picture_size: None,
+            sample: None,
         }
     }
 
@@ -138,10 +153,16 @@ impl FrameParser {
         };
         let mut info = FrameInfo {
             codec: tag.codec().map(Codec::Video),
+            is_multitrack: tag.multitrack().is_some(),
             ..FrameInfo::opaque(TagKind::VIDEO)
         };
-        let mut ids = tag.tracks().flatten().map(|track| track.id);
-        info.track_id = ids.next().unwrap_or(DEFAULT_TRACK);
+        if let Some(Ok(first)) = tag.tracks().next() {
+            info.track_id = first.id;
+            let is_coded = [VideoPacket::CODED_FRAMES, VideoPacket::CODED_FRAMES_X];
+            if is_coded.contains(&first.packet) && !info.is_multitrack {
+                info.sample = SamplePosition::new(body, first.body, first.composition_time_ms);
+            }
+        }
         for track in tag.tracks().flatten() {
             info.is_sequence_header |= track.is_sequence_header();
             info.carries_media |= track.carries_media();
@@ -171,13 +192,33 @@ fn audio(body: &[u8]) -> FrameInfo {
     let Ok(tag) = AudioTag::parse(body) else {
         return FrameInfo::unparsed(TagKind::AUDIO, body);
     };
-    let mut ids = tag.tracks().flatten().map(|track| track.id);
+    let first = tag.tracks().next().and_then(Result::ok);
+    let is_multitrack = tag.multitrack().is_some();
+    let coded = first.filter(|track| track.packet == AudioPacket::CODED_FRAMES && !is_multitrack);
     FrameInfo {
-        track_id: ids.next().unwrap_or(DEFAULT_TRACK),
+        track_id: first.map_or(DEFAULT_TRACK, |track| track.id),
+        is_multitrack,
         codec: tag.codec().map(Codec::Audio),
         is_sequence_header: tag.is_sequence_header(),
         carries_media: tag.carries_media(),
+        sample: coded.and_then(|track| SamplePosition::new(body, track.body, 0)),
         ..FrameInfo::opaque(TagKind::AUDIO)
+    }
+}
+
+impl SamplePosition {
+    /// Returns the position of `sample`, which ends with the body.
+    fn new(body: &[u8], sample: &[u8], composition_ms: i32) -> Option<Self> {
+        let start = body.len().checked_sub(sample.len())?;
+        Some(Self {
+            start: u32::try_from(start).ok()?,
+            composition_ms,
+        })
+    }
+
+    /// Returns the coded frame in the body.
+    pub fn of(self, body: &[u8]) -> &[u8] {
+        body.get(self.start as usize..).unwrap_or_default()
     }
 }
 
@@ -221,6 +262,34 @@ mod tests {
             assert!(damaged.carries_media && damaged.codec.is_none(), "{track}");
             assert!(!parser.parse(track, &[]).carries_media, "{track}");
         }
+    }
+
+    #[test]
+    fn coded_frames_have_a_position() {
+        let sample = |track, body: &[u8]| FrameParser::new().parse(track, body).sample;
+        let at = |start, composition_ms| {
+            Some(SamplePosition {
+                start,
+                composition_ms,
+            })
+        };
+        let video = |body| sample(TagKind::VIDEO, body);
+        assert_eq!(video(&[0x17, 1, 0xFF, 0xFF, 0xFE, 9, 9]), at(5, -2));
+        assert_eq!(video(b"\xA1hvc1\x00\x00\x05\x09"), at(8, 5));
+        assert_eq!(video(b"\xA3hvc1\x09"), at(5, 0));
+        assert_eq!(video(&[0x17, 0, 0, 0, 0, 1]), None);
+        assert_eq!(
+            video(b"\x96\x01avc1\x00\x00\x00\x00\x65"),
+            None,
+            "multitrack"
+        );
+        let audio = |body| sample(TagKind::AUDIO, body);
+        assert_eq!(audio(&[0xAF, 1, 0x21]), at(2, 0));
+        assert_eq!(audio(&[0x2F, 0xFF, 0xFB]), at(1, 0));
+        assert_eq!(audio(b"\x91Opus\x09"), at(5, 0));
+        assert_eq!(audio(&[0xAF, 0, 0x11]), None);
+        assert_eq!(at(2, 0).map(|at| at.of(&[1, 2, 3])), Some(&[3][..]));
+        assert_eq!(at(4, 0).map(|at| at.of(&[1, 2, 3])), Some(&[][..]));
     }
 
     #[test]

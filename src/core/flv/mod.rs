@@ -41,7 +41,7 @@ pub mod salvage;
 mod stats;
 
 pub use self::{
-    frame_info::{FrameInfo, FrameParser},
+    frame_info::{FrameInfo, FrameParser, SamplePosition},
     head_writer::{HeadWriter, Layout},
     metadata::Metadata,
     reader::TagReader,

@@ -12,11 +12,7 @@ use super::{
     tables::Table,
 };
 use crate::core::{
-    flv::{
-        FrameInfo, TagKind,
-        codec::{AudioPacket, AudioTag, VideoPacket, VideoTag},
-        head_writer::Patch,
-    },
+    flv::{FrameInfo, TagKind, head_writer::Patch},
     payload::Payload,
     wire::Reader,
 };
@@ -183,18 +179,30 @@ impl Writer {
     /// Whether a message needs other tracks than those of the file: it must start a new file, or
     /// [`Writer::restart_setup`] must be called in a pipe.
     pub fn needs_new_setup(&self, info: FrameInfo, body: &[u8]) -> bool {
-        if !info.is_sequence_header && (!info.carries_media || info.codec.is_none()) {
-            return false;
+        if info.is_sequence_header {
+            return SampleEntry::of(info.track, body)
+                .is_ok_and(|entry| self.conflicts(info, &entry));
         }
+        is_frame(info) && self.frame_conflicts(info)
+    }
+
+    /// Whether the file cannot get the setup of a sequence header any more.
+    fn conflicts(&self, info: FrameInfo, entry: &SampleEntry) -> bool {
+        match self.track(info.track) {
+            Some(track) => {
+                let is_fixed = self.has_setup || track.has_frames;
+                is_fixed && !track.movie.entry.is_same_as(entry)
+            }
+            None => self.has_setup,
+        }
+    }
+
+    /// Whether a frame belongs to another setup than the file has.
+    fn frame_conflicts(&self, info: FrameInfo) -> bool {
         let Some(track) = self.track(info.track) else {
             return self.has_setup && is_media(info.track);
         };
         let entry = &track.movie.entry;
-        if info.is_sequence_header {
-            let is_fixed = self.has_setup || track.has_frames;
-            return is_fixed
-                && SampleEntry::of(info.track, body).is_ok_and(|new| !new.is_same_as(entry));
-        }
         let is_resized = info.is_keyframe
             && info.picture_size.is_some()
             && entry.picture_size.is_some()
@@ -204,47 +212,49 @@ impl Writer {
 
     /// Announces a message in order of arrival, or returns why an MP4 file cannot hold it.
     pub fn admit(&mut self, info: FrameInfo, body: &[u8]) -> Result<(), Unsupported> {
-        let is_frame = info.carries_media && info.codec.is_some();
-        if !is_media(info.track) || !(is_frame || info.is_sequence_header) {
+        if !is_media(info.track) || !(is_frame(info) || info.is_sequence_header) {
             return Ok(());
         }
-        if is_multitrack(info, body) {
+        if info.is_multitrack || info.track_id != 0 {
             return Err(Unsupported::Multitrack(info.track));
         }
-        if self.needs_new_setup(info, body) {
-            return Err(Unsupported::Changed);
-        }
-        let number = u32::try_from(self.tracks.len()).unwrap_or(0);
-        let position = self
-            .tracks
-            .iter()
-            .position(|track| track.kind == info.track);
-        let is_known = position.is_some_and(|position| {
-            let track = self.tracks.get(position);
-            track.is_some_and(|track| Some(track.movie.entry.codec) == info.codec)
-        });
-        if !is_known || info.is_sequence_header {
+        if info.is_sequence_header {
             let entry = SampleEntry::of(info.track, body)?;
-            match position.and_then(|position| self.tracks.get_mut(position)) {
-                Some(track) if track.movie.entry.is_same_as(&entry) => {}
-                Some(track) => track.replace(entry),
-                None => {
-                    let id = number.saturating_add(1);
-                    let base_ms = self.origin_ms.unwrap_or(0);
-                    self.tracks.push(Track::new(info.track, id, entry, base_ms));
-                }
+            if self.conflicts(info, &entry) {
+                return Err(Unsupported::Changed);
+            }
+            self.set_entry(info.track, entry);
+        } else if self.frame_conflicts(info) {
+            return Err(Unsupported::Changed);
+        } else if self.track(info.track).is_none() {
+            self.set_entry(info.track, SampleEntry::of(info.track, body)?);
+        }
+        self.note_frame(info);
+        Ok(())
+    }
+
+    fn set_entry(&mut self, kind: TagKind, entry: SampleEntry) {
+        let mut tracks = self.tracks.iter_mut();
+        match tracks.find(|track| track.kind == kind) {
+            Some(track) if track.movie.entry.is_same_as(&entry) => {}
+            Some(track) => track.replace(entry),
+            None => {
+                let id = u32::try_from(self.tracks.len()).unwrap_or(0);
+                let id = id.saturating_add(1);
+                let base_ms = self.origin_ms.unwrap_or(0);
+                self.tracks.push(Track::new(kind, id, entry, base_ms));
             }
         }
-        let track = self
-            .tracks
-            .iter_mut()
-            .find(|track| track.kind == info.track);
-        if let Some(track) = track.filter(|_| is_frame) {
+    }
+
+    fn note_frame(&mut self, info: FrameInfo) {
+        let mut tracks = self.tracks.iter_mut();
+        let track = tracks.find(|track| track.kind == info.track);
+        if let Some(track) = track.filter(|_| is_frame(info)) {
             track.has_frames = true;
             let size = &mut track.movie.entry.picture_size;
             *size = size.or(info.picture_size);
         }
-        Ok(())
     }
 
     /// Lets the following messages describe other tracks. The tracks are written again before the next
@@ -260,21 +270,15 @@ impl Writer {
     /// Adds a message that was admitted. Complete fragments are added to `fragments`, and the payload to
     /// `spent`.
     pub fn push(&mut self, frame: Frame, fragments: &mut Vec<Fragment>, spent: &mut Vec<Payload>) {
-        let info = frame.info;
-        let Some((skip, composition_ms)) = find_sample(info, &frame.payload) else {
+        let (info, time_ms) = (frame.info, frame.time_ms);
+        let mut tracks = self.tracks.iter_mut();
+        let track = tracks.find(|track| track.kind == info.track);
+        let Some((track, position)) = track.zip(info.sample.filter(|_| info.carries_media)) else {
             return spent.push(frame.payload);
         };
-        let Some(track) = self
-            .tracks
-            .iter_mut()
-            .find(|track| track.kind == info.track)
-        else {
-            return spent.push(frame.payload);
-        };
-        let time_ms = frame.time_ms;
-        let sample = frame.payload.get(skip..).unwrap_or_default();
+        let sample = position.of(&frame.payload);
         self.held_bytes = self.held_bytes.saturating_add(sample.len() as u64);
-        track.hold(&frame, sample, composition_ms);
+        track.hold(&frame, sample, position.composition_ms);
         spent.push(frame.payload);
         let start_ms = *self.fragment_start_ms.get_or_insert(time_ms);
         let elapsed_ms = time_ms.saturating_sub(start_ms);
@@ -677,37 +681,13 @@ fn put_before(buffer: &mut Vec<u8>, boxes: &[u8]) -> usize {
     unused
 }
 
-/// Returns the offset of the sample in the payload, and its composition time in milliseconds; `None` if the
-/// message is not a frame.
-fn find_sample(info: FrameInfo, payload: &[u8]) -> Option<(usize, i32)> {
-    if !info.carries_media {
-        return None;
-    }
-    let (body, composition_ms) = if info.track == TagKind::VIDEO {
-        let tag = VideoTag::parse(payload).ok()?;
-        let track = tag.tracks().next()?.ok()?;
-        let is_coded = [VideoPacket::CODED_FRAMES, VideoPacket::CODED_FRAMES_X];
-        let is_coded = is_coded.contains(&track.packet);
-        (is_coded.then_some(track.body)?, track.composition_time_ms)
-    } else {
-        let tag = AudioTag::parse(payload).ok()?;
-        let track = tag.tracks().next()?.ok()?;
-        let is_coded = track.packet == AudioPacket::CODED_FRAMES;
-        (is_coded.then_some(track.body)?, 0)
-    };
-    Some((payload.len().checked_sub(body.len())?, composition_ms))
+/// Whether the message is a frame of a known codec.
+fn is_frame(info: FrameInfo) -> bool {
+    info.carries_media && info.codec.is_some()
 }
 
 fn is_media(track: TagKind) -> bool {
     matches!(track, TagKind::AUDIO | TagKind::VIDEO)
-}
-
-fn is_multitrack(info: FrameInfo, body: &[u8]) -> bool {
-    let multitrack = match info.track {
-        TagKind::VIDEO => VideoTag::parse(body).ok().and_then(|tag| tag.multitrack()),
-        _ => AudioTag::parse(body).ok().and_then(|tag| tag.multitrack()),
-    };
-    multitrack.is_some() || info.track_id != 0
 }
 
 /// Returns a file type box with four compatible brands (ISO 14496-12 4.3).
