@@ -20,6 +20,7 @@
 //! | module | contents |
 //! | --- | --- |
 //! | [`writer`] | collects messages in fragments |
+//! | `track` | frames of a track that wait for the end of the fragment |
 //! | [`sample_entry`] | codec setup of a track |
 //! | `clock` | decoding times of a track |
 //! | [`fragment`] | movie fragments |
@@ -32,6 +33,7 @@ pub mod fragment;
 pub mod movie;
 pub mod sample_entry;
 mod tables;
+mod track;
 pub mod writer;
 
 pub use self::{

@@ -1,15 +1,15 @@
 //! Collects the messages of one file in fragments.
 
-use std::{cmp::Reverse, collections::VecDeque};
+use std::cmp::Reverse;
 
 use super::{
     Layout,
     boxes::{BoxHeader, put},
-    clock::Clock,
-    fragment::{Run, Sample, put_fragment, read_moof},
+    fragment::{Run, put_fragment, read_moof},
     movie::{Description, MovieTrack, Part, final_length, final_parts, put_initial},
     sample_entry::{SampleEntry, Unsupported},
     tables::Table,
+    track::{HEADROOM, Held, Track},
 };
 use crate::core::{
     flv::{FrameInfo, TagKind, head_writer::Patch},
@@ -85,36 +85,6 @@ pub struct Frame {
     pub time_ms: u64,
     /// The message.
     pub payload: Payload,
-}
-
-/// One track, and its frames that wait for the end of the fragment.
-#[derive(Debug)]
-struct Track {
-    kind: TagKind,
-    movie: MovieTrack,
-    clock: Clock,
-    /// Whether frames were announced.
-    has_frames: bool,
-    held: VecDeque<Held>,
-    /// Samples of the frames, one after another, after [`HEADROOM`] bytes for the boxes before them.
-    samples: Vec<u8>,
-    /// Time of the file at which the times of the track start, in milliseconds.
-    base_ms: u64,
-    /// Ticks between the latest two frames.
-    interval: Option<u32>,
-}
-
-/// A frame without its duration, which the next frame of the track determines.
-#[derive(Debug, Clone, Copy)]
-struct Held {
-    info: FrameInfo,
-    at_ms: u64,
-    time_ms: u64,
-    size: u32,
-    /// Decoding time in ticks.
-    ticks: u64,
-    composition_offset: i32,
-    length: Option<u32>,
 }
 
 /// The `moov` box of a finished file, as a list of bytes and tables.
@@ -492,126 +462,6 @@ impl Writer {
     }
 }
 
-impl Track {
-    fn new(kind: TagKind, id: u32, entry: SampleEntry, base_ms: u64) -> Self {
-        Self {
-            kind,
-            clock: Clock::new(entry.timescale),
-            movie: MovieTrack::new(id, entry),
-            has_frames: false,
-            held: VecDeque::new(),
-            samples: vec![0; HEADROOM],
-            base_ms,
-            interval: None,
-        }
-    }
-
-    /// Sets another decoder setup, before any frame is written with the old one.
-    fn replace(&mut self, entry: SampleEntry) {
-        self.clock = Clock::new(entry.timescale);
-        self.movie.entry = entry;
-        self.interval = None;
-    }
-
-    fn hold(&mut self, frame: &Frame, sample: &[u8], composition_ms: i32) {
-        let length = self.movie.entry.frame_length.of(sample);
-        let ticks = self.clock.next(frame.time_ms, length);
-        // The clock moves times that repeat or step back. The time of the presentation stays.
-        let moved = ticks.saturating_sub(self.clock.ticks(frame.time_ms));
-        let moved = i32::try_from(moved).unwrap_or(0);
-        let is_video = self.kind == TagKind::VIDEO;
-        self.samples.extend_from_slice(sample);
-        self.held.push_back(Held {
-            info: frame.info,
-            at_ms: frame.at_ms,
-            time_ms: frame.time_ms,
-            size: u32::try_from(sample.len()).unwrap_or(u32::MAX),
-            ticks,
-            composition_offset: if is_video {
-                composition_ms.saturating_sub(moved)
-            } else {
-                0
-            },
-            length,
-        });
-    }
-
-    fn set_origin(&mut self, origin_ms: u64) {
-        let first = self.held.front().map(|held| held.time_ms);
-        self.base_ms = match first {
-            Some(first_ms) if self.kind == TagKind::VIDEO => origin_ms.min(first_ms),
-            _ => origin_ms,
-        };
-        let skipped_ms = origin_ms.saturating_sub(self.base_ms);
-        self.movie.media_start = self.clock.ticks(skipped_ms);
-    }
-
-    /// Adds the run of the current fragment to `runs`, and returns its first frame. [`Track::take_samples`]
-    /// must follow.
-    fn take_run(&mut self, is_last: bool, runs: &mut Vec<Run>) -> Option<Held> {
-        let count = self.held.len().saturating_sub(usize::from(!is_last));
-        let base = self.clock.ticks(self.base_ms);
-        let first = *self.held.front().filter(|_| count > 0)?;
-        let mut samples = Vec::with_capacity(count);
-        for _ in 0..count {
-            let held = self.held.pop_front()?;
-            let ticks = held.ticks.saturating_sub(base);
-            let next = self
-                .held
-                .front()
-                .map(|next| next.ticks.saturating_sub(base));
-            let duration = match next {
-                Some(next) => u32::try_from(next.saturating_sub(ticks)).unwrap_or(u32::MAX),
-                None => self.estimate(&held),
-            };
-            self.interval = Some(duration);
-            samples.push(Sample {
-                duration,
-                size: held.size,
-                is_sync: held.info.is_keyframe || self.kind != TagKind::VIDEO,
-                composition_offset: held.composition_offset,
-            });
-        }
-        runs.push(Run {
-            track: self.movie.id,
-            start: first.ticks.saturating_sub(base),
-            offset: 0,
-            samples,
-        });
-        Some(first)
-    }
-
-    /// Moves the samples before those of the held frames to `buffer`. An empty buffer gets the headroom as
-    /// well.
-    fn take_samples(&mut self, buffer: &mut Vec<u8>, spare: &mut Option<Vec<u8>>) {
-        let held: usize = self.held.iter().map(|held| held.size as usize).sum();
-        let end = self.samples.len().saturating_sub(held);
-        if buffer.is_empty() {
-            // The next fragment probably has a similar size. A buffer that does not return, in a pipe, uses
-            // no more memory than necessary.
-            let usual = end.saturating_add(end.wrapping_div(8));
-            let mut next = spare.take().unwrap_or_else(|| {
-                self.samples.shrink_to(usual);
-                Vec::with_capacity(usual)
-            });
-            next.clear();
-            next.resize(HEADROOM, 0);
-            next.extend_from_slice(self.samples.get(end..).unwrap_or_default());
-            self.samples.truncate(end);
-            *buffer = std::mem::replace(&mut self.samples, next);
-        } else {
-            buffer.extend_from_slice(self.samples.get(HEADROOM..end).unwrap_or_default());
-            self.samples.drain(HEADROOM.min(end)..end);
-        }
-    }
-
-    /// Returns the probable duration of the latest frame in ticks.
-    fn estimate(&self, held: &Held) -> u32 {
-        let usual = self.movie.entry.timescale.wrapping_div(25);
-        held.length.or(self.interval).unwrap_or(usual)
-    }
-}
-
 impl Iterator for FinalMovie {
     type Item = MoviePart;
 
@@ -716,9 +566,6 @@ const MAX_MOOF: u64 = 1 << 20;
 
 /// Largest distance of the first frames of both tracks.
 const MAX_TRACK_DISTANCE_MS: u64 = 1000;
-
-/// Space for the boxes before the samples of a fragment: enough for 500 frames and the tracks.
-const HEADROOM: usize = 16 * 1024;
 
 /// Size of the tables at which a warning is logged. iOS does not play a file whose tables are larger than
 /// about 34 MB.
