@@ -1,7 +1,6 @@
 //! The resolved request for one download.
 
 use jiff::Timestamp;
-use tokio::sync::watch;
 
 use super::{retry::RetryPolicy, swf_player::Player};
 use crate::{
@@ -93,28 +92,4 @@ pub struct Candidate {
 pub struct Resume {
     /// Number of keyframes before the last one at which the old and the new stream are joined.
     pub skip_keyframes: u32,
-}
-
-/// The user's request to end the download.
-#[derive(Debug, Clone)]
-pub struct Stop(watch::Receiver<bool>);
-
-impl Stop {
-    /// Creates a stop request, and the handle that sets it by sending `true`.
-    pub fn new() -> (watch::Sender<bool>, Self) {
-        let (sender, receiver) = watch::channel(false);
-        (sender, Self(receiver))
-    }
-
-    /// Whether the user requested the end.
-    pub fn is_requested(&self) -> bool {
-        *self.0.borrow()
-    }
-
-    /// Waits for the stop request. Never returns if the sending handle is gone.
-    pub(crate) async fn requested(&mut self) {
-        if self.0.wait_for(|is_requested| *is_requested).await.is_err() {
-            std::future::pending().await
-        }
-    }
 }

@@ -29,11 +29,7 @@ pub mod route;
 mod stream_format;
 pub mod swf_player;
 
-use std::{
-    io,
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::{io, path::PathBuf};
 
 use self::{
     candidates::Candidates,
@@ -42,11 +38,12 @@ use self::{
     rejoin::resume::{self, ScanResult},
 };
 pub use self::{
-    job::{Candidate, Job, Limits, Resume, Stop},
+    job::{Candidate, Job, Limits, Resume},
     outcome::{Ending, Outcome},
     report::{Progress, Report, Retry},
     stream_format::{FormatChange, TrackFormat},
 };
+pub use crate::output::Stop;
 use crate::{
     core::rtmp::client::config::Start,
     output::{Destination, existing_segments},
@@ -70,7 +67,7 @@ pub async fn run(job: &Job, report: &mut dyn Report, mut stop: Stop) -> Outcome 
         judgement = judge(&cause, &pump.facts());
     }
     pump.report_progress();
-    finish_hooks(&mut pump, &mut stop).await;
+    pump.output.finish_hooks_unless_stopped(&mut stop).await;
     let (ending, reason) = judgement;
     let facts = pump.facts();
     if ending == Ending::Ended && !facts.is_nearly_complete() {
@@ -156,53 +153,20 @@ fn read_latest(paths: &[PathBuf]) -> io::Result<ScanResult> {
     Ok(ScanResult::NoMedia)
 }
 
-/// Writes the remaining data. The reader of a pipe may take any time until the user stops the
-/// download.
+/// Writes the remaining data.
 async fn finish(pump: &mut Pump<'_>, stop: &mut Stop) -> Result<(), EndCause> {
-    tokio::select! {
-        biased;
-        () = stop.requested() => {}
-        finished = pump.output.finish(None) => return finished.map_err(EndCause::Output),
-    }
-    let deadline = Instant::now().checked_add(READER_PATIENCE);
-    match pump.output.finish(deadline).await {
+    match pump.output.finish_unless_stopped(stop).await {
         // The user did not want to wait for the reader, so this is not a failed output.
-        Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(EndCause::Stopped),
-        finished => finished.map_err(EndCause::Output),
+        Ok(true) => Err(EndCause::Stopped),
+        Ok(false) => Ok(()),
+        Err(error) => Err(EndCause::Output(error)),
     }
 }
-
-/// Waits for the running hooks, up to a limit that is shorter after a stop request.
-async fn finish_hooks(pump: &mut Pump<'_>, stop: &mut Stop) {
-    let is_stopped = stop.is_requested();
-    let patience = if is_stopped {
-        LAST_HOOK_PATIENCE
-    } else {
-        HOOK_PATIENCE
-    };
-    let now = Instant::now();
-    let deadline = now.checked_add(patience).unwrap_or(now);
-    tokio::select! {
-        () = pump.output.finish_hooks(deadline) => {}
-        () = stop.requested(), if !is_stopped => {}
-    }
-    pump.output.abandon_hooks();
-}
-
-/// Time that the reader of a pipe gets for the remaining data after a stop request. The process
-/// must exit within one second, and closing the session may have taken a part of it.
-const READER_PATIENCE: Duration = Duration::from_millis(750);
-
-/// Time that hooks get after the recording has ended.
-const HOOK_PATIENCE: Duration = Duration::from_secs(10);
-
-/// Time that hooks get after a stop request; together with the other steps it must fit into one
-/// second.
-const LAST_HOOK_PATIENCE: Duration = Duration::from_millis(400);
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::time::Duration;
+
     use crate::core::rtmp::client::config::{
         BufferLength, Config, Connect, Encryption, Start, Timeouts,
     };

@@ -38,6 +38,7 @@ mod recording;
 mod segment;
 mod sequence_headers;
 mod split_policy;
+mod stop;
 mod tee;
 mod totals;
 mod write_queue;
@@ -50,6 +51,7 @@ pub use self::{
     naming::{Template, numbered_name},
     segment::SegmentFacts,
     split_policy::SegmentOptions,
+    stop::Stop,
 };
 pub(crate) use self::{
     existing_file::ExistingFile, file::lock::lock, naming::existing_segments, tee::Tee,
