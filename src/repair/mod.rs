@@ -27,11 +27,14 @@ use std::{
 
 use thiserror::Error;
 
-use self::source::{Piece, Source};
+use self::source::Source;
 use crate::{
     core::{
-        amf::{Object, Value, amf0},
-        flv::{self, FrameInfo, FrameParser, HeadWriter, TagKind, head, reader::TagView},
+        flv::{
+            self, FrameInfo, FrameParser, HeadWriter, TagKind, head, reader::TagView,
+            salvage::Piece,
+        },
+        mp4,
     },
     output,
 };
@@ -73,14 +76,12 @@ pub fn repair(
     }
 }
 
-/// Returns whether the file starts with a file type box (ISO 14496-12 4.3).
-///
-/// The media of an MP4 file can contain bytes that look like FLV tags. A repair as FLV would keep only these.
+/// Returns whether the file is MP4. The media of an MP4 file can contain bytes that look like FLV tags. A repair as FLV would keep only these.
 fn is_mp4(mut file: &File) -> io::Result<bool> {
     let mut start = Vec::new();
     file.rewind()?;
     file.take(FILE_TYPE_END).read_to_end(&mut start)?;
-    Ok(start.ends_with(b"ftyp") && start.len() as u64 == FILE_TYPE_END)
+    Ok(mp4::has_file_type(&start))
 }
 
 /// Checks that `output` may be replaced. A rename would delete the file of a running recording.
@@ -313,29 +314,8 @@ fn record(writer: &mut HeadWriter, parser: &mut FrameParser, tag: &TagView<'_>) 
     writer.tag_written(info, timestamp_ms, tag.body.len());
 }
 
-/// Returns the fields of an `onMetaData` tag up to the first damage.
-fn on_meta_data(tag: &TagView<'_>) -> Option<Object> {
-    if tag.header.kind != TagKind::SCRIPT || tag.header.is_filtered {
-        return None;
-    }
-    let mut decoder = amf0::Decoder::new(tag.body.to_vec().into());
-    let mut name = decoder.value().ok()?;
-    // Some servers record the publisher's command, with the name `@setDataFrame` before it.
-    if name == "@setDataFrame".into() {
-        name = decoder.value().ok()?;
-    }
-    if name != ON_META_DATA.into() {
-        return None;
-    }
-    let (fields, _) = decoder.partial_value();
-    let fields = fields.as_ref().and_then(Value::as_object);
-    Some(fields.cloned().unwrap_or_default())
-}
-
 /// Offset after length and type of the first box of an MP4 file.
 const FILE_TYPE_END: u64 = 8;
-
-const ON_META_DATA: &str = "onMetaData";
 
 /// Kind under which encrypted tags are counted, so that their body is not parsed.
 const ENCRYPTED: TagKind = TagKind(0);

@@ -8,12 +8,11 @@ use std::{
 };
 
 use super::{
-    Error, Findings, Method, Repaired, ignore_unsupported_sync, on_meta_data, record,
-    source::{Piece, Source},
+    Error, Findings, Method, Repaired, ignore_unsupported_sync, record, source::Source,
     write_patches,
 };
 use crate::{
-    core::flv::{FrameParser, HeadWriter, Layout, head},
+    core::flv::{FrameParser, HeadWriter, Layout, head, salvage::Piece},
     output,
 };
 
@@ -62,7 +61,7 @@ fn copy(
             } => (tag, bytes, is_size_wrong),
         };
         findings.tag(&tag, is_size_wrong);
-        if let Some(fields) = on_meta_data(&tag) {
+        if let Some((fields, _)) = tag.metadata() {
             writer.set_metadata(&fields);
             continue;
         }

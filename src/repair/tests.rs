@@ -3,6 +3,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::core::{
+    amf::{Object, Value, amf0},
     flv::{Layout, Tag, TagReader},
     payload::Payload,
 };
@@ -149,7 +150,7 @@ fn a_file_of_another_program_gets_a_head() {
     assert_eq!(repaired.method, Method::Rewritten);
     assert_eq!((repaired.torn_bytes, repaired.garbage_bytes), (0, 0));
     assert!(tags(&file)[1..] == media_tags(CLIP));
-    let fields = on_meta_data(&TagView {
+    let view = TagView {
         offset: 13,
         header: flv::TagHeader {
             kind: TagKind::SCRIPT,
@@ -158,8 +159,8 @@ fn a_file_of_another_program_gets_a_head() {
             timestamp_ms: 0,
         },
         body: &tags(&file)[0].2,
-    });
-    let fields = fields.unwrap();
+    };
+    let (fields, _) = view.metadata().unwrap();
     assert_eq!(fields.get("framerate"), Some(&Value::Number(25.0)));
     let duration = fields
         .get("duration")

@@ -2,7 +2,32 @@
 
 use bytes::Bytes;
 
+use super::{TagKind, reader::TagView};
 use crate::core::amf::{Object, Text, Value, amf0};
+
+impl TagView<'_> {
+    /// Returns the fields of an `onMetaData` tag up to the first damage, and the number of bytes before the
+    /// name of the message. `None` for any other tag.
+    pub fn metadata(&self) -> Option<(Object, usize)> {
+        if self.header.kind != TagKind::SCRIPT || self.header.is_filtered {
+            return None;
+        }
+        let mut decoder = amf0::Decoder::new(self.body.to_vec().into());
+        let mut name = decoder.value().ok()?;
+        let mut start = 0;
+        // Some servers record the publisher's command, with the name `@setDataFrame` before it.
+        if name == "@setDataFrame".into() {
+            start = decoder.position();
+            name = decoder.value().ok()?;
+        }
+        if name != ON_META_DATA.into() {
+            return None;
+        }
+        let (fields, _) = decoder.partial_value();
+        let fields = fields.as_ref().and_then(Value::as_object);
+        Some((fields.cloned().unwrap_or_default(), start))
+    }
+}
 
 /// One field in its encoded form.
 #[derive(Debug, Clone)]
@@ -286,3 +311,5 @@ const SOURCE_FILE_FIELDS: [&str; 18] = [
     // Name of the padding in the head.
     "_",
 ];
+
+const ON_META_DATA: &str = "onMetaData";

@@ -43,5 +43,10 @@ pub use self::{
 };
 pub use super::flv::Layout;
 
+/// Returns whether a file that starts with these bytes has a file type box (ISO 14496-12 4.3).
+pub fn has_file_type(start: &[u8]) -> bool {
+    start.get(4..8) == Some(b"ftyp")
+}
+
 #[cfg(test)]
 mod tests;

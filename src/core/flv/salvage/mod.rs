@@ -7,6 +7,9 @@
 //!
 //! A file without an FLV header starts at the first intact tag that two more intact tags follow directly.
 
+mod window;
+
+pub use self::window::{Piece, SalvageWindow};
 use super::{Error, FileHeader, PREVIOUS_TAG_SIZE_LENGTH, TagHeader, TagKind, reader::TagView};
 use crate::core::wire::{Missing, Reader};
 
