@@ -56,14 +56,19 @@ impl MovieTrack {
 
     /// Adds the samples of a run in a fragment at this offset of the file. `scratch` is overwritten.
     pub(super) fn add(&mut self, run: &Run, fragment: u64, scratch: &mut Vec<u8>) {
-        if self.first.is_none() {
-            self.first = Some(run.start);
+        self.add_duration(run);
+        if self.tables.is_empty() {
             self.tables = self.new_tables();
         }
         for table in &mut self.tables {
             scratch.clear();
             table.add(run, fragment, scratch);
         }
+    }
+
+    /// Adds the samples of a run in a file that gets no tables.
+    pub(super) fn add_duration(&mut self, run: &Run) {
+        self.first.get_or_insert(run.start);
         let durations = run.samples.iter().map(|sample| u64::from(sample.duration));
         self.duration = durations.fold(self.duration, u64::saturating_add);
     }

@@ -387,14 +387,17 @@ impl Writer {
     }
 
     fn note(&mut self, runs: &[Run], offset: u64) {
-        if self.options.layout == Layout::Plain {
-            return;
-        }
+        let has_tables = self.options.layout == Layout::Seekable;
         for run in runs {
             let mut tracks = self.tracks.iter_mut().map(|track| &mut track.movie);
-            if let Some(track) = tracks.find(|track| track.id == run.track) {
-                track.add(run, offset, &mut self.scratch);
+            match tracks.find(|track| track.id == run.track) {
+                Some(track) if has_tables => track.add(run, offset, &mut self.scratch),
+                Some(track) => track.add_duration(run),
+                None => {}
             }
+        }
+        if !has_tables {
+            return;
         }
         self.tables_bytes = final_length(self.movies(), &self.options.description);
         if !self.has_warned && self.tables_bytes > LARGE_TABLES {
