@@ -1,5 +1,7 @@
 //! MP4 files and pipes, read by ffmpeg.
 
+mod features;
+
 use std::{
     fs,
     path::{Path, PathBuf},
