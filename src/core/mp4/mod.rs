@@ -2,18 +2,22 @@
 //!
 //! ```text
 //! during the recording
-//! ┌──────┬──────┬──────┬──────┬──────┬──────┬──────┬─
-//! │ ftyp │ free │ moov │ moof │ mdat │ moof │ mdat │ …
-//! └──────┴──────┴──────┴──────┴──────┴──────┴──────┴─
+//! ┌──────┬─────────────┬──────┬──────┬──────┬──────┬──────┬─
+//! │ ftyp │ free (ftyp) │ moov │ moof │ mdat │ moof │ mdat │ …
+//! └──────┴─────────────┴──────┴──────┴──────┴──────┴──────┴─
 //! finished
-//! ┌──────┬──────────────────────────────────────────┬──────┐
-//! │ ftyp │ mdat                                     │ moov │
-//! └──────┴──────────────────────────────────────────┴──────┘
+//! ┌──────┬─────────────────────────────────────────────────┬──────┐
+//! │ ftyp │ mdat                                            │ moov │
+//! └──────┴─────────────────────────────────────────────────┴──────┘
 //! ```
 //!
 //! A fragment is appended with one write, so the file can be played at every instant. At the end, a `moov`
 //! box with sample tables is appended. Once it is on the disk, a single write at the start of the file turns
 //! the `free` box into an `mdat` box that covers all fragments. A pipe gets the fragments without `free`.
+//!
+//! The `free` box has 48 bytes: a header of 16 bytes that becomes the header of the `mdat` box, and a copy of
+//! the file type. From this copy to the end of the first `moov` box, the bytes form an initialization section
+//! (RFC 8216 3.3) that never changes, so that a playlist can refer to it and to the fragments.
 //!
 //! Sections of ISO/IEC 14496-12 are cited with their number.
 //!

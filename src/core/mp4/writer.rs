@@ -137,10 +137,13 @@ impl Writer {
     /// Returns the first bytes of the file, and counts them. Must be called once, before any frame is
     /// pushed.
     pub fn head(&mut self) -> Vec<u8> {
-        let mut head = file_type(b"iso5", [b"iso5", b"iso6", b"mp42", b"mp41"]);
+        let mut head = fragmented_file_type();
         if self.options.layout == Layout::Seekable {
-            // The space becomes the header of an `mdat` box, which needs 16 bytes for a length of 64 bits.
-            put(&mut head, b"free", |out| out.extend([0; 8]));
+            // The first 16 bytes become the header of an `mdat` box with a length of 64 bits.
+            put(&mut head, b"free", |out| {
+                out.extend([0; 8]);
+                out.extend(fragmented_file_type());
+            });
         }
         self.length = head.len() as u64;
         head
@@ -541,6 +544,11 @@ fn is_frame(info: FrameInfo) -> bool {
 
 fn is_media(track: TagKind) -> bool {
     matches!(track, TagKind::AUDIO | TagKind::VIDEO)
+}
+
+/// Returns the file type box of a fragmented file.
+fn fragmented_file_type() -> Vec<u8> {
+    file_type(b"iso5", [b"iso5", b"iso6", b"mp42", b"mp41"])
 }
 
 /// Returns a file type box with four compatible brands (ISO 14496-12 4.3).

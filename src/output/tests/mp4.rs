@@ -200,7 +200,8 @@ fn frames_in(file: &[u8]) -> usize {
         file.get(at..at + 4)
             .map(|bytes| u32::from_be_bytes(bytes.try_into().unwrap()))
     };
-    let mut at = 48;
+    // The copy of the file type in the `free` box.
+    let mut at = 80;
     if file.get(at + 4..at + 8) == Some(b"moov") {
         at += length(at).unwrap_or(0) as usize;
     }
@@ -257,6 +258,8 @@ fn any_crash_leaves_a_file_with_all_synced_frames() {
     log.iter()
         .for_each(|operation| apply(&mut complete, operation));
     assert_eq!(frames_in(&complete), total);
+    assert_eq!(complete[52..60], *b"ftypiso5");
+    assert_eq!(complete[84..88], *b"moov");
     let mut rng = StdRng::seed_from_u64(1);
     let mut crashes = 0;
     for crash in 0..=log.len() {
