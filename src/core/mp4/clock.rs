@@ -26,6 +26,16 @@ impl Clock {
         }
     }
 
+    /// Continues after a frame that an earlier run wrote: its decoding time, and its length in ticks.
+    pub(super) fn resume(&mut self, ticks: u64, length: Option<u32>) {
+        self.latest = Some(Latest { ticks, length });
+    }
+
+    /// Returns the decoding time of the latest frame.
+    pub(super) fn latest(&self) -> Option<u64> {
+        self.latest.map(|latest| latest.ticks)
+    }
+
     /// Returns the tick nearest to a time in milliseconds.
     pub(super) fn ticks(&self, time_ms: u64) -> u64 {
         let product = u128::from(time_ms).saturating_mul(self.timescale.into());

@@ -61,9 +61,16 @@ fn put_moof(out: &mut Vec<u8>, number: u32, runs: &[Run]) {
 }
 
 impl Run {
-    fn bytes(&self) -> u32 {
+    /// Returns the size of all samples in bytes.
+    pub fn bytes(&self) -> u32 {
         let sizes = self.samples.iter().map(|sample| sample.size);
         sizes.fold(0, u32::saturating_add)
+    }
+
+    /// Returns the time after the last sample, in ticks.
+    pub(super) fn end(&self) -> u64 {
+        let durations = self.samples.iter().map(|sample| u64::from(sample.duration));
+        durations.fold(self.start, u64::saturating_add)
     }
 
     /// Appends the boxes of a track (ISO 14496-12 8.8.7, 8.8.8 and 8.8.12).
@@ -89,30 +96,30 @@ impl Run {
         });
     }
 
+    /// Reads the boxes of a track: each once, with the versions and flags that [`Run::put`] writes.
     fn read(body: &[u8]) -> Result<Self, Missing> {
+        let mut boxes = Reader::new(body);
+        let mut next = |kind, version_and_flags: u32| {
+            let (found, body) = BoxHeader::read_complete(&mut boxes)?;
+            let mut fields = Reader::new(body);
+            let is_expected = found == kind && fields.u32("version")? == version_and_flags;
+            is_expected
+                .then_some(fields)
+                .ok_or(Missing("track fragment"))
+        };
+        let track = next(*b"tfhd", DEFAULT_BASE_IS_MOOF)?.u32("track id")?;
+        let start = next(*b"tfdt", VERSION_1)?.array("decode time")?;
+        let mut fields = next(*b"trun", VERSION_1 | RUN_FLAGS)?;
+        let count = fields.u32("sample count")?;
         let mut run = Self {
-            track: 0,
-            start: 0,
-            offset: 0,
+            track,
+            start: u64::from_be_bytes(start),
+            offset: fields.u32("data offset")?,
             samples: Vec::new(),
         };
-        let mut boxes = Reader::new(body);
-        while !boxes.is_empty() {
-            let (kind, body) = BoxHeader::read_complete(&mut boxes)?;
-            let mut fields = Reader::new(body);
-            fields.u32("version and flags")?;
-            match &kind {
-                b"tfhd" => run.track = fields.u32("track id")?,
-                b"tfdt" => run.start = fields.array("decode time").map(u64::from_be_bytes)?,
-                b"trun" => {
-                    let count = fields.u32("sample count")?;
-                    run.offset = fields.u32("data offset")?;
-                    for _ in 0..count {
-                        run.samples.push(Sample::read(&mut fields)?);
-                    }
-                }
-                _ => {}
-            }
+        // The count is not trusted: the samples end with the bytes.
+        for _ in 0..count {
+            run.samples.push(Sample::read(&mut fields)?);
         }
         Ok(run)
     }
@@ -148,6 +155,9 @@ pub(super) fn read_moof(moof: &[u8]) -> Result<Vec<Run>, Missing> {
 
 /// Flag of `tfhd`: offsets of runs count from the `moof` box.
 const DEFAULT_BASE_IS_MOOF: u32 = 0x02_0000;
+
+/// Version 1 in the field of version and flags.
+const VERSION_1: u32 = 1 << 24;
 
 /// Flags of `trun`: data offset; duration, size, flags and composition offset of each sample.
 const RUN_FLAGS: u32 = 0x01 | 0x100 | 0x200 | 0x400 | 0x800;
@@ -223,5 +233,21 @@ mod tests {
         out[at + 8..at + 12].fill(0xFF);
         let moof = &out[..0xC8];
         assert_eq!(read_moof(moof), Err(Missing("sample duration")));
+    }
+
+    #[test]
+    fn other_versions_and_flags_are_not_read() {
+        let mut out = Vec::new();
+        put_fragment(&mut out, 3, &mut runs());
+        let moof = &out[..0xC8];
+        assert!(read_moof(moof).is_ok());
+        for kind in [b"tfhd", b"tfdt", b"trun"] {
+            let at = out.windows(4).position(|window| window == kind).unwrap();
+            for field in at + 4..at + 8 {
+                let mut changed = moof.to_vec();
+                changed[field] ^= 1;
+                assert_eq!(read_moof(&changed), Err(Missing("track fragment")));
+            }
+        }
     }
 }

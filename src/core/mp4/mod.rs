@@ -12,8 +12,11 @@
 //! ```
 //!
 //! A fragment is appended with one write, so the file can be played at every instant. At the end, a `moov`
-//! box with sample tables is appended. Once it is on the disk, a single write at the start of the file turns
-//! the `free` box into an `mdat` box that covers all fragments. A pipe gets the fragments without `free`.
+//! box with sample tables is appended. Once it is on the disk, a write at the start of the file turns the `free`
+//! box into an `mdat` box that covers all fragments. A pipe gets the fragments without `free`.
+//!
+//! Initial `moov` box and fragments remain in a finished file, so it can be reopened: [`reader`] restores the writer
+//! from them.
 //!
 //! The `free` box has 48 bytes: a header of 16 bytes that becomes the header of the `mdat` box, and a copy of
 //! the file type. From this copy to the end of the first `moov` box, the bytes form an initialization section
@@ -25,6 +28,8 @@
 //! | --- | --- |
 //! | [`writer`] | collects messages in fragments |
 //! | `track` | frames of a track that wait for the end of the fragment |
+//! | [`reader`] | restores the writer of a file |
+//! | `entry_reader` | codec setup of a track, from the file |
 //! | [`sample_entry`] | codec setup of a track |
 //! | `clock` | decoding times of a track |
 //! | [`fragment`] | movie fragments |
@@ -33,8 +38,10 @@
 
 mod boxes;
 mod clock;
+mod entry_reader;
 pub mod fragment;
 pub mod movie;
+pub mod reader;
 pub mod sample_entry;
 mod tables;
 mod track;

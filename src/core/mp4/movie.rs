@@ -26,7 +26,7 @@ pub(super) struct MovieTrack {
     pub(super) media_start: u64,
     /// Time of the first sample, in ticks; `None` without samples.
     first: Option<u64>,
-    /// Sum of the durations of all samples, in ticks.
+    /// Time from the start of the first sample to the end of the last one, in ticks.
     duration: u64,
     tables: Vec<Table>,
 }
@@ -68,9 +68,8 @@ impl MovieTrack {
 
     /// Adds the samples of a run in a file that gets no tables.
     pub(super) fn add_duration(&mut self, run: &Run) {
-        self.first.get_or_insert(run.start);
-        let durations = run.samples.iter().map(|sample| u64::from(sample.duration));
-        self.duration = durations.fold(self.duration, u64::saturating_add);
+        let first = *self.first.get_or_insert(run.start);
+        self.duration = run.end().saturating_sub(first);
     }
 
     fn new_tables(&self) -> Vec<Table> {
@@ -103,7 +102,8 @@ impl MovieTrack {
         self.milliseconds(duration.saturating_sub(self.media_start))
     }
 
-    fn milliseconds(&self, ticks: u64) -> u64 {
+    /// Converts ticks to the nearest millisecond.
+    pub(super) fn milliseconds(&self, ticks: u64) -> u64 {
         let timescale = u128::from(self.entry.timescale.max(1));
         let product = u128::from(ticks).saturating_mul(1000);
         let rounded = product.saturating_add(timescale.wrapping_shr(1));
@@ -395,8 +395,11 @@ fn put_matrix(out: &mut Vec<u8>) {
 
 /// Converts seconds since 1970 to seconds since 1904.
 fn mac_time(seconds: u64) -> u64 {
-    seconds.saturating_add(2_082_844_800)
+    seconds.saturating_add(YEARS_1904_TO_1970)
 }
+
+/// Seconds from 1904, where the times of a movie start, to 1970.
+pub(super) const YEARS_1904_TO_1970: u64 = 2_082_844_800;
 
 /// The tables in the order of the file.
 const KINDS: [Kind; 6] = [
@@ -414,4 +417,5 @@ const ENABLED_IN_MOVIE: u32 = 3;
 /// Language "und" in three times five bits.
 const UNDETERMINED: [u8; 2] = [0x55, 0xC4];
 
+/// Program and version. The reader recognizes own files by the first word.
 const PROGRAM: &str = concat!("rtmpull ", env!("CARGO_PKG_VERSION"));

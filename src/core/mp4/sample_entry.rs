@@ -17,16 +17,16 @@ use crate::core::flv::{
 /// Codec setup of one track, and the encoded box that describes it (ISO 14496-12 8.5.2).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SampleEntry {
-    /// Codec of the frames.
+    /// Codec of the frames: that of its [`family`].
     pub codec: Codec,
     /// Number of ticks per second of the track.
     pub timescale: u32,
     /// Size of the picture, if the setup contains it.
     pub picture_size: Option<PictureSize>,
     pub(super) frame_length: FrameLength,
-    kind: [u8; 4],
+    pub(super) kind: [u8; 4],
     /// Body of the box; without the fields of [`put_visual`] if the track is video.
-    body: Vec<u8>,
+    pub(super) body: Vec<u8>,
 }
 
 /// Number of ticks that a frame lasts.
@@ -106,7 +106,7 @@ impl SampleEntry {
             return Err(Unsupported::DamagedSequenceHeader(codec.to_string()));
         };
         Ok(Self {
-            codec: Codec::Video(codec),
+            codec: family(Codec::Video(codec)),
             timescale: MILLISECONDS,
             picture_size: track.picture_size(),
             frame_length: FrameLength::Unknown,
@@ -142,7 +142,7 @@ impl SampleEntry {
         put_audio(&mut body, setup.channels, setup.sample_bits, setup.rate_hz);
         body.extend(setup.record);
         Ok(Self {
-            codec: Codec::Audio(codec),
+            codec: family(Codec::Audio(codec)),
             timescale: setup.rate_hz.max(1),
             picture_size: None,
             frame_length: setup.frame_length,
@@ -154,7 +154,7 @@ impl SampleEntry {
     /// Whether a decoder for this setup decodes frames of the other one. A size that only frames contain
     /// does not count.
     pub(super) fn is_same_as(&self, other: &Self) -> bool {
-        self.codec == other.codec && self.kind == other.kind && self.body == other.body
+        self.kind == other.kind && self.body == other.body
     }
 
     pub(super) fn is_avc(&self) -> bool {
@@ -184,6 +184,20 @@ impl FrameLength {
             Self::Constant(ticks) => Some(ticks),
             Self::Opus => opus_ticks(frame),
         }
+    }
+}
+
+/// Returns the legacy codec of a codec that has a legacy number and a FourCC. An MP4 file contains their frames
+/// in the same form.
+pub(super) fn family(codec: Codec) -> Codec {
+    match codec {
+        Codec::Video(VideoCodec::AVC1) => Codec::Video(VideoCodec::AVC),
+        Codec::Video(VideoCodec::HVC1) => Codec::Video(VideoCodec::HEVC),
+        Codec::Audio(AudioCodec::MP4A) => Codec::Audio(AudioCodec::AAC),
+        Codec::Audio(AudioCodec::MP3_8_KHZ | AudioCodec::MP3_NAMED) => {
+            Codec::Audio(AudioCodec::MP3)
+        }
+        other => other,
     }
 }
 
@@ -222,11 +236,15 @@ fn aac(record: &[u8]) -> Option<Audio> {
         sample_bits: 16,
         // The rate before spectral band replication: a frame has 1,024 samples at this rate.
         rate_hz: config.rate_hz,
-        frame_length: FrameLength::Constant(match config.object_type {
-            LOW_DELAY | ENHANCED_LOW_DELAY => 512,
-            _ => 1024,
-        }),
+        frame_length: aac_frame_length(config.object_type),
         record: esds(MPEG_4_AUDIO, record),
+    })
+}
+
+pub(super) fn aac_frame_length(object_type: u8) -> FrameLength {
+    FrameLength::Constant(match object_type {
+        LOW_DELAY | ENHANCED_LOW_DELAY => 512,
+        _ => 1024,
     })
 }
 
@@ -239,7 +257,7 @@ fn mp3(frame: &[u8]) -> Option<Audio> {
         channels: header.channels,
         sample_bits: 16,
         rate_hz: header.rate_hz,
-        frame_length: FrameLength::Constant(if is_mpeg_1 { 1152 } else { 576 }),
+        frame_length: mp3_frame_length(is_mpeg_1),
         record: esds(
             if is_mpeg_1 {
                 MPEG_1_AUDIO
@@ -249,6 +267,10 @@ fn mp3(frame: &[u8]) -> Option<Audio> {
             &[],
         ),
     })
+}
+
+pub(super) fn mp3_frame_length(is_mpeg_1: bool) -> FrameLength {
+    FrameLength::Constant(if is_mpeg_1 { 1152 } else { 576 })
 }
 
 /// OpusSpecificBox ("Encapsulation of Opus in ISO Base Media File Format" 4.3.2): the fields of an OpusHead,
@@ -305,9 +327,6 @@ fn flac(record: &[u8]) -> Option<Audio> {
         None => record,
     };
     let block: &[u8; 34] = block.first_chunk()?;
-    let [least_high, least_low, most_high, most_low, ..] = *block;
-    let least = u16::from_be_bytes([least_high, least_low]);
-    let most = u16::from_be_bytes([most_high, most_low]);
     let mut out = Vec::new();
     put_full(&mut out, b"dfLa", 0, 0, |out| {
         out.extend(LAST_STREAMINFO);
@@ -318,12 +337,20 @@ fn flac(record: &[u8]) -> Option<Audio> {
         channels: info.channels,
         sample_bits: info.sample_bits,
         rate_hz: info.rate_hz,
-        frame_length: match least == most {
-            true => FrameLength::Constant(least.into()),
-            false => FrameLength::Unknown,
-        },
+        frame_length: flac_frame_length(block),
         record: out,
     })
+}
+
+/// Returns the block size of a STREAMINFO block, if it is constant (RFC 9639 8.2).
+pub(super) fn flac_frame_length(block: &[u8; 34]) -> FrameLength {
+    let [least_high, least_low, most_high, most_low, ..] = *block;
+    let least = u16::from_be_bytes([least_high, least_low]);
+    let most = u16::from_be_bytes([most_high, most_low]);
+    match least == most {
+        true => FrameLength::Constant(least.into()),
+        false => FrameLength::Unknown,
+    }
 }
 
 /// AC3SpecificBox (ETSI TS 102 366 F.4).
@@ -350,7 +377,7 @@ fn ac_3(frame: &[u8]) -> Option<Audio> {
         channels: format.channels,
         sample_bits: 16,
         rate_hz: format.rate_hz,
-        frame_length: FrameLength::Constant(1536),
+        frame_length: AC_3_FRAME_LENGTH,
         record: plain(b"dac3", &fields),
     })
 }
@@ -497,10 +524,13 @@ const VP8: [u8; 8] = [0, 0, 0x82, 2, 2, 2, 0, 0];
 const LOW_DELAY: u8 = 23;
 const ENHANCED_LOW_DELAY: u8 = 39;
 
+/// Every AC-3 frame has six blocks of 256 samples (ETSI TS 102 366 4.1).
+pub(super) const AC_3_FRAME_LENGTH: FrameLength = FrameLength::Constant(1536);
+
 /// Object types of descriptors (ISO 14496-1 table 5).
-const MPEG_4_AUDIO: u8 = 0x40;
-const MPEG_2_AUDIO: u8 = 0x69;
-const MPEG_1_AUDIO: u8 = 0x6B;
+pub(super) const MPEG_4_AUDIO: u8 = 0x40;
+pub(super) const MPEG_2_AUDIO: u8 = 0x69;
+pub(super) const MPEG_1_AUDIO: u8 = 0x6B;
 
 /// streamType 5, upStream 0, reserved 1 (ISO 14496-1 7.2.6.6).
 const AUDIO_STREAM: u8 = 0x15;

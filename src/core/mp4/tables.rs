@@ -33,6 +33,8 @@ pub(super) struct Table {
     items: u32,
     /// Time before the first sample, in ticks, which extends it; see [`Table::new`].
     lead: u32,
+    /// Time after the last sample, in ticks. Only a table of durations uses it.
+    end: Option<u64>,
     entries: u32,
 }
 
@@ -45,6 +47,7 @@ impl Table {
             pending: None,
             items: 0,
             lead,
+            end: None,
             entries: 0,
         }
     }
@@ -65,11 +68,29 @@ impl Table {
                     self.put(out, &[first, samples.to_be_bytes(), [0, 0, 0, 1]].concat());
                 }
             }
-            _ => run
-                .samples
-                .iter()
-                .for_each(|sample| self.add_sample(sample, out)),
+            _ => {
+                if self.kind == Kind::Durations {
+                    self.end_last_at(run.start, out);
+                    self.end = Some(run.end());
+                }
+                let samples = run.samples.iter();
+                samples.for_each(|sample| self.add_sample(sample, out));
+            }
         }
+    }
+
+    /// Corrects the duration of the latest sample, which was estimated if the file was reopened after it.
+    fn end_last_at(&mut self, start: u64, out: &mut Vec<u8>) {
+        let Some(end) = self.end.filter(|end| *end != start) else {
+            return;
+        };
+        let Some((duration, count)) = self.pending else {
+            return;
+        };
+        self.pending = Some((duration, count.saturating_sub(1))).filter(|_| count > 1);
+        let longer = u64::from(duration).saturating_add(start.saturating_sub(end));
+        let corrected = longer.saturating_sub(end.saturating_sub(start));
+        self.repeat(u32::try_from(corrected).unwrap_or(u32::MAX), out);
     }
 
     fn add_sample(&mut self, sample: &Sample, out: &mut Vec<u8>) {
@@ -199,11 +220,25 @@ mod tests {
 
     #[test]
     #[rustfmt::skip]
+    fn a_run_that_starts_later_or_earlier_corrects_the_duration_before_it() {
+        let at = |start, samples: &[_]| Run { start, ..run(samples) };
+        let sample = (40, 1, true, 0);
+        let runs = [at(0, &[sample; 3]), at(130, &[sample]), at(165, &[sample]), at(205, &[sample])];
+        assert_eq!(encode(Kind::Durations, 0, &runs)[16..], [
+            0, 0, 0, 2,  0, 0, 0, 40,
+            0, 0, 0, 1,  0, 0, 0, 50,
+            0, 0, 0, 1,  0, 0, 0, 35,
+            0, 0, 0, 2,  0, 0, 0, 40,
+        ]);
+    }
+
+    #[test]
+    #[rustfmt::skip]
     fn tables_have_these_bytes() {
         let runs = [
             run(&[(40, 9, true, 80), (40, 7, false, 80)]),
-            run(&[(40, 5, false, -40), (33, 4, true, 0)]),
-            run(&[(33, 1, false, 0)]),
+            Run { start: 80, ..run(&[(40, 5, false, -40), (33, 4, true, 0)]) },
+            Run { start: 153, ..run(&[(33, 1, false, 0)]) },
         ];
         let encode = |kind, lead| encode(kind, lead, &runs);
         assert_eq!(encode(Kind::Durations, 0), [

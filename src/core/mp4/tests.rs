@@ -19,14 +19,14 @@ const AVC_RECORD: &[u8] = &[
     0xCB, 0xFD, 0xF8, 0xF8, 0,
 ];
 
-fn avc_header() -> Vec<u8> {
+pub(super) fn avc_header() -> Vec<u8> {
     [&[0x17, 0, 0, 0, 0], AVC_RECORD].concat()
 }
 
 /// AAC-LC, 48 kHz, mono.
-const AAC_HEADER: &[u8] = &[0xAF, 0, 0x11, 0x88];
+pub(super) const AAC_HEADER: &[u8] = &[0xAF, 0, 0x11, 0x88];
 
-fn options(layout: Layout, fragment_ms: u64) -> Options {
+pub(super) fn options(layout: Layout, fragment_ms: u64) -> Options {
     Options {
         layout,
         fragment_ms,
@@ -39,15 +39,15 @@ fn options(layout: Layout, fragment_ms: u64) -> Options {
 }
 
 /// A file in memory.
-struct File {
-    writer: Writer,
+pub(super) struct File {
+    pub(super) writer: Writer,
     parser: FrameParser,
-    bytes: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
     fragments: Vec<Fragment>,
 }
 
 impl File {
-    fn new(options: Options) -> Self {
+    pub(super) fn new(options: Options) -> Self {
         let mut writer = Writer::new(options);
         Self {
             bytes: writer.head(),
@@ -57,7 +57,23 @@ impl File {
         }
     }
 
-    fn send(&mut self, kind: TagKind, time_ms: u64, body: &[u8]) -> Result<(), Unsupported> {
+    /// Continues a file up to the end of its last fragment.
+    pub(super) fn reopen(writer: Writer, mut bytes: Vec<u8>) -> Self {
+        bytes.truncate(writer.length() as usize);
+        Self {
+            bytes,
+            writer,
+            parser: FrameParser::new(),
+            fragments: Vec::new(),
+        }
+    }
+
+    pub(super) fn send(
+        &mut self,
+        kind: TagKind,
+        time_ms: u64,
+        body: &[u8],
+    ) -> Result<(), Unsupported> {
         let info = self.parser.parse(kind, body);
         self.writer.admit(info, body)?;
         let frame = Frame {
@@ -80,7 +96,7 @@ impl File {
         }
     }
 
-    fn finish(mut self) -> Vec<u8> {
+    pub(super) fn finish(mut self) -> Vec<u8> {
         self.writer.finish(&mut self.fragments);
         self.write();
         let Some(first) = self.writer.first_fragment() else {
@@ -106,8 +122,10 @@ impl File {
             }
         }
         assert_eq!(movie.len() as u64, self.writer.tables_bytes());
-        let patch = self.writer.seal();
-        self.bytes[..patch.bytes.len()].copy_from_slice(&patch.bytes);
+        for patch in [self.writer.sealed_length(), self.writer.seal()] {
+            let start = patch.offset as usize;
+            self.bytes[start..start + patch.bytes.len()].copy_from_slice(&patch.bytes);
+        }
         self.bytes.extend(movie);
         self.bytes
     }
@@ -115,14 +133,14 @@ impl File {
 
 /// A sample as a demuxer returns it.
 #[derive(Debug, Clone, PartialEq)]
-struct Demuxed {
-    is_video: bool,
+pub(super) struct Demuxed {
+    pub(super) is_video: bool,
     data: Vec<u8>,
     is_keyframe: bool,
-    shown_ms: f64,
+    pub(super) shown_ms: f64,
 }
 
-fn demux(file: &[u8]) -> Vec<Demuxed> {
+pub(super) fn demux(file: &[u8]) -> Vec<Demuxed> {
     let mut demuxer = Mp4FileDemuxer::new();
     while let Some(required) = demuxer.required_input() {
         let position = required.position as usize;
@@ -250,7 +268,7 @@ proptest! {
 }
 
 /// Decodes all boxes but `mdat` with mp4-atom, which rejects unknown and incomplete ones.
-fn assert_strict(file: &[u8]) {
+pub(super) fn assert_strict(file: &[u8]) {
     let mut rest = file;
     while let Some(atom) = mp4_atom::Any::decode_maybe(&mut rest).unwrap() {
         let is_known = !matches!(atom, mp4_atom::Any::Unknown(..));
@@ -318,8 +336,8 @@ fn first_picture_starts_the_movie_unless_sound_is_earlier() {
     assert_eq!(edits(0), [vec![], vec![]]);
 }
 
-#[test]
-fn setups_cut_anywhere_are_rejected_or_parsed() {
+/// A sequence header of each codec, or a frame of a codec that has none.
+pub(super) fn setups() -> Vec<(TagKind, Vec<u8>)> {
     let opus = [
         &[0x90],
         &b"Opus"[..],
@@ -355,20 +373,28 @@ fn setups_cut_anywhere_are_rejected_or_parsed() {
         &b"ec-3"[..],
         &[0x0B, 0x77, 0, 3, 0x3F, 0x87, 0xC0, 0],
     ];
-    let setups = [
-        (TagKind::VIDEO, avc_header(), &b"avc1"[..]),
-        (TagKind::VIDEO, hevc.concat(), b"hvc1"),
-        (TagKind::VIDEO, av1.concat(), b"av01"),
-        (TagKind::VIDEO, vp9.concat(), b"vp09"),
-        (TagKind::VIDEO, vp8.concat(), b"vp08"),
-        (TagKind::AUDIO, ec3.concat(), b"ec-3"),
-        (TagKind::AUDIO, AAC_HEADER.to_vec(), b"mp4a"),
-        (TagKind::AUDIO, opus.concat(), b"Opus"),
-        (TagKind::AUDIO, flac.concat(), b"fLaC"),
-        (TagKind::AUDIO, mp3.to_vec(), b"mp4a"),
-        (TagKind::AUDIO, ac3.concat(), b"ac-3"),
+    vec![
+        (TagKind::VIDEO, avc_header()),
+        (TagKind::VIDEO, hevc.concat()),
+        (TagKind::VIDEO, av1.concat()),
+        (TagKind::VIDEO, vp9.concat()),
+        (TagKind::VIDEO, vp8.concat()),
+        (TagKind::AUDIO, ec3.concat()),
+        (TagKind::AUDIO, AAC_HEADER.to_vec()),
+        (TagKind::AUDIO, opus.concat()),
+        (TagKind::AUDIO, flac.concat()),
+        (TagKind::AUDIO, mp3.to_vec()),
+        (TagKind::AUDIO, ac3.concat()),
+    ]
+}
+
+#[test]
+fn setups_cut_anywhere_are_rejected_or_parsed() {
+    let names = [
+        b"avc1", b"hvc1", b"av01", b"vp09", b"vp08", b"ec-3", b"mp4a", b"Opus", b"fLaC", b"mp4a",
+        b"ac-3",
     ];
-    for (track, body, name) in setups {
+    for ((track, body), name) in setups().into_iter().zip(names) {
         for cut in 0..body.len() {
             let _may_be_complete = sample_entry::SampleEntry::of(track, &body[..cut]);
         }

@@ -6,7 +6,7 @@ use super::{
     clock::Clock,
     fragment::{Run, Sample},
     movie::MovieTrack,
-    sample_entry::SampleEntry,
+    sample_entry::{FrameLength, SampleEntry},
     writer::Frame,
 };
 use crate::core::flv::{FrameInfo, TagKind};
@@ -19,6 +19,8 @@ pub(super) struct Track {
     clock: Clock,
     /// Whether frames were announced.
     pub(super) has_frames: bool,
+    /// Whether the frame length of the entry is final. The setup of a reopened file may not contain it.
+    pub(super) has_frame_length: bool,
     pub(super) held: VecDeque<Held>,
     /// Samples of the frames, one after another, after [`HEADROOM`] bytes for the boxes before them.
     pub(super) samples: Vec<u8>,
@@ -42,17 +44,64 @@ pub(super) struct Held {
 }
 
 impl Track {
-    pub(super) fn new(kind: TagKind, id: u32, entry: SampleEntry, base_ms: u64) -> Self {
+    pub(super) fn new(id: u32, entry: SampleEntry, base_ms: u64) -> Self {
         Self {
-            kind,
-            clock: Clock::new(entry.timescale),
-            movie: MovieTrack::new(id, entry),
+            base_ms,
+            ..Self::of(MovieTrack::new(id, entry))
+        }
+    }
+
+    /// Creates the track of a reopened file whose movie starts at `origin_ms`.
+    pub(super) fn reopen(movie: MovieTrack, origin_ms: u64) -> Self {
+        let is_video = movie.entry.is_video();
+        Self {
+            has_frames: true,
+            has_frame_length: movie.entry.has_frame_length(),
+            base_ms: if is_video { 0 } else { origin_ms },
+            ..Self::of(movie)
+        }
+    }
+
+    fn of(movie: MovieTrack) -> Self {
+        Self {
+            kind: match movie.entry.is_video() {
+                true => TagKind::VIDEO,
+                false => TagKind::AUDIO,
+            },
+            clock: Clock::new(movie.entry.timescale),
+            movie,
             has_frames: false,
+            has_frame_length: true,
             held: VecDeque::new(),
             samples: vec![0; HEADROOM],
-            base_ms,
+            base_ms: 0,
             interval: None,
         }
+    }
+
+    /// Whether a run of a reopened file lies after the runs before it.
+    pub(super) fn can_continue_with(&self, run: &Run) -> bool {
+        let base = self.clock.ticks(self.base_ms);
+        let start = run.start.saturating_add(base);
+        !run.samples.is_empty() && self.clock.latest().is_none_or(|latest| latest < start)
+    }
+
+    /// Continues the times after a run of a reopened file.
+    pub(super) fn continue_after(&mut self, run: &Run) {
+        let Some(last) = run.samples.last() else {
+            return;
+        };
+        let base = self.clock.ticks(self.base_ms);
+        let start = run.end().saturating_sub(last.duration.into());
+        let has_length = self.movie.entry.frame_length != FrameLength::Unknown;
+        let length = Some(last.duration).filter(|_| has_length);
+        self.clock.resume(start.saturating_add(base), length);
+        self.interval = Some(last.duration);
+    }
+
+    /// Returns the output time of a decoding time, in milliseconds.
+    pub(super) fn output_ms(&self, ticks: u64) -> u64 {
+        self.movie.milliseconds(ticks).saturating_add(self.base_ms)
     }
 
     /// Sets another decoder setup, before any frame is written with the old one.

@@ -7,7 +7,7 @@ use super::{
     boxes::{BoxHeader, put},
     fragment::{Run, put_fragment, read_moof},
     movie::{Description, MovieTrack, Part, final_length, final_parts, put_initial},
-    sample_entry::{SampleEntry, Unsupported},
+    sample_entry::{SampleEntry, Unsupported, family},
     tables::Table,
     track::{HEADROOM, Held, Track},
 };
@@ -129,6 +129,85 @@ impl Writer {
         }
     }
 
+    /// Creates a writer that continues a file with these tracks. `length` is the length of the file up to its
+    /// first fragment. [`Writer::add_existing`] must follow for every fragment.
+    ///
+    /// The output times that continue the file start where its movie starts, or where its first picture is
+    /// decoded if that is earlier.
+    pub(super) fn reopen(options: Options, movies: Vec<MovieTrack>, length: u64) -> Self {
+        let starts = movies
+            .iter()
+            .map(|movie| movie.milliseconds(movie.media_start));
+        let origin_ms = starts.max().unwrap_or(0);
+        let reopen = |movie| Track::reopen(movie, origin_ms);
+        Self {
+            tracks: movies.into_iter().map(reopen).collect(),
+            has_setup: true,
+            origin_ms: Some(origin_ms),
+            length,
+            ..Self::new(options)
+        }
+    }
+
+    /// Adds the next fragment of a reopened file. Returns false, and adds nothing, if it does not continue the
+    /// tracks.
+    pub fn add_existing(&mut self, runs: &[Run], length: u64) -> bool {
+        let continues = |run: &Run| {
+            let track = self.tracks.iter().find(|track| track.movie.id == run.track);
+            track.is_some_and(|track| track.can_continue_with(run))
+        };
+        if !runs.iter().all(continues) {
+            return false;
+        }
+        for run in runs {
+            let mut tracks = self.tracks.iter_mut();
+            if let Some(track) = tracks.find(|track| track.movie.id == run.track) {
+                track.continue_after(run);
+            }
+        }
+        let offset = self.length;
+        self.first_fragment.get_or_insert(offset);
+        self.note(runs, offset);
+        self.number = self.number.saturating_add(1);
+        self.length = self.length.saturating_add(length);
+        true
+    }
+
+    /// Returns the samples of a fragment in order of their times. [`Writer::add_existing`] must have added it.
+    pub fn existing_samples(&self, runs: &[Run]) -> Vec<ExistingSample> {
+        let mut samples = Vec::new();
+        for run in runs {
+            let mut tracks = self.tracks.iter();
+            let Some(track) = tracks.find(|track| track.movie.id == run.track) else {
+                continue;
+            };
+            let (mut ticks, mut offset) = (run.start, run.offset);
+            for sample in &run.samples {
+                samples.push(ExistingSample {
+                    track: track.kind,
+                    at_ms: track.output_ms(ticks),
+                    is_keyframe: sample.is_sync && track.kind == TagKind::VIDEO,
+                    offset,
+                    size: sample.size,
+                });
+                ticks = ticks.saturating_add(sample.duration.into());
+                offset = offset.saturating_add(sample.size);
+            }
+        }
+        samples.sort_by_key(|sample| sample.at_ms);
+        samples
+    }
+
+    /// Returns whether the file has a video track.
+    pub fn has_video(&self) -> bool {
+        self.track(TagKind::VIDEO).is_some()
+    }
+
+    /// Returns whether the file is finished with sample tables.
+    pub fn layout(&self) -> Layout {
+        self.options.layout
+    }
+
     /// Sets the title of the movie.
     pub fn set_title(&mut self, title: &str) {
         self.options.description.title = Some(title.to_owned());
@@ -140,10 +219,9 @@ impl Writer {
         let mut head = fragmented_file_type();
         if self.options.layout == Layout::Seekable {
             // The first 16 bytes become the header of an `mdat` box with a length of 64 bits.
-            put(&mut head, b"free", |out| {
-                out.extend([0; 8]);
-                out.extend(fragmented_file_type());
-            });
+            head.extend(RESERVED);
+            head.extend([0; 8]);
+            head.extend(fragmented_file_type());
         }
         self.length = head.len() as u64;
         head
@@ -180,7 +258,7 @@ impl Writer {
             && info.picture_size.is_some()
             && entry.picture_size.is_some()
             && info.picture_size != entry.picture_size;
-        is_resized || info.codec.is_some_and(|codec| codec != entry.codec)
+        is_resized || info.codec.map(family) != Some(entry.codec)
     }
 
     /// Announces a message in order of arrival, or returns why an MP4 file cannot hold it.
@@ -199,8 +277,16 @@ impl Writer {
             self.set_entry(info.track, entry);
         } else if self.frame_conflicts(info) {
             return Err(Unsupported::Changed);
-        } else if self.track(info.track).is_none() {
-            self.set_entry(info.track, SampleEntry::of(info.track, body)?);
+        } else {
+            match self.track(info.track) {
+                None => self.set_entry(info.track, SampleEntry::of(info.track, body)?),
+                Some(track) if track.has_frame_length => {}
+                Some(_) => {
+                    if let Ok(entry) = SampleEntry::of(info.track, body) {
+                        self.set_entry(info.track, entry);
+                    }
+                }
+            }
         }
         self.note_frame(info);
         Ok(())
@@ -209,13 +295,16 @@ impl Writer {
     fn set_entry(&mut self, kind: TagKind, entry: SampleEntry) {
         let mut tracks = self.tracks.iter_mut();
         match tracks.find(|track| track.kind == kind) {
-            Some(track) if track.movie.entry.is_same_as(&entry) => {}
+            Some(track) if track.has_frames || track.movie.entry.is_same_as(&entry) => {
+                track.movie.entry.frame_length = entry.frame_length;
+                track.has_frame_length = true;
+            }
             Some(track) => track.replace(entry),
             None => {
                 let id = u32::try_from(self.tracks.len()).unwrap_or(0);
                 let id = id.saturating_add(1);
                 let base_ms = self.origin_ms.unwrap_or(0);
-                self.tracks.push(Track::new(kind, id, entry, base_ms));
+                self.tracks.push(Track::new(id, entry, base_ms));
             }
         }
     }
@@ -446,16 +535,34 @@ impl Writer {
         }
     }
 
-    /// Returns the change that turns the fragmented file into a plain one. The file must contain all of
-    /// [`Writer::final_movie`], on the disk.
+    /// Returns the change that prepares [`Writer::seal`]. The file must contain all of [`Writer::final_movie`].
+    ///
+    /// A write may stop at any byte. The length of the box is therefore on the disk first, where it has no effect:
+    /// from the byte that announces a length of 64 bits on, one box covers all fragments, whatever its type is.
+    pub fn sealed_length(&self) -> Patch {
+        let file_type = finished_file_type(false).len() as u64;
+        let data = self.length.saturating_sub(file_type);
+        Patch {
+            offset: file_type.saturating_add(BOX_HEADER),
+            bytes: data.to_be_bytes().to_vec(),
+        }
+    }
+
+    /// Returns the change that turns the fragmented file into a plain one. All earlier changes must be on the
+    /// disk.
     pub fn seal(&self) -> Patch {
         let is_avc = self.movies().any(|track| track.entry.is_avc());
-        let third = if is_avc { b"avc1" } else { b"mp42" };
-        let mut bytes = file_type(b"isom", [b"isom", b"iso2", third, b"mp41"]);
-        let data = self.length.saturating_sub(bytes.len() as u64);
+        let mut bytes = finished_file_type(is_avc);
         bytes.extend([0, 0, 0, 1]); // the length has 64 bits
         bytes.extend(b"mdat");
-        bytes.extend(data.to_be_bytes());
+        Patch { offset: 0, bytes }
+    }
+
+    /// Returns the change that makes players use the fragments of a finished file again. The tables may be cut off
+    /// once it is on the disk.
+    pub fn unseal() -> Patch {
+        let mut bytes = fragmented_file_type();
+        bytes.extend(RESERVED);
         Patch { offset: 0, bytes }
     }
 
@@ -466,6 +573,21 @@ impl Writer {
     fn track(&self, kind: TagKind) -> Option<&Track> {
         self.tracks.iter().find(|track| track.kind == kind)
     }
+}
+
+/// A sample of a file that is reopened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExistingSample {
+    /// Audio or video.
+    pub track: TagKind,
+    /// Output time in milliseconds.
+    pub at_ms: u64,
+    /// Whether a decoder can start with this picture.
+    pub is_keyframe: bool,
+    /// Offset from the start of the fragment in bytes.
+    pub offset: u32,
+    /// Size in bytes.
+    pub size: u32,
 }
 
 impl Iterator for FinalMovie {
@@ -520,11 +642,26 @@ pub fn read_fragment(bytes: &[u8]) -> ReadFragment {
         return ReadFragment::Needs(needed);
     };
     match (read_moof(moof), BoxHeader::read(&mut Reader::new(rest))) {
-        (Ok(runs), Ok(data)) if data.kind == *b"mdat" && data.length >= BOX_HEADER => {
+        (Ok(runs), Ok(data)) if data.kind == *b"mdat" && covers(&runs, moof.len(), data.length) => {
             ReadFragment::Complete(runs, data.length.saturating_add(moof.len() as u64))
         }
         _ => ReadFragment::Invalid,
     }
+}
+
+/// Whether the samples of the runs are exactly the bytes of an `mdat` box with this length after a `moof` box.
+fn covers(runs: &[Run], moof: usize, data: u64) -> bool {
+    let first = (moof as u64).saturating_add(BOX_HEADER);
+    let mut end = first;
+    for run in runs {
+        if end != u64::from(run.offset) {
+            return false;
+        }
+        end = end.saturating_add(run.bytes().into());
+    }
+    let samples = data.checked_sub(BOX_HEADER);
+    samples
+        .is_some_and(|samples| samples == end.saturating_sub(first) && samples <= MAX_FRAGMENT_DATA)
 }
 
 /// Writes `boxes` before the data in a buffer with [`HEADROOM`], and returns the number of bytes before them.
@@ -546,9 +683,15 @@ fn is_media(track: TagKind) -> bool {
     matches!(track, TagKind::AUDIO | TagKind::VIDEO)
 }
 
-/// Returns the file type box of a fragmented file.
-fn fragmented_file_type() -> Vec<u8> {
+/// Returns the file type of a fragmented file.
+pub(super) fn fragmented_file_type() -> Vec<u8> {
     file_type(b"iso5", [b"iso5", b"iso6", b"mp42", b"mp41"])
+}
+
+/// Returns the file type of a finished file.
+pub(super) fn finished_file_type(is_avc: bool) -> Vec<u8> {
+    let third = if is_avc { b"avc1" } else { b"mp42" };
+    file_type(b"isom", [b"isom", b"iso2", third, b"mp41"])
 }
 
 /// Returns a file type box with four compatible brands (ISO 14496-12 4.3).
@@ -562,8 +705,12 @@ fn file_type(major: &[u8; 4], compatible: [&[u8; 4]; 4]) -> Vec<u8> {
     out
 }
 
+/// Header of the `free` box that reserves space for the header of an `mdat` box. 8 unused bytes follow, and a copy
+/// of the file type.
+pub(super) const RESERVED: [u8; 8] = [0, 0, 0, 48, b'f', b'r', b'e', b'e'];
+
 /// Length of a box header whose length has 32 bits.
-const BOX_HEADER: u64 = 8;
+pub(super) const BOX_HEADER: u64 = 8;
 
 /// Size at which a fragment ends early, so that a fast stream does not need much memory.
 const MAX_FRAGMENT_BYTES: u64 = 4 << 20;
@@ -574,6 +721,10 @@ const MAX_FRAGMENT_FRAMES: usize = 5_000;
 
 /// Largest length of a `moof` box that is read. [`MAX_FRAGMENT_FRAMES`] of two tracks need 160 kB.
 const MAX_MOOF: u64 = 1 << 20;
+
+/// Largest size of the samples in a fragment that is read: [`MAX_FRAGMENT_BYTES`], and the largest message of each
+/// track.
+const MAX_FRAGMENT_DATA: u64 = 64 << 20;
 
 /// Largest distance of the first frames of both tracks.
 const MAX_TRACK_DISTANCE_MS: u64 = 1000;

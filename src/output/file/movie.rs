@@ -1,10 +1,11 @@
 //! The steps that finish an MP4 file.
 //!
-//! 1. The `moov` box is appended. Players still see the fragments.
+//! 1. The `moov` box is appended, and the length of the fragments is written into the reserved header. Players
+//!    still see the fragments.
 //! 2. The file is synced.
 //! 3. One write at the start of the file makes players use the `moov` box.
 //!
-//! After a kill or a power failure between any two of them, the file is either fragmented or finished.
+//! After a kill or a power failure between or within any of them, the file is either fragmented or finished.
 
 use std::{
     io::{self, SeekFrom},
@@ -137,7 +138,11 @@ impl<S: Storage> MediaFile<S> {
             }
         }
         out.flush(1)?;
-        Ok(out.end.saturating_sub(end))
+        let length = out.end.saturating_sub(end);
+        let patch = writer.sealed_length();
+        self.storage.seek(SeekFrom::Start(patch.offset))?;
+        self.storage.write_all(&patch.bytes)?;
+        Ok(length)
     }
 }
 
