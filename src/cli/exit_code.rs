@@ -235,6 +235,7 @@ mod tests {
             duration_ms: None,
             gaps: Gaps::default(),
             missing_sequence_headers: Vec::new(),
+            missing_tracks: Vec::new(),
         }
     }
 }

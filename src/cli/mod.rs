@@ -257,6 +257,7 @@ fn start_event(args: &Args, job: &Job, screen: &Screen) -> StartEvent {
         options: Options {
             live: args.live,
             resume: job.resume.is_some(),
+            tracks: job.tracks.map(|tracks| tracks.to_string()),
             start_ms: start_ms(job),
             length_ms: job.length_ms(),
             max_bytes: job.limits.bytes,

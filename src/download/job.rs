@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::{retry::RetryPolicy, swf_player::Player};
 use crate::{
-    core::rtmp::client::config::Config,
+    core::{flv::TrackSet, rtmp::client::config::Config},
     output::{Destination, FileOptions, GapPolicy, PipeOptions, SegmentOptions},
     transport::{Dialer, Route},
 };
@@ -26,6 +26,8 @@ pub struct Job {
     pub pipe: Option<Destination>,
     /// Bytes of a live stream that may wait for the reader of a pipe before frames are dropped.
     pub backlog_bytes: usize,
+    /// Tracks to record; `None` records all.
+    pub tracks: Option<TrackSet>,
     /// How files are written.
     pub file: FileOptions,
     /// How pipes and devices are written.

@@ -28,6 +28,7 @@ pub mod retry;
 pub mod route;
 mod stream_format;
 pub mod swf_player;
+mod tracks;
 
 use std::{io, path::PathBuf};
 
@@ -42,6 +43,7 @@ pub use self::{
     outcome::{Ending, Outcome},
     report::{Progress, Report, Retry},
     stream_format::{FormatChange, TrackFormat},
+    tracks::NewTrack,
 };
 pub use crate::output::Stop;
 use crate::{
@@ -67,6 +69,7 @@ pub async fn run(job: &Job, report: &mut dyn Report, mut stop: Stop) -> Outcome 
         judgement = judge(&cause, &pump.facts());
     }
     pump.report_progress();
+    pump.tracks.warn();
     pump.output.finish_hooks_unless_stopped(&mut stop).await;
     let (ending, reason) = judgement;
     let facts = pump.facts();
@@ -97,6 +100,7 @@ pub async fn run(job: &Job, report: &mut dyn Report, mut stop: Stop) -> Outcome 
         duration_ms: pump.progress().duration_ms,
         gaps: pump.take_gaps(),
         missing_sequence_headers: pump.missing_sequence_headers(),
+        missing_tracks: pump.tracks.missing(),
     }
 }
 

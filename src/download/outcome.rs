@@ -5,7 +5,7 @@ use std::{fmt, io};
 use super::swf_player::PlayerError;
 use crate::{
     core::{
-        flv::TagKind,
+        flv::{TagKind, TrackId},
         rtmp::{
             client::{End, Timeout, config::Timeouts},
             error::Error,
@@ -41,6 +41,8 @@ pub struct Outcome {
     pub gaps: Gaps,
     /// Tracks that players cannot decode, because no sequence header arrived.
     pub missing_sequence_headers: Vec<TagKind>,
+    /// Selected tracks that did not arrive.
+    pub missing_tracks: Vec<TrackId>,
 }
 
 /// All endings. Each has its own word and an exit code.

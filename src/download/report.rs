@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{outcome::Ending, stream_format::FormatChange};
+use super::{outcome::Ending, stream_format::FormatChange, tracks::NewTrack};
 use crate::{
     core::amf::Object,
     output::{Gap, SegmentFacts},
@@ -26,6 +26,8 @@ pub trait Report {
     }
     /// Stream time is missing before the next frame.
     fn gap(&mut self, _gap: &Gap) {}
+    /// A track of the stream arrived for the first time.
+    fn track(&mut self, _track: &NewTrack) {}
     /// The codec, resolution or sample rate changes in mid-stream.
     fn format_changed(&mut self, _change: &FormatChange) {}
     /// Another attempt follows after a wait that starts now.

@@ -97,6 +97,20 @@ pub fn hevc_aac_flv(recent: &Ffmpeg) -> PathBuf {
     encode(recent, "hevc_aac.flv", &[&hevc, AAC])
 }
 
+/// Returns two tracks of H.264, 320x180 and 160x90, an AAC track and an Opus track, in Enhanced RTMP.
+pub fn multitrack_flv(recent: &Ffmpeg) -> PathBuf {
+    let arguments = [
+        "-f lavfi -i testsrc=size=320x180:rate=25:duration=4",
+        "-f lavfi -i testsrc2=size=160x90:rate=25:duration=4",
+        "-f lavfi -i sine=frequency=440:sample_rate=44100:duration=4",
+        "-f lavfi -i sine=frequency=880:sample_rate=48000:duration=4",
+        "-map 0 -map 1 -map 2 -map 3 -pix_fmt yuv420p -c:v libx264 -preset ultrafast -bf 2 -g 25",
+        "-c:a:0 aac -c:a:1 libopus",
+    ];
+    let arguments = arguments.iter().flat_map(|part| part.split(' '));
+    encode_with(recent, "multitrack.flv", arguments.map(OsString::from))
+}
+
 /// Returns H.264 and FLAC in Enhanced RTMP.
 #[cfg(unix)]
 pub fn avc_flac_flv(recent: &Ffmpeg) -> PathBuf {

@@ -41,6 +41,9 @@ mod segments;
 #[cfg(unix)]
 mod mp4;
 
+/// Streams with several tracks.
+mod tracks;
+
 /// Encrypted sessions.
 mod encrypted;
 

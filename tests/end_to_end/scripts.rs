@@ -40,7 +40,15 @@ fn json_progress_writes_only_events_to_stderr() {
             .into_iter()
             .filter(|event_name| *event_name != "progress")
             .collect();
-        let expected = ["start", "connected", "metadata", "segment", "summary"];
+        let expected = [
+            "start",
+            "connected",
+            "metadata",
+            "track",
+            "track",
+            "segment",
+            "summary",
+        ];
         assert_eq!(names, expected);
         let start = only_event(&events, "start");
         assert_eq!(start["schema_version"], 1);

@@ -29,7 +29,10 @@ pub use self::no_download::NoDownload;
 use self::values::{Attempts, Until};
 use super::{generate::Generate, program_name::ProgramName};
 use crate::{
-    core::rtmp::{handshake::Mode, target::Scheme},
+    core::{
+        flv::TrackSet,
+        rtmp::{handshake::Mode, target::Scheme},
+    },
     output::{Format, GapPolicy},
     transport::Endpoint,
 };
@@ -213,6 +216,18 @@ pub struct Args {
     #[arg(long, value_name = "DURATION", help_heading = "Recording")]
     #[arg(allow_hyphen_values = true, value_parser = values::interval)]
     pub fragment: Option<Duration>,
+
+    /// Record only these tracks of a multitrack stream, such as v0,a1 [default: all]
+    ///
+    /// v0 is the main video track and a0 the main audio track; further tracks have higher numbers. v and a
+    /// are all tracks of a kind. The messages of other tracks are not written, neither to files nor to pipes.
+    ///
+    /// If LIST contains one video track or one audio track, that track is written without multitrack, so that
+    /// every player reads it. If it contains several of a kind, the one with the lowest number becomes the
+    /// main track.
+    #[arg(long, value_name = "LIST", help_heading = "Recording")]
+    #[arg(allow_hyphen_values = true)]
+    pub tracks: Option<TrackSet>,
 
     /// Sync the recording to disk at this interval; 0 leaves that to the system [default: 10s]
     ///

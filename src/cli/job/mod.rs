@@ -36,7 +36,7 @@ use super::{
 };
 use crate::{
     core::{
-        flv::Layout,
+        flv::{Layout, TrackSet},
         rtmp::{
             client::config::{BufferLength, Config, Connect, Encryption, Start},
             handshake::Mode,
@@ -77,6 +77,7 @@ pub fn resolve(args: &Args, environment: &Environment) -> Result<Job> {
     let stop_ms = args.stop_ms.filter(|stop_ms| *stop_ms > 0);
     let length_ms = stop_ms.map(|stop_ms| stop_ms.saturating_sub(start_ms.unwrap_or(0)));
     let job = Job {
+        tracks: args.tracks.filter(|tracks| *tracks != TrackSet::ALL),
         file: file_options(args, formats.file),
         pipe_options: formats.pipe_options(args),
         session: Config {

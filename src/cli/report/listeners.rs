@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use crate::{
     core::amf::Object,
-    download::{FormatChange, Outcome, Progress, Report, Retry},
+    download::{FormatChange, NewTrack, Outcome, Progress, Report, Retry},
     output::{Gap, SegmentFacts},
     transport::Endpoint,
 };
@@ -59,6 +59,10 @@ impl Report for Listeners {
 
     fn gap(&mut self, gap: &Gap) {
         self.each(|listener| listener.gap(gap));
+    }
+
+    fn track(&mut self, track: &NewTrack) {
+        self.each(|listener| listener.track(track));
     }
 
     fn format_changed(&mut self, change: &FormatChange) {
@@ -195,6 +199,7 @@ mod tests {
             duration_ms: None,
             gaps: Gaps::default(),
             missing_sequence_headers: Vec::new(),
+            missing_tracks: Vec::new(),
         });
         let expected = [
             "connecting",

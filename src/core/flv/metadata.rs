@@ -3,7 +3,10 @@
 use bytes::Bytes;
 
 use super::{TagKind, reader::TagView};
-use crate::core::amf::{Object, Text, Value, amf0};
+use crate::core::{
+    amf::{Object, Text, Value, amf0},
+    payload::Payload,
+};
 
 impl TagView<'_> {
     /// Returns the fields of an `onMetaData` tag up to the first damage, and the number of bytes before the
@@ -52,6 +55,19 @@ impl Field {
     pub(super) fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
+}
+
+/// Returns an `onMetaData` message with these fields; `None` if it would be larger than an RTMP message.
+pub fn metadata_message(fields: &Object) -> Option<Payload> {
+    // The length is checked before encoding: fields that share one large string are encoded one by one.
+    let fields = Value::EcmaArray(fields.clone());
+    if amf0::encoded_len(&fields) > MAX_MESSAGE {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    amf0::encode(&ON_META_DATA.into(), &mut bytes);
+    amf0::encode(&fields, &mut bytes);
+    Some(Payload::from(&bytes[..]))
 }
 
 /// Appends a member of an object: the length of the name in 16 bits, the name, the value (AMF0 2.5).
@@ -313,3 +329,6 @@ const SOURCE_FILE_FIELDS: [&str; 18] = [
 ];
 
 const ON_META_DATA: &str = "onMetaData";
+
+/// Largest length of the fields in an RTMP message.
+const MAX_MESSAGE: usize = 0xFF_FFFF - 13;

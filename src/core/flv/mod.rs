@@ -20,6 +20,7 @@
 //! | [`head`] | file header and `onMetaData`, rewritten in place |
 //! | [`keyframe_index`] | table of keyframes in the head |
 //! | [`head_writer`] | keeps the stats of a file and writes its head |
+//! | [`track_filter`] | removes tracks from multitrack messages |
 
 use std::fmt;
 
@@ -39,13 +40,15 @@ mod metadata;
 pub mod reader;
 pub mod salvage;
 mod stats;
+pub mod track_filter;
 
 pub use self::{
     frame_info::{FrameInfo, FrameParser, SamplePosition},
     head_writer::{HeadWriter, Layout},
-    metadata::Metadata,
+    metadata::{Metadata, metadata_message},
     reader::TagReader,
     salvage::SalvageReader,
+    track_filter::{TrackFilter, TrackId, TrackSet},
 };
 
 /// The first nine bytes of a file (FLV E.2).

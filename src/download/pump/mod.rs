@@ -25,13 +25,14 @@ use super::{
     connection::{Connection, Moved},
     outcome::{EndCause, Facts},
     stream_format::FormatCheck,
+    tracks::Tracks,
 };
 use crate::output::Tee;
 use crate::output::{GapPolicy, Gaps};
 use crate::{
     core::{
         amf::{Object, Value},
-        flv::{FrameInfo, TagKind},
+        flv::{FrameInfo, TagKind, metadata_message},
         output_clock::OutputClock,
         payload::Payload,
         rejoin::matcher::Arrival,
@@ -106,6 +107,7 @@ pub(super) struct Pump<'a> {
     limits: Limits,
     frame_interval: FrameInterval,
     formats: FormatCheck,
+    pub(super) tracks: Tracks,
     splits_on_change: bool,
     stage: Stage,
     /// Time of day at `checked_at`.
@@ -177,6 +179,7 @@ impl<'a> Pump<'a> {
             limits: job.limits,
             frame_interval: FrameInterval::default(),
             formats: FormatCheck::default(),
+            tracks: Tracks::new(job.tracks),
             splits_on_change: job.parts.on_change,
             stage: Stage::Handshake,
             wall_clock: jiff::Timestamp::now(),
@@ -318,6 +321,7 @@ impl<'a> Pump<'a> {
         if self.clock.release_at().is_some_and(|at| at <= now) {
             self.release_held_frame(now)?;
         }
+        self.tracks.check(now);
         self.report_progress();
         self.output.flush_due(now).map_err(EndCause::Output)?;
         Ok(turn)
@@ -364,10 +368,15 @@ impl<'a> Pump<'a> {
 
     fn handle_event(&mut self, now: Instant, event: Event) -> Result<(), Next> {
         match event {
-            Event::Media { message, info } if self.must_fetch_headers(info) => {
-                self.headers.postpone(message, info);
+            Event::Media { message, info } => {
+                if let Some((message, info)) = self.select_tracks(now, message, info) {
+                    if self.must_fetch_headers(info) {
+                        self.headers.postpone(message, info);
+                    } else {
+                        self.message(now, message, info)?;
+                    }
+                }
             }
-            Event::Media { message, info } => self.message(now, message, info)?,
             Event::Metadata { members, payload } => {
                 self.metadata(now, members, payload)?;
             }
@@ -389,16 +398,41 @@ impl<'a> Pump<'a> {
         Ok(())
     }
 
+    /// Removes the tracks that are not recorded from a message; `None` if nothing is left.
+    fn select_tracks(
+        &mut self,
+        now: Instant,
+        mut message: Message,
+        info: FrameInfo,
+    ) -> Option<(Message, FrameInfo)> {
+        let report = &mut *self.report;
+        let tracks = &mut self.tracks;
+        tracks.record(info, &message.payload, now, |track| report.track(&track));
+        match tracks.select(info, &mut message.payload) {
+            Some(info) => Some((message, info)),
+            None => {
+                self.output.recycle(message.payload);
+                None
+            }
+        }
+    }
+
     fn metadata(
         &mut self,
         now: Instant,
-        members: Object,
-        payload: Payload,
+        mut members: Object,
+        mut payload: Payload,
     ) -> Result<(), EndCause> {
         let duration_ms = members.get("duration").and_then(duration_ms);
         self.duration_ms = duration_ms.or(self.duration_ms);
         self.report_start();
         self.report.metadata(&members);
+        if let Some(selected) = self.tracks.selected()
+            && selected.filter_metadata(&mut members)
+            && let Some(filtered) = metadata_message(&members)
+        {
+            payload = filtered;
+        }
         if self.may_split_next() {
             self.held_metadata = Some((members, payload));
             return Ok(());

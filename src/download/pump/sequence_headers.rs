@@ -140,7 +140,9 @@ impl Pump<'_> {
         // Each of several tracks has a header, so the first one must not exclude the others.
         found.retain(|(_, info)| !self.headers.has_header(info.track));
         for (message, info) in found {
-            self.message(now, message, info)?;
+            if let Some((message, info)) = self.select_tracks(now, message, info) {
+                self.message(now, message, info)?;
+            }
         }
         if let Fetch::Due(frame) = mem::replace(&mut self.headers.fetch, Fetch::Tried) {
             self.message(now, frame.0, frame.1)?;

@@ -163,7 +163,11 @@ impl Pump<'_> {
     async fn has_beginning(&mut self, source: &StreamSource<'_>, stop: &mut Stop) -> bool {
         tracing::info!("comparing the recording with the beginning of the stream");
         let mut beginning = Beginning::default();
-        let playing = source.play_beginning(|message, info| beginning.add(info, &message.payload));
+        let mut tracks = self.tracks.new_filter();
+        let playing = source.play_beginning(|mut message, info| {
+            let info = tracks.select(info, &mut message.payload);
+            info.is_some_and(|info| beginning.add(info, &message.payload))
+        });
         match self.meanwhile(playing, stop).await {
             Ok(Some(())) => self.start_check.beginning.is_like(&beginning),
             _ => {

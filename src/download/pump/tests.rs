@@ -106,6 +106,7 @@ fn job(destination: Destination) -> Job {
         candidates: Vec::new(),
         stop_ms: None,
         limits: Limits::default(),
+        tracks: None,
         parts: SegmentOptions::none(),
         resume: None,
     }

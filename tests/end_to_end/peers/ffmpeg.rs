@@ -54,6 +54,35 @@ impl Ffmpeg {
         assert_eq!(finished.stderr, "", "ffmpeg on {}", file.display());
     }
 
+    /// Returns codec and picture size of each stream in `file`, sorted: `aac`, `h264 320x180`.
+    #[track_caller]
+    pub fn streams(&self, file: &Path) -> Vec<String> {
+        let mut command = Command::new(&self.program);
+        let finished = Process::start(command.arg("-i").arg(file)).finish(RUN_LIMIT);
+        let lines = finished
+            .stderr
+            .lines()
+            .filter(|line| line.contains("Stream #"));
+        let streams = lines.map(|line| {
+            let is_fact = |word: &&str| {
+                word.contains('x')
+                    && word.starts_with(|c: char| c.is_ascii_digit())
+                    && !word.starts_with("0x")
+            };
+            let mut words = line.split([' ', ',', ':']).filter(|word| !word.is_empty());
+            let codec = words
+                .by_ref()
+                .skip_while(|word| !matches!(*word, "Video" | "Audio"))
+                .nth(1);
+            let size = words.find(is_fact);
+            let facts = codec.into_iter().chain(size);
+            facts.collect::<Vec<_>>().join(" ")
+        });
+        let mut streams: Vec<_> = streams.collect();
+        streams.sort();
+        streams
+    }
+
     /// Starts a server that sends `clip` to one client at twice its speed; returns its URL.
     pub fn listen(&self, clip: &Path) -> (Process, String) {
         let port = free_port();

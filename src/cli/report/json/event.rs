@@ -44,6 +44,19 @@ pub enum Event<'a> {
     Segment(&'a SegmentFacts),
     /// Time is missing in the recording.
     Gap(GapFacts),
+    /// A track of the stream arrived for the first time.
+    Track {
+        /// Name of the track, as in `--tracks`: `v0`, `a1`.
+        track: String,
+        /// `video` or `audio`.
+        kind: String,
+        /// Id of the track.
+        id: u8,
+        /// Codec of the track.
+        codec: String,
+        /// Whether the track is recorded.
+        recorded: bool,
+    },
     /// The codec, resolution or sample rate changes.
     Format {
         /// `video` or `audio`.
@@ -108,6 +121,8 @@ pub struct Options {
     pub live: bool,
     /// Whether an existing recording is continued.
     pub resume: bool,
+    /// Tracks to record, as in `--tracks`; `None` is all.
+    pub tracks: Option<String>,
     /// Start of the requested range, in milliseconds.
     pub start_ms: u64,
     /// Largest duration of the recording in milliseconds.
@@ -166,6 +181,8 @@ pub struct Summary {
     pub gaps: Vec<GapFacts>,
     /// Tracks that players cannot decode, because no sequence header arrived.
     pub missing_sequence_headers: Vec<String>,
+    /// Tracks of `--tracks` that did not arrive.
+    pub missing_tracks: Vec<String>,
     /// Number of events that were dropped because the reader was too slow, or because there were too many.
     pub left_out: u64,
 }

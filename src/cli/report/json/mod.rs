@@ -23,7 +23,7 @@ use crate::{
         terminal::{screen::Screen, time_format::utc},
     },
     core::amf::Object,
-    download::{FormatChange, Outcome, Progress, Report, Retry},
+    download::{FormatChange, NewTrack, Outcome, Progress, Report, Retry},
     output::{Gap, SegmentFacts},
     transport::Endpoint,
 };
@@ -95,6 +95,7 @@ impl Listener for JsonReport {
             });
         }
         let missing = outcome.missing_sequence_headers.iter();
+        let missing_tracks = outcome.missing_tracks.iter();
         self.events.finish(Summary {
             ending: outcome.ending.to_string(),
             reason: self.screen.redacted(&outcome.reason),
@@ -106,6 +107,7 @@ impl Listener for JsonReport {
             gap_total_ms: outcome.gaps.total_ms(),
             gaps: outcome.gaps.latest().map(|gap| self.facts(gap)).collect(),
             missing_sequence_headers: missing.map(ToString::to_string).collect(),
+            missing_tracks: missing_tracks.map(ToString::to_string).collect(),
             left_out: 0,
         });
     }
@@ -140,6 +142,16 @@ impl Report for JsonReport {
     fn gap(&mut self, gap: &Gap) {
         self.events
             .write_limited("gap", || Event::Gap(self.facts(gap)));
+    }
+
+    fn track(&mut self, new: &NewTrack) {
+        self.events.write_limited("track", || Event::Track {
+            track: new.track.to_string(),
+            kind: new.track.kind.to_string(),
+            id: new.track.id,
+            codec: new.codec.to_string(),
+            recorded: new.is_recorded,
+        });
     }
 
     fn format_changed(&mut self, change: &FormatChange) {

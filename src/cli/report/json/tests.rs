@@ -12,7 +12,7 @@ use crate::{
         generate::MANUAL,
         terminal::screen::tests::{Written, plain},
     },
-    core::flv::TagKind,
+    core::flv::{TagKind, TrackId, codec::AudioCodec, frame_info::Codec},
     download::Ending,
     output::Gaps,
 };
@@ -44,6 +44,17 @@ fn gap() -> Gap {
         began: "2026-11-22T15:04:05.678Z".parse().unwrap(),
         length_ms: 250,
         reason: "rtmp://me:pw@host\x1b \u{9b} s3cret".to_owned(),
+    }
+}
+
+fn new_track() -> NewTrack {
+    NewTrack {
+        track: TrackId {
+            kind: TagKind::AUDIO,
+            id: 1,
+        },
+        codec: Codec::Audio(AudioCodec::AAC),
+        is_recorded: false,
     }
 }
 
@@ -94,6 +105,10 @@ fn outcome() -> Outcome {
         duration_ms: None,
         gaps,
         missing_sequence_headers: vec![TagKind::VIDEO, TagKind::AUDIO],
+        missing_tracks: vec![TrackId {
+            kind: TagKind::AUDIO,
+            id: 7,
+        }],
     }
 }
 
@@ -106,6 +121,7 @@ fn start() -> Start {
         options: Options {
             live: true,
             resume: false,
+            tracks: Some("v0,a1".to_owned()),
             start_ms: 0,
             length_ms: Some(5),
             max_bytes: None,
@@ -132,6 +148,7 @@ fn all_events() -> Vec<Json> {
         report.progress(&progress(40, Some(3_000)));
         report.segment(&segment());
         report.gap(&gap());
+        report.track(&new_track());
         report.format_changed(&crate::cli::report::change());
         report.retry(&retry(Some(5)));
         report.retry(&retry(None));
@@ -162,7 +179,7 @@ fn every_event_is_a_line_of_json() {
     let expected = [
         json!({"event": "start", "position_ms": 0, "schema_version": 1, "version": "1.2.3",
             "url": "rtmp://***@host/app/clip", "output": "-", "options": {
-                "live": true, "resume": false, "start_ms": 0, "length_ms": 5, "max_bytes": null,
+                "live": true, "resume": false, "tracks": "v0,a1", "start_ms": 0, "length_ms": 5, "max_bytes": null,
                 "until": "2026-11-22T15:04:05.678Z", "segment_ms": null, "segment_bytes": 6,
                 "segment_clock_seconds": null, "split_on_change": false}}),
         json!({"event": "connected", "position_ms": 0, "host": "host", "port": 1935}),
@@ -173,6 +190,8 @@ fn every_event_is_a_line_of_json() {
             "offset_ms": 20, "duration_ms": 10, "bytes": 1000,
             "start": "2026-11-22T16:04:05.678+01:00"}),
         gap_event,
+        json!({"event": "track", "position_ms": 40, "track": "a1", "kind": "audio", "id": 1,
+            "codec": "aac", "recorded": false}),
         json!({"event": "format", "position_ms": 40, "track": "video", "from": "h264 1920x1080",
             "to": "h264 1280x720", "at_ms": 12_000}),
         json!({"event": "retry", "position_ms": 40, "attempt": 1, "limit": 5, "wait_ms": 1500,
@@ -184,7 +203,8 @@ fn every_event_is_a_line_of_json() {
         json!({"event": "summary", "position_ms": 3000, "ending": "cut", "reason": "a\nb ***",
             "exit_code": 2, "bytes": 39561, "tags": 150, "duration_ms": 3000, "gap_count": 2,
             "gap_total_ms": 500, "gaps": [gap, gap],
-            "missing_sequence_headers": ["video", "audio"], "left_out": 0}),
+            "missing_sequence_headers": ["video", "audio"], "missing_tracks": ["a7"],
+            "left_out": 0}),
     ];
     assert_eq!(written.len(), expected.len());
     for (line, expected) in written.iter().zip(&expected) {

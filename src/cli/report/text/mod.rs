@@ -35,7 +35,7 @@ use crate::{
         },
     },
     core::amf::Object,
-    download::{FormatChange, Outcome, Progress, Report, Retry},
+    download::{FormatChange, NewTrack, Outcome, Progress, Report, Retry},
     output::{Destination, Gap, SegmentFacts},
     transport::Endpoint,
 };
@@ -268,6 +268,12 @@ impl Report for TextReport {
         self.screen.event_line("gap", &line);
     }
 
+    fn track(&mut self, new: &NewTrack) {
+        if !self.is_rtmpdump() && (new.track.id != 0 || !new.is_recorded) {
+            self.screen.event_line("track", &track_text(new));
+        }
+    }
+
     fn format_changed(&mut self, change: &FormatChange) {
         if !self.is_rtmpdump() {
             self.screen.event_line("format", &format_text(change));
@@ -349,6 +355,17 @@ fn segment_text(facts: &SegmentFacts) -> String {
     let bytes = size(facts.bytes);
     let (duration, offset) = (hms(facts.duration_ms.into()), hms(facts.offset_ms));
     format!("INFO: segment {segment} is complete: {path}, {bytes}, {duration} from {offset}")
+}
+
+/// Formats a track that arrived: `INFO: track a1: audio, aac, not recorded`.
+fn track_text(new: &NewTrack) -> String {
+    let NewTrack {
+        track,
+        codec,
+        is_recorded,
+    } = new;
+    let recorded = if *is_recorded { "" } else { ", not recorded" };
+    format!("INFO: track {track}: {}, {codec}{recorded}", track.kind)
 }
 
 /// Formats a change: `INFO: the video changes from h264 1920x1080 to h264 1280x720 at 0:12`

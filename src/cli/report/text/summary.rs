@@ -155,6 +155,7 @@ mod tests {
             duration_ms: Some(90_000),
             gaps: Gaps::default(),
             missing_sequence_headers: Vec::new(),
+            missing_tracks: Vec::new(),
         }
     }
 

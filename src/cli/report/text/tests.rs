@@ -46,6 +46,7 @@ fn outcome(ending: Ending, reason: &str) -> Outcome {
         duration_ms: Some(3_020),
         gaps: Gaps::default(),
         missing_sequence_headers: Vec::new(),
+        missing_tracks: Vec::new(),
     }
 }
 
@@ -53,6 +54,7 @@ fn outcome(ending: Ending, reason: &str) -> Outcome {
 fn last_line_names_tracks_without_a_sequence_header() {
     let outcome = Outcome {
         missing_sequence_headers: vec![TagKind::VIDEO, TagKind::AUDIO],
+        missing_tracks: Vec::new(),
         ..outcome(Ending::Ended, "over")
     };
     assert_eq!(

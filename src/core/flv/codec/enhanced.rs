@@ -75,6 +75,63 @@ pub(super) fn read_tracks<'a, C: From<FourCc>>(
     Ok((packet, tracks))
 }
 
+/// Appends a multitrack body to `out` with only those tracks for which `new_id` returns an id, and returns
+/// their number. A main track that remains alone is written without multitrack. ModEx packets are kept.
+///
+/// Tracks after a damaged one are lost. A body that is not multitrack is an error.
+pub(super) fn put_tracks(
+    body: &[u8],
+    multitrack: u8,
+    new_id: impl Fn(u8) -> Option<u8>,
+    out: &mut Vec<u8>,
+) -> Result<usize, Error> {
+    let (first, rest) = body.split_first().ok_or(Error::Empty)?;
+    let mut reader = Reader::new(rest);
+    let (outer, _) = read_packet_type(*first, &mut reader)?;
+    let header = body.len().saturating_sub(reader.len());
+    let (packet, tracks) = read_tracks::<FourCc>(outer, multitrack, reader)?;
+    let kind = tracks.multitrack.ok_or(Error::NoMultitrack)?;
+    let kept = || {
+        let tracks = tracks.clone().flatten();
+        tracks.filter_map(|track| Some((new_id(track.id)?, track)))
+    };
+    let count = kept().count();
+    let Some((first_id, first)) = kept().next() else {
+        return Ok(0);
+    };
+    let is_plain = count == 1 && first_id == DEFAULT_TRACK;
+    let kind = if count == 1 {
+        Multitrack::ONE_TRACK
+    } else {
+        kind
+    };
+    out.extend_from_slice(body.get(..header).unwrap_or_default());
+    if let Some(last) = out.last_mut() {
+        *last = *last & 0xF0 | if is_plain { packet } else { multitrack };
+    }
+    if !is_plain {
+        out.push(kind.0 << 4 | packet);
+    }
+    let shares_codec = kind != Multitrack::MANY_TRACKS_MANY_CODECS;
+    if shares_codec {
+        out.extend(first.codec.0);
+    }
+    for (id, track) in kept() {
+        if !shares_codec {
+            out.extend(track.codec.0);
+        }
+        if !is_plain {
+            out.push(id);
+        }
+        if kind != Multitrack::ONE_TRACK {
+            let size = u32::try_from(track.body.len()).unwrap_or(u32::MAX);
+            out.extend(U24::saturate(size).to_be_bytes());
+        }
+        out.extend_from_slice(track.body);
+    }
+    Ok(count)
+}
+
 fn read_codec<C: From<FourCc>>(reader: &mut Reader<'_>) -> Result<C, Error> {
     Ok(C::from(FourCc(reader.array("FourCC")?)))
 }

@@ -17,6 +17,7 @@ pub mod video;
 
 use thiserror::Error;
 
+use super::TagKind;
 use crate::core::wire::Missing;
 
 pub use audio::{AudioCodec, AudioFormat, AudioPacket, AudioTag, AudioTrack};
@@ -25,6 +26,43 @@ pub use enhanced::Multitrack;
 pub use four_cc::FourCc;
 pub use picture_size::PictureSize;
 pub use video::{FrameType, VideoCodec, VideoPacket, VideoTag, VideoTrack};
+
+/// Whether the body of an audio or video tag has the multitrack form or ModEx packets, which may precede it.
+/// Costs less than parsing the body.
+pub(super) fn may_be_multitrack(kind: TagKind, body: &[u8]) -> bool {
+    match (kind, body) {
+        (TagKind::VIDEO, [first, ..]) => {
+            first & 0x80 != 0
+                && matches!(
+                    VideoPacket(first & 0x0F),
+                    VideoPacket::MULTITRACK | VideoPacket::MOD_EX
+                )
+        }
+        (TagKind::AUDIO, [first, ..]) => {
+            first >> 4 == 9
+                && matches!(
+                    AudioPacket(first & 0x0F),
+                    AudioPacket::MULTITRACK | AudioPacket::MOD_EX
+                )
+        }
+        _ => false,
+    }
+}
+
+/// Appends a multitrack body to `out` with only those tracks for which `new_id` returns an id, and returns
+/// their number. A main track that remains alone is written without multitrack.
+pub(super) fn put_tracks(
+    kind: TagKind,
+    body: &[u8],
+    new_id: impl Fn(u8) -> Option<u8>,
+    out: &mut Vec<u8>,
+) -> Result<usize, Error> {
+    let multitrack = match kind {
+        TagKind::VIDEO => VideoPacket::MULTITRACK.0,
+        _ => AudioPacket::MULTITRACK.0,
+    };
+    enhanced::put_tracks(body, multitrack, new_id, out)
+}
 
 /// Why the body of a tag cannot be parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -38,6 +76,9 @@ pub enum Error {
     /// A multitrack tag contains another one, which E-RTMP forbids.
     #[error("nested multitrack")]
     NestedMultitrack,
+    /// The tag has one track without an id.
+    #[error("not multitrack")]
+    NoMultitrack,
     /// The multitrack type is not defined in E-RTMP.
     #[error("unknown multitrack type {0}")]
     UnknownMultitrack(u8),

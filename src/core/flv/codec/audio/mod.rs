@@ -66,6 +66,11 @@ impl<'a> AudioTag<'a> {
         self.tracks.clone().map(|track| Ok(self.track(track?)))
     }
 
+    /// Returns the tracks as [`AudioTag::tracks`] does.
+    pub fn into_tracks(self) -> impl Iterator<Item = Result<AudioTrack<'a>, Error>> {
+        self.tracks.clone().map(move |track| Ok(self.track(track?)))
+    }
+
     fn track(&self, track: RawTrack<'a, AudioCodec>) -> AudioTrack<'a> {
         AudioTrack {
             id: track.id,

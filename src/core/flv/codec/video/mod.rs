@@ -100,6 +100,11 @@ impl<'a> VideoTag<'a> {
         self.tracks.clone().map(|track| self.track(track?))
     }
 
+    /// Returns the tracks as [`VideoTag::tracks`] does.
+    pub fn into_tracks(self) -> impl Iterator<Item = Result<VideoTrack<'a>, Error>> {
+        self.tracks.clone().map(move |track| self.track(track?))
+    }
+
     fn track(&self, track: RawTrack<'a, VideoCodec>) -> Result<VideoTrack<'a>, Error> {
         let mut reader = Reader::new(track.body);
         let has_composition_time = self.is_enhanced
