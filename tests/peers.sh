@@ -15,7 +15,7 @@ as_root() {
 
 # Debian: nginx with RTMP and TLS, ffmpeg, players, rtmpdump, proxies, a terminal emulator, jq, and copy programs
 # for the benches.
-debian=(nginx libnginx-mod-rtmp libnginx-mod-stream ffmpeg mpv rtmpdump socat openssl)
+debian=(nginx libnginx-mod-rtmp libnginx-mod-stream ffmpeg mpv rtmpdump socat openssl strace)
 debian+=(microsocks dante-server tinyproxy tmux jq)
 # Static and Windows programs, and Wine to run the latter.
 debian+=(musl-tools gcc-mingw-w64-x86-64-win32 wine wine64)

@@ -26,6 +26,7 @@ mod destination;
 mod existing_file;
 mod file;
 mod finished_segments;
+mod finishing;
 mod gap;
 mod hook;
 mod latest_frames;

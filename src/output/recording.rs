@@ -4,7 +4,7 @@ use std::{
     fs,
     hash::{DefaultHasher, Hash, Hasher},
     io,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use jiff::{Timestamp, Zoned, tz::TimeZone};
@@ -13,6 +13,7 @@ use super::{
     ExistingFile, FileOptions, Format, SegmentFacts, SegmentOptions, Totals,
     file::{MediaFile, free_space::FreeSpace},
     finished_segments::FinishedSegments,
+    finishing::Finishing,
     hook::{Hook, HookFacts, StartReason},
     latest_frames::LatestFrames,
     muxer::Message,
@@ -50,8 +51,16 @@ pub(crate) struct FileRecording {
     segment: Option<Segment>,
     /// Number of the latest segment.
     number: u32,
-    /// Totals of all segments before the current one.
+    /// Totals of all finished segments.
     previous: Totals,
+    /// Earlier segments whose files are not complete yet.
+    finishing: Finishing<Segment>,
+    /// Whether no further message follows.
+    is_ending: bool,
+    /// The last segment, once it is finished.
+    last: Option<Segment>,
+    /// Error of the last steps, until [`FileRecording::finish`] returns it.
+    failure: Option<io::Error>,
     finished: FinishedSegments,
     on_start: Option<Hook>,
     /// Why the next frame starts the media.
@@ -98,6 +107,10 @@ impl FileRecording {
             segment: None,
             number: 0,
             previous: Totals::default(),
+            finishing: Finishing::default(),
+            is_ending: false,
+            last: None,
+            failure: None,
             finished: FinishedSegments::new(segments),
             on_start: Hook::new("--on-start", &segments.on_start),
             start_due: Some(StartReason::Start),
@@ -254,6 +267,7 @@ impl FileRecording {
         let existing = self.existing.as_ref().map(ExistingFile::totals);
         let current = self.segment.as_ref().map(Segment::totals);
         self.previous
+            .saturating_add(self.finishing.totals())
             .saturating_add(current.or(existing).unwrap_or_default())
     }
 
@@ -266,11 +280,14 @@ impl FileRecording {
 
     /// Time at which [`FileRecording::flush_due`] must be called.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.segment.as_ref()?.deadline()
+        let segment = self.segment.as_ref().and_then(Segment::deadline);
+        let finishing = self.finishing.deadline();
+        segment.into_iter().chain(finishing).min()
     }
 
     /// Writes queued messages, updates the head and syncs the file, each if it is due.
     pub(super) fn flush_due(&mut self, now: Instant) -> io::Result<()> {
+        self.collect_finished(now)?;
         match &mut self.segment {
             Some(segment) => segment.flush_due(now, &mut self.spent),
             None => Ok(()),
@@ -295,24 +312,44 @@ impl FileRecording {
     /// Writes all queued messages and the final head, and syncs the file until `deadline`. The future may
     /// be dropped and created again.
     pub(super) async fn finish(&mut self, deadline: Option<Instant>) -> io::Result<()> {
-        let Some(segment) = &mut self.segment else {
-            return Ok(());
-        };
-        let completed = segment.complete(&mut self.spent);
-        self.run_start_hook();
-        let Some(segment) = &mut self.segment else {
-            return completed;
-        };
-        let sealed = match &completed {
-            Ok(()) => segment.seal(deadline).await,
-            // The error would be lost if the caller dropped this future, so it does not wait.
-            Err(_) => segment.seal_now(),
-        };
-        if let Some(facts) = segment.take_facts() {
-            self.finished.add(facts);
+        // Errors are stored, because the caller may drop this future while it waits.
+        self.is_ending = true;
+        let now = Instant::now();
+        if let Err(error) = self.finish_segment(now) {
+            self.failure.get_or_insert(error);
         }
-        completed.and(sealed)?;
-        segment.sync_at_end(deadline).await
+        loop {
+            let now = Instant::now();
+            if let Err(error) = self.collect_finished(now) {
+                self.failure.get_or_insert(error);
+            }
+            if self.finishing.is_empty() {
+                break;
+            }
+            if deadline.is_some_and(|deadline| deadline <= now) {
+                self.abandon_unfinished();
+                break;
+            }
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+        if let Some(error) = self.failure.take() {
+            return Err(error);
+        }
+        match &mut self.last {
+            Some(segment) => segment.sync_at_end(deadline).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Reports the segments that the disk is too slow to finish.
+    fn abandon_unfinished(&mut self) {
+        while let Some(expected) = self.finishing.abandon() {
+            tracing::warn!("the disk is too slow to finish the MP4 file: it stays fragmented");
+            self.previous = self.previous.saturating_add(expected.totals);
+            if let Some(facts) = expected.facts {
+                self.finished.add(facts);
+            }
+        }
     }
 
     /// Waits for the running hooks, until `deadline`. The future may be dropped and created again.
@@ -408,7 +445,7 @@ impl FileRecording {
     }
 
     fn open_next(&mut self, now: Instant, track: TagKind, at_ms: u64) -> io::Result<()> {
-        self.finish_segment()?;
+        self.finish_segment(now)?;
         let (file, origin) = self.create_file(now)?;
         let other_ms = self.latest.other_than(track);
         self.set_segment(Segment::later(file, origin, track, at_ms, other_ms), at_ms);
@@ -470,26 +507,65 @@ impl FileRecording {
     }
 
     fn set_segment(&mut self, segment: Segment, at_ms: u64) {
-        self.previous = self.totals();
         self.number = self.number.saturating_add(1);
         self.policy.segment_started(at_ms, self.wall);
         self.segment = Some(segment);
     }
 
-    fn finish_segment(&mut self) -> io::Result<()> {
+    /// Writes the queue of the current segment, and starts the last steps of its file.
+    fn finish_segment(&mut self, now: Instant) -> io::Result<()> {
         let Some(segment) = &mut self.segment else {
             return Ok(());
         };
-        let completed = segment.complete(&mut self.spent);
+        let written = segment.write_last(&mut self.spent);
         self.run_start_hook();
-        let Some(segment) = &mut self.segment else {
-            return completed;
+        let Some(mut segment) = self.segment.take() else {
+            return written;
         };
-        let sealed = segment.seal_now();
-        if let Some(facts) = segment.take_facts() {
+        let mut collected = Ok(());
+        if self.finishing.is_full()
+            && let Some(finished) = self.finishing.wait()
+        {
+            collected = self.collect(finished);
+        }
+        let expected = segment.expected();
+        match segment.format() {
+            // Only the head of an FLV file changes.
+            Format::Flv => {
+                let result = segment.finish();
+                self.finishing.add(segment, expected, result);
+            }
+            Format::Mp4 => self
+                .finishing
+                .start(now, segment, expected, Segment::finish),
+        }
+        let more = self.collect_finished(now);
+        written.and(collected).and(more)
+    }
+
+    /// Reports the segments that are finished, in order.
+    fn collect_finished(&mut self, now: Instant) -> io::Result<()> {
+        while let Some(finished) = self.finishing.take() {
+            self.collect(finished)?;
+        }
+        self.finishing.polled(now);
+        Ok(())
+    }
+
+    fn collect(&mut self, finished: io::Result<(Segment, io::Result<()>)>) -> io::Result<()> {
+        let (mut segment, result) = finished?;
+        self.previous = self.previous.saturating_add(segment.totals());
+        let facts = segment.take_facts();
+        if self.is_ending {
+            self.last = Some(segment);
+        } else {
+            // The hook may open the file, so the lock ends before.
+            drop(segment);
+        }
+        if let Some(facts) = facts {
             self.finished.add(facts);
         }
-        completed.and(sealed)
+        result
     }
 
     fn push(
@@ -581,6 +657,9 @@ fn first_start_ms(at_ms: u64) -> u64 {
 
 /// Extension of the file that a recording continues in if MP4 cannot hold it.
 const FALLBACK_EXTENSION: &str = "flv";
+
+/// Time between two checks of the files that are being finished at the end.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Number of segments without a split condition: decades of them. Without a limit, a server whose clock
 /// jumps could create any number of files.

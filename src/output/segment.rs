@@ -10,8 +10,8 @@ use jiff::Zoned;
 use serde::Serialize;
 
 use super::{
-    ExistingFile, Format, Totals, file::MediaFile, muxer::Message, muxer::Unit,
-    write_queue::WriteQueue,
+    ExistingFile, Format, Totals, file::MediaFile, finishing::Expected, muxer::Message,
+    muxer::Unit, write_queue::WriteQueue,
 };
 use crate::core::{
     amf::Object,
@@ -161,29 +161,19 @@ impl Segment {
         appended
     }
 
-    fn write_last(&mut self, spent: &mut Vec<Payload>) -> io::Result<()> {
+    /// Writes the queue: no message follows. [`Segment::finish`] must be called even after an error.
+    pub(super) fn write_last(&mut self, spent: &mut Vec<Payload>) -> io::Result<()> {
         if !self.file.has_head() {
             self.file.write_head(self.queue.tracks())?;
         }
         self.write(true, spent)
     }
 
-    /// Writes the queue and the end of the file or its head, even if the disk is full.
-    pub(super) fn complete(&mut self, spent: &mut Vec<Payload>) -> io::Result<()> {
-        let written = self.write_last(spent);
-        let completed = self.file.complete();
-        written.and(completed)
-    }
-
-    /// Makes a completed MP4 file a plain one once it is synced, and blocks until then.
-    pub(super) fn seal_now(&mut self) -> io::Result<()> {
-        self.file.seal_now()
-    }
-
-    /// Makes a completed MP4 file a plain one once it is synced, until `deadline`. The future may be dropped
-    /// and created again.
-    pub(super) async fn seal(&mut self, deadline: Option<Instant>) -> io::Result<()> {
-        self.file.seal(deadline).await
+    /// Writes the end of the file or its head, even if the disk is full. Makes an MP4 file a plain one, and blocks
+    /// until it is synced.
+    pub(super) fn finish(&mut self) -> io::Result<()> {
+        self.file.complete()?;
+        self.file.seal()
     }
 
     /// Announces a message that arrived, or returns why the container cannot hold it.
@@ -269,13 +259,26 @@ impl Segment {
         }
     }
 
+    /// Returns the facts of the finished segment before its last steps. The queue must be written.
+    pub(super) fn expected(&self) -> Expected {
+        let mut totals = self.totals();
+        let tables = self.file.muxer().pending_bytes();
+        totals.bytes = totals.bytes.saturating_add(tables);
+        let facts = self.has_new_tags().then(|| SegmentFacts {
+            bytes: totals.bytes,
+            ..self.facts()
+        });
+        Expected { totals, facts }
+    }
+
+    fn has_new_tags(&self) -> bool {
+        self.totals().tags != self.existing_tags
+    }
+
     /// Returns the facts of the segment, once, if it has got new tags.
     pub(super) fn take_facts(&mut self) -> Option<SegmentFacts> {
-        let tags = self.totals().tags;
-        if std::mem::replace(&mut self.is_finished, true) || tags == self.existing_tags {
-            return None;
-        }
-        Some(self.facts())
+        let is_reported = std::mem::replace(&mut self.is_finished, true);
+        (!is_reported && self.has_new_tags()).then(|| self.facts())
     }
 }
 

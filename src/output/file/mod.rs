@@ -10,7 +10,6 @@ use std::{
     io::{self, Read, Seek, SeekFrom, Write},
     path::Path,
     sync::Arc,
-    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
@@ -51,8 +50,6 @@ enum Ending {
     Growing,
     /// The tables are written, and may not be on the disk yet.
     Complete,
-    /// A thread syncs the file.
-    Syncing(JoinHandle<io::Result<()>>),
     Sealed,
 }
 

@@ -7,12 +7,7 @@
 //!
 //! After a kill or a power failure between or within any of them, the file is either fragmented or finished.
 
-use std::{
-    io::{self, SeekFrom},
-    sync::Arc,
-    thread,
-    time::{Duration, Instant},
-};
+use std::io::{self, SeekFrom};
 
 use super::{Ending, MediaFile, Storage};
 use crate::{
@@ -52,39 +47,13 @@ impl<S: Storage> MediaFile<S> {
     }
 
     /// Syncs a completed MP4 file and makes it a plain one. Blocks until the disk has the data.
-    pub(in crate::output) fn seal_now(&mut self) -> io::Result<()> {
-        match std::mem::replace(&mut self.ending, Ending::Sealed) {
-            Ending::Complete => {
-                let sync = self.storage.syncer()?;
-                self.seal_after(sync())
-            }
-            Ending::Syncing(thread) => self.seal_after(join(thread)),
-            other => {
-                self.ending = other;
-                Ok(())
-            }
+    pub(in crate::output) fn seal(&mut self) -> io::Result<()> {
+        if !matches!(self.ending, Ending::Complete) {
+            return Ok(());
         }
-    }
-
-    /// Syncs a completed MP4 file and makes it a plain one. If the disk needs longer than `deadline`, the
-    /// file stays fragmented. The future may be dropped and created again.
-    pub(in crate::output) async fn seal(&mut self, deadline: Option<Instant>) -> io::Result<()> {
-        if matches!(self.ending, Ending::Complete) {
-            let sync = self.storage.syncer()?;
-            self.ending = Ending::Syncing(start_sync(sync)?);
-        }
-        while let Ending::Syncing(thread) = &self.ending {
-            if thread.is_finished() {
-                return self.seal_now();
-            }
-            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-                tracing::warn!("the disk is too slow to finish the MP4 file: it stays fragmented");
-                self.ending = Ending::Sealed;
-                return Ok(());
-            }
-            tokio::time::sleep(POLL_INTERVAL).await;
-        }
-        Ok(())
+        self.ending = Ending::Sealed;
+        let sync = self.storage.syncer()?;
+        self.seal_after(sync())
     }
 
     /// Writes the header that makes the file a plain one, unless the sync failed.
@@ -192,18 +161,6 @@ impl<S: Storage> Appender<'_, S> {
     }
 }
 
-fn start_sync(
-    sync: Arc<dyn Fn() -> io::Result<()> + Send + Sync>,
-) -> io::Result<thread::JoinHandle<io::Result<()>>> {
-    let thread = thread::Builder::new().name("sync".to_owned());
-    thread.spawn(move || sync())
-}
-
-fn join(thread: thread::JoinHandle<io::Result<()>>) -> io::Result<()> {
-    let panicked = |_| Err(io::Error::other("the thread that syncs the file panicked"));
-    thread.join().unwrap_or_else(panicked)
-}
-
 fn is_unsupported(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -216,6 +173,3 @@ const WRITE_BYTES: usize = 64 * 1024;
 
 /// Number of bytes read first from a fragment: enough for the boxes of most fragments of one second.
 const READ_BYTES: u64 = 4096;
-
-/// Time between two checks of a running sync.
-const POLL_INTERVAL: Duration = Duration::from_millis(5);

@@ -252,7 +252,7 @@ fn any_crash_leaves_a_file_with_all_synced_frames() {
     let total = messages(7).count();
     assert_eq!(*disk.frames.lock().unwrap(), total);
     file.complete().unwrap();
-    file.seal_now().unwrap();
+    file.seal().unwrap();
     let log = disk.log.lock().unwrap().clone();
     let mut complete = Vec::new();
     log.iter()
@@ -406,7 +406,7 @@ fn full_disk_leaves_all_frames_that_fit() {
             frames += units.iter().map(|unit| unit.messages).sum::<u32>() as usize;
         });
         let completed = file.complete();
-        file.seal_now().unwrap();
+        file.seal().unwrap();
         let mut image = Vec::new();
         let log = disk.log.lock().unwrap();
         log.iter()

@@ -11,6 +11,8 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
+#[cfg(target_os = "linux")]
+use crate::peers::strace::Strace;
 use crate::{
     fixtures, parallel,
     peers::{ffmpeg::Ffmpeg, require},
@@ -205,6 +207,50 @@ fn full_disk_keeps_the_complete_segments() {
         run.finished.assert_ended(1, "disk-full");
         assert_eq!(run.names().len(), 2, "{format}: {}", run.finished);
         assert_eq!(run.manifest().len(), 2, "{format}");
+        run.assert_each_plays();
+    }
+}
+
+/// A sync that takes longer than three segments delays neither the next frames nor the order of the reports.
+#[test]
+#[cfg(target_os = "linux")]
+fn slow_syncs_do_not_stall_the_recording() {
+    let strace = require!(Strace::find());
+    for format in FORMATS {
+        let clip = Clip::repeated_sample(4, 3_000);
+        let stream = Stream::live(clip).paced(Pace::Speed(2.0));
+        let server = Server::start(Config::serving(stream));
+        let mut job = Job::new(format, "cam-%d")
+            .hook(r#"head -c 40 "$RTMPULL_PATH" | tail -c 4 | tr -dc a-z >> "$0""#)
+            .options(&["-v", "--segment-time", "1", "--sync", "0"])
+            .options(&["--republish-wait", "0"]);
+        job.command = strace.delaying("fdatasync", Duration::from_millis(1_600), &job.command);
+        let mut running = job.start(&server.url("clip"));
+        let started = Instant::now();
+        let (mut grown_at, mut bytes, mut longest) = (None, 0, Duration::ZERO);
+        while running.process.is_running() && started.elapsed() < LIMIT {
+            let now: u64 = running.lengths().sum();
+            // The last segment may wait for its sync.
+            if now > bytes && running.lengths().count() < 12 {
+                let since = grown_at.map_or(Duration::ZERO, |at: Instant| at.elapsed());
+                longest = longest.max(since);
+                (grown_at, bytes) = (Some(Instant::now()), now);
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        let run = running.finish();
+        run.finished.assert_ended(0, "unpublished");
+        // A fragment lasts half a second here.
+        assert!(
+            longest < Duration::from_millis(1_200),
+            "{format}: {longest:?}"
+        );
+        let numbers = run.manifest();
+        let numbers = numbers.iter().map(|line| line["segment"].as_u64());
+        assert!(numbers.eq((1..=12).map(Some)), "{format}: {}", run.finished);
+        if format == "mp4" {
+            assert_eq!(run.hook_lines(), ["mdat".repeat(12)]);
+        }
         run.assert_each_plays();
     }
 }
@@ -522,6 +568,20 @@ impl Job {
 }
 
 impl Running {
+    /// Returns the lengths of the files of the recording.
+    #[cfg(target_os = "linux")]
+    fn lengths(&self) -> impl Iterator<Item = u64> {
+        let entries = fs::read_dir(self.folder.path()).expect("a folder");
+        let extension = self.format;
+        let files = entries.flatten().filter(move |entry| {
+            entry
+                .path()
+                .extension()
+                .is_some_and(|found| found == extension)
+        });
+        files.filter_map(|file| Some(file.metadata().ok()?.len()))
+    }
+
     /// Waits until the hook has written a line.
     #[track_caller]
     fn wait_for_hook(&mut self) {

@@ -10,6 +10,8 @@ pub mod nginx;
 pub mod node_media_server;
 pub mod proxies;
 pub mod rtmpdump;
+#[cfg(target_os = "linux")]
+pub mod strace;
 #[cfg(unix)]
 pub mod tmux;
 #[cfg(target_os = "linux")]
