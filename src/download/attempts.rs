@@ -42,7 +42,7 @@ pub(super) async fn play(
         Err(cause) => return judge(&cause, &pump.facts()),
     };
     let mut session_template = session.clone();
-    let mut lost = None;
+    let mut lost: Option<Loss> = None;
     let mut unpipelined = Vec::new();
     loop {
         let began = Instant::now();
@@ -61,14 +61,20 @@ pub(super) async fn play(
             lost = None;
         }
         let facts = pump.facts();
-        let is_without_publisher = lost.is_some() && facts.is_live && facts.has_media;
+        let is_live = facts.is_live && facts.has_media;
         let cause = match cause {
             // Node-Media-Server repeats its cache to each player after the publisher has left.
-            EndCause::Session(End::TimedOut(Timeout::Silence)) if is_without_publisher => {
+            EndCause::Session(End::TimedOut(Timeout::Silence)) if is_live && lost.is_some() => {
                 EndCause::Session(End::TimedOut(Timeout::FirstMedia))
             }
             cause => cause,
         };
+        if let Some(loss) = &mut lost
+            && is_live
+            && facts.is_playing
+        {
+            loss.is_without_publisher |= loss.is_disconnect && cause.is_disconnect();
+        }
         let (ending, reason) = judge(&cause, &facts);
         let attempt = series.next((ending, &cause), &facts, Instant::now(), &mut rng);
         let Some(attempt) = attempt else {
@@ -87,12 +93,28 @@ pub(super) async fn play(
             session_template.clone_from(&session);
             *candidates = Candidates::new(&job.candidates);
         }
-        lost.get_or_insert((retry.ending, retry.reason));
+        lost.get_or_insert_with(|| Loss {
+            ending: retry.ending,
+            reason: retry.reason,
+            is_disconnect: cause.is_disconnect(),
+            is_without_publisher: false,
+        });
         let wait = tokio::time::sleep(attempt.wait);
         if let Err(cause) = pump.meanwhile(wait, stop).await {
             return conclude(lost, judge(&cause, &pump.facts()), facts.has_media);
         }
     }
+}
+
+/// The loss that started a series of attempts.
+struct Loss {
+    ending: Ending,
+    reason: String,
+    /// Whether the server disconnected without giving a reason.
+    is_disconnect: bool,
+    /// Whether the server then also disconnected a player after Play.Start and before any media. xiu does so if
+    /// a stream has no publisher.
+    is_without_publisher: bool,
 }
 
 /// Returns the session configuration, completed with the hash and size of the SWF player.
@@ -120,16 +142,18 @@ async fn with_swf_proof(
 /// Returns the judgement of a series that started with the loss `lost` and ended with `last`.
 ///
 /// `has_media` is whether any attempt of the download has received media.
-fn conclude(
-    lost: Option<(Ending, String)>,
-    last: (Ending, String),
-    has_media: bool,
-) -> (Ending, String) {
-    let Some((ending, reason)) = lost else {
+fn conclude(lost: Option<Loss>, last: (Ending, String), has_media: bool) -> (Ending, String) {
+    let Some(loss) = lost else {
         return last;
     };
+    let (ending, reason) = (loss.ending, loss.reason);
     match (ending, last.0) {
         (_, final_ending) if final_ending.is_final() => last,
+        (_, Ending::Interrupted) if loss.is_without_publisher => last,
+        (_, Ending::Cut | Ending::Closed) if loss.is_without_publisher => {
+            let reason = format!("{reason}; then: the server closed a connection before any media");
+            (Ending::Unpublished, reason)
+        }
         // Silence means that the publisher has left if the next connection confirms it, or if the
         // user stops waiting for it.
         (Ending::Stalled, Ending::Unpublished | Ending::Interrupted) => last,
@@ -279,11 +303,19 @@ const PROMPT: Duration = Duration::from_secs(5);
 mod tests {
     use super::*;
 
+    fn loss(ending: Ending) -> Loss {
+        Loss {
+            ending,
+            reason: "lost".to_owned(),
+            is_disconnect: false,
+            is_without_publisher: false,
+        }
+    }
+
     #[test]
     fn a_failed_series_reports_the_loss_that_started_it() {
-        let judged = |lost: Ending, last: Ending| {
-            conclude(Some((lost, "lost".into())), (last, "last".into()), true)
-        };
+        let judged =
+            |lost: Ending, last: Ending| conclude(Some(loss(lost)), (last, "last".into()), true);
         let then = || "lost; then: last".to_owned();
         assert_eq!(judged(Ending::Cut, Ending::Cut), (Ending::Cut, then()));
         assert_eq!(
@@ -297,19 +329,31 @@ mod tests {
     #[test]
     fn silence_is_the_end_of_a_publisher_if_nothing_follows() {
         for last in [Ending::Unpublished, Ending::NotFound] {
-            let judged = conclude(
-                Some((Ending::Stalled, "silence".into())),
-                (last, "last".into()),
-                true,
-            );
+            let judged = conclude(Some(loss(Ending::Stalled)), (last, "last".into()), true);
             assert_eq!(judged, (Ending::Unpublished, "last".to_owned()));
         }
         let stopped = (Ending::Interrupted, "stopped".to_owned());
-        let silence = Some((Ending::Stalled, "silence".into()));
+        let silence = Some(loss(Ending::Stalled));
         assert_eq!(conclude(silence, stopped.clone(), true), stopped);
-        let silence = Some((Ending::Stalled, "silence".into()));
+        let silence = Some(loss(Ending::Stalled));
         let missing = (Ending::NotFound, "missing".to_owned());
         let judged = conclude(silence, missing.clone(), false);
         assert_eq!(judged, missing, "there was no publisher");
+    }
+
+    #[test]
+    fn disconnect_before_media_after_a_disconnect_is_the_end_of_a_publisher() {
+        let judged = |last: Ending| {
+            let lost = Loss {
+                is_disconnect: true,
+                is_without_publisher: true,
+                ..loss(Ending::Cut)
+            };
+            conclude(Some(lost), (last, "last".into()), true).0
+        };
+        assert_eq!(judged(Ending::Cut), Ending::Unpublished);
+        assert_eq!(judged(Ending::Closed), Ending::Unpublished);
+        assert_eq!(judged(Ending::Interrupted), Ending::Interrupted);
+        assert_eq!(judged(Ending::NoConnection), Ending::Cut);
     }
 }

@@ -256,6 +256,45 @@ fn silence_after_the_publisher_has_left_ends_as_unpublished() {
     });
 }
 
+/// xiu closes the connection when a publisher leaves, and later connections after Play.Start. Unread messages turn
+/// the close into a reset.
+#[test]
+fn closes_before_media_after_the_publisher_has_left_end_as_unpublished() {
+    let cases = [
+        (FaultAction::Rst, false),
+        (FaultAction::Fin, false),
+        (FaultAction::Rst, true),
+    ];
+    parallel::for_each(cases, |(fault, is_interrupted)| {
+        let connections = Arc::new(AtomicUsize::new(0));
+        let count = connections.clone();
+        let peer = ScriptedPeer::start(move |peer, number| {
+            peer.start_playing();
+            let _client_left = match number {
+                0 => send_sample(peer).and_then(|()| {
+                    thread::sleep(Duration::from_millis(200));
+                    peer.fail::<()>(fault)
+                }),
+                _ => peer.fail(FaultAction::Fin),
+            };
+            count.store(number + 1, Ordering::Relaxed);
+        });
+        let retry = if is_interrupted { "forever" } else { "2" };
+        let running = program::start(&peer.url("clip"), &["-v", "--retry", retry]);
+        let (ended, word) = if is_interrupted {
+            while connections.load(Ordering::Relaxed) < 3 {
+                thread::sleep(Duration::from_millis(10));
+            }
+            (running.interrupt(), "interrupted")
+        } else {
+            (running.finish(), "unpublished")
+        };
+        ended.assert_ended(0, word);
+        assert_eq!(connections.load(Ordering::Relaxed), 3, "{}", ended.finished);
+        assert!(ended.clip().media().eq(Clip::sample().media()));
+    });
+}
+
 fn refuse_subscription(peer: &mut Connection) -> Result<(), Disconnected> {
     let refusal = status("error", "NetStream.Play.StreamNotFound", "clip is offline");
     peer.queue_command(0, "onFCSubscribe", 0.0, &[Value::Null, refusal.into()])?;
