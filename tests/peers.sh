@@ -4,10 +4,14 @@
 #
 # Fast if everything is installed, so it can run before every test run. Needs Debian or Ubuntu, and root
 # or sudo for missing packages. npm and pip packages and the Wine prefix are installed into target/peers.
+#
+#   peers.sh        everything that `cargo test` uses
+#   peers.sh long   xiu too, which only the long check uses, because it takes ten minutes to compile
 set -euo pipefail
 cd "$(dirname "$0")/.."
 peers="${CARGO_TARGET_DIR:-target}/peers"
 mkdir -p "$peers"
+xiu=0.14.0
 
 as_root() {
     if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -n "$@"; fi
@@ -20,6 +24,8 @@ debian+=(microsocks dante-server tinyproxy tmux jq)
 # Static and Windows programs, and Wine to run the latter.
 debian+=(musl-tools gcc-mingw-w64-x86-64-win32 wine wine64)
 has_command() { command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ]; }
+# Libraries of xiu.
+[ "${1:-}" != long ] || debian+=(cmake pkg-config libopus-dev)
 has_command npm || debian+=(nodejs npm)
 has_command python3 || debian+=(python3)
 python3 -c 'import ensurepip, venv' 2>/dev/null || debian+=(python3-venv)
@@ -61,6 +67,11 @@ if ! "$peers/ffmpeg" -version >/dev/null 2>&1; then
     from_pypi imageio-ffmpeg
     "$peers/venv/bin/python" -c 'import imageio_ffmpeg; print(imageio_ffmpeg.get_ffmpeg_exe())' >"$peers/ffmpeg.path"
     ln -sf "$(cat "$peers/ffmpeg.path")" "$peers/ffmpeg"
+fi
+
+# crates.io: xiu, which reads nothing from a player and closes the connection when the publisher leaves.
+if [ "${1:-}" = long ] && ! cargo install --list --root "$peers/xiu" | grep -q "^xiu v$xiu:"; then
+    cargo install --quiet --locked xiu --version "$xiu" --root "$peers/xiu"
 fi
 
 # Wine: a prefix without a display, Mono and Gecko.

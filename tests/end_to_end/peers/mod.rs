@@ -16,6 +16,7 @@ pub mod strace;
 pub mod tmux;
 #[cfg(target_os = "linux")]
 pub mod wine;
+pub mod xiu;
 pub mod yt_dlp;
 
 use std::{

@@ -5,6 +5,7 @@ mod cuts;
 mod directives;
 mod servers;
 mod sources;
+mod xiu;
 
 use std::{
     fs::{self, File},
