@@ -11,5 +11,6 @@ pub mod error;
 pub mod handshake;
 pub mod message;
 pub mod properties;
+pub mod redaction;
 pub(crate) mod server_text;
 pub mod target;

@@ -60,6 +60,55 @@ impl Decoder {
         message
     }
 
+    /// Consumes the next chunk header, or the next payload bytes of one chunk, and describes them. Returns
+    /// `None` if more bytes must arrive.
+    ///
+    /// # Errors
+    ///
+    /// As [`Decoder::decode`].
+    pub fn decode_piece(&mut self, input: &mut Reader<'_>) -> Result<Option<Piece>, Error> {
+        let Some(mut chunk) = self.chunk.take() else {
+            let Some(chunk) = self.read_header(input)? else {
+                return Ok(None);
+            };
+            self.chunk = Some(chunk);
+            let stream = self.streams.entry(chunk.chunk_stream)?;
+            let piece = Piece::Header {
+                chunk_stream: chunk.chunk_stream,
+                kind: stream.kind,
+                received: stream.length.saturating_sub(stream.missing()),
+            };
+            return Ok(Some(piece));
+        };
+        let Chunk { chunk_stream, left } = chunk;
+        if left > 0 && input.is_empty() {
+            self.chunk = Some(chunk);
+            return Ok(None);
+        }
+        let stream = self.streams.entry(chunk_stream)?;
+        let kind = stream.kind;
+        let start = stream.length.saturating_sub(stream.missing());
+        let bytes = input
+            .take(left.min(input.len()), "payload")
+            .unwrap_or_default();
+        self.unfinished_bytes = self.unfinished_bytes.saturating_add(bytes.len());
+        if self.unfinished_bytes > MAX_UNFINISHED_BYTES {
+            return Err(Error::TooMuchUnfinished);
+        }
+        chunk.left = left.saturating_sub(bytes.len());
+        let is_end = stream.append(bytes) == 0;
+        if chunk.left > 0 {
+            self.chunk = Some(chunk);
+        }
+        let message = is_end.then(|| self.finish(chunk_stream)).transpose()?;
+        Ok(Some(Piece::Payload {
+            chunk_stream,
+            kind,
+            start,
+            message,
+        }))
+    }
+
     /// Returns the number of received bytes that belong to unfinished messages.
     pub fn unfinished_bytes(&self) -> usize {
         self.unfinished_bytes
@@ -221,6 +270,31 @@ impl Default for Decoder {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// A piece of the received bytes, see [`Decoder::decode_piece`].
+#[derive(Debug)]
+pub enum Piece {
+    /// The header of a chunk.
+    Header {
+        /// The chunk stream's id.
+        chunk_stream: u32,
+        /// The type of the message.
+        kind: Kind,
+        /// Number of payload bytes of the message that were received before.
+        received: usize,
+    },
+    /// Payload bytes of one chunk.
+    Payload {
+        /// The chunk stream's id.
+        chunk_stream: u32,
+        /// The type of the message.
+        kind: Kind,
+        /// Position of the bytes in the payload of the message.
+        start: usize,
+        /// The message, if these are its last bytes.
+        message: Option<Message>,
+    },
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -20,7 +20,7 @@ mod tests;
 use thiserror::Error;
 
 pub use self::{
-    decoder::Decoder,
+    decoder::{Decoder, Piece},
     encoder::{EncodeError, Encoder},
 };
 use crate::core::wire::Missing;
