@@ -18,6 +18,7 @@ mod encrypted;
 mod event;
 mod incoming;
 mod liveness;
+mod observer;
 mod outgoing;
 mod pause_unpause;
 mod playing;
@@ -35,6 +36,7 @@ use self::{
     config::{Config, Start, Timeouts},
     encrypted::SessionCipher,
     liveness::Liveness,
+    observer::Observation,
     outgoing::{NETWORK_CONNECTION, TransactionIds},
     pause_unpause::PauseUnpause,
     state::{Due, State},
@@ -42,6 +44,7 @@ use self::{
 };
 pub use self::{
     event::{End, Event},
+    observer::Observer,
     state::Timeout,
 };
 use super::{
@@ -63,6 +66,7 @@ pub struct Client {
     /// Bytes for the next [`Client::poll_transmit`].
     outgoing: BytesMut,
     encrypted: Option<SessionCipher>,
+    observation: Option<Observation>,
     /// The last 32 bytes of S1, which answer SWF verification.
     s1_tail: [u8; 32],
     keys_may_differ: bool,
@@ -125,6 +129,7 @@ impl Client {
             encoder: chunk::Encoder::new(),
             outgoing: BytesMut::new(),
             encrypted: None,
+            observation: None,
             s1_tail: [0; 32],
             keys_may_differ: false,
             command_body: Vec::new(),
@@ -149,6 +154,11 @@ impl Client {
         }
     }
 
+    /// Passes all bytes of the session to `observer`. Call it before the first [`Client::poll_transmit`].
+    pub fn observe(&mut self, observer: Box<dyn Observer>) {
+        self.observation = Some(Observation::new(observer));
+    }
+
     /// Consumes bytes from the front of `inbox` up to the first message that causes an event.
     ///
     /// Call it when bytes have arrived, then call [`Client::poll_event`] until it returns `None`, and
@@ -161,7 +171,13 @@ impl Client {
     pub fn receive(&mut self, now: Instant, inbox: &mut BytesMut) -> Result<(), Error> {
         if let State::Handshake { handshake, since } = &mut self.state {
             let since = *since;
-            match handshake.receive(inbox)? {
+            let observed = self.observation.as_ref().map(|_| inbox.clone());
+            let progress = handshake.receive(inbox);
+            if let (Some(observation), Some(observed)) = (&mut self.observation, observed) {
+                let is_done = matches!(progress, Ok(Progress::Done(_)));
+                observation.handshake_received(&observed, inbox.len(), is_done);
+            }
+            match progress? {
                 Progress::NeedsMore => return Ok(()),
                 Progress::Done(summary) => {
                     tracing::debug!("handshake answered after {}", Elapsed { since, now });
@@ -179,10 +195,16 @@ impl Client {
         if let Some(encrypted) = &mut self.encrypted {
             encrypted.decrypt_new(inbox);
         }
+        if let Some(observation) = &mut self.observation {
+            observation.received(inbox);
+        }
         let received = self.receive_messages(now, inbox);
         if let Some(encrypted) = &mut self.encrypted {
             // The remaining bytes are decrypted, and the next call must not decrypt them again.
             encrypted.set_decrypted_len(inbox.len());
+        }
+        if let Some(observation) = &mut self.observation {
+            observation.set_left(inbox.len());
         }
         received
     }
@@ -207,6 +229,11 @@ impl Client {
             handshake.poll_transmit(&mut self.outgoing);
         }
         self.acknowledge();
+        if let Some(observation) = &mut self.observation
+            && !self.outgoing.is_empty()
+        {
+            observation.sent(&self.outgoing);
+        }
         if let Some(encrypted) = &mut self.encrypted {
             encrypted.encrypt_pending(&mut self.outgoing);
         }

@@ -13,8 +13,8 @@ use crate::core::rtmp::{
 };
 
 /// The server side of the encryption.
-struct Server {
-    ciphers: Ciphers,
+pub(super) struct Server {
+    pub(super) ciphers: Ciphers,
     s1_digest: [u8; 32],
     s1_tail: [u8; 32],
 }
@@ -22,7 +22,7 @@ struct Server {
 impl Server {
     /// Returns a server and a conversation whose handshake reply is ready to be received. The test
     /// must encrypt all later bytes to the client, and decrypt those from it.
-    fn start(seed: u64) -> (Self, Conversation) {
+    pub(super) fn start(seed: u64) -> (Self, Conversation) {
         let mut conversation = Conversation::start(Config {
             encryption: Encryption::Required,
             swf_proof: Some(PLAYER),
@@ -54,7 +54,7 @@ impl Server {
     }
 
     /// Encrypts all bytes to the client.
-    fn encrypt(&mut self, conversation: &mut Conversation) {
+    pub(super) fn encrypt(&mut self, conversation: &mut Conversation) {
         self.ciphers.outgoing.apply(&mut conversation.to_client);
     }
 

@@ -5,6 +5,7 @@ mod challenges;
 mod encrypted;
 mod endings;
 mod log;
+mod observer;
 mod pauses;
 mod repertoire;
 mod server_text;
