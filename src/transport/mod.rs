@@ -14,6 +14,7 @@
     )
 )]
 
+pub mod capture;
 mod error;
 pub mod http;
 pub mod proxy;
