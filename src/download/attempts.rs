@@ -7,6 +7,7 @@ use rand::rngs::StdRng;
 use super::{
     Ending, Job, Retry, Stop,
     candidates::{Candidates, suggests_other_candidate},
+    capture,
     outcome::{EndCause, judge},
     pump::{Next, Pump, StreamSource},
     redirect::follow,
@@ -99,7 +100,11 @@ pub(super) async fn play(
             is_disconnect: cause.is_disconnect(),
             is_without_publisher: false,
         });
-        let wait = tokio::time::sleep(attempt.wait);
+        let wait = match job.dialer.replay {
+            Some(_) => Duration::ZERO,
+            None => attempt.wait,
+        };
+        let wait = tokio::time::sleep(wait);
         if let Err(cause) = pump.meanwhile(wait, stop).await {
             return conclude(lost, judge(&cause, &pump.facts()), facts.has_media);
         }
@@ -199,10 +204,12 @@ async fn find(
         };
         let is_pipelined = config.pipelines();
         let mut client = Client::new(config.clone(), begin, &mut rng);
+        capture::observe(job.capture.as_ref(), &mut client);
         let source = StreamSource {
             dialer: &job.dialer,
             route: &route,
             session: &config,
+            capture: job.capture.as_ref(),
         };
         match pump.run(stream, &mut client, &source, stop).await {
             Next::Finish(last) if pump.may_need_plain_handshake(&last, &session) => {

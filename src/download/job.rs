@@ -1,8 +1,10 @@
 //! The resolved request for one download.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
-use super::{retry::RetryPolicy, swf_player::Player};
+use super::{capture::Capture, retry::RetryPolicy, swf_player::Player};
 use crate::{
     core::{flv::TrackSet, rtmp::client::config::Config},
     output::{Destination, FileOptions, GapPolicy, PipeOptions, SegmentOptions},
@@ -20,6 +22,8 @@ pub struct Job {
     pub player: Option<Player>,
     /// How connections are made.
     pub dialer: Dialer,
+    /// Capture file that records the bytes of all sessions.
+    pub capture: Option<Arc<Capture>>,
     /// Destination of the recording.
     pub output: Destination,
     /// Pipe that receives the same frames as a recording in files (`--tee`).

@@ -14,6 +14,7 @@
 mod arrival_speed;
 mod attempts;
 mod candidates;
+mod capture;
 mod connection;
 mod frame_interval;
 #[cfg(fuzzing)]
@@ -39,6 +40,7 @@ use self::{
     rejoin::resume::{self, ScanResult},
 };
 pub use self::{
+    capture::Capture,
     job::{Candidate, Job, Limits, Resume},
     outcome::{Ending, Outcome},
     report::{Progress, Report, Retry},

@@ -43,6 +43,12 @@ pub enum DialError {
         /// Diagnosis that names the failed check.
         cause: String,
     },
+    /// The replayed capture cannot be read.
+    #[error("cannot read the capture: {0}")]
+    Replay(io::Error),
+    /// The replayed capture contains no further session.
+    #[error("the capture contains no further session")]
+    ReplayEnded,
     /// The server did not open an RTMPT session.
     #[error("cannot open a tunnel to {endpoint}: {source}")]
     Tunnel {

@@ -27,10 +27,11 @@ mod tunnel;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, io, time::Duration};
+use std::{fmt, io, sync::Arc, time::Duration};
 
 #[cfg(fuzzing)]
 pub use self::tunnel::fuzzing as tunnel_fuzzing;
+use self::{capture::Sessions, proxy::connect_through, stream::BufferedTls, timeout::Timeout};
 pub use self::{
     error::DialError,
     proxy::{Bypass, Proxy},
@@ -39,7 +40,6 @@ pub use self::{
     tls::Tls,
     tunnel::Tunnel,
 };
-use self::{proxy::connect_through, stream::BufferedTls, timeout::Timeout};
 
 /// Host and port of a server or proxy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,11 +119,19 @@ pub struct Dialer {
     pub bypass: Bypass,
     /// TLS configuration.
     pub tls: Tls,
+    /// Sessions to return in turn instead of connections.
+    pub replay: Option<Arc<Sessions>>,
 }
 
 impl Dialer {
     /// Connects along `route`.
     pub async fn dial(&self, route: &Route) -> Result<Stream, DialError> {
+        if let Some(sessions) = &self.replay {
+            let replay = sessions.next().map_err(DialError::Replay)?;
+            return replay
+                .map(|replay| Stream::Replay(Box::new(replay)))
+                .ok_or(DialError::ReplayEnded);
+        }
         let stream = self
             .connect(&route.endpoint, route.carrier.is_tls())
             .await?;

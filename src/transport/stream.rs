@@ -12,7 +12,7 @@ use tokio::{
 };
 use tokio_rustls::client::TlsStream;
 
-use super::{Tunnel, tls};
+use super::{Tunnel, capture::Replay, tls};
 
 /// Byte stream to a server. Written bytes may be buffered until the stream is flushed.
 #[derive(Debug)]
@@ -23,6 +23,8 @@ pub enum Stream {
     Tls(Box<BufferedTls>),
     /// RTMPT over one of the other variants at a time.
     Tunnel(Box<Tunnel<Self>>),
+    /// A captured session.
+    Replay(Box<Replay>),
 }
 
 impl From<TcpStream> for Stream {
@@ -32,13 +34,14 @@ impl From<TcpStream> for Stream {
 }
 
 impl Stream {
-    /// Returns the TCP socket. Panics for a tunnel, which uses several in succession.
+    /// Returns the TCP socket. Panics for a tunnel, which uses several in succession, and for a captured session.
     #[cfg(test)]
     pub(crate) fn tcp(&self) -> &TcpStream {
         match self {
             Self::Tcp(stream) => stream,
             Self::Tls(stream) => stream.stream.get_ref().0.get_ref(),
             Self::Tunnel(_) => panic!("a tunnel uses several sockets in succession"),
+            Self::Replay(_) => panic!("a captured session has no socket"),
         }
     }
 }
@@ -52,6 +55,7 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
             Self::Tunnel(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Replay(stream) => Pin::new(stream).poll_read(context, buffer),
             Self::Tls(stream) => stream.poll_read(context, buffer),
         }
     }
@@ -66,6 +70,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
             Self::Tunnel(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Replay(stream) => Pin::new(stream).poll_write(context, bytes),
             Self::Tls(stream) => Pin::new(&mut stream.stream).poll_write(context, bytes),
         }
     }
@@ -74,6 +79,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(context),
             Self::Tunnel(stream) => Pin::new(stream).poll_flush(context),
+            Self::Replay(stream) => Pin::new(stream).poll_flush(context),
             Self::Tls(stream) => Pin::new(&mut stream.stream).poll_flush(context),
         }
     }
@@ -82,6 +88,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
             Self::Tunnel(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Replay(stream) => Pin::new(stream).poll_shutdown(context),
             Self::Tls(stream) => Pin::new(&mut stream.stream).poll_shutdown(context),
         }
     }

@@ -1,6 +1,9 @@
 //! Plays the beginning of the stream again, on a second connection.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use rand::rngs::StdRng;
 use tokio::time::timeout;
@@ -16,7 +19,10 @@ use crate::{
             message::Message,
         },
     },
-    download::connection::{Connection, Moved},
+    download::{
+        capture::{self, Capture},
+        connection::{Connection, Moved},
+    },
     transport::{Dialer, Route},
 };
 
@@ -25,6 +31,7 @@ pub(in crate::download) struct StreamSource<'a> {
     pub(in crate::download) dialer: &'a Dialer,
     pub(in crate::download) route: &'a Route,
     pub(in crate::download) session: &'a Config,
+    pub(in crate::download) capture: Option<&'a Arc<Capture>>,
 }
 
 impl StreamSource<'_> {
@@ -51,6 +58,7 @@ impl StreamSource<'_> {
         let mut connection = Connection::new(stream);
         let mut rng: StdRng = rand::make_rng();
         let mut client = Client::new(config, Instant::now(), &mut rng);
+        capture::observe(self.capture, &mut client);
         loop {
             client.poll_transmit(&mut connection.outbox).ok()?;
             let moved = connection.exchange(true).await.ok()?;

@@ -94,6 +94,7 @@ fn job(destination: Destination) -> Job {
         },
         session: session(),
         player: None,
+        capture: None,
         dialer: Dialer::default(),
         output: destination,
         pipe: None,

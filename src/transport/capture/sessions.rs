@@ -143,7 +143,8 @@ impl Replay {
                 let first = segment.sequence.wrapping_add(1);
                 let is_this = first == self.connection.first;
                 if is_this {
-                    self.reassembly.get_or_insert(Reassembly::new(first));
+                    self.reassembly
+                        .get_or_insert_with(|| Reassembly::new(first));
                 }
                 // The ports are used by another connection.
                 self.has_ended = !is_this && self.reassembly.is_some();
