@@ -11,7 +11,7 @@
 //! | 3 | [`download`] | the main loop: connects network, protocol and output; reconnects and resumes |
 //! | 3 | [`repair`] | repair of FLV files |
 //! | 2 | [`output`] | recordings: segments in files, or a pipe |
-//! | 1 | [`transport`] | byte streams to a host: TCP, TLS, proxies, HTTP tunnel |
+//! | 1 | [`transport`] | byte streams to a host: TCP, TLS, proxies, HTTP tunnel; capture files |
 //! | 1 | [`core`] | protocol and formats, without I/O |
 //!
 //! A module depends only on modules of lower layers: `cli` on all of them, `download` on `transport`,

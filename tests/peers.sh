@@ -17,10 +17,10 @@ as_root() {
     if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -n "$@"; fi
 }
 
-# Debian: nginx with RTMP and TLS, ffmpeg, players, rtmpdump, proxies, a terminal emulator, jq, and copy programs
-# for the benches.
+# Debian: nginx with RTMP and TLS, ffmpeg, players, rtmpdump, proxies, a terminal emulator, jq, network analyzers, and
+# copy programs for the benches.
 debian=(nginx libnginx-mod-rtmp libnginx-mod-stream ffmpeg mpv rtmpdump socat openssl strace)
-debian+=(microsocks dante-server tinyproxy tmux jq)
+debian+=(microsocks dante-server tinyproxy tmux jq tshark tcpdump)
 # Static and Windows programs, and Wine to run the latter.
 debian+=(musl-tools gcc-mingw-w64-x86-64-win32 wine wine64)
 has_command() { command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ]; }

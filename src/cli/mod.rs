@@ -216,11 +216,14 @@ fn failure(error: anyhow::Error) -> (NotStarted, anyhow::Error) {
 fn resolve(args: &Args, screen: &Screen) -> Result<(Args, Job)> {
     let args = rtmpdump::librtmp::apply_url_options(args)?;
     screen.add_secrets(job::secrets(&args));
-    let job = job::resolve(&args, &Environment::here())?;
-    screen.add_secrets(job.session.login.iter().map(|login| login.password.clone()));
+    let mut job = job::resolve(&args, &Environment::here())?;
+    let mut secrets = job::secrets(&args);
+    secrets.extend(job.session.login.iter().map(|login| login.password.clone()));
     let proxy = job.dialer.proxy.as_ref();
     let proxy_login = proxy.and_then(|proxy| proxy.login.as_ref());
-    screen.add_secrets(proxy_login.map(|login| login.password.clone()));
+    secrets.extend(proxy_login.map(|login| login.password.clone()));
+    screen.add_secrets(secrets.iter().cloned());
+    job.capture = job::capture::create(&args, &job, secrets)?;
     Ok((args, job))
 }
 

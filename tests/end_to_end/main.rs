@@ -59,6 +59,9 @@ mod front_ends;
 /// Output of `--verbose`.
 mod verbose;
 
+/// Capture files.
+mod captures;
+
 /// Pipes with slow readers, and `--tee`.
 #[cfg(unix)]
 mod pipes;

@@ -6,6 +6,7 @@
 //! An option that rtmpull cannot honor is an error.
 
 mod abbreviations;
+mod capture;
 mod no_download;
 mod short_help;
 pub mod values;
@@ -25,6 +26,7 @@ use clap::{
     error::ErrorKind, parser::ValueSource,
 };
 
+pub use self::capture::CaptureArgs;
 pub use self::no_download::NoDownload;
 use self::values::{Attempts, Until};
 use super::{generate::Generate, program_name::ProgramName};
@@ -681,6 +683,10 @@ pub struct Args {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     #[arg(help_heading = "Scripting", allow_hyphen_values = true)]
     pub heartbeat: Option<PathBuf>,
+
+    /// Options of captures.
+    #[command(flatten)]
+    pub capture: CaptureArgs,
 
     /// Show progress as a row of # characters
     #[arg(short = '#', long, help_heading = "Messages")]

@@ -1,6 +1,7 @@
 //! Resolves arguments into a validated [`Job`] with all defaults applied.
 
 mod auth;
+pub(super) mod capture;
 mod environment;
 mod format;
 mod hooks;
@@ -105,6 +106,7 @@ pub fn resolve(args: &Args, environment: &Environment) -> Result<Job> {
         route,
         player: swf.player,
         dialer,
+        capture: None,
         backlog_bytes: usize::try_from(args.queue_size).unwrap_or(usize::MAX),
         retry: retry::retry_policy(args),
         gap: retry::gap_policy(args, &recording)?,

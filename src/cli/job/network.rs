@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::environment::Environment;
+use super::{capture, environment::Environment};
 use crate::{
     cli::args::{Args, values::time_limit},
     core::rtmp::client::config::Timeouts,
@@ -30,6 +30,7 @@ pub(super) fn dialer(args: &Args, environment: &Environment) -> Result<Dialer> {
         proxy,
         bypass,
         tls: Tls::new(trust(args)?),
+        replay: capture::replay(args)?,
     })
 }
 

@@ -190,6 +190,8 @@ pub(in crate::cli) fn ensure_distinct(args: &Args) -> Result<()> {
         ("--log-file", args.log_file.as_ref()),
         ("--heartbeat", args.heartbeat.as_ref()),
         ("--manifest", args.manifest.as_ref()),
+        ("--capture", args.capture.capture.as_ref()),
+        ("--replay", args.capture.replay.as_ref()),
         ("--tee", args.tee.as_ref()),
         (OUTPUT, output),
     ];

@@ -78,6 +78,9 @@ fn target(args: &Args) -> Result<Target> {
             }
             Target::parse(PLACEHOLDER_URL).context("no URL")?
         }
+        (None, None) if args.capture.replay.is_some() => {
+            Target::parse(REPLAY_URL).context("no URL")?
+        }
         (None, None) => bail!("no URL given (try --help)"),
     };
     if let Some(scheme) = args.protocol {
@@ -144,9 +147,9 @@ fn playpath(args: &Args, target: &Target) -> Result<String> {
     let playpath = after_app
         .or_else(|| target.split.playpath.clone())
         .or_else(|| target.is_single_component().then(String::new));
-    let Some(url) = url(args) else {
-        bail!("--host needs a stream name: add --playpath");
-    };
+    let replayed = || args.capture.replay.as_ref().map(|_| REPLAY_URL);
+    let url = url(args).or_else(replayed);
+    let url = url.context("--host needs a stream name: add --playpath")?;
     playpath.with_context(|| {
         format!(
             "{:?} has no stream name: use rtmp://host/app/stream, or add --playpath",
@@ -154,6 +157,9 @@ fn playpath(args: &Args, target: &Target) -> Result<String> {
         )
     })
 }
+
+/// URL of a replayed capture, which no server receives.
+const REPLAY_URL: &str = "rtmp://capture/replay/stream";
 
 /// URL to start from if only `--host` is given, which replaces the host.
 const PLACEHOLDER_URL: &str = "rtmp://host";

@@ -173,6 +173,16 @@ pub fn secrets_in(argument: &str) -> Vec<String> {
     infos.chain(values).map(str::to_owned).collect()
 }
 
+/// Returns the positions of the secrets in a complete URL or stream name: user info, and secret values in
+/// queries.
+pub fn secret_ranges(text: &str) -> Vec<Range<usize>> {
+    let info = text.split_once("://").and_then(|(scheme, rest)| {
+        let start = scheme.len() + "://".len();
+        user_info(rest).map(|info| start..start + info.len())
+    });
+    info.into_iter().chain(secret_values(text)).collect()
+}
+
 fn redact_user_info(text: &str) -> String {
     let mut pieces = text.split("://");
     let mut out = pieces.next().unwrap_or_default().to_owned();

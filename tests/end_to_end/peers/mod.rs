@@ -3,6 +3,7 @@
 //! `tests/peers.sh` installs them. A test whose peer is missing prints a message and is skipped.
 //! With `RTMPULL_REQUIRE_PEERS=1`, it fails instead.
 
+pub mod analyzers;
 pub mod ffmpeg;
 #[cfg(target_os = "linux")]
 pub mod mpv;

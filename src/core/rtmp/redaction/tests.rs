@@ -164,9 +164,9 @@ fn rules(media_bytes: Option<u32>, values: &[&str]) -> Rules {
     let secrets = Secrets {
         values: values.iter().map(|value| (*value).to_owned()).collect(),
         is_secret_name: |name| name.contains("Token") || name == "password" || name == "author",
-        find: |text| match text.split_once("token=") {
-            Some((before, _)) => vec![before.len() + 6..text.len()],
-            None => Vec::new(),
+        find: |text| {
+            let token = text.find("token=").map(|at| at + 6..text.len());
+            token.into_iter().collect()
         },
     };
     Rules {
