@@ -28,6 +28,8 @@ pub(super) struct MovieTrack {
     first: Option<u64>,
     /// Time from the start of the first sample to the end of the last one, in ticks.
     duration: u64,
+    /// Latest time on the track at which the presentation of a sample ends, in ticks.
+    presented_until: u64,
     tables: Vec<Table>,
 }
 
@@ -50,6 +52,7 @@ impl MovieTrack {
             media_start: 0,
             first: None,
             duration: 0,
+            presented_until: 0,
             tables: Vec::new(),
         }
     }
@@ -70,6 +73,15 @@ impl MovieTrack {
     pub(super) fn add_duration(&mut self, run: &Run) {
         let first = *self.first.get_or_insert(run.start);
         self.duration = run.end().saturating_sub(first);
+        let limit = i64::from(self.entry.timescale).saturating_mul(MAX_REORDERING_S);
+        let mut decoded = run.start;
+        for sample in &run.samples {
+            let offset = i64::from(sample.composition_offset);
+            let presented = decoded.saturating_add_signed(if offset < limit { offset } else { 0 });
+            let end = presented.saturating_add(sample.duration.into());
+            self.presented_until = self.presented_until.max(end);
+            decoded = decoded.saturating_add(sample.duration.into());
+        }
     }
 
     fn new_tables(&self) -> Vec<Table> {
@@ -97,9 +109,19 @@ impl MovieTrack {
         self.milliseconds(first)
     }
 
+    /// Returns the time from the first presented sample to the end of the last one, in milliseconds.
     fn presented_ms(&self) -> u64 {
-        let duration = self.duration.saturating_add(self.lead().into());
-        self.milliseconds(duration.saturating_sub(self.media_start))
+        self.milliseconds(self.media_end().saturating_sub(self.media_start))
+    }
+
+    /// Returns the time on the track at which the presentation ends, in ticks. With reordered frames, this is
+    /// later than the end of the last decoding time. Some players do not show frames after it.
+    fn media_end(&self) -> u64 {
+        let decoded_until = self.duration.saturating_add(self.lead().into());
+        match self.entry.is_video() {
+            true => decoded_until.max(self.presented_until),
+            false => decoded_until,
+        }
     }
 
     /// Converts ticks to the nearest millisecond.
@@ -219,8 +241,7 @@ impl MovieTrack {
                 0 => put_edits(out, &[edit]),
                 delay_ms => put_edits(out, &[(delay_ms, -1), edit]),
             }
-            let duration = self.duration.saturating_add(self.lead().into());
-            self.put_media(out, created, duration, tables);
+            self.put_media(out, created, self.media_end(), tables);
         });
         let length = u32::try_from(out.len()).unwrap_or(u32::MAX);
         let length = length.saturating_add(tables);
@@ -410,6 +431,10 @@ const KINDS: [Kind; 6] = [
     Kind::Sizes,
     Kind::ChunkOffsets,
 ];
+
+/// Largest composition offset of a frame that may extend the movie. A larger one is an error of the stream, which
+/// must not become the duration of the file.
+const MAX_REORDERING_S: i64 = 10;
 
 /// Flags of `tkhd`.
 const ENABLED_IN_MOVIE: u32 = 3;

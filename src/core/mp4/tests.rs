@@ -389,6 +389,43 @@ pub(super) fn setups() -> Vec<(TagKind, Vec<u8>)> {
 }
 
 #[test]
+fn movie_lasts_until_the_last_reordered_picture_ends() {
+    let durations = |offset_ms: u8| {
+        let mut file = File::new(options(Layout::Seekable, 1000));
+        file.send(TagKind::VIDEO, 0, &avc_header()).unwrap();
+        for (time_ms, composition_ms) in [(0, 80), (40, 160), (80, offset_ms)] {
+            let body = [0x17, 1, 0, 0, composition_ms, 1];
+            file.send(TagKind::VIDEO, time_ms, &body).unwrap();
+        }
+        let file = file.finish();
+        let at = file.windows(4).rposition(|window| window == b"moov");
+        let moov = mp4_atom::Moov::decode(&mut &file[at.unwrap() - 4..]).unwrap();
+        let trak = &moov.trak[0];
+        let elst = trak.edts.as_ref().unwrap().elst.as_ref().unwrap();
+        let edit = elst.entries[0].segment_duration;
+        (trak.mdia.mdhd.duration, edit, moov.mvhd.duration)
+    };
+    // The picture that is decoded at 40 ms ends at 240 ms, and the first one starts at 80 ms.
+    assert_eq!(durations(80), (240, 160, 160));
+    assert_eq!(durations(200), (320, 240, 240));
+}
+
+#[test]
+fn wrong_composition_time_does_not_extend_the_movie() {
+    let mut file = File::new(options(Layout::Seekable, 1000));
+    file.send(TagKind::VIDEO, 0, &avc_header()).unwrap();
+    // 0 and 10,001 ms.
+    for (time_ms, composition) in [(0, [0, 0]), (40, [0x27, 0x11])] {
+        let body = [&[0x17, 1, 0], &composition[..], &[1]].concat();
+        file.send(TagKind::VIDEO, time_ms, &body).unwrap();
+    }
+    let file = file.finish();
+    let at = file.windows(4).rposition(|window| window == b"moov");
+    let moov = mp4_atom::Moov::decode(&mut &file[at.unwrap() - 4..]).unwrap();
+    assert_eq!(moov.trak[0].mdia.mdhd.duration, 80);
+}
+
+#[test]
 fn setups_cut_anywhere_are_rejected_or_parsed() {
     let names = [
         b"avc1", b"hvc1", b"av01", b"vp09", b"vp08", b"ec-3", b"mp4a", b"Opus", b"fLaC", b"mp4a",

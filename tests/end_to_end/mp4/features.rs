@@ -124,7 +124,10 @@ fn duration_limits_end_the_recording() {
             .run(&server.url("clip"));
         run.finished.assert_ended(0, "limit");
         let seconds = duration(&run.path("out"));
-        assert!((1.4..1.56).contains(&seconds), "{format}: {seconds} s");
+        // MP4 includes the time by which the last pictures are presented after they are decoded.
+        let reordering = if format == "mp4" { 0.2 } else { 0.0 };
+        let longest = 1.56 + reordering;
+        assert!((1.4..longest).contains(&seconds), "{format}: {seconds} s");
         run.assert_each_plays();
     });
 }
