@@ -9,13 +9,14 @@
 //! | --- | --- | --- |
 //! | 4 | [`cli`] | options, output for people and scripts, exit codes |
 //! | 3 | [`download`] | the main loop: connects network, protocol and output; reconnects and resumes |
+//! | 3 | [`remux`] | conversion of FLV files to other files or a pipe |
 //! | 3 | [`repair`] | repair of FLV files |
 //! | 2 | [`output`] | recordings: segments in files, or a pipe |
 //! | 1 | [`transport`] | byte streams to a host: TCP, TLS, proxies, HTTP tunnel; capture files |
 //! | 1 | [`core`] | protocol and formats, without I/O |
 //!
 //! A module depends only on modules of lower layers: `cli` on all of them, `download` on `transport`,
-//! `output` and `core`, `repair` on `output` and `core`, `output` on `core` without
+//! `output` and `core`, `remux` and `repair` on `output` and `core`, `output` on `core` without
 //! [`core::rtmp`]. `transport` depends on no other module of the crate.
 //!
 //! Inside `core`, [`rtmp`](core::rtmp) (the protocol) depends on [`flv`](core::flv) (the file format), and
@@ -71,5 +72,6 @@ pub mod cli;
 pub mod core;
 pub mod download;
 pub mod output;
+pub mod remux;
 pub mod repair;
 pub mod transport;

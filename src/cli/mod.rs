@@ -5,6 +5,7 @@ pub mod exit_code;
 pub mod generate;
 pub mod job;
 pub mod program_name;
+mod remux;
 mod repair;
 pub mod report;
 pub mod rtmpdump;
@@ -130,13 +131,17 @@ impl Displays {
         Ok(())
     }
 
-    /// Returns everything that is notified of the events of `job`.
-    fn listeners(&self, args: &Args, job: &Job) -> Result<Listeners> {
-        let options = display_options(args, job);
+    /// Returns everything that is notified of the events of a download or a conversion to `output`.
+    fn listeners(
+        &self,
+        args: &Args,
+        options: DisplayOptions,
+        output: &Destination,
+    ) -> Result<Listeners> {
         let mut listeners = Listeners::default();
         if !self.screen.writes_events() {
             let report = TextReport::new(Arc::clone(&self.screen), options);
-            listeners.push(report.with_output(job.output.clone()));
+            listeners.push(report.with_output(output.clone()));
         }
         if let Some(file) = &args.heartbeat {
             listeners.push(Heartbeat::start(file).context("--heartbeat")?);
@@ -180,11 +185,16 @@ fn run_job(args: &Args, displays: &Displays) -> Result<Exit, (NotStarted, anyhow
         repair::check(args).map_err(usage)?;
         return repair::run(args, &displays.screen).map_err(failure);
     }
+    if args.conversion.is_requested() {
+        return remux::run(args, displays);
+    }
     let (args, job) = resolve(args, &displays.screen).map_err(usage)?;
     if let Some(events) = &displays.events {
         events.write(&Event::Start(start_event(&args, &job, &displays.screen)));
     }
-    let listeners = displays.listeners(&args, &job).map_err(usage)?;
+    let listeners = displays
+        .listeners(&args, display_options(&args, &job), &job.output)
+        .map_err(usage)?;
     if args.name == ProgramName::Rtmpdump
         && let Destination::Path(file) = &job.output
     {
@@ -256,6 +266,7 @@ fn start_event(args: &Args, job: &Job, screen: &Screen) -> StartEvent {
         schema_version: SCHEMA_VERSION,
         version: env!("CARGO_PKG_VERSION"),
         url: screen.redacted(&url),
+        inputs: Vec::new(),
         output: screen.redacted(&output),
         options: Options {
             live: args.live,
@@ -284,29 +295,38 @@ fn start_ms(job: &Job) -> u64 {
 fn display_options(args: &Args, job: &Job) -> DisplayOptions {
     DisplayOptions {
         hashes: args.hashes,
-        no_progress: matches!(args.progress, Some(ProgressKind::None | ProgressKind::Json)),
+        no_progress: args.hides_progress(),
         realtime: args.realtime,
         start_ms: start_ms(job),
         length_ms: job.length_ms(),
         until: job.limits.until,
         is_split: job.parts.has_split_condition(),
+        is_conversion: false,
         name: args.name,
     }
 }
 
 fn download(job: &Job, mut listeners: Listeners, screen: &Arc<Screen>) -> Result<Exit> {
+    let outcome: Outcome = run_until_stopped(screen, async |stop| {
+        download::run(job, &mut listeners, stop).await
+    })?;
+    listeners.finished(&outcome);
+    Ok(Exit::from(&outcome))
+}
+
+/// Runs `work`, which ends early if a signal requests it.
+fn run_until_stopped<T>(screen: &Arc<Screen>, work: impl AsyncFnOnce(Stop) -> T) -> Result<T> {
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the network runtime")?;
     let (sender, stop) = Stop::new();
     signals::watch(sender, Arc::clone(screen)).context("cannot handle signals")?;
-    let outcome: Outcome = runtime.block_on(download::run(job, &mut listeners, stop));
-    // A name lookup may still block a thread; exit without waiting for it.
+    let outcome = runtime.block_on(work(stop));
+    // A name lookup or standard input may still block a thread; exit without waiting for it.
     runtime.shutdown_background();
     screen.report_suppressed();
-    listeners.finished(&outcome);
-    Ok(Exit::from(&outcome))
+    Ok(outcome)
 }
 
 /// Prints help and errors of command lines that start no download. Write errors are ignored: if the pipe is

@@ -81,6 +81,25 @@ pub enum Ending {
 }
 
 impl Ending {
+    /// Returns the ending after an error of the output, and its reason.
+    pub fn of_output(error: &io::Error) -> (Self, String) {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => (
+                Self::ReaderGone,
+                "the reader of the output has left".to_owned(),
+            ),
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge => {
+                (Self::DiskFull, format!("no space for the output: {error}"))
+            }
+            _ => (
+                Self::OutputFailed,
+                format!("cannot write the output: {error}"),
+            ),
+        }
+    }
+
     /// Whether this ending stands even if a series of attempts started with another loss.
     pub(super) fn is_final(self) -> bool {
         self == Self::Limit || self.is_of_output()
@@ -218,7 +237,7 @@ pub(super) fn judge(cause: &EndCause, facts: &Facts) -> (Ending, String) {
             format!("the connection broke instead of an answer to connect ({NO_APP}): {error}"),
         ),
         EndCause::Broken(error) => (Ending::Cut, format!("the connection broke: {error}")),
-        EndCause::Output(error) => judge_output(error),
+        EndCause::Output(error) => Ending::of_output(error),
         EndCause::Limit => (Ending::Limit, "the requested limit is reached".to_owned()),
         EndCause::Stopped => (Ending::Interrupted, "stopped by the user".to_owned()),
         EndCause::RedirectRefused(why) => (Ending::Refused, why.clone()),
@@ -337,25 +356,6 @@ fn judge_close(between_messages: bool, facts: &Facts) -> (Ending, String) {
             Ending::Cut,
             format!("{closed} before the end of the stream"),
         )
-    }
-}
-
-fn judge_output(error: &io::Error) -> (Ending, String) {
-    match error.kind() {
-        io::ErrorKind::BrokenPipe => (
-            Ending::ReaderGone,
-            "the reader of the output has left".to_owned(),
-        ),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-            (
-                Ending::DiskFull,
-                format!("no space for the output: {error}"),
-            )
-        }
-        _ => (
-            Ending::OutputFailed,
-            format!("cannot write the output: {error}"),
-        ),
     }
 }
 

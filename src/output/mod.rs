@@ -55,7 +55,10 @@ pub use self::{
     stop::Stop,
 };
 pub(crate) use self::{
-    existing_file::ExistingFile, file::lock::lock, naming::existing_segments, tee::Tee,
+    existing_file::ExistingFile,
+    file::lock::{lock, lock_shared},
+    naming::existing_segments,
+    tee::Tee,
     totals::Totals,
 };
 

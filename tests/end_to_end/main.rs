@@ -44,6 +44,10 @@ mod mp4;
 /// Streams with several tracks.
 mod tracks;
 
+/// Conversions of FLV files.
+#[cfg(unix)]
+mod remux;
+
 /// Encrypted sessions.
 mod encrypted;
 

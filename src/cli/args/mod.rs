@@ -7,6 +7,7 @@
 
 mod abbreviations;
 mod capture;
+mod conversion;
 mod no_download;
 mod short_help;
 pub mod values;
@@ -26,9 +27,11 @@ use clap::{
     error::ErrorKind, parser::ValueSource,
 };
 
-pub use self::capture::CaptureArgs;
-pub use self::no_download::NoDownload;
-use self::values::{Attempts, Until};
+pub use self::{capture::CaptureArgs, conversion::Conversion, no_download::NoDownload};
+use self::{
+    conversion::ALLOWED_WITH_REMUX,
+    values::{Attempts, Until},
+};
 use super::{generate::Generate, program_name::ProgramName};
 use crate::{
     core::{
@@ -397,6 +400,10 @@ pub struct Args {
     #[arg(num_args = 1.., action = ArgAction::Append)]
     pub repair: Vec<PathBuf>,
 
+    /// Options that read a file instead of a stream.
+    #[command(flatten)]
+    pub conversion: Conversion,
+
     /// URL of the SWF player to send to the server as swfUrl
     #[arg(
         short,
@@ -760,19 +767,30 @@ impl Args {
         let mut command = Self::command();
         let matches = command.try_get_matches_from_mut(line)?;
         let args = Self::from_arg_matches(&matches)?;
+        let (option, allowed) = match &args {
+            Self { repair, .. } if !repair.is_empty() => ("--repair", &ALLOWED_WITH_REPAIR[..]),
+            Self { conversion, .. } if conversion.is_requested() => {
+                ("--remux", &ALLOWED_WITH_REMUX[..])
+            }
+            _ => return Ok(args),
+        };
         let is_excluded = |arg: &&Arg| {
             let id = arg.get_id().as_str();
-            matches.value_source(id) == Some(ValueSource::CommandLine)
-                && !ALLOWED_WITH_REPAIR.contains(&id)
+            matches.value_source(id) == Some(ValueSource::CommandLine) && !allowed.contains(&id)
         };
         let excluded = command.get_arguments().find(is_excluded);
         match excluded.map(ToString::to_string) {
-            Some(arg) if !args.repair.is_empty() => {
-                let why = format!("--repair downloads nothing: it cannot be used with {arg}");
+            Some(arg) => {
+                let why = format!("{option} downloads nothing: it cannot be used with {arg}");
                 Err(command.error(ErrorKind::ArgumentConflict, why))
             }
-            _ => Ok(args),
+            None => Ok(args),
         }
+    }
+
+    /// Whether no progress is shown to people.
+    pub(super) fn hides_progress(&self) -> bool {
+        matches!(self.progress, Some(ProgressKind::None | ProgressKind::Json))
     }
 
     /// Returns how much to print.

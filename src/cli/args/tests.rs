@@ -438,5 +438,38 @@ fn repair_excludes_download_options() {
         );
     }
     assert!(usage(&["--repair"]).contains("--repair"));
+    assert!(usage(&["--repair", "a", "--remux", "b"]).contains("--remux"));
     assert!(read(&["rtmp://h/a/b"]).unwrap().repair.is_empty());
+}
+
+#[test]
+fn remux_excludes_download_options() {
+    let args = read(&["--remux", "a.flv", "-o", "b.mp4", "--segment-time", "1m"]).unwrap();
+    assert_eq!(args.conversion.remux, [PathBuf::from("a.flv")]);
+    let args = read(&["--remux", "-", "-o", "-"]).unwrap();
+    assert_eq!(args.conversion.remux, [PathBuf::from("-")]);
+    for line in [
+        &["rtmp://h/a/b", "--remux", "a"][..],
+        &["--remux", "a", "-v"],
+        &["--remux", "a", "--append"],
+        &["--remux", "a", "--until", "20:00"],
+    ] {
+        let why = usage(line);
+        assert!(
+            why.starts_with("--remux downloads nothing: it cannot be used with "),
+            "{why}"
+        );
+    }
+}
+
+#[test]
+fn options_allowed_with_remux_exist() {
+    let command = Args::command();
+    let ids: Vec<_> = command
+        .get_arguments()
+        .map(|arg| arg.get_id().as_str())
+        .collect();
+    for id in ALLOWED_WITH_REMUX {
+        assert!(ids.contains(&id), "{id}");
+    }
 }

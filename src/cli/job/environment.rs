@@ -13,6 +13,8 @@ use super::hooks::ProgramSearch;
 pub struct Environment {
     /// Whether standard output is a terminal.
     pub stdout_is_terminal: bool,
+    /// Whether standard input is a terminal.
+    pub stdin_is_terminal: bool,
     /// Whether standard output is closed.
     pub stdout_is_closed: bool,
     /// Proxy to use if no option names one, from `ALL_PROXY`.
@@ -33,6 +35,7 @@ impl Environment {
         let variable = |lower, upper| env::var(lower).or_else(|_| env::var(upper)).ok();
         Self {
             stdout_is_terminal: io::stdout().is_terminal(),
+            stdin_is_terminal: io::stdin().is_terminal(),
             stdout_is_closed: is_closed(io::stdout()),
             all_proxy: variable("all_proxy", "ALL_PROXY"),
             no_proxy: variable("no_proxy", "NO_PROXY"),

@@ -2,6 +2,7 @@
 
 mod auth;
 pub(super) mod capture;
+mod conversion;
 mod environment;
 mod format;
 mod hooks;
@@ -22,7 +23,7 @@ use anyhow::{Result, bail, ensure};
 use jiff::Zoned;
 
 pub(super) use self::format::by_name as format_by_name;
-pub use self::{environment::Environment, hooks::ProgramSearch};
+pub use self::{conversion::resolve_conversion, environment::Environment, hooks::ProgramSearch};
 use self::{
     format::Formats,
     paths::{Kind, Output, Outputs},

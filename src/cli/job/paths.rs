@@ -196,11 +196,14 @@ pub(in crate::cli) fn ensure_distinct(args: &Args) -> Result<()> {
         (OUTPUT, output),
     ];
     let repaired = args.repair.iter().map(|file| (REPAIR, file));
+    let inputs = args.conversion.remux.iter();
+    let inputs = inputs.filter(|file| !is_stdout(Some(file)));
+    let inputs = inputs.map(|file| (REMUX, file));
     let named = named
         .into_iter()
         .filter_map(|(option, file)| Some((option, file?)));
     let mut seen: Vec<(&str, PathBuf)> = Vec::new();
-    for (option, file) in named.chain(repaired) {
+    for (option, file) in named.chain(repaired).chain(inputs) {
         ensure!(
             !is_stdout(args.flv.as_deref()) || !args.repair.is_empty() || !is_stdout_file(file),
             "{option} names standard output, where the recording goes"
@@ -211,7 +214,8 @@ pub(in crate::cli) fn ensure_distinct(args: &Args) -> Result<()> {
         let same = seen.iter().find(|(_, other)| *other == path);
         if let Some((other, _)) = same {
             // A file may be repaired twice, and a repair checks its own output.
-            let is_allowed = option == REPAIR && [REPAIR, OUTPUT].contains(other);
+            let is_allowed = option == REPAIR && [REPAIR, OUTPUT].contains(other)
+                || (option, *other) == (REMUX, REMUX);
             ensure!(is_allowed, "{other} and {option} name the same file");
         }
         seen.push((option, path));
@@ -234,8 +238,17 @@ fn canonical(file: &Path) -> Option<PathBuf> {
 
 /// Returns whether `file` is the pipe or the file that standard output goes to. Devices do not count: the
 /// output of several writers to `/dev/null` does not mix.
-#[cfg(unix)]
 fn is_stdout_file(file: &Path) -> bool {
+    are_same_file(file, Path::new("/dev/stdout"))
+}
+
+/// Returns whether `file` is the pipe or the file that standard input comes from.
+pub(super) fn is_stdin_file(file: &Path) -> bool {
+    are_same_file(file, Path::new("/dev/stdin"))
+}
+
+#[cfg(unix)]
+fn are_same_file(file: &Path, standard: &Path) -> bool {
     use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
     let identity = |path: &Path| {
@@ -244,11 +257,11 @@ fn is_stdout_file(file: &Path) -> bool {
         is_mixed.then(|| (found.dev(), found.ino()))
     };
     let identity_of_file = identity(file);
-    identity_of_file.is_some() && identity_of_file == identity(Path::new("/dev/stdout"))
+    identity_of_file.is_some() && identity_of_file == identity(standard)
 }
 
 #[cfg(not(unix))]
-fn is_stdout_file(_: &Path) -> bool {
+fn are_same_file(_: &Path, _: &Path) -> bool {
     false
 }
 
@@ -274,3 +287,4 @@ pub(in crate::cli) fn is_stdout(file: Option<&Path>) -> bool {
 
 const OUTPUT: &str = "--flv";
 const REPAIR: &str = "--repair";
+const REMUX: &str = "--remux";

@@ -1,5 +1,7 @@
 //! File names derived from the stream.
 
+use std::path::Path;
+
 use crate::download::Candidate;
 
 /// Host, app and name of the stream, as they may occur in file names.
@@ -16,6 +18,16 @@ impl StreamName {
             host: cleaned(host),
             app: cleaned(without_query(&candidate.app)),
             stream: cleaned(base_name(&candidate.playpath)),
+        }
+    }
+
+    /// Returns the names for a stream that is read from a file.
+    pub(super) fn of_file(path: &Path) -> Self {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        Self {
+            host: cleaned(""),
+            app: cleaned(""),
+            stream: cleaned(path_stem(&name)),
         }
     }
 
@@ -43,7 +55,11 @@ fn base_name(playpath: &str) -> &str {
     let path = without_query(playpath);
     let path = path.split_once(':').map_or(path, |(_, path)| path);
     let name = path.trim_end_matches('/').rsplit('/').next();
-    let name = name.unwrap_or_default();
+    path_stem(name.unwrap_or_default())
+}
+
+/// Returns the name of a file without the extension of a media file.
+fn path_stem(name: &str) -> &str {
     match name.rsplit_once('.') {
         Some((stem, extension)) if EXTENSIONS.contains(&extension) => stem,
         _ => name,
@@ -127,6 +143,20 @@ mod tests {
             );
         }
         assert!(names("h", "a", &"é".repeat(500)).file_name().len() < 255);
+    }
+
+    #[test]
+    fn a_file_gives_its_name_to_the_stream() {
+        for (path, expected) in [
+            ("folder/cam.flv", "cam.flv"),
+            ("a?b:c.flv", "a_b_c.flv"),
+            ("cam.2026", "cam.2026.flv"),
+            ("", "stream.flv"),
+            ("..", "stream.flv"),
+        ] {
+            let names = StreamName::of_file(Path::new(path));
+            assert_eq!(names.file_name(), expected, "{path}");
+        }
     }
 
     #[test]

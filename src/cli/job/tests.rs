@@ -14,6 +14,7 @@ use crate::{
 
 const PIPED: Environment = Environment {
     stdout_is_terminal: false,
+    stdin_is_terminal: false,
     stdout_is_closed: false,
     all_proxy: None,
     no_proxy: None,

@@ -21,6 +21,8 @@ pub struct DisplayOptions {
     pub until: Option<Timestamp>,
     /// Whether the recording is split into segments.
     pub is_split: bool,
+    /// Whether files are converted, without a server.
+    pub is_conversion: bool,
     /// Name that the program was started as. Front ends read the lines of rtmpdump.
     pub name: ProgramName,
 }

@@ -17,11 +17,20 @@ use std::{
 ///
 /// [`io::ErrorKind::ResourceBusy`] if another process holds the lock.
 pub(crate) fn lock(file: &File) -> io::Result<()> {
+    lock_with(file, File::try_lock)
+}
+
+/// Locks a file that is read until it is closed, so that no process of rtmpull writes it; see [`lock`].
+pub(crate) fn lock_shared(file: &File) -> io::Result<()> {
+    lock_with(file, File::try_lock_shared)
+}
+
+fn lock_with(file: &File, try_lock: fn(&File) -> Result<(), TryLockError>) -> io::Result<()> {
     if !cfg!(unix) {
         return Ok(());
     }
     for _ in 0..MAX_RETRIES {
-        match file.try_lock() {
+        match try_lock(file) {
             Err(TryLockError::WouldBlock) => thread::sleep(RETRY_INTERVAL),
             Err(TryLockError::Error(error)) => {
                 WARN_ONCE.call_once(|| {

@@ -106,8 +106,10 @@ pub struct Start {
     pub schema_version: u32,
     /// Version of the program.
     pub version: &'static str,
-    /// Requested stream, without secrets.
+    /// Requested stream, without secrets; the first input of a conversion.
     pub url: String,
+    /// Files that are converted; `-` is standard input. Empty for a download.
+    pub inputs: Vec<String>,
     /// Output as requested; `-` is standard output.
     pub output: String,
     /// Options that affect the recording.

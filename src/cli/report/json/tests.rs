@@ -114,6 +114,7 @@ fn outcome() -> Outcome {
 
 fn start() -> Start {
     Start {
+        inputs: Vec::new(),
         schema_version: SCHEMA_VERSION,
         version: "1.2.3",
         url: "rtmp://***@host/app/clip".to_owned(),
@@ -178,7 +179,7 @@ fn every_event_is_a_line_of_json() {
     gap_event["position_ms"] = 40.into();
     let expected = [
         json!({"event": "start", "position_ms": 0, "schema_version": 1, "version": "1.2.3",
-            "url": "rtmp://***@host/app/clip", "output": "-", "options": {
+            "url": "rtmp://***@host/app/clip", "inputs": [], "output": "-", "options": {
                 "live": true, "resume": false, "tracks": "v0,a1", "start_ms": 0, "length_ms": 5, "max_bytes": null,
                 "until": "2026-11-22T15:04:05.678Z", "segment_ms": null, "segment_bytes": 6,
                 "segment_clock_seconds": null, "split_on_change": false}}),

@@ -209,7 +209,13 @@ impl Listener for TextReport {
             self.show_final(&progress);
         }
         if !self.is_rtmpdump() {
-            let line = summary(exit, outcome, &progress, &self.saved);
+            let line = summary(
+                exit,
+                outcome,
+                &progress,
+                &self.saved,
+                !self.display.is_conversion,
+            );
             return self.screen.line(&line);
         }
         if let Some(verdict) = rtmpdump::verdict(exit, outcome, &progress) {
@@ -244,11 +250,13 @@ impl Report for TextReport {
     }
 
     fn started(&mut self, is_live: bool) {
-        self.screen.line(match is_live {
-            true => "Starting Live Stream",
-            false if self.is_rtmpdump() => "Starting download at: 0.000 kB",
-            false => "Starting download",
-        });
+        if !self.display.is_conversion {
+            self.screen.line(match is_live {
+                true => "Starting Live Stream",
+                false if self.is_rtmpdump() => "Starting download at: 0.000 kB",
+                false => "Starting download",
+            });
+        }
         self.begin(is_live);
     }
 

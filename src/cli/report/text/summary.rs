@@ -59,7 +59,13 @@ impl Saved {
 /// Formats the last line: `saved clip.flv: 6.4 MiB, 1:00, ended (NetStream.Play.Complete)`
 ///
 /// If nothing was saved, the line is `LEVEL: ending: reason`.
-pub(super) fn summary(exit: Exit, outcome: &Outcome, progress: &Progress, saved: &Saved) -> String {
+pub(super) fn summary(
+    exit: Exit,
+    outcome: &Outcome,
+    progress: &Progress,
+    saved: &Saved,
+    is_download: bool,
+) -> String {
     let Outcome {
         ending,
         reason,
@@ -89,7 +95,7 @@ pub(super) fn summary(exit: Exit, outcome: &Outcome, progress: &Progress, saved:
             let total = total.map_or_else(String::new, |ms| format!(" of {}", hms(ms)));
             let ending = with_reason(*ending, reason);
             // A live stream and a pipe cannot be resumed.
-            let can_resume = !outcome.is_live && saved.count > 0;
+            let can_resume = is_download && !outcome.is_live && saved.count > 0;
             let advice = if can_resume {
                 "; continue with --resume"
             } else {
@@ -175,7 +181,7 @@ mod tests {
             duration_ms: outcome.duration_ms,
             ..Progress::default()
         };
-        summary(Exit::from(outcome), outcome, &progress, &saved)
+        summary(Exit::from(outcome), outcome, &progress, &saved, true)
     }
 
     #[test]

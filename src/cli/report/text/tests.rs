@@ -21,6 +21,7 @@ const RTMPDUMP: DisplayOptions = DisplayOptions {
     length_ms: None,
     until: None,
     is_split: false,
+    is_conversion: false,
     name: ProgramName::Rtmpdump,
 };
 

@@ -1,0 +1,55 @@
+//! Options that read a file instead of a stream.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, builder::ValueHint};
+
+/// Options of a conversion.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Conversion {
+    /// Convert an FLV file to the format of -o, without a server; - is standard input
+    ///
+    /// The output is the same as that of a download: MP4 or FLV, a file, segments or a pipe. FILE may be
+    /// damaged: an incomplete last tag and bytes that belong to no tag are left out and reported. FILE itself
+    /// stays unchanged.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Recording")]
+    #[arg(num_args = 1.., action = ArgAction::Append)]
+    pub remux: Vec<PathBuf>,
+}
+
+impl Conversion {
+    /// Whether a file is converted.
+    pub fn is_requested(&self) -> bool {
+        !self.remux.is_empty()
+    }
+}
+
+/// Arguments that may be used together with --remux.
+pub(super) const ALLOWED_WITH_REMUX: [&str; 26] = [
+    "remux",
+    "flv",
+    "tee",
+    "format",
+    "fragment",
+    "no_index",
+    "sync",
+    "keep_timestamps",
+    "overwrite",
+    "segment_time",
+    "segment_size",
+    "segment_clock",
+    "manifest",
+    "on_segment",
+    "on_start",
+    "duration",
+    "max_size",
+    "min_free",
+    "progress",
+    "progress_fd",
+    "heartbeat",
+    "hashes",
+    "quiet",
+    "verbose",
+    "debug",
+    "log_file",
+];

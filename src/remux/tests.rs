@@ -1,0 +1,177 @@
+use std::{fs, path::PathBuf};
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::*;
+use crate::{
+    core::flv::{TagKind, TagReader},
+    output::Format,
+};
+
+/// File of ffmpeg with three seconds of H.264 and AAC.
+const CLIP: &[u8] = include_bytes!("../../tests/server/clip.flv");
+
+/// Ignores all events.
+struct Silent;
+
+impl Report for Silent {
+    fn metadata(&mut self, _: &Object) {}
+    fn started(&mut self) {}
+    fn progress(&mut self, _: &Progress) {}
+    fn segment(&mut self, _: &SegmentFacts) {}
+}
+
+/// Folder with inputs.
+struct Folder {
+    folder: TempDir,
+    inputs: Vec<PathBuf>,
+}
+
+impl Folder {
+    fn with(inputs: &[&[u8]]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |(number, bytes): (usize, &&[u8])| {
+            let path = folder.path().join(format!("in{number}.flv"));
+            fs::write(&path, bytes).unwrap();
+            path
+        };
+        let inputs = inputs.iter().enumerate().map(write).collect();
+        Self { folder, inputs }
+    }
+
+    fn output(&self) -> PathBuf {
+        self.folder.path().join("out")
+    }
+
+    fn run(&self, format: Format) -> Outcome {
+        let job = Job {
+            inputs: self.inputs.iter().cloned().map(Input::File).collect(),
+            output: Destination::Path(self.output()),
+            pipe: None,
+            file: FileOptions {
+                format,
+                sync_interval: None,
+                ..FileOptions::default()
+            },
+            pipe_options: PipeOptions::default(),
+            segments: SegmentOptions::none(),
+            keep_timestamps: false,
+            limits: Limits::default(),
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let (_sender, stop) = Stop::new();
+        runtime.unwrap().block_on(run(&job, &mut Silent, stop))
+    }
+
+    /// Returns kind, timestamp and body of the audio and video tags in the output.
+    fn tags(&self) -> Vec<(TagKind, i32, Vec<u8>)> {
+        media(&fs::read(self.output()).unwrap())
+    }
+}
+
+/// Returns kind, timestamp and body of the audio and video tags. Panics unless the file consists of complete
+/// tags.
+fn media(file: &[u8]) -> Vec<(TagKind, i32, Vec<u8>)> {
+    let (mut reader, mut rest) = (TagReader::new(), file);
+    let mut tags = Vec::new();
+    while let Some(TagView { header, body, .. }) = reader.read(&mut rest).unwrap() {
+        if matches!(header.kind, TagKind::AUDIO | TagKind::VIDEO) {
+            tags.push((header.kind, header.timestamp_ms, body.to_vec()));
+        }
+    }
+    assert_eq!(reader.torn(rest), None);
+    tags
+}
+
+#[test]
+fn all_tags_are_copied_with_their_times() {
+    let folder = Folder::with(&[CLIP]);
+    let outcome = folder.run(Format::Flv);
+    assert!(matches!(outcome.end, End::Complete), "{outcome:?}");
+    assert!(folder.tags() == media(CLIP));
+    assert_eq!(outcome.bytes, fs::metadata(folder.output()).unwrap().len());
+}
+
+#[test]
+fn encrypted_tags_are_left_out() {
+    let mut encrypted = CLIP.to_vec();
+    let (mut reader, mut rest) = (TagReader::new(), CLIP);
+    let mut number = 0;
+    while let Some(tag) = reader.read(&mut rest).unwrap() {
+        number += 1;
+        if number % 10 == 9 {
+            encrypted[tag.offset as usize] |= 0x20;
+        }
+    }
+    let folder = Folder::with(&[&encrypted]);
+    assert!(matches!(folder.run(Format::Flv).end, End::Complete));
+    let (found, expected) = (folder.tags().len(), media(CLIP).len());
+    assert!(
+        found < expected && found > expected * 8 / 10,
+        "{found} of {expected}"
+    );
+}
+
+#[test]
+fn an_input_without_media_changes_no_output() {
+    let folder = Folder::with(&[b"FLV\x01\x05\0\0\0\x09\0\0\0\0"]);
+    fs::write(folder.output(), "old").unwrap();
+    let outcome = folder.run(Format::Mp4);
+    let is_expected = matches!(
+        outcome.end,
+        End::Input {
+            error: Error::NoMedia,
+            ..
+        }
+    );
+    assert!(is_expected, "{outcome:?}");
+    assert_eq!(fs::read(folder.output()).unwrap(), b"old");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_input_that_is_being_written_is_refused() {
+    let folder = Folder::with(&[CLIP]);
+    let writer = fs::File::options()
+        .append(true)
+        .open(&folder.inputs[0])
+        .unwrap();
+    crate::output::lock(&writer).unwrap();
+    let outcome = folder.run(Format::Mp4);
+    let is_expected = matches!(
+        outcome.end,
+        End::Input {
+            error: Error::Busy,
+            ..
+        }
+    );
+    assert!(is_expected, "{outcome:?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn damaged_inputs_give_complete_tags(
+        changes in prop::collection::vec((0..CLIP.len(), any::<u8>()), 0..20),
+        cut in 0..=CLIP.len(),
+        format in prop::sample::select(vec![Format::Flv, Format::Mp4]),
+    ) {
+        let mut damaged = CLIP.to_vec();
+        for (at, byte) in changes {
+            damaged[at] = byte;
+        }
+        damaged.truncate(cut);
+        let folder = Folder::with(&[&damaged]);
+        let outcome = folder.run(format);
+        let is_media = matches!(outcome.end, End::Complete);
+        let is_known = is_media || matches!(outcome.end, End::Input { .. });
+        prop_assert!(is_known, "{:?}", outcome);
+        if is_media && format == Format::Flv {
+            folder.tags();
+        }
+    }
+}
