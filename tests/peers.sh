@@ -17,9 +17,10 @@ as_root() {
     if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -n "$@"; fi
 }
 
-# Debian: nginx with RTMP and TLS, ffmpeg, players, rtmpdump, proxies, a terminal emulator, jq, network analyzers, and
-# copy programs for the benches.
+# Debian: nginx with RTMP and TLS, ffmpeg, players, a browser, rtmpdump, proxies, a terminal emulator, jq, network
+# analyzers, and copy programs for the benches.
 debian=(nginx libnginx-mod-rtmp libnginx-mod-stream ffmpeg mpv rtmpdump socat openssl strace)
+debian+=(chromium gstreamer1.0-tools gstreamer1.0-plugins-{base,good,bad} gstreamer1.0-libav)
 debian+=(microsocks dante-server tinyproxy tmux jq tshark tcpdump)
 # Static and Windows programs, and Wine to run the latter.
 debian+=(musl-tools gcc-mingw-w64-x86-64-win32 wine wine64)
@@ -104,5 +105,6 @@ echo "peers: $(nginx -v 2>&1 | sed 's/.*: //'), $(ffmpeg -version | awk 'NR == 1
     "$("$peers/ffmpeg" -version | awk 'NR == 1 { print $1, $3 }')," \
     "node-media-server $(sed -n 's/^ *"version": "\(.*\)",*$/\1/p' "$peers"/npm*/node_modules/node-media-server/package.json | xargs)," \
     "$(rtmpdump --help 2>&1 | sed -n 's/^RTMPDump \(v[^ ]*\).*/rtmpdump \1/p')," \
-    "$(mpv --version | awk 'NR == 1 { print $1, $2 }'), yt-dlp $("$peers/venv/bin/yt-dlp" --version), $(tmux -V), socat," \
+    "$(mpv --version | awk 'NR == 1 { print $1, $2 }'), $(gst-launch-1.0 --version | awk 'NR == 2')," \
+    "$(chromium --version 2>/dev/null | awk '{ print $1, $2 }'), yt-dlp $("$peers/venv/bin/yt-dlp" --version), $(tmux -V), socat," \
     "$(wine --version 2>/dev/null)"

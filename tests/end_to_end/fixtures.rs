@@ -159,6 +159,13 @@ pub fn vp9_opus_flv(recent: &Ffmpeg) -> PathBuf {
     encode(recent, "vp9_opus.flv", &[&vp9, OPUS])
 }
 
+/// Returns VP8 in IVF, because ffmpeg does not write it to FLV.
+#[cfg(unix)]
+pub fn vp8_ivf(recent: &Ffmpeg) -> PathBuf {
+    let vp8 = ["-an", "-c:v", "libvpx", "-cpu-used", "8", "-g", "25"];
+    encode(recent, "vp8.ivf", &[&vp8])
+}
+
 /// Encodes a test picture and a tone as `name`, unless the file exists.
 fn encode(ffmpeg: &Ffmpeg, name: &str, codecs: &[&[&str]]) -> PathBuf {
     let arguments = SOURCE.iter().chain(codecs.iter().copied().flatten());

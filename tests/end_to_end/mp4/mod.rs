@@ -1,4 +1,6 @@
-//! MP4 files and pipes, read by ffmpeg.
+//! MP4 files and pipes, read by ffmpeg and by other readers.
+
+mod codecs;
 
 mod features;
 

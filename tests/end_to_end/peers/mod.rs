@@ -5,6 +5,8 @@
 
 pub mod analyzers;
 pub mod ffmpeg;
+#[cfg(unix)]
+pub mod gstreamer;
 #[cfg(target_os = "linux")]
 pub mod mpv;
 pub mod nginx;

@@ -24,9 +24,22 @@ impl Mpv {
     /// keyframes, as the arrow keys do.
     #[track_caller]
     pub fn seek(&self, file: &Path, seconds: f64) -> f64 {
+        let options = ["--no-audio", "--hr-seek=no", "--frames=1"];
+        self.start(file, seconds, &options)
+    }
+
+    /// Returns the position at which mpv starts to play the sound of `file` when it seeks to `seconds`.
+    #[track_caller]
+    pub fn seek_sound(&self, file: &Path, seconds: f64) -> f64 {
+        let options = ["--no-video", "--ao=null", "--untimed", "--length=0.1"];
+        self.start(file, seconds, &options)
+    }
+
+    #[track_caller]
+    fn start(&self, file: &Path, seconds: f64, options: &[&str]) -> f64 {
         let mut command = Command::new(&self.program);
-        command.args(["--no-config", "--vo=null", "--no-audio", "--hr-seek=no"]);
-        command.args([&format!("--start={seconds:.3}"), "--frames=1"]);
+        command.args(["--no-config", "--vo=null"]).args(options);
+        command.arg(format!("--start={seconds:.3}"));
         command.args(["--term-playing-msg=begins at ${=time-pos}", "--"]);
         let finished = Process::start(command.arg(file)).finish(LIMIT).succeeded();
         let stdout = String::from_utf8_lossy(&finished.stdout);
