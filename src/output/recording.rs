@@ -211,6 +211,7 @@ impl FileRecording {
             self.request_split();
         }
         if info.carries_media {
+            self.sequence_headers.note_frame(info);
             self.open_segment_for(now, info, at_ms)?;
         } else {
             self.sequence_headers.keep(info, &payload);

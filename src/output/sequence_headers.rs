@@ -5,6 +5,7 @@ use crate::core::{
     flv::{
         FrameInfo, TagKind,
         codec::{AudioPacket, AudioTag, VideoPacket, VideoTag},
+        frame_info::Codec,
     },
     payload::Payload,
 };
@@ -16,6 +17,10 @@ use crate::core::{
 #[derive(Debug, Default)]
 pub(super) struct SequenceHeaders {
     kept: Vec<Kept>,
+    /// Codec of the latest keyframe of the main video track.
+    video: Option<Codec>,
+    /// Codec of the latest frame of the main audio track.
+    audio: Option<Codec>,
 }
 
 #[derive(Debug)]
@@ -95,26 +100,55 @@ impl SequenceHeaders {
         }
     }
 
-    /// Returns copies of all messages.
-    pub(super) fn copies(&self) -> Vec<(FrameInfo, Payload)> {
-        let copy = |kept: &Kept| (kept.info, kept.payload.clone());
-        self.kept.iter().map(copy).collect()
+    /// Records the codec of a frame. A codec without sequence headers makes those of its track obsolete.
+    pub(super) fn note_frame(&mut self, info: FrameInfo) {
+        if !is_main_track(info) {
+            return;
+        }
+        match info.track {
+            TagKind::VIDEO if info.is_keyframe => self.video = info.codec,
+            TagKind::AUDIO => self.audio = info.codec,
+            _ => {}
+        }
     }
 
-    /// Size of all messages in the container.
+    /// Returns copies of all messages that are not obsolete.
+    pub(super) fn copies(&self) -> Vec<(FrameInfo, Payload)> {
+        let copy = |kept: &Kept| (kept.info, kept.payload.clone());
+        self.current().map(copy).collect()
+    }
+
+    /// Size of all messages that are not obsolete, in the container.
     pub(super) fn bytes_in(&self, format: Format) -> u64 {
-        self.lengths()
-            .map(|length| format.message_bytes(length))
+        self.current()
+            .map(|kept| format.message_bytes(kept.payload.len()))
             .sum()
     }
 
     fn bytes(&self) -> usize {
-        self.lengths().sum()
+        self.kept.iter().map(|kept| kept.payload.len()).sum()
     }
 
-    fn lengths(&self) -> impl Iterator<Item = usize> {
-        self.kept.iter().map(|kept| kept.payload.len())
+    fn current(&self) -> impl Iterator<Item = &Kept> {
+        self.kept.iter().filter(|kept| !self.is_obsolete(kept.info))
     }
+
+    /// Whether the track now has a codec without sequence headers. The message is kept, because the stream may
+    /// return to its codec.
+    fn is_obsolete(&self, header: FrameInfo) -> bool {
+        let latest = match header.track {
+            TagKind::VIDEO => self.video,
+            _ => self.audio,
+        };
+        is_main_track(header)
+            && header.codec != latest
+            && latest.is_some_and(|codec| !codec.needs_sequence_header())
+    }
+}
+
+/// Whether a message belongs to a main track alone.
+fn is_main_track(info: FrameInfo) -> bool {
+    info.track_id == MAIN_TRACK && !info.is_multitrack
 }
 
 impl Kept {
@@ -185,6 +219,9 @@ impl FromIterator<u8> for Tracks {
     }
 }
 
+/// Id of the main track of a multitrack stream, and of the only track of any other.
+const MAIN_TRACK: u8 = 0;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -225,6 +262,38 @@ mod tests {
             (TagKind::VIDEO, &[0x17, 1, 0, 0, 0, 1, 2]),
         ];
         assert_eq!(stored(&messages), [&newer[..], &AAC]);
+    }
+
+    #[test]
+    fn a_codec_without_sequence_headers_makes_the_header_of_its_track_obsolete() {
+        let mut headers = SequenceHeaders::default();
+        let mut parser = FrameParser::new();
+        let repeated = |headers: &SequenceHeaders| -> Vec<TagKind> {
+            let copies = headers.copies();
+            copies.iter().map(|(info, _)| info.track).collect()
+        };
+        for (kind, body) in [(TagKind::VIDEO, &AVC[..]), (TagKind::AUDIO, &AAC)] {
+            headers.keep(parser.parse(kind, body), &Payload::from(body));
+        }
+        let mut note = |headers: &mut SequenceHeaders, kind, body: &[u8]| {
+            headers.note_frame(parser.parse(kind, body));
+        };
+        let both = [TagKind::VIDEO, TagKind::AUDIO];
+        note(&mut headers, TagKind::VIDEO, &[0x17, 1, 0, 0, 0, 1, 2]);
+        assert_eq!(repeated(&headers), both);
+        // A decoder cannot start with an inter frame of another codec.
+        note(&mut headers, TagKind::VIDEO, &[0x22, 1]);
+        assert_eq!(repeated(&headers), both);
+        note(&mut headers, TagKind::VIDEO, &[0x12, 1]);
+        assert_eq!(repeated(&headers), [TagKind::AUDIO]);
+        assert_eq!(
+            headers.bytes_in(Format::Flv),
+            Format::Flv.message_bytes(AAC.len())
+        );
+        note(&mut headers, TagKind::AUDIO, &[0x2F, 1]);
+        assert_eq!(repeated(&headers), []);
+        note(&mut headers, TagKind::VIDEO, &[0x17, 1, 0, 0, 0, 1, 2]);
+        assert_eq!(repeated(&headers), [TagKind::VIDEO]);
     }
 
     #[test]

@@ -37,6 +37,9 @@ mod downloads;
 #[cfg(unix)]
 mod segments;
 
+/// Changes of codec, resolution or sample rate.
+mod format_changes;
+
 /// MP4 files and pipes.
 #[cfg(unix)]
 mod mp4;
