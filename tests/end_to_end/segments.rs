@@ -431,11 +431,21 @@ fn full_disk_keeps_the_complete_segments() {
 
 #[test]
 fn contradictory_options_are_usage_errors() {
-    let cases: [(&str, &[&str], &str); 24] = [
+    let cases: [(&str, &[&str], &str); 26] = [
         (
             "-",
             &["--segment-time", "1"],
             "--segment-time needs an output file: name one with -o",
+        ),
+        (
+            "-",
+            &["--split-on-change"],
+            "--split-on-change needs an output file: name one with -o",
+        ),
+        (
+            "a",
+            &["-e", "--split-on-change"],
+            "--resume continues a single file, which cannot be split into segments",
         ),
         (
             "-",
