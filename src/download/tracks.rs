@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use crate::core::{
     flv::{
-        FrameInfo, TrackFilter, TrackId, TrackSet, frame_info::Codec, track_filter::extra_tracks,
+        FrameInfo, TrackFilter, TrackId, TrackSet,
+        frame_info::{Codec, media_tracks},
     },
     payload::Payload,
 };
@@ -55,7 +56,6 @@ impl Tracks {
         };
         self.started.get_or_insert(now);
         let selected = self.filter.as_ref().map(TrackFilter::selected);
-        let mut is_multitrack = false;
         let arrived = &mut self.arrived;
         let mut add = |track, codec| {
             if arrived.insert(track) {
@@ -66,13 +66,13 @@ impl Tracks {
                 });
             }
         };
-        for (track, codec) in extra_tracks(kind, body) {
-            is_multitrack = true;
-            add(track, codec);
-        }
-        if !is_multitrack {
+        if !info.is_multitrack {
             let id = info.track_id;
-            add(TrackId { kind, id }, codec);
+            return add(TrackId { kind, id }, codec);
+        }
+        for track in media_tracks(kind, body) {
+            let id = track.id();
+            add(TrackId { kind, id }, track.codec());
         }
     }
 

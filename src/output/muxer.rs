@@ -97,6 +97,7 @@ impl Muxer {
                 description: mp4::Description {
                     created,
                     title: metadata.text(TITLE),
+                    tracks: metadata.track_descriptions(),
                 },
             })),
         }
@@ -246,6 +247,7 @@ impl Muxer {
                 if let Some(title) = fields.get(TITLE).and_then(Value::as_text) {
                     writer.set_title(&String::from_utf8_lossy(title.as_bytes()));
                 }
+                writer.describe_tracks(fields);
                 true
             }
         }

@@ -1,11 +1,18 @@
 //! Streams with several video and audio tracks, and `--tracks`.
 
+use std::{fs, path::Path};
+
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::{
     fixtures,
-    peers::{ffmpeg::Ffmpeg, require},
-    program::{Download, download},
+    peers::{
+        ffmpeg::{Ffmpeg, ffprobe},
+        require,
+    },
+    process::{Finished, Process},
+    program::{self, Download, LIMIT, download},
     scripts::events,
     server::{Clip, Config, Pace, Server, Stream, Tag},
 };
@@ -157,4 +164,114 @@ fn tracks_of_ffmpeg_are_selected() {
     let recorded = record(&clip, &["--tracks", "v1,a0,a1"]);
     let expected = ["aac", "h264 160x90", "opus"];
     assert_eq!(recent.streams(&recorded.file()), expected);
+}
+
+/// Records a clip to `output` in a new folder. Standard output is written to a file `stdout`.
+fn record_to(clip: &Clip, output: &str, options: &[&str]) -> (Finished, TempDir) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let stream = Stream::recorded(clip.clone()).paced(Pace::Unbounded);
+    let server = Server::start(Config::serving(stream));
+    let mut command = program::command();
+    command.current_dir(folder.path()).arg(server.url("clip"));
+    command.args(["-o", output]).args(options);
+    let finished = Process::start(&mut command).finish(LIMIT);
+    fs::write(folder.path().join("stdout"), &finished.stdout).expect("a file");
+    (finished, folder)
+}
+
+/// Returns codec, number of packets and default flag of each stream.
+fn probed(file: &Path) -> Vec<String> {
+    let entries = "stream=codec_name,nb_read_packets:stream_disposition=default";
+    let arguments = ["-count_packets", "-show_entries", entries, "-of", "csv=p=0"];
+    let finished = ffprobe(&arguments, file).succeeded();
+    let text = String::from_utf8(finished.stdout).expect("CSV is text");
+    text.lines().map(str::to_owned).collect()
+}
+
+/// Returns the hashes of the packets of the stream that `map` selects.
+fn packets(ffmpeg: &Ffmpeg, file: &Path, map: &str) -> Vec<String> {
+    let arguments = ["-i".as_ref(), file.as_os_str()].into_iter();
+    let sink = [
+        "-map",
+        map,
+        "-c",
+        "copy",
+        "-f",
+        "framehash",
+        "-hash",
+        "md5",
+        "-",
+    ];
+    let finished = ffmpeg
+        .run(arguments.chain(sink.map(AsRef::as_ref)))
+        .succeeded();
+    let text = String::from_utf8(finished.stdout).expect("framehash is text");
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    let hashes = lines.map(|line| line.rsplit(", ").next().expect("a hash").trim().to_owned());
+    hashes.collect()
+}
+
+#[test]
+fn mp4_has_a_track_for_each_track() {
+    require!(Ffmpeg::find());
+    let clip = two_of_each();
+    let (finished, folder) = record_to(&clip, "out.mp4", &[]);
+    finished.assert_ended(0, "ended");
+    let streams = probed(&folder.path().join("out.mp4"));
+    let frames = |kind| {
+        let tags = Clip::sample();
+        let tags = tags.media_with_content().filter(|tag| tag.kind == kind);
+        tags.filter(|tag| !tag.is_sequence_header()).count()
+    };
+    let (video, audio) = (frames(Tag::VIDEO), frames(Tag::AUDIO));
+    let expected = [
+        format!("h264,{video},1"),
+        format!("aac,{audio},1"),
+        format!("h264,{video},0"),
+        format!("aac,{audio},0"),
+    ];
+    assert_eq!(streams, expected);
+    let (finished, folder) = record_to(&clip, "out.mp4", &["--tracks", "v1,a0"]);
+    finished.assert_ended(0, "ended");
+    let streams = probed(&folder.path().join("out.mp4"));
+    assert_eq!(
+        streams,
+        [format!("h264,{video},1"), format!("aac,{audio},1")]
+    );
+}
+
+#[test]
+fn mp4_pipes_and_segments_have_all_tracks() {
+    let ffmpeg = require!(Ffmpeg::find());
+    let clip = two_of_each();
+    let (_, folder) = record_to(&clip, "out.mp4", &[]);
+    let whole = folder.path().join("out.mp4");
+    let (finished, folder) = record_to(&clip, "-", &["--format", "mp4", "--fragment", "0"]);
+    finished.assert_ended(0, "ended");
+    let pipe = folder.path().join("stdout");
+    let (finished, folder) = record_to(&clip, "out.mp4", &["--segment-time", "1"]);
+    finished.assert_ended(0, "ended");
+    let segments = ["out.mp4", "out.2.mp4", "out.3.mp4"].map(|name| folder.path().join(name));
+    for map in ["0:0", "0:1", "0:2", "0:3"] {
+        let expected = packets(&ffmpeg, &whole, map);
+        assert!(expected.len() > 70, "{map}");
+        assert_eq!(packets(&ffmpeg, &pipe, map), expected, "{map}");
+        let segments = segments.iter().flat_map(|file| packets(&ffmpeg, file, map));
+        assert_eq!(segments.collect::<Vec<_>>(), expected, "{map}");
+    }
+}
+
+#[test]
+fn mp4_holds_the_tracks_of_ffmpeg() {
+    let recent = require!(Ffmpeg::find_recent());
+    let source = fixtures::multitrack_flv(&recent);
+    let (finished, folder) = record_to(&Clip::read(&source), "out.mp4", &[]);
+    finished.assert_ended(0, "ended");
+    let file = folder.path().join("out.mp4");
+    recent.assert_plays(&file);
+    for map in ["0:v:0", "0:v:1", "0:a:0", "0:a:1"] {
+        let expected = packets(&recent, &source, map);
+        assert!(expected.len() >= 100, "{map}");
+        assert_eq!(packets(&recent, &file, map), expected, "{map}");
+    }
 }

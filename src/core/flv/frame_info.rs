@@ -5,8 +5,8 @@ use std::fmt;
 use super::{
     TagKind,
     codec::{
-        AudioCodec, AudioPacket, AudioTag, DEFAULT_TRACK, PictureSize, VideoCodec, VideoPacket,
-        VideoTag, video::USUAL_NAL_LENGTH_SIZE,
+        AudioCodec, AudioPacket, AudioTag, AudioTrack, DEFAULT_TRACK, PictureSize, VideoCodec,
+        VideoPacket, VideoTag, VideoTrack, video::USUAL_NAL_LENGTH_SIZE,
     },
 };
 
@@ -33,15 +33,18 @@ pub struct FrameInfo {
     pub is_keyframe: bool,
     /// Size of the picture, if this is a sequence header or a keyframe that contains it.
     pub picture_size: Option<PictureSize>,
-    /// Position of the coded frame in the body; `None` without one, and in a multitrack tag.
+    /// Position of the coded frame in the body; `None` without one. [`media_tracks`] finds those of a
+    /// multitrack tag.
     pub sample: Option<SamplePosition>,
 }
 
-/// Position of a coded frame, which extends to the end of the body.
+/// Position of a coded frame in a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SamplePosition {
     /// Number of bytes before the frame.
     pub start: u32,
+    /// Size of the frame in bytes.
+    pub size: u32,
     /// Presentation time minus decoding time, in milliseconds; 0 for audio.
     pub composition_ms: i32,
 }
@@ -158,8 +161,7 @@ impl FrameParser {
         };
         if let Some(Ok(first)) = tag.tracks().next() {
             info.track_id = first.id;
-            let is_coded = [VideoPacket::CODED_FRAMES, VideoPacket::CODED_FRAMES_X];
-            if is_coded.contains(&first.packet) && !info.is_multitrack {
+            if CODED.contains(&first.packet) && !info.is_multitrack {
                 info.sample = SamplePosition::new(body, first.body, first.composition_time_ms);
             }
         }
@@ -207,20 +209,109 @@ fn audio(body: &[u8]) -> FrameInfo {
 }
 
 impl SamplePosition {
-    /// Returns the position of `sample`, which ends with the body.
+    /// Returns the position of `sample`, a part of the body.
     fn new(body: &[u8], sample: &[u8], composition_ms: i32) -> Option<Self> {
-        let start = body.len().checked_sub(sample.len())?;
+        let start = sample.as_ptr().addr().checked_sub(body.as_ptr().addr())?;
         Some(Self {
             start: u32::try_from(start).ok()?,
+            size: u32::try_from(sample.len()).ok()?,
             composition_ms,
         })
     }
 
     /// Returns the coded frame in the body.
     pub fn of(self, body: &[u8]) -> &[u8] {
-        body.get(self.start as usize..).unwrap_or_default()
+        let frame = body.get(self.start as usize..).unwrap_or_default();
+        frame.get(..self.size as usize).unwrap_or_default()
     }
 }
+
+/// One track of a message. A message that is not multitrack has one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MediaTrack<'a> {
+    /// Track of an audio message.
+    Audio(AudioTrack<'a>),
+    /// Track of a video message.
+    Video(VideoTrack<'a>),
+}
+
+/// Iterates over the tracks of a message up to the first damaged one. Never allocates.
+pub fn media_tracks(kind: TagKind, body: &[u8]) -> impl Iterator<Item = MediaTrack<'_>> {
+    let video = (kind == TagKind::VIDEO).then(|| VideoTag::parse(body).ok());
+    let audio = (kind == TagKind::AUDIO).then(|| AudioTag::parse(body).ok());
+    let video = video.flatten().into_iter().flat_map(VideoTag::into_tracks);
+    let audio = audio.flatten().into_iter().flat_map(AudioTag::into_tracks);
+    let video = video.flatten().map(MediaTrack::Video);
+    video.chain(audio.flatten().map(MediaTrack::Audio))
+}
+
+impl MediaTrack<'_> {
+    /// Returns the id of the track.
+    pub fn id(&self) -> u8 {
+        match self {
+            Self::Audio(track) => track.id,
+            Self::Video(track) => track.id,
+        }
+    }
+
+    /// Returns the codec of the track.
+    pub fn codec(&self) -> Codec {
+        match self {
+            Self::Audio(track) => Codec::Audio(track.codec),
+            Self::Video(track) => Codec::Video(track.codec),
+        }
+    }
+
+    /// Returns the size of the length before each NAL unit, see [`VideoTrack::nal_length_size`].
+    pub fn nal_length_size(&self) -> Option<u8> {
+        match self {
+            Self::Audio(_) => None,
+            Self::Video(track) => track.nal_length_size(),
+        }
+    }
+
+    /// Returns the facts of this track alone, which is a part of `body`. A keyframe of any track counts.
+    ///
+    /// `nal_length_size` is the [`MediaTrack::nal_length_size`] of the latest sequence header of the track,
+    /// if any.
+    pub fn info(&self, body: &[u8], nal_length_size: Option<u8>) -> FrameInfo {
+        let codec = Some(self.codec());
+        match self {
+            Self::Audio(track) => FrameInfo {
+                track_id: track.id,
+                codec,
+                is_sequence_header: track.is_sequence_header(),
+                carries_media: track.carries_media(),
+                sample: (track.packet == AudioPacket::CODED_FRAMES)
+                    .then(|| SamplePosition::new(body, track.body, 0))
+                    .flatten(),
+                ..FrameInfo::opaque(TagKind::AUDIO)
+            },
+            Self::Video(track) => {
+                let is_keyframe =
+                    track.is_keyframe(nal_length_size.unwrap_or(USUAL_NAL_LENGTH_SIZE));
+                let is_sequence_header = track.is_sequence_header();
+                let has_size = is_sequence_header || is_keyframe;
+                FrameInfo {
+                    track_id: track.id,
+                    codec,
+                    is_sequence_header,
+                    carries_media: track.carries_media(),
+                    is_keyframe,
+                    picture_size: has_size.then(|| track.picture_size()).flatten(),
+                    sample: CODED
+                        .contains(&track.packet)
+                        .then(|| SamplePosition::new(body, track.body, track.composition_time_ms))
+                        .flatten(),
+                    ..FrameInfo::opaque(TagKind::VIDEO)
+                }
+            }
+        }
+    }
+}
+
+/// Packet types of video whose body is a coded frame.
+const CODED: [VideoPacket; 2] = [VideoPacket::CODED_FRAMES, VideoPacket::CODED_FRAMES_X];
 
 #[cfg(test)]
 mod tests {
@@ -267,16 +358,17 @@ mod tests {
     #[test]
     fn coded_frames_have_a_position() {
         let sample = |track, body: &[u8]| FrameParser::new().parse(track, body).sample;
-        let at = |start, composition_ms| {
+        let at = |start, size, composition_ms| {
             Some(SamplePosition {
                 start,
+                size,
                 composition_ms,
             })
         };
         let video = |body| sample(TagKind::VIDEO, body);
-        assert_eq!(video(&[0x17, 1, 0xFF, 0xFF, 0xFE, 9, 9]), at(5, -2));
-        assert_eq!(video(b"\xA1hvc1\x00\x00\x05\x09"), at(8, 5));
-        assert_eq!(video(b"\xA3hvc1\x09"), at(5, 0));
+        assert_eq!(video(&[0x17, 1, 0xFF, 0xFF, 0xFE, 9, 9]), at(5, 2, -2));
+        assert_eq!(video(b"\xA1hvc1\x00\x00\x05\x09"), at(8, 1, 5));
+        assert_eq!(video(b"\xA3hvc1\x09"), at(5, 1, 0));
         assert_eq!(video(&[0x17, 0, 0, 0, 0, 1]), None);
         assert_eq!(
             video(b"\x96\x01avc1\x00\x00\x00\x00\x65"),
@@ -284,12 +376,14 @@ mod tests {
             "multitrack"
         );
         let audio = |body| sample(TagKind::AUDIO, body);
-        assert_eq!(audio(&[0xAF, 1, 0x21]), at(2, 0));
-        assert_eq!(audio(&[0x2F, 0xFF, 0xFB]), at(1, 0));
-        assert_eq!(audio(b"\x91Opus\x09"), at(5, 0));
+        assert_eq!(audio(&[0xAF, 1, 0x21]), at(2, 1, 0));
+        assert_eq!(audio(&[0x2F, 0xFF, 0xFB]), at(1, 2, 0));
+        assert_eq!(audio(b"\x91Opus\x09"), at(5, 1, 0));
         assert_eq!(audio(&[0xAF, 0, 0x11]), None);
-        assert_eq!(at(2, 0).map(|at| at.of(&[1, 2, 3])), Some(&[3][..]));
-        assert_eq!(at(4, 0).map(|at| at.of(&[1, 2, 3])), Some(&[][..]));
+        assert_eq!(at(2, 1, 0).map(|at| at.of(&[1, 2, 3])), Some(&[3][..]));
+        assert_eq!(at(0, 2, 0).map(|at| at.of(&[1, 2, 3])), Some(&[1, 2][..]));
+        assert_eq!(at(4, 0, 0).map(|at| at.of(&[1, 2, 3])), Some(&[][..]));
+        assert_eq!(at(1, 3, 0).map(|at| at.of(&[1, 2, 3])), Some(&[][..]));
     }
 
     #[test]

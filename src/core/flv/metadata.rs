@@ -2,7 +2,11 @@
 
 use bytes::Bytes;
 
-use super::{TagKind, reader::TagView};
+use super::{
+    TagKind,
+    reader::TagView,
+    track_map::{MAPS, TrackDescriptions},
+};
 use crate::core::{
     amf::{Object, Text, Value, amf0},
     payload::Payload,
@@ -130,6 +134,25 @@ impl Metadata {
         let (values, _) = amf0::decode_all(Bytes::copy_from_slice(value));
         let text = values.first()?.as_text()?;
         Some(String::from_utf8_lossy(text.as_bytes()).into_owned())
+    }
+
+    /// Returns languages and names of tracks.
+    pub fn track_descriptions(&self) -> TrackDescriptions {
+        let mut descriptions = TrackDescriptions::default();
+        let fields = self.pages().flatten();
+        for field in
+            fields.filter(|field| MAPS.iter().any(|(_, name)| field.name == name.as_bytes()))
+        {
+            let name = field.name.len();
+            let value = field.bytes.get(NAME_LENGTH.saturating_add(name)..);
+            let value = Bytes::copy_from_slice(value.unwrap_or_default());
+            let (values, _) = amf0::decode_all(value);
+            let fields = values
+                .into_iter()
+                .map(|value| (Text::from(Bytes::copy_from_slice(&field.name)), value));
+            descriptions.merge(&fields.collect());
+        }
+        descriptions
     }
 
     /// Adds fields and replaces those of the same name. Fields that do not fit are omitted and logged.

@@ -21,6 +21,7 @@
 //! | [`keyframe_index`] | table of keyframes in the head |
 //! | [`head_writer`] | keeps the stats of a file and writes its head |
 //! | [`track_filter`] | removes tracks from multitrack messages |
+//! | `track_map` | languages and names of tracks |
 
 use std::fmt;
 
@@ -41,6 +42,7 @@ pub mod reader;
 pub mod salvage;
 mod stats;
 pub mod track_filter;
+mod track_map;
 
 pub use self::{
     frame_info::{FrameInfo, FrameParser, SamplePosition},
@@ -49,6 +51,7 @@ pub use self::{
     reader::TagReader,
     salvage::SalvageReader,
     track_filter::{TrackFilter, TrackId, TrackSet},
+    track_map::{TrackDescription, TrackDescriptions},
 };
 
 /// The first nine bytes of a file (FLV E.2).

@@ -6,6 +6,7 @@ use super::{
     sample_entry::{MILLISECONDS, SampleEntry},
     tables::{Kind, Table},
 };
+use crate::core::flv::{TagKind, TrackDescription, TrackDescriptions, TrackId};
 
 /// Facts about a movie that do not depend on its tracks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -14,6 +15,17 @@ pub struct Description {
     pub created: u64,
     /// Title of the stream.
     pub title: Option<String>,
+    /// Languages and names of the tracks.
+    pub tracks: TrackDescriptions,
+}
+
+/// Presentation of a track beside the other tracks of the movie.
+struct Presentation<'a> {
+    /// Whether players present the track unless the user selects another one.
+    is_enabled: bool,
+    /// Number that the tracks share of which players present one; 0 without alternatives.
+    alternate_group: u16,
+    description: Option<&'a TrackDescription>,
 }
 
 /// Setup and statistics of one track, from which its `trak` box is built (ISO 14496-12 8.3.1).
@@ -148,16 +160,63 @@ impl MovieTrack {
         lengths.fold(0, u32::saturating_add)
     }
 
+    /// Returns the track of the stream, see [`stream_track`].
+    pub(super) fn stream_track(&self) -> TrackId {
+        let kind = match self.entry.is_video() {
+            true => TagKind::VIDEO,
+            false => TagKind::AUDIO,
+        };
+        let first = FIRST_OTHER_TRACK.saturating_sub(2);
+        let id = self.id.saturating_sub(first).wrapping_shr(1);
+        let id = u8::try_from(id).unwrap_or(u8::MAX);
+        TrackId { kind, id }
+    }
+
+    /// Returns how players present the track. The main track of a kind, or else the one with the lowest id, is
+    /// enabled.
+    fn presentation<'a>(
+        &self,
+        tracks: impl Iterator<Item = &'a Self> + Clone,
+        description: &'a Description,
+    ) -> Presentation<'a> {
+        let track = self.stream_track();
+        let is_alternative =
+            |other: &&Self| other.id != self.id && other.entry.is_video() == self.entry.is_video();
+        let mut alternatives = tracks.filter(is_alternative);
+        let has_alternatives = alternatives.clone().next().is_some();
+        let precedes = |other: &Self| other.stream_track().id < track.id;
+        Presentation {
+            is_enabled: !alternatives.any(precedes),
+            alternate_group: match self.entry.is_video() {
+                _ if !has_alternatives => 0,
+                true => 1,
+                false => 2,
+            },
+            description: description.tracks.get(track),
+        }
+    }
+
     /// Appends the track header (ISO 14496-12 8.3.2).
-    fn put_header(&self, out: &mut Vec<u8>, created: u64, duration_ms: u64) {
+    fn put_header(
+        &self,
+        out: &mut Vec<u8>,
+        created: u64,
+        duration_ms: u64,
+        presentation: &Presentation<'_>,
+    ) {
         let is_video = self.entry.is_video();
-        put_full(out, b"tkhd", 1, ENABLED_IN_MOVIE, |out| {
+        let flags = match presentation.is_enabled {
+            true => ENABLED_IN_MOVIE,
+            false => IN_MOVIE,
+        };
+        put_full(out, b"tkhd", 1, flags, |out| {
             out.extend(mac_time(created).to_be_bytes());
             out.extend(mac_time(created).to_be_bytes());
             out.extend(self.id.to_be_bytes());
             out.extend([0; 4]);
             out.extend(duration_ms.to_be_bytes());
-            out.extend([0; 12]); // reserved, layer, alternate_group
+            out.extend([0; 10]); // reserved, layer
+            out.extend(presentation.alternate_group.to_be_bytes());
             out.extend(if is_video { [0, 0] } else { [1, 0] }); // volume
             out.extend([0; 2]);
             put_matrix(out);
@@ -169,21 +228,29 @@ impl MovieTrack {
     }
 
     /// Appends the media box up to the sample tables, which have `tables` bytes (ISO 14496-12 8.4).
-    fn put_media(&self, out: &mut Vec<u8>, created: u64, duration: u64, tables: u32) {
+    fn put_media(
+        &self,
+        out: &mut Vec<u8>,
+        created: u64,
+        duration: u64,
+        tables: u32,
+        presentation: &Presentation<'_>,
+    ) {
         put_open(out, b"mdia", tables, |out| {
             put_full(out, b"mdhd", 1, 0, |out| {
                 out.extend(mac_time(created).to_be_bytes());
                 out.extend(mac_time(created).to_be_bytes());
                 out.extend(self.entry.timescale.to_be_bytes());
                 out.extend(duration.to_be_bytes());
-                out.extend(UNDETERMINED);
+                out.extend(presentation.language());
                 out.extend([0; 2]);
             });
-            let (handler, name): (_, &[u8]) = match self.entry.is_video() {
-                true => (b"vide", b"video\0"),
-                false => (b"soun", b"audio\0"),
+            let (handler, usual) = match self.entry.is_video() {
+                true => (b"vide", "video"),
+                false => (b"soun", "audio"),
             };
-            put_handler(out, handler, [0; 4], name);
+            let name = presentation.name().unwrap_or(usual);
+            put_handler(out, handler, [0; 4], &[name.as_bytes(), &[0]].concat());
             put_open(out, b"minf", tables, |out| {
                 if self.entry.is_video() {
                     put_full(out, b"vmhd", 0, 1, |out| out.extend([0; 8]));
@@ -208,7 +275,7 @@ impl MovieTrack {
     }
 
     /// Returns the `trak` box of a fragmented file.
-    fn initial(&self, created: u64) -> Vec<u8> {
+    fn initial(&self, created: u64, presentation: &Presentation<'_>) -> Vec<u8> {
         let mut tables = Vec::new();
         for kind in [Kind::Durations, Kind::Chunks, Kind::Sizes] {
             tables.extend(Table::new(kind, 0).header());
@@ -217,31 +284,38 @@ impl MovieTrack {
         let length = u32::try_from(tables.len()).unwrap_or(0);
         let mut out = Vec::new();
         put_open(&mut out, b"trak", length, |out| {
-            self.put_header(out, created, 0);
+            self.put_header(out, created, 0, presentation);
             if self.media_start > 0 {
                 // A duration of 0 is that of all fragments (ISO 14496-12 8.6.6.1).
                 put_edits(out, &[(0, signed(self.media_start))]);
             }
-            self.put_media(out, created, 0, length);
+            presentation.put_name(out);
+            self.put_media(out, created, 0, length, presentation);
         });
         out.extend(tables);
         out
     }
 
     /// Appends the parts of the `trak` box of a finished file, and returns their length.
-    fn put_final(&self, parts: &mut Vec<Part>, created: u64) -> u32 {
+    fn put_final(
+        &self,
+        parts: &mut Vec<Part>,
+        created: u64,
+        presentation: &Presentation<'_>,
+    ) -> u32 {
         let tables = self.tables_length();
         let presented_ms = self.presented_ms();
         let mut out = Vec::new();
         put_open(&mut out, b"trak", tables, |out| {
-            self.put_header(out, created, self.end_ms());
+            self.put_header(out, created, self.end_ms(), presentation);
             let edit = (presented_ms, signed(self.media_start));
             match self.start_ms() {
                 0 if self.media_start == 0 => {}
                 0 => put_edits(out, &[edit]),
                 delay_ms => put_edits(out, &[(delay_ms, -1), edit]),
             }
-            self.put_media(out, created, self.media_end(), tables);
+            presentation.put_name(out);
+            self.put_media(out, created, self.media_end(), tables, presentation);
         });
         let length = u32::try_from(out.len()).unwrap_or(u32::MAX);
         let length = length.saturating_add(tables);
@@ -257,16 +331,51 @@ impl MovieTrack {
     }
 }
 
+impl Presentation<'_> {
+    fn name(&self) -> Option<&str> {
+        self.description?.name.as_deref()
+    }
+
+    /// Returns the language as three times five bits (ISO 14496-12 8.4.2.3).
+    fn language(&self) -> [u8; 2] {
+        let language = self.description.and_then(|track| track.language);
+        let letters = language.unwrap_or(*UNDETERMINED).into_iter();
+        let bits = letters.map(|letter| u16::from(letter & 0x1F));
+        bits.fold(0, |bits, letter| bits << 5 | letter)
+            .to_be_bytes()
+    }
+
+    /// Appends the name of the track for players that do not read the handler name (QuickTime File Format,
+    /// "User Data Atoms").
+    fn put_name(&self, out: &mut Vec<u8>) {
+        if let Some(name) = self.name() {
+            put(out, b"udta", |out| {
+                put(out, b"name", |out| out.extend_from_slice(name.as_bytes()));
+            });
+        }
+    }
+}
+
+/// Returns the id in the file of a track other than the main ones, which get 1 and 2 in order of arrival.
+pub(super) fn other_track_id(track: TrackId) -> u32 {
+    let pair = u32::from(track.id).saturating_sub(1).saturating_mul(2);
+    let is_audio = track.kind == TagKind::AUDIO;
+    FIRST_OTHER_TRACK
+        .saturating_add(pair)
+        .saturating_add(is_audio.into())
+}
+
 /// Appends the `moov` box of a fragmented file.
 pub(super) fn put_initial<'a>(
     out: &mut Vec<u8>,
     tracks: impl Iterator<Item = &'a MovieTrack> + Clone,
-    description: &Description,
+    description: &'a Description,
 ) {
     put(out, b"moov", |out| {
         put_movie_header(out, tracks.clone(), description, 0);
         for track in tracks.clone() {
-            out.extend(track.initial(description.created));
+            let presentation = track.presentation(tracks.clone(), description);
+            out.extend(track.initial(description.created, &presentation));
         }
         put(out, b"mvex", |out| {
             for track in tracks {
@@ -284,13 +393,14 @@ pub(super) fn put_initial<'a>(
 /// Returns the parts of the `moov` box of a finished file, without the tracks that have no samples.
 pub(super) fn final_parts<'a>(
     tracks: impl Iterator<Item = &'a MovieTrack> + Clone,
-    description: &Description,
+    description: &'a Description,
 ) -> Vec<Part> {
     let mut parts = vec![Part::Bytes(Vec::new())];
     let tracks = tracks.filter(|track| track.has_samples());
-    let lengths = tracks
-        .clone()
-        .map(|track| track.put_final(&mut parts, description.created));
+    let lengths = tracks.clone().map(|track| {
+        let presentation = track.presentation(tracks.clone(), description);
+        track.put_final(&mut parts, description.created, &presentation)
+    });
     let length = lengths.fold(0, u32::saturating_add);
     let duration_ms = tracks.clone().map(MovieTrack::end_ms).max().unwrap_or(0);
     let mut metadata = Vec::new();
@@ -308,7 +418,7 @@ pub(super) fn final_parts<'a>(
 /// Returns the length of the `moov` box of a finished file in bytes.
 pub(super) fn final_length<'a>(
     tracks: impl Iterator<Item = &'a MovieTrack> + Clone,
-    description: &Description,
+    description: &'a Description,
 ) -> u64 {
     let parts = final_parts(tracks, description);
     let length = parts.first().and_then(|part| match part {
@@ -438,9 +548,13 @@ const MAX_REORDERING_S: i64 = 10;
 
 /// Flags of `tkhd`.
 const ENABLED_IN_MOVIE: u32 = 3;
+const IN_MOVIE: u32 = 2;
 
-/// Language "und" in three times five bits.
-const UNDETERMINED: [u8; 2] = [0x55, 0xC4];
+/// Id of video track 1. Audio track 1 has the next id, then follow video track 2 and so on.
+const FIRST_OTHER_TRACK: u32 = 3;
+
+/// Code of an undetermined language (ISO 639-2).
+const UNDETERMINED: &[u8; 3] = b"und";
 
 /// Program and version. The reader recognizes own files by the first word.
 const PROGRAM: &str = concat!("rtmpull ", env!("CARGO_PKG_VERSION"));

@@ -6,12 +6,11 @@ use super::boxes::{put, put_full};
 use crate::core::flv::{
     TagKind,
     codec::{
-        AudioCodec, AudioTag, AudioTrack, PictureSize, VideoCodec, VideoPacket, VideoTag,
-        VideoTrack,
+        AudioCodec, AudioTrack, PictureSize, VideoCodec, VideoPacket, VideoTrack,
         audio::{aac::AudioSpecificConfig, ac3, flac::StreamInfo, mp3, opus},
         video::{av1, avc, hevc, vp9},
     },
-    frame_info::Codec,
+    frame_info::{Codec, MediaTrack, media_tracks},
 };
 
 /// Codec setup of one track, and the encoded box that describes it (ISO 14496-12 8.5.2).
@@ -54,23 +53,20 @@ pub enum Unsupported {
     /// The setup of a decoder changed in the middle of a file.
     #[error("its codec or resolution changes too often")]
     Changed,
-    /// One message carries several tracks, or a track that is not the main one.
-    #[error("the stream has several {0} tracks, which only FLV files keep")]
-    Multitrack(TagKind),
 }
 
 impl SampleEntry {
-    /// Returns the setup of the track of an audio or video message: from a sequence header, or from a frame
-    /// of a codec that has none.
-    pub fn of(track: TagKind, body: &[u8]) -> Result<Self, Unsupported> {
-        if track == TagKind::VIDEO {
-            let tag = VideoTag::parse(body).ok();
-            let found = tag.and_then(|tag| tag.tracks().next()?.ok());
-            found.map_or_else(|| Err(unknown(track)), |track| Self::video(&track))
-        } else {
-            let tag = AudioTag::parse(body).ok();
-            let found = tag.and_then(|tag| tag.tracks().next()?.ok());
-            found.map_or_else(|| Err(unknown(track)), |track| Self::audio(&track))
+    /// Returns the setup of the first track of an audio or video message, see [`SampleEntry::of_track`].
+    pub fn of(kind: TagKind, body: &[u8]) -> Result<Self, Unsupported> {
+        let first = media_tracks(kind, body).next();
+        first.map_or_else(|| Err(unknown(kind)), |track| Self::of_track(&track))
+    }
+
+    /// Returns the setup of a track: from a sequence header, or from a frame of a codec that has none.
+    pub fn of_track(track: &MediaTrack<'_>) -> Result<Self, Unsupported> {
+        match track {
+            MediaTrack::Video(track) => Self::video(track),
+            MediaTrack::Audio(track) => Self::audio(track),
         }
     }
 

@@ -1,5 +1,7 @@
 //! Files as other demuxers read them, and literal boxes.
 
+mod tracks;
+
 use mp4_atom::{Decode, DecodeMaybe};
 use proptest::prelude::*;
 use shiguredo_mp4::demux::{Input, Mp4FileDemuxer};
@@ -34,6 +36,7 @@ pub(super) fn options(layout: Layout, fragment_ms: u64) -> Options {
             created: 1_700_000_000,
             // mp4-atom does not know titles.
             title: None,
+            ..Description::default()
         },
     }
 }
@@ -489,10 +492,10 @@ fn other_codecs_and_missing_headers_are_unsupported() {
         text(TagKind::VIDEO, &[0x17, 0, 0, 0, 0, 9]),
         "the sequence header of the AVC is damaged"
     );
-    let multitrack = [0x96, 0x01, b'a', b'v', b'c', b'1', 0, 0, 0, 0, 1];
+    let multitrack = [0x96, 0x01, b'a', b'v', b'c', b'1', 3, 0, 0, 0, 1];
     assert_eq!(
         text(TagKind::VIDEO, &multitrack),
-        "the stream has several video tracks, which only FLV files keep"
+        "the AVC has no sequence header"
     );
 }
 

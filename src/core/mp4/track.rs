@@ -15,6 +15,10 @@ use crate::core::flv::{FrameInfo, TagKind};
 #[derive(Debug)]
 pub(super) struct Track {
     pub(super) kind: TagKind,
+    /// Id of the track in the stream; 0 is the main track.
+    pub(super) stream_id: u8,
+    /// Size of the length before each NAL unit, if a sequence header contained it.
+    pub(super) nal_length_size: Option<u8>,
     pub(super) movie: MovieTrack,
     clock: Clock,
     /// Whether frames were announced.
@@ -22,7 +26,8 @@ pub(super) struct Track {
     /// Whether the frame length of the entry is final. The setup of a reopened file may not contain it.
     pub(super) has_frame_length: bool,
     pub(super) held: VecDeque<Held>,
-    /// Samples of the frames, one after another, after [`HEADROOM`] bytes for the boxes before them.
+    /// Samples of the frames, one after another, after [`HEADROOM`] bytes for the boxes before them. Empty
+    /// before the first frame.
     pub(super) samples: Vec<u8>,
     /// Time of the file at which the times of the track start, in milliseconds.
     base_ms: u64,
@@ -68,12 +73,14 @@ impl Track {
                 true => TagKind::VIDEO,
                 false => TagKind::AUDIO,
             },
+            stream_id: movie.stream_track().id,
+            nal_length_size: None,
             clock: Clock::new(movie.entry.timescale),
             movie,
             has_frames: false,
             has_frame_length: true,
             held: VecDeque::new(),
-            samples: vec![0; HEADROOM],
+            samples: Vec::new(),
             base_ms: 0,
             interval: None,
         }
@@ -111,16 +118,26 @@ impl Track {
         self.interval = None;
     }
 
-    pub(super) fn hold(&mut self, frame: &Frame, sample: &[u8], composition_ms: i32) {
+    /// Holds a frame: a part of the message with these facts.
+    pub(super) fn hold(
+        &mut self,
+        info: FrameInfo,
+        frame: &Frame,
+        sample: &[u8],
+        composition_ms: i32,
+    ) {
         let length = self.movie.entry.frame_length.of(sample);
         let ticks = self.clock.next(frame.time_ms, length);
         // The clock moves times that repeat or step back. The time of the presentation stays.
         let moved = ticks.saturating_sub(self.clock.ticks(frame.time_ms));
         let moved = i32::try_from(moved).unwrap_or(0);
         let is_video = self.kind == TagKind::VIDEO;
+        if self.samples.is_empty() {
+            self.samples.resize(HEADROOM, 0);
+        }
         self.samples.extend_from_slice(sample);
         self.held.push_back(Held {
-            info: frame.info,
+            info,
             at_ms: frame.at_ms,
             time_ms: frame.time_ms,
             size: u32::try_from(sample.len()).unwrap_or(u32::MAX),
@@ -207,6 +224,13 @@ impl Track {
     fn estimate(&self, held: &Held) -> u32 {
         let usual = self.movie.entry.timescale.wrapping_div(25);
         held.length.or(self.interval).unwrap_or(usual)
+    }
+}
+
+impl Held {
+    /// Order in which frames represent their fragment: the main video track first, audio last.
+    pub(super) fn rank(&self) -> (bool, u8) {
+        (self.info.track != TagKind::VIDEO, self.info.track_id)
     }
 }
 

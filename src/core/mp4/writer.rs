@@ -6,13 +6,20 @@ use super::{
     Layout,
     boxes::{BoxHeader, put},
     fragment::{Run, put_fragment, read_moof},
-    movie::{Description, MovieTrack, Part, final_length, final_parts, put_initial},
+    movie::{
+        Description, MovieTrack, Part, final_length, final_parts, other_track_id, put_initial,
+    },
     sample_entry::{SampleEntry, Unsupported, family},
     tables::Table,
     track::{HEADROOM, Held, Track},
 };
 use crate::core::{
-    flv::{FrameInfo, TagKind, head_writer::Patch},
+    amf::Object,
+    flv::{
+        FrameInfo, TagKind, TrackId,
+        frame_info::{MediaTrack, media_tracks},
+        head_writer::Patch,
+    },
     payload::Payload,
     wire::Reader,
 };
@@ -47,6 +54,8 @@ pub struct Writer {
     fragment_start_ms: Option<u64>,
     /// Size of the frames that wait for their fragment.
     held_bytes: u64,
+    /// Number of the frames that wait for their fragment.
+    held_frames: usize,
     /// Size of the file: the head and all fragments.
     length: u64,
     /// Size of the tables that finish the file.
@@ -120,6 +129,7 @@ impl Writer {
             number: 0,
             fragment_start_ms: None,
             held_bytes: 0,
+            held_frames: 0,
             length: 0,
             tables_bytes: 0,
             first_fragment: None,
@@ -200,7 +210,7 @@ impl Writer {
 
     /// Returns whether the file has a video track.
     pub fn has_video(&self) -> bool {
-        self.track(TagKind::VIDEO).is_some()
+        self.movies().any(|track| track.entry.is_video())
     }
 
     /// Returns whether the file is finished with sample tables.
@@ -211,6 +221,11 @@ impl Writer {
     /// Sets the title of the movie.
     pub fn set_title(&mut self, title: &str) {
         self.options.description.title = Some(title.to_owned());
+    }
+
+    /// Adds the languages and names of tracks in the fields of the server's `onMetaData`.
+    pub fn describe_tracks(&mut self, fields: &Object) {
+        self.options.description.tracks.merge(fields);
     }
 
     /// Returns the first bytes of the file, and counts them. Must be called once, before any frame is
@@ -230,16 +245,32 @@ impl Writer {
     /// Whether a message needs other tracks than those of the file: it must start a new file, or
     /// [`Writer::restart_setup`] must be called in a pipe.
     pub fn needs_new_setup(&self, info: FrameInfo, body: &[u8]) -> bool {
-        if info.is_sequence_header {
-            return SampleEntry::of(info.track, body)
-                .is_ok_and(|entry| self.conflicts(info, &entry));
+        if !info.is_sequence_header && !info.is_multitrack {
+            return is_frame(info) && self.frame_conflicts(info);
         }
-        is_frame(info) && self.frame_conflicts(info)
+        media_tracks(info.track, body).any(|track| {
+            let info = self.info(&track, body);
+            if info.is_sequence_header {
+                return SampleEntry::of_track(&track)
+                    .is_ok_and(|entry| self.conflicts(info, &entry));
+            }
+            is_frame(info) && self.frame_conflicts(info)
+        })
+    }
+
+    /// Returns the facts of one track of a message.
+    fn info(&self, track: &MediaTrack<'_>, body: &[u8]) -> FrameInfo {
+        let kind = match track {
+            MediaTrack::Audio(_) => TagKind::AUDIO,
+            MediaTrack::Video(_) => TagKind::VIDEO,
+        };
+        let known = self.track(kind, track.id());
+        track.info(body, known.and_then(|known| known.nal_length_size))
     }
 
     /// Whether the file cannot get the setup of a sequence header any more.
     fn conflicts(&self, info: FrameInfo, entry: &SampleEntry) -> bool {
-        match self.track(info.track) {
+        match self.track_of(info) {
             Some(track) => {
                 let is_fixed = self.has_setup || track.has_frames;
                 is_fixed && !track.movie.entry.is_same_as(entry)
@@ -250,7 +281,7 @@ impl Writer {
 
     /// Whether a frame belongs to another setup than the file has.
     fn frame_conflicts(&self, info: FrameInfo) -> bool {
-        let Some(track) = self.track(info.track) else {
+        let Some(track) = self.track_of(info) else {
             return self.has_setup && is_media(info.track);
         };
         let entry = &track.movie.entry;
@@ -266,56 +297,91 @@ impl Writer {
         if !is_media(info.track) || !(is_frame(info) || info.is_sequence_header) {
             return Ok(());
         }
-        if info.is_multitrack || info.track_id != 0 {
-            return Err(Unsupported::Multitrack(info.track));
+        if !info.is_sequence_header && !info.is_multitrack {
+            return self.admit_frame(info, || SampleEntry::of(info.track, body));
         }
-        if info.is_sequence_header {
-            let entry = SampleEntry::of(info.track, body)?;
-            if self.conflicts(info, &entry) {
-                return Err(Unsupported::Changed);
-            }
-            self.set_entry(info.track, entry);
-        } else if self.frame_conflicts(info) {
-            return Err(Unsupported::Changed);
-        } else {
-            match self.track(info.track) {
-                None => self.set_entry(info.track, SampleEntry::of(info.track, body)?),
-                Some(track) if track.has_frame_length => {}
-                Some(_) => {
-                    if let Ok(entry) = SampleEntry::of(info.track, body) {
-                        self.set_entry(info.track, entry);
-                    }
-                }
+        for track in media_tracks(info.track, body) {
+            let info = self.info(&track, body);
+            if info.is_sequence_header {
+                self.admit_header(info, &track)?;
+            } else if is_frame(info) {
+                self.admit_frame(info, || SampleEntry::of_track(&track))?;
             }
         }
-        self.note_frame(info);
         Ok(())
     }
 
-    fn set_entry(&mut self, kind: TagKind, entry: SampleEntry) {
-        let mut tracks = self.tracks.iter_mut();
-        match tracks.find(|track| track.kind == kind) {
+    fn admit_header(
+        &mut self,
+        info: FrameInfo,
+        header: &MediaTrack<'_>,
+    ) -> Result<(), Unsupported> {
+        let entry = SampleEntry::of_track(header)?;
+        if self.conflicts(info, &entry) {
+            return Err(Unsupported::Changed);
+        }
+        self.set_entry(info, entry);
+        let track = self.track_mut(info);
+        if let Some(track) = track {
+            track.nal_length_size = header.nal_length_size();
+        }
+        Ok(())
+    }
+
+    /// Announces a frame of one track. `entry` returns the setup that the frame contains.
+    fn admit_frame(
+        &mut self,
+        info: FrameInfo,
+        entry: impl FnOnce() -> Result<SampleEntry, Unsupported>,
+    ) -> Result<(), Unsupported> {
+        if self.frame_conflicts(info) {
+            return Err(Unsupported::Changed);
+        }
+        match self.track_of(info) {
+            None => self.set_entry(info, entry()?),
+            Some(track) if track.has_frame_length => {}
+            Some(_) => {
+                if let Ok(entry) = entry() {
+                    self.set_entry(info, entry);
+                }
+            }
+        }
+        if let Some(track) = self.track_mut(info) {
+            track.has_frames = true;
+            let size = &mut track.movie.entry.picture_size;
+            *size = size.or(info.picture_size);
+        }
+        Ok(())
+    }
+
+    fn set_entry(&mut self, info: FrameInfo, entry: SampleEntry) {
+        match self.track_mut(info) {
             Some(track) if track.has_frames || track.movie.entry.is_same_as(&entry) => {
                 track.movie.entry.frame_length = entry.frame_length;
                 track.has_frame_length = true;
             }
             Some(track) => track.replace(entry),
             None => {
-                let id = u32::try_from(self.tracks.len()).unwrap_or(0);
-                let id = id.saturating_add(1);
                 let base_ms = self.origin_ms.unwrap_or(0);
-                self.tracks.push(Track::new(id, entry, base_ms));
+                let track = Track::new(self.new_id(info), entry, base_ms);
+                // Main tracks come first: players show the first track of a kind.
+                let precedes = |other: &Track| other.stream_id <= track.stream_id;
+                let position = self.tracks.partition_point(precedes);
+                self.tracks.insert(position, track);
             }
         }
     }
 
-    fn note_frame(&mut self, info: FrameInfo) {
-        let mut tracks = self.tracks.iter_mut();
-        let track = tracks.find(|track| track.kind == info.track);
-        if let Some(track) = track.filter(|_| is_frame(info)) {
-            track.has_frames = true;
-            let size = &mut track.movie.entry.picture_size;
-            *size = size.or(info.picture_size);
+    /// Returns the id of a new track in the file: 1 and 2 for the main tracks, in order of arrival.
+    fn new_id(&self, info: FrameInfo) -> u32 {
+        let is_main = |track: &Track| track.stream_id == MAIN_TRACK;
+        match info.track_id {
+            MAIN_TRACK if self.tracks.iter().any(is_main) => 2,
+            MAIN_TRACK => 1,
+            id => other_track_id(TrackId {
+                kind: info.track,
+                id,
+            }),
         }
     }
 
@@ -333,24 +399,43 @@ impl Writer {
     /// `spent`.
     pub fn push(&mut self, frame: Frame, fragments: &mut Vec<Fragment>, spent: &mut Vec<Payload>) {
         let (info, time_ms) = (frame.info, frame.time_ms);
-        let mut tracks = self.tracks.iter_mut();
-        let track = tracks.find(|track| track.kind == info.track);
-        let Some((track, position)) = track.zip(info.sample.filter(|_| info.carries_media)) else {
-            return spent.push(frame.payload);
-        };
-        let sample = position.of(&frame.payload);
-        self.held_bytes = self.held_bytes.saturating_add(sample.len() as u64);
-        track.hold(&frame, sample, position.composition_ms);
+        let mut is_held = false;
+        if info.is_multitrack {
+            for track in media_tracks(info.track, &frame.payload) {
+                let info = self.info(&track, &frame.payload);
+                is_held |= self.hold(info, &frame);
+            }
+        } else {
+            is_held = self.hold(info, &frame);
+        }
         spent.push(frame.payload);
+        if !is_held {
+            return;
+        }
         let start_ms = *self.fragment_start_ms.get_or_insert(time_ms);
         let elapsed_ms = time_ms.saturating_sub(start_ms);
         let is_full =
-            self.held_bytes >= MAX_FRAGMENT_BYTES || track.held.len() >= MAX_FRAGMENT_FRAMES;
+            self.held_bytes >= MAX_FRAGMENT_BYTES || self.held_frames >= MAX_FRAGMENT_FRAMES;
         if is_full || !self.expects_first_frame(elapsed_ms) && self.is_end(info, elapsed_ms) {
             let is_immediate = self.options.fragment_ms == 0;
             self.close_fragment(is_immediate, fragments);
             self.fragment_start_ms = Some(time_ms);
         }
+    }
+
+    /// Holds a frame of one track until its fragment ends. Returns whether the message has a frame.
+    fn hold(&mut self, info: FrameInfo, frame: &Frame) -> bool {
+        let Some(position) = info.sample.filter(|_| info.carries_media) else {
+            return false;
+        };
+        let sample = position.of(&frame.payload);
+        let Some(track) = self.track_mut(info) else {
+            return false;
+        };
+        track.hold(info, frame, sample, position.composition_ms);
+        self.held_bytes = self.held_bytes.saturating_add(sample.len() as u64);
+        self.held_frames = self.held_frames.saturating_add(1);
+        true
     }
 
     /// Whether the next fragment starts with a frame of these facts.
@@ -359,9 +444,11 @@ impl Writer {
     /// gap. Sound that arrives before a keyframe must not end the fragment instead.
     fn is_end(&self, info: FrameInfo, elapsed_ms: u64) -> bool {
         let limit_ms = self.options.fragment_ms;
+        let is_main =
+            info.track == TagKind::VIDEO && (info.track_id == MAIN_TRACK || info.is_keyframe);
         let is_video = |track: &Track| track.kind == TagKind::VIDEO && !track.held.is_empty();
-        let patience_ms = match info.track {
-            TagKind::AUDIO if self.tracks.iter().any(is_video) => limit_ms.wrapping_div(4),
+        let patience_ms = match self.tracks.iter().any(is_video) {
+            true if !is_main => limit_ms.wrapping_div(4),
             _ => 0,
         };
         let is_start = info.is_keyframe && elapsed_ms >= limit_ms.wrapping_div(4);
@@ -392,8 +479,7 @@ impl Writer {
         let (mut runs, mut first, mut buffer) = (Vec::new(), None::<Held>, Vec::new());
         for track in tracks {
             let frame = track.take_run(is_last, &mut runs);
-            let is_video = |held: &Held| held.info.track == TagKind::VIDEO;
-            first = first.filter(is_video).or(frame).or(first);
+            first = first.into_iter().chain(frame).min_by_key(Held::rank);
             track.take_samples(&mut buffer, &mut self.spare);
         }
         let Some(first) = first else {
@@ -409,10 +495,13 @@ impl Writer {
         let frames = runs.iter().map(|run| run.samples.len()).sum::<usize>();
         let data = buffer.len().saturating_sub(HEADROOM) as u64;
         self.held_bytes = self.held_bytes.saturating_sub(data);
+        self.held_frames = self.held_frames.saturating_sub(frames);
+        let mut info = first.info;
+        info.is_keyframe &= info.track_id == MAIN_TRACK;
         fragments.push(Fragment {
             unused: put_before(&mut buffer, &boxes),
             buffer,
-            info: first.info,
+            info,
             at_ms: first.at_ms,
             frames: u32::try_from(frames).unwrap_or(u32::MAX),
         });
@@ -429,10 +518,13 @@ impl Writer {
             return;
         }
         let first = |kind| {
-            let track = self.tracks.iter().find(|track| track.kind == kind);
-            track.and_then(|track| track.held.front())
+            let tracks = self.tracks.iter().filter(move |track| track.kind == kind);
+            tracks.filter_map(|track| track.held.front())
         };
-        let sound_ms = first(TagKind::AUDIO).map(|held| held.time_ms);
+        // No sound may start before the movie. The main video track, which is the first one, decides when it is
+        // shown.
+        let sound_ms = first(TagKind::AUDIO).map(|held| held.time_ms).min();
+        let first = |kind| first(kind).next();
         let decoded_ms = first(TagKind::VIDEO).map(|held| held.time_ms);
         let shown_ms = first(TagKind::VIDEO).map(|held| {
             let offset_ms = i64::from(held.composition_offset.max(0));
@@ -570,8 +662,18 @@ impl Writer {
         self.tracks.iter().map(|track| &track.movie)
     }
 
-    fn track(&self, kind: TagKind) -> Option<&Track> {
-        self.tracks.iter().find(|track| track.kind == kind)
+    fn track(&self, kind: TagKind, stream_id: u8) -> Option<&Track> {
+        let mut tracks = self.tracks.iter();
+        tracks.find(|track| track.kind == kind && track.stream_id == stream_id)
+    }
+
+    fn track_of(&self, info: FrameInfo) -> Option<&Track> {
+        self.track(info.track, info.track_id)
+    }
+
+    fn track_mut(&mut self, info: FrameInfo) -> Option<&mut Track> {
+        let mut tracks = self.tracks.iter_mut();
+        tracks.find(|track| track.kind == info.track && track.stream_id == info.track_id)
     }
 }
 
@@ -709,17 +811,20 @@ fn file_type(major: &[u8; 4], compatible: [&[u8; 4]; 4]) -> Vec<u8> {
 /// of the file type.
 pub(super) const RESERVED: [u8; 8] = [0, 0, 0, 48, b'f', b'r', b'e', b'e'];
 
+/// Id of the main track of a kind in the stream.
+const MAIN_TRACK: u8 = 0;
+
 /// Length of a box header whose length has 32 bits.
 pub(super) const BOX_HEADER: u64 = 8;
 
 /// Size at which a fragment ends early, so that a fast stream does not need much memory.
 const MAX_FRAGMENT_BYTES: u64 = 4 << 20;
 
-/// Number of frames of a track at which a fragment ends early. A server that sends tiny frames with the same
-/// timestamp would otherwise fill the memory.
-const MAX_FRAGMENT_FRAMES: usize = 5_000;
+/// Number of frames at which a fragment ends early. A server that sends tiny frames with the same timestamp
+/// would otherwise fill the memory. The latest frame of each track stays, of 512 tracks at most.
+const MAX_FRAGMENT_FRAMES: usize = 10_000;
 
-/// Largest length of a `moof` box that is read. [`MAX_FRAGMENT_FRAMES`] of two tracks need 160 kB.
+/// Largest length of a `moof` box that is read. [`MAX_FRAGMENT_FRAMES`] need 160 kB.
 const MAX_MOOF: u64 = 1 << 20;
 
 /// Largest size of the samples in a fragment that is read: [`MAX_FRAGMENT_BYTES`], and the largest message of each

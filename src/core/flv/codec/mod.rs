@@ -27,28 +27,6 @@ pub use four_cc::FourCc;
 pub use picture_size::PictureSize;
 pub use video::{FrameType, VideoCodec, VideoPacket, VideoTag, VideoTrack};
 
-/// Whether the body of an audio or video tag has the multitrack form or ModEx packets, which may precede it.
-/// Costs less than parsing the body.
-pub(super) fn may_be_multitrack(kind: TagKind, body: &[u8]) -> bool {
-    match (kind, body) {
-        (TagKind::VIDEO, [first, ..]) => {
-            first & 0x80 != 0
-                && matches!(
-                    VideoPacket(first & 0x0F),
-                    VideoPacket::MULTITRACK | VideoPacket::MOD_EX
-                )
-        }
-        (TagKind::AUDIO, [first, ..]) => {
-            first >> 4 == 9
-                && matches!(
-                    AudioPacket(first & 0x0F),
-                    AudioPacket::MULTITRACK | AudioPacket::MOD_EX
-                )
-        }
-        _ => false,
-    }
-}
-
 /// Appends a multitrack body to `out` with only those tracks for which `new_id` returns an id, and returns
 /// their number. A main track that remains alone is written without multitrack.
 pub(super) fn put_tracks(

@@ -6,8 +6,9 @@ use thiserror::Error;
 
 use super::{
     FrameInfo, FrameParser, TagKind,
-    codec::{AudioTag, DEFAULT_TRACK, VideoTag, may_be_multitrack, put_tracks},
-    frame_info::Codec,
+    codec::{DEFAULT_TRACK, put_tracks},
+    frame_info::media_tracks,
+    track_map::MAPS,
 };
 use crate::core::{
     amf::{Object, Value},
@@ -107,12 +108,8 @@ impl TrackSet {
     /// Removes the descriptions of other tracks from the fields of `onMetaData` (E-RTMP "Enhancing
     /// onMetaData"), and returns whether anything changed.
     pub fn filter_metadata(&self, fields: &mut Object) -> bool {
-        let maps = [
-            (TagKind::VIDEO, VIDEO_TRACK_MAP),
-            (TagKind::AUDIO, AUDIO_TRACK_MAP),
-        ];
         let mut is_changed = false;
-        for (kind, name) in maps {
+        for (kind, name) in MAPS {
             let Some(map) = fields.get(name).and_then(Value::as_object) else {
                 continue;
             };
@@ -248,13 +245,10 @@ impl TrackFilter {
             return Some(info);
         }
         let selected = self.selected;
-        let is_multitrack = is_multitrack(kind, payload);
-        let is_unchanged = if is_multitrack {
-            let mut tracks = track_codecs(kind, payload).map(|(track, _)| track);
-            let is_kept = |track: TrackId| selected.new_id(track) == Some(track.id);
-            !selected.of(kind).is_single()
-                && tracks.next().is_some_and(is_kept)
-                && tracks.all(is_kept)
+        let is_unchanged = if info.is_multitrack {
+            let mut ids = media_tracks(kind, payload).map(|track| track.id());
+            let is_kept = |id| selected.new_id(TrackId { kind, id }) == Some(id);
+            !selected.of(kind).is_single() && ids.next().is_some_and(is_kept) && ids.all(is_kept)
         } else {
             let track = TrackId {
                 kind,
@@ -281,40 +275,6 @@ impl TrackFilter {
         payload.extend_from_slice(&self.scratch);
         Some(self.parser.parse(kind, payload))
     }
-}
-
-/// Iterates over the tracks of a message that does not have the ordinary form of the main track: without
-/// ModEx and multitrack, nothing is returned.
-pub fn extra_tracks(kind: TagKind, body: &[u8]) -> impl Iterator<Item = (TrackId, Codec)> {
-    let body = body.get(..).filter(|body| may_be_multitrack(kind, body));
-    track_codecs(kind, body.unwrap_or_default())
-}
-
-/// Iterates over the tracks of a message up to the first damaged one.
-fn track_codecs(kind: TagKind, body: &[u8]) -> impl Iterator<Item = (TrackId, Codec)> {
-    let video = (kind == TagKind::VIDEO).then(|| VideoTag::parse(body).ok());
-    let audio = (kind == TagKind::AUDIO).then(|| AudioTag::parse(body).ok());
-    let video = video.flatten().into_iter().flat_map(|tag| {
-        let tracks = tag.into_tracks().flatten();
-        tracks.map(|track| (track.id, Codec::Video(track.codec)))
-    });
-    let audio = audio.flatten().into_iter().flat_map(|tag| {
-        let tracks = tag.into_tracks().flatten();
-        tracks.map(|track| (track.id, Codec::Audio(track.codec)))
-    });
-    let tracks = video.chain(audio);
-    tracks.map(move |(id, codec)| (TrackId { kind, id }, codec))
-}
-
-fn is_multitrack(kind: TagKind, body: &[u8]) -> bool {
-    if !may_be_multitrack(kind, body) {
-        return false;
-    }
-    let multitrack = match kind {
-        TagKind::VIDEO => VideoTag::parse(body).ok().and_then(|tag| tag.multitrack()),
-        _ => AudioTag::parse(body).ok().and_then(|tag| tag.multitrack()),
-    };
-    multitrack.is_some()
 }
 
 /// Field of `onMetaData` that describes video tracks by id (E-RTMP "Enhancing onMetaData").

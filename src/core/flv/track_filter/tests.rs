@@ -1,6 +1,7 @@
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
+use crate::core::flv::codec::VideoTag;
 
 const AUDIO: TagKind = TagKind::AUDIO;
 const VIDEO: TagKind = TagKind::VIDEO;

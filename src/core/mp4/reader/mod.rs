@@ -170,6 +170,7 @@ fn read_movie(bytes: &[u8]) -> Result<(Vec<MovieTrack>, Description), Foreign> {
     let description = Description {
         created: created.unwrap_or(0).saturating_sub(YEARS_1904_TO_1970),
         title,
+        ..Description::default()
     };
     let mut movies: Vec<MovieTrack> = Vec::new();
     let mut boxes = Reader::new(body);
