@@ -67,6 +67,14 @@ impl Input {
         }
     }
 
+    /// Whether the input can be read again from its start.
+    pub(super) fn can_be_reopened(&self) -> bool {
+        match self {
+            Self::Stdin => false,
+            Self::File(path) => path.is_file(),
+        }
+    }
+
     /// Checks that the input can be read and is not of another format, as far as that is known without
     /// waiting. Returns its length, or `None` for a pipe or a device.
     ///

@@ -21,19 +21,21 @@
 
 mod damage;
 mod input;
+mod overlap;
 
 use std::{io, time::Instant};
 
 use jiff::Timestamp as WallTime;
 
 pub use self::input::{Error, Input};
-use self::{damage::Damage, input::Reader};
+use self::{damage::Damage, input::Reader, overlap::Overlap};
 use crate::{
     core::{
         amf::Object,
         flv::{FrameInfo, FrameParser, reader::TagView, salvage::Piece},
         output_clock::OutputClock,
         payload::{Payload, Pool},
+        rejoin::matcher::History,
         rtmp::message::Timestamp,
     },
     output::{Destination, FileOptions, PipeOptions, SegmentFacts, SegmentOptions, Stop, Tee},
@@ -180,6 +182,9 @@ struct Converter<'a> {
     has_frame: bool,
     /// The frame whose output time depends on the next frame.
     held: Option<Message>,
+    /// The latest frames written; kept only if another input may repeat them.
+    history: Option<History>,
+    overlap: Overlap,
     pool: Pool,
 }
 
@@ -212,6 +217,8 @@ impl<'a> Converter<'a> {
             damage: Damage::default(),
             has_frame: false,
             held: None,
+            history: (job.inputs.len() > 1).then(History::default),
+            overlap: Overlap::Decided,
             pool: Pool::default(),
         }
     }
@@ -228,8 +235,15 @@ impl<'a> Converter<'a> {
             .collect::<io::Result<()>>()
             .map_err(End::Output)?;
         for input in &job.inputs {
-            self.convert_input(input, stop).await?;
             self.clock.restart();
+            if input.can_be_reopened() {
+                self.search_overlap();
+            }
+            self.convert_input(input, stop).await?;
+            if matches!(self.overlap, Overlap::Missing) {
+                self.overlap = Overlap::Decided;
+                self.convert_input(input, stop).await?;
+            }
         }
         match job.inputs.first() {
             Some(input) if self.frames == 0 => Err(input_end(input, Error::NoMedia)),
@@ -242,7 +256,13 @@ impl<'a> Converter<'a> {
         self.parser = FrameParser::new();
         self.damage = Damage::default();
         self.has_frame = false;
-        let copied = self.copy(input, &mut reader, stop).await;
+        let mut copied = self.copy(input, &mut reader, stop).await;
+        if copied.is_ok() {
+            copied = self.conclude_overlap(Instant::now());
+        }
+        if matches!(self.overlap, Overlap::Missing) {
+            return copied;
+        }
         // Frames before an error or a stop request are part of the output.
         let released = self.release_held(Instant::now());
         self.read_before = self.read;
@@ -263,6 +283,9 @@ impl<'a> Converter<'a> {
             self.output.check_free_space(now).map_err(End::Output)?;
             while let Some(piece) = reader.next().map_err(cannot_read)? {
                 self.convert_piece(now, piece)?;
+                if matches!(self.overlap, Overlap::Missing) {
+                    return Ok(());
+                }
             }
             self.output.flush_due(now).map_err(End::Output)?;
             self.read = self.read_before.saturating_add(reader.bytes());
@@ -329,7 +352,8 @@ impl<'a> Converter<'a> {
     /// Writes metadata. The first file describes the complete recording, so the metadata at the start of the
     /// other ones is left out.
     fn metadata(&mut self, now: Instant, fields: &Object, body: &[u8]) -> Result<(), End> {
-        if self.frames > 0 && !self.has_frame {
+        let is_of_overlap = !matches!(self.overlap, Overlap::Decided);
+        if is_of_overlap || self.frames > 0 && !self.has_frame {
             return Ok(());
         }
         let payload = self.payload(body);
@@ -340,8 +364,17 @@ impl<'a> Converter<'a> {
         written.map_err(End::Output)
     }
 
-    /// Assigns an output time to a message and writes it, or holds it until its time is known.
+    /// Compares a message with the previous input, or writes it.
     fn message(&mut self, now: Instant, message: Message) -> Result<(), End> {
+        self.has_frame |= message.info.carries_media;
+        match self.match_message(now, message)? {
+            Some(message) => self.assign_time(now, message),
+            None => Ok(()),
+        }
+    }
+
+    /// Assigns an output time to a message and writes it, or holds it until its time is known.
+    fn assign_time(&mut self, now: Instant, message: Message) -> Result<(), End> {
         let info = message.info;
         if !info.carries_media {
             // A decoder applies a sequence header to the frames after it.
@@ -352,11 +385,7 @@ impl<'a> Converter<'a> {
             let at_ms = self.clock.header_time(info, message.timestamp);
             return self.write(now, at_ms, message);
         }
-        if self.frames == 0 {
-            self.report.started();
-        }
-        self.frames = self.frames.saturating_add(1);
-        self.has_frame = true;
+        self.count_frame(info);
         let times = self.clock.frame(info.track, message.timestamp, now, false);
         if let Some(at_ms) = times.held
             && let Some(held) = self.held.take()
@@ -368,6 +397,16 @@ impl<'a> Converter<'a> {
             return Ok(());
         };
         self.write(now, at_ms, message)
+    }
+
+    fn count_frame(&mut self, info: FrameInfo) {
+        if !info.carries_media {
+            return;
+        }
+        if self.frames == 0 {
+            self.report.started();
+        }
+        self.frames = self.frames.saturating_add(1);
     }
 
     /// Writes the frame that is held for its output time, if any.
@@ -390,8 +429,13 @@ impl<'a> Converter<'a> {
             {
                 return Err(End::Limit);
             }
+        } else if self.history.is_some() && self.output.has_sequence_header(info, &payload) {
+            // Joined inputs usually have the same sequence headers.
+            self.pool.put(payload);
+            return Ok(());
         }
         self.ensure_within_size(info, at_ms, &payload)?;
+        self.note_written(info, at_ms, &payload);
         let written = self.output.media(now, info, at_ms, payload);
         written.map_err(End::Output)
     }

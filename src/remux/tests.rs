@@ -5,7 +5,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
-    core::flv::{TagKind, TagReader},
+    core::flv::{Tag, TagKind, TagReader},
     output::Format,
 };
 
@@ -93,6 +93,78 @@ fn all_tags_are_copied_with_their_times() {
     assert!(matches!(outcome.end, End::Complete), "{outcome:?}");
     assert!(folder.tags() == media(CLIP));
     assert_eq!(outcome.bytes, fs::metadata(folder.output()).unwrap().len());
+}
+
+/// Returns an FLV file with the tags, without their metadata, from `range`, with times shifted by `shift_ms`.
+fn excerpt(range: std::ops::Range<usize>, shift_ms: i32) -> Vec<u8> {
+    let mut file = CLIP[..13].to_vec();
+    for (number, (kind, timestamp_ms, body)) in media(CLIP).into_iter().enumerate() {
+        // The first tags are the sequence headers.
+        if number < 2 || range.contains(&number) {
+            let payload = Payload::from(&body[..]);
+            let timestamp_ms = (timestamp_ms + shift_ms) as u32;
+            file.extend(Tag::new(kind, timestamp_ms, payload).as_bytes());
+        }
+    }
+    file
+}
+
+#[test]
+fn overlapping_inputs_join_to_the_complete_stream() {
+    let whole = media(CLIP);
+    let count = whole.len();
+    for (end, start) in [
+        (count / 2, count / 3),
+        (count / 2, 2),
+        (count - 1, count / 2),
+    ] {
+        let folder = Folder::with(&[&excerpt(0..end, 0), &excerpt(start..count, 777_000)]);
+        let outcome = folder.run(Format::Flv);
+        assert!(matches!(outcome.end, End::Complete), "{outcome:?}");
+        assert!(folder.tags() == whole, "{start}..{end}");
+    }
+}
+
+#[test]
+fn inputs_without_overlap_follow_each_other() {
+    let count = media(CLIP).len();
+    let parts = [0..count / 3, count / 3..count / 2, count / 2..count];
+    let files: Vec<_> = parts.map(|range| excerpt(range, 0)).into();
+    let folder = Folder::with(&files.iter().map(Vec::as_slice).collect::<Vec<_>>());
+    let outcome = folder.run(Format::Flv);
+    assert!(matches!(outcome.end, End::Complete), "{outcome:?}");
+    let (found, whole) = (folder.tags(), media(CLIP));
+    let bodies = |tags: &[(TagKind, i32, Vec<u8>)]| -> Vec<Vec<u8>> {
+        tags.iter().map(|(.., body)| body.clone()).collect()
+    };
+    assert!(bodies(&found) == bodies(&whole));
+    for track in [TagKind::AUDIO, TagKind::VIDEO] {
+        let times = found.iter().filter(|(kind, ..)| *kind == track);
+        assert!(times.is_sorted_by_key(|(_, at_ms, _)| *at_ms));
+    }
+    let last_ms = |tags: &[(TagKind, i32, Vec<u8>)]| tags.iter().map(|tag| tag.1).max();
+    let lag_ms = last_ms(&found).unwrap() - last_ms(&whole).unwrap();
+    assert!((0..200).contains(&lag_ms), "{lag_ms}");
+}
+
+#[test]
+fn an_input_that_only_begins_like_the_end_loses_nothing() {
+    let count = media(CLIP).len();
+    // The second input repeats frames of the first one, but not up to its end.
+    let first = excerpt(0..count * 2 / 3, 0);
+    let mut second = excerpt(count / 3..count / 2, 0);
+    let other = media(CLIP)[count / 4..count / 3].to_vec();
+    for (kind, at_ms, mut body) in other {
+        body.push(1);
+        let payload = Payload::from(&body[..]);
+        second.extend(Tag::new(kind, at_ms as u32 + 3_000, payload).as_bytes());
+    }
+    let folder = Folder::with(&[&first, &second]);
+    let outcome = folder.run(Format::Flv);
+    assert!(matches!(outcome.end, End::Complete), "{outcome:?}");
+    // Repeated sequence headers are left out.
+    let expected = media(&first).len() + media(&second).len() - 2;
+    assert_eq!(folder.tags().len(), expected);
 }
 
 #[test]

@@ -355,6 +355,48 @@ fn a_restarted_clock_continues() {
 }
 
 #[test]
+fn joined_files_play_as_one() {
+    let ffmpeg = require!(Ffmpeg::find());
+    let source = fixtures::avc_aac_flv(&ffmpeg);
+    let clip = Clip::read(&source);
+    let folder = Folder::with(&fs::read(&source).expect("a clip"));
+    let headers = |clip: &Clip| -> Vec<Tag> {
+        let headers = clip.tags.iter().filter(|tag| tag.is_sequence_header());
+        headers.cloned().collect()
+    };
+    let count = clip.tags.len();
+    let excerpt = |from: usize, to: usize| {
+        let rest = clip.tags[from..to].iter();
+        let rest = rest.filter(|tag| !tag.is_sequence_header()).cloned();
+        flv(&headers(&clip).into_iter().chain(rest).collect::<Vec<_>>())
+    };
+    // The second file overlaps both others.
+    for (name, from, to) in [
+        ("1.flv", 0, count / 2),
+        ("2.flv", count / 3, count * 2 / 3),
+        ("3.flv", count / 2, count),
+    ] {
+        fs::write(folder.path(name), excerpt(from, to)).expect("a file");
+    }
+    for output in ["all.mp4", "all.flv"] {
+        let line = ["1.flv", "2.flv", "3.flv", "--join", "-o", output];
+        folder.remux(&line).assert_ended(0, "ended");
+        assert_presents_copy(&ffmpeg, &source, &folder.path(output));
+    }
+    let line = ["in.flv", "in.flv", "in.flv", "--join", "-o", "once.flv"];
+    folder.remux(&line).assert_ended(0, "ended");
+    assert_complete_copy(&ffmpeg, &source, &folder.path("once.flv"));
+    let missing = folder.remux(&["in.flv", "missing.flv", "--join", "-o", "no.flv"]);
+    assert_eq!(missing.code(), Some(1), "{missing}");
+    assert!(!folder.path("no.flv").exists());
+    let piped = folder.shell("cat in.flv | $RTMPULL --remux in.flv - --join -o twice.mp4");
+    piped.assert_ended(0, "ended");
+    let [once, twice] = [&source, &folder.path("twice.mp4")].map(|file| Media::read(&ffmpeg, file));
+    assert_eq!(twice.video.packets.len(), 2 * once.video.packets.len());
+    assert_eq!(twice.audio.packets.len(), 2 * once.audio.packets.len());
+}
+
+#[test]
 fn tee_writes_both_outputs() {
     let ffmpeg = require!(Ffmpeg::find());
     let source = fixtures::avc_aac_flv(&ffmpeg);

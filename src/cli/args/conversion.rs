@@ -15,6 +15,13 @@ pub struct Conversion {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Recording")]
     #[arg(num_args = 1.., action = ArgAction::Append)]
     pub remux: Vec<PathBuf>,
+
+    /// Join the files of --remux to one recording, in the given order
+    ///
+    /// Each file continues where the previous one ends. If a file starts with the last frames of the previous
+    /// one, these frames are written once.
+    #[arg(long, requires = "remux", help_heading = "Recording")]
+    pub join: bool,
 }
 
 impl Conversion {
@@ -25,8 +32,9 @@ impl Conversion {
 }
 
 /// Arguments that may be used together with --remux.
-pub(super) const ALLOWED_WITH_REMUX: [&str; 26] = [
+pub(super) const ALLOWED_WITH_REMUX: [&str; 27] = [
     "remux",
+    "join",
     "flv",
     "tee",
     "format",

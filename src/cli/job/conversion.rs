@@ -24,7 +24,7 @@ use crate::{
 ///
 /// Fails if the arguments contradict each other or do not fit the output. The error names the option.
 pub fn resolve_conversion(args: &Args, environment: &Environment) -> Result<Job> {
-    let inputs = inputs(&args.conversion.remux, environment)?;
+    let inputs = inputs(args, environment)?;
     ensure!(
         args.flv.is_some() || args.tee.is_some(),
         "--remux needs an output: name a file with -o; -o - is standard output"
@@ -62,10 +62,11 @@ pub fn resolve_conversion(args: &Args, environment: &Environment) -> Result<Job>
     })
 }
 
-fn inputs(files: &[PathBuf], environment: &Environment) -> Result<Vec<Input>> {
+fn inputs(args: &Args, environment: &Environment) -> Result<Vec<Input>> {
+    let files = &args.conversion.remux;
     ensure!(
-        files.len() == 1,
-        "--remux converts one file, but {} are given",
+        files.len() == 1 || args.conversion.join,
+        "--remux converts one file, but {} are given: use --join to join them",
         files.len()
     );
     let input = |file: &PathBuf| match is_stdout(Some(file)) {
@@ -73,6 +74,11 @@ fn inputs(files: &[PathBuf], environment: &Environment) -> Result<Vec<Input>> {
         false => Input::File(file.clone()),
     };
     let inputs: Vec<Input> = files.iter().map(input).collect();
+    let of_stdin = inputs.iter().filter(|input| **input == Input::Stdin);
+    ensure!(
+        of_stdin.count() < 2,
+        "standard input can be joined only once"
+    );
     ensure!(
         !inputs.contains(&Input::Stdin) || !environment.stdin_is_terminal,
         "--remux {STDOUT} reads standard input, but that is a terminal: name a file, or use a pipe"
