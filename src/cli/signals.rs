@@ -11,8 +11,9 @@ use tokio::{
 
 use super::{exit_code::Exit, terminal::screen::Screen};
 
-/// Sends `true` to `stop` at the first INT, TERM, QUIT or HUP, and exits the process at the second one. The
-/// signals are received on a separate thread, so the second one works even if the download hangs.
+/// Sends `true` to `stop` at the first INT, TERM, QUIT or HUP, and exits the process at the second one. On Windows,
+/// these are Ctrl-C, Ctrl-Break, the close of the console, and the shutdown of the system. The signals are received
+/// on a separate thread, so the second one works even if the download hangs.
 ///
 /// # Errors
 ///
@@ -90,21 +91,48 @@ fn ignores_hang_up(status: &str) -> bool {
 }
 
 #[cfg(windows)]
-struct Signals(tokio::signal::windows::CtrlC);
+struct Signals {
+    ctrl_c: tokio::signal::windows::CtrlC,
+    ctrl_break: tokio::signal::windows::CtrlBreak,
+    console_closed: tokio::signal::windows::CtrlClose,
+    shutdown: tokio::signal::windows::CtrlShutdown,
+}
 
 #[cfg(windows)]
 impl Signals {
     fn new(runtime: &Runtime) -> io::Result<Self> {
+        use tokio::signal::windows;
+
         let _context = runtime.enter();
-        tokio::signal::windows::ctrl_c().map(Self)
+        Ok(Self {
+            ctrl_c: windows::ctrl_c()?,
+            ctrl_break: windows::ctrl_break()?,
+            console_closed: windows::ctrl_close()?,
+            shutdown: windows::ctrl_shutdown()?,
+        })
     }
 
-    /// Waits for Ctrl-C and returns the number of SIGINT.
+    /// Waits for the next event of the console and returns the number of the signal that corresponds to it.
+    ///
+    /// Windows ends the process five seconds after the console was closed, and some time after the start of a
+    /// shutdown. The download has less than that to finish the file.
     async fn next(&mut self) -> i32 {
-        self.0.recv().await;
-        2
+        tokio::select! {
+            _ = self.ctrl_c.recv() => SIGINT,
+            _ = self.ctrl_break.recv() => SIGBREAK,
+            _ = self.console_closed.recv() => SIGTERM,
+            _ = self.shutdown.recv() => SIGTERM,
+        }
     }
 }
+
+// Numbers of signals in the C library of Windows.
+#[cfg(windows)]
+const SIGINT: i32 = 2;
+#[cfg(windows)]
+const SIGTERM: i32 = 15;
+#[cfg(windows)]
+const SIGBREAK: i32 = 21;
 
 #[cfg(all(test, unix))]
 mod tests {
