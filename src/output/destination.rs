@@ -167,6 +167,8 @@ pub struct FileOptions {
     pub format: Format,
     /// Whether the head of a file is updated in place, and an MP4 file is finished with sample tables.
     pub layout: Layout,
+    /// Whether an MP4 file has an HLS playlist beside it.
+    pub has_playlist: bool,
     /// Interval at which a file is synced; `None` leaves that to the system.
     pub sync_interval: Option<Duration>,
 }
@@ -176,6 +178,7 @@ impl Default for FileOptions {
         Self {
             format: Format::Flv,
             layout: Layout::Seekable,
+            has_playlist: false,
             sync_interval: Some(Duration::from_secs(10)),
         }
     }

@@ -35,6 +35,7 @@ mod muxer;
 mod naming;
 mod pending;
 mod pipe;
+mod playlist_file;
 mod recording;
 mod segment;
 mod sequence_headers;

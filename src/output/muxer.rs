@@ -103,6 +103,24 @@ impl Muxer {
         }
     }
 
+    /// Creates a playlist of an MP4 file with this name, which starts at a time on the wall clock (RFC 3339).
+    pub(super) fn start_playlist(&mut self, file_name: &[u8], start: String) {
+        if let Self::Mp4(writer) = self {
+            writer.start_playlist(mp4::Playlist::new(file_name, start));
+        }
+    }
+
+    /// Returns the new lines of the playlist. `is_last` means that all units are written.
+    pub(super) fn take_playlist_lines(&mut self, is_last: bool) -> String {
+        let Self::Mp4(writer) = self else {
+            return String::new();
+        };
+        if is_last {
+            writer.finish_playlist();
+        }
+        writer.take_playlist_lines()
+    }
+
     /// Container of the file.
     pub(super) fn format(&self) -> Format {
         match self {

@@ -440,7 +440,9 @@ impl FileRecording {
 
     fn open_first(&mut self, now: Instant, at_ms: u64) -> io::Result<()> {
         let (file, origin) = self.create_file(now)?;
-        self.set_segment(Segment::first(file, origin, first_start_ms(at_ms)), at_ms);
+        let mut segment = Segment::first(file, origin, first_start_ms(at_ms));
+        self.start_playlist(&mut segment);
+        self.set_segment(segment, at_ms);
         self.is_split_requested = false;
         Ok(())
     }
@@ -449,7 +451,9 @@ impl FileRecording {
         self.finish_segment(now)?;
         let (file, origin) = self.create_file(now)?;
         let other_ms = self.latest.other_than(track);
-        self.set_segment(Segment::later(file, origin, track, at_ms, other_ms), at_ms);
+        let mut segment = Segment::later(file, origin, track, at_ms, other_ms);
+        self.start_playlist(&mut segment);
+        self.set_segment(segment, at_ms);
         self.is_split_requested = false;
         // Pending sequence headers are among the repeated ones.
         let pending = self.pending.take();
@@ -500,6 +504,12 @@ impl FileRecording {
                 }
                 Err(error)
             }
+        }
+    }
+
+    fn start_playlist(&self, segment: &mut Segment) {
+        if self.options.has_playlist && segment.format() == Format::Mp4 {
+            segment.start_playlist();
         }
     }
 

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::{
     ExistingFile, Format, Totals, file::MediaFile, finishing::Expected, muxer::Message,
-    muxer::Unit, write_queue::WriteQueue,
+    muxer::Unit, playlist_file::PlaylistFile, write_queue::WriteQueue,
 };
 use crate::core::{
     amf::Object,
@@ -45,6 +45,7 @@ pub(super) struct Segment {
     /// Empty between two writes; kept for its memory.
     units: Vec<Unit>,
     origin: Origin,
+    playlist: Option<PlaylistFile>,
     /// Number of tags that an earlier run wrote.
     existing_tags: u64,
     is_finished: bool,
@@ -105,9 +106,19 @@ impl Segment {
             queue,
             units: Vec::new(),
             origin,
+            playlist: None,
             existing_tags: 0,
             is_finished: false,
         }
+    }
+
+    /// Creates a playlist beside the file (`--hls`). Must be called before anything is written.
+    pub(super) fn start_playlist(&mut self) {
+        let name = self.origin.path.file_name().unwrap_or_default();
+        let start = self.origin.started.strftime(RFC_3339).to_string();
+        let muxer = self.file.muxer_mut();
+        muxer.start_playlist(name.as_encoded_bytes(), start);
+        self.playlist = Some(PlaylistFile::beside(&self.origin.path));
     }
 
     /// Queues a message. Writes the queue if that is due; written payloads are added to `spent`.
@@ -158,6 +169,9 @@ impl Segment {
         for unit in self.units.drain(..) {
             muxer.recycle(unit, spent);
         }
+        if let Some(playlist) = &mut self.playlist {
+            playlist.append(&muxer.take_playlist_lines(is_last));
+        }
         appended
     }
 
@@ -201,6 +215,8 @@ impl Segment {
     pub(super) fn move_to(&mut self, file: MediaFile, path: PathBuf) -> PathBuf {
         self.queue.use_format(file.muxer().format());
         self.file = file;
+        // Only MP4 files have one.
+        self.playlist = None;
         std::mem::replace(&mut self.origin.path, path)
     }
 

@@ -32,9 +32,16 @@ impl Media {
     /// Demuxes `file`, which may be a URL.
     #[track_caller]
     pub fn read(ffmpeg: &Ffmpeg, file: &Path) -> Self {
+        Self::read_with(ffmpeg, &[], file)
+    }
+
+    /// Demuxes `file` with these options of ffmpeg for the input.
+    #[track_caller]
+    pub fn read_with(ffmpeg: &Ffmpeg, options: &[&str], file: &Path) -> Self {
         let hashes = ["-map", "0:v?", "-map", "0:a?", "-c", "copy", "-copyts"];
         let sink = ["-f", "framehash", "-hash", "md5", "-"];
-        let arguments = ["-i".as_ref(), file.as_os_str()].into_iter();
+        let input = ["-i".as_ref(), file.as_os_str()].into_iter();
+        let arguments = options.iter().map(AsRef::as_ref).chain(input);
         let arguments = arguments.chain(hashes.iter().chain(&sink).map(AsRef::as_ref));
         let finished = ffmpeg.run(arguments).succeeded();
         assert_eq!(finished.stderr, "", "ffmpeg on {}", file.display());

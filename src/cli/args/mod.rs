@@ -8,6 +8,7 @@
 mod abbreviations;
 mod capture;
 mod conversion;
+mod hls;
 mod no_download;
 mod short_help;
 pub mod values;
@@ -27,7 +28,9 @@ use clap::{
     error::ErrorKind, parser::ValueSource,
 };
 
-pub use self::{capture::CaptureArgs, conversion::Conversion, no_download::NoDownload};
+pub use self::{
+    capture::CaptureArgs, conversion::Conversion, hls::HlsArgs, no_download::NoDownload,
+};
 use self::{
     conversion::ALLOWED_WITH_REMUX,
     values::{Attempts, Until},
@@ -233,6 +236,10 @@ pub struct Args {
     #[arg(long, value_name = "LIST", help_heading = "Recording")]
     #[arg(allow_hyphen_values = true)]
     pub tracks: Option<TrackSet>,
+
+    /// Playlist for HTTP Live Streaming.
+    #[command(flatten)]
+    pub hls: HlsArgs,
 
     /// Sync the recording to disk at this interval; 0 leaves that to the system [default: 10s]
     ///

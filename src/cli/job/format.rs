@@ -23,6 +23,15 @@ impl Formats {
         let formats = Self::named(args, outputs)?;
         let Outputs { recording, pipe } = outputs;
         let is_file_mp4 = recording.is_file() && formats.file == Format::Mp4;
+        ensure!(
+            !args.hls.hls || is_file_mp4,
+            "--hls needs an MP4 file: use it with -o name.mp4"
+        );
+        ensure!(
+            !args.hls.hls || !(args.append || args.resume),
+            "--hls cannot continue the playlist of an earlier recording: \
+             use it without --append and --resume"
+        );
         for (option, is_given) in [("--append", args.append), ("--resume", args.resume)] {
             ensure!(
                 !is_given || !is_file_mp4,

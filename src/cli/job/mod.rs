@@ -193,6 +193,7 @@ fn file_options(args: &Args, format: Format) -> FileOptions {
         } else {
             default.layout
         },
+        has_playlist: args.hls.hls,
         sync_interval: match args.sync {
             None => default.sync_interval,
             Some(interval) => Some(interval).filter(|interval| !interval.is_zero()),

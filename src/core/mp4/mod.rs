@@ -34,6 +34,7 @@
 //! | `clock` | decoding times of a track |
 //! | [`fragment`] | movie fragments |
 //! | [`movie`] | the `moov` box |
+//! | [`playlist`] | HLS playlist of a growing file |
 //! | `tables` | sample tables, encoded from the fragments of a file |
 
 mod boxes;
@@ -41,6 +42,7 @@ mod clock;
 mod entry_reader;
 pub mod fragment;
 pub mod movie;
+pub mod playlist;
 pub mod reader;
 pub mod sample_entry;
 mod tables;
@@ -49,6 +51,7 @@ pub mod writer;
 
 pub use self::{
     movie::Description,
+    playlist::Playlist,
     sample_entry::Unsupported,
     writer::{Options, Writer},
 };

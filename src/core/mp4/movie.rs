@@ -138,8 +138,17 @@ impl MovieTrack {
 
     /// Converts ticks to the nearest millisecond.
     pub(super) fn milliseconds(&self, ticks: u64) -> u64 {
+        self.fractions(ticks, 1000)
+    }
+
+    /// Converts ticks to the nearest microsecond.
+    pub(super) fn microseconds(&self, ticks: u64) -> u64 {
+        self.fractions(ticks, 1_000_000)
+    }
+
+    fn fractions(&self, ticks: u64, of_second: u128) -> u64 {
         let timescale = u128::from(self.entry.timescale.max(1));
-        let product = u128::from(ticks).saturating_mul(1000);
+        let product = u128::from(ticks).saturating_mul(of_second);
         let rounded = product.saturating_add(timescale.wrapping_shr(1));
         u64::try_from(rounded.checked_div(timescale).unwrap_or(0)).unwrap_or(u64::MAX)
     }

@@ -9,6 +9,7 @@ use super::{
     movie::{
         Description, MovieTrack, Part, final_length, final_parts, other_track_id, put_initial,
     },
+    playlist::{FragmentFacts, Playlist},
     sample_entry::{SampleEntry, Unsupported, family},
     tables::Table,
     track::{HEADROOM, Held, Track},
@@ -62,6 +63,8 @@ pub struct Writer {
     tables_bytes: u64,
     /// Offset of the first fragment.
     first_fragment: Option<u64>,
+    /// Playlist of the file, if it has one.
+    playlist: Option<Playlist>,
     scratch: Vec<u8>,
     /// Buffer of a written fragment.
     spare: Option<Vec<u8>>,
@@ -133,6 +136,7 @@ impl Writer {
             length: 0,
             tables_bytes: 0,
             first_fragment: None,
+            playlist: None,
             scratch: Vec::new(),
             spare: None,
             has_warned: false,
@@ -216,6 +220,24 @@ impl Writer {
     /// Returns whether the file is finished with sample tables.
     pub fn layout(&self) -> Layout {
         self.options.layout
+    }
+
+    /// Creates a playlist of the file. Must be called before the first fragment is written.
+    pub fn start_playlist(&mut self, playlist: Playlist) {
+        self.playlist = Some(playlist);
+    }
+
+    /// Returns the new lines of the playlist.
+    pub fn take_playlist_lines(&mut self) -> String {
+        let playlist = self.playlist.as_mut();
+        playlist.map(Playlist::take_lines).unwrap_or_default()
+    }
+
+    /// Adds the end of the playlist: all fragments are written.
+    pub fn finish_playlist(&mut self) {
+        if let (Some(playlist), true) = (&mut self.playlist, self.first_fragment.is_some()) {
+            playlist.finish(self.length);
+        }
     }
 
     /// Sets the title of the movie.
@@ -441,7 +463,8 @@ impl Writer {
     /// Whether the next fragment starts with a frame of these facts.
     ///
     /// A fragment that starts with a keyframe can be played alone, and a reader can continue with it after a
-    /// gap. Sound that arrives before a keyframe must not end the fragment instead.
+    /// gap. Sound that arrives before a keyframe must not end the fragment instead. A fragment is short only if a
+    /// keyframe ends one that did not start with a keyframe.
     fn is_end(&self, info: FrameInfo, elapsed_ms: u64) -> bool {
         let limit_ms = self.options.fragment_ms;
         let is_main =
@@ -451,7 +474,13 @@ impl Writer {
             true if !is_main => limit_ms.wrapping_div(4),
             _ => 0,
         };
-        let is_start = info.is_keyframe && elapsed_ms >= limit_ms.wrapping_div(4);
+        let first = self
+            .track_of(info)
+            .and_then(|track| track.held.front())
+            .filter(|_| info.track_id == MAIN_TRACK);
+        let lacks_keyframe = first.is_some_and(|held| !held.info.is_keyframe);
+        let is_start =
+            info.is_keyframe && (lacks_keyframe || elapsed_ms >= limit_ms.wrapping_div(4));
         is_start || elapsed_ms >= limit_ms.saturating_add(patience_ms)
     }
 
@@ -565,9 +594,54 @@ impl Writer {
                 let offset = self.length.saturating_add(skipped);
                 self.first_fragment.get_or_insert(offset);
                 self.note(&runs, offset);
+                self.add_to_playlist(&runs, offset);
+            }
+            if kind == *b"moov" {
+                self.set_playlist_setup(self.length.saturating_add(skipped), length as u64);
             }
         }
         self.length = self.length.saturating_add(fragment.len() as u64);
+    }
+
+    /// Sets the initialization section of the playlist, which ends with the `moov` box.
+    fn set_playlist_setup(&mut self, movie: u64, length: u64) {
+        let has_video = self.has_video();
+        if let Some(playlist) = &mut self.playlist {
+            let file_type = fragmented_file_type().len() as u64;
+            let offset = movie.saturating_sub(file_type);
+            playlist.set_setup(offset, length.saturating_add(file_type), has_video);
+        }
+    }
+
+    fn add_to_playlist(&mut self, runs: &[Run], offset: u64) {
+        let has_video = self.has_video();
+        let is_main_kind = |track: &&Track| track.movie.entry.is_video() == has_video;
+        let main = self.tracks.iter().filter(is_main_kind);
+        let main = main.min_by_key(|track| track.stream_id);
+        let main = main.map(|track| track.movie.id);
+        let Some(playlist) = &mut self.playlist else {
+            return;
+        };
+        let mut fragment = FragmentFacts {
+            offset,
+            start_us: None,
+            end_us: 0,
+            is_start: false,
+        };
+        for run in runs {
+            let mut tracks = self.tracks.iter().map(|track| &track.movie);
+            let Some(track) = tracks.find(|track| track.id == run.track) else {
+                continue;
+            };
+            let durations = run.samples.iter().map(|sample| u64::from(sample.duration));
+            let end = durations.fold(run.start, u64::saturating_add);
+            fragment.end_us = fragment.end_us.max(track.microseconds(end));
+            if Some(track.id) == main {
+                fragment.start_us = Some(track.microseconds(run.start));
+                fragment.is_start = run.samples.first().is_some_and(|sample| sample.is_sync);
+            }
+        }
+        playlist.add(fragment);
     }
 
     fn note(&mut self, runs: &[Run], offset: u64) {

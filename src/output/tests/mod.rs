@@ -341,6 +341,7 @@ async fn header_flags_of_a_file_without_index_are_the_tracks_that_arrive() {
         let mut fixture = Fixture::with(FileOptions {
             format: Format::Flv,
             layout: Layout::Plain,
+            has_playlist: false,
             sync_interval: None,
         });
         let kind = if flags == 1 {

@@ -145,6 +145,7 @@ fn options() -> FileOptions {
     FileOptions {
         format: Format::Mp4,
         layout: Layout::Seekable,
+        has_playlist: false,
         sync_interval: None,
     }
 }

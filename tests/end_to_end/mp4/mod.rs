@@ -3,6 +3,7 @@
 mod codecs;
 
 mod features;
+mod hls;
 
 use std::{
     fs,
@@ -292,8 +293,12 @@ fn contradictions_are_errors() {
 
 /// Names of the top-level boxes of a file.
 fn boxes(file: &Path) -> Vec<String> {
-    let bytes = fs::read(file).expect("the file exists");
-    let mut rest = &bytes[..];
+    boxes_in(&fs::read(file).expect("the file exists"))
+}
+
+/// Names of the top-level boxes in these bytes.
+fn boxes_in(bytes: &[u8]) -> Vec<String> {
+    let mut rest = bytes;
     let mut names = Vec::new();
     while let [a, b, c, d, kind @ ..] = rest {
         names.push(String::from_utf8_lossy(&kind[..4]).into_owned());
