@@ -258,10 +258,10 @@ async fn find(
                 route = job.route.clone();
                 session = session_starting_at(start_ms, session_template);
             }
-            Next::Follow(_) | Next::Reconnect(_) if hops == MAX_HOPS => {
+            Next::Follow(_) | Next::LogIn(_) if hops == MAX_HOPS => {
                 return EndCause::RedirectRefused(format!("redirected more than {MAX_HOPS} times"));
             }
-            Next::Reconnect(connect) => {
+            Next::LogIn(connect) => {
                 hops = hops.saturating_add(1);
                 candidates.clear();
                 session.connect = *connect;

@@ -71,7 +71,7 @@ pub(super) enum Next {
     /// Connect to another server.
     Follow(Redirect),
     /// Connect to the same server again, with a login.
-    Reconnect(Box<Connect>),
+    LogIn(Box<Connect>),
     /// Connect again and request the stream from this position.
     PlayFrom { start_ms: u32 },
 }
@@ -392,7 +392,7 @@ impl<'a> Pump<'a> {
             }
             Event::Started => self.stage = Stage::Playing,
             Event::Redirected(redirect) => return Err(Next::Follow(redirect)),
-            Event::Reconnect { connect } => return Err(Next::Reconnect(connect)),
+            Event::LoginRequired { connect } => return Err(Next::LogIn(connect)),
             Event::Ended(end) => return Err(EndCause::Session(end).into()),
         }
         Ok(())

@@ -87,7 +87,7 @@ fn process(
             had_events = true;
             let is_over = match event {
                 Event::Media { message, info } => is_enough(message, info),
-                Event::Ended(_) | Event::Redirected(_) | Event::Reconnect { .. } => true,
+                Event::Ended(_) | Event::Redirected(_) | Event::LoginRequired { .. } => true,
                 _ => false,
             };
             if is_over {

@@ -355,7 +355,7 @@ impl Session {
                     assert!([Kind::AUDIO, Kind::VIDEO, Kind::DATA].contains(&message.kind));
                     self.client.recycle(message.payload);
                 }
-                Event::Redirected(_) | Event::Reconnect { .. } | Event::Ended(_) => {
+                Event::Redirected(_) | Event::LoginRequired { .. } | Event::Ended(_) => {
                     self.is_over = true;
                 }
                 Event::Started | Event::Published | Event::Recorded | Event::Restarted => {}

@@ -42,7 +42,7 @@ pub enum Event {
     /// The server redirects the client. The session is over.
     Redirected(Redirect),
     /// The server requires a login, which needs a new connection. The session is over.
-    Reconnect {
+    LoginRequired {
         /// The `connect` of the new connection.
         connect: Box<Connect>,
     },

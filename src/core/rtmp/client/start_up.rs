@@ -202,7 +202,7 @@ impl Client {
         match answer_login(&config.connect, login, description, self.nonce) {
             Ok(connect) => {
                 tracing::info!("the server requires a login, connecting again with it");
-                self.finish(Event::Reconnect {
+                self.finish(Event::LoginRequired {
                     connect: Box::new(connect),
                 });
             }

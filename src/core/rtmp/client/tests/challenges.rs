@@ -28,7 +28,7 @@ fn refusal(description: &str) -> Command {
 fn reconnected(mut conversation: Conversation, description: &str) -> Connect {
     conversation.command(refusal(description));
     conversation.command(answer("close", 0.0, vec![Value::Null]));
-    let Event::Reconnect { connect } = conversation.only_event() else {
+    let Event::LoginRequired { connect } = conversation.only_event() else {
         panic!("no reconnect requested");
     };
     assert_eq!(conversation.client.poll_timeout(), None);
@@ -163,5 +163,5 @@ fn status_can_request_a_login() {
     let mut status = refusal("[ code=403 need auth; authmod=llnw ]");
     status.name = "onStatus".into();
     conversation.command(status);
-    assert!(matches!(conversation.only_event(), Event::Reconnect { .. }));
+    assert!(matches!(conversation.only_event(), Event::LoginRequired { .. }));
 }

@@ -132,7 +132,7 @@ fn long_login_request_is_a_refusal() {
         ));
         conversation.only_event()
     };
-    assert!(matches!(request(1_000), Event::Reconnect { .. }));
+    assert!(matches!(request(1_000), Event::LoginRequired { .. }));
     let refused = reason(request(10_000));
     assert!(
         refused.contains("authmod=adobe") && refused.len() < 1_000,
