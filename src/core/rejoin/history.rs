@@ -91,6 +91,20 @@ impl History {
         self.tail.clear();
     }
 
+    /// Returns a history of the latest frames.
+    pub(crate) fn latest(&self, frames: usize) -> Self {
+        let skipped = self.recent.len().saturating_sub(frames);
+        let recent: VecDeque<_> = self.recent.iter().skip(skipped).copied().collect();
+        Self {
+            head: Vec::new(),
+            first_ms: recent.front().map_or(0, |first| first.at_ms),
+            end_ms: self.end_ms,
+            frames: recent.len() as u64,
+            recent,
+            tail: self.tail.clone(),
+        }
+    }
+
     /// Number of frames written.
     pub(crate) fn frames(&self) -> u64 {
         self.frames

@@ -14,7 +14,7 @@ use crate::{
             reader::TagView,
             salvage::{self, MAX_DATA_OFFSET, MAX_TAG_LENGTH},
         },
-        rejoin::matcher::{Expectation, History, MIN_RUN, Matcher},
+        rejoin::matcher::{Expectation, History, MIN_RUN, Matcher, Origin},
     },
     output::{ExistingFile, lock},
 };
@@ -254,14 +254,25 @@ impl ExistingRecording {
                     .saturating_add(LIMIT_MS),
             },
             limit_bytes: self.length.saturating_mul(2).saturating_add(LIMIT_BYTES),
-            is_live: false,
+            origin: Origin::Recorded,
         };
         Matcher::new(self.history.clone(), expectation)
     }
 
     /// Returns a matcher for a live stream.
-    pub(in crate::download) fn live_matcher(&self) -> Matcher {
-        Matcher::new(self.history.clone(), Expectation::LIVE)
+    pub(in crate::download) fn live_matcher(&self, expectation: Expectation) -> Matcher {
+        Matcher::new(self.history.clone(), expectation)
+    }
+
+    /// Returns a matcher for a second connection to the stream, which compares the latest frames.
+    pub(in crate::download) fn second_connection_matcher(&self) -> Matcher {
+        let latest = self.history.latest(COMPARED_FRAMES);
+        Matcher::new(latest, Expectation::SECOND_CONNECTION)
+    }
+
+    /// Number of written frames.
+    pub(in crate::download) fn frames(&self) -> u64 {
+        self.history.frames()
     }
 
     /// Whether no frame was written yet.
@@ -306,6 +317,10 @@ const READ_BYTES: u64 = 256 * 1024;
 
 /// Largest number of remembered keyframes, for `--skip`: hours of video in 64 KiB.
 const MAX_KEYFRAMES: usize = 1 << 12;
+
+/// Number of frames that a second connection is compared with: a minute of video and audio. With
+/// fewer frames, the content of a looped file is more often unique.
+const COMPARED_FRAMES: usize = 1 << 12;
 
 /// Largest number of start positions before 0.
 const MAX_STARTS: usize = 4;

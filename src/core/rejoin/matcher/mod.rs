@@ -55,9 +55,27 @@ pub(crate) struct Expectation {
     pub(crate) limit_ms: i64,
     /// The same limit in bytes.
     pub(crate) limit_bytes: u64,
-    /// Whether the stream may start at any frame, as a live stream does: after the last written
-    /// frame of one track while it still repeats the other track.
-    pub(crate) is_live: bool,
+    pub(crate) origin: Origin,
+}
+
+/// Where a new stream comes from, which decides how it may start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// A recorded stream. It repeats both tracks.
+    Recorded,
+    /// A live stream after a lost connection. It may start at any frame, also after the last written
+    /// frame of one track while it still repeats the other track, and after a gap.
+    Live,
+    /// A second connection to the stream, while the first one still plays. It repeats both tracks
+    /// sooner or later, because the recording grows.
+    SecondConnection,
+}
+
+impl Origin {
+    /// Whether repeated messages are held, because they may have to be compared again.
+    fn holds_repeated(self) -> bool {
+        self != Self::Recorded
+    }
 }
 
 impl Expectation {
@@ -66,8 +84,28 @@ impl Expectation {
         is_from_start: false,
         limit_ms: LIVE_LIMIT_MS,
         limit_bytes: LIVE_LIMIT_BYTES,
-        is_live: true,
+        origin: Origin::Live,
     };
+
+    /// Expectation for a live stream if only the end of the recording is remembered: a server may
+    /// repeat more than that.
+    pub(crate) const LIVE_WITH_SHORT_HISTORY: Self = Self {
+        limit_ms: SHORT_HISTORY_LIMIT_MS,
+        limit_bytes: MAX_HELD_BYTES as u64,
+        ..Self::LIVE
+    };
+
+    /// Expectation for a second connection. The caller limits the search.
+    pub(crate) const SECOND_CONNECTION: Self = Self {
+        is_from_start: false,
+        limit_ms: i64::MAX,
+        limit_bytes: u64::MAX,
+        origin: Origin::SecondConnection,
+    };
+
+    fn is_live(self) -> bool {
+        self.origin == Origin::Live
+    }
 }
 
 /// The decision about a message.
@@ -212,7 +250,7 @@ impl Matcher {
         let run = self.run.as_ref()?;
         let leads_on = match self.reach(run) {
             Reach::End => true,
-            Reach::Within | Reach::Missed => self.expectation.is_live && run.has_new(),
+            Reach::Within | Reach::Missed => self.expectation.is_live() && run.has_new(),
         };
         let run = self.run.take_if(|_| leads_on)?;
         Some(self.match_point(run))
@@ -226,10 +264,15 @@ impl Matcher {
         held.map(|held| held.arrival).collect()
     }
 
+    /// Returns all held messages in order of arrival.
+    pub(crate) fn into_held(self) -> impl Iterator<Item = Arrival> {
+        self.held.into_iter().map(|held| held.arrival)
+    }
+
     fn offer_frame(&mut self, arrival: Arrival, content: Content) -> Verdict {
         let (kind, timestamp) = (arrival.info.track, arrival.timestamp);
         self.count(&arrival, content);
-        let plays_in_real_time = self.expectation.is_live && self.plays_in_real_time(&arrival);
+        let plays_in_real_time = self.expectation.is_live() && self.plays_in_real_time(&arrival);
         let (class, at_ms) = match &mut self.run {
             Some(run) => run.take(&self.history, kind, timestamp, content),
             None => (FrameMatch::Unknown, 0),
@@ -385,7 +428,7 @@ impl Matcher {
             return None;
         }
         self.run = Some(run);
-        if self.expectation.is_live {
+        if self.expectation.origin.holds_repeated() {
             return None;
         }
         let anchor = self.held.pop_back()?;
@@ -394,10 +437,10 @@ impl Matcher {
         Some(anchor.arrival.payload)
     }
 
-    /// Takes a known message: returns its payload, or holds it if the stream is live, because a
-    /// live stream may turn out to be new.
+    /// Takes a known message: returns its payload, or holds it if it may turn out to be new or must
+    /// be compared again.
     fn keep_known(&mut self, arrival: Arrival, content: Content, at_ms: i64) -> Option<Payload> {
-        if !self.expectation.is_live {
+        if !self.expectation.origin.holds_repeated() {
             return Some(arrival.payload);
         }
         self.hold(arrival, content, at_ms, false);
@@ -450,11 +493,11 @@ impl Matcher {
                 Some(next) if next == track.len() => {}
                 // The track does not continue, and waiting for it would hold back all frames of the
                 // other track.
-                _ if self.expectation.is_live && run.is_far_past(last.at_ms) => {}
+                _ if self.expectation.is_live() && run.is_far_past(last.at_ms) => {}
                 // The track had ended long before the run started.
                 None if last.at_ms < run.begin_ms.saturating_sub(MAX_LAG_MS) => {}
                 // A live stream may start after the last written frame of this track.
-                None if has_new && self.expectation.is_live => {}
+                None if has_new && self.expectation.is_live() => {}
                 // A recorded stream repeats both tracks, so a run that starts after the end of one track
                 // cannot prove where that track continues.
                 None if has_new => return Reach::Missed,
@@ -463,7 +506,11 @@ impl Matcher {
         }
         // The keyframe of a live stream may be the only repeated frame. Its content is unique, so one frame is
         // enough.
-        let least = if self.expectation.is_live { 1 } else { MIN_RUN };
+        let least = if self.expectation.is_live() {
+            1
+        } else {
+            MIN_RUN
+        };
         let is_proof = run.matched >= least.min(self.history.frames);
         match reach {
             Reach::End if !is_proof && !self.expectation.is_from_start => Reach::Missed,
@@ -499,7 +546,7 @@ impl Matcher {
             return false;
         };
         // A stream that starts like the recording repeats all of it before the match point.
-        let begins_alike = begin.is_head && !self.expectation.is_live;
+        let begins_alike = begin.is_head && !self.expectation.is_live();
         let length_ms = if begins_alike { self.history.end_ms } else { 0 };
         let limit_ms = self.expectation.limit_ms.saturating_add(length_ms);
         begin.elapsed_ms > limit_ms || begin.bytes > self.expectation.limit_bytes
@@ -619,6 +666,9 @@ const MAX_HELD_BYTES: usize = 32 * 1024 * 1024;
 /// Stream time of a live stream that may arrive before a frame is recognized. Servers repeat old
 /// frames first.
 const LIVE_LIMIT_MS: i64 = 1_000;
+
+/// The same limit if only the end of the recording is remembered: more than servers repeat.
+const SHORT_HISTORY_LIMIT_MS: i64 = 30_000;
 
 /// The same limit in bytes, for streams whose clock does not advance.
 const LIVE_LIMIT_BYTES: u64 = 4 * 1024 * 1024;

@@ -36,7 +36,7 @@ const ANYWHERE: Expectation = Expectation {
     is_from_start: false,
     limit_ms: 1_000,
     limit_bytes: 1 << 20,
-    is_live: false,
+    origin: Origin::Recorded,
 };
 
 fn arrival((kind, timestamp, content): Frame) -> Arrival {
