@@ -8,8 +8,9 @@ use super::{
     Ending, Job, Retry, Stop,
     candidates::{Candidates, suggests_other_candidate},
     capture,
+    connection::Connection,
     outcome::{EndCause, judge},
-    pump::{Next, Pump, StreamSource},
+    pump::{Move, Next, PlayingConnection, Pump, StreamSource},
     redirect::follow,
     retry::AttemptSeries,
 };
@@ -60,6 +61,8 @@ pub(super) async fn play(
         if pump.has_media_since(began) {
             series.reset();
             lost = None;
+        } else {
+            pump.forget_relocation();
         }
         let facts = pump.facts();
         let is_live = facts.is_live && facts.has_media;
@@ -182,36 +185,53 @@ async fn find(
     unpipelined: &mut Vec<Endpoint>,
     stop: &mut Stop,
 ) -> EndCause {
-    let mut route = job.route.clone();
-    let mut session = match pump.resume_start_ms() {
-        Some(start_ms) => session_starting_at(start_ms, session_template),
-        None => session_template.clone(),
+    // The server may have moved the stream.
+    let mut home = match pump.relocation() {
+        Some(relocation) => relocation.clone(),
+        None => (job.route.clone(), session_template.clone()),
     };
+    let (mut route, mut session) = (home.0.clone(), pump.resuming_session(&home.1));
+    let mut login = None;
     let mut hops = 0;
     let mut has_fresh_keys = false;
+    let mut playing = None;
+    let mut before_move = None;
     loop {
-        pump.report.connecting(&route.endpoint);
-        let stream = match pump.meanwhile(job.dialer.dial(&route), stop).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return EndCause::Dial(error),
-            Err(last) => return last,
-        };
-        let mut rng: StdRng = rand::make_rng();
         let begin = Instant::now();
-        let config = Config {
-            pipelining: session.pipelining && !unpipelined.contains(&route.endpoint),
-            ..session.clone()
+        let opened = match playing.take() {
+            Some(playing) => playing,
+            None => {
+                pump.report.connecting(&route.endpoint);
+                let stream = match pump.meanwhile(job.dialer.dial(&route), stop).await {
+                    Ok(Ok(stream)) => stream,
+                    Ok(Err(error)) => return before_move.unwrap_or(EndCause::Dial(error)),
+                    Err(last) => return last,
+                };
+                let mut config = session.clone();
+                config.pipelining &= !unpipelined.contains(&route.endpoint);
+                if let Some(connect) = &login {
+                    config.connect.clone_from(connect);
+                }
+                let mut rng: StdRng = rand::make_rng();
+                let mut client = Client::new(config.clone(), begin, &mut rng);
+                capture::observe(job.capture.as_ref(), &mut client);
+                PlayingConnection {
+                    connection: Connection::new(stream),
+                    client,
+                    config,
+                }
+            }
         };
+        let (connection, mut client, config) = (opened.connection, opened.client, opened.config);
         let is_pipelined = config.pipelines();
-        let mut client = Client::new(config.clone(), begin, &mut rng);
-        capture::observe(job.capture.as_ref(), &mut client);
         let source = StreamSource {
             dialer: &job.dialer,
             route: &route,
             session: &config,
             capture: job.capture.as_ref(),
+            session_without_login: &session,
         };
-        match pump.run(stream, &mut client, &source, stop).await {
+        match pump.run(connection, &mut client, &source, stop).await {
             Next::Finish(last) if pump.may_need_plain_handshake(&last, &session) => {
                 tracing::info!(
                     "the server closed the connection during the handshake, trying the plain handshake"
@@ -236,6 +256,10 @@ async fn find(
                 unpipelined.push(route.endpoint.clone());
             }
             Next::Finish(last) => {
+                if let Some(cause) = before_move.take_if(|_| pump.has_failed_to_start()) {
+                    tracing::debug!("the requested connection failed: {last:?}");
+                    return cause;
+                }
                 let is_prompt = begin.elapsed() < PROMPT && pump.has_failed_before_playing();
                 if pump.has_media() || !suggests_other_candidate(&last, &session, is_prompt) {
                     return last;
@@ -255,8 +279,23 @@ async fn find(
                     start_ms % 1000
                 );
                 hops = 0;
-                route = job.route.clone();
-                session = session_starting_at(start_ms, session_template);
+                route.clone_from(&home.0);
+                session = starting_at(start_ms, &home.1);
+                login = None;
+            }
+            Next::Move(to) => {
+                let Move { start, cause, .. } = *to;
+                hops = 0;
+                candidates.clear();
+                home = (to.route, to.session);
+                (route, session) = (home.0.clone(), pump.resuming_session(&home.1));
+                (login, playing, before_move) = (None, to.playing, cause);
+                let wait = tokio::time::sleep_until(start.into());
+                if playing.is_none()
+                    && let Err(cause) = pump.meanwhile(wait, stop).await
+                {
+                    return cause;
+                }
             }
             Next::Follow(_) | Next::LogIn(_) if hops == MAX_HOPS => {
                 return EndCause::RedirectRefused(format!("redirected more than {MAX_HOPS} times"));
@@ -264,12 +303,13 @@ async fn find(
             Next::LogIn(connect) => {
                 hops = hops.saturating_add(1);
                 candidates.clear();
-                session.connect = *connect;
+                login = Some(*connect);
             }
             Next::Follow(redirect) => {
                 hops = hops.saturating_add(1);
                 candidates.clear();
                 session.handshake = job.session.handshake;
+                login = None;
                 match follow(&redirect, &session, &route) {
                     Ok((to, next)) => (route, session) = (to, next),
                     Err(why) => return EndCause::RedirectRefused(why),
@@ -280,7 +320,7 @@ async fn find(
 }
 
 /// Returns a session that requests the stream from `start_ms` on.
-fn session_starting_at(start_ms: u32, session: &Config) -> Config {
+pub(super) fn starting_at(start_ms: u32, session: &Config) -> Config {
     let rest_ms = |length_ms: u32| length_ms.saturating_sub(start_ms);
     Config {
         start: Start::At { ms: start_ms },
@@ -300,7 +340,7 @@ fn log_swf_proof(proof: &SwfProof) {
 }
 
 /// Largest number of redirects and logins that are followed.
-const MAX_HOPS: u32 = 5;
+pub(super) const MAX_HOPS: u32 = 5;
 
 /// Time within which a close counts as the answer to an unknown app. A later close may have any
 /// cause.

@@ -43,7 +43,7 @@ pub use self::{
     capture::Capture,
     job::{Candidate, Job, Limits, Resume},
     outcome::{Ending, Outcome},
-    report::{Progress, Report, Retry},
+    report::{Progress, Reconnect, ReconnectState, Report, Retry},
     stream_format::{FormatChange, TrackFormat},
     tracks::NewTrack,
 };

@@ -1,10 +1,12 @@
-//! Redirects to another server, app or stream.
+//! Redirects to another server, app or stream, and requests to reconnect.
+
+use url::Url;
 
 use super::route;
 use crate::{
     core::rtmp::{
         client::config::{Config, Encryption},
-        command::Redirect,
+        command::{ReconnectRequest, Redirect},
         server_text::excerpt,
         target::{Scheme, Target},
     },
@@ -20,16 +22,70 @@ pub(super) fn follow(
     session: &Config,
     from: &Route,
 ) -> Result<(Route, Config), String> {
+    lead_to(redirect, session, from, "redirected")
+}
+
+/// Returns the route and the session of the connection that `request` asks for, or the reason why it is
+/// not made. The rules are those of a redirect.
+pub(super) fn reconnect(
+    request: &ReconnectRequest,
+    session: &Config,
+    from: &Route,
+) -> Result<(Route, Config), String> {
+    let Some(reference) = &request.tc_url else {
+        return Ok((from.clone(), session.clone()));
+    };
+    let tc_url = resolve(&session.connect.tc_url, reference).ok_or_else(|| {
+        let shown = excerpt(reference.as_bytes());
+        format!("asked to reconnect to {shown}, which is not a URL")
+    })?;
+    if names_host(reference) {
+        let redirect = Redirect::Application(tc_url);
+        return lead_to(&redirect, session, from, "asked to reconnect");
+    }
+    let mut session = session.clone();
+    path(&tc_url).clone_into(&mut session.connect.app);
+    session.connect.tc_url = tc_url;
+    Ok((from.clone(), session))
+}
+
+/// Returns the absolute URL of a reference, relative to `base` (RFC 3986 5.2).
+fn resolve(base: &str, reference: &str) -> Option<String> {
+    if has_scheme(reference) {
+        return Some(reference.to_owned());
+    }
+    let base = Url::parse(base).ok()?;
+    let url = base.join(reference).ok()?;
+    (url.has_host() && url.scheme() == base.scheme()).then(|| url.into())
+}
+
+/// Whether a reference names its host, so that the connection may lead elsewhere.
+fn names_host(reference: &str) -> bool {
+    has_scheme(reference) || reference.starts_with("//")
+}
+
+fn has_scheme(reference: &str) -> bool {
+    let scheme = reference.split_once("://").map(|(scheme, _)| scheme);
+    scheme.is_some_and(|scheme| scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+}
+
+/// Returns the route and the session to which `redirect` leads. `cause` starts the messages.
+fn lead_to(
+    redirect: &Redirect,
+    session: &Config,
+    from: &Route,
+    cause: &str,
+) -> Result<(Route, Config), String> {
     let (Redirect::Application(url) | Redirect::Stream(url)) = redirect;
     let shown = excerpt(url.as_bytes());
     let target = Target::parse(url).map_err(|error| {
         let error = excerpt(error.to_string().as_bytes());
-        format!("redirected to {shown}: {error}")
+        format!("{cause} to {shown}: {error}")
     })?;
     let route = route::to(&target);
     if from.carrier.is_tls() && !route.carrier.is_tls() {
         return Err(format!(
-            "redirected from TLS to {shown}, which is not followed because it is not encrypted"
+            "{cause} from TLS to {shown}, which is not followed because it is not encrypted"
         ));
     }
     let (app, playpath) = match redirect {
@@ -50,10 +106,10 @@ pub(super) fn follow(
         }
         session.playpath = playpath;
     }
-    tracing::info!("redirected to {}", session.connect.tc_url);
+    tracing::info!("{cause} to {}", session.connect.tc_url);
     if route.endpoint.host != from.endpoint.host && !credentials.is_empty() {
         tracing::warn!(
-            "redirected to another host: {} receives {}",
+            "{cause} to another host: {} receives {}",
             route.endpoint,
             credentials.join(", ")
         );
@@ -155,6 +211,77 @@ mod tests {
             follow_redirect(Redirect::Stream("rtmp://other.example/live/again".into()));
         assert_eq!(session.connect.app, "live");
         assert_eq!(session.playpath, "again");
+    }
+
+    /// The session's tcUrl is `rtmp://server.example/live`.
+    #[test]
+    fn reconnect_resolves_the_tc_url_against_the_current_one() {
+        for (reference, endpoint, tc_url) in [
+            (None, "first.example:1935", "rtmp://server.example/live"),
+            (
+                Some("rtmp://b.example/x"),
+                "b.example:1935",
+                "rtmp://b.example:1935/x",
+            ),
+            (
+                Some("//192.0.2.10/realtimeapp"),
+                "192.0.2.10:1935",
+                "rtmp://192.0.2.10:1935/realtimeapp",
+            ),
+            (
+                Some("/app2/inst"),
+                "first.example:1935",
+                "rtmp://server.example/app2/inst",
+            ),
+            (
+                Some("backup?key=1"),
+                "first.example:1935",
+                "rtmp://server.example/backup?key=1",
+            ),
+            (
+                Some("../../other"),
+                "first.example:1935",
+                "rtmp://server.example/other",
+            ),
+        ] {
+            let request = ReconnectRequest {
+                tc_url: reference.map(str::to_owned),
+                ..ReconnectRequest::default()
+            };
+            let (route, session) =
+                reconnect(&request, &session(), &from(Carrier::Tcp)).expect("a valid request");
+            assert_eq!(route.endpoint.to_string(), endpoint, "{reference:?}");
+            assert_eq!(session.connect.tc_url, tc_url, "{reference:?}");
+            let app = tc_url.splitn(4, '/').nth(3);
+            assert_eq!(Some(&*session.connect.app), app, "{reference:?}");
+            assert_eq!(session.playpath, "stream");
+        }
+    }
+
+    #[test]
+    fn reconnect_never_leads_out_of_tls_or_to_another_protocol() {
+        let to = |reference: &str| {
+            let request = ReconnectRequest {
+                tc_url: Some(reference.to_owned()),
+                ..ReconnectRequest::default()
+            };
+            let mut session = session();
+            session.connect.tc_url = "rtmps://server.example/live".into();
+            reconnect(&request, &session, &from(Carrier::Tls)).map(|(route, _)| route.carrier)
+        };
+        assert_eq!(to("rtmps://b.example/live"), Ok(Carrier::Tls));
+        assert_eq!(to("//b.example/live"), Ok(Carrier::Tls));
+        assert_eq!(to("/app2"), Ok(Carrier::Tls));
+        let refused = to("rtmp://b.example/live").unwrap_err();
+        assert!(refused.starts_with("asked to reconnect from TLS to rtmp://"));
+        for reference in [
+            "http://b.example/live",
+            "file:///etc/passwd",
+            "mailto:x",
+            "http:b",
+        ] {
+            assert!(to(reference).is_err(), "{reference}");
+        }
     }
 
     #[test]

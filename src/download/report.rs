@@ -30,6 +30,8 @@ pub trait Report {
     fn track(&mut self, _track: &NewTrack) {}
     /// The codec, resolution or sample rate changes in mid-stream.
     fn format_changed(&mut self, _change: &FormatChange) {}
+    /// The server requested a new connection, or a requested one was made or failed.
+    fn reconnect(&mut self, _reconnect: &Reconnect) {}
     /// Another attempt follows after a wait that starts now.
     fn retry(&mut self, _retry: &Retry) {}
     /// More data was processed. Called once per read from the network.
@@ -67,4 +69,26 @@ pub struct Retry {
     pub ending: Ending,
     /// Cause of the previous ending, in the server's own words if it gave any. Not escaped.
     pub reason: String,
+}
+
+/// A step of a requested reconnect, which replaces a connection while it plays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reconnect {
+    /// How far the reconnect got.
+    pub state: ReconnectState,
+    /// Server of the new connection.
+    pub endpoint: Endpoint,
+    /// Reason of the request in the server's own words, or of the failure. Not escaped.
+    pub reason: String,
+}
+
+/// How far a requested reconnect got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReconnectState {
+    /// The new connection is being made, and the old one still plays.
+    Started,
+    /// The recording continues with the new connection.
+    Moved,
+    /// The recording continues with the old connection.
+    Failed,
 }

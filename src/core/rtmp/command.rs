@@ -269,6 +269,9 @@ pub struct Status {
     pub redirect: Option<Result<Redirect, String>>,
     /// The complete description, if it requests a login.
     pub login_request: Option<String>,
+    /// The tcUrl of a request to reconnect, if the status names one. An error contains the start of a
+    /// tcUrl that is too long.
+    pub reconnect_to: Option<Result<String, String>>,
 }
 
 impl Status {
@@ -290,6 +293,7 @@ impl Status {
             description: text("description"),
             redirect: redirect(info),
             login_request,
+            reconnect_to: reconnect_to(info),
         })
     }
 
@@ -323,6 +327,16 @@ pub enum Redirect {
     Stream(String),
 }
 
+/// A server's request to continue on a new connection (E-RTMP "Reconnect Request").
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ReconnectRequest {
+    /// The tcUrl of the new connection, absolute or relative to the current one. `None` means the
+    /// current one.
+    pub tc_url: Option<String>,
+    /// The server's reason, shortened.
+    pub description: String,
+}
+
 /// The meaning of a status code for a playing client. The codes are those of the Flash Media Server
 /// family (RTMP 7.2.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -343,6 +357,8 @@ pub enum Meaning {
     Unpublished,
     /// The server closes the connection.
     Closed,
+    /// The server requests a new connection (E-RTMP "Reconnect Request").
+    ReconnectRequest,
     /// The stream does not exist.
     NotFound,
     /// The server refuses to play the stream.
@@ -366,6 +382,7 @@ impl Meaning {
             "NetConnection.Connect.Closed"
             | "NetConnection.Connect.AppShutdown"
             | "NetConnection.Connect.IdleTimeOut" => Self::Closed,
+            "NetConnection.Connect.ReconnectRequest" => Self::ReconnectRequest,
             "NetStream.Play.StreamNotFound" => Self::NotFound,
             "NetConnection.Connect.Rejected"
             | "NetConnection.Connect.Failed"
@@ -406,6 +423,16 @@ fn redirect(info: &Object) -> Option<Result<Redirect, String>> {
     Some(match text.len() {
         0..=MAX_ADDRESS_LEN => Ok(redirect(text.to_string())),
         _ => Err(excerpt(text.as_bytes())),
+    })
+}
+
+/// Returns the tcUrl of a request to reconnect, if any.
+fn reconnect_to(info: &Object) -> Option<Result<String, String>> {
+    let tc_url = info.get("tcUrl").and_then(Value::as_text)?;
+    Some(match tc_url.len() {
+        0 => return None,
+        1..=MAX_ADDRESS_LEN => Ok(tc_url.to_string()),
+        _ => Err(excerpt(tc_url.as_bytes())),
     })
 }
 
@@ -461,9 +488,9 @@ const CLIENT_SEEK: f64 = 1.0;
 /// Client seek, HDR video and video metadata packets (E-RTMP "videoFunction").
 const VIDEO_FUNCTION: f64 = 7.0;
 
-/// Multitrack, ModEx and timestamp nano offset (E-RTMP "capsEx"), which are written to the file
-/// unchanged. Reconnect is not supported and not announced.
-const CAPS_EX: f64 = 14.0;
+/// Reconnect, and multitrack, ModEx and timestamp nano offset, which are written to the file
+/// unchanged (E-RTMP "capsEx").
+const CAPS_EX: f64 = 15.0;
 
 /// E-RTMP "FourCcInfoMask": CanForward, for codecs that are not listed.
 const CAN_FORWARD: f64 = 4.0;

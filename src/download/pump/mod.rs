@@ -1,5 +1,6 @@
 //! The main loop: network → session → output, with timers and the stop request.
 
+mod handover;
 mod rejoin;
 mod sequence_headers;
 mod start_check;
@@ -14,6 +15,7 @@ use std::{
 use bytes::BytesMut;
 
 use self::{
+    handover::Handover,
     rejoin::{RecordingHistory, Rejoin},
     sequence_headers::HeaderCheck,
     start_check::StartCheck,
@@ -27,30 +29,30 @@ use super::{
     stream_format::FormatCheck,
     tracks::Tracks,
 };
+use crate::core::{
+    amf::{Object, Value},
+    flv::{FrameInfo, TagKind, metadata_message},
+    output_clock::OutputClock,
+    payload::Payload,
+    rejoin::matcher::Arrival,
+    rtmp::{
+        client::{
+            Client, End, Event, Timeout,
+            config::{Config, Connect, Encryption, Start, Timeouts},
+        },
+        command::Redirect,
+        error::Error,
+        handshake,
+        message::Message,
+    },
+};
 use crate::output::Tee;
 use crate::output::{GapPolicy, Gaps};
-use crate::{
-    core::{
-        amf::{Object, Value},
-        flv::{FrameInfo, TagKind, metadata_message},
-        output_clock::OutputClock,
-        payload::Payload,
-        rejoin::matcher::Arrival,
-        rtmp::{
-            client::{
-                Client, End, Event, Timeout,
-                config::{Config, Connect, Encryption, Start, Timeouts},
-            },
-            command::Redirect,
-            error::Error,
-            handshake,
-            message::Message,
-        },
-    },
-    transport::Stream,
-};
 
-pub(super) use self::stream_source::StreamSource;
+pub(super) use self::{
+    handover::{Move, PlayingConnection},
+    stream_source::StreamSource,
+};
 
 /// Creates the output of a job.
 fn output(job: &Job) -> Tee {
@@ -72,6 +74,8 @@ pub(super) enum Next {
     Follow(Redirect),
     /// Connect to the same server again, with a login.
     LogIn(Box<Connect>),
+    /// Continue with the connection that the server requested.
+    Move(Box<Move>),
     /// Connect again and request the stream from this position.
     PlayFrom { start_ms: u32 },
 }
@@ -127,6 +131,7 @@ pub(super) struct Pump<'a> {
     is_continuation: bool,
     /// The frame whose output time depends on the next frame.
     held_frame: Option<Arrival>,
+    handover: Handover,
 }
 
 /// The part of the stream that the user requested.
@@ -192,35 +197,43 @@ impl<'a> Pump<'a> {
             held_metadata: None,
             is_continuation: false,
             held_frame: None,
+            handover: Handover::default(),
         }
     }
 
-    /// Plays over `stream` until an event ends the connection.
+    /// Plays over `connection` until an event ends it.
     pub(super) async fn run(
         &mut self,
-        stream: Stream,
+        mut connection: Connection,
         client: &mut Client,
         source: &StreamSource<'_>,
         stop: &mut Stop,
     ) -> Next {
-        self.stage = Stage::Handshake;
+        // A connection that the pump has moved to already plays.
+        self.stage = if client.is_handshaking() {
+            Stage::Handshake
+        } else {
+            Stage::Playing
+        };
         self.timeouts = client.timeouts();
-        let mut connection = Connection::new(stream);
         let Err(next) = self.play(&mut connection, client, source, stop).await;
         if self.stage == Stage::Handshake && !client.is_handshaking() {
             self.stage = Stage::Connect;
         }
         let next = name_text_answer(next, self.stage, &connection.inbox);
         let next = reported_end(next, client);
-        client.close();
-        if client.poll_transmit(&mut connection.outbox).is_ok() {
-            connection.close().await;
-        }
+        let unused = self.cancel_handover(&next);
+        tokio::join!(close(connection, client), async {
+            if let Some((connection, mut client)) = unused {
+                close(connection, &mut client).await;
+            }
+        });
         let next = self.conclude_rejoin(next);
-        match self.release_held_frame(Instant::now()) {
-            Ok(()) => self.reject_ignored_start(next, source, stop).await,
-            Err(cause) => cause.into(),
+        if let Err(cause) = self.release_held_frame(Instant::now()) {
+            return cause.into();
         }
+        let next = self.reject_ignored_start(next, source, stop).await;
+        self.move_after_end(next)
     }
 
     /// Runs `work` while the output continues to be flushed and limits are checked.
@@ -254,7 +267,8 @@ impl<'a> Pump<'a> {
         source: &StreamSource<'_>,
         stop: &mut Stop,
     ) -> Result<Infallible, Next> {
-        let mut turn = Turn::Complete;
+        // The session of a connection that the pump has moved to may hold messages.
+        let mut turn = Turn::Interrupted;
         loop {
             client
                 .poll_transmit(&mut connection.outbox)
@@ -262,14 +276,21 @@ impl<'a> Pump<'a> {
             // While the reader of a pipe pauses, nothing is read from the network, so silence is
             // not the server's fault.
             let (is_full, is_behind) = (self.output.is_full(), self.output.is_behind());
-            let session_deadline = client.poll_timeout().filter(|_| !is_full);
+            let is_joining = self.handover.is_joining();
+            let session_deadline = earliest(client.poll_timeout(), self.clock.release_at());
+            let session_deadline = session_deadline.filter(|_| !is_full && !is_joining);
             let deadline = earliest(session_deadline, self.output.deadline());
             let deadline = earliest(deadline, self.limits.deadline());
-            let deadline = earliest(deadline, self.clock.release_at());
+            let deadline = earliest(deadline, self.handover.deadline());
+            let is_reading = !is_full && !is_joining && turn == Turn::Complete;
+            let mut step = None;
             tokio::select! {
                 biased;
                 () = stop.requested() => return Err(EndCause::Stopped.into()),
-                moved = connection.exchange(!is_full && turn == Turn::Complete) => {
+                // Before the old connection: a recorded stream that is always readable must not
+                // starve the new one.
+                made = self.handover.step(), if !is_full => step = Some(made),
+                moved = connection.exchange(is_reading) => {
                     if moved.map_err(EndCause::Broken)? == Moved::Closed {
                         let between_messages =
                             connection.inbox.is_empty() && client.is_between_messages();
@@ -279,14 +300,24 @@ impl<'a> Pump<'a> {
                 waited = self.output.wait_for_reader(), if is_full || is_behind => {
                     waited.map_err(EndCause::Output)?;
                 }
-                () = tokio::task::yield_now(), if turn == Turn::Interrupted => {}
+                () = tokio::task::yield_now(), if turn == Turn::Interrupted && !is_joining => {}
                 () = sleep_until(deadline) => {}
             }
             if is_full && !self.output.is_full() {
                 client.restart_media_timeouts(Instant::now());
             }
-            turn = self.process_input(client, &mut connection.inbox)?;
+            if is_joining {
+                let now = self.check_limits()?;
+                self.flush_turn(now)?;
+            } else {
+                turn = self.process_input(client, &mut connection.inbox)?;
+            }
             if self.fetch_due_headers(source, stop).await? {
+                client.restart_media_timeouts(Instant::now());
+                turn = Turn::Interrupted;
+            }
+            self.advance_handover(step, source)?;
+            if is_joining && !self.handover.is_joining() {
                 client.restart_media_timeouts(Instant::now());
                 turn = Turn::Interrupted;
             }
@@ -322,9 +353,14 @@ impl<'a> Pump<'a> {
             self.release_held_frame(now)?;
         }
         self.tracks.check(now);
-        self.report_progress();
-        self.output.flush_due(now).map_err(EndCause::Output)?;
+        self.flush_turn(now)?;
         Ok(turn)
+    }
+
+    /// Reports progress and flushes the output at the end of a turn.
+    fn flush_turn(&mut self, now: Instant) -> Result<(), EndCause> {
+        self.report_progress();
+        self.output.flush_due(now).map_err(EndCause::Output)
     }
 
     /// Updates the clocks, and returns an error once `--until` has passed or free space is too low.
@@ -391,6 +427,7 @@ impl<'a> Pump<'a> {
                 self.restart();
             }
             Event::Started => self.stage = Stage::Playing,
+            Event::ReconnectRequested(request) => self.handover.note(request),
             Event::Redirected(redirect) => return Err(Next::Follow(redirect)),
             Event::LoginRequired { connect } => return Err(Next::LogIn(connect)),
             Event::Ended(end) => return Err(EndCause::Session(end).into()),
@@ -597,6 +634,11 @@ impl<'a> Pump<'a> {
         matches!(self.stage, Stage::Connect | Stage::Connected)
     }
 
+    /// Whether the connection ended before the server accepted `connect` and played.
+    pub(super) fn has_failed_to_start(&self) -> bool {
+        self.stage < Stage::Playing
+    }
+
     /// Returns the facts from which the ending is judged.
     pub(super) fn facts(&self) -> Facts {
         let first_timestamp_ms = self.first_timestamp_ms.unwrap_or(0);
@@ -736,6 +778,14 @@ impl RequestedRange {
             .length_ms
             .map(|length_ms| self.start_ms.saturating_add(length_ms));
         Some(end_ms.map_or(duration_ms, |end_ms| end_ms.min(duration_ms)))
+    }
+}
+
+/// Sends the final messages of a session, and closes its connection.
+async fn close(mut connection: Connection, client: &mut Client) {
+    client.close();
+    if client.poll_transmit(&mut connection.outbox).is_ok() {
+        connection.close().await;
     }
 }
 

@@ -12,7 +12,7 @@ use super::{Next, Pump, Stage};
 use crate::{
     core::{
         flv::FrameInfo,
-        rejoin::matcher::{Arrival, MatchPoint, Matcher, Verdict},
+        rejoin::matcher::{Arrival, Expectation, MatchPoint, Matcher, Verdict},
         rtmp::client::End,
     },
     download::{
@@ -43,9 +43,11 @@ pub(super) enum Rejoin {
 /// The frames written so far, kept while a rejoin may need them.
 #[derive(Debug, Default)]
 pub(super) struct RecordingHistory {
-    recording: ExistingRecording,
+    /// Whether frames were written before the remembered ones.
+    is_partial: bool,
+    pub(super) recording: ExistingRecording,
     /// Arrival time of the latest frame.
-    latest: Option<(Instant, WallTime)>,
+    pub(super) latest: Option<(Instant, WallTime)>,
     /// For a recording of an earlier run: the start of this run, the time since the last write at
     /// that moment, and the time of the last write.
     former: Option<(Instant, Duration, WallTime)>,
@@ -62,6 +64,14 @@ struct Silence {
 }
 
 impl RecordingHistory {
+    /// Creates the history of a recording that has begun before.
+    pub(super) fn from_now() -> Self {
+        Self {
+            is_partial: true,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn note(
         &mut self,
         arrived: (Instant, WallTime),
@@ -153,7 +163,11 @@ impl Pump<'_> {
         };
         self.rejoin = Some(if is_live {
             Rejoin::Live {
-                matcher: Box::new(history.recording.live_matcher()),
+                matcher: Box::new(history.recording.live_matcher(if history.is_partial {
+                    Expectation::LIVE_WITH_SHORT_HISTORY
+                } else {
+                    Expectation::LIVE
+                })),
                 has_frame: false,
             }
         } else {
@@ -314,7 +328,7 @@ impl Pump<'_> {
     }
 
     /// Continues the recording at the match point, as if the stream had not been interrupted.
-    fn join(&mut self, now: Instant, match_point: MatchPoint) -> Result<(), EndCause> {
+    pub(super) fn join(&mut self, now: Instant, match_point: MatchPoint) -> Result<(), EndCause> {
         let end_ms = match self.rejoin.take() {
             Some(Rejoin::Recorded(rejoin)) => {
                 let recording = rejoin.into_recording();

@@ -8,6 +8,7 @@ use std::{
 use rand::rngs::StdRng;
 use tokio::time::timeout;
 
+use super::close;
 use crate::{
     core::{
         flv::FrameInfo,
@@ -32,6 +33,8 @@ pub(in crate::download) struct StreamSource<'a> {
     pub(in crate::download) route: &'a Route,
     pub(in crate::download) session: &'a Config,
     pub(in crate::download) capture: Option<&'a Arc<Capture>>,
+    /// The same settings without the answer to a login request, which holds for one connection.
+    pub(in crate::download) session_without_login: &'a Config,
 }
 
 impl StreamSource<'_> {
@@ -66,10 +69,7 @@ impl StreamSource<'_> {
                 break;
             }
         }
-        client.close();
-        if client.poll_transmit(&mut connection.outbox).is_ok() {
-            connection.close().await;
-        }
+        close(connection, &mut client).await;
         Some(())
     }
 }

@@ -358,7 +358,11 @@ impl Session {
                 Event::Redirected(_) | Event::LoginRequired { .. } | Event::Ended(_) => {
                     self.is_over = true;
                 }
-                Event::Started | Event::Published | Event::Recorded | Event::Restarted => {}
+                Event::Started
+                | Event::Published
+                | Event::Recorded
+                | Event::Restarted
+                | Event::ReconnectRequested(_) => {}
             }
         }
         had_events

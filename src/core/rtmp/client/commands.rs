@@ -13,7 +13,7 @@ use super::{
 use crate::core::{
     amf::{Text, Value},
     rtmp::{
-        command::{Command, Meaning, Status},
+        command::{Command, Meaning, ReconnectRequest, Status},
         message::Message,
         properties,
     },
@@ -98,6 +98,7 @@ impl Client {
                 self.publisher_left(now, End::Unpublished(status.to_string()));
             }
             Meaning::Closed => self.end(End::Closed(status.to_string())),
+            Meaning::ReconnectRequest => self.reconnect_requested(status),
             Meaning::NotFound | Meaning::Refused if has_media => {
                 self.end(End::Failed(status.to_string()));
             }
@@ -109,6 +110,25 @@ impl Client {
             Meaning::NotFound | Meaning::Refused => self.refused(&status),
             Meaning::Unknown if status.is_error() && !has_media => self.refused(&status),
             Meaning::Unknown | Meaning::Information => {}
+        }
+    }
+
+    /// Reports a request to reconnect. Without the members of Enhanced RTMP in `connect`, the client
+    /// has not announced that it obeys such a request.
+    fn reconnect_requested(&mut self, status: Status) {
+        if !self.config.enhanced {
+            return;
+        }
+        match status.reconnect_to.transpose() {
+            Ok(tc_url) => self
+                .events
+                .push_back(Event::ReconnectRequested(ReconnectRequest {
+                    tc_url,
+                    description: status.description,
+                })),
+            Err(start) => tracing::warn!(
+                "the server requests a new connection to {start}, which is too long and is ignored"
+            ),
         }
     }
 

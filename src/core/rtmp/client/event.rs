@@ -6,7 +6,7 @@ use crate::core::{
     flv::FrameInfo,
     payload::Payload,
     rtmp::{
-        command::{Connect, Redirect},
+        command::{Connect, ReconnectRequest, Redirect},
         message::Message,
     },
 };
@@ -39,6 +39,8 @@ pub enum Event {
         /// The facts of the payload.
         info: FrameInfo,
     },
+    /// The server requests a new connection. The session continues.
+    ReconnectRequested(ReconnectRequest),
     /// The server redirects the client. The session is over.
     Redirected(Redirect),
     /// The server requires a login, which needs a new connection. The session is over.

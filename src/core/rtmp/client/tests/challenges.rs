@@ -163,5 +163,8 @@ fn status_can_request_a_login() {
     let mut status = refusal("[ code=403 need auth; authmod=llnw ]");
     status.name = "onStatus".into();
     conversation.command(status);
-    assert!(matches!(conversation.only_event(), Event::LoginRequired { .. }));
+    assert!(matches!(
+        conversation.only_event(),
+        Event::LoginRequired { .. }
+    ));
 }

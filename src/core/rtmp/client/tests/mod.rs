@@ -7,6 +7,7 @@ mod endings;
 mod log;
 mod observer;
 mod pauses;
+mod reconnect;
 mod repertoire;
 mod server_text;
 mod start_up;
@@ -24,7 +25,7 @@ use super::{
 use crate::core::{
     amf::{Object, Value, amf0},
     rtmp::{
-        command::{Redirect, Status},
+        command::{ReconnectRequest, Redirect, Status},
         handshake,
         message::{Kind, Message, Timestamp},
     },
