@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use crate::{
     core::amf::Object,
-    download::{FormatChange, NewTrack, Outcome, Progress, Report, Retry},
+    download::{FormatChange, NewTrack, Outcome, Progress, Reconnect, Report, Retry},
     output::{Gap, SegmentFacts},
     transport::Endpoint,
 };
@@ -69,6 +69,10 @@ impl Report for Listeners {
         self.each(|listener| listener.format_changed(change));
     }
 
+    fn reconnect(&mut self, reconnect: &Reconnect) {
+        self.each(|listener| listener.reconnect(reconnect));
+    }
+
     fn retry(&mut self, retry: &Retry) {
         self.each(|listener| listener.retry(retry));
     }
@@ -87,7 +91,10 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
-    use crate::{download::Ending, output::Gaps};
+    use crate::{
+        download::{Ending, ReconnectState},
+        output::Gaps,
+    };
 
     /// Records the names of its events.
     #[derive(Debug, Clone, Default)]
@@ -126,6 +133,10 @@ mod tests {
 
         fn format_changed(&mut self, _: &FormatChange) {
             self.note("format");
+        }
+
+        fn reconnect(&mut self, _: &Reconnect) {
+            self.note("reconnect");
         }
 
         fn retry(&mut self, _: &Retry) {
@@ -171,6 +182,11 @@ mod tests {
             reason: reason.clone(),
         });
         listeners.format_changed(&crate::cli::report::change());
+        listeners.reconnect(&Reconnect {
+            state: ReconnectState::Started,
+            endpoint,
+            reason: reason.clone(),
+        });
         listeners.retry(&Retry {
             attempt: 1,
             limit: None,
@@ -209,6 +225,7 @@ mod tests {
             "resuming",
             "gap",
             "format",
+            "reconnect",
             "retry",
             "progress",
             "segment",

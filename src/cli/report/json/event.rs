@@ -68,6 +68,17 @@ pub enum Event<'a> {
         /// Position of the change in the recording, in milliseconds.
         at_ms: u64,
     },
+    /// The server requested a new connection, which replaces the current one while it plays.
+    Reconnect {
+        /// `started`, then `moved` or `failed`.
+        state: &'static str,
+        /// Name or address of the new server.
+        host: String,
+        /// Its port.
+        port: u16,
+        /// Reason of the request, or of the failure.
+        reason: String,
+    },
     /// Another attempt follows.
     Retry {
         /// Number of the attempt.

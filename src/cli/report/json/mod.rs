@@ -23,7 +23,9 @@ use crate::{
         terminal::{screen::Screen, time_format::utc},
     },
     core::amf::Object,
-    download::{FormatChange, NewTrack, Outcome, Progress, Report, Retry},
+    download::{
+        FormatChange, NewTrack, Outcome, Progress, Reconnect, ReconnectState, Report, Retry,
+    },
     output::{Gap, SegmentFacts},
     transport::Endpoint,
 };
@@ -160,6 +162,22 @@ impl Report for JsonReport {
             from: change.from.to_string(),
             to: change.to.to_string(),
             at_ms: change.at_ms,
+        });
+    }
+
+    fn reconnect(&mut self, reconnect: &Reconnect) {
+        if reconnect.state == ReconnectState::Moved {
+            self.endpoint = Some(reconnect.endpoint.clone());
+        }
+        self.events.write_limited("reconnect", || Event::Reconnect {
+            state: match reconnect.state {
+                ReconnectState::Started => "started",
+                ReconnectState::Moved => "moved",
+                ReconnectState::Failed => "failed",
+            },
+            host: self.screen.redacted(&reconnect.endpoint.host),
+            port: reconnect.endpoint.port,
+            reason: self.screen.redacted(&reconnect.reason),
         });
     }
 

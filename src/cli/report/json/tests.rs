@@ -151,6 +151,14 @@ fn all_events() -> Vec<Json> {
         report.gap(&gap());
         report.track(&new_track());
         report.format_changed(&crate::cli::report::change());
+        report.reconnect(&Reconnect {
+            state: ReconnectState::Failed,
+            endpoint: Endpoint {
+                host: "host".to_owned(),
+                port: 1935,
+            },
+            reason: "?token=s3cret".to_owned(),
+        });
         report.retry(&retry(Some(5)));
         report.retry(&retry(None));
         let (level, text) = ("info", "text");
@@ -195,6 +203,8 @@ fn every_event_is_a_line_of_json() {
             "codec": "aac", "recorded": false}),
         json!({"event": "format", "position_ms": 40, "track": "video", "from": "h264 1920x1080",
             "to": "h264 1280x720", "at_ms": 12_000}),
+        json!({"event": "reconnect", "position_ms": 40, "state": "failed", "host": "host",
+            "port": 1935, "reason": "?token=***"}),
         json!({"event": "retry", "position_ms": 40, "attempt": 1, "limit": 5, "wait_ms": 1500,
             "ending": "no-connection", "reason": "?token=***"}),
         json!({"event": "retry", "position_ms": 40, "attempt": 1, "limit": null, "wait_ms": 1500,

@@ -19,6 +19,8 @@ pub(super) struct BarFacts {
     pub(super) rest_ms: Option<u64>,
     /// The attempt that follows a lost connection, until media arrives.
     pub(super) outage: Option<Outage>,
+    /// Whether a connection that the server requested is being made.
+    pub(super) is_reconnecting: bool,
 }
 
 /// An attempt to reconnect.
@@ -40,7 +42,8 @@ struct Field {
 }
 
 /// Formats the line for a terminal with `width` columns. If the fields do not fit, the least important ones
-/// are left out: first the bar, then the remaining time, percent, rate, size and position.
+/// are left out: first the bar, then the remaining time, percent, the
+/// word for a requested connection, rate, size and position.
 pub(super) fn line(facts: &BarFacts, now: Instant, width: usize, charset: Charset) -> String {
     match facts.outage {
         Some(outage) => outage_line(facts, outage, now, width),
@@ -67,6 +70,8 @@ fn progress_line(facts: &BarFacts, width: usize, charset: Charset) -> String {
     let position = fitting(Some(hms(facts.position_ms)), 0);
     let size_text = fitting(Some(size(facts.bytes)), GAP);
     let rate = fitting(facts.rate.map(|rate| format!("{}/s", size(rate))), GAP);
+    let reconnecting = facts.is_reconnecting.then(|| "reconnecting".to_owned());
+    let reconnecting = fitting(reconnecting, GAP);
     let percent_text = fitting(percent.map(|percent| format!("{percent:>3}%")), GAP);
     let rest = fitting(facts.rest_ms.map(|ms| format!("{} left", hms(ms))), GAP);
     let total = fitting(total_ms.map(|ms| format!(" of {}", hms(ms))), 0);
@@ -81,6 +86,7 @@ fn progress_line(facts: &BarFacts, width: usize, charset: Charset) -> String {
         size_text.map(Field::new),
         rate.map(Field::new),
         rest.map(Field::new),
+        reconnecting.map(Field::new),
     ])
 }
 
@@ -176,6 +182,7 @@ mod tests {
         rate: Some(194_560),
         rest_ms: Some(60_000),
         outage: None,
+        is_reconnecting: false,
     };
 
     fn at(facts: &BarFacts, width: usize) -> String {
@@ -231,6 +238,18 @@ mod tests {
     }
 
     #[test]
+    fn a_requested_connection_is_shown_beside_the_progress() {
+        let facts = BarFacts {
+            total_ms: None,
+            rest_ms: None,
+            is_reconnecting: true,
+            ..FACTS
+        };
+        assert_eq!(at(&facts, 38), "0:30  3.0 MiB  190 KiB/s  reconnecting");
+        assert_eq!(at(&facts, 37), "0:30  3.0 MiB  190 KiB/s");
+    }
+
+    #[test]
     fn an_outage_shows_the_attempt_and_the_wait() {
         let now = Instant::now();
         let outage = |limit, wait_ms| BarFacts {
@@ -276,7 +295,7 @@ mod tests {
                 limit,
                 starts: now + Duration::from_millis(wait_ms),
             });
-            let facts = BarFacts { position_ms, total_ms, bytes, rate, rest_ms, outage };
+            let facts = BarFacts { position_ms, total_ms, bytes, rate, rest_ms, outage, is_reconnecting: false };
             let complete = line(&facts, now, 1000, Charset::Utf8);
             let complete: Vec<_> = words(&complete).collect();
             let mut count = 0;

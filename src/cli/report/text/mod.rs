@@ -35,7 +35,9 @@ use crate::{
         },
     },
     core::amf::Object,
-    download::{FormatChange, NewTrack, Outcome, Progress, Report, Retry},
+    download::{
+        FormatChange, NewTrack, Outcome, Progress, Reconnect, ReconnectState, Report, Retry,
+    },
     output::{Destination, Gap, SegmentFacts},
     transport::Endpoint,
 };
@@ -123,8 +125,12 @@ impl TextReport {
                 let since_start = self.started.map(|started| now.duration_since(started));
                 let facts = bar_facts(progress, &self.before, since_start.unwrap_or_default());
                 self.update_bar(|bar| {
-                    let outage = bar.outage;
-                    *bar = BarFacts { outage, ..facts };
+                    let (outage, is_reconnecting) = (bar.outage, bar.is_reconnecting);
+                    *bar = BarFacts {
+                        outage,
+                        is_reconnecting,
+                        ..facts
+                    };
                 });
             }
             None if self.is_rtmpdump() => self.screen.status(&rtmpdump::status(progress)),
@@ -288,6 +294,11 @@ impl Report for TextReport {
         }
     }
 
+    fn reconnect(&mut self, reconnect: &Reconnect) {
+        let is_reconnecting = reconnect.state == ReconnectState::Started;
+        self.update_bar(|bar| bar.is_reconnecting = is_reconnecting);
+    }
+
     fn retry(&mut self, retry: &Retry) {
         let line = format!("INFO: {}", retry_text(retry));
         self.screen.event_line("retry", &line);
@@ -432,6 +443,7 @@ fn bar_facts(progress: &Progress, before: &Progress, elapsed: Duration) -> BarFa
         rate: (seconds >= 1.0).then(|| (bytes / seconds) as u64),
         rest_ms: rest_ms(progress, before, seconds),
         outage: None,
+        is_reconnecting: false,
     }
 }
 
