@@ -45,6 +45,8 @@ pub struct Config {
     pub tags_per_aggregate: usize,
     /// Number of tags sent before Play.Start.
     pub tags_before_start: usize,
+    /// Requests to continue on a new connection, in the order of their connections and tags.
+    pub reconnects: Vec<Reconnect>,
     pub fault: Option<Fault>,
     /// Number of connections with the fault; later connections have none.
     pub faulty_connections: usize,
@@ -263,6 +265,17 @@ pub enum OnMissing {
     StartThenFin,
 }
 
+/// Request to continue on a new connection (E-RTMP "Reconnect Request").
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reconnect {
+    /// Number of the connection that receives the request, starting at 0.
+    pub connection: usize,
+    /// Number of tags and aggregate messages sent before the request.
+    pub after_tags: usize,
+    /// tcUrl of the new connection, absolute or relative to the current one.
+    pub tc_url: Option<String>,
+}
+
 /// Fault that occurs once per connection.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Fault {
@@ -327,6 +340,7 @@ impl Default for Config {
             keeps_set_data_frame: false,
             tags_per_aggregate: 0,
             tags_before_start: 0,
+            reconnects: Vec::new(),
             fault: None,
             faulty_connections: usize::MAX,
         }

@@ -37,7 +37,8 @@ pub use self::{
     clip::{Clip, Tag},
     config::{
         Config, Encryption, EndSignal, Fault, FaultAction, FaultPoint, Handshake, HandshakeFlaw,
-        OnConnect, OnMissing, Pace, Pipelining, SecureToken, SeekTo, Seeking, Source, Step, Stream,
+        OnConnect, OnMissing, Pace, Pipelining, Reconnect, SecureToken, SeekTo, Seeking, Source,
+        Step, Stream,
     },
     connection::{
         C2, ClientRecord, Command, Connection, Disconnected, STREAM_BEGIN, STREAM_EOF,

@@ -19,8 +19,8 @@ use super::{
     broadcast::SentFrame,
     clip::Tag,
     config::{
-        Config, EndSignal, FaultAction, OnConnect, OnMissing, Pipelining, SecureToken, Source,
-        Step, Stream,
+        Config, EndSignal, FaultAction, OnConnect, OnMissing, Pipelining, Reconnect, SecureToken,
+        Source, Step, Stream,
     },
     connection::{
         BUFFER_EMPTY, Command, Connection, Disconnected, PING_REQUEST, STATUS, STREAM_BEGIN,
@@ -46,6 +46,8 @@ pub struct Session<'a> {
     has_playlist: bool,
     next_ping: Option<Instant>,
     pings: usize,
+    tags_sent: usize,
+    reconnects_sent: usize,
 }
 
 impl<'a> Session<'a> {
@@ -63,6 +65,8 @@ impl<'a> Session<'a> {
             has_playlist: false,
             next_ping: config.ping_every.map(|every| Instant::now() + every),
             pings: 0,
+            tags_sent: 0,
+            reconnects_sent: 0,
         }
     }
 
@@ -395,6 +399,9 @@ impl<'a> Session<'a> {
     /// Sends all due tags and returns the time until the next one.
     fn send_due(&mut self) -> Result<Duration, Disconnected> {
         loop {
+            if self.playback.is_some() && self.is_reconnect_due() {
+                self.request_reconnect()?;
+            }
             let Some(playback) = &mut self.playback else {
                 return Ok(MAX_IDLE);
             };
@@ -427,11 +434,40 @@ impl<'a> Session<'a> {
         }
     }
 
+    fn is_reconnect_due(&self) -> bool {
+        let next = self.next_reconnect();
+        next.is_some_and(|next| next.after_tags <= self.tags_sent)
+    }
+
+    fn next_reconnect(&self) -> Option<&'a Reconnect> {
+        let number = self.connection.number();
+        let own = self.config.reconnects.iter();
+        let mut own = own.filter(|reconnect| reconnect.connection == number);
+        own.nth(self.reconnects_sent)
+    }
+
+    fn request_reconnect(&mut self) -> Result<(), Disconnected> {
+        let tc_url = self
+            .next_reconnect()
+            .and_then(|next| next.tc_url.as_deref());
+        let mut info = status(
+            "status",
+            "NetConnection.Connect.ReconnectRequest",
+            "The server is being updated.",
+        );
+        if let Some(tc_url) = tc_url {
+            info.insert("tcUrl", tc_url);
+        }
+        self.reconnects_sent += 1;
+        self.queue_command(0, "onStatus", 0.0, &[Value::Null, info.into()])
+    }
+
     /// Sends the next tag or aggregate message.
     fn send_next(&mut self) -> Result<(), Disconnected> {
         let Some(playback) = &mut self.playback else {
             return Ok(());
         };
+        self.tags_sent += 1;
         match &playback.take(self.config.tags_per_aggregate.max(1))[..] {
             [tag] => {
                 let at_ms = playback.clip_time_ms(tag);

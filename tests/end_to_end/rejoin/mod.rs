@@ -3,6 +3,7 @@
 mod attempts;
 mod cuts;
 mod directives;
+mod handover;
 mod servers;
 mod sources;
 mod xiu;
