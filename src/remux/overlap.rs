@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::{Converter, End, Message};
 use crate::core::{
     flv::FrameInfo,
-    rejoin::matcher::{Arrival, Expectation, MatchPoint, Matcher, Verdict},
+    rejoin::matcher::{Arrival, Expectation, MatchPoint, Matcher, Origin, Verdict},
 };
 
 /// The search for the end of the previous input in the current one.
@@ -106,5 +106,5 @@ const EXPECTATION: Expectation = Expectation {
     is_from_start: false,
     limit_ms: 10_000,
     limit_bytes: 64 << 20,
-    is_live: false,
+    origin: Origin::Recorded,
 };
