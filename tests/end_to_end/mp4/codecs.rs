@@ -409,5 +409,5 @@ fn md5_of(bytes: &[u8]) -> String {
 
 /// Two seconds of a tone at 48 kHz, stereo, with explicit signaling (ISO 14496-3 1.6.5). Made with fdk-aac 0.8,
 /// because the free encoders of ffmpeg do not support the profiles.
-const HE_AAC: &[u8] = include_bytes!("he_aac.flv");
+pub(super) const HE_AAC: &[u8] = include_bytes!("he_aac.flv");
 const HE_AAC_V2: &[u8] = include_bytes!("he_aac_v2.flv");

@@ -1,5 +1,7 @@
 //! MP4 files and pipes, read by ffmpeg and by other readers.
 
+#[cfg(target_os = "linux")]
+mod browser;
 mod codecs;
 
 mod features;

@@ -4,6 +4,8 @@
 //! With `RTMPULL_REQUIRE_PEERS=1`, it fails instead.
 
 pub mod analyzers;
+#[cfg(target_os = "linux")]
+pub mod chromium;
 pub mod ffmpeg;
 #[cfg(unix)]
 pub mod gstreamer;
