@@ -292,6 +292,93 @@ fn any_crash_leaves_a_file_with_all_synced_frames() {
     assert!(crashes > 4000, "only {crashes} crashes");
 }
 
+/// Between two syncs, a disk may write any of the sectors in any order, and the length of the file at any time. All
+/// combinations are checked, except that a sector is written completely or not at all.
+#[test]
+fn every_subset_of_unsynced_sectors_leaves_all_synced_frames() {
+    let disk = LogDisk::default();
+    let muxer = Muxer::file(&options(), &Metadata::default(), 0);
+    let mut file = MediaFile::create(disk.clone(), muxer, None, Instant::now()).unwrap();
+    let mut number = 0;
+    record(&mut file, 4, |units| {
+        let frames: u32 = units.iter().map(|unit| unit.messages).sum();
+        *disk.frames.lock().unwrap() += frames as usize;
+        number += 1;
+        if number % 2 == 0 {
+            disk.sync();
+        }
+    })
+    .unwrap();
+    let total = messages(4).count();
+    file.complete().unwrap();
+    file.seal().unwrap();
+    let log = disk.log.lock().unwrap().clone();
+    let (mut synced, mut least) = (Vec::new(), 0);
+    let (mut images, mut fragmented, mut sealed) = (0, 0, 0);
+    // The operations between two syncs. The last ones are never synced.
+    let batches = log.split_inclusive(|operation| matches!(operation, Operation::Sync(_)));
+    for batch in batches {
+        for crash in 0..=batch.len() {
+            let sectors: Vec<Operation> = batch[..crash].iter().flat_map(sectors_of).collect();
+            assert!(sectors.len() <= 14, "{} sectors", sectors.len());
+            let end = sectors
+                .iter()
+                .fold(synced.len(), |end, sector| match sector {
+                    Operation::Write(offset, bytes) => end.max(*offset as usize + bytes.len()),
+                    _ => end,
+                });
+            for subset in 0..1_u32 << sectors.len() {
+                for has_length in [false, true] {
+                    let mut image = synced.clone();
+                    if has_length {
+                        image.resize(end, 0);
+                    }
+                    let written = sectors.iter().enumerate();
+                    let written = written.filter(|(number, _)| subset >> number & 1 == 1);
+                    written.for_each(|(_, sector)| apply(&mut image, sector));
+                    let found = frames_in(&image);
+                    assert!(
+                        (least..=total).contains(&found),
+                        "{found} of {least} frames"
+                    );
+                    images += 1;
+                    let is_sealed = image.get(36..40) == Some(b"mdat");
+                    *if is_sealed {
+                        &mut sealed
+                    } else {
+                        &mut fragmented
+                    } += 1;
+                }
+            }
+        }
+        batch
+            .iter()
+            .for_each(|operation| apply(&mut synced, operation));
+        if let Some(Operation::Sync(frames)) = batch.last() {
+            least = *frames;
+        }
+    }
+    println!("{images} images: {fragmented} fragmented, {sealed} sealed");
+    assert!(images > 5_000 && sealed > 0);
+    assert_eq!(frames_in(&synced), total);
+}
+
+/// Divides a write at the boundaries of sectors.
+fn sectors_of(operation: &Operation) -> Vec<Operation> {
+    let Operation::Write(offset, bytes) = operation else {
+        assert!(matches!(operation, Operation::Sync(_)), "{operation:?}");
+        return Vec::new();
+    };
+    let (mut sectors, mut offset, mut rest) = (Vec::new(), *offset, &bytes[..]);
+    while !rest.is_empty() {
+        let length = (512 - offset as usize % 512).min(rest.len());
+        let (sector, after) = rest.split_at(length);
+        sectors.push(Operation::Write(offset, sector.to_vec()));
+        (offset, rest) = (offset + length as u64, after);
+    }
+    sectors
+}
+
 /// Applies an operation that was not synced: in the first round completely, in others as any of its sectors.
 /// A lost sector contains zeros if the length of the file is already on the disk.
 fn apply_unsynced(image: &mut Vec<u8>, operation: &Operation, round: u32, rng: &mut StdRng) {
