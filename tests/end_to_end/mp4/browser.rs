@@ -1,6 +1,6 @@
 //! Finished and killed recordings in a browser.
 
-use std::{fs, path::PathBuf, thread, time::Duration};
+use std::{fs, thread, time::Duration};
 
 use serde_json::Value;
 
@@ -51,7 +51,7 @@ fn browser_plays_and_seeks_in_finished_and_killed_recordings() {
 }
 
 /// Records `source` to `file`. If the recording is killed, it lacks the end.
-fn record(source: &PathBuf, is_killed: bool, file: &Path) {
+fn record(source: &Path, is_killed: bool, file: &Path) {
     let clip = Clip::read(source);
     let length = Duration::from_millis(clip.last_timestamp_ms().into());
     if !is_killed {
