@@ -132,13 +132,13 @@ struct Recordings {
 
 /// A sample as a reader returns it.
 #[derive(Debug, Clone, PartialEq)]
-struct Sample {
+pub(super) struct Sample {
     shown_ms: f64,
     md5: String,
 }
 
 /// Video and audio samples, each in decoding order.
-type Samples = [Vec<Sample>; 2];
+pub(super) type Samples = [Vec<Sample>; 2];
 
 impl Source {
     fn flv(readable: PathBuf) -> Self {
@@ -234,6 +234,13 @@ fn assert_samples(reader: &str, found: &[Sample], expected: &[Sample]) {
     }
 }
 
+/// Panics unless a finished file has the expected samples.
+#[track_caller]
+pub(super) fn assert_same_samples(file: &Path, expected: &Samples) {
+    assert_shiguredo_agrees(file, true, expected);
+}
+
+#[track_caller]
 fn assert_shiguredo_agrees(file: &Path, is_finished: bool, expected: &Samples) {
     let bytes = fs::read(file).expect("the file exists");
     let found = match is_finished {
@@ -332,7 +339,7 @@ fn assert_mpv_seeks(file: &Path, [video, _]: &Samples) {
 fn assert_mpv_seeks(_file: &Path, _expected: &Samples) {}
 
 /// Returns the samples of an FLV file. This parser is independent of the tested one.
-fn samples_of_flv(clip: &Clip) -> Samples {
+pub(super) fn samples_of_flv(clip: &Clip) -> Samples {
     let mut samples = Samples::default();
     for tag in clip.media().filter(|tag| !tag.is_sequence_header()) {
         let header = frame_header(tag).filter(|(skip, _)| *skip < tag.body.len());

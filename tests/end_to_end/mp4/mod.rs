@@ -1,11 +1,14 @@
 //! MP4 files and pipes, read by ffmpeg and by other readers.
 
+mod bad_input;
 #[cfg(target_os = "linux")]
 mod browser;
 mod codecs;
-
+#[cfg(target_os = "linux")]
+mod endurance;
 mod features;
 mod hls;
+mod kills;
 
 use std::{
     fs,
