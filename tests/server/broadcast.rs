@@ -43,6 +43,8 @@ pub struct SentFrame {
     /// Time in the clip, in milliseconds.
     pub at_ms: u32,
     pub is_sequence_header: bool,
+    /// Time at which the server started to send the frame.
+    pub sent_at: Instant,
 }
 
 impl Broadcast {

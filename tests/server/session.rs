@@ -472,6 +472,7 @@ impl<'a> Session<'a> {
             [tag] => {
                 let at_ms = playback.clip_time_ms(tag);
                 let source = &playback.stream.source;
+                let sent_at = Instant::now();
                 self.send_tag(tag)?;
                 if let Source::Broadcast(broadcast) = source {
                     broadcast.record_frame(SentFrame {
@@ -480,6 +481,7 @@ impl<'a> Session<'a> {
                         kind: tag.kind,
                         at_ms,
                         is_sequence_header: tag.is_sequence_header(),
+                        sent_at,
                     });
                 }
                 Ok(())
