@@ -10,6 +10,8 @@
 //! A frame arrives with its [`FrameInfo`](crate::core::flv::FrameInfo) and its output time. The recording
 //! chooses its segment, the queue collects frames until a write is worthwhile, and the muxer converts them to
 //! FLV in their buffers or collects them in MP4 fragments. Written buffers return to the caller for reuse.
+//! When a segment ends, a thread finishes its MP4 file while the next segment is written; the manifest and the
+//! hook then follow in order.
 
 #![cfg_attr(
     not(test),

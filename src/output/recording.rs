@@ -13,7 +13,7 @@ use super::{
     ExistingFile, FileOptions, Format, SegmentFacts, SegmentOptions, Totals,
     file::{MediaFile, free_space::FreeSpace},
     finished_segments::FinishedSegments,
-    finishing::Finishing,
+    finishing::{Expected, Finishing},
     hook::{Hook, HookFacts, StartReason},
     latest_frames::LatestFrames,
     muxer::Message,
@@ -328,7 +328,7 @@ impl FileRecording {
                 break;
             }
             if deadline.is_some_and(|deadline| deadline <= now) {
-                self.abandon_unfinished();
+                self.abandon_unfinished(now);
                 break;
             }
             tokio::time::sleep(POLL_INTERVAL).await;
@@ -343,12 +343,17 @@ impl FileRecording {
     }
 
     /// Reports the segments that the disk is too slow to finish.
-    fn abandon_unfinished(&mut self) {
-        while let Some(expected) = self.finishing.abandon() {
-            tracing::warn!("the disk is too slow to finish the MP4 file: it stays fragmented");
-            self.previous = self.previous.saturating_add(expected.totals);
-            if let Some(facts) = expected.facts {
+    fn abandon_unfinished(&mut self, now: Instant) {
+        while let Some(Expected { totals, facts }) = self.finishing.abandon() {
+            self.previous = self.previous.saturating_add(totals);
+            if let Some(facts) = facts {
+                let path = &facts.path;
+                tracing::warn!("the disk is too slow to finish {path}: it stays fragmented");
                 self.finished.add(facts);
+            }
+            // The files after it may be finished.
+            if let Err(error) = self.collect_finished(now) {
+                self.failure.get_or_insert(error);
             }
         }
     }
