@@ -89,7 +89,7 @@ fn start_event(args: &Args, job: &Job, displays: &Displays) -> Start {
             segment_bytes: job.segments.bytes,
             segment_clock_seconds: job.segments.clock_seconds,
             split_on_change: false,
-            tracks: None,
+            tracks: job.tracks.map(|tracks| tracks.to_string()),
         },
     }
 }
@@ -154,7 +154,7 @@ fn outcome(converted: remux::Outcome) -> download::Outcome {
         duration_ms: None,
         gaps: Gaps::default(),
         missing_sequence_headers: Vec::new(),
-        missing_tracks: Vec::new(),
+        missing_tracks: converted.missing_tracks,
     }
 }
 
@@ -188,6 +188,7 @@ mod tests {
             bytes: 100,
             tags: 5,
             position_ms: 80,
+            missing_tracks: Vec::new(),
         };
         let cut = End::Input {
             name: "in.flv".to_owned(),

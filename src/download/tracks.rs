@@ -97,8 +97,8 @@ impl Tracks {
 
     /// Returns the selected tracks that have not arrived.
     pub(super) fn missing(&self) -> Vec<TrackId> {
-        let selected = self.selected();
-        selected.map_or_else(Vec::new, |selected| selected.named_without(&self.arrived))
+        let filter = self.filter.as_ref();
+        filter.map_or_else(Vec::new, TrackFilter::missing)
     }
 
     /// Warns once if a selected track has not arrived some time after the first track.

@@ -32,7 +32,10 @@ use self::{damage::Damage, input::Reader, overlap::Overlap};
 use crate::{
     core::{
         amf::Object,
-        flv::{FrameInfo, FrameParser, reader::TagView, salvage::Piece},
+        flv::{
+            FrameInfo, FrameParser, TrackFilter, TrackId, TrackSet, metadata_message,
+            reader::TagView, salvage::Piece,
+        },
         output_clock::OutputClock,
         payload::{Payload, Pool},
         rejoin::matcher::History,
@@ -50,6 +53,8 @@ pub struct Job {
     pub output: Destination,
     /// Pipe that receives the same frames as a recording in files (`--tee`).
     pub pipe: Option<Destination>,
+    /// Tracks to convert; `None` converts all.
+    pub tracks: Option<TrackSet>,
     /// How files are written.
     pub file: FileOptions,
     /// How pipes and devices are written.
@@ -86,6 +91,8 @@ pub struct Outcome {
     pub tags: u64,
     /// Duration of the output in milliseconds.
     pub position_ms: u64,
+    /// Selected tracks that the input does not have.
+    pub missing_tracks: Vec<TrackId>,
 }
 
 /// Why a conversion ended.
@@ -149,6 +156,11 @@ pub async fn run(job: &Job, report: &mut dyn Report, mut stop: Stop) -> Outcome 
         (Ok(()), Ok(false)) => End::Complete,
     };
     converter.report_progress();
+    let missing = converter.filter.as_ref().map(TrackFilter::missing);
+    let missing = missing.unwrap_or_default();
+    for track in &missing {
+        tracing::warn!("the input has no track {track}, which --tracks selects");
+    }
     converter
         .output
         .finish_hooks_unless_stopped(&mut stop)
@@ -160,6 +172,7 @@ pub async fn run(job: &Job, report: &mut dyn Report, mut stop: Stop) -> Outcome 
         bytes: totals.bytes,
         tags: totals.tags,
         position_ms: converter.clock.position_ms(),
+        missing_tracks: missing,
     }
 }
 
@@ -177,6 +190,8 @@ struct Converter<'a> {
     read: u64,
     length: Option<u64>,
     parser: FrameParser,
+    /// Removes the tracks that are not converted.
+    filter: Option<TrackFilter>,
     damage: Damage,
     /// Whether a frame of the current input was read.
     has_frame: bool,
@@ -214,6 +229,7 @@ impl<'a> Converter<'a> {
             read: 0,
             length: Some(0),
             parser: FrameParser::new(),
+            filter: job.tracks.map(TrackFilter::new),
             damage: Damage::default(),
             has_frame: false,
             held: None,
@@ -330,15 +346,31 @@ impl<'a> Converter<'a> {
         while let Some(spent) = self.output.take_spent() {
             self.pool.put(spent);
         }
-        if let Some((fields, start)) = tag.metadata() {
+        if let Some((mut fields, start)) = tag.metadata() {
+            let filter = self.filter.as_ref();
+            if filter.is_some_and(|filter| filter.selected().filter_metadata(&mut fields))
+                && let Some(filtered) = metadata_message(&fields)
+            {
+                return self.metadata(now, &fields, &filtered);
+            }
             return self.metadata(now, &fields, tag.body.get(start..).unwrap_or_default());
         }
-        let info = self.parser.parse(tag.header.kind, tag.body);
+        let mut info = self.parser.parse(tag.header.kind, tag.body);
+        let mut payload = self.payload(tag.body);
+        if let Some(filter) = &mut self.filter {
+            match filter.apply(info, &mut payload) {
+                Some(filtered) => info = filtered,
+                None => {
+                    self.pool.put(payload);
+                    return Ok(());
+                }
+            }
+        }
         let message = Message {
             info,
             // FLV allows negative timestamps. The clock compares times by serial arithmetic.
             timestamp: Timestamp(tag.header.timestamp_ms.cast_unsigned()),
-            payload: self.payload(tag.body),
+            payload,
         };
         self.message(now, message)
     }

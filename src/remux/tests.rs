@@ -49,6 +49,7 @@ impl Folder {
             inputs: self.inputs.iter().cloned().map(Input::File).collect(),
             output: Destination::Path(self.output()),
             pipe: None,
+            tracks: None,
             file: FileOptions {
                 format,
                 sync_interval: None,

@@ -32,12 +32,13 @@ impl Conversion {
 }
 
 /// Arguments that may be used together with --remux.
-pub(super) const ALLOWED_WITH_REMUX: [&str; 27] = [
+pub(super) const ALLOWED_WITH_REMUX: [&str; 28] = [
     "remux",
     "join",
     "flv",
     "tee",
     "format",
+    "tracks",
     "fragment",
     "no_index",
     "sync",

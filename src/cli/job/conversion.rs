@@ -9,7 +9,7 @@ use super::{
     Environment, file_options,
     format::Formats,
     paths::{Outputs, is_stdin_file, is_stdout},
-    segments,
+    segments, selected_tracks,
     stream_name::StreamName,
 };
 use crate::{
@@ -48,6 +48,7 @@ pub fn resolve_conversion(args: &Args, environment: &Environment) -> Result<Job>
     let limits = segments::limits(args, &recording, formats.file, &Zoned::now())?;
     Ok(Job {
         inputs,
+        tracks: selected_tracks(args),
         file: file_options(args, formats.file),
         pipe_options: formats.pipe_options(args),
         segments,

@@ -79,7 +79,7 @@ pub fn resolve(args: &Args, environment: &Environment) -> Result<Job> {
     let stop_ms = args.stop_ms.filter(|stop_ms| *stop_ms > 0);
     let length_ms = stop_ms.map(|stop_ms| stop_ms.saturating_sub(start_ms.unwrap_or(0)));
     let job = Job {
-        tracks: args.tracks.filter(|tracks| *tracks != TrackSet::ALL),
+        tracks: selected_tracks(args),
         file: file_options(args, formats.file),
         pipe_options: formats.pipe_options(args),
         session: Config {
@@ -182,6 +182,11 @@ fn ensure_replaceable(args: &Args, output: &Output) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Returns the tracks to record; `None` records all.
+fn selected_tracks(args: &Args) -> Option<TrackSet> {
+    args.tracks.filter(|tracks| *tracks != TrackSet::ALL)
 }
 
 fn file_options(args: &Args, format: Format) -> FileOptions {

@@ -215,6 +215,8 @@ impl Ids {
 #[derive(Debug)]
 pub struct TrackFilter {
     selected: TrackSet,
+    /// Selected tracks that have arrived.
+    arrived: TrackSet,
     /// Parses changed messages. Sees all sequence headers.
     parser: FrameParser,
     /// Body of a changed message; kept for its memory.
@@ -226,6 +228,7 @@ impl TrackFilter {
     pub fn new(selected: TrackSet) -> Self {
         Self {
             selected,
+            arrived: TrackSet::default(),
             parser: FrameParser::new(),
             scratch: Vec::new(),
         }
@@ -234,6 +237,11 @@ impl TrackFilter {
     /// Returns the tracks that the filter keeps.
     pub fn selected(&self) -> &TrackSet {
         &self.selected
+    }
+
+    /// Returns the tracks that are selected by name and have not arrived.
+    pub fn missing(&self) -> Vec<TrackId> {
+        self.selected.named_without(&self.arrived)
     }
 
     /// Removes tracks from a message. Returns the facts of the rest, or `None` if no track is left.
@@ -245,6 +253,7 @@ impl TrackFilter {
             return Some(info);
         }
         let selected = self.selected;
+        self.note(info, payload);
         let is_unchanged = if info.is_multitrack {
             let mut ids = media_tracks(kind, payload).map(|track| track.id());
             let is_kept = |id| selected.new_id(TrackId { kind, id }) == Some(id);
@@ -274,6 +283,24 @@ impl TrackFilter {
         payload.clear();
         payload.extend_from_slice(&self.scratch);
         Some(self.parser.parse(kind, payload))
+    }
+}
+
+impl TrackFilter {
+    /// Records the selected tracks of a message.
+    fn note(&mut self, info: FrameInfo, body: &[u8]) {
+        let kind = info.track;
+        if !info.is_multitrack {
+            self.arrived.insert(TrackId {
+                kind,
+                id: info.track_id,
+            });
+            return;
+        }
+        for track in media_tracks(kind, body) {
+            let id = track.id();
+            self.arrived.insert(TrackId { kind, id });
+        }
     }
 }
 
