@@ -61,39 +61,12 @@ impl Muxer {
 
     /// Creates a muxer for a new file. `created` is the current time in seconds since 1970.
     pub(super) fn file(options: &FileOptions, metadata: &Metadata, created: u64) -> Self {
-        Self::new(
-            options.format,
-            options.layout,
-            FRAGMENT_MS,
-            metadata,
-            created,
-        )
-    }
-
-    /// Creates a muxer for a pipe.
-    pub(super) fn pipe(format: Format, fragment_ms: u64) -> Self {
-        Self::new(format, Layout::Plain, fragment_ms, &Metadata::default(), 0)
-    }
-
-    /// Creates a muxer for FLV.
-    pub(super) fn flv(layout: Layout, metadata: &Metadata) -> Self {
-        let mut writer = HeadWriter::new(layout);
-        writer.inherit_metadata(metadata);
-        Self::Flv(writer)
-    }
-
-    fn new(
-        format: Format,
-        layout: Layout,
-        fragment_ms: u64,
-        metadata: &Metadata,
-        created: u64,
-    ) -> Self {
-        match format {
-            Format::Flv => Self::flv(layout, metadata),
+        match options.format {
+            Format::Flv => Self::flv(options.layout, metadata),
             Format::Mp4 => Self::Mp4(mp4::Writer::new(mp4::Options {
-                layout,
-                fragment_ms,
+                layout: options.layout,
+                fragment_ms: FRAGMENT_MS,
+                leaves_out_late_tracks: false,
                 description: mp4::Description {
                     created,
                     title: metadata.text(TITLE),
@@ -101,6 +74,26 @@ impl Muxer {
                 },
             })),
         }
+    }
+
+    /// Creates a muxer for a pipe.
+    pub(super) fn pipe(format: Format, fragment_ms: u64) -> Self {
+        match format {
+            Format::Flv => Self::flv(Layout::Plain, &Metadata::default()),
+            Format::Mp4 => Self::Mp4(mp4::Writer::new(mp4::Options {
+                layout: Layout::Plain,
+                fragment_ms,
+                leaves_out_late_tracks: true,
+                description: mp4::Description::default(),
+            })),
+        }
+    }
+
+    /// Creates a muxer for FLV.
+    pub(super) fn flv(layout: Layout, metadata: &Metadata) -> Self {
+        let mut writer = HeadWriter::new(layout);
+        writer.inherit_metadata(metadata);
+        Self::Flv(writer)
     }
 
     /// Creates a playlist of an MP4 file with this name, which starts at a time on the wall clock (RFC 3339).

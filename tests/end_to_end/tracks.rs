@@ -168,8 +168,12 @@ fn tracks_of_ffmpeg_are_selected() {
 
 /// Records a clip to `output` in a new folder. Standard output is written to a file `stdout`.
 fn record_to(clip: &Clip, output: &str, options: &[&str]) -> (Finished, TempDir) {
+    record_at(Pace::Unbounded, clip, output, options)
+}
+
+fn record_at(pace: Pace, clip: &Clip, output: &str, options: &[&str]) -> (Finished, TempDir) {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let stream = Stream::recorded(clip.clone()).paced(Pace::Unbounded);
+    let stream = Stream::recorded(clip.clone()).paced(pace);
     let server = Server::start(Config::serving(stream));
     let mut command = program::command();
     command.current_dir(folder.path()).arg(server.url("clip"));
@@ -196,6 +200,8 @@ fn packets(ffmpeg: &Ffmpeg, file: &Path, map: &str) -> Vec<String> {
         map,
         "-c",
         "copy",
+        // A segment may start between two keyframes.
+        "-copyinkf",
         "-f",
         "framehash",
         "-hash",
@@ -262,6 +268,31 @@ fn mp4_pipes_and_segments_have_all_tracks() {
 }
 
 #[test]
+fn tracks_of_a_file_are_selected_by_a_conversion() {
+    let recent = require!(Ffmpeg::find_recent());
+    let source = fixtures::multitrack_flv(&recent);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (name, list, expected) in [
+        ("single.flv", "v1,a1", vec!["h264 160x90", "opus"]),
+        ("single.mp4", "v0,a1,a9", vec!["h264 320x180", "opus"]),
+        (
+            "all.mp4",
+            "all",
+            vec!["aac", "h264 160x90", "h264 320x180", "opus"],
+        ),
+    ] {
+        let mut command = program::command();
+        let output = folder.path().join(name);
+        command.arg("--remux").arg(&source).arg("-o").arg(&output);
+        let finished = Process::start(command.args(["--tracks", list])).finish(LIMIT);
+        assert_eq!(finished.code(), Some(0), "{finished}");
+        let is_missing = finished.stderr.contains("no track a9");
+        assert_eq!(is_missing, list.contains("a9"), "{finished}");
+        assert_eq!(recent.streams(&output), expected, "{name}");
+    }
+}
+
+#[test]
 fn mp4_holds_the_tracks_of_ffmpeg() {
     let recent = require!(Ffmpeg::find_recent());
     let source = fixtures::multitrack_flv(&recent);
@@ -275,3 +306,46 @@ fn mp4_holds_the_tracks_of_ffmpeg() {
         assert_eq!(packets(&recent, &file, map), expected, "{map}");
     }
 }
+
+#[test]
+fn a_late_track_starts_a_segment_and_no_frame_is_lost() {
+    let ffmpeg = require!(Ffmpeg::find());
+    let mut clip = two_of_each();
+    let is_other = |tag: &Tag| tag.body.get(2..6) == Some(b"mp4a");
+    clip.tags.retain(|tag| tag.body.get(2..6) != Some(b"avc1"));
+    let header = clip.tags.iter().position(is_other).expect("a header");
+    let mut header = clip.tags.remove(header);
+    header.timestamp_ms = LATE_MS;
+    clip.tags
+        .retain(|tag| !is_other(tag) || tag.timestamp_ms >= LATE_MS);
+    let first = clip.tags.iter().position(is_other).expect("a late frame");
+    clip.tags.insert(first, header);
+    let late = clip.tags.iter().filter(|tag| is_other(tag)).count() - 1;
+    // In real time, the first fragment is written before the late track arrives.
+    let (finished, folder) = record_at(Pace::Speed(1.0), &clip, "out.mp4", &["--realtime"]);
+    finished.assert_ended(0, "ended");
+    let files = ["out.mp4", "out.2.mp4"].map(|name| folder.path().join(name));
+    assert_eq!(probed(&files[0]).len(), 2);
+    assert_eq!(probed(&files[1])[2], format!("aac,{late},0"));
+    let (_, whole_folder) = record_to(&Clip::sample(), "out.mp4", &[]);
+    let whole = whole_folder.path().join("out.mp4");
+    let options = ["--format", "mp4", "--fragment", "0.2", "--realtime"];
+    let (finished, pipe_folder) = record_at(Pace::Speed(1.0), &clip, "-", &options);
+    finished.assert_ended(0, "ended");
+    let pipe = pipe_folder.path().join("stdout");
+    let movies = fs::read(&pipe).expect("the output of the pipe");
+    let movies = movies.windows(4).filter(|kind| kind == b"moov");
+    // ffmpeg rejects a stream with a track that the first moov box does not describe.
+    assert_eq!(movies.count(), 1);
+    let warned = finished.stderr.contains("track a1 appears after the start");
+    assert!(warned, "{finished}");
+    for map in ["0:0", "0:1"] {
+        let expected = packets(&ffmpeg, &whole, map);
+        let found = files.iter().flat_map(|file| packets(&ffmpeg, file, map));
+        assert_eq!(found.collect::<Vec<_>>(), expected, "{map}");
+        assert_eq!(packets(&ffmpeg, &pipe, map), expected, "{map}");
+    }
+}
+
+/// Time at which a late track starts.
+const LATE_MS: u32 = 2_300;

@@ -32,6 +32,7 @@ pub(super) fn options(layout: Layout, fragment_ms: u64) -> Options {
     Options {
         layout,
         fragment_ms,
+        leaves_out_late_tracks: false,
         description: Description {
             created: 1_700_000_000,
             // mp4-atom does not know titles.

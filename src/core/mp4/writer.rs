@@ -32,6 +32,9 @@ pub struct Options {
     pub layout: Layout,
     /// Length of a fragment in milliseconds. With 0, each frame is a fragment.
     pub fragment_ms: u64,
+    /// Whether tracks other than the main ones are left out if they appear after the tracks are written. ffmpeg
+    /// rejects a stream with a fragment of a track that the first `moov` box does not describe.
+    pub leaves_out_late_tracks: bool,
     /// Description of the movie.
     pub description: Description,
 }
@@ -69,6 +72,8 @@ pub struct Writer {
     /// Buffer of a written fragment.
     spare: Option<Vec<u8>>,
     has_warned: bool,
+    /// Tracks that appeared too late.
+    left_out: Vec<TrackId>,
 }
 
 /// A complete part of the file.
@@ -140,6 +145,7 @@ impl Writer {
             scratch: Vec::new(),
             spare: None,
             has_warned: false,
+            left_out: Vec::new(),
         }
     }
 
@@ -297,14 +303,33 @@ impl Writer {
                 let is_fixed = self.has_setup || track.has_frames;
                 is_fixed && !track.movie.entry.is_same_as(entry)
             }
-            None => self.has_setup,
+            None => self.has_setup && !self.is_late(info),
+        }
+    }
+
+    /// Whether a message belongs to a track that appears too late for the file.
+    fn is_late(&self, info: FrameInfo) -> bool {
+        self.options.leaves_out_late_tracks
+            && info.track_id != MAIN_TRACK
+            && self.track_of(info).is_none()
+            && (self.has_setup || self.left_out.contains(&track_id(info)))
+    }
+
+    /// Records that the track of a message is left out.
+    fn leave_out(&mut self, info: FrameInfo) {
+        let track = track_id(info);
+        if !self.left_out.contains(&track) {
+            self.left_out.push(track);
+            tracing::warn!(
+                "track {track} appears after the start of the MP4 pipe, which does not get it"
+            );
         }
     }
 
     /// Whether a frame belongs to another setup than the file has.
     fn frame_conflicts(&self, info: FrameInfo) -> bool {
         let Some(track) = self.track_of(info) else {
-            return self.has_setup && is_media(info.track);
+            return self.has_setup && is_media(info.track) && !self.is_late(info);
         };
         let entry = &track.movie.entry;
         let is_resized = info.is_keyframe
@@ -324,7 +349,9 @@ impl Writer {
         }
         for track in media_tracks(info.track, body) {
             let info = self.info(&track, body);
-            if info.is_sequence_header {
+            if self.is_late(info) {
+                self.leave_out(info);
+            } else if info.is_sequence_header {
                 self.admit_header(info, &track)?;
             } else if is_frame(info) {
                 self.admit_frame(info, || SampleEntry::of_track(&track))?;
@@ -400,10 +427,7 @@ impl Writer {
         match info.track_id {
             MAIN_TRACK if self.tracks.iter().any(is_main) => 2,
             MAIN_TRACK => 1,
-            id => other_track_id(TrackId {
-                kind: info.track,
-                id,
-            }),
+            _ => other_track_id(track_id(info)),
         }
     }
 
@@ -848,6 +872,13 @@ fn put_before(buffer: &mut Vec<u8>, boxes: &[u8]) -> usize {
         _ => drop(buffer.splice(..HEADROOM.min(buffer.len()), boxes.iter().copied())),
     }
     unused
+}
+
+fn track_id(info: FrameInfo) -> TrackId {
+    TrackId {
+        kind: info.track,
+        id: info.track_id,
+    }
 }
 
 /// Whether the message is a frame of a known codec.

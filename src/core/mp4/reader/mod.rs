@@ -106,6 +106,7 @@ pub fn read_start(bytes: &[u8], fragment_ms: u64) -> ReadStart {
     let options = Options {
         layout,
         fragment_ms,
+        leaves_out_late_tracks: false,
         description,
     };
     ReadStart::Own(Box::new(Start {

@@ -213,6 +213,37 @@ fn later_tracks_need_another_setup() {
 }
 
 #[test]
+fn later_tracks_may_be_left_out() {
+    let mut file = File::new(Options {
+        leaves_out_late_tracks: true,
+        ..options(Layout::Plain, 0)
+    });
+    file.send(VIDEO, 0, &avc_header()).unwrap();
+    for at_ms in [0, 1200, 1240] {
+        file.send(VIDEO, at_ms, &[0x17, 1, 0, 0, 0, 0xA0]).unwrap();
+    }
+    let late = one_track(0x96, 0, b"avc1", 7, AVC_RECORD);
+    let frame = one_track(0x96, 3, b"avc1", 7, &[0xB0]);
+    let needs = |file: &File, body: &[u8]| {
+        let info = FrameParser::new().parse(VIDEO, body);
+        file.writer.needs_new_setup(info, body)
+    };
+    for body in [&late, &frame] {
+        assert!(!needs(&file, body));
+        file.send(VIDEO, 1240, body).unwrap();
+    }
+    // Another setup of the main track does not let the late track in: its header is lost.
+    file.writer.restart_setup(&mut file.fragments);
+    file.write();
+    file.send(VIDEO, 1280, &frame).unwrap();
+    file.send(VIDEO, 1280, &[0x17, 1, 0, 0, 0, 0xA1]).unwrap();
+    let bytes = file.finish();
+    let headers = bytes.windows(12).filter(|bytes| bytes[..4] == *b"tfhd");
+    assert!(headers.clone().count() >= 4);
+    assert!(headers.into_iter().all(|bytes| bytes[8..] == [0, 0, 0, 1]));
+}
+
+#[test]
 fn alternatives_have_flags_a_group_a_language_and_a_name() {
     let mut file = with_headers(Layout::Seekable, 1000);
     let german = Object::from_iter([("lang", "de"), ("title", "Kommentar")]);
