@@ -169,6 +169,8 @@ pub struct FileOptions {
     pub layout: Layout,
     /// Whether an MP4 file has an HLS playlist beside it.
     pub has_playlist: bool,
+    /// Whether the tables of a finished MP4 file are moved to its start.
+    pub faststart: bool,
     /// Interval at which a file is synced; `None` leaves that to the system.
     pub sync_interval: Option<Duration>,
 }
@@ -179,6 +181,7 @@ impl Default for FileOptions {
             format: Format::Flv,
             layout: Layout::Seekable,
             has_playlist: false,
+            faststart: false,
             sync_interval: Some(Duration::from_secs(10)),
         }
     }

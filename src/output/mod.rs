@@ -60,6 +60,7 @@ pub use self::{
 pub(crate) use self::{
     existing_file::ExistingFile,
     file::lock::{lock, lock_shared},
+    file::replace::{ignore_unsupported_sync, keep_attributes, sync_directory_of},
     naming::existing_segments,
     tee::Tee,
     totals::Totals,

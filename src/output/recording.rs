@@ -4,6 +4,7 @@ use std::{
     fs,
     hash::{DefaultHasher, Hash, Hasher},
     io,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -11,7 +12,7 @@ use jiff::{Timestamp, Zoned, tz::TimeZone};
 
 use super::{
     ExistingFile, FileOptions, Format, SegmentFacts, SegmentOptions, Totals,
-    file::{MediaFile, free_space::FreeSpace},
+    file::{MediaFile, faststart::Faststart, free_space::FreeSpace},
     finished_segments::FinishedSegments,
     finishing::{Expected, Finishing},
     hook::{Hook, HookFacts, StartReason},
@@ -55,6 +56,8 @@ pub(crate) struct FileRecording {
     previous: Totals,
     /// Earlier segments whose files are not complete yet.
     finishing: Finishing<Segment>,
+    /// Moves the tables to the start of finished files.
+    faststart: Arc<Faststart>,
     /// Whether no further message follows.
     is_ending: bool,
     /// The last segment, once it is finished.
@@ -108,6 +111,7 @@ impl FileRecording {
             number: 0,
             previous: Totals::default(),
             finishing: Finishing::default(),
+            faststart: Arc::default(),
             is_ending: false,
             last: None,
             failure: None,
@@ -344,11 +348,16 @@ impl FileRecording {
 
     /// Reports the segments that the disk is too slow to finish.
     fn abandon_unfinished(&mut self, now: Instant) {
+        let has_copy = self.faststart.cancel();
         while let Some(Expected { totals, facts }) = self.finishing.abandon() {
             self.previous = self.previous.saturating_add(totals);
             if let Some(facts) = facts {
                 let path = &facts.path;
-                tracing::warn!("the disk is too slow to finish {path}: it stays fragmented");
+                if has_copy {
+                    tracing::warn!("no time is left to move the tables of {path} to its start");
+                } else {
+                    tracing::warn!("the disk is too slow to finish {path}: it stays fragmented");
+                }
                 self.finished.add(facts);
             }
             // The files after it may be finished.
@@ -522,7 +531,10 @@ impl FileRecording {
         self.wall.to_zoned(self.zone.clone())
     }
 
-    fn set_segment(&mut self, segment: Segment, at_ms: u64) {
+    fn set_segment(&mut self, mut segment: Segment, at_ms: u64) {
+        if self.options.faststart && segment.format() == Format::Mp4 {
+            segment.request_faststart(Arc::clone(&self.faststart));
+        }
         self.number = self.number.saturating_add(1);
         self.policy.segment_started(at_ms, self.wall);
         self.segment = Some(segment);

@@ -3,6 +3,7 @@
 use std::{
     io,
     path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -10,8 +11,13 @@ use jiff::Zoned;
 use serde::Serialize;
 
 use super::{
-    ExistingFile, Format, Totals, file::MediaFile, finishing::Expected, muxer::Message,
-    muxer::Unit, playlist_file::PlaylistFile, write_queue::WriteQueue,
+    ExistingFile, Format, Totals,
+    file::{MediaFile, faststart::Faststart},
+    finishing::Expected,
+    muxer::Message,
+    muxer::Unit,
+    playlist_file::PlaylistFile,
+    write_queue::WriteQueue,
 };
 use crate::core::{
     amf::Object,
@@ -49,6 +55,8 @@ pub(super) struct Segment {
     /// Number of tags that an earlier run wrote.
     existing_tags: u64,
     is_finished: bool,
+    /// Moves the tables to the start of the file; `None` if they stay at its end.
+    faststart: Option<Arc<Faststart>>,
 }
 
 /// Identity of a segment.
@@ -109,6 +117,7 @@ impl Segment {
             playlist: None,
             existing_tags: 0,
             is_finished: false,
+            faststart: None,
         }
     }
 
@@ -187,7 +196,22 @@ impl Segment {
     /// until it is synced.
     pub(super) fn finish(&mut self) -> io::Result<()> {
         self.file.complete()?;
-        self.file.seal()
+        self.file.seal()?;
+        if let Some(faststart) = &self.faststart
+            && let Err(error) = faststart.move_movie_to_start(&self.origin.path)
+        {
+            tracing::warn!(
+                "cannot move the tables of {} to its start: {error} (the file is complete, with the tables at \
+                 its end)",
+                self.origin.path.display()
+            );
+        }
+        Ok(())
+    }
+
+    /// Moves the tables of an MP4 file to its start once it is finished.
+    pub(super) fn request_faststart(&mut self, faststart: Arc<Faststart>) {
+        self.faststart = Some(faststart);
     }
 
     /// Announces a message that arrived, or returns why the container cannot hold it.

@@ -21,7 +21,7 @@ mod source;
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, ErrorKind, Read, Seek, SeekFrom, Write},
+    io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
 
@@ -273,25 +273,7 @@ fn patch_in_place(mut file: File, writer: &HeadWriter) -> io::Result<()> {
     // players accept.
     file.set_len(writer.length())?;
     write_patches(&mut file, writer)?;
-    ignore_unsupported_sync(file.sync_all())
-}
-
-/// Replaces the error of a file system that does not support `fsync` by a warning.
-fn ignore_unsupported_sync(synced: io::Result<()>) -> io::Result<()> {
-    match synced {
-        Err(error)
-            if matches!(
-                error.kind(),
-                ErrorKind::InvalidInput | ErrorKind::Unsupported
-            ) =>
-        {
-            tracing::warn!(
-                "the file system cannot sync files ({error}); a power failure may damage the file"
-            );
-            Ok(())
-        }
-        synced => synced,
-    }
+    output::ignore_unsupported_sync(file.sync_all())
 }
 
 fn write_patches(file: &mut File, writer: &HeadWriter) -> io::Result<()> {

@@ -7,10 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{
-    Error, Findings, Method, Repaired, ignore_unsupported_sync, record, source::Source,
-    write_patches,
-};
+use super::{Error, Findings, Method, Repaired, record, source::Source, write_patches};
 use crate::{
     core::flv::{FrameParser, HeadWriter, Layout, head, salvage::Piece},
     output,
@@ -130,19 +127,15 @@ impl<'o> TemporaryFile<'o> {
         // Sync before the rename: otherwise a crash could leave an empty file under the final name.
         self.write(|file| {
             if let Ok(before) = fs::metadata(output) {
-                keep_owner(file, &before);
-                // Some file systems reject every change of permissions.
-                if file.metadata()?.permissions() != before.permissions() {
-                    file.set_permissions(before.permissions())?;
-                }
+                output::keep_attributes(file, &before)?;
             }
-            ignore_unsupported_sync(file.sync_all())?;
+            output::ignore_unsupported_sync(file.sync_all())?;
             // Windows replaces an open file only on NTFS. Elsewhere, the lock must last until the rename.
             let _locked = Some(source).filter(|_| !cfg!(windows));
             fs::rename(path, output)
         })?;
         self.is_finished = true;
-        sync_directory_of(output);
+        output::sync_directory_of(output);
         Ok(())
     }
 }
@@ -165,25 +158,6 @@ fn reclaim(file: &mut File) -> io::Result<bool> {
     file.set_len(0)?;
     file.rewind()?;
     Ok(true)
-}
-
-/// Copies owner and group as far as the system permits; only root may change the owner.
-#[cfg(unix)]
-fn keep_owner(file: &File, before: &fs::Metadata) {
-    use std::os::unix::fs::{MetadataExt, fchown};
-
-    let _ = fchown(file, None, Some(before.gid()));
-    let _ = fchown(file, Some(before.uid()), None);
-}
-
-#[cfg(not(unix))]
-fn keep_owner(_: &File, _: &fs::Metadata) {}
-
-/// Syncs the directory of `file`, which makes a rename durable. Ignored if directories cannot be opened.
-fn sync_directory_of(file: &Path) {
-    if let Some(directory) = file.parent() {
-        let _ = File::open(directory).and_then(|directory| directory.sync_all());
-    }
 }
 
 /// Suffix of the temporary file.

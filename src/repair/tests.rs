@@ -315,7 +315,7 @@ fn only_an_unsupported_sync_is_ignored() {
         (Unsupported, true),
         (StorageFull, false),
     ] {
-        let result = ignore_unsupported_sync(Err(kind.into()));
+        let result = output::ignore_unsupported_sync(Err(kind.into()));
         assert_eq!(result.is_ok(), is_ignored, "{kind}");
     }
 }

@@ -47,6 +47,10 @@ mod mp4;
 /// Streams with several tracks.
 mod tracks;
 
+/// MP4 files with their tables at the start.
+#[cfg(unix)]
+mod faststart;
+
 /// Conversions of FLV files.
 #[cfg(unix)]
 mod remux;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, builder::ValueHint};
 
-/// Options of a conversion.
+/// Options of conversions and of finished files.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Conversion {
     /// Convert an FLV file to the format of -o, without a server; - is standard input
@@ -22,6 +22,14 @@ pub struct Conversion {
     /// one, these frames are written once.
     #[arg(long, requires = "remux", help_heading = "Recording")]
     pub join: bool,
+
+    /// Move the tables of a finished MP4 file to its start, for players that load it from a web server
+    ///
+    /// The file is copied to a temporary file in the same folder, which then replaces it. Without free space for
+    /// the copy, rtmpull logs a warning, and the tables stay at the end. The segment is reported to --on-segment
+    /// and --manifest afterwards. An HLS playlist refers to byte ranges, so --hls excludes --faststart.
+    #[arg(long, help_heading = "Recording", conflicts_with_all = ["no_index", "hls"])]
+    pub faststart: bool,
 }
 
 impl Conversion {
@@ -32,9 +40,11 @@ impl Conversion {
 }
 
 /// Arguments that may be used together with --remux.
-pub(super) const ALLOWED_WITH_REMUX: [&str; 28] = [
+pub(super) const ALLOWED_WITH_REMUX: [&str; 30] = [
     "remux",
     "join",
+    "faststart",
+    "hls",
     "flv",
     "tee",
     "format",

@@ -39,6 +39,10 @@ impl Formats {
                  record to an FLV file, or to another MP4 file without {option}"
             );
         }
+        ensure!(
+            !args.conversion.faststart || is_file_mp4,
+            "--faststart needs an MP4 file: name one with -o, such as -o name.mp4"
+        );
         let has_mp4_pipe = formats.pipe == Format::Mp4 && (pipe.is_some() || !recording.is_file());
         ensure!(
             args.fragment.is_none() || has_mp4_pipe,

@@ -199,6 +199,7 @@ fn file_options(args: &Args, format: Format) -> FileOptions {
             default.layout
         },
         has_playlist: args.hls.hls,
+        faststart: args.conversion.faststart,
         sync_interval: match args.sync {
             None => default.sync_interval,
             Some(interval) => Some(interval).filter(|interval| !interval.is_zero()),

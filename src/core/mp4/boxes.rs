@@ -31,17 +31,17 @@ pub(super) fn put_full(
 
 /// Header of a box.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct BoxHeader {
-    pub(super) kind: [u8; 4],
+pub(crate) struct BoxHeader {
+    pub(crate) kind: [u8; 4],
     /// Length of the header in bytes.
-    pub(super) header: u64,
+    pub(crate) header: u64,
     /// Length of the box with its header in bytes; 0 if the box extends to the end of the file.
-    pub(super) length: u64,
+    pub(crate) length: u64,
 }
 
 impl BoxHeader {
     /// Reads 8 bytes, or 16 if the length has 64 bits.
-    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Missing> {
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, Missing> {
         let length = reader.u32("box length")?;
         let kind = reader.array("box type")?;
         if length != 1 {

@@ -49,6 +49,7 @@ mod tables;
 mod track;
 pub mod writer;
 
+pub(crate) use self::boxes::BoxHeader;
 pub use self::{
     movie::Description,
     playlist::Playlist,

@@ -1,8 +1,10 @@
 //! A regular file: opened in place, written inline, its head updated in place.
 
+pub(super) mod faststart;
 pub(super) mod free_space;
 pub(super) mod lock;
 mod movie;
+pub(super) mod replace;
 mod sync;
 
 use std::{

@@ -339,6 +339,7 @@ async fn a_second_finish_does_not_change_the_file() {
 async fn header_flags_of_a_file_without_index_are_the_tracks_that_arrive() {
     for (first, flags) in [(&KEYFRAME[..], 1), (&[0xAF, 1, 0x21], 4)] {
         let mut fixture = Fixture::with(FileOptions {
+            faststart: false,
             format: Format::Flv,
             layout: Layout::Plain,
             has_playlist: false,

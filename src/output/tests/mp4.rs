@@ -143,6 +143,7 @@ fn messages(seconds: u64) -> impl Iterator<Item = (TagKind, u64, Vec<u8>)> {
 
 fn options() -> FileOptions {
     FileOptions {
+        faststart: false,
         format: Format::Mp4,
         layout: Layout::Seekable,
         has_playlist: false,
