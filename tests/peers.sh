@@ -70,6 +70,11 @@ if ! "$peers/ffmpeg" -version >/dev/null 2>&1; then
     ln -sf "$(cat "$peers/ffmpeg.path")" "$peers/ffmpeg"
 fi
 
+# crates.io: librtmp2, which sends reconnect requests.
+if [ ! -x "$peers/librtmp2/debug/librtmp2-server" ]; then
+    cargo build --quiet --locked --manifest-path tests/librtmp2/Cargo.toml --target-dir "$peers/librtmp2"
+fi
+
 # crates.io: xiu, which reads nothing from a player and closes the connection when the publisher leaves.
 if [ "${1:-}" = long ] && ! cargo install --list --root "$peers/xiu" | grep -q "^xiu v$xiu:"; then
     cargo install --quiet --locked xiu --version "$xiu" --root "$peers/xiu"

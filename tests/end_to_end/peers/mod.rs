@@ -9,6 +9,7 @@ pub mod chromium;
 pub mod ffmpeg;
 #[cfg(unix)]
 pub mod gstreamer;
+pub mod librtmp2;
 #[cfg(target_os = "linux")]
 pub mod mpv;
 pub mod nginx;

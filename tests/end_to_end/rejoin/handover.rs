@@ -9,13 +9,18 @@ use std::{
 
 use rtmpull::core::amf::Value;
 
-use super::unique_clip;
+use super::{
+    sources::{Source, Sources, Span},
+    unique_clip,
+};
 use crate::{
+    peers::{ffmpeg::Ffmpeg, librtmp2::Librtmp2, require},
     process::{Finished, Process},
     program::{self, Download, Running, download},
     server::{
-        Broadcast, Clip, Config, EndSignal, FaultAction, FaultPoint, Identity, Pace,
-        PublisherClock, Reconnect, Seeking, Server, Step, Stream, TlsClose, TlsFront,
+        Broadcast, Clip, Config, EndSignal, FaultAction, FaultPoint, Identity, Login, LoginScheme,
+        Pace, Proxy, ProxyKind, PublisherClock, Reconnect, Seeking, Server, Step, Stream, TlsClose,
+        TlsFront, Tunnel, TunnelConfig,
     },
 };
 
@@ -478,4 +483,76 @@ fn recording_after_an_unpublish_notice_keeps_the_old_ending() {
     let download = download(&first.url("clip"), &LIVE);
     download.assert_ended(0, "unpublished");
     assert!(download.clip().media().eq(clip.media()));
+}
+
+#[test]
+fn move_through_proxies_and_a_tunnel_is_seamless() {
+    let clip = unique_clip(800, 25);
+    for kind in [ProxyKind::Socks5, ProxyKind::Connect] {
+        let server = serve(&broadcast(&clip, true), vec![request(0, 300, None)]);
+        let proxy = Proxy::start(kind);
+        let scheme = match kind {
+            ProxyKind::Connect => "http",
+            _ => "socks5",
+        };
+        let proxy_url = format!("{scheme}://127.0.0.1:{}", proxy.port());
+        let options = [&LIVE[..], &["--proxy", &proxy_url]].concat();
+        let download = download(&server.url("clip"), &options);
+        assert_seamless(&download, &clip, 1);
+    }
+    let server = serve(&broadcast(&clip, true), vec![request(0, 300, None)]);
+    let tunnel = Tunnel::start(server.port(), TunnelConfig::default());
+    let download = download(&tunnel.url("clip"), &LIVE);
+    assert_seamless(&download, &clip, 1);
+    assert_eq!(server.clients().len(), 2);
+}
+
+/// The first connection is refused without a login, and so is the requested one.
+#[test]
+fn requested_connection_logs_in_again() {
+    let clip = unique_clip(800, 25);
+    let login = Login {
+        scheme: LoginScheme::Adobe,
+        user: "joe",
+        password: "s3cret",
+    };
+    // Connections 0 and 1 are the first two rounds of the login.
+    let server = Server::start(Config {
+        login: Some(login),
+        reconnects: vec![request(2, 300, None)],
+        ..Config::serving(Stream::broadcast(broadcast(&clip, true)))
+    });
+    let options = [&LIVE[..], &["--user", "joe", "--password", "s3cret"]].concat();
+    let download = download(&server.url("clip"), &options);
+    assert_seamless(&download, &clip, 1);
+    assert_eq!(server.clients().len(), 6);
+}
+
+#[test]
+fn reconnect_request_of_librtmp2_is_obeyed() {
+    let ffmpeg = require!(Ffmpeg::find());
+    let tc_urls = [None, Some("/live")];
+    for tc_url in tc_urls {
+        let server = require!(Librtmp2::find()).start(2_500, tc_url);
+        let sources = Sources::encode(&ffmpeg);
+        let publisher = sources.publish(Source::Long, &server.url("cam"));
+        let options = ["-v", "--wait", "--republish-wait", "1"];
+        let mut running = program::start(&server.url("cam"), &options);
+        let start = Instant::now();
+        running.wait_for_bytes(100_000);
+        while start.elapsed() < Duration::from_secs(8) {
+            assert!(running.process.is_running());
+            thread::sleep(Duration::from_millis(50));
+        }
+        let download = running.interrupt();
+        publisher.kill();
+        let stderr = &download.finished.stderr;
+        assert!(
+            stderr.contains("moved to the requested connection"),
+            "{stderr}"
+        );
+        assert!(stderr.contains("maintenance"), "{stderr}");
+        download.assert_ended(0, "interrupted");
+        sources.assert_spans(&download, &[Span::Excerpt(Source::Long)], 0);
+    }
 }

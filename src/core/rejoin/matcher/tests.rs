@@ -208,6 +208,51 @@ fn a_few_equal_frames_do_not_prove_a_match() {
     assert!(matcher(&frames(0..3), ANYWHERE, &frames(0..60)).is_ok());
 }
 
+/// A stream on a second connection may lack a frame that the first one has not delivered.
+#[test]
+fn second_connection_matches_only_in_both_tracks() {
+    let both = Expectation::SECOND_CONNECTION;
+    let written = frames(0..30);
+    assert!(matcher(&written, both, &frames(12..60)).is_ok());
+    let mut video_first = frames(12..60);
+    video_first.retain(|(kind, at_ms, _)| *kind == V || *at_ms > 600);
+    assert!(matcher(&written, both, &video_first).is_err());
+    // Fewer repeated frames prove nothing, because the recording grows until there are enough.
+    assert!(matcher(&written, both, &frames(25..60)).is_err());
+    assert!(matcher(&frames(0..40), both, &frames(25..60)).is_ok());
+}
+
+#[test]
+fn second_connection_returns_all_messages_for_another_comparison() {
+    let mut matcher = Matcher::new(history(&frames(0..30)), Expectation::SECOND_CONNECTION);
+    let new = frames(25..40);
+    let taken = new
+        .iter()
+        .position(|frame| matches!(matcher.offer(arrival(*frame)), Verdict::NoMatch));
+    let taken = taken.expect("too few repeated frames") + 1;
+    let held: Vec<_> = matcher.into_held().map(|held| held.timestamp.0).collect();
+    let expected: Vec<_> = new[..taken].iter().map(|(_, at_ms, _)| *at_ms).collect();
+    assert_eq!(held, expected);
+}
+
+/// A stream that arrives in real time for seconds is not new: the other server may lag.
+#[test]
+fn second_connection_may_lag() {
+    let mut matcher = Matcher::new(history(&frames(0..200)), Expectation::SECOND_CONNECTION);
+    let start = Instant::now();
+    let verdicts = frames(0..250).into_iter().map(|frame| {
+        let at = start + Duration::from_millis(frame.1.into());
+        matcher.offer(Arrival {
+            at,
+            ..arrival(frame)
+        })
+    });
+    let decided = verdicts
+        .into_iter()
+        .find(|verdict| matches!(verdict, Verdict::NoMatch | Verdict::Matched(_)));
+    assert!(matches!(decided, Some(Verdict::Matched(_))), "{decided:?}");
+}
+
 #[test]
 fn order_and_spacing_distinguish_silent_frames() {
     let silent = |frames: Vec<Frame>| -> Vec<Frame> {
