@@ -68,6 +68,9 @@ struct Kill {
     played: Duration,
     /// Whether the program ended before it was killed.
     has_ended: bool,
+    /// Size of the incomplete box at the end. The kernel may stop a write of a process that is killed.
+    torn_bytes: u64,
+    /// The complete boxes.
     boxes: Vec<String>,
 }
 
@@ -91,10 +94,19 @@ impl Kill {
             ));
         }
         let has_ended = process.kill().code().is_some();
+        let (boxes, length) = complete_boxes(&file);
+        let bytes = fs::metadata(&file).expect("the file exists").len();
+        if bytes > length {
+            assert_torn_end_is_harmless(&file);
+            let opened = fs::OpenOptions::new().write(true).open(&file);
+            let opened = opened.expect("the file can be opened");
+            opened.set_len(length).expect("the file can be truncated");
+        }
         Self {
             played,
             has_ended,
-            boxes: complete_boxes(&file),
+            torn_bytes: bytes - length,
+            boxes,
             folder: recording.folder,
         }
     }
@@ -105,9 +117,10 @@ impl Kill {
         match last {
             _ if self.has_ended => "1. after the end",
             _ if is_sealed => "2. sealed",
+            "moof" | "mdat" if self.torn_bytes > 0 => "4. in fragments, last write torn",
             "moov" if self.boxes.contains(&"moof".to_owned()) => "3. with tables, not sealed",
-            "mdat" => "4. in fragments",
-            _ => "5. before the first fragment",
+            "mdat" => "5. in fragments",
+            _ => "6. before the first fragment",
         }
     }
 
@@ -143,16 +156,28 @@ impl Kill {
     }
 }
 
-/// Names of the top-level boxes of a file, up to the first one that is incomplete.
-fn complete_boxes(file: &Path) -> Vec<String> {
+/// Panics unless ffmpeg reads the file to its torn end.
+#[track_caller]
+fn assert_torn_end_is_harmless(file: &Path) {
+    ffprobe(&["-show_packets"], file).succeeded();
+}
+
+/// Names of the top-level boxes of a file, up to the first one that is incomplete, and their length. A movie
+/// fragment is incomplete without its data.
+fn complete_boxes(file: &Path) -> (Vec<String>, u64) {
     let bytes = fs::read(file).expect("the file exists");
-    let mut rest = &bytes[..];
-    let mut names = Vec::new();
-    while let Some(length) = box_length(rest).filter(|length| *length <= rest.len()) {
-        names.push(String::from_utf8_lossy(&rest[4..8]).into_owned());
-        rest = &rest[length..];
+    let (mut names, mut at, mut end) = (Vec::new(), 0, 0);
+    while let Some(length) = box_length(&bytes[at..]).filter(|length| *length <= bytes.len() - at) {
+        names.push(String::from_utf8_lossy(&bytes[at + 4..at + 8]).into_owned());
+        at += length;
+        if names.last().is_some_and(|name| name != "moof") {
+            end = at;
+        }
     }
-    names
+    if names.last().is_some_and(|name| name == "moof") {
+        names.pop();
+    }
+    (names, end as u64)
 }
 
 fn box_length(bytes: &[u8]) -> Option<usize> {
