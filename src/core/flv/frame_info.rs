@@ -33,6 +33,9 @@ pub struct FrameInfo {
     pub is_keyframe: bool,
     /// Size of the picture, if this is a sequence header or a keyframe that contains it.
     pub picture_size: Option<PictureSize>,
+    /// Nanoseconds to add to the timestamp for presentation, less than a millisecond (E-RTMP
+    /// "TimestampOffsetNano").
+    pub nano_offset_ns: u32,
     /// Position of the coded frame in the body; `None` without one. [`media_tracks`] finds those of a
     /// multitrack tag.
     pub sample: Option<SamplePosition>,
@@ -73,6 +76,7 @@ impl FrameInfo {
             carries_media: false,
             is_keyframe: false,
             picture_size: None,
+            nano_offset_ns: 0,
             sample: None,
         }
     }
@@ -157,6 +161,7 @@ impl FrameParser {
         let mut info = FrameInfo {
             codec: tag.codec().map(Codec::Video),
             is_multitrack: tag.multitrack().is_some(),
+            nano_offset_ns: tag.nano_offset_ns.min(MAX_NANO_OFFSET_NS),
             ..FrameInfo::opaque(TagKind::VIDEO)
         };
         if let Some(Ok(first)) = tag.tracks().next() {
@@ -200,6 +205,7 @@ fn audio(body: &[u8]) -> FrameInfo {
     FrameInfo {
         track_id: first.map_or(DEFAULT_TRACK, |track| track.id),
         is_multitrack,
+        nano_offset_ns: tag.nano_offset_ns.min(MAX_NANO_OFFSET_NS),
         codec: tag.codec().map(Codec::Audio),
         is_sequence_header: tag.is_sequence_header(),
         carries_media: tag.carries_media(),
@@ -309,6 +315,9 @@ impl MediaTrack<'_> {
         }
     }
 }
+
+/// Largest offset of a valid tag; a larger one would be a part of the timestamp.
+const MAX_NANO_OFFSET_NS: u32 = 999_999;
 
 /// Packet types of video whose body is a coded frame.
 const CODED: [VideoPacket; 2] = [VideoPacket::CODED_FRAMES, VideoPacket::CODED_FRAMES_X];

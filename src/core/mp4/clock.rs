@@ -38,14 +38,28 @@ impl Clock {
 
     /// Returns the tick nearest to a time in milliseconds.
     pub(super) fn ticks(&self, time_ms: u64) -> u64 {
-        let product = u128::from(time_ms).saturating_mul(self.timescale.into());
-        let ticks = product.saturating_add(500).wrapping_div(1000);
+        self.nearest(time_ms, 0)
+    }
+
+    fn nearest(&self, time_ms: u64, nano_ns: u32) -> u64 {
+        let time_ns = u128::from(time_ms).saturating_mul(1_000_000);
+        let time_ns = time_ns.saturating_add(nano_ns.into());
+        let product = time_ns.saturating_mul(self.timescale.into());
+        let ticks = product
+            .saturating_add(500_000_000)
+            .wrapping_div(1_000_000_000);
         u64::try_from(ticks).unwrap_or(u64::MAX)
     }
 
     /// Returns the decoding time of the next frame, which lasts `length` ticks if its codec defines that.
+    #[cfg(test)]
     pub(super) fn next(&mut self, time_ms: u64, length: Option<u32>) -> u64 {
-        let nearest = self.ticks(time_ms);
+        self.next_at(time_ms, 0, length)
+    }
+
+    /// Returns the decoding time of the next frame, `nano_ns` nanoseconds after a time in milliseconds.
+    pub(super) fn next_at(&mut self, time_ms: u64, nano_ns: u32, length: Option<u32>) -> u64 {
+        let nearest = self.nearest(time_ms, nano_ns);
         let ticks = match self.latest {
             None => nearest,
             Some(Latest { ticks, length }) => {
@@ -97,6 +111,17 @@ mod tests {
         let mut clock = Clock::new(1000);
         let ticks = [40, 40, 20, 60].map(|time_ms| clock.next(time_ms, None));
         assert_eq!(ticks, [40, 41, 42, 60]);
+    }
+
+    #[test]
+    fn nanoseconds_refine_times() {
+        let mut clock = Clock::new(48_000);
+        // 0.5 ms are 24 ticks.
+        assert_eq!(clock.next_at(10, 500_000, None), 504);
+        assert_eq!(clock.next_at(20, 999_999, None), 1008);
+        // Milliseconds cannot express them, except by rounding.
+        let mut clock = Clock::new(1000);
+        assert_eq!(clock.next_at(10, 400_000, None), 10);
     }
 
     proptest! {

@@ -127,7 +127,10 @@ impl Track {
         composition_ms: i32,
     ) {
         let length = self.movie.entry.frame_length.of(sample);
-        let ticks = self.clock.next(frame.time_ms, length);
+        // E-RTMP "TimestampOffsetNano" shifts the presentation. Video has ticks of a millisecond, which are longer.
+        let is_audio = self.kind == TagKind::AUDIO;
+        let nano_ns = if is_audio { info.nano_offset_ns } else { 0 };
+        let ticks = self.clock.next_at(frame.time_ms, nano_ns, length);
         // The clock moves times that repeat or step back. The time of the presentation stays.
         let moved = ticks.saturating_sub(self.clock.ticks(frame.time_ms));
         let moved = i32::try_from(moved).unwrap_or(0);

@@ -448,7 +448,8 @@ impl Writer {
         let mut is_held = false;
         if info.is_multitrack {
             for track in media_tracks(info.track, &frame.payload) {
-                let info = self.info(&track, &frame.payload);
+                let mut info = self.info(&track, &frame.payload);
+                info.nano_offset_ns = frame.info.nano_offset_ns;
                 is_held |= self.hold(info, &frame);
             }
         } else {

@@ -106,6 +106,32 @@ fn each_multitrack_type_is_demuxed() {
     assert_eq!(tracks(&bytes), expected);
 }
 
+/// E-RTMP "TimestampOffsetNano": 500,000 ns are 24 samples at 48 kHz.
+#[test]
+fn nanosecond_offsets_shift_audio() {
+    let mut file = with_headers(Layout::Seekable, 1000);
+    let frame = |nano: [u8; 3]| {
+        // ModEx with three bytes, then OneTrack of audio track 2. The frame has 2.5 ms.
+        let header = [&[0x97, 2][..], &nano, &[0x05, 0x01]].concat();
+        [&header[..], b"Opus", &[2, 0x80]].concat()
+    };
+    for (at_ms, nano) in [
+        (0, [0, 0, 0]),
+        (7, [0x07, 0xA1, 0x20]),
+        (50, [0xFF, 0xFF, 0xFF]),
+    ] {
+        file.send(AUDIO, at_ms, &frame(nano)).unwrap();
+    }
+    let bytes = file.finish();
+    let at = bytes.windows(4).position(|kind| kind == b"trun").unwrap();
+    let duration = |number: usize| {
+        let at = at + 16 + number * 16;
+        u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap())
+    };
+    // 7.5 ms; then up to 50.999999 ms, the largest offset.
+    assert_eq!([duration(0), duration(1)], [360, 2448 - 360]);
+}
+
 #[test]
 fn one_message_may_contain_all_sequence_headers() {
     let mut file = File::new(options(Layout::Seekable, 1000));
