@@ -4,6 +4,8 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    thread,
+    time::Duration,
 };
 
 use tempfile::TempDir;
@@ -84,6 +86,27 @@ fn each_segment_is_moved_before_it_is_reported() {
     }
     let hooks = fs::read_to_string(folder.path("hooks")).expect("the hooks ran");
     assert_eq!(hooks, "1\n".repeat(segments.len()));
+}
+
+#[test]
+fn a_live_recording_that_is_stopped_starts_with_the_tables() {
+    let folder = Folder::new();
+    let server = Server::start(Config::serving(Stream::live(Clip::repeated_sample(
+        10, 3_100,
+    ))));
+    let mut command = program::command();
+    let url = server.url("clip");
+    let line = [&url, "-v", "-o", "out.mp4", "--faststart"];
+    let process = Process::start(command.current_dir(folder.0.path()).args(line));
+    let file = folder.path("out.mp4");
+    while !fs::metadata(&file).is_ok_and(|file| file.len() > 10_000) {
+        thread::sleep(Duration::from_millis(20));
+    }
+    process.signal("INT");
+    process.finish(LIMIT).assert_ended(0, "interrupted");
+    assert_eq!(boxes(&file), ["ftyp", "moov", "mdat"]);
+    assert_ffprobe_accepts(&file);
+    assert_eq!(folder.names(), ["out.mp4"]);
 }
 
 #[test]
