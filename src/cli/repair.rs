@@ -13,13 +13,12 @@ use indicatif::ProgressStyle;
 use super::{
     args::{Args, STDOUT},
     exit_code::Exit,
-    job::format_by_name,
     signals,
     terminal::{screen::Screen, units::size},
 };
 use crate::{
     download::Stop,
-    output::{Destination, Format},
+    output::Format,
     repair::{self, Error, Method, Repaired},
 };
 
@@ -65,17 +64,16 @@ pub(super) fn check(args: &Args) -> Result<()> {
         output != STDOUT && !output.as_os_str().is_empty(),
         "--repair cannot write to a pipe: -o must name a file"
     );
-    ensure!(
-        format_by_name(&Destination::Path(output.to_owned())) != Some(Format::Mp4),
-        "--repair writes FLV files, but the name {} selects MP4",
-        output.display()
-    );
     Ok(())
 }
 
 fn summary(repaired: &Repaired, output: Option<&Path>) -> String {
     let seconds = f64::from(repaired.duration_ms) / 1000.0;
-    let content = format!("{} tags, {seconds:.3} s", repaired.tags);
+    let (unit, piece) = match repaired.format {
+        Format::Flv => ("tags", "tag"),
+        Format::Mp4 => ("frames", "fragment"),
+    };
+    let content = format!("{} {unit}, {seconds:.3} s", repaired.tags);
     let action = match (repaired.method, output) {
         (Method::Unchanged, _) => return format!("is complete, nothing to repair: {content}"),
         (Method::InPlace, _) => "repaired in place".to_owned(),
@@ -84,11 +82,12 @@ fn summary(repaired: &Repaired, output: Option<&Path>) -> String {
     };
     let torn = match repaired.torn_bytes {
         0 => String::new(),
-        bytes => format!(", {bytes} bytes of an incomplete tag cut off"),
+        bytes => format!(", {bytes} bytes of an incomplete {piece} cut off"),
     };
-    let garbage = match repaired.garbage_bytes {
-        0 => String::new(),
-        bytes => format!(", {bytes} bytes between tags removed"),
+    let garbage = match (repaired.garbage_bytes, repaired.format) {
+        (0, _) => String::new(),
+        (bytes, Format::Flv) => format!(", {bytes} bytes between tags removed"),
+        (bytes, Format::Mp4) => format!(", {bytes} damaged bytes skipped"),
     };
     let sizes = match repaired.corrected_sizes {
         0 => String::new(),

@@ -30,7 +30,7 @@ pub fn resume(
     serve: impl Fn(u32) -> Vec<(TagKind, u32, Vec<u8>)>,
 ) -> Resumed {
     // The recorder reads the file again, because only one of both may hold its lock.
-    match read(path).expect("a readable file") {
+    match read(path, crate::output::Format::Flv).expect("a readable file") {
         ScanResult::NoMedia => return Resumed::NoMedia,
         ScanResult::Unusable(_) => return Resumed::Unusable,
         ScanResult::ExistingRecording(..) => {}

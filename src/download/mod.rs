@@ -50,7 +50,7 @@ pub use self::{
 pub use crate::output::Stop;
 use crate::{
     core::rtmp::client::config::Start,
-    output::{Destination, existing_segments},
+    output::{Destination, Format, existing_segments},
 };
 
 /// Runs a download until it ends. Everything that arrived is in the output, whatever the ending.
@@ -123,7 +123,8 @@ async fn prepare(job: &Job, pump: &mut Pump<'_>, stop: &mut Stop) -> Result<(), 
         Start::At { .. } | Start::LiveElseRecorded => vec![path.clone()],
     };
     // Reading a large file takes seconds and must not block the signal handling.
-    let reading = tokio::task::spawn_blocking(move || read_latest(&paths));
+    let format = job.file.format;
+    let reading = tokio::task::spawn_blocking(move || read_latest(&paths, format));
     let read = tokio::select! {
         read = reading => read.map_err(io::Error::other).flatten(),
         () = stop.requested() => return Err(EndCause::Stopped),
@@ -149,9 +150,9 @@ async fn prepare(job: &Job, pump: &mut Pump<'_>, stop: &mut Stop) -> Result<(), 
 }
 
 /// Reads the latest file of a recording that contains media.
-fn read_latest(paths: &[PathBuf]) -> io::Result<ScanResult> {
+fn read_latest(paths: &[PathBuf], format: Format) -> io::Result<ScanResult> {
     for path in paths {
-        match resume::read(path)? {
+        match resume::read(path, format)? {
             ScanResult::NoMedia => {}
             found => return Ok(found),
         }

@@ -136,6 +136,16 @@ pub enum Format {
 }
 
 impl Format {
+    /// Returns the format that the extension of a file name selects.
+    pub fn by_extension(extension: &OsStr) -> Option<Self> {
+        let extension = extension.to_str()?.to_ascii_lowercase();
+        match extension.as_str() {
+            "flv" => Some(Self::Flv),
+            "mp4" | "m4v" | "m4a" | "mov" => Some(Self::Mp4),
+            _ => None,
+        }
+    }
+
     /// Returns the size of a message of `payload` bytes in the container; for MP4 an upper limit.
     pub(super) fn message_bytes(self, payload: usize) -> u64 {
         match self {

@@ -59,6 +59,7 @@ pub use self::{
 };
 pub(crate) use self::{
     existing_file::ExistingFile,
+    file::existing_movie::{ExistingMovie, Purpose, ReadMovie, finish_movie, read_movie},
     file::lock::{lock, lock_shared},
     file::replace::{ignore_unsupported_sync, keep_attributes, sync_directory_of},
     naming::existing_segments,

@@ -356,7 +356,7 @@ impl From<mp4::writer::Fragment> for Unit {
 }
 
 /// Length of the fragments of a file, in milliseconds.
-const FRAGMENT_MS: u64 = 1000;
+pub(super) const FRAGMENT_MS: u64 = 1000;
 
 /// Field of `onMetaData` with the title of the stream.
 const TITLE: &str = "title";

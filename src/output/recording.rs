@@ -138,8 +138,8 @@ impl FileRecording {
 
     /// Cuts off everything after the last intact tag of the existing file. Call it once the stream
     /// is proved to continue the file, because no new message may follow.
-    pub(super) fn cut_garbage(&self) -> io::Result<()> {
-        match &self.existing {
+    pub(super) fn cut_garbage(&mut self) -> io::Result<()> {
+        match &mut self.existing {
             Some(file) => file.cut_garbage(),
             None => Ok(()),
         }
@@ -210,8 +210,12 @@ impl FileRecording {
         at_ms: u64,
         payload: Payload,
     ) -> io::Result<()> {
-        let segment = self.segment.as_ref();
-        if segment.is_some_and(|segment| segment.needs_new_setup(info, &payload)) {
+        let needs_new_setup = match (&self.segment, &self.existing) {
+            (Some(segment), _) => segment.needs_new_setup(info, &payload),
+            (None, Some(existing)) => existing.needs_new_setup(info, &payload),
+            (None, None) => false,
+        };
+        if needs_new_setup {
             self.request_split();
         }
         if info.carries_media {
@@ -320,7 +324,12 @@ impl FileRecording {
         // Errors are stored, because the caller may drop this future while it waits.
         self.is_ending = true;
         let now = Instant::now();
-        if let Err(error) = self.finish_segment(now) {
+        let existing = self.existing.as_ref();
+        let reopened = match existing.is_some_and(ExistingFile::must_be_finished) {
+            true => self.reopen_existing(now, 0),
+            false => Ok(()),
+        };
+        if let Err(error) = reopened.and_then(|()| self.finish_segment(now)) {
             self.failure.get_or_insert(error);
         }
         loop {
@@ -414,9 +423,9 @@ impl FileRecording {
     /// Opens the segment that this frame belongs to, and writes the pending messages.
     fn open_segment_for(&mut self, now: Instant, info: FrameInfo, at_ms: u64) -> io::Result<()> {
         self.reopen_existing(now, at_ms)?;
-        if self.segment.is_none() {
+        if self.segment.is_none() && self.number == 0 {
             self.open_first(now, at_ms)?;
-        } else if self.must_split(info, at_ms) {
+        } else if self.segment.is_none() || self.must_split(info, at_ms) {
             self.open_next(now, info.track, at_ms)?;
         }
         if !self.pending.is_empty() {
@@ -483,6 +492,11 @@ impl FileRecording {
         let Some(existing) = self.existing.take() else {
             return Ok(());
         };
+        if self.is_split_requested && existing.is_finished() {
+            self.previous = existing.totals();
+            self.number = self.number.saturating_add(1);
+            return Ok(());
+        }
         let started = self.started();
         let sync_interval = self.options.sync_interval;
         let mut segment = Segment::existing(existing, started, sync_interval, now)?;

@@ -1,9 +1,11 @@
-//! Repair of truncated or damaged FLV files, and keyframe indexes for files written by other programs.
+//! Repair of truncated or damaged files, and keyframe indexes for FLV files written by other programs.
 //!
 //! A file with a head written by rtmpull is repaired in place: a torn tag at its end is cut off, and the
 //! head is updated. Any other file, and a file with garbage between its tags, is copied tag by tag into a
 //! temporary file, which replaces the original at the end. Both ways keep all intact tags readable at
 //! every instant, so the repair may be killed at any time.
+//!
+//! An MP4 file written by rtmpull is finished in place, see [`movie`].
 
 #![cfg_attr(
     not(test),
@@ -16,6 +18,7 @@
     )
 )]
 
+mod movie;
 mod rewrite;
 mod source;
 
@@ -34,9 +37,9 @@ use crate::{
             self, FrameInfo, FrameParser, HeadWriter, TagKind, head, reader::TagView,
             salvage::Piece,
         },
-        mp4,
+        mp4::reader::{Foreign, is_movie},
     },
-    output,
+    output::{self, Format},
 };
 
 /// Repairs `file`, or copies its intact tags to `output` and leaves `file` unchanged.
@@ -61,27 +64,49 @@ pub fn repair(
     let file = options.read(true).write(output.is_none()).open(&path);
     let file = file.map_err(Error::Open)?;
     output::lock(&file).map_err(|_| Error::Busy)?;
-    if is_mp4(&file).map_err(Error::Read)? {
-        return Err(Error::Mp4);
+    let format = match is_mp4(&file).map_err(Error::Read)? {
+        true => Format::Mp4,
+        false => Format::Flv,
+    };
+    let Some(output) = output else {
+        return match format {
+            Format::Flv => in_place(file, &path, progress),
+            Format::Mp4 => movie::in_place(file, &path, progress),
+        };
+    };
+    if fs::canonicalize(output).is_ok_and(|output| output == path) {
+        return Err(Error::SameFile);
     }
-    match output {
-        None => in_place(file, &path, progress),
-        Some(output) if fs::canonicalize(output).is_ok_and(|output| output == path) => {
-            Err(Error::SameFile)
-        }
-        Some(output) => {
-            ensure_replaceable(output)?;
-            rewrite::write(file, output, progress)
-        }
+    let selected = output.extension().and_then(Format::by_extension);
+    if let Some(selected) = selected.filter(|selected| *selected != format) {
+        return Err(Error::OutputFormat {
+            found: name(format),
+            selected: name(selected),
+            output: output.to_owned(),
+        });
+    }
+    ensure_replaceable(output)?;
+    match format {
+        Format::Flv => rewrite::write(file, output, progress),
+        Format::Mp4 => movie::copy(file, output, progress),
     }
 }
 
-/// Returns whether the file is MP4. The media of an MP4 file can contain bytes that look like FLV tags. A repair as FLV would keep only these.
+fn name(format: Format) -> &'static str {
+    match format {
+        Format::Flv => "FLV",
+        Format::Mp4 => "MP4",
+    }
+}
+
+/// Returns whether the file starts like a file of the MP4 family.
+///
+/// The media of an MP4 file can contain bytes that look like FLV tags. A repair as FLV would keep only these.
 fn is_mp4(mut file: &File) -> io::Result<bool> {
     let mut start = Vec::new();
     file.rewind()?;
-    file.take(FILE_TYPE_END).read_to_end(&mut start)?;
-    Ok(mp4::has_file_type(&start))
+    file.take(BOX_HEADER).read_to_end(&mut start)?;
+    Ok(is_movie(&start))
 }
 
 /// Checks that `output` may be replaced. A rename would delete the file of a running recording.
@@ -100,7 +125,9 @@ fn ensure_replaceable(output: &Path) -> Result<(), Error> {
 pub struct Repaired {
     /// How the file was repaired.
     pub method: Method,
-    /// Number of audio and video tags.
+    /// Container of the file.
+    pub format: Format,
+    /// Number of audio and video tags, or of frames in an MP4 file.
     pub tags: u64,
     /// Duration in milliseconds.
     pub duration_ms: u32,
@@ -150,9 +177,27 @@ pub enum Error {
     /// The file is not FLV.
     #[error(transparent)]
     NotFlv(flv::Error),
-    /// The file is MP4.
-    #[error("an MP4 file: --repair supports only FLV files")]
-    Mp4,
+    /// The file is MP4, and rtmpull cannot finish it.
+    #[error(
+        "{0}: --repair finishes MP4 files of rtmpull; for others, try ffmpeg -i FILE -c copy NEW.mp4"
+    )]
+    ForeignMp4(Foreign),
+    /// The MP4 file has no media.
+    #[error("it contains no media: it ends before the end of its first fragment")]
+    NoFragment,
+    /// The MP4 file has too many damages.
+    #[error("it is damaged at byte {0} and at too many other places")]
+    Damaged(u64),
+    /// The name of the output selects another format.
+    #[error("the name of the output {} selects {selected}, but the file is {found}", output.display())]
+    OutputFormat {
+        /// Format of the file.
+        found: &'static str,
+        /// Format that the name selects.
+        selected: &'static str,
+        /// Name of the output.
+        output: PathBuf,
+    },
     /// The file has neither audio nor video.
     #[error("it contains no complete audio or video tag")]
     NoMedia,
@@ -296,8 +341,8 @@ fn record(writer: &mut HeadWriter, parser: &mut FrameParser, tag: &TagView<'_>) 
     writer.tag_written(info, timestamp_ms, tag.body.len());
 }
 
-/// Offset after length and type of the first box of an MP4 file.
-const FILE_TYPE_END: u64 = 8;
+/// Size of length and type of a box.
+const BOX_HEADER: u64 = 8;
 
 /// Kind under which encrypted tags are counted, so that their body is not parsed.
 const ENCRYPTED: TagKind = TagKind(0);

@@ -9,7 +9,10 @@ use std::{
 
 use super::{Error, Findings, Method, Repaired, record, source::Source, write_patches};
 use crate::{
-    core::flv::{FrameParser, HeadWriter, Layout, head, salvage::Piece},
+    core::{
+        flv::{FrameParser, HeadWriter, Layout, head, salvage::Piece},
+        mp4::reader::{ReadStart, is_movie, read_start},
+    },
     output,
 };
 
@@ -76,7 +79,7 @@ fn copy(
 }
 
 /// File with a temporary name. It is deleted unless it is finished.
-struct TemporaryFile<'o> {
+pub(super) struct TemporaryFile<'o> {
     file: File,
     path: PathBuf,
     output: &'o Path,
@@ -85,7 +88,7 @@ struct TemporaryFile<'o> {
 
 impl<'o> TemporaryFile<'o> {
     /// Creates the file next to `output`, or reuses the file of a killed repair.
-    fn create(output: &'o Path) -> Result<Self, Error> {
+    pub(super) fn create(output: &'o Path) -> Result<Self, Error> {
         let mut name = OsString::from(output);
         name.push(SUFFIX);
         let path = PathBuf::from(name);
@@ -115,13 +118,16 @@ impl<'o> TemporaryFile<'o> {
         }
     }
 
-    fn write(&mut self, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), Error> {
+    pub(super) fn write(
+        &mut self,
+        write: impl FnOnce(&mut File) -> io::Result<()>,
+    ) -> Result<(), Error> {
         write(&mut self.file).map_err(|error| self.cannot_write(error))
     }
 
     /// Renames the file to `output`, with the owner and permissions of the file that it replaces. `source`
     /// may be that file.
-    fn finish(mut self, source: File) -> Result<(), Error> {
+    pub(super) fn finish(mut self, source: File) -> Result<(), Error> {
         let output = self.output;
         let path = self.path.clone();
         // Sync before the rename: otherwise a crash could leave an empty file under the final name.
@@ -152,7 +158,9 @@ impl Drop for TemporaryFile<'_> {
 fn reclaim(file: &mut File) -> io::Result<bool> {
     let mut start = Vec::new();
     file.take(MARK_BYTES).read_to_end(&mut start)?;
-    if !start.is_empty() && !head::is_rewritable(&start) {
+    let is_own_movie =
+        || is_movie(&start) && !matches!(read_start(&start, 0), ReadStart::Foreign(_));
+    if !start.is_empty() && !head::is_rewritable(&start) && !is_own_movie() {
         return Ok(false);
     }
     file.set_len(0)?;

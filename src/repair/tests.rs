@@ -240,14 +240,24 @@ fn tags_after_a_foreign_start_are_recovered() {
 }
 
 #[test]
-fn mp4_files_are_refused_by_name_and_stay_unchanged() {
+fn mp4_files_of_other_programs_are_refused_and_stay_unchanged() {
     let start = b"\0\0\0\x18ftypiso5\0\0\0\0iso5mp42\0\0\0\x10free\0\0\0\0\0\0\0\0";
     // Tags in the media of the file are not a reason to rewrite it as FLV.
     let complete = [&start[..], &CLIP[13..]].concat();
-    for file in [&complete[..], start, &start[..8]] {
-        let directory = Directory::with(file);
+    let mut files = vec![complete.clone(), start.to_vec(), start[..8].to_vec()];
+    for kind in [b"styp", b"moov", b"moof", b"mdat"] {
+        let mut other = complete.clone();
+        other[4..8].copy_from_slice(kind);
+        files.push(other);
+    }
+    for file in files {
+        let directory = Directory::with(&file);
         let error = directory.repair().unwrap_err().to_string();
-        assert_eq!(error, "an MP4 file: --repair supports only FLV files");
+        assert_eq!(
+            error,
+            "another program wrote this MP4 file: --repair finishes MP4 files of rtmpull; \
+             for others, try ffmpeg -i FILE -c copy NEW.mp4"
+        );
         assert!(directory.bytes() == file);
         directory.assert_tidy();
     }

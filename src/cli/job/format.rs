@@ -32,13 +32,6 @@ impl Formats {
             "--hls cannot continue the playlist of an earlier recording: \
              use it without --append and --resume"
         );
-        for (option, is_given) in [("--append", args.append), ("--resume", args.resume)] {
-            ensure!(
-                !is_given || !is_file_mp4,
-                "{option} cannot continue an MP4 file, whose end is already written: \
-                 record to an FLV file, or to another MP4 file without {option}"
-            );
-        }
         ensure!(
             !args.conversion.faststart || is_file_mp4,
             "--faststart needs an MP4 file: name one with -o, such as -o name.mp4"
@@ -99,10 +92,5 @@ impl Formats {
 
 /// Returns the format that the extension of a name selects.
 pub(in crate::cli) fn by_name(destination: &Destination) -> Option<Format> {
-    let extension = destination.extension()?.to_str()?.to_ascii_lowercase();
-    match extension.as_str() {
-        "flv" => Some(Format::Flv),
-        "mp4" | "m4v" | "m4a" | "mov" => Some(Format::Mp4),
-        _ => None,
-    }
+    Format::by_extension(destination.extension()?)
 }

@@ -22,7 +22,6 @@ use std::env;
 use anyhow::{Result, bail, ensure};
 use jiff::Zoned;
 
-pub(super) use self::format::by_name as format_by_name;
 pub use self::{conversion::resolve_conversion, environment::Environment, hooks::ProgramSearch};
 use self::{
     format::Formats,

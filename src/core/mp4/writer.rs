@@ -186,11 +186,29 @@ impl Writer {
             }
         }
         let offset = self.length;
-        self.first_fragment.get_or_insert(offset);
-        self.note(runs, offset);
-        self.number = self.number.saturating_add(1);
+        if !runs.is_empty() {
+            self.first_fragment.get_or_insert(offset);
+            self.note(runs, offset);
+            self.number = self.number.saturating_add(1);
+        }
         self.length = self.length.saturating_add(length);
         true
+    }
+
+    /// Skips damaged fragments of a reopened file: `length` bytes. The file must get the returned header there.
+    pub fn skip_existing(&mut self, length: u64) -> Patch {
+        let offset = self.length;
+        self.length = self.length.saturating_add(length);
+        let mut bytes = Vec::new();
+        match u32::try_from(length) {
+            Ok(short) => bytes.extend(short.to_be_bytes()),
+            Err(_) => bytes.extend([0, 0, 0, 1]),
+        }
+        bytes.extend(b"free");
+        if u32::try_from(length).is_err() {
+            bytes.extend(length.to_be_bytes());
+        }
+        Patch { offset, bytes }
     }
 
     /// Returns the samples of a fragment in order of their times. [`Writer::add_existing`] must have added it.
@@ -216,6 +234,13 @@ impl Writer {
         }
         samples.sort_by_key(|sample| sample.at_ms);
         samples
+    }
+
+    /// Returns whether the file has tracks other than one of video and one of audio.
+    pub fn has_other_tracks(&self) -> bool {
+        self.tracks
+            .iter()
+            .any(|track| track.stream_id != MAIN_TRACK)
     }
 
     /// Returns whether the file has a video track.
@@ -827,11 +852,16 @@ pub enum ReadFragment {
     Invalid,
 }
 
-/// Reads the fragment at the start of `bytes`, which need not contain its samples.
+/// Reads the fragment at the start of `bytes`, which need not contain its samples. A `free` box, which replaces
+/// damaged fragments, counts as a fragment without runs.
 pub fn read_fragment(bytes: &[u8]) -> ReadFragment {
     let Ok(moof) = BoxHeader::read(&mut Reader::new(bytes)) else {
-        return ReadFragment::Needs(BOX_HEADER);
+        let is_long = bytes.starts_with(&[0, 0, 0, 1]);
+        return ReadFragment::Needs(if is_long { 2 * BOX_HEADER } else { BOX_HEADER });
     };
+    if moof.kind == *b"free" && moof.length >= moof.header {
+        return ReadFragment::Complete(Vec::new(), moof.length);
+    }
     if moof.kind != *b"moof" || !(BOX_HEADER..=MAX_MOOF).contains(&moof.length) {
         return ReadFragment::Invalid;
     }

@@ -68,7 +68,7 @@ impl History {
     /// Adds a message that was written at `at_ms`. Messages without media count only after the last
     /// frame.
     pub(crate) fn note(&mut self, info: FrameInfo, at_ms: u64, body: &[u8]) {
-        let content = Content::of(info.track, body);
+        let content = Content::of(info, body);
         if !info.carries_media {
             if self.tail.len() < MAX_TAIL {
                 self.tail.push_back(content);
@@ -136,9 +136,15 @@ impl History {
 }
 
 impl Content {
-    pub(crate) fn of(kind: TagKind, body: &[u8]) -> Self {
+    /// Returns the identity of a message.
+    ///
+    /// A frame is identified by its sample: an MP4 file does not contain the bytes before it.
+    pub(crate) fn of(info: FrameInfo, body: &[u8]) -> Self {
+        let is_main = info.carries_media && !info.is_multitrack && info.track_id == 0;
+        let sample = info.sample.filter(|_| is_main);
+        let body = sample.map_or(body, |position| position.of(body));
         Self {
-            kind: kind.0,
+            kind: info.track.0,
             length: u32::try_from(body.len()).unwrap_or(u32::MAX),
             hash: xxh3_64(body),
         }

@@ -83,8 +83,8 @@ impl Beginning {
     fn add(&mut self, info: FrameInfo, body: &[u8]) -> bool {
         if !self.is_full() && info.carries_media {
             match info.track {
-                TagKind::AUDIO => self.audio.push(Content::of(info.track, body)),
-                TagKind::VIDEO => self.video.push(Content::of(info.track, body)),
+                TagKind::AUDIO => self.audio.push(Content::of(info, body)),
+                TagKind::VIDEO => self.video.push(Content::of(info, body)),
                 _ => {}
             }
         }

@@ -317,7 +317,9 @@ fn appending_with_gap_split_starts_a_new_segment() {
         job.parts.manifest = Some(folder.path().join("list"));
         let mut report = Silent;
         let mut pump = Pump::new(&job, &mut report);
-        if let ScanResult::ExistingRecording(recording, former) = resume::read(&path).unwrap() {
+        if let ScanResult::ExistingRecording(recording, former) =
+            resume::read(&path, crate::output::Format::Flv).unwrap()
+        {
             pump.continue_from(recording, Resume::default(), *former);
         }
         let mut connection = Connection::new();

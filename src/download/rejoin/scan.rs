@@ -14,9 +14,10 @@ use crate::{
             reader::TagView,
             salvage::{self, MAX_DATA_OFFSET, MAX_TAG_LENGTH},
         },
+        mp4::{reader::is_movie, writer::ExistingSample},
         rejoin::matcher::{Expectation, History, MIN_RUN, Matcher, Origin},
     },
-    output::{ExistingFile, lock},
+    output::{ExistingFile, Format, Purpose, ReadMovie, lock, read_movie},
 };
 
 /// Result of reading a file.
@@ -48,8 +49,9 @@ struct Keyframe {
     number: u64,
 }
 
-/// Reads the file at `path` in pieces up to the first damage. Changes nothing.
-pub(in crate::download) fn read(path: &Path) -> io::Result<ScanResult> {
+/// Reads the file at `path` in pieces up to the first damage. Changes nothing. `format` is the format of the
+/// recording.
+pub(in crate::download) fn read(path: &Path, format: Format) -> io::Result<ScanResult> {
     let mut options = OpenOptions::new();
     let mut file = match options.read(true).write(true).open(path) {
         Ok(file) => file,
@@ -60,16 +62,59 @@ pub(in crate::download) fn read(path: &Path) -> io::Result<ScanResult> {
         return Ok(ScanResult::NoMedia);
     }
     lock(&file)?;
+    let mut start = Vec::new();
+    (&file).take(BOX_HEADER).read_to_end(&mut start)?;
+    file.rewind()?;
+    match (format, is_movie(&start)) {
+        (Format::Mp4, _) if start.starts_with(SIGNATURE) => {
+            let why = "it is an FLV file, but the recording is MP4: choose another name or format";
+            return Ok(ScanResult::Unusable(why.to_owned()));
+        }
+        (Format::Mp4, _) => return read_mp4(path, file),
+        (Format::Flv, true) => {
+            let why = "it is an MP4 file, but the recording is FLV: choose another name or format";
+            return Ok(ScanResult::Unusable(why.to_owned()));
+        }
+        (Format::Flv, false) => {}
+    }
     let mut scan = Scan::default();
     let rest = scan.run(&mut file)?;
     if scan.is_damaged(&mut file)? {
-        let why = format!(
-            "it is damaged at byte {}, and more than a torn tag follows (--repair keeps the rest)",
-            scan.reader.intact_end()
-        );
-        return Ok(ScanResult::Unusable(why));
+        return Ok(ScanResult::Unusable(damaged_at(scan.reader.intact_end())));
     }
     Ok(scan.into_result(path, file, &rest))
+}
+
+/// Reads an MP4 file.
+fn read_mp4(path: &Path, mut file: File) -> io::Result<ScanResult> {
+    let length = file.metadata()?.len();
+    let mut recording = ExistingRecording::default();
+    let mut note = |sample: ExistingSample, bytes: &[u8]| {
+        let info = FrameInfo {
+            carries_media: true,
+            is_keyframe: sample.is_keyframe,
+            ..FrameInfo::opaque(sample.track)
+        };
+        recording.note(info, sample.at_ms, bytes);
+    };
+    let read = read_movie(&mut file, length, Purpose::Continue(&mut note), &mut |_| {
+        true
+    })?;
+    Ok(match read {
+        ReadMovie::Movie(movie) => {
+            let file = ExistingFile::mp4((path.to_owned(), file), movie);
+            ScanResult::ExistingRecording(recording, Box::new(file))
+        }
+        ReadMovie::NoMedia | ReadMovie::Interrupted => ScanResult::NoMedia,
+        ReadMovie::Foreign(foreign) => ScanResult::Unusable(foreign.to_string()),
+        ReadMovie::Damaged(offset) => ScanResult::Unusable(damaged_at(offset)),
+    })
+}
+
+fn damaged_at(offset: u64) -> String {
+    format!(
+        "it is damaged at byte {offset}, and more than a torn end follows (--repair keeps the rest)"
+    )
 }
 
 /// The state of one pass through a file.
@@ -166,13 +211,8 @@ impl Scan {
         let writer = self
             .writer
             .unwrap_or_else(|| HeadWriter::with_foreign_head(length));
-        let existing_file = ExistingFile {
-            path: path.to_owned(),
-            file,
-            writer,
-            tags,
-            has_video: self.has_video,
-        };
+        let opened = (path.to_owned(), file);
+        let existing_file = ExistingFile::flv(opened, writer, tags, self.has_video);
         ScanResult::ExistingRecording(self.recording, Box::new(existing_file))
     }
 
@@ -300,6 +340,9 @@ impl ExistingRecording {
 fn first(rest: &[u8]) -> &[u8] {
     rest.get(..SIGNATURE.len()).unwrap_or(rest)
 }
+
+/// Size of length and type of a box in an MP4 file.
+const BOX_HEADER: u64 = 8;
 
 /// The first bytes of an FLV file (FLV E.2).
 const SIGNATURE: &[u8] = b"FLV";

@@ -1,5 +1,6 @@
 //! A regular file: opened in place, written inline, its head updated in place.
 
+pub(super) mod existing_movie;
 pub(super) mod faststart;
 pub(super) mod free_space;
 pub(super) mod lock;
@@ -21,6 +22,7 @@ use self::{
 };
 use super::{
     ExistingFile, Totals,
+    existing_file::Contents,
     muxer::{Muxer, Tracks, Unit},
     write_queue::{complete_units, write_all},
 };
@@ -102,10 +104,19 @@ impl MediaFile {
         sync_interval: Option<Duration>,
         now: Instant,
     ) -> io::Result<Self> {
+        let totals = existing.totals();
+        let writer = match existing.contents {
+            Contents::Flv(writer) => writer,
+            Contents::Mp4(movie) => {
+                let mut file = Self::reopen(existing.file, *movie, now)?;
+                file.sync_every(sync_interval, now)?;
+                return Ok(file);
+            }
+        };
         let mut file = Self {
-            totals: existing.totals(),
+            totals,
             storage: existing.file,
-            muxer: Muxer::Flv(existing.writer),
+            muxer: Muxer::Flv(*writer),
             head_updated_at: now,
             syncer: None,
             unsynced_patches: Vec::new(),

@@ -9,14 +9,8 @@
 
 use std::io::{self, SeekFrom};
 
-use super::{Ending, MediaFile, Storage};
-use crate::{
-    core::mp4::{
-        fragment::Run,
-        writer::{MoviePart, ReadFragment, read_fragment},
-    },
-    output::muxer::Muxer,
-};
+use super::{Ending, MediaFile, Storage, existing_movie::read_runs};
+use crate::{core::mp4::writer::MoviePart, output::muxer::Muxer};
 
 impl<S: Storage> MediaFile<S> {
     /// Writes the end of the file after its last unit. An FLV file gets an updated head.
@@ -97,7 +91,8 @@ impl<S: Storage> MediaFile<S> {
                 MoviePart::Entries(mut entries) => {
                     let mut fragment = first;
                     while fragment < end {
-                        let (runs, length) = out.read(fragment, end, &mut window)?;
+                        let read = read_runs(out.storage, fragment, end, &mut window)?;
+                        let (runs, length) = read.ok_or_else(|| changed_at(fragment))?;
                         entries.add(&runs, fragment, &mut out.bytes);
                         out.flush(WRITE_BYTES)?;
                         fragment = fragment.saturating_add(length);
@@ -135,33 +130,14 @@ impl<S: Storage> Appender<'_, S> {
         }
         Ok(())
     }
-
-    /// Reads the runs of the fragment at `offset`, and its length. `end` is the end of the last fragment.
-    fn read(&mut self, offset: u64, end: u64, window: &mut Vec<u8>) -> io::Result<(Vec<Run>, u64)> {
-        let rest = end.saturating_sub(offset);
-        let mut needed = READ_BYTES;
-        loop {
-            let available = rest.min(needed);
-            window.resize(usize::try_from(available).map_err(io::Error::other)?, 0);
-            self.storage.seek(SeekFrom::Start(offset))?;
-            self.storage.read_exact(window)?;
-            match read_fragment(window) {
-                ReadFragment::Complete(runs, length) if length <= rest => {
-                    return Ok((runs, length));
-                }
-                ReadFragment::Needs(more) if more > available && more <= rest => {
-                    needed = more;
-                }
-                _ => {
-                    let why = format!("another program has changed the file at byte {offset}");
-                    return Err(io::Error::new(io::ErrorKind::InvalidData, why));
-                }
-            }
-        }
-    }
 }
 
-fn is_unsupported(error: &io::Error) -> bool {
+fn changed_at(offset: u64) -> io::Error {
+    let why = format!("another program has changed the file at byte {offset}");
+    io::Error::new(io::ErrorKind::InvalidData, why)
+}
+
+pub(super) fn is_unsupported(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported
@@ -170,6 +146,3 @@ fn is_unsupported(error: &io::Error) -> bool {
 
 /// Number of collected table bytes at which they are written to the file.
 const WRITE_BYTES: usize = 64 * 1024;
-
-/// Number of bytes read first from a fragment: enough for the boxes of most fragments of one second.
-const READ_BYTES: u64 = 4096;

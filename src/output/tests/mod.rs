@@ -1,4 +1,5 @@
 mod mp4;
+mod mp4_reopened;
 #[cfg(unix)]
 mod pipes;
 mod segments;

@@ -33,7 +33,7 @@ const AAC: &[u8] = &[0xAF, 0, 0x11, 0x88];
 
 /// An operation on a disk.
 #[derive(Debug, Clone)]
-enum Operation {
+pub(super) enum Operation {
     Write(u64, Vec<u8>),
     SetLength(u64),
     /// All earlier operations are on the disk. The file has this number of frames.
@@ -42,17 +42,17 @@ enum Operation {
 
 /// A disk that records all operations.
 #[derive(Debug, Clone, Default)]
-struct LogDisk {
-    bytes: Vec<u8>,
+pub(super) struct LogDisk {
+    pub(super) bytes: Vec<u8>,
     cursor: usize,
     /// Largest size of the file.
     size: Option<usize>,
-    log: Arc<Mutex<Vec<Operation>>>,
-    frames: Arc<Mutex<usize>>,
+    pub(super) log: Arc<Mutex<Vec<Operation>>>,
+    pub(super) frames: Arc<Mutex<usize>>,
 }
 
 impl LogDisk {
-    fn sync(&self) {
+    pub(super) fn sync(&self) {
         let frames = *self.frames.lock().unwrap();
         self.log.lock().unwrap().push(Operation::Sync(frames));
     }
@@ -113,7 +113,7 @@ impl Storage for LogDisk {
     }
 }
 
-fn apply(file: &mut Vec<u8>, operation: &Operation) {
+pub(super) fn apply(file: &mut Vec<u8>, operation: &Operation) {
     match operation {
         Operation::Write(offset, bytes) => {
             let end = *offset as usize + bytes.len();
@@ -126,7 +126,7 @@ fn apply(file: &mut Vec<u8>, operation: &Operation) {
 }
 
 /// Messages of a stream with 25 pictures and 40 audio frames per second.
-fn messages(seconds: u64) -> impl Iterator<Item = (TagKind, u64, Vec<u8>)> {
+pub(super) fn messages(seconds: u64) -> impl Iterator<Item = (TagKind, u64, Vec<u8>)> {
     (0..seconds * 1000).filter_map(|time_ms| {
         let number = (time_ms / 5) as u8;
         match time_ms {
@@ -141,7 +141,7 @@ fn messages(seconds: u64) -> impl Iterator<Item = (TagKind, u64, Vec<u8>)> {
     })
 }
 
-fn options() -> FileOptions {
+pub(super) fn options() -> FileOptions {
     FileOptions {
         faststart: false,
         format: Format::Mp4,
@@ -152,7 +152,7 @@ fn options() -> FileOptions {
 }
 
 /// Writes a stream to a file as a segment does.
-fn record<S: Storage>(
+pub(super) fn record<S: Storage>(
     file: &mut MediaFile<S>,
     seconds: u64,
     mut appended: impl FnMut(&[Unit]),
@@ -188,15 +188,12 @@ fn record<S: Storage>(
 }
 
 /// Number of frames that a player finds in a finished file, or in the fragments of an unfinished one.
-fn frames_in(file: &[u8]) -> usize {
-    if file.get(36..40) == Some(b"mdat") {
-        return demuxed(file);
-    }
-    let Some(free) = file.get(32..48) else {
-        return 0;
-    };
-    if &free[4..8] != b"free" {
-        return 0;
+pub(super) fn frames_in(file: &[u8]) -> usize {
+    // The type of the box may be torn.
+    match file.get(32..36) {
+        Some([0, 0, 0, 1]) => return demuxed(file),
+        Some([0, 0, 0, 48]) => {}
+        _ => return 0,
     }
     let length = |at: usize| {
         file.get(at..at + 4)
@@ -382,7 +379,12 @@ fn sectors_of(operation: &Operation) -> Vec<Operation> {
 
 /// Applies an operation that was not synced: in the first round completely, in others as any of its sectors.
 /// A lost sector contains zeros if the length of the file is already on the disk.
-fn apply_unsynced(image: &mut Vec<u8>, operation: &Operation, round: u32, rng: &mut StdRng) {
+pub(super) fn apply_unsynced(
+    image: &mut Vec<u8>,
+    operation: &Operation,
+    round: u32,
+    rng: &mut StdRng,
+) {
     let Operation::Write(offset, bytes) = operation else {
         return apply(image, operation);
     };

@@ -39,6 +39,8 @@ pub struct Start {
     pub writer: Writer,
     /// End of all fragments, if the header at the start covers them.
     pub sealed_end: Option<u64>,
+    /// Whether the last write to the header was interrupted.
+    pub is_torn: bool,
 }
 
 /// Why a file was not written by [`Writer`], or cannot be continued by it.
@@ -51,7 +53,9 @@ pub enum Foreign {
     #[error("the setup of the tracks in this MP4 file is damaged")]
     Setup,
     /// Several tracks have the same kind.
-    #[error("this MP4 file has several tracks of a kind")]
+    #[error(
+        "this MP4 file has several video or audio tracks, and rtmpull only continues files with one of each"
+    )]
     Tracks,
 }
 
@@ -64,7 +68,10 @@ pub fn is_movie(start: &[u8]) -> bool {
 /// Reads the start of a file, and restores its writer. `fragment_ms` is the length of further fragments.
 pub fn read_start(bytes: &[u8], fragment_ms: u64) -> ReadStart {
     let Some((file_type, rest)) = bytes.split_first_chunk::<FILE_TYPE>() else {
-        return ReadStart::Needs(HEAD);
+        return match fragmented_file_type().starts_with(bytes) {
+            true => ReadStart::Needs(HEAD),
+            false => ReadStart::Foreign(Foreign::Program),
+        };
     };
     if !is_file_type(file_type) {
         return ReadStart::Foreign(Foreign::Program);
@@ -92,6 +99,9 @@ pub fn read_start(bytes: &[u8], fragment_ms: u64) -> ReadStart {
     let Ok(header) = BoxHeader::read(&mut Reader::new(movie)) else {
         return ReadStart::Needs(skipped.saturating_add(BOX_HEADER));
     };
+    if header.kind != *b"moov" && layout == Layout::Plain {
+        return ReadStart::Foreign(Foreign::Program);
+    }
     if header.kind != *b"moov" || !(BOX_HEADER..=MAX_MOVIE).contains(&header.length) {
         return ReadStart::Foreign(Foreign::Setup);
     }
@@ -111,6 +121,7 @@ pub fn read_start(bytes: &[u8], fragment_ms: u64) -> ReadStart {
     };
     ReadStart::Own(Box::new(Start {
         writer: Writer::reopen(options, movies, end),
+        is_torn: sealed_end.is_some() && !is_sealed(bytes),
         sealed_end,
     }))
 }
@@ -130,6 +141,14 @@ fn is_file_type(found: &[u8; FILE_TYPE]) -> bool {
         let finished = finished_file_type(is_avc);
         let mut bytes = found.iter().zip(fragmented.iter().zip(&finished));
         bytes.all(|(found, (fragmented, finished))| found == fragmented || found == finished)
+    })
+}
+
+/// Whether the file starts like a finished one.
+fn is_sealed(bytes: &[u8]) -> bool {
+    [false, true].into_iter().any(|is_avc| {
+        let rest = bytes.strip_prefix(&finished_file_type(is_avc)[..]);
+        rest.and_then(|rest| rest.get(4..8)) == Some(b"mdat")
     })
 }
 
@@ -183,10 +202,6 @@ fn read_movie(bytes: &[u8]) -> Result<(Vec<MovieTrack>, Description), Foreign> {
         let movie = read_track(body).ok_or(Foreign::Setup)?;
         if movies.iter().any(|other| other.id == movie.id) {
             return Err(Foreign::Setup);
-        }
-        let is_same_kind = |other: &MovieTrack| other.entry.is_video() == movie.entry.is_video();
-        if movies.iter().any(is_same_kind) {
-            return Err(Foreign::Tracks);
         }
         movies.push(movie);
     }

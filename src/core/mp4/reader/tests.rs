@@ -155,7 +155,7 @@ fn interrupted_changes_of_the_header_are_read() {
 
 #[test]
 fn starts_cut_anywhere_need_more() {
-    let bytes = recorded(Layout::Seekable, 2, 47).finish();
+    let bytes = recorded(Layout::Seekable, 2, 47).bytes;
     let moof = bytes
         .windows(4)
         .position(|window| window == b"moof")

@@ -223,7 +223,7 @@ impl Matcher {
 
     /// Takes the next message of the stream and decides about it.
     pub(crate) fn offer(&mut self, arrival: Arrival) -> Verdict {
-        let content = Content::of(arrival.info.track, &arrival.payload);
+        let content = Content::of(arrival.info, &arrival.payload);
         if arrival.info.carries_media {
             self.offer_frame(arrival, content)
         } else {

@@ -387,7 +387,8 @@ fn the_history_is_bounded() {
     let index = history.into_index();
     assert_eq!(index.tracks.audio.len(), super::super::history::MAX_FRAMES);
     // The first frames are still known.
-    assert!(index.is_head(Content::of(A, &[0xAF, 1, 0, 0, 0, 0, 0, 0, 0, 1])));
+    let body = [0xAF, 1, 0, 0, 0, 0, 0, 0, 0, 1];
+    assert!(index.is_head(Content::of(info(A, &body), &body)));
 }
 
 #[test]

@@ -55,7 +55,7 @@ impl Recorder {
 
     pub(in crate::download) fn resuming(file: &Path, skip_keyframes: u32) -> Self {
         let mut recorder = Self::new(file);
-        match read(file).expect("a file that can be read") {
+        match read(file, crate::output::Format::Flv).expect("a file that can be read") {
             ScanResult::ExistingRecording(recording, existing_file) => {
                 let resume = Resume { skip_keyframes };
                 recorder.rejoin = Some(RecordedRejoin::new(recording, resume));

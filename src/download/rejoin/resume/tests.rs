@@ -284,7 +284,7 @@ fn recorded(shape: &Shape, cut: usize) -> (tempfile::TempDir, std::path::PathBuf
 }
 
 fn starts(file: &Path, skip: u32) -> Vec<u32> {
-    match read(file).unwrap() {
+    match read(file, crate::output::Format::Flv).unwrap() {
         ScanResult::ExistingRecording(recording, _) => recording.starts(skip),
         found => panic!("{found:?}"),
     }
@@ -435,7 +435,10 @@ fn a_foreign_head_stays_unchanged() {
 fn a_file_without_media_is_overwritten_and_a_non_flv_file_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("out.flv");
-    assert!(matches!(read(&file).unwrap(), ScanResult::NoMedia));
+    assert!(matches!(
+        read(&file, crate::output::Format::Flv).unwrap(),
+        ScanResult::NoMedia
+    ));
     let (_folder, media) = recorded(&FILM, 200);
     let media = fs::read(media).unwrap();
     let nothing: [&[u8]; 7] = [
@@ -450,7 +453,7 @@ fn a_file_without_media_is_overwritten_and_a_non_flv_file_is_refused() {
     ];
     for bytes in nothing {
         fs::write(&file, bytes).unwrap();
-        let found = read(&file).unwrap();
+        let found = read(&file, crate::output::Format::Flv).unwrap();
         assert!(
             matches!(found, ScanResult::NoMedia),
             "{} bytes: {found:?}",
@@ -466,7 +469,7 @@ fn a_file_without_media_is_overwritten_and_a_non_flv_file_is_refused() {
     ];
     for bytes in unusable {
         fs::write(&file, bytes).unwrap();
-        let found = read(&file).unwrap();
+        let found = read(&file, crate::output::Format::Flv).unwrap();
         assert!(
             matches!(found, ScanResult::Unusable(_)),
             "{bytes:?}: {found:?}"
@@ -501,7 +504,7 @@ fn tags_after_damage_in_the_middle_are_not_cut_off() {
     let ends = ends(&sound);
     let refused = |bytes: &[u8]| {
         fs::write(&file, bytes).unwrap();
-        let found = read(&file).unwrap();
+        let found = read(&file, crate::output::Format::Flv).unwrap();
         let is_refused = matches!(&found, ScanResult::Unusable(why) if why.contains("--repair"));
         assert!(is_refused, "{found:?}");
         assert!(fs::read(&file).unwrap() == bytes);
@@ -544,11 +547,15 @@ fn stale_tags_of_a_killed_rtmpdump_are_cut_off() {
         &ours[middle + 20..],
     ];
     fs::write(&file, foreign.concat()).unwrap();
-    let ScanResult::ExistingRecording(recording, _) = read(&file).unwrap() else {
+    let ScanResult::ExistingRecording(recording, _) =
+        read(&file, crate::output::Format::Flv).unwrap()
+    else {
         panic!("it is refused");
     };
     let (_folder, shorter) = recorded(&FILM, ends.len() / 2);
-    let ScanResult::ExistingRecording(expected, _) = read(&shorter).unwrap() else {
+    let ScanResult::ExistingRecording(expected, _) =
+        read(&shorter, crate::output::Format::Flv).unwrap()
+    else {
         panic!("it is refused");
     };
     assert!(recording.end_ms() > 0);
@@ -562,7 +569,7 @@ fn at_most_one_torn_tag_is_cut_off() {
     for (garbage, is_refused) in [(MAX_TAG_LENGTH, false), (MAX_TAG_LENGTH + 1, true)] {
         let torn = fs::OpenOptions::new().write(true).open(&file).unwrap();
         torn.set_len((sound.len() + garbage) as u64).unwrap();
-        let found = read(&file).unwrap();
+        let found = read(&file, crate::output::Format::Flv).unwrap();
         assert_eq!(
             matches!(found, ScanResult::Unusable(_)),
             is_refused,
