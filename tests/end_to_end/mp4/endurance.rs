@@ -98,7 +98,7 @@ fn file_above_4_gib_has_offsets_of_64_bits() {
     require!(Ffmpeg::find());
     let replay = Replay::new(60_000, 4_500_000_000);
     let seconds = f64::from(replay.duration_ms()) / 1000.0;
-    let server = Server::start(Config::serving(Stream::replay(Arc::new(replay))));
+    let server = Server::start(Config::replaying(Arc::new(replay)));
     let recording = Recording::new("out.mp4", &[]);
     let process = recording.start(&server.url("clip"));
     process.finish(20 * LIMIT).assert_ended(0, "ended");
