@@ -182,6 +182,9 @@ pub enum Error {
         "{0}: --repair finishes MP4 files of rtmpull; for others, try ffmpeg -i FILE -c copy NEW.mp4"
     )]
     ForeignMp4(Foreign),
+    /// The MP4 file was finished with its tables at the start.
+    #[error("{}", Foreign::Faststart)]
+    Faststart,
     /// The MP4 file has no media.
     #[error("it contains no media: it ends before the end of its first fragment")]
     NoFragment,

@@ -10,7 +10,10 @@ use std::{
 };
 
 use super::{Error, Method, Repaired, rewrite::TemporaryFile};
-use crate::output::{ExistingMovie, Format, Purpose, ReadMovie, finish_movie, read_movie};
+use crate::{
+    core::mp4::reader::Foreign,
+    output::{ExistingMovie, Format, Purpose, ReadMovie, finish_movie, read_movie},
+};
 
 /// Finishes `file` in place, unless it is complete.
 pub(super) fn in_place(
@@ -57,6 +60,7 @@ fn read(
     match read_movie(&mut file, length, Purpose::Repair, &mut progress).map_err(Error::Read)? {
         ReadMovie::Movie(movie) => Ok(movie),
         ReadMovie::NoMedia => Err(Error::NoFragment),
+        ReadMovie::Foreign(Foreign::Faststart) => Err(Error::Faststart),
         ReadMovie::Foreign(foreign) => Err(Error::ForeignMp4(foreign)),
         ReadMovie::Damaged(offset) => Err(Error::Damaged(offset)),
         ReadMovie::Interrupted => Err(Error::Interrupted),

@@ -397,12 +397,14 @@ pub struct Args {
     #[arg(allow_hyphen_values = true, value_parser = values::size)]
     pub min_free: Option<u64>,
 
-    /// Repair truncated FLV files and make them seekable; with -o, write the result to another file
+    /// Repair truncated files and make them seekable; with -o, write the result to another file
     ///
     /// rtmpull cuts off an incomplete last tag and rebuilds the metadata and the keyframe index. Complete
     /// tags stay unchanged. A file written by rtmpull is repaired in place. Any other file is rewritten to a
     /// temporary file in the same folder, which then replaces it, so that the disk needs free space of the
     /// same size. With -o, --repair takes a single file, which stays unchanged.
+    ///
+    /// An MP4 file of a killed rtmpull is finished in place. MP4 files of other programs are refused.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Recording")]
     #[arg(num_args = 1.., action = ArgAction::Append)]
     pub repair: Vec<PathBuf>,

@@ -49,6 +49,9 @@ pub enum Foreign {
     /// Another program wrote the file.
     #[error("another program wrote this MP4 file")]
     Program,
+    /// The tables are at the start of the file.
+    #[error("the tables of this MP4 file are at its start (--faststart), so it is complete")]
+    Faststart,
     /// The setup of the tracks is damaged.
     #[error("the setup of the tracks in this MP4 file is damaged")]
     Setup,
@@ -172,15 +175,17 @@ fn read_reserved(bytes: &[u8; 16]) -> Option<Reserved> {
 fn read_movie(bytes: &[u8]) -> Result<(Vec<MovieTrack>, Description), Foreign> {
     let setup = |Missing(_)| Foreign::Setup;
     let (_, body) = BoxHeader::read_complete(&mut Reader::new(bytes)).map_err(setup)?;
-    // The tables of a file of another program, or of a finished one, are elsewhere.
+    // Only fragmented files have this box.
     let is_fragmented = child(body, b"mvex").is_some();
     let list = [b"udta", b"meta"];
     let description = list.iter().try_fold(body, |body, kind| child(body, kind));
     let items = description.and_then(|meta| child(meta.get(4..)?, b"ilst"));
     let text = |kind| items.and_then(|items| child(child(items, kind)?, b"data")?.get(8..));
     let is_own = text(b"\xA9too").is_some_and(|program| program.starts_with(PROGRAM));
-    if !is_fragmented || !is_own {
-        return Err(Foreign::Program);
+    match (is_own, is_fragmented) {
+        (false, _) => return Err(Foreign::Program),
+        (true, false) => return Err(Foreign::Faststart),
+        (true, true) => {}
     }
     let title = text(b"\xA9nam").map(|title| String::from_utf8_lossy(title).into_owned());
     let created = child(body, b"mvhd").and_then(|body| {
