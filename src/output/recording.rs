@@ -148,8 +148,9 @@ impl FileRecording {
     /// Fails if the disk has too little free space. The check is cheap and can be called often.
     pub(super) fn check_free_space(&mut self, now: Instant) -> io::Result<()> {
         let bytes = self.bytes();
+        let pending = self.segment.as_ref().map_or(0, Segment::pending_bytes);
         match &mut self.free_space {
-            Some(free_space) => free_space.check(now, bytes),
+            Some(free_space) => free_space.check(now, bytes, pending),
             None => Ok(()),
         }
     }

@@ -287,6 +287,11 @@ impl Segment {
             .saturating_add(head)
     }
 
+    /// Size of the messages that wait in the muxer, and of the end of an MP4 file.
+    pub(super) fn pending_bytes(&self) -> u64 {
+        self.file.muxer().pending_bytes()
+    }
+
     /// Returns the facts as far as the segment is written.
     pub(super) fn facts(&self) -> SegmentFacts {
         SegmentFacts {

@@ -31,10 +31,17 @@ impl FreeSpace {
 
     /// Checks the free space every two seconds, and more often if the recording grows fast.
     ///
+    /// `pending` is the size of the data that finishes the file, which must fit as well.
+    ///
     /// # Errors
     ///
     /// Fails if too little space is free. A file system that does not report its free space passes.
-    pub(in crate::output) fn check(&mut self, now: Instant, written: u64) -> io::Result<()> {
+    pub(in crate::output) fn check(
+        &mut self,
+        now: Instant,
+        written: u64,
+        pending: u64,
+    ) -> io::Result<()> {
         let is_due = self.checked.is_none_or(|(at, before)| {
             now.saturating_duration_since(at) >= INTERVAL
                 || written.saturating_sub(before) >= MAX_GROWTH.min(self.required / 4)
@@ -44,12 +51,16 @@ impl FreeSpace {
         }
         self.checked = Some((now, written));
         match fs4::available_space(&self.directory) {
-            Ok(free) if free < self.required => Err(io::Error::new(
+            Ok(free) if free < self.required.saturating_add(pending) => Err(io::Error::new(
                 io::ErrorKind::StorageFull,
                 format!(
-                    "only {} free; --min-free requires {}",
+                    "only {} free; --min-free requires {}{}",
                     ByteSize(free),
-                    ByteSize(self.required)
+                    ByteSize(self.required),
+                    match pending {
+                        0 => String::new(),
+                        _ => format!(", and the end of the MP4 file {}", ByteSize(pending)),
+                    }
                 ),
             )),
             Ok(_) => Ok(()),
@@ -87,9 +98,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let output = folder.path().join("not/created/yet.flv");
         let now = Instant::now();
-        let error = FreeSpace::new(&output, u64::MAX).check(now, 0).unwrap_err();
+        let error = FreeSpace::new(&output, u64::MAX)
+            .check(now, 0, 0)
+            .unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
-        assert!(FreeSpace::new(&output, 1).check(now, 0).is_ok());
+        assert!(FreeSpace::new(&output, 1).check(now, 0, 0).is_ok());
+        let error = FreeSpace::new(&output, 1).check(now, 0, u64::MAX - 1);
+        let text = error.unwrap_err().to_string();
+        assert!(text.contains(", and the end of the MP4 file "), "{text}");
         assert_eq!(existing_directory(&output), folder.path());
         assert_eq!(existing_directory(Path::new("out.flv")), Path::new("."));
     }
@@ -101,7 +117,7 @@ mod tests {
         free_space.directory = "/nowhere/at/all".into();
         let mut is_checked = |at: Duration, written| {
             let before = free_space.checked;
-            free_space.check(now + at, written).unwrap();
+            free_space.check(now + at, written, 0).unwrap();
             free_space.checked != before
         };
         assert!(is_checked(Duration::ZERO, 0));
