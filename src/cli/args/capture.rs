@@ -14,11 +14,12 @@ pub struct CaptureArgs {
     ///
     /// The file contains the RTMP bytes of both directions without TLS, RTMPE and the HTTP tunnel. The IP and TCP
     /// headers are synthetic. By default, audio and video messages are cut to 256 bytes, and passwords, tokens
-    /// and keys are overwritten, so that the file can be attached to a bug report.
+    /// and keys are overwritten, so that the file can be attached to a bug report. A file that is not empty is
+    /// only replaced with --overwrite.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, allow_hyphen_values = true)]
     pub capture: Option<PathBuf>,
 
-    /// Largest size of the capture (default 16M)
+    /// Maximum size of the capture; the download continues after it ends [default: 16MiB]
     #[arg(long, value_name = "SIZE", value_parser = values::size, requires = "capture")]
     #[arg(allow_hyphen_values = true)]
     pub capture_size: Option<u64>,
@@ -31,11 +32,11 @@ pub struct CaptureArgs {
     #[arg(long, requires = "capture")]
     pub capture_secrets: bool,
 
-    /// Read the server's side from a capture, instead of connecting
+    /// Download from a capture, instead of from a server
     ///
-    /// FILE is a pcapng or pcap file: one of --capture, or a capture of plain RTMP by tcpdump. The sessions in it
-    /// are played in turn, as fast as possible. No URL is needed. Give the options that change the commands of
-    /// the session, such as --live, as in the captured run.
+    /// FILE is a pcapng or pcap file, written by --capture or, for plain RTMP, by tcpdump. rtmpull reads the bytes
+    /// that the server sent in each session, in order and as fast as possible. No URL is needed. Options that
+    /// change the commands of the session, such as --live, must be the same as in the captured run.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, allow_hyphen_values = true)]
     #[arg(conflicts_with = "capture")]
     pub replay: Option<PathBuf>,

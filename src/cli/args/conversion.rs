@@ -9,25 +9,26 @@ use clap::{ArgAction, builder::ValueHint};
 pub struct Conversion {
     /// Convert an FLV file to the format of -o, without a server; - is standard input
     ///
-    /// The output is the same as that of a download: MP4 or FLV, a file, segments or a pipe. FILE may be
-    /// damaged: an incomplete last tag and bytes that belong to no tag are left out and reported. FILE itself
-    /// stays unchanged.
+    /// The options of the output work as in a download: it is MP4 or FLV, and a file, segments or a pipe. FILE
+    /// may be damaged: an incomplete last tag and bytes that belong to no tag are left out and reported. FILE
+    /// itself stays unchanged.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Recording")]
     #[arg(num_args = 1.., action = ArgAction::Append)]
     pub remux: Vec<PathBuf>,
 
     /// Join the files of --remux to one recording, in the given order
     ///
-    /// Each file continues where the previous one ends. If a file starts with the last frames of the previous
+    /// Each file starts at the end of the previous one. If a file starts with the last frames of the previous
     /// one, these frames are written once.
     #[arg(long, requires = "remux", help_heading = "Recording")]
     pub join: bool,
 
     /// Move the tables of a finished MP4 file to its start, for players that load it from a web server
     ///
-    /// The file is copied to a temporary file in the same folder, which then replaces it. Without free space for
-    /// the copy, rtmpull logs a warning, and the tables stay at the end. The segment is reported to --on-segment
-    /// and --manifest afterwards. An HLS playlist refers to byte ranges, so --hls excludes --faststart.
+    /// The file is copied to a temporary file in the same folder, which then replaces it. If the disk has
+    /// no space for the copy, rtmpull logs a warning, and the tables stay at the end. The segment is reported to
+    /// --on-segment and --manifest after the copy. This option cannot be used with --hls, because the playlist
+    /// refers to byte ranges of the file.
     #[arg(long, help_heading = "Recording", conflicts_with_all = ["no_index", "hls"])]
     pub faststart: bool,
 }

@@ -64,7 +64,7 @@ pub struct Args {
     ///
     /// The path is split into app and stream name. If it has three or more components, the first two are
     /// the app; otherwise the first one is. If the server does not have that stream, rtmpull tries the
-    /// other splits. --app and --playpath set the two parts exactly.
+    /// other splits. --app and --playpath set app and stream name exactly.
     ///
     /// Options of librtmp may follow the URL in the same argument; see --url.
     #[arg(value_name = "URL", value_hint = ValueHint::Url, conflicts_with_all = ["rtmp", "url"])]
@@ -210,7 +210,7 @@ pub struct Args {
     /// A name that ends with .mp4, .m4v, .m4a or .mov selects MP4, and .flv selects FLV. Use this option for
     /// other names and for pipes; with --tee, it applies to the pipe.
     ///
-    /// An MP4 file consists of fragments of one second while it grows, so it can be played at any time, also
+    /// An MP4 file consists of fragments of one second while it grows, so it can be played at any time, even
     /// after a kill. At the end it becomes a plain, seekable MP4 file. With --no-index, it stays fragmented. A
     /// change of codec or resolution starts a new file. A stream that MP4 cannot hold is recorded to a file
     /// with the extension .flv instead. Script data is left out, except for the title.
@@ -227,8 +227,9 @@ pub struct Args {
 
     /// Record only these tracks of a multitrack stream, such as v0,a1 [default: all]
     ///
-    /// v0 is the main video track and a0 the main audio track; further tracks have higher numbers. v and a
-    /// are all tracks of a kind. The messages of other tracks are not written, neither to files nor to pipes.
+    /// v0 is the main video track and a0 the main audio track; further tracks have higher numbers. v
+    /// selects all video tracks, a all audio tracks. Messages of other tracks are written neither to files nor to
+    /// pipes.
     ///
     /// If LIST contains one video track or one audio track, that track is written without multitrack, so that
     /// every player reads it. If it contains several of a kind, the one with the lowest number becomes the
@@ -404,7 +405,7 @@ pub struct Args {
     /// temporary file in the same folder, which then replaces it, so that the disk needs free space of the
     /// same size. With -o, --repair takes a single file, which stays unchanged.
     ///
-    /// An MP4 file of a killed rtmpull is finished in place. MP4 files of other programs are refused.
+    /// If rtmpull was killed, its MP4 file is finished in place. MP4 files of other programs are refused.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Recording")]
     #[arg(num_args = 1.., action = ArgAction::Append)]
     pub repair: Vec<PathBuf>,

@@ -32,7 +32,7 @@ Usage: rtmpull [OPTIONS] <URL> [-o <FILE>]
   -q, --quiet                 Print nothing
   -V, --verbose               Print what is sent and received
       --repair <FILE>...      Repair truncated files
-      --remux <FILE>          Convert an FLV file, such as to MP4
+      --remux <FILE>...       Convert an FLV file, for example to MP4
 
 Examples:
   rtmpull rtmp://example.com/vod/film.flv -o film.flv --resume
