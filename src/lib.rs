@@ -10,7 +10,7 @@
 //! | 4 | [`cli`] | options, output for people and scripts, exit codes |
 //! | 3 | [`download`] | the main loop: connects network, protocol and output; reconnects and resumes |
 //! | 3 | [`remux`] | conversion of FLV files to other files or a pipe |
-//! | 3 | [`repair`] | repair of FLV files |
+//! | 3 | [`repair`] | repair of FLV and MP4 files |
 //! | 2 | [`output`] | recordings: segments in files, or a pipe |
 //! | 1 | [`transport`] | byte streams to a host: TCP, TLS, proxies, HTTP tunnel; capture files |
 //! | 1 | [`core`] | protocol and formats, without I/O |
@@ -20,11 +20,12 @@
 //! [`core::rtmp`]. `transport` depends on no other module of the crate.
 //!
 //! Inside `core`, [`rtmp`](core::rtmp) (the protocol) depends on [`flv`](core::flv) (the file format), and
-//! both depend on [`amf`](core::amf) (values). [`mp4`](core::mp4), the other file format, depends on `flv`. [`swf`](core::swf) hashes players for SWF verification.
-//! [`wire`](core::wire) and [`payload`](core::payload) provide checked reading and message buffers.
-//! `output_clock` assigns output times, and `rejoin` compares a stream with written frames. `core`
-//! never reads a clock, a socket, a file or a global random generator: the current time and the random
-//! generator are arguments. `.ci/run` checks these rules.
+//! both depend on [`amf`](core::amf) (values). [`mp4`](core::mp4), the other file format, depends on `flv`.
+//! [`swf`](core::swf) hashes players for SWF verification. [`wire`](core::wire) and
+//! [`payload`](core::payload) provide checked reading and message buffers. `output_clock` assigns output
+//! times, and `rejoin` compares a stream with written frames. `core` never reads a clock, a socket, a file
+//! or a global random generator: the current time and the random generator are arguments.
+//! `.ci/run` checks these rules.
 //!
 //! # Data path
 //!
@@ -36,7 +37,7 @@
 //!    do not parse the frame again.
 //! 4. The output clock assigns an output time to the frame.
 //! 5. The recording ([`output`]) chooses the segment. The muxer adds the tag header and the
-//!    PreviousTagSize to the payload, in place. The muxer for MP4 copies the frames of a second to a fragment.
+//!    PreviousTagSize to the payload, in place. The muxer for MP4 copies the frames of one second into a fragment.
 //! 6. The write queue collects tags and writes many of them with one system call. The buffers then
 //!    return to the decoder, so that a running download allocates nothing per message.
 //!
