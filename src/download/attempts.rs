@@ -81,7 +81,9 @@ pub(super) async fn play(
         }
         let (ending, reason) = judge(&cause, &facts);
         let attempt = series.next((ending, &cause), &facts, Instant::now(), &mut rng);
-        let Some(attempt) = attempt else {
+        let replay = job.dialer.replay.as_ref();
+        let is_replayed = replay.is_some_and(|sessions| sessions.is_over());
+        let Some(attempt) = attempt.filter(|_| !is_replayed) else {
             return conclude(lost, (ending, reason), facts.has_media);
         };
         let retry = Retry {
@@ -103,10 +105,7 @@ pub(super) async fn play(
             is_disconnect: cause.is_disconnect(),
             is_without_publisher: false,
         });
-        let wait = match job.dialer.replay {
-            Some(_) => Duration::ZERO,
-            None => attempt.wait,
-        };
+        let wait = replay.map_or(attempt.wait, |_| Duration::ZERO);
         let wait = tokio::time::sleep(wait);
         if let Err(cause) = pump.meanwhile(wait, stop).await {
             return conclude(lost, judge(&cause, &pump.facts()), facts.has_media);

@@ -94,6 +94,11 @@ impl Sessions {
         self.connections.len()
     }
 
+    /// Whether [`Sessions::next`] has returned all sessions.
+    pub fn is_over(&self) -> bool {
+        self.used.load(Ordering::Relaxed) >= self.connections.len()
+    }
+
     /// Returns the next session; `None` after the last one.
     pub fn next(&self) -> io::Result<Option<Replay>> {
         let index = self.used.fetch_add(1, Ordering::Relaxed);

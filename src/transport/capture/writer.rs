@@ -73,11 +73,12 @@ impl Writer {
         let mut file =
             PcapNgWriter::with_section_header(BufWriter::new(file), header).map_err(io_error)?;
         let interface = InterfaceDescriptionBlock::new(DataLink::RAW, 0);
-        let written = file.write_pcapng_block(interface).map_err(io_error)?;
+        file.write_pcapng_block(interface).map_err(io_error)?;
         file.get_mut().flush()?;
+        let written = file.get_ref().get_ref().metadata()?.len();
         Ok(Self {
+            left: limit.saturating_sub(written),
             file,
-            left: limit.saturating_sub(written as u64),
             port: FIRST_CLIENT_PORT,
         })
     }
@@ -110,7 +111,17 @@ impl Writer {
         now: SystemTime,
     ) -> io::Result<()> {
         for data in bytes.chunks(MAX_DATA) {
-            self.packet(connection, sender, Flag::None, data, now)?;
+            // Bytes up to the limit are written: the start of a session explains more than its rest.
+            let fitting = self.left.saturating_sub(PACKET_OVERHEAD);
+            let fitting = usize::try_from(fitting).unwrap_or(usize::MAX);
+            match data.split_at_checked(fitting) {
+                Some((start, rest)) if !rest.is_empty() => {
+                    self.packet(connection, sender, Flag::None, start, now)?;
+                    self.file.get_mut().flush()?;
+                    return Err(io::ErrorKind::FileTooLarge.into());
+                }
+                _ => self.packet(connection, sender, Flag::None, data, now)?,
+            }
         }
         self.file.get_mut().flush()
     }
@@ -131,7 +142,9 @@ impl Writer {
         now: SystemTime,
     ) -> io::Result<()> {
         let packet = connection.packet(sender, flag, data);
-        let size = (packet.len() as u64).saturating_add(BLOCK_OVERHEAD);
+        let size = (packet.len() as u64)
+            .next_multiple_of(4)
+            .saturating_add(BLOCK_OVERHEAD);
         self.left = match self.left.checked_sub(size) {
             Some(left) => left,
             None => {
@@ -217,5 +230,8 @@ const WINDOW: u16 = u16::MAX;
 /// Largest amount of data in one packet. An IPv4 packet has at most 65,535 bytes.
 const MAX_DATA: usize = 32 * 1024;
 
-/// Number of bytes of an Enhanced Packet Block besides the packet, padding included.
-const BLOCK_OVERHEAD: u64 = 36;
+/// Number of bytes of an Enhanced Packet Block besides the padded packet.
+const BLOCK_OVERHEAD: u64 = 32;
+
+/// Number of bytes of a block besides the data of its packet: IPv4 and TCP headers, and padding.
+const PACKET_OVERHEAD: u64 = BLOCK_OVERHEAD + 20 + 20 + 3;
