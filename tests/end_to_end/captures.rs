@@ -8,6 +8,9 @@ use crate::{
     downloads::assert_same_media,
     peers::{
         analyzers::{Tcpdump, Tshark},
+        ffmpeg::Ffmpeg,
+        nginx::Nginx,
+        node_media_server::NodeMediaServer,
         require,
     },
     process::{Finished, Process},
@@ -202,6 +205,85 @@ fn capture_of_tcpdump_replays_the_same_file() {
 }
 
 #[test]
+fn sessions_with_real_servers_are_dissected_and_replayed() {
+    let (tshark, ffmpeg) = (require!(Tshark::find()), require!(Ffmpeg::find()));
+    let (nginx, node) = (require!(Nginx::find()), require!(NodeMediaServer::find()));
+    let source = Path::new("tests/server/clip.flv");
+    let folder = tempfile::tempdir().unwrap();
+    let check = |name: &str, url: &str, options: &[&str], publish: &dyn Fn()| {
+        let capture = folder.path().join(format!("{name}.pcapng"));
+        let file = capture.to_str().unwrap();
+        let options = [options, &["--capture", file, "--capture-media"]].concat();
+        let running = program::start(url, &options);
+        publish();
+        let recording = running.finish();
+        assert!(tshark.messages(&capture).contains("Video Data"));
+        let out = folder.path().join(format!("{name}.flv"));
+        let replayed = replay(&capture, &out, &options[..options.len() - 3]);
+        // Node-Media-Server stays silent at the end, but a capture ends.
+        assert_eq!(replayed.code(), Some(0), "{name}: {replayed}");
+        assert_eq!(bodies(&Clip::read(&out)), bodies(&Clip::sample()), "{name}");
+        assert!(
+            fs::read(&out).unwrap() == fs::read(recording.file()).unwrap(),
+            "{name} differs"
+        );
+    };
+    let server = nginx.start(&[source]);
+    check(
+        "nginx-recorded",
+        &server.url("vod", "clip.flv"),
+        &[],
+        &|| {},
+    );
+    let url = server.url("live", "clip");
+    check(
+        "nginx-live",
+        &url,
+        &["-v", "--republish-wait", "0"],
+        &|| {
+            server.wait_for_log("play: name='clip'");
+            ffmpeg.publish(source, &url).finish(LIMIT).succeeded();
+        },
+    );
+    let server = node.start();
+    let url = server.url("clip");
+    check(
+        "node-media-server-live",
+        &url,
+        &["-v", "-m", "3", "--retry", "0"],
+        &|| {
+            thread::sleep(Duration::from_millis(500));
+            ffmpeg.publish(source, &url).finish(LIMIT).succeeded();
+        },
+    );
+    let (listener, url) = ffmpeg.listen(source);
+    check("ffmpeg", &url, &[], &|| {});
+    listener.finish(LIMIT);
+}
+
+/// Captures of real servers that played `tests/server/clip.flv`.
+#[test]
+fn stored_captures_replay_the_clip() {
+    let folder = tempfile::tempdir().unwrap();
+    let captures = fs::read_dir("tests/captures").unwrap();
+    let captures: Vec<_> = captures.map(|entry| entry.unwrap().path()).collect();
+    assert!(captures.len() >= 4);
+    for capture in captures {
+        let out = folder.path().join("replayed.flv");
+        for live in [&["-v"][..], &[]] {
+            let replayed = replay(&capture, &out, &[live, &["--overwrite"]].concat());
+            assert_eq!(
+                replayed.code(),
+                Some(0),
+                "{}: {replayed}",
+                capture.display()
+            );
+            assert_eq!(bodies(&Clip::read(&out)), bodies(&Clip::sample()));
+        }
+    }
+}
+
+#[test]
 fn unusable_files_are_usage_errors() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
@@ -224,6 +306,13 @@ fn unusable_files_are_usage_errors() {
     );
     assert_eq!(fs::read(&file).unwrap(), b"no capture");
     assert!(!out.exists());
+}
+
+/// Returns the bodies of the media tags, sorted: servers interleave the tracks in different ways.
+fn bodies(clip: &Clip) -> Vec<&[u8]> {
+    let mut bodies: Vec<&[u8]> = clip.media_with_content().map(|tag| &tag.body[..]).collect();
+    bodies.sort_unstable();
+    bodies
 }
 
 /// Replays a capture to a file.
