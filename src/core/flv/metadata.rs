@@ -126,14 +126,24 @@ impl Metadata {
 
     /// Returns the text of a field; `None` if it does not exist or is not a text.
     pub fn text(&self, name: &str) -> Option<String> {
+        let value = self.value(name)?;
+        let text = value.as_text()?;
+        Some(String::from_utf8_lossy(text.as_bytes()).into_owned())
+    }
+
+    /// Returns the number of a field; `None` if it does not exist or is not a number.
+    pub fn number(&self, name: &str) -> Option<f64> {
+        self.value(name)?.as_number()
+    }
+
+    fn value(&self, name: &str) -> Option<Value> {
         let field = self
             .pages()
             .flatten()
             .find(|field| field.name == name.as_bytes())?;
         let value = field.bytes.get(NAME_LENGTH.saturating_add(name.len())..)?;
         let (values, _) = amf0::decode_all(Bytes::copy_from_slice(value));
-        let text = values.first()?.as_text()?;
-        Some(String::from_utf8_lossy(text.as_bytes()).into_owned())
+        values.into_iter().next()
     }
 
     /// Returns languages and names of tracks.

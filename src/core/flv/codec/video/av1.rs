@@ -27,6 +27,12 @@ impl<'a> ConfigurationRecord<'a> {
     pub fn picture_size(&self) -> Option<PictureSize> {
         picture_size(self.units)
     }
+
+    /// Returns the frame rate, if the record has a sequence header with a constant one.
+    pub fn frames_per_second(&self) -> Option<f64> {
+        let unit = Units::new(self.units).find(|unit| unit.kind == SEQUENCE_HEADER)?;
+        read_frame_rate(unit.payload)
+    }
 }
 
 /// Returns the size of the picture, from the sequence header before a keyframe.
@@ -72,7 +78,7 @@ fn read_picture_size(sequence_header: &[u8]) -> Option<PictureSize> {
 fn skip_operating_points(bits: &mut BitReader<'_>) -> Option<()> {
     let mut delay_bits = None;
     if bits.bit()? {
-        skip_timing(bits)?;
+        read_timing(bits)?;
         if bits.bit()? {
             delay_bits = Some(read_decoder_model(bits)?);
         }
@@ -97,13 +103,31 @@ fn skip_operating_points(bits: &mut BitReader<'_>) -> Option<()> {
     Some(())
 }
 
-/// Skips timing_info (AV1 5.5.3).
-fn skip_timing(bits: &mut BitReader<'_>) -> Option<()> {
-    bits.skip(32 + 32)?; // num_units_in_display_tick, time_scale
-    if bits.bit()? {
-        bits.ue()?; // num_ticks_per_picture_minus_1
+/// Reads the frame rate of a sequence header that is not reduced (AV1 5.5.1).
+fn read_frame_rate(sequence_header: &[u8]) -> Option<f64> {
+    let mut bits = BitReader::new(sequence_header);
+    bits.skip(3 + 1)?; // seq_profile, still_picture
+    let is_reduced = bits.bit()?;
+    let has_timing = !is_reduced && bits.bit()?;
+    if !has_timing {
+        return None;
     }
-    Some(())
+    let (frame, second) = read_timing(&mut bits)?;
+    let rate = f64::from(second) / f64::from(frame?);
+    Some(rate).filter(|rate| rate.is_finite())
+}
+
+/// Reads timing_info (AV1 5.5.3). Returns the time of a frame, if it is constant, and of a second, in the same
+/// unit.
+fn read_timing(bits: &mut BitReader<'_>) -> Option<(Option<u32>, u32)> {
+    let units = bits.u32(32)?; // num_units_in_display_tick
+    let time_scale = bits.u32(32)?;
+    let mut frame = None;
+    if bits.bit()? {
+        let ticks = bits.ue()?.checked_add(1); // num_ticks_per_picture_minus_1
+        frame = ticks.and_then(|ticks| ticks.checked_mul(units));
+    }
+    Some((frame, time_scale))
 }
 
 /// Reads decoder_model_info (AV1 5.5.4) and returns the number of bits of the buffer delays.

@@ -15,9 +15,33 @@ pub fn nal_length_size(record: &[u8]) -> Option<u8> {
     Some(nal::length_size(*sizes))
 }
 
+/// Usability information of a sequence parameter set (H.264 E.1.1), as far as files repeat it.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Usability {
+    /// Width and height of a pixel, relative to each other; `None` if they are unspecified.
+    pub pixel_aspect: Option<(u16, u16)>,
+    /// Frame rate, if the stream has one.
+    pub frames_per_second: Option<f64>,
+}
+
 /// Returns the size of the picture, from the first sequence parameter set of an
 /// AVCDecoderConfigurationRecord.
 pub fn picture_size(record: &[u8]) -> Option<PictureSize> {
+    read_picture_size(&mut parameter_set(record)?)
+}
+
+/// Returns the usability information of the first sequence parameter set of an
+/// AVCDecoderConfigurationRecord.
+pub fn usability(record: &[u8]) -> Option<Usability> {
+    let mut bits = parameter_set(record)?;
+    read_picture_size(&mut bits)?;
+    match bits.bit()? {
+        true => read_usability(&mut bits),
+        false => Some(Usability::default()),
+    }
+}
+
+fn parameter_set(record: &[u8]) -> Option<BitReader<'_>> {
     let [1, _, _, _, _, counts, sets @ ..] = record else {
         return None;
     };
@@ -30,7 +54,7 @@ pub fn picture_size(record: &[u8]) -> Option<PictureSize> {
     if header & 0x1F != SEQUENCE_PARAMETER_SET {
         return None;
     }
-    read_picture_size(&mut BitReader::of_nal_unit(payload))
+    Some(BitReader::of_nal_unit(payload))
 }
 
 /// Returns whether a frame has a slice of an IDR picture, with which a decoder can start.
@@ -115,12 +139,73 @@ fn skip_picture_order_count(bits: &mut BitReader<'_>) -> Option<()> {
     }
 }
 
+/// Reads vui_parameters up to the timing (H.264 E.1.1).
+fn read_usability(bits: &mut BitReader<'_>) -> Option<Usability> {
+    let mut pixel_aspect = None;
+    if bits.bit()? {
+        pixel_aspect = match bits.u8(8)? {
+            EXTENDED_SAR => Some((bits.u32(16)?, bits.u32(16)?)).and_then(|(width, height)| {
+                Some((width.try_into().ok()?, height.try_into().ok()?))
+            }),
+            index => PIXEL_ASPECTS.get(usize::from(index)).copied(),
+        };
+    }
+    if bits.bit()? {
+        bits.skip(1)?; // overscan_appropriate_flag
+    }
+    if bits.bit()? {
+        bits.skip(3 + 1)?; // video_format, video_full_range_flag
+        if bits.bit()? {
+            bits.skip(8 + 8 + 8)?; // colour_description
+        }
+    }
+    if bits.bit()? {
+        bits.ue()?; // chroma_sample_loc_type_top_field
+        bits.ue()?; // chroma_sample_loc_type_bottom_field
+    }
+    let mut frames_per_second = None;
+    if bits.bit()? {
+        let (units, scale) = (bits.u32(32)?, bits.u32(32)?);
+        // A tick is the time of a field (H.264 D-2).
+        let rate = f64::from(scale) / f64::from(units) / 2.0;
+        frames_per_second = Some(rate).filter(|rate| rate.is_finite());
+    }
+    Some(Usability {
+        pixel_aspect: pixel_aspect.filter(|(width, height)| *width > 0 && *height > 0),
+        frames_per_second,
+    })
+}
+
 /// NAL unit types (H.264 table 7-1).
 const IDR_SLICE: u8 = 5;
 const SEQUENCE_PARAMETER_SET: u8 = 7;
 
 /// Profiles whose sequence parameter sets contain chroma_format_idc (H.264 7.3.2.1.1).
 const HIGH_PROFILES: [u8; 13] = [100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135];
+
+/// Sample aspect ratios by index (H.264 table E-1); the first is unspecified.
+const PIXEL_ASPECTS: [(u16, u16); 17] = [
+    (0, 0),
+    (1, 1),
+    (12, 11),
+    (10, 11),
+    (16, 11),
+    (40, 33),
+    (24, 11),
+    (20, 11),
+    (32, 11),
+    (80, 33),
+    (18, 11),
+    (15, 11),
+    (64, 33),
+    (160, 99),
+    (4, 3),
+    (3, 2),
+    (2, 1),
+];
+
+/// Index of a sample aspect ratio that follows.
+const EXTENDED_SAR: u8 = 255;
 
 /// Chroma format 4:2:0 (H.264 table 6-1).
 const CHROMA_4_2_0: u32 = 1;
@@ -195,6 +280,41 @@ mod tests {
              00101 00110 1 1 0         5 by 6 macroblocks, frames only, not cropped",
         );
         assert_eq!(size_of(&set), pixels(80, 96));
+    }
+
+    #[test]
+    fn usability_has_aspect_and_frame_rate() {
+        // As x264 writes it: 25 frames per second, square pixels.
+        let usability = |set: &[u8]| when_cut(&record(set), usability);
+        let set = hex("6764000cacd941419f9f0110000003001000000303 20f1429960"
+            .replace(' ', "")
+            .as_str());
+        let read = usability(&set).unwrap();
+        assert_eq!(read.frames_per_second, Some(25.0));
+        assert_eq!(read.pixel_aspect, Some((1, 1)));
+        let set = |aspect: &str| {
+            bytes(&format!(
+                "0110 0111                 sequence parameter set
+                 0100 0010 0000 0000 0001 1110 1
+                 1 1 1                     log2_max_frame_num, order count type 0
+                 1 0                       reference frames, no gaps
+                 00101 00110 1 1 0         5 by 6 macroblocks, frames only, not cropped
+                 1 1 {aspect}
+                 11 1 000 1 1 000000010000000100000001  overscan, colors
+                 1 1 1                     chroma location
+                 1 00000000000000000000001111101001
+                 00000000000000001110101001100000"
+            ))
+        };
+        let read = usability(&set("1111 1111 0000000001000000 0000000000100001")).unwrap();
+        assert_eq!(read.pixel_aspect, Some((64, 33)));
+        assert!((read.frames_per_second.unwrap() - 29.97).abs() < 0.001);
+        assert_eq!(
+            usability(&set("0000 1110")).unwrap().pixel_aspect,
+            Some((4, 3))
+        );
+        assert_eq!(usability(&set("0000 0000")).unwrap().pixel_aspect, None);
+        assert_eq!(usability(&set("0111 1111")).unwrap().pixel_aspect, None);
     }
 
     #[test]

@@ -311,6 +311,15 @@ codecs! {
 }
 
 impl VideoCodec {
+    /// Returns the frame rate that the configuration record announces.
+    pub fn frames_per_second(self, record: &[u8]) -> Option<f64> {
+        match self {
+            Self::AVC | Self::AVC1 => avc::usability(record)?.frames_per_second,
+            Self::AV01 => av1::ConfigurationRecord::parse(record)?.frames_per_second(),
+            _ => None,
+        }
+    }
+
     /// Returns whether coded frames in enhanced tags start with a composition time, because presentation
     /// order and decoding order may differ (E-RTMP "ExVideoTagBody").
     fn reorders_frames(self) -> bool {
