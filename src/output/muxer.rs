@@ -63,16 +63,22 @@ impl Muxer {
     pub(super) fn file(options: &FileOptions, metadata: &Metadata, created: u64) -> Self {
         match options.format {
             Format::Flv => Self::flv(options.layout, metadata),
-            Format::Mp4 => Self::Mp4(mp4::Writer::new(mp4::Options {
-                layout: options.layout,
-                fragment_ms: FRAGMENT_MS,
-                leaves_out_late_tracks: false,
-                description: mp4::Description {
-                    created,
-                    title: metadata.text(TITLE),
-                    tracks: metadata.track_descriptions(),
-                },
-            })),
+            Format::Mp4 => {
+                let mut writer = mp4::Writer::new(mp4::Options {
+                    layout: options.layout,
+                    fragment_ms: FRAGMENT_MS,
+                    leaves_out_late_tracks: false,
+                    description: mp4::Description {
+                        created,
+                        title: metadata.text(TITLE),
+                        tracks: metadata.track_descriptions(),
+                    },
+                });
+                if let Some(rate) = metadata.number(FRAME_RATE) {
+                    writer.announce_frame_rate(rate);
+                }
+                Self::Mp4(writer)
+            }
         }
     }
 
@@ -259,6 +265,9 @@ impl Muxer {
                     writer.set_title(&String::from_utf8_lossy(title.as_bytes()));
                 }
                 writer.describe_tracks(fields);
+                if let Some(rate) = fields.get(FRAME_RATE).and_then(Value::as_number) {
+                    writer.announce_frame_rate(rate);
+                }
                 true
             }
         }
@@ -357,6 +366,9 @@ impl From<mp4::writer::Fragment> for Unit {
 
 /// Length of the fragments of a file, in milliseconds.
 pub(super) const FRAGMENT_MS: u64 = 1000;
+
+/// Field of `onMetaData` with the frames per second of the video.
+const FRAME_RATE: &str = "framerate";
 
 /// Field of `onMetaData` with the title of the stream.
 const TITLE: &str = "title";

@@ -82,6 +82,18 @@ pub fn live_flv(ffmpeg: &Ffmpeg, is_mirrored: bool, seconds: u32) -> PathBuf {
     encode_with(ffmpeg, &name, arguments.map(OsString::from))
 }
 
+/// Returns five seconds of H.264 with B-frames at this rate, such as "30000/1001", and AAC.
+#[cfg(unix)]
+pub fn avc_at_rate_flv(ffmpeg: &Ffmpeg, rate: &str) -> PathBuf {
+    let picture = format!("testsrc2=size=160x90:rate={rate}:duration=5");
+    let inputs = ["-f", "lavfi", "-i", &picture];
+    let sound = ["-f", "lavfi", "-i", "sine=sample_rate=44100:duration=5"];
+    let name = format!("rate_{}.flv", rate.replace('/', "_"));
+    let codecs = LIVE_AVC.iter().chain(&["-bf", "2"]).chain(AAC);
+    let arguments = inputs.iter().chain(&sound).chain(codecs);
+    encode_with(ffmpeg, &name, arguments.map(OsString::from))
+}
+
 /// Returns HEVC and AAC in Enhanced RTMP. Requires a recent ffmpeg, like the functions below.
 pub fn hevc_aac_flv(recent: &Ffmpeg) -> PathBuf {
     let hevc = [

@@ -2,19 +2,22 @@
 
 /// Converts the output times of one track, in milliseconds, to ticks that strictly ascend.
 ///
-/// Every time is rounded on its own, so that errors do not add up. If the codec has frames of a known length
-/// and the next tick agrees with the output time within the rounding of milliseconds, the tick is exact:
-/// otherwise players would hear the rounding of audio as jitter.
+/// Every time is rounded on its own, so that errors do not add up. If frames have a known length and the next
+/// multiple of it agrees with the output time within the rounding of milliseconds, the tick is exact:
+/// otherwise players would hear the rounding of audio as jitter, and editors would see video with a variable
+/// frame rate.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Clock {
     timescale: u32,
     latest: Option<Latest>,
+    /// Error of the first presentation time, in ticks. The movie may start with it, which moves all others.
+    first_error: Option<i128>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Latest {
     ticks: u64,
-    /// Number of ticks that the latest frame lasts, if its codec defines it.
+    /// Number of ticks that the latest frame lasts, if its codec or the frame rate defines it.
     length: Option<u32>,
 }
 
@@ -23,6 +26,7 @@ impl Clock {
         Self {
             timescale: timescale.max(1),
             latest: None,
+            first_error: None,
         }
     }
 
@@ -51,33 +55,80 @@ impl Clock {
         u64::try_from(ticks).unwrap_or(u64::MAX)
     }
 
-    /// Returns the decoding time of the next frame, which lasts `length` ticks if its codec defines that.
-    #[cfg(test)]
+    /// Returns the decoding time of the next frame, which lasts `length` ticks if that is known.
     pub(super) fn next(&mut self, time_ms: u64, length: Option<u32>) -> u64 {
         self.next_at(time_ms, 0, length)
     }
 
     /// Returns the decoding time of the next frame, `nano_ns` nanoseconds after a time in milliseconds.
     pub(super) fn next_at(&mut self, time_ms: u64, nano_ns: u32, length: Option<u32>) -> u64 {
-        let nearest = self.nearest(time_ms, nano_ns);
-        let ticks = match self.latest {
-            None => nearest,
-            Some(Latest { ticks, length }) => {
-                let exact = length.map(|length| ticks.saturating_add(length.into()));
-                exact
-                    .filter(|exact| exact.abs_diff(nearest) <= self.tolerance())
-                    .unwrap_or(nearest)
-                    // A step back, or an output time that occurs twice.
-                    .max(ticks.saturating_add(1))
-            }
-        };
+        // A time with nanoseconds is more exact than the length of the frames.
+        let exact = self.exact(time_ms).filter(|_| nano_ns == 0);
+        let ticks = exact.unwrap_or_else(|| {
+            // A step back, or an output time that occurs twice.
+            let after_latest = self.latest.map(|latest| latest.ticks.saturating_add(1));
+            self.nearest(time_ms, nano_ns)
+                .max(after_latest.unwrap_or(0))
+        });
         self.latest = Some(Latest { ticks, length });
         ticks
     }
 
-    /// One millisecond: a server may round up or down.
-    fn tolerance(&self) -> u64 {
-        u64::from(self.timescale.div_ceil(1000))
+    /// Returns the multiple of the latest frame's length that agrees with an output time. A multiple above
+    /// one means that frames are missing.
+    fn exact(&self, time_ms: u64) -> Option<u64> {
+        let Latest { ticks, length } = self.latest?;
+        let length = u64::from(length?);
+        let since_latest = self.ticks(time_ms).saturating_sub(ticks);
+        let half = length.wrapping_shr(1);
+        let count = since_latest.saturating_add(half).checked_div(length)?;
+        let exact = ticks.checked_add(length.checked_mul(count.max(1))?)?;
+        self.agrees(exact, time_ms).then_some(exact)
+    }
+
+    /// Whether the next frame has an exact time, if it is at this output time. The first frame always has.
+    pub(super) fn is_exact(&self, time_ms: u64) -> bool {
+        self.latest.is_none() || self.exact(time_ms).is_some()
+    }
+
+    /// Changes the length of the latest frame.
+    pub(super) fn set_length(&mut self, length: Option<u32>) {
+        if let Some(latest) = &mut self.latest {
+            latest.length = length;
+        }
+    }
+
+    /// Returns the presentation time relative to the decoding time `ticks`, in ticks. It is a multiple of
+    /// `length` if that agrees with the absolute presentation time.
+    pub(super) fn composition(&mut self, ticks: u64, shown_ms: i64, length: Option<u32>) -> i32 {
+        let product = i128::from(shown_ms).saturating_mul(self.timescale.into());
+        let nearest = product.saturating_add(500).div_euclid(1000);
+        let nearest = nearest.saturating_sub(ticks.into());
+        let multiple = length.and_then(|length| {
+            let length = i128::from(length);
+            let rounded = nearest.saturating_add(length.wrapping_shr(1));
+            rounded.checked_div_euclid(length)?.checked_mul(length)
+        });
+        let first_error = self.first_error.unwrap_or(0);
+        let is_small = |error: i128| {
+            let error = error.saturating_mul(1000);
+            error.unsigned_abs() <= self.timescale.into()
+        };
+        let agrees = |multiple: &i128| {
+            let error = multiple.saturating_sub(nearest);
+            is_small(error) && is_small(error.saturating_sub(first_error))
+        };
+        let offset = multiple.filter(agrees).unwrap_or(nearest);
+        self.first_error
+            .get_or_insert_with(|| offset.saturating_sub(nearest));
+        i32::try_from(offset).unwrap_or(if offset < 0 { i32::MIN } else { i32::MAX })
+    }
+
+    /// Whether a tick is at most one millisecond from a time: a server may round down or up.
+    fn agrees(&self, ticks: u64, time_ms: u64) -> bool {
+        let ticks = u128::from(ticks).saturating_mul(1000);
+        let time = u128::from(time_ms).saturating_mul(self.timescale.into());
+        ticks.abs_diff(time) <= self.timescale.into()
     }
 }
 
@@ -107,6 +158,40 @@ mod tests {
     }
 
     #[test]
+    fn missing_frames_are_multiples_of_the_length() {
+        let mut clock = Clock::new(44_100);
+        // Frame 2 is missing, and all frames of 23 hours.
+        let day_ms = 3_600_000_u64 * 1024 * 1000 / 44_100;
+        let ticks = [0, 23, 69, day_ms, day_ms + 23].map(|time_ms| clock.next(time_ms, Some(1024)));
+        assert_eq!(
+            ticks,
+            [0, 1024, 3 * 1024, 3_600_000 * 1024, 3_600_001 * 1024]
+        );
+    }
+
+    #[test]
+    fn composition_is_a_multiple_of_the_frame_length() {
+        let mut clock = Clock::new(30_000);
+        // Frame 2 of 30000/1001 is decoded at 66.73 ms and shown at 133.47 ms.
+        assert_eq!(clock.composition(2002, 133, Some(1001)), 2002);
+        assert_eq!(clock.composition(2002, 134, Some(1001)), 2002);
+        assert_eq!(clock.composition(2002, 67, Some(1001)), 0);
+        assert_eq!(clock.composition(2002, -33, Some(1001)), -3003);
+        assert_eq!(clock.composition(2002, 140, Some(1001)), 4200 - 2002);
+        assert_eq!(clock.composition(2002, 140, None), 4200 - 2002);
+        assert_eq!(clock.composition(0, i64::MAX, Some(1001)), i32::MAX);
+        assert_eq!(clock.composition(u64::MAX, i64::MIN, Some(0)), i32::MIN);
+    }
+
+    #[test]
+    fn composition_stays_within_a_millisecond_of_the_first() {
+        let mut clock = Clock::new(25_000);
+        assert_eq!(clock.composition(1000, 41, Some(1000)), 0);
+        assert_eq!(clock.composition(1000, 40, Some(1000)), 0);
+        assert_eq!(clock.composition(1000, 39, Some(1000)), -25);
+    }
+
+    #[test]
     fn repeated_times_and_steps_back_ascend() {
         let mut clock = Clock::new(1000);
         let ticks = [40, 40, 20, 60].map(|time_ms| clock.next(time_ms, None));
@@ -124,6 +209,24 @@ mod tests {
         assert_eq!(clock.next_at(10, 400_000, None), 10);
     }
 
+    #[test]
+    fn thirty_hours_stay_within_a_millisecond() {
+        // An encoder whose sample clock differs from the server's clock by 50 ppm, and 30000/1001 frames.
+        for (timescale, length, interval_us) in [
+            (48_000, 1024, 21_334.4),
+            (30_000, 1001, 33_366.7),
+            (30_000, 1000, 33_366.7),
+        ] {
+            let mut clock = Clock::new(timescale);
+            let frames = (108_000_000_000.0 / interval_us) as u64;
+            for frame in 0..frames {
+                let time_ms = (frame as f64 * interval_us / 1000.0) as u64;
+                let ticks = clock.next(time_ms, Some(length));
+                assert!(clock.agrees(ticks, time_ms), "{ticks} at {time_ms} ms");
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn ascending_times_stay_within_a_millisecond(
@@ -132,14 +235,15 @@ mod tests {
             steps in proptest::collection::vec(1_u64..5_000, 1..200),
         ) {
             let mut clock = Clock::new(rate);
-            let mut time_ms = 0;
+            // 30 hours.
+            let mut time_ms = 108_000_000;
             let mut last = None;
             for step in steps {
                 time_ms += step;
                 let ticks = clock.next(time_ms, length);
                 prop_assert!(Some(ticks) > last);
                 last = Some(ticks);
-                prop_assert!(ticks.abs_diff(clock.ticks(time_ms)) <= clock.tolerance());
+                prop_assert!(clock.agrees(ticks, time_ms));
             }
         }
     }

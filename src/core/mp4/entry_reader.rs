@@ -2,6 +2,7 @@
 
 use super::{
     boxes::BoxHeader,
+    frame_rate::FrameRate,
     sample_entry::{
         AC_3_FRAME_LENGTH, FrameLength, MPEG_1_AUDIO, MPEG_2_AUDIO, MPEG_4_AUDIO, SampleEntry,
         aac_frame_length, flac_frame_length, mp3_frame_length,
@@ -33,6 +34,7 @@ impl SampleEntry {
                 timescale,
                 picture_size: None,
                 frame_length,
+                frame_rate: None,
                 kind,
                 body: body.to_vec(),
             });
@@ -40,6 +42,8 @@ impl SampleEntry {
         let mut fields = Reader::new(body);
         fields.take(24, "fields before the size").ok()?;
         let (width, height) = (fields.u16("width").ok()?, fields.u16("height").ok()?);
+        let boxes = body.get(VISUAL_FIELDS..)?;
+        let (_, record) = BoxHeader::read_complete(&mut Reader::new(boxes)).ok()?;
         Some(Self {
             codec: Codec::Video(video),
             timescale,
@@ -48,8 +52,11 @@ impl SampleEntry {
                 height: height.into(),
             }),
             frame_length: FrameLength::Unknown,
+            frame_rate: video
+                .frames_per_second(record)
+                .and_then(FrameRate::announced),
             kind,
-            body: body.get(VISUAL_FIELDS..)?.to_vec(),
+            body: boxes.to_vec(),
         })
     }
 

@@ -22,6 +22,17 @@
 //! the file type. From this copy to the end of the first `moov` box, the bytes form an initialization section
 //! (RFC 8216 3.3) that never changes, so that a playlist can refer to it and to the fragments.
 //!
+//! # Times
+//!
+//! RTMP rounds times to milliseconds. The timescale of audio is its sample rate. The timescale of video is that
+//! of its frame rate, such as 30000 for 30000/1001 frames per second, if the first fragment agrees with the rate
+//! that the sequence header or `onMetaData` announces, or with a usual one. Otherwise the timescale is 1000.
+//! Times are multiples of the frame length as long as they differ from the rounded times by at most 1 ms, and
+//! the nearest ticks otherwise. All video timescales are multiples of 1000, so that any time in milliseconds is
+//! exact.
+//!
+//! A pipe with fragments of one frame does not wait for evidence: it uses the announced rate, or 1000.
+//!
 //! Sections of ISO/IEC 14496-12 are cited with their number.
 //!
 //! | module | contents |
@@ -32,6 +43,7 @@
 //! | `entry_reader` | codec setup of a track, from the file |
 //! | [`sample_entry`] | codec setup of a track |
 //! | `clock` | decoding times of a track |
+//! | `frame_rate` | frame rates, and the search for that of a track |
 //! | [`fragment`] | movie fragments |
 //! | [`movie`] | the `moov` box |
 //! | [`playlist`] | HLS playlist of a growing file |
@@ -41,6 +53,7 @@ mod boxes;
 mod clock;
 mod entry_reader;
 pub mod fragment;
+mod frame_rate;
 pub mod movie;
 pub mod playlist;
 pub mod reader;

@@ -4,7 +4,7 @@ use super::{
     boxes::{put, put_full},
     fragment::Run,
     sample_entry::{MILLISECONDS, SampleEntry},
-    tables::{Kind, Table},
+    tables::{Kind, Lead, Table},
 };
 use crate::core::flv::{TagKind, TrackDescription, TrackDescriptions, TrackId};
 
@@ -100,8 +100,16 @@ impl MovieTrack {
         KINDS.map(|kind| Table::new(kind, self.lead())).into()
     }
 
-    /// Ticks by which the first sample is longer, see [`Table::new`].
-    fn lead(&self) -> u32 {
+    fn lead(&self) -> Lead {
+        let ticks = self.lead_ticks();
+        match ticks <= self.entry.timescale.saturating_mul(MAX_OFFSET_S) {
+            true => Lead::Offset(ticks),
+            false => Lead::FirstDuration(ticks),
+        }
+    }
+
+    /// Ticks from the start of the movie to the first sample of a video track.
+    fn lead_ticks(&self) -> u32 {
         let lead = self.first.filter(|_| self.entry.is_video()).unwrap_or(0);
         u32::try_from(lead).unwrap_or(u32::MAX)
     }
@@ -129,7 +137,7 @@ impl MovieTrack {
     /// Returns the time on the track at which the presentation ends, in ticks. With reordered frames, this is
     /// later than the end of the last decoding time. Some players do not show frames after it.
     fn media_end(&self) -> u64 {
-        let decoded_until = self.duration.saturating_add(self.lead().into());
+        let decoded_until = self.duration.saturating_add(self.lead_ticks().into());
         match self.entry.is_video() {
             true => decoded_until.max(self.presented_until),
             false => decoded_until,
@@ -287,7 +295,7 @@ impl MovieTrack {
     fn initial(&self, created: u64, presentation: &Presentation<'_>) -> Vec<u8> {
         let mut tables = Vec::new();
         for kind in [Kind::Durations, Kind::Chunks, Kind::Sizes] {
-            tables.extend(Table::new(kind, 0).header());
+            tables.extend(Table::new(kind, Lead::NONE).header());
         }
         put_full(&mut tables, b"stco", 0, 0, |out| out.extend([0; 4]));
         let length = u32::try_from(tables.len()).unwrap_or(0);
@@ -554,6 +562,9 @@ const KINDS: [Kind; 6] = [
 /// Largest composition offset of a frame that may extend the movie. A larger one is an error of the stream, which
 /// must not become the duration of the file.
 const MAX_REORDERING_S: i64 = 10;
+
+/// Largest delay of video that is part of the composition offsets, in seconds.
+const MAX_OFFSET_S: u32 = 1;
 
 /// Flags of `tkhd`.
 const ENABLED_IN_MOVIE: u32 = 3;

@@ -2,7 +2,10 @@
 
 use thiserror::Error;
 
-use super::boxes::{put, put_full};
+use super::{
+    boxes::{put, put_full},
+    frame_rate::FrameRate,
+};
 use crate::core::flv::{
     TagKind,
     codec::{
@@ -18,11 +21,13 @@ use crate::core::flv::{
 pub struct SampleEntry {
     /// Codec of the frames: that of its [`family`].
     pub codec: Codec,
-    /// Number of ticks per second of the track.
+    /// Number of ticks per second of the track. That of video changes when its frame rate is known.
     pub timescale: u32,
     /// Size of the picture, if the setup contains it.
     pub picture_size: Option<PictureSize>,
     pub(super) frame_length: FrameLength,
+    /// Frame rate that the setup announces.
+    pub(super) frame_rate: Option<FrameRate>,
     pub(super) kind: [u8; 4],
     /// Body of the box; without the fields of [`put_visual`] if the track is video.
     pub(super) body: Vec<u8>,
@@ -106,6 +111,9 @@ impl SampleEntry {
             timescale: MILLISECONDS,
             picture_size: track.picture_size(),
             frame_length: FrameLength::Unknown,
+            frame_rate: codec
+                .frames_per_second(track.body)
+                .and_then(FrameRate::announced),
             kind: *kind,
             body: record,
         })
@@ -142,6 +150,7 @@ impl SampleEntry {
             timescale: setup.rate_hz.max(1),
             picture_size: None,
             frame_length: setup.frame_length,
+            frame_rate: None,
             kind: *setup.kind,
             body,
         })
@@ -510,7 +519,7 @@ fn put_descriptor(out: &mut Vec<u8>, tag: u8, body: &[u8]) {
     out.extend_from_slice(body);
 }
 
-/// Timescale of video, and of movies.
+/// Timescale of movies, and of video without a constant frame rate.
 pub(super) const MILLISECONDS: u32 = 1000;
 
 /// Record of VP8: profile 0, unknown level, 8 bits, 4:2:0, unspecified colors.

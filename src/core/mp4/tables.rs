@@ -31,17 +31,25 @@ pub(super) struct Table {
     pending: Option<(u32, u32)>,
     /// Number of samples, or of chunks in a table of chunks.
     items: u32,
-    /// Time before the first sample, in ticks, which extends it; see [`Table::new`].
-    lead: u32,
+    lead: Lead,
     /// Time after the last sample, in ticks. Only a table of durations uses it.
     end: Option<u64>,
     entries: u32,
 }
 
+/// Ticks from the start of the movie to the first sample of a video track. Players show an empty edit of video
+/// as a black picture, so the tables contain this time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lead {
+    /// All samples have a larger composition offset: the durations of a constant frame rate stay equal.
+    Offset(u32),
+    /// The first sample lasts longer. A decoder would have to wait for a long offset.
+    FirstDuration(u32),
+}
+
 impl Table {
-    /// Creates an empty table. A video track that starts `lead` ticks after the movie gets a longer first
-    /// sample, because players show an empty edit of video as a black picture.
-    pub(super) fn new(kind: Kind, lead: u32) -> Self {
+    /// Creates an empty table.
+    pub(super) fn new(kind: Kind, lead: Lead) -> Self {
         Self {
             kind,
             pending: None,
@@ -94,18 +102,29 @@ impl Table {
     }
 
     fn add_sample(&mut self, sample: &Sample, out: &mut Vec<u8>) {
-        let lead = std::mem::take(&mut self.lead);
+        let (longer, later) = self.take_lead();
         self.items = self.items.saturating_add(1);
         match self.kind {
-            Kind::Durations => self.repeat(sample.duration.saturating_add(lead), out),
+            Kind::Durations => self.repeat(sample.duration.saturating_add(longer), out),
             Kind::Offsets => {
-                let lead = i32::try_from(lead).unwrap_or(i32::MAX);
-                let offset = sample.composition_offset.saturating_add(lead);
+                let later = i32::try_from(later).unwrap_or(i32::MAX);
+                let offset = sample.composition_offset.saturating_add(later);
                 self.repeat(offset.cast_unsigned(), out);
             }
             Kind::SyncSamples if sample.is_sync => self.put(out, &self.items.to_be_bytes()),
             Kind::Sizes => self.put(out, &sample.size.to_be_bytes()),
             Kind::SyncSamples | Kind::Chunks | Kind::ChunkOffsets => {}
+        }
+    }
+
+    /// Returns the ticks by which the next sample lasts longer, and by which it is shown later.
+    fn take_lead(&mut self) -> (u32, u32) {
+        match self.lead {
+            Lead::Offset(ticks) => (0, ticks),
+            Lead::FirstDuration(ticks) => {
+                self.lead = Lead::NONE;
+                (ticks, ticks)
+            }
         }
     }
 
@@ -184,11 +203,16 @@ impl Table {
     }
 }
 
+impl Lead {
+    /// The first sample starts with the movie.
+    pub(super) const NONE: Self = Self::Offset(0);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn encode(kind: Kind, lead: u32, runs: &[Run]) -> Vec<u8> {
+    fn encode(kind: Kind, lead: Lead, runs: &[Run]) -> Vec<u8> {
         let (mut table, mut entries) = (Table::new(kind, lead), Vec::new());
         runs.iter()
             .for_each(|run| table.add(run, 1000, &mut entries));
@@ -224,7 +248,7 @@ mod tests {
         let at = |start, samples: &[_]| Run { start, ..run(samples) };
         let sample = (40, 1, true, 0);
         let runs = [at(0, &[sample; 3]), at(130, &[sample]), at(165, &[sample]), at(205, &[sample])];
-        assert_eq!(encode(Kind::Durations, 0, &runs)[16..], [
+        assert_eq!(encode(Kind::Durations, Lead::NONE, &runs)[16..], [
             0, 0, 0, 2,  0, 0, 0, 40,
             0, 0, 0, 1,  0, 0, 0, 50,
             0, 0, 0, 1,  0, 0, 0, 35,
@@ -240,36 +264,48 @@ mod tests {
             Run { start: 80, ..run(&[(40, 5, false, -40), (33, 4, true, 0)]) },
             Run { start: 153, ..run(&[(33, 1, false, 0)]) },
         ];
-        let encode = |kind, lead| encode(kind, lead, &runs);
-        assert_eq!(encode(Kind::Durations, 0), [
+        let encode_with = |kind, lead| encode(kind, lead, &runs);
+        let encode = |kind| encode_with(kind, Lead::NONE);
+        assert_eq!(encode(Kind::Durations), [
             &[0, 0, 0, 32][..], b"stts", &[0, 0, 0, 0,  0, 0, 0, 2],
             &[0, 0, 0, 3,  0, 0, 0, 40], // count, duration
             &[0, 0, 0, 2,  0, 0, 0, 33],
         ].concat());
-        assert_eq!(encode(Kind::Durations, 10)[16..32], [
+        assert_eq!(encode_with(Kind::Durations, Lead::FirstDuration(10))[16..32], [
             0, 0, 0, 1,  0, 0, 0, 50,
             0, 0, 0, 2,  0, 0, 0, 40,
         ]);
-        assert_eq!(encode(Kind::Offsets, 0), [
+        assert_eq!(encode(Kind::Offsets), [
             &[0, 0, 0, 40][..], b"ctts", &[1, 0, 0, 0,  0, 0, 0, 3],
             &[0, 0, 0, 2,  0, 0, 0, 80],
             &[0, 0, 0, 1,  0xFF, 0xFF, 0xFF, 0xD8],
             &[0, 0, 0, 2,  0, 0, 0, 0],
         ].concat());
-        assert_eq!(encode(Kind::SyncSamples, 0), [
+        assert_eq!(encode_with(Kind::Durations, Lead::Offset(10)), encode(Kind::Durations));
+        assert_eq!(encode_with(Kind::Offsets, Lead::Offset(10))[16..], [
+            0, 0, 0, 2,  0, 0, 0, 90,
+            0, 0, 0, 1,  0xFF, 0xFF, 0xFF, 0xE2,
+            0, 0, 0, 2,  0, 0, 0, 10,
+        ]);
+        assert_eq!(encode_with(Kind::Offsets, Lead::FirstDuration(10))[16..40], [
+            0, 0, 0, 1,  0, 0, 0, 90,
+            0, 0, 0, 1,  0, 0, 0, 80,
+            0, 0, 0, 1,  0xFF, 0xFF, 0xFF, 0xD8,
+        ]);
+        assert_eq!(encode(Kind::SyncSamples), [
             &[0, 0, 0, 24][..], b"stss", &[0, 0, 0, 0,  0, 0, 0, 2],
             &[0, 0, 0, 1,  0, 0, 0, 4],
         ].concat());
-        assert_eq!(encode(Kind::Chunks, 0), [
+        assert_eq!(encode(Kind::Chunks), [
             &[0, 0, 0, 40][..], b"stsc", &[0, 0, 0, 0,  0, 0, 0, 2],
             &[0, 0, 0, 1,  0, 0, 0, 2,  0, 0, 0, 1], // first chunk, samples, description
             &[0, 0, 0, 3,  0, 0, 0, 1,  0, 0, 0, 1],
         ].concat());
-        assert_eq!(encode(Kind::Sizes, 0), [
+        assert_eq!(encode(Kind::Sizes), [
             &[0, 0, 0, 40][..], b"stsz", &[0, 0, 0, 0,  0, 0, 0, 0,  0, 0, 0, 5],
             &[0, 0, 0, 9,  0, 0, 0, 7,  0, 0, 0, 5,  0, 0, 0, 4,  0, 0, 0, 1],
         ].concat());
-        assert_eq!(encode(Kind::ChunkOffsets, 0)[..24], [
+        assert_eq!(encode(Kind::ChunkOffsets)[..24], [
             &[0, 0, 0, 40][..], b"co64", &[0, 0, 0, 0,  0, 0, 0, 3],
             &[0, 0, 0, 0, 0, 0, 4, 8], // 1000 + 0x20
         ].concat());

@@ -1,10 +1,14 @@
 //! Files as other demuxers read them, and literal boxes.
 
+mod timing;
 mod tracks;
 
 use mp4_atom::{Decode, DecodeMaybe};
 use proptest::prelude::*;
-use shiguredo_mp4::demux::{Input, Mp4FileDemuxer};
+use shiguredo_mp4::{
+    TrackKind,
+    demux::{Input, Mp4FileDemuxer},
+};
 
 use super::{
     writer::{Fragment, Frame, MoviePart, ReadFragment, read_fragment},
@@ -161,7 +165,7 @@ pub(super) fn demux(file: &[u8]) -> Vec<Demuxed> {
         let timescale = u32::from(sample.track.timescale);
         let from = sample.data_offset as usize;
         samples.push(Demuxed {
-            is_video: timescale == 1000,
+            is_video: sample.track.kind == TrackKind::Video,
             data: file[from..from + sample.data_size].to_vec(),
             is_keyframe: sample.keyframe,
             shown_ms: ticks as f64 * 1000.0 / f64::from(timescale),
@@ -328,7 +332,12 @@ fn first_picture_starts_the_movie_unless_sound_is_earlier() {
                 let Some(elst) = trak.edts.as_ref().and_then(|edts| edts.elst.as_ref()) else {
                     return Vec::new();
                 };
-                elst.entries.iter().map(|entry| entry.media_time).collect()
+                let timescale = u64::from(trak.mdia.mdhd.timescale);
+                let milliseconds = |ticks: u64| ticks * 1000 / timescale;
+                let entries = elst.entries.iter();
+                entries
+                    .map(|entry| entry.media_time.map(milliseconds))
+                    .collect()
             })
             .collect::<Vec<Vec<_>>>()
     };
@@ -407,7 +416,7 @@ fn movie_lasts_until_the_last_reordered_picture_ends() {
         let trak = &moov.trak[0];
         let elst = trak.edts.as_ref().unwrap().elst.as_ref().unwrap();
         let edit = elst.entries[0].segment_duration;
-        (trak.mdia.mdhd.duration, edit, moov.mvhd.duration)
+        (media_ms(trak), edit, moov.mvhd.duration)
     };
     // The picture that is decoded at 40 ms ends at 240 ms, and the first one starts at 80 ms.
     assert_eq!(durations(80), (240, 160, 160));
@@ -426,7 +435,15 @@ fn wrong_composition_time_does_not_extend_the_movie() {
     let file = file.finish();
     let at = file.windows(4).rposition(|window| window == b"moov");
     let moov = mp4_atom::Moov::decode(&mut &file[at.unwrap() - 4..]).unwrap();
-    assert_eq!(moov.trak[0].mdia.mdhd.duration, 80);
+    assert_eq!(media_ms(&moov.trak[0]), 80);
+}
+
+/// Duration of the media of a track in milliseconds.
+fn media_ms(trak: &mp4_atom::Trak) -> u64 {
+    let header = &trak.mdia.mdhd;
+    let timescale = u64::from(header.timescale);
+    assert_eq!(header.duration * 1000 % timescale, 0);
+    header.duration * 1000 / timescale
 }
 
 #[test]

@@ -5,8 +5,9 @@ use std::collections::VecDeque;
 use super::{
     clock::Clock,
     fragment::{Run, Sample},
+    frame_rate::FrameRate,
     movie::MovieTrack,
-    sample_entry::{FrameLength, SampleEntry},
+    sample_entry::{FrameLength, MILLISECONDS, SampleEntry},
     writer::Frame,
 };
 use crate::core::flv::{FrameInfo, TagKind};
@@ -26,6 +27,8 @@ pub(super) struct Track {
     /// Whether the frame length of the entry is final. The setup of a reopened file may not contain it.
     pub(super) has_frame_length: bool,
     pub(super) held: VecDeque<Held>,
+    /// Number of held frames that have a time in ticks.
+    timed: usize,
     /// Samples of the frames, one after another, after [`HEADROOM`] bytes for the boxes before them. Empty
     /// before the first frame.
     pub(super) samples: Vec<u8>,
@@ -33,6 +36,10 @@ pub(super) struct Track {
     base_ms: u64,
     /// Ticks between the latest two frames.
     interval: Option<u32>,
+    /// Duration of a frame in ticks, if the frame rate is constant.
+    frame_ticks: Option<u32>,
+    /// Whether the setup with the timescale is written.
+    has_timescale: bool,
 }
 
 /// A frame without its duration, which the next frame of the track determines.
@@ -41,10 +48,12 @@ pub(super) struct Held {
     pub(super) info: FrameInfo,
     pub(super) at_ms: u64,
     pub(super) time_ms: u64,
-    pub(super) size: u32,
-    /// Decoding time in ticks.
-    pub(super) ticks: u64,
-    pub(super) composition_offset: i32,
+    /// Presentation time minus decoding time in milliseconds.
+    composition_ms: i32,
+    size: u32,
+    /// Decoding time in ticks, and the composition offset, once the timescale is known.
+    ticks: u64,
+    composition_offset: i32,
     length: Option<u32>,
 }
 
@@ -61,6 +70,7 @@ impl Track {
         let is_video = movie.entry.is_video();
         Self {
             has_frames: true,
+            has_timescale: true,
             has_frame_length: movie.entry.has_frame_length(),
             base_ms: if is_video { 0 } else { origin_ms },
             ..Self::of(movie)
@@ -81,8 +91,11 @@ impl Track {
             has_frame_length: true,
             held: VecDeque::new(),
             samples: Vec::new(),
+            timed: 0,
             base_ms: 0,
             interval: None,
+            frame_ticks: None,
+            has_timescale: false,
         }
     }
 
@@ -113,9 +126,8 @@ impl Track {
 
     /// Sets another decoder setup, before any frame is written with the old one.
     pub(super) fn replace(&mut self, entry: SampleEntry) {
-        self.clock = Clock::new(entry.timescale);
         self.movie.entry = entry;
-        self.interval = None;
+        self.has_timescale = false;
     }
 
     /// Holds a frame: a part of the message with these facts.
@@ -126,15 +138,6 @@ impl Track {
         sample: &[u8],
         composition_ms: i32,
     ) {
-        let length = self.movie.entry.frame_length.of(sample);
-        // E-RTMP "TimestampOffsetNano" shifts the presentation. Video has ticks of a millisecond, which are longer.
-        let is_audio = self.kind == TagKind::AUDIO;
-        let nano_ns = if is_audio { info.nano_offset_ns } else { 0 };
-        let ticks = self.clock.next_at(frame.time_ms, nano_ns, length);
-        // The clock moves times that repeat or step back. The time of the presentation stays.
-        let moved = ticks.saturating_sub(self.clock.ticks(frame.time_ms));
-        let moved = i32::try_from(moved).unwrap_or(0);
-        let is_video = self.kind == TagKind::VIDEO;
         if self.samples.is_empty() {
             self.samples.resize(HEADROOM, 0);
         }
@@ -143,25 +146,112 @@ impl Track {
             info,
             at_ms: frame.at_ms,
             time_ms: frame.time_ms,
+            composition_ms,
             size: u32::try_from(sample.len()).unwrap_or(u32::MAX),
-            ticks,
-            composition_offset: if is_video {
-                composition_ms.saturating_sub(moved)
-            } else {
-                0
-            },
-            length,
+            ticks: 0,
+            composition_offset: 0,
+            length: self.movie.entry.frame_length.of(sample),
         });
     }
 
-    pub(super) fn set_origin(&mut self, origin_ms: u64) {
-        let first = self.held.front().map(|held| held.time_ms);
-        self.base_ms = match first {
-            Some(first_ms) if self.kind == TagKind::VIDEO => origin_ms.min(first_ms),
-            _ => origin_ms,
+    /// Converts the times of the held frames to ticks. The first call decides the timescale of a video track,
+    /// which must be followed by the setup: `announced` is the frame rate that the server announced.
+    pub(super) fn set_ticks(&mut self, announced: Option<FrameRate>) {
+        let announced = self.movie.entry.frame_rate.or(announced);
+        match self.kind {
+            TagKind::VIDEO if self.has_timescale => self.follow_frame_rate(announced),
+            TagKind::VIDEO => self.choose_timescale(announced),
+            _ if self.has_timescale => {}
+            _ => self.use_timescale(self.movie.entry.timescale),
+        }
+        let timed = std::mem::replace(&mut self.timed, self.held.len());
+        for held in self.held.iter_mut().skip(timed) {
+            if self.kind == TagKind::VIDEO {
+                held.length = self.frame_ticks;
+            }
+            // E-RTMP "TimestampOffsetNano". The frame rate makes the times of video more exact than this.
+            let nano_ns = match self.kind {
+                TagKind::AUDIO => held.info.nano_offset_ns,
+                _ => 0,
+            };
+            held.ticks = self.clock.next_at(held.time_ms, nano_ns, held.length);
+            if self.kind == TagKind::VIDEO {
+                held.composition_offset =
+                    self.clock
+                        .composition(held.ticks, held.shown_ms(), held.length);
+            }
+        }
+    }
+
+    /// Chooses the timescale of the frame rate, or else milliseconds.
+    fn choose_timescale(&mut self, announced: Option<FrameRate>) {
+        let found = FrameRate::find(self.untimed_ms(), announced, None);
+        let is_evident = self.untimed_ms().count() >= EVIDENT_FRAMES;
+        let rate = found.or_else(|| announced.filter(|_| !is_evident));
+        // A rate that the first frames contradict may be that of later ones.
+        let timescale = rate
+            .or(announced)
+            .map_or(MILLISECONDS, |rate| rate.timescale);
+        self.use_timescale(timescale);
+        self.frame_ticks = rate.map(|rate| rate.ticks);
+    }
+
+    fn use_timescale(&mut self, timescale: u32) {
+        let media_start = self.movie.media_start;
+        self.movie.media_start = rescale(media_start, self.movie.entry.timescale, timescale);
+        self.movie.entry.timescale = timescale;
+        self.has_timescale = true;
+        self.clock = Clock::new(timescale);
+        self.interval = None;
+    }
+
+    /// Keeps the frame rate if it explains the times of the frames, except after one gap. Otherwise looks for
+    /// another one.
+    fn follow_frame_rate(&mut self, announced: Option<FrameRate>) {
+        let disagreeing = self.frame_ticks.map(|_| self.disagreeing_frames());
+        if disagreeing == Some(0) {
+            return;
+        }
+        let timescale = self.movie.entry.timescale;
+        let found = FrameRate::find(self.untimed_ms(), announced, Some(timescale));
+        let is_evident = self.untimed_ms().count() >= EVIDENT_FRAMES;
+        if found.is_some() || is_evident && disagreeing > Some(1) {
+            self.frame_ticks = found.map(|rate| rate.ticks);
+            self.clock.set_length(self.frame_ticks);
+        }
+    }
+
+    /// Number of frames without ticks that would not get an exact time.
+    fn disagreeing_frames(&self) -> usize {
+        let mut clock = self.clock;
+        let disagrees = |time_ms: &u64| {
+            let is_exact = clock.is_exact(*time_ms);
+            clock.next(*time_ms, self.frame_ticks);
+            !is_exact
         };
-        let skipped_ms = origin_ms.saturating_sub(self.base_ms);
-        self.movie.media_start = self.clock.ticks(skipped_ms);
+        self.untimed_ms().filter(disagrees).count()
+    }
+
+    fn untimed_ms(&self) -> impl Iterator<Item = u64> + Clone {
+        self.held.iter().skip(self.timed).map(|held| held.time_ms)
+    }
+
+    /// Sets the time at which the movie starts, after [`Track::set_ticks`].
+    pub(super) fn set_origin(&mut self, origin_ms: u64) {
+        let first = self.held.front().filter(|_| self.kind == TagKind::VIDEO);
+        let first_ms = first.map_or(origin_ms, |held| held.time_ms);
+        self.base_ms = origin_ms.min(first_ms);
+        // A later origin is the time at which the first picture is shown.
+        let is_shown_later = origin_ms > first_ms;
+        let offset = first
+            .filter(|_| is_shown_later)
+            .map(|held| held.composition_offset);
+        self.movie.media_start = offset.map_or(0, |offset| u64::try_from(offset).unwrap_or(0));
+    }
+
+    /// Whether [`Track::take_run`] finds frames.
+    pub(super) fn has_run(&self, is_last: bool) -> bool {
+        self.held.len() > usize::from(!is_last)
     }
 
     /// Adds the run of the current fragment to `runs`, and returns its first frame. [`Track::take_samples`]
@@ -173,6 +263,7 @@ impl Track {
         let mut samples = Vec::with_capacity(count);
         for _ in 0..count {
             let held = self.held.pop_front()?;
+            self.timed = self.timed.saturating_sub(1);
             let ticks = held.ticks.saturating_sub(base);
             let next = self
                 .held
@@ -235,7 +326,22 @@ impl Held {
     pub(super) fn rank(&self) -> (bool, u8) {
         (self.info.track != TagKind::VIDEO, self.info.track_id)
     }
+
+    /// Presentation time in milliseconds.
+    pub(super) fn shown_ms(&self) -> i64 {
+        let time_ms = i64::try_from(self.time_ms).unwrap_or(i64::MAX);
+        time_ms.saturating_add(self.composition_ms.into())
+    }
 }
+
+fn rescale(ticks: u64, from: u32, to: u32) -> u64 {
+    let product = u128::from(ticks).saturating_mul(to.into());
+    let rescaled = product.checked_div(from.into()).unwrap_or(0);
+    u64::try_from(rescaled).unwrap_or(u64::MAX)
+}
+
+/// Number of frames that decide whether their rate is constant.
+const EVIDENT_FRAMES: usize = 5;
 
 /// Space for the boxes before the samples of a fragment: enough for 500 frames and the tracks.
 pub(super) const HEADROOM: usize = 16 * 1024;

@@ -6,6 +6,7 @@ use super::{
     Layout,
     boxes::{BoxHeader, put},
     fragment::{Run, put_fragment, read_moof},
+    frame_rate::FrameRate,
     movie::{
         Description, MovieTrack, Part, final_length, final_parts, other_track_id, put_initial,
     },
@@ -74,6 +75,8 @@ pub struct Writer {
     has_warned: bool,
     /// Tracks that appeared too late.
     left_out: Vec<TrackId>,
+    /// Frame rate of the video that the server announced.
+    announced_rate: Option<FrameRate>,
 }
 
 /// A complete part of the file.
@@ -146,6 +149,7 @@ impl Writer {
             spare: None,
             has_warned: false,
             left_out: Vec::new(),
+            announced_rate: None,
         }
     }
 
@@ -279,6 +283,13 @@ impl Writer {
     /// Adds the languages and names of tracks in the fields of the server's `onMetaData`.
     pub fn describe_tracks(&mut self, fields: &Object) {
         self.options.description.tracks.merge(fields);
+    }
+
+    /// Announces the frame rate of the video, in frames per second. A wrong one does no harm: it is used only
+    /// as far as the times of the frames agree.
+    pub fn announce_frame_rate(&mut self, frames_per_second: f64) {
+        let announced = FrameRate::announced(frames_per_second);
+        self.announced_rate = announced.or(self.announced_rate);
     }
 
     /// Returns the first bytes of the file, and counts them. Must be called once, before any frame is
@@ -524,13 +535,18 @@ impl Writer {
             true if !is_main => limit_ms.wrapping_div(4),
             _ => 0,
         };
+        let quarter_ms = limit_ms.wrapping_div(4);
+        // The first fragment decides the timescale: the rates 30000/1001 and 30 differ by 1 ms in a second.
+        let least_ms = match self.has_setup {
+            true => quarter_ms,
+            false => limit_ms.saturating_sub(quarter_ms),
+        };
         let first = self
             .track_of(info)
             .and_then(|track| track.held.front())
             .filter(|_| info.track_id == MAIN_TRACK);
         let lacks_keyframe = first.is_some_and(|held| !held.info.is_keyframe);
-        let is_start =
-            info.is_keyframe && (lacks_keyframe || elapsed_ms >= limit_ms.wrapping_div(4));
+        let is_start = info.is_keyframe && (lacks_keyframe || elapsed_ms >= least_ms);
         is_start || elapsed_ms >= limit_ms.saturating_add(patience_ms)
     }
 
@@ -551,6 +567,12 @@ impl Writer {
     /// Ends the current fragment. `is_last` means that it contains the latest frame of each track as well,
     /// whose duration is estimated. Otherwise the next fragment starts with it.
     fn close_fragment(&mut self, is_last: bool, fragments: &mut Vec<Fragment>) {
+        if !self.tracks.iter().any(|track| track.has_run(is_last)) {
+            return;
+        }
+        for track in &mut self.tracks {
+            track.set_ticks(self.announced_rate);
+        }
         self.set_origin();
         // The samples of the largest track stay in their buffer.
         let mut tracks: Vec<&mut Track> = self.tracks.iter_mut().collect();
@@ -606,8 +628,8 @@ impl Writer {
         let first = |kind| first(kind).next();
         let decoded_ms = first(TagKind::VIDEO).map(|held| held.time_ms);
         let shown_ms = first(TagKind::VIDEO).map(|held| {
-            let offset_ms = i64::from(held.composition_offset.max(0));
-            held.time_ms.saturating_add_signed(offset_ms)
+            let shown_ms = u64::try_from(held.shown_ms()).unwrap_or(0);
+            held.time_ms.max(shown_ms)
         });
         let origin_ms = match (shown_ms, sound_ms) {
             (Some(shown_ms), None) => shown_ms,

@@ -10,6 +10,7 @@ mod features;
 mod hls;
 mod kills;
 mod reopen;
+mod timing;
 
 use std::{
     fs,
