@@ -156,6 +156,23 @@ pub fn av1_opus_flv(recent: &Ffmpeg) -> PathBuf {
     encode(recent, "av1_opus.flv", &[&av1, OPUS])
 }
 
+/// Returns reordered VVC without audio.
+#[cfg(unix)]
+pub fn vvc_flv(recent: &Ffmpeg) -> PathBuf {
+    let vvc = [
+        "-an",
+        "-c:v",
+        "libvvenc",
+        "-preset",
+        "faster",
+        "-g",
+        "25",
+        "-pix_fmt",
+        "yuv420p10le",
+    ];
+    encode(recent, "vvc.flv", &[&vvc])
+}
+
 /// Returns VP9 and Opus.
 pub fn vp9_opus_flv(recent: &Ffmpeg) -> PathBuf {
     let vp9 = [

@@ -22,6 +22,7 @@ impl SampleEntry {
         let video = match &kind {
             b"avc1" => Some(VideoCodec::AVC),
             b"hvc1" => Some(VideoCodec::HEVC),
+            b"vvc1" => Some(VideoCodec::VVC1),
             b"av01" => Some(VideoCodec::AV01),
             b"vp09" => Some(VideoCodec::VP09),
             b"vp08" => Some(VideoCodec::VP08),

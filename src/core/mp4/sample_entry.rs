@@ -11,7 +11,7 @@ use crate::core::flv::{
     codec::{
         AudioCodec, AudioTrack, PictureSize, VideoCodec, VideoPacket, VideoTrack,
         audio::{aac::AudioSpecificConfig, ac3, flac::StreamInfo, mp3, opus},
-        video::{av1, avc, hevc, vp9},
+        video::{av1, avc, hevc, vp9, vvc},
     },
     frame_info::{Codec, MediaTrack, media_tracks},
 };
@@ -86,6 +86,9 @@ impl SampleEntry {
             VideoCodec::HEVC | VideoCodec::HVC1 if is_header => {
                 hevc::nal_length_size(record).map(|_| (b"hvc1", plain(b"hvcC", record)))
             }
+            VideoCodec::VVC1 if is_header => {
+                vvc::has_all_fields(record).then(|| (b"vvc1", full(b"vvcC", record)))
+            }
             VideoCodec::AV01 if is_header => {
                 av1::ConfigurationRecord::parse(record).map(|_| (b"av01", plain(b"av1C", record)))
             }
@@ -99,6 +102,7 @@ impl SampleEntry {
             | VideoCodec::AVC1
             | VideoCodec::HEVC
             | VideoCodec::HVC1
+            | VideoCodec::VVC1
             | VideoCodec::AV01
             | VideoCodec::VP09 => return Err(Unsupported::NoSequenceHeader(codec.to_string())),
             _ => return Err(Unsupported::Codec(codec.to_string())),
@@ -223,6 +227,13 @@ fn unknown(track: TagKind) -> Unsupported {
 fn plain(kind: &[u8; 4], record: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     put(&mut out, kind, |out| out.extend_from_slice(record));
+    out
+}
+
+/// Encodes a box with version and flags 0 around a record.
+fn full(kind: &[u8; 4], record: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_full(&mut out, kind, 0, 0, |out| out.extend_from_slice(record));
     out
 }
 

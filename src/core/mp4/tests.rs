@@ -25,6 +25,11 @@ const AVC_RECORD: &[u8] = &[
     0xCB, 0xFD, 0xF8, 0xF8, 0,
 ];
 
+/// Length sizes of 4 bytes; one layer in Main 10 at level 3.1 with pictures of at most 640 by 360.
+const VVC_RECORD: [u8; 16] = [
+    0xFF, 0, 0x15, 0x5F, 1, 2, 0x33, 0x80, 0, 0x02, 0x80, 0x01, 0x68, 0, 0, 0,
+];
+
 pub(super) fn avc_header() -> Vec<u8> {
     [&[0x17, 0, 0, 0, 0], AVC_RECORD].concat()
 }
@@ -364,6 +369,7 @@ pub(super) fn setups() -> Vec<(TagKind, Vec<u8>)> {
         &[0; 20],
     ];
     let hevc = [&[0x1C, 0, 0, 0, 0, 1][..], &[0; 20], &[3, 0]];
+    let vvc = [&[0x90], &b"vvc1"[..], &VVC_RECORD];
     let av1 = [&[0x90], &b"av01"[..], &[0x81, 0, 0x0C, 0]];
     let vp9 = [
         &[0x90],
@@ -389,6 +395,7 @@ pub(super) fn setups() -> Vec<(TagKind, Vec<u8>)> {
     vec![
         (TagKind::VIDEO, avc_header()),
         (TagKind::VIDEO, hevc.concat()),
+        (TagKind::VIDEO, vvc.concat()),
         (TagKind::VIDEO, av1.concat()),
         (TagKind::VIDEO, vp9.concat()),
         (TagKind::VIDEO, vp8.concat()),
@@ -449,8 +456,8 @@ fn media_ms(trak: &mp4_atom::Trak) -> u64 {
 #[test]
 fn setups_cut_anywhere_are_rejected_or_parsed() {
     let names = [
-        b"avc1", b"hvc1", b"av01", b"vp09", b"vp08", b"ec-3", b"mp4a", b"Opus", b"fLaC", b"mp4a",
-        b"ac-3",
+        b"avc1", b"hvc1", b"vvc1", b"av01", b"vp09", b"vp08", b"ec-3", b"mp4a", b"Opus", b"fLaC",
+        b"mp4a", b"ac-3",
     ];
     for ((track, body), name) in setups().into_iter().zip(names) {
         for cut in 0..body.len() {
@@ -461,8 +468,37 @@ fn setups_cut_anywhere_are_rejected_or_parsed() {
         entry.put(&mut bytes);
         assert_eq!(&bytes[4..8], name);
         let parsed = mp4_atom::Any::decode(&mut &bytes[..]);
-        let is_known = |atom: &_| !matches!(atom, mp4_atom::Any::Unknown(..));
+        // mp4-atom does not support VVC.
+        let is_known = |atom: &_| name == b"vvc1" || !matches!(atom, mp4_atom::Any::Unknown(..));
         assert!(parsed.as_ref().is_ok_and(is_known), "{parsed:?}");
+    }
+}
+
+#[test]
+#[rustfmt::skip]
+fn sample_entry_of_vvc_has_these_bytes() {
+    let header = [&[0x90], &b"vvc1"[..], &VVC_RECORD].concat();
+    let entry = sample_entry::SampleEntry::of(TagKind::VIDEO, &header).unwrap();
+    let mut bytes = Vec::new();
+    entry.put(&mut bytes);
+    let expected = [
+        &[0, 0, 0, 114][..], b"vvc1",
+        &[0, 0, 0, 0, 0, 0,  0, 1], // data_reference_index
+        &[0; 16],
+        &[2, 128,  1, 104], // 640 by 360
+        &[0, 72, 0, 0,  0, 72, 0, 0],
+        &[0; 4],
+        &[0, 1],
+        &[0; 32],
+        &[0, 24,  0xFF, 0xFF],
+        &[0, 0, 0, 28], b"vvcC",
+            &[0, 0, 0, 0], // version and flags
+            &VVC_RECORD,
+    ].concat();
+    assert_eq!(bytes, expected);
+    for cut in 0..header.len() {
+        let cut_entry = sample_entry::SampleEntry::of(TagKind::VIDEO, &header[..cut]);
+        assert!(cut_entry.is_err(), "cut at {cut}");
     }
 }
 

@@ -15,6 +15,15 @@ pub fn nal_length_size(record: &[u8]) -> Option<u8> {
     Some(nal::length_size(first >> 1))
 }
 
+/// Returns whether a VvcDecoderConfigurationRecord contains all fields before its parameter sets.
+pub fn has_all_fields(record: &[u8]) -> bool {
+    split(record).is_some_and(|(first, mut reader)| {
+        let has_profile_tier_level = first & 1 == 1;
+        let has_fields = !has_profile_tier_level || read_largest_size(&mut reader).is_ok();
+        has_fields && reader.u8("number of arrays").is_ok()
+    })
+}
+
 /// Returns the size of the picture, from the first sequence parameter set of a
 /// VvcDecoderConfigurationRecord, or else the largest size that the record announces.
 pub fn picture_size(record: &[u8]) -> Option<PictureSize> {
@@ -191,6 +200,19 @@ mod tests {
         assert_eq!(when_cut(&record, picture_size), pixels(640, 360));
         assert_eq!(nal_length_size(&record), Some(4));
         assert_eq!(nal_length_size(&[0x01]), None);
+    }
+
+    #[test]
+    fn record_without_parameter_sets_is_complete_after_its_fields() {
+        let head = head_with_largest_size();
+        let record = [&head[..], &[0]].concat();
+        assert!(has_all_fields(&record));
+        for cut in 0..record.len() {
+            assert!(!has_all_fields(&record[..cut]), "cut at {cut}");
+        }
+        assert!(has_all_fields(&[0xFE, 0]));
+        assert!(!has_all_fields(&[0xFE]));
+        assert!(!has_all_fields(&[0, 0]));
     }
 
     #[test]
