@@ -10,7 +10,12 @@ use crate::core::flv::{
     TagKind,
     codec::{
         AudioCodec, AudioTrack, PictureSize, VideoCodec, VideoPacket, VideoTrack,
-        audio::{aac::AudioSpecificConfig, ac3, flac::StreamInfo, mp3, opus},
+        audio::{
+            aac::AudioSpecificConfig,
+            ac3::{self, EnhancedFrame},
+            flac::StreamInfo,
+            mp3, opus,
+        },
         video::{av1, avc, hevc, vp9, vvc},
     },
     frame_info::{Codec, MediaTrack, media_tracks},
@@ -135,11 +140,6 @@ impl SampleEntry {
             }
             AudioCodec::MP3 | AudioCodec::MP3_8_KHZ | AudioCodec::MP3_NAMED => mp3(track.body),
             AudioCodec::AC_3 => ac_3(track.body),
-            AudioCodec::EC_3 if has_dependent_substream(track.body) => {
-                return Err(Unsupported::Codec(format!(
-                    "{codec} with dependent substreams"
-                )));
-            }
             AudioCodec::EC_3 => ec_3(track.body),
             _ => return Err(Unsupported::Codec(codec.to_string())),
         };
@@ -398,64 +398,96 @@ fn ac_3(frame: &[u8]) -> Option<Audio> {
     })
 }
 
-/// EC3SpecificBox (ETSI TS 102 366 F.6) with one independent substream.
+/// EC3SpecificBox (ETSI TS 102 366 F.6) with the substreams of a sample.
 fn ec_3(sample: &[u8]) -> Option<Audio> {
-    let format = ac3::format(sample)?;
-    let [_, _, _, _, rate_and_mode, id_and_level, ..] = sample else {
-        return None;
-    };
-    let bsid = id_and_level >> 3;
-    if bsid <= 10 {
-        return None;
-    }
-    let fscod = rate_and_mode >> 6;
-    let blocks = match rate_and_mode >> 4 & 3 {
-        _ if fscod == 3 => 6,
-        0 => 1,
-        1 => 2,
-        2 => 3,
-        _ => 6_u32,
-    };
-    let samples = blocks.saturating_mul(256);
-    let length = ec_3_frame_length(sample)?;
-    let frames = sample
-        .len()
-        .checked_div(length)
-        .filter(|frames| *frames > 0)?;
-    let bits = u64::try_from(length).ok()?.saturating_mul(8);
-    let per_second = bits.saturating_mul(format.rate_hz.into());
+    let first = EnhancedFrame::parse(sample).filter(|frame| !frame.is_dependent)?;
+    let programs = ec_3_programs(sample);
+    let main = programs.first()?;
+    let samples = main.blocks.saturating_mul(256);
+    let bytes: usize = EnhancedFrame::all(sample).map(|frame| frame.length).sum();
+    let bits = u64::try_from(bytes).ok()?.saturating_mul(8);
+    let per_second = bits.saturating_mul(first.rate_hz.into());
     let kilobits = per_second.checked_div(u64::from(samples).saturating_mul(1000))?;
     let kilobits = u16::try_from(kilobits).unwrap_or(u16::MAX).min(0x1FFF);
-    let [rate_high, rate_low] = kilobits.wrapping_shl(3).to_be_bytes();
-    let mode = rate_and_mode & 0x0F; // acmod, lfeon
+    let others = u16::try_from(programs.len().saturating_sub(1)).ok()?;
+    let mut fields = (kilobits << 3 | others).to_be_bytes().to_vec();
+    for program in &programs {
+        program.put(&mut fields);
+    }
     Some(Audio {
         kind: b"ec-3",
-        channels: format.channels,
+        channels: ac3::mapped_channels(first.channel_map | main.added_map),
         sample_bits: 16,
-        rate_hz: format.rate_hz,
-        frame_length: FrameLength::Constant(
-            samples.saturating_mul(u32::try_from(frames).unwrap_or(u32::MAX)),
-        ),
-        record: plain(
-            b"dec3",
-            &[rate_high, rate_low, fscod << 6 | bsid << 1, mode, 0],
-        ),
+        rate_hz: first.rate_hz,
+        frame_length: FrameLength::Constant(samples),
+        record: plain(b"dec3", &fields),
     })
 }
 
-/// Returns the length of the E-AC-3 frame at the start of `bytes` (ETSI TS 102 366 E.1.2.2).
-fn ec_3_frame_length(bytes: &[u8]) -> Option<usize> {
-    let [0x0B, 0x77, high, low, ..] = bytes else {
-        return None;
-    };
-    let words = u16::from_be_bytes([high & 7, *low]).saturating_add(1);
-    Some(usize::from(words).saturating_mul(2))
+/// Independent substream of E-AC-3, and the dependent substreams that extend it.
+struct Program {
+    first: EnhancedFrame,
+    /// Number of blocks of 256 samples in all frames of the independent substream.
+    blocks: u32,
+    /// Bit set of the ids of the dependent substreams.
+    dependents: u8,
+    /// Channels of the dependent substreams, see [`EnhancedFrame::channel_map`].
+    added_map: u16,
 }
 
-/// Whether the second frame of a sample extends the first one.
-fn has_dependent_substream(sample: &[u8]) -> bool {
-    let second = ec_3_frame_length(sample).and_then(|length| sample.get(length..));
-    matches!(second, Some([0x0B, 0x77, first, ..]) if first >> 6 == 1)
+/// Returns the programs of a sample, at most one for each of the eight ids.
+fn ec_3_programs(sample: &[u8]) -> Vec<Program> {
+    let mut programs: Vec<Program> = Vec::new();
+    let mut current = 0;
+    for frame in EnhancedFrame::all(sample) {
+        if !frame.is_dependent {
+            let known = |program: &Program| program.first.substream == frame.substream;
+            current = programs.iter().position(known).unwrap_or(programs.len());
+            if current == programs.len() {
+                programs.push(Program {
+                    first: frame,
+                    blocks: 0,
+                    dependents: 0,
+                    added_map: 0,
+                });
+            }
+        }
+        let Some(program) = programs.get_mut(current) else {
+            continue;
+        };
+        if frame.is_dependent {
+            program.dependents |= 1_u8.wrapping_shl(frame.substream.into());
+            program.added_map |= frame.channel_map;
+        } else {
+            program.blocks = program.blocks.saturating_add(frame.blocks.into());
+        }
+    }
+    programs
+}
+
+impl Program {
+    /// Appends the fields of the independent substream. The fields asvc and bsmod are 0.
+    fn put(&self, out: &mut Vec<u8>) {
+        let EnhancedFrame {
+            rate_code,
+            version,
+            mode,
+            has_low_frequencies,
+            ..
+        } = self.first;
+        out.push(rate_code << 6 | version << 1);
+        out.push(mode << 1 | u8::from(has_low_frequencies));
+        let dependents = self.dependents.count_ones() as u8; // at most 8
+        if dependents == 0 {
+            out.push(0);
+            return;
+        }
+        // chan_loc has the bits of chanmap from Lc/Rc to Vhc in reverse, and LFE2 (table F.6.1).
+        let [_, locations] = (self.added_map >> 3).to_be_bytes();
+        let has_second_low_frequencies = self.added_map & SECOND_LOW_FREQUENCIES != 0;
+        out.push(dependents << 1 | u8::from(has_second_low_frequencies));
+        out.push(locations.reverse_bits());
+    }
 }
 
 /// Number of channels without the low-frequency one (ETSI TS 102 366 table 4.3).
@@ -542,6 +574,9 @@ const ENHANCED_LOW_DELAY: u8 = 39;
 
 /// Every AC-3 frame has six blocks of 256 samples (ETSI TS 102 366 4.1).
 pub(super) const AC_3_FRAME_LENGTH: FrameLength = FrameLength::Constant(1536);
+
+/// Bit of the field chanmap for LFE2 (ETSI TS 102 366 table E.1.4).
+const SECOND_LOW_FREQUENCIES: u16 = 1 << 1;
 
 /// Object types of descriptors (ISO 14496-1 table 5).
 pub(super) const MPEG_4_AUDIO: u8 = 0x40;

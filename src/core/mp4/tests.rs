@@ -502,6 +502,86 @@ fn sample_entry_of_vvc_has_these_bytes() {
     }
 }
 
+/// E-AC-3 at 48 kHz: six blocks of 5.1 channels in an independent frame of 8 bytes.
+const EC_3_MAIN: &[u8] = &[0x0B, 0x77, 0, 3, 0x3F, 0x87, 0xC0, 0];
+
+/// Dependent frame of 12 bytes with the channels Ls, Rs, Lrs and Rrs: chanmap is 0x1A00.
+const EC_3_BACK: &[u8] = &[0x0B, 0x77, 0x40, 5, 0x3C, 0x87, 0xD1, 0xA0, 0, 0, 0, 0];
+
+/// Dependent frame of the second substream with the channels Lvh, Rvh and LFE2: chanmap is 0x0012.
+const EC_3_TOP: &[u8] = &[0x0B, 0x77, 0x48, 5, 0x37, 0x87, 0xD0, 1, 0x20, 0, 0, 0];
+
+/// Independent frame of 8 bytes with two channels of another program.
+const EC_3_OTHER: &[u8] = &[0x0B, 0x77, 0x08, 3, 0x34, 0x87, 0xC0, 0];
+
+/// Frame with the first of six blocks of 5.1 channels.
+const EC_3_BLOCK: &[u8] = &[0x0B, 0x77, 0, 3, 0x0F, 0x87, 0xC0, 0];
+
+/// Returns the number of channels and the body of the `dec3` box of a sample.
+fn dec3(frames: &[&[u8]]) -> (u16, Vec<u8>) {
+    let body = [&[0x91], &b"ec-3"[..], &frames.concat()].concat();
+    for cut in 0..body.len() {
+        let _may_be_complete = sample_entry::SampleEntry::of(TagKind::AUDIO, &body[..cut]);
+    }
+    let entry = sample_entry::SampleEntry::of(TagKind::AUDIO, &body).unwrap();
+    assert_eq!(entry.timescale, 48_000);
+    let mut bytes = Vec::new();
+    entry.put(&mut bytes);
+    mp4_atom::Eac3::decode(&mut &bytes[..]).unwrap();
+    assert_eq!(&bytes[40..44], b"dec3");
+    (
+        u16::from_be_bytes([bytes[24], bytes[25]]),
+        bytes.split_off(44),
+    )
+}
+
+#[test]
+fn dependent_substreams_add_channels_to_dec3() {
+    // Data rate, number of programs - 1; fscod and bsid; acmod and lfeon; dependent substreams; chan_loc.
+    assert_eq!(dec3(&[EC_3_MAIN]), (6, vec![0, 2 << 3, 0x20, 0x0F, 0]));
+    assert_eq!(
+        dec3(&[EC_3_MAIN, EC_3_BACK]),
+        (8, vec![0, 5 << 3, 0x20, 0x0F, 1 << 1, 0x02])
+    );
+    assert_eq!(
+        dec3(&[EC_3_MAIN, EC_3_BACK, EC_3_TOP]),
+        (11, vec![0, 8 << 3, 0x20, 0x0F, 2 << 1 | 1, 0x42])
+    );
+    assert_eq!(
+        dec3(&[EC_3_MAIN, EC_3_BACK, EC_3_OTHER]),
+        (
+            8,
+            vec![0, 7 << 3 | 1, 0x20, 0x0F, 1 << 1, 0x02, 0x20, 0x04, 0]
+        )
+    );
+}
+
+#[test]
+fn sample_of_dependent_substream_alone_is_damaged() {
+    let body = [&[0x91], &b"ec-3"[..], EC_3_BACK].concat();
+    let entry = sample_entry::SampleEntry::of(TagKind::AUDIO, &body);
+    assert_eq!(
+        entry.unwrap_err().to_string(),
+        "the sequence header of the E-AC-3 is damaged"
+    );
+}
+
+#[test]
+fn blocks_of_the_first_program_are_the_length_of_a_sample() {
+    let length = |frames: &[&[u8]]| {
+        let body = [&[0x91], &b"ec-3"[..], &frames.concat()].concat();
+        sample_entry::SampleEntry::of(TagKind::AUDIO, &body)
+            .unwrap()
+            .frame_length
+    };
+    let samples = sample_entry::FrameLength::Constant;
+    assert_eq!(length(&[EC_3_MAIN, EC_3_BACK, EC_3_OTHER]), samples(1536));
+    assert_eq!(length(&[EC_3_BLOCK]), samples(256));
+    assert_eq!(length(&[EC_3_BLOCK; 6]), samples(1536));
+    // A damaged sample cannot make a frame longer than the limit of frames.
+    assert_eq!(length(&[EC_3_BLOCK; 200]), samples(96 * 256));
+}
+
 #[test]
 #[rustfmt::skip]
 fn sample_entry_of_aac_has_these_bytes() {

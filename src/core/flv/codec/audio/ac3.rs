@@ -15,6 +15,129 @@ pub fn format(frame: &[u8]) -> Option<AudioFormat> {
     }
 }
 
+/// Header of an E-AC-3 frame (ETSI TS 102 366 E.1.2.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EnhancedFrame {
+    /// Whether the frame adds channels to the independent substream before it.
+    pub is_dependent: bool,
+    /// Id of the substream: 0 to 7 of each kind.
+    pub substream: u8,
+    /// Length of the frame in bytes.
+    pub length: usize,
+    /// The field fscod: 0 to 2 are rates, 3 are halved rates.
+    pub rate_code: u8,
+    /// Samples per second and channel.
+    pub rate_hz: u32,
+    /// Number of blocks of 256 samples.
+    pub blocks: u8,
+    /// The field acmod.
+    pub mode: u8,
+    /// The field lfeon.
+    pub has_low_frequencies: bool,
+    /// The field bsid.
+    pub version: u8,
+    /// Channels of the frame, in the bits of the field chanmap (table E.1.4). If the frame has no such field,
+    /// the bits are those of `mode`.
+    pub channel_map: u16,
+}
+
+impl EnhancedFrame {
+    /// Parses the header of the frame at the start of `bytes`; `None` if it is AC-3 or has reserved values.
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        let mut bits = BitReader::new(bytes.strip_prefix(&[0x0B, 0x77])?);
+        let is_dependent = match bits.u8(2)? {
+            INDEPENDENT | CONVERTED => false,
+            DEPENDENT => true,
+            _ => return None,
+        };
+        let substream = bits.u8(3)?;
+        let words = usize::try_from(bits.u32(11)?).ok()?;
+        let rate_code = bits.u8(2)?;
+        let blocks_code = bits.u8(2)?;
+        let (rate_hz, blocks) = match rate_code {
+            // fscod2 replaces the number of blocks, and the rates are halved.
+            HALVED_RATE => (rate_hz(blocks_code)?.checked_shr(1)?, 6),
+            code => (
+                rate_hz(code)?,
+                BLOCKS.get(usize::from(blocks_code)).copied()?,
+            ),
+        };
+        let mode = bits.u8(3)?;
+        let has_low_frequencies = bits.bit()?;
+        let version = bits.u8(5)?;
+        if version <= HIGHEST_AC_3 {
+            return None;
+        }
+        let mut frame = Self {
+            is_dependent,
+            substream,
+            length: words.saturating_add(1).saturating_mul(2),
+            rate_code,
+            rate_hz,
+            blocks,
+            mode,
+            has_low_frequencies,
+            version,
+            channel_map: mode_map(mode, has_low_frequencies),
+        };
+        if is_dependent && let Some(map) = read_channel_map(&mut bits, mode)? {
+            frame.channel_map = map;
+        }
+        Some(frame)
+    }
+
+    /// Returns the frames of a sample, up to the first one without a valid header. The last frame may be cut.
+    pub fn all(sample: &[u8]) -> impl Iterator<Item = Self> {
+        let mut rest = sample;
+        std::iter::from_fn(move || {
+            let frame = Self::parse(rest)?;
+            rest = rest.get(frame.length..).unwrap_or_default();
+            Some(frame)
+        })
+        .take(MAX_FRAMES)
+    }
+}
+
+/// Reads the fields of a dependent frame after bsid up to chanmap. Returns `Some(None)` without chanmap.
+fn read_channel_map(bits: &mut BitReader<'_>, mode: u8) -> Option<Option<u16>> {
+    let programs = if mode == DUAL_MONO { 2 } else { 1 };
+    for _ in 0..programs {
+        bits.skip(5)?; // dialnorm
+        if bits.bit()? {
+            bits.skip(8)?; // compr
+        }
+    }
+    if !bits.bit()? {
+        return Some(None);
+    }
+    u16::try_from(bits.u32(16)?).ok().map(Some)
+}
+
+/// Returns the channels of a frame without chanmap.
+fn mode_map(mode: u8, has_low_frequencies: bool) -> u16 {
+    let full_range = match mode {
+        MONO => CENTER,
+        DUAL_MONO | STEREO => LEFT_RIGHT,
+        3 => LEFT_RIGHT | CENTER,
+        4 => LEFT_RIGHT | CENTER_SURROUND,
+        5 => LEFT_RIGHT | CENTER | CENTER_SURROUND,
+        6 => LEFT_RIGHT | SURROUND,
+        _ => LEFT_RIGHT | CENTER | SURROUND,
+    };
+    full_range
+        | if has_low_frequencies {
+            LOW_FREQUENCIES
+        } else {
+            0
+        }
+}
+
+/// Returns the number of channels in the bits of the field chanmap.
+pub fn mapped_channels(map: u16) -> u8 {
+    let pairs = map & CHANNEL_PAIRS;
+    u8::try_from(map.count_ones().saturating_add(pairs.count_ones())).unwrap_or(u8::MAX)
+}
+
 fn read_plain(syncinfo: &[u8]) -> Option<AudioFormat> {
     let mut bits = BitReader::new(syncinfo);
     let rate_hz = rate_hz(bits.u8(2)?)?;
@@ -38,7 +161,7 @@ fn read_plain(syncinfo: &[u8]) -> Option<AudioFormat> {
 fn read_enhanced(byte: u8) -> Option<AudioFormat> {
     let rate_hz = match byte >> 6 {
         // fscod2 replaces the number of blocks, and the rates are halved.
-        3 => rate_hz(byte >> 4 & 3)?.checked_shr(1)?,
+        HALVED_RATE => rate_hz(byte >> 4 & 3)?.checked_shr(1)?,
         code => rate_hz(code)?,
     };
     Some(AudioFormat {
@@ -60,7 +183,7 @@ fn rate_hz(code: u8) -> Option<u32> {
 fn channels(mode: u8, has_low_frequencies: bool) -> u8 {
     let full_range: u8 = match mode {
         MONO => 1,
-        0 | STEREO => 2,
+        DUAL_MONO | STEREO => 2,
         3 | 4 => 3,
         5 | 6 => 4,
         _ => 5,
@@ -71,14 +194,43 @@ fn channels(mode: u8, has_low_frequencies: bool) -> u8 {
 /// Largest bsid of AC-3; larger ones are E-AC-3.
 const HIGHEST_AC_3: u8 = 10;
 
+/// Values of strmtyp (ETSI TS 102 366 E.1.3.1.1).
+const INDEPENDENT: u8 = 0;
+const DEPENDENT: u8 = 1;
+const CONVERTED: u8 = 2;
+
+/// Value of fscod after which fscod2 follows.
+const HALVED_RATE: u8 = 3;
+
+/// Numbers of blocks by numblkscod.
+const BLOCKS: [u8; 4] = [1, 2, 3, 6];
+
+/// Largest number of frames in a sample: six of one block, each with eight independent and eight dependent
+/// substreams.
+const MAX_FRAMES: usize = 6 * (8 + 8);
+
+/// Bits of chanmap (ETSI TS 102 366 table E.1.4). The standard numbers them from the most significant bit.
+const LEFT_RIGHT: u16 = 1 << 15 | 1 << 13;
+const CENTER: u16 = 1 << 14;
+const SURROUND: u16 = 1 << 12 | 1 << 11;
+const CENTER_SURROUND: u16 = 1 << 8;
+const LOW_FREQUENCIES: u16 = 1;
+
+/// Bits of chanmap that stand for two channels: Lc/Rc, Lrs/Rrs, Lsd/Rsd, Lw/Rw, Lvh/Rvh and Lts/Rts.
+const CHANNEL_PAIRS: u16 = 1 << 10 | 1 << 9 | 1 << 6 | 1 << 5 | 1 << 4 | 1 << 2;
+
 /// Values of acmod.
+const DUAL_MONO: u8 = 0;
 const MONO: u8 = 1;
 const STEREO: u8 = 2;
 
 #[cfg(test)]
 mod tests {
     use super::{
-        super::super::tests::{hex, when_cut},
+        super::super::{
+            bits::tests::bytes,
+            tests::{hex, when_cut},
+        },
         *,
     };
 
@@ -100,5 +252,56 @@ mod tests {
         assert_eq!(format(&hex("0b772fdecc402f")), None);
         assert_eq!(format(&hex("0b7703ceff87c0")), None);
         assert_eq!(format(&hex("770b2fde8c402f")), None);
+    }
+
+    #[test]
+    fn dependent_frames_have_a_channel_map() {
+        let frame = hex("0b7740053c87d1a000");
+        let parsed = when_cut(&frame, EnhancedFrame::parse);
+        assert_eq!(
+            parsed,
+            Some(EnhancedFrame {
+                is_dependent: true,
+                substream: 0,
+                length: 12,
+                rate_code: 0,
+                rate_hz: 48_000,
+                blocks: 6,
+                mode: 6,
+                has_low_frequencies: false,
+                version: 16,
+                channel_map: 0x1A00,
+            })
+        );
+    }
+
+    #[test]
+    fn fields_before_the_channel_map_are_skipped() {
+        let map = |fields: &str| {
+            let head = "00001011 01110111 01 000 00000000101 00 11 ";
+            let frame = when_cut(&bytes(&format!("{head}{fields}")), EnhancedFrame::parse);
+            frame.map(|frame| (frame.channel_map, mapped_channels(frame.channel_map)))
+        };
+        let back = "1 0000001000000000";
+        // acmod, lfeon, bsid, then dialnorm and compr.
+        assert_eq!(
+            map(&format!("010 0 10000 11111 1 00000000 {back}")),
+            Some((0x0200, 2))
+        );
+        let second = "11111 1 00000000";
+        let mono = format!("000 0 10000 11111 0 {second} {back}");
+        assert_eq!(map(&mono), Some((0x0200, 2)));
+        // Without chanmap, acmod determines the channels: left, right, center surround.
+        assert_eq!(map("100 0 10000 11111 0 0"), Some((0xA100, 3)));
+        assert_eq!(map("100 0 01010 11111 0 0"), None);
+    }
+
+    #[test]
+    fn channel_pairs_count_twice() {
+        let counts = (0..16)
+            .map(|bit| mapped_channels(1 << bit))
+            .collect::<Vec<_>>();
+        assert_eq!(counts, [1, 1, 2, 1, 2, 2, 2, 1, 1, 2, 2, 1, 1, 1, 1, 1]);
+        assert_eq!(mapped_channels(mode_map(7, true)), 6);
     }
 }
