@@ -120,6 +120,7 @@ fn parse_records(bytes: &[u8]) {
         video::avc::picture_size(bytes),
         video::hevc::picture_size(bytes),
         video::vvc::picture_size(bytes),
+        video::vvc::has_all_fields(bytes),
         video::av1::picture_size(bytes),
         video::av1::ConfigurationRecord::parse(bytes).and_then(|record| record.picture_size()),
         video::av1::is_keyframe(bytes),
@@ -133,6 +134,7 @@ fn parse_records(bytes: &[u8]) {
     black_box((
         audio::aac::AudioSpecificConfig::parse(bytes).and_then(|config| config.format()),
         audio::ac3::format(bytes),
+        audio::ac3::EnhancedFrame::all(bytes).count(),
         audio::flac::StreamInfo::parse(bytes).map(|info| info.format()),
         audio::mp3::FrameHeader::parse(bytes).map(|header| header.format()),
         audio::opus::Head::parse(bytes).map(|head| head.format()),

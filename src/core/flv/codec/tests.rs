@@ -4,8 +4,8 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::{
-    audio::{ChannelLayout, ChannelOrder, aac, flac, mp3, opus},
-    video::{av1, h263, screen, vp9},
+    audio::{ChannelLayout, ChannelOrder, aac, ac3, flac, mp3, opus},
+    video::{av1, h263, screen, vp9, vvc},
     *,
 };
 
@@ -691,5 +691,7 @@ proptest! {
                 AudioTrack { id: 0, codec, packet, flags: None, body: record }.format();
             }
         }
+        prop_assert!(ac3::EnhancedFrame::all(record).count() <= 96);
+        vvc::has_all_fields(record);
     }
 }
