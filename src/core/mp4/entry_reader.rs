@@ -83,7 +83,7 @@ fn audio(kind: [u8; 4], record: &[u8]) -> Option<(AudioCodec, FrameLength)> {
                 MPEG_4_AUDIO => {
                     let specific = descriptor(&mut decoder, 0x05)?;
                     let config = AudioSpecificConfig::parse(specific.rest())?;
-                    Some((AudioCodec::AAC, aac_frame_length(config.object_type)))
+                    Some((AudioCodec::AAC, aac_frame_length(&config)))
                 }
                 MPEG_1_AUDIO | MPEG_2_AUDIO => {
                     let frame_length = mp3_frame_length(object_type == MPEG_1_AUDIO);

@@ -248,20 +248,22 @@ fn aac(record: &[u8]) -> Option<Audio> {
     let config = AudioSpecificConfig::parse(record)?;
     Some(Audio {
         kind: b"mp4a",
-        channels: config.channels.unwrap_or(2),
+        // With parametric stereo, the decoder makes two channels of one.
+        channels: config.format().map_or(2, |format| format.channels),
         sample_bits: 16,
         // The rate before spectral band replication: a frame has 1,024 samples at this rate.
         rate_hz: config.rate_hz,
-        frame_length: aac_frame_length(config.object_type),
+        frame_length: aac_frame_length(&config),
         record: esds(MPEG_4_AUDIO, record),
     })
 }
 
-pub(super) fn aac_frame_length(object_type: u8) -> FrameLength {
-    FrameLength::Constant(match object_type {
-        LOW_DELAY | ENHANCED_LOW_DELAY => 512,
-        _ => 1024,
-    })
+pub(super) fn aac_frame_length(config: &AudioSpecificConfig) -> FrameLength {
+    config
+        .frame_samples
+        .map_or(FrameLength::Unknown, |samples| {
+            FrameLength::Constant(samples.into())
+        })
 }
 
 fn mp3(frame: &[u8]) -> Option<Audio> {
@@ -567,10 +569,6 @@ pub(super) const MILLISECONDS: u32 = 1000;
 
 /// Record of VP8: profile 0, unknown level, 8 bits, 4:2:0, unspecified colors.
 const VP8: [u8; 8] = [0, 0, 0x82, 2, 2, 2, 0, 0];
-
-/// Audio object types of AAC with short frames (ISO 14496-3 table 1.17).
-const LOW_DELAY: u8 = 23;
-const ENHANCED_LOW_DELAY: u8 = 39;
 
 /// Every AC-3 frame has six blocks of 256 samples (ETSI TS 102 366 4.1).
 pub(super) const AC_3_FRAME_LENGTH: FrameLength = FrameLength::Constant(1536);

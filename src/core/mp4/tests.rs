@@ -583,6 +583,39 @@ fn blocks_of_the_first_program_are_the_length_of_a_sample() {
 }
 
 #[test]
+fn aac_track_has_the_rate_and_frame_length_of_the_core() {
+    let fields = |config: &[u8]| {
+        let body = [&[0xAF, 0], config].concat();
+        let entry = sample_entry::SampleEntry::of(TagKind::AUDIO, &body).unwrap();
+        let mut bytes = Vec::new();
+        entry.put(&mut bytes);
+        let channels = u16::from_be_bytes([bytes[24], bytes[25]]);
+        let rate_hz = u16::from_be_bytes([bytes[32], bytes[33]]);
+        assert_eq!(entry.timescale, u32::from(rate_hz));
+        (rate_hz, channels, entry.frame_length)
+    };
+    let samples = sample_entry::FrameLength::Constant;
+    // AAC-LC at 48 kHz, stereo, with frames of 1,024 and of 960 samples.
+    assert_eq!(fields(&[0x11, 0x90]), (48_000, 2, samples(1024)));
+    assert_eq!(fields(&[0x11, 0x94]), (48_000, 2, samples(960)));
+    // HE-AAC from 24 to 48 kHz, and HE-AAC v2 from one channel to two.
+    assert_eq!(fields(&[0x2B, 0x11, 0x88, 0]), (24_000, 2, samples(1024)));
+    assert_eq!(fields(&[0xEB, 0x09, 0x88, 0]), (24_000, 2, samples(1024)));
+    assert_eq!(fields(&[0xEB, 0x09, 0x8A, 0]), (24_000, 2, samples(960)));
+    // Implicit SBR: AAC-LC at 24 kHz, then the sync word 0x2B7.
+    let implicit = [0x13, 0x10, 0x56, 0xE5, 0x98];
+    assert_eq!(fields(&implicit), (24_000, 2, samples(1024)));
+    // ER AAC LD.
+    assert_eq!(fields(&[0xB9, 0x90]), (48_000, 2, samples(512)));
+    assert_eq!(fields(&[0xB9, 0x94]), (48_000, 2, samples(480)));
+    // Four channels in a program config element.
+    let listed = [0x11, 0x80, 0x04, 0xC4, 0x04, 0, 0x21, 0x10, 0];
+    assert_eq!(fields(&listed), (48_000, 4, samples(1024)));
+    // A reserved channel configuration.
+    assert_eq!(fields(&[0x11, 0xC0]), (48_000, 2, samples(1024)));
+}
+
+#[test]
 #[rustfmt::skip]
 fn sample_entry_of_aac_has_these_bytes() {
     let entry = sample_entry::SampleEntry::of(TagKind::AUDIO, AAC_HEADER).unwrap();

@@ -15,6 +15,8 @@ pub struct AudioSpecificConfig {
     pub channels: Option<u8>,
     /// SBR extension, if the object type is 5 or 29.
     pub extension: Option<Extension>,
+    /// Samples per channel in a frame at `rate_hz`; `None` if the object type does not determine them.
+    pub frame_samples: Option<u16>,
 }
 
 /// SBR extension of an AudioSpecificConfig.
@@ -40,8 +42,13 @@ impl AudioSpecificConfig {
             }),
             _ => None,
         };
+        let core = extension.map_or(object_type, |extension: Extension| extension.object_type);
+        if extension.is_some() && core == ER_BSAC {
+            bits.skip(4)?; // extensionChannelConfiguration
+        }
+        let frame_samples = frame_samples(core, bits.clone());
         let channels = match channel_configuration {
-            0 => read_program_channels(&mut bits),
+            0 if is_general_audio(core) => read_program_channels(&mut bits),
             1..=6 => Some(channel_configuration),
             7 | 12 | 14 => Some(8),
             11 => Some(7),
@@ -54,6 +61,7 @@ impl AudioSpecificConfig {
             channel_configuration,
             channels,
             extension,
+            frame_samples,
         })
     }
 
@@ -80,6 +88,43 @@ fn read_rate(bits: &mut BitReader<'_>) -> Option<u32> {
         15 => bits.u32(24),
         index => RATES_HZ.get(usize::from(index)).copied(),
     }
+}
+
+/// Returns the samples in a frame of this object type. `bits` starts at its specific configuration; a missing
+/// one has the usual length.
+fn frame_samples(object_type: u8, mut bits: BitReader<'_>) -> Option<u16> {
+    match object_type {
+        ER_LOW_DELAY | ER_ENHANCED_LOW_DELAY => {
+            let is_short = bits.bit().unwrap_or(false); // frameLengthFlag
+            Some(if is_short { 480 } else { 512 })
+        }
+        UNIFIED_SPEECH_AND_AUDIO => read_unified_frame_samples(&mut bits),
+        _ if is_general_audio(object_type) => {
+            let is_short = bits.bit().unwrap_or(false); // frameLengthFlag
+            Some(if is_short { 960 } else { 1024 })
+        }
+        _ => None,
+    }
+}
+
+/// Reads UsacConfig (ISO 23003-3 5.2) up to the length of the frames, which is that after SBR.
+fn read_unified_frame_samples(bits: &mut BitReader<'_>) -> Option<u16> {
+    let rate = bits.u8(5)?;
+    if rate == 0x1F {
+        bits.skip(24)?; // usacSamplingFrequency
+    }
+    match bits.u8(3)? {
+        0 => Some(768),
+        1 => Some(1024),
+        2 | 3 => Some(2048),
+        4 => Some(4096),
+        _ => None,
+    }
+}
+
+/// Returns whether the specific configuration of an object type is GASpecificConfig (ISO 14496-3 1.6.2.1).
+fn is_general_audio(object_type: u8) -> bool {
+    matches!(object_type, 1..=4 | 6 | 7 | 17 | 19..=23)
 }
 
 /// Reads GASpecificConfig (ISO 14496-3 4.4.1) and its program config element (4.5.1.2), and counts the
@@ -113,7 +158,11 @@ fn read_program_channels(bits: &mut BitReader<'_>) -> Option<u8> {
 
 /// Audio object types (ISO 14496-3 table 1.17).
 const SPECTRAL_BAND_REPLICATION: u8 = 5;
+const ER_BSAC: u8 = 22;
+const ER_LOW_DELAY: u8 = 23;
 const PARAMETRIC_STEREO: u8 = 29;
+const ER_ENHANCED_LOW_DELAY: u8 = 39;
+const UNIFIED_SPEECH_AND_AUDIO: u8 = 42;
 
 /// Sample rates by index (ISO 14496-3 table 1.18).
 const RATES_HZ: [u32; 13] = [
@@ -168,5 +217,93 @@ mod tests {
     fn parametric_stereo_doubles_a_mono_channel() {
         let record = bytes("11101 0111 0001 0100 00010 00");
         assert_eq!(format(&record), Some((44_100, 2)));
+    }
+
+    fn frame_samples(record: &[u8]) -> Option<u16> {
+        AudioSpecificConfig::parse(record)?.frame_samples
+    }
+
+    #[test]
+    fn frame_length_flag_shortens_frames() {
+        // AAC-LC at 48 kHz, stereo, with 1,024 and 960 samples.
+        assert_eq!(frame_samples(&hex("1190")), Some(1024));
+        assert_eq!(frame_samples(&hex("1194")), Some(960));
+        // ER AAC LD and ER AAC ELD.
+        assert_eq!(frame_samples(&bytes("10111 0011 0010 0")), Some(512));
+        assert_eq!(frame_samples(&bytes("10111 0011 0010 1")), Some(480));
+        assert_eq!(frame_samples(&bytes("11111 000111 0011 0010 0")), Some(512));
+        assert_eq!(frame_samples(&bytes("11111 000111 0011 0010 1")), Some(480));
+        // HE-AAC and HE-AAC v2: the flag follows the object type of the core.
+        assert_eq!(
+            frame_samples(&bytes("00101 0110 0010 0011 00010 0")),
+            Some(1024)
+        );
+        assert_eq!(
+            frame_samples(&bytes("00101 0110 0010 0011 00010 1")),
+            Some(960)
+        );
+        assert_eq!(
+            frame_samples(&bytes("11101 0110 0001 0011 00010 1")),
+            Some(960)
+        );
+    }
+
+    #[test]
+    fn frame_length_of_unified_speech_and_audio_has_an_index() {
+        let record = |index| bytes(&format!("11111 001010 0011 0010 00011 {index} 00010"));
+        let samples =
+            ["000", "001", "010", "011", "100", "101"].map(|index| frame_samples(&record(index)));
+        let expected = [
+            Some(768),
+            Some(1024),
+            Some(2048),
+            Some(2048),
+            Some(4096),
+            None,
+        ];
+        assert_eq!(samples, expected);
+        let escaped = bytes("11111 001010 0011 0010 11111 000000001011101110000000 100");
+        assert_eq!(frame_samples(&escaped), Some(4096));
+    }
+
+    #[test]
+    fn implicit_extension_does_not_change_the_rate_of_frames() {
+        // AAC-LC at 24 kHz, stereo, then the sync word 0x2B7, SBR, and 48 kHz.
+        let record = bytes("00010 0110 0010 000 01010110111 00101 1 0011");
+        let config = AudioSpecificConfig::parse(&record).expect("a record");
+        assert_eq!((config.rate_hz, config.frame_samples), (24_000, Some(1024)));
+        assert_eq!(config.format().map(|format| format.channels), Some(2));
+    }
+
+    #[test]
+    fn program_config_element_has_at_most_93_channels() {
+        // Fifteen pairs in each of the three groups, and three channels for low frequencies.
+        let groups = format!("1111 1111 1111 11 000 0000 000 {}", "10000".repeat(45));
+        let record = bytes(&format!("00010 0011 0000 000 0000 01 0011 {groups}"));
+        assert_eq!(format(&record), Some((48_000, 93)));
+    }
+
+    #[test]
+    fn program_config_element_follows_the_extension() {
+        // HE-AAC: one front pair, one low-frequency channel.
+        let record = bytes(
+            "00101 0110 0000 0011 00010 000 0000 01 0110 0001 0000 0000 01 000 0000 000 10000 0000",
+        );
+        assert_eq!(format(&record), Some((48_000, 3)));
+    }
+
+    #[test]
+    fn other_object_types_have_no_program_config_element() {
+        // ER AAC ELD and CELP.
+        assert_eq!(
+            format(&bytes(&format!(
+                "11111 000111 0011 0000 {}",
+                "1".repeat(300)
+            ))),
+            None
+        );
+        let celp = bytes(&format!("01000 0011 0000 {}", "1".repeat(300)));
+        assert_eq!(format(&celp), None);
+        assert_eq!(frame_samples(&celp), None);
     }
 }
