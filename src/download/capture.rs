@@ -60,10 +60,12 @@ impl Capture {
                 match error.kind() {
                     io::ErrorKind::FileTooLarge => {
                         tracing::info!(
-                            "the capture has reached its size and ends (--capture-size)"
+                            "the capture has reached its size (--capture-size) and ends"
                         );
                     }
-                    _ => tracing::warn!("the capture ends: cannot write it: {error}"),
+                    _ => tracing::warn!(
+                        "the capture ends, because its file cannot be written: {error}"
+                    ),
                 }
                 None
             }

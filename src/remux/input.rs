@@ -48,7 +48,7 @@ pub enum Error {
     #[error("it is empty")]
     Empty,
     /// The input is MP4.
-    #[error("an MP4 file: --remux reads only FLV")]
+    #[error("it is an MP4 file, but --remux reads only FLV")]
     Mp4,
     /// The input is not FLV.
     #[error(transparent)]

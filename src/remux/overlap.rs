@@ -83,7 +83,7 @@ impl Converter<'_> {
         self.overlap = Overlap::Decided;
         let end_ms = self.clock.position_ms();
         tracing::info!(
-            "the input repeats frames before {:.3} s, which are left out",
+            "the input repeats frames before {:.3} s of the output: they are written once",
             end_ms as f64 / 1000.0
         );
         self.clock = match_point.clock;

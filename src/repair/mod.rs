@@ -188,8 +188,8 @@ pub enum Error {
     /// The MP4 file has no media.
     #[error("it contains no media: it ends before the end of its first fragment")]
     NoFragment,
-    /// The MP4 file has too many damages.
-    #[error("it is damaged at byte {0} and at too many other places")]
+    /// Too many fragments of the MP4 file are damaged.
+    #[error("it has too many damaged fragments to repair it, the last one at byte {0}")]
     Damaged(u64),
     /// The name of the output selects another format.
     #[error("the name of the output {} selects {selected}, but the file is {found}", output.display())]

@@ -202,7 +202,7 @@ fn wrong_inputs_are_reported_and_leave_no_output() {
         (&["missing", "-o", "out.mp4"][..], "missing: cannot open it"),
         (
             &["movie", "-o", "out.mp4"],
-            "movie: an MP4 file: --remux reads only FLV",
+            "movie: it is an MP4 file, but --remux reads only FLV",
         ),
         (&["empty", "-o", "out.mp4"], "empty: it is empty"),
         (&["text", "-o", "out.mp4"], "text: "),

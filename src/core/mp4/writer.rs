@@ -357,7 +357,7 @@ impl Writer {
         if !self.left_out.contains(&track) {
             self.left_out.push(track);
             tracing::warn!(
-                "track {track} appears after the start of the MP4 pipe, which does not get it"
+                "track {track} arrives after the start of the MP4 pipe, so it is left out"
             );
         }
     }

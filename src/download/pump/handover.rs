@@ -365,7 +365,7 @@ impl Pump<'_> {
         }
         let now = Instant::now();
         let Some(start) = self.handover.limit.admit(now) else {
-            tracing::debug!("the server requests new connections too often, ignoring the request");
+            tracing::debug!("the server requests new connections too often: ignoring the request");
             return;
         };
         match reconnect(&request, source.session_without_login, source.route) {
@@ -377,7 +377,10 @@ impl Pump<'_> {
                 );
                 let wait = start.saturating_duration_since(now);
                 if !wait.is_zero() {
-                    tracing::info!("repeated request, connecting in {} s", wait.as_secs());
+                    tracing::info!(
+                        "the request is repeated: connecting in {} s",
+                        wait.as_secs()
+                    );
                 }
                 if request.tc_url.is_some() {
                     self.handover.relocation = Some((route.clone(), session.clone()));
@@ -394,7 +397,7 @@ impl Pump<'_> {
                     until: start,
                 }));
             }
-            Err(why) => tracing::warn!("the requested connection is not made: {why}"),
+            Err(why) => tracing::warn!("the request for a new connection is ignored: {why}"),
         }
     }
 
@@ -530,7 +533,7 @@ impl Pump<'_> {
             return Ok(Advance::To(new.plan.follow(received, source)?));
         }
         if backlog.bytes > MAX_BACKLOG_BYTES {
-            return Err("it sends another part of the stream, or another stream".to_owned());
+            return Err("it sends frames that the recording does not contain".to_owned());
         }
         if now >= new.plan.until {
             if self.is_silent_since(new.first_frame) {

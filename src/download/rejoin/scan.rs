@@ -112,9 +112,7 @@ fn read_mp4(path: &Path, mut file: File) -> io::Result<ScanResult> {
 }
 
 fn damaged_at(offset: u64) -> String {
-    format!(
-        "it is damaged at byte {offset}, and more than a torn end follows (--repair keeps the rest)"
-    )
+    format!("it is damaged in the middle, at byte {offset} (--repair keeps the rest)")
 }
 
 /// The state of one pass through a file.

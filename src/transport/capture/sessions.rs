@@ -28,7 +28,7 @@ pub struct Sessions {
 #[derive(Debug, Error)]
 pub enum ReadError {
     /// The file cannot be read, or is not a capture.
-    #[error("{0}")]
+    #[error(transparent)]
     Io(#[from] io::Error),
     /// No connection in the capture starts with a plain RTMP handshake.
     #[error("contains no session of plain RTMP from its first packet on")]

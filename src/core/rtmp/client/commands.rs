@@ -127,7 +127,7 @@ impl Client {
                     description: status.description,
                 })),
             Err(start) => tracing::warn!(
-                "the server requests a new connection to {start}, which is too long and is ignored"
+                "the server requests a new connection, but its URL is too long: ignoring {start}"
             ),
         }
     }
