@@ -115,7 +115,7 @@ impl Signals {
     /// Waits for the next event of the console and returns the number of the signal that corresponds to it.
     ///
     /// Windows ends the process five seconds after the console was closed, and some time after the start of a
-    /// shutdown. The download has less than that to finish the file.
+    /// shutdown. The download must finish the file within this time.
     async fn next(&mut self) -> i32 {
         tokio::select! {
             _ = self.ctrl_c.recv() => SIGINT,

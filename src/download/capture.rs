@@ -31,7 +31,7 @@ pub struct Capture {
 }
 
 impl Capture {
-    /// Starts a capture in an empty file of at most `limit` bytes, with a comment for its readers.
+    /// Starts a capture in an empty file of at most `limit` bytes. Analyzers show `comment` as a property of the file.
     pub fn new(file: File, limit: u64, comment: &str, rules: Rules) -> io::Result<Self> {
         Ok(Self {
             rules,

@@ -25,8 +25,8 @@ pub(super) fn follow(
     lead_to(redirect, session, from, "redirected")
 }
 
-/// Returns the route and the session of the connection that `request` asks for, or the reason why it is
-/// not made. The rules are those of a redirect.
+/// Returns the route and the session of the connection that `request` names, or the reason why the request is
+/// ignored. The rules are those of a redirect.
 pub(super) fn reconnect(
     request: &ReconnectRequest,
     session: &Config,
@@ -59,7 +59,7 @@ fn resolve(base: &str, reference: &str) -> Option<String> {
     (url.has_host() && url.scheme() == base.scheme()).then(|| url.into())
 }
 
-/// Whether a reference names its host, so that the connection may lead elsewhere.
+/// Whether a reference names a host, which may be another one.
 fn names_host(reference: &str) -> bool {
     has_scheme(reference) || reference.starts_with("//")
 }

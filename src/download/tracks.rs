@@ -1,4 +1,4 @@
-//! The tracks of the stream: which ones have arrived, and which ones are recorded.
+//! Tracks of the stream that have arrived, and the selection of those that are recorded.
 
 use std::time::{Duration, Instant};
 
@@ -122,5 +122,5 @@ impl Tracks {
     }
 }
 
-/// Time after the first media in which all tracks of a stream are expected.
+/// Time after the first media within which all tracks of a stream are expected.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -13,7 +13,7 @@ use super::{SegmentFacts, Totals};
 /// Runs the last steps of files in threads, and returns their results in order.
 ///
 /// The end of an MP4 file is computed from the complete file and must be synced, which takes seconds on a slow
-/// disk. The recording continues in the next file meanwhile.
+/// disk. Meanwhile, the recording continues in the next file.
 #[derive(Debug)]
 pub(super) struct Finishing<T> {
     tasks: VecDeque<Task<T>>,
@@ -27,7 +27,7 @@ struct Task<T> {
     state: State<T>,
 }
 
-/// Facts of a file as they are once it is finished.
+/// Facts that a file has once it is finished.
 #[derive(Debug, Default)]
 pub(super) struct Expected {
     /// Size and tags.

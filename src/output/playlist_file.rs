@@ -6,8 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A file that complete lines are appended to. The recording does not depend on it: only the first failure is
-/// logged, and nothing is written after it.
+/// A playlist, to which complete lines are appended. The recording does not depend on it: only the first failure
+/// is logged, and nothing is written after it.
 #[derive(Debug)]
 pub(super) struct PlaylistFile {
     path: PathBuf,

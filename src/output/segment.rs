@@ -239,7 +239,7 @@ impl Segment {
     pub(super) fn move_to(&mut self, file: MediaFile, path: PathBuf) -> PathBuf {
         self.queue.use_format(file.muxer().format());
         self.file = file;
-        // Only MP4 files have one.
+        // Only MP4 files have a playlist.
         self.playlist = None;
         std::mem::replace(&mut self.origin.path, path)
     }

@@ -25,7 +25,7 @@ impl Stop {
         *self.0.borrow()
     }
 
-    /// Waits for the stop request. Never returns if the sending handle is gone.
+    /// Waits for the stop request. Never returns if the sending handle was dropped.
     pub(crate) async fn requested(&mut self) {
         if self.0.wait_for(|is_requested| *is_requested).await.is_err() {
             std::future::pending().await
@@ -35,7 +35,7 @@ impl Stop {
 
 impl Tee {
     /// Writes everything and finishes the outputs. The reader of a pipe may take any time until the user stops
-    /// the program. Returns whether the user did not want to wait for the reader.
+    /// the program. Returns whether a stop request ended the wait for the reader.
     pub(crate) async fn finish_unless_stopped(&mut self, stop: &mut Stop) -> io::Result<bool> {
         tokio::select! {
             biased;
@@ -68,7 +68,7 @@ impl Tee {
 }
 
 /// Time that the reader of a pipe gets for the remaining data after a stop request. The process
-/// must exit within one second, and closing the session may have taken a part of it.
+/// must exit within one second, and closing the session may have used some of that time.
 const READER_PATIENCE: Duration = Duration::from_millis(750);
 
 /// Time that hooks get after the recording has ended.

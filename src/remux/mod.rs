@@ -142,8 +142,7 @@ pub struct Progress {
     pub length: Option<u64>,
 }
 
-/// Converts the inputs until the end of the last one. Everything that was read is in the output, whatever the
-/// end.
+/// Converts all inputs in order. The output contains everything that was read, even if the conversion ends early.
 pub async fn run(job: &Job, report: &mut dyn Report, mut stop: Stop) -> Outcome {
     let mut converter = Converter::new(job, report);
     let converted = converter.convert(job, &mut stop).await;
@@ -176,7 +175,7 @@ pub async fn run(job: &Job, report: &mut dyn Report, mut stop: Stop) -> Outcome 
     }
 }
 
-/// State that outlives an input.
+/// State of a conversion across all inputs.
 struct Converter<'a> {
     output: Tee,
     report: &'a mut dyn Report,
@@ -185,7 +184,7 @@ struct Converter<'a> {
     /// Output time of the first frame.
     first_ms: Option<u64>,
     frames: u64,
-    /// Length of the inputs that were read completely.
+    /// Number of bytes read from the inputs before the current one.
     read_before: u64,
     read: u64,
     length: Option<u64>,

@@ -1,8 +1,8 @@
 //! Joined inputs that repeat the end of the previous one.
 //!
 //! Two recordings of one stream often overlap. The frames of the next input are therefore compared with the
-//! last written ones, without being written. If the input leads up to the last written frame, the output
-//! continues with the frame after it. Otherwise the input is read again from its start.
+//! last written ones before any of them is written. If the input repeats the frames up to the last written one,
+//! the output continues with the frame after it. Otherwise the input is read again from its start.
 
 use std::time::Instant;
 
@@ -24,7 +24,7 @@ pub(super) enum Overlap {
 }
 
 impl Converter<'_> {
-    /// Compares the next input with the frames written so far.
+    /// Starts to compare the next input with the frames written so far.
     pub(super) fn search_overlap(&mut self) {
         self.overlap = match &self.history {
             Some(history) if history.frames() > 0 => {
@@ -100,8 +100,8 @@ impl Converter<'_> {
     }
 }
 
-/// An overlap starts with the first frames of the input. Repeated content, such as silence, may precede the
-/// first frame that identifies it.
+/// An overlap starts with the first frames of the input. Silence and other content that occurs several times may
+/// precede the first frame that identifies the position.
 const EXPECTATION: Expectation = Expectation {
     is_from_start: false,
     limit_ms: 10_000,

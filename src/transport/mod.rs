@@ -119,7 +119,7 @@ pub struct Dialer {
     pub bypass: Bypass,
     /// TLS configuration.
     pub tls: Tls,
-    /// Sessions to return in turn instead of connections.
+    /// Captured sessions to return, in order, instead of connections.
     pub replay: Option<Arc<Sessions>>,
 }
 

@@ -91,8 +91,8 @@ pub(super) fn replay(args: &Args) -> Result<Option<Arc<Sessions>>> {
     Ok(Some(Arc::new(sessions)))
 }
 
-/// Size of a captured audio or video message: the codec fields and the start of the frame.
+/// Largest size of a captured audio or video message: the codec fields and the start of the frame.
 const MEDIA_BYTES: u32 = 256;
 
-/// Size of a capture that can be attached to a message.
+/// Largest size of a capture without `--capture-size`, small enough for a bug report.
 const DEFAULT_SIZE: u64 = 16 << 20;

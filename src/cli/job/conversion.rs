@@ -18,7 +18,7 @@ use crate::{
     remux::{Input, Job, Limits},
 };
 
-/// Returns the conversion that `args` ask for.
+/// Returns the conversion that `args` request.
 ///
 /// # Errors
 ///

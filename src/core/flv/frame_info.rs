@@ -215,7 +215,7 @@ fn audio(body: &[u8]) -> FrameInfo {
 }
 
 impl SamplePosition {
-    /// Returns the position of `sample`, a part of the body.
+    /// Returns the position of `sample`, which is a slice of the body.
     fn new(body: &[u8], sample: &[u8], composition_ms: i32) -> Option<Self> {
         let start = sample.as_ptr().addr().checked_sub(body.as_ptr().addr())?;
         Some(Self {
@@ -276,7 +276,7 @@ impl MediaTrack<'_> {
         }
     }
 
-    /// Returns the facts of this track alone, which is a part of `body`. A keyframe of any track counts.
+    /// Returns the facts of this track alone, which is a slice of `body`.
     ///
     /// `nal_length_size` is the [`MediaTrack::nal_length_size`] of the latest sequence header of the track,
     /// if any.
@@ -316,7 +316,8 @@ impl MediaTrack<'_> {
     }
 }
 
-/// Largest offset of a valid tag; a larger one would be a part of the timestamp.
+/// Largest nanosecond offset of a valid tag. A larger one would be a full millisecond, which belongs to the
+/// timestamp.
 const MAX_NANO_OFFSET_NS: u32 = 999_999;
 
 /// Packet types of video whose body is a coded frame.

@@ -1,4 +1,4 @@
-//! Sample entries: the codec setup of a track, from an MP4 file that [`SampleEntry::put`] wrote.
+//! Reads sample entries, the codec setup of a track, as [`SampleEntry::put`] writes them.
 
 use super::{
     boxes::BoxHeader,
@@ -61,7 +61,7 @@ impl SampleEntry {
         })
     }
 
-    /// Whether the entry determines the length of the frames. That of E-AC-3 is known from the frames only.
+    /// Whether the entry determines the length of the frames. For E-AC-3, only the frames determine it.
     pub(super) fn has_frame_length(&self) -> bool {
         self.codec != Codec::Audio(AudioCodec::EC_3)
     }

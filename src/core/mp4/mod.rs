@@ -15,8 +15,8 @@
 //! box with sample tables is appended. Once it is on the disk, a write at the start of the file turns the `free`
 //! box into an `mdat` box that covers all fragments. A pipe gets the fragments without `free`.
 //!
-//! Initial `moov` box and fragments remain in a finished file, so it can be reopened: [`reader`] restores the writer
-//! from them.
+//! The initial `moov` box and the fragments remain in a finished file, so the file can be reopened: [`reader`]
+//! restores the writer from them.
 //!
 //! The `free` box has 48 bytes: a header of 16 bytes that becomes the header of the `mdat` box, and a copy of
 //! the file type. From this copy to the end of the first `moov` box, the bytes form an initialization section
@@ -40,7 +40,7 @@
 //! | [`writer`] | collects messages in fragments |
 //! | `track` | frames of a track that wait for the end of the fragment |
 //! | [`reader`] | restores the writer of a file |
-//! | `entry_reader` | codec setup of a track, from the file |
+//! | `entry_reader` | reads the codec setup of a track |
 //! | [`sample_entry`] | codec setup of a track |
 //! | `clock` | decoding times of a track |
 //! | `frame_rate` | frame rates, and the search for that of a track |

@@ -19,11 +19,11 @@ pub struct Description {
     pub tracks: TrackDescriptions,
 }
 
-/// Presentation of a track beside the other tracks of the movie.
+/// How players present a track of a movie with several tracks.
 struct Presentation<'a> {
     /// Whether players present the track unless the user selects another one.
     is_enabled: bool,
-    /// Number that the tracks share of which players present one; 0 without alternatives.
+    /// Group of alternative tracks, of which players present one; 0 without alternatives.
     alternate_group: u16,
     description: Option<&'a TrackDescription>,
 }
@@ -81,7 +81,7 @@ impl MovieTrack {
         }
     }
 
-    /// Adds the samples of a run in a file that gets no tables.
+    /// Adds the duration of a run, in a file without tables.
     pub(super) fn add_duration(&mut self, run: &Run) {
         let first = *self.first.get_or_insert(run.start);
         self.duration = run.end().saturating_sub(first);
@@ -576,5 +576,5 @@ const FIRST_OTHER_TRACK: u32 = 3;
 /// Code of an undetermined language (ISO 639-2).
 const UNDETERMINED: &[u8; 3] = b"und";
 
-/// Program and version. The reader recognizes own files by the first word.
+/// Program and version. The reader recognizes files of this writer by the first word.
 const PROGRAM: &str = concat!("rtmpull ", env!("CARGO_PKG_VERSION"));

@@ -103,7 +103,7 @@ impl Playlist {
         self.lines.push_str("#EXT-X-ENDLIST\n");
     }
 
-    /// Returns the lines to append to the playlist. They are complete, and the first of them are its header.
+    /// Returns complete lines to append to the playlist. The first lines are its header.
     pub(super) fn take_lines(&mut self) -> String {
         std::mem::take(&mut self.lines)
     }
@@ -116,7 +116,8 @@ impl Playlist {
         };
         self.put_header();
         let length = end.offset.saturating_sub(first.offset);
-        // The duration of a segment must not exceed the target duration. Time that is missing in the stream does.
+        // The duration of a segment must not exceed the target duration. Time that is missing
+        // in the stream makes it longer.
         let duration_us = end.at_us.saturating_sub(first.at_us).min(TARGET_US);
         let (seconds, rest) = (duration_us / SECOND_US, duration_us % SECOND_US);
         let Boundary { offset, .. } = first;

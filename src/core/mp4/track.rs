@@ -18,7 +18,7 @@ pub(super) struct Track {
     pub(super) kind: TagKind,
     /// Id of the track in the stream; 0 is the main track.
     pub(super) stream_id: u8,
-    /// Size of the length before each NAL unit, if a sequence header contained it.
+    /// Size of the length field before each NAL unit, if a sequence header contained it.
     pub(super) nal_length_size: Option<u8>,
     pub(super) movie: MovieTrack,
     clock: Clock,
@@ -130,7 +130,7 @@ impl Track {
         self.has_timescale = false;
     }
 
-    /// Holds a frame: a part of the message with these facts.
+    /// Holds a frame, which is a slice of the message with these facts.
     pub(super) fn hold(
         &mut self,
         info: FrameInfo,

@@ -43,8 +43,8 @@ pub struct Options {
 /// Converts the messages of one file or pipe to fragments. It does no I/O.
 ///
 /// The caller announces each message with [`Writer::admit`] when it arrives, and passes it to
-/// [`Writer::push`] when its time in the file is known. In between, the setup of another track may arrive and
-/// still become part of the file.
+/// [`Writer::push`] when its time in the file is known. In between, the setup of another track may arrive, which
+/// the file then contains as well.
 #[derive(Debug)]
 pub struct Writer {
     options: Options,
@@ -79,12 +79,12 @@ pub struct Writer {
     announced_rate: Option<FrameRate>,
 }
 
-/// A complete part of the file.
+/// A complete fragment, to append to the file.
 #[derive(Debug)]
 pub struct Fragment {
     /// Buffer of the boxes.
     pub buffer: Vec<u8>,
-    /// Number of bytes at the start of the buffer that are not part of the fragment.
+    /// Number of bytes in the buffer before the fragment.
     pub unused: usize,
     /// Facts of the first video frame, or of the first audio frame without video.
     pub info: FrameInfo,
@@ -199,7 +199,8 @@ impl Writer {
         true
     }
 
-    /// Skips damaged fragments of a reopened file: `length` bytes. The file must get the returned header there.
+    /// Skips damaged fragments of a reopened file: `length` bytes. The caller must write the returned header over
+    /// them.
     pub fn skip_existing(&mut self, length: u64) -> Patch {
         let offset = self.length;
         self.length = self.length.saturating_add(length);
@@ -332,7 +333,7 @@ impl Writer {
         track.info(body, known.and_then(|known| known.nal_length_size))
     }
 
-    /// Whether the file cannot get the setup of a sequence header any more.
+    /// Whether the setup of a sequence header can no longer be added to the file.
     fn conflicts(&self, info: FrameInfo, entry: &SampleEntry) -> bool {
         match self.track_of(info) {
             Some(track) => {
@@ -776,7 +777,7 @@ impl Writer {
     /// Returns the change that prepares [`Writer::seal`]. The file must contain all of [`Writer::final_movie`].
     ///
     /// A write may stop at any byte. The length of the box is therefore on the disk first, where it has no effect:
-    /// from the byte that announces a length of 64 bits on, one box covers all fragments, whatever its type is.
+    /// from the byte that announces a length of 64 bits on, one box of either type covers all fragments.
     pub fn sealed_length(&self) -> Patch {
         let file_type = finished_file_type(false).len() as u64;
         let data = self.length.saturating_sub(file_type);

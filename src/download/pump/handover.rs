@@ -11,10 +11,10 @@
 //!
 //! - *Seeking* reads both connections. Frames of the old one are written, and those of the new one are
 //!   collected until one of them is among the written frames.
-//! - *Joining* does not read the old connection, so TCP holds its frames and the end of the recording
-//!   stands still. The new connection reaches that end, and its next frame continues the recording.
-//!   A recorded stream starts here, because a server that sends as fast as possible would never be
-//!   overtaken.
+//! - *Joining* does not read the old connection, so its frames wait in TCP buffers and the recording
+//!   does not grow. The new connection reaches the end of the recording, and its next frame continues
+//!   it. A recorded stream starts here, because the new connection could never catch up with an old one
+//!   that is sent as fast as possible.
 //!
 //! If the new connection fails or does not match in time, the old one continues. If the old one ends
 //! first, the new one replaces it as after a lost connection.
@@ -65,7 +65,7 @@ pub(super) struct Handover {
     relocation: Option<(Route, Config)>,
 }
 
-/// How far a move got.
+/// Progress of a move.
 #[derive(Debug, Default)]
 enum Phase {
     #[default]
@@ -138,7 +138,7 @@ pub(super) enum Step {
     Moved(io::Result<Moved>),
 }
 
-/// What the received messages of the new connection lead to.
+/// Result of the received messages of the new connection.
 enum Received {
     /// All messages were handled.
     All,
@@ -209,7 +209,7 @@ impl RequestLimit {
 }
 
 impl Handover {
-    /// Notes a request of the server. A later request replaces an earlier one.
+    /// Stores a request of the server. A later request replaces an earlier one.
     pub(super) fn note(&mut self, request: ReconnectRequest) {
         self.request = Some(request);
     }
@@ -223,7 +223,7 @@ impl Handover {
     pub(super) fn deadline(&self) -> Option<Instant> {
         match &self.phase {
             Phase::Idle => None,
-            // Once the back-off is over, the old connection decides.
+            // Once the back-off is over, media on the old connection starts the move.
             Phase::Requested(plan) => Some(plan.start).filter(|start| *start > Instant::now()),
             Phase::Dialing(plan, _) => Some(plan.until),
             Phase::Seeking(new, _) => earliest(Some(new.plan.until), new.client.poll_timeout()),
@@ -242,7 +242,7 @@ impl Handover {
         }
     }
 
-    /// The request that is being obeyed.
+    /// Returns the request that is being obeyed.
     fn current_request(&self) -> Option<&ReconnectRequest> {
         match &self.phase {
             Phase::Idle => None,
@@ -294,7 +294,7 @@ impl Pump<'_> {
         Ok(())
     }
 
-    /// The route and the session of the latest request, for later connections.
+    /// Returns the route and the session of the latest request, for later connections.
     pub(in crate::download) fn relocation(&self) -> Option<&(Route, Config)> {
         self.handover.relocation.as_ref()
     }
@@ -515,7 +515,7 @@ impl Pump<'_> {
         ))
     }
 
-    /// Collects messages of the new connection, and compares them with the recording from time to time.
+    /// Collects messages of the new connection, and compares them with the recording at intervals.
     fn seek(
         &self,
         now: Instant,

@@ -64,7 +64,7 @@ struct Silence {
 }
 
 impl RecordingHistory {
-    /// Creates the history of a recording that has begun before.
+    /// Creates the history of a recording that already contains frames.
     pub(super) fn from_now() -> Self {
         Self {
             is_partial: true,

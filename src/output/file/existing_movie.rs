@@ -2,7 +2,7 @@
 //!
 //! The fragments of a file are read in order, from the setup of the tracks at its start on. The rest is one of:
 //!
-//! - the tables of a finished file, or of one that was killed while it was finished,
+//! - the tables of a finished file, complete or torn by a kill,
 //! - a torn fragment,
 //! - damage in the middle of the file, if an intact fragment follows.
 
@@ -30,7 +30,7 @@ use crate::{
 pub(crate) enum ReadMovie {
     /// The file has intact fragments.
     Movie(Box<ExistingMovie>),
-    /// The file was killed before its first fragment was complete.
+    /// The recording was killed before the first fragment of the file was complete.
     NoMedia,
     /// Another program wrote the file, or its setup is damaged.
     Foreign(Foreign),

@@ -67,12 +67,12 @@ impl Faststart {
     }
 
     /// Cancels all copies, and removes their temporary files. Does not wait for the copies, whose threads may be
-    /// blocked by the disk. Returns whether there was a copy.
+    /// blocked by the disk. Returns whether a copy was in progress.
     pub(in crate::output) fn cancel(&self) -> bool {
         self.is_cancelled.store(true, Ordering::Relaxed);
         let temporaries = std::mem::take(&mut *self.temporaries());
         for path in &temporaries {
-            // A rename that follows fails, because the file is gone.
+            // A later rename fails, because the file no longer exists.
             let _is_replaced = fs::remove_file(path);
         }
         !temporaries.is_empty()

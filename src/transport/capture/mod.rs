@@ -1,8 +1,8 @@
 //! Capture files of network analyzers: the bytes of sessions as TCP packets.
 //!
 //! A written file has synthetic IP and TCP headers, so that an analyzer dissects sessions that were encrypted or
-//! tunneled on the network. A read file may also be a capture of real packets. [pcapng] files are written; pcap
-//! files can be read as well.
+//! tunneled on the network. A read file may also be a capture of real packets. Written files are
+//! [pcapng]; pcap files can be read as well.
 //!
 //! [pcapng]: https://www.ietf.org/archive/id/draft-ietf-opsawg-pcapng-03.html
 

@@ -30,7 +30,7 @@ pub enum Event<'a> {
     Connected {
         /// Its name or address.
         host: String,
-        /// Its port.
+        /// Port of the server.
         port: u16,
     },
     /// The server sent metadata of the stream.
@@ -74,9 +74,9 @@ pub enum Event<'a> {
         state: &'static str,
         /// Name or address of the new server.
         host: String,
-        /// Its port.
+        /// Port of the server.
         port: u16,
-        /// Reason of the request, or of the failure.
+        /// Reason for the request, or cause of the failure.
         reason: String,
     },
     /// Another attempt follows.

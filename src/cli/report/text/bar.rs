@@ -19,7 +19,7 @@ pub(super) struct BarFacts {
     pub(super) rest_ms: Option<u64>,
     /// The attempt that follows a lost connection, until media arrives.
     pub(super) outage: Option<Outage>,
-    /// Whether a connection that the server requested is being made.
+    /// Whether rtmpull opens a connection that the server requested.
     pub(super) is_reconnecting: bool,
 }
 
@@ -42,8 +42,8 @@ struct Field {
 }
 
 /// Formats the line for a terminal with `width` columns. If the fields do not fit, the least important ones
-/// are left out: first the bar, then the remaining time, percent, the
-/// word for a requested connection, rate, size and position.
+/// are left out: first the bar, then the remaining time, percent, the word for a requested connection, rate,
+/// size and position.
 pub(super) fn line(facts: &BarFacts, now: Instant, width: usize, charset: Charset) -> String {
     match facts.outage {
         Some(outage) => outage_line(facts, outage, now, width),

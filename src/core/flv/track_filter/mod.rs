@@ -76,8 +76,8 @@ impl TrackSet {
         self.of(track.kind).contains(track.id)
     }
 
-    /// Returns the tracks of `self` that `other` lacks, if `self` names each of them: `v` and `all` name
-    /// none.
+    /// Returns the tracks that `self` names one by one and `other` lacks. `v`, `a` and `all` name no single
+    /// track.
     pub fn named_without(&self, other: &Self) -> Vec<TrackId> {
         let kinds = [TagKind::VIDEO, TagKind::AUDIO].into_iter();
         let named = kinds.filter(|kind| self.of(*kind) != Ids::ALL);

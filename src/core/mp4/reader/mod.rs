@@ -129,7 +129,7 @@ pub fn read_start(bytes: &[u8], fragment_ms: u64) -> ReadStart {
     }))
 }
 
-/// What the reserved header is.
+/// Kind of the reserved header.
 enum Reserved {
     Free,
     /// Length of the box that covers the fragments.

@@ -58,7 +58,7 @@ pub(crate) struct Expectation {
     pub(crate) origin: Origin,
 }
 
-/// Where a new stream comes from, which decides how it may start.
+/// Origin of a new stream, which determines how it may start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Origin {
     /// A recorded stream. It repeats both tracks.
@@ -67,7 +67,7 @@ pub(crate) enum Origin {
     /// frame of one track while it still repeats the other track, and after a gap.
     Live,
     /// A second connection to the stream, while the first one still plays. It repeats both tracks
-    /// sooner or later, because the recording grows.
+    /// eventually, because the recording grows.
     SecondConnection,
 }
 

@@ -65,7 +65,7 @@ impl Decoder {
     ///
     /// # Errors
     ///
-    /// As [`Decoder::decode`].
+    /// Fails like [`Decoder::decode`].
     pub fn decode_piece(&mut self, input: &mut Reader<'_>) -> Result<Option<Piece>, Error> {
         let Some(mut chunk) = self.chunk.take() else {
             let Some(chunk) = self.read_header(input)? else {

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::core::wire::{Reader, U24};
 
-/// What a redacted session still contains.
+/// Content that a redacted session keeps.
 #[derive(Debug, Clone)]
 pub struct Rules {
     /// Largest number of bytes of an audio, video or aggregate message; `None` keeps messages unchanged.
@@ -48,7 +48,7 @@ struct Unfinished {
     held: Range<usize>,
 }
 
-/// What the next bytes are.
+/// Kind of the next bytes.
 #[derive(Debug, Clone, Copy)]
 enum Stage {
     /// The handshake, with the number of bytes that have not arrived.
@@ -71,8 +71,8 @@ impl Redactor {
         }
     }
 
-    /// Appends the redacted form of `bytes` to `out`, and of earlier bytes that waited for the end of their
-    /// message.
+    /// Appends the redacted form of `bytes` to `out`, after that of earlier bytes that waited for the end of their
+    /// message. Bytes of an unfinished message wait for a later call.
     pub fn redact(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) {
         if let Stage::Handshake(left) = self.stage {
             let (handshake, rest) = bytes.split_at(left.min(bytes.len()));
@@ -114,7 +114,7 @@ impl Redactor {
         }
     }
 
-    /// Appends the bytes that wait for the end of their message to `out`: nothing follows. Their payload is
+    /// Appends all waiting bytes to `out`, because no bytes follow. The payload of unfinished messages is
     /// overwritten.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
         self.fill_unfinished();

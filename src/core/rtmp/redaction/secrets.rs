@@ -52,7 +52,7 @@ impl Secrets {
         }
     }
 
-    /// Overwrites the known secrets in any bytes. Short ones are left: they occur in any text.
+    /// Overwrites the known secrets in any bytes. Short ones are kept, because they occur in any text.
     pub(super) fn mask_values(&self, bytes: &mut [u8]) {
         let values = self.values.iter().map(String::as_bytes);
         for value in values.filter(|value| value.len() >= MIN_LENGTH) {
@@ -133,5 +133,5 @@ fn position(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
         .position(|window| window == wanted)
 }
 
-/// Length from which a known secret is overwritten wherever it occurs.
+/// Smallest length of a known secret that is overwritten in any bytes.
 const MIN_LENGTH: usize = 4;
