@@ -533,7 +533,7 @@ impl Pump<'_> {
             return Ok(Advance::To(new.plan.follow(received, source)?));
         }
         if backlog.bytes > MAX_BACKLOG_BYTES {
-            return Err("it sends frames that the recording does not contain".to_owned());
+            return Err("it sends frames of another time, or another stream".to_owned());
         }
         if now >= new.plan.until {
             if self.is_silent_since(new.first_frame) {
