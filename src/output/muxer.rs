@@ -15,8 +15,8 @@ use crate::core::{
 /// in place.
 #[derive(Debug)]
 pub(super) enum Muxer {
-    Flv(HeadWriter),
-    Mp4(mp4::Writer),
+    Flv(Box<HeadWriter>),
+    Mp4(Box<mp4::Writer>),
 }
 
 /// A message on its way into a segment.
@@ -77,7 +77,7 @@ impl Muxer {
                 if let Some(rate) = metadata.number(FRAME_RATE) {
                     writer.announce_frame_rate(rate);
                 }
-                Self::Mp4(writer)
+                Self::Mp4(Box::new(writer))
             }
         }
     }
@@ -86,12 +86,12 @@ impl Muxer {
     pub(super) fn pipe(format: Format, fragment_ms: u64) -> Self {
         match format {
             Format::Flv => Self::flv(Layout::Plain, &Metadata::default()),
-            Format::Mp4 => Self::Mp4(mp4::Writer::new(mp4::Options {
+            Format::Mp4 => Self::Mp4(Box::new(mp4::Writer::new(mp4::Options {
                 layout: Layout::Plain,
                 fragment_ms,
                 leaves_out_late_tracks: true,
                 description: mp4::Description::default(),
-            })),
+            }))),
         }
     }
 
@@ -99,7 +99,7 @@ impl Muxer {
     pub(super) fn flv(layout: Layout, metadata: &Metadata) -> Self {
         let mut writer = HeadWriter::new(layout);
         writer.inherit_metadata(metadata);
-        Self::Flv(writer)
+        Self::Flv(Box::new(writer))
     }
 
     /// Creates a playlist of an MP4 file with this name, which starts at a time on the wall clock (RFC 3339).

@@ -143,7 +143,7 @@ impl<S: Storage> MediaFile<S> {
                 tags: movie.frames,
             },
             storage,
-            muxer: Muxer::Mp4(movie.writer),
+            muxer: Muxer::Mp4(Box::new(movie.writer)),
             head_updated_at: now,
             syncer: None,
             unsynced_patches: Vec::new(),

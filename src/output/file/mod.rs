@@ -116,7 +116,7 @@ impl MediaFile {
         let mut file = Self {
             totals,
             storage: existing.file,
-            muxer: Muxer::Flv(*writer),
+            muxer: Muxer::Flv(writer),
             head_updated_at: now,
             syncer: None,
             unsynced_patches: Vec::new(),
