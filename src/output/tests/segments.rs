@@ -137,6 +137,32 @@ fn each_segment_starts_with_sequence_headers_and_a_keyframe_at_0() {
 }
 
 #[test]
+fn each_segment_starts_with_the_latest_video_metadata() {
+    // Frame type 5, packet type 4, and AMF0 values that need not parse.
+    let metadata = |byte| [&b"\xD4avc1"[..], &[byte]].concat();
+    let mut split = Split::new("a.flv", seconds(1));
+    split.video(0, &VIDEO_HEADER);
+    split.video(0, &metadata(1));
+    for at_ms in (0..3_000).step_by(40) {
+        let is_key = at_ms % 600 == 0;
+        split.video(at_ms, if is_key { &KEYFRAME } else { &INTER_FRAME });
+        if at_ms == 1_400 {
+            split.video(at_ms, &metadata(2));
+        }
+    }
+    split.finish();
+    assert_eq!(split.files(), ["a.flv", "a.2.flv", "a.3.flv"]);
+    for (name, byte) in [("a.flv", 1), ("a.2.flv", 1), ("a.3.flv", 2)] {
+        let expected = [
+            (9, 0, VIDEO_HEADER.to_vec()),
+            (9, 0, metadata(byte)),
+            (9, 0, KEYFRAME.to_vec()),
+        ];
+        assert_eq!(split.tags(name)[..3], expected, "{name}");
+    }
+}
+
+#[test]
 fn audio_before_the_keyframe_starts_the_segment_at_0() {
     let mut split = Split::new("a.flv", seconds(1));
     split.video(0, &KEYFRAME);
