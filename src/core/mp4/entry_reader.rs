@@ -2,6 +2,7 @@
 
 use super::{
     boxes::BoxHeader,
+    color,
     frame_rate::FrameRate,
     sample_entry::{
         AC_3_FRAME_LENGTH, FrameLength, MPEG_1_AUDIO, MPEG_2_AUDIO, MPEG_4_AUDIO, SampleEntry,
@@ -38,12 +39,13 @@ impl SampleEntry {
                 frame_rate: None,
                 kind,
                 body: body.to_vec(),
+                color: Vec::new(),
             });
         };
+        let (boxes, color) = color::split(body.get(VISUAL_FIELDS..)?);
         let mut fields = Reader::new(body);
         fields.take(24, "fields before the size").ok()?;
         let (width, height) = (fields.u16("width").ok()?, fields.u16("height").ok()?);
-        let boxes = body.get(VISUAL_FIELDS..)?;
         let (_, record) = BoxHeader::read_complete(&mut Reader::new(boxes)).ok()?;
         Some(Self {
             codec: Codec::Video(video),
@@ -58,6 +60,7 @@ impl SampleEntry {
                 .and_then(FrameRate::announced),
             kind,
             body: boxes.to_vec(),
+            color: color.to_vec(),
         })
     }
 

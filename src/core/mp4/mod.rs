@@ -40,6 +40,7 @@
 //! | [`writer`] | collects messages in fragments |
 //! | `track` | frames of a track that wait for the end of the fragment |
 //! | [`reader`] | restores the writer of a file |
+//! | `color` | description of the colors of a video track |
 //! | `entry_reader` | reads the codec setup of a track |
 //! | [`sample_entry`] | codec setup of a track |
 //! | `clock` | decoding times of a track |
@@ -51,6 +52,7 @@
 
 mod boxes;
 mod clock;
+mod color;
 mod entry_reader;
 pub mod fragment;
 mod frame_rate;

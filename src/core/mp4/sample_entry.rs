@@ -36,6 +36,8 @@ pub struct SampleEntry {
     pub(super) kind: [u8; 4],
     /// Body of the box; without the fields of [`put_visual`] if the track is video.
     pub(super) body: Vec<u8>,
+    /// Boxes after it, see [`super::color`].
+    pub(super) color: Vec<u8>,
 }
 
 /// Number of ticks that a frame lasts.
@@ -125,6 +127,7 @@ impl SampleEntry {
                 .and_then(FrameRate::announced),
             kind: *kind,
             body: record,
+            color: Vec::new(),
         })
     }
 
@@ -157,11 +160,12 @@ impl SampleEntry {
             frame_rate: None,
             kind: *setup.kind,
             body,
+            color: Vec::new(),
         })
     }
 
-    /// Whether a decoder for this setup decodes frames of the other one. A size that only frames contain
-    /// does not count.
+    /// Whether a decoder for this setup decodes frames of the other one. A size that only frames contain, and
+    /// the description of the colors, do not count.
     pub(super) fn is_same_as(&self, other: &Self) -> bool {
         self.kind == other.kind && self.body == other.body
     }
@@ -181,6 +185,7 @@ impl SampleEntry {
                 put_visual(out, self.picture_size);
             }
             out.extend_from_slice(&self.body);
+            out.extend_from_slice(&self.color);
         });
     }
 }

@@ -1,5 +1,6 @@
 //! Files as other demuxers read them, and literal boxes.
 
+mod colors;
 mod timing;
 mod tracks;
 

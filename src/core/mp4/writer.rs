@@ -1,10 +1,11 @@
 //! Collects the messages of one file in fragments.
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use super::{
     Layout,
     boxes::{BoxHeader, put},
+    color,
     fragment::{Run, put_fragment, read_moof},
     frame_rate::FrameRate,
     movie::{
@@ -19,6 +20,7 @@ use crate::core::{
     amf::Object,
     flv::{
         FrameInfo, TagKind, TrackId,
+        codec::{VideoPacket, VideoTrack},
         frame_info::{MediaTrack, media_tracks},
         head_writer::Patch,
     },
@@ -77,6 +79,9 @@ pub struct Writer {
     left_out: Vec<TrackId>,
     /// Frame rate of the video that the server announced.
     announced_rate: Option<FrameRate>,
+    /// Latest boxes of [`color`] of each video track, by its id in the stream.
+    colors: BTreeMap<u8, Vec<u8>>,
+    has_reported_colors: bool,
 }
 
 /// A complete fragment, to append to the file.
@@ -150,6 +155,8 @@ impl Writer {
             has_warned: false,
             left_out: Vec::new(),
             announced_rate: None,
+            colors: BTreeMap::new(),
+            has_reported_colors: false,
         }
     }
 
@@ -163,8 +170,12 @@ impl Writer {
             .iter()
             .map(|movie| movie.milliseconds(movie.media_start));
         let origin_ms = starts.max().unwrap_or(0);
+        let videos = movies.iter().filter(|movie| movie.entry.is_video());
+        let colors = videos.map(|movie| (movie.stream_track().id, movie.entry.color.clone()));
+        let colors = colors.collect();
         let reopen = |movie| Track::reopen(movie, origin_ms);
         Self {
+            colors,
             tracks: movies.into_iter().map(reopen).collect(),
             has_setup: true,
             origin_ms: Some(origin_ms),
@@ -379,6 +390,14 @@ impl Writer {
     /// Announces a message in order of arrival, or returns why an MP4 file cannot hold it.
     pub fn admit(&mut self, info: FrameInfo, body: &[u8]) -> Result<(), Unsupported> {
         if !is_media(info.track) || !(is_frame(info) || info.is_sequence_header) {
+            for track in media_tracks(info.track, body) {
+                match track {
+                    MediaTrack::Video(track) if track.packet == VideoPacket::METADATA => {
+                        self.admit_colors(&track);
+                    }
+                    _ => {}
+                }
+            }
             return Ok(());
         }
         if !info.is_sequence_header && !info.is_multitrack {
@@ -395,6 +414,28 @@ impl Writer {
             }
         }
         Ok(())
+    }
+
+    /// Stores the description of the colors for the setup. It may precede the setup of its track.
+    fn admit_colors(&mut self, metadata: &VideoTrack<'_>) {
+        let Some(boxes) = color::boxes(metadata.body) else {
+            return;
+        };
+        let track = self.track(TagKind::VIDEO, metadata.id);
+        if self.has_setup && track.is_none() {
+            return;
+        }
+        let stored = self.colors.get(&metadata.id).map_or(&[][..], Vec::as_slice);
+        // The frames that wait for the setup have the colors that were described before them.
+        let is_used = track.is_some_and(|track| track.has_frames) && !stored.is_empty();
+        if !self.has_setup && !is_used {
+            self.colors.insert(metadata.id, boxes);
+        } else if stored != boxes && !std::mem::replace(&mut self.has_reported_colors, true) {
+            tracing::warn!(
+                "the colors of video track {} change: the MP4 file keeps its first color description",
+                metadata.id
+            );
+        }
     }
 
     fn admit_header(
@@ -589,6 +630,7 @@ impl Writer {
         };
         let mut boxes = Vec::with_capacity(HEADROOM);
         if !std::mem::replace(&mut self.has_setup, true) {
+            self.set_colors();
             let tracks = self.tracks.iter().map(|track| &track.movie);
             put_initial(&mut boxes, tracks, &self.options.description);
         }
@@ -607,6 +649,15 @@ impl Writer {
             at_ms: first.at_ms,
             frames: u32::try_from(frames).unwrap_or(u32::MAX),
         });
+    }
+
+    /// Adds the descriptions of the colors to the setup, which is written now.
+    fn set_colors(&mut self) {
+        let videos = self.tracks.iter_mut();
+        for track in videos.filter(|track| track.kind == TagKind::VIDEO) {
+            let boxes = self.colors.get(&track.stream_id).cloned();
+            track.movie.entry.color = boxes.unwrap_or_default();
+        }
     }
 
     /// Decides when the movie starts.

@@ -4,6 +4,7 @@ mod bad_input;
 #[cfg(target_os = "linux")]
 mod browser;
 mod codecs;
+mod colors;
 #[cfg(target_os = "linux")]
 mod endurance;
 mod features;
