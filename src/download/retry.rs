@@ -223,6 +223,8 @@ mod tests {
     use rand::SeedableRng;
 
     use super::*;
+    use crate::transport::tls;
+
     const PLAYED: Facts = Facts {
         is_live: true,
         is_recorded: false,
@@ -433,6 +435,7 @@ mod tests {
         let no_tls = EndCause::Dial(DialError::Tls {
             endpoint,
             cause: String::new(),
+            fault: tls::Fault::Other,
         });
         let facts = Facts {
             is_playing: false,

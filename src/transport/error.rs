@@ -4,7 +4,7 @@ use std::io;
 
 use thiserror::Error;
 
-use super::{Endpoint, Proxy, proxy};
+use super::{Endpoint, Proxy, proxy, tls};
 
 /// Dialing step that failed, and the cause.
 #[derive(Debug, Error)]
@@ -42,6 +42,8 @@ pub enum DialError {
         endpoint: Endpoint,
         /// Diagnosis that names the failed check.
         cause: String,
+        /// Kind of the failure.
+        fault: tls::Fault,
     },
     /// The replayed capture cannot be read.
     #[error("cannot read the capture: {0}")]

@@ -186,6 +186,7 @@ impl Dialer {
             Err(error) => Err(DialError::Tls {
                 endpoint: endpoint.clone(),
                 cause: tls::diagnose(&error, &endpoint.host),
+                fault: tls::Fault::of(&error),
             }),
         }
     }

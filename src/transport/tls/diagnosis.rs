@@ -12,6 +12,37 @@ use tokio_rustls::rustls::{
 use super::verify::{PinMismatch, is_ca_certificate};
 use crate::transport::http::response::shorten;
 
+/// Kind of a failed handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The answer is not TLS.
+    NotTls,
+    /// The server closed the connection or stayed silent.
+    Unanswered,
+    /// The certificate was rejected.
+    Certificate,
+    /// Every other failure.
+    Other,
+}
+
+impl Fault {
+    /// Classifies an error of the handshake.
+    pub(in crate::transport) fn of(error: &io::Error) -> Self {
+        match inner(error) {
+            Some(Error::InvalidMessage(_)) => Self::NotTls,
+            Some(Error::InvalidCertificate(_)) => Self::Certificate,
+            Some(_) => Self::Other,
+            None => match error.kind() {
+                ErrorKind::UnexpectedEof
+                | ErrorKind::ConnectionReset
+                | ErrorKind::BrokenPipe
+                | ErrorKind::TimedOut => Self::Unanswered,
+                _ => Self::Other,
+            },
+        }
+    }
+}
+
 /// Describes why the handshake with `host` failed.
 pub(in crate::transport) fn diagnose(error: &io::Error, host: &str) -> String {
     match inner(error) {

@@ -24,6 +24,7 @@ use tokio_rustls::{
     },
 };
 
+pub use self::diagnosis::Fault;
 pub(super) use self::diagnosis::{diagnose, explain};
 use self::verify::TrustVerifier;
 

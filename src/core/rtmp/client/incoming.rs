@@ -130,9 +130,9 @@ impl Client {
                 let response = proof.response(&self.s1_tail);
                 self.send_user_control(UserControl::SwfVerificationResponse(response));
             }
-            _ if self.has_warned_of_swf => {}
+            _ if self.lacks_swf_proof => {}
             known => {
-                self.has_warned_of_swf = true;
+                self.lacks_swf_proof = true;
                 tracing::warn!(
                     "the server requests SWF verification{} and may stop without it",
                     if known.is_some() {

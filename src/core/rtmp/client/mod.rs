@@ -48,6 +48,7 @@ pub use self::{
     state::Timeout,
 };
 use super::{
+    challenge::LoginError,
     chunk,
     command::Command,
     error::Error,
@@ -90,7 +91,10 @@ pub struct Client {
     round_trips: RoundTrips,
     /// An aggregate whose messages have not all been handled.
     aggregate: Option<AggregateUnpacker>,
-    has_warned_of_swf: bool,
+    /// The server has requested SWF verification, and the client could not answer.
+    lacks_swf_proof: bool,
+    /// Why the client could not log in.
+    login_error: Option<LoginError>,
     has_warned_of_metadata: bool,
     /// A random number for the answer to a login challenge.
     nonce: u32,
@@ -148,7 +152,8 @@ impl Client {
             liveness: Liveness::new(now),
             round_trips: RoundTrips::default(),
             aggregate: None,
-            has_warned_of_swf: false,
+            lacks_swf_proof: false,
+            login_error: None,
             has_warned_of_metadata: false,
             nonce: rng.next_u32(),
         }
@@ -324,6 +329,16 @@ impl Client {
     /// remedy.
     pub fn keys_may_differ(&self) -> bool {
         self.keys_may_differ
+    }
+
+    /// Whether the server requested SWF verification that the client could not answer.
+    pub fn lacks_swf_proof(&self) -> bool {
+        self.lacks_swf_proof
+    }
+
+    /// Returns why the client could not log in.
+    pub fn login_error(&self) -> Option<&LoginError> {
+        self.login_error.as_ref()
     }
 
     /// Handles messages up to the first that causes an event.

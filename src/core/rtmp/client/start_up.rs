@@ -206,7 +206,10 @@ impl Client {
                     connect: Box::new(connect),
                 });
             }
-            Err(error) => self.end(End::Refused(error.to_string())),
+            Err(error) => {
+                self.end(End::Refused(error.to_string()));
+                self.login_error = Some(error);
+            }
         }
     }
 
