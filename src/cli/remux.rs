@@ -155,6 +155,7 @@ fn outcome(converted: remux::Outcome) -> download::Outcome {
         gaps: Gaps::default(),
         missing_sequence_headers: Vec::new(),
         missing_tracks: converted.missing_tracks,
+        hints: Vec::new(),
     }
 }
 

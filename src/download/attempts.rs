@@ -9,10 +9,11 @@ use super::{
     candidates::{Candidates, suggests_other_candidate},
     capture,
     connection::Connection,
+    hint::{Attempted, hints},
     outcome::{EndCause, judge},
     pump::{Move, Next, PlayingConnection, Pump, StreamSource},
     redirect::follow,
-    retry::AttemptSeries,
+    retry::{AttemptSeries, WaitPolicy},
 };
 use crate::{
     core::{
@@ -78,6 +79,9 @@ pub(super) async fn play(
             && facts.is_playing
         {
             loss.is_without_publisher |= loss.is_disconnect && cause.is_disconnect();
+        }
+        if let Some(attempted) = &pump.attempted {
+            pump.hints = hints(&cause, &facts, attempted, candidates.untried());
         }
         let (ending, reason) = judge(&cause, &facts);
         let attempt = series.next((ending, &cause), &facts, Instant::now(), &mut rng);
@@ -197,6 +201,9 @@ async fn find(
     let mut before_move = None;
     loop {
         let begin = Instant::now();
+        let waits = job.retry.wait != WaitPolicy::None;
+        let attempted = Attempted::new(&route, &session, job.session.handshake, waits);
+        pump.attempted = Some(attempted);
         let opened = match playing.take() {
             Some(playing) => playing,
             None => {
@@ -230,7 +237,11 @@ async fn find(
             capture: job.capture.as_ref(),
             session_without_login: &session,
         };
-        match pump.run(connection, &mut client, &source, stop).await {
+        let next = pump.run(connection, &mut client, &source, stop).await;
+        if let Some(attempted) = &mut pump.attempted {
+            attempted.observe(&client);
+        }
+        match next {
             Next::Finish(last) if pump.may_need_plain_handshake(&last, &session) => {
                 tracing::info!(
                     "the server closed the connection during the handshake, trying the plain handshake"

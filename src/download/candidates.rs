@@ -41,6 +41,11 @@ impl Candidates {
         Some(session)
     }
 
+    /// Returns the next candidate without trying it.
+    pub(super) fn untried(&self) -> Option<&Candidate> {
+        self.left.front()
+    }
+
     /// Drops the remaining candidates.
     pub(super) fn clear(&mut self) {
         self.left.clear();

@@ -19,6 +19,7 @@ mod connection;
 mod frame_interval;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod hint;
 mod job;
 mod outcome;
 mod pump;
@@ -41,6 +42,7 @@ use self::{
 };
 pub use self::{
     capture::Capture,
+    hint::{Hint, SchemeChange},
     job::{Candidate, Job, Limits, Resume},
     outcome::{Ending, Outcome},
     report::{Progress, Reconnect, ReconnectState, Report, Retry},
@@ -86,6 +88,8 @@ pub async fn run(job: &Job, report: &mut dyn Report, mut stop: Stop) -> Outcome 
     // The first frame may exceed a limit, and the reader may leave before it.
     let needs_written = matches!(ending, Ending::Limit | Ending::ReaderGone);
     let is_written = totals.tags > 0;
+    let hints = std::mem::take(&mut pump.hints);
+    let may_help = !facts.has_media && hint::has_hints(ending);
     Outcome {
         ending,
         reason: if facts.has_media {
@@ -103,6 +107,7 @@ pub async fn run(job: &Job, report: &mut dyn Report, mut stop: Stop) -> Outcome 
         gaps: pump.take_gaps(),
         missing_sequence_headers: pump.missing_sequence_headers(),
         missing_tracks: pump.tracks.missing(),
+        hints: if may_help { hints } else { Vec::new() },
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{fmt, io};
 
-use super::swf_player::PlayerError;
+use super::{hint::Hint, swf_player::PlayerError};
 use crate::{
     core::{
         flv::{TagKind, TrackId},
@@ -43,6 +43,8 @@ pub struct Outcome {
     pub missing_sequence_headers: Vec<TagKind>,
     /// Selected tracks that did not arrive.
     pub missing_tracks: Vec<TrackId>,
+    /// What would probably help, the most probable first. Empty if media arrived.
+    pub hints: Vec<Hint>,
 }
 
 /// All endings. Each has its own word and an exit code.

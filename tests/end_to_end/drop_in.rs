@@ -10,7 +10,7 @@ use rtmpull::core::{amf::Value, rtmp::message::Kind};
 use tempfile::TempDir;
 
 use crate::{
-    process::{Finished, Process, without_time},
+    process::{Finished, Process, last_line, without_time},
     program::{self, LIMIT, download},
     server::{
         Clip, Config, Connection, FaultAction, Login, LoginScheme, OnConnect, OnMissing, Pace,
@@ -270,7 +270,7 @@ fn tried_candidates_are_listed_at_the_end() {
     let url = format!("rtmp://127.0.0.1:{}/a/b/c/d", server.port());
     let download = download(&url, &[]);
     download.assert_ended(1, "not-found");
-    let last = download.finished.stderr.lines().last().unwrap_or_default();
+    let last = last_line(&download.finished.stderr);
     assert!(
         last.ends_with(
             "(tried \"c/d\" in app \"a/b\", \"d\" in app \"a/b/c\", \"b/c/d\" in app \"a\")"

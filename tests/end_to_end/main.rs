@@ -67,6 +67,9 @@ mod drop_in;
 /// Front ends of rtmpdump.
 mod front_ends;
 
+/// Hints after failed sessions.
+mod hints;
+
 /// Output of `--verbose`.
 mod verbose;
 

@@ -155,10 +155,18 @@ pub fn without_time(line: &str) -> Option<&str> {
     is_time.then_some(text)
 }
 
+/// Returns the last line of standard error before the hints, of which there are at most three.
+pub fn last_line(stderr: &str) -> &str {
+    let is_hint = |line: &&str| without_time(line).unwrap_or(line).starts_with("hint: ");
+    let hint_count = stderr.lines().rev().take_while(is_hint).count();
+    assert!(hint_count <= 3, "{hint_count} hints in {stderr}");
+    stderr.lines().rev().nth(hint_count).unwrap_or_default()
+}
+
 /// Returns level, ending word and reason in the last line of standard error: `LEVEL: WORD: REASON`, or
 /// `[LEVEL: ]saved FILE: SIZE, DURATION, WORD (REASON)...`. With `--verbose` the line starts with a time.
 pub fn ending(stderr: &str) -> (&str, &str, &str) {
-    let last = stderr.lines().last().unwrap_or_default();
+    let last = last_line(stderr);
     let last = without_time(last).unwrap_or(last);
     let is_level = |(level, _): &(&str, _)| ["INFO", "WARNING", "ERROR"].contains(level);
     let (level, text) = last

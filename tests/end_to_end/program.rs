@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf, process::Command, thread, time::Duration};
 use tempfile::TempDir;
 
 use crate::{
-    process::{Finished, Process, without_time},
+    process::{Finished, Process, last_line, without_time},
     server::Clip,
 };
 
@@ -123,7 +123,7 @@ impl Download {
         let errors = texts.filter(|line| line.starts_with("ERROR"));
         assert_eq!(errors.count(), 1, "{stderr}");
         assert!(
-            stderr.lines().last().unwrap_or_default().contains(cause),
+            last_line(stderr).contains(cause),
             "no {cause:?} in the last line of {stderr}"
         );
         assert!(!self.file().exists(), "the file exists");

@@ -216,6 +216,7 @@ mod tests {
             gaps: Gaps::default(),
             missing_sequence_headers: Vec::new(),
             missing_tracks: Vec::new(),
+            hints: Vec::new(),
         });
         let expected = [
             "connecting",

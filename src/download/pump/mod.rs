@@ -25,6 +25,7 @@ use super::{
     Job, Limits, Progress, Report, Stop,
     arrival_speed::ArrivalSpeed,
     connection::{Connection, Moved},
+    hint::{Attempted, Hint},
     outcome::{EndCause, Facts},
     stream_format::FormatCheck,
     tracks::Tracks,
@@ -132,6 +133,10 @@ pub(super) struct Pump<'a> {
     /// The frame whose output time depends on the next frame.
     held_frame: Option<Arrival>,
     handover: Handover,
+    /// The latest attempt; `None` before the first one.
+    pub(super) attempted: Option<Attempted>,
+    /// What would probably help after the latest attempt.
+    pub(super) hints: Vec<Hint>,
 }
 
 /// The part of the stream that the user requested.
@@ -198,6 +203,8 @@ impl<'a> Pump<'a> {
             is_continuation: false,
             held_frame: None,
             handover: Handover::default(),
+            attempted: None,
+            hints: Vec::new(),
         }
     }
 

@@ -313,4 +313,4 @@ const LIMIT: Duration = Duration::from_secs(20);
 const ONE_SECOND_LIMIT: Duration = Duration::from_secs(6);
 
 /// Sets all timeouts to one second.
-const ONE_SECOND_TIMEOUT: [&str; 2] = ["-m", "1"];
+pub const ONE_SECOND_TIMEOUT: [&str; 2] = ["-m", "1"];

@@ -13,7 +13,7 @@ use rtmpull::core::{amf::Value, rtmp::message::Kind};
 
 use crate::{
     parallel,
-    process::{Finished, Process},
+    process::{Finished, Process, last_line},
     program::{self, Download, LIMIT, command, download},
     server::{
         AfterAnswer, CannedPeer, Clip, Config, Connection, CutConnection, Disconnected,
@@ -174,7 +174,7 @@ fn refused_subscription_is_reported_at_once_and_polled_by_wait() {
     let ended = download(&refused.url("clip"), &["-v"]);
     ended.assert_ended(1, "not-found");
     let stderr = &ended.finished.stderr;
-    let last = stderr.lines().last().unwrap_or_default();
+    let last = last_line(stderr);
     assert!(last.contains("clip is offline"), "{stderr}");
     assert!(ended.finished.took < Duration::from_secs(5), "{stderr}");
 

@@ -196,6 +196,8 @@ pub struct Summary {
     pub missing_sequence_headers: Vec<String>,
     /// Tracks of `--tracks` that did not arrive.
     pub missing_tracks: Vec<String>,
+    /// Codes of what would probably help, the most probable first.
+    pub hints: Vec<&'static str>,
     /// Number of events that were dropped because the reader was too slow, or because there were too many.
     pub left_out: u64,
 }

@@ -24,7 +24,7 @@ use crate::{
     },
     core::amf::Object,
     download::{
-        FormatChange, NewTrack, Outcome, Progress, Reconnect, ReconnectState, Report, Retry,
+        FormatChange, Hint, NewTrack, Outcome, Progress, Reconnect, ReconnectState, Report, Retry,
     },
     output::{Gap, SegmentFacts},
     transport::Endpoint,
@@ -110,6 +110,7 @@ impl Listener for JsonReport {
             gaps: outcome.gaps.latest().map(|gap| self.facts(gap)).collect(),
             missing_sequence_headers: missing.map(ToString::to_string).collect(),
             missing_tracks: missing_tracks.map(ToString::to_string).collect(),
+            hints: outcome.hints.iter().map(Hint::code).collect(),
             left_out: 0,
         });
     }

@@ -13,7 +13,7 @@ use crate::{
         terminal::screen::tests::{Written, plain},
     },
     core::flv::{TagKind, TrackId, codec::AudioCodec, frame_info::Codec},
-    download::Ending,
+    download::{Ending, Hint},
     output::Gaps,
 };
 
@@ -109,6 +109,7 @@ fn outcome() -> Outcome {
             kind: TagKind::AUDIO,
             id: 7,
         }],
+        hints: vec![Hint::CheckPort, Hint::UseLive],
     }
 }
 
@@ -215,7 +216,7 @@ fn every_event_is_a_line_of_json() {
             "exit_code": 2, "bytes": 39561, "tags": 150, "duration_ms": 3000, "gap_count": 2,
             "gap_total_ms": 500, "gaps": [gap, gap],
             "missing_sequence_headers": ["video", "audio"], "missing_tracks": ["a7"],
-            "left_out": 0}),
+            "hints": ["check-port", "use-live"], "left_out": 0}),
     ];
     assert_eq!(written.len(), expected.len());
     for (line, expected) in written.iter().zip(&expected) {

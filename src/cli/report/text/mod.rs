@@ -1,6 +1,7 @@
 //! Text for people, and under the name `rtmpdump` for front ends.
 
 mod bar;
+mod hint;
 mod metadata;
 mod rtmpdump;
 mod summary;
@@ -201,7 +202,7 @@ impl TextReport {
 }
 
 impl Listener for TextReport {
-    /// Prints the last line: the ending word and the reason, and for people the saved files before them.
+    /// Prints the ending word and the reason. People also read the saved files before them, and hints after them.
     fn finished(&mut self, outcome: &Outcome) {
         let exit = Exit::from(outcome);
         let progress = self.within_request(&Progress {
@@ -222,7 +223,11 @@ impl Listener for TextReport {
                 &self.saved,
                 !self.display.is_conversion,
             );
-            return self.screen.line(&line);
+            self.screen.line(&line);
+            for hint in &outcome.hints {
+                self.screen.line(&hint::line(hint));
+            }
+            return;
         }
         if let Some(verdict) = rtmpdump::verdict(exit, outcome, &progress) {
             self.screen.line(&verdict);

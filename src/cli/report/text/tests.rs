@@ -8,7 +8,7 @@ use crate::{
         amf::{Text, Value},
         flv::TagKind,
     },
-    download::Ending,
+    download::{Ending, Hint},
     output::Gaps,
 };
 
@@ -48,6 +48,7 @@ fn outcome(ending: Ending, reason: &str) -> Outcome {
         gaps: Gaps::default(),
         missing_sequence_headers: Vec::new(),
         missing_tracks: Vec::new(),
+        hints: Vec::new(),
     }
 }
 
@@ -528,4 +529,34 @@ fn resuming_prints_where_the_file_ends() {
         report.resuming(&progress(2_560, 12_345, duration_ms));
         assert_eq!(written.take(), expected);
     }
+}
+
+#[test]
+fn hints_follow_the_last_line_for_people_only() {
+    let failed = || Outcome {
+        media_arrived: false,
+        hints: vec![
+            Hint::UseLive,
+            Hint::CheckPlaypath {
+                playpath: "a\x1b[2J\nb".to_owned(),
+            },
+        ],
+        ..outcome(Ending::Stalled, "no media arrived")
+    };
+    let printed = |verbosity, display| {
+        let (screen, written) = plain(verbosity);
+        TextReport::new(screen, display).finished(&failed());
+        written.take()
+    };
+    assert_eq!(
+        printed(Verbosity::Normal, DisplayOptions::default()),
+        "ERROR: stalled: no media arrived\n\
+         hint: the stream may be live: try --live\n\
+         hint: check the stream name \"a\\u{1b}[2J\\nb\" (--playpath)\n"
+    );
+    assert_eq!(
+        printed(Verbosity::Normal, RTMPDUMP),
+        "ERROR: stalled: no media arrived\n"
+    );
+    assert_eq!(printed(Verbosity::Quiet, DisplayOptions::default()), "");
 }
