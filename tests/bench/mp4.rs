@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use server::{Broadcast, Clip, Config, Replay, Server, Stream, Tag};
+use server::{Broadcast, Clip, Config, Replay, SentFrame, Server, Stream, Tag};
 use tempfile::TempDir;
 
 fn main() {
@@ -40,7 +40,7 @@ fn main() {
         );
     }
     if is_wanted("latency") {
-        latency(if is_quick { 8 } else { 120 });
+        latency(if is_quick { 8 } else { 30 }, if is_quick { 1 } else { 4 });
     }
     if is_wanted("memory") {
         memory(if is_quick { 1 } else { 24 });
@@ -56,15 +56,16 @@ fn is_wanted(piece: &str) -> bool {
     words.peek().is_none() || words.any(|word| word == piece)
 }
 
-/// Measures the CPU time of complete downloads. The time of a sync is that of the kernel, which also counts for
-/// the process. FLV files are not synced at the end, so FLV with a sync is measured as well.
+/// Measures the CPU time of complete downloads. The system time of an MP4 file on a disk includes its sync, which
+/// passes all pages to the disk. FLV files are not synced at the end: kernel threads pass their pages to the disk
+/// later, and their time does not count for a process. FLV with a sync is therefore measured as well.
 fn cpu(bytes: u64, turns: usize) {
     println!(
-        "CPU time of a download of {} MB, medians of {turns} turns\n",
+        "CPU time of a download of {} MB in seconds, medians of {turns} turns\n",
         bytes / 1_000_000
     );
-    println!("| folder | output | median s | × FLV | least s | × FLV |");
-    println!("| --- | --- | --- | --- | --- | --- |");
+    println!("| folder | output | user | × FLV | system | sum | × FLV | least sum | × FLV |");
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     let server = replaying(Replay::new(4_096, bytes));
     for (place, folder) in folders() {
         let mut commands = [
@@ -80,26 +81,33 @@ fn cpu(bytes: u64, turns: usize) {
                 command
             }),
         ];
-        let mut seconds: Vec<Vec<f64>> = commands.iter().map(|_| Vec::new()).collect();
+        let mut times: Vec<Vec<CpuTime>> = commands.iter().map(|_| Vec::new()).collect();
         for _ in 0..turns {
-            for ((_, command), seconds) in commands.iter_mut().zip(&mut seconds) {
+            for ((_, command), times) in commands.iter_mut().zip(&mut times) {
                 clear(&folder);
-                seconds.push(cpu_seconds_of(command));
+                times.push(cpu_time_of(command));
             }
         }
+        let median_of = |of: fn(&CpuTime) -> f64| -> Vec<f64> {
+            let median_of = |times: &Vec<CpuTime>| median(times.iter().map(of).collect());
+            times.iter().map(median_of).collect()
+        };
+        let (user, system) = (median_of(|time| time.user), median_of(|time| time.system));
+        let sum = median_of(CpuTime::sum);
         // Other programs and the host of a virtual machine only add time, so the least one is the most exact.
-        let medians = seconds.iter().map(|seconds| median(seconds.clone()));
-        let medians: Vec<f64> = medians.collect();
-        let least = seconds.iter().map(|seconds| seconds.iter().copied());
-        let least: Vec<f64> = least
-            .map(|seconds| seconds.fold(f64::INFINITY, f64::min))
-            .collect();
-        let facts = commands.iter().zip(medians.iter().zip(&least));
-        for ((name, _), (median, minimum)) in facts {
-            let ratio = median / medians[0];
-            let ratio_of_least = minimum / least[0];
+        let least =
+            |times: &Vec<CpuTime>| times.iter().map(CpuTime::sum).fold(f64::INFINITY, f64::min);
+        let least: Vec<f64> = times.iter().map(least).collect();
+        for (at, (name, _)) in commands.iter().enumerate() {
             println!(
-                "| {place} | {name} | {median:.2} | {ratio:.2} | {minimum:.2} | {ratio_of_least:.2} |"
+                "| {place} | {name} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} |",
+                user[at],
+                user[at] / user[0],
+                system[at],
+                sum[at],
+                sum[at] / sum[0],
+                least[at],
+                least[at] / least[0],
             );
         }
     }
@@ -151,63 +159,97 @@ fn finish(seconds: u64, turns: usize) {
     println!();
 }
 
-/// Measures the time from sending a frame to its arrival in the pipe.
-fn latency(seconds: u32) {
-    println!("latency from the server to the pipe, {seconds} s at four times the speed\n");
-    println!("| output | frames | median ms | p99 ms | largest ms |");
-    println!("| --- | --- | --- | --- | --- |");
-    for (name, options) in [
+/// Measures the time from sending a frame to its arrival in the pipe. The outputs take turns, because other programs
+/// on the machine delay both.
+fn latency(seconds: u32, turns: usize) {
+    println!(
+        "latency from the server to the pipe, {turns} turns of {seconds} s at four times the speed\n"
+    );
+    println!(
+        "| output | frames | median ms | p99 ms | largest ms | keyframes | median ms | p90 ms |"
+    );
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
+    let outputs = [
         ("FLV", &[][..]),
         (
             "MP4, `--fragment 0`",
             &["--format", "mp4", "--fragment", "0"],
         ),
-    ] {
-        let broadcast = Arc::new(Broadcast::new(Replay::clip(seconds), 4.0, false));
-        let server = Server::start(Config::serving(Stream::broadcast(Arc::clone(&broadcast))));
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rtmpull"));
-        command
-            .args(["-q", "-v", &server.url("clip"), "-o", "-"])
-            .args(options);
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("rtmpull is built");
-        let pipe = child.stdout.take().expect("a pipe");
-        let arrivals = match options.is_empty() {
-            true => arrivals(pipe, flv_frames),
-            false => arrivals(pipe, mp4_frames),
-        };
-        let _ended = child.wait();
-        let sent = broadcast.sent();
-        let sent: Vec<_> = sent
-            .iter()
-            .filter(|frame| !frame.is_sequence_header && frame.kind != Tag::SCRIPT)
-            .collect();
-        // The first frames wait for the setup of both tracks.
-        let pairs = sent.iter().zip(&arrivals).skip(20);
-        let mut delays: Vec<f64> = pairs
-            .map(|(sent, arrival)| {
-                arrival
-                    .saturating_duration_since(sent.sent_at)
-                    .as_secs_f64()
-                    * 1000.0
-            })
-            .collect();
-        delays.sort_by(f64::total_cmp);
-        let at = |part: f64| delays[(delays.len() as f64 * part) as usize];
+    ];
+    let mut delays: Vec<Vec<Delay>> = outputs.iter().map(|_| Vec::new()).collect();
+    for _ in 0..turns {
+        for ((_, options), delays) in outputs.iter().zip(&mut delays) {
+            delays.extend(delays_of(options, seconds));
+        }
+    }
+    for ((name, _), delays) in outputs.iter().zip(&delays) {
+        let keyframes = delays.iter().filter(|delay| delay.is_keyframe);
+        let keyframes = sorted(keyframes.map(|delay| delay.ms));
+        let all = sorted(delays.iter().map(|delay| delay.ms));
+        let at = |delays: &[f64], part: f64| delays[(delays.len() as f64 * part) as usize];
         println!(
-            "| {name} | {} of {} | {:.2} | {:.2} | {:.2} |",
-            arrivals.len(),
-            sent.len(),
-            at(0.5),
-            at(0.99),
-            at(0.999_999),
+            "| {name} | {} | {:.2} | {:.2} | {:.2} | {} | {:.2} | {:.2} |",
+            all.len(),
+            at(&all, 0.5),
+            at(&all, 0.99),
+            at(&all, 0.999_999),
+            keyframes.len(),
+            at(&keyframes, 0.5),
+            at(&keyframes, 0.9),
         );
     }
     println!();
+}
+
+/// Delay of one frame.
+struct Delay {
+    ms: f64,
+    is_keyframe: bool,
+}
+
+/// Records a clip of this length into a pipe and returns the delays of its frames.
+fn delays_of(options: &[&str], seconds: u32) -> Vec<Delay> {
+    let broadcast = Arc::new(Broadcast::new(Replay::clip(seconds), 4.0, false));
+    let server = Server::start(Config::serving(Stream::broadcast(Arc::clone(&broadcast))));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rtmpull"));
+    command
+        .args(["-q", "-v", &server.url("clip"), "-o", "-"])
+        .args(options);
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("rtmpull is built");
+    let pipe = child.stdout.take().expect("a pipe");
+    let arrivals = match options.is_empty() {
+        true => arrivals(pipe, flv_frames),
+        false => arrivals(pipe, mp4_frames),
+    };
+    let _ended = child.wait();
+    let sent = broadcast.sent();
+    let sent: Vec<_> = sent
+        .iter()
+        .filter(|frame| !frame.is_sequence_header && frame.kind != Tag::SCRIPT)
+        .collect();
+    assert_eq!(arrivals.len(), sent.len(), "each frame arrives");
+    // The first frames wait for the setup of both tracks.
+    let pairs = sent.iter().zip(&arrivals).skip(20);
+    let delay = |(sent, arrival): (&&SentFrame, &Instant)| Delay {
+        ms: arrival
+            .saturating_duration_since(sent.sent_at)
+            .as_secs_f64()
+            * 1000.0,
+        // Each second of the clip starts with a keyframe.
+        is_keyframe: sent.kind == Tag::VIDEO && sent.at_ms.is_multiple_of(1000),
+    };
+    pairs.map(delay).collect()
+}
+
+fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values
 }
 
 /// Reads a pipe to its end, and returns the time of arrival of each frame. `frames` returns the length of the
@@ -379,11 +421,15 @@ fn clear(folder: &TempDir) {
     }
 }
 
-fn cpu_seconds_of(command: &mut Command) -> f64 {
-    let before = cpu_seconds_of_children();
+fn cpu_time_of(command: &mut Command) -> CpuTime {
+    let before = cpu_time_of_children();
     let status = quietly(command).wait().expect("a child process");
     assert!(status.success(), "{command:?}: {status}");
-    cpu_seconds_of_children() - before
+    let after = cpu_time_of_children();
+    CpuTime {
+        user: after.user - before.user,
+        system: after.system - before.system,
+    }
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -391,16 +437,33 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// Returns user and system time of all finished children, in seconds (fields 16 and 17 of
-/// /proc/PID/stat).
-fn cpu_seconds_of_children() -> f64 {
+/// CPU time in seconds.
+struct CpuTime {
+    user: f64,
+    system: f64,
+}
+
+impl CpuTime {
+    fn sum(&self) -> f64 {
+        self.user + self.system
+    }
+}
+
+/// Returns the CPU time of all finished children (fields 16 and 17 of /proc/PID/stat).
+fn cpu_time_of_children() -> CpuTime {
     let stat = fs::read_to_string("/proc/self/stat").expect("Linux provides /proc");
     let (_, after_name) = stat
         .rsplit_once(')')
         .expect("the process name is in parentheses");
-    let fields = after_name.split_whitespace().skip(13).take(2);
-    let ticks = fields.map(|field| field.parse::<f64>().expect("a count of ticks"));
-    ticks.sum::<f64>() / TICKS_PER_SECOND
+    let mut fields = after_name.split_whitespace().skip(13);
+    let mut seconds = || {
+        let ticks = fields.next().expect("a field").parse::<f64>();
+        ticks.expect("a count of ticks") / TICKS_PER_SECOND
+    };
+    CpuTime {
+        user: seconds(),
+        system: seconds(),
+    }
 }
 
 /// Returns the peak memory of a process so far, in MiB.
