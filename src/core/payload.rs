@@ -59,6 +59,11 @@ impl Payload {
         self.bytes.capacity().saturating_add(size_of::<Self>())
     }
 
+    /// Returns the buffer, which starts with the headroom.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
     /// Writes `header` into the headroom, appends `trailer` and returns the buffer. Pass it to
     /// [`Payload::reuse`] afterwards.
     pub fn into_framed(mut self, header: [u8; Self::HEADROOM], trailer: [u8; 4]) -> Vec<u8> {

@@ -24,8 +24,6 @@ pub(super) struct WriteQueue {
     /// Memory of the payloads.
     capacity: usize,
     oldest_at: Option<Instant>,
-    /// Longest time that a message is queued.
-    max_wait: Duration,
     start: Start,
     /// Tracks of all messages so far.
     tracks: Tracks,
@@ -56,7 +54,6 @@ impl WriteQueue {
             bytes: 0,
             capacity: 0,
             oldest_at: None,
-            max_wait: MAX_WAIT,
             start: Start::At(start_ms),
             tracks: Tracks::default(),
             frames_ms: None,
@@ -117,12 +114,7 @@ impl WriteQueue {
 
     /// Time at which the oldest message must be written.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.oldest_at?.checked_add(self.max_wait)
-    }
-
-    /// Queues no message for longer than `max_wait`.
-    pub(super) fn wait_at_most(&mut self, max_wait: Duration) {
-        self.max_wait = self.max_wait.min(max_wait);
+        self.oldest_at?.checked_add(MAX_WAIT)
     }
 
     /// Sets the container that the messages are written to.

@@ -10,7 +10,10 @@ use super::{
     sample_entry::{FrameLength, MILLISECONDS, SampleEntry},
     writer::Frame,
 };
-use crate::core::flv::{FrameInfo, TagKind};
+use crate::core::{
+    flv::{FrameInfo, TagKind},
+    payload::Pool,
+};
 
 /// One track, and its frames that wait for the end of the fragment.
 #[derive(Debug)]
@@ -99,6 +102,11 @@ impl Track {
         }
     }
 
+    /// Whether a frame with these facts belongs to the track.
+    pub(super) fn is_of(&self, info: FrameInfo) -> bool {
+        self.kind == info.track && self.stream_id == info.track_id
+    }
+
     /// Whether a run of a reopened file lies after the runs before it.
     pub(super) fn can_continue_with(&self, run: &Run) -> bool {
         let base = self.clock.ticks(self.base_ms);
@@ -137,9 +145,13 @@ impl Track {
         frame: &Frame,
         sample: &[u8],
         composition_ms: i32,
+        pool: &mut Pool,
     ) {
         if self.samples.is_empty() {
+            let needed = sample.len().saturating_add(HEADROOM);
+            self.samples = pool.take(needed).into_bytes();
             self.samples.resize(HEADROOM, 0);
+            self.samples.reserve_exact(sample.len());
         }
         self.samples.extend_from_slice(sample);
         self.held.push_back(Held {
@@ -291,12 +303,15 @@ impl Track {
     }
 
     /// Moves the samples before those of the held frames to `buffer`. An empty buffer gets the headroom as
-    /// well.
+    /// well. `spare` is a buffer for the next samples.
     pub(super) fn take_samples(&mut self, buffer: &mut Vec<u8>, spare: &mut Option<Vec<u8>>) {
         let held: usize = self.held.iter().map(|held| held.size as usize).sum();
         let end = self.samples.len().saturating_sub(held);
-        if buffer.is_empty() {
-            // The next fragment probably has a similar size. A buffer that does not return, in a pipe, uses
+        if buffer.is_empty() && held == 0 {
+            // The size of the next frame selects its buffer.
+            *buffer = std::mem::take(&mut self.samples);
+        } else if buffer.is_empty() {
+            // The next fragment probably has a similar size. A buffer that waits for the reader of a pipe uses
             // no more memory than necessary.
             let usual = end.saturating_add(end.wrapping_div(8));
             let mut next = spare.take().unwrap_or_else(|| {

@@ -24,7 +24,7 @@ use crate::core::{
         frame_info::{MediaTrack, media_tracks},
         head_writer::Patch,
     },
-    payload::Payload,
+    payload::{Payload, Pool},
     wire::Reader,
 };
 
@@ -74,6 +74,8 @@ pub struct Writer {
     scratch: Vec<u8>,
     /// Buffer of a written fragment.
     spare: Option<Vec<u8>>,
+    /// Buffers of written fragments, if each frame is a fragment: keyframes and audio frames need different ones.
+    pool: Box<Pool>,
     has_warned: bool,
     /// Tracks that appeared too late.
     left_out: Vec<TrackId>,
@@ -152,6 +154,7 @@ impl Writer {
             playlist: None,
             scratch: Vec::new(),
             spare: None,
+            pool: Box::default(),
             has_warned: false,
             left_out: Vec::new(),
             announced_rate: None,
@@ -554,10 +557,11 @@ impl Writer {
             return false;
         };
         let sample = position.of(&frame.payload);
-        let Some(track) = self.track_mut(info) else {
+        let mut tracks = self.tracks.iter_mut();
+        let Some(track) = tracks.find(|track| track.is_of(info)) else {
             return false;
         };
-        track.hold(info, frame, sample, position.composition_ms);
+        track.hold(info, frame, sample, position.composition_ms, &mut self.pool);
         self.held_bytes = self.held_bytes.saturating_add(sample.len() as u64);
         self.held_frames = self.held_frames.saturating_add(1);
         true
@@ -628,7 +632,8 @@ impl Writer {
         let Some(first) = first else {
             return;
         };
-        let mut boxes = Vec::with_capacity(HEADROOM);
+        let mut boxes = std::mem::take(&mut self.scratch);
+        boxes.clear();
         if !std::mem::replace(&mut self.has_setup, true) {
             self.set_colors();
             let tracks = self.tracks.iter().map(|track| &track.movie);
@@ -642,8 +647,10 @@ impl Writer {
         self.held_frames = self.held_frames.saturating_sub(frames);
         let mut info = first.info;
         info.is_keyframe &= info.track_id == MAIN_TRACK;
+        let unused = put_before(&mut buffer, &boxes);
+        self.scratch = boxes;
         fragments.push(Fragment {
-            unused: put_before(&mut buffer, &boxes),
+            unused,
             buffer,
             info,
             at_ms: first.at_ms,
@@ -698,7 +705,10 @@ impl Writer {
     /// Accepts the buffer of a written fragment for reuse: a new one for each fragment would cost more time
     /// than copying the samples.
     pub fn recycle(&mut self, buffer: Vec<u8>) {
-        self.spare = Some(buffer);
+        match self.options.fragment_ms {
+            0 => self.pool.put(Payload::reuse(buffer)),
+            _ => self.spare = Some(buffer),
+        }
     }
 
     /// Adds a fragment to the statistics, once the file contains it.
@@ -871,7 +881,7 @@ impl Writer {
 
     fn track_mut(&mut self, info: FrameInfo) -> Option<&mut Track> {
         let mut tracks = self.tracks.iter_mut();
-        tracks.find(|track| track.kind == info.track && track.stream_id == info.track_id)
+        tracks.find(|track| track.is_of(info))
     }
 }
 

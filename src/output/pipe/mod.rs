@@ -3,10 +3,7 @@
 mod backlog;
 mod writer;
 
-use std::{
-    io,
-    time::{Duration, Instant},
-};
+use std::{io, time::Instant};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -44,6 +41,8 @@ pub(crate) struct PipeRecording {
     wall: Timestamp,
     /// Payloads whose buffers can be reused.
     spent: Vec<Payload>,
+    /// Units that the writer returned, until the muxer gets their buffers.
+    returned: Vec<Unit>,
 }
 
 /// A pipe that frames are written to.
@@ -69,6 +68,7 @@ impl PipeRecording {
             backlog_bytes: None,
             wall: Timestamp::UNIX_EPOCH,
             spent: Vec::new(),
+            returned: Vec::new(),
         }
     }
 
@@ -212,10 +212,12 @@ impl PipeRecording {
 
     /// Waits until the reader accepts something. The future may be dropped and created again.
     pub(super) async fn wait_for_reader(&mut self) -> io::Result<()> {
-        match &mut self.open {
-            Some(open) => open.writer.wait(&mut self.spent).await,
-            None => Ok(()),
-        }
+        let Some(open) = &mut self.open else {
+            return Ok(());
+        };
+        let waited = open.writer.wait(&mut self.returned).await;
+        self.recycle_units();
+        waited
     }
 
     /// Returns the oldest gap that was not returned before. A gap is complete once the reader has got the
@@ -352,7 +354,12 @@ impl PipeRecording {
         let Some(open) = &mut self.open else {
             return Ok(());
         };
-        open.writer.poll(&mut self.spent)?;
+        let polled = open.writer.poll(&mut self.returned);
+        self.recycle_units();
+        polled?;
+        let Some(open) = &mut self.open else {
+            return Ok(());
+        };
         let tracks = if open.has_head {
             Some(open.queue.tracks())
         } else {
@@ -387,10 +394,6 @@ impl PipeRecording {
             open.has_head = true;
             open.sent_bytes = head.len() as u64;
             open.writer.send_head(head)?;
-            let max_wait = Duration::from_millis(self.options.fragment_ms);
-            if self.options.format == Format::Mp4 {
-                open.queue.wait_at_most(max_wait);
-            }
         }
         let mut units = open.writer.spare_batch();
         let (muxer, spent) = (&mut self.muxer, &mut self.spent);
@@ -408,11 +411,15 @@ impl PipeRecording {
         }
         let bytes = units.iter().map(|unit| unit.as_bytes().len() as u64);
         open.sent_bytes = open.sent_bytes.saturating_add(bytes.sum());
-        let mut dropped = Vec::new();
-        let sent = open.writer.send(units, self.wall, &mut dropped);
-        let dropped = dropped.into_iter().map(Unit::into_payload);
-        self.spent.extend(dropped);
+        let sent = open.writer.send(units, self.wall, &mut self.returned);
+        self.recycle_units();
         sent
+    }
+
+    fn recycle_units(&mut self) {
+        for unit in self.returned.drain(..) {
+            self.muxer.recycle(unit, &mut self.spent);
+        }
     }
 }
 

@@ -13,13 +13,10 @@ use jiff::Timestamp;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::backlog::{Backlog, DroppedFrames};
-use crate::{
-    core::payload::Payload,
-    output::{
-        Totals,
-        muxer::Unit,
-        write_queue::{complete_units, write_all},
-    },
+use crate::output::{
+    Totals,
+    muxer::Unit,
+    write_queue::{complete_units, write_all},
 };
 
 /// The pipe that is written.
@@ -170,19 +167,19 @@ impl PipeWriter {
         self.written
     }
 
-    /// Waits until a batch is written. Its payloads are added to `spent`. The future may be dropped and
+    /// Waits until a batch is written. Its units are added to `written`. The future may be dropped and
     /// created again.
-    pub(super) async fn wait(&mut self, spent: &mut Vec<Payload>) -> io::Result<()> {
+    pub(super) async fn wait(&mut self, written: &mut Vec<Unit>) -> io::Result<()> {
         match self.results.recv().await {
-            Some(result) => self.note(result, spent),
+            Some(result) => self.note(result, written),
             None => Err(io::ErrorKind::BrokenPipe.into()),
         }
     }
 
-    /// Processes the batches that are written by now. Their payloads are added to `spent`.
-    pub(super) fn poll(&mut self, spent: &mut Vec<Payload>) -> io::Result<()> {
+    /// Processes the batches that are written by now. Their units are added to `written`.
+    pub(super) fn poll(&mut self, written: &mut Vec<Unit>) -> io::Result<()> {
         while let Ok(result) = self.results.try_recv() {
-            self.note(result, spent)?;
+            self.note(result, written)?;
         }
         Ok(())
     }
@@ -219,10 +216,10 @@ impl PipeWriter {
         Ok(())
     }
 
-    fn note(&mut self, result: io::Result<Vec<Unit>>, spent: &mut Vec<Payload>) -> io::Result<()> {
+    fn note(&mut self, result: io::Result<Vec<Unit>>, written: &mut Vec<Unit>) -> io::Result<()> {
         let mut batch = result?;
         self.count(&batch);
-        spent.extend(batch.drain(..).map(Unit::into_payload));
+        written.append(&mut batch);
         self.reuse(batch);
         self.catch_up()
     }

@@ -18,11 +18,15 @@ struct PipeFixture {
 
 impl PipeFixture {
     fn new() -> Self {
+        Self::with(PipeOptions::default())
+    }
+
+    fn with(options: PipeOptions) -> Self {
         use std::os::fd::AsRawFd;
         let (reader, writer) = io::pipe().unwrap();
         let path = format!("/dev/fd/{}", writer.as_raw_fd());
         Self {
-            output: PipeRecording::new(PipeTarget::Path(path.into()), PipeOptions::default()),
+            output: PipeRecording::new(PipeTarget::Path(path.into()), options),
             now: Instant::now(),
             writer,
             reader,
@@ -144,6 +148,42 @@ async fn an_interrupted_finish_can_be_repeated() {
     drop((pipe.output, pipe.writer));
     let expected = [(9, 0, frame), (9, 40, INTER_FRAME.to_vec())];
     assert!(tags(&reading.join().unwrap()) == expected);
+}
+
+#[test]
+fn keyframes_of_an_mp4_pipe_reuse_buffers() {
+    let mut pipe = PipeFixture::with(PipeOptions {
+        format: Format::Mp4,
+        fragment_ms: 0,
+    });
+    let reader = pipe.reader.try_clone().unwrap();
+    let reading = std::thread::spawn(move || read_all(reader));
+    pipe.video(0, mp4::AVC);
+    pipe.audio(0, mp4::AAC);
+    let keyframe = [&KEYFRAME[..], &[7; 200_000]].concat();
+    let info = FrameParser::new().parse(TagKind::VIDEO, &keyframe);
+    for second in 0..15 {
+        let at_ms = 1000 * second;
+        let payload = Payload::from(&keyframe[..]);
+        let memory = allocation_counter::measure(|| {
+            pipe.output.media(pipe.now, info, at_ms, payload).unwrap();
+            pipe.audio(at_ms, &[0xAF, 1, 7, 7]);
+            pipe.audio(at_ms + 21, &[0xAF, 1, 7, 7]);
+            pipe.output.flush_due(pipe.now).unwrap();
+            while !pipe.output.is_drained() {
+                std::thread::yield_now();
+                pipe.output.flush_due(pipe.now).unwrap();
+            }
+        });
+        let bytes = memory.bytes_total;
+        assert!(
+            second < 5 || bytes < 20_000,
+            "{bytes} new bytes in second {second}"
+        );
+        while pipe.output.take_spent().is_some() {}
+    }
+    drop((pipe.output, pipe.writer));
+    assert!(reading.join().unwrap().len() > 15 * keyframe.len());
 }
 
 #[tokio::test]
