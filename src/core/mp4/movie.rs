@@ -45,9 +45,9 @@ pub(super) struct MovieTrack {
     tables: Vec<Table>,
 }
 
-/// A part of the `moov` box of a finished file.
+/// A piece of the `moov` box of a finished file.
 #[derive(Debug)]
-pub(super) enum Part {
+pub(super) enum Piece {
     Bytes(Vec<u8>),
     /// Entries of a table, from all fragments of the file.
     Entries {
@@ -313,10 +313,10 @@ impl MovieTrack {
         out
     }
 
-    /// Appends the parts of the `trak` box of a finished file, and returns their length.
+    /// Appends the pieces of the `trak` box of a finished file, and returns their length.
     fn put_final(
         &self,
-        parts: &mut Vec<Part>,
+        pieces: &mut Vec<Piece>,
         created: u64,
         presentation: &Presentation<'_>,
     ) -> u32 {
@@ -338,8 +338,8 @@ impl MovieTrack {
         let length = length.saturating_add(tables);
         for (kind, table) in self.needed_tables() {
             out.extend(table.header());
-            parts.push(Part::Bytes(std::mem::take(&mut out)));
-            parts.push(Part::Entries {
+            pieces.push(Piece::Bytes(std::mem::take(&mut out)));
+            pieces.push(Piece::Entries {
                 track: self.id,
                 table: Table::new(kind, self.lead()),
             });
@@ -407,29 +407,29 @@ pub(super) fn put_initial<'a>(
     });
 }
 
-/// Returns the parts of the `moov` box of a finished file, without the tracks that have no samples.
-pub(super) fn final_parts<'a>(
+/// Returns the pieces of the `moov` box of a finished file, without the tracks that have no samples.
+pub(super) fn final_pieces<'a>(
     tracks: impl Iterator<Item = &'a MovieTrack> + Clone,
     description: &'a Description,
-) -> Vec<Part> {
-    let mut parts = vec![Part::Bytes(Vec::new())];
+) -> Vec<Piece> {
+    let mut pieces = vec![Piece::Bytes(Vec::new())];
     let tracks = tracks.filter(|track| track.has_samples());
     let lengths = tracks.clone().map(|track| {
         let presentation = track.presentation(tracks.clone(), description);
-        track.put_final(&mut parts, description.created, &presentation)
+        track.put_final(&mut pieces, description.created, &presentation)
     });
     let length = lengths.fold(0, u32::saturating_add);
     let duration_ms = tracks.clone().map(MovieTrack::end_ms).max().unwrap_or(0);
     let mut metadata = Vec::new();
     put_metadata(&mut metadata, description);
     let length = length.saturating_add(u32::try_from(metadata.len()).unwrap_or(0));
-    if let Some(Part::Bytes(head)) = parts.first_mut() {
+    if let Some(Piece::Bytes(head)) = pieces.first_mut() {
         put_open(head, b"moov", length, |out| {
             put_movie_header(out, tracks, description, duration_ms);
         });
     }
-    parts.push(Part::Bytes(metadata));
-    parts
+    pieces.push(Piece::Bytes(metadata));
+    pieces
 }
 
 /// Returns the length of the `moov` box of a finished file in bytes.
@@ -437,10 +437,10 @@ pub(super) fn final_length<'a>(
     tracks: impl Iterator<Item = &'a MovieTrack> + Clone,
     description: &'a Description,
 ) -> u64 {
-    let parts = final_parts(tracks, description);
-    let length = parts.first().and_then(|part| match part {
-        Part::Bytes(bytes) => bytes.first_chunk().copied(),
-        Part::Entries { .. } => None,
+    let pieces = final_pieces(tracks, description);
+    let length = pieces.first().and_then(|piece| match piece {
+        Piece::Bytes(bytes) => bytes.first_chunk().copied(),
+        Piece::Entries { .. } => None,
     });
     length.map_or(0, |length| u32::from_be_bytes(length).into())
 }
@@ -563,7 +563,7 @@ const KINDS: [Kind; 6] = [
 /// must not become the duration of the file.
 const MAX_REORDERING_S: i64 = 10;
 
-/// Largest delay of video that is part of the composition offsets, in seconds.
+/// Largest delay of video that the composition offsets include, in seconds.
 const MAX_OFFSET_S: u32 = 1;
 
 /// Flags of `tkhd`.

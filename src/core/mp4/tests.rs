@@ -12,7 +12,7 @@ use shiguredo_mp4::{
 };
 
 use super::{
-    writer::{Fragment, Frame, MoviePart, ReadFragment, read_fragment},
+    writer::{Fragment, Frame, MoviePiece, ReadFragment, read_fragment},
     *,
 };
 use crate::core::{
@@ -119,8 +119,8 @@ impl File {
         let mut movie = Vec::new();
         for part in self.writer.final_movie() {
             match part {
-                MoviePart::Bytes(bytes) => movie.extend(bytes),
-                MoviePart::Entries(mut entries) => {
+                MoviePiece::Bytes(bytes) => movie.extend(bytes),
+                MoviePiece::Entries(mut entries) => {
                     let mut offset = first as usize;
                     while offset < self.bytes.len() {
                         let ReadFragment::Complete(runs, length) =

@@ -9,7 +9,7 @@ use super::{
     fragment::{Run, put_fragment, read_moof},
     frame_rate::FrameRate,
     movie::{
-        Description, MovieTrack, Part, final_length, final_parts, other_track_id, put_initial,
+        Description, MovieTrack, Piece, final_length, final_pieces, other_track_id, put_initial,
     },
     playlist::{FragmentFacts, Playlist},
     sample_entry::{SampleEntry, Unsupported, family},
@@ -117,12 +117,12 @@ pub struct Frame {
 /// The `moov` box of a finished file, as a list of bytes and tables.
 #[derive(Debug)]
 pub struct FinalMovie {
-    parts: std::vec::IntoIter<Part>,
+    pieces: std::vec::IntoIter<Piece>,
 }
 
-/// A part of a [`FinalMovie`].
+/// A piece of a [`FinalMovie`].
 #[derive(Debug)]
-pub enum MoviePart {
+pub enum MoviePiece {
     /// Bytes to write.
     Bytes(Vec<u8>),
     /// Entries to write: pass all fragments of the file to it.
@@ -831,7 +831,7 @@ impl Writer {
     /// Returns the `moov` box that finishes the file.
     pub fn final_movie(&self) -> FinalMovie {
         FinalMovie {
-            parts: final_parts(self.movies(), &self.options.description).into_iter(),
+            pieces: final_pieces(self.movies(), &self.options.description).into_iter(),
         }
     }
 
@@ -901,12 +901,12 @@ pub struct ExistingSample {
 }
 
 impl Iterator for FinalMovie {
-    type Item = MoviePart;
+    type Item = MoviePiece;
 
-    fn next(&mut self) -> Option<MoviePart> {
-        Some(match self.parts.next()? {
-            Part::Bytes(bytes) => MoviePart::Bytes(bytes),
-            Part::Entries { track, table } => MoviePart::Entries(Entries { track, table }),
+    fn next(&mut self) -> Option<MoviePiece> {
+        Some(match self.pieces.next()? {
+            Piece::Bytes(bytes) => MoviePiece::Bytes(bytes),
+            Piece::Entries { track, table } => MoviePiece::Entries(Entries { track, table }),
         })
     }
 }

@@ -10,7 +10,7 @@
 use std::io::{self, SeekFrom};
 
 use super::{Ending, MediaFile, Storage, existing_movie::read_runs};
-use crate::{core::mp4::writer::MoviePart, output::muxer::Muxer};
+use crate::{core::mp4::writer::MoviePiece, output::muxer::Muxer};
 
 impl<S: Storage> MediaFile<S> {
     /// Writes the end of the file after its last unit. An FLV file gets an updated head.
@@ -87,8 +87,8 @@ impl<S: Storage> MediaFile<S> {
         let mut window = Vec::new();
         for part in writer.final_movie() {
             match part {
-                MoviePart::Bytes(bytes) => out.bytes.extend(bytes),
-                MoviePart::Entries(mut entries) => {
+                MoviePiece::Bytes(bytes) => out.bytes.extend(bytes),
+                MoviePiece::Entries(mut entries) => {
                     let mut fragment = first;
                     while fragment < end {
                         let read = read_runs(out.storage, fragment, end, &mut window)?;
