@@ -276,10 +276,10 @@ fn start_event(args: &Args, job: &Job, screen: &Screen) -> StartEvent {
             length_ms: job.length_ms(),
             max_bytes: job.limits.bytes,
             until: job.limits.until.map(utc),
-            segment_ms: job.parts.every_ms,
-            segment_bytes: job.parts.bytes,
-            segment_clock_seconds: job.parts.clock_seconds,
-            split_on_change: job.parts.on_change,
+            segment_ms: job.segments.every_ms,
+            segment_bytes: job.segments.bytes,
+            segment_clock_seconds: job.segments.clock_seconds,
+            split_on_change: job.segments.on_change,
         },
     }
 }
@@ -300,7 +300,7 @@ fn display_options(args: &Args, job: &Job) -> DisplayOptions {
         start_ms: start_ms(job),
         length_ms: job.length_ms(),
         until: job.limits.until,
-        is_split: job.parts.has_split_condition(),
+        is_split: job.segments.has_split_condition(),
         is_conversion: false,
         name: args.name,
     }

@@ -111,7 +111,7 @@ pub(super) async fn play(
         });
         let wait = replay.map_or(attempt.wait, |_| Duration::ZERO);
         let wait = tokio::time::sleep(wait);
-        if let Err(cause) = pump.meanwhile(wait, stop).await {
+        if let Err(cause) = pump.flush_while(wait, stop).await {
             return conclude(lost, judge(&cause, &pump.facts()), facts.has_media);
         }
     }
@@ -137,7 +137,7 @@ async fn with_swf_proof(
     let mut session = job.session.clone();
     if let Some(player) = &job.player {
         match pump
-            .meanwhile(player.fingerprint(&job.dialer), stop)
+            .flush_while(player.fingerprint(&job.dialer), stop)
             .await?
         {
             Ok(Fingerprint { hash, size }) => session.swf_proof = Some(SwfProof { hash, size }),
@@ -208,7 +208,7 @@ async fn find(
             Some(playing) => playing,
             None => {
                 pump.report.connecting(&route.endpoint);
-                let stream = match pump.meanwhile(job.dialer.dial(&route), stop).await {
+                let stream = match pump.flush_while(job.dialer.dial(&route), stop).await {
                     Ok(Ok(stream)) => stream,
                     Ok(Err(error)) => return before_move.unwrap_or(EndCause::Dial(error)),
                     Err(last) => return last,
@@ -302,7 +302,7 @@ async fn find(
                 (login, playing, before_move) = (None, to.playing, cause);
                 let wait = tokio::time::sleep_until(start.into());
                 if playing.is_none()
-                    && let Err(cause) = pump.meanwhile(wait, stop).await
+                    && let Err(cause) = pump.flush_while(wait, stop).await
                 {
                     return cause;
                 }

@@ -1,4 +1,4 @@
-//! Access to private parts for the fuzz targets.
+//! Access to private functions for the fuzz targets.
 
 use std::path::Path;
 

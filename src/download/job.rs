@@ -50,7 +50,7 @@ pub struct Job {
     /// Further limits of the recording.
     pub limits: Limits,
     /// When a segment ends, and which program and manifest are notified.
-    pub parts: SegmentOptions,
+    pub segments: SegmentOptions,
     /// How to continue the recording in the output; `None` replaces it. Always `None` for pipes and
     /// devices.
     pub resume: Option<Resume>,

@@ -113,7 +113,7 @@ pub async fn run(job: &Job, report: &mut dyn Report, mut stop: Stop) -> Outcome 
 
 /// Checks the output before connecting: whether it can be written, and which recording to continue.
 async fn prepare(job: &Job, pump: &mut Pump<'_>, stop: &mut Stop) -> Result<(), EndCause> {
-    let is_split = job.parts.has_split_condition();
+    let is_split = job.segments.has_split_condition();
     let checked = job.pipe.iter().map(|pipe| pipe.check(false));
     checked
         .chain([job.output.check(is_split)])

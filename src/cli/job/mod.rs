@@ -70,7 +70,7 @@ pub fn resolve(args: &Args, environment: &Environment) -> Result<Job> {
     let dialer = network::dialer(args, environment)?;
     ensure_replaceable(args, &recording)?;
     let swf = swf::resolve(args, environment)?;
-    let parts = segments::segment_options(args, environment, &recording, formats.file)?;
+    let segments = segments::segment_options(args, environment, &recording, formats.file)?;
     let limits = segments::limits(args, &recording, formats.file, &Zoned::now())?;
     let resume = resume(args, &recording);
     warn_about_ignored_options(args, &recording);
@@ -114,7 +114,7 @@ pub fn resolve(args: &Args, environment: &Environment) -> Result<Job> {
         candidates,
         stop_ms: length_ms.map(u64::from),
         limits,
-        parts,
+        segments,
         resume,
         output: recording.destination,
         pipe,

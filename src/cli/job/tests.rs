@@ -685,7 +685,7 @@ fn size_limits_exceed_the_head_of_a_file() {
         "40kB",
         "--no-index",
     ];
-    assert_eq!(job(&line).parts.bytes, Some(40_000));
+    assert_eq!(job(&line).segments.bytes, Some(40_000));
 }
 
 #[test]

@@ -60,7 +60,7 @@ fn output(job: &Job) -> Tee {
     Tee::new(
         job.output.clone(),
         job.pipe.clone(),
-        &job.parts,
+        &job.segments,
         (job.file, job.pipe_options),
         job.limits.min_free,
     )
@@ -190,7 +190,7 @@ impl<'a> Pump<'a> {
             frame_interval: FrameInterval::default(),
             formats: FormatCheck::default(),
             tracks: Tracks::new(job.tracks),
-            splits_on_change: job.parts.on_change,
+            splits_on_change: job.segments.on_change,
             stage: Stage::Handshake,
             wall_clock: jiff::Timestamp::now(),
             checked_at: Instant::now(),
@@ -244,7 +244,7 @@ impl<'a> Pump<'a> {
     }
 
     /// Runs `work` while the output continues to be flushed and limits are checked.
-    pub(super) async fn meanwhile<T>(
+    pub(super) async fn flush_while<T>(
         &mut self,
         work: impl Future<Output = T>,
         stop: &mut Stop,

@@ -168,7 +168,7 @@ impl Pump<'_> {
             let info = tracks.select(info, &mut message.payload);
             info.is_some_and(|info| beginning.add(info, &message.payload))
         });
-        match self.meanwhile(playing, stop).await {
+        match self.flush_while(playing, stop).await {
             Ok(Some(())) => self.start_check.beginning.is_like(&beginning),
             _ => {
                 tracing::warn!("cannot check whether the server honored --start");

@@ -108,7 +108,7 @@ fn job(destination: Destination) -> Job {
         stop_ms: None,
         limits: Limits::default(),
         tracks: None,
-        parts: SegmentOptions::none(),
+        segments: SegmentOptions::none(),
         resume: None,
     }
 }
@@ -314,7 +314,7 @@ fn appending_with_gap_split_starts_a_new_segment() {
         let mut job = job(Destination::Path(path.clone()));
         job.session.start = Start::Live;
         job.gap = GapPolicy::Split;
-        job.parts.manifest = Some(folder.path().join("list"));
+        job.segments.manifest = Some(folder.path().join("list"));
         let mut report = Silent;
         let mut pump = Pump::new(&job, &mut report);
         if let ScanResult::ExistingRecording(recording, former) =
