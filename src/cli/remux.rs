@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_read_error_leaves_an_incomplete_output() {
+    fn each_end_of_a_conversion_has_its_ending_and_exit_code() {
         let converted = |end| remux::Outcome {
             end,
             frames: 5,

@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_contained_while_it_is_the_latest_of_all_its_tracks() {
+    fn a_message_is_known_while_it_is_the_latest_of_all_its_tracks() {
         let (both, second) = (many_tracks(&[0, 1]), one_track(1, 1));
         let mut headers = SequenceHeaders::default();
         let info = FrameParser::new().parse(TagKind::VIDEO, &both);

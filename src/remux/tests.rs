@@ -112,8 +112,8 @@ fn excerpt(range: std::ops::Range<usize>, shift_ms: i32) -> Vec<u8> {
 
 #[test]
 fn overlapping_inputs_join_to_the_complete_stream() {
-    let whole = media(CLIP);
-    let count = whole.len();
+    let complete = media(CLIP);
+    let count = complete.len();
     for (end, start) in [
         (count / 2, count / 3),
         (count / 2, 2),
@@ -122,34 +122,34 @@ fn overlapping_inputs_join_to_the_complete_stream() {
         let folder = Folder::with(&[&excerpt(0..end, 0), &excerpt(start..count, 777_000)]);
         let outcome = folder.run(Format::Flv);
         assert!(matches!(outcome.end, End::Complete), "{outcome:?}");
-        assert!(folder.tags() == whole, "{start}..{end}");
+        assert!(folder.tags() == complete, "{start}..{end}");
     }
 }
 
 #[test]
 fn inputs_without_overlap_follow_each_other() {
     let count = media(CLIP).len();
-    let parts = [0..count / 3, count / 3..count / 2, count / 2..count];
-    let files: Vec<_> = parts.map(|range| excerpt(range, 0)).into();
+    let ranges = [0..count / 3, count / 3..count / 2, count / 2..count];
+    let files: Vec<_> = ranges.map(|range| excerpt(range, 0)).into();
     let folder = Folder::with(&files.iter().map(Vec::as_slice).collect::<Vec<_>>());
     let outcome = folder.run(Format::Flv);
     assert!(matches!(outcome.end, End::Complete), "{outcome:?}");
-    let (found, whole) = (folder.tags(), media(CLIP));
+    let (found, complete) = (folder.tags(), media(CLIP));
     let bodies = |tags: &[(TagKind, i32, Vec<u8>)]| -> Vec<Vec<u8>> {
         tags.iter().map(|(.., body)| body.clone()).collect()
     };
-    assert!(bodies(&found) == bodies(&whole));
+    assert!(bodies(&found) == bodies(&complete));
     for track in [TagKind::AUDIO, TagKind::VIDEO] {
         let times = found.iter().filter(|(kind, ..)| *kind == track);
         assert!(times.is_sorted_by_key(|(_, at_ms, _)| *at_ms));
     }
     let last_ms = |tags: &[(TagKind, i32, Vec<u8>)]| tags.iter().map(|tag| tag.1).max();
-    let lag_ms = last_ms(&found).unwrap() - last_ms(&whole).unwrap();
+    let lag_ms = last_ms(&found).unwrap() - last_ms(&complete).unwrap();
     assert!((0..200).contains(&lag_ms), "{lag_ms}");
 }
 
 #[test]
-fn an_input_that_only_begins_like_the_end_loses_nothing() {
+fn an_input_that_repeats_frames_but_not_the_end_is_written_completely() {
     let count = media(CLIP).len();
     // The second input repeats frames of the first one, but not up to its end.
     let first = excerpt(0..count * 2 / 3, 0);

@@ -1,6 +1,6 @@
 //! Cost of MP4 compared with FLV: `cargo bench --bench mp4`.
 //!
-//! Words after `--` select parts: `cpu`, `finish`, `latency`, `memory`. The programs run in turn, because the
+//! Words after `--` select measurements: `cpu`, `finish`, `latency`, `memory`. The programs run in turn, because the
 //! speed of a machine varies: compare the ratios, not the seconds. Files are written to memory (`/dev/shm`) and to
 //! the folder for temporary files, which should be on a disk.
 
@@ -47,7 +47,7 @@ fn main() {
     }
 }
 
-/// Returns whether this part was selected, or no part was.
+/// Returns whether this measurement was selected, or none was.
 fn is_wanted(piece: &str) -> bool {
     let mut words = env::args()
         .skip(1)

@@ -135,9 +135,9 @@ fn cut_capture_replays_the_commands() {
     );
     let out = folder.path().join("replayed.flv");
     replay(&capture, &out, &[]).assert_ended(0, "ended");
-    let (ours, complete) = (Clip::read(&out), recording.clip());
-    assert_eq!(ours.media().count(), complete.media().count());
-    assert!(ours.media().all(|tag| tag.body.len() <= 256));
+    let (captured, complete) = (Clip::read(&out), recording.clip());
+    assert_eq!(captured.media().count(), complete.media().count());
+    assert!(captured.media().all(|tag| tag.body.len() <= 256));
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn capture_ends_at_its_size_and_the_download_continues() {
 }
 
 #[test]
-fn sessions_of_a_reconnect_are_replayed_in_turn() {
+fn sessions_of_a_reconnect_are_replayed_in_order() {
     let config = Config::serving(Stream::recorded_sample());
     let server = Server::start(Config {
         faulty_connections: 1,

@@ -242,9 +242,9 @@ fn audio_header(number: u32, config: [u8; 2]) -> Tag {
     }
 }
 
-fn clip(parts: &[Vec<Tag>]) -> Clip {
+fn clip(runs: &[Vec<Tag>]) -> Clip {
     Clip {
-        tags: parts.concat(),
+        tags: runs.concat(),
     }
 }
 

@@ -101,7 +101,7 @@ fn damaged_inputs_are_repaired() {
     let ffmpeg = require!(Ffmpeg::find());
     let source = fixtures::avc_aac_flv(&ffmpeg);
     let intact = fs::read(&source).expect("a clip");
-    let whole = Media::read(&ffmpeg, &source);
+    let source_media = Media::read(&ffmpeg, &source);
     let middle = Clip::read(&source).tags.len() / 2;
     let offset: usize = Clip::read(&source).tags[..middle]
         .iter()
@@ -149,7 +149,7 @@ fn damaged_inputs_are_repaired() {
             finished.assert_ended(0, "ended");
             assert!(finished.stderr.contains(line), "{name}: {finished}");
             let found = Media::read(&ffmpeg, &folder.path(output));
-            found.assert_start_of(&whole, missing);
+            found.assert_start_of(&source_media, missing);
             ffmpeg.assert_plays(&folder.path(output));
         }
         assert!(
@@ -291,9 +291,9 @@ fn a_signal_leaves_a_finished_file() {
     assert!(!finished.stderr.contains("--resume"), "{finished}");
     assert_ffprobe_accepts(&folder.path("out.mp4"));
     let found = Media::read(&ffmpeg, &folder.path("out.mp4"));
-    let whole = Media::read(&ffmpeg, &source);
-    assert!(found.video.packets.len() > whole.video.packets.len() / 3);
-    found.assert_start_of(&whole, usize::MAX);
+    let source_media = Media::read(&ffmpeg, &source);
+    assert!(found.video.packets.len() > source_media.video.packets.len() / 3);
+    found.assert_start_of(&source_media, usize::MAX);
     drop(writer);
 }
 

@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_gives_its_name_to_the_stream() {
+    fn the_stream_is_named_after_the_input_file() {
         for (path, expected) in [
             ("folder/cam.flv", "cam.flv"),
             ("a?b:c.flv", "a_b_c.flv"),

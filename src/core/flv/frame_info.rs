@@ -366,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn coded_frames_have_a_position() {
+    fn samples_of_coded_frames_are_located() {
         let sample = |track, body: &[u8]| FrameParser::new().parse(track, body).sample;
         let at = |start, size, composition_ms| {
             Some(SamplePosition {

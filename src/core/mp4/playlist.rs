@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn playlist_has_these_lines() {
+    fn playlist_lists_the_setup_the_segments_and_the_end() {
         let mut playlist = playlist();
         for second in 0..6 {
             add(

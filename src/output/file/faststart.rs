@@ -432,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn tables_precede_the_data_and_offsets_follow_it() {
+    fn tables_move_before_the_data_and_offsets_are_corrected() {
         let (folder, path) = written(&file(false));
         for _ in 0..2 {
             // The second run finds the box at the start.

@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lock_that_is_given_up_shortly_is_waited_for() {
+    fn a_lock_that_is_released_soon_is_acquired() {
         let path = tempfile::NamedTempFile::new().unwrap();
         let open = || File::options().write(true).open(path.path()).unwrap();
         let (holder, other) = (open(), open());

@@ -239,13 +239,13 @@ fn append(
 fn a_crash_while_a_finished_file_is_continued_keeps_all_synced_frames() {
     let (log, ends) = recorded(3);
     let finished = applied(&[], &log);
-    let former = ends[ends.len() - 1].1;
+    let existing = ends[ends.len() - 1].1;
     let ReadMovie::Movie(movie) = read(&finished) else {
         panic!("an own file");
     };
     let disk = disk_with(finished.clone());
     let (log, frames) = (Arc::clone(&disk.log), Arc::clone(&disk.frames));
-    *frames.lock().unwrap() = former;
+    *frames.lock().unwrap() = existing;
     let syncer = disk.clone();
     let mut file = reopen(disk, *movie);
     append(&mut file, 3000, 6, |units| {
@@ -267,7 +267,7 @@ fn a_crash_while_a_finished_file_is_continued_keeps_all_synced_frames() {
             .map_or(0, |at| at + 1);
         let least = match log[..synced].last() {
             Some(Operation::Sync(frames)) => *frames,
-            _ => former,
+            _ => existing,
         };
         for round in 0..200 {
             let mut image = applied(&finished, &log[..synced]);

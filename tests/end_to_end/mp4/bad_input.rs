@@ -14,7 +14,7 @@ fn first_frame_need_not_be_a_keyframe() {
 }
 
 #[test]
-fn frames_of_length_zero_do_not_disturb_the_others() {
+fn empty_frames_keep_the_times_of_the_other_frames() {
     let ffmpeg = require!(Ffmpeg::find());
     let mut clip = Clip::sample();
     for number in [60, 40, 20] {

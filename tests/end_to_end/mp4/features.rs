@@ -81,7 +81,7 @@ fn segments_by_clock_are_named_after_local_time() {
 }
 
 #[test]
-fn size_limit_includes_the_end_of_each_file() {
+fn size_limit_includes_heads_and_tables() {
     // FLV files reserve space for their head.
     let cases = [
         ("flv", 60_000),

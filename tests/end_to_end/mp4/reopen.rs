@@ -97,8 +97,8 @@ fn torn_files_are_repaired() {
     let source = fixtures::avc_b_frames_flv(&ffmpeg);
     let complete = complete(&source);
     let growing = growing(&complete);
-    let whole = File::new("whole.mp4", &complete);
-    let whole = Media::read(&ffmpeg, &whole.path());
+    let uncut = File::new("uncut.mp4", &complete);
+    let uncut = Media::read(&ffmpeg, &uncut.path());
     let cuts = (3..8)
         .map(|cut| growing.len() * cut / 8)
         .chain([growing.len()]);
@@ -112,7 +112,7 @@ fn torn_files_are_repaired() {
             ffmpeg.assert_plays(&file.path());
             let media = Media::read(&ffmpeg, &file.path());
             assert!(!media.video.packets.is_empty());
-            media.assert_start_of(&whole, usize::MAX);
+            media.assert_start_of(&uncut, usize::MAX);
             let repaired = file.read();
             let again = repair(&file.path(), &[]);
             assert!(
@@ -187,19 +187,19 @@ fn resumed_files_equal_uninterrupted_ones() {
     ] {
         let complete = complete(&source);
         let growing = growing(&complete);
-        let mut parts: Vec<Vec<u8>> = (1..8)
+        let mut prefixes: Vec<Vec<u8>> = (1..8)
             .map(|cut| growing[..growing.len() * cut / 8].to_vec())
             .collect();
-        parts.push(growing[..100].to_vec());
-        parts.push(growing.clone());
-        parts.push(complete[..complete.len() - 9].to_vec());
+        prefixes.push(growing[..100].to_vec());
+        prefixes.push(growing.clone());
+        prefixes.push(complete[..complete.len() - 9].to_vec());
         let stopped = File::new("out.mp4", b"");
         let options = ["--stop", "1.5"];
         stopped
             .record(&server(&source), &options)
             .assert_ended(0, "limit");
-        parts.push(stopped.read());
-        parallel::for_each(parts, |part| {
+        prefixes.push(stopped.read());
+        parallel::for_each(prefixes, |prefix| {
             for seeking in [
                 Seeking::default(),
                 Seeking {
@@ -210,7 +210,7 @@ fn resumed_files_equal_uninterrupted_ones() {
             ] {
                 let stream = Stream::recorded(Clip::read(&source)).paced(Pace::Unbounded);
                 let server = Server::start(Config::serving(stream.seeking(seeking)));
-                let file = File::new("out.mp4", &part);
+                let file = File::new("out.mp4", &prefix);
                 file.record(&server, &["--resume"]).assert_ended(0, "ended");
                 assert_eq!(file.names(), ["out.mp4"]);
                 assert_eq!(boxes(&file.path()), ["ftyp", "mdat", "moov"]);
@@ -299,8 +299,8 @@ fn live_streams_are_appended() {
         let both = Media::read(&ffmpeg, &file.path());
         first.assert_start_of(&both, usize::MAX);
         let frames = |media: &Media| media.video.packets.len();
-        let former = if is_continued { 0 } else { frames(&first) };
-        assert_eq!(frames(&both), former + frames(&once));
+        let existing = if is_continued { 0 } else { frames(&first) };
+        assert_eq!(frames(&both), existing + frames(&once));
     }
 }
 

@@ -254,7 +254,7 @@ fn old_connection_continues_if_the_new_stream_does_not_match() {
 }
 
 #[test]
-fn plain_connection_is_refused_to_a_client_on_tls() {
+fn request_to_leave_tls_is_refused() {
     let clip = unique_clip(600, 25);
     let broadcast = broadcast(&clip, true);
     let plain = serve(&broadcast, Vec::new());
@@ -274,7 +274,7 @@ fn plain_connection_is_refused_to_a_client_on_tls() {
 
 /// A server that closes at once does not wait for the new connection.
 #[test]
-fn old_connection_may_end_before_the_move() {
+fn the_move_continues_if_the_old_connection_ends_first() {
     let clip = unique_clip(1_000, 1_000);
     for (fault, retries) in [
         (FaultPoint::Boundary(150_000), "5"),

@@ -154,7 +154,7 @@ fn interrupted_changes_of_the_header_are_read() {
 }
 
 #[test]
-fn starts_cut_anywhere_need_more() {
+fn cut_starts_need_more_bytes() {
     let bytes = recorded(Layout::Seekable, 2, 47).bytes;
     let moof = bytes
         .windows(4)

@@ -270,7 +270,7 @@ fn later_tracks_may_be_left_out() {
 }
 
 #[test]
-fn alternatives_have_flags_a_group_a_language_and_a_name() {
+fn alternative_tracks_have_flags_a_group_a_language_and_a_name() {
     let mut file = with_headers(Layout::Seekable, 1000);
     let german = Object::from_iter([("lang", "de"), ("title", "Kommentar")]);
     let map = Object::from_iter([("2", german)]);
