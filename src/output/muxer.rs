@@ -254,6 +254,23 @@ impl Muxer {
         }
     }
 
+    /// Whether tables finish the file.
+    pub(super) fn has_tables(&self) -> bool {
+        match self {
+            Self::Flv(_) => false,
+            Self::Mp4(writer) => writer.has_tables(),
+        }
+    }
+
+    /// Size of the tables that finish the file; an estimate before the first fragment.
+    pub(super) fn tables_bytes(&self) -> u64 {
+        match self {
+            Self::Flv(_) => 0,
+            // The first fragment adds the boxes around the tables.
+            Self::Mp4(writer) => writer.tables_bytes().max(EMPTY_MOVIE_BYTES),
+        }
+    }
+
     /// Merges fields of the server's `onMetaData` into the head.
     ///
     /// Returns false if the head can no longer change; the fields must then be written as script data.
@@ -345,6 +362,13 @@ impl Unit {
         self.bytes.get(self.unused..).unwrap_or_default()
     }
 
+    /// Largest number of bytes by which the unit lengthens a finished file.
+    pub(super) fn file_bytes(&self) -> u64 {
+        let tables = u64::from(self.messages).saturating_mul(TABLE_BYTES);
+        let bytes = self.as_bytes().len() as u64;
+        bytes.saturating_add(tables)
+    }
+
     /// Returns the buffer as an empty payload.
     pub(super) fn into_payload(self) -> Payload {
         Payload::reuse(self.bytes)
@@ -369,6 +393,13 @@ pub(super) const FRAGMENT_MS: u64 = 1000;
 
 /// Field of `onMetaData` with the frames per second of the video.
 const FRAME_RATE: &str = "framerate";
+
+/// Largest size of the table entries of one frame of MP4: 4 bytes in `stsz` and `stss`, 8 in `stts` and `ctts`, and
+/// 20 in `stsc` and `co64` if each fragment has one frame.
+const TABLE_BYTES: u64 = 44;
+
+/// Size of a `moov` box without table entries: two tracks have about 1,200 bytes.
+const EMPTY_MOVIE_BYTES: u64 = 4096;
 
 /// Field of `onMetaData` with the title of the stream.
 const TITLE: &str = "title";

@@ -779,7 +779,7 @@ impl Writer {
     }
 
     fn note(&mut self, runs: &[Run], offset: u64) {
-        let has_tables = self.options.layout == Layout::Seekable;
+        let has_tables = self.has_tables();
         for run in runs {
             let mut tracks = self.tracks.iter_mut().map(|track| &mut track.movie);
             match tracks.find(|track| track.id == run.track) {
@@ -809,6 +809,11 @@ impl Writer {
     /// Returns the size of the frames that wait for their fragment.
     pub fn held_bytes(&self) -> u64 {
         self.held_bytes
+    }
+
+    /// Whether tables finish the file.
+    pub fn has_tables(&self) -> bool {
+        self.options.layout == Layout::Seekable
     }
 
     /// Returns the size of the tables that a finished file needs, in bytes.

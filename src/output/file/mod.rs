@@ -62,6 +62,14 @@ pub(super) trait Storage: Read + Write + Seek {
     /// Truncates the file to `length` bytes.
     fn set_len(&mut self, length: u64) -> io::Result<()>;
 
+    /// Allocates disk space for `bytes` from this offset on, without a change of the length. Does nothing if
+    /// the system or the file system cannot.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the disk is full.
+    fn reserve(&mut self, offset: u64, bytes: u64) -> io::Result<()>;
+
     /// Returns a function that syncs all written data and can be called from any thread.
     fn syncer(&self) -> io::Result<Arc<dyn Fn() -> io::Result<()> + Send + Sync>>;
 }
@@ -182,10 +190,11 @@ impl<S: Storage> MediaFile<S> {
     /// Appends units. If the disk is full, the file keeps the units that fit, and the torn one is
     /// removed.
     pub(super) fn append(&mut self, units: &[Unit]) -> io::Result<()> {
+        let (units, reserved) = self.reserve_end(units);
         match write_all(&mut self.storage, units) {
             Ok(()) => {
                 self.note(units);
-                Ok(())
+                reserved
             }
             Err((written, error)) => {
                 self.note(complete_units(units, written));
@@ -195,6 +204,26 @@ impl<S: Storage> MediaFile<S> {
                 Err(error)
             }
         }
+    }
+
+    /// Allocates disk space for units and for the end of an MP4 file after them, so that the file can be finished
+    /// on a full disk. Returns the units for which there is space, and the error for the others.
+    fn reserve_end<'a>(&mut self, units: &'a [Unit]) -> (&'a [Unit], io::Result<()>) {
+        if !self.muxer.has_tables() {
+            return (units, Ok(()));
+        }
+        let mut units = units;
+        let mut reserved = Ok(());
+        while let Some((_, fewer)) = units.split_last() {
+            let bytes = units.iter().map(Unit::file_bytes);
+            let bytes = bytes.fold(self.muxer.tables_bytes(), u64::saturating_add);
+            match self.storage.reserve(self.muxer.file_bytes(), bytes) {
+                Ok(()) => break,
+                Err(error) => reserved = Err(error),
+            }
+            units = fewer;
+        }
+        (units, reserved)
     }
 
     /// Removes everything after the last complete unit.
@@ -343,6 +372,24 @@ impl Storage for File {
         Self::set_len(self, length)
     }
 
+    #[cfg(target_os = "linux")]
+    fn reserve(&mut self, offset: u64, bytes: u64) -> io::Result<()> {
+        use rustix::{
+            fs::{FallocateFlags, fallocate},
+            io::Errno,
+        };
+
+        match fallocate(&*self, FallocateFlags::KEEP_SIZE, offset, bytes) {
+            Err(error) if [Errno::NOSPC, Errno::DQUOT].contains(&error) => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn reserve(&mut self, _: u64, _: u64) -> io::Result<()> {
+        Ok(())
+    }
+
     fn syncer(&self) -> io::Result<Arc<dyn Fn() -> io::Result<()> + Send + Sync>> {
         let file = self.try_clone()?;
         Ok(Arc::new(move || file.sync_data()))
@@ -420,6 +467,10 @@ mod tests {
     }
 
     impl Storage for MemoryDisk {
+        fn reserve(&mut self, _: u64, _: u64) -> io::Result<()> {
+            panic!("FLV files reserve nothing")
+        }
+
         fn syncer(&self) -> io::Result<Arc<dyn Fn() -> io::Result<()> + Send + Sync>> {
             let syncs = Arc::clone(&self.syncs);
             Ok(Arc::new(move || {
