@@ -214,6 +214,44 @@ fn full_disk_keeps_the_complete_segments() {
     }
 }
 
+/// The space for the tables is reserved, so a file on a full disk can be finished.
+#[test]
+#[cfg(target_os = "linux")]
+fn recording_on_a_full_disk_is_a_finished_file() {
+    let ffmpeg = require!(Ffmpeg::find());
+    let mounts = Command::new("unshare").args(["-m", "true"]).status();
+    if !mounts.is_ok_and(|status| status.success()) {
+        return println!("skipped: mounting a file system needs the privileges of root");
+    }
+    let clip = unsplit(&ffmpeg, "mp4", Clip::sample());
+    let source = Media::read(&ffmpeg, &clip.path);
+    parallel::for_each([28, 32, 40, 44], |kilobytes| {
+        let server = Server::start(Config::serving(Stream::recorded_sample()));
+        let folder = tempfile::tempdir().expect("a folder");
+        let script = format!(
+            r#"mkdir "$1/disk" && mount -t tmpfs -o size={kilobytes}k tmpfs "$1/disk" || exit 9
+               "$0" "$2" -o "$1/disk/out.mp4"; code=$?
+               cp "$1/disk/out.mp4" "$1"; exit $code"#
+        );
+        let mut command = Command::new("unshare");
+        command.args(["-m", "sh", "-c", &script]);
+        command.arg(program::command().get_program());
+        command.arg(folder.path()).arg(server.url("clip"));
+        let finished = Process::start(&mut command).finish(LIMIT);
+        finished.assert_ended(1, "disk-full");
+        let file = folder.path().join("out.mp4");
+        let bytes = fs::read(&file).expect("the file exists");
+        assert_eq!(
+            bytes.get(36..40),
+            Some(&b"mdat"[..]),
+            "{kilobytes} KiB: {finished}"
+        );
+        assert!(bytes.len() * 3 > kilobytes * 1024, "{} bytes", bytes.len());
+        ffmpeg.assert_plays(&file);
+        Media::read(&ffmpeg, &file).assert_excerpt_of(&source);
+    });
+}
+
 /// A sync that takes longer than three segments delays neither the next frames nor the order of the reports.
 #[test]
 #[cfg(target_os = "linux")]
