@@ -77,6 +77,7 @@ pub struct Writer {
     /// Buffers of written fragments, if each frame is a fragment: keyframes and audio frames need different ones.
     pool: Box<Pool>,
     has_warned: bool,
+    has_warned_of_frame: bool,
     /// Tracks that appeared too late.
     left_out: Vec<TrackId>,
     /// Frame rate of the video that the server announced.
@@ -156,6 +157,7 @@ impl Writer {
             spare: None,
             pool: Box::default(),
             has_warned: false,
+            has_warned_of_frame: false,
             left_out: Vec::new(),
             announced_rate: None,
             colors: BTreeMap::new(),
@@ -538,7 +540,7 @@ impl Writer {
         }
         spent.push(frame.payload);
         if !is_held {
-            return;
+            return self.report_left_out(info);
         }
         let start_ms = *self.fragment_start_ms.get_or_insert(time_ms);
         let elapsed_ms = time_ms.saturating_sub(start_ms);
@@ -548,6 +550,18 @@ impl Writer {
             let is_immediate = self.options.fragment_ms == 0;
             self.close_fragment(is_immediate, fragments);
             self.fragment_start_ms = Some(time_ms);
+        }
+    }
+
+    /// Reports a frame whose sample is not known, once per file.
+    fn report_left_out(&mut self, info: FrameInfo) {
+        let is_frame = is_media(info.track) && info.carries_media && !info.is_sequence_header;
+        if is_frame && !std::mem::replace(&mut self.has_warned_of_frame, true) {
+            tracing::warn!(
+                "a damaged {} frame is left out of the MP4 file, and so is every further one; \
+                 FLV files keep them",
+                info.track
+            );
         }
     }
 

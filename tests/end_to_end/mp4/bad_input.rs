@@ -39,6 +39,35 @@ fn empty_frames_keep_the_times_of_the_other_frames() {
 }
 
 #[test]
+fn damaged_frames_are_left_out_with_one_warning() {
+    let clip = Clip::sample();
+    let mut damaged = clip.clone();
+    for number in [60, 40, 20] {
+        let (timestamp_ms, kind) = (clip.tags[number].timestamp_ms, Tag::VIDEO);
+        // The composition time is cut.
+        let body = vec![0x27, 1, 0];
+        let tag = Tag {
+            kind,
+            timestamp_ms,
+            body,
+        };
+        damaged.tags.insert(number, tag);
+    }
+    let recorded = Recording::new("out.mp4", &[]).of(damaged);
+    recorded.finished.assert_ended(0, "ended");
+    let stderr = &recorded.finished.stderr;
+    assert_eq!(
+        stderr.matches("a damaged video frame is left out").count(),
+        1,
+        "{stderr}"
+    );
+    let ffmpeg = require!(Ffmpeg::find());
+    let [_, intact] = record(&clip);
+    let media = [&recorded, &intact].map(|file| Media::read(&ffmpeg, &file.path("out.mp4")));
+    media[0].assert_equals(&media[1]);
+}
+
+#[test]
 fn repeated_times_are_kept_within_a_millisecond() {
     let mut clip = Clip::sample();
     let frames = clip.tags.iter_mut().filter(|tag| tag.timestamp_ms > 0);
