@@ -11,16 +11,16 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-#[cfg(target_os = "linux")]
-use crate::peers::strace::Strace;
 use crate::{
     fixtures, parallel,
     peers::{ffmpeg::Ffmpeg, require},
     process::{Finished, Process},
     program::{self, LIMIT},
-    server::{Broadcast, Clip, Config, CutConnection, FaultAction, Pace, Server, Stream, Tag},
+    server::{Broadcast, Clip, Config, CutConnection, FaultAction, Pace, Server, Stream},
     verify::{Media, assert_ffprobe_accepts, duration},
 };
+#[cfg(target_os = "linux")]
+use crate::{peers::strace::Strace, server::Tag};
 
 /// Extensions that select the formats.
 const FORMATS: [&str; 2] = ["flv", "mp4"];
