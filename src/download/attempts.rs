@@ -78,7 +78,8 @@ pub(super) async fn play(
             && is_live
             && facts.is_playing
         {
-            loss.is_without_publisher |= loss.is_disconnect && cause.is_disconnect();
+            let is_disconnect = loss.is_disconnect && cause.is_disconnect();
+            loss.is_without_publisher = is_disconnect && pump.has_failed_before_media();
         }
         if let Some(attempted) = &pump.attempted {
             pump.hints = hints(&cause, &facts, attempted, candidates.untried());

@@ -155,6 +155,8 @@ enum Stage {
     Connected,
     /// The server reported the start of playback.
     Playing,
+    /// Audio or video arrived, perhaps only frames that the recording contains.
+    Media,
 }
 
 /// How a turn of the main loop ended.
@@ -220,7 +222,7 @@ impl<'a> Pump<'a> {
         self.stage = if client.is_handshaking() {
             Stage::Handshake
         } else {
-            Stage::Playing
+            Stage::Media
         };
         self.timeouts = client.timeouts();
         let Err(next) = self.play(&mut connection, client, source, stop).await;
@@ -412,6 +414,9 @@ impl<'a> Pump<'a> {
     fn handle_event(&mut self, now: Instant, event: Event) -> Result<(), Next> {
         match event {
             Event::Media { message, info } => {
+                if info.carries_media {
+                    self.stage = Stage::Media;
+                }
                 if let Some((message, info)) = self.select_tracks(now, message, info) {
                     if self.must_fetch_headers(info) {
                         self.headers.postpone(message, info);
@@ -646,6 +651,11 @@ impl<'a> Pump<'a> {
         self.stage < Stage::Playing
     }
 
+    /// Whether the connection ended after the start of playback and before any audio or video.
+    pub(super) fn has_failed_before_media(&self) -> bool {
+        self.stage == Stage::Playing
+    }
+
     /// Returns the facts from which the ending is judged.
     pub(super) fn facts(&self) -> Facts {
         let first_timestamp_ms = self.first_timestamp_ms.unwrap_or(0);
@@ -654,7 +664,7 @@ impl<'a> Pump<'a> {
             is_recorded: self.is_recorded,
             is_connected: self.stage >= Stage::Connected,
             is_shaking_hands: self.stage == Stage::Handshake,
-            is_playing: self.stage == Stage::Playing,
+            is_playing: self.stage >= Stage::Playing,
             has_media: self.has_media,
             first_timestamp_ms: self.range.stream_position_ms(first_timestamp_ms),
             length_ms: self

@@ -301,7 +301,7 @@ impl Pump<'_> {
             EndCause::PeerClosed {
                 between_messages: true
             } | EndCause::Session(End::Closed(_))
-        ) && self.stage == Stage::Playing
+        ) && self.stage >= Stage::Playing
             && !rejoin.is_running();
         if !has_ended && !is_closed && !matches!(cause, EndCause::NoMatch) {
             return None;
