@@ -1,9 +1,12 @@
+//! Hints after a session that failed before media.
+
+#[cfg(unix)]
+use crate::{drop_in::RtmpdumpLink, program::LIMIT};
 use crate::{
-    drop_in::RtmpdumpLink,
     hostile::ONE_SECOND_TIMEOUT,
     parallel,
     process::{Finished, without_time},
-    program::{self, Download, download},
+    program::{Download, download},
     server::{
         AfterAnswer, Authority, CannedPeer, Clip, Config, FaultAction, FaultPoint, Handshake,
         Login, LoginScheme, OnConnect, OnMissing, ScriptedPeer, Server, Step, Stream, TlsClose,
@@ -254,9 +257,7 @@ fn rtmpdump_name_and_quiet_print_no_hints() {
     let server = Server::start(Config::default());
     let url = server.url("clip");
     let rtmpdump = RtmpdumpLink::new();
-    let finished = rtmpdump
-        .start(&["-r", &url, "-o", "out.flv"])
-        .finish(program::LIMIT);
+    let finished = rtmpdump.start(&["-r", &url, "-o", "out.flv"]).finish(LIMIT);
     assert_eq!(hints(&finished), [""; 0], "{finished}");
     let quiet = download(&url, &["--quiet"]);
     assert_eq!(quiet.finished.stderr, "");
