@@ -5,7 +5,7 @@
 //! temporary file, which replaces the original at the end. Both ways keep all intact tags readable at
 //! every instant, so the repair may be killed at any time.
 //!
-//! An MP4 file written by rtmpull is finished in place, see [`movie`].
+//! An MP4 file written by rtmpull is finished in place, see `movie`.
 
 #![cfg_attr(
     not(test),

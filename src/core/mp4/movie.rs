@@ -177,7 +177,7 @@ impl MovieTrack {
         lengths.fold(0, u32::saturating_add)
     }
 
-    /// Returns the track of the stream, see [`stream_track`].
+    /// Returns the track of the stream.
     pub(super) fn stream_track(&self) -> TrackId {
         let kind = match self.entry.is_video() {
             true => TagKind::VIDEO,

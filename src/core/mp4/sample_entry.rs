@@ -24,7 +24,7 @@ use crate::core::flv::{
 /// Codec setup of one track, and the encoded box that describes it (ISO 14496-12 8.5.2).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SampleEntry {
-    /// Codec of the frames: that of its [`family`].
+    /// Codec of the frames: that of its `family`.
     pub codec: Codec,
     /// Number of ticks per second of the track. That of video changes when its frame rate is known.
     pub timescale: u32,
