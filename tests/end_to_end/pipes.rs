@@ -74,7 +74,7 @@ fn full_queue_of_mp4_drops_fragments_up_to_a_keyframe() {
             let video = runs.iter().find(|run| run.track == 2).expect("video");
             if video.start > end {
                 gaps += 1;
-                assert!(video.samples[0].is_sync, "at {} ms", video.start);
+                assert!(video.samples[0].is_sync, "at tick {}", video.start);
             }
             let durations = video
                 .samples
@@ -84,7 +84,8 @@ fn full_queue_of_mp4_drops_fragments_up_to_a_keyframe() {
         }
         rest = &rest[length as usize..];
     }
-    assert_eq!((end, gaps), (12_000, 1));
+    // The timescale of 25 frames per second.
+    assert_eq!((end, gaps), (12 * 25_000, 1));
 }
 
 #[test]
