@@ -337,7 +337,9 @@ fn a_late_track_starts_a_segment_and_no_frame_is_lost() {
     let movies = movies.windows(4).filter(|kind| kind == b"moov");
     // ffmpeg rejects a stream with a track that the first moov box does not describe.
     assert_eq!(movies.count(), 1);
-    let warned = finished.stderr.contains("track a1 appears after the start");
+    let warned = finished
+        .stderr
+        .contains("track a1 arrives after the start of the MP4 pipe");
     assert!(warned, "{finished}");
     for map in ["0:0", "0:1"] {
         let expected = packets(&ffmpeg, &whole, map);
