@@ -540,7 +540,7 @@ impl Writer {
         }
         spent.push(frame.payload);
         if !is_held {
-            return self.report_left_out(info);
+            return;
         }
         let start_ms = *self.fragment_start_ms.get_or_insert(time_ms);
         let elapsed_ms = time_ms.saturating_sub(start_ms);
@@ -568,6 +568,7 @@ impl Writer {
     /// Holds a frame of one track until its fragment ends. Returns whether the message has a frame.
     fn hold(&mut self, info: FrameInfo, frame: &Frame) -> bool {
         let Some(position) = info.sample.filter(|_| info.carries_media) else {
+            self.report_left_out(info);
             return false;
         };
         let sample = position.of(&frame.payload);
