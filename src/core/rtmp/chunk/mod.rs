@@ -51,7 +51,8 @@ pub enum Error {
     TooMuchUnfinished,
 }
 
-fn to_usize(number: u32) -> usize {
+/// Converts a length of the protocol.
+pub(super) fn to_usize(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 

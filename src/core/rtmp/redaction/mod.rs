@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, mem, ops::Range, sync::Arc};
 
 pub use self::secrets::Secrets;
 use super::{
-    chunk::{self, Piece},
+    chunk::{self, Piece, to_usize},
     message::Kind,
 };
 use crate::core::wire::{Reader, U24};
@@ -241,10 +241,6 @@ fn shorten(header: &mut [u8], limit: u32) {
         let limit = U24::saturate(limit);
         *length = U24::from_be_bytes(*length).min(limit).to_be_bytes();
     }
-}
-
-fn to_usize(number: u32) -> usize {
-    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 /// Size of C0, C1 and C2, and of S0, S1 and S2 (RTMP 5.2).
