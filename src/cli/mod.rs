@@ -254,20 +254,12 @@ fn start_event(args: &Args, job: &Job, screen: &Screen) -> StartEvent {
         || format!("{}/{}", connect.tc_url, job.session.playpath),
         String::clone,
     );
-    let output = match &job.output {
-        Destination::Stdout => STDOUT.into(),
-        Destination::Path(path) => path.display().to_string(),
-        Destination::Template(_) => {
-            let file = args.tee.as_ref().or(args.flv.as_ref());
-            file.map_or_else(String::new, |file| file.display().to_string())
-        }
-    };
     StartEvent {
         schema_version: SCHEMA_VERSION,
         version: env!("CARGO_PKG_VERSION"),
         url: screen.redacted(&url),
         inputs: Vec::new(),
-        output: screen.redacted(&output),
+        output: screen.redacted(&output_name(args, &job.output)),
         options: Options {
             live: args.live,
             resume: job.resume.is_some(),
@@ -281,6 +273,18 @@ fn start_event(args: &Args, job: &Job, screen: &Screen) -> StartEvent {
             segment_clock_seconds: job.segments.clock_seconds,
             split_on_change: job.segments.on_change,
         },
+    }
+}
+
+/// Returns the output as the user named it.
+fn output_name(args: &Args, output: &Destination) -> String {
+    match output {
+        Destination::Stdout => STDOUT.into(),
+        Destination::Path(path) => path.display().to_string(),
+        Destination::Template(_) => {
+            let file = args.tee.as_ref().or(args.flv.as_ref());
+            file.map_or_else(String::new, |file| file.display().to_string())
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use super::{
     exit_code::{Exit, NotStarted},
     failure,
     job::{self, Environment},
+    output_name,
     report::{
         DisplayOptions, Listener, Listeners,
         json::event::{Event, Options, SCHEMA_VERSION, Start},
@@ -17,7 +18,7 @@ use super::{
 use crate::{
     core::amf::Object,
     download::{self, Ending, Report},
-    output::{Destination, Gaps, SegmentFacts},
+    output::{Gaps, SegmentFacts},
     remux::{self, End, Input, Job},
 };
 
@@ -64,20 +65,12 @@ fn start_event(args: &Args, job: &Job, displays: &Displays) -> Start {
             Input::File(path) => displays.screen.redacted(&path.display().to_string()),
         })
         .collect();
-    let output = match &job.output {
-        Destination::Stdout => STDOUT.into(),
-        Destination::Path(path) => path.display().to_string(),
-        Destination::Template(_) => {
-            let file = args.tee.as_ref().or(args.flv.as_ref());
-            file.map_or_else(String::new, |file| file.display().to_string())
-        }
-    };
     Start {
         schema_version: SCHEMA_VERSION,
         version: env!("CARGO_PKG_VERSION"),
         url: names.first().cloned().unwrap_or_default(),
         inputs: names,
-        output: displays.screen.redacted(&output),
+        output: displays.screen.redacted(&output_name(args, &job.output)),
         options: Options {
             live: false,
             resume: false,
