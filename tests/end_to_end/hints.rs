@@ -102,7 +102,7 @@ fn each_failed_connection_has_its_hints() {
     };
     let refused = download(&format!("rtmp://127.0.0.1:{closed_port}/app/clip"), &[]);
     assert_hints(&refused, &[PORT]);
-    let unknown = download("rtmp://nobody.invalid/app/clip", &ONE_SECOND_TIMEOUT);
+    let unknown = download("rtmp://missing.invalid/app/clip", &ONE_SECOND_TIMEOUT);
     assert_hints(&unknown, &["check the spelling of the host name"]);
     let unreachable = format!("socks5://127.0.0.1:{closed_port}");
     let unreachable = download("rtmp://127.0.0.1:9/app/clip", &["--proxy", &unreachable]);
