@@ -1,22 +1,14 @@
 //! MP4 files with their tables at the start.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-    thread,
-    time::Duration,
-};
-
-use tempfile::TempDir;
+use std::{fs, thread, time::Duration};
 
 use crate::{
     fixtures,
     peers::{ffmpeg::Ffmpeg, require},
-    process::{Finished, Process},
-    program::{self, LIMIT},
+    process::Process,
+    program::{Folder, LIMIT},
     server::{Clip, Config, Pace, Server, Stream},
-    verify::{Media, assert_ffprobe_accepts, assert_presents_copy},
+    verify::{Media, assert_ffprobe_accepts, assert_presents_copy, boxes},
 };
 
 #[test]
@@ -94,10 +86,9 @@ fn a_live_recording_that_is_stopped_starts_with_the_tables() {
     let server = Server::start(Config::serving(Stream::live(Clip::repeated_sample(
         10, 3_100,
     ))));
-    let mut command = program::command();
     let url = server.url("clip");
     let line = [&url, "-v", "-o", "out.mp4", "--faststart"];
-    let process = Process::start(command.current_dir(folder.0.path()).args(line));
+    let process = Process::start(folder.command().args(line));
     let file = folder.path("out.mp4");
     while !fs::metadata(&file).is_ok_and(|file| file.len() > 10_000) {
         thread::sleep(Duration::from_millis(20));
@@ -151,47 +142,5 @@ fn other_outputs_are_refused() {
         assert_eq!(finished.code(), Some(1), "{finished}");
         assert!(finished.stderr.contains(expected), "{finished}");
         assert!(folder.names().is_empty());
-    }
-}
-
-/// Names of the top-level boxes of a file.
-fn boxes(file: &Path) -> Vec<String> {
-    let bytes = fs::read(file).expect("the file exists");
-    let mut rest = &bytes[..];
-    let mut names = Vec::new();
-    while let [a, b, c, d, kind @ ..] = rest {
-        names.push(String::from_utf8_lossy(&kind[..4]).into_owned());
-        let length = match u32::from_be_bytes([*a, *b, *c, *d]) {
-            1 => u64::from_be_bytes(rest[8..16].try_into().expect("eight bytes")),
-            length => length.into(),
-        };
-        rest = &rest[length as usize..];
-    }
-    names
-}
-
-struct Folder(TempDir);
-
-impl Folder {
-    fn new() -> Self {
-        Self(tempfile::tempdir().expect("a temporary folder"))
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn run(&self, line: &[&str]) -> Finished {
-        let mut command: Command = program::command();
-        Process::start(command.current_dir(self.0.path()).args(line)).finish(LIMIT)
-    }
-
-    fn names(&self) -> Vec<String> {
-        let entries = fs::read_dir(self.0.path()).expect("a folder").flatten();
-        let mut names: Vec<_> = entries
-            .map(|entry| entry.file_name().to_string_lossy().into_owned())
-            .collect();
-        names.sort();
-        names
     }
 }

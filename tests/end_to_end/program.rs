@@ -21,6 +21,10 @@ pub struct Download {
     folder: TempDir,
 }
 
+/// Temporary folder in which rtmpull runs.
+#[cfg(unix)]
+pub struct Folder(TempDir);
+
 /// Returns the command in a UTF-8 locale, without proxy variables in its environment.
 pub fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rtmpull"));
@@ -138,6 +142,42 @@ impl Download {
     #[track_caller]
     pub fn clip(&self) -> Clip {
         Clip::read(&self.file())
+    }
+}
+
+#[cfg(unix)]
+impl Folder {
+    /// Creates an empty folder.
+    pub fn new() -> Self {
+        Self(tempfile::tempdir().expect("a temporary folder"))
+    }
+
+    /// Returns the path of a file in the folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Returns the command that runs in the folder.
+    pub fn command(&self) -> Command {
+        let mut command = command();
+        command.current_dir(self.0.path());
+        command
+    }
+
+    /// Runs rtmpull with these arguments.
+    #[track_caller]
+    pub fn run(&self, arguments: &[&str]) -> Finished {
+        Process::start(self.command().args(arguments)).finish(LIMIT)
+    }
+
+    /// Returns the sorted names of the files in the folder.
+    pub fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.0.path()).expect("a folder").flatten();
+        let mut names: Vec<_> = entries
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
     }
 }
 

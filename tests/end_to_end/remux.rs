@@ -1,21 +1,12 @@
 //! Conversions of FLV files with `--remux`.
 
-use std::{
-    fs,
-    io::Write,
-    path::{Path, PathBuf},
-    process::Command,
-    thread,
-    time::Duration,
-};
-
-use tempfile::TempDir;
+use std::{fs, io::Write, path::Path, process::Command, thread, time::Duration};
 
 use crate::{
     fixtures,
     peers::{ffmpeg::Ffmpeg, require},
     process::{Finished, Process},
-    program::{self, LIMIT},
+    program::{Folder, LIMIT},
     server::{Clip, Config, Pace, Server, Stream, Tag},
     verify::{Media, assert_complete_copy, assert_ffprobe_accepts, assert_presents_copy},
 };
@@ -430,28 +421,12 @@ fn flv(tags: &[Tag]) -> Vec<u8> {
     file
 }
 
-/// A folder with the input `in.flv`.
-struct Folder(TempDir);
-
 impl Folder {
+    /// Creates a folder with the input `in.flv`.
     fn with(input: &[u8]) -> Self {
-        let folder = Self(tempfile::tempdir().expect("a temporary folder"));
+        let folder = Self::new();
         fs::write(folder.path("in.flv"), input).expect("a file");
         folder
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn command(&self) -> Command {
-        let mut command = program::command();
-        command.current_dir(self.0.path());
-        command
-    }
-
-    fn run(&self, line: &[&str]) -> Finished {
-        Process::start(self.command().args(line)).finish(LIMIT)
     }
 
     fn remux(&self, line: &[&str]) -> Finished {
@@ -462,16 +437,7 @@ impl Folder {
     fn shell(&self, text: &str) -> Finished {
         let program: &Path = env!("CARGO_BIN_EXE_rtmpull").as_ref();
         let mut command = Command::new("sh");
-        command.args(["-c", text]).current_dir(self.0.path());
+        command.args(["-c", text]).current_dir(self.path("."));
         Process::start(command.env("RTMPULL", program)).finish(LIMIT)
-    }
-
-    fn names(&self) -> Vec<String> {
-        let entries = fs::read_dir(self.0.path()).expect("a folder").flatten();
-        let mut names: Vec<_> = entries
-            .map(|entry| entry.file_name().to_string_lossy().into_owned())
-            .collect();
-        names.sort();
-        names
     }
 }

@@ -297,5 +297,27 @@ fn milliseconds(time_base: &str) -> f64 {
     1000.0 * parse(numerator) / parse(denominator)
 }
 
+/// Returns the names of the top-level boxes of a file.
+#[cfg(unix)]
+pub fn boxes(file: &Path) -> Vec<String> {
+    boxes_in(&std::fs::read(file).expect("the file exists"))
+}
+
+/// Returns the names of the top-level boxes in these bytes.
+#[cfg(unix)]
+pub fn boxes_in(bytes: &[u8]) -> Vec<String> {
+    let mut rest = bytes;
+    let mut names = Vec::new();
+    while let [a, b, c, d, kind @ ..] = rest {
+        names.push(String::from_utf8_lossy(&kind[..4]).into_owned());
+        let length = match u32::from_be_bytes([*a, *b, *c, *d]) {
+            1 => u64::from_be_bytes(rest[8..16].try_into().expect("eight bytes")),
+            length => length.into(),
+        };
+        rest = &rest[length as usize..];
+    }
+    names
+}
+
 /// Packet times are not always integral milliseconds.
 const ROUNDING_MS: i64 = 1;

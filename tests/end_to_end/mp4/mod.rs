@@ -30,7 +30,9 @@ use crate::{
     process::{Finished, Process},
     program::{self, LIMIT},
     server::{Clip, Config, CutConnection, FaultAction, Pace, Server, Stream, Tag},
-    verify::{Media, assert_complete_copy, assert_ffprobe_accepts, assert_presents_copy},
+    verify::{
+        Media, assert_complete_copy, assert_ffprobe_accepts, assert_presents_copy, boxes, boxes_in,
+    },
 };
 
 #[test]
@@ -287,26 +289,6 @@ fn contradictions_are_errors() {
         assert!(lines.contains(error), "{lines}");
         assert!(recording.names().is_empty());
     }
-}
-
-/// Names of the top-level boxes of a file.
-fn boxes(file: &Path) -> Vec<String> {
-    boxes_in(&fs::read(file).expect("the file exists"))
-}
-
-/// Names of the top-level boxes in these bytes.
-fn boxes_in(bytes: &[u8]) -> Vec<String> {
-    let mut rest = bytes;
-    let mut names = Vec::new();
-    while let [a, b, c, d, kind @ ..] = rest {
-        names.push(String::from_utf8_lossy(&kind[..4]).into_owned());
-        let length = match u32::from_be_bytes([*a, *b, *c, *d]) {
-            1 => u64::from_be_bytes(rest[8..16].try_into().expect("eight bytes")),
-            length => length.into(),
-        };
-        rest = &rest[length as usize..];
-    }
-    names
 }
 
 /// A recording in a folder of its own.
