@@ -75,7 +75,7 @@ pub struct Writer {
     /// Buffer of a written fragment.
     spare: Option<Vec<u8>>,
     /// Buffers of written fragments, if each frame is a fragment: keyframes and audio frames need different ones.
-    pool: Box<Pool>,
+    pool: Pool,
     has_warned: bool,
     has_warned_of_frame: bool,
     /// Tracks that appeared too late.
@@ -155,7 +155,7 @@ impl Writer {
             playlist: None,
             scratch: Vec::new(),
             spare: None,
-            pool: Box::default(),
+            pool: Pool::default(),
             has_warned: false,
             has_warned_of_frame: false,
             left_out: Vec::new(),
