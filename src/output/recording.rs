@@ -223,8 +223,8 @@ impl FileRecording {
             self.sequence_headers.note_frame(info);
             self.open_segment_for(now, info, at_ms)?;
         } else {
-            self.sequence_headers.keep(info, &payload);
-            if self.is_for_next_segment(info) {
+            let is_setup = self.sequence_headers.keep(info, &payload);
+            if self.is_for_next_segment(is_setup) {
                 self.pending.hold(info, payload, &mut self.spent);
                 return Ok(());
             }
@@ -412,12 +412,12 @@ impl FileRecording {
         }
     }
 
-    /// Whether a message that is not a frame waits for the first frame of the next segment. A sequence
-    /// header after a gap describes the stream after it.
-    fn is_for_next_segment(&self, info: FrameInfo) -> bool {
+    /// Whether a message that is not a frame waits for the first frame of the next segment. A message that
+    /// sets up a decoder describes the frames after a requested split.
+    fn is_for_next_segment(&self, is_setup: bool) -> bool {
         match &self.segment {
             None => self.existing.is_none() || self.is_split_requested,
-            Some(_) => info.is_sequence_header && self.is_split_requested,
+            Some(_) => is_setup && self.is_split_requested,
         }
     }
 

@@ -58,18 +58,18 @@ impl SequenceHeaders {
         kept.any(|kept| kept.payload == *payload)
     }
 
-    /// Stores a message if it sets up a decoder. It replaces the messages whose tracks it covers. If there
-    /// are too many bytes, the oldest message without the main track is removed.
-    pub(super) fn keep(&mut self, info: FrameInfo, payload: &Payload) {
+    /// Stores a message if it sets up a decoder, and returns whether it does. It replaces the messages whose
+    /// tracks it covers. If there are too many bytes, the oldest message without the main track is removed.
+    pub(super) fn keep(&mut self, info: FrameInfo, payload: &Payload) -> bool {
         let Some((role, tracks)) = Role::of(info.track, payload) else {
-            return;
+            return false;
         };
         if payload.len() > pending::MAX_BYTES {
             tracing::debug!(
                 "a sequence header of {} bytes is not repeated",
                 payload.len()
             );
-            return;
+            return true;
         }
         let of_role = self.kept.iter_mut().filter(|kept| kept.role == role);
         of_role.for_each(|kept| kept.latest = kept.latest.without(tracks));
@@ -98,6 +98,7 @@ impl SequenceHeaders {
             let oldest = self.kept.iter().position(is_other);
             self.kept.remove(oldest.unwrap_or(0));
         }
+        true
     }
 
     /// Records the codec of a frame. A codec without sequence headers makes those of its track obsolete.

@@ -314,6 +314,28 @@ fn a_requested_split_starts_at_the_next_frame() {
     assert_eq!(kinds("a.2.flv"), [9, 8, 8, 9, 9]);
 }
 
+#[test]
+fn messages_that_set_up_a_decoder_after_a_requested_split_start_the_next_segment() {
+    // Frame type 5, packet type 4, and AMF0 values that need not parse.
+    let colors = |byte| [&b"\xD4avc1"[..], &[byte]].concat();
+    let mut split = Split::new("a.flv", |_| {});
+    split.video(0, &VIDEO_HEADER);
+    split.video(0, &colors(1));
+    split.video(0, &KEYFRAME);
+    split.output.request_split();
+    split.video(40, &VIDEO_HEADER);
+    split.video(40, &colors(2));
+    split.video(40, &KEYFRAME);
+    split.finish();
+    let bodies = |name| -> Vec<Vec<u8>> {
+        let tags = split.tags(name).into_iter();
+        tags.map(|tag| tag.2).collect()
+    };
+    let expected = |byte| [VIDEO_HEADER.to_vec(), colors(byte), KEYFRAME.to_vec()];
+    assert_eq!(bodies("a.flv"), expected(1));
+    assert_eq!(bodies("a.2.flv"), expected(2));
+}
+
 /// A bad connection causes thousands of gaps in a week, and a front end that restarts rtmpull as many files.
 #[test]
 fn requested_segments_have_a_high_limit() {
