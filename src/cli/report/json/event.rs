@@ -38,7 +38,7 @@ pub enum Event<'a> {
         /// Members of the metadata.
         members: Map<String, Value>,
         /// Whether nothing was left out.
-        is_whole: bool,
+        is_complete: bool,
     },
     /// A segment is complete.
     Segment(&'a SegmentFacts),

@@ -19,10 +19,10 @@ pub(super) fn to_json(
         clean,
         items: ITEMS,
         bytes: BYTES,
-        is_whole: true,
+        is_complete: true,
     };
     let members = conversion.members(object, DEPTH);
-    (members, conversion.is_whole)
+    (members, conversion.is_complete)
 }
 
 struct Conversion<'a> {
@@ -31,7 +31,7 @@ struct Conversion<'a> {
     items: usize,
     /// Number of bytes of text that may still follow.
     bytes: usize,
-    is_whole: bool,
+    is_complete: bool,
 }
 
 impl Conversion<'_> {
@@ -83,7 +83,7 @@ impl Conversion<'_> {
         let mut clean = (self.clean)(text.trim_end_matches('\0'));
         let end = start_of_json(&clean, TEXT_BYTES.min(self.bytes)).len();
         self.bytes -= end;
-        self.is_whole &= end == clean.len();
+        self.is_complete &= end == clean.len();
         clean.truncate(end);
         clean
     }
@@ -91,20 +91,20 @@ impl Conversion<'_> {
     fn has_room(&mut self) -> bool {
         let has_room = self.items > 0 && self.bytes > 0;
         self.items = self.items.saturating_sub(1);
-        self.is_whole &= has_room;
+        self.is_complete &= has_room;
         has_room
     }
 
     fn left_out(&mut self) -> Json {
-        self.is_whole = false;
+        self.is_complete = false;
         Json::Null
     }
 }
 
 /// Writes an integer without a fraction. Infinity and NaN become null.
 fn json_number(number: f64) -> Json {
-    let is_whole = number.fract() == 0.0 && number.abs() < 2f64.powi(53);
-    if is_whole {
+    let is_integer = number.fract() == 0.0 && number.abs() < 2f64.powi(53);
+    if is_integer {
         (number as i64).into()
     } else {
         number.into()
@@ -140,8 +140,8 @@ mod tests {
 
     fn to_json(members: Vec<(&str, Value)>) -> (Json, bool) {
         let object = members.into_iter().collect();
-        let (members, is_whole) = super::to_json(&object, &|text| text.replace("pw", "***"));
-        (members.into(), is_whole)
+        let (members, is_complete) = super::to_json(&object, &|text| text.replace("pw", "***"));
+        (members.into(), is_complete)
     }
 
     #[test]
@@ -183,25 +183,25 @@ mod tests {
 
     #[test]
     fn long_and_deep_values_are_left_out() {
-        let (json, is_whole) = to_json(vec![("times", vec![Value::from(0.0); 5000].into())]);
+        let (json, is_complete) = to_json(vec![("times", vec![Value::from(0.0); 5000].into())]);
         assert_eq!(json["times"].as_array().map(Vec::len), Some(ITEMS - 1));
-        assert!(!is_whole);
+        assert!(!is_complete);
 
-        let (json, is_whole) = to_json(vec![("text", "x".repeat(TEXT_BYTES + 1).into())]);
+        let (json, is_complete) = to_json(vec![("text", "x".repeat(TEXT_BYTES + 1).into())]);
         assert_eq!(json["text"].as_str().map(str::len), Some(TEXT_BYTES));
-        assert!(!is_whole);
+        assert!(!is_complete);
 
         let name = "x".repeat(TEXT_BYTES);
         let many = (0..100).map(|_| (name.as_str(), name.as_str().into()));
-        let (json, is_whole) = to_json(many.collect());
+        let (json, is_complete) = to_json(many.collect());
         assert!(json.to_string().len() <= BYTES);
-        assert!(!is_whole);
+        assert!(!is_complete);
 
         let nest = |value, _| Value::from([("a", value)].into_iter().collect::<Object>());
         let deep = (0..100).fold(Value::from(1.0), nest);
-        let (json, is_whole) = to_json(vec![("deep", deep)]);
+        let (json, is_complete) = to_json(vec![("deep", deep)]);
         assert_eq!(json.to_string().matches("{\"a\"").count(), DEPTH);
-        assert!(!is_whole);
+        assert!(!is_complete);
 
         let bytes = Value::Bytes(Bytes::from_static(b"x"));
         assert_eq!(to_json(vec![("b", bytes)]), (json!({"b": null}), false));

@@ -137,8 +137,11 @@ impl Report for JsonReport {
         self.metadata = Some(metadata.clone());
         self.events.write_limited("metadata", || {
             let clean = |text: &str| self.screen.redacted(text);
-            let (members, is_whole) = metadata::to_json(metadata, &clean);
-            Event::Metadata { members, is_whole }
+            let (members, is_complete) = metadata::to_json(metadata, &clean);
+            Event::Metadata {
+                members,
+                is_complete,
+            }
         });
     }
 

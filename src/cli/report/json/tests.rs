@@ -194,7 +194,7 @@ fn every_event_is_a_line_of_json() {
                 "segment_clock_seconds": null, "split_on_change": false}}),
         json!({"event": "connected", "position_ms": 0, "host": "host", "port": 1935}),
         json!({"event": "metadata", "position_ms": 0, "members": {"title": "a ***\u{7f}"},
-            "is_whole": true}),
+            "is_complete": true}),
         json!({"event": "progress", "position_ms": 40, "bytes": 5, "expected_ms": 3000}),
         json!({"event": "segment", "position_ms": 40, "path": "a \u{202e}b.flv", "segment": 2,
             "offset_ms": 20, "duration_ms": 10, "bytes": 1000,
