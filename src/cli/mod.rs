@@ -281,6 +281,7 @@ fn output_name(args: &Args, output: &Destination) -> String {
     match output {
         Destination::Stdout => STDOUT.into(),
         Destination::Path(path) => path.display().to_string(),
+        Destination::Discard => String::new(),
         Destination::Template(_) => {
             let file = args.tee.as_ref().or(args.flv.as_ref());
             file.map_or_else(String::new, |file| file.display().to_string())

@@ -1,6 +1,6 @@
 //! The resolved request for one download.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
@@ -80,6 +80,8 @@ pub struct Limits {
     pub until: Option<Timestamp>,
     /// Free space to keep on the output's disk, in bytes. Falling below it is a failure.
     pub min_free: Option<u64>,
+    /// Time from the first audio or video frame of the download to its end, whether or not more arrives.
+    pub media_time: Option<Duration>,
 }
 
 /// One split of a URL path into app and playpath.

@@ -45,7 +45,7 @@ pub use self::{
     hint::{Hint, SchemeChange},
     job::{Candidate, Job, Limits, Resume},
     outcome::{Ending, Outcome},
-    report::{Progress, Reconnect, ReconnectState, Report, Retry},
+    report::{Progress, ReceivedMessage, Reconnect, ReconnectState, Report, Retry},
     stream_format::{FormatChange, TrackFormat},
     tracks::NewTrack,
 };

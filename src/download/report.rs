@@ -1,10 +1,10 @@
 //! The events that a download reports while it runs.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{outcome::Ending, stream_format::FormatChange, tracks::NewTrack};
 use crate::{
-    core::amf::Object,
+    core::{amf::Object, flv::FrameInfo, rtmp::message::Timestamp},
     output::{Gap, SegmentFacts},
     transport::Endpoint,
 };
@@ -38,6 +38,31 @@ pub trait Report {
     fn progress(&mut self, _progress: &Progress) {}
     /// A file of the recording is complete.
     fn segment(&mut self, _facts: &SegmentFacts) {}
+    /// Whether [`Report::message`] must be called. Read once, when the download starts.
+    fn wants_messages(&self) -> bool {
+        false
+    }
+    /// An audio, video or script message arrived on the playing connection, including those that are not
+    /// recorded. Called in the order of arrival, before the message gets an output time.
+    fn message(&mut self, _message: &ReceivedMessage<'_>) {}
+    /// Whether the report needs no more of the stream. The download then ends with [`Ending::Limit`].
+    /// Called about once per read from the network.
+    fn is_satisfied(&self) -> bool {
+        false
+    }
+}
+
+/// An audio, video or script message as it arrived.
+#[derive(Debug, Clone, Copy)]
+pub struct ReceivedMessage<'a> {
+    /// Start of the turn in which the message was processed.
+    pub now: Instant,
+    /// Timestamp of the server.
+    pub timestamp: Timestamp,
+    /// Facts of the message; its track tells audio, video and script data apart.
+    pub info: FrameInfo,
+    /// Payload: the body of an FLV tag. `onMetaData` starts with its name.
+    pub body: &'a [u8],
 }
 
 /// Progress of a download.

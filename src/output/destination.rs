@@ -23,13 +23,15 @@ pub enum Destination {
     Path(PathBuf),
     /// Files whose names contain their number or the time. They never replace existing files.
     Template(Template),
+    /// No output: nothing is written.
+    Discard,
 }
 
 impl Destination {
     /// The extension of the file name.
     pub fn extension(&self) -> Option<&OsStr> {
         match self {
-            Self::Stdout => None,
+            Self::Stdout | Self::Discard => None,
             Self::Path(path) => path.extension(),
             Self::Template(template) => template.extension(),
         }
@@ -41,7 +43,7 @@ impl Destination {
     /// `is_split` is whether more files follow the first one.
     pub(crate) fn check(&self, is_split: bool) -> io::Result<()> {
         match self {
-            Self::Stdout => Ok(()),
+            Self::Stdout | Self::Discard => Ok(()),
             Self::Path(path) => check_path(path, is_split).map_err(|error| with_path(path, &error)),
             Self::Template(template) => {
                 let name = template.name(1, &Zoned::now());

@@ -1,10 +1,11 @@
-//! Recordings: segments in files, a pipe, or both.
+//! Recordings: segments in files, a pipe, or both; or none at all.
 //!
 //! ```text
 //!                ┌─ FileRecording ── Segment ──┬─ WriteQueue ── Muxer ── MediaFile
 //! frames ── Tee ─┤  (split policy, names,      │
 //!                │   manifest, hook)           │
-//!                └─ PipeRecording ─────────────┴─ WriteQueue ── Muxer ── PipeWriter ── Backlog
+//!                ├─ PipeRecording ─────────────┴─ WriteQueue ── Muxer ── PipeWriter ── Backlog
+//!                └─ Discard
 //! ```
 //!
 //! A frame arrives with its [`FrameInfo`](crate::core::flv::FrameInfo) and its output time. The recording
@@ -25,6 +26,7 @@
 )]
 
 mod destination;
+mod discard;
 mod existing_file;
 mod file;
 mod finished_segments;

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::{
     Destination, ExistingFile, FileOptions, Gap, PipeOptions, SegmentFacts, SegmentOptions, Totals,
     destination::is_special,
+    discard::Discard,
     naming::Pattern,
     pipe::{PipeRecording, PipeTarget},
     recording::FileRecording,
@@ -17,9 +18,10 @@ use crate::core::{
     payload::{Payload, Pool},
 };
 
-/// A recording in files or in a pipe. Files may have a pipe with the same frames (`--tee`).
+/// A recording in files or in a pipe, or none. Files may have a pipe with the same frames (`--tee`).
 #[derive(Debug)]
 pub(crate) enum Tee {
+    Discard(Box<Discard>),
     Pipe(Box<PipeRecording>),
     Files {
         /// The recording. All queries refer to it, not to the pipe.
@@ -55,11 +57,12 @@ impl Tee {
             Destination::Path(path) if !is_special(&path) => Pattern::Numbered(path),
             Destination::Path(path) => return Self::to_pipe(PipeTarget::Path(path), pipe_options),
             Destination::Stdout => return Self::to_pipe(PipeTarget::Stdout, pipe_options),
+            Destination::Discard => return Self::Discard(Box::default()),
         };
         let target = pipe.and_then(|pipe| match pipe {
             Destination::Stdout => Some(PipeTarget::Stdout),
             Destination::Path(path) => Some(PipeTarget::Path(path)),
-            Destination::Template(_) => None,
+            Destination::Template(_) | Destination::Discard => None,
         });
         Self::Files {
             files: Box::new(FileRecording::new(pattern, segments, options, min_free)),
@@ -125,6 +128,7 @@ impl Tee {
     /// Returns the size of the recording if this message were written, with heads and queued messages.
     pub(crate) fn bytes_with(&mut self, info: FrameInfo, at_ms: u64, payload: &Payload) -> u64 {
         match self {
+            Self::Discard(discard) => discard.bytes_with(payload),
             Self::Pipe(pipe) => pipe.bytes_with(info, at_ms, payload),
             Self::Files { files, .. } => files.bytes_with(info, at_ms, payload),
         }
@@ -133,6 +137,7 @@ impl Tee {
     /// Bytes and tags in the recording. Queued messages do not count.
     pub(crate) fn totals(&self) -> Totals {
         match self {
+            Self::Discard(discard) => discard.totals(),
             Self::Pipe(pipe) => pipe.totals(),
             Self::Files { files, .. } => files.totals(),
         }
@@ -147,6 +152,7 @@ impl Tee {
     /// its gaps.
     pub(crate) fn take_gap(&mut self) -> Option<Gap> {
         let copy = match self {
+            Self::Discard(_) => return None,
             Self::Pipe(pipe) => return pipe.take_gap(),
             Self::Files { pipe, .. } => pipe.as_mut()?,
         };
@@ -172,6 +178,10 @@ impl Tee {
             pipe.metadata(now, at_ms, fields, copy)
         });
         match self {
+            Self::Discard(discard) => {
+                discard.recycle(payload);
+                Ok(())
+            }
             Self::Pipe(pipe) => pipe.metadata(now, at_ms, fields, payload),
             Self::Files { files, .. } => files.metadata(now, at_ms, fields, payload),
         }
@@ -189,6 +199,10 @@ impl Tee {
     ) -> io::Result<()> {
         self.with_copy(&payload, |pipe, copy| pipe.media(now, info, at_ms, copy));
         match self {
+            Self::Discard(discard) => {
+                discard.message(payload);
+                Ok(())
+            }
             Self::Pipe(pipe) => pipe.media(now, info, at_ms, payload),
             Self::Files { files, .. } => files.media(now, info, at_ms, payload),
         }
@@ -206,6 +220,7 @@ impl Tee {
     /// Whether the latest sequence header of this kind has the same payload.
     pub(crate) fn has_sequence_header(&self, info: FrameInfo, payload: &Payload) -> bool {
         match self {
+            Self::Discard(_) => false,
             Self::Pipe(pipe) => pipe.has_sequence_header(info, payload),
             Self::Files { files, .. } => files.has_sequence_header(info, payload),
         }
@@ -215,7 +230,7 @@ impl Tee {
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let pipe = self.pipe().and_then(PipeRecording::deadline);
         let files = match self {
-            Self::Pipe(_) => None,
+            Self::Discard(_) | Self::Pipe(_) => None,
             Self::Files { files, .. } => files.deadline(),
         };
         pipe.into_iter().chain(files).min()
@@ -224,6 +239,7 @@ impl Tee {
     /// Writes queued messages, updates the head and syncs the file, each if it is due.
     pub(crate) fn flush_due(&mut self, now: Instant) -> io::Result<()> {
         match self {
+            Self::Discard(_) => Ok(()),
             Self::Pipe(pipe) => pipe.flush_due(now),
             Self::Files { files, pipe, .. } => {
                 if let Some(copy) = pipe {
@@ -248,6 +264,7 @@ impl Tee {
     /// Waits until the reader of the pipe accepts something. The future may be dropped and created again.
     pub(crate) async fn wait_for_reader(&mut self) -> io::Result<()> {
         match self {
+            Self::Discard(_) => Ok(()),
             Self::Pipe(pipe) => pipe.wait_for_reader().await,
             Self::Files { pipe, .. } => {
                 if let Some(copy) = pipe {
@@ -262,6 +279,7 @@ impl Tee {
     /// Accepts a payload that must not be written.
     pub(crate) fn recycle(&mut self, payload: Payload) {
         match self {
+            Self::Discard(discard) => discard.recycle(payload),
             Self::Pipe(pipe) => pipe.recycle(payload),
             Self::Files { files, .. } => files.recycle(payload),
         }
@@ -270,6 +288,7 @@ impl Tee {
     /// Returns the buffer of a written payload.
     pub(crate) fn take_spent(&mut self) -> Option<Payload> {
         match self {
+            Self::Discard(discard) => discard.take_spent(),
             Self::Pipe(pipe) => pipe.take_spent(),
             Self::Files { files, .. } => files.take_spent(),
         }
@@ -279,6 +298,7 @@ impl Tee {
     /// do not wait for it. The future may be dropped and created again.
     pub(crate) async fn finish(&mut self, deadline: Option<Instant>) -> io::Result<()> {
         let (files, pipe, failure) = match self {
+            Self::Discard(_) => return Ok(()),
             Self::Pipe(pipe) => return pipe.finish(deadline).await,
             Self::Files {
                 files,
@@ -340,13 +360,14 @@ impl Tee {
 
     fn files_mut(&mut self) -> Option<&mut FileRecording> {
         match self {
-            Self::Pipe(_) => None,
+            Self::Discard(_) | Self::Pipe(_) => None,
             Self::Files { files, .. } => Some(files),
         }
     }
 
     fn pipe(&self) -> Option<&PipeRecording> {
         match self {
+            Self::Discard(_) => None,
             Self::Pipe(pipe) => Some(pipe),
             Self::Files { pipe, .. } => pipe.as_ref().map(|copy| &copy.pipe),
         }
@@ -354,6 +375,7 @@ impl Tee {
 
     fn pipe_mut(&mut self) -> Option<&mut PipeRecording> {
         match self {
+            Self::Discard(_) => None,
             Self::Pipe(pipe) => Some(pipe),
             Self::Files { pipe, .. } => pipe.as_mut().map(|copy| &mut copy.pipe),
         }

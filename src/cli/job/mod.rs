@@ -212,6 +212,7 @@ fn resume(args: &Args, output: &Output) -> Option<Resume> {
     let why_not = match &output.destination {
         _ if !args.resume && !args.append => return None,
         Destination::Stdout => "standard output has no recording to continue",
+        Destination::Discard => "nothing is written, so there is no recording to continue",
         Destination::Template(_) => "a file name with a counter or a time is always a new file",
         Destination::Path(_) if args.live && !args.append => "a live stream cannot be resumed",
         Destination::Path(_) if !output.is_file() => "only a file can be resumed",

@@ -170,7 +170,9 @@ impl Output {
     /// Fails if `option` needs a file and the output is none.
     pub(super) fn ensure_file(&self, option: &str) -> Result<()> {
         match &self.destination {
-            Destination::Stdout => bail!("{option} needs an output file: name one with -o"),
+            Destination::Stdout | Destination::Discard => {
+                bail!("{option} needs an output file: name one with -o")
+            }
             Destination::Path(path) if !self.is_file() => {
                 bail!(
                     "{option} needs an output file, but {} is not a file",

@@ -89,6 +89,7 @@ pub(super) fn limits(args: &Args, output: &Output, format: Format, now: &Zoned) 
         bytes: args.max_size,
         until,
         min_free: args.min_free,
+        media_time: None,
     })
 }
 

@@ -4,7 +4,9 @@ use std::fmt::Debug;
 
 use crate::{
     core::amf::Object,
-    download::{FormatChange, NewTrack, Outcome, Progress, Reconnect, Report, Retry},
+    download::{
+        FormatChange, NewTrack, Outcome, Progress, ReceivedMessage, Reconnect, Report, Retry,
+    },
     output::{Gap, SegmentFacts},
     transport::Endpoint,
 };
@@ -84,6 +86,19 @@ impl Report for Listeners {
     fn segment(&mut self, facts: &SegmentFacts) {
         self.each(|listener| listener.segment(facts));
     }
+
+    fn wants_messages(&self) -> bool {
+        self.0.iter().any(|listener| listener.wants_messages())
+    }
+
+    fn message(&mut self, message: &ReceivedMessage<'_>) {
+        self.each(|listener| listener.message(message));
+    }
+
+    /// Whether any listener needs no more of the stream.
+    fn is_satisfied(&self) -> bool {
+        self.0.iter().any(|listener| listener.is_satisfied())
+    }
 }
 
 #[cfg(test)]
@@ -150,6 +165,18 @@ mod tests {
         fn segment(&mut self, _: &SegmentFacts) {
             self.note("segment");
         }
+
+        fn wants_messages(&self) -> bool {
+            true
+        }
+
+        fn message(&mut self, _: &ReceivedMessage<'_>) {
+            self.note("message");
+        }
+
+        fn is_satisfied(&self) -> bool {
+            self.0.lock().unwrap().contains(&"message")
+        }
     }
 
     impl Listener for Recorder {
@@ -203,6 +230,14 @@ mod tests {
             bytes: 0,
             start: String::new(),
         });
+        assert!(listeners.wants_messages() && !listeners.is_satisfied());
+        listeners.message(&ReceivedMessage {
+            now: std::time::Instant::now(),
+            timestamp: crate::core::rtmp::message::Timestamp(0),
+            info: crate::core::flv::FrameInfo::SCRIPT,
+            body: &[],
+        });
+        assert!(listeners.is_satisfied());
         listeners.finished(&Outcome {
             ending: Ending::Cut,
             reason,
@@ -230,6 +265,7 @@ mod tests {
             "retry",
             "progress",
             "segment",
+            "message",
             "finished",
         ];
         for recorder in recorders {

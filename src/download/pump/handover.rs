@@ -764,7 +764,9 @@ impl NewConnection {
                             return Ok(Received::Enough);
                         }
                     }
-                    Event::Metadata { members, payload } => {
+                    Event::Metadata {
+                        members, payload, ..
+                    } => {
                         self.metadata = Some((members, payload));
                     }
                     Event::ReconnectRequested(request) => self.request = Some(request),

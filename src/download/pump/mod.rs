@@ -22,7 +22,7 @@ use self::{
 };
 use super::frame_interval::FrameInterval;
 use super::{
-    Job, Limits, Progress, Report, Stop,
+    Job, Limits, Progress, ReceivedMessage, Report, Stop,
     arrival_speed::ArrivalSpeed,
     connection::{Connection, Moved},
     hint::{Attempted, Hint},
@@ -44,7 +44,7 @@ use crate::core::{
         command::Redirect,
         error::Error,
         handshake,
-        message::Message,
+        message::{Message, Timestamp},
     },
 };
 use crate::output::Tee;
@@ -91,6 +91,8 @@ impl From<EndCause> for Next {
 pub(super) struct Pump<'a> {
     pub(super) output: Tee,
     pub(super) report: &'a mut dyn Report,
+    /// Whether the report receives every message.
+    reports_messages: bool,
     clock: OutputClock,
     is_live_requested: bool,
     backlog_bytes: usize,
@@ -110,6 +112,8 @@ pub(super) struct Pump<'a> {
     start_check: StartCheck,
     headers: HeaderCheck,
     limits: Limits,
+    /// Time at which [`Limits::media_time`] ends the download; `None` before the first frame.
+    media_deadline: Option<Instant>,
     frame_interval: FrameInterval,
     formats: FormatCheck,
     pub(super) tracks: Tracks,
@@ -172,6 +176,7 @@ impl<'a> Pump<'a> {
     pub(super) fn new(job: &Job, report: &'a mut dyn Report) -> Self {
         Self {
             output: output(job),
+            reports_messages: report.wants_messages(),
             report,
             clock: OutputClock::new(job.keep_timestamps),
             is_live_requested: job.session.start == Start::Live,
@@ -189,6 +194,7 @@ impl<'a> Pump<'a> {
             start_check: StartCheck::default(),
             headers: HeaderCheck::default(),
             limits: job.limits,
+            media_deadline: None,
             frame_interval: FrameInterval::default(),
             formats: FormatCheck::default(),
             tracks: Tracks::new(job.tracks),
@@ -219,11 +225,11 @@ impl<'a> Pump<'a> {
         stop: &mut Stop,
     ) -> Next {
         // A connection that the pump has moved to already plays.
-        self.stage = if client.is_handshaking() {
-            Stage::Handshake
+        if client.is_handshaking() {
+            self.stage = Stage::Handshake;
         } else {
-            Stage::Media
-        };
+            self.reach_media(Instant::now());
+        }
         self.timeouts = client.timeouts();
         let Err(next) = self.play(&mut connection, client, source, stop).await;
         if self.stage == Stage::Handshake && !client.is_handshaking() {
@@ -254,7 +260,7 @@ impl<'a> Pump<'a> {
         let mut work = pin!(work);
         loop {
             let waits_for_reader = self.output.is_full() || self.output.is_behind();
-            let deadline = earliest(self.output.deadline(), self.limits.deadline());
+            let deadline = earliest(self.output.deadline(), self.limit_deadline());
             tokio::select! {
                 biased;
                 () = stop.requested() => return Err(EndCause::Stopped),
@@ -289,7 +295,7 @@ impl<'a> Pump<'a> {
             let session_deadline = earliest(client.poll_timeout(), self.clock.release_at());
             let session_deadline = session_deadline.filter(|_| !is_full && !is_joining);
             let deadline = earliest(session_deadline, self.output.deadline());
-            let deadline = earliest(deadline, self.limits.deadline());
+            let deadline = earliest(deadline, self.limit_deadline());
             let deadline = earliest(deadline, self.handover.deadline());
             let is_reading = !is_full && !is_joining && turn == Turn::Complete;
             let mut step = None;
@@ -366,13 +372,23 @@ impl<'a> Pump<'a> {
         Ok(turn)
     }
 
-    /// Reports progress and flushes the output at the end of a turn.
+    /// Reports progress and flushes the output at the end of a turn. Returns an error if the report needs no
+    /// more of the stream.
     fn flush_turn(&mut self, now: Instant) -> Result<(), EndCause> {
         self.report_progress();
-        self.output.flush_due(now).map_err(EndCause::Output)
+        self.output.flush_due(now).map_err(EndCause::Output)?;
+        if self.report.is_satisfied() {
+            return Err(EndCause::Limit);
+        }
+        Ok(())
     }
 
-    /// Updates the clocks, and returns an error once `--until` has passed or free space is too low.
+    /// Time of the next check of the limits.
+    fn limit_deadline(&self) -> Option<Instant> {
+        earliest(self.limits.deadline(), self.media_deadline)
+    }
+
+    /// Updates the clocks, and returns an error once a limit of time has passed or free space is too low.
     fn check_limits(&mut self) -> Result<Instant, EndCause> {
         let (now, wall_clock) = (Instant::now(), jiff::Timestamp::now());
         let elapsed = now.saturating_duration_since(self.checked_at);
@@ -383,11 +399,9 @@ impl<'a> Pump<'a> {
         }
         (self.checked_at, self.wall_clock) = (now, wall_clock);
         self.output.set_wall_clock(self.wall_clock);
-        if self
-            .limits
-            .until
-            .is_some_and(|until| until <= self.wall_clock)
-        {
+        let limits = &self.limits;
+        let is_late = limits.until.is_some_and(|until| until <= self.wall_clock);
+        if is_late || self.media_deadline.is_some_and(|at| at <= now) {
             return Err(EndCause::Limit);
         }
         self.output
@@ -414,8 +428,11 @@ impl<'a> Pump<'a> {
     fn handle_event(&mut self, now: Instant, event: Event) -> Result<(), Next> {
         match event {
             Event::Media { message, info } => {
-                if info.carries_media {
-                    self.stage = Stage::Media;
+                if self.reports_messages {
+                    self.report_message(now, message.timestamp, info, &message.payload);
+                }
+                if info.carries_media && self.stage < Stage::Media {
+                    self.reach_media(now);
                 }
                 if let Some((message, info)) = self.select_tracks(now, message, info) {
                     if self.must_fetch_headers(info) {
@@ -425,7 +442,14 @@ impl<'a> Pump<'a> {
                     }
                 }
             }
-            Event::Metadata { members, payload } => {
+            Event::Metadata {
+                members,
+                timestamp,
+                payload,
+            } => {
+                if self.reports_messages {
+                    self.report_message(now, timestamp, FrameInfo::SCRIPT, &payload);
+                }
                 self.metadata(now, members, payload)?;
             }
             Event::Connected => {
@@ -445,6 +469,25 @@ impl<'a> Pump<'a> {
             Event::Ended(end) => return Err(EndCause::Session(end).into()),
         }
         Ok(())
+    }
+
+    /// Notes that the connection plays. The first frame of the download starts [`Limits::media_time`].
+    fn reach_media(&mut self, now: Instant) {
+        self.stage = Stage::Media;
+        if self.media_deadline.is_none() {
+            let media_time = self.limits.media_time;
+            self.media_deadline = media_time.and_then(|time| now.checked_add(time));
+        }
+    }
+
+    /// Passes a message to the report.
+    fn report_message(&mut self, now: Instant, timestamp: Timestamp, info: FrameInfo, body: &[u8]) {
+        self.report.message(&ReceivedMessage {
+            now,
+            timestamp,
+            info,
+            body,
+        });
     }
 
     /// Removes the tracks that are not recorded from a message; `None` if nothing is left.

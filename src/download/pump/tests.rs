@@ -120,6 +120,11 @@ fn a_warm_download_allocates_nothing_per_message() {
     assert_allocates(&job, 0);
 }
 
+#[test]
+fn a_discarded_download_allocates_nothing_per_message() {
+    assert_allocates(&job(Destination::Discard), 0);
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_warm_pipe_with_or_without_a_file_allocates_nothing_per_message() {
@@ -705,6 +710,144 @@ fn low_free_space_ends_with_disk_full() {
     assert_eq!(ending, Ending::DiskFull);
     assert!(reason.contains("--min-free requires "), "{reason}");
     assert!(file.is_empty());
+}
+
+#[test]
+fn a_discarded_download_is_counted_and_limited_like_a_file() {
+    for (bytes, frames) in [(5 * 1_015, 5), (1_014, 0)] {
+        let mut job = job(Destination::Discard);
+        job.limits.bytes = Some((HEAD + bytes) as u64);
+        let mut report = Silent;
+        let mut pump = Pump::new(&job, &mut report);
+        let mut connection = Connection::new();
+        for frame in 0..100 {
+            connection.send(Kind::VIDEO, frame * 40, &[0x17; 1_000]);
+        }
+        let over = connection.process(&mut pump).unwrap_err();
+        assert!(matches!(over, Next::Finish(EndCause::Limit)), "{over:?}");
+        let totals = pump.output.totals();
+        let expected = if frames > 0 { HEAD + frames * 1_015 } else { 0 };
+        assert_eq!(
+            (totals.bytes, totals.tags),
+            (expected as u64, frames as u64)
+        );
+    }
+}
+
+/// Returns how a download with this `media_time` ends after one video message, although the server is silent.
+fn ending_of_silence(media_time: Duration, message: &[u8]) -> Option<EndCause> {
+    let mut job = job(Destination::Discard);
+    job.limits.media_time = Some(media_time);
+    let mut report = Silent;
+    let mut pump = Pump::new(&job, &mut report);
+    let mut connection = Connection::new();
+    connection.send(Kind::VIDEO, 0, message);
+    connection.process(&mut pump).unwrap();
+    let (_sender, mut stop) = Stop::new();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let silence = tokio::time::sleep(Duration::from_millis(200));
+        pump.flush_while(silence, &mut stop).await.err()
+    })
+}
+
+#[test]
+fn silence_does_not_delay_the_end_of_the_media_time() {
+    let frame = [0x17, 1, 0, 0, 0, 5];
+    for media_time in [Duration::ZERO, Duration::from_millis(50)] {
+        let cause = ending_of_silence(media_time, &frame);
+        assert!(matches!(cause, Some(EndCause::Limit)), "{cause:?}");
+    }
+    let cause = ending_of_silence(Duration::from_secs(600), &frame);
+    assert!(cause.is_none(), "{cause:?}");
+    let cause = ending_of_silence(Duration::MAX, &frame);
+    assert!(cause.is_none(), "{cause:?}");
+}
+
+#[test]
+fn a_sequence_header_does_not_start_the_media_time() {
+    let cause = ending_of_silence(Duration::ZERO, &[0x17, 0, 0, 0, 0, 1, 2]);
+    assert!(cause.is_none(), "{cause:?}");
+}
+
+/// Records all messages until it has `enough` of them.
+#[derive(Default)]
+struct Recorder {
+    messages: Vec<(TagKind, u32, Vec<u8>)>,
+    enough: Option<usize>,
+    ignores_messages: bool,
+}
+
+impl Report for Recorder {
+    fn wants_messages(&self) -> bool {
+        !self.ignores_messages
+    }
+
+    fn message(&mut self, message: &ReceivedMessage<'_>) {
+        let ReceivedMessage {
+            timestamp,
+            info,
+            body,
+            ..
+        } = message;
+        self.messages.push((info.track, timestamp.0, body.to_vec()));
+    }
+
+    fn is_satisfied(&self) -> bool {
+        self.enough
+            .is_some_and(|enough| self.messages.len() >= enough)
+    }
+}
+
+#[test]
+fn every_message_is_reported_as_it_arrives() {
+    let mut metadata = Vec::new();
+    amf0::encode(&Value::from("onMetaData"), &mut metadata);
+    amf0::encode(&Value::EcmaArray(Object::new()), &mut metadata);
+    let sent = [
+        (Kind::DATA, 3, &metadata[..]),
+        (Kind::VIDEO, 90_000, &[0x17, 1, 0, 0, 0, 5]),
+        (Kind::AUDIO, 0, &[]),
+        (Kind::AUDIO, 7, &[0xAF, 1, 5]),
+        (Kind::VIDEO, 80_000, &[0x27, 1, 0, 0, 0, 6]),
+    ];
+    for ignores_messages in [false, true] {
+        let mut job = job(Destination::Discard);
+        job.tracks = Some("v".parse().unwrap());
+        let mut report = Recorder {
+            ignores_messages,
+            ..Recorder::default()
+        };
+        let mut pump = Pump::new(&job, &mut report);
+        let mut connection = Connection::new();
+        for (kind, timestamp, body) in sent {
+            connection.send(kind, timestamp, body);
+        }
+        connection.process(&mut pump).unwrap();
+        let arrived =
+            sent.map(|(kind, timestamp, body)| (TagKind(kind.0), timestamp, body.to_vec()));
+        let expected = if ignores_messages { &[][..] } else { &arrived };
+        assert_eq!(report.messages, expected);
+    }
+}
+
+#[test]
+fn a_satisfied_report_ends_the_download() {
+    let job = job(Destination::Discard);
+    let mut report = Recorder {
+        enough: Some(2),
+        ..Recorder::default()
+    };
+    let mut pump = Pump::new(&job, &mut report);
+    let mut connection = Connection::new();
+    connection.send(Kind::VIDEO, 0, &[0x17, 1, 0, 0, 0, 5]);
+    connection.process(&mut pump).unwrap();
+    connection.send(Kind::VIDEO, 40, &[0x27, 1, 0, 0, 0, 5]);
+    let over = connection.process(&mut pump).unwrap_err();
+    assert!(matches!(over, Next::Finish(EndCause::Limit)), "{over:?}");
 }
 
 /// Length of the head of a file.

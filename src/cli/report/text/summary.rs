@@ -50,6 +50,7 @@ impl Saved {
                 }
                 // A FIFO or a device.
                 Some(Destination::Path(path)) => format!("sent to {}", path.display()),
+                Some(Destination::Discard) => "nothing saved".to_owned(),
                 _ => "sent to standard output".to_owned(),
             },
         }

@@ -7,7 +7,7 @@ use crate::core::{
     payload::Payload,
     rtmp::{
         command::{Connect, ReconnectRequest, Redirect},
-        message::Message,
+        message::{Message, Timestamp},
     },
 };
 
@@ -26,6 +26,8 @@ pub enum Event {
     Metadata {
         /// The members of the metadata.
         members: Object,
+        /// The timestamp of the message.
+        timestamp: Timestamp,
         /// The complete script data in the format of an FLV tag body. Return it with
         /// [`Client::recycle`](super::Client::recycle).
         payload: Payload,

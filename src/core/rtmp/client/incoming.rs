@@ -191,7 +191,7 @@ impl Client {
             .and_then(Value::as_text)
             .map(|name| name.as_bytes())
         {
-            Some(b"onMetaData") => return self.metadata(&mut decoder, message.payload),
+            Some(b"onMetaData") => return self.metadata(&mut decoder, message),
             Some(b"onStatus" | b"onPlayStatus") => {
                 let mut arguments = Vec::new();
                 while let Ok(argument) = decoder.value() {
@@ -222,14 +222,14 @@ impl Client {
 
     /// Reports the metadata of the stream. If it does not decode completely, the values before the error are
     /// reported, and the payload is passed on unchanged.
-    fn metadata(&mut self, decoder: &mut amf0::Decoder, payload: Payload) {
+    fn metadata(&mut self, decoder: &mut amf0::Decoder, message: Message) {
         let (value, error) = decoder.partial_value();
         let members = match (value.as_ref().and_then(Value::as_object), &error) {
             (Some(members), _) => members.clone(),
             (None, Some(_)) => Object::new(),
             (None, None) => {
                 tracing::debug!("onMetaData without members skipped");
-                return self.recycle(payload);
+                return self.recycle(message.payload);
             }
         };
         if let Some(error) = error
@@ -241,7 +241,11 @@ impl Client {
         if has_duration(&members) {
             self.pause_unpause.set_recorded();
         }
-        self.events.push_back(Event::Metadata { members, payload });
+        self.events.push_back(Event::Metadata {
+            members,
+            timestamp: message.timestamp,
+            payload: message.payload,
+        });
     }
 }
 

@@ -42,7 +42,10 @@ fn metadata_is_recognized_with_and_without_set_data_frame() {
     ] {
         let mut conversation = Conversation::playing(config());
         conversation.data(&values);
-        let Event::Metadata { members, payload } = conversation.only_event() else {
+        let Event::Metadata {
+            members, payload, ..
+        } = conversation.only_event()
+        else {
             panic!("no metadata");
         };
         assert_eq!(members.get("width"), Some(&Value::Number(16.0)));
@@ -68,7 +71,12 @@ fn metadata_that_does_not_decode_completely_keeps_the_values_before_the_error() 
         let mut conversation = Conversation::playing(config());
         conversation.send(Kind::DATA, 1, 0, &body);
         let events = conversation.events();
-        let [Event::Metadata { members, payload }] = &events[..] else {
+        let [
+            Event::Metadata {
+                members, payload, ..
+            },
+        ] = &events[..]
+        else {
             panic!("{name}: {events:?}");
         };
         assert_eq!(members.get("w"), Some(&Value::Number(16.0)), "{name}");
@@ -94,7 +102,10 @@ fn metadata_without_a_decodable_value_is_passed_on_without_members() {
     let body = b"\x02\0\x0aonMetaData\x04";
     let mut conversation = Conversation::playing(config());
     conversation.send(Kind::DATA, 1, 0, body);
-    let Event::Metadata { members, payload } = conversation.only_event() else {
+    let Event::Metadata {
+        members, payload, ..
+    } = conversation.only_event()
+    else {
         panic!("no metadata");
     };
     assert!(members.is_empty());
