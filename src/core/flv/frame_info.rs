@@ -5,8 +5,8 @@ use std::fmt;
 use super::{
     TagKind,
     codec::{
-        AudioCodec, AudioPacket, AudioTag, AudioTrack, DEFAULT_TRACK, PictureSize, VideoCodec,
-        VideoPacket, VideoTag, VideoTrack, video::USUAL_NAL_LENGTH_SIZE,
+        AudioCodec, AudioPacket, AudioTag, AudioTrack, DEFAULT_TRACK, PictureSize, TrackProperties,
+        VideoCodec, VideoPacket, VideoTag, VideoTrack, video::USUAL_NAL_LENGTH_SIZE,
     },
 };
 
@@ -273,6 +273,14 @@ impl MediaTrack<'_> {
         match self {
             Self::Audio(_) => None,
             Self::Video(track) => track.nal_length_size(),
+        }
+    }
+
+    /// Returns the properties of the track, see [`AudioTrack::description`] and [`VideoTrack::description`].
+    pub fn description(&self) -> Option<TrackProperties> {
+        match self {
+            Self::Audio(track) => track.description().map(TrackProperties::Audio),
+            Self::Video(track) => track.description().map(TrackProperties::Video),
         }
     }
 

@@ -11,7 +11,10 @@ use super::{
 };
 use crate::core::{
     flv::{
-        codec::{AudioCodec, PictureSize, VideoCodec, audio::aac::AudioSpecificConfig},
+        codec::{
+            AudioCodec, PictureSize, VideoCodec,
+            audio::{aac::AudioSpecificConfig, flac::StreamInfo},
+        },
         frame_info::Codec,
     },
     wire::Reader,
@@ -97,8 +100,9 @@ fn audio(kind: [u8; 4], record: &[u8]) -> Option<(AudioCodec, FrameLength)> {
         }
         b"Opus" => Some((AudioCodec::OPUS, FrameLength::Opus)),
         b"fLaC" => {
-            let block = body.get(8..)?.first_chunk()?;
-            Some((AudioCodec::FLAC, flac_frame_length(block)))
+            let block: &[u8; 34] = body.get(8..)?.first_chunk()?;
+            let info = StreamInfo::parse(block)?;
+            Some((AudioCodec::FLAC, flac_frame_length(info)))
         }
         b"ac-3" => Some((AudioCodec::AC_3, AC_3_FRAME_LENGTH)),
         b"ec-3" => Some((AudioCodec::EC_3, FrameLength::Unknown)),

@@ -196,7 +196,7 @@ impl FrameLength {
         match self {
             Self::Unknown => None,
             Self::Constant(ticks) => Some(ticks),
-            Self::Opus => opus_ticks(frame),
+            Self::Opus => opus::packet_samples(frame),
         }
     }
 }
@@ -273,7 +273,6 @@ pub(super) fn aac_frame_length(config: &AudioSpecificConfig) -> FrameLength {
 
 fn mp3(frame: &[u8]) -> Option<Audio> {
     let header = mp3::FrameHeader::parse(frame).filter(|header| header.layer == 3)?;
-    // MPEG-2 and MPEG-2.5 have rates up to 24 kHz and half of the samples (ISO 13818-3 2.4.2.3).
     let is_mpeg_1 = header.rate_hz > 24_000;
     Some(Audio {
         kind: b"mp4a",
@@ -315,31 +314,10 @@ fn opus(record: &[u8]) -> Option<Audio> {
         kind: b"Opus",
         channels: head.channels,
         sample_bits: 16,
-        rate_hz: OPUS_HZ,
+        rate_hz: opus::RATE_HZ,
         frame_length: FrameLength::Opus,
         record: out,
     })
-}
-
-/// Number of samples of an Opus packet at 48 kHz, from its first bytes (RFC 6716 3.1 and 3.2).
-fn opus_ticks(packet: &[u8]) -> Option<u32> {
-    let (toc, rest) = packet.split_first()?;
-    let config = toc >> 3;
-    let frame: u32 = match (config, config & 3) {
-        (0..=11, size @ 0..=2) => 480_u32.checked_shl(size.into())?,
-        (0..=11, _) => 2880,
-        (12..=15, size) => 480_u32.checked_shl((size & 1).into())?,
-        (_, size) => 120_u32.checked_shl(size.into())?,
-    };
-    let frames = match toc & 3 {
-        0 => 1,
-        1 | 2 => 2,
-        _ => u32::from(rest.first()? & 0x3F),
-    };
-    // RFC 6716 3.2.5: a packet has at most 120 ms.
-    frame
-        .checked_mul(frames)
-        .filter(|ticks| (1..=5760).contains(ticks))
 }
 
 /// FLACSpecificBox ("Encapsulation of FLAC in ISO Base Media File Format" 3.3.2) with the STREAMINFO block.
@@ -360,20 +338,15 @@ fn flac(record: &[u8]) -> Option<Audio> {
         channels: info.channels,
         sample_bits: info.sample_bits,
         rate_hz: info.rate_hz,
-        frame_length: flac_frame_length(block),
+        frame_length: flac_frame_length(info),
         record: out,
     })
 }
 
-/// Returns the block size of a STREAMINFO block, if it is constant (RFC 9639 8.2).
-pub(super) fn flac_frame_length(block: &[u8; 34]) -> FrameLength {
-    let [least_high, least_low, most_high, most_low, ..] = *block;
-    let least = u16::from_be_bytes([least_high, least_low]);
-    let most = u16::from_be_bytes([most_high, most_low]);
-    match least == most {
-        true => FrameLength::Constant(least.into()),
-        false => FrameLength::Unknown,
-    }
+pub(super) fn flac_frame_length(info: StreamInfo) -> FrameLength {
+    info.frame_samples.map_or(FrameLength::Unknown, |samples| {
+        FrameLength::Constant(samples.into())
+    })
 }
 
 /// AC3SpecificBox (ETSI TS 102 366 F.4).
@@ -591,6 +564,3 @@ const AUDIO_STREAM: u8 = 0x15;
 
 /// Header of a STREAMINFO block that is the last one: 34 bytes (RFC 9639 8.1).
 const LAST_STREAMINFO: [u8; 4] = [0x80, 0, 0, 34];
-
-/// Samples per second of decoded Opus.
-const OPUS_HZ: u32 = 48_000;

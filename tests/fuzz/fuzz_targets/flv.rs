@@ -100,7 +100,7 @@ fn parse_body(body: &[u8]) {
             for size in [0, 1, 2, 3, 4, u8::MAX] {
                 assert!(!track.is_keyframe(size) || track.carries_media());
             }
-            black_box(track.picture_size());
+            black_box(track.description());
         }
     }
     if let Ok(tag) = AudioTag::parse(body) {
@@ -108,7 +108,7 @@ fn parse_body(body: &[u8]) {
         black_box((tag.codec(), tag.is_sequence_header(), tag.carries_media()));
         for track in tag.tracks().flatten() {
             assert!(!(track.is_sequence_header() && track.carries_media()));
-            black_box((track.format(), track.channel_layout()));
+            black_box((track.format(), track.channel_layout(), track.description()));
         }
     }
     parse_records(body);
@@ -117,27 +117,28 @@ fn parse_body(body: &[u8]) {
 /// Calls the parsers of codec records directly, without a tag around the bytes.
 fn parse_records(bytes: &[u8]) {
     black_box((
-        video::avc::picture_size(bytes),
-        video::hevc::picture_size(bytes),
-        video::vvc::picture_size(bytes),
+        video::avc::description(bytes),
+        video::hevc::description(bytes),
+        video::vvc::description(bytes),
         video::vvc::has_all_fields(bytes),
-        video::av1::picture_size(bytes),
-        video::av1::ConfigurationRecord::parse(bytes).and_then(|record| record.picture_size()),
+        video::av1::description(bytes),
+        video::av1::record_description(bytes),
         video::av1::is_keyframe(bytes),
-        video::vp8::picture_size(bytes),
-        video::vp9::picture_size(bytes),
+        video::vp8::description(bytes),
+        video::vp9::description(bytes),
         video::vp9::ConfigurationRecord::parse(bytes),
         video::screen::Header::parse(bytes),
         video::vp6::Frame::parse(bytes).and_then(|frame| frame.picture_size()),
         video::vp6::Frame::parse_with_alpha(bytes).and_then(|frame| frame.picture_size()),
     ));
     black_box((
-        audio::aac::AudioSpecificConfig::parse(bytes).and_then(|config| config.format()),
+        audio::aac::AudioSpecificConfig::parse(bytes).map(|config| config.description()),
         audio::ac3::format(bytes),
+        audio::ac3::description(bytes),
         audio::ac3::EnhancedFrame::all(bytes).count(),
-        audio::flac::StreamInfo::parse(bytes).map(|info| info.format()),
-        audio::mp3::FrameHeader::parse(bytes).map(|header| header.format()),
-        audio::opus::Head::parse(bytes).map(|head| head.format()),
+        audio::flac::StreamInfo::parse(bytes).map(|info| info.description()),
+        audio::mp3::FrameHeader::parse(bytes).map(|header| header.description()),
+        audio::opus::Head::parse(bytes).map(|head| head.description()),
     ));
 }
 

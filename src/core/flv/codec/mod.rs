@@ -4,12 +4,13 @@
 //! one track, or several if it is multitrack (E-RTMP "Multitrack"). Nothing here allocates, and unknown
 //! codes are not errors: a body that cannot be parsed can still be recorded.
 //!
-//! The modules of the codecs parse their configuration records and frame headers, as far as a recorder
-//! needs them: keyframes, picture size, sample rate and channels.
+//! The modules of the codecs parse their configuration records and frame headers: keyframes, and the properties
+//! in [`VideoDescription`] and [`AudioDescription`].
 
 pub mod audio;
 mod bits;
 mod codes;
+mod description;
 mod enhanced;
 mod four_cc;
 mod picture_size;
@@ -21,6 +22,10 @@ use super::TagKind;
 use crate::core::wire::Missing;
 
 pub use audio::{AudioCodec, AudioFormat, AudioPacket, AudioTag, AudioTrack};
+pub use description::{
+    AudioDescription, ChromaFormat, Color, Hdr, Level, Profile, Speakers, TrackProperties,
+    VideoDescription,
+};
 pub(super) use enhanced::DEFAULT_TRACK;
 pub use enhanced::Multitrack;
 pub use four_cc::FourCc;

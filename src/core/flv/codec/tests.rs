@@ -26,6 +26,23 @@ pub(super) fn when_cut<'a, T: PartialEq + Debug>(
     complete
 }
 
+/// Returns the result of `parse` for `bytes`. Checks that `bytes` cut at any byte have the same properties or
+/// fewer.
+pub(super) fn video_when_cut(
+    bytes: &[u8],
+    parse: impl Fn(&[u8]) -> Option<VideoDescription>,
+) -> Option<VideoDescription> {
+    let complete = parse(bytes);
+    for length in 0..bytes.len() {
+        if let Some(cut) = parse(&bytes[..length]) {
+            let mut filled = cut;
+            filled.fill_from(&complete.expect("a description of all bytes"));
+            assert_eq!(Some(filled), complete, "{length} bytes");
+        }
+    }
+    complete
+}
+
 pub(super) fn pixels(width: u32, height: u32) -> Option<PictureSize> {
     PictureSize::new(width, height)
 }

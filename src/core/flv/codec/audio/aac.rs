@@ -1,6 +1,12 @@
 //! AAC: the configuration record.
 
-use super::{super::bits::BitReader, AudioFormat};
+use super::{
+    super::{
+        bits::BitReader,
+        description::{AudioDescription, Profile, Speakers},
+    },
+    AudioFormat,
+};
 
 /// An AudioSpecificConfig (ISO 14496-3 1.6.2.1) up to the number of channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +23,8 @@ pub struct AudioSpecificConfig {
     pub extension: Option<Extension>,
     /// Samples per channel in a frame at `rate_hz`; `None` if the object type does not determine them.
     pub frame_samples: Option<u16>,
+    /// Extension that decoders without SBR do not read.
+    pub compatible_extension: Option<CompatibleExtension>,
 }
 
 /// SBR extension of an AudioSpecificConfig.
@@ -26,6 +34,15 @@ pub struct Extension {
     pub rate_hz: u32,
     /// Audio object type that is extended.
     pub object_type: u8,
+}
+
+/// Extension at the end of an AudioSpecificConfig, after which decoders without SBR stop (ISO 14496-3 1.6.6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CompatibleExtension {
+    /// Samples per second after SBR.
+    pub rate_hz: u32,
+    /// Whether parametric stereo (PS) makes two channels of one.
+    pub has_parametric_stereo: bool,
 }
 
 impl AudioSpecificConfig {
@@ -47,6 +64,10 @@ impl AudioSpecificConfig {
             bits.skip(4)?; // extensionChannelConfiguration
         }
         let frame_samples = frame_samples(core, bits.clone());
+        let compatible_extension = match extension {
+            None if channel_configuration > 0 => read_compatible_extension(core, bits.clone()),
+            _ => None,
+        };
         let channels = match channel_configuration {
             0 if is_general_audio(core) => read_program_channels(&mut bits),
             1..=6 => Some(channel_configuration),
@@ -62,6 +83,7 @@ impl AudioSpecificConfig {
             channels,
             extension,
             frame_samples,
+            compatible_extension,
         })
     }
 
@@ -74,6 +96,52 @@ impl AudioSpecificConfig {
         let rate_hz = self.extension.map_or(self.rate_hz, |sbr| sbr.rate_hz);
         Some(AudioFormat { rate_hz, channels })
     }
+
+    /// Returns the properties of the track. A compatible extension counts.
+    pub fn description(&self) -> AudioDescription {
+        let extension = self.compatible_extension;
+        let has_parametric_stereo = extension.is_some_and(|found| found.has_parametric_stereo);
+        let (object_type, channels) = match (extension, self.format()) {
+            (Some(_), _) if has_parametric_stereo => (PARAMETRIC_STEREO, Some(2)),
+            (Some(_), format) => (
+                SPECTRAL_BAND_REPLICATION,
+                format.map(|format| format.channels),
+            ),
+            (None, format) => (self.object_type, format.map(|format| format.channels)),
+        };
+        let rate_hz = self.extension.map(|found| found.rate_hz);
+        let rate_hz = rate_hz.or_else(|| extension.map(|found| found.rate_hz));
+        AudioDescription {
+            profile: Some(Profile::named(object_type, &PROFILE_NAMES)),
+            core_rate_hz: Some(self.rate_hz),
+            rate_hz: rate_hz.or(Some(self.rate_hz)),
+            channels,
+            speakers: match channels {
+                Some(2) => Some(Speakers::STEREO),
+                _ => speakers(self.channel_configuration),
+            },
+            frame_samples: self.frame_samples.map(u32::from),
+            ..AudioDescription::default()
+        }
+    }
+}
+
+/// Returns the speakers of a channel configuration (ISO 14496-3 table 1.19).
+fn speakers(channel_configuration: u8) -> Option<Speakers> {
+    let bits = match channel_configuration {
+        1 => 0x4,
+        2 => 0x3,
+        3 => 0x7,
+        4 => 0x107,
+        5 => 0x37,
+        6 => 0x3F,
+        7 => 0xFF,
+        11 => 0x13F,
+        12 => 0x63F,
+        14 => 0x503F,
+        _ => return None,
+    };
+    Some(Speakers(bits))
 }
 
 fn read_object_type(bits: &mut BitReader<'_>) -> Option<u8> {
@@ -122,6 +190,36 @@ fn read_unified_frame_samples(bits: &mut BitReader<'_>) -> Option<u16> {
     }
 }
 
+/// Reads the extension after GASpecificConfig (ISO 14496-3 1.6.2.1). `bits` starts at GASpecificConfig, whose
+/// channel configuration is not 0.
+fn read_compatible_extension(
+    object_type: u8,
+    mut bits: BitReader<'_>,
+) -> Option<CompatibleExtension> {
+    if !matches!(object_type, 1..=4) {
+        return None;
+    }
+    bits.skip(1)?; // frameLengthFlag
+    if bits.bit()? {
+        bits.skip(14)?; // coreCoderDelay
+    }
+    if bits.bit()? {
+        bits.skip(1)?; // extensionFlag3
+    }
+    if bits.u32(11)? != SYNC_EXTENSION || read_object_type(&mut bits)? != SPECTRAL_BAND_REPLICATION
+    {
+        return None;
+    }
+    let has_replication = bits.bit()?;
+    if !has_replication {
+        return None;
+    }
+    Some(CompatibleExtension {
+        rate_hz: read_rate(&mut bits)?,
+        has_parametric_stereo: bits.u32(11) == Some(SYNC_STEREO) && bits.bit() == Some(true),
+    })
+}
+
 /// Returns whether the specific configuration of an object type is GASpecificConfig (ISO 14496-3 1.6.2.1).
 fn is_general_audio(object_type: u8) -> bool {
     matches!(object_type, 1..=4 | 6 | 7 | 17 | 19..=23)
@@ -155,6 +253,27 @@ fn read_program_channels(bits: &mut BitReader<'_>) -> Option<u8> {
     }
     (channels > 0).then_some(channels)
 }
+
+/// Values of syncExtensionType (ISO 14496-3 1.6.2.1).
+const SYNC_EXTENSION: u32 = 0x2B7;
+const SYNC_STEREO: u32 = 0x548;
+
+/// Usual names of the profiles that consist of an audio object type and those below it.
+const PROFILE_NAMES: [(u8, &str); 13] = [
+    (1, "Main"),
+    (2, "LC"),
+    (3, "SSR"),
+    (4, "LTP"),
+    (SPECTRAL_BAND_REPLICATION, "HE-AAC"),
+    (6, "Scalable"),
+    (17, "ER LC"),
+    (19, "ER LTP"),
+    (20, "ER Scalable"),
+    (ER_LOW_DELAY, "LD"),
+    (PARAMETRIC_STEREO, "HE-AACv2"),
+    (ER_ENHANCED_LOW_DELAY, "ELD"),
+    (UNIFIED_SPEECH_AND_AUDIO, "xHE-AAC"),
+];
 
 /// Audio object types (ISO 14496-3 table 1.17).
 const SPECTRAL_BAND_REPLICATION: u8 = 5;

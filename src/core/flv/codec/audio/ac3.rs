@@ -1,6 +1,12 @@
 //! AC-3 and E-AC-3: frame headers.
 
-use super::{super::bits::BitReader, AudioFormat};
+use super::{
+    super::{
+        bits::BitReader,
+        description::{AudioDescription, Speakers},
+    },
+    AudioFormat,
+};
 
 /// Returns sample rate and channels of an AC-3 or E-AC-3 frame (ETSI TS 102 366 4.3 and E.1.2). In E-AC-3
 /// they are those of the first substream.
@@ -13,6 +19,58 @@ pub fn format(frame: &[u8]) -> Option<AudioFormat> {
     } else {
         read_plain(frame.get(4..)?)
     }
+}
+
+/// Returns the properties of an AC-3 or E-AC-3 sample: of E-AC-3 the first independent substream, with the
+/// channels that dependent substreams add to it.
+pub fn description(sample: &[u8]) -> Option<AudioDescription> {
+    let AudioFormat { rate_hz, channels } = format(sample)?;
+    let plain = AudioDescription {
+        core_rate_hz: Some(rate_hz),
+        rate_hz: Some(rate_hz),
+        ..AudioDescription::default()
+    };
+    let Some(first) = EnhancedFrame::parse(sample) else {
+        // Every AC-3 frame has six blocks of 256 samples (ETSI TS 102 366 4.1).
+        let mode = sample.get(6)? >> 5;
+        return Some(AudioDescription {
+            channels: Some(channels),
+            speakers: speakers(mode, mode_map(mode, channels > self::channels(mode, false))),
+            frame_samples: Some(6 * 256),
+            ..plain
+        });
+    };
+    let (mut is_first, mut blocks, mut map) = (true, 0_u32, first.channel_map);
+    for frame in EnhancedFrame::all(sample) {
+        match frame.is_dependent {
+            true if is_first => map |= frame.channel_map,
+            true => {}
+            false => {
+                is_first = frame.substream == first.substream;
+                let added = if is_first { frame.blocks } else { 0 };
+                blocks = blocks.saturating_add(added.into());
+            }
+        }
+    }
+    Some(AudioDescription {
+        channels: Some(mapped_channels(map)),
+        speakers: speakers(first.mode, map),
+        frame_samples: Some(blocks.saturating_mul(256)),
+        ..plain
+    })
+}
+
+/// Returns the speakers of the bits of chanmap; `None` if it has speakers that [`Speakers`] lacks, or the two
+/// channels are independent.
+fn speakers(mode: u8, map: u16) -> Option<Speakers> {
+    if mode == DUAL_MONO {
+        return None;
+    }
+    let known = SPEAKERS.iter().filter(|(bit, _)| map & bit != 0);
+    let (found, bits) = known.fold((0, 0), |(found, bits), (bit, speaker)| {
+        (found | bit, bits | speaker)
+    });
+    (found == map).then_some(Speakers(bits))
 }
 
 /// Header of an E-AC-3 frame (ETSI TS 102 366 E.1.2.2).
@@ -215,6 +273,24 @@ const CENTER: u16 = 1 << 14;
 const SURROUND: u16 = 1 << 12 | 1 << 11;
 const CENTER_SURROUND: u16 = 1 << 8;
 const LOW_FREQUENCIES: u16 = 1;
+
+/// Bits of chanmap and of [`Speakers`].
+const SPEAKERS: [(u16, u32); 14] = [
+    (1 << 15, 0x1),
+    (CENTER, 0x4),
+    (1 << 13, 0x2),
+    (1 << 12, 0x200),
+    (1 << 11, 0x400),
+    (1 << 10, 0xC0),
+    (1 << 9, 0x30),
+    (CENTER_SURROUND, 0x100),
+    (1 << 7, 0x800),
+    (1 << 4, 0x5000),
+    (1 << 3, 0x2000),
+    (1 << 2, 0x18_0000),
+    (1 << 1, 0x4_0000),
+    (LOW_FREQUENCIES, 0x8),
+];
 
 /// Bits of chanmap that stand for two channels: Lc/Rc, Lrs/Rrs, Lsd/Rsd, Lw/Rw, Lvh/Rvh and Lts/Rts.
 const CHANNEL_PAIRS: u16 = 1 << 10 | 1 << 9 | 1 << 6 | 1 << 5 | 1 << 4 | 1 << 2;

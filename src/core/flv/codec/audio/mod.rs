@@ -9,6 +9,7 @@ pub mod opus;
 use super::{
     Error, FourCc, Multitrack,
     codes::{codecs, codes},
+    description::{AudioDescription, Speakers},
     enhanced::{self, RawTrack, RawTracks},
 };
 use crate::core::wire::{Missing, Reader};
@@ -170,6 +171,50 @@ impl<'a> AudioTrack<'a> {
         Some(AudioFormat { rate_hz, channels })
     }
 
+    /// Returns the properties of the track, from a sequence header, a channel layout, a frame or the flags of
+    /// the tag, depending on the codec. Returns `None` if the message does not contain any.
+    pub fn description(&self) -> Option<AudioDescription> {
+        if self.is_sequence_header() {
+            return self.codec.record_description(self.body);
+        }
+        if let Some(layout) = self.channel_layout() {
+            return Some(layout.description());
+        }
+        if !self.carries_media() {
+            return None;
+        }
+        match self.codec {
+            AudioCodec::MP3 | AudioCodec::MP3_8_KHZ | AudioCodec::MP3_NAMED => {
+                Some(mp3::FrameHeader::parse(self.body)?.description())
+            }
+            AudioCodec::AC_3 | AudioCodec::EC_3 => ac3::description(self.body),
+            AudioCodec::OPUS => Some(opus::describe_packet(self.body)),
+            _ => self.legacy_description(),
+        }
+    }
+
+    /// Returns the properties of a codec whose rate is in the flags of the tag, or always the same.
+    fn legacy_description(&self) -> Option<AudioDescription> {
+        let AudioFormat { rate_hz, channels } = self.format()?;
+        let is_pcm = matches!(self.codec, AudioCodec::PCM | AudioCodec::PCM_LITTLE_ENDIAN);
+        let is_nellymoser = matches!(
+            self.codec,
+            AudioCodec::NELLYMOSER | AudioCodec::NELLYMOSER_8_KHZ | AudioCodec::NELLYMOSER_16_KHZ
+        );
+        Some(AudioDescription {
+            core_rate_hz: Some(rate_hz),
+            rate_hz: Some(rate_hz),
+            channels: Some(channels),
+            speakers: Speakers::front(channels),
+            sample_bits: self.flags.filter(|_| is_pcm).map(SoundFlags::sample_bits),
+            frame_samples: match is_nellymoser {
+                true => nellymoser_samples(self.body),
+                false => None,
+            },
+            ..AudioDescription::default()
+        })
+    }
+
     /// Returns the speakers of the channels; `None` if this is not a channel layout.
     pub fn channel_layout(&self) -> Option<ChannelLayout<'a>> {
         if self.packet != AudioPacket::MULTICHANNEL_CONFIG {
@@ -177,6 +222,12 @@ impl<'a> AudioTrack<'a> {
         }
         ChannelLayout::read(&mut Reader::new(self.body)).ok()
     }
+}
+
+/// Returns the samples of a Nellymoser frame: 256 in each block of 64 bytes.
+fn nellymoser_samples(frame: &[u8]) -> Option<u32> {
+    let blocks = u32::try_from(frame.len() / 64).ok()?;
+    blocks.checked_mul(256).filter(|samples| *samples > 0)
 }
 
 /// Sample rate and channels of decoded audio.
@@ -238,6 +289,18 @@ pub enum ChannelOrder<'a> {
 }
 
 impl<'a> ChannelLayout<'a> {
+    /// Returns the properties in the layout.
+    pub fn description(&self) -> AudioDescription {
+        AudioDescription {
+            channels: Some(self.channels),
+            speakers: match self.order {
+                ChannelOrder::Native(bits) => Some(Speakers(bits)),
+                _ => None,
+            },
+            ..AudioDescription::default()
+        }
+    }
+
     fn read(reader: &mut Reader<'a>) -> Result<Self, Missing> {
         let order = reader.u8("channel order")?;
         let channels = reader.u8("channel count")?;
@@ -292,6 +355,18 @@ codecs! {
         AC_3 = FourCc(FourCc::AC_3), "AC-3";
         /// E-AC-3.
         EC_3 = FourCc(FourCc::EC_3), "E-AC-3";
+    }
+}
+
+impl AudioCodec {
+    /// Returns the properties in a configuration record; `None` if it is damaged, or the codec has none.
+    pub fn record_description(self, record: &[u8]) -> Option<AudioDescription> {
+        match self {
+            Self::AAC | Self::MP4A => Some(aac::AudioSpecificConfig::parse(record)?.description()),
+            Self::OPUS => Some(opus::Head::parse(record)?.description()),
+            Self::FLAC => Some(flac::StreamInfo::parse(record)?.description()),
+            _ => None,
+        }
     }
 }
 

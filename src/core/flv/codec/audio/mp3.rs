@@ -1,6 +1,12 @@
 //! MP3: frame headers.
 
-use super::{super::bits::BitReader, AudioFormat};
+use super::{
+    super::{
+        bits::BitReader,
+        description::{AudioDescription, Profile, Speakers},
+    },
+    AudioFormat,
+};
 
 /// Header of an MPEG audio frame (ISO 11172-3 2.4.1.3, ISO 13818-3 2.4.1.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +48,33 @@ impl FrameHeader {
             rate_hz: rate_hz.checked_shr(halvings)?,
             channels,
         })
+    }
+
+    /// Returns the samples per channel of a frame (ISO 11172-3 2.4.2.1, ISO 13818-3 2.4.2.1).
+    pub fn samples(&self) -> u16 {
+        // MPEG-2 and MPEG-2.5 have rates up to 24 kHz, and half of the samples in layer 3.
+        let is_mpeg_1 = self.rate_hz > 24_000;
+        match (self.layer, is_mpeg_1) {
+            (1, _) => 384,
+            (3, false) => 576,
+            _ => 1152,
+        }
+    }
+
+    /// Returns the properties of the track.
+    pub fn description(&self) -> AudioDescription {
+        AudioDescription {
+            profile: Some(Profile::named(
+                self.layer,
+                &[(1, "Layer I"), (2, "Layer II"), (3, "Layer III")],
+            )),
+            core_rate_hz: Some(self.rate_hz),
+            rate_hz: Some(self.rate_hz),
+            channels: Some(self.channels),
+            speakers: Speakers::front(self.channels),
+            frame_samples: Some(self.samples().into()),
+            ..AudioDescription::default()
+        }
     }
 
     /// Returns the output format of a decoder.

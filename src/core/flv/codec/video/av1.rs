@@ -1,6 +1,10 @@
 //! AV1: configuration record, sequence headers, keyframes.
 
-use super::super::{PictureSize, bits::BitReader};
+use super::super::{
+    PictureSize,
+    bits::BitReader,
+    description::{ChromaFormat, Color, Level, Profile, VideoDescription},
+};
 
 /// An AV1CodecConfigurationRecord (AV1 in ISOBMFF 2.3.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,24 +26,61 @@ impl<'a> ConfigurationRecord<'a> {
             units,
         })
     }
-
-    /// Returns the size of the picture, if the record has a sequence header.
-    pub fn picture_size(&self) -> Option<PictureSize> {
-        picture_size(self.units)
-    }
-
-    /// Returns the frame rate, if the record has a sequence header with a constant one.
-    pub fn frames_per_second(&self) -> Option<f64> {
-        let unit = Units::new(self.units).find(|unit| unit.kind == SEQUENCE_HEADER)?;
-        read_frame_rate(unit.payload)
-    }
 }
 
-/// Returns the size of the picture, from the sequence header before a keyframe.
-pub fn picture_size(units: &[u8]) -> Option<PictureSize> {
-    Units::new(units)
-        .find(|unit| unit.kind == SEQUENCE_HEADER)
-        .and_then(|unit| read_picture_size(unit.payload))
+/// Returns the properties of the stream, from an AV1CodecConfigurationRecord.
+pub fn record_description(record: &[u8]) -> Option<VideoDescription> {
+    let parsed = ConfigurationRecord::parse(record)?;
+    let [_, profile_and_level, format, ..] = record else {
+        return None;
+    };
+    let mut known = description(parsed.units).unwrap_or_default();
+    // AV1 in ISOBMFF 2.3.4: the fields of the record are those of the sequence header.
+    let is_set = |mask| format & mask != 0;
+    known.fill_from(&VideoDescription {
+        profile: Some(profile_of(profile_and_level >> 5)),
+        level: level_of(profile_and_level & 0x1F, is_set(0x80)),
+        bit_depth: Some(match (is_set(0x40), is_set(0x20)) {
+            (false, _) => 8,
+            (true, false) => 10,
+            (true, true) => 12,
+        }),
+        chroma: Some(match is_set(0x10) {
+            true => ChromaFormat::Monochrome,
+            false => ChromaFormat::of_subsampling(is_set(0x08), is_set(0x04)),
+        }),
+        ..VideoDescription::default()
+    });
+    Some(known)
+}
+
+/// Returns the properties of the stream, from the sequence header and the metadata before a keyframe; `None`
+/// without a sequence header.
+pub fn description(units: &[u8]) -> Option<VideoDescription> {
+    let mut known = None;
+    for unit in Units::new(units) {
+        match (unit.kind, &mut known) {
+            (SEQUENCE_HEADER, None) => {
+                let mut description = VideoDescription {
+                    // A temporal unit shows one picture, so the order never differs (AV1 7.5).
+                    max_reordered_frames: Some(0),
+                    is_interlaced: Some(false),
+                    ..VideoDescription::default()
+                };
+                // A header that is cut describes the stream up to the cut.
+                let _cut = read_sequence_header(unit.payload, &mut description);
+                known = Some(description);
+            }
+            // AV1 5.8.1: metadata_type is a leb128 number. These two have one byte.
+            (METADATA, Some(known)) => match unit.payload.first() {
+                Some(&CONTENT_LIGHT) => known.has_content_light = true,
+                Some(&MASTERING_DISPLAY) => known.has_mastering_display = true,
+                _ => {}
+            },
+            _ => {}
+        }
+    }
+    known
 }
 
 /// Returns whether a temporal unit starts a sequence: a sequence header, then a key frame.
@@ -57,37 +98,117 @@ pub fn is_keyframe(units: &[u8]) -> bool {
     false
 }
 
-/// Reads a sequence header up to max_frame_height_minus_1 (AV1 5.5.1).
-fn read_picture_size(sequence_header: &[u8]) -> Option<PictureSize> {
-    let mut bits = BitReader::new(sequence_header);
-    bits.skip(3 + 1)?; // seq_profile, still_picture
+/// Reads a sequence header (AV1 5.5.1).
+fn read_sequence_header(payload: &[u8], description: &mut VideoDescription) -> Option<()> {
+    let mut bits = BitReader::new(payload);
+    let profile = bits.u8(3)?;
+    description.profile = Some(profile_of(profile));
+    bits.skip(1)?; // still_picture
     let is_reduced = bits.bit()?;
     if is_reduced {
-        bits.skip(5)?; // seq_level_idx
+        description.level = level_of(bits.u8(5)?, false);
     } else {
-        skip_operating_points(&mut bits)?;
+        read_operating_points(&mut bits, description)?;
     }
     let width_bits = bits.u8(4)?.saturating_add(1);
     let height_bits = bits.u8(4)?.saturating_add(1);
     let width = bits.u32(width_bits)?.saturating_add(1);
     let height = bits.u32(height_bits)?.saturating_add(1);
-    PictureSize::new(width, height)
+    description.picture_size = PictureSize::new(width, height);
+    description.coded_size = description.picture_size;
+    skip_tools(&mut bits, is_reduced)?;
+    read_color_config(&mut bits, profile, description)
 }
 
-/// Skips timing and operating points of a sequence header that is not reduced (AV1 5.5.1).
-fn skip_operating_points(bits: &mut BitReader<'_>) -> Option<()> {
+/// Skips the fields between the size of the picture and the colors.
+fn skip_tools(bits: &mut BitReader<'_>, is_reduced: bool) -> Option<()> {
+    if !is_reduced && bits.bit()? {
+        bits.skip(4 + 3)?; // lengths of frame ids
+    }
+    bits.skip(1 + 1 + 1)?; // use_128x128_superblock, enable_filter_intra, enable_intra_edge_filter
+    if !is_reduced {
+        bits.skip(1 + 1 + 1 + 1)?; // interintra and masked compound, warped motion, dual filter
+        let has_order_hint = bits.bit()?;
+        if has_order_hint {
+            bits.skip(1 + 1)?; // enable_jnt_comp, enable_ref_frame_mvs
+        }
+        let chooses_screen_content_tools = bits.bit()?;
+        let may_use_screen_content_tools = chooses_screen_content_tools || bits.bit()?;
+        if may_use_screen_content_tools && !bits.bit()? {
+            bits.skip(1)?; // seq_force_integer_mv
+        }
+        if has_order_hint {
+            bits.skip(3)?; // order_hint_bits_minus_1
+        }
+    }
+    bits.skip(1 + 1 + 1) // enable_superres, enable_cdef, enable_restoration
+}
+
+/// Reads color_config (AV1 5.5.2).
+fn read_color_config(
+    bits: &mut BitReader<'_>,
+    profile: u8,
+    description: &mut VideoDescription,
+) -> Option<()> {
+    let has_high_depth = bits.bit()?;
+    let has_twelve_bits = profile == PROFESSIONAL && has_high_depth && bits.bit()?;
+    description.bit_depth = Some(match (has_high_depth, has_twelve_bits) {
+        (_, true) => 12,
+        (true, _) => 10,
+        _ => 8,
+    });
+    let is_monochrome = profile != HIGH && bits.bit()?;
+    let color = match bits.bit()? {
+        true => Color {
+            primaries: bits.u8(8)?,
+            transfer: bits.u8(8)?,
+            matrix: bits.u8(8)?,
+        },
+        false => Color::UNSPECIFIED,
+    };
+    description.color = color.specified();
+    let (is_full_range, chroma) = if is_monochrome {
+        (bits.bit()?, ChromaFormat::Monochrome)
+    } else if color == SRGB {
+        (true, ChromaFormat::Yuv444)
+    } else {
+        let is_full_range = bits.bit()?;
+        let chroma = match (profile, has_twelve_bits) {
+            (0, _) => ChromaFormat::Yuv420,
+            (HIGH, _) => ChromaFormat::Yuv444,
+            (_, false) => ChromaFormat::Yuv422,
+            (_, true) => {
+                let columns = bits.bit()?;
+                ChromaFormat::of_subsampling(columns, columns && bits.bit()?)
+            }
+        };
+        (is_full_range, chroma)
+    };
+    description.is_full_range = Some(is_full_range);
+    description.chroma = Some(chroma);
+    Some(())
+}
+
+/// Reads timing and operating points of a sequence header that is not reduced (AV1 5.5.1). The level of the
+/// stream is that of the first operating point, which includes all others.
+fn read_operating_points(
+    bits: &mut BitReader<'_>,
+    description: &mut VideoDescription,
+) -> Option<()> {
     let mut delay_bits = None;
     if bits.bit()? {
-        read_timing(bits)?;
+        description.frames_per_second = read_timing(bits)?;
         if bits.bit()? {
             delay_bits = Some(read_decoder_model(bits)?);
         }
     }
     let has_display_delays = bits.bit()?;
-    for _ in 0..=bits.u8(5)? {
+    for point in 0..=bits.u8(5)? {
         bits.skip(12)?; // operating_point_idc
-        if bits.u8(5)? > HIGHEST_LEVEL_WITHOUT_TIERS {
-            bits.skip(1)?; // seq_tier
+        let level = bits.u8(5)?;
+        let is_high_tier = level > HIGHEST_LEVEL_WITHOUT_TIERS && bits.bit()?;
+        if point == 0 {
+            description.level = level_of(level, is_high_tier);
         }
         if let Some(delay_bits) = delay_bits
             && bits.bit()?
@@ -103,31 +224,17 @@ fn skip_operating_points(bits: &mut BitReader<'_>) -> Option<()> {
     Some(())
 }
 
-/// Reads the frame rate of a sequence header that is not reduced (AV1 5.5.1).
-fn read_frame_rate(sequence_header: &[u8]) -> Option<f64> {
-    let mut bits = BitReader::new(sequence_header);
-    bits.skip(3 + 1)?; // seq_profile, still_picture
-    let is_reduced = bits.bit()?;
-    let has_timing = !is_reduced && bits.bit()?;
-    if !has_timing {
-        return None;
-    }
-    let (frame, second) = read_timing(&mut bits)?;
-    let rate = f64::from(second) / f64::from(frame?);
-    Some(rate).filter(|rate| rate.is_finite())
-}
-
-/// Reads timing_info (AV1 5.5.3). Returns the time of a frame, if it is constant, and of a second, in the same
-/// unit.
-fn read_timing(bits: &mut BitReader<'_>) -> Option<(Option<u32>, u32)> {
+/// Reads timing_info (AV1 5.5.3), and returns the frame rate if it is constant.
+fn read_timing(bits: &mut BitReader<'_>) -> Option<Option<f64>> {
     let units = bits.u32(32)?; // num_units_in_display_tick
     let time_scale = bits.u32(32)?;
-    let mut frame = None;
-    if bits.bit()? {
-        let ticks = bits.ue()?.checked_add(1); // num_ticks_per_picture_minus_1
-        frame = ticks.and_then(|ticks| ticks.checked_mul(units));
+    let is_constant = bits.bit()?;
+    if !is_constant {
+        return Some(None);
     }
-    Some((frame, time_scale))
+    let ticks = f64::from(bits.ue()?) + 1.0; // num_ticks_per_picture_minus_1
+    let rate = f64::from(time_scale) / f64::from(units) / ticks;
+    Some(Some(rate).filter(|rate| rate.is_finite() && *rate > 0.0))
 }
 
 /// Reads decoder_model_info (AV1 5.5.4) and returns the number of bits of the buffer delays.
@@ -146,6 +253,23 @@ fn is_reduced_still_picture(sequence_header: &[u8]) -> bool {
 /// Returns whether show_existing_frame and frame_type are 0 (AV1 5.9.2).
 fn is_key_frame(frame_header: &[u8]) -> bool {
     matches!(frame_header, [first, ..] if first & 0xE0 == 0)
+}
+
+fn profile_of(number: u8) -> Profile {
+    Profile::named(
+        number,
+        &[(0, "Main"), (HIGH, "High"), (PROFESSIONAL, "Professional")],
+    )
+}
+
+/// Returns the level of seq_level_idx (AV1 A.3); `None` if it does not limit the stream, which is 31.
+fn level_of(number: u8, is_high_tier: bool) -> Option<Level> {
+    let tenths = (number >> 2).saturating_add(2).saturating_mul(10);
+    (number < 31).then_some(Level {
+        number,
+        tenths: tenths.saturating_add(number & 3),
+        is_high_tier: Some(is_high_tier),
+    })
 }
 
 /// Iterator over the open bitstream units of a record or a temporal unit (AV1 5.3). Ends at the first damaged
@@ -216,7 +340,23 @@ const MARKER_AND_VERSION: u8 = 0x81;
 /// Values of obu_type (AV1 6.2.2).
 const SEQUENCE_HEADER: u8 = 1;
 const FRAME_HEADER: u8 = 3;
+const METADATA: u8 = 5;
 const FRAME: u8 = 6;
+
+/// Values of metadata_type (AV1 6.7.1).
+const CONTENT_LIGHT: u8 = 1;
+const MASTERING_DISPLAY: u8 = 2;
+
+/// Profiles other than 0 (AV1 6.4.1).
+const HIGH: u8 = 1;
+const PROFESSIONAL: u8 = 2;
+
+/// Colors that are always in full range and without subsampling (AV1 5.5.2).
+const SRGB: Color = Color {
+    primaries: 1,
+    transfer: 13,
+    matrix: 0,
+};
 
 /// Bits of obu_extension_flag and obu_has_size_field (AV1 5.3.2).
 const HAS_EXTENSION: u8 = 0x04;
@@ -238,6 +378,10 @@ mod tests {
         },
         *,
     };
+
+    fn picture_size(units: &[u8]) -> Option<PictureSize> {
+        description(units)?.picture_size
+    }
 
     /// A temporal delimiter, a sequence header, and the start of a key frame.
     const AOM: &str = "12000a0d200000043d06d4daf92021a00432021000";

@@ -1,8 +1,13 @@
 //! AVC (H.264): configuration record, sequence parameter set, keyframes.
 
 use super::{
-    super::{PictureSize, bits::BitReader},
+    super::{
+        PictureSize,
+        bits::BitReader,
+        description::{ChromaFormat, Level, Profile, VideoDescription},
+    },
     nal::{self, CHROMA_4_4_4},
+    usability,
 };
 use crate::core::wire::Reader;
 
@@ -15,30 +20,22 @@ pub fn nal_length_size(record: &[u8]) -> Option<u8> {
     Some(nal::length_size(*sizes))
 }
 
-/// Usability information of a sequence parameter set (H.264 E.1.1), as far as files repeat it.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Usability {
-    /// Width and height of a pixel, relative to each other; `None` if they are unspecified.
-    pub pixel_aspect: Option<(u16, u16)>,
-    /// Frame rate, if the stream has one.
-    pub frames_per_second: Option<f64>,
-}
-
-/// Returns the size of the picture, from the first sequence parameter set of an
-/// AVCDecoderConfigurationRecord.
-pub fn picture_size(record: &[u8]) -> Option<PictureSize> {
-    read_picture_size(&mut parameter_set(record)?)
-}
-
-/// Returns the usability information of the first sequence parameter set of an
-/// AVCDecoderConfigurationRecord.
-pub fn usability(record: &[u8]) -> Option<Usability> {
-    let mut bits = parameter_set(record)?;
-    read_picture_size(&mut bits)?;
-    match bits.bit()? {
-        true => read_usability(&mut bits),
-        false => Some(Usability::default()),
+/// Returns the properties of the stream, from the first sequence parameter set of an
+/// AVCDecoderConfigurationRecord. Without one, the record contains profile and level.
+pub fn description(record: &[u8]) -> Option<VideoDescription> {
+    let [1, profile, constraints, level, _, ..] = record else {
+        return None;
+    };
+    let mut description = VideoDescription {
+        profile: Some(profile_of(*profile, *constraints)),
+        level: Some(level_of(*profile, *constraints, *level)),
+        ..VideoDescription::default()
+    };
+    if let Some(mut bits) = parameter_set(record) {
+        // A set that is cut describes the stream up to the cut.
+        let _cut = read_parameter_set(&mut bits, &mut description);
     }
+    Some(description)
 }
 
 fn parameter_set(record: &[u8]) -> Option<BitReader<'_>> {
@@ -63,17 +60,20 @@ pub fn is_keyframe(frame: &[u8], nal_length_size: u8) -> bool {
         .any(|unit| matches!(unit, [header, ..] if header & 0x1F == IDR_SLICE))
 }
 
-/// Reads a sequence parameter set up to the cropping (H.264 7.3.2.1.1).
-fn read_picture_size(bits: &mut BitReader<'_>) -> Option<PictureSize> {
-    let profile = bits.u8(8)?;
-    bits.skip(8 + 8)?; // constraint flags, level_idc
+/// Reads a sequence parameter set (H.264 7.3.2.1.1).
+fn read_parameter_set(bits: &mut BitReader<'_>, description: &mut VideoDescription) -> Option<()> {
+    let (profile, constraints, level) = (bits.u8(8)?, bits.u8(8)?, bits.u8(8)?);
+    description.profile = Some(profile_of(profile, constraints));
+    description.level = Some(level_of(profile, constraints, level));
     bits.ue()?; // seq_parameter_set_id
-    let chroma_format = match HIGH_PROFILES.contains(&profile) {
+    let (chroma_format, bit_depth) = match HIGH_PROFILES.contains(&profile) {
         true => read_high_profile(bits)?,
-        false => CHROMA_4_2_0,
+        false => (CHROMA_4_2_0, 8),
     };
-    bits.ue()?; // log2_max_frame_num_minus4
-    skip_picture_order_count(bits)?;
+    description.chroma = ChromaFormat::of_code(chroma_format);
+    description.bit_depth = Some(bit_depth);
+    bits.ue()?; // log2_max_frame_num
+    let order_count_type = read_picture_order_count(bits)?;
     bits.ue()?; // max_num_ref_frames
     bits.skip(1)?; // gaps_in_frame_num_value_allowed_flag
     let width = bits.ue()?.checked_add(1)?.checked_mul(MACROBLOCK)?;
@@ -86,18 +86,36 @@ fn read_picture_size(bits: &mut BitReader<'_>) -> Option<PictureSize> {
     // Without frame_mbs_only_flag a map unit covers two fields (H.264 7-18).
     let fields = if is_frame_only { 1 } else { 2 };
     let height = map_units.checked_mul(fields)?.checked_mul(MACROBLOCK)?;
+    description.is_interlaced = Some(!is_frame_only);
+    description.coded_size = PictureSize::new(width, height);
+    if never_reorders(profile, constraints, order_count_type) {
+        description.max_reordered_frames = Some(0);
+    }
     let (horizontal, vertical) = nal::subsampling(chroma_format);
     let vertical = vertical.checked_mul(fields)?;
-    nal::read_cropped_size(bits, (width, height), (horizontal, vertical))
+    let size = nal::read_cropped_size(bits, (width, height), (horizontal, vertical))?;
+    description.picture_size = Some(size);
+    match bits.bit()? {
+        true => read_usability(bits, description),
+        false => Some(()),
+    }
 }
 
-/// Reads the fields that only the high profiles have, and returns chroma_format_idc.
-fn read_high_profile(bits: &mut BitReader<'_>) -> Option<u32> {
+/// Whether all streams with these parameters have the same decoding and presentation order: the baseline
+/// profiles have no B slices, the intra profiles no other frames, and order count type 2 forbids reordering
+/// (H.264 8.2.1.3).
+fn never_reorders(profile: u8, constraints: u8, order_count_type: u32) -> bool {
+    let is_intra = INTRA_PROFILES.contains(&profile) && constraints & CONSTRAINT_SET_3 != 0;
+    profile == BASELINE || profile == CAVLC_INTRA || is_intra || order_count_type == 2
+}
+
+/// Reads the fields that only the high profiles have, and returns chroma_format_idc and the bit depth of luma.
+fn read_high_profile(bits: &mut BitReader<'_>) -> Option<(u32, u8)> {
     let chroma_format = bits.ue()?;
     if chroma_format == CHROMA_4_4_4 {
         bits.skip(1)?; // separate_colour_plane_flag
     }
-    bits.ue()?; // bit_depth_luma_minus8
+    let bit_depth = nal::read_bit_depth(bits)?;
     bits.ue()?; // bit_depth_chroma_minus8
     bits.skip(1)?; // qpprime_y_zero_transform_bypass_flag
     let has_scaling_lists = bits.bit()?;
@@ -109,7 +127,7 @@ fn read_high_profile(bits: &mut BitReader<'_>) -> Option<u32> {
             }
         }
     }
-    Some(chroma_format)
+    Some((chroma_format, bit_depth))
 }
 
 /// Skips a scaling list. It contains differences until a scale becomes 0 (H.264 7.3.2.1.1.1).
@@ -124,56 +142,94 @@ fn skip_scaling_list(bits: &mut BitReader<'_>, size: u8) -> Option<()> {
     Some(())
 }
 
-fn skip_picture_order_count(bits: &mut BitReader<'_>) -> Option<()> {
-    match bits.ue()? {
-        0 => bits.ue().map(drop), // log2_max_pic_order_cnt_lsb_minus4
+/// Reads the fields of the picture order count, and returns its type.
+fn read_picture_order_count(bits: &mut BitReader<'_>) -> Option<u32> {
+    let order_count_type = bits.ue()?;
+    match order_count_type {
+        0 => bits.ue().map(drop)?, // log2_max_pic_order_cnt_lsb_minus4
         1 => {
             bits.skip(1)?; // delta_pic_order_always_zero_flag
             bits.se()?; // offset_for_non_ref_pic
             bits.se()?; // offset_for_top_to_bottom_field
             // H.264 7.4.2.1.1: num_ref_frames_in_pic_order_cnt_cycle is in the range of 0 to 255.
             let frames = u8::try_from(bits.ue()?).ok()?;
-            (0..frames).try_for_each(|_| bits.se().map(drop))
+            (0..frames).try_for_each(|_| bits.se().map(drop))?;
         }
-        _ => Some(()),
+        _ => {}
+    }
+    Some(order_count_type)
+}
+
+/// Reads vui_parameters (H.264 E.1.1).
+fn read_usability(bits: &mut BitReader<'_>, description: &mut VideoDescription) -> Option<()> {
+    usability::read_start(bits, description)?;
+    if bits.bit()? {
+        // A tick is the time of a field (H.264 D-2).
+        description.frames_per_second = usability::read_frame_rate(bits, 2.0)?;
+        bits.skip(1)?; // fixed_frame_rate_flag
+    }
+    let has_nal_parameters = bits.bit()?;
+    if has_nal_parameters {
+        skip_reference_decoder(bits)?;
+    }
+    let has_vcl_parameters = bits.bit()?;
+    if has_vcl_parameters {
+        skip_reference_decoder(bits)?;
+    }
+    if has_nal_parameters || has_vcl_parameters {
+        bits.skip(1)?; // low_delay_hrd_flag
+    }
+    bits.skip(1)?; // pic_struct_present_flag
+    if bits.bit()? {
+        bits.skip(1)?; // motion_vectors_over_pic_boundaries_flag
+        for _ in 0..4 {
+            bits.ue()?; // max_bytes_per_pic_denom to log2_max_mv_length_vertical
+        }
+        description.max_reordered_frames = u8::try_from(bits.ue()?).ok();
+    }
+    Some(())
+}
+
+/// Skips hrd_parameters (H.264 E.1.2).
+fn skip_reference_decoder(bits: &mut BitReader<'_>) -> Option<()> {
+    let buffers = bits.ue()?;
+    // H.264 E.2.2: cpb_cnt_minus1 is in the range of 0 to 31.
+    if buffers > 31 {
+        return None;
+    }
+    bits.skip(4 + 4)?; // bit_rate_scale, cpb_size_scale
+    for _ in 0..=buffers {
+        bits.ue()?; // bit_rate_value_minus1
+        bits.ue()?; // cpb_size_value_minus1
+        bits.skip(1)?; // cbr_flag
+    }
+    bits.skip(5 + 5 + 5 + 5) // lengths of delays and offsets
+}
+
+/// Returns the profile for profile_idc and the constraint flags (H.264 A.2).
+fn profile_of(number: u8, constraints: u8) -> Profile {
+    let is_constrained = number == BASELINE && constraints & CONSTRAINT_SET_1 != 0;
+    let is_intra = INTRA_PROFILES.contains(&number) && constraints & CONSTRAINT_SET_3 != 0;
+    match (is_constrained, is_intra) {
+        (true, _) => Profile {
+            number,
+            name: Some("Constrained Baseline"),
+        },
+        (_, true) => Profile::named(number, &INTRA_NAMES),
+        _ => Profile::named(number, &PROFILE_NAMES),
     }
 }
 
-/// Reads vui_parameters up to the timing (H.264 E.1.1).
-fn read_usability(bits: &mut BitReader<'_>) -> Option<Usability> {
-    let mut pixel_aspect = None;
-    if bits.bit()? {
-        pixel_aspect = match bits.u8(8)? {
-            EXTENDED_SAR => Some((bits.u32(16)?, bits.u32(16)?)).and_then(|(width, height)| {
-                Some((width.try_into().ok()?, height.try_into().ok()?))
-            }),
-            index => PIXEL_ASPECTS.get(usize::from(index)).copied(),
-        };
+/// Returns the level for level_idc. In the oldest profiles, constraint_set3_flag makes level 1.1 to 1b
+/// (H.264 A.3.1).
+fn level_of(profile: u8, constraints: u8, number: u8) -> Level {
+    let is_old = matches!(profile, BASELINE | MAIN | EXTENDED);
+    let is_1b = is_old && number == 11 && constraints & CONSTRAINT_SET_3 != 0;
+    Level {
+        number,
+        tenths: if is_1b { 9 } else { number },
+        is_high_tier: None,
     }
-    if bits.bit()? {
-        bits.skip(1)?; // overscan_appropriate_flag
-    }
-    if bits.bit()? {
-        bits.skip(3 + 1)?; // video_format, video_full_range_flag
-        if bits.bit()? {
-            bits.skip(8 + 8 + 8)?; // colour_description
-        }
-    }
-    if bits.bit()? {
-        bits.ue()?; // chroma_sample_loc_type_top_field
-        bits.ue()?; // chroma_sample_loc_type_bottom_field
-    }
-    let mut frames_per_second = None;
-    if bits.bit()? {
-        let (units, scale) = (bits.u32(32)?, bits.u32(32)?);
-        // A tick is the time of a field (H.264 D-2).
-        let rate = f64::from(scale) / f64::from(units) / 2.0;
-        frames_per_second = Some(rate).filter(|rate| rate.is_finite());
-    }
-    Some(Usability {
-        pixel_aspect: pixel_aspect.filter(|(width, height)| *width > 0 && *height > 0),
-        frames_per_second,
-    })
 }
 
 /// NAL unit types (H.264 table 7-1).
@@ -183,29 +239,41 @@ const SEQUENCE_PARAMETER_SET: u8 = 7;
 /// Profiles whose sequence parameter sets contain chroma_format_idc (H.264 7.3.2.1.1).
 const HIGH_PROFILES: [u8; 13] = [100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135];
 
-/// Sample aspect ratios by index (H.264 table E-1); the first is unspecified.
-const PIXEL_ASPECTS: [(u16, u16); 17] = [
-    (0, 0),
-    (1, 1),
-    (12, 11),
-    (10, 11),
-    (16, 11),
-    (40, 33),
-    (24, 11),
-    (20, 11),
-    (32, 11),
-    (80, 33),
-    (18, 11),
-    (15, 11),
-    (64, 33),
-    (160, 99),
-    (4, 3),
-    (3, 2),
-    (2, 1),
+/// Values of profile_idc (H.264 A.2).
+const BASELINE: u8 = 66;
+const MAIN: u8 = 77;
+const EXTENDED: u8 = 88;
+const CAVLC_INTRA: u8 = 44;
+
+/// Profiles that constraint_set3_flag turns into intra profiles.
+const INTRA_PROFILES: [u8; 3] = [110, 122, 244];
+
+const PROFILE_NAMES: [(u8, &str); 14] = [
+    (BASELINE, "Baseline"),
+    (MAIN, "Main"),
+    (EXTENDED, "Extended"),
+    (100, "High"),
+    (110, "High 10"),
+    (122, "High 4:2:2"),
+    (244, "High 4:4:4 Predictive"),
+    (CAVLC_INTRA, "CAVLC 4:4:4 Intra"),
+    (83, "Scalable Baseline"),
+    (86, "Scalable High"),
+    (118, "Multiview High"),
+    (128, "Stereo High"),
+    (138, "Multiview Depth High"),
+    (139, "Enhanced Multiview Depth High"),
 ];
 
-/// Index of a sample aspect ratio that follows.
-const EXTENDED_SAR: u8 = 255;
+const INTRA_NAMES: [(u8, &str); 3] = [
+    (110, "High 10 Intra"),
+    (122, "High 4:2:2 Intra"),
+    (244, "High 4:4:4 Intra"),
+];
+
+/// Bits of constraint_set1_flag and constraint_set3_flag (H.264 7.3.2.1.1).
+const CONSTRAINT_SET_1: u8 = 0x40;
+const CONSTRAINT_SET_3: u8 = 0x10;
 
 /// Chroma format 4:2:0 (H.264 table 6-1).
 const CHROMA_4_2_0: u32 = 1;
@@ -218,7 +286,7 @@ mod tests {
     use super::{
         super::super::{
             bits::tests::bytes,
-            tests::{hex, pixels, when_cut},
+            tests::{hex, pixels, video_when_cut, when_cut},
         },
         *,
     };
@@ -231,7 +299,7 @@ mod tests {
     }
 
     fn size_of(set: &[u8]) -> Option<PictureSize> {
-        when_cut(&record(set), picture_size)
+        when_cut(&record(set), |record| description(record)?.picture_size)
     }
 
     #[test]
@@ -285,7 +353,7 @@ mod tests {
     #[test]
     fn usability_has_aspect_and_frame_rate() {
         // As x264 writes it: 25 frames per second, square pixels.
-        let usability = |set: &[u8]| when_cut(&record(set), usability);
+        let usability = |set: &[u8]| video_when_cut(&record(set), description);
         let set = hex("6764000cacd941419f9f0110000003001000000303 20f1429960"
             .replace(' ', "")
             .as_str());
@@ -330,7 +398,9 @@ mod tests {
     #[test]
     fn record_without_a_parameter_set_has_a_length_size() {
         assert_eq!(nal_length_size(&[1, 100, 0, 13, 0xFD, 0xE0, 0]), Some(2));
-        assert_eq!(picture_size(&[1, 100, 0, 13, 0xFD, 0xE0, 0]), None);
+        let description = description(&[1, 100, 0, 13, 0xFD, 0xE0, 0]).unwrap();
+        assert_eq!(description.picture_size, None);
+        assert_eq!(description.level.map(|level| level.tenths), Some(13));
         assert_eq!(nal_length_size(&[0, 0, 0, 1, 0x67]), None);
     }
 }

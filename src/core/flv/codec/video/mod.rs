@@ -6,6 +6,7 @@ pub mod h263;
 pub mod hevc;
 mod nal;
 pub mod screen;
+mod usability;
 pub mod vp6;
 pub mod vp8;
 pub mod vp9;
@@ -14,6 +15,7 @@ pub mod vvc;
 use super::{
     Error, FourCc, Multitrack, PictureSize,
     codes::{codecs, codes},
+    description::{ChromaFormat, VideoDescription},
     enhanced::{self, RawTrack, RawTracks},
 };
 use crate::core::wire::Reader;
@@ -251,30 +253,56 @@ impl VideoTrack<'_> {
 
     /// Returns the size of the picture, from a sequence header or a keyframe, depending on the codec.
     pub fn picture_size(&self) -> Option<PictureSize> {
+        self.description()?.picture_size
+    }
+
+    /// Returns the properties of the track, from a sequence header or a keyframe, depending on the codec.
+    /// Returns `None` if the message does not contain any.
+    pub fn description(&self) -> Option<VideoDescription> {
         if self.is_sequence_header() {
-            return match self.codec {
-                VideoCodec::AVC | VideoCodec::AVC1 => avc::picture_size(self.body),
-                VideoCodec::HEVC | VideoCodec::HVC1 => hevc::picture_size(self.body),
-                VideoCodec::VVC1 => vvc::picture_size(self.body),
-                VideoCodec::AV01 => av1::ConfigurationRecord::parse(self.body)?.picture_size(),
-                _ => None,
-            };
+            return self.codec.record_description(self.body);
         }
         if !self.has_coded_frames() {
             return None;
         }
         match self.codec {
-            VideoCodec::H263 => Some(h263::PictureHeader::parse(self.body)?.size),
-            VideoCodec::SCREEN | VideoCodec::SCREEN_2 => {
-                Some(screen::Header::parse(self.body)?.size)
+            VideoCodec::H263 => {
+                let size = h263::PictureHeader::parse(self.body)?.size;
+                Some(legacy(size, size, Some(ChromaFormat::Yuv420)))
             }
-            VideoCodec::VP6 => vp6::Frame::parse(self.body)?.picture_size(),
-            VideoCodec::VP6_ALPHA => vp6::Frame::parse_with_alpha(self.body)?.picture_size(),
-            VideoCodec::AV01 => av1::picture_size(self.body),
-            VideoCodec::VP08 => vp8::picture_size(self.body),
-            VideoCodec::VP09 => vp9::picture_size(self.body),
+            VideoCodec::SCREEN | VideoCodec::SCREEN_2 => {
+                let size = screen::Header::parse(self.body)?.size;
+                Some(legacy(size, size, None))
+            }
+            VideoCodec::VP6 => describe_vp6(vp6::Frame::parse(self.body)?),
+            VideoCodec::VP6_ALPHA => describe_vp6(vp6::Frame::parse_with_alpha(self.body)?),
+            VideoCodec::AV01 => av1::description(self.body),
+            VideoCodec::VP08 => vp8::description(self.body),
+            VideoCodec::VP09 => vp9::description(self.body),
             _ => None,
         }
+    }
+}
+
+fn describe_vp6(frame: vp6::Frame<'_>) -> Option<VideoDescription> {
+    let (size, coded) = (frame.picture_size()?, frame.coded_size()?);
+    Some(legacy(size, coded, Some(ChromaFormat::Yuv420)))
+}
+
+/// Returns the properties of a codec of Flash Player, which has 8 bits and no B-frames.
+fn legacy(
+    picture: PictureSize,
+    coded: PictureSize,
+    chroma: Option<ChromaFormat>,
+) -> VideoDescription {
+    VideoDescription {
+        picture_size: Some(picture),
+        coded_size: Some(coded),
+        bit_depth: Some(8),
+        chroma,
+        max_reordered_frames: Some(0),
+        is_interlaced: Some(false),
+        ..VideoDescription::EMPTY
     }
 }
 
@@ -313,9 +341,17 @@ codecs! {
 impl VideoCodec {
     /// Returns the frame rate that the configuration record announces.
     pub fn frames_per_second(self, record: &[u8]) -> Option<f64> {
+        self.record_description(record)?.frames_per_second
+    }
+
+    /// Returns the properties in a configuration record; `None` if it is damaged, or the codec has none.
+    pub fn record_description(self, record: &[u8]) -> Option<VideoDescription> {
         match self {
-            Self::AVC | Self::AVC1 => avc::usability(record)?.frames_per_second,
-            Self::AV01 => av1::ConfigurationRecord::parse(record)?.frames_per_second(),
+            Self::AVC | Self::AVC1 => avc::description(record),
+            Self::HEVC | Self::HVC1 => hevc::description(record),
+            Self::VVC1 => vvc::description(record),
+            Self::AV01 => av1::record_description(record),
+            Self::VP09 => Some(vp9::ConfigurationRecord::parse(record)?.description()),
             _ => None,
         }
     }

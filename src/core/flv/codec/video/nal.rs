@@ -66,6 +66,12 @@ pub(super) fn subsampling(chroma_format: u32) -> (u32, u32) {
     }
 }
 
+/// Reads a bit depth, which is stored minus 8. It is at most 16 (H.264 7.4.2.1.1, H.265 7.4.3.2.1).
+pub(super) fn read_bit_depth(bits: &mut BitReader<'_>) -> Option<u8> {
+    let depth = u8::try_from(bits.ue()?).ok()?.checked_add(8)?;
+    (depth <= 16).then_some(depth)
+}
+
 /// Reads the cropping of a sequence parameter set, in units of `(horizontal, vertical)` pixels, and returns
 /// the size of the cropped picture.
 pub(super) fn read_cropped_size(

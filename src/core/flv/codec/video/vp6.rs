@@ -39,6 +39,15 @@ impl<'a> Frame<'a> {
 
     /// Returns the size of the picture; `None` unless the frame is a keyframe.
     pub fn picture_size(&self) -> Option<PictureSize> {
+        self.size(self.adjustment)
+    }
+
+    /// Returns the size of the picture before cropping; `None` unless the frame is a keyframe.
+    pub fn coded_size(&self) -> Option<PictureSize> {
+        self.size(0)
+    }
+
+    fn size(&self, adjustment: u8) -> Option<PictureSize> {
         let [first, profile, rest @ ..] = self.data else {
             return None;
         };
@@ -56,8 +65,8 @@ impl<'a> Frame<'a> {
             pixels.saturating_sub(cut.into())
         };
         PictureSize::new(
-            pixels(*columns, self.adjustment >> 4),
-            pixels(*rows, self.adjustment & 0x0F),
+            pixels(*columns, adjustment >> 4),
+            pixels(*rows, adjustment & 0x0F),
         )
     }
 }

@@ -1,10 +1,33 @@
 //! VP8: frame headers (RFC 6386 9.1).
 
-use super::super::PictureSize;
+use super::{
+    super::{
+        PictureSize,
+        description::{ChromaFormat, Profile, VideoDescription},
+    },
+    vp9::UNORDERED,
+};
 
 /// Returns whether a frame is a keyframe.
 pub fn is_keyframe(frame: &[u8]) -> bool {
     frame.first().is_some_and(|first| first & 1 == 0)
+}
+
+/// Returns the properties of the stream; `None` unless the frame is a keyframe.
+pub fn description(frame: &[u8]) -> Option<VideoDescription> {
+    let size = picture_size(frame)?;
+    Some(VideoDescription {
+        // RFC 6386 9.1: three bits of the first byte.
+        profile: frame.first().map(|first| Profile {
+            number: first >> 1 & 7,
+            name: None,
+        }),
+        picture_size: Some(size),
+        coded_size: Some(size),
+        bit_depth: Some(8),
+        chroma: Some(ChromaFormat::Yuv420),
+        ..UNORDERED
+    })
 }
 
 /// Returns the size of the picture; `None` unless the frame is a keyframe.

@@ -3,7 +3,11 @@
 use std::ops::RangeInclusive;
 
 use super::{
-    super::{PictureSize, bits::BitReader},
+    super::{
+        PictureSize,
+        bits::BitReader,
+        description::{ChromaFormat, Level, Profile, VideoDescription},
+    },
     nal,
 };
 use crate::core::wire::{Missing, Reader};
@@ -19,23 +23,26 @@ pub fn nal_length_size(record: &[u8]) -> Option<u8> {
 pub fn has_all_fields(record: &[u8]) -> bool {
     split(record).is_some_and(|(first, mut reader)| {
         let has_profile_tier_level = first & 1 == 1;
-        let has_fields = !has_profile_tier_level || read_largest_size(&mut reader).is_ok();
+        let has_fields = !has_profile_tier_level || read_fields(&mut reader).is_ok();
         has_fields && reader.u8("number of arrays").is_ok()
     })
 }
 
-/// Returns the size of the picture, from the first sequence parameter set of a
-/// VvcDecoderConfigurationRecord, or else the largest size that the record announces.
-pub fn picture_size(record: &[u8]) -> Option<PictureSize> {
+/// Returns the properties of the stream, from the first sequence parameter set of a
+/// VvcDecoderConfigurationRecord, or else from its own fields. Its size is then the largest of all pictures.
+pub fn description(record: &[u8]) -> Option<VideoDescription> {
     let (first, mut reader) = split(record)?;
+    let mut description = VideoDescription::default();
     let has_profile_tier_level = first & 1 == 1;
-    let largest = match has_profile_tier_level {
-        true => read_largest_size(&mut reader).ok()?,
-        false => None,
-    };
-    nal::find_parameter_set(&mut reader, 0x1F, &SINGLE_UNITS, SEQUENCE_PARAMETER_SET)
-        .and_then(|unit| read_picture_size(&mut BitReader::of_nal_unit(unit.get(2..)?)))
-        .or(largest)
+    if has_profile_tier_level {
+        description = read_fields(&mut reader).ok()?;
+    }
+    let set = nal::find_parameter_set(&mut reader, 0x1F, &SINGLE_UNITS, SEQUENCE_PARAMETER_SET);
+    if let Some(set) = set.and_then(|unit| unit.get(2..)) {
+        // A set that is cut describes the stream up to the cut.
+        let _cut = read_parameter_set(&mut BitReader::of_nal_unit(set), &mut description);
+    }
+    Some(description)
 }
 
 /// Returns whether a frame has a slice of an IDR or CRA picture, with which a decoder can start at once.
@@ -50,13 +57,14 @@ fn split(record: &[u8]) -> Option<(u8, Reader<'_>)> {
     (first & RESERVED == RESERVED).then_some((*first, Reader::new(rest)))
 }
 
-/// Reads the part of a record with profile, tier and level. It ends with the largest size of a picture, which
-/// is `None` if it is 0.
-fn read_largest_size(reader: &mut Reader<'_>) -> Result<Option<PictureSize>, Missing> {
-    let [high, low, _] = reader.array("ols_idx")?;
-    let sub_layers = u16::from_be_bytes([high, low]) >> 4 & 7;
+/// Reads the part of a record with profile, tier and level. It ends with the largest size of a picture and the
+/// average frame rate, which are unknown if they are 0.
+fn read_fields(reader: &mut Reader<'_>) -> Result<VideoDescription, Missing> {
+    let [high, low, depth] = reader.array("ols_idx")?;
+    let sub_layers = low >> 4 & 7;
+    let has_constant_rate = u16::from_be_bytes([high, low]) >> 2 & 3 == 1;
     let constraints = usize::from(reader.u8("num_bytes_constraint_info")? & 0x3F);
-    reader.take(2, "profile and level")?;
+    let [profile, level] = reader.array("profile and level")?;
     reader.take(constraints.max(1), "constraint info")?;
     if sub_layers > 1 {
         let flags = reader.u8("sub-layer level flags")?;
@@ -66,18 +74,28 @@ fn read_largest_size(reader: &mut Reader<'_>) -> Result<Option<PictureSize>, Mis
         reader.u32("sub-profile")?;
     }
     let (width, height) = (reader.u16("width")?, reader.u16("height")?);
-    reader.u16("frame rate")?;
-    Ok(PictureSize::new(width, height))
+    // The field counts frames in 256 seconds.
+    let rate = f64::from(reader.u16("frame rate")?) / 256.0;
+    Ok(VideoDescription {
+        profile: Some(profile_of(profile)),
+        level: Some(level_of(profile, level)),
+        picture_size: PictureSize::new(width, height),
+        frames_per_second: (has_constant_rate && rate > 0.0).then_some(rate),
+        chroma: ChromaFormat::of_code(u32::from(low & 3)),
+        bit_depth: Some((depth >> 5).saturating_add(8)),
+        ..VideoDescription::default()
+    })
 }
 
-/// Reads a sequence parameter set up to the conformance window (H.266 7.3.2.4).
-fn read_picture_size(bits: &mut BitReader<'_>) -> Option<PictureSize> {
+/// Reads a sequence parameter set up to the sizes of the picture buffer (H.266 7.3.2.4).
+fn read_parameter_set(bits: &mut BitReader<'_>, description: &mut VideoDescription) -> Option<()> {
     bits.skip(4 + 4)?; // sps_seq_parameter_set_id, sps_video_parameter_set_id
     let sub_layers = bits.u8(3)?;
     let chroma_format = bits.u32(2)?;
     bits.skip(2)?; // sps_log2_ctu_size_minus5
-    if bits.bit()? {
-        skip_profile_tier_level(bits, sub_layers)?;
+    let has_profile_tier_level = bits.bit()?;
+    if has_profile_tier_level {
+        read_profile_tier_level(bits, sub_layers, description)?;
     }
     bits.skip(1)?; // sps_gdr_enabled_flag
     let may_resample = bits.bit()?;
@@ -85,12 +103,52 @@ fn read_picture_size(bits: &mut BitReader<'_>) -> Option<PictureSize> {
         bits.skip(1)?; // sps_res_change_in_clvs_allowed_flag
     }
     let coded_size = (bits.ue()?, bits.ue()?);
-    nal::read_cropped_size(bits, coded_size, nal::subsampling(chroma_format))
+    let size = nal::read_cropped_size(bits, coded_size, nal::subsampling(chroma_format))?;
+    description.chroma = ChromaFormat::of_code(chroma_format);
+    description.coded_size = PictureSize::new(coded_size.0, coded_size.1);
+    description.picture_size = Some(size);
+    let has_subpictures = bits.bit()?;
+    if has_subpictures {
+        // The record has the bit depth too. Streams with subpictures are rare.
+        return Some(());
+    }
+    description.bit_depth = Some(nal::read_bit_depth(bits)?);
+    if has_profile_tier_level {
+        description.max_reordered_frames = Some(read_reordering(bits, sub_layers)?);
+    }
+    Some(())
 }
 
-/// Skips profile, tier and level, with the levels of `sub_layers` lower sub-layers (H.266 7.3.3.1).
-fn skip_profile_tier_level(bits: &mut BitReader<'_>, sub_layers: u8) -> Option<()> {
-    bits.skip(7 + 1 + 8)?; // profile, tier, level
+/// Reads a sequence parameter set from the bit depth to the sizes of the picture buffer, and returns
+/// dpb_max_num_reorder_pics of the highest sub-layer.
+fn read_reordering(bits: &mut BitReader<'_>, sub_layers: u8) -> Option<u8> {
+    bits.skip(1 + 1 + 4)?; // entropy coding, entry points, sps_log2_max_pic_order_cnt_lsb_minus4
+    if bits.bit()? {
+        bits.ue()?; // sps_poc_msb_cycle_len_minus1
+    }
+    for _ in 0..2 {
+        let extra_bytes = bits.u32(2)?;
+        bits.skip(extra_bytes.saturating_mul(8))?; // presence of extra bits in headers
+    }
+    let has_all_layers = sub_layers > 0 && bits.bit()?;
+    let mut reordered = 0;
+    for _ in 0..=if has_all_layers { sub_layers } else { 0 } {
+        bits.ue()?; // dpb_max_dec_pic_buffering_minus1
+        reordered = bits.ue()?;
+        bits.ue()?; // dpb_max_latency_increase_plus1
+    }
+    u8::try_from(reordered).ok()
+}
+
+/// Reads profile, tier and level, and skips the levels of `sub_layers` lower sub-layers (H.266 7.3.3.1).
+fn read_profile_tier_level(
+    bits: &mut BitReader<'_>,
+    sub_layers: u8,
+    description: &mut VideoDescription,
+) -> Option<()> {
+    let (profile, level) = (bits.u8(8)?, bits.u8(8)?);
+    description.profile = Some(profile_of(profile));
+    description.level = Some(level_of(profile, level));
     bits.skip(1 + 1)?; // ptl_frame_only_constraint_flag, ptl_multilayer_enabled_flag
     let has_constraints = bits.bit()?;
     if has_constraints {
@@ -108,6 +166,33 @@ fn skip_profile_tier_level(bits: &mut BitReader<'_>, sub_layers: u8) -> Option<(
     let sub_profiles = bits.u32(8)?;
     bits.skip(sub_profiles.saturating_mul(32))
 }
+
+/// Returns the profile. The high seven bits of `byte` are general_profile_idc (H.266 A.3).
+fn profile_of(byte: u8) -> Profile {
+    Profile::named(byte >> 1, &PROFILE_NAMES)
+}
+
+/// Returns the level. The low bit of `profile` is general_tier_flag; general_level_idc has steps of 3 for a
+/// tenth and 16 for a full level (H.266 A.4.1).
+fn level_of(profile: u8, number: u8) -> Level {
+    Level {
+        number,
+        tenths: (number >> 4)
+            .saturating_mul(10)
+            .saturating_add((number & 0x0F) / 3),
+        is_high_tier: Some(profile & 1 != 0),
+    }
+}
+
+/// Profiles for decoders of this version of the standard (H.266 A.3).
+const PROFILE_NAMES: [(u8, &str); 6] = [
+    (1, "Main 10"),
+    (17, "Multilayer Main 10"),
+    (33, "Main 10 4:4:4"),
+    (49, "Multilayer Main 10 4:4:4"),
+    (65, "Main 10 Still Picture"),
+    (97, "Main 10 4:4:4 Still Picture"),
+];
 
 /// Bits of the first byte of a record that are always set.
 const RESERVED: u8 = 0xF8;
@@ -134,6 +219,10 @@ mod tests {
         },
         *,
     };
+
+    fn picture_size(record: &[u8]) -> Option<PictureSize> {
+        description(record)?.picture_size
+    }
 
     /// A sequence parameter set of 328 by 184 pixels in 4:2:0, of which 322 by 182 are displayed.
     const SET: &str = "
