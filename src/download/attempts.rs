@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 
 use super::{
-    Ending, Job, Retry, Stop,
+    Ending, HostFailure, Job, Retry, Stop,
     candidates::{Candidates, suggests_other_candidate},
     capture,
     connection::Connection,
@@ -26,7 +26,7 @@ use crate::{
         },
         swf::Fingerprint,
     },
-    transport::Endpoint,
+    transport::{DialError, Endpoint, Route},
 };
 
 /// Plays the stream until it ends, and reconnects after a loss as often as the retry policy allows.
@@ -59,6 +59,7 @@ pub(super) async fn play(
             stop,
         )
         .await;
+        pump.permit = None;
         if pump.has_media_since(began) {
             series.reset();
             lost = None;
@@ -201,6 +202,11 @@ async fn find(
     let mut playing = None;
     let mut before_move = None;
     loop {
+        if playing.is_none()
+            && let Err(cause) = admit(job, &route, pump, stop).await
+        {
+            return before_move.unwrap_or(cause);
+        }
         let begin = Instant::now();
         let waits = job.retry.wait != WaitPolicy::None;
         let attempted = Attempted::new(&route, &session, job.session.handshake, waits);
@@ -211,7 +217,10 @@ async fn find(
                 pump.report.connecting(&route.endpoint);
                 let stream = match pump.flush_while(job.dialer.dial(&route), stop).await {
                     Ok(Ok(stream)) => stream,
-                    Ok(Err(error)) => return before_move.unwrap_or(EndCause::Dial(error)),
+                    Ok(Err(error)) => {
+                        note_dial_error(pump, &error);
+                        return before_move.unwrap_or(EndCause::Dial(error));
+                    }
                     Err(last) => return last,
                 };
                 let mut config = session.clone();
@@ -242,6 +251,11 @@ async fn find(
         if let Some(attempted) = &mut pump.attempted {
             attempted.observe(&client);
         }
+        if !client.is_handshaking()
+            && let Some(permit) = &mut pump.permit
+        {
+            permit.succeeded();
+        }
         match next {
             Next::Finish(last) if pump.may_need_plain_handshake(&last, &session) => {
                 tracing::info!(
@@ -267,6 +281,7 @@ async fn find(
                 unpipelined.push(route.endpoint.clone());
             }
             Next::Finish(last) => {
+                note_failed_handshake(pump, &last);
                 if let Some(cause) = before_move.take_if(|_| pump.has_failed_to_start()) {
                     tracing::debug!("the requested connection failed: {last:?}");
                     return cause;
@@ -327,6 +342,54 @@ async fn find(
                 }
             }
         }
+    }
+}
+
+/// Waits until a connection to the server may be made, if connections are limited.
+async fn admit(
+    job: &Job,
+    route: &Route,
+    pump: &mut Pump<'_>,
+    stop: &mut Stop,
+) -> Result<(), EndCause> {
+    // The previous connection is closed, and its permit may be the last one.
+    pump.permit = None;
+    if let Some(admission) = &job.admission {
+        let admitted = admission.admit(&route.endpoint);
+        let admitted = pump.flush_while(admitted, stop).await?;
+        pump.permit = Some(admitted.map_err(EndCause::HostFailed)?);
+    }
+    Ok(())
+}
+
+/// Starts the back-off of a server that cannot be reached.
+fn note_dial_error(pump: &mut Pump<'_>, error: &DialError) {
+    if let Some(permit) = &mut pump.permit {
+        permit.failed(HostFailure {
+            reason: error.to_string(),
+            is_unreachable: matches!(error, DialError::Tcp { .. }),
+        });
+    }
+}
+
+/// Starts the back-off of a server that did not complete the handshake.
+fn note_failed_handshake(pump: &mut Pump<'_>, cause: &EndCause) {
+    let facts = pump.facts();
+    let is_of_server = matches!(
+        cause,
+        EndCause::Session(_)
+            | EndCause::Protocol(_)
+            | EndCause::PeerClosed { .. }
+            | EndCause::Broken(_)
+    );
+    if let Some(permit) = &mut pump.permit
+        && facts.is_shaking_hands
+        && is_of_server
+    {
+        permit.failed(HostFailure {
+            reason: judge(cause, &facts).1,
+            is_unreachable: false,
+        });
     }
 }
 

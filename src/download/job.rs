@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
-use super::{capture::Capture, retry::RetryPolicy, swf_player::Player};
+use super::{admission::Admission, capture::Capture, retry::RetryPolicy, swf_player::Player};
 use crate::{
     core::{flv::TrackSet, rtmp::client::config::Config},
     output::{Destination, FileOptions, GapPolicy, PipeOptions, SegmentOptions},
@@ -24,6 +24,8 @@ pub struct Job {
     pub dialer: Dialer,
     /// Capture file that records the bytes of all sessions.
     pub capture: Option<Arc<Capture>>,
+    /// Limits that it shares with other downloads.
+    pub admission: Option<Arc<Admission>>,
     /// Destination of the recording.
     pub output: Destination,
     /// Pipe that receives the same frames as a recording in files (`--tee`).

@@ -11,6 +11,7 @@
     )
 )]
 
+mod admission;
 mod arrival_speed;
 mod attempts;
 mod candidates;
@@ -34,13 +35,8 @@ mod tracks;
 
 use std::{io, path::PathBuf};
 
-use self::{
-    candidates::Candidates,
-    outcome::{EndCause, judge},
-    pump::Pump,
-    rejoin::resume::{self, ScanResult},
-};
 pub use self::{
+    admission::{Admission, HostFailure},
     capture::Capture,
     hint::{Hint, SchemeChange},
     job::{Candidate, Job, Limits, Resume},
@@ -48,6 +44,12 @@ pub use self::{
     report::{Progress, ReceivedMessage, Reconnect, ReconnectState, Report, Retry},
     stream_format::{FormatChange, TrackFormat},
     tracks::NewTrack,
+};
+use self::{
+    candidates::Candidates,
+    outcome::{EndCause, judge},
+    pump::Pump,
+    rejoin::resume::{self, ScanResult},
 };
 pub use crate::output::Stop;
 use crate::{

@@ -2,7 +2,7 @@
 
 use std::{fmt, io};
 
-use super::{hint::Hint, swf_player::PlayerError};
+use super::{admission::HostFailure, hint::Hint, swf_player::PlayerError};
 use crate::{
     core::{
         flv::{TagKind, TrackId},
@@ -118,6 +118,8 @@ impl Ending {
 pub(super) enum EndCause {
     Player(PlayerError),
     Dial(DialError),
+    /// Another download tried the server without success.
+    HostFailed(HostFailure),
     Session(End),
     Protocol(Error),
     /// The peer closed its side of the connection.
@@ -219,6 +221,7 @@ pub(super) fn judge(cause: &EndCause, facts: &Facts) -> (Ending, String) {
     match cause {
         EndCause::Player(error) => (Ending::NoPlayer, error.to_string()),
         EndCause::Dial(error) => (Ending::NoConnection, error.to_string()),
+        EndCause::HostFailed(failure) => (Ending::NoConnection, failure.reason.clone()),
         EndCause::Session(end) => judge_end(end, facts),
         EndCause::Protocol(error @ Error::Handshake(_)) => {
             (Ending::NoConnection, error.to_string())

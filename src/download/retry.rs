@@ -159,9 +159,11 @@ fn is_missing(ending: Ending, cause: &EndCause, facts: &Facts) -> bool {
         Ending::Stalled | Ending::Unpublished => {
             matches!(cause, EndCause::Session(End::TimedOut(Timeout::FirstMedia)))
         }
-        Ending::NoConnection if !facts.has_media => {
-            matches!(cause, EndCause::Dial(DialError::Tcp { .. }))
-        }
+        Ending::NoConnection if !facts.has_media => match cause {
+            EndCause::Dial(DialError::Tcp { .. }) => true,
+            EndCause::HostFailed(failure) => failure.is_unreachable,
+            _ => false,
+        },
         Ending::Cut if !facts.has_media => {
             cause.is_disconnect() || matches!(cause, EndCause::Session(End::Unpublished(_)))
         }

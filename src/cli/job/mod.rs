@@ -107,6 +107,7 @@ pub fn resolve(args: &Args, environment: &Environment) -> Result<Job> {
         player: swf.player,
         dialer,
         capture: None,
+        admission: None,
         backlog_bytes: usize::try_from(args.queue_size).unwrap_or(usize::MAX),
         retry: retry::retry_policy(args),
         gap: retry::gap_policy(args, &recording)?,

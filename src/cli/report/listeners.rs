@@ -19,15 +19,15 @@ pub trait Listener: Report + Debug {
 
 /// All listeners, in the order in which they are notified.
 #[derive(Debug, Default)]
-pub struct Listeners(Vec<Box<dyn Listener>>);
+pub struct Listeners(Vec<Box<dyn Listener + Send>>);
 
 impl Listeners {
     /// Adds a listener after the others.
-    pub fn push(&mut self, listener: impl Listener + 'static) {
+    pub fn push(&mut self, listener: impl Listener + Send + 'static) {
         self.0.push(Box::new(listener));
     }
 
-    fn each(&mut self, notify: impl FnMut(&mut Box<dyn Listener>)) {
+    fn each(&mut self, notify: impl FnMut(&mut Box<dyn Listener + Send>)) {
         self.0.iter_mut().for_each(notify);
     }
 }

@@ -23,6 +23,7 @@ use self::{
 use super::frame_interval::FrameInterval;
 use super::{
     Job, Limits, Progress, ReceivedMessage, Report, Stop,
+    admission::Permit,
     arrival_speed::ArrivalSpeed,
     connection::{Connection, Moved},
     hint::{Attempted, Hint},
@@ -139,6 +140,8 @@ pub(super) struct Pump<'a> {
     handover: Handover,
     /// The latest attempt; `None` before the first one.
     pub(super) attempted: Option<Attempted>,
+    /// Right to the current connection; `None` if nothing limits connections.
+    pub(super) permit: Option<Permit>,
     /// What would probably help after the latest attempt.
     pub(super) hints: Vec<Hint>,
 }
@@ -212,6 +215,7 @@ impl<'a> Pump<'a> {
             held_frame: None,
             handover: Handover::default(),
             attempted: None,
+            permit: None,
             hints: Vec::new(),
         }
     }
@@ -454,6 +458,9 @@ impl<'a> Pump<'a> {
             }
             Event::Connected => {
                 self.stage = Stage::Connected;
+                if let Some(permit) = &mut self.permit {
+                    permit.succeeded();
+                }
                 self.report.connected();
             }
             Event::Recorded => self.is_recorded = true,

@@ -95,6 +95,7 @@ fn job(destination: Destination) -> Job {
         session: session(),
         player: None,
         capture: None,
+        admission: None,
         dialer: Dialer::default(),
         output: destination,
         pipe: None,
