@@ -107,7 +107,7 @@ impl remux::Report for Forward {
             bytes: progress.bytes,
             position_ms: progress.position_ms,
             duration_ms: expected_ms(progress),
-            is_live: false,
+            ..download::Progress::default()
         });
     }
 

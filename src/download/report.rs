@@ -1,11 +1,14 @@
 //! The events that a download reports while it runs.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use super::{outcome::Ending, stream_format::FormatChange, tracks::NewTrack};
 use crate::{
     core::{amf::Object, flv::FrameInfo, rtmp::message::Timestamp},
-    output::{Gap, SegmentFacts},
+    output::{Drops, Gap, SegmentFacts},
     transport::Endpoint,
 };
 
@@ -36,6 +39,8 @@ pub trait Report {
     fn retry(&mut self, _retry: &Retry) {}
     /// More data was processed. Called once per read from the network.
     fn progress(&mut self, _progress: &Progress) {}
+    /// A file of the recording was opened, and the following frames are written to it.
+    fn file_opened(&mut self, _path: &Path) {}
     /// A file of the recording is complete.
     fn segment(&mut self, _facts: &SegmentFacts) {}
     /// Whether [`Report::message`] must be called. Read once, when the download starts.
@@ -70,6 +75,10 @@ pub struct ReceivedMessage<'a> {
 pub struct Progress {
     /// Number of received audio and video messages.
     pub frames: u64,
+    /// Number of video messages among `frames`.
+    pub video_frames: u64,
+    /// Size of all received audio, video and script messages, with tracks that are not recorded.
+    pub received_bytes: u64,
     /// Bytes written.
     pub bytes: u64,
     /// Position of the output clock, in milliseconds.
@@ -79,6 +88,8 @@ pub struct Progress {
     /// Whether the stream is live as far as is known, so that the announced duration is that of the file
     /// which the publisher plays.
     pub is_live: bool,
+    /// Frames that the pipe lacks because its reader was too slow.
+    pub drops: Drops,
 }
 
 /// An attempt that is about to be made.

@@ -55,6 +55,7 @@ pub use self::{
     hook::{SEGMENT_FACTS, START_FACTS},
     manifest::open_manifest,
     naming::{Template, numbered_name},
+    pipe::Drops,
     segment::SegmentFacts,
     split_policy::SegmentOptions,
     stop::Stop,

@@ -4,6 +4,7 @@ use std::{
     fs,
     hash::{DefaultHasher, Hash, Hasher},
     io,
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -52,6 +53,8 @@ pub(crate) struct FileRecording {
     segment: Option<Segment>,
     /// Number of the latest segment.
     number: u32,
+    /// Number of files opened so far, with those that replaced an empty file.
+    opened: u64,
     /// Totals of all finished segments.
     previous: Totals,
     /// Earlier segments whose files are not complete yet.
@@ -109,6 +112,7 @@ impl FileRecording {
             existing: None,
             segment: None,
             number: 0,
+            opened: 0,
             previous: Totals::default(),
             finishing: Finishing::default(),
             faststart: Arc::default(),
@@ -286,6 +290,16 @@ impl FileRecording {
         let queued = self.segment.as_ref().map(Segment::queued_bytes);
         let totals = self.totals();
         totals.bytes.saturating_add(queued.unwrap_or_default())
+    }
+
+    /// Number of files opened so far.
+    pub(super) fn opened_files(&self) -> u64 {
+        self.opened
+    }
+
+    /// Path of the file that is being written.
+    pub(super) fn current_file(&self) -> Option<&Path> {
+        self.segment.as_ref().map(Segment::path)
     }
 
     /// Time at which [`FileRecording::flush_due`] must be called.
@@ -551,6 +565,7 @@ impl FileRecording {
             segment.request_faststart(Arc::clone(&self.faststart));
         }
         self.number = self.number.saturating_add(1);
+        self.opened = self.opened.saturating_add(1);
         self.policy.segment_started(at_ms, self.wall);
         self.segment = Some(segment);
     }
@@ -665,6 +680,7 @@ impl FileRecording {
             let (file, origin) = self.create_file(now)?;
             if let Some(segment) = &mut self.segment {
                 let _empty_file_remains = fs::remove_file(segment.move_to(file, origin.path));
+                self.opened = self.opened.saturating_add(1);
             }
             return Ok(false);
         }

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -227,6 +227,11 @@ impl Segment {
     /// Container of the file.
     pub(super) fn format(&self) -> Format {
         self.file.muxer().format()
+    }
+
+    /// Path of the file.
+    pub(super) fn path(&self) -> &Path {
+        &self.origin.path
     }
 
     /// Whether nothing is written yet.

@@ -1,11 +1,12 @@
 //! The outputs of one download: files, a pipe, or both.
 
-use std::{io, time::Instant};
+use std::{io, path::Path, time::Instant};
 
 use jiff::Timestamp;
 
 use super::{
-    Destination, ExistingFile, FileOptions, Gap, PipeOptions, SegmentFacts, SegmentOptions, Totals,
+    Destination, Drops, ExistingFile, FileOptions, Gap, PipeOptions, SegmentFacts, SegmentOptions,
+    Totals,
     destination::is_special,
     discard::Discard,
     naming::Pattern,
@@ -164,6 +165,28 @@ impl Tee {
             );
         }
         None
+    }
+
+    /// Frames that the pipe lacks because its reader was too slow.
+    pub(crate) fn drops(&self) -> Drops {
+        self.pipe()
+            .map_or_else(Drops::default, PipeRecording::drops)
+    }
+
+    /// Number of files opened so far. It changes with [`Tee::current_file`].
+    pub(crate) fn opened_files(&self) -> u64 {
+        match self {
+            Self::Discard(_) | Self::Pipe(_) => 0,
+            Self::Files { files, .. } => files.opened_files(),
+        }
+    }
+
+    /// Path of the file that is being written.
+    pub(crate) fn current_file(&self) -> Option<&Path> {
+        match self {
+            Self::Discard(_) | Self::Pipe(_) => None,
+            Self::Files { files, .. } => files.current_file(),
+        }
     }
 
     /// Merges fields of the server's `onMetaData` into the heads. `payload` is the same in its encoded form.

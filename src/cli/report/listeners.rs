@@ -1,6 +1,6 @@
 //! List of everything that is notified of a download's events.
 
-use std::fmt::Debug;
+use std::{fmt::Debug, path::Path};
 
 use crate::{
     core::amf::Object,
@@ -83,6 +83,10 @@ impl Report for Listeners {
         self.each(|listener| listener.progress(progress));
     }
 
+    fn file_opened(&mut self, path: &Path) {
+        self.each(|listener| listener.file_opened(path));
+    }
+
     fn segment(&mut self, facts: &SegmentFacts) {
         self.each(|listener| listener.segment(facts));
     }
@@ -162,6 +166,10 @@ mod tests {
             self.note("progress");
         }
 
+        fn file_opened(&mut self, _: &Path) {
+            self.note("file");
+        }
+
         fn segment(&mut self, _: &SegmentFacts) {
             self.note("segment");
         }
@@ -222,6 +230,7 @@ mod tests {
             reason: reason.clone(),
         });
         listeners.progress(&Progress::default());
+        listeners.file_opened(Path::new("file"));
         listeners.segment(&SegmentFacts {
             path: String::new(),
             segment: 1,
@@ -264,6 +273,7 @@ mod tests {
             "reconnect",
             "retry",
             "progress",
+            "file",
             "segment",
             "message",
             "finished",

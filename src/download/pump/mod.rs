@@ -108,6 +108,10 @@ pub(super) struct Pump<'a> {
     first_timestamp_ms: Option<u32>,
     timeouts: Timeouts,
     frames: u64,
+    video_frames: u64,
+    received_bytes: u64,
+    /// Number of opened files at the latest report.
+    opened_files: u64,
     duration_ms: Option<u64>,
     range: RequestedRange,
     start_check: StartCheck,
@@ -192,6 +196,9 @@ impl<'a> Pump<'a> {
             first_timestamp_ms: None,
             timeouts: job.session.timeouts,
             frames: 0,
+            video_frames: 0,
+            received_bytes: 0,
+            opened_files: 0,
             duration_ms: None,
             range: RequestedRange::of(job),
             start_check: StartCheck::default(),
@@ -432,6 +439,7 @@ impl<'a> Pump<'a> {
     fn handle_event(&mut self, now: Instant, event: Event) -> Result<(), Next> {
         match event {
             Event::Media { message, info } => {
+                self.count_bytes(message.payload.len());
                 if self.reports_messages {
                     self.report_message(now, message.timestamp, info, &message.payload);
                 }
@@ -451,6 +459,7 @@ impl<'a> Pump<'a> {
                 timestamp,
                 payload,
             } => {
+                self.count_bytes(payload.len());
                 if self.reports_messages {
                     self.report_message(now, timestamp, FrameInfo::SCRIPT, &payload);
                 }
@@ -568,6 +577,8 @@ impl<'a> Pump<'a> {
     /// Passes a media message to the rejoin in progress or to the output.
     fn message(&mut self, now: Instant, message: Message, info: FrameInfo) -> Result<(), EndCause> {
         self.frames = self.frames.saturating_add(info.carries_media.into());
+        let is_video_frame = info.carries_media && info.track == TagKind::VIDEO;
+        self.video_frames = self.video_frames.saturating_add(is_video_frame.into());
         self.headers.record(info);
         let arrival = Arrival {
             at: now,
@@ -735,6 +746,8 @@ impl<'a> Pump<'a> {
     pub(super) fn progress(&self) -> Progress {
         Progress {
             frames: self.frames,
+            video_frames: self.video_frames,
+            received_bytes: self.received_bytes,
             bytes: self.output.totals().bytes,
             position_ms: match self.resume_target() {
                 Some(recording) => recording.end_ms(),
@@ -742,12 +755,24 @@ impl<'a> Pump<'a> {
             },
             duration_ms: self.duration_ms,
             is_live: self.seems_live(),
+            drops: self.output.drops(),
         }
+    }
+
+    fn count_bytes(&mut self, bytes: usize) {
+        self.received_bytes = self.received_bytes.saturating_add(bytes as u64);
     }
 
     pub(super) fn report_progress(&mut self) {
         while let Some(range) = self.output.take_segment() {
             self.report.segment(&range);
+        }
+        let opened_files = self.output.opened_files();
+        if opened_files != self.opened_files
+            && let Some(path) = self.output.current_file()
+        {
+            self.opened_files = opened_files;
+            self.report.file_opened(path);
         }
         while let Some(gap) = self.output.take_gap() {
             self.report.gap(&gap);

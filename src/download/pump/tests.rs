@@ -1,3 +1,5 @@
+use std::path::{Path, PathBuf};
+
 use rand::{SeedableRng, rngs::StdRng};
 
 use super::*;
@@ -250,6 +252,48 @@ fn a_turn_with_many_messages_is_interrupted() {
     assert!(!connection.inbox.is_empty());
     connection.process(&mut pump).unwrap();
     assert!(connection.inbox.is_empty());
+}
+
+/// A receiver that keeps the opened files and the latest progress.
+#[derive(Default)]
+struct Reported {
+    files: Vec<PathBuf>,
+    progress: Progress,
+}
+
+impl Report for Reported {
+    fn file_opened(&mut self, path: &Path) {
+        self.files.push(path.to_owned());
+    }
+
+    fn progress(&mut self, progress: &Progress) {
+        self.progress = *progress;
+    }
+}
+
+#[test]
+fn progress_counts_frames_by_track_and_each_file_is_reported_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let job = Job {
+        segments: SegmentOptions {
+            every_ms: Some(1_000),
+            ..SegmentOptions::none()
+        },
+        ..job(Destination::Path(folder.path().join("out.flv")))
+    };
+    let mut report = Reported::default();
+    let mut pump = Pump::new(&job, &mut report);
+    let mut connection = Connection::new();
+    for at_ms in [0, 500, 1_000] {
+        connection.send(Kind::VIDEO, at_ms, &[0x17, 1, 0, 0, 0, 9]);
+        connection.send(Kind::AUDIO, at_ms, &[0xAF, 1, 9, 9]);
+        connection.process(&mut pump).unwrap();
+    }
+    let progress = report.progress;
+    assert_eq!((progress.frames, progress.video_frames), (6, 3));
+    assert_eq!(progress.received_bytes, 3 * (6 + 4));
+    let files = ["out.flv", "out.2.flv"].map(|name| folder.path().join(name));
+    assert_eq!(report.files, files);
 }
 
 /// A live stream starts at a keyframe, and that keyframe may be the first frame that is not written

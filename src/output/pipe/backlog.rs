@@ -44,6 +44,30 @@ pub(in crate::output) struct DroppedFrames {
     pub(in crate::output) began: Timestamp,
 }
 
+/// Frames that a pipe lacks because its reader was too slow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Drops {
+    /// Number of gaps.
+    pub gaps: u64,
+    /// Number of dropped frames.
+    pub frames: u64,
+    /// Size of the dropped frames in the container.
+    pub bytes: u64,
+    /// Length of all gaps in milliseconds.
+    pub length_ms: u64,
+}
+
+impl Drops {
+    /// Adds a gap.
+    pub(super) fn add(&mut self, gap: &DroppedFrames) {
+        self.gaps = self.gaps.saturating_add(1);
+        self.frames = self.frames.saturating_add(gap.frames);
+        self.bytes = self.bytes.saturating_add(gap.bytes);
+        let length_ms = gap.to_ms.saturating_sub(gap.from_ms);
+        self.length_ms = self.length_ms.saturating_add(length_ms);
+    }
+}
+
 impl Backlog {
     /// Creates an empty backlog with a limit in bytes.
     pub(super) fn new(limit: usize) -> Self {
@@ -126,13 +150,20 @@ impl Backlog {
         self.gap.is_some()
     }
 
-    /// Ends the current gap without a following frame, at the end of the stream.
-    pub(super) fn take_gap(&mut self) -> Option<DroppedFrames> {
-        let gap = self.gap.take()?;
+    /// Returns the gap that has not ended, up to the latest frame.
+    pub(super) fn current_gap(&self) -> Option<DroppedFrames> {
+        let gap = self.gap?;
         Some(DroppedFrames {
             to_ms: self.latest_ms.max(gap.from_ms),
             ..gap
         })
+    }
+
+    /// Ends the current gap without a following frame, at the end of the stream.
+    pub(super) fn take_gap(&mut self) -> Option<DroppedFrames> {
+        let gap = self.current_gap();
+        self.gap = None;
+        gap
     }
 
     /// Whether a gap may end at this unit. Audio without video counts as GOPs of one second.
@@ -387,13 +418,36 @@ mod tests {
     }
 
     #[test]
+    fn drops_are_the_sum_of_all_gaps() {
+        let gap = DroppedFrames {
+            frames: 5,
+            bytes: 500,
+            from_ms: 80,
+            to_ms: 240,
+            began: Timestamp::UNIX_EPOCH,
+        };
+        let mut drops = Drops::default();
+        drops.add(&gap);
+        drops.add(&gap);
+        let expected = Drops {
+            gaps: 2,
+            frames: 10,
+            bytes: 1000,
+            length_ms: 320,
+        };
+        assert_eq!(drops, expected);
+    }
+
+    #[test]
     fn a_gap_at_the_end_ends_with_its_last_frame() {
         let mut backlog = backlog_of(1);
         for at_ms in [0, 40, 80, 120] {
             backlog.push(keyframe(at_ms), &mut Vec::new());
         }
+        assert_eq!(backlog.current_gap().unwrap().to_ms, 120);
         let gap = backlog.take_gap().unwrap();
         assert_eq!((gap.from_ms, gap.to_ms, gap.frames), (40, 120, 3));
+        assert_eq!(backlog.current_gap(), None);
         assert!(!backlog.has_gap());
     }
 

@@ -8,6 +8,7 @@ use std::{io, time::Instant};
 use bytes::Bytes;
 use jiff::Timestamp;
 
+pub use self::backlog::Drops;
 pub(super) use self::writer::PipeTarget;
 use self::writer::PipeWriter;
 use super::{
@@ -231,6 +232,12 @@ impl PipeRecording {
             length_ms: gap.to_ms.saturating_sub(gap.from_ms),
             reason: SLOW_READER.to_owned(),
         })
+    }
+
+    /// Frames that were dropped because the reader was too slow.
+    pub(super) fn drops(&self) -> Drops {
+        let open = self.open.as_ref();
+        open.map_or_else(Drops::default, |open| open.writer.drops())
     }
 
     /// Returns the buffer of a written payload.

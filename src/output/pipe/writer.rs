@@ -12,7 +12,7 @@ use std::{
 use jiff::Timestamp;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::backlog::{Backlog, DroppedFrames};
+use super::backlog::{Backlog, DroppedFrames, Drops};
 use crate::output::{
     Totals,
     muxer::Unit,
@@ -48,6 +48,8 @@ pub(super) struct PipeWriter {
     is_behind: bool,
     /// Gaps that the caller has not taken yet.
     gaps: VecDeque<DroppedFrames>,
+    /// Totals of all finished gaps.
+    drops: Drops,
 }
 
 impl PipeWriter {
@@ -71,6 +73,7 @@ impl PipeWriter {
             paused_since: None,
             is_behind: false,
             gaps: VecDeque::new(),
+            drops: Drops::default(),
         })
     }
 
@@ -96,7 +99,10 @@ impl PipeWriter {
             Some(backlog) if self.is_behind => {
                 backlog.set_wall_clock(wall);
                 for unit in batch.drain(..) {
-                    self.gaps.extend(push(backlog, unit, dropped));
+                    if let Some(gap) = push(backlog, unit, dropped) {
+                        self.drops.add(&gap);
+                        self.gaps.push_back(gap);
+                    }
                 }
                 self.reuse(batch);
                 self.catch_up()
@@ -112,8 +118,19 @@ impl PipeWriter {
 
     /// Ends the current gap: no further frame follows.
     pub(super) fn end_gap(&mut self) {
-        let gap = self.backlog.as_mut().and_then(Backlog::take_gap);
-        self.gaps.extend(gap);
+        if let Some(gap) = self.backlog.as_mut().and_then(Backlog::take_gap) {
+            self.drops.add(&gap);
+            self.gaps.push_back(gap);
+        }
+    }
+
+    /// Totals of all gaps, with the current one.
+    pub(super) fn drops(&self) -> Drops {
+        let mut drops = self.drops;
+        if let Some(gap) = self.backlog.as_ref().and_then(Backlog::current_gap) {
+            drops.add(&gap);
+        }
+        drops
     }
 
     /// Returns an empty batch, to be filled and sent.

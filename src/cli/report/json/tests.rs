@@ -85,7 +85,7 @@ fn progress(position_ms: u64, duration_ms: Option<u64>) -> Progress {
         bytes: 5,
         position_ms,
         duration_ms,
-        is_live: false,
+        ..Progress::default()
     }
 }
 
