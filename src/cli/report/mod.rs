@@ -5,6 +5,7 @@ mod display_options;
 pub mod heartbeat;
 pub mod json;
 mod listeners;
+pub mod status;
 #[cfg(unix)]
 pub mod systemd;
 pub mod text;
