@@ -21,6 +21,7 @@
 //!
 //! Inside `core`, [`rtmp`](core::rtmp) (the protocol) depends on [`flv`](core::flv) (the file format), and
 //! both depend on [`amf`](core::amf) (values). [`mp4`](core::mp4), the other file format, depends on `flv`.
+//! [`analysis`](core::analysis) describes the messages of a stream and depends on these four.
 //! [`swf`](core::swf) hashes players for SWF verification. [`wire`](core::wire) and
 //! [`payload`](core::payload) provide checked reading and message buffers. `output_clock` assigns output
 //! times, and `rejoin` compares a stream with written frames. `core` never reads a clock, a socket, a file

@@ -16,6 +16,7 @@
 )]
 
 pub mod amf;
+pub mod analysis;
 pub mod flv;
 pub mod mp4;
 pub(crate) mod output_clock;

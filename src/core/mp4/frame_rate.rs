@@ -7,14 +7,14 @@ use super::sample_entry::MILLISECONDS;
 /// A timescale is a multiple of 1000, so that times in milliseconds are exact in it as well: a stream whose
 /// rate changes keeps its timescale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct FrameRate {
-    pub(super) timescale: u32,
-    pub(super) ticks: u32,
+pub(crate) struct FrameRate {
+    pub(crate) timescale: u32,
+    pub(crate) ticks: u32,
 }
 
 impl FrameRate {
     /// Returns the usual rate that an encoder announces as a decimal number, such as 29.97.
-    pub(super) fn announced(frames_per_second: f64) -> Option<Self> {
+    pub(crate) fn announced(frames_per_second: f64) -> Option<Self> {
         let mut rates = Self::usual().chain((1..=MAX_RATE).map(Self::whole));
         rates.find(|rate| {
             let usual = f64::from(rate.timescale) / f64::from(rate.ticks);
@@ -33,7 +33,7 @@ impl FrameRate {
 
     /// Returns the rate that explains all of these times, in milliseconds: the announced one, or else the
     /// usual one with the smallest rounding errors. `timescale` is that of the track if it cannot change.
-    pub(super) fn find(
+    pub(crate) fn find(
         times_ms: impl Iterator<Item = u64> + Clone,
         announced: Option<Self>,
         timescale: Option<u32>,

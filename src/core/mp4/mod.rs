@@ -55,7 +55,7 @@ mod clock;
 mod color;
 mod entry_reader;
 pub mod fragment;
-mod frame_rate;
+pub(crate) mod frame_rate;
 pub mod movie;
 pub mod playlist;
 pub mod reader;

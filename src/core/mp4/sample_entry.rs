@@ -170,6 +170,11 @@ impl SampleEntry {
         self.kind == other.kind && self.body == other.body
     }
 
+    /// Returns the number of ticks that this frame lasts, if the codec defines it.
+    pub(crate) fn frame_ticks(&self, frame: &[u8]) -> Option<u32> {
+        self.frame_length.of(frame)
+    }
+
     pub(super) fn is_avc(&self) -> bool {
         self.kind == *b"avc1"
     }

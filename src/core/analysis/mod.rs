@@ -1,0 +1,257 @@
+//! Analysis of the messages of a stream: tracks, metadata next to the actual values, health, and findings.
+//!
+//! [`StreamAnalysis`] receives every audio, video and script message in order of arrival, and returns
+//! [`StreamFacts`] at any time. It reads no clock: the caller passes the time of arrival, or `None` for a file.
+//!
+//! The memory is bounded, whatever arrives: each of at most [`MAX_TRACKS`] tracks has sums, histograms and the
+//! times of its latest frames. A single wrong timestamp must not distort a figure, so rates use medians and the
+//! longest regular run of frames, and drifts use the median slope.
+//!
+//! | module | contents |
+//! | --- | --- |
+//! | [`facts`] | results, as plain data |
+//! | [`comparison`] | members of `onMetaData` next to the actual values |
+//! | [`finding`] | irregularities with stable codes |
+//! | `rules` | derive the findings from the facts |
+//! | `metadata`, `script` | stated values, from script messages |
+//! | `timeline` | unwrapped times, and steps of a track |
+//! | `track` | state of a track |
+//! | `setup` | sequence headers |
+//! | `steps` | frame rate |
+//! | `bit_rate` | largest bit rate over a second |
+//! | `pictures` | keyframes and B-frames |
+
+mod bit_rate;
+pub mod comparison;
+pub mod facts;
+pub mod finding;
+mod metadata;
+mod pictures;
+mod rules;
+mod script;
+mod setup;
+mod steps;
+mod timeline;
+mod track;
+
+use std::time::Instant;
+
+pub use self::{
+    comparison::{Comparison, Quantity, Verdict},
+    facts::{Health, StreamFacts, TrackFacts},
+    finding::{Code, Finding, Severity},
+    timeline::MediaTime,
+};
+use self::{
+    facts::MessageCounts, metadata::Metadata, rules::Announced, timeline::Timeline, track::Track,
+};
+use crate::core::{
+    amf::Object,
+    flv::{FrameInfo, TagKind, TrackId, frame_info::media_tracks},
+};
+
+/// Times of a message.
+#[derive(Debug, Clone, Copy)]
+pub struct MessageTime {
+    /// Time of arrival; `None` for a message of a file.
+    pub arrived_at: Option<Instant>,
+    /// Time of arrival by the calendar clock of this computer, in milliseconds since 1970-01-01 UTC.
+    pub unix_ms: Option<i64>,
+    /// Time in the stream.
+    pub media: MediaTime,
+}
+
+/// Part of the stream that the messages represent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// The complete stream, such as a file: the stated duration is compared.
+    Complete,
+    /// A part of it.
+    Excerpt,
+}
+
+/// Analysis of one stream. A new session, whose clock may differ, needs a new analysis.
+#[derive(Debug)]
+pub struct StreamAnalysis {
+    extent: Extent,
+    timeline: Timeline,
+    tracks: Vec<Track>,
+    omitted_tracks: u32,
+    messages: MessageCounts,
+    metadata: Metadata,
+    lost_messages: Option<u64>,
+    malformed_messages: Option<u64>,
+}
+
+impl StreamAnalysis {
+    /// Creates the analysis of a stream without messages.
+    pub fn new(extent: Extent) -> Self {
+        Self {
+            extent,
+            timeline: Timeline::default(),
+            tracks: Vec::new(),
+            omitted_tracks: 0,
+            messages: MessageCounts::default(),
+            metadata: Metadata::default(),
+            lost_messages: None,
+            malformed_messages: None,
+        }
+    }
+
+    /// Adds an audio, video or script message. `info` must describe `body`. Other messages are ignored.
+    ///
+    /// Script messages are decoded, so [`StreamAnalysis::metadata`] need not follow.
+    pub fn message(&mut self, time: MessageTime, info: &FrameInfo, body: &[u8]) {
+        let count = match info.track {
+            TagKind::AUDIO => &mut self.messages.audio,
+            TagKind::VIDEO => &mut self.messages.video,
+            TagKind::SCRIPT | TagKind::SCRIPT_AMF3 => &mut self.messages.script,
+            _ => return,
+        };
+        *count = count.saturating_add(1);
+        self.messages.bytes = self.messages.bytes.saturating_add(body.len() as u64);
+        match info.track {
+            TagKind::AUDIO | TagKind::VIDEO => self.media(time, info, body),
+            kind => self.script(kind, body),
+        }
+    }
+
+    fn media(&mut self, time: MessageTime, info: &FrameInfo, body: &[u8]) {
+        // Servers send sequence headers with any timestamp.
+        let time_ms = match info.carries_media {
+            true => self.timeline.time_ms(time.media),
+            false => 0,
+        };
+        let mut parts = 0_u32;
+        for part in media_tracks(info.track, body) {
+            parts = parts.saturating_add(1);
+            let id = TrackId {
+                kind: info.track,
+                id: part.id(),
+            };
+            let Some(track) = self.track(id) else {
+                continue;
+            };
+            if info.is_multitrack {
+                track.set_multitrack();
+            }
+            track.add(&part, body, time_ms);
+        }
+        if parts == 0 && info.codec.is_none() {
+            self.unparsed(info, body, time_ms);
+        }
+    }
+
+    fn unparsed(&mut self, info: &FrameInfo, body: &[u8], time_ms: i64) {
+        let id = TrackId {
+            kind: info.track,
+            id: info.track_id,
+        };
+        let Some(track) = self.track(id) else {
+            return;
+        };
+        match info.carries_media {
+            true => track.add_malformed(body, time_ms),
+            false => track.add_empty(),
+        }
+    }
+
+    fn script(&mut self, kind: TagKind, body: &[u8]) {
+        let Some((name, value)) = script::decode(kind, body) else {
+            return;
+        };
+        if let (b"onMetaData", Some(members)) = (&name[..], value.as_object()) {
+            self.metadata.merge(members);
+        }
+    }
+
+    /// Adds the members of `onMetaData`, if the caller has no script message that contains them.
+    pub fn metadata(&mut self, members: &Object) {
+        self.metadata.merge(members);
+    }
+
+    /// Sets the numbers of messages that the protocol lost or could not decode.
+    pub fn set_damaged_messages(&mut self, lost: u64, malformed: u64) {
+        self.lost_messages = Some(lost);
+        self.malformed_messages = Some(malformed);
+    }
+
+    /// Whether more messages would not tell anything new: each track has a setup, a frame rate and a complete
+    /// GOP.
+    pub fn is_complete(&self) -> bool {
+        !self.tracks.is_empty() && self.tracks.iter().all(Track::is_complete)
+    }
+
+    /// Returns everything that is known so far.
+    pub fn facts(&self) -> StreamFacts {
+        let tracks = self.track_facts();
+        let mut facts = StreamFacts {
+            media_ms: media_ms(&tracks),
+            tracks,
+            omitted_tracks: self.omitted_tracks,
+            messages: self.messages,
+            has_metadata: self.metadata.has_arrived(),
+            metadata: Vec::new(),
+            health: Health {
+                lost_messages: self.lost_messages,
+                malformed_messages: self.malformed_messages,
+                ..Health::default()
+            },
+            findings: Vec::new(),
+        };
+        facts.metadata = self.metadata.compare(&facts, self.extent);
+        let announced = Announced {
+            video: self.metadata.announces(TagKind::VIDEO),
+            audio: self.metadata.announces(TagKind::AUDIO),
+        };
+        facts.findings = rules::findings(&facts, announced);
+        facts
+    }
+
+    fn track_facts(&self) -> Vec<TrackFacts> {
+        let stated_rate = self.metadata.frames_per_second();
+        let facts = |track: &Track| TrackFacts {
+            description: self.metadata.descriptions().get(track.id).cloned(),
+            ..track.facts(stated_rate)
+        };
+        self.tracks.iter().map(facts).collect()
+    }
+
+    /// Returns the track with this id, which may be new.
+    fn track(&mut self, id: TrackId) -> Option<&mut Track> {
+        let known = self.tracks.iter().position(|track| track.id == id);
+        if known.is_none() {
+            if self.tracks.len() >= MAX_TRACKS {
+                self.omitted_tracks = self.omitted_tracks.saturating_add(1);
+                return None;
+            }
+            self.tracks.push(Track::new(id));
+        }
+        let at = known.unwrap_or_else(|| self.tracks.len().saturating_sub(1));
+        self.tracks.get_mut(at)
+    }
+}
+
+/// Returns the time from the earliest frame to the end of the latest one, in milliseconds.
+fn media_ms(tracks: &[TrackFacts]) -> u64 {
+    let end_ms = |track: &TrackFacts| {
+        let step_ms = track.frame_rate.map_or(0, |rate| rate.median_step_ms);
+        let last_ms = track.last_ms?;
+        Some(last_ms.saturating_add_unsigned(step_ms))
+    };
+    let start_ms = tracks.iter().filter_map(|track| track.first_ms).min();
+    let end_ms = tracks.iter().filter_map(end_ms).max();
+    let between = end_ms
+        .zip(start_ms)
+        .map(|(end, start)| end.saturating_sub(start));
+    u64::try_from(between.unwrap_or(0)).unwrap_or(0)
+}
+
+/// Largest number of tracks that are analyzed. A stream for several resolutions and languages has about ten.
+pub const MAX_TRACKS: usize = 32;
+
+/// Lateness of a frame that empties the buffer of a player with low latency, in milliseconds.
+pub const LATE_MS: u64 = 500;
+
+#[cfg(test)]
+mod tests;

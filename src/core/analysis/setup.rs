@@ -1,0 +1,166 @@
+//! Setup of the decoder of a track: its sequence headers, and what an MP4 file makes of them.
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::facts::{Mp4Support, SequenceHeader};
+use crate::core::{
+    flv::{
+        codec::{AudioFormat, PictureSize},
+        frame_info::{Codec, MediaTrack},
+    },
+    mp4::{Unsupported, sample_entry::SampleEntry},
+};
+
+/// Latest setup of a track.
+#[derive(Debug, Default)]
+pub(super) struct Setup {
+    codec: Option<Codec>,
+    codec_changes: u32,
+    header: Option<Header>,
+    entry: Option<Result<SampleEntry, Unsupported>>,
+    /// Number of frames from which an entry was tried.
+    tries: u32,
+    picture_size: Option<PictureSize>,
+    audio_format: Option<AudioFormat>,
+    nal_length_size: Option<u8>,
+    announced_rate: Option<f64>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Header {
+    hash: u64,
+    frames_before: u64,
+    changes: u64,
+}
+
+impl Setup {
+    /// Returns the size of the length before each NAL unit.
+    pub(super) fn nal_length_size(&self) -> Option<u8> {
+        self.nal_length_size
+    }
+
+    /// Returns the frames per second that the sequence header announces.
+    pub(super) fn announced_rate(&self) -> Option<f64> {
+        self.announced_rate
+    }
+
+    pub(super) fn codec(&self) -> Option<Codec> {
+        self.codec
+    }
+
+    pub(super) fn codec_changes(&self) -> u32 {
+        self.codec_changes
+    }
+
+    pub(super) fn picture_size(&self) -> Option<PictureSize> {
+        self.picture_size
+    }
+
+    pub(super) fn audio_format(&self) -> Option<AudioFormat> {
+        self.audio_format
+    }
+
+    /// Records the codec of a message.
+    pub(super) fn see_codec(&mut self, codec: Codec) {
+        if self.codec.replace(codec).is_some_and(|old| old != codec) {
+            self.codec_changes = self.codec_changes.saturating_add(1);
+            self.entry = None;
+            self.tries = 0;
+            self.audio_format = None;
+        }
+    }
+
+    /// Records the picture size of a sequence header or a keyframe.
+    pub(super) fn see_picture_size(&mut self, size: PictureSize) {
+        self.picture_size = Some(size);
+    }
+
+    /// Records a sequence header, after this number of frames.
+    pub(super) fn see_header(&mut self, track: &MediaTrack<'_>, frames_before: u64) {
+        let body = body_of(track);
+        let hash = xxh3_64(body);
+        let old = self.header;
+        let changed = old.is_some_and(|old| old.hash != hash);
+        self.header = Some(Header {
+            hash,
+            frames_before: old.map_or(frames_before, |old| old.frames_before),
+            changes: old
+                .map_or(0, |old| old.changes)
+                .saturating_add(changed.into()),
+        });
+        if old.is_some() && !changed && self.entry.is_some() {
+            return;
+        }
+        self.nal_length_size = track.nal_length_size();
+        self.entry = Some(SampleEntry::of_track(track));
+        match track {
+            MediaTrack::Video(video) => {
+                self.announced_rate = video.codec.frames_per_second(body);
+            }
+            MediaTrack::Audio(audio) => self.audio_format = audio.format(),
+        }
+    }
+
+    /// Records a frame, which contains the setup if the codec has no sequence header.
+    pub(super) fn see_frame(&mut self, track: &MediaTrack<'_>) {
+        if matches!(self.entry, Some(Ok(_))) || self.tries >= MAX_TRIES || self.header.is_some() {
+            return;
+        }
+        self.tries = self.tries.saturating_add(1);
+        self.entry = Some(SampleEntry::of_track(track));
+        if let MediaTrack::Audio(audio) = track {
+            self.audio_format = self.audio_format.or_else(|| audio.format());
+        }
+    }
+
+    /// Returns the state of the sequence header, with this number of frames.
+    pub(super) fn sequence_header(&self, frames: u64) -> SequenceHeader {
+        match self.header {
+            Some(header) => SequenceHeader::Received {
+                frames_before: header.frames_before,
+                changes: header.changes,
+                is_damaged: self.is_damaged(),
+            },
+            None if frames > 0 && self.codec.is_some_and(Codec::needs_sequence_header) => {
+                SequenceHeader::Missing
+            }
+            None => SequenceHeader::NotNeeded,
+        }
+    }
+
+    fn is_damaged(&self) -> bool {
+        matches!(self.entry, Some(Err(Unsupported::DamagedSequenceHeader(_))))
+    }
+
+    /// Whether a decoder can be set up.
+    pub(super) fn is_complete(&self) -> bool {
+        let needs_header = self.codec.is_some_and(Codec::needs_sequence_header);
+        self.codec.is_some() && (self.header.is_some() || !needs_header)
+    }
+
+    /// Returns the number of samples in an audio frame.
+    pub(super) fn samples(&self, frame: &[u8]) -> Option<u32> {
+        self.entry.as_ref()?.as_ref().ok()?.frame_ticks(frame)
+    }
+
+    /// Returns whether an MP4 file can hold the track. The timescale of video follows its frame rate.
+    pub(super) fn mp4(&self, frame_rate_timescale: Option<u32>) -> Mp4Support {
+        match &self.entry {
+            None => Mp4Support::Unknown,
+            Some(Err(unsupported)) => Mp4Support::No(unsupported.clone()),
+            Some(Ok(entry)) => Mp4Support::Yes {
+                timescale: frame_rate_timescale.unwrap_or(entry.timescale),
+            },
+        }
+    }
+}
+
+fn body_of<'a>(track: &MediaTrack<'a>) -> &'a [u8] {
+    match track {
+        MediaTrack::Audio(track) => track.body,
+        MediaTrack::Video(track) => track.body,
+    }
+}
+
+/// Number of frames from which a setup is read. A codec that MP4 does not know has none.
+const MAX_TRIES: u32 = 8;

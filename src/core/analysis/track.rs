@@ -1,0 +1,222 @@
+//! State of one track.
+
+use super::{
+    bit_rate::PeakRate,
+    facts::{BitRate, FrameRateFacts, Rational, TimestampFacts, TrackFacts},
+    pictures::{Keyframes, PictureOrder},
+    setup::Setup,
+    steps::Steps,
+    timeline::{Path, Step},
+};
+use crate::core::flv::{
+    FrameInfo, TagKind, TrackId,
+    codec::{AudioPacket, VideoPacket},
+    frame_info::MediaTrack,
+};
+
+/// One track. Its memory does not depend on the length of the stream.
+#[derive(Debug)]
+pub(super) struct Track {
+    pub(super) id: TrackId,
+    is_multitrack: bool,
+    setup: Setup,
+    frames: u64,
+    bytes: u64,
+    empty_frames: u64,
+    malformed_frames: u64,
+    first_ms: Option<i64>,
+    last_ms: Option<i64>,
+    path: Path,
+    steps: Steps,
+    /// Number of steps that are not in `steps`.
+    jumps: u64,
+    peak: PeakRate,
+    keyframes: Keyframes,
+    order: PictureOrder,
+    samples_per_frame: Option<u32>,
+}
+
+impl Track {
+    pub(super) fn new(id: TrackId) -> Self {
+        Self {
+            id,
+            is_multitrack: false,
+            setup: Setup::default(),
+            frames: 0,
+            bytes: 0,
+            empty_frames: 0,
+            malformed_frames: 0,
+            first_ms: None,
+            last_ms: None,
+            path: Path::default(),
+            steps: Steps::new(),
+            jumps: 0,
+            peak: PeakRate::default(),
+            keyframes: Keyframes::default(),
+            order: PictureOrder::default(),
+            samples_per_frame: None,
+        }
+    }
+
+    /// Adds the part of a message that belongs to the track, and returns the facts of this part.
+    pub(super) fn add(&mut self, part: &MediaTrack<'_>, body: &[u8], time_ms: i64) -> FrameInfo {
+        let info = part.info(body, self.setup.nal_length_size());
+        self.setup.see_codec(part.codec());
+        if let Some(size) = info.picture_size {
+            self.setup.see_picture_size(size);
+        }
+        if info.is_sequence_header {
+            self.setup.see_header(part, self.frames);
+        } else if info.carries_media {
+            self.setup.see_frame(part);
+            self.add_frame(info, time_ms);
+            if let (TagKind::AUDIO, Some(sample)) = (info.track, info.sample) {
+                self.samples_per_frame = self.setup.samples(sample.of(body));
+            }
+        } else if is_empty_frame(part) {
+            self.empty_frames = self.empty_frames.saturating_add(1);
+        }
+        info
+    }
+
+    /// Adds a frame that does not parse.
+    pub(super) fn add_malformed(&mut self, body: &[u8], time_ms: i64) {
+        self.malformed_frames = self.malformed_frames.saturating_add(1);
+        self.frames = self.frames.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(body.len() as u64);
+        self.record_time(time_ms);
+    }
+
+    /// Adds a message without any byte.
+    pub(super) fn add_empty(&mut self) {
+        self.empty_frames = self.empty_frames.saturating_add(1);
+    }
+
+    pub(super) fn set_multitrack(&mut self) {
+        self.is_multitrack = true;
+    }
+
+    fn add_frame(&mut self, info: FrameInfo, time_ms: i64) {
+        self.frames = self.frames.saturating_add(1);
+        let bytes = info.sample.map_or(0, |sample| sample.size.into());
+        self.bytes = self.bytes.saturating_add(bytes);
+        let follows = self.record_time(time_ms);
+        if !follows {
+            self.peak.restart();
+        }
+        self.peak.add(time_ms, bytes);
+        if info.track == TagKind::VIDEO {
+            let composition_ms = info.sample.map_or(0, |sample| sample.composition_ms);
+            self.keyframes.add(time_ms, info.is_keyframe, follows);
+            self.order.add(time_ms, composition_ms, follows);
+        }
+    }
+
+    /// Records the time of a frame, and returns whether it can be compared with the frame before.
+    fn record_time(&mut self, time_ms: i64) -> bool {
+        self.first_ms.get_or_insert(time_ms);
+        self.last_ms = Some(time_ms);
+        let progress = self.path.advance(time_ms, self.steps.gap_limit_ms());
+        if let Some(gap_ms) = progress.gap_ms {
+            self.steps.record(gap_ms, time_ms);
+        }
+        match progress.step {
+            Step::Forward(step_ms) => self.steps.record(step_ms, time_ms),
+            Step::First => self.steps.start_run(time_ms),
+            Step::Jump => {
+                self.jumps = self.jumps.saturating_add(1);
+                self.steps.start_run(time_ms);
+            }
+        }
+        progress.step != Step::Jump
+    }
+
+    /// Whether nothing important is unknown: the setup, the rate of the frames, and a complete GOP.
+    pub(super) fn is_complete(&self) -> bool {
+        let has_rate = self.steps.count() >= EVIDENT_STEPS;
+        let has_pictures = self.id.kind != TagKind::VIDEO || self.keyframes.has_interval();
+        self.setup.is_complete() && has_rate && has_pictures
+    }
+
+    /// Returns the facts. `announced` is the frame rate that the metadata states.
+    pub(super) fn facts(&self, announced: Option<f64>) -> TrackFacts {
+        let is_video = self.id.kind == TagKind::VIDEO;
+        let frame_rate = self.frame_rate(announced);
+        let nominal = frame_rate.and_then(|rate| rate.nominal.filter(|_| rate.is_constant()));
+        let timescale = nominal.filter(|_| is_video).map(mp4_timescale);
+        TrackFacts {
+            id: self.id,
+            is_multitrack: self.is_multitrack,
+            description: None,
+            codec: self.setup.codec(),
+            codec_changes: self.setup.codec_changes(),
+            picture_size: self.setup.picture_size(),
+            audio_format: self.setup.audio_format(),
+            sequence_header: self.setup.sequence_header(self.frames),
+            frames: self.frames,
+            bytes: self.bytes,
+            empty_frames: self.empty_frames,
+            malformed_frames: self.malformed_frames,
+            first_ms: self.first_ms,
+            last_ms: self.last_ms,
+            bit_rate: self.bit_rate(),
+            frame_rate,
+            keyframes: is_video.then(|| self.keyframes.facts(self.last_ms)),
+            reordering: is_video.then(|| self.order.facts()),
+            timestamps: self.timestamps(),
+            samples_per_frame: self.samples_per_frame,
+            sample_drift: None,
+            mp4: self.setup.mp4(timescale),
+        }
+    }
+
+    fn frame_rate(&self, announced: Option<f64>) -> Option<FrameRateFacts> {
+        let announced = announced.or_else(|| self.setup.announced_rate());
+        self.steps.frame_rate(self.jumps, announced)
+    }
+
+    fn bit_rate(&self) -> BitRate {
+        let (sum_ms, steps) = self.steps.without_gaps();
+        // Frames after a gap last as long as the others.
+        let duration_ms = sum_ms as f64 * self.frames as f64 / steps as f64;
+        BitRate {
+            mean: (sum_ms > 0).then(|| self.bytes as f64 * 8000.0 / duration_ms),
+            peak: self.peak.largest(),
+        }
+    }
+
+    fn timestamps(&self) -> TimestampFacts {
+        let facts = self.path.facts();
+        let (gaps, longest_gap_ms) = self.steps.gaps();
+        TimestampFacts {
+            gaps: facts.gaps.saturating_add(gaps),
+            longest_gap_ms: facts.longest_gap_ms.max(longest_gap_ms),
+            ..facts
+        }
+    }
+}
+
+/// Whether a part of a message is a coded frame without data.
+fn is_empty_frame(part: &MediaTrack<'_>) -> bool {
+    match part {
+        MediaTrack::Audio(track) => {
+            track.packet == AudioPacket::CODED_FRAMES && track.body.is_empty()
+        }
+        MediaTrack::Video(track) => {
+            let is_coded = [VideoPacket::CODED_FRAMES, VideoPacket::CODED_FRAMES_X];
+            is_coded.contains(&track.packet) && track.body.is_empty()
+        }
+    }
+}
+
+/// Returns the timescale of a video track with this frame rate: a multiple of 1000, see
+/// [`crate::core::mp4::frame_rate`].
+fn mp4_timescale(rate: Rational) -> u32 {
+    match rate.numerator.is_multiple_of(1000) {
+        true => rate.numerator,
+        false => rate.numerator.saturating_mul(1000),
+    }
+}
+
+/// Number of steps that are evidence of a rate.
+const EVIDENT_STEPS: u64 = 8;
