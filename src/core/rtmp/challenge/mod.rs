@@ -80,6 +80,11 @@ pub fn is_login_required(description: &str) -> bool {
     description.contains(AUTHMOD)
 }
 
+/// Returns the scheme of the login that a rejection with `description` requests, for example `adobe`.
+pub fn login_scheme(description: &str) -> &str {
+    LoginChallenge::read(description).scheme
+}
+
 /// Returns the `connect` that answers a rejection of `connect` with `description`. Two rounds are
 /// needed: the first answer names the user, and its rejection contains the challenge for the
 /// second. `nonce` must be random and different for each answer.

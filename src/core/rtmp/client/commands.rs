@@ -23,7 +23,7 @@ impl Client {
     pub(super) fn command(&mut self, now: Instant, message: &Message) {
         let Some(command) = Command::read(message.kind, &message.payload) else {
             tracing::debug!("command message of {} bytes skipped", message.payload.len());
-            return;
+            return self.facts.record_malformed();
         };
         tracing::debug!(
             "received {:.MAX_NAME$}, transaction {}",
@@ -31,11 +31,12 @@ impl Client {
             command.transaction
         );
         properties::log(&command.arguments);
-        self.log_round_trip(now, &command);
+        self.end_round_trip(now, &command);
+        self.record_command(now, &command, message.message_stream);
         match command.name.as_bytes() {
             b"_result" => self.result(now, &command),
             b"_error" => self.error(now, &command),
-            b"onStatus" => self.status(now, &command.arguments),
+            b"onStatus" => self.status(now, &command.arguments, message.message_stream),
             b"onFCSubscribe" => self.subscribed(&command),
             b"onBWDone" => {
                 let check = Command::check_bandwidth(self.transaction_ids.next());
@@ -54,10 +55,12 @@ impl Client {
 
     /// Handles a status. The code alone decides: message stream id and position differ between
     /// servers.
-    pub(super) fn status(&mut self, now: Instant, arguments: &[Value]) {
+    pub(super) fn status(&mut self, now: Instant, arguments: &[Value], message_stream: u32) {
         let Some(status) = Status::find(arguments) else {
-            return;
+            return self.facts.record_malformed();
         };
+        self.facts
+            .record_status(now, &status, arguments, message_stream);
         if status.level == "warning" {
             tracing::warn!("server: {status}");
         } else if status.login_request.is_none() {
@@ -132,26 +135,51 @@ impl Client {
         }
     }
 
-    /// Logs the round-trip time of the call that `command` answers first.
-    fn log_round_trip(&mut self, now: Instant, command: &Command) {
+    /// Records an answer or a call of the server.
+    fn record_command(&mut self, now: Instant, command: &Command, message_stream: u32) {
+        let is_connecting = matches!(self.state, State::Connecting { .. });
+        let is_answer = matches!(command.name.as_bytes(), b"_result" | b"_error");
+        if is_answer && is_connecting && is_connect_answer(command) {
+            let is_accepted = command.name == "_result";
+            self.facts.record_connect_answer(now, command, is_accepted);
+        }
+        match command.name.as_bytes() {
+            b"_result" | b"onStatus" => {}
+            b"_error" => {
+                if let Some(status) = Status::find(&command.arguments) {
+                    let arguments = &command.arguments;
+                    self.facts
+                        .record_status(now, &status, arguments, message_stream);
+                }
+            }
+            _ => self.facts.record_call(&command.name),
+        }
+    }
+
+    /// Ends the round trip of the call that `command` answers first.
+    fn end_round_trip(&mut self, now: Instant, command: &Command) {
         let is_connecting = matches!(self.state, State::Connecting { .. });
         let transaction = command.transaction_id();
         match command.name.as_bytes() {
             b"_result" | b"_error" if is_connecting && is_connect_answer(command) => {
-                self.round_trips.connect.end(now, "connect answered");
+                let time = &mut self.facts.round_trips.connect;
+                self.round_trips.connect.end(now, "connect answered", time);
             }
             b"_result" | b"_error" => {
                 if transaction.is_some_and(|id| self.state.is_create_stream(id)) {
                     let create_stream = &mut self.round_trips.create_stream;
-                    create_stream.end(now, "createStream answered");
+                    let time = &mut self.facts.round_trips.create_stream;
+                    create_stream.end(now, "createStream answered", time);
                 } else if transaction.is_some() && transaction == self.state.play_transaction() {
-                    self.round_trips.play.end(now, "play answered");
+                    let time = &mut self.facts.round_trips.play;
+                    self.round_trips.play.end(now, "play answered", time);
                 }
             }
             b"onStatus" => {
                 let status = Status::find(&command.arguments);
                 if status.is_some_and(|status| status.is_of_stream()) {
-                    self.round_trips.play.end(now, "play answered");
+                    let time = &mut self.facts.round_trips.play;
+                    self.round_trips.play.end(now, "play answered", time);
                 }
             }
             _ => {}
@@ -170,7 +198,10 @@ impl Client {
         let transaction = command.transaction_id();
         match transaction.filter(|transaction| self.state.is_create_stream(*transaction)) {
             Some(transaction) => match stream_id(command) {
-                Some(stream) => self.stream_created(now, transaction, stream),
+                Some(stream) => {
+                    self.facts.record_created_stream(now, stream);
+                    self.stream_created(now, transaction, stream);
+                }
                 None => self.end(End::Refused(reason(
                     &command.arguments,
                     "the answer to createStream contains no stream id",

@@ -2,12 +2,12 @@
 
 use std::{fmt, time::Duration};
 
-use crate::core::rtmp::handshake;
 pub use crate::core::rtmp::{
     challenge::{Login, SwfProof},
     command::{Connect, Start},
     handshake::encryption::Encryption,
 };
+use crate::core::{amf::Value, rtmp::handshake};
 
 /// All that [`Client`](super::Client) needs to play one stream. `Debug` omits values that may be
 /// secret.
@@ -63,6 +63,26 @@ impl Config {
             || self.usher_token.is_some()
             || self.login.is_some();
         self.pipelining && !must_wait
+    }
+
+    /// Returns texts that may contain secrets and that servers may repeat.
+    pub(super) fn secrets(&self) -> impl Iterator<Item = &str> {
+        let Connect {
+            app,
+            tc_url,
+            arguments,
+            ..
+        } = &self.connect;
+        let arguments = arguments.iter().filter_map(Value::as_text);
+        let names = [&self.playpath, app, tc_url].map(String::as_str);
+        let tokens = [&self.secure_token, &self.usher_token, &self.subscribe];
+        let logins = self.login.iter();
+        let logins = logins.flat_map(|login| [login.user.as_str(), &login.password]);
+        names
+            .into_iter()
+            .chain(tokens.into_iter().flatten().map(String::as_str))
+            .chain(logins)
+            .chain(arguments.filter_map(|text| str::from_utf8(text.as_bytes()).ok()))
     }
 }
 

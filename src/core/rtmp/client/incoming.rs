@@ -12,7 +12,7 @@ use crate::core::{
     rtmp::{
         command::selector_len,
         message::{
-            AggregateUnpacker, Kind, Message, SetPeerBandwidth, UserControl,
+            AggregateUnpacker, Kind, Message, SetChunkSize, SetPeerBandwidth, UserControl,
             WindowAcknowledgementSize,
         },
         properties,
@@ -32,6 +32,7 @@ impl Client {
                 message.message_stream
             );
         }
+        self.facts.record_message(&message);
         match message.kind {
             Kind::AUDIO | Kind::VIDEO => return self.media(now, message),
             Kind::DATA | Kind::DATA_AMF3 => return self.data(now, message),
@@ -45,7 +46,8 @@ impl Client {
             Kind::SET_PEER_BANDWIDTH => self.peer_bandwidth(&message.payload),
             // The chunk decoder has applied the first two. The client sends too little for the
             // server's acknowledgements to matter.
-            Kind::SET_CHUNK_SIZE | Kind::ABORT | Kind::ACKNOWLEDGEMENT => {}
+            Kind::SET_CHUNK_SIZE => self.chunk_size(&message.payload),
+            Kind::ABORT | Kind::ACKNOWLEDGEMENT => {}
             kind => tracing::debug!("message of type {kind} skipped"),
         }
         self.recycle(message.payload);
@@ -59,10 +61,13 @@ impl Client {
         };
         let decoder = &mut self.decoder;
         match unpacker.next_message(|length| decoder.take_payload(length)) {
-            Some(message) if message.kind == Kind::AUDIO || message.kind == Kind::VIDEO => {
-                self.media(now, message);
+            Some(message) => {
+                self.facts.record_message(&message);
+                match message.kind {
+                    Kind::AUDIO | Kind::VIDEO => self.media(now, message),
+                    _ => self.data(now, message),
+                }
             }
-            Some(message) => self.data(now, message),
             None => {
                 if let Some(unpacker) = self.aggregate.take() {
                     self.recycle(unpacker.into_payload());
@@ -97,6 +102,8 @@ impl Client {
         }
         // Servers send empty messages as keep-alives.
         if !message.payload.is_empty() {
+            self.facts
+                .record_media(now, &message, info.carries_media, info.is_keyframe);
             self.record_media(now, message.timestamp, info.carries_media);
         }
         self.events.push_back(Event::Media { message, info });
@@ -105,9 +112,10 @@ impl Client {
     fn user_control(&mut self, now: Instant, payload: &[u8]) {
         let Ok(event) = UserControl::read(payload) else {
             tracing::debug!("user control message of {} bytes skipped", payload.len());
-            return;
+            return self.facts.record_malformed();
         };
         tracing::debug!("received user control: {event}");
+        self.facts.record_control(event);
         match event {
             UserControl::PingRequest(time) => {
                 self.send_user_control(UserControl::PingResponse(time));
@@ -146,12 +154,22 @@ impl Client {
     }
 
     fn window_size(&mut self, payload: &[u8]) {
+        let Ok(WindowAcknowledgementSize(window)) = WindowAcknowledgementSize::read(payload) else {
+            return self.facts.record_malformed();
+        };
+        self.facts.window = Some(window);
         // Servers that do not configure a size send 0.
-        if let Ok(WindowAcknowledgementSize(window @ 1..)) =
-            WindowAcknowledgementSize::read(payload)
-        {
+        if window > 0 {
             tracing::debug!("received window acknowledgement size {window} B");
             self.flow.window = window;
+        }
+    }
+
+    /// Records a chunk size, which the chunk decoder has already applied.
+    fn chunk_size(&mut self, payload: &[u8]) {
+        match SetChunkSize::read(payload) {
+            Ok(SetChunkSize(size)) => self.facts.chunk_size = Some(size),
+            Err(_) => self.facts.record_malformed(),
         }
     }
 
@@ -159,8 +177,9 @@ impl Client {
     /// differs from the last one sent.
     fn peer_bandwidth(&mut self, payload: &[u8]) {
         let Ok(SetPeerBandwidth { window, limit }) = SetPeerBandwidth::read(payload) else {
-            return;
+            return self.facts.record_malformed();
         };
+        self.facts.peer_bandwidth = Some((window, limit));
         tracing::debug!("received peer bandwidth {window} B{}", limit_name(limit));
         if window > 0 && self.flow.announced_window != Some(window) {
             self.flow.announced_window = Some(window);
@@ -172,6 +191,7 @@ impl Client {
 
     fn data(&mut self, now: Instant, mut message: Message) {
         let Some(selector_len) = selector_len(message.kind, &message.payload) else {
+            self.facts.record_malformed();
             return self.recycle(message.payload);
         };
         message.payload.drop_front(selector_len);
@@ -191,14 +211,14 @@ impl Client {
             .and_then(Value::as_text)
             .map(|name| name.as_bytes())
         {
-            Some(b"onMetaData") => return self.metadata(&mut decoder, message),
+            Some(b"onMetaData") => return self.metadata(now, &mut decoder, message),
             Some(b"onStatus" | b"onPlayStatus") => {
                 let mut arguments = Vec::new();
                 while let Ok(argument) = decoder.value() {
                     arguments.push(argument);
                 }
                 properties::log(&arguments);
-                self.status(now, &arguments);
+                self.status(now, &arguments, message.message_stream);
             }
             Some(b"|RtmpSampleAccess" | b"@clearDataFrame") => {}
             Some(_) => {
@@ -215,29 +235,37 @@ impl Client {
                     info: FrameInfo::SCRIPT,
                 });
             }
-            None => tracing::debug!("data message of {} bytes skipped", message.payload.len()),
+            None => {
+                tracing::debug!("data message of {} bytes skipped", message.payload.len());
+                self.facts.record_malformed();
+            }
         }
         self.recycle(message.payload);
     }
 
     /// Reports the metadata of the stream. If it does not decode completely, the values before the error are
     /// reported, and the payload is passed on unchanged.
-    fn metadata(&mut self, decoder: &mut amf0::Decoder, message: Message) {
+    fn metadata(&mut self, now: Instant, decoder: &mut amf0::Decoder, message: Message) {
         let (value, error) = decoder.partial_value();
         let members = match (value.as_ref().and_then(Value::as_object), &error) {
             (Some(members), _) => members.clone(),
             (None, Some(_)) => Object::new(),
             (None, None) => {
                 tracing::debug!("onMetaData without members skipped");
+                self.facts.record_malformed();
                 return self.recycle(message.payload);
             }
         };
+        if error.is_some() {
+            self.facts.record_malformed();
+        }
         if let Some(error) = error
             && !mem::replace(&mut self.has_warned_of_metadata, true)
         {
             tracing::warn!("onMetaData is incomplete: {error} (the values before it are kept)");
         }
         properties::log_object(&members);
+        self.facts.record_metadata(now, &members);
         if has_duration(&members) {
             self.pause_unpause.set_recorded();
         }

@@ -16,6 +16,7 @@ mod commands;
 pub mod config;
 mod encrypted;
 mod event;
+pub mod facts;
 mod incoming;
 mod liveness;
 mod observer;
@@ -35,6 +36,7 @@ use self::{
     buffer_length::BufferLengthControl,
     config::{Config, Start, Timeouts},
     encrypted::SessionCipher,
+    facts::SessionFacts,
     liveness::Liveness,
     observer::Observation,
     outgoing::{NETWORK_CONNECTION, TransactionIds},
@@ -96,6 +98,7 @@ pub struct Client {
     /// Why the client could not log in.
     login_error: Option<LoginError>,
     has_warned_of_metadata: bool,
+    facts: SessionFacts,
     /// A random number for the answer to a login challenge.
     nonce: u32,
 }
@@ -118,6 +121,7 @@ impl Client {
         // RTMP 5.2.3: the time in C1 has any origin. No server uses it, so it is always 0.
         let handshake = Handshake::new(config.handshake, config.encryption, 0, rng);
         let is_live = config.start == Start::Live;
+        let facts = SessionFacts::new(now, config.secrets());
         Self {
             state: State::Handshake {
                 handshake: Box::new(handshake),
@@ -155,6 +159,7 @@ impl Client {
             lacks_swf_proof: false,
             login_error: None,
             has_warned_of_metadata: false,
+            facts,
             nonce: rng.next_u32(),
         }
     }
@@ -176,6 +181,9 @@ impl Client {
     pub fn receive(&mut self, now: Instant, inbox: &mut BytesMut) -> Result<(), Error> {
         if let State::Handshake { handshake, since } = &mut self.state {
             let since = *since;
+            if let Some(first) = inbox.first() {
+                self.facts.record_first_byte(now, *first);
+            }
             let observed = self.observation.as_ref().map(|_| inbox.clone());
             let progress = handshake.receive(inbox);
             if let (Some(observation), Some(observed)) = (&mut self.observation, observed) {
@@ -191,6 +199,7 @@ impl Client {
                     // `outgoing` contains only bytes of the handshake, which are sent in the clear.
                     self.encrypted =
                         ciphers.map(|ciphers| SessionCipher::new(ciphers, self.outgoing.len()));
+                    self.facts.record_handshake(now, &summary);
                     self.s1_tail = summary.s1_tail;
                     self.keys_may_differ = summary.keys_may_differ;
                     self.connect(now);
@@ -278,6 +287,11 @@ impl Client {
         }
     }
 
+    /// Returns the facts of the session so far.
+    pub fn facts(&self) -> &SessionFacts {
+        &self.facts
+    }
+
     /// Returns the timeouts of the session.
     pub fn timeouts(&self) -> Timeouts {
         self.config.timeouts
@@ -352,6 +366,7 @@ impl Client {
             let message = self.decoder.decode(inbox);
             let consumed = before.saturating_sub(inbox.len());
             self.flow.received = self.flow.received.wrapping_add(consumed as u64);
+            self.facts.received_bytes = self.flow.received;
             let Some(message) = message? else {
                 self.record_progress(now);
                 break;

@@ -210,7 +210,8 @@ impl Client {
     }
 
     fn start_playing(&mut self, now: Instant) {
-        self.round_trips.first_media.end(now, "first media");
+        let time = &mut self.facts.round_trips.first_media;
+        self.round_trips.first_media.end(now, "first media", time);
         self.liveness.restart(now);
         self.state = State::Playing;
     }

@@ -12,7 +12,7 @@ use super::{
 use crate::core::{
     amf::Text,
     rtmp::{
-        challenge::{answer_login, secure_token_answer},
+        challenge::{answer_login, login_scheme, secure_token_answer},
         command::Command,
         properties,
     },
@@ -182,6 +182,7 @@ impl Client {
 
     /// Answers Wowza's secure token.
     pub(super) fn answer_secure_token(&mut self, token: &Text) {
+        self.facts.needs_secure_token = true;
         let Some(key) = &self.config.secure_token else {
             tracing::warn!("the server requires a secure token and may stop: --token sets the key");
             return;
@@ -197,6 +198,7 @@ impl Client {
 
     /// Requests a new connection with a login, or ends the session if no login is possible.
     pub(super) fn request_login(&mut self, description: &str) {
+        self.facts.record_login_request(login_scheme(description));
         let config = &self.config;
         let login = config.login.as_ref();
         match answer_login(&config.connect, login, description, self.nonce) {

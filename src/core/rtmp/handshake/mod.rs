@@ -218,11 +218,22 @@ impl Handshake {
         if self.encryption == Encryption::AllowPlain {
             warn!("the server does not encrypt: the session continues in the clear");
         }
+        let is_echo = *s2 == self.c1;
         let server_signature = match &digests {
             Some(digests) => check_signature(s2, digests, SignatureCipher::None),
-            None => self.check_echo(s2),
+            None => {
+                // A peer whose S2 is not an exact echo of C1 must not be rejected, although RTMP 5.2.4
+                // requires the echo: many servers send random bytes.
+                if !is_echo {
+                    debug!("S2 is not an echo of C1");
+                }
+                ServerSignature::Absent
+            }
         };
-        summarize(s1, digests.map(|digests| digests.server), server_signature)
+        Summary {
+            is_echo,
+            ..summarize(s1, digests.map(|digests| digests.server), server_signature)
+        }
     }
 
     /// Agrees on keys. A server that cannot sign C1's digest is rejected.
@@ -257,15 +268,6 @@ impl Handshake {
         let server = ServerDigest { scheme, bytes };
         Some(Digests { client, server })
     }
-
-    /// A peer whose S2 is not an exact echo of C1 must not be rejected, although RTMP 5.2.4
-    /// requires the echo: many servers send random bytes.
-    fn check_echo(&self, s2: &Block) -> ServerSignature {
-        if *s2 != self.c1 {
-            debug!("S2 is not an echo of C1");
-        }
-        ServerSignature::Absent
-    }
 }
 
 /// The digests of C1 and S1.
@@ -295,12 +297,16 @@ pub enum Progress {
 /// The result of a handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Summary {
+    /// The time field of S1.
+    pub server_time: u32,
     /// The digest of S1; `None` if S1 has none or none was offered.
     pub digest: Option<ServerDigest>,
     /// The version field of S1. It does not indicate whether S1 has a digest.
     pub server_version: [u8; 4],
     /// The check of the signature in S2.
     pub server_signature: ServerSignature,
+    /// Whether S2 is an exact echo of C1.
+    pub is_echo: bool,
     /// The last 32 bytes of S1, which are the key for the answer to SWF verification.
     pub s1_tail: [u8; 32],
     /// The cipher of the signatures in an encrypted session; `None` for a plain session.
@@ -408,8 +414,10 @@ fn summarize(
 ) -> Summary {
     Summary {
         digest,
+        server_time: s1.time_ms(),
         server_version: s1.version(),
         server_signature,
+        is_echo: false,
         s1_tail: s1.field(Block::LEN - DIGEST_LEN),
         encryption: None,
         keys_may_differ: false,
@@ -417,7 +425,7 @@ fn summarize(
 }
 
 /// C0 and S0 of RTMP (RTMP 5.2.2).
-const PLAIN: u8 = 3;
+pub(in crate::core::rtmp) const PLAIN: u8 = 3;
 
 /// C0 of an encrypted session. The server chooses S0.
 const ENCRYPTED: u8 = 6;

@@ -71,6 +71,11 @@ impl Kind {
     pub const COMMAND: Self = Self(20);
     /// [`Aggregate`].
     pub const AGGREGATE: Self = Self(22);
+
+    /// Returns whether a specification defines the type.
+    pub fn is_known(self) -> bool {
+        matches!(self.0, 1..=6 | 8 | 9 | 15..=20 | 22)
+    }
 }
 
 impl fmt::Display for Kind {

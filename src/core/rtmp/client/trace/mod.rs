@@ -89,10 +89,11 @@ impl RoundTrip {
         self.0 = Some(now);
     }
 
-    /// Logs the time since the step began, if it has not ended before.
-    pub(super) fn end(&mut self, now: Instant, step: &str) {
+    /// Logs the time since the step began, and sets `time` to it, if the step has not ended before.
+    pub(super) fn end(&mut self, now: Instant, step: &str, time: &mut Option<Duration>) {
         if let Some(since) = self.0.take() {
             tracing::debug!("{step} after {}", Elapsed { since, now });
+            *time = Some(now.saturating_duration_since(since));
         }
     }
 }

@@ -33,6 +33,15 @@ impl SignatureCipher {
         })
     }
 
+    /// Returns the value of S0 that announces this cipher.
+    pub fn version(self) -> u8 {
+        match self {
+            Self::None => 6,
+            Self::Xtea => 8,
+            Self::Blowfish => 9,
+        }
+    }
+
     /// Encrypts a signature that was computed with `key`.
     pub fn apply(self, signature: &mut [u8; DIGEST_LEN], key: &[u8; DIGEST_LEN]) {
         let (blocks, _) = signature.as_chunks_mut();

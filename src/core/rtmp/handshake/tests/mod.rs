@@ -124,8 +124,10 @@ fn plain_handshake_echoes_s1() {
         summary,
         Summary {
             digest: None,
+            server_time: expected.time_ms(),
             server_version: [0; 4],
             server_signature: ServerSignature::Absent,
+            is_echo: true,
             s1_tail: expected.as_bytes()[1504..].try_into().unwrap(),
             encryption: None,
             keys_may_differ: false,
@@ -137,8 +139,10 @@ fn plain_handshake_echoes_s1() {
 fn the_summary_is_logged_in_words() {
     let summary = Summary {
         digest: None,
+        server_time: 0,
         server_version: [3, 5, 1, 1],
         server_signature: ServerSignature::Absent,
+        is_echo: false,
         s1_tail: [0; 32],
         encryption: None,
         keys_may_differ: false,
@@ -192,8 +196,10 @@ fn agrees_on_digest(mode: Mode, s1: Block, scheme: Scheme) {
         summary,
         Summary {
             digest: Some(ServerDigest { scheme, bytes }),
+            server_time: expected.time_ms(),
             server_version: expected.version(),
             server_signature: ServerSignature::Verified,
+            is_echo: false,
             s1_tail: expected.as_bytes()[1504..].try_into().unwrap(),
             encryption: None,
             keys_may_differ: false,

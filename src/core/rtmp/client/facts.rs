@@ -1,0 +1,689 @@
+//! Facts of a session: what the server sent, and when.
+
+use std::time::{Duration, Instant};
+
+use crate::core::{
+    amf::{Object, Text, Value},
+    rtmp::{
+        command::{Command, Status},
+        handshake::{PLAIN, ServerSignature, Summary, digest::Scheme, encryption::SignatureCipher},
+        message::{Kind, Message, UserControl},
+        server_text::excerpt,
+    },
+};
+
+/// Facts of one session, filled as messages arrive. All lists are bounded.
+///
+/// They contain no `tcUrl`, token or login. Names of the stream in texts of the server are replaced by
+/// [`MASK`]. Texts of the server are shortened and not escaped.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SessionFacts {
+    /// First byte of the server: the version in S0, unless the server does not speak RTMP.
+    pub first_byte: Option<u8>,
+    /// The handshake; `None` if it did not complete.
+    pub handshake: Option<HandshakeFacts>,
+    /// Times of the steps.
+    pub steps: StepTimes,
+    /// Times that the server took to answer.
+    pub round_trips: RoundTripTimes,
+    /// The answer to `connect`, also if it is a refusal; `None` if `connect` was not answered.
+    pub connect_answer: Option<ConnectAnswer>,
+    /// Statuses in the order of their arrival, without repeats: those of `onStatus`, `onPlayStatus` and
+    /// `_error`. At most [`MAX_STATUSES`].
+    pub statuses: Vec<StatusFacts>,
+    /// Names of the server's calls, without `onStatus`, in the order of their first arrival. At most
+    /// [`MAX_CALLS`].
+    pub calls: Vec<String>,
+    /// The first messages of the server, at most [`MAX_FIRST_MESSAGES`].
+    pub first_messages: Vec<MessageHead>,
+    /// Number of messages by type, with those inside of aggregates.
+    pub messages: MessageCounts,
+    /// Messages that were skipped or cut short because they are malformed.
+    pub malformed: u64,
+    /// User control events.
+    pub control: ControlFacts,
+    /// Latest window acknowledgement size of the server, in bytes.
+    pub window: Option<u32>,
+    /// Latest Set Peer Bandwidth: the window in bytes and the limit type, which some servers omit.
+    pub peer_bandwidth: Option<(u32, Option<u8>)>,
+    /// Latest chunk size of the server, in bytes; [`None`] for the default of 128.
+    pub chunk_size: Option<u32>,
+    /// Message stream id that `createStream` returned.
+    pub created_stream: Option<u32>,
+    /// Message stream id of the first audio or video message.
+    pub media_stream: Option<u32>,
+    /// Duration that `onMetaData` announced, in seconds.
+    pub announced_duration_s: Option<f64>,
+    /// Bytes received after the handshake.
+    pub received_bytes: u64,
+    /// Scheme of the login that the server requires (`authmod`).
+    pub login_scheme: Option<String>,
+    /// Whether the server requires a secure token.
+    pub needs_secure_token: bool,
+    /// Whether the server redirected the client or requested a new connection.
+    pub is_redirected: bool,
+    start: Instant,
+    /// Texts that may be secret.
+    masked: Vec<String>,
+}
+
+/// Facts of the handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HandshakeFacts {
+    /// S0: 3, or 6, 8 or 9 for an encrypted session.
+    pub version: u8,
+    /// Time field of S1.
+    pub server_time: u32,
+    /// Version field of S1.
+    pub server_version: [u8; 4],
+    /// Position of the digest in S1; `None` if S1 has none or none was offered.
+    pub digest: Option<Scheme>,
+    /// Check of S2.
+    pub s2: S2Check,
+    /// Cipher of the signatures in an encrypted session; `None` for a plain session.
+    pub encryption: Option<SignatureCipher>,
+}
+
+/// Check of S2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum S2Check {
+    /// S2 signs the digest of C1.
+    Signed,
+    /// S1 has a digest, but S2 does not sign that of C1.
+    WronglySigned,
+    /// S2 is the echo of C1 that RTMP 5.2.4 requires.
+    Echo,
+    /// S1 has no digest, and S2 is not an echo of C1.
+    OtherBytes,
+}
+
+impl From<&Summary> for HandshakeFacts {
+    fn from(summary: &Summary) -> Self {
+        Self {
+            version: summary.encryption.map_or(PLAIN, SignatureCipher::version),
+            server_time: summary.server_time,
+            server_version: summary.server_version,
+            digest: summary.digest.map(|digest| digest.scheme),
+            s2: match summary.server_signature {
+                ServerSignature::Verified => S2Check::Signed,
+                ServerSignature::Wrong => S2Check::WronglySigned,
+                ServerSignature::Absent if summary.is_echo => S2Check::Echo,
+                ServerSignature::Absent => S2Check::OtherBytes,
+            },
+            encryption: summary.encryption,
+        }
+    }
+}
+
+/// Times from the start of the session to the first arrival of each step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StepTimes {
+    /// First byte of the server.
+    pub first_byte: Option<Duration>,
+    /// End of the handshake.
+    pub handshake: Option<Duration>,
+    /// Answer to `connect`.
+    pub connect_answer: Option<Duration>,
+    /// Answer to `createStream`.
+    pub create_stream_answer: Option<Duration>,
+    /// `NetStream.Play.Reset`.
+    pub play_reset: Option<Duration>,
+    /// `NetStream.Play.Start`.
+    pub play_start: Option<Duration>,
+    /// `onMetaData`.
+    pub metadata: Option<Duration>,
+    /// Audio or video message with a payload.
+    pub media: Option<Duration>,
+    /// Audio or video frame. Sequence headers are not frames.
+    pub frame: Option<Duration>,
+    /// Video keyframe.
+    pub keyframe: Option<Duration>,
+}
+
+/// Times from a call or request of the client to its answer. Each contains one network round trip.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RoundTripTimes {
+    /// From C0 and C1 to the first byte of the server.
+    pub handshake: Option<Duration>,
+    /// `connect`.
+    pub connect: Option<Duration>,
+    /// `createStream`.
+    pub create_stream: Option<Duration>,
+    /// `play`.
+    pub play: Option<Duration>,
+    /// From `play` to the first media.
+    pub first_media: Option<Duration>,
+}
+
+impl RoundTripTimes {
+    /// Returns the shortest time, which is the best estimate of the network's round trip.
+    pub fn shortest(&self) -> Option<Duration> {
+        let times = [self.handshake, self.connect, self.create_stream, self.play];
+        times.into_iter().flatten().min()
+    }
+}
+
+/// The `_result` or `_error` that answers `connect` (RTMP 7.2.1.1).
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ConnectAnswer {
+    /// Whether the server accepted `connect`.
+    pub is_accepted: bool,
+    /// Members of the first object: the properties of the server. At most [`MAX_MEMBERS`].
+    pub properties: Vec<Member>,
+    /// Members of the second object: the information about the connection. At most [`MAX_MEMBERS`].
+    pub information: Vec<Member>,
+    /// Members of `data` in the information. At most [`MAX_MEMBERS`].
+    pub data: Vec<Member>,
+    /// FourCCs of `fourCcList`, or of the keys of `videoFourCcInfoMap` and `audioFourCcInfoMap`
+    /// (Enhanced RTMP). At most [`MAX_MEMBERS`].
+    pub four_ccs: Vec<String>,
+    /// Number of members that are not in the lists.
+    pub omitted_members: usize,
+}
+
+impl ConnectAnswer {
+    /// Returns `fmsVer`.
+    pub fn fms_ver(&self) -> Option<&str> {
+        self.find("fmsVer").and_then(MemberValue::as_text)
+    }
+
+    /// Returns `capabilities`.
+    pub fn capabilities(&self) -> Option<f64> {
+        self.find("capabilities").and_then(MemberValue::as_number)
+    }
+
+    /// Returns `mode`.
+    pub fn mode(&self) -> Option<f64> {
+        self.find("mode").and_then(MemberValue::as_number)
+    }
+
+    /// Returns `objectEncoding`.
+    pub fn object_encoding(&self) -> Option<f64> {
+        self.find("objectEncoding").and_then(MemberValue::as_number)
+    }
+
+    /// Returns `capsEx` of Enhanced RTMP.
+    pub fn caps_ex(&self) -> Option<f64> {
+        self.find("capsEx").and_then(MemberValue::as_number)
+    }
+
+    /// Returns `version` in `data`, the version of an Adobe server.
+    pub fn data_version(&self) -> Option<&str> {
+        let member = self.data.iter().find(|member| member.name == "version")?;
+        member.value.as_text()
+    }
+
+    /// Returns whether the answer has members of Enhanced RTMP.
+    pub fn is_enhanced(&self) -> bool {
+        ENHANCED_MEMBERS
+            .iter()
+            .any(|name| self.find(name).is_some())
+    }
+
+    /// Returns the value of a member of the properties, or else of the information.
+    pub fn find(&self, name: &str) -> Option<&MemberValue> {
+        let members = self.properties.iter().chain(&self.information);
+        members
+            .filter(|member| member.name == name)
+            .map(|member| &member.value)
+            .next()
+    }
+
+    fn read(arguments: &[Value], is_accepted: bool, mask: &Mask<'_>) -> Self {
+        let mut answer = Self {
+            is_accepted,
+            ..Self::default()
+        };
+        let is_status =
+            |object: &Object| object.get("code").is_some() || object.get("level").is_some();
+        for object in arguments.iter().filter_map(Value::as_object) {
+            if is_status(object) {
+                answer.information = answer.members(object, mask);
+            } else if answer.properties.is_empty() {
+                answer.properties = answer.members(object, mask);
+            }
+            if let Some(data) = object.get("data").and_then(Value::as_object) {
+                answer.data = answer.members(data, mask);
+            }
+            answer.read_four_ccs(object);
+        }
+        answer
+    }
+
+    fn members(&mut self, object: &Object, mask: &Mask<'_>) -> Vec<Member> {
+        let omitted = object.len().saturating_sub(MAX_MEMBERS);
+        self.omitted_members = self.omitted_members.saturating_add(omitted);
+        let members = object.iter().take(MAX_MEMBERS);
+        members
+            .map(|(name, value)| Member::read(name, value, mask))
+            .collect()
+    }
+
+    fn read_four_ccs(&mut self, object: &Object) {
+        let list = object.get("fourCcList").and_then(Value::as_array);
+        let listed = list.unwrap_or_default().iter().filter_map(Value::as_text);
+        let maps = ["videoFourCcInfoMap", "audioFourCcInfoMap"];
+        let maps = maps.iter().filter_map(|name| object.get(name)?.as_object());
+        let mapped = maps.flat_map(|map| map.iter().map(|(name, _)| name));
+        for four_cc in listed.chain(mapped) {
+            let four_cc = shorten(four_cc, MAX_NAME);
+            if self.four_ccs.len() < MAX_MEMBERS && !self.four_ccs.contains(&four_cc) {
+                self.four_ccs.push(four_cc);
+            }
+        }
+    }
+}
+
+/// A member of an object.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Member {
+    /// Name.
+    pub name: String,
+    /// Value.
+    pub value: MemberValue,
+}
+
+impl Member {
+    fn read(name: &Text, value: &Value, mask: &Mask<'_>) -> Self {
+        let name = shorten(name, MAX_NAME);
+        let value = match value {
+            // A challenge of the server.
+            Value::String(_) if name == "secureToken" => MemberValue::Text(MASK.to_owned()),
+            Value::String(text) => MemberValue::Text(mask.apply(shorten(text, MAX_VALUE))),
+            Value::Boolean(boolean) => MemberValue::Boolean(*boolean),
+            Value::StrictArray(values) => MemberValue::List(values.len()),
+            value => match (value.as_number(), value.as_object()) {
+                (Some(number), _) => MemberValue::Number(number),
+                (None, Some(object)) => MemberValue::Object(object.len()),
+                (None, None) => MemberValue::Other,
+            },
+        };
+        Self { name, value }
+    }
+}
+
+/// Value of a member, without the content of composite values.
+#[derive(Debug, Clone, PartialEq)]
+pub enum MemberValue {
+    /// Number.
+    Number(f64),
+    /// Boolean.
+    Boolean(bool),
+    /// Start of a string.
+    Text(String),
+    /// Object or array with names, with this number of members.
+    Object(usize),
+    /// Array without names, with this number of values.
+    List(usize),
+    /// Null, undefined, or a value of another type.
+    Other,
+}
+
+impl MemberValue {
+    /// Returns the text, if this is one.
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Returns the number, if this is one.
+    pub fn as_number(&self) -> Option<f64> {
+        match self {
+            Self::Number(number) => Some(*number),
+            _ => None,
+        }
+    }
+}
+
+/// A status of the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatusFacts {
+    /// Level: `status`, `warning` or `error`.
+    pub level: String,
+    /// Code, for example `NetStream.Play.Start`.
+    pub code: String,
+    /// Description.
+    pub description: String,
+    /// Names of the members, in order. At most [`MAX_MEMBERS`].
+    pub members: Vec<String>,
+    /// Time from the start of the session to the first arrival.
+    pub time: Duration,
+    /// Message stream id on which it arrived first.
+    pub message_stream: u32,
+}
+
+/// Type and streams of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MessageHead {
+    /// Message type.
+    pub kind: Kind,
+    /// Chunk stream id.
+    pub chunk_stream: u32,
+    /// Message stream id.
+    pub message_stream: u32,
+}
+
+/// Number of messages by type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MessageCounts {
+    counts: [u64; Self::TYPES],
+    other: u64,
+}
+
+impl MessageCounts {
+    const TYPES: usize = 23;
+
+    /// Returns the number of messages of this type. All types after 22 are counted together.
+    pub fn of(&self, kind: Kind) -> u64 {
+        let count = self.counts.get(usize::from(kind.0));
+        count.copied().unwrap_or(self.other)
+    }
+
+    /// Returns the types that arrived, with their numbers.
+    pub fn iter(&self) -> impl Iterator<Item = (Kind, u64)> {
+        let kinds = (0..).map(Kind).zip(self.counts);
+        kinds.filter(|(_, count)| *count > 0)
+    }
+
+    /// Returns the number of messages of unknown types.
+    pub fn unknown(&self) -> u64 {
+        let unknown = self.iter().filter(|(kind, _)| !kind.is_known());
+        let counts = unknown.map(|(_, count)| count);
+        counts.fold(self.other, u64::saturating_add)
+    }
+
+    fn add(&mut self, kind: Kind) {
+        let count = self.counts.get_mut(usize::from(kind.0));
+        let count = count.unwrap_or(&mut self.other);
+        *count = count.saturating_add(1);
+    }
+}
+
+/// Number of user control events (RTMP 7.1.7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ControlFacts {
+    /// Stream Begin.
+    pub stream_begin: u32,
+    /// Stream EOF.
+    pub stream_eof: u32,
+    /// Stream Dry.
+    pub stream_dry: u32,
+    /// Stream Is Recorded.
+    pub stream_is_recorded: u32,
+    /// Ping Request, which the client answers.
+    pub ping_request: u32,
+    /// Buffer Empty.
+    pub buffer_empty: u32,
+    /// Buffer Ready.
+    pub buffer_ready: u32,
+    /// SWF verification request.
+    pub swf_verification_request: u32,
+    /// Other events.
+    pub other: u32,
+}
+
+impl ControlFacts {
+    fn add(&mut self, event: UserControl) {
+        let count = match event {
+            UserControl::StreamBegin(_) => &mut self.stream_begin,
+            UserControl::StreamEof(_) => &mut self.stream_eof,
+            UserControl::StreamDry(_) => &mut self.stream_dry,
+            UserControl::StreamIsRecorded(_) => &mut self.stream_is_recorded,
+            UserControl::PingRequest(_) => &mut self.ping_request,
+            UserControl::BufferEmpty(_) => &mut self.buffer_empty,
+            UserControl::BufferReady(_) => &mut self.buffer_ready,
+            UserControl::SwfVerificationRequest(_) => &mut self.swf_verification_request,
+            UserControl::SetBufferLength { .. }
+            | UserControl::PingResponse(_)
+            | UserControl::SwfVerificationResponse(_)
+            | UserControl::Other { .. } => &mut self.other,
+        };
+        *count = count.saturating_add(1);
+    }
+}
+
+impl SessionFacts {
+    /// Starts without facts. `secrets` are texts that may be secret in texts of the server.
+    pub(super) fn new<'a>(start: Instant, secrets: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut masked: Vec<String> = secrets.into_iter().flat_map(parts).collect();
+        // A longer text may contain a shorter one.
+        masked.sort_by_key(|text| std::cmp::Reverse(text.len()));
+        masked.dedup();
+        Self {
+            first_byte: None,
+            handshake: None,
+            steps: StepTimes::default(),
+            round_trips: RoundTripTimes::default(),
+            connect_answer: None,
+            statuses: Vec::new(),
+            calls: Vec::new(),
+            first_messages: Vec::new(),
+            messages: MessageCounts::default(),
+            malformed: 0,
+            control: ControlFacts::default(),
+            window: None,
+            peer_bandwidth: None,
+            chunk_size: None,
+            created_stream: None,
+            media_stream: None,
+            announced_duration_s: None,
+            received_bytes: 0,
+            login_scheme: None,
+            needs_secure_token: false,
+            is_redirected: false,
+            start,
+            masked,
+        }
+    }
+
+    /// Returns the time since the start of the session.
+    pub(super) fn elapsed(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.start)
+    }
+
+    pub(super) fn record_first_byte(&mut self, now: Instant, byte: u8) {
+        if self.first_byte.is_none() {
+            self.first_byte = Some(byte);
+            self.steps.first_byte = Some(self.elapsed(now));
+            self.round_trips.handshake = self.steps.first_byte;
+        }
+    }
+
+    pub(super) fn record_handshake(&mut self, now: Instant, summary: &Summary) {
+        self.handshake = Some(HandshakeFacts::from(summary));
+        self.steps.handshake = Some(self.elapsed(now));
+    }
+
+    pub(super) fn record_message(&mut self, message: &Message) {
+        self.messages.add(message.kind);
+        if self.first_messages.len() < MAX_FIRST_MESSAGES {
+            self.first_messages.push(MessageHead {
+                kind: message.kind,
+                chunk_stream: message.chunk_stream,
+                message_stream: message.message_stream,
+            });
+        }
+    }
+
+    /// Records an audio or video message with a payload.
+    pub(super) fn record_media(
+        &mut self,
+        now: Instant,
+        message: &Message,
+        is_frame: bool,
+        is_key: bool,
+    ) {
+        // Every later message has nothing to add.
+        if self.steps.keyframe.is_some() {
+            return;
+        }
+        let elapsed = self.elapsed(now);
+        self.media_stream.get_or_insert(message.message_stream);
+        self.steps.media.get_or_insert(elapsed);
+        if is_frame {
+            self.steps.frame.get_or_insert(elapsed);
+        }
+        if is_frame && is_key && message.kind == Kind::VIDEO {
+            self.steps.keyframe = Some(elapsed);
+        }
+    }
+
+    pub(super) fn record_malformed(&mut self) {
+        self.malformed = self.malformed.saturating_add(1);
+    }
+
+    pub(super) fn record_control(&mut self, event: UserControl) {
+        self.control.add(event);
+    }
+
+    pub(super) fn record_call(&mut self, name: &Text) {
+        if self.calls.len() < MAX_CALLS {
+            let name = shorten(name, MAX_NAME);
+            if !self.calls.contains(&name) {
+                self.calls.push(name);
+            }
+        }
+    }
+
+    pub(super) fn record_connect_answer(
+        &mut self,
+        now: Instant,
+        command: &Command,
+        is_accepted: bool,
+    ) {
+        if self.connect_answer.is_none() {
+            let mask = Mask(&self.masked);
+            let answer = ConnectAnswer::read(&command.arguments, is_accepted, &mask);
+            self.connect_answer = Some(answer);
+            self.steps.connect_answer = Some(self.elapsed(now));
+        }
+    }
+
+    pub(super) fn record_created_stream(&mut self, now: Instant, stream: u32) {
+        self.created_stream = Some(stream);
+        let elapsed = self.elapsed(now);
+        self.steps.create_stream_answer.get_or_insert(elapsed);
+    }
+
+    /// Records a status that arrived as the member of `arguments`.
+    pub(super) fn record_status(
+        &mut self,
+        now: Instant,
+        status: &Status,
+        arguments: &[Value],
+        message_stream: u32,
+    ) {
+        let elapsed = self.elapsed(now);
+        let step = match status.code.as_str() {
+            "NetStream.Play.Reset" => Some(&mut self.steps.play_reset),
+            "NetStream.Play.Start" => Some(&mut self.steps.play_start),
+            _ => None,
+        };
+        if let Some(step) = step {
+            step.get_or_insert(elapsed);
+        }
+        self.is_redirected |= status.redirect.is_some() || status.reconnect_to.is_some();
+        let is_known =
+            |known: &StatusFacts| known.code == status.code && known.level == status.level;
+        if self.statuses.len() >= MAX_STATUSES || self.statuses.iter().any(is_known) {
+            return;
+        }
+        let mask = Mask(&self.masked);
+        let description = match &status.login_request {
+            // It contains the user and the challenge.
+            Some(_) => MASK.to_owned(),
+            None => mask.apply(status.description.clone()),
+        };
+        self.statuses.push(StatusFacts {
+            level: mask.apply(status.level.clone()),
+            code: mask.apply(status.code.clone()),
+            description,
+            members: member_names(arguments),
+            time: elapsed,
+            message_stream,
+        });
+    }
+
+    pub(super) fn record_metadata(&mut self, now: Instant, members: &Object) {
+        let elapsed = self.elapsed(now);
+        self.steps.metadata.get_or_insert(elapsed);
+        if let Some(duration) = members.get("duration").and_then(Value::as_number) {
+            self.announced_duration_s = Some(duration);
+        }
+    }
+
+    pub(super) fn record_login_request(&mut self, scheme: &str) {
+        self.login_scheme = Some(excerpt(scheme.as_bytes()));
+    }
+}
+
+/// Replaces texts that may be secret.
+struct Mask<'a>(&'a [String]);
+
+impl Mask<'_> {
+    fn apply(&self, text: String) -> String {
+        let Self(masked) = self;
+        let found = masked.iter().filter(|secret| text.contains(*secret));
+        let found: Vec<&String> = found.collect();
+        found
+            .into_iter()
+            .fold(text, |text, secret| text.replace(secret, MASK))
+    }
+}
+
+/// Returns the texts to mask for a name or a URL: itself, and its query. Short texts occur by chance.
+fn parts(secret: &str) -> impl Iterator<Item = String> {
+    let query = secret.split_once('?').map(|(_, query)| query);
+    let parts = [Some(secret), query].into_iter().flatten();
+    let long = parts.filter(|part| part.len() >= MIN_MASKED);
+    long.map(str::to_owned)
+}
+
+/// Returns the names of the members of the object that contains a status.
+fn member_names(arguments: &[Value]) -> Vec<String> {
+    let mut objects = arguments.iter().filter_map(Value::as_object);
+    let information = objects.find(|object| object.get("code").is_some());
+    let members = information.into_iter().flat_map(Object::iter);
+    let members = members.take(MAX_MEMBERS);
+    members.map(|(name, _)| shorten(name, MAX_NAME)).collect()
+}
+
+/// Returns the start of a text. Bytes that are not UTF-8 become U+FFFD.
+fn shorten(text: &Text, limit: usize) -> String {
+    let bytes = text.as_bytes();
+    String::from_utf8_lossy(bytes.get(..limit).unwrap_or(bytes)).into_owned()
+}
+
+/// Replacement for names of the stream and for secrets in texts of the server.
+pub const MASK: &str = "…";
+
+/// Largest number of statuses.
+pub const MAX_STATUSES: usize = 32;
+
+/// Largest number of names of calls.
+pub const MAX_CALLS: usize = 32;
+
+/// Largest number of message heads. Servers send fewer than this before media.
+pub const MAX_FIRST_MESSAGES: usize = 24;
+
+/// Largest number of members of an object. Known servers send up to 12.
+pub const MAX_MEMBERS: usize = 32;
+
+/// Largest length of a name in bytes.
+const MAX_NAME: usize = 64;
+
+/// Largest length of the value of a member in bytes.
+const MAX_VALUE: usize = 200;
+
+/// Length of the shortest text that is masked.
+const MIN_MASKED: usize = 6;
+
+/// Members that Enhanced RTMP adds to the answer to `connect`.
+const ENHANCED_MEMBERS: [&str; 4] = [
+    "fourCcList",
+    "videoFourCcInfoMap",
+    "audioFourCcInfoMap",
+    "capsEx",
+];
