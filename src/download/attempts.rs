@@ -26,7 +26,7 @@ use crate::{
         },
         swf::Fingerprint,
     },
-    transport::{DialError, Endpoint, Route},
+    transport::{DialError, DialFacts, Endpoint, Route},
 };
 
 /// Plays the stream until it ends, and reconnects after a loss as often as the retry policy allows.
@@ -215,7 +215,11 @@ async fn find(
             Some(playing) => playing,
             None => {
                 pump.report.connecting(&route.endpoint);
-                let stream = match pump.flush_while(job.dialer.dial(&route), stop).await {
+                let mut facts = DialFacts::default();
+                let dial = job.dialer.dial(&route, &mut facts);
+                let dialed = pump.flush_while(dial, stop).await;
+                pump.report.dialed(&route, &facts);
+                let stream = match dialed {
                     Ok(Ok(stream)) => stream,
                     Ok(Err(error)) => {
                         note_dial_error(pump, &error);
@@ -229,7 +233,7 @@ async fn find(
                     config.connect.clone_from(connect);
                 }
                 let mut rng: StdRng = rand::make_rng();
-                let mut client = Client::new(config.clone(), begin, &mut rng);
+                let mut client = Client::new(config.clone(), Instant::now(), &mut rng);
                 capture::observe(job.capture.as_ref(), &mut client);
                 PlayingConnection {
                     connection: Connection::new(stream),
@@ -248,6 +252,7 @@ async fn find(
             session_without_login: &session,
         };
         let next = pump.run(connection, &mut client, &source, stop).await;
+        pump.report.session(client.facts());
         if let Some(attempted) = &mut pump.attempted {
             attempted.observe(&client);
         }

@@ -7,15 +7,25 @@ use std::{
 
 use super::{outcome::Ending, stream_format::FormatChange, tracks::NewTrack};
 use crate::{
-    core::{amf::Object, flv::FrameInfo, rtmp::message::Timestamp},
+    core::{
+        amf::Object,
+        flv::FrameInfo,
+        rtmp::{client::facts::SessionFacts, message::Timestamp},
+    },
     output::{Drops, Gap, SegmentFacts},
-    transport::Endpoint,
+    transport::{DialFacts, Endpoint, Route, TunnelFacts},
 };
 
 /// A receiver of progress events. Each method does nothing unless it is implemented.
 pub trait Report {
     /// A connection to this server is being made.
     fn connecting(&mut self, _endpoint: &Endpoint) {}
+    /// Dialing along `_route` has ended, perhaps with a failure or because the user stopped it.
+    fn dialed(&mut self, _route: &Route, _facts: &DialFacts) {}
+    /// The RTMPT session of a connection has ended. Called before [`Report::session`].
+    fn tunnel(&mut self, _facts: &TunnelFacts) {}
+    /// A session has ended. Called once for each session, also if another one follows.
+    fn session(&mut self, _facts: &SessionFacts) {}
     /// The server accepted `connect`.
     fn connected(&mut self) {}
     /// The stream's `onMetaData` arrived.

@@ -4,7 +4,7 @@ use std::io;
 
 use thiserror::Error;
 
-use super::{Endpoint, Proxy, proxy, tls};
+use super::{Endpoint, Proxy, dial_facts::DialStep, proxy, tls};
 
 /// Dialing step that failed, and the cause.
 #[derive(Debug, Error)]
@@ -59,4 +59,18 @@ pub enum DialError {
         /// Cause.
         source: io::Error,
     },
+}
+
+impl DialError {
+    /// Returns the step that failed.
+    pub fn step(&self) -> DialStep {
+        match self {
+            Self::Name { .. } => DialStep::Lookup,
+            Self::Tcp { .. } => DialStep::Tcp,
+            Self::Proxy { .. } => DialStep::Proxy,
+            Self::Tls { .. } => DialStep::Tls,
+            Self::Replay(_) | Self::ReplayEnded => DialStep::Replay,
+            Self::Tunnel { .. } => DialStep::Tunnel,
+        }
+    }
 }

@@ -15,6 +15,7 @@
 )]
 
 pub mod capture;
+pub mod dial_facts;
 mod error;
 pub mod http;
 pub mod proxy;
@@ -27,18 +28,26 @@ mod tunnel;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, io, sync::Arc, time::Duration};
+use std::{
+    fmt, io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 #[cfg(fuzzing)]
 pub use self::tunnel::fuzzing as tunnel_fuzzing;
-use self::{capture::Sessions, proxy::connect_through, stream::BufferedTls, timeout::Timeout};
+use self::{
+    capture::Sessions, dial_facts::DialFailure, proxy::connect_through, stream::BufferedTls,
+    timeout::Timeout, tls::TlsFacts,
+};
 pub use self::{
+    dial_facts::DialFacts,
     error::DialError,
     proxy::{Bypass, Proxy},
     stream::Stream,
     tcp::Family,
     tls::Tls,
-    tunnel::Tunnel,
+    tunnel::{Tunnel, TunnelFacts},
 };
 
 /// Host and port of a server or proxy.
@@ -124,32 +133,51 @@ pub struct Dialer {
 }
 
 impl Dialer {
-    /// Connects along `route`.
-    pub async fn dial(&self, route: &Route) -> Result<Stream, DialError> {
+    /// Connects along `route`, and sets `facts` to the facts of the steps, also after a failure.
+    pub async fn dial(&self, route: &Route, facts: &mut DialFacts) -> Result<Stream, DialError> {
+        *facts = DialFacts::default();
+        let start = Instant::now();
+        let dialed = self.dial_steps(route, facts).await;
+        facts.time = start.elapsed();
+        facts.failure = dialed.as_ref().err().map(|error| DialFailure {
+            step: error.step(),
+            reason: error.to_string(),
+        });
+        dialed
+    }
+
+    async fn dial_steps(&self, route: &Route, facts: &mut DialFacts) -> Result<Stream, DialError> {
         if let Some(sessions) = &self.replay {
+            facts.is_replay = true;
             let replay = sessions.next().map_err(DialError::Replay)?;
             return replay
                 .map(|replay| Stream::Replay(Box::new(replay)))
                 .ok_or(DialError::ReplayEnded);
         }
         let stream = self
-            .connect(&route.endpoint, route.carrier.is_tls())
+            .connect(&route.endpoint, route.carrier.is_tls(), facts)
             .await?;
         if route.carrier.is_tunnel() {
-            self.open_tunnel(route, stream).await
+            self.open_tunnel(route, stream, facts).await
         } else {
             Ok(stream)
         }
     }
 
     /// Opens a tunnel over `stream`. The tunnel dials a new connection when the server closes one.
-    async fn open_tunnel(&self, route: &Route, stream: Stream) -> Result<Stream, DialError> {
+    async fn open_tunnel(
+        &self,
+        route: &Route,
+        stream: Stream,
+        facts: &mut DialFacts,
+    ) -> Result<Stream, DialError> {
         let redial = (self.clone(), route.clone());
         let dial = move || -> tunnel::Dialing<Stream> {
             let (dialer, Route { endpoint, carrier }) = redial.clone();
             Box::pin(async move {
-                let stream = dialer.connect(&endpoint, carrier.is_tls()).await;
-                stream.map_err(io::Error::other)
+                let mut facts = DialFacts::default();
+                let stream = dialer.connect(&endpoint, carrier.is_tls(), &mut facts);
+                stream.await.map_err(io::Error::other)
             })
         };
         let host = Endpoint {
@@ -157,7 +185,9 @@ impl Dialer {
             port: route.endpoint.port,
         };
         let open = Tunnel::open(stream, host.to_string(), Box::new(dial));
-        match self.timeout().run_timed("tunnel opened", open).await {
+        let timeout = self.timeout();
+        let time = &mut facts.tunnel_time;
+        match timeout.run_timed("tunnel opened", time, open).await {
             Ok(tunnel) => Ok(Stream::Tunnel(Box::new(tunnel))),
             Err(source) => Err(DialError::Tunnel {
                 endpoint: route.endpoint.clone(),
@@ -167,21 +197,34 @@ impl Dialer {
     }
 
     /// Connects to `endpoint` through the proxy if one applies, and adds TLS if `is_tls`.
-    async fn connect(&self, endpoint: &Endpoint, is_tls: bool) -> Result<Stream, DialError> {
+    async fn connect(
+        &self,
+        endpoint: &Endpoint,
+        is_tls: bool,
+        facts: &mut DialFacts,
+    ) -> Result<Stream, DialError> {
         let timeout = self.timeout();
         let proxy = self.proxy.as_ref();
         let tcp = match proxy.filter(|_| !self.bypass.contains(endpoint.host_without_zone())) {
             Some(proxy) => {
                 tracing::debug!("connecting to {endpoint} through {proxy}");
-                connect_through(proxy, endpoint, self.family, timeout).await?
+                connect_through(proxy, endpoint, self.family, timeout, facts).await?
             }
-            None => tcp::connect(endpoint, self.family, timeout).await?,
+            None => tcp::connect(endpoint, self.family, timeout, facts).await?,
         };
         if !is_tls {
             return Ok(Stream::Tcp(tcp));
         }
-        let handshake = self.tls.connect(endpoint.host_without_zone(), tcp);
-        match timeout.run_timed("TLS handshake done", handshake).await {
+        let (mut tls, mut time) = (TlsFacts::default(), None);
+        let handshake = self
+            .tls
+            .connect(endpoint.host_without_zone(), tcp, &mut tls);
+        let done = timeout
+            .run_timed("TLS handshake done", &mut time, handshake)
+            .await;
+        tls.time = time;
+        facts.tls = Some(tls);
+        match done {
             Ok(stream) => Ok(Stream::Tls(Box::new(BufferedTls::new(stream)))),
             Err(error) => Err(DialError::Tls {
                 endpoint: endpoint.clone(),

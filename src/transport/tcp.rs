@@ -3,7 +3,7 @@
 use std::{
     io::{self, ErrorKind},
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use socket2::{SockRef, TcpKeepalive};
@@ -13,7 +13,10 @@ use tokio::{
     time::sleep,
 };
 
-use super::{DialError, Endpoint, Timeout};
+use super::{
+    DialError, Endpoint, Timeout,
+    dial_facts::{AddressResult, DialFacts, Lookup, MAX_ADDRESSES, TriedAddress},
+};
 
 /// Address families that are tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -51,15 +54,24 @@ pub(super) async fn connect(
     endpoint: &Endpoint,
     family: Family,
     timeout: Timeout,
+    facts: &mut DialFacts,
 ) -> Result<TcpStream, DialError> {
-    let addresses = lookup(endpoint, family, timeout).await?;
-    timeout
-        .run_timed("TCP connected", race(addresses, attempt_delay(timeout)))
-        .await
-        .map_err(|source| DialError::Tcp {
-            endpoint: endpoint.clone(),
-            source,
-        })
+    let mut found = Lookup::default();
+    let looked_up = lookup(endpoint, family, timeout, &mut found).await;
+    facts.lookup = Some(found);
+    let addresses = looked_up?;
+    let mut race = Race::new(&mut facts.tried);
+    let run = race.run(addresses, attempt_delay(timeout));
+    let connected = timeout
+        .run_timed("TCP connected", &mut facts.tcp_time, run)
+        .await;
+    race.finish();
+    let stream = connected.map_err(|source| DialError::Tcp {
+        endpoint: endpoint.clone(),
+        source,
+    })?;
+    (facts.local, facts.remote) = (stream.local_addr().ok(), stream.peer_addr().ok());
+    Ok(stream)
 }
 
 /// Looks up the addresses of `endpoint`, in the order in which they are tried.
@@ -67,15 +79,21 @@ pub(super) async fn lookup(
     endpoint: &Endpoint,
     family: Family,
     timeout: Timeout,
+    facts: &mut Lookup,
 ) -> Result<Vec<SocketAddr>, DialError> {
-    let found = timeout.run_timed("name resolved", resolve(&endpoint.host, endpoint.port));
-    let addresses = found.await.and_then(|mut addresses| {
+    let mut time = None;
+    let resolve = resolve(&endpoint.host, endpoint.port);
+    let found = timeout.run_timed("name resolved", &mut time, resolve).await;
+    facts.time = time.unwrap_or_default();
+    let addresses = found.and_then(|mut addresses| {
         addresses.retain(|address| family.contains(address));
         if addresses.is_empty() {
             let cause = format!("it has no {}", family.name());
             return Err(io::Error::new(ErrorKind::NotFound, cause));
         }
-        Ok(interleave(addresses))
+        let addresses = interleave(addresses);
+        facts.addresses = addresses.iter().copied().take(MAX_ADDRESSES).collect();
+        Ok(addresses)
     });
     addresses.map_err(|source| DialError::Name {
         endpoint: endpoint.clone(),
@@ -125,33 +143,93 @@ fn attempt_delay(timeout: Timeout) -> Duration {
     ATTEMPT_DELAY.min(share).max(MIN_ATTEMPT_DELAY)
 }
 
-/// Starts an attempt every `delay`, or as soon as one fails, and returns the first connection.
-///
-/// If all attempts fail, the error is that of the last one.
-async fn race(addresses: Vec<SocketAddr>, delay: Duration) -> io::Result<TcpStream> {
-    let mut addresses = addresses.into_iter().peekable();
-    let mut attempts = JoinSet::new();
-    let mut last_error = io::Error::new(ErrorKind::NotFound, "it has no address");
-    loop {
-        if let Some(address) = addresses.next() {
-            attempts.spawn(async move { (address, connect_to(address).await) });
-        } else if attempts.is_empty() {
-            return Err(last_error);
+/// Connections to several addresses, of which the first is used.
+struct Race<'a> {
+    tried: &'a mut Vec<TriedAddress>,
+    start: Instant,
+}
+
+impl<'a> Race<'a> {
+    fn new(tried: &'a mut Vec<TriedAddress>) -> Self {
+        tried.clear();
+        let start = Instant::now();
+        Self { tried, start }
+    }
+
+    /// Starts an address every `delay`, or as soon as one fails, and returns the first connection.
+    ///
+    /// If all addresses fail, the error is that of the last one.
+    async fn run(&mut self, addresses: Vec<SocketAddr>, delay: Duration) -> io::Result<TcpStream> {
+        let mut addresses = addresses.into_iter().peekable();
+        let mut connecting = JoinSet::new();
+        let mut last_error = io::Error::new(ErrorKind::NotFound, "it has no address");
+        loop {
+            if let Some(address) = addresses.next() {
+                self.record_start(address);
+                connecting.spawn(async move { (address, connect_to(address).await) });
+            } else if connecting.is_empty() {
+                return Err(last_error);
+            }
+            let has_more = addresses.peek().is_some();
+            // A failure starts the next address at once, a slow address after `delay`. Earlier ones stay
+            // in the race: a slow address may still answer before the later ones. Dropping `connecting`
+            // aborts the losers.
+            tokio::select! {
+                Some(ended) = connecting.join_next() => match ended {
+                    Ok((address, Ok(stream))) => {
+                        self.record_result(address, AddressResult::Connected);
+                        return Ok(stream);
+                    }
+                    Ok((address, Err(error))) => {
+                        tracing::debug!("{address}: {error}");
+                        self.record_result(address, AddressResult::from(&error));
+                        last_error = error;
+                    }
+                    Err(error) => last_error = error.into(),
+                },
+                () = sleep(delay), if has_more => {}
+            }
         }
-        let has_more = addresses.peek().is_some();
-        // A failure starts the next attempt at once, a slow address after `delay`. Earlier attempts
-        // stay in the race: a slow address may still answer before the later ones. Dropping `attempts`
-        // aborts the losers.
-        tokio::select! {
-            Some(ended) = attempts.join_next() => match ended {
-                Ok((_, Ok(stream))) => return Ok(stream),
-                Ok((address, Err(error))) => {
-                    tracing::debug!("{address}: {error}");
-                    last_error = error;
-                }
-                Err(error) => last_error = error.into(),
-            },
-            () = sleep(delay), if has_more => {}
+    }
+
+    fn record_start(&mut self, address: SocketAddr) {
+        if self.tried.len() < MAX_ADDRESSES {
+            self.tried.push(TriedAddress {
+                address,
+                start: self.start.elapsed(),
+                time: Duration::ZERO,
+                result: AddressResult::Unanswered,
+            });
+        }
+    }
+
+    fn record_result(&mut self, address: SocketAddr, result: AddressResult) {
+        let elapsed = self.start.elapsed();
+        let is_waiting = |tried: &&mut TriedAddress| {
+            tried.address == address && tried.result == AddressResult::Unanswered
+        };
+        if let Some(tried) = self.tried.iter_mut().find(is_waiting) {
+            tried.time = elapsed.saturating_sub(tried.start);
+            tried.result = result;
+        }
+    }
+
+    /// Sets the times of the addresses that have not answered.
+    fn finish(self) {
+        let elapsed = self.start.elapsed();
+        for tried in self.tried {
+            if tried.result == AddressResult::Unanswered {
+                tried.time = elapsed.saturating_sub(tried.start);
+            }
+        }
+    }
+}
+
+impl From<&io::Error> for AddressResult {
+    fn from(error: &io::Error) -> Self {
+        Self::Failed {
+            kind: error.kind(),
+            reason: error.to_string(),
         }
     }
 }
@@ -186,7 +264,7 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
 #[cfg(test)]
 mod tests {
-    use std::{net::TcpListener, time::Instant};
+    use std::net::TcpListener;
 
     use super::*;
 
@@ -198,6 +276,23 @@ mod tests {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         (listener, address)
+    }
+
+    /// Runs a race, and returns the addresses that were tried, with their results.
+    async fn race(
+        addresses: Vec<SocketAddr>,
+        delay: Duration,
+    ) -> (io::Result<TcpStream>, Vec<(SocketAddr, AddressResult)>) {
+        let mut tried = Vec::new();
+        let mut race = Race::new(&mut tried);
+        let raced = race.run(addresses, delay).await;
+        race.finish();
+        let results = tried.into_iter().map(|tried| (tried.address, tried.result));
+        (raced, results.collect())
+    }
+
+    fn is_refused(result: &AddressResult) -> bool {
+        matches!(result, AddressResult::Failed { kind, .. } if *kind == ErrorKind::ConnectionRefused)
     }
 
     /// Address without a listener.
@@ -246,9 +341,14 @@ mod tests {
         let (_listener, good) = listener();
         let start = Instant::now();
         let delay = Duration::from_secs(60);
-        let stream = race(vec![refusing(), refusing(), good], delay).await;
+        let addresses = vec![refusing(), refusing(), good];
+        let (stream, tried) = race(addresses.clone(), delay).await;
         assert_eq!(stream.unwrap().peer_addr().unwrap(), good);
         assert!(start.elapsed() < delay);
+        let order: Vec<_> = tried.iter().map(|(address, _)| *address).collect();
+        assert_eq!(order, addresses);
+        assert!(is_refused(&tried[0].1) && is_refused(&tried[1].1));
+        assert_eq!(tried[2].1, AddressResult::Connected);
     }
 
     #[cfg(target_os = "linux")]
@@ -257,8 +357,10 @@ mod tests {
         let (_full, silent) = black_hole();
         let (_listener, good) = listener();
         let start = Instant::now();
-        let stream = race(vec![silent, good], Duration::from_millis(100)).await;
+        let (stream, tried) = race(vec![silent, good], Duration::from_millis(100)).await;
         assert_eq!(stream.unwrap().peer_addr().unwrap(), good);
+        let unanswered = (silent, AddressResult::Unanswered);
+        assert_eq!(tried, [unanswered, (good, AddressResult::Connected)]);
         let took = start.elapsed();
         assert!(took >= Duration::from_millis(100), "{took:?}");
     }
@@ -274,18 +376,35 @@ mod tests {
         let timeout = Timeout {
             limit: Some(Duration::from_millis(300)),
         };
-        let error = connect(&endpoint, Family::Any, timeout).await.unwrap_err();
+        let mut facts = DialFacts::default();
+        let connected = connect(&endpoint, Family::Any, timeout, &mut facts).await;
         assert_eq!(
-            error.to_string(),
+            connected.unwrap_err().to_string(),
             format!("cannot connect to {silent}: no answer within the connect timeout of 0.3 s")
         );
+        assert_eq!(facts.lookup.unwrap().addresses, [silent]);
+        assert_eq!(facts.tried.len(), 1);
+        let tried = &facts.tried[0];
+        assert_eq!(tried.result, AddressResult::Unanswered);
+        assert!(tried.time >= Duration::from_millis(250), "{tried:?}");
+        assert!(facts.tcp_time.unwrap() >= Duration::from_millis(300));
+        assert_eq!((facts.local, facts.remote), (None, None));
     }
 
     #[tokio::test]
     async fn the_error_of_the_last_attempt_is_returned() {
         let delay = Duration::from_millis(1);
-        let raced = race(vec![refusing(), refusing()], delay).await;
+        let (raced, tried) = race(vec![refusing(), refusing()], delay).await;
         assert_eq!(raced.unwrap_err().kind(), ErrorKind::ConnectionRefused);
+        assert!(tried.len() == 2 && tried.iter().all(|(_, result)| is_refused(result)));
+    }
+
+    #[tokio::test]
+    async fn only_the_first_addresses_are_kept_in_the_facts() {
+        let addresses = vec![refusing(); MAX_ADDRESSES + 1];
+        let (raced, tried) = race(addresses, Duration::from_secs(60)).await;
+        assert!(raced.is_err());
+        assert_eq!(tried.len(), MAX_ADDRESSES);
     }
 
     #[tokio::test]
@@ -296,7 +415,7 @@ mod tests {
                 host: host.to_owned(),
                 port: 1935,
             };
-            lookup(&endpoint, family, timeout)
+            lookup(&endpoint, family, timeout, &mut Lookup::default())
                 .await
                 .map_err(|error| error.to_string())
         };
@@ -325,7 +444,9 @@ mod tests {
                 host: "LocalHost".to_owned(),
                 port: 1935,
             };
-            let addresses = lookup(&endpoint, family, timeout).await.unwrap();
+            let addresses = lookup(&endpoint, family, timeout, &mut Lookup::default())
+                .await
+                .unwrap();
             let expected: Vec<_> = expected.iter().map(|text| address(text)).collect();
             assert_eq!(addresses, expected);
         }
@@ -339,7 +460,9 @@ mod tests {
             port: 1935,
         };
         let timeout = Timeout { limit: None };
-        let addresses = lookup(&endpoint, Family::Any, timeout).await.unwrap();
+        let addresses = lookup(&endpoint, Family::Any, timeout, &mut Lookup::default())
+            .await
+            .unwrap();
         let [SocketAddr::V6(address)] = addresses[..] else {
             panic!("one IPv6 address: {addresses:?}");
         };

@@ -24,7 +24,13 @@ async fn a_refusing_address_falls_back_to_the_next() {
         connect_timeout: Some(Duration::from_secs(5)),
         ..Dialer::default()
     };
-    let stream = dialer.connect(&endpoint("localhost", port), false).await;
+    let stream = dialer
+        .connect(
+            &endpoint("localhost", port),
+            false,
+            &mut DialFacts::default(),
+        )
+        .await;
     assert_eq!(stream.unwrap().tcp().peer_addr().unwrap().port(), port);
 }
 
@@ -34,7 +40,11 @@ async fn a_refused_connection_names_the_endpoint() {
     let port = listener.local_addr().unwrap().port();
     drop(listener);
     let stream = Dialer::default()
-        .connect(&endpoint("127.0.0.1", port), false)
+        .connect(
+            &endpoint("127.0.0.1", port),
+            false,
+            &mut DialFacts::default(),
+        )
         .await;
     let error = stream.unwrap_err().to_string();
     assert!(
@@ -54,7 +64,7 @@ async fn a_silent_proxy_times_out_unless_the_host_bypasses_it() {
     };
     let server = endpoint("127.0.0.1", port);
     let error = dialer
-        .connect(&server, false)
+        .connect(&server, false, &mut DialFacts::default())
         .await
         .unwrap_err()
         .to_string();
@@ -66,5 +76,8 @@ async fn a_silent_proxy_times_out_unless_the_host_bypasses_it() {
         )
     );
     dialer.bypass = Bypass::parse("127.0.0.0/8");
-    dialer.connect(&server, false).await.unwrap();
+    dialer
+        .connect(&server, false, &mut DialFacts::default())
+        .await
+        .unwrap();
 }

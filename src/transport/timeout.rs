@@ -13,17 +13,23 @@ pub(super) struct Timeout {
 }
 
 impl Timeout {
-    /// Runs `step` as [`Timeout::run`] does, and logs how long it took.
+    /// Runs `step` as [`Timeout::run`] does, logs how long it took, and sets `time` to its duration, also
+    /// after a failure.
     pub(super) async fn run_timed<T>(
         self,
         name: &str,
+        time: &mut Option<Duration>,
         step: impl Future<Output = io::Result<T>>,
     ) -> io::Result<T> {
         let start = Instant::now();
-        let done = self.run(step).await?;
-        let ms = start.elapsed().as_secs_f64() * 1000.0;
-        tracing::debug!("{name} after {ms:.1} ms");
-        Ok(done)
+        let done = self.run(step).await;
+        let elapsed = start.elapsed();
+        *time = Some(elapsed);
+        if done.is_ok() {
+            let ms = elapsed.as_secs_f64() * 1000.0;
+            tracing::debug!("{name} after {ms:.1} ms");
+        }
+        done
     }
 
     /// Runs `step`, and fails with [`ErrorKind::TimedOut`] if it exceeds the limit.

@@ -3,12 +3,12 @@
 use std::{fmt::Debug, path::Path};
 
 use crate::{
-    core::amf::Object,
+    core::{amf::Object, rtmp::client::facts::SessionFacts},
     download::{
         FormatChange, NewTrack, Outcome, Progress, ReceivedMessage, Reconnect, Report, Retry,
     },
     output::{Gap, SegmentFacts},
-    transport::Endpoint,
+    transport::{DialFacts, Endpoint, Route, TunnelFacts},
 };
 
 /// Receives the events of a download, and its outcome.
@@ -41,6 +41,18 @@ impl Listener for Listeners {
 impl Report for Listeners {
     fn connecting(&mut self, endpoint: &Endpoint) {
         self.each(|listener| listener.connecting(endpoint));
+    }
+
+    fn dialed(&mut self, route: &Route, facts: &DialFacts) {
+        self.each(|listener| listener.dialed(route, facts));
+    }
+
+    fn tunnel(&mut self, facts: &TunnelFacts) {
+        self.each(|listener| listener.tunnel(facts));
+    }
+
+    fn session(&mut self, facts: &SessionFacts) {
+        self.each(|listener| listener.session(facts));
     }
 
     fn connected(&mut self) {

@@ -51,7 +51,7 @@ use crate::{
         redirect::{follow, reconnect},
         tracks::Tracks,
     },
-    transport::{DialError, Route, Stream},
+    transport::{DialError, DialFacts, Route, Stream},
 };
 
 /// The move to a requested connection.
@@ -97,7 +97,11 @@ struct Plan {
 }
 
 /// A connection that is being made.
-struct Dial(Pin<Box<dyn Future<Output = Result<Stream, DialError>>>>);
+struct Dial(Pin<Box<dyn Future<Output = Dialed>>>);
+
+/// Result of a dial, and its facts.
+#[derive(Debug)]
+pub(super) struct Dialed(Result<Stream, DialError>, Box<DialFacts>);
 
 /// A connection that does not continue the recording yet.
 #[derive(Debug)]
@@ -134,7 +138,7 @@ struct Join {
 /// An event on the new connection.
 #[derive(Debug)]
 pub(super) enum Step {
-    Dialed(Result<Stream, DialError>),
+    Dialed(Dialed),
     Moved(io::Result<Moved>),
 }
 
@@ -418,7 +422,8 @@ impl Pump<'_> {
                 let until = now.checked_add(MATCH_LIMIT).unwrap_or(now);
                 Ok(Advance::To(dial(Plan { until, ..*plan }, source)))
             }
-            (Phase::Dialing(plan, _), Some(Step::Dialed(dialed))) => {
+            (Phase::Dialing(plan, _), Some(Step::Dialed(Dialed(dialed, facts)))) => {
+                self.report.dialed(&plan.route, &facts);
                 let stream = dialed.map_err(|error| error.to_string())?;
                 Ok(Advance::To(self.open(now, *plan, stream, source)))
             }
@@ -846,7 +851,11 @@ fn dial(plan: Plan, source: &StreamSource<'_>) -> Phase {
         plan.route.endpoint
     );
     let (dialer, route) = (source.dialer.clone(), plan.route.clone());
-    let dialing = async move { dialer.dial(&route).await };
+    let dialing = async move {
+        let mut facts = Box::<DialFacts>::default();
+        let dialed = dialer.dial(&route, &mut facts).await;
+        Dialed(dialed, facts)
+    };
     Phase::Dialing(Box::new(plan), Dial(Box::pin(dialing)))
 }
 

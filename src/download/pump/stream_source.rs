@@ -24,7 +24,7 @@ use crate::{
         capture::{self, Capture},
         connection::{Connection, Moved},
     },
-    transport::{Dialer, Route},
+    transport::{DialFacts, Dialer, Route},
 };
 
 /// Server, route and session settings for a second connection to the same stream.
@@ -54,7 +54,10 @@ impl StreamSource<'_> {
             length_ms: None,
             ..self.session.clone()
         };
-        let dialed = self.dialer.dial(self.route).await;
+        let dialed = self
+            .dialer
+            .dial(self.route, &mut DialFacts::default())
+            .await;
         let stream = dialed
             .inspect_err(|error| tracing::debug!("no second connection: {error}"))
             .ok()?;

@@ -22,7 +22,7 @@ use url::{Host, Position, Url};
 
 pub use self::response::ResponseError;
 use self::response::{Body, Head, MAX_HEAD, Status};
-use super::{Carrier, DialError, Dialer, Endpoint, Route, Stream};
+use super::{Carrier, DialError, DialFacts, Dialer, Endpoint, Route, Stream};
 
 /// File from a web server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,9 +121,15 @@ impl Fetcher<'_> {
         Err(HttpError::TooManyRedirects)
     }
 
+    async fn dial(&self, url: &Url) -> Result<Stream, HttpError> {
+        let route = route(url)?;
+        let mut facts = DialFacts::default();
+        Ok(self.dialer.dial(&route, &mut facts).await?)
+    }
+
     async fn get(&self, url: &Url, last_modified: Option<&str>) -> Result<Answer, HttpError> {
         let mut connection = Connection {
-            stream: self.dialer.dial(&route(url)?).await?,
+            stream: self.dial(url).await?,
             inbox: BytesMut::new(),
             timeout: self.timeout,
             received_bytes: 0,

@@ -11,7 +11,7 @@ use thiserror::Error;
 use tokio::net::TcpStream;
 
 pub use self::{address::AddressError, bypass::Bypass};
-use super::{DialError, Endpoint, Family, Timeout, tcp};
+use super::{DialError, DialFacts, Endpoint, Family, Timeout, dial_facts::ProxyFacts, tcp};
 
 /// Proxy address and login.
 #[derive(Clone, PartialEq, Eq)]
@@ -122,8 +122,10 @@ pub(super) async fn connect_through(
     endpoint: &Endpoint,
     family: Family,
     timeout: Timeout,
+    facts: &mut DialFacts,
 ) -> Result<TcpStream, DialError> {
-    connect(proxy, endpoint, family, timeout)
+    facts.proxy = Some(ProxyFacts::from(proxy));
+    connect(proxy, endpoint, family, timeout, facts)
         .await
         .map_err(|source| DialError::Proxy {
             endpoint: endpoint.clone(),
@@ -137,12 +139,13 @@ async fn connect(
     endpoint: &Endpoint,
     family: Family,
     timeout: Timeout,
+    facts: &mut DialFacts,
 ) -> Result<TcpStream, Error> {
     let address = match proxy.protocol {
         Protocol::Socks4 => Some(socks::lookup_ipv4(endpoint, timeout).await?),
         _ => None,
     };
-    let mut tcp = tcp::connect(&proxy.endpoint, family, timeout)
+    let mut tcp = tcp::connect(&proxy.endpoint, family, timeout, facts)
         .await
         .map_err(|error| Error::Unreachable(Box::new(error)))?;
     let login = proxy.login.as_ref();
@@ -155,6 +158,13 @@ async fn connect(
             }
         })
     };
-    timeout.run_timed("proxy answered", request).await??;
+    let mut time = None;
+    let answered = timeout
+        .run_timed("proxy answered", &mut time, request)
+        .await;
+    if let Some(proxy) = &mut facts.proxy {
+        proxy.time = time;
+    }
+    answered??;
     Ok(tcp)
 }

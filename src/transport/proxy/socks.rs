@@ -5,11 +5,11 @@ use std::net::{IpAddr, Ipv4Addr};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::{Error, Login};
-use crate::transport::{Endpoint, Family, Timeout, tcp};
+use crate::transport::{Endpoint, Family, Timeout, dial_facts::Lookup, tcp};
 
 /// Looks up the IPv4 address of `endpoint`, because SOCKS 4 does not support names.
 pub(super) async fn lookup_ipv4(endpoint: &Endpoint, timeout: Timeout) -> Result<Ipv4Addr, Error> {
-    let addresses = tcp::lookup(endpoint, Family::V4, timeout)
+    let addresses = tcp::lookup(endpoint, Family::V4, timeout, &mut Lookup::default())
         .await
         .map_err(|error| Error::Lookup(Box::new(error)))?;
     let mut addresses = addresses.iter().map(|address| address.ip());

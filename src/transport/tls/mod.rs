@@ -1,6 +1,7 @@
 //! TLS 1.2 and 1.3, and the certificates that it trusts.
 
 mod diagnosis;
+mod facts;
 mod verify;
 
 #[cfg(test)]
@@ -18,15 +19,18 @@ use tokio_rustls::{
     TlsConnector,
     client::TlsStream,
     rustls::{
-        ClientConfig, ProtocolVersion, RootCertStore,
+        ClientConfig, ClientConnection, ProtocolVersion, RootCertStore,
         crypto::ring,
         pki_types::{CertificateDer, ServerName, pem::PemObject},
     },
 };
 
-pub use self::diagnosis::Fault;
 pub(super) use self::diagnosis::{diagnose, explain};
-use self::verify::TrustVerifier;
+use self::verify::{TrustVerifier, keep_rejected};
+pub use self::{
+    diagnosis::Fault,
+    facts::{CertificateCheck, CertificateFacts, MAX_NAME_LEN, MAX_NAMES, TlsFacts},
+};
 
 /// Rule for accepting the certificate of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,12 +45,12 @@ pub enum Trust {
 }
 
 impl Trust {
-    /// Returns the check of the certificate in words, after it has succeeded.
-    fn description(&self) -> &'static str {
+    /// Returns the check of the certificate, after it has succeeded.
+    fn check(&self) -> CertificateCheck {
         match self {
-            Self::Roots(_) => "certificate verified",
-            Self::Pin(_) => "certificate matches the pin",
-            Self::Any => "certificate not checked",
+            Self::Roots(_) => CertificateCheck::Verified,
+            Self::Pin(_) => CertificateCheck::Pinned,
+            Self::Any => CertificateCheck::Unchecked,
         }
     }
 }
@@ -127,31 +131,46 @@ impl Tls {
         &self.trust
     }
 
-    /// Performs the handshake with `host` over `tcp`.
+    /// Performs the handshake with `host` over `tcp`, and fills `facts`.
     pub(super) async fn connect(
         &self,
         host: &str,
         tcp: TcpStream,
+        facts: &mut TlsFacts,
     ) -> io::Result<TlsStream<BufReader<TcpStream>>> {
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
         let connector = TlsConnector::from(self.config()?);
         let tcp = BufReader::with_capacity(READ_AHEAD_BYTES, tcp);
-        let stream = connector.connect(name, tcp).await?;
-        let session = stream.get_ref().1;
-        if let (Some(version), Some(suite)) = (
-            session.protocol_version(),
-            session.negotiated_cipher_suite(),
-        ) {
-            let cipher = suite.suite().as_str().unwrap_or("unknown cipher");
-            // RFC 8446 B.4: the prefix of a TLS 1.3 suite is TLS_, which rustls extends.
-            tracing::debug!(
-                "TLS with {host}: {}, {}, {}",
-                version_name(version),
-                cipher.replacen("TLS13_", "TLS_", 1),
-                self.trust.description()
-            );
+        let (connected, rejected) = keep_rejected(connector.connect(name, tcp)).await;
+        if let Some(rejected) = rejected {
+            facts.certificate = Some(CertificateFacts::of(&rejected));
+            facts.check = Some(CertificateCheck::Rejected);
         }
+        let stream = connected?;
+        self.describe(stream.get_ref().1, facts);
+        tracing::debug!(
+            "TLS with {host}: {}, {}, {}",
+            facts.version.unwrap_or_default(),
+            facts.cipher.as_deref().unwrap_or_default(),
+            self.trust.check().name()
+        );
         Ok(stream)
+    }
+
+    /// Fills `facts` from a session after its handshake.
+    fn describe(&self, session: &ClientConnection, facts: &mut TlsFacts) {
+        facts.version = session.protocol_version().map(version_name);
+        facts.cipher = session.negotiated_cipher_suite().map(|suite| {
+            let name = suite.suite().as_str().unwrap_or("unknown cipher");
+            // RFC 8446 B.4: the prefix of a TLS 1.3 suite is TLS_, which rustls extends.
+            name.replacen("TLS13_", "TLS_", 1)
+        });
+        let alpn = session.alpn_protocol();
+        facts.alpn = alpn.map(|name| String::from_utf8_lossy(name).into_owned());
+        let chain = session.peer_certificates();
+        let certificate = chain.and_then(|chain| chain.first());
+        facts.certificate = certificate.map(|der| CertificateFacts::of(der));
+        facts.check = Some(self.trust.check());
     }
 
     /// Returns the configuration. The first call reads the platform's roots, which takes a while.

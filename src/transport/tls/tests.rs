@@ -18,7 +18,7 @@ use tokio_rustls::{
 };
 
 use super::*;
-use crate::transport::{Carrier, Dialer, Endpoint, Route};
+use crate::transport::{Carrier, DialFacts, Dialer, Endpoint, Route};
 
 /// Creates a CA.
 fn authority() -> CertifiedIssuer<'static, KeyPair> {
@@ -77,6 +77,11 @@ fn trusting(issuer: &CertifiedIssuer<'_, KeyPair>) -> Tls {
 
 /// Connects to a server with `identity` under the name `localhost`.
 async fn handshake(tls: Tls, identity: &Identity) -> Result<(), String> {
+    handshake_with_facts(tls, identity).await.0
+}
+
+/// Connects like [`handshake`], and returns the facts too.
+async fn handshake_with_facts(tls: Tls, identity: &Identity) -> (Result<(), String>, TlsFacts) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let acceptor = identity.acceptor();
@@ -87,11 +92,13 @@ async fn handshake(tls: Tls, identity: &Identity) -> Result<(), String> {
             let _client_may_be_gone = stream.shutdown().await;
         }
     };
-    let (received, ()) = tokio::join!(read_all(tls, port), serve);
-    received.map(|text| assert_eq!(text, "hello"))
+    let mut facts = DialFacts::default();
+    let (received, ()) = tokio::join!(read_all(tls, port, &mut facts), serve);
+    let received = received.map(|text| assert_eq!(text, "hello"));
+    (received, facts.tls.unwrap())
 }
 
-async fn read_all(tls: Tls, port: u16) -> Result<String, String> {
+async fn read_all(tls: Tls, port: u16, facts: &mut DialFacts) -> Result<String, String> {
     let route = Route {
         endpoint: Endpoint {
             host: "localhost".into(),
@@ -105,7 +112,7 @@ async fn read_all(tls: Tls, port: u16) -> Result<String, String> {
         ..Dialer::default()
     };
     let mut stream = dialer
-        .dial(&route)
+        .dial(&route, facts)
         .await
         .map_err(|error| error.to_string().replace(&port.to_string(), "PORT"))?;
     let mut text = String::new();
@@ -296,7 +303,8 @@ async fn diagnosis_of(answer: &[u8]) -> String {
         assert!(tcp.read(&mut hello).await.unwrap() > 0);
         tcp.write_all(answer).await.unwrap();
     };
-    let (received, ()) = tokio::join!(read_all(Tls::default(), port), serve);
+    let mut facts = DialFacts::default();
+    let (received, ()) = tokio::join!(read_all(Tls::default(), port, &mut facts), serve);
     let error = received.unwrap_err();
     error.replace("cannot establish TLS with localhost:PORT: ", "")
 }
@@ -356,7 +364,10 @@ async fn a_missing_close_notify_is_reported_after_the_bytes() {
         ..Dialer::default()
     };
     let read = async {
-        let mut stream = dialer.connect(&endpoint, true).await.unwrap();
+        let mut stream = dialer
+            .connect(&endpoint, true, &mut DialFacts::default())
+            .await
+            .unwrap();
         let mut bytes = Vec::new();
         let error = stream.read_to_end(&mut bytes).await.unwrap_err();
         (bytes, error)

@@ -1,6 +1,6 @@
 //! Certificate verifier with a policy for each kind of [`Trust`].
 
-use std::{fmt, sync::Arc};
+use std::{cell::RefCell, fmt, sync::Arc};
 
 use rustls_platform_verifier::Verifier;
 use sha2::{Digest, Sha256};
@@ -68,8 +68,9 @@ impl TrustVerifier {
     }
 }
 
-impl ServerCertVerifier for TrustVerifier {
-    fn verify_server_cert(
+impl TrustVerifier {
+    /// Verifies a certificate by the policy.
+    fn verify(
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
@@ -117,6 +118,26 @@ impl ServerCertVerifier for TrustVerifier {
         }
         Ok(ServerCertVerified::assertion())
     }
+}
+
+impl ServerCertVerifier for TrustVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let verified = self.verify(end_entity, intermediates, server_name, ocsp_response, now);
+        if verified.is_err() {
+            // Outside of `keep_rejected`, the certificate is not needed.
+            let _ = REJECTED.try_with(|rejected| {
+                *rejected.borrow_mut() = Some(end_entity.clone().into_owned());
+            });
+        }
+        verified
+    }
 
     fn verify_tls12_signature(
         &self,
@@ -149,6 +170,23 @@ impl ServerCertVerifier for TrustVerifier {
         let algorithms = &self.provider.signature_verification_algorithms;
         algorithms.supported_schemes()
     }
+}
+
+tokio::task_local! {
+    /// Certificate that was rejected in the handshake of this task. rustls does not return it, and one
+    /// verifier serves many handshakes at a time.
+    static REJECTED: RefCell<Option<CertificateDer<'static>>>;
+}
+
+/// Runs a handshake, and also returns the certificate that its verifier rejected.
+pub(super) async fn keep_rejected<T>(
+    handshake: impl Future<Output = T>,
+) -> (T, Option<CertificateDer<'static>>) {
+    let run = async {
+        let done = handshake.await;
+        (done, REJECTED.with(RefCell::take))
+    };
+    REJECTED.scope(RefCell::default(), run).await
 }
 
 /// Returns a verifier that trusts only `roots`.

@@ -9,6 +9,7 @@
 //! | [`polling`] | when to send `idle` requests |
 //! | [`pipelining`] | how many requests a connection may have in flight |
 
+mod facts;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod pipelining;
@@ -28,6 +29,7 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
+pub use self::facts::TunnelFacts;
 use self::session::Session;
 use super::http::{ResponseError, response::Status};
 

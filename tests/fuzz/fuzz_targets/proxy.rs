@@ -8,7 +8,7 @@ use std::{cell::RefCell, net::Ipv4Addr, time::Duration};
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use rtmpull::transport::{
-    Carrier, Dialer, Endpoint, Route,
+    Carrier, DialFacts, Dialer, Endpoint, Route,
     proxy::{Login, Protocol, Proxy},
 };
 use tokio::{
@@ -115,7 +115,7 @@ async fn exchange(input: &Input<'_>, listener: &TcpListener, answer: &[u8]) -> O
         carrier: Carrier::Tcp,
     };
     let client = async {
-        let mut stream = dialer.dial(&route).await.ok()?;
+        let mut stream = dialer.dial(&route, &mut DialFacts::default()).await.ok()?;
         let mut left = Vec::new();
         stream.read_to_end(&mut left).await.expect("a clean end");
         Some(left)
