@@ -53,7 +53,8 @@ pub enum Protocol {
 }
 
 impl Protocol {
-    fn name(self) -> &'static str {
+    /// Returns the scheme of a proxy URL.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Socks4 => "socks4",
             Self::Socks4a => "socks4a",
