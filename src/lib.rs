@@ -7,7 +7,8 @@
 //!
 //! | layer | module | content |
 //! | --- | --- | --- |
-//! | 4 | [`cli`] | options, output for people and scripts, exit codes |
+//! | 5 | [`cli`] | options, output for people and scripts, exit codes |
+//! | 4 | [`probe`] | description of a stream or a file without a recording |
 //! | 3 | [`download`] | the main loop: connects network, protocol and output; reconnects and resumes |
 //! | 3 | [`remux`] | conversion of FLV files to other files or a pipe |
 //! | 3 | [`repair`] | repair of FLV and MP4 files |
@@ -15,8 +16,8 @@
 //! | 1 | [`transport`] | byte streams to a host: TCP, TLS, proxies, HTTP tunnel; capture files |
 //! | 1 | [`core`] | protocol and formats, without I/O |
 //!
-//! A module depends only on modules of lower layers: `cli` on all of them, `download` on `transport`,
-//! `output` and `core`, `remux` and `repair` on `output` and `core`, `output` on `core` without
+//! A module depends only on modules of lower layers: `cli` on all of them, `probe` on `download` and its
+//! modules, `download` on `transport`, `output` and `core`, `remux` and `repair` on `output` and `core`, `output` on `core` without
 //! [`core::rtmp`]. `transport` depends on no other module of the crate.
 //!
 //! Inside `core`, [`rtmp`](core::rtmp) (the protocol) depends on [`flv`](core::flv) (the file format), and
@@ -74,6 +75,7 @@ pub mod cli;
 pub mod core;
 pub mod download;
 pub mod output;
+pub mod probe;
 pub mod remux;
 pub mod repair;
 pub mod transport;
