@@ -4,6 +4,7 @@ pub mod args;
 pub mod exit_code;
 pub mod generate;
 pub mod job;
+pub mod probe;
 pub mod program_name;
 mod remux;
 mod repair;
@@ -181,6 +182,9 @@ impl Displays {
 
 fn run_job(args: &Args, displays: &Displays) -> Result<Exit, (NotStarted, anyhow::Error)> {
     displays.start_logging(args).map_err(usage)?;
+    if args.probe.is_requested() {
+        return probe::run(args, displays);
+    }
     if !args.repair.is_empty() {
         repair::check(args).map_err(usage)?;
         return repair::run(args, &displays.screen).map_err(failure);

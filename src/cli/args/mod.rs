@@ -10,6 +10,7 @@ mod capture;
 mod conversion;
 mod hls;
 mod no_download;
+mod probe;
 mod short_help;
 pub mod values;
 
@@ -29,10 +30,15 @@ use clap::{
 };
 
 pub use self::{
-    capture::CaptureArgs, conversion::Conversion, hls::HlsArgs, no_download::NoDownload,
+    capture::CaptureArgs,
+    conversion::Conversion,
+    hls::HlsArgs,
+    no_download::NoDownload,
+    probe::{ProbeArgs, Source},
 };
 use self::{
     conversion::ALLOWED_WITH_REMUX,
+    probe::ALLOWED_WITH_PROBE,
     values::{Attempts, Until},
 };
 use super::{generate::Generate, program_name::ProgramName};
@@ -701,6 +707,10 @@ pub struct Args {
     #[arg(help_heading = "Scripting", allow_hyphen_values = true)]
     pub heartbeat: Option<PathBuf>,
 
+    /// Options of probes.
+    #[command(flatten)]
+    pub probe: ProbeArgs,
+
     /// Options of captures.
     #[command(flatten)]
     pub capture: CaptureArgs,
@@ -777,10 +787,15 @@ impl Args {
         let mut command = Self::command();
         let matches = command.try_get_matches_from_mut(line)?;
         let args = Self::from_arg_matches(&matches)?;
-        let (option, allowed) = match &args {
-            Self { repair, .. } if !repair.is_empty() => ("--repair", &ALLOWED_WITH_REPAIR[..]),
+        let (mode, allowed) = match &args {
+            Self { probe, .. } if probe.is_requested() => {
+                ("--probe records nothing", &ALLOWED_WITH_PROBE[..])
+            }
+            Self { repair, .. } if !repair.is_empty() => {
+                ("--repair downloads nothing", &ALLOWED_WITH_REPAIR[..])
+            }
             Self { conversion, .. } if conversion.is_requested() => {
-                ("--remux", &ALLOWED_WITH_REMUX[..])
+                ("--remux downloads nothing", &ALLOWED_WITH_REMUX[..])
             }
             _ => return Ok(args),
         };
@@ -791,7 +806,7 @@ impl Args {
         let excluded = command.get_arguments().find(is_excluded);
         match excluded.map(ToString::to_string) {
             Some(arg) => {
-                let why = format!("{option} downloads nothing: it cannot be used with {arg}");
+                let why = format!("{mode}: it cannot be used with {arg}");
                 Err(command.error(ErrorKind::ArgumentConflict, why))
             }
             None => Ok(args),

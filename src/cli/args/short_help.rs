@@ -33,6 +33,7 @@ Usage: rtmpull [OPTIONS] <URL> [-o <FILE>]
   -V, --verbose               Print what is sent and received
       --repair <FILE>...      Repair truncated files
       --remux <FILE>...       Convert an FLV file, for example to MP4
+      --probe <SOURCE>        Describe a stream or a file
 
 Examples:
   rtmpull rtmp://example.com/vod/film.flv -o film.flv --resume

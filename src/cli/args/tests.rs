@@ -473,3 +473,64 @@ fn options_allowed_with_remux_exist() {
         assert!(ids.contains(&id), "{id}");
     }
 }
+
+#[test]
+fn probe_takes_sources_before_and_after_it() {
+    let sources = |line: &[&str]| {
+        let args = read(line).unwrap();
+        (args.stream, args.probe.probe.unwrap())
+    };
+    let url = |url: &str| Source::Url(url.to_owned());
+    assert_eq!(
+        sources(&["--probe", "rtmp://h/a/b", "--json"]),
+        (None, vec![url("rtmp://h/a/b")])
+    );
+    assert_eq!(
+        sources(&["--probe", "rtmp://h/a/b", "file.flv"]),
+        (
+            None,
+            vec![url("rtmp://h/a/b"), Source::File("file.flv".into())]
+        )
+    );
+    assert_eq!(
+        sources(&["rtmp://h/a/b", "--probe"]),
+        (Some("rtmp://h/a/b".to_owned()), Vec::new())
+    );
+    assert!(!read(&["rtmp://h/a/b"]).unwrap().probe.is_requested());
+}
+
+#[test]
+fn probe_excludes_options_of_recordings() {
+    for line in [
+        &["--probe", "rtmp://h/a/b", "-o", "a.flv"][..],
+        &["--probe", "rtmp://h/a/b", "--segment-time", "1m"],
+        &["--probe", "rtmp://h/a/b", "--wait"],
+        &["--probe", "a.flv", "--repair", "b.flv"],
+        &["--probe", "a.flv", "--progress", "json"],
+    ] {
+        let why = usage(line);
+        let expected = "--probe records nothing: it cannot be used with ";
+        assert!(why.starts_with(expected), "{why}");
+    }
+    for line in [
+        &["rtmp://h/a/b", "--json"][..],
+        &["rtmp://h/a/b", "--nagios"],
+        &["rtmp://h/a/b", "--expect", "video.height=1"],
+        &["--probe", "rtmp://h/a/b", "--json", "--nagios"],
+        &["--probe", "rtmp://h/a/b", "--probe-time", "soon"],
+    ] {
+        usage(line);
+    }
+}
+
+#[test]
+fn options_allowed_with_probe_exist() {
+    let command = Args::command();
+    let ids: Vec<_> = command
+        .get_arguments()
+        .map(|arg| arg.get_id().as_str())
+        .collect();
+    for id in ALLOWED_WITH_PROBE {
+        assert!(ids.contains(&id), "{id}");
+    }
+}

@@ -8,6 +8,7 @@ mod format;
 mod hooks;
 mod network;
 pub mod paths;
+mod probe;
 mod retry;
 mod segments;
 mod stream_name;
@@ -22,6 +23,7 @@ use std::env;
 use anyhow::{Result, bail, ensure};
 use jiff::Zoned;
 
+pub(super) use self::probe::for_probe;
 pub use self::{conversion::resolve_conversion, environment::Environment, hooks::ProgramSearch};
 use self::{
     format::Formats,

@@ -74,6 +74,12 @@ impl Outputs {
 
 impl Output {
     fn of(args: &Args, environment: &Environment, stream: &StreamName) -> Result<Self> {
+        if args.probe.is_requested() {
+            return Ok(Self {
+                destination: Destination::Discard,
+                kind: Kind::Special,
+            });
+        }
         let path = args.flv.as_deref();
         if let Some(path) = path.filter(|path| !is_stdout(Some(path))) {
             ensure!(

@@ -7,7 +7,8 @@ pub(super) fn line(hint: &Hint) -> String {
     format!("hint: {}", redacted(&text(hint)))
 }
 
-fn text(hint: &Hint) -> String {
+/// Describes what would probably help. The text may contain secrets.
+pub(in crate::cli) fn text(hint: &Hint) -> String {
     let text = match hint {
         Hint::CheckHost => "check the spelling of the host name and the network connection",
         Hint::CheckPort => {

@@ -1,7 +1,7 @@
 //! Text for people, and under the name `rtmpdump` for front ends.
 
 mod bar;
-mod hint;
+pub(in crate::cli) mod hint;
 mod metadata;
 mod rtmpdump;
 mod summary;

@@ -1,0 +1,144 @@
+//! Options that describe a stream or a file instead of recording it.
+
+use std::{convert::Infallible, ffi::OsStr, path::PathBuf, time::Duration};
+
+use clap::{
+    ArgAction, Args,
+    builder::{OsStringValueParser, TypedValueParser, ValueHint},
+};
+
+use super::values;
+use crate::{cli::probe::Condition, core::amf::raw_bytes};
+
+/// Options of probes.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Diagnosis")]
+pub struct ProbeArgs {
+    /// Describe a stream or an FLV or MP4 file; with two sources, compare them
+    ///
+    /// SOURCE is a URL, or the name of a file. rtmpull plays the stream for a short time without recording it, and
+    /// prints the connection, the server, each track, the metadata next to the received values, and everything that
+    /// is wrong with the stream. All options for the connection apply, to both sources if there are two. Exit code: 0
+    /// if the stream plays, 1 if it is refused or a condition of --expect fails, 2 if its media stops, 3 without a
+    /// connection.
+    #[arg(long, value_name = "SOURCE", value_hint = ValueHint::AnyPath, num_args = 0..=2)]
+    #[arg(value_parser = source())]
+    pub probe: Option<Vec<Source>>,
+
+    /// Stop this long after the first media; 0 stops as soon as everything is known [default: 5s]
+    ///
+    /// With 0, the probe still stops after 5 seconds.
+    #[arg(long, value_name = "DURATION", value_parser = values::interval, requires = "probe")]
+    #[arg(allow_hyphen_values = true)]
+    pub probe_time: Option<Duration>,
+
+    /// Print the probe as one JSON object
+    #[arg(long, requires = "probe")]
+    pub json: bool,
+
+    /// Print the probe as one line for Nagios and compatible monitoring programs
+    ///
+    /// The line consists of the status and the performance data.
+    #[arg(long, requires = "probe", conflicts_with = "json")]
+    pub nagios: bool,
+
+    /// Fail with exit code 1 unless the probe meets this condition, such as video.height>=720 (repeatable)
+    ///
+    /// A condition consists of a member of the JSON object, an operator (=, !=, <, <=, >, >= or ~ for "contains") and a
+    /// value. video and audio are the main tracks, and findings.CODE is the number of these findings. A value may have
+    /// a unit: 500k, 2s, 150ms.
+    #[arg(long, value_name = "CONDITION", action = ArgAction::Append, requires = "probe")]
+    #[arg(allow_hyphen_values = true, value_parser = Condition::parse)]
+    pub expect: Vec<Condition>,
+}
+
+impl ProbeArgs {
+    /// Whether a probe is requested.
+    pub fn is_requested(&self) -> bool {
+        self.probe.is_some()
+    }
+}
+
+/// Subject of a probe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// Stream on a server.
+    Url(String),
+    /// FLV or MP4 file.
+    File(PathBuf),
+}
+
+impl Source {
+    /// Returns the URL or the file that `text` names. A file name never contains `://`.
+    pub fn of(text: &OsStr) -> Self {
+        let url = raw_bytes::decode(text.as_encoded_bytes());
+        match url.contains("://") {
+            true => Self::Url(url),
+            false => Self::File(text.into()),
+        }
+    }
+}
+
+fn source() -> impl TypedValueParser<Value = Source> {
+    OsStringValueParser::new().try_map(|text| Ok::<_, Infallible>(Source::of(&text)))
+}
+
+/// Arguments that may be used together with --probe.
+pub(super) const ALLOWED_WITH_PROBE: [&str; 56] = [
+    "stream",
+    "rtmp",
+    "url",
+    "live",
+    "host",
+    "port",
+    "protocol",
+    "app",
+    "playpath",
+    "start_ms",
+    "swf_url",
+    "page_url",
+    "tc_url",
+    "flash_ver",
+    "subscribe",
+    "playlist",
+    "conn",
+    "no_enhanced",
+    "auth",
+    "token",
+    "jtv",
+    "user",
+    "password",
+    "password_file",
+    "swf_hash",
+    "swf_size",
+    "swf_vfy",
+    "swf_age",
+    "timeout",
+    "connect_timeout",
+    "ipv4",
+    "ipv6",
+    "buffer",
+    "socks",
+    "proxy",
+    "handshake",
+    "allow_plain",
+    "no_pipelining",
+    "ca_file",
+    "tls_pin",
+    "insecure",
+    "capture",
+    "capture_size",
+    "capture_media",
+    "capture_secrets",
+    "replay",
+    "quiet",
+    "verbose",
+    "debug",
+    "log_file",
+    "probe",
+    "probe_time",
+    "json",
+    "nagios",
+    "expect",
+    "overwrite",
+];

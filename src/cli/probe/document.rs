@@ -1,0 +1,137 @@
+//! The JSON object of a probe, which is also the source of the text.
+
+use serde::Serialize;
+
+use super::{
+    Cleaner,
+    connection::Connection,
+    expect::Condition,
+    format::{ms, ms_text},
+    health::{Finding, Health, Stated},
+    server::{Server, Session},
+    table::Section,
+    track::Track,
+    verdict::Verdict,
+};
+use crate::probe::{ProbeReport, Source, stream::Times};
+
+/// A probe of one source. Its texts contain no secrets but are not escaped.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct Document {
+    pub(super) schema_version: u32,
+    pub(super) version: &'static str,
+    pub(super) source: String,
+    pub(super) kind: &'static str,
+    pub(super) verdict: Verdict,
+    pub(super) times: ProbeTimes,
+    pub(super) connection: Option<Connection>,
+    pub(super) session: Option<Session>,
+    pub(super) server: Option<Server>,
+    pub(super) tracks: Vec<Track>,
+    pub(super) metadata: Vec<Stated>,
+    pub(super) health: Health,
+    pub(super) findings: Vec<Finding>,
+}
+
+/// Times from the start of the probe.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub(super) struct ProbeTimes {
+    first_byte_ms: Option<f64>,
+    first_frame_ms: Option<f64>,
+    first_keyframe_ms: Option<f64>,
+    duration_ms: Option<f64>,
+}
+
+impl Document {
+    /// Describes the probe of `source`, and checks the conditions.
+    pub(super) fn new(
+        source: &str,
+        report: &ProbeReport,
+        conditions: &[Condition],
+        cleaner: &Cleaner<'_>,
+    ) -> Self {
+        let findings: Vec<Finding> = report
+            .media
+            .findings
+            .iter()
+            .map(|finding| Finding::of(finding, cleaner))
+            .collect();
+        let media = &report.media;
+        let Source::Stream(stream) = &report.source;
+        let session = stream.session.as_ref();
+        let mut document = Self {
+            schema_version: SCHEMA_VERSION,
+            version: env!("CARGO_PKG_VERSION"),
+            source: cleaner.clean(source),
+            kind: "stream",
+            verdict: Verdict::of(&stream.outcome, &findings, cleaner),
+            times: ProbeTimes::of(&stream.times),
+            connection: stream
+                .connection
+                .as_ref()
+                .map(|connection| Connection::of(connection, cleaner)),
+            session: session.map(|facts| Session::of(facts, cleaner)),
+            server: session.map(|facts| Server::of(facts, cleaner)),
+            tracks: media
+                .tracks
+                .iter()
+                .map(|track| Track::of(track, report.properties.of(track.id), cleaner))
+                .collect(),
+            metadata: media
+                .metadata
+                .iter()
+                .map(|comparison| Stated::of(comparison, cleaner))
+                .collect(),
+            health: Health::of(media),
+            findings,
+        };
+        document.check(conditions, cleaner);
+        document
+    }
+
+    fn check(&mut self, conditions: &[Condition], cleaner: &Cleaner<'_>) {
+        let value = serde_json::to_value(&*self).unwrap_or_default();
+        let failures: Vec<_> = conditions
+            .iter()
+            .filter_map(|condition| condition.check(&value).err())
+            .collect();
+        self.verdict.fail(&failures, cleaner);
+    }
+}
+
+impl ProbeTimes {
+    fn of(times: &Times) -> Self {
+        Self {
+            first_byte_ms: ms(times.first_byte),
+            first_frame_ms: ms(times.first_frame),
+            first_keyframe_ms: ms(times.first_keyframe),
+            duration_ms: ms(Some(times.end)),
+        }
+    }
+
+    /// Returns the times of the first byte, frame and keyframe, and the end, in seconds.
+    pub(super) fn seconds(&self) -> [Option<f64>; 4] {
+        let times = [
+            self.first_byte_ms,
+            self.first_frame_ms,
+            self.first_keyframe_ms,
+            self.duration_ms,
+        ];
+        times.map(|ms| ms.map(|ms| ms / 1000.0))
+    }
+
+    /// Adds the rows for people.
+    pub(super) fn add_to(&self, section: &mut Section) {
+        for (label, time) in [
+            ("first byte", self.first_byte_ms),
+            ("first frame", self.first_frame_ms),
+            ("first keyframe", self.first_keyframe_ms),
+        ] {
+            section.add(label, ms_text(time).map(|time| format!("after {time}")));
+        }
+        section.add("probed for", ms_text(self.duration_ms));
+    }
+}
+
+/// Version of the JSON object. It increases if a member is removed, renamed or changes its meaning.
+pub(super) const SCHEMA_VERSION: u32 = 1;
