@@ -73,6 +73,9 @@ mod hints;
 /// Output of `--verbose`.
 mod verbose;
 
+/// Probes.
+mod probe;
+
 /// Capture files.
 mod captures;
 
