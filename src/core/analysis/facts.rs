@@ -7,7 +7,7 @@ use super::{
 use crate::core::{
     flv::{
         TrackDescription, TrackId,
-        codec::{AudioFormat, PictureSize},
+        codec::{AudioDescription, AudioFormat, PictureSize, VideoDescription},
         frame_info::Codec,
     },
     mp4::Unsupported,
@@ -93,6 +93,10 @@ pub struct TrackFacts {
     pub picture_size: Option<PictureSize>,
     /// Sample rate and channels of decoded audio.
     pub audio_format: Option<AudioFormat>,
+    /// Properties of the video in the sequence header and the keyframes.
+    pub video: Option<VideoDescription>,
+    /// Properties of the audio in the sequence header or the frames.
+    pub audio: Option<AudioDescription>,
     /// Setup of the decoder.
     pub sequence_header: SequenceHeader,
     /// Number of frames, including those that do not parse.

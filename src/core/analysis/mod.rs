@@ -20,14 +20,24 @@
 //! | `steps` | frame rate |
 //! | `bit_rate` | largest bit rate over a second |
 //! | `pictures` | keyframes and B-frames |
+//! | `sample_clock` | timestamps of audio against its samples |
+//! | `delivery`, `arrival`, `lip_sync` | arrival against timestamps, and audio against video |
+//! | `encoder_clock` | age of the media by a clock in script messages |
+//! | `drift` | drift between two clocks |
 
+mod arrival;
 mod bit_rate;
 pub mod comparison;
+mod delivery;
+mod drift;
+mod encoder_clock;
 pub mod facts;
 pub mod finding;
+mod lip_sync;
 mod metadata;
 mod pictures;
 mod rules;
+mod sample_clock;
 mod script;
 mod setup;
 mod steps;
@@ -43,11 +53,12 @@ pub use self::{
     timeline::MediaTime,
 };
 use self::{
-    facts::MessageCounts, metadata::Metadata, rules::Announced, timeline::Timeline, track::Track,
+    delivery::Delivery, encoder_clock::EncoderDelays, facts::MessageCounts, metadata::Metadata,
+    rules::Announced, timeline::Timeline, track::Track,
 };
 use crate::core::{
     amf::Object,
-    flv::{FrameInfo, TagKind, TrackId, frame_info::media_tracks},
+    flv::{FrameInfo, TagKind, TrackId, TrackSet, frame_info::media_tracks},
 };
 
 /// Times of a message.
@@ -76,9 +87,12 @@ pub struct StreamAnalysis {
     extent: Extent,
     timeline: Timeline,
     tracks: Vec<Track>,
+    omitted: TrackSet,
     omitted_tracks: u32,
     messages: MessageCounts,
     metadata: Metadata,
+    delivery: Delivery,
+    encoder_delays: EncoderDelays,
     lost_messages: Option<u64>,
     malformed_messages: Option<u64>,
 }
@@ -90,9 +104,12 @@ impl StreamAnalysis {
             extent,
             timeline: Timeline::default(),
             tracks: Vec::new(),
+            omitted: TrackSet::default(),
             omitted_tracks: 0,
             messages: MessageCounts::default(),
             metadata: Metadata::default(),
+            delivery: Delivery::new(),
+            encoder_delays: EncoderDelays::default(),
             lost_messages: None,
             malformed_messages: None,
         }
@@ -110,9 +127,10 @@ impl StreamAnalysis {
         };
         *count = count.saturating_add(1);
         self.messages.bytes = self.messages.bytes.saturating_add(body.len() as u64);
+        self.delivery.message(time.arrived_at);
         match info.track {
             TagKind::AUDIO | TagKind::VIDEO => self.media(time, info, body),
-            kind => self.script(kind, body),
+            kind => self.script(kind, body, time.unix_ms),
         }
     }
 
@@ -135,7 +153,11 @@ impl StreamAnalysis {
             if info.is_multitrack {
                 track.set_multitrack();
             }
-            track.add(&part, body, time_ms);
+            let (info, follows) = track.add(&part, body, time_ms);
+            if info.carries_media && id.id == MAIN_TRACK {
+                self.delivery
+                    .frame(&info, time.arrived_at, time_ms, follows);
+            }
         }
         if parts == 0 && info.codec.is_none() {
             self.unparsed(info, body, time_ms);
@@ -156,12 +178,15 @@ impl StreamAnalysis {
         }
     }
 
-    fn script(&mut self, kind: TagKind, body: &[u8]) {
+    fn script(&mut self, kind: TagKind, body: &[u8], unix_ms: Option<i64>) {
         let Some((name, value)) = script::decode(kind, body) else {
             return;
         };
         if let (b"onMetaData", Some(members)) = (&name[..], value.as_object()) {
             self.metadata.merge(members);
+        }
+        if let Some(unix_ms) = unix_ms {
+            self.encoder_delays.add(&name, &value, unix_ms);
         }
     }
 
@@ -176,10 +201,25 @@ impl StreamAnalysis {
         self.malformed_messages = Some(malformed);
     }
 
-    /// Whether more messages would not tell anything new: each track has a setup, a frame rate and a complete
-    /// GOP.
+    /// Whether more messages would not add anything important: each track has a setup, a frame rate and a
+    /// complete GOP, and the tracks that the metadata announces have frames.
+    ///
+    /// An announced track without frames in the first [`MISSING_TRACK_MS`] of media counts as missing.
     pub fn is_complete(&self) -> bool {
-        !self.tracks.is_empty() && self.tracks.iter().all(Track::is_complete)
+        let has_waited = self
+            .tracks
+            .iter()
+            .any(|track| track.span_ms() >= MISSING_TRACK_MS);
+        let exists = |kind| self.tracks.iter().any(|track| track.id.kind == kind);
+        let is_known = |kind| {
+            let is_announced = self.metadata.announces(kind) || !self.metadata.has_arrived();
+            exists(kind) || has_waited || !is_announced
+        };
+        let is_started = !self.tracks.is_empty();
+        is_started
+            && is_known(TagKind::VIDEO)
+            && is_known(TagKind::AUDIO)
+            && self.tracks.iter().all(Track::is_complete)
     }
 
     /// Returns everything that is known so far.
@@ -195,7 +235,8 @@ impl StreamAnalysis {
             health: Health {
                 lost_messages: self.lost_messages,
                 malformed_messages: self.malformed_messages,
-                ..Health::default()
+                delay: self.encoder_delays.delay(),
+                ..self.delivery.health()
             },
             findings: Vec::new(),
         };
@@ -222,7 +263,8 @@ impl StreamAnalysis {
         let known = self.tracks.iter().position(|track| track.id == id);
         if known.is_none() {
             if self.tracks.len() >= MAX_TRACKS {
-                self.omitted_tracks = self.omitted_tracks.saturating_add(1);
+                let is_new = u32::from(self.omitted.insert(id));
+                self.omitted_tracks = self.omitted_tracks.saturating_add(is_new);
                 return None;
             }
             self.tracks.push(Track::new(id));
@@ -249,6 +291,12 @@ fn media_ms(tracks: &[TrackFacts]) -> u64 {
 
 /// Largest number of tracks that are analyzed. A stream for several resolutions and languages has about ten.
 pub const MAX_TRACKS: usize = 32;
+
+/// Id of the main track, the only one without multitrack.
+const MAIN_TRACK: u8 = 0;
+
+/// Media time in which the first frame of every track arrives.
+const MISSING_TRACK_MS: u64 = 2000;
 
 /// Lateness of a frame that empties the buffer of a player with low latency, in milliseconds.
 pub const LATE_MS: u64 = 500;

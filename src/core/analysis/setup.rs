@@ -5,7 +5,8 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::facts::{Mp4Support, SequenceHeader};
 use crate::core::{
     flv::{
-        codec::{AudioFormat, PictureSize},
+        FrameInfo,
+        codec::{AudioDescription, AudioFormat, PictureSize, TrackProperties, VideoDescription},
         frame_info::{Codec, MediaTrack},
     },
     mp4::{Unsupported, sample_entry::SampleEntry},
@@ -20,10 +21,9 @@ pub(super) struct Setup {
     entry: Option<Result<SampleEntry, Unsupported>>,
     /// Number of frames from which an entry was tried.
     tries: u32,
-    picture_size: Option<PictureSize>,
-    audio_format: Option<AudioFormat>,
+    video: Option<VideoDescription>,
+    audio: Option<AudioDescription>,
     nal_length_size: Option<u8>,
-    announced_rate: Option<f64>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -41,7 +41,7 @@ impl Setup {
 
     /// Returns the frames per second that the sequence header announces.
     pub(super) fn announced_rate(&self) -> Option<f64> {
-        self.announced_rate
+        self.video?.frames_per_second
     }
 
     pub(super) fn codec(&self) -> Option<Codec> {
@@ -53,11 +53,23 @@ impl Setup {
     }
 
     pub(super) fn picture_size(&self) -> Option<PictureSize> {
-        self.picture_size
+        self.video?.picture_size
     }
 
     pub(super) fn audio_format(&self) -> Option<AudioFormat> {
-        self.audio_format
+        let audio = self.audio?;
+        Some(AudioFormat {
+            rate_hz: audio.rate_hz?,
+            channels: audio.channels?,
+        })
+    }
+
+    pub(super) fn video(&self) -> Option<VideoDescription> {
+        self.video
+    }
+
+    pub(super) fn audio(&self) -> Option<AudioDescription> {
+        self.audio
     }
 
     /// Records the codec of a message.
@@ -66,13 +78,32 @@ impl Setup {
             self.codec_changes = self.codec_changes.saturating_add(1);
             self.entry = None;
             self.tries = 0;
-            self.audio_format = None;
+            (self.video, self.audio) = (None, None);
         }
     }
 
-    /// Records the picture size of a sequence header or a keyframe.
-    pub(super) fn see_picture_size(&mut self, size: PictureSize) {
-        self.picture_size = Some(size);
+    /// Records the properties in a message. Those of the latest message that contains them are kept.
+    pub(super) fn see_properties(&mut self, part: &MediaTrack<'_>, info: &FrameInfo) {
+        let is_first = self.video.is_none() && self.audio.is_none() && self.tries < MAX_TRIES;
+        let is_setup = info.is_sequence_header || info.is_keyframe || !info.carries_media;
+        if !is_first && !is_setup {
+            return;
+        }
+        match part.description() {
+            Some(TrackProperties::Video(mut video)) => {
+                if let Some(old) = self.video.filter(|_| !info.is_sequence_header) {
+                    video.fill_from(&old);
+                }
+                self.video = Some(video);
+            }
+            Some(TrackProperties::Audio(mut audio)) => {
+                if let Some(old) = self.audio.filter(|_| !info.is_sequence_header) {
+                    audio.fill_from(&old);
+                }
+                self.audio = Some(audio);
+            }
+            None => {}
+        }
     }
 
     /// Records a sequence header, after this number of frames.
@@ -93,12 +124,6 @@ impl Setup {
         }
         self.nal_length_size = track.nal_length_size();
         self.entry = Some(SampleEntry::of_track(track));
-        match track {
-            MediaTrack::Video(video) => {
-                self.announced_rate = video.codec.frames_per_second(body);
-            }
-            MediaTrack::Audio(audio) => self.audio_format = audio.format(),
-        }
     }
 
     /// Records a frame, which contains the setup if the codec has no sequence header.
@@ -108,9 +133,6 @@ impl Setup {
         }
         self.tries = self.tries.saturating_add(1);
         self.entry = Some(SampleEntry::of_track(track));
-        if let MediaTrack::Audio(audio) = track {
-            self.audio_format = self.audio_format.or_else(|| audio.format());
-        }
     }
 
     /// Returns the state of the sequence header, with this number of frames.
@@ -141,6 +163,12 @@ impl Setup {
     /// Returns the number of samples in an audio frame.
     pub(super) fn samples(&self, frame: &[u8]) -> Option<u32> {
         self.entry.as_ref()?.as_ref().ok()?.frame_ticks(frame)
+    }
+
+    /// Returns the number of samples per second that [`Setup::samples`] counts.
+    pub(super) fn samples_per_second(&self) -> Option<u32> {
+        let entry = self.entry.as_ref()?.as_ref().ok()?;
+        Some(entry.timescale)
     }
 
     /// Returns whether an MP4 file can hold the track. The timescale of video follows its frame rate.

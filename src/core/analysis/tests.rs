@@ -1,7 +1,11 @@
 use std::time::{Duration, Instant};
 
-use super::facts::{Mp4Support, Rational, Reordering, SequenceHeader, Spread};
-use super::*;
+use proptest::prelude::*;
+
+use super::{
+    facts::{Mp4Support, Rational, Reordering, SequenceHeader, Spread, TimestampFacts},
+    *,
+};
 use crate::core::{
     amf::{Value, amf0},
     flv::FrameParser,
@@ -75,6 +79,12 @@ impl Stream {
     fn sound(&mut self, timestamp: u32) {
         let body = [0xAF, 1, 0x21, 0, 0, 0, 0, 0, 0, 0, 0, 0];
         self.message(TagKind::AUDIO, timestamp, &body);
+    }
+
+    /// Sets the time of arrival of the next messages.
+    fn arrives(&mut self, arrived_ms: u64) -> &mut Self {
+        self.arrived_ms = Some(arrived_ms);
+        self
     }
 
     /// Adds pictures at 25 frames per second with a keyframe every second.
@@ -247,4 +257,409 @@ fn metadata_is_compared_with_the_tracks() {
         texts[0],
         "v0: the stated frame rate is wrong (stated 30 fps, actual 25 fps)"
     );
+}
+
+#[test]
+fn timestamps_that_wrap_are_regular() {
+    let mut stream = Stream::new();
+    stream.avc_header();
+    for frame in 0..100_u32 {
+        stream.picture(0xFFFF_FF00_u32.wrapping_add(frame * 40), frame % 25 == 0, 0);
+    }
+    let video = stream.track(V0);
+    assert_eq!(video.timestamps, TimestampFacts::default());
+    assert_eq!(
+        (video.first_ms, video.last_ms),
+        (Some(0xFFFF_FF00), Some(0xFFFF_FF00 + 3960))
+    );
+    assert_eq!(video.frame_rate.unwrap().odd_steps, 0);
+    assert_eq!(stream.facts().media_ms, 4000);
+}
+
+#[test]
+fn ntsc_rate_is_distinguished_from_its_rounding() {
+    for (numerator, denominator) in [(30_000, 1001), (30, 1), (24_000, 1001), (24, 1), (25, 2)] {
+        let mut stream = Stream::new();
+        for frame in 0..150_u64 {
+            let time_ms = frame * 1000 * denominator / numerator;
+            stream.picture(u32::try_from(time_ms).unwrap(), frame == 0, 0);
+        }
+        let rate = stream.track(V0).frame_rate.unwrap();
+        let expected = Rational::new(numerator as u32, denominator as u32);
+        assert_eq!((rate.nominal, rate.odd_steps), (expected, 0));
+    }
+}
+
+#[test]
+fn stray_frame_is_not_a_gap() {
+    let mut stream = Stream::new();
+    stream.avc_header();
+    stream.pictures(0..60);
+    stream.picture(0, false, 0);
+    stream.pictures(61..120);
+    stream.picture(40_000_000, false, 0);
+    stream.pictures(121..180);
+    let video = stream.track(V0);
+    let expected = TimestampFacts {
+        strays: 2,
+        ..TimestampFacts::default()
+    };
+    assert_eq!(video.timestamps, expected);
+    let rate = video.frame_rate.unwrap();
+    assert_eq!(rate.nominal, Rational::new(25, 1));
+    assert_eq!(rate.mean, 25.0);
+    assert!(stream.codes().contains(&"timestamp-stray"));
+}
+
+#[test]
+fn gaps_restarts_and_repeats_are_counted() {
+    let mut stream = Stream::new();
+    stream.avc_header();
+    stream.pictures(0..60);
+    stream.picture(59 * 40, false, 0);
+    stream.pictures(110..170);
+    stream.pictures(0..60);
+    stream.picture(59 * 40 - 15, false, 0);
+    let times = stream.track(V0).timestamps;
+    assert_eq!((times.repeats, times.strays), (1, 0));
+    assert_eq!((times.gaps, times.longest_gap_ms), (1, 2040));
+    assert_eq!((times.steps_back, times.largest_step_back_ms), (2, 6760));
+    let interval = stream.track(V0).keyframes.unwrap().interval.unwrap();
+    assert_eq!((interval.min_ms, interval.max_ms), (1000, 1000));
+    let rate = stream.track(V0).frame_rate.unwrap();
+    assert_eq!(rate.nominal, Rational::new(25, 1));
+    assert!(!rate.is_constant());
+    let expected = [
+        "timestamp-back",
+        "timestamp-gap",
+        "timestamp-repeat",
+        "variable-frame-rate",
+    ];
+    assert!(expected.iter().all(|code| stream.codes().contains(code)));
+}
+
+#[test]
+fn slide_show_has_no_gaps() {
+    let mut stream = Stream::new();
+    stream.avc_header();
+    for frame in 0..20 {
+        stream.picture(frame * 10_000, true, 0);
+    }
+    let video = stream.track(V0);
+    assert_eq!(video.timestamps.gaps, 0);
+    let mean = video.frame_rate.unwrap().mean;
+    assert!((0.095..0.105).contains(&mean), "{mean}");
+}
+
+#[test]
+fn variable_frame_rate_has_odd_steps() {
+    let mut stream = Stream::new();
+    let mut time_ms = 0;
+    for frame in 0..200 {
+        stream.picture(time_ms, frame % 50 == 0, 0);
+        time_ms += [33, 34, 50, 17, 67][frame % 5];
+    }
+    let rate = stream.track(V0).frame_rate.unwrap();
+    assert!(!rate.is_constant() && rate.odd_share() > 0.3, "{rate:?}");
+    assert!(stream.codes().contains(&"variable-frame-rate"));
+}
+
+#[test]
+fn cached_gop_is_a_burst_and_not_jitter() {
+    let mut stream = Stream::new();
+    stream.arrives(0).avc_header();
+    for frame in 0..200_u32 {
+        // The first two seconds arrive at once, after 30 ms.
+        let jitter = u64::from(frame % 10);
+        let arrived_ms = u64::from(frame * 40).saturating_sub(2000) + 30 + jitter;
+        stream
+            .arrives(arrived_ms)
+            .picture(frame * 40, frame % 50 == 0, 0);
+    }
+    let health = stream.facts().health;
+    let burst = health.burst.unwrap();
+    assert!(
+        burst.has_ended && (1990..=2010).contains(&burst.media_ms),
+        "{burst:?}"
+    );
+    let jitter = health.jitter.unwrap();
+    assert!((3..=6).contains(&jitter.p50_ms), "{jitter:?}");
+    assert!((8..=9).contains(&jitter.max_ms), "{jitter:?}");
+    assert_eq!(
+        (health.first_frame_ms, health.first_keyframe_ms),
+        (Some(30), Some(0))
+    );
+    assert!(!stream.codes().contains(&"late-frames"));
+}
+
+#[test]
+fn late_frames_and_a_slow_server_are_found() {
+    let mut stream = Stream::new();
+    for frame in 0..1500_u32 {
+        let stall = if (700..720).contains(&frame) { 800 } else { 0 };
+        let drift = frame / 25 * 2;
+        stream
+            .arrives((frame * 40 + drift + stall).into())
+            .picture(frame * 40, frame % 50 == 0, 0);
+    }
+    let health = stream.facts().health;
+    let drift = health.clock_drift.unwrap().ms_per_hour;
+    assert!((7000.0..7400.0).contains(&drift), "{drift}");
+    let jitter = health.jitter.unwrap();
+    assert_eq!(jitter.late_frames, 20);
+    assert!(jitter.p95_ms < 40, "{jitter:?}");
+    let codes = stream.codes();
+    assert!(codes.contains(&"clock-drift") && codes.contains(&"late-frames"));
+}
+
+#[test]
+fn recorded_stream_faster_than_real_time_is_an_endless_burst() {
+    let mut stream = Stream::new();
+    for frame in 0..500_u32 {
+        stream
+            .arrives(u64::from(frame))
+            .picture(frame * 40, frame % 50 == 0, 0);
+    }
+    let health = stream.facts().health;
+    assert!(!health.burst.unwrap().has_ended);
+    assert_eq!(health.burst.unwrap().media_ms, 499 * 39);
+    assert_eq!((health.jitter, health.clock_drift), (None, None));
+}
+
+#[test]
+fn audio_that_starts_late_and_drifts_is_found() {
+    let mut stream = Stream::new();
+    stream.aac_header();
+    stream.avc_header();
+    for frame in 0..3000_u32 {
+        stream.picture(frame * 40, frame % 50 == 0, 0);
+        // Two steps of 20 ms, of which one in ten has 21 ms.
+        stream.sound(700 + frame * 40 + frame / 5);
+        stream.sound(720 + frame * 40 + frame / 5);
+    }
+    let health = stream.facts().health;
+    assert_eq!(health.av_offset_ms, Some(700));
+    let drift = health.av_drift.unwrap().ms_per_hour;
+    assert!((17_500.0..18_500.0).contains(&drift), "{drift}");
+    let codes = stream.codes();
+    assert!(
+        codes.contains(&"av-offset") && codes.contains(&"av-drift"),
+        "{codes:?}"
+    );
+    assert!(
+        codes.contains(&"sample-drift"),
+        "20 ms for 1,024 samples at 44.1 kHz"
+    );
+}
+
+#[test]
+fn video_without_keyframe_is_found() {
+    let mut stream = Stream::new();
+    stream.avc_header();
+    for frame in 1..20 {
+        stream.picture(frame * 40, false, 0);
+    }
+    let finding = |stream: &Stream, code| {
+        let findings = stream.facts().findings;
+        findings.into_iter().find(|finding| finding.code == code)
+    };
+    let severity = |stream: &Stream| finding(stream, Code::NoKeyframe).unwrap().severity;
+    assert_eq!(severity(&stream), Severity::Warning);
+    stream.picture(9_000, false, 0);
+    for frame in 0..300 {
+        stream.picture(9_040 + frame * 40, false, 0);
+    }
+    assert_eq!(severity(&stream), Severity::Error);
+    stream.picture(21_040, true, 0);
+    assert_eq!(finding(&stream, Code::NoKeyframe), None);
+    let first = finding(&stream, Code::FirstFrameNotKeyframe).unwrap();
+    assert_eq!(first.actual, Some(Quantity::Number(320.0)));
+}
+
+#[test]
+fn empty_and_malformed_frames_are_counted() {
+    let mut stream = Stream::new();
+    stream.aac_header();
+    stream.sound(0);
+    stream.message(TagKind::AUDIO, 23, &[0xAF, 1]);
+    stream.message(TagKind::AUDIO, 46, &[]);
+    stream.message(TagKind::AUDIO, 46, &[0xAF]);
+    let audio = stream.track(A0);
+    assert_eq!(
+        (audio.frames, audio.empty_frames, audio.malformed_frames),
+        (2, 2, 1)
+    );
+    let codes = stream.codes();
+    assert!(codes.contains(&"empty-frames") && codes.contains(&"malformed-frames"));
+}
+
+#[test]
+fn multitrack_messages_are_split_into_tracks() {
+    let mut stream = Stream::new();
+    let mut header = b"\x96\x10avc1\x00\x00\x00\x1F".to_vec();
+    header.extend(&AVC_HEADER[5..]);
+    header.extend(b"\x01\x00\x00\x1F");
+    header.extend(&AVC_HEADER[5..]);
+    stream.message(TagKind::VIDEO, 0, &header);
+    let frame = b"\x96\x11avc1\x00\x00\x00\x05\x00\x00\x00\x65\x01\x01\x00\x00\x07\x00\x00\x00\x65\x01\x02\x03";
+    for at in 0..10 {
+        stream.message(TagKind::VIDEO, at * 40, frame);
+    }
+    let tracks = stream.facts().tracks;
+    assert_eq!(tracks.len(), 2);
+    for (track, bytes) in tracks.iter().zip([20, 40]) {
+        assert!(track.is_multitrack);
+        assert_eq!((track.frames, track.bytes), (10, bytes));
+        assert!(matches!(
+            track.sequence_header,
+            SequenceHeader::Received { .. }
+        ));
+        assert_eq!(track.keyframes.unwrap().count, 10);
+    }
+}
+
+#[test]
+fn more_tracks_than_the_limit_are_counted() {
+    let mut stream = Stream::new();
+    for round in 0..3 {
+        for id in 0..=255 {
+            let body = [&b"\x95\x01Opus"[..], &[id, 9]].concat();
+            stream.message(TagKind::AUDIO, round * 20, &body);
+        }
+    }
+    let facts = stream.facts();
+    assert_eq!(facts.tracks.len(), MAX_TRACKS);
+    assert_eq!(facts.omitted_tracks, 256 - MAX_TRACKS as u32);
+    assert!(stream.codes().contains(&"too-many-tracks"));
+}
+
+#[test]
+fn duration_is_compared_for_complete_streams() {
+    for (extent, stated, expected) in [
+        (Extent::Complete, 10.0, Verdict::Agrees),
+        (Extent::Complete, 12.0, Verdict::Contradicts),
+        (Extent::Complete, 0.0, Verdict::Unknown),
+        (Extent::Excerpt, 12.0, Verdict::Unknown),
+    ] {
+        let mut stream = Stream::of(extent);
+        stream.metadata(&[("duration", stated.into())]);
+        stream.pictures(0..250);
+        let facts = stream.facts();
+        assert_eq!(facts.metadata[0].verdict, expected, "{extent:?} {stated}");
+    }
+}
+
+#[test]
+fn analysis_is_complete_after_one_gop_of_the_announced_tracks() {
+    let mut stream = Stream::new();
+    stream.metadata(&[("audiocodecid", 10.0.into()), ("videocodecid", 7.0.into())]);
+    stream.avc_header();
+    stream.pictures(0..25);
+    assert!(!stream.analysis.is_complete(), "one keyframe");
+    stream.pictures(25..26);
+    assert!(!stream.analysis.is_complete(), "no audio");
+    stream.aac_header();
+    for frame in 0..10 {
+        stream.sound(frame * 23);
+    }
+    assert!(stream.analysis.is_complete());
+    let mut silent = Stream::new();
+    silent.avc_header();
+    silent.pictures(0..45);
+    assert!(!silent.analysis.is_complete(), "audio may follow");
+    silent.pictures(45..60);
+    assert!(silent.analysis.is_complete());
+    assert!(!Stream::new().analysis.is_complete());
+}
+
+#[test]
+fn codes_are_unique_kebab_case() {
+    let mut codes: Vec<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
+    let is_kebab = |code: &&str| {
+        code.bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    };
+    assert!(codes.iter().all(is_kebab));
+    assert!(
+        Code::ALL
+            .iter()
+            .all(|code| code.description().ends_with('.'))
+    );
+    codes.sort_unstable();
+    codes.dedup();
+    assert_eq!(codes.len(), Code::ALL.len());
+}
+
+fn any_message() -> impl Strategy<Value = (TagKind, u32, Vec<u8>)> {
+    let kind = prop_oneof![
+        Just(TagKind::AUDIO),
+        Just(TagKind::VIDEO),
+        Just(TagKind::SCRIPT),
+        any::<u8>().prop_map(TagKind)
+    ];
+    let timestamp = prop_oneof![any::<u32>(), 0..2000_u32];
+    let usual = prop_oneof![
+        Just(AVC_HEADER.to_vec()),
+        Just(vec![0x17, 1, 0, 0, 0, 0, 0, 0, 1, 0x65]),
+        Just(vec![0x27, 1, 0xFF, 0xFF, 0xFF, 0, 0, 0, 1, 0x41]),
+        Just(vec![0xAF, 0, 0x12, 0x10]),
+        Just(vec![0xAF, 1, 0x21]),
+    ];
+    let body = prop_oneof![usual, proptest::collection::vec(any::<u8>(), 0..40)];
+    (kind, timestamp, body)
+}
+
+proptest! {
+    #[test]
+    fn any_messages_have_plausible_facts(
+        messages in proptest::collection::vec((any_message(), 0..100_000_u64), 0..200),
+    ) {
+        let mut stream = Stream::of(Extent::Complete);
+        for ((kind, timestamp, body), arrived_ms) in &messages {
+            stream.arrives(*arrived_ms).message(*kind, *timestamp, body);
+        }
+        let facts = stream.facts();
+        prop_assert!(facts.tracks.len() <= MAX_TRACKS);
+        for track in &facts.tracks {
+            prop_assert!(track.frames <= messages.len() as u64 * 20);
+            for rate in [track.bit_rate.mean, track.bit_rate.peak].into_iter().flatten() {
+                prop_assert!(rate.is_finite() && rate >= 0.0);
+            }
+            if let Some(rate) = track.frame_rate {
+                prop_assert!(rate.mean.is_finite() && rate.mean > 0.0);
+                prop_assert!(rate.odd_steps <= rate.steps);
+            }
+            if let Some(interval) = track.keyframes.and_then(|keyframes| keyframes.interval) {
+                prop_assert!(interval.min_ms <= interval.mean_ms && interval.mean_ms <= interval.max_ms);
+            }
+        }
+        if let Some(jitter) = facts.health.jitter {
+            prop_assert!(jitter.p50_ms <= jitter.p95_ms && jitter.p95_ms <= jitter.max_ms);
+        }
+        let mut codes: Vec<_> = facts.findings.iter().map(|finding| (finding.code, finding.track)).collect();
+        codes.dedup();
+        prop_assert_eq!(codes.len(), facts.findings.len());
+        stream.analysis.is_complete();
+    }
+}
+
+#[test]
+fn frames_allocate_nothing_after_the_start() {
+    let mut stream = Stream::new();
+    stream.avc_header();
+    stream.aac_header();
+    let bodies = [
+        [0x27, 1, 0, 0, 0, 0, 0, 0, 1, 0x41],
+        [0xAF, 1, 0x21, 0, 0, 0, 0, 0, 0, 0],
+    ];
+    let mut send = |frames: std::ops::Range<u32>| {
+        for frame in frames {
+            stream.arrives(u64::from(frame) * 40);
+            stream.message(TagKind::VIDEO, frame * 40, &bodies[0]);
+            stream.message(TagKind::AUDIO, frame * 40, &bodies[1]);
+        }
+    };
+    send(0..1000);
+    let allocated = allocation_counter::measure(|| send(1000..5000));
+    assert_eq!(allocated.count_total, 0);
 }

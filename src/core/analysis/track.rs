@@ -4,6 +4,7 @@ use super::{
     bit_rate::PeakRate,
     facts::{BitRate, FrameRateFacts, Rational, TimestampFacts, TrackFacts},
     pictures::{Keyframes, PictureOrder},
+    sample_clock::SampleClock,
     setup::Setup,
     steps::Steps,
     timeline::{Path, Step},
@@ -34,6 +35,7 @@ pub(super) struct Track {
     keyframes: Keyframes,
     order: PictureOrder,
     samples_per_frame: Option<u32>,
+    sample_clock: SampleClock,
 }
 
 impl Track {
@@ -55,28 +57,44 @@ impl Track {
             keyframes: Keyframes::default(),
             order: PictureOrder::default(),
             samples_per_frame: None,
+            sample_clock: SampleClock::new(),
         }
     }
 
-    /// Adds the part of a message that belongs to the track, and returns the facts of this part.
-    pub(super) fn add(&mut self, part: &MediaTrack<'_>, body: &[u8], time_ms: i64) -> FrameInfo {
+    /// Adds the part of a message that belongs to the track. Returns the facts of this part, and whether its time
+    /// can be compared with that of the frame before.
+    pub(super) fn add(
+        &mut self,
+        part: &MediaTrack<'_>,
+        body: &[u8],
+        time_ms: i64,
+    ) -> (FrameInfo, bool) {
         let info = part.info(body, self.setup.nal_length_size());
         self.setup.see_codec(part.codec());
-        if let Some(size) = info.picture_size {
-            self.setup.see_picture_size(size);
-        }
+        self.setup.see_properties(part, &info);
         if info.is_sequence_header {
             self.setup.see_header(part, self.frames);
         } else if info.carries_media {
             self.setup.see_frame(part);
-            self.add_frame(info, time_ms);
-            if let (TagKind::AUDIO, Some(sample)) = (info.track, info.sample) {
-                self.samples_per_frame = self.setup.samples(sample.of(body));
+            let follows = self.add_frame(&info, time_ms);
+            if info.track == TagKind::AUDIO {
+                self.count_samples(&info, body, time_ms, follows);
             }
+            return (info, follows);
         } else if is_empty_frame(part) {
             self.empty_frames = self.empty_frames.saturating_add(1);
         }
-        info
+        (info, false)
+    }
+
+    fn count_samples(&mut self, info: &FrameInfo, body: &[u8], time_ms: i64, follows: bool) {
+        let sample = info.sample.map(|sample| sample.of(body));
+        self.samples_per_frame = sample.and_then(|sample| self.setup.samples(sample));
+        if let Some((samples, rate_hz)) =
+            self.samples_per_frame.zip(self.setup.samples_per_second())
+        {
+            self.sample_clock.add(time_ms, samples, rate_hz, follows);
+        }
     }
 
     /// Adds a frame that does not parse.
@@ -96,7 +114,7 @@ impl Track {
         self.is_multitrack = true;
     }
 
-    fn add_frame(&mut self, info: FrameInfo, time_ms: i64) {
+    fn add_frame(&mut self, info: &FrameInfo, time_ms: i64) -> bool {
         self.frames = self.frames.saturating_add(1);
         let bytes = info.sample.map_or(0, |sample| sample.size.into());
         self.bytes = self.bytes.saturating_add(bytes);
@@ -110,6 +128,7 @@ impl Track {
             self.keyframes.add(time_ms, info.is_keyframe, follows);
             self.order.add(time_ms, composition_ms, follows);
         }
+        follows
     }
 
     /// Records the time of a frame, and returns whether it can be compared with the frame before.
@@ -129,6 +148,13 @@ impl Track {
             }
         }
         progress.step != Step::Jump
+    }
+
+    /// Returns the time from the first to the latest frame, in milliseconds.
+    pub(super) fn span_ms(&self) -> u64 {
+        let ends = self.first_ms.zip(self.last_ms);
+        let span_ms = ends.map_or(0, |(first, last)| last.saturating_sub(first));
+        u64::try_from(span_ms).unwrap_or(0)
     }
 
     /// Whether nothing important is unknown: the setup, the rate of the frames, and a complete GOP.
@@ -152,6 +178,8 @@ impl Track {
             codec_changes: self.setup.codec_changes(),
             picture_size: self.setup.picture_size(),
             audio_format: self.setup.audio_format(),
+            video: self.setup.video(),
+            audio: self.setup.audio(),
             sequence_header: self.setup.sequence_header(self.frames),
             frames: self.frames,
             bytes: self.bytes,
@@ -165,7 +193,7 @@ impl Track {
             reordering: is_video.then(|| self.order.facts()),
             timestamps: self.timestamps(),
             samples_per_frame: self.samples_per_frame,
-            sample_drift: None,
+            sample_drift: self.sample_clock.drift(),
             mp4: self.setup.mp4(timescale),
         }
     }
