@@ -4,7 +4,9 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use rtmpull::core::rtmp::{challenge::SwfProof, handshake::digest::Scheme};
 
-use super::{broadcast::Broadcast, clip::Clip, login::Login, replay::Replay};
+use super::{
+    broadcast::Broadcast, clip::Clip, live_replay::LiveReplay, login::Login, replay::Replay,
+};
 
 /// Server configuration. The default server behaves correctly and has no streams.
 #[derive(Debug, Clone)]
@@ -108,6 +110,8 @@ pub enum Source {
     Broadcast(Arc<Broadcast>),
     /// Prepared bytes, sent at full speed.
     Replay(Arc<Replay>),
+    /// Prepared bytes, sent in real time.
+    LiveReplay(Arc<LiveReplay>),
 }
 
 /// Sending speed of media.
@@ -448,6 +452,14 @@ impl Stream {
                 EndSignal::PlayStop,
             ],
             seeking: Seeking::default(),
+        }
+    }
+
+    /// Returns a live stream of prepared bytes that each player receives from its beginning.
+    pub fn live_replay(live: Arc<LiveReplay>) -> Self {
+        Self {
+            source: Source::LiveReplay(live),
+            ..Self::live(Clip::default())
         }
     }
 

@@ -4,7 +4,7 @@
 use std::{
     io::{self, ErrorKind, Read, Write},
     net::TcpStream,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, Weak},
     thread,
     time::{Duration, Instant},
 };
@@ -348,6 +348,11 @@ impl Connection {
     /// Returns the last 32 bytes of S1.
     pub fn s1_tail(&self) -> [u8; 32] {
         self.s1_tail
+    }
+
+    /// Returns the socket, which does not stay open for this reference.
+    pub fn weak_socket(&self) -> Weak<TcpStream> {
+        Arc::downgrade(&self.socket)
     }
 
     /// Returns the server's port.

@@ -25,6 +25,7 @@ mod delayed_connection;
 mod encryption;
 mod front;
 mod listener;
+mod live_replay;
 mod login;
 mod playback;
 mod replay;
@@ -52,6 +53,7 @@ pub use self::{
         TlsClose, TlsFront, Tunnel, TunnelConfig, TunnelFault,
     },
     listener::Listener,
+    live_replay::LiveReplay,
     login::{Login, LoginScheme},
     replay::Replay,
     scripted_peer::ScriptedPeer,

@@ -41,7 +41,7 @@ impl<'a> Playback<'a> {
             Source::Broadcast(broadcast) => {
                 tags_from_join(&broadcast.clip, broadcast.position_ms())
             }
-            Source::Replay(_) => Vec::new(),
+            Source::Replay(_) | Source::LiveReplay(_) => Vec::new(),
         };
         if let Source::Live { clock_ms, .. } = &stream.source {
             for tag in &mut tags {

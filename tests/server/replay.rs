@@ -32,16 +32,23 @@ pub struct Replay {
 }
 
 /// Repeated messages, encoded as chunks.
-#[derive(Default)]
-struct Round {
-    chunks: Vec<u8>,
+#[derive(Clone, Default)]
+pub(super) struct Round {
+    pub(super) chunks: Vec<u8>,
     messages: u64,
     /// Total payload bytes.
     bytes: u64,
-    length_ms: u32,
+    pub(super) length_ms: u32,
+    /// End of each message in `chunks`.
+    pub(super) ends: Vec<usize>,
+    /// Time of each message, if the round was made of a clip.
+    pub(super) times_ms: Vec<u32>,
 }
 
 impl Replay {
+    /// Chunk size of replays of a clip.
+    pub(super) const CLIP_CHUNK_SIZE: u32 = 4096;
+
     /// Creates a replay of at least `bytes` payload bytes in chunks of `chunk_size`.
     pub fn new(chunk_size: u32, bytes: u64) -> Self {
         let sequence_headers = [AAC_SEQUENCE_HEADER, AVC_SEQUENCE_HEADER].map(<[u8]>::to_vec);
@@ -58,17 +65,12 @@ impl Replay {
 
     /// Creates a replay that repeats the frames of `clip` `rounds` times; see [`Clip::thin`].
     pub fn looping(clip: &Clip, rounds: u64) -> Self {
-        let sequence_headers = [Tag::AUDIO, Tag::VIDEO].map(|kind| {
-            let mut tags = clip.media().filter(|tag| tag.kind == kind);
-            let found = tags.find(|tag| tag.is_sequence_header());
-            found.expect("a clip of AAC and AVC").body.clone()
-        });
         let metadata = clip.metadata().map(|tag| tag.body.clone());
-        let round = Round::of_frames(CHUNK_SIZE as usize, clip);
+        let round = Round::of_frames(Self::CLIP_CHUNK_SIZE as usize, clip);
         Self::of(
-            CHUNK_SIZE,
+            Self::CLIP_CHUNK_SIZE,
             metadata.unwrap_or_default(),
-            sequence_headers,
+            sequence_headers(clip),
             round,
             rounds,
         )
@@ -129,13 +131,23 @@ impl Replay {
     /// Sends the complete stream.
     pub fn send(&self, connection: &mut Connection) -> Result<(), Disconnected> {
         let [audio, video] = &self.sequence_headers;
-        connection.queue(AUDIO, Kind::AUDIO, 1, self.clock_ms, audio)?;
-        connection.queue(VIDEO, Kind::VIDEO, 1, self.clock_ms, video)?;
+        Self::queue_sequence_headers(connection, self.clock_ms, audio, video)?;
         for chunks in self.chunks() {
             connection.send_prepared(chunks)?;
             connection.receive_pending()?;
         }
         Ok(())
+    }
+
+    /// Queues the messages to which the deltas of the first round refer.
+    pub(super) fn queue_sequence_headers(
+        connection: &mut Connection,
+        clock_ms: u32,
+        audio: &[u8],
+        video: &[u8],
+    ) -> Result<(), Disconnected> {
+        connection.queue(AUDIO, Kind::AUDIO, 1, clock_ms, audio)?;
+        connection.queue(VIDEO, Kind::VIDEO, 1, clock_ms, video)
     }
 
     /// Returns the same media as a clip of `seconds`, for servers that pace.
@@ -207,7 +219,7 @@ impl Round {
 
     /// Encodes the frames of a clip. The delta of a track's first frame equals that of its second
     /// frame.
-    fn of_frames(chunk_size: usize, clip: &Clip) -> Self {
+    pub(super) fn of_frames(chunk_size: usize, clip: &Clip) -> Self {
         let mut round = Self::default();
         let frames = || clip.media().filter(|tag| !tag.is_sequence_header());
         for (number, tag) in frames().enumerate() {
@@ -222,6 +234,7 @@ impl Round {
                 round.length_ms += delta_ms;
             }
             round.put_message(chunk_size, Kind(tag.kind), delta_ms, &tag.body);
+            round.times_ms.push(tag.timestamp_ms);
         }
         round
     }
@@ -242,7 +255,21 @@ impl Round {
             }
             out.extend_from_slice(chunk);
         }
+        self.ends.push(self.chunks.len());
     }
+}
+
+/// Returns the sequence headers of audio and video.
+///
+/// # Panics
+///
+/// Panics if the clip lacks one of them.
+pub(super) fn sequence_headers(clip: &Clip) -> [Vec<u8>; 2] {
+    [Tag::AUDIO, Tag::VIDEO].map(|kind| {
+        let mut tags = clip.media().filter(|tag| tag.kind == kind);
+        let found = tags.find(|tag| tag.is_sequence_header());
+        found.expect("a clip of AAC and AVC").body.clone()
+    })
 }
 
 /// Calls `each` with the messages of one second and their times: audio every 20 ms, video every 40
@@ -293,9 +320,6 @@ impl Noise {
         bytes
     }
 }
-
-/// Chunk size of replays of a clip.
-const CHUNK_SIZE: u32 = 4096;
 
 /// Smallest write: short rounds would be sent as one packet each.
 const MIN_WRITE: usize = 1 << 16;

@@ -341,7 +341,7 @@ impl<'a> Session<'a> {
         };
         let id = self.config.stream_id;
         let is_live = match stream.source {
-            Source::Live { .. } | Source::Broadcast(_) => true,
+            Source::Live { .. } | Source::Broadcast(_) | Source::LiveReplay(_) => true,
             Source::Recorded(_) => false,
             // A replay serves as recorded or live stream, as the client requests.
             Source::Replay(_) => start_ms == -1000.0,
@@ -368,6 +368,9 @@ impl<'a> Session<'a> {
         if let Source::Replay(replay) = &stream.source {
             self.connection.flush()?;
             replay.send(&mut self.connection)?;
+        }
+        if let Source::LiveReplay(live) = &stream.source {
+            live.send(&mut self.connection)?;
         }
         self.playback = Some(playback);
         Ok(())
@@ -538,6 +541,7 @@ impl<'a> Session<'a> {
             }
             Source::Broadcast(broadcast) => broadcast.clip.metadata().map(|tag| &*tag.body),
             Source::Replay(replay) => Some(replay.metadata()),
+            Source::LiveReplay(_) => None,
         };
         let Some(metadata) = metadata else {
             return Ok(());
