@@ -31,10 +31,10 @@ impl KeyframeIndex {
     /// and a half.
     pub const SLOTS: usize = 2048;
 
-    /// Creates an empty table and allocates all slots.
+    /// Creates an empty table, which allocates memory for the entries that it gets.
     pub fn new() -> Self {
         Self {
-            entries: Vec::with_capacity(Self::SLOTS),
+            entries: Vec::new(),
             last: None,
             stride: 1,
             to_skip: 0,

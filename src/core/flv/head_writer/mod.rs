@@ -1,5 +1,7 @@
 //! Keeps the stats of a file while its tags are written, and renders its head.
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use super::{
     FrameInfo, PREVIOUS_TAG_SIZE_0, Tag, TagKind,
     codec::PictureSize,
@@ -30,8 +32,9 @@ pub struct HeadWriter {
     stats: Stats,
     /// Length of the file in bytes.
     length: u64,
-    /// Head that is in the file; empty in [`Layout::Plain`].
-    head: Vec<u8>,
+    /// Hash of each page of the head that is in the file; empty in [`Layout::Plain`]. The head itself has
+    /// 48 KiB, which is a lot for a process that writes hundreds of files.
+    pages: Vec<u64>,
 }
 
 impl HeadWriter {
@@ -46,7 +49,7 @@ impl HeadWriter {
             metadata,
             stats: Stats::new(),
             length: 0,
-            head: Vec::new(),
+            pages: Vec::new(),
         }
     }
 
@@ -62,7 +65,7 @@ impl HeadWriter {
                 .metadata
                 .restore_page(number, &head::fields_of(page)?);
         }
-        writer.start_with(head.to_vec());
+        writer.start_with(head);
         Some(writer)
     }
 
@@ -92,7 +95,7 @@ impl HeadWriter {
             Layout::Seekable => self.render(head::LENGTH as u64),
             Layout::Plain => self.plain_head(),
         };
-        self.start_with(head.clone());
+        self.start_with(&head);
         head
     }
 
@@ -131,22 +134,26 @@ impl HeadWriter {
     }
 
     /// Returns the patches that update the head for all tags written so far, in descending order of
-    /// offset. No patch crosses a page border of 4,096 bytes.
+    /// offset. Each patch is a page of 4,096 bytes; the last page is shorter.
     ///
     /// The caller writes the patches in this order, each with a single write, after the tags. The file
     /// is then valid even if some of the patches are lost, and keyframes ascend after each of them, see
     /// [`head`]. A patch that is not confirmed with [`HeadWriter::patch_written`] is returned again.
     pub fn patches(&self) -> Vec<Patch> {
         // A plain head and the head of another program are never rewritten.
-        if self.head.is_empty() {
+        if self.pages.is_empty() {
             return Vec::new();
         }
         let head = self.render(self.length);
-        let pages = self.head.chunks(head::PAGE).zip(head.chunks(head::PAGE));
+        let pages = self.pages.iter().zip(head.chunks(head::PAGE));
         let offsets = (0..).step_by(head::PAGE);
         let mut patches: Vec<Patch> = offsets
             .zip(pages)
-            .filter_map(|(offset, (old, new))| Patch::between(offset, old, new))
+            .filter(|(_, (hash, page))| **hash != xxh3_64(page))
+            .map(|(offset, (_, page))| Patch {
+                offset,
+                bytes: page.to_vec(),
+            })
             .collect();
         // The last page first: if a rewrite is interrupted, the keyframes still ascend (see `head`).
         patches.reverse();
@@ -155,10 +162,9 @@ impl HeadWriter {
 
     /// Records that `patch` is in the file.
     pub fn patch_written(&mut self, patch: &Patch) {
-        let offset = usize::try_from(patch.offset).unwrap_or(usize::MAX);
-        let patched = self.head.get_mut(offset..).unwrap_or_default();
-        for (old, new) in patched.iter_mut().zip(&patch.bytes) {
-            *old = *new;
+        let page = usize::try_from(patch.offset).unwrap_or(usize::MAX) / head::PAGE;
+        if let Some(hash) = self.pages.get_mut(page) {
+            *hash = xxh3_64(&patch.bytes);
         }
     }
 
@@ -187,10 +193,10 @@ impl HeadWriter {
         self.layout == Layout::Seekable || self.length == 0
     }
 
-    fn start_with(&mut self, head: Vec<u8>) {
+    fn start_with(&mut self, head: &[u8]) {
         self.length = head.len() as u64;
         if self.layout == Layout::Seekable {
-            self.head = head;
+            self.pages = head.chunks(head::PAGE).map(xxh3_64).collect();
         }
     }
 
@@ -223,26 +229,13 @@ impl HeadWriter {
     }
 }
 
-/// Bytes that replace others in a file.
+/// A page of the head that replaces the one in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Patch {
     /// Offset from the start of the file.
     pub offset: u64,
-    /// The new bytes; never empty.
+    /// The new page; never empty.
     pub bytes: Vec<u8>,
-}
-
-impl Patch {
-    /// Returns a patch from the first to the last byte that differs, or `None` if all are equal.
-    fn between(offset: u64, old: &[u8], new: &[u8]) -> Option<Self> {
-        let is_changed = |(old, new): (&u8, &u8)| old != new;
-        let first = old.iter().zip(new).position(is_changed)?;
-        let last = old.iter().zip(new).rposition(is_changed)?;
-        Some(Self {
-            offset: offset.saturating_add(first as u64),
-            bytes: new.get(first..=last)?.to_vec(),
-        })
-    }
 }
 
 #[cfg(test)]

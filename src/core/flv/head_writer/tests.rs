@@ -2,6 +2,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
+use crate::core::flv::keyframe_index::KeyframeIndex;
 use crate::core::{
     amf::amf0,
     flv::{self, FrameParser, TagReader, reader::TagView},
@@ -825,7 +826,7 @@ fn any_subset_of_pages_points_at_keyframes_after_thinning() {
 }
 
 #[test]
-fn warm_writer_does_not_allocate_per_tag() {
+fn warm_writer_allocates_only_when_its_keyframe_index_doubles() {
     let mut writer = HeadWriter::new(Layout::Seekable);
     writer.head();
     let mut payload = Some(Payload::from(AVC_KEY));
@@ -844,7 +845,8 @@ fn warm_writer_does_not_allocate_per_tag() {
     };
     go(10);
     let warm = allocation_counter::measure(|| go(100_000));
-    assert_eq!(warm.count_total, 0);
+    let doublings = u64::from(KeyframeIndex::SLOTS.ilog2());
+    assert!(warm.count_total <= doublings, "{}", warm.count_total);
     writer.patches();
     assert!(writer.duration_ms() > 3_900_000);
 }
