@@ -35,6 +35,8 @@ impl Payload {
 
     /// Appends `bytes`.
     pub fn extend_from_slice(&mut self, bytes: &[u8]) {
+        // A buffer of exactly the right size would double when the trailer is added.
+        self.bytes.reserve(bytes.len().saturating_add(TRAILER));
         self.bytes.extend_from_slice(bytes);
     }
 
@@ -66,7 +68,7 @@ impl Payload {
 
     /// Writes `header` into the headroom, appends `trailer` and returns the buffer. Pass it to
     /// [`Payload::reuse`] afterwards.
-    pub fn into_framed(mut self, header: [u8; Self::HEADROOM], trailer: [u8; 4]) -> Vec<u8> {
+    pub fn into_framed(mut self, header: [u8; Self::HEADROOM], trailer: [u8; TRAILER]) -> Vec<u8> {
         if let Some(headroom) = self.bytes.first_chunk_mut() {
             *headroom = header;
         }
@@ -160,8 +162,11 @@ fn class_of(capacity: usize) -> usize {
     capacity.max(1).ilog2() as usize
 }
 
+/// Length of the trailer, in bytes: a PreviousTagSize (FLV E.3).
+const TRAILER: usize = 4;
+
 /// Length of headroom and trailer, in bytes.
-const FRAMING: usize = Payload::HEADROOM + 4;
+const FRAMING: usize = Payload::HEADROOM + TRAILER;
 
 /// Largest memory of a pool, in bytes. The write queue has the same limit.
 const MAX_MEMORY: usize = 1 << 20;
