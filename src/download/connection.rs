@@ -1,8 +1,10 @@
 //! One connection to a server with its inbox and outbox.
 
 use std::{
+    cell::Cell,
     future::poll_fn,
     io::{self, ErrorKind},
+    mem,
     pin::{Pin, pin},
     task::{Context, Poll, ready},
     time::Duration,
@@ -20,7 +22,12 @@ use crate::transport::Stream;
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: Stream,
+    /// Received bytes that are not parsed.
     pub(super) inbox: BytesMut,
+    /// Whether the inbox is the receive buffer of this thread, see [`Connection::lend_buffer`].
+    has_buffer: bool,
+    /// An empty buffer, which becomes the inbox while other connections use the receive buffer.
+    small: BytesMut,
     pub(super) outbox: BytesMut,
     is_writable: bool,
     /// A reset that was reported to a write. The system reports a reset only once, and the next
@@ -43,7 +50,9 @@ impl Connection {
     pub(super) fn new(stream: Stream) -> Self {
         Self {
             stream,
-            inbox: BytesMut::with_capacity(READ_BYTES + MAX_LEFT_OVER),
+            inbox: BytesMut::new(),
+            has_buffer: false,
+            small: BytesMut::new(),
             outbox: BytesMut::new(),
             is_writable: true,
             reset: None,
@@ -59,11 +68,7 @@ impl Connection {
         if !self.is_writable {
             self.outbox.clear();
         }
-        // Before a read, at most a partial chunk header remains in the inbox. `reserve` moves it to the
-        // front and never grows the buffer. After an interrupted turn the inbox is still full.
-        if is_reading {
-            self.inbox.reserve(READ_BYTES);
-        }
+        self.lend_buffer();
         poll_fn(|context| {
             // Sending comes first: a server that sends without pause must not delay
             // acknowledgements and pings.
@@ -107,8 +112,43 @@ impl Connection {
         }
     }
 
+    /// Moves the rest of the inbox to a small buffer, and leaves the receive buffer to the other connections of
+    /// this thread. Most of them wait most of the time.
+    ///
+    /// Before a read, at most a partial chunk header or a handshake remains in the inbox. After an interrupted
+    /// turn the inbox may be full, and keeps the buffer.
+    fn lend_buffer(&mut self) {
+        if self.has_buffer && self.inbox.len() <= MAX_LEFT_OVER {
+            self.has_buffer = false;
+            self.small.extend_from_slice(&self.inbox);
+            let mut buffer = mem::replace(&mut self.inbox, mem::take(&mut self.small));
+            buffer.clear();
+            RECEIVE_BUFFER.set(Some(buffer));
+        }
+    }
+
+    /// Moves the inbox to the receive buffer of this thread. If another connection keeps that buffer, creates
+    /// another one.
+    fn take_buffer(&mut self) {
+        if !self.has_buffer {
+            self.has_buffer = true;
+            let mut buffer = RECEIVE_BUFFER.take().unwrap_or_default();
+            buffer.reserve(READ_BYTES + MAX_LEFT_OVER);
+            buffer.extend_from_slice(&self.inbox);
+            self.small = mem::replace(&mut self.inbox, buffer);
+            self.small.clear();
+        }
+        // Moves the rest to the front, and never grows the buffer.
+        self.inbox.reserve(READ_BYTES);
+    }
+
     fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Moved>> {
-        let read = ready!(pin!(self.stream.read_buf(&mut self.inbox)).poll(context));
+        self.take_buffer();
+        let read = pin!(self.stream.read_buf(&mut self.inbox)).poll(context);
+        if read.is_pending() {
+            self.lend_buffer();
+        }
+        let read = ready!(read);
         Poll::Ready(match (read, self.reset.take()) {
             (Ok(0), Some(reset)) => Err(reset),
             (Ok(0), None) => Ok(Moved::Closed),
@@ -135,6 +175,11 @@ impl Connection {
 /// Bytes per read: enough to make system calls rare. 256 KiB cost 5 % less CPU, but then a download into a pipe
 /// needs more than 8 MiB of memory.
 pub(super) const READ_BYTES: usize = 128 * 1024;
+
+thread_local! {
+    /// The receive buffer of this thread while no connection uses it.
+    static RECEIVE_BUFFER: Cell<Option<BytesMut>> = const { Cell::new(None) };
+}
 
 /// Largest remainder between two reads: a partial chunk header, or once a handshake.
 pub(super) const MAX_LEFT_OVER: usize = 4096;
