@@ -138,10 +138,9 @@ async fn with_swf_proof(
 ) -> Result<Config, EndCause> {
     let mut session = job.session.clone();
     if let Some(player) = &job.player {
-        match pump
-            .flush_while(player.fingerprint(&job.dialer), stop)
-            .await?
-        {
+        // Boxed like the other rare steps of a download: every download would reserve its memory.
+        let fingerprint = Box::pin(player.fingerprint(&job.dialer));
+        match pump.flush_while(fingerprint, stop).await? {
             Ok(Fingerprint { hash, size }) => session.swf_proof = Some(SwfProof { hash, size }),
             Err(error) => return Err(EndCause::Player(error)),
         }
@@ -216,7 +215,7 @@ async fn find(
             None => {
                 pump.report.connecting(&route.endpoint);
                 let mut facts = DialFacts::default();
-                let dial = job.dialer.dial(&route, &mut facts);
+                let dial = Box::pin(job.dialer.dial(&route, &mut facts));
                 let dialed = pump.flush_while(dial, stop).await;
                 pump.report.dialed(&route, &facts);
                 let stream = match dialed {

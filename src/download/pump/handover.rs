@@ -309,7 +309,7 @@ impl Pump<'_> {
     }
 
     /// Ends a move if the download does not continue with it. Returns the new connection.
-    pub(super) fn cancel_handover(&mut self, next: &Next) -> Option<(Connection, Client)> {
+    pub(super) fn cancel_handover(&mut self, next: &Next) -> Option<Box<(Connection, Client)>> {
         let may_move = match next {
             Next::Move(_) => true,
             Next::Finish(cause) => self.may_move_after(cause),
@@ -319,7 +319,9 @@ impl Pump<'_> {
             return None;
         }
         match mem::take(&mut self.handover.phase) {
-            Phase::Seeking(new, _) | Phase::Joining(new, _) => Some((new.connection, new.client)),
+            Phase::Seeking(new, _) | Phase::Joining(new, _) => {
+                Some(Box::new((new.connection, new.client)))
+            }
             Phase::Idle | Phase::Requested(_) | Phase::Dialing(..) => None,
         }
     }

@@ -249,11 +249,13 @@ impl<'a> Pump<'a> {
         let next = name_text_answer(next, self.stage, &connection.inbox);
         let next = reported_end(next, client);
         let unused = self.cancel_handover(&next);
-        tokio::join!(close(connection, client), async {
-            if let Some((connection, mut client)) = unused {
+        let close_unused = async {
+            if let Some(unused) = unused {
+                let (connection, mut client) = *unused;
                 close(connection, &mut client).await;
             }
-        });
+        };
+        Box::pin(async { tokio::join!(close(connection, client), close_unused) }).await;
         let next = self.conclude_rejoin(next);
         if let Err(cause) = self.release_held_frame(Instant::now()) {
             return cause.into();

@@ -134,7 +134,8 @@ impl Pump<'_> {
         tracing::info!(
             "the stream has no sequence header, playing its beginning on another connection"
         );
-        let found = self.flush_while(read_headers(source), stop).await?;
+        let reading = Box::pin(read_headers(source));
+        let found = self.flush_while(reading, stop).await?;
         let now = self.check_limits()?;
         let mut found = found.unwrap_or_default();
         // Each of several tracks has a header, so the first one must not exclude the others.

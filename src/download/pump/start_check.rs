@@ -164,10 +164,10 @@ impl Pump<'_> {
         tracing::info!("comparing the recording with the beginning of the stream");
         let mut beginning = Beginning::default();
         let mut tracks = self.tracks.new_filter();
-        let playing = source.play_beginning(|mut message, info| {
+        let playing = Box::pin(source.play_beginning(|mut message, info| {
             let info = tracks.select(info, &mut message.payload);
             info.is_some_and(|info| beginning.add(info, &message.payload))
-        });
+        }));
         match self.flush_while(playing, stop).await {
             Ok(Some(())) => self.start_check.beginning.is_like(&beginning),
             _ => {
