@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{admission::Admission, capture::Capture, retry::RetryPolicy, swf_player::Player};
 use crate::{
-    core::{flv::TrackSet, rtmp::client::config::Config},
+    core::{flv::TrackSet, rejoin::history::MAX_FRAMES, rtmp::client::config::Config},
     output::{Destination, FileOptions, GapPolicy, PipeOptions, SegmentOptions},
     transport::{Dialer, Route},
 };
@@ -40,6 +40,9 @@ pub struct Job {
     pub pipe_options: PipeOptions,
     /// When to reconnect.
     pub retry: RetryPolicy,
+    /// Largest number of frames that are remembered to recognize them after a reconnect, see
+    /// [`history_frames`].
+    pub history_frames: usize,
     /// How a gap in a live stream appears in the recording.
     pub gap: GapPolicy,
     /// Whether output times are the server's timestamps.
@@ -69,6 +72,17 @@ impl Job {
     pub(super) fn may_rejoin(&self) -> bool {
         self.retry != RetryPolicy::default() || !self.session.republish_wait.is_zero()
     }
+}
+
+/// Returns the number of frames that each of `streams` downloads in one process remembers: 65,536 for up to
+/// eight streams, which are a quarter of an hour of video and audio in 1.5 MiB each. More streams share 12 MiB,
+/// but each remembers at least 1,024 frames, which are 13 s and more than servers repeat.
+pub fn history_frames(streams: usize) -> usize {
+    const ALL: usize = 8 * MAX_FRAMES;
+    let share = ALL.checked_div(streams).unwrap_or(ALL);
+    // The memory of a queue doubles, so another number would waste some of it.
+    let share = 1_usize.checked_shl(share.max(1).ilog2()).unwrap_or(ALL);
+    share.clamp(1 << 10, MAX_FRAMES)
 }
 
 /// Limits set by the user that end a recording before the server does.
@@ -102,4 +116,16 @@ pub struct Candidate {
 pub struct Resume {
     /// Number of keyframes before the last one at which the old and the new stream are joined.
     pub skip_keyframes: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_streams_share_the_memory_for_remembered_frames() {
+        let frames = [0, 1, 8, 9, 100, 500, 2_000, usize::MAX].map(history_frames);
+        let expected = [65_536, 65_536, 65_536, 32_768, 4_096, 1_024, 1_024, 1_024];
+        assert_eq!(frames, expected);
+    }
 }

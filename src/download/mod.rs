@@ -39,7 +39,7 @@ pub use self::{
     admission::{Admission, HostFailure},
     capture::Capture,
     hint::{Hint, SchemeChange},
-    job::{Candidate, Job, Limits, Resume},
+    job::{Candidate, Job, Limits, Resume, history_frames},
     outcome::{Ending, Outcome},
     report::{Progress, ReceivedMessage, Reconnect, ReconnectState, Report, Retry},
     stream_format::{FormatChange, TrackFormat},

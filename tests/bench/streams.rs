@@ -71,7 +71,7 @@ fn live(count: u64, seconds: u64) {
     let folder = folder();
     println!("| {count} streams, {seconds} s | CPU % of a core | peak MiB | KiB per stream |");
     println!("| --- | --- | --- | --- |");
-    let mut child = server.recorder("live", count, &folder, &["--live"]);
+    let mut child = server.recorder("live", count, &folder, &["--live", "--retry", "3"]);
     let usage = Usage::of(&mut child, Duration::from_secs(seconds / 2));
     usage.print("rtmpull", count);
     println!("{}", verify(folder.path(), count, seconds));
@@ -218,7 +218,8 @@ fn record(url: &str, count: u64, folder: &str, options: &[&str]) {
             .into_iter()
             .chain(options.iter().copied());
         let args = Args::read(words.map(Into::into)).unwrap_or_else(|_| panic!("valid options"));
-        let job = job::resolve(&args, &Environment::here()).expect("a valid job");
+        let mut job = job::resolve(&args, &Environment::here()).expect("a valid job");
+        job.history_frames = download::history_frames(count as usize);
         tasks.push(local.spawn_local(async move {
             tokio::time::sleep(STAGGER * stream as u32).await;
             let (_stopper, stop) = Stop::new();

@@ -112,6 +112,7 @@ pub fn resolve(args: &Args, environment: &Environment) -> Result<Job> {
         admission: None,
         backlog_bytes: usize::try_from(args.queue_size).unwrap_or(usize::MAX),
         retry: retry::retry_policy(args),
+        history_frames: download::history_frames(1),
         gap: retry::gap_policy(args, &recording)?,
         keep_timestamps: args.keep_timestamps,
         candidates,

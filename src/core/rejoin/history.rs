@@ -6,10 +6,11 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::core::flv::{FrameInfo, TagKind};
 
-/// The last frames of a recording and the messages after them: 24 bytes per frame, at most
-/// [`MAX_FRAMES`] frames.
-#[derive(Debug, Clone, Default)]
+/// The last frames of a recording and the messages after them: 24 bytes per frame.
+#[derive(Debug, Clone)]
 pub(crate) struct History {
+    /// Largest number of recent frames.
+    most: usize,
     /// The first frames of the recording.
     head: Vec<Content>,
     /// Output time of the first frame.
@@ -64,7 +65,35 @@ pub(crate) struct Track {
     by_content: Vec<usize>,
 }
 
+impl Default for History {
+    /// Creates an empty history of up to [`MAX_FRAMES`] frames.
+    fn default() -> Self {
+        Self {
+            most: MAX_FRAMES,
+            head: Vec::new(),
+            first_ms: 0,
+            end_ms: 0,
+            frames: 0,
+            recent: VecDeque::new(),
+            tail: VecDeque::new(),
+        }
+    }
+}
+
 impl History {
+    /// Keeps at most this number of recent frames from now on.
+    pub(crate) fn limit(&mut self, frames: usize) {
+        self.most = frames.clamp(1, MAX_FRAMES);
+        let surplus = self.recent.len().saturating_sub(self.most);
+        self.recent.drain(..surplus);
+        self.recent.shrink_to(self.most);
+    }
+
+    /// Largest number of recent frames.
+    pub(crate) fn most(&self) -> usize {
+        self.most
+    }
+
     /// Adds a message that was written at `at_ms`. Messages without media count only after the last
     /// frame.
     pub(crate) fn note(&mut self, info: FrameInfo, at_ms: u64, body: &[u8]) {
@@ -82,7 +111,7 @@ impl History {
         if self.head.len() < FIRST_FRAMES {
             self.head.push(content);
         }
-        if self.recent.len() == MAX_FRAMES {
+        if self.recent.len() >= self.most {
             self.recent.pop_front();
         }
         self.recent.push_back(Fingerprint { content, at_ms });
@@ -96,6 +125,7 @@ impl History {
         let skipped = self.recent.len().saturating_sub(frames);
         let recent: VecDeque<_> = self.recent.iter().skip(skipped).copied().collect();
         Self {
+            most: self.most,
             head: Vec::new(),
             first_ms: recent.front().map_or(0, |first| first.at_ms),
             end_ms: self.end_ms,

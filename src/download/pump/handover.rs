@@ -392,7 +392,9 @@ impl Pump<'_> {
                     self.handover.relocation = Some((route.clone(), session.clone()));
                 }
                 // A recording without retries does not keep the frames that the search needs.
-                self.history.get_or_insert_with(RecordingHistory::from_now);
+                let frames = self.history_frames;
+                let create = || RecordingHistory::from_now(frames);
+                self.history.get_or_insert_with(create);
                 self.handover.phase = Phase::Requested(Box::new(Plan {
                     request,
                     route,

@@ -3,6 +3,7 @@
 mod handover;
 mod rejoin;
 mod sequence_headers;
+mod shared_pool;
 mod start_check;
 mod stream_source;
 
@@ -18,6 +19,7 @@ use self::{
     handover::Handover,
     rejoin::{RecordingHistory, Rejoin},
     sequence_headers::HeaderCheck,
+    shared_pool::with_shared_pool,
     start_check::StartCheck,
 };
 use super::frame_interval::FrameInterval;
@@ -130,6 +132,8 @@ pub(super) struct Pump<'a> {
     checked_at: Instant,
     /// Frames written so far; kept only if a rejoin may need them.
     history: Option<RecordingHistory>,
+    /// Largest number of frames in `history`.
+    history_frames: usize,
     /// The rejoin in progress; `None` while frames are written directly.
     rejoin: Option<Rejoin>,
     gap_policy: GapPolicy,
@@ -212,7 +216,10 @@ impl<'a> Pump<'a> {
             stage: Stage::Handshake,
             wall_clock: jiff::Timestamp::now(),
             checked_at: Instant::now(),
-            history: job.may_rejoin().then(RecordingHistory::default),
+            history: job
+                .may_rejoin()
+                .then(|| RecordingHistory::new(job.history_frames)),
+            history_frames: job.history_frames,
             rejoin: None,
             gap_policy: job.gap,
             gap_reason: String::new(),
@@ -354,6 +361,10 @@ impl<'a> Pump<'a> {
 
     /// Processes received bytes for up to [`TURN_BUDGET`], then everything that is due.
     fn process_input(&mut self, client: &mut Client, inbox: &mut BytesMut) -> Result<Turn, Next> {
+        with_shared_pool(client, |client| self.process_turn(client, inbox))
+    }
+
+    fn process_turn(&mut self, client: &mut Client, inbox: &mut BytesMut) -> Result<Turn, Next> {
         let now = self.check_limits()?;
         let turn = loop {
             let received = client.receive(now, inbox);

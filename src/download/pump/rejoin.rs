@@ -64,11 +64,18 @@ struct Silence {
 }
 
 impl RecordingHistory {
+    /// Creates an empty history of up to this number of frames.
+    pub(super) fn new(frames: usize) -> Self {
+        let mut history = Self::default();
+        history.recording.limit(frames);
+        history
+    }
+
     /// Creates the history of a recording that already contains frames.
-    pub(super) fn from_now() -> Self {
+    pub(super) fn from_now(frames: usize) -> Self {
         Self {
             is_partial: true,
-            ..Self::default()
+            ..Self::new(frames)
         }
     }
 
@@ -128,6 +135,7 @@ impl Pump<'_> {
         if self.is_live_requested {
             let history = self.history.get_or_insert_default();
             history.recording = recording;
+            history.recording.limit(self.history_frames);
             history.former =
                 last_change(&file.file).map(|(before, since)| (Instant::now(), before, since));
             self.clock.continue_from(history.recording.end_ms());

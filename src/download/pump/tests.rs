@@ -105,6 +105,7 @@ fn job(destination: Destination) -> Job {
         file: FileOptions::default(),
         pipe_options: PipeOptions::default(),
         retry: RetryPolicy::default(),
+        history_frames: 1 << 16,
         gap: GapPolicy::default(),
         keep_timestamps: false,
         candidates: Vec::new(),

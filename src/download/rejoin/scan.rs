@@ -313,6 +313,11 @@ impl ExistingRecording {
         self.history.frames()
     }
 
+    /// Keeps at most this number of recent frames from now on.
+    pub(in crate::download) fn limit(&mut self, frames: usize) {
+        self.history.limit(frames);
+    }
+
     /// Whether no frame was written yet.
     pub(in crate::download) fn is_empty(&self) -> bool {
         self.history.frames() == 0
@@ -321,7 +326,7 @@ impl ExistingRecording {
     /// Adds a message at its output time.
     pub(in crate::download) fn note(&mut self, info: FrameInfo, at_ms: u64, body: &[u8]) {
         if info.is_keyframe {
-            if self.keyframes.len() == MAX_KEYFRAMES {
+            if self.keyframes.len() >= self.history.most() / FRAMES_PER_KEYFRAME {
                 self.keyframes.pop_front();
             }
             let number = self.history.frames();
@@ -356,8 +361,9 @@ const KINDS: [u8; 4] = [
 /// Bytes per read.
 const READ_BYTES: u64 = 256 * 1024;
 
-/// Largest number of remembered keyframes, for `--skip`: hours of video in 64 KiB.
-const MAX_KEYFRAMES: usize = 1 << 12;
+/// One keyframe is remembered for this number of remembered frames. For a single download these are hours of
+/// video in 64 KiB, for `--skip`.
+const FRAMES_PER_KEYFRAME: usize = 16;
 
 /// Number of frames that a second connection is compared with: a minute of video and audio. With
 /// fewer frames, the content of a looped file is more often unique.

@@ -392,6 +392,22 @@ fn the_history_is_bounded() {
 }
 
 #[test]
+fn a_limited_history_keeps_the_latest_frames() {
+    let mut history = History::default();
+    for number in 0..100 {
+        if number == 50 {
+            history.limit(16);
+        }
+        let body = [0xAF, 1, number as u8];
+        history.note(info(A, &body), number, &body);
+    }
+    assert_eq!((history.frames(), history.end_ms()), (100, 99));
+    let index = history.into_index();
+    let times: Vec<_> = (0..).map_while(|at| index.tracks.audio.get(at)).collect();
+    assert!(times.iter().map(|frame| frame.at_ms).eq(84..100));
+}
+
+#[test]
 fn a_live_match_needs_fewer_frames_than_a_recorded_one() {
     let old: Vec<Frame> = vec![(VIDEO, 0, 1), (AUDIO, 10, 2), (VIDEO, 40, 3)];
     // The keyframe is repeated, but the audio before it is not.

@@ -124,6 +124,11 @@ impl Decoder {
         self.pool.put(payload);
     }
 
+    /// Returns the pool of unused payloads.
+    pub fn pool_mut(&mut self) -> &mut Pool {
+        &mut self.pool
+    }
+
     /// Returns true if no message is unfinished. A connection ends at a message boundary if this
     /// holds and the inbox is empty.
     pub fn is_between_messages(&self) -> bool {

@@ -57,7 +57,10 @@ use super::{
     handshake::{Handshake, Progress},
     message::AggregateUnpacker,
 };
-use crate::core::{flv::FrameParser, payload::Payload};
+use crate::core::{
+    flv::FrameParser,
+    payload::{Payload, Pool},
+};
 
 /// One session that plays one stream.
 #[derive(Debug)]
@@ -316,6 +319,11 @@ impl Client {
     /// Returns the payload of a finished message to the pool.
     pub fn recycle(&mut self, payload: Payload) {
         self.decoder.recycle(payload);
+    }
+
+    /// Returns the pool, which the caller may exchange for one that several sessions share.
+    pub fn pool_mut(&mut self) -> &mut Pool {
+        self.decoder.pool_mut()
     }
 
     /// Returns true if no message is unfinished. If the connection closes now and the inbox is empty,
