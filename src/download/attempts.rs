@@ -255,7 +255,7 @@ async fn find(
         if let Some(attempted) = &mut pump.attempted {
             attempted.observe(&client);
         }
-        if !client.is_handshaking()
+        if !pump.facts().is_shaking_hands
             && let Some(permit) = &mut pump.permit
         {
             permit.succeeded();
