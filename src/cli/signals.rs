@@ -19,8 +19,30 @@ use super::{exit_code::Exit, terminal::screen::Screen};
 ///
 /// Fails if the signal handlers or the thread cannot be installed.
 pub fn watch(stop: watch::Sender<bool>, screen: Arc<Screen>) -> io::Result<()> {
+    watch_signals(stop, screen, HangUp::Ends)
+}
+
+/// What SIGHUP does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HangUp {
+    /// It ends the download, like the other signals.
+    Ends,
+    /// It is not watched here, because it has another meaning.
+    Excluded,
+}
+
+/// Watches the signals as [`watch`] does.
+///
+/// # Errors
+///
+/// Fails if the signal handlers or the thread cannot be installed.
+pub fn watch_signals(
+    stop: watch::Sender<bool>,
+    screen: Arc<Screen>,
+    hang_up: HangUp,
+) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    let mut signals = Signals::new(&runtime)?;
+    let mut signals = Signals::new(&runtime, hang_up)?;
     thread::Builder::new()
         .name("signals".to_owned())
         .spawn(move || {
@@ -35,13 +57,43 @@ pub fn watch(stop: watch::Sender<bool>, screen: Arc<Screen>) -> io::Result<()> {
     Ok(())
 }
 
+/// Requests to read a file again: SIGHUP. Windows has none.
+#[derive(Debug)]
+pub struct HangUps {
+    #[cfg(unix)]
+    signal: tokio::signal::unix::Signal,
+}
+
+impl HangUps {
+    /// Starts to receive the requests. Must be called in a runtime.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the signal handler cannot be installed.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self {
+            #[cfg(unix)]
+            signal: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for the next request.
+    pub async fn next(&mut self) {
+        #[cfg(unix)]
+        if self.signal.recv().await.is_some() {
+            return;
+        }
+        std::future::pending().await
+    }
+}
+
 /// Signals with their numbers.
 #[cfg(unix)]
 struct Signals(Vec<(i32, tokio::signal::unix::Signal)>);
 
 #[cfg(unix)]
 impl Signals {
-    fn new(runtime: &Runtime) -> io::Result<Self> {
+    fn new(runtime: &Runtime, hang_up: HangUp) -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
 
         let _context = runtime.enter();
@@ -51,7 +103,7 @@ impl Signals {
             SignalKind::quit(),
         ];
         // nohup ignores SIGHUP so that the process survives it.
-        if !is_hang_up_ignored() {
+        if hang_up == HangUp::Ends && !is_hang_up_ignored() {
             kinds.push(SignalKind::hangup());
         }
         let signals = kinds
@@ -100,7 +152,7 @@ struct Signals {
 
 #[cfg(windows)]
 impl Signals {
-    fn new(runtime: &Runtime) -> io::Result<Self> {
+    fn new(runtime: &Runtime, _: HangUp) -> io::Result<Self> {
         use tokio::signal::windows;
 
         let _context = runtime.enter();

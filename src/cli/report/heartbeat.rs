@@ -71,6 +71,13 @@ impl Heartbeat {
 
 impl Listener for Heartbeat {
     fn finished(&mut self, _: &Outcome) {
+        self.finish();
+    }
+}
+
+impl Heartbeat {
+    /// Waits until the last beat is written.
+    pub fn finish(&mut self) {
         if !self.worker.finish(DISK_TIMEOUT) {
             tracing::warn!("the heartbeat file is still being written");
         }

@@ -37,6 +37,8 @@ pub struct SystemdNotifier {
     is_ready: bool,
     media_timer: ProgressTimer,
     status_timer: ProgressTimer,
+    /// Time of the next status of a process that supervises several downloads.
+    next_status: Option<Instant>,
 }
 
 /// Message to the service manager.
@@ -76,7 +78,27 @@ impl SystemdNotifier {
             is_ready: false,
             media_timer: ProgressTimer::new(Duration::ZERO),
             status_timer: ProgressTimer::new(STATUS_INTERVAL),
+            next_status: None,
         })
+    }
+
+    /// Notifies the manager that the process works and supervises several downloads. Call it about once per
+    /// second.
+    pub fn supervising(&mut self, status: &str) {
+        self.set_alive_for(self.interval.max(SUPERVISION_TIME));
+        self.is_ready = self.is_ready || self.worker.send(Message::Ready);
+        let now = Instant::now();
+        if self.next_status.is_none_or(|next| next <= now) {
+            self.next_status = now.checked_add(STATUS_INTERVAL);
+            self.status(status);
+        }
+    }
+
+    /// Notifies the manager that the process ends.
+    pub fn stopping(&mut self, status: &str) {
+        self.status(status);
+        self.worker.send(Message::Stopping);
+        self.worker.finish(DELIVERY_TIMEOUT);
     }
 
     fn status(&self, text: &str) {
@@ -95,9 +117,7 @@ impl SystemdNotifier {
 impl Listener for SystemdNotifier {
     fn finished(&mut self, outcome: &Outcome) {
         let reason = reason_suffix(&outcome.reason);
-        self.status(&format!("{}{reason}", outcome.ending));
-        self.worker.send(Message::Stopping);
-        self.worker.finish(DELIVERY_TIMEOUT);
+        self.stopping(&format!("{}{reason}", outcome.ending));
     }
 }
 
@@ -207,6 +227,9 @@ const STATUS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Time for an attempt up to its first media: more than the timeouts of the session need to end it.
 const ATTEMPT_TIME: Duration = Duration::from_secs(90);
+
+/// Time for which a supervising process counts as alive, longer than the time between two reports.
+const SUPERVISION_TIME: Duration = Duration::from_secs(3);
 
 /// Minimum time between two watchdog notifications, however short the watchdog timeout is.
 const MIN_INTERVAL: Duration = Duration::from_millis(10);

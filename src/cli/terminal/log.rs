@@ -8,13 +8,15 @@ use std::{
 use tracing::{
     Level, Subscriber,
     field::{Field, Visit},
+    span,
 };
 use tracing_subscriber::{
     filter::LevelFilter,
     layer::{Context, Layer, SubscriberExt},
+    registry::LookupSpan,
 };
 
-use super::screen::{Kind, Screen};
+use super::screen::{Kind, Screen, Source};
 use crate::{
     cli::{args::Verbosity, rtmpdump::property_log::Property},
     core::rtmp::properties,
@@ -41,8 +43,28 @@ struct LogLayer {
     screen: Arc<Screen>,
 }
 
-impl<S: Subscriber> Layer<S> for LogLayer {
-    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+/// Name of the field with the name of one of several streams, in the span of its download.
+pub const STREAM: &str = "stream";
+
+/// Name of a stream, stored with its span.
+struct StreamName(Arc<str>);
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogLayer {
+    fn on_new_span(
+        &self,
+        attributes: &span::Attributes<'_>,
+        id: &span::Id,
+        context: Context<'_, S>,
+    ) {
+        let mut found = FoundName(None);
+        attributes.record(&mut found);
+        if let (Some(name), Some(span)) = (found.0, context.span(id)) {
+            span.extensions_mut().insert(StreamName(name));
+        }
+    }
+
+    fn on_event(&self, event: &tracing::Event<'_>, context: Context<'_, S>) {
+        let stream = stream_of(event, &context);
         let metadata = event.metadata();
         let (name, verbosity) = match *metadata.level() {
             Level::ERROR => ("ERROR", Verbosity::Normal),
@@ -57,14 +79,44 @@ impl<S: Subscriber> Layer<S> for LogLayer {
                 event.record(&mut property);
                 return property.line(name, &self.screen);
             }
-            let mut line = Line(format!("{name}:"));
+            let stream = stream.as_ref();
+            let stream = stream.map_or_else(String::new, |stream| format!(" {stream}:"));
+            let mut line = Line(format!("{name}:{stream}"));
             event.record(&mut line);
             self.screen.cleaned(&line.0)
         };
-        let kind = Kind::Log(metadata.callsite());
+        let kind = Kind {
+            source: Source::Log(metadata.callsite()),
+            stream: stream.clone(),
+        };
         self.screen
             .print_limited(verbosity, metadata.level(), kind, line);
     }
+}
+
+/// Returns the name of the stream whose download logs the event.
+fn stream_of<S: Subscriber + for<'a> LookupSpan<'a>>(
+    event: &tracing::Event<'_>,
+    context: &Context<'_, S>,
+) -> Option<Arc<str>> {
+    let mut spans = context.event_scope(event)?;
+    spans.find_map(|span| {
+        let extensions = span.extensions();
+        Some(Arc::clone(&extensions.get::<StreamName>()?.0))
+    })
+}
+
+/// The name of a stream in the fields of a span.
+struct FoundName(Option<Arc<str>>);
+
+impl Visit for FoundName {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == STREAM {
+            self.0 = Some(value.into());
+        }
+    }
+
+    fn record_debug(&mut self, _: &Field, _: &dyn fmt::Debug) {}
 }
 
 struct Line(String);

@@ -20,10 +20,7 @@ use super::{
     },
     time_format::{time_of_day, utc},
 };
-use crate::cli::{
-    args::Verbosity,
-    report::json::event::{Event, EventWriter},
-};
+use crate::cli::{args::Verbosity, report::json::event::EventWriter};
 
 /// Standard error for people and front ends. On a terminal, a bar stays below the lines; otherwise a
 /// status line is rewritten in place.
@@ -70,7 +67,15 @@ impl Charset {
 
 /// Kind of line that is limited separately.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Kind {
+pub(super) struct Kind {
+    pub(super) source: Source,
+    /// Name of one of several streams, so that no stream hides the lines of another one.
+    pub(super) stream: Option<Arc<str>>,
+}
+
+/// Source of a line.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Source {
     /// A log message from one place in the code.
     Log(Identifier),
     /// An event in a report.
@@ -158,17 +163,21 @@ impl Screen {
     /// Masks these texts in all further output.
     pub fn add_secrets(&self, secrets: impl IntoIterator<Item = String>) {
         let mut known = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
-        known.extend(secrets);
+        for secret in secrets {
+            if !known.contains(&secret) {
+                known.push(secret);
+            }
+        }
     }
 
     /// Prints a line, shortened, escaped and without secrets.
     pub fn line(&self, text: &str) {
-        self.print(Verbosity::Normal, &Level::INFO, &self.cleaned(text));
+        self.print(Verbosity::Normal, &Level::INFO, None, &self.cleaned(text));
     }
 
     /// Prints a line with --verbose only, and writes it to the log file.
     pub fn verbose_line(&self, text: &str) {
-        self.print(Verbosity::Verbose, &Level::INFO, &self.cleaned(text));
+        self.print(Verbosity::Verbose, &Level::INFO, None, &self.cleaned(text));
     }
 
     /// Returns `text` shortened and without secrets, but not escaped.
@@ -190,8 +199,17 @@ impl Screen {
 
     /// Prints a line about an event that a server can cause repeatedly. Each kind of event has a limit.
     pub fn event_line(&self, kind: &'static str, text: &str) {
+        self.stream_line(None, kind, text);
+    }
+
+    /// Prints a line as [`Screen::event_line`] does. The limit is that of one of several streams.
+    pub fn stream_line(&self, stream: Option<&Arc<str>>, kind: &'static str, text: &str) {
         let line = || self.cleaned(text);
-        self.print_limited(Verbosity::Normal, &Level::INFO, Kind::Report(kind), line);
+        let kind = Kind {
+            source: Source::Report(kind),
+            stream: stream.cloned(),
+        };
+        self.print_limited(Verbosity::Normal, &Level::INFO, kind, line);
     }
 
     /// Prints the line that `line` returns, unless there were too many lines of its kind.
@@ -203,6 +221,7 @@ impl Screen {
         line: impl FnOnce() -> String,
     ) {
         let budget = match verbosity {
+            _ if kind.stream.is_some() => STREAM_BUDGET,
             Verbosity::Quiet | Verbosity::Normal => DEFAULT_BUDGET,
             Verbosity::Verbose => VERBOSE_BUDGET,
             Verbosity::Debug => DEBUG_BUDGET,
@@ -211,12 +230,12 @@ impl Screen {
         match self.limits.admit(kind.clone(), budget, Instant::now()) {
             Admission::Admitted => {
                 let line = line();
-                self.print(verbosity, level, &line);
+                self.print(verbosity, level, kind.1.stream.as_deref(), &line);
                 self.limits.charge(&kind, line.len());
             }
             Admission::FirstSuppressed => {
                 let notice = "INFO: too many messages of this kind, suppressing some";
-                self.print(verbosity, &Level::INFO, notice);
+                self.print(verbosity, &Level::INFO, kind.1.stream.as_deref(), notice);
             }
             Admission::Suppressed => {}
         }
@@ -230,19 +249,22 @@ impl Screen {
         for (suppressed, verbosity) in [(printed, Verbosity::Normal), (logged, LOGGED)] {
             if suppressed > 0 {
                 let total = format!("INFO: {suppressed} messages were suppressed");
-                self.print(verbosity, &Level::INFO, &total);
+                self.print(verbosity, &Level::INFO, None, &total);
             }
         }
     }
 
     /// Prints a clean line if the verbosity includes it, and writes it to the log file.
-    pub(super) fn print(&self, verbosity: Verbosity, level: &Level, text: &str) {
+    pub(super) fn print(
+        &self,
+        verbosity: Verbosity,
+        level: &Level,
+        stream: Option<&str>,
+        text: &str,
+    ) {
         match &self.events {
             _ if verbosity > self.verbosity => {}
-            Some(events) => events.write(&Event::Log {
-                level: &level.as_str().to_ascii_lowercase(),
-                text,
-            }),
+            Some(events) => events.log(&level.as_str().to_ascii_lowercase(), stream, text),
             None if self.has_times => {
                 let line = format!("{} {text}", time_of_day(&Zoned::now()));
                 self.bar.suspend(|| self.write(&line, LineEnd::Line));
@@ -333,6 +355,12 @@ fn ellipsis(text: &str, start: &str) -> &'static str {
 const DEFAULT_BUDGET: Budget = Budget {
     burst: 64 << 10,
     per_second: 1 << 10,
+};
+
+/// Output of each kind of line of one of several streams: some dozen lines, and then about one in two minutes.
+const STREAM_BUDGET: Budget = Budget {
+    burst: 8 << 10,
+    per_second: 1,
 };
 
 /// Output of each kind of line in the log file.

@@ -2,7 +2,10 @@
 
 use std::{
     io::{self, Write},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -206,6 +209,9 @@ pub struct Summary {
 #[derive(Serialize)]
 struct Line<'a> {
     time: String,
+    /// Name of one of several streams.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream: Option<&'a str>,
     position_ms: u64,
     #[serde(flatten)]
     event: &'a Event<'a>,
@@ -214,7 +220,9 @@ struct Line<'a> {
 /// Writes events to a reader.
 #[derive(Debug)]
 pub struct EventWriter {
-    lines: LineWriter,
+    lines: Arc<LineWriter>,
+    /// Name of the stream whose events it writes, if there are several.
+    stream: Option<Arc<str>>,
     position_ms: AtomicU64,
     limits: RateLimits<&'static str>,
 }
@@ -225,10 +233,22 @@ impl EventWriter {
         open: impl FnOnce() -> io::Result<W> + Send + 'static,
     ) -> io::Result<Self> {
         Ok(Self {
-            lines: LineWriter::start(open)?,
+            lines: Arc::new(LineWriter::start(open)?),
+            stream: None,
             position_ms: AtomicU64::new(0),
             limits: RateLimits::default(),
         })
+    }
+
+    /// Returns a writer for one of several streams. Its events carry the name, and have limits of their own.
+    #[must_use]
+    pub fn for_stream(&self, name: &Arc<str>) -> Self {
+        Self {
+            lines: Arc::clone(&self.lines),
+            stream: Some(Arc::clone(name)),
+            position_ms: AtomicU64::new(0),
+            limits: RateLimits::default(),
+        }
     }
 
     /// Sets the position of all further events, in milliseconds.
@@ -243,21 +263,29 @@ impl EventWriter {
             Event::Summary(_) => Priority::Final,
             _ => Priority::Normal,
         };
-        self.lines.push(self.line(event), priority);
+        self.lines
+            .push(self.line(self.stream.as_deref(), event), priority);
+    }
+
+    /// Writes a message, which may belong to one of several streams.
+    pub fn log(&self, level: &str, stream: Option<&str>, text: &str) {
+        let line = self.line(stream, &Event::Log { level, text });
+        self.lines.push(line, Priority::Low);
     }
 
     /// Writes the event that `event` returns, unless there were too many of its kind.
     pub fn write_limited<'a>(&self, kind: &'static str, event: impl FnOnce() -> Event<'a>) {
         if self.limits.admit(kind, BUDGET, Instant::now()) == Admission::Admitted {
-            let line = self.line(&event());
+            let line = self.line(self.stream.as_deref(), &event());
             self.limits.charge(&kind, line.len());
             self.lines.push(line, Priority::Normal);
         }
     }
 
-    fn line(&self, event: &Event<'_>) -> String {
+    fn line(&self, stream: Option<&str>, event: &Event<'_>) -> String {
         let line = Line {
             time: utc(Timestamp::now()),
+            stream,
             position_ms: self.position_ms.load(Ordering::Relaxed),
             event,
         };
@@ -265,14 +293,21 @@ impl EventWriter {
         escaped_json(&json) + "\n"
     }
 
-    /// Writes the summary, and waits for the reader to receive the remaining lines.
+    /// Writes the summary, and waits for the reader to receive the remaining lines. After the summary of one of
+    /// several streams, other events follow.
     pub fn finish(&self, summary: Summary) {
-        let left_out = self.lines.left_out() + self.limits.suppressed(|_| true);
+        let suppressed = self.limits.suppressed(|_| true);
+        let left_out = match self.stream {
+            Some(_) => suppressed,
+            None => self.lines.left_out() + suppressed,
+        };
         self.write(&Event::Summary(Summary {
             left_out,
             ..summary
         }));
-        self.lines.finish(READER_TIMEOUT);
+        if self.stream.is_none() {
+            self.lines.finish(READER_TIMEOUT);
+        }
     }
 }
 

@@ -4,6 +4,7 @@ mod bar;
 pub(in crate::cli) mod hint;
 mod metadata;
 mod rtmpdump;
+pub mod stream;
 mod summary;
 #[cfg(test)]
 mod tests;
