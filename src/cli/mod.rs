@@ -11,6 +11,7 @@ mod repair;
 pub mod report;
 pub mod rtmpdump;
 pub mod signals;
+pub mod streams;
 pub mod terminal;
 
 use std::{
@@ -79,6 +80,7 @@ pub fn run(args: &Args) -> Exit {
 }
 
 /// Output for people and for scripts.
+#[derive(Debug)]
 struct Displays {
     screen: Arc<Screen>,
     events: Option<Arc<EventWriter>>,
@@ -86,7 +88,8 @@ struct Displays {
 
 impl Displays {
     fn open(args: &Args) -> Result<Self> {
-        let has_media_on_stdout = job::paths::writes_to_stdout(args, &Environment::here());
+        let has_media_on_stdout = args.streams.streams.is_none()
+            && job::paths::writes_to_stdout(args, &Environment::here());
         let events = match args.progress_fd {
             Some(number) => Some(descriptor::to_descriptor(number, has_media_on_stdout)?),
             None if args.progress == Some(ProgressKind::Json) => Some(descriptor::to_stderr()?),
@@ -192,6 +195,9 @@ fn run_job(args: &Args, displays: &Displays) -> Result<Exit, (NotStarted, anyhow
     if args.conversion.is_requested() {
         return remux::run(args, displays);
     }
+    if args.streams.streams.is_some() {
+        return streams::run(args, displays);
+    }
     let (args, job) = resolve(args, &displays.screen).map_err(usage)?;
     if let Some(events) = &displays.events {
         events.write(&Event::Start(start_event(&args, &job, &displays.screen)));
@@ -228,17 +234,35 @@ fn failure(error: anyhow::Error) -> (NotStarted, anyhow::Error) {
 
 /// Resolves the arguments, and hides their secrets on `screen` as soon as they are known.
 fn resolve(args: &Args, screen: &Screen) -> Result<(Args, Job)> {
+    let (args, mut job) = resolve_job(args, &Environment::here(), screen)?;
+    create_files(&args, &mut job)?;
+    Ok((args, job))
+}
+
+/// Resolves the arguments of a download without creating any file.
+fn resolve_job(args: &Args, environment: &Environment, screen: &Screen) -> Result<(Args, Job)> {
     let args = rtmpdump::librtmp::apply_url_options(args)?;
     screen.add_secrets(job::secrets(&args));
-    let mut job = job::resolve(&args, &Environment::here())?;
-    let mut secrets = job::secrets(&args);
+    let job = job::resolve(&args, environment)?;
+    screen.add_secrets(secrets(&args, &job));
+    Ok((args, job))
+}
+
+/// Creates the files that a download fills from its start: the manifest and the capture.
+fn create_files(args: &Args, job: &mut Job) -> Result<()> {
+    job::segments::create_manifest(&job.segments)?;
+    job.capture = job::capture::create(args, job, secrets(args, job))?;
+    Ok(())
+}
+
+/// Returns the secrets of a resolved download.
+fn secrets(args: &Args, job: &Job) -> Vec<String> {
+    let mut secrets = job::secrets(args);
     secrets.extend(job.session.login.iter().map(|login| login.password.clone()));
     let proxy = job.dialer.proxy.as_ref();
     let proxy_login = proxy.and_then(|proxy| proxy.login.as_ref());
     secrets.extend(proxy_login.map(|login| login.password.clone()));
-    screen.add_secrets(secrets.iter().cloned());
-    job.capture = job::capture::create(&args, &job, secrets)?;
-    Ok((args, job))
+    secrets
 }
 
 /// Creates the output file, as rtmpdump does at the start: its callers read the size of that file even if

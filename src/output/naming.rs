@@ -78,6 +78,11 @@ impl Template {
         }
     }
 
+    /// The name as the user specified it.
+    pub fn source(&self) -> &Path {
+        &self.source
+    }
+
     /// The extension of the name.
     pub(super) fn extension(&self) -> Option<&OsStr> {
         self.source.extension()

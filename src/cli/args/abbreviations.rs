@@ -179,7 +179,7 @@ mod tests {
             ("--password", "--password"),
             ("--swfh", "--swfhash"),
             ("--ho", "--host"),
-            ("--keep", "--keep-timestamps"),
+            ("--keep-t", "--keep-timestamps"),
             ("--swfurl", "--swfurl"),
             ("--nothing", "--nothing"),
             ("--=x", "--=x"),

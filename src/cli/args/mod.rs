@@ -12,6 +12,7 @@ mod hls;
 mod no_download;
 mod probe;
 mod short_help;
+mod streams;
 pub mod values;
 
 #[cfg(test)]
@@ -25,8 +26,10 @@ use std::{
 };
 
 use clap::{
-    Arg, ArgAction, CommandFactory, FromArgMatches, Parser, ValueEnum, builder::ValueHint,
-    error::ErrorKind, parser::ValueSource,
+    Arg, ArgAction, CommandFactory, FromArgMatches, Parser, ValueEnum,
+    builder::ValueHint,
+    error::{ContextKind, ContextValue, ErrorKind},
+    parser::ValueSource,
 };
 
 pub use self::{
@@ -35,6 +38,7 @@ pub use self::{
     hls::HlsArgs,
     no_download::NoDownload,
     probe::{ProbeArgs, Source},
+    streams::StreamsArgs,
 };
 use self::{
     conversion::ALLOWED_WITH_REMUX,
@@ -715,6 +719,10 @@ pub struct Args {
     #[command(flatten)]
     pub capture: CaptureArgs,
 
+    /// Options that record many streams.
+    #[command(flatten)]
+    pub streams: StreamsArgs,
+
     /// Show progress as a row of # characters
     #[arg(short = '#', long, help_heading = "Messages")]
     pub hashes: bool,
@@ -797,6 +805,10 @@ impl Args {
             Self { conversion, .. } if conversion.is_requested() => {
                 ("--remux downloads nothing", &ALLOWED_WITH_REMUX[..])
             }
+            Self { streams, .. } if streams.streams.is_some() => {
+                let mode = "--streams reads the options of streams from its file";
+                (mode, &ALLOWED_WITH_STREAMS[..])
+            }
             _ => return Ok(args),
         };
         let is_excluded = |arg: &&Arg| {
@@ -813,6 +825,19 @@ impl Args {
         }
     }
 
+    /// Parses the options of one of several streams.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the reason in one line, and with the rejected option.
+    pub(super) fn of_stream(words: impl Iterator<Item = OsString>) -> Result<Self, Rejected> {
+        let program = OsString::from("rtmpull");
+        let parsed = Self::parsed([program].into_iter().chain(words).collect());
+        let mut args = parsed.map_err(|error| Rejected::of(&error))?;
+        args.order_outputs();
+        Ok(args)
+    }
+
     /// Whether no progress is shown to people.
     pub(super) fn hides_progress(&self) -> bool {
         matches!(self.progress, Some(ProgressKind::None | ProgressKind::Json))
@@ -825,6 +850,31 @@ impl Args {
             Self { verbose: true, .. } => Verbosity::Verbose,
             Self { debug: true, .. } => Verbosity::Debug,
             _ => Verbosity::Normal,
+        }
+    }
+}
+
+/// An option of a stream that is rejected.
+#[derive(Debug)]
+pub(super) struct Rejected {
+    /// Long name of the option.
+    pub(super) option: Option<String>,
+    /// Reason in one line.
+    pub(super) reason: String,
+}
+
+impl Rejected {
+    fn of(error: &clap::Error) -> Self {
+        let option = match error.get(ContextKind::InvalidArg) {
+            Some(ContextValue::String(option)) => Some(option),
+            Some(ContextValue::Strings(options)) => options.first(),
+            _ => None,
+        };
+        let option = option.and_then(|option| option.strip_prefix("--"));
+        let name = option.and_then(|option| option.split([' ', '=', '[']).next());
+        Self {
+            option: name.map(str::to_owned),
+            reason: no_download::message(error.kind(), error),
         }
     }
 }
@@ -861,11 +911,30 @@ pub const STDOUT: &str = "-";
 /// Arguments that may be used together with --repair.
 const ALLOWED_WITH_REPAIR: [&str; 6] = ["repair", "flv", "quiet", "verbose", "debug", "log_file"];
 
+/// Arguments that may be used together with --streams.
+const ALLOWED_WITH_STREAMS: [&str; 14] = [
+    "streams",
+    "check",
+    "watch",
+    "keep_running",
+    "shard",
+    "max_connections",
+    "stagger",
+    "progress",
+    "progress_fd",
+    "heartbeat",
+    "quiet",
+    "verbose",
+    "debug",
+    "log_file",
+];
+
 const AFTER_HELP: &str = "\
 Examples:
   rtmpull rtmp://example.com/vod/film.flv -o film.flv
   rtmpull --live rtmp://example.com/live/camera -o camera.flv
   rtmpull --live rtmp://example.com/live/camera | ffplay -
+  rtmpull --streams cameras.toml
   rtmpull --repair camera.flv
 
 Exit codes:

@@ -42,12 +42,14 @@ impl NoDownload {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
                 Self::Stdout(error.render().to_string())
             }
-            kind => {
-                let hint = hint(kind, error).unwrap_or_default();
-                Self::Usage(first_paragraph(error) + &hint)
-            }
+            kind => Self::Usage(message(kind, error)),
         }
     }
+}
+
+/// Returns the reason why a command line is rejected, in one line.
+pub(super) fn message(kind: ErrorKind, error: &clap::Error) -> String {
+    first_paragraph(error) + &hint(kind, error).unwrap_or_default()
 }
 
 /// Returns whether clap would print the help of `-h`.

@@ -45,6 +45,7 @@ pub fn resolve_conversion(args: &Args, environment: &Environment) -> Result<Job>
         );
     }
     let segments = segments::segment_options(args, environment, &recording, formats.file)?;
+    segments::create_manifest(&segments)?;
     let limits = segments::limits(args, &recording, formats.file, &Zoned::now())?;
     Ok(Job {
         inputs,

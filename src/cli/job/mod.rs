@@ -10,7 +10,7 @@ mod network;
 pub mod paths;
 mod probe;
 mod retry;
-mod segments;
+pub(super) mod segments;
 mod stream_name;
 mod swf;
 mod target;

@@ -233,7 +233,7 @@ pub(in crate::cli) fn ensure_distinct(args: &Args) -> Result<()> {
 
 /// Returns the canonical path of a file, which need not exist. `None` for pipes and devices, which may
 /// have several writers.
-fn canonical(file: &Path) -> Option<PathBuf> {
+pub(in crate::cli) fn canonical(file: &Path) -> Option<PathBuf> {
     if let Ok(path) = fs::canonicalize(file) {
         return path.is_file().then_some(path);
     }

@@ -66,11 +66,16 @@ pub(super) fn segment_options(
         ensure_distinct_names(template, &segments)?;
     }
     [segments.on_segment, segments.on_start] = hooks(args, &environment.programs)?;
+    Ok(segments)
+}
+
+/// Creates the manifest of a recording that starts, so that an error is reported before.
+pub(in crate::cli) fn create_manifest(segments: &SegmentOptions) -> Result<()> {
     if let Some(manifest) = &segments.manifest {
         let opened = open_manifest(manifest);
         opened.with_context(|| format!("cannot write --manifest {}", manifest.display()))?;
     }
-    Ok(segments)
+    Ok(())
 }
 
 /// Returns the limits of the recording at the time `now`.
