@@ -95,6 +95,10 @@ mod transport;
 /// JSON events, heartbeat and service messages.
 mod scripts;
 
+/// Many streams in one process.
+#[cfg(unix)]
+mod streams;
+
 /// Progress on a terminal.
 #[cfg(unix)]
 mod terminal;

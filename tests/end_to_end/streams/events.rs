@@ -1,0 +1,104 @@
+//! JSON events, heartbeat and service messages of many streams.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::*;
+
+#[test]
+fn events_carry_the_name_of_their_stream() {
+    let server = live_server(6.0);
+    let streams =
+        Streams::new("live = true\nretry = 0\noutput = \"{name}.flv\"\nrepublish-wait = 0")
+            .with_cameras(3, &server.url("clip"))
+            .with("bad", &format!("url = \"{}\"", server.url("other")));
+    let finished = streams.run(&["--progress", "json"]);
+    assert_eq!(finished.code(), Some(1), "{finished}");
+    let events: Vec<Value> = finished
+        .stderr
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("each line is JSON"))
+        .collect();
+    let mut kinds: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for event in &events {
+        let stream = event["stream"].as_str().unwrap_or_default().to_owned();
+        kinds
+            .entry(stream)
+            .or_default()
+            .push(event["event"].as_str().expect("a kind"));
+    }
+    for name in ["cam-01", "cam-02", "cam-03", "bad"] {
+        let kinds = &kinds[name];
+        for kind in ["start", "summary"] {
+            assert_eq!(
+                kinds.iter().filter(|found| **found == kind).count(),
+                1,
+                "{name}: {kinds:?}"
+            );
+        }
+        let has_progress = kinds.contains(&"progress") && kinds.contains(&"connected");
+        assert_eq!(has_progress, name != "bad", "{name}: {kinds:?}");
+    }
+    assert_eq!(
+        kinds[""].iter().filter(|kind| **kind == "summary").count(),
+        1
+    );
+    let last = events.last().expect("a summary");
+    assert_eq!(
+        (&last["event"], &last["stream"]),
+        (&"summary".into(), &Value::Null)
+    );
+    assert_eq!(last["exit_code"], 1);
+    assert_eq!(last["reason"], "1 of 4 streams failed: bad (not-found)");
+    let sum: u64 = events
+        .iter()
+        .filter(|event| event["event"] == "summary" && !event["stream"].is_null())
+        .filter_map(|event| event["bytes"].as_u64())
+        .sum();
+    assert_eq!(last["bytes"], sum);
+}
+
+#[test]
+fn errors_of_the_file_are_events() {
+    let streams = Streams::new("xyzzy = 1\noutput = 2.5").with("a", "live = 3");
+    let finished = streams.run(&["--progress", "json"]);
+    assert_eq!(finished.code(), Some(1), "{finished}");
+    let summary: Value = serde_json::from_str(&finished.stderr).expect("one line");
+    assert_eq!(summary["ending"], "usage");
+    let reason = summary["reason"].as_str().expect("a reason");
+    assert_eq!(
+        reason,
+        "streams.toml:2: xyzzy is not an option; streams.toml:7: live: the value is true or false"
+    );
+}
+
+/// A stalled stream does not stop the heartbeat, which covers all streams.
+#[test]
+fn heartbeat_covers_the_process() {
+    let server = endless_server();
+    let silent = crate::server::ScriptedPeer::start(|peer, _| {
+        let _ = peer.wait_for_close::<()>();
+    });
+    let streams = Streams::new("live = true\noutput = \"{name}.flv\"")
+        .with_cameras(2, &server.url("clip"))
+        .with(
+            "silent",
+            &format!("url = \"{}\"\ntimeout = 0", silent.url("clip")),
+        );
+    let process = streams.start(&["--heartbeat", "beat"]);
+    thread::sleep(Duration::from_secs(5));
+    let beat = || -> Value {
+        let text = fs::read_to_string(streams.folder.path("beat")).expect("a heartbeat");
+        serde_json::from_str(&text).expect("JSON")
+    };
+    let first = beat();
+    thread::sleep(Duration::from_millis(3_500));
+    let second = beat();
+    process.signal("INT");
+    process.finish(LIMIT);
+    for member in ["bytes", "position_ms"] {
+        let value = |beat: &Value| beat[member].as_u64();
+        assert!(value(&second) > value(&first), "{first} then {second}");
+    }
+}

@@ -1,0 +1,122 @@
+//! Changes of the file while streams are recorded: SIGHUP and `--watch`.
+
+use super::*;
+
+/// Waits until the program prints a line with `text` to the log file.
+#[track_caller]
+fn wait_for_log(streams: &Streams, process: &mut Process, text: &str) {
+    let start = Instant::now();
+    let log = streams.folder.path("log");
+    while !fs::read_to_string(&log).is_ok_and(|log| log.contains(text)) {
+        assert!(process.is_running(), "ended before it printed {text}");
+        assert!(start.elapsed() < LIMIT, "{text} was not printed");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn hang_up_starts_ends_and_changes_streams() {
+    let server = endless_server();
+    let url = format!("url = \"{}\"", server.url("clip"));
+    let streams = || Streams::new("live = true\noutput = \"{name}.flv\"");
+    let first = streams()
+        .with("kept", &url)
+        .with("removed", &url)
+        .with("changed", &url);
+    let second = streams()
+        .with("kept", &url)
+        .with("changed", &format!("{url}\nsegment-time = \"1h\""))
+        .with("added", &url);
+    let mut process = first.start(&["--log-file", "log"]);
+    first.wait_for_media(&mut process, ["kept.flv", "removed.flv", "changed.flv"]);
+    first.replace(&second.text);
+    process.signal("HUP");
+    first.wait_for_media(&mut process, ["added.flv", "changed.2.flv"]);
+    wait_for_log(&first, &mut process, "INFO: removed: Starting");
+    process.signal("INT");
+    let finished = process.finish(LIMIT);
+    assert_eq!(finished.code(), Some(0), "{finished}");
+    let line = "INFO: the file was read again: 1 stream started, 1 changed, 1 removed, 1 unchanged";
+    assert!(finished.stderr.contains(line), "{finished}");
+    for name in ["removed", "changed"] {
+        let saved = format!("{name}: saved {name}.flv: ");
+        assert_eq!(finished.stderr.matches(&saved).count(), 1, "{finished}");
+    }
+    assert!(
+        finished.stderr.contains("changed: saved changed.2.flv: "),
+        "{finished}"
+    );
+    let expected = [
+        "added.flv",
+        "changed.2.flv",
+        "changed.flv",
+        "kept.flv",
+        "log",
+        "removed.flv",
+        FILE,
+    ];
+    assert_eq!(first.folder.names(), expected);
+    first.assert_start_of_endless("kept.flv");
+    assert_eq!(
+        server.clients().len(),
+        5,
+        "the unchanged stream has one connection"
+    );
+}
+
+#[test]
+fn changed_file_is_read_again_with_watch() {
+    let server = endless_server();
+    let url = format!("url = \"{}\"", server.url("clip"));
+    let streams = || Streams::new("live = true\noutput = \"{name}.flv\"");
+    let first = streams().with("one", &url);
+    let second = streams().with("one", &url).with("two", &url);
+    let mut process = first.start(&["--watch", "--log-file", "log"]);
+    first.wait_for_media(&mut process, ["one.flv"]);
+    first.replace("[[stream]]\nname = 'one'\nxyzzy = 1\n");
+    wait_for_log(
+        &first,
+        &mut process,
+        "streams.toml:3: xyzzy is not an option; nothing changes",
+    );
+    first.replace(&second.text);
+    first.wait_for_media(&mut process, ["two.flv"]);
+    process.signal("INT");
+    let finished = process.finish(LIMIT);
+    assert_eq!(finished.code(), Some(0), "{finished}");
+    assert_eq!(server.clients().len(), 2);
+}
+
+/// Everything that the server sent to the two connections of a changed stream is in its two files.
+#[test]
+fn changed_stream_continues_after_a_small_gap() {
+    let server = endless_server();
+    let url = format!("url = \"{}\"", server.url("clip"));
+    let streams = |more: &str| {
+        Streams::new("live = true\noutput = \"{name}-%H.flv\"")
+            .with("cam", &format!("{url}\n{more}"))
+    };
+    let first = streams("");
+    let mut process = first.start(&["--log-file", "log"]);
+    wait_for_log(&first, &mut process, "INFO: cam: Starting Live Stream");
+    thread::sleep(Duration::from_millis(500));
+    first.replace(&streams("sync = 5").text);
+    let start = Instant::now();
+    process.signal("HUP");
+    let is_second = |log: String| log.matches("INFO: cam: Starting Live Stream").count() == 2;
+    while !fs::read_to_string(first.folder.path("log")).is_ok_and(is_second) {
+        assert!(
+            start.elapsed() < Duration::from_secs(3),
+            "no second recording"
+        );
+        thread::sleep(Duration::from_millis(5));
+    }
+    let took = start.elapsed();
+    process.signal("INT");
+    let finished = process.finish(LIMIT);
+    assert_eq!(finished.code(), Some(0), "{finished}");
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    let names = first.folder.names();
+    let files: Vec<_> = names.iter().filter(|name| name.ends_with(".flv")).collect();
+    assert_eq!(files.len(), 2, "{names:?}");
+}
