@@ -212,6 +212,20 @@ impl VideoTrack<'_> {
         }
     }
 
+    /// Returns whether the NAL units of a coded frame fill it exactly. Frames of codecs without NAL units, and
+    /// other packets, are always complete. `nal_length_size` is that of [`VideoTrack::is_keyframe`].
+    pub fn has_complete_units(&self, nal_length_size: u8) -> bool {
+        let has_units = matches!(
+            self.codec,
+            VideoCodec::AVC
+                | VideoCodec::AVC1
+                | VideoCodec::HEVC
+                | VideoCodec::HVC1
+                | VideoCodec::VVC1
+        );
+        !has_units || !self.has_coded_frames() || nal::fill(self.body, nal_length_size)
+    }
+
     fn has_coded_frames(&self) -> bool {
         let is_coded = matches!(
             self.packet,

@@ -10,6 +10,17 @@ pub(super) fn units(frame: &[u8], length_size: u8) -> impl Iterator<Item = &[u8]
     std::iter::from_fn(move || read_unit(&mut reader, length_size).ok()).take(MAX_UNITS)
 }
 
+/// Whether NAL units, each after its length, fill a frame exactly (ISO 14496-15 5.3.3).
+pub(super) fn fill(frame: &[u8], length_size: u8) -> bool {
+    let mut reader = Reader::new(frame);
+    while !reader.is_empty() {
+        if read_unit(&mut reader, length_size).is_err() {
+            return false;
+        }
+    }
+    true
+}
+
 fn read_unit<'a>(reader: &mut Reader<'a>, length_size: u8) -> Result<&'a [u8], Missing> {
     let length = match length_size {
         1 => reader.u8(LENGTH)?.into(),
