@@ -105,12 +105,15 @@ pub struct TrackFacts {
     pub bytes: u64,
     /// Messages for a coded frame that contain no data.
     pub empty_frames: u64,
-    /// Frames that do not parse.
+    /// Frames that do not parse: the header of the message is damaged, or the NAL units do not fill the frame.
     pub malformed_frames: u64,
     /// Time of the first frame in milliseconds, on the clock of the server.
     pub first_ms: Option<i64>,
     /// Time of the latest frame in milliseconds. The clock of [`TrackFacts::first_ms`] continues without wrapping.
     pub last_ms: Option<i64>,
+    /// Time from the first frame to the end of the latest one, in milliseconds. Steps back and stray frames do not
+    /// change it.
+    pub media_ms: u64,
     /// Bit rate of the coded frames.
     pub bit_rate: BitRate,
     /// Frame rate by timestamps; `None` with fewer than two frames.

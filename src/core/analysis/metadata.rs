@@ -90,13 +90,18 @@ impl Metadata {
 pub(super) enum Fact {
     HasVideo,
     HasAudio,
+    HasKeyframes,
     Width,
     Height,
     FrameRate,
     VideoCodec,
     VideoBitRate,
     KeyframeSeconds,
+    VideoProfile,
+    /// Number of the level in the sequence header.
+    VideoLevel,
     AudioCodec,
+    AudioProfile,
     AudioBitRate,
     SampleRate,
     Channels,
@@ -110,13 +115,14 @@ impl Fact {
     /// Returns the code of a finding for a wrong value.
     pub(super) fn code(self) -> Option<Code> {
         Some(match self {
-            Self::HasVideo | Self::HasAudio => Code::MetadataTracks,
+            Self::HasVideo | Self::HasAudio | Self::HasKeyframes => Code::MetadataTracks,
             Self::Width => Code::MetadataWidth,
             Self::Height => Code::MetadataHeight,
             Self::FrameRate => Code::MetadataFrameRate,
             Self::VideoCodec => Code::MetadataVideoCodec,
             Self::VideoBitRate => Code::MetadataVideoBitRate,
             Self::KeyframeSeconds => Code::MetadataKeyframeInterval,
+            Self::VideoProfile | Self::VideoLevel | Self::AudioProfile => Code::MetadataProfile,
             Self::AudioCodec => Code::MetadataAudioCodec,
             Self::AudioBitRate => Code::MetadataAudioBitRate,
             Self::SampleRate => Code::MetadataSampleRate,
@@ -156,8 +162,12 @@ impl Fact {
             | Self::FrameRate
             | Self::VideoCodec
             | Self::VideoBitRate
+            | Self::VideoProfile
+            | Self::VideoLevel
+            | Self::HasKeyframes
             | Self::KeyframeSeconds => facts.video(),
             Self::AudioCodec
+            | Self::AudioProfile
             | Self::AudioBitRate
             | Self::SampleRate
             | Self::Channels
@@ -176,12 +186,16 @@ impl Fact {
         let number = match self {
             Self::HasVideo => return Some(Quantity::Flag(has_frames(facts.video()))),
             Self::HasAudio => return Some(Quantity::Flag(has_frames(facts.audio()))),
+            Self::HasKeyframes => return Some(Quantity::Flag(track?.keyframes?.count > 0)),
             Self::VideoCodec | Self::AudioCodec => {
                 return Some(Quantity::Text(track?.codec?.to_string()));
             }
             Self::Stereo => return Some(Quantity::Flag(track?.audio_format?.channels > 1)),
             Self::Width => track?.picture_size?.width.into(),
             Self::Height => track?.picture_size?.height.into(),
+            Self::VideoProfile => track?.video?.profile?.number.into(),
+            Self::VideoLevel => track?.video?.level?.number.into(),
+            Self::AudioProfile => track?.audio?.profile?.number.into(),
             Self::FrameRate => track?.frame_rate?.frames_per_second(),
             Self::VideoBitRate | Self::AudioBitRate => kilobits()?,
             Self::KeyframeSeconds => track?.keyframes?.interval?.mean_ms as f64 / 1000.0,
@@ -299,9 +313,11 @@ pub(super) fn code_of(member: &str) -> Option<Code> {
 }
 
 /// Members with a known meaning, in the order of reports (FLV E.5, and names of usual encoders).
-const MEMBERS: [(&str, Fact); 22] = [
+const MEMBERS: [(&str, Fact); 26] = [
     ("hasVideo", Fact::HasVideo),
     ("videocodecid", Fact::VideoCodec),
+    ("avcprofile", Fact::VideoProfile),
+    ("avclevel", Fact::VideoLevel),
     ("width", Fact::Width),
     ("height", Fact::Height),
     ("framerate", Fact::FrameRate),
@@ -309,8 +325,10 @@ const MEMBERS: [(&str, Fact); 22] = [
     ("videoframerate", Fact::FrameRate),
     ("videodatarate", Fact::VideoBitRate),
     ("videokeyframe_frequency", Fact::KeyframeSeconds),
+    ("hasKeyframes", Fact::HasKeyframes),
     ("hasAudio", Fact::HasAudio),
     ("audiocodecid", Fact::AudioCodec),
+    ("aacaot", Fact::AudioProfile),
     ("audiodatarate", Fact::AudioBitRate),
     ("audiosamplerate", Fact::SampleRate),
     ("audiochannels", Fact::Channels),

@@ -209,7 +209,7 @@ impl StreamAnalysis {
         let has_waited = self
             .tracks
             .iter()
-            .any(|track| track.span_ms() >= MISSING_TRACK_MS);
+            .any(|track| track.elapsed_ms() >= MISSING_TRACK_MS);
         let exists = |kind| self.tracks.iter().any(|track| track.id.kind == kind);
         let is_known = |kind| {
             let is_announced = self.metadata.announces(kind) || !self.metadata.has_arrived();
@@ -276,17 +276,12 @@ impl StreamAnalysis {
 
 /// Returns the time from the earliest frame to the end of the latest one, in milliseconds.
 fn media_ms(tracks: &[TrackFacts]) -> u64 {
-    let end_ms = |track: &TrackFacts| {
-        let step_ms = track.frame_rate.map_or(0, |rate| rate.median_step_ms);
-        let last_ms = track.last_ms?;
-        Some(last_ms.saturating_add_unsigned(step_ms))
-    };
     let start_ms = tracks.iter().filter_map(|track| track.first_ms).min();
-    let end_ms = tracks.iter().filter_map(end_ms).max();
-    let between = end_ms
-        .zip(start_ms)
-        .map(|(end, start)| end.saturating_sub(start));
-    u64::try_from(between.unwrap_or(0)).unwrap_or(0)
+    let ends = tracks.iter().filter_map(|track| {
+        let late_ms = track.first_ms?.saturating_sub(start_ms?).unsigned_abs();
+        Some(late_ms.saturating_add(track.media_ms))
+    });
+    ends.max().unwrap_or(0)
 }
 
 /// Largest number of tracks that are analyzed. A stream for several resolutions and languages has about ten.

@@ -222,6 +222,10 @@ fn metadata_is_compared_with_the_tracks() {
         ("videodatarate", f64::NAN.into()),
         ("audiodatarate", 0.0.into()),
         ("encoder", "test".into()),
+        ("avcprofile", 77.0.into()),
+        ("avclevel", 31.0.into()),
+        ("aacaot", 5.0.into()),
+        ("hasKeyframes", true.into()),
     ]);
     stream.avc_header();
     stream.aac_header();
@@ -244,12 +248,17 @@ fn metadata_is_compared_with_the_tracks() {
     assert_eq!(verdict("videodatarate"), Some(Verdict::Contradicts));
     assert_eq!(verdict("audiodatarate"), Some(Verdict::Unknown));
     assert_eq!(verdict("encoder"), Some(Verdict::Unknown));
+    assert_eq!(verdict("avcprofile"), Some(Verdict::Agrees));
+    assert_eq!(verdict("avclevel"), Some(Verdict::Agrees));
+    assert_eq!(verdict("aacaot"), Some(Verdict::Contradicts));
+    assert_eq!(verdict("hasKeyframes"), Some(Verdict::Agrees));
     assert_eq!(verdict("width"), None);
     let codes = [
         "metadata-frame-rate",
         "metadata-audio-codec",
         "metadata-video-bit-rate",
         "metadata-channels",
+        "metadata-profile",
     ];
     assert_eq!(stream.codes(), codes);
     let texts: Vec<String> = facts.findings.iter().map(ToString::to_string).collect();
@@ -305,6 +314,7 @@ fn stray_frame_is_not_a_gap() {
         ..TimestampFacts::default()
     };
     assert_eq!(video.timestamps, expected);
+    assert_eq!(stream.facts().media_ms, 180 * 40);
     let rate = video.frame_rate.unwrap();
     assert_eq!(rate.nominal, Rational::new(25, 1));
     assert_eq!(rate.mean, 25.0);
@@ -491,6 +501,23 @@ fn empty_and_malformed_frames_are_counted() {
     );
     let codes = stream.codes();
     assert!(codes.contains(&"empty-frames") && codes.contains(&"malformed-frames"));
+}
+
+#[test]
+fn frames_that_their_nal_units_do_not_fill_are_malformed() {
+    let mut stream = Stream::new();
+    stream.avc_header();
+    stream.message(
+        TagKind::VIDEO,
+        0,
+        b"\x17\x01\0\0\0\0\0\0\x01\x65\0\0\0\x02\x41\x01",
+    );
+    assert_eq!(stream.track(V0).malformed_frames, 0);
+    let annex_b = b"\x17\x01\0\0\0\0\0\0\x01\x65\x88\x84";
+    stream.message(TagKind::VIDEO, 40, annex_b);
+    stream.message(TagKind::VIDEO, 80, b"\x27\x01\0\0\0\0\0\0\x05\x41");
+    let video = stream.track(V0);
+    assert_eq!((video.frames, video.malformed_frames), (3, 2));
 }
 
 #[test]

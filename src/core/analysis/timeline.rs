@@ -41,6 +41,8 @@ pub(super) struct Path {
     latest_ms: Option<i64>,
     /// A frame that left the path by more than [`MIN_STRAY_MS`]. The next frame decides whether it was a stray.
     suspect: Option<Suspect>,
+    /// Sum of the steps forward, without those of stray frames.
+    elapsed_ms: u64,
     facts: TimestampFacts,
 }
 
@@ -85,7 +87,8 @@ impl Path {
             };
         };
         let since_before = u64::try_from(time_ms.saturating_sub(suspect.before_ms));
-        if since_before.is_ok_and(|step_ms| step_ms <= gap_limit_ms) {
+        if let Some(step_ms) = since_before.ok().filter(|step_ms| *step_ms <= gap_limit_ms) {
+            self.elapsed_ms = self.elapsed_ms.saturating_add(step_ms);
             self.facts.strays = self.facts.strays.saturating_add(1);
             return Progress {
                 gap_ms: None,
@@ -93,8 +96,9 @@ impl Path {
             };
         }
         let gap_ms = u64::try_from(suspect.step_ms).ok();
-        if gap_ms.is_none() {
-            self.facts.count_step_back(suspect.step_ms);
+        match gap_ms {
+            Some(gap_ms) => self.elapsed_ms = self.elapsed_ms.saturating_add(gap_ms),
+            None => self.facts.count_step_back(suspect.step_ms),
         }
         Progress {
             gap_ms,
@@ -109,7 +113,10 @@ impl Path {
                 self.facts.repeats = self.facts.repeats.saturating_add(1);
                 Step::Forward(0)
             }
-            Ok(step_ms) if step_ms <= gap_limit_ms => Step::Forward(step_ms),
+            Ok(step_ms) if step_ms <= gap_limit_ms => {
+                self.elapsed_ms = self.elapsed_ms.saturating_add(step_ms);
+                Step::Forward(step_ms)
+            }
             Err(_) if step_ms > -MIN_STRAY_MS => {
                 self.facts.count_step_back(step_ms);
                 Step::Jump
@@ -122,6 +129,12 @@ impl Path {
                 Step::Jump
             }
         }
+    }
+
+    /// Returns the time from the first to the latest frame, in milliseconds. A step back and a stray frame do not
+    /// change it, and a gap counts once the next frame has confirmed it.
+    pub(super) fn elapsed_ms(&self) -> u64 {
+        self.elapsed_ms
     }
 
     /// Returns the irregular timestamps. Of the gaps, only one before the latest frame is included.

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::core::flv::{
     FrameInfo, TagKind, TrackId,
-    codec::{AudioPacket, VideoPacket},
+    codec::{AudioPacket, VideoPacket, video::USUAL_NAL_LENGTH_SIZE},
     frame_info::MediaTrack,
 };
 
@@ -76,6 +76,8 @@ impl Track {
             self.setup.see_header(part, self.frames);
         } else if info.carries_media {
             self.setup.see_frame(part);
+            let is_malformed = !self.has_complete_units(part);
+            self.malformed_frames = self.malformed_frames.saturating_add(is_malformed.into());
             let follows = self.add_frame(&info, time_ms);
             if info.track == TagKind::AUDIO {
                 self.count_samples(&info, body, time_ms, follows);
@@ -94,6 +96,17 @@ impl Track {
             self.samples_per_frame.zip(self.setup.samples_per_second())
         {
             self.sample_clock.add(time_ms, samples, rate_hz, follows);
+        }
+    }
+
+    fn has_complete_units(&self, part: &MediaTrack<'_>) -> bool {
+        let length_size = self
+            .setup
+            .nal_length_size()
+            .unwrap_or(USUAL_NAL_LENGTH_SIZE);
+        match part {
+            MediaTrack::Video(video) => video.has_complete_units(length_size),
+            MediaTrack::Audio(_) => true,
         }
     }
 
@@ -150,11 +163,9 @@ impl Track {
         progress.step != Step::Jump
     }
 
-    /// Returns the time from the first to the latest frame, in milliseconds.
-    pub(super) fn span_ms(&self) -> u64 {
-        let ends = self.first_ms.zip(self.last_ms);
-        let span_ms = ends.map_or(0, |(first, last)| last.saturating_sub(first));
-        u64::try_from(span_ms).unwrap_or(0)
+    /// Returns the time from the first to the latest frame, see [`Path::elapsed_ms`].
+    pub(super) fn elapsed_ms(&self) -> u64 {
+        self.path.elapsed_ms()
     }
 
     /// Whether nothing important is unknown: the setup, the rate of the frames, and a complete GOP.
@@ -187,6 +198,7 @@ impl Track {
             malformed_frames: self.malformed_frames,
             first_ms: self.first_ms,
             last_ms: self.last_ms,
+            media_ms: self.media_ms(frame_rate),
             bit_rate: self.bit_rate(),
             frame_rate,
             keyframes: is_video.then(|| self.keyframes.facts(self.last_ms)),
@@ -211,6 +223,12 @@ impl Track {
             mean: (sum_ms > 0).then(|| self.bytes as f64 * 8000.0 / duration_ms),
             peak: self.peak.largest(),
         }
+    }
+
+    /// Returns the time from the first frame to the end of the latest one, which lasts as long as most.
+    fn media_ms(&self, frame_rate: Option<FrameRateFacts>) -> u64 {
+        let length_ms = frame_rate.map_or(0, |rate| rate.median_step_ms);
+        self.path.elapsed_ms().saturating_add(length_ms)
     }
 
     fn timestamps(&self) -> TimestampFacts {
