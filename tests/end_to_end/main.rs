@@ -109,6 +109,9 @@ mod session_options;
 /// SWF player verification.
 mod swf_players;
 
+/// Recognition of the software of real servers.
+mod server_software;
+
 /// Downloads from real servers.
 mod real_servers;
 

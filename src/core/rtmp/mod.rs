@@ -12,5 +12,6 @@ pub mod handshake;
 pub mod message;
 pub mod properties;
 pub mod redaction;
+pub mod server_software;
 pub(crate) mod server_text;
 pub mod target;
