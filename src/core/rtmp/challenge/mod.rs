@@ -293,7 +293,7 @@ fn decipher(words: &mut [u32], key: [u32; 4]) {
 }
 
 /// Marker in front of the name of a login scheme.
-const AUTHMOD: &str = "authmod=";
+pub(in crate::core::rtmp) const AUTHMOD: &str = "authmod=";
 
 /// Nonce count: each nonce of the server is used once.
 const FIRST: &str = "00000001";

@@ -1,10 +1,14 @@
 //! Facts of a session: what the server sent, and when.
 
-use std::time::{Duration, Instant};
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 
 use crate::core::{
     amf::{Object, Text, Value},
     rtmp::{
+        challenge::AUTHMOD,
         command::{Command, Status},
         handshake::{PLAIN, ServerSignature, Summary, digest::Scheme, encryption::SignatureCipher},
         message::{Kind, Message, UserControl},
@@ -38,7 +42,7 @@ pub struct SessionFacts {
     pub first_messages: Vec<MessageHead>,
     /// Number of messages by type, with those inside of aggregates.
     pub messages: MessageCounts,
-    /// Messages that were skipped or cut short because they are malformed.
+    /// Number of messages that were skipped because they are malformed, and of metadata that was cut short.
     pub malformed: u64,
     /// User control events.
     pub control: ControlFacts,
@@ -46,7 +50,7 @@ pub struct SessionFacts {
     pub window: Option<u32>,
     /// Latest Set Peer Bandwidth: the window in bytes and the limit type, which some servers omit.
     pub peer_bandwidth: Option<(u32, Option<u8>)>,
-    /// Latest chunk size of the server, in bytes; [`None`] for the default of 128.
+    /// Latest chunk size that the server announced, in bytes. The default is 128.
     pub chunk_size: Option<u32>,
     /// Message stream id that `createStream` returned.
     pub created_stream: Option<u32>,
@@ -63,8 +67,7 @@ pub struct SessionFacts {
     /// Whether the server redirected the client or requested a new connection.
     pub is_redirected: bool,
     start: Instant,
-    /// Texts that may be secret.
-    masked: Vec<String>,
+    mask: Mask,
 }
 
 /// Facts of the handshake.
@@ -229,7 +232,7 @@ impl ConnectAnswer {
             .next()
     }
 
-    fn read(arguments: &[Value], is_accepted: bool, mask: &Mask<'_>) -> Self {
+    fn read(arguments: &[Value], is_accepted: bool, mask: &Mask) -> Self {
         let mut answer = Self {
             is_accepted,
             ..Self::default()
@@ -250,7 +253,7 @@ impl ConnectAnswer {
         answer
     }
 
-    fn members(&mut self, object: &Object, mask: &Mask<'_>) -> Vec<Member> {
+    fn members(&mut self, object: &Object, mask: &Mask) -> Vec<Member> {
         let omitted = object.len().saturating_sub(MAX_MEMBERS);
         self.omitted_members = self.omitted_members.saturating_add(omitted);
         let members = object.iter().take(MAX_MEMBERS);
@@ -284,12 +287,17 @@ pub struct Member {
 }
 
 impl Member {
-    fn read(name: &Text, value: &Value, mask: &Mask<'_>) -> Self {
+    fn read(name: &Text, value: &Value, mask: &Mask) -> Self {
         let name = shorten(name, MAX_NAME);
         let value = match value {
-            // A challenge of the server.
-            Value::String(_) if name == "secureToken" => MemberValue::Text(MASK.to_owned()),
-            Value::String(text) => MemberValue::Text(mask.apply(shorten(text, MAX_VALUE))),
+            Value::String(text) if name == "secureToken" || is_login_challenge(text) => {
+                MemberValue::Text(MASK.to_owned())
+            }
+            Value::String(text) => {
+                // The end of a cut text may be a part of a secret, which is not recognized.
+                let masked = mask.apply(shorten(text, MAX_SEARCHED));
+                MemberValue::Text(masked.chars().take(MAX_VALUE).collect())
+            }
             Value::Boolean(boolean) => MemberValue::Boolean(*boolean),
             Value::StrictArray(values) => MemberValue::List(values.len()),
             value => match (value.as_number(), value.as_object()) {
@@ -446,11 +454,7 @@ impl ControlFacts {
 
 impl SessionFacts {
     /// Starts without facts. `secrets` are texts that may be secret in texts of the server.
-    pub(super) fn new<'a>(start: Instant, secrets: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut masked: Vec<String> = secrets.into_iter().flat_map(parts).collect();
-        // A longer text may contain a shorter one.
-        masked.sort_by_key(|text| std::cmp::Reverse(text.len()));
-        masked.dedup();
+    pub fn new<'a>(start: Instant, secrets: impl IntoIterator<Item = &'a str>) -> Self {
         Self {
             first_byte: None,
             handshake: None,
@@ -474,7 +478,7 @@ impl SessionFacts {
             needs_secure_token: false,
             is_redirected: false,
             start,
-            masked,
+            mask: Mask::new(secrets),
         }
     }
 
@@ -554,8 +558,8 @@ impl SessionFacts {
         is_accepted: bool,
     ) {
         if self.connect_answer.is_none() {
-            let mask = Mask(&self.masked);
-            let answer = ConnectAnswer::read(&command.arguments, is_accepted, &mask);
+            let mask = &self.mask;
+            let answer = ConnectAnswer::read(&command.arguments, is_accepted, mask);
             self.connect_answer = Some(answer);
             self.steps.connect_answer = Some(self.elapsed(now));
         }
@@ -590,7 +594,7 @@ impl SessionFacts {
         if self.statuses.len() >= MAX_STATUSES || self.statuses.iter().any(is_known) {
             return;
         }
-        let mask = Mask(&self.masked);
+        let mask = &self.mask;
         let description = match &status.login_request {
             // It contains the user and the challenge.
             Some(_) => MASK.to_owned(),
@@ -619,18 +623,41 @@ impl SessionFacts {
     }
 }
 
-/// Replaces texts that may be secret.
-struct Mask<'a>(&'a [String]);
+/// Replaces texts that may be secret. `Debug` omits them.
+#[derive(Clone, PartialEq)]
+struct Mask(Vec<String>);
 
-impl Mask<'_> {
-    fn apply(&self, text: String) -> String {
-        let Self(masked) = self;
-        let found = masked.iter().filter(|secret| text.contains(*secret));
-        let found: Vec<&String> = found.collect();
-        found
-            .into_iter()
-            .fold(text, |text, secret| text.replace(secret, MASK))
+impl Mask {
+    fn new<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut secrets: Vec<String> = secrets.into_iter().flat_map(parts).collect();
+        // A longer text may contain a shorter one.
+        secrets.sort_by_key(|text| std::cmp::Reverse(text.len()));
+        secrets.dedup();
+        Self(secrets)
     }
+
+    fn apply(&self, text: String) -> String {
+        let Self(secrets) = self;
+        secrets.iter().fold(text, |text, secret| {
+            if text.contains(secret) {
+                text.replace(secret, MASK)
+            } else {
+                text
+            }
+        })
+    }
+}
+
+impl fmt::Debug for Mask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Mask(redacted)")
+    }
+}
+
+/// Returns whether a text requests a login. It then contains the user and the challenge.
+fn is_login_challenge(text: &Text) -> bool {
+    let mut windows = text.as_bytes().windows(AUTHMOD.len());
+    windows.any(|window| window == AUTHMOD.as_bytes())
 }
 
 /// Returns the texts to mask for a name or a URL: itself, and its query. Short texts occur by chance.
@@ -674,8 +701,11 @@ pub const MAX_MEMBERS: usize = 32;
 /// Largest length of a name in bytes.
 const MAX_NAME: usize = 64;
 
-/// Largest length of the value of a member in bytes.
+/// Largest length of the value of a member in characters.
 const MAX_VALUE: usize = 200;
+
+/// Length of the start of a value that is searched for secrets, in bytes.
+const MAX_SEARCHED: usize = 4096;
 
 /// Length of the shortest text that is masked.
 const MIN_MASKED: usize = 6;

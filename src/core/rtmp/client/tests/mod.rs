@@ -4,6 +4,7 @@ mod answers;
 mod challenges;
 mod encrypted;
 mod endings;
+mod facts;
 mod log;
 mod observer;
 mod pauses;
