@@ -1,6 +1,9 @@
 use tokio::net::TcpListener;
 
-use super::*;
+use super::{
+    dial_facts::{AddressResult, DialStep},
+    *,
+};
 
 fn endpoint(host: &str, port: u16) -> Endpoint {
     Endpoint {
@@ -80,4 +83,86 @@ async fn a_silent_proxy_times_out_unless_the_host_bypasses_it() {
         .connect(&server, false, &mut DialFacts::default())
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn a_dial_records_its_steps() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let route = Route {
+        endpoint: endpoint("127.0.0.1", address.port()),
+        carrier: Carrier::Tcp,
+    };
+    let mut facts = DialFacts {
+        is_replay: true,
+        ..DialFacts::default()
+    };
+    let stream = Dialer::default().dial(&route, &mut facts).await.unwrap();
+    assert!(!facts.is_replay, "facts of an earlier dial are removed");
+    assert_eq!(facts.lookup.unwrap().addresses, [address]);
+    assert_eq!(facts.tried.len(), 1);
+    assert_eq!(facts.tried[0].address, address);
+    assert_eq!(facts.tried[0].result, AddressResult::Connected);
+    assert_eq!(facts.remote, Some(address));
+    assert_eq!(facts.local, stream.tcp().local_addr().ok());
+    assert!(facts.time >= facts.tcp_time.unwrap());
+    assert_eq!(facts.failure, None);
+    assert_eq!(
+        (facts.proxy, facts.tls, facts.tunnel_time),
+        (None, None, None)
+    );
+}
+
+#[tokio::test]
+async fn a_failed_dial_keeps_the_facts_of_its_steps() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let route = Route {
+        endpoint: endpoint("127.0.0.1", address.port()),
+        carrier: Carrier::Tls,
+    };
+    let mut facts = DialFacts::default();
+    let error = Dialer::default()
+        .dial(&route, &mut facts)
+        .await
+        .unwrap_err();
+    let failure = facts.failure.unwrap();
+    assert_eq!(failure.step, DialStep::Tcp);
+    assert_eq!(failure.reason, error.to_string());
+    assert_eq!(facts.tried.len(), 1);
+    assert!(matches!(
+        facts.tried[0].result,
+        AddressResult::Failed { .. }
+    ));
+    assert_eq!((facts.remote, facts.tls), (None, None));
+}
+
+#[tokio::test]
+async fn a_proxy_is_recorded_without_its_login() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = silent.local_addr().unwrap();
+    let dialer = Dialer {
+        connect_timeout: Some(Duration::from_millis(50)),
+        proxy: format!("socks5://joe:secret@{address}").parse().ok(),
+        ..Dialer::default()
+    };
+    let route = Route {
+        endpoint: endpoint("server.example", 1935),
+        carrier: Carrier::Tcp,
+    };
+    let mut facts = DialFacts::default();
+    dialer.dial(&route, &mut facts).await.unwrap_err();
+    assert_eq!(facts.failure.as_ref().unwrap().step, DialStep::Proxy);
+    assert_eq!(
+        facts.remote,
+        Some(address),
+        "the address is that of the proxy"
+    );
+    let proxy = facts.proxy.as_ref().unwrap();
+    assert_eq!(proxy.protocol, proxy::Protocol::Socks5);
+    assert_eq!(proxy.endpoint, endpoint("127.0.0.1", address.port()));
+    assert!(proxy.time.unwrap() >= Duration::from_millis(50));
+    let text = format!("{facts:?}");
+    assert!(!text.contains("joe") && !text.contains("secret"), "{text}");
 }

@@ -405,3 +405,98 @@ fn root_certificates_are_read_from_pem() {
     );
     assert!(read_roots(&folder.path().join("none")).is_err());
 }
+
+#[tokio::test]
+async fn the_session_and_the_certificate_are_recorded() {
+    let issuer = authority();
+    let mut params = named(&["localhost", "other.example", "127.0.0.1"]);
+    params.distinguished_name.push(DnType::CommonName, "Server");
+    params.not_before = date_time_ymd(2020, 1, 1);
+    params.not_after = date_time_ymd(2100, 1, 1);
+    let identity = Identity::new(&issuer, params);
+    let (result, facts) = handshake_with_facts(trusting(&issuer), &identity).await;
+    assert_eq!(result, Ok(()));
+    assert_eq!(facts.version, Some("TLS 1.3"));
+    assert_eq!(facts.cipher.as_deref(), Some("TLS_AES_256_GCM_SHA384"));
+    assert_eq!(facts.alpn, None);
+    assert!(facts.time.is_some());
+    assert_eq!(facts.check, Some(CertificateCheck::Verified));
+    let expected = CertificateFacts {
+        sha256: identity.sha256(),
+        is_readable: true,
+        subject: Some("Server".into()),
+        names: ["localhost", "other.example", "127.0.0.1"]
+            .map(str::to_owned)
+            .into(),
+        omitted_names: 0,
+        issuer: Some("Authority".into()),
+        is_self_issued: false,
+        not_before: Some(1_577_836_800),
+        not_after: Some(4_102_444_800),
+    };
+    assert_eq!(facts.certificate, Some(expected));
+
+    for (trust, check) in [
+        (Trust::Any, CertificateCheck::Unchecked),
+        (Trust::Pin(identity.sha256()), CertificateCheck::Pinned),
+    ] {
+        let (result, facts) = handshake_with_facts(Tls::new(trust), &identity).await;
+        assert_eq!((result, facts.check), (Ok(()), Some(check)));
+    }
+}
+
+#[tokio::test]
+async fn a_rejected_certificate_is_recorded() {
+    let issuer = authority();
+    let mut expired = named(&["localhost"]);
+    expired.not_before = date_time_ymd(2020, 1, 1);
+    expired.not_after = date_time_ymd(2021, 1, 1);
+    let identity = Identity::new(&issuer, expired);
+    let (result, facts) = handshake_with_facts(trusting(&issuer), &identity).await;
+    assert!(result.unwrap_err().contains("expired"));
+    assert_eq!(facts.check, Some(CertificateCheck::Rejected));
+    assert_eq!(facts.version, None);
+    let certificate = facts.certificate.unwrap();
+    assert_eq!(certificate.sha256, identity.sha256());
+    assert_eq!(certificate.not_after, Some(1_609_459_200));
+}
+
+#[test]
+fn names_of_a_certificate_are_bounded() {
+    let names: Vec<String> = (0..MAX_NAMES + 9)
+        .map(|number| format!("n{number}.example"))
+        .collect();
+    let mut params = CertificateParams::new(names.clone()).unwrap();
+    let long = "x".repeat(10_000);
+    params
+        .distinguished_name
+        .push(DnType::CommonName, long.as_str());
+    let key = KeyPair::generate().unwrap();
+    let facts = CertificateFacts::of(params.self_signed(&key).unwrap().der());
+    assert_eq!(facts.names, names[..MAX_NAMES]);
+    assert_eq!(facts.omitted_names, 9);
+    assert_eq!(facts.subject.unwrap(), long[..MAX_NAME_LEN]);
+    assert!(facts.is_self_issued);
+}
+
+#[test]
+fn a_malformed_certificate_has_only_a_fingerprint() {
+    let issuer = authority();
+    let identity = Identity::new(&issuer, named(&["localhost", "127.0.0.1"]));
+    let der = &identity.certificate[..];
+    for cut in 0..der.len() {
+        let facts = CertificateFacts::of(&der[..cut]);
+        assert!(!facts.is_readable && facts.names.is_empty(), "cut at {cut}");
+        let sha256: [u8; 32] = Sha256::digest(&der[..cut]).into();
+        assert_eq!(facts.sha256, sha256);
+    }
+    // Any other change must not panic either.
+    for at in 0..der.len() {
+        for value in [0, 0x7F, 0x80, 0xFF] {
+            let mut changed = der.to_vec();
+            changed[at] = value;
+            let facts = CertificateFacts::of(&changed);
+            assert!(facts.names.len() <= MAX_NAMES);
+        }
+    }
+}
