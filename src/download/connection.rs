@@ -16,7 +16,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::transport::Stream;
+use crate::transport::{Stream, TunnelFacts};
 
 /// A stream with the received bytes that are not parsed yet and the bytes that are not sent yet.
 #[derive(Debug)]
@@ -58,6 +58,11 @@ impl Connection {
             reset: None,
             is_flushed: true,
         }
+    }
+
+    /// Returns the facts of the RTMPT session, if the connection is a tunnel.
+    pub(super) fn tunnel_facts(&self) -> Option<&TunnelFacts> {
+        self.stream.tunnel_facts()
     }
 
     /// Sends, or receives if `is_reading`, whichever is possible first. Cancelling loses nothing.

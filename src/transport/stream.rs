@@ -12,7 +12,7 @@ use tokio::{
 };
 use tokio_rustls::client::TlsStream;
 
-use super::{Tunnel, capture::Replay, tls};
+use super::{Tunnel, TunnelFacts, capture::Replay, tls};
 
 /// Byte stream to a server. Written bytes may be buffered until the stream is flushed.
 #[derive(Debug)]
@@ -34,6 +34,14 @@ impl From<TcpStream> for Stream {
 }
 
 impl Stream {
+    /// Returns the facts of the RTMPT session, if the stream is a tunnel.
+    pub fn tunnel_facts(&self) -> Option<&TunnelFacts> {
+        match self {
+            Self::Tunnel(tunnel) => Some(tunnel.facts()),
+            Self::Tcp(_) | Self::Tls(_) | Self::Replay(_) => None,
+        }
+    }
+
     /// Returns the TCP socket. Panics for a tunnel, which uses several in succession, and for a captured session.
     #[cfg(test)]
     pub(crate) fn tcp(&self) -> &TcpStream {

@@ -256,6 +256,9 @@ impl<'a> Pump<'a> {
         let next = name_text_answer(next, self.stage, &connection.inbox);
         let next = reported_end(next, client);
         let unused = self.cancel_handover(&next);
+        if let Some(facts) = connection.tunnel_facts() {
+            self.report.tunnel(facts);
+        }
         let close_unused = async {
             if let Some(unused) = unused {
                 let (connection, mut client) = *unused;

@@ -16,6 +16,10 @@ pub(in crate::transport) struct Head {
     pub(in crate::transport) is_last: bool,
     pub(in crate::transport) is_html: bool,
     pub(in crate::transport) last_modified: Option<String>,
+    /// Minor version of HTTP/1.
+    pub(in crate::transport) minor_version: u8,
+    /// Server field, not escaped.
+    pub(in crate::transport) server: Option<String>,
     /// Content and transfer codings in lower case, without `identity` and a final `chunked`.
     pub(in crate::transport) codings: Vec<String>,
 }
@@ -113,6 +117,8 @@ impl Head {
             is_last: response.version == Some(0),
             is_html: false,
             last_modified: None,
+            minor_version: response.version.unwrap_or_default(),
+            server: None,
             codings: Vec::new(),
         };
         let mut length = None;
@@ -143,6 +149,8 @@ impl Head {
                 head.status.location = text(header.value);
             } else if is("Last-Modified") {
                 head.last_modified = text(header.value);
+            } else if is("Server") {
+                head.server = Some(shorten(header.value));
             } else if is("Content-Encoding") {
                 head.codings.extend(codings(header.value));
             }

@@ -8,6 +8,7 @@
 //! | [`session`] | state machine: due requests, meaning of responses, retries |
 //! | [`polling`] | when to send `idle` requests |
 //! | [`pipelining`] | how many requests a connection may have in flight |
+//! | [`facts`] | facts of a session for reports |
 
 mod facts;
 #[cfg(fuzzing)]
@@ -112,10 +113,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Tunnel<S> {
             timer: Box::pin(sleep_until(now)),
             failure: None,
         };
+        tunnel.session.connected();
         let is_open =
             std::future::poll_fn(|context| tunnel.poll_until(context, |session| session.is_open()));
         is_open.await?;
         Ok(tunnel)
+    }
+
+    /// Returns the facts of the session so far.
+    pub(super) fn facts(&self) -> &TunnelFacts {
+        self.session.facts()
     }
 
     /// Drives requests and responses until `is_done` returns true or the session is over.
@@ -154,7 +161,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Tunnel<S> {
                 }
                 Connection::Closed => return Ok(()),
                 Connection::Dialing(dialing) => match dialing.as_mut().poll(context) {
-                    Poll::Ready(stream) => self.connection = Connection::open(stream?),
+                    Poll::Ready(stream) => {
+                        self.connection = Connection::open(stream?);
+                        self.session.connected();
+                    }
                     Poll::Pending => return Ok(()),
                 },
                 Connection::Open {

@@ -81,7 +81,7 @@ impl Polling {
 pub(super) const MAX_IN_FLIGHT: usize = 4;
 
 /// Unit of the interval byte.
-const UNIT: Duration = Duration::from_millis(10);
+pub(super) const UNIT: Duration = Duration::from_millis(10);
 
 /// Longest wait, and thus the longest delay of data after a silence.
 const MAX_WAIT: Duration = Duration::from_millis(500);

@@ -271,3 +271,40 @@ async fn an_unanswered_open_fails_after_the_second_attempt() {
     let error = open(vec![near, second]).await.unwrap_err();
     assert_eq!(error.to_string(), Error::Lost.to_string());
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_facts_describe_requests_and_connections() {
+    let (near, mut peer) = Peer::pair();
+    let (second, mut next) = Peer::pair();
+    let served = async {
+        peer.path().await;
+        let head = "HTTP/1.0 200 OK\r\nServer: FlashCom/3.5.7\r\nContent-Length: 3\r\n\r\nid\n";
+        peer.stream.write_all(head.as_bytes()).await.unwrap();
+        drop(peer);
+        next.path().await;
+        next.answer(b"\x09").await;
+        next.path().await;
+        next.answer(b"\x01data").await;
+        next
+    };
+    let read = async {
+        let mut tunnel = open(vec![near, second]).await.unwrap();
+        assert_eq!(tunnel.facts().connections, 1);
+        assert_eq!(tunnel.facts().http_minor_version, Some(0));
+        let mut data = [0; 4];
+        tunnel.read_exact(&mut data).await.unwrap();
+        tunnel
+    };
+    let (tunnel, _peer) = tokio::join!(read, served);
+    let facts = tunnel.facts().clone();
+    assert_eq!(facts.http_minor_version, Some(1));
+    assert_eq!(facts.server.as_deref(), Some("FlashCom/3.5.7"));
+    assert_eq!(facts.connections, 2);
+    // The response with the data is complete, and the next request is sent.
+    assert_eq!((facts.requests, facts.responses), (4, 3));
+    assert_eq!(facts.responses_with_data, 1);
+    let ms = Duration::from_millis;
+    assert_eq!(facts.intervals, Some((ms(10), ms(90))));
+    assert!(facts.keeps_connections);
+    assert_eq!((facts.refusals, facts.max_in_flight), (0, 1));
+}

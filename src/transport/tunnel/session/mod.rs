@@ -9,7 +9,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::time::Instant;
 
 use self::request::{Command, EMPTY_BODY, MAX_LOSSES_ALONE, Request};
-use super::{Error, pipelining::Pipelining, polling::Polling};
+use super::{Error, TunnelFacts, pipelining::Pipelining, polling::Polling};
 use crate::transport::http::{
     ResponseError,
     response::{Body, Head},
@@ -55,6 +55,9 @@ pub(super) struct Session {
     is_connection_over: bool,
     closing: Closing,
     is_over: bool,
+    facts: TunnelFacts,
+    /// Number of responses over the current connection.
+    connection_responses: u64,
 }
 
 /// Progress of the current response.
@@ -111,7 +114,20 @@ impl Session {
             is_connection_over: false,
             closing: Closing::NotRequested,
             is_over: false,
+            facts: TunnelFacts::default(),
+            connection_responses: 0,
         }
+    }
+
+    /// Returns the facts so far.
+    pub(super) fn facts(&self) -> &TunnelFacts {
+        &self.facts
+    }
+
+    /// Counts a connection that was opened.
+    pub(super) fn connected(&mut self) {
+        self.facts.connections = self.facts.connections.saturating_add(1);
+        self.connection_responses = 0;
     }
 
     /// Queues bytes for the server. Returns how many were accepted.
@@ -196,6 +212,8 @@ impl Session {
             request.encode(&self.host, self.id.as_deref().unwrap_or_default(), outbox);
             self.pipelining.sent(self.in_flight);
             self.in_flight = self.in_flight.saturating_add(1);
+            self.facts.requests = self.facts.requests.saturating_add(1);
+            self.facts.max_in_flight = self.facts.max_in_flight.max(self.in_flight);
             let is_shared = self.in_flight > 1;
             for request in self.requests.iter_mut().take(self.in_flight) {
                 request.is_shared = is_shared;
@@ -350,6 +368,10 @@ impl Session {
             };
         }
         self.interim_responses = 0;
+        self.facts.http_minor_version = Some(head.minor_version);
+        if self.facts.server.is_none() {
+            self.facts.server.clone_from(&head.server);
+        }
         let content = match request.command {
             // Some servers refuse pipelined requests. The same request may succeed alone.
             _ if !head.status.is_success() && request.is_shared => {
@@ -388,6 +410,8 @@ impl Session {
         self.in_flight = self.in_flight.saturating_sub(1);
         self.is_connection_over = is_last;
         self.pipelining.answered(self.in_flight);
+        self.connection_responses = self.connection_responses.saturating_add(1);
+        self.facts.record_response(self.connection_responses);
         match content {
             Content::SessionId(id) => {
                 self.id = Some(session_id(&id)?);
@@ -399,10 +423,12 @@ impl Session {
                 let sent = self.requests.iter().take_while(|r| r.transmissions > 0);
                 self.requests.insert(sent.count(), request);
                 self.has_refusal = true;
+                self.facts.refusals = self.facts.refusals.saturating_add(1);
             }
             Content::Ignored => self.is_over = true,
             Content::Interval => self.polling.answered(false, self.in_flight, now),
             Content::Data { interval, has_data } => {
+                self.facts.record_interval(interval, has_data);
                 self.interval_suggested(interval, has_data);
                 self.polling.answered(has_data, self.in_flight, now);
             }
