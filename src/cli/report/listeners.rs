@@ -125,6 +125,7 @@ mod tests {
     use crate::{
         download::{Ending, ReconnectState},
         output::Gaps,
+        transport::Carrier,
     };
 
     /// Records the names of its events.
@@ -140,6 +141,18 @@ mod tests {
     impl Report for Recorder {
         fn connecting(&mut self, _: &Endpoint) {
             self.note("connecting");
+        }
+
+        fn dialed(&mut self, _: &Route, _: &DialFacts) {
+            self.note("dialed");
+        }
+
+        fn tunnel(&mut self, _: &TunnelFacts) {
+            self.note("tunnel");
+        }
+
+        fn session(&mut self, _: &SessionFacts) {
+            self.note("session");
         }
 
         fn connected(&mut self) {
@@ -218,6 +231,13 @@ mod tests {
         };
         let reason = String::new();
         listeners.connecting(&endpoint);
+        let route = Route {
+            endpoint: endpoint.clone(),
+            carrier: Carrier::Tcp,
+        };
+        listeners.dialed(&route, &DialFacts::default());
+        listeners.tunnel(&TunnelFacts::default());
+        listeners.session(&SessionFacts::new(std::time::Instant::now(), []));
         listeners.connected();
         listeners.metadata(&Object::new());
         listeners.started(true);
@@ -276,6 +296,9 @@ mod tests {
         });
         let expected = [
             "connecting",
+            "dialed",
+            "tunnel",
+            "session",
             "connected",
             "metadata",
             "started",
