@@ -206,6 +206,18 @@ impl StreamAnalysis {
     ///
     /// An announced track without frames in the first [`MISSING_TRACK_MS`] of media counts as missing.
     pub fn is_complete(&self) -> bool {
+        self.has_all_tracks() && self.tracks.iter().all(Track::is_complete)
+    }
+
+    /// Whether the properties of the stream are known: each track has a setup and a frame rate, video has a
+    /// keyframe, and the tracks that the metadata announces have frames.
+    ///
+    /// Unlike [`StreamAnalysis::is_complete`], this does not wait for a complete GOP.
+    pub fn is_described(&self) -> bool {
+        self.has_all_tracks() && self.tracks.iter().all(Track::is_described)
+    }
+
+    fn has_all_tracks(&self) -> bool {
         let has_waited = self
             .tracks
             .iter()
@@ -216,10 +228,7 @@ impl StreamAnalysis {
             exists(kind) || has_waited || !is_announced
         };
         let is_started = !self.tracks.is_empty();
-        is_started
-            && is_known(TagKind::VIDEO)
-            && is_known(TagKind::AUDIO)
-            && self.tracks.iter().all(Track::is_complete)
+        is_started && is_known(TagKind::VIDEO) && is_known(TagKind::AUDIO)
     }
 
     /// Returns everything that is known so far.

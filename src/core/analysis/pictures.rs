@@ -42,6 +42,11 @@ impl Keyframes {
         }
     }
 
+    /// Whether a keyframe arrived.
+    pub(super) fn has_keyframe(&self) -> bool {
+        self.count > 0
+    }
+
     /// Whether a complete GOP arrived.
     pub(super) fn has_interval(&self) -> bool {
         self.intervals.count > 0

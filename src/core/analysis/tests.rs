@@ -577,12 +577,25 @@ fn duration_is_compared_for_complete_streams() {
 }
 
 #[test]
+fn tracks_are_described_before_the_second_keyframe() {
+    let mut stream = Stream::new();
+    stream.metadata(&[("videocodecid", 7.0.into())]);
+    stream.avc_header();
+    stream.pictures(1..20);
+    assert!(!stream.analysis.is_described(), "no keyframe");
+    stream.pictures(25..35);
+    assert!(stream.analysis.is_described());
+    assert!(!stream.analysis.is_complete(), "one keyframe");
+}
+
+#[test]
 fn analysis_is_complete_after_one_gop_of_the_announced_tracks() {
     let mut stream = Stream::new();
     stream.metadata(&[("audiocodecid", 10.0.into()), ("videocodecid", 7.0.into())]);
     stream.avc_header();
     stream.pictures(0..25);
     assert!(!stream.analysis.is_complete(), "one keyframe");
+    assert!(!stream.analysis.is_described(), "no audio");
     stream.pictures(25..26);
     assert!(!stream.analysis.is_complete(), "no audio");
     stream.aac_header();
@@ -590,6 +603,7 @@ fn analysis_is_complete_after_one_gop_of_the_announced_tracks() {
         stream.sound(frame * 23);
     }
     assert!(stream.analysis.is_complete());
+    assert!(stream.analysis.is_described());
     let mut silent = Stream::new();
     silent.avc_header();
     silent.pictures(0..45);

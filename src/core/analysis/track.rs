@@ -170,9 +170,15 @@ impl Track {
 
     /// Whether nothing important is unknown: the setup, the rate of the frames, and a complete GOP.
     pub(super) fn is_complete(&self) -> bool {
-        let has_rate = self.steps.count() >= EVIDENT_STEPS;
         let has_pictures = self.id.kind != TagKind::VIDEO || self.keyframes.has_interval();
-        self.setup.is_complete() && has_rate && has_pictures
+        self.is_described() && has_pictures
+    }
+
+    /// Whether the setup, the rate of the frames and, for video, a keyframe are known.
+    pub(super) fn is_described(&self) -> bool {
+        let has_rate = self.steps.count() >= EVIDENT_STEPS;
+        let has_picture = self.id.kind != TagKind::VIDEO || self.keyframes.has_keyframe();
+        self.setup.is_complete() && has_rate && has_picture
     }
 
     /// Returns the facts. `announced` is the frame rate that the metadata states.
