@@ -24,8 +24,6 @@ pub struct ProbeReport {
     pub source: Source,
     /// The media.
     pub media: StreamFacts,
-    /// Properties of the tracks.
-    pub properties: Properties,
 }
 
 /// Source of the media of a probe.

@@ -2,11 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::{ProbeReport, Properties, Source};
+use super::{ProbeReport, Source};
 use crate::{
     core::{
         analysis::{Extent, MediaTime, MessageTime, StreamAnalysis},
-        flv::TagKind,
         rtmp::client::facts::SessionFacts,
     },
     download::{self, Job, Outcome, ReceivedMessage, Report, Stop},
@@ -56,7 +55,7 @@ pub struct Times {
 pub struct Limit {
     /// Time from the first media to the end.
     pub media_time: Duration,
-    /// Whether the probe ends as soon as everything is known.
+    /// Whether the probe ends as soon as the properties of the stream are known.
     pub ends_early: bool,
 }
 
@@ -75,7 +74,6 @@ struct Observer {
     ends_early: bool,
     start: Instant,
     analysis: StreamAnalysis,
-    properties: Properties,
     connection: Option<Connection>,
     /// Time from the start of the probe to the latest connection.
     connected: Duration,
@@ -90,7 +88,6 @@ impl Observer {
             ends_early,
             start: Instant::now(),
             analysis: StreamAnalysis::new(Extent::Excerpt),
-            properties: Properties::default(),
             connection: None,
             connected: Duration::ZERO,
             session: None,
@@ -109,7 +106,6 @@ impl Observer {
             .map(|after| self.connected.saturating_add(after));
         ProbeReport {
             media: self.analysis.facts(),
-            properties: self.properties,
             source: Source::Stream(Box::new(StreamProbe {
                 connection: self.connection,
                 session: self.session,
@@ -164,9 +160,6 @@ impl Report for Observer {
         if info.is_keyframe && info.carries_media {
             self.first_keyframe.get_or_insert(after);
         }
-        if matches!(info.track, TagKind::AUDIO | TagKind::VIDEO) {
-            self.properties.read(info.track, body);
-        }
         let time = MessageTime {
             arrived_at: Some(*now),
             unix_ms: Some(jiff::Timestamp::now().as_millisecond()),
@@ -176,6 +169,6 @@ impl Report for Observer {
     }
 
     fn is_satisfied(&self) -> bool {
-        self.ends_early && self.analysis.is_complete()
+        self.ends_early && self.analysis.is_described()
     }
 }

@@ -75,7 +75,7 @@ impl Document {
             tracks: media
                 .tracks
                 .iter()
-                .map(|track| Track::of(track, report.properties.of(track.id), cleaner))
+                .map(|track| Track::of(track, cleaner))
                 .collect(),
             metadata: media
                 .metadata

@@ -14,6 +14,9 @@ mod text;
 mod track;
 mod verdict;
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     io::{self, Write},
     pin::Pin,

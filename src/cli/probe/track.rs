@@ -12,7 +12,7 @@ use crate::core::{
         TrackFacts,
         facts::{Mp4Support, SequenceHeader},
     },
-    flv::codec::{AudioDescription, TrackProperties, VideoDescription},
+    flv::codec::{AudioDescription, VideoDescription},
 };
 
 /// A track.
@@ -87,16 +87,12 @@ struct Audio {
 }
 
 impl Track {
-    pub(super) fn of(
-        facts: &TrackFacts,
-        properties: Option<&TrackProperties>,
-        cleaner: &Cleaner<'_>,
-    ) -> Self {
-        let (profile, level) = match properties {
-            Some(TrackProperties::Video(video)) => (video.profile, video.level),
-            Some(TrackProperties::Audio(audio)) => (audio.profile, None),
-            None => (None, None),
-        };
+    pub(super) fn of(facts: &TrackFacts, cleaner: &Cleaner<'_>) -> Self {
+        let (video, audio) = (
+            facts.video.unwrap_or_default(),
+            facts.audio.unwrap_or_default(),
+        );
+        let profile = video.profile.or(audio.profile);
         let description = facts.description.as_ref();
         let (mp4, mp4_timescale, mp4_problem) = match &facts.mp4 {
             Mp4Support::Unknown => ("unknown", None, None),
@@ -110,7 +106,7 @@ impl Track {
             id: facts.id.id,
             codec: facts.codec.map(|codec| codec.to_string()),
             profile: profile.map(|profile| profile.to_string()),
-            level: level.map(|level| level.to_string()),
+            level: video.level.map(|level| level.to_string()),
             language: description
                 .and_then(|description| description.language)
                 .map(|code| cleaner.clean(&String::from_utf8_lossy(&code))),
@@ -118,15 +114,13 @@ impl Track {
                 .and_then(|description| description.name.as_ref())
                 .map(|name| cleaner.clean(name)),
             sequence_header: sequence_header(facts.sequence_header),
-            video: match properties {
-                _ if !facts.is_video() => Video::default(),
-                Some(TrackProperties::Video(video)) => Video::of(facts, video),
-                _ => Video::of(facts, &VideoDescription::default()),
+            video: match facts.is_video() {
+                true => Video::of(facts, &video),
+                false => Video::default(),
             },
-            audio: match properties {
-                _ if facts.is_video() => Audio::default(),
-                Some(TrackProperties::Audio(audio)) => Audio::of(facts, audio),
-                _ => Audio::of(facts, &AudioDescription::default()),
+            audio: match facts.is_video() {
+                true => Audio::default(),
+                false => Audio::of(facts, &audio),
             },
             frames: facts.frames,
             bytes: facts.bytes,
