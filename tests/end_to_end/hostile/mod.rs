@@ -34,6 +34,9 @@ mod redirects;
 /// HTTP servers without RTMPT, and faulty tunnels.
 mod tunnels;
 
+/// Probes.
+mod probes;
+
 /// Unwritable outputs.
 #[cfg(unix)]
 mod outputs;

@@ -11,7 +11,7 @@ use crate::{
         ffmpeg::{Ffmpeg, ffprobe},
         require,
     },
-    server::{Clip, Config, Server, Stream},
+    server::{Clip, Config, Server, Stream, Tag},
 };
 
 /// Returns the first stream of a kind as ffprobe describes it.
@@ -29,11 +29,17 @@ fn reference(file: &Path, kind: &str) -> Option<Value> {
 /// Panics unless the probe of a clip agrees with ffprobe on the file.
 #[track_caller]
 fn assert_agrees(file: &Path) {
+    assert_agrees_with(file, file);
+}
+
+/// Panics unless the probe of a clip agrees with ffprobe on another file with the same tracks.
+#[track_caller]
+fn assert_agrees_with(file: &Path, same: &Path) {
     let server = Server::start(Config::serving(Stream::recorded(Clip::read(file))));
     let probe = probe(&server.url("clip"), &[]);
     probe.assert_result(0, "plays");
     for kind in ["video", "audio"] {
-        let Some(expected) = reference(file, kind) else {
+        let Some(expected) = reference(same, kind) else {
             let tracks = probe.get("tracks").as_array().expect("a list");
             assert!(tracks.iter().all(|track| track["kind"] != kind), "{kind}");
             continue;
@@ -147,4 +153,56 @@ fn mp3_without_video_agrees_with_ffprobe() {
 #[test]
 fn sorenson_h263_agrees_with_ffprobe() {
     assert_agrees(&fixtures::h263_mp3_flv(&require!(Ffmpeg::find())));
+}
+
+/// ffprobe does not read these codecs in FLV, so a recent ffmpeg copies them to MP4.
+#[test]
+fn enhanced_codecs_agree_with_ffprobe() {
+    let recent = require!(Ffmpeg::find_recent());
+    for file in [
+        fixtures::hevc_aac_flv(&recent),
+        fixtures::av1_opus_flv(&recent),
+        fixtures::vp9_opus_flv(&recent),
+    ] {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let copy = folder.path().join("copy.mp4");
+        let (input, output) = (file.as_os_str(), copy.as_os_str());
+        let arguments = ["-i".as_ref(), input, "-c".as_ref(), "copy".as_ref(), output];
+        recent.run(arguments).succeeded();
+        assert_agrees_with(&file, &copy);
+    }
+}
+
+/// Replaces the number of the member `width` in onMetaData.
+fn state_width(body: &mut [u8], width: f64) {
+    let name = b"\0\x05width\0";
+    let at = body.windows(name.len()).position(|window| window == name);
+    let at = at.expect("a width") + name.len();
+    body[at..at + 8].copy_from_slice(&width.to_be_bytes());
+}
+
+#[test]
+fn metadata_that_contradicts_the_stream_is_marked() {
+    let ffmpeg = require!(Ffmpeg::find());
+    let mut clip = Clip::read(&fixtures::avc_aac_flv(&ffmpeg));
+    let metadata = clip.tags.iter_mut().find(|tag| tag.kind == Tag::SCRIPT);
+    state_width(&mut metadata.expect("metadata").body, 4096.0);
+    let server = Server::start(Config::serving(Stream::recorded(clip)));
+    let probe = probe(&server.url("clip"), &[]);
+    probe.assert_result(0, "plays");
+    let metadata = probe.get("metadata").as_array().expect("a list");
+    let width = metadata.iter().find(|item| item["member"] == "width");
+    let width = width.expect("a width");
+    assert_eq!(width["verdict"], "contradicts");
+    assert_eq!(width["stated"], 4096.0);
+    assert_eq!(
+        width["actual"].as_f64(),
+        probe.track("video")["width"].as_f64()
+    );
+    let findings = probe.get("findings").as_array().expect("a list");
+    assert!(
+        findings
+            .iter()
+            .any(|finding| finding["code"] == "metadata-width")
+    );
 }
