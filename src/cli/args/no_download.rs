@@ -72,7 +72,7 @@ fn hint(kind: ErrorKind, error: &clap::Error) -> Option<String> {
     let argument = word(ContextKind::InvalidArg).filter(|_| kind == ErrorKind::UnknownArgument)?;
     Some(match argument.starts_with('-') {
         true => " (try --help)".to_owned(),
-        false => ": rtmpull records one stream at a time".to_owned(),
+        false => "; to record several streams, use --streams".to_owned(),
     })
 }
 

@@ -31,6 +31,7 @@ Usage: rtmpull [OPTIONS] <URL> [-o <FILE>]
       --progress <KIND>       Show progress as bar, lines, json or none
   -q, --quiet                 Print nothing
   -V, --verbose               Print what is sent and received
+      --streams <FILE>        Record all streams of a TOML file
       --repair <FILE>...      Repair truncated files
       --remux <FILE>...       Convert an FLV file, for example to MP4
       --probe <SOURCE>        Describe a stream or a file

@@ -185,11 +185,11 @@ fn usage_errors_are_one_line() {
         ),
         (
             &["a", "b"],
-            "unexpected argument 'b' found: rtmpull records one stream at a time",
+            "unexpected argument 'b' found; to record several streams, use --streams",
         ),
         (
             &["-v", "a", "b c"],
-            "unexpected argument 'b c' found: rtmpull records one stream at a time",
+            "unexpected argument 'b c' found; to record several streams, use --streams",
         ),
         (
             &["a", "--swfurl", "b"],

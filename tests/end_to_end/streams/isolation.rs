@@ -121,7 +121,8 @@ fn dead_server_gets_few_connections() {
         finished.took
     );
     let connections = connections.load(Ordering::Relaxed);
-    assert!(connections < 20, "{connections} connections");
+    // The first connection of each stream, and few after that: without the back-off, each stream makes two.
+    assert!(connections < 30, "{connections} connections");
 }
 
 #[test]

@@ -121,5 +121,15 @@ const HEADINGS: [&str; 9] = [
 /// Headings of the options that concern the process.
 const PROCESS_HEADINGS: [&str; 4] = ["Messages", "Scripting", "Many streams", "Monitoring"];
 
-/// Options under these headings that download nothing.
-const EXCLUDED: [&str; 3] = ["repair", "remux", "faststart"];
+/// Options under these headings that do not describe a recording.
+const EXCLUDED: [&str; 9] = [
+    "repair",
+    "remux",
+    "join",
+    "probe",
+    "probe-time",
+    "json",
+    "nagios",
+    "expect",
+    "explain",
+];

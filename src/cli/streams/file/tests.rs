@@ -106,6 +106,10 @@ fn errors_name_the_line_and_the_key() {
             "3: repair cannot be used for one of several streams",
         ),
         (
+            "[[stream]]\nname = 'a'\nexpect = ['x=1']",
+            "3: expect cannot be used for one of several streams",
+        ),
+        (
             "[[stream]]\nname = 'a'\nhelp = true",
             "3: help cannot be used for one of several streams",
         ),
