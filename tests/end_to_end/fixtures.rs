@@ -30,6 +30,13 @@ pub fn avc_b_frames_flv(ffmpeg: &Ffmpeg) -> PathBuf {
     encode(ffmpeg, "avc_b_frames.flv", &[AVC, &["-bf", "2"], AAC])
 }
 
+/// Returns H.264 with pixels of 16 to 11 and the full range of values.
+pub fn avc_wide_pixels_flv(ffmpeg: &Ffmpeg) -> PathBuf {
+    let pixels = "-vf scale=out_range=full,setsar=16/11 -color_range pc";
+    let pixels: Vec<&str> = pixels.split(' ').collect();
+    encode(ffmpeg, "avc_wide_pixels.flv", &[AVC, &pixels, AAC])
+}
+
 /// Returns MP3 without video.
 pub fn mp3_flv(ffmpeg: &Ffmpeg) -> PathBuf {
     encode(ffmpeg, "mp3.flv", &[&["-vn"], MP3])

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::boxes::{BoxHeader, put};
+use super::boxes::{self, BoxHeader};
 use crate::core::{
     amf::{Value, amf0},
     wire::Reader,
@@ -28,6 +28,20 @@ pub(super) fn boxes(metadata: &[u8]) -> Option<Vec<u8>> {
     put_mdcv(&mut out, info);
     put_clli(&mut out, info);
     Some(out)
+}
+
+/// Appends boxes of [`boxes`]. The range of the samples is that of the setup, because colorInfo lacks it. If the
+/// setup lacks it too, it is the limited one, as usual.
+pub(super) fn put(out: &mut Vec<u8>, boxes: &[u8], is_full_range: Option<bool>) {
+    let start = out.len();
+    out.extend_from_slice(boxes);
+    let added = out.get_mut(start..).unwrap_or_default();
+    if let Some(is_full) = is_full_range
+        && added.get(4..8) == Some(COLR)
+        && let Some(flag) = added.get_mut(RANGE_AT)
+    {
+        *flag = if is_full { FULL_RANGE } else { 0 };
+    }
 }
 
 /// Splits the boxes after the fields of a visual sample entry into those of the codec and those of this module.
@@ -59,11 +73,10 @@ fn put_colr(out: &mut Vec<u8>, info: &Value) {
     if codes == [UNSPECIFIED; 3] {
         return;
     }
-    put(out, COLR, |out| {
+    boxes::put(out, COLR, |out| {
         out.extend(b"nclx");
         out.extend(codes.into_iter().flat_map(u16::to_be_bytes));
-        // full_range_flag. colorInfo does not contain the range, and video usually has the limited one.
-        out.push(0);
+        out.push(0); // full_range_flag, see `put`
     });
 }
 
@@ -89,7 +102,7 @@ fn put_mdcv(out: &mut Vec<u8>, info: &Value) {
     if chromaticities == [0; 8] && luminances == [0; 2] {
         return;
     }
-    put(out, MDCV, |out| {
+    boxes::put(out, MDCV, |out| {
         out.extend(chromaticities.into_iter().flat_map(u16::to_be_bytes));
         out.extend(luminances.into_iter().flat_map(u32::to_be_bytes));
     });
@@ -103,7 +116,7 @@ fn put_clli(out: &mut Vec<u8>, info: &Value) {
     if levels == [0; 2] {
         return;
     }
-    put(out, CLLI, |out| {
+    boxes::put(out, CLLI, |out| {
         out.extend(levels.into_iter().flat_map(u16::to_be_bytes));
     });
 }
@@ -113,6 +126,10 @@ fn number(info: &Value, group: &str, name: &str) -> Option<f64> {
     let number = info.member(group)?.member(name)?.as_number()?;
     Some(number).filter(|number| !number.is_nan())
 }
+
+/// Offset of full_range_flag in a ColourInformationBox, and its bit (ISO 14496-12 12.1.5).
+const RANGE_AT: usize = 18;
+const FULL_RANGE: u8 = 0x80;
 
 const COLR: &[u8; 4] = b"colr";
 const MDCV: &[u8; 4] = b"mdcv";
@@ -267,6 +284,23 @@ pub(super) mod tests {
         assert_eq!(large[8..12], [0xFF, 0xFF, 0, 0]);
         assert_eq!(large[24..32], [0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0]);
         assert_eq!(large[40..], [0xFF, 0xFF, 0xFF, 0xFF]);
+    }
+
+    #[test]
+    fn range_is_that_of_the_setup() {
+        let encode = |is_full_range| {
+            let mut out = b"avcC".to_vec();
+            put(&mut out, HDR_BOXES, is_full_range);
+            out[4..].to_vec()
+        };
+        assert_eq!(encode(None), HDR_BOXES);
+        assert_eq!(encode(Some(false)), HDR_BOXES);
+        let mut full = HDR_BOXES.to_vec();
+        full[18] = 0x80;
+        assert_eq!(encode(Some(true)), full);
+        let mut out = Vec::new();
+        put(&mut out, &HDR_BOXES[19..], Some(true));
+        assert_eq!(out, HDR_BOXES[19..], "without colr");
     }
 
     #[test]

@@ -41,6 +41,8 @@ impl SampleEntry {
                 frame_length,
                 frame_rate: None,
                 kind,
+                pixel_aspect: None,
+                is_full_range: None,
                 body: body.to_vec(),
                 color: Vec::new(),
             });
@@ -50,6 +52,7 @@ impl SampleEntry {
         fields.take(24, "fields before the size").ok()?;
         let (width, height) = (fields.u16("width").ok()?, fields.u16("height").ok()?);
         let (_, record) = BoxHeader::read_complete(&mut Reader::new(boxes)).ok()?;
+        let description = video.record_description(record).unwrap_or_default();
         Some(Self {
             codec: Codec::Video(video),
             timescale,
@@ -58,10 +61,10 @@ impl SampleEntry {
                 height: height.into(),
             }),
             frame_length: FrameLength::Unknown,
-            frame_rate: video
-                .frames_per_second(record)
-                .and_then(FrameRate::announced),
+            frame_rate: description.frames_per_second.and_then(FrameRate::announced),
             kind,
+            pixel_aspect: description.pixel_aspect,
+            is_full_range: description.is_full_range,
             body: boxes.to_vec(),
             color: color.to_vec(),
         })

@@ -237,7 +237,7 @@ impl MovieTrack {
             out.extend(if is_video { [0, 0] } else { [1, 0] }); // volume
             out.extend([0; 2]);
             put_matrix(out);
-            let size = self.entry.picture_size;
+            let size = self.entry.presentation_size();
             let (width, height) = size.map_or((0, 0), |size| (size.width, size.height));
             out.extend(width.wrapping_shl(16).to_be_bytes());
             out.extend(height.wrapping_shl(16).to_be_bytes());

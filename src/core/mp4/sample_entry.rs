@@ -4,6 +4,7 @@ use thiserror::Error;
 
 use super::{
     boxes::{put, put_full},
+    color,
     frame_rate::FrameRate,
 };
 use crate::core::flv::{
@@ -34,6 +35,10 @@ pub struct SampleEntry {
     /// Frame rate that the setup announces.
     pub(super) frame_rate: Option<FrameRate>,
     pub(super) kind: [u8; 4],
+    /// Width and height of a pixel, relative to each other, if the setup contains them.
+    pub(super) pixel_aspect: Option<(u16, u16)>,
+    /// Whether samples use the full range of values, if the setup contains it.
+    pub(super) is_full_range: Option<bool>,
     /// Body of the box; without the fields of [`put_visual`] if the track is video.
     pub(super) body: Vec<u8>,
     /// Boxes after it, see [`super::color`].
@@ -114,19 +119,21 @@ impl SampleEntry {
             | VideoCodec::VP09 => return Err(Unsupported::NoSequenceHeader(codec.to_string())),
             _ => return Err(Unsupported::Codec(codec.to_string())),
         };
-        let Some((kind, record)) = setup else {
+        let Some((kind, mut body)) = setup else {
             return Err(Unsupported::DamagedSequenceHeader(codec.to_string()));
         };
+        let description = track.description().unwrap_or_default();
+        put_pixel_aspect(&mut body, description.pixel_aspect);
         Ok(Self {
             codec: family(Codec::Video(codec)),
             timescale: MILLISECONDS,
-            picture_size: track.picture_size(),
+            picture_size: description.picture_size,
             frame_length: FrameLength::Unknown,
-            frame_rate: codec
-                .frames_per_second(track.body)
-                .and_then(FrameRate::announced),
+            frame_rate: description.frames_per_second.and_then(FrameRate::announced),
             kind: *kind,
-            body: record,
+            pixel_aspect: description.pixel_aspect,
+            is_full_range: description.is_full_range,
+            body,
             color: Vec::new(),
         })
     }
@@ -159,6 +166,8 @@ impl SampleEntry {
             frame_length: setup.frame_length,
             frame_rate: None,
             kind: *setup.kind,
+            pixel_aspect: None,
+            is_full_range: None,
             body,
             color: Vec::new(),
         })
@@ -183,6 +192,17 @@ impl SampleEntry {
         matches!(self.codec, Codec::Video(_))
     }
 
+    /// Returns the size at which a player shows the picture (ISO 14496-12 8.3.2): pixels that are not square
+    /// change its width.
+    pub(super) fn presentation_size(&self) -> Option<PictureSize> {
+        let PictureSize { width, height } = self.picture_size?;
+        let (horizontal, vertical) = self.pixel_aspect.unwrap_or((1, 1));
+        let scaled = u64::from(width).checked_mul(horizontal.into())?;
+        let rounded = scaled.checked_add(u64::from(vertical) / 2)?;
+        let width = rounded.checked_div(vertical.into())?;
+        PictureSize::new(u32::try_from(width).ok()?, height)
+    }
+
     /// Appends the box.
     pub(super) fn put(&self, out: &mut Vec<u8>) {
         put(out, &self.kind, |out| {
@@ -190,7 +210,7 @@ impl SampleEntry {
                 put_visual(out, self.picture_size);
             }
             out.extend_from_slice(&self.body);
-            out.extend_from_slice(&self.color);
+            color::put(out, &self.color, self.is_full_range);
         });
     }
 }
@@ -501,6 +521,16 @@ fn put_visual(out: &mut Vec<u8>, size: Option<PictureSize>) {
     out.extend([0; 32]); // compressorname
     out.extend([0, 24]); // depth
     out.extend([0xFF, 0xFF]);
+}
+
+/// Appends a PixelAspectRatioBox (ISO 14496-12 12.1.4), unless the pixels are square.
+fn put_pixel_aspect(out: &mut Vec<u8>, aspect: Option<(u16, u16)>) {
+    if let Some((horizontal, vertical)) = aspect.filter(|(width, height)| width != height) {
+        put(out, b"pasp", |out| {
+            out.extend(u32::from(horizontal).to_be_bytes());
+            out.extend(u32::from(vertical).to_be_bytes());
+        });
+    }
 }
 
 /// Appends the fields of an audio sample entry (ISO 14496-12 12.2.3).

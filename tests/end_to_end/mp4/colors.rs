@@ -8,7 +8,7 @@ use crate::peers::ffmpeg::ffprobe;
 #[test]
 fn ffprobe_shows_the_hdr_description_of_every_file() {
     let recent = require!(Ffmpeg::find_recent());
-    let clip = with_color_info(&hdr());
+    let clip = with_color_info(Clip::sample(), &hdr());
     for (output, options, names) in [
         ("out.mp4", &[][..], &["out.mp4"][..]),
         ("out.mp4", &["--no-index"], &["out.mp4"]),
@@ -35,7 +35,7 @@ fn ffprobe_shows_the_hdr_description_of_every_file() {
 #[test]
 fn later_color_info_is_left_out_and_reported_once() {
     let recent = require!(Ffmpeg::find_recent());
-    let mut clip = with_color_info(&hdr());
+    let mut clip = with_color_info(Clip::sample(), &hdr());
     let expected = Recording::new("out.mp4", &[]).of(clip.clone());
     let other = Object::from_iter([("hdrCll", Object::from_iter([("maxCLL", 7.0)]))]);
     let late: Vec<_> = clip.tags.iter().enumerate().rev().step_by(20).collect();
@@ -60,7 +60,7 @@ fn later_color_info_is_left_out_and_reported_once() {
 
 #[test]
 fn flv_files_keep_color_info_unchanged() {
-    let clip = with_color_info(&hdr());
+    let clip = with_color_info(Clip::sample(), &hdr());
     let recorded = Recording::new("out.flv", &[]).of(clip.clone());
     recorded.finished.assert_ended(0, "ended");
     let video = |clip: Clip| {
@@ -72,10 +72,9 @@ fn flv_files_keep_color_info_unchanged() {
     assert_eq!(found, video(clip));
 }
 
-/// Returns a stream with colorInfo after the sequence header of video. The bitstream does not describe the colors:
-/// ffprobe prefers the description of the bitstream.
-fn with_color_info(info: &Object) -> Clip {
-    let mut clip = Clip::sample();
+/// Returns a stream with colorInfo after the sequence header of video. The bitstream of the sample does not describe
+/// the colors: ffprobe prefers the description of the bitstream.
+pub(super) fn with_color_info(mut clip: Clip, info: &Object) -> Clip {
     let is_header = |tag: &Tag| tag.kind == Tag::VIDEO && tag.is_sequence_header();
     let at = clip.tags.iter().position(is_header).expect("a header");
     clip.tags.insert(at + 1, color_info(0, info));

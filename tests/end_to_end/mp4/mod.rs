@@ -10,6 +10,7 @@ mod endurance;
 mod features;
 mod hls;
 mod kills;
+mod pixels;
 mod reopen;
 mod timing;
 
