@@ -47,6 +47,7 @@
 //! | `frame_rate` | frame rates, and the search for that of a track |
 //! | [`fragment`] | movie fragments |
 //! | [`movie`] | the `moov` box |
+//! | [`index_reader`] | reads the tracks and samples of any file |
 //! | [`playlist`] | HLS playlist of a growing file |
 //! | `tables` | sample tables, encoded from the fragments of a file |
 
@@ -56,6 +57,7 @@ mod color;
 mod entry_reader;
 pub mod fragment;
 pub(crate) mod frame_rate;
+pub mod index_reader;
 pub mod movie;
 pub mod playlist;
 pub mod reader;

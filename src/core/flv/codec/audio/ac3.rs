@@ -60,6 +60,47 @@ pub fn description(sample: &[u8]) -> Option<AudioDescription> {
     })
 }
 
+/// Returns the properties in an AC3SpecificBox (ETSI TS 102 366 F.4).
+pub fn dac3_description(body: &[u8]) -> Option<AudioDescription> {
+    let mut bits = BitReader::new(body);
+    let rate_hz = rate_hz(bits.u8(2)?)?;
+    bits.skip(5 + 3)?; // bsid, bsmod
+    let (mode, has_low_frequencies) = (bits.u8(3)?, bits.bit()?);
+    Some(AudioDescription {
+        core_rate_hz: Some(rate_hz),
+        rate_hz: Some(rate_hz),
+        channels: Some(channels(mode, has_low_frequencies)),
+        speakers: speakers(mode, mode_map(mode, has_low_frequencies)),
+        frame_samples: Some(6 * 256),
+        ..AudioDescription::default()
+    })
+}
+
+/// Returns the properties of the first program in an EC3SpecificBox (ETSI TS 102 366 F.6).
+pub fn dec3_description(body: &[u8]) -> Option<AudioDescription> {
+    let mut bits = BitReader::new(body);
+    bits.skip(13 + 3)?; // data_rate, num_ind_sub
+    // The box lacks fscod2, so halved rates are unknown.
+    let rate_hz = rate_hz(bits.u8(2)?);
+    bits.skip(5 + 1 + 1 + 3)?; // bsid, reserved, asvc, bsmod
+    let (mode, has_low_frequencies) = (bits.u8(3)?, bits.bit()?);
+    bits.skip(3)?; // reserved
+    let mut map = mode_map(mode, has_low_frequencies);
+    if bits.u8(4)? > 0 {
+        // chan_loc has the bits of chanmap from Lc/Rc to Vhc in reverse, after that of LFE2 (table F.6.1).
+        let has_second_low_frequencies = bits.bit()?;
+        let locations = bits.u8(8)?.reverse_bits();
+        map |= u16::from(locations) << 3 | u16::from(has_second_low_frequencies) << 1;
+    }
+    Some(AudioDescription {
+        core_rate_hz: rate_hz,
+        rate_hz,
+        channels: Some(mapped_channels(map)),
+        speakers: speakers(mode, map),
+        ..AudioDescription::default()
+    })
+}
+
 /// Returns the speakers of the bits of chanmap; `None` if it has speakers that [`Speakers`] lacks, or the two
 /// channels are independent.
 fn speakers(mode: u8, map: u16) -> Option<Speakers> {
