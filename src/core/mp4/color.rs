@@ -30,7 +30,7 @@ pub(super) fn boxes(metadata: &[u8]) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// Appends boxes of [`boxes`]. The range of the samples is that of the setup, because colorInfo lacks it. If the
+/// Appends boxes of [`boxes()`]. The range of the samples is that of the setup, because colorInfo lacks it. If the
 /// setup lacks it too, it is the limited one, as usual.
 pub(super) fn put(out: &mut Vec<u8>, boxes: &[u8], is_full_range: Option<bool>) {
     let start = out.len();

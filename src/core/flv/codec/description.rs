@@ -328,23 +328,24 @@ impl fmt::Display for Speakers {
 }
 
 /// Usual names of sets of speakers.
-const SPEAKER_SETS: [(u32, &str); 16] = [
+const SPEAKER_SETS: [(u32, &str); 17] = [
     (0x4, "mono"),
     (0x3, "stereo"),
     (0xB, "2.1"),
     (0x7, "3.0"),
-    (0x103, "3.0 (back)"),
+    (0x103, "3.0(back)"),
     (0xF, "3.1"),
     (0x107, "4.0"),
     (0x33, "quad"),
-    (0x603, "quad (side)"),
-    (0x607, "5.0 (side)"),
+    (0x603, "quad(side)"),
+    (0x607, "5.0(side)"),
     (0x37, "5.0"),
     (0x3F, "5.1"),
-    (0x60F, "5.1 (side)"),
+    (0x60F, "5.1(side)"),
     (0x70F, "6.1"),
+    (0x13F, "6.1(back)"),
     (0x63F, "7.1"),
-    (0xFF, "7.1 (wide)"),
+    (0xFF, "7.1(wide)"),
 ];
 
 /// Short names of speakers in the order of the bits.

@@ -386,6 +386,62 @@ mod tests {
     }
 
     #[test]
+    fn descriptions_have_the_rates_before_and_after_replication() {
+        let describe = |record: &[u8]| {
+            let found = AudioSpecificConfig::parse(record).unwrap().description();
+            let rates = (found.core_rate_hz, found.rate_hz, found.channels);
+            (
+                found.profile.unwrap().to_string(),
+                rates,
+                found.frame_samples,
+            )
+        };
+        // AAC-LC, HE-AAC and HE-AAC v2 with a hierarchical or a compatible extension.
+        assert_eq!(
+            describe(&hex("1190")),
+            (
+                "LC".to_owned(),
+                (Some(48_000), Some(48_000), Some(2)),
+                Some(1024)
+            )
+        );
+        assert_eq!(
+            describe(&bytes("00101 0110 0010 0011 00010 000")),
+            (
+                "HE-AAC".to_owned(),
+                (Some(24_000), Some(48_000), Some(2)),
+                Some(1024)
+            )
+        );
+        assert_eq!(
+            describe(&bytes("00010 0110 0010 000 01010110111 00101 1 0011")),
+            (
+                "HE-AAC".to_owned(),
+                (Some(24_000), Some(48_000), Some(2)),
+                Some(1024)
+            )
+        );
+        assert_eq!(
+            describe(&bytes(
+                "00010 0110 0001 000 01010110111 00101 1 0011 10101001000 1"
+            )),
+            (
+                "HE-AACv2".to_owned(),
+                (Some(24_000), Some(48_000), Some(2)),
+                Some(1024)
+            )
+        );
+        assert_eq!(
+            describe(&bytes("00010 0110 0001 000 01010110111 00101 0")).0,
+            "LC"
+        );
+        let surround = AudioSpecificConfig::parse(&hex("11b0"))
+            .unwrap()
+            .description();
+        assert_eq!(surround.speakers.unwrap().to_string(), "5.1");
+    }
+
+    #[test]
     fn implicit_extension_does_not_change_the_rate_of_frames() {
         // AAC-LC at 24 kHz, stereo, then the sync word 0x2B7, SBR, and 48 kHz.
         let record = bytes("00010 0110 0010 000 01010110111 00101 1 0011");

@@ -372,6 +372,37 @@ mod tests {
     }
 
     #[test]
+    fn descriptions_have_speakers_and_frame_length() {
+        let found = description(&hex("0b77d0f81e40eb")).unwrap();
+        assert_eq!(found.frame_samples, Some(1536));
+        assert_eq!(found.speakers.unwrap().to_string(), "5.1(side)");
+        let found = description(&hex("0b772fde8c402f")).unwrap();
+        assert_eq!(found.speakers.unwrap().to_string(), "mono");
+        // A frame of 5.1 and a dependent frame that adds two back channels.
+        let first = hex("0b7700053f870000000000 00".replace(' ', "").as_str());
+        let second = bytes(
+            "00001011 01110111 01 000 00000000101 00 11 010 0 10000 11111 0 1 0000001000000000",
+        );
+        let found = description(&[first, second].concat()).unwrap();
+        assert_eq!((found.channels, found.frame_samples), (Some(8), Some(1536)));
+        assert_eq!(found.speakers.unwrap().to_string(), "7.1");
+    }
+
+    #[test]
+    fn descriptions_of_boxes() {
+        // 48 kHz, bsid 8, 3/2 with LFE.
+        let found = dac3_description(&bytes("00 01000 000 111 1 00000 00000")).unwrap();
+        assert_eq!((found.rate_hz, found.channels), (Some(48_000), Some(6)));
+        let body = bytes("0000000000000 000 00 10000 0 0 000 111 1 000 0001 0 00000010 00000000");
+        let found = dec3_description(&body).unwrap();
+        assert_eq!((found.rate_hz, found.channels), (Some(48_000), Some(8)));
+        assert_eq!(found.speakers.unwrap().to_string(), "7.1");
+        for cut in 0..4 {
+            assert_eq!(dec3_description(&body[..cut]), None);
+        }
+    }
+
+    #[test]
     fn dependent_frames_have_a_channel_map() {
         let frame = hex("0b7740053c87d1a000");
         let parsed = when_cut(&frame, EnhancedFrame::parse);

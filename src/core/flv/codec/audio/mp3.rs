@@ -118,6 +118,18 @@ mod tests {
     }
 
     #[test]
+    fn frames_of_all_layers_have_their_length() {
+        let samples = |header: [u8; 4]| FrameHeader::parse(&header).unwrap().description();
+        let found = samples([0xFF, 0xFB, 0x50, 0x04]);
+        assert_eq!(found.frame_samples, Some(1152));
+        assert_eq!(found.profile.unwrap().to_string(), "Layer III");
+        assert_eq!(found.speakers.unwrap().to_string(), "stereo");
+        assert_eq!(samples([0xFF, 0xF3, 0x70, 0xC0]).frame_samples, Some(576));
+        assert_eq!(samples([0xFF, 0xFD, 0x50, 0x04]).frame_samples, Some(1152));
+        assert_eq!(samples([0xFF, 0xFF, 0x50, 0x04]).frame_samples, Some(384));
+    }
+
+    #[test]
     fn reserved_values_are_rejected() {
         for header in [
             [0xFF, 0xDB, 0x50, 0xC4], // sync word

@@ -374,7 +374,7 @@ mod tests {
     use super::{
         super::super::{
             bits::tests::bytes,
-            tests::{hex, pixels, when_cut},
+            tests::{hex, pixels, video_when_cut, when_cut},
         },
         *,
     };
@@ -394,6 +394,55 @@ mod tests {
         for units in [aom, svt, rav1e] {
             assert_eq!(when_cut(&units, picture_size), pixels(322, 182));
         }
+    }
+
+    /// As SVT-AV1 writes it: 10 bits in BT.2020 with PQ.
+    #[test]
+    fn description_of_a_record_is_complete() {
+        let record = hex("81004c000a0e0200000521e836a017c284880482");
+        let found = video_when_cut(&record, record_description).unwrap();
+        assert_eq!(found.profile.unwrap().to_string(), "Main");
+        assert_eq!(found.level.unwrap().to_string(), "2.0");
+        assert_eq!(found.picture_size, pixels(322, 182));
+        assert_eq!(
+            (found.bit_depth, found.chroma),
+            (Some(10), Some(ChromaFormat::Yuv420))
+        );
+        let color = found.color.unwrap();
+        assert_eq!((color.primaries, color.transfer, color.matrix), (9, 16, 9));
+        assert_eq!(found.is_full_range, Some(false));
+        assert_eq!(found.max_reordered_frames, Some(0));
+        let metadata = [
+            record,
+            vec![
+                METADATA << 3 | HAS_SIZE,
+                1,
+                2,
+                METADATA << 3 | HAS_SIZE,
+                1,
+                1,
+            ],
+        ]
+        .concat();
+        let found = record_description(&metadata).unwrap();
+        assert!(found.has_mastering_display && found.has_content_light);
+    }
+
+    #[test]
+    fn fields_of_a_record_count_without_a_sequence_header() {
+        // High profile, level 4.0 in the high tier, 12 bits, 4:4:4.
+        let found = record_description(&[0x81, 0x28, 0xE0, 0]).unwrap();
+        assert_eq!(found.profile.unwrap().to_string(), "High");
+        let level = found.level.unwrap();
+        assert_eq!(
+            (level.to_string().as_str(), level.is_high_tier),
+            ("4.0", Some(true))
+        );
+        assert_eq!(
+            (found.bit_depth, found.chroma),
+            (Some(12), Some(ChromaFormat::Yuv444))
+        );
+        assert_eq!(level_of(31, false), None);
     }
 
     #[test]

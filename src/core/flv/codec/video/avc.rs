@@ -385,6 +385,50 @@ mod tests {
         assert_eq!(usability(&set("0111 1111")).unwrap().pixel_aspect, None);
     }
 
+    /// As x264 writes it: BT.709 in full range, pixels of 10 to 11, B-frames, and the parameters of a reference
+    /// decoder.
+    #[test]
+    fn description_is_complete() {
+        let set = hex(
+            "67640014acd941519e226c0db808080a000007d20001d4c0c08001e848003d09498600f142996 0"
+                .replace(' ', "")
+                .as_str(),
+        );
+        let found = video_when_cut(&record(&set), description).unwrap();
+        assert_eq!(found.profile.unwrap().to_string(), "High");
+        assert_eq!(found.level.unwrap().to_string(), "2.0");
+        assert_eq!(found.picture_size, pixels(322, 182));
+        assert_eq!(found.coded_size, pixels(336, 192));
+        assert_eq!(found.pixel_aspect, Some((10, 11)));
+        assert_eq!(
+            (found.bit_depth, found.chroma),
+            (Some(8), Some(ChromaFormat::Yuv420))
+        );
+        let color = found.color.unwrap();
+        assert_eq!((color.primaries, color.transfer, color.matrix), (1, 1, 1));
+        assert_eq!((found.is_full_range, found.hdr()), (Some(true), None));
+        assert!((found.frames_per_second.unwrap() - 29.97).abs() < 0.001);
+        assert_eq!(found.max_reordered_frames, Some(2));
+        assert_eq!(found.is_interlaced, Some(false));
+    }
+
+    #[test]
+    fn profiles_and_levels_depend_on_the_constraints() {
+        let name = |number, constraints| profile_of(number, constraints).to_string();
+        assert_eq!(name(66, 0x40), "Constrained Baseline");
+        assert_eq!(name(66, 0x80), "Baseline");
+        assert_eq!(name(110, 0x10), "High 10 Intra");
+        assert_eq!(name(100, 0x10), "High");
+        assert_eq!(name(1, 0), "profile 1");
+        let level =
+            |profile, constraints, number| level_of(profile, constraints, number).to_string();
+        assert_eq!(level(66, 0x10, 11), "1b");
+        assert_eq!(level(100, 0x10, 11), "1.1");
+        assert_eq!(level(100, 0, 9), "1b");
+        assert!(never_reorders(66, 0, 0) && never_reorders(100, 0, 2));
+        assert!(!never_reorders(100, 0x10, 0) && never_reorders(122, 0x10, 0));
+    }
+
     #[test]
     fn keyframes_have_idr_slices() {
         let frame = [0, 0, 0, 2, 0x09, 0xF0, 0, 0, 0, 2, 0x65, 0x88];

@@ -20,18 +20,23 @@ pub fn nal_length_size(record: &[u8]) -> Option<u8> {
     Some(nal::length_size(*head.last()?))
 }
 
-/// Returns the properties of the stream, from the head, the first sequence parameter set and the first
+/// Returns the properties of the stream, from the head, the first sequence parameter set and the
 /// supplemental information of an HEVCDecoderConfigurationRecord.
 pub fn description(record: &[u8]) -> Option<VideoDescription> {
     let (head, arrays) = split(record)?;
     let mut description = describe_head(head);
-    let find = |kind| nal::find_parameter_set(&mut Reader::new(arrays), 0x3F, &[], kind)?.get(2..);
-    if let Some(set) = find(SEQUENCE_PARAMETER_SET) {
-        // A set that is cut describes the stream up to the cut.
-        let _cut = read_parameter_set(&mut BitReader::of_nal_unit(set), &mut description);
-    }
-    if let Some(messages) = find(SUPPLEMENTAL_INFORMATION) {
-        let _cut = read_messages(&mut BitReader::of_nal_unit(messages), &mut description);
+    let mut has_set = false;
+    for (kind, unit) in nal::parameter_sets(Reader::new(arrays), 0x3F, &[]) {
+        let mut bits = BitReader::of_nal_unit(unit.get(2..).unwrap_or_default());
+        // A unit that is cut describes the stream up to the cut.
+        let _cut = match kind {
+            SEQUENCE_PARAMETER_SET if !has_set => {
+                has_set = true;
+                read_parameter_set(&mut bits, &mut description)
+            }
+            SUPPLEMENTAL_INFORMATION => read_messages(&mut bits, &mut description),
+            _ => None,
+        };
     }
     Some(description)
 }
@@ -338,7 +343,8 @@ mod tests {
     use super::{
         super::super::{
             bits::tests::bytes,
-            tests::{hex, pixels, when_cut},
+            description::Hdr,
+            tests::{hex, pixels, video_when_cut, when_cut},
         },
         *,
     };
@@ -376,6 +382,41 @@ mod tests {
         ] {
             assert_eq!(size_of(&hex(set)), pixels(322, 182), "{chroma}");
         }
+    }
+
+    /// As x265 writes it: Main 10 in BT.2020 with PQ, pixels of 4 to 3, 30000/1001 frames per second with the
+    /// parameters of a reference decoder, scaling lists, and messages of the brightness and the display.
+    #[test]
+    fn description_of_hdr_video_is_complete() {
+        let set = hex(
+            "42010102200000030090000003000003003ca00a880c1c44cd965654a4e1787350910090400000fa40001d4c1805259b8003d090007a122022",
+        );
+        let light = hex("4e01900403e8019080");
+        let display = hex("4e01891833c286c41d4c0bb884d03e803d1340420098968000000300018000");
+        let mut record = hex("0102200000009000000000003cf000fcfdfafa00000f02a1");
+        record.extend([0, 1, 0, set.len() as u8]);
+        record.extend(set);
+        record.extend([39, 0, 2, 0, light.len() as u8]);
+        record.extend(light);
+        record.extend([0, display.len() as u8]);
+        record.extend(display);
+        let found = video_when_cut(&record, description).unwrap();
+        assert_eq!(found.profile.unwrap().to_string(), "Main 10");
+        assert_eq!(found.level.unwrap().to_string(), "2.0");
+        assert_eq!(found.level.unwrap().is_high_tier, Some(false));
+        assert_eq!(found.picture_size, pixels(322, 182));
+        assert_eq!(found.coded_size, pixels(336, 192));
+        assert_eq!(found.chroma, Some(ChromaFormat::Yuv420));
+        assert_eq!(found.bit_depth, Some(10));
+        assert_eq!(found.pixel_aspect, Some((4, 3)));
+        let color = found.color.unwrap();
+        assert_eq!((color.primaries, color.transfer, color.matrix), (9, 16, 9));
+        assert_eq!(found.hdr(), Some(Hdr::Pq));
+        assert_eq!(found.is_full_range, Some(false));
+        assert!((found.frames_per_second.unwrap() - 29.97).abs() < 0.001);
+        assert_eq!(found.max_reordered_frames, Some(2));
+        assert_eq!(found.is_interlaced, Some(false));
+        assert!(found.has_mastering_display && found.has_content_light);
     }
 
     #[test]

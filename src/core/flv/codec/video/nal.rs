@@ -37,29 +37,28 @@ pub(super) fn read_parameter_set<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8]
     read_unit(reader, 2)
 }
 
-/// Finds the first NAL unit of type `wanted` in the arrays of a configuration record (ISO 14496-15 8.3.3.1
-/// and 11.2.4.2). The low bits of `type_mask` are the type of an array; arrays of the types in `single` have
-/// one unit and no count.
-pub(super) fn find_parameter_set<'a>(
-    reader: &mut Reader<'a>,
+/// Returns the NAL units in the arrays of a configuration record (ISO 14496-15 8.3.3.1 and 11.2.4.2), each with
+/// its type. The low bits of `type_mask` are the type of an array; arrays of the types in `single` have one unit
+/// and no count. Ends at the first incomplete unit.
+pub(super) fn parameter_sets<'a>(
+    mut reader: Reader<'a>,
     type_mask: u8,
-    single: &[u8],
-    wanted: u8,
-) -> Option<&'a [u8]> {
-    for _ in 0..reader.u8("number of arrays").ok()? {
-        let kind = reader.u8("NAL unit type").ok()? & type_mask;
-        let count = match single.contains(&kind) {
-            true => 1,
-            false => reader.u16("number of NAL units").ok()?,
-        };
-        for _ in 0..count {
-            let unit = read_parameter_set(reader).ok()?;
-            if kind == wanted {
-                return Some(unit);
-            }
+    single: &'static [u8],
+) -> impl Iterator<Item = (u8, &'a [u8])> {
+    let mut arrays = reader.u8("number of arrays").unwrap_or(0);
+    let (mut kind, mut count) = (0, 0_u16);
+    std::iter::from_fn(move || {
+        while count == 0 {
+            arrays = arrays.checked_sub(1)?;
+            kind = reader.u8("NAL unit type").ok()? & type_mask;
+            count = match single.contains(&kind) {
+                true => 1,
+                false => reader.u16("number of NAL units").ok()?,
+            };
         }
-    }
-    None
+        count = count.saturating_sub(1);
+        Some((kind, read_parameter_set(&mut reader).ok()?))
+    })
 }
 
 /// Returns the size of NAL unit lengths in bytes, from the two low bits of `bits`.

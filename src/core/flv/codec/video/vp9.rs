@@ -214,6 +214,30 @@ mod tests {
     }
 
     #[test]
+    fn descriptions_of_records_and_frames() {
+        let found = ConfigurationRecord::parse(&hex("01000000010b870202020000"))
+            .unwrap()
+            .description();
+        assert_eq!(found.profile.unwrap().to_string(), "Profile 1");
+        assert_eq!(found.level.unwrap().to_string(), "1.1");
+        assert_eq!(
+            (found.bit_depth, found.chroma),
+            (Some(8), Some(ChromaFormat::Yuv444))
+        );
+        assert_eq!((found.is_full_range, found.color), (Some(true), None));
+        let found = description(&hex("92498342000a0805ab03")).unwrap();
+        assert_eq!(
+            (found.bit_depth, found.chroma),
+            (Some(10), Some(ChromaFormat::Yuv420))
+        );
+        let found = description(&hex("a2498342e014100b5608")).unwrap();
+        assert_eq!(
+            (found.is_full_range, found.chroma),
+            (Some(true), Some(ChromaFormat::Yuv444))
+        );
+    }
+
+    #[test]
     fn inter_frames_and_repeated_frames_are_not_keyframes() {
         assert!(is_keyframe(&bytes("10 00 0 0")));
         assert!(is_keyframe(&bytes("10 11 0 0 0")));

@@ -37,8 +37,9 @@ pub fn description(record: &[u8]) -> Option<VideoDescription> {
     if has_profile_tier_level {
         description = read_fields(&mut reader).ok()?;
     }
-    let set = nal::find_parameter_set(&mut reader, 0x1F, &SINGLE_UNITS, SEQUENCE_PARAMETER_SET);
-    if let Some(set) = set.and_then(|unit| unit.get(2..)) {
+    let mut sets = nal::parameter_sets(reader, 0x1F, &SINGLE_UNITS);
+    let set = sets.find(|(kind, _)| *kind == SEQUENCE_PARAMETER_SET);
+    if let Some(set) = set.and_then(|(_, unit)| unit.get(2..)) {
         // A set that is cut describes the stream up to the cut.
         let _cut = read_parameter_set(&mut BitReader::of_nal_unit(set), &mut description);
     }
@@ -215,7 +216,7 @@ mod tests {
     use super::{
         super::super::{
             bits::tests::bytes,
-            tests::{pixels, when_cut},
+            tests::{hex, pixels, when_cut},
         },
         *,
     };
@@ -289,6 +290,27 @@ mod tests {
         assert_eq!(when_cut(&record, picture_size), pixels(640, 360));
         assert_eq!(nal_length_size(&record), Some(4));
         assert_eq!(nal_length_size(&[0x01]), None);
+    }
+
+    /// The start of the record of VVenC, without the fields after the size of the coding tree of the set.
+    #[test]
+    fn description_has_the_fields_of_the_record_and_the_set() {
+        let found = description(&record(&head_with_largest_size())).unwrap();
+        assert_eq!(found.profile.unwrap().to_string(), "Main 10");
+        assert_eq!(found.level.unwrap().to_string(), "3.1");
+        assert_eq!(found.bit_depth, Some(10));
+        assert_eq!(found.coded_size, pixels(328, 184));
+        // By VVenC at 30000/1001 frames per second.
+        let record = hex(
+            "ff00655f010220800000014800b80000028f000100ee007900ab02208000008029202e7251a801cdffeb084d958c10209c004c404104108184210b110859210b5085e8f56a4bc926a4b2445a88bc449a88914911264889351962210b24216a10bc2126a10914908499210975242121222109144421262210975110848a32109319084ba8c8428105842080c442064883520133041041610020b100808408040542040203484080405881008088201016410080908040c80808840405908080910103408092040e08188042c81022102059081024408341024820e106408b4209210e21a12e472a041610020b1008084080405420402043304671400000fa40001d4c0620900001000b0081000014901722241f41",
+        );
+        let found = description(&record).unwrap();
+        assert_eq!(found.profile.unwrap().to_string(), "Main 10");
+        assert_eq!(found.picture_size, pixels(322, 182));
+        assert_eq!(
+            (found.bit_depth, found.chroma),
+            (Some(10), Some(ChromaFormat::Yuv420))
+        );
     }
 
     #[test]
