@@ -11,6 +11,7 @@
     )
 )]
 
+pub mod file;
 mod properties;
 pub mod stream;
 

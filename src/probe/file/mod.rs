@@ -1,0 +1,139 @@
+//! Probe of an FLV or MP4 file, without the network.
+//!
+//! A file is read once from start to end. An MP4 file is read by its tables, and of its media only what the setup
+//! of a decoder needs. The memory does not depend on the length of the file.
+//!
+//! | module | contents |
+//! | --- | --- |
+//! | [`finding`] | damage and other irregularities of files, with stable codes |
+//! | [`flv`] | FLV files |
+//! | [`mp4`] | MP4 files |
+//! | `samples` | samples of an MP4 file as messages of a stream |
+//! | `source` | bytes of a file |
+
+pub mod finding;
+pub mod flv;
+pub mod mp4;
+mod samples;
+mod source;
+
+use std::{
+    fs::{self, File},
+    io::{self, Read, Seek},
+    path::Path,
+};
+
+use thiserror::Error;
+
+pub use self::{
+    finding::{FileCode, FileFinding},
+    flv::FlvFacts,
+    mp4::Mp4Facts,
+};
+use super::Properties;
+use crate::{
+    core::{analysis::StreamFacts, flv::Error as FlvError, mp4::reader::is_movie},
+    output,
+};
+
+/// Everything that is known about a file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FileFacts {
+    /// Length in bytes.
+    pub size: u64,
+    /// Whether another rtmpull writes the file.
+    pub is_being_written: bool,
+    /// Facts of the format.
+    pub container: Container,
+    /// Tracks, metadata and health of the media.
+    pub media: StreamFacts,
+    /// Properties of the tracks of `media`.
+    pub properties: Properties,
+    /// Duration that the file states, in milliseconds.
+    pub stated_duration_ms: Option<u64>,
+    /// Duration of the media in milliseconds.
+    pub duration_ms: u64,
+    /// Damage and other irregularities of the file, in the order of their codes.
+    pub findings: Vec<FileFinding>,
+    /// What `--repair` can do.
+    pub repair: Repair,
+}
+
+/// Format of a file.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Container {
+    /// FLV.
+    Flv(FlvFacts),
+    /// MP4 and other files of its family.
+    Mp4(Mp4Facts),
+}
+
+/// What `--repair` can do with a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repair {
+    /// Nothing must be repaired.
+    NotNeeded,
+    /// It changes the file in place.
+    InPlace,
+    /// It copies the media to a new file, which replaces the file.
+    Rewrite,
+    /// It cannot repair the file, for this reason.
+    Impossible(&'static str),
+}
+
+/// Why a file cannot be probed.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The file cannot be opened.
+    #[error("cannot open it: {0}")]
+    Open(#[source] io::Error),
+    /// The file cannot be read.
+    #[error("cannot read it: {0}")]
+    Read(#[source] io::Error),
+    /// The path is a directory, a pipe or a device.
+    #[error("not a regular file")]
+    NotRegularFile,
+    /// The file has no bytes.
+    #[error("it is empty")]
+    Empty,
+    /// The file is neither MP4 nor FLV.
+    #[error(transparent)]
+    NotFlv(FlvError),
+}
+
+/// Probes a file.
+///
+/// # Errors
+///
+/// Fails if the file cannot be read, or is neither FLV nor MP4. Damage is not an error.
+pub fn run(path: &Path) -> Result<FileFacts, Error> {
+    // Opening a pipe would block until a writer opens it.
+    let metadata = fs::metadata(path).map_err(Error::Open)?;
+    if !metadata.is_file() {
+        return Err(Error::NotRegularFile);
+    }
+    if metadata.len() == 0 {
+        return Err(Error::Empty);
+    }
+    let mut file = File::open(path).map_err(Error::Open)?;
+    let is_being_written = output::lock_shared(&file).is_err();
+    let mut start = Vec::new();
+    (&file)
+        .take(FIRST_BOX)
+        .read_to_end(&mut start)
+        .map_err(Error::Read)?;
+    file.rewind().map_err(Error::Read)?;
+    let mut facts = match is_movie(&start) {
+        true => mp4::read(file, metadata.len()).map_err(Error::Read)?,
+        false => flv::read(file, metadata.len())?,
+    };
+    facts.is_being_written = is_being_written;
+    facts.findings.sort_by_key(|finding| finding.code);
+    Ok(facts)
+}
+
+/// Number of bytes at the start of a file that determine its format.
+const FIRST_BOX: u64 = 8;
+
+#[cfg(test)]
+mod tests;
