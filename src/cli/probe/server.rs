@@ -7,11 +7,17 @@ use super::{
     format::{ms, ms_text, number_text},
     table::Section,
 };
-use crate::core::rtmp::client::facts::{HandshakeFacts, S2Check, SessionFacts, StatusFacts};
+use crate::core::rtmp::{
+    client::facts::{HandshakeFacts, S2Check, SessionFacts, StatusFacts},
+    server_software::guess,
+};
 
 /// The server, from its messages in the latest session.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Server {
+    software: &'static str,
+    software_version: Option<String>,
+    software_evidence: Vec<&'static str>,
     fms_ver: Option<String>,
     capabilities: Option<f64>,
     mode: Option<f64>,
@@ -71,7 +77,16 @@ impl Server {
     pub(super) fn of(facts: &SessionFacts, cleaner: &Cleaner<'_>) -> Self {
         let answer = facts.connect_answer.as_ref();
         let clean = |text: &str| cleaner.clean(text);
+        let guess = guess(facts);
         Self {
+            software: guess
+                .as_ref()
+                .map_or("unknown", |guess| guess.software.name()),
+            software_version: guess
+                .as_ref()
+                .and_then(|guess| guess.version.as_deref())
+                .map(clean),
+            software_evidence: guess.map_or_else(Vec::new, |guess| guess.evidence),
             fms_ver: answer.and_then(|answer| answer.fms_ver()).map(clean),
             capabilities: answer.and_then(|answer| answer.capabilities()),
             mode: answer.and_then(|answer| answer.mode()),
@@ -101,6 +116,7 @@ impl Server {
         let mut section = Section::new("Server");
         let number = |number: Option<f64>| number.map(|number| number_text(number, 3));
         let bytes = |bytes: Option<u32>| bytes.map(|bytes| format!("{bytes} bytes"));
+        section.add("software", Some(self.software_text()));
         section.add("fmsVer", self.fms_ver.clone());
         section.add("version", self.version.clone());
         section.add("capabilities", number(self.capabilities));
@@ -119,6 +135,12 @@ impl Server {
             self.needs_secure_token.then_some("required"),
         );
         section
+    }
+
+    fn software_text(&self) -> String {
+        let version = self.software_version.iter().map(String::as_str);
+        let words: Vec<&str> = [self.software].into_iter().chain(version).collect();
+        words.join(" ")
     }
 
     fn enhanced_text(&self) -> String {
