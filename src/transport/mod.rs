@@ -1,7 +1,8 @@
 //! Byte streams to a host: TCP, TLS, proxies and the HTTP tunnel. Depends on tokio, not on RTMP.
 //!
 //! [`Dialer::dial`] connects in up to five steps: name lookup, TCP, proxy, TLS and tunnel. The connect
-//! timeout applies to each step separately, and [`DialError`] names the step that failed.
+//! timeout applies to each step separately, and [`DialError`] names the step that failed. [`DialFacts`]
+//! records what each step found and how long it took, also if a later step fails.
 
 #![cfg_attr(
     not(test),

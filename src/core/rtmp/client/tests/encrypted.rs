@@ -4,7 +4,7 @@ use rand::{SeedableRng, rngs::StdRng};
 
 use super::*;
 use crate::core::rtmp::{
-    client::config::SwfProof,
+    client::{config::SwfProof, facts::S2Check},
     handshake::{
         block::Block,
         digest::{self, Scheme, Side},
@@ -89,6 +89,18 @@ fn c2_is_clear_and_everything_after_it_encrypted() {
     ));
     assert!(matches!(&sent[0], Sent::Command(0, command) if command.name == "connect"));
     assert!(sent.len() > 2);
+}
+
+#[test]
+fn type_and_digest_of_an_encrypted_handshake_are_recorded() {
+    let (_server, mut conversation) = Server::start(5);
+    conversation.events();
+    let handshake = conversation.client.facts().handshake.unwrap();
+    assert_eq!(handshake.version, 9);
+    assert_eq!(handshake.encryption, Some(SignatureCipher::Blowfish));
+    assert_eq!(handshake.digest, Some(Scheme::DigestFirst));
+    assert_eq!(handshake.server_version, [5, 0, 17, 1]);
+    assert_eq!(handshake.s2, S2Check::Signed);
 }
 
 #[test]
