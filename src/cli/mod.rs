@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod exit_code;
+mod explain;
 pub mod generate;
 pub mod job;
 pub mod probe;
@@ -197,6 +198,9 @@ fn run_job(args: &Args, displays: &Displays) -> Result<Exit, (NotStarted, anyhow
     }
     if args.streams.streams.is_some() {
         return streams::run(args, displays);
+    }
+    if args.explain.explain {
+        return explain::run(args, displays);
     }
     let (args, job) = resolve(args, &displays.screen).map_err(usage)?;
     if let Some(events) = &displays.events {

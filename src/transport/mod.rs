@@ -63,7 +63,7 @@ pub struct Endpoint {
 impl Endpoint {
     /// Returns the host without the zone of an IPv6 address, which has no meaning for other machines
     /// (RFC 6874 4).
-    fn host_without_zone(&self) -> &str {
+    pub(crate) fn host_without_zone(&self) -> &str {
         self.host.split('%').next().unwrap_or_default()
     }
 }

@@ -70,6 +70,9 @@ mod front_ends;
 /// Hints after failed sessions.
 mod hints;
 
+/// Explanations of failed requests.
+mod explain;
+
 /// Output of `--verbose`.
 mod verbose;
 

@@ -8,6 +8,7 @@
 mod abbreviations;
 mod capture;
 mod conversion;
+mod explain;
 mod hls;
 mod no_download;
 mod probe;
@@ -35,6 +36,7 @@ use clap::{
 pub use self::{
     capture::CaptureArgs,
     conversion::Conversion,
+    explain::{ExplainArgs, GivenOption},
     hls::HlsArgs,
     no_download::NoDownload,
     probe::{ProbeArgs, Source},
@@ -715,6 +717,10 @@ pub struct Args {
     #[command(flatten)]
     pub probe: ProbeArgs,
 
+    /// Options of explanations.
+    #[command(flatten)]
+    pub explain: ExplainArgs,
+
     /// Options of captures.
     #[command(flatten)]
     pub capture: CaptureArgs,
@@ -794,7 +800,8 @@ impl Args {
     fn parsed(line: Vec<OsString>) -> Result<Self, clap::Error> {
         let mut command = Self::command();
         let matches = command.try_get_matches_from_mut(line)?;
-        let args = Self::from_arg_matches(&matches)?;
+        let mut args = Self::from_arg_matches(&matches)?;
+        args.explain.keep_given(&command, &matches);
         let (mode, allowed) = match &args {
             Self { probe, .. } if probe.is_requested() => {
                 ("--probe records nothing", &ALLOWED_WITH_PROBE[..])

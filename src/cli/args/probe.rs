@@ -22,7 +22,7 @@ pub struct ProbeArgs {
     /// if the stream plays, 1 if it is refused or a condition of --expect fails, 2 if its media stops, 3 without a
     /// connection.
     #[arg(long, value_name = "SOURCE", value_hint = ValueHint::AnyPath, num_args = 0..=2)]
-    #[arg(value_parser = source())]
+    #[arg(value_parser = source(), group = DIAGNOSIS)]
     pub probe: Option<Vec<Source>>,
 
     /// Stop this long after the first media; 0 stops as soon as everything is known [default: 5s]
@@ -32,8 +32,8 @@ pub struct ProbeArgs {
     #[arg(allow_hyphen_values = true)]
     pub probe_time: Option<Duration>,
 
-    /// Print the probe as one JSON object
-    #[arg(long, requires = "probe")]
+    /// Print the result of --probe or --explain as one JSON object
+    #[arg(long, requires = DIAGNOSIS)]
     pub json: bool,
 
     /// Print the probe as one line for Nagios and compatible monitoring programs
@@ -82,6 +82,9 @@ impl Source {
 fn source() -> impl TypedValueParser<Value = Source> {
     OsStringValueParser::new().try_map(|text| Ok::<_, Infallible>(Source::of(&text)))
 }
+
+/// The options that print a result, of which one may be used at a time.
+pub(super) const DIAGNOSIS: &str = "diagnosis";
 
 /// Arguments that may be used together with --probe.
 pub(super) const ALLOWED_WITH_PROBE: [&str; 56] = [
