@@ -6,6 +6,7 @@ pub mod heartbeat;
 pub mod json;
 mod listeners;
 pub mod status;
+pub mod streams;
 #[cfg(unix)]
 pub mod systemd;
 pub mod text;

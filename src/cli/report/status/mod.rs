@@ -9,6 +9,7 @@ mod rate;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod totals;
 
 use std::{
     collections::BTreeMap,
@@ -23,6 +24,7 @@ pub use self::{
     liveness::{Liveness, LoopAge, MainLoop},
     rate::{RATE_SECONDS, RateHistory},
     stream::{End, LastGap, State, StreamStatus},
+    totals::Totals,
 };
 use super::listeners::Listener;
 use crate::{
