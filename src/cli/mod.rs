@@ -5,6 +5,7 @@ pub mod exit_code;
 mod explain;
 pub mod generate;
 pub mod job;
+pub mod metrics;
 pub mod probe;
 pub mod program_name;
 mod remux;
@@ -31,6 +32,7 @@ use self::{
     args::{Args, NoDownload, ProgressKind, STDOUT, Verbosity},
     exit_code::{Exit, NotStarted},
     job::Environment,
+    metrics::Monitor,
     program_name::ProgramName,
     report::{
         DisplayOptions, Listener, Listeners,
@@ -206,7 +208,7 @@ fn run_job(args: &Args, displays: &Displays) -> Result<Exit, (NotStarted, anyhow
     if let Some(events) = &displays.events {
         events.write(&Event::Start(start_event(&args, &job, &displays.screen)));
     }
-    let listeners = displays
+    let mut listeners = displays
         .listeners(&args, display_options(&args, &job), &job.output)
         .map_err(usage)?;
     if args.name == ProgramName::Rtmpdump
@@ -225,7 +227,15 @@ fn run_job(args: &Args, displays: &Displays) -> Result<Exit, (NotStarted, anyhow
         }
         return Ok(Exit::Success);
     }
-    download(&job, listeners, &displays.screen).map_err(failure)
+    let monitor = match &args.metrics.metrics {
+        Some(address) => {
+            let screen = &displays.screen;
+            let monitor = Monitor::start(address, screen, &job.output, &mut listeners);
+            Some(monitor.context("--metrics").map_err(failure)?)
+        }
+        None => None,
+    };
+    download(&job, listeners, monitor, &displays.screen).map_err(failure)
 }
 
 fn usage(error: anyhow::Error) -> (NotStarted, anyhow::Error) {
@@ -343,9 +353,18 @@ fn display_options(args: &Args, job: &Job) -> DisplayOptions {
     }
 }
 
-fn download(job: &Job, mut listeners: Listeners, screen: &Arc<Screen>) -> Result<Exit> {
+fn download(
+    job: &Job,
+    mut listeners: Listeners,
+    monitor: Option<Monitor>,
+    screen: &Arc<Screen>,
+) -> Result<Exit> {
     let outcome: Outcome = run_until_stopped(screen, async |stop| {
-        download::run(job, &mut listeners, stop).await
+        let download = download::run(job, &mut listeners, stop);
+        match monitor {
+            Some(monitor) => monitor.watch(download).await,
+            None => download.await,
+        }
     })?;
     listeners.finished(&outcome);
     Ok(Exit::from(&outcome))

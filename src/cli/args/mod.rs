@@ -10,6 +10,7 @@ mod capture;
 mod conversion;
 mod explain;
 mod hls;
+mod metrics;
 mod no_download;
 mod probe;
 mod short_help;
@@ -38,6 +39,7 @@ pub use self::{
     conversion::Conversion,
     explain::{ExplainArgs, GivenOption},
     hls::HlsArgs,
+    metrics::MetricsArgs,
     no_download::NoDownload,
     probe::{ProbeArgs, Source},
     streams::StreamsArgs,
@@ -712,6 +714,10 @@ pub struct Args {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     #[arg(help_heading = "Scripting", allow_hyphen_values = true)]
     pub heartbeat: Option<PathBuf>,
+
+    /// Options for monitoring.
+    #[command(flatten)]
+    pub metrics: MetricsArgs,
 
     /// Options of probes.
     #[command(flatten)]

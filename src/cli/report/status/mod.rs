@@ -14,7 +14,10 @@ mod totals;
 use std::{
     collections::BTreeMap,
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Instant,
 };
 
@@ -46,6 +49,8 @@ pub struct Registry {
     started: Instant,
     started_at: Timestamp,
     streams: Mutex<BTreeMap<String, Arc<Mutex<StreamStatus>>>>,
+    /// Whether all streams of the start of the process are added.
+    is_complete: AtomicBool,
     liveness: Liveness,
 }
 
@@ -57,6 +62,7 @@ impl Registry {
             started: Instant::now(),
             started_at: Timestamp::now(),
             streams: Mutex::default(),
+            is_complete: AtomicBool::new(false),
             liveness: Liveness::default(),
         })
     }
@@ -97,9 +103,14 @@ impl Registry {
         }
     }
 
-    /// Whether each stream has made its first attempt or has ended.
+    /// Notes that all streams are added that the process records from its start.
+    pub fn complete(&self) {
+        self.is_complete.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether all streams are added, and each has made its first attempt or has ended.
     pub fn is_ready(&self) -> bool {
-        let mut is_ready = true;
+        let mut is_ready = self.is_complete.load(Ordering::Relaxed);
         self.for_each(|stream| is_ready &= stream.attempts > 0 || stream.state.is_over());
         is_ready
     }

@@ -80,6 +80,8 @@ fn the_state_follows_the_download() {
     let state = || status(&registry).state;
     assert_eq!(state(), State::Waiting);
     assert!(!registry.is_ready());
+    registry.complete();
+    assert!(!registry.is_ready());
     listener.connecting(&endpoint());
     assert_eq!(state(), State::Connecting);
     assert!(registry.is_ready());
