@@ -925,7 +925,7 @@ pub const STDOUT: &str = "-";
 const ALLOWED_WITH_REPAIR: [&str; 6] = ["repair", "flv", "quiet", "verbose", "debug", "log_file"];
 
 /// Arguments that may be used together with --streams.
-const ALLOWED_WITH_STREAMS: [&str; 14] = [
+const ALLOWED_WITH_STREAMS: [&str; 15] = [
     "streams",
     "check",
     "watch",
@@ -936,6 +936,7 @@ const ALLOWED_WITH_STREAMS: [&str; 14] = [
     "progress",
     "progress_fd",
     "heartbeat",
+    "metrics",
     "quiet",
     "verbose",
     "debug",

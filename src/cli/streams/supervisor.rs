@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, sync::Arc, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use tokio::{
     sync::{
         mpsc::{self, UnboundedReceiver},
@@ -29,14 +29,17 @@ use crate::{
         args::Args,
         display_options,
         exit_code::Exit,
+        metrics::MetricsServer,
         report::{
             Listeners,
             json::{JsonReport, event::Event},
             status::Registry,
+            streams::StreamsDisplay,
             text::stream::StreamText,
         },
         signals::HangUps,
         start_event,
+        terminal::screen::Screen,
     },
     download::{Admission, Job, Stop},
 };
@@ -54,6 +57,9 @@ pub(super) struct Supervisor<'a> {
     results: Results,
     totals: Arc<Totals>,
     report: ProcessReport,
+    display: StreamsDisplay,
+    /// Answers until it is dropped.
+    _metrics: Option<MetricsServer>,
     watched: Option<WatchedFile>,
     hang_ups: Option<HangUps>,
     is_stopping: bool,
@@ -95,7 +101,8 @@ impl<'a> Supervisor<'a> {
     ///
     /// # Errors
     ///
-    /// Fails if the heartbeat file cannot be written, or if signals cannot be handled.
+    /// Fails if the heartbeat file cannot be written, if the metrics server cannot be started, or if signals
+    /// cannot be handled.
     pub(super) fn new(args: &'a Args, displays: &'a Displays, count: usize) -> Result<Self> {
         let options = &args.streams;
         let connections = options.max_connections.map(|number| number as usize);
@@ -105,7 +112,10 @@ impl<'a> Supervisor<'a> {
         let registry = Registry::new(Arc::clone(&displays.screen));
         let file = options.streams.as_deref();
         let file = file.filter(|file| *file != std::path::Path::new(crate::cli::args::STDOUT));
+        let screen = Arc::clone(&displays.screen);
         Ok(Self {
+            _metrics: start_metrics(args, &screen, &registry)?,
+            display: StreamsDisplay::start(screen, Arc::clone(&registry), args.hides_progress()),
             args,
             displays,
             admission: Arc::new(Admission::new(connections, stagger)),
@@ -131,6 +141,7 @@ impl<'a> Supervisor<'a> {
         for stream in planned {
             self.start(stream)?;
         }
+        self.registry.complete();
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut deadline = None;
@@ -246,6 +257,7 @@ impl<'a> Supervisor<'a> {
     }
 
     fn tick(&mut self) -> Result<()> {
+        self.display.tick(std::time::Instant::now());
         let is_alive = self.registry.liveness().is_alive(std::time::Instant::now());
         self.report.tick(is_alive, self.recorded());
         let watched = self.watched.as_mut();
@@ -355,6 +367,7 @@ impl<'a> Supervisor<'a> {
 
     /// Reports the results of all streams, and returns the exit code of the process.
     fn finish(mut self) -> Exit {
+        self.display.finish();
         for (name, stream) in &self.streams {
             if !matches!(stream.state, State::Ended) {
                 let line = format!("ERROR: {name}: the recording did not end in time");
@@ -383,6 +396,20 @@ impl Stream {
             State::Running { .. } | State::Ended => self.words == table.words,
         }
     }
+}
+
+/// Starts the server that `--metrics` requests, and prints its address.
+fn start_metrics(
+    args: &Args,
+    screen: &Screen,
+    registry: &Arc<Registry>,
+) -> Result<Option<MetricsServer>> {
+    let Some(address) = &args.metrics.metrics else {
+        return Ok(None);
+    };
+    let server = MetricsServer::start(address, registry).context("--metrics")?;
+    server.announce(screen);
+    Ok(Some(server))
 }
 
 /// Waits for the next request to read the file again.
