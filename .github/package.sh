@@ -87,7 +87,7 @@ archive() {
     mkdir -p "$dist/$name"
     cp "$(program "$target")" "$documents/rtmpull.1" LICENSE README.md "$dist/$name"
     cp -R "$documents/completions" "$dist/$name"
-    case "$target" in *linux*) cp '.github/rtmpull@.service' "$dist/$name" ;; esac
+    case "$target" in *linux*) cp .github/rtmpull{,-streams}@.service "$dist/$name" ;; esac
     case "$target" in
         *windows*) (cd "$dist" && rm -f "$name.zip" && 7z a -bso0 -tzip "$name.zip" "$name") ;;
         *)
@@ -185,6 +185,7 @@ check() {
 ./completions/rtmpull.bash
 ./completions/rtmpull.fish
 ./rtmpull
+./rtmpull-streams@.service
 ./rtmpull.1
 ./rtmpull@.service
 END
@@ -206,7 +207,7 @@ END
     gzip -dc /usr/share/man/man1/rtmpull.1.gz | cmp - "$work/$name/rtmpull.1"
     bash -c 'source /usr/share/bash-completion/completions/rtmpull && complete -p rtmpull' >/dev/null
     check_download /usr/bin/rtmpull "$work"
-    systemd-analyze verify rtmpull@camera.service
+    systemd-analyze verify rtmpull@camera.service rtmpull-streams@cameras.service
     as_root dpkg --purge rtmpull >/dev/null
     is_installed=
     while read -r file; do [ ! -e "$file" ] || fail "$file is left after the removal"; done <"$work/files"
