@@ -18,10 +18,12 @@ as_root() {
 }
 
 # Debian: nginx with RTMP and TLS, ffmpeg, players, a browser, rtmpdump, proxies, a terminal emulator, jq, network
-# analyzers, and copy programs for the benches.
+# analyzers, copy programs for the benches, and programs that check or use the files for operators.
 debian=(nginx libnginx-mod-rtmp libnginx-mod-stream ffmpeg mpv rtmpdump socat openssl strace)
 debian+=(chromium gstreamer1.0-tools gstreamer1.0-plugins-{base,good,bad} gstreamer1.0-libav)
 debian+=(microsocks dante-server tinyproxy tmux jq tshark tcpdump)
+# Checks of metrics and units, and uploads of segments.
+debian+=(prometheus rclone systemd)
 # Static and Windows programs, and Wine to run the latter.
 debian+=(musl-tools gcc-mingw-w64-x86-64-win32 wine wine64)
 has_command() { command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ]; }
@@ -68,6 +70,11 @@ if ! "$peers/ffmpeg" -version >/dev/null 2>&1; then
     from_pypi imageio-ffmpeg
     "$peers/venv/bin/python" -c 'import imageio_ffmpeg; print(imageio_ffmpeg.get_ffmpeg_exe())' >"$peers/ffmpeg.path"
     ln -sf "$(cat "$peers/ffmpeg.path")" "$peers/ffmpeg"
+fi
+
+# PyPI: the schemas of Kubernetes.
+if [ ! -x "$peers/venv/bin/kubernetes-validate" ]; then
+    from_pypi kubernetes-validate
 fi
 
 # crates.io: librtmp2, which sends reconnect requests.

@@ -102,6 +102,10 @@ mod scripts;
 #[cfg(unix)]
 mod streams;
 
+/// Metrics, health checks and the status page.
+#[cfg(unix)]
+mod metrics;
+
 /// Progress on a terminal.
 #[cfg(unix)]
 mod terminal;

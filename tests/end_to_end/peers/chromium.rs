@@ -62,7 +62,40 @@ impl Chromium {
         report.unwrap_or_else(|_| panic!("no report after {LIMIT:?}: {}", process.kill()))
     }
 
+    /// Loads a page, runs its scripts for some seconds, and returns its elements as text.
+    #[track_caller]
+    pub fn dump_dom(&self, url: &str) -> String {
+        let words = ["--dump-dom", "--virtual-time-budget=7000"];
+        String::from_utf8(self.capture(&words, url)).expect("UTF-8")
+    }
+
+    /// Writes a picture of a page in a window of this size to `file`.
+    #[track_caller]
+    pub fn screenshot(&self, url: &str, (width, height): (u32, u32), is_dark: bool, file: &Path) {
+        let size = format!("--window-size={width},{height}");
+        let scheme = format!(
+            "--blink-settings=preferredColorScheme={}",
+            u8::from(!is_dark)
+        );
+        let target = format!("--screenshot={}", file.display());
+        self.capture(&[&size, &scheme, &target, "--hide-scrollbars"], url);
+    }
+
+    /// Runs Chromium until it ends, and returns its output.
+    #[track_caller]
+    fn capture(&self, words: &[&str], url: &str) -> Vec<u8> {
+        let profile = tempfile::tempdir().expect("a temporary folder");
+        let mut command = self.command(profile.path());
+        let finished = Process::start(command.args(words).arg(url)).finish(LIMIT);
+        assert!(finished.status.success(), "{finished}");
+        finished.stdout
+    }
+
     fn start(&self, profile: &Path, url: &str) -> Process {
+        Process::start(self.command(profile).arg(url))
+    }
+
+    fn command(&self, profile: &Path) -> Command {
         let mut command = Command::new(&self.program);
         command.args([
             "--headless",
@@ -73,7 +106,7 @@ impl Chromium {
         command.args(["--no-first-run", "--disable-dev-shm-usage"]);
         command.arg("--autoplay-policy=no-user-gesture-required");
         command.arg(format!("--user-data-dir={}", profile.display()));
-        Process::start(command.arg(url))
+        command
     }
 }
 

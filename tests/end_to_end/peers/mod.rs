@@ -14,6 +14,8 @@ pub mod librtmp2;
 pub mod mpv;
 pub mod nginx;
 pub mod node_media_server;
+#[cfg(unix)]
+pub mod promtool;
 pub mod proxies;
 pub mod rtmpdump;
 #[cfg(target_os = "linux")]
@@ -57,6 +59,24 @@ pub fn skip(peer: &str) {
         "{peer} is not installed: tests/peers.sh installs it"
     );
     println!("skipped: {peer} is not installed (tests/peers.sh installs it)");
+}
+
+/// Finds kubernetes-validate, which checks Kubernetes objects against their schema.
+#[cfg(unix)]
+pub fn kubernetes_validate() -> Option<PathBuf> {
+    Some(folder().join("venv/bin/kubernetes-validate")).filter(|program| program.is_file())
+}
+
+/// Finds systemd-analyze, which checks units.
+#[cfg(target_os = "linux")]
+pub fn systemd_analyze() -> Option<PathBuf> {
+    find_program("systemd-analyze")
+}
+
+/// Finds rclone, which copies files to object storage.
+#[cfg(unix)]
+pub fn rclone() -> Option<PathBuf> {
+    find_program("rclone")
 }
 
 /// Returns the program for another system that the environment variable `variable` names. Without the

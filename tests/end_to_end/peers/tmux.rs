@@ -41,7 +41,11 @@ impl Tmux {
         let script = r#""$@"; exec sleep 600"#;
         let mut new_session = terminal.command();
         new_session.args(["-f", "/dev/null", "new-session", "-d", "-x", &columns]);
-        new_session.args(["-y", "20", "env"]);
+        new_session.args(["-y", "20"]);
+        if let Some(folder) = command.get_current_dir() {
+            new_session.arg("-c").arg(folder);
+        }
+        new_session.arg("env");
         // env(1) expects its options before the assignments.
         let (set, unset): (Vec<_>, Vec<_>) =
             command.get_envs().partition(|(_, value)| value.is_some());

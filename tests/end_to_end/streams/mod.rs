@@ -3,6 +3,7 @@
 mod events;
 mod file;
 mod isolation;
+mod monitoring;
 mod reload;
 mod shards;
 
