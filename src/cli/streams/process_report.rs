@@ -32,6 +32,8 @@ impl ProcessReport {
     /// Fails if the heartbeat file cannot be written.
     pub(super) fn start(args: &Args, displays: &Displays, totals: Arc<Totals>) -> Result<Self> {
         let heartbeat = args.heartbeat.as_deref().map(Heartbeat::start);
+        #[cfg(not(unix))]
+        let _ = displays;
         Ok(Self {
             totals,
             heartbeat: heartbeat.transpose().context("--heartbeat")?,
