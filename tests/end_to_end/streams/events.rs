@@ -1,10 +1,11 @@
 //! JSON events, heartbeat and service messages of many streams.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, os::unix::net::UnixDatagram};
 
 use serde_json::Value;
 
 use super::*;
+use crate::server::ScriptedPeer;
 
 #[test]
 fn events_carry_the_name_of_their_stream() {
@@ -77,7 +78,7 @@ fn errors_of_the_file_are_events() {
 #[test]
 fn heartbeat_covers_the_process() {
     let server = endless_server();
-    let silent = crate::server::ScriptedPeer::start(|peer, _| {
+    let silent = ScriptedPeer::start(|peer, _| {
         let _ = peer.wait_for_close::<()>();
     });
     let streams = Streams::new("live = true\noutput = \"{name}.flv\"")
@@ -100,5 +101,49 @@ fn heartbeat_covers_the_process() {
     for member in ["bytes", "position_ms"] {
         let value = |beat: &Value| beat[member].as_u64();
         assert!(value(&second) > value(&first), "{first} then {second}");
+    }
+}
+
+#[test]
+fn silent_streams_do_not_stop_the_watchdog() {
+    let silent = ScriptedPeer::start(|peer, _| {
+        let _ = peer.wait_for_close::<()>();
+    });
+    let options = format!("url = \"{}\"\ntimeout = 0", silent.url("clip"));
+    let streams = Streams::new("live = true\noutput = \"{name}.flv\"").with("silent", &options);
+    streams.write();
+    let path = streams.folder.path("notify");
+    let socket = UnixDatagram::bind(&path).expect("a socket");
+    let timeout = Some(Duration::from_millis(100));
+    socket.set_read_timeout(timeout).expect("a timeout");
+    let mut command = streams.folder.command();
+    command.args(["--streams", FILE]);
+    command
+        .env("NOTIFY_SOCKET", &path)
+        .env("WATCHDOG_USEC", "600000");
+    let process = Process::start(&mut command);
+    let mut messages: BTreeMap<String, u32> = BTreeMap::new();
+    let mut receive = |until: Duration| {
+        let (start, mut buffer) = (Instant::now(), [0; 4096]);
+        while start.elapsed() < until {
+            if let Ok(length) = socket.recv(&mut buffer) {
+                let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+                *messages.entry(text).or_default() += 1;
+            }
+        }
+    };
+    receive(Duration::from_secs(4));
+    process.signal("INT");
+    let finished = process.finish(LIMIT);
+    assert_eq!(finished.code(), Some(3), "{finished}");
+    receive(Duration::from_millis(200));
+    for (message, least, most) in [
+        ("READY=1\n", 1, 1),
+        ("WATCHDOG=1\n", 10, 14),
+        ("STATUS=Recording 1 stream, 0 B\n", 1, 1),
+        ("STOPPING=1\n", 1, 1),
+    ] {
+        let count = messages.get(message).copied().unwrap_or_default();
+        assert!((least..=most).contains(&count), "{message}: {messages:?}");
     }
 }

@@ -7,10 +7,12 @@ fn three_processes_record_each_stream_once() {
     let server = live_server(6.0);
     let streams = Streams::new("live = true\noutput = \"{name}.flv\"\nrepublish-wait = 0")
         .with_cameras(20, &server.url("clip"));
-    let processes: Vec<_> = ["0/3", "1/3", "2/3"]
-        .map(|shard| streams.start(&["--shard", shard]))
-        .into_iter()
-        .collect();
+    streams.write();
+    let start = |shard| {
+        let mut command = streams.folder.command();
+        Process::start(command.args(["--streams", FILE, "--shard", shard]))
+    };
+    let processes = ["0/3", "1/3", "2/3"].map(start);
     let mut count = 0;
     for (shard, process) in processes.into_iter().enumerate() {
         let finished = process.finish(LIMIT);
