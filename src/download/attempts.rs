@@ -14,6 +14,7 @@ use super::{
     pump::{Move, Next, PlayingConnection, Pump, StreamSource},
     redirect::follow,
     retry::{AttemptSeries, WaitPolicy},
+    sources::Sources,
 };
 use crate::{
     core::{
@@ -45,6 +46,7 @@ pub(super) async fn play(
         Err(cause) => return judge(&cause, &pump.facts()),
     };
     let mut session_template = session.clone();
+    let mut sources = Sources::new(job, &session);
     let mut lost: Option<Loss> = None;
     let mut unpipelined = Vec::new();
     loop {
@@ -53,6 +55,7 @@ pub(super) async fn play(
         let cause = find(
             job,
             &mut session_template,
+            &mut sources,
             pump,
             candidates,
             &mut unpipelined,
@@ -62,6 +65,7 @@ pub(super) async fn play(
         pump.permit = None;
         if pump.has_media_since(began) {
             series.reset();
+            sources.succeeded();
             lost = None;
         } else {
             pump.forget_relocation();
@@ -86,7 +90,26 @@ pub(super) async fn play(
             pump.hints = hints(&cause, &facts, attempted, candidates.untried());
         }
         let (ending, reason) = judge(&cause, &facts);
+        let may_switch = sources.has_fallbacks() && may_take_over(ending);
+        let mut has_next_source = false;
+        if may_switch {
+            has_next_source = sources.advance(&session_template);
+            session_template = sources.session();
+            *candidates = Candidates::new(sources.candidates());
+            pump.take_over(&sources, &reason);
+        }
+        if has_next_source {
+            pump.rejoin_after(&reason);
+            let is_worth_retry = series.is_lost(ending, &cause, &facts);
+            lost.get_or_insert_with(|| Loss::of((ending, reason), &cause, is_worth_retry));
+            continue;
+        }
         let attempt = series.next((ending, &cause), &facts, Instant::now(), &mut rng);
+        let attempt = attempt.or_else(|| {
+            // Another source of this round was lost, so that all of them are worth another attempt.
+            let was_lost = may_switch && lost.as_ref().is_some_and(|lost| lost.is_worth_retry);
+            was_lost.then(|| series.repeat(&mut rng)).flatten()
+        });
         let replay = job.dialer.replay.as_ref();
         let is_replayed = replay.is_some_and(|sessions| sessions.is_over());
         let Some(attempt) = attempt.filter(|_| !is_replayed) else {
@@ -101,16 +124,11 @@ pub(super) async fn play(
         };
         pump.report.retry(&retry);
         pump.rejoin_after(&retry.reason);
-        if !facts.has_media {
+        if !facts.has_media && !may_switch {
             session_template.clone_from(&session);
             *candidates = Candidates::new(&job.candidates);
         }
-        lost.get_or_insert_with(|| Loss {
-            ending: retry.ending,
-            reason: retry.reason,
-            is_disconnect: cause.is_disconnect(),
-            is_without_publisher: false,
-        });
+        lost.get_or_insert_with(|| Loss::of((retry.ending, retry.reason), &cause, true));
         let wait = replay.map_or(attempt.wait, |_| Duration::ZERO);
         let wait = tokio::time::sleep(wait);
         if let Err(cause) = pump.flush_while(wait, stop).await {
@@ -123,11 +141,31 @@ pub(super) async fn play(
 struct Loss {
     ending: Ending,
     reason: String,
+    /// Whether the loss may be temporary. Used if other sources have taken over and failed.
+    is_worth_retry: bool,
     /// Whether the server disconnected without giving a reason.
     is_disconnect: bool,
     /// Whether the server then also disconnected a player after Play.Start and before any media. xiu does so if
     /// a stream has no publisher.
     is_without_publisher: bool,
+}
+
+impl Loss {
+    fn of((ending, reason): (Ending, String), cause: &EndCause, is_worth_retry: bool) -> Self {
+        Self {
+            ending,
+            reason,
+            is_worth_retry,
+            is_disconnect: cause.is_disconnect(),
+            is_without_publisher: false,
+        }
+    }
+}
+
+/// Whether another source may take over after this ending: the source failed or its stream is over, and neither
+/// the user nor the output ended the download.
+fn may_take_over(ending: Ending) -> bool {
+    !ending.is_final() && ending != Ending::Interrupted
 }
 
 /// Returns the session configuration, completed with the hash and size of the SWF player.
@@ -184,6 +222,7 @@ fn conclude(lost: Option<Loss>, last: (Ending, String), has_media: bool) -> (End
 async fn find(
     job: &Job,
     session_template: &mut Config,
+    sources: &mut Sources<'_>,
     pump: &mut Pump<'_>,
     candidates: &mut Candidates,
     unpipelined: &mut Vec<Endpoint>,
@@ -192,7 +231,7 @@ async fn find(
     // The server may have moved the stream.
     let mut home = match pump.relocation() {
         Some(relocation) => relocation.clone(),
-        None => (job.route.clone(), session_template.clone()),
+        None => (sources.route().clone(), session_template.clone()),
     };
     let (mut route, mut session) = (home.0.clone(), pump.resuming_session(&home.1));
     let mut login = None;
@@ -315,6 +354,11 @@ async fn find(
             }
             Next::Move(to) => {
                 let Move { start, cause, .. } = *to;
+                if to.is_return {
+                    sources.return_to_first();
+                    session_template.clone_from(&to.session);
+                    pump.forget_relocation();
+                }
                 hops = 0;
                 candidates.clear();
                 home = (to.route, to.session);
@@ -432,6 +476,7 @@ mod tests {
         Loss {
             ending,
             reason: "lost".to_owned(),
+            is_worth_retry: true,
             is_disconnect: false,
             is_without_publisher: false,
         }

@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
-use super::{admission::Admission, capture::Capture, retry::RetryPolicy, swf_player::Player};
+use super::{
+    admission::Admission, capture::Capture, retry::RetryPolicy, sources::Fallbacks,
+    swf_player::Player,
+};
 use crate::{
     core::{flv::TrackSet, rejoin::history::MAX_FRAMES, rtmp::client::config::Config},
     output::{Destination, FileOptions, GapPolicy, PipeOptions, SegmentOptions},
@@ -50,6 +53,8 @@ pub struct Job {
     /// Other splits of the URL path, tried in turn if the server does not know the app or the
     /// stream.
     pub candidates: Vec<Candidate>,
+    /// Sources that take over if the first one is lost.
+    pub fallbacks: Option<Fallbacks>,
     /// Output time at which the recording ends, in milliseconds (`-B`).
     pub stop_ms: Option<u64>,
     /// Further limits of the recording.
@@ -70,7 +75,9 @@ impl Job {
 
     /// Whether the recording may continue after a loss or with another publisher.
     pub(super) fn may_rejoin(&self) -> bool {
-        self.retry != RetryPolicy::default() || !self.session.republish_wait.is_zero()
+        self.retry != RetryPolicy::default()
+            || !self.session.republish_wait.is_zero()
+            || self.fallbacks.is_some()
     }
 }
 

@@ -29,6 +29,7 @@ mod rejoin;
 mod report;
 pub mod retry;
 pub mod route;
+mod sources;
 mod stream_format;
 pub mod swf_player;
 mod tracks;
@@ -41,7 +42,8 @@ pub use self::{
     hint::{Hint, SchemeChange},
     job::{Candidate, Job, Limits, Resume, history_frames},
     outcome::{Ending, Outcome},
-    report::{Progress, ReceivedMessage, Reconnect, ReconnectState, Report, Retry},
+    report::{Progress, ReceivedMessage, Reconnect, ReconnectState, Report, Retry, SourceSwitch},
+    sources::{Fallbacks, Source},
     stream_format::{FormatChange, TrackFormat},
     tracks::NewTrack,
 };

@@ -45,6 +45,8 @@ pub trait Report {
     fn format_changed(&mut self, _change: &FormatChange) {}
     /// The server requested a new connection, or a requested one was made or failed.
     fn reconnect(&mut self, _reconnect: &Reconnect) {}
+    /// Another source of the stream has taken over: its first frame is being written.
+    fn source(&mut self, _switch: &SourceSwitch) {}
     /// Another attempt follows after a wait that starts now.
     fn retry(&mut self, _retry: &Retry) {}
     /// More data was processed. Called once per read from the network.
@@ -137,4 +139,17 @@ pub enum ReconnectState {
     Moved,
     /// The recording continues with the old connection.
     Failed,
+}
+
+/// A switch to another source of the same stream (`--fallback`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceSwitch {
+    /// Number of the source, from 1 for the first one.
+    pub number: usize,
+    /// Its server.
+    pub endpoint: Endpoint,
+    /// Why the source takes over. Not escaped.
+    pub reason: String,
+    /// Length of the gap before its first frame, in milliseconds; `None` if the recording has none.
+    pub gap_ms: Option<u64>,
 }

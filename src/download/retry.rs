@@ -101,9 +101,19 @@ impl AttemptSeries {
             });
         }
         self.waiting_since = None;
+        self.is_lost(ending, cause, facts)
+            .then(|| self.repeat(rng))?
+    }
+
+    /// Whether the connection was lost or could not be made, so that another attempt may help.
+    pub(super) fn is_lost(&self, ending: Ending, cause: &EndCause, facts: &Facts) -> bool {
+        is_lost(ending, cause, facts, self.policy.attempts.is_none())
+    }
+
+    /// Returns the attempt after a loss, or `None` if there were too many.
+    pub(super) fn repeat(&mut self, rng: &mut impl Rng) -> Option<Attempt> {
         let limit = self.policy.attempts;
-        let is_lost = is_lost(ending, cause, facts, limit.is_none());
-        if !is_lost || limit.is_some_and(|limit| self.attempts >= limit) {
+        if limit.is_some_and(|limit| self.attempts >= limit) {
             return None;
         }
         self.attempts = self.attempts.saturating_add(1);

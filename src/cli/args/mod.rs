@@ -9,6 +9,7 @@ mod abbreviations;
 mod capture;
 mod conversion;
 mod explain;
+mod fallback;
 mod hls;
 mod metrics;
 mod no_download;
@@ -38,6 +39,7 @@ pub use self::{
     capture::CaptureArgs,
     conversion::Conversion,
     explain::{ExplainArgs, GivenOption},
+    fallback::FallbackArgs,
     hls::HlsArgs,
     metrics::MetricsArgs,
     no_download::NoDownload,
@@ -251,6 +253,10 @@ pub struct Args {
     #[arg(long, value_name = "LIST", help_heading = "Recording")]
     #[arg(allow_hyphen_values = true)]
     pub tracks: Option<TrackSet>,
+
+    /// Other sources of the same stream.
+    #[command(flatten)]
+    pub fallback: FallbackArgs,
 
     /// Playlist for HTTP Live Streaming.
     #[command(flatten)]

@@ -4,6 +4,7 @@ mod auth;
 pub(super) mod capture;
 mod conversion;
 mod environment;
+mod fallback;
 mod format;
 mod hooks;
 mod network;
@@ -113,6 +114,7 @@ pub fn resolve(args: &Args, environment: &Environment) -> Result<Job> {
         backlog_bytes: usize::try_from(args.queue_size).unwrap_or(usize::MAX),
         retry: retry::retry_policy(args),
         history_frames: download::history_frames(1),
+        fallbacks: fallback::fallbacks(args)?,
         gap: retry::gap_policy(args, &recording)?,
         keep_timestamps: args.keep_timestamps,
         candidates,
@@ -153,7 +155,8 @@ pub fn secrets(args: &Args) -> Vec<String> {
         &args.page_url,
         &args.proxy,
     ];
-    let of_urls = urls.into_iter().flatten().flat_map(|url| secrets_in(url));
+    let urls = urls.into_iter().flatten().chain(&args.fallback.fallback);
+    let of_urls = urls.flat_map(|url| secrets_in(url));
     let items = args.conn.iter().filter_map(|item| conn::secret(item));
     let credentials = credentials.into_iter().flatten().cloned();
     credentials

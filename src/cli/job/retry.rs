@@ -32,10 +32,10 @@ pub(super) fn retry_policy(args: &Args) -> RetryPolicy {
 }
 
 /// Returns how long to wait for another publisher. By default, only live streams can have one, and
-/// rtmpdump never waits.
+/// rtmpdump never waits. A fallback does not wait either.
 pub(super) fn republish_wait(args: &Args) -> Duration {
     let default = match args.name {
-        ProgramName::Rtmpull if args.live => REPUBLISH_WAIT,
+        ProgramName::Rtmpull if args.live && args.fallback.fallback.is_empty() => REPUBLISH_WAIT,
         ProgramName::Rtmpull | ProgramName::Rtmpdump => Duration::ZERO,
     };
     args.republish_wait.unwrap_or(default)

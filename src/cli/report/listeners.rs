@@ -6,6 +6,7 @@ use crate::{
     core::{amf::Object, rtmp::client::facts::SessionFacts},
     download::{
         FormatChange, NewTrack, Outcome, Progress, ReceivedMessage, Reconnect, Report, Retry,
+        SourceSwitch,
     },
     output::{Gap, SegmentFacts},
     transport::{DialFacts, Endpoint, Route, TunnelFacts},
@@ -85,6 +86,10 @@ impl Report for Listeners {
 
     fn reconnect(&mut self, reconnect: &Reconnect) {
         self.each(|listener| listener.reconnect(reconnect));
+    }
+
+    fn source(&mut self, switch: &SourceSwitch) {
+        self.each(|listener| listener.source(switch));
     }
 
     fn retry(&mut self, retry: &Retry) {
@@ -183,6 +188,10 @@ mod tests {
             self.note("reconnect");
         }
 
+        fn source(&mut self, _: &SourceSwitch) {
+            self.note("source");
+        }
+
         fn retry(&mut self, _: &Retry) {
             self.note("retry");
         }
@@ -251,8 +260,14 @@ mod tests {
         listeners.format_changed(&crate::cli::report::change());
         listeners.reconnect(&Reconnect {
             state: ReconnectState::Started,
+            endpoint: endpoint.clone(),
+            reason: reason.clone(),
+        });
+        listeners.source(&SourceSwitch {
+            number: 2,
             endpoint,
             reason: reason.clone(),
+            gap_ms: None,
         });
         listeners.retry(&Retry {
             attempt: 1,
@@ -306,6 +321,7 @@ mod tests {
             "gap",
             "format",
             "reconnect",
+            "source",
             "retry",
             "progress",
             "file",

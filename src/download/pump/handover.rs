@@ -28,7 +28,11 @@ use std::{
 
 use rand::rngs::StdRng;
 
-use super::{Next, Pump, StreamSource, earliest, rejoin::RecordingHistory};
+use super::{
+    Next, Pump, StreamSource, earliest,
+    first_source::{FirstSource, Proof, RETURN_REASON},
+    rejoin::RecordingHistory,
+};
 use crate::{
     core::{
         amf::Object,
@@ -43,7 +47,7 @@ use crate::{
         },
     },
     download::{
-        Reconnect, ReconnectState,
+        Reconnect, ReconnectState, SourceSwitch,
         attempts::{MAX_HOPS, starting_at},
         capture,
         connection::{Connection, Moved},
@@ -61,18 +65,24 @@ pub(super) struct Handover {
     /// A received request that is not handled yet.
     request: Option<ReconnectRequest>,
     limit: RequestLimit,
+    /// The first source, while a fallback is in use.
+    pub(super) first_source: Option<FirstSource>,
     /// Route and session that the latest valid request named.
     relocation: Option<(Route, Config)>,
 }
 
 /// Progress of a move.
 #[derive(Debug, Default)]
-enum Phase {
+pub(super) enum Phase {
     #[default]
     Idle,
     /// The connection will be made once media arrives and the back-off is over.
     Requested(Box<Plan>),
     Dialing(Box<Plan>, Dial),
+    /// The first source plays beside a fallback, and must prove that it continues to play.
+    Proving(Box<NewConnection>, Proof),
+    /// The first source replaces the fallback at its next keyframe.
+    Keyframe(Box<NewConnection>),
     /// Both connections are read.
     Seeking(Box<NewConnection>, Backlog),
     /// Only the new connection is read.
@@ -81,8 +91,10 @@ enum Phase {
 
 /// A requested connection.
 #[derive(Debug)]
-struct Plan {
+pub(super) struct Plan {
     request: ReconnectRequest,
+    /// Whether the connection returns from a fallback to the first source.
+    is_return: bool,
     route: Route,
     /// Configuration without the answer to a login request.
     session: Config,
@@ -93,11 +105,11 @@ struct Plan {
     /// End of the back-off.
     start: Instant,
     /// End of the time to find a match.
-    until: Instant,
+    pub(super) until: Instant,
 }
 
 /// A connection that is being made.
-struct Dial(Pin<Box<dyn Future<Output = Dialed>>>);
+pub(super) struct Dial(Pin<Box<dyn Future<Output = Dialed>>>);
 
 /// Result of a dial, and its facts.
 #[derive(Debug)]
@@ -105,8 +117,8 @@ pub(super) struct Dialed(Result<Stream, DialError>, Box<DialFacts>);
 
 /// A connection that does not continue the recording yet.
 #[derive(Debug)]
-struct NewConnection {
-    plan: Plan,
+pub(super) struct NewConnection {
+    pub(super) plan: Plan,
     config: Config,
     connection: Connection,
     client: Client,
@@ -117,11 +129,15 @@ struct NewConnection {
     request: Option<ReconnectRequest>,
     /// Arrival of the first frame.
     first_frame: Option<Instant>,
+    /// Sequence headers for the keyframe at which the first source replaces a fallback.
+    pub(super) headers: Vec<Arrival>,
+    /// Whether the first source has sent pictures.
+    pub(super) has_video: bool,
 }
 
 /// Messages of the new connection that were not recognized.
 #[derive(Debug)]
-struct Backlog {
+pub(super) struct Backlog {
     arrivals: Vec<Arrival>,
     bytes: usize,
     /// Time of the next comparison with the recording.
@@ -130,7 +146,7 @@ struct Backlog {
 
 /// A comparison with the end of the recording.
 #[derive(Debug)]
-struct Join {
+pub(super) struct Join {
     matcher: Box<Matcher>,
     until: Instant,
 }
@@ -143,7 +159,7 @@ pub(super) enum Step {
 }
 
 /// Result of the received messages of the new connection.
-enum Received {
+pub(super) enum Received {
     /// All messages were handled.
     All,
     /// The caller takes no more messages for now.
@@ -153,7 +169,7 @@ enum Received {
 }
 
 /// The state after a step.
-enum Advance {
+pub(super) enum Advance {
     To(Phase),
     /// The recording continues at the match point, and then with the further messages.
     Match(Box<NewConnection>, Box<MatchPoint>, Vec<Arrival>),
@@ -173,6 +189,8 @@ pub(in crate::download) struct Move {
     pub(in crate::download) playing: Option<PlayingConnection>,
     /// The end of the old connection, if it ended before the move.
     pub(in crate::download) cause: Option<EndCause>,
+    /// Whether the recording returns from a fallback to the first source.
+    pub(in crate::download) is_return: bool,
 }
 
 /// A connection and its session.
@@ -226,10 +244,16 @@ impl Handover {
     /// Time of the next call of [`Pump::advance_handover`] without a step.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match &self.phase {
-            Phase::Idle => None,
+            Phase::Idle => self.first_source.as_ref()?.deadline(),
             // Once the back-off is over, media on the old connection starts the move.
             Phase::Requested(plan) => Some(plan.start).filter(|start| *start > Instant::now()),
             Phase::Dialing(plan, _) => Some(plan.until),
+            Phase::Proving(new, proof) => {
+                let return_after = self.first_source.as_ref().map(FirstSource::return_after);
+                let proven = return_after.and_then(|after| proof.complete_at(after));
+                earliest(proven.or(Some(new.plan.until)), new.client.poll_timeout())
+            }
+            Phase::Keyframe(new) => new.client.poll_timeout(),
             Phase::Seeking(new, _) => earliest(Some(new.plan.until), new.client.poll_timeout()),
             Phase::Joining(new, join) => earliest(Some(join.until), new.client.poll_timeout()),
         }
@@ -240,9 +264,10 @@ impl Handover {
         match &mut self.phase {
             Phase::Idle | Phase::Requested(_) => std::future::pending().await,
             Phase::Dialing(_, dial) => Step::Dialed(dial.0.as_mut().await),
-            Phase::Seeking(new, _) | Phase::Joining(new, _) => {
-                Step::Moved(new.connection.exchange(true).await)
-            }
+            Phase::Proving(new, _)
+            | Phase::Keyframe(new)
+            | Phase::Seeking(new, _)
+            | Phase::Joining(new, _) => Step::Moved(new.connection.exchange(true).await),
         }
     }
 
@@ -250,9 +275,13 @@ impl Handover {
     fn current_request(&self) -> Option<&ReconnectRequest> {
         match &self.phase {
             Phase::Idle => None,
-            Phase::Requested(plan) | Phase::Dialing(plan, _) => Some(&plan.request),
-            Phase::Seeking(new, _) | Phase::Joining(new, _) => Some(&new.plan.request),
+            phase => phase.plan().map(|plan| &plan.request),
         }
+    }
+
+    /// Whether a connection to the first source is in progress.
+    fn is_returning(&self) -> bool {
+        self.phase.plan().is_some_and(|plan| plan.is_return)
     }
 }
 
@@ -267,23 +296,31 @@ impl Pump<'_> {
         if let Some(request) = self.handover.request.take() {
             self.plan_handover(request, source);
         }
-        let phase = mem::take(&mut self.handover.phase);
-        let route = match &phase {
-            Phase::Idle => return Ok(()),
-            Phase::Requested(plan) | Phase::Dialing(plan, _) => &plan.route,
-            Phase::Seeking(new, _) | Phase::Joining(new, _) => &new.plan.route,
+        let mut phase = mem::take(&mut self.handover.phase);
+        if matches!(phase, Phase::Idle)
+            && self.handover.first_source.is_some()
+            && let Some(probe) = self.probe_first_source(Instant::now(), source)
+        {
+            phase = probe;
+        }
+        let Some(plan) = phase.plan() else {
+            return Ok(());
         };
-        let endpoint = route.endpoint.clone();
+        let is_return = plan.is_return;
+        let endpoint = plan.route.endpoint.clone();
         let now = Instant::now();
         match self.next_phase(now, phase, step, source) {
             Ok(Advance::To(phase)) => self.handover.phase = phase,
             Ok(Advance::Match(new, match_point, rest)) => {
+                self.note_return(&new.plan);
                 let Err(next) = self.switch(now, *new, *match_point, rest);
                 return Err(next);
             }
             Ok(Advance::Replace(new, arrivals)) => {
+                self.note_return(&new.plan);
                 return Err(self.replace(now, *new, arrivals, None));
             }
+            Err(reason) if is_return => self.first_source_failed(now, &reason),
             Err(reason) => {
                 tracing::warn!(
                     "the requested connection to {endpoint} failed, so the old one continues: {reason}"
@@ -319,9 +356,10 @@ impl Pump<'_> {
             return None;
         }
         match mem::take(&mut self.handover.phase) {
-            Phase::Seeking(new, _) | Phase::Joining(new, _) => {
-                Some(Box::new((new.connection, new.client)))
-            }
+            Phase::Proving(new, _)
+            | Phase::Keyframe(new)
+            | Phase::Seeking(new, _)
+            | Phase::Joining(new, _) => Some(Box::new((new.connection, new.client))),
             Phase::Idle | Phase::Requested(_) | Phase::Dialing(..) => None,
         }
     }
@@ -334,7 +372,7 @@ impl Pump<'_> {
         };
         let now = Instant::now();
         match mem::take(&mut self.handover.phase) {
-            Phase::Idle => cause.into(),
+            Phase::Idle | Phase::Proving(..) | Phase::Keyframe(_) => cause.into(),
             Phase::Requested(plan) | Phase::Dialing(plan, _) => {
                 self.rejoin_after(&reason(&plan.request));
                 plan.into_move(cause)
@@ -350,6 +388,8 @@ impl Pump<'_> {
     /// Whether the requested connection may continue the stream after this end of the old one.
     fn may_move_after(&self, cause: &EndCause) -> bool {
         match cause {
+            // The next source in turn takes over.
+            _ if self.handover.is_returning() => false,
             EndCause::PeerClosed { .. } | EndCause::Broken(_) | EndCause::Protocol(_) => true,
             EndCause::Session(End::Closed(_) | End::TimedOut(_)) => true,
             // The publisher may have moved, too.
@@ -397,6 +437,7 @@ impl Pump<'_> {
                 self.history.get_or_insert_with(create);
                 self.handover.phase = Phase::Requested(Box::new(Plan {
                     request,
+                    is_return: false,
                     route,
                     session,
                     login: None,
@@ -437,6 +478,8 @@ impl Pump<'_> {
             (phase @ (Phase::Idle | Phase::Requested(_) | Phase::Dialing(..)), _) => {
                 Ok(Advance::To(phase))
             }
+            (Phase::Proving(new, proof), step) => self.prove(now, new, proof, step, source),
+            (Phase::Keyframe(new), step) => self.await_keyframe(now, new, step),
             (Phase::Seeking(new, backlog), step) => self.seek(now, new, backlog, step, source),
             (Phase::Joining(new, join), step) => self.join_end(now, new, join, step, source),
         }
@@ -444,7 +487,7 @@ impl Pump<'_> {
 
     /// Whether the recording contains frames that the new connection can repeat, and continues with
     /// the frames of the old connection.
-    fn can_hand_over(&self) -> bool {
+    pub(super) fn can_hand_over(&self) -> bool {
         let written = self.history.as_ref();
         let written = written.map_or(0, |history| history.recording.frames());
         // A recorded stream is requested from a position before these frames.
@@ -484,6 +527,8 @@ impl Pump<'_> {
             metadata: None,
             request: None,
             first_frame: None,
+            headers: Vec::new(),
+            has_video: false,
         });
         if new
             .client
@@ -493,6 +538,7 @@ impl Pump<'_> {
             tracing::debug!("cannot send the first handshake bytes");
         }
         match &self.history {
+            _ if new.plan.is_return => Phase::Proving(new, Proof::new()),
             Some(history) if !is_live => {
                 let matcher = Box::new(history.recording.second_connection_matcher());
                 let until = now.checked_add(JOIN_LIMIT).unwrap_or(now);
@@ -545,6 +591,12 @@ impl Pump<'_> {
             return Err("it sends frames of another time, or another stream".to_owned());
         }
         if now >= new.plan.until {
+            if new.plan.is_return {
+                for arrival in backlog.arrivals {
+                    new.client.recycle(arrival.payload);
+                }
+                return Ok(Advance::To(Phase::Keyframe(new)));
+            }
             if self.is_silent_since(new.first_frame) {
                 return Ok(Advance::Replace(new, backlog.arrivals));
             }
@@ -680,13 +732,15 @@ impl Pump<'_> {
         if let Some((members, payload)) = new.metadata {
             self.metadata(now, members, payload)?;
         }
-        let route = new.plan.route;
-        tracing::info!("moved to the requested connection to {}", route.endpoint);
-        self.report.reconnect(&Reconnect {
-            state: ReconnectState::Moved,
-            endpoint: route.endpoint.clone(),
-            reason: reason(&new.plan.request),
-        });
+        let (route, is_return) = (new.plan.route, new.plan.is_return);
+        if !is_return {
+            tracing::info!("moved to the requested connection to {}", route.endpoint);
+            self.report.reconnect(&Reconnect {
+                state: ReconnectState::Moved,
+                endpoint: route.endpoint.clone(),
+                reason: reason(&new.plan.request),
+            });
+        }
         self.handover.request = new.request;
         Ok(Next::Move(Box::new(Move {
             route,
@@ -698,7 +752,21 @@ impl Pump<'_> {
                 config: new.config,
             }),
             cause,
+            is_return,
         })))
+    }
+
+    /// Notes the switch to the first source, before its first frame is written.
+    fn note_return(&mut self, plan: &Plan) {
+        if plan.is_return {
+            self.handover.first_source = None;
+            self.note_source_switch(SourceSwitch {
+                number: 1,
+                endpoint: plan.route.endpoint.clone(),
+                reason: RETURN_REASON.to_owned(),
+                gap_ms: None,
+            });
+        }
     }
 
     /// Returns the session that requests the rest of a recorded stream while a resume is in progress.
@@ -710,9 +778,47 @@ impl Pump<'_> {
     }
 }
 
+impl Phase {
+    /// Returns the connection that is in progress.
+    fn plan(&self) -> Option<&Plan> {
+        match self {
+            Self::Idle => None,
+            Self::Requested(plan) | Self::Dialing(plan, _) => Some(plan),
+            Self::Proving(new, _)
+            | Self::Keyframe(new)
+            | Self::Seeking(new, _)
+            | Self::Joining(new, _) => Some(&new.plan),
+        }
+    }
+}
+
 impl Plan {
+    /// Plans a connection to the first source while a fallback plays.
+    pub(super) fn to_first_source(
+        request: ReconnectRequest,
+        route: Route,
+        session: Config,
+        start: Instant,
+        until: Instant,
+    ) -> Self {
+        Self {
+            request,
+            is_return: true,
+            route,
+            session,
+            login: None,
+            hops: 0,
+            start,
+            until,
+        }
+    }
+
     /// Follows a redirect or a login request of the new server.
-    fn follow(mut self, received: Received, source: &StreamSource<'_>) -> Result<Phase, String> {
+    pub(super) fn follow(
+        mut self,
+        received: Received,
+        source: &StreamSource<'_>,
+    ) -> Result<Phase, String> {
         if self.hops == MAX_HOPS {
             return Err(format!("redirected more than {MAX_HOPS} times"));
         }
@@ -735,13 +841,19 @@ impl Plan {
             start: self.start,
             playing: None,
             cause: Some(cause),
+            is_return: self.is_return,
         }))
     }
 }
 
 impl NewConnection {
+    /// Returns the payload of a message that is not used.
+    pub(super) fn recycle(&mut self, payload: Payload) {
+        self.client.recycle(payload);
+    }
+
     /// Handles the received messages and timers. Passes media to `take` until it returns true.
-    fn receive(
+    pub(super) fn receive(
         &mut self,
         now: Instant,
         take: &mut impl FnMut(Arrival) -> bool,
@@ -800,7 +912,7 @@ impl NewConnection {
     }
 
     /// Returns an error if the connection has ended. Call it after the received messages are handled.
-    fn check_step(&self, step: Option<Step>) -> Result<(), String> {
+    pub(super) fn check_step(&self, step: Option<Step>) -> Result<(), String> {
         match step {
             Some(Step::Moved(Ok(Moved::Closed))) => {
                 Err("the server closed the connection".to_owned())
@@ -822,7 +934,7 @@ impl NewConnection {
 }
 
 impl Backlog {
-    fn new(arrivals: Vec<Arrival>, now: Instant) -> Self {
+    pub(super) fn new(arrivals: Vec<Arrival>, now: Instant) -> Self {
         let bytes = arrivals.iter().map(size).sum();
         // The first comparison follows the first message.
         let pause = if arrivals.is_empty() {
@@ -849,7 +961,7 @@ impl fmt::Debug for Dial {
     }
 }
 
-fn dial(plan: Plan, source: &StreamSource<'_>) -> Phase {
+pub(super) fn dial(plan: Plan, source: &StreamSource<'_>) -> Phase {
     tracing::debug!(
         "connecting to {} beside the old connection",
         plan.route.endpoint

@@ -1,5 +1,6 @@
 //! The main loop: network → session → output, with timers and the stop request.
 
+mod first_source;
 mod handover;
 mod rejoin;
 mod sequence_headers;
@@ -24,7 +25,7 @@ use self::{
 };
 use super::frame_interval::FrameInterval;
 use super::{
-    Job, Limits, Progress, ReceivedMessage, Report, Stop,
+    Job, Limits, Progress, ReceivedMessage, Report, SourceSwitch, Stop,
     admission::Permit,
     arrival_speed::ArrivalSpeed,
     connection::{Connection, Moved},
@@ -138,6 +139,8 @@ pub(super) struct Pump<'a> {
     rejoin: Option<Rejoin>,
     gap_policy: GapPolicy,
     gap_reason: String,
+    /// A switch to another source whose first frame is not written yet.
+    source_switch: Option<SourceSwitch>,
     gaps: Gaps,
     /// The stream's `onMetaData` until it is decided which segment it belongs to.
     held_metadata: Option<(Object, Payload)>,
@@ -223,6 +226,7 @@ impl<'a> Pump<'a> {
             rejoin: None,
             gap_policy: job.gap,
             gap_reason: String::new(),
+            source_switch: None,
             gaps: Gaps::default(),
             held_metadata: None,
             is_continuation: false,
@@ -651,6 +655,9 @@ impl<'a> Pump<'a> {
     fn write(&mut self, now: Instant, at_ms: u64, arrival: Arrival) -> Result<(), EndCause> {
         let Arrival { info, payload, .. } = arrival;
         if info.carries_media {
+            if let Some(switch) = self.source_switch.take() {
+                self.report.source(&switch);
+            }
             if self
                 .range
                 .is_past_end(at_ms, self.first_timestamp_ms.unwrap_or(0))

@@ -418,6 +418,9 @@ impl Pump<'_> {
         };
         self.report.gap(&gap);
         self.gaps.push(gap);
+        if let Some(switch) = &mut self.source_switch {
+            switch.gap_ms = Some(length_ms);
+        }
         self.output.note_gap();
         match self.gap_policy {
             GapPolicy::Keep => self.clock.restart_after(length_ms),

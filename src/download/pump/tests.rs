@@ -109,6 +109,7 @@ fn job(destination: Destination) -> Job {
         gap: GapPolicy::default(),
         keep_timestamps: false,
         candidates: Vec::new(),
+        fallbacks: None,
         stop_ms: None,
         limits: Limits::default(),
         tracks: None,

@@ -3,6 +3,7 @@
 mod attempts;
 mod cuts;
 mod directives;
+mod fallback;
 mod handover;
 mod servers;
 mod sources;

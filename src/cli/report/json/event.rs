@@ -82,6 +82,19 @@ pub enum Event<'a> {
         /// Reason for the request, or cause of the failure.
         reason: String,
     },
+    /// Another source of the stream has taken over.
+    Source {
+        /// Number of the source, from 1 for the first one.
+        number: usize,
+        /// Name or address of its server.
+        host: String,
+        /// Port of the server.
+        port: u16,
+        /// Why the source takes over.
+        reason: String,
+        /// Length of the gap before its first frame, in milliseconds; `None` if the recording has none.
+        gap_ms: Option<u64>,
+    },
     /// Another attempt follows.
     Retry {
         /// Number of the attempt.

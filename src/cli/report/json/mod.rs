@@ -25,6 +25,7 @@ use crate::{
     core::amf::Object,
     download::{
         FormatChange, Hint, NewTrack, Outcome, Progress, Reconnect, ReconnectState, Report, Retry,
+        SourceSwitch,
     },
     output::{Gap, SegmentFacts},
     transport::Endpoint,
@@ -182,6 +183,17 @@ impl Report for JsonReport {
             host: self.screen.redacted(&reconnect.endpoint.host),
             port: reconnect.endpoint.port,
             reason: self.screen.redacted(&reconnect.reason),
+        });
+    }
+
+    fn source(&mut self, switch: &SourceSwitch) {
+        self.endpoint = Some(switch.endpoint.clone());
+        self.events.write_limited("source", || Event::Source {
+            number: switch.number,
+            host: self.screen.redacted(&switch.endpoint.host),
+            port: switch.endpoint.port,
+            reason: self.screen.redacted(&switch.reason),
+            gap_ms: switch.gap_ms,
         });
     }
 

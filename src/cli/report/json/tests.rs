@@ -160,6 +160,14 @@ fn all_events() -> Vec<Json> {
             },
             reason: "?token=s3cret".to_owned(),
         });
+        for gap_ms in [Some(40), None] {
+            report.source(&SourceSwitch {
+                number: 2,
+                endpoint: endpoint.clone(),
+                reason: "?token=s3cret".to_owned(),
+                gap_ms,
+            });
+        }
         report.retry(&retry(Some(5)));
         report.retry(&retry(None));
         let (level, text) = ("info", "text");
@@ -206,6 +214,10 @@ fn every_event_is_a_line_of_json() {
             "to": "h264 1280x720", "at_ms": 12_000}),
         json!({"event": "reconnect", "position_ms": 40, "state": "failed", "host": "host",
             "port": 1935, "reason": "?token=***"}),
+        json!({"event": "source", "position_ms": 40, "number": 2, "host": "host", "port": 1935,
+            "reason": "?token=***", "gap_ms": 40}),
+        json!({"event": "source", "position_ms": 40, "number": 2, "host": "host", "port": 1935,
+            "reason": "?token=***", "gap_ms": null}),
         json!({"event": "retry", "position_ms": 40, "attempt": 1, "limit": 5, "wait_ms": 1500,
             "ending": "no-connection", "reason": "?token=***"}),
         json!({"event": "retry", "position_ms": 40, "attempt": 1, "limit": null, "wait_ms": 1500,

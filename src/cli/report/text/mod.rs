@@ -39,6 +39,7 @@ use crate::{
     core::amf::Object,
     download::{
         FormatChange, NewTrack, Outcome, Progress, Reconnect, ReconnectState, Report, Retry,
+        SourceSwitch,
     },
     output::{Destination, Gap, SegmentFacts},
     transport::Endpoint,
@@ -305,6 +306,11 @@ impl Report for TextReport {
         self.update_bar(|bar| bar.is_reconnecting = is_reconnecting);
     }
 
+    fn source(&mut self, switch: &SourceSwitch) {
+        let line = format!("INFO: {}", source_text(switch));
+        self.screen.event_line("source", &line);
+    }
+
     fn retry(&mut self, retry: &Retry) {
         let line = format!("INFO: {}", retry_text(retry));
         self.screen.event_line("retry", &line);
@@ -480,6 +486,19 @@ pub(super) fn retry_text(retry: &Retry) -> String {
         of.unwrap_or_default(),
         retry.ending
     )
+}
+
+/// Formats a switch: `continuing with source 2, backup:1935, after a gap of 1.2 s: the connection was lost`
+fn source_text(switch: &SourceSwitch) -> String {
+    let gap = match switch.gap_ms {
+        Some(ms) => format!("after a gap of {:.1} s", ms as f64 / 1000.0),
+        None => "without a gap".to_owned(),
+    };
+    let because = reason_suffix(&switch.reason);
+    let SourceSwitch {
+        number, endpoint, ..
+    } = switch;
+    format!("continuing with source {number}, {endpoint}, {gap}{because}")
 }
 
 /// Formats a reason as `: reason`, or as nothing if it is empty.
