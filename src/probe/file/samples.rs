@@ -34,6 +34,8 @@ pub(super) struct Messages {
     codec: Codec,
     /// Number of frames whose data is still read.
     frames_to_read: u32,
+    /// Size of the length before each NAL unit; 0 for codecs without NAL units.
+    nal_length_size: u8,
 }
 
 impl Messages {
@@ -55,6 +57,7 @@ impl Messages {
             },
             codec,
             frames_to_read: FRAMES_TO_READ,
+            nal_length_size: nal_length_size(codec, &setup.record),
         })
     }
 }
@@ -112,6 +115,9 @@ impl Feeder {
         let frame = self.body.get_mut(header..).unwrap_or_default();
         let to_read = to_read.min(frame.len());
         source.read_at(sample.offset, frame.get_mut(..to_read).unwrap_or_default())?;
+        if to_read == 0 {
+            fill_with_unit(frame, messages.nal_length_size);
+        }
         if is_first {
             messages.frames_to_read = messages.frames_to_read.saturating_sub(1);
             self.properties.read(messages.id.kind, &self.body);
@@ -169,6 +175,32 @@ impl Feeder {
             .clamp(-(1 << 23), (1 << 23) - 1)
             .to_be_bytes();
         self.body.extend(bytes);
+    }
+}
+
+/// Returns the size of the length before each NAL unit (ISO 14496-15 5.3.3, 8.3.3 and 11.2.4); 0 for codecs without
+/// NAL units.
+fn nal_length_size(codec: Codec, record: &[u8]) -> u8 {
+    let (at, shift) = match codec {
+        Codec::Video(VideoCodec::AVC) => (4, 0),
+        Codec::Video(VideoCodec::HVC1) => (21, 0),
+        Codec::Video(VideoCodec::VVC1) => (0, 1),
+        _ => return 0,
+    };
+    let byte = record.get(at).copied().unwrap_or(0xFF);
+    (byte >> shift & 3).saturating_add(1)
+}
+
+/// Makes a frame whose data is not read a single NAL unit, so that it parses.
+fn fill_with_unit(frame: &mut [u8], length_size: u8) {
+    let length_size = usize::from(length_size);
+    let unit = frame.len().saturating_sub(length_size);
+    let bytes = (unit as u64).to_be_bytes();
+    let length = bytes
+        .get(bytes.len().saturating_sub(length_size)..)
+        .unwrap_or_default();
+    if let Some(field) = frame.get_mut(..length.len()) {
+        field.copy_from_slice(length);
     }
 }
 
