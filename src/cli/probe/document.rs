@@ -3,9 +3,10 @@
 use serde::Serialize;
 
 use super::{
-    Cleaner,
+    Cleaner, Probed,
     connection::Connection,
     expect::Condition,
+    file::FileSummary,
     format::{ms, ms_text},
     health::{Finding, Health, Stated},
     server::{Server, Session},
@@ -13,7 +14,14 @@ use super::{
     track::Track,
     verdict::Verdict,
 };
-use crate::probe::{ProbeReport, Source, stream::Times};
+use crate::{
+    core::{analysis::StreamFacts, flv::codec::TrackProperties},
+    probe::{
+        ProbeReport, Source,
+        file::{Error as FileError, FileFacts},
+        stream::Times,
+    },
+};
 
 /// A probe of one source. Its texts contain no secrets but are not escaped.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -27,6 +35,7 @@ pub(super) struct Document {
     pub(super) connection: Option<Connection>,
     pub(super) session: Option<Session>,
     pub(super) server: Option<Server>,
+    pub(super) file: Option<FileSummary>,
     pub(super) tracks: Vec<Track>,
     pub(super) metadata: Vec<Stated>,
     pub(super) health: Health,
@@ -46,25 +55,24 @@ impl Document {
     /// Describes the probe of `source`, and checks the conditions.
     pub(super) fn new(
         source: &str,
-        report: &ProbeReport,
+        probed: &Probed,
         conditions: &[Condition],
         cleaner: &Cleaner<'_>,
     ) -> Self {
-        let findings: Vec<Finding> = report
-            .media
-            .findings
-            .iter()
-            .map(|finding| Finding::of(finding, cleaner))
-            .collect();
-        let media = &report.media;
+        let mut document = match probed {
+            Probed::Stream(report) => Self::of_stream(source, report, cleaner),
+            Probed::File(Ok(facts)) => Self::of_file(source, facts, cleaner),
+            Probed::File(Err(error)) => Self::of_unreadable_file(source, error, cleaner),
+        };
+        document.check(conditions, cleaner);
+        document
+    }
+
+    fn of_stream(source: &str, report: &ProbeReport, cleaner: &Cleaner<'_>) -> Self {
         let Source::Stream(stream) = &report.source;
         let session = stream.session.as_ref();
         let mut document = Self {
-            schema_version: SCHEMA_VERSION,
-            version: env!("CARGO_PKG_VERSION"),
-            source: cleaner.clean(source),
-            kind: "stream",
-            verdict: Verdict::of(&stream.outcome, &findings, cleaner),
+            verdict: Verdict::of(&stream.outcome, &findings(&report.media, cleaner), cleaner),
             times: ProbeTimes::of(&stream.times),
             connection: stream
                 .connection
@@ -72,6 +80,55 @@ impl Document {
                 .map(|connection| Connection::of(connection, cleaner)),
             session: session.map(|facts| Session::of(facts, cleaner)),
             server: session.map(|facts| Server::of(facts, cleaner)),
+            ..Self::of_media(source, &report.media, cleaner)
+        };
+        document.kind = "stream";
+        document
+    }
+
+    fn of_file(source: &str, facts: &FileFacts, cleaner: &Cleaner<'_>) -> Self {
+        let mut media = facts.media.clone();
+        for track in &mut media.tracks {
+            match facts.properties.of(track.id) {
+                Some(TrackProperties::Video(video)) => {
+                    track.video.get_or_insert_default().fill_from(video);
+                }
+                Some(TrackProperties::Audio(audio)) => {
+                    track.audio.get_or_insert_default().fill_from(audio);
+                }
+                None => {}
+            }
+        }
+        let mut document = Self::of_media(source, &media, cleaner);
+        let of_file = facts
+            .findings
+            .iter()
+            .map(|finding| Finding::of_file(finding, cleaner));
+        document.findings.extend(of_file);
+        document.file = Some(FileSummary::of(facts, cleaner));
+        document.verdict = Verdict::of_file(&document.findings);
+        document
+    }
+
+    fn of_unreadable_file(source: &str, error: &FileError, cleaner: &Cleaner<'_>) -> Self {
+        let mut document = Self::of_media(source, &StreamFacts::default(), cleaner);
+        document.verdict = Verdict::of_unreadable_file(&cleaner.clean(&error.to_string()));
+        document
+    }
+
+    fn of_media(source: &str, media: &StreamFacts, cleaner: &Cleaner<'_>) -> Self {
+        let findings = findings(media, cleaner);
+        Self {
+            schema_version: SCHEMA_VERSION,
+            version: env!("CARGO_PKG_VERSION"),
+            source: cleaner.clean(source),
+            kind: "file",
+            verdict: Verdict::of_file(&findings),
+            times: ProbeTimes::default(),
+            connection: None,
+            session: None,
+            server: None,
+            file: None,
             tracks: media
                 .tracks
                 .iter()
@@ -84,9 +141,7 @@ impl Document {
                 .collect(),
             health: Health::of(media),
             findings,
-        };
-        document.check(conditions, cleaner);
-        document
+        }
     }
 
     fn check(&mut self, conditions: &[Condition], cleaner: &Cleaner<'_>) {
@@ -97,6 +152,13 @@ impl Document {
             .collect();
         self.verdict.fail(&failures, cleaner);
     }
+}
+
+fn findings(media: &StreamFacts, cleaner: &Cleaner<'_>) -> Vec<Finding> {
+    let findings = media.findings.iter();
+    findings
+        .map(|finding| Finding::of(finding, cleaner))
+        .collect()
 }
 
 impl ProbeTimes {

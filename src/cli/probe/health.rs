@@ -8,9 +8,12 @@ use super::{
     format::{ms_text, rounded},
     table::{Section, columns_of, padded},
 };
-use crate::core::analysis::{
-    Comparison, Finding as FoundIrregularity, Quantity, StreamFacts, Verdict,
-    facts::{Drift, EncoderClock},
+use crate::{
+    core::analysis::{
+        Comparison, Finding as FoundIrregularity, Quantity, StreamFacts, Verdict,
+        facts::{Drift, EncoderClock},
+    },
+    probe::file::FileFinding,
 };
 
 /// A member of the metadata.
@@ -224,6 +227,25 @@ impl Finding {
             unit: finding.code.unit(),
             text: cleaner.clean(&finding.to_string()),
         }
+    }
+
+    pub(super) fn of_file(finding: &FileFinding, cleaner: &Cleaner<'_>) -> Self {
+        let number = |number: Option<f64>| number.map_or(Json::Null, |number| number.into());
+        Self {
+            code: finding.code.as_str(),
+            severity: finding.severity().to_string(),
+            track: None,
+            count: finding.count,
+            stated: number(finding.stated),
+            actual: number(finding.actual),
+            unit: finding.code.unit(),
+            text: cleaner.clean(&finding.to_string()),
+        }
+    }
+
+    /// Returns the description for people.
+    pub(super) fn text(&self) -> &str {
+        &self.text
     }
 
     /// Returns the rows for people.

@@ -4,6 +4,7 @@ mod compare;
 mod connection;
 mod document;
 mod expect;
+mod file;
 mod format;
 mod health;
 mod nagios;
@@ -19,6 +20,7 @@ mod tests;
 
 use std::{
     io::{self, Write},
+    path::PathBuf,
     pin::Pin,
     time::Duration,
 };
@@ -41,7 +43,11 @@ use super::{
 };
 use crate::{
     download::{Job, Stop},
-    probe::{ProbeReport, stream},
+    probe::{
+        ProbeReport,
+        file::{self as file_probe, FileFacts},
+        stream,
+    },
 };
 
 /// Probes the sources of `args`, and prints the results on standard output. Returns the exit code, or why no
@@ -116,7 +122,21 @@ fn sources(args: &Args) -> Result<Vec<Option<Source>>> {
 struct Subject {
     /// The source as the user named it.
     name: String,
-    job: Box<Job>,
+    source: Resolved,
+}
+
+/// A source after all arguments are resolved.
+#[derive(Debug)]
+enum Resolved {
+    Stream(Box<Job>),
+    File(PathBuf),
+}
+
+/// Result of a probe.
+#[derive(Debug)]
+enum Probed {
+    Stream(Box<ProbeReport>),
+    File(Result<Box<FileFacts>, file_probe::Error>),
 }
 
 impl Subject {
@@ -128,7 +148,10 @@ impl Subject {
                 bail!("--probe cannot read standard input: name a file")
             }
             Some(Source::File(path)) => {
-                bail!("cannot probe {path:?}")
+                return Ok(Self {
+                    name: path.display().to_string(),
+                    source: Resolved::File(path.clone()),
+                });
             }
             None => {}
         }
@@ -145,21 +168,39 @@ impl Subject {
         );
         Ok(Self {
             name,
-            job: Box::new(job::for_probe(job)),
+            source: Resolved::Stream(Box::new(job::for_probe(job))),
         })
     }
 
     /// Returns the probe of the source. It is boxed because the types of downloads are deeply nested.
     fn probe<'a>(&'a self, limit: stream::Limit, stop: &Stop) -> Probing<'a> {
-        Box::pin(stream::run(&self.job, limit, stop.clone()))
+        let stop = stop.clone();
+        match &self.source {
+            Resolved::Stream(job) => {
+                Box::pin(
+                    async move { Probed::Stream(Box::new(stream::run(job, limit, stop).await)) },
+                )
+            }
+            Resolved::File(path) => Box::pin(read_file(path.clone(), stop)),
+        }
     }
 }
 
 /// A probe in progress.
-type Probing<'a> = Pin<Box<dyn Future<Output = ProbeReport> + 'a>>;
+type Probing<'a> = Pin<Box<dyn Future<Output = Probed> + 'a>>;
+
+/// Probes a file. Reading a large file takes seconds and must not block the signal handling.
+async fn read_file(path: PathBuf, mut stop: Stop) -> Probed {
+    let reading = tokio::task::spawn_blocking(move || file_probe::run(&path).map(Box::new));
+    let error = |error| Err(file_probe::Error::Read(error));
+    Probed::File(tokio::select! {
+        read = reading => read.unwrap_or_else(|panicked| error(io::Error::other(panicked))),
+        () = stop.requested() => error(io::ErrorKind::Interrupted.into()),
+    })
+}
 
 /// Probes all sources at the same time.
-async fn probe_all(subjects: &[Subject], limit: stream::Limit, stop: &Stop) -> Vec<ProbeReport> {
+async fn probe_all(subjects: &[Subject], limit: stream::Limit, stop: &Stop) -> Vec<Probed> {
     match subjects {
         [first, second, ..] => {
             let (first, second) = tokio::join!(first.probe(limit, stop), second.probe(limit, stop));

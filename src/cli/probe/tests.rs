@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use crate::{cli::generate::MANUAL, core::analysis::Code};
+use crate::{cli::generate::MANUAL, core::analysis::Code, probe::file::FileCode};
 
 #[test]
 fn manual_lists_every_finding_with_its_severity() {
@@ -12,5 +12,7 @@ fn manual_lists_every_finding_with_its_severity() {
         .collect();
     let codes = Code::ALL.iter();
     let expected = codes.map(|code| format!("`{}` ({})", code.as_str(), code.severity()));
-    assert_eq!(listed, expected.collect());
+    let of_files = FileCode::ALL.iter();
+    let of_files = of_files.map(|code| format!("`{}` ({})", code.as_str(), code.severity()));
+    assert_eq!(listed, expected.chain(of_files).collect());
 }

@@ -27,6 +27,7 @@ pub(super) fn sections(document: &Document, metadata: Section) -> Vec<Section> {
     sections.extend(document.connection.as_ref().map(|part| part.section()));
     sections.extend(document.session.as_ref().map(|part| part.section()));
     sections.extend(document.server.as_ref().map(|part| part.section()));
+    sections.extend(document.file.as_ref().map(|part| part.section()));
     for kind in ["video", "audio"] {
         let tracks = document.tracks.iter().filter(|track| track.is(kind));
         sections.extend(tracks.map(Track::section));

@@ -72,6 +72,9 @@ impl Conclusion {
     }
 }
 
+/// Ending of a file that does not play.
+const FAILED: &str = "failed";
+
 impl Verdict {
     pub(super) fn of(outcome: &Outcome, findings: &[Finding], cleaner: &Cleaner<'_>) -> Self {
         let result = Conclusion::of(outcome);
@@ -82,6 +85,36 @@ impl Verdict {
             ending: outcome.ending.to_string(),
             reason: cleaner.clean(&outcome.reason),
             hints: hints.map(|hint| cleaner.clean(&hint)).collect(),
+            failed_conditions: Vec::new(),
+            errors: findings.iter().filter(|finding| finding.is_error()).count(),
+            warnings: findings
+                .iter()
+                .filter(|finding| finding.is_warning())
+                .count(),
+        }
+    }
+
+    /// Returns the verdict of a file: it plays unless a finding is an error.
+    pub(super) fn of_file(findings: &[Finding]) -> Self {
+        let mut errors = findings.iter().filter(|finding| finding.is_error());
+        match errors.next() {
+            Some(error) => Self::new(Conclusion::Refused, FAILED, error.text(), findings),
+            None => Self::new(Conclusion::Plays, "ended", "", findings),
+        }
+    }
+
+    /// Returns the verdict of a file that cannot be read.
+    pub(super) fn of_unreadable_file(reason: &str) -> Self {
+        Self::new(Conclusion::Refused, FAILED, reason, &[])
+    }
+
+    fn new(result: Conclusion, ending: &str, reason: &str, findings: &[Finding]) -> Self {
+        Self {
+            result,
+            exit_code: result.exit() as u8,
+            ending: ending.to_owned(),
+            reason: reason.to_owned(),
+            hints: Vec::new(),
             failed_conditions: Vec::new(),
             errors: findings.iter().filter(|finding| finding.is_error()).count(),
             warnings: findings

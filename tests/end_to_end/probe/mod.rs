@@ -3,6 +3,7 @@
 mod comparison;
 mod conditions;
 mod endings;
+mod files;
 mod reference;
 mod schema;
 mod servers;

@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use self::value::Literal;
 use super::schema::{self, Kind, Member};
-use crate::core::analysis::Code;
+use crate::{core::analysis::Code, probe::file::FileCode};
 
 /// Reason why a condition is rejected.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -199,7 +199,8 @@ fn main_track(path: &str) -> Option<(&str, &str)> {
 
 /// Returns the codes of all findings.
 fn codes() -> impl Iterator<Item = &'static str> {
-    Code::ALL.iter().map(|code| code.as_str())
+    let of_files = FileCode::ALL.iter().map(|code| code.as_str());
+    Code::ALL.iter().map(|code| code.as_str()).chain(of_files)
 }
 
 /// Returns the value at `path`; `None` if it is missing or null.
