@@ -37,6 +37,9 @@ mod tunnels;
 /// Probes.
 mod probes;
 
+/// Verdicts of probes.
+mod verdicts;
+
 /// Unwritable outputs.
 #[cfg(unix)]
 mod outputs;
