@@ -48,7 +48,7 @@ use self::{
 use crate::{
     core::rtmp::client::config::Start,
     download::{self, Ending, Job, Outcome, Stop},
-    output::Destination,
+    output::{Destination, report_slow_disks},
 };
 
 /// Runs the program with the arguments of the process.
@@ -381,6 +381,7 @@ fn run_until_stopped<T>(screen: &Arc<Screen>, work: impl AsyncFnOnce(Stop) -> T)
     let outcome = runtime.block_on(work(stop));
     // A name lookup or standard input may still block a thread; exit without waiting for it.
     runtime.shutdown_background();
+    report_slow_disks();
     screen.report_suppressed();
     Ok(outcome)
 }

@@ -6,9 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use serde::Serialize;
+
 use super::SegmentFacts;
 
-/// A file with a line of JSON for each segment.
+/// A file with a line of JSON for each finished and for each deleted segment.
 #[derive(Debug)]
 pub(super) struct Manifest {
     path: PathBuf,
@@ -30,16 +32,21 @@ impl Manifest {
         }
     }
 
-    /// Appends a line. The recording does not depend on it: only the first failure is logged.
+    /// Appends the line of a segment.
     pub(super) fn add(&mut self, facts: &SegmentFacts) {
-        if let Err(error) = self.append(facts)
+        self.add_line(facts);
+    }
+
+    /// Appends a line. The recording does not depend on it: only the first failure is logged.
+    pub(super) fn add_line(&mut self, members: &impl Serialize) {
+        if let Err(error) = self.append(members)
             && !std::mem::replace(&mut self.has_failed, true)
         {
             tracing::warn!("cannot write {}: {error}", self.path.display());
         }
     }
 
-    fn append(&mut self, facts: &SegmentFacts) -> io::Result<()> {
+    fn append(&mut self, members: &impl Serialize) -> io::Result<()> {
         let mut line = Vec::new();
         // After a failed write, the file is opened again and may end with a torn line.
         let mut file = match self.file.take() {
@@ -52,7 +59,7 @@ impl Manifest {
                 file
             }
         };
-        serde_json::to_writer(&mut line, facts)?;
+        serde_json::to_writer(&mut line, members)?;
         line.push(b'\n');
         // A single write per line, so that a program that reads the file sees complete lines.
         file.write_all(&line)?;

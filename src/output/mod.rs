@@ -41,6 +41,7 @@ mod pending;
 mod pipe;
 mod playlist_file;
 mod recording;
+mod retention;
 mod segment;
 mod sequence_headers;
 mod split_policy;
@@ -51,11 +52,13 @@ mod write_queue;
 
 pub use self::{
     destination::{Destination, FileOptions, Format, PipeOptions},
+    file::slow_disk::report_slow_disks,
     gap::{Gap, GapPolicy, Gaps},
     hook::{SEGMENT_FACTS, START_FACTS},
     manifest::open_manifest,
     naming::{Template, numbered_name},
     pipe::Drops,
+    retention::KeepPolicy,
     segment::SegmentFacts,
     split_policy::SegmentOptions,
     stop::Stop,

@@ -482,7 +482,15 @@ impl FileRecording {
         self.start_playlist(&mut segment);
         self.set_segment(segment, at_ms);
         self.is_split_requested = false;
+        // Those of earlier runs.
+        self.delete_old();
         Ok(())
+    }
+
+    /// Deletes the oldest finished segments (`--keep`).
+    fn delete_old(&mut self) {
+        let current = self.segment.as_ref().map(Segment::path);
+        self.finished.delete_old(self.wall, current);
     }
 
     fn open_next(&mut self, now: Instant, track: TagKind, at_ms: u64) -> io::Result<()> {
@@ -622,6 +630,7 @@ impl FileRecording {
         }
         if let Some(facts) = facts {
             self.finished.add(facts);
+            self.delete_old();
         }
         result
     }

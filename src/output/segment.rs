@@ -12,7 +12,11 @@ use serde::Serialize;
 
 use super::{
     ExistingFile, Format, Totals,
-    file::{MediaFile, faststart::Faststart},
+    file::{
+        MediaFile,
+        faststart::Faststart,
+        slow_disk::{self, Operation},
+    },
     finishing::Expected,
     muxer::Message,
     muxer::Unit,
@@ -166,14 +170,21 @@ impl Segment {
             self.file.write_head(tracks)?;
         }
         self.write(false, spent)?;
-        self.file.maintain(now)
+        let maintained = self.file.maintain(now);
+        if let Some(took) = self.file.take_sync_time() {
+            slow_disk::note(Operation::Sync, &self.origin.path, took);
+        }
+        maintained
     }
 
     fn write(&mut self, is_last: bool, spent: &mut Vec<Payload>) -> io::Result<()> {
         let muxer = self.file.muxer_mut();
         self.queue
             .drain_into(muxer, is_last, &mut self.units, spent);
+        let began = Instant::now();
         let appended = self.file.append(&self.units);
+        slow_disk::note(Operation::Write, &self.origin.path, began.elapsed());
+        let appended = appended.map_err(|error| self.with_full_disk(error));
         let muxer = self.file.muxer_mut();
         for unit in self.units.drain(..) {
             muxer.recycle(unit, spent);
@@ -182,6 +193,17 @@ impl Segment {
             playlist.append(&muxer.take_playlist_lines(is_last));
         }
         appended
+    }
+
+    /// Adds the name of the disk to an error because it is full.
+    fn with_full_disk(&self, error: io::Error) -> io::Error {
+        match error.kind() {
+            kind @ (io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+                let disk = slow_disk::disk_of(&self.origin.path);
+                io::Error::new(kind, format!("{error} on {disk}"))
+            }
+            _ => error,
+        }
     }
 
     /// Writes the queue: no message follows. [`Segment::finish`] must be called even after an error.

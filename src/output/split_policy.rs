@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
+use super::retention::KeepPolicy;
+
 /// Conditions that split a recording into segments, and the receivers of their facts.
 #[derive(Debug, Clone)]
 pub struct SegmentOptions {
@@ -19,6 +21,8 @@ pub struct SegmentOptions {
     pub zone: TimeZone,
     /// File that gets a line of JSON for each segment.
     pub manifest: Option<PathBuf>,
+    /// Which finished segments in the manifest are kept.
+    pub keep: KeepPolicy,
     /// Program that runs for each segment, and its arguments; empty for none.
     pub on_segment: Vec<String>,
     /// Program that runs when media arrives, and its arguments; empty for none.
@@ -35,6 +39,7 @@ impl SegmentOptions {
             on_change: false,
             zone: TimeZone::UTC,
             manifest: None,
+            keep: KeepPolicy::default(),
             on_segment: Vec::new(),
             on_start: Vec::new(),
         }

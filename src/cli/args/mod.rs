@@ -14,6 +14,7 @@ mod hls;
 mod metrics;
 mod no_download;
 mod probe;
+mod retention;
 mod short_help;
 mod streams;
 pub mod values;
@@ -44,6 +45,7 @@ pub use self::{
     metrics::MetricsArgs,
     no_download::NoDownload,
     probe::{ProbeArgs, Source},
+    retention::RetentionArgs,
     streams::StreamsArgs,
 };
 use self::{
@@ -373,6 +375,10 @@ pub struct Args {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     #[arg(help_heading = "Segments and limits", allow_hyphen_values = true)]
     pub manifest: Option<PathBuf>,
+
+    /// Deletion of old segments.
+    #[command(flatten)]
+    pub retention: RetentionArgs,
 
     /// Run a program for each completed segment
     ///

@@ -15,7 +15,8 @@ use crate::{
     core::flv::head,
     download::Limits,
     output::{
-        Destination, Format, SEGMENT_FACTS, START_FACTS, SegmentOptions, Template, open_manifest,
+        Destination, Format, KeepPolicy, SEGMENT_FACTS, START_FACTS, SegmentOptions, Template,
+        open_manifest,
     },
 };
 
@@ -33,6 +34,10 @@ pub(super) fn segment_options(
         on_change: args.split_on_change,
         zone: TimeZone::system(),
         manifest: args.manifest.clone(),
+        keep: KeepPolicy {
+            age: args.retention.keep,
+            bytes: args.retention.keep_size,
+        },
         on_segment: Vec::new(),
         on_start: Vec::new(),
     };

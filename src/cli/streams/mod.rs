@@ -30,7 +30,7 @@ use super::{
     signals::{self, HangUp},
     terminal::log,
 };
-use crate::download::Stop;
+use crate::{download::Stop, output::report_slow_disks};
 
 /// Records all streams of the file of `--streams`, or checks the file.
 pub(super) fn run(args: &Args, displays: &Displays) -> Result<Exit, (NotStarted, anyhow::Error)> {
@@ -89,6 +89,7 @@ fn supervise(args: &Args, displays: &Displays, planned: Vec<plan::Planned>) -> R
         let supervisor = Supervisor::new(args, displays, planned.len())?;
         supervisor.run(planned, stop).await
     })?;
+    report_slow_disks();
     displays.screen.report_suppressed();
     Ok(exit)
 }

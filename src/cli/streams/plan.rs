@@ -18,7 +18,7 @@ use crate::{
         resolve_job,
         terminal::screen::Screen,
     },
-    download::Job,
+    download::{Job, history_frames},
     output::{Destination, Template},
 };
 
@@ -94,6 +94,12 @@ pub(super) fn plan(
                     format!("stream {}: {}", table.name, screen.redacted(&reason)),
                 );
             }
+        }
+    }
+    let frames = history_frames(planned.len());
+    for stream in &mut planned {
+        if let Action::Start(start) = &mut stream.action {
+            start.1.history_frames = frames;
         }
     }
     match problems.is_empty() {

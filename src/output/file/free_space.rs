@@ -8,6 +8,8 @@ use std::{
 
 use bytesize::ByteSize;
 
+use super::slow_disk::disk_of;
+
 /// Checks that the disk keeps enough free space (`--min-free`).
 #[derive(Debug)]
 pub(in crate::output) struct FreeSpace {
@@ -54,8 +56,9 @@ impl FreeSpace {
             Ok(free) if free < self.required.saturating_add(pending) => Err(io::Error::new(
                 io::ErrorKind::StorageFull,
                 format!(
-                    "only {} free; --min-free requires {}{}",
+                    "only {} free on {}; --min-free requires {}{}",
                     ByteSize(free),
+                    disk_of(&self.directory.join("file")),
                     ByteSize(self.required),
                     match pending {
                         0 => String::new(),

@@ -6,6 +6,7 @@ pub(super) mod free_space;
 pub(super) mod lock;
 mod movie;
 pub(super) mod replace;
+pub(super) mod slow_disk;
 mod sync;
 
 use std::{
@@ -230,6 +231,11 @@ impl<S: Storage> MediaFile<S> {
     fn truncate(&mut self) -> io::Result<()> {
         self.seek_to_end()?;
         self.storage.set_len(self.muxer.file_bytes())
+    }
+
+    /// Returns how long the latest sync took, once.
+    pub(super) fn take_sync_time(&mut self) -> Option<Duration> {
+        self.syncer.as_mut()?.take_time()
     }
 
     /// Time at which [`MediaFile::maintain`] must be called, even if nothing is written.

@@ -19,6 +19,8 @@ pub(super) struct Syncer {
     has_synced: bool,
     running: Option<JoinHandle<io::Result<()>>>,
     polled_at: Instant,
+    /// How long the latest sync took.
+    took: Option<Duration>,
 }
 
 /// State of the sync.
@@ -45,7 +47,13 @@ impl Syncer {
             has_synced: false,
             running: None,
             polled_at: now,
+            took: None,
         }
+    }
+
+    /// Returns how long the latest sync took, once.
+    pub(super) fn take_time(&mut self) -> Option<Duration> {
+        self.took.take()
     }
 
     pub(super) fn interval(&self) -> Duration {
@@ -102,6 +110,10 @@ impl Syncer {
                 Ok(SyncState::Running)
             }
             Some(thread) => match thread.join() {
+                Ok(synced) if synced.is_ok() => {
+                    self.took = Some(now.saturating_duration_since(self.started_at));
+                    Ok(SyncState::Done)
+                }
                 Ok(synced) => synced.map(|()| SyncState::Done),
                 Err(_) => Err(io::Error::other("the thread that syncs the file panicked")),
             },
