@@ -237,7 +237,7 @@ async fn find(
     let mut login = None;
     let mut hops = 0;
     let mut has_fresh_keys = false;
-    let mut playing = None;
+    let mut playing: Option<Box<PlayingConnection>> = None;
     let mut before_move = None;
     loop {
         if playing.is_none()
@@ -250,7 +250,7 @@ async fn find(
         let attempted = Attempted::new(&route, &session, job.session.handshake, waits);
         pump.attempted = Some(attempted);
         let opened = match playing.take() {
-            Some(playing) => playing,
+            Some(playing) => *playing,
             None => {
                 pump.report.connecting(&route.endpoint);
                 let mut facts = DialFacts::default();
@@ -280,7 +280,9 @@ async fn find(
                 }
             }
         };
-        let (connection, mut client, config) = (opened.connection, opened.client, opened.config);
+        // Boxed, so that a download that waits for its next attempt needs little memory.
+        let mut client = Box::new(opened.client);
+        let (connection, config) = (opened.connection, opened.config);
         let is_pipelined = config.pipelines();
         let source = StreamSource {
             dialer: &job.dialer,
@@ -289,7 +291,7 @@ async fn find(
             capture: job.capture.as_ref(),
             session_without_login: &session,
         };
-        let next = pump.run(connection, &mut client, &source, stop).await;
+        let next = Box::pin(pump.run(connection, &mut client, &source, stop)).await;
         pump.report.session(client.facts());
         if let Some(attempted) = &mut pump.attempted {
             attempted.observe(&client);
@@ -363,7 +365,7 @@ async fn find(
                 candidates.clear();
                 home = (to.route, to.session);
                 (route, session) = (home.0.clone(), pump.resuming_session(&home.1));
-                (login, playing, before_move) = (None, to.playing, cause);
+                (login, playing, before_move) = (None, to.playing.map(Box::new), cause);
                 let wait = tokio::time::sleep_until(start.into());
                 if playing.is_none()
                     && let Err(cause) = pump.flush_while(wait, stop).await
