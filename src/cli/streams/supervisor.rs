@@ -194,8 +194,8 @@ impl<'a> Supervisor<'a> {
         let task = Task {
             listeners: self.listeners(&table.name, &args, &job),
             name: Arc::clone(&table.name),
-            args,
-            job,
+            args: Box::new(args),
+            job: Box::new(job),
             stop,
         };
         self.disks.start(task)?;

@@ -27,8 +27,8 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Task {
     pub(super) name: Arc<str>,
-    pub(super) args: Args,
-    pub(super) job: Job,
+    pub(super) args: Box<Args>,
+    pub(super) job: Box<Job>,
     pub(super) listeners: Listeners,
     pub(super) stop: Stop,
 }
@@ -58,7 +58,9 @@ impl Task {
         } = self;
         let span = log_span(&name);
         async move {
-            let outcome = match create_files(&args, &mut job) {
+            let created = create_files(&args, &mut job);
+            drop(args);
+            let outcome = match created {
                 Ok(()) => {
                     let download = download::run(&job, &mut listeners, stop);
                     // Boxed, because its type is deeply nested.
