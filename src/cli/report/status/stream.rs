@@ -191,9 +191,7 @@ impl StreamStatus {
 
     /// Notes that a connection is being made.
     pub(super) fn connect(&mut self, now: Instant) {
-        if !std::mem::replace(&mut self.is_attempting, true) {
-            self.attempts = self.attempts.saturating_add(1);
-        }
+        self.begin_attempt();
         if self.state == State::Waiting {
             self.set_state(State::Connecting, now);
         }
@@ -208,7 +206,10 @@ impl StreamStatus {
         }
     }
 
+    /// Notes that an attempt has failed. It may have made no connection, if another stream just failed to connect
+    /// to the same server.
     pub(super) fn wait_for_retry(&mut self, now: Instant) {
+        self.begin_attempt();
         self.is_attempting = false;
         self.set_state(State::Reconnecting, now);
     }
@@ -258,6 +259,12 @@ impl StreamStatus {
             now,
         );
         self.end = Some(end);
+    }
+
+    fn begin_attempt(&mut self) {
+        if !std::mem::replace(&mut self.is_attempting, true) {
+            self.attempts = self.attempts.saturating_add(1);
+        }
     }
 
     fn add_drops(&mut self, drops: &Drops, counted: &Drops) {

@@ -143,6 +143,19 @@ fn redirects_belong_to_the_same_attempt() {
 }
 
 #[test]
+fn an_attempt_without_a_connection_counts() {
+    let registry = registry();
+    let mut listener = registry.open("cam");
+    registry.complete();
+    listener.retry(&retry());
+    assert!(registry.is_ready());
+    listener.retry(&retry());
+    listener.connecting(&endpoint());
+    let status = status(&registry);
+    assert_eq!((status.attempts, status.state), (3, State::Reconnecting));
+}
+
+#[test]
 fn counters_continue_in_the_next_download_of_the_same_name() {
     let registry = registry();
     let drops = Drops {
