@@ -8,7 +8,7 @@ use crate::{
         analysis::{MediaTime, MessageTime, StreamAnalysis},
         flv::{
             FrameParser, TagKind, TrackId,
-            codec::{AudioCodec, VideoCodec},
+            codec::{AudioCodec, VideoCodec, video},
             frame_info::Codec,
         },
         mp4::index_reader::{Sample, Source, movie::Track, setup::Setup},
@@ -19,7 +19,7 @@ use crate::{
 /// Feeds the samples of a movie to an analysis.
 ///
 /// The analysis needs the size of a frame and not its data, except for the first frames of a codec without a
-/// record. The bytes of all other frames are zeros, so that the media is not read.
+/// record. All other frames are one NAL unit of zeros, or zeros without NAL units, so that the media is not read.
 pub(super) struct Feeder {
     pub(super) analysis: StreamAnalysis,
     pub(super) properties: Properties,
@@ -32,10 +32,10 @@ pub(super) struct Feeder {
 pub(super) struct Messages {
     pub(super) id: TrackId,
     codec: Codec,
+    /// Size of the length before each NAL unit, in bytes; `None` if the codec has no NAL units.
+    nal_length_size: Option<u8>,
     /// Number of frames whose data is still read.
     frames_to_read: u32,
-    /// Size of the length before each NAL unit; 0 for codecs without NAL units.
-    nal_length_size: u8,
 }
 
 impl Messages {
@@ -56,8 +56,8 @@ impl Messages {
                 id: u8::try_from(id).ok()?,
             },
             codec,
-            frames_to_read: FRAMES_TO_READ,
             nal_length_size: nal_length_size(codec, &setup.record),
+            frames_to_read: FRAMES_TO_READ,
         })
     }
 }
@@ -107,6 +107,9 @@ impl Feeder {
         self.body.resize(header.saturating_add(size), 0);
         let is_first = messages.frames_to_read > 0;
         let to_read = match messages.codec {
+            // The length of the frame fits into that of a unit of four bytes only.
+            _ if messages.nal_length_size == Some(4) => 0,
+            _ if messages.nal_length_size.is_some() => MAX_FRAME,
             _ if is_first => FIRST_BYTES,
             // The first bytes contain the length of the packet.
             Codec::Audio(AudioCodec::OPUS) => 2,
@@ -115,8 +118,8 @@ impl Feeder {
         let frame = self.body.get_mut(header..).unwrap_or_default();
         let to_read = to_read.min(frame.len());
         source.read_at(sample.offset, frame.get_mut(..to_read).unwrap_or_default())?;
-        if to_read == 0 {
-            fill_with_unit(frame, messages.nal_length_size);
+        if messages.nal_length_size == Some(4) {
+            put_unit_length(frame);
         }
         if is_first {
             messages.frames_to_read = messages.frames_to_read.saturating_sub(1);
@@ -178,29 +181,19 @@ impl Feeder {
     }
 }
 
-/// Returns the size of the length before each NAL unit (ISO 14496-15 5.3.3, 8.3.3 and 11.2.4); 0 for codecs without
-/// NAL units.
-fn nal_length_size(codec: Codec, record: &[u8]) -> u8 {
-    let (at, shift) = match codec {
-        Codec::Video(VideoCodec::AVC) => (4, 0),
-        Codec::Video(VideoCodec::HVC1) => (21, 0),
-        Codec::Video(VideoCodec::VVC1) => (0, 1),
-        _ => return 0,
-    };
-    let byte = record.get(at).copied().unwrap_or(0xFF);
-    (byte >> shift & 3).saturating_add(1)
+/// Turns a frame into one NAL unit with a length of four bytes.
+fn put_unit_length(frame: &mut [u8]) {
+    if let Some((length, unit)) = frame.split_first_chunk_mut::<4>() {
+        *length = u32::try_from(unit.len()).unwrap_or(u32::MAX).to_be_bytes();
+    }
 }
 
-/// Makes a frame whose data is not read a single NAL unit, so that it parses.
-fn fill_with_unit(frame: &mut [u8], length_size: u8) {
-    let length_size = usize::from(length_size);
-    let unit = frame.len().saturating_sub(length_size);
-    let bytes = (unit as u64).to_be_bytes();
-    let length = bytes
-        .get(bytes.len().saturating_sub(length_size)..)
-        .unwrap_or_default();
-    if let Some(field) = frame.get_mut(..length.len()) {
-        field.copy_from_slice(length);
+fn nal_length_size(codec: Codec, record: &[u8]) -> Option<u8> {
+    match codec {
+        Codec::Video(VideoCodec::AVC) => video::avc::nal_length_size(record),
+        Codec::Video(VideoCodec::HVC1) => video::hevc::nal_length_size(record),
+        Codec::Video(VideoCodec::VVC1) => video::vvc::nal_length_size(record),
+        _ => None,
     }
 }
 
