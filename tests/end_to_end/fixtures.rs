@@ -31,10 +31,19 @@ pub fn avc_b_frames_flv(ffmpeg: &Ffmpeg) -> PathBuf {
 }
 
 /// Returns H.264 with pixels of 16 to 11 and the full range of values.
+#[cfg(unix)]
 pub fn avc_wide_pixels_flv(ffmpeg: &Ffmpeg) -> PathBuf {
     let pixels = "-vf scale=out_range=full,setsar=16/11 -color_range pc";
     let pixels: Vec<&str> = pixels.split(' ').collect();
     encode(ffmpeg, "avc_wide_pixels.flv", &[AVC, &pixels, AAC])
+}
+
+/// Returns a second of H.264 whose frames have more than 64 KiB.
+#[cfg(unix)]
+pub fn avc_large_frames_flv(ffmpeg: &Ffmpeg) -> PathBuf {
+    let noise = "-vf scale=1280:720,noise=alls=60:allf=t -t 1";
+    let noise: Vec<&str> = noise.split(' ').collect();
+    encode(ffmpeg, "avc_large_frames.flv", &[AVC, &noise, AAC])
 }
 
 /// Returns MP3 without video.

@@ -11,6 +11,7 @@ mod features;
 mod hls;
 mod kills;
 mod pixels;
+mod probes;
 mod reopen;
 mod timing;
 
