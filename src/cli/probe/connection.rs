@@ -306,8 +306,7 @@ impl Certificate {
             is_self_issued: facts.is_self_issued,
             not_before: time(facts.not_before).map(utc),
             not_after: not_after.map(utc),
-            days_left: not_after
-                .map(|end| end.duration_since(Timestamp::now()).as_secs() / SECONDS_PER_DAY),
+            days_left: not_after.map(|end| days(end.duration_since(Timestamp::now()).as_secs())),
             sha256: facts
                 .sha256
                 .iter()
@@ -333,4 +332,20 @@ impl Certificate {
     }
 }
 
+/// Returns the number of complete days, which is negative from the first second of a past time.
+fn days(seconds: i64) -> i64 {
+    seconds.div_euclid(SECONDS_PER_DAY)
+}
+
 const SECONDS_PER_DAY: i64 = 86_400;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn certificate_that_expired_today_has_negative_days_left() {
+        assert_eq!([days(86_399), days(86_400)], [0, 1]);
+        assert_eq!([days(-1), days(-86_401)], [-1, -2]);
+    }
+}

@@ -221,21 +221,23 @@ fn limit(args: &Args) -> stream::Limit {
 
 /// Prints the results. Write errors are ignored: if the pipe is closed, its reader has seen enough.
 fn print(args: &Args, documents: &[Document]) {
-    let text = match documents {
-        [document] if args.probe.json => json(document),
-        [document] if args.probe.nagios => nagios::line(document),
-        [first, second] if args.probe.json => json(&Comparison::of([first, second])),
+    let lines = match documents {
+        [document] if args.probe.json => vec![json(document)],
+        [document] if args.probe.nagios => vec![nagios::line(document)],
+        [first, second] if args.probe.json => vec![json(&Comparison::of([first, second]))],
         _ if args.verbosity() == Verbosity::Quiet => return,
-        [first, second] => compare::lines([first, second]).join("\n"),
-        [document] => text::lines(document).join("\n"),
+        [first, second] => compare::lines([first, second]),
+        [document] => text::lines(document),
         _ => return,
     };
-    let text = match args.probe.json {
-        true => escaped_json(&text),
-        // No value contains a line break after this.
-        false => text.lines().map(escaped).collect::<Vec<_>>().join("\n"),
+    let escape = if args.probe.json {
+        escaped_json
+    } else {
+        escaped
     };
-    let _ = writeln!(io::stdout(), "{text}");
+    // Each line is escaped before they are joined, so that a line break in a value does not forge a line.
+    let lines: Vec<String> = lines.iter().map(|line| escape(line)).collect();
+    let _ = writeln!(io::stdout(), "{}", lines.join("\n"));
 }
 
 fn json(value: &impl Serialize) -> String {

@@ -74,6 +74,25 @@ fn a_refused_connection_to_the_app_exits_with_1() {
 }
 
 #[test]
+fn line_breaks_of_the_server_do_not_forge_lines() {
+    let server = Server::start(Config {
+        connect: OnConnect::Reject {
+            code: "NetConnection.Connect.Rejected",
+            description: "no\nverdict: plays\r\nOK",
+        },
+        ..Config::default()
+    });
+    let url = server.url("clip");
+    for options in [&[][..], &["--nagios"]] {
+        let arguments = [&[&*url], options].concat();
+        let text = stdout(&run(&arguments));
+        let forged = |line: &str| line.starts_with("verdict: plays") || line.starts_with("OK");
+        assert!(!text.lines().any(forged), "{text}");
+    }
+    assert!(stdout(&run(&[&url])).contains("no\\nverdict: plays\\r\\nOK"));
+}
+
+#[test]
 fn a_missing_stream_exits_with_1() {
     let server = Server::start(Config::default());
     let probe = probe(&server.url("nothing"), &[]);
