@@ -99,7 +99,7 @@ impl Observer {
     fn report(mut self, outcome: Outcome) -> ProbeReport {
         let session = self.session.as_ref();
         if let Some(session) = session {
-            self.analysis.set_damaged_messages(0, session.malformed);
+            self.analysis.set_malformed_messages(session.malformed);
         }
         let first_byte = session
             .and_then(|session| session.steps.first_byte)

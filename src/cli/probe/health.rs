@@ -133,7 +133,6 @@ pub(super) struct Health {
     burst_took_ms: Option<u64>,
     delay_ms: Option<i64>,
     delay_clock: Option<&'static str>,
-    lost_messages: Option<u64>,
     malformed_messages: Option<u64>,
 }
 
@@ -161,7 +160,6 @@ impl Health {
                 EncoderClock::TimeOfDay => "time-of-day",
                 EncoderClock::Absolute => "absolute",
             }),
-            lost_messages: health.lost_messages,
             malformed_messages: health.malformed_messages,
         }
     }
@@ -190,10 +188,6 @@ impl Health {
             section.add("burst at the start", Some(text));
         }
         section.add("delay to the encoder", self.delay_ms.map(signed));
-        section.add(
-            "lost messages",
-            self.lost_messages.map(|count| count.to_string()),
-        );
         section.add(
             "malformed messages",
             self.malformed_messages.map(|count| count.to_string()),

@@ -351,8 +351,6 @@ pub struct Health {
     pub first_keyframe_ms: Option<u64>,
     /// Age of the media on arrival, by the clock of the encoder.
     pub delay: Option<EncoderDelay>,
-    /// Messages that the protocol lost, if known.
-    pub lost_messages: Option<u64>,
     /// Messages that the protocol could not decode, if known.
     pub malformed_messages: Option<u64>,
 }

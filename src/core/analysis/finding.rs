@@ -203,8 +203,6 @@ findings! {
         "Frames arrive later and later (positive) or earlier and earlier than their timestamps.";
     LateFrames "late-frames" Warning "frames arrive late" "ms"
         "Frames arrive more than 500 ms later than the most punctual ones, so players with a small buffer stall; the value is the largest delay.";
-    LostMessages "lost-messages" Error "messages were lost" ""
-        "The protocol lost messages.";
     MalformedMessages "malformed-messages" Warning "messages do not parse" ""
         "The protocol received messages that it could not decode.";
     NoMetadata "no-metadata" Info "no onMetaData arrived" ""

@@ -93,7 +93,6 @@ pub struct StreamAnalysis {
     metadata: Metadata,
     delivery: Delivery,
     encoder_delays: EncoderDelays,
-    lost_messages: Option<u64>,
     malformed_messages: Option<u64>,
 }
 
@@ -110,7 +109,6 @@ impl StreamAnalysis {
             metadata: Metadata::default(),
             delivery: Delivery::new(),
             encoder_delays: EncoderDelays::default(),
-            lost_messages: None,
             malformed_messages: None,
         }
     }
@@ -195,9 +193,8 @@ impl StreamAnalysis {
         self.metadata.merge(members);
     }
 
-    /// Sets the numbers of messages that the protocol lost or could not decode.
-    pub fn set_damaged_messages(&mut self, lost: u64, malformed: u64) {
-        self.lost_messages = Some(lost);
+    /// Sets the number of messages that the protocol could not decode.
+    pub fn set_malformed_messages(&mut self, malformed: u64) {
         self.malformed_messages = Some(malformed);
     }
 
@@ -242,7 +239,6 @@ impl StreamAnalysis {
             has_metadata: self.metadata.has_arrived(),
             metadata: Vec::new(),
             health: Health {
-                lost_messages: self.lost_messages,
                 malformed_messages: self.malformed_messages,
                 delay: self.encoder_delays.delay(),
                 ..self.delivery.health()

@@ -167,14 +167,8 @@ fn health(facts: &StreamFacts, found: &mut Vec<Finding>) {
         let finding = Finding::new(Code::LateFrames, None).count(jitter.late_frames);
         found.push(finding.number(jitter.max_ms as f64));
     }
-    let counts = [
-        (Code::LostMessages, health.lost_messages),
-        (Code::MalformedMessages, health.malformed_messages),
-    ];
-    for (code, count) in counts {
-        if let Some(count) = count.filter(|count| *count > 0) {
-            found.push(Finding::new(code, None).count(count));
-        }
+    if let Some(malformed) = health.malformed_messages.filter(|count| *count > 0) {
+        found.push(Finding::new(Code::MalformedMessages, None).count(malformed));
     }
 }
 
