@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use super::{
     LATE_MS,
     drift::DriftMeter,
-    facts::{Burst, Drift},
+    facts::{Burst, Drift, Jitter},
+    histogram::{Histogram, Scale},
 };
 
 /// Delays of the frames of one track, relative to the first one.
@@ -128,67 +129,43 @@ impl BurstState {
     }
 }
 
-/// Histogram of the time by which frames are late.
+/// Times by which frames are late.
 #[derive(Debug)]
 pub(super) struct Lateness {
-    /// Number of frames by lateness: one bin per millisecond, then per [`COARSE_MS`].
-    bins: Box<[u32; BINS]>,
-    pub(super) frames: u64,
-    pub(super) late_frames: u64,
-    pub(super) max_ms: u64,
+    times: Histogram,
+    late_frames: u64,
 }
 
 impl Lateness {
     pub(super) fn new() -> Self {
         Self {
-            bins: Box::new([0; BINS]),
-            frames: 0,
+            times: Histogram::new(LATENESS),
             late_frames: 0,
-            max_ms: 0,
         }
     }
 
     fn add(&mut self, late_us: i64) {
         let late_ms = u64::try_from(late_us.wrapping_div(1000)).unwrap_or(0);
-        let bin = match late_ms.checked_sub(FINE_MS) {
-            None => late_ms,
-            Some(above) => FINE_MS.saturating_add(above.wrapping_div(COARSE_MS)),
-        };
-        let bin = usize::try_from(bin)
-            .unwrap_or(BINS)
-            .min(BINS.saturating_sub(1));
-        if let Some(count) = self.bins.get_mut(bin) {
-            *count = count.saturating_add(1);
-        }
-        self.frames = self.frames.saturating_add(1);
+        self.times.add(late_ms);
         self.late_frames = self.late_frames.saturating_add((late_ms > LATE_MS).into());
-        self.max_ms = self.max_ms.max(late_ms);
     }
 
     /// Adds the frames of another track.
     pub(super) fn merge(&mut self, other: &Self) {
-        for (own, other) in self.bins.iter_mut().zip(other.bins.iter()) {
-            *own = own.saturating_add(*other);
-        }
-        self.frames = self.frames.saturating_add(other.frames);
+        self.times.merge(&other.times);
         self.late_frames = self.late_frames.saturating_add(other.late_frames);
-        self.max_ms = self.max_ms.max(other.max_ms);
     }
 
-    /// Returns the lateness that this percentage of the frames does not exceed, in milliseconds.
-    pub(super) fn percentile_ms(&self, percent: u64) -> u64 {
-        let rank = self.frames.saturating_mul(percent).div_ceil(100);
-        let mut seen = 0_u64;
-        let bin = self.bins.iter().position(|frames| {
-            seen = seen.saturating_add((*frames).into());
-            seen >= rank
-        });
-        let bin = bin.unwrap_or(0) as u64;
-        let ms = match bin.checked_sub(FINE_MS) {
-            None => bin,
-            Some(above) => FINE_MS.saturating_add(above.saturating_mul(COARSE_MS)),
-        };
-        ms.min(self.max_ms)
+    /// Returns the jitter; `None` without frames.
+    pub(super) fn jitter(&self) -> Option<Jitter> {
+        let max_ms = self.times.largest_ms();
+        Some(Jitter {
+            p50_ms: self.times.percentile_ms(50)?.min(max_ms),
+            p95_ms: self.times.percentile_ms(95)?.min(max_ms),
+            max_ms,
+            late_frames: self.late_frames,
+            frames: self.times.count(),
+        })
     }
 }
 
@@ -201,11 +178,9 @@ const JITTER_US: i64 = 20_000;
 /// Time without a smaller delay after which the burst is over. Servers send a GOP cache without a pause.
 const SETTLED_US: i64 = 500_000;
 
-/// Smaller times have a bin per millisecond.
-const FINE_MS: u64 = 256;
-
-/// Length of the other bins.
-const COARSE_MS: u64 = 32;
-
-/// Number of bins: up to ten seconds.
-const BINS: usize = 256 + 10_000 / COARSE_MS as usize;
+/// Bins of the lateness: up to ten seconds.
+const LATENESS: Scale = Scale {
+    fine_ms: 256,
+    coarse_ms: 32,
+    coarse_bins: 10_000 / 32,
+};

@@ -85,13 +85,7 @@ impl Delivery {
         let mut lateness = Lateness::new();
         lateness.merge(&self.video.lateness);
         lateness.merge(&self.audio.lateness);
-        (lateness.frames > 0).then(|| Jitter {
-            p50_ms: lateness.percentile_ms(50),
-            p95_ms: lateness.percentile_ms(95),
-            max_ms: lateness.max_ms,
-            late_frames: lateness.late_frames,
-            frames: lateness.frames,
-        })
+        lateness.jitter()
     }
 
     /// Returns the drift of the track that was measured longer.

@@ -23,7 +23,7 @@
 //! | `sample_clock` | timestamps of audio against its samples |
 //! | `delivery`, `arrival`, `lip_sync` | arrival against timestamps, and audio against video |
 //! | `encoder_clock` | age of the media by a clock in script messages |
-//! | `drift` | drift between two clocks |
+//! | `drift`, `histogram` | drift between two clocks, and distribution of times |
 
 mod arrival;
 mod bit_rate;
@@ -33,6 +33,7 @@ mod drift;
 mod encoder_clock;
 pub mod facts;
 pub mod finding;
+mod histogram;
 mod lip_sync;
 mod metadata;
 mod pictures;

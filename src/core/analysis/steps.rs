@@ -2,16 +2,16 @@
 
 use std::collections::VecDeque;
 
-use super::facts::{FrameRateFacts, Rational};
+use super::{
+    facts::{FrameRateFacts, Rational},
+    histogram::{Bin, Histogram, Scale},
+};
 use crate::core::mp4::frame_rate::FrameRate;
 
 /// Steps between the frames of one track. The memory is bounded: a histogram, and the times of two runs.
 #[derive(Debug)]
 pub(super) struct Steps {
-    /// Number of steps of each length: one bin per millisecond, then per [`COARSE_MS`].
-    bins: Box<[u32; BINS]>,
-    count: u64,
-    largest_ms: u64,
+    lengths: Histogram,
     /// Median of the steps when it was last calculated.
     usual_ms: Option<u64>,
     /// Times of the latest frames without an odd step.
@@ -23,9 +23,7 @@ pub(super) struct Steps {
 impl Steps {
     pub(super) fn new() -> Self {
         Self {
-            bins: Box::new([0; BINS]),
-            count: 0,
-            largest_ms: 0,
+            lengths: Histogram::new(LENGTHS),
             usual_ms: None,
             run: VecDeque::new(),
             longest_run: VecDeque::new(),
@@ -34,12 +32,9 @@ impl Steps {
 
     /// Records a step to a frame at this time.
     pub(super) fn record(&mut self, step_ms: u64, time_ms: i64) {
-        if let Some(bin) = self.bins.get_mut(bin_of(step_ms)) {
-            *bin = bin.saturating_add(1);
-        }
-        self.count = self.count.saturating_add(1);
-        self.largest_ms = self.largest_ms.max(step_ms);
-        if self.count.is_power_of_two() || self.count.is_multiple_of(MEDIAN_EVERY) {
+        self.lengths.add(step_ms);
+        let count = self.lengths.count();
+        if count.is_power_of_two() || count.is_multiple_of(MEDIAN_EVERY) {
             self.usual_ms = self.median_ms();
         }
         let usual_ms = self.usual_ms.unwrap_or(step_ms);
@@ -64,32 +59,32 @@ impl Steps {
 
     /// Returns the number of steps.
     pub(super) fn count(&self) -> u64 {
-        self.count
+        self.lengths.count()
     }
 
     /// Returns the step above which frames are missing, by the steps so far.
     pub(super) fn gap_limit_ms(&self) -> u64 {
-        let intervals = self.usual_ms.unwrap_or(0).saturating_mul(GAP_INTERVALS);
-        intervals.max(MIN_GAP_MS)
+        gap_limit_ms(self.usual_ms)
     }
 
     /// Returns number and length of the steps that are gaps.
     pub(super) fn gaps(&self) -> (u64, u64) {
         let (_, up_to_limit) = self.without_gaps();
-        let gaps = self.count.saturating_sub(up_to_limit);
-        (gaps, if gaps > 0 { self.largest_ms } else { 0 })
+        let gaps = self.lengths.count().saturating_sub(up_to_limit);
+        let longest_ms = self.lengths.largest_ms();
+        (gaps, if gaps > 0 { longest_ms } else { 0 })
     }
 
     /// Returns the sum of all steps that are not gaps, in milliseconds, and their number.
     pub(super) fn without_gaps(&self) -> (u64, u64) {
-        let limit = bin_of(self.median_ms().map_or(MIN_GAP_MS, |median_ms| {
-            median_ms.saturating_mul(GAP_INTERVALS).max(MIN_GAP_MS)
-        }));
-        let bins = self.bins.iter().enumerate().take(limit.saturating_add(1));
-        bins.fold((0, 0), |(sum, count), (bin, steps)| {
-            let steps = u64::from(*steps);
-            let length = length_of(bin).saturating_mul(steps);
-            (length.saturating_add(sum), steps.saturating_add(count))
+        let limit_ms = gap_limit_ms(self.median_ms());
+        let bins = self
+            .lengths
+            .bins()
+            .take_while(|bin| bin.start_ms <= limit_ms);
+        bins.fold((0, 0), |(sum, count), bin| {
+            let length = bin.start_ms.saturating_mul(bin.count);
+            (length.saturating_add(sum), bin.count.saturating_add(count))
         })
     }
 
@@ -106,25 +101,24 @@ impl Steps {
         let median_step_ms = self.median_ms()?;
         let nominal = self.nominal(announced);
         let interval_ms = nominal.map_or(median_step_ms as f64, |rate| 1000.0 / rate.to_f64());
-        let usual = self.near(interval_ms);
+        let (count, usual) = (self.lengths.count(), self.near(interval_ms));
         Some(FrameRateFacts {
             mean: regular as f64 * 1000.0 / sum_ms as f64,
             nominal,
             median_step_ms,
-            steps: self.count.saturating_add(irregular),
-            odd_steps: self.count.saturating_sub(usual).saturating_add(irregular),
+            steps: count.saturating_add(irregular),
+            odd_steps: count.saturating_sub(usual).saturating_add(irregular),
         })
     }
 
     /// Returns the number of steps that differ from an interval by at most the rounding.
     fn near(&self, interval_ms: f64) -> u64 {
-        let is_near = |bin: usize| {
-            let tolerance = length_of(bin.saturating_add(1)).saturating_sub(length_of(bin));
-            (length_of(bin) as f64 - interval_ms).abs() <= tolerance as f64
-        };
-        let bins = self.bins.iter().enumerate();
-        let near = bins.filter(|(bin, _)| *bin > 0 && is_near(*bin));
-        near.map(|(_, steps)| u64::from(*steps)).sum()
+        let is_near = |bin: &Bin| (bin.start_ms as f64 - interval_ms).abs() <= bin.width_ms as f64;
+        let near = self
+            .lengths
+            .bins()
+            .filter(|bin| bin.start_ms > 0 && is_near(bin));
+        near.map(|bin| bin.count).sum()
     }
 
     fn nominal(&self, announced: Option<f64>) -> Option<Rational> {
@@ -146,44 +140,23 @@ impl Steps {
     }
 
     fn median_ms(&self) -> Option<u64> {
-        let half = self.count.div_ceil(2);
-        let mut seen = 0_u64;
-        let median = self.bins.iter().position(|steps| {
-            seen = seen.saturating_add((*steps).into());
-            seen >= half
-        });
-        median.filter(|_| self.count > 0).map(length_of)
+        self.lengths.percentile_ms(50)
     }
 }
 
-fn bin_of(step_ms: u64) -> usize {
-    let bin = match step_ms.checked_sub(FINE_MS) {
-        None => step_ms,
-        Some(above) => FINE_MS.saturating_add(above.wrapping_div(COARSE_MS)),
-    };
-    usize::try_from(bin).unwrap_or(BINS).min(LAST_BIN)
+/// Returns the step above which frames are missing, if `usual_ms` is the usual one.
+fn gap_limit_ms(usual_ms: Option<u64>) -> u64 {
+    let intervals = usual_ms.unwrap_or(0).saturating_mul(GAP_INTERVALS);
+    intervals.max(MIN_GAP_MS)
 }
 
-/// Returns the length of the steps in a bin; of the shortest ones if they differ.
-fn length_of(bin: usize) -> u64 {
-    let bin = bin as u64;
-    match bin.checked_sub(FINE_MS) {
-        None => bin,
-        Some(above) => FINE_MS.saturating_add(above.saturating_mul(COARSE_MS)),
-    }
-}
-
-/// Steps below this length have a bin per millisecond. Slower video is a slide show, whose rate need not be
-/// exact.
-const FINE_MS: u64 = 1024;
-
-/// Length of the other bins in milliseconds.
-const COARSE_MS: u64 = 256;
-
-/// Number of bins: steps up to one minute.
-const BINS: usize = 1024 + 60_000 / COARSE_MS as usize;
-
-const LAST_BIN: usize = BINS - 1;
+/// Bins of the steps: up to one minute. Video with longer steps than the fine ones is a slide show, whose rate
+/// need not be exact.
+const LENGTHS: Scale = Scale {
+    fine_ms: 1024,
+    coarse_ms: 256,
+    coarse_bins: 60_000 / 256,
+};
 
 /// Number of steps after which the usual step is calculated again.
 const MEDIAN_EVERY: u64 = 256;
