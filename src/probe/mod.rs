@@ -1,4 +1,4 @@
-//! Probes: everything that is known about a stream or a file, without a recording.
+//! Probes: facts of a stream or a file, without a recording.
 
 #![cfg_attr(
     not(test),
@@ -12,10 +12,9 @@
 )]
 
 pub mod file;
-mod properties;
 pub mod stream;
 
-pub use self::{properties::Properties, stream::StreamProbe};
+pub use self::stream::StreamProbe;
 use crate::core::analysis::StreamFacts;
 
 /// The result of a probe.

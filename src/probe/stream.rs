@@ -59,7 +59,7 @@ pub struct Limit {
     pub ends_early: bool,
 }
 
-/// Plays the stream of `job` for a while, and returns everything that is known about it.
+/// Plays the stream of `job` until `limit`, and returns its facts.
 pub async fn run(job: &Job, limit: Limit, stop: Stop) -> ProbeReport {
     let mut job = job.clone();
     job.output = Destination::Discard;

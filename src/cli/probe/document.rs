@@ -15,7 +15,7 @@ use super::{
     verdict::Verdict,
 };
 use crate::{
-    core::{analysis::StreamFacts, flv::codec::TrackProperties},
+    core::analysis::StreamFacts,
     probe::{
         ProbeReport, Source,
         file::{Error as FileError, FileFacts},
@@ -87,19 +87,7 @@ impl Document {
     }
 
     fn of_file(source: &str, facts: &FileFacts, cleaner: &Cleaner<'_>) -> Self {
-        let mut media = facts.media.clone();
-        for track in &mut media.tracks {
-            match facts.properties.of(track.id) {
-                Some(TrackProperties::Video(video)) => {
-                    track.video.get_or_insert_default().fill_from(video);
-                }
-                Some(TrackProperties::Audio(audio)) => {
-                    track.audio.get_or_insert_default().fill_from(audio);
-                }
-                None => {}
-            }
-        }
-        let mut document = Self::of_media(source, &media, cleaner);
+        let mut document = Self::of_media(source, &facts.media, cleaner);
         let of_file = facts
             .findings
             .iter()

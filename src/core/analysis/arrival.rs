@@ -169,7 +169,7 @@ impl Lateness {
     }
 }
 
-/// Number of seconds in which the most punctual frame is looked for. A drift of the clocks is small in this time.
+/// Number of seconds over which the smallest delay is measured. A drift of the clocks is small in this time.
 const SECONDS: usize = 16;
 
 /// Decrease of the delay that jitter explains.

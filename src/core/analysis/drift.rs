@@ -58,7 +58,7 @@ impl DriftMeter {
         since_start_ms.checked_div(self.width_ms).unwrap_or(0)
     }
 
-    /// Doubles the length of the intervals.
+    /// Halves the number of intervals by joining each two.
     fn halve(&mut self) {
         self.width_ms = self.width_ms.saturating_mul(2);
         self.latest = self.latest.wrapping_div(2);

@@ -13,7 +13,7 @@ use crate::core::{
     mp4::Unsupported,
 };
 
-/// Everything that the analysis knows about a stream.
+/// Facts of a stream.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct StreamFacts {
     /// Tracks in the order in which they appeared.
@@ -76,7 +76,7 @@ pub struct MessageCounts {
     pub bytes: u64,
 }
 
-/// Everything that the analysis knows about a track.
+/// Facts of a track.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrackFacts {
     /// Audio or video, and the id of the track.
@@ -93,9 +93,9 @@ pub struct TrackFacts {
     pub picture_size: Option<PictureSize>,
     /// Sample rate and channels of decoded audio.
     pub audio_format: Option<AudioFormat>,
-    /// Properties of the video in the sequence header and the keyframes.
+    /// Properties of the video in the container, the sequence header and the keyframes; `None` for audio.
     pub video: Option<VideoDescription>,
-    /// Properties of the audio in the sequence header or the frames.
+    /// Properties of the audio in the container, the sequence header and the frames; `None` for video.
     pub audio: Option<AudioDescription>,
     /// Setup of the decoder.
     pub sequence_header: SequenceHeader,

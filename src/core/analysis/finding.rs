@@ -1,4 +1,4 @@
-//! Findings: what is irregular about a stream, with stable codes.
+//! Findings: irregularities of a stream, with stable codes.
 
 use std::fmt;
 

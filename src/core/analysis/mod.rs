@@ -3,7 +3,7 @@
 //! [`StreamAnalysis`] receives every audio, video and script message in order of arrival, and returns
 //! [`StreamFacts`] at any time. It reads no clock: the caller passes the time of arrival, or `None` for a file.
 //!
-//! The memory is bounded, whatever arrives: each of at most [`MAX_TRACKS`] tracks has sums, histograms and the
+//! The memory is bounded for any input: each of at most [`MAX_TRACKS`] tracks has sums, histograms and the
 //! times of its latest frames. A single wrong timestamp must not distort a figure, so rates use medians and the
 //! longest regular run of frames, and drifts use the median slope.
 //!
@@ -59,7 +59,9 @@ use self::{
 };
 use crate::core::{
     amf::Object,
-    flv::{FrameInfo, TagKind, TrackId, TrackSet, frame_info::media_tracks},
+    flv::{
+        FrameInfo, TagKind, TrackId, TrackSet, codec::TrackProperties, frame_info::media_tracks,
+    },
 };
 
 /// Times of a message.
@@ -73,12 +75,12 @@ pub struct MessageTime {
     pub media: MediaTime,
 }
 
-/// Part of the stream that the messages represent.
+/// Range of the stream that the messages represent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
     /// The complete stream, such as a file: the stated duration is compared.
     Complete,
-    /// A part of it.
+    /// A section of it: the stated duration is not compared.
     Excerpt,
 }
 
@@ -139,12 +141,12 @@ impl StreamAnalysis {
             true => self.timeline.time_ms(time.media),
             false => 0,
         };
-        let mut parts = 0_u32;
-        for part in media_tracks(info.track, body) {
-            parts = parts.saturating_add(1);
+        let mut is_readable = false;
+        for media in media_tracks(info.track, body) {
+            is_readable = true;
             let id = TrackId {
                 kind: info.track,
-                id: part.id(),
+                id: media.id(),
             };
             let Some(track) = self.track(id) else {
                 continue;
@@ -152,13 +154,13 @@ impl StreamAnalysis {
             if info.is_multitrack {
                 track.set_multitrack();
             }
-            let (info, follows) = track.add(&part, body, time_ms);
+            let (info, follows) = track.add(&media, body, time_ms);
             if info.carries_media && id.id == MAIN_TRACK {
                 self.delivery
                     .frame(&info, time.arrived_at, time_ms, follows);
             }
         }
-        if parts == 0 && info.codec.is_none() {
+        if !is_readable && info.codec.is_none() {
             self.unparsed(info, body, time_ms);
         }
     }
@@ -194,13 +196,21 @@ impl StreamAnalysis {
         self.metadata.merge(members);
     }
 
+    /// Sets the properties of a track that its container states outside of messages. They take precedence over
+    /// those of the messages, as in players.
+    pub fn set_container_properties(&mut self, id: TrackId, properties: TrackProperties) {
+        if let Some(track) = self.track(id) {
+            track.set_container_properties(properties);
+        }
+    }
+
     /// Sets the number of messages that the protocol could not decode.
     pub fn set_malformed_messages(&mut self, malformed: u64) {
         self.malformed_messages = Some(malformed);
     }
 
-    /// Whether more messages would not add anything important: each track has a setup, a frame rate and a
-    /// complete GOP, and the tracks that the metadata announces have frames.
+    /// Whether each track has a setup, a frame rate and a complete GOP, and the tracks that the metadata announces
+    /// have frames.
     ///
     /// An announced track without frames in the first [`MISSING_TRACK_MS`] of media counts as missing.
     pub fn is_complete(&self) -> bool {
@@ -229,7 +239,7 @@ impl StreamAnalysis {
         is_started && is_known(TagKind::VIDEO) && is_known(TagKind::AUDIO)
     }
 
-    /// Returns everything that is known so far.
+    /// Returns the facts of the messages so far.
     pub fn facts(&self) -> StreamFacts {
         let tracks = self.track_facts();
         let mut facts = StreamFacts {

@@ -7,7 +7,7 @@ use super::{
     metadata,
 };
 
-/// What the stream announces, and is not a fact of a track.
+/// Tracks that the metadata announces.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Announced {
     pub(super) video: bool,

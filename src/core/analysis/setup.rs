@@ -1,4 +1,4 @@
-//! Setup of the decoder of a track: its sequence headers, and what an MP4 file makes of them.
+//! Setup of the decoder of a track: its sequence headers, and whether an MP4 file can hold it.
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -21,8 +21,11 @@ pub(super) struct Setup {
     entry: Option<Result<SampleEntry, Unsupported>>,
     /// Number of frames from which an entry was tried.
     tries: u32,
+    /// Properties in the messages.
     video: Option<VideoDescription>,
     audio: Option<AudioDescription>,
+    /// Properties in the container.
+    container: Option<TrackProperties>,
     nal_length_size: Option<u8>,
 }
 
@@ -41,7 +44,7 @@ impl Setup {
 
     /// Returns the frames per second that the sequence header announces.
     pub(super) fn announced_rate(&self) -> Option<f64> {
-        self.video?.frames_per_second
+        self.video()?.frames_per_second
     }
 
     pub(super) fn codec(&self) -> Option<Codec> {
@@ -53,23 +56,37 @@ impl Setup {
     }
 
     pub(super) fn picture_size(&self) -> Option<PictureSize> {
-        self.video?.picture_size
+        self.video()?.picture_size
     }
 
     pub(super) fn audio_format(&self) -> Option<AudioFormat> {
-        let audio = self.audio?;
+        let audio = self.audio()?;
         Some(AudioFormat {
             rate_hz: audio.rate_hz?,
             channels: audio.channels?,
         })
     }
 
+    /// Returns the properties of a video track.
     pub(super) fn video(&self) -> Option<VideoDescription> {
-        self.video
+        let Some(TrackProperties::Video(mut video)) = self.container else {
+            return self.video;
+        };
+        video.fill_from(&self.video.unwrap_or_default());
+        Some(video)
     }
 
+    /// Returns the properties of an audio track.
     pub(super) fn audio(&self) -> Option<AudioDescription> {
-        self.audio
+        let Some(TrackProperties::Audio(mut audio)) = self.container else {
+            return self.audio;
+        };
+        audio.fill_from(&self.audio.unwrap_or_default());
+        Some(audio)
+    }
+
+    pub(super) fn set_container_properties(&mut self, properties: TrackProperties) {
+        self.container = Some(properties);
     }
 
     /// Records the codec of a message.
@@ -83,13 +100,13 @@ impl Setup {
     }
 
     /// Records the properties in a message. Those of the latest message that contains them are kept.
-    pub(super) fn see_properties(&mut self, part: &MediaTrack<'_>, info: &FrameInfo) {
+    pub(super) fn see_properties(&mut self, media: &MediaTrack<'_>, info: &FrameInfo) {
         let is_first = self.video.is_none() && self.audio.is_none() && self.tries < MAX_TRIES;
         let is_setup = info.is_sequence_header || info.is_keyframe || !info.carries_media;
         if !is_first && !is_setup {
             return;
         }
-        match part.description() {
+        match media.description() {
             Some(TrackProperties::Video(mut video)) => {
                 if let Some(old) = self.video.filter(|_| !info.is_sequence_header) {
                     video.fill_from(&old);
@@ -107,8 +124,8 @@ impl Setup {
     }
 
     /// Records a sequence header, after this number of frames.
-    pub(super) fn see_header(&mut self, track: &MediaTrack<'_>, frames_before: u64) {
-        let body = body_of(track);
+    pub(super) fn see_header(&mut self, media: &MediaTrack<'_>, frames_before: u64) {
+        let body = body_of(media);
         let hash = xxh3_64(body);
         let old = self.header;
         let changed = old.is_some_and(|old| old.hash != hash);
@@ -122,17 +139,17 @@ impl Setup {
         if old.is_some() && !changed && self.entry.is_some() {
             return;
         }
-        self.nal_length_size = track.nal_length_size();
-        self.entry = Some(SampleEntry::of_track(track));
+        self.nal_length_size = media.nal_length_size();
+        self.entry = Some(SampleEntry::of_track(media));
     }
 
     /// Records a frame, which contains the setup if the codec has no sequence header.
-    pub(super) fn see_frame(&mut self, track: &MediaTrack<'_>) {
+    pub(super) fn see_frame(&mut self, media: &MediaTrack<'_>) {
         if matches!(self.entry, Some(Ok(_))) || self.tries >= MAX_TRIES || self.header.is_some() {
             return;
         }
         self.tries = self.tries.saturating_add(1);
-        self.entry = Some(SampleEntry::of_track(track));
+        self.entry = Some(SampleEntry::of_track(media));
     }
 
     /// Returns the state of the sequence header, with this number of frames.
@@ -183,8 +200,8 @@ impl Setup {
     }
 }
 
-fn body_of<'a>(track: &MediaTrack<'a>) -> &'a [u8] {
-    match track {
+fn body_of<'a>(media: &MediaTrack<'a>) -> &'a [u8] {
+    match media {
         MediaTrack::Audio(track) => track.body,
         MediaTrack::Video(track) => track.body,
     }

@@ -19,8 +19,8 @@ pub(super) struct Timeline {
 }
 
 impl Timeline {
-    /// Returns the time of a frame in milliseconds. The first one keeps the value of its timestamp, and a later
-    /// one is the nearest to that of the frame before.
+    /// Returns the time of a frame in milliseconds. The first frame keeps the value of its timestamp. The time of
+    /// a later frame is the nearest one to the frame before.
     pub(super) fn time_ms(&mut self, time: MediaTime) -> i64 {
         let timestamp = match time {
             MediaTime::Timestamp(timestamp) => Timestamp(timestamp),
@@ -67,7 +67,7 @@ pub(super) enum Step {
     First,
     /// This many milliseconds forward, without a gap; 0 is a repeat.
     Forward(u64),
-    /// The times before this frame cannot be compared with it: a step back, or probably a gap.
+    /// A step back, or a step that may be a gap: the times before this frame cannot be compared with it.
     Jump,
 }
 

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::core::flv::{
     FrameInfo, TagKind, TrackId,
-    codec::{AudioPacket, VideoPacket, video::USUAL_NAL_LENGTH_SIZE},
+    codec::{AudioPacket, TrackProperties, VideoPacket, video::USUAL_NAL_LENGTH_SIZE},
     frame_info::MediaTrack,
 };
 
@@ -61,32 +61,37 @@ impl Track {
         }
     }
 
-    /// Adds the part of a message that belongs to the track. Returns the facts of this part, and whether its time
-    /// can be compared with that of the frame before.
+    /// Adds a message of the track, or its track of a multitrack message. Returns the facts of this track alone,
+    /// and whether its time can be compared with that of the frame before.
     pub(super) fn add(
         &mut self,
-        part: &MediaTrack<'_>,
+        media: &MediaTrack<'_>,
         body: &[u8],
         time_ms: i64,
     ) -> (FrameInfo, bool) {
-        let info = part.info(body, self.setup.nal_length_size());
-        self.setup.see_codec(part.codec());
-        self.setup.see_properties(part, &info);
+        let info = media.info(body, self.setup.nal_length_size());
+        self.setup.see_codec(media.codec());
+        self.setup.see_properties(media, &info);
         if info.is_sequence_header {
-            self.setup.see_header(part, self.frames);
+            self.setup.see_header(media, self.frames);
         } else if info.carries_media {
-            self.setup.see_frame(part);
-            let is_malformed = !self.has_complete_units(part);
+            self.setup.see_frame(media);
+            let is_malformed = !self.has_complete_units(media);
             self.malformed_frames = self.malformed_frames.saturating_add(is_malformed.into());
             let follows = self.add_frame(&info, time_ms);
             if info.track == TagKind::AUDIO {
                 self.count_samples(&info, body, time_ms, follows);
             }
             return (info, follows);
-        } else if is_empty_frame(part) {
+        } else if is_empty_frame(media) {
             self.empty_frames = self.empty_frames.saturating_add(1);
         }
         (info, false)
+    }
+
+    /// Sets the properties that the container of the track states.
+    pub(super) fn set_container_properties(&mut self, properties: TrackProperties) {
+        self.setup.set_container_properties(properties);
     }
 
     fn count_samples(&mut self, info: &FrameInfo, body: &[u8], time_ms: i64, follows: bool) {
@@ -99,12 +104,12 @@ impl Track {
         }
     }
 
-    fn has_complete_units(&self, part: &MediaTrack<'_>) -> bool {
+    fn has_complete_units(&self, media: &MediaTrack<'_>) -> bool {
         let length_size = self
             .setup
             .nal_length_size()
             .unwrap_or(USUAL_NAL_LENGTH_SIZE);
-        match part {
+        match media {
             MediaTrack::Video(video) => video.has_complete_units(length_size),
             MediaTrack::Audio(_) => true,
         }
@@ -168,7 +173,7 @@ impl Track {
         self.path.elapsed_ms()
     }
 
-    /// Whether nothing important is unknown: the setup, the rate of the frames, and a complete GOP.
+    /// Whether the setup, the rate of the frames and, for video, a complete GOP are known.
     pub(super) fn is_complete(&self) -> bool {
         let has_pictures = self.id.kind != TagKind::VIDEO || self.keyframes.has_interval();
         self.is_described() && has_pictures
@@ -181,7 +186,7 @@ impl Track {
         self.setup.is_complete() && has_rate && has_picture
     }
 
-    /// Returns the facts. `announced` is the frame rate that the metadata states.
+    /// Returns the facts. `announced` is the frame rate in the metadata.
     pub(super) fn facts(&self, announced: Option<f64>) -> TrackFacts {
         let is_video = self.id.kind == TagKind::VIDEO;
         let frame_rate = self.frame_rate(announced);
@@ -223,7 +228,7 @@ impl Track {
 
     fn bit_rate(&self) -> BitRate {
         let (sum_ms, steps) = self.steps.without_gaps();
-        // Frames after a gap last as long as the others.
+        // The frame before a gap has the mean length of the others.
         let duration_ms = sum_ms as f64 * self.frames as f64 / steps as f64;
         BitRate {
             mean: (sum_ms > 0).then(|| self.bytes as f64 * 8000.0 / duration_ms),
@@ -231,7 +236,7 @@ impl Track {
         }
     }
 
-    /// Returns the time from the first frame to the end of the latest one, which lasts as long as most.
+    /// Returns the time from the first frame to the end of the latest one, whose length is the usual step.
     fn media_ms(&self, frame_rate: Option<FrameRateFacts>) -> u64 {
         let length_ms = frame_rate.map_or(0, |rate| rate.median_step_ms);
         self.path.elapsed_ms().saturating_add(length_ms)
@@ -248,9 +253,9 @@ impl Track {
     }
 }
 
-/// Whether a part of a message is a coded frame without data.
-fn is_empty_frame(part: &MediaTrack<'_>) -> bool {
-    match part {
+/// Whether a track of a message is a coded frame without data.
+fn is_empty_frame(media: &MediaTrack<'_>) -> bool {
+    match media {
         MediaTrack::Audio(track) => {
             track.packet == AudioPacket::CODED_FRAMES && track.body.is_empty()
         }

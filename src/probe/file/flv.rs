@@ -8,18 +8,15 @@ use std::{
 use bytes::Bytes;
 
 use super::{Container, Error, FileCode, FileFacts, FileFinding, Repair};
-use crate::{
-    core::{
-        amf::{Object, Value, amf0},
-        analysis::{Extent, MediaTime, MessageTime, StreamAnalysis},
-        flv::{
-            FileHeader, FrameInfo, FrameParser, HeadWriter, TagKind, head,
-            reader::TagView,
-            salvage::{Piece, SalvageWindow},
-        },
-        wire::Reader,
+use crate::core::{
+    amf::{Object, Value, amf0},
+    analysis::{Extent, MediaTime, MessageTime, StreamAnalysis},
+    flv::{
+        FileHeader, FrameInfo, FrameParser, HeadWriter, TagKind, head,
+        reader::TagView,
+        salvage::{Piece, SalvageWindow},
     },
-    probe::Properties,
+    wire::Reader,
 };
 
 /// Facts of the FLV format.
@@ -116,7 +113,6 @@ struct Scan {
     facts: FlvFacts,
     parser: FrameParser,
     analysis: StreamAnalysis,
-    properties: Properties,
     /// Follows the changes that a repair would make to a head of rtmpull.
     head: Option<HeadWriter>,
     /// End of the latest tag.
@@ -157,7 +153,6 @@ impl Scan {
             },
             parser: FrameParser::new(),
             analysis: StreamAnalysis::new(Extent::Complete),
-            properties: Properties::default(),
             head,
             end: header.map_or(0, |header| u64::from(header.data_offset).saturating_add(4)),
             trailing: 0,
@@ -195,9 +190,6 @@ impl Scan {
             self.metadata(tag);
         }
         let info = self.parser.parse(kind, tag.body);
-        if matches!(kind, TagKind::AUDIO | TagKind::VIDEO) {
-            self.properties.read(kind, tag.body);
-        }
         self.index_tag(tag, &info);
         // FLV allows negative timestamps, which wrap in RTMP.
         let time = MessageTime {
@@ -283,7 +275,6 @@ impl Scan {
             is_being_written: false,
             repair: self.repair(has_media, &findings),
             container: Container::Flv(self.facts),
-            properties: self.properties,
             stated_duration_ms: self.stated_duration_ms,
             duration_ms: media.media_ms,
             media,

@@ -30,13 +30,12 @@ pub use self::{
     flv::FlvFacts,
     mp4::Mp4Facts,
 };
-use super::Properties;
 use crate::{
     core::{analysis::StreamFacts, flv::Error as FlvError, mp4::reader::is_movie},
     output,
 };
 
-/// Everything that is known about a file.
+/// Facts of a file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FileFacts {
     /// Length in bytes.
@@ -47,8 +46,6 @@ pub struct FileFacts {
     pub container: Container,
     /// Tracks, metadata and health of the media.
     pub media: StreamFacts,
-    /// Properties of the tracks of `media`.
-    pub properties: Properties,
     /// Duration that the file states, in milliseconds.
     pub stated_duration_ms: Option<u64>,
     /// Duration of the media in milliseconds.

@@ -335,7 +335,6 @@ impl Reading {
             size: self.length,
             is_being_written: false,
             media: self.feeder.analysis.facts(),
-            properties: self.feeder.properties,
             stated_duration_ms,
             duration_ms,
             repair: own.repair(&findings),

@@ -3,17 +3,14 @@
 use std::io;
 
 use super::source::FileSource;
-use crate::{
-    core::{
-        analysis::{MediaTime, MessageTime, StreamAnalysis},
-        flv::{
-            FrameParser, TagKind, TrackId,
-            codec::{AudioCodec, VideoCodec, video},
-            frame_info::Codec,
-        },
-        mp4::index_reader::{Sample, Source, movie::Track, setup::Setup},
+use crate::core::{
+    analysis::{MediaTime, MessageTime, StreamAnalysis},
+    flv::{
+        FrameParser, TagKind, TrackId,
+        codec::{AudioCodec, VideoCodec, video},
+        frame_info::Codec,
     },
-    probe::Properties,
+    mp4::index_reader::{Sample, Source, movie::Track, setup::Setup},
 };
 
 /// Feeds the samples of a movie to an analysis.
@@ -22,7 +19,6 @@ use crate::{
 /// record. All other frames are one NAL unit of zeros, or zeros without NAL units, so that the media is not read.
 pub(super) struct Feeder {
     pub(super) analysis: StreamAnalysis,
-    pub(super) properties: Properties,
     parser: FrameParser,
     body: Vec<u8>,
 }
@@ -66,7 +62,6 @@ impl Feeder {
     pub(super) fn new(analysis: StreamAnalysis) -> Self {
         Self {
             analysis,
-            properties: Properties::default(),
             parser: FrameParser::new(),
             body: Vec::new(),
         }
@@ -75,7 +70,8 @@ impl Feeder {
     /// Feeds the setup of a track.
     pub(super) fn setup(&mut self, messages: &Messages, setup: &Setup) {
         if let Some(properties) = setup.properties {
-            self.properties.add(messages.id, properties, false);
+            let analysis = &mut self.analysis;
+            analysis.set_container_properties(messages.id, properties);
         }
         if setup.record.is_empty() {
             return;
@@ -123,7 +119,6 @@ impl Feeder {
         }
         if is_first {
             messages.frames_to_read = messages.frames_to_read.saturating_sub(1);
-            self.properties.read(messages.id.kind, &self.body);
         }
         self.feed(messages.id.kind, time_ms);
         Ok(())

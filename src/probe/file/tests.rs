@@ -98,11 +98,8 @@ fn intact_file_of_rtmpull_has_an_index_and_needs_no_repair() {
     assert!(flv(&facts).has_own_head);
     let track = facts.media.video().unwrap();
     assert_eq!((track.frames, track.keyframes.unwrap().count), (50, 2));
-    let properties = facts.properties.of(track.id).unwrap();
-    let crate::core::flv::codec::TrackProperties::Video(video) = properties else {
-        panic!("{properties:?}");
-    };
-    assert_eq!(video.profile.unwrap().to_string(), "Baseline");
+    let profile = track.video.unwrap().profile.unwrap();
+    assert_eq!(profile.to_string(), "Baseline");
 }
 
 #[test]
