@@ -1,14 +1,26 @@
 //! Facts of a session: what the server sent, and when.
+//!
+//! | module | contents |
+//! | --- | --- |
+//! | `connect_answer` | the answer to `connect` and its members |
+//! | `counts` | numbers of messages and of user control events |
+//! | `mask` | replacement of secrets in texts of the server |
 
-use std::{
-    fmt,
-    time::{Duration, Instant},
+mod connect_answer;
+mod counts;
+mod mask;
+
+use std::time::{Duration, Instant};
+
+use self::mask::Mask;
+pub use self::{
+    connect_answer::{ConnectAnswer, Member, MemberValue},
+    counts::{ControlFacts, MessageCounts},
+    mask::MASK,
 };
-
 use crate::core::{
     amf::{Object, Text, Value},
     rtmp::{
-        challenge::AUTHMOD,
         command::{Command, Status},
         handshake::{PLAIN, ServerSignature, Summary, digest::Scheme, encryption::SignatureCipher},
         message::{Kind, Message, UserControl},
@@ -166,185 +178,6 @@ impl RoundTripTimes {
     }
 }
 
-/// The `_result` or `_error` that answers `connect` (RTMP 7.2.1.1).
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct ConnectAnswer {
-    /// Whether the server accepted `connect`.
-    pub is_accepted: bool,
-    /// Members of the first object: the properties of the server. At most [`MAX_MEMBERS`].
-    pub properties: Vec<Member>,
-    /// Members of the second object: the information about the connection. At most [`MAX_MEMBERS`].
-    pub information: Vec<Member>,
-    /// Members of `data` in the information. At most [`MAX_MEMBERS`].
-    pub data: Vec<Member>,
-    /// FourCCs of `fourCcList`, or of the keys of `videoFourCcInfoMap` and `audioFourCcInfoMap`
-    /// (Enhanced RTMP). At most [`MAX_MEMBERS`].
-    pub four_ccs: Vec<String>,
-    /// Number of members that are not in the lists.
-    pub omitted_members: usize,
-}
-
-impl ConnectAnswer {
-    /// Returns `fmsVer`.
-    pub fn fms_ver(&self) -> Option<&str> {
-        self.find("fmsVer").and_then(MemberValue::as_text)
-    }
-
-    /// Returns `capabilities`.
-    pub fn capabilities(&self) -> Option<f64> {
-        self.find("capabilities").and_then(MemberValue::as_number)
-    }
-
-    /// Returns `mode`.
-    pub fn mode(&self) -> Option<f64> {
-        self.find("mode").and_then(MemberValue::as_number)
-    }
-
-    /// Returns `objectEncoding`.
-    pub fn object_encoding(&self) -> Option<f64> {
-        self.find("objectEncoding").and_then(MemberValue::as_number)
-    }
-
-    /// Returns `capsEx` of Enhanced RTMP.
-    pub fn caps_ex(&self) -> Option<f64> {
-        self.find("capsEx").and_then(MemberValue::as_number)
-    }
-
-    /// Returns `version` in `data`, the version of an Adobe server.
-    pub fn data_version(&self) -> Option<&str> {
-        let member = self.data.iter().find(|member| member.name == "version")?;
-        member.value.as_text()
-    }
-
-    /// Returns whether the answer has members of Enhanced RTMP.
-    pub fn is_enhanced(&self) -> bool {
-        ENHANCED_MEMBERS
-            .iter()
-            .any(|name| self.find(name).is_some())
-    }
-
-    /// Returns the value of a member of the properties, or else of the information.
-    pub fn find(&self, name: &str) -> Option<&MemberValue> {
-        let members = self.properties.iter().chain(&self.information);
-        members
-            .filter(|member| member.name == name)
-            .map(|member| &member.value)
-            .next()
-    }
-
-    fn read(arguments: &[Value], is_accepted: bool, mask: &Mask) -> Self {
-        let mut answer = Self {
-            is_accepted,
-            ..Self::default()
-        };
-        let is_status =
-            |object: &Object| object.get("code").is_some() || object.get("level").is_some();
-        for object in arguments.iter().filter_map(Value::as_object) {
-            if is_status(object) {
-                answer.information = answer.members(object, mask);
-            } else if answer.properties.is_empty() {
-                answer.properties = answer.members(object, mask);
-            }
-            if let Some(data) = object.get("data").and_then(Value::as_object) {
-                answer.data = answer.members(data, mask);
-            }
-            answer.read_four_ccs(object);
-        }
-        answer
-    }
-
-    fn members(&mut self, object: &Object, mask: &Mask) -> Vec<Member> {
-        let omitted = object.len().saturating_sub(MAX_MEMBERS);
-        self.omitted_members = self.omitted_members.saturating_add(omitted);
-        let members = object.iter().take(MAX_MEMBERS);
-        members
-            .map(|(name, value)| Member::read(name, value, mask))
-            .collect()
-    }
-
-    fn read_four_ccs(&mut self, object: &Object) {
-        let list = object.get("fourCcList").and_then(Value::as_array);
-        let listed = list.unwrap_or_default().iter().filter_map(Value::as_text);
-        let maps = ["videoFourCcInfoMap", "audioFourCcInfoMap"];
-        let maps = maps.iter().filter_map(|name| object.get(name)?.as_object());
-        let mapped = maps.flat_map(|map| map.iter().map(|(name, _)| name));
-        for four_cc in listed.chain(mapped) {
-            let four_cc = shorten(four_cc, MAX_NAME);
-            if self.four_ccs.len() < MAX_MEMBERS && !self.four_ccs.contains(&four_cc) {
-                self.four_ccs.push(four_cc);
-            }
-        }
-    }
-}
-
-/// A member of an object.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Member {
-    /// Name.
-    pub name: String,
-    /// Value.
-    pub value: MemberValue,
-}
-
-impl Member {
-    fn read(name: &Text, value: &Value, mask: &Mask) -> Self {
-        let name = shorten(name, MAX_NAME);
-        let value = match value {
-            Value::String(text) if name == "secureToken" || is_login_challenge(text) => {
-                MemberValue::Text(MASK.to_owned())
-            }
-            Value::String(text) => {
-                // The end of a cut text may be a part of a secret, which is not recognized.
-                let masked = mask.apply(shorten(text, MAX_SEARCHED));
-                MemberValue::Text(masked.chars().take(MAX_VALUE).collect())
-            }
-            Value::Boolean(boolean) => MemberValue::Boolean(*boolean),
-            Value::StrictArray(values) => MemberValue::List(values.len()),
-            value => match (value.as_number(), value.as_object()) {
-                (Some(number), _) => MemberValue::Number(number),
-                (None, Some(object)) => MemberValue::Object(object.len()),
-                (None, None) => MemberValue::Other,
-            },
-        };
-        Self { name, value }
-    }
-}
-
-/// Value of a member, without the content of composite values.
-#[derive(Debug, Clone, PartialEq)]
-pub enum MemberValue {
-    /// Number.
-    Number(f64),
-    /// Boolean.
-    Boolean(bool),
-    /// Start of a string.
-    Text(String),
-    /// Object or array with names, with this number of members.
-    Object(usize),
-    /// Array without names, with this number of values.
-    List(usize),
-    /// Null, undefined, or a value of another type.
-    Other,
-}
-
-impl MemberValue {
-    /// Returns the text, if this is one.
-    pub fn as_text(&self) -> Option<&str> {
-        match self {
-            Self::Text(text) => Some(text),
-            _ => None,
-        }
-    }
-
-    /// Returns the number, if this is one.
-    pub fn as_number(&self) -> Option<f64> {
-        match self {
-            Self::Number(number) => Some(*number),
-            _ => None,
-        }
-    }
-}
-
 /// A status of the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatusFacts {
@@ -371,85 +204,6 @@ pub struct MessageHead {
     pub chunk_stream: u32,
     /// Message stream id.
     pub message_stream: u32,
-}
-
-/// Number of messages by type.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct MessageCounts {
-    counts: [u64; Self::TYPES],
-    other: u64,
-}
-
-impl MessageCounts {
-    const TYPES: usize = 23;
-
-    /// Returns the number of messages of this type. All types after 22 are counted together.
-    pub fn of(&self, kind: Kind) -> u64 {
-        let count = self.counts.get(usize::from(kind.0));
-        count.copied().unwrap_or(self.other)
-    }
-
-    /// Returns the types that arrived, with their numbers.
-    pub fn iter(&self) -> impl Iterator<Item = (Kind, u64)> {
-        let kinds = (0..).map(Kind).zip(self.counts);
-        kinds.filter(|(_, count)| *count > 0)
-    }
-
-    /// Returns the number of messages of unknown types.
-    pub fn unknown(&self) -> u64 {
-        let unknown = self.iter().filter(|(kind, _)| !kind.is_known());
-        let counts = unknown.map(|(_, count)| count);
-        counts.fold(self.other, u64::saturating_add)
-    }
-
-    fn add(&mut self, kind: Kind) {
-        let count = self.counts.get_mut(usize::from(kind.0));
-        let count = count.unwrap_or(&mut self.other);
-        *count = count.saturating_add(1);
-    }
-}
-
-/// Number of user control events (RTMP 7.1.7).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct ControlFacts {
-    /// Stream Begin.
-    pub stream_begin: u32,
-    /// Stream EOF.
-    pub stream_eof: u32,
-    /// Stream Dry.
-    pub stream_dry: u32,
-    /// Stream Is Recorded.
-    pub stream_is_recorded: u32,
-    /// Ping Request, which the client answers.
-    pub ping_request: u32,
-    /// Buffer Empty.
-    pub buffer_empty: u32,
-    /// Buffer Ready.
-    pub buffer_ready: u32,
-    /// SWF verification request.
-    pub swf_verification_request: u32,
-    /// Other events.
-    pub other: u32,
-}
-
-impl ControlFacts {
-    fn add(&mut self, event: UserControl) {
-        let count = match event {
-            UserControl::StreamBegin(_) => &mut self.stream_begin,
-            UserControl::StreamEof(_) => &mut self.stream_eof,
-            UserControl::StreamDry(_) => &mut self.stream_dry,
-            UserControl::StreamIsRecorded(_) => &mut self.stream_is_recorded,
-            UserControl::PingRequest(_) => &mut self.ping_request,
-            UserControl::BufferEmpty(_) => &mut self.buffer_empty,
-            UserControl::BufferReady(_) => &mut self.buffer_ready,
-            UserControl::SwfVerificationRequest(_) => &mut self.swf_verification_request,
-            UserControl::SetBufferLength { .. }
-            | UserControl::PingResponse(_)
-            | UserControl::SwfVerificationResponse(_)
-            | UserControl::Other { .. } => &mut self.other,
-        };
-        *count = count.saturating_add(1);
-    }
 }
 
 impl SessionFacts {
@@ -623,51 +377,6 @@ impl SessionFacts {
     }
 }
 
-/// Replaces texts that may be secret. `Debug` omits them.
-#[derive(Clone, PartialEq)]
-struct Mask(Vec<String>);
-
-impl Mask {
-    fn new<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut secrets: Vec<String> = secrets.into_iter().flat_map(parts).collect();
-        // A longer text may contain a shorter one.
-        secrets.sort_by_key(|text| std::cmp::Reverse(text.len()));
-        secrets.dedup();
-        Self(secrets)
-    }
-
-    fn apply(&self, text: String) -> String {
-        let Self(secrets) = self;
-        secrets.iter().fold(text, |text, secret| {
-            if text.contains(secret) {
-                text.replace(secret, MASK)
-            } else {
-                text
-            }
-        })
-    }
-}
-
-impl fmt::Debug for Mask {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Mask(redacted)")
-    }
-}
-
-/// Returns whether a text requests a login. It then contains the user and the challenge.
-fn is_login_challenge(text: &Text) -> bool {
-    let mut windows = text.as_bytes().windows(AUTHMOD.len());
-    windows.any(|window| window == AUTHMOD.as_bytes())
-}
-
-/// Returns the texts to mask for a name or a URL: itself, and its query. Short texts occur by chance.
-fn parts(secret: &str) -> impl Iterator<Item = String> {
-    let query = secret.split_once('?').map(|(_, query)| query);
-    let parts = [Some(secret), query].into_iter().flatten();
-    let long = parts.filter(|part| part.len() >= MIN_MASKED);
-    long.map(str::to_owned)
-}
-
 /// Returns the names of the members of the object that contains a status.
 fn member_names(arguments: &[Value]) -> Vec<String> {
     let mut objects = arguments.iter().filter_map(Value::as_object);
@@ -683,9 +392,6 @@ fn shorten(text: &Text, limit: usize) -> String {
     String::from_utf8_lossy(bytes.get(..limit).unwrap_or(bytes)).into_owned()
 }
 
-/// Replacement for names of the stream and for secrets in texts of the server.
-pub const MASK: &str = "…";
-
 /// Largest number of statuses.
 pub const MAX_STATUSES: usize = 32;
 
@@ -700,20 +406,3 @@ pub const MAX_MEMBERS: usize = 32;
 
 /// Largest length of a name in bytes.
 const MAX_NAME: usize = 64;
-
-/// Largest length of the value of a member in characters.
-const MAX_VALUE: usize = 200;
-
-/// Length of the start of a value that is searched for secrets, in bytes.
-const MAX_SEARCHED: usize = 4096;
-
-/// Length of the shortest text that is masked.
-const MIN_MASKED: usize = 6;
-
-/// Members that Enhanced RTMP adds to the answer to `connect`.
-const ENHANCED_MEMBERS: [&str; 4] = [
-    "fourCcList",
-    "videoFourCcInfoMap",
-    "audioFourCcInfoMap",
-    "capsEx",
-];
