@@ -1,10 +1,16 @@
 //! Time and allocations of the codecs: `cargo bench --bench codecs`.
 
+use std::time::{Duration, Instant};
+
 use bytes::{Bytes, BytesMut};
-use divan::{AllocProfiler, Bencher, counter::BytesCount};
+use divan::{
+    AllocProfiler, Bencher,
+    counter::{BytesCount, ItemsCount},
+};
 use rtmpull::core::{
     amf::{Object, Value, amf0},
-    flv::{Tag, TagKind, codec::VideoTag},
+    analysis::{Extent, MediaTime, MessageTime, StreamAnalysis},
+    flv::{FrameInfo, FrameParser, Tag, TagKind, codec::VideoTag},
     payload::Payload,
     rtmp::{
         chunk::{Decoder, Encoder},
@@ -45,6 +51,58 @@ fn metadata_from_amf0(bencher: Bencher<'_, '_>) {
 fn video_tag_header(bencher: Bencher<'_, '_>) {
     let body = [0x27, 1, 0, 0, 0, 0, 0, 0, 1, 0x41];
     bencher.bench(|| VideoTag::parse(divan::black_box(&body)).map(|tag| tag.carries_media()));
+}
+
+/// Analyzes 1000 messages of AVC and AAC. The items per second are the messages that a probe can analyze.
+#[divan::bench]
+fn analyzed_messages(bencher: Bencher<'_, '_>) {
+    let messages = messages_of_stream(1000);
+    let now = Instant::now();
+    bencher
+        .counter(ItemsCount::new(messages.len()))
+        .with_inputs(|| StreamAnalysis::new(Extent::Excerpt))
+        .bench_local_values(|mut analysis| {
+            for (time_ms, info, body) in &messages {
+                let time = MessageTime {
+                    arrived_at: Some(now + Duration::from_millis((*time_ms).into())),
+                    unix_ms: None,
+                    media: MediaTime::Timestamp(*time_ms),
+                };
+                analysis.message(time, info, body);
+            }
+            analysis
+        });
+}
+
+/// Returns sequence headers and frames in turn: 50 pictures of 5 kB and 50 sounds of 300 bytes per second.
+fn messages_of_stream(count: u32) -> Vec<(u32, FrameInfo, Vec<u8>)> {
+    let mut parser = FrameParser::new();
+    let bodies = (0..count).map(|message| {
+        let time_ms = message / 2 * 20;
+        let (kind, body) = match (message, message % 2) {
+            (0, _) => (TagKind::VIDEO, AVC_HEADER.to_vec()),
+            (1, _) => (TagKind::AUDIO, vec![0xAF, 0, 0x12, 0x10]),
+            (_, 0) => (TagKind::VIDEO, picture(message % 100 == 2)),
+            _ => (TagKind::AUDIO, [&[0xAF, 1, 0x21][..], &[0; 297]].concat()),
+        };
+        (time_ms, kind, body)
+    });
+    let messages = bodies.map(|(time_ms, kind, body)| {
+        let info = parser.parse(kind, &body);
+        (time_ms, info, body)
+    });
+    messages.collect()
+}
+
+/// Returns a picture of four slices.
+fn picture(is_keyframe: bool) -> Vec<u8> {
+    let (first, slice) = if is_keyframe {
+        (0x17, 0x65)
+    } else {
+        (0x27, 0x41)
+    };
+    let slice = [&[0, 0, 0x04, 0xE2, slice][..], &[0; 1249]].concat();
+    [&[first, 1, 0, 0, 0][..], &slice.repeat(4)].concat()
 }
 
 /// Converts a message to a tag, as on the way from the decoder to the file.
@@ -99,6 +157,18 @@ fn put(encoder: &mut Encoder, kind: Kind, timestamp: u32, payload: &[u8], out: &
         .encode(6, kind, 1, Timestamp(timestamp), payload, out)
         .expect("a valid message");
 }
+
+/// Sequence header of AVC with 320x240 pixels, main profile, level 3.1.
+#[rustfmt::skip]
+const AVC_HEADER: [u8; 36] = [
+    0x17, 0, 0, 0, 0,
+    1, 0x4D, 0x40, 0x1F, 0xFF, 0xE1, 0, 14,
+    // Sequence parameter set.
+    0x67, 0x4D, 0x40, 0x1F, 0xEC, 0xA0, 0xA0, 0xFD, 0x80, 0x88, 0, 0, 0x1F, 0x40,
+    1, 0, 4,
+    // Picture parameter set.
+    0x68, 0xEF, 0xBC, 0xB0, 0, 0,
+];
 
 fn metadata() -> Bytes {
     let mut members = Object::new();
