@@ -16,8 +16,14 @@ fn main() -> io::Result<()> {
             continue;
         };
         // Some vectors have lists as input instead of bytes; these are skipped.
-        if let (Some((target, first)), Some(bytes)) = (target(area), bytes(&vector["input"])) {
+        let Some(bytes) = bytes(&vector["input"]) else {
+            continue;
+        };
+        if let Some((target, first)) = target(area) {
             write(target, name, &[first, &bytes].concat())?;
+        }
+        if let Some(kind) = message_kind(area) {
+            write("analysis", name, &stream(kind, &bytes))?;
         }
     }
     for (name, url) in URLS {
@@ -39,6 +45,30 @@ fn target(area: &str) -> Option<(&'static str, &'static [u8])> {
         "ertmp-audio" | "ertmp-video" => Some(("flv", &[1])),
         _ => None,
     }
+}
+
+/// Returns the type of the messages whose bodies are the vectors of an area.
+fn message_kind(area: &str) -> Option<u8> {
+    match area {
+        "ertmp-audio" => Some(8),
+        "ertmp-video" => Some(9),
+        "data" => Some(18),
+        _ => None,
+    }
+}
+
+/// Returns an input of the target `analysis`: a live stream with the same message every 40 ms.
+fn stream(kind: u8, body: &[u8]) -> Vec<u8> {
+    let mut input = vec![0];
+    for message in 0..12_u32 {
+        let length = u16::try_from(body.len()).unwrap_or(u16::MAX);
+        input.push(kind);
+        input.extend((message * 40).to_be_bytes());
+        input.extend(40_u16.to_be_bytes());
+        input.extend(length.to_be_bytes());
+        input.extend(&body[..length.into()]);
+    }
+    input
 }
 
 fn bytes(hex: &Value) -> Option<Vec<u8>> {

@@ -340,7 +340,9 @@ impl Session {
                     assert!(!self.has_connected, "connected twice");
                     self.has_connected = true;
                 }
-                Event::Metadata { members, payload, .. } => {
+                Event::Metadata {
+                    members, payload, ..
+                } => {
                     let (values, _) = amf0::decode_all(payload.to_vec().into());
                     assert!(
                         matches!(&values[..], [Value::String(name), ..] if *name == "onMetaData")
