@@ -577,6 +577,19 @@ fn duration_is_compared_for_complete_streams() {
 }
 
 #[test]
+fn gap_is_one_odd_step() {
+    let mut stream = Stream::new();
+    stream.avc_header();
+    stream.pictures(0..60);
+    stream.pictures(160..220);
+    let track = stream.track(V0);
+    let rate = track.frame_rate.unwrap();
+    assert_eq!((rate.steps, rate.odd_steps), (119, 1));
+    assert!(rate.is_constant());
+    assert_eq!(track.timestamps.gaps, 1);
+}
+
+#[test]
 fn tracks_are_described_before_the_second_keyframe() {
     let mut stream = Stream::new();
     stream.metadata(&[("videocodecid", 7.0.into())]);

@@ -155,6 +155,8 @@ impl Track {
         self.last_ms = Some(time_ms);
         let progress = self.path.advance(time_ms, self.steps.gap_limit_ms());
         if let Some(gap_ms) = progress.gap_ms {
+            // The step was counted as a jump before the next frame confirmed it.
+            self.jumps = self.jumps.saturating_sub(1);
             self.steps.record(gap_ms, time_ms);
         }
         match progress.step {
