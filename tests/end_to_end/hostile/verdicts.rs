@@ -428,10 +428,7 @@ fn probed(name: &str, url: &str, options: &[&str]) -> Finished {
     let mut process = Process::start(command.args(options));
     let (began, mut memory) = (Instant::now(), 0);
     while process.is_running() && began.elapsed() < PROBE_LIMIT {
-        #[cfg(target_os = "linux")]
-        {
-            memory = process.peak_memory().max(memory);
-        }
+        memory = peak_memory(&process).max(memory);
         thread::sleep(Duration::from_millis(20));
     }
     let finished = process.finish(Duration::from_millis(100));
@@ -447,6 +444,17 @@ fn probed(name: &str, url: &str, options: &[&str]) -> Finished {
     }
     assert!(!finished.stderr.contains("panicked"), "{name}: {finished}");
     finished
+}
+
+/// Returns the peak memory of the process so far in bytes; 0 on systems without /proc.
+#[cfg(target_os = "linux")]
+fn peak_memory(process: &Process) -> u64 {
+    process.peak_memory()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn peak_memory(_: &Process) -> u64 {
+    0
 }
 
 /// Time of a probe with a media time of 2 s and timeouts of one second, with all the steps that may use them, on a

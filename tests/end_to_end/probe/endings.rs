@@ -6,8 +6,6 @@ use super::{probe, run, stdout};
 use crate::{
     hostile::ONE_SECOND_TIMEOUT,
     peers::free_port,
-    process::Process,
-    program::{self, LIMIT},
     server::{
         Clip, Config, EndSignal, FaultAction, FaultPoint, OnConnect, OnMissing, Pace, Server, Step,
         Stream,
@@ -160,6 +158,11 @@ fn a_server_that_ends_the_handshake_exits_with_3() {
 #[cfg(unix)]
 #[test]
 fn an_interrupted_probe_prints_what_is_known() {
+    use crate::{
+        process::Process,
+        program::{self, LIMIT},
+    };
+
     let server = endless();
     let mut command = program::command();
     command.args(["--probe", &server.url("clip"), "--probe-time", "1m", "-v"]);
