@@ -9,7 +9,7 @@ use std::{
     fs,
     io::{Read, Write},
     net::{TcpListener, TcpStream},
-    process::{Command, Stdio},
+    process::Stdio,
     time::{Duration, Instant},
 };
 
@@ -309,7 +309,7 @@ fn without_metrics_no_thread_is_started() {
     let server = Server::start(Config::serving(live()));
     for has_metrics in [false, true] {
         let folder = Folder::new();
-        let mut command: Command = folder.command();
+        let mut command = folder.command();
         command.args([&server.url("clip")[..], "-v", "-o", "cam.flv", "-q"]);
         if has_metrics {
             command.args(["--metrics", "127.0.0.1:0"]);
