@@ -13,7 +13,7 @@ pub struct RetentionArgs {
     ///
     /// rtmpull deletes only finished segments that --manifest lists with this path and size, at the start and whenever
     /// a segment ends, and appends a line for each to the manifest. It never deletes the current segment.
-    #[arg(long, value_name = "DURATION", requires = "manifest")]
+    #[arg(long, value_name = "DURATION")]
     #[arg(help_heading = "Segments and limits", allow_hyphen_values = true)]
     #[arg(value_parser = values::duration)]
     pub keep: Option<Duration>,
@@ -21,7 +21,7 @@ pub struct RetentionArgs {
     /// Delete the oldest segments while all in the manifest together exceed SIZE, such as 500GB
     ///
     /// The current segment does not count. See --keep.
-    #[arg(long, value_name = "SIZE", requires = "manifest")]
+    #[arg(long, value_name = "SIZE")]
     #[arg(help_heading = "Segments and limits", allow_hyphen_values = true)]
     #[arg(value_parser = values::size)]
     pub keep_size: Option<u64>,

@@ -54,6 +54,7 @@ pub(super) fn segment_options(
     if let Some((option, _)) = options.into_iter().find(|(_, is_given)| *is_given) {
         output.ensure_file(option)?;
     }
+    ensure_manifest(&segments)?;
     ensure!(
         !args.resume || !segments.has_split_condition(),
         "--resume continues a single file, which cannot be split into segments"
@@ -72,6 +73,20 @@ pub(super) fn segment_options(
     }
     [segments.on_segment, segments.on_start] = hooks(args, &environment.programs)?;
     Ok(segments)
+}
+
+/// Fails if segments could be deleted, but no manifest lists them.
+fn ensure_manifest(segments: &SegmentOptions) -> Result<()> {
+    let option = match segments.keep {
+        KeepPolicy { age: Some(_), .. } => "--keep",
+        KeepPolicy { bytes: Some(_), .. } => "--keep-size",
+        _ => return Ok(()),
+    };
+    ensure!(
+        segments.manifest.is_some(),
+        "{option} needs --manifest: only segments that it lists are deleted"
+    );
+    Ok(())
 }
 
 /// Creates the manifest of a recording that starts, so that an error is reported before.
