@@ -37,6 +37,14 @@ mod downloads;
 #[cfg(unix)]
 mod segments;
 
+/// Deletion of old segments.
+#[cfg(unix)]
+mod retention;
+
+/// Slow and full disks.
+#[cfg(target_os = "linux")]
+mod disks;
+
 /// Changes of codec, resolution or sample rate.
 mod format_changes;
 
