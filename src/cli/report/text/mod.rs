@@ -489,7 +489,7 @@ pub(super) fn retry_text(retry: &Retry) -> String {
 }
 
 /// Formats a switch: `continuing with source 2, backup:1935, after a gap of 1.2 s: the connection was lost`
-fn source_text(switch: &SourceSwitch) -> String {
+pub(super) fn source_text(switch: &SourceSwitch) -> String {
     let gap = match switch.gap_ms {
         Some(ms) => format!("after a gap of {:.1} s", ms as f64 / 1000.0),
         None => "without a gap".to_owned(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    format_text, gap_text, one_line, retry_text, segment_text,
+    format_text, gap_text, hint, one_line, retry_text, segment_text, source_text,
     summary::{Saved, summary},
     track_text,
 };
@@ -14,7 +14,7 @@ use crate::{
         terminal::screen::Screen,
     },
     core::amf::Object,
-    download::{FormatChange, NewTrack, Outcome, Progress, Report, Retry},
+    download::{FormatChange, NewTrack, Outcome, Progress, Report, Retry, SourceSwitch},
     output::{Destination, Gap, SegmentFacts},
 };
 
@@ -69,6 +69,10 @@ impl Listener for StreamText {
         };
         let line = summary(Exit::from(outcome), outcome, &progress, &self.saved, false);
         self.screen.line(&named(&self.name, &line));
+        for hint in &outcome.hints {
+            // Limited, because a stream can fail again after each change of the file.
+            self.line("hint", &hint::line(hint));
+        }
     }
 }
 
@@ -106,6 +110,10 @@ impl Report for StreamText {
         self.line("format", &format_text(change));
     }
 
+    fn source(&mut self, switch: &SourceSwitch) {
+        self.line("source", &format!("INFO: {}", source_text(switch)));
+    }
+
     fn retry(&mut self, retry: &Retry) {
         if self.outage.as_ref() != Some(&retry.reason) {
             self.line("retry", &format!("INFO: {}", retry_text(retry)));
@@ -130,9 +138,9 @@ impl Report for StreamText {
     }
 }
 
-/// Inserts the name of a stream into a line, after its level: `WARNING: lobby: gap of 2.0 s`
+/// Inserts the name of a stream into a line, after its level: `WARNING: lobby: gap of 2.0 s`, `hint: lobby: …`
 pub fn named(name: &str, line: &str) -> String {
-    let levels = ["INFO", "WARNING", "ERROR"];
+    let levels = ["INFO", "WARNING", "ERROR", "hint"];
     match line.split_once(": ") {
         Some((level, text)) if levels.contains(&level) => format!("{level}: {name}: {text}"),
         _ => format!("{name}: {line}"),
@@ -150,6 +158,7 @@ mod tests {
     #[test]
     fn the_name_follows_the_level() {
         assert_eq!(named("cam", "WARNING: gap: x"), "WARNING: cam: gap: x");
+        assert_eq!(named("cam", "hint: try it"), "hint: cam: try it");
         assert_eq!(
             named("cam", "saved a.flv: 1 MiB"),
             "cam: saved a.flv: 1 MiB"
