@@ -14,7 +14,7 @@ mod watch;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
 use tracing::Span;
 
 pub use self::shard::Shard;
@@ -27,7 +27,7 @@ use super::{
     Displays,
     args::{Args, STDOUT},
     exit_code::{Exit, NotStarted},
-    signals::{self, HangUp},
+    signals::{self, HangUp, HangUps},
     terminal::log,
 };
 use crate::{download::Stop, output::report_slow_disks};
@@ -36,6 +36,12 @@ use crate::{download::Stop, output::report_slow_disks};
 pub(super) fn run(args: &Args, displays: &Displays) -> Result<Exit, (NotStarted, anyhow::Error)> {
     let usage = |error| (NotStarted::Usage, error);
     let path = path(args).map_err(usage)?;
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let runtime = runtime
+        .context("cannot start the runtime")
+        .map_err(|error| (NotStarted::Failed, error))?;
+    // Before the file is read, so that a request to read it again neither ends the process nor is lost.
+    let hang_ups = hang_ups(args, path, &runtime).map_err(|error| (NotStarted::Failed, error))?;
     let text = file::read(path)
         .with_context(|| format!("cannot read {}", path.display()))
         .map_err(usage)?;
@@ -51,7 +57,8 @@ pub(super) fn run(args: &Args, displays: &Displays) -> Result<Exit, (NotStarted,
     displays
         .screen
         .line(&format!("INFO: recording {count} of {path}{share}"));
-    supervise(args, displays, planned).map_err(|error| (NotStarted::Failed, error))
+    supervise(args, displays, planned, &runtime, hang_ups)
+        .map_err(|error| (NotStarted::Failed, error))
 }
 
 fn path(args: &Args) -> Result<&Path> {
@@ -70,23 +77,33 @@ fn path(args: &Args) -> Result<&Path> {
     Ok(path)
 }
 
-fn supervise(args: &Args, displays: &Displays, planned: Vec<plan::Planned>) -> Result<Exit> {
-    let runtime = Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the runtime")?;
+/// Starts to receive the requests to read the file again, if the process records its streams.
+fn hang_ups(args: &Args, path: &Path, runtime: &Runtime) -> Result<Option<HangUps>> {
+    if args.streams.check || path == Path::new(STDOUT) {
+        return Ok(None);
+    }
+    let _context = runtime.enter();
+    let hang_ups = HangUps::new().context("cannot handle signals")?;
+    Ok(Some(hang_ups))
+}
+
+fn supervise(
+    args: &Args,
+    displays: &Displays,
+    planned: Vec<plan::Planned>,
+    runtime: &Runtime,
+    hang_ups: Option<HangUps>,
+) -> Result<Exit> {
     let (sender, stop) = Stop::new();
-    let reads_stdin = args.streams.streams.as_deref() == Some(Path::new(STDOUT));
-    let hang_up = if reads_stdin {
-        HangUp::Ends
-    } else {
-        HangUp::Excluded
+    let hang_up = match hang_ups {
+        Some(_) => HangUp::Excluded,
+        None => HangUp::Ends,
     };
     signals::watch_signals(sender, displays.screen.clone(), hang_up)
         .context("cannot handle signals")?;
     std::panic::set_hook(Box::new(|panic| tracing::error!("internal error: {panic}")));
     let exit = runtime.block_on(async {
-        let supervisor = Supervisor::new(args, displays, planned.len())?;
+        let supervisor = Supervisor::new(args, displays, planned.len(), hang_ups)?;
         supervisor.run(planned, stop).await
     })?;
     report_slow_disks();

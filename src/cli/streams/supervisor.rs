@@ -97,13 +97,17 @@ enum Step {
 }
 
 impl<'a> Supervisor<'a> {
-    /// Prepares to record `count` streams.
+    /// Prepares to record `count` streams. `hang_ups` are the requests to read the file again.
     ///
     /// # Errors
     ///
-    /// Fails if the heartbeat file cannot be written, if the metrics server cannot be started, or if signals
-    /// cannot be handled.
-    pub(super) fn new(args: &'a Args, displays: &'a Displays, count: usize) -> Result<Self> {
+    /// Fails if the heartbeat file cannot be written, or if the metrics server cannot be started.
+    pub(super) fn new(
+        args: &'a Args,
+        displays: &'a Displays,
+        count: usize,
+        hang_ups: Option<HangUps>,
+    ) -> Result<Self> {
         let options = &args.streams;
         let connections = options.max_connections.map(|number| number as usize);
         let stagger = options.stagger.unwrap_or_else(|| default_stagger(count));
@@ -127,7 +131,7 @@ impl<'a> Supervisor<'a> {
             report: ProcessReport::start(args, displays, Arc::clone(&totals))?,
             totals,
             watched: file.filter(|_| options.watch).map(WatchedFile::new),
-            hang_ups: file.map(|_| HangUps::new()).transpose()?,
+            hang_ups,
             is_stopping: false,
         })
     }
