@@ -63,9 +63,9 @@ pub(super) async fn play(
         )
         .await;
         pump.permit = None;
-        if pump.has_media_since(began) {
+        if let Some(played) = pump.media_since(began) {
             series.reset();
-            sources.succeeded();
+            sources.note_media(played);
             lost = None;
         } else {
             pump.forget_relocation();

@@ -25,7 +25,7 @@ pub struct Source {
     pub candidates: Vec<Candidate>,
 }
 
-/// The source in use, and those that failed since media last arrived.
+/// The source in use, and those that failed since one of them last played for a while.
 #[derive(Debug)]
 pub(super) struct Sources<'a> {
     job: &'a Job,
@@ -92,13 +92,18 @@ impl<'a> Sources<'a> {
         session
     }
 
-    /// Notes that media arrived from the source in use.
-    pub(super) fn succeeded(&mut self) {
-        self.failed = 0;
+    /// Notes that media arrived from the source in use until `played` after the start of its attempt.
+    ///
+    /// A source that plays only for a moment has failed nevertheless, or such sources would replace each other
+    /// without a wait.
+    pub(super) fn note_media(&mut self, played: Duration) {
+        if played >= SUCCESS {
+            self.failed = 0;
+        }
     }
 
     /// Advances to the next source in turn. `session` is that of the source which failed. Returns whether the next
-    /// one has not failed since media last arrived, so that it is worth an attempt at once.
+    /// one has not failed since a source last played for a while, so that it is worth an attempt at once.
     pub(super) fn advance(&mut self, session: &Config) -> bool {
         if self.is_first() {
             self.first_session.clone_from(session);
@@ -116,7 +121,6 @@ impl<'a> Sources<'a> {
     /// Returns to the first source, which has played beside the one in use.
     pub(super) fn return_to_first(&mut self) {
         self.current = 0;
-        self.failed = 0;
     }
 
     /// Returns the route and the session to watch, if a fallback is in use.
@@ -138,3 +142,6 @@ impl<'a> Sources<'a> {
         fallbacks.map_or(&[], |fallbacks| &fallbacks.sources)
     }
 }
+
+/// How long a source must play, so that its loss starts another round of all sources.
+const SUCCESS: Duration = Duration::from_secs(10);

@@ -57,7 +57,9 @@ impl FirstSource {
     }
 
     fn probe_later(&mut self, now: Instant) {
-        let pause = self.return_after.min(PROBE_INTERVAL);
+        let pause = self
+            .return_after
+            .clamp(SHORTEST_PROBE_INTERVAL, PROBE_INTERVAL);
         self.probe_at = now.checked_add(pause).unwrap_or(now);
     }
 
@@ -258,6 +260,9 @@ fn clone_all(arrivals: &[Arrival]) -> Vec<Arrival> {
 
 /// Why the recording returns to the first source.
 pub(super) const RETURN_REASON: &str = "the first source plays again";
+
+/// Shortest time between two connections to the first source.
+const SHORTEST_PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Longest time between two connections to the first source.
 const PROBE_INTERVAL: Duration = Duration::from_secs(30);

@@ -189,10 +189,10 @@ impl Pump<'_> {
         mem::take(&mut self.gaps)
     }
 
-    /// Whether a frame was written after `then`.
-    pub(in crate::download) fn has_media_since(&self, then: Instant) -> bool {
-        let latest = self.history.as_ref().and_then(|history| history.latest);
-        latest.is_some_and(|(at, _)| at >= then)
+    /// Returns how long after `then` the latest frame was written, if one was.
+    pub(in crate::download) fn media_since(&self, then: Instant) -> Option<Duration> {
+        let (latest, _) = self.history.as_ref()?.latest?;
+        latest.checked_duration_since(then)
     }
 
     /// Handles the start of a new publisher, which uses its own clock.
