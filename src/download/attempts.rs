@@ -99,6 +99,7 @@ pub(super) async fn play(
             pump.take_over(&sources, &reason);
         }
         if has_next_source {
+            pump.report.source_lost();
             pump.rejoin_after(&reason);
             let is_worth_retry = series.is_lost(ending, &cause, &facts);
             lost.get_or_insert_with(|| Loss::of((ending, reason), &cause, is_worth_retry));

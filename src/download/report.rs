@@ -45,6 +45,8 @@ pub trait Report {
     fn format_changed(&mut self, _change: &FormatChange) {}
     /// The server requested a new connection, or a requested one was made or failed.
     fn reconnect(&mut self, _reconnect: &Reconnect) {}
+    /// The attempt has failed, and one with the next source of the stream follows at once.
+    fn source_lost(&mut self) {}
     /// Another source of the stream has taken over: its first frame is being written.
     fn source(&mut self, _switch: &SourceSwitch) {}
     /// Another attempt follows after a wait that starts now.

@@ -88,6 +88,10 @@ impl Report for Listeners {
         self.each(|listener| listener.reconnect(reconnect));
     }
 
+    fn source_lost(&mut self) {
+        self.each(|listener| listener.source_lost());
+    }
+
     fn source(&mut self, switch: &SourceSwitch) {
         self.each(|listener| listener.source(switch));
     }
@@ -188,6 +192,10 @@ mod tests {
             self.note("reconnect");
         }
 
+        fn source_lost(&mut self) {
+            self.note("source lost");
+        }
+
         fn source(&mut self, _: &SourceSwitch) {
             self.note("source");
         }
@@ -263,6 +271,7 @@ mod tests {
             endpoint: endpoint.clone(),
             reason: reason.clone(),
         });
+        listeners.source_lost();
         listeners.source(&SourceSwitch {
             number: 2,
             endpoint,
@@ -321,6 +330,7 @@ mod tests {
             "gap",
             "format",
             "reconnect",
+            "source lost",
             "source",
             "retry",
             "progress",

@@ -190,8 +190,12 @@ impl Report for StatusListener {
         self.update(|status, _| status.add_gap(gap));
     }
 
+    fn source_lost(&mut self) {
+        self.update(|status, now| status.fail_attempt(now));
+    }
+
     fn retry(&mut self, _: &Retry) {
-        self.update(|status, now| status.wait_for_retry(now));
+        self.update(|status, now| status.fail_attempt(now));
     }
 
     fn progress(&mut self, progress: &Progress) {

@@ -208,7 +208,7 @@ impl StreamStatus {
 
     /// Notes that an attempt has failed. It may have made no connection, if another stream just failed to connect
     /// to the same server.
-    pub(super) fn wait_for_retry(&mut self, now: Instant) {
+    pub(super) fn fail_attempt(&mut self, now: Instant) {
         self.begin_attempt();
         self.is_attempting = false;
         self.set_state(State::Reconnecting, now);

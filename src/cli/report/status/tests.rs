@@ -143,6 +143,17 @@ fn redirects_belong_to_the_same_attempt() {
 }
 
 #[test]
+fn an_attempt_with_another_source_counts() {
+    let registry = registry();
+    let mut listener = registry.open("cam");
+    listener.connecting(&endpoint());
+    listener.source_lost();
+    listener.connecting(&endpoint());
+    let status = status(&registry);
+    assert_eq!((status.attempts, status.state), (2, State::Reconnecting));
+}
+
+#[test]
 fn an_attempt_without_a_connection_counts() {
     let registry = registry();
     let mut listener = registry.open("cam");
@@ -255,7 +266,7 @@ fn silent_and_lost_streams_have_trouble() {
     assert_eq!(status.silence(at(29)), Some(Duration::from_secs(9)));
     assert!(status.has_trouble(at(30)));
     status.advance(&progress(2), at(31), 31);
-    status.wait_for_retry(at(32));
+    status.fail_attempt(at(32));
     assert!(status.has_trouble(at(32)));
 }
 
