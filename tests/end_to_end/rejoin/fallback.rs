@@ -159,3 +159,25 @@ fn fallback_is_used_if_the_first_source_does_not_exist() {
     assert!(download.clip().media().eq(clip.media()));
     assert_eq!(switches(&download), [(2, true)]);
 }
+
+/// Each connection to either source brings a few new frames and is then closed.
+#[test]
+fn sources_that_play_for_a_moment_replace_each_other_after_waits() {
+    // Every frame is a keyframe, so that each connection continues the recording.
+    let broadcast = broadcast(&unique_clip(4_000, 1));
+    let failing = || {
+        let config = Config::serving(Stream::broadcast(broadcast.clone()));
+        Server::start(config.with_fault(FaultPoint::Boundary(6_000), FaultAction::Fin))
+    };
+    let (first, second) = (failing(), failing());
+    let fallback = ["--fallback", &second.url("clip"), "--fallback-return", "0"];
+    let options = [&["-v", "--live", "--retry", "3"], &fallback[..]].concat();
+    let running = start(&first.url("clip"), &options);
+    std::thread::sleep(std::time::Duration::from_secs(5));
+    let download = running.interrupt();
+    let stderr = &download.finished.stderr;
+    assert!(!switches(&download).is_empty(), "{stderr}");
+    let connections = first.clients().len() + second.clients().len();
+    // Two for each wait of at least 0.75 s.
+    assert!((4..=16).contains(&connections), "{connections}: {stderr}");
+}

@@ -247,7 +247,7 @@ fn record_with_cuts(clip: &Clip, cuts: &[(u64, FaultAction)], options: &[&str]) 
 
 /// Creates a clip of unique frames: `frames` video frames, a keyframe at every `gop_len`-th, and an
 /// audio frame after each.
-fn unique_clip(frames: u32, gop_len: u32) -> Clip {
+pub fn unique_clip(frames: u32, gop_len: u32) -> Clip {
     let frame = |kind, number: u32, header: &[u8], length| {
         let mut body = header.to_vec();
         body.extend(number.to_be_bytes());

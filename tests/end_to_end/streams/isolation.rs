@@ -183,6 +183,24 @@ fn exit_code_is_that_of_the_worst_stream() {
 }
 
 #[test]
+fn hints_follow_the_line_of_their_stream() {
+    let server = live_server(6.0);
+    let streams = Streams::new("live = true\nretry = 0\noutput = \"{name}.flv\"")
+        .with("good", &format!("url = \"{}\"", server.url("clip")))
+        .with("bad", "url = \"rtmp://127.0.0.1:1/app/x\"");
+    let finished = streams.run(&[]);
+    let mut lines = finished.stderr.lines();
+    let is_failure = |line: &str| line.starts_with("ERROR: bad: no-connection: ");
+    assert!(lines.any(is_failure), "{finished}");
+    let hint = lines.next().unwrap_or_default();
+    assert!(
+        hint.starts_with("hint: bad: check the port: "),
+        "{finished}"
+    );
+    assert_eq!(finished.stderr.matches("hint: ").count(), 1, "{finished}");
+}
+
+#[test]
 fn process_keeps_running_on_request() {
     let server = live_server(6.0);
     let streams = Streams::new("live = true\noutput = \"{name}.flv\"\nrepublish-wait = 0")

@@ -1,10 +1,12 @@
 //! Many streams in one process (`--streams`).
 
 mod events;
+mod fallback;
 mod file;
 mod isolation;
 mod monitoring;
 mod reload;
+mod retention;
 mod shards;
 
 use std::{

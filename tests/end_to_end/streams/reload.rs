@@ -1,5 +1,13 @@
 //! Changes of the file while streams are recorded: SIGHUP and `--watch`.
 
+use std::{
+    fs::{File, OpenOptions},
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    process::Command,
+};
+
 use super::*;
 
 /// Waits until the program prints a line with `text` to the log file.
@@ -119,4 +127,57 @@ fn changed_stream_continues_after_a_small_gap() {
     let names = first.folder.names();
     let files: Vec<_> = names.iter().filter(|name| name.ends_with(".flv")).collect();
     assert_eq!(files.len(), 2, "{names:?}");
+}
+
+/// Opens a FIFO once the program reads from it.
+#[track_caller]
+fn open_fifo(fifo: &Path, process: &mut Process) -> File {
+    let start = Instant::now();
+    loop {
+        // Without a reader, this fails at once.
+        let flags = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+        if let Ok(file) = OpenOptions::new()
+            .write(true)
+            .custom_flags(flags)
+            .open(fifo)
+        {
+            return file;
+        }
+        assert!(process.is_running(), "ended before it read the file");
+        assert!(start.elapsed() < LIMIT, "the file is not read");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The signal arrives while the program waits for the text of the file, and makes it read the file again.
+#[test]
+fn hang_up_before_the_file_is_read_is_handled_afterwards() {
+    let server = endless_server();
+    let url = format!("url = \"{}\"", server.url("clip"));
+    let streams = Streams::new("live = true\noutput = \"{name}.flv\"").with("cam", &url);
+    let fifo = streams.folder.path(FILE);
+    let made = Command::new("mkfifo").arg(&fifo).status();
+    assert!(made.is_ok_and(|status| status.success()));
+    let mut command = streams.folder.command();
+    let mut process = Process::start(command.args(["--streams", FILE, "--log-file", "log"]));
+    for is_first in [true, false] {
+        let mut writer = open_fifo(&fifo, &mut process);
+        if is_first {
+            process.signal("HUP");
+            thread::sleep(Duration::from_millis(100));
+            assert!(process.is_running(), "the signal ended the program");
+        }
+        let written = writer.write_all(streams.text.as_bytes());
+        written.expect("the program reads the file");
+        drop(writer);
+        wait_for_log(&streams, &mut process, "INFO: recording 1 stream of ");
+    }
+    let line =
+        "INFO: the file was read again: 0 streams started, 0 changed, 0 removed, 1 unchanged";
+    wait_for_log(&streams, &mut process, line);
+    streams.wait_for_media(&mut process, ["cam.flv"]);
+    process.signal("INT");
+    let finished = process.finish(LIMIT);
+    assert_eq!(finished.code(), Some(0), "{finished}");
+    assert_eq!(server.clients().len(), 1);
 }
