@@ -19,12 +19,21 @@ use crate::{
 
 /// Returns the lines that `write` writes.
 fn lines(write: impl FnOnce(&mut JsonReport)) -> Vec<Json> {
+    lines_of(None, write)
+}
+
+/// Returns the lines that `write` writes about one of several streams, or about the only one.
+fn lines_of(stream: Option<&str>, write: impl FnOnce(&mut JsonReport)) -> Vec<Json> {
     let written = Written::default();
     let sink = written.clone();
     let events = Arc::new(EventWriter::start(move || Ok(sink)).unwrap());
     let (screen, _) = plain(Verbosity::Normal);
     screen.add_secrets(["s3cret".to_owned()]);
-    let mut report = JsonReport::new(Arc::clone(&events), screen, DisplayOptions::default());
+    let reported = match stream {
+        Some(name) => Arc::new(events.for_stream(&name.into())),
+        None => Arc::clone(&events),
+    };
+    let mut report = JsonReport::new(reported, screen, DisplayOptions::default());
     write(&mut report);
     // Waits for the lines if `write` wrote no summary.
     events.finish(Summary::default());
@@ -239,11 +248,12 @@ fn every_event_is_a_line_of_json() {
 #[test]
 fn manual_documents_every_event() {
     let mut written = BTreeSet::new();
-    for line in all_events() {
+    let of_stream = lines_of(Some("cam"), |report| report.retry(&retry(None)));
+    for line in all_events().into_iter().chain(of_stream) {
         let event = line["event"].as_str().unwrap();
         for (member, value) in line.as_object().unwrap() {
             let event = match member.as_str() {
-                "event" | "time" | "position_ms" => "all",
+                "event" | "time" | "position_ms" | "stream" => "all",
                 _ => event,
             };
             written.insert([event, member, kind(value)].map(str::to_owned));
