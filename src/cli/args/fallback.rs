@@ -11,8 +11,8 @@ use super::values;
 pub struct FallbackArgs {
     /// Continue the recording from this source if the current one is lost or silent; may be repeated
     ///
-    /// The sources take over in turn, at once, and start at a keyframe. If all of them fail, --retry decides when
-    /// they are tried again. App and playpath come from each URL; all other options apply to every source.
+    /// The sources take over in turn, at once, and start at a keyframe. If all of them fail, or play for less than 10
+    /// seconds each, --retry decides when they are tried again. App and playpath come from each URL; all other options apply to every source.
     /// rtmpull returns to the first source, see --fallback-return.
     #[arg(
         long,
