@@ -112,8 +112,8 @@ impl fmt::Debug for Payload {
 /// size of a keyframe, and a queue of short audio messages would hold a lot of memory.
 #[derive(Debug, Default)]
 pub struct Pool {
-    /// Class n contains the buffers of 2ⁿ to 2ⁿ⁺¹ − 1 bytes.
-    classes: [Vec<Payload>; CLASSES],
+    /// Class n contains the buffers of 2ⁿ to 2ⁿ⁺¹ − 1 bytes. Classes above the largest buffer so far are missing.
+    classes: Vec<Vec<Payload>>,
     /// Memory used by the payloads in the pool, in bytes.
     memory: usize,
 }
@@ -138,6 +138,9 @@ impl Pool {
         payload.clear();
         self.memory = self.memory.saturating_add(payload.memory());
         let class = class_of(payload.bytes.capacity()).min(CLASSES.saturating_sub(1));
+        if self.classes.len() <= class {
+            self.classes.resize_with(class.saturating_add(1), Vec::new);
+        }
         if let Some(class) = self.classes.get_mut(class) {
             class.push(payload);
         }

@@ -35,7 +35,7 @@ impl Decoder {
     pub fn new() -> Self {
         Self {
             chunk_size: to_usize(DEFAULT_CHUNK_SIZE),
-            streams: ChunkStreams::new(),
+            streams: ChunkStreams::default(),
             chunk: None,
             unfinished_bytes: 0,
             omits_extended: false,
@@ -318,22 +318,20 @@ enum Progress {
 
 /// The chunk streams. Those with one-byte ids are indexed, because nearly all chunks use them; the
 /// others are looked up in a map.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct ChunkStreams {
-    low: Box<[ChunkStream]>,
+    /// Chunk streams up to the highest one-byte id that was used.
+    low: Vec<ChunkStream>,
     high: BTreeMap<u32, ChunkStream>,
 }
 
 impl ChunkStreams {
-    fn new() -> Self {
-        Self {
-            low: (0..LOW_IDS).map(|_| ChunkStream::default()).collect(),
-            high: BTreeMap::new(),
-        }
-    }
-
     fn entry(&mut self, id: u32) -> Result<&mut ChunkStream, Error> {
-        if let Some(stream) = self.low.get_mut(to_usize(id)) {
+        let index = to_usize(id);
+        if index < LOW_IDS {
+            self.make_low(index);
+        }
+        if let Some(stream) = self.low.get_mut(index) {
             return Ok(stream);
         }
         let is_full = self.high.len() >= MAX_HIGH;
@@ -341,6 +339,18 @@ impl ChunkStreams {
             Entry::Occupied(stream) => Ok(stream.into_mut()),
             Entry::Vacant(_) if is_full => Err(Error::TooManyChunkStreams),
             Entry::Vacant(vacant) => Ok(vacant.insert(ChunkStream::default())),
+        }
+    }
+
+    /// Makes `low` long enough for the chunk stream at `index`.
+    #[inline]
+    fn make_low(&mut self, index: usize) {
+        let missing = index.saturating_add(1).saturating_sub(self.low.len());
+        if missing > 0 {
+            // Exact, because a connection rarely uses more than three chunk streams.
+            self.low.reserve_exact(missing);
+            let added = std::iter::repeat_with(ChunkStream::default).take(missing);
+            self.low.extend(added);
         }
     }
 
