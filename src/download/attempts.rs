@@ -1,6 +1,9 @@
 //! The series of attempts: redirects, logins, other candidates, and reconnects after a loss.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use rand::rngs::StdRng;
 
@@ -10,10 +13,10 @@ use super::{
     capture,
     connection::Connection,
     hint::{Attempted, hints},
-    outcome::{EndCause, judge},
+    outcome::{EndCause, Facts, judge},
     pump::{Move, Next, PlayingConnection, Pump, StreamSource},
     redirect::follow,
-    retry::{AttemptSeries, WaitPolicy},
+    retry::{Attempt, AttemptSeries, WaitPolicy},
     sources::Sources,
 };
 use crate::{
@@ -27,7 +30,7 @@ use crate::{
         },
         swf::Fingerprint,
     },
-    transport::{DialError, DialFacts, Endpoint, Route},
+    transport::{DialError, DialFacts, Endpoint, Route, Stream},
 };
 
 /// Plays the stream until it ends, and reconnects after a loss as often as the retry policy allows.
@@ -40,8 +43,7 @@ pub(super) async fn play(
     stop: &mut Stop,
 ) -> (Ending, String) {
     let mut series = AttemptSeries::new(job.retry);
-    let mut rng: StdRng = rand::make_rng();
-    let session = match with_swf_proof(job, pump, stop).await {
+    let session = match Box::pin(with_swf_proof(job, pump, stop)).await {
         Ok(session) => session,
         Err(cause) => return judge(&cause, &pump.facts()),
     };
@@ -52,7 +54,7 @@ pub(super) async fn play(
     loop {
         let began = Instant::now();
         session_template.timeouts = series.limit_first_media(began, job.session.timeouts);
-        let cause = find(
+        let attempt = find(
             job,
             &mut session_template,
             &mut sources,
@@ -60,8 +62,9 @@ pub(super) async fn play(
             candidates,
             &mut unpipelined,
             stop,
-        )
-        .await;
+        );
+        // Boxed, so that a download that waits for its next attempt needs little memory.
+        let cause = Box::pin(attempt).await;
         pump.permit = None;
         if let Some(played) = pump.media_since(began) {
             series.reset();
@@ -105,12 +108,9 @@ pub(super) async fn play(
             lost.get_or_insert_with(|| Loss::of((ending, reason), &cause, is_worth_retry));
             continue;
         }
-        let attempt = series.next((ending, &cause), &facts, Instant::now(), &mut rng);
-        let attempt = attempt.or_else(|| {
-            // Another source of this round was lost, so that all of them are worth another attempt.
-            let was_lost = may_switch && lost.as_ref().is_some_and(|lost| lost.is_worth_retry);
-            was_lost.then(|| series.repeat(&mut rng)).flatten()
-        });
+        // Another source of this round was lost, so that all of them are worth another attempt.
+        let was_lost = may_switch && lost.as_ref().is_some_and(|lost| lost.is_worth_retry);
+        let attempt = next_attempt(&mut series, (ending, &cause), &facts, was_lost);
         let replay = job.dialer.replay.as_ref();
         let is_replayed = replay.is_some_and(|sessions| sessions.is_over());
         let Some(attempt) = attempt.filter(|_| !is_replayed) else {
@@ -132,10 +132,23 @@ pub(super) async fn play(
         lost.get_or_insert_with(|| Loss::of((retry.ending, retry.reason), &cause, true));
         let wait = replay.map_or(attempt.wait, |_| Duration::ZERO);
         let wait = tokio::time::sleep(wait);
-        if let Err(cause) = pump.flush_while(wait, stop).await {
+        if let Err(cause) = Box::pin(pump.flush_while(wait, stop)).await {
             return conclude(lost, judge(&cause, &pump.facts()), facts.has_media);
         }
     }
+}
+
+/// Decides on the next attempt after one that ended with an ending and its cause. With `was_lost`, another attempt
+/// is made for the sake of an earlier source.
+fn next_attempt(
+    series: &mut AttemptSeries,
+    end: (Ending, &EndCause),
+    facts: &Facts,
+    was_lost: bool,
+) -> Option<Attempt> {
+    let mut rng: StdRng = rand::make_rng();
+    let next = series.next(end, facts, Instant::now(), &mut rng);
+    next.or_else(|| was_lost.then(|| series.repeat(&mut rng)).flatten())
 }
 
 /// The loss that started a series of attempts.
@@ -242,7 +255,7 @@ async fn find(
     let mut before_move = None;
     loop {
         if playing.is_none()
-            && let Err(cause) = admit(job, &route, pump, stop).await
+            && let Err(cause) = Box::pin(admit(job, &route, pump, stop)).await
         {
             return before_move.unwrap_or(cause);
         }
@@ -250,11 +263,11 @@ async fn find(
         let waits = job.retry.wait != WaitPolicy::None;
         let attempted = Attempted::new(&route, &session, job.session.handshake, waits);
         pump.attempted = Some(attempted);
-        let opened = match playing.take() {
-            Some(playing) => *playing,
+        let mut opened = match playing.take() {
+            Some(playing) => playing,
             None => {
                 pump.report.connecting(&route.endpoint);
-                let mut facts = DialFacts::default();
+                let mut facts = Box::<DialFacts>::default();
                 let dial = Box::pin(job.dialer.dial(&route, &mut facts));
                 let dialed = pump.flush_while(dial, stop).await;
                 pump.report.dialed(&route, &facts);
@@ -271,31 +284,22 @@ async fn find(
                 if let Some(connect) = &login {
                     config.connect.clone_from(connect);
                 }
-                let mut rng: StdRng = rand::make_rng();
-                let mut client = Client::new(config.clone(), Instant::now(), &mut rng);
-                capture::observe(job.capture.as_ref(), &mut client);
-                PlayingConnection {
-                    connection: Connection::new(stream),
-                    client,
-                    config,
-                }
+                open(job, stream, config)
             }
         };
-        // Boxed, so that a download that waits for its next attempt needs little memory.
-        let mut client = Box::new(opened.client);
-        let (connection, config) = (opened.connection, opened.config);
-        let is_pipelined = config.pipelines();
+        let is_pipelined = opened.config.pipelines();
         let source = StreamSource {
             dialer: &job.dialer,
             route: &route,
-            session: &config,
+            session: &opened.config,
             capture: job.capture.as_ref(),
             session_without_login: &session,
         };
-        let next = Box::pin(pump.run(connection, &mut client, &source, stop)).await;
+        let client = &mut opened.client;
+        let next = Box::pin(pump.run(opened.connection, client, &source, stop)).await;
         pump.report.session(client.facts());
         if let Some(attempted) = &mut pump.attempted {
-            attempted.observe(&client);
+            attempted.observe(client);
         }
         if !pump.facts().is_shaking_hands
             && let Some(permit) = &mut pump.permit
@@ -310,7 +314,7 @@ async fn find(
                 session.handshake = handshake::Mode::Plain;
             }
             Next::Finish(last)
-                if !has_fresh_keys && pump.may_have_mismatched_keys(&last, &client) =>
+                if !has_fresh_keys && pump.may_have_mismatched_keys(&last, client) =>
             {
                 tracing::info!("the two sides may have derived different keys, trying fresh ones");
                 has_fresh_keys = true;
@@ -319,7 +323,7 @@ async fn find(
             Next::Finish(last)
                 if is_pipelined
                     && !pump.has_media()
-                    && pump.may_need_serial_commands(&last, &client) =>
+                    && pump.may_need_serial_commands(&last, client) =>
             {
                 tracing::debug!(
                     "connect was not answered, connecting again to send one command at a time"
@@ -366,10 +370,10 @@ async fn find(
                 candidates.clear();
                 home = (to.route, to.session);
                 (route, session) = (home.0.clone(), pump.resuming_session(&home.1));
-                (login, playing, before_move) = (None, to.playing.map(Box::new), cause);
+                (login, playing, before_move) = (None, to.playing, cause);
                 let wait = tokio::time::sleep_until(start.into());
                 if playing.is_none()
-                    && let Err(cause) = pump.flush_while(wait, stop).await
+                    && let Err(cause) = Box::pin(pump.flush_while(wait, stop)).await
                 {
                     return cause;
                 }
@@ -394,6 +398,19 @@ async fn find(
             }
         }
     }
+}
+
+/// Prepares a session over `stream`.
+fn open(job: &Job, stream: Stream, config: Config) -> Box<PlayingConnection> {
+    let mut rng: StdRng = rand::make_rng();
+    let config = Arc::new(config);
+    let mut client = Client::new(Arc::clone(&config), Instant::now(), &mut rng);
+    capture::observe(job.capture.as_ref(), &mut client);
+    Box::new(PlayingConnection {
+        connection: Connection::new(stream),
+        client,
+        config,
+    })
 }
 
 /// Waits until a connection to the server may be made, if connections are limited.

@@ -95,7 +95,12 @@ impl Connection {
         let sent = if has_more {
             self.is_flushed = false;
             let write = pin!(self.stream.write_buf(&mut self.outbox));
-            ready!(write.poll(context)).map(drop)
+            let written = ready!(write.poll(context)).map(drop);
+            if self.outbox.is_empty() {
+                // Later messages are short and rare, and the handshake has made the buffer large.
+                self.outbox = BytesMut::new();
+            }
+            written
         } else if !self.is_flushed {
             let flushed = ready!(Pin::new(&mut self.stream).poll_flush(context));
             self.is_flushed = true;

@@ -132,7 +132,7 @@ impl Pump<'_> {
         self.forget_relocation();
         let first = sources.first_to_watch();
         self.handover.first_source = first.map(|(route, session, return_after)| {
-            FirstSource::new(route, session, return_after, now)
+            Box::new(FirstSource::new(route, session, return_after, now))
         });
         let endpoint = sources.route().endpoint.clone();
         let number = sources.number();

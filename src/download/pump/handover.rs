@@ -23,6 +23,7 @@ use std::{
     convert::Infallible,
     fmt, io, mem,
     pin::Pin,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -66,9 +67,9 @@ pub(super) struct Handover {
     request: Option<ReconnectRequest>,
     limit: RequestLimit,
     /// The first source, while a fallback is in use.
-    pub(super) first_source: Option<FirstSource>,
+    pub(super) first_source: Option<Box<FirstSource>>,
     /// Route and session that the latest valid request named.
-    relocation: Option<(Route, Config)>,
+    relocation: Option<Box<(Route, Config)>>,
 }
 
 /// Progress of a move.
@@ -119,7 +120,7 @@ pub(super) struct Dialed(Result<Stream, DialError>, Box<DialFacts>);
 #[derive(Debug)]
 pub(super) struct NewConnection {
     pub(super) plan: Plan,
-    config: Config,
+    config: Arc<Config>,
     connection: Connection,
     client: Client,
     tracks: Tracks,
@@ -186,7 +187,7 @@ pub(in crate::download) struct Move {
     /// Time at which to connect, if nothing is playing.
     pub(in crate::download) start: Instant,
     /// The new connection, if it has sent frames.
-    pub(in crate::download) playing: Option<PlayingConnection>,
+    pub(in crate::download) playing: Option<Box<PlayingConnection>>,
     /// The end of the old connection, if it ended before the move.
     pub(in crate::download) cause: Option<EndCause>,
     /// Whether the recording returns from a fallback to the first source.
@@ -198,7 +199,7 @@ pub(in crate::download) struct Move {
 pub(in crate::download) struct PlayingConnection {
     pub(in crate::download) connection: Connection,
     pub(in crate::download) client: Client,
-    pub(in crate::download) config: Config,
+    pub(in crate::download) config: Arc<Config>,
 }
 
 /// The limit on requests that follow each other closely.
@@ -249,7 +250,7 @@ impl Handover {
             Phase::Requested(plan) => Some(plan.start).filter(|start| *start > Instant::now()),
             Phase::Dialing(plan, _) => Some(plan.until),
             Phase::Proving(new, proof) => {
-                let return_after = self.first_source.as_ref().map(FirstSource::return_after);
+                let return_after = self.first_source.as_deref().map(FirstSource::return_after);
                 let proven = return_after.and_then(|after| proof.complete_at(after));
                 earliest(proven.or(Some(new.plan.until)), new.client.poll_timeout())
             }
@@ -337,7 +338,7 @@ impl Pump<'_> {
 
     /// Returns the route and the session of the latest request, for later connections.
     pub(in crate::download) fn relocation(&self) -> Option<&(Route, Config)> {
-        self.handover.relocation.as_ref()
+        self.handover.relocation.as_deref()
     }
 
     /// Lets later connections use the original route again.
@@ -429,7 +430,7 @@ impl Pump<'_> {
                     );
                 }
                 if request.tc_url.is_some() {
-                    self.handover.relocation = Some((route.clone(), session.clone()));
+                    self.handover.relocation = Some(Box::new((route.clone(), session.clone())));
                 }
                 // A recording without retries does not keep the frames that the search needs.
                 let frames = self.history_frames;
@@ -516,7 +517,8 @@ impl Pump<'_> {
             config.connect.clone_from(login);
         }
         let mut rng: StdRng = rand::make_rng();
-        let mut client = Client::new(config.clone(), now, &mut rng);
+        let config = Arc::new(config);
+        let mut client = Client::new(Arc::clone(&config), now, &mut rng);
         capture::observe(source.capture, &mut client);
         let mut new = Box::new(NewConnection {
             connection: Connection::new(stream),
@@ -746,11 +748,11 @@ impl Pump<'_> {
             route,
             session: new.plan.session,
             start: now,
-            playing: Some(PlayingConnection {
+            playing: Some(Box::new(PlayingConnection {
                 connection: new.connection,
                 client: new.client,
                 config: new.config,
-            }),
+            })),
             cause,
             is_return,
         })))

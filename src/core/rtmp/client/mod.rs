@@ -27,7 +27,7 @@ mod start_up;
 mod state;
 mod trace;
 
-use std::{collections::VecDeque, time::Instant};
+use std::{collections::VecDeque, mem, sync::Arc, time::Instant};
 
 use bytes::BytesMut;
 use rand::Rng;
@@ -65,19 +65,17 @@ use crate::core::{
 /// One session that plays one stream.
 #[derive(Debug)]
 pub struct Client {
-    config: Config,
+    config: Arc<Config>,
     state: State,
     decoder: chunk::Decoder,
     encoder: chunk::Encoder,
     /// Bytes for the next [`Client::poll_transmit`].
     outgoing: BytesMut,
-    encrypted: Option<SessionCipher>,
+    encrypted: Option<Box<SessionCipher>>,
     observation: Option<Observation>,
     /// The last 32 bytes of S1, which answer SWF verification.
     s1_tail: [u8; 32],
     keys_may_differ: bool,
-    /// A buffer for encoding commands.
-    command_body: Vec<u8>,
     events: VecDeque<Event>,
     flow: Flow,
     transaction_ids: TransactionIds,
@@ -120,7 +118,8 @@ struct Flow {
 impl Client {
     /// Starts a session. `rng` fills the random bytes of the handshake. Call
     /// [`Client::poll_transmit`] next.
-    pub fn new(config: Config, now: Instant, rng: &mut impl Rng) -> Self {
+    pub fn new(config: impl Into<Arc<Config>>, now: Instant, rng: &mut impl Rng) -> Self {
+        let config = config.into();
         // RTMP 5.2.3: the time in C1 has any origin. No server uses it, so it is always 0.
         let handshake = Handshake::new(config.handshake, config.encryption, 0, rng);
         let is_live = config.start == Start::Live;
@@ -143,7 +142,6 @@ impl Client {
             observation: None,
             s1_tail: [0; 32],
             keys_may_differ: false,
-            command_body: Vec::new(),
             events: VecDeque::new(),
             flow: Flow {
                 received: 0,
@@ -200,8 +198,8 @@ impl Client {
                     handshake.poll_transmit(&mut self.outgoing);
                     let ciphers = handshake.take_ciphers();
                     // `outgoing` contains only bytes of the handshake, which are sent in the clear.
-                    self.encrypted =
-                        ciphers.map(|ciphers| SessionCipher::new(ciphers, self.outgoing.len()));
+                    self.encrypted = ciphers
+                        .map(|ciphers| Box::new(SessionCipher::new(ciphers, self.outgoing.len())));
                     self.facts.record_handshake(now, &summary);
                     self.s1_tail = summary.s1_tail;
                     self.keys_may_differ = summary.keys_may_differ;
@@ -254,7 +252,12 @@ impl Client {
         if let Some(encrypted) = &mut self.encrypted {
             encrypted.encrypt_pending(&mut self.outgoing);
         }
-        out.extend_from_slice(&self.outgoing);
+        if out.is_empty() {
+            // Nothing is copied, and the session keeps no memory for the long messages of its start.
+            mem::swap(out, &mut self.outgoing);
+        } else {
+            out.extend_from_slice(&self.outgoing);
+        }
         self.outgoing.clear();
         if out.len() > MAX_UNSENT {
             return Err(Error::AnswersUnread(out.len()));

@@ -95,14 +95,14 @@ impl Client {
 
     pub(super) fn send_command(&mut self, chunk_stream: u32, stream: u32, command: &Command) {
         tracing::debug!("sending on message stream {stream}: {}", Call(command));
-        self.command_body.clear();
-        command.write(&mut self.command_body);
+        let mut body = Vec::new();
+        command.write(&mut body);
         let sent = self.encoder.encode(
             chunk_stream,
             Kind::COMMAND,
             stream,
             Timestamp(0),
-            &self.command_body,
+            &body,
             &mut self.outgoing,
         );
         if let Err(error) = sent {
