@@ -11,7 +11,10 @@ use std::{
 
 use jiff::Zoned;
 
-use super::naming::{Template, with_path};
+use super::{
+    naming::{Template, with_path},
+    write_queue::queue_bytes,
+};
 use crate::core::flv::{Layout, Tag, head};
 
 /// Destination of a recording.
@@ -185,6 +188,8 @@ pub struct FileOptions {
     pub faststart: bool,
     /// Interval at which a file is synced; `None` leaves that to the system.
     pub sync_interval: Option<Duration>,
+    /// Bytes that are collected for one write, see [`queue_bytes`].
+    pub queue_bytes: u64,
 }
 
 impl Default for FileOptions {
@@ -195,6 +200,7 @@ impl Default for FileOptions {
             has_playlist: false,
             faststart: false,
             sync_interval: Some(Duration::from_secs(10)),
+            queue_bytes: queue_bytes(1),
         }
     }
 }

@@ -62,6 +62,7 @@ pub use self::{
     segment::SegmentFacts,
     split_policy::SegmentOptions,
     stop::Stop,
+    write_queue::queue_bytes,
 };
 pub(crate) use self::{
     existing_file::ExistingFile,

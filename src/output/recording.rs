@@ -569,6 +569,7 @@ impl FileRecording {
     }
 
     fn set_segment(&mut self, mut segment: Segment, at_ms: u64) {
+        segment.limit_queue(self.options.queue_bytes);
         if self.options.faststart && segment.format() == Format::Mp4 {
             segment.request_faststart(Arc::clone(&self.faststart));
         }

@@ -125,6 +125,11 @@ impl Segment {
         }
     }
 
+    /// Writes the queue as soon as it has this number of bytes.
+    pub(super) fn limit_queue(&mut self, bytes: u64) {
+        self.queue.limit(bytes);
+    }
+
     /// Creates a playlist beside the file (`--hls`). Must be called before anything is written.
     pub(super) fn start_playlist(&mut self) {
         let name = self.origin.path.file_name().unwrap_or_default();

@@ -21,6 +21,8 @@ pub(super) struct WriteQueue {
     messages: Vec<Message>,
     /// Size of the units of all messages.
     bytes: u64,
+    /// Size that is worth a system call.
+    worthwhile_bytes: u64,
     /// Memory of the payloads.
     capacity: usize,
     oldest_at: Option<Instant>,
@@ -52,6 +54,7 @@ impl WriteQueue {
             format,
             messages: Vec::new(),
             bytes: 0,
+            worthwhile_bytes: WORTHWHILE_BYTES,
             capacity: 0,
             oldest_at: None,
             start: Start::At(start_ms),
@@ -71,6 +74,11 @@ impl WriteQueue {
         let mut queue = Self::new(format, at_ms);
         queue.restart(track, at_ms, other_ms);
         queue
+    }
+
+    /// Sets the number of bytes that are worth a system call.
+    pub(super) fn limit(&mut self, bytes: u64) {
+        self.worthwhile_bytes = bytes;
     }
 
     /// Restarts the timestamps with a frame of `track` at `first_ms`. The queue must be empty. `other_ms` is
@@ -102,7 +110,7 @@ impl WriteQueue {
     /// Whether the messages are worth a system call. Memory counts as well: a small message may use a
     /// large buffer.
     pub(super) fn is_full(&self) -> bool {
-        self.bytes >= WORTHWHILE_BYTES
+        self.bytes >= self.worthwhile_bytes
             || self.capacity >= MAX_CAPACITY
             || self.messages.len() >= MAX_SLICES
     }
@@ -248,8 +256,19 @@ pub(super) fn complete_units(units: &[Unit], written: usize) -> &[Unit] {
     units.get(..complete.count()).unwrap_or(units)
 }
 
-/// Bytes that are worth a system call.
+/// Returns the number of bytes that each of `streams` recordings in one process collects for one write: 256 KiB
+/// for up to 64 recordings. More recordings share 16 MiB, but each collects at least 32 KiB.
+pub fn queue_bytes(streams: usize) -> u64 {
+    const ALL: u64 = 64 * WORTHWHILE_BYTES;
+    let share = ALL.checked_div(streams as u64).unwrap_or(ALL);
+    share.clamp(LEAST_BYTES, WORTHWHILE_BYTES)
+}
+
+/// Bytes that are worth a system call if memory is plentiful.
 const WORTHWHILE_BYTES: u64 = 256 * 1024;
+
+/// Bytes of a write that costs less than receiving its messages.
+const LEAST_BYTES: u64 = 32 * 1024;
 
 /// Memory that may wait in buffers, however small the messages in them are.
 const MAX_CAPACITY: usize = 1024 * 1024;
@@ -344,6 +363,18 @@ mod tests {
             .map(|written| complete_units(&units, written).len())
             .collect();
         assert_eq!(complete, [0, 0, 1, 1, 2, 2, 3]);
+    }
+
+    #[test]
+    fn many_recordings_share_the_memory_for_queued_messages() {
+        let kibibytes = [0, 1, 64, 128, 500, 512, 2_000, usize::MAX].map(|n| queue_bytes(n) / 1024);
+        assert_eq!(kibibytes, [256, 256, 256, 128, 32, 32, 32, 32]);
+        let mut queue = WriteQueue::new(Format::Flv, 0);
+        queue.limit(1_000);
+        queue.push(Instant::now(), message(TagKind::VIDEO, Some(0), 980));
+        assert!(!queue.is_full());
+        queue.push(Instant::now(), message(TagKind::VIDEO, Some(0), 980));
+        assert!(queue.is_full());
     }
 
     #[test]

@@ -210,6 +210,7 @@ fn file_options(args: &Args, format: Format) -> FileOptions {
             None => default.sync_interval,
             Some(interval) => Some(interval).filter(|interval| !interval.is_zero()),
         },
+        queue_bytes: default.queue_bytes,
     }
 }
 

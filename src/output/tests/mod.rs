@@ -345,6 +345,7 @@ async fn header_flags_of_a_file_without_index_are_the_tracks_that_arrive() {
             layout: Layout::Plain,
             has_playlist: false,
             sync_interval: None,
+            ..FileOptions::default()
         });
         let kind = if flags == 1 {
             TagKind::VIDEO

@@ -155,6 +155,7 @@ pub(super) fn options() -> FileOptions {
         layout: Layout::Seekable,
         has_playlist: false,
         sync_interval: None,
+        ..FileOptions::default()
     }
 }
 
