@@ -2,7 +2,9 @@
 
 use std::{
     collections::HashMap,
+    ffi::OsString,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use anyhow::{Result, bail, ensure};
@@ -19,13 +21,15 @@ use crate::{
         terminal::screen::Screen,
     },
     download::{Job, history_frames},
-    output::{Destination, Template},
+    output::{Destination, Template, queue_bytes},
 };
 
 /// A stream with everything that its download needs.
 #[derive(Debug)]
 pub(super) struct Planned {
-    pub(super) table: StreamTable,
+    pub(super) name: Arc<str>,
+    /// Its options as words of a command line.
+    pub(super) words: Vec<OsString>,
     pub(super) action: Action,
     /// Files that no other stream may write.
     pub(super) files: Vec<PathBuf>,
@@ -34,8 +38,9 @@ pub(super) struct Planned {
 /// What to do with a stream.
 #[derive(Debug)]
 pub(super) enum Action {
-    /// Start it, with these resolved arguments.
-    Start(Box<(Args, Job)>),
+    /// Start it, with these resolved arguments. Boxed, because a list of large values leaves a large hole in
+    /// the memory when the streams have started.
+    Start(Box<Args>, Box<Job>),
     /// Continue: it is recorded with the same options, or has ended with them.
     Keep,
 }
@@ -82,7 +87,8 @@ pub(super) fn plan(
             });
         match resolved {
             Ok((action, files)) => planned.push(Planned {
-                table,
+                name: table.name,
+                words: table.words,
                 action,
                 files,
             }),
@@ -96,10 +102,11 @@ pub(super) fn plan(
             }
         }
     }
-    let frames = history_frames(planned.len());
+    let (frames, bytes) = (history_frames(planned.len()), queue_bytes(planned.len()));
     for stream in &mut planned {
-        if let Action::Start(start) = &mut stream.action {
-            start.1.history_frames = frames;
+        if let Action::Start(_, job) = &mut stream.action {
+            job.history_frames = frames;
+            job.file.queue_bytes = bytes;
         }
     }
     match problems.is_empty() {
@@ -125,7 +132,7 @@ fn resolve(
         }
     };
     let files = files(&args, &job);
-    Ok((Action::Start(Box::new((args, job))), files))
+    Ok((Action::Start(Box::new(args), Box::new(job)), files))
 }
 
 /// Fails unless the stream is written to files or to a named pipe.

@@ -185,30 +185,30 @@ impl<'a> Supervisor<'a> {
 
     fn start(&mut self, planned: Planned) -> Result<()> {
         let Planned {
-            table,
+            name,
+            words,
             action,
             files,
         } = planned;
-        let Action::Start(start) = action else {
+        let Action::Start(args, mut job) = action else {
             return Ok(());
         };
-        let (args, mut job) = *start;
         job.admission = Some(Arc::clone(&self.admission));
         let (sender, stop) = Stop::new();
         let task = Task {
-            listeners: self.listeners(&table.name, &args, &job),
-            name: Arc::clone(&table.name),
-            args: Box::new(args),
-            job: Box::new(job),
+            listeners: self.listeners(&name, &args, &job),
+            name: Arc::clone(&name),
+            args,
+            job,
             stop,
         };
         self.disks.start(task)?;
         let stream = Stream {
-            words: table.words,
+            words,
             files,
             state: State::Running { stop: sender },
         };
-        self.streams.insert(table.name, stream);
+        self.streams.insert(name, stream);
         Ok(())
     }
 
@@ -317,12 +317,12 @@ impl<'a> Supervisor<'a> {
     fn apply(&mut self, planned: Vec<Planned>) -> Result<()> {
         let (mut added, mut changed, mut removed) = (0, 0, 0);
         let mut left: Vec<Arc<str>> = self.streams.keys().cloned().collect();
-        left.retain(|name| planned.iter().all(|stream| stream.table.name != *name));
+        left.retain(|name| planned.iter().all(|stream| stream.name != *name));
         for name in left {
             removed += usize::from(self.leave(&name, None));
         }
         for stream in planned {
-            let name = Arc::clone(&stream.table.name);
+            let name = Arc::clone(&stream.name);
             if matches!(stream.action, Action::Keep) {
                 continue;
             }
@@ -396,7 +396,7 @@ impl Stream {
     fn is_same(&self, table: &StreamTable) -> bool {
         match &self.state {
             State::Leaving { next: None } => false,
-            State::Leaving { next: Some(next) } => next.table.words == table.words,
+            State::Leaving { next: Some(next) } => next.words == table.words,
             State::Running { .. } | State::Ended => self.words == table.words,
         }
     }

@@ -38,7 +38,7 @@ pub(super) struct StreamTable {
     /// Options as words of a command line.
     pub(super) words: Vec<OsString>,
     /// The parsed words.
-    pub(super) args: Args,
+    pub(super) args: Box<Args>,
     /// Line of the table.
     pub(super) line: usize,
     /// Line of each option, by its long name.
@@ -178,7 +178,7 @@ fn stream(
     }
     Some(StreamTable {
         words: words(&entries, &name).collect(),
-        args: parsed?,
+        args: Box::new(parsed?),
         line,
         lines: entries
             .iter()
