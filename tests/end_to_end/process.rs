@@ -71,10 +71,21 @@ impl Process {
     /// Returns the peak memory of the process so far, in bytes.
     #[cfg(target_os = "linux")]
     pub fn peak_memory(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    /// Returns the memory of the process without its code and other mapped files, in bytes.
+    #[cfg(target_os = "linux")]
+    pub fn anonymous_memory(&self) -> u64 {
+        self.memory("RssAnon:")
+    }
+
+    #[cfg(target_os = "linux")]
+    fn memory(&self, field: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
         let status = status.expect("the process is running");
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kilobytes = peak.and_then(|peak| peak.trim().strip_suffix(" kB"));
+        let value = status.lines().find_map(|line| line.strip_prefix(field));
+        let kilobytes = value.and_then(|value| value.trim().strip_suffix(" kB"));
         1024 * kilobytes.map_or(0, |kilobytes| kilobytes.parse().expect("a number"))
     }
 

@@ -285,9 +285,12 @@ fn assert_audio(audio: &AudioDescription, stream: &Value) {
         let speakers = audio.speakers.map(|speakers| speakers.to_string());
         assert_eq!(speakers.as_deref(), Some(layout), "{stream}");
     }
-    if stream["codec_name"] == "aac" {
-        let profile = audio.profile.expect("a profile").to_string();
-        assert_eq!(profile, text(&stream["profile"]));
+    // ffprobe does not know the profile in some fragmented files.
+    if let Some(profile) = stream["profile"].as_str()
+        && stream["codec_name"] == "aac"
+    {
+        let own = audio.profile.expect("a profile").to_string();
+        assert_eq!(own, profile, "{stream}");
     }
 }
 
