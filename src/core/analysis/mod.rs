@@ -196,8 +196,8 @@ impl StreamAnalysis {
         self.metadata.merge(members);
     }
 
-    /// Sets the properties of a track that its container states outside of messages. They take precedence over
-    /// those of the messages, as in players.
+    /// Sets the properties of a track that its container states outside of messages. Those of a video track take
+    /// precedence over those of the messages, as in players.
     pub fn set_container_properties(&mut self, id: TrackId, properties: TrackProperties) {
         if let Some(track) = self.track(id) {
             track.set_container_properties(properties);

@@ -78,10 +78,12 @@ impl Setup {
 
     /// Returns the properties of an audio track.
     pub(super) fn audio(&self) -> Option<AudioDescription> {
-        let Some(TrackProperties::Audio(mut audio)) = self.container else {
+        let Some(TrackProperties::Audio(stated)) = self.container else {
             return self.audio;
         };
-        audio.fill_from(&self.audio.unwrap_or_default());
+        // Muxers state two channels for MP3 of any kind, so the frames take precedence.
+        let mut audio = self.audio.unwrap_or_default();
+        audio.fill_from(&stated);
         Some(audio)
     }
 
@@ -101,7 +103,9 @@ impl Setup {
 
     /// Records the properties in a message. Those of the latest message that contains them are kept.
     pub(super) fn see_properties(&mut self, media: &MediaTrack<'_>, info: &FrameInfo) {
-        let is_first = self.video.is_none() && self.audio.is_none() && self.tries < MAX_TRIES;
+        // A channel layout may precede the first frame, which contains the sample rate.
+        let has_rate = self.audio.is_some_and(|audio| audio.rate_hz.is_some());
+        let is_first = self.video.is_none() && !has_rate && self.tries < MAX_TRIES;
         let is_setup = info.is_sequence_header || info.is_keyframe || !info.carries_media;
         if !is_first && !is_setup {
             return;

@@ -211,6 +211,19 @@ fn state_of_the_sequence_header_is_reported() {
 }
 
 #[test]
+fn channel_layout_before_the_first_frame_does_not_hide_its_properties() {
+    let mut stream = Stream::new();
+    // Multichannel configuration: native order, one channel, front center.
+    stream.message(TagKind::AUDIO, 0, b"\x94ac-3\x01\x01\0\0\0\x04");
+    // Syncword, checksum, 48 kHz, version 8, one channel.
+    stream.message(TagKind::AUDIO, 0, b"\x91ac-3\x0B\x77\0\0\0\x40\x20\0");
+    let audio = stream.track(A0).audio.expect("properties");
+    assert_eq!(audio.rate_hz, Some(48_000));
+    assert_eq!(audio.channels, Some(1));
+    assert!(audio.speakers.is_some());
+}
+
+#[test]
 fn metadata_is_compared_with_the_tracks() {
     let mut stream = Stream::new();
     stream.metadata(&[

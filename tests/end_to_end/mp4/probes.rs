@@ -213,7 +213,12 @@ fn assert_is_as_ffprobe_reads(file: &Path, facts: &FileFacts) {
             false => facts.media.audio(),
         };
         let track = track.unwrap_or_else(|| panic!("{stream} in {facts:?}"));
-        assert_eq!(track.frames, packets.len() as u64, "{stream}");
+        // ffprobe leaves out packets after the end of the edit list, but not from the size of the table.
+        let listed = stream["nb_frames"]
+            .as_str()
+            .and_then(|count| count.parse().ok());
+        let expected = listed.unwrap_or(packets.len() as u64);
+        assert_eq!(track.frames, expected, "{stream}");
         assert_eq!(track.malformed_frames, 0, "{stream}");
         match (&track.video, &track.audio) {
             (Some(video), _) => {
