@@ -284,7 +284,7 @@ async fn find(
                 if let Some(connect) = &login {
                     config.connect.clone_from(connect);
                 }
-                open(job, stream, config)
+                open(job, stream, config, pump.reports_messages)
             }
         };
         let is_pipelined = opened.config.pipelines();
@@ -400,12 +400,15 @@ async fn find(
     }
 }
 
-/// Prepares a session over `stream`.
-fn open(job: &Job, stream: Stream, config: Config) -> Box<PlayingConnection> {
+/// Prepares a session over `stream`. `keeps_answers` is whether its facts contain the answers of the server.
+fn open(job: &Job, stream: Stream, config: Config, keeps_answers: bool) -> Box<PlayingConnection> {
     let mut rng: StdRng = rand::make_rng();
     let config = Arc::new(config);
     let mut client = Client::new(Arc::clone(&config), Instant::now(), &mut rng);
     capture::observe(job.capture.as_ref(), &mut client);
+    if keeps_answers {
+        client.keep_answers();
+    }
     Box::new(PlayingConnection {
         connection: Connection::new(stream),
         client,

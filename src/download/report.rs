@@ -57,7 +57,8 @@ pub trait Report {
     fn file_opened(&mut self, _path: &Path) {}
     /// A file of the recording is complete.
     fn segment(&mut self, _facts: &SegmentFacts) {}
-    /// Whether [`Report::message`] must be called. Read once, when the download starts.
+    /// Whether [`Report::message`] must be called, and [`Report::session`] with the answers of the server. Read
+    /// once, when the download starts.
     fn wants_messages(&self) -> bool {
         false
     }

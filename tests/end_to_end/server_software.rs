@@ -36,6 +36,7 @@ fn facts(url: &str, handshake: handshake::Mode) -> SessionFacts {
     stream.set_read_timeout(limit).unwrap();
     let config = config(&url, handshake);
     let mut client = Client::new(config, Instant::now(), &mut StdRng::seed_from_u64(1));
+    client.keep_answers();
     let (mut inbox, mut outbox) = (BytesMut::new(), BytesMut::new());
     let mut buffer = [0; 16 * 1024];
     let start = Instant::now();

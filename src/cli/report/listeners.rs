@@ -254,7 +254,7 @@ mod tests {
         };
         listeners.dialed(&route, &DialFacts::default());
         listeners.tunnel(&TunnelFacts::default());
-        listeners.session(&SessionFacts::new(std::time::Instant::now(), []));
+        listeners.session(&SessionFacts::new(std::time::Instant::now()));
         listeners.connected();
         listeners.metadata(&Object::new());
         listeners.started(true);

@@ -520,6 +520,9 @@ impl Pump<'_> {
         let config = Arc::new(config);
         let mut client = Client::new(Arc::clone(&config), now, &mut rng);
         capture::observe(source.capture, &mut client);
+        if self.reports_messages {
+            client.keep_answers();
+        }
         let mut new = Box::new(NewConnection {
             connection: Connection::new(stream),
             client,

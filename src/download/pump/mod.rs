@@ -96,7 +96,7 @@ pub(super) struct Pump<'a> {
     pub(super) output: Tee,
     pub(super) report: &'a mut dyn Report,
     /// Whether the report receives every message.
-    reports_messages: bool,
+    pub(super) reports_messages: bool,
     clock: OutputClock,
     is_live_requested: bool,
     backlog_bytes: usize,

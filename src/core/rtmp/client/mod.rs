@@ -123,7 +123,6 @@ impl Client {
         // RTMP 5.2.3: the time in C1 has any origin. No server uses it, so it is always 0.
         let handshake = Handshake::new(config.handshake, config.encryption, 0, rng);
         let is_live = config.start == Start::Live;
-        let facts = SessionFacts::new(now, config.secrets());
         Self {
             state: State::Handshake {
                 handshake: Box::new(handshake),
@@ -160,7 +159,7 @@ impl Client {
             lacks_swf_proof: false,
             login_error: None,
             has_warned_of_metadata: false,
-            facts,
+            facts: SessionFacts::new(now),
             nonce: rng.next_u32(),
         }
     }
@@ -168,6 +167,12 @@ impl Client {
     /// Passes all bytes of the session to `observer`. Call it before the first [`Client::poll_transmit`].
     pub fn observe(&mut self, observer: Box<dyn Observer>) {
         self.observation = Some(Observation::new(observer));
+    }
+
+    /// Keeps the answers of the server for [`Client::facts`], about 2 KiB. Call it before the first
+    /// [`Client::poll_transmit`].
+    pub fn keep_answers(&mut self) {
+        self.facts.keep_answers(self.config.secrets());
     }
 
     /// Consumes bytes from the front of `inbox` up to the first message that causes an event.

@@ -173,6 +173,7 @@ fn reply(version: [u8; 4], has_digest: bool) -> BytesMut {
 fn facts_after(reply: BytesMut, sent: &[Sent]) -> SessionFacts {
     let now = Instant::now();
     let mut client = Client::new(config(), now, &mut StdRng::seed_from_u64(1));
+    client.keep_answers();
     let mut inbox = reply;
     let mut encoder = Encoder::new();
     for message in sent {

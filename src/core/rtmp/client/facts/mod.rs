@@ -42,7 +42,8 @@ pub struct SessionFacts {
     pub steps: StepTimes,
     /// Times that the server took to answer.
     pub round_trips: RoundTripTimes,
-    /// The answer to `connect`, also if it is a refusal; `None` if `connect` was not answered.
+    /// The answer to `connect`, also if it is a refusal; `None` if `connect` was not answered. Kept on request
+    /// only, as are all lists: see [`Client::keep_answers`](super::Client::keep_answers).
     pub connect_answer: Option<ConnectAnswer>,
     /// Statuses in the order of their arrival, without repeats: those of `onStatus`, `onPlayStatus` and
     /// `_error`. At most [`MAX_STATUSES`].
@@ -79,7 +80,8 @@ pub struct SessionFacts {
     /// Whether the server redirected the client or requested a new connection.
     pub is_redirected: bool,
     start: Instant,
-    mask: Mask,
+    /// `None` if the answers of the server are not kept.
+    mask: Option<Mask>,
 }
 
 /// Facts of the handshake.
@@ -207,8 +209,8 @@ pub struct MessageHead {
 }
 
 impl SessionFacts {
-    /// Starts without facts. `secrets` are texts that may be secret in texts of the server.
-    pub fn new<'a>(start: Instant, secrets: impl IntoIterator<Item = &'a str>) -> Self {
+    /// Starts without facts.
+    pub fn new(start: Instant) -> Self {
         Self {
             first_byte: None,
             handshake: None,
@@ -232,8 +234,13 @@ impl SessionFacts {
             needs_secure_token: false,
             is_redirected: false,
             start,
-            mask: Mask::new(secrets),
+            mask: None,
         }
+    }
+
+    /// Keeps the answer to `connect` and all lists. `secrets` are texts that may be secret in texts of the server.
+    pub fn keep_answers<'a>(&mut self, secrets: impl IntoIterator<Item = &'a str>) {
+        self.mask = Some(Mask::new(secrets));
     }
 
     /// Returns the time since the start of the session.
@@ -256,7 +263,7 @@ impl SessionFacts {
 
     pub(super) fn record_message(&mut self, message: &Message) {
         self.messages.add(message.kind);
-        if self.first_messages.len() < MAX_FIRST_MESSAGES {
+        if self.mask.is_some() && self.first_messages.len() < MAX_FIRST_MESSAGES {
             self.first_messages.push(MessageHead {
                 kind: message.kind,
                 chunk_stream: message.chunk_stream,
@@ -297,7 +304,7 @@ impl SessionFacts {
     }
 
     pub(super) fn record_call(&mut self, name: &Text) {
-        if self.calls.len() < MAX_CALLS {
+        if self.mask.is_some() && self.calls.len() < MAX_CALLS {
             let name = shorten(name, MAX_NAME);
             if !self.calls.contains(&name) {
                 self.calls.push(name);
@@ -311,11 +318,10 @@ impl SessionFacts {
         command: &Command,
         is_accepted: bool,
     ) {
-        if self.connect_answer.is_none() {
-            let mask = &self.mask;
-            let answer = ConnectAnswer::read(&command.arguments, is_accepted, mask);
-            self.connect_answer = Some(answer);
+        if self.steps.connect_answer.is_none() {
             self.steps.connect_answer = Some(self.elapsed(now));
+            let read = |mask| ConnectAnswer::read(&command.arguments, is_accepted, mask);
+            self.connect_answer = self.mask.as_ref().map(read);
         }
     }
 
@@ -343,12 +349,14 @@ impl SessionFacts {
             step.get_or_insert(elapsed);
         }
         self.is_redirected |= status.redirect.is_some() || status.reconnect_to.is_some();
+        let Some(mask) = &self.mask else {
+            return;
+        };
         let is_known =
             |known: &StatusFacts| known.code == status.code && known.level == status.level;
         if self.statuses.len() >= MAX_STATUSES || self.statuses.iter().any(is_known) {
             return;
         }
-        let mask = &self.mask;
         let description = match &status.login_request {
             // It contains the user and the challenge.
             Some(_) => MASK.to_owned(),

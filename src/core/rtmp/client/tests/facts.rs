@@ -66,6 +66,32 @@ fn the_handshake_and_the_first_byte_are_recorded() {
 }
 
 #[test]
+fn answers_of_the_server_are_kept_on_request_only() {
+    for keeps_answers in [true, false] {
+        let mut conversation = Conversation::start(config());
+        let mut rng = StdRng::seed_from_u64(1);
+        conversation.client = Client::new(config(), conversation.now, &mut rng);
+        if keeps_answers {
+            conversation.client.keep_answers();
+        }
+        conversation.shake_hands();
+        conversation.accept();
+        conversation.status("NetStream.Play.Start");
+        conversation.command(answer("onBWDone", 0.0, vec![Value::Null]));
+        conversation.events();
+        let facts = conversation.client.facts();
+        assert!(facts.steps.connect_answer.is_some() && facts.steps.play_start.is_some());
+        assert_eq!(facts.connect_answer.is_some(), keeps_answers);
+        let is_empty = [
+            facts.statuses.is_empty(),
+            facts.calls.is_empty(),
+            facts.first_messages.is_empty(),
+        ];
+        assert_eq!(is_empty, [!keeps_answers; 3]);
+    }
+}
+
+#[test]
 fn a_server_that_does_not_speak_rtmp_leaves_its_first_byte() {
     let mut conversation = Conversation::start(config());
     conversation.to_client.extend_from_slice(&[0xFE]);

@@ -47,8 +47,10 @@ impl Conversation {
     fn start(config: Config) -> Self {
         let now = Instant::now();
         let mut rng = StdRng::seed_from_u64(1);
+        let mut client = Client::new(config, now, &mut rng);
+        client.keep_answers();
         Self {
-            client: Client::new(config, now, &mut rng),
+            client,
             now,
             decoder: chunk::Decoder::new(),
             encoder: chunk::Encoder::new(),
@@ -60,16 +62,21 @@ impl Conversation {
     /// Starts a session and completes the plain handshake.
     fn connecting(config: Config) -> Self {
         let mut conversation = Self::start(config);
-        let mut c0_c1 = BytesMut::new();
-        conversation.client.poll_transmit(&mut c0_c1).unwrap();
-        assert_eq!(c0_c1.len(), 1537);
-        conversation.to_client.extend_from_slice(&[3]);
-        conversation.to_client.extend_from_slice(&[0; 1536]);
-        conversation.to_client.extend_from_slice(&c0_c1[1..]);
-        assert!(conversation.events().is_empty());
-        let c2 = conversation.to_server.split_to(1536);
-        assert_eq!(&c2[..], [0; 1536]);
+        conversation.shake_hands();
         conversation
+    }
+
+    /// Completes the plain handshake.
+    fn shake_hands(&mut self) {
+        let mut c0_c1 = BytesMut::new();
+        self.client.poll_transmit(&mut c0_c1).unwrap();
+        assert_eq!(c0_c1.len(), 1537);
+        self.to_client.extend_from_slice(&[3]);
+        self.to_client.extend_from_slice(&[0; 1536]);
+        self.to_client.extend_from_slice(&c0_c1[1..]);
+        assert!(self.events().is_empty());
+        let c2 = self.to_server.split_to(1536);
+        assert_eq!(&c2[..], [0; 1536]);
     }
 
     /// Starts a session and answers everything up to Play.Start.
