@@ -31,7 +31,7 @@ use tokio::runtime;
 use self::{
     args::{Args, NoDownload, ProgressKind, STDOUT, Verbosity},
     exit_code::{Exit, NotStarted},
-    job::Environment,
+    job::{Environment, capture::CaptureFile},
     metrics::Monitor,
     program_name::ProgramName,
     report::{
@@ -249,7 +249,7 @@ fn failure(error: anyhow::Error) -> (NotStarted, anyhow::Error) {
 /// Resolves the arguments, and hides their secrets on `screen` as soon as they are known.
 fn resolve(args: &Args, screen: &Screen) -> Result<(Args, Job)> {
     let (args, mut job) = resolve_job(args, &Environment::here(), screen)?;
-    create_files(&args, &mut job)?;
+    create_files(capture_file(&args, &job).as_ref(), &mut job)?;
     Ok((args, job))
 }
 
@@ -263,10 +263,15 @@ fn resolve_job(args: &Args, environment: &Environment, screen: &Screen) -> Resul
 }
 
 /// Creates the files that a download fills from its start: the manifest and the capture.
-fn create_files(args: &Args, job: &mut Job) -> Result<()> {
+fn create_files(capture: Option<&CaptureFile>, job: &mut Job) -> Result<()> {
     job::segments::create_manifest(&job.segments)?;
-    job.capture = job::capture::create(args, job, secrets(args, job))?;
+    job.capture = capture.map(|capture| capture.create(job)).transpose()?;
     Ok(())
+}
+
+/// Returns the capture of a resolved download, if it is requested.
+fn capture_file(args: &Args, job: &Job) -> Option<CaptureFile> {
+    CaptureFile::of(args, || secrets(args, job))
 }
 
 /// Returns the secrets of a resolved download.

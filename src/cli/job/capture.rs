@@ -2,7 +2,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -18,31 +18,51 @@ use crate::{
     transport::capture::Sessions,
 };
 
-/// Creates the capture file of a download. `secrets` are the texts that must not occur in it.
-pub(in crate::cli) fn create(
-    args: &Args,
-    job: &Job,
-    secrets: Vec<String>,
-) -> Result<Option<Arc<Capture>>> {
-    let options = &args.capture;
-    let Some(path) = &options.capture else {
-        return Ok(None);
-    };
-    let rules = Rules {
-        media_bytes: (!options.capture_media).then_some(MEDIA_BYTES),
-        secrets: (!options.capture_secrets).then(|| {
-            Arc::new(Secrets {
-                values: secrets,
-                is_secret_name,
-                find: secret_ranges,
-            })
-        }),
-    };
-    let limit = options.capture_size.unwrap_or(DEFAULT_SIZE);
-    let context = || format!("cannot write --capture {}", path.display());
-    let file = open(path, args.overwrite).with_context(context)?;
-    let capture = Capture::new(file, limit, &comment(job, &rules), rules).with_context(context)?;
-    Ok(Some(Arc::new(capture)))
+/// The capture file of a download, which is not created yet.
+#[derive(Debug)]
+pub(in crate::cli) struct CaptureFile {
+    path: PathBuf,
+    /// Largest size in bytes.
+    limit: u64,
+    overwrites: bool,
+    rules: Rules,
+}
+
+impl CaptureFile {
+    /// Returns the capture that `args` request. `secrets` are the texts that must not occur in it.
+    pub(in crate::cli) fn of(args: &Args, secrets: impl FnOnce() -> Vec<String>) -> Option<Self> {
+        let options = &args.capture;
+        let path = options.capture.clone()?;
+        let rules = Rules {
+            media_bytes: (!options.capture_media).then_some(MEDIA_BYTES),
+            secrets: (!options.capture_secrets).then(|| {
+                Arc::new(Secrets {
+                    values: secrets(),
+                    is_secret_name,
+                    find: secret_ranges,
+                })
+            }),
+        };
+        Some(Self {
+            path,
+            limit: options.capture_size.unwrap_or(DEFAULT_SIZE),
+            overwrites: args.overwrite,
+            rules,
+        })
+    }
+
+    /// Creates the file.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file cannot be written, or if it has content that must not be overwritten.
+    pub(in crate::cli) fn create(&self, job: &Job) -> Result<Arc<Capture>> {
+        let context = || format!("cannot write --capture {}", self.path.display());
+        let file = open(&self.path, self.overwrites).with_context(context)?;
+        let (comment, rules) = (comment(job, &self.rules), self.rules.clone());
+        let capture = Capture::new(file, self.limit, &comment, rules).with_context(context)?;
+        Ok(Arc::new(capture))
+    }
 }
 
 fn open(path: &Path, overwrites: bool) -> Result<File> {

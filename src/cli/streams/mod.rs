@@ -45,7 +45,7 @@ pub(super) fn run(args: &Args, displays: &Displays) -> Result<Exit, (NotStarted,
     let text = file::read(path)
         .with_context(|| format!("cannot read {}", path.display()))
         .map_err(usage)?;
-    let planned = plan(&text, args, &displays.screen, |_| Known::New);
+    let planned = plan(&text, args, displays, |_| Known::New);
     let planned = planned.map_err(|problems| usage(report(path, &problems, displays)))?;
     let share = share(args);
     if args.streams.check {

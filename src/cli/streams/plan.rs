@@ -15,10 +15,12 @@ use super::{
 };
 use crate::{
     cli::{
+        Displays,
         args::{Args, STDOUT},
-        job::{self, Environment, paths},
-        resolve_job,
-        terminal::screen::Screen,
+        capture_file, display_options,
+        job::{self, Environment, capture::CaptureFile, paths},
+        report::{DisplayOptions, json::event},
+        resolve_job, start_event,
     },
     download::{Job, history_frames},
     output::{Destination, Template, queue_bytes},
@@ -38,11 +40,21 @@ pub(super) struct Planned {
 /// What to do with a stream.
 #[derive(Debug)]
 pub(super) enum Action {
-    /// Start it, with these resolved arguments. Boxed, because a list of large values leaves a large hole in
-    /// the memory when the streams have started.
-    Start(Box<Args>, Box<Job>),
+    /// Start it.
+    Start(Start),
     /// Continue: it is recorded with the same options, or has ended with them.
     Keep,
+}
+
+/// What the start of a stream needs. It is small, because all streams are planned before the first one starts.
+#[derive(Debug)]
+pub(super) struct Start {
+    pub(super) job: Box<Job>,
+    /// The capture, which is created at the start.
+    pub(super) capture: Option<Box<CaptureFile>>,
+    pub(super) display: DisplayOptions,
+    /// The event that reports the start, if there are JSON events.
+    pub(super) event: Option<Box<event::Start>>,
 }
 
 /// How a stream of the file relates to the streams of this process.
@@ -67,72 +79,99 @@ pub(super) enum Known {
 pub(super) fn plan(
     text: &str,
     args: &Args,
-    screen: &Screen,
+    displays: &Displays,
     known: impl Fn(&StreamTable) -> Known,
 ) -> Result<Vec<Planned>, Problems> {
-    let tables = file::parse(text)?;
-    let (mut problems, mut planned) = (Problems::default(), Vec::new());
-    let environment = Environment::here();
-    let mut writers = Writers::of_process(args);
+    let (streams, mut problems) = file::parse(text);
+    let mut planned = Vec::new();
+    let mut planner = Planner {
+        displays,
+        environment: Environment::here(),
+        writers: Writers::of_process(args),
+    };
     let shard = args.streams.shard;
-    let is_recorded = |table: &StreamTable| shard.is_none_or(|shard| shard.takes(&table.name));
-    for table in tables.into_iter().filter(is_recorded) {
-        screen.add_secrets(job::secrets(&table.args));
-        let known = known(&table);
-        let resolved = log_span(&table.name)
-            .in_scope(|| resolve(&table.args, known, &environment, screen))
-            .and_then(|(action, files)| {
-                writers.add(&table, &files)?;
-                Ok((action, files))
-            });
-        match resolved {
-            Ok((action, files)) => planned.push(Planned {
-                name: table.name,
-                words: table.words,
-                action,
-                files,
-            }),
-            Err(error) => {
-                let reason = format!("{error:#}");
-                let line = table.line_of(&reason);
-                problems.add(
-                    line,
-                    format!("stream {}: {}", table.name, screen.redacted(&reason)),
-                );
-            }
+    for stream in streams {
+        match stream {
+            Ok((table, _)) if shard.is_some_and(|shard| !shard.takes(&table.name)) => {}
+            Ok((table, args)) => match planner.plan(&table, &args, known(&table)) {
+                Ok((action, files)) => planned.push(Planned {
+                    name: table.name,
+                    words: table.words,
+                    action,
+                    files,
+                }),
+                Err(error) => {
+                    let reason = format!("{error:#}");
+                    let line = table.line_of(&reason);
+                    let reason = displays.screen.redacted(&reason);
+                    problems.add(line, format!("stream {}: {reason}", table.name));
+                }
+            },
+            Err(found) => problems.extend(found),
         }
     }
-    let (frames, bytes) = (history_frames(planned.len()), queue_bytes(planned.len()));
-    for stream in &mut planned {
-        if let Action::Start(_, job) = &mut stream.action {
-            job.history_frames = frames;
-            job.file.queue_bytes = bytes;
-        }
-    }
+    share_memory(&mut planned);
     match problems.is_empty() {
         true => Ok(planned),
         false => Err(problems),
     }
 }
 
-fn resolve(
-    args: &Args,
-    known: Known,
-    environment: &Environment,
-    screen: &Screen,
-) -> Result<(Action, Vec<PathBuf>)> {
-    ensure_output(args)?;
-    paths::ensure_distinct(args)?;
-    let (args, job) = match known {
-        Known::Unchanged { files } => return Ok((Action::Keep, files)),
-        Known::New => resolve_job(args, environment, screen)?,
-        Known::Changed => {
-            let (args, job) = resolve_job(&into_new_file(args), environment, screen)?;
-            (args, in_free_file(job))
+/// Bounds the buffers of each stream by the number of streams.
+fn share_memory(planned: &mut [Planned]) {
+    let (frames, bytes) = (history_frames(planned.len()), queue_bytes(planned.len()));
+    for stream in planned {
+        if let Action::Start(start) = &mut stream.action {
+            start.job.history_frames = frames;
+            start.job.file.queue_bytes = bytes;
         }
-    };
-    let files = files(&args, &job);
-    Ok((Action::Start(Box::new(args), Box::new(job)), files))
+    }
+}
+
+/// Resolves one stream after the other.
+#[derive(Debug)]
+struct Planner<'a> {
+    displays: &'a Displays,
+    environment: Environment,
+    writers: Writers,
+}
+
+impl Planner<'_> {
+    /// Returns what to do with a stream, and the files that no other stream may write.
+    fn plan(
+        &mut self,
+        table: &StreamTable,
+        args: &Args,
+        known: Known,
+    ) -> Result<(Action, Vec<PathBuf>)> {
+        self.displays.screen.add_secrets(job::secrets(args));
+        let (action, files) = log_span(&table.name).in_scope(|| self.resolve(args, known))?;
+        self.writers.add(table, &files)?;
+        Ok((action, files))
+    }
+
+    fn resolve(&self, args: &Args, known: Known) -> Result<(Action, Vec<PathBuf>)> {
+        let (environment, screen) = (&self.environment, &self.displays.screen);
+        ensure_output(args)?;
+        paths::ensure_distinct(args)?;
+        let (args, job) = match known {
+            Known::Unchanged { files } => return Ok((Action::Keep, files)),
+            Known::New => resolve_job(args, environment, screen)?,
+            Known::Changed => {
+                let (args, job) = resolve_job(&into_new_file(args), environment, screen)?;
+                (args, in_free_file(job))
+            }
+        };
+        let files = files(&args, &job);
+        let events = self.displays.events.as_ref();
+        let start = Start {
+            capture: capture_file(&args, &job).map(Box::new),
+            display: display_options(&args, &job),
+            event: events.map(|_| Box::new(start_event(&args, &job, screen))),
+            job: Box::new(job),
+        };
+        Ok((Action::Start(start), files))
+    }
 }
 
 /// Fails unless the stream is written to files or to a named pipe.

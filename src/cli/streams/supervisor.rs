@@ -15,7 +15,7 @@ use super::{
     count,
     disk::Disks,
     file::{self, StreamTable},
-    plan::{Action, Known, Planned, plan},
+    plan::{Action, Known, Planned, Start, plan},
     process_report::ProcessReport,
     report,
     results::Results,
@@ -27,7 +27,6 @@ use crate::{
     cli::{
         Displays,
         args::Args,
-        display_options,
         exit_code::Exit,
         metrics::MetricsServer,
         report::{
@@ -38,10 +37,9 @@ use crate::{
             text::stream::StreamText,
         },
         signals::HangUps,
-        start_event,
         terminal::screen::Screen,
     },
-    download::{Admission, Job, Stop},
+    download::{Admission, Stop},
 };
 
 /// All streams of the process.
@@ -190,16 +188,20 @@ impl<'a> Supervisor<'a> {
             action,
             files,
         } = planned;
-        let Action::Start(args, mut job) = action else {
+        let Action::Start(mut start) = action else {
             return Ok(());
         };
+        let listeners = self.listeners(&name, &mut start);
+        let Start {
+            mut job, capture, ..
+        } = start;
         job.admission = Some(Arc::clone(&self.admission));
         let (sender, stop) = Stop::new();
         let task = Task {
-            listeners: self.listeners(&name, &args, &job),
             name: Arc::clone(&name),
-            args,
             job,
+            capture,
+            listeners,
             stop,
         };
         self.disks.start(task)?;
@@ -213,19 +215,29 @@ impl<'a> Supervisor<'a> {
     }
 
     /// Returns everything that is notified of the events of one stream, and reports its start.
-    fn listeners(&self, name: &Arc<str>, args: &Args, job: &Job) -> Listeners {
+    fn listeners(&self, name: &Arc<str>, start: &mut Start) -> Listeners {
         let Displays { screen, events } = self.displays;
-        let options = display_options(args, job);
+        let options = start.display;
         let mut listeners = Listeners::default();
         listeners.push(TotalsListener::new(Arc::clone(&self.totals)));
         listeners.push(self.registry.open(name));
         if !screen.writes_events() {
             let (screen, name) = (Arc::clone(screen), Arc::clone(name));
-            listeners.push(StreamText::new(screen, name, options, job.output.clone()));
+            listeners.push(StreamText::new(
+                screen,
+                name,
+                options,
+                start.job.output.clone(),
+            ));
         }
         if let Some(events) = events {
             let events = Arc::new(events.for_stream(name));
-            events.write(&Event::Start(start_event(args, job, screen)));
+            if let Some(mut event) = start.event.take() {
+                // The secrets of the streams below it in the file are known now.
+                event.url = screen.redacted(&event.url);
+                event.output = screen.redacted(&event.output);
+                events.write(&Event::Start(*event));
+            }
             listeners.push(JsonReport::new(events, Arc::clone(screen), options));
         }
         listeners
@@ -293,7 +305,7 @@ impl<'a> Supervisor<'a> {
                 return Ok(());
             }
         };
-        match plan(&text, self.args, screen, |table| self.known(table)) {
+        match plan(&text, self.args, self.displays, |table| self.known(table)) {
             Ok(planned) => self.apply(planned),
             Err(problems) => {
                 let last = report(path, &problems, self.displays);

@@ -14,9 +14,9 @@ use tracing::Instrument;
 use super::log_span;
 use crate::{
     cli::{
-        args::Args,
         create_files,
         exit_code::Exit,
+        job::capture::CaptureFile,
         report::{Listener, Listeners},
     },
     download::{self, Ending, Job, Outcome, Stop},
@@ -27,8 +27,8 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Task {
     pub(super) name: Arc<str>,
-    pub(super) args: Box<Args>,
     pub(super) job: Box<Job>,
+    pub(super) capture: Option<Box<CaptureFile>>,
     pub(super) listeners: Listeners,
     pub(super) stop: Stop,
 }
@@ -51,15 +51,15 @@ impl Task {
     pub(super) async fn run(self) -> Ended {
         let Self {
             name,
-            args,
             mut job,
+            capture,
             mut listeners,
             stop,
         } = self;
         let span = log_span(&name);
         async move {
-            let created = create_files(&args, &mut job);
-            drop(args);
+            let created = create_files(capture.as_deref(), &mut job);
+            drop(capture);
             let outcome = match created {
                 Ok(()) => {
                     let download = download::run(&job, &mut listeners, stop);

@@ -40,6 +40,26 @@ fn all_errors_are_reported_with_their_lines() {
     }
 }
 
+#[test]
+fn unusable_options_are_reported_together_with_invalid_values() {
+    let streams = Streams::new("")
+        .with("a", "url = \"rtmp://host/app/a\"")
+        .with("b", "url = \"rtmp://host/app/b\"\nport = 70000")
+        .with("c", "output = \"c.flv\"");
+    let finished = streams.run(&["--check"]);
+    assert_eq!(finished.code(), Some(1), "{finished}");
+    let lines: Vec<_> = finished.stderr.lines().collect();
+    let expected = [
+        "stream a: the stream has no output: add output = \"{name}.flv\"",
+        "port: invalid value '70000' for '--port <PORT>': not a whole number from 0 to 65535",
+        "stream c: the stream has no url",
+    ];
+    assert_eq!(lines.len(), expected.len(), "{finished}");
+    for (line, expected) in lines.iter().zip(expected) {
+        assert!(line.ends_with(expected), "{finished}");
+    }
+}
+
 /// Errors that only the resolved options show.
 #[test]
 fn unusable_options_are_reported_with_their_lines() {

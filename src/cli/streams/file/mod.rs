@@ -14,7 +14,9 @@ use std::{
     fs,
     io::{self, Read},
     path::Path,
+    rc::Rc,
     sync::Arc,
+    vec,
 };
 
 use toml::{
@@ -30,6 +32,23 @@ use self::{
 };
 use crate::cli::args::{Args, STDOUT};
 
+/// The streams of the file, in its order. Each step of the iterator parses the options of one stream, or returns
+/// its errors. Parsed options are large: if those of all streams lived at once, they would leave large holes in the
+/// memory.
+#[derive(Debug)]
+pub(super) struct Streams {
+    tables: vec::IntoIter<UncheckedTable>,
+    options: Options,
+}
+
+impl Iterator for Streams {
+    type Item = Result<(StreamTable, Args), Problems>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        Some(self.tables.next()?.check(&self.options))
+    }
+}
+
 /// One stream of the file.
 #[derive(Debug, Clone)]
 pub(super) struct StreamTable {
@@ -37,8 +56,6 @@ pub(super) struct StreamTable {
     pub(super) name: Arc<str>,
     /// Options as words of a command line.
     pub(super) words: Vec<OsString>,
-    /// The parsed words.
-    pub(super) args: Box<Args>,
     /// Line of the table.
     pub(super) line: usize,
     /// Line of each option, by its long name.
@@ -66,29 +83,38 @@ pub(super) fn read(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// Parses the file. The order of the streams is that of the file.
-///
-/// # Errors
-///
-/// Returns all errors, in the order of their lines.
-pub(super) fn parse(text: &str) -> Result<Vec<StreamTable>, Problems> {
+/// Parses the tables of the file. Returns its streams, and the errors that were found before their options are
+/// parsed. There are no streams if the syntax of the file is invalid.
+pub(super) fn parse(text: &str) -> (Streams, Problems) {
     let lines = Lines::of(text);
-    let mut problems = Problems::default();
+    let options = Options::default();
     let (document, errors) = DeTable::parse_recoverable(text);
+    let mut problems = Problems::default();
     for error in &errors {
         let start = error.span().map_or(0, |span| span.start);
         problems.add(lines.number(start), error.message().replace('\n', ", "));
     }
-    if !errors.is_empty() {
-        return Err(problems);
-    }
-    let options = Options::default();
-    let document = document.get_ref();
-    let (defaults, tables) = tables(document, &lines, &mut problems);
-    let defaults = match defaults {
-        Some(table) => entries(table, &options, &lines, &mut problems),
-        None => Vec::new(),
+    let tables = match errors.is_empty() {
+        true => unchecked_tables(document.get_ref(), &options, &lines, &mut problems),
+        false => Vec::new(),
     };
+    if tables.is_empty() && problems.is_empty() {
+        problems.add(1, "the file has no table [[stream]]".to_owned());
+    }
+    let tables = tables.into_iter();
+    (Streams { tables, options }, problems)
+}
+
+fn unchecked_tables(
+    document: &DeTable<'_>,
+    options: &Options,
+    lines: &Lines,
+    problems: &mut Problems,
+) -> Vec<UncheckedTable> {
+    let (defaults, tables) = tables(document, lines, problems);
+    let mut of_defaults = Problems::default();
+    let defaults = defaults.map(|table| entries(table, options, lines, &mut of_defaults));
+    let defaults: Vec<Rc<Entry>> = defaults.into_iter().flatten().map(Rc::new).collect();
     let mut names: HashMap<String, usize> = HashMap::new();
     let mut streams = Vec::new();
     for table in tables {
@@ -97,30 +123,24 @@ pub(super) fn parse(text: &str) -> Result<Vec<StreamTable>, Problems> {
             problems.add(line, "stream is not a table: write [[stream]]".to_owned());
             continue;
         };
-        let own = entries(members, &options, &lines, &mut problems);
-        let name = table::name(members, line, &lines, &mut problems);
-        let Some((name, name_line)) = name else {
-            continue;
-        };
-        if let Some(first) = names.insert(name.clone(), name_line) {
-            let why = format!("name: line {first} has the same name \"{name}\"");
-            problems.add(name_line, why);
+        let mut found = Problems::default();
+        let own = entries(members, options, lines, &mut found);
+        if let Some((name, name_line)) = table::name(members, line, lines, &mut found) {
+            if let Some(first) = names.insert(name.clone(), name_line) {
+                let why = format!("name: line {first} has the same name \"{name}\"");
+                found.add(name_line, why);
+            }
+            streams.push(UncheckedTable {
+                name,
+                line,
+                entries: with_defaults(own, &defaults),
+                is_complete: found.is_empty() && of_defaults.is_empty(),
+            });
         }
-        streams.extend(stream(
-            (name, line),
-            &defaults,
-            own,
-            &options,
-            &mut problems,
-        ));
+        problems.extend(found);
     }
-    if streams.is_empty() && problems.is_empty() {
-        problems.add(1, "the file has no table [[stream]]".to_owned());
-    }
-    match problems.is_empty() {
-        true => Ok(streams),
-        false => Err(problems),
-    }
+    problems.extend(of_defaults);
+    streams
 }
 
 /// Returns the table of the defaults and those of the streams. Other top-level keys are errors.
@@ -148,49 +168,68 @@ fn tables<'a, 'i>(
     (defaults, streams)
 }
 
-/// Parses the options of one stream. An option of its own replaces the default.
-fn stream(
-    (name, line): (String, usize),
-    defaults: &[Entry],
-    own: Vec<Entry>,
-    options: &Options,
-    problems: &mut Problems,
-) -> Option<StreamTable> {
-    let is_replaced = |default: &&Entry| own.iter().any(|entry| entry.id == default.id);
-    let inherited = defaults.iter().filter(|entry| !is_replaced(entry)).cloned();
-    let mut entries: Vec<Entry> = inherited.collect();
-    entries.extend(own);
-    let mut parsed = None;
-    // Each round removes a rejected option, so that the next round finds the next error.
-    while let Err(rejected) =
-        Args::of_stream(words(&entries, &name)).map(|args| parsed = Some(args))
-    {
-        let option = rejected.option.as_deref();
-        let position = entries.iter().position(|entry| {
-            option.is_some_and(|option| options.id(option) == Some(entry.id.as_str()))
-        });
-        let Some(position) = position else {
-            problems.add(line, format!("stream {name}: {}", rejected.reason));
-            return None;
-        };
-        let entry = entries.remove(position);
-        problems.add(entry.line, format!("{}: {}", entry.key, rejected.reason));
-    }
-    Some(StreamTable {
-        words: words(&entries, &name).collect(),
-        args: Box::new(parsed?),
-        line,
-        lines: entries
-            .iter()
-            .flat_map(|entry| options.names(&entry.id).map(|name| (name, entry.line)))
-            .collect(),
-        name: name.into(),
-    })
+/// Returns the options of a stream. An option of its own replaces the default.
+fn with_defaults(own: Vec<Entry>, defaults: &[Rc<Entry>]) -> Vec<Rc<Entry>> {
+    let is_replaced = |default: &&Rc<Entry>| own.iter().any(|entry| entry.id == default.id);
+    let inherited = defaults.iter().filter(|entry| !is_replaced(entry));
+    let mut entries: Vec<_> = inherited.cloned().collect();
+    entries.extend(own.into_iter().map(Rc::new));
+    entries
 }
 
-fn words<'a>(entries: &'a [Entry], name: &'a str) -> impl Iterator<Item = OsString> + 'a {
-    let words = entries.iter().flat_map(|entry| &entry.words);
-    words.map(move |word| word.replace(NAME_FIELD, name).into())
+/// The table of a stream, before its options are parsed.
+#[derive(Debug)]
+struct UncheckedTable {
+    name: String,
+    line: usize,
+    entries: Vec<Rc<Entry>>,
+    /// Whether no error was found in the table and in the defaults.
+    is_complete: bool,
+}
+
+impl UncheckedTable {
+    /// Parses the options. Returns all errors in them, or no errors if the table is not complete.
+    fn check(mut self, options: &Options) -> Result<(StreamTable, Args), Problems> {
+        let mut problems = Problems::default();
+        // Each round removes a rejected option, so that the next round finds the next error.
+        let args = loop {
+            let rejected = match Args::of_stream(self.words()) {
+                Ok(args) => break args,
+                Err(rejected) => rejected,
+            };
+            let option = rejected.option.as_deref();
+            let position = self.entries.iter().position(|entry| {
+                option.is_some_and(|option| options.id(option) == Some(entry.id.as_str()))
+            });
+            let Some(position) = position else {
+                let why = format!("stream {}: {}", self.name, rejected.reason);
+                problems.add(self.line, why);
+                return Err(problems);
+            };
+            let entry = self.entries.remove(position);
+            problems.add(entry.line, format!("{}: {}", entry.key, rejected.reason));
+        };
+        match self.is_complete && problems.is_empty() {
+            true => Ok((self.into_stream(options), args)),
+            false => Err(problems),
+        }
+    }
+
+    fn words(&self) -> impl Iterator<Item = OsString> + '_ {
+        let words = self.entries.iter().flat_map(|entry| &entry.words);
+        words.map(|word| word.replace(NAME_FIELD, &self.name).into())
+    }
+
+    fn into_stream(self, options: &Options) -> StreamTable {
+        let lines = self.entries.iter();
+        let lines = lines.flat_map(|entry| options.names(&entry.id).map(|name| (name, entry.line)));
+        StreamTable {
+            words: self.words().collect(),
+            line: self.line,
+            lines: lines.collect(),
+            name: self.name.into(),
+        }
+    }
 }
 
 /// Key of the table with the options of all streams.

@@ -30,6 +30,13 @@ impl Problems {
         }
     }
 
+    /// Adds all errors of `others`.
+    pub(in crate::cli::streams) fn extend(&mut self, others: Self) {
+        for other in others.0 {
+            self.add(other.line, other.reason);
+        }
+    }
+
     pub(in crate::cli::streams) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

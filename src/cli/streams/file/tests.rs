@@ -1,8 +1,24 @@
 use super::*;
 
+/// Returns all streams, or all errors.
+fn read_all(text: &str) -> Result<Vec<StreamTable>, Problems> {
+    let (streams, mut problems) = parse(text);
+    let mut tables = Vec::new();
+    for stream in streams {
+        match stream {
+            Ok((table, _)) => tables.push(table),
+            Err(found) => problems.extend(found),
+        }
+    }
+    match problems.is_empty() {
+        true => Ok(tables),
+        false => Err(problems),
+    }
+}
+
 /// Returns the name and the words of each stream.
 fn words_of(text: &str) -> Vec<(String, Vec<String>)> {
-    let streams = parse(text).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let streams = read_all(text).unwrap_or_else(|problems| panic!("{problems:?}"));
     let words = |stream: &StreamTable| {
         let words = stream.words.iter();
         words
@@ -17,7 +33,7 @@ fn words_of(text: &str) -> Vec<(String, Vec<String>)> {
 
 /// Returns the errors as lines.
 fn errors(text: &str) -> Vec<String> {
-    let problems = parse(text).expect_err("the file has errors");
+    let problems = read_all(text).expect_err("the file has errors");
     problems.iter().map(ToString::to_string).collect()
 }
 
@@ -189,6 +205,26 @@ fn all_errors_are_reported_in_the_order_of_their_lines() {
 }
 
 #[test]
+fn a_table_with_an_error_is_not_a_stream() {
+    let valid = "[[stream]]\nname = 'valid'\n";
+    for invalid in ["port = 'x'", "port = true", "xyzzy = 5"] {
+        for text in [
+            format!("{valid}[[stream]]\nname = 'invalid'\n{invalid}\n"),
+            format!("[[stream]]\nname = 'invalid'\n{invalid}\n{valid}"),
+        ] {
+            let (streams, _) = parse(&text);
+            let names: Vec<_> = streams
+                .flatten()
+                .map(|(table, _)| table.name.to_string())
+                .collect();
+            assert_eq!(names, ["valid"], "{text}");
+        }
+        let text = format!("[defaults]\n{invalid}\n{valid}");
+        assert_eq!(parse(&text).0.flatten().count(), 0, "{text}");
+    }
+}
+
+#[test]
 fn syntax_errors_name_their_line() {
     let text = "[[stream]]\nname = 'a'\nurl = rtmp://host/x\nlive = true\nlive = true\n";
     let errors = errors(text);
@@ -206,7 +242,7 @@ fn syntax_errors_name_their_line() {
 #[test]
 fn reasons_lead_to_the_line_of_their_option() {
     let text = "[[stream]]\nname = 'a'\noutput = 'x'\nsegment-time = 5\n";
-    let stream = &parse(text).unwrap()[0];
+    let stream = &read_all(text).unwrap()[0];
     assert_eq!(stream.line_of("--segment-time needs a file"), 4);
     assert_eq!(stream.line_of("cannot write --output: x"), 3);
     assert_eq!(stream.line_of("something else"), 1);
