@@ -31,7 +31,7 @@ pub enum HangUp {
     Excluded,
 }
 
-/// Watches the signals as [`watch`] does.
+/// Watches the signals as [`watch()`] does.
 ///
 /// # Errors
 ///

@@ -13,8 +13,8 @@ use crate::cli::streams::Shard;
 pub struct StreamsArgs {
     /// Record all streams that this TOML file lists, in one process; - is standard input
     ///
-    /// Each table [[stream]] of FILE has a name and the long options of one download, such as url = "rtmp://..." and
-    /// live = true. The table [defaults] has options for all streams. In values, {name} stands for the name of the
+    /// Each table `[[stream]]` of FILE has a name and the long options of one download, such as url = "rtmp://..." and
+    /// live = true. The table `[defaults]` has options for all streams. In values, {name} stands for the name of the
     /// stream. A stream that fails does not affect the others. The exit code is the highest one of all streams.
     /// SIGHUP reads FILE again.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, allow_hyphen_values = true)]

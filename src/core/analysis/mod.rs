@@ -212,7 +212,7 @@ impl StreamAnalysis {
     /// Whether each track has a setup, a frame rate and a complete GOP, and the tracks that the metadata announces
     /// have frames.
     ///
-    /// An announced track without frames in the first [`MISSING_TRACK_MS`] of media counts as missing.
+    /// An announced track without frames in the first two seconds of media counts as missing.
     pub fn is_complete(&self) -> bool {
         self.has_all_tracks() && self.tracks.iter().all(Track::is_complete)
     }

@@ -3,7 +3,7 @@
 //! RTMP has no field that names the software. Most servers claim to be Adobe's Flash Media Server, and many
 //! claim the same version. The guess compares the facts of a session with the known behaviour of each server:
 //! members and their order in the answer to `connect`, window sizes, statuses and handshake bytes. Each
-//! [`Rule`] needs a sign that only one server has, or several that no other known server combines. If the
+//! rule needs a sign that only one server has, or several that no other known server combines. If the
 //! rules of no server or of several servers match, the software is unknown.
 
 #[cfg(test)]
