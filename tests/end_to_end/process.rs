@@ -84,6 +84,10 @@ impl Process {
     fn memory(&self, field: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
         let status = status.expect("the process is running");
+        // A new process shares the memory of the test until its program has started.
+        if !status.starts_with("Name:\trtmp") {
+            return 0;
+        }
         let value = status.lines().find_map(|line| line.strip_prefix(field));
         let kilobytes = value.and_then(|value| value.trim().strip_suffix(" kB"));
         1024 * kilobytes.map_or(0, |kilobytes| kilobytes.parse().expect("a number"))
