@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The options of a command line. A changed request is parsed and resolved like any other, so that the printed
-/// command line does what was tried.
+/// command line makes the same request as the attempt.
 #[derive(Debug, Clone)]
 pub(super) struct Request {
     options: Vec<GivenOption>,

@@ -157,7 +157,7 @@ fn ellipsis(charset: Charset) -> &'static str {
     }
 }
 
-/// Rows of the terminal that stay free for the cursor and the latest message.
+/// Rows of the terminal that the display leaves empty for the cursor and the latest message.
 const MARGIN: usize = 2;
 
 /// Largest width of the names.
