@@ -1,11 +1,12 @@
 //! The state of admission: the next start, and the servers that do not answer.
 
-use std::{
-    collections::HashMap,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use rand::{Rng, RngExt};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, sleep_until},
+};
 
 /// Why a server counts as failing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,23 +16,6 @@ pub struct HostFailure {
     /// Whether nothing accepts connections there, so that the server may not be running yet.
     pub(in crate::download) is_unreachable: bool,
 }
-
-/// Answer to a download that wants to connect.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// The connection may be made now.
-    Admitted,
-    /// Ask again at this time, or after a change.
-    NotBefore(Instant),
-    /// Ask again after a change: another download tries the server.
-    AfterProbe,
-    /// Another download has tried the server since the first question, without success.
-    Failed(HostFailure),
-}
-
-/// Number of failures of the server at the first question of a waiting download.
-#[derive(Debug, Default)]
-pub(super) struct Seen(Option<u32>);
 
 /// Decides when connections may be made.
 #[derive(Debug)]
@@ -49,11 +33,21 @@ struct Failing {
     latest: HostFailure,
     /// Time of the latest failure.
     since: Instant,
-    /// End of the back-off.
-    until: Instant,
-    /// Whether a download tries the server.
-    is_probed: bool,
+    backoff: Backoff,
 }
+
+/// Time after a failure of a server, until a connection to it has a result.
+#[derive(Debug, Clone)]
+pub(super) struct Backoff {
+    /// Earliest time of the probe.
+    pub(super) until: Instant,
+    /// The only permit is the right to probe the server. Closed with the result of a connection.
+    probe: Arc<Semaphore>,
+}
+
+/// Right to probe a server in its back-off. If it is dropped without a result, the next download receives it.
+#[derive(Debug)]
+pub(super) struct ProbeRight(OwnedSemaphorePermit);
 
 impl Gate {
     pub(super) fn new(stagger: Duration) -> Self {
@@ -64,32 +58,14 @@ impl Gate {
         }
     }
 
-    /// Returns whether a connection to `host` may be made now, without making it.
-    pub(super) fn peek(&self, host: &str, now: Instant, seen: &mut Seen) -> Verdict {
-        let Some(failing) = self.failing.get(host) else {
-            *seen = Seen::default();
-            return Verdict::Admitted;
-        };
-        let first = *seen.0.get_or_insert(failing.failures);
-        match failing {
-            _ if failing.failures > first => Verdict::Failed(failing.latest.clone()),
-            _ if failing.until > now => Verdict::NotBefore(failing.until),
-            Failing {
-                is_probed: true, ..
-            } => Verdict::AfterProbe,
-            _ => Verdict::Admitted,
-        }
+    /// Returns the back-off of `host`; `None` if connections may be made.
+    pub(super) fn backoff(&self, host: &str) -> Option<Backoff> {
+        Some(self.failing.get(host)?.backoff.clone())
     }
 
-    /// Decides whether a connection to `host` is made now. In a back-off, it becomes the probe.
-    pub(super) fn ask(&mut self, host: &str, now: Instant, seen: &mut Seen) -> Verdict {
-        let verdict = self.peek(host, now, seen);
-        if verdict == Verdict::Admitted
-            && let Some(failing) = self.failing.get_mut(host)
-        {
-            failing.is_probed = true;
-        }
-        verdict
+    /// Returns the latest failure of a server in its back-off.
+    pub(super) fn failure(&self, host: &str) -> Option<HostFailure> {
+        Some(self.failing.get(host)?.latest.clone())
     }
 
     /// Reserves the time of the next connection.
@@ -126,31 +102,58 @@ impl Gate {
             failures,
             latest: failure,
             since: now,
-            until: now.checked_add(backoff(failures, rng)).unwrap_or(now),
-            is_probed: false,
+            backoff: Backoff {
+                until: now.checked_add(pause(failures, rng)).unwrap_or(now),
+                probe: Arc::new(Semaphore::new(1)),
+            },
         };
         self.failing.insert(host.to_owned(), failing);
-    }
-
-    /// Lets another download try the server: the connection ended without a result.
-    pub(super) fn abandoned(&mut self, host: &str) {
-        if let Some(failing) = self.failing.get_mut(host) {
-            failing.is_probed = false;
-        }
     }
 
     /// Forgets servers that nothing tries any more. Redirects may name any number of servers.
     fn forget_old(&mut self, now: Instant) {
         self.failing.retain(|_, failing| {
             let age = now.saturating_duration_since(failing.since);
-            failing.is_probed || age < FORGET_AFTER
+            failing.backoff.is_claimed() || age < FORGET_AFTER
         });
+    }
+}
+
+impl Drop for Failing {
+    /// Wakes the downloads that wait for the result.
+    fn drop(&mut self) {
+        self.backoff.probe.close();
+    }
+}
+
+impl Backoff {
+    /// Waits until a probe may be made. Only the download that makes it wakes up then. Returns `None` once a
+    /// connection to the server has a result.
+    pub(super) async fn probe(&self) -> Option<ProbeRight> {
+        let right = Arc::clone(&self.probe).acquire_owned().await.ok()?;
+        tokio::select! {
+            () = sleep_until(self.until) => Some(ProbeRight(right)),
+            // There is no second permit, so this ends only if the semaphore is closed.
+            _ = self.probe.acquire() => None,
+        }
+    }
+
+    /// Whether a download probes the server, or is going to.
+    fn is_claimed(&self) -> bool {
+        self.probe.available_permits() == 0
+    }
+}
+
+impl ProbeRight {
+    /// Whether a connection to the server has a result since.
+    pub(super) fn is_outdated(&self) -> bool {
+        self.0.semaphore().is_closed()
     }
 }
 
 /// Back-off of 1, 2, 4, 8, 10 s with ±25 % jitter. It is shorter than that of a single download, because one
 /// connection serves all.
-fn backoff(failures: u32, rng: &mut impl Rng) -> Duration {
+fn pause(failures: u32, rng: &mut impl Rng) -> Duration {
     let doublings = failures.saturating_sub(1).min(MAX_DOUBLINGS);
     let pause = SHORTEST_PAUSE
         .saturating_mul(1 << doublings)

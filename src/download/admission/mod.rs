@@ -9,17 +9,17 @@ mod tests;
 use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use rand::rngs::StdRng;
 use tokio::{
-    sync::{Notify, OwnedSemaphorePermit, Semaphore},
-    time::sleep_until,
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, sleep_until},
 };
 
 pub use self::gate::HostFailure;
-use self::gate::{Gate, Seen, Verdict};
+use self::gate::{Gate, ProbeRight};
 use crate::transport::Endpoint;
 
 /// Limits of the connections of all downloads that share it.
@@ -29,8 +29,6 @@ use crate::transport::Endpoint;
 pub struct Admission {
     connections: Option<Arc<Semaphore>>,
     gate: Mutex<Gate>,
-    /// Notified if a server has answered or failed.
-    changed: Notify,
 }
 
 impl Admission {
@@ -40,7 +38,6 @@ impl Admission {
         Self {
             connections: connections.map(|connections| Arc::new(permits(connections))),
             gate: Mutex::new(Gate::new(stagger)),
-            changed: Notify::new(),
         }
     }
 
@@ -54,46 +51,39 @@ impl Admission {
         endpoint: &Endpoint,
     ) -> Result<Permit, HostFailure> {
         let host = endpoint.to_string();
-        let mut seen = Seen::default();
         loop {
-            self.wait_for(&host, &mut seen).await?;
+            let right = self.probe_right(&host).await?;
             let connection = self.connection().await;
             let slot = self.gate().slot(Instant::now());
-            sleep_until(slot.into()).await;
-            // The server may have failed during the waits.
-            match self.gate().ask(&host, Instant::now(), &mut seen) {
-                Verdict::Admitted => {
+            sleep_until(slot).await;
+            // The server may have failed or answered during the waits.
+            let failure = self.gate().failure(&host);
+            let is_outdated = right.as_ref().is_none_or(ProbeRight::is_outdated);
+            match failure.filter(|_| is_outdated) {
+                None => {
                     return Ok(Permit {
                         admission: Arc::clone(self),
                         host,
                         began: Instant::now(),
                         is_settled: false,
+                        right,
                         _connection: connection,
                     });
                 }
-                Verdict::Failed(failure) => return Err(failure),
-                Verdict::NotBefore(_) | Verdict::AfterProbe => {}
+                Some(failure) if right.is_some() => return Err(failure),
+                Some(_) => {}
             }
         }
     }
 
-    /// Waits until the server is not in its back-off, or until a probe of it may be made.
-    async fn wait_for(&self, host: &str, seen: &mut Seen) -> Result<(), HostFailure> {
-        loop {
-            // Registered before the check, so that no notification is lost in between.
-            let changed = self.changed.notified();
-            let verdict = self.gate().peek(host, Instant::now(), seen);
-            match verdict {
-                Verdict::Admitted => return Ok(()),
-                Verdict::Failed(failure) => return Err(failure),
-                Verdict::AfterProbe => changed.await,
-                Verdict::NotBefore(time) => {
-                    tokio::select! {
-                        () = changed => {}
-                        () = sleep_until(time.into()) => {}
-                    }
-                }
-            }
+    /// Waits until the server is not in its back-off, or until it may be probed.
+    async fn probe_right(&self, host: &str) -> Result<Option<ProbeRight>, HostFailure> {
+        let Some(backoff) = self.gate().backoff(host) else {
+            return Ok(None);
+        };
+        match backoff.probe().await {
+            Some(right) => Ok(Some(right)),
+            None => self.gate().failure(host).map_or(Ok(None), Err),
         }
     }
 
@@ -122,38 +112,30 @@ pub(super) struct Permit {
     began: Instant,
     /// Whether the success or the failure of the connection was noted.
     is_settled: bool,
+    /// Held until then, if the connection is the probe of a server in its back-off.
+    right: Option<ProbeRight>,
     _connection: Option<OwnedSemaphorePermit>,
 }
 
 impl Permit {
     /// Notes that the server has answered.
     pub(super) fn succeeded(&mut self) {
-        if !self.is_settled {
-            self.is_settled = true;
-            self.settle(|gate, host| gate.succeeded(host));
-        }
+        self.settle(|gate, host, _| gate.succeeded(host));
     }
 
     /// Notes that the server cannot be reached, or did not complete the handshake.
     pub(super) fn failed(&mut self, failure: HostFailure) {
-        if !self.is_settled {
-            self.is_settled = true;
-            let (began, now) = (self.began, Instant::now());
+        self.settle(|gate, host, began| {
             let mut rng: StdRng = rand::make_rng();
-            self.settle(|gate, host| gate.failed(host, (began, now), failure, &mut rng));
-        }
+            gate.failed(host, (began, Instant::now()), failure, &mut rng);
+        });
     }
 
-    fn settle(&self, note: impl FnOnce(&mut Gate, &str)) {
-        note(&mut self.admission.gate(), &self.host);
-        self.admission.changed.notify_waiters();
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        if !self.is_settled {
-            self.settle(Gate::abandoned);
+    /// Notes the first result, and ignores later ones.
+    fn settle(&mut self, note: impl FnOnce(&mut Gate, &str, Instant)) {
+        if !std::mem::replace(&mut self.is_settled, true) {
+            note(&mut self.admission.gate(), &self.host, self.began);
+            self.right = None;
         }
     }
 }

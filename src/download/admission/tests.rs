@@ -1,4 +1,8 @@
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use rand::SeedableRng;
 
@@ -27,11 +31,8 @@ fn fail(gate: &mut Gate, host: &str, at: Instant) {
 }
 
 /// Returns the end of the back-off of `host`.
-fn end_of_backoff(gate: &Gate, host: &str, now: Instant) -> Instant {
-    match gate.peek(host, now, &mut Seen::default()) {
-        Verdict::NotBefore(time) => time,
-        verdict => panic!("{verdict:?}"),
-    }
+fn end_of_backoff(gate: &Gate, host: &str) -> Instant {
+    gate.backoff(host).expect("a back-off").until
 }
 
 #[test]
@@ -44,52 +45,6 @@ fn connections_are_spread_over_time() {
 }
 
 #[test]
-fn one_probe_at_a_time_tries_a_failing_host() {
-    let (mut gate, start) = (Gate::new(Duration::ZERO), Instant::now());
-    let ask = |gate: &mut Gate, now| gate.ask("a", now, &mut Seen::default());
-    assert_eq!(ask(&mut gate, start), Verdict::Admitted);
-    assert_eq!(ask(&mut gate, start), Verdict::Admitted);
-    fail(&mut gate, "a", start);
-    let end = end_of_backoff(&gate, "a", start);
-    assert!((ms(750)..=ms(1250)).contains(&(end - start)));
-    assert_eq!(ask(&mut gate, end), Verdict::Admitted);
-    assert_eq!(ask(&mut gate, end), Verdict::AfterProbe);
-    gate.abandoned("a");
-    assert_eq!(ask(&mut gate, end), Verdict::Admitted);
-    gate.succeeded("a");
-    assert_eq!(ask(&mut gate, end), Verdict::Admitted);
-    assert_eq!(ask(&mut gate, end), Verdict::Admitted);
-}
-
-#[test]
-fn failed_probe_fails_for_all_that_wait() {
-    let (mut gate, start) = (Gate::new(Duration::ZERO), Instant::now());
-    fail(&mut gate, "a", start);
-    let (mut waiting, mut later) = (Seen::default(), Seen::default());
-    let end = end_of_backoff(&gate, "a", start);
-    assert_eq!(gate.peek("a", start, &mut waiting), Verdict::NotBefore(end));
-    fail(&mut gate, "a", end);
-    assert_eq!(
-        gate.peek("a", end, &mut waiting),
-        Verdict::Failed(failure("refused"))
-    );
-    assert!(matches!(
-        gate.peek("a", end, &mut later),
-        Verdict::NotBefore(_)
-    ));
-}
-
-#[test]
-fn other_hosts_are_not_affected() {
-    let (mut gate, start) = (Gate::new(Duration::ZERO), Instant::now());
-    fail(&mut gate, "a", start);
-    assert_eq!(
-        gate.ask("b", start, &mut Seen::default()),
-        Verdict::Admitted
-    );
-}
-
-#[test]
 fn connections_from_before_a_failure_do_not_extend_the_back_off() {
     let (mut gate, start) = (Gate::new(Duration::ZERO), Instant::now());
     let mut rng = rng();
@@ -97,7 +52,7 @@ fn connections_from_before_a_failure_do_not_extend_the_back_off() {
         let times = (start, start + ms(9));
         gate.failed("a", times, failure("refused"), &mut rng);
     }
-    let end = end_of_backoff(&gate, "a", start);
+    let end = end_of_backoff(&gate, "a");
     assert!(end - start <= ms(9 + 1250));
 }
 
@@ -107,7 +62,7 @@ fn back_off_grows_up_to_its_limit() {
     let mut now = start;
     for seconds in [1.0, 2.0, 4.0, 8.0, 10.0, 10.0, 10.0] {
         fail(&mut gate, "a", now);
-        let end = end_of_backoff(&gate, "a", now);
+        let end = end_of_backoff(&gate, "a");
         let share = (end - now).as_secs_f64() / seconds;
         assert!((0.75..=1.25).contains(&share), "{share} of {seconds} s");
         assert!(end - now <= LONGEST_PAUSE.mul_f64(1.25));
@@ -122,13 +77,11 @@ fn redirects_to_many_hosts_are_forgotten() {
         fail(&mut gate, &number.to_string(), start);
     }
     let last = MAX_HOSTS.to_string();
-    let verdict = gate.peek(&last, start, &mut Seen::default());
-    assert_eq!(verdict, Verdict::Admitted, "there are too many");
+    assert!(gate.backoff(&last).is_none(), "there are too many");
     let later = start + Duration::from_secs(121);
     fail(&mut gate, &last, later);
-    let verdict = gate.peek("0", start, &mut Seen::default());
-    assert_eq!(verdict, Verdict::Admitted, "it is forgotten");
-    assert!(end_of_backoff(&gate, &last, later) > later);
+    assert!(gate.backoff("0").is_none(), "it is forgotten");
+    assert!(end_of_backoff(&gate, &last) > later);
 }
 
 fn endpoint() -> Endpoint {
@@ -150,34 +103,121 @@ async fn connection_limit_holds() {
     drop(second);
 }
 
-/// A restarted server gets one connection, and after its success the others.
-#[tokio::test]
+/// Notes a failure of the server, which starts its back-off.
+async fn fail_once(admission: &Arc<Admission>) {
+    let mut permit = admission.admit(&endpoint()).await.unwrap();
+    permit.failed(failure("first"));
+}
+
+/// Counts the turns of a download.
+async fn counted<T>(turns: &AtomicUsize, work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    poll_fn(|context| {
+        turns.fetch_add(1, Ordering::Relaxed);
+        work.as_mut().poll(context)
+    })
+    .await
+}
+
+/// Only one download wakes up at the end of a back-off. The others wake up for its result, and for their own
+/// connections.
+#[tokio::test(start_paused = true)]
 async fn waiting_downloads_follow_the_probe() {
     for succeeds in [true, false] {
-        let admission = Arc::new(Admission::new(None, Duration::ZERO));
-        let mut permit = admission.admit(&endpoint()).await.unwrap();
-        permit.failed(failure("first"));
-        let probes = AtomicUsize::new(0);
-        let download = async || {
-            let mut permit = admission.admit(&endpoint()).await?;
-            if probes.fetch_add(1, Ordering::Relaxed) > 0 {
-                return Ok(());
-            }
-            tokio::time::sleep(ms(20)).await;
-            assert_eq!(probes.load(Ordering::Relaxed), 1, "one probe at a time");
-            match succeeds {
-                true => permit.succeeded(),
-                false => permit.failed(failure("second")),
-            }
-            Ok::<_, HostFailure>(())
-        };
-        let (one, two, three) = tokio::join!(download(), download(), download());
-        let results = [one, two, three];
+        let admission = Arc::new(Admission::new(None, ms(50)));
+        fail_once(&admission).await;
+        let (turns, connections) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+        let mut downloads = tokio::task::JoinSet::new();
+        for _ in 0..DOWNLOADS {
+            let admission = Arc::clone(&admission);
+            let (turns, connections) = (Arc::clone(&turns), Arc::clone(&connections));
+            downloads.spawn(async move {
+                let mut permit = counted(&turns, admission.admit(&endpoint())).await?;
+                let number = connections.fetch_add(1, Ordering::Relaxed);
+                tokio::time::sleep(ms(3_000)).await;
+                match succeeds || number > 0 {
+                    true => permit.succeeded(),
+                    false => permit.failed(failure("second")),
+                }
+                Ok::<_, HostFailure>(Instant::now())
+            });
+        }
+        tokio::time::sleep(ms(3_000)).await;
+        assert_eq!(connections.load(Ordering::Relaxed), 1, "the probe");
+        let first_turns = turns.load(Ordering::Relaxed);
+        assert!(first_turns < DOWNLOADS + 5, "{first_turns} turns");
+        let results = downloads.join_all().await;
+        let turns = turns.load(Ordering::Relaxed);
         let failed = results.iter().filter_map(|result| result.as_ref().err());
         let failed: Vec<_> = failed.map(|failure| failure.reason.as_str()).collect();
         match succeeds {
-            true => assert!(failed.is_empty(), "{failed:?}"),
-            false => assert_eq!(failed, ["second"; 2]),
+            true => {
+                assert!(failed.is_empty(), "{failed:?}");
+                assert!(turns < 3 * DOWNLOADS + 5, "{turns} turns");
+                let mut ends: Vec<_> = results.into_iter().flatten().collect();
+                ends.sort();
+                let is_spread = |pair: &[Instant]| pair[1] - pair[0] >= ms(50);
+                assert!(ends.windows(2).all(is_spread), "{ends:?}");
+            }
+            false => {
+                assert_eq!(failed, vec!["second"; DOWNLOADS - 1]);
+                assert!(turns < 2 * DOWNLOADS + 5, "{turns} turns");
+            }
         }
     }
 }
+
+/// A probe without a result passes its right on, before and after its back-off has ended.
+#[tokio::test(start_paused = true)]
+async fn abandoned_probe_is_replaced() {
+    let admission = Arc::new(Admission::new(None, Duration::ZERO));
+    fail_once(&admission).await;
+    let server = endpoint();
+    let probe = || tokio::time::timeout(ms(5_000), admission.admit(&server));
+    let cancelled = tokio::time::timeout(ms(10), admission.admit(&endpoint())).await;
+    assert!(cancelled.is_err(), "the back-off has not ended");
+    let permit = probe().await.unwrap().unwrap();
+    assert!(probe().await.is_err(), "there is a probe");
+    drop(permit);
+    let panics = tokio::spawn({
+        let admission = Arc::clone(&admission);
+        async move {
+            let _permit = admission.admit(&endpoint()).await.unwrap();
+            panic!("in the probe");
+        }
+    });
+    assert!(panics.await.is_err());
+    probe().await.unwrap().unwrap().succeeded();
+    let (first, second) = (probe().await.unwrap(), probe().await.unwrap());
+    assert!(first.is_ok() && second.is_ok(), "the server works");
+}
+
+/// A connection from before the back-off may succeed while the probe waits for the end of the back-off.
+#[tokio::test(start_paused = true)]
+async fn other_success_ends_the_back_off() {
+    let admission = Arc::new(Admission::new(None, Duration::ZERO));
+    let mut early = admission.admit(&endpoint()).await.unwrap();
+    fail_once(&admission).await;
+    let (start, server) = (Instant::now(), endpoint());
+    let (waiting, ()) = tokio::join!(admission.admit(&server), async {
+        tokio::time::sleep(ms(100)).await;
+        early.succeeded();
+    });
+    assert!(waiting.is_ok());
+    assert_eq!(start.elapsed(), ms(100));
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_hosts_are_not_affected() {
+    let admission = Arc::new(Admission::new(None, Duration::ZERO));
+    fail_once(&admission).await;
+    let other = Endpoint {
+        port: 443,
+        ..endpoint()
+    };
+    let start = Instant::now();
+    admission.admit(&other).await.unwrap();
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
+const DOWNLOADS: usize = 2_000;
