@@ -38,12 +38,10 @@
 //! | module | contents |
 //! | --- | --- |
 //! | [`writer`] | collects messages in fragments |
-//! | `track` | frames of a track that wait for the end of the fragment |
 //! | [`reader`] | restores the writer of a file |
 //! | `color` | description of the colors of a video track |
 //! | `entry_reader` | reads the codec setup of a track |
 //! | [`sample_entry`] | codec setup of a track |
-//! | `clock` | decoding times of a track |
 //! | `frame_rate` | frame rates, and the search for that of a track |
 //! | [`fragment`] | movie fragments |
 //! | [`movie`] | the `moov` box |
@@ -52,7 +50,6 @@
 //! | `tables` | sample tables, encoded from the fragments of a file |
 
 mod boxes;
-mod clock;
 mod color;
 mod entry_reader;
 pub mod fragment;
@@ -63,7 +60,6 @@ pub mod playlist;
 pub mod reader;
 pub mod sample_entry;
 mod tables;
-mod track;
 pub mod writer;
 
 pub(crate) use self::boxes::BoxHeader;

@@ -1,7 +1,11 @@
 //! Collects the messages of one file in fragments.
 
+mod clock;
+mod track;
+
 use std::{cmp::Reverse, collections::BTreeMap};
 
+use self::track::{HEADROOM, Held, Track};
 use super::{
     Layout,
     boxes::{BoxHeader, put},
@@ -14,7 +18,6 @@ use super::{
     playlist::{FragmentFacts, Playlist},
     sample_entry::{SampleEntry, Unsupported, family},
     tables::Table,
-    track::{HEADROOM, Held, Track},
 };
 use crate::core::{
     amf::Object,

@@ -2,16 +2,15 @@
 
 use std::collections::VecDeque;
 
-use super::{
-    clock::Clock,
-    fragment::{Run, Sample},
-    frame_rate::FrameRate,
-    movie::MovieTrack,
-    sample_entry::{FrameLength, MILLISECONDS, SampleEntry},
-    writer::Frame,
-};
+use super::{Frame, clock::Clock};
 use crate::core::{
     flv::{FrameInfo, TagKind},
+    mp4::{
+        fragment::{Run, Sample},
+        frame_rate::FrameRate,
+        movie::MovieTrack,
+        sample_entry::{FrameLength, MILLISECONDS, SampleEntry},
+    },
     payload::Pool,
 };
 
