@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rtmpull::core::mp4::writer::{ReadFragment, read_fragment};
+use rtmpull::core::mp4::fragment::{ReadFragment, read_fragment};
 use serde_json::Value;
 use tempfile::TempDir;
 

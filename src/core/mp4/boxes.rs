@@ -47,14 +47,14 @@ impl BoxHeader {
         if length != 1 {
             return Ok(Self {
                 kind,
-                header: SHORT,
+                header: SHORT_HEADER,
                 length: length.into(),
             });
         }
         let length = reader.array("large box length").map(u64::from_be_bytes)?;
         Ok(Self {
             kind,
-            header: LONG,
+            header: LONG_HEADER,
             length,
         })
     }
@@ -71,9 +71,11 @@ impl BoxHeader {
     }
 }
 
-/// Lengths of a box header in bytes.
-const SHORT: u64 = 8;
-const LONG: u64 = 16;
+/// Length of a box header in bytes, if the length of the box has 32 bits.
+pub(super) const SHORT_HEADER: u64 = 8;
+
+/// Length of a box header in bytes, if the length of the box has 64 bits.
+const LONG_HEADER: u64 = 16;
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,6 @@
-//! Movie fragments: encoding, and the view of a fragment that the final tables are built from.
+//! Movie fragments: encoding, and the view of a fragment that files are continued and finished with.
 
-use super::boxes::{BoxHeader, put, put_full};
+use super::boxes::{BoxHeader, SHORT_HEADER, put, put_full};
 use crate::core::wire::{Missing, Reader};
 
 /// One sample of a fragment.
@@ -152,6 +152,71 @@ pub(super) fn read_moof(moof: &[u8]) -> Result<Vec<Run>, Missing> {
     }
     Ok(runs)
 }
+
+/// Result of [`read_fragment`].
+#[derive(Debug, PartialEq, Eq)]
+pub enum ReadFragment {
+    /// The runs, and the length of the fragment in bytes.
+    Complete(Vec<Run>, u64),
+    /// At least this number of bytes is needed, about 1 MiB at most.
+    Needs(u64),
+    /// The bytes are not a fragment that the writer builds.
+    Invalid,
+}
+
+/// Reads the fragment at the start of `bytes`, which need not contain its samples. A `free` box, which replaces
+/// damaged fragments, counts as a fragment without runs.
+pub fn read_fragment(bytes: &[u8]) -> ReadFragment {
+    let Ok(moof) = BoxHeader::read(&mut Reader::new(bytes)) else {
+        let is_long = bytes.starts_with(&[0, 0, 0, 1]);
+        return ReadFragment::Needs(if is_long {
+            2 * SHORT_HEADER
+        } else {
+            SHORT_HEADER
+        });
+    };
+    if moof.kind == *b"free" && moof.length >= moof.header {
+        return ReadFragment::Complete(Vec::new(), moof.length);
+    }
+    if moof.kind != *b"moof" || !(SHORT_HEADER..=MAX_MOOF).contains(&moof.length) {
+        return ReadFragment::Invalid;
+    }
+    let needed = moof.length.saturating_add(SHORT_HEADER);
+    let split = usize::try_from(moof.length)
+        .ok()
+        .and_then(|at| bytes.split_at_checked(at));
+    let Some((moof, rest)) = split.filter(|(_, rest)| rest.len() as u64 >= SHORT_HEADER) else {
+        return ReadFragment::Needs(needed);
+    };
+    match (read_moof(moof), BoxHeader::read(&mut Reader::new(rest))) {
+        (Ok(runs), Ok(data)) if data.kind == *b"mdat" && covers(&runs, moof.len(), data.length) => {
+            ReadFragment::Complete(runs, data.length.saturating_add(moof.len() as u64))
+        }
+        _ => ReadFragment::Invalid,
+    }
+}
+
+/// Whether the samples of the runs are exactly the bytes of an `mdat` box with this length after a `moof` box.
+fn covers(runs: &[Run], moof: usize, data: u64) -> bool {
+    let first = (moof as u64).saturating_add(SHORT_HEADER);
+    let mut end = first;
+    for run in runs {
+        if end != u64::from(run.offset) {
+            return false;
+        }
+        end = end.saturating_add(run.bytes().into());
+    }
+    let samples = data.checked_sub(SHORT_HEADER);
+    samples
+        .is_some_and(|samples| samples == end.saturating_sub(first) && samples <= MAX_FRAGMENT_DATA)
+}
+
+/// Largest length of a `moof` box that is read. The writer's largest one has 160 kB.
+const MAX_MOOF: u64 = 1 << 20;
+
+/// Largest size of the samples in a fragment that is read: 4 MiB, at which the writer ends a fragment, and the
+/// largest message of each track.
+const MAX_FRAGMENT_DATA: u64 = 64 << 20;
 
 /// Flag of `tfhd`: offsets of runs count from the `moof` box.
 const DEFAULT_BASE_IS_MOOF: u32 = 0x02_0000;

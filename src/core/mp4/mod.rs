@@ -42,6 +42,7 @@
 //! | `color` | description of the colors of a video track |
 //! | `entry_reader` | reads the codec setup of a track |
 //! | [`sample_entry`] | codec setup of a track |
+//! | `file_type` | first boxes of a growing and of a finished file |
 //! | `frame_rate` | frame rates, and the search for that of a track |
 //! | [`fragment`] | movie fragments |
 //! | [`movie`] | the `moov` box |
@@ -52,6 +53,7 @@
 mod boxes;
 mod color;
 mod entry_reader;
+mod file_type;
 pub mod fragment;
 pub(crate) mod frame_rate;
 pub mod index_reader;

@@ -12,7 +12,8 @@ use shiguredo_mp4::{
 };
 
 use super::{
-    writer::{Fragment, Frame, MoviePiece, ReadFragment, read_fragment},
+    fragment::{ReadFragment, read_fragment},
+    writer::{Fragment, Frame, MoviePiece},
     *,
 };
 use crate::core::{

@@ -14,9 +14,9 @@ use crate::{
         flv::{Layout, head_writer::Patch},
         mp4::{
             self,
-            fragment::Run,
+            fragment::{ReadFragment, Run, read_fragment},
             reader::{Foreign, ReadStart, Start, read_start},
-            writer::{ExistingSample, ReadFragment, read_fragment},
+            writer::ExistingSample,
         },
     },
     output::{

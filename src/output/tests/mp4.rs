@@ -14,7 +14,7 @@ use super::*;
 use crate::{
     core::{
         flv::Metadata,
-        mp4::writer::{ReadFragment, read_fragment},
+        mp4::fragment::{ReadFragment, read_fragment},
     },
     output::{
         file::{MediaFile, Storage},

@@ -14,10 +14,11 @@ use thiserror::Error;
 
 use super::{
     Layout,
-    boxes::BoxHeader,
+    boxes::{BoxHeader, SHORT_HEADER},
+    file_type::{RESERVED, finished_file_type, fragmented_file_type},
     movie::{Description, MovieTrack, YEARS_1904_TO_1970},
     sample_entry::SampleEntry,
-    writer::{BOX_HEADER, Options, RESERVED, Writer, finished_file_type, fragmented_file_type},
+    writer::{Options, Writer},
 };
 use crate::core::wire::{Missing, Reader};
 
@@ -100,12 +101,12 @@ pub fn read_start(bytes: &[u8], fragment_ms: u64) -> ReadStart {
     };
     let skipped = bytes.len().saturating_sub(movie.len()) as u64;
     let Ok(header) = BoxHeader::read(&mut Reader::new(movie)) else {
-        return ReadStart::Needs(skipped.saturating_add(BOX_HEADER));
+        return ReadStart::Needs(skipped.saturating_add(SHORT_HEADER));
     };
     if header.kind != *b"moov" && layout == Layout::Plain {
         return ReadStart::Foreign(Foreign::Program);
     }
-    if header.kind != *b"moov" || !(BOX_HEADER..=MAX_MOVIE).contains(&header.length) {
+    if header.kind != *b"moov" || !(SHORT_HEADER..=MAX_MOVIE).contains(&header.length) {
         return ReadStart::Foreign(Foreign::Setup);
     }
     let end = skipped.saturating_add(header.length);

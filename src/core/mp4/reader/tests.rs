@@ -4,8 +4,9 @@ use super::*;
 use crate::core::{
     flv::TagKind,
     mp4::{
+        fragment::{ReadFragment, read_fragment},
         tests::{AAC_HEADER, File, assert_strict, avc_header, demux, options},
-        writer::{ExistingSample, ReadFragment, read_fragment},
+        writer::ExistingSample,
     },
 };
 
