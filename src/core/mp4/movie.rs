@@ -47,13 +47,18 @@ pub(super) struct MovieTrack {
 
 /// A piece of the `moov` box of a finished file.
 #[derive(Debug)]
-pub(super) enum Piece {
+pub enum MoviePiece {
+    /// Bytes to write.
     Bytes(Vec<u8>),
-    /// Entries of a table, from all fragments of the file.
-    Entries {
-        track: u32,
-        table: Table,
-    },
+    /// Entries to write: pass all fragments of the file to it.
+    Entries(Entries),
+}
+
+/// Encoder of the entries of one table.
+#[derive(Debug)]
+pub struct Entries {
+    track: u32,
+    table: Table,
 }
 
 impl MovieTrack {
@@ -316,7 +321,7 @@ impl MovieTrack {
     /// Appends the pieces of the `trak` box of a finished file, and returns their length.
     fn put_final(
         &self,
-        pieces: &mut Vec<Piece>,
+        pieces: &mut Vec<MoviePiece>,
         created: u64,
         presentation: &Presentation<'_>,
     ) -> u32 {
@@ -338,13 +343,27 @@ impl MovieTrack {
         let length = length.saturating_add(tables);
         for (kind, table) in self.needed_tables() {
             out.extend(table.header());
-            pieces.push(Piece::Bytes(std::mem::take(&mut out)));
-            pieces.push(Piece::Entries {
+            pieces.push(MoviePiece::Bytes(std::mem::take(&mut out)));
+            pieces.push(MoviePiece::Entries(Entries {
                 track: self.id,
                 table: Table::new(kind, self.lead()),
-            });
+            }));
         }
         length
+    }
+}
+
+impl Entries {
+    /// Appends the entries for the fragment at this offset of the file to `out`.
+    pub fn add(&mut self, runs: &[Run], offset: u64, out: &mut Vec<u8>) {
+        for run in runs.iter().filter(|run| run.track == self.track) {
+            self.table.add(run, offset, out);
+        }
+    }
+
+    /// Appends the last entry to `out`.
+    pub fn finish(mut self, out: &mut Vec<u8>) {
+        self.table.finish(out);
     }
 }
 
@@ -411,8 +430,8 @@ pub(super) fn put_initial<'a>(
 pub(super) fn final_pieces<'a>(
     tracks: impl Iterator<Item = &'a MovieTrack> + Clone,
     description: &'a Description,
-) -> Vec<Piece> {
-    let mut pieces = vec![Piece::Bytes(Vec::new())];
+) -> Vec<MoviePiece> {
+    let mut pieces = vec![MoviePiece::Bytes(Vec::new())];
     let tracks = tracks.filter(|track| track.has_samples());
     let lengths = tracks.clone().map(|track| {
         let presentation = track.presentation(tracks.clone(), description);
@@ -423,12 +442,12 @@ pub(super) fn final_pieces<'a>(
     let mut metadata = Vec::new();
     put_metadata(&mut metadata, description);
     let length = length.saturating_add(u32::try_from(metadata.len()).unwrap_or(0));
-    if let Some(Piece::Bytes(head)) = pieces.first_mut() {
+    if let Some(MoviePiece::Bytes(head)) = pieces.first_mut() {
         put_open(head, b"moov", length, |out| {
             put_movie_header(out, tracks, description, duration_ms);
         });
     }
-    pieces.push(Piece::Bytes(metadata));
+    pieces.push(MoviePiece::Bytes(metadata));
     pieces
 }
 
@@ -439,8 +458,8 @@ pub(super) fn final_length<'a>(
 ) -> u64 {
     let pieces = final_pieces(tracks, description);
     let length = pieces.first().and_then(|piece| match piece {
-        Piece::Bytes(bytes) => bytes.first_chunk().copied(),
-        Piece::Entries { .. } => None,
+        MoviePiece::Bytes(bytes) => bytes.first_chunk().copied(),
+        MoviePiece::Entries(_) => None,
     });
     length.map_or(0, |length| u32::from_be_bytes(length).into())
 }

@@ -13,7 +13,8 @@ use shiguredo_mp4::{
 
 use super::{
     fragment::{ReadFragment, read_fragment},
-    writer::{Fragment, Frame, MoviePiece},
+    movie::MoviePiece,
+    writer::{Fragment, Frame},
     *,
 };
 use crate::core::{

@@ -11,7 +11,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use super::{Ending, MediaFile, Storage, movie::is_unsupported};
 use crate::{
     core::{
-        flv::{Layout, head_writer::Patch},
+        flv::head_writer::Patch,
         mp4::{
             self,
             fragment::{ReadFragment, Run, read_fragment},
@@ -63,8 +63,7 @@ pub(crate) struct ExistingMovie {
 impl ExistingMovie {
     /// Whether there is nothing to repair: the file is finished, or stays fragmented and is not torn.
     pub(crate) fn is_complete(&self) -> bool {
-        let is_plain = self.writer.layout() == Layout::Plain;
-        self.is_finished || is_plain && self.writer.length() == self.length
+        self.is_finished || !self.writer.has_tables() && self.writer.length() == self.length
     }
 
     /// Number of frames in the intact fragments.

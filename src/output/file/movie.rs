@@ -10,7 +10,7 @@
 use std::io::{self, SeekFrom};
 
 use super::{Ending, MediaFile, Storage, existing_movie::read_runs};
-use crate::{core::mp4::writer::MoviePiece, output::muxer::Muxer};
+use crate::{core::mp4::movie::MoviePiece, output::muxer::Muxer};
 
 impl<S: Storage> MediaFile<S> {
     /// Writes the end of the file after its last unit. An FLV file gets an updated head.

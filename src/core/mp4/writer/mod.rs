@@ -21,11 +21,7 @@ mod written;
 use std::collections::BTreeMap;
 
 use self::track::Track;
-pub use self::{
-    fragments::Fragment,
-    reopening::ExistingSample,
-    sealing::{Entries, FinalMovie, MoviePiece},
-};
+pub use self::{fragments::Fragment, reopening::ExistingSample};
 use super::{
     Layout,
     file_type::{RESERVED, fragmented_file_type},
@@ -173,11 +169,6 @@ impl Writer {
     /// Returns whether the file has a video track.
     pub fn has_video(&self) -> bool {
         self.movies().any(|track| track.entry.is_video())
-    }
-
-    /// Returns whether the file is finished with sample tables.
-    pub fn layout(&self) -> Layout {
-        self.options.layout
     }
 
     /// Whether tables finish the file.

@@ -6,40 +6,14 @@ use crate::core::{
     mp4::{
         boxes::SHORT_HEADER,
         file_type::{RESERVED, finished_file_type, fragmented_file_type},
-        fragment::Run,
-        movie::{Piece, final_pieces},
-        tables::Table,
+        movie::{MoviePiece, final_pieces},
     },
 };
 
-/// The `moov` box of a finished file, as a list of bytes and tables.
-#[derive(Debug)]
-pub struct FinalMovie {
-    pieces: std::vec::IntoIter<Piece>,
-}
-
-/// A piece of a [`FinalMovie`].
-#[derive(Debug)]
-pub enum MoviePiece {
-    /// Bytes to write.
-    Bytes(Vec<u8>),
-    /// Entries to write: pass all fragments of the file to it.
-    Entries(Entries),
-}
-
-/// Encoder of the entries of one table.
-#[derive(Debug)]
-pub struct Entries {
-    track: u32,
-    table: Table,
-}
-
 impl Writer {
-    /// Returns the `moov` box that finishes the file.
-    pub fn final_movie(&self) -> FinalMovie {
-        FinalMovie {
-            pieces: final_pieces(self.movies(), &self.options.description).into_iter(),
-        }
+    /// Returns the `moov` box that finishes the file, as a list of bytes and tables.
+    pub fn final_movie(&self) -> Vec<MoviePiece> {
+        final_pieces(self.movies(), &self.options.description)
     }
 
     /// Returns the change that prepares [`Writer::seal`]. The file must contain all of [`Writer::final_movie`].
@@ -71,30 +45,5 @@ impl Writer {
         let mut bytes = fragmented_file_type();
         bytes.extend(RESERVED);
         Patch { offset: 0, bytes }
-    }
-}
-
-impl Iterator for FinalMovie {
-    type Item = MoviePiece;
-
-    fn next(&mut self) -> Option<MoviePiece> {
-        Some(match self.pieces.next()? {
-            Piece::Bytes(bytes) => MoviePiece::Bytes(bytes),
-            Piece::Entries { track, table } => MoviePiece::Entries(Entries { track, table }),
-        })
-    }
-}
-
-impl Entries {
-    /// Appends the entries for the fragment at this offset of the file to `out`.
-    pub fn add(&mut self, runs: &[Run], offset: u64, out: &mut Vec<u8>) {
-        for run in runs.iter().filter(|run| run.track == self.track) {
-            self.table.add(run, offset, out);
-        }
-    }
-
-    /// Appends the last entry to `out`.
-    pub fn finish(mut self, out: &mut Vec<u8>) {
-        self.table.finish(out);
     }
 }

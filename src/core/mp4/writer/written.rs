@@ -3,7 +3,6 @@
 use super::{Writer, track::Track};
 use crate::core::{
     mp4::{
-        Layout,
         boxes::BoxHeader,
         file_type::fragmented_file_type,
         fragment::{Run, read_moof},
@@ -76,8 +75,7 @@ impl Writer {
 
     /// Returns the offset of the first fragment, if the file is finished with sample tables.
     pub fn first_fragment(&self) -> Option<u64> {
-        self.first_fragment
-            .filter(|_| self.options.layout == Layout::Seekable)
+        self.first_fragment.filter(|_| self.has_tables())
     }
 
     pub(super) fn note(&mut self, runs: &[Run], offset: u64) {
@@ -123,9 +121,7 @@ impl Writer {
             let Some(track) = tracks.find(|track| track.id == run.track) else {
                 continue;
             };
-            let durations = run.samples.iter().map(|sample| u64::from(sample.duration));
-            let end = durations.fold(run.start, u64::saturating_add);
-            fragment.end_us = fragment.end_us.max(track.microseconds(end));
+            fragment.end_us = fragment.end_us.max(track.microseconds(run.end()));
             if Some(track.id) == main {
                 fragment.start_us = Some(track.microseconds(run.start));
                 fragment.is_start = run.samples.first().is_some_and(|sample| sample.is_sync);
