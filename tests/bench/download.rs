@@ -8,6 +8,7 @@
 //! Words after `--` select parts: `plain`, `rtmpe`, `rtmps`, `memory`, `first-byte`.
 //! `RTMPULL_BEFORE` names another build of the program to compare with.
 
+mod measure;
 #[path = "../server/mod.rs"]
 mod server;
 
@@ -21,6 +22,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use measure::{CpuTime, is_quick, is_wanted, median, peak_memory_mib};
 use rtmpull::core::rtmp::handshake::digest::Scheme;
 use server::{Authority, Config, Handshake, Replay, Server, Stream, TlsClose, TlsFront, Validity};
 
@@ -29,8 +31,7 @@ fn main() {
         println!("this bench reads /proc, which only Linux has");
         return;
     }
-    // `cargo test --benches` and manual runs without --bench are short.
-    let is_quick = !env::args().any(|argument| argument == "--bench");
+    let is_quick = is_quick();
     let (bytes, turns) = if is_quick {
         (50 << 20, 1)
     } else {
@@ -60,15 +61,6 @@ fn main() {
     if is_wanted("first-byte") {
         first_byte();
     }
-}
-
-/// Returns whether this part was selected, or no part was.
-fn is_wanted(piece: &str) -> bool {
-    let mut words = env::args()
-        .skip(1)
-        .filter(|word| !word.starts_with('-'))
-        .peekable();
-    words.peek().is_none() || words.any(|word| word == piece)
 }
 
 /// Measures plain rtmp against rtmpdump and a plain copy.
@@ -141,7 +133,7 @@ fn measure(label: &str, programs: &[Program], file: &Path, bytes: u64, turns: us
             costs.push(cost);
         }
     }
-    let medians: Vec<Option<Cost>> = costs.into_iter().map(Cost::median).collect();
+    let medians: Vec<Option<Cost>> = costs.into_iter().map(Cost::median_of).collect();
     let copy = medians.last().copied().flatten();
     for (program, cost) in programs.iter().zip(medians) {
         let Some(cost) = cost else {
@@ -312,7 +304,7 @@ impl Program {
 
     /// Runs the program to its end; returns `None` if it is not installed.
     fn run(&self) -> Option<Cost> {
-        let cpu_before = cpu_seconds_of_children();
+        let cpu_before = CpuTime::of_finished_children().sum();
         let start = Instant::now();
         let mut child = self.start(Stdio::null())?;
         let mut peak_mib = 0.0;
@@ -325,7 +317,7 @@ impl Program {
             thread::sleep(Duration::from_millis(10));
         }
         Some(Cost {
-            cpu_seconds: cpu_seconds_of_children() - cpu_before,
+            cpu_seconds: CpuTime::of_finished_children().sum() - cpu_before,
             wall_seconds: start.elapsed().as_secs_f64(),
             peak_mib,
         })
@@ -340,42 +332,14 @@ struct Cost {
 }
 
 impl Cost {
-    fn median(costs: Vec<Self>) -> Option<Self> {
-        let middle = |value: fn(&Self) -> f64| {
-            let mut values: Vec<f64> = costs.iter().map(value).collect();
-            values.sort_by(f64::total_cmp);
-            values.get(values.len() / 2).copied()
-        };
-        Some(Self {
-            cpu_seconds: middle(|cost| cost.cpu_seconds)?,
-            wall_seconds: middle(|cost| cost.wall_seconds)?,
-            peak_mib: middle(|cost| cost.peak_mib)?,
+    fn median_of(costs: Vec<Self>) -> Option<Self> {
+        let middle = |value: fn(&Self) -> f64| median(costs.iter().map(value));
+        (!costs.is_empty()).then(|| Self {
+            cpu_seconds: middle(|cost| cost.cpu_seconds),
+            wall_seconds: middle(|cost| cost.wall_seconds),
+            peak_mib: middle(|cost| cost.peak_mib),
         })
     }
-}
-
-/// Returns user and system time of all finished children, in seconds (fields 16 and 17 of
-/// /proc/PID/stat).
-fn cpu_seconds_of_children() -> f64 {
-    let stat = fs::read_to_string("/proc/self/stat").expect("Linux provides /proc");
-    let (_, behind_name) = stat
-        .rsplit_once(')')
-        .expect("the process name is in parentheses");
-    let ticks: f64 = behind_name
-        .split_whitespace()
-        .skip(13)
-        .take(2)
-        .map(|field| field.parse::<f64>().expect("a count of ticks"))
-        .sum();
-    ticks / TICKS_PER_SECOND
-}
-
-/// Returns the peak memory of a process so far, in MiB.
-fn peak_memory_mib(pid: u32) -> Option<f64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    let kib: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kib / 1024.0)
 }
 
 fn text(path: &Path) -> String {
@@ -384,6 +348,3 @@ fn text(path: &Path) -> String {
 
 /// Delay of the connection in each direction.
 const ONE_WAY: Duration = Duration::from_millis(100);
-
-/// USER_HZ, which is 100 for user space on every Linux machine.
-const TICKS_PER_SECOND: f64 = 100.0;

@@ -4,11 +4,12 @@
 //! speed of a machine varies: compare the ratios, not the seconds. Files are written to memory (`/dev/shm`) and to
 //! the folder for temporary files, which should be on a disk.
 
+mod measure;
 #[path = "../server/mod.rs"]
 mod server;
 
 use std::{
-    env, fs,
+    fs,
     io::Read,
     path::Path,
     process::{Child, Command, Stdio},
@@ -17,6 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use measure::{CpuTime, is_quick, is_wanted, median, peak_memory_mib, sorted};
 use server::{Broadcast, Clip, Config, Replay, SentFrame, Server, Stream, Tag};
 use tempfile::TempDir;
 
@@ -25,8 +27,7 @@ fn main() {
         println!("this bench reads /proc, which only Linux has");
         return;
     }
-    // `cargo test --benches` and manual runs without --bench are short.
-    let is_quick = !env::args().any(|argument| argument == "--bench");
+    let is_quick = is_quick();
     if is_wanted("cpu") {
         cpu(
             if is_quick { 50 << 20 } else { 800_000_000 },
@@ -45,15 +46,6 @@ fn main() {
     if is_wanted("memory") {
         memory(if is_quick { 1 } else { 24 });
     }
-}
-
-/// Returns whether this measurement was selected, or none was.
-fn is_wanted(piece: &str) -> bool {
-    let mut words = env::args()
-        .skip(1)
-        .filter(|word| !word.starts_with('-'))
-        .peekable();
-    words.peek().is_none() || words.any(|word| word == piece)
 }
 
 /// Measures the CPU time of complete downloads. The system time of an MP4 file on a disk includes its sync, which
@@ -89,7 +81,7 @@ fn cpu(bytes: u64, turns: usize) {
             }
         }
         let median_of = |of: fn(&CpuTime) -> f64| -> Vec<f64> {
-            let median_of = |times: &Vec<CpuTime>| median(times.iter().map(of).collect());
+            let median_of = |times: &Vec<CpuTime>| median(times.iter().map(of));
             times.iter().map(median_of).collect()
         };
         let (user, system) = (median_of(|time| time.user), median_of(|time| time.system));
@@ -244,12 +236,6 @@ fn delays_of(options: &[&str], seconds: u32) -> Vec<Delay> {
         is_keyframe: sent.kind == Tag::VIDEO && sent.at_ms.is_multiple_of(1000),
     };
     pairs.map(delay).collect()
-}
-
-fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values
 }
 
 /// Reads a pipe to its end, and returns the time of arrival of each frame. `frames` returns the length of the
@@ -422,57 +408,12 @@ fn clear(folder: &TempDir) {
 }
 
 fn cpu_time_of(command: &mut Command) -> CpuTime {
-    let before = cpu_time_of_children();
+    let before = CpuTime::of_finished_children();
     let status = quietly(command).wait().expect("a child process");
     assert!(status.success(), "{command:?}: {status}");
-    let after = cpu_time_of_children();
+    let after = CpuTime::of_finished_children();
     CpuTime {
         user: after.user - before.user,
         system: after.system - before.system,
     }
 }
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-/// CPU time in seconds.
-struct CpuTime {
-    user: f64,
-    system: f64,
-}
-
-impl CpuTime {
-    fn sum(&self) -> f64 {
-        self.user + self.system
-    }
-}
-
-/// Returns the CPU time of all finished children (fields 16 and 17 of /proc/PID/stat).
-fn cpu_time_of_children() -> CpuTime {
-    let stat = fs::read_to_string("/proc/self/stat").expect("Linux provides /proc");
-    let (_, after_name) = stat
-        .rsplit_once(')')
-        .expect("the process name is in parentheses");
-    let mut fields = after_name.split_whitespace().skip(13);
-    let mut seconds = || {
-        let ticks = fields.next().expect("a field").parse::<f64>();
-        ticks.expect("a count of ticks") / TICKS_PER_SECOND
-    };
-    CpuTime {
-        user: seconds(),
-        system: seconds(),
-    }
-}
-
-/// Returns the peak memory of a process so far, in MiB.
-fn peak_memory_mib(pid: u32) -> Option<f64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    let kib: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kib / 1024.0)
-}
-
-/// USER_HZ, which is 100 for user space on every Linux machine.
-const TICKS_PER_SECOND: f64 = 100.0;

@@ -4,17 +4,19 @@
 //! An RTMPT front relays the bytes of a plain RTMP server in answers of 32 KiB. The programs run in
 //! turn against the same server.
 
+mod measure;
 #[path = "../server/mod.rs"]
 mod server;
 
 use std::{
-    env, fs,
+    fs,
     path::Path,
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
+use measure::{CpuTime, is_quick};
 use server::{
     Config, DelayedConnection, FaultAction, FaultPoint, Handshake, Pace, Replay, Server, Step,
     Stream, Tunnel, TunnelConfig,
@@ -25,9 +27,7 @@ fn main() {
         println!("this bench reads /proc, which only Linux has");
         return;
     }
-    // `cargo test --benches` only needs a short run.
-    let is_quick = !env::args().any(|argument| argument == "--bench");
-    let seconds = if is_quick { 2 } else { 10 };
+    let seconds = if is_quick() { 2 } else { 10 };
     println!("2 MB/s through answers of 32 KiB, {seconds} s of stream\n");
     println!("| round trip | source | program | s | MB/s | of its pace | requests/s |");
     println!("| --- | --- | --- | --- | --- | --- | --- |");
@@ -109,9 +109,9 @@ fn wait(name: &str, is_silent: bool, waited: Duration) {
         };
         // Exclude the start of the program.
         thread::sleep(Duration::from_secs(1));
-        let (cpu, sent) = (cpu_seconds(child.id()), requests(&front));
+        let (cpu, sent) = (cpu_seconds(&child), requests(&front));
         thread::sleep(waited);
-        let cpu = cpu_seconds(child.id()) - cpu;
+        let cpu = cpu_seconds(&child) - cpu;
         let sent = requests(&front) - sent;
         child
             .kill()
@@ -150,20 +150,10 @@ fn start_program(name: &str, port: u16, file: &Path) -> Option<Child> {
     quiet.stderr(Stdio::null()).spawn().ok()
 }
 
-/// Returns user and system time of a process, in seconds (fields 14 and 15 of /proc/PID/stat).
-fn cpu_seconds(pid: u32) -> f64 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process is running");
-    let (_, behind_name) = stat
-        .rsplit_once(')')
-        .expect("the process name is in parentheses");
-    let fields = behind_name.split_whitespace().skip(11).take(2);
-    let ticks: f64 = fields
-        .map(|field| field.parse::<f64>().expect("a count of ticks"))
-        .sum();
-    ticks / TICKS_PER_SECOND
+fn cpu_seconds(child: &Child) -> f64 {
+    CpuTime::of(child.id())
+        .expect("the process is running")
+        .sum()
 }
 
 const PROGRAMS: [&str; 3] = ["rtmpull", "rtmpdump", "ffmpeg"];
-
-/// USER_HZ, which is 100 for user space on every Linux machine.
-const TICKS_PER_SECOND: f64 = 100.0;
