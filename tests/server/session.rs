@@ -406,7 +406,10 @@ impl<'a> Session<'a> {
                 self.request_reconnect()?;
             }
             let Some(playback) = &mut self.playback else {
-                return Ok(MAX_IDLE);
+                return Ok(match self.config.ping_every {
+                    Some(_) => MAX_IDLE,
+                    None => NOTHING_TO_SEND,
+                });
             };
             if self.is_paused {
                 return Ok(MAX_IDLE);
@@ -721,6 +724,9 @@ const HANDSHAKE_LEN: u64 = 1 + 2 * 1536;
 
 /// Longest wait for a message while no tag is due.
 const MAX_IDLE: Duration = Duration::from_millis(20);
+
+/// Wait for a message while neither tags nor pings follow. Thousands of idle sessions then cost nothing.
+const NOTHING_TO_SEND: Duration = Duration::from_secs(60);
 
 /// Number of bytes sent before the session checks for received messages.
 const MAX_BURST: u64 = 1 << 16;
