@@ -3,7 +3,7 @@
 //! A server in another process sends streams of 1 Mbit/s (H.264 and AAC) in real time. Words after `--` select
 //! measurements: `live`, `waiting`. The folder of the recordings is in memory (`/dev/shm`) if that exists.
 
-#[path = "../server/mod.rs"]
+#[path = "../../server/mod.rs"]
 mod server;
 
 use std::{
