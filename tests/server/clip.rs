@@ -50,13 +50,17 @@ impl Clip {
         clip
     }
 
-    /// Returns the media of the sample `rounds` times, one round every `round_ms` milliseconds.
+    /// Returns the media of the sample `rounds` times; see [`Self::repeated`].
+    pub fn repeated_sample(rounds: u32, round_ms: u32) -> Self {
+        Self::sample().repeated(rounds, round_ms)
+    }
+
+    /// Returns the media `rounds` times, one round every `round_ms` milliseconds.
     ///
     /// The sequence headers occur only in the first round, and the clip has no metadata.
-    pub fn repeated_sample(rounds: u32, round_ms: u32) -> Self {
-        let sample = Self::sample();
+    pub fn repeated(&self, rounds: u32, round_ms: u32) -> Self {
         let round = |number: u32| {
-            let tags = sample.media_with_content();
+            let tags = self.media_with_content();
             let tags = tags.filter(move |tag| number == 0 || !tag.is_sequence_header());
             tags.map(move |tag| Tag {
                 timestamp_ms: tag.timestamp_ms + number * round_ms,
