@@ -47,13 +47,16 @@ pub(super) async fn play(
         Ok(session) => session,
         Err(cause) => return judge(&cause, &pump.facts()),
     };
-    let mut session_template = session.clone();
+    let mut session_template = Arc::clone(&session);
     let mut sources = Sources::new(job, &session);
     let mut lost: Option<Loss> = None;
     let mut unpipelined = Vec::new();
     loop {
         let began = Instant::now();
-        session_template.timeouts = series.limit_first_media(began, job.session.timeouts);
+        let timeouts = series.limit_first_media(began, job.session.timeouts);
+        if session_template.timeouts != timeouts {
+            Arc::make_mut(&mut session_template).timeouts = timeouts;
+        }
         let attempt = find(
             job,
             &mut session_template,
@@ -187,13 +190,15 @@ async fn with_swf_proof(
     job: &Job,
     pump: &mut Pump<'_>,
     stop: &mut Stop,
-) -> Result<Config, EndCause> {
-    let mut session = job.session.clone();
+) -> Result<Arc<Config>, EndCause> {
+    let mut session = Arc::clone(&job.session);
     if let Some(player) = &job.player {
         // Boxed like the other rare steps of a download: every download would reserve its memory.
         let fingerprint = Box::pin(player.fingerprint(&job.dialer));
         match pump.flush_while(fingerprint, stop).await? {
-            Ok(Fingerprint { hash, size }) => session.swf_proof = Some(SwfProof { hash, size }),
+            Ok(Fingerprint { hash, size }) => {
+                Arc::make_mut(&mut session).swf_proof = Some(SwfProof { hash, size });
+            }
             Err(error) => return Err(EndCause::Player(error)),
         }
     }
@@ -235,7 +240,7 @@ fn conclude(lost: Option<Loss>, last: (Ending, String), has_media: bool) -> (End
 /// servers that failed with pipelining.
 async fn find(
     job: &Job,
-    session_template: &mut Config,
+    session_template: &mut Arc<Config>,
     sources: &mut Sources<'_>,
     pump: &mut Pump<'_>,
     candidates: &mut Candidates,
@@ -245,7 +250,7 @@ async fn find(
     // The server may have moved the stream.
     let mut home = match pump.relocation() {
         Some(relocation) => relocation.clone(),
-        None => (sources.route().clone(), session_template.clone()),
+        None => (sources.route().clone(), Arc::clone(session_template)),
     };
     let (mut route, mut session) = (home.0.clone(), pump.resuming_session(&home.1));
     let mut login = None;
@@ -279,10 +284,12 @@ async fn find(
                     }
                     Err(last) => return last,
                 };
-                let mut config = session.clone();
-                config.pipelining &= !unpipelined.contains(&route.endpoint);
+                let mut config = Arc::clone(&session);
+                if unpipelined.contains(&route.endpoint) {
+                    Arc::make_mut(&mut config).pipelining = false;
+                }
                 if let Some(connect) = &login {
-                    config.connect.clone_from(connect);
+                    Arc::make_mut(&mut config).connect.clone_from(connect);
                 }
                 open(job, stream, config, pump.reports_messages)
             }
@@ -311,7 +318,7 @@ async fn find(
                 tracing::info!(
                     "the server closed the connection during the handshake, trying the plain handshake"
                 );
-                session.handshake = handshake::Mode::Plain;
+                Arc::make_mut(&mut session).handshake = handshake::Mode::Plain;
             }
             Next::Finish(last)
                 if !has_fresh_keys && pump.may_have_mismatched_keys(&last, client) =>
@@ -342,8 +349,8 @@ async fn find(
                 }
                 match candidates.next(&session) {
                     Some(next) => {
-                        session_template.clone_from(&next);
-                        session = next;
+                        session = Arc::new(next);
+                        session_template.clone_from(&session);
                     }
                     None => return last,
                 }
@@ -356,7 +363,7 @@ async fn find(
                 );
                 hops = 0;
                 route.clone_from(&home.0);
-                session = starting_at(start_ms, &home.1);
+                session = Arc::new(starting_at(start_ms, &home.1));
                 login = None;
             }
             Next::Move(to) => {
@@ -389,10 +396,13 @@ async fn find(
             Next::Follow(redirect) => {
                 hops = hops.saturating_add(1);
                 candidates.clear();
-                session.handshake = job.session.handshake;
                 login = None;
                 match follow(&redirect, &session, &route) {
-                    Ok((to, next)) => (route, session) = (to, next),
+                    Ok((to, next)) => {
+                        let handshake = job.session.handshake;
+                        session = Arc::new(Config { handshake, ..next });
+                        route = to;
+                    }
                     Err(why) => return EndCause::RedirectRefused(why),
                 }
             }
@@ -401,9 +411,13 @@ async fn find(
 }
 
 /// Prepares a session over `stream`. `keeps_answers` is whether its facts contain the answers of the server.
-fn open(job: &Job, stream: Stream, config: Config, keeps_answers: bool) -> Box<PlayingConnection> {
+fn open(
+    job: &Job,
+    stream: Stream,
+    config: Arc<Config>,
+    keeps_answers: bool,
+) -> Box<PlayingConnection> {
     let mut rng: StdRng = rand::make_rng();
-    let config = Arc::new(config);
     let mut client = Client::new(Arc::clone(&config), Instant::now(), &mut rng);
     capture::observe(job.capture.as_ref(), &mut client);
     if keeps_answers {

@@ -20,7 +20,7 @@ pub struct Job {
     /// Server, and the transport to reach it.
     pub route: Route,
     /// Configuration of the RTMP session.
-    pub session: Config,
+    pub session: Arc<Config>,
     /// SWF player whose hash must be determined before connecting (`-W`).
     pub player: Option<Player>,
     /// How connections are made.

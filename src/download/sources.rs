@@ -1,6 +1,6 @@
 //! The sources of one recording: the first one, and the fallbacks that replace it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{Candidate, Job};
 use crate::{core::rtmp::client::config::Config, transport::Route};
@@ -34,17 +34,17 @@ pub(super) struct Sources<'a> {
     /// Number of sources that failed in turn.
     failed: usize,
     /// Session of the first source, with the split of its URL path that exists.
-    first_session: Config,
+    first_session: Arc<Config>,
 }
 
 impl<'a> Sources<'a> {
     /// Starts with the first source, whose session is `session`.
-    pub(super) fn new(job: &'a Job, session: &Config) -> Self {
+    pub(super) fn new(job: &'a Job, session: &Arc<Config>) -> Self {
         Self {
             job,
             current: 0,
             failed: 0,
-            first_session: session.clone(),
+            first_session: Arc::clone(session),
         }
     }
 
@@ -74,9 +74,10 @@ impl<'a> Sources<'a> {
     }
 
     /// Returns the session of the source in use.
-    pub(super) fn session(&self) -> Config {
-        let mut session = self.first_session.clone();
+    pub(super) fn session(&self) -> Arc<Config> {
+        let mut shared = Arc::clone(&self.first_session);
         if let Some(source) = self.fallback() {
+            let session = Arc::make_mut(&mut shared);
             let Candidate {
                 app,
                 playpath,
@@ -89,7 +90,7 @@ impl<'a> Sources<'a> {
             session.connect.tc_url = tc_url;
             session.playpath = playpath;
         }
-        session
+        shared
     }
 
     /// Notes that media arrived from the source in use until `played` after the start of its attempt.
@@ -104,7 +105,7 @@ impl<'a> Sources<'a> {
 
     /// Advances to the next source in turn. `session` is that of the source which failed. Returns whether the next
     /// one has not failed since a source last played for a while, so that it is worth an attempt at once.
-    pub(super) fn advance(&mut self, session: &Config) -> bool {
+    pub(super) fn advance(&mut self, session: &Arc<Config>) -> bool {
         if self.is_first() {
             self.first_session.clone_from(session);
         }
@@ -124,11 +125,11 @@ impl<'a> Sources<'a> {
     }
 
     /// Returns the route and the session to watch, if a fallback is in use.
-    pub(super) fn first_to_watch(&self) -> Option<(Route, Config, Duration)> {
+    pub(super) fn first_to_watch(&self) -> Option<(Route, Arc<Config>, Duration)> {
         let fallbacks = self.job.fallbacks.as_ref().filter(|_| !self.is_first())?;
         Some((
             self.job.route.clone(),
-            self.first_session.clone(),
+            Arc::clone(&self.first_session),
             fallbacks.return_after,
         ))
     }

@@ -1,6 +1,9 @@
 //! Downloads that need more than `play`. The tests set the session options through the library.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use rtmpull::{
     cli::{
@@ -259,7 +262,7 @@ fn download(
         host: "127.0.0.1".into(),
         port: server.port(),
     };
-    configure(&mut job.session);
+    configure(Arc::make_mut(&mut job.session));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -299,7 +299,7 @@ fn without_output(mut job: Job) -> Job {
     job.resume = None;
     job.candidates = Vec::new();
     job.retry = RetryPolicy::default();
-    job.session.republish_wait = Duration::ZERO;
+    Arc::make_mut(&mut job.session).republish_wait = Duration::ZERO;
     job.limits = Limits {
         media_time: Some(Duration::ZERO),
         ..Limits::default()

@@ -163,7 +163,7 @@ fn a_rejected_client_gets_urls_on_the_host_of_the_server() {
     let mut changed = request(&line);
     player.apply(&mut changed);
     let (_, job) = changed.resolve(&Environment::default()).unwrap();
-    let connect = job.session.connect;
+    let connect = &job.session.connect;
     assert_eq!(connect.swf_url.as_deref(), Some("http://other/p.swf"));
     assert_eq!(connect.page_url.as_deref(), Some("http://[::1]/"));
 }

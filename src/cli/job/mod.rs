@@ -19,7 +19,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-use std::env;
+use std::{env, sync::Arc};
 
 use anyhow::{Result, bail, ensure};
 use jiff::Zoned;
@@ -84,7 +84,7 @@ pub fn resolve(args: &Args, environment: &Environment) -> Result<Job> {
         tracks: selected_tracks(args),
         file: file_options(args, formats.file),
         pipe_options: formats.pipe_options(args),
-        session: Config {
+        session: Arc::new(Config {
             start: start(args, start_ms),
             length_ms,
             playlist: args.playlist,
@@ -105,7 +105,7 @@ pub fn resolve(args: &Args, environment: &Environment) -> Result<Job> {
             pipelining: !args.no_pipelining,
             republish_wait: retry::republish_wait(args),
             timeouts: network::timeouts(args),
-        },
+        }),
         route,
         player: swf.player,
         dialer,

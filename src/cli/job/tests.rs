@@ -46,6 +46,10 @@ fn job(line: &[&str]) -> Job {
     resolve(&args(line), &PIPED).unwrap()
 }
 
+fn session(line: &[&str]) -> Config {
+    Arc::unwrap_or_clone(job(line).session)
+}
+
 fn job_as_rtmpdump(line: &[&str]) -> Job {
     let name = ProgramName::Rtmpdump;
     resolve(&Args { name, ..args(line) }, &PIPED).unwrap()
@@ -73,7 +77,7 @@ fn defaults_are_applied() {
     assert_eq!(job.output, Destination::Stdout);
     assert!(!job.keep_timestamps);
 
-    let session = job.session;
+    let session = Arc::unwrap_or_clone(job.session);
     assert_eq!(session.playpath, "name");
     assert_eq!(session.start, Start::LiveElseRecorded);
     assert_eq!(session.subscribe, None);
@@ -101,7 +105,7 @@ fn options_reach_the_job() {
     assert_eq!(job.output, Destination::Path("out.flv".into()));
     assert!(job.keep_timestamps);
 
-    let session = job.session;
+    let session = Arc::unwrap_or_clone(job.session);
     assert_eq!(session.playpath, "play/path");
     assert_eq!(session.start, Start::LiveElseRecorded);
     assert_eq!(session.subscribe.as_deref(), Some("sub"));
@@ -183,7 +187,7 @@ fn app_and_playpath_replace_those_of_the_url() {
     let named = |line: &[&str]| {
         let Config {
             connect, playpath, ..
-        } = job(line).session;
+        } = session(line);
         (connect.app, playpath, connect.tc_url)
     };
     let expected = |app: &str, playpath: &str| {
@@ -217,9 +221,7 @@ fn app_and_playpath_replace_those_of_the_url() {
 
 #[test]
 fn empty_values_are_not_sent() {
-    let connect = job(&["rtmp://h/a/b", "-t", "", "-s", "", "-p", "", "-f", ""])
-        .session
-        .connect;
+    let connect = session(&["rtmp://h/a/b", "-t", "", "-s", "", "-p", "", "-f", ""]).connect;
     assert_eq!(connect.tc_url, "rtmp://h:1935/a");
     assert_eq!((connect.swf_url, connect.page_url), (None, None));
     assert_eq!(connect.flash_ver, "");
@@ -427,7 +429,10 @@ fn urls_of_other_protocols_name_the_right_tool() {
 fn options_replace_host_port_and_scheme() {
     let place = |line: &[&str]| {
         let job = job(line);
-        (job.route.endpoint.to_string(), job.session.connect.tc_url)
+        (
+            job.route.endpoint.to_string(),
+            job.session.connect.tc_url.clone(),
+        )
     };
     let url = "rtmp://h:1936/a/b";
     let cases: [(&[&str], &str, &str); 9] = [
@@ -458,7 +463,7 @@ fn options_replace_host_port_and_scheme() {
 
 #[test]
 fn a_librtmp_url_has_a_tc_url_of_its_own() {
-    let tc_url = |line: &[&str]| job(line).session.connect.tc_url;
+    let tc_url = |line: &[&str]| session(line).connect.tc_url;
     let text = "rtmp://me:pw@h/a/b live=1";
     assert_eq!(tc_url(&["-i", text]), "rtmp://h/a");
     assert_eq!(tc_url(&[text]), "rtmp://h/a");
@@ -566,7 +571,7 @@ fn credentials_reach_the_session() {
     assert!(session.playlist);
     assert_eq!(session.secure_token.as_deref(), Some("key"));
     assert_eq!(session.usher_token.as_deref(), Some("token"));
-    let session = job(&["rtmp://h/a/b", "-u", "", "-T", "", "-j", ""]).session;
+    let session = self::session(&["rtmp://h/a/b", "-u", "", "-T", "", "-j", ""]);
     assert_eq!(session.connect.arguments, []);
     assert_eq!((session.secure_token, session.usher_token), (None, None));
 }
@@ -589,7 +594,7 @@ fn login_options_take_precedence_over_the_url() {
     let file = folder.path().join("password");
     fs::write(&file, "from file\r\nsecond line\n").unwrap();
     let file = file.to_str().unwrap();
-    let login = |line: &[&str]| job(line).session.login;
+    let login = |line: &[&str]| session(line).login;
     let expected = |user: &str, password: &str| {
         Some(Login {
             user: user.to_owned(),
@@ -756,7 +761,7 @@ fn the_player_is_a_url_or_a_file() {
             Source::Web(url) => format!("web {url}"),
             Source::File(file) => format!("file {}", file.display()),
         };
-        (source, job.session.connect.swf_url)
+        (source, job.session.connect.swf_url.clone())
     };
     let some = |url: &str| Some(url.to_owned());
     for (line, source, swf_url) in [
@@ -932,7 +937,7 @@ fn schemes_select_tunnel_and_port() {
         route(&["rtmp://host/app/name", "-l", "1"]),
         (80, Carrier::Http)
     );
-    let tc_url = job(&["rtmpt://host/app/name"]).session.connect.tc_url;
+    let tc_url = session(&["rtmpt://host/app/name"]).connect.tc_url;
     assert_eq!(tc_url, "rtmpt://host:80/app");
 }
 

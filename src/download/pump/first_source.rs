@@ -10,7 +10,10 @@
 //! - *Keyframe* waits for the next keyframe of the first source, which then replaces the fallback: two encoders of
 //!   one event have no frame in common.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     Pump, StreamSource,
@@ -29,7 +32,7 @@ use crate::{
 #[derive(Debug)]
 pub(in crate::download) struct FirstSource {
     route: Route,
-    session: Config,
+    session: Arc<Config>,
     return_after: Duration,
     probe_at: Instant,
 }
@@ -45,7 +48,7 @@ pub(super) struct Proof {
 }
 
 impl FirstSource {
-    fn new(route: Route, session: Config, return_after: Duration, now: Instant) -> Self {
+    fn new(route: Route, session: Arc<Config>, return_after: Duration, now: Instant) -> Self {
         let mut source = Self {
             route,
             session,

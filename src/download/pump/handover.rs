@@ -69,7 +69,7 @@ pub(super) struct Handover {
     /// The first source, while a fallback is in use.
     pub(super) first_source: Option<Box<FirstSource>>,
     /// Route and session that the latest valid request named.
-    relocation: Option<Box<(Route, Config)>>,
+    relocation: Option<Box<(Route, Arc<Config>)>>,
 }
 
 /// Progress of a move.
@@ -98,7 +98,7 @@ pub(super) struct Plan {
     is_return: bool,
     route: Route,
     /// Configuration without the answer to a login request.
-    session: Config,
+    session: Arc<Config>,
     /// The answer to a login request of the new server.
     login: Option<Connect>,
     /// Number of followed redirects and logins.
@@ -183,7 +183,7 @@ pub(super) enum Advance {
 pub(in crate::download) struct Move {
     pub(in crate::download) route: Route,
     /// Configuration without the answer to a login request.
-    pub(in crate::download) session: Config,
+    pub(in crate::download) session: Arc<Config>,
     /// Time at which to connect, if nothing is playing.
     pub(in crate::download) start: Instant,
     /// The new connection, if it has sent frames.
@@ -337,7 +337,7 @@ impl Pump<'_> {
     }
 
     /// Returns the route and the session of the latest request, for later connections.
-    pub(in crate::download) fn relocation(&self) -> Option<&(Route, Config)> {
+    pub(in crate::download) fn relocation(&self) -> Option<&(Route, Arc<Config>)> {
         self.handover.relocation.as_deref()
     }
 
@@ -417,6 +417,7 @@ impl Pump<'_> {
         };
         match reconnect(&request, source.session_without_login, source.route) {
             Ok((route, session)) => {
+                let session = Arc::new(session);
                 tracing::info!(
                     "the server requests a new connection to {}: {}",
                     session.connect.tc_url,
@@ -430,7 +431,8 @@ impl Pump<'_> {
                     );
                 }
                 if request.tc_url.is_some() {
-                    self.handover.relocation = Some(Box::new((route.clone(), session.clone())));
+                    self.handover.relocation =
+                        Some(Box::new((route.clone(), Arc::clone(&session))));
                 }
                 // A recording without retries does not keep the frames that the search needs.
                 let frames = self.history_frames;
@@ -499,17 +501,12 @@ impl Pump<'_> {
     /// Starts the session on a new connection.
     fn open(&self, now: Instant, plan: Plan, stream: Stream, source: &StreamSource<'_>) -> Phase {
         let is_live = self.is_live();
-        let mut config = match self.handover_start_ms().filter(|_| !is_live) {
-            Some((start_ms, passed_ms)) => Config {
-                start: Start::At { ms: start_ms },
-                length_ms: plan
-                    .session
-                    .length_ms
-                    .map(|length_ms| length_ms.saturating_sub(passed_ms)),
-                ..plan.session.clone()
-            },
-            None => plan.session.clone(),
-        };
+        let mut config = Config::clone(&plan.session);
+        if let Some((start_ms, passed_ms)) = self.handover_start_ms().filter(|_| !is_live) {
+            let rest_ms = |length_ms: u32| length_ms.saturating_sub(passed_ms);
+            config.start = Start::At { ms: start_ms };
+            config.length_ms = config.length_ms.map(rest_ms);
+        }
         // The old connection plays meanwhile, so a second round trip costs nothing, and every server
         // can handle it.
         config.pipelining = false;
@@ -775,10 +772,10 @@ impl Pump<'_> {
     }
 
     /// Returns the session that requests the rest of a recorded stream while a resume is in progress.
-    pub(in crate::download) fn resuming_session(&self, session: &Config) -> Config {
+    pub(in crate::download) fn resuming_session(&self, session: &Arc<Config>) -> Arc<Config> {
         match self.resume_start_ms() {
-            Some(start_ms) => starting_at(start_ms, session),
-            None => session.clone(),
+            Some(start_ms) => Arc::new(starting_at(start_ms, session)),
+            None => Arc::clone(session),
         }
     }
 }
@@ -802,7 +799,7 @@ impl Plan {
     pub(super) fn to_first_source(
         request: ReconnectRequest,
         route: Route,
-        session: Config,
+        session: Arc<Config>,
         start: Instant,
         until: Instant,
     ) -> Self {
@@ -832,7 +829,8 @@ impl Plan {
             Received::Login(connect) => self.login = Some(*connect),
             Received::Redirect(redirect) => {
                 self.login = None;
-                (self.route, self.session) = follow(&redirect, &self.session, &self.route)?;
+                let (route, session) = follow(&redirect, &self.session, &self.route)?;
+                (self.route, self.session) = (route, Arc::new(session));
             }
             Received::All | Received::Enough => {}
         }

@@ -1,4 +1,7 @@
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use rand::{SeedableRng, rngs::StdRng};
 
@@ -94,7 +97,7 @@ fn job(destination: Destination) -> Job {
             },
             carrier: Carrier::Tcp,
         },
-        session: session(),
+        session: Arc::new(session()),
         player: None,
         capture: None,
         admission: None,
@@ -364,7 +367,7 @@ fn appending_with_gap_split_starts_a_new_segment() {
         .unwrap();
     for run in 0..2 {
         let mut job = job(Destination::Path(path.clone()));
-        job.session.start = Start::Live;
+        Arc::make_mut(&mut job.session).start = Start::Live;
         job.gap = GapPolicy::Split;
         job.segments.manifest = Some(folder.path().join("list"));
         let mut report = Silent;
@@ -408,7 +411,7 @@ fn metadata_after_a_gap_belongs_to_the_new_segment() {
     };
     let folder = tempfile::tempdir().unwrap();
     let mut job = job(Destination::Path(folder.path().join("out.flv")));
-    job.session.start = Start::Live;
+    Arc::make_mut(&mut job.session).start = Start::Live;
     job.retry.attempts = None;
     job.gap = GapPolicy::Split;
     let mut report = Silent;
@@ -451,7 +454,7 @@ fn a_changed_sequence_header_of_a_new_publisher_is_written_with_its_frames() {
     ] {
         let folder = tempfile::tempdir().unwrap();
         let mut job = job(Destination::Path(folder.path().join("out.flv")));
-        job.session.start = Start::Live;
+        Arc::make_mut(&mut job.session).start = Start::Live;
         job.retry.attempts = None;
         job.gap = policy;
         let mut report = Silent;
@@ -547,7 +550,7 @@ fn the_requested_range_has_its_own_end() {
 fn undecodable(start: Start, frames: u32) -> (bool, Vec<TagKind>) {
     let folder = tempfile::tempdir().unwrap();
     let mut job = job(Destination::Path(folder.path().join("out.flv")));
-    job.session.start = start;
+    Arc::make_mut(&mut job.session).start = start;
     let mut report = Silent;
     let mut pump = Pump::new(&job, &mut report);
     let mut connection = Connection::new();
@@ -577,7 +580,7 @@ fn only_a_stream_after_its_beginning_waits_for_its_sequence_header() {
 fn ending_of_range(frames_ms: std::ops::RangeInclusive<u32>, gop_ms: Option<u32>) -> Ending {
     let folder = tempfile::tempdir().unwrap();
     let mut job = job(Destination::Path(folder.path().join("out.flv")));
-    job.session.start = Start::At { ms: 20_000 };
+    Arc::make_mut(&mut job.session).start = Start::At { ms: 20_000 };
     let mut report = Silent;
     let mut pump = Pump::new(&job, &mut report);
     let mut connection = Connection::new();
