@@ -50,7 +50,8 @@ pub(crate) struct FileRecording {
     is_split_requested: bool,
     /// File of an earlier run, until it is reopened.
     existing: Option<ExistingFile>,
-    segment: Option<Segment>,
+    /// Boxed, because a recording that waits for its first frame has no segment.
+    segment: Option<Box<Segment>>,
     /// Number of the latest segment.
     number: u32,
     /// Number of files opened so far, with those that replaced an empty file.
@@ -58,13 +59,13 @@ pub(crate) struct FileRecording {
     /// Totals of all finished segments.
     previous: Totals,
     /// Earlier segments whose files are not complete yet.
-    finishing: Finishing<Segment>,
+    finishing: Finishing<Box<Segment>>,
     /// Moves the tables to the start of finished files.
     faststart: Arc<Faststart>,
     /// Whether no further message follows.
     is_ending: bool,
     /// The last segment, once it is finished.
-    last: Option<Segment>,
+    last: Option<Box<Segment>>,
     /// Error of the last steps, until [`FileRecording::finish`] returns it.
     failure: Option<io::Error>,
     finished: FinishedSegments,
@@ -152,7 +153,7 @@ impl FileRecording {
     /// Fails if the disk has too little free space. The check is cheap and can be called often.
     pub(super) fn check_free_space(&mut self, now: Instant) -> io::Result<()> {
         let bytes = self.bytes();
-        let pending = self.segment.as_ref().map_or(0, Segment::pending_bytes);
+        let pending = self.segment.as_deref().map_or(0, Segment::pending_bytes);
         match &mut self.free_space {
             Some(free_space) => free_space.check(now, bytes, pending),
             None => Ok(()),
@@ -279,7 +280,7 @@ impl FileRecording {
     /// Bytes and tags in all files. Queued messages do not count.
     pub(super) fn totals(&self) -> Totals {
         let existing = self.existing.as_ref().map(ExistingFile::totals);
-        let current = self.segment.as_ref().map(Segment::totals);
+        let current = self.segment.as_deref().map(Segment::totals);
         self.previous
             .saturating_add(self.finishing.totals())
             .saturating_add(current.or(existing).unwrap_or_default())
@@ -287,7 +288,7 @@ impl FileRecording {
 
     /// Size of the recording with queued messages.
     pub(super) fn bytes(&self) -> u64 {
-        let queued = self.segment.as_ref().map(Segment::queued_bytes);
+        let queued = self.segment.as_deref().map(Segment::queued_bytes);
         let totals = self.totals();
         totals.bytes.saturating_add(queued.unwrap_or_default())
     }
@@ -299,12 +300,12 @@ impl FileRecording {
 
     /// Path of the file that is being written.
     pub(super) fn current_file(&self) -> Option<&Path> {
-        self.segment.as_ref().map(Segment::path)
+        self.segment.as_deref().map(Segment::path)
     }
 
     /// Time at which [`FileRecording::flush_due`] must be called.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let segment = self.segment.as_ref().and_then(Segment::deadline);
+        let segment = self.segment.as_deref().and_then(Segment::deadline);
         let finishing = self.finishing.deadline();
         segment.into_iter().chain(finishing).min()
     }
@@ -415,7 +416,7 @@ impl FileRecording {
         }
         // An MP4 file that is still empty may yet be replaced by an FLV file with another name.
         let may_change = |segment: &Segment| segment.format() == Format::Mp4 && segment.is_empty();
-        if self.segment.as_ref().is_some_and(may_change) {
+        if self.segment.as_deref().is_some_and(may_change) {
             return;
         }
         let Some(reason) = self.start.take() else {
@@ -489,7 +490,7 @@ impl FileRecording {
 
     /// Deletes the oldest finished segments (`--keep`).
     fn delete_old(&mut self) {
-        let current = self.segment.as_ref().map(Segment::path);
+        let current = self.segment.as_deref().map(Segment::path);
         self.finished.delete_old(self.wall, current);
     }
 
@@ -576,7 +577,7 @@ impl FileRecording {
         self.number = self.number.saturating_add(1);
         self.opened = self.opened.saturating_add(1);
         self.policy.segment_started(at_ms, self.wall);
-        self.segment = Some(segment);
+        self.segment = Some(Box::new(segment));
     }
 
     /// Writes the queue of the current segment, and starts the last steps of its file.
@@ -604,7 +605,7 @@ impl FileRecording {
             }
             Format::Mp4 => self
                 .finishing
-                .start(now, segment, expected, Segment::finish),
+                .start(now, segment, expected, |segment| segment.finish()),
         }
         let more = self.collect_finished(now);
         written.and(collected).and(more)
@@ -619,7 +620,7 @@ impl FileRecording {
         Ok(())
     }
 
-    fn collect(&mut self, finished: io::Result<(Segment, io::Result<()>)>) -> io::Result<()> {
+    fn collect(&mut self, finished: io::Result<(Box<Segment>, io::Result<()>)>) -> io::Result<()> {
         let (mut segment, result) = finished?;
         self.previous = self.previous.saturating_add(segment.totals());
         let facts = segment.take_facts();
@@ -683,7 +684,7 @@ impl FileRecording {
         self.names.use_extension(FALLBACK_EXTENSION);
         self.names.allow(MAX_SEGMENTS);
         tracing::warn!("MP4 cannot hold this stream: {why}; the recording continues in FLV");
-        let Some(segment) = self.segment.as_ref() else {
+        let Some(segment) = self.segment.as_deref() else {
             return Ok(false);
         };
         if segment.is_empty() {
