@@ -1,6 +1,6 @@
 //! Hints: what would probably help after a session that failed before any media.
 
-use std::{fmt, io};
+use std::{fmt, io, sync::Arc};
 
 use super::{
     Candidate, Ending,
@@ -148,16 +148,10 @@ impl Hint {
 pub(super) struct Attempted {
     carrier: Carrier,
     port: u16,
-    encryption: Encryption,
+    session: Arc<Config>,
     /// The handshake that the user selected, not the one that a fallback selected.
     handshake: handshake::Mode,
-    app: String,
-    tc_url: String,
-    playpath: String,
-    start: Start,
     waits: bool,
-    lacks_swf_url: bool,
-    lacks_page_url: bool,
     login_error: Option<LoginError>,
     /// Whether the server requested SWF verification, and the client did not answer.
     lacks_swf_proof: bool,
@@ -167,22 +161,16 @@ impl Attempted {
     /// Describes a connection to `route` with this session.
     pub(super) fn new(
         route: &Route,
-        session: &Config,
+        session: &Arc<Config>,
         handshake: handshake::Mode,
         waits: bool,
     ) -> Self {
         Self {
             carrier: route.carrier,
             port: route.endpoint.port,
-            encryption: session.encryption,
+            session: Arc::clone(session),
             handshake,
-            app: session.connect.app.clone(),
-            tc_url: session.connect.tc_url.clone(),
-            playpath: session.playpath.clone(),
-            start: session.start,
             waits,
-            lacks_swf_url: session.connect.swf_url.is_none(),
-            lacks_page_url: session.connect.page_url.is_none(),
             login_error: None,
             lacks_swf_proof: false,
         }
@@ -203,7 +191,7 @@ impl Attempted {
     }
 
     fn is_encrypted(&self) -> bool {
-        self.encryption != Encryption::None
+        self.session.encryption != Encryption::None
     }
 
     fn use_tls(&self) -> Option<Hint> {
@@ -255,34 +243,37 @@ impl Attempted {
     }
 
     fn name_player(&self) -> Option<Hint> {
-        (self.lacks_swf_url || self.lacks_page_url).then_some(Hint::NamePlayer {
-            lacks_swf_url: self.lacks_swf_url,
-            lacks_page_url: self.lacks_page_url,
+        let connect = &self.session.connect;
+        let lacks_swf_url = connect.swf_url.is_none();
+        let lacks_page_url = connect.page_url.is_none();
+        (lacks_swf_url || lacks_page_url).then_some(Hint::NamePlayer {
+            lacks_swf_url,
+            lacks_page_url,
         })
     }
 
     fn check_app(&self) -> Hint {
         Hint::CheckApp {
-            app: self.app.clone(),
-            tc_url: self.tc_url.clone(),
+            app: self.session.connect.app.clone(),
+            tc_url: self.session.connect.tc_url.clone(),
         }
     }
 
     fn check_playpath(&self) -> Hint {
         Hint::CheckPlaypath {
-            playpath: self.playpath.clone(),
+            playpath: self.session.playpath.clone(),
         }
     }
 
     fn not_published(&self) -> Option<Hint> {
         let waited = self.waits;
-        let may_be_live = !matches!(self.start, Start::At { ms: 1.. });
+        let may_be_live = !matches!(self.session.start, Start::At { ms: 1.. });
         may_be_live.then_some(Hint::NotPublished { waited })
     }
 
     /// Returns the hint to request another kind of stream or another start.
     fn other_start(&self) -> Hint {
-        match self.start {
+        match self.session.start {
             Start::Live => Hint::DropLive,
             Start::LiveElseRecorded | Start::At { ms: 0 } => Hint::UseLive,
             Start::At { .. } => Hint::DropStart,

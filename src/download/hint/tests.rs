@@ -23,7 +23,20 @@ fn attempted_over(carrier: Carrier) -> Attempted {
     let mut session = session();
     session.connect.swf_url = Some("http://host/player.swf".into());
     session.connect.page_url = Some("http://host/".into());
-    Attempted::new(&route, &session, handshake::Mode::Auto, false)
+    Attempted::new(&route, &Arc::new(session), handshake::Mode::Auto, false)
+}
+
+/// Returns the attempt with another session configuration.
+fn with_session(mut attempted: Attempted, change: impl FnOnce(&mut Config)) -> Attempted {
+    change(Arc::make_mut(&mut attempted.session));
+    attempted
+}
+
+fn without_player(attempted: Attempted) -> Attempted {
+    with_session(attempted, |session| {
+        session.connect.swf_url = None;
+        session.connect.page_url = None;
+    })
 }
 
 /// The facts of a session without media.
@@ -182,10 +195,9 @@ fn each_invalid_handshake_has_its_hints() {
     };
     let no_digest = || handshake::Error::NoDigest;
     assert_eq!(codes_of_handshake(no_digest(), &forced), ["any-handshake"]);
-    let encrypted = Attempted {
-        encryption: Encryption::Required,
-        ..attempted()
-    };
+    let encrypted = with_session(attempted(), |session| {
+        session.encryption = Encryption::Required;
+    });
     for error in [no_digest(), handshake::Error::NotEncrypted] {
         assert_eq!(codes_of_handshake(error, &encrypted), ["drop-encryption"]);
     }
@@ -202,11 +214,13 @@ fn unanswered_handshake_suggests_other_transports() {
         let codes = |attempted: &Attempted| codes(&cause, Stage::Handshake, attempted);
         assert_eq!(codes(&attempted()), ["use-tls", "check-port"]);
         assert_eq!(codes(&attempted_over(Carrier::Tls)), ["check-port"]);
-        let special = Attempted {
+        let forced = Attempted {
             handshake: handshake::Mode::Digest,
-            encryption: Encryption::AllowPlain,
             ..attempted()
         };
+        let special = with_session(forced, |session| {
+            session.encryption = Encryption::AllowPlain;
+        });
         let expected = ["any-handshake", "drop-encryption", "use-tls"];
         assert_eq!(codes(&special), expected);
     }
@@ -215,10 +229,9 @@ fn unanswered_handshake_suggests_other_transports() {
 #[test]
 fn scheme_changes_keep_the_other_properties() {
     let tunnel = attempted_over(Carrier::Http);
-    let encrypted = Attempted {
-        encryption: Encryption::Required,
-        ..tunnel.clone()
-    };
+    let encrypted = with_session(tunnel.clone(), |session| {
+        session.encryption = Encryption::Required;
+    });
     let tls = attempted_over(Carrier::Https);
     assert_eq!(
         tunnel.use_tls(),
@@ -247,11 +260,7 @@ fn scheme_changes_keep_the_other_properties() {
 fn rejected_connect_names_app_and_player() {
     let rejected = EndCause::Session(End::Refused("NetConnection.Connect.Rejected".into()));
     let silent = EndCause::Session(End::TimedOut(Timeout::Connect));
-    let bare = Attempted {
-        lacks_swf_url: true,
-        lacks_page_url: true,
-        ..attempted()
-    };
+    let bare = without_player(attempted());
     for cause in [closed(), rejected, silent] {
         let codes = |attempted: &Attempted| codes(&cause, Stage::Connect, attempted);
         assert_eq!(codes(&attempted()), ["check-app"]);
@@ -297,25 +306,18 @@ fn silence_suggests_a_publisher_and_another_kind_of_stream() {
             ["not-published", "drop-live", "check-playpath"],
         ),
     ] {
-        let attempted = Attempted {
-            start,
-            ..attempted()
-        };
+        let attempted = with_session(attempted(), |session| session.start = start);
         assert_eq!(codes(&silent, stage, &attempted), expected);
     }
-    let live = Attempted {
-        start: Start::Live,
-        ..attempted()
-    };
+    let live = with_session(attempted(), |session| session.start = Start::Live);
     assert_eq!(
         codes(&silent, Stage::Playing, &live),
         ["not-published", "drop-live"],
         "the stream exists under this name"
     );
-    let late_start = Attempted {
-        start: Start::At { ms: 5_000 },
-        ..attempted()
-    };
+    let late_start = with_session(attempted(), |session| {
+        session.start = Start::At { ms: 5_000 };
+    });
     assert_eq!(codes(&silent, Stage::Playing, &late_start), ["drop-start"]);
     let recorded = Facts {
         is_recorded: true,
@@ -327,11 +329,11 @@ fn silence_suggests_a_publisher_and_another_kind_of_stream() {
 #[test]
 fn missing_stream_suggests_its_name_first() {
     let missing = EndCause::Session(End::NotFound("NetStream.Play.StreamNotFound".into()));
-    let live = Attempted {
-        start: Start::Live,
+    let waiting = Attempted {
         waits: true,
         ..attempted()
     };
+    let live = with_session(waiting, |session| session.start = Start::Live);
     let hints = hints(&missing, &facts(Stage::Connected), &live, None);
     let playpath = "stream".to_owned();
     assert_eq!(
@@ -364,11 +366,10 @@ fn untried_candidate_is_suggested() {
 
 #[test]
 fn no_cause_has_more_than_three_hints() {
-    let crowded = Attempted {
-        lacks_swf_url: true,
+    let crowded = without_player(Attempted {
         lacks_swf_proof: true,
         ..attempted()
-    };
+    });
     let refused = EndCause::Session(End::Refused("NetStream.Play.Failed".into()));
     for (cause, stage) in [
         (closed(), Stage::Connected),
