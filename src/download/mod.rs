@@ -71,14 +71,15 @@ pub async fn run(job: &Job, report: &mut dyn Report, mut stop: Stop) -> Outcome 
             judge(&cause, &pump.facts())
         }
     };
-    if let Err(cause) = finish(&mut pump, &mut stop).await
+    // The last steps are boxed, so that a running download does not reserve their memory.
+    if let Err(cause) = Box::pin(finish(&mut pump, &mut stop)).await
         && !judgement.0.is_of_output()
     {
         judgement = judge(&cause, &pump.facts());
     }
     pump.report_progress();
     pump.tracks.warn();
-    pump.output.finish_hooks_unless_stopped(&mut stop).await;
+    Box::pin(pump.output.finish_hooks_unless_stopped(&mut stop)).await;
     let (ending, reason) = judgement;
     let facts = pump.facts();
     if ending == Ending::Ended && !facts.is_nearly_complete() {

@@ -354,7 +354,9 @@ impl<'a> Pump<'a> {
             } else {
                 turn = self.process_input(client, &mut connection.inbox)?;
             }
-            if self.fetch_due_headers(source, stop).await? {
+            if self.headers.is_fetch_due() {
+                // Boxed, because few streams need it.
+                Box::pin(self.fetch_due_headers(source, stop)).await?;
                 client.restart_media_timeouts(Instant::now());
                 turn = Turn::Interrupted;
             }

@@ -121,16 +121,12 @@ impl Pump<'_> {
             && self.headers.is_missing(info)
     }
 
-    /// Searches for the headers if a search is due, then continues with the postponed frame.
-    /// Returns whether a search was due.
+    /// Searches for the headers, then continues with the postponed frame. Call it if the search is due.
     pub(super) async fn fetch_due_headers(
         &mut self,
         source: &StreamSource<'_>,
         stop: &mut Stop,
-    ) -> Result<bool, EndCause> {
-        if !self.headers.is_fetch_due() {
-            return Ok(false);
-        }
+    ) -> Result<(), EndCause> {
         tracing::info!(
             "the stream has no sequence header, playing its beginning on another connection"
         );
@@ -148,7 +144,7 @@ impl Pump<'_> {
         if let Fetch::Due(frame) = mem::replace(&mut self.headers.fetch, Fetch::Tried) {
             self.message(now, frame.0, frame.1)?;
         }
-        Ok(true)
+        Ok(())
     }
 }
 

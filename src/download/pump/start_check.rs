@@ -118,7 +118,8 @@ impl Pump<'_> {
         let is_ignored = match &next {
             Next::Finish(cause) if is_end(cause) && self.has_ignored_start() => true,
             Next::Finish(cause) if is_end(cause) || matches!(cause, EndCause::Limit) => {
-                self.may_have_ignored_start() && self.has_beginning(source, stop).await
+                // Boxed, because almost no stream needs this comparison.
+                self.may_have_ignored_start() && Box::pin(self.has_beginning(source, stop)).await
             }
             _ => false,
         };
