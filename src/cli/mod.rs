@@ -348,7 +348,7 @@ fn display_options(args: &Args, job: &Job) -> DisplayOptions {
     DisplayOptions {
         hashes: args.hashes,
         no_progress: args.hides_progress(),
-        realtime: args.realtime,
+        realtime: args.connection.realtime,
         start_ms: start_ms(job),
         length_ms: job.length_ms(),
         until: job.limits.until,

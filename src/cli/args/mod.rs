@@ -7,60 +7,60 @@
 
 mod abbreviations;
 mod capture;
+mod connect;
+mod connection;
 mod conversion;
+mod credentials;
 mod explain;
 mod fallback;
 mod hls;
+mod hooks;
+mod limits;
 mod metrics;
 mod no_download;
+mod parsing;
 mod probe;
+mod reconnecting;
 mod retention;
+mod segments;
 mod short_help;
 mod streams;
+mod swf;
+mod tls;
 pub mod values;
 
 #[cfg(test)]
 mod tests;
 
-use std::{
-    ffi::OsString,
-    mem,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
-use clap::{
-    Arg, ArgAction, CommandFactory, FromArgMatches, Parser, ValueEnum,
-    builder::ValueHint,
-    error::{ContextKind, ContextValue, ErrorKind},
-    parser::ValueSource,
-};
+use clap::{ArgAction, Parser, ValueEnum, builder::ValueHint};
 
 pub use self::{
     capture::CaptureArgs,
+    connect::ConnectArgs,
+    connection::ConnectionArgs,
     conversion::Conversion,
+    credentials::CredentialArgs,
     explain::{ExplainArgs, GivenOption},
     fallback::FallbackArgs,
     hls::HlsArgs,
+    hooks::HookArgs,
+    limits::LimitArgs,
     metrics::MetricsArgs,
     no_download::NoDownload,
     probe::{ProbeArgs, Source},
+    reconnecting::ReconnectingArgs,
     retention::RetentionArgs,
+    segments::SegmentArgs,
     streams::StreamsArgs,
-};
-use self::{
-    conversion::ALLOWED_WITH_REMUX,
-    probe::ALLOWED_WITH_PROBE,
-    values::{Attempts, Until},
+    swf::SwfArgs,
+    tls::TlsArgs,
 };
 use super::{generate::Generate, program_name::ProgramName};
 use crate::{
-    core::{
-        flv::TrackSet,
-        rtmp::{handshake::Mode, target::Scheme},
-    },
-    output::{Format, GapPolicy},
-    transport::Endpoint,
+    core::{flv::TrackSet, rtmp::target::Scheme},
+    output::Format,
 };
 
 /// Download recorded and live RTMP streams to FLV or MP4 files
@@ -302,74 +302,13 @@ pub struct Args {
     #[arg(allow_hyphen_values = true, value_parser = values::size)]
     pub queue_size: u64,
 
-    /// Reconnect up to this many times in a row after a lost connection: a number, or forever
-    ///
-    /// The delays are 1, 2, 4 ... 30 seconds. The count restarts when media arrives. rtmpull does not
-    /// reconnect after the server ended or refused the stream. The recording continues in the same file,
-    /// without duplicate frames. [default: 5 with --live, otherwise 0]
-    #[arg(long, value_name = "ATTEMPTS", help_heading = "Reconnecting")]
-    #[arg(allow_hyphen_values = true)]
-    pub retry: Option<Attempts>,
+    /// Options for lost connections and missing streams.
+    #[command(flatten)]
+    pub reconnecting: ReconnectingArgs,
 
-    /// Wait for a stream that does not exist yet [default DURATION: forever]
-    ///
-    /// rtmpull asks for a missing stream every 5 seconds, and stays connected if the server accepts the
-    /// request. DURATION is a number of seconds, a duration such as 1h30m, or forever.
-    #[arg(
-        long,
-        value_name = "DURATION",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "forever",
-        help_heading = "Reconnecting"
-    )]
-    #[arg(value_parser = values::wait)]
-    pub wait: Option<Duration>,
-
-    /// How a live recording handles time that is missing after a lost connection
-    #[arg(
-        long,
-        value_name = "POLICY",
-        default_value = "keep",
-        help_heading = "Reconnecting"
-    )]
-    #[arg(value_parser = values::gap_policy())]
-    pub gap: GapPolicy,
-
-    /// Wait this long for another publisher after the publisher of a live stream has left
-    ///
-    /// A number of seconds, a duration such as 1h30m, or forever. [default: 10s with --live, otherwise 0]
-    #[arg(long, value_name = "DURATION", help_heading = "Reconnecting")]
-    #[arg(allow_hyphen_values = true, value_parser = values::wait)]
-    pub republish_wait: Option<Duration>,
-
-    /// Start a new file at the first keyframe after every DURATION of stream time
-    ///
-    /// DURATION is a number of seconds, or a duration such as 1h30m. Each file plays on its own, with
-    /// timestamps from 0. If the file name has no counter and no time (see --flv), later files are called
-    /// name.2.flv, name.3.flv and so on. Audio-only streams are split at any frame.
-    #[arg(long, value_name = "DURATION", help_heading = "Segments and limits")]
-    #[arg(allow_hyphen_values = true, value_parser = values::duration)]
-    pub segment_time: Option<Duration>,
-
-    /// Start a new file at the first keyframe after a file reaches this size, such as 500MB
-    #[arg(long, value_name = "SIZE", help_heading = "Segments and limits")]
-    #[arg(allow_hyphen_values = true, value_parser = values::size)]
-    pub segment_size: Option<u64>,
-
-    /// Start a new file at the first keyframe after every multiple of DURATION in local time
-    ///
-    /// Multiples count from midnight: 1h starts a new file at every full hour. The maximum is 24h.
-    #[arg(long, value_name = "DURATION", help_heading = "Segments and limits")]
-    #[arg(allow_hyphen_values = true, value_parser = values::duration)]
-    pub segment_clock: Option<Duration>,
-
-    /// Start a new file if the codec, resolution or sample rate changes
-    ///
-    /// Most players do not follow such a change within a file. Without this option, rtmpull still reports each
-    /// change.
-    #[arg(long, help_heading = "Segments and limits")]
-    pub split_on_change: bool,
+    /// Options that start new files.
+    #[command(flatten)]
+    pub segments: SegmentArgs,
 
     /// Append a line of JSON to this file for each completed segment
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -380,49 +319,13 @@ pub struct Args {
     #[command(flatten)]
     pub retention: RetentionArgs,
 
-    /// Run a program for each completed segment
-    ///
-    /// COMMAND is a program and its arguments. It is split into words as in a shell, with quotes and
-    /// backslashes, but it runs without a shell: variables are not expanded. The words {path}, {segment},
-    /// {offset_ms}, {duration_ms}, {bytes} and {start} are replaced by facts of the segment. The environment
-    /// contains the same facts as RTMPULL_PATH, RTMPULL_SEGMENT and so on. The output of the program goes to
-    /// standard error. Up to four programs run at a time without delaying the recording; at the end, rtmpull
-    /// waits up to ten seconds for them.
-    #[arg(long, alias = "on-part", value_name = "COMMAND", value_hint = ValueHint::CommandString)]
-    #[arg(help_heading = "Segments and limits", allow_hyphen_values = true)]
-    pub on_segment: Option<String>,
+    /// Programs to run during a recording.
+    #[command(flatten)]
+    pub hooks: HookArgs,
 
-    /// Run a program when media arrives: at the start, and after each gap
-    ///
-    /// COMMAND works as in --on-segment, with the facts of the segment that is being written. One more fact,
-    /// {reason} or RTMPULL_REASON, is start for the first frame and gap for the first frame after a gap.
-    #[arg(long, value_name = "COMMAND", value_hint = ValueHint::CommandString)]
-    #[arg(help_heading = "Segments and limits", allow_hyphen_values = true)]
-    pub on_start: Option<String>,
-
-    /// Stop when the recording has this duration: seconds, or a duration such as 1h30m
-    #[arg(long, value_name = "DURATION", help_heading = "Segments and limits")]
-    #[arg(allow_hyphen_values = true, value_parser = values::duration)]
-    pub duration: Option<Duration>,
-
-    /// Stop before the recording exceeds this size, such as 500MB or 2GiB
-    ///
-    /// The limit applies to all segments together.
-    #[arg(long, value_name = "SIZE", help_heading = "Segments and limits")]
-    #[arg(allow_hyphen_values = true, value_parser = values::size)]
-    pub max_size: Option<u64>,
-
-    /// Stop at this time: 20:15, "2026-11-22 20:15" or 2026-11-22T20:15:00+01:00
-    ///
-    /// A time without an offset is local. A time of day is its next occurrence.
-    #[arg(long, value_name = "TIME", help_heading = "Segments and limits")]
-    #[arg(allow_hyphen_values = true)]
-    pub until: Option<Until>,
-
-    /// Stop with an error when the disk of the recording has less free space than this, such as 1GB
-    #[arg(long, value_name = "SIZE", help_heading = "Segments and limits")]
-    #[arg(allow_hyphen_values = true, value_parser = values::size)]
-    pub min_free: Option<u64>,
+    /// Options that end a recording.
+    #[command(flatten)]
+    pub limits: LimitArgs,
 
     /// Repair truncated files and make them seekable; with -o, write the result to another file
     ///
@@ -440,158 +343,17 @@ pub struct Args {
     #[command(flatten)]
     pub conversion: Conversion,
 
-    /// URL of the SWF player to send to the server as swfUrl
-    #[arg(
-        short,
-        long = "swfUrl",
-        value_name = "URL",
-        help_heading = "Connect parameters"
-    )]
-    #[arg(allow_hyphen_values = true)]
-    #[arg(value_parser = values::text())]
-    pub swf_url: Option<String>,
+    /// Members and arguments of the `connect` command, and commands before playing.
+    #[command(flatten)]
+    pub connect: ConnectArgs,
 
-    /// URL of the web page to send to the server as pageUrl
-    #[arg(
-        short,
-        long = "pageUrl",
-        value_name = "URL",
-        help_heading = "Connect parameters"
-    )]
-    #[arg(allow_hyphen_values = true)]
-    #[arg(value_parser = values::text())]
-    pub page_url: Option<String>,
+    /// Answers to servers that ask for a login or a token.
+    #[command(flatten)]
+    pub credentials: CredentialArgs,
 
-    /// URL of the app to send to the server as tcUrl [default: derived from the stream URL]
-    #[arg(
-        short,
-        long = "tcUrl",
-        value_name = "URL",
-        help_heading = "Connect parameters"
-    )]
-    #[arg(allow_hyphen_values = true)]
-    #[arg(value_parser = values::text())]
-    pub tc_url: Option<String>,
-
-    /// Flash Player version to send to the server [default: "LNX 10,0,32,18" on Linux]
-    #[arg(short, long = "flashVer", value_name = "VERSION")]
-    #[arg(help_heading = "Connect parameters", allow_hyphen_values = true)]
-    #[arg(value_parser = values::text())]
-    pub flash_ver: Option<String>,
-
-    /// Stream name for FCSubscribe, sent before playing [default: the playpath with --live]
-    #[arg(
-        short = 'd',
-        long,
-        value_name = "NAME",
-        help_heading = "Connect parameters"
-    )]
-    #[arg(allow_hyphen_values = true)]
-    #[arg(value_parser = values::text())]
-    pub subscribe: Option<String>,
-
-    /// Send set_playlist with the stream name before playing
-    #[arg(short = 'Y', long, help_heading = "Connect parameters")]
-    pub playlist: bool,
-
-    /// Append an argument to the connect command, such as S:text (repeatable)
-    ///
-    /// The types are B (boolean, 0 or 1), N (number), S (string) and Z (null, without data). O:1 starts an
-    /// object and O:0 ends it. Members of an object have a name: NB:name:1, NN:name:5, NS:name:text, and
-    /// NO:name:1 for a nested object.
-    #[arg(short = 'C', long = "conn", value_name = "TYPE:DATA", action = ArgAction::Append)]
-    #[arg(help_heading = "Connect parameters", allow_hyphen_values = true)]
-    #[arg(value_parser = values::text())]
-    pub conn: Vec<String>,
-
-    /// Do not announce Enhanced RTMP in the connect command, for servers that reject it
-    #[arg(long, help_heading = "Connect parameters")]
-    pub no_enhanced: bool,
-
-    /// Text to append to the connect command as authentication
-    #[arg(
-        short = 'u',
-        long,
-        value_name = "TEXT",
-        help_heading = "Authentication"
-    )]
-    #[arg(allow_hyphen_values = true)]
-    #[arg(value_parser = values::text())]
-    pub auth: Option<String>,
-
-    /// Key to answer the SecureToken of the server
-    #[arg(short = 'T', long, value_name = "KEY", help_heading = "Authentication")]
-    #[arg(allow_hyphen_values = true)]
-    #[arg(value_parser = values::text())]
-    pub token: Option<String>,
-
-    /// Usher token for the servers of Justin.tv
-    #[arg(
-        short = 'j',
-        long,
-        value_name = "TEXT",
-        help_heading = "Authentication"
-    )]
-    #[arg(allow_hyphen_values = true)]
-    #[arg(value_parser = values::text())]
-    pub jtv: Option<String>,
-
-    /// User name to log in with, instead of the one in the URL
-    #[arg(long, value_name = "NAME", help_heading = "Authentication")]
-    #[arg(allow_hyphen_values = true)]
-    #[arg(value_parser = values::text())]
-    pub user: Option<String>,
-
-    /// Password to log in with; the process list shows it to other users
-    #[arg(long, value_name = "TEXT", help_heading = "Authentication")]
-    #[arg(allow_hyphen_values = true, overrides_with = "password_file")]
-    #[arg(value_parser = values::text())]
-    pub password: Option<String>,
-
-    /// Read the password from the first line of this file
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    #[arg(help_heading = "Authentication", allow_hyphen_values = true)]
-    #[arg(overrides_with = "password")]
-    pub password_file: Option<PathBuf>,
-
-    /// Hash of the SWF player for SWF verification, as 64 hex digits; needs --swfsize
-    #[arg(
-        short = 'w',
-        long = "swfhash",
-        value_name = "HEX",
-        help_heading = "Authentication"
-    )]
-    #[arg(allow_hyphen_values = true, value_parser = values::sha256)]
-    pub swf_hash: Option<[u8; 32]>,
-
-    /// Size of the uncompressed SWF player in bytes; needs --swfhash
-    #[arg(
-        short = 'x',
-        long = "swfsize",
-        value_name = "BYTES",
-        help_heading = "Authentication"
-    )]
-    #[arg(allow_hyphen_values = true, value_parser = values::positive_number)]
-    pub swf_size: Option<u32>,
-
-    /// URL or file of the SWF player; rtmpull computes its hash and size for SWF verification
-    ///
-    /// The player may be compressed. The result for a URL is cached in ~/.swfinfo, as rtmpdump does; if that
-    /// file does not exist and XDG_CACHE_HOME is set, in $XDG_CACHE_HOME/rtmpull/swfinfo. The URL is also
-    /// sent as swfUrl, unless --swfUrl names another one.
-    #[arg(short = 'W', long = "swfVfy", value_name = "URL", value_hint = ValueHint::Url)]
-    #[arg(help_heading = "Authentication", allow_hyphen_values = true)]
-    pub swf_vfy: Option<String>,
-
-    /// Days until a cached SWF player is checked for changes; 0 checks it every time [default: 30]
-    #[arg(
-        short = 'X',
-        long = "swfAge",
-        value_name = "DAYS",
-        help_heading = "Authentication"
-    )]
-    #[arg(allow_hyphen_values = true, value_parser = values::number)]
-    pub swf_age: Option<u32>,
+    /// Options for SWF verification.
+    #[command(flatten)]
+    pub swf: SwfArgs,
 
     /// Timeout in seconds for each network step; 0 is no limit [default: 30 for media, otherwise 10]
     ///
@@ -608,93 +370,13 @@ pub struct Args {
     #[arg(allow_hyphen_values = true, value_parser = values::number)]
     pub connect_timeout: Option<u32>,
 
-    /// Connect over IPv4 only
-    #[arg(
-        short = '4',
-        long,
-        help_heading = "Connection",
-        overrides_with = "ipv6"
-    )]
-    pub ipv4: bool,
+    /// Options for the connection and the session.
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
 
-    /// Connect over IPv6 only
-    #[arg(
-        short = '6',
-        long,
-        help_heading = "Connection",
-        overrides_with = "ipv4"
-    )]
-    pub ipv6: bool,
-
-    /// Buffer length in milliseconds to announce to the server [default: a few seconds, growing]
-    ///
-    /// Servers send about this much media ahead of real time. If the buffer is large, some servers drop
-    /// frames that a slow connection cannot carry.
-    #[arg(short, long, value_name = "MS", help_heading = "Connection")]
-    #[arg(allow_hyphen_values = true, value_parser = values::number)]
-    pub buffer: Option<u32>,
-
-    /// Receive a recorded stream at the pace of the server: do not speed it up with pause/unpause
-    #[arg(short = 'R', long, help_heading = "Connection")]
-    pub realtime: bool,
-
-    /// Connect through this SOCKS4 proxy [default port: 1080]
-    #[arg(
-        short = 'S',
-        long,
-        value_name = "HOST[:PORT]",
-        help_heading = "Connection"
-    )]
-    #[arg(allow_hyphen_values = true, overrides_with = "proxy")]
-    #[arg(value_parser = values::socks)]
-    pub socks: Option<Endpoint>,
-
-    /// Connect through this proxy, such as socks5://USER:PASSWORD@HOST:PORT (also socks4a, socks4 and http)
-    ///
-    /// With http://, rtmpull uses the CONNECT method. The proxy looks up host names, except with socks4://.
-    /// Without --proxy and --socks, ALL_PROXY names the proxy and NO_PROXY the hosts that need none; an empty
-    /// value of --proxy disables both. The process list shows --proxy to other users, but not ALL_PROXY.
-    /// [default port: 1080]
-    #[arg(long, value_name = "URL", help_heading = "Connection")]
-    #[arg(allow_hyphen_values = true, overrides_with = "socks")]
-    pub proxy: Option<String>,
-
-    /// RTMP handshake to offer
-    #[arg(
-        long,
-        value_name = "KIND",
-        default_value = "auto",
-        help_heading = "Connection"
-    )]
-    #[arg(value_parser = values::handshake())]
-    pub handshake: Mode,
-
-    /// Continue without encryption if an rtmpe server does not encrypt
-    ///
-    /// Without this option, that is an error. With it, rtmpull logs a warning and continues.
-    #[arg(long, help_heading = "Connection")]
-    pub allow_plain: bool,
-
-    /// Wait for each answer before sending the next command, for servers that cannot handle pipelining
-    #[arg(long, help_heading = "Connection")]
-    pub no_pipelining: bool,
-
-    /// Trust the certificates in this PEM file in addition to those of the system
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "TLS")]
-    #[arg(allow_hyphen_values = true)]
-    pub ca_file: Option<PathBuf>,
-
-    /// Trust only the certificate with this SHA-256 fingerprint, 64 hex digits
-    ///
-    /// Name, validity and issuer of the certificate are not checked. To print the fingerprint of a
-    /// certificate, use `openssl x509 -noout -fingerprint -sha256`.
-    #[arg(long, value_name = "HEX", help_heading = "TLS")]
-    #[arg(allow_hyphen_values = true, value_parser = values::fingerprint)]
-    pub tls_pin: Option<[u8; 32]>,
-
-    /// Trust any certificate; anyone on the network path can then read and change the stream
-    #[arg(long, help_heading = "TLS")]
-    pub insecure: bool,
+    /// Options for certificates.
+    #[command(flatten)]
+    pub tls: TlsArgs,
 
     /// How to show progress: bar, lines, json or none [default: bar]
     ///
@@ -786,83 +468,6 @@ pub struct Args {
 }
 
 impl Args {
-    /// Parses a command line, which starts with the name of the program.
-    pub fn read(command_line: impl IntoIterator<Item = OsString>) -> Result<Self, NoDownload> {
-        let command_line: Vec<OsString> = command_line.into_iter().collect();
-        let name = command_line
-            .first()
-            .map_or(ProgramName::Rtmpull, ProgramName::of);
-        if command_line.len() < 2 && name == ProgramName::Rtmpull {
-            return Err(NoDownload::NoArguments(short_help::INTRODUCTION));
-        }
-        let command = Self::command();
-        let mut args = abbreviations::expand(&command, command_line).and_then(|line| {
-            Self::parsed(line).map_err(|error| NoDownload::of(name, &command, &error))
-        })?;
-        if let Some(what) = args.generate {
-            return Err(NoDownload::Stdout(what.text(command)));
-        }
-        args.name = name;
-        args.order_outputs();
-        Ok(args)
-    }
-
-    /// Makes `-o FILE --tee -` the same as `-o - --tee FILE`.
-    fn order_outputs(&mut self) {
-        let is_stdout = |file: &Option<PathBuf>| file.as_deref() == Some(Path::new(STDOUT));
-        if is_stdout(&self.tee) && self.flv.is_some() {
-            mem::swap(&mut self.flv, &mut self.tee);
-        }
-    }
-
-    fn parsed(line: Vec<OsString>) -> Result<Self, clap::Error> {
-        let mut command = Self::command();
-        let matches = command.try_get_matches_from_mut(line)?;
-        let mut args = Self::from_arg_matches(&matches)?;
-        args.explain.keep_given(&command, &matches);
-        let (mode, allowed) = match &args {
-            Self { probe, .. } if probe.is_requested() => {
-                ("--probe records nothing", &ALLOWED_WITH_PROBE[..])
-            }
-            Self { repair, .. } if !repair.is_empty() => {
-                ("--repair downloads nothing", &ALLOWED_WITH_REPAIR[..])
-            }
-            Self { conversion, .. } if conversion.is_requested() => {
-                ("--remux downloads nothing", &ALLOWED_WITH_REMUX[..])
-            }
-            Self { streams, .. } if streams.streams.is_some() => {
-                let mode = "--streams reads the options of streams from its file";
-                (mode, &ALLOWED_WITH_STREAMS[..])
-            }
-            _ => return Ok(args),
-        };
-        let is_excluded = |arg: &&Arg| {
-            let id = arg.get_id().as_str();
-            matches.value_source(id) == Some(ValueSource::CommandLine) && !allowed.contains(&id)
-        };
-        let excluded = command.get_arguments().find(is_excluded);
-        match excluded.map(ToString::to_string) {
-            Some(arg) => {
-                let why = format!("{mode}: it cannot be used with {arg}");
-                Err(command.error(ErrorKind::ArgumentConflict, why))
-            }
-            None => Ok(args),
-        }
-    }
-
-    /// Parses the options of one of several streams.
-    ///
-    /// # Errors
-    ///
-    /// Fails with the reason in one line, and with the rejected option.
-    pub(super) fn of_stream(words: impl Iterator<Item = OsString>) -> Result<Self, Rejected> {
-        let program = OsString::from("rtmpull");
-        let parsed = Self::parsed([program].into_iter().chain(words).collect());
-        let mut args = parsed.map_err(|error| Rejected::of(&error))?;
-        args.order_outputs();
-        Ok(args)
-    }
-
     /// Whether no progress is shown to people.
     pub(super) fn hides_progress(&self) -> bool {
         matches!(self.progress, Some(ProgressKind::None | ProgressKind::Json))
@@ -875,31 +480,6 @@ impl Args {
             Self { verbose: true, .. } => Verbosity::Verbose,
             Self { debug: true, .. } => Verbosity::Debug,
             _ => Verbosity::Normal,
-        }
-    }
-}
-
-/// An option of a stream that is rejected.
-#[derive(Debug)]
-pub(super) struct Rejected {
-    /// Long name of the option.
-    pub(super) option: Option<String>,
-    /// Reason in one line.
-    pub(super) reason: String,
-}
-
-impl Rejected {
-    fn of(error: &clap::Error) -> Self {
-        let option = match error.get(ContextKind::InvalidArg) {
-            Some(ContextValue::String(option)) => Some(option),
-            Some(ContextValue::Strings(options)) => options.first(),
-            _ => None,
-        };
-        let option = option.and_then(|option| option.strip_prefix("--"));
-        let name = option.and_then(|option| option.split([' ', '=', '[']).next());
-        Self {
-            option: name.map(str::to_owned),
-            reason: no_download::message(error.kind(), error),
         }
     }
 }
@@ -932,28 +512,6 @@ pub enum Verbosity {
 
 /// File name that stands for standard output.
 pub const STDOUT: &str = "-";
-
-/// Arguments that may be used together with --repair.
-const ALLOWED_WITH_REPAIR: [&str; 6] = ["repair", "flv", "quiet", "verbose", "debug", "log_file"];
-
-/// Arguments that may be used together with --streams.
-const ALLOWED_WITH_STREAMS: [&str; 15] = [
-    "streams",
-    "check",
-    "watch",
-    "keep_running",
-    "shard",
-    "max_connections",
-    "stagger",
-    "progress",
-    "progress_fd",
-    "heartbeat",
-    "metrics",
-    "quiet",
-    "verbose",
-    "debug",
-    "log_file",
-];
 
 const AFTER_HELP: &str = "\
 Examples:

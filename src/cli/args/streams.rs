@@ -57,3 +57,22 @@ pub struct StreamsArgs {
     #[arg(allow_hyphen_values = true, value_parser = values::interval)]
     pub stagger: Option<Duration>,
 }
+
+/// Arguments that may be used together with --streams.
+pub(super) const ALLOWED_WITH_STREAMS: [&str; 15] = [
+    "streams",
+    "check",
+    "watch",
+    "keep_running",
+    "shard",
+    "max_connections",
+    "stagger",
+    "progress",
+    "progress_fd",
+    "heartbeat",
+    "metrics",
+    "quiet",
+    "verbose",
+    "debug",
+    "log_file",
+];

@@ -1,6 +1,8 @@
-use clap::CommandFactory;
+use std::ffi::OsString;
 
-use super::*;
+use clap::{Arg, CommandFactory};
+
+use super::{conversion::ALLOWED_WITH_REMUX, probe::ALLOWED_WITH_PROBE, *};
 use crate::cli::exit_code::Exit;
 
 fn read(arguments: &[&str]) -> Result<Args, NoDownload> {
@@ -113,13 +115,13 @@ fn rtmpdump_letters_and_names_are_accepted() {
         assert!(args.live);
         assert_eq!(args.app.as_deref(), Some("A"));
         assert_eq!(args.playpath.as_deref(), Some("Y"));
-        assert_eq!(args.tc_url.as_deref(), Some("T"));
-        assert_eq!(args.swf_url.as_deref(), Some("S"));
-        assert_eq!(args.page_url.as_deref(), Some("P"));
-        assert_eq!(args.flash_ver.as_deref(), Some("F"));
-        assert_eq!(args.subscribe.as_deref(), Some("D"));
-        assert_eq!(args.conn, ["N:1"]);
-        assert_eq!((args.buffer, args.timeout), (Some(5), Some(6)));
+        assert_eq!(args.connect.tc_url.as_deref(), Some("T"));
+        assert_eq!(args.connect.swf_url.as_deref(), Some("S"));
+        assert_eq!(args.connect.page_url.as_deref(), Some("P"));
+        assert_eq!(args.connect.flash_ver.as_deref(), Some("F"));
+        assert_eq!(args.connect.subscribe.as_deref(), Some("D"));
+        assert_eq!(args.connect.conn, ["N:1"]);
+        assert_eq!((args.connection.buffer, args.timeout), (Some(5), Some(6)));
         assert_eq!(args.flv, Some(PathBuf::from("O")));
         assert_eq!(args.verbosity(), Verbosity::Verbose);
     }
@@ -147,7 +149,7 @@ fn repeated_options_replace_and_operands_may_be_anywhere() {
     .unwrap();
     assert_eq!(args.stream.as_deref(), Some("rtmp://h/a/b"));
     assert_eq!(args.flv, Some(PathBuf::from("-")));
-    assert_eq!(args.conn, ["O:1", "O:0"]);
+    assert_eq!(args.connect.conn, ["O:1", "O:0"]);
     assert_eq!(args.timeout, Some(2));
     assert!(args.live);
 }
@@ -353,8 +355,8 @@ fn front_ends_may_repeat_options() {
     let line = "--verbose -r rtmp://h/a/b -o f --resume --skip 1 --resume --skip 1 --live --live \
                 -# -R -Y -e -V --conn O:1 --conn O:0";
     let args = read(&line.split_whitespace().collect::<Vec<_>>()).unwrap();
-    assert!(args.resume && args.hashes && args.realtime && args.playlist);
-    assert_eq!((args.skip, args.conn.len()), (Some(1), 2));
+    assert!(args.resume && args.hashes && args.connection.realtime && args.connect.playlist);
+    assert_eq!((args.skip, args.connect.conn.len()), (Some(1), 2));
 }
 
 #[test]
@@ -391,7 +393,11 @@ fn output_is_another_name_of_flv() {
 fn on_part_is_a_hidden_alias_of_on_segment() {
     for option in ["--on-segment", "--on-part"] {
         let args = read(&["rtmp://h/a/b", option, "program"]).unwrap();
-        assert_eq!(args.on_segment.as_deref(), Some("program"), "{option}");
+        assert_eq!(
+            args.hooks.on_segment.as_deref(),
+            Some("program"),
+            "{option}"
+        );
     }
     let NoDownload::Stdout(help) = read(&["--help"]).unwrap_err() else {
         panic!("help is printed");
@@ -402,10 +408,19 @@ fn on_part_is_a_hidden_alias_of_on_segment() {
 #[test]
 fn the_last_password_option_applies() {
     let args = read(&["u", "--password", "a", "--password-file", "b"]).unwrap();
-    assert_eq!((args.password, args.password_file.is_some()), (None, true));
+    assert_eq!(
+        (
+            args.credentials.password,
+            args.credentials.password_file.is_some()
+        ),
+        (None, true)
+    );
     let args = read(&["u", "--password-file", "b", "--password", "a"]).unwrap();
     assert_eq!(
-        (args.password.as_deref(), args.password_file),
+        (
+            args.credentials.password.as_deref(),
+            args.credentials.password_file
+        ),
         (Some("a"), None)
     );
 }

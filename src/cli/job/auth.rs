@@ -19,12 +19,12 @@ use crate::{
 /// `--conn`.
 pub(super) fn arguments(args: &Args) -> Result<Vec<Value>> {
     let mut values = Values::default();
-    for item in &args.conn {
+    for item in &args.connect.conn {
         values
             .push(item)
             .with_context(|| format!("invalid value {:?} for --conn", conn::masked(item)))?;
     }
-    let auth = non_empty(args.auth.as_ref());
+    let auth = non_empty(args.credentials.auth.as_ref());
     let auth = auth.map(|auth| [true.into(), auth.as_str().into()]);
     Ok(auth.into_iter().flatten().chain(values.finish()).collect())
 }
@@ -32,12 +32,13 @@ pub(super) fn arguments(args: &Args) -> Result<Vec<Value>> {
 /// Returns user and password from the options or else from the URL.
 pub(super) fn login(args: &Args, target: &Target) -> Result<Option<Login>> {
     let user_info = target.user_info.as_ref();
-    let password = match (&args.password, &args.password_file) {
+    let password = match (&args.credentials.password, &args.credentials.password_file) {
         (Some(password), _) => Some(password.clone()),
         (None, Some(file)) => Some(first_line(file)?),
         (None, None) => None,
     };
-    let user = non_empty(args.user.as_ref()).or_else(|| user_info.map(|info| info.user.clone()));
+    let user = non_empty(args.credentials.user.as_ref())
+        .or_else(|| user_info.map(|info| info.user.clone()));
     let Some(user) = user else {
         ensure!(
             password.is_none(),

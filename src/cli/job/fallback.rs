@@ -20,7 +20,7 @@ pub(super) fn fallbacks(args: &Args) -> Result<Option<Fallbacks>> {
 
 /// Returns the source at `url`. Options that name the server or the stream describe the first source only.
 fn source(args: &Args, url: &str) -> Result<Source> {
-    let args = Args {
+    let mut args = Args {
         stream: Some(url.to_owned()),
         rtmp: None,
         url: None,
@@ -29,9 +29,9 @@ fn source(args: &Args, url: &str) -> Result<Source> {
         port: None,
         app: None,
         playpath: None,
-        tc_url: None,
         ..args.clone()
     };
+    args.connect.tc_url = None;
     let Candidates {
         target,
         first,

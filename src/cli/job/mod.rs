@@ -87,22 +87,23 @@ pub fn resolve(args: &Args, environment: &Environment) -> Result<Job> {
         session: Arc::new(Config {
             start: start(args, start_ms),
             length_ms,
-            playlist: args.playlist,
+            playlist: args.connect.playlist,
             subscribe: subscribe(args, &first.playpath),
             connect,
             playpath: first.playpath,
-            secure_token: non_empty(args.token.as_ref()),
-            usher_token: non_empty(args.jtv.as_ref()),
+            secure_token: non_empty(args.credentials.token.as_ref()),
+            usher_token: non_empty(args.credentials.jtv.as_ref()),
             login,
             swf_proof: swf.proof,
             buffer: args
+                .connection
                 .buffer
                 .map_or(BufferLength::Growing, |ms| BufferLength::Fixed { ms }),
-            pause_unpause: !args.realtime && !args.live,
-            enhanced: !args.no_enhanced && args.name != ProgramName::Rtmpdump,
-            handshake: args.handshake,
+            pause_unpause: !args.connection.realtime && !args.live,
+            enhanced: !args.connect.no_enhanced && args.name != ProgramName::Rtmpdump,
+            handshake: args.connection.handshake,
             encryption: encryption(args, target.scheme)?,
-            pipelining: !args.no_pipelining,
+            pipelining: !args.connection.no_pipelining,
             republish_wait: retry::republish_wait(args),
             timeouts: network::timeouts(args),
         }),
@@ -133,31 +134,40 @@ fn connect(args: &Args, candidate: &download::Candidate) -> Result<Connect> {
     Ok(Connect {
         app: candidate.app.clone(),
         tc_url: candidate.tc_url.clone(),
-        flash_ver: args.flash_ver.clone().unwrap_or_else(flash_ver),
-        swf_url: non_empty(args.swf_url.as_ref()).or_else(|| swf::public_url(args)),
-        page_url: non_empty(args.page_url.as_ref()),
+        flash_ver: args.connect.flash_ver.clone().unwrap_or_else(flash_ver),
+        swf_url: non_empty(args.connect.swf_url.as_ref()).or_else(|| swf::public_url(args)),
+        page_url: non_empty(args.connect.page_url.as_ref()),
         arguments: auth::arguments(args)?,
     })
 }
 
 /// Returns the secrets in `args`, which must not be printed, not even if the server repeats them.
 pub fn secrets(args: &Args) -> Vec<String> {
-    let credentials = [&args.auth, &args.token, &args.jtv, &args.password];
+    let credentials = [
+        &args.credentials.auth,
+        &args.credentials.token,
+        &args.credentials.jtv,
+        &args.credentials.password,
+    ];
     let urls = [
         &args.stream,
         &args.rtmp,
         &args.url,
         &args.app,
         &args.playpath,
-        &args.tc_url,
-        &args.swf_url,
-        &args.swf_vfy,
-        &args.page_url,
-        &args.proxy,
+        &args.connect.tc_url,
+        &args.connect.swf_url,
+        &args.swf.swf_vfy,
+        &args.connect.page_url,
+        &args.connection.proxy,
     ];
     let urls = urls.into_iter().flatten().chain(&args.fallback.fallback);
     let of_urls = urls.flat_map(|url| secrets_in(url));
-    let items = args.conn.iter().filter_map(|item| conn::secret(item));
+    let items = args
+        .connect
+        .conn
+        .iter()
+        .filter_map(|item| conn::secret(item));
     let credentials = credentials.into_iter().flatten().cloned();
     credentials
         .chain(of_urls)
@@ -168,7 +178,7 @@ pub fn secrets(args: &Args) -> Vec<String> {
 /// Returns the name to subscribe to. By default, live streams are subscribed to under their playpath: CDNs
 /// require it, and other servers ignore it.
 fn subscribe(args: &Args, playpath: &str) -> Option<String> {
-    let name = args.subscribe.as_deref();
+    let name = args.connect.subscribe.as_deref();
     name.or_else(|| Some(playpath).filter(|name| args.live && !name.is_empty()))
         .map(str::to_owned)
 }
@@ -270,10 +280,10 @@ fn encryption(args: &Args, scheme: Scheme) -> Result<Encryption> {
         return Ok(Encryption::None);
     }
     ensure!(
-        args.handshake != Mode::Plain,
+        args.connection.handshake != Mode::Plain,
         "--handshake plain exchanges no keys, but {scheme} needs them"
     );
-    Ok(if args.allow_plain {
+    Ok(if args.connection.allow_plain {
         Encryption::AllowPlain
     } else {
         Encryption::Required

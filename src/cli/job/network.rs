@@ -22,7 +22,7 @@ pub(super) fn dialer(args: &Args, environment: &Environment) -> Result<Dialer> {
             .connect_timeout
             .or(args.timeout)
             .map_or(Some(CONNECT_TIMEOUT), time_limit),
-        family: match (args.ipv4, args.ipv6) {
+        family: match (args.connection.ipv4, args.connection.ipv6) {
             (true, _) => Family::V4,
             (_, true) => Family::V6,
             (false, false) => Family::Any,
@@ -44,7 +44,7 @@ pub(super) fn timeouts(args: &Args) -> Timeouts {
 
 /// Returns the proxy and the hosts to reach without it. A proxy given as an option applies to every host.
 fn proxy(args: &Args, environment: &Environment) -> Result<(Option<Proxy>, Bypass)> {
-    let proxy = match (&args.proxy, &args.socks) {
+    let proxy = match (&args.connection.proxy, &args.connection.socks) {
         (Some(text), _) if text.is_empty() => None,
         (Some(text), _) => Some(text.parse().context("invalid value for --proxy")?),
         (None, Some(socks)) => Some(Proxy {
@@ -68,16 +68,16 @@ fn environment_proxy(environment: &Environment) -> Result<(Option<Proxy>, Bypass
 /// Returns which certificates to trust. `--tls-pin` takes precedence over `--insecure`, so that adding an
 /// option never weakens a pin.
 fn trust(args: &Args) -> Result<Trust> {
-    let roots = match &args.ca_file {
+    let roots = match &args.tls.ca_file {
         Some(file) => {
             read_roots(file).with_context(|| format!("cannot use --ca-file {}", file.display()))?
         }
         None => Vec::new(),
     };
-    if let Some(pin) = args.tls_pin {
+    if let Some(pin) = args.tls.tls_pin {
         for (is_given, option) in [
-            (args.ca_file.is_some(), "--ca-file"),
-            (args.insecure, "--insecure"),
+            (args.tls.ca_file.is_some(), "--ca-file"),
+            (args.tls.insecure, "--insecure"),
         ] {
             if is_given {
                 tracing::warn!("--tls-pin trusts exactly one certificate, ignoring {option}");
@@ -85,12 +85,12 @@ fn trust(args: &Args) -> Result<Trust> {
         }
         return Ok(Trust::Pin(pin));
     }
-    if args.insecure {
+    if args.tls.insecure {
         tracing::warn!(
             "--insecure: certificates are not verified; anyone on the network path can read and \
              change the stream"
         );
-        if args.ca_file.is_some() {
+        if args.tls.ca_file.is_some() {
             tracing::warn!("--insecure trusts any certificate, ignoring --ca-file");
         }
         return Ok(Trust::Any);

@@ -20,10 +20,10 @@ pub(super) fn retry_policy(args: &Args) -> RetryPolicy {
         ProgramName::Rtmpull if args.live => LIVE_ATTEMPTS,
         ProgramName::Rtmpull | ProgramName::Rtmpdump => 0,
     };
-    let Attempts(attempts) = args.retry.unwrap_or(Attempts(Some(default)));
+    let Attempts(attempts) = args.reconnecting.retry.unwrap_or(Attempts(Some(default)));
     RetryPolicy {
         attempts,
-        wait: match args.wait {
+        wait: match args.reconnecting.wait {
             None => WaitPolicy::None,
             Some(Duration::MAX) => WaitPolicy::Forever,
             Some(wait) => WaitPolicy::UpTo(wait),
@@ -38,15 +38,15 @@ pub(super) fn republish_wait(args: &Args) -> Duration {
         ProgramName::Rtmpull if args.live && args.fallback.fallback.is_empty() => REPUBLISH_WAIT,
         ProgramName::Rtmpull | ProgramName::Rtmpdump => Duration::ZERO,
     };
-    args.republish_wait.unwrap_or(default)
+    args.reconnecting.republish_wait.unwrap_or(default)
 }
 
 /// Returns what to do with missing time, or fails if the output cannot be split.
 pub(super) fn gap_policy(args: &Args, output: &Output) -> Result<GapPolicy> {
-    if args.gap == GapPolicy::Split {
+    if args.reconnecting.gap == GapPolicy::Split {
         output.ensure_file("--gap split")?;
     }
-    Ok(args.gap)
+    Ok(args.reconnecting.gap)
 }
 
 /// With backoff, five attempts take half a minute.

@@ -28,10 +28,10 @@ pub(super) fn segment_options(
     format: Format,
 ) -> Result<SegmentOptions> {
     let mut segments = SegmentOptions {
-        every_ms: args.segment_time.map(milliseconds),
-        bytes: args.segment_size,
-        clock_seconds: args.segment_clock.map(clock_seconds).transpose()?,
-        on_change: args.split_on_change,
+        every_ms: args.segments.segment_time.map(milliseconds),
+        bytes: args.segments.segment_size,
+        clock_seconds: args.segments.segment_clock.map(clock_seconds).transpose()?,
+        on_change: args.segments.split_on_change,
         zone: TimeZone::system(),
         manifest: args.manifest.clone(),
         keep: KeepPolicy {
@@ -47,9 +47,9 @@ pub(super) fn segment_options(
         ("--segment-clock", segments.clock_seconds.is_some()),
         ("--split-on-change", segments.on_change),
         ("--manifest", segments.manifest.is_some()),
-        ("--on-segment", args.on_segment.is_some()),
-        ("--on-start", args.on_start.is_some()),
-        ("--min-free", args.min_free.is_some()),
+        ("--on-segment", args.hooks.on_segment.is_some()),
+        ("--on-start", args.hooks.on_start.is_some()),
+        ("--min-free", args.limits.min_free.is_some()),
     ];
     if let Some((option, _)) = options.into_iter().find(|(_, is_given)| *is_given) {
         output.ensure_file(option)?;
@@ -100,20 +100,20 @@ pub(in crate::cli) fn create_manifest(segments: &SegmentOptions) -> Result<()> {
 
 /// Returns the limits of the recording at the time `now`.
 pub(super) fn limits(args: &Args, output: &Output, format: Format, now: &Zoned) -> Result<Limits> {
-    let until = match args.until {
+    let until = match args.limits.until {
         Some(until) => Some(until.after(now).context("the time of --until is past")?),
         None => None,
     };
-    if let Some(bytes) = args.max_size
+    if let Some(bytes) = args.limits.max_size
         && has_head(args, output, format)
     {
         ensure_larger_than_head("--max-size", bytes)?;
     }
     Ok(Limits {
-        duration_ms: args.duration.map(milliseconds),
-        bytes: args.max_size,
+        duration_ms: args.limits.duration.map(milliseconds),
+        bytes: args.limits.max_size,
         until,
-        min_free: args.min_free,
+        min_free: args.limits.min_free,
         media_time: None,
     })
 }
@@ -138,8 +138,12 @@ fn hooks(args: &Args, search: &ProgramSearch) -> Result<[Vec<String>; 2]> {
         None => Ok(Vec::new()),
     };
     Ok([
-        command("--on-segment", args.on_segment.as_ref(), &SEGMENT_FACTS)?,
-        command("--on-start", args.on_start.as_ref(), &START_FACTS)?,
+        command(
+            "--on-segment",
+            args.hooks.on_segment.as_ref(),
+            &SEGMENT_FACTS,
+        )?,
+        command("--on-start", args.hooks.on_start.as_ref(), &START_FACTS)?,
     ])
 }
 

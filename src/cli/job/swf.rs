@@ -58,7 +58,7 @@ pub(super) fn public_url(args: &Args) -> Option<String> {
 }
 
 fn proof(args: &Args) -> Result<Option<SwfProof>> {
-    match (args.swf_hash, args.swf_size) {
+    match (args.swf.swf_hash, args.swf.swf_size) {
         (Some(hash), Some(size)) => Ok(Some(SwfProof { hash, size })),
         (Some(_), None) => bail!("--swfhash needs --swfsize"),
         (None, Some(size)) => bail!("--swfsize {size} needs --swfhash"),
@@ -69,9 +69,13 @@ fn proof(args: &Args) -> Result<Option<SwfProof>> {
 /// Returns the value of `--swfVfy`. It is empty if librtmp's swfVfy=1 was given: then the player is at
 /// swfUrl.
 fn location(args: &Args) -> Result<Option<&str>> {
-    match args.swf_vfy.as_deref() {
+    match args.swf.swf_vfy.as_deref() {
         Some("") => {
-            let url = args.swf_url.as_deref().filter(|url| !url.is_empty());
+            let url = args
+                .connect
+                .swf_url
+                .as_deref()
+                .filter(|url| !url.is_empty());
             Ok(Some(url.context("swfVfy needs swfUrl")?))
         }
         location => Ok(location),
@@ -105,7 +109,7 @@ fn cache(args: &Args, environment: &Environment) -> Option<Cache> {
         (Some(old), Some(new)) if !old.exists() => new,
         (old, new) => old.or(new)?,
     };
-    let days = args.swf_age.unwrap_or(AGE_DAYS);
+    let days = args.swf.swf_age.unwrap_or(AGE_DAYS);
     Some(Cache {
         file,
         max_age: Duration::from_secs(86_400 * u64::from(days)),

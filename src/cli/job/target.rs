@@ -126,7 +126,7 @@ fn url(args: &Args) -> Option<&str> {
 /// Returns the tcUrl: that of the option, or one derived from the URL. librtmp and rtmpdump derive it
 /// differently, so it depends on which option gave the URL.
 fn tc_url(args: &Args, target: &Target, app: &str) -> String {
-    if let Some(tc_url) = non_empty(args.tc_url.as_ref()) {
+    if let Some(tc_url) = non_empty(args.connect.tc_url.as_ref()) {
         return tc_url;
     }
     let is_librtmp = args.url.is_some() && args.rtmp.is_none();

@@ -53,7 +53,9 @@ pub fn apply_url_options(args: &Args) -> Result<Args, Error> {
     args.url = Some(url.to_owned());
     let options = pairs(options)?;
     let conn = options.iter().filter(|(key, _)| key == "conn");
-    args.conn.extend(conn.map(|(_, value)| value.clone()));
+    args.connect
+        .conn
+        .extend(conn.map(|(_, value)| value.clone()));
     // `set` keeps the first value it gets, and the last one in the text must apply.
     for (key, value) in options.iter().rev() {
         set(&mut args, key, value)?;
@@ -103,31 +105,33 @@ fn set(args: &mut Args, key: &str, value: &str) -> Result<(), Error> {
         "conn" => {}
         "app" => text(&mut args.app),
         "playpath" => text(&mut args.playpath),
-        "tcurl" => text(&mut args.tc_url),
-        "swfurl" => text(&mut args.swf_url),
-        "pageurl" => text(&mut args.page_url),
-        "flashver" => text(&mut args.flash_ver),
-        "subscribe" => text(&mut args.subscribe),
-        "jtv" => text(&mut args.jtv),
-        "token" => text(&mut args.token),
-        "pubuser" => text(&mut args.user),
-        "pubpasswd" if args.password_file.is_none() => text(&mut args.password),
+        "tcurl" => text(&mut args.connect.tc_url),
+        "swfurl" => text(&mut args.connect.swf_url),
+        "pageurl" => text(&mut args.connect.page_url),
+        "flashver" => text(&mut args.connect.flash_ver),
+        "subscribe" => text(&mut args.connect.subscribe),
+        "jtv" => text(&mut args.credentials.jtv),
+        "token" => text(&mut args.credentials.token),
+        "pubuser" => text(&mut args.credentials.user),
+        "pubpasswd" if args.credentials.password_file.is_none() => {
+            text(&mut args.credentials.password)
+        }
         "pubpasswd" => {}
         "live" => args.live |= is_true(value),
-        "playlist" => args.playlist |= is_true(value),
+        "playlist" => args.connect.playlist |= is_true(value),
         // An empty value stands for the player at swfUrl, which another option may set.
         "swfvfy" if is_true(value) => {
-            args.swf_vfy.get_or_insert_default();
+            args.swf.swf_vfy.get_or_insert_default();
         }
         "swfvfy" => {}
-        "swfage" => fill(&mut args.swf_age, number(key, value)?),
-        "buffer" => fill(&mut args.buffer, number(key, value)?),
+        "swfage" => fill(&mut args.swf.swf_age, number(key, value)?),
+        "buffer" => fill(&mut args.connection.buffer, number(key, value)?),
         "timeout" => fill(&mut args.timeout, number(key, value)?),
         "start" => fill(&mut args.start_ms, number(key, value)?),
         "stop" => fill(&mut args.stop_ms, number(key, value)?),
         "socks" => {
             let proxy = values::socks(value).map_err(|why| invalid(key, value, why))?;
-            fill(&mut args.socks, proxy);
+            fill(&mut args.connection.socks, proxy);
         }
         _ => return Err(Error::Key(key.to_owned())),
     }
@@ -216,26 +220,26 @@ mod tests {
         let texts = [
             args.app,
             args.playpath,
-            args.tc_url,
-            args.swf_url,
-            args.page_url,
-            args.flash_ver,
-            args.subscribe,
-            args.token,
-            args.jtv,
-            args.user,
-            args.password,
+            args.connect.tc_url,
+            args.connect.swf_url,
+            args.connect.page_url,
+            args.connect.flash_ver,
+            args.connect.subscribe,
+            args.credentials.token,
+            args.credentials.jtv,
+            args.credentials.user,
+            args.credentials.password,
         ];
         let expected = ["A", "Y", "T", "S", "P", "F", "D", "K", "J", "me", "pw"];
         assert_eq!(texts.map(Option::unwrap), expected);
-        assert_eq!(args.conn, ["S:x", "B:1"]);
-        assert!(args.live && args.playlist);
+        assert_eq!(args.connect.conn, ["S:x", "B:1"]);
+        assert!(args.live && args.connect.playlist);
         assert_eq!((args.start_ms, args.stop_ms), (Some(1500), Some(4096)));
         assert_eq!(
-            (args.buffer, args.timeout, args.swf_age),
+            (args.connection.buffer, args.timeout, args.swf.swf_age),
             (Some(8), Some(7), Some(2))
         );
-        assert_eq!(args.socks.unwrap().to_string(), "proxy:1");
+        assert_eq!(args.connection.socks.unwrap().to_string(), "proxy:1");
     }
 
     #[test]
@@ -259,7 +263,7 @@ mod tests {
         .unwrap();
         assert_eq!(args.url.as_deref(), Some(r"rtmp://h/a/b\20c"));
         assert_eq!(args.playpath.as_deref(), Some("a b\\c\"é=d"));
-        assert_eq!(args.page_url.as_deref(), Some(""));
+        assert_eq!(args.connect.page_url.as_deref(), Some(""));
         for broken in [r"\", r"\2", r"\2 0", r"\zz", r"\+1", r"\é"] {
             let text = format!("rtmp://h/a/b app=x{broken}");
             let expected = Err(Error::Escape("app".to_owned()));
@@ -321,7 +325,7 @@ mod tests {
         let args = applied(&["-i", text, "-C", "N:1", "-A", "2", "-m", "4", "-a", "z"]).unwrap();
         assert_eq!(args.app.as_deref(), Some("z"));
         assert_eq!((args.start_ms, args.timeout), (Some(2000), Some(4)));
-        assert_eq!(args.conn, ["N:1", "B:1"]);
+        assert_eq!(args.connect.conn, ["N:1", "B:1"]);
         assert_eq!(applied(&["-i", text]).unwrap().app.as_deref(), Some("y"));
     }
 

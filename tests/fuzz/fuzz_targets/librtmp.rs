@@ -105,13 +105,13 @@ fn check_options(options: &[(Key, &str)]) {
     assert_eq!(args.url.as_deref(), Some("rtmp://host/app/stream"));
     assert_eq!(args.app, last(Key::App));
     assert_eq!(args.playpath, last(Key::Playpath));
-    assert_eq!(args.tc_url, last(Key::TcUrl));
-    assert_eq!(args.page_url, last(Key::PageUrl));
-    assert_eq!(args.flash_ver, last(Key::FlashVer));
+    assert_eq!(args.connect.tc_url, last(Key::TcUrl));
+    assert_eq!(args.connect.page_url, last(Key::PageUrl));
+    assert_eq!(args.connect.flash_ver, last(Key::FlashVer));
     let conn = options.iter().filter(|(key, _)| *key == Key::Conn);
     assert!(
         conn.map(|(_, value)| *value)
-            .eq(args.conn.iter().map(String::as_str))
+            .eq(args.connect.conn.iter().map(String::as_str))
     );
 }
 

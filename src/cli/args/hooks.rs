@@ -1,0 +1,27 @@
+//! Programs to run during a recording.
+
+use clap::{Args, builder::ValueHint};
+
+/// Programs to run during a recording.
+#[derive(Debug, Clone, Args)]
+pub struct HookArgs {
+    /// Run a program for each completed segment
+    ///
+    /// COMMAND is a program and its arguments. It is split into words as in a shell, with quotes and
+    /// backslashes, but it runs without a shell: variables are not expanded. The words {path}, {segment},
+    /// {offset_ms}, {duration_ms}, {bytes} and {start} are replaced by facts of the segment. The environment
+    /// contains the same facts as RTMPULL_PATH, RTMPULL_SEGMENT and so on. The output of the program goes to
+    /// standard error. Up to four programs run at a time without delaying the recording; at the end, rtmpull
+    /// waits up to ten seconds for them.
+    #[arg(long, alias = "on-part", value_name = "COMMAND", value_hint = ValueHint::CommandString)]
+    #[arg(help_heading = "Segments and limits", allow_hyphen_values = true)]
+    pub on_segment: Option<String>,
+
+    /// Run a program when media arrives: at the start, and after each gap
+    ///
+    /// COMMAND works as in --on-segment, with the facts of the segment that is being written. One more fact,
+    /// {reason} or RTMPULL_REASON, is start for the first frame and gap for the first frame after a gap.
+    #[arg(long, value_name = "COMMAND", value_hint = ValueHint::CommandString)]
+    #[arg(help_heading = "Segments and limits", allow_hyphen_values = true)]
+    pub on_start: Option<String>,
+}
