@@ -6,15 +6,10 @@ use super::values;
 
 /// Members and arguments of the `connect` command, and commands before playing.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Connect parameters")]
 pub struct ConnectArgs {
     /// URL of the SWF player to send to the server as swfUrl
-    #[arg(
-        short,
-        long = "swfUrl",
-        value_name = "URL",
-        help_heading = "Connect parameters"
-    )]
-    #[arg(allow_hyphen_values = true)]
+    #[arg(short, long = "swfUrl", value_name = "URL", allow_hyphen_values = true)]
     #[arg(value_parser = values::text())]
     pub swf_url: Option<String>,
 
@@ -23,42 +18,33 @@ pub struct ConnectArgs {
         short,
         long = "pageUrl",
         value_name = "URL",
-        help_heading = "Connect parameters"
+        allow_hyphen_values = true
     )]
-    #[arg(allow_hyphen_values = true)]
     #[arg(value_parser = values::text())]
     pub page_url: Option<String>,
 
     /// URL of the app to send to the server as tcUrl [default: derived from the stream URL]
-    #[arg(
-        short,
-        long = "tcUrl",
-        value_name = "URL",
-        help_heading = "Connect parameters"
-    )]
-    #[arg(allow_hyphen_values = true)]
+    #[arg(short, long = "tcUrl", value_name = "URL", allow_hyphen_values = true)]
     #[arg(value_parser = values::text())]
     pub tc_url: Option<String>,
 
     /// Flash Player version to send to the server [default: "LNX 10,0,32,18" on Linux]
-    #[arg(short, long = "flashVer", value_name = "VERSION")]
-    #[arg(help_heading = "Connect parameters", allow_hyphen_values = true)]
+    #[arg(
+        short,
+        long = "flashVer",
+        value_name = "VERSION",
+        allow_hyphen_values = true
+    )]
     #[arg(value_parser = values::text())]
     pub flash_ver: Option<String>,
 
     /// Stream name for FCSubscribe, sent before playing [default: the playpath with --live]
-    #[arg(
-        short = 'd',
-        long,
-        value_name = "NAME",
-        help_heading = "Connect parameters"
-    )]
-    #[arg(allow_hyphen_values = true)]
+    #[arg(short = 'd', long, value_name = "NAME", allow_hyphen_values = true)]
     #[arg(value_parser = values::text())]
     pub subscribe: Option<String>,
 
     /// Send set_playlist with the stream name before playing
-    #[arg(short = 'Y', long, help_heading = "Connect parameters")]
+    #[arg(short = 'Y', long)]
     pub playlist: bool,
 
     /// Append an argument to the connect command, such as S:text (repeatable)
@@ -67,11 +53,10 @@ pub struct ConnectArgs {
     /// object and O:0 ends it. Members of an object have a name: NB:name:1, NN:name:5, NS:name:text, and
     /// NO:name:1 for a nested object.
     #[arg(short = 'C', long = "conn", value_name = "TYPE:DATA", action = ArgAction::Append)]
-    #[arg(help_heading = "Connect parameters", allow_hyphen_values = true)]
-    #[arg(value_parser = values::text())]
+    #[arg(allow_hyphen_values = true, value_parser = values::text())]
     pub conn: Vec<String>,
 
     /// Do not announce Enhanced RTMP in the connect command, for servers that reject it
-    #[arg(long, help_heading = "Connect parameters")]
+    #[arg(long)]
     pub no_enhanced: bool,
 }

@@ -6,13 +6,14 @@ use clap::{ArgAction, builder::ValueHint};
 
 /// Options of conversions and of finished files.
 #[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Recording")]
 pub struct Conversion {
     /// Convert an FLV file to the format of -o, without a server; - is standard input
     ///
     /// The options of the output work as in a download: it is MP4 or FLV, and a file, segments or a pipe. FILE
     /// may be damaged: an incomplete last tag and bytes that belong to no tag are left out and reported. FILE
     /// itself stays unchanged.
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Recording")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     #[arg(num_args = 1.., action = ArgAction::Append)]
     pub remux: Vec<PathBuf>,
 
@@ -20,7 +21,7 @@ pub struct Conversion {
     ///
     /// Each file starts at the end of the previous one. If a file starts with the last frames of the previous
     /// one, these frames are written once.
-    #[arg(long, requires = "remux", help_heading = "Recording")]
+    #[arg(long, requires = "remux")]
     pub join: bool,
 
     /// Move the tables of a finished MP4 file to its start, for players that load it from a web server
@@ -29,7 +30,7 @@ pub struct Conversion {
     /// no space for the copy, rtmpull logs a warning, and the tables stay at the end. The segment is reported to
     /// --on-segment and --manifest after the copy. This option cannot be used with --hls, because the playlist
     /// refers to byte ranges of the file.
-    #[arg(long, help_heading = "Recording", conflicts_with_all = ["no_index", "hls"])]
+    #[arg(long, conflicts_with_all = ["no_index", "hls"])]
     pub faststart: bool,
 }
 

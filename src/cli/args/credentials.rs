@@ -8,50 +8,39 @@ use super::values;
 
 /// Answers to servers that ask for a login or a token.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Authentication")]
 pub struct CredentialArgs {
     /// Text to append to the connect command as authentication
-    #[arg(
-        short = 'u',
-        long,
-        value_name = "TEXT",
-        help_heading = "Authentication"
-    )]
-    #[arg(allow_hyphen_values = true)]
+    #[arg(short = 'u', long, value_name = "TEXT", allow_hyphen_values = true)]
     #[arg(value_parser = values::text())]
     pub auth: Option<String>,
 
     /// Key to answer the SecureToken of the server
-    #[arg(short = 'T', long, value_name = "KEY", help_heading = "Authentication")]
-    #[arg(allow_hyphen_values = true)]
+    #[arg(short = 'T', long, value_name = "KEY", allow_hyphen_values = true)]
     #[arg(value_parser = values::text())]
     pub token: Option<String>,
 
     /// Usher token for the servers of Justin.tv
-    #[arg(
-        short = 'j',
-        long,
-        value_name = "TEXT",
-        help_heading = "Authentication"
-    )]
-    #[arg(allow_hyphen_values = true)]
+    #[arg(short = 'j', long, value_name = "TEXT", allow_hyphen_values = true)]
     #[arg(value_parser = values::text())]
     pub jtv: Option<String>,
 
     /// User name to log in with, instead of the one in the URL
-    #[arg(long, value_name = "NAME", help_heading = "Authentication")]
-    #[arg(allow_hyphen_values = true)]
-    #[arg(value_parser = values::text())]
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true, value_parser = values::text())]
     pub user: Option<String>,
 
     /// Password to log in with; the process list shows it to other users
-    #[arg(long, value_name = "TEXT", help_heading = "Authentication")]
-    #[arg(allow_hyphen_values = true, overrides_with = "password_file")]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        allow_hyphen_values = true,
+        overrides_with = "password_file"
+    )]
     #[arg(value_parser = values::text())]
     pub password: Option<String>,
 
     /// Read the password from the first line of this file
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    #[arg(help_heading = "Authentication", allow_hyphen_values = true)]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, allow_hyphen_values = true)]
     #[arg(overrides_with = "password")]
     pub password_file: Option<PathBuf>,
 }

@@ -4,6 +4,7 @@ use clap::{Args, builder::ValueHint};
 
 /// Programs to run during a recording.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Segments and limits")]
 pub struct HookArgs {
     /// Run a program for each completed segment
     ///
@@ -14,7 +15,7 @@ pub struct HookArgs {
     /// standard error. Up to four programs run at a time without delaying the recording; at the end, rtmpull
     /// waits up to ten seconds for them.
     #[arg(long, alias = "on-part", value_name = "COMMAND", value_hint = ValueHint::CommandString)]
-    #[arg(help_heading = "Segments and limits", allow_hyphen_values = true)]
+    #[arg(allow_hyphen_values = true)]
     pub on_segment: Option<String>,
 
     /// Run a program when media arrives: at the start, and after each gap
@@ -22,6 +23,6 @@ pub struct HookArgs {
     /// COMMAND works as in --on-segment, with the facts of the segment that is being written. One more fact,
     /// {reason} or RTMPULL_REASON, is start for the first frame and gap for the first frame after a gap.
     #[arg(long, value_name = "COMMAND", value_hint = ValueHint::CommandString)]
-    #[arg(help_heading = "Segments and limits", allow_hyphen_values = true)]
+    #[arg(allow_hyphen_values = true)]
     pub on_start: Option<String>,
 }

@@ -9,14 +9,14 @@ use crate::output::GapPolicy;
 
 /// Options for lost connections and missing streams.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Reconnecting")]
 pub struct ReconnectingArgs {
     /// Reconnect up to this many times in a row after a lost connection: a number, or forever
     ///
     /// The delays are 1, 2, 4 ... 30 seconds. The count restarts when media arrives. rtmpull does not
     /// reconnect after the server ended or refused the stream. The recording continues in the same file,
     /// without duplicate frames. [default: 5 with --live, otherwise 0]
-    #[arg(long, value_name = "ATTEMPTS", help_heading = "Reconnecting")]
-    #[arg(allow_hyphen_values = true)]
+    #[arg(long, value_name = "ATTEMPTS", allow_hyphen_values = true)]
     pub retry: Option<Attempts>,
 
     /// Wait for a stream that does not exist yet [default DURATION: forever]
@@ -28,26 +28,18 @@ pub struct ReconnectingArgs {
         value_name = "DURATION",
         num_args = 0..=1,
         require_equals = true,
-        default_missing_value = "forever",
-        help_heading = "Reconnecting"
+        default_missing_value = "forever"
     )]
     #[arg(value_parser = values::wait)]
     pub wait: Option<Duration>,
 
     /// How a live recording handles time that is missing after a lost connection
-    #[arg(
-        long,
-        value_name = "POLICY",
-        default_value = "keep",
-        help_heading = "Reconnecting"
-    )]
-    #[arg(value_parser = values::gap_policy())]
+    #[arg(long, value_name = "POLICY", default_value = "keep", value_parser = values::gap_policy())]
     pub gap: GapPolicy,
 
     /// Wait this long for another publisher after the publisher of a live stream has left
     ///
     /// A number of seconds, a duration such as 1h30m, or forever. [default: 10s with --live, otherwise 0]
-    #[arg(long, value_name = "DURATION", help_heading = "Reconnecting")]
-    #[arg(allow_hyphen_values = true, value_parser = values::wait)]
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = values::wait)]
     pub republish_wait: Option<Duration>,
 }
