@@ -114,15 +114,20 @@ impl fmt::Display for Severity {
     }
 }
 
-macro_rules! findings {
-    ($($variant:ident $code:literal $severity:ident $title:literal $unit:literal $description:literal;)*) => {
-        /// Kind of a finding, with a stable name.
+/// Defines the codes of findings: the variants of an enum, each with a stable name, the usual severity, a title, the
+/// unit of its values and a description.
+macro_rules! finding_codes {
+    (
+        $(#[$attribute:meta])* $name:ident;
+        $($variant:ident $code:literal $severity:ident $title:literal $unit:literal $description:literal;)*
+    ) => {
+        $(#[$attribute])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Code {
+        pub enum $name {
             $(#[doc = $description] $variant,)*
         }
 
-        impl Code {
+        impl $name {
             /// All codes, in the order of reports.
             pub const ALL: &'static [Self] = &[$(Self::$variant),*];
 
@@ -151,10 +156,20 @@ macro_rules! findings {
                 match self { $(Self::$variant => $description,)* }
             }
         }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
     };
 }
 
-findings! {
+pub(crate) use finding_codes;
+
+finding_codes! {
+    /// Kind of a finding, with a stable name.
+    Code;
     NoMedia "no-media" Error "no frame arrived" ""
         "The stream has no audio and no video frames.";
     NoVideo "no-video" Info "the stream has no video" ""
@@ -235,10 +250,4 @@ findings! {
         "The stated duration of a complete file differs from that of its frames by more than 1 s and 1 %.";
     Mp4CannotHold "mp4-cannot-hold" Info "an MP4 file cannot hold the track" ""
         "The codec or its setup has no form in MP4 files.";
-}
-
-impl fmt::Display for Code {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
 }

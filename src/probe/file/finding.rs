@@ -3,6 +3,7 @@
 use std::fmt;
 
 pub use crate::core::analysis::Severity;
+use crate::core::analysis::finding::finding_codes;
 
 /// One irregularity of a file.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -97,47 +98,9 @@ impl fmt::Display for FileFinding {
     }
 }
 
-macro_rules! codes {
-    ($($variant:ident $code:literal $severity:ident $title:literal $unit:literal $description:literal;)*) => {
-        /// Kind of a finding, with a stable name.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum FileCode {
-            $(#[doc = $description] $variant,)*
-        }
-
-        impl FileCode {
-            /// All codes, in the order of reports.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
-
-            /// Returns the stable name in kebab case.
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $code,)* }
-            }
-
-            /// Returns how much findings of this kind matter.
-            pub const fn severity(self) -> Severity {
-                match self { $(Self::$variant => Severity::$severity,)* }
-            }
-
-            /// Returns a short clause without a full stop.
-            pub const fn title(self) -> &'static str {
-                match self { $(Self::$variant => $title,)* }
-            }
-
-            /// Returns the unit of the values; empty without one.
-            pub const fn unit(self) -> &'static str {
-                match self { $(Self::$variant => $unit,)* }
-            }
-
-            /// Returns one sentence for the documentation.
-            pub const fn description(self) -> &'static str {
-                match self { $(Self::$variant => $description,)* }
-            }
-        }
-    };
-}
-
-codes! {
+finding_codes! {
+    /// Kind of a finding of a file, with a stable name.
+    FileCode;
     TornEnd "torn-end" Warning "the file ends inside a tag or a box" ""
         "The last tag or box is incomplete, because the writer was interrupted or the file was cut.";
     Garbage "garbage" Error "bytes belong to no tag or box" ""
@@ -178,10 +141,4 @@ codes! {
         "The file has more tracks, samples or boxes than are read, or compact sizes, so the facts are incomplete.";
     EncryptedTrack "encrypted-track" Warning "a track is encrypted" ""
         "The samples of a track are encrypted.";
-}
-
-impl fmt::Display for FileCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
 }
