@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::{ArgAction, ArgMatches, Command, parser::ValueSource};
 
-use super::probe::DIAGNOSIS;
+use super::probe::{DIAGNOSIS, REQUEST};
 
 /// Options of explanations.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -69,47 +69,3 @@ impl GivenOption {
         REQUEST.contains(&self.id.as_str())
     }
 }
-
-/// Options that determine the request and the connection.
-const REQUEST: [&str; 40] = [
-    "stream",
-    "rtmp",
-    "url",
-    "live",
-    "host",
-    "port",
-    "protocol",
-    "app",
-    "playpath",
-    "start_ms",
-    "swf_url",
-    "page_url",
-    "tc_url",
-    "flash_ver",
-    "subscribe",
-    "playlist",
-    "conn",
-    "no_enhanced",
-    "auth",
-    "token",
-    "jtv",
-    "user",
-    "password",
-    "password_file",
-    "swf_hash",
-    "swf_size",
-    "swf_vfy",
-    "swf_age",
-    "timeout",
-    "connect_timeout",
-    "ipv4",
-    "ipv6",
-    "socks",
-    "proxy",
-    "handshake",
-    "allow_plain",
-    "no_pipelining",
-    "ca_file",
-    "tls_pin",
-    "insecure",
-];

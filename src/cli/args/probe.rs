@@ -87,7 +87,21 @@ fn source() -> impl TypedValueParser<Value = Source> {
 pub(super) const DIAGNOSIS: &str = "diagnosis";
 
 /// Arguments that may be used together with --probe.
-pub(super) const ALLOWED_WITH_PROBE: [&str; 56] = [
+pub(super) const ALLOWED_WITH_PROBE: [&str; REQUEST.len() + OF_PROBE.len()] = {
+    let mut all = [""; REQUEST.len() + OF_PROBE.len()];
+    let mut at = 0;
+    while at < all.len() {
+        all[at] = match at.checked_sub(REQUEST.len()) {
+            Some(other) => OF_PROBE[other],
+            None => REQUEST[at],
+        };
+        at += 1;
+    }
+    all
+};
+
+/// Options that determine the request and the connection.
+pub(super) const REQUEST: [&str; 40] = [
     "stream",
     "rtmp",
     "url",
@@ -120,7 +134,6 @@ pub(super) const ALLOWED_WITH_PROBE: [&str; 56] = [
     "connect_timeout",
     "ipv4",
     "ipv6",
-    "buffer",
     "socks",
     "proxy",
     "handshake",
@@ -129,6 +142,11 @@ pub(super) const ALLOWED_WITH_PROBE: [&str; 56] = [
     "ca_file",
     "tls_pin",
     "insecure",
+];
+
+/// Arguments that determine what is done with the stream, and that may be used together with --probe.
+const OF_PROBE: [&str; 16] = [
+    "buffer",
     "capture",
     "capture_size",
     "capture_media",
