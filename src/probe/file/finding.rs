@@ -133,6 +133,8 @@ finding_codes! {
         "A player must read the end of the MP4 file before it can start.";
     SamplesOutsideFile "samples-outside-file" Error "samples lie outside the file" ""
         "The tables of an MP4 file refer to bytes after its end, because the file was cut.";
+    OverlappingSamples "overlapping-samples" Warning "samples overlap" "bytes"
+        "The samples of an MP4 file add up to more bytes than the file has; the values are the length of the file and the sum.";
     TablesDisagree "tables-disagree" Error "sample tables disagree" ""
         "Tables of a track describe different numbers of samples, are cut or not sorted, or are missing.";
     DamagedFragments "damaged-fragments" Error "movie fragments are damaged" ""

@@ -167,10 +167,17 @@ struct Reading {
     tracks: Vec<Mp4Track>,
     messages: Vec<Option<Messages>>,
     clocks: Vec<Clock>,
+    /// Time by which all tracks start later in the analysis, which has no negative times.
+    lead_ms: i64,
+    samples: u64,
+    /// Size of the samples that lie in the file, in bytes.
+    bytes: u64,
     outside: u64,
     first_outside: Option<u64>,
     disagreements: Vec<Disagreement>,
     damaged_fragments: Option<(u64, u64)>,
+    /// Whether samples were not read because of a limit.
+    is_cut: bool,
 }
 
 /// Converts decoding times of a track to milliseconds of the presentation.
@@ -210,20 +217,23 @@ impl Reading {
             tracks.push(Mp4Track::new(track, found.as_ref().map(|found| found.id)));
             messages.push(found);
         }
+        let clocks = movie.tracks.iter().map(|track| Clock::new(track, movie));
+        let clocks: Vec<Clock> = clocks.collect();
+        let leads = clocks.iter().map(|clock| clock.offset_ms.min(0));
         Self {
             length,
             feeder,
             tracks,
             messages,
-            clocks: movie
-                .tracks
-                .iter()
-                .map(|track| Clock::new(track, movie))
-                .collect(),
+            lead_ms: leads.min().unwrap_or(0),
+            clocks,
+            samples: 0,
+            bytes: 0,
             outside: 0,
             first_outside: None,
             disagreements: Vec::new(),
             damaged_fragments: None,
+            is_cut: movie.tracks.iter().any(is_cut),
         }
     }
 
@@ -234,16 +244,19 @@ impl Reading {
             .map(|track| Samples::new(track, self.length))
             .collect();
         let mut next = Vec::new();
-        for reader in &mut readers {
-            next.push(reader.next(source)?);
+        for (at, reader) in readers.iter_mut().enumerate() {
+            next.push(self.next_of(source, at, reader)?);
         }
-        while let Some(at) = self.earliest(&next) {
+        while let Some(at) = earliest(&next) {
             let (Some(slot), Some(reader)) = (next.get_mut(at), readers.get_mut(at)) else {
                 break;
             };
+            if self.is_exhausted() {
+                return Ok(());
+            }
             let sample = slot.take();
-            *slot = reader.next(source)?;
-            if let Some(sample) = sample {
+            *slot = self.next_of(source, at, reader)?;
+            if let Some((_, sample)) = sample {
                 self.add(source, at, &sample)?;
             }
         }
@@ -252,12 +265,24 @@ impl Reading {
         Ok(())
     }
 
-    /// Returns the position of the track with the earliest sample.
-    fn earliest(&self, next: &[Option<Sample>]) -> Option<usize> {
-        let times = next.iter().zip(&self.clocks).enumerate();
-        let times = times
-            .filter_map(|(at, (sample, clock))| Some((clock.time_ms(sample.as_ref()?.time), at)));
-        times.min().map(|(_, at)| at)
+    /// Returns the next sample of the track at `at`, and its time in milliseconds.
+    fn next_of(
+        &self,
+        source: &mut FileSource,
+        at: usize,
+        reader: &mut Samples,
+    ) -> io::Result<Option<(i64, Sample)>> {
+        let (sample, clock) = (reader.next(source)?, self.clocks.get(at));
+        Ok(sample.map(|sample| (clock.map_or(0, |clock| clock.time_ms(sample.time)), sample)))
+    }
+
+    /// Returns whether the samples read so far are more than those of any usual file. The rest is then not read,
+    /// because tables of a few bytes may describe any number of samples of any size.
+    fn is_exhausted(&mut self) -> bool {
+        let is_exhausted = self.samples >= MAX_SAMPLES_OF_FILE
+            || self.bytes > self.length.saturating_mul(MAX_OVERLAP);
+        self.is_cut |= is_exhausted;
+        is_exhausted
     }
 
     fn read_fragments(
@@ -278,7 +303,11 @@ impl Reading {
             for part in &samples {
                 self.add(source, part.track, &part.sample)?;
             }
+            if self.is_exhausted() {
+                break;
+            }
         }
+        self.is_cut |= fragments.has_omitted_samples();
         self.damaged_fragments = fragments.damaged();
         Ok(())
     }
@@ -289,19 +318,17 @@ impl Reading {
         };
         let end_ms = clock.time_ms(sample.time.saturating_add(sample.duration.into()));
         track.add(sample, u64::try_from(end_ms).unwrap_or(0));
+        self.samples = self.samples.saturating_add(1);
         if sample.offset.saturating_add(sample.size.into()) > source.length() {
             self.outside = self.outside.saturating_add(1);
             self.first_outside.get_or_insert(sample.offset);
             return Ok(());
         }
+        self.bytes = self.bytes.saturating_add(sample.size.into());
         let Some(messages) = self.messages.get_mut(at).and_then(Option::as_mut) else {
             return Ok(());
         };
-        // The analysis has no negative times, so all tracks start later by the same time.
-        let lead_ms = self.clocks.iter().map(|clock| clock.offset_ms.min(0)).min();
-        let time_ms = clock
-            .time_ms(sample.time)
-            .saturating_sub(lead_ms.unwrap_or(0));
+        let time_ms = clock.time_ms(sample.time).saturating_sub(self.lead_ms);
         let composition = i64::from(sample.composition_offset).saturating_mul(1000);
         let composition_ms = composition.checked_div(clock.timescale.into()).unwrap_or(0);
         self.feeder.sample(
@@ -328,7 +355,7 @@ impl Reading {
         if matches!(own, Own::Unfinished | Own::NoMedia | Own::Damaged) {
             findings.push(FileFinding::new(FileCode::Unfinished));
         }
-        if let Some(stated) = stated_duration_ms {
+        if let Some(stated) = stated_duration_ms.filter(|_| !self.is_cut) {
             findings.extend(wrong_duration(stated, duration_ms));
         }
         FileFacts {
@@ -383,6 +410,10 @@ impl Reading {
         if let Some(offset) = self.first_outside {
             found.push(FileFinding::at(FileCode::SamplesOutsideFile, offset).count(self.outside));
         }
+        if self.bytes > self.length {
+            let finding = FileFinding::new(FileCode::OverlappingSamples);
+            found.push(finding.values(self.length as f64, self.bytes as f64));
+        }
         found.extend(self.disagreements.iter().map(|disagreement| {
             let (Disagreement::Missing(table)
             | Disagreement::Cut(table)
@@ -394,10 +425,9 @@ impl Reading {
         if let Some((offset, count)) = self.damaged_fragments {
             found.push(FileFinding::at(FileCode::DamagedFragments, offset).count(count));
         }
-        let is_unread = |track: &Track| {
-            track.tables.has_compact_sizes || u64::from(track.tables.samples) > MAX_SAMPLES
-        };
-        if movie.omitted_tracks > 0 || movie.tracks.iter().any(is_unread) {
+        let has_compact_sizes = |track: &Track| track.tables.has_compact_sizes;
+        let is_unread = movie.omitted_tracks > 0 || movie.tracks.iter().any(has_compact_sizes);
+        if is_unread || self.is_cut {
             found.push(FileFinding::new(FileCode::UnreadTables));
         }
         let encrypted = movie.tracks.iter().filter_map(|track| track.setup.as_ref());
@@ -407,6 +437,18 @@ impl Reading {
         }
         found
     }
+}
+
+/// Whether the tables of a track have more samples than are read.
+fn is_cut(track: &Track) -> bool {
+    u64::from(track.tables.samples) > MAX_SAMPLES
+}
+
+/// Returns the position of the track with the earliest sample.
+fn earliest(next: &[Option<(i64, Sample)>]) -> Option<usize> {
+    let times = next.iter().enumerate();
+    let times = times.filter_map(|(at, next)| next.as_ref().map(|(time_ms, _)| (*time_ms, at)));
+    times.min().map(|(_, at)| at)
 }
 
 impl Mp4Track {
@@ -485,3 +527,9 @@ fn ticks_to_ms(ticks: u64, timescale: u32) -> u64 {
 fn signed(ms: u64) -> i64 {
     i64::try_from(ms).unwrap_or(i64::MAX)
 }
+
+/// Largest number of samples of all tracks that are read.
+const MAX_SAMPLES_OF_FILE: u64 = 2 * MAX_SAMPLES;
+
+/// Number of times that samples may add up to the length of the file. In usual files, no two samples overlap.
+const MAX_OVERLAP: u64 = 4;

@@ -7,7 +7,7 @@ use crate::core::{
     analysis::{MediaTime, MessageTime, StreamAnalysis},
     flv::{
         FrameParser, TagKind, TrackId,
-        codec::{AudioCodec, VideoCodec, video},
+        codec::{AudioCodec, VideoCodec},
         frame_info::Codec,
     },
     mp4::index_reader::{Sample, Source, movie::Track, setup::Setup},
@@ -20,7 +20,53 @@ use crate::core::{
 pub(super) struct Feeder {
     pub(super) analysis: StreamAnalysis,
     parser: FrameParser,
-    body: Vec<u8>,
+    body: Body,
+}
+
+/// Body of a message: written bytes, and then zeros. The work does not depend on the number of zeros.
+#[derive(Default)]
+struct Body {
+    bytes: Vec<u8>,
+    /// Number of bytes that may differ from 0.
+    written: usize,
+}
+
+impl Body {
+    fn clear(&mut self) {
+        let written = self.written.min(self.bytes.len());
+        self.bytes.get_mut(..written).unwrap_or_default().fill(0);
+        self.written = 0;
+    }
+
+    fn extend(&mut self, bytes: &[u8]) {
+        let end = self.written.saturating_add(bytes.len());
+        self.grow(end);
+        if let Some(free) = self.bytes.get_mut(self.written..end) {
+            free.copy_from_slice(bytes);
+        }
+        self.written = end;
+    }
+
+    /// Returns the next `length` bytes, which the caller may write.
+    fn append(&mut self, length: usize) -> &mut [u8] {
+        let start = self.written;
+        let end = start.saturating_add(length);
+        self.grow(end);
+        self.written = end;
+        self.bytes.get_mut(start..end).unwrap_or_default()
+    }
+
+    /// Returns the first `length` bytes.
+    fn first(&mut self, length: usize) -> &[u8] {
+        self.grow(length);
+        self.bytes.get(..length).unwrap_or_default()
+    }
+
+    fn grow(&mut self, length: usize) {
+        if self.bytes.len() < length {
+            self.bytes.resize(length, 0);
+        }
+    }
 }
 
 /// A track whose codec has a form in messages.
@@ -28,8 +74,8 @@ pub(super) struct Feeder {
 pub(super) struct Messages {
     pub(super) id: TrackId,
     codec: Codec,
-    /// Size of the length before each NAL unit, in bytes; `None` if the codec has no NAL units.
-    nal_length_size: Option<u8>,
+    /// Configuration record, in which the lengths of NAL units have four bytes.
+    record: Vec<u8>,
     /// Number of frames whose data is still read.
     frames_to_read: u32,
 }
@@ -46,15 +92,29 @@ impl Messages {
         };
         let is_same = |other: &&Self| other.id.kind == kind;
         let id = others.iter().flatten().filter(is_same).count();
+        let mut record = setup.record.clone();
+        lengthen_units(codec, &mut record);
         Some(Self {
             id: TrackId {
                 kind,
                 id: u8::try_from(id).ok()?,
             },
             codec,
-            nal_length_size: nal_length_size(codec, &setup.record),
+            record,
             frames_to_read: FRAMES_TO_READ,
         })
+    }
+}
+
+impl Messages {
+    /// Returns the number of bytes of the next frame that the analysis needs.
+    fn bytes_to_read(&self) -> usize {
+        match self.codec {
+            _ if self.frames_to_read > 0 => FIRST_BYTES,
+            // The first bytes contain the length of the packet.
+            Codec::Audio(AudioCodec::OPUS) => 2,
+            _ => 0,
+        }
     }
 }
 
@@ -63,7 +123,7 @@ impl Feeder {
         Self {
             analysis,
             parser: FrameParser::new(),
-            body: Vec::new(),
+            body: Body::default(),
         }
     }
 
@@ -73,12 +133,12 @@ impl Feeder {
             let analysis = &mut self.analysis;
             analysis.set_container_properties(messages.id, properties);
         }
-        if setup.record.is_empty() {
+        if messages.record.is_empty() {
             return;
         }
         self.start(messages, SEQUENCE_START, KEYFRAME, 0);
-        self.body.extend_from_slice(&setup.record);
-        self.feed(messages.id.kind, 0);
+        self.body.extend(&messages.record);
+        self.feed(messages.id.kind, self.body.written, 0);
     }
 
     /// Feeds a sample that lies in the file.
@@ -96,42 +156,35 @@ impl Feeder {
             INTER_FRAME
         };
         self.start(messages, CODED_FRAMES, frame_type, composition_ms);
-        let header = self.body.len();
+        let header = self.body.written;
         let size = usize::try_from(sample.size)
             .unwrap_or(usize::MAX)
             .min(MAX_FRAME);
-        self.body.resize(header.saturating_add(size), 0);
-        let is_first = messages.frames_to_read > 0;
-        let to_read = match messages.codec {
-            // The length of the frame fits into that of a unit of four bytes only.
-            _ if messages.nal_length_size == Some(4) => 0,
-            _ if messages.nal_length_size.is_some() => MAX_FRAME,
-            _ if is_first => FIRST_BYTES,
-            // The first bytes contain the length of the packet.
-            Codec::Audio(AudioCodec::OPUS) => 2,
-            _ => 0,
-        };
-        let frame = self.body.get_mut(header..).unwrap_or_default();
-        let to_read = to_read.min(frame.len());
-        source.read_at(sample.offset, frame.get_mut(..to_read).unwrap_or_default())?;
-        if messages.nal_length_size == Some(4) {
-            put_unit_length(frame);
+        if has_units(messages.codec) {
+            // One NAL unit fills the frame.
+            let unit = u32::try_from(size.saturating_sub(UNIT_LENGTH)).unwrap_or(u32::MAX);
+            let length = unit.to_be_bytes();
+            self.body
+                .extend(length.get(..size.min(UNIT_LENGTH)).unwrap_or_default());
+        } else {
+            let to_read = messages.bytes_to_read().min(size);
+            source.read_at(sample.offset, self.body.append(to_read))?;
         }
-        if is_first {
-            messages.frames_to_read = messages.frames_to_read.saturating_sub(1);
-        }
-        self.feed(messages.id.kind, time_ms);
+        messages.frames_to_read = messages.frames_to_read.saturating_sub(1);
+        self.feed(messages.id.kind, header.saturating_add(size), time_ms);
         Ok(())
     }
 
-    fn feed(&mut self, kind: TagKind, time_ms: u64) {
-        let info = self.parser.parse(kind, &self.body);
+    /// Feeds the first `length` bytes of the body.
+    fn feed(&mut self, kind: TagKind, length: usize, time_ms: u64) {
+        let body = self.body.first(length);
+        let info = self.parser.parse(kind, body);
         let time = MessageTime {
             arrived_at: None,
             unix_ms: None,
             media: MediaTime::Milliseconds(time_ms),
         };
-        self.analysis.message(time, &info, &self.body);
+        self.analysis.message(time, &info, body);
     }
 
     /// Starts a message with the header of its tag (FLV E.4.2 and E.4.3, E-RTMP "ExVideoTagHeader").
@@ -141,11 +194,11 @@ impl Feeder {
         let is_main = id == 0;
         match messages.codec {
             Codec::Video(VideoCodec::AVC) if is_main => {
-                self.body.extend([frame_type << 4 | 7, packet]);
+                self.body.extend(&[frame_type << 4 | 7, packet]);
                 self.put_composition_time(composition_ms);
             }
-            Codec::Audio(AudioCodec::AAC) if is_main => self.body.extend([0xAF, packet]),
-            Codec::Audio(AudioCodec::MP3) if is_main => self.body.push(0x2F),
+            Codec::Audio(AudioCodec::AAC) if is_main => self.body.extend(&[0xAF, packet]),
+            Codec::Audio(AudioCodec::MP3) if is_main => self.body.extend(&[0x2F]),
             codec => {
                 let name = name(codec).to_be_bytes();
                 let (first, multitrack) = match kind {
@@ -153,14 +206,14 @@ impl Feeder {
                     _ => (0x90, 5),
                 };
                 if is_main {
-                    self.body.push(first | packet);
-                    self.body.extend(name);
+                    self.body.extend(&[first | packet]);
+                    self.body.extend(&name);
                 } else {
-                    self.body.extend([first | multitrack, packet]);
-                    self.body.extend(name);
-                    self.body.push(id);
+                    self.body.extend(&[first | multitrack, packet]);
+                    self.body.extend(&name);
+                    self.body.extend(&[id]);
                 }
-                let has_composition_time = packet == CODED_FRAMES && reorders_frames(codec);
+                let has_composition_time = packet == CODED_FRAMES && has_units(codec);
                 if has_composition_time {
                     self.put_composition_time(composition_ms);
                 }
@@ -172,24 +225,30 @@ impl Feeder {
         let [_, bytes @ ..] = composition_ms
             .clamp(-(1 << 23), (1 << 23) - 1)
             .to_be_bytes();
-        self.body.extend(bytes);
+        self.body.extend(&bytes);
     }
 }
 
-/// Turns a frame into one NAL unit with a length of four bytes.
-fn put_unit_length(frame: &mut [u8]) {
-    if let Some((length, unit)) = frame.split_first_chunk_mut::<4>() {
-        *length = u32::try_from(unit.len()).unwrap_or(u32::MAX).to_be_bytes();
+/// Changes the lengths of NAL units in a record to four bytes, because only these fit every frame.
+fn lengthen_units(codec: Codec, record: &mut [u8]) {
+    // The fields lengthSizeMinusOne (ISO 14496-15 5.3.3.1, 8.3.3.1 and 11.2.4.2).
+    let (at, ones) = match codec {
+        Codec::Video(VideoCodec::AVC) => (4, 0b11),
+        Codec::Video(VideoCodec::HVC1) => (21, 0b11),
+        Codec::Video(VideoCodec::VVC1) => (0, 0b110),
+        _ => return,
+    };
+    if let Some(field) = record.get_mut(at) {
+        *field |= ones;
     }
 }
 
-fn nal_length_size(codec: Codec, record: &[u8]) -> Option<u8> {
-    match codec {
-        Codec::Video(VideoCodec::AVC) => video::avc::nal_length_size(record),
-        Codec::Video(VideoCodec::HVC1) => video::hevc::nal_length_size(record),
-        Codec::Video(VideoCodec::VVC1) => video::vvc::nal_length_size(record),
-        _ => None,
-    }
+/// Whether frames consist of NAL units. In enhanced messages, only these frames have a composition time.
+fn has_units(codec: Codec) -> bool {
+    let Codec::Video(codec) = codec else {
+        return false;
+    };
+    matches!(codec, VideoCodec::AVC | VideoCodec::HVC1 | VideoCodec::VVC1)
 }
 
 /// Returns the name of a codec in Enhanced RTMP.
@@ -200,14 +259,6 @@ fn name(codec: Codec) -> u32 {
         Codec::Audio(AudioCodec::MP3) => AudioCodec::MP3_NAMED.id(),
         codec => codec.id(),
     }
-}
-
-/// Whether frames in enhanced messages have a composition time.
-fn reorders_frames(codec: Codec) -> bool {
-    let Codec::Video(codec) = codec else {
-        return false;
-    };
-    matches!(codec, VideoCodec::AVC | VideoCodec::HVC1 | VideoCodec::VVC1)
 }
 
 /// Packet types, the same for audio and video.
@@ -221,6 +272,9 @@ const INTER_FRAME: u8 = 2;
 /// Number of frames of a track whose data is read, and number of bytes of each.
 const FRAMES_TO_READ: u32 = 4;
 const FIRST_BYTES: usize = 64 << 10;
+
+/// Size of the length before a NAL unit, in bytes.
+const UNIT_LENGTH: usize = 4;
 
 /// Largest number of bytes of a frame in the analysis, as in RTMP.
 const MAX_FRAME: usize = 0xFF_FF00;

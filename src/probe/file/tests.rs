@@ -238,3 +238,94 @@ fn movie_without_an_index_is_reported() {
     assert_eq!(codes(&facts), ["torn-end", "no-movie"]);
     assert!(matches!(facts.repair, Repair::Impossible(_)));
 }
+
+/// Builds a box.
+fn wrap(kind: &[u8; 4], body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(body.len() + 8).unwrap();
+    [&length.to_be_bytes()[..], kind, body].concat()
+}
+
+/// Builds a box with version and flags 0 and these numbers.
+fn full(kind: &[u8; 4], numbers: &[u32]) -> Vec<u8> {
+    let numbers = numbers.iter().flat_map(|number| number.to_be_bytes());
+    wrap(
+        kind,
+        &[0; 4].into_iter().chain(numbers).collect::<Vec<u8>>(),
+    )
+}
+
+/// Builds a video track with these tables, whose NAL units have lengths of `length_size` bytes.
+fn video_track(id: u32, length_size: u8, tables: &[Vec<u8>]) -> Vec<u8> {
+    let mut record = b"\x01\x42\xC0\x1E\xFC\xE1\x00\x08\x67\x42\x00\x1E\xF8\xA4\xD8\x00".to_vec();
+    record[4] |= length_size - 1;
+    let entry = [&[0; 78][..], &wrap(b"avcC", &record)].concat();
+    let setups = [&[0, 0, 0, 0, 0, 0, 0, 1][..], &wrap(b"avc1", &entry)].concat();
+    let tables = [wrap(b"stsd", &setups), tables.concat()].concat();
+    let media = [
+        full(b"mdhd", &[0, 0, 1000, 0, 0]),
+        full(b"hdlr", &[0, u32::from_be_bytes(*b"vide"), 0]),
+        wrap(b"minf", &wrap(b"stbl", &tables)),
+    ];
+    let header = full(b"tkhd", &[0, 0, id, 0, 0]);
+    wrap(b"trak", &[header, wrap(b"mdia", &media.concat())].concat())
+}
+
+/// Builds a file of `length` bytes that starts with these boxes. The rest is an `mdat` box of zeros, with a hole.
+fn movie_file(boxes: &[Vec<u8>], length: u64) -> NamedTempFile {
+    let start = [wrap(b"ftyp", b"isom"), boxes.concat()].concat();
+    let data = u32::try_from(length - start.len() as u64).unwrap();
+    let mut file = NamedTempFile::new().unwrap();
+    file.write_all(&start).unwrap();
+    file.write_all(&data.to_be_bytes()).unwrap();
+    file.write_all(b"mdat").unwrap();
+    file.as_file().set_len(length).unwrap();
+    file
+}
+
+fn mp4(facts: &FileFacts) -> &Mp4Facts {
+    match &facts.container {
+        Container::Mp4(facts) => facts,
+        Container::Flv(_) => panic!("FLV"),
+    }
+}
+
+/// Builds tables of `count` samples with `size` bytes, which all lie at the same offset.
+fn overlapping_tables(count: u32, size: u32, offset: u32) -> Vec<Vec<u8>> {
+    let offsets: Vec<u32> = std::iter::once(count)
+        .chain((0..count).map(|_| offset))
+        .collect();
+    vec![
+        full(b"stts", &[1, count, 40]),
+        full(b"stsc", &[1, 1, 1, 1]),
+        full(b"stsz", &[size, count]),
+        full(b"stco", &offsets),
+    ]
+}
+
+#[test]
+fn overlapping_samples_end_the_reading() {
+    let length = 20 << 20;
+    for length_size in [1, 2, 4] {
+        let tables = overlapping_tables(10_000, 16 << 20, 1 << 20);
+        let movie = wrap(b"moov", &video_track(1, length_size, &tables));
+        let facts = run(movie_file(&[movie], length).path()).unwrap();
+        let found = ["overlapping-samples", "unread-tables"];
+        assert_eq!(codes(&facts), found, "{:?}", facts.findings);
+        let track = &mp4(&facts).tracks[0];
+        assert!(track.bytes <= 5 * length, "{track:?}");
+        assert_eq!(facts.media.video().unwrap().malformed_frames, 0);
+    }
+}
+
+#[test]
+fn runs_without_bytes_for_their_samples_are_limited() {
+    let tables = [full(b"stsz", &[0, 0])];
+    let movie = wrap(b"moov", &video_track(1, 4, &tables));
+    // Neither the header of the track nor the run states a size or a duration.
+    let run_of_any_length = full(b"trun", &[u32::MAX]);
+    let track = [full(b"tfhd", &[1]), run_of_any_length].concat();
+    let fragment = wrap(b"moof", &wrap(b"traf", &track));
+    let facts = run(movie_file(&[movie, fragment], 100 << 20).path()).unwrap();
+    assert!(codes(&facts).contains(&"unread-tables"), "{facts:?}");
+    assert_eq!(mp4(&facts).tracks[0].samples, 1 << 20);
+}

@@ -23,6 +23,7 @@ pub struct Fragments {
     times: Vec<u64>,
     damaged: Option<u64>,
     damaged_fragments: u64,
+    has_omitted_samples: bool,
 }
 
 /// A sample of a fragment.
@@ -45,6 +46,7 @@ impl Fragments {
             times: vec![0; movie.tracks.len()],
             damaged: None,
             damaged_fragments: 0,
+            has_omitted_samples: false,
         }
     }
 
@@ -76,6 +78,11 @@ impl Fragments {
         Some((self.damaged?, self.damaged_fragments))
     }
 
+    /// Returns whether a fragment had more samples than are read.
+    pub fn has_omitted_samples(&self) -> bool {
+        self.has_omitted_samples
+    }
+
     fn read<S: Source>(
         &mut self,
         source: &mut S,
@@ -92,10 +99,14 @@ impl Fragments {
             movie,
             times: &mut self.times,
             data_end: at,
-            left: &mut self.left,
+            left: self.left.min(MAX_FRAGMENT_SAMPLES),
+            has_omitted_samples: false,
             samples,
         };
-        if fragment.read(&body).is_err() || !is_complete {
+        let read = fragment.read(&body);
+        self.has_omitted_samples |= fragment.has_omitted_samples;
+        self.left = self.left.saturating_sub(samples.len() as u64);
+        if read.is_err() || !is_complete {
             self.damaged.get_or_insert(at);
             self.damaged_fragments = self.damaged_fragments.saturating_add(1);
         }
@@ -110,7 +121,9 @@ struct Fragment<'a> {
     times: &'a mut [u64],
     /// End of the data of the latest run.
     data_end: u64,
-    left: &'a mut u64,
+    /// Number of samples that may still be read.
+    left: u64,
+    has_omitted_samples: bool,
     samples: &'a mut Vec<FragmentSample>,
 }
 
@@ -204,10 +217,11 @@ impl Fragment<'_> {
             _ => Some(fields.u32("first sample flags")?),
         };
         for number in 0..count {
-            if *self.left == 0 {
+            if self.left == 0 {
+                self.has_omitted_samples = true;
                 break;
             }
-            *self.left = self.left.saturating_sub(1);
+            self.left = self.left.saturating_sub(1);
             let mut sample = self.read_sample(header, flags, fields)?;
             if let Some(flags) = first_flags.filter(|_| number == 0) {
                 sample.is_sync = flags & NON_SYNC == 0;
@@ -270,3 +284,7 @@ const NON_SYNC: u32 = 0x01_0000;
 
 /// Number of bytes that are read of a `moof` box. A fragment of a minute has about 100 KiB.
 const MAX_FRAGMENT: usize = 16 << 20;
+
+/// Number of samples that are read of a fragment. A run may describe any number of samples without a byte for each.
+/// Uncompressed audio of 20 s at 48 kHz has 960,000.
+const MAX_FRAGMENT_SAMPLES: u64 = 1 << 20;

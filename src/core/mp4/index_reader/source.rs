@@ -130,7 +130,7 @@ impl Cursor {
         &mut self,
         source: &mut S,
     ) -> Result<Option<[u8; N]>, S::Error> {
-        if self.rest().len() < N {
+        if self.rest().len() < N && self.at < self.end {
             let unread = self.rest().len() as u64;
             let start = self.at.saturating_sub(unread);
             self.window = read_body(source, &(start..self.end), WINDOW)?;

@@ -249,6 +249,40 @@ fn number_of_samples_is_limited_by_the_length_of_the_file() {
 }
 
 #[test]
+fn end_of_a_short_table_is_read_once() {
+    struct Counted<'a>(Memory<'a>, usize);
+    impl Source for Counted<'_> {
+        type Error = Infallible;
+
+        fn length(&self) -> u64 {
+            self.0.length()
+        }
+
+        fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> Result<usize, Infallible> {
+            self.1 += 1;
+            self.0.read_at(offset, buffer)
+        }
+    }
+    let mut tables = tables();
+    // Each sample needs values after the end of these tables.
+    tables[0] = full(b"stts", &[1, 1, 40]);
+    tables[1] = full(b"ctts", &[1, 1, 0]);
+    tables[3] = full(b"stsc", &[1, 1, 1000, 1]);
+    tables[4] = full(b"stsz", &[9, 1000]);
+    let file = file(&tables);
+    let mut source = Counted(Memory(&file), 0);
+    let track = read(&mut source).unwrap().movie.unwrap().tracks.remove(0);
+    let mut samples = Samples::new(&track, source.length());
+    source.1 = 0;
+    let mut count = 0;
+    while samples.next(&mut source).unwrap().is_some() {
+        count += 1;
+    }
+    assert!(count > 500, "{count} samples");
+    assert!(source.1 <= 20, "{} reads of {count} samples", source.1);
+}
+
+#[test]
 fn fragments_become_samples() {
     let tfhd = wrap(
         b"tfhd",
