@@ -46,7 +46,7 @@ use self::{
     terminal::{log, sanitize::secrets_in, screen::Screen, time_format::utc},
 };
 use crate::{
-    core::rtmp::client::config::Start,
+    core::rtmp::{client::config::Start, secret::Secret},
     download::{self, Ending, Job, Outcome, Stop},
     output::{Destination, report_slow_disks},
 };
@@ -275,12 +275,14 @@ fn capture_file(args: &Args, job: &Job) -> Option<CaptureFile> {
 }
 
 /// Returns the secrets of a resolved download.
-fn secrets(args: &Args, job: &Job) -> Vec<String> {
+fn secrets(args: &Args, job: &Job) -> Vec<Secret> {
     let mut secrets = job::secrets(args);
-    secrets.extend(job.session.login.iter().map(|login| login.password.clone()));
+    let login = job.session.login.iter();
     let proxy = job.dialer.proxy.as_ref();
     let proxy_login = proxy.and_then(|proxy| proxy.login.as_ref());
-    secrets.extend(proxy_login.map(|login| login.password.clone()));
+    let passwords = login.map(|login| login.password.clone());
+    let passwords = passwords.chain(proxy_login.map(|login| login.password.clone()));
+    secrets.extend(passwords.map(Secret::Text));
     secrets
 }
 

@@ -13,7 +13,10 @@ use crate::{
         args::Args,
         terminal::sanitize::{is_secret_name, redacted_url, secret_ranges},
     },
-    core::rtmp::redaction::{Rules, Secrets},
+    core::rtmp::{
+        redaction::{Rules, Secrets},
+        secret::Secret,
+    },
     download::{Capture, Job},
     transport::capture::Sessions,
 };
@@ -30,7 +33,7 @@ pub(in crate::cli) struct CaptureFile {
 
 impl CaptureFile {
     /// Returns the capture that `args` request. `secrets` are the texts that must not occur in it.
-    pub(in crate::cli) fn of(args: &Args, secrets: impl FnOnce() -> Vec<String>) -> Option<Self> {
+    pub(in crate::cli) fn of(args: &Args, secrets: impl FnOnce() -> Vec<Secret>) -> Option<Self> {
         let options = &args.capture;
         let path = options.capture.clone()?;
         let rules = Rules {

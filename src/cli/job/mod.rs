@@ -44,6 +44,7 @@ use crate::{
         rtmp::{
             client::config::{BufferLength, Config, Connect, Encryption, Start},
             handshake::Mode,
+            secret::Secret,
             target::Scheme,
         },
     },
@@ -142,7 +143,7 @@ fn connect(args: &Args, candidate: &download::Candidate) -> Result<Connect> {
 }
 
 /// Returns the secrets in `args`, which must not be printed, not even if the server repeats them.
-pub fn secrets(args: &Args) -> Vec<String> {
+pub fn secrets(args: &Args) -> Vec<Secret> {
     let credentials = [
         &args.credentials.auth,
         &args.credentials.token,
@@ -170,8 +171,9 @@ pub fn secrets(args: &Args) -> Vec<String> {
         .filter_map(|item| conn::secret(item));
     let credentials = credentials.into_iter().flatten().cloned();
     credentials
+        .map(Secret::Text)
         .chain(of_urls)
-        .chain(items.map(str::to_owned))
+        .chain(items)
         .collect()
 }
 

@@ -13,8 +13,11 @@
 use thiserror::Error;
 
 use crate::{
-    cli::terminal::sanitize::{MIN_ECHOED_LENGTH, is_secret_name},
-    core::amf::{self, Object, Value},
+    cli::terminal::sanitize::{MIN_ECHOED_LENGTH, is_secret_name, parameter},
+    core::{
+        amf::{self, Object, Value},
+        rtmp::secret::Secret,
+    },
 };
 
 /// Reason why an item is rejected.
@@ -113,19 +116,17 @@ pub fn masked(item: &str) -> String {
 }
 
 /// Returns the string in `item` if it may be a credential: any string without a name, and a string with the
-/// name of a credential. Short strings occur in ordinary words.
-pub fn secret(item: &str) -> Option<&str> {
+/// name of a credential. Short strings without a name occur in ordinary words.
+pub fn secret(item: &str) -> Option<Secret> {
     let (kind, data) = item.split_once(':')?;
-    let text = match kind {
-        "S" => data,
+    match kind {
+        "S" if data.len() >= MIN_ECHOED_LENGTH => Some(Secret::Text(data.to_owned())),
         "NS" => {
-            data.split_once(':')
-                .filter(|(name, _)| is_secret_name(name))?
-                .1
+            let (name, text) = data.split_once(':')?;
+            is_secret_name(name).then(|| parameter(name, text))
         }
-        _ => return None,
-    };
-    (text.len() >= MIN_ECHOED_LENGTH).then_some(text)
+        _ => None,
+    }
 }
 
 /// Splits a member into its name and its value.
@@ -271,9 +272,14 @@ mod tests {
     fn values_are_masked_in_messages() {
         let cases = [
             ("S:a:b", "S:***", None),
-            ("S:long-enough", "S:***", Some("long-enough")),
+            ("S:long-enough", "S:***", Some(parameter("", "long-enough"))),
             ("NS:name:long-enough", "NS:name:***", None),
-            ("NS:token:long:enough", "NS:token:***", Some("long:enough")),
+            (
+                "NS:token:long:enough",
+                "NS:token:***",
+                Some(parameter("token", "long:enough")),
+            ),
+            ("NS:token:1", "NS:token:***", Some(parameter("token", "1"))),
             ("N:5", "N:***", None),
             ("NQ:name:x", "NQ:name:***", None),
             ("x", ":***", None),

@@ -2,7 +2,7 @@
 
 use std::{fmt::Write, ops::Range};
 
-use crate::core::amf::raw_bytes;
+use crate::core::{amf::raw_bytes, rtmp::secret::Secret};
 
 /// Escapes all characters that a terminal interprets: control characters other than tabs, and marks that
 /// change the direction of text.
@@ -116,15 +116,25 @@ pub fn without_error_numbers(text: &str) -> String {
 }
 
 /// Masks `secrets` in `text`. A secret of up to three characters is only masked as a separate word, since
-/// it may occur in any word.
-pub fn without_secrets(text: &str, secrets: &[String]) -> String {
+/// it may occur in any word; the value of a parameter is only masked after its name.
+pub fn without_secrets(text: &str, secrets: &[Secret]) -> String {
     let mut text = text.to_owned();
     for secret in secrets {
-        text = match secret.chars().count() {
-            0 => continue,
-            1..=3 => without_word(&text, secret),
-            _ => text.replace(secret.as_str(), REDACTED),
+        text = match secret {
+            Secret::Parameter { .. } => without_parameter(text, secret),
+            Secret::Text(secret) => match secret.chars().count() {
+                0 => continue,
+                1..=3 => without_word(&text, secret),
+                _ => text.replace(secret.as_str(), REDACTED),
+            },
         };
+    }
+    text
+}
+
+fn without_parameter(mut text: String, parameter: &Secret) -> String {
+    for range in parameter.parameter_positions(&text).into_iter().rev() {
+        text.replace_range(range, REDACTED);
     }
     text
 }
@@ -161,16 +171,30 @@ pub fn redacted_url(url: &str) -> String {
 }
 
 /// Returns the texts in an argument that a server may repeat and that must not be printed then: user info
-/// of URLs, and secret values in queries unless they are so short that they occur in ordinary words.
-pub fn secrets_in(argument: &str) -> Vec<String> {
+/// of URLs, and secret values in queries. A value of less than [`MIN_ECHOED_LENGTH`] bytes may occur in ordinary
+/// words, and is only secret after its name.
+pub fn secrets_in(argument: &str) -> Vec<Secret> {
     let mut urls = argument.split("://").skip(1);
     let infos = urls.by_ref().filter_map(user_info);
     let infos = infos.filter(|info| info.contains(':'));
-    let values = secret_values(argument)
-        .into_iter()
-        .map(|range| &argument[range]);
-    let values = values.filter(|value| value.len() >= MIN_ECHOED_LENGTH);
-    infos.chain(values).map(str::to_owned).collect()
+    let values = secret_values(argument).into_iter().map(|range| {
+        let name = argument[..range.start].trim_end_matches('=');
+        let start = name.rfind(|c| !is_name(c)).map_or(0, |at| at + 1);
+        parameter(&name[start..], &argument[range])
+    });
+    let infos = infos.map(|info| Secret::Text(info.to_owned()));
+    infos.chain(values).collect()
+}
+
+/// Returns the secret value of a parameter, which is secret wherever it occurs if it is long.
+pub fn parameter(name: &str, value: &str) -> Secret {
+    match value.len() {
+        MIN_ECHOED_LENGTH.. => Secret::Text(value.to_owned()),
+        _ => Secret::Parameter {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        },
+    }
 }
 
 /// Returns the positions of the secrets in a complete URL or stream name: user info, and secret values in
@@ -485,8 +509,9 @@ mod tests {
 
     #[test]
     fn known_secrets_are_masked_everywhere() {
-        let without_secrets =
-            |text, secret: &str| without_secrets(text, &[String::new(), secret.to_owned()]);
+        let without_secrets = |text, secret: &str| {
+            without_secrets(text, &[String::new(), secret.to_owned()].map(Secret::Text))
+        };
         assert_eq!(without_secrets("xs3crety s3cret", "s3cret"), "x***y ***");
         assert_eq!(
             without_secrets("a pass, ab, (a)", "a"),
@@ -494,6 +519,22 @@ mod tests {
         );
         assert_eq!(without_secrets("aa aé éa é", "é"), "aa aé éa ***");
         assert_eq!(without_secrets("", "x"), "");
+    }
+
+    #[test]
+    fn short_parameters_are_masked_after_their_names() {
+        let secrets = secrets_in("rtmp://host/app/cam?token=1&user=app");
+        let cases = [
+            (
+                "token 1 of user 'app' in app 1",
+                "token *** of user '***' in app 1",
+            ),
+            ("{\"Token\":\"1\",\"n\":1}", "{\"Token\":\"***\",\"n\":1}"),
+            ("rtmp://host/app/1?token=1", "rtmp://host/app/1?token=***"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(redacted(&without_secrets(text, &secrets)), expected);
+        }
     }
 
     #[test]
@@ -513,20 +554,28 @@ mod tests {
 
     #[test]
     fn secrets_that_a_server_may_echo_are_found() {
-        let cases: [(&str, &[&str]); 4] = [
+        let text = |text: &str| Secret::Text(text.to_owned());
+        let cases = [
             (
                 "rtmp://me:p w@host/a?token=long-enough&key=short",
-                &["me:p w", "long-enough"],
+                vec![
+                    text("me:p w"),
+                    text("long-enough"),
+                    parameter("key", "short"),
+                ],
             ),
-            ("rtmp://me@host/a", &[]),
+            ("rtmp://me@host/a", vec![]),
             (
-                "rtmp://h/a/b token=a&b;c-long swfUrl=http://me:pw@h/",
-                &["me:pw", "a&b;c-long"],
+                "rtmp://h/a/b token=a&b;c-long swfUrl=http://me:pw@h/ jtv=j",
+                vec![text("me:pw"), text("a&b;c-long"), parameter("jtv", "j")],
             ),
-            ("name?x=Zm9vYmFyMTIzNDU2Nzg", &["Zm9vYmFyMTIzNDU2Nzg"]),
+            (
+                "name?x=Zm9vYmFyMTIzNDU2Nzg",
+                vec![text("Zm9vYmFyMTIzNDU2Nzg")],
+            ),
         ];
         for (argument, expected) in cases {
-            assert_eq!(secrets_in(argument), expected, "{argument}");
+            assert!(secrets_in(argument) == expected, "{argument}");
         }
     }
 
@@ -551,7 +600,7 @@ mod tests {
             let _ = redacted(&format!("://{url}"));
             let _ = (redacted_url(&text), secrets_in(&text), secrets_in(&format!("://{url}")));
             let _ = redacted(&format!("NS:key:{url}"));
-            let _ = without_secrets(&text, &[url]);
+            let _ = without_secrets(&text, &[parameter(&text, &url), Secret::Text(url)]);
         }
     }
 }

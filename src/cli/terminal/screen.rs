@@ -20,7 +20,10 @@ use super::{
     },
     time_format::{time_of_day, utc},
 };
-use crate::cli::{args::Verbosity, report::json::event::EventWriter};
+use crate::{
+    cli::{args::Verbosity, report::json::event::EventWriter},
+    core::rtmp::secret::Secret,
+};
 
 /// Standard error for people and front ends. On a terminal, a bar stays below the lines; otherwise a
 /// status line is rewritten in place.
@@ -33,7 +36,7 @@ pub struct Screen {
     bar: ProgressBar,
     out: Mutex<Out>,
     log: OnceLock<Mutex<File>>,
-    secrets: Mutex<Vec<String>>,
+    secrets: Mutex<Vec<Secret>>,
     limits: RateLimits<(Verbosity, Kind)>,
     /// If set, each line becomes a log event, and nothing else is written.
     events: Option<Arc<EventWriter>>,
@@ -161,9 +164,9 @@ impl Screen {
     }
 
     /// Masks these texts in all further output.
-    pub fn add_secrets(&self, secrets: impl IntoIterator<Item = String>) {
+    pub fn add_secrets(&self, secrets: impl IntoIterator<Item = impl Into<Secret>>) {
         let mut known = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
-        for secret in secrets {
+        for secret in secrets.into_iter().map(Into::into) {
             if !known.contains(&secret) {
                 known.push(secret);
             }

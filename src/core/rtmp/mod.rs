@@ -12,6 +12,7 @@ pub mod handshake;
 pub mod message;
 pub mod properties;
 pub mod redaction;
+pub mod secret;
 pub mod server_software;
 pub(crate) mod server_text;
 pub mod target;

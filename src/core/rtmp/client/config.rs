@@ -65,22 +65,21 @@ impl Config {
         self.pipelining && !must_wait
     }
 
-    /// Returns texts that may contain secrets and that servers may repeat.
-    pub(super) fn secrets(&self) -> impl Iterator<Item = &str> {
-        let Connect {
-            app,
-            tc_url,
-            arguments,
-            ..
-        } = &self.connect;
-        let arguments = arguments.iter().filter_map(Value::as_text);
-        let names = [&self.playpath, app, tc_url].map(String::as_str);
-        let tokens = [&self.secure_token, &self.usher_token, &self.subscribe];
+    /// Returns the names of the stream, which may contain secrets and which servers may repeat.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        let Connect { app, tc_url, .. } = &self.connect;
+        let names = [&self.playpath, app, tc_url];
+        names.into_iter().chain(&self.subscribe).map(String::as_str)
+    }
+
+    /// Returns texts that are secret and that servers may repeat.
+    pub(super) fn credentials(&self) -> impl Iterator<Item = &str> {
+        let arguments = self.connect.arguments.iter().filter_map(Value::as_text);
+        let tokens = [&self.secure_token, &self.usher_token];
         let logins = self.login.iter();
         let logins = logins.flat_map(|login| [login.user.as_str(), &login.password]);
-        names
-            .into_iter()
-            .chain(tokens.into_iter().flatten().map(String::as_str))
+        let tokens = tokens.into_iter().flatten().map(String::as_str);
+        tokens
             .chain(logins)
             .chain(arguments.filter_map(|text| str::from_utf8(text.as_bytes()).ok()))
     }

@@ -172,7 +172,9 @@ impl Client {
     /// Keeps the answers of the server for [`Client::facts`], about 2 KiB. Call it before the first
     /// [`Client::poll_transmit`].
     pub fn keep_answers(&mut self) {
-        self.facts.keep_answers(self.config.secrets());
+        let config = &self.config;
+        self.facts
+            .keep_answers(config.names(), config.credentials());
     }
 
     /// Consumes bytes from the front of `inbox` up to the first message that causes an event.

@@ -7,14 +7,14 @@ use bytes::Bytes;
 use super::FILLER;
 use crate::core::{
     amf::{Object, Text, Value, amf0},
-    rtmp::{command::selector_len, message::Kind},
+    rtmp::{command::selector_len, message::Kind, secret::Secret},
 };
 
 /// Recognizes secrets: in queries and user info, as members with the name of a secret, and as known values.
 #[derive(Debug)]
 pub struct Secrets {
-    /// Texts that are secret wherever they occur.
-    pub values: Vec<String>,
+    /// The secrets of the request.
+    pub values: Vec<Secret>,
     /// Whether the value of a member, or the arguments of a command, with this name are secret.
     pub is_secret_name: fn(&str) -> bool,
     /// Finds the secrets in a text such as a URL.
@@ -54,7 +54,7 @@ impl Secrets {
 
     /// Overwrites the known secrets in any bytes. Short ones are kept, because they occur in any text.
     pub(super) fn mask_values(&self, bytes: &mut [u8]) {
-        let values = self.values.iter().map(String::as_bytes);
+        let values = self.texts().map(str::as_bytes);
         for value in values.filter(|value| value.len() >= MIN_LENGTH) {
             let mut at = 0_usize;
             while let Some(found) = bytes.get(at..).and_then(|rest| position(rest, value)) {
@@ -63,6 +63,13 @@ impl Secrets {
                 bytes.get_mut(start..at).unwrap_or_default().fill(FILLER);
             }
         }
+    }
+
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        self.values.iter().filter_map(|value| match value {
+            Secret::Text(text) => Some(text.as_str()),
+            Secret::Parameter { .. } => None,
+        })
     }
 
     fn is_secret_name(&self, name: &Text) -> bool {
@@ -112,15 +119,17 @@ impl Found<'_> {
         let Some(start) = start.filter(|start| *start < self.message.len()) else {
             return;
         };
-        let is_known = |value: &String| value.as_bytes() == bytes;
-        if is_secret || self.secrets.values.iter().any(is_known) {
+        let is_known = |value: &str| value.as_bytes() == bytes;
+        if is_secret || self.secrets.texts().any(is_known) {
             let end = start.saturating_add(bytes.len());
             return self.ranges.push(start..end);
         }
         let Ok(text) = str::from_utf8(bytes) else {
             return;
         };
-        for Range { start: from, end } in (self.secrets.find)(text) {
+        let values = self.secrets.values.iter();
+        let parameters = values.flat_map(|value| value.parameter_positions(text));
+        for Range { start: from, end } in (self.secrets.find)(text).into_iter().chain(parameters) {
             let (from, end) = (start.saturating_add(from), start.saturating_add(end));
             self.ranges.push(from..end);
         }

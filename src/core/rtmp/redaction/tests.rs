@@ -7,6 +7,7 @@ use crate::core::{
     rtmp::{
         chunk::{Decoder, Encoder},
         message::{Message, Timestamp},
+        secret::Secret,
     },
 };
 
@@ -98,6 +99,20 @@ fn members_of_metadata_are_kept() {
 }
 
 #[test]
+fn values_of_parameters_are_overwritten_after_their_names() {
+    let text = "1 client: bad key 1, key='1'";
+    let bytes = session(&[command(&[Value::from("onStatus"), text.into()])]);
+    let mut rules = rules(None, &[]);
+    let secrets = Arc::get_mut(rules.secrets.as_mut().unwrap()).unwrap();
+    secrets.values = vec![Secret::Parameter {
+        name: "key".to_owned(),
+        value: "1".to_owned(),
+    }];
+    let redacted = redact(rules, &bytes, 5000);
+    assert!(redacted.ends_with(b"1 client: bad key x, key='x'"));
+}
+
+#[test]
 fn unfinished_message_is_overwritten_at_the_end() {
     let complete = session(&[command(&[Value::from("play"), "known secret".into()])]);
     let cut = &complete[..complete.len() - 3];
@@ -162,7 +177,10 @@ proptest! {
 
 fn rules(media_bytes: Option<u32>, values: &[&str]) -> Rules {
     let secrets = Secrets {
-        values: values.iter().map(|value| (*value).to_owned()).collect(),
+        values: values
+            .iter()
+            .map(|value| (*value).to_owned().into())
+            .collect(),
         is_secret_name: |name| name.contains("Token") || name == "password" || name == "author",
         find: |text| {
             let token = text.find("token=").map(|at| at + 6..text.len());

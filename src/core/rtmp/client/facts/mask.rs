@@ -2,27 +2,63 @@
 
 use std::fmt;
 
+use crate::core::rtmp::secret::{Secret, query_parameters};
+
 /// Replaces texts that may be secret. `Debug` omits them.
 #[derive(Clone, PartialEq)]
-pub(super) struct Mask(Vec<String>);
+pub(super) struct Mask {
+    /// Names of the stream, and credentials, from the longest to the shortest: a longer text may contain a shorter
+    /// one.
+    texts: Vec<String>,
+    /// Parameters in the names.
+    parameters: Vec<Secret>,
+}
 
 impl Mask {
-    pub(super) fn new<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut secrets: Vec<String> = secrets.into_iter().flat_map(parts).collect();
-        // A longer text may contain a shorter one.
-        secrets.sort_by_key(|text| std::cmp::Reverse(text.len()));
-        secrets.dedup();
-        Self(secrets)
+    pub(super) fn new<'a>(
+        names: impl IntoIterator<Item = &'a str>,
+        credentials: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
+        let names: Vec<&str> = names.into_iter().collect();
+        let queries = names.iter().filter_map(|name| name.split_once('?'));
+        let queries = queries.map(|(_, query)| query);
+        // Short names and queries occur by chance.
+        let long = names.iter().copied().chain(queries);
+        let long = long.filter(|text| text.len() >= MIN_NAME);
+        let credentials = credentials.into_iter();
+        let credentials = credentials.filter(|text| text.len() >= MIN_CREDENTIAL);
+        let mut texts: Vec<&str> = long.chain(credentials).collect();
+        texts.sort_by_key(|text| std::cmp::Reverse(text.len()));
+        texts.dedup();
+        let parameters = names.iter().flat_map(|name| query_parameters(name));
+        Self {
+            parameters: parameters.collect(),
+            texts: texts.into_iter().map(str::to_owned).collect(),
+        }
     }
 
+    /// Replaces the secrets in a text.
     pub(super) fn apply(&self, text: String) -> String {
-        let Self(secrets) = self;
-        secrets.iter().fold(text, |text, secret| {
-            if text.contains(secret) {
-                text.replace(secret, MASK)
-            } else {
-                text
+        let text = self.replace(text, MIN_CREDENTIAL);
+        self.parameters.iter().fold(text, |mut text, parameter| {
+            for range in parameter.parameter_positions(&text).into_iter().rev() {
+                text.replace_range(range, MASK);
             }
+            text
+        })
+    }
+
+    /// Replaces the secrets in a code. A short one may be a word of the code by chance.
+    pub(super) fn apply_to_code(&self, code: String) -> String {
+        self.replace(code, MIN_NAME)
+    }
+
+    fn replace(&self, text: String, min_length: usize) -> String {
+        let texts = self.texts.iter();
+        let texts = texts.filter(|secret| secret.len() >= min_length);
+        texts.fold(text, |text, secret| match text.contains(secret) {
+            true => text.replace(secret, MASK),
+            false => text,
         })
     }
 }
@@ -33,16 +69,11 @@ impl fmt::Debug for Mask {
     }
 }
 
-/// Returns the texts to mask for a name or a URL: itself, and its query. Short texts occur by chance.
-fn parts(secret: &str) -> impl Iterator<Item = String> {
-    let query = secret.split_once('?').map(|(_, query)| query);
-    let parts = [Some(secret), query].into_iter().flatten();
-    let long = parts.filter(|part| part.len() >= MIN_MASKED);
-    long.map(str::to_owned)
-}
-
 /// Replacement for names of the stream and for secrets in texts of the server.
 pub const MASK: &str = "…";
 
-/// Length of the shortest text that is masked.
-const MIN_MASKED: usize = 6;
+/// Length of the shortest name or query that is masked.
+const MIN_NAME: usize = 6;
+
+/// Length of the shortest credential that is masked wherever it occurs.
+const MIN_CREDENTIAL: usize = 4;

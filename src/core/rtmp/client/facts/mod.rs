@@ -238,9 +238,14 @@ impl SessionFacts {
         }
     }
 
-    /// Keeps the answer to `connect` and all lists. `secrets` are texts that may be secret in texts of the server.
-    pub fn keep_answers<'a>(&mut self, secrets: impl IntoIterator<Item = &'a str>) {
-        self.mask = Some(Mask::new(secrets));
+    /// Keeps the answer to `connect` and all lists. `names` of the stream, and `credentials`, may be secret in texts
+    /// of the server.
+    pub fn keep_answers<'a>(
+        &mut self,
+        names: impl IntoIterator<Item = &'a str>,
+        credentials: impl IntoIterator<Item = &'a str>,
+    ) {
+        self.mask = Some(Mask::new(names, credentials));
     }
 
     /// Returns the time since the start of the session.
@@ -363,8 +368,8 @@ impl SessionFacts {
             None => mask.apply(status.description.clone()),
         };
         self.statuses.push(StatusFacts {
-            level: mask.apply(status.level.clone()),
-            code: mask.apply(status.code.clone()),
+            level: mask.apply_to_code(status.level.clone()),
+            code: mask.apply_to_code(status.code.clone()),
             description,
             members: member_names(arguments),
             time: elapsed,

@@ -256,6 +256,25 @@ fn secrets_in_texts_of_the_server_are_masked() {
 }
 
 #[test]
+fn short_secrets_are_masked_after_their_names() {
+    let mut with_secrets = config();
+    with_secrets.playpath = "cam?key=1".into();
+    with_secrets.connect.arguments = vec!["pw12".into(), "Play".into()];
+    let mut conversation = Conversation::connecting(with_secrets);
+    conversation.accept();
+    conversation.stream_created(2, 1.0);
+    let text = "1 stream with key=1, Key '1' and key=12 for pw12.";
+    conversation.command(described("NetStream.Play.Start", text));
+    conversation.events();
+    let status = &conversation.client.facts().statuses[0];
+    assert_eq!(status.code, "NetStream.Play.Start");
+    assert_eq!(
+        status.description,
+        format!("1 stream with key={MASK}, Key '{MASK}' and key=12 for {MASK}.")
+    );
+}
+
+#[test]
 fn a_secret_at_the_end_of_a_long_member_is_masked() {
     let mut with_secrets = config();
     with_secrets.playpath = "live_key_7f3a".into();
